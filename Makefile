@@ -1,0 +1,112 @@
+# Copyright The Dovetail Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# `make help` lists the targets: a target with a ## comment is one for users.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .cache/bin
+
+# A binary must not depend on the state of the checkout it was built in.
+export GOFLAGS := -buildvcs=false
+
+##@ General
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z-]*:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: clean
+clean: ## End the local cluster, if one runs, and remove everything that was built.
+	@if [[ -d .cache/cluster ]]; then $(MAKE) --no-print-directory down; fi
+	rm -rf .cache
+
+##@ Test
+
+# Packages that need no built binary and no cluster.
+UNIT_PACKAGES = $$(go list ./... | grep -v '/dovetail/test/')
+
+.PHONY: test
+test: test-unit test-integration ## Run everything that a change must pass.
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no cluster.
+	go test -timeout 10m $(UNIT_PACKAGES)
+
+# One package at a time: each starts clusters of its own, and the machine may be
+# a small one.
+.PHONY: test-integration
+test-integration: build ## Run the tests that start real clusters.
+	go test -timeout 45m -p 1 ./test/...
+
+# How long each fuzz test runs; go test takes one at a time.
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for FUZZTIME each (make fuzz FUZZTIME=10m).
+	@grep -rl --include='*_test.go' '^func Fuzz' cmd pkg test | while read -r file; do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "== $$name in $$(dirname "$$file") for $(FUZZTIME)"; \
+			go test "./$$(dirname "$$file")" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME); \
+		done; \
+	done
+
+# Which benchmarks run, how often and how long each.
+BENCH ?= .
+COUNT ?= 1
+BENCHTIME ?= 1s
+
+.PHONY: bench
+bench: ## Run the benchmarks (make bench BENCH=Plan COUNT=10).
+	go test ./bench/... -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
+
+##@ Verify
+
+.PHONY: generate
+generate: ## Write the files that are made from others (docs/config.md).
+	go generate ./...
+
+# What generate changed, or would add, shows up in the state of the work tree;
+# a tree that is clean before it, as in CI, must be clean after it.
+TREE_STATE = { git status --porcelain; git diff; } | cksum
+
+.PHONY: verify
+verify: verify-generated verify-format verify-modules lint ## Check generated files, format, modules and style.
+
+.PHONY: verify-generated
+verify-generated:
+	@before=$$($(TREE_STATE)); $(MAKE) --no-print-directory generate; \
+	if [[ "$$before" != "$$($(TREE_STATE))" ]]; then \
+		echo "make generate changed these files; commit the result:"; git status --short; exit 1; \
+	fi
+
+.PHONY: verify-format
+verify-format:
+	@files=$$(git ls-files --cached --others --exclude-standard '*.go' | while read -r file; do [[ ! -e "$$file" ]] || echo "$$file"; done); \
+	unformatted=$$(gofmt -l $$files); \
+	if [[ -n "$$unformatted" ]]; then \
+		echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; \
+	fi
+
+# go mod tidy would fetch the test dependencies of every dependency, so whether
+# go.mod says what the code imports is a test (pkg/internal/arch). Here: nothing
+# in the module cache was tampered with, and the other modules agree with go.sum.
+.PHONY: verify-modules
+verify-modules:
+	go mod verify
+	go test ./pkg/internal/arch
+
+.PHONY: lint
+lint: $(BIN)/.lint-tools ## Run go vet, revive and staticcheck.
+	go vet ./...
+	$(BIN)/revive -config tools/revive.toml -formatter friendly -set_exit_status ./...
+	$(BIN)/staticcheck ./...
+
+$(BIN)/.lint-tools: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	go build -C tools -o ../$(BIN)/ tool
+	@touch $@

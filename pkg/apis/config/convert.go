@@ -1,0 +1,44 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
+
+// The conversions expect defaulted input: every pointer is set, except Preset,
+// which is nil when the levels are written out.
+
+func convertGang(in *v1.GangArgs) *GangArgs {
+	sources := make([]GangSource, len(in.Sources))
+	for i, source := range in.Sources {
+		sources[i] = GangSource(source)
+	}
+	return &GangArgs{
+		ReportDelay:   in.ReportDelay.Duration,
+		MaxReplans:    int(*in.MaxReplans),
+		PermitTimeout: in.PermitTimeout.Duration,
+		Sources:       sources,
+		SearchBudget:  int(*in.SearchBudget),
+	}
+}
+
+// convertTopology resolves the preset; one that does not exist gives no levels
+// and is validation's to report.
+func convertTopology(in *v1.TopologyArgs) *TopologyArgs {
+	if in.Preset != nil {
+		levels, _ := presetLevels(*in.Preset)
+		return &TopologyArgs{Preset: *in.Preset, Levels: levels}
+	}
+	levels := make([]TopologyLevel, len(in.Levels))
+	for i, level := range in.Levels {
+		levels[i] = TopologyLevel{Name: level.Name, NodeLabel: level.NodeLabel, Boundary: *level.Boundary}
+	}
+	return &TopologyArgs{Levels: levels}
+}
+
+func convertDRAAware(in *v1.DRAAwareArgs) *DRAAwareArgs {
+	return &DRAAwareArgs{
+		FilterTimeout:  in.FilterTimeout.Duration,
+		BindingTimeout: in.BindingTimeout.Duration,
+	}
+}

@@ -1,0 +1,72 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import "time"
+
+// Kind names the arguments of one plugin, as an error or a configuration does.
+type Kind string
+
+// The kinds of arguments.
+const (
+	KindGangArgs     Kind = "GangArgs"
+	KindTopologyArgs Kind = "TopologyArgs"
+	KindDRAAwareArgs Kind = "DRAAwareArgs"
+)
+
+// GangSource names one way of declaring a gang.
+type GangSource string
+
+// The known sources of gangs.
+const (
+	SourcePodGroup   GangSource = "podgroup"
+	SourceRayCluster GangSource = "raycluster"
+)
+
+// GangArgs are the arguments of the Gang plugin; v1.GangArgs says what each
+// field means.
+type GangArgs struct {
+	ReportDelay   time.Duration
+	MaxReplans    int
+	PermitTimeout time.Duration
+	// Sources are a set; the order in which sources are asked is pkg/gangs'.
+	Sources []GangSource
+	// SearchBudget is in planner steps; 0 means the planner's own.
+	SearchBudget int
+}
+
+// TopologyArgs are the arguments of the Topology plugin.
+type TopologyArgs struct {
+	// Preset is the name of the preset that Levels come from; empty when the
+	// levels were written out.
+	Preset string
+	// Levels are the levels of the fabric, coarse to fine, without the node
+	// level. A preset is already resolved here.
+	Levels []TopologyLevel
+}
+
+// TopologyLevel is one level of the fabric.
+type TopologyLevel struct {
+	Name      string
+	NodeLabel string
+	Boundary  bool
+}
+
+// LevelNames returns the names of the levels, coarse to fine, for messages
+// that tell a user which ones exist.
+func (a *TopologyArgs) LevelNames() []string {
+	names := make([]string, len(a.Levels))
+	for i, level := range a.Levels {
+		names[i] = level.Name
+	}
+	return names
+}
+
+// DRAAwareArgs are the arguments of the DRAAware plugin: what it passes on to
+// the stock DynamicResources plugin.
+type DRAAwareArgs struct {
+	// FilterTimeout is 0 when the search has no limit.
+	FilterTimeout  time.Duration
+	BindingTimeout time.Duration
+}

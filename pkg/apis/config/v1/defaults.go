@@ -1,0 +1,72 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+)
+
+const (
+	// defaultReportDelay covers the moments within which a controller creates
+	// the pods of one gang.
+	defaultReportDelay = time.Second
+	// defaultMaxReplans lets a gang step around three nodes that stock filters
+	// refuse; after that the cluster is likely to need time, not attempts.
+	defaultMaxReplans = 3
+	// defaultPermitTimeout is far longer than any gang takes to place, and
+	// shorter than the framework's own limit of 15 minutes.
+	defaultPermitTimeout = 10 * time.Minute
+	// defaultPreset is topograph's label set, the one that is not tied to a cloud.
+	defaultPreset = "topograph"
+	// defaultFilterTimeout and defaultBindingTimeout are the stock plugin's own.
+	defaultFilterTimeout  = 10 * time.Second
+	defaultBindingTimeout = 10 * time.Minute
+)
+
+// DefaultSources lists every source of gangs. The caller owns the slice.
+func DefaultSources() []string {
+	return []string{"podgroup", "raycluster"}
+}
+
+// SetGangDefaults fills the fields of GangArgs that were not written.
+func SetGangDefaults(args *GangArgs) {
+	setDuration(&args.ReportDelay, defaultReportDelay)
+	setDuration(&args.PermitTimeout, defaultPermitTimeout)
+	if args.MaxReplans == nil {
+		args.MaxReplans = ptr.To[int32](defaultMaxReplans)
+	}
+	if args.Sources == nil {
+		args.Sources = DefaultSources()
+	}
+	if args.SearchBudget == nil {
+		args.SearchBudget = ptr.To[int64](0)
+	}
+}
+
+// SetTopologyDefaults fills the fields of TopologyArgs that were not written.
+func SetTopologyDefaults(args *TopologyArgs) {
+	if args.Preset == nil && args.Levels == nil {
+		args.Preset = ptr.To(defaultPreset)
+	}
+	for i := range args.Levels {
+		if args.Levels[i].Boundary == nil {
+			args.Levels[i].Boundary = ptr.To(false)
+		}
+	}
+}
+
+// SetDRAAwareDefaults fills the fields of DRAAwareArgs that were not written.
+func SetDRAAwareDefaults(args *DRAAwareArgs) {
+	setDuration(&args.FilterTimeout, defaultFilterTimeout)
+	setDuration(&args.BindingTimeout, defaultBindingTimeout)
+}
+
+func setDuration(field **metav1.Duration, value time.Duration) {
+	if *field == nil {
+		*field = &metav1.Duration{Duration: value}
+	}
+}

@@ -1,0 +1,101 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// GroupVersion is the apiVersion that arguments may carry. It is apart from
+// the group of Dovetail's annotations, so that cluster objects and a
+// component's configuration never share a version.
+var GroupVersion = schema.GroupVersion{Group: "config.dovetail.dev", Version: "v1"}
+
+// GangArgs are the arguments of the Gang plugin, which places the pods of a
+// gang together or not at all.
+type GangArgs struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// ReportDelay is how long a gang must have been waiting for its own pods
+	// before the pods' conditions and events say so. The pods of one gang are
+	// created within moments of each other, and without the delay every healthy
+	// gang would start its life with a complaint. 0s reports at once.
+	// From 0s to 1h.
+	ReportDelay *metav1.Duration `json:"reportDelay,omitempty"`
+
+	// MaxReplans is how many times in a row a gang is planned anew, without
+	// backing off, after its plan was refused: a stock filter said no to a
+	// planned node, or the cluster changed before the gang was placed.
+	// From 0 to 10.
+	MaxReplans *int32 `json:"maxReplans,omitempty"`
+
+	// PermitTimeout is how long a placed pod may wait for the rest of its gang
+	// before all of them are released. It is a safety net only: a gang that
+	// loses a member is released at once. From 1s to 15m, which is the longest
+	// wait that the scheduling framework allows.
+	PermitTimeout *metav1.Duration `json:"permitTimeout,omitempty"`
+
+	// Sources are the ways of declaring a gang that are looked for, in any
+	// order. A source whose CRD is not installed costs nothing. Known sources:
+	//  - podgroup: pods with the label scheduling.x-k8s.io/pod-group, and the
+	//    scheduling.x-k8s.io PodGroup that it names;
+	//  - raycluster: pods that KubeRay made for a RayCluster, directly or
+	//    through a RayJob or a RayService.
+	// At least one; to run without gangs, leave the plugin out of the profile.
+	Sources []string `json:"sources,omitempty"`
+
+	// SearchBudget is how many steps the planner may take for one plan before
+	// it gives up. Steps are counted, not timed, so that a plan does not depend
+	// on the machine. 0 leaves the choice to the planner.
+	// From 0 to 1000000000.
+	SearchBudget *int64 `json:"searchBudget,omitempty"`
+}
+
+// TopologyArgs are the arguments of the Topology plugin: the levels of the
+// network fabric. Write either preset or levels, not both.
+type TopologyArgs struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Preset names a built-in list of levels, for clusters whose nodes carry
+	// the labels of a known tool or cloud.
+	Preset *string `json:"preset,omitempty"`
+
+	// Levels are the levels of the fabric from the coarsest to the finest. The
+	// nodes themselves are always the last level, named "node", and are not
+	// listed. From 1 to 16 levels; a fabric without any is preset flat.
+	Levels []TopologyLevel `json:"levels,omitempty"`
+}
+
+// TopologyLevel is one level of the fabric.
+type TopologyLevel struct {
+	// Name is what the annotations dovetail.dev/topology-required and
+	// dovetail.dev/topology-preferred call the level. Lower-case letters,
+	// digits and dashes, at most 63 characters, unique; "node" is reserved.
+	Name string `json:"name"`
+
+	// NodeLabel is the key of the node label whose value names the domain that
+	// the node is in. A key may serve one level only.
+	NodeLabel string `json:"nodeLabel"`
+
+	// Boundary says that RDMA cannot cross between two domains of this level:
+	// a gang that asks for RDMA devices is never spread over them, whatever it
+	// prefers.
+	Boundary *bool `json:"boundary,omitempty"`
+}
+
+// DRAAwareArgs are the arguments of the DRAAware plugin, which runs the stock
+// DynamicResources plugin inside it. A value has no effect where the feature
+// gate of the stock plugin's field is off.
+type DRAAwareArgs struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// FilterTimeout is how long the stock plugin may search for devices on one
+	// node. 0s searches without end. From 0s to 10m.
+	FilterTimeout *metav1.Duration `json:"filterTimeout,omitempty"`
+
+	// BindingTimeout is how long the stock plugin waits for allocated devices
+	// to become ready before the pod is bound. From 1s to 24h.
+	BindingTimeout *metav1.Duration `json:"bindingTimeout,omitempty"`
+}

@@ -1,0 +1,151 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
+)
+
+const (
+	// maxReportDelay: a gang that waits for an hour in silence looks like a bug.
+	maxReportDelay = time.Hour
+	// maxReplans: each replan costs a plan while every other gang waits.
+	maxReplans = 10
+	// maxPermitTimeout is the scheduling framework's own limit; a longer wait
+	// would be cut to it in silence.
+	maxPermitTimeout = 15 * time.Minute
+	// maxSearchBudget is some minutes of search, beyond any use.
+	maxSearchBudget = 1_000_000_000
+	// maxLevels is what Kueue's Topology allows; no real fabric comes near it.
+	maxLevels = 16
+	// maxFilterTimeout: Filter holds up every other pod.
+	maxFilterTimeout = 10 * time.Minute
+	// maxBindingTimeout: a device that is not ready after a day never will be.
+	maxBindingTimeout = 24 * time.Hour
+
+	// nodeLevel is the name of the implied last level.
+	nodeLevel = "node"
+)
+
+func validateGang(args *GangArgs) field.ErrorList {
+	var errs field.ErrorList
+	errs = append(errs, durationIn("reportDelay", args.ReportDelay, 0, maxReportDelay)...)
+	errs = append(errs, intIn("maxReplans", args.MaxReplans, 0, maxReplans)...)
+	errs = append(errs, durationIn("permitTimeout", args.PermitTimeout, time.Second, maxPermitTimeout)...)
+	errs = append(errs, validateSources(field.NewPath("sources"), args.Sources)...)
+	return append(errs, intIn("searchBudget", args.SearchBudget, 0, maxSearchBudget)...)
+}
+
+func validateSources(path *field.Path, sources []GangSource) field.ErrorList {
+	known := v1.DefaultSources()
+	if len(sources) == 0 {
+		return field.ErrorList{field.Required(path, fmt.Sprintf("must name at least one of %q", known))}
+	}
+	var errs field.ErrorList
+	seen := sets.New[GangSource]()
+	for i, source := range sources {
+		if !slices.Contains(known, string(source)) {
+			errs = append(errs, field.NotSupported(path.Index(i), string(source), known))
+		} else if seen.Has(source) {
+			errs = append(errs, field.Duplicate(path.Index(i), string(source)))
+		}
+		seen.Insert(source)
+	}
+	return errs
+}
+
+// validateTopology looks at what was written rather than at what it becomes,
+// because a preset hides the levels that it must not stand beside.
+func validateTopology(args *v1.TopologyArgs) field.ErrorList {
+	levels := field.NewPath("levels")
+	if args.Preset == nil {
+		return validateLevels(levels, args.Levels)
+	}
+	var errs field.ErrorList
+	preset := field.NewPath("preset")
+	if args.Levels != nil {
+		errs = append(errs, field.Forbidden(levels, "must not be written together with preset"))
+	}
+	if _, ok := presetLevels(*args.Preset); !ok {
+		errs = append(errs, field.NotSupported(preset, *args.Preset, PresetNames()))
+	}
+	return errs
+}
+
+func validateLevels(path *field.Path, levels []v1.TopologyLevel) field.ErrorList {
+	if len(levels) == 0 {
+		return field.ErrorList{field.Required(path, "must name at least one level; a fabric without levels is preset: flat")}
+	}
+	var errs field.ErrorList
+	if len(levels) > maxLevels {
+		errs = append(errs, field.TooMany(path, len(levels), maxLevels))
+	}
+	names, labels := sets.New[string](), sets.New[string]()
+	for i, level := range levels {
+		errs = append(errs, validateLevelName(path.Index(i).Child("name"), level.Name, names)...)
+		errs = append(errs, validateNodeLabel(path.Index(i).Child("nodeLabel"), level.NodeLabel, labels)...)
+	}
+	return errs
+}
+
+func validateLevelName(path *field.Path, name string, seen sets.Set[string]) field.ErrorList {
+	switch {
+	case name == "":
+		return field.ErrorList{field.Required(path, "must be a name such as rack")}
+	case name == nodeLevel:
+		return field.ErrorList{field.Invalid(path, name, "is reserved for the nodes themselves, which are always the last level")}
+	case seen.Has(name):
+		return field.ErrorList{field.Duplicate(path, name)}
+	}
+	seen.Insert(name)
+	return invalidAll(path, name, validation.IsDNS1123Label(name))
+}
+
+func validateNodeLabel(path *field.Path, label string, seen sets.Set[string]) field.ErrorList {
+	switch {
+	case label == "":
+		return field.ErrorList{field.Required(path, "must be the key of a node label")}
+	case seen.Has(label):
+		return field.ErrorList{field.Duplicate(path, label)}
+	}
+	seen.Insert(label)
+	return invalidAll(path, label, validation.IsQualifiedName(label))
+}
+
+func validateDRAAware(args *DRAAwareArgs) field.ErrorList {
+	errs := durationIn("filterTimeout", args.FilterTimeout, 0, maxFilterTimeout)
+	return append(errs, durationIn("bindingTimeout", args.BindingTimeout, time.Second, maxBindingTimeout)...)
+}
+
+func durationIn(name string, value, least, most time.Duration) field.ErrorList {
+	if value >= least && value <= most {
+		return nil
+	}
+	detail := fmt.Sprintf("must be from %v to %v", least, most)
+	return field.ErrorList{field.Invalid(field.NewPath(name), value.String(), detail)}
+}
+
+func intIn(name string, value, least, most int) field.ErrorList {
+	if value >= least && value <= most {
+		return nil
+	}
+	detail := fmt.Sprintf("must be from %d to %d", least, most)
+	return field.ErrorList{field.Invalid(field.NewPath(name), value, detail)}
+}
+
+func invalidAll(path *field.Path, value string, details []string) field.ErrorList {
+	var errs field.ErrorList
+	for _, detail := range details {
+		errs = append(errs, field.Invalid(path, value, detail))
+	}
+	return errs
+}

@@ -1,0 +1,146 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"strconv"
+	"strings"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// Attribute names that this package reads itself. Selectors may read any attribute; they go through the CEL evaluator.
+const (
+	attrPCIeRoot = "resource.kubernetes.io/pcieRoot"
+	attrPCIBusID = "resource.kubernetes.io/pciBusID"
+	attrNUMANode = "resource.kubernetes.io/numaNode"
+
+	attrVMSize = "azure.dra.net/vmSize"
+
+	attrDRANETRDMA       = "dra.net/rdma"
+	attrDRANETRDMADevice = "dra.net/rdmaDevice"
+	attrDRANETPCIAddress = "dra.net/pciAddress"
+	attrDRANETNUMANode   = "dra.net/numaNode"
+
+	attrSRIOVRDMACapable = driverSRIOV + "/rdmaCapable"
+	attrSRIOVPCIAddress  = driverSRIOV + "/pciAddress"
+
+	attrNVIDIAType     = driverNVIDIA + "/type"
+	attrNVIDIANUMANode = driverNVIDIA + "/numa"
+	attrAMDNUMANode    = driverAMD + "/numaNode"
+)
+
+// liftedDomains are the attribute domains in which clouds publish facts of the whole node, repeated on each device.
+var liftedDomains = []string{"azure.dra.net/", "gce.dra.net/", "oke.dra.net/"}
+
+// device is one device of a usable pool with what was worked out when its slice was read.
+type device struct {
+	id     structured.DeviceID
+	driver string
+	pool   *pool
+	// slice and spec belong to the informer that they came from: never changed here.
+	slice *resourceapi.ResourceSlice
+	spec  *resourceapi.Device
+	// capacities spells out the device's capacities for comparing shapes.
+	capacities string
+	// unit is the index of the device's alignment unit on its node.
+	unit int
+	gpu  bool
+	rdma bool
+}
+
+// attribute finds an attribute by its full name the way the stock allocator does: as written, or without
+// domain when the domain is the driver's name.
+func (d *device) attribute(name string) (resourceapi.DeviceAttribute, bool) {
+	if value, ok := d.spec.Attributes[resourceapi.QualifiedName(name)]; ok {
+		return value, true
+	}
+	domain, id, qualified := strings.Cut(name, "/")
+	if !qualified || domain != d.driver {
+		return resourceapi.DeviceAttribute{}, false
+	}
+	value, ok := d.spec.Attributes[resourceapi.QualifiedName(id)]
+	return value, ok
+}
+
+func (d *device) stringAttribute(name string) string {
+	value, ok := d.attribute(name)
+	if !ok || value.StringValue == nil {
+		return ""
+	}
+	return *value.StringValue
+}
+
+func (d *device) boolAttribute(name string) bool {
+	value, ok := d.attribute(name)
+	return ok && value.BoolValue != nil && *value.BoolValue
+}
+
+// pciAddress is the device's bus address in lower case, or "" if its driver publishes none.
+func (d *device) pciAddress() string {
+	for _, name := range []string{attrPCIBusID, attrDRANETPCIAddress, attrSRIOVPCIAddress} {
+		if address := d.stringAttribute(name); address != "" {
+			return strings.ToLower(address)
+		}
+	}
+	return ""
+}
+
+// numaNode is the NUMA node of the device, or unknownNUMA. The standard attribute comes first; before Kubernetes 1.37
+// every driver had a name of its own for it. Negative values mean that the machine has no answer.
+func (d *device) numaNode() int {
+	for _, name := range []string{attrNUMANode, attrDRANETNUMANode, attrNVIDIANUMANode, attrAMDNUMANode} {
+		if value, ok := d.attribute(name); ok {
+			if numa, ok := firstInt(value); ok && numa >= 0 {
+				return int(numa)
+			}
+		}
+	}
+	return unknownNUMA
+}
+
+// firstInt reads an int attribute; of a list the first value counts, which for NUMA is the physical node.
+func firstInt(value resourceapi.DeviceAttribute) (int64, bool) {
+	switch {
+	case value.IntValue != nil:
+		return *value.IntValue, true
+	case len(value.IntValues) > 0:
+		return value.IntValues[0], true
+	}
+	return 0, false
+}
+
+// scalarText writes a scalar attribute value so that equal texts mean equal values; lists and unknown types give "".
+func scalarText(value resourceapi.DeviceAttribute) string {
+	switch {
+	case value.StringValue != nil:
+		return "s" + *value.StringValue
+	case value.IntValue != nil:
+		return "i" + strconv.FormatInt(*value.IntValue, 10)
+	case value.BoolValue != nil:
+		return "b" + strconv.FormatBool(*value.BoolValue)
+	case value.VersionValue != nil:
+		return "v" + *value.VersionValue
+	}
+	return ""
+}
+
+// listText does for list attributes what scalarText does for scalars.
+func listText(value resourceapi.DeviceAttribute) string {
+	var parts []string
+	for _, item := range value.StringValues {
+		parts = append(parts, "s"+strconv.Quote(item))
+	}
+	for _, item := range value.IntValues {
+		parts = append(parts, "i"+strconv.FormatInt(item, 10))
+	}
+	for _, item := range value.BoolValues {
+		parts = append(parts, "b"+strconv.FormatBool(item))
+	}
+	for _, item := range value.VersionValues {
+		parts = append(parts, "v"+strconv.Quote(item))
+	}
+	return "[" + strings.Join(parts, ",") + "]"
+}

@@ -1,0 +1,123 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+// NodeDevices are the devices of one node in a View. Treat it as read-only: views share it.
+type NodeDevices struct {
+	// Units are the node's alignment units in a fixed order; the last one takes everything that belongs to none,
+	// plugin devices and devices that other nodes can use as well included. Many nodes' last unit is empty.
+	Units []Unit
+	// Permits is how many pods the node admits, by permit.
+	Permits []int
+}
+
+// Unit is one alignment unit: the GPUs and NICs of one pair, PCIe root or NUMA node.
+type Unit struct {
+	Name string
+	// NUMA is the unit's NUMA node, -1 if unknown or mixed.
+	NUMA int
+	// Free counts what can be allocated, Total what is there, both by kind.
+	Free  []int
+	Total []int
+}
+
+// recount counts one node. The caller has brought signatures and kinds up to date.
+func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
+	n := known.node
+	known.revision = n.revision
+	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.permits))}
+	for i, unit := range n.units {
+		counts.Units[i] = l.emptyUnit(unit)
+	}
+	free := l.available(n.devices, known.signatures, &inv.ledger)
+	for i, d := range n.devices {
+		kind, counted := l.kinds.of[known.signatures[i]]
+		if !counted {
+			continue
+		}
+		unit := &counts.Units[d.unit]
+		unit.Free[kind] += free[i]
+		unit.Total[kind] += max(free[i], 1)
+	}
+	for i := range l.permits {
+		counts.Permits[i] = l.permits[i].grant(l, known, free)
+	}
+	return counts
+}
+
+func (l *layout) emptyUnit(info unitInfo) Unit {
+	kinds := len(l.kinds.kinds)
+	return Unit{Name: info.name, NUMA: info.numa, Free: make([]int, kinds), Total: make([]int, kinds)}
+}
+
+// available is how many allocations each device still takes: one or none, more for shared devices. Devices that draw on
+// common counters are taken one after the other in the allocator's order, those that nobody wants left out, so that the
+// numbers can be had together.
+func (l *layout) available(devices []*device, signatures []signature, used *ledger) []int {
+	free := make([]int, len(devices))
+	counters := map[*pool]remaining{}
+	for i, d := range devices {
+		if !signatures[i].interesting() || used.inUse(d.id) {
+			continue
+		}
+		shares := 1
+		if isShared(d.spec) {
+			shares = l.shares(d, signatures[i], used)
+		}
+		if shares > 0 && !l.drawCounters(counters, d, signatures[i], used) {
+			continue
+		}
+		free[i] = shares
+	}
+	return free
+}
+
+// shares is how many more allocations a shared device takes of whoever wants it, the largest counting. An ask that some
+// request wants several of makes the device count once, because no request gets one device twice.
+func (l *layout) shares(d *device, s signature, used *ledger) int {
+	if !s.wanted() {
+		return 1
+	}
+	taken := used.used(d.id)
+	shares := maxShares
+	for i, a := range l.asks {
+		if !s.has(i) {
+			continue
+		}
+		shares = min(shares, a.capacity.shares(d.spec, taken))
+		if a.several {
+			shares = min(shares, 1)
+		}
+	}
+	return shares
+}
+
+// drawCounters takes the device's counters from what its pool has left, if they are there. A shared device that is
+// partly in use has drawn them already.
+func (l *layout) drawCounters(counters map[*pool]remaining, d *device, s signature, used *ledger) bool {
+	if len(d.spec.ConsumesCounters) == 0 || isShared(d.spec) && used.partlyInUse(d.id) {
+		return true
+	}
+	left, ok := counters[d.pool]
+	if !ok {
+		left = d.pool.remaining(used)
+		counters[d.pool] = left
+	}
+	if !s.wanted() || !left.fits(d.spec) {
+		return false
+	}
+	left.take(d.spec)
+	return true
+}
+
+// remaining is what the devices in use leave of the pool's counters, on whatever node they are.
+func (p *pool) remaining(used *ledger) remaining {
+	left := p.state.counters.remaining()
+	for _, d := range p.devices(everySlice) {
+		if used.inUse(d.id) || used.partlyInUse(d.id) {
+			left.take(d.spec)
+		}
+	}
+	return left
+}

@@ -1,0 +1,70 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"maps"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// extended adds the extended resources of a pod that a DeviceClass stands behind. On nodes whose device plugin offers
+// the resource that is used, on all others devices are allocated.
+func (r *needReader) extended(pod *v1.Pod) error {
+	for _, name := range extendedNames(pod) {
+		class := r.classes.GetDeviceClass(name)
+		if class == nil {
+			continue
+		}
+		count := extendedCount(pod, name)
+		if count <= 0 {
+			continue
+		}
+		a, err := r.inv.ask(&askSpec{class: class})
+		if err != nil {
+			return err
+		}
+		if r.need.Extended == nil {
+			r.need.Extended = map[v1.ResourceName]int64{}
+		}
+		r.need.Extended[name] = count
+		r.parts = append(r.parts, []request{{name: string(name), asks: []*ask{a}, count: int(count), plugin: name}})
+	}
+	return nil
+}
+
+// extendedNames lists all resources that the pod's containers ask for, in order.
+func extendedNames(pod *v1.Pod) []v1.ResourceName {
+	names := map[v1.ResourceName]bool{}
+	for _, containers := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			for name := range containers[i].Resources.Requests {
+				names[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// extendedCount is how many devices stock asks for: each container that lives as long as the pod has devices of its own;
+// init containers run before and use those of the containers after them, the largest shortage being asked for on top.
+func extendedCount(pod *v1.Pod, name v1.ResourceName) int64 {
+	containers := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
+	var later, shortage int64
+	for i := len(containers) - 1; i >= 0; i-- {
+		quantity := containers[i].Resources.Requests[name]
+		wanted := quantity.Value()
+		if i < len(pod.Spec.InitContainers) && !isSidecar(&containers[i]) {
+			shortage = max(shortage, wanted-later)
+			continue
+		}
+		later += wanted
+	}
+	return later + shortage
+}
+
+func isSidecar(container *v1.Container) bool {
+	return container.RestartPolicy != nil && *container.RestartPolicy == v1.ContainerRestartPolicyAlways
+}

@@ -1,0 +1,300 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/dovetail-dev/dovetail/pkg/devices"
+)
+
+// attrs are attributes in short: values may be string, int, bool.
+type attrs map[string]any
+
+func device(name string, of attrs) resourceapi.Device {
+	d := resourceapi.Device{Name: name, Attributes: map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{}}
+	for key, value := range of {
+		var attribute resourceapi.DeviceAttribute
+		switch value := value.(type) {
+		case string:
+			attribute.StringValue = &value
+		case int:
+			attribute.IntValue = ptr.To(int64(value))
+		case bool:
+			attribute.BoolValue = &value
+		}
+		d.Attributes[resourceapi.QualifiedName(key)] = attribute
+	}
+	return d
+}
+
+// slice is a whole pool of one node, named after it.
+func slice(driver, node string, of ...resourceapi.Device) *resourceapi.ResourceSlice {
+	return &resourceapi.ResourceSlice{
+		ObjectMeta: metav1.ObjectMeta{Name: node + "-" + driver},
+		Spec: resourceapi.ResourceSliceSpec{
+			Driver: driver, NodeName: &node, Devices: of,
+			Pool: resourceapi.ResourcePool{Name: node, Generation: 1, ResourceSliceCount: 1},
+		},
+	}
+}
+
+// machine is a hardware shape: what NVIDIA's driver and DRANET publish of it.
+type machine struct{ gpus, nics []attrs }
+
+func (m machine) slices(node string) []*resourceapi.ResourceSlice {
+	var gpus, nics []resourceapi.Device
+	for i, of := range m.gpus {
+		of["type"], of["uuid"] = "gpu", fmt.Sprintf("GPU-%s-%d", node, i)
+		gpus = append(gpus, device(fmt.Sprintf("gpu-%d", i), of))
+	}
+	for i, of := range m.nics {
+		nics = append(nics, device(fmt.Sprintf("nic-%02d", i), of))
+	}
+	slices := []*resourceapi.ResourceSlice{slice("gpu.nvidia.com", node, gpus...)}
+	if len(nics) > 0 {
+		slices = append(slices, slice("dra.net", node, nics...))
+	}
+	return slices
+}
+
+const (
+	pcieRoot = "resource.kubernetes.io/pcieRoot"
+	busID    = "resource.kubernetes.io/pciBusID"
+	numaNode = "resource.kubernetes.io/numaNode"
+)
+
+// ndH100v5 is Azure's ND96isr_H100_v5: pairs are known by address only.
+func ndH100v5() machine {
+	var m machine
+	for i, gpu := range strings.Fields("0001 0002 0003 0008 0009 000a 000b 000c") {
+		m.gpus = append(m.gpus, attrs{busID: gpu + ":00:00.0", numaNode: i / 4})
+		m.nics = append(m.nics, attrs{
+			"dra.net/pciAddress": fmt.Sprintf("010%d:00:00.0", i+1), "dra.net/numaNode": i / 4, "dra.net/rdma": false,
+			"dra.net/rdmaDevice": fmt.Sprintf("mlx5_%d", i), "azure.dra.net/vmSize": "Standard_ND96isr_H100_v5",
+			"azure.dra.net/placementGroupId": "pg-1",
+		})
+	}
+	return m
+}
+
+// gb300 is Azure's ND128isr_GB300_v6: only the GPUs publish a PCIe root.
+func gb300() machine {
+	var m machine
+	for i, gpu := range strings.Fields("0008:06 0009:06 0018:06 0019:06") {
+		m.gpus = append(m.gpus, attrs{busID: gpu + ":00.0", pcieRoot: "pci" + gpu[:4] + ":00", numaNode: i / 2})
+		m.nics = append(m.nics, attrs{"dra.net/rdma": true, numaNode: i / 2, "azure.dra.net/vmSize": "Standard_ND128isr_GB300_v6"})
+	}
+	return m
+}
+
+// p4d is AWS's p4d.24xlarge: two GPUs and one EFA on each PCIe root.
+func p4d() machine {
+	var m machine
+	for i, root := range strings.Fields("pci0000:10 pci0000:20 pci0000:90 pci0000:a0") {
+		m.gpus = append(m.gpus, attrs{pcieRoot: root, numaNode: i / 2}, attrs{pcieRoot: root, numaNode: i / 2})
+		m.nics = append(m.nics, attrs{pcieRoot: root, numaNode: i / 2, "dra.net/rdma": true})
+	}
+	return m
+}
+
+// dgxH100 has, beside eight compute NICs, four storage NICs that speak RDMA too, on roots without a GPU.
+func dgxH100() machine {
+	var m machine
+	for i := range 8 {
+		root := fmt.Sprintf("pci0000:%02x", 16*i)
+		m.gpus = append(m.gpus, attrs{pcieRoot: root, numaNode: i / 4})
+		m.nics = append(m.nics, attrs{pcieRoot: root, numaNode: i / 4, "dra.net/rdma": true})
+		if i%2 == 1 {
+			m.nics = append(m.nics, attrs{pcieRoot: fmt.Sprintf("pci0001:%02x", 16*i), numaNode: i / 4, "dra.net/rdma": true})
+		}
+	}
+	return m
+}
+
+// classes is a set of DeviceClasses by name.
+type classes map[string]*resourceapi.DeviceClass
+
+func (c classes) Get(name string) (*resourceapi.DeviceClass, error) {
+	if class, ok := c[name]; ok {
+		return class, nil
+	}
+	return nil, errors.New("not found")
+}
+
+func (c classes) List() ([]*resourceapi.DeviceClass, error) { return nil, nil }
+
+func (c classes) GetDeviceClass(name v1.ResourceName) *resourceapi.DeviceClass {
+	for _, class := range c {
+		if class.Spec.ExtendedResourceName != nil && *class.Spec.ExtendedResourceName == string(name) {
+			return class
+		}
+	}
+	return c[strings.TrimPrefix(string(name), resourceapi.ResourceDeviceClassPrefix)]
+}
+
+func class(name string, expressions ...string) *resourceapi.DeviceClass {
+	return &resourceapi.DeviceClass{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       resourceapi.DeviceClassSpec{Selectors: selectors(expressions...)},
+	}
+}
+
+func selectors(expressions ...string) []resourceapi.DeviceSelector {
+	var list []resourceapi.DeviceSelector
+	for _, expression := range expressions {
+		list = append(list, resourceapi.DeviceSelector{CEL: &resourceapi.CELDeviceSelector{Expression: expression}})
+	}
+	return list
+}
+
+func standardClasses() classes {
+	gpu := class("gpu", `device.driver == "gpu.nvidia.com" && device.attributes["gpu.nvidia.com"].type == "gpu"`)
+	gpu.Spec.ExtendedResourceName = ptr.To("nvidia.com/gpu")
+	return classes{
+		"gpu":  gpu,
+		"mig":  class("mig", `device.driver == "gpu.nvidia.com" && device.attributes["gpu.nvidia.com"].type == "mig"`),
+		"nic":  class("nic", `device.driver == "dra.net"`),
+		"rdma": class("rdma", `device.driver == "dra.net"`, `device.attributes["dra.net"].?rdma.orValue(false)`),
+	}
+}
+
+// wants is an exact request.
+func wants(name, class string, count int64, expressions ...string) resourceapi.DeviceRequest {
+	return resourceapi.DeviceRequest{Name: name, Exactly: &resourceapi.ExactDeviceRequest{
+		DeviceClassName: class, Count: count, AllocationMode: resourceapi.DeviceAllocationModeExactCount, Selectors: selectors(expressions...),
+	}}
+}
+
+// wantsAll asks for every device of a class.
+func wantsAll(name, class string) resourceapi.DeviceRequest {
+	one := wants(name, class, 0)
+	one.Exactly.AllocationMode = resourceapi.DeviceAllocationModeAll
+	return one
+}
+
+// wantsFirst is a request with alternatives, named alt-0 and so on.
+func wantsFirst(name string, alternatives ...resourceapi.DeviceRequest) resourceapi.DeviceRequest {
+	one := resourceapi.DeviceRequest{Name: name}
+	for i, alternative := range alternatives {
+		exact := alternative.Exactly
+		one.FirstAvailable = append(one.FirstAvailable, resourceapi.DeviceSubRequest{
+			Name: fmt.Sprintf("alt-%d", i), DeviceClassName: exact.DeviceClassName, Count: exact.Count,
+			AllocationMode: exact.AllocationMode, Selectors: exact.Selectors,
+		})
+	}
+	return one
+}
+
+// pod owns the claims that claim makes.
+var pod = &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "worker", UID: "pod"}}
+
+func claim(name string, requests ...resourceapi.DeviceRequest) *resourceapi.ResourceClaim {
+	return &resourceapi.ResourceClaim{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "ml", Name: name, UID: types.UID(name),
+			OwnerReferences: []metav1.OwnerReference{{Kind: "Pod", Name: pod.Name, UID: pod.UID, Controller: ptr.To(true)}},
+		},
+		Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Requests: requests}},
+	}
+}
+
+// match adds a matchAttribute constraint to a claim.
+func match(c *resourceapi.ResourceClaim, attribute string, requests ...string) *resourceapi.ResourceClaim {
+	c.Spec.Devices.Constraints = append(c.Spec.Devices.Constraints, resourceapi.DeviceConstraint{
+		MatchAttribute: ptr.To(resourceapi.FullyQualifiedName(attribute)), Requests: requests,
+	})
+	return c
+}
+
+// allocated is the allocation of whole devices, written driver/pool/device.
+func allocated(ids ...string) *resourceapi.AllocationResult {
+	result := &resourceapi.AllocationResult{}
+	for _, id := range ids {
+		parts := strings.Split(id, "/")
+		result.Devices.Results = append(result.Devices.Results, resourceapi.DeviceRequestAllocationResult{
+			Driver: parts[0], Pool: parts[1], Device: parts[2],
+		})
+	}
+	return result
+}
+
+func node(name string) *v1.Node {
+	return &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1.LabelHostname: name}}}
+}
+
+func inventory(slices ...*resourceapi.ResourceSlice) *devices.Inventory {
+	inv := devices.New(devices.DefaultOptions())
+	inv.SyncSlices(slices)
+	return inv
+}
+
+func mustNeed(t *testing.T, inv *devices.Inventory, claims ...*resourceapi.ResourceClaim) devices.Need {
+	t.Helper()
+	need, err := inv.Need(pod, claims, standardClasses())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return need
+}
+
+func mustNode(t *testing.T, view *devices.View, name string) devices.NodeDevices {
+	t.Helper()
+	counts, err := view.Node(node(name), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counts
+}
+
+// slots is how many pods of a need a node holds by the view's counts.
+func slots(t *testing.T, view *devices.View, need devices.Need, name string) int {
+	t.Helper()
+	counts := mustNode(t, view, name)
+	return optionSlots(view.Least(&need), counts)
+}
+
+func optionSlots(option devices.Option, counts devices.NodeDevices) int {
+	supply := make([]int, len(counts.Units[0].Free))
+	for _, unit := range counts.Units {
+		for kind, free := range unit.Free {
+			supply[kind] += free
+		}
+	}
+	fit := 1 << 20
+	if len(option.Demands) > 0 {
+		fit = devices.Times(option.Demands, supply)
+	}
+	for _, permit := range option.Permits {
+		fit = min(fit, counts.Permits[permit])
+	}
+	return fit
+}
+
+// drawUnits writes a node's units down, one a line: name, NUMA node, free/total by label.
+func drawUnits(view *devices.View, counts devices.NodeDevices) []string {
+	var lines []string
+	for _, unit := range counts.Units {
+		line := fmt.Sprintf("%s numa%d", unit.Name, unit.NUMA)
+		for kind, total := range unit.Total {
+			if total > 0 {
+				line += fmt.Sprintf(" %s %d/%d", view.Kinds[kind].Label, unit.Free[kind], total)
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func quantity(text string) resource.Quantity { return resource.MustParse(text) }

@@ -1,0 +1,238 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"slices"
+	"sync"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// maxAsks bounds the distinct requests whose answers are remembered; beyond it all are forgotten and those at hand are
+// learned again.
+const maxAsks = 256
+
+// Options are the choices of an Inventory.
+type Options struct {
+	// CEL are the selector features; they must be those of the scheduler's DynamicResources plugin.
+	CEL cel.Features
+	// PairMaps are explicit alignment units by machine type; of two for one type the later counts.
+	PairMaps []PairMap
+}
+
+// DefaultOptions fit Kubernetes 1.37 with default feature gates.
+func DefaultOptions() Options {
+	return Options{CEL: cel.Features{EnableConsumableCapacity: true}, PairMaps: DefaultPairMaps()}
+}
+
+// Inventory knows the devices of a cluster, node by node, and which of them are in use. All its methods may be called
+// concurrently. Objects given to it are kept and never changed.
+type Inventory struct {
+	options  Options
+	celCache *cel.Cache
+
+	mu     sync.Mutex
+	slices map[string]*resourceapi.ResourceSlice
+	pools  map[poolKey]*pool
+	nodes  nodeTable
+	ledger ledger
+	// revision rises with every change of slices or allocations.
+	revision uint64
+	// spec rises with every change of slices.
+	spec uint64
+	// reaching are the pools with devices that more than one node can use.
+	reaching map[poolKey]*pool
+
+	asks map[string]*ask
+	// layout partitions devices for the needs that are about; layouts numbers what View calls a layout.
+	layout  *layout
+	layouts uint64
+	shown   shownLayout
+}
+
+// New returns an empty Inventory.
+func New(options Options) *Inventory {
+	inv := &Inventory{
+		options:  options,
+		celCache: cel.NewCache(maxAsks, options.CEL),
+		slices:   map[string]*resourceapi.ResourceSlice{},
+		pools:    map[poolKey]*pool{},
+		nodes:    newNodeTable(),
+		ledger:   newLedger(),
+		reaching: map[poolKey]*pool{},
+		asks:     map[string]*ask{},
+		layout:   newLayout(),
+	}
+	inv.ledger.gathered = emptyState()
+	return inv
+}
+
+// Revision rises with every change that can change a count; equal revisions mean equal answers.
+func (inv *Inventory) Revision() uint64 {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.revision
+}
+
+// SyncSlices makes the inventory hold exactly these slices. Slices that are the same object as before cost one
+// comparison; only nodes with changed slices are worked out anew.
+func (inv *Inventory) SyncSlices(all []*resourceapi.ResourceSlice) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	seen := make(map[string]bool, len(all))
+	for _, slice := range all {
+		seen[slice.Name] = true
+		inv.replace(slice.Name, slice)
+	}
+	if len(seen) == len(inv.slices) {
+		return
+	}
+	for name := range inv.slices {
+		if !seen[name] {
+			inv.replace(name, nil)
+		}
+	}
+}
+
+// SetSlice adds a slice or replaces the one of its name.
+func (inv *Inventory) SetSlice(slice *resourceapi.ResourceSlice) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.replace(slice.Name, slice)
+}
+
+// DeleteSlice removes a slice; an unknown name is no error.
+func (inv *Inventory) DeleteSlice(name string) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.replace(name, nil)
+}
+
+// SyncAllocated takes over the state that the scheduler's claim tracker gathered, in-flight allocations included. The
+// state must not be changed afterwards. Only nodes whose devices changed are counted anew.
+func (inv *Inventory) SyncAllocated(state structured.AllocatedState) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.touch(inv.ledger.gather(state))
+}
+
+// SetAllocation records what one claim holds from now on; nil means nothing any more. It adds to what SyncAllocated
+// said, so a caller uses it instead of SyncAllocated, or for allocations that the tracker does not know yet.
+func (inv *Inventory) SetAllocation(claim types.UID, allocation *resourceapi.AllocationResult) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.touch(inv.ledger.hold(claim, holdingOf(allocation)))
+}
+
+// replace puts now in the place of the slice called name and marks what that changes.
+func (inv *Inventory) replace(name string, now *resourceapi.ResourceSlice) {
+	before := inv.slices[name]
+	if before == now {
+		return
+	}
+	inv.revision++
+	inv.spec++
+	if before != nil {
+		delete(inv.slices, name)
+	}
+	if now != nil {
+		inv.slices[name] = now
+	}
+	if before != nil && (now == nil || poolOf(before) != poolOf(now)) {
+		inv.changePool(poolOf(before), before, nil)
+		before = nil
+	}
+	if now != nil {
+		inv.changePool(poolOf(now), before, now)
+	}
+}
+
+// changePool exchanges one slice of a pool. As long as the pool stays as usable as it was, only the slice's own node
+// has to be worked out anew.
+func (inv *Inventory) changePool(key poolKey, before, now *resourceapi.ResourceSlice) {
+	p := inv.pools[key]
+	if p == nil {
+		p = &pool{key: key, slices: map[string]*resourceapi.ResourceSlice{}}
+		inv.pools[key] = p
+	}
+	old := p.state
+	var stale []string
+	if before != nil {
+		delete(p.slices, before.Name)
+		stale = append(stale, nodeOf(before))
+	}
+	if now != nil {
+		p.slices[now.Name] = now
+		stale = append(stale, nodeOf(now))
+	}
+	p.refresh()
+	if !old.sameUse(&p.state) {
+		stale = append(append(stale, old.nodes...), p.state.nodes...)
+	}
+	for _, node := range stale {
+		inv.nodes.relink(node, p, inv.revision)
+	}
+	inv.reaching[key] = p
+	if !p.state.reaches {
+		delete(inv.reaching, key)
+	}
+	if len(p.slices) == 0 {
+		delete(inv.pools, key)
+	}
+}
+
+// touch marks the nodes on which devices changed hands.
+func (inv *Inventory) touch(ids []structured.DeviceID) {
+	if len(ids) > 0 {
+		inv.revision++
+	}
+	for _, id := range ids {
+		p := inv.pools[poolKey{driver: id.Driver.String(), name: id.Pool.String()}]
+		if p == nil {
+			continue
+		}
+		for _, node := range p.nodesOfDevice(id.Device.String()) {
+			inv.nodes.bump(node, inv.revision)
+		}
+	}
+}
+
+// shownLayout is the layout that the last View showed.
+type shownLayout struct {
+	layout     *layout
+	generation uint64
+	kinds      []Kind
+}
+
+// forgetAsks starts anew when too many different requests were seen. Needs that callers still hold keep their asks, and
+// bring them into the new layout when they are viewed.
+func (inv *Inventory) forgetAsks() {
+	clear(inv.asks)
+	inv.layout = newLayout()
+}
+
+// layoutFor makes sure that the layout covers the needs.
+func (inv *Inventory) layoutFor(needs []Need) *layout {
+	if len(inv.layout.asks) >= maxAsks {
+		inv.layout = newLayout()
+	}
+	for i := range needs {
+		inv.layout.learn(&needs[i])
+	}
+	return inv.layout
+}
+
+// layoutNumber counts the layouts shown: it rises when kinds or permits differ from those of the last view.
+func (inv *Inventory) layoutNumber(l *layout) uint64 {
+	same := inv.shown.layout == l && inv.shown.generation == l.generation && slices.Equal(inv.shown.kinds, l.kinds.kinds)
+	if !same {
+		inv.layouts++
+		inv.shown = shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds}
+	}
+	return inv.layouts
+}

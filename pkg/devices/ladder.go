@@ -1,0 +1,180 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// unknownNUMA stands for a device or unit whose NUMA node nobody publishes, or whose devices differ in it.
+const unknownNUMA = -1
+
+// looseUnit is the name of the unit for devices that belong to none.
+const looseUnit = "loose"
+
+// unitInfo is what stays true of an alignment unit whoever asks: its name and NUMA node.
+type unitInfo struct {
+	name string
+	numa int
+}
+
+// rung is one step of the alignment ladder: it names the unit of a device, or "" if it cannot.
+type rung struct {
+	name string
+	unit func(*device) string
+	// numa holds the NUMA nodes of units where the rung itself says them.
+	numa map[string]int
+	// usable says whether the rung tells which GPUs and NICs of this node belong together.
+	usable func(gpus, nics []*device) bool
+}
+
+// align puts every device of a node into its alignment unit by the first rung that applies, and returns the units.
+// The last unit takes the devices without one; it is always there, though often empty.
+func align(devices []*device, pairMaps []PairMap) []unitInfo {
+	gpus, nics := recognised(devices)
+	var units []unitInfo
+	if chosen := chooseRung(gpus, nics, ladder(devices, pairMaps)); chosen != nil {
+		units = assignUnits(devices, gpus, nics, chosen)
+	}
+	loose := len(units)
+	for _, d := range devices {
+		if d.unit < 0 {
+			d.unit = loose
+		}
+	}
+	return append(units, unitInfo{name: looseUnit, numa: unknownNUMA})
+}
+
+func recognised(devices []*device) (gpus, nics []*device) {
+	for _, d := range devices {
+		d.unit = -1
+		if d.gpu {
+			gpus = append(gpus, d)
+		}
+		if d.rdma {
+			nics = append(nics, d)
+		}
+	}
+	return gpus, nics
+}
+
+// ladder lists the rungs from the surest to the weakest.
+func ladder(devices []*device, pairMaps []PairMap) []rung {
+	rungs := []rung{
+		{name: "pcieRoot", unit: pcieRoot, usable: shareUnit(pcieRoot)},
+		{name: "numa", unit: numaName, usable: bothTell(numaName)},
+	}
+	for _, d := range devices {
+		pairMap := pairMapFor(pairMaps, d.stringAttribute(attrVMSize))
+		if pairMap == nil {
+			continue
+		}
+		unit, numa := pairMap.names()
+		return slices.Insert(rungs, 0, rung{name: "pair", unit: unit, numa: numa, usable: bothTell(unit)})
+	}
+	return rungs
+}
+
+func chooseRung(gpus, nics []*device, rungs []rung) *rung {
+	if len(gpus)+len(nics) == 0 {
+		return nil
+	}
+	for i := range rungs {
+		if rungs[i].usable(gpus, nics) {
+			return &rungs[i]
+		}
+	}
+	return nil
+}
+
+// names tells the unit of a device by its address, and each unit's NUMA node. A name carries the unit's place in the
+// map, so that names sort by it.
+func (m *PairMap) names() (unit func(*device) string, numa map[string]int) {
+	byAddress := map[string]string{}
+	numa = map[string]int{}
+	for i := range m.Units {
+		name := fmt.Sprintf("pair%02d", i)
+		numa[name] = m.Units[i].NUMA
+		for _, address := range m.Units[i].Addresses {
+			byAddress[strings.ToLower(address)] = name
+		}
+	}
+	return func(d *device) string { return byAddress[d.pciAddress()] }, numa
+}
+
+func pcieRoot(d *device) string { return d.stringAttribute(attrPCIeRoot) }
+
+func numaName(d *device) string {
+	if numa := d.numaNode(); numa != unknownNUMA {
+		return fmt.Sprintf("numa%02d", numa)
+	}
+	return ""
+}
+
+// shareUnit demands a GPU and a NIC in one unit: on GB300 only the GPU publishes a root, on OCI GB200 roots never match.
+func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
+	return func(gpus, nics []*device) bool {
+		roots := map[string]bool{}
+		for _, gpu := range gpus {
+			roots[unit(gpu)] = true
+		}
+		delete(roots, "")
+		return slices.ContainsFunc(nics, func(nic *device) bool { return roots[unit(nic)] })
+	}
+}
+
+// bothTell demands that the rung knows GPUs and NICs alike; a side that the node does not have is no obstacle.
+func bothTell(unit func(*device) string) func(gpus, nics []*device) bool {
+	knows := func(side []*device) bool {
+		return len(side) == 0 || slices.ContainsFunc(side, func(d *device) bool { return unit(d) != "" })
+	}
+	return func(gpus, nics []*device) bool { return knows(gpus) && knows(nics) }
+}
+
+// assignUnits numbers the units in the order of their names. Only GPUs and RDMA NICs make units; other devices join them.
+func assignUnits(devices, gpus, nics []*device, chosen *rung) []unitInfo {
+	members := map[string][]*device{}
+	for _, d := range slices.Concat(gpus, nics) {
+		if name := chosen.unit(d); name != "" {
+			members[name] = append(members[name], d)
+		}
+	}
+	names := slices.Sorted(maps.Keys(members))
+	index := map[string]int{}
+	units := make([]unitInfo, 0, len(names))
+	for i, name := range names {
+		index[name] = i
+		numa, told := chosen.numa[name]
+		if !told {
+			numa = commonNUMA(members[name])
+		}
+		units = append(units, unitInfo{name: name, numa: numa})
+	}
+	for _, d := range devices {
+		if i, ok := index[chosen.unit(d)]; ok {
+			d.unit = i
+		}
+	}
+	return units
+}
+
+// commonNUMA is the NUMA node of the devices that publish one, or unknownNUMA if they differ.
+func commonNUMA(devices []*device) int {
+	var seen []int
+	for _, d := range devices {
+		if numa := d.numaNode(); numa != unknownNUMA {
+			seen = append(seen, numa)
+		}
+	}
+	slices.SortFunc(seen, cmp.Compare)
+	seen = slices.Compact(seen)
+	if len(seen) != 1 {
+		return unknownNUMA
+	}
+	return seen[0]
+}

@@ -1,0 +1,196 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// signature says which asks of a layout a device satisfies: a byte of recognition flags, then one bit for each ask.
+// Devices of equal signature are interchangeable for every need of the layout.
+type signature string
+
+const (
+	flagGPU  = 1
+	flagRDMA = 2
+)
+
+func (s signature) gpu() bool  { return s[0]&flagGPU != 0 }
+func (s signature) rdma() bool { return s[0]&flagRDMA != 0 }
+
+// wanted says whether some ask is satisfied; other devices are only counted because they are GPUs or RDMA NICs.
+func (s signature) wanted() bool { return strings.Trim(string(s[1:]), "\x00") != "" }
+
+// interesting says whether the device is counted at all.
+func (s signature) interesting() bool { return s[0] != 0 || s.wanted() }
+
+func (s signature) has(ask int) bool { return s[1+ask/8]&(1<<(ask%8)) != 0 }
+
+// layout is the partition of the cluster's devices into kinds for the needs that are about, with the counts of every
+// node in it. Asks and permits are only ever added, so that a new need costs one more column and not a new partition;
+// when there are too many, the inventory starts a new layout with the needs at hand.
+type layout struct {
+	asks    []*ask
+	column  map[string]int
+	permits []permit
+	granted map[string]int
+	plugins []v1.ResourceName
+	// generation rises when columns, permits or plugins are added.
+	generation uint64
+
+	nodes []layoutNode
+	// present counts the nodes that have a signature, so that kinds do not depend on devices that are gone.
+	present map[signature]int
+	// revision is the inventory's when the nodes were last brought up to date, current the generation then.
+	revision uint64
+	current  uint64
+	kinds    kindTable
+	frozen   []*NodeDevices
+	reaching []reachingSlice
+}
+
+// layoutNode is what a layout remembers of one node.
+type layoutNode struct {
+	node     *node
+	spec     uint64
+	revision uint64
+	// columns is how many asks the signatures cover.
+	columns    int
+	signatures []signature
+	distinct   []signature
+}
+
+func newLayout() *layout {
+	return &layout{column: map[string]int{}, granted: map[string]int{}, present: map[signature]int{}, generation: 1}
+}
+
+// learn adds whatever the need brings that the layout does not have.
+func (l *layout) learn(need *Need) {
+	for i := range need.options {
+		l.learnOption(&need.options[i])
+	}
+	if !need.Empty() {
+		l.learnOption(&need.relaxed)
+	}
+}
+
+func (l *layout) learnOption(o *needOption) {
+	for i := range o.requests {
+		one := &o.requests[i]
+		for _, a := range one.asks {
+			if _, known := l.column[a.key]; !known {
+				l.column[a.key] = len(l.asks)
+				l.asks = append(l.asks, a)
+				l.generation++
+			}
+			if mine := l.asks[l.column[a.key]]; (one.count > 1 || one.all) && !mine.several {
+				mine.several = true
+				l.generation++
+			}
+		}
+		if one.plugin != "" && !slices.Contains(l.plugins, one.plugin) {
+			l.plugins = append(l.plugins, one.plugin)
+			l.generation++
+		}
+	}
+	for _, p := range o.permits() {
+		if _, known := l.granted[p.key]; !known {
+			l.granted[p.key] = len(l.permits)
+			l.permits = append(l.permits, p)
+			l.generation++
+		}
+	}
+}
+
+// sign extends a device's signature, "" for none yet, to all asks of the layout.
+func (l *layout) sign(d *device, known signature, columns int) signature {
+	bits := make([]byte, 1+(len(l.asks)+7)/8)
+	copy(bits, known)
+	if d.gpu {
+		bits[0] |= flagGPU
+	}
+	if d.rdma {
+		bits[0] |= flagRDMA
+	}
+	for i := columns; i < len(l.asks); i++ {
+		if l.asks[i].judge(d).selects && l.asks[i].tolerates(d) {
+			bits[1+i/8] |= 1 << (i % 8)
+		}
+	}
+	return signature(bits)
+}
+
+// update brings the layout up to date with the inventory.
+func (l *layout) update(inv *Inventory) {
+	if l.current == l.generation && l.revision == inv.revision {
+		return
+	}
+	all := inv.nodes.nodes
+	l.nodes = append(l.nodes, make([]layoutNode, len(all)-len(l.nodes))...)
+	for i, n := range all {
+		known := &l.nodes[i]
+		if known.node != n || n != nil && (known.spec != n.spec || known.columns != len(l.asks)) {
+			l.resign(known, n, inv.options.PairMaps)
+		}
+	}
+	// Both have to run whatever the other says.
+	renumbered, unbound := l.renumberKinds(inv), l.unbind(inv)
+	if renumbered || unbound || l.current != l.generation {
+		for i := range l.nodes {
+			l.nodes[i].revision = 0
+		}
+	}
+	// Views hold the old list: it is replaced, not changed.
+	l.frozen = slices.Clone(l.frozen)
+	l.frozen = append(l.frozen, make([]*NodeDevices, len(all)-len(l.frozen))...)
+	for i, n := range all {
+		if n == nil {
+			l.frozen[i] = nil
+		} else if l.nodes[i].revision != n.revision {
+			l.frozen[i] = l.recount(&l.nodes[i], inv)
+		}
+	}
+	l.reaching = l.countReaching(inv)
+	l.revision, l.current = inv.revision, l.generation
+}
+
+// resign works out the signatures of a node's devices and keeps count of the signatures present.
+func (l *layout) resign(known *layoutNode, n *node, pairMaps []PairMap) {
+	for _, s := range known.distinct {
+		if l.present[s]--; l.present[s] == 0 {
+			delete(l.present, s)
+		}
+	}
+	if n == nil {
+		*known = layoutNode{}
+		return
+	}
+	if known.node != n || known.spec != n.spec {
+		n.refresh(pairMaps)
+		*known = layoutNode{node: n, spec: n.spec, signatures: make([]signature, len(n.devices))}
+	}
+	for i, d := range n.devices {
+		known.signatures[i] = l.sign(d, known.signatures[i], known.columns)
+	}
+	known.columns = len(l.asks)
+	known.distinct = distinctSignatures(slices.Values(known.signatures))
+	for _, s := range known.distinct {
+		l.present[s]++
+	}
+}
+
+// presentSignatures lists every signature that some device has, in order.
+func (l *layout) presentSignatures(inv *Inventory) []signature {
+	present := distinctSignatures(maps.Keys(l.present))
+	for _, p := range inAllocatorOrder(inv.reaching) {
+		for _, d := range reachingDevices(p) {
+			present = append(present, l.sign(d, "", 0))
+		}
+	}
+	return distinctSignatures(slices.Values(present))
+}

@@ -1,0 +1,176 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// amounts are quantities by capacity name.
+type amounts = map[resourceapi.QualifiedName]resource.Quantity
+
+// holding is what one claim holds: whole devices and shares of others.
+type holding struct {
+	devices []structured.DeviceID
+	shares  []share
+}
+
+type share struct {
+	device structured.DeviceID
+	taken  amounts
+}
+
+// ledger knows which devices are in use. It has two sources, and a device is in use if either says so: the state that
+// the scheduler's claim tracker gathers, and single claims.
+type ledger struct {
+	gathered structured.AllocatedState
+	claims   map[types.UID]holding
+	// held counts the claims that hold a device; shared lists the claims' shares of a device.
+	held   map[structured.DeviceID]int
+	shared map[structured.DeviceID]map[types.UID][]amounts
+}
+
+func newLedger() ledger {
+	return ledger{
+		claims: map[types.UID]holding{},
+		held:   map[structured.DeviceID]int{},
+		shared: map[structured.DeviceID]map[types.UID][]amounts{},
+	}
+}
+
+// holdingOf reads an allocation. Admin access holds nothing.
+func holdingOf(allocation *resourceapi.AllocationResult) holding {
+	var h holding
+	if allocation == nil {
+		return h
+	}
+	for i := range allocation.Devices.Results {
+		result := &allocation.Devices.Results[i]
+		if result.AdminAccess != nil && *result.AdminAccess {
+			continue
+		}
+		id := structured.MakeDeviceID(result.Driver, result.Pool, result.Device)
+		if result.ShareID == nil {
+			h.devices = append(h.devices, id)
+			continue
+		}
+		h.shares = append(h.shares, share{device: id, taken: result.ConsumedCapacity})
+	}
+	return h
+}
+
+// ids lists all devices that the holding touches.
+func (h *holding) ids() []structured.DeviceID {
+	ids := append([]structured.DeviceID(nil), h.devices...)
+	for _, s := range h.shares {
+		ids = append(ids, s.device)
+	}
+	return ids
+}
+
+// hold records what a claim holds from now on and returns the devices whose state may have changed.
+func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
+	before := l.claims[claim]
+	for _, id := range before.devices {
+		if l.held[id]--; l.held[id] == 0 {
+			delete(l.held, id)
+		}
+	}
+	for _, s := range before.shares {
+		if delete(l.shared[s.device], claim); len(l.shared[s.device]) == 0 {
+			delete(l.shared, s.device)
+		}
+	}
+	delete(l.claims, claim)
+	for _, id := range now.devices {
+		l.held[id]++
+	}
+	for _, s := range now.shares {
+		if l.shared[s.device] == nil {
+			l.shared[s.device] = map[types.UID][]amounts{}
+		}
+		l.shared[s.device][claim] = append(l.shared[s.device][claim], s.taken)
+	}
+	if len(now.devices)+len(now.shares) > 0 {
+		l.claims[claim] = now
+	}
+	return append(before.ids(), now.ids()...)
+}
+
+// gather takes over the tracker's state and returns the devices whose state may have changed.
+func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
+	before := l.gathered
+	l.gathered = state
+	var changed []structured.DeviceID
+	for id := range state.AllocatedDevices {
+		if !before.AllocatedDevices.Has(id) {
+			changed = append(changed, id)
+		}
+	}
+	for id := range before.AllocatedDevices {
+		if !state.AllocatedDevices.Has(id) {
+			changed = append(changed, id)
+		}
+	}
+	// Shared devices are few; whether their shares really changed costs more to find out than to count again.
+	for _, of := range []structured.AllocatedState{before, state} {
+		for id := range of.AllocatedSharedDeviceIDs {
+			changed = append(changed, id.GetDeviceID())
+		}
+		for id := range of.AggregatedCapacity {
+			changed = append(changed, id)
+		}
+	}
+	return changed
+}
+
+// inUse says whether the whole device is held by somebody.
+func (l *ledger) inUse(id structured.DeviceID) bool {
+	return l.gathered.AllocatedDevices.Has(id) || l.held[id] > 0
+}
+
+// partlyInUse says whether somebody holds a share of the device.
+func (l *ledger) partlyInUse(id structured.DeviceID) bool {
+	if _, ok := l.gathered.AggregatedCapacity[id]; ok {
+		return true
+	}
+	if len(l.shared[id]) > 0 {
+		return true
+	}
+	for shared := range l.gathered.AllocatedSharedDeviceIDs {
+		if shared.GetDeviceID() == id {
+			return true
+		}
+	}
+	return false
+}
+
+// used sums up what is taken of a shared device. Both sources may know the same share; the larger sum counts.
+func (l *ledger) used(id structured.DeviceID) amounts {
+	sum := amounts{}
+	for _, shares := range l.shared[id] {
+		for _, taken := range shares {
+			for name, amount := range taken {
+				total := sum[name]
+				total.Add(amount)
+				sum[name] = total
+			}
+		}
+	}
+	for name, amount := range l.gathered.AggregatedCapacity[id] {
+		if mine := sum[name]; mine.Cmp(*amount) < 0 {
+			sum[name] = amount.DeepCopy()
+		}
+	}
+	return sum
+}
+
+// emptyState is the gathered state before anything was gathered.
+func emptyState() structured.AllocatedState {
+	return structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()}
+}

@@ -1,0 +1,362 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// maxOptions bounds the combinations of firstAvailable alternatives that a need spells out. A pod with more gets one
+// option that asks for the least of each: it may count too much, and the stock Filter has the last word.
+const maxOptions = 32
+
+// Classes finds DeviceClasses; the scheduler's DRA manager is one after the other of its two halves.
+type Classes interface {
+	// Get returns the DeviceClass of that name, or an error if there is none.
+	Get(name string) (*resourceapi.DeviceClass, error)
+	// GetDeviceClass returns the class behind an extended resource name, explicit or implicit, or nil.
+	GetDeviceClass(resource v1.ResourceName) *resourceapi.DeviceClass
+}
+
+// Need is what one pod wants of a node's devices. Needs with equal keys are interchangeable when counting.
+type Need struct {
+	// Key is equal for pods that want the same, whatever their claims are called.
+	Key string
+	// Pins are the node selectors of claims that are allocated already: the pod must land where all of them match.
+	Pins []*v1.NodeSelector
+	// SharedClaims are unallocated claims that the pod did not get from a template of its own: other pods may use
+	// them too, they are to be allocated once, and whoever comes first decides the node.
+	SharedClaims []types.NamespacedName
+	// Extended are extended resources that stand for devices. They are part of Options: leave them out of the pod's
+	// plain resources.
+	Extended map[v1.ResourceName]int64
+	// RDMA is set when a request can only be met by RDMA NICs.
+	RDMA bool
+
+	options []needOption
+	// relaxed is met wherever one of the options is.
+	relaxed needOption
+}
+
+// needOption is one way to meet a need: every request of it.
+type needOption struct {
+	requests []request
+	groups   []group
+}
+
+// request is a number of devices of which each satisfies one of the asks.
+type request struct {
+	// name is "claim/request", or an extended resource's name.
+	name  string
+	asks  []*ask
+	count int
+	// all wants every device of the node that satisfies the ask, however many.
+	all bool
+	// plugin is the extended resource whose count on nodes with a device plugin serves as well.
+	plugin v1.ResourceName
+	// alternative is the subrequest's name if the request was one of several.
+	alternative string
+}
+
+// group is a matchAttribute constraint: the devices of these requests share one value of the attribute.
+type group struct {
+	attribute string
+	requests  []int
+}
+
+// Empty says that the pod needs no device, though it may be pinned by claims that it already has.
+func (n *Need) Empty() bool { return len(n.options) == 0 }
+
+// AllowsNode says whether the claims that are allocated already can be used on the node.
+func (n *Need) AllowsNode(node *v1.Node) (bool, error) {
+	for _, pin := range n.Pins {
+		matches, err := structured.NodeMatches(structured.Features{}, node, "", false, pin)
+		if err != nil || !matches {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Need reads what a pod wants from its claims and from extended resources that stand for devices. The error names the
+// claim and request that nobody can serve as written: a class that is not there, a selector that does not compile.
+func (inv *Inventory) Need(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Need, error) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	r := needReader{inv: inv, classes: classes}
+	for _, claim := range claims {
+		if err := r.claim(pod, claim); err != nil {
+			return Need{}, fmt.Errorf("claim %s/%s: %w", claim.Namespace, claim.Name, err)
+		}
+	}
+	if err := r.extended(pod); err != nil {
+		return Need{}, err
+	}
+	return r.finish(), nil
+}
+
+// needReader gathers one pod's need.
+type needReader struct {
+	inv     *Inventory
+	classes Classes
+	need    Need
+	// parts are the requests in order, each with its alternatives.
+	parts [][]request
+	// constraints refer to parts by index.
+	constraints []constraint
+}
+
+// constraint is a matchAttribute constraint over the parts of one claim.
+type constraint struct {
+	attribute string
+	// names as the claim writes them: "request", "request/alternative"; none means all of the claim.
+	names []string
+	// first and last delimit the claim's parts.
+	first, last int
+}
+
+func (r *needReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) error {
+	if allocation := claim.Status.Allocation; allocation != nil {
+		if allocation.NodeSelector != nil {
+			r.need.Pins = append(r.need.Pins, allocation.NodeSelector)
+		}
+		return nil
+	}
+	if claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
+		// A leftover of an earlier attempt: stock deletes it, and the pod's resources say what it was for.
+		return nil
+	}
+	first, least := len(r.parts), 0
+	for i := range claim.Spec.Devices.Requests {
+		alternatives, err := r.request(claim.Name, &claim.Spec.Devices.Requests[i])
+		if err != nil {
+			return fmt.Errorf("request %s: %w", claim.Spec.Devices.Requests[i].Name, err)
+		}
+		if len(alternatives) == 0 {
+			continue
+		}
+		least += leastCount(alternatives)
+		r.parts = append(r.parts, alternatives)
+	}
+	if least > resourceapi.AllocationResultsMaxSize {
+		return fmt.Errorf("asks for %d devices, a claim can hold %d", least, resourceapi.AllocationResultsMaxSize)
+	}
+	for _, c := range claim.Spec.Devices.Constraints {
+		if c.MatchAttribute == nil {
+			continue
+		}
+		r.constraints = append(r.constraints, constraint{
+			attribute: string(*c.MatchAttribute), names: c.Requests, first: first, last: len(r.parts),
+		})
+	}
+	if !ownedBy(claim, pod) {
+		r.need.SharedClaims = append(r.need.SharedClaims, types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name})
+	}
+	return nil
+}
+
+func ownedBy(claim *resourceapi.ResourceClaim, pod *v1.Pod) bool {
+	return slices.ContainsFunc(claim.OwnerReferences, func(owner metav1.OwnerReference) bool {
+		return owner.UID == pod.UID && owner.Controller != nil && *owner.Controller
+	})
+}
+
+func leastCount(alternatives []request) int {
+	least := alternatives[0].count
+	for i := range alternatives {
+		least = min(least, alternatives[i].count)
+	}
+	return least
+}
+
+// request reads one request of a claim as its alternatives; none if it wants nothing that counts.
+func (r *needReader) request(claim string, from *resourceapi.DeviceRequest) ([]request, error) {
+	name := claim + "/" + from.Name
+	switch {
+	case from.Exactly != nil:
+		exact := from.Exactly
+		one, err := r.exact(name, exact.AllocationMode, exact.Count, askSpec{
+			selectors: exact.Selectors, tolerations: exact.Tolerations, capacity: exact.Capacity,
+		}, exact.DeviceClassName)
+		if err != nil || exact.AdminAccess != nil && *exact.AdminAccess {
+			return nil, err
+		}
+		return []request{one}, nil
+	case len(from.FirstAvailable) > 0:
+		return r.firstAvailable(name, from.FirstAvailable)
+	}
+	return nil, fmt.Errorf("is of a kind that this version does not know")
+}
+
+func (r *needReader) firstAvailable(name string, from []resourceapi.DeviceSubRequest) ([]request, error) {
+	var alternatives []request
+	for i := range from {
+		sub := &from[i]
+		one, err := r.exact(name, sub.AllocationMode, sub.Count, askSpec{
+			selectors: sub.Selectors, tolerations: sub.Tolerations, capacity: sub.Capacity,
+		}, sub.DeviceClassName)
+		if err != nil {
+			return nil, fmt.Errorf("alternative %s: %w", sub.Name, err)
+		}
+		one.alternative = sub.Name
+		alternatives = append(alternatives, one)
+	}
+	return alternatives, nil
+}
+
+func (r *needReader) exact(name string, mode resourceapi.DeviceAllocationMode, count int64, spec askSpec, className string) (request, error) {
+	class, err := r.classes.Get(className)
+	if err != nil {
+		return request{}, fmt.Errorf("device class %q: %w", className, err)
+	}
+	spec.class = class
+	a, err := r.inv.ask(&spec)
+	if err != nil {
+		return request{}, err
+	}
+	one := request{name: name, asks: []*ask{a}, all: mode == resourceapi.DeviceAllocationModeAll}
+	switch {
+	case one.all:
+	case mode != resourceapi.DeviceAllocationModeExactCount && mode != "":
+		return request{}, fmt.Errorf("allocation mode %q is not known", mode)
+	case count > resourceapi.AllocationResultsMaxSize:
+		return request{}, fmt.Errorf("asks for %d devices, a claim can hold %d", count, resourceapi.AllocationResultsMaxSize)
+	default:
+		one.count = max(int(count), 1)
+	}
+	return one, nil
+}
+
+// ask returns the one value for equal asks, compiled when it is new.
+func (inv *Inventory) ask(spec *askSpec) (*ask, error) {
+	key := spec.key()
+	if known, ok := inv.asks[key]; ok {
+		return known, nil
+	}
+	a, err := compileAsk(inv.celCache, spec)
+	if err != nil {
+		return nil, err
+	}
+	if len(inv.asks) >= maxAsks {
+		inv.forgetAsks()
+	}
+	inv.asks[key] = a
+	return a, nil
+}
+
+// finish turns parts and constraints into options.
+func (r *needReader) finish() Need {
+	if len(r.parts) == 0 {
+		return r.need
+	}
+	combinations := 1
+	for i, part := range r.parts {
+		r.parts[i] = r.merge(part, i)
+		combinations = min(combinations*len(r.parts[i]), maxOptions+1)
+	}
+	spelledOut := r.parts
+	r.parts = make([][]request, len(spelledOut))
+	for i, part := range spelledOut {
+		r.parts[i] = relax(part)
+	}
+	r.options(nil)
+	r.need.relaxed = r.need.options[0]
+	if combinations <= maxOptions {
+		r.parts, r.need.options = spelledOut, nil
+		r.options(nil)
+	}
+	r.need.Key = optionsKey(r.need.options)
+	r.need.RDMA = slices.ContainsFunc(r.parts, func(part []request) bool {
+		return !slices.ContainsFunc(part, func(one request) bool {
+			return slices.ContainsFunc(one.asks, func(a *ask) bool { return !r.inv.wantsRDMA(a) })
+		})
+	})
+	return r.need
+}
+
+// merge makes one request of alternatives that want one device each: any device that satisfies one of them will do.
+func (r *needReader) merge(part []request, index int) []request {
+	for i := range part {
+		if part[i].count != 1 || part[i].all {
+			return part
+		}
+	}
+	for _, c := range r.constraints {
+		if index >= c.first && index < c.last && slices.ContainsFunc(c.names, isAlternative) {
+			return part
+		}
+	}
+	return relax(part)
+}
+
+func isAlternative(name string) bool { return strings.Contains(name, "/") }
+
+// relax replaces alternatives by one request that is met whenever one of them is.
+func relax(part []request) []request {
+	if len(part) <= 1 {
+		return part
+	}
+	one := request{name: part[0].name, count: leastCount(part), plugin: part[0].plugin}
+	for i := range part {
+		if part[i].all {
+			one.count = 1
+		}
+		one.asks = append(one.asks, part[i].asks...)
+	}
+	return []request{one}
+}
+
+// options spells out every combination of alternatives, in the order of preference that the claims state.
+func (r *needReader) options(chosen []request) {
+	if len(chosen) == len(r.parts) {
+		option := needOption{requests: slices.Clone(chosen)}
+		for _, c := range r.constraints {
+			if g := c.over(option.requests); len(g.requests) > 1 || len(g.requests) == 1 && option.requests[g.requests[0]].count > 1 {
+				option.groups = append(option.groups, g)
+			}
+		}
+		r.need.options = append(r.need.options, option)
+		return
+	}
+	for _, one := range r.parts[len(chosen)] {
+		r.options(append(chosen, one))
+	}
+}
+
+// over finds the requests of an option that the constraint binds.
+func (c *constraint) over(requests []request) group {
+	g := group{attribute: c.attribute}
+	for i := c.first; i < c.last; i++ {
+		_, name, _ := strings.Cut(requests[i].name, "/")
+		if len(c.names) == 0 || slices.Contains(c.names, name) || slices.Contains(c.names, name+"/"+requests[i].alternative) {
+			g.requests = append(g.requests, i)
+		}
+	}
+	return g
+}
+
+func optionsKey(options []needOption) string {
+	var b strings.Builder
+	for _, option := range options {
+		for _, one := range option.requests {
+			for _, a := range one.asks {
+				fmt.Fprintf(&b, "%q ", a.key)
+			}
+			fmt.Fprintf(&b, "%d %t %q;", one.count, one.all, one.plugin)
+		}
+		for _, g := range option.groups {
+			fmt.Fprintf(&b, "%q%v", g.attribute, g.requests)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,260 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/dovetail-dev/dovetail/pkg/devices"
+)
+
+// drawOption writes an option as "2 gpu of GPU, ...; permits".
+func drawOption(view *devices.View, option devices.Option) string {
+	var parts []string
+	for _, demand := range option.Demands {
+		var labels []string
+		for _, kind := range demand.Kinds {
+			labels = append(labels, view.Kinds[kind].Label)
+		}
+		parts = append(parts, fmt.Sprintf("%d %s of %s", demand.Count, demand.Name, strings.Join(labels, "|")))
+	}
+	for _, permit := range option.Permits {
+		name, _, _ := strings.Cut(view.Permits[permit], "{")
+		parts = append(parts, "permit "+name)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func TestNeed(t *testing.T) {
+	admin := wants("watch", "gpu", 4)
+	admin.Exactly.AdminAccess = ptr.To(true)
+	tests := map[string]struct {
+		claims []*resourceapi.ResourceClaim
+		want   []string
+		rdma   bool
+	}{
+		"nothing": {},
+		"GPUs and NICs of one claim": {
+			[]*resourceapi.ResourceClaim{claim("c", wants("nic", "nic", 8), wants("gpu", "gpu", 8))},
+			[]string{"8 gpu of GPU, 8 nic of RDMA NIC"}, true,
+		},
+		"two claims for the same class add up": {
+			[]*resourceapi.ResourceClaim{claim("a", wants("gpu", "gpu", 1)), claim("b", wants("x", "gpu", 2), wants("y", "gpu", 1))},
+			[]string{"4 gpu of GPU"}, false,
+		},
+		"admin access needs nothing": {[]*resourceapi.ResourceClaim{claim("c", admin)}, nil, false},
+		"a selector that nothing satisfies": {
+			[]*resourceapi.ResourceClaim{claim("c", wants("gpu", "gpu", 1, `device.attributes["gpu.nvidia.com"].uuid == "none"`))},
+			[]string{"1 gpu of "}, false,
+		},
+		"a selector for a part splits the kind": {
+			[]*resourceapi.ResourceClaim{claim("c", wants("a", "gpu", 1), wants("b", "gpu", 1, `device.attributes["resource.kubernetes.io"].numaNode == 0`))},
+			[]string{"1 gpu of GPU|GPU, 1 gpu of GPU"}, false,
+		},
+		"one of several single devices is one demand": {
+			[]*resourceapi.ResourceClaim{claim("c", wantsFirst("any", wants("", "rdma", 1), wants("", "gpu", 1)))},
+			[]string{"1 rdma of GPU|RDMA NIC"}, false,
+		},
+		"alternatives of different number are options, the favourite first": {
+			[]*resourceapi.ResourceClaim{claim("c", wantsFirst("any", wants("", "gpu", 4), wants("", "nic", 2)), wants("x", "gpu", 1))},
+			[]string{"5 gpu of GPU", "1 gpu of GPU, 2 nic of RDMA NIC"}, false,
+		},
+		"all devices are a permit": {
+			[]*resourceapi.ResourceClaim{claim("c", wants("gpu", "gpu", 8), wantsAll("nic", "nic"))},
+			[]string{"8 gpu of GPU, permit all of nic"}, true,
+		},
+		"a constraint is a permit beside its devices": {
+			[]*resourceapi.ResourceClaim{match(claim("c", wants("gpu", "gpu", 2), wants("nic", "nic", 2)), numaNode)},
+			[]string{"2 gpu of GPU, 2 nic of RDMA NIC, permit same resource.kubernetes.io/numaNode"}, true,
+		},
+		"a constraint over one device says nothing": {
+			[]*resourceapi.ResourceClaim{match(claim("c", wants("gpu", "gpu", 1), wants("nic", "nic", 1)), numaNode, "gpu")},
+			[]string{"1 gpu of GPU, 1 nic of RDMA NIC"}, true,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inv := inventory(ndH100v5().slices("n1")...)
+			need := mustNeed(t, inv, test.claims...)
+			view := inv.View(need)
+			var got []string
+			for _, option := range view.Options(&need) {
+				got = append(got, drawOption(view, option))
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("options (-want,+got):\n%s", diff)
+			}
+			if need.RDMA != test.rdma {
+				t.Errorf("RDMA: got %t, want %t", need.RDMA, test.rdma)
+			}
+		})
+	}
+}
+
+// The sentence names the claim, the request and what is wrong, and the next pod is served as if nothing had been.
+func TestNeedOfMalformedClaims(t *testing.T) {
+	odd := wants("gpu", "gpu", 1)
+	odd.Exactly.AllocationMode = "Half"
+	tests := map[string]struct {
+		claim *resourceapi.ResourceClaim
+		want  []string
+	}{
+		"an unknown class":                   {claim("c", wants("gpu", "tpu", 1)), []string{"claim ml/c", "request gpu", `"tpu"`, "not found"}},
+		"an unknown class of an alternative": {claim("c", wantsFirst("any", wants("", "gpu", 1), wants("", "tpu", 1))), []string{"claim ml/c", "request any", "alternative alt-1", `"tpu"`}},
+		"a selector that is not CEL":         {claim("c", wants("gpu", "gpu", 1, "device.driver = 3")), []string{"claim ml/c", "request gpu", "selector 0", "CEL compile error"}},
+		"a selector that is no condition":    {claim("c", wants("gpu", "gpu", 1, "device.driver")), []string{"claim ml/c", "request gpu", "selector 0", "bool"}},
+		"an unknown mode":                    {claim("c", odd), []string{"claim ml/c", "request gpu", `"Half"`}},
+		"more than a claim can hold":         {claim("c", wants("a", "gpu", 20), wants("b", "nic", 20)), []string{"claim ml/c", "40", "32"}},
+		"a request of no kind":               {claim("c", resourceapi.DeviceRequest{Name: "new"}), []string{"claim ml/c", "request new"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inv := inventory(ndH100v5().slices("n1")...)
+			_, err := inv.Need(pod, []*resourceapi.ResourceClaim{test.claim}, standardClasses())
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			for _, part := range test.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("error %q does not say %q", err, part)
+				}
+			}
+			need := mustNeed(t, inv, claim("good", wants("gpu", "gpu", 4)))
+			if got := slots(t, inv.View(need), need, "n1"); got != 2 {
+				t.Errorf("the next pod: got %d slots, want 2", got)
+			}
+		})
+	}
+}
+
+// A selector that fails on a device takes that device out of the count, and the view says so.
+func TestSelectorThatFailsOnDevices(t *testing.T) {
+	inv := inventory(ndH100v5().slices("n1")...)
+	need := mustNeed(t, inv, claim("c", wants("gpu", "gpu", 1, `device.attributes["gpu.nvidia.com"].noSuchThing == 3`)))
+	view := inv.View(need)
+	if got := slots(t, view, need, "n1"); got != 0 {
+		t.Errorf("got %d slots, want 0", got)
+	}
+	problems := strings.Join(view.Problems(), "\n")
+	if !strings.Contains(problems, "noSuchThing") || !strings.Contains(problems, "class gpu") {
+		t.Errorf("problems do not name class and attribute: %q", problems)
+	}
+}
+
+func TestAllocatedClaimsPinThePod(t *testing.T) {
+	inv := inventory(ndH100v5().slices("n1")...)
+	held := claim("held", wants("gpu", "gpu", 8))
+	held.Status.Allocation = allocated("gpu.nvidia.com/n1/gpu-0")
+	held.Status.Allocation.NodeSelector = &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{
+		MatchFields: []v1.NodeSelectorRequirement{{Key: "metadata.name", Operator: v1.NodeSelectorOpIn, Values: []string{"n1"}}},
+	}}}
+	need := mustNeed(t, inv, held)
+	if !need.Empty() {
+		t.Errorf("an allocated claim still needs %d options", len(inv.View(need).Options(&need)))
+	}
+	for name, want := range map[string]bool{"n1": true, "n2": false} {
+		got, err := need.AllowsNode(node(name))
+		if err != nil || got != want {
+			t.Errorf("node %s: got %t, %v, want %t", name, got, err, want)
+		}
+	}
+}
+
+func TestSharedClaimsAreNamed(t *testing.T) {
+	shared := claim("domain", wants("gpu", "gpu", 1))
+	shared.OwnerReferences = nil
+	need := mustNeed(t, inventory(), claim("own", wants("gpu", "gpu", 1)), shared)
+	want := []types.NamespacedName{{Namespace: "ml", Name: "domain"}}
+	if diff := cmp.Diff(want, need.SharedClaims); diff != "" {
+		t.Errorf("shared claims (-want,+got):\n%s", diff)
+	}
+}
+
+// Members of a role have claims of different names and the same need.
+func TestKeyIgnoresNames(t *testing.T) {
+	inv := inventory()
+	first := mustNeed(t, inv, claim("worker-0-gpu", wants("gpu", "gpu", 8)))
+	second := mustNeed(t, inv, claim("worker-1-gpu", wants("gpu", "gpu", 8)))
+	other := mustNeed(t, inv, claim("worker-0-gpu", wants("gpu", "gpu", 4)))
+	if first.Key != second.Key || first.Key == other.Key {
+		t.Errorf("keys: same need %t, other need %t; want true, false", first.Key == second.Key, first.Key == other.Key)
+	}
+}
+
+func container(gpus string, sidecar bool) v1.Container {
+	c := v1.Container{Resources: v1.ResourceRequirements{Requests: v1.ResourceList{"cpu": resource.MustParse("1")}}}
+	if gpus != "" {
+		c.Resources.Requests["nvidia.com/gpu"] = resource.MustParse(gpus)
+	}
+	if sidecar {
+		c.RestartPolicy = ptr.To(v1.ContainerRestartPolicyAlways)
+	}
+	return c
+}
+
+// Devices behind extended resources count as the scheduler asks for them: init containers share with those after them.
+func TestExtendedResources(t *testing.T) {
+	tests := map[string]struct {
+		init, main []v1.Container
+		want       int64
+	}{
+		"none":                                  {nil, []v1.Container{container("", false)}, 0},
+		"containers add up":                     {nil, []v1.Container{container("4", false), container("2", false)}, 6},
+		"an init container uses theirs":         {[]v1.Container{container("5", false)}, []v1.Container{container("6", false)}, 6},
+		"the largest shortage comes on top":     {[]v1.Container{container("8", false), container("7", false)}, []v1.Container{container("6", false)}, 8},
+		"a sidecar keeps its own":               {[]v1.Container{container("2", true)}, []v1.Container{container("6", false)}, 8},
+		"a sidecar before it is not for others": {[]v1.Container{container("2", true), container("7", false)}, []v1.Container{container("6", false)}, 9},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inv := inventory(ndH100v5().slices("n1")...)
+			with := pod.DeepCopy()
+			with.Spec.InitContainers, with.Spec.Containers = test.init, test.main
+			need, err := inv.Need(with, []*resourceapi.ResourceClaim{claim("c", wants("nic", "nic", 1))}, standardClasses())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := need.Extended["nvidia.com/gpu"]; got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+// A device plugin's resource serves the same demand on the nodes that have one.
+func TestExtendedResourceFromPlugin(t *testing.T) {
+	inv := inventory(ndH100v5().slices("n1")...)
+	with := pod.DeepCopy()
+	with.Spec.Containers = []v1.Container{container("4", false)}
+	need, err := inv.Need(with, nil, standardClasses())
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := inv.View(need)
+	if diff := cmp.Diff("4 nvidia.com/gpu of GPU|nvidia.com/gpu", drawOption(view, view.Least(&need))); diff != "" {
+		t.Errorf("option (-want,+got):\n%s", diff)
+	}
+	plugin, err := view.Node(node("old"), map[v1.ResourceName]int64{"nvidia.com/gpu": 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := optionSlots(view.Least(&need), plugin); got != 2 {
+		t.Errorf("node with a device plugin: got %d slots, want 2", got)
+	}
+	if got := slots(t, view, need, "n1"); got != 2 {
+		t.Errorf("node with devices: got %d slots, want 2", got)
+	}
+	if got := slots(t, view, need, "other"); got != 0 {
+		t.Errorf("node with neither: got %d slots, want 0", got)
+	}
+}

@@ -1,0 +1,212 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// node is what the inventory knows of one node.
+type node struct {
+	name  string
+	pools map[poolKey]*pool
+	// revision is the inventory's at the last change of anything that counts here, spec at the last change of slices.
+	revision uint64
+	spec     uint64
+	// stale means that slices changed and what follows is not yet worked out from them.
+	stale   bool
+	devices []*device
+	units   []unitInfo
+	// attributes are facts of the whole node that its devices repeat.
+	attributes map[resourceapi.QualifiedName]string
+	// unusable is set when a pool of the node is incomplete or broken; then nobody can have "all" devices.
+	unusable bool
+}
+
+// nodeTable numbers nodes densely, so that per-node results are slices. Numbers of removed nodes are used again.
+type nodeTable struct {
+	index map[string]int
+	// lent is set while a View shares index: then it is copied before it changes.
+	lent  bool
+	nodes []*node
+	free  []int
+}
+
+func newNodeTable() nodeTable { return nodeTable{index: map[string]int{}} }
+
+func (t *nodeTable) get(name string) *node {
+	if i, ok := t.index[name]; ok {
+		return t.nodes[i]
+	}
+	return nil
+}
+
+// relink brings a node's list of pools in line with one pool that changed, and marks the node.
+func (t *nodeTable) relink(name string, p *pool, revision uint64) {
+	if name == "" {
+		return
+	}
+	n := t.get(name)
+	if _, member := slices.BinarySearch(p.state.nodes, name); !member {
+		if n == nil {
+			return
+		}
+		delete(n.pools, p.key)
+		if len(n.pools) == 0 {
+			t.remove(name)
+			return
+		}
+	} else {
+		if n == nil {
+			n = t.add(name)
+		}
+		n.pools[p.key] = p
+	}
+	n.revision, n.spec, n.stale = revision, revision, true
+}
+
+// bump marks a node whose devices changed hands.
+func (t *nodeTable) bump(name string, revision uint64) {
+	if n := t.get(name); n != nil {
+		n.revision = revision
+	}
+}
+
+func (t *nodeTable) own() {
+	if t.lent {
+		t.index, t.lent = maps.Clone(t.index), false
+	}
+}
+
+func (t *nodeTable) add(name string) *node {
+	t.own()
+	n := &node{name: name, pools: map[poolKey]*pool{}}
+	if last := len(t.free) - 1; last >= 0 {
+		t.index[name], t.free = t.free[last], t.free[:last]
+		t.nodes[t.index[name]] = n
+		return n
+	}
+	t.index[name] = len(t.nodes)
+	t.nodes = append(t.nodes, n)
+	return n
+}
+
+func (t *nodeTable) remove(name string) {
+	t.own()
+	i := t.index[name]
+	t.nodes[i] = nil
+	t.free = append(t.free, i)
+	delete(t.index, name)
+}
+
+// refresh works out devices, units and attributes from the pools, if slices changed.
+func (n *node) refresh(pairMaps []PairMap) {
+	if !n.stale {
+		return
+	}
+	n.stale, n.unusable = false, false
+	n.devices, n.attributes = nil, nil
+	for _, p := range inAllocatorOrder(n.pools) {
+		n.lift(p)
+		if p.state.problem != "" {
+			n.unusable = true
+			continue
+		}
+		n.devices = append(n.devices, p.devices(func(slice *resourceapi.ResourceSlice) bool { return nodeOf(slice) == n.name })...)
+	}
+	n.units = align(n.devices, pairMaps)
+}
+
+// inAllocatorOrder sorts pools as the stock allocator does: by driver and name, those with binding conditions last.
+func inAllocatorOrder(pools map[poolKey]*pool) []*pool {
+	return slices.SortedFunc(maps.Values(pools), func(a, b *pool) int {
+		if a.state.bindingConditions != b.state.bindingConditions {
+			if b.state.bindingConditions {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.key.driver, b.key.driver), cmp.Compare(a.key.name, b.key.name))
+	})
+}
+
+// devices lists the pool's devices from the chosen slices, in the order in which the allocator tries them.
+func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
+	var list []*device
+	for _, slice := range p.state.slices {
+		if !chosen(slice) {
+			continue
+		}
+		for i := range slice.Spec.Devices {
+			spec := &slice.Spec.Devices[i]
+			d := &device{
+				id:     structured.MakeDeviceID(p.key.driver, p.key.name, spec.Name),
+				driver: p.key.driver, pool: p, slice: slice, spec: spec, capacities: capacityText(spec),
+			}
+			d.gpu, d.rdma = isGPU(d), isRDMANIC(d)
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// lift collects node-wide attributes, also from pools that are being replaced: a node does not leave its placement
+// group while its driver restarts. If devices disagree, the smallest value stands for all.
+func (n *node) lift(p *pool) {
+	for _, slice := range p.state.slices {
+		if nodeOf(slice) != n.name {
+			continue
+		}
+		for i := range slice.Spec.Devices {
+			for name, value := range slice.Spec.Devices[i].Attributes {
+				n.liftOne(name, scalarText(value))
+			}
+		}
+	}
+}
+
+func (n *node) liftOne(name resourceapi.QualifiedName, typed string) {
+	lifted := slices.ContainsFunc(liftedDomains, func(domain string) bool { return strings.HasPrefix(string(name), domain) })
+	if !lifted || len(typed) < 2 {
+		return
+	}
+	value := typed[1:]
+	if known, ok := n.attributes[name]; ok && known <= value {
+		return
+	}
+	if n.attributes == nil {
+		n.attributes = map[resourceapi.QualifiedName]string{}
+	}
+	n.attributes[name] = value
+}
+
+// NodeAttributes returns facts about the whole node that clouds publish on its devices, for instance
+// azure.dra.net/placementGroupId or oke.dra.net/rackId, with values as text. Nil if there are none.
+func (inv *Inventory) NodeAttributes(name string) map[resourceapi.QualifiedName]string {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	n := inv.nodes.get(name)
+	if n == nil {
+		return nil
+	}
+	n.refresh(inv.options.PairMaps)
+	return maps.Clone(n.attributes)
+}
+
+// NodeRevision rises with every change of the node's slices or of what is in use there; 0 for a node without slices of
+// its own. Changes of pools that reach many nodes do not show here but in Revision.
+func (inv *Inventory) NodeRevision(name string) uint64 {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if n := inv.nodes.get(name); n != nil {
+		return n.revision
+	}
+	return 0
+}

@@ -1,0 +1,77 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import "strings"
+
+// PairMap says by PCI address which devices of a machine type belong together. It is the first rung of the
+// alignment ladder, for machines whose drivers cannot tell, and it keeps storage NICs out of the pairs.
+type PairMap struct {
+	// VMSize is the value of the attribute azure.dra.net/vmSize, compared without case.
+	VMSize string
+	Units  []PairUnit
+}
+
+// PairUnit is one unit of a PairMap.
+type PairUnit struct {
+	// Addresses are PCI addresses in lower case, GPUs and NICs alike.
+	Addresses []string
+	NUMA      int
+}
+
+// DefaultPairMaps are the machine types whose pairs are published but not visible in their devices' attributes.
+// Hyper-V gives every device a PCI domain of its own, so that no two share a PCIe root.
+func DefaultPairMaps() []PairMap {
+	return []PairMap{{
+		VMSize: "Standard_ND96isr_H100_v5",
+		Units: []PairUnit{
+			hyperVPair("0001", "0101", 0), hyperVPair("0002", "0102", 0),
+			hyperVPair("0003", "0103", 0), hyperVPair("0008", "0104", 0),
+			hyperVPair("0009", "0105", 1), hyperVPair("000a", "0106", 1),
+			hyperVPair("000b", "0107", 1), hyperVPair("000c", "0108", 1),
+		},
+	}, {
+		VMSize: "Standard_ND96amsr_A100_v4",
+		Units:  ndv4Units(),
+	}, {
+		VMSize: "Standard_ND96asr_v4",
+		Units:  ndv4Units(),
+	}}
+}
+
+// ndv4Units are the four switches of Azure's A100 machines, each with two GPUs and two NICs and a NUMA node of its own.
+func ndv4Units() []PairUnit {
+	unit := func(numa int, domains ...string) PairUnit {
+		addresses := make([]string, 0, len(domains))
+		for _, domain := range domains {
+			addresses = append(addresses, hyperVAddress(domain))
+		}
+		return PairUnit{Addresses: addresses, NUMA: numa}
+	}
+	return []PairUnit{
+		unit(0, "0003", "0004", "0103", "0104"),
+		unit(1, "0001", "0002", "0101", "0102"),
+		unit(2, "000d", "000e", "0107", "0108"),
+		unit(3, "000b", "000c", "0105", "0106"),
+	}
+}
+
+func hyperVPair(gpuDomain, nicDomain string, numa int) PairUnit {
+	return PairUnit{Addresses: []string{hyperVAddress(gpuDomain), hyperVAddress(nicDomain)}, NUMA: numa}
+}
+
+func hyperVAddress(domain string) string { return domain + ":00:00.0" }
+
+// pairMapFor finds the map of a machine type; later maps win, so that an admin's map can replace a default.
+func pairMapFor(maps []PairMap, vmSize string) *PairMap {
+	if vmSize == "" {
+		return nil
+	}
+	for i := len(maps) - 1; i >= 0; i-- {
+		if strings.EqualFold(maps[i].VMSize, vmSize) {
+			return &maps[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	resourceapi "k8s.io/api/resource/v1"
+)
+
+// permit bounds how many pods of one need a node can hold where counts of devices cannot say it. Each pod takes one.
+type permit struct {
+	key  string
+	name string
+	// all is set for a request of all devices that satisfy the ask.
+	all *ask
+	// times constraints over disjoint requests want the same of the same attribute.
+	times     int
+	attribute string
+	wants     []want
+	// unbounded is set when devices for several nodes may serve the permit's requests: they are not bounded here.
+	unbounded bool
+}
+
+// want is a number of devices of which each satisfies one of the asks.
+type want struct {
+	asks  []*ask
+	count int
+}
+
+// permits lists what bounds an option beyond counts of devices.
+func (o *needOption) permits() []permit {
+	var list []permit
+	for i := range o.requests {
+		if o.requests[i].all {
+			a := o.requests[i].asks[0]
+			list = append(list, permit{key: "all " + a.key, name: "all of " + a.label(), all: a})
+		}
+	}
+	return append(list, o.constraintPermits()...)
+}
+
+// constraintPermits sums up constraints. Those that want the same of the same attribute for different requests compete
+// with each other and make one permit: eight pairs each on some PCIe root need eight roots' worth of pairs.
+func (o *needOption) constraintPermits() []permit {
+	var list []permit
+	members := map[string]map[int]bool{}
+	for _, g := range o.groups {
+		p := o.groupPermit(g)
+		base := p.key
+		for n := 0; ; n++ {
+			p.key = fmt.Sprintf("%s #%d", base, n)
+			taken := members[p.key]
+			if taken == nil {
+				members[p.key] = map[int]bool{}
+			} else if slices.ContainsFunc(g.requests, func(r int) bool { return taken[r] }) {
+				continue
+			}
+			break
+		}
+		for _, r := range g.requests {
+			members[p.key][r] = true
+		}
+		if i := slices.IndexFunc(list, func(other permit) bool { return other.key == p.key }); i >= 0 {
+			list[i].times++
+			continue
+		}
+		list = append(list, p)
+	}
+	for i := range list {
+		list[i].key = fmt.Sprintf("%s x%d", list[i].key, list[i].times)
+		list[i].name = fmt.Sprintf("same %s{%s}", list[i].attribute, shortHash(list[i].key))
+	}
+	return list
+}
+
+func (o *needOption) groupPermit(g group) permit {
+	p := permit{attribute: g.attribute, times: 1}
+	var parts []string
+	for _, r := range g.requests {
+		one := &o.requests[r]
+		if one.all {
+			continue
+		}
+		p.wants = append(p.wants, want{asks: one.asks, count: one.count})
+		var keys []string
+		for _, a := range one.asks {
+			keys = append(keys, a.key)
+		}
+		parts = append(parts, fmt.Sprintf("%d of %q", one.count, keys))
+	}
+	slices.Sort(parts)
+	p.key = "same " + g.attribute + ": " + strings.Join(parts, ", ")
+	return p
+}
+
+// grant is how many pods the permit admits to the node, never fewer than really fit.
+func (p *permit) grant(l *layout, known *layoutNode, free []int) int {
+	if p.unbounded {
+		return maxShares
+	}
+	if p.all != nil {
+		return p.grantAll(known.node, free)
+	}
+	byValue := map[string][]int{}
+	for i, d := range known.node.devices {
+		if free[i] == 0 {
+			continue
+		}
+		if value, ok := d.attribute(p.attribute); ok && scalarText(value) != "" {
+			byValue[scalarText(value)] = append(byValue[scalarText(value)], i)
+		}
+	}
+	sum := 0
+	for _, devices := range byValue {
+		sum += p.timesAmong(l, known, devices, free)
+	}
+	return sum / p.times
+}
+
+// elsewhere is what the permit admits to a node without devices of its own.
+func (p *permit) elsewhere() int {
+	if p.unbounded {
+		return maxShares
+	}
+	return 0
+}
+
+// serves says whether the device satisfies one of the permit's requests.
+func (p *permit) serves(d *device) bool {
+	if p.all != nil {
+		return p.all.judge(d).selects
+	}
+	return slices.ContainsFunc(p.wants, func(w want) bool {
+		return slices.ContainsFunc(w.asks, func(a *ask) bool { return a.judge(d).selects })
+	})
+}
+
+// unbind frees the permits that devices for several nodes may serve, and says whether any changed.
+func (l *layout) unbind(inv *Inventory) bool {
+	changed := false
+	for i := range l.permits {
+		p := &l.permits[i]
+		unbounded := false
+		for _, pool := range inv.reaching {
+			unbounded = unbounded || slices.ContainsFunc(reachingDevices(pool), p.serves)
+		}
+		changed = changed || unbounded != p.unbounded
+		p.unbounded = unbounded
+	}
+	return changed
+}
+
+// grantAll admits one pod if every device of the node that satisfies the ask is free for it.
+func (p *permit) grantAll(n *node, free []int) int {
+	if n.unusable {
+		return 0
+	}
+	found := 0
+	for i, d := range n.devices {
+		if !p.all.judge(d).selects {
+			continue
+		}
+		if found++; free[i] == 0 || !p.all.tolerates(d) {
+			return 0
+		}
+	}
+	if found == 0 || found > resourceapi.AllocationResultsMaxSize {
+		return 0
+	}
+	return 1
+}
+
+// timesAmong is how often the permit's requests fit together into devices that share a value.
+func (p *permit) timesAmong(l *layout, known *layoutNode, devices, free []int) int {
+	supply := make([]int, len(l.kinds.kinds))
+	for _, i := range devices {
+		supply[l.kinds.of[known.signatures[i]]] += free[i]
+	}
+	demands := make([]Demand, 0, len(p.wants))
+	for _, w := range p.wants {
+		demands = append(demands, Demand{Kinds: l.kindsOf(w.asks), Count: w.count})
+	}
+	return Times(demands, supply)
+}

@@ -1,0 +1,150 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	resourceapi "k8s.io/api/resource/v1"
+)
+
+// poolKey names a pool of devices. Pools belong to the cluster, not to a node, though nearly all have one node.
+type poolKey struct{ driver, name string }
+
+func poolOf(slice *resourceapi.ResourceSlice) poolKey {
+	return poolKey{driver: slice.Spec.Driver, name: slice.Spec.Pool.Name}
+}
+
+// pool is every known ResourceSlice of one pool, of any generation.
+type pool struct {
+	key    poolKey
+	slices map[string]*resourceapi.ResourceSlice
+	// state is what the slices amount to; worked out anew whenever one of them changes.
+	state poolState
+}
+
+// poolState is the newest generation of a pool.
+type poolState struct {
+	generation int64
+	// slices are those of the newest generation in the order of their names, as the stock allocator walks them.
+	slices []*resourceapi.ResourceSlice
+	// problem says why no device of the pool may be counted; "" if all may.
+	problem string
+	// counters are what partitionable devices of the pool share.
+	counters counterSets
+	// nodes are those that slices of any generation name, in order.
+	nodes []string
+	// reaches is set when some devices are for more than one named node.
+	reaches bool
+	// bindingConditions puts the pool behind all others in the allocator's order.
+	bindingConditions bool
+}
+
+// refresh works out the pool's state. A pool counts only when every slice of its newest generation is there,
+// because a driver replaces pools slice by slice and the rest may say something else.
+func (p *pool) refresh() {
+	state := poolState{}
+	for _, slice := range p.slices {
+		state.generation = max(state.generation, slice.Spec.Pool.Generation)
+	}
+	for _, slice := range p.slices {
+		if slice.Spec.Pool.Generation == state.generation {
+			state.slices = append(state.slices, slice)
+		}
+	}
+	slices.SortFunc(state.slices, func(a, b *resourceapi.ResourceSlice) int { return cmp.Compare(a.Name, b.Name) })
+	state.place(p.slices)
+	state.problem = state.check()
+	p.state = state
+}
+
+func (s *poolState) check() string {
+	if len(s.slices) == 0 {
+		return "no slices"
+	}
+	want := s.slices[0].Spec.Pool.ResourceSliceCount
+	if int64(len(s.slices)) != want {
+		return fmt.Sprintf("%d of %d slices of generation %d are there", len(s.slices), want, s.generation)
+	}
+	names := map[string]bool{}
+	for _, slice := range s.slices {
+		for i := range slice.Spec.Devices {
+			name := slice.Spec.Devices[i].Name
+			if names[name] {
+				return fmt.Sprintf("device name %s is there twice", name)
+			}
+			names[name] = true
+			s.bindingConditions = s.bindingConditions || slice.Spec.Devices[i].BindingConditions != nil
+		}
+	}
+	return s.gatherCounters()
+}
+
+// gatherCounters collects the pool's counter sets and checks that every device draws on counters that exist.
+func (s *poolState) gatherCounters() string {
+	for _, slice := range s.slices {
+		for i := range slice.Spec.SharedCounters {
+			set := &slice.Spec.SharedCounters[i]
+			if s.counters == nil {
+				s.counters = counterSets{}
+			}
+			if _, twice := s.counters[set.Name]; twice {
+				return fmt.Sprintf("counter set %s is there twice", set.Name)
+			}
+			s.counters[set.Name] = set.Counters
+		}
+	}
+	for _, slice := range s.slices {
+		for i := range slice.Spec.Devices {
+			if name := s.counters.missing(&slice.Spec.Devices[i]); name != "" {
+				return fmt.Sprintf("device %s consumes counter %s, which is not there", slice.Spec.Devices[i].Name, name)
+			}
+		}
+	}
+	return ""
+}
+
+// place notes which nodes the slices name, in order, and whether some devices are for more than one.
+func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
+	for _, slice := range all {
+		if name := nodeOf(slice); name != "" {
+			s.nodes = append(s.nodes, name)
+		} else if len(slice.Spec.Devices) > 0 {
+			s.reaches = true
+		}
+	}
+	slices.Sort(s.nodes)
+	s.nodes = slices.Compact(s.nodes)
+}
+
+// sameUse says whether a slice that changed between the two states leaves the other slices' nodes as they were.
+func (s *poolState) sameUse(other *poolState) bool {
+	return s.generation == other.generation && s.problem == other.problem && s.bindingConditions == other.bindingConditions &&
+		s.counters == nil && other.counters == nil
+}
+
+// nodesOfDevice lists the nodes whose counts depend on whether the device is in use.
+func (p *pool) nodesOfDevice(name string) []string {
+	if len(p.state.nodes) <= 1 || p.state.counters != nil {
+		return p.state.nodes
+	}
+	for _, slice := range p.state.slices {
+		for i := range slice.Spec.Devices {
+			if slice.Spec.Devices[i].Name == name {
+				return []string{nodeOf(slice)}
+			}
+		}
+	}
+	return nil
+}
+
+// nodeOf is the one node of a slice, or "" when the slice is for several or is chosen device by device.
+func nodeOf(slice *resourceapi.ResourceSlice) string {
+	if slice.Spec.NodeName == nil {
+		return ""
+	}
+	return *slice.Spec.NodeName
+}

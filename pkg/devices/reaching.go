@@ -1,0 +1,108 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+)
+
+func everySlice(*resourceapi.ResourceSlice) bool { return true }
+
+// reachingDevices are the devices of a usable pool that more than one node may use.
+func reachingDevices(p *pool) []*device {
+	if p.state.problem != "" {
+		return nil
+	}
+	return p.devices(func(slice *resourceapi.ResourceSlice) bool { return nodeOf(slice) == "" })
+}
+
+// countReaching counts devices that several nodes can use, slice by slice. Every node that they reach counts all of them:
+// that is more than exists when two nodes use them, and a plan that relied on it is stopped by the stock Filter.
+func (l *layout) countReaching(inv *Inventory) []reachingSlice {
+	var list []reachingSlice
+	for _, p := range inAllocatorOrder(inv.reaching) {
+		devices := reachingDevices(p)
+		signatures := make([]signature, len(devices))
+		for i, d := range devices {
+			signatures[i] = l.sign(d, "", 0)
+		}
+		free := l.available(devices, signatures, &inv.ledger)
+		for i, d := range devices {
+			if free[i] == 0 {
+				continue
+			}
+			one := placeOf(d)
+			one.free = make([]int, len(l.kinds.kinds))
+			one.free[l.kinds.of[signatures[i]]] = free[i]
+			if last := len(list) - 1; last >= 0 && list[last].samePlace(&one) {
+				list[last].add(one.free)
+				continue
+			}
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// placeOf says where a device can be used: its slice decides, or the device itself.
+func placeOf(d *device) reachingSlice {
+	name, selector, all := d.slice.Spec.NodeName, d.slice.Spec.NodeSelector, d.slice.Spec.AllNodes
+	if isSet(d.slice.Spec.PerDeviceNodeSelection) {
+		name, selector, all = d.spec.NodeName, d.spec.NodeSelector, d.spec.AllNodes
+	}
+	place := reachingSlice{selector: selector, allNodes: isSet(all)}
+	if name != nil {
+		place.nodeName = *name
+	}
+	return place
+}
+
+// samePlace compares selectors by identity: the devices of one slice share theirs.
+func (r *reachingSlice) samePlace(other *reachingSlice) bool {
+	return r.nodeName == other.nodeName && r.allNodes == other.allNodes && samePointer(r.selector, other.selector)
+}
+
+func samePointer(a, b *v1.NodeSelector) bool { return a == b }
+
+func (r *reachingSlice) add(free []int) {
+	for kind, count := range free {
+		r.free[kind] += count
+	}
+}
+
+func isSet(flag *bool) bool { return flag != nil && *flag }
+
+// wantsRDMA says whether only an RDMA NIC can satisfy the ask: by its class, or because somewhere in the cluster every
+// device that satisfies it is one. A cluster may hold plain NICs too, but no RDMA request is served by those alone.
+func (inv *Inventory) wantsRDMA(a *ask) bool {
+	if rdmaClasses[a.class] {
+		return true
+	}
+	if n := inv.nodes.get(a.witness); n != nil && inv.onlyRDMA(a, n) {
+		return true
+	}
+	for _, n := range inv.nodes.nodes {
+		if n != nil && inv.onlyRDMA(a, n) {
+			a.witness = n.name
+			return true
+		}
+	}
+	return false
+}
+
+func (inv *Inventory) onlyRDMA(a *ask, n *node) bool {
+	n.refresh(inv.options.PairMaps)
+	found := false
+	for _, d := range n.devices {
+		if !a.judge(d).selects {
+			continue
+		}
+		if !d.rdma {
+			return false
+		}
+		found = true
+	}
+	return found
+}

@@ -1,0 +1,43 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+// Drivers whose devices are recognised as GPUs or RDMA NICs by what they publish.
+const (
+	driverNVIDIA = "gpu.nvidia.com"
+	driverAMD    = "gpu.amd.com"
+	driverDRANET = "dra.net"
+	driverSRIOV  = "sriovnetwork.k8snetworkplumbingwg.io"
+)
+
+// rdmaClasses are DeviceClasses of managed clouds that stand for RDMA NICs whatever their devices publish.
+var rdmaClasses = map[string]bool{
+	"efa.networking.k8s.aws": true,
+	"mrdma.google.com":       true,
+}
+
+// isGPU says whether the device computes: a whole NVIDIA GPU or a MIG slice of one, or an AMD GPU.
+// An NVIDIA device without a type comes from a driver older than the attribute and is a whole GPU.
+func isGPU(d *device) bool {
+	switch d.driver {
+	case driverAMD:
+		return true
+	case driverNVIDIA:
+		kind := d.stringAttribute(attrNVIDIAType)
+		return kind == "gpu" || kind == "mig" || kind == ""
+	}
+	return false
+}
+
+// isRDMANIC says whether the device is a network interface that speaks RDMA. DRANET publishes rdma=false on
+// AKS after the vendor's driver was installed (dranet #51), so a named RDMA device is enough.
+func isRDMANIC(d *device) bool {
+	switch d.driver {
+	case driverDRANET:
+		return d.boolAttribute(attrDRANETRDMA) || d.stringAttribute(attrDRANETRDMADevice) != ""
+	case driverSRIOV:
+		return d.boolAttribute(attrSRIOVRDMACapable)
+	}
+	return false
+}

@@ -1,0 +1,49 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+// exactDemands is up to how many demands Times looks at every subset of them; real pods have two or three.
+const exactDemands = 12
+
+// Times is how often all the demands together can be met from a supply by kind, each device serving one demand. By
+// Hall's theorem that is the tightest of: what a set of demands can draw on, divided by what they ask for. Beyond
+// exactDemands demands only single ones and all together are looked at, which may be too many, never too few.
+func Times(demands []Demand, supply []int) int {
+	times := -1
+	bound := func(set func(int) bool) {
+		wanted, reach := 0, make([]bool, len(supply))
+		for i := range demands {
+			if !set(i) {
+				continue
+			}
+			wanted += demands[i].Count
+			for _, kind := range demands[i].Kinds {
+				reach[kind] = true
+			}
+		}
+		if wanted == 0 {
+			return
+		}
+		found := 0
+		for kind, reached := range reach {
+			if reached {
+				found += supply[kind]
+			}
+		}
+		if times < 0 || found/wanted < times {
+			times = found / wanted
+		}
+	}
+	if len(demands) > exactDemands {
+		for i := range demands {
+			bound(func(j int) bool { return i == j })
+		}
+		bound(func(int) bool { return true })
+		return max(times, 0)
+	}
+	for subset := 1; subset < 1<<len(demands); subset++ {
+		bound(func(i int) bool { return subset&(1<<i) != 0 })
+	}
+	return max(times, 0)
+}

@@ -1,0 +1,232 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// Option is one way to meet a need: all of its demands together, and one of each of its permits.
+type Option struct {
+	// Demands come in the order GPUs, RDMA NICs, others.
+	Demands []Demand
+	// Permits are indexes into NodeDevices.Permits and View.Permits.
+	Permits []int
+}
+
+// Demand is a number of devices, each of one of the kinds.
+type Demand struct {
+	// Name is the DeviceClass or extended resource asked for.
+	Name string
+	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the cluster will do.
+	Kinds []int
+	Count int
+}
+
+// View is what a planner sees of the inventory: frozen, and counted by kinds. The partition into kinds is fine enough
+// for every need that is about; for a single need it may be finer than necessary, which changes no sum.
+type View struct {
+	// Layout is equal for views whose Kinds and Permits are the same.
+	Layout uint64
+	// Revision is the inventory's when the view was made.
+	Revision uint64
+	Kinds    []Kind
+	// Permits name what bounds pods on a node beyond counts of devices: a request for all devices of the node, or for
+	// devices that have an attribute in common. Every pod of such a need takes one.
+	Permits []string
+
+	plugin   map[v1.ResourceName]int
+	index    map[string]int
+	nodes    []*NodeDevices
+	reaching []reachingSlice
+	reaches  bool
+	// elsewhere are the permits of a node without devices of its own.
+	elsewhere []int
+	options   map[string][]Option
+	relaxed   map[string]Option
+	problems  []string
+}
+
+// reachingSlice are devices for every node that a selector matches.
+type reachingSlice struct {
+	nodeName string
+	allNodes bool
+	selector *v1.NodeSelector
+	free     []int
+}
+
+// View freezes what planners can see, fine enough for these needs and for those that were viewed lately.
+func (inv *Inventory) View(needs ...Need) *View {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	l := inv.layoutFor(needs)
+	l.update(inv)
+	inv.nodes.lent = true
+	view := &View{
+		Layout:   inv.layoutNumber(l),
+		Revision: inv.revision,
+		Kinds:    l.kinds.kinds,
+		plugin:   l.kinds.plugin,
+		index:    inv.nodes.index,
+		nodes:    l.frozen,
+		reaching: l.reaching,
+		reaches:  len(inv.reaching) > 0,
+		options:  map[string][]Option{},
+		relaxed:  map[string]Option{},
+		problems: l.problems(),
+	}
+	for i := range l.permits {
+		view.Permits = append(view.Permits, l.permits[i].name)
+		view.elsewhere = append(view.elsewhere, l.permits[i].elsewhere())
+	}
+	for i := range needs {
+		view.add(l, &needs[i])
+	}
+	return view
+}
+
+func (v *View) add(l *layout, need *Need) {
+	if _, known := v.options[need.Key]; known || need.Empty() {
+		return
+	}
+	for i := range need.options {
+		v.options[need.Key] = append(v.options[need.Key], l.option(&need.options[i]))
+	}
+	v.relaxed[need.Key] = l.option(&need.relaxed)
+}
+
+// Options are the ways to meet a need that the view was made with, the claims' favourite first; none if it needs nothing.
+// There are several only where firstAvailable alternatives differ in number.
+func (v *View) Options(need *Need) []Option { return v.options[need.Key] }
+
+// Least is one option that is met wherever one of Options is; it is the same if there is only one.
+func (v *View) Least(need *Need) Option { return v.relaxed[need.Key] }
+
+// Problems are sentences about selectors that failed on devices: those devices do not count.
+func (v *View) Problems() []string { return v.problems }
+
+// Node returns the devices of a node. plugin tells how many of each extended resource the node's device plugins have
+// free; it may be nil.
+func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevices, error) {
+	counts := v.local(node.Name)
+	if len(v.reaching) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
+		return counts, nil
+	}
+	counts = counts.withOwnLast()
+	last := &counts.Units[len(counts.Units)-1]
+	for name, kind := range v.plugin {
+		free := int(min(max(plugin[name], 0), math.MaxInt32))
+		last.Free[kind], last.Total[kind] = free, free
+	}
+	for i := range v.reaching {
+		one := &v.reaching[i]
+		matches, err := structured.NodeMatches(structured.Features{}, node, one.nodeName, one.allNodes, one.selector)
+		if err != nil {
+			return NodeDevices{}, fmt.Errorf("matching devices of several nodes with node %s: %w", node.Name, err)
+		}
+		if !matches {
+			continue
+		}
+		for kind, free := range one.free {
+			last.Free[kind] += free
+			last.Total[kind] += free
+		}
+	}
+	return counts, nil
+}
+
+// local are the devices that only this node can use.
+func (v *View) local(name string) NodeDevices {
+	if i, ok := v.index[name]; ok && v.nodes[i] != nil {
+		return *v.nodes[i]
+	}
+	unit := Unit{Name: looseUnit, NUMA: unknownNUMA, Free: make([]int, len(v.Kinds)), Total: make([]int, len(v.Kinds))}
+	return NodeDevices{Units: []Unit{unit}, Permits: v.elsewhere}
+}
+
+// withOwnLast copies what Node changes, so that the shared counts stay as they are.
+func (n NodeDevices) withOwnLast() NodeDevices {
+	n.Units = slices.Clone(n.Units)
+	last := &n.Units[len(n.Units)-1]
+	last.Free, last.Total = slices.Clone(last.Free), slices.Clone(last.Total)
+	return n
+}
+
+// kindsOf lists the kinds whose devices satisfy one of the asks.
+func (l *layout) kindsOf(asks []*ask) []int {
+	var kinds []int
+	for s, kind := range l.kinds.of {
+		if slices.ContainsFunc(asks, func(a *ask) bool { return s.has(l.column[a.key]) }) {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// option turns requests into demands by kind. Requests for the same devices become one demand.
+func (l *layout) option(o *needOption) Option {
+	var option Option
+	for i := range o.requests {
+		if o.requests[i].all {
+			continue
+		}
+		demand := l.demand(&o.requests[i])
+		same := slices.IndexFunc(option.Demands, func(d Demand) bool { return d.Name == demand.Name && slices.Equal(d.Kinds, demand.Kinds) })
+		if same >= 0 {
+			option.Demands[same].Count += demand.Count
+			continue
+		}
+		option.Demands = append(option.Demands, demand)
+	}
+	slices.SortStableFunc(option.Demands, func(a, b Demand) int { return l.place(a) - l.place(b) })
+	for _, p := range o.permits() {
+		option.Permits = append(option.Permits, l.granted[p.key])
+	}
+	return option
+}
+
+func (l *layout) demand(one *request) Demand {
+	demand := Demand{Name: one.asks[0].class, Kinds: l.kindsOf(one.asks), Count: one.count}
+	if one.plugin != "" {
+		demand.Name = string(one.plugin)
+		demand.Kinds = append(demand.Kinds, l.kinds.plugin[one.plugin])
+		slices.Sort(demand.Kinds)
+	}
+	return demand
+}
+
+// place orders demands: GPUs before RDMA NICs before the rest.
+func (l *layout) place(d Demand) int {
+	gpu := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].GPU })
+	rdma := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].RDMA })
+	switch {
+	case gpu:
+		return 0
+	case rdma:
+		return 1
+	}
+	return 2
+}
+
+// problems lists the runtime errors of selectors, in order.
+func (l *layout) problems() []string {
+	var problems []string
+	for _, a := range l.asks {
+		if problem := a.problem(); problem != "" {
+			problems = append(problems, problem)
+		}
+	}
+	slices.SortFunc(problems, strings.Compare)
+	return problems
+}
+
+// Reaching says whether devices are about that several nodes can use: then every node's counts may change with Revision.
+func (v *View) Reaching() bool { return v.reaches }

@@ -1,0 +1,162 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Verdict is what Check finds. At most one of Problem and Waiting is set; a
+// gang with neither can be planned.
+type Verdict struct {
+	// Problem is one sentence about something that will not come right by
+	// itself.
+	Problem string
+	// Waiting is one sentence about members that are not there or not ready.
+	Waiting string
+	// Exist, Ready and Placed count towards Gang.Min: members of the quorum
+	// that are live, those of them that are ready or placed, those placed.
+	Exist, Ready, Placed int
+}
+
+// Whole says that the quorum is there and ready, and nothing is wrong.
+func (v Verdict) Whole() bool {
+	return v.Problem == "" && v.Waiting == ""
+}
+
+// Check holds a gang against its member pods.
+func Check(g Gang, members []Member) Verdict {
+	live := make([]Member, 0, len(members))
+	for _, m := range members {
+		if g.Has(m) && Live(m.Pod) {
+			live = append(live, m)
+		}
+	}
+
+	t := count(g, live)
+	v := Verdict{Exist: t.exist, Ready: t.ready, Placed: t.placed}
+	v.Problem = cmp.Or(
+		g.Problem,
+		unlike(g, live, "spec.schedulerName", func(pod *corev1.Pod) string { return pod.Spec.SchedulerName }),
+		unlike(g, live, "spec.priority", priority),
+	)
+	if v.Problem == "" {
+		v.Waiting = waiting(g, live, t)
+	}
+	return v
+}
+
+func priority(pod *corev1.Pod) int32 {
+	if pod.Spec.Priority == nil {
+		return 0
+	}
+	return *pod.Spec.Priority
+}
+
+// unlike finds two members that differ in a field in which all must agree: one
+// scheduler decides for the gang, and preemption must take it whole or not at
+// all. It names the first by name and the first after it that differs.
+func unlike[T comparable](g Gang, live []Member, field string, of func(*corev1.Pod) T) string {
+	differs := func(m Member) bool { return of(m.Pod) != of(live[0].Pod) }
+	if !slices.ContainsFunc(live, differs) {
+		return ""
+	}
+	sortByName(live)
+	a := live[0].Pod
+	b := live[slices.IndexFunc(live, differs)].Pod
+	return fmt.Sprintf("members of %s differ in %s, which must be the same in all: %v in pod %s, %v in pod %s",
+		g.Key, field, of(a), a.Name, of(b), b.Name)
+}
+
+// sortByName is for sentences that give an example; nothing else may depend on
+// the order of members.
+func sortByName(members []Member) {
+	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.Pod.Name, b.Pod.Name) })
+}
+
+// tally counts the live members of each role, and of the quorum.
+type tally struct {
+	byRole               []roleTally // beside Gang.Roles
+	exist, ready, placed int         // of the quorum: never more than Gang.Min
+}
+
+type roleTally struct {
+	exist, ready, placed int
+}
+
+func count(g Gang, live []Member) tally {
+	t := tally{byRole: make([]roleTally, len(g.Roles))}
+	for _, m := range live {
+		at := slices.IndexFunc(g.Roles, func(r Role) bool { return r.Name == m.Role })
+		if at < 0 {
+			continue
+		}
+		r := &t.byRole[at]
+		r.exist++
+		if Placed(m.Pod) {
+			r.placed++
+			r.ready++
+		} else if Ready(m.Pod) {
+			r.ready++
+		}
+	}
+	for i, r := range t.byRole {
+		t.exist += min(r.exist, g.Roles[i].Min)
+		t.ready += min(r.ready, g.Roles[i].Min)
+		t.placed += min(r.placed, g.Roles[i].Min)
+	}
+	return t
+}
+
+func waiting(g Gang, live []Member, t tally) string {
+	switch {
+	case t.exist < g.Min:
+		return fmt.Sprintf("waiting for %d of %d members: %s", g.Min-t.exist, g.Min, missing(g, t))
+	case t.ready < g.Min:
+		return fmt.Sprintf("waiting for %d of %d members: %s", g.Min-t.ready, g.Min, unready(g, live, t))
+	default:
+		return ""
+	}
+}
+
+// missing names the roles that lack pods; where the roles are only known from
+// the pods, it names the field that asks for more.
+func missing(g Gang, t tally) string {
+	if g.MinField != "" {
+		return fmt.Sprintf("%s of %s is %d, and %d exist so far", g.MinField, g.Key, g.Min, t.exist)
+	}
+	var parts []string
+	for i, r := range g.Roles {
+		if n := r.Min - t.byRole[i].exist; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d of role %s", n, r.Name))
+		}
+	}
+	return strings.Join(parts, ", ") + " do not exist yet"
+}
+
+// unready gives the first pod by name as the example, and counts the rest. Only
+// roles that are short are looked at.
+func unready(g Gang, live []Member, t tally) string {
+	sortByName(live)
+	first, more := "", -1
+	for _, m := range live {
+		at := slices.IndexFunc(g.Roles, func(r Role) bool { return r.Name == m.Role })
+		if at < 0 || Placed(m.Pod) || t.byRole[at].ready >= g.Roles[at].Min {
+			continue
+		}
+		if why := NotReady(m.Pod); why != "" {
+			more++
+			first = cmp.Or(first, "pod "+m.Pod.Name+" "+why)
+		}
+	}
+	if more > 0 {
+		first += fmt.Sprintf(", and %d more are not ready", more)
+	}
+	return first
+}

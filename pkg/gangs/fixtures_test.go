@@ -1,0 +1,176 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs_test
+
+import (
+	"fmt"
+	"time"
+
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// objects is a cluster's declaring objects, held in memory.
+type objects struct {
+	clusters map[string]*rayv1.RayCluster
+	groups   map[string]*schedv1alpha1.PodGroup
+	// failure, if set, is why no object can be read.
+	failure func(gangs.Key) error
+}
+
+func (o objects) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
+	return find(o, o.clusters, gangs.RayClusterKey(namespace, name))
+}
+
+func (o objects) PodGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
+	return find(o, o.groups, gangs.PodGroupKey(namespace, name))
+}
+
+func find[T any](o objects, in map[string]*T, key gangs.Key) (*T, error) {
+	if o.failure != nil {
+		return nil, o.failure(key)
+	}
+	if found, ok := in[key.Namespace+"/"+key.Name]; ok {
+		return found, nil
+	}
+	return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotFound}
+}
+
+// cluster returns the objects that hold just this RayCluster.
+func clusterOnly(c *rayv1.RayCluster) objects {
+	return objects{clusters: map[string]*rayv1.RayCluster{c.Namespace + "/" + c.Name: c}}
+}
+
+// groupOnly returns the objects that hold just this PodGroup.
+func groupOnly(g *schedv1alpha1.PodGroup) objects {
+	return objects{groups: map[string]*schedv1alpha1.PodGroup{g.Namespace + "/" + g.Name: g}}
+}
+
+func (o objects) sources() gangs.Sources {
+	return gangs.NewSources(o, o)
+}
+
+var epoch = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+
+const clusterUID = types.UID("uid-of-a")
+
+// rayCluster returns RayCluster ml/a with these worker groups.
+func rayCluster(groups ...rayv1.WorkerGroupSpec) *rayv1.RayCluster {
+	return &rayv1.RayCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: clusterUID, CreationTimestamp: metav1.NewTime(epoch)},
+		Spec:       rayv1.RayClusterSpec{WorkerGroupSpecs: groups},
+	}
+}
+
+// workers returns a worker group as the API server holds it: every default set.
+func workers(name string, replicas int32) rayv1.WorkerGroupSpec {
+	return rayv1.WorkerGroupSpec{
+		GroupName: name, Replicas: &replicas, MinReplicas: new(int32), MaxReplicas: ptr[int32](2147483647), NumOfHosts: 1,
+	}
+}
+
+// podGroup returns PodGroup ml/a.
+func podGroup(minMember int32) *schedv1alpha1.PodGroup {
+	return &schedv1alpha1.PodGroup{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "uid-of-group", CreationTimestamp: metav1.NewTime(epoch)},
+		Spec:       schedv1alpha1.PodGroupSpec{MinMember: minMember},
+	}
+}
+
+// change is one way in which a pod of a test differs from the plain one.
+type change func(*corev1.Pod)
+
+func pod(name string, changes ...change) *corev1.Pod {
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, CreationTimestamp: metav1.NewTime(epoch)},
+		Spec:       corev1.PodSpec{SchedulerName: "dovetail"},
+		Status:     corev1.PodStatus{Phase: corev1.PodPending},
+	}
+	for _, change := range changes {
+		change(p)
+	}
+	return p
+}
+
+func label(key, value string) change {
+	return func(p *corev1.Pod) { metav1.SetMetaDataLabel(&p.ObjectMeta, key, value) }
+}
+
+func annotation(key, value string) change {
+	return func(p *corev1.Pod) { metav1.SetMetaDataAnnotation(&p.ObjectMeta, key, value) }
+}
+
+func inGroup(name string) change { return label(gangs.PodGroupLabel, name) }
+
+func bound(p *corev1.Pod)     { p.Spec.NodeName = "n1" }
+func succeeded(p *corev1.Pod) { p.Spec.NodeName, p.Status.Phase = "n1", corev1.PodSucceeded }
+func failed(p *corev1.Pod)    { p.Spec.NodeName, p.Status.Phase = "n1", corev1.PodFailed }
+func deleted(p *corev1.Pod)   { p.DeletionTimestamp = ptr(metav1.NewTime(epoch)) }
+
+func gated(p *corev1.Pod) {
+	p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "kueue.x-k8s.io/admission"}}
+}
+
+func scheduler(name string) change { return func(p *corev1.Pod) { p.Spec.SchedulerName = name } }
+func priority(n int32) change      { return func(p *corev1.Pod) { p.Spec.Priority = &n } }
+
+func controlledBy(apiVersion, kind, name string, uid types.UID) change {
+	return func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{
+			{APIVersion: apiVersion, Kind: kind, Name: name, UID: uid, Controller: ptr(true)},
+		}
+	}
+}
+
+func nodeType(t string) change { return label("ray.io/node-type", t) }
+
+// ofCluster makes the pod one of RayCluster ml/a, as KubeRay labels it.
+func ofCluster(p *corev1.Pod) {
+	controlledBy("ray.io/v1", "RayCluster", "a", clusterUID)(p)
+	label("ray.io/cluster", "a")(p)
+}
+
+func head(name string, changes ...change) *corev1.Pod {
+	return pod(name, append([]change{ofCluster, nodeType("head"), label("ray.io/group", "headgroup")}, changes...)...)
+}
+
+func worker(name, group string, changes ...change) *corev1.Pod {
+	return pod(name, append([]change{ofCluster, nodeType("worker"), label("ray.io/group", group)}, changes...)...)
+}
+
+// manyWorkers returns n workers of a group, named group-0, group-1 and so on.
+func manyWorkers(group string, n int, changes ...change) []*corev1.Pod {
+	pods := make([]*corev1.Pod, n)
+	for i := range pods {
+		pods[i] = worker(fmt.Sprintf("%s-%d", group, i), group, changes...)
+	}
+	return pods
+}
+
+// manyInGroup returns n pods of PodGroup ml/a, named a-0, a-1 and so on.
+func manyInGroup(n int, changes ...change) []*corev1.Pod {
+	pods := make([]*corev1.Pod, n)
+	for i := range pods {
+		pods[i] = pod(fmt.Sprintf("a-%d", i), append([]change{inGroup("a")}, changes...)...)
+	}
+	return pods
+}
+
+// membersOf returns the pods that are members of the gang with that key.
+func membersOf(sources gangs.Sources, key gangs.Key, pods []*corev1.Pod) []gangs.Member {
+	var members []gangs.Member
+	for _, p := range pods {
+		if m, ok := sources.Member(p); ok && m.Key == key {
+			members = append(members, m)
+		}
+	}
+	return members
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,113 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Key is the identity of a gang: the source that declares it and the object
+// that it is declared by.
+type Key struct {
+	Source    string
+	Namespace string
+	Name      string
+}
+
+// String returns the key as users read it: "raycluster ml/a".
+func (k Key) String() string {
+	return k.Source + " " + k.Namespace + "/" + k.Name
+}
+
+// IsZero says that the key names no gang.
+func (k Key) IsZero() bool {
+	return k == Key{}
+}
+
+// Topology is a wish about where members stand, as names of fabric levels
+// (TopologyArgs). Empty means no wish.
+type Topology struct {
+	// Required is the level of which one domain must hold all members.
+	Required string
+	// Preferred is the level of which one domain should hold all members.
+	Preferred string
+}
+
+// Gang is what one declaration says.
+type Gang struct {
+	Key Key
+	// UID is the declaring object's. A gang that is declared by its pods alone
+	// has none.
+	UID types.UID
+	// Min is how many members make a quorum.
+	Min int
+	// MinField is the field that Min was read from, where it is one field.
+	MinField string
+	// Roles are sorted by name. Their Mins add up to Min, except while a
+	// source that finds the roles on the pods still misses some of them.
+	Roles    []Role
+	Topology Topology
+	// Owner is the object to put events on.
+	Owner corev1.ObjectReference
+	// Created is when the declaring object was made.
+	Created time.Time
+	// Controls says that the object is its members' controller, so that a pod
+	// of an earlier object with the same name is recognised and left out.
+	Controls bool
+	// Problem is one sentence that says what is wrong with the declaration. A
+	// gang with a problem waits.
+	Problem string
+}
+
+// Role is the members of a gang that have one pod shape.
+type Role struct {
+	Name string
+	// Min is how many of the quorum are of this role.
+	Min int
+	// Want is how many members the declaration asks for in all; those above
+	// Min join when they come.
+	Want int
+	// Topology is the wish of this role alone, beside the gang's.
+	Topology Topology
+}
+
+// Role returns the role with that name.
+func (g Gang) Role(name string) (Role, bool) {
+	for _, r := range g.Roles {
+		if r.Name == name {
+			return r, true
+		}
+	}
+	return Role{}, false
+}
+
+// Has says whether the member belongs to this gang's present declaration, and
+// not to an earlier object of the same name.
+func (g Gang) Has(m Member) bool {
+	return m.Key == g.Key && (!g.Controls || m.Controller == g.UID)
+}
+
+// Member is one pod of a gang with all that its source reads from the pod
+// alone. It is worth keeping: it stays right as long as the pod's metadata and
+// spec do.
+type Member struct {
+	Key Key
+	Pod *corev1.Pod
+	// Role is the name of the member's role.
+	Role string
+	// Rank orders the members of a role, where the pod says so.
+	Rank Rank
+	// Controller is the UID of the pod's controller, if it has one.
+	Controller types.UID
+}
+
+// Rank is a member's place among the members of its role. Only the order
+// matters; ranks may have gaps.
+type Rank struct {
+	Known bool
+	Index int64
+}

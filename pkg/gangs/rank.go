@@ -1,0 +1,37 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// rankStride separates the outer from the inner index of a two-part rank. No
+// workload controller makes a million pods inside one outer index.
+const rankStride = 1 << 20
+
+// rankOf reads an outer and an inner index, each a label or an annotation of
+// the pod. Either may be missing; a rank with neither is unknown.
+func rankOf(pod *corev1.Pod, outer, inner string) Rank {
+	o, hasOuter := indexAt(pod, outer)
+	i, hasInner := indexAt(pod, inner)
+	return Rank{Known: hasOuter || hasInner, Index: o*rankStride + i}
+}
+
+func indexAt(pod *corev1.Pod, key string) (int64, bool) {
+	text, ok := pod.Labels[key]
+	if !ok {
+		text, ok = pod.Annotations[key]
+	}
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 0 {
+		return 0, false
+	}
+	return n, true
+}

@@ -1,0 +1,209 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"fmt"
+	"math"
+	"sort"
+	"strings"
+
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// RayClusterSource is the Key.Source of gangs inferred from a RayCluster.
+const RayClusterSource = "raycluster"
+
+// rayHeadGroup is the name KubeRay gives the head's group.
+const rayHeadGroup = "headgroup"
+
+// Labels that KubeRay puts on every pod it makes for a RayCluster.
+const (
+	rayNodeTypeLabel     = "ray.io/node-type"
+	rayGroupLabel        = "ray.io/group"
+	rayReplicaIndexLabel = "ray.io/worker-group-replica-index"
+	rayHostIndexLabel    = "ray.io/replica-host-index"
+)
+
+// RayClusters looks up RayClusters. Only their metadata, spec.suspend,
+// spec.enableInTreeAutoscaling and the numbers of their worker groups are read.
+type RayClusters interface {
+	RayCluster(namespace, name string) (*rayv1.RayCluster, error)
+}
+
+// rayClusterSource infers a gang from the RayCluster that owns the pod; the
+// operator needs no batch scheduler integration for it. RayJobs and RayServices
+// work because their RayCluster does: KubeRay copies a RayJob's or RayService's
+// annotations to the RayCluster that it creates, so a topology wish written on
+// either is found there, and one in a group's pod template is found on the pods.
+type rayClusterSource struct {
+	clusters RayClusters
+}
+
+// NewRayClusterSource returns the source of gangs inferred from RayClusters.
+func NewRayClusterSource(clusters RayClusters) Source {
+	return rayClusterSource{clusters: clusters}
+}
+
+// RayClusterKey is the key of the gang inferred from that RayCluster.
+func RayClusterKey(namespace, name string) Key {
+	return Key{Source: RayClusterSource, Namespace: namespace, Name: name}
+}
+
+func (rayClusterSource) Name() string { return RayClusterSource }
+
+// Key takes heads and workers that a RayCluster controls. A RayJob's submitter
+// belongs to a Job and comes only after the cluster is up, and a redis-cleanup
+// pod comes when it is gone: to wait for either would be for ever.
+func (rayClusterSource) Key(pod *corev1.Pod) (Key, bool) {
+	cluster, ok := rayClusterOf(pod)
+	if !ok {
+		return Key{}, false
+	}
+	return RayClusterKey(pod.Namespace, cluster), true
+}
+
+func (rayClusterSource) Role(pod *corev1.Pod) string { return rayRole(pod) }
+
+// Rank is known only where the operator numbers replicas and their hosts (gate
+// RayMultiHostIndexing, off in KubeRay 1.5).
+func (rayClusterSource) Rank(pod *corev1.Pod) Rank { return rayRank(pod) }
+
+func (s rayClusterSource) Gang(key Key, _ []Member) (Gang, error) {
+	cluster, err := s.clusters.RayCluster(key.Namespace, key.Name)
+	if err != nil {
+		return Gang{}, err
+	}
+	g := rayGang(key, cluster)
+	g.Controls = true
+	return g, nil
+}
+
+// rayClusterOf returns the name of the RayCluster that made the pod as its head
+// or one of its workers.
+func rayClusterOf(pod *corev1.Pod) (string, bool) {
+	switch rayv1.RayNodeType(pod.Labels[rayNodeTypeLabel]) {
+	case rayv1.HeadNode, rayv1.WorkerNode:
+	default:
+		return "", false
+	}
+	ref := metav1.GetControllerOfNoCopy(pod)
+	if ref == nil || !isRayCluster(ref) {
+		return "", false
+	}
+	return ref.Name, true
+}
+
+func isRayCluster(ref *metav1.OwnerReference) bool {
+	group, _, _ := strings.Cut(ref.APIVersion, "/")
+	return ref.Kind == "RayCluster" && group == rayv1.GroupVersion.Group
+}
+
+func rayRole(pod *corev1.Pod) string {
+	if pod.Labels[rayNodeTypeLabel] == string(rayv1.HeadNode) {
+		return rayHeadGroup
+	}
+	return pod.Labels[rayGroupLabel]
+}
+
+func rayRank(pod *corev1.Pod) Rank {
+	return rankOf(pod, rayReplicaIndexLabel, rayHostIndexLabel)
+}
+
+// rayGang is the gang that a RayCluster's spec describes, under the given key.
+func rayGang(key Key, cluster *rayv1.RayCluster) Gang {
+	g := Gang{
+		Key:      key,
+		UID:      cluster.UID,
+		Topology: topologyOf(cluster.Annotations),
+		Owner: corev1.ObjectReference{
+			APIVersion: rayv1.GroupVersion.String(),
+			Kind:       "RayCluster",
+			Namespace:  cluster.Namespace,
+			Name:       cluster.Name,
+			UID:        cluster.UID,
+		},
+		Created: cluster.CreationTimestamp.Time,
+		Roles:   rayRoles(cluster),
+		Problem: rayProblem(cluster),
+	}
+	for _, r := range g.Roles {
+		g.Min += r.Min
+	}
+	return g
+}
+
+func rayProblem(cluster *rayv1.RayCluster) string {
+	name := RayClusterKey(cluster.Namespace, cluster.Name)
+	if cluster.DeletionTimestamp != nil {
+		return fmt.Sprintf("%s is being deleted", name)
+	}
+	if isTrue(cluster.Spec.Suspend) {
+		return fmt.Sprintf("%s is suspended: spec.suspend is true", name)
+	}
+	seen := map[string]bool{rayHeadGroup: true}
+	for i := range cluster.Spec.WorkerGroupSpecs {
+		group := cluster.Spec.WorkerGroupSpecs[i].GroupName
+		if group == "" {
+			return fmt.Sprintf("spec.workerGroupSpecs[%d].groupName of %s is empty", i, name)
+		}
+		if seen[group] {
+			return fmt.Sprintf("spec.workerGroupSpecs[%d].groupName of %s is %q, which is taken", i, name, group)
+		}
+		seen[group] = true
+	}
+	return ""
+}
+
+// rayRoles are the head and every worker group that is not suspended, by name.
+func rayRoles(cluster *rayv1.RayCluster) []Role {
+	if isTrue(cluster.Spec.Suspend) {
+		return nil
+	}
+	roles := []Role{{Name: rayHeadGroup, Min: 1, Want: 1}}
+	for i := range cluster.Spec.WorkerGroupSpecs {
+		group := &cluster.Spec.WorkerGroupSpecs[i]
+		if !isTrue(group.Suspend) {
+			roles = append(roles, rayWorkerRole(group, isTrue(cluster.Spec.EnableInTreeAutoscaling)))
+		}
+	}
+	sort.SliceStable(roles, func(i, j int) bool { return roles[i].Name < roles[j].Name })
+	return roles
+}
+
+// rayWorkerRole counts as KubeRay creates: replicas within minReplicas and
+// maxReplicas, maxReplicas winning where they contradict, times numOfHosts.
+// With the in-tree autoscaler only minReplicas are the gang's: what the
+// autoscaler asks for beyond them joins later and may be taken away again.
+func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
+	lowest, highest := valueOr(group.MinReplicas, 0), valueOr(group.MaxReplicas, math.MaxInt32)
+	replicas := min(max(valueOr(group.Replicas, 0), lowest), highest)
+	hosts := max(1, int64(group.NumOfHosts))
+
+	role := Role{Name: group.GroupName, Want: pods(replicas, hosts)}
+	role.Min = role.Want
+	if autoscaling {
+		role.Min = pods(min(lowest, replicas), hosts)
+	}
+	return role
+}
+
+// pods multiplies within what an API object can count: a declaration may hold
+// any two int32.
+func pods(replicas, hosts int64) int {
+	return int(min(max(0, replicas)*hosts, math.MaxInt32))
+}
+
+func valueOr(p *int32, otherwise int64) int64 {
+	if p == nil {
+		return otherwise
+	}
+	return int64(*p)
+}
+
+func isTrue(p *bool) bool {
+	return p != nil && *p
+}

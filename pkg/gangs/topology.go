@@ -1,0 +1,148 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"fmt"
+	"slices"
+)
+
+// AnnotationPrefix begins the name of every annotation that a source reads from
+// a declaring object.
+const AnnotationPrefix = "dovetail.dev/"
+
+// The annotations that carry a topology wish, on a declaring object or a pod.
+// Their value is the name of a level of TopologyArgs.
+const (
+	RequiredAnnotation  = AnnotationPrefix + "topology-required"
+	PreferredAnnotation = AnnotationPrefix + "topology-preferred"
+)
+
+func topologyOf(annotations map[string]string) Topology {
+	return Topology{
+		Required:  annotations[RequiredAnnotation],
+		Preferred: annotations[PreferredAnnotation],
+	}
+}
+
+// wish is one of the two fields of a Topology.
+type wish struct {
+	annotation string
+	of         func(*Topology) *string
+}
+
+var wishes = []wish{
+	{RequiredAnnotation, func(t *Topology) *string { return &t.Required }},
+	{PreferredAnnotation, func(t *Topology) *string { return &t.Preferred }},
+}
+
+// said is what the members of one role say about one wish.
+type said struct {
+	level string
+	pod   string // the first by name that says it
+	pods  int    // live members of the role, whether they say it or not
+}
+
+// mergeTopology adds the wishes of the members to the gang's, whose own come
+// first. A wish that every role has is the whole gang's. So is that of a role
+// of one pod, a Ray head for instance, which says nothing when read as the
+// pod's own. Any other is its role's. Two levels where one is needed are a
+// Problem.
+func mergeTopology(g Gang, members []Member) Gang {
+	if !slices.ContainsFunc(members, hasWish) {
+		return g
+	}
+	members = slices.Clone(members)
+	sortByName(members)
+	g.Roles = slices.Clone(g.Roles)
+	for _, w := range wishes {
+		saids, problem := w.byRole(g, members)
+		if problem == "" {
+			problem = w.settle(&g, saids)
+		}
+		if g.Problem == "" {
+			g.Problem = problem
+		}
+	}
+	return g
+}
+
+func hasWish(m Member) bool {
+	return m.Pod.Annotations[RequiredAnnotation] != "" || m.Pod.Annotations[PreferredAnnotation] != ""
+}
+
+// byRole collects what the members of each of the gang's roles say.
+func (w wish) byRole(g Gang, members []Member) ([]said, string) {
+	saids := make([]said, len(g.Roles))
+	for _, m := range members {
+		at := slices.IndexFunc(g.Roles, func(r Role) bool { return r.Name == m.Role })
+		if at < 0 || !g.Has(m) || !Live(m.Pod) {
+			continue
+		}
+		s := &saids[at]
+		s.pods++
+		level := m.Pod.Annotations[w.annotation]
+		switch {
+		case level == "" || level == s.level:
+		case s.level == "":
+			s.level, s.pod = level, m.Pod.Name
+		default:
+			return nil, w.contradiction(g, *s, said{level: level, pod: m.Pod.Name})
+		}
+	}
+	return saids, ""
+}
+
+// settle says whose wish each role's is.
+func (w wish) settle(g *Gang, saids []said) string {
+	whole := w.of(&g.Topology)
+	first := said{level: *whole}
+	if shared, ok := sharedByAll(saids); ok && *whole == "" {
+		*whole = shared
+		return ""
+	}
+	for i, s := range saids {
+		switch {
+		case s.level == "" || s.level == *whole:
+		case s.pods > 1 || g.Roles[i].Want > 1:
+			*w.of(&g.Roles[i].Topology) = s.level
+		case *whole == "":
+			*whole, first = s.level, s
+		case first.pod != "":
+			return w.contradiction(*g, first, s)
+		}
+	}
+	return w.dropRepeated(g)
+}
+
+// dropRepeated clears the wishes of roles that turned out to be the whole
+// gang's.
+func (w wish) dropRepeated(g *Gang) string {
+	for i := range g.Roles {
+		if own := w.of(&g.Roles[i].Topology); *own == *w.of(&g.Topology) {
+			*own = ""
+		}
+	}
+	return ""
+}
+
+// sharedByAll returns the level that every role with members asks for.
+func sharedByAll(saids []said) (string, bool) {
+	level := ""
+	for _, s := range saids {
+		if s.pods == 0 {
+			continue
+		}
+		if s.level == "" || (level != "" && s.level != level) {
+			return "", false
+		}
+		level = s.level
+	}
+	return level, level != ""
+}
+
+func (w wish) contradiction(g Gang, a, b said) string {
+	return fmt.Sprintf("members of %s contradict each other in annotation %s: %q on pod %s, %q on pod %s",
+		g.Key, w.annotation, a.level, a.pod, b.level, b.pod)
+}

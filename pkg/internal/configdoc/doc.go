@@ -1,0 +1,11 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command configdoc writes docs/config.md, the reference of the plugins'
+// arguments.
+//
+// Prose and examples come from config.md.tmpl; fields and their descriptions
+// from the comments in pkg/apis/config/v1; defaults from running the defaulting
+// functions; presets from the list that the plugins use. So the page cannot say
+// anything that the code does not do. It is run by make generate.
+package main

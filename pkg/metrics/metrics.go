@@ -1,0 +1,91 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+)
+
+// PlanResult is how a plan ended.
+type PlanResult string
+
+// The results of a plan.
+const (
+	PlanPlaced  PlanResult = "placed"
+	PlanRefused PlanResult = "refused"
+	PlanError   PlanResult = "error"
+)
+
+const subsystem = "dovetail"
+
+var (
+	planDuration = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Subsystem: subsystem,
+		Name:      "gang_plan_duration_seconds",
+		Help:      "Time to plan one gang, lazily asked stock filters included, by profile and result.",
+		// 100 µs to 1.6 s.
+		Buckets:        metrics.ExponentialBuckets(0.0001, 2, 15),
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "result"})
+	planFits = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Subsystem:      subsystem,
+		Name:           "gang_plan_fits_calls",
+		Help:           "How often one plan asked the stock filters about a node.",
+		Buckets:        metrics.ExponentialBuckets(1, 4, 8),
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+	planNodes = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Subsystem:      subsystem,
+		Name:           "gang_plan_nodes_touched",
+		Help:           "How many nodes one plan looked at.",
+		Buckets:        metrics.ExponentialBuckets(1, 4, 10),
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+	gatherDuration = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Subsystem:      subsystem,
+		Name:           "gang_gather_duration_seconds",
+		Help:           "Time from a plan to the moment in which the quorum had reserved and binding began.",
+		Buckets:        metrics.ExponentialBuckets(0.001, 2, 15),
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+	refusedPlans = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem:      subsystem,
+		Name:           "gang_plan_refusals_total",
+		Help:           "Planned nodes that a stock filter refused when the member came up, which costs a new plan.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+	registerOnce sync.Once
+)
+
+// Register adds the metrics to the scheduler's registry, once in a process.
+func Register() {
+	registerOnce.Do(func() {
+		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans)
+	})
+}
+
+// Planned counts a plan and its duration.
+func Planned(profile string, result PlanResult, took time.Duration) {
+	planDuration.WithLabelValues(profile, string(result)).Observe(took.Seconds())
+}
+
+// Work counts what one plan looked at.
+func Work(profile string, fitsCalls, nodes int) {
+	planFits.WithLabelValues(profile).Observe(float64(fitsCalls))
+	planNodes.WithLabelValues(profile).Observe(float64(nodes))
+}
+
+// Gathered observes how long a gang took from its plan to its quorum.
+func Gathered(profile string, took time.Duration) {
+	gatherDuration.WithLabelValues(profile).Observe(took.Seconds())
+}
+
+// Refused counts a planned node that a filter refused.
+func Refused(profile string) {
+	refusedPlans.WithLabelValues(profile).Inc()
+}

@@ -1,0 +1,104 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// batchesFor makes the batches that bring each role to the wanted number of
+// members, bound ones included, from pending members not handed out before.
+// Sliced roles are rounded up to whole slices.
+func (p *problem) batchesFor(want []int) {
+	p.batches = nil
+	for r := range p.roles {
+		p.batchesOf(r, want[r]-p.handed(r))
+	}
+}
+
+// handed counts the bound members of a role and those already in batches.
+func (p *problem) handed(r int) int {
+	n := len(p.roles[r].bound)
+	for i := range p.roles[r].slices {
+		n += p.roles[r].slices[i].taken
+	}
+	return n
+}
+
+// reset forgets what was handed out, and what partner slices added.
+func (p *problem) reset() {
+	for r := range p.roles {
+		for i := range p.roles[r].slices {
+			p.roles[r].slices[i].taken = 0
+		}
+	}
+	p.batches = nil
+	p.sets, p.wishes = p.sets[:p.ownSets], p.wishes[:p.ownWishes]
+}
+
+func (p *problem) batchesOf(r, n int) {
+	ro := &p.roles[r]
+	sliced := ro.spec.Slice.Size > 1
+	for i := range ro.slices {
+		s := &ro.slices[i]
+		left := s.pending[s.taken:]
+		if n <= 0 || len(left) == 0 {
+			continue
+		}
+		if !sliced && len(left) > n {
+			left = left[:n]
+		}
+		partner := len(s.bound) > 0 || s.taken > 0
+		s.taken += len(left)
+		n -= len(left)
+		switch {
+		case !sliced:
+			p.addRun(r, left)
+		case partner:
+			p.addPartner(r, s, left)
+		default:
+			p.addSlice(r, left)
+		}
+	}
+}
+
+// addRun adds members of a role that is not sliced.
+func (p *problem) addRun(r int, members []*Member) {
+	ro := &p.roles[r]
+	p.batches = append(p.batches, batch{
+		role: r, size: 1, count: int32(len(members)), sets: ro.sets, wishes: ro.wishes,
+		members: [][]*Member{members},
+	})
+}
+
+// addSlice adds a whole slice, together with equal ones before it.
+func (p *problem) addSlice(r int, members []*Member) {
+	if n := len(p.batches); n > 0 {
+		b := &p.batches[n-1]
+		if b.role == r && b.sliced && int(b.size) == len(members) {
+			b.count++
+			b.members = append(b.members, members)
+			return
+		}
+	}
+	ro := &p.roles[r]
+	p.batches = append(p.batches, batch{
+		role: r, size: int32(len(members)), count: 1, sliced: true, sets: ro.sets, wishes: ro.wishes,
+		need: ro.need, like: ro.like, spread: ro.spread, members: [][]*Member{members},
+	})
+}
+
+// addPartner adds the rest of a slice of which members run already: a run with
+// a confinement and a wish of its own.
+func (p *problem) addPartner(r int, s *slice, members []*Member) {
+	p.addRun(r, members)
+	b := &p.batches[len(p.batches)-1]
+	ro := &p.roles[r]
+	if ro.need > 0 {
+		v, _ := p.fixed(ro.need, s.bound)
+		p.sets = append(p.sets, confine{ro.need, v})
+		b.sets = append(b.sets[:len(b.sets):len(b.sets)], int32(len(p.sets)-1))
+	}
+	if ro.like > 0 {
+		v, bad := p.fixed(ro.like, s.bound)
+		p.wishes = append(p.wishes, wish{ro.like, v, bad})
+		b.wishes = append(b.wishes[:len(b.wishes):len(b.wishes)], int32(len(p.wishes)-1))
+	}
+}

@@ -1,0 +1,151 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// class is what nodes of equal shape and equal free state have in common. It
+// never changes after it is made; refs belongs to the State alone.
+type class struct {
+	id            int32
+	refs          int
+	hash          uint64
+	free          []int64
+	kinds         []int64 // free devices by kind, over all units
+	units         []Unit
+	unschedulable bool
+}
+
+// classTable interns classes. An id is unique among the classes alive at one
+// moment, hence within any one Snapshot, and is reused later.
+type classTable struct {
+	byHash map[uint64][]*class
+	idle   []int32
+	next   int32
+}
+
+func newClassTable() classTable {
+	return classTable{byHash: map[uint64][]*class{}}
+}
+
+// take returns the class of a node and counts one more use of it.
+func (t *classTable) take(n *NodeSpec) *class {
+	h := hashNode(n)
+	for _, c := range t.byHash[h] {
+		if c.describes(n) {
+			c.refs++
+			return c
+		}
+	}
+	c := newClass(n, h)
+	c.id = t.newID()
+	t.byHash[h] = append(t.byHash[h], c)
+	return c
+}
+
+// drop counts one use less and forgets a class that nobody uses.
+func (t *classTable) drop(c *class) {
+	if c.refs--; c.refs > 0 {
+		return
+	}
+	rest := slices.DeleteFunc(slices.Clone(t.byHash[c.hash]), func(o *class) bool { return o == c })
+	if len(rest) == 0 {
+		delete(t.byHash, c.hash)
+	} else {
+		t.byHash[c.hash] = rest
+	}
+	t.idle = append(t.idle, c.id)
+}
+
+func (t *classTable) newID() int32 {
+	if n := len(t.idle); n > 0 {
+		id := t.idle[n-1]
+		t.idle = t.idle[:n-1]
+		return id
+	}
+	t.next++
+	return t.next - 1
+}
+
+func newClass(n *NodeSpec, hash uint64) *class {
+	c := &class{refs: 1, hash: hash, free: trimmed(n.Free), unschedulable: n.Unschedulable}
+	c.units = make([]Unit, len(n.Units))
+	for i, u := range n.Units {
+		c.units[i].Free = slices.Clone(u.Free)
+		for k, v := range u.Free {
+			for len(c.kinds) <= k {
+				c.kinds = append(c.kinds, 0)
+			}
+			c.kinds[k] += int64(max(v, 0))
+		}
+	}
+	return c
+}
+
+func (c *class) describes(n *NodeSpec) bool {
+	return c.unschedulable == n.Unschedulable &&
+		slices.Equal(c.free, withoutTail(n.Free)) &&
+		slices.EqualFunc(c.units, n.Units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
+}
+
+// resource returns the free amount, zero for a resource the node never named.
+func (c *class) resource(i int) int64 {
+	if i < len(c.free) {
+		return c.free[i]
+	}
+	return 0
+}
+
+// devices counts free devices of any of the kinds.
+func (c *class) devices(kinds []int) int64 {
+	var n int64
+	for _, k := range kinds {
+		if k < len(c.kinds) {
+			n += c.kinds[k]
+		}
+	}
+	return n
+}
+
+// withoutTail drops trailing zeros, which mean the same as absence.
+func withoutTail(v []int64) []int64 {
+	for len(v) > 0 && v[len(v)-1] == 0 {
+		v = v[:len(v)-1]
+	}
+	return v
+}
+
+func trimmed(v []int64) []int64 { return slices.Clone(withoutTail(v)) }
+
+// hasher mixes 64-bit words; collisions are resolved by comparing values.
+type hasher uint64
+
+func (h *hasher) add(v int64) {
+	x := uint64(*h) ^ uint64(v)
+	x *= 0x9e3779b97f4a7c15
+	*h = hasher(x ^ x>>29)
+}
+
+func (h *hasher) flag(b bool) {
+	if b {
+		h.add(1)
+	} else {
+		h.add(2)
+	}
+}
+
+func hashNode(n *NodeSpec) uint64 {
+	h := hasher(1469598103934665603)
+	h.flag(n.Unschedulable)
+	for _, v := range withoutTail(n.Free) {
+		h.add(v)
+	}
+	for _, u := range n.Units {
+		h.add(-1)
+		for _, v := range u.Free {
+			h.add(int64(v))
+		}
+	}
+	return uint64(h)
+}

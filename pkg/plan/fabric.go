@@ -1,0 +1,220 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"slices"
+	"strings"
+	"sync"
+)
+
+// The tree has one vertex for the whole fabric at depth 0, the layout's levels
+// at depths 1..levels, and the nodes below at depth levels+1. Every node has a
+// vertex at every depth: where it lacks a level, a virtual one that nobody but
+// it (or the finer domain below) shares.
+
+// branch is a vertex while the State still changes.
+type branch struct {
+	name    string
+	key     string
+	virtual bool
+	parent  *branch
+	byKey   map[string]*branch
+	kids    []*branch
+	nodes   []*entry
+	sorted  bool
+}
+
+// entry is a node while the State still changes.
+type entry struct {
+	name  string
+	path  []string
+	class *class
+	home  *branch
+	pos   int32
+}
+
+// fabric is the laid out tree: nodes in fabric order, every vertex a range.
+type fabric struct {
+	levels int
+	// tables by depth 0..levels.
+	tables []table
+	names  []string
+	once   sync.Once
+	byName map[string]int32
+}
+
+// table is the vertices of one depth, in fabric order.
+type table struct {
+	verts []vertex
+	// of maps a node's position to its vertex.
+	of []int32
+}
+
+// vertex is one domain.
+type vertex struct {
+	name    string
+	virtual bool
+	parent  int32
+	// lo, hi are the positions of its nodes; kidLo, kidHi its vertices one
+	// depth below, which at the finest depth are positions.
+	lo, hi, kidLo, kidHi int32
+}
+
+// child returns the branch for a name below b, made when missing.
+func (b *branch) child(key, name string, virtual bool) *branch {
+	if c := b.byKey[key]; c != nil {
+		return c
+	}
+	if b.byKey == nil {
+		b.byKey = map[string]*branch{}
+	}
+	c := &branch{name: name, key: key, virtual: virtual, parent: b}
+	b.byKey[key] = c
+	b.kids = append(b.kids, c)
+	b.sorted = false
+	return c
+}
+
+// locate returns the finest branch for a node's path, making what is missing.
+func (b *branch) locate(node string, path []string) *branch {
+	for i, name := range path {
+		if name != "" {
+			b = b.child(name, name, false)
+			continue
+		}
+		b = b.child(virtualKey(node, path[i:]), "-", true)
+	}
+	return b
+}
+
+// virtualKey identifies a missing level by the next finer domain that is
+// there, or by the node itself. The zero byte keeps it apart from real names.
+func virtualKey(node string, rest []string) string {
+	for _, name := range rest {
+		if name != "" {
+			return "\x00domain " + name
+		}
+	}
+	return "\x00node " + node
+}
+
+// detach removes an entry, and the branches that it leaves empty.
+func (b *branch) detach(e *entry) {
+	b.nodes = slices.DeleteFunc(b.nodes, func(o *entry) bool { return o == e })
+	for b.parent != nil && len(b.nodes) == 0 && len(b.kids) == 0 {
+		p := b.parent
+		delete(p.byKey, b.key)
+		p.kids = slices.DeleteFunc(p.kids, func(o *branch) bool { return o == b })
+		b = p
+	}
+}
+
+func (b *branch) sort() {
+	if b.sorted {
+		return
+	}
+	slices.SortFunc(b.kids, compareBranches)
+	slices.SortFunc(b.nodes, func(x, y *entry) int { return natural(x.name, y.name) })
+	b.sorted = true
+}
+
+func compareBranches(x, y *branch) int {
+	if x.virtual != y.virtual {
+		if y.virtual {
+			return -1
+		}
+		return 1
+	}
+	return natural(x.key, y.key)
+}
+
+// layOut freezes the tree and tells every entry its position.
+func layOut(root *branch, levels, nodes int) *fabric {
+	f := &fabric{levels: levels, tables: make([]table, levels+1), names: make([]string, 0, nodes)}
+	for d := range f.tables {
+		f.tables[d].of = make([]int32, nodes)
+	}
+	f.add(root, 0, 0)
+	return f
+}
+
+func (f *fabric) add(b *branch, depth int, parent int32) {
+	b.sort()
+	t := &f.tables[depth]
+	me := int32(len(t.verts))
+	v := vertex{name: b.name, virtual: b.virtual, parent: parent, lo: int32(len(f.names))}
+	t.verts = append(t.verts, v)
+	v.kidLo = v.lo
+	if depth < f.levels {
+		v.kidLo = int32(len(f.tables[depth+1].verts))
+	}
+	for _, e := range b.nodes {
+		e.pos = int32(len(f.names))
+		f.names = append(f.names, e.name)
+	}
+	for _, k := range b.kids {
+		f.add(k, depth+1, me)
+	}
+	v.hi = int32(len(f.names))
+	v.kidHi = v.hi
+	if depth < f.levels {
+		v.kidHi = int32(len(f.tables[depth+1].verts))
+	}
+	t.verts[me] = v
+	for p := v.lo; p < v.hi; p++ {
+		t.of[p] = me
+	}
+}
+
+// pos finds a node by name.
+func (f *fabric) pos(name string) (int32, bool) {
+	f.once.Do(func() {
+		f.byName = make(map[string]int32, len(f.names))
+		for i, n := range f.names {
+			f.byName[n] = int32(i)
+		}
+	})
+	p, ok := f.byName[name]
+	return p, ok
+}
+
+// at returns the vertex of a position at a depth; the node itself at the end.
+func (f *fabric) at(depth int, pos int32) int32 {
+	if depth > f.levels {
+		return pos
+	}
+	return f.tables[depth].of[pos]
+}
+
+// span returns the positions of a vertex.
+func (f *fabric) span(depth int, v int32) (lo, hi int32) {
+	if depth > f.levels {
+		return v, v + 1
+	}
+	x := &f.tables[depth].verts[v]
+	return x.lo, x.hi
+}
+
+// real says whether a vertex exists in the cluster and is not virtual.
+func (f *fabric) real(depth int, v int32) bool {
+	return depth > f.levels || !f.tables[depth].verts[v].virtual
+}
+
+// path joins the names from the top; the fabric itself has the empty path.
+func (f *fabric) path(depth int, v int32) string {
+	var parts []string
+	if depth > f.levels {
+		parts = append(parts, f.names[v])
+		v = f.at(f.levels, v)
+		depth = f.levels
+	}
+	for ; depth > 0; depth-- {
+		x := &f.tables[depth].verts[v]
+		parts = append(parts, x.name)
+		v = x.parent
+	}
+	slices.Reverse(parts)
+	return strings.Join(parts, "/")
+}

@@ -1,0 +1,113 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// NodeLevel is the name of the implicit finest level: the node itself.
+const NodeLevel = "node"
+
+// Level is one rung of the fabric, a kind of domain.
+type Level struct {
+	// Name is what users write in a wish, for example "leaf".
+	Name string
+	// Boundary says that RDMA cannot cross domains of this level.
+	Boundary bool
+}
+
+// Layout gives names to the indices used everywhere else.
+type Layout struct {
+	// Levels are ordered from coarse to fine; the node is not listed.
+	Levels []Level
+	// Resources name the entries of NodeSpec.Free and Need.Resources.
+	Resources []string
+	// Kinds name the device kinds counted in Unit.Free.
+	Kinds []string
+}
+
+// Unit is one alignment unit of a node: devices that share a PCIe root or a
+// NUMA node, or a vendor's pair. Unit i of every node is rail i.
+type Unit struct {
+	// Free counts free devices by kind.
+	Free []int
+}
+
+// NodeSpec is everything the planner knows of a node.
+type NodeSpec struct {
+	Name string
+	// Domains has one name for each level, coarse to fine; "" says that the
+	// node lacks that level.
+	Domains []string
+	// Free is what members may still use, by resource index. Members already
+	// bound or reserved on the node are subtracted by the caller.
+	Free []int64
+	// Units are the node's alignment units, in rail order.
+	Units []Unit
+	// Unschedulable takes the node out of every plan.
+	Unschedulable bool
+}
+
+// level returns the index of a level by name; len(Levels) stands for the node.
+func (l *Layout) level(name string) (int, bool) {
+	if name == NodeLevel {
+		return len(l.Levels), true
+	}
+	i := slices.IndexFunc(l.Levels, func(v Level) bool { return v.Name == name })
+	return i, i >= 0
+}
+
+// levelName is the inverse of level; -1 is the whole fabric.
+func (l *Layout) levelName(i int) string {
+	switch {
+	case i < 0:
+		return "fabric"
+	case i >= len(l.Levels):
+		return NodeLevel
+	}
+	return l.Levels[i].Name
+}
+
+func (l *Layout) validate() error {
+	seen := map[string]bool{NodeLevel: true}
+	for i, v := range l.Levels {
+		if v.Name == "" {
+			return fmt.Errorf("levels[%d]: name is empty", i)
+		}
+		if seen[v.Name] {
+			return fmt.Errorf("levels[%d]: name %q is taken", i, v.Name)
+		}
+		seen[v.Name] = true
+	}
+	return nil
+}
+
+// grows says whether next only appends resources and kinds to l.
+func (l *Layout) grows(next Layout) error {
+	if !slices.Equal(l.Levels, next.Levels) {
+		return errors.New("levels differ: a State cannot change its levels")
+	}
+	if err := isPrefix("resources", l.Resources, next.Resources); err != nil {
+		return err
+	}
+	return isPrefix("kinds", l.Kinds, next.Kinds)
+}
+
+func isPrefix(field string, old, next []string) error {
+	if len(next) < len(old) || !slices.Equal(old, next[:len(old)]) {
+		return fmt.Errorf("%s: %v does not start with %v", field, next, old)
+	}
+	return nil
+}
+
+func (l Layout) clone() Layout {
+	return Layout{
+		Levels:    slices.Clone(l.Levels),
+		Resources: slices.Clone(l.Resources),
+		Kinds:     slices.Clone(l.Kinds),
+	}
+}

@@ -1,0 +1,57 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "strings"
+
+// natural orders names as people do: digit runs by value ("n2" before "n10"),
+// equal values by plain comparison. Zero only for equal strings.
+func natural(a, b string) int {
+	x, y := a, b
+	for x != "" && y != "" {
+		dx, dy := digits(x), digits(y)
+		if dx > 0 && dy > 0 {
+			if c := compareDigits(x[:dx], y[:dy]); c != 0 {
+				return c
+			}
+			x, y = x[dx:], y[dy:]
+			continue
+		}
+		if x[0] != y[0] {
+			if x[0] < y[0] {
+				return -1
+			}
+			return 1
+		}
+		x, y = x[1:], y[1:]
+	}
+	switch {
+	case x != "":
+		return 1
+	case y != "":
+		return -1
+	}
+	return strings.Compare(a, b)
+}
+
+// digits is the length of the digit run that s starts with.
+func digits(s string) int {
+	n := 0
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+// compareDigits compares two digit runs by value, of any length.
+func compareDigits(a, b string) int {
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	if len(a) != len(b) {
+		if len(a) < len(b) {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(a, b)
+}

@@ -1,0 +1,97 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// pairing is a follower (NICs) that wants to stand in the units of the anchor
+// (GPUs) of the same member. One anchor device pairs with up to ratio followers.
+type pairing struct {
+	anchor, follower kindSet
+	anchors, count   int64
+	ratio            int64
+}
+
+func pairingsOf(n *Need) []pairing {
+	if len(n.Devices) == 0 || n.Devices[0].Count <= 0 {
+		return nil
+	}
+	var out []pairing
+	a := n.Devices[0]
+	for _, d := range n.Devices[1:] {
+		if d.Count <= 0 {
+			continue
+		}
+		out = append(out, pairing{
+			anchor: newKindSet(a.Kinds), follower: newKindSet(d.Kinds),
+			anchors: int64(a.Count), count: int64(d.Count),
+			ratio: int64((d.Count + a.Count - 1) / a.Count),
+		})
+	}
+	return out
+}
+
+// reach is the most followers that can stand beside that many anchors, with the
+// devices chosen best. Each further anchor in a unit adds at most as much as
+// the one before, so taking the best next anchor is exact.
+func (p *pairing) reach(c *class, anchors int64) int64 {
+	var full int64 // anchors that pair with a whole ratio
+	var rests []int64
+	for i := range c.units {
+		a, f := c.units[i].count(p.anchor), c.units[i].count(p.follower)
+		n := min(a, f/p.ratio)
+		full += n
+		if a > n && f%p.ratio > 0 {
+			rests = append(rests, f%p.ratio)
+		}
+	}
+	if anchors <= full {
+		return anchors * p.ratio
+	}
+	sum := full * p.ratio
+	slices.Sort(rests)
+	for left := anchors - full; left > 0 && len(rests) > 0; left-- {
+		sum += rests[len(rests)-1]
+		rests = rests[:len(rests)-1]
+	}
+	return sum
+}
+
+func (u *Unit) count(kinds kindSet) int64 {
+	var n int64
+	for _, k := range kinds {
+		if k < len(u.Free) {
+			n += int64(max(u.Free[k], 0))
+		}
+	}
+	return n
+}
+
+// unpaired counts the followers of k members on one node that cannot stand
+// beside an anchor of theirs. It is convex in k, hence never falls.
+func (s *shape) unpaired(c *class, k int32) int64 {
+	var sum int64
+	for i := range s.pairs {
+		p := &s.pairs[i]
+		sum += max(0, int64(k)*p.count-p.reach(c, int64(k)*p.anchors))
+	}
+	return sum
+}
+
+// paired is the most members, up to limit, that a node holds fully paired.
+func (s *shape) paired(c *class, limit int32) int32 {
+	if len(s.pairs) == 0 {
+		return limit
+	}
+	lo, hi := int32(0), limit
+	for lo < hi {
+		mid := lo + (hi-lo+1)/2
+		if s.unpaired(c, mid) == 0 {
+			lo = mid
+		} else {
+			hi = mid - 1
+		}
+	}
+	return lo
+}

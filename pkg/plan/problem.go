@@ -1,0 +1,204 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// problem is a request made ready for the search: names turned into indices,
+// everything in an order that does not depend on the order of the input.
+type problem struct {
+	snap  *Snapshot
+	gang  *Gang
+	ask   Fits
+	stats *Stats
+	// steps used of budget.
+	steps, budget int
+	// roles stand largest need first: fewest slots in the whole fabric, then
+	// most devices, then name. The first is the leading role.
+	roles []role
+	dims  []dimension
+	// bound are the nodes of bound members, once each.
+	bound []int32
+	// required and preferred are the gang's own depths, 0 for none.
+	required, preferred int
+	sets                []confine
+	wishes              []wish
+	// ownSets and ownWishes are how many of them the request itself has.
+	ownSets, ownWishes int
+	batches            []batch
+	granted             map[fitsKey]int32
+}
+
+// role is a Role in the search's terms.
+type role struct {
+	index        int // in Gang.Roles
+	spec         *Role
+	roll         *rollup
+	takes        []int64 // by dims
+	limits       []limit
+	slices       []slice
+	sets, wishes []int32
+	bound        []int32
+	// need, like and spread are the depths of its slices, 0 for none.
+	need, like, spread int
+	// taken are the spread domains of slices with bound members.
+	taken []int32
+}
+
+// limit is the most members of a role that a node may get.
+type limit struct{ pos, most int32 }
+
+// slice is a run of members; a role that is not sliced is one of them.
+type slice struct {
+	pending []*Member
+	bound   []int32
+	taken   int // pending members already handed to batches
+}
+
+// confine is a set of members that one domain must hold.
+type confine struct {
+	depth int
+	// fixed is the domain where members already run, -1 when none do.
+	fixed int32
+}
+
+// wish is a set of members that one domain should hold.
+type wish struct {
+	depth int
+	// first is the domain of members already running, -1 when none do.
+	first int32
+	// broken says that those running are apart already.
+	broken bool
+}
+
+// batch is equal slices of one role that the search places in one go.
+type batch struct {
+	role int
+	// size members in each of count slices; an unsliced run has size 1.
+	size, count  int32
+	sliced       bool
+	sets, wishes []int32
+	// need, like and spread are the slice depths, 0 for none.
+	need, like, spread int
+	// members of each slice, or of the run as one list.
+	members [][]*Member
+}
+
+func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
+
+type fitsKey struct{ role, pos int32 }
+
+// fitsSteps is what one call of the caller's filters is worth in steps.
+const fitsSteps = 16
+
+// compile turns a checked request into a problem, or finds a fault that shows
+// only now: a reason, not an error.
+func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
+	p := &problem{snap: s, gang: g, ask: fits, stats: st, budget: o.Budget, granted: map[fitsKey]int32{}}
+	if p.budget <= 0 {
+		p.budget = DefaultBudget
+	}
+	if r := p.addRoles(); r != nil {
+		return nil, r
+	}
+	for i := range p.roles {
+		p.addMembers(&p.roles[i])
+	}
+	slices.Sort(p.bound)
+	p.bound = slices.Compact(p.bound)
+	if r := p.addScopes(); r != nil {
+		return nil, r
+	}
+	p.ownSets, p.ownWishes = len(p.sets), len(p.wishes)
+	return p, p.addSlices()
+}
+
+// addRoles counts slots and puts the roles into search order.
+func (p *problem) addRoles() *Reason {
+	needs := make([]*Need, len(p.gang.Roles))
+	for i := range p.gang.Roles {
+		r := &p.gang.Roles[i]
+		needs[i] = &r.Need
+		roll, touched, err := p.snap.rollup(&r.Need)
+		if err != nil {
+			return &Reason{Kind: BadRequest, Subject: "role " + r.Name + " devices", Detail: err.Error()}
+		}
+		p.stats.NodesTouched += touched
+		p.roles = append(p.roles, role{index: i, spec: r, roll: roll})
+	}
+	slices.SortFunc(p.roles, compareRoles)
+	dims, err := dimensionsOf(needs)
+	if err != nil {
+		return &Reason{Kind: BadRequest, Subject: "devices", Detail: err.Error()}
+	}
+	p.dims = dims
+	for i := range p.roles {
+		for d := range dims {
+			p.roles[i].takes = append(p.roles[i].takes, dims[d].demand(&p.roles[i].spec.Need))
+		}
+	}
+	return nil
+}
+
+func compareRoles(a, b role) int {
+	return cmp.Or(
+		cmp.Compare(a.roll.sum[0][0], b.roll.sum[0][0]),
+		cmp.Compare(b.spec.Need.devices(), a.spec.Need.devices()),
+		natural(a.spec.Name, b.spec.Name),
+	)
+}
+
+// addMembers orders a role's members and cuts them into slices.
+func (p *problem) addMembers(r *role) {
+	members := orderedMembers(r.spec.Members)
+	size := r.spec.Slice.Size
+	byRank := distinctRanks(members)
+	last := -1
+	for i, m := range members {
+		k := 0
+		switch {
+		case size > 1 && byRank:
+			k = m.Rank / size
+		case size > 1:
+			k = i / size
+		}
+		if k != last {
+			r.slices = append(r.slices, slice{})
+			last = k
+		}
+		p.addMember(r, &r.slices[len(r.slices)-1], m)
+	}
+	for name, most := range r.spec.Limit {
+		if pos, ok := p.snap.fabric.pos(name); ok {
+			r.limits = append(r.limits, limit{pos, int32(min(max(most, 0), maxSlots))})
+		}
+	}
+	slices.SortFunc(r.limits, func(a, b limit) int { return cmp.Compare(a.pos, b.pos) })
+}
+
+func (p *problem) addMember(r *role, s *slice, m *Member) {
+	if m.Node == "" {
+		s.pending = append(s.pending, m)
+		return
+	}
+	pos, ok := p.snap.fabric.pos(m.Node)
+	if !ok {
+		pos = -1
+	} else {
+		p.bound = append(p.bound, pos)
+	}
+	s.bound = append(s.bound, pos)
+	r.bound = append(r.bound, pos)
+}
+
+// refused keeps what the filters said for the boards still to come.
+func (p *problem) refused(role int, pos, most int32) {
+	p.roles[role].limits = append(p.roles[role].limits, limit{pos, most})
+}
+
+// spent says that the step budget has ended.
+func (p *problem) spent() bool { return p.steps >= p.budget }

@@ -1,0 +1,195 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+)
+
+// fault is a mistake in the request.
+type fault struct{ subject, detail string }
+
+func faultf(subject, format string, args ...any) *fault {
+	return &fault{subject, fmt.Sprintf(format, args...)}
+}
+
+// check finds the first mistake in a request, in a fixed order.
+func (g *Gang) check(l *Layout) *fault {
+	if len(g.Roles) == 0 {
+		return faultf("roles", "the gang has none")
+	}
+	if f := checkLevels(l, "", g.Required, g.Preferred); f != nil {
+		return f
+	}
+	if f := g.checkGroups(l); f != nil {
+		return f
+	}
+	members, seen := 0, map[string]bool{}
+	for i := range g.Roles {
+		r := &g.Roles[i]
+		if seen[r.Name] {
+			return faultf("role "+r.Name, "its name is taken")
+		}
+		seen[r.Name] = true
+		if f := r.check(l, g); f != nil {
+			return f
+		}
+		members += len(r.Members)
+	}
+	if g.Min < 0 || g.Min > members {
+		return faultf("min", "%d of %d members", g.Min, members)
+	}
+	return nil
+}
+
+func checkLevels(l *Layout, subject, required, preferred string) *fault {
+	for _, v := range []struct{ field, level string }{{"required", required}, {"preferred", preferred}} {
+		if v.level == "" {
+			continue
+		}
+		if _, ok := l.level(v.level); !ok {
+			return faultf(subject+v.field, "%q is no level of the fabric", v.level)
+		}
+	}
+	return nil
+}
+
+func (g *Gang) checkGroups(l *Layout) *fault {
+	children := map[string]int{}
+	for _, p := range g.Groups {
+		children[p.Parent]++
+	}
+	byName := map[string]*Group{}
+	for i := range g.Groups {
+		p := &g.Groups[i]
+		if p.Name == "" || byName[p.Name] != nil {
+			return faultf("group "+p.Name, "its name is empty or taken")
+		}
+		byName[p.Name] = p
+		if f := checkLevels(l, "group "+p.Name+" ", p.Required, p.Preferred); f != nil {
+			return f
+		}
+		if p.MinGroups < 0 || p.MinGroups > children[p.Name] {
+			return faultf("group "+p.Name+" minGroups", "%d of %d groups", p.MinGroups, children[p.Name])
+		}
+	}
+	if g.MinGroups < 0 || g.MinGroups > children[""] {
+		return faultf("minGroups", "%d of %d groups", g.MinGroups, children[""])
+	}
+	return g.checkParents(byName)
+}
+
+func (g *Gang) checkParents(byName map[string]*Group) *fault {
+	for i := range g.Groups {
+		p := &g.Groups[i]
+		for steps := 0; p.Parent != ""; steps++ {
+			up := byName[p.Parent]
+			if up == nil {
+				return faultf("group "+p.Name, "its parent %q does not exist", p.Parent)
+			}
+			if steps > len(g.Groups) {
+				return faultf("group "+g.Groups[i].Name, "it is its own ancestor")
+			}
+			p = up
+		}
+	}
+	for i := range g.Groups {
+		p := &g.Groups[i]
+		if n := g.membersIn(p.Name); p.Min < 0 || p.Min > n {
+			return faultf("group "+p.Name+" min", "%d of %d members", p.Min, n)
+		}
+	}
+	return nil
+}
+
+// membersIn counts the members of a group and the groups below it.
+func (g *Gang) membersIn(group string) int {
+	n := 0
+	for i := range g.Roles {
+		if g.inside(g.Roles[i].Group, group) {
+			n += len(g.Roles[i].Members)
+		}
+	}
+	return n
+}
+
+// inside says whether a group is another or stands below it; the empty name is
+// the gang. Parents must have been checked.
+func (g *Gang) inside(group, scope string) bool {
+	for group != scope {
+		if group == "" {
+			return false
+		}
+		i := slices.IndexFunc(g.Groups, func(p Group) bool { return p.Name == group })
+		if i < 0 {
+			return false
+		}
+		group = g.Groups[i].Parent
+	}
+	return true
+}
+
+func (r *Role) check(l *Layout, g *Gang) *fault {
+	at := "role " + r.Name + " "
+	if f := checkLevels(l, at, r.Required, r.Preferred); f != nil {
+		return f
+	}
+	if r.Group != "" && !slices.ContainsFunc(g.Groups, func(p Group) bool { return p.Name == r.Group }) {
+		return faultf(at+"group", "%q does not exist", r.Group)
+	}
+	if r.Min < 0 || r.Min > len(r.Members) {
+		return faultf(at+"min", "%d of %d members", r.Min, len(r.Members))
+	}
+	seen := make(map[string]bool, len(r.Members))
+	for i := range r.Members {
+		if seen[r.Members[i].Name] {
+			return faultf(at+"members", "%q is there twice", r.Members[i].Name)
+		}
+		seen[r.Members[i].Name] = true
+	}
+	if f := r.Slice.check(l, at); f != nil {
+		return f
+	}
+	return r.Need.check(l, at)
+}
+
+func (s *Slice) check(l *Layout, at string) *fault {
+	if f := checkLevels(l, at+"slice ", s.Required, s.Preferred); f != nil {
+		return f
+	}
+	if f := checkLevels(l, at+"slice spread ", s.Spread, ""); f != nil {
+		return f
+	}
+	if s.Size < 0 {
+		return faultf(at+"slice size", "%d", s.Size)
+	}
+	if s.Size < 2 && s.Required+s.Preferred+s.Spread != "" {
+		return faultf(at+"slice size", "%d is no slice, but levels are given", s.Size)
+	}
+	return nil
+}
+
+func (n *Need) check(l *Layout, at string) *fault {
+	if len(withoutTail(n.Resources)) > len(l.Resources) {
+		return faultf(at+"resources", "%d amounts for %d resources", len(n.Resources), len(l.Resources))
+	}
+	for i, v := range n.Resources {
+		if v < 0 {
+			return faultf(at+"resources", "%s is %d", l.Resources[i], v)
+		}
+	}
+	for i := range n.Devices {
+		d := &n.Devices[i]
+		if d.Count < 0 {
+			return faultf(at+"devices", "count is %d", d.Count)
+		}
+		for _, k := range d.Kinds {
+			if k < 0 || k >= len(l.Kinds) {
+				return faultf(at+"devices", "kind %d of %d", k, len(l.Kinds))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"slices"
+	"sync"
+)
+
+// rollup is how many members of one shape every node holds, summed up the tree.
+// It never changes after it is made; a later one starts from a copy.
+type rollup struct {
+	shape *shape
+	// at is the length of the change log that it reflects.
+	at int
+	// slots and clean are by position: members by counts, and of those how many
+	// can be fully paired. clean is slots itself for shapes without pairings.
+	slots, clean []int32
+	// sum, cleanSum and most are by depth 0..levels and vertex: all slots, all
+	// clean slots, and the slots of the best node.
+	sum, cleanSum [][]int64
+	most          [][]int32
+}
+
+// epoch keeps rollups between plans, as long as the tree stays the same.
+type epoch struct {
+	mu     sync.RWMutex
+	byHash map[uint64]*rollup
+	order  []uint64
+}
+
+// maxRollups bounds the shapes remembered; clusters run few at a time.
+const maxRollups = 64
+
+func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}} }
+
+// rollup returns the counts for a need, from the last plan's where possible.
+func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
+	h := n.hash()
+	old := s.epoch.find(h, n)
+	if old != nil && old.at == len(s.log) {
+		return old, 0, nil
+	}
+	if old == nil || old.at > len(s.log) {
+		sh, err := newShape(n)
+		if err != nil {
+			return nil, 0, err
+		}
+		r = s.count(sh)
+		touched = len(r.slots)
+	} else {
+		r = s.advance(old)
+		touched = len(s.log) - old.at
+	}
+	s.epoch.keep(h, r)
+	return r, touched, nil
+}
+
+func (e *epoch) find(h uint64, n *Need) *rollup {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if r := e.byHash[h]; r != nil && r.shape.need.equal(n) {
+		return r
+	}
+	return nil
+}
+
+// keep stores the newest rollup of a shape and forgets the oldest shape.
+func (e *epoch) keep(h uint64, r *rollup) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.byHash[h]
+	if old != nil && old.at > r.at && old.shape.need.equal(&r.shape.need) {
+		return
+	}
+	if old == nil {
+		e.order = append(e.order, h)
+	}
+	e.byHash[h] = r
+	if len(e.order) > maxRollups {
+		delete(e.byHash, e.order[0])
+		e.order = slices.Clone(e.order[1:])
+	}
+}
+
+// count builds a rollup from nothing, each class once.
+func (s *Snapshot) count(sh *shape) *rollup {
+	f := s.fabric
+	r := &rollup{shape: sh, at: len(s.log), slots: make([]int32, len(f.names))}
+	r.clean = r.slots
+	if len(sh.pairs) > 0 {
+		r.clean = make([]int32, len(f.names))
+	}
+	memo := newClassMemo()
+	for p := range r.slots {
+		c := s.class(int32(p))
+		m := memo.of(sh, c)
+		r.slots[p] = m.slots
+		r.clean[p] = m.clean
+	}
+	r.sumUp(f)
+	return r
+}
+
+// classMemo remembers the slots of each class while counting.
+type classMemo struct{ byID []classSlots }
+
+type classSlots struct {
+	known        bool
+	slots, clean int32
+}
+
+func newClassMemo() *classMemo { return &classMemo{} }
+
+func (m *classMemo) of(sh *shape, c *class) classSlots {
+	for int(c.id) >= len(m.byID) {
+		m.byID = append(m.byID, make([]classSlots, len(m.byID)+64)...)
+	}
+	e := &m.byID[c.id]
+	if !e.known {
+		e.known = true
+		e.slots = sh.slots(c)
+		e.clean = sh.paired(c, e.slots)
+	}
+	return *e
+}
+
+// sumUp fills the sums of every vertex from its nodes, finest depth first.
+func (r *rollup) sumUp(f *fabric) {
+	n := f.levels + 1
+	r.sum, r.cleanSum, r.most = make([][]int64, n), make([][]int64, n), make([][]int32, n)
+	for d := f.levels; d >= 0; d-- {
+		verts := f.tables[d].verts
+		r.sum[d], r.cleanSum[d], r.most[d] = make([]int64, len(verts)), make([]int64, len(verts)), make([]int32, len(verts))
+		for v := range verts {
+			r.sumVertex(f, d, int32(v))
+		}
+	}
+}
+
+func (r *rollup) sumVertex(f *fabric, d int, v int32) {
+	x := &f.tables[d].verts[v]
+	var sum, clean int64
+	var most int32
+	for k := x.kidLo; k < x.kidHi; k++ {
+		if d == f.levels {
+			sum += int64(r.slots[k])
+			clean += int64(r.clean[k])
+			most = max(most, r.slots[k])
+			continue
+		}
+		sum += r.sum[d+1][k]
+		clean += r.cleanSum[d+1][k]
+		most = max(most, r.most[d+1][k])
+	}
+	r.sum[d][v], r.cleanSum[d][v], r.most[d][v] = sum, clean, most
+}
+
+// advance brings a rollup up to the snapshot's log: only the changed nodes and
+// the vertices above them are counted again.
+func (s *Snapshot) advance(old *rollup) *rollup {
+	f := s.fabric
+	r := &rollup{shape: old.shape, at: len(s.log), slots: slices.Clone(old.slots)}
+	r.clean = r.slots
+	if len(old.shape.pairs) > 0 {
+		r.clean = slices.Clone(old.clean)
+	}
+	for d := 0; d <= f.levels; d++ {
+		r.sum = append(r.sum, slices.Clone(old.sum[d]))
+		r.cleanSum = append(r.cleanSum, slices.Clone(old.cleanSum[d]))
+		r.most = append(r.most, slices.Clone(old.most[d]))
+	}
+	for d, dirty := f.levels, r.recount(s, s.log[old.at:]); d >= 0; d-- {
+		dirty = f.above(d, dirty)
+		for _, v := range dirty {
+			r.sumVertex(f, d, v)
+		}
+	}
+	return r
+}
+
+// recount takes the new slots of nodes and returns, sorted, those that differ.
+func (r *rollup) recount(s *Snapshot, changed []int32) []int32 {
+	var dirty []int32
+	for _, p := range changed {
+		c := s.class(p)
+		slots := r.shape.slots(c)
+		clean := r.shape.paired(c, slots)
+		if slots != r.slots[p] || clean != r.clean[p] {
+			r.slots[p], r.clean[p] = slots, clean
+			dirty = append(dirty, p)
+		}
+	}
+	slices.Sort(dirty)
+	return slices.Compact(dirty)
+}
+
+// above maps sorted vertices of depth d+1 to their parents, each once.
+func (f *fabric) above(d int, below []int32) []int32 {
+	var out []int32
+	for _, v := range below {
+		parent := f.parent(d+1, v)
+		if len(out) == 0 || out[len(out)-1] != parent {
+			out = append(out, parent)
+		}
+	}
+	return out
+}
+
+// parent is the vertex above a vertex; a position's is its finest domain.
+func (f *fabric) parent(depth int, v int32) int32 {
+	if depth > f.levels {
+		return f.tables[f.levels].of[v]
+	}
+	return f.tables[depth].verts[v].parent
+}

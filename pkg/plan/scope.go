@@ -1,0 +1,197 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// orderedMembers sorts by rank, then naturally by name.
+func orderedMembers(in []Member) []*Member {
+	out := make([]*Member, len(in))
+	for i := range in {
+		out[i] = &in[i]
+	}
+	order := func(a, b *Member) int { return cmp.Or(cmp.Compare(a.Rank, b.Rank), natural(a.Name, b.Name)) }
+	if !slices.IsSortedFunc(out, order) {
+		slices.SortFunc(out, order)
+	}
+	return out
+}
+
+// distinctRanks says whether sorted members all have ranks of their own.
+func distinctRanks(members []*Member) bool {
+	for i, m := range members {
+		if m.Rank < 0 || i > 0 && m.Rank == members[i-1].Rank {
+			return false
+		}
+	}
+	return true
+}
+
+// scope is some roles that share a required or preferred level.
+type scope struct {
+	subject             string
+	required, preferred int
+	roles               []int
+}
+
+// addScopes turns the levels of the gang, its RDMA roles, groups and roles into
+// confinements and wishes.
+func (p *problem) addScopes() *Reason {
+	g := p.gang
+	p.required, p.preferred = p.depth(g.Required), p.depth(g.Preferred)
+	boundary := p.boundary()
+	if g.RDMA {
+		p.required = max(p.required, boundary)
+	}
+	all := scope{subject: "the gang", required: p.required, preferred: p.preferred, roles: p.rolesWhere(func(*Role) bool { return true })}
+	if _, bad := p.fixed(all.required, p.boundIn(all.roles)); bad {
+		return p.apart(all)
+	}
+	p.wish(all)
+	all.preferred = 0
+	scopes := []scope{{subject: "the RDMA roles", required: boundary, roles: p.rolesWhere(func(r *Role) bool { return r.RDMA })}}
+	for i := range g.Groups {
+		q := &g.Groups[i]
+		in := p.rolesWhere(func(r *Role) bool { return g.inside(r.Group, q.Name) })
+		scopes = append(scopes, scope{"group " + q.Name, p.depth(q.Required), p.depth(q.Preferred), in})
+	}
+	for i := range p.roles {
+		r := p.roles[i].spec
+		scopes = append(scopes, scope{"role " + r.Name, p.depth(r.Required), p.depth(r.Preferred), []int{i}})
+	}
+	slices.SortStableFunc(scopes, func(a, b scope) int {
+		return cmp.Or(cmp.Compare(a.required, b.required), natural(a.subject, b.subject))
+	})
+	for _, s := range scopes {
+		if len(s.roles) == 0 {
+			continue
+		}
+		if r := p.confine(s); r != nil {
+			return r
+		}
+		p.wish(s)
+	}
+	return nil
+}
+
+// depth turns a checked level name into a depth, 0 for none.
+func (p *problem) depth(level string) int {
+	if level == "" {
+		return 0
+	}
+	i, _ := p.snap.layout.level(level)
+	return i + 1
+}
+
+// boundary is the depth of the finest boundary level, 0 for none.
+func (p *problem) boundary() int {
+	for i := len(p.snap.layout.Levels) - 1; i >= 0; i-- {
+		if p.snap.layout.Levels[i].Boundary {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func (p *problem) rolesWhere(is func(*Role) bool) []int {
+	var out []int
+	for i := range p.roles {
+		if is(p.roles[i].spec) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func (p *problem) boundIn(roles []int) []int32 {
+	var out []int32
+	for _, r := range roles {
+		out = append(out, p.roles[r].bound...)
+	}
+	return out
+}
+
+// fixed is the one domain where bound members run, -1 when there are none; bad
+// says that they run in several or in none.
+func (p *problem) fixed(depth int, bound []int32) (v int32, bad bool) {
+	v = -1
+	if depth == 0 {
+		return v, false
+	}
+	for _, pos := range bound {
+		if pos < 0 {
+			continue
+		}
+		at := p.snap.fabric.at(depth, pos)
+		if v >= 0 && v != at || !p.snap.fabric.real(depth, at) {
+			return v, true
+		}
+		v = at
+	}
+	return v, false
+}
+
+// confine adds a scope's required level. A level at or above the gang's own is
+// met by any candidate domain.
+func (p *problem) confine(s scope) *Reason {
+	if s.required == 0 || s.required <= p.required {
+		return nil
+	}
+	v, bad := p.fixed(s.required, p.boundIn(s.roles))
+	if bad {
+		return p.apart(s)
+	}
+	p.sets = append(p.sets, confine{s.required, v})
+	for _, r := range s.roles {
+		p.roles[r].sets = append(p.roles[r].sets, int32(len(p.sets)-1))
+	}
+	return nil
+}
+
+// wish adds a scope's preferred level. A wish at or above the required level of
+// the gang is kept by any candidate domain.
+func (p *problem) wish(s scope) {
+	if s.preferred == 0 || s.preferred <= p.required {
+		return
+	}
+	v, bad := p.fixed(s.preferred, p.boundIn(s.roles))
+	p.wishes = append(p.wishes, wish{s.preferred, v, bad})
+	for _, r := range s.roles {
+		p.roles[r].wishes = append(p.roles[r].wishes, int32(len(p.wishes)-1))
+	}
+}
+
+func (p *problem) apart(s scope) *Reason {
+	return &Reason{
+		Kind: BoundApart, Subject: s.subject,
+		Domain: Domain{Level: p.snap.layout.levelName(s.required - 1)},
+	}
+}
+
+// addSlices resolves the levels of each role's slices.
+func (p *problem) addSlices() *Reason {
+	for i := range p.roles {
+		r := &p.roles[i]
+		s := &r.spec.Slice
+		r.need, r.like, r.spread = p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
+		// A slice that must not share a domain stands in one itself.
+		r.need = max(r.need, r.spread)
+		if r.like <= r.need {
+			r.like = 0
+		}
+		for k := range r.slices {
+			bound := r.slices[k].bound
+			if _, bad := p.fixed(r.need, bound); bad {
+				return p.apart(scope{subject: "a slice of role " + r.spec.Name, required: r.need})
+			}
+			if v, _ := p.fixed(r.spread, bound); v >= 0 {
+				r.taken = append(r.taken, v)
+			}
+		}
+	}
+	return nil
+}

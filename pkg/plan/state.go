@@ -1,0 +1,202 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+)
+
+// State is the fabric and what is free in it. It has one writer; the Snapshots
+// that it freezes may be read by many while it goes on changing.
+type State struct {
+	layout  Layout
+	classes classTable
+	nodes   map[string]*entry
+	root    *branch
+	// fabric is nil while nodes were added, removed or moved since Freeze.
+	fabric *fabric
+	// pages hold the class of each position; a page or the table of pages that
+	// a Snapshot may still read is copied before it is written.
+	pages  [][]*class
+	ours   []bool
+	shared bool
+	// log has the positions changed since the epoch began.
+	log   []int32
+	epoch *epoch
+}
+
+// Snapshot is a State at one moment, safe for any number of concurrent plans.
+type Snapshot struct {
+	layout Layout
+	fabric *fabric
+	pages  [][]*class
+	log    []int32
+	epoch  *epoch
+}
+
+const (
+	pageBits = 8
+	pageSize = 1 << pageBits
+	// minLog keeps small fabrics from starting an epoch at every change.
+	minLog = 1024
+)
+
+// NewState returns an empty State, or says what is wrong with the layout.
+func NewState(l Layout) (*State, error) {
+	if err := l.validate(); err != nil {
+		return nil, fmt.Errorf("layout: %w", err)
+	}
+	return &State{
+		layout:  l.clone(),
+		classes: newClassTable(),
+		nodes:   map[string]*entry{},
+		root:    &branch{},
+		epoch:   newEpoch(),
+	}, nil
+}
+
+// Grow appends resources and kinds; levels and existing names must not change.
+// Nodes that do not mention the new ones have none of them.
+func (s *State) Grow(l Layout) error {
+	if err := s.layout.grows(l); err != nil {
+		return fmt.Errorf("growing the layout: %w", err)
+	}
+	s.layout = l.clone()
+	return nil
+}
+
+// Upsert adds a node or replaces what is known of it. Repeating what is known
+// costs no more than the comparison.
+func (s *State) Upsert(n NodeSpec) error {
+	if err := s.check(&n); err != nil {
+		return fmt.Errorf("node %q: %w", n.Name, err)
+	}
+	e := s.nodes[n.Name]
+	if e != nil && e.class.describes(&n) && samePath(e.path, n.Domains) {
+		return nil
+	}
+	c := s.classes.take(&n)
+	switch {
+	case e == nil:
+		s.insert(&entry{name: n.Name, path: s.fullPath(n.Domains), class: c})
+	case !samePath(e.path, n.Domains):
+		s.classes.drop(e.class)
+		s.extract(e)
+		s.insert(&entry{name: n.Name, path: s.fullPath(n.Domains), class: c})
+	default:
+		s.classes.drop(e.class)
+		e.class = c
+		s.write(e.pos, c)
+	}
+	return nil
+}
+
+// Remove forgets a node; an unknown name is no error.
+func (s *State) Remove(name string) {
+	if e := s.nodes[name]; e != nil {
+		s.classes.drop(e.class)
+		s.extract(e)
+		delete(s.nodes, name)
+	}
+}
+
+// Len is the number of nodes.
+func (s *State) Len() int { return len(s.nodes) }
+
+// Freeze returns the present state. It costs what changed since the last call,
+// or one walk over the fabric when nodes came, went or moved.
+func (s *State) Freeze() *Snapshot {
+	switch {
+	case s.fabric == nil:
+		s.relay()
+	case len(s.log) > max(minLog, len(s.nodes)):
+		s.log, s.epoch = nil, newEpoch()
+	}
+	clear(s.ours)
+	s.shared = true
+	return &Snapshot{layout: s.layout, fabric: s.fabric, pages: s.pages, log: s.log, epoch: s.epoch}
+}
+
+func (s *State) check(n *NodeSpec) error {
+	if n.Name == "" {
+		return fmt.Errorf("name is empty")
+	}
+	if len(n.Domains) > len(s.layout.Levels) {
+		return fmt.Errorf("%d domains for %d levels", len(n.Domains), len(s.layout.Levels))
+	}
+	if len(n.Free) > len(s.layout.Resources) {
+		return fmt.Errorf("%d free amounts for %d resources", len(n.Free), len(s.layout.Resources))
+	}
+	for i, u := range n.Units {
+		if len(u.Free) > len(s.layout.Kinds) {
+			return fmt.Errorf("units[%d]: %d counts for %d kinds", i, len(u.Free), len(s.layout.Kinds))
+		}
+	}
+	return nil
+}
+
+// fullPath pads a path to one name for each level.
+func (s *State) fullPath(domains []string) []string {
+	p := make([]string, len(s.layout.Levels))
+	copy(p, domains)
+	return p
+}
+
+func samePath(full, given []string) bool {
+	return slices.Equal(full[:len(given)], given) && !slices.ContainsFunc(full[len(given):], func(d string) bool { return d != "" })
+}
+
+func (s *State) insert(e *entry) {
+	e.home = s.root.locate(e.name, e.path)
+	e.home.nodes = append(e.home.nodes, e)
+	e.home.sorted = false
+	s.nodes[e.name] = e
+	s.fabric = nil
+}
+
+func (s *State) extract(e *entry) {
+	e.home.detach(e)
+	s.fabric = nil
+}
+
+// relay lays the fabric out anew and begins an epoch.
+func (s *State) relay() {
+	s.fabric = layOut(s.root, len(s.layout.Levels), len(s.nodes))
+	s.pages = make([][]*class, (len(s.nodes)+pageSize-1)>>pageBits)
+	for i := range s.pages {
+		s.pages[i] = make([]*class, pageSize)
+	}
+	for _, e := range s.nodes {
+		s.pages[e.pos>>pageBits][e.pos&(pageSize-1)] = e.class
+	}
+	s.ours = make([]bool, len(s.pages))
+	s.log, s.epoch = nil, newEpoch()
+}
+
+// write changes the class at a position without touching frozen pages.
+func (s *State) write(pos int32, c *class) {
+	if s.fabric == nil {
+		return
+	}
+	if s.shared {
+		s.pages = slices.Clone(s.pages)
+		s.shared = false
+	}
+	p := pos >> pageBits
+	if !s.ours[p] {
+		s.pages[p] = slices.Clone(s.pages[p])
+		s.ours[p] = true
+	}
+	s.pages[p][pos&(pageSize-1)] = c
+	s.log = append(s.log, pos)
+}
+
+// class returns the class at a position.
+func (s *Snapshot) class(pos int32) *class {
+	return s.pages[pos>>pageBits][pos&(pageSize-1)]
+}
+
+// Len is the number of nodes.
+func (s *Snapshot) Len() int { return len(s.fabric.names) }

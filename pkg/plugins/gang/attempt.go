@@ -1,0 +1,342 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// phase is where an attempt stands.
+type phase int
+
+const (
+	// gathering: members reserve their planned nodes and wait in Permit.
+	gathering phase = iota
+	// open: the quorum has reserved, so everyone may bind.
+	open
+	// failed: whoever reserved gives back; nobody is placed by this plan.
+	failed
+)
+
+// attempt is one plan on its way from the planner to the bindings. The book's
+// lock guards it.
+type attempt struct {
+	key  gangs.Key
+	gang gangs.Gang
+	// nodes is where the plan puts each member that is not placed yet.
+	nodes map[types.UID]string
+	roles map[types.UID]string
+	// needs is what one member of each role takes.
+	needs map[string]plan.Need
+	// reserved holds the members past Reserve until the informer shows them
+	// bound. The scheduler's own snapshot has them on their nodes.
+	reserved map[types.UID]string
+	// short is how many of each role the quorum still waits for.
+	short  map[string]int
+	phase  phase
+	reason string
+	// where is the domain that the plan chose, for people.
+	where string
+	began time.Time
+}
+
+// without takes a deleted member out. It returns the attempt if that ends it.
+func (a *attempt) without(uid types.UID) *attempt {
+	switch {
+	case a == nil:
+		return nil
+	case a.phase == gathering && a.nodes[uid] != "":
+		return a
+	case a.phase == open:
+		delete(a.nodes, uid)
+		delete(a.reserved, uid)
+	}
+	return nil
+}
+
+// planned returns the node that the present plan has for the member.
+func (b *book) planned(key gangs.Key, uid types.UID) (string, *attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[key]
+	if rec == nil || rec.attempt == nil {
+		return "", nil
+	}
+	if rec.attempt.phase == failed {
+		return "", rec.attempt
+	}
+	return rec.attempt.nodes[uid], rec.attempt
+}
+
+// begin puts a fresh plan in force and returns its members, to be activated.
+// Members of an earlier open attempt that still bind stay reserved.
+func (b *book) begin(att *attempt) []*v1.Pod {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[att.key]
+	if rec == nil {
+		return nil // the last member was deleted while the plan was made
+	}
+	if rec.attempt != nil {
+		maps.Copy(att.reserved, rec.attempt.reserved)
+		for uid := range rec.attempt.reserved {
+			att.roles[uid] = rec.attempt.roles[uid]
+		}
+	}
+	if quorate(att.short) {
+		att.phase = open
+	}
+	rec.attempt, rec.verdict, rec.probe = att, nil, ""
+	return slices.DeleteFunc(rec.pending(), func(pod *v1.Pod) bool { return att.nodes[pod.UID] == "" })
+}
+
+// refuse puts the answer "no" in force.
+func (b *book) refuse(key gangs.Key, message string, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if rec := b.records[key]; rec != nil {
+		rec.verdict = &verdict{message: message, at: now}
+	}
+}
+
+// refusal returns the answer "no" that is still good for the members that come
+// up one after the other once their gang was refused.
+func (b *book) refusal(key gangs.Key, now time.Time) (string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[key]
+	if rec == nil || rec.verdict == nil || now.Sub(rec.verdict.at) > verdictLife {
+		return "", false
+	}
+	return rec.verdict.message, true
+}
+
+// forgive drops the answer "no", because something changed that may turn it,
+// and notes the member that asks again. It says false if there is none to drop.
+func (b *book) forgive(key gangs.Key, probe types.UID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[key]
+	if rec == nil || rec.verdict == nil {
+		return false
+	}
+	rec.verdict, rec.replans, rec.limits, rec.probe = nil, 0, nil, probe
+	return true
+}
+
+// reserve notes that the member holds its node.
+func (b *book) reserve(key gangs.Key, uid types.UID, node string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if att := b.attempt(key); att != nil {
+		att.reserved[uid] = node
+	}
+}
+
+// unreserve notes that the member gave its node back. It returns the attempt
+// that cannot become whole any more by that, if there is one.
+func (b *book) unreserve(key gangs.Key, uid types.UID) *attempt {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	att := b.attempt(key)
+	if att == nil {
+		return nil
+	}
+	delete(att.reserved, uid)
+	switch att.phase {
+	case gathering:
+		return att
+	case open:
+		delete(att.nodes, uid) // it comes back as a late member
+	}
+	return nil
+}
+
+// arrival is what Permit must do with a member.
+type arrival int
+
+const (
+	pass  arrival = iota // the gate is open
+	hold                 // others are missing
+	last                 // the quorum is complete with this member
+	turns                // the attempt failed meanwhile
+)
+
+// arrive notes that the member stands in Permit.
+func (b *book) arrive(key gangs.Key, uid types.UID) (arrival, *attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	att := b.attempt(key)
+	if att == nil {
+		return turns, nil
+	}
+	switch att.phase {
+	case failed:
+		return turns, att
+	case open:
+		return pass, att
+	}
+	if role := att.roles[uid]; att.short[role] > 0 {
+		att.short[role]--
+	}
+	if quorate(att.short) {
+		return last, att
+	}
+	return hold, att
+}
+
+// quorate says that no role lacks anybody.
+func quorate(short map[string]int) bool {
+	for _, n := range short {
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// openGate lets the whole gang through. It returns who waits, and the members
+// that came after the plan was made and may join now.
+func (b *book) openGate(att *attempt) (waiting []types.UID, others []*v1.Pod) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	att.phase = open
+	rec := b.records[att.key]
+	if rec == nil {
+		return nil, nil
+	}
+	rec.replans, rec.limits = 0, nil
+	if rec.verdict == nil {
+		others = slices.DeleteFunc(rec.pending(), func(pod *v1.Pod) bool { return att.nodes[pod.UID] != "" })
+	}
+	return slices.Collect(maps.Keys(att.reserved)), others
+}
+
+// nodesOf returns the nodes that the attempt's members have reserved.
+func (b *book) nodesOf(att *attempt) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Compact(slices.Sorted(maps.Values(att.reserved)))
+}
+
+// fail ends an attempt that is still gathering. It reports false if the
+// attempt is open or failed already.
+func (b *book) fail(att *attempt, reason string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if att.phase != gathering {
+		return false
+	}
+	att.phase, att.reason = failed, reason
+	return true
+}
+
+// holders returns the members of a failed attempt that have not given back yet.
+func (b *book) holders(att *attempt) []types.UID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(att.reserved))
+}
+
+// clear takes a drained attempt off its gang. It returns the members to
+// activate if the gang may be planned again at once.
+func (b *book) clear(att *attempt, maxReplans int, now time.Time) []*v1.Pod {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[att.key]
+	if rec == nil || rec.attempt != att {
+		return nil
+	}
+	rec.attempt = nil
+	rec.replans++
+	if rec.replans > maxReplans {
+		rec.verdict = &verdict{message: att.reason, at: now}
+		return nil
+	}
+	return rec.pending()
+}
+
+// learn remembers that a node takes no more than so many members of a role, as
+// a stock filter has said of a planned member.
+func (b *book) learn(att *attempt, uid types.UID, node string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if rec := b.records[att.key]; rec != nil {
+		role := att.roles[uid]
+		rec.limit(role, node, att.held(role, node))
+	}
+}
+
+// single takes one member out of an open attempt: the gang runs without it, and
+// it may be planned again by itself. It says false if the attempt is not open.
+func (b *book) single(att *attempt, uid types.UID, reason string, maxReplans int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[att.key]
+	if rec == nil || att.phase != open {
+		return false
+	}
+	delete(att.nodes, uid)
+	rec.replans++
+	if rec.replans > maxReplans {
+		rec.verdict = &verdict{message: reason, at: time.Now()}
+	}
+	return true
+}
+
+// held counts the members of a role that a failing attempt gives back on a node.
+func (a *attempt) held(role, node string) int {
+	if a.phase == open {
+		return 0
+	}
+	n := 0
+	for uid, at := range a.reserved {
+		if at == node && a.roles[uid] == role {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *record) limit(role, node string, most int) {
+	if r.limits == nil {
+		r.limits = map[string]map[string]int{}
+	}
+	if r.limits[role] == nil {
+		r.limits[role] = map[string]int{}
+	}
+	r.limits[role][node] = most
+}
+
+// bound notes that the informer shows the member on its node; from here on the
+// pod itself says so.
+func (b *book) bound(key gangs.Key, uid types.UID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[key]
+	if rec == nil || rec.attempt == nil {
+		return
+	}
+	att := rec.attempt
+	delete(att.reserved, uid)
+	delete(att.nodes, uid)
+	if att.phase == open && len(att.nodes) == 0 && len(att.reserved) == 0 {
+		rec.attempt = nil
+	}
+}
+
+func (b *book) attempt(key gangs.Key) *attempt {
+	if rec := b.records[key]; rec != nil {
+		return rec.attempt
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/apis/config"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+)
+
+// Name is the plugin's name in a profile.
+const Name = "Gang"
+
+// verdictLife is how long the answer "no" serves the members that come up
+// right after the one that asked. Events that can turn it end it earlier.
+const verdictLife = 5 * time.Second
+
+// Shared is what the Gang plugins of all profiles of a process use together.
+type Shared interface {
+	// Sources returns the gang sources with these names, reading objects that
+	// are watched once for the process.
+	Sources(names []config.GangSource) gangs.Sources
+	// OnChange registers what to do when a declaration changed.
+	OnChange(func(gangs.Key))
+	// Start begins to watch; it does nothing the second time.
+	Start(ctx context.Context) error
+	// HasSynced says that every declaration that exists is known.
+	HasSynced() bool
+}
+
+// Gang places gangs.
+type Gang struct {
+	handle  fwk.Handle
+	args    *config.GangArgs
+	sources gangs.Sources
+	book    *book
+	desk    *snapshot.Desk
+	report  *reporter
+	settled func() bool
+	once    sync.Once
+	logger  klog.Logger
+}
+
+var (
+	_ fwk.PreEnqueuePlugin  = (*Gang)(nil)
+	_ fwk.QueueSortPlugin   = (*Gang)(nil)
+	_ fwk.PreFilterPlugin   = (*Gang)(nil)
+	_ fwk.FilterPlugin      = (*Gang)(nil)
+	_ fwk.PostFilterPlugin  = (*Gang)(nil)
+	_ fwk.ReservePlugin     = (*Gang)(nil)
+	_ fwk.PermitPlugin      = (*Gang)(nil)
+	_ fwk.EnqueueExtensions = (*Gang)(nil)
+	_ fwk.SignPlugin        = (*Gang)(nil)
+)
+
+// New makes the plugin for one profile. The watch on declaring objects belongs
+// to the process and not to a scheduler's informer factory, so it starts here.
+func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shared, desk *snapshot.Desk) (fwk.Plugin, error) {
+	args, err := config.DecodeGangArgs(obj)
+	if err != nil {
+		return nil, err
+	}
+	sources := shared.Sources(args.Sources)
+	informer := handle.SharedInformerFactory().Core().V1().Pods().Informer()
+	g := &Gang{
+		handle:  handle,
+		args:    args,
+		sources: sources,
+		book:    newBook(sources, existsIn(informer.GetStore())),
+		desk:    desk,
+		logger:  klog.FromContext(ctx).WithName(Name),
+	}
+	g.report = newReporter(handle, g.book, args.ReportDelay)
+	handlers, err := informer.AddEventHandler(g.podEvents())
+	if err != nil {
+		return nil, fmt.Errorf("watching pods: %w", err)
+	}
+	g.settled = func() bool { return handlers.HasSynced() && shared.HasSynced() }
+	shared.OnChange(g.declarationChanged)
+	if err := shared.Start(ctx); err != nil {
+		return nil, fmt.Errorf("watching objects that declare gangs: %w", err)
+	}
+	go g.report.run(ctx)
+	return g, nil
+}
+
+// existsIn asks the informer's store whether it has this very pod.
+func existsIn(store cache.Store) func(*v1.Pod) bool {
+	return func(pod *v1.Pod) bool {
+		obj, ok, err := store.GetByKey(pod.Namespace + "/" + pod.Name)
+		if err != nil || !ok {
+			return false
+		}
+		stored, ok := obj.(*v1.Pod)
+		return ok && stored.UID == pod.UID
+	}
+}
+
+// Name returns the plugin's name.
+func (g *Gang) Name() string { return Name }
+
+// PreEnqueue keeps a pod out of the queue until its gang's quorum exists.
+func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
+	key, ok := g.sources.Key(pod)
+	if !ok || g.book.gate(key, pod) {
+		return nil
+	}
+	g.report.later(key)
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "waiting for "+key.String())
+}
+
+// Less puts members of one gang next to each other: by priority, then by the
+// time of the gang's first pod, then by gang, then by name. A pod without a gang
+// stands where stock puts it, by its own time in the queue.
+func (g *Gang) Less(a, b fwk.QueuedEntityInfo) bool {
+	if pa, pb := a.GetPriority(), b.GetPriority(); pa != pb {
+		return pa > pb
+	}
+	ka, kb := g.place(a), g.place(b)
+	if !ka.at.Equal(kb.at) {
+		return ka.at.Before(kb.at)
+	}
+	if ka.gang != kb.gang {
+		return compareKeys(ka.gang, kb.gang) < 0
+	}
+	return ka.name < kb.name
+}
+
+// queuePlace is where an entity stands among those of its priority.
+type queuePlace struct {
+	at   time.Time
+	gang gangs.Key
+	name string
+}
+
+func (g *Gang) place(e fwk.QueuedEntityInfo) queuePlace {
+	one, ok := e.(interface{ GetPod() *v1.Pod })
+	if !ok {
+		return queuePlace{at: e.GetTimestamp()}
+	}
+	pod := one.GetPod()
+	key, ok := g.sources.Key(pod)
+	if !ok {
+		return queuePlace{at: e.GetTimestamp()}
+	}
+	at, ok := g.book.orderOf(key)
+	if !ok {
+		at = e.GetTimestamp()
+	}
+	return queuePlace{at: at, gang: key, name: pod.Name}
+}
+
+// destination is where the plan sends the pod of this cycle.
+type destination struct {
+	key  gangs.Key
+	node string
+}
+
+const destinationKey fwk.StateKey = Name + "/destination"
+
+// Clone returns d: it never changes.
+func (d *destination) Clone() fwk.StateData { return d }
+
+// PreFilter returns the pod's planned node, after planning its gang if no plan
+// is in force.
+func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	key, ok := g.sources.Key(pod)
+	if !ok || isTrial(state) {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	node, refusal, err := g.assign(ctx, key, pod, nodes)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	state.Write(destinationKey, &destination{key: key, node: node})
+	if refusal != "" {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
+	}
+	g.yieldNominations(key, pod.UID, node)
+	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
+}
+
+// PreFilterExtensions returns nil: a plan does not depend on pods that
+// preemption would remove.
+func (g *Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
+
+// Filter holds the pod to its planned node. The scheduler tries a node that was
+// nominated earlier before it looks at what PreFilter returned.
+func (g *Gang) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) *fwk.Status {
+	d := destinationOf(state)
+	if d == nil || d.node == info.Node().Name {
+		return nil
+	}
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "not the planned node")
+}
+
+// PostFilter ends the attempt when a filter refused a planned node. It keeps
+// preemption from making room for a single member.
+func (g *Gang) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	d := destinationOf(state)
+	if d == nil {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	if d.node != "" {
+		g.refused(d, pod, statuses.Get(d.node))
+	}
+	return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable)
+}
+
+// Reserve counts the member in.
+func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
+	if d := destinationOf(state); d != nil {
+		g.book.reserve(d.key, pod.UID, node)
+	}
+	return nil
+}
+
+// Unreserve gives back the whole gang when a member gives back before the
+// quorum is there.
+func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
+	d := destinationOf(state)
+	if d == nil {
+		return
+	}
+	if att := g.book.unreserve(d.key, pod.UID); att != nil {
+		g.giveUp(att, fmt.Sprintf("member %s lost its place on node %s", pod.Name, node))
+	}
+}
+
+// Permit makes a member wait for the quorum. The member that completes it opens
+// the gate for all.
+func (g *Gang) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) (*fwk.Status, time.Duration) {
+	d := destinationOf(state)
+	if d == nil {
+		return nil, 0
+	}
+	what, att := g.book.arrive(d.key, pod.UID)
+	switch what {
+	case pass:
+		return nil, 0
+	case hold:
+		return fwk.NewStatus(fwk.Wait), g.args.PermitTimeout
+	case last:
+		if gone := g.missingNode(att); gone != "" {
+			return fwk.NewStatus(fwk.Unschedulable, "planned node "+gone+" is gone"), 0 // Unreserve ends the attempt
+		}
+		g.open(att)
+		return nil, 0
+	default:
+		return fwk.NewStatus(fwk.Unschedulable, "the plan was dropped while this member was placed"), 0
+	}
+}
+
+// SignPod keeps members out of batches of equal pods: their plan decides.
+func (g *Gang) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	if key, ok := g.sources.Key(pod); ok {
+		return nil, fwk.NewStatus(fwk.Unschedulable, "member of "+key.String())
+	}
+	return nil, nil
+}
+
+func destinationOf(state fwk.CycleState) *destination {
+	data, err := state.Read(destinationKey)
+	if err != nil {
+		return nil
+	}
+	d, _ := data.(*destination)
+	return d
+}
+
+// yieldNominations drops nominations that members of the same gang hold on a
+// node that the plan gives to another of them: a scheduler that was killed
+// between Permit and the binding leaves them behind, and the filters would
+// count them as pods.
+func (g *Gang) yieldNominations(key gangs.Key, uid types.UID, node string) {
+	for _, info := range g.handle.NominatedPodsForNode(node) {
+		other := info.GetPod()
+		if other.UID == uid {
+			continue
+		}
+		if k, ok := g.sources.Key(other); ok && k == key {
+			g.handle.DeleteNominatedPodIfExists(other)
+		}
+	}
+}

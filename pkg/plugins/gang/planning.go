@@ -1,0 +1,296 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+)
+
+// request is a gang as it is to be planned, copied out of the book.
+type request struct {
+	gang    gangs.Gang
+	members []gangs.Member
+	// placed is where members stand or bind already.
+	placed map[types.UID]string
+	limits map[string]map[string]int
+	holds  []snapshot.Hold
+}
+
+// request returns what there is to plan for a gang, or the sentence that says
+// why nothing can be planned.
+func (b *book) request(key gangs.Key) (request, string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[key]
+	if rec == nil {
+		return request{}, "gang " + key.String() + " has no members any more"
+	}
+	g, v, err := b.look(rec)
+	if err != nil {
+		return request{}, err.Error()
+	}
+	if !admits(v) {
+		return request{}, cmp.Or(v.Problem, v.Waiting)
+	}
+	req := request{gang: g, placed: map[types.UID]string{}, limits: rec.limits, holds: b.holds(key)}
+	for _, m := range rec.sorted() {
+		node := m.Pod.Spec.NodeName
+		if node == "" && rec.attempt != nil {
+			node = rec.attempt.reserved[m.Pod.UID]
+		}
+		switch {
+		case !g.Has(m) || !gangs.Live(m.Pod):
+			continue
+		case node != "":
+			req.placed[m.Pod.UID] = node
+		case gangs.Placed(m.Pod) || !gangs.Ready(m.Pod):
+			continue
+		}
+		req.members = append(req.members, m)
+	}
+	return req, ""
+}
+
+// holds returns the room that other gangs' plans count on and no pod shows yet.
+func (b *book) holds(but gangs.Key) []snapshot.Hold {
+	var holds []snapshot.Hold
+	for key, rec := range b.records {
+		if key == but || rec.attempt == nil || rec.attempt.phase == failed {
+			continue
+		}
+		att := rec.attempt
+		for uid, node := range att.nodes {
+			if att.reserved[uid] == "" {
+				holds = append(holds, snapshot.Hold{Node: node, Need: att.needs[att.roles[uid]]})
+			}
+		}
+	}
+	return holds
+}
+
+// planning is one gang on its way through the planner.
+type planning struct {
+	request
+	ask    plan.Gang
+	trials trials
+	needs  map[string]plan.Need
+	// pending gives the pod of each member name that is to be placed.
+	pending map[string]*v1.Pod
+}
+
+// plan asks the planner for a gang. It returns the attempt, or nil and the
+// sentence that says why not; both, if members beyond the quorum have no room.
+func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*attempt, string, error) {
+	began := time.Now()
+	req, refusal := g.book.request(key)
+	if refusal != "" {
+		return nil, refusal, nil
+	}
+	survey, err := g.desk.Survey()
+	if err != nil {
+		return nil, "", err
+	}
+	if wrong := unknownLevel(req.gang, survey.LevelNames()); wrong != "" {
+		return nil, wrong, nil
+	}
+	p := planning{
+		request: req,
+		needs:   map[string]plan.Need{},
+		pending: map[string]*v1.Pod{},
+		trials:  trials{ctx: ctx, handle: g.handle},
+	}
+	if refusal := p.prepare(survey, nodes); refusal != "" {
+		return nil, refusal, nil
+	}
+	picture, err := survey.Refresh(nodes, req.holds)
+	if err != nil {
+		return nil, "", err
+	}
+	decision := plan.Plan(picture, p.ask, p.trials.fits, plan.Options{Budget: g.args.SearchBudget})
+	metrics.Work(g.handle.ProfileName(), decision.Stats.FitsCalls, decision.Stats.NodesTouched)
+	if p.trials.err != nil {
+		return nil, "", p.trials.err
+	}
+	if !decision.Placed {
+		return nil, cmp.Or(p.trials.refusal(), decision.Why()), nil
+	}
+	return p.attempt(decision, began), p.leftOut(decision), nil
+}
+
+// prepare writes the gang in the planner's terms. It returns a sentence if a
+// member's needs cannot be understood.
+func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string {
+	p.ask = plan.Gang{
+		Name:      p.gang.Key.Namespace + "/" + p.gang.Key.Name,
+		Required:  p.gang.Topology.Required,
+		Preferred: p.gang.Topology.Preferred,
+	}
+	var shapes []*v1.Pod
+	for _, role := range p.roles() {
+		if members := p.of(role.Name); len(members) > 0 {
+			shapes = append(shapes, p.shape(members))
+			p.ask.Roles = append(p.ask.Roles, p.role(role, members))
+		}
+	}
+	needs, err := survey.Read(shapes)
+	if err != nil {
+		return err.Error()
+	}
+	for i := range p.ask.Roles {
+		role := &p.ask.Roles[i]
+		role.Need, role.RDMA = needs[i].Need, needs[i].RDMA
+		p.ask.Min += role.Min
+		p.needs[role.Name] = role.Need
+		p.trials.roles = append(p.trials.roles, &trial{pod: shapes[i]})
+		if err := p.pin(role, survey, nodes); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+// shape is the pod that stands for its role: one that is still to be placed, if
+// there is one, because its claims say what is needed.
+func (p *planning) shape(members []gangs.Member) *v1.Pod {
+	for _, m := range members {
+		if p.placed[m.Pod.UID] == "" {
+			return m.Pod
+		}
+	}
+	return members[0].Pod
+}
+
+// pin fixes the members that claims of theirs tie to a node.
+func (p *planning) pin(role *plan.Role, survey *snapshot.Survey, nodes []fwk.NodeInfo) error {
+	for i := range role.Members {
+		pod := p.pending[role.Members[i].Name]
+		if pod == nil {
+			continue
+		}
+		node, err := survey.Pinned(pod, nodes)
+		if err != nil {
+			return err
+		}
+		role.Members[i].Node = node
+	}
+	return nil
+}
+
+// roles are those of the declaration, and after them those that only members
+// know of: their members join without being in the quorum.
+func (p *planning) roles() []gangs.Role {
+	roles := slices.Clone(p.gang.Roles)
+	for _, m := range p.members {
+		if !slices.ContainsFunc(roles, func(r gangs.Role) bool { return r.Name == m.Role }) {
+			roles = append(roles, gangs.Role{Name: m.Role})
+		}
+	}
+	return roles
+}
+
+func (p *planning) of(role string) []gangs.Member {
+	var members []gangs.Member
+	for _, m := range p.members {
+		if m.Role == role {
+			members = append(members, m)
+		}
+	}
+	return members
+}
+
+// role writes one role in the planner's terms. A gang that runs and lost
+// members cannot ask for more than there are.
+func (p *planning) role(role gangs.Role, members []gangs.Member) plan.Role {
+	one := plan.Role{
+		Name:      role.Name,
+		Min:       min(role.Min, len(members)),
+		Required:  role.Topology.Required,
+		Preferred: role.Topology.Preferred,
+		Limit:     p.limits[role.Name],
+	}
+	for _, m := range members {
+		node := p.placed[m.Pod.UID]
+		if node == "" {
+			p.pending[m.Pod.Name] = m.Pod
+		}
+		one.Members = append(one.Members, plan.Member{Name: m.Pod.Name, Node: node, Rank: int(m.Rank.Index)})
+	}
+	return one
+}
+
+// attempt turns a decision into an attempt.
+func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
+	att := &attempt{
+		key:      p.gang.Key,
+		gang:     p.gang,
+		nodes:    map[types.UID]string{},
+		roles:    map[types.UID]string{},
+		needs:    p.needs,
+		reserved: map[types.UID]string{},
+		short:    map[string]int{},
+		where:    strings.TrimSpace(decision.Domain.Level + " " + decision.Domain.Path),
+		began:    began,
+	}
+	for _, a := range decision.Assignments {
+		att.nodes[p.pending[a.Member].UID] = a.Node
+	}
+	for _, role := range p.ask.Roles {
+		att.short[role.Name] = role.Min
+		for _, m := range role.Members {
+			pod := p.pending[m.Name]
+			if pod == nil {
+				att.short[role.Name]--
+				continue
+			}
+			att.roles[pod.UID] = role.Name
+			if m.Node != "" {
+				att.nodes[pod.UID] = m.Node // its claims are allocated there
+			}
+		}
+	}
+	return att
+}
+
+// leftOut says why members beyond the quorum got no node, "" if all have one.
+func (p *planning) leftOut(decision plan.Decision) string {
+	if decision.Unplaced == 0 {
+		return ""
+	}
+	return fmt.Sprintf("gang %s has its quorum of %d in %s %s; no room for %d more members that may join it",
+		p.gang.Key, p.gang.Min, decision.Domain.Level, decision.Domain.Path, decision.Unplaced)
+}
+
+// unknownLevel finds a topology wish that names no level of the fabric.
+func unknownLevel(g gangs.Gang, levels []string) string {
+	wishes := []gangs.Topology{g.Topology}
+	for _, role := range g.Roles {
+		wishes = append(wishes, role.Topology)
+	}
+	for _, wish := range wishes {
+		for _, one := range []struct{ annotation, level string }{
+			{gangs.RequiredAnnotation, wish.Required},
+			{gangs.PreferredAnnotation, wish.Preferred},
+		} {
+			if one.level != "" && !slices.Contains(levels, one.level) {
+				return fmt.Sprintf("annotation %s of %s names level %q; the levels here are %s",
+					one.annotation, g.Key, one.level, strings.Join(levels, ", "))
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,154 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+	"k8s.io/kubernetes/pkg/scheduler/util"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// The reasons of our events, on members and on the objects that declare gangs.
+const (
+	reasonScheduling = "FailedScheduling"
+	reasonWaiting    = "GangWaiting"
+	reasonPlaced     = "GangPlaced"
+)
+
+// reporter keeps the sentence that says why a gang waits on its pods and on its
+// owner. Stock writes it on pods that were tried; pods that wait in PreEnqueue,
+// or for a member that asks on behalf of all, would otherwise say nothing.
+type reporter struct {
+	handle fwk.Handle
+	book   *book
+	delay  time.Duration
+	queue  workqueue.TypedDelayingInterface[gangs.Key]
+	// said is the last sentence on each owner, so that a gang which waits for
+	// hours does not repeat itself.
+	said map[gangs.Key]string
+}
+
+func newReporter(handle fwk.Handle, book *book, delay time.Duration) *reporter {
+	return &reporter{
+		handle: handle,
+		book:   book,
+		delay:  delay,
+		queue:  workqueue.NewTypedDelayingQueue[gangs.Key](),
+		said:   map[gangs.Key]string{},
+	}
+}
+
+// later has the gang's sentence written once it has waited for a while. Most
+// gangs are whole within milliseconds of their first pod, and never reported.
+func (r *reporter) later(key gangs.Key) {
+	r.queue.AddAfter(key, r.delay)
+}
+
+// placed tells the owner that its gang runs.
+func (r *reporter) placed(att *attempt, members int) {
+	r.onOwner(att.gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members placed in %s", members, att.where))
+	r.later(att.key)
+}
+
+func (r *reporter) run(ctx context.Context) {
+	go func() {
+		<-ctx.Done()
+		r.queue.ShutDown()
+	}()
+	for {
+		key, stop := r.queue.Get()
+		if stop {
+			return
+		}
+		if err := r.write(ctx, key); err != nil {
+			klog.FromContext(ctx).Error(err, "Could not write why a gang waits", "gang", key)
+			r.later(key)
+		}
+		r.queue.Done(key)
+	}
+}
+
+// write brings pods and owner up to date with what the book says now.
+func (r *reporter) write(ctx context.Context, key gangs.Key) error {
+	state := r.book.standing(key)
+	if state.sentence == "" {
+		delete(r.said, key)
+		return nil
+	}
+	if r.said[key] != state.sentence {
+		r.said[key] = state.sentence
+		r.onOwner(state.gang.Owner, v1.EventTypeWarning, reasonWaiting, state.sentence)
+	}
+	var failed []error
+	for _, pod := range state.pods {
+		if err := r.onPod(ctx, pod, state.sentence); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (r *reporter) onOwner(owner v1.ObjectReference, kind, reason, note string) {
+	if owner.Name == "" {
+		return // the declaring object does not exist; its pods say so
+	}
+	r.handle.EventRecorder().Eventf(&owner, nil, kind, reason, "Scheduling", "%s", shorten(note))
+}
+
+// onPod writes the sentence as the pod's PodScheduled condition, where cluster
+// autoscalers and people look for it.
+func (r *reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) error {
+	status := pod.Status.DeepCopy()
+	if says(status, sentence) {
+		return nil
+	}
+	changed := podutil.UpdatePodCondition(status, &v1.PodCondition{
+		Type:               v1.PodScheduled,
+		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status, pod.Generation, v1.PodScheduled),
+		Status:             v1.ConditionFalse,
+		Reason:             v1.PodReasonUnschedulable,
+		Message:            sentence,
+	})
+	if !changed {
+		return nil
+	}
+	err := util.PatchPodStatus(ctx, r.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("writing the condition of pod %s: %w", klog.KObj(pod), err)
+	}
+	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, reasonScheduling, "Scheduling", "%s", shorten(sentence))
+	return nil
+}
+
+// says reports whether the pod carries the sentence already, by itself or
+// within the words that stock puts around it.
+func says(status *v1.PodStatus, sentence string) bool {
+	_, condition := podutil.GetPodCondition(status, v1.PodScheduled)
+	return condition != nil && condition.Status == v1.ConditionFalse && strings.Contains(condition.Message, sentence)
+}
+
+// noteLimit is the longest note that the API takes in an event.
+const noteLimit = 1024
+
+func shorten(note string) string {
+	if len(note) <= noteLimit {
+		return note
+	}
+	return note[:noteLimit-4] + " ..."
+}

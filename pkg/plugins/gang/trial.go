@@ -1,0 +1,138 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// preFilters is what the handle can do beyond its interface: run the profile's
+// PreFilter plugins for a pod that has no cycle of its own yet.
+type preFilters interface {
+	RunPreFilterPlugins(context.Context, fwk.CycleState, *v1.Pod) (*fwk.PreFilterResult, *fwk.Status, sets.Set[string])
+}
+
+// trialKey marks a CycleState that was made to ask the stock filters while
+// planning. Our own PreFilter leaves such a pod alone.
+const trialKey fwk.StateKey = Name + "/trial"
+
+type trialMark struct{}
+
+func (m trialMark) Clone() fwk.StateData { return m }
+
+func isTrial(state fwk.CycleState) bool {
+	_, err := state.Read(trialKey)
+	return err == nil
+}
+
+// trials asks the stock filters about roles on behalf of the planner. It keeps
+// the PreFilter state of one pod of each role, made when first needed.
+type trials struct {
+	ctx    context.Context
+	handle fwk.Handle
+	roles  []*trial
+	err    error
+}
+
+// trial is one role's standing with the stock plugins.
+type trial struct {
+	pod   *v1.Pod
+	state fwk.CycleState
+	// nodes are the only ones that the role may use; nil means any.
+	nodes sets.Set[string]
+	// allows says more about a node than the filters do, where there is more to say.
+	allows func(*v1.Node) bool
+	// refusal is why no node can be used at all.
+	refusal string
+	ready   bool
+}
+
+// fits says whether the node takes one more member of the role when the plan
+// has put that many there already.
+func (t *trials) fits(role int, node string, already int) bool {
+	one := t.roles[role]
+	if err := t.prepare(one); err != nil {
+		t.err = err
+		return false
+	}
+	if one.refusal != "" || one.nodes != nil && !one.nodes.Has(node) {
+		return false
+	}
+	info, err := t.handle.SnapshotSharedLister().NodeInfos().Get(node)
+	if err != nil || one.allows != nil && !one.allows(info.Node()) {
+		return false
+	}
+	state := one.state
+	if already > 0 {
+		state, info, err = t.crowd(one, info, already)
+		if err != nil {
+			t.err = err
+			return false
+		}
+	}
+	status := t.handle.RunFilterPlugins(t.ctx, state, one.pod, info)
+	if status.Code() == fwk.Error {
+		t.err = fmt.Errorf("asking the filters about pod %s on node %s: %w", klog.KObj(one.pod), node, status.AsError())
+	}
+	return status.IsSuccess()
+}
+
+// prepare runs the PreFilter plugins for the role's pod.
+func (t *trials) prepare(one *trial) error {
+	if one.ready {
+		return nil
+	}
+	one.ready = true
+	one.state = framework.NewCycleState()
+	one.state.Write(trialKey, trialMark{})
+	result, status, _ := t.handle.(preFilters).RunPreFilterPlugins(t.ctx, one.state, one.pod)
+	switch {
+	case status.IsRejected():
+		one.refusal = status.Message()
+	case !status.IsSuccess():
+		return fmt.Errorf("preparing the filters for pod %s: %w", klog.KObj(one.pod), status.AsError())
+	case !result.AllNodes():
+		one.nodes = result.NodeNames
+	}
+	return nil
+}
+
+// crowd returns the node and the filters' state as they would be with copies
+// of the role's pod on the node.
+func (t *trials) crowd(one *trial, info fwk.NodeInfo, copies int) (fwk.CycleState, fwk.NodeInfo, error) {
+	state, info := one.state.Clone(), info.Snapshot()
+	for i := range copies {
+		pod := one.pod.DeepCopy()
+		pod.UID = types.UID(fmt.Sprintf("%s/%d", one.pod.UID, i))
+		pod.Spec.NodeName = info.Node().Name
+		added, err := framework.NewPodInfo(pod)
+		if err != nil {
+			return nil, nil, fmt.Errorf("imagining pod %s twice on a node: %w", klog.KObj(pod), err)
+		}
+		info.AddPodInfo(added)
+		if status := t.handle.RunPreFilterExtensionAddPod(t.ctx, state, one.pod, added, info); !status.IsSuccess() {
+			return nil, nil, fmt.Errorf("imagining pod %s twice on a node: %w", klog.KObj(pod), status.AsError())
+		}
+	}
+	return state, info, nil
+}
+
+// refusal returns why a role that was asked about can go nowhere, by the word
+// of a PreFilter plugin.
+func (t *trials) refusal() string {
+	for _, one := range t.roles {
+		if one.refusal != "" {
+			return "pod " + one.pod.Name + ": " + one.refusal
+		}
+	}
+	return ""
+}

@@ -1,0 +1,118 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package topology
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/component-helpers/resource"
+	fwk "k8s.io/kube-scheduler/framework"
+	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
+
+	"github.com/dovetail-dev/dovetail/pkg/apis/config"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+)
+
+// Name is the plugin's name in a profile.
+const Name = "Topology"
+
+// Topology scores nodes for single pods.
+type Topology struct {
+	handle fwk.Handle
+	desk   *snapshot.Desk
+}
+
+var (
+	_ fwk.PreScorePlugin = (*Topology)(nil)
+	_ fwk.ScorePlugin    = (*Topology)(nil)
+	_ fwk.SignPlugin     = (*Topology)(nil)
+)
+
+// New makes the plugin and leaves the fabric's levels on the profile's desk.
+func New(_ context.Context, obj runtime.Object, handle fwk.Handle, desk *snapshot.Desk) (fwk.Plugin, error) {
+	args, err := config.DecodeTopologyArgs(obj)
+	if err != nil {
+		return nil, err
+	}
+	levels := make([]snapshot.Level, len(args.Levels))
+	for i, level := range args.Levels {
+		levels[i] = snapshot.Level{Name: level.Name, NodeLabel: level.NodeLabel, Boundary: level.Boundary}
+	}
+	desk.SetLevels(levels)
+	return &Topology{handle: handle, desk: desk}, nil
+}
+
+// Name returns the plugin's name.
+func (t *Topology) Name() string { return Name }
+
+// scoring is what Score needs of its cycle.
+type scoring struct {
+	picture *plan.Snapshot
+	need    plan.Need
+}
+
+const scoringKey fwk.StateKey = Name + "/scoring"
+
+// Clone returns s: it never changes.
+func (s *scoring) Clone() fwk.StateData { return s }
+
+// PreScore takes the picture that the nodes of this cycle are scored by. A pod
+// that asks for no devices is left to stock.
+func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
+	if !asksForDevices(pod) {
+		return fwk.NewStatus(fwk.Skip)
+	}
+	survey, err := t.desk.Survey()
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	needs, err := survey.Read([]*v1.Pod{pod})
+	if err != nil {
+		return fwk.NewStatus(fwk.Skip) // the filters let the pod pass, so it is only our count that fails
+	}
+	nodes, err := t.handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		return fwk.AsStatus(fmt.Errorf("listing nodes: %w", err))
+	}
+	picture, err := survey.Refresh(nodes, nil)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	state.Write(scoringKey, &scoring{picture: picture, need: needs[0].Need})
+	return nil
+}
+
+// Score prefers the node whose use leaves most free domains whole.
+func (t *Topology) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
+	data, err := state.Read(scoringKey)
+	if err != nil {
+		return 0, fwk.AsStatus(fmt.Errorf("reading the picture that PreScore took: %w", err))
+	}
+	s := data.(*scoring)
+	return max(plan.Score(s.picture, s.need, info.Node().Name), fwk.MinNodeScore), nil
+}
+
+// ScoreExtensions returns nil: scores are between 0 and 100 as they are.
+func (t *Topology) ScoreExtensions() fwk.ScoreExtensions { return nil }
+
+// SignPod adds nothing: the score depends on requests, which stock plugins sign.
+func (t *Topology) SignPod(context.Context, *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	return nil, nil
+}
+
+func asksForDevices(pod *v1.Pod) bool {
+	if len(pod.Spec.ResourceClaims) > 0 {
+		return true
+	}
+	for name := range resource.PodRequests(pod, resource.PodResourcesOptions{}) {
+		if v1helper.IsExtendedResourceName(name) {
+			return true
+		}
+	}
+	return false
+}

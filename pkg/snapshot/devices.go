@@ -1,0 +1,259 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// gatherTries bounds how often the claim tracker is asked for one consistent
+// state while claims change under it.
+const gatherTries = 100
+
+// Devices keeps device counts up to date from the scheduler's own view of
+// slices, classes and claims, in-flight allocations included.
+type Devices struct {
+	manager   fwk.SharedDRAManager
+	inventory *devices.Inventory
+	view      *devices.View
+}
+
+// NewDevices returns device counts that are read from the manager.
+func NewDevices(manager fwk.SharedDRAManager) *Devices {
+	return &Devices{manager: manager, inventory: devices.New(devices.DefaultOptions())}
+}
+
+// classes are both halves of what the DRA manager knows of DeviceClasses.
+type classes struct {
+	fwk.DeviceClassLister
+	fwk.DeviceClassResolver
+}
+
+// sync reads the present slices and allocations.
+func (d *Devices) sync() error {
+	slices, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
+	if err != nil {
+		return fmt.Errorf("listing ResourceSlices: %w", err)
+	}
+	d.inventory.SyncSlices(slices)
+	for try := 1; ; try++ {
+		state, err := d.manager.ResourceClaims().GatherAllocatedState()
+		if err == nil {
+			d.inventory.SyncAllocated(*state)
+			return nil
+		}
+		// Claims changed while they were counted; the tracker's own error for
+		// that is not exported.
+		if try == gatherTries {
+			return fmt.Errorf("gathering allocated devices: %w", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// need reads what the pod wants of devices.
+func (d *Devices) need(pod *v1.Pod) (devices.Need, error) {
+	claims, err := d.claims(pod)
+	if err != nil {
+		return devices.Need{}, err
+	}
+	return d.inventory.Need(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
+}
+
+func (d *Devices) claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
+	claims := make([]*resourceapi.ResourceClaim, 0, len(pod.Spec.ResourceClaims))
+	for i := range pod.Spec.ResourceClaims {
+		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
+		if err != nil {
+			return nil, fmt.Errorf("resourceClaims %s: %w", pod.Spec.ResourceClaims[i].Name, err)
+		}
+		if name == nil {
+			continue // the controller found that no claim is needed
+		}
+		claim, err := d.manager.ResourceClaims().Get(pod.Namespace, *name)
+		if err != nil {
+			return nil, fmt.Errorf("resourceClaims %s: %w", pod.Spec.ResourceClaims[i].Name, err)
+		}
+		claims = append(claims, claim)
+	}
+	return claims, nil
+}
+
+// Need is what one pod asks of a node.
+type Need struct {
+	plan.Need
+	// RDMA says that some of the devices are RDMA NICs.
+	RDMA bool
+}
+
+// Read returns what the pods ask of nodes, one for each pod, and reads the
+// present device counts. The error is a sentence about the pod that cannot be
+// understood.
+func (s *Survey) Read(pods []*v1.Pod) ([]Need, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wants := make([]devices.Need, len(pods))
+	if s.devices != nil {
+		if err := s.readDevices(pods, wants); err != nil {
+			return nil, err
+		}
+	}
+	needs := make([]Need, len(pods))
+	for i, pod := range pods {
+		var err error
+		if needs[i].Resources, err = s.resources(pod, wants[i].Extended); err != nil {
+			return nil, err
+		}
+		if s.devices != nil {
+			s.addDevices(&needs[i], &wants[i])
+		}
+	}
+	return needs, nil
+}
+
+func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
+	if err := s.devices.sync(); err != nil {
+		return err
+	}
+	for i, pod := range pods {
+		var err error
+		if wants[i], err = s.devices.need(pod); err != nil {
+			return fmt.Errorf("pod %s: %w", pod.Name, err)
+		}
+	}
+	old := s.devices.view
+	s.devices.view = s.devices.inventory.View(wants...)
+	if old != nil && old.Layout == s.devices.view.Layout {
+		return nil
+	}
+	return s.meetKinds()
+}
+
+// meetKinds adds the view's kinds and permits to the layout. Names are stable,
+// so what an earlier view had keeps its index.
+func (s *Survey) meetKinds() error {
+	for _, kind := range s.devices.view.Kinds {
+		if _, known := s.kind[kind.Name]; !known {
+			s.kind[kind.Name] = len(s.layout.Kinds)
+			s.layout.Kinds = append(s.layout.Kinds, kind.Label)
+		}
+	}
+	for _, permit := range s.devices.view.Permits {
+		s.addResources([]v1.ResourceName{permitResource(permit)})
+	}
+	return s.grow()
+}
+
+// permitResource is the planner's resource for a permit.
+func permitResource(permit string) v1.ResourceName {
+	return v1.ResourceName("permit " + permit)
+}
+
+func (s *Survey) addDevices(need *Need, want *devices.Need) {
+	need.RDMA = want.RDMA
+	if want.Empty() {
+		return
+	}
+	view := s.devices.view
+	option := view.Least(want)
+	for _, demand := range option.Demands {
+		one := plan.DeviceNeed{Count: demand.Count}
+		for _, kind := range demand.Kinds {
+			one.Kinds = append(one.Kinds, s.kind[view.Kinds[kind].Name])
+		}
+		need.Devices = append(need.Devices, one)
+	}
+	for _, permit := range option.Permits {
+		i := s.resource[permitResource(view.Permits[permit])]
+		need.Resources = append(need.Resources, make([]int64, max(0, i+1-len(need.Resources)))...)
+		need.Resources[i] = 1
+	}
+}
+
+// deviceRevision changes with anything that changes the node's device counts.
+func (s *Survey) deviceRevision(node string) uint64 {
+	switch {
+	case s.devices == nil || s.devices.view == nil:
+		return 0
+	case s.devices.view.Reaching():
+		return s.devices.view.Revision
+	}
+	return s.devices.inventory.NodeRevision(node)
+}
+
+// addUnits puts the node's devices into its description.
+func (s *Survey) addUnits(spec *plan.NodeSpec, info fwk.NodeInfo) error {
+	if s.devices == nil || s.devices.view == nil {
+		return nil
+	}
+	view := s.devices.view
+	counts, err := view.Node(info.Node(), freeScalars(info))
+	if err != nil {
+		return fmt.Errorf("counting devices: %w", err)
+	}
+	for _, unit := range counts.Units {
+		free := make([]int, len(s.layout.Kinds))
+		for kind, n := range unit.Free {
+			free[s.kind[view.Kinds[kind].Name]] = n
+		}
+		spec.Units = append(spec.Units, plan.Unit{Free: free})
+	}
+	for i, n := range counts.Permits {
+		spec.Free[s.resource[permitResource(view.Permits[i])]] = int64(n)
+	}
+	return nil
+}
+
+// freeScalars is what a node's device plugins have left.
+func freeScalars(info fwk.NodeInfo) map[v1.ResourceName]int64 {
+	allocatable := info.GetAllocatable().GetScalarResources()
+	if len(allocatable) == 0 {
+		return nil
+	}
+	used := info.GetRequested().GetScalarResources()
+	free := make(map[v1.ResourceName]int64, len(allocatable))
+	for name, n := range allocatable {
+		free[name] = n - used[name]
+	}
+	return free
+}
+
+// Pinned returns the only node that can serve the pod, if claims of it are
+// allocated already: a scheduler that was killed between allocating and binding
+// leaves such pods behind. It is "" for all others.
+func (s *Survey) Pinned(pod *v1.Pod, nodes []fwk.NodeInfo) (string, error) {
+	if s.devices == nil || len(pod.Spec.ResourceClaims) == 0 {
+		return "", nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	need, err := s.devices.need(pod)
+	if err != nil || len(need.Pins) == 0 {
+		return "", err
+	}
+	var found string
+	for _, info := range nodes {
+		allowed, err := need.AllowsNode(info.Node())
+		if err != nil {
+			return "", fmt.Errorf("pod %s: %w", pod.Name, err)
+		}
+		switch {
+		case !allowed:
+		case found != "":
+			return "", nil // several nodes will do: the filters tell them apart
+		default:
+			found = info.Node().Name
+		}
+	}
+	return found, nil
+}

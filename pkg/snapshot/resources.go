@@ -1,0 +1,97 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/resource"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// baseResources are what every node has, in layout order. CPU is in
+// milli-cores, memory and storage in bytes.
+var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage, v1.ResourcePods}
+
+// meetResources adds the extended resources that nodes have come up with to
+// the layout.
+func (s *Survey) meetResources(nodes []fwk.NodeInfo) error {
+	before := len(s.layout.Resources)
+	for _, info := range nodes {
+		node := info.Node()
+		if node == nil || s.seen[node.Name].generation == info.GetGeneration() {
+			continue
+		}
+		s.addResources(slices.Sorted(maps.Keys(info.GetAllocatable().GetScalarResources())))
+	}
+	if len(s.layout.Resources) == before {
+		return nil
+	}
+	return s.grow()
+}
+
+func (s *Survey) addResources(names []v1.ResourceName) {
+	for _, name := range names {
+		if _, known := s.resource[name]; !known {
+			s.resource[name] = len(s.layout.Resources)
+			s.layout.Resources = append(s.layout.Resources, string(name))
+		}
+	}
+}
+
+func (s *Survey) grow() error {
+	if err := s.state.Grow(s.layout); err != nil {
+		return fmt.Errorf("growing the planner's layout: %w", err)
+	}
+	clear(s.seen) // every node may have some of what is new
+	return nil
+}
+
+// free returns what the node has left, by resource index.
+func (s *Survey) free(info fwk.NodeInfo) []int64 {
+	allocatable, requested := info.GetAllocatable(), info.GetRequested()
+	free := make([]int64, len(s.layout.Resources))
+	free[s.resource[v1.ResourceCPU]] = allocatable.GetMilliCPU() - requested.GetMilliCPU()
+	free[s.resource[v1.ResourceMemory]] = allocatable.GetMemory() - requested.GetMemory()
+	free[s.resource[v1.ResourceEphemeralStorage]] = allocatable.GetEphemeralStorage() - requested.GetEphemeralStorage()
+	free[s.resource[v1.ResourcePods]] = int64(allocatable.GetAllowedPodNumber() - len(info.GetPods()))
+	used := requested.GetScalarResources()
+	for name, amount := range allocatable.GetScalarResources() {
+		free[s.resource[name]] = amount - used[name]
+	}
+	return free
+}
+
+// resources returns what the pod asks for, by resource index. The named
+// extended resources come as devices and are left out.
+func (s *Survey) resources(pod *v1.Pod, devices map[v1.ResourceName]int64) ([]int64, error) {
+	requests := resource.PodRequests(pod, resource.PodResourcesOptions{})
+	before := len(s.layout.Resources)
+	for _, name := range slices.Sorted(maps.Keys(requests)) {
+		if amount := requests[name]; devices[name] == 0 && !amount.IsZero() {
+			s.addResources([]v1.ResourceName{name})
+		}
+	}
+	if len(s.layout.Resources) > before {
+		if err := s.grow(); err != nil {
+			return nil, err
+		}
+	}
+	need := make([]int64, len(s.layout.Resources))
+	need[s.resource[v1.ResourcePods]] = 1
+	for name, amount := range requests {
+		i, known := s.resource[name]
+		switch {
+		case !known || devices[name] != 0:
+		case name == v1.ResourceCPU:
+			need[i] = amount.MilliValue()
+		default:
+			need[i] = amount.Value()
+		}
+	}
+	return need, nil
+}

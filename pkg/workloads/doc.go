@@ -1,0 +1,13 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package workloads watches the objects that declare gangs, and answers the
+// lookups of pkg/gangs from memory.
+//
+// The kinds it watches are custom resources that a cluster may or may not have.
+// A kind is watched exactly while its CustomResourceDefinition is there: one
+// that is missing is no error and holds nothing up, one that is installed later
+// is noticed at once, one that is removed takes its objects with it.
+//
+// Of every object only what a source in pkg/gangs reads is kept.
+package workloads

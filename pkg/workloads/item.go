@@ -1,0 +1,71 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// item is one object as it stands in a store: the metadata that the store
+// needs, and either the trimmed object or why there is none.
+type item struct {
+	metav1.ObjectMeta
+	object    any
+	malformed *gangs.MalformedError
+}
+
+// newItem turns what the API server sent into an item. Informers may pass an
+// object through here more than once, so an item stays as it is.
+func (k Kind) newItem(object any) (any, error) {
+	u, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		if _, done := object.(*item); done {
+			return object, nil
+		}
+		return nil, fmt.Errorf("watching %s: got a %T", k.Resource.GroupResource(), object)
+	}
+	it := &item{ObjectMeta: metav1.ObjectMeta{
+		Namespace:       u.GetNamespace(),
+		Name:            u.GetName(),
+		UID:             u.GetUID(),
+		ResourceVersion: u.GetResourceVersion(),
+	}}
+	trimmed, err := k.Trim(u)
+	if err != nil {
+		it.malformed = k.malformed(u, err)
+		return it, nil
+	}
+	it.object = trimmed
+	return it, nil
+}
+
+func (k Kind) malformed(u *unstructured.Unstructured, err error) *gangs.MalformedError {
+	return &gangs.MalformedError{
+		Key: k.Key(u.GetNamespace(), u.GetName()),
+		Owner: corev1.ObjectReference{
+			APIVersion: k.Resource.GroupVersion().String(),
+			Kind:       k.Name,
+			Namespace:  u.GetNamespace(),
+			Name:       u.GetName(),
+			UID:        u.GetUID(),
+		},
+		Created: u.GetCreationTimestamp().Time,
+		Detail:  err.Error(),
+	}
+}
+
+// declaresSame says whether two versions of an object declare the same gang, as
+// those before and after a write to status do.
+func declaresSame(a, b *item) bool {
+	return a.UID == b.UID &&
+		equality.Semantic.DeepEqual(a.object, b.object) &&
+		equality.Semantic.DeepEqual(a.malformed, b.malformed)
+}

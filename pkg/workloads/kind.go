@@ -1,0 +1,92 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// Kind is one kind of object that declares gangs.
+type Kind struct {
+	// Resource is what to watch. Its CustomResourceDefinition says whether it
+	// is there to be watched.
+	Resource schema.GroupVersionResource
+	// Name is the object's kind, as in "RayCluster".
+	Name string
+	// Key is the key of the gang that the object of that name declares.
+	Key func(namespace, name string) gangs.Key
+	// Trim makes the typed object, with no more in it than pkg/gangs reads.
+	Trim func(*unstructured.Unstructured) (any, error)
+	// Truth, if set, returns the key of another object that a gang declared by
+	// this one is read from as well.
+	Truth func(object any) (gangs.Key, bool)
+}
+
+// definition is the name of the kind's CustomResourceDefinition.
+func (k Kind) definition() string {
+	return k.Resource.GroupResource().String()
+}
+
+// Kinds are all kinds that pkg/gangs has a source for.
+func Kinds() []Kind {
+	return []Kind{PodGroup, RayCluster}
+}
+
+// trimMeta keeps what the sources read of any object. Its resource version is
+// left out, so that two versions that declare the same are equal.
+func trimMeta(u *unstructured.Unstructured) metav1.ObjectMeta {
+	m := metav1.ObjectMeta{
+		Namespace:         u.GetNamespace(),
+		Name:              u.GetName(),
+		UID:               u.GetUID(),
+		CreationTimestamp: u.GetCreationTimestamp(),
+		DeletionTimestamp: u.GetDeletionTimestamp(),
+		OwnerReferences:   u.GetOwnerReferences(),
+	}
+	for key, value := range u.GetAnnotations() {
+		if strings.HasPrefix(key, gangs.AnnotationPrefix) {
+			metav1.SetMetaDataAnnotation(&m, key, value)
+		}
+	}
+	return m
+}
+
+// decodeSpec reads the given fields of an object's spec into a typed one.
+// Fields that are not named are not looked at, so that what is wrong with them
+// harms nothing here.
+func decodeSpec(u *unstructured.Unstructured, into any, pick func(spec map[string]any) map[string]any) error {
+	spec, ok := u.Object["spec"].(map[string]any)
+	if !ok && u.Object["spec"] != nil {
+		return fmt.Errorf("field spec holds a %T where an object is wanted", u.Object["spec"])
+	}
+	text, err := json.Marshal(pick(spec))
+	if err != nil {
+		return fmt.Errorf("encoding spec: %w", err)
+	}
+	err = json.Unmarshal(text, into)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("field spec.%s holds a %s where %s is wanted", wrong.Field, wrong.Value, wrong.Type)
+	}
+	return err
+}
+
+// pickFields returns the map with the named fields only.
+func pickFields(from map[string]any, names ...string) map[string]any {
+	picked := make(map[string]any, len(names))
+	for _, name := range names {
+		if value, ok := from[name]; ok {
+			picked[name] = value
+		}
+	}
+	return picked
+}

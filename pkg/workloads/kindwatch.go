@@ -1,0 +1,223 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// truthIndex finds the objects whose gang is also read from another object, by
+// the key of that one.
+const truthIndex = "truth"
+
+// kindWatch watches one kind while its CustomResourceDefinition exists. run and
+// end are called from one goroutine; everything else from any.
+type kindWatch struct {
+	kind    Kind
+	watcher *Watcher
+
+	mu      sync.RWMutex
+	current *kindInformer // nil while the kind is not installed
+}
+
+// kindInformer is one run of the watch, for one CustomResourceDefinition.
+type kindInformer struct {
+	cache.SharedIndexInformer
+	definition types.UID
+	handled    cache.ResourceEventHandlerRegistration
+	stop       context.CancelFunc
+
+	mu      sync.Mutex
+	failure error // the last one, while nothing could be read yet
+}
+
+// run starts the watch, or starts it afresh where the old one is of no use: the
+// definition is another one by now, or changed after its version was not
+// served, which is how a definition looks that was made a moment ago.
+func (kw *kindWatch) run(ctx context.Context, definition types.UID) {
+	old := kw.informer()
+	if old != nil && old.definition == definition && !old.notServed() {
+		return
+	}
+	if old != nil {
+		kw.end(ctx)
+	}
+	kw.begin(ctx, definition)
+}
+
+func (kw *kindWatch) begin(ctx context.Context, definition types.UID) {
+	ki, err := kw.newInformer(definition)
+	if err != nil {
+		// These are errors of a set-up that is always the same.
+		panic(fmt.Sprintf("setting up the watch of %s: %v", kw.kind.definition(), err))
+	}
+	ctx, ki.stop = context.WithCancel(ctx)
+
+	kw.mu.Lock()
+	kw.current = ki
+	kw.mu.Unlock()
+
+	klog.FromContext(ctx).V(2).Info("Workload kind is installed", "resource", kw.kind.Resource)
+	go ki.RunWithContext(ctx)
+}
+
+// end stops the watch and forgets all objects; their gangs are told.
+func (kw *kindWatch) end(ctx context.Context) {
+	kw.mu.Lock()
+	old := kw.current
+	kw.current = nil
+	kw.mu.Unlock()
+	if old == nil {
+		return
+	}
+	old.stop()
+	klog.FromContext(ctx).V(2).Info("Workload kind is removed", "resource", kw.kind.Resource)
+	for _, obj := range old.GetStore().List() {
+		kw.tell(obj)
+	}
+}
+
+func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
+	ki := &kindInformer{definition: definition}
+	ki.SharedIndexInformer = dynamicinformer.NewFilteredDynamicInformer(kw.watcher.dynamic, kw.kind.Resource,
+		metav1.NamespaceAll, 0, cache.Indexers{truthIndex: kw.truth}, nil).Informer()
+	if err := ki.SetTransform(kw.kind.newItem); err != nil {
+		return nil, err
+	}
+	err := ki.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		ki.fail(err)
+		logWatchError(ctx, r, kw.kind, err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	ki.handled, err = ki.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: kw.tell,
+		UpdateFunc: func(before, after any) {
+			if !declaresSame(before.(*item), after.(*item)) {
+				kw.tell(after)
+			}
+		},
+		DeleteFunc: kw.tell,
+	})
+	return ki, err
+}
+
+// tell reports the gang that the object declares as changed.
+func (kw *kindWatch) tell(obj any) {
+	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = gone.Obj
+	}
+	it := obj.(*item)
+	kw.watcher.changed(kw.kind.Key(it.Namespace, it.Name))
+}
+
+// truth is the index function of truthIndex.
+func (kw *kindWatch) truth(obj any) ([]string, error) {
+	it := obj.(*item)
+	if kw.kind.Truth == nil || it.object == nil {
+		return nil, nil
+	}
+	if key, ok := kw.kind.Truth(it.object); ok {
+		return []string{key.String()}, nil
+	}
+	return nil, nil
+}
+
+// readFrom returns the gangs declared by this kind that are also read from the
+// object with that key.
+func (kw *kindWatch) readFrom(key gangs.Key) []gangs.Key {
+	ki := kw.informer()
+	if ki == nil || kw.kind.Truth == nil {
+		return nil
+	}
+	found, err := ki.GetIndexer().ByIndex(truthIndex, key.String())
+	if err != nil {
+		panic(fmt.Sprintf("reading an index that every informer has: %v", err))
+	}
+	keys := make([]gangs.Key, 0, len(found))
+	for _, obj := range found {
+		it := obj.(*item)
+		keys = append(keys, kw.kind.Key(it.Namespace, it.Name))
+	}
+	return keys
+}
+
+func (kw *kindWatch) informer() *kindInformer {
+	kw.mu.RLock()
+	defer kw.mu.RUnlock()
+	return kw.current
+}
+
+// settled says that there is nothing more to wait for at start: the kind is not
+// there, or its objects are known.
+func (kw *kindWatch) settled() bool {
+	ki := kw.informer()
+	return ki == nil || ki.notServed() || ki.handled.HasSynced()
+}
+
+// get returns the object, or a *gangs.LookupError that says why there is none.
+func (kw *kindWatch) get(namespace, name string) (*item, error) {
+	key := kw.kind.Key(namespace, name)
+	ki := kw.informer()
+	if ki == nil {
+		return nil, kw.notInstalled(key)
+	}
+	obj, exists, err := ki.GetStore().GetByKey(cache.NewObjectName(namespace, name).String())
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("looking up %s: %w", key, err)
+	case exists:
+		return obj.(*item), nil
+	case ki.HasSynced():
+		return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotFound}
+	case ki.notServed():
+		return nil, kw.notInstalled(key)
+	default:
+		return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotRead, Detail: ki.why()}
+	}
+}
+
+func (kw *kindWatch) notInstalled(key gangs.Key) error {
+	return &gangs.LookupError{
+		Key:    key,
+		Reason: gangs.ErrNotInstalled,
+		Detail: fmt.Sprintf("version %s of CustomResourceDefinition %s", kw.kind.Resource.Version, kw.kind.definition()),
+	}
+}
+
+func (ki *kindInformer) fail(err error) {
+	ki.mu.Lock()
+	defer ki.mu.Unlock()
+	ki.failure = err
+}
+
+// notServed says that the API server knows the definition but does not serve
+// the version that is read.
+func (ki *kindInformer) notServed() bool {
+	ki.mu.Lock()
+	defer ki.mu.Unlock()
+	return !ki.HasSynced() && ki.failure != nil && apierrors.IsNotFound(ki.failure)
+}
+
+// why says what keeps the objects from being known.
+func (ki *kindInformer) why() string {
+	ki.mu.Lock()
+	defer ki.mu.Unlock()
+	if ki.failure != nil {
+		return ki.failure.Error()
+	}
+	return "its kind is being listed"
+}

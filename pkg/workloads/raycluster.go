@@ -1,0 +1,52 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// RayCluster is KubeRay's cluster.
+var RayCluster = Kind{
+	Resource: rayv1.GroupVersion.WithResource("rayclusters"),
+	Name:     "RayCluster",
+	Key:      gangs.RayClusterKey,
+	Trim:     trimRayCluster,
+}
+
+// RayCluster returns the RayCluster of that name; see gangs.RayClusters. The
+// object is shared and must not be changed.
+func (w *Watcher) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
+	return lookup[*rayv1.RayCluster](w, RayCluster, namespace, name)
+}
+
+// trimRayCluster drops the pod templates above all: they are nearly all of the
+// object, and the pods themselves show what came of them.
+func trimRayCluster(u *unstructured.Unstructured) (any, error) {
+	cluster := &rayv1.RayCluster{ObjectMeta: trimMeta(u)}
+	if err := decodeSpec(u, &cluster.Spec, pickRaySpec); err != nil {
+		return nil, err
+	}
+	return cluster, nil
+}
+
+func pickRaySpec(spec map[string]any) map[string]any {
+	picked := pickFields(spec, "suspend", "enableInTreeAutoscaling", "workerGroupSpecs")
+	groups, ok := picked["workerGroupSpecs"].([]any)
+	if !ok {
+		return picked
+	}
+	trimmed := make([]any, len(groups))
+	for i, group := range groups {
+		trimmed[i] = group
+		if fields, ok := group.(map[string]any); ok {
+			trimmed[i] = pickFields(fields, "groupName", "suspend", "replicas", "minReplicas", "maxReplicas", "numOfHosts")
+		}
+	}
+	picked["workerGroupSpecs"] = trimmed
+	return picked
+}

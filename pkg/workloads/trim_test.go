@@ -1,0 +1,239 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+func object(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+		t.Fatalf("reading the test's object: %v", err)
+	}
+	return u
+}
+
+const fullRayCluster = `
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata:
+  namespace: ml
+  name: a
+  uid: u
+  resourceVersion: "7"
+  creationTimestamp: "2026-09-01T12:00:00Z"
+  annotations:
+    dovetail.dev/topology-required: leaf
+    kubectl.kubernetes.io/last-applied-configuration: long
+  labels: {team: x}
+  managedFields: [{manager: kubectl}]
+spec:
+  enableInTreeAutoscaling: true
+  suspend: false
+  rayVersion: 2.46.0
+  headGroupSpec:
+    rayStartParams: {}
+    template: {spec: {containers: [{name: head, image: ray}]}}
+  workerGroupSpecs:
+  - groupName: gpu
+    replicas: 4
+    minReplicas: 2
+    maxReplicas: 8
+    numOfHosts: 2
+    suspend: true
+    rayStartParams: {}
+    template: {spec: {containers: [{name: worker, image: ray}]}}
+status:
+  desiredWorkerReplicas: 4
+`
+
+func TestTrimKeepsWhatSourcesRead(t *testing.T) {
+	got, err := RayCluster.newItem(object(t, fullRayCluster))
+	if err != nil {
+		t.Fatalf("newItem: %v", err)
+	}
+	p := func(n int32) *int32 { return &n }
+	want := &item{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "u", ResourceVersion: "7"},
+		object: &rayv1.RayCluster{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "ml", Name: "a", UID: "u",
+				CreationTimestamp: metav1.NewTime(time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC).Local()),
+				Annotations:       map[string]string{gangs.RequiredAnnotation: "leaf"},
+			},
+			Spec: rayv1.RayClusterSpec{
+				EnableInTreeAutoscaling: new(true),
+				Suspend:                 new(bool),
+				WorkerGroupSpecs: []rayv1.WorkerGroupSpec{
+					{GroupName: "gpu", Replicas: p(4), MinReplicas: p(2), MaxReplicas: p(8), NumOfHosts: 2, Suspend: new(true)},
+				},
+			},
+		},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(item{})); diff != "" {
+		t.Errorf("item (-want,+got):\n%s", diff)
+	}
+	again, err := RayCluster.newItem(got)
+	if err != nil || again != got {
+		t.Errorf("an item that comes by again is changed: %v, %v", again, err)
+	}
+}
+
+func TestMalformedObjects(t *testing.T) {
+	tests := map[string]struct {
+		kind   Kind
+		spec   string
+		detail string // empty: nothing is wrong
+	}{
+		"a RayCluster without spec": {
+			kind: RayCluster,
+			spec: `{}`,
+		},
+		"a RayCluster whose pod template is nonsense, which is not read": {
+			kind: RayCluster,
+			spec: `{spec: {headGroupSpec: 3, workerGroupSpecs: [{groupName: gpu, template: no}]}}`,
+		},
+		"a RayCluster whose spec is a list": {
+			kind:   RayCluster,
+			spec:   `{spec: [1]}`,
+			detail: "field spec holds a []interface {} where an object is wanted",
+		},
+		"a RayCluster whose replicas are a word": {
+			kind:   RayCluster,
+			spec:   `{spec: {workerGroupSpecs: [{groupName: gpu, replicas: two}]}}`,
+			detail: "field spec.workerGroupSpecs.replicas holds a string where int32 is wanted",
+		},
+		"a RayCluster whose replicas are too many": {
+			kind:   RayCluster,
+			spec:   `{spec: {workerGroupSpecs: [{groupName: gpu, replicas: 3000000000}]}}`,
+			detail: "field spec.workerGroupSpecs.replicas holds a number 3000000000 where int32 is wanted",
+		},
+		"a RayCluster whose groups are not a list": {
+			kind:   RayCluster,
+			spec:   `{spec: {workerGroupSpecs: {gpu: {}}}}`,
+			detail: "field spec.workerGroupSpecs holds a object where []v1.WorkerGroupSpec is wanted",
+		},
+		"a PodGroup whose minMember is half": {
+			kind:   PodGroup,
+			spec:   `{spec: {minMember: 1.5}}`,
+			detail: "field spec.minMember holds a number 1.5 where int32 is wanted",
+		},
+		"a PodGroup whose minResources are nonsense, which are not read": {
+			kind: PodGroup,
+			spec: `{spec: {minMember: 1, minResources: {cpu: lots}}}`,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			u := object(t, tc.spec)
+			u.SetNamespace("ml")
+			u.SetName("a")
+			got, err := tc.kind.newItem(u)
+			if err != nil {
+				t.Fatalf("newItem: %v", err)
+			}
+			detail := ""
+			if m := got.(*item).malformed; m != nil {
+				detail = m.Detail
+				want := corev1.ObjectReference{
+					APIVersion: tc.kind.Resource.GroupVersion().String(), Kind: tc.kind.Name, Namespace: "ml", Name: "a",
+				}
+				if diff := cmp.Diff(want, m.Owner); diff != "" {
+					t.Errorf("owner (-want,+got):\n%s", diff)
+				}
+			}
+			if diff := cmp.Diff(tc.detail, detail); diff != "" {
+				t.Errorf("detail (-want,+got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhichChangesMatter(t *testing.T) {
+	tests := map[string]struct {
+		change func(u *unstructured.Unstructured) error
+		same   bool
+	}{
+		"a write to status": {
+			change: func(u *unstructured.Unstructured) error {
+				u.SetResourceVersion("8")
+				return unstructured.SetNestedField(u.Object, "Running", "status", "phase")
+			},
+			same: true,
+		},
+		"an annotation of somebody else": {
+			change: func(u *unstructured.Unstructured) error { u.SetAnnotations(map[string]string{"x": "y"}); return nil },
+			same:   true,
+		},
+		"minMember": {
+			change: func(u *unstructured.Unstructured) error {
+				return unstructured.SetNestedField(u.Object, int64(5), "spec", "minMember")
+			},
+		},
+		"minMember that becomes malformed": {
+			change: func(u *unstructured.Unstructured) error {
+				return unstructured.SetNestedField(u.Object, "five", "spec", "minMember")
+			},
+		},
+		"a topology wish": {
+			change: func(u *unstructured.Unstructured) error {
+				u.SetAnnotations(map[string]string{gangs.PreferredAnnotation: "leaf"})
+				return nil
+			},
+		},
+		"another object of the same name": {
+			change: func(u *unstructured.Unstructured) error { u.SetUID("other"); return nil },
+		},
+		"its deletion that waits for a finalizer": {
+			change: func(u *unstructured.Unstructured) error {
+				now := metav1.Now()
+				u.SetDeletionTimestamp(&now)
+				return nil
+			},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := object(t, `{metadata: {namespace: ml, name: a, uid: u, resourceVersion: "7"}, spec: {minMember: 4}}`)
+			after := before.DeepCopy()
+			if err := tc.change(after); err != nil {
+				t.Fatalf("changing the object: %v", err)
+			}
+			if same := declaresSame(newPodGroupItem(t, before), newPodGroupItem(t, after)); same != tc.same {
+				t.Errorf("declares the same: want %v, got %v", tc.same, same)
+			}
+		})
+	}
+}
+
+func newPodGroupItem(t *testing.T, u *unstructured.Unstructured) *item {
+	t.Helper()
+	it, err := PodGroup.newItem(u)
+	if err != nil {
+		t.Fatalf("newItem: %v", err)
+	}
+	return it.(*item)
+}
+
+func TestTruthOfPodGroup(t *testing.T) {
+	owned := object(t, `{metadata: {namespace: ml, name: g, ownerReferences: [{apiVersion: ray.io/v1, kind: RayCluster, name: a, uid: u}]}}`)
+	group := newPodGroupItem(t, owned).object.(*schedv1alpha1.PodGroup)
+	key, ok := PodGroup.Truth(group)
+	if want := gangs.RayClusterKey("ml", "a"); key != want || !ok {
+		t.Errorf("want %v, got %v %v", want, key, ok)
+	}
+}

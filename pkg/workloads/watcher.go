@@ -1,0 +1,232 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+var (
+	_ gangs.RayClusters = &Watcher{}
+	_ gangs.PodGroups   = &Watcher{}
+)
+
+var definitions = schema.GroupVersionResource{
+	Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
+}
+
+// Watcher holds the objects of all kinds. One serves all scheduler profiles of
+// a process. It is safe for concurrent use.
+type Watcher struct {
+	dynamic dynamic.Interface
+	byName  map[string]*kindWatch // by the name of the CustomResourceDefinition
+	watches []*kindWatch
+
+	definitions cache.SharedIndexInformer
+	listed      cache.ResourceEventHandlerRegistration
+	start       sync.Once
+	started     chan struct{}
+	synced      atomic.Bool
+
+	mu       sync.Mutex
+	handlers []func(gangs.Key)
+}
+
+// New returns a Watcher of the given kinds, or of all kinds if none is given.
+// It makes no request before Start.
+func New(cfg *rest.Config, kinds ...Kind) (*Watcher, error) {
+	dyn, err := dynamic.NewForConfig(dynamic.ConfigFor(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("making the client for workload objects: %w", err)
+	}
+	meta, err := metadata.NewForConfig(metadata.ConfigFor(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("making the client for CustomResourceDefinitions: %w", err)
+	}
+	return NewWithClients(dyn, meta, kinds...)
+}
+
+// NewWithClients is New for clients that are there already.
+func NewWithClients(dyn dynamic.Interface, meta metadata.Interface, kinds ...Kind) (*Watcher, error) {
+	if len(kinds) == 0 {
+		kinds = Kinds()
+	}
+	w := &Watcher{
+		dynamic:     dyn,
+		byName:      make(map[string]*kindWatch, len(kinds)),
+		started:     make(chan struct{}),
+		definitions: metadatainformer.NewFilteredMetadataInformer(meta, definitions, metav1.NamespaceAll, 0, nil, nil).Informer(),
+	}
+	for _, kind := range kinds {
+		kw := &kindWatch{kind: kind, watcher: w}
+		w.byName[kind.definition()] = kw
+		w.watches = append(w.watches, kw)
+	}
+	if err := w.definitions.SetTransform(trimDefinition); err != nil {
+		return nil, fmt.Errorf("setting up the watch of CustomResourceDefinitions: %w", err)
+	}
+	return w, nil
+}
+
+// OnChange adds a function that is called with the key of a gang whenever what
+// declares it is created, changed, deleted, or can no longer exist. It is not
+// called for changes that no source reads, such as those of status. The
+// lookups answer with the new state by then. It must not block.
+func (w *Watcher) OnChange(f func(gangs.Key)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.handlers = append(slices.Clip(w.handlers), f)
+}
+
+// Start begins to watch, until the context ends, and returns at once. Only the
+// first call does anything.
+func (w *Watcher) Start(ctx context.Context) error {
+	var err error
+	w.start.Do(func() {
+		w.listed, err = w.definitions.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(obj any) { w.installed(ctx, obj) },
+			UpdateFunc: func(_, obj any) { w.installed(ctx, obj) },
+			DeleteFunc: func(obj any) { w.removed(ctx, obj) },
+		})
+		close(w.started)
+		if err == nil {
+			go w.definitions.RunWithContext(ctx)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("watching CustomResourceDefinitions: %w", err)
+	}
+	return nil
+}
+
+// HasSynced says whether it is known which kinds the API server has, and all
+// objects of those are known. A kind that is not installed is not waited for.
+// Once true it stays true; a kind that is installed later answers ErrNotRead
+// until it is read.
+func (w *Watcher) HasSynced() bool {
+	if w.synced.Load() {
+		return true
+	}
+	if !w.definitionsListed() {
+		return false
+	}
+	for _, kw := range w.watches {
+		if !kw.settled() {
+			return false
+		}
+	}
+	w.synced.Store(true)
+	return true
+}
+
+func (w *Watcher) definitionsListed() bool {
+	select {
+	case <-w.started:
+		return w.listed != nil && w.listed.HasSynced()
+	default:
+		return false
+	}
+}
+
+func (w *Watcher) installed(ctx context.Context, obj any) {
+	definition := obj.(*metav1.PartialObjectMetadata)
+	if kw := w.byName[definition.Name]; kw != nil {
+		kw.run(ctx, definition.UID)
+	}
+}
+
+func (w *Watcher) removed(ctx context.Context, obj any) {
+	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = gone.Obj
+	}
+	definition := obj.(*metav1.PartialObjectMetadata)
+	if kw := w.byName[definition.Name]; kw != nil {
+		kw.end(ctx)
+	}
+}
+
+// changed tells of the gang that the object declares, and of those declared
+// elsewhere that are read from it too.
+func (w *Watcher) changed(key gangs.Key) {
+	w.mu.Lock()
+	handlers := w.handlers
+	w.mu.Unlock()
+
+	keys := []gangs.Key{key}
+	for _, kw := range w.watches {
+		keys = append(keys, kw.readFrom(key)...)
+	}
+	for _, k := range keys {
+		for _, f := range handlers {
+			f(k)
+		}
+	}
+}
+
+// trimDefinition keeps the name and identity of a CustomResourceDefinition; the
+// rest of its metadata can be long.
+func trimDefinition(obj any) (any, error) {
+	m, ok := obj.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return obj, nil
+	}
+	return &metav1.PartialObjectMetadata{
+		TypeMeta: m.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{
+			Name:            m.Name,
+			UID:             m.UID,
+			ResourceVersion: m.ResourceVersion,
+		},
+	}, nil
+}
+
+// lookup answers for the sources in pkg/gangs.
+func lookup[T any](w *Watcher, kind Kind, namespace, name string) (T, error) {
+	var none T
+	kw := w.byName[kind.definition()]
+	if kw == nil {
+		return none, fmt.Errorf("looking up %s: this watcher was made without %s", kind.Key(namespace, name), kind.definition())
+	}
+	if !w.definitionsListed() {
+		return none, &gangs.LookupError{
+			Key:    kind.Key(namespace, name),
+			Reason: gangs.ErrNotRead,
+			Detail: "the API server's CustomResourceDefinitions are not listed yet",
+		}
+	}
+	it, err := kw.get(namespace, name)
+	if err != nil {
+		return none, err
+	}
+	if it.malformed != nil {
+		return none, it.malformed
+	}
+	return it.object.(T), nil
+}
+
+// logWatchError keeps the log quiet about a kind that is not served (yet, or
+// any more) and leaves every other failure to client-go's own report.
+func logWatchError(ctx context.Context, r *cache.Reflector, kind Kind, err error) {
+	if apierrors.IsNotFound(err) {
+		klog.FromContext(ctx).V(2).Info("Workload kind is not served", "resource", kind.Resource, "err", err)
+		return
+	}
+	cache.DefaultWatchErrorHandler(ctx, r, err)
+}

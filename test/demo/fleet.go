@@ -1,0 +1,141 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+
+	"github.com/dovetail-dev/dovetail/test/demo/picture"
+)
+
+// The fabric labels and the device facts of the demo's fleet.
+const (
+	spineLabel = "network.topology.nvidia.com/spine"
+	leafLabel  = "network.topology.nvidia.com/leaf"
+	gpuDriver  = "gpu.nvidia.com"
+	nicDriver  = "dra.net"
+
+	gpuAddress = resourceapi.QualifiedName("resource.kubernetes.io/pciBusID")
+	nicAddress = resourceapi.QualifiedName("dra.net/pciAddress")
+	numaNode   = resourceapi.QualifiedName("resource.kubernetes.io/numaNode")
+)
+
+// deviceKey identifies a device; on this fleet each node is a pool.
+type deviceKey struct{ driver, node, name string }
+
+// holder is the pod that has a device, with the letter of its gang.
+type holder struct {
+	letter picture.Letter
+	pod    string
+}
+
+// fleet turns an observation into what the picture shows.
+func (o *observation) fleet() picture.Fleet {
+	holders := o.holders()
+	var fleet picture.Fleet
+	for _, node := range o.nodes {
+		leaf := leafOf(spineOf(&fleet, node.Labels[spineLabel]), node.Labels[leafLabel])
+		leaf.Nodes = append(leaf.Nodes, picture.Node{
+			Name:   node.Name,
+			GPUs:   o.devices(gpuDriver, node.Name, gpuAddress, holders),
+			NICs:   o.devices(nicDriver, node.Name, nicAddress, holders),
+			Guests: o.guests(node.Name),
+		})
+	}
+	for _, g := range gangs {
+		if members := o.members(g); len(members) > 0 {
+			fleet.Gangs = append(fleet.Gangs, picture.Gang{Letter: g.letter, Name: g.String(), Bound: bound(members), Members: len(members)})
+		}
+	}
+	return fleet
+}
+
+// spineOf finds or adds a spine; nodes come sorted, so spines do as well.
+func spineOf(fleet *picture.Fleet, name string) *picture.Spine {
+	at := slices.IndexFunc(fleet.Spines, func(s picture.Spine) bool { return s.Name == name })
+	if at < 0 {
+		at = len(fleet.Spines)
+		fleet.Spines = append(fleet.Spines, picture.Spine{Name: name})
+	}
+	return &fleet.Spines[at]
+}
+
+func leafOf(spine *picture.Spine, name string) *picture.Leaf {
+	at := slices.IndexFunc(spine.Leaves, func(l picture.Leaf) bool { return l.Name == name })
+	if at < 0 {
+		at = len(spine.Leaves)
+		spine.Leaves = append(spine.Leaves, picture.Leaf{Name: name})
+	}
+	return &spine.Leaves[at]
+}
+
+// holders says of each allocated device who has it.
+func (o *observation) holders() map[deviceKey]holder {
+	holders := map[deviceKey]holder{}
+	for _, g := range gangs {
+		for _, pod := range o.members(g) {
+			for _, claim := range o.claimsOf(pod) {
+				for _, result := range results(claim) {
+					holders[deviceKey{result.Driver, result.Pool, result.Device}] = holder{g.letter, pod.Name}
+				}
+			}
+		}
+	}
+	return holders
+}
+
+// devices are those of one driver on one node, in the order of their addresses:
+// on an ND H100 v5 the i-th GPU and the i-th NIC are a pair.
+func (o *observation) devices(driver, node string, address resourceapi.QualifiedName, holders map[deviceKey]holder) []picture.Device {
+	var offered []resourceapi.Device
+	for _, slice := range o.slices {
+		if slice.Spec.Driver == driver && slice.Spec.NodeName != nil && *slice.Spec.NodeName == node {
+			offered = append(offered, slice.Spec.Devices...)
+		}
+	}
+	slices.SortFunc(offered, func(a, b resourceapi.Device) int {
+		return strings.Compare(text(a, address), text(b, address))
+	})
+	var devices []picture.Device
+	for _, device := range offered {
+		has := holders[deviceKey{driver, node, device.Name}]
+		devices = append(devices, picture.Device{NUMA: number(device, numaNode), Holder: has.letter, Pod: has.pod})
+	}
+	return devices
+}
+
+// guests are the gangs of the pods on a node that hold no device.
+func (o *observation) guests(node string) []picture.Letter {
+	var guests []picture.Letter
+	for _, g := range gangs {
+		for _, pod := range o.members(g) {
+			if pod.Spec.NodeName == node && len(pod.Spec.ResourceClaims) == 0 && !finished(pod) {
+				guests = append(guests, g.letter)
+			}
+		}
+	}
+	return guests
+}
+
+func finished(pod v1.Pod) bool {
+	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
+}
+
+func text(device resourceapi.Device, name resourceapi.QualifiedName) string {
+	if value := device.Attributes[name].StringValue; value != nil {
+		return *value
+	}
+	return ""
+}
+
+func number(device resourceapi.Device, name resourceapi.QualifiedName) int64 {
+	if value := device.Attributes[name].IntValue; value != nil {
+		return *value
+	}
+	return 0
+}

@@ -1,0 +1,41 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/test/demo/picture"
+)
+
+// gang is one of the three that the demo starts.
+type gang struct {
+	letter picture.Letter
+	kind   string
+	name   string
+	// has says which pods are its members, as a user would select them.
+	has func(seen *observation, pod *v1.Pod) bool
+}
+
+func (g gang) String() string { return g.kind + " " + g.name }
+
+const (
+	rayClusterLabel = "ray.io/cluster"
+	podGroupLabel   = "scheduling.x-k8s.io/pod-group"
+)
+
+var (
+	pretrain = gang{'A', "RayJob", "pretrain", func(seen *observation, pod *v1.Pod) bool {
+		return seen.rayJobs[pod.Labels[rayClusterLabel]] == "pretrain"
+	}}
+	finetune = gang{'B', "RayCluster", "finetune", func(_ *observation, pod *v1.Pod) bool {
+		return pod.Labels[rayClusterLabel] == "finetune"
+	}}
+	serve = gang{'C', "PodGroup", "serve", func(_ *observation, pod *v1.Pod) bool {
+		return pod.Labels[podGroupLabel] == "serve"
+	}}
+)
+
+// gangs are all of them, in the order of the legend.
+var gangs = []gang{pretrain, finetune, serve}

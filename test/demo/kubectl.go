@@ -1,0 +1,52 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// manifests are the demo's objects, and examples for users.
+//
+//go:embed *.yaml
+var manifests embed.FS
+
+// kubectl runs the real kubectl against the demo's cluster.
+type kubectl struct {
+	binary, kubeconfig string
+}
+
+// run returns what kubectl prints. An argument that is the name of a manifest
+// is given on standard input, so that the demo needs no working directory.
+func (k kubectl) run(ctx context.Context, arguments ...string) (string, error) {
+	command := exec.CommandContext(ctx, k.binary, "--kubeconfig", k.kubeconfig, "--namespace", namespace)
+	for _, argument := range arguments {
+		if content, err := manifests.ReadFile(argument); err == nil {
+			command.Stdin = bytes.NewReader(content)
+			argument = "-"
+		}
+		command.Args = append(command.Args, argument)
+	}
+	var complaint bytes.Buffer
+	command.Stderr = &complaint
+	output, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(complaint.String()))
+	}
+	return string(output), nil
+}
+
+// section is the part of a description from a heading to its end.
+func section(description, heading string) string {
+	at := strings.Index(description, heading)
+	if at < 0 {
+		return description
+	}
+	return description[at:]
+}

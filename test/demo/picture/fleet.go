@@ -1,0 +1,116 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package picture
+
+// Free is the holder of a device that nobody has.
+const Free = Letter(0)
+
+// Letter stands for a gang in the picture: 'A', 'B', and so on.
+type Letter rune
+
+// Fleet is everything that a picture shows.
+type Fleet struct {
+	Spines []Spine
+	// Gangs are listed in the legend in this order.
+	Gangs []Gang
+}
+
+// Spine is a group of leaves.
+type Spine struct {
+	Name   string
+	Leaves []Leaf
+}
+
+// Leaf is a group of nodes.
+type Leaf struct {
+	Name  string
+	Nodes []Node
+}
+
+// Node is a machine. The GPU and the NIC of the same index are a pair.
+type Node struct {
+	Name       string
+	GPUs, NICs []Device
+	// Guests are the gangs of the pods that run here without any device.
+	Guests []Letter
+}
+
+// Device is one GPU or NIC.
+type Device struct {
+	// NUMA is the NUMA node that the device hangs on.
+	NUMA int64
+	// Holder is the gang that has the device, or Free.
+	Holder Letter
+	// Pod is the pod that has it; devices pair up within one pod only.
+	Pod string
+}
+
+// Gang is a line of the legend.
+type Gang struct {
+	Letter Letter
+	// Name is how its owner calls it: "RayJob pretrain".
+	Name string
+	// Bound of Members pods have a node.
+	Bound, Members int
+}
+
+// nodes yields every node with the names of its leaf and spine.
+func (f Fleet) nodes(yield func(node Node, leaf, spine string)) {
+	for _, spine := range f.Spines {
+		for _, leaf := range spine.Leaves {
+			for _, node := range leaf.Nodes {
+				yield(node, leaf.Name, spine.Name)
+			}
+		}
+	}
+}
+
+// Share is what one gang holds.
+type Share struct {
+	Nodes, Leaves, Spines int
+	GPUs, NICs            int
+	// Pairs counts the NICs whose GPU belongs to the same pod.
+	Pairs int
+}
+
+// Share counts what a gang holds; with Free, what nobody holds. Nodes count
+// that have a device of it, or all devices free.
+func (f Fleet) Share(of Letter) Share {
+	var share Share
+	leaves, spines := map[string]bool{}, map[string]bool{}
+	f.nodes(func(node Node, leaf, spine string) {
+		gpus, nics := held(node.GPUs, of), held(node.NICs, of)
+		share.GPUs += gpus
+		share.NICs += nics
+		share.Pairs += node.pairs(of)
+		whole := gpus == len(node.GPUs) && nics == len(node.NICs)
+		if of == Free && whole || of != Free && gpus+nics > 0 {
+			share.Nodes++
+			leaves[leaf], spines[spine] = true, true
+		}
+	})
+	share.Leaves, share.Spines = len(leaves), len(spines)
+	return share
+}
+
+func held(devices []Device, by Letter) int {
+	count := 0
+	for _, device := range devices {
+		if device.Holder == by {
+			count++
+		}
+	}
+	return count
+}
+
+func (n Node) pairs(of Letter) int {
+	count := 0
+	for i := range min(len(n.GPUs), len(n.NICs)) {
+		gpu, nic := n.GPUs[i], n.NICs[i]
+		if gpu.Holder == of && nic.Holder == of && gpu.Pod == nic.Pod {
+			count++
+		}
+	}
+	return count
+}

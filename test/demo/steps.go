@@ -1,0 +1,88 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"time"
+)
+
+// step is one act of the demo.
+type step struct {
+	title, story string
+	// command is what a user types, after "kubectl".
+	command []string
+	// until is what the step waits for.
+	until check
+	// stays is for how long checks must remain true, where time could break them.
+	stays time.Duration
+	// checks are what must be true then.
+	checks []check
+	// show are commands whose words the viewer should read.
+	show []shown
+}
+
+// shown is a command of which one section of the answer is shown.
+type shown struct {
+	command []string
+	section string
+}
+
+// The arithmetic: 16 nodes in 2 spines of 2 leaves of 4. Step 1 takes a leaf, 12
+// are left, 8 of them in the other spine. Step 2 takes 6 of those 8, 6 are left.
+// Step 3 needs 8. Step 4 gives 4 back: 10 are free, 8 of them in one spine.
+var steps = []step{
+	{
+		title:   "1  A RayJob: one head and four workers, each worker 8 GPUs and 8 RDMA NICs",
+		story:   "Four nodes are one leaf. Dovetail should find that without being told.",
+		command: []string{"apply", "-f", "1-rayjob.yaml"},
+		until:   allBound(pretrain, 5),
+		checks:  []check{together(pretrain, 4, leafLevel, 1), equipped(pretrain), headRuns(pretrain)},
+	},
+	{
+		title:   "2  A RayCluster of six such workers that prefers a leaf",
+		story:   "No leaf has six nodes. The next best is one spine, and only one has six free.",
+		command: []string{"apply", "-f", "2-raycluster.yaml"},
+		until:   allBound(finetune, 7),
+		checks:  []check{together(finetune, 6, spineLevel, 2), equipped(finetune), headRuns(finetune)},
+	},
+	{
+		title:   "3  A PodGroup of eight such pods, which cannot fit",
+		story:   "Six nodes are free. All or nothing: it must hold nothing, and say why.",
+		command: []string{"apply", "-f", "3-podgroup.yaml"},
+		until:   saysWhy(serve, 8),
+		stays:   3 * time.Second,
+		checks:  []check{cannotFit(serve, 8), holdsNothing(serve, 8), saysWhy(serve, 8)},
+		show: []shown{
+			{command: []string{"get", "pod", "serve-0", "-o", `jsonpath={.status.conditions[?(@.type=="PodScheduled")].message}`}},
+			{command: []string{"describe", "podgroups.scheduling.x-k8s.io", "serve"}, section: "Events:"},
+		},
+	},
+	{
+		title:   "4  The RayJob is deleted, and the waiting gang starts",
+		story:   "Four nodes come back, eight are free in one spine. Nobody has to do anything.",
+		command: []string{"delete", "rayjob", "pretrain"},
+		until:   allBound(serve, 8),
+		checks:  []check{gone(pretrain), together(serve, 8, spineLevel, 2), equipped(serve)},
+	},
+}
+
+// typed is the step's command as a user types it in the checkout.
+func (s step) typed() string { return typed(s.command) }
+
+func (s shown) typed() string { return typed(s.command) }
+
+func typed(arguments []string) string {
+	words := []string{"kubectl"}
+	for _, argument := range arguments {
+		switch {
+		case strings.HasSuffix(argument, ".yaml"):
+			argument = "test/demo/" + argument
+		case strings.ContainsAny(argument, `{["?@`):
+			argument = "'" + argument + "'"
+		}
+		words = append(words, argument)
+	}
+	return strings.Join(words, " ")
+}

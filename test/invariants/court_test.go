@@ -1,0 +1,217 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package invariants
+
+import (
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// court feeds a judge with events at times of its own, so that ten seconds pass
+// at once and every run is the same.
+type court struct {
+	*judge
+	now    time.Time
+	podsBy map[string]*v1.Pod
+	nodeBy map[string]*v1.Node
+	claimy map[string]*resourceapi.ResourceClaim
+	groups map[string]*unstructured.Unstructured
+}
+
+func newCourt() *court {
+	return &court{
+		judge: newJudge(Options{}.withDefaults()), now: time.Unix(1000, 0).UTC(),
+		podsBy: map[string]*v1.Pod{}, nodeBy: map[string]*v1.Node{},
+		claimy: map[string]*resourceapi.ResourceClaim{}, groups: map[string]*unstructured.Unstructured{},
+	}
+}
+
+// pass lets time go by, a tick at a time.
+func (c *court) pass(d time.Duration) {
+	for end := c.now.Add(d); c.now.Before(end); {
+		c.now = c.now.Add(tick)
+		c.timePassed(c.now)
+	}
+}
+
+// node adds or changes a node with 10 CPUs and a ResourceSlice of gpu-0 and gpu-1.
+func (c *court) node(name string, changes ...func(*v1.Node)) {
+	was := c.nodeBy[name]
+	is := newNode(name)
+	for _, change := range changes {
+		change(is)
+	}
+	c.nodeBy[name] = is
+	c.nodeChanged(was, is, c.now)
+	if was == nil {
+		c.sliceChanged(nil, newSlice(name), c.now)
+	}
+}
+
+func newNode(name string) *v1.Node {
+	return &v1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{"shape": "small"}},
+		Status:     v1.NodeStatus{Allocatable: v1.ResourceList{"cpu": resource.MustParse("10"), "pods": resource.MustParse("5")}},
+	}
+}
+
+func newSlice(node string) *resourceapi.ResourceSlice {
+	return &resourceapi.ResourceSlice{
+		ObjectMeta: metav1.ObjectMeta{Name: node + "-gpus", UID: types.UID(node + "-gpus")},
+		Spec: resourceapi.ResourceSliceSpec{
+			Driver: "gpu.example.com", NodeName: &node,
+			Pool:    resourceapi.ResourcePool{Name: node, Generation: 1, ResourceSliceCount: 1},
+			Devices: []resourceapi.Device{{Name: "gpu-0"}, {Name: "gpu-1"}},
+		},
+	}
+}
+
+// pod adds a waiting pod that asks for one CPU.
+func (c *court) pod(name string, changes ...func(*v1.Pod)) {
+	c.set(newPod(name, changes...))
+}
+
+func newPod(name string, changes ...func(*v1.Pod)) *v1.Pod {
+	pod := &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID(name), Labels: map[string]string{}},
+		Spec: v1.PodSpec{SchedulerName: "dovetail", Containers: []v1.Container{{
+			Name: "main", Image: "none", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{"cpu": resource.MustParse("1")}},
+		}}},
+		Status: v1.PodStatus{Phase: v1.PodPending},
+	}
+	for _, change := range changes {
+		change(pod)
+	}
+	return pod
+}
+
+func (c *court) set(pod *v1.Pod) {
+	was := c.podsBy[pod.Name]
+	c.podsBy[pod.Name] = pod
+	c.podChanged(was, pod, c.now)
+}
+
+// edit changes pods that exist.
+func (c *court) edit(change func(*v1.Pod), names ...string) {
+	for _, name := range names {
+		pod := c.podsBy[name].DeepCopy()
+		change(pod)
+		c.set(pod)
+	}
+}
+
+func (c *court) bind(node string, names ...string) {
+	c.edit(func(p *v1.Pod) { p.Spec.NodeName = node }, names...)
+}
+
+func (c *court) remove(names ...string) {
+	for _, name := range names {
+		c.podChanged(c.podsBy[name], nil, c.now)
+		delete(c.podsBy, name)
+	}
+}
+
+// members adds n waiting pods that the changes make members of a gang.
+func (c *court) members(prefix string, n int, changes ...func(*v1.Pod)) []string {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("%s-%d", prefix, i))
+		c.pod(names[i], changes...)
+	}
+	return names
+}
+
+func inPodGroup(name string) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Labels[podGroupLabel] = name }
+}
+
+func inRayCluster(name, nodeType, group string) func(*v1.Pod) {
+	isController := true
+	return func(p *v1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: "ray.io/v1", Kind: "RayCluster", Name: name, UID: types.UID(name), Controller: &isController,
+		}}
+		p.Labels[rayNodeTypeLabel], p.Labels[rayGroupLabel] = nodeType, group
+	}
+}
+
+func withClaim(name string) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, v1.PodResourceClaim{Name: name, ResourceClaimName: &name})
+	}
+}
+
+func terminating(p *v1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }
+
+func phase(is v1.PodPhase) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Status.Phase = is }
+}
+
+// podGroup declares, changes or (with no spec) deletes a PodGroup.
+func (c *court) podGroup(name string, spec map[string]any) {
+	c.declareObject("PodGroup", name, spec, c.podGroupChanged)
+}
+
+// rayCluster declares, changes or (with no spec) deletes a RayCluster.
+func (c *court) rayCluster(name string, spec map[string]any) {
+	c.declareObject("RayCluster", name, spec, c.rayClusterChanged)
+}
+
+func (c *court) declareObject(kind, name string, spec map[string]any, changed func(was, is *unstructured.Unstructured, now time.Time)) {
+	was := c.groups[kind+name]
+	if spec == nil {
+		delete(c.groups, kind+name)
+		changed(was, nil, c.now)
+		return
+	}
+	is := &unstructured.Unstructured{Object: map[string]any{
+		"kind": kind, "metadata": map[string]any{"namespace": "ml", "name": name, "uid": name}, "spec": spec,
+	}}
+	c.groups[kind+name] = is
+	changed(was, is, c.now)
+}
+
+// claim adds or changes a claim that holds devices of a node for a pod; without
+// devices it is not allocated.
+func (c *court) claim(name, pod, node string, devices ...string) {
+	c.setClaim(name, newClaim(name, pod, node, devices...))
+}
+
+func (c *court) setClaim(name string, is *resourceapi.ResourceClaim) {
+	was := c.claimy[name]
+	c.claimy[name] = is
+	c.claimChanged(was, is, c.now)
+}
+
+func newClaim(name, pod, node string, devices ...string) *resourceapi.ResourceClaim {
+	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID(name)}}
+	if len(devices) == 0 {
+		return claim
+	}
+	claim.Status.Allocation = &resourceapi.AllocationResult{}
+	for _, device := range devices {
+		claim.Status.Allocation.Devices.Results = append(claim.Status.Allocation.Devices.Results,
+			resourceapi.DeviceRequestAllocationResult{Request: "gpu", Driver: "gpu.example.com", Pool: node, Device: device})
+	}
+	if pod != "" {
+		claim.Status.ReservedFor = []resourceapi.ResourceClaimConsumerReference{{Resource: "pods", Name: pod, UID: types.UID(pod)}}
+	}
+	return claim
+}
+
+// verdict lists what was found, each as "invariant: sentence".
+func (c *court) verdict() []string {
+	var found []string
+	for _, v := range c.violations {
+		found = append(found, fmt.Sprintf("%s: %s", v.Invariant, v.Sentence))
+	}
+	return found
+}

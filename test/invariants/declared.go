@@ -1,0 +1,62 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package invariants
+
+import (
+	"math"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// declaredByRayCluster reads the minimum of a RayCluster from its raw object.
+func declaredByRayCluster(cluster *unstructured.Unstructured) declaration {
+	suspended, _, _ := unstructured.NestedBool(cluster.Object, "spec", "suspend")
+	autoscaled, _, _ := unstructured.NestedBool(cluster.Object, "spec", "enableInTreeAutoscaling")
+	groups, _, _ := unstructured.NestedSlice(cluster.Object, "spec", "workerGroupSpecs")
+	least := quorum{headRole: 1}
+	for _, item := range groups {
+		spec, isObject := item.(map[string]any)
+		if !isObject {
+			continue
+		}
+		name, _, _ := unstructured.NestedString(spec, "groupName")
+		if members := workersNeeded(spec, autoscaled); members > 0 {
+			least[role(name)] = members
+		}
+	}
+	return declaration{least: least, ended: suspended || cluster.GetDeletionTimestamp() != nil}
+}
+
+// workersNeeded is the minimum of one worker group: the replicas KubeRay will
+// create or, when the Ray autoscaler decides, the fewest it may leave.
+func workersNeeded(group map[string]any, autoscaled bool) int64 {
+	if suspended, _, _ := unstructured.NestedBool(group, "suspend"); suspended {
+		return 0
+	}
+	fewest := number(group, "minReplicas", 0)
+	most := number(group, "maxReplicas", math.MaxInt32)
+	replicas := max(number(group, "replicas", 0), fewest)
+	if autoscaled {
+		replicas = fewest
+	}
+	return min(replicas, most) * max(1, number(group, "numOfHosts", 1))
+}
+
+// declaredByPodGroup reads the minimum of a scheduler-plugins PodGroup.
+func declaredByPodGroup(group *unstructured.Unstructured) declaration {
+	spec, _, _ := unstructured.NestedMap(group.Object, "spec")
+	return declaration{
+		least: quorum{anyRole: number(spec, "minMember", 0)},
+		ended: group.GetDeletionTimestamp() != nil,
+	}
+}
+
+// number is an integer field of a raw object, or its default.
+func number(object map[string]any, field string, unset int64) int64 {
+	value, found, err := unstructured.NestedInt64(object, field)
+	if !found || err != nil {
+		return unset
+	}
+	return value
+}

@@ -1,0 +1,174 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package invariants
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// source is a way of declaring a gang; its value is the kind of the declaring object.
+type source string
+
+const (
+	fromRayCluster source = "RayCluster"
+	fromPodGroup   source = "PodGroup"
+)
+
+const (
+	podGroupLabel    = "scheduling.x-k8s.io/pod-group"
+	rayGroupLabel    = "ray.io/group"
+	rayNodeTypeLabel = "ray.io/node-type"
+	rayAPIGroup      = "ray.io/"
+)
+
+// gangKey identifies a gang. Pods name their PodGroup without its uid, so uid
+// is empty for that source.
+type gangKey struct {
+	source          source
+	namespace, name string
+	uid             types.UID
+}
+
+func (k gangKey) String() string {
+	return fmt.Sprintf("%s %s/%s", k.source, k.namespace, k.name)
+}
+
+// role names the members of a gang that have the same shape.
+type role string
+
+const (
+	// anyRole is the only role of a PodGroup, whose pods are not told apart.
+	anyRole role = "member"
+	// headRole is the role of the Ray head; worker groups are roles by their name.
+	headRole role = "headgroup"
+)
+
+// membership says which gang a pod is in, and as what; false if it is in none.
+func membership(pod *v1.Pod) (gangKey, role, bool) {
+	owner := metav1.GetControllerOf(pod)
+	if owner != nil && owner.Kind == string(fromRayCluster) && strings.HasPrefix(owner.APIVersion, rayAPIGroup) {
+		key := gangKey{fromRayCluster, pod.Namespace, owner.Name, owner.UID}
+		switch pod.Labels[rayNodeTypeLabel] {
+		case "head":
+			return key, headRole, true
+		case "worker":
+			return key, role(pod.Labels[rayGroupLabel]), true
+		}
+		return gangKey{}, "", false
+	}
+	if name := pod.Labels[podGroupLabel]; name != "" {
+		return gangKey{source: fromPodGroup, namespace: pod.Namespace, name: name}, anyRole, true
+	}
+	return gangKey{}, "", false
+}
+
+// quorum is how many members of each role a gang needs at least.
+type quorum map[role]int64
+
+// metBy says whether each role has its minimum.
+func (q quorum) metBy(have quorum) bool {
+	for r, least := range q {
+		if have[r] < least {
+			return false
+		}
+	}
+	return true
+}
+
+// compared writes what is there beside what is needed, role by role: "head 1 of 1, gpu 3 of 4".
+func (q quorum) compared(have quorum) string {
+	var parts []string
+	for _, r := range slices.Sorted(maps.Keys(q)) {
+		parts = append(parts, fmt.Sprintf("%s %d of %d", r, have[r], q[r]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// declaration is what the RayCluster or PodGroup of a gang says now.
+type declaration struct {
+	least quorum
+	// ended says that the object is deleted, being deleted, or suspended.
+	ended bool
+}
+
+// member is a pod of a gang as last seen.
+type member struct {
+	pod  *v1.Pod
+	role role
+	// bound is when the checker first saw it with a node.
+	bound time.Time
+}
+
+// gang is what the checker remembers of a gang besides its declaration.
+type gang struct {
+	key     gangKey
+	members map[types.UID]*member
+	// lastBind is the last moment at which a member got its node.
+	lastBind time.Time
+	// wasWhole says that the minimum was met since the gang last held nothing.
+	wasWhole bool
+	// accused keeps one broken episode from being reported again and again.
+	accused bool
+}
+
+// holding counts the members that occupy a node and are here to stay.
+func (g *gang) holding() int {
+	count := 0
+	for _, m := range g.members {
+		if occupies(m.pod) && m.pod.DeletionTimestamp == nil {
+			count++
+		}
+	}
+	return count
+}
+
+// placed counts, role by role, the members that ever got a node and still exist.
+func (g *gang) placed() quorum {
+	count := quorum{}
+	for _, m := range g.members {
+		if m.pod.Spec.NodeName != "" {
+			count[m.role]++
+		}
+	}
+	return count
+}
+
+// evidence tells of each member where it is, in the order of names.
+func (g *gang) evidence() []string {
+	var lines []string
+	for _, m := range slices.SortedFunc(maps.Values(g.members), func(a, b *member) int {
+		return strings.Compare(a.pod.Name, b.pod.Name)
+	}) {
+		lines = append(lines, m.whereabouts())
+	}
+	return lines
+}
+
+func (m *member) whereabouts() string {
+	if m.pod.Spec.NodeName == "" {
+		return fmt.Sprintf("pod %s (%s): no node", m.pod.Name, m.role)
+	}
+	state := string(m.pod.Status.Phase)
+	if m.pod.DeletionTimestamp != nil {
+		state += ", being deleted"
+	}
+	return fmt.Sprintf("pod %s (%s): on %s since %s, %s", m.pod.Name, m.role, m.pod.Spec.NodeName, clock(m.bound), state)
+}
+
+// occupies says whether a pod takes room on a node.
+func occupies(pod *v1.Pod) bool {
+	return pod.Spec.NodeName != "" && !finished(pod)
+}
+
+func finished(pod *v1.Pod) bool {
+	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
+}

@@ -1,0 +1,149 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package invariants
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// judgeHeldClaims is I4 for devices: a pod without a node has no allocation.
+func (j *judge) judgeHeldClaims(now time.Time) {
+	for _, key := range slices.SortedFunc(maps.Keys(j.claims), func(a, b claimKey) int {
+		return strings.Compare(a.String(), b.String())
+	}) {
+		c := j.claims[key]
+		holder := j.waitingHolder(c)
+		switch {
+		case holder == nil:
+			c.heldSince, c.accused = time.Time{}, false
+		case c.heldSince.IsZero():
+			c.heldSince = now
+		case !c.accused && now.Sub(latest(c.heldSince, j.lastBind(holder))) > j.grace:
+			c.accused = true
+			j.reportHeld(key, holder, now)
+		}
+	}
+}
+
+// waitingHolder is a pod without a node that the claim's allocation is kept for.
+func (j *judge) waitingHolder(c *claim) *v1.Pod {
+	if c.object.Status.Allocation == nil || waitsForDevices(c) {
+		return nil
+	}
+	holders := []types.UID{ownerPod(c.object)}
+	for _, consumer := range c.object.Status.ReservedFor {
+		holders = append(holders, consumer.UID)
+	}
+	for _, uid := range holders {
+		pod := j.pods[uid]
+		if pod != nil && pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && !finished(pod) && j.judges(pod) {
+			return pod
+		}
+	}
+	return nil
+}
+
+// waitsForDevices says whether a device of the claim must become ready first.
+func waitsForDevices(c *claim) bool {
+	for _, result := range results(c.object) {
+		if len(result.BindingConditions) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (j *judge) reportHeld(key claimKey, holder *v1.Pod, now time.Time) {
+	c := j.claims[key]
+	sentence := fmt.Sprintf("claim %s holds %d devices for %s, which has had no node for %s since",
+		key, len(results(c.object)), podName(holder), elapsed(now.Sub(c.heldSince)))
+	evidence := []string{fmt.Sprintf("claim %s: allocated at %s, %s", key, clock(c.allocated), j.reservation(key))}
+	for _, result := range results(c.object) {
+		evidence = append(evidence, "holds "+deviceOf(result).String())
+	}
+	j.report(HoldsNothing, now, sentence+j.standing(holder), evidence)
+}
+
+// standing tells how far the gang of a pod is, if it is in one.
+func (j *judge) standing(pod *v1.Pod) string {
+	g := j.gangOf(pod)
+	if g == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (gang %s: %s)", g.key, j.declarations[g.key].least.compared(g.placed()))
+}
+
+func (j *judge) gangOf(pod *v1.Pod) *gang {
+	key, _, isMember := membership(pod)
+	if !isMember {
+		return nil
+	}
+	return j.gangs[key]
+}
+
+func (j *judge) lastBind(pod *v1.Pod) time.Time {
+	if g := j.gangOf(pod); g != nil {
+		return g.lastBind
+	}
+	return time.Time{}
+}
+
+// nomination is a node that the API keeps for a pod without a node.
+type nomination struct {
+	since   time.Time
+	accused bool
+}
+
+// noteNomination remembers since when a waiting pod has had a node kept for it.
+func (j *judge) noteNomination(was, is *v1.Pod, now time.Time) {
+	if is == nil || is.Spec.NodeName != "" || is.Status.NominatedNodeName == "" {
+		if was != nil {
+			delete(j.nominated, was.UID)
+		}
+		return
+	}
+	if j.nominated[is.UID] == nil && j.judges(is) {
+		j.nominated[is.UID] = &nomination{since: now}
+	}
+}
+
+// judgeNominations is I4 for nodes: a gang that was never whole reserves none.
+func (j *judge) judgeNominations(now time.Time) {
+	for uid, kept := range j.nominated {
+		pod := j.pods[uid]
+		g := j.gangOf(pod)
+		if kept.accused || g == nil || g.wasWhole || j.leaving(pod.Status.NominatedNodeName) ||
+			now.Sub(latest(kept.since, g.lastBind)) <= j.grace {
+			continue
+		}
+		kept.accused = true
+		j.report(HoldsNothing, now, fmt.Sprintf("%s has had node %s nominated for %s without being bound%s",
+			podName(pod), pod.Status.NominatedNodeName, elapsed(now.Sub(kept.since)), j.standing(pod)), g.evidence())
+	}
+}
+
+// leaving says whether a pod on the node is being deleted: then a nomination
+// waits for room that preemption made.
+func (j *judge) leaving(node string) bool {
+	for _, pod := range j.onNode[node] {
+		if pod.DeletionTimestamp != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

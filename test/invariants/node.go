@@ -1,0 +1,174 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package invariants
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	resourcehelper "k8s.io/component-helpers/resource"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/klog/v2"
+)
+
+// nodeVersion is a state of a node and when it was replaced; zero while it stands.
+type nodeVersion struct {
+	node     *v1.Node
+	replaced time.Time
+}
+
+// nodeHistory holds the versions of one node, oldest first.
+type nodeHistory struct {
+	versions []nodeVersion
+}
+
+// nodeChanged takes in one event of the node watch.
+func (j *judge) nodeChanged(was, is *v1.Node, now time.Time) {
+	name := nodeName(was, is)
+	if j.nodes[name] == nil {
+		j.nodes[name] = &nodeHistory{}
+	}
+	history := j.nodes[name]
+	if last := len(history.versions) - 1; last >= 0 && history.versions[last].replaced.IsZero() {
+		history.versions[last].replaced = now
+	}
+	if is != nil {
+		history.versions = append(history.versions, nodeVersion{node: is})
+	}
+}
+
+func nodeName(was, is *v1.Node) string {
+	if is != nil {
+		return is.Name
+	}
+	return was.Name
+}
+
+// forget drops versions that were replaced before a moment.
+func (h *nodeHistory) forget(before time.Time) {
+	h.versions = slices.DeleteFunc(h.versions, func(v nodeVersion) bool {
+		return !v.replaced.IsZero() && v.replaced.Before(before)
+	})
+}
+
+// judgeBinding is I2 for one binding, against the pods that were on the node at
+// that moment.
+func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
+	node := pod.Spec.NodeName
+	load := nodeLoad{wanted: totalRequests(j.onNode[node]), pods: int64(len(j.onNode[node]))}
+	bound := fmt.Sprintf("%s was bound to %s", podName(pod), node)
+	j.charge(charge{at: now, accused: bound + ", which",
+		refusal:  func() string { return j.nodes[node].refusal(pod, load) },
+		evidence: func() []string { return j.tenants(node, now) }})
+	j.charge(charge{at: now, accused: bound,
+		refusal:  func() string { return j.claimsRefusal(pod) },
+		evidence: func() []string { return []string{"bound at " + clock(now)} }})
+}
+
+// tenants tells what each pod on a node asks for.
+func (j *judge) tenants(node string, now time.Time) []string {
+	lines := []string{"bound at " + clock(now)}
+	for _, p := range slices.SortedFunc(maps.Values(j.onNode[node]), func(a, b *v1.Pod) int {
+		return strings.Compare(podName(a), podName(b))
+	}) {
+		lines = append(lines, fmt.Sprintf("on %s: %s asks for %s", node, podName(p), written(requests(p))))
+	}
+	return lines
+}
+
+// nodeLoad is what the pods on a node ask for together.
+type nodeLoad struct {
+	wanted v1.ResourceList
+	pods   int64
+}
+
+// refusal says why no version of the node that is remembered takes the pod.
+func (h *nodeHistory) refusal(pod *v1.Pod, load nodeLoad) string {
+	if h == nil || len(h.versions) == 0 {
+		return "does not exist"
+	}
+	why := ""
+	for _, version := range h.versions {
+		if why = versionRefusal(version.node, pod, load); why == "" {
+			return ""
+		}
+	}
+	return why
+}
+
+// versionRefusal says why one state of a node does not take the pod.
+func versionRefusal(node *v1.Node, pod *v1.Pod, load nodeLoad) string {
+	if why := overcommitted(node.Status.Allocatable, load); why != "" {
+		return why
+	}
+	if match, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !match {
+		return "does not match the pod's nodeSelector and required node affinity"
+	}
+	taints := slices.Clone(node.Spec.Taints)
+	if node.Spec.Unschedulable {
+		taints = append(taints, v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule})
+	}
+	repels := func(t *v1.Taint) bool { return t.Effect != v1.TaintEffectPreferNoSchedule }
+	taint, repelled := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), taints, pod.Spec.Tolerations, repels, true)
+	if repelled {
+		return fmt.Sprintf("has the taint %s that the pod does not tolerate", taint.ToString())
+	}
+	return ""
+}
+
+// overcommitted names the first resource of which more is asked than there is.
+func overcommitted(allocatable v1.ResourceList, load nodeLoad) string {
+	if most := allocatable.Pods().Value(); load.pods > most {
+		return fmt.Sprintf("is over-committed: %d pods of %d", load.pods, most)
+	}
+	for _, name := range slices.Sorted(maps.Keys(load.wanted)) {
+		wanted, has := load.wanted[name], allocatable[name]
+		if wanted.Sign() > 0 && wanted.Cmp(has) > 0 {
+			return fmt.Sprintf("is over-committed: %s of %s %s", wanted.String(), has.String(), name)
+		}
+	}
+	return ""
+}
+
+// requests is what a pod takes of its node, init containers and overhead
+// included, without the extended resources that a claim gives it.
+func requests(pod *v1.Pod) v1.ResourceList {
+	list := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
+	if status := pod.Status.ExtendedResourceClaimStatus; status != nil {
+		for _, mapping := range status.RequestMappings {
+			delete(list, v1.ResourceName(mapping.ResourceName))
+		}
+	}
+	return list
+}
+
+func totalRequests[K comparable](pods map[K]*v1.Pod) v1.ResourceList {
+	total := v1.ResourceList{}
+	for _, pod := range pods {
+		for name, quantity := range requests(pod) {
+			sum := total[name]
+			sum.Add(quantity)
+			total[name] = sum
+		}
+	}
+	return total
+}
+
+// written lists resources in the order of their names.
+func written(list v1.ResourceList) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		quantity := list[name]
+		words = append(words, fmt.Sprintf("%s %s", quantity.String(), name))
+	}
+	return joined(words)
+}

@@ -1,0 +1,58 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package invariants
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Invariant is the number of an invariant in the design.
+type Invariant string
+
+// The invariants that can be judged by reading the API alone.
+const (
+	// AllOrNothing says that no gang stays bound below its minimum.
+	AllOrNothing Invariant = "I1"
+	// NothingTwice says that devices and nodes are not given away twice and that
+	// nothing is placed where a stock filter would refuse it.
+	NothingTwice Invariant = "I2"
+	// HoldsNothing says that what cannot fit holds neither node nor device.
+	HoldsNothing Invariant = "I4"
+)
+
+// evidenceLimit keeps a violation readable: a gang may have thousands of members.
+const evidenceLimit = 12
+
+// Violation is one broken invariant.
+type Violation struct {
+	// Invariant is the one that broke.
+	Invariant Invariant
+	// At is when the checker was sure of it.
+	At time.Time
+	// Sentence says what is wrong, with names and numbers.
+	Sentence string
+	// Evidence lists the objects behind it, with the times they were seen.
+	Evidence []string
+}
+
+// String is the sentence with its evidence, one line each.
+func (v Violation) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s broken at %s: %s", v.Invariant, clock(v.At), v.Sentence)
+	for i, line := range v.Evidence {
+		if i == evidenceLimit {
+			fmt.Fprintf(&text, "\n    and %d more", len(v.Evidence)-i)
+			break
+		}
+		text.WriteString("\n    " + line)
+	}
+	return text.String()
+}
+
+// clock is how this package writes a time: tests live for minutes, not days.
+func clock(t time.Time) string {
+	return t.Format("15:04:05.000")
+}

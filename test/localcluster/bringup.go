@@ -1,0 +1,143 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/apply"
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
+	portpkg "github.com/dovetail-dev/dovetail/test/localcluster/internal/ports"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// bringUp starts every component in an empty directory and waits until the whole is ready. It leaves what it has
+// started to its caller when it fails.
+func (c *Cluster) bringUp(ctx context.Context) error {
+	started := time.Now()
+	// 1. Programs, and the files that they and the API server are given.
+	if err := c.prepareBinaries(ctx); err != nil {
+		return err
+	}
+	// 2. Ports, held until their users listen on them.
+	var reservation portpkg.Reservation
+	if err := c.takePorts(&reservation); err != nil {
+		return err
+	}
+	defer reservation.Release() //nolint:errcheck // The kernel releases what a failed close would leave.
+	// 3. Keys, certificates, kubeconfigs.
+	if err := c.writeFiles(); err != nil {
+		return err
+	}
+	// 4. The API server.
+	if err := c.startServers(ctx); err != nil {
+		return err
+	}
+	// 5. Everything that talks to it, side by side.
+	if err := c.startClients(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "the cluster in %s is ready (%s)\n", c.layout, time.Since(started).Round(probeInterval))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.complete = true
+	return c.writeRecord()
+}
+
+// prepareBinaries builds what the cluster's components need and finds the modules that it reads files of.
+func (c *Cluster) prepareBinaries(ctx context.Context) error {
+	var names []string
+	for _, name := range c.options.components() {
+		component, err := c.component(name)
+		if err != nil {
+			return err
+		}
+		names = append(names, component.binary)
+	}
+	if err := c.builder.Build(ctx, names); err != nil {
+		return err
+	}
+	for _, module := range []string{binaries.ModuleKwok, binaries.ModuleKubeRay, binaries.ModuleSchedulerPlugins} {
+		dir, err := c.builder.ModuleDir(ctx, module)
+		if err != nil {
+			return err
+		}
+		c.modules[module] = dir
+	}
+	return nil
+}
+
+func (c *Cluster) takePorts(reservation *portpkg.Reservation) error {
+	fields := c.ports.all()
+	taken, err := reservation.Take(len(fields))
+	if err != nil {
+		return err
+	}
+	for i, field := range fields {
+		*field = taken[i]
+	}
+	return nil
+}
+
+func (c *Cluster) startServers(ctx context.Context) error {
+	for _, name := range []string{Etcd, APIServer} {
+		if err := c.StartComponent(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startClients runs the independent parts of the rest side by side; the first failure ends the others.
+func (c *Cluster) startClients(ctx context.Context) error {
+	applier, err := apply.New(c.admin)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	definitions := make(chan struct{})
+	for _, part := range []struct {
+		name string
+		run  func() error
+	}{
+		{ControllerManager, func() error { return c.startControllerManager(ctx) }},
+		{Scheduler, func() error { return c.StartComponent(ctx, Scheduler) }},
+		{Kwok, func() error { return c.startKwok(ctx, applier) }},
+		{KubeRay, func() error { return c.startKubeRay(ctx, applier, definitions) }},
+		{Dovetail, func() error { return c.startDovetail(ctx, applier, definitions) }},
+	} {
+		if slices.Contains(c.options.components(), part.name) {
+			group.Go(part.run)
+		}
+	}
+	group.Go(func() error {
+		if err := c.applyDefinitions(ctx, applier); err != nil {
+			return err
+		}
+		close(definitions)
+		return nil
+	})
+	group.Go(func() error { return c.createFleets(ctx) })
+	return group.Wait()
+}
+
+// startControllerManager is done once pods can be created in the default namespace, which takes its ServiceAccount.
+func (c *Cluster) startControllerManager(ctx context.Context) error {
+	if err := c.StartComponent(ctx, ControllerManager); err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		return err
+	}
+	return poll(ctx, "the default ServiceAccount", func(ctx context.Context) (bool, error) {
+		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+		return found(err)
+	})
+}

@@ -1,0 +1,185 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
+	portpkg "github.com/dovetail-dev/dovetail/test/localcluster/internal/ports"
+)
+
+// component is one program of the cluster.
+type component struct {
+	// binary is its name in .cache/bin.
+	binary string
+	// args are its arguments, without those of Options.Args.
+	args []string
+	// health answers 200 when it is ready to work, metrics is for Prometheus.
+	health, metrics string
+}
+
+// Numbers that size the components for up to 5,000 simulated nodes on a small machine.
+const (
+	// leaseSeconds is how long a node's lease lasts; KWOK renews it four times as often. The usual 40 seconds would
+	// cost 500 writes a second at 5,000 nodes.
+	leaseSeconds = 240
+	// monitorGrace is when a node without a sign of life is called dead; more than a lease, or busy machines lose nodes.
+	monitorGrace = "600s"
+	// clientQPS and clientBurst keep client-side limits out of the way; the API server's own limits remain.
+	clientQPS   = "1000"
+	clientBurst = "2000"
+	// serviceCIDR, podCIDR and the fleets' node addresses (10.0.0.0/10) lie apart.
+	serviceCIDR = "10.96.0.0/12"
+	podCIDR     = "10.128.0.0/9"
+	// advertisedAddress is of the block for documentation: nobody connects to it, but loopback is refused.
+	advertisedAddress = "192.0.2.1"
+	// issuer signs service account tokens.
+	issuer = "https://kubernetes.default.svc.cluster.local"
+	// openPaths answer without authorization, for health checks and metrics.
+	openPaths = "/healthz,/livez,/readyz,/metrics"
+)
+
+// component describes a component of this cluster by its name.
+func (c *Cluster) component(name string) (component, error) {
+	describe, known := map[string]func() component{
+		Etcd: c.etcd, APIServer: c.apiServer, ControllerManager: c.controllerManager, Scheduler: c.scheduler,
+		Kwok: c.kwok, KubeRay: c.kubeRay, Dovetail: c.dovetail,
+	}[name]
+	if !known || c.options.without(name) {
+		return component{}, fmt.Errorf("the cluster has no component %q", name)
+	}
+	return describe(), nil
+}
+
+func (c *Cluster) etcd() component {
+	client, peer := "https://"+portpkg.Address(c.ports.EtcdClient), "https://"+portpkg.Address(c.ports.EtcdPeer)
+	metrics := "http://" + portpkg.Address(c.ports.EtcdMetrics)
+	cert, key, ca := c.pkiFile("etcd.crt"), c.pkiFile("etcd.key"), c.pkiFile("etcd-ca.crt")
+	return component{
+		binary: "etcd", health: metrics + "/health", metrics: metrics + "/metrics",
+		args: []string{
+			"--name=local", "--data-dir=" + c.layout.etcdData(), "--initial-cluster=local=" + peer,
+			"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+			"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
+			"--listen-metrics-urls=" + metrics,
+			"--client-cert-auth", "--cert-file=" + cert, "--key-file=" + key, "--trusted-ca-file=" + ca,
+			"--peer-client-cert-auth", "--peer-cert-file=" + cert, "--peer-key-file=" + key, "--peer-trusted-ca-file=" + ca,
+			// The data need not survive a power failure, and everything waits for every write.
+			"--unsafe-no-fsync",
+		},
+	}
+}
+
+func (c *Cluster) apiServer() component {
+	args := []string{
+		"--etcd-servers=https://" + portpkg.Address(c.ports.EtcdClient), "--etcd-cafile=" + c.pkiFile("etcd-ca.crt"),
+		"--etcd-certfile=" + c.pkiFile("etcd-client.crt"), "--etcd-keyfile=" + c.pkiFile("etcd-client.key"),
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.ports.APIServer),
+		"--advertise-address=" + advertisedAddress, "--endpoint-reconciler-type=none",
+		"--tls-cert-file=" + c.pkiFile("serving.crt"), "--tls-private-key-file=" + c.pkiFile("serving.key"),
+		"--client-ca-file=" + c.pkiFile("ca.crt"), "--authorization-mode=RBAC",
+		"--service-account-issuer=" + issuer, "--api-audiences=" + issuer,
+		"--service-account-key-file=" + c.pkiFile("service-accounts.key"),
+		"--service-account-signing-key-file=" + c.pkiFile("service-accounts.key"),
+		"--service-cluster-ip-range=" + serviceCIDR, "--allow-privileged=true",
+		"--max-requests-inflight=1600", "--max-mutating-requests-inflight=800",
+	}
+	if config := c.options.runtimeConfig(); config != "" {
+		args = append(args, "--runtime-config="+config)
+	}
+	return component{
+		binary: "kube-apiserver", health: c.serverURL() + "/readyz", metrics: c.serverURL() + "/metrics",
+		args: append(args, c.gates()...),
+	}
+}
+
+func (c *Cluster) controllerManager() component {
+	return c.secure("kube-controller-manager", c.ports.ControllerManager, "/healthz", append([]string{
+		"--kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
+		"--authentication-kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
+		"--authorization-kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
+		"--leader-elect=false", "--use-service-account-credentials=true",
+		"--service-account-private-key-file=" + c.pkiFile("service-accounts.key"), "--root-ca-file=" + c.pkiFile("ca.crt"),
+		"--node-monitor-grace-period=" + monitorGrace, "--node-startup-grace-period=" + monitorGrace,
+		"--kube-api-qps=" + clientQPS, "--kube-api-burst=" + clientBurst,
+	}, c.gates()...))
+}
+
+func (c *Cluster) scheduler() component {
+	return c.secure("kube-scheduler", c.ports.Scheduler, "/readyz", append([]string{
+		"--kubeconfig=" + c.layout.clientKubeconfig(Scheduler),
+		"--authentication-kubeconfig=" + c.layout.clientKubeconfig(Scheduler),
+		"--authorization-kubeconfig=" + c.layout.clientKubeconfig(Scheduler),
+		"--leader-elect=false", "--kube-api-qps=" + clientQPS, "--kube-api-burst=" + clientBurst,
+	}, c.gates()...))
+}
+
+func (c *Cluster) dovetail() component {
+	args := []string{"--kubeconfig=" + c.layout.dovetailKubeconfig()}
+	if c.options.DovetailConfig != nil {
+		args = []string{"--config=" + c.layout.dovetailConfig()}
+	}
+	args = append(args,
+		"--authentication-kubeconfig="+c.layout.dovetailKubeconfig(), "--authorization-kubeconfig="+c.layout.dovetailKubeconfig(),
+		// One replica: electing it would only make every restart wait for the lease of the one before.
+		"--leader-elect=false", "-v=2")
+	return c.secure("dovetail-scheduler", c.ports.Dovetail, "/readyz", append(args, c.gates()...))
+}
+
+func (c *Cluster) kwok() component {
+	url := "http://" + portpkg.Address(c.ports.Kwok)
+	stages := filepath.Join(c.modules[binaries.ModuleKwok], "kustomize", "stage")
+	return component{
+		binary: "kwok", health: url + "/healthz", metrics: url + "/metrics",
+		args: []string{
+			"--kubeconfig=" + c.layout.clientKubeconfig(Kwok), "--server-address=" + portpkg.Address(c.ports.Kwok),
+			"--config=" + c.layout.kwokConfig(),
+			"--config=" + filepath.Join(stages, "node", "fast"),
+			"--config=" + filepath.Join(stages, "node", "heartbeat-with-lease"),
+			"--config=" + filepath.Join(stages, "pod", "fast"),
+		},
+	}
+}
+
+func (c *Cluster) kubeRay() component {
+	args := []string{
+		"-kubeconfig=" + c.layout.clientKubeconfig(KubeRay), "-enable-leader-election=false",
+		"-metrics-addr=" + portpkg.Address(c.ports.KubeRayMetrics),
+		"-health-probe-bind-address=" + portpkg.Address(c.ports.KubeRayProbe),
+		"-log-stdout-encoder=console", "-qps=" + clientQPS, "-burst=" + clientBurst,
+	}
+	if name := c.options.KubeRayBatchScheduler; name != "" {
+		args = append(args, "-batch-scheduler="+name)
+	}
+	return component{
+		binary: "kuberay-operator", args: args,
+		health:  "http://" + portpkg.Address(c.ports.KubeRayProbe) + "/readyz",
+		metrics: "http://" + portpkg.Address(c.ports.KubeRayMetrics) + "/metrics",
+	}
+}
+
+// secure adds what all components with Kubernetes' own server have in common.
+func (c *Cluster) secure(binary string, port int, health string, args []string) component {
+	url := "https://" + portpkg.Address(port)
+	return component{
+		binary: binary, health: url + health, metrics: url + "/metrics",
+		args: append(args,
+			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
+			"--tls-cert-file="+c.pkiFile("serving.crt"), "--tls-private-key-file="+c.pkiFile("serving.key"),
+			"--authorization-always-allow-paths="+openPaths),
+	}
+}
+
+func (c *Cluster) gates() []string {
+	if c.options.FeatureGates == "" {
+		return nil
+	}
+	return []string{"--feature-gates=" + c.options.FeatureGates}
+}
+
+func (c *Cluster) serverURL() string { return "https://" + portpkg.Address(c.ports.APIServer) }
+
+func (c *Cluster) pkiFile(name string) string { return filepath.Join(c.layout.pki(), name) }

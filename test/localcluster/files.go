@@ -1,0 +1,142 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/pki"
+	"sigs.k8s.io/yaml"
+)
+
+// Users of the components that are not users by Kubernetes' own bootstrap policy.
+const (
+	userKwok    = "kwok-controller"
+	userKubeRay = "kuberay-operator"
+)
+
+// clients are the holders of client certificates, by the name of their kubeconfig.
+var clients = map[string]pki.Subject{
+	ControllerManager: {User: "system:kube-controller-manager"},
+	Scheduler:         {User: "system:kube-scheduler"},
+	Kwok:              {User: userKwok},
+	KubeRay:           {User: userKubeRay},
+}
+
+// writeFiles writes everything that the components read at their start, but Dovetail's token, which the API server issues.
+func (c *Cluster) writeFiles() error {
+	for _, dir := range []string{c.layout.pki(), c.layout.logs()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("making a directory of the cluster: %w", err)
+		}
+	}
+	if err := c.writeEtcdCertificates(); err != nil {
+		return err
+	}
+	if err := c.writeCertificates(); err != nil {
+		return err
+	}
+	if err := c.writeKwokConfig(); err != nil {
+		return err
+	}
+	if err := c.writeDovetailConfig(); err != nil {
+		return err
+	}
+	return c.readAdmin()
+}
+
+// writeEtcdCertificates gives etcd an authority of its own: the API server is its only client.
+func (c *Cluster) writeEtcdCertificates() error {
+	authority, err := pki.NewAuthority(c.layout.pki(), "etcd-ca")
+	if err != nil {
+		return err
+	}
+	if _, err := authority.Serve("etcd"); err != nil {
+		return err
+	}
+	_, err = authority.Client("etcd-client", pki.Subject{User: APIServer})
+	return err
+}
+
+func (c *Cluster) writeCertificates() error {
+	authority, err := pki.NewAuthority(c.layout.pki(), "ca")
+	if err != nil {
+		return err
+	}
+	if _, err := authority.Serve("serving", "kubernetes", "kubernetes.default", "kubernetes.default.svc"); err != nil {
+		return err
+	}
+	if _, err := pki.NewKey(c.layout.pki(), "service-accounts"); err != nil {
+		return err
+	}
+	server := pki.Server{URL: c.serverURL(), CAPEM: authority.CertPEM}
+	admin, err := authority.Client("admin", pki.Subject{User: "admin", Groups: []string{"system:masters"}})
+	if err != nil {
+		return err
+	}
+	if err := pki.WriteKubeconfig(c.layout.kubeconfig(), server, admin); err != nil {
+		return err
+	}
+	for name, subject := range clients {
+		pair, err := authority.Client(name, subject)
+		if err != nil {
+			return err
+		}
+		if err := pki.WriteKubeconfig(c.layout.clientKubeconfig(name), server, pair); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kwokParallelism is how many nodes, pods and leases KWOK works on at a time.
+const kwokParallelism = 16
+
+// writeKwokConfig writes KWOK's options; the stages are read from its module.
+func (c *Cluster) writeKwokConfig() error {
+	return writeYAML(c.layout.kwokConfig(), map[string]any{
+		"apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+		"kind":       "KwokConfiguration",
+		"options": map[string]any{
+			"cidr":                              podCIDR,
+			"manageNodesWithAnnotationSelector": "kwok.x-k8s.io/node=fake",
+			"nodeLeaseDurationSeconds":          leaseSeconds,
+			"nodeLeaseParallelism":              kwokParallelism,
+			"nodePlayStageParallelism":          kwokParallelism,
+			"podPlayStageParallelism":           kwokParallelism,
+			"enablePodsOnNodeSyncStreamWatch":   true,
+			"enablePodsOnNodeSyncListPager":     false,
+		},
+	})
+}
+
+// writeDovetailConfig writes the configuration that replaces the one of manifests/, if there is one.
+func (c *Cluster) writeDovetailConfig() error {
+	if c.options.DovetailConfig == nil {
+		return nil
+	}
+	config := map[string]any{}
+	if err := yaml.Unmarshal(c.options.DovetailConfig, &config); err != nil {
+		return fmt.Errorf("reading Dovetail's configuration: %w", err)
+	}
+	connection, isMap := config["clientConnection"].(map[string]any)
+	if !isMap {
+		connection = map[string]any{}
+	}
+	connection["kubeconfig"] = c.layout.dovetailKubeconfig()
+	config["clientConnection"] = connection
+	return writeYAML(c.layout.dovetailConfig(), config)
+}
+
+func writeYAML(file string, content any) error {
+	text, err := yaml.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", file, err)
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", file, err)
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	resourcev1 "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+)
+
+// Names of the device classes.
+const (
+	// ClassGPU is every whole GPU of the NVIDIA driver. Pods reach it by claims and as the extended resource nvidia.com/gpu.
+	ClassGPU = "gpu.nvidia.com"
+	// ClassNIC is every device that DRANET publishes.
+	ClassNIC = "dranet.net"
+	// ClassRDMA is DRANET's RDMA NICs only.
+	ClassRDMA = "rdma.dranet.net"
+)
+
+// ExtendedResourceGPU is the resource name by which pods ask for GPUs without a claim.
+const ExtendedResourceGPU = "nvidia.com/gpu"
+
+// isRDMA holds for NICs whose driver says rdma, and for those where only the RDMA device is known: DRANET's flag is
+// false on AKS nodes with NVIDIA's own network driver.
+const isRDMA = `device.attributes["dra.net"].?rdma.orValue(false) || device.attributes["dra.net"].?rdmaDevice.orValue("") != ""`
+
+// Classes are the DeviceClasses that come with the drivers.
+func Classes() []*resourcev1.DeviceClass {
+	gpu := class(ClassGPU, `device.driver == "gpu.nvidia.com"`, `device.attributes["gpu.nvidia.com"].type == "gpu"`)
+	gpu.Spec.ExtendedResourceName = ptr.To(ExtendedResourceGPU)
+	return []*resourcev1.DeviceClass{
+		gpu,
+		class(ClassNIC, `device.driver == "dra.net"`),
+		class(ClassRDMA, `device.driver == "dra.net"`, isRDMA),
+	}
+}
+
+// class selects the devices for which every expression holds.
+func class(name string, expressions ...string) *resourcev1.DeviceClass {
+	class := &resourcev1.DeviceClass{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	for _, expression := range expressions {
+		class.Spec.Selectors = append(class.Spec.Selectors, resourcev1.DeviceSelector{
+			CEL: &resourcev1.CELDeviceSelector{Expression: expression},
+		})
+	}
+	return class
+}

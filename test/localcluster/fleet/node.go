@@ -1,0 +1,146 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Labels of the fabric as topograph writes them, from the closest level outward.
+const (
+	LabelLeaf  = "network.topology.nvidia.com/leaf"
+	LabelSpine = "network.topology.nvidia.com/spine"
+	LabelCore  = "network.topology.nvidia.com/core"
+)
+
+// LabelFleet names the fleet that a node belongs to.
+const LabelFleet = "localcluster.dovetail.dev/fleet"
+
+// KWOK manages the nodes that carry this annotation.
+const (
+	AnnotationKwok      = "kwok.x-k8s.io/node"
+	AnnotationKwokValue = "fake"
+)
+
+// maxAttributeLength is the API server's limit on a string attribute of a device.
+const maxAttributeLength = 64
+
+// Position is where a node stands in its fleet; each number counts from 1.
+type Position struct{ Spine, Leaf, Node int }
+
+// Node is one machine of a fleet.
+type Node struct {
+	// Fleet is the fleet that the machine belongs to.
+	Fleet Spec
+	// Position is where in the fleet it stands.
+	Position Position
+}
+
+// All yields every node of the fleet, spine by spine and leaf by leaf.
+func (s Spec) All() iter.Seq[Node] {
+	return func(yield func(Node) bool) {
+		for i := range s.Size() {
+			if !yield(s.at(i)) {
+				return
+			}
+		}
+	}
+}
+
+// at is the i-th node, counted from 0.
+func (s Spec) at(i int) Node {
+	return Node{Fleet: s, Position: Position{
+		Spine: i/(s.Leaves*s.Nodes) + 1,
+		Leaf:  i/s.Nodes%s.Leaves + 1,
+		Node:  i%s.Nodes + 1,
+	}}
+}
+
+// index is the inverse of at.
+func (n Node) index() int {
+	return ((n.Position.Spine-1)*n.Fleet.Leaves+n.Position.Leaf-1)*n.Fleet.Nodes + n.Position.Node - 1
+}
+
+// Name is the node's name: FLEET-s1-l2-n3, numbers padded so that names sort as the nodes stand.
+func (n Node) Name() string { return nodeName(n.Fleet, n.Position) }
+
+// Leaf is the node's leaf, the value of LabelLeaf.
+func (n Node) Leaf() string { return leafName(n.Fleet, n.Position) }
+
+// Spine is the node's spine, the value of LabelSpine.
+func (n Node) Spine() string { return spineName(n.Fleet, n.Position) }
+
+// Object is the Node as its kubelet would register it. It carries no taint of its own; the API server adds the
+// not-ready taint and the node lifecycle controller removes it once KWOK has reported the node ready.
+func (n Node) Object() *corev1.Node {
+	shape := shapes[n.Fleet.Shape]
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        n.Name(),
+			Labels:      n.labels(shape),
+			Annotations: map[string]string{AnnotationKwok: AnnotationKwokValue},
+		},
+		Spec: corev1.NodeSpec{ProviderID: "localcluster://" + n.Name()},
+		Status: corev1.NodeStatus{
+			Capacity:    shape.resources(),
+			Allocatable: shape.resources(),
+			Addresses: []corev1.NodeAddress{
+				{Type: corev1.NodeInternalIP, Address: n.address()},
+				{Type: corev1.NodeHostName, Address: n.Name()},
+			},
+		},
+	}
+}
+
+func (n Node) labels(shape shape) map[string]string {
+	return map[string]string{
+		corev1.LabelHostname:           n.Name(),
+		corev1.LabelOSStable:           "linux",
+		corev1.LabelArchStable:         shape.arch,
+		corev1.LabelInstanceTypeStable: shape.instanceType,
+		corev1.LabelTopologyZone:       n.Fleet.Zone,
+		corev1.LabelTopologyRegion:     "local",
+		LabelLeaf:                      n.Leaf(),
+		LabelSpine:                     n.Spine(),
+		LabelCore:                      n.Fleet.Name,
+		LabelFleet:                     n.Fleet.Name,
+	}
+}
+
+// address is unique within the fleet; fleets overlap, which nothing on a cluster without a network notices.
+func (n Node) address() string {
+	i := n.index() + 1
+	return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)
+}
+
+func nodeName(s Spec, p Position) string {
+	return leafName(s, p) + "-n" + pad(p.Node, s.Nodes)
+}
+
+func leafName(s Spec, p Position) string {
+	return spineName(s, p) + "-l" + pad(p.Leaf, s.Leaves)
+}
+
+func spineName(s Spec, p Position) string {
+	return s.Name + "-s" + pad(p.Spine, s.Spines)
+}
+
+func pad(number, of int) string {
+	return fmt.Sprintf("%0*d", len(strconv.Itoa(of)), number)
+}
+
+// uuid is a stable identifier made of its parts: real hardware has one for ever, and so do these machines.
+func uuid(parts ...string) string {
+	sum := sha1.Sum([]byte(strings.Join(parts, "/")))
+	text := hex.EncodeToString(sum[:16])
+	return strings.Join([]string{text[:8], text[8:12], text[12:16], text[16:20], text[20:]}, "-")
+}

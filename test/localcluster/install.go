@@ -1,0 +1,135 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dovetail-dev/dovetail/manifests"
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/apply"
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/pki"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
+)
+
+// applyDefinitions brings in the custom resource definitions, from their modules, and waits until they are served.
+// KubeRay's are there without its operator, too: Dovetail reads RayClusters whoever acts on them.
+func (c *Cluster) applyDefinitions(ctx context.Context, applier *apply.Applier) error {
+	bases := filepath.Join("config", "crd", "bases")
+	definitions, err := apply.Read(os.DirFS(filepath.Join(c.modules[binaries.ModuleKubeRay], bases)), "*.yaml")
+	if err != nil {
+		return err
+	}
+	podGroups, err := apply.Read(os.DirFS(filepath.Join(c.modules[binaries.ModuleSchedulerPlugins], bases)), "*_podgroups.yaml")
+	if err != nil {
+		return err
+	}
+	definitions = append(definitions, podGroups...)
+	if err := applier.Apply(ctx, definitions); err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, readyTimeout, errNotReady)
+	defer cancel()
+	return applier.WaitEstablished(bounded, definitions)
+}
+
+// startKwok runs KWOK with the role of its module.
+func (c *Cluster) startKwok(ctx context.Context, applier *apply.Applier) error {
+	roles := os.DirFS(filepath.Join(c.modules[binaries.ModuleKwok], "kustomize", "rbac"))
+	if err := applyRoles(ctx, applier, roles, userKwok); err != nil {
+		return err
+	}
+	return c.StartComponent(ctx, Kwok)
+}
+
+// startKubeRay runs the operator with the role of its module, once the definitions are there.
+func (c *Cluster) startKubeRay(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
+	roles := os.DirFS(filepath.Join(c.modules[binaries.ModuleKubeRay], "config", "rbac"))
+	if err := applyRoles(ctx, applier, roles, userKubeRay); err != nil {
+		return err
+	}
+	if c.options.KubeRayBatchScheduler != "" {
+		rights, err := batchSchedulerRole()
+		if err != nil {
+			return err
+		}
+		if err := applier.Apply(ctx, rights); err != nil {
+			return err
+		}
+	}
+	if err := waitFor(ctx, definitions); err != nil {
+		return err
+	}
+	return c.StartComponent(ctx, KubeRay)
+}
+
+// startDovetail applies what manifests/ ships, but the Deployment, whose part the local process plays, and runs the
+// scheduler as the ServiceAccount that stands there.
+func (c *Cluster) startDovetail(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
+	var objects []*unstructured.Unstructured
+	for _, file := range []string{"namespace.yaml", "serviceaccount.yaml", "rbac.yaml"} {
+		found, err := apply.Read(manifests.FS, file)
+		if err != nil {
+			return fmt.Errorf("reading manifests: %w", err)
+		}
+		objects = append(objects, found...)
+	}
+	if err := applier.Apply(ctx, objects); err != nil {
+		return err
+	}
+	if err := c.writeDovetailKubeconfig(ctx, objects); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, definitions); err != nil {
+		return err
+	}
+	return c.StartComponent(ctx, Dovetail)
+}
+
+// tokenSeconds is as long as the certificates last.
+const tokenSeconds = 365 * 24 * 3600
+
+func (c *Cluster) writeDovetailKubeconfig(ctx context.Context, objects []*unstructured.Unstructured) error {
+	client, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		if object.GetKind() != "ServiceAccount" {
+			continue
+		}
+		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](tokenSeconds)}}
+		answer, err := client.CoreV1().ServiceAccounts(object.GetNamespace()).CreateToken(ctx, object.GetName(), request, metav1.CreateOptions{})
+		if err != nil {
+			return fmt.Errorf("requesting a token for ServiceAccount %s: %w", object.GetName(), err)
+		}
+		server := pki.Server{URL: c.serverURL(), CAPEM: c.admin.CAData}
+		return pki.WriteTokenKubeconfig(c.layout.dovetailKubeconfig(), server, answer.Status.Token)
+	}
+	return fmt.Errorf("manifests hold no ServiceAccount for Dovetail to run as")
+}
+
+// applyRoles applies the ClusterRoles of role.yaml and binds them to a user.
+func applyRoles(ctx context.Context, applier *apply.Applier, dir fs.FS, user string) error {
+	objects, err := apply.Read(dir, "role.yaml")
+	if err != nil {
+		return err
+	}
+	for _, role := range objects[:len(objects):len(objects)] {
+		bound, err := apply.FromTyped(binding(role.GetName(), user))
+		if err != nil {
+			return err
+		}
+		objects = append(objects, bound...)
+	}
+	return applier.Apply(ctx, objects)
+}

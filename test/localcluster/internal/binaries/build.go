@@ -1,0 +1,209 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package binaries
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// progressInterval is how often a build that goes on says so: often enough for somebody watching, rarely enough for a log.
+const progressInterval = 15 * time.Second
+
+// Builder builds programs of the repository at Root and tells Out about it.
+type Builder struct {
+	Root string
+	Out  io.Writer
+}
+
+// Dir is where the programs are.
+func (b Builder) Dir() string { return filepath.Join(b.Root, ".cache", "bin") }
+
+// Path is where one program is.
+func (b Builder) Path(name string) string { return filepath.Join(b.Dir(), name) }
+
+// Build builds the named programs that are not up to date. Several builders may run at once; one works, the others wait.
+func (b Builder) Build(ctx context.Context, names []string) error {
+	binaries, err := selected(names)
+	if err != nil {
+		return err
+	}
+	unlock, err := b.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	version, err := b.toolchain(ctx)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	for i, binary := range binaries {
+		label := fmt.Sprintf("[%d/%d] %s", i+1, len(binaries), binary.name)
+		if err := b.ensure(ctx, binary, version, label); err != nil {
+			return fmt.Errorf("building %s: %w", binary.name, err)
+		}
+	}
+	fmt.Fprintf(b.Out, "%d binaries ready in %s (%s)\n", len(binaries), b.Dir(), seconds(time.Since(started)))
+	return nil
+}
+
+// versions is what the result of a build depends on besides the module's own files.
+type versions struct {
+	toolchain         string
+	kubernetesLdflags string
+}
+
+func (b Builder) toolchain(ctx context.Context) (versions, error) {
+	toolchain, err := goOutput(ctx, b.Root, "env", "GOVERSION", "GOOS", "GOARCH", "CGO_ENABLED")
+	if err != nil {
+		return versions{}, err
+	}
+	kubernetes, err := goOutput(ctx, b.Root, "list", "-m", "-f", "{{.Version}} {{with .Time}}{{.Format \"2006-01-02T15:04:05Z\"}}{{end}}", moduleKubernetes)
+	if err != nil {
+		return versions{}, err
+	}
+	version, date, _ := strings.Cut(strings.TrimSpace(kubernetes), " ")
+	return versions{toolchain: toolchain, kubernetesLdflags: kubernetesLdflags(version, date)}, nil
+}
+
+// kubernetesLdflags sets what a Kubernetes release says about itself. The commit is given as the release's tag, which
+// stands for it: modules do not carry the hash.
+func kubernetesLdflags(version, date string) string {
+	major, minor, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	var flags []string
+	for _, variable := range []struct{ name, value string }{
+		{"gitVersion", version}, {"gitMajor", major}, {"gitMinor", minor},
+		{"gitCommit", version}, {"gitTreeState", "clean"}, {"buildDate", date},
+	} {
+		if variable.value != "" {
+			flags = append(flags, "-X k8s.io/component-base/version."+variable.name+"="+variable.value)
+		}
+	}
+	return strings.Join(flags, " ")
+}
+
+// ensure builds the program unless the stamp beside it says that nothing changed since.
+func (b Builder) ensure(ctx context.Context, binary binary, version versions, label string) error {
+	ldflags := "-s -w"
+	if binary.kubernetes {
+		ldflags += " " + version.kubernetesLdflags
+	}
+	stamp, err := b.stamp(binary, version, ldflags)
+	if err != nil {
+		return err
+	}
+	if !binary.ours && b.upToDate(binary, stamp) {
+		fmt.Fprintf(b.Out, "%s: up to date\n", label)
+		return nil
+	}
+	if err := b.build(ctx, binary, ldflags, label); err != nil {
+		return err
+	}
+	return os.WriteFile(b.stampFile(binary), []byte(stamp), 0o644)
+}
+
+func (b Builder) build(ctx context.Context, binary binary, ldflags, label string) error {
+	fmt.Fprintf(b.Out, "%s: building %s\n", label, binary.pkg)
+	stop := b.reportProgress(label)
+	started := time.Now()
+	_, err := goOutput(ctx, filepath.Join(b.Root, binary.moduleDir),
+		"build", "-buildvcs=false", "-ldflags", ldflags, "-o", b.Path(binary.name), binary.pkg)
+	stop()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b.Out, "%s: built in %s\n", label, seconds(time.Since(started)))
+	return nil
+}
+
+// reportProgress says at intervals that a build goes on, until the returned function is called.
+func (b Builder) reportProgress(label string) (stop func()) {
+	ticker, done, ended := time.NewTicker(progressInterval), make(chan struct{}), make(chan struct{})
+	started := time.Now()
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				fmt.Fprintf(b.Out, "%s: still building (%s)\n", label, seconds(time.Since(started)))
+			}
+		}
+	}()
+	return func() {
+		ticker.Stop()
+		close(done)
+		<-ended
+	}
+}
+
+func (b Builder) stampFile(binary binary) string {
+	return filepath.Join(b.Dir(), "."+binary.name+".stamp")
+}
+
+// stamp is a hash of everything that a program from the module cache depends on.
+func (b Builder) stamp(binary binary, version versions, ldflags string) (string, error) {
+	hash := sha256.New()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(b.Root, binary.moduleDir, name))
+		if err != nil {
+			return "", err
+		}
+		hash.Write(content)
+	}
+	fmt.Fprintln(hash, version.toolchain, binary.pkg, ldflags)
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func (b Builder) upToDate(binary binary, stamp string) bool {
+	if _, err := os.Stat(b.Path(binary.name)); err != nil {
+		return false
+	}
+	found, err := os.ReadFile(b.stampFile(binary))
+	return err == nil && string(found) == stamp
+}
+
+// lock keeps a second builder out of the directory of programs. The kernel drops it with the process.
+func (b Builder) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(b.Dir(), 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory of binaries: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(b.Dir(), ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock of binaries: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking the directory of binaries: %w", err), file.Close())
+	}
+	return func() { file.Close() }, nil
+}
+
+// goOutput runs the go command in a directory. What it wrote to standard error is part of the error.
+func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go %s in %s: %w\n%s", args[0], dir, err, strings.TrimSpace(stderr.String()))
+	}
+	return string(output), nil
+}
+
+func seconds(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }

@@ -1,0 +1,71 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package binaries
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+)
+
+// Modules whose files the cluster reads at run time.
+const (
+	ModuleKwok             = "sigs.k8s.io/kwok"
+	ModuleKubeRay          = "github.com/ray-project/kuberay/ray-operator"
+	ModuleSchedulerPlugins = "sigs.k8s.io/scheduler-plugins"
+	moduleKubernetes       = "k8s.io/kubernetes"
+)
+
+// kubeRayDir holds the Go module that pins the KubeRay operator, which needs an older Kubernetes than the rest.
+var kubeRayDir = filepath.Join("test", "localcluster", "kuberay")
+
+// binary is one program and where it comes from.
+type binary struct {
+	name string
+	// pkg is the Go package of its main function.
+	pkg string
+	// moduleDir is where to build it, relative to the root of the repository.
+	moduleDir string
+	// kubernetes says that it reports Kubernetes' version as its own.
+	kubernetes bool
+	// ours says that its source is in this repository, so that only the compiler knows whether it is up to date.
+	ours bool
+}
+
+// catalog is in the order of building: what others share most comes first, so that the wait for the rest is short.
+var catalog = []binary{
+	{name: "etcd", pkg: "go.etcd.io/etcd/server/v3"},
+	{name: "kube-apiserver", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", kubernetes: true},
+	{name: "kube-controller-manager", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", kubernetes: true},
+	{name: "kube-scheduler", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", kubernetes: true},
+	{name: "kubectl", pkg: "k8s.io/kubernetes/cmd/kubectl", kubernetes: true},
+	{name: "kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok"},
+	{name: "kuberay-operator", pkg: ModuleKubeRay, moduleDir: kubeRayDir},
+	{name: "dovetail-scheduler", pkg: "./cmd/scheduler", kubernetes: true, ours: true},
+}
+
+// Names lists every program, in the order of building.
+func Names() []string {
+	var names []string
+	for _, binary := range catalog {
+		names = append(names, binary.name)
+	}
+	return names
+}
+
+// selected returns the catalog's entries with the given names, in the catalog's order.
+func selected(names []string) ([]binary, error) {
+	for _, name := range names {
+		if !slices.Contains(Names(), name) {
+			return nil, fmt.Errorf("no binary is called %q", name)
+		}
+	}
+	var chosen []binary
+	for _, binary := range catalog {
+		if slices.Contains(names, binary.name) {
+			chosen = append(chosen, binary)
+		}
+	}
+	return chosen, nil
+}

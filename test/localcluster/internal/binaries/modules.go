@@ -1,0 +1,51 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package binaries
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// repositoryModule is the module that the root of the repository holds.
+const repositoryModule = "github.com/dovetail-dev/dovetail"
+
+// Root finds the root of the repository from the working directory upward.
+func Root() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("finding the repository: %w", err)
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		content, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		first, _, _ := strings.Cut(string(content), "\n")
+		if err == nil && strings.TrimSpace(first) == "module "+repositoryModule {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("finding the repository: neither %s nor a directory above it holds module %s", start, repositoryModule)
+		}
+	}
+}
+
+// ModuleDir is the directory of a module's files, which are downloaded when the module cache lacks them.
+func (b Builder) ModuleDir(ctx context.Context, module string) (string, error) {
+	dir := b.Root
+	if module == ModuleKubeRay {
+		dir = filepath.Join(b.Root, kubeRayDir)
+	}
+	output, err := goOutput(ctx, dir, "mod", "download", "-json", module)
+	if err != nil {
+		return "", fmt.Errorf("finding the files of module %s: %w", module, err)
+	}
+	var found struct{ Dir string }
+	if err := json.Unmarshal([]byte(output), &found); err != nil {
+		return "", fmt.Errorf("finding the files of module %s: %w", module, err)
+	}
+	return found.Dir, nil
+}

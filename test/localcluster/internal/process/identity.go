@@ -1,0 +1,135 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// markName is the environment variable that holds the directory of the cluster that a process belongs to.
+const markName = "DOVETAIL_LOCALCLUSTER"
+
+// Identity says which process is meant, for as long as the machine runs and after.
+type Identity struct {
+	// PID is the process id.
+	PID int `json:"pid"`
+	// StartTicks is when the process started, in clock ticks since boot.
+	StartTicks uint64 `json:"startTicks"`
+	// Boot identifies the boot that the pid and the ticks belong to.
+	Boot string `json:"boot"`
+}
+
+// Identify reads the identity of a running process.
+func Identify(pid int) (Identity, error) {
+	ticks, _, err := readStat(pid)
+	if err != nil {
+		return Identity{}, err
+	}
+	boot, err := bootID()
+	if err != nil {
+		return Identity{}, err
+	}
+	return Identity{PID: pid, StartTicks: ticks, Boot: boot}, nil
+}
+
+// Alive reports whether this very process still runs. A zombie does not.
+func (id Identity) Alive() bool {
+	boot, err := bootID()
+	if err != nil || boot != id.Boot {
+		return false
+	}
+	ticks, state, err := readStat(id.PID)
+	return err == nil && ticks == id.StartTicks && state != 'Z' && state != 'X'
+}
+
+// Signal sends a signal to this very process; one that is gone is no error.
+func (id Identity) Signal(signal syscall.Signal) error {
+	// On Linux the handle is a pidfd: it stays with the process that it was opened for, so checking the identity
+	// after opening leaves no moment in which another process could take the pid.
+	handle, err := os.FindProcess(id.PID)
+	if err != nil {
+		return fmt.Errorf("opening process %d: %w", id.PID, err)
+	}
+	defer handle.Release() //nolint:errcheck // Release only closes the pidfd.
+	if !id.Alive() {
+		return nil
+	}
+	if err := handle.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signalling process %d: %w", id.PID, err)
+	}
+	return nil
+}
+
+// Marked lists the running processes that belong to the cluster in dir.
+func Marked(dir string) ([]Identity, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	mark := []byte(markName + "=" + dir)
+	var found []Identity
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() || !hasMark(pid, mark) {
+			continue
+		}
+		// A process that ends between the two reads is no longer of interest.
+		if id, err := Identify(pid); err == nil && id.Alive() {
+			found = append(found, id)
+		}
+	}
+	return found, nil
+}
+
+// hasMark is false for processes of other users: their environment cannot be read, and they are not ours.
+func hasMark(pid int, mark []byte) bool {
+	environ, err := os.ReadFile(procFile(pid, "environ"))
+	if err != nil {
+		return false
+	}
+	for _, variable := range bytes.Split(environ, []byte{0}) {
+		if bytes.Equal(variable, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// readStat returns start time and state of a process. The fields are counted from behind the program's name, which is
+// in parentheses and may itself contain spaces and parentheses: state is the first after it, start time the 20th.
+func readStat(pid int) (ticks uint64, state byte, err error) {
+	text, err := os.ReadFile(procFile(pid, "stat"))
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the state of process %d: %w", pid, err)
+	}
+	const startField = 19
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) <= startField {
+		return 0, 0, fmt.Errorf("reading the state of process %d: %d fields", pid, len(fields))
+	}
+	ticks, err = strconv.ParseUint(fields[startField], 10, 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the start time of process %d: %w", pid, err)
+	}
+	return ticks, fields[0][0], nil
+}
+
+func bootID() (string, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("reading the boot id: %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
+}
+
+func procFile(pid int, name string) string {
+	return filepath.Join("/proc", strconv.Itoa(pid), name)
+}

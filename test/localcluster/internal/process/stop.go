@@ -1,0 +1,55 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// pollInterval is how often a process that was told to end is looked at.
+const pollInterval = 20 * time.Millisecond
+
+// killWait is how long a process may take to disappear after SIGKILL; longer means that the kernel holds it.
+const killWait = 10 * time.Second
+
+// Stop asks the processes to end, waits for at most grace, and kills those that are left.
+func Stop(ids []Identity, grace time.Duration) error {
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, id.Signal(syscall.SIGTERM))
+	}
+	rest := wait(ids, grace)
+	for _, id := range rest {
+		errs = append(errs, id.Signal(syscall.SIGKILL))
+	}
+	for _, id := range wait(rest, killWait) {
+		errs = append(errs, fmt.Errorf("process %d is still there after SIGKILL", id.PID))
+	}
+	return errors.Join(errs...)
+}
+
+// wait returns the processes that are still alive when the time is over.
+func wait(ids []Identity, limit time.Duration) []Identity {
+	deadline := time.Now().Add(limit)
+	for {
+		ids = alive(ids)
+		if len(ids) == 0 || time.Now().After(deadline) {
+			return ids
+		}
+		time.Sleep(pollInterval)
+	}
+}
+
+func alive(ids []Identity) []Identity {
+	var left []Identity
+	for _, id := range ids {
+		if id.Alive() {
+			left = append(left, id)
+		}
+	}
+	return left
+}

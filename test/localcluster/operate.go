@@ -1,0 +1,244 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
+	"k8s.io/client-go/rest"
+)
+
+// Waiting for a component.
+const (
+	// readyTimeout is how long a component may take to be ready.
+	readyTimeout = 50 * time.Second
+	// probeInterval is how often it is asked, probeTimeout how long one answer may take.
+	probeInterval = 100 * time.Millisecond
+	probeTimeout  = 5 * time.Second
+	// logTail is how many lines of its log are shown when it fails.
+	logTail = 15
+)
+
+// ComponentError says which component failed, and shows the end of its log.
+type ComponentError struct {
+	// Component is its name.
+	Component string
+	// LogFile is its log, Tail the last lines of it.
+	LogFile, Tail string
+	// Err is what was wrong.
+	Err error
+}
+
+// Error is the component, the cause and the end of the log.
+func (e *ComponentError) Error() string {
+	return fmt.Sprintf("%s did not come up: %v\nthe end of %s:\n%s", e.Component, e.Err, e.LogFile, e.Tail)
+}
+
+// Unwrap returns the cause.
+func (e *ComponentError) Unwrap() error { return e.Err }
+
+// StartComponent starts a component that is not running, with further arguments behind the usual ones, and waits until
+// it is ready.
+func (c *Cluster) StartComponent(ctx context.Context, name string, extra ...string) error {
+	if err := c.launch(name, extra...); err != nil {
+		return err
+	}
+	return c.await(ctx, name)
+}
+
+// Restart ends a component, if it runs, starts it with its usual arguments and waits until it is ready.
+func (c *Cluster) Restart(ctx context.Context, name string) error {
+	if err := c.Terminate(name); err != nil {
+		return err
+	}
+	return c.StartComponent(ctx, name)
+}
+
+// Terminate asks a component to end and waits until it has.
+func (c *Cluster) Terminate(name string) error {
+	return c.stop(name, stopGrace)
+}
+
+// Kill ends a component by SIGKILL and waits until it is gone.
+func (c *Cluster) Kill(name string) error {
+	return c.stop(name, 0)
+}
+
+// Running reports whether the process of a component is there.
+func (c *Cluster) Running(name string) bool { return c.process(name).Alive() }
+
+// Signal sends a signal to a component and does not wait for what comes of it.
+func (c *Cluster) Signal(name string, signal syscall.Signal) error {
+	return c.process(name).Signal(signal)
+}
+
+// LogFile is the file that a component logs to.
+func (c *Cluster) LogFile(name string) string { return c.layout.log(name) }
+
+// Logs is everything that a component has logged.
+func (c *Cluster) Logs(name string) (string, error) {
+	content, err := os.ReadFile(c.layout.log(name))
+	if err != nil {
+		return "", fmt.Errorf("reading the log of %s: %w", name, err)
+	}
+	return string(content), nil
+}
+
+// Metrics is what a component answers to a scrape by Prometheus.
+func (c *Cluster) Metrics(ctx context.Context, name string) (string, error) {
+	component, err := c.component(name)
+	if err != nil {
+		return "", err
+	}
+	metrics, err := c.get(ctx, component.metrics)
+	if err != nil {
+		return "", fmt.Errorf("reading the metrics of %s: %w", name, err)
+	}
+	return metrics, nil
+}
+
+func (c *Cluster) process(name string) process.Identity {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.processes[name]
+}
+
+func (c *Cluster) stop(name string, grace time.Duration) error {
+	if _, err := c.component(name); err != nil {
+		return err
+	}
+	if id := c.process(name); id.Alive() {
+		return process.Stop([]process.Identity{id}, grace)
+	}
+	return nil
+}
+
+// launch starts a component and writes it down.
+func (c *Cluster) launch(name string, extra ...string) error {
+	component, err := c.component(name)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.processes[name].Alive() {
+		return fmt.Errorf("%s is already running", name)
+	}
+	started, err := process.Start(process.Command{
+		Path: c.builder.Path(component.binary), Args: slices.Concat(component.args, c.options.Args[name], extra),
+		Dir: string(c.layout), LogFile: c.layout.log(name), DieWithParent: c.bound,
+	})
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	c.processes[name] = started
+	return c.writeRecord()
+}
+
+// writeRecord writes down what runs. The caller holds the lock.
+func (c *Cluster) writeRecord() error {
+	options, err := c.options.describe()
+	if err != nil {
+		return err
+	}
+	return c.layout.writeRecord(record{Options: options, Complete: c.complete, Ports: c.ports, Processes: c.processes})
+}
+
+// await waits until a component is ready. It gives up as soon as the process has ended.
+func (c *Cluster) await(ctx context.Context, name string) error {
+	component, err := c.component(name)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	bounded, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("not ready after %s", readyTimeout))
+	defer cancel()
+	for {
+		problem := c.probe(bounded, component.health)
+		if problem == nil {
+			fmt.Fprintf(c.out, "%s is ready (%s)\n", name, time.Since(started).Round(probeInterval))
+			return nil
+		}
+		if !c.process(name).Alive() {
+			return c.componentError(name, fmt.Errorf("the process has ended"))
+		}
+		select {
+		case <-bounded.Done():
+			return c.componentError(name, fmt.Errorf("%w: %w", context.Cause(bounded), problem))
+		case <-time.After(probeInterval):
+		}
+	}
+}
+
+func (c *Cluster) componentError(name string, err error) error {
+	file := c.layout.log(name)
+	return &ComponentError{Component: name, LogFile: file, Tail: tail(file, logTail), Err: err}
+}
+
+// tail is the last lines of a file.
+func tail(file string, count int) string {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return "  " + strings.Join(lines[max(0, len(lines)-count):], "\n  ")
+}
+
+// probe returns nil when the address answers 200.
+func (c *Cluster) probe(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	_, err := c.get(ctx, url)
+	return err
+}
+
+// get reads an address of a component, as the administrator where that is the API server.
+func (c *Cluster) get(ctx context.Context, url string) (body string, err error) {
+	client, err := c.client(url)
+	if err != nil {
+		return "", err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", err
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s answers %s: %s", url, response.Status, strings.TrimSpace(string(content)))
+	}
+	return string(content), nil
+}
+
+// client trusts the cluster's authority. It proves to be the administrator only to the API server.
+func (c *Cluster) client(url string) (*http.Client, error) {
+	if strings.HasPrefix(url, c.serverURL()+"/") {
+		return rest.HTTPClientFor(c.admin)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(c.admin.CAData)
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true,
+	}}, nil
+}

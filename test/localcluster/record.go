@@ -1,0 +1,116 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
+)
+
+// record is what is written down about a cluster, for whoever comes after the program that started it.
+type record struct {
+	// Options is a description of the options that two clusters share only when they are alike.
+	Options string `json:"options"`
+	// Complete says that the cluster was once up as a whole.
+	Complete bool `json:"complete"`
+	// Ports are the components' ports by purpose.
+	Ports ports `json:"ports"`
+	// Processes are the running components by name.
+	Processes map[string]process.Identity `json:"processes"`
+}
+
+// ports are the loopback ports of one cluster.
+type ports struct {
+	EtcdClient        int `json:"etcdClient"`
+	EtcdPeer          int `json:"etcdPeer"`
+	EtcdMetrics       int `json:"etcdMetrics"`
+	APIServer         int `json:"apiServer"`
+	ControllerManager int `json:"controllerManager"`
+	Scheduler         int `json:"scheduler"`
+	Kwok              int `json:"kwok"`
+	KubeRayMetrics    int `json:"kubeRayMetrics"`
+	KubeRayProbe      int `json:"kubeRayProbe"`
+	Dovetail          int `json:"dovetail"`
+}
+
+// all lists the fields, in order, to be filled in.
+func (p *ports) all() []*int {
+	return []*int{
+		&p.EtcdClient, &p.EtcdPeer, &p.EtcdMetrics, &p.APIServer, &p.ControllerManager, &p.Scheduler,
+		&p.Kwok, &p.KubeRayMetrics, &p.KubeRayProbe, &p.Dovetail,
+	}
+}
+
+// readRecord returns nil when nothing is written down.
+func (l layout) readRecord() (*record, error) {
+	content, err := os.ReadFile(l.record())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what runs in %s: %w", l, err)
+	}
+	found := &record{}
+	if err := json.Unmarshal(content, found); err != nil {
+		return nil, fmt.Errorf("reading what runs in %s: %w", l, err)
+	}
+	return found, nil
+}
+
+// writeRecord replaces the record as a whole, so that a reader never sees half of one.
+func (l layout) writeRecord(r record) error {
+	content, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding what runs in %s: %w", l, err)
+	}
+	next := l.record() + ".next"
+	if err := os.WriteFile(next, content, 0o644); err != nil {
+		return fmt.Errorf("writing what runs in %s: %w", l, err)
+	}
+	return os.Rename(next, l.record())
+}
+
+// processes are the cluster's processes that are alive: those written down, and those that only carry its mark.
+func (l layout) processes(r *record) ([]process.Identity, error) {
+	ids, err := process.Marked(string(l))
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return ids, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Processes)) {
+		if id := r.Processes[name]; id.Alive() && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// describe is equal for options that make the same cluster.
+func (o Options) describe() (string, error) {
+	config := sha256.Sum256(o.DovetailConfig)
+	var fleets []string
+	for _, spec := range o.Fleets {
+		fleets = append(fleets, spec.String())
+	}
+	without := slices.Sorted(slices.Values(o.Without))
+	content, err := json.Marshal(map[string]any{
+		"fleets": fleets, "featureGates": o.FeatureGates, "kubeRayBatchScheduler": o.KubeRayBatchScheduler,
+		"without": slices.Compact(without), "args": o.Args, "dovetailConfig": hex.EncodeToString(config[:]),
+	})
+	if err != nil {
+		return "", fmt.Errorf("encoding the options: %w", err)
+	}
+	return string(content), nil
+}

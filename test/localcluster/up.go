@@ -1,0 +1,157 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
+)
+
+// DefaultDir is where Up and Down keep the cluster when no directory is named.
+func DefaultDir() (string, error) {
+	root, err := binaries.Root()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(root, ".cache", "cluster"), nil
+}
+
+// Build builds every program of the local cluster, kubectl included, that is not up to date.
+func Build(ctx context.Context, out io.Writer) error {
+	root, err := binaries.Root()
+	if err != nil {
+		return err
+	}
+	return binaries.Builder{Root: root, Out: out}.Build(ctx, binaries.Names())
+}
+
+// Up sees to it that a cluster with these options runs in the directory, and leaves it running. A cluster that is
+// there and healthy is left alone; one that has lost processes gets them back; what a failed or interrupted start has
+// left is removed first. A cluster with other options is an error: ending it is for its user to decide.
+func Up(ctx context.Context, options Options) (*Cluster, error) {
+	root, err := binaries.Root()
+	if err != nil {
+		return nil, err
+	}
+	if options.Dir == "" {
+		options.Dir = filepath.Join(root, ".cache", "cluster")
+	}
+	c, err := open(root, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.up(ctx); err != nil {
+		return nil, errors.Join(err, c.release())
+	}
+	return c, c.release()
+}
+
+func (c *Cluster) up(ctx context.Context) error {
+	found, err := c.layout.readRecord()
+	if err != nil {
+		return err
+	}
+	if !found.worthKeeping() {
+		return c.begin(ctx)
+	}
+	wanted, err := c.options.describe()
+	if err != nil {
+		return err
+	}
+	if found.Options != wanted {
+		return fmt.Errorf("another cluster runs in %s, with options %s; end it first (down), or use another directory", c.layout, found.Options)
+	}
+	return c.adopt(ctx, found)
+}
+
+// worthKeeping holds for a cluster that was once complete and of which the data still has a process.
+func (r *record) worthKeeping() bool {
+	if r == nil || !r.Complete {
+		return false
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Processes)) {
+		if r.Processes[name].Alive() {
+			return true
+		}
+	}
+	return false
+}
+
+// adopt takes over a cluster that an earlier Up has left running, and starts what it has lost.
+func (c *Cluster) adopt(ctx context.Context, found *record) error {
+	c.ports, c.processes, c.complete = found.Ports, found.Processes, true
+	if err := c.readAdmin(); err != nil {
+		return err
+	}
+	lost := c.lost(ctx)
+	if len(lost) == 0 {
+		fmt.Fprintf(c.out, "the cluster in %s is up and healthy\n", c.layout)
+		return nil
+	}
+	fmt.Fprintf(c.out, "the cluster in %s has lost %s\n", c.layout, strings.Join(lost, ", "))
+	if err := c.prepareBinaries(ctx); err != nil {
+		return err
+	}
+	for _, name := range c.options.components() {
+		if !slices.Contains(lost, name) {
+			continue
+		}
+		if err := c.Restart(ctx, name); err != nil {
+			return err
+		}
+	}
+	return c.awaitFleets(ctx)
+}
+
+// lost are the components that are not running or not healthy.
+func (c *Cluster) lost(ctx context.Context) []string {
+	var lost []string
+	for _, name := range c.options.components() {
+		component, err := c.component(name)
+		if err != nil || !c.process(name).Alive() || c.probe(ctx, component.health) != nil {
+			lost = append(lost, name)
+		}
+	}
+	return lost
+}
+
+// Down ends the cluster in a directory, whoever started it and however far that came, and keeps its logs.
+func Down(dir string, out io.Writer) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(out, "there is no cluster in %s\n", dir)
+		return nil
+	}
+	layout, err := openLayout(dir)
+	if err != nil {
+		return err
+	}
+	lock, err := layout.lock()
+	if err != nil {
+		return err
+	}
+	found, err := layout.readRecord()
+	if err != nil {
+		// What is written there is of no use; the processes' marks are.
+		fmt.Fprintln(out, err)
+	}
+	before, err := layout.processes(found)
+	if err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	if err := layout.end(found); err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	fmt.Fprintf(out, "ended %d processes of the cluster in %s; its logs are in %s\n", len(before), layout, layout.logs())
+	return lock.Close()
+}

@@ -1,0 +1,6 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package workloads tests pkg/workloads against a real API server, on which
+// custom resource definitions come, change and go.
+package workloads

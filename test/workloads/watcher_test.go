@@ -1,0 +1,249 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/workloads"
+)
+
+const (
+	podGroupModule = "sigs.k8s.io/scheduler-plugins"
+	podGroupFile   = "config/crd/bases/scheduling.x-k8s.io_podgroups.yaml"
+	rayModule      = "github.com/ray-project/kuberay/ray-operator"
+	rayFile        = "config/crd/bases/ray.io_rayclusters.yaml"
+)
+
+func key(name string) gangs.Key { return gangs.PodGroupKey(namespace, name) }
+
+// Before Start nothing is known, which is not the same as nothing being there.
+func TestLookupBeforeStart(t *testing.T) {
+	w, err := workloads.New(admin)
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	if w.HasSynced() {
+		t.Error("it has synced before it started")
+	}
+	if _, err := w.PodGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotRead) {
+		t.Errorf("want ErrNotRead, got %v", err)
+	}
+}
+
+// A kind comes, changes, goes and comes again while one watcher runs.
+func TestKindInstalledRemovedAndInstalledAgain(t *testing.T) {
+	c := newCluster(t)
+	w := c.watch("")
+
+	w.untilSynced() // nothing is installed, and nothing is waited for
+	_, err := w.PodGroup(namespace, "a")
+	if !errors.Is(err, gangs.ErrNotInstalled) {
+		t.Fatalf("want ErrNotInstalled, got %v", err)
+	}
+	w.untilPodGroup("a", "podgroup default/a cannot exist: version v1alpha1 of CustomResourceDefinition podgroups.scheduling.x-k8s.io is not installed")
+
+	c.install(shipped(t, podGroupModule, podGroupFile))
+	w.untilPodGroup("a", "podgroup default/a does not exist")
+	if _, err := w.PodGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotFound) {
+		t.Errorf("want ErrNotFound, got %v", err)
+	}
+
+	c.create(podGroups, podGroup(t, "a", 4))
+	w.untilTold(key("a"))
+	w.untilPodGroup("a", "minMember 4")
+
+	w.forget()
+	c.uninstall("podgroups.scheduling.x-k8s.io")
+	w.untilTold(key("a"))
+	w.untilPodGroup("a", "is not installed")
+
+	w.forget()
+	c.install(shipped(t, podGroupModule, podGroupFile))
+	c.create(podGroups, podGroup(t, "a", 6))
+	w.untilTold(key("a"))
+	w.untilPodGroup("a", "minMember 6")
+}
+
+// Who listens hears of every change to what is declared, and of nothing else.
+func TestChangesAreToldAndStatusIsNot(t *testing.T) {
+	c := newCluster(t)
+	c.install(shipped(t, podGroupModule, podGroupFile))
+	c.create(podGroups, podGroup(t, "a", 4))
+	w := c.watch("")
+	w.untilSynced()
+	if got := w.podGroup("a"); got != "minMember 4" {
+		t.Fatalf("synced, but it says %q", got)
+	}
+	w.untilTold(key("a"))
+	w.forget()
+
+	for range 5 {
+		c.change(podGroups, "a", func(object map[string]any) error {
+			running, _, err := unstructured.NestedInt64(object, "status", "running")
+			if err != nil {
+				return err
+			}
+			return unstructured.SetNestedField(object, running+1, "status", "running")
+		}, "status")
+	}
+	c.change(podGroups, "a", setMinMember(5))
+	w.untilPodGroup("a", "minMember 5")
+	w.untilTold(key("a"))
+	if n := w.times(key("a")); n != 1 {
+		t.Errorf("5 writes to status and 1 to minMember are told %d times", n)
+	}
+
+	w.forget()
+	c.delete(podGroups, "a")
+	w.untilTold(key("a"))
+	w.untilPodGroup("a", "does not exist")
+}
+
+// The cluster has an older KubeRay, or a newer one: the definition is there,
+// but not in the version that is read.
+func TestVersionThatIsNotServed(t *testing.T) {
+	c := newCluster(t)
+	c.install(loose(t, podGroups, "PodGroup", "v1"))
+	w := c.watch("")
+	w.untilSynced()
+	w.untilPodGroup("a", "version v1alpha1 of CustomResourceDefinition podgroups.scheduling.x-k8s.io is not installed")
+
+	c.change(definitions, "podgroups.scheduling.x-k8s.io", func(object map[string]any) error {
+		versions, _, err := unstructured.NestedSlice(object, "spec", "versions")
+		if err != nil {
+			return err
+		}
+		other := loose(t, podGroups, "PodGroup", "v1", "v1alpha1")
+		added, _, err := unstructured.NestedSlice(other.Object, "spec", "versions")
+		if err != nil {
+			return err
+		}
+		return unstructured.SetNestedSlice(object, append(versions, added[1]), "spec", "versions")
+	})
+	w.untilPodGroup("a", "does not exist")
+	c.create(podGroups, podGroup(t, "a", 4))
+	w.untilPodGroup("a", "minMember 4")
+}
+
+// One malformed object harms no other.
+func TestMalformedObjectBesideGoodOnes(t *testing.T) {
+	c := newCluster(t)
+	c.install(loose(t, podGroups, "PodGroup", "v1alpha1"))
+	c.create(podGroups, podGroup(t, "bad", "four"))
+	c.create(podGroups, podGroup(t, "good", 4))
+	w := c.watch("")
+	w.untilSynced()
+	w.untilPodGroup("good", "minMember 4")
+	w.untilPodGroup("bad", "podgroup default/bad is malformed: field spec.minMember holds a string where int32 is wanted")
+
+	g, err := gangs.NewSources(w, w).Gang(key("bad"), nil)
+	if err != nil || g.Problem == "" || g.Owner.UID == "" {
+		t.Errorf("want a gang with a problem and an owner for its events, got %+v, %v", g, err)
+	}
+
+	w.forget()
+	c.change(podGroups, "bad", setMinMember(3))
+	w.untilTold(key("bad"))
+	w.untilPodGroup("bad", "minMember 3")
+}
+
+// The definition can be listed but its objects cannot: that is said, it is not
+// taken for "does not exist", and it comes right when the role does.
+func TestObjectsThatMayNotBeRead(t *testing.T) {
+	c := newCluster(t)
+	c.install(shipped(t, podGroupModule, podGroupFile))
+	c.create(podGroups, podGroup(t, "a", 4))
+	c.allow("weak", "apiextensions.k8s.io", "customresourcedefinitions")
+	w := c.watch("weak")
+	w.untilPodGroup("a", `podgroup default/a could not be read so far: `)
+	w.untilPodGroup("a", `is forbidden`)
+	if w.HasSynced() {
+		t.Error("it has synced without having read anything")
+	}
+
+	c.allow("weak", "scheduling.x-k8s.io", "podgroups")
+	w.untilSynced()
+	w.untilPodGroup("a", "minMember 4")
+}
+
+// A gang that a PodGroup names is read from the RayCluster that owns it, so a
+// change of that one is told for both.
+func TestRayClusterBehindAPodGroup(t *testing.T) {
+	c := newCluster(t)
+	c.install(shipped(t, podGroupModule, podGroupFile))
+	c.install(shipped(t, rayModule, rayFile))
+	ray := decode(t, `
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {namespace: default, name: a, annotations: {dovetail.dev/topology-required: leaf}}
+spec:
+  headGroupSpec: {rayStartParams: {}, template: {spec: {containers: [{name: head, image: ray}]}}}
+  workerGroupSpecs:
+  - {groupName: gpu, replicas: 2, minReplicas: 0, maxReplicas: 9, rayStartParams: {}, template: {spec: {containers: [{name: worker, image: ray}]}}}
+`)
+	c.create(rayClusters, ray)
+	group := podGroup(t, "other-name", 9)
+	unstructured.RemoveNestedField(group.Object, "metadata", "ownerReferences")
+	if err := unstructured.SetNestedSlice(group.Object, []any{
+		map[string]any{"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "a", "uid": "00000000-0000-0000-0000-000000000000"},
+	}, "metadata", "ownerReferences"); err != nil {
+		t.Fatalf("owning the PodGroup: %v", err)
+	}
+	c.create(podGroups, group)
+
+	w := c.watch("")
+	w.untilSynced()
+	sources := gangs.NewSources(w, w)
+	for _, k := range []gangs.Key{gangs.RayClusterKey(namespace, "a"), key("other-name")} {
+		g, err := sources.Gang(k, nil)
+		if err != nil || g.Min != 3 || g.Topology.Required != "leaf" {
+			t.Errorf("%s: want min 3 in one leaf, got %+v, %v", k, g, err)
+		}
+	}
+
+	w.untilTold(key("other-name"))
+	w.forget()
+	c.change(rayClusters, "a", func(object map[string]any) error {
+		groups, _, err := unstructured.NestedSlice(object, "spec", "workerGroupSpecs")
+		if err != nil {
+			return err
+		}
+		groups[0].(map[string]any)["replicas"] = int64(5)
+		return unstructured.SetNestedSlice(object, groups, "spec", "workerGroupSpecs")
+	})
+	w.untilTold(gangs.RayClusterKey(namespace, "a"))
+	w.untilTold(key("other-name"))
+	if g, err := sources.Gang(key("other-name"), nil); err != nil || g.Min != 6 {
+		t.Errorf("want min 6 after the resize, got %+v, %v", g, err)
+	}
+}
+
+// allow lets a user read a resource.
+func (c *cluster) allow(user, group, resource string) {
+	c.t.Helper()
+	name := user + "-" + resource
+	roles := schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "clusterroles"}
+	bindings := schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "clusterrolebindings"}
+	c.create(roles, decode(c.t, `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: `+name+`},
+		rules: [{apiGroups: [`+group+`], resources: [`+resource+`], verbs: [get, list, watch]}]}`))
+	c.create(bindings, decode(c.t, `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: `+name+`},
+		roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: `+name+`},
+		subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: `+user+`}]}`))
+	c.t.Cleanup(func() {
+		for _, r := range []schema.GroupVersionResource{roles, bindings} {
+			if err := c.client.Resource(r).Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+				c.t.Errorf("deleting %s %s: %v", r.Resource, name, err)
+			}
+		}
+	})
+}
