@@ -25,6 +25,13 @@ clean: ## End the local cluster, if one runs, and remove everything that was bui
 	@if [[ -d .cache/cluster ]]; then $(MAKE) --no-print-directory down; fi
 	rm -rf .cache
 
+##@ Demo
+
+.PHONY: demo
+demo: build ## Watch gangs being placed on a simulated GPU fleet, by the real scheduler.
+	go build -o $(BIN)/demo ./test/demo
+	$(BIN)/demo
+
 ##@ Test
 
 # Packages that need no built binary and no cluster.

@@ -71,19 +71,18 @@ func TestEveryManifestLoads(t *testing.T) {
 }
 
 // first returns the first object of type T in a manifest.
-func first[T runtime.Object](t *testing.T, name string) T {
+func first[T runtime.Object](t *testing.T, name string) (found T) {
 	t.Helper()
 	objects, err := load(name)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	for _, obj := range objects {
-		if found, ok := obj.(T); ok {
-			return found
-		}
+	isT := func(obj runtime.Object) bool { _, ok := obj.(T); return ok }
+	i := slices.IndexFunc(objects, isT)
+	if i < 0 {
+		t.Fatalf("%s has no %T", name, found)
 	}
-	t.Fatalf("%s has no %T", name, *new(T))
-	panic("unreachable")
+	return objects[i].(T)
 }
 
 func loadSchedulerConfig(t *testing.T) *kubeconfig.KubeSchedulerConfiguration {

@@ -31,8 +31,6 @@ type ask struct {
 	capacity    capacities
 	reads       readSet
 	verdicts    map[string]verdict
-	// several is set when some request wants more than one device.
-	several bool
 	// failure is the first runtime error in the order of texts, "" if there was none.
 	failure string
 	// witness is the last node on which everything that satisfies this ask was an RDMA NIC.

@@ -73,21 +73,16 @@ func (l *layout) available(devices []*device, signatures []signature, used *ledg
 	return free
 }
 
-// shares is how many more allocations a shared device takes of whoever wants it, the largest counting. An ask that some
-// request wants several of makes the device count once, because no request gets one device twice.
+// shares is how many more allocations a shared device takes of whoever wants it, the most modest one counting.
 func (l *layout) shares(d *device, s signature, used *ledger) int {
 	if !s.wanted() {
 		return 1
 	}
 	taken := used.used(d.id)
-	shares := maxShares
+	shares := 0
 	for i, a := range l.asks {
-		if !s.has(i) {
-			continue
-		}
-		shares = min(shares, a.capacity.shares(d.spec, taken))
-		if a.several {
-			shares = min(shares, 1)
+		if s.has(i) {
+			shares = max(shares, a.capacity.shares(d.spec, taken))
 		}
 	}
 	return shares

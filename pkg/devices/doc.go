@@ -22,9 +22,10 @@
 //     (partitionable devices) a set is counted that can be had together, taken in the allocator's order; when a
 //     cluster's needs want both whole devices and parts of them, that set may not be the one a gang needs.
 //  3. A count says more than the allocator finds only where one number cannot say it: matchAttribute constraints are
-//     bounded per attribute value and not solved, distinctAttribute and derived attributes are not counted, a device for
-//     several nodes is counted on each of them, and Least is met by the cheapest alternative. The stock Filter has
-//     the last word, so the price is a plan made again.
+//     bounded per attribute value and not solved, distinctAttribute and derived attributes are not counted, a request for
+//     all devices does not see what the pod's other requests take, a shared device counts once for each share that the
+//     most modest request takes, a device for several nodes counts on each of them, and Least is met by the cheapest
+//     alternative. The stock Filter has the last word, so the price is a plan made again.
 //  4. Equal devices, allocations and needs give equal views, whatever the order in which they came.
 //  5. A change of one node's slices or allocations costs that node, not the cluster.
 //

@@ -88,10 +88,6 @@ func (l *layout) learnOption(o *needOption) {
 				l.asks = append(l.asks, a)
 				l.generation++
 			}
-			if mine := l.asks[l.column[a.key]]; (one.count > 1 || one.all) && !mine.several {
-				mine.several = true
-				l.generation++
-			}
 		}
 		if one.plugin != "" && !slices.Contains(l.plugins, one.plugin) {
 			l.plugins = append(l.plugins, one.plugin)

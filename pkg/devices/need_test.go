@@ -62,8 +62,8 @@ func TestNeed(t *testing.T) {
 			[]string{"1 gpu of GPU|GPU, 1 gpu of GPU"}, false,
 		},
 		"one of several single devices is one demand": {
-			[]*resourceapi.ResourceClaim{claim("c", wantsFirst("any", wants("", "rdma", 1), wants("", "gpu", 1)))},
-			[]string{"1 rdma of GPU|RDMA NIC"}, false,
+			[]*resourceapi.ResourceClaim{claim("c", wantsFirst("any", wants("", "nic", 1), wants("", "gpu", 1)))},
+			[]string{"1 nic of GPU|RDMA NIC"}, false,
 		},
 		"alternatives of different number are options, the favourite first": {
 			[]*resourceapi.ResourceClaim{claim("c", wantsFirst("any", wants("", "gpu", 4), wants("", "nic", 2)), wants("x", "gpu", 1))},

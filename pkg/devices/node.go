@@ -26,7 +26,8 @@ type node struct {
 	units   []unitInfo
 	// attributes are facts of the whole node that its devices repeat.
 	attributes map[resourceapi.QualifiedName]string
-	// unusable is set when a pool of the node is incomplete or broken; then nobody can have "all" devices.
+	// unusable is set when a pool is incomplete or broken whose newest generation has devices here; then nobody can have
+	// "all" devices.
 	unusable bool
 }
 
@@ -115,11 +116,12 @@ func (n *node) refresh(pairMaps []PairMap) {
 	n.devices, n.attributes = nil, nil
 	for _, p := range inAllocatorOrder(n.pools) {
 		n.lift(p)
+		mine := func(slice *resourceapi.ResourceSlice) bool { return nodeOf(slice) == n.name }
 		if p.state.problem != "" {
-			n.unusable = true
+			n.unusable = n.unusable || slices.ContainsFunc(p.state.slices, mine)
 			continue
 		}
-		n.devices = append(n.devices, p.devices(func(slice *resourceapi.ResourceSlice) bool { return nodeOf(slice) == n.name })...)
+		n.devices = append(n.devices, p.devices(mine)...)
 	}
 	n.units = align(n.devices, pairMaps)
 }

@@ -4,7 +4,6 @@
 package gangs_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,6 +76,10 @@ func TestCheckOfRayCluster(t *testing.T) {
 			pods: append(full(), worker("z", "workers", gated)),
 			want: gangs.Verdict{Exist: 8, Ready: 8},
 		},
+		"the example is of the role that is short": {
+			pods: append(manyWorkers("workers", 7), worker("a", "workers", gated), head("head", claimFrom("one-gpu"))),
+			want: gangs.Verdict{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members: pod head has no ResourceClaim made from template one-gpu yet"},
+		},
 		"one names another scheduler": {
 			pods: append(manyWorkers("workers", 7), head("head", scheduler("default-scheduler"))),
 			want: gangs.Verdict{Exist: 8, Ready: 8, Problem: "members of raycluster ml/a differ in spec.schedulerName, which must be the same in all: " +
@@ -102,6 +105,44 @@ func TestCheckOfRayCluster(t *testing.T) {
 			sources := clusterOnly(rayCluster(workers("workers", 7))).sources()
 			if diff := cmp.Diff(tc.want, verdict(t, sources, rayKey, tc.pods)); diff != "" {
 				t.Errorf("verdict (-want,+got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReady(t *testing.T) {
+	tests := map[string]struct {
+		change change
+		want   string
+	}{
+		"a plain pod":     {change: func(*corev1.Pod) {}},
+		"one with a gate": {change: gated, want: "has scheduling gate kueue.x-k8s.io/admission"},
+		"one on its way out": {
+			change: deleted,
+			want:   "is being deleted",
+		},
+		"one whose second claim is missing": {
+			change: func(p *corev1.Pod) {
+				claimFrom("gpus")(p)
+				generated("gpus", ptr("c"))(p)
+				claimFrom("nics")(p)
+			},
+			want: "has no ResourceClaim made from template nics yet",
+		},
+		"one that names a claim itself": {
+			change: func(p *corev1.Pod) {
+				p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "shared", ResourceClaimName: ptr("c")}}
+			},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := pod("p", tc.change)
+			if diff := cmp.Diff(tc.want, gangs.NotReady(p)); diff != "" {
+				t.Errorf("not ready (-want,+got):\n%s", diff)
+			}
+			if got := gangs.Ready(p); got != (tc.want == "") {
+				t.Errorf("ready: %v", got)
 			}
 		})
 	}
@@ -133,6 +174,11 @@ func TestCheckOfPodGroup(t *testing.T) {
 			pods:      append(manyInGroup(3), pod("z", inGroup("a"), gated), pod("0", inGroup("a"), gated, part("other"))),
 			want:      gangs.Verdict{Exist: 3, Ready: 3},
 		},
+		"members of another gang do not count": {
+			minMember: 3,
+			pods:      append(manyInGroup(2), pod("z", inGroup("b"))),
+			want:      gangs.Verdict{Exist: 2, Ready: 2, Waiting: "waiting for 1 of 3 members: spec.minMember of podgroup ml/a is 3, and 2 exist so far"},
+		},
 		"finished members keep the quorum": {
 			minMember: 5,
 			pods:      append(manyInGroup(3, bound), pod("x", inGroup("a"), succeeded), pod("y", inGroup("a"), succeeded, part("other"))),
@@ -151,7 +197,7 @@ func TestCheckOfPodGroup(t *testing.T) {
 
 func verdict(t *testing.T, sources gangs.Sources, key gangs.Key, pods []*corev1.Pod) gangs.Verdict {
 	t.Helper()
-	members := membersOf(sources, key, slices.Clone(pods))
+	members := allMembers(sources, pods)
 	g, err := sources.Gang(key, members)
 	if err != nil {
 		t.Fatalf("Gang: %v", err)

@@ -5,6 +5,7 @@ package gangs_test
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
@@ -42,7 +43,7 @@ func find[T any](o objects, in map[string]*T, key gangs.Key) (*T, error) {
 	return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotFound}
 }
 
-// cluster returns the objects that hold just this RayCluster.
+// clusterOnly returns the objects that hold just this RayCluster.
 func clusterOnly(c *rayv1.RayCluster) objects {
 	return objects{clusters: map[string]*rayv1.RayCluster{c.Namespace + "/" + c.Name: c}}
 }
@@ -162,15 +163,20 @@ func manyInGroup(n int, changes ...change) []*corev1.Pod {
 	return pods
 }
 
-// membersOf returns the pods that are members of the gang with that key.
-func membersOf(sources gangs.Sources, key gangs.Key, pods []*corev1.Pod) []gangs.Member {
+// allMembers returns the pods that are members of any gang.
+func allMembers(sources gangs.Sources, pods []*corev1.Pod) []gangs.Member {
 	var members []gangs.Member
 	for _, p := range pods {
-		if m, ok := sources.Member(p); ok && m.Key == key {
+		if m, ok := sources.Member(p); ok {
 			members = append(members, m)
 		}
 	}
 	return members
+}
+
+// membersOf returns the pods that are members of the gang with that key.
+func membersOf(sources gangs.Sources, key gangs.Key, pods []*corev1.Pod) []gangs.Member {
+	return slices.DeleteFunc(allMembers(sources, pods), func(m gangs.Member) bool { return m.Key != key })
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -63,5 +63,5 @@ func Live(pod *corev1.Pod) bool {
 
 // Placed says whether a live pod is past scheduling: bound, running or done.
 func Placed(pod *corev1.Pod) bool {
-	return pod.Spec.NodeName != "" || pod.Status.Phase == corev1.PodSucceeded
+	return pod.Spec.NodeName != ""
 }

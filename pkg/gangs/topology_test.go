@@ -4,6 +4,7 @@
 package gangs_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,6 +77,10 @@ func TestTopologyOfObjectAndPods(t *testing.T) {
 			pods: append(manyWorkers("w", 2, required("leaf")), head("h", required("leaf")), worker("z", "w", required("spine"), failed)),
 			want: answer{Gang: gangs.Topology{Required: "leaf"}},
 		},
+		"a worker whose sibling is still to come does not speak for the gang": {
+			pods: append(manyWorkers("w", 1, required("leaf")), head("h")),
+			want: answer{Workers: gangs.Topology{Required: "leaf"}},
+		},
 		"two workers contradict each other": {
 			pods: append(manyWorkers("w", 2, required("leaf")), worker("z", "w", required("spine")), head("h")),
 			want: answer{Problem: `members of raycluster ml/a contradict each other in annotation dovetail.dev/topology-required: ` +
@@ -96,6 +101,25 @@ func TestTopologyOfObjectAndPods(t *testing.T) {
 				t.Errorf("topology (-want,+got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The head lifts its wish to the gang; that of a worker group is then no wish of
+// its own any more, and a third group need not repeat it.
+func TestTopologyOfOneRoleAndTheGang(t *testing.T) {
+	sources := clusterOnly(rayCluster(workers("a", 2), workers("z", 2))).sources()
+	pods := slices.Concat(manyWorkers("a", 2, required("leaf")), manyWorkers("z", 2), []*corev1.Pod{head("h", required("leaf"))})
+	g, err := sources.Gang(rayKey, membersOf(sources, rayKey, pods))
+	if err != nil {
+		t.Fatalf("Gang: %v", err)
+	}
+	if want := (gangs.Topology{Required: "leaf"}); g.Topology != want {
+		t.Errorf("gang: want %v, got %v", want, g.Topology)
+	}
+	for _, r := range g.Roles {
+		if r.Topology != (gangs.Topology{}) {
+			t.Errorf("role %s still has a wish of its own: %v", r.Name, r.Topology)
+		}
 	}
 }
 

@@ -5,9 +5,9 @@ package plan
 
 // batchesFor makes the batches that bring each role to the wanted number of
 // members, bound ones included, from pending members not handed out before.
-// Sliced roles are rounded up to whole slices.
+// Sliced roles are rounded up to whole slices. Batches made before stay.
 func (p *problem) batchesFor(want []int) {
-	p.batches = nil
+	p.fresh = len(p.batches)
 	for r := range p.roles {
 		p.batchesOf(r, want[r]-p.handed(r))
 	}
@@ -29,7 +29,7 @@ func (p *problem) reset() {
 			p.roles[r].slices[i].taken = 0
 		}
 	}
-	p.batches = nil
+	p.batches, p.fresh = nil, 0
 	p.sets, p.wishes = p.sets[:p.ownSets], p.wishes[:p.ownWishes]
 }
 
@@ -70,7 +70,7 @@ func (p *problem) addRun(r int, members []*Member) {
 
 // addSlice adds a whole slice, together with equal ones before it.
 func (p *problem) addSlice(r int, members []*Member) {
-	if n := len(p.batches); n > 0 {
+	if n := len(p.batches); n > p.fresh {
 		b := &p.batches[n-1]
 		if b.role == r && b.sliced && int(b.size) == len(members) {
 			b.count++

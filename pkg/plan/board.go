@@ -277,18 +277,8 @@ func (b *board) ask(role int, pos, n int32) int32 {
 	if b.fits(role, pos, on+n-1) {
 		return n
 	}
-	lo, hi := int32(0), n-1
-	for lo < hi {
-		mid := lo + (hi-lo+1)/2
-		if b.fits(role, pos, on+mid-1) {
-			lo = mid
-		} else {
-			hi = mid - 1
-		}
-	}
-	b.restrict(role, pos, on+lo)
-	b.p.refused(role, pos, on+lo)
-	return lo
+	b.narrow(role, pos, on+n-1)
+	return max(0, b.limit(role, pos)-on)
 }
 
 // fits asks the caller's filters, each question once in a plan.
@@ -306,4 +296,43 @@ func (b *board) fits(role int, pos, already int32) bool {
 	}
 	b.p.granted[key] = already
 	return true
+}
+
+// limit is the most members of a role that may be put on a touched node.
+func (b *board) limit(role int, pos int32) int32 {
+	return b.per[int(b.slot[pos]-1)*len(b.p.roles)+role].limit
+}
+
+// verify asks the filters about every node in use, and returns the first that
+// holds more than they allow.
+func (b *board) verify() *clash {
+	if b.p.ask == nil {
+		return nil
+	}
+	for i := range b.uses {
+		for r := range b.p.roles {
+			pos := b.uses[i].pos
+			if n := b.on(r, pos); n > 0 && !b.fits(r, pos, n-1) {
+				b.narrow(r, pos, n-1)
+				return &clash{r, pos}
+			}
+		}
+	}
+	return nil
+}
+
+// narrow finds how many members the filters do allow, all but the last of which
+// may be known, and remembers it.
+func (b *board) narrow(role int, pos, hi int32) {
+	lo := int32(0)
+	for lo < hi {
+		mid := lo + (hi-lo+1)/2
+		if b.fits(role, pos, mid-1) {
+			lo = mid
+		} else {
+			hi = mid - 1
+		}
+	}
+	b.restrict(role, pos, lo)
+	b.p.refused(role, pos, lo)
 }

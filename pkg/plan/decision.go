@@ -92,8 +92,9 @@ type Reason struct {
 	Domain Domain
 	// Subject is the field or object that a BadRequest is about, with Detail.
 	Subject, Detail string
-	// Role is the role that was short.
-	Role string
+	// Role is the role that was short, RoleDomain the domain it was given.
+	Role       string
+	RoleDomain Domain
 	// Wanted and Found count pending quorum members.
 	Wanted, Found int
 	// Excluded counts the domain's nodes that hold no member of Role, by what

@@ -3,11 +3,108 @@
 
 package plan
 
-// Plan places the gang, or says why not.
-func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision { return Decision{Gang: g.Name} }
+import "slices"
 
-// Score rates a node for a single pod, 0 to 100; -1 when it does not fit by count.
-func Score(s *Snapshot, need Need, node string) int64 { return 0 }
+// Plan places the gang, or says why not. It is a pure function: the same
+// snapshot, gang and answers of fits give the same Decision, in whatever order
+// nodes, roles and members came. A nil fits accepts everything.
+func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
+	d := Decision{Gang: g.Name}
+	// 1. Is the request sound, and what does it mean here?
+	if f := g.check(&s.layout); f != nil {
+		return d.because(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail})
+	}
+	p, reason := compile(s, &g, fits, o, &d.Stats)
+	if reason != nil {
+		return d.because(*reason)
+	}
+	d.Wanted = p.pending()
+	// 2. Search: the whole gang, or else the cheapest quorum.
+	c, known := p.choose()
+	d.Stats.Steps, d.Stats.Proven = p.steps, known
+	// 3. Nothing: why not?
+	if c == nil {
+		d.Exhausted = !known
+		d.Reasons = p.explain(d.Exhausted)
+		return d
+	}
+	// 4. The rest of the gang as near as it can be.
+	b := p.load(c)
+	p.join(b)
+	// 5. Members to nodes, in rank order.
+	p.decide(&d, c, b)
+	return d
+}
 
-// Why is the decision in one sentence.
-func (d *Decision) Why() string { return "gang " + d.Gang }
+// because is the decision that says no for one reason, for certain.
+func (d Decision) because(r Reason) Decision {
+	d.Reasons = []Reason{r}
+	d.Stats.Proven = true
+	return d
+}
+
+// pending counts the members without a node.
+func (p *problem) pending() int {
+	n := 0
+	for r := range p.roles {
+		for i := range p.roles[r].slices {
+			n += len(p.roles[r].slices[i].pending)
+		}
+	}
+	return n
+}
+
+// chosen is a quota and its placement.
+type chosen struct {
+	quota []int
+	*solution
+}
+
+// choose places everyone when that breaks no more wishes and uses no more
+// domains than the cheapest quorum, and else that quorum. known says that the
+// answer is certain.
+func (p *problem) choose() (c *chosen, known bool) {
+	every := p.everyone()
+	quotas, known := p.quotas()
+	all, sure := p.try(every)
+	if len(quotas) == 1 && slices.Equal(quotas[0], every) {
+		return all, sure
+	}
+	if all != nil && sure && !slices.ContainsFunc(p.head(all.cost), func(v int64) bool { return v > 0 }) {
+		return all, true
+	}
+	var best *chosen
+	for _, q := range quotas {
+		one, sure := p.try(q)
+		known = known && sure
+		if one != nil && (best == nil || slices.Compare(one.cost, best.cost) < 0) {
+			best = one
+		}
+	}
+	if all != nil && (best == nil || slices.Compare(p.head(all.cost), p.head(best.cost)) <= 0) {
+		return all, known && sure
+	}
+	return best, known
+}
+
+// try solves one quota.
+func (p *problem) try(quota []int) (*chosen, bool) {
+	p.reset()
+	p.batchesFor(quota)
+	best, whole := p.solve(newBoard(p))
+	if best == nil {
+		return nil, whole
+	}
+	return &chosen{quota, best}, whole
+}
+
+// load makes the batches of a choice again and puts its places on a board.
+func (p *problem) load(c *chosen) *board {
+	p.reset()
+	p.batchesFor(c.quota)
+	b := newBoard(p)
+	for _, l := range c.places {
+		b.put(l.batch, l.slice, l.pos, l.n)
+	}
+	return b
+}

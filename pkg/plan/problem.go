@@ -21,6 +21,8 @@ type problem struct {
 	// most devices, then name. The first is the leading role.
 	roles []role
 	dims  []dimension
+	// terms are the depths of the domain terms of the cost.
+	terms []int
 	// bound are the nodes of bound members, once each.
 	bound []int32
 	// required and preferred are the gang's own depths, 0 for none.
@@ -30,6 +32,8 @@ type problem struct {
 	// ownSets and ownWishes are how many of them the request itself has.
 	ownSets, ownWishes int
 	batches            []batch
+	// fresh is where the batches of the last batchesFor begin.
+	fresh int
 	granted             map[fitsKey]int32
 }
 
@@ -99,6 +103,7 @@ const fitsSteps = 16
 // only now: a reason, not an error.
 func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
 	p := &problem{snap: s, gang: g, ask: fits, stats: st, budget: o.Budget, granted: map[fitsKey]int32{}}
+	p.terms = termDepths(&s.layout)
 	if p.budget <= 0 {
 		p.budget = DefaultBudget
 	}

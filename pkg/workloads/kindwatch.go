@@ -27,6 +27,7 @@ const truthIndex = "truth"
 type kindWatch struct {
 	kind    Kind
 	watcher *Watcher
+	misses  misses
 
 	mu      sync.RWMutex
 	current *kindInformer // nil while the kind is not installed
@@ -71,6 +72,13 @@ func (kw *kindWatch) begin(ctx context.Context, definition types.UID) {
 
 	klog.FromContext(ctx).V(2).Info("Workload kind is installed", "resource", kw.kind.Resource)
 	go ki.RunWithContext(ctx)
+	go func() {
+		select {
+		case <-ki.handled.HasSyncedChecker().Done():
+			kw.tellMisses()
+		case <-ctx.Done():
+		}
+	}()
 }
 
 // end stops the watch and forgets all objects; their gangs are told.
@@ -87,6 +95,7 @@ func (kw *kindWatch) end(ctx context.Context) {
 	for _, obj := range old.GetStore().List() {
 		kw.tell(obj)
 	}
+	kw.tellMisses()
 }
 
 func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
@@ -97,8 +106,10 @@ func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
 		return nil, err
 	}
 	err := ki.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
-		ki.fail(err)
 		logWatchError(ctx, r, kw.kind, err)
+		if ki.fail(err) {
+			kw.tellMisses()
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -121,7 +132,17 @@ func (kw *kindWatch) tell(obj any) {
 		obj = gone.Obj
 	}
 	it := obj.(*item)
-	kw.watcher.changed(kw.kind.Key(it.Namespace, it.Name))
+	key := kw.kind.Key(it.Namespace, it.Name)
+	kw.misses.remove(key)
+	kw.watcher.changed(key)
+}
+
+// tellMisses reports the gangs whose object is missing, after the reason why it
+// is may have changed.
+func (kw *kindWatch) tellMisses() {
+	for _, key := range kw.misses.take() {
+		kw.watcher.changed(key)
+	}
 }
 
 // truth is the index function of truthIndex.
@@ -169,25 +190,42 @@ func (kw *kindWatch) settled() bool {
 }
 
 // get returns the object, or a *gangs.LookupError that says why there is none.
+// A miss is noted before its reason is looked for, so that a reason that changes
+// meanwhile is still told.
 func (kw *kindWatch) get(namespace, name string) (*item, error) {
-	key := kw.kind.Key(namespace, name)
-	ki := kw.informer()
-	if ki == nil {
-		return nil, kw.notInstalled(key)
+	if it := kw.find(namespace, name); it != nil {
+		return it, nil
 	}
-	obj, exists, err := ki.GetStore().GetByKey(cache.NewObjectName(namespace, name).String())
+	key := kw.kind.Key(namespace, name)
+	kw.misses.add(key)
+
+	ki, listed := kw.informer(), kw.watcher.definitionsListed()
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("looking up %s: %w", key, err)
-	case exists:
-		return obj.(*item), nil
-	case ki.HasSynced():
-		return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotFound}
+	case ki == nil && listed:
+		return nil, kw.notInstalled(key)
+	case ki == nil:
+		return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotRead, Detail: "the API server's CustomResourceDefinitions are not listed yet"}
 	case ki.notServed():
 		return nil, kw.notInstalled(key)
-	default:
+	case !ki.HasSynced():
 		return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotRead, Detail: ki.why()}
 	}
+	if it := kw.find(namespace, name); it != nil {
+		return it, nil
+	}
+	return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotFound}
+}
+
+func (kw *kindWatch) find(namespace, name string) *item {
+	ki := kw.informer()
+	if ki == nil {
+		return nil
+	}
+	obj, exists, err := ki.GetStore().GetByKey(cache.NewObjectName(namespace, name).String())
+	if err != nil || !exists {
+		return nil // the store of an informer is memory and has no errors
+	}
+	return obj.(*item)
 }
 
 func (kw *kindWatch) notInstalled(key gangs.Key) error {
@@ -198,10 +236,13 @@ func (kw *kindWatch) notInstalled(key gangs.Key) error {
 	}
 }
 
-func (ki *kindInformer) fail(err error) {
+// fail notes why the objects cannot be read, and says whether that is news.
+func (ki *kindInformer) fail(err error) bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()
+	before := ki.failure
 	ki.failure = err
+	return !ki.HasSynced() && (before == nil || before.Error() != err.Error())
 }
 
 // notServed says that the API server knows the definition but does not serve

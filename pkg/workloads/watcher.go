@@ -86,9 +86,11 @@ func NewWithClients(dyn dynamic.Interface, meta metadata.Interface, kinds ...Kin
 }
 
 // OnChange adds a function that is called with the key of a gang whenever what
-// declares it is created, changed, deleted, or can no longer exist. It is not
-// called for changes that no source reads, such as those of status. The
-// lookups answer with the new state by then. It must not block.
+// declares it is created, changed or deleted, and whenever a lookup that found
+// nothing would now give another reason for it. It is not called for changes
+// that no source reads, such as those of status. The lookups answer with the
+// new state by then. The function must not block, and may be called from several
+// goroutines at once.
 func (w *Watcher) OnChange(f func(gangs.Key)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -108,6 +110,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 		close(w.started)
 		if err == nil {
 			go w.definitions.RunWithContext(ctx)
+			go w.tellWhenListed(ctx)
 		}
 	})
 	if err != nil {
@@ -142,6 +145,18 @@ func (w *Watcher) definitionsListed() bool {
 		return w.listed != nil && w.listed.HasSynced()
 	default:
 		return false
+	}
+}
+
+// tellWhenListed tells those that asked too early. By then it is known which
+// kinds are not installed.
+func (w *Watcher) tellWhenListed(ctx context.Context) {
+	select {
+	case <-w.listed.HasSyncedChecker().Done():
+		for _, kw := range w.watches {
+			kw.tellMisses()
+		}
+	case <-ctx.Done():
 	}
 }
 
@@ -203,13 +218,6 @@ func lookup[T any](w *Watcher, kind Kind, namespace, name string) (T, error) {
 	kw := w.byName[kind.definition()]
 	if kw == nil {
 		return none, fmt.Errorf("looking up %s: this watcher was made without %s", kind.Key(namespace, name), kind.definition())
-	}
-	if !w.definitionsListed() {
-		return none, &gangs.LookupError{
-			Key:    kind.Key(namespace, name),
-			Reason: gangs.ErrNotRead,
-			Detail: "the API server's CustomResourceDefinitions are not listed yet",
-		}
 	}
 	it, err := kw.get(namespace, name)
 	if err != nil {

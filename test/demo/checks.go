@@ -23,10 +23,20 @@ func allBound(g gang, members int) check {
 	return func(seen *observation) (string, error) {
 		pods := seen.members(g)
 		if n := bound(pods); len(pods) != members || n != members {
-			return "", fmt.Errorf("%s: %d of %d pods exist and %d are bound", g, len(pods), members, n)
+			return "", fmt.Errorf("%s: %d of %d pods exist and %d are bound%s", g, len(pods), members, n, firstReason(pods))
 		}
 		return fmt.Sprintf("all %d pods of %s are bound", members, g), nil
 	}
+}
+
+// firstReason quotes the first pod that says why it waits.
+func firstReason(pods []v1.Pod) string {
+	for _, pod := range pods {
+		if reason := whyNot(pod); reason != "" {
+			return fmt.Sprintf("; pod %s: %s", pod.Name, reason)
+		}
+	}
+	return ""
 }
 
 // level is a kind of domain of the fabric.
@@ -164,22 +174,26 @@ func holdsNothing(g gang, members int) check {
 }
 
 // saysWhy checks that each waiting pod carries a reason that names its gang, and
-// that its PodGroup has an event that says the same.
+// that its PodGroup has an event that says the same. Stock code writes "0/16
+// nodes are available: " before what a plugin says of a pod.
 func saysWhy(g gang, members int) check {
 	return func(seen *observation) (string, error) {
-		reasons := map[string]int{}
+		var reasons []string
 		for _, pod := range seen.members(g) {
 			reason := whyNot(pod)
 			if !strings.Contains(reason, g.name) {
 				return "", fmt.Errorf("pod %s does not say why its gang waits: PodScheduled says %q", pod.Name, reason)
 			}
-			reasons[reason]++
+			reasons = append(reasons, reason)
 		}
 		if count := len(seen.members(g)); count != members {
 			return "", fmt.Errorf("%s: want %d pods, got %d", g, members, count)
 		}
 		for _, event := range seen.events {
-			if event.InvolvedObject.Kind == g.kind && event.InvolvedObject.Name == g.name && reasons[event.Message] > 0 {
+			says := func(reason string) bool {
+				return event.Message != "" && strings.Contains(reason, strings.TrimRight(event.Message, "."))
+			}
+			if event.InvolvedObject.Kind == g.kind && event.InvolvedObject.Name == g.name && slices.ContainsFunc(reasons, says) {
 				return fmt.Sprintf("all %d pods say why, and so does an event on the %s", members, g.kind), nil
 			}
 		}

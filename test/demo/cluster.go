@@ -13,7 +13,14 @@ import (
 
 // start brings up the demo's cluster and returns what ends it.
 func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, func() error, error) {
-	wanted := localcluster.Options{Dir: o.dir, Fleets: []fleet.Spec{fleet.Default()}, Out: indented{s}}
+	progress := indented{s}
+	// Building first: the demo needs kubectl, which is no component of the cluster.
+	if err := localcluster.Build(ctx, progress); err != nil {
+		return nil, nil, fmt.Errorf("building the cluster's programs: %w", err)
+	}
+	wanted := localcluster.Options{
+		Dir: o.dir, Fleets: []fleet.Spec{fleet.Default()}, DovetailConfig: o.schedulerConfig, Out: progress,
+	}
 	if !o.keep {
 		cluster, err := localcluster.Start(ctx, wanted)
 		if err != nil {
@@ -22,7 +29,7 @@ func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, fu
 		return cluster, cluster.Stop, nil
 	}
 	// A cluster that an earlier --keep left has that demo's objects in it.
-	if err := localcluster.Down(o.dir, indented{s}); err != nil {
+	if err := localcluster.Down(o.dir, progress); err != nil {
 		return nil, nil, fmt.Errorf("ending the cluster that was kept: %w", err)
 	}
 	cluster, err := localcluster.Up(ctx, wanted)

@@ -21,10 +21,12 @@ import (
 // interrupted is the exit code of a program that Ctrl-C ended.
 const interrupted = 130
 
-// options are the flags.
+// options are the flags, and what a test changes.
 type options struct {
 	dir  string
 	keep bool
+	// schedulerConfig replaces the configuration that Dovetail ships.
+	schedulerConfig []byte
 }
 
 func main() {
@@ -71,7 +73,10 @@ func play(ctx context.Context, o options, s *screen) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	return perform(ctx, cluster, s)
+	if err := perform(ctx, cluster, s); err != nil {
+		return fmt.Errorf("%w\n  logs are in %s", err, filepath.Join(cluster.Dir(), "logs"))
+	}
+	return nil
 }
 
 // nowhere swallows logs.

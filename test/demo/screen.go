@@ -62,12 +62,16 @@ func (s *screen) draw(picture string) {
 	fmt.Fprintf(s.out, "\n%s\n", picture)
 }
 
-// indented writes the cluster's progress as part of the demo.
+// indented writes the cluster's progress as part of the demo, without the
+// programs that need no building.
 type indented struct{ screen *screen }
 
-// Write shows whole lines; the cluster writes nothing else.
+// Write takes whole lines; the cluster writes nothing else.
 func (w indented) Write(p []byte) (int, error) {
 	for line := range strings.Lines(string(p)) {
+		if strings.Contains(line, ": up to date") || strings.Contains(line, "binaries ready") {
+			continue
+		}
 		w.screen.say(w.screen.paint("2", strings.TrimRight(line, "\n")))
 	}
 	return len(p), nil

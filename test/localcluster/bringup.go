@@ -11,7 +11,6 @@ import (
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/apply"
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
-	portpkg "github.com/dovetail-dev/dovetail/test/localcluster/internal/ports"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -25,12 +24,10 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	if err := c.prepareBinaries(ctx); err != nil {
 		return err
 	}
-	// 2. Ports, held until their users listen on them.
-	var reservation portpkg.Reservation
-	if err := c.takePorts(&reservation); err != nil {
+	// 2. Ports.
+	if err := c.takePorts(); err != nil {
 		return err
 	}
-	defer reservation.Release() //nolint:errcheck // The kernel releases what a failed close would leave.
 	// 3. Keys, certificates, kubeconfigs.
 	if err := c.writeFiles(); err != nil {
 		return err
@@ -73,9 +70,9 @@ func (c *Cluster) prepareBinaries(ctx context.Context) error {
 	return nil
 }
 
-func (c *Cluster) takePorts(reservation *portpkg.Reservation) error {
+func (c *Cluster) takePorts() error {
 	fields := c.ports.all()
-	taken, err := reservation.Take(len(fields))
+	taken, err := c.reserved.Take(len(fields))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
+	portpkg "github.com/dovetail-dev/dovetail/test/localcluster/internal/ports"
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -32,6 +33,8 @@ type Cluster struct {
 	out              io.Writer
 	lock             *os.File
 	admin            *rest.Config
+	// reserved keeps others from the ports of components that are down for a while.
+	reserved portpkg.Reservation
 
 	mu        sync.Mutex
 	complete  bool
@@ -101,7 +104,7 @@ func open(root string, options Options) (*Cluster, error) {
 		out = io.Discard
 	}
 	return &Cluster{
-		options: options, layout: layout, lock: lock, out: out, modules: map[string]string{},
+		options: options, layout: layout, lock: lock, out: &sharedWriter{out: out}, modules: map[string]string{},
 		builder: binaries.Builder{Root: root, Out: out}, processes: map[string]process.Identity{},
 	}, nil
 }
@@ -112,7 +115,7 @@ func (c *Cluster) release() error {
 	if c.temporary {
 		err = os.RemoveAll(string(c.layout))
 	}
-	return errors.Join(err, c.lock.Close())
+	return errors.Join(err, c.reserved.Release(), c.lock.Close())
 }
 
 // begin starts a new cluster in place of whatever was in the directory; a failure leaves nothing running.
@@ -128,11 +131,7 @@ func (c *Cluster) begin(ctx context.Context) error {
 
 // clean ends what is left of an earlier cluster and removes its files, logs included.
 func (c *Cluster) clean() error {
-	found, err := c.layout.readRecord()
-	if err != nil {
-		return err
-	}
-	ids, err := c.layout.processes(found)
+	ids, err := c.layout.processes(c.layout.recorded(c.out))
 	if err != nil {
 		return err
 	}
@@ -206,7 +205,7 @@ func temporaryDir(root string) (string, error) {
 // removeLeftover removes the directory of a test that was killed. One whose lock is held is in use; one without a lock
 // may just have been made.
 func removeLeftover(l layout) error {
-	if _, err := os.Stat(l.lockFile()); err != nil {
+	if !l.used() {
 		return nil
 	}
 	lock, err := l.lock()

@@ -17,6 +17,8 @@ type component struct {
 	binary string
 	// args are its arguments, without those of Options.Args.
 	args []string
+	// env are environment variables of its own, NAME=value.
+	env []string
 	// health answers 200 when it is ready to work, metrics is for Prometheus.
 	health, metrics string
 }
@@ -31,11 +33,17 @@ const (
 	// clientQPS and clientBurst keep client-side limits out of the way; the API server's own limits remain.
 	clientQPS   = "1000"
 	clientBurst = "2000"
-	// serviceCIDR, podCIDR and the fleets' node addresses (10.0.0.0/10) lie apart.
+	// serviceCIDR and podCIDR are never connected to. podCIDR is of the block for benchmarks, which nobody's network
+	// routes: the API server's proxy, if somebody uses it, must not reach a stranger.
 	serviceCIDR = "10.96.0.0/12"
-	podCIDR     = "10.128.0.0/9"
+	podCIDR     = "198.18.0.0/15"
+	// nodeAddress leads kubectl logs and exec to KWOK.
+	nodeAddress = "127.0.0.1"
 	// advertisedAddress is of the block for documentation: nobody connects to it, but loopback is refused.
 	advertisedAddress = "192.0.2.1"
+	// noProxy is a proxy that refuses at once. The operator asks the dashboards of Ray heads through it, which saves it
+	// from asking this machine's name servers for them; what is on loopback it asks directly.
+	noProxy = "http://127.0.0.1:1"
 	// issuer signs service account tokens.
 	issuer = "https://kubernetes.default.svc.cluster.local"
 	// openPaths answer without authorization, for health checks and metrics.
@@ -155,7 +163,7 @@ func (c *Cluster) kubeRay() component {
 		args = append(args, "-batch-scheduler="+name)
 	}
 	return component{
-		binary: "kuberay-operator", args: args,
+		binary: "kuberay-operator", args: args, env: []string{"HTTP_PROXY=" + noProxy},
 		health:  "http://" + portpkg.Address(c.ports.KubeRayProbe) + "/readyz",
 		metrics: "http://" + portpkg.Address(c.ports.KubeRayMetrics) + "/metrics",
 	}

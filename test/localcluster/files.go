@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/pki"
 	"sigs.k8s.io/yaml"
 )
@@ -101,7 +102,9 @@ func (c *Cluster) writeKwokConfig() error {
 		"kind":       "KwokConfiguration",
 		"options": map[string]any{
 			"cidr":                              podCIDR,
-			"manageNodesWithAnnotationSelector": "kwok.x-k8s.io/node=fake",
+			"nodeIP":                            nodeAddress,
+			"nodePort":                          c.ports.Kwok,
+			"manageNodesWithAnnotationSelector": fleet.AnnotationKwok + "=" + fleet.AnnotationKwokValue,
 			"nodeLeaseDurationSeconds":          leaseSeconds,
 			"nodeLeaseParallelism":              kwokParallelism,
 			"nodePlayStageParallelism":          kwokParallelism,

@@ -39,7 +39,11 @@ func (c *Cluster) applyDefinitions(ctx context.Context, applier *apply.Applier) 
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, readyTimeout, errNotReady)
 	defer cancel()
-	return applier.WaitEstablished(bounded, definitions)
+	if err := applier.WaitEstablished(bounded, definitions); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "%d custom resource definitions are established\n", len(definitions))
+	return nil
 }
 
 // startKwok runs KWOK with the role of its module.

@@ -36,7 +36,8 @@ const (
 	lockName = "lock"
 )
 
-// openLayout makes the directory and returns it by its one true name, which marks the cluster's processes.
+// openLayout makes the directory and returns it by its one true name, which marks the cluster's processes. A directory
+// with content that is not a cluster's is refused: a new cluster removes what it finds.
 func openLayout(dir string) (layout, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -48,7 +49,21 @@ func openLayout(dir string) (layout, error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return "", fmt.Errorf("directory %s: %w", dir, err)
 	}
-	return layout(dir), nil
+	l := layout(dir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("directory %s: %w", dir, err)
+	}
+	if len(entries) > 0 && !l.used() {
+		return "", fmt.Errorf("directory %s is not empty and has never held a cluster", dir)
+	}
+	return l, nil
+}
+
+// used reports whether a cluster is, or was, in the directory.
+func (l layout) used() bool {
+	_, err := os.Stat(l.lockFile())
+	return err == nil
 }
 
 // lock keeps others out of the directory. The kernel drops it when this program ends.

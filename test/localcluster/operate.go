@@ -139,7 +139,7 @@ func (c *Cluster) launch(name string, extra ...string) error {
 	}
 	started, err := process.Start(process.Command{
 		Path: c.builder.Path(component.binary), Args: slices.Concat(component.args, c.options.Args[name], extra),
-		Dir: string(c.layout), LogFile: c.layout.log(name), DieWithParent: c.bound,
+		Env: component.env, Dir: string(c.layout), LogFile: c.layout.log(name), DieWithParent: c.bound,
 	})
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", name, err)

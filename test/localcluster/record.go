@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -65,6 +66,16 @@ func (l layout) readRecord() (*record, error) {
 		return nil, fmt.Errorf("reading what runs in %s: %w", l, err)
 	}
 	return found, nil
+}
+
+// recorded is the record, or nil and a message when there is none that can be read. Nothing is lost then but the
+// cluster: its processes are found by their mark.
+func (l layout) recorded(out io.Writer) *record {
+	found, err := l.readRecord()
+	if err != nil {
+		fmt.Fprintln(out, err)
+	}
+	return found
 }
 
 // writeRecord replaces the record as a whole, so that a reader never sees half of one.

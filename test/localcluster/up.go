@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,10 +56,7 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 }
 
 func (c *Cluster) up(ctx context.Context) error {
-	found, err := c.layout.readRecord()
-	if err != nil {
-		return err
-	}
+	found := c.layout.recorded(c.out)
 	if !found.worthKeeping() {
 		return c.begin(ctx)
 	}
@@ -128,30 +123,30 @@ func (c *Cluster) lost(ctx context.Context) []string {
 
 // Down ends the cluster in a directory, whoever started it and however far that came, and keeps its logs.
 func Down(dir string, out io.Writer) error {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+	if !layout(dir).used() {
 		fmt.Fprintf(out, "there is no cluster in %s\n", dir)
 		return nil
 	}
-	layout, err := openLayout(dir)
+	l, err := openLayout(dir)
 	if err != nil {
 		return err
 	}
-	lock, err := layout.lock()
+	lock, err := l.lock()
 	if err != nil {
 		return err
 	}
-	found, err := layout.readRecord()
+	return errors.Join(l.down(out), lock.Close())
+}
+
+func (l layout) down(out io.Writer) error {
+	found := l.recorded(out)
+	ids, err := l.processes(found)
 	if err != nil {
-		// What is written there is of no use; the processes' marks are.
-		fmt.Fprintln(out, err)
+		return err
 	}
-	before, err := layout.processes(found)
-	if err != nil {
-		return errors.Join(err, lock.Close())
+	if err := l.end(found); err != nil {
+		return err
 	}
-	if err := layout.end(found); err != nil {
-		return errors.Join(err, lock.Close())
-	}
-	fmt.Fprintf(out, "ended %d processes of the cluster in %s; its logs are in %s\n", len(before), layout, layout.logs())
-	return lock.Close()
+	fmt.Fprintf(out, "ended %d processes of the cluster in %s; its logs are in %s\n", len(ids), l, l.logs())
+	return nil
 }

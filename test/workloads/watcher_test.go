@@ -52,7 +52,9 @@ func TestKindInstalledRemovedAndInstalledAgain(t *testing.T) {
 	}
 	w.untilPodGroup("a", "podgroup default/a cannot exist: version v1alpha1 of CustomResourceDefinition podgroups.scheduling.x-k8s.io is not installed")
 
+	w.forget()
 	c.install(shipped(t, podGroupModule, podGroupFile))
+	w.untilTold(key("a")) // who asked in vain hears that the reason is another one
 	w.untilPodGroup("a", "podgroup default/a does not exist")
 	if _, err := w.PodGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotFound) {
 		t.Errorf("want ErrNotFound, got %v", err)
@@ -62,9 +64,11 @@ func TestKindInstalledRemovedAndInstalledAgain(t *testing.T) {
 	w.untilTold(key("a"))
 	w.untilPodGroup("a", "minMember 4")
 
+	w.untilPodGroup("b", "podgroup default/b does not exist")
 	w.forget()
 	c.uninstall("podgroups.scheduling.x-k8s.io")
 	w.untilTold(key("a"))
+	w.untilTold(key("b"))
 	w.untilPodGroup("a", "is not installed")
 
 	w.forget()
@@ -167,12 +171,15 @@ func TestObjectsThatMayNotBeRead(t *testing.T) {
 	w := c.watch("weak")
 	w.untilPodGroup("a", `podgroup default/a could not be read so far: `)
 	w.untilPodGroup("a", `is forbidden`)
+	w.untilPodGroup("b", `is forbidden`)
+	w.forget()
 	if w.HasSynced() {
 		t.Error("it has synced without having read anything")
 	}
 
 	c.allow("weak", "scheduling.x-k8s.io", "podgroups")
 	w.untilSynced()
+	w.untilTold(key("b"))
 	w.untilPodGroup("a", "minMember 4")
 }
 

@@ -65,11 +65,6 @@ func (s Spec) at(i int) Node {
 	}}
 }
 
-// index is the inverse of at.
-func (n Node) index() int {
-	return ((n.Position.Spine-1)*n.Fleet.Leaves+n.Position.Leaf-1)*n.Fleet.Nodes + n.Position.Node - 1
-}
-
 // Name is the node's name: FLEET-s1-l2-n3, numbers padded so that names sort as the nodes stand.
 func (n Node) Name() string { return nodeName(n.Fleet, n.Position) }
 
@@ -80,7 +75,7 @@ func (n Node) Leaf() string { return leafName(n.Fleet, n.Position) }
 func (n Node) Spine() string { return spineName(n.Fleet, n.Position) }
 
 // Object is the Node as its kubelet would register it. It carries no taint of its own; the API server adds the
-// not-ready taint and the node lifecycle controller removes it once KWOK has reported the node ready.
+// not-ready taint and the node lifecycle controller removes it once KWOK has reported the node ready, with an address.
 func (n Node) Object() *corev1.Node {
 	shape := shapes[n.Fleet.Shape]
 	return &corev1.Node{
@@ -93,10 +88,6 @@ func (n Node) Object() *corev1.Node {
 		Status: corev1.NodeStatus{
 			Capacity:    shape.resources(),
 			Allocatable: shape.resources(),
-			Addresses: []corev1.NodeAddress{
-				{Type: corev1.NodeInternalIP, Address: n.address()},
-				{Type: corev1.NodeHostName, Address: n.Name()},
-			},
 		},
 	}
 }
@@ -114,12 +105,6 @@ func (n Node) labels(shape shape) map[string]string {
 		LabelCore:                      n.Fleet.Name,
 		LabelFleet:                     n.Fleet.Name,
 	}
-}
-
-// address is unique within the fleet; fleets overlap, which nothing on a cluster without a network notices.
-func (n Node) address() string {
-	i := n.index() + 1
-	return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)
 }
 
 func nodeName(s Spec, p Position) string {

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// MaxNodes bounds one fleet. It is far above what one machine can serve, and keeps node addresses unique.
+// MaxNodes bounds one fleet. It is far above what one machine can serve.
 const MaxNodes = 100_000
 
 // Spec describes one fleet: a tree of spines, leaves and nodes, all nodes of one hardware shape.

@@ -19,6 +19,8 @@ type Command struct {
 	// Path is the program, Args its arguments without the program's name.
 	Path string
 	Args []string
+	// Env are variables, NAME=value, beside those that every component gets.
+	Env []string
 	// Dir is the directory of the cluster that the process belongs to; it is also its working directory and home.
 	Dir string
 	// LogFile receives standard output and standard error; earlier content is kept.
@@ -36,7 +38,7 @@ func Start(command Command) (Identity, error) {
 	defer log.Close()
 
 	cmd := exec.Command(command.Path, command.Args...)
-	cmd.Dir, cmd.Env = command.Dir, environment(command.Dir)
+	cmd.Dir, cmd.Env = command.Dir, append(environment(command.Dir), command.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if command.DieWithParent {

@@ -1,0 +1,262 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/dynamic-resource-allocation/structured"
+
+	"github.com/dovetail-dev/dovetail/pkg/devices"
+)
+
+// stockFeatures are those of Kubernetes 1.37 with default gates.
+var stockFeatures = structured.Features{
+	AdminAccess: true, PrioritizedList: true, PartitionableDevices: true, DeviceTaints: true, DeviceBindingAndStatus: true,
+	ConsumableCapacity: true, FractionalCapacityRange: true,
+}
+
+// stock asks the stock allocator.
+type stock struct {
+	t     *testing.T
+	world *world
+	cache *cel.Cache
+}
+
+func (s *stock) allocate(state structured.AllocatedState, claims []*resourceapi.ResourceClaim, name string) []resourceapi.AllocationResult {
+	allocator, err := structured.NewAllocator(s.t.Context(), stockFeatures, state, standardClasses(), s.world.slices, s.cache)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	results, err := allocator.Allocate(s.t.Context(), node(name), claims)
+	if err != nil {
+		// Incomplete or broken pools, and "all" of them: stock says why it cannot.
+		return nil
+	}
+	return results
+}
+
+// slots is how many pods stock places one after the other, at most limit.
+func (s *stock) slots(claims []*resourceapi.ResourceClaim, name string, limit int) int {
+	state := s.world.state()
+	for placed := range limit {
+		results := s.allocate(state, claims, name)
+		if results == nil {
+			return placed
+		}
+		for i := range results {
+			addTo(&state, &results[i])
+		}
+	}
+	return limit
+}
+
+// traits say where counts may differ from stock, by what package devices promises.
+type traits struct {
+	constraint, all, parts, shared, reaching bool
+	requests                                 int
+}
+
+// exact says whether counts must say precisely whether one pod fits. For all devices of a kind that is so when the pod
+// wants nothing else: stock refuses even other alternatives while a pool is incomplete.
+func (t traits) exact() bool {
+	return !t.constraint && !t.shared && (!t.all || t.requests == 1 && !t.reaching)
+}
+
+func traitsOf(w *world, claims []*resourceapi.ResourceClaim) traits {
+	var t traits
+	for _, c := range claims {
+		t.constraint = t.constraint || len(c.Spec.Devices.Constraints) > 0
+		for _, r := range c.Spec.Devices.Requests {
+			t.requests++
+			t.all = t.all || r.Exactly != nil && r.Exactly.AllocationMode == resourceapi.DeviceAllocationModeAll
+			for _, sub := range r.FirstAvailable {
+				t.requests++
+				t.all = t.all || sub.AllocationMode == resourceapi.DeviceAllocationModeAll
+			}
+		}
+	}
+	for _, s := range w.slices {
+		t.reaching = t.reaching || s.Spec.NodeName == nil
+		for _, d := range s.Spec.Devices {
+			t.shared = t.shared || d.AllowMultipleAllocations != nil
+			t.parts = t.parts || len(d.ConsumesCounters) > 0
+		}
+	}
+	return t
+}
+
+// Counts never refuse what the stock allocator grants, and promise nothing that it refuses, outside the exceptions that
+// the package documents.
+func TestCountsAgreeWithStockAllocator(t *testing.T) {
+	const worlds, pods, limit = 400, 10, 5
+	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
+	exact, granted, refused := 0, 0, 0
+	for seed := range uint64(worlds) {
+		w := newWorld(seed)
+		w.allocate(20)
+		inv := inventory(w.slices...)
+		inv.SyncAllocated(w.state())
+		oracle := stock{t: t, world: w, cache: cache}
+		for i := range pods {
+			claims := w.claims()
+			need := mustNeed(t, inv, claims...)
+			view := inv.View(need)
+			of := traitsOf(w, claims)
+			for n := range 3 {
+				name := fmt.Sprintf("n%d", n+1)
+				ours := bestSlots(t, view, need, name)
+				want := oracle.slots(claims, name, limit)
+				where := fmt.Sprintf("world %d, pod %d, node %s", seed, i, name)
+				// Parts that others draw on may be counted as something else than this pod wants.
+				if min(ours, limit) < want && !of.parts {
+					t.Fatalf("%s: counts admit %d pods, stock %d\n%s", where, ours, want, describe(w, claims))
+				}
+				if !of.exact() {
+					continue
+				}
+				exact++
+				if want == 0 {
+					refused++
+				} else {
+					granted++
+				}
+				if ours > 0 && want == 0 {
+					t.Fatalf("%s: counts admit %d pods, stock none\n%s", where, ours, describe(w, claims))
+				}
+			}
+		}
+	}
+	if granted < 500 || refused < 500 {
+		t.Errorf("of %d exact cases %d were granted and %d refused: the worlds are too one-sided to tell anything", exact, granted, refused)
+	}
+	t.Logf("%d cases with one right answer: %d granted, %d refused", exact, granted, refused)
+}
+
+// bestSlots is the most that one option alone admits, or one pod if any option admits one.
+func bestSlots(t *testing.T, view *devices.View, need devices.Need, name string) int {
+	t.Helper()
+	counts, best, sum := mustNode(t, view, name), 0, 0
+	for _, option := range view.Options(&need) {
+		best = max(best, optionSlots(option, counts))
+		sum += optionSlots(option, counts)
+	}
+	if best == 0 {
+		return 0
+	}
+	// Pods may take different options; together they are never more than the sum.
+	return sum
+}
+
+func describe(w *world, claims []*resourceapi.ResourceClaim) string {
+	text := ""
+	for _, s := range w.slices {
+		text += fmt.Sprintf("slice %s %s/%s generation %d of %d\n", s.Name, s.Spec.Driver, s.Spec.Pool.Name, s.Spec.Pool.Generation, s.Spec.Pool.ResourceSliceCount)
+		for _, d := range s.Spec.Devices {
+			text += "  " + d.String() + "\n"
+		}
+	}
+	for id := range w.allocations {
+		text += "used " + string(id) + "\n"
+	}
+	for _, c := range claims {
+		text += c.Spec.String() + "\n"
+	}
+	return text
+}
+
+// picture is all that a view says, for comparing.
+type picture struct {
+	Kinds    []devices.Kind
+	Permits  []string
+	Nodes    map[string]devices.NodeDevices
+	Options  [][]devices.Option
+	Problems []string
+}
+
+func pictureOf(t *testing.T, view *devices.View, needs []devices.Need) picture {
+	t.Helper()
+	p := picture{Kinds: view.Kinds, Permits: view.Permits, Nodes: map[string]devices.NodeDevices{}, Problems: view.Problems()}
+	for _, name := range []string{"n1", "n2", "n3", "n4", "n9", "other"} {
+		p.Nodes[name] = mustNode(t, view, name)
+	}
+	for i := range needs {
+		p.Options = append(p.Options, append(view.Options(&needs[i]), view.Least(&needs[i])))
+	}
+	return p
+}
+
+// However the inventory came to its state, it says what an inventory says that was told that state at once; and views
+// made on the way stay as they were.
+func TestIncrementalEqualsFresh(t *testing.T) {
+	for seed := range uint64(60) {
+		w := newWorld(1000 + seed)
+		inv := inventory(w.slices...)
+		var pods [][]*resourceapi.ResourceClaim
+		for range 4 {
+			pods = append(pods, w.claims())
+		}
+		var old *devices.View
+		var oldNeeds []devices.Need
+		var oldPicture picture
+		for step := range 25 {
+			changeSomething(w, inv)
+			needs := needsOf(t, inv, pods)
+			view := inv.View(needs...)
+			picture := pictureOf(t, view, needs)
+			if old != nil {
+				if diff := cmp.Diff(oldPicture, pictureOf(t, old, oldNeeds)); diff != "" {
+					t.Fatalf("seed %d step %d: an old view changed (-before,+after):\n%s", seed, step, diff)
+				}
+			}
+			old, oldNeeds, oldPicture = view, needs, picture
+
+			fresh := inventory(w.slices...)
+			fresh.SyncAllocated(w.state())
+			freshNeeds := needsOf(t, fresh, pods)
+			if diff := cmp.Diff(pictureOf(t, fresh.View(freshNeeds...), freshNeeds), picture); diff != "" {
+				t.Fatalf("seed %d step %d: (-fresh,+incremental):\n%s", seed, step, diff)
+			}
+		}
+	}
+}
+
+func needsOf(t *testing.T, inv *devices.Inventory, pods [][]*resourceapi.ResourceClaim) []devices.Need {
+	t.Helper()
+	var needs []devices.Need
+	for _, claims := range pods {
+		needs = append(needs, mustNeed(t, inv, claims...))
+	}
+	return needs
+}
+
+// changeSomething changes slices or allocations and tells the inventory one by one.
+func changeSomething(w *world, inv *devices.Inventory) {
+	if w.chance(50) {
+		w.mutate(func(set *resourceapi.ResourceSlice, gone string) {
+			if set == nil {
+				inv.DeleteSlice(gone)
+				return
+			}
+			inv.SetSlice(set)
+		})
+		return
+	}
+	before := w.allocations
+	w.allocations = map[types.UID]*resourceapi.AllocationResult{}
+	w.allocate(20)
+	for uid := range before {
+		if w.allocations[uid] == nil {
+			inv.SetAllocation(uid, nil)
+		}
+	}
+	for uid, allocation := range w.allocations {
+		inv.SetAllocation(uid, allocation)
+	}
+}

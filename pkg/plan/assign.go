@@ -1,0 +1,190 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// decide fills in the decision from what stands on the board.
+func (p *problem) decide(d *Decision, c *chosen, b *board) {
+	d.Placed = true
+	d.Cost = p.named(c.cost)
+	d.PreferredKept = c.cost[0] == 0
+	d.Domain = p.domainOf(b)
+	d.Assignments = p.assign(b)
+	d.Unplaced = d.Wanted - len(d.Assignments)
+	d.Stats.Steps = p.steps
+	d.Stats.NodesTouched = max(d.Stats.NodesTouched, len(b.uses))
+	if d.Unplaced > 0 {
+		d.Reasons = p.leftOver(b)
+	}
+}
+
+// domainOf is the smallest domain around every used node.
+func (p *problem) domainOf(b *board) Domain {
+	f := b.f
+	lo, hi := int32(len(f.names)), int32(-1)
+	for i := range b.uses {
+		if u := &b.uses[i]; u.bound || u.members > 0 {
+			lo, hi = min(lo, u.pos), max(hi, u.pos)
+		}
+	}
+	if hi < 0 {
+		return Domain{Level: p.snap.layout.levelName(-1)}
+	}
+	for d := f.levels + 1; d > 0; d-- {
+		if v := f.at(d, lo); v == f.at(d, hi) && f.real(d, v) {
+			return p.domain(d, v)
+		}
+	}
+	return p.domain(0, 0)
+}
+
+func (p *problem) domain(depth int, v int32) Domain {
+	return Domain{Level: p.snap.layout.levelName(depth - 1), Path: p.snap.fabric.path(depth, v)}
+}
+
+// assign hands the nodes to members: slices in the order of their first node,
+// members of a slice in fabric order, so that neighbours in rank are neighbours
+// in the fabric.
+func (p *problem) assign(b *board) []Assignment {
+	perBatch := make([][]place, len(p.batches))
+	for _, l := range b.log {
+		perBatch[l.batch] = append(perBatch[l.batch], l)
+	}
+	out := make([]Assignment, 0, len(b.log))
+	rails := newRails(p)
+	for _, i := range p.byRoleName() {
+		x := &p.batches[i]
+		inFabricOrder(perBatch[i])
+		var seats []int32
+		for _, l := range perBatch[i] {
+			for range l.n {
+				seats = append(seats, l.pos)
+			}
+		}
+		n := 0
+		for _, members := range x.members {
+			for _, m := range members {
+				if n == len(seats) {
+					break
+				}
+				out = append(out, Assignment{
+					Role: p.roles[x.role].spec.Name, Member: m.Name,
+					Node: b.f.names[seats[n]], Rail: rails.take(x.role, seats[n]),
+				})
+				n++
+			}
+		}
+	}
+	return out
+}
+
+// inFabricOrder sorts places by slice, slices by their first node.
+func inFabricOrder(places []place) {
+	first := map[int32]int32{}
+	for _, l := range places {
+		if v, ok := first[l.slice]; !ok || l.pos < v {
+			first[l.slice] = l.pos
+		}
+	}
+	slices.SortStableFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(first[a.slice], first[b.slice]), cmp.Compare(a.slice, b.slice), cmp.Compare(a.pos, b.pos))
+	})
+}
+
+// byRoleName lists the batches by the names of their roles, as they came
+// within a role.
+func (p *problem) byRoleName() []int {
+	out := make([]int, len(p.batches))
+	for i := range out {
+		out[i] = i
+	}
+	slices.SortStableFunc(out, func(a, b int) int {
+		return natural(p.roles[p.batches[a].role].spec.Name, p.roles[p.batches[b].role].spec.Name)
+	})
+	return out
+}
+
+// rails picks the alignment unit that each member should take its devices
+// from: one that many nodes of the role offer, the same on every node.
+type rails struct {
+	p    *problem
+	left map[int32][]Unit
+	// votes counts, by role and unit, the members given that unit so far.
+	votes [][]int
+}
+
+func newRails(p *problem) *rails {
+	return &rails{p: p, left: map[int32][]Unit{}, votes: make([][]int, len(p.roles))}
+}
+
+// take returns a unit that holds all the member's devices, -1 when none does.
+func (r *rails) take(role int, pos int32) int {
+	need := &r.p.roles[role].spec.Need
+	if need.devices() == 0 {
+		return -1
+	}
+	units, ok := r.left[pos]
+	if !ok {
+		units = cloneUnits(r.p.snap.class(pos).units)
+		r.left[pos] = units
+	}
+	best := -1
+	for i := range units {
+		if units[i].holds(need) && (best < 0 || r.voted(role, i) > r.voted(role, best)) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		units[best].remove(need)
+		for len(r.votes[role]) <= best {
+			r.votes[role] = append(r.votes[role], 0)
+		}
+		r.votes[role][best]++
+	}
+	return best
+}
+
+func (r *rails) voted(role, unit int) int {
+	if unit < len(r.votes[role]) {
+		return r.votes[role][unit]
+	}
+	return 0
+}
+
+func cloneUnits(in []Unit) []Unit {
+	out := make([]Unit, len(in))
+	for i := range in {
+		out[i].Free = slices.Clone(in[i].Free)
+	}
+	return out
+}
+
+// holds says that a unit alone has the devices of a need.
+func (u *Unit) holds(n *Need) bool {
+	left := Unit{Free: slices.Clone(u.Free)}
+	return left.remove(n)
+}
+
+// remove takes the devices of a need out of a unit, from the kinds in their
+// order; false when it runs out.
+func (u *Unit) remove(n *Need) bool {
+	for i := range n.Devices {
+		missing := n.Devices[i].Count
+		for _, k := range n.Devices[i].Kinds {
+			if k < len(u.Free) && u.Free[k] > 0 {
+				t := min(missing, u.Free[k])
+				u.Free[k] -= t
+				missing -= t
+			}
+		}
+		if missing > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,237 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// construct builds a placement inside one domain, batch by batch. Filling a
+// batch is greedy; which domain a confinement or wish settles on is a choice
+// that it comes back to.
+type construct struct {
+	p     *problem
+	b     *board
+	depth int
+	v     int32
+	order []int32
+	// choices are the confinements, then the wishes, of the problem.
+	choices []choice
+	taken   map[spreadKey]bool
+	// until is the step at which it gives up.
+	until int
+}
+
+// choice is a confinement or a wish and the domain it has settled on.
+type choice struct {
+	depth int
+	v     int32
+	state choiceState
+	soft  bool
+}
+
+type choiceState uint8
+
+const (
+	undecided choiceState = iota
+	settled
+	waived  // a wish that is not kept
+	nowhere // a confinement for which there is no domain
+)
+
+func newConstruct(b *board, depth int, v int32, order []int32) *construct {
+	c := &construct{p: b.p, b: b, depth: depth, v: v, order: order, taken: map[spreadKey]bool{}}
+	for _, s := range b.p.sets {
+		c.choices = append(c.choices, bornChoice(s.depth, s.fixed, false))
+	}
+	for _, w := range b.p.wishes {
+		x := bornChoice(w.depth, w.first, true)
+		if w.broken {
+			x.state = waived
+		}
+		c.choices = append(c.choices, x)
+	}
+	for r := range b.p.roles {
+		for _, t := range b.p.roles[r].taken {
+			c.taken[spreadKey{r, t}] = true
+		}
+	}
+	c.until = b.p.steps + max(1, b.p.budget/constructShare)
+	return c
+}
+
+// constructShare of the budget goes to one attempt at one order.
+const constructShare = 16
+
+func bornChoice(depth int, v int32, soft bool) choice {
+	if v >= 0 {
+		return choice{depth: depth, v: v, state: settled, soft: soft}
+	}
+	return choice{depth: depth, soft: soft}
+}
+
+// run places the batches from the i-th in order; on failure the board is as it
+// was.
+func (c *construct) run(i int) bool {
+	c.p.steps++
+	if i == len(c.order) {
+		return true
+	}
+	if c.p.steps >= c.until {
+		return false
+	}
+	batch := c.order[i]
+	if n := c.undecided(batch); n >= 0 {
+		return c.decide(i, n)
+	}
+	depth, v, ok := c.home(batch)
+	if !ok {
+		return false
+	}
+	mark := len(c.b.log)
+	before := c.taken
+	c.taken = maps.Clone(before)
+	if c.b.fillBatch(batch, depth, v, c.taken) && c.run(i+1) {
+		return true
+	}
+	c.taken = before
+	c.b.undo(mark)
+	return false
+}
+
+// of lists the choices that a batch belongs to, as indices.
+func (c *construct) of(batch int32) []int32 {
+	x := &c.p.batches[batch]
+	out := slices.Clone(x.sets)
+	for _, w := range x.wishes {
+		out = append(out, w+int32(len(c.p.sets)))
+	}
+	slices.SortStableFunc(out, func(a, b int32) int { return cmp.Compare(c.choices[a].depth, c.choices[b].depth) })
+	return out
+}
+
+// undecided is the coarsest open choice of a batch, -1 when there is none.
+func (c *construct) undecided(batch int32) int {
+	for _, n := range c.of(batch) {
+		if c.choices[n].state == undecided {
+			return int(n)
+		}
+	}
+	return -1
+}
+
+// home is the smallest domain that a batch's settled choices leave it; ok is
+// false when a confinement lies elsewhere. A settled wish that lies elsewhere
+// is passed over.
+func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
+	depth, v = c.depth, c.v
+	for _, n := range c.of(batch) {
+		x := &c.choices[n]
+		if x.state == nowhere {
+			return 0, 0, false
+		}
+		if x.state != settled {
+			continue
+		}
+		d, w, nested := c.b.f.inner(depth, v, x.depth, x.v)
+		if !nested && !x.soft {
+			return 0, 0, false
+		}
+		if nested {
+			depth, v = d, w
+		}
+	}
+	return depth, v, true
+}
+
+// inner returns the smaller of two domains; ok is false when they are disjoint.
+func (f *fabric) inner(d1 int, v1 int32, d2 int, v2 int32) (d int, v int32, ok bool) {
+	if d1 > d2 {
+		d1, v1, d2, v2 = d2, v2, d1, v1
+	}
+	lo, _ := f.span(d2, v2)
+	return d2, v2, f.at(d1, lo) == v1
+}
+
+// decide tries the domains for a choice, the one in use and the tightest first.
+func (c *construct) decide(i, n int) bool {
+	x := &c.choices[n]
+	for _, v := range c.candidates(i, n) {
+		x.state, x.v = settled, v
+		if c.run(i) {
+			return true
+		}
+		if c.p.steps >= c.until {
+			break
+		}
+	}
+	x.state = undecided
+	if !x.soft {
+		return false
+	}
+	x.state = waived
+	if c.run(i) {
+		return true
+	}
+	x.state = undecided
+	return false
+}
+
+// candidates lists the domains of a choice's depth that have room for all that
+// is still to come of it.
+func (c *construct) candidates(i, n int) []int32 {
+	depth, v, ok := c.home(c.order[i])
+	if !ok {
+		return nil
+	}
+	x := &c.choices[n]
+	lo, hi := c.b.f.span(depth, v)
+	if lo == hi {
+		return nil
+	}
+	first, last := c.b.f.at(x.depth, lo), c.b.f.at(x.depth, hi-1)
+	role := c.p.batches[c.order[i]].role
+	want := c.pending(i, n)
+	var out []int32
+	for w := first; w <= last; w++ {
+		if c.b.f.real(x.depth, w) && c.holds(x.depth, w, want) {
+			out = append(out, w)
+		}
+	}
+	c.p.steps += int(last-first)/scanSteps + 1
+	slices.SortStableFunc(out, func(a, b int32) int {
+		oa, ob := c.b.isOpen(x.depth, a), c.b.isOpen(x.depth, b)
+		if oa != ob {
+			if oa {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(c.b.sum(role, x.depth, a), c.b.sum(role, x.depth, b))
+	})
+	return out
+}
+
+// pending counts, by role, the members still to come that share a choice.
+func (c *construct) pending(i, n int) []int64 {
+	want := make([]int64, len(c.p.roles))
+	for _, batch := range c.order[i:] {
+		if slices.Contains(c.of(batch), int32(n)) {
+			want[c.p.batches[batch].role] += c.p.batches[batch].total()
+		}
+	}
+	return want
+}
+
+// holds says whether a domain has the room by each role's count.
+func (c *construct) holds(depth int, v int32, want []int64) bool {
+	for r, n := range want {
+		if n > 0 && c.b.sum(r, depth, v) < n {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,108 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// costs are vectors of the terms in this order:
+//
+//	wishes           preferred levels not kept
+//	domains LEVEL    domains used beyond the first; boundary levels, then the
+//	                 others, each from the top down
+//	unpaired         followers that cannot stand beside an anchor of theirs
+//	nodes            nodes used
+//	room LEVEL       leading-role slots of the used domains, from the finest
+//	                 level up: less is left behind in them
+//	room node        the same for the used nodes
+
+// termDepths lists the depths of the domain terms in order.
+func termDepths(l *Layout) []int {
+	var out []int
+	for _, boundary := range []bool{true, false} {
+		for i, v := range l.Levels {
+			if v.Boundary == boundary {
+				out = append(out, i+1)
+			}
+		}
+	}
+	return out
+}
+
+// cost writes the board's cost, given the wishes broken, into buf.
+func (b *board) cost(buf []int64, broken int64) []int64 {
+	buf = append(buf[:0], broken)
+	for _, d := range b.p.terms {
+		buf = append(buf, max(0, b.crossed[d]-1))
+	}
+	buf = append(buf, b.unpaired, b.crossed[b.f.levels+1])
+	for d := b.f.levels; d > 0; d-- {
+		buf = append(buf, b.room[d])
+	}
+	return append(buf, b.room[b.f.levels+1])
+}
+
+// named gives a cost vector its names.
+func (p *problem) named(v []int64) Cost {
+	l := &p.snap.layout
+	names := []string{"wishes"}
+	for _, d := range p.terms {
+		names = append(names, "domains "+l.levelName(d-1))
+	}
+	names = append(names, "unpaired", "nodes")
+	for d := len(l.Levels); d > 0; d-- {
+		names = append(names, "room "+l.levelName(d-1))
+	}
+	names = append(names, "room node")
+	out := make(Cost, len(names))
+	for i, n := range names {
+		out[i] = Term{n, v[i]}
+	}
+	return out
+}
+
+// head is the part of a cost vector that says how near the members are.
+func (p *problem) head(v []int64) []int64 { return v[:1+len(p.terms)] }
+
+// broken counts the wishes that places do not keep.
+func (p *problem) broken(f *fabric, places []place) int64 {
+	state := slices.Clone(p.wishes)
+	like := make([][]wish, len(p.batches))
+	for i := range p.batches {
+		if b := &p.batches[i]; b.sliced && b.like > 0 {
+			like[i] = slices.Repeat([]wish{{depth: b.like, first: -1}}, int(b.count))
+		}
+	}
+	for _, l := range places {
+		for _, w := range p.batches[l.batch].wishes {
+			state[w].see(f, l.pos)
+		}
+		if like[l.batch] != nil {
+			like[l.batch][l.slice].see(f, l.pos)
+		}
+	}
+	n := countBroken(state)
+	for _, ws := range like {
+		n += countBroken(ws)
+	}
+	return n
+}
+
+// see takes note of a member at a position.
+func (w *wish) see(f *fabric, pos int32) {
+	v := f.at(w.depth, pos)
+	if w.first >= 0 && w.first != v || !f.real(w.depth, v) {
+		w.broken = true
+	}
+	w.first = v
+}
+
+func countBroken(ws []wish) int64 {
+	var n int64
+	for i := range ws {
+		if ws[i].broken {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,278 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// exact finds the cheapest placement inside one domain by trying them all,
+// member by member, leaving out what cannot be cheaper than the best known,
+// what differs only by exchanging equal nodes or equal slices, and what no
+// longer leaves room for the rest.
+type exact struct {
+	p         *problem
+	b         *board
+	depth     int
+	v, lo, hi int32
+	units     []unit
+	sets      []setState
+	wishes    []wishState
+	broken    int64
+	taken     []spreadKey
+	first     []int32 // by unit, the position of its first member
+	left      []int64 // by role, the members still to place
+	until     int
+	cut       bool // the steps ended first
+	clash     *clash
+	bound     []int64 // cost to beat, nil for none
+	places    []place // the best found
+	buf       []int64
+	undoSets  []int32
+	undoWish  []wishUndo
+}
+
+// unit is one slice, or one run of a role that is not sliced.
+type unit struct {
+	batch, slice, n int32
+	role            int
+	sets, wishes    []int32
+	spread          int
+	twin            bool // interchangeable with the unit before
+}
+
+type setState struct {
+	depth   int
+	v       int32
+	members int32
+}
+
+type wishState struct {
+	depth  int
+	v      int32
+	broken bool
+}
+
+type wishUndo struct {
+	n   int32
+	was wishState
+}
+
+// clash is a node that the filters refused after it was filled.
+type clash struct {
+	role int
+	pos  int32
+}
+
+func newExact(b *board, depth int, v int32, bound []int64, steps int) *exact {
+	e := &exact{p: b.p, b: b, depth: depth, v: v, bound: bound, until: b.p.steps + steps}
+	e.lo, e.hi = b.f.span(depth, v)
+	e.left = make([]int64, len(b.p.roles))
+	for _, s := range b.p.sets {
+		e.sets = append(e.sets, bornSet(s.depth, s.fixed))
+	}
+	for _, w := range b.p.wishes {
+		e.wishes = append(e.wishes, wishState{w.depth, w.first, w.broken})
+		if w.broken {
+			e.broken++
+		}
+	}
+	for r := range b.p.roles {
+		for _, t := range b.p.roles[r].taken {
+			e.taken = append(e.taken, spreadKey{r, t})
+		}
+	}
+	for i := range b.p.batches {
+		e.addUnits(int32(i))
+	}
+	e.first = make([]int32, len(e.units))
+	return e
+}
+
+// bornSet is a confinement that is free, or held for ever by bound members.
+func bornSet(depth int, fixed int32) setState {
+	if fixed >= 0 {
+		return setState{depth, fixed, 1}
+	}
+	return setState{depth: depth, v: -1}
+}
+
+func (e *exact) addUnits(batch int32) {
+	x := &e.p.batches[batch]
+	e.left[x.role] += x.total()
+	if !x.sliced {
+		e.units = append(e.units, unit{batch: batch, n: x.count, role: x.role, sets: x.sets, wishes: x.wishes})
+		return
+	}
+	for k := int32(0); k < x.count; k++ {
+		u := unit{
+			batch: batch, slice: k, n: x.size, role: x.role, twin: k > 0, spread: x.spread,
+			sets: slices.Clone(x.sets), wishes: slices.Clone(x.wishes),
+		}
+		if x.need > 0 {
+			u.sets = append(u.sets, int32(len(e.sets)))
+			e.sets = append(e.sets, bornSet(x.need, -1))
+		}
+		if x.like > 0 {
+			u.wishes = append(u.wishes, int32(len(e.wishes)))
+			e.wishes = append(e.wishes, wishState{depth: x.like, v: -1})
+		}
+		e.units = append(e.units, u)
+	}
+}
+
+// run searches; complete is false when the steps ended first. The board is as
+// it was afterwards.
+func (e *exact) run() (complete bool) {
+	e.walk(0, e.units[0].n, e.lo)
+	return !e.cut
+}
+
+// walk places the members left of unit u, from a position on, then the rest.
+func (e *exact) walk(u int, left, from int32) {
+	e.p.steps++
+	if e.p.steps >= e.until {
+		e.cut = true
+		return
+	}
+	if left == 0 {
+		if u++; u == len(e.units) {
+			e.finish()
+			return
+		}
+		left, from = e.units[u].n, e.lo
+		if e.units[u].twin {
+			from = e.first[u-1]
+		}
+	}
+	if e.hopeless() {
+		return
+	}
+	x := &e.units[u]
+	var tried []int32
+	for pos := from; pos < e.hi && !e.stopped(); pos++ {
+		if e.b.slots(x.role, pos) == 0 || e.repeats(tried, pos) {
+			continue
+		}
+		if !e.enter(u, pos, left == x.n) {
+			continue
+		}
+		tried = append(tried, pos)
+		e.walk(u, left-1, pos)
+		e.leave(u, pos, left == x.n)
+	}
+}
+
+// hopeless says that what is placed so far cannot lead to anything better.
+func (e *exact) hopeless() bool {
+	for r, n := range e.left {
+		if n > 0 && e.b.sum(r, e.depth, e.v) < n {
+			return true
+		}
+	}
+	if e.bound == nil {
+		return false
+	}
+	e.buf = e.b.cost(e.buf, e.broken)
+	return slices.Compare(e.buf, e.bound) >= 0
+}
+
+// repeats says that a position is exchangeable with one tried before it.
+func (e *exact) repeats(tried []int32, pos int32) bool {
+	if !e.b.pristine(pos) {
+		return false
+	}
+	c, home := e.p.snap.class(pos), e.b.f.at(e.b.f.levels, pos)
+	for _, t := range tried {
+		if e.p.snap.class(t) == c && e.b.f.at(e.b.f.levels, t) == home && e.b.pristine(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// stopped says that the walk must go back: out of steps, or a node on the way
+// here holds more than the filters allow.
+func (e *exact) stopped() bool {
+	if e.clash != nil && e.b.on(e.clash.role, e.clash.pos) <= e.b.limit(e.clash.role, e.clash.pos) {
+		e.clash = nil
+	}
+	return e.cut || e.clash != nil
+}
+
+// enter puts one member of a unit on a node, unless a confinement or another
+// slice forbids it.
+func (e *exact) enter(u int, pos int32, opens bool) bool {
+	x := &e.units[u]
+	for _, n := range x.sets {
+		s := &e.sets[n]
+		v := e.b.f.at(s.depth, pos)
+		if s.members > 0 && s.v != v || !e.b.f.real(s.depth, v) {
+			return false
+		}
+	}
+	if opens && x.spread > 0 {
+		key := spreadKey{x.role, e.b.f.at(x.spread, pos)}
+		if slices.Contains(e.taken, key) {
+			return false
+		}
+		e.taken = append(e.taken, key)
+	}
+	for _, n := range x.sets {
+		e.sets[n].v = e.b.f.at(e.sets[n].depth, pos)
+		e.sets[n].members++
+	}
+	for _, n := range x.wishes {
+		e.undoWish = append(e.undoWish, wishUndo{n, e.wishes[n]})
+		e.look(&e.wishes[n], pos)
+	}
+	if opens {
+		e.first[u] = pos
+	}
+	e.left[x.role]--
+	e.b.put(x.batch, x.slice, pos, 1)
+	return true
+}
+
+// look lets a wish see one more member.
+func (e *exact) look(w *wishState, pos int32) {
+	v := e.b.f.at(w.depth, pos)
+	if !w.broken && (w.v >= 0 && w.v != v || !e.b.f.real(w.depth, v)) {
+		w.broken = true
+		e.broken++
+	}
+	w.v = v
+}
+
+// leave takes back what enter did.
+func (e *exact) leave(u int, pos int32, opens bool) {
+	x := &e.units[u]
+	e.b.undo(len(e.b.log) - 1)
+	e.left[x.role]++
+	for range x.wishes {
+		last := e.undoWish[len(e.undoWish)-1]
+		e.undoWish = e.undoWish[:len(e.undoWish)-1]
+		if e.wishes[last.n].broken && !last.was.broken {
+			e.broken--
+		}
+		e.wishes[last.n] = last.was
+	}
+	for _, n := range x.sets {
+		e.sets[n].members--
+	}
+	if opens && x.spread > 0 {
+		e.taken = e.taken[:len(e.taken)-1]
+	}
+}
+
+// finish takes a complete placement as the best, if the filters agree.
+func (e *exact) finish() {
+	e.buf = e.b.cost(e.buf, e.broken)
+	if e.bound != nil && slices.Compare(e.buf, e.bound) >= 0 {
+		return
+	}
+	if e.clash = e.b.verify(); e.clash != nil {
+		return
+	}
+	e.bound = slices.Clone(e.buf)
+	e.places = slices.Clone(e.b.log)
+}

@@ -1,0 +1,279 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// maxReasons is how many of the best candidates a "no" describes.
+const maxReasons = 3
+
+// explain says for the best candidate domains what fits there, and what the
+// rest is lost to.
+func (p *problem) explain(ended bool) []Reason {
+	quotas, _ := p.quotas()
+	if len(quotas) == 0 {
+		return []Reason{{Kind: BadRequest, Subject: "min", Detail: "the groups chosen cannot reach it"}}
+	}
+	p.ask = nil // say what is known, without asking more
+	p.reset()
+	p.batchesFor(quotas[0])
+	b := newBoard(p)
+	var out []Reason
+	if ended {
+		out = append(out, Reason{Kind: BudgetEnded})
+	}
+	cands := p.nearMisses(b)
+	if len(cands) == 0 {
+		level := p.snap.layout.levelName(p.required - 1)
+		return append(out, Reason{Kind: NoDomain, Domain: Domain{Level: level}, Wanted: p.wanted()})
+	}
+	for _, v := range cands {
+		out = append(out, p.miss(b, v))
+	}
+	from := len(out) - len(cands)
+	slices.SortStableFunc(out[from:], func(x, y Reason) int { return cmp.Compare(y.Found, x.Found) })
+	return out
+}
+
+// wanted counts the members in batches.
+func (p *problem) wanted() int {
+	n := int64(0)
+	for i := range p.batches {
+		n += p.batches[i].total()
+	}
+	return int(n)
+}
+
+// nearMisses are the domains of the required level with most room by count.
+func (p *problem) nearMisses(b *board) []int32 {
+	total := make([]int64, len(p.roles))
+	for i := range p.batches {
+		total[p.batches[i].role] += p.batches[i].total()
+	}
+	room := func(v int32) int64 {
+		n := int64(0)
+		for r, t := range total {
+			n += min(t, b.sum(r, p.required, v))
+		}
+		return n
+	}
+	type near struct {
+		v    int32
+		room int64
+	}
+	var best []near
+	for v := int32(0); v < b.f.width(p.required); v++ {
+		if !b.f.real(p.required, v) || !p.holdsBound(b.f, v) {
+			continue
+		}
+		n := near{v, room(v)}
+		i, _ := slices.BinarySearchFunc(best, n, func(x, y near) int {
+			return cmp.Or(cmp.Compare(y.room, x.room), cmp.Compare(x.v, y.v))
+		})
+		if i < maxReasons {
+			best = slices.Insert(best, i, n)
+			best = best[:min(len(best), maxReasons)]
+		}
+	}
+	out := make([]int32, len(best))
+	for i := range best {
+		out[i] = best[i].v
+	}
+	return out
+}
+
+// width is the number of vertices at a depth.
+func (f *fabric) width(depth int) int32 {
+	if depth > f.levels {
+		return int32(len(f.names))
+	}
+	return int32(len(f.tables[depth].verts))
+}
+
+func (p *problem) holdsBound(f *fabric, v int32) bool {
+	return len(p.bound) == 0 || f.at(p.required, p.bound[0]) == v
+}
+
+// miss fills a candidate as far as it goes and describes what is short.
+func (p *problem) miss(b *board, v int32) Reason {
+	r := Reason{Kind: NoRoom, Domain: p.domain(p.required, v), Wanted: p.wanted()}
+	j := newJoiner(b, p.required, v)
+	short := -1
+	var depth int
+	for i := range p.batches {
+		before := len(b.log)
+		d, w := j.squeeze(int32(i))
+		got := putSince(b.log[before:])
+		r.Found += int(got)
+		if short < 0 && got < p.batches[i].total() {
+			short, depth, v = i, d, w
+		}
+	}
+	if short >= 0 {
+		x := &p.batches[short]
+		r.Role, r.RoleDomain = p.roles[x.role].spec.Name, p.domain(depth, v)
+		r.Excluded = p.excluded(b, x.role, depth, v)
+		r.Changes = p.changes(b, x.role, depth, v, int64(r.Wanted-r.Found))
+	}
+	b.undo(0)
+	return r
+}
+
+func putSince(log []place) int64 {
+	n := int64(0)
+	for _, l := range log {
+		n += int64(l.n)
+	}
+	return n
+}
+
+// excluded counts the unused nodes of a domain without room for the role, by
+// cause in a fixed order.
+func (p *problem) excluded(b *board, role, depth int, v int32) []Exclusion {
+	lo, hi := b.f.span(depth, v)
+	counts := make([]int, causes+len(p.dims))
+	for pos := lo; pos < hi; pos++ {
+		if b.used(pos) || b.slots(role, pos) > 0 {
+			continue
+		}
+		counts[p.cause(b, role, pos)]++
+	}
+	p.stats.NodesTouched += int(hi - lo)
+	var out []Exclusion
+	for i, n := range counts {
+		if n > 0 {
+			out = append(out, Exclusion{p.causeName(i), n})
+		}
+	}
+	return out
+}
+
+// Causes before the dimensions.
+const (
+	causeUnschedulable = iota
+	causeAvoided
+	causeFilter
+	causeAlignment
+	causes
+)
+
+// cause finds why a node has no room for one more member of a role.
+func (p *problem) cause(b *board, role int, pos int32) int {
+	c := p.snap.class(pos)
+	if c.unschedulable {
+		return causeUnschedulable
+	}
+	r := &p.roles[role]
+	for d, take := range r.takes {
+		if p.dims[d].free(c) < take {
+			return causes + d
+		}
+	}
+	if r.roll.slots[pos] == 0 {
+		return causeAlignment
+	}
+	if most, ok := r.spec.Limit[b.f.names[pos]]; ok && int32(most) <= b.on(role, pos) {
+		return causeAvoided
+	}
+	return causeFilter
+}
+
+func (p *problem) causeName(i int) string {
+	switch i {
+	case causeUnschedulable:
+		return CauseUnschedulable
+	case causeAvoided:
+		return CauseAvoided
+	case causeFilter:
+		return CauseFilter
+	case causeAlignment:
+		return CauseAlignment
+	}
+	return p.dimName(i - causes)
+}
+
+// dimName is a resource's name, or the names of device kinds.
+func (p *problem) dimName(d int) string {
+	x := &p.dims[d]
+	if x.resource >= 0 {
+		return p.snap.layout.Resources[x.resource]
+	}
+	names := make([]string, len(x.kinds))
+	for i, k := range x.kinds {
+		names[i] = p.snap.layout.Kinds[k]
+	}
+	return strings.Join(names, "|")
+}
+
+// changes lists what would make room for the missing members: the least of one
+// thing on one node, and whole nodes like the best there are.
+func (p *problem) changes(b *board, role, depth int, v int32, missing int64) []Change {
+	var out []Change
+	if c := p.repair(b, role, depth, v, missing); c.Count > 0 {
+		out = append(out, c)
+	}
+	if most := int64(p.roles[role].roll.most[0][0]); most > 0 {
+		where := p.domain(depth, v).String()
+		out = append(out, Change{Count: (missing + most - 1) / most, What: "nodes", Where: where})
+	}
+	return out
+}
+
+// repair finds the node where the least of a single thing is missing.
+func (p *problem) repair(b *board, role, depth int, v int32, missing int64) Change {
+	var best Change
+	lo, hi := b.f.span(depth, v)
+	for pos := lo; pos < hi; pos++ {
+		if b.used(pos) || b.slots(role, pos) > 0 || p.cause(b, role, pos) < causes {
+			continue
+		}
+		d, lack := p.onlyLack(role, pos, missing)
+		if lack > 0 && (best.Count == 0 || lack < best.Count) {
+			best = Change{Count: lack, What: p.dimName(d), Where: b.f.names[pos]}
+		}
+	}
+	return best
+}
+
+// onlyLack returns the one dimension that keeps n members off a node and how
+// much of it is missing; zero when there are several.
+func (p *problem) onlyLack(role int, pos int32, n int64) (dim int, lack int64) {
+	c := p.snap.class(pos)
+	for d, take := range p.roles[role].takes {
+		short := take*n - p.dims[d].free(c)
+		if take == 0 || short <= 0 {
+			continue
+		}
+		if lack > 0 {
+			return 0, 0
+		}
+		dim, lack = d, short
+	}
+	return dim, lack
+}
+
+// leftOver explains members beyond the quorum that found no room.
+func (p *problem) leftOver(b *board) []Reason {
+	put := make([]int64, len(p.batches))
+	for _, l := range b.log {
+		put[l.batch] += int64(l.n)
+	}
+	depth, v := p.base(b)
+	for i := range p.batches {
+		x := &p.batches[i]
+		if put[i] == x.total() {
+			continue
+		}
+		return []Reason{{
+			Kind: NoRoom, Domain: p.domain(depth, v), Role: p.roles[x.role].spec.Name,
+			RoleDomain: p.domain(depth, v), Wanted: int(x.total()), Found: int(put[i]),
+			Excluded: p.excluded(b, x.role, depth, v),
+		}}
+	}
+	return nil
+}

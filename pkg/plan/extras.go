@@ -1,0 +1,168 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// join adds the members beyond the quorum: as many as find room where the
+// request lets them be, as near to the quorum as they can. A group of which the
+// quorum has nobody comes as far as its own minimum or not at all.
+func (p *problem) join(b *board) {
+	home := len(p.batches)
+	quorum := p.counts(b)
+	p.batchesFor(p.everyone())
+	if len(p.batches) == home {
+		return
+	}
+	depth, v := p.base(b)
+	j := newJoiner(b, depth, v)
+	for from := home; from < len(p.batches); {
+		group := p.groupOf(from)
+		to := from + 1
+		for to < len(p.batches) && p.groupOf(to) == group {
+			to++
+		}
+		mark := len(b.log)
+		for i := from; i < to; i++ {
+			j.squeeze(int32(i))
+		}
+		if !p.complete(b, group, quorum) {
+			b.undo(mark)
+		}
+		from = to
+	}
+}
+
+func (p *problem) groupOf(batch int) string { return p.roles[p.batches[batch].role].spec.Group }
+
+// counts is the members of each role that run or have been put.
+func (p *problem) counts(b *board) []int {
+	out := make([]int, len(p.roles))
+	for r := range p.roles {
+		out[r] = len(p.roles[r].bound)
+	}
+	for _, l := range b.log {
+		out[p.batches[l.batch].role] += int(l.n)
+	}
+	return out
+}
+
+// complete says that a group is part of the quorum or has reached its minimum.
+func (p *problem) complete(b *board, group string, quorum []int) bool {
+	i := slices.IndexFunc(p.gang.Groups, func(g Group) bool { return g.Name == group })
+	if i < 0 {
+		return true
+	}
+	now, sum := p.counts(b), 0
+	for r := range p.roles {
+		if p.roles[r].spec.Group != group {
+			continue
+		}
+		if quorum[r] > 0 {
+			return true
+		}
+		if now[r] < p.roles[r].spec.Min {
+			return false
+		}
+		sum += now[r]
+	}
+	return sum >= p.gang.Groups[i].Min
+}
+
+// base is the domain that everybody must be in: the one of the required level
+// where the gang stands, or the whole fabric.
+func (p *problem) base(b *board) (depth int, v int32) {
+	if p.required == 0 {
+		return 0, 0
+	}
+	if len(p.bound) > 0 {
+		return p.required, b.f.at(p.required, p.bound[0])
+	}
+	if len(b.log) > 0 {
+		return p.required, b.f.at(p.required, b.log[0].pos)
+	}
+	return 0, 0
+}
+
+// joiner puts what it can of batches, one after the other, without going back.
+type joiner struct{ c *construct }
+
+func newJoiner(b *board, depth int, v int32) *joiner {
+	j := &joiner{newConstruct(b, depth, v, nil)}
+	for _, l := range b.log {
+		j.settle(l)
+	}
+	return j
+}
+
+// settle lets the choices of a batch know where one of its members stands.
+func (j *joiner) settle(l place) {
+	f := j.c.b.f
+	for _, n := range j.c.of(l.batch) {
+		x := &j.c.choices[n]
+		v := f.at(x.depth, l.pos)
+		switch {
+		case x.state == undecided:
+			x.state, x.v = settled, v
+		case x.soft && x.v != v:
+			x.state = waived
+		}
+	}
+	if x := &j.c.p.batches[l.batch]; x.spread > 0 {
+		j.c.taken[spreadKey{x.role, f.at(x.spread, l.pos)}] = true
+	}
+}
+
+// squeeze puts as much of a batch as has room and returns the domain it was
+// given.
+func (j *joiner) squeeze(batch int32) (depth int, v int32) {
+	c := j.c
+	for n := c.undecided(batch); n >= 0; n = c.undecided(batch) {
+		j.prefer(batch, n)
+	}
+	depth, v, ok := c.home(batch)
+	if !ok {
+		return c.depth, c.v
+	}
+	c.b.fillSome(batch, depth, v, c.taken)
+	return depth, v
+}
+
+// prefer settles a choice on the domain that has room for most of the batch,
+// among those one in use, then the tightest. None at all waives a wish, and
+// leaves a confinement with an empty hand: a domain without room.
+func (j *joiner) prefer(batch int32, n int) {
+	c := j.c
+	x, role := &c.choices[n], c.p.batches[batch].role
+	depth, v, _ := c.home(batch)
+	lo, hi := c.b.f.span(depth, v)
+	want := c.p.batches[batch].total()
+	best, found := int32(0), false
+	for w := c.b.f.at(x.depth, lo); lo < hi && w <= c.b.f.at(x.depth, hi-1); w++ {
+		if !c.b.f.real(x.depth, w) {
+			continue
+		}
+		if !found || j.nearer(x.depth, w, best, role, want) {
+			best, found = w, true
+		}
+	}
+	x.state, x.v = settled, best
+	if x.soft && (!found || c.b.sum(role, x.depth, best) < want) {
+		x.state = waived
+	}
+	if !found && !x.soft {
+		x.state = nowhere
+	}
+}
+
+func (j *joiner) nearer(depth int, a, b int32, role int, want int64) bool {
+	sa, sb := j.c.b.sum(role, depth, a), j.c.b.sum(role, depth, b)
+	if ma, mb := min(sa, want), min(sb, want); ma != mb {
+		return ma > mb
+	}
+	if oa, ob := j.c.b.isOpen(depth, a), j.c.b.isOpen(depth, b); oa != ob {
+		return oa
+	}
+	return sa < sb
+}

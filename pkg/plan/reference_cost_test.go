@@ -1,0 +1,218 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+)
+
+// depthOf is 1 for the coarsest level, 0 for no level at all.
+func (r *reference) depthOf(level string) int {
+	for i, l := range r.w.layout.Levels {
+		if l.Name == level {
+			return i + 1
+		}
+	}
+	if level == "node" {
+		return len(r.w.layout.Levels) + 1
+	}
+	return 0
+}
+
+// domain names the domain of a node at a depth, by everything above it.
+func (r *reference) domain(depth, node int) (key string, real bool) {
+	n := &r.w.nodes[node]
+	label := func(i int) string {
+		if i < len(n.Domains) {
+			return n.Domains[i]
+		}
+		return ""
+	}
+	levels := len(r.w.layout.Levels)
+	if depth == levels+1 {
+		return n.Name, true
+	}
+	for i := 0; i < depth; i++ {
+		at := label(i)
+		for k := i; at == "" && k < levels; k++ {
+			if label(k) != "" {
+				at = "?" + label(k)
+			}
+		}
+		if at == "" {
+			at = "?node " + n.Name
+		}
+		key += "/" + at
+	}
+	return key, depth == 0 || label(depth-1) != ""
+}
+
+// together says whether nodes are all in one real domain of a depth.
+func (r *reference) together(depth int, nodes []int) bool {
+	if depth == 0 || len(nodes) == 0 {
+		return true
+	}
+	first, _ := r.domain(depth, nodes[0])
+	for _, n := range nodes {
+		if key, real := r.domain(depth, n); !real || key != first {
+			return false
+		}
+	}
+	return true
+}
+
+// nodesOf collects where the members of some roles are, bound ones included.
+func (r *reference) nodesOf(in func(role int) bool) []int {
+	var out []int
+	for i := range r.w.gang.Roles {
+		if !in(i) {
+			continue
+		}
+		for _, m := range r.w.gang.Roles[i].Members {
+			if n, ok := r.nodes[m.Node]; ok && m.Node != "" {
+				out = append(out, n)
+			}
+		}
+	}
+	for u := range r.units {
+		if in(r.units[u].role) {
+			out = append(out, r.at[u]...)
+		}
+	}
+	return out
+}
+
+// rule is a level asked for by some roles.
+type rule struct {
+	required, preferred string
+	in                  func(role int) bool
+}
+
+func (r *reference) rules() []rule {
+	g := &r.w.gang
+	everyone := func(int) bool { return true }
+	out := []rule{{g.Required, g.Preferred, everyone}}
+	for _, l := range r.w.layout.Levels {
+		if l.Boundary && g.RDMA {
+			out = append(out, rule{l.Name, "", everyone})
+		}
+		if l.Boundary {
+			out = append(out, rule{l.Name, "", func(i int) bool { return g.Roles[i].RDMA }})
+		}
+	}
+	for _, p := range g.Groups {
+		out = append(out, rule{p.Required, p.Preferred, func(i int) bool { return r.under(g.Roles[i].Group, p.Name) }})
+	}
+	for i := range g.Roles {
+		out = append(out, rule{g.Roles[i].Required, g.Roles[i].Preferred, func(k int) bool { return k == i }})
+	}
+	return out
+}
+
+// judge prices a complete placement.
+func (r *reference) judge() {
+	broken := int64(0)
+	for _, x := range r.rules() {
+		nodes := r.nodesOf(x.in)
+		if !r.together(r.depthOf(x.required), nodes) {
+			return
+		}
+		if !r.together(r.depthOf(x.preferred), nodes) {
+			broken++
+		}
+	}
+	n, ok := r.judgeSlices()
+	if !ok {
+		return
+	}
+	c := r.price(broken + n)
+	if r.best == nil || slices.Compare(c, r.best) < 0 {
+		r.best = c
+	}
+}
+
+// judgeSlices checks the rules of slices and counts their broken wishes.
+func (r *reference) judgeSlices() (broken int64, ok bool) {
+	spread := map[string]bool{}
+	for i := range r.w.gang.Roles {
+		for _, key := range r.idleSpread(i) {
+			if spread[key] {
+				return 0, false
+			}
+			spread[key] = true
+		}
+	}
+	for u := range r.units {
+		x := &r.units[u]
+		if x.slice < 0 {
+			continue
+		}
+		s := r.w.gang.Roles[x.role].Slice
+		nodes := append(slices.Clone(x.partners), r.at[u]...)
+		if !r.together(r.depthOf(s.Required), nodes) || !r.together(r.depthOf(s.Spread), nodes) {
+			return 0, false
+		}
+		if !r.together(r.depthOf(s.Preferred), nodes) {
+			broken++
+		}
+		if s.Spread != "" {
+			key, _ := r.domain(r.depthOf(s.Spread), nodes[0])
+			key = fmt.Sprint(x.role, key)
+			if spread[key] {
+				return 0, false
+			}
+			spread[key] = true
+		}
+	}
+	return broken, true
+}
+
+// idleSpread lists the spread domains of slices that only have bound members.
+func (r *reference) idleSpread(int) []string { return nil }
+
+// price computes the cost terms in their order.
+func (r *reference) price(broken int64) []int64 {
+	all := r.nodesOf(func(int) bool { return true })
+	levels := r.w.layout.Levels
+	c := []int64{broken}
+	for _, boundary := range []bool{true, false} {
+		for i, l := range levels {
+			if l.Boundary == boundary {
+				c = append(c, max(0, int64(len(r.used(i+1, all)))-1))
+			}
+		}
+	}
+	unpaired := int64(0)
+	for role := range r.put {
+		for n, k := range r.put[role] {
+			unpaired += int64(r.unpaired(role, n, k))
+		}
+	}
+	c = append(c, unpaired, int64(len(r.used(len(levels)+1, all))))
+	for d := len(levels); d > 0; d-- {
+		c = append(c, r.roomIn(d, all))
+	}
+	return append(c, r.roomIn(len(levels)+1, all))
+}
+
+func (r *reference) used(depth int, nodes []int) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range nodes {
+		key, _ := r.domain(depth, n)
+		out[key] = true
+	}
+	return out
+}
+
+// roomIn adds up the leading role's slots of the domains in use.
+func (r *reference) roomIn(depth int, nodes []int) int64 {
+	used, sum := r.used(depth, nodes), 0
+	for n := range r.w.nodes {
+		if key, _ := r.domain(depth, n); used[key] {
+			sum += r.slots[r.lead][n]
+		}
+	}
+	return int64(sum)
+}

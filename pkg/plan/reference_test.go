@@ -1,0 +1,457 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan_test
+
+import (
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// The reference planner tries every placement. It knows the rules of doc.go and
+// nothing of the planner's own code: counts are found by adding members one by
+// one, devices are matched one by one, domains are compared by their names.
+
+// world is an input of both planners.
+type world struct {
+	layout plan.Layout
+	nodes  []plan.NodeSpec
+	gang   plan.Gang
+	// caps is what the filters let onto a node, by role and node name.
+	caps []map[string]int
+}
+
+func (w *world) fits(role int, node string, already int) bool {
+	most, ok := w.caps[role][node]
+	return !ok || already < most
+}
+
+func (w *world) snapshot() *plan.Snapshot {
+	st, err := plan.NewState(w.layout)
+	if err != nil {
+		panic(err)
+	}
+	for _, n := range w.nodes {
+		if err := st.Upsert(n); err != nil {
+			panic(err)
+		}
+	}
+	return st.Freeze()
+}
+
+// refUnit is members that the reference places together.
+type refUnit struct {
+	role, n  int
+	slice    int // in its role; -1 when the role is not sliced
+	partners []int
+}
+
+type reference struct {
+	w     *world
+	lead  int
+	slots [][]int // by role and node, counts only
+	units []refUnit
+	// put is members by role and node, at is nodes by unit.
+	put   [][]int
+	at    [][]int
+	memo  map[string]bool
+	best  []int64
+	found bool
+	nodes map[string]int
+	// apart says that bound members contradict a rule.
+	apart bool
+}
+
+// solve returns the cheapest cost, nil when nothing fits.
+func (w *world) solve() []int64 {
+	r := &reference{w: w, memo: map[string]bool{}, nodes: map[string]int{}}
+	for i, n := range w.nodes {
+		r.nodes[n.Name] = i
+	}
+	r.countSlots()
+	all := r.cheapest(r.everyone())
+	var min []int64
+	for _, q := range r.quotas() {
+		if c := r.cheapest(q); c != nil && (min == nil || slices.Compare(c, min) < 0) {
+			min = c
+		}
+	}
+	head := 1 + len(w.layout.Levels)
+	if all != nil && (min == nil || slices.Compare(all[:head], min[:head]) <= 0) {
+		return all
+	}
+	return min
+}
+
+func (r *reference) everyone() []int {
+	var out []int
+	for i := range r.w.gang.Roles {
+		out = append(out, len(r.w.gang.Roles[i].Members))
+	}
+	return out
+}
+
+// countSlots adds members of each role alone until they no longer fit, and
+// finds the leading role.
+func (r *reference) countSlots() {
+	total := make([]int, len(r.w.gang.Roles))
+	for i := range r.w.gang.Roles {
+		r.slots = append(r.slots, make([]int, len(r.w.nodes)))
+		for n := range r.w.nodes {
+			put := make([]int, len(r.w.gang.Roles))
+			for {
+				put[i]++
+				if !r.room(n, put) {
+					break
+				}
+				r.slots[i][n]++
+			}
+			total[i] += r.slots[i][n]
+		}
+	}
+	key := func(i int) (int, int, string) {
+		devices := 0
+		for _, d := range r.w.gang.Roles[i].Need.Devices {
+			devices += d.Count
+		}
+		return total[i], -devices, r.w.gang.Roles[i].Name
+	}
+	for i := range r.w.gang.Roles {
+		a, b, c := key(i)
+		x, y, z := key(r.lead)
+		if a < x || a == x && (b < y || b == y && c < z) {
+			r.lead = i
+		}
+	}
+}
+
+// room says whether a node holds members of each role by counts alone.
+func (r *reference) room(n int, put []int) bool {
+	var key strings.Builder
+	key.WriteByte(byte(n))
+	for _, k := range put {
+		key.WriteByte(byte(k))
+	}
+	ok, known := r.memo[key.String()]
+	if !known {
+		ok = r.roomFor(n, put)
+		r.memo[key.String()] = ok
+	}
+	return ok
+}
+
+func (r *reference) roomFor(n int, put []int) bool {
+	node := &r.w.nodes[n]
+	if node.Unschedulable {
+		return slices.Max(put) == 0
+	}
+	for res := range r.w.layout.Resources {
+		used, free := int64(0), int64(0)
+		if res < len(node.Free) {
+			free = node.Free[res]
+		}
+		for i, k := range put {
+			if need := r.w.gang.Roles[i].Need.Resources; res < len(need) {
+				used += int64(k) * need[res]
+			}
+		}
+		if used > 0 && used > free {
+			return false
+		}
+	}
+	var wanted [][]int
+	for i, k := range put {
+		need := &r.w.gang.Roles[i].Need
+		if need.Aligned && r.unpaired(i, n, k) > 0 {
+			return false
+		}
+		for range k {
+			for _, d := range need.Devices {
+				for range d.Count {
+					wanted = append(wanted, d.Kinds)
+				}
+			}
+		}
+	}
+	return r.match(node, wanted)
+}
+
+// match finds a device for each wanted one by augmenting paths.
+func (r *reference) match(node *plan.NodeSpec, wanted [][]int) bool {
+	var devices []int // kind of each
+	for _, u := range node.Units {
+		for k, c := range u.Free {
+			for range c {
+				devices = append(devices, k)
+			}
+		}
+	}
+	owner := make([]int, len(devices))
+	for i := range owner {
+		owner[i] = -1
+	}
+	var give func(w int, seen []bool) bool
+	give = func(w int, seen []bool) bool {
+		for d, kind := range devices {
+			if seen[d] || !slices.Contains(wanted[w], kind) {
+				continue
+			}
+			seen[d] = true
+			if owner[d] < 0 || give(owner[d], seen) {
+				owner[d] = w
+				return true
+			}
+		}
+		return false
+	}
+	for w := range wanted {
+		if !give(w, make([]bool, len(devices))) {
+			return false
+		}
+	}
+	return true
+}
+
+// unpaired tries every way of taking the anchors from the units.
+func (r *reference) unpaired(role, n, k int) int {
+	need := &r.w.gang.Roles[role].Need
+	if len(need.Devices) < 2 || need.Devices[0].Count == 0 {
+		return 0
+	}
+	a, sum := need.Devices[0], 0
+	units := r.w.nodes[n].Units
+	for _, f := range need.Devices[1:] {
+		if f.Count == 0 {
+			continue
+		}
+		ratio := (f.Count + a.Count - 1) / a.Count
+		best := 0
+		var try func(u, left, have int)
+		try = func(u, left, have int) {
+			best = max(best, have)
+			if u == len(units) {
+				return
+			}
+			for take := 0; take <= left && take <= freeOf(units[u], a.Kinds); take++ {
+				try(u+1, left-take, have+min(freeOf(units[u], f.Kinds), ratio*take))
+			}
+		}
+		try(0, k*a.Count, 0)
+		sum += max(0, k*f.Count-best)
+	}
+	return sum
+}
+
+func freeOf(u plan.Unit, kinds []int) int {
+	n := 0
+	for k, c := range u.Free {
+		if slices.Contains(kinds, k) {
+			n += c
+		}
+	}
+	return n
+}
+
+// quotas are the member counts from which nobody can be left out.
+func (r *reference) quotas() [][]int {
+	var all [][]int
+	v := make([]int, len(r.w.gang.Roles))
+	var walk func(i int)
+	walk = func(i int) {
+		if i == len(v) {
+			if r.quorum("", v) {
+				all = append(all, slices.Clone(v))
+			}
+			return
+		}
+		for v[i] = r.boundOf(i); v[i] <= len(r.w.gang.Roles[i].Members); v[i]++ {
+			walk(i + 1)
+		}
+		v[i] = 0
+	}
+	walk(0)
+	var out [][]int
+	for _, a := range all {
+		if !slices.ContainsFunc(all, func(b []int) bool { return !slices.Equal(a, b) && below(b, a) }) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func below(a, b []int) bool {
+	for i := range a {
+		if a[i] > b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *reference) boundOf(role int) int {
+	n := 0
+	for _, m := range r.w.gang.Roles[role].Members {
+		if m.Node != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// quorum says whether counts satisfy every minimum of a scope.
+func (r *reference) quorum(scope string, v []int) bool {
+	g := &r.w.gang
+	least, groups := g.Min, g.MinGroups
+	for _, p := range g.Groups {
+		if p.Name == scope {
+			least, groups = p.Min, p.MinGroups
+		}
+	}
+	sum, asked := 0, least
+	for i := range g.Roles {
+		if r.under(g.Roles[i].Group, scope) {
+			sum += v[i]
+		}
+		if g.Roles[i].Group == scope {
+			asked += g.Roles[i].Min
+		}
+	}
+	if sum < least {
+		return false
+	}
+	for i := range g.Roles {
+		ro := &g.Roles[i]
+		if ro.Group == scope && (v[i] < ro.Min || asked == 0 && v[i] < len(ro.Members)) {
+			return false
+		}
+	}
+	kids, done := 0, 0
+	for _, p := range g.Groups {
+		if p.Parent == scope {
+			kids++
+			if r.quorum(p.Name, v) {
+				done++
+			}
+		}
+	}
+	if groups == 0 {
+		groups = kids
+	}
+	return done >= groups
+}
+
+func (r *reference) under(group, scope string) bool {
+	for {
+		if group == scope {
+			return true
+		}
+		if group == "" {
+			return false
+		}
+		for _, p := range r.w.gang.Groups {
+			if p.Name == group {
+				group = p.Parent
+				break
+			}
+		}
+	}
+}
+
+// cheapest places that many members of each role in every way.
+func (r *reference) cheapest(want []int) []int64 {
+	r.units, r.best, r.found = nil, nil, false
+	r.put, r.at = nil, nil
+	for i := range r.w.gang.Roles {
+		r.put = append(r.put, make([]int, len(r.w.nodes)))
+		r.addUnits(i, want[i])
+	}
+	r.at = make([][]int, len(r.units))
+	r.place(0, 0, 0)
+	return r.best
+}
+
+// addUnits cuts the first pending members of a role into slices.
+func (r *reference) addUnits(role, want int) {
+	ro := &r.w.gang.Roles[role]
+	members := slices.Clone(ro.Members)
+	sort.SliceStable(members, func(a, b int) bool {
+		if members[a].Rank != members[b].Rank {
+			return members[a].Rank < members[b].Rank
+		}
+		return members[a].Name < members[b].Name
+	})
+	ranks := map[int]bool{}
+	for _, m := range members {
+		ranks[m.Rank] = true
+	}
+	left := want - r.boundOf(role)
+	byIndex := map[int]*refUnit{}
+	var order []int
+	for i, m := range members {
+		k := -1
+		if ro.Slice.Size > 1 {
+			k = i / ro.Slice.Size
+			if len(ranks) == len(members) {
+				k = m.Rank / ro.Slice.Size
+			}
+		}
+		if byIndex[k] == nil {
+			byIndex[k] = &refUnit{role: role, slice: k}
+			order = append(order, k)
+		}
+		u := byIndex[k]
+		if m.Node == "" {
+			u.n++
+		} else if n, ok := r.nodes[m.Node]; ok {
+			u.partners = append(u.partners, n)
+		}
+	}
+	for _, k := range order {
+		u := byIndex[k]
+		if u.n == 0 || left <= 0 {
+			continue
+		}
+		if k < 0 {
+			u.n = min(u.n, left)
+		}
+		left -= u.n
+		r.units = append(r.units, *u)
+	}
+}
+
+// place tries every node, from the last one on, for the next member of a unit.
+func (r *reference) place(u, n, from int) {
+	if u == len(r.units) {
+		r.judge()
+		return
+	}
+	x := &r.units[u]
+	if n == x.n {
+		r.place(u+1, 0, 0)
+		return
+	}
+	for node := from; node < len(r.w.nodes); node++ {
+		r.put[x.role][node]++
+		if r.holds(x.role, node) {
+			r.at[u] = append(r.at[u], node)
+			r.place(u, n+1, node)
+			r.at[u] = r.at[u][:len(r.at[u])-1]
+		}
+		r.put[x.role][node]--
+	}
+}
+
+func (r *reference) holds(role, node int) bool {
+	put := make([]int, len(r.put))
+	for i := range r.put {
+		put[i] = r.put[i][node]
+	}
+	name := r.w.nodes[node].Name
+	if most, ok := r.w.gang.Roles[role].Limit[name]; ok && put[role] > most {
+		return false
+	}
+	return r.w.fits(role, name, put[role]-1) && r.room(node, put)
+}

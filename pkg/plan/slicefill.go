@@ -1,0 +1,195 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// slicer fills whole slices: above the depth at which a slice must stand
+// together it counts in slices, below in members.
+type slicer struct {
+	b     *board
+	batch int32
+	// at is the depth of which one domain holds a slice, need the one that must.
+	at, need, spread int
+	// taken are the spread domains in use.
+	taken map[spreadKey]bool
+	// rooms are the slices that fit, by depth and vertex.
+	rooms [][]int64
+	next  int32
+}
+
+type spreadKey struct {
+	role int
+	v    int32
+}
+
+// fillBatch puts a whole batch into a domain; false leaves a part of it there.
+func (b *board) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
+	return b.fillSome(batch, depth, v, taken) == b.p.batches[batch].total()
+}
+
+// fillSome puts as much of a batch into a domain as it can, slices whole, and
+// returns the members put. Slices go where they like first, then where they
+// must.
+func (b *board) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bool) int64 {
+	x := &b.p.batches[batch]
+	if !x.sliced {
+		return b.fill(batch, depth, v, x.total())
+	}
+	s := slicer{b: b, batch: batch, need: x.need, spread: x.spread, taken: taken}
+	may := s.allowed(depth, v)
+	left := may
+	for _, at := range []int{x.like, x.need} {
+		if at > depth && left > 0 {
+			left -= s.run(at, depth, v, left)
+		}
+	}
+	if left > 0 && x.need <= depth {
+		left -= s.loose(depth, v, left)
+	}
+	if depth >= x.spread && left < may {
+		s.take(depth, v)
+	}
+	return (may - left) * int64(x.size)
+}
+
+// allowed is how many slices the levels at or above the domain itself permit.
+func (s *slicer) allowed(depth int, v int32) int64 {
+	x := &s.b.p.batches[s.batch]
+	lo, _ := s.b.f.span(depth, v)
+	if s.need > 0 && s.need <= depth && !s.b.f.real(s.need, s.b.f.at(s.need, lo)) {
+		return 0
+	}
+	if s.spread == 0 || s.spread > depth {
+		return int64(x.count)
+	}
+	if s.taken[spreadKey{x.role, s.b.f.at(s.spread, lo)}] {
+		return 0
+	}
+	return 1
+}
+
+// take marks the spread domain at or above a vertex as used.
+func (s *slicer) take(depth int, v int32) {
+	if s.spread > 0 {
+		lo, _ := s.b.f.span(depth, v)
+		s.taken[spreadKey{s.b.p.batches[s.batch].role, s.b.f.at(s.spread, lo)}] = true
+	}
+}
+
+// run fills slices that stand together at a depth below the domain's.
+func (s *slicer) run(at, depth int, v int32, want int64) int64 {
+	s.at = at
+	s.rooms = make([][]int64, s.b.f.levels+1)
+	for d := depth; d <= s.b.f.levels; d++ {
+		s.rooms[d] = make([]int64, len(s.b.f.tables[d].verts))
+	}
+	s.measure(depth, v)
+	return s.fill(depth, v, want)
+}
+
+// measure counts the slices that fit below a vertex.
+func (s *slicer) measure(depth int, v int32) int64 {
+	x := &s.b.p.batches[s.batch]
+	var n int64
+	switch {
+	case (depth == s.at || depth == s.need) && !s.b.f.real(depth, v):
+	case depth == s.at:
+		n = s.b.sum(x.role, depth, v) / int64(x.size)
+	default:
+		t := &s.b.f.tables[depth].verts[v]
+		for k := t.kidLo; k < t.kidHi; k++ {
+			n += s.measure(depth+1, k)
+		}
+	}
+	if depth == s.spread && n > 0 {
+		n = 1
+		if s.taken[spreadKey{x.role, v}] {
+			n = 0
+		}
+	}
+	if depth <= s.b.f.levels {
+		s.rooms[depth][v] = n
+	}
+	s.b.p.steps++
+	return n
+}
+
+// fill puts up to want slices into a vertex and returns how many.
+func (s *slicer) fill(depth int, v int32, want int64) int64 {
+	if depth == s.at {
+		return s.fillDomain(depth, v, want)
+	}
+	t := &s.b.f.tables[depth].verts[v]
+	var k picker
+	for c := t.kidLo; c < t.kidHi; c++ {
+		k.add(option{c, s.room(depth+1, c)}, s.b.isOpen(depth+1, c))
+	}
+	k.ready()
+	left := want
+	for left > 0 {
+		o, ok := k.next(left)
+		if !ok {
+			break
+		}
+		got := s.fill(depth+1, o.id, min(left, o.room))
+		left -= got
+	}
+	if depth == s.spread && left < want {
+		s.take(depth, v)
+	}
+	return want - left
+}
+
+func (s *slicer) room(depth int, v int32) int64 {
+	if depth <= s.b.f.levels {
+		return s.rooms[depth][v]
+	}
+	return s.measure(depth, v)
+}
+
+// fillDomain puts slices into the domain that holds each of them whole.
+func (s *slicer) fillDomain(depth int, v int32, want int64) int64 {
+	got := s.loose(depth, v, want)
+	if depth == s.spread && got > 0 {
+		s.take(depth, v)
+	}
+	return got
+}
+
+// loose puts slices into a domain without any rule for what is below it.
+func (s *slicer) loose(depth int, v int32, want int64) int64 {
+	size := int64(s.b.p.batches[s.batch].size)
+	mark := len(s.b.log)
+	got := s.b.fill(s.batch, depth, v, want*size)
+	if got%size != 0 {
+		s.b.undo(mark)
+		want = got / size
+		got = s.b.fill(s.batch, depth, v, want*size)
+	}
+	s.cut(mark, int32(size))
+	return got / size
+}
+
+// cut gives what was put since mark to slices, in fabric order.
+func (s *slicer) cut(mark int, size int32) {
+	puts := slices.Clone(s.b.log[mark:])
+	slices.SortFunc(puts, func(a, b place) int { return cmp.Compare(a.pos, b.pos) })
+	s.b.log = s.b.log[:mark]
+	left := size
+	for _, l := range puts {
+		for l.n > 0 {
+			n := min(l.n, left)
+			s.b.log = append(s.b.log, place{l.batch, s.next, l.pos, n})
+			l.n -= n
+			if left -= n; left == 0 {
+				left = size
+				s.next++
+			}
+		}
+	}
+}

@@ -1,0 +1,115 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// String names a domain as sentences do: "leaf s1/l2".
+func (d Domain) String() string {
+	if d.Path == "" {
+		return "the " + d.Level
+	}
+	return d.Level + " " + d.Path
+}
+
+// Why is the decision in one sentence: who, how much of it, where, and what the
+// rest was lost to, always in that order.
+func (d Decision) Why() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "gang %s: ", d.Gang)
+	switch {
+	case d.Placed:
+		d.yes(&b)
+	case len(d.Reasons) == 0:
+		b.WriteString("no reason is known")
+	default:
+		d.no(&b)
+	}
+	return b.String()
+}
+
+func (d *Decision) yes(b *strings.Builder) {
+	nodes := map[string]bool{}
+	for _, a := range d.Assignments {
+		nodes[a.Node] = true
+	}
+	fmt.Fprintf(b, "%s on %s in %s", count(len(d.Assignments), "member"), count(len(nodes), "node"), d.Domain)
+	if d.Unplaced > 0 {
+		fmt.Fprintf(b, "; %d more beyond the minimum found no room", d.Unplaced)
+		if len(d.Reasons) > 0 {
+			d.Reasons[0].lost(b)
+		}
+	}
+}
+
+func (d *Decision) no(b *strings.Builder) {
+	r := d.Reasons[0]
+	if r.Kind == BudgetEnded {
+		fmt.Fprintf(b, "no placement found in %d steps, which does not prove that there is none; ", d.Stats.Steps)
+		if len(d.Reasons) < 2 {
+			b.WriteString("nothing more is known")
+			return
+		}
+		r = d.Reasons[1]
+	}
+	r.sentence(b)
+}
+
+func (r *Reason) sentence(b *strings.Builder) {
+	switch r.Kind {
+	case BadRequest:
+		fmt.Fprintf(b, "bad request: %s: %s", r.Subject, r.Detail)
+	case BoundApart:
+		fmt.Fprintf(b, "bound members of %s are not in one %s", r.Subject, r.Domain.Level)
+	case NoDomain:
+		fmt.Fprintf(b, "no node belongs to a %s", r.Domain.Level)
+	default:
+		fmt.Fprintf(b, "%d of %s fit %s", r.Found, count(r.Wanted, "member"), r.Domain)
+		if r.RoleDomain != r.Domain {
+			fmt.Fprintf(b, "; role %s is short in %s", r.Role, r.RoleDomain)
+		}
+		r.lost(b)
+		r.would(b)
+	}
+}
+
+// lost says how many nodes are out, and for what.
+func (r *Reason) lost(b *strings.Builder) {
+	total := 0
+	var parts []string
+	for _, e := range r.Excluded {
+		total += e.Nodes
+		parts = append(parts, fmt.Sprintf("%s %d", e.Cause, e.Nodes))
+	}
+	if total > 0 {
+		fmt.Fprintf(b, "; excluded %s: %s", count(total, "node"), strings.Join(parts, ", "))
+	}
+}
+
+// would says what would change the answer.
+func (r *Reason) would(b *strings.Builder) {
+	var parts []string
+	for _, c := range r.Changes {
+		what := fmt.Sprintf("%d more %s", c.Count, c.What)
+		if c.What == "nodes" {
+			what = count(int(c.Count), "more node") + " in"
+		} else {
+			what += " on"
+		}
+		parts = append(parts, what+" "+c.Where)
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(b, "; would fit with %s", strings.Join(parts, " or "))
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,107 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Each case makes a gang that cannot be placed as it stands, beside a healthy
+// one that must not notice.
+func TestBadInputSaysWhatIsWrong(t *testing.T) {
+	tests := map[string]struct {
+		group       bool
+		min         int64
+		annotations map[string]string
+		change      func([]*corev1.Pod)
+		want        string
+	}{
+		"minMember larger than the pods that exist": {
+			group: true, min: 5, want: "waiting for 2 of 5 members: spec.minMember of podgroup NS/bad is 5, and 3 exist so far",
+		},
+		"no PodGroup": {
+			want: "waiting for podgroup NS/bad, which does not exist",
+		},
+		"unknown topology level": {
+			group: true, min: 3, annotations: map[string]string{levelRequired: "rack"},
+			want: `annotation dovetail.dev/topology-required of podgroup NS/bad names level "rack"; the levels here are core, spine, leaf, node`,
+		},
+		"members of two schedulers": {
+			group: true, min: 3,
+			change: func(pods []*corev1.Pod) { pods[2].Spec.SchedulerName = "scheduler-plugins-scheduler" },
+			want:   "members of podgroup NS/bad differ in spec.schedulerName, which must be the same in all: dovetail in pod bad-0, scheduler-plugins-scheduler in pod bad-2",
+		},
+		"members of two priorities": {
+			group: true, min: 3,
+			change: func(pods []*corev1.Pod) { pods[1].Spec.PriorityClassName = "system-node-critical" },
+			want:   "members of podgroup NS/bad differ in spec.priority, which must be the same in all: 0 in pod bad-0, 2000001000 in pod bad-1",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := onGPUs(t)
+			if test.group {
+				e.podGroup("bad", test.min, test.annotations)
+			}
+			bad := members("bad", 3)
+			if test.change != nil {
+				test.change(bad)
+			}
+			e.create(bad...)
+			e.podGroup("good", 3, nil)
+			e.create(members("good", 3)...)
+			e.whole(groupLabel+"=good", 3)
+			e.refused(groupLabel+"=bad", 3, e.inNamespace(test.want))
+			if test.group {
+				e.eventually("an event on the PodGroup says why", func() bool { return e.event("bad", e.inNamespace(test.want)) })
+			}
+		})
+	}
+}
+
+// The CRD lets zero through if its schema has no minimum; then we say it.
+func TestPodGroupOfZero(t *testing.T) {
+	e := onGPUs(t)
+	e.podGroup("zero", 0, nil)
+	e.create(members("zero", 2)...)
+	e.refused(groupLabel+"=zero", 2, "spec.minMember")
+}
+
+func TestPodGroupThatComesLateStartsItsPods(t *testing.T) {
+	e := onGPUs(t)
+	e.create(members("late", 3)...)
+	e.refused(groupLabel+"=late", 3, "which does not exist")
+	e.podGroup("late", 3, nil)
+	e.whole(groupLabel+"=late", 3)
+}
+
+func TestRayClusterDeletedMidway(t *testing.T) {
+	e := onGPUs(t)
+	e.claimTemplate()
+	e.rayCluster(newRayCluster("wide", 17))
+	e.refused("ray.io/cluster=wide", 18, "gang "+e.ns+"/wide: ")
+	e.remove(rayClusters, "wide")
+	e.rayCluster(newRayCluster("next", 16))
+	e.whole("ray.io/cluster=next", 17)
+}
+
+// A node that is cordoned or gone is used by no plan, and one that comes back
+// is used at once.
+func TestNodesComeAndGo(t *testing.T) {
+	e := onGPUs(t)
+	e.claimTemplate()
+	nodes, err := e.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatalf("listing nodes: %v", err)
+	}
+	e.cordon(nodes.Items[0].Name, true)
+	t.Cleanup(func() { e.cordon(nodes.Items[0].Name, false) })
+	e.rayCluster(newRayCluster("full", 16))
+	e.refused("ray.io/cluster=full", 17, "gang "+e.ns+"/full: ")
+	e.cordon(nodes.Items[0].Name, false)
+	e.whole("ray.io/cluster=full", 17)
+}

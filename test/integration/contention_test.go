@@ -1,0 +1,73 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// contentionRounds is how often the two gangs fight.
+const contentionRounds = 20
+
+// Two gangs of 60% of the fleet each, their pods created interleaved: one runs
+// whole, the other holds nothing until it can run whole itself.
+func TestTwoGangsOfSixtyPercent(t *testing.T) {
+	e := onOwn(t, localcluster.Options{
+		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=2,leaves=5,nodes=2")},
+		Without: []string{localcluster.KubeRay},
+	})
+	const nodes, share = 20, 12
+	var longest time.Duration
+	for round := range contentionRounds {
+		a, b := fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)
+		e.podGroup(a, share, nil)
+		e.podGroup(b, share, nil)
+		e.create(interleave(members(a, share, asking("20", "1Gi")), members(b, share, asking("20", "1Gi")))...)
+
+		began := time.Now()
+		var winner, loser string
+		e.eventually("one of the gangs runs whole", func() bool {
+			for _, pair := range [][2]string{{a, b}, {b, a}} {
+				if e.bound(groupLabel+"="+pair[0]) == share {
+					winner, loser = pair[0], pair[1]
+					return true
+				}
+			}
+			return false
+		})
+		e.refused(groupLabel+"="+loser, share, "gang "+e.ns+"/"+loser+": ")
+		e.removePods(groupLabel + "=" + winner)
+		e.whole(groupLabel+"="+loser, share)
+		longest = max(longest, time.Since(began))
+		e.removePods(groupLabel + "=" + loser)
+		e.remove(podGroups, a)
+		e.remove(podGroups, b)
+		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+	}
+	t.Logf("%d rounds on %d nodes; the longest from the first pod to both having run: %v", contentionRounds, nodes, longest.Round(time.Millisecond))
+}
+
+func interleave(a, b []*corev1.Pod) []*corev1.Pod {
+	var pods []*corev1.Pod
+	for i := range a {
+		pods = append(pods, a[i], b[i])
+	}
+	return pods
+}
+
+func plainFleet(t *testing.T, text string) fleet.Spec {
+	t.Helper()
+	spec, err := fleet.Parse(text)
+	if err != nil {
+		t.Fatalf("reading fleet %q: %v", text, err)
+	}
+	return spec
+}

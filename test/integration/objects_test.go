@@ -1,0 +1,87 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+)
+
+// inNamespace puts the test's namespace in the place of NS.
+func (e *env) inNamespace(text string) string {
+	return strings.ReplaceAll(text, "NS/", e.ns+"/")
+}
+
+// event says whether some event about the object contains the sentence.
+func (e *env) event(object, sentence string) bool {
+	e.Helper()
+	list, err := e.client.EventsV1().Events(e.ns).List(e.Context(), metav1.ListOptions{})
+	if err != nil {
+		e.Fatalf("listing events: %v", err)
+	}
+	return containsEvent(list.Items, object, sentence)
+}
+
+func containsEvent(events []eventsv1.Event, object, sentence string) bool {
+	for _, event := range events {
+		if event.Regarding.Name == object && strings.Contains(event.Note, sentence) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *env) cordon(node string, off bool) {
+	e.Helper()
+	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, off)
+	_, err := e.client.CoreV1().Nodes().Patch(context.Background(), node, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	if err != nil {
+		e.Errorf("cordoning node %s: %v", node, err)
+	}
+}
+
+func (e *env) readRayCluster(name string) *rayv1.RayCluster {
+	e.Helper()
+	obj, err := e.dynamic.Resource(rayClusters).Namespace(e.ns).Get(e.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		e.Fatalf("reading RayCluster %s: %v", name, err)
+	}
+	cluster := &rayv1.RayCluster{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, cluster); err != nil {
+		e.Fatalf("converting RayCluster %s: %v", name, err)
+	}
+	return cluster
+}
+
+func (e *env) rayReady(name string) bool {
+	e.Helper()
+	return e.readRayCluster(name).Status.State == rayv1.Ready //nolint:staticcheck // State is what kubectl prints
+}
+
+func (e *env) updateRayCluster(name string, change func(*rayv1.RayCluster)) {
+	e.Helper()
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		cluster := e.readRayCluster(name)
+		change(cluster)
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(cluster)
+		if err != nil {
+			return err
+		}
+		_, err = e.dynamic.Resource(rayClusters).Namespace(e.ns).Update(e.Context(), &unstructured.Unstructured{Object: content}, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		e.Fatalf("updating RayCluster %s: %v", name, err)
+	}
+}

@@ -1,0 +1,126 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+
+	"github.com/dovetail-dev/dovetail/pkg/plugins"
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// filterCounter is a Filter plugin that lets everything pass and counts how
+// often it is asked. Filters run one after another until one refuses, so the
+// last of them counts the nodes for which all stock filters were run.
+type filterCounter struct {
+	calls atomic.Int64
+	mu    sync.Mutex
+	nodes map[string]int
+}
+
+func (c *filterCounter) Name() string { return "FilterCounter" }
+
+func (c *filterCounter) Filter(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, _ fwk.NodeInfo) *fwk.Status {
+	c.calls.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nodes[pod.Namespace+"/"+pod.Name]++
+	return nil
+}
+
+// A gang of 500 on 500 nodes: once it is planned each member looks at one node,
+// and the planner asks the filters about the nodes that it is about to use.
+func TestFiltersSeeOneNodeForEachPod(t *testing.T) {
+	const size = 500
+	e := onOwn(t, localcluster.Options{
+		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=5,leaves=10,nodes=10")},
+		Without: []string{localcluster.KubeRay, localcluster.Dovetail},
+	})
+	counter := &filterCounter{nodes: map[string]int{}}
+	e.runScheduler(t, counter)
+	e.podGroup("wide", size, nil)
+	began := time.Now()
+	e.create(members("wide", size, asking("20", "1Gi"))...)
+	e.whole(groupLabel+"=wide", size)
+	took := time.Since(began)
+
+	if nodes := len(e.domains(groupLabel+"=wide", corev1.LabelHostname)); nodes != size {
+		t.Errorf("the gang is on %d nodes, want %d", nodes, size)
+	}
+	calls := counter.calls.Load()
+	most := 0
+	for _, n := range counter.nodes {
+		most = max(most, n)
+	}
+	t.Logf("%d pods on %d nodes in %v: filters ran for %d (pod, node) pairs, %.2f nodes for each pod; pods x nodes is %d; the planner's own questions, asked by one pod, are among them: %d for that pod",
+		size, size, took.Round(time.Millisecond), calls, float64(calls)/size, size*size, most)
+	// One for each pod, and one for each node that the planner is about to use.
+	if limit := int64(2*size + size/10); calls > limit {
+		t.Errorf("filters ran for %d (pod, node) pairs, want at most %d", calls, limit)
+	}
+}
+
+// runScheduler runs the scheduler in this process, with one more plugin.
+func (e *env) runScheduler(t *testing.T, counter *filterCounter) {
+	t.Helper()
+	text := fmt.Sprintf(`apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+leaderElection: {leaderElect: false}
+clientConnection: {kubeconfig: %q, qps: 1000, burst: 2000}
+profiles:
+- schedulerName: dovetail
+  plugins:
+    multiPoint:
+      enabled: [{name: Gang}, {name: Topology}, {name: DRAAware}, {name: FilterCounter}]
+      disabled: [{name: DynamicResources}]
+    queueSort: {enabled: [{name: Gang}], disabled: [{name: PrioritySort}]}
+    preFilter: {enabled: [{name: Gang}]}
+    filter: {enabled: [{name: Gang}]}
+    postFilter: {enabled: [{name: Gang}, {name: DRAAware}]}
+`, e.cluster.Kubeconfig())
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatalf("writing the scheduler's configuration: %v", err)
+	}
+	// The command itself listens to signals only; its two halves take a context.
+	opts := options.NewOptions()
+	flags := pflag.NewFlagSet("scheduler", pflag.ContinueOnError)
+	for _, set := range opts.Flags.FlagSets {
+		flags.AddFlagSet(set)
+	}
+	if err := flags.Parse([]string{"--config", file, "--secure-port", "0"}); err != nil {
+		t.Fatalf("reading the scheduler's flags: %v", err)
+	}
+	withCounter := append(plugins.Options(), app.WithPlugin(counter.Name(),
+		func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) { return counter, nil }))
+	ctx, cancel := context.WithCancel(context.Background())
+	config, scheduler, err := app.Setup(ctx, opts, withCounter...)
+	if err != nil {
+		cancel()
+		t.Fatalf("setting up the scheduler: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- app.Run(ctx, config, scheduler) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Logf("the scheduler ended: %v", err)
+		}
+	})
+}

@@ -1,0 +1,22 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"io"
+	"sync"
+)
+
+// sharedWriter lets the parts of a start, which run side by side, write to one place line by line.
+type sharedWriter struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+// Write writes one line.
+func (w *sharedWriter) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Write(line)
+}
