@@ -25,6 +25,25 @@ clean: ## End the local cluster, if one runs, and remove everything that was bui
 	@if [[ -d .cache/cluster ]]; then $(MAKE) --no-print-directory down; fi
 	rm -rf .cache
 
+##@ Local cluster
+
+LOCALCLUSTER = go run ./test/localcluster/cmd
+
+.PHONY: build
+build: ## Build every program of the local cluster, and the scheduler, into .cache/bin.
+	$(LOCALCLUSTER) build
+
+# Fleets of simulated nodes, separated by spaces; none means the demo's.
+FLEET ?=
+
+.PHONY: up
+up: ## Start the local cluster (make up FLEET="shape=ndh100v5,spines=2,leaves=2,nodes=4").
+	$(LOCALCLUSTER) up $(foreach fleet,$(FLEET),--fleet $(fleet))
+
+.PHONY: down
+down: ## End the local cluster.
+	$(LOCALCLUSTER) down
+
 ##@ Demo
 
 .PHONY: demo

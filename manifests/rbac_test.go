@@ -24,12 +24,11 @@ func on(group string, resources []string, verbs ...string) rbacv1.PolicyRule {
 // beyondStock are the rights that Dovetail has and the stock scheduler, with
 // every feature gate at its default, has not.
 var beyondStock = []right{
-	{"which ways of declaring a gang are installed", on("apiextensions.k8s.io", []string{"customresourcedefinitions"}, "get", "list", "watch")},
-	{"gangs of Ray", on("ray.io", []string{"rayclusters", "rayjobs", "rayservices"}, "get", "list", "watch")},
-	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "get", "list", "watch")},
-	{"saying how a gang is doing", on("scheduling.x-k8s.io", []string{"podgroups/status"}, "update", "patch")},
-	{"Kubernetes' pod groups, stock's own where its gate is on", on("scheduling.k8s.io", []string{"podgroups", "compositepodgroups"}, "get", "list", "watch")},
-	{"their status, stock's own where its gate is on", on("scheduling.k8s.io", []string{"podgroups/status", "compositepodgroups/status"}, "update", "patch")},
+	{"which ways of declaring a gang are installed", on("apiextensions.k8s.io", []string{"customresourcedefinitions"}, "list", "watch")},
+	{"gangs of Ray", on("ray.io", []string{"rayclusters"}, "list", "watch")},
+	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "list", "watch")},
+	{"Kubernetes' pod groups, stock's own where its gate is on", on("scheduling.k8s.io", []string{"podgroups", "compositepodgroups"}, "list", "watch")},
+	{"their status, stock's own where its gate is on", on("scheduling.k8s.io", []string{"podgroups/status"}, "patch")},
 }
 
 // withoutNeed are the rights that the stock scheduler has and Dovetail lacks.

@@ -33,8 +33,10 @@ type ask struct {
 	verdicts    map[string]verdict
 	// failure is the first runtime error in the order of texts, "" if there was none.
 	failure string
-	// witness is the last node on which everything that satisfies this ask was an RDMA NIC.
-	witness string
+	// witness is the last node on which everything that satisfies this ask was an RDMA NIC; without one the whole cluster
+	// was searched when the inventory's spec was searched.
+	witness  string
+	searched uint64
 }
 
 // selector is one compiled CEL expression; source says in errors where it stands.

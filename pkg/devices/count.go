@@ -25,7 +25,6 @@ type Unit struct {
 // recount counts one node. The caller has brought signatures and kinds up to date.
 func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
 	n := known.node
-	known.revision = n.revision
 	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.permits))}
 	for i, unit := range n.units {
 		counts.Units[i] = l.emptyUnit(unit)

@@ -218,7 +218,7 @@ func (inv *Inventory) forgetAsks() {
 
 // layoutFor makes sure that the layout covers the needs.
 func (inv *Inventory) layoutFor(needs []Need) *layout {
-	if len(inv.layout.asks) >= maxAsks {
+	if len(inv.layout.asks) >= maxAsks || len(inv.layout.permits) >= maxAsks {
 		inv.layout = newLayout()
 	}
 	for i := range needs {

@@ -56,13 +56,17 @@ type layout struct {
 
 // layoutNode is what a layout remembers of one node.
 type layoutNode struct {
-	node     *node
-	spec     uint64
-	revision uint64
+	node *node
+	spec uint64
 	// columns is how many asks the signatures cover.
 	columns    int
 	signatures []signature
 	distinct   []signature
+}
+
+// stale says whether the node's slices or the layout's columns are newer than the signatures.
+func (k *layoutNode) stale(n *node, columns int) bool {
+	return k.spec != n.spec || k.columns != columns
 }
 
 func newLayout() *layout {
@@ -121,38 +125,53 @@ func (l *layout) sign(d *device, known signature, columns int) signature {
 	return signature(bits)
 }
 
-// update brings the layout up to date with the inventory.
+// update brings the layout up to date with the inventory. What changed since the last time costs, not what there is,
+// unless columns or kinds changed.
 func (l *layout) update(inv *Inventory) {
 	if l.current == l.generation && l.revision == inv.revision {
 		return
 	}
 	all := inv.nodes.nodes
 	l.nodes = append(l.nodes, make([]layoutNode, len(all)-len(l.nodes))...)
-	for i, n := range all {
-		known := &l.nodes[i]
-		if known.node != n || n != nil && (known.spec != n.spec || known.columns != len(l.asks)) {
+	changed := slices.Collect(maps.Keys(inv.nodes.changed))
+	if l.current != l.generation {
+		changed = everyNode(all)
+	}
+	for _, i := range changed {
+		if known, n := &l.nodes[i], all[i]; known.node != n || n != nil && known.stale(n, len(l.asks)) {
 			l.resign(known, n, inv.options.PairMaps)
 		}
 	}
 	// Both have to run whatever the other says.
 	renumbered, unbound := l.renumberKinds(inv), l.unbind(inv)
 	if renumbered || unbound || l.current != l.generation {
-		for i := range l.nodes {
-			l.nodes[i].revision = 0
-		}
+		changed = everyNode(all)
 	}
-	// Views hold the old list: it is replaced, not changed.
-	l.frozen = slices.Clone(l.frozen)
-	l.frozen = append(l.frozen, make([]*NodeDevices, len(all)-len(l.frozen))...)
-	for i, n := range all {
-		if n == nil {
-			l.frozen[i] = nil
-		} else if l.nodes[i].revision != n.revision {
-			l.frozen[i] = l.recount(&l.nodes[i], inv)
-		}
-	}
+	l.freeze(inv, changed)
 	l.reaching = l.countReaching(inv)
 	l.revision, l.current = inv.revision, l.generation
+	clear(inv.nodes.changed)
+}
+
+// freeze counts the changed nodes anew. Views hold the old list, so it is replaced and not changed.
+func (l *layout) freeze(inv *Inventory, changed []int) {
+	frozen := make([]*NodeDevices, len(l.nodes))
+	copy(frozen, l.frozen)
+	for _, i := range changed {
+		frozen[i] = nil
+		if l.nodes[i].node != nil {
+			frozen[i] = l.recount(&l.nodes[i], inv)
+		}
+	}
+	l.frozen = frozen
+}
+
+func everyNode(nodes []*node) []int {
+	every := make([]int, len(nodes))
+	for i := range every {
+		every[i] = i
+	}
+	return every
 }
 
 // resign works out the signatures of a node's devices and keeps count of the signatures present.

@@ -38,9 +38,11 @@ type nodeTable struct {
 	lent  bool
 	nodes []*node
 	free  []int
+	// changed are the numbers of nodes that changed since the layout was last brought up to date.
+	changed map[int]bool
 }
 
-func newNodeTable() nodeTable { return nodeTable{index: map[string]int{}} }
+func newNodeTable() nodeTable { return nodeTable{index: map[string]int{}, changed: map[int]bool{}} }
 
 func (t *nodeTable) get(name string) *node {
 	if i, ok := t.index[name]; ok {
@@ -71,12 +73,14 @@ func (t *nodeTable) relink(name string, p *pool, revision uint64) {
 		n.pools[p.key] = p
 	}
 	n.revision, n.spec, n.stale = revision, revision, true
+	t.changed[t.index[name]] = true
 }
 
 // bump marks a node whose devices changed hands.
 func (t *nodeTable) bump(name string, revision uint64) {
-	if n := t.get(name); n != nil {
-		n.revision = revision
+	if i, ok := t.index[name]; ok {
+		t.nodes[i].revision = revision
+		t.changed[i] = true
 	}
 }
 
@@ -104,6 +108,7 @@ func (t *nodeTable) remove(name string) {
 	i := t.index[name]
 	t.nodes[i] = nil
 	t.free = append(t.free, i)
+	t.changed[i] = true
 	delete(t.index, name)
 }
 
@@ -168,15 +173,18 @@ func (n *node) lift(p *pool) {
 		}
 		for i := range slice.Spec.Devices {
 			for name, value := range slice.Spec.Devices[i].Attributes {
-				n.liftOne(name, scalarText(value))
+				n.liftOne(name, value)
 			}
 		}
 	}
 }
 
-func (n *node) liftOne(name resourceapi.QualifiedName, typed string) {
-	lifted := slices.ContainsFunc(liftedDomains, func(domain string) bool { return strings.HasPrefix(string(name), domain) })
-	if !lifted || len(typed) < 2 {
+func (n *node) liftOne(name resourceapi.QualifiedName, attribute resourceapi.DeviceAttribute) {
+	if !slices.ContainsFunc(liftedDomains, func(domain string) bool { return strings.HasPrefix(string(name), domain) }) {
+		return
+	}
+	typed := scalarText(attribute)
+	if len(typed) < 2 {
 		return
 	}
 	value := typed[1:]

@@ -154,24 +154,26 @@ func (l *layout) unbind(inv *Inventory) bool {
 	return changed
 }
 
-// grantAll admits one pod if every device of the node that satisfies the ask is free for it.
+// grantAll admits one pod if every device of the node that satisfies the ask is free for it, and as many as the scarcest
+// has shares if they are all shared.
 func (p *permit) grantAll(n *node, free []int) int {
-	if false {
+	if n.unusable {
 		return 0
 	}
-	found := 0
+	found, granted := 0, maxShares
 	for i, d := range n.devices {
 		if !p.all.judge(d).selects {
 			continue
 		}
-		if found++; free[i] == 0 || !p.all.tolerates(d) {
+		if found++; !p.all.tolerates(d) {
 			return 0
 		}
+		granted = min(granted, free[i])
 	}
 	if found == 0 || found > resourceapi.AllocationResultsMaxSize {
 		return 0
 	}
-	return 1
+	return granted
 }
 
 // timesAmong is how often the permit's requests fit together into devices that share a value.

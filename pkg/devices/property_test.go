@@ -95,7 +95,7 @@ func traitsOf(w *world, claims []*resourceapi.ResourceClaim) traits {
 // Counts never refuse what the stock allocator grants, and promise nothing that it refuses, outside the exceptions that
 // the package documents.
 func TestCountsAgreeWithStockAllocator(t *testing.T) {
-	const worlds, pods, limit = 400, 10, 5
+	const worlds, pods, limit = 250, 10, 5
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 	exact, granted, refused := 0, 0, 0
 	for seed := range uint64(worlds) {
@@ -195,7 +195,7 @@ func pictureOf(t *testing.T, view *devices.View, needs []devices.Need) picture {
 // However the inventory came to its state, it says what an inventory says that was told that state at once; and views
 // made on the way stay as they were.
 func TestIncrementalEqualsFresh(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		w := newWorld(1000 + seed)
 		inv := inventory(w.slices...)
 		var pods [][]*resourceapi.ResourceClaim

@@ -83,12 +83,16 @@ func (inv *Inventory) wantsRDMA(a *ask) bool {
 	if n := inv.nodes.get(a.witness); n != nil && inv.onlyRDMA(a, n) {
 		return true
 	}
+	if a.searched == inv.spec {
+		return false
+	}
 	for _, n := range inv.nodes.nodes {
 		if n != nil && inv.onlyRDMA(a, n) {
 			a.witness = n.name
 			return true
 		}
 	}
+	a.witness, a.searched = "", inv.spec
 	return false
 }
 

@@ -109,51 +109,49 @@ func (t celToken) identifier() bool {
 func tokenize(expression string) ([]celToken, bool) {
 	var tokens []celToken
 	for i := 0; i < len(expression); {
-		c := expression[i]
-		switch {
-		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
+		if strings.IndexByte(" \t\n\r", expression[i]) >= 0 {
 			i++
-		case c == '"' || c == '\'':
-			text, ok := plainLiteral(expression[i:])
-			if !ok || len(tokens) > 0 && isLiteralPrefix(tokens[len(tokens)-1], expression, i) {
-				return nil, false
-			}
-			tokens = append(tokens, celToken{text: text, literal: true})
-			i += len(text) + 2
-		case isWordByte(c):
-			end := i
-			for end < len(expression) && isWordByte(expression[end]) {
-				end++
-			}
-			tokens = append(tokens, celToken{text: expression[i:end]})
-			i = end
-		case c == '`' || c >= 0x80 || strings.HasPrefix(expression[i:], "//"):
-			return nil, false
-		default:
-			tokens = append(tokens, celToken{text: string(c)})
-			i++
+			continue
 		}
+		token, width := nextToken(expression[i:])
+		// A word that touches a quote makes a raw or bytes literal of it.
+		if width == 0 || token.literal && i > 0 && isWordByte(expression[i-1]) {
+			return nil, false
+		}
+		tokens = append(tokens, token)
+		i += width
 	}
 	return tokens, true
 }
 
-// plainLiteral reads a one-line string without escapes; triple quotes and backslashes are not plain.
-func plainLiteral(text string) (string, bool) {
-	quote := text[0]
-	if len(text) >= 3 && text[1] == quote && text[2] == quote {
-		return "", false
+// nextToken reads the token that text starts with and says how long it is; 0 if it is not understood.
+func nextToken(text string) (celToken, int) {
+	switch c := text[0]; {
+	case c == '"' || c == '\'':
+		return plainLiteral(text)
+	case isWordByte(c):
+		end := 1
+		for end < len(text) && isWordByte(text[end]) {
+			end++
+		}
+		return celToken{text: text[:end]}, end
+	case c == '`' || c >= 0x80 || strings.HasPrefix(text, "//"):
+		return celToken{}, 0
 	}
-	end := strings.IndexByte(text[1:], quote)
-	if end < 0 {
-		return "", false
-	}
-	body := text[1 : 1+end]
-	return body, !strings.ContainsAny(body, "\\\n\r")
+	return celToken{text: text[:1]}, 1
 }
 
-// isLiteralPrefix spots raw and bytes literals: a word that touches the opening quote.
-func isLiteralPrefix(last celToken, expression string, quote int) bool {
-	return !last.literal && quote > 0 && isWordByte(expression[quote-1])
+// plainLiteral reads a one-line string without escapes; triple quotes and backslashes are not plain.
+func plainLiteral(text string) (celToken, int) {
+	quote := text[0]
+	if len(text) >= 3 && text[1] == quote && text[2] == quote {
+		return celToken{}, 0
+	}
+	end := strings.IndexByte(text[1:], quote)
+	if end < 0 || strings.ContainsAny(text[1:1+end], "\\\n\r") {
+		return celToken{}, 0
+	}
+	return celToken{text: text[1 : 1+end], literal: true}, end + 2
 }
 
 func isWordByte(c byte) bool {

@@ -113,7 +113,8 @@ func (v *View) Least(need *Need) Option { return v.relaxed[need.Key] }
 func (v *View) Problems() []string { return v.problems }
 
 // Node returns the devices of a node. plugin tells how many of each extended resource the node's device plugins have
-// free; it may be nil.
+// free; it may be nil. On a node that has both, devices and plugin add up, though stock takes extended resources from the
+// plugin alone there.
 func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevices, error) {
 	counts := v.local(node.Name)
 	if len(v.reaching) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {

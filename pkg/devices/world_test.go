@@ -43,7 +43,7 @@ func (w *world) chance(percent int) bool { return w.IntN(100) < percent }
 func (w *world) nodeSlices(name string) []*resourceapi.ResourceSlice {
 	gpus := slice("gpu.nvidia.com", name, w.gpus()...)
 	list := []*resourceapi.ResourceSlice{gpus, slice("dra.net", name, w.nics()...)}
-	if w.chance(25) {
+	if w.chance(10) {
 		list = append(list, w.partitions(name)...)
 	}
 	if w.chance(20) {

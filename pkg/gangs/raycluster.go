@@ -178,6 +178,8 @@ func rayRoles(cluster *rayv1.RayCluster) []Role {
 // maxReplicas, maxReplicas winning where they contradict, times numOfHosts.
 // With the in-tree autoscaler only minReplicas are the gang's: what the
 // autoscaler asks for beyond them joins later and may be taken away again.
+// Of numOfHosts 0, which only its author can write since the default is 1,
+// KubeRay 1.5 creates nothing; such a gang waits, and its sentence says for whom.
 func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 	lowest, highest := valueOr(group.MinReplicas, 0), valueOr(group.MaxReplicas, math.MaxInt32)
 	replicas := min(max(valueOr(group.Replicas, 0), lowest), highest)

@@ -81,7 +81,7 @@ func (p *problem) addSlice(r int, members []*Member) {
 	ro := &p.roles[r]
 	p.batches = append(p.batches, batch{
 		role: r, size: int32(len(members)), count: 1, sliced: true, sets: ro.sets, wishes: ro.wishes,
-		need: ro.need, like: ro.like, spread: ro.spread, members: [][]*Member{members},
+		rule: ro.rule, members: [][]*Member{members},
 	})
 }
 
@@ -91,14 +91,17 @@ func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	p.addRun(r, members)
 	b := &p.batches[len(p.batches)-1]
 	ro := &p.roles[r]
-	if ro.need > 0 {
-		v, _ := p.fixed(ro.need, s.bound)
-		p.sets = append(p.sets, confine{ro.need, v})
+	for _, depth := range []int{ro.rule.also, ro.rule.need} {
+		if depth == 0 {
+			continue
+		}
+		v, bad := p.fixed(depth, s.bound)
+		p.sets = append(p.sets, confine{depth, v, bad, "a slice of role " + ro.spec.Name})
 		b.sets = append(b.sets[:len(b.sets):len(b.sets)], int32(len(p.sets)-1))
 	}
-	if ro.like > 0 {
-		v, bad := p.fixed(ro.like, s.bound)
-		p.wishes = append(p.wishes, wish{ro.like, v, bad})
+	if ro.rule.like > 0 {
+		v, bad := p.fixed(ro.rule.like, s.bound)
+		p.wishes = append(p.wishes, wish{ro.rule.like, v, bad})
 		b.wishes = append(b.wishes[:len(b.wishes):len(b.wishes)], int32(len(p.wishes)-1))
 	}
 }

@@ -77,7 +77,7 @@ func (s *search) candidates(depth int) *candidates {
 		}
 	}
 	for v := first; v <= last; v++ {
-		if s.mayHoldCounts(depth, v) && s.eligible(depth, v) {
+		if s.mayHold(depth, v) && s.eligible(depth, v) {
 			s.bound(c, depth, v)
 			c.heap = append(c.heap, candidate{v, int32(len(c.heap))})
 		}

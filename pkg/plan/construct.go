@@ -45,7 +45,11 @@ const (
 func newConstruct(b *board, depth int, v int32, order []int32) *construct {
 	c := &construct{p: b.p, b: b, depth: depth, v: v, order: order, taken: map[spreadKey]bool{}}
 	for _, s := range b.p.sets {
-		c.choices = append(c.choices, bornChoice(s.depth, s.fixed, false))
+		x := bornChoice(s.depth, s.fixed, false)
+		if s.apart {
+			x.state = nowhere
+		}
+		c.choices = append(c.choices, x)
 	}
 	for _, w := range b.p.wishes {
 		x := bornChoice(w.depth, w.first, true)

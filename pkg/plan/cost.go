@@ -69,8 +69,8 @@ func (p *problem) broken(f *fabric, places []place) int64 {
 	state := slices.Clone(p.wishes)
 	like := make([][]wish, len(p.batches))
 	for i := range p.batches {
-		if b := &p.batches[i]; b.sliced && b.like > 0 {
-			like[i] = slices.Repeat([]wish{{depth: b.like, first: -1}}, int(b.count))
+		if b := &p.batches[i]; b.sliced && b.rule.like > 0 {
+			like[i] = slices.Repeat([]wish{{depth: b.rule.like, first: -1}}, int(b.count))
 		}
 	}
 	for _, l := range places {

@@ -68,7 +68,7 @@ func newExact(b *board, depth int, v int32, bound []int64, steps int) *exact {
 	e.lo, e.hi = b.f.span(depth, v)
 	e.left = make([]int64, len(b.p.roles))
 	for _, s := range b.p.sets {
-		e.sets = append(e.sets, bornSet(s.depth, s.fixed))
+		e.sets = append(e.sets, bornSet(s.depth, s.fixed, s.apart))
 	}
 	for _, w := range b.p.wishes {
 		e.wishes = append(e.wishes, wishState{w.depth, w.first, w.broken})
@@ -88,9 +88,13 @@ func newExact(b *board, depth int, v int32, bound []int64, steps int) *exact {
 	return e
 }
 
-// bornSet is a confinement that is free, or held for ever by bound members.
-func bornSet(depth int, fixed int32) setState {
-	if fixed >= 0 {
+// bornSet is a confinement that is free, or held for ever by bound members; by
+// those apart it is held in a domain that does not exist.
+func bornSet(depth int, fixed int32, apart bool) setState {
+	switch {
+	case apart:
+		return setState{depth, -1, 1}
+	case fixed >= 0:
 		return setState{depth, fixed, 1}
 	}
 	return setState{depth: depth, v: -1}
@@ -105,16 +109,18 @@ func (e *exact) addUnits(batch int32) {
 	}
 	for k := int32(0); k < x.count; k++ {
 		u := unit{
-			batch: batch, slice: k, n: x.size, role: x.role, twin: k > 0, spread: x.spread,
+			batch: batch, slice: k, n: x.size, role: x.role, twin: k > 0, spread: x.rule.spread,
 			sets: slices.Clone(x.sets), wishes: slices.Clone(x.wishes),
 		}
-		if x.need > 0 {
-			u.sets = append(u.sets, int32(len(e.sets)))
-			e.sets = append(e.sets, bornSet(x.need, -1))
+		for _, depth := range []int{x.rule.also, x.rule.need} {
+			if depth > 0 {
+				u.sets = append(u.sets, int32(len(e.sets)))
+				e.sets = append(e.sets, bornSet(depth, -1, false))
+			}
 		}
-		if x.like > 0 {
+		if x.rule.like > 0 {
 			u.wishes = append(u.wishes, int32(len(e.wishes)))
-			e.wishes = append(e.wishes, wishState{depth: x.like, v: -1})
+			e.wishes = append(e.wishes, wishState{depth: x.rule.like, v: -1})
 		}
 		e.units = append(e.units, u)
 	}

@@ -22,6 +22,9 @@ func (p *problem) explain(ended bool) []Reason {
 	p.ask = nil // say what is known, without asking more
 	p.reset()
 	p.batchesFor(quotas[0])
+	if s := p.contradiction(); s != nil {
+		return []Reason{{Kind: BoundApart, Subject: s.subject, Domain: Domain{Level: p.snap.layout.levelName(s.depth - 1)}}}
+	}
 	b := newBoard(p)
 	var out []Reason
 	if ended {
@@ -38,6 +41,22 @@ func (p *problem) explain(ended bool) []Reason {
 	from := len(out) - len(cands)
 	slices.SortStableFunc(out[from:], func(x, y Reason) int { return cmp.Compare(y.Found, x.Found) })
 	return out
+}
+
+// contradiction finds a confinement that bound members break already and that
+// members still to place share.
+func (p *problem) contradiction() *confine {
+	if _, bad := p.fixed(p.required, p.bound); bad {
+		return &confine{depth: p.required, subject: "the gang"}
+	}
+	for i := range p.batches {
+		for _, n := range p.batches[i].sets {
+			if p.sets[n].apart {
+				return &p.sets[n]
+			}
+		}
+	}
+	return nil
 }
 
 // wanted counts the members in batches.
@@ -263,7 +282,7 @@ func (p *problem) leftOver(b *board) []Reason {
 	for _, l := range b.log {
 		put[l.batch] += int64(l.n)
 	}
-	depth, v := p.base(b)
+	depth, v, _ := p.base(b)
 	for i := range p.batches {
 		x := &p.batches[i]
 		if put[i] == x.total() {

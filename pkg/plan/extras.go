@@ -15,7 +15,10 @@ func (p *problem) join(b *board) {
 	if len(p.batches) == home {
 		return
 	}
-	depth, v := p.base(b)
+	depth, v, ok := p.base(b)
+	if !ok {
+		return
+	}
 	j := newJoiner(b, depth, v)
 	for from := home; from < len(p.batches); {
 		group := p.groupOf(from)
@@ -71,18 +74,25 @@ func (p *problem) complete(b *board, group string, quorum []int) bool {
 }
 
 // base is the domain that everybody must be in: the one of the required level
-// where the gang stands, or the whole fabric.
-func (p *problem) base(b *board) (depth int, v int32) {
+// where the gang stands, or else has most room; with no such level the whole
+// fabric. ok is false when there is none, or bound members are apart.
+func (p *problem) base(b *board) (depth int, v int32, ok bool) {
 	if p.required == 0 {
-		return 0, 0
+		return 0, 0, true
 	}
-	if len(p.bound) > 0 {
-		return p.required, b.f.at(p.required, p.bound[0])
+	v, bad := p.fixed(p.required, p.bound)
+	switch {
+	case bad:
+		return 0, 0, false
+	case v >= 0:
+		return p.required, v, true
+	case len(b.log) > 0:
+		return p.required, b.f.at(p.required, b.log[0].pos), true
 	}
-	if len(b.log) > 0 {
-		return p.required, b.f.at(p.required, b.log[0].pos)
+	for _, v := range p.nearMisses(b) {
+		return p.required, v, true
 	}
-	return 0, 0
+	return 0, 0, false
 }
 
 // joiner puts what it can of batches, one after the other, without going back.
@@ -109,8 +119,8 @@ func (j *joiner) settle(l place) {
 			x.state = waived
 		}
 	}
-	if x := &j.c.p.batches[l.batch]; x.spread > 0 {
-		j.c.taken[spreadKey{x.role, f.at(x.spread, l.pos)}] = true
+	if x := &j.c.p.batches[l.batch]; x.rule.spread > 0 {
+		j.c.taken[spreadKey{x.role, f.at(x.rule.spread, l.pos)}] = true
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 
 // The tree has one vertex for the whole fabric at depth 0, the layout's levels
 // at depths 1..levels, and the nodes below at depth levels+1. Every node has a
-// vertex at every depth: where it lacks a level, a virtual one that nobody but
-// it (or the finer domain below) shares.
+// vertex at every depth: where it lacks a level, one that only the finer domain
+// below shares, or a virtual one of its own.
 
 // branch is a vertex while the State still changes.
 type branch struct {
@@ -84,20 +84,22 @@ func (b *branch) locate(node string, path []string) *branch {
 			b = b.child(name, name, false)
 			continue
 		}
-		b = b.child(virtualKey(node, path[i:]), "-", true)
+		key, virtual := standIn(node, path[i:])
+		b = b.child(key, "-", virtual)
 	}
 	return b
 }
 
-// virtualKey identifies a missing level by the next finer domain that is
-// there, or by the node itself. The zero byte keeps it apart from real names.
-func virtualKey(node string, rest []string) string {
+// standIn identifies a level that nobody named: by the finer domain below it,
+// which is all of it, or by the node itself, which is then in no domain of that
+// level. The zero byte keeps such keys apart from names.
+func standIn(node string, rest []string) (key string, virtual bool) {
 	for _, name := range rest {
 		if name != "" {
-			return "\x00domain " + name
+			return "\x00domain " + name, false
 		}
 	}
-	return "\x00node " + node
+	return "\x00node " + node, true
 }
 
 // detach removes an entry, and the branches that it leaves empty.
@@ -197,7 +199,7 @@ func (f *fabric) span(depth int, v int32) (lo, hi int32) {
 	return x.lo, x.hi
 }
 
-// real says whether a vertex exists in the cluster and is not virtual.
+// real says whether a vertex is a domain, not just a node that lacks the level.
 func (f *fabric) real(depth int, v int32) bool {
 	return depth > f.levels || !f.tables[depth].verts[v].virtual
 }

@@ -36,8 +36,9 @@ func pairingsOf(n *Need) []pairing {
 // devices chosen best. Each further anchor in a unit adds at most as much as
 // the one before, so taking the best next anchor is exact.
 func (p *pairing) reach(c *class, anchors int64) int64 {
-	var full int64 // anchors that pair with a whole ratio
-	var rests []int64
+	var full int64    // anchors that pair with a whole ratio
+	var buf [16]int64 // real nodes have at most a few units
+	rests := buf[:0]
 	for i := range c.units {
 		a, f := c.units[i].count(p.anchor), c.units[i].count(p.follower)
 		n := min(a, f/p.ratio)

@@ -33,8 +33,8 @@ type problem struct {
 	ownSets, ownWishes int
 	batches            []batch
 	// fresh is where the batches of the last batchesFor begin.
-	fresh int
-	granted             map[fitsKey]int32
+	fresh   int
+	granted map[fitsKey]int32
 }
 
 // role is a Role in the search's terms.
@@ -47,10 +47,24 @@ type role struct {
 	slices       []slice
 	sets, wishes []int32
 	bound        []int32
-	// need, like and spread are the depths of its slices, 0 for none.
-	need, like, spread int
+	rule         sliceRule
 	// taken are the spread domains of slices with bound members.
 	taken []int32
+}
+
+// sliceRule is what a slice asks of the fabric, as depths; 0 asks for nothing.
+type sliceRule struct {
+	// need is the finest depth of which one domain must hold the slice, also a
+	// coarser one, like the one of which a domain should.
+	need, also, like int
+	// spread is the depth of which no two slices share a domain.
+	spread int
+}
+
+// implies says that whoever keeps to need keeps to a depth as well. A node is no
+// domain of the levels that it lacks.
+func (s *sliceRule) implies(depth, levels int) bool {
+	return depth == s.need || depth < s.need && s.need <= levels
 }
 
 // limit is the most members of a role that a node may get.
@@ -68,6 +82,9 @@ type confine struct {
 	depth int
 	// fixed is the domain where members already run, -1 when none do.
 	fixed int32
+	// apart says that those running contradict it: nobody else can be placed.
+	apart   bool
+	subject string
 }
 
 // wish is a set of members that one domain should hold.
@@ -86,8 +103,7 @@ type batch struct {
 	size, count  int32
 	sliced       bool
 	sets, wishes []int32
-	// need, like and spread are the slice depths, 0 for none.
-	need, like, spread int
+	rule         sliceRule
 	// members of each slice, or of the run as one list.
 	members [][]*Member
 }
@@ -115,11 +131,10 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	}
 	slices.Sort(p.bound)
 	p.bound = slices.Compact(p.bound)
-	if r := p.addScopes(); r != nil {
-		return nil, r
-	}
+	p.addScopes()
+	p.addSlices()
 	p.ownSets, p.ownWishes = len(p.sets), len(p.wishes)
-	return p, p.addSlices()
+	return p, nil
 }
 
 // addRoles counts slots and puts the roles into search order.

@@ -12,15 +12,21 @@ import "slices"
 // maxQuotas bounds how many are tried; more are rarely different in kind.
 const maxQuotas = 64
 
+// quota is the members of each role, and which groups are complete with them.
+type quota struct {
+	counts   []int
+	complete []bool
+}
+
 // quotas lists the ways to a quorum, in a fixed order; whole is false when
 // there were more than maxQuotas.
 func (p *problem) quotas() (list [][]int, whole bool) {
 	q := quotaMaker{p: p, whole: true}
-	list = q.scope("", p.gang.Min, p.gang.MinGroups)
-	for _, v := range list {
-		for r := range v {
-			v[r] = max(v[r], len(p.roles[r].bound))
+	for _, v := range q.scope("", p.gang.Min, p.gang.MinGroups, false) {
+		for r := range v.counts {
+			v.counts[r] = max(v.counts[r], len(p.roles[r].bound))
 		}
+		list = append(list, v.counts)
 	}
 	slices.SortStableFunc(list, func(a, b []int) int { return slices.Compare(b, a) })
 	return slices.CompactFunc(list, slices.Equal[[]int]), q.whole
@@ -40,50 +46,48 @@ type quotaMaker struct {
 	whole bool
 }
 
-// scope lists the quotas of the gang (the empty name) or of a group.
-func (q *quotaMaker) scope(name string, least, leastGroups int) [][]int {
-	list := [][]int{q.ownRoles(name, least)}
+// scope lists the quotas of the gang (the empty name) or of a group. When it or
+// one around it is pressed to reach a number of members, more groups than the
+// fewest may have to be complete.
+func (q *quotaMaker) scope(name string, least, leastGroups int, pressed bool) []quota {
+	pressed = pressed || least > 0
+	own := quota{q.ownRoles(name, least), make([]bool, len(q.p.gang.Groups))}
 	kids := q.children(name)
 	if leastGroups == 0 {
 		leastGroups = len(kids)
 	}
-	var sums [][]int
-	for _, chosen := range choose(len(kids), leastGroups) {
-		if len(sums) > maxQuotas {
-			q.whole = false
-			break
-		}
-		part := list
+	most := leastGroups
+	if pressed {
+		most = len(kids)
+	}
+	var sums []quota
+	for _, chosen := range choose(len(kids), leastGroups, most) {
+		part := []quota{own}
 		for _, k := range chosen {
-			g := kids[k]
-			part = q.cross(part, q.scope(g.Name, g.Min, g.MinGroups))
+			g := &q.p.gang.Groups[kids[k]]
+			part = q.cross(part, q.scope(g.Name, g.Min, g.MinGroups, pressed), kids[k])
 		}
 		for _, v := range part {
-			sums = append(sums, q.raise(name, v, chosenNames(kids, chosen), least)...)
+			sums = append(sums, q.raise(name, v, least)...)
 		}
-	}
-	if len(sums) > maxQuotas {
-		sums, q.whole = sums[:maxQuotas], false
+		if len(sums) > maxQuotas {
+			q.whole = false
+			return sums[:maxQuotas]
+		}
 	}
 	return sums
 }
 
-func (q *quotaMaker) children(name string) []*Group {
-	var out []*Group
-	for i := range q.p.gang.Groups {
-		if q.p.gang.Groups[i].Parent == name {
-			out = append(out, &q.p.gang.Groups[i])
+// children lists the groups directly below a scope, by name.
+func (q *quotaMaker) children(name string) []int {
+	groups := q.p.gang.Groups
+	var out []int
+	for i := range groups {
+		if groups[i].Parent == name {
+			out = append(out, i)
 		}
 	}
-	slices.SortFunc(out, func(a, b *Group) int { return natural(a.Name, b.Name) })
-	return out
-}
-
-func chosenNames(kids []*Group, chosen []int) []string {
-	var out []string
-	for _, k := range chosen {
-		out = append(out, kids[k].Name)
-	}
+	slices.SortFunc(out, func(a, b int) int { return natural(groups[a].Name, groups[b].Name) })
 	return out
 }
 
@@ -108,18 +112,23 @@ func (q *quotaMaker) ownRoles(name string, least int) []int {
 	return out
 }
 
-func (q *quotaMaker) cross(a, b [][]int) [][]int {
-	var out [][]int
+// cross joins each quota with each of a group that is complete in it.
+func (q *quotaMaker) cross(a, b []quota, group int) []quota {
+	var out []quota
 	for _, x := range a {
 		for _, y := range b {
 			if len(out) > maxQuotas {
 				q.whole = false
 				return out
 			}
-			v := slices.Clone(x)
-			for r := range v {
-				v[r] += y[r]
+			v := quota{slices.Clone(x.counts), slices.Clone(x.complete)}
+			for r := range v.counts {
+				v.counts[r] += y.counts[r]
 			}
+			for g, is := range y.complete {
+				v.complete[g] = v.complete[g] || is
+			}
+			v.complete[group] = true
 			out = append(out, v)
 		}
 	}
@@ -127,24 +136,40 @@ func (q *quotaMaker) cross(a, b [][]int) [][]int {
 }
 
 // raise lifts a quota to at least that many members in every possible way,
-// from the scope's own roles and those of its chosen groups.
-func (q *quotaMaker) raise(name string, v []int, chosen []string, least int) [][]int {
+// from the scope's own roles and those of complete groups.
+func (q *quotaMaker) raise(name string, v quota, least int) []quota {
 	missing := least
 	var may []int
 	for r := range q.p.roles {
-		ro := q.p.roles[r].spec
-		if !q.p.gang.inside(ro.Group, name) {
+		group := q.p.roles[r].spec.Group
+		if !q.p.gang.inside(group, name) {
 			continue
 		}
-		v[r] = max(v[r], len(q.p.roles[r].bound))
-		missing -= v[r]
-		if ro.Group == name || slices.ContainsFunc(chosen, func(c string) bool { return q.p.gang.inside(ro.Group, c) }) {
+		v.counts[r] = max(v.counts[r], len(q.p.roles[r].bound))
+		missing -= v.counts[r]
+		if q.open(group, name, v.complete) {
 			may = append(may, r)
 		}
 	}
-	var out [][]int
-	q.spreadOut(slices.Clone(v), may, missing, &out)
+	var lists [][]int
+	q.spreadOut(v.counts, may, missing, &lists)
+	out := make([]quota, len(lists))
+	for i := range lists {
+		out[i] = quota{lists[i], v.complete}
+	}
 	return out
+}
+
+// open says that every group from one up to a scope is complete.
+func (q *quotaMaker) open(group, scope string, complete []bool) bool {
+	for group != scope {
+		i := slices.IndexFunc(q.p.gang.Groups, func(p Group) bool { return p.Name == group })
+		if !complete[i] {
+			return false
+		}
+		group = q.p.gang.Groups[i].Parent
+	}
+	return true
 }
 
 // spreadOut hands missing members to the roles in may, in every way.
@@ -169,19 +194,22 @@ func (q *quotaMaker) spreadOut(v, may []int, missing int, out *[][]int) {
 	v[r] = had
 }
 
-// choose lists the ways to take k of n, first ones first, at most maxQuotas+1.
-func choose(n, k int) [][]int {
+// choose lists the ways to take least..most of n, few and first ones first, at
+// most maxQuotas+1.
+func choose(n, least, most int) [][]int {
 	var out [][]int
-	var walk func(from int, have []int)
-	walk = func(from int, have []int) {
+	var walk func(from, k int, have []int)
+	walk = func(from, k int, have []int) {
 		if len(have) == k {
 			out = append(out, slices.Clone(have))
 			return
 		}
 		for i := from; i < n && len(out) <= maxQuotas; i++ {
-			walk(i+1, append(have, i))
+			walk(i+1, k, append(have, i))
 		}
 	}
-	walk(0, nil)
+	for k := least; k <= most; k++ {
+		walk(0, k, nil)
+	}
 	return out
 }

@@ -46,7 +46,10 @@ func (r *reference) domain(depth, node int) (key string, real bool) {
 		}
 		key += "/" + at
 	}
-	return key, depth == 0 || label(depth-1) != ""
+	for k := max(depth-1, 0); k < levels; k++ {
+		real = real || label(k) != ""
+	}
+	return key, depth == 0 || real
 }
 
 // together says whether nodes are all in one real domain of a depth.
@@ -94,14 +97,16 @@ func (r *reference) rules() []rule {
 	g := &r.w.gang
 	everyone := func(int) bool { return true }
 	out := []rule{{g.Required, g.Preferred, everyone}}
+	boundary := ""
 	for _, l := range r.w.layout.Levels {
-		if l.Boundary && g.RDMA {
-			out = append(out, rule{l.Name, "", everyone})
-		}
 		if l.Boundary {
-			out = append(out, rule{l.Name, "", func(i int) bool { return g.Roles[i].RDMA }})
+			boundary = l.Name
 		}
 	}
+	if g.RDMA {
+		out = append(out, rule{boundary, "", everyone})
+	}
+	out = append(out, rule{boundary, "", func(i int) bool { return g.Roles[i].RDMA }})
 	for _, p := range g.Groups {
 		out = append(out, rule{p.Required, p.Preferred, func(i int) bool { return r.under(g.Roles[i].Group, p.Name) }})
 	}
@@ -116,7 +121,7 @@ func (r *reference) judge() {
 	broken := int64(0)
 	for _, x := range r.rules() {
 		nodes := r.nodesOf(x.in)
-		if !r.together(r.depthOf(x.required), nodes) {
+		if r.placing(x.in) && !r.together(r.depthOf(x.required), nodes) {
 			return
 		}
 		if !r.together(r.depthOf(x.preferred), nodes) {
@@ -133,15 +138,18 @@ func (r *reference) judge() {
 	}
 }
 
+// placing says whether any of the roles has members to place.
+func (r *reference) placing(in func(role int) bool) bool {
+	return slices.ContainsFunc(r.units, func(u refUnit) bool { return in(u.role) })
+}
+
 // judgeSlices checks the rules of slices and counts their broken wishes.
 func (r *reference) judgeSlices() (broken int64, ok bool) {
 	spread := map[string]bool{}
-	for i := range r.w.gang.Roles {
-		for _, key := range r.idleSpread(i) {
-			if spread[key] {
-				return 0, false
-			}
-			spread[key] = true
+	for _, x := range r.bound {
+		depth := r.depthOf(r.w.gang.Roles[x.role].Slice.Spread)
+		if r.together(depth, x.partners) {
+			spread[r.spreadKey(x.role, depth, x.partners[0])] = true
 		}
 	}
 	for u := range r.units {
@@ -157,9 +165,8 @@ func (r *reference) judgeSlices() (broken int64, ok bool) {
 		if !r.together(r.depthOf(s.Preferred), nodes) {
 			broken++
 		}
-		if s.Spread != "" {
-			key, _ := r.domain(r.depthOf(s.Spread), nodes[0])
-			key = fmt.Sprint(x.role, key)
+		if s.Spread != "" && len(x.partners) == 0 {
+			key := r.spreadKey(x.role, r.depthOf(s.Spread), nodes[0])
 			if spread[key] {
 				return 0, false
 			}
@@ -169,8 +176,10 @@ func (r *reference) judgeSlices() (broken int64, ok bool) {
 	return broken, true
 }
 
-// idleSpread lists the spread domains of slices that only have bound members.
-func (r *reference) idleSpread(int) []string { return nil }
+func (r *reference) spreadKey(role, depth, node int) string {
+	key, _ := r.domain(depth, node)
+	return fmt.Sprint(role, key)
+}
 
 // price computes the cost terms in their order.
 func (r *reference) price(broken int64) []int64 {

@@ -47,6 +47,7 @@ type refUnit struct {
 	role, n  int
 	slice    int // in its role; -1 when the role is not sliced
 	partners []int
+	names    []string // of its pending members
 }
 
 type reference struct {
@@ -54,15 +55,14 @@ type reference struct {
 	lead  int
 	slots [][]int // by role and node, counts only
 	units []refUnit
+	// bound are slices that have bound members.
+	bound []refUnit
 	// put is members by role and node, at is nodes by unit.
 	put   [][]int
 	at    [][]int
 	memo  map[string]bool
 	best  []int64
-	found bool
 	nodes map[string]int
-	// apart says that bound members contradict a rule.
-	apart bool
 }
 
 // solve returns the cheapest cost, nil when nothing fits.
@@ -262,7 +262,7 @@ func (r *reference) quotas() [][]int {
 	var walk func(i int)
 	walk = func(i int) {
 		if i == len(v) {
-			if r.quorum("", v) {
+			if r.quorum("", v) && r.tidy("", v) {
 				all = append(all, slices.Clone(v))
 			}
 			return
@@ -343,6 +343,27 @@ func (r *reference) quorum(scope string, v []int) bool {
 	return done >= groups
 }
 
+// tidy says that groups below a scope which are not complete place nobody.
+func (r *reference) tidy(scope string, v []int) bool {
+	for _, p := range r.w.gang.Groups {
+		if p.Parent != scope {
+			continue
+		}
+		if r.quorum(p.Name, v) {
+			if !r.tidy(p.Name, v) {
+				return false
+			}
+			continue
+		}
+		for i := range r.w.gang.Roles {
+			if r.under(r.w.gang.Roles[i].Group, p.Name) && v[i] > r.boundOf(i) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func (r *reference) under(group, scope string) bool {
 	for {
 		if group == scope {
@@ -362,7 +383,7 @@ func (r *reference) under(group, scope string) bool {
 
 // cheapest places that many members of each role in every way.
 func (r *reference) cheapest(want []int) []int64 {
-	r.units, r.best, r.found = nil, nil, false
+	r.units, r.bound, r.best = nil, nil, nil
 	r.put, r.at = nil, nil
 	for i := range r.w.gang.Roles {
 		r.put = append(r.put, make([]int, len(r.w.nodes)))
@@ -405,12 +426,16 @@ func (r *reference) addUnits(role, want int) {
 		u := byIndex[k]
 		if m.Node == "" {
 			u.n++
+			u.names = append(u.names, m.Name)
 		} else if n, ok := r.nodes[m.Node]; ok {
 			u.partners = append(u.partners, n)
 		}
 	}
 	for _, k := range order {
 		u := byIndex[k]
+		if k >= 0 && len(u.partners) > 0 {
+			r.bound = append(r.bound, *u)
+		}
 		if u.n == 0 || left <= 0 {
 			continue
 		}

@@ -21,19 +21,23 @@ type rollup struct {
 	// clean slots, and the slots of the best node.
 	sum, cleanSum [][]int64
 	most          [][]int32
+	// top is the most slots in one vertex, by depth.
+	top []int64
 }
 
-// epoch keeps rollups between plans, as long as the tree stays the same.
+// epoch keeps rollups and tallies between plans, as long as the tree stays the
+// same.
 type epoch struct {
-	mu     sync.RWMutex
-	byHash map[uint64]*rollup
-	order  []uint64
+	mu      sync.RWMutex
+	byHash  map[uint64]*rollup
+	order   []uint64
+	tallies map[uint64]*tally
 }
 
 // maxRollups bounds the shapes remembered; clusters run few at a time.
 const maxRollups = 64
 
-func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}} }
+func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, tallies: map[uint64]*tally{}} }
 
 // rollup returns the counts for a need, from the last plan's where possible.
 func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
@@ -137,6 +141,16 @@ func (r *rollup) sumUp(f *fabric) {
 			r.sumVertex(f, d, int32(v))
 		}
 	}
+	r.findTop()
+}
+
+func (r *rollup) findTop() {
+	r.top = make([]int64, len(r.sum))
+	for d := range r.sum {
+		for _, n := range r.sum[d] {
+			r.top[d] = max(r.top[d], n)
+		}
+	}
 }
 
 func (r *rollup) sumVertex(f *fabric, d int, v int32) {
@@ -177,6 +191,7 @@ func (s *Snapshot) advance(old *rollup) *rollup {
 			r.sumVertex(f, d, v)
 		}
 	}
+	r.findTop()
 	return r
 }
 

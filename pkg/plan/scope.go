@@ -40,7 +40,7 @@ type scope struct {
 
 // addScopes turns the levels of the gang, its RDMA roles, groups and roles into
 // confinements and wishes.
-func (p *problem) addScopes() *Reason {
+func (p *problem) addScopes() {
 	g := p.gang
 	p.required, p.preferred = p.depth(g.Required), p.depth(g.Preferred)
 	boundary := p.boundary()
@@ -48,12 +48,8 @@ func (p *problem) addScopes() *Reason {
 		p.required = max(p.required, boundary)
 	}
 	all := scope{subject: "the gang", required: p.required, preferred: p.preferred, roles: p.rolesWhere(func(*Role) bool { return true })}
-	if _, bad := p.fixed(all.required, p.boundIn(all.roles)); bad {
-		return p.apart(all)
-	}
 	p.wish(all)
-	all.preferred = 0
-	scopes := []scope{{subject: "the RDMA roles", required: boundary, roles: p.rolesWhere(func(r *Role) bool { return r.RDMA })}}
+	scopes := []scope{{subject: "the RDMA roles", required: boundary, roles: p.rolesWhere(func(r *Role) bool { return r.RDMA || g.RDMA })}}
 	for i := range g.Groups {
 		q := &g.Groups[i]
 		in := p.rolesWhere(func(r *Role) bool { return g.inside(r.Group, q.Name) })
@@ -67,15 +63,11 @@ func (p *problem) addScopes() *Reason {
 		return cmp.Or(cmp.Compare(a.required, b.required), natural(a.subject, b.subject))
 	})
 	for _, s := range scopes {
-		if len(s.roles) == 0 {
-			continue
+		if len(s.roles) > 0 {
+			p.confine(s)
+			p.wish(s)
 		}
-		if r := p.confine(s); r != nil {
-			return r
-		}
-		p.wish(s)
 	}
-	return nil
 }
 
 // depth turns a checked level name into a depth, 0 for none.
@@ -135,63 +127,51 @@ func (p *problem) fixed(depth int, bound []int32) (v int32, bad bool) {
 	return v, false
 }
 
-// confine adds a scope's required level. A level at or above the gang's own is
-// met by any candidate domain.
-func (p *problem) confine(s scope) *Reason {
-	if s.required == 0 || s.required <= p.required {
-		return nil
+// implied says that any candidate domain is one domain of a depth, too. A node
+// is no domain of the levels that it lacks.
+func (p *problem) implied(depth int) bool {
+	return depth == p.required || depth < p.required && p.required <= len(p.snap.layout.Levels)
+}
+
+// confine adds a scope's required level.
+func (p *problem) confine(s scope) {
+	if s.required == 0 || p.implied(s.required) {
+		return
 	}
 	v, bad := p.fixed(s.required, p.boundIn(s.roles))
-	if bad {
-		return p.apart(s)
-	}
-	p.sets = append(p.sets, confine{s.required, v})
+	p.sets = append(p.sets, confine{s.required, v, bad, s.subject})
 	for _, r := range s.roles {
 		p.roles[r].sets = append(p.roles[r].sets, int32(len(p.sets)-1))
 	}
-	return nil
 }
 
-// wish adds a scope's preferred level. A wish at or above the required level of
-// the gang is kept by any candidate domain.
+// wish adds a scope's preferred level.
 func (p *problem) wish(s scope) {
-	if s.preferred == 0 || s.preferred <= p.required {
+	v, bad := p.fixed(s.preferred, p.boundIn(s.roles))
+	if s.preferred == 0 || p.implied(s.preferred) && !bad {
 		return
 	}
-	v, bad := p.fixed(s.preferred, p.boundIn(s.roles))
 	p.wishes = append(p.wishes, wish{s.preferred, v, bad})
 	for _, r := range s.roles {
 		p.roles[r].wishes = append(p.roles[r].wishes, int32(len(p.wishes)-1))
 	}
 }
 
-func (p *problem) apart(s scope) *Reason {
-	return &Reason{
-		Kind: BoundApart, Subject: s.subject,
-		Domain: Domain{Level: p.snap.layout.levelName(s.required - 1)},
-	}
-}
-
 // addSlices resolves the levels of each role's slices.
-func (p *problem) addSlices() *Reason {
+func (p *problem) addSlices() {
 	for i := range p.roles {
 		r := &p.roles[i]
 		s := &r.spec.Slice
-		r.need, r.like, r.spread = p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
+		required, like, spread := p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
 		// A slice that must not share a domain stands in one itself.
-		r.need = max(r.need, r.spread)
-		if r.like <= r.need {
-			r.like = 0
+		r.rule = sliceRule{need: max(required, spread), also: min(required, spread), like: like, spread: spread}
+		if r.rule.implies(like, len(p.snap.layout.Levels)) {
+			r.rule.like = 0
 		}
 		for k := range r.slices {
-			bound := r.slices[k].bound
-			if _, bad := p.fixed(r.need, bound); bad {
-				return p.apart(scope{subject: "a slice of role " + r.spec.Name, required: r.need})
-			}
-			if v, _ := p.fixed(r.spread, bound); v >= 0 {
+			if v, bad := p.fixed(r.rule.spread, r.slices[k].bound); v >= 0 && !bad {
 				r.taken = append(r.taken, v)
 			}
 		}
 	}
-	return nil
 }

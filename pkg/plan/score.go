@@ -3,5 +3,79 @@
 
 package plan
 
-// Score rates a node for a single pod.
-func Score(s *Snapshot, need Need, node string) int64 { return 0 }
+// MaxScore is the best score of a node.
+const MaxScore = 100
+
+// NoFit is the score of a node that is unknown or has no room by counts.
+const NoFit = -1
+
+// Score rates a node for one pod outside any gang, 0 to MaxScore, from the same
+// terms as the cost of a gang: followers beside their anchors first, then little
+// room left behind in the node and in each domain around it, so that free nodes
+// and free domains stay whole for gangs. It allocates nothing once a shape is
+// known to the snapshot.
+func Score(s *Snapshot, need Need, node string) int64 {
+	r, _, err := s.rollup(&need)
+	if err != nil {
+		return NoFit
+	}
+	return (&Scorer{s, r}).Score(node)
+}
+
+// Scorer is Score for many nodes and one need.
+type Scorer struct {
+	snap *Snapshot
+	roll *rollup
+}
+
+// Scorer counts a need once; the error says what is wrong with it.
+func (s *Snapshot) Scorer(need Need) (*Scorer, error) {
+	r, _, err := s.rollup(&need)
+	if err != nil {
+		return nil, err
+	}
+	return &Scorer{s, r}, nil
+}
+
+// Score rates a node, like the function of the same name.
+func (c *Scorer) Score(node string) int64 {
+	pos, ok := c.snap.fabric.pos(node)
+	if !ok || c.roll.slots[pos] == 0 {
+		return NoFit
+	}
+	// Each level weighs half of the finer one below it, pairing as much as all
+	// of them together. The unit is 1/scoreUnit of a term.
+	weight := int64(1) << (c.snap.fabric.levels + 1)
+	sum, total := weight*c.paired(pos), weight
+	for d := c.snap.fabric.levels + 1; d > 0; d-- {
+		weight /= 2
+		sum += weight * c.tight(d, pos)
+		total += weight
+	}
+	return MaxScore * sum / (total * scoreUnit)
+}
+
+const scoreUnit = 1024
+
+// paired is the share of followers that can stand beside their anchors.
+func (c *Scorer) paired(pos int32) int64 {
+	if c.roll.clean[pos] > 0 {
+		return scoreUnit
+	}
+	sh := c.roll.shape
+	var followers int64
+	for i := range sh.pairs {
+		followers += sh.pairs[i].count
+	}
+	return scoreUnit * (followers - sh.unpaired(c.snap.class(pos), 1)) / followers
+}
+
+// tight says how little room for such pods the domain of a depth has, next to
+// the roomiest one of that depth.
+func (c *Scorer) tight(depth int, pos int32) int64 {
+	room, top := int64(c.roll.slots[pos]), int64(c.roll.most[0][0])
+	if depth <= c.snap.fabric.levels {
+		room, top = c.roll.sum[depth][c.snap.fabric.at(depth, pos)], c.roll.top[depth]
+	}
+	return scoreUnit - scoreUnit*room/top
+}

@@ -6,17 +6,24 @@ package plan
 import "slices"
 
 // The search for one quota: candidate domains from the smallest level upward,
-// within a level in the order of a lower bound of their cost. It ends when no
+// within a level in the order of a lower bound of their cost. Constructing comes
+// first, in all of them that could be cheapest; then exact search goes through
+// those where constructing failed or left a doubt. The search ends when no
 // candidate left can be cheaper than the best placement found.
 
 const (
-	// smallNodes and smallMembers bound the domains in which the optimum is
-	// proven by exact search rather than approached.
-	smallNodes, smallMembers = 48, 48
-	// maxTried bounds the larger candidates tried after one has worked.
-	maxTried = 8
-	// exactShare of the budget goes to one exact search in a large domain.
-	exactShare = 8
+	// tinyNodes and tinyMembers bound the fabrics in which all of the budget may
+	// go into proving the optimum. In larger ones a good placement now is worth
+	// more than the proof.
+	tinyNodes, tinyMembers = 48, 48
+	// maxTried bounds the candidates of a larger fabric in which constructing
+	// goes on after it has worked, and maxImproved those searched exactly then.
+	maxTried, maxImproved = 8, 4
+	// exactShare of the budget goes to one exact search while nothing is
+	// known, improveShare when it could only improve what is.
+	exactShare, improveShare = 8, 128
+	// constructHalf of the budget is left for exact search.
+	constructHalf = 2
 	// maxOrders bounds the batch orders tried in one domain.
 	maxOrders = 6
 	// maxRefusals bounds how often a domain is tried again because filters
@@ -32,21 +39,33 @@ type solution struct {
 
 // search is the work on one quota.
 type search struct {
-	p     *problem
-	b     *board
-	total []int64 // members to place, by role
-	count int64
-	best  *solution
+	p       *problem
+	b       *board
+	total   []int64 // members to place, by role
+	count   int64
+	need    []int64 // of each dimension, by all of them
+	tallies []*tally
+	best    *solution
 	// whole says that nothing was left out of the search.
 	whole bool
-	// improved counts candidates tried since one worked.
-	improved int
+	tiny  bool
+	// tried counts candidates since constructing worked.
+	tried int
+	// doubts are candidates that may hold something cheaper.
+	doubts []doubt
+	seen   map[likeness]bool
+}
+
+type doubt struct {
+	depth int
+	v     int32
+	bound []int64
 }
 
 // solve finds the cheapest placement of the problem's batches; whole says that
 // the answer, also "none", is certain. The board keeps what was learned.
 func (p *problem) solve(b *board) (best *solution, whole bool) {
-	s := &search{p: p, b: b, total: make([]int64, len(p.roles)), whole: true}
+	s := &search{p: p, b: b, total: make([]int64, len(p.roles)), whole: true, seen: map[likeness]bool{}}
 	for i := range p.batches {
 		s.total[p.batches[i].role] += p.batches[i].total()
 		s.count += p.batches[i].total()
@@ -54,64 +73,100 @@ func (p *problem) solve(b *board) (best *solution, whole bool) {
 	if s.count == 0 {
 		return &solution{cost: b.cost(nil, p.broken(b.f, nil))}, true
 	}
+	s.tiny = len(b.f.names) <= tinyNodes && s.count <= tinyMembers
+	s.addNeeds()
 	for depth := max(b.f.levels, p.required); depth >= p.required; depth-- {
 		s.level(depth)
 	}
+	s.resolve()
 	return s.best, s.whole
 }
 
-// level tries the candidates of one depth.
+// addNeeds sums what all members take together. One role alone needs no
+// tallies: its slots say it all.
+func (s *search) addNeeds() {
+	if len(s.p.roles) == 1 {
+		return
+	}
+	s.need = make([]int64, len(s.p.dims))
+	for d := range s.p.dims {
+		s.tallies = append(s.tallies, s.p.snap.tally(&s.p.dims[d]))
+		for r, n := range s.total {
+			s.need[d] += n * s.p.roles[r].takes[d]
+		}
+	}
+}
+
+// level constructs in the candidates of one depth.
 func (s *search) level(depth int) {
 	c := s.candidates(depth)
 	for x, ok := c.pop(); ok; x, ok = c.pop() {
-		if s.best != nil && slices.Compare(c.bound(x), s.best.cost) >= 0 {
+		bound := c.bound(x)
+		if s.beaten(bound) {
 			return
 		}
-		if s.p.spent() {
+		if s.p.steps*constructHalf >= s.p.budget || s.tried >= maxTried && !s.tiny {
 			s.whole = false
 			return
 		}
-		if s.best != nil {
-			s.improved++
-		}
-		if s.improved > maxTried && !s.small(depth, x.v) {
-			s.whole = false
-			return
-		}
-		s.try(depth, x.v, c.bound(x))
+		s.try(depth, x.v, bound)
 	}
 }
 
-// small says that exact search may take all of the budget in a domain.
-func (s *search) small(depth int, v int32) bool {
-	lo, hi := s.b.f.span(depth, v)
-	return hi-lo <= smallNodes && s.count <= smallMembers
+// beaten says that nothing with that lower bound can be the best.
+func (s *search) beaten(bound []int64) bool {
+	return s.best != nil && slices.Compare(bound, s.best.cost) >= 0
 }
 
-// try looks for a placement in one domain that is cheaper than the best known.
+// try constructs in one domain, unless in one just like it that was done.
 func (s *search) try(depth int, v int32, bound []int64) {
+	like, plain := s.likeness(depth, v)
+	if plain && s.seen[like] {
+		return
+	}
+	refused := s.p.stats.FitsRefused
 	s.p.stats.DomainsTried++
 	found := s.construct(depth, v)
-	if found && slices.Compare(s.best.cost, bound) <= 0 {
+	if s.best != nil {
+		s.tried++
+	}
+	s.seen[like] = plain && refused == s.p.stats.FitsRefused
+	if found && s.beaten(bound) || !s.mayHold(depth, v) {
 		return
 	}
-	small := s.small(depth, v)
-	if s.best != nil && !small {
-		s.whole = false
-		return
+	s.doubts = append(s.doubts, doubt{depth, v, slices.Clone(bound)})
+}
+
+// resolve searches the doubtful candidates exactly.
+func (s *search) resolve() {
+	improved := 0
+	for _, d := range s.doubts {
+		if s.beaten(d.bound) {
+			continue
+		}
+		steps := s.p.budget - s.p.steps
+		if !s.tiny {
+			steps = min(steps, s.p.budget/exactShare)
+		}
+		if !s.tiny && s.best != nil {
+			steps = min(steps, s.p.budget/improveShare)
+			improved++
+		}
+		if steps <= 0 || improved > maxImproved {
+			s.whole = false
+			return
+		}
+		s.prove(d, steps)
 	}
-	if !s.mayHold(depth, v) {
-		return
-	}
-	steps := s.p.budget - s.p.steps
-	if !small {
-		steps = min(steps, s.p.budget/exactShare)
-	}
+}
+
+// prove searches one domain exactly.
+func (s *search) prove(d doubt, steps int) {
 	var known []int64
 	if s.best != nil {
 		known = s.best.cost
 	}
-	e := newExact(s.b, depth, v, known, steps)
+	e := newExact(s.b, d.depth, d.v, known, steps)
 	if !e.run() {
 		s.whole = false
 	}
@@ -120,38 +175,20 @@ func (s *search) try(depth int, v int32, bound []int64) {
 	}
 }
 
-// mayHold says that no simple count rules a domain out.
+// mayHold says that no count rules a domain out: not the slots of any role, nor
+// the sum of what all roles take.
 func (s *search) mayHold(depth int, v int32) bool {
-	if len(s.p.roles) == 1 || !s.mayHoldCounts(depth, v) {
-		return s.mayHoldCounts(depth, v)
-	}
-	need := make([]int64, len(s.p.dims))
 	for r, n := range s.total {
-		for d, take := range s.p.roles[r].takes {
-			need[d] += n * take
+		if n > 0 && s.b.sum(r, depth, v) < n {
+			return false
 		}
 	}
-	lo, hi := s.b.f.span(depth, v)
-	for pos := lo; pos < hi; pos++ {
-		if !s.holdsAny(pos) {
-			continue
-		}
-		c := s.p.snap.class(pos)
-		for d := range need {
-			need[d] -= max(0, s.p.dims[d].free(c))
+	for d, n := range s.need {
+		if n > s.tallies[d].in(s.b.f, depth, v) {
+			return false
 		}
 	}
-	s.p.stats.NodesTouched += int(hi - lo)
-	return slices.Max(append(need, 0)) <= 0
-}
-
-func (s *search) holdsAny(pos int32) bool {
-	for r, n := range s.total {
-		if n > 0 && s.b.slots(r, pos) > 0 {
-			return true
-		}
-	}
-	return false
+	return true
 }
 
 // construct tries batch orders in a domain and keeps the best placement; found
@@ -163,24 +200,15 @@ func (s *search) construct(depth int, v int32) (found bool) {
 			refused := s.p.stats.FitsRefused
 			ok := s.attempt(depth, v, order)
 			found = found || ok
-			if s.p.stats.FitsRefused == refused || !s.mayHoldCounts(depth, v) {
+			if s.p.stats.FitsRefused == refused || !s.mayHold(depth, v) {
 				break
 			}
 		}
-		if found || s.p.spent() || !s.mayHoldCounts(depth, v) {
+		if found || s.p.spent() || !s.mayHold(depth, v) {
 			break
 		}
 	}
 	return found
-}
-
-func (s *search) mayHoldCounts(depth int, v int32) bool {
-	for r, n := range s.total {
-		if n > 0 && s.b.sum(r, depth, v) < n {
-			return false
-		}
-	}
-	return true
 }
 
 // attempt constructs once and keeps the result when it is the best so far.

@@ -13,8 +13,11 @@ import (
 type slicer struct {
 	b     *board
 	batch int32
-	// at is the depth of which one domain holds a slice, need the one that must.
-	at, need, spread int
+	// at is the depth of which one domain holds a slice; at the depths in must
+	// it has to be a real one.
+	at     int
+	must   [4]int
+	spread int
 	// taken are the spread domains in use.
 	taken map[spreadKey]bool
 	// rooms are the slices that fit, by depth and vertex.
@@ -40,18 +43,25 @@ func (b *board) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bo
 	if !x.sliced {
 		return b.fill(batch, depth, v, x.total())
 	}
-	s := slicer{b: b, batch: batch, need: x.need, spread: x.spread, taken: taken}
+	u := x.rule
+	s := slicer{b: b, batch: batch, must: [4]int{u.need, u.also}, spread: u.spread, taken: taken}
 	may := s.allowed(depth, v)
 	left := may
-	for _, at := range []int{x.like, x.need} {
+	if u.like > 0 {
+		at := max(u.like, u.need)
+		s.must[2], s.must[3] = u.like, at
 		if at > depth && left > 0 {
 			left -= s.run(at, depth, v, left)
 		}
+		s.must[2], s.must[3] = 0, 0
 	}
-	if left > 0 && x.need <= depth {
+	if u.need > depth && left > 0 {
+		left -= s.run(u.need, depth, v, left)
+	}
+	if u.need <= depth && left > 0 {
 		left -= s.loose(depth, v, left)
 	}
-	if depth >= x.spread && left < may {
+	if depth >= u.spread && left < may {
 		s.take(depth, v)
 	}
 	return (may - left) * int64(x.size)
@@ -61,13 +71,16 @@ func (b *board) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bo
 func (s *slicer) allowed(depth int, v int32) int64 {
 	x := &s.b.p.batches[s.batch]
 	lo, _ := s.b.f.span(depth, v)
-	if s.need > 0 && s.need <= depth && !s.b.f.real(s.need, s.b.f.at(s.need, lo)) {
-		return 0
+	for _, d := range s.must {
+		if d > 0 && d <= depth && !s.b.f.real(d, s.b.f.at(d, lo)) {
+			return 0
+		}
 	}
 	if s.spread == 0 || s.spread > depth {
 		return int64(x.count)
 	}
-	if s.taken[spreadKey{x.role, s.b.f.at(s.spread, lo)}] {
+	at := s.b.f.at(s.spread, lo)
+	if s.taken[spreadKey{x.role, at}] {
 		return 0
 	}
 	return 1
@@ -97,7 +110,7 @@ func (s *slicer) measure(depth int, v int32) int64 {
 	x := &s.b.p.batches[s.batch]
 	var n int64
 	switch {
-	case (depth == s.at || depth == s.need) && !s.b.f.real(depth, v):
+	case depth > 0 && slices.Contains(s.must[:], depth) && !s.b.f.real(depth, v):
 	case depth == s.at:
 		n = s.b.sum(x.role, depth, v) / int64(x.size)
 	default:

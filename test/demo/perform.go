@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -64,18 +65,17 @@ func perform(ctx context.Context, cluster *localcluster.Cluster, s *screen) erro
 func (on *stage) play(ctx context.Context, step step) error {
 	on.screen.title(step.title)
 	on.screen.say(step.story)
-	began := time.Now()
+	watch := stopwatch{began: time.Now()}
 	answer, err := on.kubectl.run(ctx, step.command...)
 	if err != nil {
 		return err
 	}
 	on.screen.command(step.typed(), answer)
-	commanded := time.Since(began)
-	seen, err := on.wait(ctx, step)
+	watch.stop("kubectl had answered")
+	seen, err := on.wait(ctx, step, &watch)
 	if err != nil {
 		return err
 	}
-	took := time.Since(began)
 	if err := on.stays(ctx, step); err != nil {
 		return err
 	}
@@ -86,13 +86,29 @@ func (on *stage) play(ctx context.Context, step step) error {
 	if err := on.check(seen, step); err != nil {
 		return err
 	}
-	on.screen.say(fmt.Sprintf("took %s, of which kubectl %s", seconds(took), seconds(commanded)))
+	on.screen.say(watch.String())
 	return nil
 }
 
+// stopwatch remembers what happened when in a step.
+type stopwatch struct {
+	began time.Time
+	laps  []string
+}
+
+// stop notes that something happened now.
+func (w *stopwatch) stop(what string) {
+	w.laps = append(w.laps, fmt.Sprintf("%s after %s", what, seconds(time.Since(w.began))))
+}
+
+func (w *stopwatch) String() string {
+	return strings.Join(w.laps, ", ")
+}
+
 // wait looks until what the step waits for has come.
-func (on *stage) wait(ctx context.Context, step step) (*observation, error) {
+func (on *stage) wait(ctx context.Context, step step, watch *stopwatch) (*observation, error) {
 	var seen *observation
+	first := step.first
 	missing := errors.New("nothing was seen yet")
 	err := wait.PollUntilContextTimeout(ctx, glance, stepTimeout, true, func(ctx context.Context) (bool, error) {
 		var err error
@@ -102,9 +118,16 @@ func (on *stage) wait(ctx context.Context, step step) (*observation, error) {
 		if broken := on.checker.Violations(); len(broken) > 0 {
 			return false, fmt.Errorf("invariant %s", broken[0])
 		}
+		if first != nil {
+			if what, early := first(seen); early == nil {
+				watch.stop(what)
+				first = nil
+			}
+		}
 		_, missing = step.until(seen)
 		return missing == nil, nil
 	})
+	watch.stop("the step was done")
 	if wait.Interrupted(err) && ctx.Err() == nil {
 		return nil, fmt.Errorf("after %s: %w", stepTimeout, missing)
 	}

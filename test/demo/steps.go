@@ -13,6 +13,9 @@ type step struct {
 	title, story string
 	// command is what a user types, after "kubectl".
 	command []string
+	// first, if there is one, comes before that: what others must do before
+	// Dovetail can. Its time is told apart.
+	first check
 	// until is what the step waits for.
 	until check
 	// stays is for how long checks must remain true, where time could break them.
@@ -31,7 +34,10 @@ type shown struct {
 
 // The arithmetic: 16 nodes in 2 spines of 2 leaves of 4. Step 1 takes a leaf, 12
 // are left, 8 of them in the other spine. Step 2 takes 6 of those 8, 6 are left.
-// Step 3 needs 8. Step 4 gives 4 back: 10 are free, 8 of them in one spine.
+// Step 3 needs 8. Step 4 gives 4 back: 10 are free, 8 of them in one spine. The
+// nodes come back one by one, and eight are free before one spine is: that is
+// why step 3 requires a spine, since a gang that only prefers one rightly starts
+// as soon as it can.
 var steps = []step{
 	{
 		title:   "1  A RayJob: one head and four workers, each worker 8 GPUs and 8 RDMA NICs",
@@ -48,8 +54,8 @@ var steps = []step{
 		checks:  []check{together(finetune, 6, spineLevel, 2), equipped(finetune), headRuns(finetune)},
 	},
 	{
-		title:   "3  A PodGroup of eight such pods, which cannot fit",
-		story:   "Six nodes are free. All or nothing: it must hold nothing, and say why.",
+		title:   "3  A PodGroup of eight such pods that requires one spine and cannot fit",
+		story:   "Six nodes are free, four of them in one spine. It must hold nothing, and say why.",
 		command: []string{"apply", "-f", "3-podgroup.yaml"},
 		until:   saysWhy(serve, 8),
 		stays:   3 * time.Second,
@@ -63,6 +69,7 @@ var steps = []step{
 		title:   "4  The RayJob is deleted, and the waiting gang starts",
 		story:   "Four nodes come back, eight are free in one spine. Nobody has to do anything.",
 		command: []string{"delete", "rayjob", "pretrain"},
+		first:   gone(pretrain),
 		until:   allBound(serve, 8),
 		checks:  []check{gone(pretrain), together(serve, 8, spineLevel, 2), equipped(serve)},
 	},

@@ -36,6 +36,10 @@ const (
 // quiet is all that these tests need no part of: the pods stay pending.
 var quiet = []string{localcluster.Scheduler, localcluster.Kwok, localcluster.Dovetail}
 
+// suspendGate lets worker groups be suspended, which the operator refuses
+// otherwise.
+const suspendGate = "--feature-gates=RayJobDeletionPolicy=true"
+
 // spec is a RayCluster's spec of which a test says the interesting part.
 func spec(fields string, groups ...string) string {
 	template := "rayStartParams: {}, template: {spec: {containers: [{name: ray, image: rayproject/ray:2.46.0}]}}"
@@ -76,8 +80,8 @@ var shapes = map[string]struct {
 		want: map[string]counts{"headgroup": {1, 1}, "w": {2, 2}},
 	},
 	"group-suspended": {
-		spec: spec("", "groupName: on, replicas: 2, minReplicas: 0, maxReplicas: 9", "groupName: off, suspend: true, replicas: 2, minReplicas: 0, maxReplicas: 9"),
-		want: map[string]counts{"headgroup": {1, 1}, "on": {2, 2}},
+		spec: spec("", "groupName: runs, replicas: 2, minReplicas: 0, maxReplicas: 9", "groupName: rests, suspend: true, replicas: 2, minReplicas: 0, maxReplicas: 9"),
+		want: map[string]counts{"headgroup": {1, 1}, "runs": {2, 2}},
 	},
 	"autoscaled": {
 		spec: spec(autoscaling, "groupName: w, replicas: 5, minReplicas: 2, maxReplicas: 9"),
@@ -87,14 +91,19 @@ var shapes = map[string]struct {
 		spec: spec(autoscaling, "groupName: w, replicas: 2, numOfHosts: 2, minReplicas: 1, maxReplicas: 9"),
 		want: map[string]counts{"headgroup": {1, 1}, "w": {2, 4}},
 	},
+	"autoscaled-min-above-max": {
+		spec: spec(autoscaling, "groupName: w, replicas: 4, minReplicas: 6, maxReplicas: 2"),
+		want: map[string]counts{"headgroup": {1, 1}, "w": {2, 2}},
+	},
 	"autoscaled-from-zero": {
 		spec: spec(autoscaling, "groupName: w, replicas: 0, minReplicas: 0, maxReplicas: 9"),
 		want: map[string]counts{"headgroup": {1, 1}, "w": {0, 0}},
 	},
 }
 
-func TestRayClustersWithoutIntegration(t *testing.T) {
+func TestKubeRayWithoutIntegration(t *testing.T) {
 	c := start(t, "")
+	t.Run("topology", c.topology)
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
 			c.create(t, fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayCluster, metadata: {namespace: default, name: %s}, spec: %s}", name, shape.spec))
@@ -105,7 +114,7 @@ func TestRayClustersWithoutIntegration(t *testing.T) {
 
 // In this mode every pod names a PodGroup too, which is right until the cluster
 // is resized and stale from then on.
-func TestRayClustersInSchedulerPluginsMode(t *testing.T) {
+func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 	c := start(t, "scheduler-plugins")
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
@@ -135,10 +144,9 @@ func TestRayClustersInSchedulerPluginsMode(t *testing.T) {
 	})
 }
 
-// A topology wish reaches the RayCluster that a RayJob or RayService creates,
+// topology: a wish reaches the RayCluster that a RayJob or RayService creates,
 // and one in a pod template reaches the pods.
-func TestTopologyWishOnRayJobAndRayService(t *testing.T) {
-	c := start(t, "")
+func (c *kubeRay) topology(t *testing.T) {
 	workers := "groupName: w, replicas: 2, minReplicas: 0, maxReplicas: 9"
 	c.create(t, fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayJob, metadata: {namespace: default, name: job, annotations: {%s: leaf}}, spec: {entrypoint: sleep 1, rayClusterSpec: %s}}",
 		gangs.RequiredAnnotation, spec("", workers)))
@@ -175,7 +183,12 @@ type kubeRay struct {
 
 func start(t *testing.T, mode string) *kubeRay {
 	t.Helper()
-	cluster, err := localcluster.Start(t.Context(), localcluster.Options{Without: quiet, KubeRayBatchScheduler: mode, Out: os.Stderr})
+	cluster, err := localcluster.Start(t.Context(), localcluster.Options{
+		Without:               quiet,
+		KubeRayBatchScheduler: mode,
+		Args:                  map[string][]string{localcluster.KubeRay: {suspendGate}},
+		Out:                   os.Stderr,
+	})
 	if err != nil {
 		t.Fatalf("starting a cluster with KubeRay: %v", err)
 	}
@@ -356,4 +369,3 @@ func wantedPods(want map[string]counts) map[string]int {
 	}
 	return pods
 }
-

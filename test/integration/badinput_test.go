@@ -4,6 +4,7 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,12 +64,18 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// The CRD lets zero through if its schema has no minimum; then we say it.
+// Today's CRD refuses a minMember of zero itself. Older ones let it through, and
+// then we say it.
 func TestPodGroupOfZero(t *testing.T) {
 	e := onGPUs(t)
-	e.podGroup("zero", 0, nil)
+	if err := e.tryPodGroup("zero", 0, nil); err == nil || !strings.Contains(err.Error(), "spec.minMember") {
+		t.Errorf("creating a PodGroup with minMember 0: %v, want the API server to name spec.minMember", err)
+	}
+	e.patchCRD(`[{"op": "remove", "path": "` + minMemberMinimum + `"}]`)
+	t.Cleanup(func() { e.patchCRD(`[{"op": "add", "path": "` + minMemberMinimum + `", "value": 1}]`) })
+	e.eventually("the PodGroup CRD takes zero", func() bool { return e.tryPodGroup("zero", 0, nil) == nil })
 	e.create(members("zero", 2)...)
-	e.refused(groupLabel+"=zero", 2, "spec.minMember")
+	e.refused(groupLabel+"=zero", 2, e.inNamespace("spec.minMember of podgroup NS/zero is 0"))
 }
 
 func TestPodGroupThatComesLateStartsItsPods(t *testing.T) {

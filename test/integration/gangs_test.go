@@ -103,17 +103,23 @@ func members(group string, n int, options ...podOption) []*corev1.Pod {
 	return pods
 }
 
-// podGroup makes a scheduler-plugins PodGroup. The API server checks minMember
-// only as its CRD says, so the object is written as it is given.
+// podGroup makes a scheduler-plugins PodGroup.
 func (e *env) podGroup(name string, min int64, annotations map[string]string) {
 	e.Helper()
+	if err := e.tryPodGroup(name, min, annotations); err != nil {
+		e.Fatalf("creating PodGroup %s: %v", name, err)
+	}
+}
+
+func (e *env) tryPodGroup(name string, min int64, annotations map[string]string) error {
 	group := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": podGroups.GroupVersion().String(), "kind": "PodGroup",
 		"spec": map[string]any{"minMember": min},
 	}}
 	group.SetName(name)
 	group.SetAnnotations(annotations)
-	e.apply(podGroups, group)
+	_, err := e.dynamic.Resource(podGroups).Namespace(e.ns).Create(e.Context(), group, metav1.CreateOptions{})
+	return err
 }
 
 func (e *env) apply(gvr schema.GroupVersionResource, obj *unstructured.Unstructured) {

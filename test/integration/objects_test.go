@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 
@@ -48,6 +49,18 @@ func (e *env) cordon(node string, off bool) {
 	_, err := e.client.CoreV1().Nodes().Patch(context.Background(), node, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		e.Errorf("cordoning node %s: %v", node, err)
+	}
+}
+
+// minMemberMinimum is where the PodGroup CRD bounds minMember.
+const minMemberMinimum = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/minMember/minimum"
+
+func (e *env) patchCRD(patch string) {
+	e.Helper()
+	crds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	_, err := e.dynamic.Resource(crds).Patch(context.Background(), "podgroups.scheduling.x-k8s.io", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	if err != nil {
+		e.Fatalf("changing the PodGroup CRD: %v", err)
 	}
 }
 

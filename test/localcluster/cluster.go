@@ -36,6 +36,9 @@ type Cluster struct {
 	// reserved keeps others from the ports of components that are down for a while.
 	reserved portpkg.Reservation
 
+	stopOnce sync.Once
+	stopErr  error
+
 	mu        sync.Mutex
 	complete  bool
 	processes map[string]process.Identity
@@ -65,9 +68,10 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Stop ends the cluster. Its logs stay where Options.Dir named a directory.
+// Stop ends the cluster. Its logs stay where Options.Dir named a directory. A second Stop does nothing.
 func (c *Cluster) Stop() error {
-	return errors.Join(c.end(), c.release())
+	c.stopOnce.Do(func() { c.stopErr = errors.Join(c.end(), c.release()) })
+	return c.stopErr
 }
 
 // Dir is the cluster's directory.

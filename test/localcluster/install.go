@@ -39,7 +39,7 @@ func (c *Cluster) applyDefinitions(ctx context.Context, applier *apply.Applier) 
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, readyTimeout, errNotReady)
 	defer cancel()
-	if err := applier.WaitEstablished(bounded, definitions); err != nil {
+	if err := applier.WaitServed(bounded, definitions); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, "%d custom resource definitions are established\n", len(definitions))

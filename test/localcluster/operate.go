@@ -18,6 +18,9 @@ import (
 	"time"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
 
@@ -53,10 +56,29 @@ func (e *ComponentError) Unwrap() error { return e.Err }
 // StartComponent starts a component that is not running, with further arguments behind the usual ones, and waits until
 // it is ready.
 func (c *Cluster) StartComponent(ctx context.Context, name string, extra ...string) error {
+	if name == Kwok {
+		if err := c.freeNodes(ctx); err != nil {
+			return err
+		}
+	}
 	if err := c.launch(name, extra...); err != nil {
 		return err
 	}
 	return c.await(ctx, name)
+}
+
+// freeNodes deletes the leases of all nodes. A new KWOK would wait for those of the one before to run out until it
+// looks after the nodes' pods.
+func (c *Cluster) freeNodes(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(c.admin)
+	if err != nil {
+		return err
+	}
+	leases := client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
+	if err := leases.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		return fmt.Errorf("deleting the nodes' leases: %w", err)
+	}
+	return nil
 }
 
 // Restart ends a component, if it runs, starts it with its usual arguments and waits until it is ready.

@@ -150,3 +150,19 @@ func (l layout) down(out io.Writer) error {
 	fmt.Fprintf(out, "ended %d processes of the cluster in %s; its logs are in %s\n", len(ids), l, l.logs())
 	return nil
 }
+
+// Modules whose files tests and demos may want, for instance KubeRay's samples.
+const (
+	ModuleKubeRay          = binaries.ModuleKubeRay
+	ModuleKwok             = binaries.ModuleKwok
+	ModuleSchedulerPlugins = binaries.ModuleSchedulerPlugins
+)
+
+// ModuleDir is the directory of a module's files in the module cache. They are read only.
+func ModuleDir(ctx context.Context, module string) (string, error) {
+	root, err := binaries.Root()
+	if err != nil {
+		return "", err
+	}
+	return binaries.Builder{Root: root, Out: io.Discard}.ModuleDir(ctx, module)
+}

@@ -86,8 +86,11 @@ func (b *book) upsert(pod *v1.Pod) []*v1.Pod {
 	rec := b.record(m)
 	old, had := rec.members[pod.UID]
 	rec.put(m)
-	if had && counts(old.Pod) && !counts(pod) {
+	switch {
+	case had && counts(old.Pod) && !counts(pod):
 		rec.whole = false
+	case rec.whole && had && !counts(old.Pod) && counts(pod):
+		return []*v1.Pod{pod} // it can join now, and no event would say so
 	}
 	if rec.whole || !b.evaluate(rec) {
 		return nil
@@ -150,8 +153,8 @@ func (b *book) changed(key gangs.Key) []*v1.Pod {
 	return rec.pending()
 }
 
-// gate says whether the pod may enter the queue: its gang's quorum exists, or
-// part of the gang is placed already, so that the pod joins it.
+// gate says whether the pod may enter the queue: it is ready itself, and its
+// gang's quorum exists, or part of the gang is placed, so that the pod joins it.
 func (b *book) gate(key gangs.Key, pod *v1.Pod) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -159,7 +162,12 @@ func (b *book) gate(key gangs.Key, pod *v1.Pod) bool {
 	if rec == nil || rec.members[pod.UID].Pod == nil {
 		rec = b.meet(pod)
 	}
-	return rec != nil && (rec.whole || b.evaluate(rec))
+	if rec == nil {
+		return false
+	}
+	// The queue's copy of the pod and ours are updated one after the other.
+	ready := gangs.Ready(pod) || gangs.Ready(rec.members[pod.UID].Pod)
+	return ready && (rec.whole || b.evaluate(rec))
 }
 
 // evaluate looks whether the quorum of a gang is there. As long as the count

@@ -56,8 +56,12 @@ func (g *Gang) helps(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.Queuei
 	}
 	for _, obj := range []any{oldObj, newObj} {
 		other, isPod := obj.(*v1.Pod)
-		if !isPod || other == nil || other.UID == pod.UID {
+		if !isPod || other == nil {
 			continue
+		}
+		if other.UID == pod.UID {
+			g.book.forgive(key, pod.UID)
+			return fwk.Queue, nil // the pod itself is not what it was
 		}
 		if k, ok := g.sources.Key(other); ok && k == key {
 			return fwk.QueueSkip, nil

@@ -6,6 +6,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
@@ -31,6 +33,9 @@ const upExamples = `  localcluster up
   localcluster up --feature-gates GenericWorkload=true
   localcluster up --kuberay-batch-scheduler scheduler-plugins --dir /tmp/second`
 
+// noFleet is the fleet of a cluster without nodes.
+const noFleet = "none"
+
 func newUp() *cobra.Command {
 	var options localcluster.Options
 	var fleets []string
@@ -40,11 +45,13 @@ func newUp() *cobra.Command {
 		Example: upExamples,
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			specs, err := fleet.ParseAll(fleets)
-			if err != nil {
-				return err
+			if !slices.Equal(fleets, []string{noFleet}) {
+				var err error
+				if options.Fleets, err = fleet.ParseAll(fleets); err != nil {
+					return err
+				}
 			}
-			options.Fleets, options.Out = specs, command.OutOrStdout()
+			options.Out = command.OutOrStdout()
 			cluster, err := localcluster.Up(command.Context(), options)
 			if err != nil {
 				return err
@@ -99,7 +106,7 @@ func addDir(command *cobra.Command, dir *string) {
 
 func fleetUsage() string {
 	return fmt.Sprintf("nodes to simulate, repeatable: shape=S,spines=N,leaves=N,nodes=N[,name=..][,zone=..][,group=..] "+
-		"with leaves of each spine, nodes of each leaf and group the Azure placement group; shapes: %v", fleet.Shapes())
+		"with leaves of each spine, nodes of each leaf and group the Azure placement group; or %s; shapes: %s", noFleet, strings.Join(fleet.Shapes(), ", "))
 }
 
 func printUse(out io.Writer, cluster *localcluster.Cluster) {

@@ -23,9 +23,10 @@ const fieldManager = "dovetail-localcluster"
 
 // Applier applies objects of any kind that the API server serves. It may be used by several goroutines at once.
 type Applier struct {
-	client dynamic.Interface
-	mu     sync.Mutex
-	mapper *restmapper.DeferredDiscoveryRESTMapper
+	client    dynamic.Interface
+	discovery discovery.DiscoveryInterface
+	mu        sync.Mutex
+	mapper    *restmapper.DeferredDiscoveryRESTMapper
 }
 
 // New makes an Applier.
@@ -39,7 +40,7 @@ func New(config *rest.Config) (*Applier, error) {
 		return nil, fmt.Errorf("making a discovery client: %w", err)
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discoveryClient))
-	return &Applier{client: client, mapper: mapper}, nil
+	return &Applier{client: client, discovery: discoveryClient, mapper: mapper}, nil
 }
 
 // Apply applies the objects in their order and stops at the first that fails.

@@ -29,7 +29,7 @@ type Identity struct {
 
 // Identify reads the identity of a running process.
 func Identify(pid int) (Identity, error) {
-	ticks, _, err := readStat(pid)
+	stat, err := readStat(pid)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -37,17 +37,17 @@ func Identify(pid int) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	return Identity{PID: pid, StartTicks: ticks, Boot: boot}, nil
+	return Identity{PID: pid, StartTicks: stat.startTicks, Boot: boot}, nil
 }
 
-// Alive reports whether this very process still runs. A zombie does not.
+// Alive reports whether this very process is still there, with what it has open.
 func (id Identity) Alive() bool {
 	boot, err := bootID()
 	if err != nil || boot != id.Boot {
 		return false
 	}
-	ticks, state, err := readStat(id.PID)
-	return err == nil && ticks == id.StartTicks && state != 'Z' && state != 'X'
+	stat, err := readStat(id.PID)
+	return err == nil && stat.startTicks == id.StartTicks && !stat.ended()
 }
 
 // Signal sends a signal to this very process; one that is gone is no error.
@@ -103,23 +103,38 @@ func hasMark(pid int, mark []byte) bool {
 	return false
 }
 
-// readStat returns start time and state of a process. The fields are counted from behind the program's name, which is
-// in parentheses and may itself contain spaces and parentheses: state is the first after it, start time the 20th.
-func readStat(pid int) (ticks uint64, state byte, err error) {
+// stat is what the kernel says about a process.
+type stat struct {
+	state      byte
+	threads    int
+	startTicks uint64
+}
+
+// ended holds for a process that only waits to be reaped. The first thread of a killed process is a zombie before the
+// others have ended, and until they have, the process's sockets are open.
+func (s stat) ended() bool { return s.state == 'X' || s.state == 'Z' && s.threads <= 1 }
+
+// readStat reads /proc/PID/stat. The fields are counted from behind the program's name, which is in parentheses and may
+// itself contain spaces and parentheses.
+func readStat(pid int) (stat, error) {
 	text, err := os.ReadFile(procFile(pid, "stat"))
 	if err != nil {
-		return 0, 0, fmt.Errorf("reading the state of process %d: %w", pid, err)
+		return stat{}, fmt.Errorf("reading the state of process %d: %w", pid, err)
 	}
-	const startField = 19
+	const stateField, threadsField, startField = 0, 17, 19
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if len(fields) <= startField {
-		return 0, 0, fmt.Errorf("reading the state of process %d: %d fields", pid, len(fields))
+		return stat{}, fmt.Errorf("reading the state of process %d: %d fields", pid, len(fields))
 	}
-	ticks, err = strconv.ParseUint(fields[startField], 10, 64)
+	threads, err := strconv.Atoi(fields[threadsField])
 	if err != nil {
-		return 0, 0, fmt.Errorf("reading the start time of process %d: %w", pid, err)
+		return stat{}, fmt.Errorf("reading the number of threads of process %d: %w", pid, err)
 	}
-	return ticks, fields[0][0], nil
+	ticks, err := strconv.ParseUint(fields[startField], 10, 64)
+	if err != nil {
+		return stat{}, fmt.Errorf("reading the start time of process %d: %w", pid, err)
+	}
+	return stat{state: fields[stateField][0], threads: threads, startTicks: ticks}, nil
 }
 
 func bootID() (string, error) {

@@ -1,0 +1,10 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plan holds the planner's benchmarks. Run them with
+//
+//	go test -bench . ./bench/plan
+//
+// Every benchmark asserts its outcome before it is timed and names its
+// parameters. README.md says what each figure means.
+package plan

@@ -1,0 +1,139 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"slices"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// Order is the order in which the stock allocator should see a node's devices, so that the first that fit are the ones
+// that belong together.
+type Order struct {
+	// Pairing is the choice of units that the order leads to.
+	Pairing Pairing
+	// first ranks the chosen devices; all others keep their places behind them.
+	first map[structured.DeviceID]int
+}
+
+// Order chooses devices of a node for a pod; rails are the units that other members of its gang use. False means that
+// there is nothing to choose: the pod wants no GPUs or NICs that can be ordered, or the node lacks them. Then slices are
+// best shown as they are, and the allocator decides.
+func (inv *Inventory) Order(node string, need *Need, rails []int) (Order, bool) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	n := inv.nodes.get(node)
+	if n == nil {
+		return Order{}, false
+	}
+	n.refresh(inv.options.PairMaps)
+	for i := range need.options {
+		c := inv.candidates(n, &need.options[i])
+		if c.want.GPUs+c.want.NICs == 0 {
+			continue
+		}
+		c.want.Rails = rails
+		if pairing, ok := Pair(c.stock, c.want); ok {
+			return c.order(pairing), true
+		}
+	}
+	return Order{}, false
+}
+
+// candidates are the devices of a node among which a pod's GPUs and NICs are chosen, unit by unit.
+type candidates struct {
+	want       Want
+	stock      []Stock
+	gpus, nics [][]*device
+}
+
+func (inv *Inventory) candidates(n *node, option *needOption) candidates {
+	units := len(n.units)
+	c := candidates{stock: make([]Stock, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
+	for i, unit := range n.units {
+		c.stock[i] = Stock{NUMA: unit.numa, Loose: i == units-1}
+	}
+	var gpuAsks, nicAsks []*ask
+	for i := range option.requests {
+		one := &option.requests[i]
+		switch {
+		case one.all:
+		case n.serves(one.asks, func(d *device) bool { return d.gpu }):
+			c.want.GPUs += one.count
+			gpuAsks = append(gpuAsks, one.asks...)
+		case n.serves(one.asks, func(d *device) bool { return d.rdma }):
+			c.want.NICs += one.count
+			nicAsks = append(nicAsks, one.asks...)
+		}
+	}
+	for _, d := range n.devices {
+		inv.offer(&c, d, gpuAsks, nicAsks)
+	}
+	return c
+}
+
+// serves says whether the node has such a device for one of the asks.
+func (n *node) serves(asks []*ask, such func(*device) bool) bool {
+	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, asks) })
+}
+
+func satisfies(d *device, asks []*ask) bool {
+	return slices.ContainsFunc(asks, func(a *ask) bool { return a.judge(d).selects && a.tolerates(d) })
+}
+
+// offer adds a device to its unit's stock. Devices that share counters with others or are shared themselves are left to
+// the allocator: which of them are to be had together is more than a count.
+func (inv *Inventory) offer(c *candidates, d *device, gpuAsks, nicAsks []*ask) {
+	stock := &c.stock[d.unit]
+	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)
+	free := orderable && !inv.ledger.inUse(d.id)
+	switch {
+	case d.gpu:
+		stock.AllGPUs++
+		if free && satisfies(d, gpuAsks) {
+			stock.FreeGPUs++
+			c.gpus[d.unit] = append(c.gpus[d.unit], d)
+		}
+	case d.rdma:
+		stock.AllNICs++
+		if free && (len(nicAsks) == 0 || satisfies(d, nicAsks)) {
+			stock.FreeNICs++
+			c.nics[d.unit] = append(c.nics[d.unit], d)
+		}
+	}
+}
+
+func (c *candidates) order(pairing Pairing) Order {
+	o := Order{Pairing: pairing, first: map[structured.DeviceID]int{}}
+	for unit, take := range pairing.Takes {
+		for _, d := range slices.Concat(c.gpus[unit][:take.GPUs], c.nics[unit][:take.NICs]) {
+			o.first[d.id] = len(o.first)
+		}
+	}
+	return o
+}
+
+// Arrange returns the slice with the chosen devices first: a copy, or the slice itself if it stands right already. Only
+// the list of devices is the copy's own.
+func (o *Order) Arrange(slice *resourceapi.ResourceSlice) *resourceapi.ResourceSlice {
+	rank := make(map[string]int, len(slice.Spec.Devices))
+	ranks := make([]int, len(slice.Spec.Devices))
+	for i := range slice.Spec.Devices {
+		name := slice.Spec.Devices[i].Name
+		place, chosen := o.first[structured.MakeDeviceID(slice.Spec.Driver, slice.Spec.Pool.Name, name)]
+		if !chosen {
+			place = len(o.first) + i
+		}
+		rank[name], ranks[i] = place, place
+	}
+	if slices.IsSorted(ranks) {
+		return slice
+	}
+	arranged := *slice
+	arranged.Spec.Devices = slices.Clone(slice.Spec.Devices)
+	slices.SortFunc(arranged.Spec.Devices, func(a, b resourceapi.Device) int { return rank[a.Name] - rank[b.Name] })
+	return &arranged
+}

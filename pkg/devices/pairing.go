@@ -1,0 +1,251 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import "slices"
+
+// Stock is what one alignment unit of a node has of GPUs and NICs that a pod could use, free and altogether.
+type Stock struct {
+	FreeGPUs, FreeNICs int
+	AllGPUs, AllNICs   int
+	// NUMA is the unit's NUMA node, -1 if unknown: then nothing is known to cross.
+	NUMA int
+	// Loose marks the unit of devices that belong to none: nothing in it is a pair.
+	Loose bool
+}
+
+// Want is what a pod takes of a node.
+type Want struct {
+	GPUs, NICs int
+	// Rails are the units that other members of the gang use on their nodes; this one keeps to them if it costs no
+	// alignment. None means that there is nothing to keep to.
+	Rails []int
+}
+
+// Take is what a pairing takes of one unit.
+type Take struct{ GPUs, NICs int }
+
+// Pairing is the best choice of units for a pod.
+type Pairing struct {
+	// Takes has one entry for each unit.
+	Takes []Take
+	// Unpaired counts NICs that do not stand beside a GPU of the pod: each GPU pairs with its share of the NICs in
+	// its own unit. Crossing counts those of them that are not even on the NUMA node of such a GPU.
+	Unpaired, Crossing int
+}
+
+// Pair chooses the units for a pod, or says that the node does not have the devices. The choice is the best there is, in
+// this order: fewest unpaired NICs, fewest NICs across NUMA nodes, fewest NUMA nodes, fewest units off the rails; then
+// whatever leaves most to the next pod: pairs that are kept, GPUs kept together in units, and in NUMA nodes. All of that
+// adds up over units and NUMA nodes, so choosing unit by unit for every number of devices taken so far is exact.
+func Pair(units []Stock, want Want) (Pairing, bool) {
+	s := solver{want: want, share: 1}
+	if want.GPUs > 0 {
+		s.share = max(1, (want.NICs+want.GPUs-1)/want.GPUs)
+	}
+	groups := numaGroups(units)
+	whole := newTable(want.GPUs, want.NICs)
+	whole.start()
+	inner := make([]*table, len(groups))
+	for i, group := range groups {
+		inner[i] = s.solveGroup(units, group)
+		whole = whole.join(inner[i])
+	}
+	best := whole.at(want.GPUs, want.NICs)
+	if !best.reached {
+		return Pairing{}, false
+	}
+	pairing := Pairing{Takes: make([]Take, len(units)), Unpaired: best.cost[costUnpaired], Crossing: best.cost[costCrossing]}
+	for i, part := range whole.history(Take{want.GPUs, want.NICs}) {
+		for j, take := range inner[i].history(part) {
+			pairing.Takes[groups[i][j]] = take
+		}
+	}
+	return pairing, true
+}
+
+// numaGroups sorts unit numbers into NUMA nodes, in the order in which they turn up. Units of unknown NUMA node stand alone.
+func numaGroups(units []Stock) [][]int {
+	var groups [][]int
+	place := map[int]int{}
+	for i := range units {
+		numa := units[i].NUMA
+		if at, known := place[numa]; known && numa != unknownNUMA {
+			groups[at] = append(groups[at], i)
+			continue
+		}
+		place[numa] = len(groups)
+		groups = append(groups, []int{i})
+	}
+	return groups
+}
+
+// The terms of a cost, most important first.
+const (
+	costUnpaired = iota
+	costCrossing
+	costNUMANodes
+	costOffRail
+	costPairsLost
+	costUnitsBroken
+	costNUMABroken
+	costTerms
+)
+
+// cost is compared term by term; costs of parts add up.
+type cost [costTerms]int
+
+func (c cost) plus(other cost) cost {
+	for i := range c {
+		c[i] += other[i]
+	}
+	return c
+}
+
+func (c cost) less(other cost) bool { return slices.Compare(c[:], other[:]) < 0 }
+
+type solver struct {
+	want Want
+	// share is how many NICs belong to each GPU of the pod.
+	share int
+}
+
+// solveGroup finds the best way to take any number of devices from the units of one NUMA node.
+func (s *solver) solveGroup(units []Stock, group []int) *table {
+	gpus, nics, pairs := 0, 0, 0
+	for _, i := range group {
+		gpus += units[i].FreeGPUs
+		nics += units[i].FreeNICs
+		pairs += units[i].pairs(0, 0)
+	}
+	t := newTable(min(gpus, s.want.GPUs), min(nics, s.want.NICs))
+	t.start()
+	for _, i := range group {
+		t = t.join(s.unitTable(units, i))
+	}
+	for i := range t.entries {
+		take := t.take(i)
+		t.entries[i].cost = t.entries[i].cost.plus(s.groupCost(&units[group[0]], take, gpus))
+	}
+	return t
+}
+
+// unitTable holds the cost of taking any number of devices from one unit.
+func (s *solver) unitTable(units []Stock, unit int) *table {
+	stock := &units[unit]
+	t := newTable(min(stock.FreeGPUs, s.want.GPUs), min(stock.FreeNICs, s.want.NICs))
+	for i := range t.entries {
+		t.entries[i] = entry{reached: true, cost: s.unitCost(stock, unit, t.take(i))}
+	}
+	return t
+}
+
+func (s *solver) unitCost(stock *Stock, unit int, take Take) cost {
+	var c cost
+	c[costUnpaired] = take.NICs
+	paired := 0
+	if !stock.Loose {
+		paired = min(take.NICs, take.GPUs*s.share)
+	}
+	c[costUnpaired] -= paired
+	if take != (Take{}) && len(s.want.Rails) > 0 && !slices.Contains(s.want.Rails, unit) {
+		c[costOffRail] = 1
+	}
+	c[costPairsLost] = stock.pairs(0, 0) - stock.pairs(take.GPUs, take.NICs)
+	left := stock.FreeGPUs - take.GPUs
+	c[costUnitsBroken] = -left * left
+	return c
+}
+
+// pairs is how many GPUs of the unit have their share of its NICs when that much more is taken from it.
+func (s *Stock) pairs(gpus, nics int) int {
+	if s.Loose {
+		return 0
+	}
+	share := 1
+	if s.AllGPUs > 0 {
+		share = max(1, s.AllNICs/s.AllGPUs)
+	}
+	return min(s.FreeGPUs-gpus, (s.FreeNICs-nics)/share)
+}
+
+// groupCost is what taking from a NUMA node costs beyond what its units say.
+func (s *solver) groupCost(first *Stock, take Take, free int) cost {
+	var c cost
+	left := free - take.GPUs
+	c[costNUMABroken] = -left * left
+	if first.NUMA == unknownNUMA {
+		return c
+	}
+	c[costCrossing] = max(0, take.NICs-take.GPUs*s.share)
+	if take != (Take{}) {
+		c[costNUMANodes] = 1
+	}
+	return c
+}
+
+// table holds, for every number of GPUs and NICs taken from some units, the cheapest way.
+type table struct {
+	gpus, nics int
+	entries    []entry
+	// before and last are what the table was joined from.
+	before, last *table
+}
+
+type entry struct {
+	reached bool
+	cost    cost
+	// of says how much the last part gave.
+	of Take
+}
+
+func newTable(gpus, nics int) *table {
+	return &table{gpus: gpus, nics: nics, entries: make([]entry, (gpus+1)*(nics+1))}
+}
+
+// start makes the table that has taken nothing yet.
+func (t *table) start() { t.entries[0].reached = true }
+
+func (t *table) at(gpus, nics int) *entry { return &t.entries[gpus*(t.nics+1)+nics] }
+
+func (t *table) take(i int) Take { return Take{GPUs: i / (t.nics + 1), NICs: i % (t.nics + 1)} }
+
+// join adds one more part to choose from. Of ways that cost the same the one that takes most from earlier parts stays.
+func (t *table) join(part *table) *table {
+	joined := newTable(t.gpus, t.nics)
+	joined.before, joined.last = t, part
+	for j := range part.entries {
+		if !part.entries[j].reached {
+			continue
+		}
+		for i := range t.entries {
+			if t.entries[i].reached {
+				joined.offer(t.take(i), part.take(j), t.entries[i].cost.plus(part.entries[j].cost))
+			}
+		}
+	}
+	return joined
+}
+
+func (t *table) offer(before, part Take, c cost) {
+	gpus, nics := before.GPUs+part.GPUs, before.NICs+part.NICs
+	if gpus > t.gpus || nics > t.nics {
+		return
+	}
+	if e := t.at(gpus, nics); !e.reached || c.less(e.cost) {
+		*e = entry{reached: true, cost: c, of: part}
+	}
+}
+
+// history says how much each part gave to the entry for take, first part first.
+func (t *table) history(take Take) []Take {
+	var parts []Take
+	for ; t.before != nil; t = t.before {
+		part := t.at(take.GPUs, take.NICs).of
+		parts = append(parts, part)
+		take = Take{GPUs: take.GPUs - part.GPUs, NICs: take.NICs - part.NICs}
+	}
+	slices.Reverse(parts)
+	return parts
+}

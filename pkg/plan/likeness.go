@@ -1,0 +1,43 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// likeness identifies what a domain consists of: which classes, how often, in
+// which subdomains, whatever their order. Two sums over differently mixed
+// hashes of contents make a chance collision as unlikely as broken memory.
+type likeness struct{ a, b uint64 }
+
+func (l *likeness) add(x likeness) {
+	l.a += mix(x.a, 0xbf58476d1ce4e5b9)
+	l.b += mix(x.b, 0x94d049bb133111eb)
+}
+
+func mix(x, by uint64) uint64 {
+	x = (x ^ x>>31) * by
+	x = (x ^ x>>27) * 0x9e3779b97f4a7c15
+	return x ^ x>>33
+}
+
+// likeness describes a domain; plain is false when a node in it stands out: it
+// holds a member, or the filters or the request limit it.
+func (s *search) likeness(depth int, v int32) (l likeness, plain bool) {
+	f := s.b.f
+	if depth > f.levels {
+		h := s.p.snap.class(v).hash
+		return likeness{h, h}, s.b.pristine(v)
+	}
+	x := &f.tables[depth].verts[v]
+	l = likeness{uint64(depth), uint64(depth)}
+	if x.virtual {
+		l.a++
+	}
+	for k := x.kidLo; k < x.kidHi; k++ {
+		kid, plain := s.likeness(depth+1, k)
+		if !plain {
+			return l, false
+		}
+		l.add(kid)
+	}
+	return l, true
+}

@@ -1,0 +1,78 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan_test
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+var (
+	seed   = flag.Uint64("seed", 20261123, "seed of the random worlds")
+	worlds = flag.Int("worlds", 20000, "number of random worlds compared with the reference")
+)
+
+// TestReference compares answer and cost with the reference planner's on many
+// small worlds.
+func TestReference(t *testing.T) {
+	placed, not := 0, 0
+	for i := range *worlds {
+		w := draw(seeded(*seed, uint64(i)))
+		d, err := compare(w)
+		if err != nil {
+			t.Fatalf("world %d of seed %d: %v\n%s", i, *seed, err, w)
+		}
+		if d.Placed {
+			placed++
+		} else {
+			not++
+		}
+	}
+	t.Logf("%d worlds of seed %d: %d placed, %d impossible, answer and cost equal to the reference in all", *worlds, *seed, placed, not)
+}
+
+// compare plans a world both ways and says where the answers differ.
+func compare(w *world) (plan.Decision, error) {
+	d := plan.Plan(w.snapshot(), w.gang, w.fits, plan.Options{})
+	want := w.solve()
+	if d.Exhausted {
+		return d, fmt.Errorf("the budget ended: %s", d.Why())
+	}
+	if d.Placed != (want != nil) {
+		return d, fmt.Errorf("placed is %v, the reference's cost is %v: %s", d.Placed, want, d.Why())
+	}
+	if !d.Placed {
+		return d, nil
+	}
+	if err := w.validate(&d); err != nil {
+		return d, fmt.Errorf("%w: %v", err, d.Assignments)
+	}
+	var got []int64
+	for _, c := range d.Cost {
+		got = append(got, c.Value)
+	}
+	if !slices.Equal(got, want) {
+		return d, fmt.Errorf("cost is %v, the reference's %v: %v", d.Cost, want, d.Assignments)
+	}
+	return d, nil
+}
+
+// String prints a world for a failed test.
+func (w *world) String() string {
+	s := fmt.Sprintf("layout %+v\n", w.layout)
+	for _, n := range w.nodes {
+		s += fmt.Sprintf("node %+v\n", n)
+	}
+	g := w.gang
+	g.Roles = nil
+	s += fmt.Sprintf("gang %+v\n", g)
+	for _, r := range w.gang.Roles {
+		s += fmt.Sprintf("role %+v\n", r)
+	}
+	return s + fmt.Sprintf("caps %v", w.caps)
+}

@@ -1,0 +1,116 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// tally is how much of one dimension is free, summed up the tree. Slots count
+// each role alone; tallies say whether the roles can be there together.
+type tally struct {
+	dim dimension
+	at  int
+	// free is by position, sum by depth 0..levels and vertex.
+	free []int64
+	sum  [][]int64
+}
+
+// amount is what a node adds to a tally.
+func (d *dimension) amount(c *class) int64 {
+	if c.unschedulable {
+		return 0
+	}
+	return max(0, d.free(c))
+}
+
+func (d *dimension) hash() uint64 {
+	h := hasher(2166136261)
+	h.add(int64(d.resource))
+	for _, k := range d.kinds {
+		h.add(int64(k))
+	}
+	return uint64(h)
+}
+
+func (d *dimension) equal(o *dimension) bool {
+	return d.resource == o.resource && slices.Equal(d.kinds, o.kinds)
+}
+
+// tally returns the sums of a dimension, from the last plan's where possible.
+func (s *Snapshot) tally(d *dimension) *tally {
+	h := d.hash()
+	old := s.epoch.findTally(h, d)
+	switch {
+	case old != nil && old.at == len(s.log):
+		return old
+	case old == nil || old.at > len(s.log):
+		old = s.addUp(d)
+	default:
+		old = s.adjust(old)
+	}
+	s.epoch.keepTally(h, old)
+	return old
+}
+
+func (e *epoch) findTally(h uint64, d *dimension) *tally {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if t := e.tallies[h]; t != nil && t.dim.equal(d) {
+		return t
+	}
+	return nil
+}
+
+// keepTally stores the newest tally of a dimension. There are no more than the
+// layout has resources and unions of kinds in use, so none is forgotten.
+func (e *epoch) keepTally(h uint64, t *tally) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if old := e.tallies[h]; old == nil || old.at < t.at || !old.dim.equal(&t.dim) {
+		e.tallies[h] = t
+	}
+}
+
+func (s *Snapshot) addUp(d *dimension) *tally {
+	f := s.fabric
+	t := &tally{dim: *d, at: len(s.log), free: make([]int64, len(f.names))}
+	for p := range t.free {
+		t.free[p] = d.amount(s.class(int32(p)))
+	}
+	for depth := range f.tables {
+		verts := f.tables[depth].verts
+		sum := make([]int64, len(verts))
+		for v := range verts {
+			for _, n := range t.free[verts[v].lo:verts[v].hi] {
+				sum[v] += n
+			}
+		}
+		t.sum = append(t.sum, sum)
+	}
+	return t
+}
+
+// adjust brings a tally up to the snapshot's log.
+func (s *Snapshot) adjust(old *tally) *tally {
+	t := &tally{dim: old.dim, at: len(s.log), free: slices.Clone(old.free)}
+	for _, sum := range old.sum {
+		t.sum = append(t.sum, slices.Clone(sum))
+	}
+	for _, p := range s.log[old.at:] {
+		n := t.dim.amount(s.class(p))
+		delta := n - t.free[p]
+		t.free[p] = n
+		for depth := range t.sum {
+			t.sum[depth][s.fabric.tables[depth].of[p]] += delta
+		}
+	}
+	return t
+}
+
+// in is the amount in a vertex, a node's included.
+func (t *tally) in(f *fabric, depth int, v int32) int64 {
+	if depth > f.levels {
+		return t.free[v]
+	}
+	return t.sum[depth][v]
+}

@@ -1,0 +1,210 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// dice draws the choices that make a world.
+type dice interface {
+	// roll returns 0..n-1.
+	roll(n int) int
+}
+
+type randomDice struct{ *rand.Rand }
+
+func (d randomDice) roll(n int) int { return d.IntN(n) }
+
+func seeded(seed, n uint64) dice { return randomDice{rand.New(rand.NewPCG(seed, n))} }
+
+// byteDice reads its choices from a fuzzer's bytes, zeros when they end.
+type byteDice struct{ data []byte }
+
+func (d *byteDice) roll(n int) int {
+	if len(d.data) == 0 {
+		return 0
+	}
+	v := int(d.data[0]) % n
+	d.data = d.data[1:]
+	return v
+}
+
+// often is true p times in ten.
+func often(d dice, p int) bool { return d.roll(10) < p }
+
+// maxMembers keeps the reference's work small.
+const maxMembers = 6
+
+// draw makes a small world: a few nodes and members, every feature now and then.
+func draw(d dice) *world {
+	w := &world{}
+	drawLayout(d, w)
+	for i := range 2 + d.roll(5) {
+		w.nodes = append(w.nodes, drawNode(d, &w.layout, i))
+	}
+	drawGang(d, w)
+	w.caps = make([]map[string]int, len(w.gang.Roles))
+	for i := range w.caps {
+		w.caps[i] = map[string]int{}
+		for _, n := range w.nodes {
+			if often(d, 1) {
+				w.caps[i][n.Name] = d.roll(3)
+			}
+		}
+	}
+	return w
+}
+
+func drawLayout(d dice, w *world) {
+	for i := range d.roll(4) {
+		w.layout.Levels = append(w.layout.Levels, plan.Level{Name: fmt.Sprintf("level%d", i), Boundary: often(d, 2)})
+	}
+	w.layout.Resources = []string{"pods", "cpu"}
+	w.layout.Kinds = []string{"gpu", "nic", "oldgpu"}[:d.roll(4)]
+}
+
+func drawNode(d dice, l *plan.Layout, i int) plan.NodeSpec {
+	n := plan.NodeSpec{Name: fmt.Sprintf("n%d", i), Unschedulable: d.roll(20) == 0}
+	for k := range l.Levels {
+		name := fmt.Sprintf("%c%d", 'a'+k, d.roll(2+k))
+		if d.roll(12) == 0 {
+			name = ""
+		}
+		n.Domains = append(n.Domains, name)
+	}
+	n.Free = []int64{int64(d.roll(5)), int64(2 + d.roll(6))}
+	if len(l.Kinds) > 0 {
+		for range d.roll(4) {
+			u := plan.Unit{}
+			for range l.Kinds {
+				u.Free = append(u.Free, d.roll(3))
+			}
+			n.Units = append(n.Units, u)
+		}
+	}
+	return n
+}
+
+func drawGang(d dice, w *world) {
+	g := &w.gang
+	g.Name = "t/gang"
+	g.RDMA = often(d, 2)
+	g.Required, g.Preferred = drawLevel(d, w, 3), drawLevel(d, w, 3)
+	drawGroups(d, w)
+	left := maxMembers
+	for i := range 1 + d.roll(3) {
+		if left == 0 {
+			break
+		}
+		r := drawRole(d, w, i, &left)
+		if len(g.Groups) > 0 && often(d, 8) {
+			r.Group = g.Groups[d.roll(len(g.Groups))].Name
+		}
+		g.Roles = append(g.Roles, r)
+	}
+	drawMinimums(d, g)
+}
+
+// drawLevel names a level p times in ten, now and then the node.
+func drawLevel(d dice, w *world, p int) string {
+	if !often(d, p) {
+		return ""
+	}
+	if i := d.roll(len(w.layout.Levels) + 1); i < len(w.layout.Levels) {
+		return w.layout.Levels[i].Name
+	}
+	if often(d, 3) {
+		return plan.NodeLevel
+	}
+	return ""
+}
+
+func drawGroups(d dice, w *world) {
+	if !often(d, 3) {
+		return
+	}
+	for i := range 1 + d.roll(3) {
+		p := plan.Group{Name: fmt.Sprintf("g%d", i), Required: drawLevel(d, w, 3), Preferred: drawLevel(d, w, 2)}
+		if i > 0 && often(d, 4) {
+			p.Parent = fmt.Sprintf("g%d", d.roll(i))
+		}
+		w.gang.Groups = append(w.gang.Groups, p)
+	}
+}
+
+func drawRole(d dice, w *world, i int, left *int) plan.Role {
+	r := plan.Role{
+		Name: fmt.Sprintf("r%d", i), RDMA: often(d, 2),
+		Required: drawLevel(d, w, 2), Preferred: drawLevel(d, w, 2),
+	}
+	for k := range 1 + d.roll(*left) {
+		m := plan.Member{Name: fmt.Sprintf("m%d", k)}
+		if d.roll(8) == 0 {
+			m.Node = w.nodes[d.roll(len(w.nodes))].Name
+		}
+		r.Members = append(r.Members, m)
+		*left--
+	}
+	r.Need = drawNeed(d, &w.layout)
+	if often(d, 3) {
+		r.Slice = plan.Slice{Size: 2 + d.roll(2), Required: drawLevel(d, w, 5), Preferred: drawLevel(d, w, 4), Spread: drawLevel(d, w, 3)}
+	}
+	if often(d, 1) {
+		r.Limit = map[string]int{w.nodes[d.roll(len(w.nodes))].Name: d.roll(3)}
+	}
+	return r
+}
+
+func drawNeed(d dice, l *plan.Layout) plan.Need {
+	n := plan.Need{Resources: []int64{1, int64(d.roll(3))}}
+	if len(l.Kinds) == 0 || often(d, 3) {
+		return n
+	}
+	for range 1 + d.roll(2) {
+		kinds := []int{d.roll(len(l.Kinds))}
+		if other := d.roll(len(l.Kinds)); often(d, 3) && other != kinds[0] {
+			kinds = append(kinds, other)
+		}
+		n.Devices = append(n.Devices, plan.DeviceNeed{Kinds: kinds, Count: 1 + d.roll(2)})
+	}
+	n.Aligned = often(d, 2)
+	return n
+}
+
+// drawMinimums asks for less than everything now and then.
+func drawMinimums(d dice, g *plan.Gang) {
+	members := map[string]int{}
+	total := 0
+	for i := range g.Roles {
+		r := &g.Roles[i]
+		if often(d, 3) {
+			r.Min = d.roll(len(r.Members) + 1)
+		}
+		members[r.Group] += len(r.Members)
+		total += len(r.Members)
+	}
+	if often(d, 4) {
+		g.Min = d.roll(total + 1)
+	}
+	children := map[string]int{}
+	for _, p := range g.Groups {
+		children[p.Parent]++
+	}
+	for i := range g.Groups {
+		p := &g.Groups[i]
+		if often(d, 3) {
+			p.Min = d.roll(members[p.Name] + 1)
+		}
+		if often(d, 3) {
+			p.MinGroups = d.roll(children[p.Name] + 1)
+		}
+	}
+	if often(d, 3) {
+		g.MinGroups = d.roll(children[""] + 1)
+	}
+}

@@ -1,0 +1,90 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// pollInterval is how often the API server is asked whether it serves a kind.
+const pollInterval = 100 * time.Millisecond
+
+// definition is what this package needs to know of a custom resource definition.
+type definition struct {
+	Spec struct {
+		Group string `json:"group"`
+		Names struct {
+			Plural string `json:"plural"`
+		} `json:"names"`
+		Versions []struct {
+			Name   string `json:"name"`
+			Served bool   `json:"served"`
+		} `json:"versions"`
+	} `json:"spec"`
+}
+
+// WaitServed waits until every one of the custom resource definitions is established, which shows in that the API
+// server offers its resources. KubeRay's definitions are a megabyte each, too much to be read over and over.
+func (a *Applier) WaitServed(ctx context.Context, crds []*unstructured.Unstructured) error {
+	for _, crd := range crds {
+		resources, err := resourcesOf(crd)
+		if err != nil {
+			return err
+		}
+		for _, resource := range resources {
+			if err := a.waitServed(ctx, resource); err != nil {
+				return fmt.Errorf("waiting for the definition %s to be established: %w", crd.GetName(), err)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *Applier) waitServed(ctx context.Context, resource schema.GroupVersionResource) error {
+	return wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+		offered, err := a.discovery.ServerResourcesForGroupVersion(resource.GroupVersion().String())
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return offers(offered, resource.Resource), nil
+	})
+}
+
+func offers(list *metav1.APIResourceList, resource string) bool {
+	for _, offered := range list.APIResources {
+		if offered.Name == resource {
+			return true
+		}
+	}
+	return false
+}
+
+// resourcesOf are the resources that a definition is to serve, one for each version.
+func resourcesOf(crd *unstructured.Unstructured) ([]schema.GroupVersionResource, error) {
+	var found definition
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(crd.Object, &found); err != nil {
+		return nil, fmt.Errorf("reading the definition %s: %w", crd.GetName(), err)
+	}
+	var resources []schema.GroupVersionResource
+	for _, version := range found.Spec.Versions {
+		if version.Served {
+			resources = append(resources, schema.GroupVersionResource{
+				Group: found.Spec.Group, Version: version.Name, Resource: found.Spec.Names.Plural,
+			})
+		}
+	}
+	return resources, nil
+}
