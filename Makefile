@@ -31,18 +31,23 @@ LOCALCLUSTER = go run ./test/localcluster/cmd
 
 .PHONY: build
 build: ## Build every program of the local cluster, and the scheduler, into .cache/bin.
+	@echo "compiling the command that builds the rest (minutes when Go's cache is empty)"
 	$(LOCALCLUSTER) build
 
 # Fleets of simulated nodes, separated by spaces; none means the demo's.
 FLEET ?=
+# The cluster's directory; none means .cache/cluster.
+DIR ?=
+# Further options of the command: go run ./test/localcluster/cmd up --help.
+OPTIONS ?=
 
 .PHONY: up
 up: ## Start the local cluster (make up FLEET="shape=ndh100v5,spines=2,leaves=2,nodes=4").
-	$(LOCALCLUSTER) up $(foreach fleet,$(FLEET),--fleet $(fleet))
+	$(LOCALCLUSTER) up $(foreach fleet,$(FLEET),--fleet $(fleet)) $(if $(DIR),--dir $(DIR)) $(OPTIONS)
 
 .PHONY: down
 down: ## End the local cluster.
-	$(LOCALCLUSTER) down
+	$(LOCALCLUSTER) down $(if $(DIR),--dir $(DIR))
 
 ##@ Demo
 

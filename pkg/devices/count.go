@@ -50,12 +50,12 @@ func (l *layout) emptyUnit(info unitInfo) Unit {
 	return Unit{Name: info.name, NUMA: info.numa, Free: make([]int, kinds), Total: make([]int, kinds)}
 }
 
-// available is how many allocations each device still takes: one or none, more for shared devices. Devices that draw on
-// common counters are taken one after the other in the allocator's order, those that nobody wants left out, so that the
-// numbers can be had together.
+// available is how many allocations each device still takes: one or none, more for shared devices. Devices of one kind
+// that draw on common counters are taken one after the other in the allocator's order, so that so many of the kind can be
+// had together. Each kind is counted as if it were alone: whole GPUs must not hide the parts that other pods want.
 func (l *layout) available(devices []*device, signatures []signature, used *ledger) []int {
 	free := make([]int, len(devices))
-	counters := map[*pool]remaining{}
+	var counters map[counterUser]remaining
 	for i, d := range devices {
 		if !signatures[i].interesting() || used.inUse(d.id) {
 			continue
@@ -64,8 +64,13 @@ func (l *layout) available(devices []*device, signatures []signature, used *ledg
 		if isShared(d.spec) {
 			shares = l.shares(d, signatures[i], used)
 		}
-		if shares > 0 && !l.drawCounters(counters, d, signatures[i], used) {
-			continue
+		if len(d.spec.ConsumesCounters) > 0 {
+			if counters == nil {
+				counters = map[counterUser]remaining{}
+			}
+			if shares == 0 || !drawCounters(counters, d, signatures[i], used) {
+				continue
+			}
 		}
 		free[i] = shares
 	}
@@ -87,18 +92,25 @@ func (l *layout) shares(d *device, s signature, used *ledger) int {
 	return shares
 }
 
-// drawCounters takes the device's counters from what its pool has left, if they are there. A shared device that is
-// partly in use has drawn them already.
-func (l *layout) drawCounters(counters map[*pool]remaining, d *device, s signature, used *ledger) bool {
-	if len(d.spec.ConsumesCounters) == 0 || isShared(d.spec) && used.partlyInUse(d.id) {
+// counterUser is a kind that draws on a pool's counters.
+type counterUser struct {
+	pool      *pool
+	signature signature
+}
+
+// drawCounters takes the device's counters from what its pool has left for the kind, if they are there. A shared device
+// that is partly in use has drawn them already.
+func drawCounters(counters map[counterUser]remaining, d *device, s signature, used *ledger) bool {
+	if isShared(d.spec) && used.partlyInUse(d.id) {
 		return true
 	}
-	left, ok := counters[d.pool]
+	user := counterUser{pool: d.pool, signature: s}
+	left, ok := counters[user]
 	if !ok {
 		left = d.pool.remaining(used)
-		counters[d.pool] = left
+		counters[user] = left
 	}
-	if !s.wanted() || !left.fits(d.spec) {
+	if !left.fits(d.spec) {
 		return false
 	}
 	left.take(d.spec)

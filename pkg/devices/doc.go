@@ -18,14 +18,14 @@
 // # What must hold
 //
 //  1. A device counts only if its pool is whole: every slice of the newest generation is there and names are unique.
-//  2. A count never says less than the stock allocator finds, with one exception: of devices that draw on common counters
-//     (partitionable devices) a set is counted that can be had together, taken in the allocator's order; when a
-//     cluster's needs want both whole devices and parts of them, that set may not be the one a gang needs.
+//  2. A count never says less than the stock allocator finds, with one exception: of devices of one kind that draw on
+//     common counters in different amounts, a set is counted that can be had together but may not be the largest.
 //  3. A count says more than the allocator finds only where one number cannot say it: matchAttribute constraints are
 //     bounded per attribute value and not solved, distinctAttribute and derived attributes are not counted, a request for
 //     all devices does not see what the pod's other requests take, a shared device counts once for each share that the
-//     most modest request takes, a device for several nodes counts on each of them, and Least is met by the cheapest
-//     alternative. The stock Filter has the last word, so the price is a plan made again.
+//     most modest request takes, devices of different kinds do not see that they draw on the same counters, a device
+//     for several nodes counts on each of them, and Least is met by the cheapest alternative. The stock Filter has
+//     the last word, so the price is a plan made again.
 //  4. Equal devices, allocations and needs give equal views, whatever the order in which they came.
 //  5. A change of one node's slices or allocations costs that node, not the cluster.
 //

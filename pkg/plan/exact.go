@@ -156,6 +156,9 @@ func (e *exact) walk(u int, left, from int32) {
 	x := &e.units[u]
 	var tried []int32
 	for pos := from; pos < e.hi && !e.stopped(); pos++ {
+		if (pos-from)%scanSteps == scanSteps-1 {
+			e.p.steps += 1 + len(tried)/scanSteps
+		}
 		if e.b.slots(x.role, pos) == 0 || e.repeats(tried, pos) {
 			continue
 		}

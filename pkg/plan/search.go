@@ -13,8 +13,8 @@ import "slices"
 
 const (
 	// tinyNodes and tinyMembers bound the fabrics in which all of the budget may
-	// go into proving the optimum. In larger ones a good placement now is worth
-	// more than the proof.
+	// go into proving the optimum, and the domains in which some of it may. In
+	// larger ones a good placement now is worth more than the proof.
 	tinyNodes, tinyMembers = 48, 48
 	// maxTried bounds the candidates of a larger fabric in which constructing
 	// goes on after it has worked, and maxImproved those searched exactly then.
@@ -152,12 +152,18 @@ func (s *search) resolve() {
 			steps = min(steps, s.p.budget/improveShare)
 			improved++
 		}
-		if steps <= 0 || improved > maxImproved {
+		if steps <= 0 || improved > maxImproved || s.best != nil && !s.small(d) {
 			s.whole = false
 			return
 		}
 		s.prove(d, steps)
 	}
+}
+
+// small says that exact search has a chance to improve on a placement.
+func (s *search) small(d doubt) bool {
+	lo, hi := s.b.f.span(d.depth, d.v)
+	return hi-lo <= tinyNodes && s.count <= tinyMembers
 }
 
 // prove searches one domain exactly.

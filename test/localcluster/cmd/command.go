@@ -61,7 +61,7 @@ func newUp() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringArrayVar(&fleets, "fleet", []string{fleet.Default().String()}, fleetUsage())
+	flags.StringArrayVar(&fleets, "fleet", []string{fleet.DefaultText}, fleetUsage())
 	flags.StringVar(&options.FeatureGates, "feature-gates", "", "feature gates of all Kubernetes components, as in A=true,B=false; API versions that they need are served")
 	flags.StringVar(&options.KubeRayBatchScheduler, "kuberay-batch-scheduler", "", "the KubeRay operator's batch scheduler, for instance scheduler-plugins")
 	flags.StringSliceVar(&options.Without, "without", nil, "components to leave out: kuberay, dovetail, kube-scheduler, ...")

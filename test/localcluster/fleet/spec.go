@@ -33,7 +33,10 @@ type Spec struct {
 	PlacementGroup string
 }
 
-// Default is the fleet of the demo: 2 spines of 2 leaves of 4 ND H100 v5 nodes.
+// DefaultText is the fleet of the demo: 2 spines of 2 leaves of 4 ND H100 v5 nodes.
+const DefaultText = "shape=ndh100v5,spines=2,leaves=2,nodes=4"
+
+// Default is DefaultText, parsed.
 func Default() Spec {
 	return withDefaults(Spec{Shape: NDH100v5, Spines: 2, Leaves: 2, Nodes: 4})
 }

@@ -17,7 +17,7 @@ func TestParse(t *testing.T) {
 		want Spec
 	}{
 		"the demo's fleet": {
-			text: "shape=ndh100v5,spines=2,leaves=2,nodes=4",
+			text: DefaultText,
 			want: Default(),
 		},
 		"counts that are left out are one": {
