@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/structured"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 )
@@ -72,6 +74,31 @@ func BenchmarkFirstView(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				inventory(slices...).View(need)
+			}
+		})
+	}
+}
+
+// The tracker's whole state is taken over again, with one device more or less in it.
+func BenchmarkSyncAllocated(b *testing.B) {
+	for _, nodes := range sizes {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			inv, slices, _ := bigInventory(b, nodes)
+			states := []structured.AllocatedState{
+				{AllocatedDevices: sets.New[structured.DeviceID]()}, {AllocatedDevices: sets.New[structured.DeviceID]()},
+			}
+			for i, s := range slices {
+				for j, d := range s.Spec.Devices {
+					id := structured.MakeDeviceID(s.Spec.Driver, s.Spec.Pool.Name, d.Name)
+					states[0].AllocatedDevices.Insert(id)
+					if i > 0 || j > 0 {
+						states[1].AllocatedDevices.Insert(id)
+					}
+				}
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				inv.SyncAllocated(states[i%2])
 			}
 		})
 	}

@@ -10,6 +10,8 @@ type NodeDevices struct {
 	Units []Unit
 	// Permits is how many pods the node admits, by permit.
 	Permits []int
+	// Revision changes with the counts, as long as the view's layout stays; 0 for a node without devices of its own.
+	Revision uint64
 }
 
 // Unit is one alignment unit: the GPUs and NICs of one pair, PCIe root or NUMA node.
@@ -22,10 +24,13 @@ type Unit struct {
 	Total []int
 }
 
-// recount counts one node. The caller has brought signatures and kinds up to date.
+// recount counts one node, nil if it is gone. The caller has brought signatures and kinds up to date.
 func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
 	n := known.node
-	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.permits))}
+	if n == nil {
+		return nil
+	}
+	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.permits)), Revision: n.revision}
 	for i, unit := range n.units {
 		counts.Units[i] = l.emptyUnit(unit)
 	}

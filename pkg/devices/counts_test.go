@@ -62,36 +62,34 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// A GPU that can be cut counts whole for those who want it whole and in parts for those who want parts.
+// A GPU that can be cut counts whole for those who want it whole, and in parts for those who want parts, also while both
+// are about.
 func TestPartitionableDevices(t *testing.T) {
-	w := &world{Rand: rand.New(rand.NewPCG(1, 1))}
+	w := newWorld(1)
 	inv := inventory(w.partitions("n1")...)
 	whole, part := mustNeed(t, inv, claim("w", wants("g", "gpu", 1))), mustNeed(t, inv, claim("p", wants("m", "mig", 1)))
-	check := func(when string, wantWhole, wantPart int) {
-		t.Helper()
-		// Each need has its own inventory's view here: with both about, parts give way to whole devices.
-		for name, test := range map[string]struct {
-			need devices.Need
-			want int
-		}{"whole": {whole, wantWhole}, "part": {part, wantPart}} {
-			own := inventory(w.partitions("n1")...)
-			own.SetAllocation("other", w.allocations["other"])
-			if got := slots(t, own.View(test.need), test.need, "n1"); got != test.want {
-				t.Errorf("%s, %s: got %d, want %d", when, name, got, test.want)
-			}
+	for _, test := range []struct {
+		used        string
+		whole, part int
+	}{
+		{"", 1, 2}, {"gpu.nvidia.com/n1-parts/part-1", 0, 1}, {"gpu.nvidia.com/n1-parts/whole", 0, 0}, {"", 1, 2},
+	} {
+		inv.SetAllocation("other", nil)
+		if test.used != "" {
+			inv.SetAllocation("other", allocated(test.used))
+		}
+		view := inv.View(whole, part)
+		got := []int{slots(t, view, whole, "n1"), slots(t, view, part, "n1")}
+		if diff := cmp.Diff([]int{test.whole, test.part}, got); diff != "" {
+			t.Errorf("used %q: whole and part (-want,+got):\n%s", test.used, diff)
 		}
 	}
-	check("free", 1, 2)
-	w.allocations = map[types.UID]*resourceapi.AllocationResult{"other": allocated("gpu.nvidia.com/n1-parts/part-1")}
-	check("one part used", 0, 1)
-	w.allocations["other"] = allocated("gpu.nvidia.com/n1-parts/whole")
-	check("used whole", 0, 0)
 }
 
 // A shared NIC counts as often as its bandwidth lasts.
 func TestSharedDevices(t *testing.T) {
 	nic := device("nic-0", attrs{"dra.net/rdma": true})
-	w := &world{Rand: rand.New(rand.NewPCG(1, 1))}
+	w := newWorld(1)
 	w.share(&nic)
 	nic.Capacity["bandwidth"] = resourceapi.DeviceCapacity{Value: quantity("400"), RequestPolicy: &resourceapi.CapacityRequestPolicy{
 		Default: ptr.To(quantity("100")), ValidRange: &resourceapi.CapacityRequestPolicyRange{Min: ptr.To(quantity("100")), Step: ptr.To(quantity("50"))},

@@ -207,6 +207,7 @@ type shownLayout struct {
 	layout     *layout
 	generation uint64
 	kinds      []Kind
+	reaching   bool
 }
 
 // forgetAsks starts anew when too many different requests were seen. Needs that callers still hold keep their asks, and
@@ -227,12 +228,14 @@ func (inv *Inventory) layoutFor(needs []Need) *layout {
 	return inv.layout
 }
 
-// layoutNumber counts the layouts shown: it rises when kinds or permits differ from those of the last view.
+// layoutNumber counts the layouts shown: it rises when kinds or permits differ from those of the last view, and when the
+// first device for several nodes comes or the last one goes, since then other revisions tell what changed.
 func (inv *Inventory) layoutNumber(l *layout) uint64 {
-	same := inv.shown.layout == l && inv.shown.generation == l.generation && slices.Equal(inv.shown.kinds, l.kinds.kinds)
-	if !same {
+	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, reaching: len(inv.reaching) > 0}
+	last := &inv.shown
+	if last.layout != now.layout || last.generation != now.generation || last.reaching != now.reaching || !slices.Equal(last.kinds, now.kinds) {
 		inv.layouts++
-		inv.shown = shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds}
+		inv.shown = now
 	}
 	return inv.layouts
 }

@@ -50,7 +50,7 @@ type layout struct {
 	revision uint64
 	current  uint64
 	kinds    kindTable
-	frozen   []*NodeDevices
+	frozen   frozen
 	reaching []reachingSlice
 }
 
@@ -133,7 +133,7 @@ func (l *layout) update(inv *Inventory) {
 	}
 	all := inv.nodes.nodes
 	l.nodes = append(l.nodes, make([]layoutNode, len(all)-len(l.nodes))...)
-	changed := slices.Collect(maps.Keys(inv.nodes.changed))
+	changed := slices.Sorted(maps.Keys(inv.nodes.changed))
 	if l.current != l.generation {
 		changed = everyNode(all)
 	}
@@ -147,23 +147,11 @@ func (l *layout) update(inv *Inventory) {
 	if renumbered || unbound || l.current != l.generation {
 		changed = everyNode(all)
 	}
-	l.freeze(inv, changed)
+	l.frozen = l.frozen.with(changed, func(i int) *NodeDevices { return l.recount(&l.nodes[i], inv) })
 	l.reaching = l.countReaching(inv)
 	l.revision, l.current = inv.revision, l.generation
-	clear(inv.nodes.changed)
-}
-
-// freeze counts the changed nodes anew. Views hold the old list, so it is replaced and not changed.
-func (l *layout) freeze(inv *Inventory, changed []int) {
-	frozen := make([]*NodeDevices, len(l.nodes))
-	copy(frozen, l.frozen)
-	for _, i := range changed {
-		frozen[i] = nil
-		if l.nodes[i].node != nil {
-			frozen[i] = l.recount(&l.nodes[i], inv)
-		}
-	}
-	l.frozen = frozen
+	// Not cleared: a map that once held every node stays as large, and going over it would cost the cluster.
+	inv.nodes.changed = map[int]bool{}
 }
 
 func everyNode(nodes []*node) []int {

@@ -33,7 +33,7 @@ type Demand struct {
 // View is what a planner sees of the inventory: frozen, and counted by kinds. The partition into kinds is fine enough
 // for every need that is about; for a single need it may be finer than necessary, which changes no sum.
 type View struct {
-	// Layout is equal for views whose Kinds and Permits are the same.
+	// Layout is equal for views whose Kinds and Permits are the same: then counts of equal Revision are equal.
 	Layout uint64
 	// Revision is the inventory's when the view was made.
 	Revision uint64
@@ -44,7 +44,7 @@ type View struct {
 
 	plugin   map[v1.ResourceName]int
 	index    map[string]int
-	nodes    []*NodeDevices
+	nodes    frozen
 	reaching []reachingSlice
 	reaches  bool
 	// elsewhere are the permits of a node without devices of its own.
@@ -143,10 +143,18 @@ func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevice
 	return counts, nil
 }
 
+// NodeRevision is the Revision of the node's counts in this view.
+func (v *View) NodeRevision(name string) uint64 {
+	if i, ok := v.index[name]; ok && v.nodes.at(i) != nil {
+		return v.nodes.at(i).Revision
+	}
+	return 0
+}
+
 // local are the devices that only this node can use.
 func (v *View) local(name string) NodeDevices {
-	if i, ok := v.index[name]; ok && v.nodes[i] != nil {
-		return *v.nodes[i]
+	if i, ok := v.index[name]; ok && v.nodes.at(i) != nil {
+		return *v.nodes.at(i)
 	}
 	unit := Unit{Name: looseUnit, NUMA: unknownNUMA, Free: make([]int, len(v.Kinds)), Total: make([]int, len(v.Kinds))}
 	return NodeDevices{Units: []Unit{unit}, Permits: v.elsewhere}

@@ -121,9 +121,12 @@ const (
 
 // Change is something that would change a "no".
 type Change struct {
-	// Count of What, for example 2 "nodes" or 3 "nic".
+	// Count of What: domains of a level ("node", "rack") that are missing in the
+	// domain Where, or a resource or kind that is missing on the node Where.
 	Count int64
 	What  string
-	// Where is a domain path or a node.
+	// Room is how many members each missing domain must hold, 0 for a node
+	// like the best there are.
+	Room  int
 	Where string
 }

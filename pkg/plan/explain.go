@@ -122,25 +122,36 @@ func (p *problem) holdsBound(f *fabric, v int32) bool {
 func (p *problem) miss(b *board, v int32) Reason {
 	r := Reason{Kind: NoRoom, Domain: p.domain(p.required, v), Wanted: p.wanted()}
 	j := newJoiner(b, p.required, v)
-	short := -1
-	var depth int
+	var first shortage
+	short := 0
 	for i := range p.batches {
 		before := len(b.log)
-		d, w := j.squeeze(int32(i))
+		depth, w := j.squeeze(int32(i))
 		got := putSince(b.log[before:])
 		r.Found += int(got)
-		if short < 0 && got < p.batches[i].total() {
-			short, depth, v = i, d, w
+		if missing := p.batches[i].total() - got; missing > 0 {
+			if short++; short == 1 {
+				first = shortage{&p.batches[i], depth, w, missing}
+			}
 		}
 	}
-	if short >= 0 {
-		x := &p.batches[short]
-		r.Role, r.RoleDomain = p.roles[x.role].spec.Name, p.domain(depth, v)
-		r.Excluded = p.excluded(b, x.role, depth, v)
-		r.Changes = p.changes(b, x.role, depth, v, int64(r.Wanted-r.Found))
+	if short > 0 {
+		r.Role, r.RoleDomain = p.roles[first.role].spec.Name, p.domain(first.depth, first.v)
+		r.Excluded = p.excluded(b, first.role, first.depth, first.v)
+	}
+	if short == 1 {
+		r.Changes = p.changes(b, first)
 	}
 	b.undo(0)
 	return r
+}
+
+// shortage is a batch that did not find all its room in a domain.
+type shortage struct {
+	*batch
+	depth   int
+	v       int32
+	missing int64
 }
 
 func putSince(log []place) int64 {
@@ -229,16 +240,23 @@ func (p *problem) dimName(d int) string {
 	return strings.Join(names, "|")
 }
 
-// changes lists what would make room for the missing members: the least of one
-// thing on one node, and whole nodes like the best there are.
-func (p *problem) changes(b *board, role, depth int, v int32, missing int64) []Change {
+// changes lists what would make room for a shortage: the least of one thing on
+// one node, whole nodes like the best there are, or further domains for slices.
+func (p *problem) changes(b *board, s shortage) []Change {
+	where := p.domain(s.depth, s.v).String()
+	if s.sliced {
+		if s.rule.need <= s.depth {
+			return nil
+		}
+		level := p.snap.layout.levelName(s.rule.need - 1)
+		return []Change{{Count: (s.missing + int64(s.size) - 1) / int64(s.size), What: level, Room: int(s.size), Where: where}}
+	}
 	var out []Change
-	if c := p.repair(b, role, depth, v, missing); c.Count > 0 {
+	if c := p.repair(b, s.role, s.depth, s.v, s.missing); c.Count > 0 {
 		out = append(out, c)
 	}
-	if most := int64(p.roles[role].roll.most[0][0]); most > 0 {
-		where := p.domain(depth, v).String()
-		out = append(out, Change{Count: (missing + most - 1) / most, What: "nodes", Where: where})
+	if most := int64(p.roles[s.role].roll.most[0][0]); most > 0 {
+		out = append(out, Change{Count: (s.missing + most - 1) / most, What: NodeLevel, Where: where})
 	}
 	return out
 }

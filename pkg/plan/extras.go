@@ -51,24 +51,32 @@ func (p *problem) counts(b *board) []int {
 	return out
 }
 
-// complete says that a group is part of the quorum or has reached its minimum.
+// complete says that a group is part of the quorum or has now reached what it
+// asks for: its minimums, or everybody when it states none.
 func (p *problem) complete(b *board, group string, quorum []int) bool {
 	i := slices.IndexFunc(p.gang.Groups, func(g Group) bool { return g.Name == group })
 	if i < 0 {
 		return true
 	}
-	now, sum := p.counts(b), 0
+	now, sum, members := p.counts(b), 0, 0
+	asked := p.gang.Groups[i].Min
 	for r := range p.roles {
-		if p.roles[r].spec.Group != group {
+		spec := p.roles[r].spec
+		if spec.Group != group {
 			continue
 		}
 		if quorum[r] > 0 {
 			return true
 		}
-		if now[r] < p.roles[r].spec.Min {
+		if now[r] < spec.Min {
 			return false
 		}
 		sum += now[r]
+		members += len(spec.Members)
+		asked += spec.Min
+	}
+	if asked == 0 {
+		return sum == members
 	}
 	return sum >= p.gang.Groups[i].Min
 }

@@ -108,4 +108,4 @@ type Options struct {
 
 // DefaultBudget is enough to finish any search over about ten nodes, and keeps
 // a fruitless one in a large fabric within some tens of milliseconds.
-const DefaultBudget = 1 << 20
+const DefaultBudget = 1 << 14

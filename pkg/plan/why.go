@@ -55,6 +55,8 @@ func (d *Decision) no(b *strings.Builder) {
 			return
 		}
 		r = d.Reasons[1]
+		fmt.Fprintf(b, "counts alone let %d of %s into %s", r.Found, count(r.Wanted, "member"), r.Domain)
+		return
 	}
 	r.sentence(b)
 }
@@ -94,17 +96,22 @@ func (r *Reason) lost(b *strings.Builder) {
 func (r *Reason) would(b *strings.Builder) {
 	var parts []string
 	for _, c := range r.Changes {
-		what := fmt.Sprintf("%d more %s", c.Count, c.What)
-		if c.What == "nodes" {
-			what = count(int(c.Count), "more node") + " in"
-		} else {
-			what += " on"
-		}
-		parts = append(parts, what+" "+c.Where)
+		parts = append(parts, c.String())
 	}
 	if len(parts) > 0 {
 		fmt.Fprintf(b, "; would fit with %s", strings.Join(parts, " or "))
 	}
+}
+
+// String names a change as sentences do: "3 more nic on n7".
+func (c Change) String() string {
+	switch {
+	case c.Room > 0:
+		return fmt.Sprintf("%s with room for %d in %s", count(int(c.Count), "more "+c.What), c.Room, c.Where)
+	case c.What == NodeLevel:
+		return fmt.Sprintf("%s in %s", count(int(c.Count), "more "+c.What), c.Where)
+	}
+	return fmt.Sprintf("%d more %s on %s", c.Count, c.What, c.Where)
 }
 
 func count(n int, what string) string {

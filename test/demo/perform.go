@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -65,14 +64,13 @@ func perform(ctx context.Context, cluster *localcluster.Cluster, s *screen) erro
 func (on *stage) play(ctx context.Context, step step) error {
 	on.screen.title(step.title)
 	on.screen.say(step.story)
-	watch := stopwatch{began: time.Now()}
+	began := time.Now()
 	answer, err := on.kubectl.run(ctx, step.command...)
 	if err != nil {
 		return err
 	}
 	on.screen.command(step.typed(), answer)
-	watch.stop("kubectl had answered")
-	seen, err := on.wait(ctx, step, &watch)
+	seen, err := on.wait(ctx, step, began)
 	if err != nil {
 		return err
 	}
@@ -83,32 +81,13 @@ func (on *stage) play(ctx context.Context, step step) error {
 		return err
 	}
 	on.screen.draw(picture.Draw(seen.fleet(), on.screen.colour))
-	if err := on.check(seen, step); err != nil {
-		return err
-	}
-	on.screen.say(watch.String())
-	return nil
+	return on.check(seen, step)
 }
 
-// stopwatch remembers what happened when in a step.
-type stopwatch struct {
-	began time.Time
-	laps  []string
-}
-
-// stop notes that something happened now.
-func (w *stopwatch) stop(what string) {
-	w.laps = append(w.laps, fmt.Sprintf("%s after %s", what, seconds(time.Since(w.began))))
-}
-
-func (w *stopwatch) String() string {
-	return strings.Join(w.laps, ", ")
-}
-
-// wait looks until what the step waits for has come.
-func (on *stage) wait(ctx context.Context, step step, watch *stopwatch) (*observation, error) {
+// wait looks until what the step waits for has come, and says when what came.
+func (on *stage) wait(ctx context.Context, step step, began time.Time) (*observation, error) {
 	var seen *observation
-	first := step.first
+	awaited := step.awaited
 	missing := errors.New("nothing was seen yet")
 	err := wait.PollUntilContextTimeout(ctx, glance, stepTimeout, true, func(ctx context.Context) (bool, error) {
 		var err error
@@ -118,16 +97,16 @@ func (on *stage) wait(ctx context.Context, step step, watch *stopwatch) (*observ
 		if broken := on.checker.Violations(); len(broken) > 0 {
 			return false, fmt.Errorf("invariant %s", broken[0])
 		}
-		if first != nil {
-			if what, early := first(seen); early == nil {
-				watch.stop(what)
-				first = nil
+		for len(awaited) > 0 {
+			var what string
+			if what, missing = awaited[0](seen); missing != nil {
+				return false, nil
 			}
+			on.screen.say(fmt.Sprintf("after %s: %s", seconds(time.Since(began)), what))
+			awaited = awaited[1:]
 		}
-		_, missing = step.until(seen)
-		return missing == nil, nil
+		return true, nil
 	})
-	watch.stop("the step was done")
 	if wait.Interrupted(err) && ctx.Err() == nil {
 		return nil, fmt.Errorf("after %s: %w", stepTimeout, missing)
 	}

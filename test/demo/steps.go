@@ -13,11 +13,8 @@ type step struct {
 	title, story string
 	// command is what a user types, after "kubectl".
 	command []string
-	// first, if there is one, comes before that: what others must do before
-	// Dovetail can. Its time is told apart.
-	first check
-	// until is what the step waits for.
-	until check
+	// awaited is what the step waits for, one after the other.
+	awaited []check
 	// stays is for how long checks must remain true, where time could break them.
 	stays time.Duration
 	// checks are what must be true then.
@@ -43,21 +40,21 @@ var steps = []step{
 		title:   "1  A RayJob: one head and four workers, each worker 8 GPUs and 8 RDMA NICs",
 		story:   "Four nodes are one leaf. Dovetail should find that without being told.",
 		command: []string{"apply", "-f", "1-rayjob.yaml"},
-		until:   allBound(pretrain, 5),
+		awaited: []check{allBound(pretrain, 5)},
 		checks:  []check{together(pretrain, 4, leafLevel, 1), equipped(pretrain), headRuns(pretrain)},
 	},
 	{
 		title:   "2  A RayCluster of six such workers that prefers a leaf",
 		story:   "No leaf has six nodes. The next best is one spine, and only one has six free.",
 		command: []string{"apply", "-f", "2-raycluster.yaml"},
-		until:   allBound(finetune, 7),
+		awaited: []check{allBound(finetune, 7)},
 		checks:  []check{together(finetune, 6, spineLevel, 2), equipped(finetune), headRuns(finetune)},
 	},
 	{
 		title:   "3  A PodGroup of eight such pods that requires one spine and cannot fit",
 		story:   "Six nodes are free, four of them in one spine. It must hold nothing, and say why.",
 		command: []string{"apply", "-f", "3-podgroup.yaml"},
-		until:   saysWhy(serve, 8),
+		awaited: []check{saysWhy(serve, 8)},
 		stays:   3 * time.Second,
 		checks:  []check{cannotFit(serve, 8), holdsNothing(serve, 8), saysWhy(serve, 8)},
 		show: []shown{
@@ -69,9 +66,8 @@ var steps = []step{
 		title:   "4  The RayJob is deleted, and the waiting gang starts",
 		story:   "Four nodes come back, eight are free in one spine. Nobody has to do anything.",
 		command: []string{"delete", "rayjob", "pretrain"},
-		first:   gone(pretrain),
-		until:   allBound(serve, 8),
-		checks:  []check{gone(pretrain), together(serve, 8, spineLevel, 2), equipped(serve)},
+		awaited: []check{gone(pretrain), allBound(serve, 8)},
+		checks:  []check{together(serve, 8, spineLevel, 2), equipped(serve)},
 	},
 }
 

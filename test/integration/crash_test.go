@@ -6,20 +6,28 @@ package integration
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dovetail-dev/dovetail/manifests"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// The scheduler is killed at a random moment while it binds a gang of 100 on a
-// fleet that holds little more. When it is back, the gang becomes whole.
+// The scheduler is killed at a random moment while it binds a gang of 100, on a
+// fleet that a second gang would like to have a part of. When it is back, the
+// first gang becomes whole before the other gets anything.
 func TestKillWhileBinding(t *testing.T) {
-	const kills, gang = 10, 100
+	const kills, gang, rival = 10, 100, 20
 	e := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=2,leaves=7,nodes=8")},
 		Without: []string{localcluster.KubeRay},
+		// Bindings at the pace of a busy API server, so that there is a middle.
+		DovetailConfig: slowly(t),
 		// A second instance would otherwise wait for the first one's lease.
 		Args: map[string][]string{localcluster.Dovetail: {"--leader-elect=false"}},
 	})
@@ -28,29 +36,71 @@ func TestKillWhileBinding(t *testing.T) {
 	t.Logf("seed %d", seed)
 	interrupted := 0
 	for kill := range kills {
-		name := fmt.Sprintf("gang%d", kill)
-		selector := groupLabel + "=" + name
-		e.podGroup(name, gang, nil)
-		e.create(members(name, gang, asking("20", "1Gi"))...)
-		stopAt := 1 + random.IntN(gang-1)
-		e.eventually("the gang is being bound", func() bool { return e.bound(selector) >= min(stopAt, gang) })
-		if err := e.cluster.Kill(localcluster.Dovetail); err != nil {
-			t.Fatalf("killing the scheduler: %v", err)
-		}
-		left := gang - e.bound(selector)
+		first, second := fmt.Sprintf("gang%d", kill), fmt.Sprintf("rival%d", kill)
+		e.podGroup(first, gang, nil)
+		e.podGroup(second, rival, nil)
+		stopAt := 1 + random.IntN(gang*3/4)
+		killed := e.killAfter(stopAt, groupLabel+"="+first)
+		e.create(members(first, gang, asking("20", "1Gi"))...)
+		e.create(members(second, rival, asking("20", "1Gi"))...)
+		<-killed
+		left := gang - e.bound(groupLabel+"="+first)
 		if left > 0 {
 			interrupted++
 		}
-		t.Logf("kill %d with %d of %d bound", kill, gang-left, gang)
+		t.Logf("killed after %d bindings; %d of %d bound", stopAt, gang-left, gang)
 		if err := e.cluster.Restart(t.Context(), localcluster.Dovetail); err != nil {
 			t.Fatalf("starting the scheduler again: %v", err)
 		}
-		e.whole(selector, gang)
-		e.removePods(selector)
-		e.remove(podGroups, name)
+		e.whole(groupLabel+"="+first, gang)
+		e.refused(groupLabel+"="+second, rival, "gang "+e.ns+"/"+second+": ")
+		e.removePods("")
+		e.remove(podGroups, first)
+		e.remove(podGroups, second)
 		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
 	}
-	if interrupted == 0 {
-		t.Errorf("none of %d kills came between two bindings", kills)
+	t.Logf("%d of %d kills came between two bindings", interrupted, kills)
+	if interrupted < kills/2 {
+		t.Errorf("only %d of %d kills came between two bindings", interrupted, kills)
 	}
+}
+
+// slowly is the shipped configuration with a client that makes 100 requests a
+// second.
+func slowly(t *testing.T) []byte {
+	t.Helper()
+	fast := string(manifests.SchedulerConfig)
+	slow := strings.NewReplacer("qps: 1000", "qps: 100", "burst: 2000", "burst: 1").Replace(fast)
+	if slow == fast {
+		t.Fatal("the shipped configuration does not set qps and burst as this test expects")
+	}
+	return []byte(slow)
+}
+
+// killAfter kills the scheduler as soon as n of the pods that match are bound,
+// and closes the channel when it is dead.
+func (e *env) killAfter(n int, selector string) <-chan struct{} {
+	e.Helper()
+	watch, err := e.client.CoreV1().Pods(e.ns).Watch(e.Context(), metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		e.Fatalf("watching pods: %v", err)
+	}
+	dead := make(chan struct{})
+	go func() {
+		defer close(dead)
+		defer watch.Stop()
+		bound := map[string]bool{}
+		for event := range watch.ResultChan() {
+			if pod, ok := event.Object.(*corev1.Pod); ok && pod.Spec.NodeName != "" {
+				bound[pod.Name] = true
+			}
+			if len(bound) >= n {
+				break
+			}
+		}
+		if err := e.cluster.Kill(localcluster.Dovetail); err != nil {
+			e.Errorf("killing the scheduler: %v", err)
+		}
+	}()
+	return dead
 }

@@ -5,9 +5,6 @@ package invariants
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -16,10 +13,7 @@ import (
 
 // judgeHeldClaims is I4 for devices: a pod without a node has no allocation.
 func (j *judge) judgeHeldClaims(now time.Time) {
-	for _, key := range slices.SortedFunc(maps.Keys(j.claims), func(a, b claimKey) int {
-		return strings.Compare(a.String(), b.String())
-	}) {
-		c := j.claims[key]
+	for key, c := range j.claims {
 		holder := j.waitingHolder(c)
 		switch {
 		case holder == nil:

@@ -170,7 +170,8 @@ func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstruct
 	}
 }
 
-// timePassed judges what depends on time.
+// timePassed judges what depends on time. It goes through everything in no
+// order; readers of violations sort them.
 func (j *judge) timePassed(now time.Time) {
 	j.settleCharges(now)
 	for _, g := range j.gangs {

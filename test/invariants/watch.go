@@ -149,7 +149,7 @@ func (w *watched) catchUp(ctx context.Context) error {
 	default:
 		return nil // Not served: there is nothing to see.
 	}
-	list, err := w.source.List(metav1.ListOptions{})
+	list, err := cache.ToListerWatcherWithContext(w.source).ListWithContext(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("listing them: %w", err)
 	}

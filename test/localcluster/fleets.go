@@ -57,13 +57,15 @@ func (c *Cluster) CreateNodes(ctx context.Context, nodes iter.Seq[fleet.Node]) e
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(creators)
 	for node := range nodes {
-		group.Go(func() error { return createNode(ctx, client, node) })
+		group.Go(func() error { return c.createNode(ctx, client, node) })
 	}
 	return group.Wait()
 }
 
-func createNode(ctx context.Context, client kubernetes.Interface, node fleet.Node) error {
-	created, err := client.CoreV1().Nodes().Create(ctx, node.Object(), metav1.CreateOptions{})
+func (c *Cluster) createNode(ctx context.Context, client kubernetes.Interface, node fleet.Node) error {
+	object := node.Object()
+	object.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(c.ports.Kwok)
+	created, err := client.CoreV1().Nodes().Create(ctx, object, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}

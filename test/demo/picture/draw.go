@@ -95,17 +95,28 @@ func (k ink) title(node Node, leaf string) string {
 // cells draws devices, one letter each, with a gap between NUMA nodes.
 func (k ink) cells(devices []Device) string {
 	row := ""
-	for i, device := range devices {
-		if i > 0 && device.NUMA != devices[i-1].NUMA {
+	for i := 0; i < len(devices); {
+		if i > 0 && devices[i].NUMA != devices[i-1].NUMA {
 			row += " "
 		}
-		if device.Holder == Free {
-			row += k.faint(free)
-			continue
+		length := run(devices[i:])
+		if holder := devices[i].Holder; holder == Free {
+			row += k.faint(strings.Repeat(free, length))
+		} else {
+			row += k.letter(holder, strings.Repeat(string(holder), length))
 		}
-		row += k.letter(device.Holder, string(device.Holder))
+		i += length
 	}
 	return row
+}
+
+// run counts the devices at the beginning that look the same.
+func run(devices []Device) int {
+	length := 1
+	for length < len(devices) && devices[length].Holder == devices[0].Holder && devices[length].NUMA == devices[0].NUMA {
+		length++
+	}
+	return length
 }
 
 // columns are the heads of the legend; pairs are NICs whose own GPU has the same pod.

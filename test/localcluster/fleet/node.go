@@ -74,8 +74,8 @@ func (n Node) Leaf() string { return leafName(n.Fleet, n.Position) }
 // Spine is the node's spine, the value of LabelSpine.
 func (n Node) Spine() string { return spineName(n.Fleet, n.Position) }
 
-// Object is the Node as its kubelet would register it. It carries no taint of its own; the API server adds the
-// not-ready taint and the node lifecycle controller removes it once KWOK has reported the node ready, with an address.
+// Object is the Node as its kubelet would report it, ready for pods. It carries no taint of its own; the API server adds
+// the not-ready taint to every new node and the node lifecycle controller takes it away.
 func (n Node) Object() *corev1.Node {
 	shape := shapes[n.Fleet.Shape]
 	return &corev1.Node{
@@ -86,10 +86,36 @@ func (n Node) Object() *corev1.Node {
 		},
 		Spec: corev1.NodeSpec{ProviderID: "localcluster://" + n.Name()},
 		Status: corev1.NodeStatus{
+			Phase:       corev1.NodeRunning,
 			Capacity:    shape.resources(),
 			Allocatable: shape.resources(),
+			Conditions:  conditions(),
+			Addresses: []corev1.NodeAddress{
+				{Type: corev1.NodeInternalIP, Address: nodeAddress},
+				{Type: corev1.NodeHostName, Address: n.Name()},
+			},
+			NodeInfo: corev1.NodeSystemInfo{
+				OperatingSystem: "linux", Architecture: shape.arch, KubeletVersion: "kwok", ContainerRuntimeVersion: "kwok",
+			},
 		},
 	}
+}
+
+// nodeAddress is every node's: kubectl logs and exec then stay on this machine.
+const nodeAddress = "127.0.0.1"
+
+// conditions are those that a healthy kubelet reports. A node that is born with them saves, against one that KWOK makes
+// ready afterwards, three writes: with 5,000 nodes minutes.
+func conditions() []corev1.NodeCondition {
+	conditions := []corev1.NodeCondition{{
+		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status",
+	}}
+	for _, absent := range []corev1.NodeConditionType{
+		corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure, corev1.NodeNetworkUnavailable,
+	} {
+		conditions = append(conditions, corev1.NodeCondition{Type: absent, Status: corev1.ConditionFalse, Reason: "None"})
+	}
+	return conditions
 }
 
 func (n Node) labels(shape shape) map[string]string {

@@ -1,0 +1,52 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Watches tell the inventory what changes while planners read needs and views; the race detector watches, and every view
+// stays within what there is.
+func TestConcurrentUse(t *testing.T) {
+	slices := ndH100v5().slices("n1")
+	inv := inventory(slices...)
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Go(func() {
+			for i := range 100 {
+				claimed := types.UID(fmt.Sprint(worker))
+				inv.SetAllocation(claimed, allocated(fmt.Sprintf("gpu.nvidia.com/n1/gpu-%d", 2*worker+i%2)))
+				inv.SetSlice(slices[i%2].DeepCopy())
+				inv.SetAllocation(claimed, nil)
+			}
+		})
+		group.Go(func() {
+			for i := range 50 {
+				need, err := inv.Need(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", int64(1+i%3)))}, standardClasses())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				view := inv.View(need)
+				counts, err := view.Node(node("n1"), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got := optionSlots(view.Least(&need), counts) * (1 + i%3); got > 8 {
+					t.Errorf("counts %d free GPUs of 8", got)
+				}
+				inv.Order("n1", &need, nil)
+				inv.NodeAttributes("n1")
+			}
+		})
+	}
+	group.Wait()
+}

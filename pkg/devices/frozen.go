@@ -1,0 +1,40 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import "slices"
+
+// frozenChunk is how many nodes share a chunk of a frozen list: the square root of a few thousand, so that neither the
+// chunks nor the list of them grow long.
+const frozenChunk = 64
+
+// frozen is a list of node counts that never changes. A changed list shares all chunks without a change.
+type frozen [][]*NodeDevices
+
+func (f frozen) at(i int) *NodeDevices {
+	if i/frozenChunk >= len(f) {
+		return nil
+	}
+	return f[i/frozenChunk][i%frozenChunk]
+}
+
+// with returns a list that differs at the given places, in order; of says what stands there.
+func (f frozen) with(places []int, of func(int) *NodeDevices) frozen {
+	if len(places) == 0 {
+		return f
+	}
+	next := slices.Clone(f)
+	owned := -1
+	for _, i := range places {
+		chunk := i / frozenChunk
+		for chunk >= len(next) {
+			next = append(next, make([]*NodeDevices, frozenChunk))
+		}
+		if chunk != owned {
+			next[chunk], owned = slices.Clone(next[chunk]), chunk
+		}
+		next[chunk][i%frozenChunk] = of(i)
+	}
+	return next
+}

@@ -1,0 +1,239 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// options reads "key=value" words into the fields named by their keys.
+type options map[string]any
+
+func (o options) read(words []string) error {
+	for _, w := range words {
+		key, value, _ := strings.Cut(w, "=")
+		switch p := o[key].(type) {
+		case *string:
+			*p = value
+		case *bool:
+			*p = true
+		case *int:
+			if _, err := fmt.Sscan(value, p); err != nil {
+				return fmt.Errorf("%s: %w", w, err)
+			}
+		case func(string) error:
+			if err := p(value); err != nil {
+				return fmt.Errorf("%s: %w", w, err)
+			}
+		default:
+			return fmt.Errorf("unknown option %s", key)
+		}
+	}
+	return nil
+}
+
+func (s *script) newGang(words []string) error {
+	g := &plan.Gang{Name: words[0]}
+	s.gang, s.refuse = g, map[string]map[string]int{}
+	return options{
+		"min": &g.Min, "minGroups": &g.MinGroups, "required": &g.Required, "preferred": &g.Preferred, "rdma": &g.RDMA,
+	}.read(words[1:])
+}
+
+func (s *script) newGroup(words []string) error {
+	g := plan.Group{Name: words[0]}
+	err := options{
+		"parent": &g.Parent, "min": &g.Min, "minGroups": &g.MinGroups, "required": &g.Required, "preferred": &g.Preferred,
+	}.read(words[1:])
+	s.gang.Groups = append(s.gang.Groups, g)
+	return err
+}
+
+// newRole reads "role NAME COUNT options"; a role that exists gets COUNT more
+// members.
+func (s *script) newRole(words []string) error {
+	var count int
+	if _, err := fmt.Sscan(words[1], &count); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(s.gang.Roles, func(r plan.Role) bool { return r.Name == words[0] })
+	if i < 0 {
+		i = len(s.gang.Roles)
+		s.gang.Roles = append(s.gang.Roles, plan.Role{Name: words[0], Need: plan.Need{Resources: []int64{0, 1}}})
+	}
+	r := &s.gang.Roles[i]
+	for range count {
+		r.Members = append(r.Members, plan.Member{Name: fmt.Sprintf("%s-%d", r.Name, len(r.Members)), Rank: len(r.Members)})
+	}
+	return s.roleOptions(r).read(words[2:])
+}
+
+func (s *script) roleOptions(r *plan.Role) options {
+	o := options{
+		"min": &r.Min, "group": &r.Group, "required": &r.Required, "preferred": &r.Preferred, "rdma": &r.RDMA,
+		"aligned": &r.Need.Aligned, "slice": &r.Slice.Size, "sliceRequired": &r.Slice.Required,
+		"slicePreferred": &r.Slice.Preferred, "spread": &r.Slice.Spread,
+		"bound": func(v string) error {
+			for k, node := range strings.Split(v, ",") {
+				r.Members[k].Node = node
+			}
+			return nil
+		},
+		"limit": func(v string) error {
+			node, most, _ := strings.Cut(v, ":")
+			n := 0
+			r.Limit = map[string]int{}
+			_, err := fmt.Sscan(most, &n)
+			r.Limit[node] = n
+			return err
+		},
+		"cpu": func(v string) error { _, err := fmt.Sscan(v, &r.Need.Resources[0]); return err },
+	}
+	for k, kind := range s.w.layout.Kinds {
+		o[kind] = s.deviceOption(r, []int{k})
+	}
+	o["gpu|oldgpu"] = s.deviceOption(r, []int{0, 2})
+	return o
+}
+
+func (s *script) deviceOption(r *plan.Role, kinds []int) func(string) error {
+	return func(v string) error {
+		d := plan.DeviceNeed{Kinds: kinds}
+		_, err := fmt.Sscan(v, &d.Count)
+		r.Need.Devices = append(r.Need.Devices, d)
+		return err
+	}
+}
+
+// newRefusal reads "refuse ROLE NODE MOST": the filters let only MOST there.
+func (s *script) newRefusal(words []string) error {
+	most := 0
+	if len(words) > 2 {
+		if _, err := fmt.Sscan(words[2], &most); err != nil {
+			return err
+		}
+	}
+	if s.refuse[words[0]] == nil {
+		s.refuse[words[0]] = map[string]int{}
+	}
+	for _, n := range expand(words[1]) {
+		s.refuse[words[0]][n] = most
+	}
+	return nil
+}
+
+func (s *script) plan() error {
+	fits := func(role int, node string, already int) bool {
+		most, ok := s.refuse[s.gang.Roles[role].Name][node]
+		return !ok || already < most
+	}
+	s.last = plan.Plan(s.st.Freeze(), *s.gang, fits, plan.Options{Budget: s.budget})
+	s.show(&s.last)
+	return nil
+}
+
+// show prints a decision: the sentence, who is where, the cost, and for a "no"
+// the other candidates.
+func (s *script) show(d *plan.Decision) {
+	fmt.Fprintln(&s.out, d.Why())
+	for _, n := range s.w.nodes {
+		var names []string
+		for _, a := range d.Assignments {
+			if a.Node == n.Name {
+				names = append(names, member(a))
+			}
+		}
+		if len(names) > 0 {
+			fmt.Fprintf(&s.out, "  %s: %s\n", strings.Join(append(slices.Clone(n.Domains), n.Name), "/"), strings.Join(names, " "))
+		}
+	}
+	var cost []string
+	for _, t := range d.Cost {
+		if t.Value != 0 {
+			cost = append(cost, fmt.Sprintf("%s %d", t.Name, t.Value))
+		}
+	}
+	if len(cost) > 0 {
+		fmt.Fprintf(&s.out, "  cost: %s\n", strings.Join(cost, ", "))
+	}
+	if d.Stats.FitsRefused > 0 {
+		fmt.Fprintf(&s.out, "  filters asked %d times, refused %d\n", d.Stats.FitsCalls, d.Stats.FitsRefused)
+	}
+	for i, r := range d.Reasons {
+		if i > 0 && r.Kind == plan.NoRoom {
+			fmt.Fprintf(&s.out, "  also %s: %d of %d\n", r.Domain, r.Found, r.Wanted)
+		}
+	}
+}
+
+func member(a plan.Assignment) string {
+	if a.Rail < 0 {
+		return a.Member
+	}
+	return fmt.Sprintf("%s@%d", a.Member, a.Rail)
+}
+
+// bind makes the last plan real: members get their nodes, nodes lose what they
+// take, from the planned rail or else unit by unit.
+func (s *script) bind() error {
+	for _, a := range s.last.Assignments {
+		i := slices.IndexFunc(s.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })
+		r := &s.gang.Roles[i]
+		m := slices.IndexFunc(r.Members, func(m plan.Member) bool { return m.Name == a.Member })
+		r.Members[m].Node = a.Node
+		n := slices.IndexFunc(s.w.nodes, func(n plan.NodeSpec) bool { return n.Name == a.Node })
+		node := s.w.nodes[n]
+		node.Free = slices.Clone(node.Free)
+		for k, v := range r.Need.Resources {
+			node.Free[k] -= v
+		}
+		node.Units = taken(node.Units, r.Need.Devices, a.Rail)
+		s.w.nodes[n] = node
+		if err := s.st.Upsert(node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func taken(units []plan.Unit, devices []plan.DeviceNeed, rail int) []plan.Unit {
+	out := make([]plan.Unit, len(units))
+	for i := range units {
+		out[i].Free = slices.Clone(units[i].Free)
+	}
+	for _, d := range devices {
+		left := d.Count
+		for i := range out {
+			if rail >= 0 && i != rail {
+				continue
+			}
+			for _, k := range d.Kinds {
+				n := min(left, out[i].Free[k])
+				out[i].Free[k] -= n
+				left -= n
+			}
+		}
+	}
+	return out
+}
+
+// score prints every node's score for a member of a role, best first.
+func (s *script) score(words []string) error {
+	i := slices.IndexFunc(s.gang.Roles, func(r plan.Role) bool { return r.Name == words[0] })
+	if i < 0 {
+		return fmt.Errorf("no role %s", words[0])
+	}
+	snap := s.st.Freeze()
+	nodes := slices.Clone(s.w.nodes)
+	of := func(n plan.NodeSpec) int64 { return plan.Score(snap, s.gang.Roles[i].Need, n.Name) }
+	slices.SortStableFunc(nodes, func(a, b plan.NodeSpec) int { return int(of(b) - of(a)) })
+	for _, n := range nodes {
+		fmt.Fprintf(&s.out, "%s %d\n", n.Name, of(n))
+	}
+	return nil
+}
