@@ -66,6 +66,14 @@ func (f fleet) node(i int) plan.NodeSpec {
 	return n
 }
 
+// capacity is the pairs of free devices in the fleet.
+func (f fleet) capacity() int {
+	if f.full {
+		return f.nodes / 20 * 8
+	}
+	return f.nodes * 8
+}
+
 func (f fleet) specs() []plan.NodeSpec {
 	out := make([]plan.NodeSpec, f.nodes)
 	for i := range out {

@@ -30,6 +30,7 @@ func TestSlots(t *testing.T) {
 		}
 		return c
 	}
+	oneNUMA := machine{gpus: []attrs{{numaNode: 0}}, nics: []attrs{{numaNode: 0, "dra.net/rdma": true}, {numaNode: 0, "dra.net/rdma": true}}}
 	tests := map[string]struct {
 		machine machine
 		used    []string
@@ -42,6 +43,7 @@ func TestSlots(t *testing.T) {
 		"more NICs than there are":             {ndH100v5(), nil, claim("c", wants("g", "gpu", 4), wants("n", "nic", 9)), 0},
 		"all NICs":                             {ndH100v5(), nil, claim("c", wants("g", "gpu", 4), wantsAll("n", "nic")), 1},
 		"all NICs, one gone":                   {ndH100v5(), []string{"dra.net/n1/nic-03"}, claim("c", wants("g", "gpu", 4), wantsAll("n", "nic")), 0},
+		"all of both on one NUMA node":         {oneNUMA, nil, match(claim("c", wantsAll("g", "gpu"), wantsAll("n", "nic")), numaNode), 1},
 		"four GPUs of one NUMA node":           {ndH100v5(), nil, match(claim("c", wants("g", "gpu", 4)), numaNode), 2},
 		"four GPUs of one NUMA node, two gone": {ndH100v5(), []string{"gpu.nvidia.com/n1/gpu-0", "gpu.nvidia.com/n1/gpu-7"}, match(claim("c", wants("g", "gpu", 4)), numaNode), 0},
 		"a pair by root where none publishes":  {ndH100v5(), nil, pairs(1), 0},

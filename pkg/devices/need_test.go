@@ -258,3 +258,24 @@ func TestExtendedResourceFromPlugin(t *testing.T) {
 		t.Errorf("node with neither: got %d slots, want 0", got)
 	}
 }
+
+// However many different requests come by, each is counted right, also when those before it were forgotten meanwhile.
+func TestManyDifferentRequests(t *testing.T) {
+	inv := inventory(ndH100v5().slices("n1")...)
+	first := mustNeed(t, inv, claim("c", wants("g", "gpu", 4)))
+	for i := range 700 {
+		uuid := fmt.Sprintf("GPU-n1-%d", i%10)
+		need := mustNeed(t, inv, claim("c", wants("g", "gpu", 1, fmt.Sprintf(`device.attributes["gpu.nvidia.com"].uuid == %q && %d == %d`, uuid, i, i))))
+		want := 1
+		if i%10 >= 8 {
+			want = 0
+		}
+		view := inv.View(need, first)
+		if got := slots(t, view, need, "n1"); got != want {
+			t.Fatalf("request %d for %s: got %d slots, want %d", i, uuid, got, want)
+		}
+		if got := slots(t, view, first, "n1"); got != 2 {
+			t.Fatalf("after request %d the first one: got %d slots, want 2", i, got)
+		}
+	}
+}

@@ -50,6 +50,10 @@ func (o *needOption) constraintPermits() []permit {
 	members := map[string]map[int]bool{}
 	for _, g := range o.groups {
 		p := o.groupPermit(g)
+		if len(p.wants) == 0 {
+			// Only requests for all devices: no number of them can be held against a value.
+			continue
+		}
 		base := p.key
 		for n := 0; ; n++ {
 			p.key = fmt.Sprintf("%s #%d", base, n)

@@ -106,6 +106,7 @@ type Options struct {
 	Budget int
 }
 
-// DefaultBudget is enough to finish any search over about ten nodes, and keeps
-// a fruitless one in a large fabric within some tens of milliseconds.
-const DefaultBudget = 1 << 14
+// DefaultBudget is many times what any fabric of about ten nodes takes to be
+// searched through, and keeps a fruitless search in a large one below a tenth of
+// a second.
+const DefaultBudget = 1 << 18

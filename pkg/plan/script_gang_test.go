@@ -165,7 +165,7 @@ func (s *script) show(d *plan.Decision) {
 		fmt.Fprintf(&s.out, "  filters asked %d times, refused %d\n", d.Stats.FitsCalls, d.Stats.FitsRefused)
 	}
 	for i, r := range d.Reasons {
-		if i > 0 && r.Kind == plan.NoRoom {
+		if i > 0 && r.Kind == plan.NoRoom && d.Reasons[i-1].Kind != plan.BudgetEnded {
 			fmt.Fprintf(&s.out, "  also %s: %d of %d\n", r.Domain, r.Found, r.Wanted)
 		}
 	}

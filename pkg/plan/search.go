@@ -19,8 +19,8 @@ const (
 	// maxTried bounds the candidates of a larger fabric in which constructing
 	// goes on after it has worked, and maxImproved those searched exactly then.
 	maxTried, maxImproved = 8, 4
-	// exactShare of the budget goes to one exact search while nothing is
-	// known, improveShare when it could only improve what is.
+	// exactShare of the budget, at least, goes to one exact search while nothing
+	// is known, improveShare when it could only improve what is.
 	exactShare, improveShare = 8, 128
 	// constructHalf of the budget is left for exact search.
 	constructHalf = 2
@@ -140,13 +140,13 @@ func (s *search) try(depth int, v int32, bound []int64) {
 // resolve searches the doubtful candidates exactly.
 func (s *search) resolve() {
 	improved := 0
-	for _, d := range s.doubts {
+	for i, d := range s.doubts {
 		if s.beaten(d.bound) {
 			continue
 		}
 		steps := s.p.budget - s.p.steps
-		if !s.tiny {
-			steps = min(steps, s.p.budget/exactShare)
+		if left := len(s.doubts) - i; !s.tiny {
+			steps = min(steps, max(s.p.budget/exactShare, steps/left))
 		}
 		if !s.tiny && s.best != nil {
 			steps = min(steps, s.p.budget/improveShare)

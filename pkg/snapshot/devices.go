@@ -188,7 +188,7 @@ func (s *Survey) deviceRevision(node string) uint64 {
 	case s.devices.view.Reaching():
 		return s.devices.view.Revision
 	}
-	return s.devices.inventory.NodeRevision(node)
+	return s.devices.view.NodeRevision(node)
 }
 
 // addUnits puts the node's devices into its description.

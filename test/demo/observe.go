@@ -31,7 +31,7 @@ type observation struct {
 	pods   []v1.Pod
 	claims map[string]resourceapi.ResourceClaim
 	events []v1.Event
-	// rayJobs says of each RayCluster which RayJob it belongs to, if any.
+	// rayJobs says of each RayCluster which RayJob it belongs or belonged to.
 	rayJobs map[string]string
 }
 
@@ -39,6 +39,9 @@ type observation struct {
 type observer struct {
 	core kubernetes.Interface
 	raw  dynamic.Interface
+	// rayJobs remembers the RayJob of every RayCluster ever seen: pods outlive
+	// their deleted RayCluster by a moment, and still count.
+	rayJobs map[string]string
 }
 
 func newObserver(cfg *rest.Config) (*observer, error) {
@@ -50,7 +53,7 @@ func newObserver(cfg *rest.Config) (*observer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client for RayClusters: %w", err)
 	}
-	return &observer{core: core, raw: raw}, nil
+	return &observer{core: core, raw: raw, rayJobs: map[string]string{}}, nil
 }
 
 // observe lists pods before claims: a pod is bound after its claims are
@@ -73,13 +76,13 @@ func (o *observer) observe(ctx context.Context) (*observation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing events: %w", err)
 	}
-	seen := &observation{pods: pods.Items, events: events.Items, claims: map[string]resourceapi.ResourceClaim{}, rayJobs: map[string]string{}}
+	seen := &observation{pods: pods.Items, events: events.Items, claims: map[string]resourceapi.ResourceClaim{}, rayJobs: o.rayJobs}
 	for _, claim := range claims.Items {
 		seen.claims[claim.Name] = claim
 	}
 	for i := range clusters.Items {
 		if owner := metav1.GetControllerOf(&clusters.Items[i]); owner != nil && owner.Kind == "RayJob" {
-			seen.rayJobs[clusters.Items[i].GetName()] = owner.Name
+			o.rayJobs[clusters.Items[i].GetName()] = owner.Name
 		}
 	}
 	slices.SortFunc(seen.pods, func(a, b v1.Pod) int { return strings.Compare(a.Name, b.Name) })

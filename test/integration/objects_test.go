@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -77,9 +78,10 @@ func (e *env) readRayCluster(name string) *rayv1.RayCluster {
 	return cluster
 }
 
+// rayReady says that all pods of the RayCluster are ready.
 func (e *env) rayReady(name string) bool {
 	e.Helper()
-	return e.readRayCluster(name).Status.State == rayv1.Ready //nolint:staticcheck // State is what kubectl prints
+	return meta.IsStatusConditionTrue(e.readRayCluster(name).Status.Conditions, string(rayv1.RayClusterProvisioned))
 }
 
 func (e *env) updateRayCluster(name string, change func(*rayv1.RayCluster)) {

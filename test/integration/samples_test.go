@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -145,7 +144,7 @@ func TestExtendedResourceBackedByDRA(t *testing.T) {
 	if nodes := e.domains("ray.io/group=workers", "kubernetes.io/hostname"); len(nodes) != 4 {
 		t.Errorf("the workers are on nodes %v, want one each", nodes)
 	}
-	e.eventually("the RayCluster is ready", func() bool { return e.readRayCluster("legacy").Status.State == rayv1.Ready }) //nolint:staticcheck // as kubectl prints it
+	e.eventually("the RayCluster is ready", func() bool { return e.rayReady("legacy") })
 }
 
 // kubectl runs the real kubectl in the test's namespace.

@@ -5,22 +5,14 @@ package integration
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/cmd/kube-scheduler/app"
-	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 
-	"github.com/dovetail-dev/dovetail/pkg/plugins"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -35,6 +27,8 @@ type filterCounter struct {
 }
 
 func (c *filterCounter) Name() string { return "FilterCounter" }
+
+func (c *filterCounter) use(fwk.Handle) {}
 
 func (c *filterCounter) Filter(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, _ fwk.NodeInfo) *fwk.Status {
 	c.calls.Add(1)
@@ -74,53 +68,4 @@ func TestFiltersSeeOneNodeForEachPod(t *testing.T) {
 	if limit := int64(2*size + size/10); calls > limit {
 		t.Errorf("filters ran for %d (pod, node) pairs, want at most %d", calls, limit)
 	}
-}
-
-// runScheduler runs the scheduler in this process, with one more plugin.
-func (e *env) runScheduler(t *testing.T, counter *filterCounter) {
-	t.Helper()
-	text := fmt.Sprintf(`apiVersion: kubescheduler.config.k8s.io/v1
-kind: KubeSchedulerConfiguration
-leaderElection: {leaderElect: false}
-clientConnection: {kubeconfig: %q, qps: 1000, burst: 2000}
-profiles:
-- schedulerName: dovetail
-  plugins:
-    multiPoint:
-      enabled: [{name: Gang}, {name: Topology}, {name: DRAAware}, {name: FilterCounter}]
-      disabled: [{name: DynamicResources}]
-    queueSort: {enabled: [{name: Gang}], disabled: [{name: PrioritySort}]}
-    preFilter: {enabled: [{name: Gang}]}
-    filter: {enabled: [{name: Gang}]}
-    postFilter: {enabled: [{name: Gang}, {name: DRAAware}]}
-`, e.cluster.Kubeconfig())
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatalf("writing the scheduler's configuration: %v", err)
-	}
-	// The command itself listens to signals only; its two halves take a context.
-	opts := options.NewOptions()
-	flags := pflag.NewFlagSet("scheduler", pflag.ContinueOnError)
-	for _, set := range opts.Flags.FlagSets {
-		flags.AddFlagSet(set)
-	}
-	if err := flags.Parse([]string{"--config", file, "--secure-port", "0"}); err != nil {
-		t.Fatalf("reading the scheduler's flags: %v", err)
-	}
-	withCounter := append(plugins.Options(), app.WithPlugin(counter.Name(),
-		func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) { return counter, nil }))
-	ctx, cancel := context.WithCancel(context.Background())
-	config, scheduler, err := app.Setup(ctx, opts, withCounter...)
-	if err != nil {
-		cancel()
-		t.Fatalf("setting up the scheduler: %v", err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- app.Run(ctx, config, scheduler) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Logf("the scheduler ended: %v", err)
-		}
-	})
 }

@@ -110,6 +110,8 @@ func (c *Cluster) controllerManager() component {
 		"--authentication-kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
 		"--authorization-kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
 		"--leader-elect=false", "--use-service-account-credentials=true",
+		// It tells kubelets how long to cache secrets, in a write for every node whenever the cluster grows.
+		"--controllers=*,-ttl-controller",
 		"--service-account-private-key-file=" + c.pkiFile("service-accounts.key"), "--root-ca-file=" + c.pkiFile("ca.crt"),
 		"--node-monitor-grace-period=" + monitorGrace, "--node-startup-grace-period=" + monitorGrace,
 		"--kube-api-qps=" + clientQPS, "--kube-api-burst=" + clientBurst,

@@ -146,10 +146,12 @@ func (g *Gang) drain(att *attempt) {
 }
 
 // missingNode returns the name of a planned node that has left the cluster
-// since the plan was made, "" if all are there.
+// since the plan was made, "" if all are there. The informer's store is ahead of
+// the snapshot of this cycle.
 func (g *Gang) missingNode(att *attempt) string {
+	nodes := g.handle.SharedInformerFactory().Core().V1().Nodes().Lister()
 	for _, node := range g.book.nodesOf(att) {
-		if info, err := g.handle.SnapshotSharedLister().NodeInfos().Get(node); err != nil || info.Node() == nil {
+		if _, err := nodes.Get(node); err != nil {
 			return node
 		}
 	}

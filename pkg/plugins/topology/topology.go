@@ -94,7 +94,7 @@ func (t *Topology) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, inf
 		return 0, fwk.AsStatus(fmt.Errorf("reading the picture that PreScore took: %w", err))
 	}
 	s := data.(*scoring)
-	return max(plan.Score(s.picture, s.need, info.Node().Name), fwk.MinNodeScore), nil
+	return max(plan.Score(s.picture, s.need, info.Node().Name), fwk.MinScore), nil
 }
 
 // ScoreExtensions returns nil: scores are between 0 and 100 as they are.

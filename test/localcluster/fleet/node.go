@@ -105,7 +105,7 @@ func (n Node) Object() *corev1.Node {
 const nodeAddress = "127.0.0.1"
 
 // conditions are those that a healthy kubelet reports. A node that is born with them saves, against one that KWOK makes
-// ready afterwards, three writes: with 5,000 nodes minutes.
+// ready afterwards, several writes: with 5,000 nodes minutes.
 func conditions() []corev1.NodeCondition {
 	conditions := []corev1.NodeCondition{{
 		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status",
@@ -123,6 +123,8 @@ func (n Node) labels(shape shape) map[string]string {
 		corev1.LabelHostname:           n.Name(),
 		corev1.LabelOSStable:           "linux",
 		corev1.LabelArchStable:         shape.arch,
+		"beta.kubernetes.io/os":        "linux",
+		"beta.kubernetes.io/arch":      shape.arch,
 		corev1.LabelInstanceTypeStable: shape.instanceType,
 		corev1.LabelTopologyZone:       n.Fleet.Zone,
 		corev1.LabelTopologyRegion:     "local",

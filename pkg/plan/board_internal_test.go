@@ -1,0 +1,89 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestUndo puts members on a board at random and takes them back: every count
+// must be as it was (P5).
+func TestUndo(t *testing.T) {
+	for seed := range uint64(200) {
+		b := randomBoard(t, rand.New(rand.NewPCG(seed, 1)))
+		b.walkUndo(t, rand.New(rand.NewPCG(seed, 2)), 5)
+	}
+}
+
+func randomBoard(t *testing.T, rng *rand.Rand) *board {
+	t.Helper()
+	st, err := NewState(Layout{Levels: []Level{{Name: "spine"}, {Name: "leaf"}}, Resources: []string{"cpu"}, Kinds: []string{"gpu", "nic"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 12 {
+		n := NodeSpec{
+			Name: fmt.Sprint("n", i), Free: []int64{int64(rng.IntN(10))},
+			Domains: []string{fmt.Sprint("s", i/6), fmt.Sprint("l", i/3)},
+			Units:   []Unit{{Free: []int{rng.IntN(3), rng.IntN(3)}}, {Free: []int{rng.IntN(3), rng.IntN(3)}}},
+		}
+		if err := st.Upsert(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := &Gang{Roles: []Role{
+		{Name: "pair", Need: Need{Resources: []int64{1}, Devices: []DeviceNeed{{Kinds: []int{0}, Count: 1}, {Kinds: []int{1}, Count: 1}}}},
+		{Name: "cpu", Need: Need{Resources: []int64{2}}},
+	}}
+	for i := range 20 {
+		for r := range g.Roles {
+			g.Roles[r].Members = append(g.Roles[r].Members, Member{Name: fmt.Sprint(i)})
+		}
+	}
+	p, reason := compile(st.Freeze(), g, nil, Options{}, &Stats{})
+	if reason != nil {
+		t.Fatal(reason)
+	}
+	p.batchesFor(p.everyone())
+	return newBoard(p)
+}
+
+// walkUndo puts something, goes deeper, takes back, and compares.
+func (b *board) walkUndo(t *testing.T, rng *rand.Rand, depth int) {
+	t.Helper()
+	if depth == 0 {
+		return
+	}
+	before, mark := b.describe(), len(b.log)
+	for range 3 {
+		batch := int32(rng.IntN(len(b.p.batches)))
+		pos := int32(rng.IntN(len(b.f.names)))
+		if n := b.slots(b.p.batches[batch].role, pos); n > 0 {
+			b.put(batch, 0, pos, 1+rng.Int32N(n))
+		}
+		b.walkUndo(t, rng, depth-1)
+	}
+	b.undo(mark)
+	if after := b.describe(); after != before {
+		t.Fatalf("before\n%s\nafter\n%s", before, after)
+	}
+}
+
+// describe prints everything that a search reads from a board.
+func (b *board) describe() string {
+	s := fmt.Sprintln(b.cost(nil, 0), b.opened)
+	for r := range b.p.roles {
+		for pos := range b.f.names {
+			s += fmt.Sprint(b.slots(r, int32(pos)), " ")
+		}
+		for d := 0; d <= b.f.levels; d++ {
+			for v := range b.f.tables[d].verts {
+				s += fmt.Sprint(b.sum(r, d, int32(v)), " ")
+			}
+		}
+	}
+	return s
+}

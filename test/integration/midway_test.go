@@ -1,0 +1,78 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// interrupter is a Reserve plugin that does something once, right after a given
+// number of members have reserved and before the next one comes up.
+type interrupter struct {
+	handle fwk.Handle
+	after  int
+	do     func(handle fwk.Handle, node string)
+
+	mu    sync.Mutex
+	first string
+	seen  int
+}
+
+func (p *interrupter) Name() string { return "Interrupter" }
+
+func (p *interrupter) use(handle fwk.Handle) { p.handle = handle }
+
+func (p *interrupter) Reserve(_ context.Context, _ fwk.CycleState, _ *corev1.Pod, node string) *fwk.Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen++; p.seen == 1 {
+		p.first = node
+	}
+	if p.seen == p.after {
+		p.do(p.handle, p.first)
+	}
+	return nil
+}
+
+func (p *interrupter) Unreserve(context.Context, fwk.CycleState, *corev1.Pod, string) {}
+
+// A node that a member has reserved is deleted before the last member comes up:
+// nobody is bound to it, and the gang runs whole on what is left.
+func TestNodeGoesBetweenPlanAndBinding(t *testing.T) {
+	const size = 6
+	e := onOwn(t, localcluster.Options{
+		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=1,nodes=8")},
+		Without: []string{localcluster.KubeRay, localcluster.Dovetail},
+	})
+	gone := make(chan string, 1)
+	e.runScheduler(t, &interrupter{after: size - 1, do: func(handle fwk.Handle, node string) {
+		if err := e.client.CoreV1().Nodes().Delete(context.Background(), node, metav1.DeleteOptions{}); err != nil {
+			t.Errorf("deleting node %s: %v", node, err)
+		}
+		e.eventually("the scheduler hears that the node is gone", func() bool {
+			_, err := handle.SharedInformerFactory().Core().V1().Nodes().Lister().Get(node)
+			return apierrors.IsNotFound(err)
+		})
+		gone <- node
+	}})
+	e.podGroup("six", size, nil)
+	e.create(members("six", size, asking("20", "1Gi"))...)
+	e.whole(groupLabel+"=six", size)
+	lost := <-gone
+	for _, pod := range e.pods(groupLabel + "=six") {
+		if pod.Spec.NodeName == lost {
+			t.Errorf("pod %s is bound to node %s, which was gone", pod.Name, lost)
+		}
+	}
+}
