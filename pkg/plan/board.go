@@ -11,7 +11,7 @@ type board struct {
 	p *problem
 	f *fabric
 	// slot maps a position to its entry in uses, plus one; zero is untouched.
-	slot []int32
+	slot pages[int32]
 	uses []use
 	// rem is what is left by dimension, for each use.
 	rem []int64
@@ -52,7 +52,7 @@ func newBoard(p *problem) *board {
 	f := p.snap.fabric
 	b := &board{
 		p: p, f: f, stats: p.stats,
-		slot:    make([]int32, len(f.names)),
+		slot:    newPages[int32](len(f.names)),
 		sums:    make([][][]int64, len(p.roles)),
 		opened:  make([][]int32, f.levels+1),
 		crossed: make([]int64, f.levels+2),
@@ -74,7 +74,7 @@ func newBoard(p *problem) *board {
 
 // touch returns the entry of a position, made when missing.
 func (b *board) touch(pos int32) int {
-	if i := b.slot[pos]; i > 0 {
+	if i := b.slot.at(pos); i > 0 {
 		return int(i - 1)
 	}
 	c := b.p.snap.class(pos)
@@ -83,23 +83,23 @@ func (b *board) touch(pos int32) int {
 		b.rem = append(b.rem, b.p.dims[i].free(c))
 	}
 	for r := range b.p.roles {
-		b.per = append(b.per, perRole{limit: maxSlots, slots: b.p.roles[r].roll.slots[pos]})
+		b.per = append(b.per, perRole{limit: maxSlots, slots: b.p.roles[r].roll.slots.at(pos)})
 	}
-	b.slot[pos] = int32(len(b.uses))
+	b.slot.set(pos, int32(len(b.uses)))
 	return len(b.uses) - 1
 }
 
 // slots is how many more members of a role the node holds.
 func (b *board) slots(role int, pos int32) int32 {
-	if i := b.slot[pos]; i > 0 {
+	if i := b.slot.at(pos); i > 0 {
 		return b.per[int(i-1)*len(b.p.roles)+role].slots
 	}
-	return b.p.roles[role].roll.slots[pos]
+	return b.p.roles[role].roll.slots.at(pos)
 }
 
 // on is how many members of a role this search has put on the node.
 func (b *board) on(role int, pos int32) int32 {
-	if i := b.slot[pos]; i > 0 {
+	if i := b.slot.at(pos); i > 0 {
 		return b.per[int(i-1)*len(b.p.roles)+role].put
 	}
 	return 0
@@ -107,7 +107,7 @@ func (b *board) on(role int, pos int32) int32 {
 
 // pristine says that nothing distinguishes the node from others of its class.
 func (b *board) pristine(pos int32) bool {
-	i := b.slot[pos]
+	i := b.slot.at(pos)
 	if i == 0 {
 		return true
 	}
@@ -126,7 +126,7 @@ func (b *board) pristine(pos int32) bool {
 
 // used says that the node holds a member of the gang.
 func (b *board) used(pos int32) bool {
-	i := b.slot[pos]
+	i := b.slot.at(pos)
 	return i > 0 && (b.uses[i-1].members > 0 || b.uses[i-1].bound)
 }
 
@@ -193,7 +193,7 @@ func (b *board) recount(i int) {
 	for r := range b.p.roles {
 		per := &b.per[i*n+r]
 		role := &b.p.roles[r]
-		s := min(role.roll.slots[pos], per.limit) - per.put
+		s := min(role.roll.slots.at(pos), per.limit) - per.put
 		for d, take := range role.takes {
 			if take > 0 && int64(s)*take > rem[d] {
 				s = int32(rem[d] / take)
@@ -221,7 +221,7 @@ func (b *board) adjust(role int, pos int32, delta int64) {
 // mark opens or closes the vertices above a node that became used or unused.
 func (b *board) mark(pos int32, open bool) {
 	lead := b.p.roles[0].roll
-	b.count(b.f.levels+1, int64(lead.slots[pos]), open)
+	b.count(b.f.levels+1, int64(lead.slots.at(pos)), open)
 	for d := 0; d <= b.f.levels; d++ {
 		v := b.f.tables[d].of[pos]
 		o := &b.opened[d][v]
@@ -300,7 +300,7 @@ func (b *board) fits(role int, pos, already int32) bool {
 
 // limit is the most members of a role that may be put on a touched node.
 func (b *board) limit(role int, pos int32) int32 {
-	return b.per[int(b.slot[pos]-1)*len(b.p.roles)+role].limit
+	return b.per[int(b.slot.at(pos)-1)*len(b.p.roles)+role].limit
 }
 
 // verify asks the filters about every node in use, and returns the first that

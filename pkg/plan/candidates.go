@@ -78,9 +78,12 @@ func (s *search) candidates(depth int) *candidates {
 	}
 	for v := first; v <= last; v++ {
 		if s.mayHold(depth, v) && s.eligible(depth, v) {
-			s.bound(c, depth, v)
 			c.heap = append(c.heap, candidate{v, int32(len(c.heap))})
 		}
+	}
+	c.bounds = make([]int64, 0, len(c.heap)*c.width)
+	for _, x := range c.heap {
+		s.bound(c, depth, x.v)
 	}
 	s.p.steps += int(last-first)/scanSteps + 1
 	for i := len(c.heap)/2 - 1; i >= 0; i-- {

@@ -204,7 +204,7 @@ func (p *problem) cause(b *board, role int, pos int32) int {
 			return causes + d
 		}
 	}
-	if r.roll.slots[pos] == 0 {
+	if r.roll.slots.at(pos) == 0 {
 		return causeAlignment
 	}
 	if most, ok := r.spec.Limit[b.f.names[pos]]; ok && int32(most) <= b.on(role, pos) {

@@ -42,7 +42,7 @@ func (b *board) fillNodes(batch int32, v int32, want int64) int64 {
 	got := int64(0)
 	if len(roll.shape.pairs) > 0 && !roll.shape.need.Aligned {
 		got = b.pickNodes(batch, v, want, func(pos int32) int64 {
-			return int64(min(b.slots(role, pos), roll.clean[pos]-b.on(role, pos)))
+			return int64(min(b.slots(role, pos), roll.clean.at(pos)-b.on(role, pos)))
 		})
 	}
 	if got == want {

@@ -16,7 +16,7 @@ type rollup struct {
 	at int
 	// slots and clean are by position: members by counts, and of those how many
 	// can be fully paired. clean is slots itself for shapes without pairings.
-	slots, clean []int32
+	slots, clean pages[int32]
 	// sum, cleanSum and most are by depth 0..levels and vertex: all slots, all
 	// clean slots, and the slots of the best node.
 	sum, cleanSum [][]int64
@@ -52,7 +52,7 @@ func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
 			return nil, 0, err
 		}
 		r = s.count(sh)
-		touched = len(r.slots)
+		touched = len(s.fabric.names)
 	} else {
 		r = s.advance(old)
 		touched = len(s.log) - old.at
@@ -91,17 +91,18 @@ func (e *epoch) keep(h uint64, r *rollup) {
 // count builds a rollup from nothing, each class once.
 func (s *Snapshot) count(sh *shape) *rollup {
 	f := s.fabric
-	r := &rollup{shape: sh, at: len(s.log), slots: make([]int32, len(f.names))}
+	r := &rollup{shape: sh, at: len(s.log), slots: newPages[int32](len(f.names))}
 	r.clean = r.slots
 	if len(sh.pairs) > 0 {
-		r.clean = make([]int32, len(f.names))
+		r.clean = newPages[int32](len(f.names))
 	}
 	memo := newClassMemo()
-	for p := range r.slots {
-		c := s.class(int32(p))
-		m := memo.of(sh, c)
-		r.slots[p] = m.slots
-		r.clean[p] = m.clean
+	for p := range int32(len(f.names)) {
+		m := memo.of(sh, s.class(p))
+		r.slots.set(p, m.slots)
+		if len(sh.pairs) > 0 {
+			r.clean.set(p, m.clean)
+		}
 	}
 	r.sumUp(f)
 	return r
@@ -159,9 +160,9 @@ func (r *rollup) sumVertex(f *fabric, d int, v int32) {
 	var most int32
 	for k := x.kidLo; k < x.kidHi; k++ {
 		if d == f.levels {
-			sum += int64(r.slots[k])
-			clean += int64(r.clean[k])
-			most = max(most, r.slots[k])
+			sum += int64(r.slots.at(k))
+			clean += int64(r.clean.at(k))
+			most = max(most, r.slots.at(k))
 			continue
 		}
 		sum += r.sum[d+1][k]
@@ -175,11 +176,7 @@ func (r *rollup) sumVertex(f *fabric, d int, v int32) {
 // the vertices above them are counted again.
 func (s *Snapshot) advance(old *rollup) *rollup {
 	f := s.fabric
-	r := &rollup{shape: old.shape, at: len(s.log), slots: slices.Clone(old.slots)}
-	r.clean = r.slots
-	if len(old.shape.pairs) > 0 {
-		r.clean = slices.Clone(old.clean)
-	}
+	r := &rollup{shape: old.shape, at: len(s.log), slots: old.slots, clean: old.clean}
 	for d := 0; d <= f.levels; d++ {
 		r.sum = append(r.sum, slices.Clone(old.sum[d]))
 		r.cleanSum = append(r.cleanSum, slices.Clone(old.cleanSum[d]))
@@ -197,16 +194,19 @@ func (s *Snapshot) advance(old *rollup) *rollup {
 
 // recount takes the new slots of nodes and returns, sorted, those that differ.
 func (r *rollup) recount(s *Snapshot, changed []int32) []int32 {
+	slots, clean := edit(r.slots), edit(r.clean)
 	var dirty []int32
 	for _, p := range changed {
 		c := s.class(p)
-		slots := r.shape.slots(c)
-		clean := r.shape.paired(c, slots)
-		if slots != r.slots[p] || clean != r.clean[p] {
-			r.slots[p], r.clean[p] = slots, clean
+		n := r.shape.slots(c)
+		paired := r.shape.paired(c, n)
+		if n != slots.at(p) || paired != clean.at(p) {
+			slots.set(p, n)
+			clean.set(p, paired)
 			dirty = append(dirty, p)
 		}
 	}
+	r.slots, r.clean = slots.pages, clean.pages
 	slices.Sort(dirty)
 	return slices.Compact(dirty)
 }

@@ -40,7 +40,7 @@ func (s *Snapshot) Scorer(need Need) (*Scorer, error) {
 // Score rates a node, like the function of the same name.
 func (c *Scorer) Score(node string) int64 {
 	pos, ok := c.snap.fabric.pos(node)
-	if !ok || c.roll.slots[pos] == 0 {
+	if !ok || c.roll.slots.at(pos) == 0 {
 		return NoFit
 	}
 	// Each level weighs half of the finer one below it, pairing as much as all
@@ -59,7 +59,7 @@ const scoreUnit = 1024
 
 // paired is the share of followers that can stand beside their anchors.
 func (c *Scorer) paired(pos int32) int64 {
-	if c.roll.clean[pos] > 0 {
+	if c.roll.clean.at(pos) > 0 {
 		return scoreUnit
 	}
 	sh := c.roll.shape
@@ -73,7 +73,7 @@ func (c *Scorer) paired(pos int32) int64 {
 // tight says how little room for such pods the domain of a depth has, next to
 // the roomiest one of that depth.
 func (c *Scorer) tight(depth int, pos int32) int64 {
-	room, top := int64(c.roll.slots[pos]), int64(c.roll.most[0][0])
+	room, top := int64(c.roll.slots.at(pos)), int64(c.roll.most[0][0])
 	if depth <= c.snap.fabric.levels {
 		room, top = c.roll.sum[depth][c.snap.fabric.at(depth, pos)], c.roll.top[depth]
 	}

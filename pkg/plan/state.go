@@ -19,7 +19,7 @@ type State struct {
 	fabric *fabric
 	// pages hold the class of each position; a page or the table of pages that
 	// a Snapshot may still read is copied before it is written.
-	pages  [][]*class
+	pages  pages[*class]
 	ours   []bool
 	shared bool
 	// log has the positions changed since the epoch began.
@@ -31,17 +31,13 @@ type State struct {
 type Snapshot struct {
 	layout Layout
 	fabric *fabric
-	pages  [][]*class
+	pages  pages[*class]
 	log    []int32
 	epoch  *epoch
 }
 
-const (
-	pageBits = 8
-	pageSize = 1 << pageBits
-	// minLog keeps small fabrics from starting an epoch at every change.
-	minLog = 1024
-)
+// minLog keeps small fabrics from starting an epoch at every change.
+const minLog = 1024
 
 // NewState returns an empty State, or says what is wrong with the layout.
 func NewState(l Layout) (*State, error) {
@@ -164,12 +160,9 @@ func (s *State) extract(e *entry) {
 // relay lays the fabric out anew and begins an epoch.
 func (s *State) relay() {
 	s.fabric = layOut(s.root, len(s.layout.Levels), len(s.nodes))
-	s.pages = make([][]*class, (len(s.nodes)+pageSize-1)>>pageBits)
-	for i := range s.pages {
-		s.pages[i] = make([]*class, pageSize)
-	}
+	s.pages = newPages[*class](len(s.nodes))
 	for _, e := range s.nodes {
-		s.pages[e.pos>>pageBits][e.pos&(pageSize-1)] = e.class
+		s.pages.set(e.pos, e.class)
 	}
 	s.ours = make([]bool, len(s.pages))
 	s.log, s.epoch = nil, newEpoch()
@@ -189,14 +182,12 @@ func (s *State) write(pos int32, c *class) {
 		s.pages[p] = slices.Clone(s.pages[p])
 		s.ours[p] = true
 	}
-	s.pages[p][pos&(pageSize-1)] = c
+	s.pages.set(pos, c)
 	s.log = append(s.log, pos)
 }
 
 // class returns the class at a position.
-func (s *Snapshot) class(pos int32) *class {
-	return s.pages[pos>>pageBits][pos&(pageSize-1)]
-}
+func (s *Snapshot) class(pos int32) *class { return s.pages.at(pos) }
 
 // Len is the number of nodes.
 func (s *Snapshot) Len() int { return len(s.fabric.names) }

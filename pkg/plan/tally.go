@@ -11,7 +11,7 @@ type tally struct {
 	dim dimension
 	at  int
 	// free is by position, sum by depth 0..levels and vertex.
-	free []int64
+	free pages[int64]
 	sum  [][]int64
 }
 
@@ -73,16 +73,16 @@ func (e *epoch) keepTally(h uint64, t *tally) {
 
 func (s *Snapshot) addUp(d *dimension) *tally {
 	f := s.fabric
-	t := &tally{dim: *d, at: len(s.log), free: make([]int64, len(f.names))}
-	for p := range t.free {
-		t.free[p] = d.amount(s.class(int32(p)))
+	t := &tally{dim: *d, at: len(s.log), free: newPages[int64](len(f.names))}
+	for p := range int32(len(f.names)) {
+		t.free.set(p, d.amount(s.class(p)))
 	}
 	for depth := range f.tables {
 		verts := f.tables[depth].verts
 		sum := make([]int64, len(verts))
 		for v := range verts {
-			for _, n := range t.free[verts[v].lo:verts[v].hi] {
-				sum[v] += n
+			for p := verts[v].lo; p < verts[v].hi; p++ {
+				sum[v] += t.free.at(p)
 			}
 		}
 		t.sum = append(t.sum, sum)
@@ -92,25 +92,27 @@ func (s *Snapshot) addUp(d *dimension) *tally {
 
 // adjust brings a tally up to the snapshot's log.
 func (s *Snapshot) adjust(old *tally) *tally {
-	t := &tally{dim: old.dim, at: len(s.log), free: slices.Clone(old.free)}
+	t := &tally{dim: old.dim, at: len(s.log)}
 	for _, sum := range old.sum {
 		t.sum = append(t.sum, slices.Clone(sum))
 	}
+	free := edit(old.free)
 	for _, p := range s.log[old.at:] {
 		n := t.dim.amount(s.class(p))
-		delta := n - t.free[p]
-		t.free[p] = n
+		delta := n - free.at(p)
+		free.set(p, n)
 		for depth := range t.sum {
 			t.sum[depth][s.fabric.tables[depth].of[p]] += delta
 		}
 	}
+	t.free = free.pages
 	return t
 }
 
 // in is the amount in a vertex, a node's included.
 func (t *tally) in(f *fabric, depth int, v int32) int64 {
 	if depth > f.levels {
-		return t.free[v]
+		return t.free.at(v)
 	}
 	return t.sum[depth][v]
 }

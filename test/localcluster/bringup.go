@@ -40,6 +40,12 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	if err := c.startClients(ctx); err != nil {
 		return err
 	}
+	// 6. A last look at all of it: what was ready first may have failed since.
+	for _, name := range c.options.components() {
+		if err := c.check(ctx, name); err != nil {
+			return c.componentError(name, fmt.Errorf("it was ready, and is not any more: %w", err))
+		}
+	}
 	fmt.Fprintf(c.out, "the cluster in %s is ready (%s)\n", c.layout, time.Since(started).Round(probeInterval))
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -116,7 +116,7 @@ func TestUpKeepsRepairsAndDownEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cluster = up(t, options, "has lost")
+	cluster = up(t, options, "needs to start again: "+localcluster.Etcd)
 	wantRunning(t, cluster, "before")
 	createPod(t, cluster, plainPod("after"))
 	wantRunning(t, cluster, "after")

@@ -195,7 +195,7 @@ func (c *Cluster) await(ctx context.Context, name string) error {
 			return nil
 		}
 		if !c.process(name).Alive() {
-			return c.componentError(name, fmt.Errorf("the process has ended"))
+			return c.componentError(name, errEnded)
 		}
 		select {
 		case <-bounded.Done():
@@ -204,6 +204,21 @@ func (c *Cluster) await(ctx context.Context, name string) error {
 		}
 	}
 }
+
+// check returns nil when a component is running and healthy.
+func (c *Cluster) check(ctx context.Context, name string) error {
+	component, err := c.component(name)
+	if err != nil {
+		return err
+	}
+	if !c.process(name).Alive() {
+		return errEnded
+	}
+	return c.probe(ctx, component.health)
+}
+
+// errEnded is what is wrong with a component that has no process.
+var errEnded = errors.New("the process has ended")
 
 func (c *Cluster) componentError(name string, err error) error {
 	file := c.layout.log(name)

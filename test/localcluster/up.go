@@ -89,32 +89,38 @@ func (c *Cluster) adopt(ctx context.Context, found *record) error {
 	if err := c.readAdmin(); err != nil {
 		return err
 	}
-	lost := c.lost(ctx)
-	if len(lost) == 0 {
-		fmt.Fprintf(c.out, "the cluster in %s is up and healthy\n", c.layout)
-		return nil
-	}
-	fmt.Fprintf(c.out, "the cluster in %s has lost %s\n", c.layout, strings.Join(lost, ", "))
 	if err := c.prepareBinaries(ctx); err != nil {
 		return err
 	}
-	for _, name := range c.options.components() {
-		if !slices.Contains(lost, name) {
-			continue
-		}
+	lost := c.lost(ctx)
+	if len(lost) == 0 {
+		fmt.Fprintf(c.out, "the cluster in %s is up and healthy\n", c.layout)
+		return c.completeFleets(ctx)
+	}
+	fmt.Fprintf(c.out, "the cluster in %s needs to start again: %s\n", c.layout, strings.Join(lost, ", "))
+	for _, name := range lost {
 		if err := c.Restart(ctx, name); err != nil {
 			return err
 		}
 	}
+	return c.completeFleets(ctx)
+}
+
+// completeFleets creates the nodes that have gone since the cluster was complete.
+func (c *Cluster) completeFleets(ctx context.Context) error {
+	if err := c.CreateNodes(ctx, c.allNodes()); err != nil {
+		return err
+	}
 	return c.awaitFleets(ctx)
 }
 
-// lost are the components that are not running or not healthy.
+// lost are the components that are not running, not healthy, or not of the program that was built last, in the order of
+// starting.
 func (c *Cluster) lost(ctx context.Context) []string {
 	var lost []string
 	for _, name := range c.options.components() {
 		component, err := c.component(name)
-		if err != nil || !c.process(name).Alive() || c.probe(ctx, component.health) != nil {
+		if err != nil || c.check(ctx, name) != nil || !c.process(name).Runs(c.builder.Path(component.binary)) {
 			lost = append(lost, name)
 		}
 	}

@@ -50,6 +50,16 @@ func (id Identity) Alive() bool {
 	return err == nil && stat.startTicks == id.StartTicks && !stat.ended()
 }
 
+// Runs reports whether this very process is there and runs the program that the file holds now.
+func (id Identity) Runs(file string) bool {
+	running, err := os.Stat(procFile(id.PID, "exe"))
+	if err != nil {
+		return false
+	}
+	current, err := os.Stat(file)
+	return err == nil && os.SameFile(running, current) && id.Alive()
+}
+
 // Signal sends a signal to this very process; one that is gone is no error.
 func (id Identity) Signal(signal syscall.Signal) error {
 	// On Linux the handle is a pidfd: it stays with the process that it was opened for, so checking the identity

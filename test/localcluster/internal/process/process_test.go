@@ -58,6 +58,30 @@ func TestStartedProcessIsKnownMarkedAndEnded(t *testing.T) {
 	}
 }
 
+func TestReplacedProgramIsNotTheOneThatRuns(t *testing.T) {
+	dir := t.TempDir()
+	program, next := filepath.Join(dir, "program"), filepath.Join(dir, "next")
+	copyProgram(t, "sleep", program)
+	copyProgram(t, "sleep", next)
+	id, err := Start(Command{Path: program, Args: []string{"300"}, Dir: dir, LogFile: filepath.Join(dir, "log"), DieWithParent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs its program", func() bool { return id.Runs(program) })
+	if err := os.Rename(next, program); err != nil {
+		t.Fatal(err)
+	}
+	if id.Runs(program) {
+		t.Error("it passes for running the program that has taken its own's place")
+	}
+	if err := Stop([]Identity{id}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if id.Runs(program) {
+		t.Error("it runs after its end")
+	}
+}
+
 func TestRecycledPidIsNotSignalled(t *testing.T) {
 	id := startSleep(t, t.TempDir())
 	for name, other := range map[string]Identity{
@@ -173,6 +197,21 @@ func startSleep(t *testing.T, dir string) Identity {
 		}
 	})
 	return id
+}
+
+func copyProgram(t *testing.T, name, to string) {
+	t.Helper()
+	from, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func mustMarked(t *testing.T, dir string) []Identity {

@@ -1,0 +1,54 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+const (
+	pageBits = 8
+	pageSize = 1 << pageBits
+)
+
+// pages is an array of values by position, cut into pages so that a changed copy
+// shares all but a few of them with the original. A page that was never written
+// is nil and reads as zeros.
+type pages[T any] [][]T
+
+func newPages[T any](n int) pages[T] { return make(pages[T], (n+pageSize-1)>>pageBits) }
+
+func (p pages[T]) at(pos int32) T {
+	page := p[pos>>pageBits]
+	if page == nil {
+		var zero T
+		return zero
+	}
+	return page[pos&(pageSize-1)]
+}
+
+// set writes to pages that nobody shares.
+func (p pages[T]) set(pos int32, v T) {
+	page := &p[pos>>pageBits]
+	if *page == nil {
+		*page = make([]T, pageSize)
+	}
+	(*page)[pos&(pageSize-1)] = v
+}
+
+// editor writes to a copy of pages and copies each page once.
+type editor[T any] struct {
+	pages[T]
+	own []bool
+}
+
+func edit[T any](p pages[T]) editor[T] {
+	return editor[T]{slices.Clone(p), make([]bool, len(p))}
+}
+
+func (e *editor[T]) set(pos int32, v T) {
+	if i := pos >> pageBits; !e.own[i] {
+		e.pages[i] = slices.Clone(e.pages[i])
+		e.own[i] = true
+	}
+	e.pages.set(pos, v)
+}

@@ -1,0 +1,92 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// rails picks the alignment unit that each member should take its devices
+// from: one that many nodes of the role offer, the same on every node.
+type rails struct {
+	p    *problem
+	left map[int32][]Unit
+	// votes counts, by role and unit, the members given that unit so far.
+	votes [][]int
+	trial Unit
+}
+
+func newRails(p *problem) *rails {
+	return &rails{p: p, left: map[int32][]Unit{}, votes: make([][]int, len(p.roles))}
+}
+
+// take returns a unit that holds all the member's devices, -1 when none does.
+func (r *rails) take(role int, pos int32) int {
+	need := &r.p.roles[role].spec.Need
+	if need.devices() == 0 {
+		return -1
+	}
+	units, ok := r.left[pos]
+	if !ok {
+		units = cloneUnits(r.p.snap.class(pos).units)
+		r.left[pos] = units
+	}
+	best := -1
+	for i := range units {
+		if r.holds(&units[i], need) && (best < 0 || r.voted(role, i) > r.voted(role, best)) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		units[best].remove(need)
+		for len(r.votes[role]) <= best {
+			r.votes[role] = append(r.votes[role], 0)
+		}
+		r.votes[role][best]++
+	}
+	return best
+}
+
+func (r *rails) voted(role, unit int) int {
+	if unit < len(r.votes[role]) {
+		return r.votes[role][unit]
+	}
+	return 0
+}
+
+func cloneUnits(in []Unit) []Unit {
+	kinds := 0
+	for i := range in {
+		kinds += len(in[i].Free)
+	}
+	all := make([]int, 0, kinds)
+	out := make([]Unit, len(in))
+	for i := range in {
+		from := len(all)
+		all = append(all, in[i].Free...)
+		out[i].Free = all[from:len(all):len(all)]
+	}
+	return out
+}
+
+// holds says that a unit alone has the devices of a need.
+func (r *rails) holds(u *Unit, n *Need) bool {
+	r.trial.Free = append(r.trial.Free[:0], u.Free...)
+	return r.trial.remove(n)
+}
+
+// remove takes the devices of a need out of a unit, from the kinds in their
+// order; false when it runs out.
+func (u *Unit) remove(n *Need) bool {
+	for i := range n.Devices {
+		missing := n.Devices[i].Count
+		for _, k := range n.Devices[i].Kinds {
+			if k < len(u.Free) && u.Free[k] > 0 {
+				t := min(missing, u.Free[k])
+				u.Free[k] -= t
+				missing -= t
+			}
+		}
+		if missing > 0 {
+			return false
+		}
+	}
+	return true
+}
