@@ -109,7 +109,7 @@ func (c *Cluster) startClients(ctx context.Context) error {
 		name string
 		run  func() error
 	}{
-		{ControllerManager, func() error { return c.startControllerManager(ctx) }},
+		{ControllerManager, func() error { return c.startControllerManager(ctx, definitions) }},
 		{Scheduler, func() error { return c.StartComponent(ctx, Scheduler) }},
 		{Kwok, func() error { return c.startKwok(ctx, applier) }},
 		{KubeRay, func() error { return c.startKubeRay(ctx, applier, definitions) }},
@@ -130,8 +130,12 @@ func (c *Cluster) startClients(ctx context.Context) error {
 	return group.Wait()
 }
 
-// startControllerManager is done once pods can be created in the default namespace, which takes its ServiceAccount.
-func (c *Cluster) startControllerManager(ctx context.Context) error {
+// startControllerManager is done once pods can be created in the default namespace, which takes its ServiceAccount. It
+// begins when the CRDs are there: the garbage collector learns of kinds that come later only half a minute after.
+func (c *Cluster) startControllerManager(ctx context.Context, definitions <-chan struct{}) error {
+	if err := waitFor(ctx, definitions); err != nil {
+		return err
+	}
 	if err := c.StartComponent(ctx, ControllerManager); err != nil {
 		return err
 	}
