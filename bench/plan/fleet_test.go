@@ -51,19 +51,30 @@ func (f fleet) layout() plan.Layout {
 	return l
 }
 
+// units are the devices of a node, free or not. All nodes share them, so that
+// the garbage collector has the planner's memory to look at and not the bench's.
+var units = map[bool][]plan.Unit{true: eight(1), false: eight(0)}
+
+func eight(free int) []plan.Unit {
+	u := plan.Unit{Free: []int{free, free}}
+	return []plan.Unit{u, u, u, u, u, u, u, u}
+}
+
+var free = []int64{96000, 1900 << 30, 110}
+
 func (f fleet) node(i int) plan.NodeSpec {
-	n := plan.NodeSpec{Name: fmt.Sprintf("node-%06d", i), Free: []int64{96000, 1900 << 30, 110}}
+	return plan.NodeSpec{
+		Name: fmt.Sprintf("node-%06d", i), Domains: f.domains(i), Free: free,
+		Units: units[!f.full || i%20 == 7],
+	}
+}
+
+func (f fleet) domains(i int) []string {
+	var out []string
 	for k := f.levels - 1; k >= 0; k-- {
-		n.Domains = append(n.Domains, fmt.Sprintf("%s-%05d", levelNames[k], i/perDomain[k]))
+		out = append(out, fmt.Sprintf("%s-%05d", levelNames[k], i/perDomain[k]))
 	}
-	free := 1
-	if f.full && i%20 != 7 {
-		free = 0
-	}
-	for range 8 {
-		n.Units = append(n.Units, plan.Unit{Free: []int{free, free}})
-	}
-	return n
+	return out
 }
 
 // capacity is the pairs of free devices in the fleet.
@@ -78,6 +89,9 @@ func (f fleet) specs() []plan.NodeSpec {
 	out := make([]plan.NodeSpec, f.nodes)
 	for i := range out {
 		out[i] = f.node(i)
+		if i%perDomain[0] > 0 {
+			out[i].Domains = out[i-1].Domains
+		}
 	}
 	return out
 }
@@ -87,6 +101,7 @@ func build(tb testing.TB, l plan.Layout, specs []plan.NodeSpec) *plan.State {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	st.Reserve(len(specs))
 	for i := range specs {
 		if err := st.Upsert(specs[i]); err != nil {
 			tb.Fatal(err)

@@ -52,15 +52,18 @@ func (p *problem) domain(depth int, v int32) Domain {
 // in the fabric.
 func (p *problem) assign(b *board) []Assignment {
 	perBatch := make([][]place, len(p.batches))
+	members := 0
 	for _, l := range b.log {
 		perBatch[l.batch] = append(perBatch[l.batch], l)
+		members += int(l.n)
 	}
-	out := make([]Assignment, 0, len(b.log))
+	out := make([]Assignment, 0, members)
+	seats := make([]int32, 0, members)
 	rails := newRails(p)
 	for _, i := range p.byRoleName() {
 		x := &p.batches[i]
 		inFabricOrder(perBatch[i])
-		var seats []int32
+		seats = seats[:0]
 		for _, l := range perBatch[i] {
 			for range l.n {
 				seats = append(seats, l.pos)

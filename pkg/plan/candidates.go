@@ -3,30 +3,40 @@
 
 package plan
 
-import "slices"
-
 // candidates is a heap of domains that hold every role by count, the lowest
 // bound of the cost first. A bound covers the placements that no domain below
 // the candidate holds; those were that domain's own.
 type candidates struct {
-	heap   []candidate
-	bounds []int64
-	width  int
+	s     *search
+	depth int
+	heap  []candidate
 }
 
+// candidate is a domain with those terms of its bound that differ among the
+// candidates of a depth, except the room of coarser domains.
 type candidate struct {
-	v  int32
-	at int32 // of its bound in bounds
+	v                            int32
+	apart, unpaired, nodes, room int64
 }
 
-func (c *candidates) bound(x candidate) []int64 {
-	i := int(x.at) * c.width
-	return c.bounds[i : i+c.width]
-}
-
-func (c *candidates) before(a, b candidate) bool {
-	if o := slices.Compare(c.bound(a), c.bound(b)); o != 0 {
-		return o < 0
+// before orders candidates as their bounds, equal ones in fabric order.
+func (c *candidates) before(a, b *candidate) bool {
+	switch {
+	case a.apart != b.apart:
+		return a.apart < b.apart
+	case a.unpaired != b.unpaired:
+		return a.unpaired < b.unpaired
+	case a.nodes != b.nodes:
+		return a.nodes < b.nodes
+	case a.room != b.room:
+		return a.room < b.room
+	}
+	f, lead := c.s.b.f, c.s.p.roles[0].roll
+	for d, x, y := c.depth, a.v, b.v; d > 1 && x != y; d-- {
+		x, y = f.parent(d, x), f.parent(d, y)
+		if rx, ry := lead.sum[d-1][x], lead.sum[d-1][y]; rx != ry {
+			return rx < ry
+		}
 	}
 	return a.v < b.v
 }
@@ -49,10 +59,10 @@ func (c *candidates) sink(i int) {
 		if k >= len(c.heap) {
 			return
 		}
-		if k+1 < len(c.heap) && c.before(c.heap[k+1], c.heap[k]) {
+		if k+1 < len(c.heap) && c.before(&c.heap[k+1], &c.heap[k]) {
 			k++
 		}
-		if !c.before(c.heap[k], c.heap[i]) {
+		if !c.before(&c.heap[k], &c.heap[i]) {
 			return
 		}
 		c.heap[i], c.heap[k] = c.heap[k], c.heap[i]
@@ -64,7 +74,7 @@ func (c *candidates) sink(i int) {
 // hold all bound members.
 func (s *search) candidates(depth int) *candidates {
 	f := s.b.f
-	c := &candidates{width: s.p.width()}
+	c := &candidates{s: s, depth: depth}
 	first, last := int32(0), int32(len(f.names))-1
 	if depth <= f.levels {
 		last = int32(len(f.tables[depth].verts)) - 1
@@ -76,14 +86,17 @@ func (s *search) candidates(depth int) *candidates {
 			return c
 		}
 	}
+	n := 0
 	for v := first; v <= last; v++ {
-		if s.mayHold(depth, v) && s.eligible(depth, v) {
-			c.heap = append(c.heap, candidate{v, int32(len(c.heap))})
+		if s.mayHold(depth, v) {
+			n++
 		}
 	}
-	c.bounds = make([]int64, 0, len(c.heap)*c.width)
-	for _, x := range c.heap {
-		s.bound(c, depth, x.v)
+	c.heap = make([]candidate, 0, n)
+	for v := first; v <= last && n > 0; v++ {
+		if s.mayHold(depth, v) && s.eligible(depth, v) {
+			c.heap = append(c.heap, s.candidate(depth, v))
+		}
 	}
 	s.p.steps += int(last-first)/scanSteps + 1
 	for i := len(c.heap)/2 - 1; i >= 0; i-- {
@@ -101,38 +114,42 @@ func (s *search) eligible(depth int, v int32) bool {
 	return lo < hi && s.b.f.real(s.p.required, s.b.f.at(s.p.required, lo))
 }
 
-// width is the number of terms in a cost.
-func (p *problem) width() int { return 4 + 2*len(p.terms) }
+// candidate prices a domain from below.
+func (s *search) candidate(depth int, v int32) candidate {
+	x := candidate{v: v, unpaired: s.unpaired(depth, v), nodes: s.nodes(depth, v), room: s.total[0]}
+	if depth < s.b.f.levels {
+		x.apart = s.apart(depth, v)
+	}
+	if depth > 0 && depth <= s.b.f.levels {
+		x.room = s.p.roles[0].roll.sum[depth][v]
+	}
+	return x
+}
 
-// bound appends a lower bound of the cost of placements in a domain.
-func (s *search) bound(c *candidates, depth int, v int32) {
-	f := s.b.f
-	wishes, apart := int64(0), int64(0)
-	if depth < f.levels {
-		apart = s.apart(depth, v)
-		if s.p.preferred > max(depth, s.p.required) {
-			wishes = 1
-		}
+// bound is a lower bound of the cost of placements in a candidate.
+func (c *candidates) bound(x candidate) []int64 {
+	p, f := c.s.p, c.s.b.f
+	out := make([]int64, 1, 4+2*len(p.terms))
+	if c.depth < f.levels && p.preferred > max(c.depth, p.required) {
+		out[0] = 1
 	}
-	c.bounds = append(c.bounds, wishes)
-	for _, d := range s.p.terms {
-		if d <= depth {
-			c.bounds = append(c.bounds, 0)
+	for _, d := range p.terms {
+		if d <= c.depth {
+			out = append(out, 0)
 		} else {
-			c.bounds = append(c.bounds, apart)
+			out = append(out, x.apart)
 		}
 	}
-	c.bounds = append(c.bounds, s.unpaired(depth, v), s.nodes(depth, v))
-	lo, _ := f.span(depth, v)
-	lead := s.p.roles[0].roll
+	out = append(out, x.unpaired, x.nodes)
+	lo, _ := f.span(c.depth, x.v)
 	for d := f.levels; d > 0; d-- {
-		if d <= depth {
-			c.bounds = append(c.bounds, lead.sum[d][f.at(d, lo)])
+		if d <= c.depth {
+			out = append(out, p.roles[0].roll.sum[d][f.at(d, lo)])
 		} else {
-			c.bounds = append(c.bounds, s.total[0])
+			out = append(out, c.s.total[0])
 		}
 	}
-	c.bounds = append(c.bounds, s.total[0])
+	return append(out, c.s.total[0])
 }
 
 // apart is the fewest further domains one depth below that a placement uses

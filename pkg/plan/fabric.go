@@ -24,12 +24,13 @@ type branch struct {
 	kids    []*branch
 	nodes   []*entry
 	sorted  bool
+	// path is the domains of the nodes directly below, which are all the same.
+	path []string
 }
 
 // entry is a node while the State still changes.
 type entry struct {
 	name  string
-	path  []string
 	class *class
 	home  *branch
 	pos   int32
@@ -77,15 +78,19 @@ func (b *branch) child(key, name string, virtual bool) *branch {
 	return c
 }
 
-// locate returns the finest branch for a node's path, making what is missing.
-func (b *branch) locate(node string, path []string) *branch {
-	for i, name := range path {
-		if name != "" {
-			b = b.child(name, name, false)
+// locate returns the finest branch for a node's domains, making what is missing.
+func (b *branch) locate(node string, domains []string, levels int) *branch {
+	for i := range levels {
+		if i < len(domains) && domains[i] != "" {
+			b = b.child(domains[i], domains[i], false)
 			continue
 		}
-		key, virtual := standIn(node, path[i:])
+		key, virtual := standIn(node, domains[min(i, len(domains)):])
 		b = b.child(key, "-", virtual)
+	}
+	if b.path == nil {
+		b.path = make([]string, levels)
+		copy(b.path, domains)
 	}
 	return b
 }
@@ -132,17 +137,17 @@ func compareBranches(x, y *branch) int {
 	return natural(x.key, y.key)
 }
 
-// layOut freezes the tree and tells every entry its position.
-func layOut(root *branch, levels, nodes int) *fabric {
+// layOut freezes the tree, tells every entry its position and fills the pages.
+func layOut(root *branch, levels, nodes int, classes pages[*class]) *fabric {
 	f := &fabric{levels: levels, tables: make([]table, levels+1), names: make([]string, 0, nodes)}
 	for d := range f.tables {
 		f.tables[d].of = make([]int32, nodes)
 	}
-	f.add(root, 0, 0)
+	f.add(root, 0, 0, classes)
 	return f
 }
 
-func (f *fabric) add(b *branch, depth int, parent int32) {
+func (f *fabric) add(b *branch, depth int, parent int32, classes pages[*class]) {
 	b.sort()
 	t := &f.tables[depth]
 	me := int32(len(t.verts))
@@ -154,10 +159,11 @@ func (f *fabric) add(b *branch, depth int, parent int32) {
 	}
 	for _, e := range b.nodes {
 		e.pos = int32(len(f.names))
+		classes.set(e.pos, e.class)
 		f.names = append(f.names, e.name)
 	}
 	for _, k := range b.kids {
-		f.add(k, depth+1, me)
+		f.add(k, depth+1, me, classes)
 	}
 	v.hi = int32(len(f.names))
 	v.kidHi = v.hi

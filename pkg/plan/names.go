@@ -8,7 +8,7 @@ import "strings"
 // natural orders names as people do: digit runs by value ("n2" before "n10"),
 // equal values by plain comparison. Zero only for equal strings.
 func natural(a, b string) int {
-	x, y := a, b
+	x, y := unlike(a, b)
 	for x != "" && y != "" {
 		dx, dy := digits(x), digits(y)
 		if dx > 0 && dy > 0 {
@@ -33,6 +33,19 @@ func natural(a, b string) int {
 		return -1
 	}
 	return strings.Compare(a, b)
+}
+
+// unlike cuts off what two names begin with alike, but no digit run in two.
+func unlike(a, b string) (x, y string) {
+	n := min(len(a), len(b))
+	i := 0
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	for i > 0 && a[i-1] >= '0' && a[i-1] <= '9' {
+		i--
+	}
+	return a[i:], b[i:]
 }
 
 // digits is the length of the digit run that s starts with.

@@ -57,6 +57,7 @@ func (p *problem) pending() int {
 // chosen is a quota and its placement.
 type chosen struct {
 	quota []int
+	board *board
 	*solution
 }
 
@@ -91,18 +92,24 @@ func (p *problem) choose() (c *chosen, known bool) {
 func (p *problem) try(quota []int) (*chosen, bool) {
 	p.reset()
 	p.batchesFor(quota)
-	best, whole := p.solve(newBoard(p))
+	b := newBoard(p)
+	best, whole := p.solve(b)
+	p.last = b
 	if best == nil {
 		return nil, whole
 	}
-	return &chosen{quota, best}, whole
+	return &chosen{quota, b, best}, whole
 }
 
-// load makes the batches of a choice again and puts its places on a board.
+// load puts the places of a choice on its board. When another quota was tried
+// after it, its batches are made again, on a board that knows all refusals.
 func (p *problem) load(c *chosen) *board {
-	p.reset()
-	p.batchesFor(c.quota)
-	b := newBoard(p)
+	b := c.board
+	if b != p.last {
+		p.reset()
+		p.batchesFor(c.quota)
+		b = newBoard(p)
+	}
 	for _, l := range c.places {
 		b.put(l.batch, l.slice, l.pos, l.n)
 	}

@@ -32,6 +32,8 @@ type problem struct {
 	// ownSets and ownWishes are how many of them the request itself has.
 	ownSets, ownWishes int
 	batches            []batch
+	// last is the board of the quota that the batches are for.
+	last *board
 	// fresh is where the batches of the last batchesFor begin.
 	fresh   int
 	granted map[fitsKey]int32

@@ -11,6 +11,9 @@ type rails struct {
 	// votes counts, by role and unit, the members given that unit so far.
 	votes [][]int
 	trial Unit
+	// units are those of the node at pos, asked for last.
+	pos   int32
+	units []Unit
 }
 
 func newRails(p *problem) *rails {
@@ -23,14 +26,10 @@ func (r *rails) take(role int, pos int32) int {
 	if need.devices() == 0 {
 		return -1
 	}
-	units, ok := r.left[pos]
-	if !ok {
-		units = cloneUnits(r.p.snap.class(pos).units)
-		r.left[pos] = units
-	}
+	units := r.unitsOf(pos)
 	best := -1
 	for i := range units {
-		if r.holds(&units[i], need) && (best < 0 || r.voted(role, i) > r.voted(role, best)) {
+		if (best < 0 || r.voted(role, i) > r.voted(role, best)) && r.holds(&units[i], need) {
 			best = i
 		}
 	}
@@ -42,6 +41,20 @@ func (r *rails) take(role int, pos int32) int {
 		r.votes[role][best]++
 	}
 	return best
+}
+
+// unitsOf is what members before left of a node's units.
+func (r *rails) unitsOf(pos int32) []Unit {
+	if pos == r.pos && r.units != nil {
+		return r.units
+	}
+	units, ok := r.left[pos]
+	if !ok {
+		units = cloneUnits(r.p.snap.class(pos).units)
+		r.left[pos] = units
+	}
+	r.pos, r.units = pos, units
+	return units
 }
 
 func (r *rails) voted(role, unit int) int {

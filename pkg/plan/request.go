@@ -142,17 +142,32 @@ func (r *Role) check(l *Layout, g *Gang) *fault {
 	if r.Min < 0 || r.Min > len(r.Members) {
 		return faultf(at+"min", "%d of %d members", r.Min, len(r.Members))
 	}
-	seen := make(map[string]bool, len(r.Members))
-	for i := range r.Members {
-		if seen[r.Members[i].Name] {
-			return faultf(at+"members", "%q is there twice", r.Members[i].Name)
-		}
-		seen[r.Members[i].Name] = true
+	if twice, ok := repeated(r.Members); ok {
+		return faultf(at+"members", "%q is there twice", twice)
 	}
 	if f := r.Slice.check(l, at); f != nil {
 		return f
 	}
 	return r.Need.check(l, at)
+}
+
+// repeated finds a name that two members have. Names that ascend need no map.
+func repeated(members []Member) (name string, ok bool) {
+	ascend := true
+	for i := 1; i < len(members) && ascend; i++ {
+		ascend = members[i-1].Name < members[i].Name
+	}
+	if ascend {
+		return "", false
+	}
+	seen := make(map[string]bool, len(members))
+	for i := range members {
+		if seen[members[i].Name] {
+			return members[i].Name, true
+		}
+		seen[members[i].Name] = true
+	}
+	return "", false
 }
 
 func (s *Slice) check(l *Layout, at string) *fault {

@@ -134,7 +134,7 @@ func (s *search) try(depth int, v int32, bound []int64) {
 	if found && s.beaten(bound) || !s.mayHold(depth, v) {
 		return
 	}
-	s.doubts = append(s.doubts, doubt{depth, v, slices.Clone(bound)})
+	s.doubts = append(s.doubts, doubt{depth, v, bound})
 }
 
 // resolve searches the doubtful candidates exactly.

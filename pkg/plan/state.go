@@ -14,7 +14,9 @@ type State struct {
 	layout  Layout
 	classes classTable
 	nodes   map[string]*entry
-	root    *branch
+	// slab is where new entries come from, many at a time.
+	slab []entry
+	root *branch
 	// fabric is nil while nodes were added, removed or moved since Freeze.
 	fabric *fabric
 	// pages hold the class of each position; a page or the table of pages that
@@ -35,6 +37,9 @@ type Snapshot struct {
 	log    []int32
 	epoch  *epoch
 }
+
+// slabSize is small enough for what one entry kept alive may hold on to.
+const slabSize = 64
 
 // minLog keeps small fabrics from starting an epoch at every change.
 const minLog = 1024
@@ -63,6 +68,14 @@ func (s *State) Grow(l Layout) error {
 	return nil
 }
 
+// Reserve makes room for that many nodes, which spares an empty State growing
+// to them step by step.
+func (s *State) Reserve(nodes int) {
+	if len(s.nodes) == 0 {
+		s.nodes = make(map[string]*entry, nodes)
+	}
+}
+
 // Upsert adds a node or replaces what is known of it. Repeating what is known
 // costs no more than the comparison.
 func (s *State) Upsert(n NodeSpec) error {
@@ -70,17 +83,17 @@ func (s *State) Upsert(n NodeSpec) error {
 		return fmt.Errorf("node %q: %w", n.Name, err)
 	}
 	e := s.nodes[n.Name]
-	if e != nil && e.class.describes(&n) && samePath(e.path, n.Domains) {
+	if e != nil && e.class.describes(&n) && samePath(e.home.path, n.Domains) {
 		return nil
 	}
 	c := s.classes.take(&n)
 	switch {
 	case e == nil:
-		s.insert(&entry{name: n.Name, path: s.fullPath(n.Domains), class: c})
-	case !samePath(e.path, n.Domains):
+		s.insert(n.Name, c, n.Domains)
+	case !samePath(e.home.path, n.Domains):
 		s.classes.drop(e.class)
 		s.extract(e)
-		s.insert(&entry{name: n.Name, path: s.fullPath(n.Domains), class: c})
+		s.insert(n.Name, c, n.Domains)
 	default:
 		s.classes.drop(e.class)
 		e.class = c
@@ -133,19 +146,18 @@ func (s *State) check(n *NodeSpec) error {
 	return nil
 }
 
-// fullPath pads a path to one name for each level.
-func (s *State) fullPath(domains []string) []string {
-	p := make([]string, len(s.layout.Levels))
-	copy(p, domains)
-	return p
-}
-
 func samePath(full, given []string) bool {
 	return slices.Equal(full[:len(given)], given) && !slices.ContainsFunc(full[len(given):], func(d string) bool { return d != "" })
 }
 
-func (s *State) insert(e *entry) {
-	e.home = s.root.locate(e.name, e.path)
+func (s *State) insert(name string, c *class, domains []string) {
+	if len(s.slab) == 0 {
+		s.slab = make([]entry, slabSize)
+	}
+	e := &s.slab[0]
+	s.slab = s.slab[1:]
+	e.name, e.class = name, c
+	e.home = s.root.locate(e.name, domains, len(s.layout.Levels))
 	e.home.nodes = append(e.home.nodes, e)
 	e.home.sorted = false
 	s.nodes[e.name] = e
@@ -159,11 +171,8 @@ func (s *State) extract(e *entry) {
 
 // relay lays the fabric out anew and begins an epoch.
 func (s *State) relay() {
-	s.fabric = layOut(s.root, len(s.layout.Levels), len(s.nodes))
 	s.pages = newPages[*class](len(s.nodes))
-	for _, e := range s.nodes {
-		s.pages.set(e.pos, e.class)
-	}
+	s.fabric = layOut(s.root, len(s.layout.Levels), len(s.nodes), s.pages)
 	s.ours = make([]bool, len(s.pages))
 	s.log, s.epoch = nil, newEpoch()
 }

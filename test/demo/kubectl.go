@@ -8,8 +8,9 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"os/exec"
 	"strings"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
 // manifests are the demo's objects, and examples for users.
@@ -19,13 +20,13 @@ var manifests embed.FS
 
 // kubectl runs the real kubectl against the demo's cluster.
 type kubectl struct {
-	binary, kubeconfig string
+	cluster *localcluster.Cluster
 }
 
 // run returns what kubectl prints. An argument that is the name of a manifest
 // is given on standard input, so that the demo needs no working directory.
 func (k kubectl) run(ctx context.Context, arguments ...string) (string, error) {
-	command := exec.CommandContext(ctx, k.binary, "--kubeconfig", k.kubeconfig, "--namespace", namespace)
+	command := k.cluster.Kubectl(ctx, "--namespace", namespace)
 	for _, argument := range arguments {
 		if content, err := manifests.ReadFile(argument); err == nil {
 			command.Stdin = bytes.NewReader(content)

@@ -46,7 +46,7 @@ func perform(ctx context.Context, cluster *localcluster.Cluster, s *screen) erro
 	defer checker.Stop()
 	on := &stage{
 		observer: observer, checker: checker, screen: s,
-		kubectl: kubectl{binary: cluster.Binary("kubectl"), kubeconfig: cluster.Kubeconfig()},
+		kubectl: kubectl{cluster: cluster},
 	}
 	if _, err := on.kubectl.run(ctx, "create", "namespace", namespace); err != nil {
 		return err

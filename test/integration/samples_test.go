@@ -150,7 +150,7 @@ func TestExtendedResourceBackedByDRA(t *testing.T) {
 // kubectl runs the real kubectl in the test's namespace.
 func (e *env) kubectl(t *testing.T, stdin []byte, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), e.cluster.Binary("kubectl"), append([]string{"--kubeconfig", e.cluster.Kubeconfig(), "-n", e.ns}, args...)...)
+	cmd := e.cluster.Kubectl(t.Context(), append([]string{"--namespace", e.ns}, args...)...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -85,6 +86,12 @@ func (c *Cluster) DovetailKubeconfig() string { return c.layout.dovetailKubeconf
 
 // AdminConfig is the administrator's access for clients in this program, without a client-side rate limit.
 func (c *Cluster) AdminConfig() *rest.Config { return rest.CopyConfig(c.admin) }
+
+// Kubectl is a call of kubectl as the administrator. What it caches stays in the cluster's directory.
+func (c *Cluster) Kubectl(ctx context.Context, arguments ...string) *exec.Cmd {
+	usual := []string{"--kubeconfig", c.Kubeconfig(), "--cache-dir", filepath.Join(c.Dir(), "kubectl")}
+	return exec.CommandContext(ctx, c.Binary("kubectl"), append(usual, arguments...)...)
+}
 
 // Binary is the path of a program in .cache/bin, for instance kubectl.
 func (c *Cluster) Binary(name string) string { return c.builder.Path(name) }

@@ -93,6 +93,8 @@ func (c *Cluster) apiServer() component {
 		"--service-account-key-file=" + c.pkiFile("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.pkiFile("service-accounts.key"),
 		"--service-cluster-ip-range=" + serviceCIDR, "--allow-privileged=true",
+		// Not by name, which would be asked of this machine's name servers.
+		"--kubelet-preferred-address-types=InternalIP",
 		"--max-requests-inflight=1600", "--max-mutating-requests-inflight=800",
 	}
 	if config := c.options.runtimeConfig(); config != "" {
