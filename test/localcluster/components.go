@@ -89,6 +89,9 @@ func (c *Cluster) apiServer() component {
 		"--advertise-address=" + advertisedAddress, "--endpoint-reconciler-type=none",
 		"--tls-cert-file=" + c.pkiFile("serving.crt"), "--tls-private-key-file=" + c.pkiFile("serving.key"),
 		"--client-ca-file=" + c.pkiFile("ca.crt"), "--authorization-mode=RBAC",
+		// No proxy stands in front, and no certificate has this name; but components look for the setting and complain.
+		"--requestheader-client-ca-file=" + c.pkiFile("ca.crt"), "--requestheader-allowed-names=front-proxy",
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 		"--service-account-issuer=" + issuer, "--api-audiences=" + issuer,
 		"--service-account-key-file=" + c.pkiFile("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.pkiFile("service-accounts.key"),

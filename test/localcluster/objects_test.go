@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -83,8 +82,7 @@ func createClaimTemplate(t *testing.T, client kubernetes.Interface) {
 // applySample applies a sample with kubectl, as its reader would.
 func applySample(t *testing.T, cluster *localcluster.Cluster, name string) {
 	t.Helper()
-	kubectl := exec.CommandContext(t.Context(), cluster.Binary("kubectl"), "--kubeconfig", cluster.Kubeconfig(), "apply", "-f", sampleFile(t, name))
-	if output, err := kubectl.CombinedOutput(); err != nil {
+	if output, err := cluster.Kubectl(t.Context(), "apply", "-f", sampleFile(t, name)).CombinedOutput(); err != nil {
 		t.Fatalf("kubectl apply of %s: %v\n%s", name, err, output)
 	}
 }
