@@ -122,8 +122,8 @@ func (s *Survey) look(info fwk.NodeInfo, held []plan.Need) error {
 	name := info.Node().Name
 	now := sighting{generation: info.GetGeneration(), devices: s.deviceRevision(name), held: len(held) > 0, round: s.round}
 	before, known := s.seen[name]
-	s.seen[name] = now
 	if known && before.generation == now.generation && before.devices == now.devices && !before.held && !now.held {
+		s.seen[name] = now
 		return nil
 	}
 	spec := s.describe(info)
@@ -136,6 +136,7 @@ func (s *Survey) look(info fwk.NodeInfo, held []plan.Need) error {
 	if err := s.state.Upsert(spec); err != nil {
 		return fmt.Errorf("telling the planner of node %s: %w", name, err)
 	}
+	s.seen[name] = now // not before: what failed is to be looked at again
 	return nil
 }
 

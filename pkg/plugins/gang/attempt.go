@@ -40,27 +40,68 @@ type attempt struct {
 	// reserved holds the members past Reserve until the informer shows them
 	// bound. The scheduler's own snapshot has them on their nodes.
 	reserved map[types.UID]string
+	// tried counts the cycles of each planned member. One that ends in an error
+	// tells us nothing, so a second one is how we learn of it.
+	tried map[types.UID]int
 	// short is how many of each role the quorum still waits for.
 	short  map[string]int
 	phase  phase
 	reason string
+	// outdated says that it ended because the gang is not what it was planned
+	// as, which is no fault of the plan.
+	outdated bool
 	// where is the domain that the plan chose, for people.
 	where string
 	began time.Time
 }
 
-// without takes a deleted member out. It returns the attempt if that ends it.
-func (a *attempt) without(uid types.UID) *attempt {
-	switch {
-	case a == nil:
+// disturbed says what a change of a member, or its end, means for the attempt
+// under way. It returns the attempt if that ends it.
+func (r *record) disturbed(old, pod *v1.Pod, gone bool) *attempt {
+	att, placed := r.attempt, gangs.Placed(pod)
+	gone = gone || !counts(pod)
+	if att == nil || !gone && !placed {
 		return nil
-	case a.phase == gathering && a.nodes[uid] != "":
-		return a
-	case a.phase == open:
-		delete(a.nodes, uid)
-		delete(a.reserved, uid)
 	}
+	stood := att.reserved[pod.UID] != "" || old != nil && counts(old) && gangs.Placed(old)
+	if placed || att.phase == open {
+		delete(att.reserved, pod.UID) // a pod on its node says so itself
+	}
+	if att.phase == gathering && (gone && stood || att.nodes[pod.UID] != "") {
+		att.outdated = true // its quorum was counted otherwise
+		return att
+	}
+	delete(att.nodes, pod.UID)
 	return nil
+}
+
+// maxTries is how many cycles of a member may end in an error, which may pass,
+// while the others hold their places for it.
+const maxTries = 2
+
+// turn is what the attempt under way says to a member whose cycle begins: its
+// node, or why it has none now; neither, if its gang is to be planned. It
+// returns the attempt too if the member has been tried too often.
+func (b *book) turn(key gangs.Key, uid types.UID) (node, refusal string, ended *attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	att := b.attempt(key)
+	if att == nil {
+		return "", "", nil
+	}
+	node = att.nodes[uid]
+	switch {
+	case att.phase == failed:
+		return "", "gang " + key.String() + " is planned again: " + att.reason, nil
+	case att.phase == gathering && node == "":
+		return "", "gang " + key.String() + " is being placed; this member joins it afterwards", nil
+	case att.phase == gathering:
+		att.tried[uid]++
+		if att.tried[uid] > maxTries {
+			return "", "gang " + key.String() + " is planned again: cycles of this member end in errors", att
+		}
+	}
+	return node, "", nil
 }
 
 // planned returns the node that the present plan has for the member.
@@ -95,6 +136,7 @@ func (b *book) begin(att *attempt) []*v1.Pod {
 	if quorate(att.short) {
 		att.phase = open
 	}
+	att.tried = map[types.UID]int{}
 	rec.attempt, rec.verdict, rec.probe = att, nil, ""
 	return slices.DeleteFunc(rec.pending(), func(pod *v1.Pod) bool { return att.nodes[pod.UID] == "" })
 }
@@ -104,7 +146,7 @@ func (b *book) refuse(key gangs.Key, message string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if rec := b.records[key]; rec != nil {
-		rec.verdict = &verdict{message: message, at: now}
+		rec.verdict, rec.probe = &verdict{message: message, at: now}, ""
 	}
 }
 
@@ -114,22 +156,27 @@ func (b *book) refusal(key gangs.Key, now time.Time) (string, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
-	if rec == nil || rec.verdict == nil || now.Sub(rec.verdict.at) > verdictLife {
+	if rec == nil || rec.verdict == nil || rec.verdict.stale || now.Sub(rec.verdict.at) > verdictLife {
 		return "", false
 	}
 	return rec.verdict.message, true
 }
 
+// probeLife is how long the others rely on the member that was woken to ask for
+// all: longer than the longest backoff that a pod waits before its cycle. After
+// that another may ask, whatever became of the first.
+const probeLife = 15 * time.Second
+
 // forgive drops the answer "no", because something changed that may turn it,
 // and notes the member that asks again. It says false if there is none to drop.
-func (b *book) forgive(key gangs.Key, probe types.UID) bool {
+func (b *book) forgive(key gangs.Key, probe types.UID, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
-	if rec == nil || rec.verdict == nil {
+	if rec == nil || rec.verdict == nil && (rec.probe == "" || now.Sub(rec.probed) < probeLife) {
 		return false
 	}
-	rec.verdict, rec.replans, rec.limits, rec.probe = nil, 0, nil, probe
+	rec.verdict, rec.replans, rec.limits, rec.probe, rec.probed = nil, 0, nil, probe, now
 	return true
 }
 
@@ -143,22 +190,26 @@ func (b *book) reserve(key gangs.Key, uid types.UID, node string) {
 }
 
 // unreserve notes that the member gave its node back. It returns the attempt
-// that cannot become whole any more by that, if there is one.
-func (b *book) unreserve(key gangs.Key, uid types.UID) *attempt {
+// that cannot become whole any more by that, if there is one, and whether the
+// member comes back by itself, because its gang runs.
+func (b *book) unreserve(key gangs.Key, uid types.UID) (ended *attempt, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	att := b.attempt(key)
-	if att == nil {
-		return nil
+	rec := b.records[key]
+	if rec == nil || rec.attempt == nil {
+		return nil, false
 	}
+	att := rec.attempt
 	delete(att.reserved, uid)
 	switch att.phase {
 	case gathering:
-		return att
+		return att, false
 	case open:
 		delete(att.nodes, uid) // it comes back as a late member
+		b.tidy(rec)
+		return nil, true
 	}
-	return nil
+	return nil, false
 }
 
 // arrival is what Permit must do with a member.
@@ -204,21 +255,29 @@ func quorate(short map[string]int) bool {
 	return true
 }
 
-// openGate lets the whole gang through. It returns who waits, and the members
-// that came after the plan was made and may join now.
-func (b *book) openGate(att *attempt) (waiting []types.UID, others []*v1.Pod) {
+// openGate lets the whole gang through, unless the attempt failed since its last
+// member arrived. It returns who waits, and the members that the plan did not
+// know of and that may join now.
+func (b *book) openGate(att *attempt) (waiting []types.UID, others []*v1.Pod, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if att.phase != gathering {
+		return nil, nil, false
+	}
 	att.phase = open
+	waiting = slices.Collect(maps.Keys(att.reserved))
 	rec := b.records[att.key]
 	if rec == nil {
-		return nil, nil
+		return waiting, nil, true
 	}
 	rec.replans, rec.limits = 0, nil
-	if rec.verdict == nil {
-		others = slices.DeleteFunc(rec.pending(), func(pod *v1.Pod) bool { return att.nodes[pod.UID] != "" })
+	others = slices.DeleteFunc(rec.pending(), func(pod *v1.Pod) bool {
+		return att.roles[pod.UID] != "" || !gangs.Ready(pod)
+	})
+	if len(others) > 0 {
+		rec.stale() // there was no room for members of the plan; these are others
 	}
-	return slices.Collect(maps.Keys(att.reserved)), others
+	return waiting, others, true
 }
 
 // nodesOf returns the nodes that the attempt's members have reserved.
@@ -257,7 +316,10 @@ func (b *book) clear(att *attempt, maxReplans int, now time.Time) []*v1.Pod {
 		return nil
 	}
 	rec.attempt = nil
-	rec.replans++
+	b.tidy(rec)
+	if !att.outdated {
+		rec.replans++
+	}
 	if rec.replans > maxReplans {
 		rec.verdict = &verdict{message: att.reason, at: now}
 		return nil
@@ -286,6 +348,7 @@ func (b *book) single(att *attempt, uid types.UID, reason string, maxReplans int
 		return false
 	}
 	delete(att.nodes, uid)
+	b.tidy(rec)
 	rec.replans++
 	if rec.replans > maxReplans {
 		rec.verdict = &verdict{message: reason, at: time.Now()}
@@ -315,23 +378,6 @@ func (r *record) limit(role, node string, most int) {
 		r.limits[role] = map[string]int{}
 	}
 	r.limits[role][node] = most
-}
-
-// bound notes that the informer shows the member on its node; from here on the
-// pod itself says so.
-func (b *book) bound(key gangs.Key, uid types.UID) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	rec := b.records[key]
-	if rec == nil || rec.attempt == nil {
-		return
-	}
-	att := rec.attempt
-	delete(att.reserved, uid)
-	delete(att.nodes, uid)
-	if att.phase == open && len(att.nodes) == 0 && len(att.reserved) == 0 {
-		rec.attempt = nil
-	}
 }
 
 func (b *book) attempt(key gangs.Key) *attempt {

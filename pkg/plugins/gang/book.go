@@ -6,7 +6,6 @@ package gang
 import (
 	"cmp"
 	"errors"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -27,6 +26,10 @@ import (
 // goroutine. PreEnqueue runs under the scheduling queue's lock, so nothing may
 // call the queue while it holds mu.
 type book struct {
+	// profile is the scheduler name whose pods are ours to place. Pods of other
+	// schedulers are members too, but nobody here plans or wakes them, or writes
+	// on them.
+	profile string
 	sources gangs.Sources
 	// exists asks the pod informer's store, which is never behind the events.
 	exists func(*v1.Pod) bool
@@ -37,65 +40,85 @@ type book struct {
 	recovered bool
 }
 
-func newBook(sources gangs.Sources, exists func(*v1.Pod) bool) *book {
-	return &book{sources: sources, exists: exists, records: map[gangs.Key]*record{}}
+func newBook(profile string, sources gangs.Sources, exists func(*v1.Pod) bool) *book {
+	return &book{profile: profile, sources: sources, exists: exists, records: map[gangs.Key]*record{}}
 }
 
-// record is one gang.
-type record struct {
-	key gangs.Key
-	// order is when the first pod of the gang was made. It stays for the life
-	// of the record, because pods are sorted by it inside heaps.
-	order   time.Time
-	members map[types.UID]gangs.Member
-
-	// ready counts the members that are placed or could be now.
-	ready int
-	// min is the quorum as last read; minKnown is false until it was read, and
-	// again once the declaration changed.
-	min      int
-	minKnown bool
-	// whole says that the quorum was there when last looked. New members do
-	// not change that; a member that goes does.
-	whole bool
-
-	attempt *attempt
-	verdict *verdict
-	// probe is the member that was woken to ask again after a "no".
-	probe types.UID
-	// limits are what refused plans taught: role -> node -> at most so many.
-	limits  map[string]map[string]int
-	replans int
+// news is what an event means for a gang.
+type news struct {
+	// ended is the attempt that cannot succeed any more, nil if there is none.
+	ended *attempt
+	// wake are the members to activate.
+	wake []*v1.Pod
+	// over says that the gang has no members left.
+	over bool
 }
 
-// verdict is the answer "no" to a gang.
-type verdict struct {
-	message string
-	at      time.Time
-}
-
-// upsert takes note of a pod that is in a gang, and returns the pods to
-// activate now that their gang became whole.
-func (b *book) upsert(pod *v1.Pod) []*v1.Pod {
-	m, ok := b.sources.Member(pod)
-	if !ok {
-		return nil
+// upsert takes note of a pod that is in a gang. It wakes the members when their
+// gang became whole.
+func (b *book) upsert(pod *v1.Pod) news {
+	key, ok := b.sources.Key(pod)
+	if !ok || b.refresh(key, pod) {
+		return news{}
 	}
+	m, _ := b.sources.Member(pod)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.record(m)
-	old, had := rec.members[pod.UID]
+	old := rec.members[pod.UID].Pod
 	rec.put(m)
-	switch {
-	case had && counts(old.Pod) && !counts(pod):
-		rec.whole = false
-	case rec.whole && had && !counts(old.Pod) && counts(pod):
-		return []*v1.Pod{pod} // it can join now, and no event would say so
+	ended := rec.disturbed(old, pod, false)
+	b.tidy(rec)
+	return news{ended: ended, wake: b.due(rec, old, pod)}
+}
+
+// refresh replaces a member's pod by one that says nothing new. Most updates of
+// a running pod are of this kind, and reading its role again is not cheap.
+func (b *book) refresh(key gangs.Key, pod *v1.Pod) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[key]
+	if rec == nil || rec.owed {
+		return false
 	}
-	if rec.whole || !b.evaluate(rec) {
+	m, had := rec.members[pod.UID]
+	if !had || !alike(m.Pod, pod) {
+		return false
+	}
+	m.Pod = pod
+	rec.members[pod.UID] = m
+	return true
+}
+
+// due returns the members to activate after one of them changed; old is nil for
+// a new one.
+func (b *book) due(rec *record, old, pod *v1.Pod) []*v1.Pod {
+	was, is := old != nil && counts(old), counts(pod)
+	switch {
+	case was && !is:
+		return b.lost(rec, pod.UID)
+	case rec.owed:
+		rec.owed = false
+		return rec.pending()
+	case rec.whole && old != nil && !was && is:
+		return []*v1.Pod{pod} // it can join now, and no event would say so
+	case rec.whole || rec.ready == rec.placed || !b.evaluate(rec):
 		return nil
 	}
 	return rec.pending()
+}
+
+// lost draws the consequences of a member that does not count any more. If its
+// gang was refused, perhaps because of it, or if it was to ask for all, another
+// member asks.
+func (b *book) lost(rec *record, uid types.UID) []*v1.Pod {
+	asks := rec.probe == uid || rec.verdict != nil && !rec.verdict.stale
+	rec.whole = false
+	rec.stale()
+	if !asks || rec.ready == rec.placed || !b.evaluate(rec) {
+		return nil
+	}
+	return rec.nextProbe()
 }
 
 // meet takes note of a pod that PreEnqueue saw before the informer event came.
@@ -111,46 +134,55 @@ func (b *book) meet(pod *v1.Pod) *record {
 	return rec
 }
 
-// remove forgets a pod. It returns the attempt that cannot succeed any more
-// because the pod was part of it, and the members to activate because the pod
-// was the one that would have asked for them, if there are such.
-func (b *book) remove(pod *v1.Pod) (*attempt, []*v1.Pod) {
+// remove forgets a pod.
+func (b *book) remove(pod *v1.Pod) news {
 	key, ok := b.sources.Key(pod)
 	if !ok {
-		return nil, nil
+		return news{}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
-	if rec == nil {
-		return nil, nil
+	if rec == nil || rec.members[pod.UID].Pod == nil {
+		return news{}
 	}
+	old := rec.members[pod.UID].Pod
 	rec.drop(pod.UID)
-	rec.whole = false
-	if len(rec.members) == 0 {
-		delete(b.records, key)
-	}
-	var others []*v1.Pod
-	if rec.probe == pod.UID {
-		others = rec.pending()
-	}
-	return rec.attempt.without(pod.UID), others
+	n := news{ended: rec.disturbed(old, pod, true), wake: b.lost(rec, pod.UID), over: len(rec.members) == 0}
+	b.tidy(rec)
+	return n
 }
 
-// changed marks the declaration of a gang as to be read again, and returns the
-// members that may be schedulable by what it says now.
-func (b *book) changed(key gangs.Key) []*v1.Pod {
+// tidy ends what has nothing left in it: an open attempt whose members are all
+// bound, and a record without members. A failed attempt keeps its record, for
+// its members still have to give back.
+func (b *book) tidy(rec *record) {
+	if att := rec.attempt; att != nil && att.phase == open && len(att.nodes) == 0 && len(att.reserved) == 0 {
+		rec.attempt = nil
+	}
+	if len(rec.members) == 0 && rec.attempt == nil && b.records[rec.key] == rec {
+		delete(b.records, rec.key)
+	}
+}
+
+// changed marks the declaration of a gang as to be read again. A plan that was
+// made by what it said before is dropped, unless the gang has its places.
+func (b *book) changed(key gangs.Key) news {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
 	if rec == nil {
-		return nil
+		return news{}
 	}
-	rec.minKnown, rec.whole, rec.verdict, rec.replans = false, false, nil, 0
-	if !b.evaluate(rec) {
-		return nil
+	rec.minKnown, rec.whole, rec.owed, rec.verdict, rec.replans, rec.limits = false, false, false, nil, 0, nil
+	var n news
+	if rec.attempt != nil && rec.attempt.phase == gathering {
+		n.ended, rec.attempt.outdated = rec.attempt, true
 	}
-	return rec.pending()
+	if b.evaluate(rec) {
+		n.wake = rec.pending()
+	}
+	return n
 }
 
 // gate says whether the pod may enter the queue: it is ready itself, and its
@@ -159,7 +191,8 @@ func (b *book) gate(key gangs.Key, pod *v1.Pod) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
-	if rec == nil || rec.members[pod.UID].Pod == nil {
+	met := rec == nil || rec.members[pod.UID].Pod == nil
+	if met {
 		rec = b.meet(pod)
 	}
 	if rec == nil {
@@ -167,7 +200,11 @@ func (b *book) gate(key gangs.Key, pod *v1.Pod) bool {
 	}
 	// The queue's copy of the pod and ours are updated one after the other.
 	ready := gangs.Ready(pod) || gangs.Ready(rec.members[pod.UID].Pod)
-	return ready && (rec.whole || b.evaluate(rec))
+	if !ready || rec.whole {
+		return ready
+	}
+	rec.owed = b.evaluate(rec) && (met || rec.owed)
+	return rec.whole
 }
 
 // evaluate looks whether the quorum of a gang is there. As long as the count
@@ -220,6 +257,9 @@ func (b *book) standing(key gangs.Key) standing {
 	}
 	g, v, err := b.look(rec)
 	s := standing{gang: g, pods: rec.waiting()}
+	if len(s.pods) == 0 {
+		return s // nobody waits, or not for us
+	}
 	var lookup *gangs.LookupError
 	switch {
 	case errors.As(err, &lookup):
@@ -253,7 +293,7 @@ func (b *book) orderOf(key gangs.Key) (time.Time, bool) {
 func (b *book) record(m gangs.Member) *record {
 	rec := b.records[m.Key]
 	if rec == nil {
-		rec = &record{key: m.Key, order: m.Pod.CreationTimestamp.Time, members: map[types.UID]gangs.Member{}}
+		rec = &record{key: m.Key, profile: b.profile, order: m.Pod.CreationTimestamp.Time, members: map[types.UID]gangs.Member{}}
 		b.records[m.Key] = rec
 	}
 	return rec
@@ -283,56 +323,4 @@ func (b *book) halfBound() []gangs.Key {
 
 func compareKeys(a, b gangs.Key) int {
 	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-}
-
-func (r *record) put(m gangs.Member) {
-	r.drop(m.Pod.UID)
-	r.members[m.Pod.UID] = m
-	if counts(m.Pod) {
-		r.ready++
-	}
-}
-
-func (r *record) drop(uid types.UID) {
-	if m, ok := r.members[uid]; ok {
-		delete(r.members, uid)
-		if counts(m.Pod) {
-			r.ready--
-		}
-	}
-}
-
-// counts says that the pod adds to its gang's quorum.
-func counts(pod *v1.Pod) bool {
-	return gangs.Live(pod) && (gangs.Placed(pod) || gangs.Ready(pod))
-}
-
-// pending returns the members that wait for a node, by name.
-func (r *record) pending() []*v1.Pod {
-	var pods []*v1.Pod
-	for _, m := range r.sorted() {
-		if gangs.Live(m.Pod) && !gangs.Placed(m.Pod) {
-			pods = append(pods, m.Pod)
-		}
-	}
-	return pods
-}
-
-// waiting returns the pending members that no plan has a node for.
-func (r *record) waiting() []*v1.Pod {
-	pods := r.pending()
-	if r.attempt == nil || r.attempt.phase == failed {
-		return pods
-	}
-	return slices.DeleteFunc(pods, func(pod *v1.Pod) bool {
-		return r.attempt.nodes[pod.UID] != "" || r.attempt.reserved[pod.UID] != ""
-	})
-}
-
-// sorted returns the members by name, which is unique in a namespace among the
-// pods that exist at one time, and by UID where a pod replaced its namesake.
-func (r *record) sorted() []gangs.Member {
-	return slices.SortedFunc(maps.Values(r.members), func(a, b gangs.Member) int {
-		return cmp.Or(cmp.Compare(a.Pod.Name, b.Pod.Name), cmp.Compare(a.Pod.UID, b.Pod.UID))
-	})
 }

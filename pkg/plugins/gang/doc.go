@@ -9,7 +9,7 @@
 // Permit until the quorum has reserved. If any member is refused, all give back
 // what they hold at once, and the gang is planned again without what refused.
 //
-// What is known of gangs stands in a book, one for each profile: book.go keeps
-// members and declarations, attempt.go what happens to a plan, planning.go makes
+// What is known of gangs stands in a book, one for each profile: book.go and
+// record.go keep members and declarations, attempt.go what happens to a plan, planning.go makes
 // plans, trial.go asks the stock filters, report.go tells users why a gang waits.
 package gang

@@ -5,9 +5,13 @@ package gang
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -20,79 +24,126 @@ import (
 // waiting pod of the cluster at every new pod.
 func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint
-	events := []fwk.ClusterEvent{
+	return []fwk.ClusterEventWithHint{
 		// A node with room, or with the labels of a better domain.
-		{Resource: fwk.Node, ActionType: grown},
+		on(fwk.Node, grown, g.helps),
 		// A pod that gives its room back.
-		{Resource: fwk.AssignedPod, ActionType: fwk.Delete | fwk.UpdatePodScaleDown},
-		// A label of a running pod that an affinity of a member waits for.
-		{Resource: fwk.AssignedPod, ActionType: fwk.Add | fwk.UpdatePodLabel},
+		on(fwk.AssignedPod, fwk.Delete|fwk.UpdatePodScaleDown, g.helps),
+		// A running pod that an affinity of a member waits for.
+		on(fwk.AssignedPod, fwk.Add|fwk.UpdatePodLabel, g.attracts),
 		// A member that now tolerates or wants something else.
-		{Resource: fwk.TargetPod, ActionType: fwk.Update},
+		on(fwk.TargetPod, fwk.Update, g.helps),
 		// Devices that appear, are described otherwise, or are given back.
-		{Resource: fwk.ResourceSlice, ActionType: fwk.Add | fwk.Update},
-		{Resource: fwk.ResourceClaim, ActionType: fwk.Add | fwk.Update | fwk.Delete},
-		{Resource: fwk.DeviceClass, ActionType: fwk.Add | fwk.Update},
+		on(fwk.ResourceSlice, fwk.Add|fwk.Update, g.helps),
+		on(fwk.ResourceClaim, fwk.Add|fwk.Update|fwk.Delete, g.frees),
+		on(fwk.DeviceClass, fwk.Add|fwk.Update, g.helps),
 		// Volumes that a member waits for.
-		{Resource: fwk.PersistentVolumeClaim, ActionType: fwk.Add | fwk.Update},
-		{Resource: fwk.PersistentVolume, ActionType: fwk.Add | fwk.Update},
-		{Resource: fwk.StorageClass, ActionType: fwk.Add},
-		{Resource: fwk.CSINode, ActionType: fwk.Add | fwk.Update},
+		on(fwk.PersistentVolumeClaim, fwk.Add|fwk.Update, g.helps),
+		on(fwk.PersistentVolume, fwk.Add|fwk.Update, g.helps),
+		on(fwk.StorageClass, fwk.Add, g.helps),
+		on(fwk.CSINode, fwk.Add|fwk.Update, g.helps),
+	}, nil
+}
+
+func on(resource fwk.EventResource, action fwk.ActionType, hint fwk.QueueingHintFn) fwk.ClusterEventWithHint {
+	return fwk.ClusterEventWithHint{
+		Event:          fwk.ClusterEvent{Resource: resource, ActionType: action},
+		QueueingHintFn: hint,
 	}
-	hints := make([]fwk.ClusterEventWithHint, len(events))
-	for i, event := range events {
-		hints[i] = fwk.ClusterEventWithHint{Event: event, QueueingHintFn: g.helps}
-	}
-	return hints, nil
 }
 
 // helps wakes one member of a refused gang: if the gang can be planned now, the
 // plan activates the others. What members of the same gang give back helps
-// nobody in it, or a refused gang would wake itself for ever.
+// nobody in it, or a refused gang would wake itself for ever. It would do so,
+// too, if the condition that says why a pod waits were taken for a change of it.
 func (g *Gang) helps(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	key, ok := g.sources.Key(pod)
 	if !ok {
 		return fwk.Queue, nil
 	}
-	for _, obj := range []any{oldObj, newObj} {
-		other, isPod := obj.(*v1.Pod)
-		if !isPod || other == nil {
-			continue
-		}
-		if other.UID == pod.UID {
-			g.book.forgive(key, pod.UID)
-			return fwk.Queue, nil // the pod itself is not what it was
-		}
-		if k, ok := g.sources.Key(other); ok && k == key {
-			return fwk.QueueSkip, nil
-		}
+	before, _ := oldObj.(*v1.Pod)
+	after, _ := newObj.(*v1.Pod)
+	own := after != nil && after.UID == pod.UID
+	if own && before != nil && alike(before, after) || !own && (g.memberOf(key, before) || g.memberOf(key, after)) {
+		return fwk.QueueSkip, nil
 	}
-	if g.book.forgive(key, pod.UID) {
+	// One that cannot have a cycle must not be the one that asks.
+	asks := gangs.Ready(pod) && g.book.forgive(key, pod.UID, time.Now())
+	if own || asks {
 		return fwk.Queue, nil
 	}
 	return fwk.QueueSkip, nil
+}
+
+func (g *Gang) memberOf(key gangs.Key, pod *v1.Pod) bool {
+	if pod == nil {
+		return false
+	}
+	k, ok := g.sources.Key(pod)
+	return ok && k == key
+}
+
+// attracts is helps for pods that come to stand somewhere: they take room, and
+// are good only for members that look at their neighbours.
+func (g *Gang) attracts(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	affinity := pod.Spec.Affinity
+	if len(pod.Spec.TopologySpreadConstraints) == 0 &&
+		(affinity == nil || affinity.PodAffinity == nil && affinity.PodAntiAffinity == nil) {
+		return fwk.QueueSkip, nil
+	}
+	return g.helps(logger, pod, oldObj, newObj)
+}
+
+// frees is helps for claims: those of the pod itself, and those that give their
+// devices back. A claim that takes devices helps nobody.
+func (g *Gang) frees(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	before, _ := oldObj.(*resourceapi.ResourceClaim)
+	after, _ := newObj.(*resourceapi.ResourceClaim)
+	freed := before != nil && before.Status.Allocation != nil && (after == nil || after.Status.Allocation == nil)
+	if !freed && !claimOf(pod, before) && !claimOf(pod, after) {
+		return fwk.QueueSkip, nil
+	}
+	return g.helps(logger, pod, oldObj, newObj)
+}
+
+func claimOf(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
+	if claim == nil || claim.Namespace != pod.Namespace {
+		return false
+	}
+	return slices.ContainsFunc(pod.Spec.ResourceClaims, func(ref v1.PodResourceClaim) bool {
+		name, _, err := resourceclaim.Name(pod, &ref)
+		return err == nil && name != nil && *name == claim.Name
+	})
 }
 
 // podEvents keep the book up to date.
 func (g *Gang) podEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { g.podSeen(obj) },
-		UpdateFunc: func(_, obj any) { g.podSeen(obj) },
+		UpdateFunc: g.podChanged,
 		DeleteFunc: g.podGone,
 	}
 }
 
 func (g *Gang) podSeen(obj any) {
-	pod, ok := obj.(*v1.Pod)
-	if !ok {
-		return
+	if pod, ok := obj.(*v1.Pod); ok {
+		g.heed(g.book.upsert(pod), "member "+pod.Name+" changed")
 	}
-	if gangs.Placed(pod) {
-		if key, ok := g.sources.Key(pod); ok {
-			g.book.bound(key, pod.UID)
+}
+
+// podChanged tells a pod that went to another gang, or was replaced by its
+// namesake while the watch was broken, from one that only changed.
+func (g *Gang) podChanged(oldObj, obj any) {
+	before, ok := oldObj.(*v1.Pod)
+	after, isPod := obj.(*v1.Pod)
+	if ok && isPod {
+		was, _ := g.sources.Key(before)
+		is, _ := g.sources.Key(after)
+		if before.UID != after.UID || was != is {
+			g.podGone(before)
 		}
 	}
-	g.activate(g.book.upsert(pod))
+	g.podSeen(obj)
 }
 
 func (g *Gang) podGone(obj any) {
@@ -103,17 +154,25 @@ func (g *Gang) podGone(obj any) {
 	if !ok {
 		return
 	}
-	att, others := g.book.remove(pod)
-	if att != nil {
-		g.giveUp(att, "member "+pod.Name+" was deleted")
+	n := g.book.remove(pod)
+	g.heed(n, "member "+pod.Name+" was deleted")
+	if key, ok := g.sources.Key(pod); ok && n.over {
+		g.report.later(key) // to forget what was said of the gang
 	}
-	g.activate(others)
 }
 
 // declarationChanged is called when the object that declares a gang changed.
 func (g *Gang) declarationChanged(key gangs.Key) {
-	g.activate(g.book.changed(key))
+	g.heed(g.book.changed(key), "its declaration changed")
 	g.report.later(key)
+}
+
+// heed acts on what the book made of an event.
+func (g *Gang) heed(n news, reason string) {
+	if n.ended != nil {
+		g.giveUp(n.ended, reason)
+	}
+	g.activate(n.wake)
 }
 
 // activate moves pods into the active queue. It takes the queue's lock, so the

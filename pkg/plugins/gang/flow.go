@@ -32,14 +32,12 @@ const (
 // none.
 func (g *Gang) assign(ctx context.Context, key gangs.Key, pod *v1.Pod, nodes []fwk.NodeInfo) (node, refusal string, err error) {
 	g.once.Do(func() { g.settle(ctx, nodes) })
-	node, att := g.book.planned(key, pod.UID)
-	switch {
-	case node != "":
-		return node, "", nil
-	case att != nil && att.phase == failed:
-		return "", "gang " + key.String() + " is planned again: " + att.reason, nil
-	case att != nil && att.phase == gathering:
-		return "", "gang " + key.String() + " is being placed; this member joins it afterwards", nil
+	node, refusal, ended := g.book.turn(key, pod.UID)
+	if ended != nil {
+		g.giveUp(ended, "cycles of member "+pod.Name+" end in errors")
+	}
+	if node != "" || refusal != "" {
+		return node, refusal, nil
 	}
 	if message, ok := g.book.refusal(key, time.Now()); ok {
 		return "", message, nil
@@ -158,9 +156,13 @@ func (g *Gang) missingNode(att *attempt) string {
 	return ""
 }
 
-// open lets the whole gang through Permit.
-func (g *Gang) open(att *attempt) {
-	waiting, others := g.book.openGate(att)
+// open lets the whole gang through Permit. It says false if the attempt failed
+// since its last member arrived.
+func (g *Gang) open(att *attempt) bool {
+	waiting, others, ok := g.book.openGate(att)
+	if !ok {
+		return false
+	}
 	for _, uid := range waiting {
 		g.allow(uid)
 	}
@@ -168,6 +170,7 @@ func (g *Gang) open(att *attempt) {
 	g.logger.V(2).Info("Gang placed", "gang", att.key, "members", len(waiting), "domain", att.where)
 	g.report.placed(att, len(waiting))
 	g.activate(others)
+	return true
 }
 
 func (g *Gang) allow(uid types.UID) {

@@ -80,7 +80,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 		handle:  handle,
 		args:    args,
 		sources: sources,
-		book:    newBook(sources, existsIn(informer.GetStore())),
+		book:    newBook(handle.ProfileName(), sources, existsIn(informer.GetStore())),
 		desk:    desk,
 		logger:  klog.FromContext(ctx).WithName(Name),
 	}
@@ -236,8 +236,12 @@ func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, n
 	if d == nil {
 		return
 	}
-	if att := g.book.unreserve(d.key, pod.UID); att != nil {
-		g.giveUp(att, fmt.Sprintf("member %s lost its place on node %s", pod.Name, node))
+	ended, again := g.book.unreserve(d.key, pod.UID)
+	if ended != nil {
+		g.giveUp(ended, fmt.Sprintf("member %s lost its place on node %s", pod.Name, node))
+	}
+	if again {
+		g.activate([]*v1.Pod{pod}) // whatever rejected it need not know how to wake it
 	}
 }
 
@@ -258,11 +262,11 @@ func (g *Gang) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ st
 		if gone := g.missingNode(att); gone != "" {
 			return fwk.NewStatus(fwk.Unschedulable, "planned node "+gone+" is gone"), 0 // Unreserve ends the attempt
 		}
-		g.open(att)
-		return nil, 0
-	default:
-		return fwk.NewStatus(fwk.Unschedulable, "the plan was dropped while this member was placed"), 0
+		if g.open(att) {
+			return nil, 0
+		}
 	}
+	return fwk.NewStatus(fwk.Unschedulable, "the plan was dropped while this member was placed"), 0
 }
 
 // SignPod keeps members out of batches of equal pods: their plan decides.

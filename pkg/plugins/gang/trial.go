@@ -49,8 +49,6 @@ type trial struct {
 	state fwk.CycleState
 	// nodes are the only ones that the role may use; nil means any.
 	nodes sets.Set[string]
-	// allows says more about a node than the filters do, where there is more to say.
-	allows func(*v1.Node) bool
 	// refusal is why no node can be used at all.
 	refusal string
 	ready   bool
@@ -68,7 +66,7 @@ func (t *trials) fits(role int, node string, already int) bool {
 		return false
 	}
 	info, err := t.handle.SnapshotSharedLister().NodeInfos().Get(node)
-	if err != nil || one.allows != nil && !one.allows(info.Node()) {
+	if err != nil {
 		return false
 	}
 	state := one.state

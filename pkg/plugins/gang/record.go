@@ -1,0 +1,163 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// record is one gang.
+type record struct {
+	key     gangs.Key
+	profile string
+	// order is when the first pod of the gang was made. It stays for the life
+	// of the record, because pods are sorted by it inside heaps.
+	order   time.Time
+	members map[types.UID]gangs.Member
+
+	// ready counts the members that are placed or could be now, placed those
+	// of them that are.
+	ready, placed int
+	// min is the quorum as last read; minKnown is false until it was read, and
+	// again once the declaration changed or a member was placed.
+	min      int
+	minKnown bool
+	// whole says that the quorum was there when last looked. New members do
+	// not change that; a member that goes does.
+	whole bool
+	// owed says that PreEnqueue found the quorum complete, under the queue's
+	// lock, where it could not activate the members that waited for it.
+	owed bool
+
+	attempt *attempt
+	verdict *verdict
+	// probe is the member that was woken to ask again after a "no", and probed
+	// when that was.
+	probe  types.UID
+	probed time.Time
+	// limits are what refused plans taught: role -> node -> at most so many.
+	limits  map[string]map[string]int
+	replans int
+}
+
+// verdict is the answer "no" to a gang.
+type verdict struct {
+	message string
+	at      time.Time
+	// stale says that the members are not those that it was given to.
+	stale bool
+}
+
+func (r *record) put(m gangs.Member) {
+	old := r.members[m.Pod.UID].Pod
+	r.drop(m.Pod.UID)
+	r.members[m.Pod.UID] = m
+	if counts(m.Pod) {
+		r.ready++
+		if gangs.Placed(m.Pod) {
+			r.placed++
+		}
+	}
+	if old == nil || counts(old) != counts(m.Pod) {
+		r.stale()
+	}
+	if gangs.Placed(m.Pod) && (old == nil || !gangs.Placed(old)) {
+		r.minKnown = false // who comes back to a placed gang waits for no quorum
+	}
+}
+
+func (r *record) drop(uid types.UID) {
+	m, ok := r.members[uid]
+	if !ok {
+		return
+	}
+	delete(r.members, uid)
+	if counts(m.Pod) {
+		r.ready--
+		if gangs.Placed(m.Pod) {
+			r.placed--
+		}
+	}
+}
+
+// stale marks the answer "no" as given to other members.
+func (r *record) stale() {
+	if r.verdict != nil {
+		r.verdict.stale = true
+	}
+}
+
+// nextProbe makes the first member by name that could be placed ask for all.
+func (r *record) nextProbe() []*v1.Pod {
+	var first *v1.Pod
+	for _, m := range r.members {
+		if r.waits(m.Pod) && gangs.Ready(m.Pod) && (first == nil || m.Pod.Name < first.Name) {
+			first = m.Pod
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	r.probe, r.probed = first.UID, time.Now()
+	return []*v1.Pod{first}
+}
+
+// waits says that the pod waits for a node, and for us to find it.
+func (r *record) waits(pod *v1.Pod) bool {
+	return gangs.Live(pod) && !gangs.Placed(pod) && pod.Spec.SchedulerName == r.profile
+}
+
+// counts says that the pod adds to its gang's quorum.
+func counts(pod *v1.Pod) bool {
+	return gangs.Live(pod) && (gangs.Placed(pod) || gangs.Ready(pod))
+}
+
+// alike says that two states of a pod are the same to a gang.
+func alike(a, b *v1.Pod) bool {
+	return a.UID == b.UID && counts(a) == counts(b) && gangs.Placed(a) == gangs.Placed(b) &&
+		gangs.Ready(a) == gangs.Ready(b) && gangs.Live(a) == gangs.Live(b) &&
+		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) &&
+		apiequality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences) &&
+		apiequality.Semantic.DeepEqual(a.Status.ResourceClaimStatuses, b.Status.ResourceClaimStatuses) &&
+		(a.Generation == b.Generation && a.Generation > 0 || apiequality.Semantic.DeepEqual(a.Spec, b.Spec))
+}
+
+// pending returns the members that wait for a node, by name.
+func (r *record) pending() []*v1.Pod {
+	var pods []*v1.Pod
+	for _, m := range r.sorted() {
+		if r.waits(m.Pod) {
+			pods = append(pods, m.Pod)
+		}
+	}
+	return pods
+}
+
+// waiting returns the pending members that no plan has a node for.
+func (r *record) waiting() []*v1.Pod {
+	pods := r.pending()
+	if r.attempt == nil || r.attempt.phase == failed {
+		return pods
+	}
+	return slices.DeleteFunc(pods, func(pod *v1.Pod) bool {
+		return r.attempt.nodes[pod.UID] != "" || r.attempt.reserved[pod.UID] != ""
+	})
+}
+
+// sorted returns the members by name, which is unique in a namespace among the
+// pods that exist at one time, and by UID where a pod replaced its namesake.
+func (r *record) sorted() []gangs.Member {
+	return slices.SortedFunc(maps.Values(r.members), func(a, b gangs.Member) int {
+		return cmp.Or(cmp.Compare(a.Pod.Name, b.Pod.Name), cmp.Compare(a.Pod.UID, b.Pod.UID))
+	})
+}
