@@ -33,12 +33,6 @@ var perDomain = []int{20, 100, 500, 2500}
 var levelNames = []string{"rack", "leaf", "spine", "zone"}
 
 const (
-	cpu = iota
-	memory
-	pods
-)
-
-const (
 	gpu = iota
 	nic
 )

@@ -19,7 +19,8 @@ var (
 type plannable struct {
 	fleet
 	gang, roles int
-	// blocked asks for one device more a node than any node has.
+	// blocked has every worker take a whole node, and all of them one rack, or
+	// one node when a rack would hold them.
 	blocked bool
 }
 
@@ -33,10 +34,17 @@ func (p plannable) String() string {
 
 func (p plannable) request() plan.Gang {
 	g := gangOf(p.gang, p.roles)
-	if p.blocked {
-		last := &g.Roles[len(g.Roles)-1]
-		last.Need = pairNeed(1)
-		last.Members = append(last.Members, role("more", p.capacity(), last.Need).Members...)
+	if !p.blocked {
+		return g
+	}
+	g.Required = levelNames[0]
+	if p.gang <= perDomain[0] {
+		g.Required = plan.NodeLevel
+	}
+	for i := range g.Roles {
+		if g.Roles[i].Name != "head" {
+			g.Roles[i].Need = pairNeed(8)
+		}
 	}
 	return g
 }

@@ -25,6 +25,7 @@ type board struct {
 	// leading role's slots of the used vertices.
 	crossed, room []int64
 	unpaired      int64
+	offered       map[offerKey]uint64
 	log           []place
 	stats         *Stats
 }
@@ -51,7 +52,7 @@ type place struct {
 func newBoard(p *problem) *board {
 	f := p.snap.fabric
 	b := &board{
-		p: p, f: f, stats: p.stats,
+		p: p, f: f, stats: p.stats, offered: map[offerKey]uint64{},
 		slot:    newPages[int32](len(f.names)),
 		sums:    make([][][]int64, len(p.roles)),
 		opened:  make([][]int32, f.levels+1),
@@ -170,7 +171,7 @@ func (b *board) change(role int, pos, n int32) {
 	was := b.used(pos)
 	r := &b.p.roles[role]
 	per := &b.per[i*len(b.p.roles)+role]
-	if len(r.roll.shape.pairs) > 0 {
+	if len(r.roll.shape.pairs) > 0 && max(per.put, per.put+n) > r.roll.clean.at(pos) {
 		c := b.p.snap.class(pos)
 		b.unpaired += r.roll.shape.unpaired(c, per.put+n) - r.roll.shape.unpaired(c, per.put)
 	}
@@ -288,8 +289,9 @@ func (b *board) fits(role int, pos, already int32) bool {
 	if asked && already <= known {
 		return true
 	}
-	b.stats.FitsCalls++
-	b.p.steps += fitsSteps
+	if b.stats.FitsCalls++; b.stats.FitsCalls%fitsPerStep == 0 {
+		b.p.steps++
+	}
 	if !b.p.ask(b.p.roles[role].index, b.f.names[pos], int(already)) {
 		b.stats.FitsRefused++
 		return false
@@ -321,16 +323,18 @@ func (b *board) verify() *clash {
 	return nil
 }
 
-// narrow finds how many members the filters do allow, all but the last of which
-// may be known, and remembers it.
+// narrow finds how many members the filters do allow, after they refused the one
+// beyond hi, and remembers it. Most often they allow none, so that comes first.
 func (b *board) narrow(role int, pos, hi int32) {
 	lo := int32(0)
-	for lo < hi {
-		mid := lo + (hi-lo+1)/2
-		if b.fits(role, pos, mid-1) {
-			lo = mid
-		} else {
-			hi = mid - 1
+	if hi > 0 && b.fits(role, pos, 0) {
+		for lo = 1; lo < hi; {
+			mid := lo + (hi-lo+1)/2
+			if b.fits(role, pos, mid-1) {
+				lo = mid
+			} else {
+				hi = mid - 1
+			}
 		}
 	}
 	b.restrict(role, pos, lo)

@@ -6,10 +6,16 @@ package plan
 // candidates is a heap of domains that hold every role by count, the lowest
 // bound of the cost first. A bound covers the placements that no domain below
 // the candidate holds; those were that domain's own.
+//
+// Most often the first candidate is the last one asked for, so it is found by
+// looking through all, and only the second makes a heap of the others.
 type candidates struct {
-	s     *search
-	depth int
-	heap  []candidate
+	s           *search
+	depth       int
+	first, last int32 // the vertices to look at
+	popped      int
+	top         int32
+	heap        []candidate
 }
 
 // candidate is a domain with those terms of its bound that differ among the
@@ -41,7 +47,15 @@ func (c *candidates) before(a, b *candidate) bool {
 	return a.v < b.v
 }
 
+// pop takes out the best candidate left.
 func (c *candidates) pop() (candidate, bool) {
+	c.popped++
+	if c.popped == 1 {
+		return c.best()
+	}
+	if c.popped == 2 {
+		c.collect()
+	}
 	if len(c.heap) == 0 {
 		return candidate{}, false
 	}
@@ -51,6 +65,33 @@ func (c *candidates) pop() (candidate, bool) {
 	c.heap = c.heap[:last]
 	c.sink(0)
 	return top, true
+}
+
+// best looks through all domains for the best candidate.
+func (c *candidates) best() (top candidate, ok bool) {
+	for v := c.first; v <= c.last; v++ {
+		if !c.s.mayHold(c.depth, v) || !c.s.eligible(c.depth, v) {
+			continue
+		}
+		if x := c.s.candidate(c.depth, v); !ok || c.before(&x, &top) {
+			top, ok = x, true
+		}
+	}
+	c.s.p.steps += int(c.last-c.first)/scanSteps + 1
+	c.top = top.v
+	return top, ok
+}
+
+// collect makes the heap of all candidates but the one popped already.
+func (c *candidates) collect() {
+	for v := c.first; v <= c.last; v++ {
+		if v != c.top && c.s.mayHold(c.depth, v) && c.s.eligible(c.depth, v) {
+			c.heap = append(c.heap, c.s.candidate(c.depth, v))
+		}
+	}
+	for i := len(c.heap)/2 - 1; i >= 0; i-- {
+		c.sink(i)
+	}
 }
 
 func (c *candidates) sink(i int) {
@@ -70,37 +111,16 @@ func (c *candidates) sink(i int) {
 	}
 }
 
-// candidates collects the domains of a depth that have room by every count and
-// hold all bound members.
+// candidates are the domains of a depth that have room by every count and hold
+// all bound members.
 func (s *search) candidates(depth int) *candidates {
 	f := s.b.f
-	c := &candidates{s: s, depth: depth}
-	first, last := int32(0), int32(len(f.names))-1
-	if depth <= f.levels {
-		last = int32(len(f.tables[depth].verts)) - 1
-	}
+	c := &candidates{s: s, depth: depth, last: f.width(depth) - 1}
 	if n := len(s.p.bound); n > 0 {
-		first = f.at(depth, s.p.bound[0])
-		last = min(last, f.at(depth, s.p.bound[n-1]))
-		if first != last {
-			return c
+		c.first, c.last = f.at(depth, s.p.bound[0]), f.at(depth, s.p.bound[n-1])
+		if c.first != c.last {
+			c.first, c.last = 0, -1
 		}
-	}
-	n := 0
-	for v := first; v <= last; v++ {
-		if s.mayHold(depth, v) {
-			n++
-		}
-	}
-	c.heap = make([]candidate, 0, n)
-	for v := first; v <= last && n > 0; v++ {
-		if s.mayHold(depth, v) && s.eligible(depth, v) {
-			c.heap = append(c.heap, s.candidate(depth, v))
-		}
-	}
-	s.p.steps += int(last-first)/scanSteps + 1
-	for i := len(c.heap)/2 - 1; i >= 0; i-- {
-		c.sink(i)
 	}
 	return c
 }

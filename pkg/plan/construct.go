@@ -63,7 +63,7 @@ func newConstruct(b *board, depth int, v int32, order []int32) *construct {
 			c.taken[spreadKey{r, t}] = true
 		}
 	}
-	c.until = b.p.steps + max(1, b.p.budget/constructShare)
+	c.until = b.p.steps + max(1, b.p.size/constructShare)
 	return c
 }
 

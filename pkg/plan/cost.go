@@ -16,17 +16,29 @@ import "slices"
 //	                 level up: less is left behind in them
 //	room node        the same for the used nodes
 
-// termDepths lists the depths of the domain terms in order.
-func termDepths(l *Layout) []int {
-	var out []int
+// terms are the parts of a cost vector that depend on the levels.
+type terms struct {
+	// depths of the domain terms, in order.
+	depths []int
+	names  []string
+}
+
+func termsOf(l *Layout) *terms {
+	t := &terms{names: []string{"wishes"}}
 	for _, boundary := range []bool{true, false} {
 		for i, v := range l.Levels {
 			if v.Boundary == boundary {
-				out = append(out, i+1)
+				t.depths = append(t.depths, i+1)
+				t.names = append(t.names, "domains "+v.Name)
 			}
 		}
 	}
-	return out
+	t.names = append(t.names, "unpaired", "nodes")
+	for d := len(l.Levels); d > 0; d-- {
+		t.names = append(t.names, "room "+l.levelName(d-1))
+	}
+	t.names = append(t.names, "room "+NodeLevel)
+	return t
 }
 
 // cost writes the board's cost, given the wishes broken, into buf.
@@ -44,18 +56,8 @@ func (b *board) cost(buf []int64, broken int64) []int64 {
 
 // named gives a cost vector its names.
 func (p *problem) named(v []int64) Cost {
-	l := &p.snap.layout
-	names := []string{"wishes"}
-	for _, d := range p.terms {
-		names = append(names, "domains "+l.levelName(d-1))
-	}
-	names = append(names, "unpaired", "nodes")
-	for d := len(l.Levels); d > 0; d-- {
-		names = append(names, "room "+l.levelName(d-1))
-	}
-	names = append(names, "room node")
-	out := make(Cost, len(names))
-	for i, n := range names {
+	out := make(Cost, len(v))
+	for i, n := range p.snap.terms.names {
 		out[i] = Term{n, v[i]}
 	}
 	return out

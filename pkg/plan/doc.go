@@ -83,11 +83,11 @@
 // Plan is five steps (plan.go): check and compile the request (request.go,
 // problem.go, scope.go, batch.go, quota.go); search (search.go); explain a "no"
 // (explain.go); add the members beyond the quorum (extras.go); hand nodes to
-// members (assign.go). The search takes candidate domains from the smallest
-// level upward in the order of a lower bound of their cost (candidates.go),
-// constructs a placement in each greedily but for the choice of domains, which
-// it comes back to (construct.go, fill.go, slicefill.go), and stops when no
-// candidate left can be cheaper. Where constructing fails or leaves a doubt, an
-// exact search (exact.go) decides, within the step budget. Both work on a board
-// (board.go).
+// members (assign.go, rails.go). The search takes candidate domains from the
+// smallest level upward in the order of a lower bound of their cost
+// (candidates.go). In each it constructs a placement, greedily but for the choice
+// of domains, which it comes back to (construct.go, fill.go, slicefill.go,
+// compact.go), and it stops when no candidate left can be cheaper. Where
+// constructing fails or leaves a doubt, an exact search (exact.go) decides,
+// within the step budget. Both work on a board (board.go).
 package plan

@@ -27,7 +27,6 @@ type exact struct {
 	bound     []int64 // cost to beat, nil for none
 	places    []place // the best found
 	buf       []int64
-	undoSets  []int32
 	undoWish  []wishUndo
 }
 

@@ -23,7 +23,8 @@ type branch struct {
 	byKey   map[string]*branch
 	kids    []*branch
 	nodes   []*entry
-	sorted  bool
+	// messy says that kids or nodes are out of order.
+	messy bool
 	// path is the domains of the nodes directly below, which are all the same.
 	path []string
 }
@@ -73,9 +74,20 @@ func (b *branch) child(key, name string, virtual bool) *branch {
 	}
 	c := &branch{name: name, key: key, virtual: virtual, parent: b}
 	b.byKey[key] = c
+	if n := len(b.kids); n > 0 && compareBranches(b.kids[n-1], c) > 0 {
+		b.messy = true
+	}
 	b.kids = append(b.kids, c)
-	b.sorted = false
 	return c
+}
+
+// attach adds an entry. Names that come in order, as lists do, need no sorting.
+func (b *branch) attach(e *entry) {
+	e.home = b
+	if n := len(b.nodes); n > 0 && natural(b.nodes[n-1].name, e.name) > 0 {
+		b.messy = true
+	}
+	b.nodes = append(b.nodes, e)
 }
 
 // locate returns the finest branch for a node's domains, making what is missing.
@@ -119,12 +131,12 @@ func (b *branch) detach(e *entry) {
 }
 
 func (b *branch) sort() {
-	if b.sorted {
+	if !b.messy {
 		return
 	}
 	slices.SortFunc(b.kids, compareBranches)
 	slices.SortFunc(b.nodes, func(x, y *entry) int { return natural(x.name, y.name) })
-	b.sorted = true
+	b.messy = false
 }
 
 func compareBranches(x, y *branch) int {

@@ -16,7 +16,7 @@ func (b *board) fill(batch int32, depth int, v int32, want int64) int64 {
 	x := &b.f.tables[depth].verts[v]
 	var k picker
 	for c := x.kidLo; c < x.kidHi; c++ {
-		k.add(option{c, b.sum(role, depth+1, c)}, b.opened[depth+1][c] > 0)
+		k.add(option{id: c, room: b.sum(role, depth+1, c)}, b.opened[depth+1][c] > 0)
 	}
 	b.p.steps += int(x.kidHi-x.kidLo)/scanSteps + 1
 	k.ready()
@@ -54,8 +54,11 @@ func (b *board) fillNodes(batch int32, v int32, want int64) int64 {
 func (b *board) pickNodes(batch int32, v int32, want int64, room func(pos int32) int64) int64 {
 	lo, hi := b.f.span(b.f.levels, v)
 	var k picker
+	role := b.p.batches[batch].role
+	rail := b.commonRail(role, lo, hi)
 	for pos := lo; pos < hi; pos++ {
-		k.add(option{pos, room(pos)}, b.used(pos))
+		off := rail >= 0 && b.offers(role, pos)>>rail&1 == 0
+		k.add(option{pos, room(pos), off}, b.used(pos))
 	}
 	b.stats.NodesTouched += int(hi - lo)
 	b.p.steps += int(hi-lo)/scanSteps + 1

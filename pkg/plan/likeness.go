@@ -19,9 +19,21 @@ func mix(x, by uint64) uint64 {
 	return x ^ x>>33
 }
 
-// likeness describes a domain; plain is false when a node in it stands out: it
-// holds a member, or the filters or the request limit it.
+// likeness describes a domain and whether the levels above it are real; plain is
+// false when a node in it stands out: it holds a member, or the filters or the
+// request limit it.
 func (s *search) likeness(depth int, v int32) (l likeness, plain bool) {
+	l, plain = s.content(depth, v)
+	for d, up := depth-1, v; d > 0; d-- {
+		up = s.b.f.parent(d+1, up)
+		if !s.b.f.real(d, up) {
+			l.add(likeness{uint64(d), uint64(d)})
+		}
+	}
+	return l, plain
+}
+
+func (s *search) content(depth int, v int32) (l likeness, plain bool) {
 	f := s.b.f
 	if depth > f.levels {
 		h := s.p.snap.class(v).hash
@@ -33,7 +45,7 @@ func (s *search) likeness(depth int, v int32) (l likeness, plain bool) {
 		l.a++
 	}
 	for k := x.kidLo; k < x.kidHi; k++ {
-		kid, plain := s.likeness(depth+1, k)
+		kid, plain := s.content(depth+1, k)
 		if !plain {
 			return l, false
 		}

@@ -59,6 +59,9 @@ func digits(s string) int {
 
 // compareDigits compares two digit runs by value, of any length.
 func compareDigits(a, b string) int {
+	if len(a) == len(b) {
+		return strings.Compare(a, b)
+	}
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	if len(a) != len(b) {
 		if len(a) < len(b) {

@@ -59,7 +59,7 @@ func (p *pairing) reach(c *class, anchors int64) int64 {
 	return sum
 }
 
-func (u *Unit) count(kinds kindSet) int64 {
+func (u *Unit) count(kinds []int) int64 {
 	var n int64
 	for _, k := range kinds {
 		if k < len(u.Free) {

@@ -7,12 +7,14 @@ package plan
 type option struct {
 	id   int32
 	room int64
+	// off says that it lacks the rail that the others share.
+	off bool
 }
 
 // picker hands out the children of a domain so that few new ones are opened and
 // little room is left in them: children already in use first, then the smallest
 // that holds all that is wanted, else the largest. Each is handed out once, and
-// equal ones in fabric order.
+// equal ones on the common rail first, then in fabric order.
 type picker struct {
 	open   []option
 	closed []option // a heap, largest room first
@@ -73,12 +75,20 @@ func better(a, b option, want int64) bool {
 	} else if a.room != b.room {
 		return ea == (a.room < b.room)
 	}
-	return a.id < b.id
+	return a.first(b)
+}
+
+// first orders options with equal room.
+func (o option) first(p option) bool {
+	if o.off != p.off {
+		return p.off
+	}
+	return o.id < p.id
 }
 
 func (k *picker) before(i, j int) bool {
 	a, b := k.closed[i], k.closed[j]
-	return a.room > b.room || a.room == b.room && a.id < b.id
+	return a.room > b.room || a.room == b.room && a.first(b)
 }
 
 func (k *picker) sink(i int) {

@@ -67,29 +67,41 @@ type chosen struct {
 func (p *problem) choose() (c *chosen, known bool) {
 	every := p.everyone()
 	quotas, known := p.quotas()
-	all, sure := p.try(every)
 	if len(quotas) == 1 && slices.Equal(quotas[0], every) {
+		all, sure := p.try(every, 1)
+		return all, known && sure
+	}
+	all, sure := p.try(every, 2)
+	if all != nil && !slices.ContainsFunc(p.head(all.cost), func(v int64) bool { return v > 0 }) {
 		return all, sure
 	}
-	if all != nil && sure && !slices.ContainsFunc(p.head(all.cost), func(v int64) bool { return v > 0 }) {
-		return all, true
+	best, certain := p.cheapest(quotas)
+	known = known && certain
+	switch {
+	case all != nil && (best == nil || slices.Compare(p.head(all.cost), p.head(best.cost)) <= 0):
+		return all, known && sure
+	case best == nil:
+		return nil, known
 	}
-	var best *chosen
-	for _, q := range quotas {
-		one, sure := p.try(q)
+	return best, known && sure
+}
+
+// cheapest solves each quota and takes the best.
+func (p *problem) cheapest(quotas [][]int) (best *chosen, known bool) {
+	known = true
+	for i, q := range quotas {
+		one, sure := p.try(q, len(quotas)-i)
 		known = known && sure
 		if one != nil && (best == nil || slices.Compare(one.cost, best.cost) < 0) {
 			best = one
 		}
 	}
-	if all != nil && (best == nil || slices.Compare(p.head(all.cost), p.head(best.cost)) <= 0) {
-		return all, known && sure
-	}
 	return best, known
 }
 
-// try solves one quota.
-func (p *problem) try(quota []int) (*chosen, bool) {
+// try solves one quota with one of so many parts of the budget that is left.
+func (p *problem) try(quota []int, parts int) (*chosen, bool) {
+	p.allot(parts)
 	p.reset()
 	p.batchesFor(quota)
 	b := newBoard(p)

@@ -38,7 +38,17 @@ func TestReference(t *testing.T) {
 
 // compare plans a world both ways and says where the answers differ.
 func compare(w *world) (plan.Decision, error) {
-	d := plan.Plan(w.snapshot(), w.gang, w.fits, plan.Options{})
+	asked := map[string]int{}
+	fits := func(role int, node string, already int) bool {
+		asked[fmt.Sprint(role, node, already)]++
+		return w.fits(role, node, already)
+	}
+	d := plan.Plan(w.snapshot(), w.gang, fits, plan.Options{})
+	for q, n := range asked {
+		if n > 1 {
+			return d, fmt.Errorf("the filters were asked %d times about %s", n, q)
+		}
+	}
 	want := w.solve()
 	if d.Exhausted {
 		return d, fmt.Errorf("the budget ended: %s", d.Why())

@@ -15,8 +15,9 @@ type problem struct {
 	gang  *Gang
 	ask   Fits
 	stats *Stats
-	// steps used of budget.
-	steps, budget int
+	// steps used so far, of the budget for all quotas. The search for one
+	// quota began at from and may take size of them.
+	steps, budget, from, size int
 	// roles stand largest need first: fewest slots in the whole fabric, then
 	// most devices, then name. The first is the leading role.
 	roles []role
@@ -114,14 +115,15 @@ func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
 
 type fitsKey struct{ role, pos int32 }
 
-// fitsSteps is what one call of the caller's filters is worth in steps.
-const fitsSteps = 16
+// fitsPerStep calls of the caller's filters are worth one step: no question is
+// asked twice, so the nodes bound them already.
+const fitsPerStep = 8
 
 // compile turns a checked request into a problem, or finds a fault that shows
 // only now: a reason, not an error.
 func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
 	p := &problem{snap: s, gang: g, ask: fits, stats: st, budget: o.Budget, granted: map[fitsKey]int32{}}
-	p.terms = termDepths(&s.layout)
+	p.terms = s.terms.depths
 	if p.budget <= 0 {
 		p.budget = DefaultBudget
 	}
@@ -153,6 +155,10 @@ func (p *problem) addRoles() *Reason {
 		p.roles = append(p.roles, role{index: i, spec: r, roll: roll})
 	}
 	slices.SortFunc(p.roles, compareRoles)
+	if len(p.roles) == 1 {
+		p.dims, p.roles[0].takes = p.roles[0].roll.shape.dims, p.roles[0].roll.shape.takes
+		return nil
+	}
 	dims, err := dimensionsOf(needs)
 	if err != nil {
 		return &Reason{Kind: BadRequest, Subject: "devices", Detail: err.Error()}
@@ -179,7 +185,10 @@ func (p *problem) addMembers(r *role) {
 	members := orderedMembers(r.spec.Members)
 	size := r.spec.Slice.Size
 	byRank := distinctRanks(members)
-	last := -1
+	last, room := -1, len(members)
+	if size > 1 {
+		room = size
+	}
 	for i, m := range members {
 		k := 0
 		switch {
@@ -189,7 +198,7 @@ func (p *problem) addMembers(r *role) {
 			k = i / size
 		}
 		if k != last {
-			r.slices = append(r.slices, slice{})
+			r.slices = append(r.slices, slice{pending: make([]*Member, 0, room)})
 			last = k
 		}
 		p.addMember(r, &r.slices[len(r.slices)-1], m)
@@ -222,5 +231,13 @@ func (p *problem) refused(role int, pos, most int32) {
 	p.roles[role].limits = append(p.roles[role].limits, limit{pos, most})
 }
 
-// spent says that the step budget has ended.
-func (p *problem) spent() bool { return p.steps >= p.budget }
+// allot gives the next search its part of the budget that is left.
+func (p *problem) allot(parts int) {
+	p.from, p.size = p.steps, max(0, p.budget-p.steps)/parts
+}
+
+// left is what the search may still take.
+func (p *problem) left() int { return p.from + p.size - p.steps }
+
+// spent says that the search has nothing left.
+func (p *problem) spent() bool { return p.left() <= 0 }

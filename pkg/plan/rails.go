@@ -3,6 +3,66 @@
 
 package plan
 
+import "math/bits"
+
+// maxRails bounds the units looked at; no node has more NICs than that.
+const maxRails = 64
+
+// offers is the set of units of a node that each hold all the devices of one
+// member of a role, the node being unused.
+func (b *board) offers(role int, pos int32) uint64 {
+	need := &b.p.roles[role].spec.Need
+	c := b.p.snap.class(pos)
+	key := offerKey{role, c.id}
+	if set, known := b.offered[key]; known {
+		return set
+	}
+	var set uint64
+	var r rails
+	for i := range c.units[:min(len(c.units), maxRails)] {
+		if r.holds(&c.units[i], need) {
+			set |= 1 << i
+		}
+	}
+	b.offered[key] = set
+	return set
+}
+
+type offerKey struct {
+	role  int
+	class int32
+}
+
+// commonRail is the unit that most nodes with room among some offer to a role,
+// -1 when all offer the same ones.
+func (b *board) commonRail(role int, lo, hi int32) int {
+	if len(b.p.roles[role].roll.shape.pairs) == 0 {
+		return -1
+	}
+	var votes [maxRails]int
+	all, any := ^uint64(0), uint64(0)
+	for pos := lo; pos < hi; pos++ {
+		if b.slots(role, pos) == 0 {
+			continue
+		}
+		set := b.offers(role, pos)
+		all, any = all&set, any|set
+		for s := set; s != 0; s &= s - 1 {
+			votes[bits.TrailingZeros64(s)]++
+		}
+	}
+	if any == 0 || all == any {
+		return -1
+	}
+	best := 0
+	for i, n := range votes {
+		if n > votes[best] {
+			best = i
+		}
+	}
+	return best
+}
+
 // rails picks the alignment unit that each member should take its devices
 // from: one that many nodes of the role offer, the same on every node.
 type rails struct {
@@ -81,6 +141,9 @@ func cloneUnits(in []Unit) []Unit {
 
 // holds says that a unit alone has the devices of a need.
 func (r *rails) holds(u *Unit, n *Need) bool {
+	if len(n.Devices) > 0 && u.count(n.Devices[0].Kinds) < int64(n.Devices[0].Count) {
+		return false
+	}
 	r.trial.Free = append(r.trial.Free[:0], u.Free...)
 	return r.trial.remove(n)
 }

@@ -125,6 +125,7 @@ func (s *script) levels(names []string) error {
 		l.Levels = append(l.Levels, plan.Level{Name: strings.TrimSuffix(n, "!"), Boundary: strings.HasSuffix(n, "!")})
 	}
 	s.w.layout = l
+	s.w.nodes = nil
 	var err error
 	s.st, err = plan.NewState(l)
 	return err

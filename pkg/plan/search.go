@@ -24,8 +24,9 @@ const (
 	exactShare, improveShare = 8, 128
 	// constructHalf of the budget is left for exact search.
 	constructHalf = 2
-	// maxOrders bounds the batch orders tried in one domain.
-	maxOrders = 6
+	// maxOrders bounds the batch orders tried in one domain: all of them for a
+	// gang of few members, the first that works for a larger one.
+	maxOrders, fewMembers = 6, 256
 	// maxRefusals bounds how often a domain is tried again because filters
 	// refused nodes on the way.
 	maxRefusals = 4
@@ -105,11 +106,14 @@ func (s *search) level(depth int) {
 		if s.beaten(bound) {
 			return
 		}
-		if s.p.steps*constructHalf >= s.p.budget || s.tried >= maxTried && !s.tiny {
+		if s.p.left()*constructHalf <= s.p.size || s.tried >= maxTried && !s.tiny {
 			s.whole = false
 			return
 		}
 		s.try(depth, x.v, bound)
+		if s.beaten(bound) {
+			return // no bound after this one is lower
+		}
 	}
 }
 
@@ -144,12 +148,12 @@ func (s *search) resolve() {
 		if s.beaten(d.bound) {
 			continue
 		}
-		steps := s.p.budget - s.p.steps
+		steps := s.p.left()
 		if left := len(s.doubts) - i; !s.tiny {
-			steps = min(steps, max(s.p.budget/exactShare, steps/left))
+			steps = min(steps, max(s.p.size/exactShare, steps/left))
 		}
 		if !s.tiny && s.best != nil {
-			steps = min(steps, s.p.budget/improveShare)
+			steps = min(steps, s.p.size/improveShare)
 			improved++
 		}
 		if steps <= 0 || improved > maxImproved || s.best != nil && !s.small(d) {
@@ -198,7 +202,7 @@ func (s *search) mayHold(depth int, v int32) bool {
 }
 
 // construct tries batch orders in a domain and keeps the best placement; found
-// says that there was one. What filters refuse on the way lowers the counts, so
+// says that it is from here. What filters refuse on the way lowers the counts, so
 // the domain is tried again on the truer ones.
 func (s *search) construct(depth int, v int32) (found bool) {
 	for _, order := range s.orders() {
@@ -210,25 +214,45 @@ func (s *search) construct(depth int, v int32) (found bool) {
 				break
 			}
 		}
-		if found || s.p.spent() || !s.mayHold(depth, v) {
+		if found && s.count > fewMembers || s.p.spent() || !s.mayHold(depth, v) {
 			break
 		}
 	}
 	return found
 }
 
-// attempt constructs once and keeps the result when it is the best so far.
+// attempt constructs once and keeps the result when it is the best so far. Once
+// something is known the filters are asked only for what would be cheaper by
+// counts.
 func (s *search) attempt(depth int, v int32, order []int32) bool {
+	if ask := s.p.ask; ask != nil && s.best != nil {
+		s.p.ask = nil
+		cheaper := s.build(depth, v, order) != nil
+		s.p.ask = ask
+		if !cheaper {
+			return false
+		}
+	}
+	built := s.build(depth, v, order)
+	if built != nil {
+		s.best = built
+	}
+	return built != nil
+}
+
+// build constructs once; nil when that fails or is no cheaper than the best.
+func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	c := newConstruct(s.b, depth, v, order)
 	if !c.run(0) {
-		return false
+		return nil
 	}
+	s.b.compact()
 	cost := s.b.cost(nil, s.p.broken(s.b.f, s.b.log))
 	if s.best == nil || slices.Compare(cost, s.best.cost) < 0 {
-		s.best = &solution{slices.Clone(s.b.log), cost}
+		built = &solution{slices.Clone(s.b.log), cost}
 	}
 	s.b.undo(0)
-	return true
+	return built
 }
 
 // orders lists batch orders: as they are (largest need first), backwards, then

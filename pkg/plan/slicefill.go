@@ -140,7 +140,7 @@ func (s *slicer) fill(depth int, v int32, want int64) int64 {
 	t := &s.b.f.tables[depth].verts[v]
 	var k picker
 	for c := t.kidLo; c < t.kidHi; c++ {
-		k.add(option{c, s.room(depth+1, c)}, s.b.isOpen(depth+1, c))
+		k.add(option{id: c, room: s.room(depth+1, c)}, s.b.isOpen(depth+1, c))
 	}
 	k.ready()
 	left := want

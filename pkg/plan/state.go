@@ -12,6 +12,7 @@ import (
 // that it freezes may be read by many while it goes on changing.
 type State struct {
 	layout  Layout
+	terms   *terms
 	classes classTable
 	nodes   map[string]*entry
 	// slab is where new entries come from, many at a time.
@@ -32,6 +33,7 @@ type State struct {
 // Snapshot is a State at one moment, safe for any number of concurrent plans.
 type Snapshot struct {
 	layout Layout
+	terms  *terms
 	fabric *fabric
 	pages  pages[*class]
 	log    []int32
@@ -51,6 +53,7 @@ func NewState(l Layout) (*State, error) {
 	}
 	return &State{
 		layout:  l.clone(),
+		terms:   termsOf(&l),
 		classes: newClassTable(),
 		nodes:   map[string]*entry{},
 		root:    &branch{},
@@ -125,7 +128,7 @@ func (s *State) Freeze() *Snapshot {
 	}
 	clear(s.ours)
 	s.shared = true
-	return &Snapshot{layout: s.layout, fabric: s.fabric, pages: s.pages, log: s.log, epoch: s.epoch}
+	return &Snapshot{layout: s.layout, terms: s.terms, fabric: s.fabric, pages: s.pages, log: s.log, epoch: s.epoch}
 }
 
 func (s *State) check(n *NodeSpec) error {
@@ -157,9 +160,7 @@ func (s *State) insert(name string, c *class, domains []string) {
 	e := &s.slab[0]
 	s.slab = s.slab[1:]
 	e.name, e.class = name, c
-	e.home = s.root.locate(e.name, domains, len(s.layout.Levels))
-	e.home.nodes = append(e.home.nodes, e)
-	e.home.sorted = false
+	s.root.locate(name, domains, len(s.layout.Levels)).attach(e)
 	s.nodes[e.name] = e
 	s.fabric = nil
 }
