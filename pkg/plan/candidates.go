@@ -34,7 +34,14 @@ func (c *candidates) before(a, b *candidate) bool {
 		return a.unpaired < b.unpaired
 	case a.nodes != b.nodes:
 		return a.nodes < b.nodes
-	case a.room != b.room:
+	}
+	return c.fuller(a, b)
+}
+
+// fuller is the rest of before: the candidate with less room, in itself and
+// then in the domains around it.
+func (c *candidates) fuller(a, b *candidate) bool {
+	if a.room != b.room {
 		return a.room < b.room
 	}
 	f, lead := c.s.b.f, c.s.p.roles[0].roll
@@ -67,14 +74,19 @@ func (c *candidates) pop() (candidate, bool) {
 	return top, true
 }
 
-// best looks through all domains for the best candidate.
+// best looks through all domains for the best candidate. Once one is as good as
+// any can be in the terms that cost something to find out, only those with less
+// room are looked at.
 func (c *candidates) best() (top candidate, ok bool) {
+	ideal := false
 	for v := c.first; v <= c.last; v++ {
-		if !c.s.mayHold(c.depth, v) || !c.s.eligible(c.depth, v) {
+		x := candidate{v: v, room: c.s.room(c.depth, v)}
+		if ideal && !c.fuller(&x, &top) || !c.s.mayHold(c.depth, v) || !c.s.eligible(c.depth, v) {
 			continue
 		}
-		if x := c.s.candidate(c.depth, v); !ok || c.before(&x, &top) {
+		if c.s.price(c.depth, &x); !ok || c.before(&x, &top) {
 			top, ok = x, true
+			ideal = top.apart == 0 && top.unpaired == 0 && top.nodes == c.s.nodes(0, 0)
 		}
 	}
 	c.s.p.steps += int(c.last-c.first)/scanSteps + 1
@@ -86,7 +98,9 @@ func (c *candidates) best() (top candidate, ok bool) {
 func (c *candidates) collect() {
 	for v := c.first; v <= c.last; v++ {
 		if v != c.top && c.s.mayHold(c.depth, v) && c.s.eligible(c.depth, v) {
-			c.heap = append(c.heap, c.s.candidate(c.depth, v))
+			x := candidate{v: v, room: c.s.room(c.depth, v)}
+			c.s.price(c.depth, &x)
+			c.heap = append(c.heap, x)
 		}
 	}
 	for i := len(c.heap)/2 - 1; i >= 0; i-- {
@@ -134,16 +148,20 @@ func (s *search) eligible(depth int, v int32) bool {
 	return lo < hi && s.b.f.real(s.p.required, s.b.f.at(s.p.required, lo))
 }
 
-// candidate prices a domain from below.
-func (s *search) candidate(depth int, v int32) candidate {
-	x := candidate{v: v, unpaired: s.unpaired(depth, v), nodes: s.nodes(depth, v), room: s.total[0]}
+// price fills in the terms of a candidate's bound that come before its room.
+func (s *search) price(depth int, x *candidate) {
+	x.unpaired, x.nodes = s.unpaired(depth, x.v), s.nodes(depth, x.v)
 	if depth < s.b.f.levels {
-		x.apart = s.apart(depth, v)
+		x.apart = s.apart(depth, x.v)
 	}
+}
+
+// room is the leading role's room in a domain.
+func (s *search) room(depth int, v int32) int64 {
 	if depth > 0 && depth <= s.b.f.levels {
-		x.room = s.p.roles[0].roll.sum[depth][v]
+		return s.p.roles[0].roll.sum[depth][v]
 	}
-	return x
+	return s.total[0]
 }
 
 // bound is a lower bound of the cost of placements in a candidate.
