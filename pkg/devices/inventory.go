@@ -53,6 +53,9 @@ type Inventory struct {
 	layout  *layout
 	layouts uint64
 	shown   shownLayout
+
+	shelves   *Shelves
+	shelvedAt uint64
 }
 
 // New returns an empty Inventory.

@@ -15,6 +15,8 @@ import (
 type Order struct {
 	// Pairing is the choice of units that the order leads to.
 	Pairing Pairing
+	// Want is what the pod takes of GPUs and NICs.
+	Want Want
 	// first ranks the chosen devices; all others keep their places behind them.
 	first map[structured.DeviceID]int
 }
@@ -30,6 +32,10 @@ func (inv *Inventory) Order(node string, need *Need, rails []int) (Order, bool) 
 		return Order{}, false
 	}
 	n.refresh(inv.options.PairMaps)
+	return inv.order(n, need, rails)
+}
+
+func (inv *Inventory) order(n *node, need *Need, rails []int) (Order, bool) {
 	for i := range need.options {
 		c := inv.candidates(n, &need.options[i])
 		if c.want.GPUs+c.want.NICs == 0 {
@@ -107,7 +113,7 @@ func (inv *Inventory) offer(c *candidates, d *device, gpuAsks, nicAsks []*ask) {
 }
 
 func (c *candidates) order(pairing Pairing) Order {
-	o := Order{Pairing: pairing, first: map[structured.DeviceID]int{}}
+	o := Order{Pairing: pairing, Want: c.want, first: map[structured.DeviceID]int{}}
 	for unit, take := range pairing.Takes {
 		for _, d := range slices.Concat(c.gpus[unit][:take.GPUs], c.nics[unit][:take.NICs]) {
 			o.first[d.id] = len(o.first)
