@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/structured"
 )
 
 // Alignment is how the GPUs and RDMA NICs that a pod really has stand to each other.
@@ -66,4 +68,19 @@ func (a *Alignment) judge(units []unitInfo, takes []Take) {
 	for _, over := range byNUMA {
 		a.Crossing += max(0, over)
 	}
+}
+
+// Twice finds a whole device that stands in more than one of the allocations, or twice in one.
+func Twice(allocations []*resourceapi.AllocationResult) (structured.DeviceID, bool) {
+	seen := sets.New[structured.DeviceID]()
+	for _, allocation := range allocations {
+		held := holdingOf(allocation)
+		for _, id := range held.devices {
+			if seen.Has(id) {
+				return id, true
+			}
+			seen.Insert(id)
+		}
+	}
+	return structured.DeviceID{}, false
 }

@@ -39,8 +39,11 @@ type classes struct {
 	fwk.DeviceClassResolver
 }
 
-// sync reads the present slices and allocations.
-func (d *Devices) sync() error {
+// Inventory returns what is counted, as of the last Sync.
+func (d *Devices) Inventory() *devices.Inventory { return d.inventory }
+
+// Sync reads the present slices and allocations.
+func (d *Devices) Sync() error {
 	slices, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {
 		return fmt.Errorf("listing ResourceSlices: %w", err)
@@ -61,32 +64,69 @@ func (d *Devices) sync() error {
 	}
 }
 
-// need reads what the pod wants of devices.
-func (d *Devices) need(pod *v1.Pod) (devices.Need, error) {
-	claims, err := d.claims(pod)
+// Need reads what the pod wants of devices. The error is a sentence about what
+// nobody can serve as it is written.
+func (d *Devices) Need(pod *v1.Pod) (devices.Need, error) {
+	claims, err := d.Claims(pod)
 	if err != nil {
 		return devices.Need{}, err
 	}
 	return d.inventory.Need(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
 }
 
-func (d *Devices) claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
+// Claims returns the pod's claims in the order in which the pod names them. A
+// claim whose allocation is on its way to the API server is shown with it, as a
+// copy: such a claim takes nothing more.
+func (d *Devices) Claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
 	claims := make([]*resourceapi.ResourceClaim, 0, len(pod.Spec.ResourceClaims))
+	err := d.each(pod, func(_ string, claim *resourceapi.ResourceClaim) {
+		if pending := d.pending(claim); pending != nil {
+			claim = claim.DeepCopy()
+			claim.Status.Allocation = pending
+		}
+		claims = append(claims, claim)
+	})
+	return claims, err
+}
+
+// each calls do for each claim that exists for the pod, with the pod's name for it.
+func (d *Devices) each(pod *v1.Pod, do func(name string, claim *resourceapi.ResourceClaim)) error {
 	for i := range pod.Spec.ResourceClaims {
-		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
+		one := &pod.Spec.ResourceClaims[i]
+		name, _, err := resourceclaim.Name(pod, one)
 		if err != nil {
-			return nil, fmt.Errorf("resourceClaims %s: %w", pod.Spec.ResourceClaims[i].Name, err)
+			return fmt.Errorf("resourceClaims %s: %w", one.Name, err)
 		}
 		if name == nil {
 			continue // the controller found that no claim is needed
 		}
 		claim, err := d.manager.ResourceClaims().Get(pod.Namespace, *name)
 		if err != nil {
-			return nil, fmt.Errorf("resourceClaims %s: %w", pod.Spec.ResourceClaims[i].Name, err)
+			return fmt.Errorf("resourceClaims %s: %w", one.Name, err)
 		}
-		claims = append(claims, claim)
+		do(one.Name, claim)
 	}
-	return claims, nil
+	return nil
+}
+
+// Pending tells which of the pod's claims, by the name that the pod has for them,
+// have an allocation on its way to the API server.
+func (d *Devices) Pending(pod *v1.Pod) (map[string]bool, error) {
+	pending := map[string]bool{}
+	err := d.each(pod, func(name string, claim *resourceapi.ResourceClaim) {
+		if d.pending(claim) != nil {
+			pending[name] = true
+		}
+	})
+	return pending, err
+}
+
+// pending is what an unallocated claim is about to get, nil if nothing.
+func (d *Devices) pending(claim *resourceapi.ResourceClaim) *resourceapi.AllocationResult {
+	if claim.Status.Allocation != nil {
+		return nil
+	}
+	return d.manager.ResourceClaims().GetPendingAllocation(claim.UID)
 }
 
 // Need is what one pod asks of a node.
@@ -122,12 +162,12 @@ func (s *Survey) Read(pods []*v1.Pod) ([]Need, error) {
 }
 
 func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
-	if err := s.devices.sync(); err != nil {
+	if err := s.devices.Sync(); err != nil {
 		return err
 	}
 	for i, pod := range pods {
 		var err error
-		if wants[i], err = s.devices.need(pod); err != nil {
+		if wants[i], err = s.devices.Need(pod); err != nil {
 			return fmt.Errorf("pod %s: %w", pod.Name, err)
 		}
 	}
@@ -237,7 +277,7 @@ func (s *Survey) Pinned(pod *v1.Pod, nodes []fwk.NodeInfo) (string, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	need, err := s.devices.need(pod)
+	need, err := s.devices.Need(pod)
 	if err != nil || len(need.Pins) == 0 {
 		return "", err
 	}
