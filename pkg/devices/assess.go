@@ -68,7 +68,7 @@ func (inv *Inventory) assess(n *node, need *Need, served []v1.ResourceName) Asse
 		answer.Order, answer.Want = &order, order.Want
 		return answer
 	}
-	answer.Want = inv.candidates(n, &need.options[0]).want
+	answer.Want = inv.candidates(n, &need.options[0], servesOne).want
 	return answer
 }
 

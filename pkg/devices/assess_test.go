@@ -178,3 +178,25 @@ func TestAlignment(t *testing.T) {
 		})
 	}
 }
+
+// Requests that select different devices of one kind get what they select, paired, in whatever order they stand.
+func TestOrderServesRequestsThatDiffer(t *testing.T) {
+	const socket1 = `device.attributes["resource.kubernetes.io"].numaNode == 1`
+	published := ndH100v5().slices("n1")
+	cache := cel.NewCache(10, cel.Features{EnableConsumableCapacity: true})
+	for name, requests := range map[string][]resourceapi.DeviceRequest{
+		"any first": {wants("any", "gpu", 1), wants("far", "gpu", 1, socket1), wants("nic", "nic", 2)},
+		"any last":  {wants("far", "gpu", 1, socket1), wants("any", "gpu", 1), wants("nic", "nic", 2)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := churn{t: t, shape: byIndex(ndH100v5(), 1, 1, 1), inv: inventory(published...), slices: published, cache: cache, ours: true}
+			result, promised := c.allocate(claim("c", requests...))
+			if result == nil || promised == nil {
+				t.Fatalf("allocated %v, promised %v", result, promised)
+			}
+			if unpaired := c.judge(result); unpaired != 0 || promised.Unpaired != 0 {
+				t.Errorf("%d NICs stand apart, %d were promised, want none", unpaired, promised.Unpaired)
+			}
+		})
+	}
+}

@@ -188,7 +188,7 @@ type trip struct {
 	world  *world
 	plugin plugin
 	pod    *v1.Pod
-	state  fwk.CycleState
+	state  *framework.CycleState
 	// said is what each node answered, by name; "" is yes.
 	said map[string]string
 	node string
