@@ -154,9 +154,15 @@ func (s *Survey) Read(pods []*v1.Pod) ([]Need, error) {
 		if needs[i].Resources, err = s.resources(pod, wants[i].Extended); err != nil {
 			return nil, err
 		}
-		if s.devices != nil {
-			s.addDevices(&needs[i], &wants[i])
+		if s.devices == nil || wants[i].Empty() {
+			continue
 		}
+		s.addDevices(&needs[i], &wants[i])
+		alignment, err := s.devices.Alignment(pod)
+		if err != nil {
+			return nil, err
+		}
+		needs[i].Aligned = alignment == AlignmentRequired
 	}
 	return needs, nil
 }
@@ -201,9 +207,6 @@ func permitResource(permit string) v1.ResourceName {
 
 func (s *Survey) addDevices(need *Need, want *devices.Need) {
 	need.RDMA = want.RDMA
-	if want.Empty() {
-		return
-	}
 	view := s.devices.view
 	option := view.Least(want)
 	for _, demand := range option.Demands {

@@ -22,13 +22,13 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	if d.devices == nil || !mayWantDevices(pod) {
 		return nil, nil
 	}
-	mode, err := modeOf(pod)
+	mode, err := d.devices.Alignment(pod)
 	if err != nil {
 		return nil, err
 	}
 	need, err := d.devices.Need(pod)
 	switch {
-	case err != nil && mode == Required:
+	case err != nil && mode == snapshot.AlignmentRequired:
 		return nil, fmt.Errorf("device alignment is required: %w", err)
 	case err != nil:
 		// The in-tree plugin has its own words for what it cannot serve.

@@ -13,6 +13,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // cycle is one pod's scheduling cycle. Slices of a node are copied for it, and
@@ -22,7 +23,7 @@ import (
 type cycle struct {
 	pod       types.UID
 	need      devices.Need
-	mode      Mode
+	mode      snapshot.Alignment
 	inventory *devices.Inventory
 	shelves   *devices.Shelves
 	// planned is the only node that the pod may go to, "" if any will do.
@@ -105,7 +106,7 @@ func (c *cycle) show() []*resourceapi.ResourceSlice {
 // copies puts copies of a node's slices at its place. Only what Filter changes is
 // the copies' own: which list of devices they point to.
 func (c *cycle) copies(p *place, own []*resourceapi.ResourceSlice, room []resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
-	if c.mode == None {
+	if c.mode == snapshot.AlignmentNone {
 		return own
 	}
 	p.copies = make([]*resourceapi.ResourceSlice, len(own))
@@ -125,7 +126,7 @@ func (c *cycle) examine(info fwk.NodeInfo) look {
 	p.once.Do(func() {
 		found := c.assess(info)
 		p.look = c.judge(found)
-		if found.Order == nil || c.mode == None {
+		if found.Order == nil || c.mode == snapshot.AlignmentNone {
 			return
 		}
 		for _, slice := range p.copies {
@@ -145,7 +146,7 @@ func (c *cycle) judge(found devices.Assessment) look {
 	switch {
 	case found.Shortage != "":
 		return look{refusal: found.Shortage}
-	case c.mode == Required:
+	case c.mode == snapshot.AlignmentRequired:
 		if refusal := misaligned(found); refusal != "" {
 			return look{refusal: refusal}
 		}

@@ -164,7 +164,7 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 			return 0, status
 		}
 	}
-	if p := c.place(info.Node().Name); p != nil && c.mode != None {
+	if p := c.place(info.Node().Name); p != nil && c.mode != snapshot.AlignmentNone {
 		return wish*wishWeight + p.look.score, nil
 	}
 	return wish * wishWeight, nil
@@ -186,7 +186,7 @@ func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 
 // SignPod keeps pods with a mode of their own out of batches of equal pods.
 func (d *DRAAware) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	if mode := pod.Annotations[AlignmentAnnotation]; mode != "" {
+	if mode := pod.Annotations[snapshot.AlignmentAnnotation]; mode != "" {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "device alignment is "+mode)
 	}
 	return d.DynamicResources.SignPod(ctx, pod)

@@ -21,7 +21,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
-	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // selecting narrows a claim's request down.
@@ -197,7 +197,7 @@ func TestReadBack(t *testing.T) {
 	before := counted(t)
 
 	pod := podWith("pod", all)
-	pod.Annotations[draaware.AlignmentAnnotation] = "required"
+	pod.Annotations[snapshot.AlignmentAnnotation] = "required"
 	trip := w.trip(p, pod)
 	if feasible := trip.look(); len(feasible) != 1 {
 		t.Fatalf("the node says %v", trip.said)

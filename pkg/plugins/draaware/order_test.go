@@ -13,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
 	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
@@ -177,7 +177,7 @@ func TestModes(t *testing.T) {
 			w := newWorld(t, oneNode, test.taken, late)
 			pod := podWith("late", late)
 			if test.mode != "" {
-				pod.Annotations[draaware.AlignmentAnnotation] = test.mode
+				pod.Annotations[snapshot.AlignmentAnnotation] = test.mode
 			}
 			trip := w.trip(w.ours(), pod)
 			placed := trip.place()
@@ -186,6 +186,37 @@ func TestModes(t *testing.T) {
 			}
 			if placed && apart(t, trip.devices(late)) != test.apart {
 				t.Errorf("the pod has %v, want %d NICs apart", trip.devices(late), test.apart)
+			}
+		})
+	}
+}
+
+// A claim carries its template's annotations: there the wish may stand as well.
+func TestModeOfClaims(t *testing.T) {
+	split := holding("split", "gpu-0", "gpu-1", "gpu-2", "gpu-3", nic(4), nic(5), nic(6), nic(7))
+	tests := map[string]struct {
+		pod, gpus, nics string
+		want            string
+	}{
+		"on one claim":          {"", "required", "", "device alignment is required, and 1 of 1 NICs would stand apart from the pod's GPUs"},
+		"the pod's comes first": {"preferred", "required", "none", ""},
+		"claims that disagree":  {"", "required", "none", `annotation dovetail.dev/device-alignment is "required" on claim gpus and "none" on claim nics, which must be the same`},
+		"another word":          {"", "", "best", `annotation dovetail.dev/device-alignment of claim ml/nics is "best", which must be preferred, required or none`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			gpus, nics := claim("gpus", "1 gpu.nvidia.com"), claim("nics", "1 rdma.dranet.net")
+			pod := podWith("pod", gpus, nics)
+			for object, value := range map[metav1.Object]string{pod: test.pod, gpus: test.gpus, nics: test.nics} {
+				if value != "" {
+					object.SetAnnotations(map[string]string{snapshot.AlignmentAnnotation: value})
+				}
+			}
+			w := newWorld(t, oneNode, split, gpus, nics)
+			trip := w.trip(w.ours(), pod)
+			trip.look()
+			if said := trip.said[w.nodes[0].Node().Name]; said != test.want {
+				t.Errorf("the node said %q, want %q", said, test.want)
 			}
 		})
 	}

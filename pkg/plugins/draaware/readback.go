@@ -14,6 +14,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // reasonBroken is the reason of the event about a promise that did not hold.
@@ -37,7 +38,7 @@ func (d *DRAAware) readBack(c *cycle, pod *v1.Pod, node string, reserved []types
 	metrics.Pairs(d.profile, metrics.Paired, real.NICs-real.Unpaired)
 	metrics.Pairs(d.profile, metrics.Unpaired, real.Unpaired)
 	d.logger.V(4).Info("Devices reserved", "pod", klog.KObj(pod), "node", node, "gpus", real.GPUs, "nics", real.NICs, "unpaired", real.Unpaired)
-	if c.mode != Required || real.Unpaired == 0 {
+	if c.mode != snapshot.AlignmentRequired || real.Unpaired == 0 {
 		return nil
 	}
 	broken := fmt.Sprintf("device alignment is required, and %d of %d NICs that node %s gave stand apart from the pod's GPUs", real.Unpaired, real.NICs, node)
