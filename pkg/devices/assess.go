@@ -25,11 +25,15 @@ type question struct {
 	// plugin is the first extended resource of the need that the node's device plugins serve; a second one is rare
 	// and not remembered.
 	plugin v1.ResourceName
+	rail   int
 }
 
-// Assess looks at a node on behalf of a pod. Extended resources for which plugin says true come from the node's device
+// NoRail says that it does not matter which unit a pod takes its devices from.
+const NoRail = -1
+
+// Assess looks at a node on behalf of a pod. The rail is the unit that other members of its gang use, or NoRail. Extended resources for which plugin says true come from the node's device
 // plugins and need no device. The answer is remembered until the node changes; treat it as read-only.
-func (inv *Inventory) Assess(node string, need *Need, plugin func(v1.ResourceName) bool) Assessment {
+func (inv *Inventory) Assess(node string, need *Need, rail int, plugin func(v1.ResourceName) bool) Assessment {
 	served := need.served(plugin)
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -41,14 +45,14 @@ func (inv *Inventory) Assess(node string, need *Need, plugin func(v1.ResourceNam
 	if n.assessedAt != n.revision {
 		n.assessed, n.assessedAt = nil, n.revision
 	}
-	asked := question{need: need.Key}
+	asked := question{need: need.Key, rail: rail}
 	if len(served) > 0 {
 		asked.plugin = served[0]
 	}
 	if known, ok := n.assessed[asked]; ok && len(inv.reaching) == 0 {
 		return known
 	}
-	answer := inv.assess(n, need, served)
+	answer := inv.assess(n, need, rail, served)
 	if len(served) > 1 {
 		return answer
 	}
@@ -59,12 +63,16 @@ func (inv *Inventory) Assess(node string, need *Need, plugin func(v1.ResourceNam
 	return answer
 }
 
-func (inv *Inventory) assess(n *node, need *Need, served []v1.ResourceName) Assessment {
+func (inv *Inventory) assess(n *node, need *Need, rail int, served []v1.ResourceName) Assessment {
 	answer := Assessment{Shortage: inv.shortage(n, need, served)}
 	if answer.Shortage != "" || need.Empty() {
 		return answer
 	}
-	if order, ok := inv.order(n, need, nil); ok {
+	var rails []int
+	if rail != NoRail {
+		rails = []int{rail}
+	}
+	if order, ok := inv.order(n, need, rails); ok {
 		answer.Order, answer.Want = &order, order.Want
 		return answer
 	}

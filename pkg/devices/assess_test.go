@@ -37,7 +37,7 @@ func TestShortageNeverContradictsStock(t *testing.T) {
 			claims := w.claims()
 			need := mustNeed(t, inv, claims...)
 			for _, name := range []string{"n1", "n2", "n3"} {
-				short := inv.Assess(name, &need, noPlugin).Shortage
+				short := inv.Assess(name, &need, devices.NoRail, noPlugin).Shortage
 				results := oracle.allocate(w.state(), claims, name)
 				if short != "" && results != nil {
 					t.Fatalf("world %d, node %s: %q, but stock allocates\n%s", seed, name, short, describe(w, claims))
@@ -111,12 +111,12 @@ func TestSlowCasesAreAnsweredAtOnce(t *testing.T) {
 			inv := inventory(published...)
 			inv.SyncAllocated(state)
 			need := mustNeed(t, inv, test.claim)
-			inv.Assess("n1", &need, noPlugin) // compiles selectors and judges device shapes, once for all nodes
+			inv.Assess("n1", &need, devices.NoRail, noPlugin) // compiles selectors and judges device shapes, once for all nodes
 			best := limit * 1000
 			for range 5 {
 				inv.SyncSlices(test.machine.slices("n1")) // changed slices: nothing is remembered of the node
 				began := time.Now()
-				got := inv.Assess("n1", &need, noPlugin).Shortage
+				got := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage
 				best = min(best, time.Since(began))
 				if got != test.want {
 					t.Fatalf("shortage %q, want %q", got, test.want)
@@ -150,10 +150,10 @@ func TestPluginResourcesAreNotShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := inv.Assess("n1", &need, noPlugin).Shortage, "nvidia.com/gpu: 2 wanted, 0 free"; got != want {
+	if got, want := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage, "nvidia.com/gpu: 2 wanted, 0 free"; got != want {
 		t.Errorf("without a plugin: %q, want %q", got, want)
 	}
-	if got := inv.Assess("n1", &need, func(name v1.ResourceName) bool { return name == "nvidia.com/gpu" }).Shortage; got != "" {
+	if got := inv.Assess("n1", &need, devices.NoRail, func(name v1.ResourceName) bool { return name == "nvidia.com/gpu" }).Shortage; got != "" {
 		t.Errorf("with a plugin: %q, want nothing", got)
 	}
 }

@@ -5,28 +5,33 @@ package snapshot
 
 import fwk "k8s.io/kube-scheduler/framework"
 
+// Planned is what a plan says about the pod of a scheduling cycle.
+type Planned struct {
+	// Node is the only node that the pod may go to, "" if there is no plan.
+	Node string
+	// Rail is the alignment unit that the pod should take its devices from,
+	// because other members of its gang use the same one; -1 if it does not matter.
+	Rail int
+}
+
 // plannedKey is where a plan's answer for the pod of a scheduling cycle stands.
 const plannedKey fwk.StateKey = "dovetail/planned"
 
-// plannedNode is the only node that the pod of a cycle may go to.
-type plannedNode string
+// Clone returns p: it never changes.
+func (p Planned) Clone() fwk.StateData { return p }
 
-// Clone returns n: it never changes.
-func (n plannedNode) Clone() fwk.StateData { return n }
-
-// SetPlannedNode notes in a pod's cycle which node a plan has for it, for the
-// plugins that come after.
-func SetPlannedNode(state fwk.CycleState, node string) {
-	state.Write(plannedKey, plannedNode(node))
+// SetPlanned leaves what a plan says in the pod's cycle, for the plugins that come
+// after.
+func SetPlanned(state fwk.CycleState, planned Planned) {
+	state.Write(plannedKey, planned)
 }
 
-// PlannedNode returns the node that a plan has for the pod of the cycle, "" if
-// there is no plan.
-func PlannedNode(state fwk.CycleState) string {
-	data, err := state.Read(plannedKey)
-	if err != nil {
-		return "" // nobody planned
+// PlannedOf returns what a plan says about the pod of the cycle.
+func PlannedOf(state fwk.CycleState) Planned {
+	if data, err := state.Read(plannedKey); err == nil {
+		if planned, ok := data.(Planned); ok {
+			return planned
+		}
 	}
-	node, _ := data.(plannedNode)
-	return string(node)
+	return Planned{Rail: -1} // nobody planned
 }

@@ -39,7 +39,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	}
 	return &cycle{
 		pod: pod.UID, need: need, mode: mode,
-		inventory: d.devices.Inventory(), planned: snapshot.PlannedNode(state),
+		inventory: d.devices.Inventory(), planned: snapshot.PlannedOf(state),
 	}, nil
 }
 

@@ -26,8 +26,7 @@ type cycle struct {
 	mode      snapshot.Alignment
 	inventory *devices.Inventory
 	shelves   *devices.Shelves
-	// planned is the only node that the pod may go to, "" if any will do.
-	planned string
+	planned   snapshot.Planned
 	// places are the nodes by their number on the shelves, or only the planned one.
 	places []place
 }
@@ -65,7 +64,7 @@ func cycleOf(state fwk.CycleState) *cycle {
 func (c *cycle) prepare() {
 	c.shelves = c.inventory.Shelves()
 	n := len(c.shelves.Own)
-	if c.planned != "" {
+	if c.planned.Node != "" {
 		n = 1
 	}
 	c.places = make([]place, n)
@@ -77,9 +76,9 @@ func (c *cycle) place(node string) *place {
 	switch i, known := c.shelves.Index[node]; {
 	case !known:
 		return nil
-	case c.planned == "":
+	case c.planned.Node == "":
 		return &c.places[i]
-	case c.planned == node:
+	case c.planned.Node == node:
 		return &c.places[0]
 	}
 	return nil
@@ -87,9 +86,9 @@ func (c *cycle) place(node string) *place {
 
 // show returns the slices that the pod may see.
 func (c *cycle) show() []*resourceapi.ResourceSlice {
-	if c.planned != "" {
+	if c.planned.Node != "" {
 		var own []*resourceapi.ResourceSlice
-		if i, known := c.shelves.Index[c.planned]; known {
+		if i, known := c.shelves.Index[c.planned.Node]; known {
 			own = c.copies(&c.places[0], c.shelves.Own[i], make([]resourceapi.ResourceSlice, len(c.shelves.Own[i])))
 		}
 		return append(own[:len(own):len(own)], c.shelves.Rest...)
@@ -138,7 +137,7 @@ func (c *cycle) examine(info fwk.NodeInfo) look {
 
 func (c *cycle) assess(info fwk.NodeInfo) devices.Assessment {
 	scalars := info.GetAllocatable().GetScalarResources()
-	return c.inventory.Assess(info.Node().Name, &c.need, func(name v1.ResourceName) bool { return scalars[name] > 0 })
+	return c.inventory.Assess(info.Node().Name, &c.need, c.planned.Rail, func(name v1.ResourceName) bool { return scalars[name] > 0 })
 }
 
 // judge turns what is known of a node's devices into an answer.

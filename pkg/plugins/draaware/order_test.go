@@ -131,14 +131,14 @@ func TestExtendedResourceWithClaim(t *testing.T) {
 }
 
 // A planned pod sees its node's slices alone, in order; the in-tree plugin finds
-// nothing anywhere else.
+// nothing anywhere else. It keeps to the rail that its plan gives it.
 func TestPlannedPodSeesOneNode(t *testing.T) {
 	pair := claim("pair", "1 gpu.nvidia.com", "1 rdma.dranet.net")
 	w := newWorld(t, twoNodes, holding("taken", "gpu-0", "gpu-1"), pair)
 	node := w.nodes[0].Node().Name
 	p := w.ours()
 	trip := w.trip(p, podWith("member", pair))
-	snapshot.SetPlannedNode(trip.state, node)
+	snapshot.SetPlanned(trip.state, snapshot.Planned{Node: node, Rail: 6})
 	if diff := cmp.Diff([]string{node}, trip.look()); diff != "" {
 		t.Fatalf("nodes that will do (-want,+got):\n%s", diff)
 	}
@@ -146,8 +146,8 @@ func TestPlannedPodSeesOneNode(t *testing.T) {
 	if said := trip.reserve(); said != "" {
 		t.Fatal(said)
 	}
-	if held := trip.devices(pair); apart(t, held) != 0 {
-		t.Errorf("the member has %v, want a pair", held)
+	if diff := cmp.Diff([]string{"gpu.nvidia.com/gpu-6", "dra.net/" + nic(6)}, trip.devices(pair)); diff != "" {
+		t.Errorf("the member's devices (-want,+got):\n%s", diff)
 	}
 }
 

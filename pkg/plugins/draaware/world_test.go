@@ -7,17 +7,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -31,7 +28,6 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 	"k8s.io/kubernetes/pkg/scheduler/util/assumecache"
-	"k8s.io/utils/ptr"
 
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
 	"github.com/dovetail-dev/dovetail/pkg/snapshot"
@@ -66,20 +62,20 @@ func (h *handle) ProfileName() string                                    { retur
 // world is a scheduler's DRA machinery over some objects: real informers, slice
 // tracker, claim tracker and allocator; only the API server is client-go's fake.
 type world struct {
-	*testing.T
+	testing.TB
 	handle *handle
 	nodes  []fwk.NodeInfo
 	seq    int
 }
 
 // newWorld starts the machinery. The nodes are those of the fleet.
-func newWorld(t *testing.T, fleetText string, objects ...runtime.Object) *world {
+func newWorld(t testing.TB, fleetText string, objects ...runtime.Object) *world {
 	t.Helper()
 	spec, err := fleet.Parse(fleetText)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t}
+	w := &world{TB: t}
 	for node := range spec.All() {
 		info := framework.NewNodeInfo()
 		info.SetNode(node.Object())
@@ -129,11 +125,14 @@ func (w *world) start(objects []runtime.Object) {
 	w.settle(objects)
 }
 
-// settle waits until the machinery shows all slices, claims and classes.
+// settle waits until the machinery shows all slices, claims, devices in use and classes.
 func (w *world) settle(objects []runtime.Object) {
-	counts := map[string]int{}
+	counts, taken := map[string]int{}, 0
 	for _, object := range objects {
 		counts[fmt.Sprintf("%T", object)]++
+		if c, ok := object.(*resourceapi.ResourceClaim); ok && c.Status.Allocation != nil {
+			taken += len(c.Status.Allocation.Devices.Results)
+		}
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		shown, err := w.handle.manager.ResourceSlices().ListWithDeviceTaintRules()
@@ -144,7 +143,7 @@ func (w *world) settle(objects []runtime.Object) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		if len(shown) == counts["*v1.ResourceSlice"] && len(claims) == counts["*v1.ResourceClaim"] &&
+		if len(shown) == counts["*v1.ResourceSlice"] && len(claims) == counts["*v1.ResourceClaim"] && len(w.inUse()) == taken &&
 			w.handle.manager.DeviceClassResolver().GetDeviceClass(fleet.ExtendedResourceGPU) != nil {
 			return
 		}
@@ -293,7 +292,7 @@ func (t *trip) devices(claims ...*resourceapi.ResourceClaim) []string {
 
 // apart counts the NICs of an ND H100 v5 node whose GPU the pod does not have:
 // GPU i and NIC 0101+i are a pair there.
-func apart(t *testing.T, held []string) int {
+func apart(t testing.TB, held []string) int {
 	t.Helper()
 	gpus := map[int]bool{}
 	var nics []int
@@ -316,80 +315,11 @@ func apart(t *testing.T, held []string) int {
 	return lost
 }
 
-// podWith makes a pod that has the claims.
-func podWith(name string, claims ...*resourceapi.ResourceClaim) *v1.Pod {
-	pod := &v1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID(name), Annotations: map[string]string{}},
-		Spec:       v1.PodSpec{Containers: []v1.Container{{Name: "main"}}},
-	}
-	for i, claim := range claims {
-		one := v1.PodResourceClaim{Name: fmt.Sprintf("claim-%d", i), ResourceClaimName: ptr.To(claim.Name)}
-		pod.Spec.ResourceClaims = append(pod.Spec.ResourceClaims, one)
-	}
-	return pod
-}
-
-// extended adds extended resources to a pod.
-func extended(pod *v1.Pod, name v1.ResourceName, count int64) *v1.Pod {
-	list := v1.ResourceList{name: *resource.NewQuantity(count, resource.DecimalSI)}
-	pod.Spec.Containers[0].Resources = v1.ResourceRequirements{Requests: list, Limits: list}
-	return pod
-}
-
-// claim asks for devices, each written as "count class".
-func claim(name string, wants ...string) *resourceapi.ResourceClaim {
-	c := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID("claim-" + name)}}
-	for i, want := range wants {
-		var count int64
-		var class string
-		if _, err := fmt.Sscanf(want, "%d %s", &count, &class); err != nil {
-			panic(fmt.Sprintf("claim %s: %q: %v", name, want, err))
-		}
-		c.Spec.Devices.Requests = append(c.Spec.Devices.Requests, resourceapi.DeviceRequest{
-			Name: fmt.Sprintf("%s-%d", strings.ReplaceAll(class, ".", "-"), i),
-			Exactly: &resourceapi.ExactDeviceRequest{
-				DeviceClassName: class, Count: count, AllocationMode: resourceapi.DeviceAllocationModeExactCount,
-			},
-		})
-	}
-	return c
-}
-
-// holding is a claim that has devices of the first node already.
-func holding(name string, devices ...string) *resourceapi.ResourceClaim {
-	c := claim(name)
-	c.Status.Allocation = &resourceapi.AllocationResult{}
-	for _, device := range devices {
-		driver := fleet.DriverGPU
-		if strings.HasPrefix(device, "pci-") {
-			driver = fleet.DriverNIC
-		}
-		c.Status.Allocation.Devices.Results = append(c.Status.Allocation.Devices.Results,
-			resourceapi.DeviceRequestAllocationResult{Request: "any", Driver: driver, Pool: firstNode(), Device: device})
-	}
-	return c
-}
-
-// firstNode is the name of the first node of any fleet of ND H100 v5 machines.
-func firstNode() string {
-	spec, err := fleet.Parse("shape=ndh100v5,spines=1,leaves=1,nodes=1")
-	if err != nil {
-		panic(err)
-	}
-	for node := range spec.All() {
-		return node.Name()
-	}
-	return ""
-}
-
-// nic is the name of the NIC that belongs to GPU i.
-func nic(i int) string { return fmt.Sprintf("pci-010%d-00-00-0", i+1) }
-
 // inUse lists all devices that are taken or about to be, as driver/device.
 func (w *world) inUse() []string {
 	state, err := w.handle.manager.ResourceClaims().GatherAllocatedState()
 	if err != nil {
-		w.Fatal(err)
+		return nil // claims changed while they were counted
 	}
 	var list []string
 	for id := range state.AllocatedDevices {
