@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
+	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
@@ -42,23 +43,24 @@ type classes struct {
 // Inventory returns what is counted, as of the last Sync.
 func (d *Devices) Inventory() *devices.Inventory { return d.inventory }
 
-// Sync reads the present slices and allocations.
-func (d *Devices) Sync() error {
+// Sync reads the present slices and allocations. It returns the state of the
+// claim tracker that counts are now based on, which must not be changed.
+func (d *Devices) Sync() (*structured.AllocatedState, error) {
 	slices, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {
-		return fmt.Errorf("listing ResourceSlices: %w", err)
+		return nil, fmt.Errorf("listing ResourceSlices: %w", err)
 	}
 	d.inventory.SyncSlices(slices)
 	for try := 1; ; try++ {
 		state, err := d.manager.ResourceClaims().GatherAllocatedState()
 		if err == nil {
 			d.inventory.SyncAllocated(*state)
-			return nil
+			return state, nil
 		}
 		// Claims changed while they were counted; the tracker's own error for
 		// that is not exported.
 		if try == gatherTries {
-			return fmt.Errorf("gathering allocated devices: %w", err)
+			return nil, fmt.Errorf("gathering allocated devices: %w", err)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -168,7 +170,7 @@ func (s *Survey) Read(pods []*v1.Pod) ([]Need, error) {
 }
 
 func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
-	if err := s.devices.Sync(); err != nil {
+	if _, err := s.devices.Sync(); err != nil {
 		return err
 	}
 	for i, pod := range pods {

@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
@@ -26,7 +27,9 @@ type cycle struct {
 	mode      snapshot.Alignment
 	inventory *devices.Inventory
 	shelves   *devices.Shelves
-	planned   snapshot.Planned
+	// taken are the devices in use when the cycle began.
+	taken   *structured.AllocatedState
+	planned snapshot.Planned
 	// places are the nodes by their number on the shelves, or only the planned one.
 	places []place
 }

@@ -9,6 +9,7 @@ import (
 
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
@@ -101,11 +102,22 @@ func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error
 	return l.ResourceSliceLister.ListWithDeviceTaintRules()
 }
 
-// tracker notes which claims got a pending allocation: the one that stands for
-// extended resources is known to nobody else.
+// tracker notes which claims got a pending allocation (the one that stands for
+// extended resources is known to nobody else) and shows what is in use to the pod
+// on stage.
 type tracker struct {
 	fwk.ResourceClaimTracker
 	stage *stage
+}
+
+// GatherAllocatedState returns what the cycle on stage began with: gathering twice
+// would cost twice, and nobody else allocates between the two. The allocator only
+// reads it.
+func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
+	if c := t.stage.onShow(); c != nil {
+		return c.taken, nil
+	}
+	return t.ResourceClaimTracker.GatherAllocatedState()
 }
 
 // SignalClaimPendingAllocation passes the signal on.
