@@ -37,6 +37,9 @@ type ask struct {
 	// was searched when the inventory's spec was searched.
 	witness  string
 	searched uint64
+	// elsewhere says whether devices for several nodes satisfied the ask when the inventory's spec was reached.
+	elsewhere bool
+	reached   uint64
 }
 
 // selector is one compiled CEL expression; source says in errors where it stands.

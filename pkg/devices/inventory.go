@@ -53,6 +53,9 @@ type Inventory struct {
 	layout  *layout
 	layouts uint64
 	shown   shownLayout
+
+	shelves   *Shelves
+	shelvedAt uint64
 }
 
 // New returns an empty Inventory.
@@ -84,19 +87,32 @@ func (inv *Inventory) Revision() uint64 {
 func (inv *Inventory) SyncSlices(all []*resourceapi.ResourceSlice) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
+	if inv.holdsExactly(all) {
+		return
+	}
 	seen := make(map[string]bool, len(all))
 	for _, slice := range all {
 		seen[slice.Name] = true
 		inv.replace(slice.Name, slice)
-	}
-	if len(seen) == len(inv.slices) {
-		return
 	}
 	for name := range inv.slices {
 		if !seen[name] {
 			inv.replace(name, nil)
 		}
 	}
+}
+
+// holdsExactly says that nothing changed, which is what most calls find.
+func (inv *Inventory) holdsExactly(all []*resourceapi.ResourceSlice) bool {
+	if len(all) != len(inv.slices) {
+		return false
+	}
+	for _, slice := range all {
+		if inv.slices[slice.Name] != slice {
+			return false
+		}
+	}
+	return true
 }
 
 // SetSlice adds a slice or replaces the one of its name.

@@ -112,9 +112,12 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 			changed = append(changed, id)
 		}
 	}
-	for id := range before.AllocatedDevices {
-		if !state.AllocatedDevices.Has(id) {
-			changed = append(changed, id)
+	// As many as came have gone, unless the sizes say that nobody left.
+	if len(before.AllocatedDevices)+len(changed) != len(state.AllocatedDevices) {
+		for id := range before.AllocatedDevices {
+			if !state.AllocatedDevices.Has(id) {
+				changed = append(changed, id)
+			}
 		}
 	}
 	// Shared devices are few; whether their shares really changed costs more to find out than to count again.

@@ -41,6 +41,8 @@ type Need struct {
 	Extended map[v1.ResourceName]int64
 	// RDMA is set when a request can only be met by RDMA NICs.
 	RDMA bool
+	// Alternatives is set when a request leaves a choice (firstAvailable).
+	Alternatives bool
 
 	options []needOption
 	// relaxed is met wherever one of the options is.
@@ -199,6 +201,7 @@ func (r *needReader) request(claim string, from *resourceapi.DeviceRequest) ([]r
 
 func (r *needReader) firstAvailable(name string, from []resourceapi.DeviceSubRequest) ([]request, error) {
 	var alternatives []request
+	r.need.Alternatives = true
 	for i := range from {
 		sub := &from[i]
 		one, err := r.exact(name, sub.AllocationMode, sub.Count, askSpec{

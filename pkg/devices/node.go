@@ -29,6 +29,9 @@ type node struct {
 	// unusable is set when a pool is incomplete or broken whose newest generation has devices here; then nobody can have
 	// "all" devices.
 	unusable bool
+	// assessed remembers answers about the node as it was at assessedAt.
+	assessed   map[question]Assessment
+	assessedAt uint64
 }
 
 // nodeTable numbers nodes densely, so that per-node results are slices. Numbers of removed nodes are used again.
@@ -41,6 +44,8 @@ type nodeTable struct {
 	// changed are the numbers of nodes that changed since the layout was last brought up to date.
 	changed map[int]bool
 }
+
+func newNode(name string) *node { return &node{name: name, pools: map[poolKey]*pool{}} }
 
 func newNodeTable() nodeTable { return nodeTable{index: map[string]int{}, changed: map[int]bool{}} }
 
@@ -92,7 +97,7 @@ func (t *nodeTable) own() {
 
 func (t *nodeTable) add(name string) *node {
 	t.own()
-	n := &node{name: name, pools: map[poolKey]*pool{}}
+	n := newNode(name)
 	if last := len(t.free) - 1; last >= 0 {
 		t.index[name], t.free = t.free[last], t.free[:last]
 		t.nodes[t.index[name]] = n

@@ -15,6 +15,8 @@ import (
 type Order struct {
 	// Pairing is the choice of units that the order leads to.
 	Pairing Pairing
+	// Want is what the pod takes of GPUs and NICs.
+	Want Want
 	// first ranks the chosen devices; all others keep their places behind them.
 	first map[structured.DeviceID]int
 }
@@ -30,14 +32,25 @@ func (inv *Inventory) Order(node string, need *Need, rails []int) (Order, bool) 
 		return Order{}, false
 	}
 	n.refresh(inv.options.PairMaps)
+	return inv.order(n, need, rails)
+}
+
+func (inv *Inventory) order(n *node, need *Need, rails []int) (Order, bool) {
 	for i := range need.options {
-		c := inv.candidates(n, &need.options[i])
-		if c.want.GPUs+c.want.NICs == 0 {
-			continue
-		}
-		c.want.Rails = rails
-		if pairing, ok := Pair(c.stock, c.want); ok {
-			return c.order(pairing), true
+		// Where requests differ in what they select, devices that satisfy some request may not be enough for all.
+		for _, accepts := range []func(*device, []*request) bool{servesOne, servesEach} {
+			c := inv.candidates(n, &need.options[i], accepts)
+			if c.want.GPUs+c.want.NICs == 0 {
+				break
+			}
+			c.want.Rails = rails
+			pairing, ok := Pair(c.stock, c.want)
+			if !ok {
+				continue
+			}
+			if order, ok := c.order(pairing); ok {
+				return order, true
+			}
 		}
 	}
 	return Order{}, false
@@ -48,31 +61,41 @@ type candidates struct {
 	want       Want
 	stock      []Stock
 	gpus, nics [][]*device
+	// gpuRequests and nicRequests are the pod's requests for them, in the order in which the allocator serves them.
+	gpuRequests, nicRequests []*request
 }
 
-func (inv *Inventory) candidates(n *node, option *needOption) candidates {
+func (inv *Inventory) candidates(n *node, option *needOption, accepts func(*device, []*request) bool) candidates {
 	units := len(n.units)
 	c := candidates{stock: make([]Stock, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
 	for i, unit := range n.units {
 		c.stock[i] = Stock{NUMA: unit.numa, Loose: i == units-1}
 	}
-	var gpuAsks, nicAsks []*ask
 	for i := range option.requests {
 		one := &option.requests[i]
 		switch {
 		case one.all:
 		case n.serves(one.asks, func(d *device) bool { return d.gpu }):
 			c.want.GPUs += one.count
-			gpuAsks = append(gpuAsks, one.asks...)
+			c.gpuRequests = append(c.gpuRequests, one)
 		case n.serves(one.asks, func(d *device) bool { return d.rdma }):
 			c.want.NICs += one.count
-			nicAsks = append(nicAsks, one.asks...)
+			c.nicRequests = append(c.nicRequests, one)
 		}
 	}
 	for _, d := range n.devices {
-		inv.offer(&c, d, gpuAsks, nicAsks)
+		inv.offer(&c, d, accepts)
 	}
 	return c
+}
+
+// servesOne and servesEach say whether the device satisfies a request, or all of them.
+func servesOne(d *device, requests []*request) bool {
+	return slices.ContainsFunc(requests, func(one *request) bool { return satisfies(d, one.asks) })
+}
+
+func servesEach(d *device, requests []*request) bool {
+	return !slices.ContainsFunc(requests, func(one *request) bool { return !satisfies(d, one.asks) })
 }
 
 // serves says whether the node has such a device for one of the asks.
@@ -86,34 +109,46 @@ func satisfies(d *device, asks []*ask) bool {
 
 // offer adds a device to its unit's stock. Devices that share counters with others or are shared themselves are left to
 // the allocator: which of them are to be had together is more than a count.
-func (inv *Inventory) offer(c *candidates, d *device, gpuAsks, nicAsks []*ask) {
+func (inv *Inventory) offer(c *candidates, d *device, accepts func(*device, []*request) bool) {
 	stock := &c.stock[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)
 	free := orderable && !inv.ledger.inUse(d.id)
 	switch {
 	case d.gpu:
 		stock.AllGPUs++
-		if free && satisfies(d, gpuAsks) {
+		if free && accepts(d, c.gpuRequests) {
 			stock.FreeGPUs++
 			c.gpus[d.unit] = append(c.gpus[d.unit], d)
 		}
 	case d.rdma:
 		stock.AllNICs++
-		if free && (len(nicAsks) == 0 || satisfies(d, nicAsks)) {
+		if free && (len(c.nicRequests) == 0 || accepts(d, c.nicRequests)) {
 			stock.FreeNICs++
 			c.nics[d.unit] = append(c.nics[d.unit], d)
 		}
 	}
 }
 
-func (c *candidates) order(pairing Pairing) Order {
-	o := Order{Pairing: pairing, first: map[structured.DeviceID]int{}}
+// order ranks the devices of a pairing so that the allocator, which serves requests one after the other, finds for each
+// request its own first. False means that no request could be given what it selects.
+func (c *candidates) order(pairing Pairing) (Order, bool) {
+	var gpus, nics []*device
 	for unit, take := range pairing.Takes {
-		for _, d := range slices.Concat(c.gpus[unit][:take.GPUs], c.nics[unit][:take.NICs]) {
-			o.first[d.id] = len(o.first)
-		}
+		gpus = append(gpus, c.gpus[unit][:take.GPUs]...)
+		nics = append(nics, c.nics[unit][:take.NICs]...)
 	}
-	return o
+	gpus, ok := assign(gpus, c.gpuRequests)
+	if !ok {
+		return Order{}, false
+	}
+	if nics, ok = assign(nics, c.nicRequests); !ok {
+		return Order{}, false
+	}
+	o := Order{Pairing: pairing, Want: c.want, first: map[structured.DeviceID]int{}}
+	for _, d := range slices.Concat(gpus, nics) {
+		o.first[d.id] = len(o.first)
+	}
+	return o, true
 }
 
 // Arrange returns the slice with the chosen devices first: a copy, or the slice itself if it stands right already. Only

@@ -33,6 +33,8 @@ type Pairing struct {
 	// Unpaired counts NICs that do not stand beside a GPU of the pod: each GPU pairs with its share of the NICs in
 	// its own unit. Crossing counts those of them that are not even on the NUMA node of such a GPU.
 	Unpaired, Crossing int
+	// PairsLost is how many GPUs of the node lose the NICs that belong to them: fewer are left for the next pod.
+	PairsLost int
 }
 
 // Pair chooses the units for a pod, or says that the node does not have the devices. The choice is the best there is, in
@@ -56,7 +58,10 @@ func Pair(units []Stock, want Want) (Pairing, bool) {
 	if !best.reached {
 		return Pairing{}, false
 	}
-	pairing := Pairing{Takes: make([]Take, len(units)), Unpaired: best.cost[costUnpaired], Crossing: best.cost[costCrossing]}
+	pairing := Pairing{
+		Takes: make([]Take, len(units)), Unpaired: best.cost[costUnpaired],
+		Crossing: best.cost[costCrossing], PairsLost: best.cost[costPairsLost],
+	}
 	for i, part := range whole.history(Take{want.GPUs, want.NICs}) {
 		for j, take := range inner[i].history(part) {
 			pairing.Takes[groups[i][j]] = take

@@ -21,6 +21,15 @@ const (
 	PlanError   PlanResult = "error"
 )
 
+// PairResult is how a NIC that a pod got stands to the pod's GPUs.
+type PairResult string
+
+// The results of pairing.
+const (
+	Paired   PairResult = "paired"
+	Unpaired PairResult = "unpaired"
+)
+
 const subsystem = "dovetail"
 
 var (
@@ -59,13 +68,19 @@ var (
 		Help:           "Planned nodes that a stock filter refused when the member came up, which costs a new plan.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile"})
+	devicePairs = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem:      subsystem,
+		Name:           "device_pairs_total",
+		Help:           "RDMA NICs given to pods that have GPUs, by profile and by whether they stand beside a GPU of the pod.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "result"})
 	registerOnce sync.Once
 )
 
 // Register adds the metrics to the scheduler's registry, once in a process.
 func Register() {
 	registerOnce.Do(func() {
-		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans)
+		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, devicePairs)
 	})
 }
 
@@ -88,4 +103,9 @@ func Gathered(profile string, took time.Duration) {
 // Refused counts a planned node that a filter refused.
 func Refused(profile string) {
 	refusedPlans.WithLabelValues(profile).Inc()
+}
+
+// Pairs counts NICs that a pod got.
+func Pairs(profile string, result PairResult, nics int) {
+	devicePairs.WithLabelValues(profile, string(result)).Add(float64(nics))
 }

@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
+	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
@@ -39,54 +40,95 @@ type classes struct {
 	fwk.DeviceClassResolver
 }
 
-// sync reads the present slices and allocations.
-func (d *Devices) sync() error {
+// Inventory returns what is counted, as of the last Sync.
+func (d *Devices) Inventory() *devices.Inventory { return d.inventory }
+
+// Sync reads the present slices and allocations. It returns the state of the
+// claim tracker that counts are now based on, which must not be changed.
+func (d *Devices) Sync() (*structured.AllocatedState, error) {
 	slices, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {
-		return fmt.Errorf("listing ResourceSlices: %w", err)
+		return nil, fmt.Errorf("listing ResourceSlices: %w", err)
 	}
 	d.inventory.SyncSlices(slices)
 	for try := 1; ; try++ {
 		state, err := d.manager.ResourceClaims().GatherAllocatedState()
 		if err == nil {
 			d.inventory.SyncAllocated(*state)
-			return nil
+			return state, nil
 		}
 		// Claims changed while they were counted; the tracker's own error for
 		// that is not exported.
 		if try == gatherTries {
-			return fmt.Errorf("gathering allocated devices: %w", err)
+			return nil, fmt.Errorf("gathering allocated devices: %w", err)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// need reads what the pod wants of devices.
-func (d *Devices) need(pod *v1.Pod) (devices.Need, error) {
-	claims, err := d.claims(pod)
+// Need reads what the pod wants of devices. The error is a sentence about what
+// nobody can serve as it is written.
+func (d *Devices) Need(pod *v1.Pod) (devices.Need, error) {
+	claims, err := d.Claims(pod)
 	if err != nil {
 		return devices.Need{}, err
 	}
 	return d.inventory.Need(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
 }
 
-func (d *Devices) claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
+// Claims returns the pod's claims in the order in which the pod names them. A
+// claim whose allocation is on its way to the API server is shown with it, as a
+// copy: such a claim takes nothing more.
+func (d *Devices) Claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
 	claims := make([]*resourceapi.ResourceClaim, 0, len(pod.Spec.ResourceClaims))
+	err := d.each(pod, func(_ string, claim *resourceapi.ResourceClaim) {
+		if pending := d.pending(claim); pending != nil {
+			claim = claim.DeepCopy()
+			claim.Status.Allocation = pending
+		}
+		claims = append(claims, claim)
+	})
+	return claims, err
+}
+
+// each calls do for each claim that exists for the pod, with the pod's name for it.
+func (d *Devices) each(pod *v1.Pod, do func(name string, claim *resourceapi.ResourceClaim)) error {
 	for i := range pod.Spec.ResourceClaims {
-		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
+		one := &pod.Spec.ResourceClaims[i]
+		name, _, err := resourceclaim.Name(pod, one)
 		if err != nil {
-			return nil, fmt.Errorf("resourceClaims %s: %w", pod.Spec.ResourceClaims[i].Name, err)
+			return fmt.Errorf("resourceClaims %s: %w", one.Name, err)
 		}
 		if name == nil {
 			continue // the controller found that no claim is needed
 		}
 		claim, err := d.manager.ResourceClaims().Get(pod.Namespace, *name)
 		if err != nil {
-			return nil, fmt.Errorf("resourceClaims %s: %w", pod.Spec.ResourceClaims[i].Name, err)
+			return fmt.Errorf("resourceClaims %s: %w", one.Name, err)
 		}
-		claims = append(claims, claim)
+		do(one.Name, claim)
 	}
-	return claims, nil
+	return nil
+}
+
+// Pending tells which of the pod's claims, by the name that the pod has for them,
+// have an allocation on its way to the API server.
+func (d *Devices) Pending(pod *v1.Pod) (map[string]bool, error) {
+	pending := map[string]bool{}
+	err := d.each(pod, func(name string, claim *resourceapi.ResourceClaim) {
+		if d.pending(claim) != nil {
+			pending[name] = true
+		}
+	})
+	return pending, err
+}
+
+// pending is what an unallocated claim is about to get, nil if nothing.
+func (d *Devices) pending(claim *resourceapi.ResourceClaim) *resourceapi.AllocationResult {
+	if claim.Status.Allocation != nil {
+		return nil
+	}
+	return d.manager.ResourceClaims().GetPendingAllocation(claim.UID)
 }
 
 // Need is what one pod asks of a node.
@@ -114,20 +156,26 @@ func (s *Survey) Read(pods []*v1.Pod) ([]Need, error) {
 		if needs[i].Resources, err = s.resources(pod, wants[i].Extended); err != nil {
 			return nil, err
 		}
-		if s.devices != nil {
-			s.addDevices(&needs[i], &wants[i])
+		if s.devices == nil || wants[i].Empty() {
+			continue
 		}
+		s.addDevices(&needs[i], &wants[i])
+		alignment, err := s.devices.Alignment(pod)
+		if err != nil {
+			return nil, err
+		}
+		needs[i].Aligned = alignment == AlignmentRequired
 	}
 	return needs, nil
 }
 
 func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
-	if err := s.devices.sync(); err != nil {
+	if _, err := s.devices.Sync(); err != nil {
 		return err
 	}
 	for i, pod := range pods {
 		var err error
-		if wants[i], err = s.devices.need(pod); err != nil {
+		if wants[i], err = s.devices.Need(pod); err != nil {
 			return fmt.Errorf("pod %s: %w", pod.Name, err)
 		}
 	}
@@ -161,9 +209,6 @@ func permitResource(permit string) v1.ResourceName {
 
 func (s *Survey) addDevices(need *Need, want *devices.Need) {
 	need.RDMA = want.RDMA
-	if want.Empty() {
-		return
-	}
 	view := s.devices.view
 	option := view.Least(want)
 	for _, demand := range option.Demands {
@@ -237,7 +282,7 @@ func (s *Survey) Pinned(pod *v1.Pod, nodes []fwk.NodeInfo) (string, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	need, err := s.devices.need(pod)
+	need, err := s.devices.Need(pod)
 	if err != nil || len(need.Pins) == 0 {
 		return "", err
 	}

@@ -6,11 +6,15 @@ package draaware
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	stockconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
@@ -23,10 +27,20 @@ import (
 // Name is the plugin's name in a profile.
 const Name = "DRAAware"
 
-// DRAAware is the in-tree plugin under its own name. Embedding forwards every
-// extension point that the in-tree plugin has.
+// DRAAware is the in-tree plugin under its own name, with its eyes on devices in
+// the order that suits the pod. Embedding forwards every extension point that
+// the in-tree plugin has.
 type DRAAware struct {
 	*dynamicresources.DynamicResources
+	stage   *stage
+	devices *snapshot.Devices
+	claims  fwk.ResourceClaimTracker
+	events  events.EventRecorder
+	profile string
+	logger  klog.Logger
+	// scoring is the cycle whose nodes are being scored: reading it from the
+	// CycleState would cost an allocation for each node.
+	scoring atomic.Pointer[cycle]
 }
 
 var (
@@ -35,6 +49,7 @@ var (
 	_ fwk.FilterPlugin             = (*DRAAware)(nil)
 	_ fwk.PostFilterPlugin         = (*DRAAware)(nil)
 	_ fwk.PodGroupPostFilterPlugin = (*DRAAware)(nil)
+	_ fwk.PreScorePlugin           = (*DRAAware)(nil)
 	_ fwk.ScorePlugin              = (*DRAAware)(nil)
 	_ fwk.ReservePlugin            = (*DRAAware)(nil)
 	_ fwk.EnqueueExtensions        = (*DRAAware)(nil)
@@ -44,13 +59,21 @@ var (
 
 // New makes the plugin and leaves the device counts on the profile's desk. The
 // stock plugin must be off in the same profile: both index pods under one name.
-func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, desk *snapshot.Desk) (fwk.Plugin, error) {
+func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *snapshot.Desk) (fwk.Plugin, error) {
 	args, err := config.DecodeDRAAwareArgs(obj)
 	if err != nil {
 		return nil, err
 	}
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
-	inner, err := dynamicresources.New(ctx, stockArgs(args, features), handle, features)
+	d := &DRAAware{stage: &stage{}, profile: real.ProfileName(), events: real.EventRecorder(), logger: klog.FromContext(ctx).WithName(Name)}
+	seen := real
+	if features.EnableDynamicResourceAllocation {
+		seen = newHandle(real, d.stage)
+		d.claims = real.SharedDRAManager().ResourceClaims()
+		d.devices = snapshot.NewDevices(real.SharedDRAManager())
+		desk.SetDevices(d.devices)
+	}
+	inner, err := dynamicresources.New(ctx, stockArgs(args, features), seen, features)
 	if err != nil {
 		return nil, fmt.Errorf("making the DynamicResources plugin that %s stands for: %w", Name, err)
 	}
@@ -58,10 +81,8 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, desk *snaps
 	if !ok {
 		return nil, fmt.Errorf("the DynamicResources plugin is a %T, which %s cannot stand for", inner, Name)
 	}
-	if features.EnableDynamicResourceAllocation {
-		desk.SetDevices(snapshot.NewDevices(handle.SharedDRAManager()))
-	}
-	return &DRAAware{DynamicResources: stock}, nil
+	d.DynamicResources = stock
+	return d, nil
 }
 
 // stockArgs writes our arguments as the in-tree plugin's. It refuses a timeout
@@ -83,3 +104,90 @@ func duration(d time.Duration) *metav1.Duration {
 
 // Name returns the plugin's name.
 func (d *DRAAware) Name() string { return Name }
+
+// PreFilter reads what the pod wants and has the in-tree plugin prepare itself
+// with slices that are put in order node by node.
+func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	c, err := d.begin(state, pod)
+	if err != nil {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, err.Error())
+	}
+	if c != nil {
+		if err := d.open(c); err != nil {
+			return nil, fwk.AsStatus(err)
+		}
+		state.Write(cycleKey, c)
+		pod = d.ownClaimsFirst(state, pod)
+	}
+	var result *fwk.PreFilterResult
+	var status *fwk.Status
+	d.stage.perform(c, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) })
+	return result, status
+}
+
+// Filter answers from counts where they suffice, and else lets the in-tree plugin
+// look at the node's devices in order.
+func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
+	if c := cycleOf(state); c != nil {
+		if refusal := c.examine(info).refusal; refusal != "" {
+			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
+		}
+	}
+	return d.DynamicResources.Filter(ctx, state, pod, info)
+}
+
+// PreScore notes whose nodes are scored next. Pods without devices are not scored.
+func (d *DRAAware) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
+	c := cycleOf(state)
+	d.scoring.Store(c)
+	if c == nil {
+		return fwk.NewStatus(fwk.Skip)
+	}
+	return nil
+}
+
+// wishWeight puts what the author of a claim wrote (the order of firstAvailable)
+// above alignment.
+const wishWeight = fwk.MaxNodeScore + 1
+
+// Score says how well the node can align the pod's devices, after what the
+// in-tree plugin says of alternatives.
+func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
+	c := d.scoring.Load()
+	if c == nil || c.pod != pod.UID {
+		return d.DynamicResources.Score(ctx, state, pod, info)
+	}
+	var wish int64
+	if c.need.Alternatives {
+		var status *fwk.Status
+		if wish, status = d.DynamicResources.Score(ctx, state, pod, info); !status.IsSuccess() {
+			return 0, status
+		}
+	}
+	if p := c.place(info.Node().Name); p != nil && c.mode != snapshot.AlignmentNone {
+		return wish*wishWeight + p.look.score, nil
+	}
+	return wish * wishWeight, nil
+}
+
+// Reserve reserves the devices and checks which ones they are.
+func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
+	c := cycleOf(state)
+	if c == nil {
+		return d.DynamicResources.Reserve(ctx, state, pod, node)
+	}
+	var status *fwk.Status
+	reserved := d.stage.perform(nil, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
+	if !status.IsSuccess() {
+		return status
+	}
+	return d.readBack(c, pod, node, reserved)
+}
+
+// SignPod keeps pods with a mode of their own out of batches of equal pods.
+func (d *DRAAware) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	if mode := pod.Annotations[snapshot.AlignmentAnnotation]; mode != "" {
+		return nil, fwk.NewStatus(fwk.Unschedulable, "device alignment is "+mode)
+	}
+	return d.DynamicResources.SignPod(ctx, pod)
+}

@@ -35,6 +35,8 @@ type attempt struct {
 	// nodes is where the plan puts each member that is not placed yet.
 	nodes map[types.UID]string
 	roles map[types.UID]string
+	// rails is the alignment unit that the plan has for a member, where it has one.
+	rails map[types.UID]int
 	// needs is what one member of each role takes.
 	needs map[string]plan.Need
 	// reserved holds the members past Reserve until the informer shows them
@@ -116,6 +118,19 @@ func (b *book) planned(key gangs.Key, uid types.UID) (string, *attempt) {
 		return "", rec.attempt
 	}
 	return rec.attempt.nodes[uid], rec.attempt
+}
+
+// rail returns the alignment unit that the present plan has for the member, -1
+// if it has none.
+func (b *book) rail(key gangs.Key, uid types.UID) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if att := b.attempt(key); att != nil {
+		if rail, ok := att.rails[uid]; ok {
+			return rail
+		}
+	}
+	return -1
 }
 
 // begin puts a fresh plan in force and returns its members, to be activated.

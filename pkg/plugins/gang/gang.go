@@ -190,6 +190,7 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	if refusal != "" {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
 	}
+	snapshot.SetPlanned(state, snapshot.Planned{Node: node, Rail: g.book.rail(key, pod.UID)})
 	g.yieldNominations(key, pod.UID, node)
 	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 }

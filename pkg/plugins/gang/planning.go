@@ -240,6 +240,7 @@ func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
 		gang:     p.gang,
 		nodes:    map[types.UID]string{},
 		roles:    map[types.UID]string{},
+		rails:    map[types.UID]int{},
 		needs:    p.needs,
 		reserved: map[types.UID]string{},
 		short:    map[string]int{},
@@ -247,7 +248,8 @@ func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
 		began:    began,
 	}
 	for _, a := range decision.Assignments {
-		att.nodes[p.pending[a.Member].UID] = a.Node
+		uid := p.pending[a.Member].UID
+		att.nodes[uid], att.rails[uid] = a.Node, a.Rail
 	}
 	for _, role := range p.ask.Roles {
 		att.short[role.Name] = role.Min

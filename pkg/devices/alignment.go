@@ -1,0 +1,86 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"slices"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// Alignment is how the GPUs and RDMA NICs that a pod really has stand to each other.
+type Alignment struct {
+	GPUs, NICs int
+	// Unpaired and Crossing are counted as in Pairing.
+	Unpaired, Crossing int
+}
+
+// Alignment judges the devices that a pod holds on a node. Devices that the inventory does not know do not count.
+func (inv *Inventory) Alignment(node string, allocations []*resourceapi.AllocationResult) Alignment {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	n := inv.nodes.get(node)
+	if n == nil {
+		return Alignment{}
+	}
+	n.refresh(inv.options.PairMaps)
+	takes := make([]Take, len(n.units))
+	var a Alignment
+	for _, allocation := range allocations {
+		held := holdingOf(allocation)
+		for _, id := range held.ids() {
+			i := slices.IndexFunc(n.devices, func(d *device) bool { return d.id == id })
+			switch {
+			case i < 0:
+			case n.devices[i].gpu:
+				a.GPUs++
+				takes[n.devices[i].unit].GPUs++
+			case n.devices[i].rdma:
+				a.NICs++
+				takes[n.devices[i].unit].NICs++
+			}
+		}
+	}
+	a.judge(n.units, takes)
+	return a
+}
+
+// judge counts NICs beyond the share of the GPUs in their unit, and beyond that on their NUMA node.
+func (a *Alignment) judge(units []unitInfo, takes []Take) {
+	share := 1
+	if a.GPUs > 0 {
+		share = max(1, (a.NICs+a.GPUs-1)/a.GPUs)
+	}
+	byNUMA := map[int]int{}
+	for i, take := range takes {
+		room := take.GPUs * share
+		if units[i].numa != unknownNUMA {
+			byNUMA[units[i].numa] += take.NICs - room
+		}
+		if i == len(units)-1 {
+			room = 0 // in the last unit nothing is a pair
+		}
+		a.Unpaired += max(0, take.NICs-room)
+	}
+	for _, over := range byNUMA {
+		a.Crossing += max(0, over)
+	}
+}
+
+// Twice finds a whole device that stands in more than one of the allocations, or twice in one.
+func Twice(allocations []*resourceapi.AllocationResult) (structured.DeviceID, bool) {
+	seen := sets.New[structured.DeviceID]()
+	for _, allocation := range allocations {
+		held := holdingOf(allocation)
+		for _, id := range held.devices {
+			if seen.Has(id) {
+				return id, true
+			}
+			seen.Insert(id)
+		}
+	}
+	return structured.DeviceID{}, false
+}

@@ -1,0 +1,222 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// shortage says which devices a node lacks for a need, "" if counts do not rule it out. What the stock allocator finds is
+// never ruled out: counters that devices share are taken for full, shared devices for endless, and devices that reach
+// several nodes for present. All ways to meet the need must be short; the first one's reason is given.
+func (inv *Inventory) shortage(n *node, need *Need, served []v1.ResourceName) string {
+	var reason string
+	for i := range need.options {
+		c := inv.census(n, &need.options[i], served)
+		short := c.short()
+		if short == "" {
+			return ""
+		}
+		if reason == "" {
+			reason = short
+		}
+	}
+	return reason
+}
+
+// census counts what a node has free for the requests of one option. Requests for the same are counted as one.
+type census struct {
+	inv    *Inventory
+	option *needOption
+	free   []*device
+	// classes are the different requests, by the asks that they go by; of gives the class of each request, -1 for
+	// those that counts cannot bound.
+	classes [][]*ask
+	wanted  []int
+	of      []int
+}
+
+func (inv *Inventory) census(n *node, option *needOption, served []v1.ResourceName) *census {
+	c := &census{inv: inv, option: option, of: make([]int, len(option.requests))}
+	for i := range option.requests {
+		c.of[i] = c.classOf(&option.requests[i], served)
+	}
+	for _, d := range n.devices {
+		if !inv.ledger.inUse(d.id) {
+			c.free = append(c.free, d)
+		}
+	}
+	return c
+}
+
+func (c *census) classOf(one *request, served []v1.ResourceName) int {
+	if one.all || slices.Contains(served, one.plugin) || slices.ContainsFunc(one.asks, c.inv.elsewhere) {
+		return -1
+	}
+	class := slices.IndexFunc(c.classes, func(asks []*ask) bool { return slices.Equal(asks, one.asks) })
+	if class < 0 {
+		class = len(c.classes)
+		c.classes, c.wanted = append(c.classes, one.asks), append(c.wanted, 0)
+	}
+	c.wanted[class] += one.count
+	return class
+}
+
+// elsewhere says whether devices that several nodes can use satisfy the ask.
+func (inv *Inventory) elsewhere(a *ask) bool {
+	if len(inv.reaching) == 0 {
+		return false
+	}
+	if a.reached == inv.spec {
+		return a.elsewhere
+	}
+	a.reached, a.elsewhere = inv.spec, false
+	for _, p := range inv.reaching {
+		if slices.ContainsFunc(reachingDevices(p), func(d *device) bool { return a.judge(d).selects }) {
+			a.elsewhere = true
+			break
+		}
+	}
+	return a.elsewhere
+}
+
+// short is the first shortage found: of one class alone, of all together, of those that share an attribute's value.
+func (c *census) short() string {
+	if len(c.classes) == 0 {
+		return ""
+	}
+	all := c.count(c.free, c.classes)
+	for class, wanted := range c.wanted {
+		if found := all.found(class); found < wanted {
+			return fmt.Sprintf("%s: %d wanted, %d free", c.name(class), wanted, found)
+		}
+	}
+	demands := make([]Demand, len(c.classes))
+	names := make([]string, len(c.classes))
+	for class, wanted := range c.wanted {
+		demands[class] = Demand{Kinds: all.kinds(class), Count: wanted}
+		names[class] = fmt.Sprintf("%d of %s", wanted, c.name(class))
+	}
+	if Times(demands, all.supply) < 1 {
+		return fmt.Sprintf("%s: not to be had together", strings.Join(names, ", "))
+	}
+	return c.shortOfValue()
+}
+
+// shortOfValue looks at constraints: so many groups of requests that want the same need as many values' worth of devices.
+func (c *census) shortOfValue() string {
+	for _, p := range c.option.constraintPermits() {
+		classes := make([][]*ask, len(p.wants))
+		demands := make([]Demand, len(p.wants))
+		for i := range p.wants {
+			classes[i] = p.wants[i].asks
+		}
+		if slices.ContainsFunc(classes, c.unbounded) {
+			continue
+		}
+		found := 0
+		for _, devices := range byValue(c.free, p.attribute) {
+			one := c.count(devices, classes)
+			for i := range p.wants {
+				demands[i] = Demand{Kinds: one.kinds(i), Count: p.wants[i].count}
+			}
+			found += Times(demands, one.supply)
+		}
+		if found < p.times {
+			return fmt.Sprintf("%s with one %s: %d wanted, %d to be had", p.describe(), p.attribute, p.times, found)
+		}
+	}
+	return ""
+}
+
+func (c *census) unbounded(asks []*ask) bool {
+	return !slices.ContainsFunc(c.classes, func(class []*ask) bool { return slices.Equal(class, asks) })
+}
+
+// byValue groups devices by an attribute; those without it are in no group.
+func byValue(devices []*device, attribute string) map[string][]*device {
+	groups := map[string][]*device{}
+	for _, d := range devices {
+		if value, ok := d.attribute(attribute); ok {
+			groups[scalarText(value)] = append(groups[scalarText(value)], d)
+		}
+	}
+	return groups
+}
+
+// describe says what one group of a constraint wants.
+func (p *permit) describe() string {
+	parts := make([]string, len(p.wants))
+	for i := range p.wants {
+		parts[i] = fmt.Sprintf("%d of class %s", p.wants[i].count, p.wants[i].asks[0].class)
+	}
+	return strings.Join(parts, " and ")
+}
+
+// name is what a class of requests is called: the extended resource, or the DeviceClass of the first alternative.
+func (c *census) name(class int) string {
+	request := &c.option.requests[slices.Index(c.of, class)]
+	if request.plugin != "" {
+		return string(request.plugin)
+	}
+	return "devices of class " + request.asks[0].class
+}
+
+// tally is how many devices there are for each set of classes that they satisfy.
+type tally struct {
+	masks  []uint64
+	supply []int
+}
+
+// endless is more shares than any pod asks for.
+const endless = 1 << 20
+
+// maxCounted is how many classes of requests one mask holds; those beyond it are bounded by nothing.
+const maxCounted = 64
+
+func (c *census) count(devices []*device, classes [][]*ask) tally {
+	var t tally
+	for _, d := range devices {
+		var mask uint64
+		for class, asks := range classes[:min(len(classes), maxCounted)] {
+			if satisfies(d, asks) {
+				mask |= 1 << class
+			}
+		}
+		at := slices.Index(t.masks, mask)
+		if at < 0 {
+			at = len(t.masks)
+			t.masks, t.supply = append(t.masks, mask), append(t.supply, 0)
+		}
+		t.supply[at]++
+		if isShared(d.spec) {
+			t.supply[at] += endless
+		}
+	}
+	return t
+}
+
+// kinds lists the masks with the class in them.
+func (t *tally) kinds(class int) []int {
+	var kinds []int
+	for i, mask := range t.masks {
+		if mask&(1<<class) != 0 {
+			kinds = append(kinds, i)
+		}
+	}
+	return kinds
+}
+
+// found counts the devices for a class alone.
+func (t *tally) found(class int) int {
+	sum := 0
+	for _, kind := range t.kinds(class) {
+		sum += t.supply[kind]
+	}
+	return sum
+}

@@ -1,0 +1,94 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware
+
+import (
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/resource"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
+
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+)
+
+// begin reads what there is to know of a pod before its nodes: nil if its devices
+// are left to the in-tree plugin alone. The error is a sentence for its author.
+func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
+	if d.devices == nil || !mayWantDevices(pod) {
+		return nil, nil
+	}
+	mode, err := d.devices.Alignment(pod)
+	if err != nil {
+		return nil, err
+	}
+	need, err := d.devices.Need(pod)
+	switch {
+	case err != nil && mode == snapshot.AlignmentRequired:
+		return nil, fmt.Errorf("device alignment is required: %w", err)
+	case err != nil:
+		// The in-tree plugin has its own words for what it cannot serve.
+		d.logger.V(4).Info("Devices are not put in order", "pod", klog.KObj(pod), "reason", err.Error())
+		return nil, nil
+	case need.Empty():
+		return nil, nil
+	}
+	return &cycle{
+		pod: pod.UID, need: need, mode: mode,
+		inventory: d.devices.Inventory(), planned: snapshot.PlannedOf(state),
+	}, nil
+}
+
+// open brings the counts up to date and prepares the cycle's places.
+func (d *DRAAware) open(c *cycle) error {
+	var err error
+	if c.taken, err = d.devices.Sync(); err != nil {
+		return fmt.Errorf("counting devices: %w", err)
+	}
+	c.prepare()
+	return nil
+}
+
+// mayWantDevices says whether the pod names claims or extended resources.
+func mayWantDevices(pod *v1.Pod) bool {
+	if len(pod.Spec.ResourceClaims) > 0 {
+		return true
+	}
+	for name := range resource.PodRequests(pod, resource.PodResourcesOptions{}) {
+		if v1helper.IsExtendedResourceName(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownClaimsFirst returns the pod with claims that are being allocated already
+// behind the others. In a PodGroup's cycle the in-tree plugin reuses the pending
+// allocations of claims that members share, lists them behind the new ones in
+// Filter, and takes them in claim order in Reserve: it mixes them up unless the
+// two orders are the same.
+func (d *DRAAware) ownClaimsFirst(state fwk.CycleState, pod *v1.Pod) *v1.Pod {
+	if state.GetPodGroupSchedulingCycle() == nil || len(pod.Spec.ResourceClaims) < 2 {
+		return pod
+	}
+	pending, err := d.devices.Pending(pod)
+	if err != nil || len(pending) == 0 {
+		return pod // the in-tree plugin says what is wrong with the claims
+	}
+	pod = pod.DeepCopy()
+	slices.SortStableFunc(pod.Spec.ResourceClaims, func(a, b v1.PodResourceClaim) int {
+		return boolInt(pending[a.Name]) - boolInt(pending[b.Name])
+	})
+	return pod
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

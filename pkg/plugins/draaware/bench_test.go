@@ -1,0 +1,46 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+)
+
+// What one pod with a node of its own costs, from PreFilter to Reserve, as the
+// cluster grows; half of the other nodes' GPUs are in use. Stock has no plans: its
+// Filter is asked about that one node as well.
+func BenchmarkPlannedCycle(b *testing.B) {
+	for _, nodes := range []int{50, 500, 5000} {
+		pair := claim("pair", "4 gpu.nvidia.com", "4 rdma.dranet.net")
+		fleetText := fmt.Sprintf("shape=ndh100v5,spines=1,leaves=%d,nodes=10", nodes/10)
+		w := newWorld(b, fleetText, append(halfTaken(b, fleetText), pair)...)
+		for _, one := range []struct {
+			name string
+			p    plugin
+		}{{"stock", w.stock()}, {"ours", w.ours()}} {
+			b.Run(fmt.Sprintf("nodes=%d/%s", nodes, one.name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					trip := w.trip(one.p, podWith("pod", pair))
+					snapshot.SetPlanned(trip.state, snapshot.Planned{Node: w.nodes[0].Node().Name, Rail: -1})
+					if _, status := one.p.PreFilter(context.Background(), trip.state, trip.pod, w.nodes[:1]); !status.IsSuccess() {
+						b.Fatal(status)
+					}
+					if status := one.p.Filter(context.Background(), trip.state, trip.pod, w.nodes[0]); !status.IsSuccess() {
+						b.Fatal(status)
+					}
+					trip.node = w.nodes[0].Node().Name
+					if said := trip.reserve(); said != "" {
+						b.Fatal(said)
+					}
+					trip.leave()
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,130 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware
+
+import (
+	"slices"
+	"sync"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/structured"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// handle is what the in-tree plugin gets in place of the framework's handle: all
+// is the same but the ResourceSlices that it sees while a pod is on stage.
+type handle struct {
+	fwk.Handle
+	manager *manager
+}
+
+func newHandle(real fwk.Handle, s *stage) *handle {
+	draManager := real.SharedDRAManager()
+	return &handle{Handle: real, manager: &manager{
+		SharedDRAManager: draManager,
+		lister:           &lister{ResourceSliceLister: draManager.ResourceSlices(), stage: s},
+		tracker:          &tracker{ResourceClaimTracker: draManager.ResourceClaims(), stage: s},
+	}}
+}
+
+// SharedDRAManager returns the manager of the in-tree plugin.
+func (h *handle) SharedDRAManager() fwk.SharedDRAManager { return h.manager }
+
+// manager shares all bookkeeping with the rest of the scheduler.
+type manager struct {
+	fwk.SharedDRAManager
+	lister  *lister
+	tracker *tracker
+}
+
+func (m *manager) ResourceSlices() fwk.ResourceSliceLister { return m.lister }
+
+func (m *manager) ResourceClaims() fwk.ResourceClaimTracker { return m.tracker }
+
+// stage is where a plugin's own methods leave what the in-tree plugin meets on
+// the call that they make next: its interfaces have no room for arguments. The
+// scheduler runs PreFilter and Reserve of a profile one pod at a time; the locks
+// are for whoever does not.
+type stage struct {
+	// turn is held by the pod on stage.
+	turn sync.Mutex
+
+	mu    sync.Mutex
+	show  *cycle
+	noted []types.UID
+}
+
+// perform runs a call of the in-tree plugin that sees the slices of a cycle, nil
+// for all as they are. It returns the claims that got a pending allocation.
+func (s *stage) perform(show *cycle, call func()) []types.UID {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	s.set(show)
+	defer s.set(nil)
+	call()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.noted)
+}
+
+func (s *stage) set(show *cycle) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.show, s.noted = show, nil
+}
+
+func (s *stage) onShow() *cycle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.show
+}
+
+func (s *stage) note(claim types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noted = append(s.noted, claim)
+}
+
+// lister shows the slices of the pod on stage.
+type lister struct {
+	fwk.ResourceSliceLister
+	stage *stage
+}
+
+// ListWithDeviceTaintRules returns copies that may be rearranged until the node
+// that they belong to is filtered, or else the real slices.
+func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
+	if c := l.stage.onShow(); c != nil {
+		return c.show(), nil
+	}
+	return l.ResourceSliceLister.ListWithDeviceTaintRules()
+}
+
+// tracker notes which claims got a pending allocation (the one that stands for
+// extended resources is known to nobody else) and shows what is in use to the pod
+// on stage.
+type tracker struct {
+	fwk.ResourceClaimTracker
+	stage *stage
+}
+
+// GatherAllocatedState returns what the cycle on stage began with: gathering twice
+// would cost twice, and nobody else allocates between the two. The allocator only
+// reads it.
+func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
+	if c := t.stage.onShow(); c != nil {
+		return c.taken, nil
+	}
+	return t.ResourceClaimTracker.GatherAllocatedState()
+}
+
+// SignalClaimPendingAllocation passes the signal on.
+func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
+	if err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim); err != nil {
+		return err
+	}
+	t.stage.note(uid)
+	return nil
+}

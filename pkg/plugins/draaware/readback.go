@@ -1,0 +1,71 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+)
+
+// reasonBroken is the reason of the event about a promise that did not hold.
+const reasonBroken = "DeviceAlignmentBroken"
+
+// readBack looks at the devices that the pod really got. It refuses a device that
+// stands in two of the pod's claims, and a choice that breaks what the pod
+// requires.
+func (d *DRAAware) readBack(c *cycle, pod *v1.Pod, node string, reserved []types.UID) *fwk.Status {
+	held, err := d.held(pod, reserved)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	if id, twice := devices.Twice(held); twice {
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("device %s was allocated to two claims of the pod at once", id))
+	}
+	real := c.inventory.Alignment(node, held)
+	if real.GPUs == 0 || real.NICs == 0 {
+		return nil
+	}
+	metrics.Pairs(d.profile, metrics.Paired, real.NICs-real.Unpaired)
+	metrics.Pairs(d.profile, metrics.Unpaired, real.Unpaired)
+	d.logger.V(4).Info("Devices reserved", "pod", klog.KObj(pod), "node", node, "gpus", real.GPUs, "nics", real.NICs, "unpaired", real.Unpaired)
+	if c.mode != snapshot.AlignmentRequired || real.Unpaired == 0 {
+		return nil
+	}
+	broken := fmt.Sprintf("device alignment is required, and %d of %d NICs that node %s gave stand apart from the pod's GPUs", real.Unpaired, real.NICs, node)
+	d.events.Eventf(pod, nil, v1.EventTypeWarning, reasonBroken, "Scheduling", "%s", broken)
+	return fwk.NewStatus(fwk.Unschedulable, broken)
+}
+
+// held lists what the pod's claims hold: those reserved a moment ago, and those
+// that had their devices before.
+func (d *DRAAware) held(pod *v1.Pod, reserved []types.UID) ([]*resourceapi.AllocationResult, error) {
+	var held []*resourceapi.AllocationResult
+	seen := map[types.UID]bool{}
+	for _, uid := range reserved {
+		if allocation := d.claims.GetPendingAllocation(uid); allocation != nil && !seen[uid] {
+			held = append(held, allocation)
+			seen[uid] = true
+		}
+	}
+	claims, err := d.devices.Claims(pod)
+	if err != nil {
+		return nil, fmt.Errorf("reading back the devices of pod %s: %w", klog.KObj(pod), err)
+	}
+	for _, claim := range claims {
+		if claim.Status.Allocation != nil && !seen[claim.UID] {
+			held = append(held, claim.Status.Allocation)
+			seen[claim.UID] = true
+		}
+	}
+	return held, nil
+}

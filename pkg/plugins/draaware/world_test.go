@@ -1,0 +1,330 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/events"
+	resourceslicetracker "k8s.io/dynamic-resource-allocation/resourceslice/tracker"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	stockconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
+	"k8s.io/kubernetes/pkg/scheduler/util/assumecache"
+
+	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// plugin is what stock's plugin and ours have in common.
+type plugin interface {
+	fwk.PreFilterPlugin
+	fwk.FilterPlugin
+	fwk.ScorePlugin
+	fwk.ReservePlugin
+}
+
+// handle gives a plugin the parts of a scheduler that it asks for; anything else
+// is not there.
+type handle struct {
+	fwk.Handle
+	client   kubernetes.Interface
+	factory  informers.SharedInformerFactory
+	manager  fwk.SharedDRAManager
+	recorder *events.FakeRecorder
+	profile  string
+}
+
+func (h *handle) ClientSet() kubernetes.Interface                        { return h.client }
+func (h *handle) SharedInformerFactory() informers.SharedInformerFactory { return h.factory }
+func (h *handle) SharedDRAManager() fwk.SharedDRAManager                 { return h.manager }
+func (h *handle) EventRecorder() events.EventRecorderLogger              { return h.recorder }
+func (h *handle) ProfileName() string                                    { return h.profile }
+
+// world is a scheduler's DRA machinery over some objects: real informers, slice
+// tracker, claim tracker and allocator; only the API server is client-go's fake.
+type world struct {
+	testing.TB
+	handle *handle
+	nodes  []fwk.NodeInfo
+	seq    int
+}
+
+// newWorld starts the machinery. The nodes are those of the fleet.
+func newWorld(t testing.TB, fleetText string, objects ...runtime.Object) *world {
+	t.Helper()
+	spec, err := fleet.Parse(fleetText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{TB: t}
+	for node := range spec.All() {
+		info := framework.NewNodeInfo()
+		info.SetNode(node.Object())
+		w.nodes = append(w.nodes, info)
+		for _, slice := range node.Slices() {
+			objects = append(objects, slice)
+		}
+	}
+	for _, class := range fleet.Classes() {
+		objects = append(objects, class)
+	}
+	w.start(objects)
+	return w
+}
+
+func (w *world) start(objects []runtime.Object) {
+	ctx, cancel := context.WithCancel(context.Background())
+	client := fake.NewClientset(objects...)
+	factory := informers.NewSharedInformerFactory(client, 0)
+	claims := assumecache.NewAssumeCache(klog.Background(), factory.Resource().V1().ResourceClaims().Informer(), "ResourceClaim", "", nil)
+	tracker, err := resourceslicetracker.StartTracker(ctx, resourceslicetracker.Options{
+		EnableDeviceTaintRules: true, EnableConsumableCapacity: true,
+		SliceInformer: factory.Resource().V1().ResourceSlices(), TaintInformer: factory.Resource().V1().DeviceTaintRules(), KubeClient: client,
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.handle = &handle{
+		client: client, factory: factory, recorder: events.NewFakeRecorder(100), profile: "dovetail",
+		manager: dynamicresources.NewDRAManager(ctx, claims, tracker, factory),
+	}
+	if cache, ok := w.handle.manager.DeviceClassResolver().(interface {
+		OnAdd(any, bool)
+		OnUpdate(any, any)
+		OnDelete(any)
+	}); ok {
+		if _, err := factory.Resource().V1().DeviceClasses().Informer().AddEventHandler(cache); err != nil {
+			w.Fatal(err)
+		}
+	}
+	factory.Start(ctx.Done())
+	w.Cleanup(func() {
+		cancel()
+		factory.Shutdown()
+	})
+	factory.WaitForCacheSync(ctx.Done())
+	w.settle(objects)
+}
+
+// settle waits until the machinery shows all slices, claims, devices in use and classes.
+func (w *world) settle(objects []runtime.Object) {
+	counts, taken := map[string]int{}, 0
+	for _, object := range objects {
+		counts[fmt.Sprintf("%T", object)]++
+		if c, ok := object.(*resourceapi.ResourceClaim); ok && c.Status.Allocation != nil {
+			taken += len(c.Status.Allocation.Devices.Results)
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		shown, err := w.handle.manager.ResourceSlices().ListWithDeviceTaintRules()
+		if err != nil {
+			w.Fatal(err)
+		}
+		claims, err := w.handle.manager.ResourceClaims().List()
+		if err != nil {
+			w.Fatal(err)
+		}
+		if len(shown) == counts["*v1.ResourceSlice"] && len(claims) == counts["*v1.ResourceClaim"] && len(w.inUse()) == taken &&
+			w.handle.manager.DeviceClassResolver().GetDeviceClass(fleet.ExtendedResourceGPU) != nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.Fatalf("%d slices and %d claims are shown, want %v", len(shown), len(claims), counts)
+		}
+	}
+}
+
+// ours makes our plugin, under a profile name of its own.
+func (w *world) ours() plugin {
+	w.Helper()
+	w.seq++
+	h := *w.handle
+	h.profile = fmt.Sprintf("ours-%d", w.seq)
+	p, err := draaware.New(context.Background(), nil, &h, &snapshot.Desk{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return p.(plugin)
+}
+
+// stock makes the in-tree plugin over the same machinery.
+func (w *world) stock() plugin {
+	w.Helper()
+	w.seq++
+	h := *w.handle
+	h.profile = fmt.Sprintf("stock-%d", w.seq)
+	args := &stockconfig.DynamicResourcesArgs{
+		FilterTimeout: &metav1.Duration{Duration: 10 * time.Second}, BindingTimeout: &metav1.Duration{Duration: time.Minute},
+	}
+	p, err := dynamicresources.New(context.Background(), args, &h, feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
+	if err != nil {
+		w.Fatal(err)
+	}
+	return p.(plugin)
+}
+
+// trip is a pod on its way through a plugin.
+type trip struct {
+	world  *world
+	plugin plugin
+	pod    *v1.Pod
+	state  *framework.CycleState
+	// said is what each node answered, by name; "" is yes.
+	said map[string]string
+	node string
+}
+
+func (w *world) trip(p plugin, pod *v1.Pod) *trip {
+	return &trip{world: w, plugin: p, pod: pod, state: framework.NewCycleState(), said: map[string]string{}}
+}
+
+// look runs PreFilter and then Filter for all nodes, many at a time as the
+// scheduler does. It returns the nodes that will do, in order.
+func (t *trip) look() []string {
+	t.world.Helper()
+	if _, status := t.plugin.PreFilter(context.Background(), t.state, t.pod, t.world.nodes); !status.IsSuccess() {
+		for _, info := range t.world.nodes {
+			t.said[info.Node().Name] = status.Message()
+		}
+		return nil
+	}
+	answers := make([]*fwk.Status, len(t.world.nodes))
+	var wg sync.WaitGroup
+	for i, info := range t.world.nodes {
+		wg.Go(func() { answers[i] = t.plugin.Filter(context.Background(), t.state, t.pod, info) })
+	}
+	wg.Wait()
+	var feasible []string
+	for i, info := range t.world.nodes {
+		switch {
+		case answers[i].IsSuccess():
+			feasible = append(feasible, info.Node().Name)
+			t.said[info.Node().Name] = ""
+		case answers[i].Code() == fwk.Error:
+			t.world.Fatalf("filtering node %s for pod %s: %v", info.Node().Name, t.pod.Name, answers[i].AsError())
+		default:
+			t.said[info.Node().Name] = answers[i].Message()
+		}
+	}
+	return feasible
+}
+
+// best is the node that the plugin scores highest; of equals the first.
+func (t *trip) best(feasible []string) string {
+	t.world.Helper()
+	if p, ok := t.plugin.(fwk.PreScorePlugin); ok {
+		if status := p.PreScore(context.Background(), t.state, t.pod, t.world.nodes); !status.IsSuccess() {
+			t.world.Fatalf("PreScore: %v", status)
+		}
+	}
+	best, most := "", int64(-1)
+	for _, info := range t.world.nodes {
+		if !slices.Contains(feasible, info.Node().Name) {
+			continue
+		}
+		score, status := t.plugin.Score(context.Background(), t.state, t.pod, info)
+		if !status.IsSuccess() {
+			t.world.Fatalf("Score: %v", status)
+		}
+		if score > most {
+			best, most = info.Node().Name, score
+		}
+	}
+	return best
+}
+
+// place runs the whole way to Reserve and says whether the pod has a node.
+func (t *trip) place() bool {
+	t.world.Helper()
+	feasible := t.look()
+	if len(feasible) == 0 {
+		return false
+	}
+	t.node = t.best(feasible)
+	return t.reserve() == ""
+}
+
+// reserve returns what Reserve had against the node.
+func (t *trip) reserve() string {
+	if status := t.plugin.Reserve(context.Background(), t.state, t.pod, t.node); !status.IsSuccess() {
+		t.leave()
+		return status.Message()
+	}
+	return ""
+}
+
+// leave gives everything back.
+func (t *trip) leave() { t.plugin.Unreserve(context.Background(), t.state, t.pod, t.node) }
+
+// devices lists what the pod holds by its claims, as driver/device in the order of allocation.
+func (t *trip) devices(claims ...*resourceapi.ResourceClaim) []string {
+	var held []string
+	for _, claim := range claims {
+		allocation := t.world.handle.manager.ResourceClaims().GetPendingAllocation(claim.UID)
+		if allocation == nil {
+			t.world.Fatalf("claim %s has no pending allocation", claim.Name)
+		}
+		for _, one := range allocation.Devices.Results {
+			held = append(held, one.Driver+"/"+one.Device)
+		}
+	}
+	return held
+}
+
+// apart counts the NICs of an ND H100 v5 node whose GPU the pod does not have:
+// GPU i and NIC 0101+i are a pair there.
+func apart(t testing.TB, held []string) int {
+	t.Helper()
+	gpus := map[int]bool{}
+	var nics []int
+	for _, device := range held {
+		var i int
+		if n, _ := fmt.Sscanf(device, "gpu.nvidia.com/gpu-%d", &i); n == 1 {
+			gpus[i] = true
+		} else if n, _ := fmt.Sscanf(device, "dra.net/pci-010%d-00-00-0", &i); n == 1 {
+			nics = append(nics, i-1)
+		} else {
+			t.Fatalf("device %s is neither GPU nor NIC", device)
+		}
+	}
+	lost := 0
+	for _, nic := range nics {
+		if !gpus[nic] {
+			lost++
+		}
+	}
+	return lost
+}
+
+// inUse lists all devices that are taken or about to be, as driver/device.
+func (w *world) inUse() []string {
+	state, err := w.handle.manager.ResourceClaims().GatherAllocatedState()
+	if err != nil {
+		return nil // claims changed while they were counted
+	}
+	var list []string
+	for id := range state.AllocatedDevices {
+		list = append(list, id.Driver.String()+"/"+id.Device.String())
+	}
+	slices.Sort(list)
+	return list
+}
