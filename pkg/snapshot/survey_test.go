@@ -61,6 +61,8 @@ func (c claims) GatherAllocatedState() (*structured.AllocatedState, error) {
 	return &structured.AllocatedState{AllocatedDevices: c.manager.taken.Clone()}, nil
 }
 
+func (c claims) GetPendingAllocation(types.UID) *resourceapi.AllocationResult { return nil }
+
 type classes struct{}
 
 func (classes) List() ([]*resourceapi.DeviceClass, error) { return fleet.Classes(), nil }

@@ -342,17 +342,6 @@ func (b *book) clear(att *attempt, maxReplans int, now time.Time) []*v1.Pod {
 	return rec.pending()
 }
 
-// learn remembers that a node takes no more than so many members of a role, as
-// a stock filter has said of a planned member.
-func (b *book) learn(att *attempt, uid types.UID, node string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if rec := b.records[att.key]; rec != nil {
-		role := att.roles[uid]
-		rec.limit(role, node, att.held(role, node))
-	}
-}
-
 // single takes one member out of an open attempt: the gang runs without it, and
 // it may be planned again by itself. It says false if the attempt is not open.
 func (b *book) single(att *attempt, uid types.UID, reason string, maxReplans int) bool {
@@ -369,30 +358,6 @@ func (b *book) single(att *attempt, uid types.UID, reason string, maxReplans int
 		rec.verdict = &verdict{message: reason, at: time.Now()}
 	}
 	return true
-}
-
-// held counts the members of a role that a failing attempt gives back on a node.
-func (a *attempt) held(role, node string) int {
-	if a.phase == open {
-		return 0
-	}
-	n := 0
-	for uid, at := range a.reserved {
-		if at == node && a.roles[uid] == role {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *record) limit(role, node string, most int) {
-	if r.limits == nil {
-		r.limits = map[string]map[string]int{}
-	}
-	if r.limits[role] == nil {
-		r.limits[role] = map[string]int{}
-	}
-	r.limits[role][node] = most
 }
 
 func (b *book) attempt(key gangs.Key) *attempt {
