@@ -97,10 +97,10 @@ func slowCases() map[string]slowCase {
 	}
 }
 
-// The known cases that cost the stock allocator seconds and more are answered from counts in less than a millisecond.
-// The stock allocator is stopped after a while.
+// The known cases that cost the stock allocator most of a second and more are answered from counts in a small part of the
+// time that it takes in the same run; it is stopped after a while.
 func TestSlowCasesAreAnsweredAtOnce(t *testing.T) {
-	const patience, limit = 2 * time.Second, time.Millisecond
+	const patience, share = 2 * time.Second, 20
 	for name, test := range slowCases() {
 		t.Run(name, func(t *testing.T) {
 			published := test.machine.slices("n1")
@@ -112,7 +112,7 @@ func TestSlowCasesAreAnsweredAtOnce(t *testing.T) {
 			inv.SyncAllocated(state)
 			need := mustNeed(t, inv, test.claim)
 			inv.Assess("n1", &need, devices.NoRail, noPlugin) // compiles selectors and judges device shapes, once for all nodes
-			best := limit * 1000
+			best := patience
 			for range 5 {
 				inv.SyncSlices(test.machine.slices("n1")) // changed slices: nothing is remembered of the node
 				began := time.Now()
@@ -133,9 +133,10 @@ func TestSlowCasesAreAnsweredAtOnce(t *testing.T) {
 			if err != nil && !errors.Is(err, context.DeadlineExceeded) || results != nil {
 				t.Fatalf("stock: %v, %v; want nothing found", results, err)
 			}
-			t.Logf("counts: %v, stock: %v (stopped: %t)", best, time.Since(began).Round(time.Microsecond), err != nil)
-			if best > limit {
-				t.Errorf("counts took %v, want less than %v", best, limit)
+			stock := time.Since(began)
+			t.Logf("counts: %v, stock: %v (stopped: %t)", best, stock.Round(time.Microsecond), err != nil)
+			if best > stock/share {
+				t.Errorf("counts took %v, want less than a %dth of stock's %v", best, share, stock)
 			}
 		})
 	}

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
@@ -114,15 +113,10 @@ func TestCountsRefuseAtOnce(t *testing.T) {
 	if _, status := trip.plugin.PreFilter(context.Background(), trip.state, trip.pod, w.nodes); !status.IsSuccess() {
 		t.Fatal(status)
 	}
-	began := time.Now()
+	// The allocator would search for seconds and have no such words.
 	status := trip.plugin.Filter(context.Background(), trip.state, trip.pod, w.nodes[0])
-	took := time.Since(began)
 	if want := "devices of class rdma.dranet.net: 8 wanted, 7 free"; status.Message() != want || status.Code() != fwk.UnschedulableAndUnresolvable {
 		t.Errorf("Filter: %v %q, want %q", status.Code(), status.Message(), want)
-	}
-	t.Logf("Filter took %v", took)
-	if took > time.Millisecond {
-		t.Errorf("Filter took %v, want less than a millisecond", took)
 	}
 }
 
