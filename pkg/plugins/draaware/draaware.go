@@ -148,7 +148,7 @@ func (d *DRAAware) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, 
 
 // wishWeight puts what the author of a claim wrote (the order of firstAvailable)
 // above alignment.
-const wishWeight = fwk.MaxNodeScore + 1
+const wishWeight = fwk.MaxScore + 1
 
 // Score says how well the node can align the pod's devices, after what the
 // in-tree plugin says of alternatives.
