@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/component-base/configz"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
@@ -74,5 +75,6 @@ profiles:
 		if err := <-done; err != nil {
 			t.Logf("the scheduler ended: %v", err)
 		}
+		configz.Delete("componentconfig") // it registers there, once for a process
 	})
 }
