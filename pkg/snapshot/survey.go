@@ -34,7 +34,6 @@ type Survey struct {
 	// resource gives the index of each resource in the layout.
 	resource map[v1.ResourceName]int
 	kind     map[string]int
-	frozen   *plan.Snapshot
 	round    uint64
 }
 
@@ -106,15 +105,7 @@ func (s *Survey) Refresh(nodes []fwk.NodeInfo, holds []Hold) (*plan.Snapshot, er
 		}
 	}
 	s.forget()
-	s.frozen = s.state.Freeze()
-	return s.frozen, nil
-}
-
-// Last returns the picture of the last Refresh, nil before the first.
-func (s *Survey) Last() *plan.Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.frozen
+	return s.state.Freeze(), nil
 }
 
 // look tells the planner of one node, if anything about it changed.
