@@ -47,6 +47,8 @@ type Inventory struct {
 	spec uint64
 	// reaching are the pools with devices that more than one node can use.
 	reaching map[poolKey]*pool
+	// common are the pools that are not one node's own: the allocator may read them whatever node it looks at.
+	common map[poolKey]*pool
 
 	asks map[string]*ask
 	// layout partitions devices for the needs that are about; layouts numbers what View calls a layout.
@@ -68,6 +70,7 @@ func New(options Options) *Inventory {
 		nodes:    newNodeTable(),
 		ledger:   newLedger(),
 		reaching: map[poolKey]*pool{},
+		common:   map[poolKey]*pool{},
 		asks:     map[string]*ask{},
 		layout:   newLayout(),
 	}
@@ -193,12 +196,16 @@ func (inv *Inventory) changePool(key poolKey, before, now *resourceapi.ResourceS
 	for _, node := range stale {
 		inv.nodes.relink(node, p, inv.revision)
 	}
-	inv.reaching[key] = p
+	inv.reaching[key], inv.common[key] = p, p
 	if !p.state.reaches {
 		delete(inv.reaching, key)
 	}
+	if p.state.own() {
+		delete(inv.common, key)
+	}
 	if len(p.slices) == 0 {
 		delete(inv.pools, key)
+		delete(inv.common, key)
 	}
 }
 

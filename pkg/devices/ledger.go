@@ -4,6 +4,8 @@
 package devices
 
 import (
+	"slices"
+
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,7 +24,9 @@ type holding struct {
 
 type share struct {
 	device structured.DeviceID
-	taken  amounts
+	// id tells the shares of one device apart.
+	id    *types.UID
+	taken amounts
 }
 
 // ledger knows which devices are in use. It has two sources, and a device is in use if either says so: the state that
@@ -32,14 +36,14 @@ type ledger struct {
 	claims   map[types.UID]holding
 	// held counts the claims that hold a device; shared lists the claims' shares of a device.
 	held   map[structured.DeviceID]int
-	shared map[structured.DeviceID]map[types.UID][]amounts
+	shared map[structured.DeviceID]map[types.UID][]share
 }
 
 func newLedger() ledger {
 	return ledger{
 		claims: map[types.UID]holding{},
 		held:   map[structured.DeviceID]int{},
-		shared: map[structured.DeviceID]map[types.UID][]amounts{},
+		shared: map[structured.DeviceID]map[types.UID][]share{},
 	}
 }
 
@@ -59,7 +63,7 @@ func holdingOf(allocation *resourceapi.AllocationResult) holding {
 			h.devices = append(h.devices, id)
 			continue
 		}
-		h.shares = append(h.shares, share{device: id, taken: result.ConsumedCapacity})
+		h.shares = append(h.shares, share{device: id, id: result.ShareID, taken: result.ConsumedCapacity})
 	}
 	return h
 }
@@ -73,9 +77,15 @@ func (h *holding) ids() []structured.DeviceID {
 	return ids
 }
 
+// whole says that no device is shared.
+func (h *holding) whole() bool { return len(h.shares) == 0 }
+
 // hold records what a claim holds from now on and returns the devices whose state may have changed.
 func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	before := l.claims[claim]
+	if before.whole() && now.whole() && slices.Equal(before.devices, now.devices) {
+		return nil // most changes of a claim are not about its devices
+	}
 	for _, id := range before.devices {
 		if l.held[id]--; l.held[id] == 0 {
 			delete(l.held, id)
@@ -92,9 +102,9 @@ func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	}
 	for _, s := range now.shares {
 		if l.shared[s.device] == nil {
-			l.shared[s.device] = map[types.UID][]amounts{}
+			l.shared[s.device] = map[types.UID][]share{}
 		}
-		l.shared[s.device][claim] = append(l.shared[s.device][claim], s.taken)
+		l.shared[s.device][claim] = append(l.shared[s.device][claim], s)
 	}
 	if len(now.devices)+len(now.shares) > 0 {
 		l.claims[claim] = now
@@ -157,8 +167,8 @@ func (l *ledger) partlyInUse(id structured.DeviceID) bool {
 func (l *ledger) used(id structured.DeviceID) amounts {
 	sum := amounts{}
 	for _, shares := range l.shared[id] {
-		for _, taken := range shares {
-			for name, amount := range taken {
+		for i := range shares {
+			for name, amount := range shares[i].taken {
 				total := sum[name]
 				total.Add(amount)
 				sum[name] = total

@@ -120,6 +120,9 @@ func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 	s.nodes = slices.Compact(s.nodes)
 }
 
+// own says that the pool belongs to one node alone.
+func (s *poolState) own() bool { return !s.reaches && len(s.nodes) == 1 }
+
 // sameUse says whether a slice that changed between the two states leaves the other slices' nodes as they were.
 func (s *poolState) sameUse(other *poolState) bool {
 	return s.generation == other.generation && s.problem == other.problem && s.bindingConditions == other.bindingConditions &&

@@ -6,6 +6,8 @@ package snapshot
 import (
 	"sync"
 	"sync/atomic"
+
+	fwk "k8s.io/kube-scheduler/framework"
 )
 
 // Desk is where the plugins of one profile find the survey that they share.
@@ -13,6 +15,8 @@ import (
 // and the one that knows devices leave them here, and the survey is put
 // together when the first pod needs it.
 type Desk struct {
+	// room is where the desks of the other profiles stand; nil if there are none.
+	room    *Desks
 	mu      sync.Mutex
 	levels  []Level
 	devices *Devices
@@ -26,11 +30,32 @@ func (d *Desk) SetLevels(levels []Level) {
 	d.levels = levels
 }
 
-// SetDevices leaves the device counts.
-func (d *Desk) SetDevices(devices *Devices) {
+// Devices returns the device counts, which all profiles of a process share, and
+// leaves them on the desk. It says true to the first who asks: nobody else needs to
+// have them follow the cluster.
+func (d *Desk) Devices(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
+	counts, first = NewDevices(manager), true
+	if d.room != nil {
+		counts, first = d.room.shared(manager)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.devices = devices
+	d.devices = counts
+	return counts, first
+}
+
+// Whole says whether every profile of the process counts its devices here.
+func (d *Desk) Whole() bool {
+	if d.room == nil {
+		return true
+	}
+	return d.room.whole()
+}
+
+func (d *Desk) counts() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.devices != nil
 }
 
 // Survey returns the profile's survey. The error names the level that is wrong.
@@ -54,8 +79,9 @@ func (d *Desk) Survey() (*Survey, error) {
 
 // Desks gives each profile of a process its desk.
 type Desks struct {
-	mu    sync.Mutex
-	desks map[string]*Desk
+	mu      sync.Mutex
+	desks   map[string]*Desk
+	devices *Devices
 }
 
 // Of returns the desk of the profile with that name.
@@ -66,7 +92,30 @@ func (d *Desks) Of(profile string) *Desk {
 		d.desks = map[string]*Desk{}
 	}
 	if d.desks[profile] == nil {
-		d.desks[profile] = &Desk{}
+		d.desks[profile] = &Desk{room: d}
 	}
 	return d.desks[profile]
+}
+
+func (d *Desks) shared(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.devices != nil && d.devices.manager == manager {
+		return d.devices, false
+	}
+	d.devices = NewDevices(manager)
+	return d.devices, true
+}
+
+// whole says that no profile allocates devices behind the back of ours. All
+// profiles have a desk, because all have the same QueueSort plugin.
+func (d *Desks) whole() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, desk := range d.desks {
+		if !desk.counts() {
+			return false
+		}
+	}
+	return true
 }

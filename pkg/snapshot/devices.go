@@ -5,33 +5,46 @@ package snapshot
 
 import (
 	"fmt"
-	"time"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
-	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// gatherTries bounds how often the claim tracker is asked for one consistent
-// state while claims change under it.
-const gatherTries = 100
-
 // Devices keeps device counts up to date from the scheduler's own view of
-// slices, classes and claims, in-flight allocations included.
+// slices, classes and claims, in-flight allocations included. One serves all
+// profiles of a process, which share that view.
 type Devices struct {
 	manager   fwk.SharedDRAManager
 	inventory *devices.Inventory
-	view      *devices.View
+
+	// mu guards what follows, and keeps two readers from bringing the inventory
+	// up to date at once.
+	mu sync.Mutex
+	// published and whole are nil until Follow.
+	published Published
+	whole     func() bool
+	// following says that the inventory rests on news; listed, that slices with
+	// the taints of rules were read in full the last time.
+	following, listed bool
+	slices            map[string]bool
+	claims            map[types.UID]claimNews
+	// named are the claims that hold something, by which the tracker knows them.
+	named map[types.UID]types.NamespacedName
 }
 
 // NewDevices returns device counts that are read from the manager.
 func NewDevices(manager fwk.SharedDRAManager) *Devices {
-	return &Devices{manager: manager, inventory: devices.New(devices.DefaultOptions())}
+	return &Devices{
+		manager: manager, inventory: devices.New(devices.DefaultOptions()),
+		slices: map[string]bool{}, claims: map[types.UID]claimNews{}, named: map[types.UID]types.NamespacedName{},
+	}
 }
 
 // classes are both halves of what the DRA manager knows of DeviceClasses.
@@ -42,29 +55,6 @@ type classes struct {
 
 // Inventory returns what is counted, as of the last Sync.
 func (d *Devices) Inventory() *devices.Inventory { return d.inventory }
-
-// Sync reads the present slices and allocations. It returns the state of the
-// claim tracker that counts are now based on, which must not be changed.
-func (d *Devices) Sync() (*structured.AllocatedState, error) {
-	slices, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
-	if err != nil {
-		return nil, fmt.Errorf("listing ResourceSlices: %w", err)
-	}
-	d.inventory.SyncSlices(slices)
-	for try := 1; ; try++ {
-		state, err := d.manager.ResourceClaims().GatherAllocatedState()
-		if err == nil {
-			d.inventory.SyncAllocated(*state)
-			return state, nil
-		}
-		// Claims changed while they were counted; the tracker's own error for
-		// that is not exported.
-		if try == gatherTries {
-			return nil, fmt.Errorf("gathering allocated devices: %w", err)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
 
 // Need reads what the pod wants of devices. The error is a sentence about what
 // nobody can serve as it is written.
@@ -170,7 +160,7 @@ func (s *Survey) Read(pods []*v1.Pod) ([]Need, error) {
 }
 
 func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
-	if _, err := s.devices.Sync(); err != nil {
+	if err := s.devices.Sync(); err != nil {
 		return err
 	}
 	for i, pod := range pods {
@@ -179,9 +169,9 @@ func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
 			return fmt.Errorf("pod %s: %w", pod.Name, err)
 		}
 	}
-	old := s.devices.view
-	s.devices.view = s.devices.inventory.View(wants...)
-	if old != nil && old.Layout == s.devices.view.Layout {
+	old := s.view
+	s.view = s.devices.inventory.View(wants...)
+	if old != nil && old.Layout == s.view.Layout {
 		return nil
 	}
 	return s.meetKinds()
@@ -190,13 +180,13 @@ func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
 // meetKinds adds the view's kinds and permits to the layout. Names are stable,
 // so what an earlier view had keeps its index.
 func (s *Survey) meetKinds() error {
-	for _, kind := range s.devices.view.Kinds {
+	for _, kind := range s.view.Kinds {
 		if _, known := s.kind[kind.Name]; !known {
 			s.kind[kind.Name] = len(s.layout.Kinds)
 			s.layout.Kinds = append(s.layout.Kinds, kind.Label)
 		}
 	}
-	for _, permit := range s.devices.view.Permits {
+	for _, permit := range s.view.Permits {
 		s.addResources([]v1.ResourceName{permitResource(permit)})
 	}
 	return s.grow()
@@ -209,7 +199,7 @@ func permitResource(permit string) v1.ResourceName {
 
 func (s *Survey) addDevices(need *Need, want *devices.Need) {
 	need.RDMA = want.RDMA
-	view := s.devices.view
+	view := s.view
 	option := view.Least(want)
 	for _, demand := range option.Demands {
 		one := plan.DeviceNeed{Count: demand.Count}
@@ -228,20 +218,20 @@ func (s *Survey) addDevices(need *Need, want *devices.Need) {
 // deviceRevision changes with anything that changes the node's device counts.
 func (s *Survey) deviceRevision(node string) uint64 {
 	switch {
-	case s.devices == nil || s.devices.view == nil:
+	case s.view == nil:
 		return 0
-	case s.devices.view.Reaching():
-		return s.devices.view.Revision
+	case s.view.Reaching():
+		return s.view.Revision
 	}
-	return s.devices.view.NodeRevision(node)
+	return s.view.NodeRevision(node)
 }
 
 // addUnits puts the node's devices into its description.
 func (s *Survey) addUnits(spec *plan.NodeSpec, info fwk.NodeInfo) error {
-	if s.devices == nil || s.devices.view == nil {
+	if s.view == nil {
 		return nil
 	}
-	view := s.devices.view
+	view := s.view
 	counts, err := view.Node(info.Node(), freeScalars(info))
 	if err != nil {
 		return fmt.Errorf("counting devices: %w", err)

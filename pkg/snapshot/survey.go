@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
@@ -31,6 +32,8 @@ type Survey struct {
 	state   *plan.State
 	seen    map[string]sighting
 	devices *Devices
+	// view is what devices were counted as when needs were last read.
+	view *devices.View
 	// resource gives the index of each resource in the layout.
 	resource map[v1.ResourceName]int
 	kind     map[string]int

@@ -117,7 +117,7 @@ func twoGPUs(name string) *resourceapi.ResourceClaim {
 func (w *world) survey() *snapshot.Survey {
 	desk := &snapshot.Desk{}
 	desk.SetLevels([]snapshot.Level{{Name: "spine", NodeLabel: fleet.LabelSpine}, {Name: "leaf", NodeLabel: fleet.LabelLeaf}})
-	desk.SetDevices(snapshot.NewDevices(w.dra))
+	desk.Devices(w.dra)
 	survey, err := desk.Survey()
 	if err != nil {
 		w.t.Fatalf("making a survey: %v", err)

@@ -45,8 +45,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 
 // open brings the counts up to date and prepares the cycle's places.
 func (d *DRAAware) open(c *cycle) error {
-	var err error
-	if c.taken, err = d.devices.Sync(); err != nil {
+	if err := d.devices.Sync(); err != nil {
 		return fmt.Errorf("counting devices: %w", err)
 	}
 	c.prepare()

@@ -5,6 +5,7 @@ package draaware
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -26,12 +27,17 @@ type cycle struct {
 	need      devices.Need
 	mode      snapshot.Alignment
 	inventory *devices.Inventory
-	shelves   *devices.Shelves
-	// taken are the devices in use when the cycle began.
-	taken   *structured.AllocatedState
-	planned snapshot.Planned
-	// places are the nodes by their number on the shelves, or only the planned one.
-	places []place
+	planned   snapshot.Planned
+	// taken are the devices in use when the cycle began: all, or those that the
+	// planned node can be about.
+	taken *structured.AllocatedState
+	// shelves and places, by the same number, are for a pod that may go to any node.
+	shelves *devices.Shelves
+	places  []place
+	// own and rest are the slices that a planned pod may see, and here the place of
+	// its node.
+	own, rest []*resourceapi.ResourceSlice
+	here      place
 }
 
 // place is a node that has pools of its own.
@@ -63,26 +69,30 @@ func cycleOf(state fwk.CycleState) *cycle {
 	return c
 }
 
-// prepare takes the slices that there are and makes a place for each node.
+// prepare takes the slices that there are and what is in use of them. For a
+// planned pod that is what one node needs, however large the cluster is.
 func (c *cycle) prepare() {
-	c.shelves = c.inventory.Shelves()
-	n := len(c.shelves.Own)
 	if c.planned.Node != "" {
-		n = 1
+		c.own, c.rest = c.inventory.Shelf(c.planned.Node)
+		c.taken = c.inventory.TakenOn(c.planned.Node)
+		return
 	}
-	c.places = make([]place, n)
+	c.shelves = c.inventory.Shelves()
+	c.taken = c.inventory.Taken()
+	c.places = make([]place, len(c.shelves.Own))
 }
 
 // place finds a node's place; nil if it has no pools of its own, or is not the
 // planned one.
 func (c *cycle) place(node string) *place {
-	switch i, known := c.shelves.Index[node]; {
-	case !known:
-		return nil
-	case c.planned.Node == "":
+	if c.planned.Node != "" {
+		if c.planned.Node != node || len(c.own) == 0 {
+			return nil
+		}
+		return &c.here
+	}
+	if i, known := c.shelves.Index[node]; known {
 		return &c.places[i]
-	case c.planned.Node == node:
-		return &c.places[0]
 	}
 	return nil
 }
@@ -90,11 +100,8 @@ func (c *cycle) place(node string) *place {
 // show returns the slices that the pod may see.
 func (c *cycle) show() []*resourceapi.ResourceSlice {
 	if c.planned.Node != "" {
-		var own []*resourceapi.ResourceSlice
-		if i, known := c.shelves.Index[c.planned.Node]; known {
-			own = c.copies(&c.places[0], c.shelves.Own[i], make([]resourceapi.ResourceSlice, len(c.shelves.Own[i])))
-		}
-		return append(own[:len(own):len(own)], c.shelves.Rest...)
+		own := c.copies(&c.here, c.own, make([]resourceapi.ResourceSlice, len(c.own)))
+		return slices.Concat(own, c.rest)
 	}
 	shown := make([]*resourceapi.ResourceSlice, 0, c.shelves.Count+len(c.shelves.Rest))
 	room := make([]resourceapi.ResourceSlice, c.shelves.Count)

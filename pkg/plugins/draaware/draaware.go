@@ -68,10 +68,14 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *snapsho
 	d := &DRAAware{stage: &stage{}, profile: real.ProfileName(), events: real.EventRecorder(), logger: klog.FromContext(ctx).WithName(Name)}
 	seen := real
 	if features.EnableDynamicResourceAllocation {
-		seen = newHandle(real, d.stage)
 		d.claims = real.SharedDRAManager().ResourceClaims()
-		d.devices = snapshot.NewDevices(real.SharedDRAManager())
-		desk.SetDevices(d.devices)
+		var first bool
+		if d.devices, first = desk.Devices(real.SharedDRAManager()); first {
+			if err := follow(d.devices, real.SharedInformerFactory(), desk.Whole); err != nil {
+				return nil, fmt.Errorf("watching devices: %w", err)
+			}
+		}
+		seen = newHandle(real, d.stage, d.devices)
 	}
 	inner, err := dynamicresources.New(ctx, stockArgs(args, features), seen, features)
 	if err != nil {

@@ -9,8 +9,11 @@ import (
 
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // handle is what the in-tree plugin gets in place of the framework's handle: all
@@ -20,12 +23,12 @@ type handle struct {
 	manager *manager
 }
 
-func newHandle(real fwk.Handle, s *stage) *handle {
+func newHandle(real fwk.Handle, s *stage, devices *snapshot.Devices) *handle {
 	draManager := real.SharedDRAManager()
 	return &handle{Handle: real, manager: &manager{
 		SharedDRAManager: draManager,
 		lister:           &lister{ResourceSliceLister: draManager.ResourceSlices(), stage: s},
-		tracker:          &tracker{ResourceClaimTracker: draManager.ResourceClaims(), stage: s},
+		tracker:          &tracker{ResourceClaimTracker: draManager.ResourceClaims(), stage: s, devices: devices},
 	}}
 }
 
@@ -103,16 +106,16 @@ func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error
 }
 
 // tracker notes which claims got a pending allocation (the one that stands for
-// extended resources is known to nobody else) and shows what is in use to the pod
-// on stage.
+// extended resources is known to nobody else), shows what is in use to the pod on
+// stage, and tells the device counts of everything that it is told.
 type tracker struct {
 	fwk.ResourceClaimTracker
-	stage *stage
+	stage   *stage
+	devices *snapshot.Devices
 }
 
-// GatherAllocatedState returns what the cycle on stage began with: gathering twice
-// would cost twice, and nobody else allocates between the two. The allocator only
-// reads it.
+// GatherAllocatedState returns what the cycle on stage began with, or the part of
+// it that the pod's planned node can be about. The allocator only reads it.
 func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 	if c := t.stage.onShow(); c != nil {
 		return c.taken, nil
@@ -120,11 +123,47 @@ func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 	return t.ResourceClaimTracker.GatherAllocatedState()
 }
 
+// ListAllAllocatedDevices is GatherAllocatedState where devices cannot be shared.
+func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
+	c := t.stage.onShow()
+	if c == nil {
+		return t.ResourceClaimTracker.ListAllAllocatedDevices()
+	}
+	all := c.taken.AllocatedDevices.Clone()
+	for id := range c.taken.AllocatedSharedDeviceIDs {
+		all.Insert(id.GetDeviceID())
+	}
+	return all, nil
+}
+
 // SignalClaimPendingAllocation passes the signal on.
 func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
 	if err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim); err != nil {
 		return err
 	}
+	t.devices.ClaimTouched(claim)
 	t.stage.note(uid)
 	return nil
+}
+
+// MaybeRemoveClaimPendingAllocation passes the word on.
+func (t *tracker) MaybeRemoveClaimPendingAllocation(uid types.UID, force bool) bool {
+	removed := t.ResourceClaimTracker.MaybeRemoveClaimPendingAllocation(uid, force)
+	t.devices.ClaimLeft(uid)
+	return removed
+}
+
+// AssumeClaimAfterAPICall passes the claim on.
+func (t *tracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) error {
+	err := t.ResourceClaimTracker.AssumeClaimAfterAPICall(claim)
+	t.devices.ClaimTouched(claim)
+	return err
+}
+
+// AssumedClaimRestore passes the word on.
+func (t *tracker) AssumedClaimRestore(namespace, name string) {
+	t.ResourceClaimTracker.AssumedClaimRestore(namespace, name)
+	if claim, err := t.Get(namespace, name); err == nil {
+		t.devices.ClaimTouched(claim)
+	}
 }

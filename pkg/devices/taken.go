@@ -1,0 +1,76 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"maps"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// noneTaken is a state in which every device is free.
+func noneTaken() *structured.AllocatedState {
+	return &structured.AllocatedState{
+		AllocatedDevices:         sets.New[structured.DeviceID](),
+		AllocatedSharedDeviceIDs: sets.New[structured.SharedDeviceID](),
+		AggregatedCapacity:       structured.NewConsumedCapacityCollection(),
+	}
+}
+
+// gatherPool adds to the state what is in use of the pool's devices, of any generation.
+func (l *ledger) gatherPool(p *pool, into *structured.AllocatedState) {
+	for _, slice := range p.slices {
+		for i := range slice.Spec.Devices {
+			l.gatherDevice(structured.MakeDeviceID(p.key.driver, p.key.name, slice.Spec.Devices[i].Name), into)
+		}
+	}
+}
+
+func (l *ledger) gatherDevice(id structured.DeviceID, into *structured.AllocatedState) {
+	if l.inUse(id) {
+		into.AllocatedDevices.Insert(id)
+	}
+	for _, shares := range l.shared[id] {
+		for i := range shares {
+			shares[i].gather(into)
+		}
+	}
+	if taken, ok := l.gathered.AggregatedCapacity[id]; ok {
+		into.AggregatedCapacity.Insert(structured.DeviceConsumedCapacity{DeviceID: id, ConsumedCapacity: taken})
+	}
+	for shared := range l.gathered.AllocatedSharedDeviceIDs {
+		if shared.GetDeviceID() == id {
+			into.AllocatedSharedDeviceIDs.Insert(shared)
+		}
+	}
+}
+
+func (s *share) gather(into *structured.AllocatedState) {
+	into.AllocatedSharedDeviceIDs.Insert(structured.MakeSharedDeviceID(s.device, s.id))
+	if s.taken != nil {
+		into.AggregatedCapacity.Insert(structured.NewDeviceConsumedCapacity(s.device, s.taken))
+	}
+}
+
+// everything is the state of both sources.
+func (l *ledger) everything() *structured.AllocatedState {
+	all := noneTaken()
+	maps.Copy(all.AllocatedDevices, l.gathered.AllocatedDevices)
+	maps.Copy(all.AllocatedSharedDeviceIDs, l.gathered.AllocatedSharedDeviceIDs)
+	for id, taken := range l.gathered.AggregatedCapacity {
+		all.AggregatedCapacity.Insert(structured.DeviceConsumedCapacity{DeviceID: id, ConsumedCapacity: taken})
+	}
+	for id := range l.held {
+		all.AllocatedDevices.Insert(id)
+	}
+	for _, claims := range l.shared {
+		for _, shares := range claims {
+			for i := range shares {
+				shares[i].gather(all)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,139 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware
+
+import (
+	"fmt"
+
+	resourceapi "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/informers"
+	resourcelisters "k8s.io/client-go/listers/resource/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/kubernetes/pkg/features"
+
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+)
+
+// published reads the scheduler's own informers.
+type published struct {
+	slices resourcelisters.ResourceSliceLister
+	// rules is nil where the scheduler does not watch them.
+	rules   resourcelisters.DeviceTaintRuleLister
+	telling []cache.ResourceEventHandlerRegistration
+}
+
+var _ snapshot.Published = (*published)(nil)
+
+// follow has the scheduler's informers tell the device counts of every slice and
+// claim that changes. whole says whether everyone in the process who allocates
+// devices tells them, too.
+func follow(devices *snapshot.Devices, factory informers.SharedInformerFactory, whole func() bool) error {
+	api := factory.Resource().V1()
+	p := &published{slices: api.ResourceSlices().Lister()}
+	if utilfeature.DefaultFeatureGate.Enabled(features.DRADeviceTaintRules) {
+		p.rules = api.DeviceTaintRules().Lister()
+		// Only the store is read; its informer must be one that is synced.
+		if err := p.hear(api.DeviceTaintRules().Informer(), cache.ResourceEventHandlerFuncs{}); err != nil {
+			return fmt.Errorf("DeviceTaintRules: %w", err)
+		}
+	}
+	if err := p.hear(api.ResourceSlices().Informer(), slicesTo(devices)); err != nil {
+		return fmt.Errorf("ResourceSlices: %w", err)
+	}
+	if err := p.hear(api.ResourceClaims().Informer(), claimsTo(devices)); err != nil {
+		return fmt.Errorf("ResourceClaims: %w", err)
+	}
+	devices.Follow(p, whole)
+	return nil
+}
+
+func (p *published) hear(informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) error {
+	telling, err := informer.AddEventHandler(handler)
+	if err != nil {
+		return err
+	}
+	p.telling = append(p.telling, telling)
+	return nil
+}
+
+func slicesTo(devices *snapshot.Devices) cache.ResourceEventHandler {
+	changed := func(obj any) {
+		if slice, ok := last(obj).(*resourceapi.ResourceSlice); ok {
+			devices.SliceChanged(slice.Name)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    changed,
+		UpdateFunc: func(_, obj any) { changed(obj) },
+		DeleteFunc: changed,
+	}
+}
+
+func claimsTo(devices *snapshot.Devices) cache.ResourceEventHandler {
+	changed := func(obj any) {
+		if claim, ok := obj.(*resourceapi.ResourceClaim); ok {
+			devices.ClaimChanged(claim)
+		}
+	}
+	gone := func(obj any) {
+		if claim, ok := last(obj).(*resourceapi.ResourceClaim); ok {
+			devices.ClaimGone(claim)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: changed,
+		UpdateFunc: func(oldObj, obj any) {
+			before, ok := oldObj.(*resourceapi.ResourceClaim)
+			if after, isClaim := obj.(*resourceapi.ResourceClaim); ok && isClaim && before.UID != after.UID {
+				gone(before) // replaced by its namesake while the watch was broken
+			}
+			changed(obj)
+		},
+		DeleteFunc: gone,
+	}
+}
+
+// last is the object of a deletion, as far as it is known.
+func last(obj any) any {
+	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return gone.Obj
+	}
+	return obj
+}
+
+// Slice returns the slice of that name, nil if there is none.
+func (p *published) Slice(name string) (*resourceapi.ResourceSlice, error) {
+	slice, err := p.slices.Get(name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return slice, err
+}
+
+// Slices returns all slices.
+func (p *published) Slices() ([]*resourceapi.ResourceSlice, error) {
+	return p.slices.List(labels.Everything())
+}
+
+// Ruled says whether DeviceTaintRules exist.
+func (p *published) Ruled() bool {
+	if p.rules == nil {
+		return false
+	}
+	rules, err := p.rules.List(labels.Everything())
+	return err != nil || len(rules) > 0
+}
+
+// Synced says whether everything that exists has been told.
+func (p *published) Synced() bool {
+	for _, telling := range p.telling {
+		if !telling.HasSynced() {
+			return false
+		}
+	}
+	return true
+}
