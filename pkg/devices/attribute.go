@@ -21,6 +21,7 @@ const (
 
 	attrDRANETRDMA       = "dra.net/rdma"
 	attrDRANETRDMADevice = "dra.net/rdmaDevice"
+	attrDRANETPCIDevice  = "dra.net/pciDevice"
 	attrDRANETPCIAddress = "dra.net/pciAddress"
 	attrDRANETNUMANode   = "dra.net/numaNode"
 

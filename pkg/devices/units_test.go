@@ -11,6 +11,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
 // The units of real machines, by the rung of the ladder that applies to them.
@@ -39,7 +40,8 @@ func TestUnits(t *testing.T) {
 		"ND H100 v5 by its pair map":                         {ndH100v5(), pairs},
 		"ND H100 v5 by its pair map without NUMA of GPUs":    {withoutGPUNUMA, pairs},
 		"an Azure size without map by NUMA, mixed names":     {unknownSize, []string{"numa00 numa0 GPU 4/4 RDMA NIC 4/4", "numa01 numa1 GPU 4/4 RDMA NIC 4/4", "loose numa-1"}},
-		"GB300 by NUMA, since only GPUs have roots":          {gb300(), []string{"numa00 numa0 GPU 2/2 RDMA NIC 2/2", "numa01 numa1 GPU 2/2 RDMA NIC 2/2", "loose numa-1"}},
+		"GB300 by NUMA, since only GPUs have roots":          {machineOf(fleet.NDGB300v6), []string{"numa00 numa0 GPU 2/2 RDMA NIC 2/2", "numa01 numa1 GPU 2/2 RDMA NIC 2/2", "loose numa-1"}},
+		"OCI GB200 by NUMA, since roots never match":         {machineOf(fleet.OCIGB200), []string{"numa00 numa0 GPU 2/2 RDMA NIC 4/4", "numa01 numa1 GPU 2/2 RDMA NIC 4/4", "loose numa-1"}},
 		"GPUs alone by NUMA, since no NIC shares their root": {gpusOnly, []string{"numa00 numa0 GPU 4/4", "numa01 numa1 GPU 4/4", "loose numa-1"}},
 		"nothing known": {negative, []string{"loose numa-1 GPU 1/1 RDMA NIC 1/1"}},
 		"p4d by PCIe root": {p4d(), []string{
@@ -65,12 +67,12 @@ func TestStorageNICsStandApart(t *testing.T) {
 		switch {
 		case strings.HasSuffix(line, " GPU 1/1 RDMA NIC 1/1"):
 			paired++
-		case strings.HasSuffix(line, " RDMA NIC 1/1"):
-			alone++
+		case strings.HasSuffix(line, " RDMA NIC 2/2"):
+			alone += 2
 		}
 	}
 	if paired != 8 || alone != 4 {
-		t.Errorf("got %d units with a pair and %d with a NIC only, want 8 and 4", paired, alone)
+		t.Errorf("got %d units with a pair and %d NICs in units without GPU, want 8 and 4", paired, alone)
 	}
 }
 
