@@ -33,9 +33,6 @@ const (
 	attrAMDNUMANode    = driverAMD + "/numaNode"
 )
 
-// liftedDomains are the attribute domains in which clouds publish facts of the whole node, repeated on each device.
-var liftedDomains = []string{"azure.dra.net/", "gce.dra.net/", "oke.dra.net/"}
-
 // device is one device of a usable pool with what was worked out when its slice was read.
 type device struct {
 	id     structured.DeviceID
@@ -52,17 +49,21 @@ type device struct {
 	rdma bool
 }
 
-// attribute finds an attribute by its full name the way the stock allocator does: as written, or without
-// domain when the domain is the driver's name.
 func (d *device) attribute(name string) (resourceapi.DeviceAttribute, bool) {
-	if value, ok := d.spec.Attributes[resourceapi.QualifiedName(name)]; ok {
+	return attributeOf(d.driver, d.spec, name)
+}
+
+// attributeOf finds an attribute by its full name the way the stock allocator does: as written, or without
+// domain when the domain is the driver's name.
+func attributeOf(driver string, d *resourceapi.Device, name string) (resourceapi.DeviceAttribute, bool) {
+	if value, ok := d.Attributes[resourceapi.QualifiedName(name)]; ok {
 		return value, true
 	}
 	domain, id, qualified := strings.Cut(name, "/")
-	if !qualified || domain != d.driver {
+	if !qualified || domain != driver {
 		return resourceapi.DeviceAttribute{}, false
 	}
-	value, ok := d.spec.Attributes[resourceapi.QualifiedName(id)]
+	value, ok := d.Attributes[resourceapi.QualifiedName(id)]
 	return value, ok
 }
 

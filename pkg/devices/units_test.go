@@ -92,23 +92,38 @@ func TestPairMapOfAdminWins(t *testing.T) {
 	}
 }
 
-func TestNodeAttributes(t *testing.T) {
-	slices := ndH100v5().slices("n1")
-	inv := inventory(slices...)
-	want := map[resourceapi.QualifiedName]string{
-		"azure.dra.net/vmSize": "Standard_ND96isr_H100_v5", "azure.dra.net/placementGroupId": "pg-1",
+// What a cloud says of the whole node on each of its NICs, while pools are whole and while they are being replaced.
+func TestAttributeValues(t *testing.T) {
+	machine := firstNode(t, fleet.NDH100v5)
+	name, nics := machine.Name(), machine.Slices()[1]
+	inv := inventory(machine.Slices()...)
+	check := func(when, attribute string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, inv.AttributeValues(name, attribute)); diff != "" {
+			t.Errorf("%s, %s (-want,+got):\n%s", when, attribute, diff)
+		}
 	}
-	if diff := cmp.Diff(want, inv.NodeAttributes("n1")); diff != "" {
-		t.Errorf("attributes (-want,+got):\n%s", diff)
-	}
-	// A pool that is being replaced still tells where its node stands.
-	next := slices[1].DeepCopy()
+	check("at first", "azure.dra.net/placementGroupId", "pg-1")
+	check("at first", "dra.net/numaNode", "0", "1")
+	check("without the driver's own domain", "gpu.nvidia.com/type", "gpu")
+	check("at first", "oke.dra.net/rackId")
+
+	next := nics.DeepCopy()
 	next.Spec.Pool.Generation, next.Spec.Pool.ResourceSliceCount = 2, 2
 	inv.SetSlice(next)
-	if diff := cmp.Diff(want, inv.NodeAttributes("n1")); diff != "" {
-		t.Errorf("attributes while a pool is being replaced (-want,+got):\n%s", diff)
+	check("while a pool is being replaced", "azure.dra.net/placementGroupId", "pg-1")
+
+	moved := next.DeepCopy()
+	moved.Spec.Devices[3].Attributes["azure.dra.net/placementGroupId"] = resourceapi.DeviceAttribute{StringValue: new(string)}
+	*moved.Spec.Devices[3].Attributes["azure.dra.net/placementGroupId"].StringValue = "pg-2"
+	revision := inv.NodeRevision(name)
+	inv.SetSlice(moved)
+	check("when devices disagree", "azure.dra.net/placementGroupId", "pg-1", "pg-2")
+	if inv.NodeRevision(name) <= revision {
+		t.Error("the node's revision does not tell that an attribute changed")
 	}
-	if got := inv.NodeAttributes("n2"); got != nil {
-		t.Errorf("attributes of an unknown node: got %v, want none", got)
-	}
+	inv.DeleteSlice(moved.Name)
+	check("when the driver is gone", "azure.dra.net/placementGroupId")
+	name = "elsewhere"
+	check("on an unknown node", "azure.dra.net/placementGroupId")
 }

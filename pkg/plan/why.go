@@ -74,6 +74,9 @@ func (r *Reason) sentence(b *strings.Builder) {
 		if r.RoleDomain != r.Domain {
 			fmt.Fprintf(b, "; role %s is short in %s", r.Role, r.RoleDomain)
 		}
+		if r.Outside > 0 {
+			fmt.Fprintf(b, ", which RDMA does not leave, though %d more fit outside", r.Outside)
+		}
 		r.lost(b)
 		r.would(b)
 	}
