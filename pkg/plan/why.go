@@ -8,10 +8,18 @@ import (
 	"strings"
 )
 
-// String names a domain as sentences do: "leaf s1/l2".
+// longestPath is how much of a path a sentence can take. Names that people gave are
+// short; where a machine gave them, each is unique without its parents.
+const longestPath = 64
+
+// String names a domain as sentences do: "leaf s1/l2", or "leaf .../l2" where the
+// whole path is too long to read.
 func (d Domain) String() string {
 	if d.Path == "" {
 		return "the " + d.Level
+	}
+	if last := strings.LastIndexByte(d.Path, '/'); last >= 0 && len(d.Path) > longestPath {
+		return d.Level + " ..." + d.Path[last:]
 	}
 	return d.Level + " " + d.Path
 }

@@ -199,3 +199,50 @@ func (e *env) nicSlice(node string) *resourceapi.ResourceSlice {
 	}
 	return slice
 }
+
+// A gang whose declaration requires alignment waits while the only free GPUs and
+// NICs stand apart; one whose pods say otherwise takes them.
+func TestGangRequiresAlignment(t *testing.T) {
+	e := onAzure(t, "shape=ndh100v5,name=one")
+	e.deviceTemplate("pair", map[string]int64{fleet.ClassGPU: 1, fleet.ClassRDMA: 1})
+	e.selectedTemplate("first-gpu", fleet.ClassGPU, 1, `device.attributes["resource.kubernetes.io"].pciBusID == "0001:00:00.0"`)
+	e.selectedTemplate("other-nics", fleet.ClassRDMA, 6, `!(device.attributes["dra.net"].rdmaDevice in ["mlx5_0", "mlx5_1"])`)
+	e.create(newPod("in-the-way", withTemplates("first-gpu", "other-nics")))
+	e.whole("", 1)
+	// NICs 0 and 1 are left; GPU 0 is taken, so that one of the two has no GPU.
+	required := map[string]string{"dovetail.dev/device-alignment": "required"}
+	e.podGroup("strict", 2, required)
+	e.create(members("strict", 2, withTemplates("pair"))...)
+	e.refused(groupLabel+"=strict", 2, "1 of 2 members fit")
+	e.podGroup("wrong", 1, map[string]string{"dovetail.dev/device-alignment": "strict"})
+	e.create(members("wrong", 1, withTemplates("pair"))...)
+	e.refused(groupLabel+"=wrong", 1, e.inNamespace(`annotation dovetail.dev/device-alignment of podgroup NS/wrong is "strict", which must be preferred, required or none`))
+
+	e.podGroup("easy", 2, required)
+	e.create(members("easy", 2, withTemplates("pair"), func(p *corev1.Pod) { p.Annotations["dovetail.dev/device-alignment"] = "preferred" })...)
+	e.whole(groupLabel+"=easy", 2)
+	e.removePods(groupLabel + "=easy")
+	e.removePods("!" + groupLabel)
+	e.whole(groupLabel+"=strict", 2)
+	for _, pod := range e.pods(groupLabel + "=strict") {
+		gpus, nics := churnDevices(e.Fatalf, e.devicesOf(pod.Name))
+		for nic := range nics {
+			if !gpus[nic] {
+				t.Errorf("pod %s has NIC %d and GPUs %v", pod.Name, nic, gpus)
+			}
+		}
+	}
+}
+
+// selectedTemplate makes a claim template for devices that an expression selects.
+func (e *env) selectedTemplate(name, class string, count int64, expression string) {
+	e.Helper()
+	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	template.Spec.Spec.Devices.Requests = []resourceapi.DeviceRequest{{Name: "devices", Exactly: &resourceapi.ExactDeviceRequest{
+		DeviceClassName: class, Count: count,
+		Selectors: []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{Expression: expression}}},
+	}}}
+	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+		e.Fatalf("creating claim template %s: %v", name, err)
+	}
+}
