@@ -17,6 +17,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
 func noPlugin(v1.ResourceName) bool { return false }
@@ -75,7 +76,7 @@ func slowCases() map[string]slowCase {
 		}
 		return c
 	}
-	p5 := byRoot(8, 1, 4, 4).machine
+	p5 := machineOf(fleet.P5)
 	root := []string{"nic-28", "nic-29", "nic-30", "nic-31"}
 	half := make([]string, 16)
 	for i := range half {
@@ -91,7 +92,7 @@ func slowCases() map[string]slowCase {
 			want: "devices of class rdma: 17 wanted, 16 free",
 		},
 		"4 GPUs and 9 NICs where 8 exist": {
-			machine: byRoot(8, 1, 1, 1).machine, claim: claim("c", wants("gpu", "gpu", 4), wants("nic", "rdma", 9)),
+			machine: machineOf(fleet.A4), claim: claim("c", wants("gpu", "gpu", 4), wants("nic", "rdma", 9)),
 			want: "devices of class rdma: 9 wanted, 8 free",
 		},
 	}
@@ -183,14 +184,13 @@ func TestAlignment(t *testing.T) {
 // Requests that select different devices of one kind get what they select, paired, in whatever order they stand.
 func TestOrderServesRequestsThatDiffer(t *testing.T) {
 	const socket1 = `device.attributes["resource.kubernetes.io"].numaNode == 1`
-	published := ndH100v5().slices("n1")
 	cache := cel.NewCache(10, cel.Features{EnableConsumableCapacity: true})
 	for name, requests := range map[string][]resourceapi.DeviceRequest{
-		"any first": {wants("any", "gpu", 1), wants("far", "gpu", 1, socket1), wants("nic", "nic", 2)},
-		"any last":  {wants("far", "gpu", 1, socket1), wants("any", "gpu", 1), wants("nic", "nic", 2)},
+		"any first": {wants("any", fleet.ClassGPU, 1), wants("far", fleet.ClassGPU, 1, socket1), wants("nic", fleet.ClassRDMA, 2)},
+		"any last":  {wants("far", fleet.ClassGPU, 1, socket1), wants("any", fleet.ClassGPU, 1), wants("nic", fleet.ClassRDMA, 2)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := churn{t: t, shape: byIndex(ndH100v5(), 1, 1, 1), inv: inventory(published...), slices: published, cache: cache, ours: true}
+			c := newChurn(t, churnCase{shape: fleet.NDH100v5, nics: oneEach}, cache, true)
 			result, promised := c.allocate(claim("c", requests...))
 			if result == nil || promised == nil {
 				t.Fatalf("allocated %v, promised %v", result, promised)
@@ -199,5 +199,25 @@ func TestOrderServesRequestsThatDiffer(t *testing.T) {
 				t.Errorf("%d NICs stand apart, %d were promised, want none", unpaired, promised.Unpaired)
 			}
 		})
+	}
+}
+
+// A whole p5.48xlarge has more devices than one claim can hold: one claim is refused with that sentence, two are paired
+// as if they were one.
+func TestWholeP5TakesTwoClaims(t *testing.T) {
+	machine := firstNode(t, fleet.P5)
+	inv := inventory(machine.Slices()...)
+	gpus, nics := wants("gpu", fleet.ClassGPU, 8), wants("nic", fleet.ClassEFA, 32)
+	_, err := inv.Need(pod, []*resourceapi.ResourceClaim{claim("all", gpus, nics)}, fleetClasses())
+	if want := "claim ml/all: asks for 40 devices, a claim can hold 32"; err == nil || err.Error() != want {
+		t.Errorf("one claim: got %v, want %q", err, want)
+	}
+	need, err := inv.Need(pod, []*resourceapi.ResourceClaim{claim("gpus", gpus), claim("nics", nics)}, fleetClasses())
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, ok := inv.Order(machine.Name(), &need, nil)
+	if want := (devices.Want{GPUs: 8, NICs: 32}); !ok || order.Want.GPUs != want.GPUs || order.Want.NICs != want.NICs || order.Pairing.Unpaired != 0 || !need.RDMA {
+		t.Errorf("two claims: ordered %v, want %+v, %+v, RDMA %v", ok, order.Want, order.Pairing, need.RDMA)
 	}
 }

@@ -21,6 +21,7 @@ const (
 
 	attrDRANETRDMA       = "dra.net/rdma"
 	attrDRANETRDMADevice = "dra.net/rdmaDevice"
+	attrDRANETPCIDevice  = "dra.net/pciDevice"
 	attrDRANETPCIAddress = "dra.net/pciAddress"
 	attrDRANETNUMANode   = "dra.net/numaNode"
 
@@ -31,9 +32,6 @@ const (
 	attrNVIDIANUMANode = driverNVIDIA + "/numa"
 	attrAMDNUMANode    = driverAMD + "/numaNode"
 )
-
-// liftedDomains are the attribute domains in which clouds publish facts of the whole node, repeated on each device.
-var liftedDomains = []string{"azure.dra.net/", "gce.dra.net/", "oke.dra.net/"}
 
 // device is one device of a usable pool with what was worked out when its slice was read.
 type device struct {
@@ -51,17 +49,21 @@ type device struct {
 	rdma bool
 }
 
-// attribute finds an attribute by its full name the way the stock allocator does: as written, or without
-// domain when the domain is the driver's name.
 func (d *device) attribute(name string) (resourceapi.DeviceAttribute, bool) {
-	if value, ok := d.spec.Attributes[resourceapi.QualifiedName(name)]; ok {
+	return attributeOf(d.driver, d.spec, name)
+}
+
+// attributeOf finds an attribute by its full name the way the stock allocator does: as written, or without
+// domain when the domain is the driver's name.
+func attributeOf(driver string, d *resourceapi.Device, name string) (resourceapi.DeviceAttribute, bool) {
+	if value, ok := d.Attributes[resourceapi.QualifiedName(name)]; ok {
 		return value, true
 	}
 	domain, id, qualified := strings.Cut(name, "/")
-	if !qualified || domain != d.driver {
+	if !qualified || domain != driver {
 		return resourceapi.DeviceAttribute{}, false
 	}
-	value, ok := d.spec.Attributes[resourceapi.QualifiedName(id)]
+	value, ok := d.Attributes[resourceapi.QualifiedName(id)]
 	return value, ok
 }
 

@@ -44,7 +44,7 @@ func TestConcurrentUse(t *testing.T) {
 					t.Errorf("counts %d free GPUs of 8", got)
 				}
 				inv.Order("n1", &need, nil)
-				inv.NodeAttributes("n1")
+				inv.AttributeValues("n1", "azure.dra.net/placementGroupId")
 			}
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
 // attrs are attributes in short: values may be string, int, bool.
@@ -71,56 +72,80 @@ func (m machine) slices(node string) []*resourceapi.ResourceSlice {
 
 const (
 	pcieRoot = "resource.kubernetes.io/pcieRoot"
-	busID    = "resource.kubernetes.io/pciBusID"
 	numaNode = "resource.kubernetes.io/numaNode"
 )
 
-// ndH100v5 is Azure's ND96isr_H100_v5: pairs are known by address only.
-func ndH100v5() machine {
-	var m machine
-	for i, gpu := range strings.Fields("0001 0002 0003 0008 0009 000a 000b 000c") {
-		m.gpus = append(m.gpus, attrs{busID: gpu + ":00:00.0", numaNode: i / 4})
-		m.nics = append(m.nics, attrs{
-			"dra.net/pciAddress": fmt.Sprintf("010%d:00:00.0", i+1), "dra.net/numaNode": i / 4, "dra.net/rdma": false,
-			"dra.net/rdmaDevice": fmt.Sprintf("mlx5_%d", i), "azure.dra.net/vmSize": "Standard_ND96isr_H100_v5",
-			"azure.dra.net/placementGroupId": "pg-1",
-		})
+// firstNode is a node of a hardware shape.
+func firstNode(t testing.TB, shape string) fleet.Node {
+	t.Helper()
+	spec, err := fleet.Parse("shape=" + shape + ",group=pg-1")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return m
+	for node := range spec.All() {
+		return node
+	}
+	panic("a fleet without nodes")
 }
 
-// gb300 is Azure's ND128isr_GB300_v6: only the GPUs publish a PCIe root.
-func gb300() machine {
-	var m machine
-	for i, gpu := range strings.Fields("0008:06 0009:06 0018:06 0019:06") {
-		m.gpus = append(m.gpus, attrs{busID: gpu + ":00.0", pcieRoot: "pci" + gpu[:4] + ":00", numaNode: i / 2})
-		m.nics = append(m.nics, attrs{"dra.net/rdma": true, numaNode: i / 2, "azure.dra.net/vmSize": "Standard_ND128isr_GB300_v6"})
+// machineOf is what the drivers publish of a hardware shape, for tests that change it: its NICs are numbered in order.
+func machineOf(shape string) machine {
+	spec, err := fleet.Parse("shape=" + shape + ",group=pg-1")
+	if err != nil {
+		panic(err)
 	}
-	return m
-}
-
-// p4d is AWS's p4d.24xlarge: two GPUs and one EFA on each PCIe root.
-func p4d() machine {
 	var m machine
-	for i, root := range strings.Fields("pci0000:10 pci0000:20 pci0000:90 pci0000:a0") {
-		m.gpus = append(m.gpus, attrs{pcieRoot: root, numaNode: i / 2}, attrs{pcieRoot: root, numaNode: i / 2})
-		m.nics = append(m.nics, attrs{pcieRoot: root, numaNode: i / 2, "dra.net/rdma": true})
-	}
-	return m
-}
-
-// dgxH100 has, beside eight compute NICs, four storage NICs that speak RDMA too, on roots without a GPU.
-func dgxH100() machine {
-	var m machine
-	for i := range 8 {
-		root := fmt.Sprintf("pci0000:%02x", 16*i)
-		m.gpus = append(m.gpus, attrs{pcieRoot: root, numaNode: i / 4})
-		m.nics = append(m.nics, attrs{pcieRoot: root, numaNode: i / 4, "dra.net/rdma": true})
-		if i%2 == 1 {
-			m.nics = append(m.nics, attrs{pcieRoot: fmt.Sprintf("pci0001:%02x", 16*i), numaNode: i / 4, "dra.net/rdma": true})
+	for node := range spec.All() {
+		for _, published := range node.Slices() {
+			for _, d := range published.Spec.Devices {
+				switch published.Spec.Driver {
+				case fleet.DriverGPU:
+					m.gpus = append(m.gpus, attrsOf(d))
+				case fleet.DriverNIC:
+					m.nics = append(m.nics, attrsOf(d))
+				}
+			}
 		}
 	}
 	return m
+}
+
+func attrsOf(d resourceapi.Device) attrs {
+	of := attrs{}
+	for name, value := range d.Attributes {
+		switch {
+		case value.StringValue != nil:
+			of[string(name)] = *value.StringValue
+		case value.IntValue != nil:
+			of[string(name)] = int(*value.IntValue)
+		case value.BoolValue != nil:
+			of[string(name)] = *value.BoolValue
+		}
+	}
+	return of
+}
+
+// ndH100v5 is Azure's ND96isr_H100_v5, where pairs are known by address only, as AKS shows it under NVIDIA's own network
+// driver: rdma is false.
+func ndH100v5() machine {
+	m := machineOf(fleet.NDH100v5)
+	for _, nic := range m.nics {
+		nic["dra.net/rdma"] = false
+	}
+	return m
+}
+
+func p4d() machine { return machineOf(fleet.P4d) }
+
+func dgxH100() machine { return machineOf(fleet.DGXH100) }
+
+// fleetClasses are the DeviceClasses that come with the drivers.
+func fleetClasses() classes {
+	all := classes{}
+	for _, class := range fleet.Classes() {
+		all[class.Name] = class
+	}
+	return all
 }
 
 // classes is a set of DeviceClasses by name.

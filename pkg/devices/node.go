@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/dynamic-resource-allocation/structured"
@@ -24,8 +23,8 @@ type node struct {
 	stale   bool
 	devices []*device
 	units   []unitInfo
-	// attributes are facts of the whole node that its devices repeat.
-	attributes map[resourceapi.QualifiedName]string
+	// values are the answers of AttributeValues since slices last changed.
+	values map[string][]string
 	// unusable is set when a pool is incomplete or broken whose newest generation has devices here; then nobody can have
 	// "all" devices.
 	unusable bool
@@ -77,7 +76,7 @@ func (t *nodeTable) relink(name string, p *pool, revision uint64) {
 		}
 		n.pools[p.key] = p
 	}
-	n.revision, n.spec, n.stale = revision, revision, true
+	n.revision, n.spec, n.stale, n.values = revision, revision, true, nil
 	t.changed[t.index[name]] = true
 }
 
@@ -117,15 +116,14 @@ func (t *nodeTable) remove(name string) {
 	delete(t.index, name)
 }
 
-// refresh works out devices, units and attributes from the pools, if slices changed.
+// refresh works out devices and units from the pools, if slices changed.
 func (n *node) refresh(pairMaps []PairMap) {
 	if !n.stale {
 		return
 	}
 	n.stale, n.unusable = false, false
-	n.devices, n.attributes = nil, nil
+	n.devices = nil
 	for _, p := range inAllocatorOrder(n.pools) {
-		n.lift(p)
 		mine := func(slice *resourceapi.ResourceSlice) bool { return nodeOf(slice) == n.name }
 		if p.state.problem != "" {
 			n.unusable = n.unusable || slices.ContainsFunc(p.state.slices, mine)
@@ -169,50 +167,45 @@ func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
 	return list
 }
 
-// lift collects node-wide attributes, also from pools that are being replaced: a node does not leave its placement
-// group while its driver restarts. If devices disagree, the smallest value stands for all.
-func (n *node) lift(p *pool) {
-	for _, slice := range p.state.slices {
-		if nodeOf(slice) != n.name {
-			continue
-		}
-		for i := range slice.Spec.Devices {
-			for name, value := range slice.Spec.Devices[i].Attributes {
-				n.liftOne(name, value)
-			}
-		}
-	}
-}
-
-func (n *node) liftOne(name resourceapi.QualifiedName, attribute resourceapi.DeviceAttribute) {
-	if !slices.ContainsFunc(liftedDomains, func(domain string) bool { return strings.HasPrefix(string(name), domain) }) {
-		return
-	}
-	typed := scalarText(attribute)
-	if len(typed) < 2 {
-		return
-	}
-	value := typed[1:]
-	if known, ok := n.attributes[name]; ok && known <= value {
-		return
-	}
-	if n.attributes == nil {
-		n.attributes = map[resourceapi.QualifiedName]string{}
-	}
-	n.attributes[name] = value
-}
-
-// NodeAttributes returns facts about the whole node that clouds publish on its devices, for instance
-// azure.dra.net/placementGroupId or oke.dra.net/rackId, with values as text. Nil if there are none.
-func (inv *Inventory) NodeAttributes(name string) map[resourceapi.QualifiedName]string {
+// AttributeValues returns the distinct values, as text and in order, that the node's own devices publish of an attribute
+// with its domain. Clouds repeat facts about the whole node on each of its NICs, for instance
+// azure.dra.net/placementGroupId: then there is one. Pools that are being replaced count, too: a node does not leave its
+// placement group while its driver restarts. The answer is kept until the node's slices change; callers must not change it.
+func (inv *Inventory) AttributeValues(name, attribute string) []string {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	n := inv.nodes.get(name)
 	if n == nil {
 		return nil
 	}
-	n.refresh(inv.options.PairMaps)
-	return maps.Clone(n.attributes)
+	values, known := n.values[attribute]
+	if !known {
+		values = n.collect(attribute)
+		if n.values == nil {
+			n.values = map[string][]string{}
+		}
+		n.values[attribute] = values
+	}
+	return values
+}
+
+func (n *node) collect(attribute string) []string {
+	var values []string
+	for _, p := range n.pools {
+		for _, slice := range p.state.slices {
+			if nodeOf(slice) != n.name {
+				continue
+			}
+			for i := range slice.Spec.Devices {
+				value, _ := attributeOf(p.key.driver, &slice.Spec.Devices[i], attribute)
+				if text := scalarText(value); len(text) > 1 {
+					values = append(values, text[1:])
+				}
+			}
+		}
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
 }
 
 // NodeRevision rises with every change of the node's slices or of what is in use there; 0 for a node without slices of

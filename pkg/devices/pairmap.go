@@ -3,7 +3,11 @@
 
 package devices
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // PairMap says by PCI address which devices of a machine type belong together. It is the first rung of the
 // alignment ladder, for machines whose drivers cannot tell, and it keeps storage NICs out of the pairs.
@@ -20,24 +24,34 @@ type PairUnit struct {
 	NUMA      int
 }
 
-// DefaultPairMaps are the machine types whose pairs are published but not visible in their devices' attributes.
-// Hyper-V gives every device a PCI domain of its own, so that no two share a PCIe root.
+// DefaultPairMaps are the machine types whose pairs are published but not visible in their devices' attributes: those for
+// which Azure's images install a topology file. Hyper-V gives every device a PCI domain of its own, so that no two share a
+// PCIe root. Larger and newer Azure sizes (MI300X, GB200, GB300) have no such file: what belongs together there is what
+// shares a NUMA node, which drivers publish.
 func DefaultPairMaps() []PairMap {
-	return []PairMap{{
-		VMSize: "Standard_ND96isr_H100_v5",
-		Units: []PairUnit{
-			hyperVPair("0001", "0101", 0), hyperVPair("0002", "0102", 0),
-			hyperVPair("0003", "0103", 0), hyperVPair("0008", "0104", 0),
-			hyperVPair("0009", "0105", 1), hyperVPair("000a", "0106", 1),
-			hyperVPair("000b", "0107", 1), hyperVPair("000c", "0108", 1),
-		},
-	}, {
-		VMSize: "Standard_ND96amsr_A100_v4",
-		Units:  ndv4Units(),
-	}, {
-		VMSize: "Standard_ND96asr_v4",
-		Units:  ndv4Units(),
-	}}
+	units := map[string][]PairUnit{
+		"Standard_ND96asr_v4":       ndv4Units(),
+		"Standard_ND96amsr_A100_v4": ndv4Units(),
+		"Standard_ND96isr_H100_v5":  ndv5Units(),
+		"Standard_ND96isrf_H100_v5": ndv5Units(),
+		"Standard_ND96isr_H200_v5":  ndv5Units(),
+		"Standard_ND96isrf_H200_v5": ndv5Units(),
+	}
+	var list []PairMap
+	for _, size := range slices.Sorted(maps.Keys(units)) {
+		list = append(list, PairMap{VMSize: size, Units: units[size]})
+	}
+	return list
+}
+
+// ndv5Units are the eight pairs of Azure's H100 and H200 machines.
+func ndv5Units() []PairUnit {
+	return []PairUnit{
+		hyperVPair("0001", "0101", 0), hyperVPair("0002", "0102", 0),
+		hyperVPair("0003", "0103", 0), hyperVPair("0008", "0104", 0),
+		hyperVPair("0009", "0105", 1), hyperVPair("000a", "0106", 1),
+		hyperVPair("000b", "0107", 1), hyperVPair("000c", "0108", 1),
+	}
 }
 
 // ndv4Units are the four switches of Azure's A100 machines, each with two GPUs and two NICs and a NUMA node of its own.

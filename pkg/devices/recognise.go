@@ -30,12 +30,16 @@ func isGPU(d *device) bool {
 	return false
 }
 
+// pciDeviceEFA is Amazon's name for an Elastic Fabric Adapter, which is what class efa.networking.k8s.aws selects by.
+const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
+
 // isRDMANIC says whether the device is a network interface that speaks RDMA. DRANET publishes rdma=false on
-// AKS after the vendor's driver was installed (dranet #51), so a named RDMA device is enough.
+// AKS after the vendor's driver was installed (dranet #51), so a named RDMA device is enough; and so is being an EFA.
 func isRDMANIC(d *device) bool {
 	switch d.driver {
 	case driverDRANET:
-		return d.boolAttribute(attrDRANETRDMA) || d.stringAttribute(attrDRANETRDMADevice) != ""
+		return d.boolAttribute(attrDRANETRDMA) || d.stringAttribute(attrDRANETRDMADevice) != "" ||
+			d.stringAttribute(attrDRANETPCIDevice) == pciDeviceEFA
 	case driverSRIOV:
 		return d.boolAttribute(attrSRIOVRDMACapable)
 	}

@@ -11,6 +11,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
 // The units of real machines, by the rung of the ladder that applies to them.
@@ -39,7 +40,8 @@ func TestUnits(t *testing.T) {
 		"ND H100 v5 by its pair map":                         {ndH100v5(), pairs},
 		"ND H100 v5 by its pair map without NUMA of GPUs":    {withoutGPUNUMA, pairs},
 		"an Azure size without map by NUMA, mixed names":     {unknownSize, []string{"numa00 numa0 GPU 4/4 RDMA NIC 4/4", "numa01 numa1 GPU 4/4 RDMA NIC 4/4", "loose numa-1"}},
-		"GB300 by NUMA, since only GPUs have roots":          {gb300(), []string{"numa00 numa0 GPU 2/2 RDMA NIC 2/2", "numa01 numa1 GPU 2/2 RDMA NIC 2/2", "loose numa-1"}},
+		"GB300 by NUMA, since only GPUs have roots":          {machineOf(fleet.NDGB300v6), []string{"numa00 numa0 GPU 2/2 RDMA NIC 2/2", "numa01 numa1 GPU 2/2 RDMA NIC 2/2", "loose numa-1"}},
+		"OCI GB200 by NUMA, since roots never match":         {machineOf(fleet.OCIGB200), []string{"numa00 numa0 GPU 2/2 RDMA NIC 4/4", "numa01 numa1 GPU 2/2 RDMA NIC 4/4", "loose numa-1"}},
 		"GPUs alone by NUMA, since no NIC shares their root": {gpusOnly, []string{"numa00 numa0 GPU 4/4", "numa01 numa1 GPU 4/4", "loose numa-1"}},
 		"nothing known": {negative, []string{"loose numa-1 GPU 1/1 RDMA NIC 1/1"}},
 		"p4d by PCIe root": {p4d(), []string{
@@ -65,12 +67,12 @@ func TestStorageNICsStandApart(t *testing.T) {
 		switch {
 		case strings.HasSuffix(line, " GPU 1/1 RDMA NIC 1/1"):
 			paired++
-		case strings.HasSuffix(line, " RDMA NIC 1/1"):
-			alone++
+		case strings.HasSuffix(line, " RDMA NIC 2/2"):
+			alone += 2
 		}
 	}
 	if paired != 8 || alone != 4 {
-		t.Errorf("got %d units with a pair and %d with a NIC only, want 8 and 4", paired, alone)
+		t.Errorf("got %d units with a pair and %d NICs in units without GPU, want 8 and 4", paired, alone)
 	}
 }
 
@@ -90,23 +92,38 @@ func TestPairMapOfAdminWins(t *testing.T) {
 	}
 }
 
-func TestNodeAttributes(t *testing.T) {
-	slices := ndH100v5().slices("n1")
-	inv := inventory(slices...)
-	want := map[resourceapi.QualifiedName]string{
-		"azure.dra.net/vmSize": "Standard_ND96isr_H100_v5", "azure.dra.net/placementGroupId": "pg-1",
+// What a cloud says of the whole node on each of its NICs, while pools are whole and while they are being replaced.
+func TestAttributeValues(t *testing.T) {
+	machine := firstNode(t, fleet.NDH100v5)
+	name, nics := machine.Name(), machine.Slices()[1]
+	inv := inventory(machine.Slices()...)
+	check := func(when, attribute string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, inv.AttributeValues(name, attribute)); diff != "" {
+			t.Errorf("%s, %s (-want,+got):\n%s", when, attribute, diff)
+		}
 	}
-	if diff := cmp.Diff(want, inv.NodeAttributes("n1")); diff != "" {
-		t.Errorf("attributes (-want,+got):\n%s", diff)
-	}
-	// A pool that is being replaced still tells where its node stands.
-	next := slices[1].DeepCopy()
+	check("at first", "azure.dra.net/placementGroupId", "pg-1")
+	check("at first", "dra.net/numaNode", "0", "1")
+	check("without the driver's own domain", "gpu.nvidia.com/type", "gpu")
+	check("at first", "oke.dra.net/rackId")
+
+	next := nics.DeepCopy()
 	next.Spec.Pool.Generation, next.Spec.Pool.ResourceSliceCount = 2, 2
 	inv.SetSlice(next)
-	if diff := cmp.Diff(want, inv.NodeAttributes("n1")); diff != "" {
-		t.Errorf("attributes while a pool is being replaced (-want,+got):\n%s", diff)
+	check("while a pool is being replaced", "azure.dra.net/placementGroupId", "pg-1")
+
+	moved := next.DeepCopy()
+	moved.Spec.Devices[3].Attributes["azure.dra.net/placementGroupId"] = resourceapi.DeviceAttribute{StringValue: new(string)}
+	*moved.Spec.Devices[3].Attributes["azure.dra.net/placementGroupId"].StringValue = "pg-2"
+	revision := inv.NodeRevision(name)
+	inv.SetSlice(moved)
+	check("when devices disagree", "azure.dra.net/placementGroupId", "pg-1", "pg-2")
+	if inv.NodeRevision(name) <= revision {
+		t.Error("the node's revision does not tell that an attribute changed")
 	}
-	if got := inv.NodeAttributes("n2"); got != nil {
-		t.Errorf("attributes of an unknown node: got %v, want none", got)
-	}
+	inv.DeleteSlice(moved.Name)
+	check("when the driver is gone", "azure.dra.net/placementGroupId")
+	name = "elsewhere"
+	check("on an unknown node", "azure.dra.net/placementGroupId")
 }

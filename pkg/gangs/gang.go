@@ -35,6 +35,9 @@ type Topology struct {
 	Required string
 	// Preferred is the level of which one domain should hold all members.
 	Preferred string
+	// Alignment is the gang's value of AlignmentAnnotation, as it is written. Roles
+	// have none: their pods say it themselves.
+	Alignment string
 }
 
 // Gang is what one declaration says.

@@ -120,6 +120,7 @@ func (s podGroupSource) rayOwned(key, truth Key, group *schedv1alpha1.PodGroup) 
 	own := topologyOf(group.Annotations)
 	g.Topology.Required = cmp.Or(g.Topology.Required, own.Required)
 	g.Topology.Preferred = cmp.Or(g.Topology.Preferred, own.Preferred)
+	g.Topology.Alignment = cmp.Or(g.Topology.Alignment, own.Alignment)
 	return g, nil
 }
 

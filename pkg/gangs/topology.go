@@ -12,6 +12,10 @@ import (
 // a declaring object.
 const AnnotationPrefix = "dovetail.dev/"
 
+// AlignmentAnnotation says on a declaring object how the devices of each member
+// must belong together. On a pod it is that pod's own, and not read here.
+const AlignmentAnnotation = AnnotationPrefix + "device-alignment"
+
 // The annotations that carry a topology wish, on a declaring object or a pod.
 // Their value is the name of a level of TopologyArgs.
 const (
@@ -23,6 +27,7 @@ func topologyOf(annotations map[string]string) Topology {
 	return Topology{
 		Required:  annotations[RequiredAnnotation],
 		Preferred: annotations[PreferredAnnotation],
+		Alignment: annotations[AlignmentAnnotation],
 	}
 }
 

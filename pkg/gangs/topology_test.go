@@ -34,6 +34,11 @@ func TestTopologyOfObjectAndPods(t *testing.T) {
 			pods:   append(manyWorkers("w", 2), head("h")),
 			want:   answer{Gang: gangs.Topology{Required: "leaf", Preferred: "rack"}},
 		},
+		"how devices belong together is the object's to say for all, and each pod's for itself": {
+			object: map[string]string{gangs.AlignmentAnnotation: "required"},
+			pods:   append(manyWorkers("w", 2, annotation(gangs.AlignmentAnnotation, "none")), head("h")),
+			want:   answer{Gang: gangs.Topology{Alignment: "required"}},
+		},
 		"a wish in every template is the gang's": {
 			pods: append(manyWorkers("w", 2, required("leaf")), head("h", required("leaf"))),
 			want: answer{Gang: gangs.Topology{Required: "leaf"}},

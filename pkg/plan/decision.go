@@ -95,6 +95,9 @@ type Reason struct {
 	// Role is the role that was short, RoleDomain the domain it was given.
 	Role       string
 	RoleDomain Domain
+	// Outside is room for further members of Role outside RoleDomain, if that is a
+	// domain that RDMA does not leave and that is why they are kept in it.
+	Outside int
 	// Wanted and Found count pending quorum members.
 	Wanted, Found int
 	// Excluded counts the domain's nodes that hold no member of Role, by what

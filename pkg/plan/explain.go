@@ -138,12 +138,23 @@ func (p *problem) miss(b *board, v int32) Reason {
 	if short > 0 {
 		r.Role, r.RoleDomain = p.roles[first.role].spec.Name, p.domain(first.depth, first.v)
 		r.Excluded = p.excluded(b, first.role, first.depth, first.v)
+		r.Outside = p.outside(b, v, first)
 	}
 	if short == 1 {
 		r.Changes = p.changes(b, first)
 	}
 	b.undo(0)
 	return r
+}
+
+// outside is the room for a role that a boundary keeps it from, within the
+// candidate v.
+func (p *problem) outside(b *board, v int32, s shortage) int {
+	rdma := p.gang.RDMA || p.roles[s.role].spec.RDMA
+	if !rdma || s.depth != p.boundary() || s.depth <= p.required {
+		return 0
+	}
+	return int(b.sum(s.role, p.required, v) - b.sum(s.role, s.depth, s.v))
 }
 
 // shortage is a batch that did not find all its room in a domain.

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/dovetail-dev/dovetail/pkg/plan"
@@ -85,4 +86,19 @@ func (w *world) String() string {
 		s += fmt.Sprintf("role %+v\n", r)
 	}
 	return s + fmt.Sprintf("caps %v", w.caps)
+}
+
+// A sentence names a domain by its whole path, unless machines gave the names.
+func TestDomainsReadWell(t *testing.T) {
+	id := strings.Repeat("0f0ba375-", 4)
+	for want, domain := range map[string]plan.Domain{
+		"the fabric":       {Level: "fabric"},
+		"leaf s1/l2":       {Level: "leaf", Path: "s1/l2"},
+		"clique .../" + id: {Level: "clique", Path: "zone-1/" + id + "/" + id},
+		"group " + id + id: {Level: "group", Path: id + id},
+	} {
+		if got := domain.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }

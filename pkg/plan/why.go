@@ -8,10 +8,18 @@ import (
 	"strings"
 )
 
-// String names a domain as sentences do: "leaf s1/l2".
+// longestPath is how much of a path a sentence can take. Names that people gave are
+// short; where a machine gave them, each is unique without its parents.
+const longestPath = 64
+
+// String names a domain as sentences do: "leaf s1/l2", or "leaf .../l2" where the
+// whole path is too long to read.
 func (d Domain) String() string {
 	if d.Path == "" {
 		return "the " + d.Level
+	}
+	if last := strings.LastIndexByte(d.Path, '/'); last >= 0 && len(d.Path) > longestPath {
+		return d.Level + " ..." + d.Path[last:]
 	}
 	return d.Level + " " + d.Path
 }
@@ -73,6 +81,9 @@ func (r *Reason) sentence(b *strings.Builder) {
 		fmt.Fprintf(b, "%d of %s fit %s", r.Found, count(r.Wanted, "member"), r.Domain)
 		if r.RoleDomain != r.Domain {
 			fmt.Fprintf(b, "; role %s is short in %s", r.Role, r.RoleDomain)
+		}
+		if r.Outside > 0 {
+			fmt.Fprintf(b, ", which RDMA does not leave, though %d more fit outside", r.Outside)
 		}
 		r.lost(b)
 		r.would(b)

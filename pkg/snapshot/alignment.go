@@ -4,6 +4,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
@@ -11,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// AlignmentAnnotation says on a pod, or on a claim or its template, how much the
-// pod's GPUs and RDMA NICs must belong together.
+// AlignmentAnnotation says on a pod, on a claim or its template, or on the object
+// that declares a gang, how much a pod's GPUs and RDMA NICs must belong together.
 const AlignmentAnnotation = "dovetail.dev/device-alignment"
 
 // Alignment is a value of AlignmentAnnotation.
@@ -30,12 +31,19 @@ const (
 )
 
 // Alignment reads what is wanted for the pod: its own annotation comes first, then
-// those of its claims, which must agree. The error is a sentence for the author.
-func (d *Devices) Alignment(pod *v1.Pod) (Alignment, error) {
+// those of its claims, which must agree, then what its gang says, "" for nothing.
+// The error is a sentence for the author.
+func (d *Devices) Alignment(pod *v1.Pod, gang Alignment) (Alignment, error) {
+	said, err := d.alignmentSaid(pod)
+	return cmp.Or(said, gang, AlignmentPreferred), err
+}
+
+// alignmentSaid is what the pod or its claims say, "" for nothing.
+func (d *Devices) alignmentSaid(pod *v1.Pod) (Alignment, error) {
 	if own, err := alignmentOn("pod", pod); own != "" || err != nil {
 		return own, err
 	}
-	found, from := AlignmentPreferred, ""
+	found, from := Alignment(""), ""
 	var wrong error
 	err := d.each(pod, func(_ string, claim *resourceapi.ResourceClaim) {
 		one, err := alignmentOn("claim", claim)
@@ -57,11 +65,25 @@ func (d *Devices) Alignment(pod *v1.Pod) (Alignment, error) {
 }
 
 func alignmentOn(kind string, object metav1.Object) (Alignment, error) {
-	switch value := Alignment(object.GetAnnotations()[AlignmentAnnotation]); value {
+	value := object.GetAnnotations()[AlignmentAnnotation]
+	return ParseAlignment(value, fmt.Sprintf("%s %s/%s", kind, object.GetNamespace(), object.GetName()))
+}
+
+// ParseAlignment checks a value of AlignmentAnnotation, "" being none. The error is
+// a sentence that names the object.
+func ParseAlignment(value, object string) (Alignment, error) {
+	switch a := Alignment(value); a {
 	case "", AlignmentPreferred, AlignmentRequired, AlignmentNone:
-		return value, nil
-	default:
-		return "", fmt.Errorf("annotation %s of %s %s/%s is %q, which must be %s, %s or %s", AlignmentAnnotation,
-			kind, object.GetNamespace(), object.GetName(), value, AlignmentPreferred, AlignmentRequired, AlignmentNone)
+		return a, nil
+	}
+	return "", fmt.Errorf("annotation %s of %s is %q, which must be %s, %s or %s", AlignmentAnnotation,
+		object, value, AlignmentPreferred, AlignmentRequired, AlignmentNone)
+}
+
+// Adopt takes over what the pod's gang says of alignment, where neither the pod nor
+// its claims say anything.
+func (n *Need) Adopt(gang Alignment) {
+	if n.alignment == "" && len(n.Devices) > 0 {
+		n.Aligned = gang == AlignmentRequired
 	}
 }

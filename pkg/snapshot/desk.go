@@ -68,11 +68,10 @@ func (d *Desk) Survey() (*Survey, error) {
 	if s := d.survey.Load(); s != nil {
 		return s, nil
 	}
-	s, err := NewSurvey(d.levels)
+	s, err := newSurvey(d.levels, d.devices)
 	if err != nil {
 		return nil, err
 	}
-	s.devices = d.devices
 	d.survey.Store(s)
 	return s, nil
 }

@@ -126,6 +126,8 @@ type Need struct {
 	plan.Need
 	// RDMA says that some of the devices are RDMA NICs.
 	RDMA bool
+	// alignment is what the pod or its claims say, "" for nothing.
+	alignment Alignment
 }
 
 // Read returns what the pods ask of nodes, one for each pod, and reads the
@@ -150,11 +152,10 @@ func (s *Survey) Read(pods []*v1.Pod) ([]Need, error) {
 			continue
 		}
 		s.addDevices(&needs[i], &wants[i])
-		alignment, err := s.devices.Alignment(pod)
-		if err != nil {
+		if needs[i].alignment, err = s.devices.alignmentSaid(pod); err != nil {
 			return nil, err
 		}
-		needs[i].Aligned = alignment == AlignmentRequired
+		needs[i].Aligned = needs[i].alignment == AlignmentRequired
 	}
 	return needs, nil
 }

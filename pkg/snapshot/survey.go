@@ -6,19 +6,23 @@ package snapshot
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Level is one level of the fabric and the node label that names its domains.
+// Level is one level of the fabric. Its domains are named by a node label, or by
+// an attribute of the nodes' devices if there is one.
 type Level struct {
-	Name      string
-	NodeLabel string
+	Name            string
+	NodeLabel       string
+	DeviceAttribute string
 	// Boundary says that RDMA cannot cross domains of this level.
 	Boundary bool
 }
@@ -46,6 +50,9 @@ type sighting struct {
 	devices    uint64
 	held       bool
 	round      uint64
+	// quarrel says which levels the node is in no domain of because its devices
+	// disagree.
+	quarrel string
 }
 
 // Hold is room on a node that a plan under way counts on, though no pod shows
@@ -56,14 +63,21 @@ type Hold struct {
 }
 
 // NewSurvey returns a survey without devices over the levels, coarse to fine.
-func NewSurvey(levels []Level) (*Survey, error) {
+func NewSurvey(levels []Level) (*Survey, error) { return newSurvey(levels, nil) }
+
+func newSurvey(levels []Level, devices *Devices) (*Survey, error) {
 	s := &Survey{
 		levels:   slices.Clone(levels),
+		devices:  devices,
 		seen:     map[string]sighting{},
 		resource: map[v1.ResourceName]int{},
 		kind:     map[string]int{},
 	}
 	for _, level := range levels {
+		if level.DeviceAttribute != "" && devices == nil {
+			return nil, fmt.Errorf("level %s is named by device attribute %s, which needs plugin DRAAware in the profile",
+				level.Name, level.DeviceAttribute)
+		}
 		s.layout.Levels = append(s.layout.Levels, plan.Level{Name: level.Name, Boundary: level.Boundary})
 	}
 	s.addResources(baseResources)
@@ -117,10 +131,15 @@ func (s *Survey) look(info fwk.NodeInfo, held []plan.Need) error {
 	now := sighting{generation: info.GetGeneration(), devices: s.deviceRevision(name), held: len(held) > 0, round: s.round}
 	before, known := s.seen[name]
 	if known && before.generation == now.generation && before.devices == now.devices && !before.held && !now.held {
+		now.quarrel = before.quarrel
 		s.seen[name] = now
 		return nil
 	}
-	spec := s.describe(info)
+	spec, quarrel := s.describe(info)
+	if now.quarrel = quarrel; quarrel != "" && quarrel != before.quarrel {
+		klog.Background().Info("Devices of a node disagree on where it stands; it belongs to no domain of the level",
+			"node", klog.KRef("", name), "disagreement", quarrel)
+	}
 	if err := s.addUnits(&spec, info); err != nil {
 		return fmt.Errorf("node %s: %w", name, err)
 	}
@@ -144,18 +163,30 @@ func (s *Survey) forget() {
 	}
 }
 
-func (s *Survey) describe(info fwk.NodeInfo) plan.NodeSpec {
+// describe says what the planner needs to know of a node, devices aside, and where
+// its devices disagree on its place.
+func (s *Survey) describe(info fwk.NodeInfo) (spec plan.NodeSpec, quarrel string) {
 	node := info.Node()
-	spec := plan.NodeSpec{
+	spec = plan.NodeSpec{
 		Name:          node.Name,
 		Domains:       make([]string, len(s.levels)),
 		Free:          s.free(info),
 		Unschedulable: node.Spec.Unschedulable,
 	}
 	for i, level := range s.levels {
-		spec.Domains[i] = node.Labels[level.NodeLabel]
+		if level.DeviceAttribute == "" {
+			spec.Domains[i] = node.Labels[level.NodeLabel]
+			continue
+		}
+		switch values := s.devices.inventory.AttributeValues(node.Name, level.DeviceAttribute); len(values) {
+		case 0:
+		case 1:
+			spec.Domains[i] = values[0]
+		default:
+			quarrel += fmt.Sprintf("level %s, attribute %s: %s; ", level.Name, level.DeviceAttribute, strings.Join(values, ", "))
+		}
 	}
-	return spec
+	return spec, strings.TrimSuffix(quarrel, "; ")
 }
 
 // subtract takes a need off a node's free room; devices go from the first

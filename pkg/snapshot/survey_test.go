@@ -116,7 +116,9 @@ func twoGPUs(name string) *resourceapi.ResourceClaim {
 // survey returns a survey of the world that nobody used yet.
 func (w *world) survey() *snapshot.Survey {
 	desk := &snapshot.Desk{}
-	desk.SetLevels([]snapshot.Level{{Name: "spine", NodeLabel: fleet.LabelSpine}, {Name: "leaf", NodeLabel: fleet.LabelLeaf}})
+	desk.SetLevels([]snapshot.Level{
+		{Name: "group", DeviceAttribute: placementGroup}, {Name: "spine", NodeLabel: fleet.LabelSpine}, {Name: "leaf", NodeLabel: fleet.LabelLeaf},
+	})
 	desk.Devices(w.dra)
 	survey, err := desk.Survey()
 	if err != nil {
@@ -153,7 +155,7 @@ func withClaim(p *v1.Pod, claim string) *v1.Pod {
 func (w *world) change() {
 	i := w.rnd.IntN(len(w.nodes))
 	info := w.nodes[i]
-	switch w.rnd.IntN(7) {
+	switch w.rnd.IntN(8) {
 	case 0: // a pod comes
 		w.made++
 		added, err := framework.NewPodInfo(pod(fmt.Sprintf("p%d", w.made), fmt.Sprint(1+w.rnd.IntN(40))))
@@ -185,6 +187,8 @@ func (w *world) change() {
 			w.nodes = append(w.nodes, w.spare[0])
 			w.spare = w.spare[1:]
 		}
+	case 5: // a node's placement group becomes another, and sometimes its devices disagree
+		w.regroup(info.Node().Name, fmt.Sprintf("pg-%d", w.rnd.IntN(2)), w.rnd.IntN(3) == 0)
 	default: // a device is taken, or given back
 		slice := w.dra.slices[w.rnd.IntN(len(w.dra.slices))]
 		device := slice.Spec.Devices[w.rnd.IntN(len(slice.Spec.Devices))]

@@ -191,7 +191,7 @@ func (c *churnRun) decided(name string) bool {
 }
 
 // devicesOf lists what the pod's claim holds, as pool/device: a pool is a node.
-func (c *churnRun) devicesOf(name string) []string {
+func (c *env) devicesOf(name string) []string {
 	c.Helper()
 	pod, err := c.client.CoreV1().Pods(c.ns).Get(c.Context(), name, metav1.GetOptions{})
 	if err != nil {

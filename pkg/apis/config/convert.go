@@ -3,10 +3,15 @@
 
 package config
 
-import v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
+import (
+	"k8s.io/utils/ptr"
+
+	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
+)
 
 // The conversions expect defaulted input: every pointer is set, except Preset,
-// which is nil when the levels are written out.
+// which is nil when the levels are written out, and the one of a level's
+// NodeLabel and DeviceAttribute that it does not have.
 
 func convertGang(in *v1.GangArgs) *GangArgs {
 	sources := make([]GangSource, len(in.Sources))
@@ -31,7 +36,10 @@ func convertTopology(in *v1.TopologyArgs) *TopologyArgs {
 	}
 	levels := make([]TopologyLevel, len(in.Levels))
 	for i, level := range in.Levels {
-		levels[i] = TopologyLevel{Name: level.Name, NodeLabel: level.NodeLabel, Boundary: *level.Boundary}
+		levels[i] = TopologyLevel{
+			Name: level.Name, NodeLabel: ptr.Deref(level.NodeLabel, ""), DeviceAttribute: ptr.Deref(level.DeviceAttribute, ""),
+			Boundary: *level.Boundary,
+		}
 	}
 	return &TopologyArgs{Levels: levels}
 }

@@ -90,7 +90,10 @@ func TestDecodeTopologyArgs(t *testing.T) {
 		"nothing at all gives topograph":   {nil, TopologyArgs{Preset: "topograph", Levels: topograph}},
 		"a preset is resolved":             {jsonArgs(`{"preset":"gke"}`), TopologyArgs{Preset: "gke", Levels: gke}},
 		"a flat fabric has no levels":      {jsonArgs(`{"preset":"flat"}`), TopologyArgs{Preset: "flat"}},
-		"levels keep their order and name": {yamlArgs("levels:\n- {name: row, nodeLabel: example.com/row, boundary: true}\n- {name: rack, nodeLabel: rack}\n"), TopologyArgs{Levels: []TopologyLevel{{"row", "example.com/row", true}, {"rack", "rack", false}}}},
+		"levels keep their order and name": {yamlArgs("levels:\n- {name: row, nodeLabel: example.com/row, boundary: true}\n- {name: rack, nodeLabel: rack}\n"), TopologyArgs{Levels: []TopologyLevel{{Name: "row", NodeLabel: "example.com/row", Boundary: true}, {Name: "rack", NodeLabel: "rack"}}}},
+		"levels by device attribute": {yamlArgs("levels:\n- {name: group, deviceAttribute: azure.dra.net/placementGroupId, boundary: true}\n- {name: rack, nodeLabel: rack}\n"), TopologyArgs{Levels: []TopologyLevel{
+			{Name: "group", DeviceAttribute: "azure.dra.net/placementGroupId", Boundary: true}, {Name: "rack", NodeLabel: "rack"},
+		}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +180,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		"two errors at once":          {KindGangArgs, jsonArgs(`{"searchBudget":-1,"maxReplans":99}`), []string{"searchBudget", "maxReplans"}},
 
 		"preset and levels":           {KindTopologyArgs, jsonArgs(`{"preset":"gke","levels":[{"name":"a","nodeLabel":"a"}]}`), []string{"levels", "preset"}},
-		"unknown preset":              {KindTopologyArgs, jsonArgs(`{"preset":"azure"}`), []string{"preset", "azure", "topograph", "flat"}},
+		"unknown preset":              {KindTopologyArgs, jsonArgs(`{"preset":"bare"}`), []string{"preset", "bare", "topograph", "azure", "flat"}},
 		"no level":                    {KindTopologyArgs, jsonArgs(`{"levels":[]}`), []string{"levels", "at least one", "flat"}},
 		"level without a name":        {KindTopologyArgs, jsonArgs(`{"levels":[{"nodeLabel":"a"}]}`), []string{"levels[0].name"}},
 		"level without a label":       {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a"}]}`), []string{"levels[0].nodeLabel"}},
@@ -186,6 +189,11 @@ func TestErrorsNameTheField(t *testing.T) {
 		"two levels of one label":     {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a","nodeLabel":"a"},{"name":"b","nodeLabel":"a"}]}`), []string{"levels[1].nodeLabel", "Duplicate"}},
 		"level name with a space":     {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"top rack","nodeLabel":"a"}]}`), []string{"levels[0].name", "top rack"}},
 		"label that is not a key":     {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a","nodeLabel":"a b"}]}`), []string{"levels[0].nodeLabel", "a b"}},
+		"label and attribute":         {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a","nodeLabel":"a","deviceAttribute":"x.y/a"}]}`), []string{"levels[0].deviceAttribute", "nodeLabel"}},
+		"attribute without a domain":  {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a","deviceAttribute":"rackId"}]}`), []string{"levels[0].deviceAttribute", "rackId", "azure.dra.net/placementGroupId"}},
+		"attribute that is no name":   {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a","deviceAttribute":"x.y/rack-id"}]}`), []string{"levels[0].deviceAttribute", "rack-id"}},
+		"attribute of a long name":    {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a","deviceAttribute":"x.y/a23456789012345678901234567890123"}]}`), []string{"levels[0].deviceAttribute", "32"}},
+		"two levels of one attribute": {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a","deviceAttribute":"x.y/a"},{"name":"b","deviceAttribute":"x.y/a"}]}`), []string{"levels[1].deviceAttribute", "Duplicate"}},
 		"string for a boundary":       {KindTopologyArgs, jsonArgs(`{"levels":[{"name":"a","nodeLabel":"a","boundary":"no"}]}`), []string{"levels", "boundary"}},
 		"more levels than any fabric": {KindTopologyArgs, manyLevels(17), []string{"levels", "17", "16"}},
 
@@ -211,7 +219,7 @@ func manyLevels(n int) runtime.Object {
 	var args v1.TopologyArgs
 	for i := range n {
 		name := "level-" + string(rune('a'+i))
-		args.Levels = append(args.Levels, v1.TopologyLevel{Name: name, NodeLabel: name})
+		args.Levels = append(args.Levels, v1.TopologyLevel{Name: name, NodeLabel: &name})
 	}
 	return &args
 }
@@ -220,7 +228,7 @@ func manyLevels(n int) runtime.Object {
 // of every profile.
 func TestDecodeLeavesItsInputAlone(t *testing.T) {
 	gang := &v1.GangArgs{MaxReplans: ptr.To[int32](1)}
-	topology := &v1.TopologyArgs{Levels: []v1.TopologyLevel{{Name: "rack", NodeLabel: "rack"}}}
+	topology := &v1.TopologyArgs{Levels: []v1.TopologyLevel{{Name: "rack", NodeLabel: ptr.To("rack")}, {Name: "group", DeviceAttribute: ptr.To("azure.dra.net/placementGroupId")}}}
 	aware := &v1.DRAAwareArgs{}
 	for kind, in := range map[Kind]runtime.Object{KindGangArgs: gang, KindTopologyArgs: topology, KindDRAAwareArgs: aware} {
 		before := in.DeepCopyObject()
@@ -245,7 +253,11 @@ func TestPresetsAreValid(t *testing.T) {
 		}
 		args := &v1.TopologyArgs{}
 		for _, level := range preset.Levels {
-			args.Levels = append(args.Levels, v1.TopologyLevel{Name: level.Name, NodeLabel: level.NodeLabel})
+			written := v1.TopologyLevel{Name: level.Name, NodeLabel: &level.NodeLabel, Boundary: &level.Boundary}
+			if level.DeviceAttribute != "" {
+				written.NodeLabel, written.DeviceAttribute = nil, &level.DeviceAttribute
+			}
+			args.Levels = append(args.Levels, written)
 		}
 		got, err := DecodeTopologyArgs(args)
 		if err != nil {

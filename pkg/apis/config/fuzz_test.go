@@ -15,6 +15,7 @@ import (
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"maxReplans":3,"sources":["podgroup"],"reportDelay":"1s"}`), false)
 	f.Add([]byte(`{"levels":[{"name":"rack","nodeLabel":"rack","boundary":true}]}`), false)
+	f.Add([]byte(`{"levels":[{"name":"group","deviceAttribute":"azure.dra.net/placementGroupId"}]}`), false)
 	f.Add([]byte("preset: gke\n"), true)
 	f.Add([]byte("filterTimeout: 2s\nbindingTimeout: 1m\n"), true)
 	f.Fuzz(func(t *testing.T, raw []byte, isYAML bool) {
@@ -45,10 +46,11 @@ func requireTopologyPromises(t *testing.T, args *TopologyArgs) {
 	t.Helper()
 	names, labels := map[string]bool{nodeLevel: true}, map[string]bool{"": true}
 	for _, level := range args.Levels {
-		if names[level.Name] || labels[level.NodeLabel] {
+		key := level.NodeLabel + " " + level.DeviceAttribute
+		if names[level.Name] || labels[key] || (level.NodeLabel == "") == (level.DeviceAttribute == "") {
 			t.Errorf("accepted %+v", args)
 		}
-		names[level.Name], labels[level.NodeLabel] = true, true
+		names[level.Name], labels[key] = true, true
 	}
 	if len(args.Levels) == 0 && args.Preset != "flat" {
 		t.Errorf("accepted a fabric without levels: %+v", args)

@@ -6,18 +6,20 @@ package config
 import "slices"
 
 // Preset is a built-in list of fabric levels for the labels that a known tool
-// or cloud puts on nodes.
+// or cloud puts on nodes, or for the attributes that it gives to their devices.
 type Preset struct {
 	Name string
-	// Source says who sets the labels.
+	// Source says who sets the labels and attributes.
 	Source string
 	Levels []TopologyLevel
 }
 
-// The labels of Kubernetes itself, which every cloud sets.
 const (
+	// The labels of Kubernetes itself, which every cloud sets.
 	regionLabel = "topology.kubernetes.io/region"
 	zoneLabel   = "topology.kubernetes.io/zone"
+	// cliqueLabel is the GPU operator's, for nodes whose NVLink leaves the case.
+	cliqueLabel = "nvidia.com/gpu.clique"
 )
 
 // presets is in the order in which documentation and errors list them.
@@ -49,7 +51,19 @@ var presets = []Preset{
 		Name:   "nvlink",
 		Source: "NVIDIA GPU operator; a clique is one NVLink domain",
 		Levels: levels("zone", zoneLabel,
-			"clique", "nvidia.com/gpu.clique"),
+			"clique", cliqueLabel),
+	},
+	{
+		// Azure has no node labels for its fabric. InfiniBand ends at the placement
+		// group; a subgroup is an interconnect block, which of GB200 and GB300 is a
+		// rack, and NVLink spans a rack or a part of one.
+		Name:   "azure",
+		Source: "Azure, through DRANET; cliques by the NVIDIA GPU operator",
+		Levels: slices.Concat(levels("zone", zoneLabel),
+			bounded(attributeLevels("placement-group", "azure.dra.net/placementGroupId")),
+			attributeLevels("interconnect-group", "azure.dra.net/interconnectGroupId",
+				"interconnect-subgroup", "azure.dra.net/interconnectSubgroupId"),
+			levels("clique", cliqueLabel)),
 	},
 	{
 		Name:   "aws",
@@ -68,11 +82,30 @@ var presets = []Preset{
 			"host", "cloud.google.com/gce-topology-host"),
 	},
 	{
+		Name:   "gke-dra",
+		Source: "Google Kubernetes Engine, through DRANET",
+		Levels: slices.Concat(levels("zone", zoneLabel),
+			attributeLevels("block", "gce.dra.net/block",
+				"subblock", "gce.dra.net/subBlock",
+				"host", "gce.dra.net/host")),
+	},
+	{
 		Name:   "oci",
 		Source: "Oracle Cloud Infrastructure",
 		Levels: levels("zone", zoneLabel,
 			"block", "oci.oraclecloud.com/host.network_block_id",
 			"rack", "oci.oraclecloud.com/host.rack_id"),
+	},
+	{
+		// About 2,000 nodes, 64 to 128, 8 to 32; a GPU memory fabric is an NVLink
+		// domain, which only GB200 and GB300 have.
+		Name:   "oci-dra",
+		Source: "Oracle Cloud Infrastructure, through DRANET",
+		Levels: slices.Concat(levels("zone", zoneLabel),
+			attributeLevels("island", "oke.dra.net/hpcIslandId",
+				"block", "oke.dra.net/networkBlockId",
+				"local-block", "oke.dra.net/localBlockId",
+				"clique", "oke.dra.net/gpuMemoryFabricId")),
 	},
 	{
 		Name:   "kubernetes",
@@ -118,4 +151,22 @@ func levels(pairs ...string) []TopologyLevel {
 		out = append(out, TopologyLevel{Name: pair[0], NodeLabel: pair[1]})
 	}
 	return out
+}
+
+// attributeLevels builds a list from pairs of a level's name and its device
+// attribute.
+func attributeLevels(pairs ...string) []TopologyLevel {
+	out := make([]TopologyLevel, 0, len(pairs)/2)
+	for pair := range slices.Chunk(pairs, 2) {
+		out = append(out, TopologyLevel{Name: pair[0], DeviceAttribute: pair[1]})
+	}
+	return out
+}
+
+// bounded marks levels that RDMA cannot cross.
+func bounded(levels []TopologyLevel) []TopologyLevel {
+	for i := range levels {
+		levels[i].Boundary = true
+	}
+	return levels
 }

@@ -46,11 +46,13 @@ type TopologyArgs struct {
 	Levels []TopologyLevel
 }
 
-// TopologyLevel is one level of the fabric.
+// TopologyLevel is one level of the fabric. Its domains are named by a node label
+// or by a device attribute; the other is empty.
 type TopologyLevel struct {
-	Name      string
-	NodeLabel string
-	Boundary  bool
+	Name            string
+	NodeLabel       string
+	DeviceAttribute string
+	Boundary        bool
 }
 
 // LevelNames returns the names of the levels, coarse to fine, for messages

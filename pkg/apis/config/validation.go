@@ -6,11 +6,13 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
 )
@@ -27,6 +29,9 @@ const (
 	maxSearchBudget = 1_000_000_000
 	// maxLevels is what Kueue's Topology allows; no real fabric comes near it.
 	maxLevels = 16
+	// maxAttributeDomain and maxAttributeName are the API server's limits on the
+	// names of device attributes.
+	maxAttributeDomain, maxAttributeName = 63, 32
 	// maxFilterTimeout: Filter holds up every other pod.
 	maxFilterTimeout = 10 * time.Minute
 	// maxBindingTimeout: a device that is not ready after a day never will be.
@@ -89,10 +94,18 @@ func validateLevels(path *field.Path, levels []v1.TopologyLevel) field.ErrorList
 	if len(levels) > maxLevels {
 		errs = append(errs, field.TooMany(path, len(levels), maxLevels))
 	}
-	names, labels := sets.New[string](), sets.New[string]()
+	names, labels, attributes := sets.New[string](), sets.New[string](), sets.New[string]()
 	for i, level := range levels {
 		errs = append(errs, validateLevelName(path.Index(i).Child("name"), level.Name, names)...)
-		errs = append(errs, validateNodeLabel(path.Index(i).Child("nodeLabel"), level.NodeLabel, labels)...)
+		label, attribute := path.Index(i).Child("nodeLabel"), path.Index(i).Child("deviceAttribute")
+		switch {
+		case level.NodeLabel != nil && level.DeviceAttribute != nil:
+			errs = append(errs, field.Forbidden(attribute, "must not be written together with nodeLabel"))
+		case level.DeviceAttribute != nil:
+			errs = append(errs, validateDeviceAttribute(attribute, *level.DeviceAttribute, attributes)...)
+		default:
+			errs = append(errs, validateNodeLabel(label, ptr.Deref(level.NodeLabel, ""), labels)...)
+		}
 	}
 	return errs
 }
@@ -113,12 +126,31 @@ func validateLevelName(path *field.Path, name string, seen sets.Set[string]) fie
 func validateNodeLabel(path *field.Path, label string, seen sets.Set[string]) field.ErrorList {
 	switch {
 	case label == "":
-		return field.ErrorList{field.Required(path, "must be the key of a node label")}
+		return field.ErrorList{field.Required(path, "must be the key of a node label, unless deviceAttribute names a device attribute")}
 	case seen.Has(label):
 		return field.ErrorList{field.Duplicate(path, label)}
 	}
 	seen.Insert(label)
 	return invalidAll(path, label, validation.IsQualifiedName(label))
+}
+
+// validateDeviceAttribute holds names to the rules of ResourceSlices.
+func validateDeviceAttribute(path *field.Path, attribute string, seen sets.Set[string]) field.ErrorList {
+	domain, id, qualified := strings.Cut(attribute, "/")
+	switch {
+	case !qualified:
+		return field.ErrorList{field.Invalid(path, attribute, "must be a domain and a name, such as azure.dra.net/placementGroupId")}
+	case seen.Has(attribute):
+		return field.ErrorList{field.Duplicate(path, attribute)}
+	}
+	seen.Insert(attribute)
+	errs := invalidAll(path, attribute, validation.IsDNS1123Subdomain(domain))
+	errs = append(errs, invalidAll(path, attribute, validation.IsCIdentifier(id))...)
+	if len(domain) > maxAttributeDomain || len(id) > maxAttributeName {
+		detail := fmt.Sprintf("must have at most %d characters before the slash and %d behind it", maxAttributeDomain, maxAttributeName)
+		errs = append(errs, field.Invalid(path, attribute, detail))
+	}
+	return errs
 }
 
 func validateDRAAware(args *DRAAwareArgs) field.ErrorList {

@@ -22,7 +22,8 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	if d.devices == nil || !mayWantDevices(pod) {
 		return nil, nil
 	}
-	mode, err := d.devices.Alignment(pod)
+	planned := snapshot.PlannedOf(state)
+	mode, err := d.devices.Alignment(pod, planned.Alignment)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +40,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	}
 	return &cycle{
 		pod: pod.UID, need: need, mode: mode,
-		inventory: d.devices.Inventory(), planned: snapshot.PlannedOf(state),
+		inventory: d.devices.Inventory(), planned: planned,
 	}, nil
 }
 

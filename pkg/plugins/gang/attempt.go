@@ -13,6 +13,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // phase is where an attempt stands.
@@ -37,6 +38,8 @@ type attempt struct {
 	roles map[types.UID]string
 	// rails is the alignment unit that the plan has for a member, where it has one.
 	rails map[types.UID]int
+	// aligned is what the gang says of its members' devices.
+	aligned snapshot.Alignment
 	// needs is what one member of each role takes.
 	needs map[string]plan.Need
 	// reserved holds the members past Reserve until the informer shows them
@@ -120,17 +123,19 @@ func (b *book) planned(key gangs.Key, uid types.UID) (string, *attempt) {
 	return rec.attempt.nodes[uid], rec.attempt
 }
 
-// rail returns the alignment unit that the present plan has for the member, -1
-// if it has none.
-func (b *book) rail(key gangs.Key, uid types.UID) int {
+// instructions returns what the present plan says about the member that it sends to the
+// node.
+func (b *book) instructions(key gangs.Key, uid types.UID, node string) snapshot.Planned {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	planned := snapshot.Planned{Node: node, Rail: -1}
 	if att := b.attempt(key); att != nil {
+		planned.Alignment = att.aligned
 		if rail, ok := att.rails[uid]; ok {
-			return rail
+			planned.Rail = rail
 		}
 	}
-	return -1
+	return planned
 }
 
 // begin puts a fresh plan in force and returns its members, to be activated.

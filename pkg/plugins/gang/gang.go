@@ -190,7 +190,7 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	if refusal != "" {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
 	}
-	snapshot.SetPlanned(state, snapshot.Planned{Node: node, Rail: g.book.rail(key, pod.UID)})
+	snapshot.SetPlanned(state, g.book.instructions(key, pod.UID, node))
 	g.yieldNominations(key, pod.UID, node)
 	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 }

@@ -89,6 +89,8 @@ type planning struct {
 	ask    plan.Gang
 	trials trials
 	needs  map[string]plan.Need
+	// alignment is what the gang says of its members' devices.
+	alignment snapshot.Alignment
 	// pending gives the pod of each member name that is to be placed.
 	pending map[string]*v1.Pod
 }
@@ -108,11 +110,16 @@ func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*
 	if wrong := unknownLevel(req.gang, survey.LevelNames()); wrong != "" {
 		return nil, wrong, nil
 	}
+	alignment, err := snapshot.ParseAlignment(req.gang.Topology.Alignment, req.gang.Key.String())
+	if err != nil {
+		return nil, err.Error(), nil
+	}
 	p := planning{
-		request: req,
-		needs:   map[string]plan.Need{},
-		pending: map[string]*v1.Pod{},
-		trials:  trials{ctx: ctx, handle: g.handle},
+		request:   req,
+		alignment: alignment,
+		needs:     map[string]plan.Need{},
+		pending:   map[string]*v1.Pod{},
+		trials:    trials{ctx: ctx, handle: g.handle},
 	}
 	if refusal := p.prepare(survey, nodes); refusal != "" {
 		return nil, refusal, nil
@@ -153,10 +160,11 @@ func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string
 	}
 	for i := range p.ask.Roles {
 		role := &p.ask.Roles[i]
+		needs[i].Adopt(p.alignment)
 		role.Need, role.RDMA = needs[i].Need, needs[i].RDMA
 		p.ask.Min += role.Min
 		p.needs[role.Name] = role.Need
-		p.trials.roles = append(p.trials.roles, &trial{pod: shapes[i]})
+		p.trials.roles = append(p.trials.roles, &trial{pod: shapes[i], alignment: p.alignment})
 		if err := p.pin(role, survey, nodes); err != nil {
 			return err.Error()
 		}
@@ -242,6 +250,7 @@ func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
 		roles:    map[types.UID]string{},
 		rails:    map[types.UID]int{},
 		needs:    p.needs,
+		aligned:  p.alignment,
 		reserved: map[types.UID]string{},
 		short:    map[string]int{},
 		where:    strings.TrimSpace(decision.Domain.Level + " " + decision.Domain.Path),

@@ -13,6 +13,8 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // preFilters is what the handle can do beyond its interface: run the profile's
@@ -47,6 +49,8 @@ type trials struct {
 type trial struct {
 	pod   *v1.Pod
 	state fwk.CycleState
+	// alignment is what the role's gang says of devices.
+	alignment snapshot.Alignment
 	// nodes are the only ones that the role may use; nil means any.
 	nodes sets.Set[string]
 	// refusal is why no node can be used at all.
@@ -92,6 +96,7 @@ func (t *trials) prepare(one *trial) error {
 	one.ready = true
 	one.state = framework.NewCycleState()
 	one.state.Write(trialKey, trialMark{})
+	snapshot.SetPlanned(one.state, snapshot.Planned{Rail: -1, Alignment: one.alignment})
 	result, status, _ := t.handle.(preFilters).RunPreFilterPlugins(t.ctx, one.state, one.pod)
 	switch {
 	case status.IsRejected():

@@ -41,7 +41,7 @@ func New(_ context.Context, obj runtime.Object, handle fwk.Handle, desk *snapsho
 	}
 	levels := make([]snapshot.Level, len(args.Levels))
 	for i, level := range args.Levels {
-		levels[i] = snapshot.Level{Name: level.Name, NodeLabel: level.NodeLabel, Boundary: level.Boundary}
+		levels[i] = snapshot.Level(level)
 	}
 	desk.SetLevels(levels)
 	return &Topology{handle: handle, desk: desk}, nil

@@ -17,6 +17,13 @@ const (
 	ClassNIC = "dranet.net"
 	// ClassRDMA is DRANET's RDMA NICs only.
 	ClassRDMA = "rdma.dranet.net"
+	// ClassEFA is the RDMA NICs of Amazon EKS.
+	ClassEFA = "efa.networking.k8s.aws"
+	// ClassMRDMA is the RDMA NICs of Google Kubernetes Engine.
+	ClassMRDMA = "mrdma.google.com"
+	// ClassChannel is the IMEX channel that the pods of a ComputeDomain claim, ClassDaemon the place of its daemon.
+	ClassChannel = "compute-domain-default-channel.nvidia.com"
+	ClassDaemon  = "compute-domain-daemon.nvidia.com"
 )
 
 // ExtendedResourceGPU is the resource name by which pods ask for GPUs without a claim.
@@ -34,6 +41,11 @@ func Classes() []*resourcev1.DeviceClass {
 		gpu,
 		class(ClassNIC, `device.driver == "dra.net"`),
 		class(ClassRDMA, `device.driver == "dra.net"`, isRDMA),
+		class(ClassEFA, `device.driver == "dra.net"`, `device.attributes["dra.net"].?pciDevice.orValue("") == "`+pciDeviceEFA+`"`),
+		class(ClassMRDMA, `device.driver == "dra.net"`, `device.attributes["gce.dra.net"].?machineType.hasValue()`, isRDMA),
+		class(ClassChannel, `device.driver == "compute-domain.nvidia.com"`, `device.attributes["compute-domain.nvidia.com"].type == "channel"`,
+			`device.attributes["compute-domain.nvidia.com"].id == 0`),
+		class(ClassDaemon, `device.driver == "compute-domain.nvidia.com"`, `device.attributes["compute-domain.nvidia.com"].type == "daemon"`),
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 const (
 	DriverGPU = "gpu.nvidia.com"
 	DriverNIC = "dra.net"
+	// DriverIMEX offers the channels by which pods of several nodes share GPU memory over NVLink.
+	DriverIMEX = "compute-domain.nvidia.com"
 )
 
 // attributes are a device's attributes while it is being put together.
@@ -33,6 +35,9 @@ func (n Node) Slices() []*resourcev1.ResourceSlice {
 	}
 	if len(shape.nics) > 0 {
 		slices = append(slices, n.slice(DriverNIC, n.nicDevices(shape)))
+	}
+	if shape.rack > 0 {
+		slices = append(slices, n.slice(DriverIMEX, imexDevices()))
 	}
 	return slices
 }
@@ -62,7 +67,7 @@ func (n Node) slice(driver string, devices []resourcev1.Device) *resourcev1.Reso
 func (n Node) gpuDevices(shape shape) []resourcev1.Device {
 	var devices []resourcev1.Device
 	for i, gpu := range shape.gpus {
-		name := fmt.Sprintf("gpu-%d", i)
+		name := gpuName(i)
 		attrs := attributes{}.
 			text("type", "gpu").
 			text("uuid", "GPU-"+uuid(n.Name(), name)).
@@ -87,8 +92,10 @@ func (n Node) gpuDevices(shape shape) []resourcev1.Device {
 	return devices
 }
 
-// nicDevices are InfiniBand NICs as DRANET shows them with --move-ib-interfaces=false: no network interface, but the
-// name of the RDMA device.
+func gpuName(i int) string { return fmt.Sprintf("gpu-%d", i) }
+
+// nicDevices are NICs as DRANET shows them. InfiniBand ports, with --move-ib-interfaces=false, have no network interface,
+// but the name of the RDMA device.
 func (n Node) nicDevices(shape shape) []resourcev1.Device {
 	var devices []resourcev1.Device
 	for _, nic := range shape.nics {
@@ -101,13 +108,22 @@ func (n Node) nicDevices(shape shape) []resourcev1.Device {
 			number("resource.kubernetes.io/numaNode", nic.numa).
 			text("resource.kubernetes.io/pcieRoot", nic.pcieRoot).
 			truth("dra.net/rdma", nic.rdmaDevice != "").
-			text("dra.net/rdmaDevice", nic.rdmaDevice)
+			text("dra.net/rdmaDevice", nic.rdmaDevice).
+			text("dra.net/ifName", nic.ifName)
 		if shape.cloud != nil {
-			maps.Copy(attrs, shape.cloud(n, shape.instanceType))
+			maps.Copy(attrs, shape.cloud(n, &shape))
 		}
 		devices = append(devices, resourcev1.Device{Name: nicName(nic.pciAddress), Attributes: attrs})
 	}
 	return devices
+}
+
+// imexDevices are what the ComputeDomain driver publishes of a node: the one channel that workloads get by default, and the
+// place of the domain's daemon.
+func imexDevices() []resourcev1.Device {
+	channel := attributes{}.text("type", "channel").number("id", 0)
+	daemon := attributes{}.text("type", "daemon").number("id", 0)
+	return []resourcev1.Device{{Name: "channel-0", Attributes: channel}, {Name: "daemon-0", Attributes: daemon}}
 }
 
 // nicName is DRANET's device name for a PCI address: 0101:00:00.0 becomes pci-0101-00-00-0.

@@ -7,5 +7,7 @@
 //
 // Everything is a pure function of the Spec: the same line gives the same objects, byte for byte, so that unit tests,
 // benches, the demo and the local cluster speak about the same machines. A further hardware shape is one more entry
-// of the shapes table in shapes.go; nothing else changes.
+// of the shapes table in shapes.go, put together in clouds.go; nothing else changes.
+//
+// What a driver publishes of a machine and what the machine is are two things: Slices is the first, Places the second.
 package fleet

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -119,7 +120,7 @@ func conditions() []corev1.NodeCondition {
 }
 
 func (n Node) labels(shape shape) map[string]string {
-	return map[string]string{
+	labels := map[string]string{
 		corev1.LabelHostname:           n.Name(),
 		corev1.LabelOSStable:           "linux",
 		corev1.LabelArchStable:         shape.arch,
@@ -133,6 +134,14 @@ func (n Node) labels(shape shape) map[string]string {
 		LabelCore:                      n.Fleet.Name,
 		LabelFleet:                     n.Fleet.Name,
 	}
+	if shape.labels != nil {
+		maps.Copy(labels, shape.labels(n))
+	}
+	if shape.rack > 0 {
+		// The UUID of the NVLink cluster and the number of a partition of it.
+		labels[LabelClique] = uuid("nvlink", n.Leaf()) + ".1"
+	}
+	return labels
 }
 
 func nodeName(s Spec, p Position) string {

@@ -15,6 +15,20 @@ import (
 const (
 	// NDH100v5 is Azure's ND96isr_H100_v5: 8 GPUs, 8 InfiniBand NICs, NUMA 4+4, no PCIe roots.
 	NDH100v5 = "ndh100v5"
+	// NDGB300v6 is Azure's ND128isr_GB300_v6: 4 GPUs, 4 InfiniBand NICs, NUMA 2+2, racks of 18 that are one NVLink domain.
+	NDGB300v6 = "ndgb300v6"
+	// P5 is Amazon's p5.48xlarge: 8 GPUs, 32 EFAs, 4 beside each GPU.
+	P5 = "p5"
+	// P4d is Amazon's p4d.24xlarge: 8 GPUs, 4 EFAs, one for each two GPUs.
+	P4d = "p4d"
+	// A4 is Google's a4-highgpu-8g: 8 GPUs, 8 RoCE NICs, two of each on a PCIe root.
+	A4 = "a4"
+	// DGXH100 is NVIDIA's DGX H100: 8 GPUs, 8 compute NICs and 4 storage NICs among them, all of which speak RDMA.
+	DGXH100 = "dgxh100"
+	// OCIH100 is Oracle's BM.GPU.H100.8: 8 GPUs, 16 RoCE ports, two beside each GPU.
+	OCIH100 = "ocih100"
+	// OCIGB200 is Oracle's BM.GPU.GB200-v3.4: 4 GPUs, 8 RoCE ports, NUMA 2+4 each, racks of 18 that are one NVLink domain.
+	OCIGB200 = "ocigb200"
 	// Plain is a CPU node without devices.
 	Plain = "plain"
 )
@@ -27,23 +41,36 @@ type shape struct {
 	nic                nicModel
 	gpus               []gpu
 	nics               []nic
-	// cloud returns the attributes that DRANET's cloud provider adds to every NIC of the node.
-	cloud func(n Node, instanceType string) attributes
+	// rack is how many nodes share one NVLink domain, which is then a leaf; 0 if NVLink does not leave the node. Such
+	// nodes have IMEX channels.
+	rack int
+	// cloud returns the attributes that DRANET's cloud provider adds to every NIC of the node, labels what the cloud
+	// says on the node itself. Either may be nil.
+	cloud  func(n Node, shape *shape) attributes
+	labels func(n Node) map[string]string
 }
 
-// gpu is one GPU: its address on the bus, the NUMA node it hangs on, and the PCIe root where the driver can find one.
+// NoUnit is the unit of a device that belongs to no GPU, such as a storage NIC.
+const NoUnit = -1
+
+// gpu is one GPU: the unit and NUMA node it stands in, its address on the bus, and the PCIe root where its driver can
+// find one.
 type gpu struct {
-	pciBusID string
+	unit     int
 	numa     int64
+	pciBusID string
 	pcieRoot string
 }
 
-// nic is one network card. Compute NICs stand in the order of their rail.
+// nic is one port of a network card. Compute NICs stand in the order of their rail.
 type nic struct {
-	pciAddress string
+	unit       int
 	numa       int64
+	pciAddress string
 	pcieRoot   string
 	rdmaDevice string
+	// ifName is the network interface, for NICs that have one: InfiniBand ports that DRANET leaves alone have none.
+	ifName string
 }
 
 // gpuModel is what all GPUs of a shape have in common.
@@ -54,37 +81,47 @@ type gpuModel struct {
 	memory                       string
 }
 
+// nvidia is a GPU model under the driver that all shapes run.
+func nvidia(product, architecture, computeCapability, memory string) gpuModel {
+	return gpuModel{
+		product: product, brand: "Nvidia", architecture: architecture, computeCapability: computeCapability,
+		driver: "580.95.5", cudaDriver: "13.0.0", memory: memory,
+	}
+}
+
+var (
+	a100  = nvidia("NVIDIA A100-SXM4-40GB", "Ampere", "8.0.0", "40960Mi")
+	h100  = nvidia("NVIDIA H100 80GB HBM3", "Hopper", "9.0.0", "81559Mi")
+	b200  = nvidia("NVIDIA B200", "Blackwell", "10.0.0", "183359Mi")
+	gb200 = nvidia("NVIDIA GB200", "Blackwell", "10.0.0", "189471Mi")
+	gb300 = nvidia("NVIDIA GB300", "Blackwell", "10.3.0", "284208Mi")
+)
+
 // nicModel is what all NICs of a shape have in common.
 type nicModel struct {
 	vendor, device, subsystem string
 }
 
+const mellanox = "Mellanox Technologies"
+
+var (
+	// virtualConnectX is what a virtual machine sees of its host's NIC.
+	virtualConnectX = nicModel{vendor: mellanox, device: "ConnectX Family mlx5Gen Virtual Function", subsystem: "0042"}
+	connectX7       = nicModel{vendor: mellanox, device: "MT2910 Family [ConnectX-7]"}
+	connectX8       = nicModel{vendor: mellanox, device: "CX8 Family [ConnectX-8]"}
+	efa             = nicModel{vendor: "Amazon.com, Inc.", device: pciDeviceEFA}
+)
+
+// pciDeviceEFA is the PCI name by which Amazon's DeviceClass tells EFAs from other network cards.
+const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
+
 // shapes is the hardware that fleets can be made of.
 var shapes = map[string]shape{
-	// Addresses and NUMA nodes from azhpc-images' topology file for ND H100 v5. On Hyper-V no PCIe root resolves, so
-	// neither driver publishes one. GPU i and NIC i are a pair.
-	NDH100v5: {
-		instanceType: "Standard_ND96isr_H100_v5", arch: "amd64",
-		cpu: "96", memory: "1900Gi", pods: "110",
-		gpu: gpuModel{
-			product: "NVIDIA H100 80GB HBM3", brand: "Nvidia", architecture: "Hopper", computeCapability: "9.0.0",
-			driver: "580.95.5", cudaDriver: "13.0.0", memory: "81559Mi",
-		},
-		nic: nicModel{vendor: "Mellanox Technologies", device: "ConnectX Family mlx5Gen Virtual Function", subsystem: "0042"},
-		gpus: []gpu{
-			{pciBusID: "0001:00:00.0", numa: 0}, {pciBusID: "0002:00:00.0", numa: 0},
-			{pciBusID: "0003:00:00.0", numa: 0}, {pciBusID: "0008:00:00.0", numa: 0},
-			{pciBusID: "0009:00:00.0", numa: 1}, {pciBusID: "000a:00:00.0", numa: 1},
-			{pciBusID: "000b:00:00.0", numa: 1}, {pciBusID: "000c:00:00.0", numa: 1},
-		},
-		nics: []nic{
-			{pciAddress: "0101:00:00.0", numa: 0, rdmaDevice: "mlx5_0"}, {pciAddress: "0102:00:00.0", numa: 0, rdmaDevice: "mlx5_1"},
-			{pciAddress: "0103:00:00.0", numa: 0, rdmaDevice: "mlx5_2"}, {pciAddress: "0104:00:00.0", numa: 0, rdmaDevice: "mlx5_3"},
-			{pciAddress: "0105:00:00.0", numa: 1, rdmaDevice: "mlx5_4"}, {pciAddress: "0106:00:00.0", numa: 1, rdmaDevice: "mlx5_5"},
-			{pciAddress: "0107:00:00.0", numa: 1, rdmaDevice: "mlx5_6"}, {pciAddress: "0108:00:00.0", numa: 1, rdmaDevice: "mlx5_7"},
-		},
-		cloud: azure,
-	},
+	NDH100v5: ndh100v5Shape(), NDGB300v6: ndgb300v6Shape(),
+	P5: p5Shape(), P4d: p4dShape(),
+	A4:      a4Shape(),
+	DGXH100: dgxh100Shape(),
+	OCIH100: ocih100Shape(), OCIGB200: ocigb200Shape(),
 	Plain: {instanceType: "plain", arch: "amd64", cpu: "32", memory: "128Gi", pods: "110"},
 }
 
@@ -101,9 +138,23 @@ func (s shape) resources() corev1.ResourceList {
 	}
 }
 
-// azure is what DRANET reads from Azure's instance metadata service.
-func azure(n Node, instanceType string) attributes {
-	return attributes{}.
-		text("azure.dra.net/placementGroupId", n.Fleet.PlacementGroup).
-		text("azure.dra.net/vmSize", instanceType)
+// Place is where a device stands in the hardware, whatever its driver publishes of it.
+type Place struct {
+	// Unit is equal for GPUs and NICs that belong together; NoUnit for a device that belongs to no GPU.
+	Unit int
+	// NUMA is the number of the NUMA node.
+	NUMA int
+}
+
+// Places says for each GPU and each NIC of the node, by device name, where it stands.
+func (n Node) Places() map[string]Place {
+	shape := shapes[n.Fleet.Shape]
+	places := map[string]Place{}
+	for i, gpu := range shape.gpus {
+		places[gpuName(i)] = Place{Unit: gpu.unit, NUMA: int(gpu.numa)}
+	}
+	for _, nic := range shape.nics {
+		places[nicName(nic.pciAddress)] = Place{Unit: nic.unit, NUMA: int(nic.numa)}
+	}
+	return places
 }

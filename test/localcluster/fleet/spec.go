@@ -23,13 +23,14 @@ type Spec struct {
 	Shape string
 	// Spines is how many spines the fleet has.
 	Spines int
-	// Leaves is how many leaves each spine has.
+	// Leaves is how many leaves each spine has; a leaf of GB200 or GB300 nodes is a rack.
 	Leaves int
 	// Nodes is how many nodes each leaf has.
 	Nodes int
 	// Zone is the value of topology.kubernetes.io/zone.
 	Zone string
-	// PlacementGroup is the Azure placement group of all nodes of the fleet; RDMA does not leave it.
+	// PlacementGroup is the Azure placement group of all nodes of the fleet; RDMA does not leave it. A cluster of several
+	// placement groups has several fleets.
 	PlacementGroup string
 }
 
@@ -114,7 +115,8 @@ func CheckDistinct(specs []Spec) error {
 
 // Validate names the field that does not hold.
 func (s Spec) Validate() error {
-	if _, found := shapes[s.Shape]; !found {
+	shape, found := shapes[s.Shape]
+	if !found {
 		return fmt.Errorf("shape %q is unknown, want one of %s", s.Shape, strings.Join(Shapes(), ", "))
 	}
 	for _, count := range []struct {
@@ -124,6 +126,9 @@ func (s Spec) Validate() error {
 		if count.value < 1 || count.value > MaxNodes {
 			return fmt.Errorf("%s is %d, want 1 to %d", count.key, count.value, MaxNodes)
 		}
+	}
+	if shape.rack > 0 && s.Nodes > shape.rack {
+		return fmt.Errorf("nodes is %d, but a leaf of shape %s is a rack, which holds %d", s.Nodes, s.Shape, shape.rack)
 	}
 	// Each factor is at most MaxNodes, so the product of two cannot overflow before it is compared.
 	if s.Spines*s.Leaves > MaxNodes || s.Spines*s.Leaves*s.Nodes > MaxNodes {

@@ -59,6 +59,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"shape=plain,nodes=0":              "nodes",
 		"shape=plain,leaves=-1":            "leaves",
 		"shape=plain,spines=400,nodes=400": "100000",
+		"shape=ndgb300v6,nodes=19":         "rack",
 		"shape=plain,zone=":                "zone",
 		"shape=plain,zone=no spaces":       "zone",
 		"shape=plain,name=Upper":           "Upper",

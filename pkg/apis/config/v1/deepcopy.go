@@ -39,6 +39,8 @@ func (a *TopologyArgs) DeepCopyObject() runtime.Object {
 	}
 	levels := slices.Clone(a.Levels)
 	for i := range levels {
+		levels[i].NodeLabel = copyValue(levels[i].NodeLabel)
+		levels[i].DeviceAttribute = copyValue(levels[i].DeviceAttribute)
 		levels[i].Boundary = copyValue(levels[i].Boundary)
 	}
 	return &TopologyArgs{TypeMeta: a.TypeMeta, Preset: copyValue(a.Preset), Levels: levels}

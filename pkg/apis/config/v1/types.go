@@ -59,7 +59,7 @@ type TopologyArgs struct {
 	metav1.TypeMeta `json:",inline"`
 
 	// Preset names a built-in list of levels, for clusters whose nodes carry
-	// the labels of a known tool or cloud.
+	// the labels, or whose devices carry the attributes, of a known tool or cloud.
 	Preset *string `json:"preset,omitempty"`
 
 	// Levels are the levels of the fabric from the coarsest to the finest. The
@@ -76,8 +76,18 @@ type TopologyLevel struct {
 	Name string `json:"name"`
 
 	// NodeLabel is the key of the node label whose value names the domain that
-	// the node is in. A key may serve one level only.
-	NodeLabel string `json:"nodeLabel"`
+	// the node is in. A key may serve one level only. A level has either a
+	// nodeLabel or a deviceAttribute.
+	NodeLabel *string `json:"nodeLabel,omitempty"`
+
+	// DeviceAttribute is the attribute whose value names the domain, on the
+	// devices that drivers publish for the node in ResourceSlices: with its
+	// domain, as in azure.dra.net/placementGroupId. Clouds repeat such facts
+	// about the node on each of its network cards. Devices without the attribute
+	// do not count; a node whose devices disagree, or that has none, belongs to no
+	// domain of the level, and the scheduler's log says so. A profile with such a
+	// level needs the plugin DRAAware.
+	DeviceAttribute *string `json:"deviceAttribute,omitempty"`
 
 	// Boundary says that RDMA cannot cross between two domains of this level:
 	// a gang that asks for RDMA devices is never spread over them, whatever it

@@ -1,0 +1,248 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/dovetail-dev/dovetail/manifests"
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+const (
+	placementGroup = "azure.dra.net/placementGroupId"
+	// rackNodes is how many nodes an NVL72 rack has.
+	rackNodes = 18
+)
+
+// azureConfig is the configuration that comes with Dovetail, with the preset that
+// an administrator of an Azure cluster writes.
+func azureConfig(t *testing.T) []byte {
+	t.Helper()
+	config := bytes.ReplaceAll(manifests.SchedulerConfig, []byte("preset: topograph"), []byte("preset: azure"))
+	if bytes.Equal(config, manifests.SchedulerConfig) {
+		t.Fatal("the configuration in manifests/ names another preset than topograph")
+	}
+	return config
+}
+
+// onAzure starts a cluster of Azure machines.
+func onAzure(t *testing.T, fleets ...string) *env {
+	t.Helper()
+	options := localcluster.Options{Without: []string{localcluster.KubeRay}, DovetailConfig: azureConfig(t)}
+	for _, text := range fleets {
+		options.Fleets = append(options.Fleets, plainFleet(t, text))
+	}
+	return onOwn(t, options)
+}
+
+// withTemplates gives the pod a claim from each template.
+func withTemplates(names ...string) podOption {
+	return func(p *corev1.Pod) {
+		for _, name := range names {
+			p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{Name: name, ResourceClaimTemplateName: &name})
+			p.Spec.Containers[0].Resources.Claims = append(p.Spec.Containers[0].Resources.Claims, corev1.ResourceClaim{Name: name})
+		}
+	}
+}
+
+func onNode(name string) podOption {
+	return func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: name} }
+}
+
+// channelTemplate makes the claim template that NVIDIA's controller makes for a
+// ComputeDomain: the default IMEX channel, with the domain that it is for.
+func (e *env) channelTemplate(name string) {
+	e.Helper()
+	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	template.Spec.Spec.Devices = resourceapi.DeviceClaim{
+		Requests: []resourceapi.DeviceRequest{{Name: "channel", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: fleet.ClassChannel}}},
+		Config: []resourceapi.DeviceClaimConfiguration{{
+			Requests: []string{"channel"},
+			DeviceConfiguration: resourceapi.DeviceConfiguration{Opaque: &resourceapi.OpaqueDeviceConfiguration{
+				Driver: fleet.DriverIMEX,
+				Parameters: runtime.RawExtension{Raw: []byte(`{"apiVersion":"resource.nvidia.com/v1beta1","kind":"ComputeDomainChannelConfig",` +
+					`"domainID":"6bd3a5b1-6d4a-4d3a-9f0f-2f2a1a7d6a55"}`)},
+			}},
+		}},
+	}
+	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+		e.Fatalf("creating claim template %s: %v", name, err)
+	}
+}
+
+// A gang of 18 one-node workers lands whole in the one rack that is idle, though
+// nobody asked for a rack and the others have more free nodes than it needs
+// together. A second one that must have a rack is told what is missing.
+func TestGangFillsAnIdleRack(t *testing.T) {
+	e := onAzure(t, fmt.Sprintf("shape=ndgb300v6,leaves=3,nodes=%d,name=gb", rackNodes))
+	e.deviceTemplate("one-gpu", map[string]int64{fleet.ClassGPU: 1})
+	e.deviceTemplate("whole-tray", map[string]int64{fleet.ClassGPU: 4, fleet.ClassRDMA: 4})
+	e.channelTemplate("compute-domain")
+
+	e.create(
+		newPod("early-1", withTemplates("one-gpu"), onNode("gb-s1-l1-n07")),
+		newPod("early-3", withTemplates("whole-tray"), onNode("gb-s1-l3-n18")),
+	)
+	e.whole("", 2)
+
+	e.podGroup("train", rackNodes, nil)
+	e.create(members("train", rackNodes, withTemplates("whole-tray", "compute-domain"))...)
+	e.whole(groupLabel+"=train", rackNodes)
+	if racks := e.domains(groupLabel+"=train", fleet.LabelLeaf); racks["gb-s1-l2"] != rackNodes {
+		t.Errorf("the gang stands in racks %v, want all of it in gb-s1-l2", racks)
+	}
+	if cliques := e.domains(groupLabel+"=train", fleet.LabelClique); len(cliques) != 1 {
+		t.Errorf("the gang stands in NVLink cliques %v, want one", cliques)
+	}
+	for _, pod := range e.pods(groupLabel + "=train") {
+		held := e.devicesOf(pod.Name)
+		counts := map[string]int{}
+		for _, device := range held {
+			pool, name, _ := strings.Cut(device, "/")
+			kind, _, _ := strings.Cut(name, "-")
+			counts[pool+" "+kind]++
+		}
+		node := pod.Spec.NodeName
+		if len(held) != 9 || counts[node+" gpu"] != 4 || counts[node+" pci"] != 4 || counts[node+" channel"] != 1 {
+			t.Errorf("pod %s on node %s holds %v, want 4 GPUs, 4 NICs and a channel of that node", pod.Name, node, held)
+		}
+	}
+
+	e.podGroup("late", rackNodes, map[string]string{levelRequired: "clique"})
+	e.create(members("late", rackNodes, withTemplates("whole-tray", "compute-domain"))...)
+	const sentence = "17 of 18 members fit clique "
+	e.refused(groupLabel+"=late", rackNodes, sentence)
+	e.eventually("the PodGroup has an event that says so", func() bool { return e.event("late", sentence) })
+	t.Log(unschedulable(&e.pods(groupLabel + "=late")[0]))
+	e.removePods("!" + groupLabel) // one rack is whole again
+	e.whole(groupLabel+"=late", rackNodes)
+	if cliques := e.domains(groupLabel+"=late", fleet.LabelClique); len(cliques) != 1 {
+		t.Errorf("the second gang stands in NVLink cliques %v, want one", cliques)
+	}
+}
+
+// A gang that asks for RDMA stays in one placement group: it waits, and says why
+// with numbers, while nodes enough are free in two. A gang without RDMA takes them.
+// Where a node stands only its NICs say, and a node that turns out to stand in the
+// gang's group lets it in.
+func TestPlacementGroupBoundsRDMA(t *testing.T) {
+	e := onAzure(t, "shape=ndh100v5,nodes=3,name=a,group=pg-a", "shape=ndh100v5,nodes=3,name=b,group=pg-b")
+	e.deviceTemplate("gpus", map[string]int64{fleet.ClassGPU: 8})
+	e.deviceTemplate("pairs", map[string]int64{fleet.ClassGPU: 8, fleet.ClassRDMA: 8})
+
+	e.podGroup("rdma", 4, nil)
+	e.create(members("rdma", 4, withTemplates("pairs"))...)
+	const sentence = "3 of 4 members fit"
+	const because = "placement-group zone-1/pg-a, which RDMA does not leave, though 3 more fit outside"
+	e.refused(groupLabel+"=rdma", 4, sentence)
+	e.refused(groupLabel+"=rdma", 4, because)
+	e.eventually("the PodGroup has an event that says so", func() bool { return e.event("rdma", because) })
+	t.Log(unschedulable(&e.pods(groupLabel + "=rdma")[0]))
+
+	e.podGroup("tcp", 4, nil)
+	e.create(members("tcp", 4, withTemplates("gpus"))...)
+	e.whole(groupLabel+"=tcp", 4)
+	if groups := e.groupsOf(groupLabel + "=tcp"); len(groups) != 2 {
+		t.Errorf("the gang without RDMA stands in placement groups %v, want both: no group has four nodes", groups)
+	}
+	if n := e.bound(groupLabel + "=rdma"); n != 0 {
+		t.Errorf("%d pods of the gang with RDMA are bound", n)
+	}
+	e.removePods(groupLabel + "=tcp")
+
+	e.regroup("b-s1-l1-n2", "pg-a")
+	e.whole(groupLabel+"=rdma", 4)
+	if groups := e.groupsOf(groupLabel + "=rdma"); groups["pg-a"] != 4 {
+		t.Errorf("the gang with RDMA stands in placement groups %v, want pg-a", groups)
+	}
+}
+
+// groupsOf counts the pods that match by the placement group of their nodes' NICs.
+func (e *env) groupsOf(selector string) map[string]int {
+	e.Helper()
+	seen := map[string]int{}
+	for _, node := range e.nodesOf(selector) {
+		seen[*e.nicSlice(node).Spec.Devices[0].Attributes[placementGroup].StringValue]++
+	}
+	return seen
+}
+
+// regroup publishes another placement group for a node, as DRANET does when a
+// machine was moved.
+func (e *env) regroup(node, group string) {
+	e.Helper()
+	slice := e.nicSlice(node)
+	for i := range slice.Spec.Devices {
+		slice.Spec.Devices[i].Attributes[placementGroup] = resourceapi.DeviceAttribute{StringValue: &group}
+	}
+	if _, err := e.client.ResourceV1().ResourceSlices().Update(e.Context(), slice, metav1.UpdateOptions{}); err != nil {
+		e.Fatalf("updating ResourceSlice %s: %v", slice.Name, err)
+	}
+}
+
+func (e *env) nicSlice(node string) *resourceapi.ResourceSlice {
+	e.Helper()
+	slice, err := e.client.ResourceV1().ResourceSlices().Get(e.Context(), node+"-"+fleet.DriverNIC, metav1.GetOptions{})
+	if err != nil {
+		e.Fatalf("reading the NICs of node %s: %v", node, err)
+	}
+	return slice
+}
+
+// A gang whose declaration requires alignment waits while the only free GPUs and
+// NICs stand apart; one whose pods say otherwise takes them.
+func TestGangRequiresAlignment(t *testing.T) {
+	e := onAzure(t, "shape=ndh100v5,name=one")
+	e.deviceTemplate("pair", map[string]int64{fleet.ClassGPU: 1, fleet.ClassRDMA: 1})
+	e.selectedTemplate("first-gpu", fleet.ClassGPU, 1, `device.attributes["resource.kubernetes.io"].pciBusID == "0001:00:00.0"`)
+	e.selectedTemplate("other-nics", fleet.ClassRDMA, 6, `!(device.attributes["dra.net"].rdmaDevice in ["mlx5_0", "mlx5_1"])`)
+	e.create(newPod("in-the-way", withTemplates("first-gpu", "other-nics")))
+	e.whole("", 1)
+	// NICs 0 and 1 are left; GPU 0 is taken, so that one of the two has no GPU.
+	required := map[string]string{"dovetail.dev/device-alignment": "required"}
+	e.podGroup("strict", 2, required)
+	e.create(members("strict", 2, withTemplates("pair"))...)
+	e.refused(groupLabel+"=strict", 2, "1 of 2 members fit")
+	e.podGroup("wrong", 1, map[string]string{"dovetail.dev/device-alignment": "strict"})
+	e.create(members("wrong", 1, withTemplates("pair"))...)
+	e.refused(groupLabel+"=wrong", 1, e.inNamespace(`annotation dovetail.dev/device-alignment of podgroup NS/wrong is "strict", which must be preferred, required or none`))
+
+	e.podGroup("easy", 2, required)
+	e.create(members("easy", 2, withTemplates("pair"), func(p *corev1.Pod) { p.Annotations["dovetail.dev/device-alignment"] = "preferred" })...)
+	e.whole(groupLabel+"=easy", 2)
+	e.removePods(groupLabel + "=easy")
+	e.removePods("!" + groupLabel)
+	e.whole(groupLabel+"=strict", 2)
+	for _, pod := range e.pods(groupLabel + "=strict") {
+		gpus, nics := churnDevices(e.Fatalf, e.devicesOf(pod.Name))
+		for nic := range nics {
+			if !gpus[nic] {
+				t.Errorf("pod %s has NIC %d and GPUs %v", pod.Name, nic, gpus)
+			}
+		}
+	}
+}
+
+// selectedTemplate makes a claim template for devices that an expression selects.
+func (e *env) selectedTemplate(name, class string, count int64, expression string) {
+	e.Helper()
+	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	template.Spec.Spec.Devices.Requests = []resourceapi.DeviceRequest{{Name: "devices", Exactly: &resourceapi.ExactDeviceRequest{
+		DeviceClassName: class, Count: count,
+		Selectors: []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{Expression: expression}}},
+	}}}
+	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+		e.Fatalf("creating claim template %s: %v", name, err)
+	}
+}
