@@ -82,7 +82,7 @@ func (w *world) place(survey *snapshot.Survey, claim string, size int) string {
 func boundedByGroup(t *testing.T, w *world) *snapshot.Survey {
 	desk := &snapshot.Desk{}
 	desk.SetLevels([]snapshot.Level{{Name: "group", DeviceAttribute: placementGroup, Boundary: true}})
-	desk.SetDevices(snapshot.NewDevices(w.dra))
+	desk.Devices(w.dra)
 	survey, err := desk.Survey()
 	if err != nil {
 		t.Fatal(err)
