@@ -191,17 +191,17 @@ func (c *churnRun) decided(name string) bool {
 }
 
 // devicesOf lists what the pod's claim holds, as pool/device: a pool is a node.
-func (c *env) devicesOf(name string) []string {
-	c.Helper()
-	pod, err := c.client.CoreV1().Pods(c.ns).Get(c.Context(), name, metav1.GetOptions{})
+func (e *env) devicesOf(name string) []string {
+	e.Helper()
+	pod, err := e.client.CoreV1().Pods(e.ns).Get(e.Context(), name, metav1.GetOptions{})
 	if err != nil {
-		c.Fatalf("reading pod %s: %v", name, err)
+		e.Fatalf("reading pod %s: %v", name, err)
 	}
 	var held []string
 	for _, status := range pod.Status.ResourceClaimStatuses {
-		claim, err := c.client.ResourceV1().ResourceClaims(c.ns).Get(c.Context(), *status.ResourceClaimName, metav1.GetOptions{})
+		claim, err := e.client.ResourceV1().ResourceClaims(e.ns).Get(e.Context(), *status.ResourceClaimName, metav1.GetOptions{})
 		if err != nil {
-			c.Fatalf("reading claim %s: %v", *status.ResourceClaimName, err)
+			e.Fatalf("reading claim %s: %v", *status.ResourceClaimName, err)
 		}
 		for _, one := range claim.Status.Allocation.Devices.Results {
 			held = append(held, one.Pool+"/"+one.Device)
