@@ -74,6 +74,13 @@ test-unit: ## Run the tests that need no cluster.
 test-integration: build ## Run the tests that start real clusters.
 	go test -timeout 45m -p 1 ./test/...
 
+# The scheduler that test-upstream runs workloads with: dovetail or stock.
+PROFILE ?= dovetail
+
+.PHONY: test-upstream
+test-upstream: build ## Run all of upstream's DRA integration workloads, with each allocator (PROFILE=stock).
+	SCHEDULERPERF_ALL=1 SCHEDULERPERF_PROFILE=$(PROFILE) go test -v -timeout 4h -run TestUpstreamDRA ./test/schedulerperf
+
 # How long each fuzz test runs; go test takes one at a time.
 FUZZTIME ?= 30s
 
