@@ -74,6 +74,17 @@ test-unit: ## Run the tests that need no cluster.
 test-integration: build ## Run the tests that start real clusters.
 	go test -timeout 45m -p 1 ./test/...
 
+# The scheduler that test-upstream runs workloads with: dovetail or stock.
+PROFILE ?= dovetail
+
+.PHONY: test-upstream
+test-upstream: build ## Run all of upstream's DRA integration workloads, with each allocator (PROFILE=stock).
+	SCHEDULERPERF_ALL=1 SCHEDULERPERF_PROFILE=$(PROFILE) go test -v -timeout 4h -run TestUpstreamDRA ./test/schedulerperf
+
+.PHONY: test-churn
+test-churn: build ## Churn 200 pods over 16 ND H100 v5 nodes, with stock and with Dovetail, and print who kept pairs.
+	CHURN_FULL=1 go test -v -timeout 2h -run TestChurnKeepsPairs ./test/integration
+
 # How long each fuzz test runs; go test takes one at a time.
 FUZZTIME ?= 30s
 
@@ -93,7 +104,7 @@ BENCHTIME ?= 1s
 
 .PHONY: bench
 bench: ## Run the benchmarks (make bench BENCH=Plan COUNT=10).
-	go test ./bench/... -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
+	go test ./bench/... ./pkg/devices ./pkg/plugins/draaware -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
 
 ##@ Verify
 

@@ -4,17 +4,11 @@
 package devices_test
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"testing"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/dynamic-resource-allocation/cel"
-	"k8s.io/dynamic-resource-allocation/structured"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
@@ -55,91 +49,6 @@ func TestShortageNeverContradictsStock(t *testing.T) {
 	t.Logf("stock refused %d times, counts alone knew of %d", refused, known)
 	if known*2 < refused {
 		t.Errorf("counts knew of %d of %d refusals, want at least half", known, refused)
-	}
-}
-
-// slowCase is a pod that sends the stock allocator on a long search for nothing.
-type slowCase struct {
-	machine machine
-	taken   []string
-	claim   *resourceapi.ResourceClaim
-	want    string
-}
-
-func slowCases() map[string]slowCase {
-	pairs := func(attribute string) *resourceapi.ResourceClaim {
-		c := claim("c")
-		for i := range 8 {
-			gpu, nic := fmt.Sprintf("gpu-%d", i), fmt.Sprintf("nic-%d", i)
-			c.Spec.Devices.Requests = append(c.Spec.Devices.Requests, wants(gpu, "gpu", 1), wants(nic, "rdma", 1))
-			match(c, attribute, gpu, nic)
-		}
-		return c
-	}
-	p5 := machineOf(fleet.P5)
-	root := []string{"nic-28", "nic-29", "nic-30", "nic-31"}
-	half := make([]string, 16)
-	for i := range half {
-		half[i] = fmt.Sprintf("nic-%02d", i)
-	}
-	return map[string]slowCase{
-		"8 pairs, the 4 NICs of one root in use": {
-			machine: p5, taken: root, claim: pairs(pcieRoot),
-			want: "1 of class gpu and 1 of class rdma with one " + pcieRoot + ": 8 wanted, 7 to be had",
-		},
-		"4 GPUs and 17 NICs, 16 free": {
-			machine: p5, taken: half, claim: claim("c", wants("gpu", "gpu", 4), wants("nic", "rdma", 17)),
-			want: "devices of class rdma: 17 wanted, 16 free",
-		},
-		"4 GPUs and 9 NICs where 8 exist": {
-			machine: machineOf(fleet.A4), claim: claim("c", wants("gpu", "gpu", 4), wants("nic", "rdma", 9)),
-			want: "devices of class rdma: 9 wanted, 8 free",
-		},
-	}
-}
-
-// The known cases that cost the stock allocator most of a second and more are answered from counts in a small part of the
-// time that it takes in the same run; it is stopped after a while.
-func TestSlowCasesAreAnsweredAtOnce(t *testing.T) {
-	const patience, share = 2 * time.Second, 20
-	for name, test := range slowCases() {
-		t.Run(name, func(t *testing.T) {
-			published := test.machine.slices("n1")
-			state := structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()}
-			for _, taken := range test.taken {
-				state.AllocatedDevices.Insert(structured.MakeDeviceID("dra.net", "n1", taken))
-			}
-			inv := inventory(published...)
-			inv.SyncAllocated(state)
-			need := mustNeed(t, inv, test.claim)
-			inv.Assess("n1", &need, devices.NoRail, noPlugin) // compiles selectors and judges device shapes, once for all nodes
-			best := patience
-			for range 5 {
-				inv.SyncSlices(test.machine.slices("n1")) // changed slices: nothing is remembered of the node
-				began := time.Now()
-				got := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage
-				best = min(best, time.Since(began))
-				if got != test.want {
-					t.Fatalf("shortage %q, want %q", got, test.want)
-				}
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			allocator, err := structured.NewAllocator(ctx, stockFeatures, state, standardClasses(), published, cel.NewCache(10, cel.Features{EnableConsumableCapacity: true}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			began := time.Now()
-			results, err := allocator.Allocate(ctx, node("n1"), []*resourceapi.ResourceClaim{test.claim})
-			if err != nil && !errors.Is(err, context.DeadlineExceeded) || results != nil {
-				t.Fatalf("stock: %v, %v; want nothing found", results, err)
-			}
-			stock := time.Since(began)
-			t.Logf("counts: %v, stock: %v (stopped: %t)", best, stock.Round(time.Microsecond), err != nil)
-			if best > stock/share {
-				t.Errorf("counts took %v, want less than a %dth of stock's %v", best, share, stock)
-			}
-		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,12 +22,28 @@ import (
 )
 
 const (
-	churnFleet    = "shape=ndh100v5,spines=1,leaves=2,nodes=2"
-	churnArrivals = 80
 	// gpuOnlyShare is the percentage of pods that want GPUs and no NICs.
 	gpuOnlyShare = 30
 	stockProfile = "default-scheduler"
+	// churnEnv, when set, runs the churn at full size.
+	churnEnv = "CHURN_FULL"
 )
+
+// churnSize is how many pods come to which nodes. Pods stay so long that four
+// fifths of the GPUs are in use: with less, stock finds pairs by luck.
+type churnSize struct {
+	fleet    string
+	arrivals int
+	// A pod stays for at least so many arrivals, and for less than so many more.
+	stay, spread int
+}
+
+func sizeOfChurn() churnSize {
+	if os.Getenv(churnEnv) != "" {
+		return churnSize{fleet: "shape=ndh100v5,spines=2,leaves=2,nodes=4", arrivals: 200, stay: 20, spread: 72}
+	}
+	return churnSize{fleet: "shape=ndh100v5,spines=1,leaves=2,nodes=2", arrivals: 80, stay: 5, spread: 18}
+}
 
 // churnArrival is a pod that comes, and how many arrivals later it goes.
 type churnArrival struct {
@@ -43,11 +60,14 @@ func (a churnArrival) template() string {
 	return fmt.Sprintf("pairs-%d", a.gpus)
 }
 
-func churnList(count int) []churnArrival {
+func (s churnSize) list() []churnArrival {
 	random := rand.New(rand.NewPCG(16, 30))
-	list := make([]churnArrival, count)
+	list := make([]churnArrival, s.arrivals)
 	for i := range list {
-		list[i] = churnArrival{gpus: []int{1, 1, 1, 2, 2, 4}[random.IntN(6)], gpuOnly: random.IntN(100) < gpuOnlyShare, stays: 5 + random.IntN(18)}
+		list[i] = churnArrival{
+			gpus: []int{1, 1, 1, 2, 2, 4}[random.IntN(6)], gpuOnly: random.IntN(100) < gpuOnlyShare,
+			stays: s.stay + random.IntN(s.spread),
+		}
 	}
 	return list
 }
@@ -66,6 +86,7 @@ func (s churnScore) String() string {
 type churnRun struct {
 	*env
 	scheduler string
+	nodes     fleet.Spec
 	list      []churnArrival
 	// running has the devices of each pod that runs, by arrival.
 	running map[int][]string
@@ -76,8 +97,10 @@ type churnRun struct {
 // real schedulers: with stock's the NICs end up beside other pods' GPUs, with ours
 // every pod for which a pairing exists gets one.
 func TestChurnKeepsPairs(t *testing.T) {
+	size := sizeOfChurn()
+	nodes := plainFleet(t, size.fleet)
 	e := onOwn(t, localcluster.Options{
-		Fleets:  []fleet.Spec{plainFleet(t, churnFleet)},
+		Fleets:  []fleet.Spec{nodes},
 		Without: []string{localcluster.KubeRay},
 	})
 	for _, gpus := range []int64{1, 2, 4} {
@@ -87,7 +110,7 @@ func TestChurnKeepsPairs(t *testing.T) {
 	scores := map[string]churnScore{}
 	for _, scheduler := range []string{stockProfile, profile} {
 		began := time.Now()
-		run := churnRun{env: e, scheduler: scheduler, list: churnList(churnArrivals), running: map[int][]string{}}
+		run := churnRun{env: e, scheduler: scheduler, nodes: nodes, list: size.list(), running: map[int][]string{}}
 		scores[scheduler] = run.all()
 		t.Logf("%s: %s [%v]", scheduler, scores[scheduler], time.Since(began).Round(time.Second))
 	}
@@ -249,7 +272,7 @@ func (c *churnRun) pairsFree(count int) bool {
 			busy[node] = append(busy[node], device)
 		}
 	}
-	for node := range plainFleet(c.T, churnFleet).All() {
+	for node := range c.nodes.All() {
 		gpus, nics := churnDevices(c.Fatalf, busy[node.Name()])
 		free := 0
 		for i := range 8 {

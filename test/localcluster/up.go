@@ -34,6 +34,16 @@ func Build(ctx context.Context, out io.Writer) error {
 	return binaries.Builder{Root: root, Out: out}.Build(ctx, binaries.Names())
 }
 
+// Program builds one program of the local cluster, by its component's name, if it is not up to date, and returns its path.
+func Program(ctx context.Context, name string, out io.Writer) (string, error) {
+	root, err := binaries.Root()
+	if err != nil {
+		return "", err
+	}
+	builder := binaries.Builder{Root: root, Out: out}
+	return builder.Path(name), builder.Build(ctx, []string{name})
+}
+
 // Up sees to it that a cluster with these options runs in the directory, and leaves it running. A cluster that is
 // there and healthy is left alone; one that has lost processes gets them back; what a failed or interrupted start has
 // left is removed first. A cluster with other options is an error: ending it is for its user to decide.
@@ -161,6 +171,7 @@ func (l layout) down(out io.Writer) error {
 const (
 	ModuleKubeRay          = binaries.ModuleKubeRay
 	ModuleKwok             = binaries.ModuleKwok
+	ModuleKubernetes       = binaries.ModuleKubernetes
 	ModuleSchedulerPlugins = binaries.ModuleSchedulerPlugins
 )
 

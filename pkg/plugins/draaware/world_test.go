@@ -197,8 +197,11 @@ func (w *world) trip(p plugin, pod *v1.Pod) *trip {
 	return &trip{world: w, plugin: p, pod: pod, state: framework.NewCycleState(), said: map[string]string{}}
 }
 
-// look runs PreFilter and then Filter for all nodes, many at a time as the
-// scheduler does. It returns the nodes that will do, in order.
+// parallelism is how many nodes the scheduler filters at a time by default.
+const parallelism = 16
+
+// look runs PreFilter and then Filter for all nodes, as many at a time as
+// the scheduler does. It returns the nodes that will do, in order.
 func (t *trip) look() []string {
 	t.world.Helper()
 	if _, status := t.plugin.PreFilter(context.Background(), t.state, t.pod, t.world.nodes); !status.IsSuccess() {
@@ -209,8 +212,13 @@ func (t *trip) look() []string {
 	}
 	answers := make([]*fwk.Status, len(t.world.nodes))
 	var wg sync.WaitGroup
+	busy := make(chan struct{}, parallelism)
 	for i, info := range t.world.nodes {
-		wg.Go(func() { answers[i] = t.plugin.Filter(context.Background(), t.state, t.pod, info) })
+		busy <- struct{}{}
+		wg.Go(func() {
+			answers[i] = t.plugin.Filter(context.Background(), t.state, t.pod, info)
+			<-busy
+		})
 	}
 	wg.Wait()
 	var feasible []string

@@ -71,7 +71,7 @@ func (b Builder) toolchain(ctx context.Context) (versions, error) {
 	if err != nil {
 		return versions{}, err
 	}
-	kubernetes, err := goOutput(ctx, b.Root, "list", "-m", "-f", "{{.Version}} {{with .Time}}{{.Format \"2006-01-02T15:04:05Z\"}}{{end}}", moduleKubernetes)
+	kubernetes, err := goOutput(ctx, b.Root, "list", "-m", "-f", "{{.Version}} {{with .Time}}{{.Format \"2006-01-02T15:04:05Z\"}}{{end}}", ModuleKubernetes)
 	if err != nil {
 		return versions{}, err
 	}

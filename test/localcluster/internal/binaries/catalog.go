@@ -14,7 +14,7 @@ const (
 	ModuleKwok             = "sigs.k8s.io/kwok"
 	ModuleKubeRay          = "github.com/ray-project/kuberay/ray-operator"
 	ModuleSchedulerPlugins = "sigs.k8s.io/scheduler-plugins"
-	moduleKubernetes       = "k8s.io/kubernetes"
+	ModuleKubernetes       = "k8s.io/kubernetes"
 )
 
 // kubeRayDir holds the Go module that pins the KubeRay operator, which needs an older Kubernetes than the rest.

@@ -1,0 +1,90 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package perf
+
+import (
+	"fmt"
+	"os"
+
+	corev1 "k8s.io/api/core/v1"
+	schedulerv1 "k8s.io/kube-scheduler/config/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/dovetail-dev/dovetail/manifests"
+	"github.com/dovetail-dev/dovetail/pkg/plugins"
+)
+
+// Profile is the name of a scheduler that workloads can be run with.
+type Profile string
+
+const (
+	// Stock is kube-scheduler as it is.
+	Stock Profile = "stock"
+	// Dovetail is the first profile of manifests/scheduler-config.yaml.
+	Dovetail Profile = "dovetail"
+)
+
+// contender is what a profile is made of.
+type contender struct {
+	// registry makes the plugins that are not in the tree; nil means that there are none.
+	registry func() frameworkruntime.Registry
+	// alter gives a profile of upstream's configuration the contender's plugins; nil leaves everything to upstream.
+	alter func(*schedulerv1.KubeSchedulerProfile) error
+}
+
+var contenders = map[Profile]contender{
+	Stock:    {},
+	Dovetail: {registry: plugins.Registry, alter: useShippedPlugins},
+}
+
+// schedulerConfig is upstream's configuration of the scheduler with each profile altered. Without a file of upstream's it
+// starts from one profile under the name that upstream's pods use.
+func (c contender) schedulerConfig(stockFile string) ([]byte, error) {
+	cfg := schedulerv1.KubeSchedulerConfiguration{
+		Profiles: []schedulerv1.KubeSchedulerProfile{{}},
+	}
+	if stockFile != "" {
+		text, err := os.ReadFile(stockFile)
+		if err != nil {
+			return nil, err
+		}
+		if err := yaml.UnmarshalStrict(text, &cfg); err != nil {
+			return nil, fmt.Errorf("%s: %w", stockFile, err)
+		}
+	}
+	cfg.APIVersion, cfg.Kind = schedulerv1.SchemeGroupVersion.String(), "KubeSchedulerConfiguration"
+	for i := range cfg.Profiles {
+		profile := &cfg.Profiles[i]
+		if profile.SchedulerName == nil {
+			name := corev1.DefaultSchedulerName
+			profile.SchedulerName = &name
+		}
+		if err := c.alter(profile); err != nil {
+			return nil, fmt.Errorf("%s: profile %s: %w", stockFile, *profile.SchedulerName, err)
+		}
+	}
+	return yaml.Marshal(&cfg)
+}
+
+// useShippedPlugins gives a profile the plugins of the configuration that Dovetail is shipped with, and their arguments
+// beside those that the profile has.
+func useShippedPlugins(profile *schedulerv1.KubeSchedulerProfile) error {
+	if profile.Plugins != nil {
+		return fmt.Errorf("it names plugins of its own, and how to join those with ours is not known here")
+	}
+	for _, one := range profile.PluginConfig {
+		if one.Name == names.DynamicResources {
+			return fmt.Errorf("it has arguments for %s, which are not ours", one.Name)
+		}
+	}
+	var shipped schedulerv1.KubeSchedulerConfiguration
+	if err := yaml.UnmarshalStrict(manifests.SchedulerConfig, &shipped); err != nil {
+		return fmt.Errorf("reading manifests/scheduler-config.yaml: %w", err)
+	}
+	profile.Plugins = shipped.Profiles[0].Plugins
+	profile.PluginConfig = append(profile.PluginConfig, shipped.Profiles[0].PluginConfig...)
+	return nil
+}

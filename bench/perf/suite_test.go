@@ -1,0 +1,159 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package perf
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	schedulerv1 "k8s.io/kube-scheduler/config/v1"
+	"sigs.k8s.io/yaml"
+)
+
+func upstreamRoot(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// find returns the workload of that name.
+func find(t *testing.T, name string) Case {
+	t.Helper()
+	cases, err := Cases(upstreamRoot(t), "dra")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(cases, func(c Case) bool { return c.Name() == name })
+	if at < 0 {
+		t.Fatalf("upstream has no workload %s", name)
+	}
+	return cases[at]
+}
+
+func TestCasesKnowLabelsAndAllocators(t *testing.T) {
+	got := find(t, "dra/prioritizedlist/FirstAvailable/fast")
+	want := Case{
+		Dir: got.Dir, Suite: "dra/prioritizedlist", Test: "FirstAvailable", Workload: "fast",
+		Labels: []string{"integration-test", "short"}, Allocators: []string{"experimental", "incubating"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("case (-want,+got):\n%s", diff)
+	}
+	if _, err := Cases(upstreamRoot(t), "dra/templates"); err == nil {
+		t.Error("a directory without workloads is no error")
+	}
+}
+
+// The workload that is run is upstream's, apart from the scheduler's
+// configuration and the threshold.
+func TestOnlyTheSchedulerDiffers(t *testing.T) {
+	c := find(t, "dra/SchedulingWithResourceClaimTemplate/5000pods_500nodes")
+	got := writtenTest(t, c, contenders[Dovetail])
+	upstreamText, err := os.ReadFile(filepath.Join(c.Dir, configFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []fields
+	if err := yaml.Unmarshal(upstreamText, &all); err != nil {
+		t.Fatal(err)
+	}
+	want := all[slices.IndexFunc(all, func(f fields) bool { return f["name"] == c.Test })]
+	workloads := want["workloads"].([]any)
+	workload := workloads[slices.IndexFunc(workloads, func(w any) bool { return w.(map[string]any)["name"] == c.Workload })].(map[string]any)
+	if workload["threshold"] == nil {
+		t.Fatal("upstream's workload has no threshold, so this test shows nothing")
+	}
+	delete(workload, "threshold")
+	want["workloads"] = []any{workload}
+	want["schedulerConfigPath"] = got["schedulerConfigPath"]
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("test (-want,+got):\n%s", diff)
+	}
+}
+
+// writtenTest writes what a contender runs and reads it back.
+func writtenTest(t *testing.T, c Case, with contender) fields {
+	t.Helper()
+	name, err := writeConfig(c, with, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests []fields
+	if err := json.Unmarshal(text, &tests); err != nil {
+		t.Fatal(err)
+	}
+	if len(tests) != 1 {
+		t.Fatalf("%d tests are left, want 1", len(tests))
+	}
+	return tests[0]
+}
+
+// Dovetail's plugins join what upstream configures; stock keeps upstream's file.
+func TestSchedulerConfig(t *testing.T) {
+	c := find(t, "dra/extendedresource/scoring/ExtendedResourceScoring/fast")
+	if got := writtenTest(t, c, contenders[Stock])["schedulerConfigPath"]; got != "scheduler-config.yaml" {
+		t.Errorf("stock's configuration is %v, want upstream's", got)
+	}
+	text, err := os.ReadFile(writtenTest(t, c, contenders[Dovetail])["schedulerConfigPath"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cfg schedulerv1.KubeSchedulerConfiguration
+	if err := yaml.UnmarshalStrict(text, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Profiles) != 1 {
+		t.Fatalf("%d profiles, want 1", len(cfg.Profiles))
+	}
+	profile := cfg.Profiles[0]
+	got := map[string][]string{"name": {*profile.SchedulerName}}
+	for _, one := range profile.PluginConfig {
+		got["arguments"] = append(got["arguments"], one.Name)
+	}
+	for point, set := range map[string]schedulerv1.PluginSet{
+		"multiPoint": profile.Plugins.MultiPoint, "queueSort": profile.Plugins.QueueSort, "postFilter": profile.Plugins.PostFilter,
+	} {
+		for _, one := range set.Enabled {
+			got[point] = append(got[point], one.Name)
+		}
+		for _, one := range set.Disabled {
+			got[point] = append(got[point], "-"+one.Name)
+		}
+	}
+	want := map[string][]string{
+		"name":       {"default-scheduler"},
+		"arguments":  {"NodeResourcesFit", "Gang", "Topology"},
+		"multiPoint": {"Gang", "Topology", "DRAAware", "-DynamicResources"},
+		"queueSort":  {"Gang", "-PrioritySort"},
+		"postFilter": {"Gang", "DRAAware"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("profile (-want,+got):\n%s", diff)
+	}
+}
+
+// A profile whose plugins cannot be joined with ours is refused, not run half.
+func TestSchedulerConfigRefuses(t *testing.T) {
+	for name, profile := range map[string]schedulerv1.KubeSchedulerProfile{
+		"plugins":   {Plugins: &schedulerv1.Plugins{}},
+		"arguments": {PluginConfig: []schedulerv1.PluginConfig{{Name: "DynamicResources"}}},
+	} {
+		if err := useShippedPlugins(&profile); err == nil {
+			t.Errorf("a profile with %s of its own is taken", name)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package schedulerperf
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dovetail-dev/dovetail/bench/perf"
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+)
+
+const (
+	// profileEnv names the scheduler to run the workloads with.
+	profileEnv = "SCHEDULERPERF_PROFILE"
+	// allEnv, when set, adds the workloads that take long, and runs each workload with every allocator that upstream
+	// tests it with.
+	allEnv = "SCHEDULERPERF_ALL"
+)
+
+func TestMain(m *testing.M) { os.Exit(perf.Main(m)) }
+
+// BenchmarkWorkload is what the process of a workload runs.
+func BenchmarkWorkload(b *testing.B) { perf.Workload(b) }
+
+// Every DRA workload that upstream labels an integration test passes with
+// Dovetail's profile; in the short form those that upstream calls fast, which go
+// through all code paths.
+func TestUpstreamDRA(t *testing.T) {
+	module, err := localcluster.ModuleDir(t.Context(), localcluster.ModuleKubernetes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := perf.Cases(module, "dra")
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcd, err := localcluster.Program(t.Context(), localcluster.Etcd, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner := perf.Runner{
+		Benchmark: "BenchmarkWorkload", Etcd: etcd,
+		Logs: filepath.Join(filepath.Dir(filepath.Dir(etcd)), "schedulerperf"),
+	}
+	profile := perf.Profile(cmp.Or(os.Getenv(profileEnv), string(perf.Dovetail)))
+	all, ran := os.Getenv(allEnv) != "", 0
+	for _, c := range cases {
+		if !c.Has("integration-test") || !all && !strings.Contains(c.Workload, "fast") {
+			continue
+		}
+		allocators := []string{""}
+		if all {
+			allocators = append(allocators, c.Allocators...)
+		}
+		for _, allocator := range allocators {
+			ran++
+			t.Run(c.Name()+"/"+cmp.Or(allocator, "default"), func(t *testing.T) {
+				pass(t, runner, perf.Run{Case: c, Profile: profile, Allocator: allocator})
+			})
+		}
+	}
+	if ran == 0 {
+		t.Error("upstream labels no DRA workload an integration test")
+	}
+}
+
+// pass runs a workload. If it fails, stock says whose fault that is.
+func pass(t *testing.T, runner perf.Runner, run perf.Run) {
+	result, err := runner.Do(t.Context(), run)
+	if err == nil {
+		t.Logf("passed with %s in %v, %.1f pods/s", run.Profile, result.Took.Round(time.Second), result.Throughput())
+		return
+	}
+	t.Error(err)
+	if run.Profile == perf.Stock {
+		return
+	}
+	run.Profile = perf.Stock
+	if _, err := runner.Do(t.Context(), run); err != nil {
+		t.Errorf("stock fails as well: %v", err)
+		return
+	}
+	t.Error("stock passes")
+}
