@@ -14,11 +14,15 @@ const (
 	ModuleKwok             = "sigs.k8s.io/kwok"
 	ModuleKubeRay          = "github.com/ray-project/kuberay/ray-operator"
 	ModuleSchedulerPlugins = "sigs.k8s.io/scheduler-plugins"
+	ModuleJobSet           = "sigs.k8s.io/jobset"
 	moduleKubernetes       = "k8s.io/kubernetes"
 )
 
 // kubeRayDir holds the Go module that pins the KubeRay operator, which needs an older Kubernetes than the rest.
 var kubeRayDir = filepath.Join("test", "localcluster", "kuberay")
+
+// jobSetDir holds the Go module that pins the JobSet controller, for the same reason.
+var jobSetDir = filepath.Join("test", "localcluster", "jobset")
 
 // binary is one program and where it comes from.
 type binary struct {
@@ -42,6 +46,7 @@ var catalog = []binary{
 	{name: "kubectl", pkg: "k8s.io/kubernetes/cmd/kubectl", kubernetes: true},
 	{name: "kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok"},
 	{name: "kuberay-operator", pkg: ModuleKubeRay, moduleDir: kubeRayDir},
+	{name: "jobset-controller", pkg: ModuleJobSet, moduleDir: jobSetDir},
 	{name: "dovetail-scheduler", pkg: "./cmd/scheduler", kubernetes: true, ours: true},
 }
 
