@@ -4,8 +4,6 @@
 package workloads
 
 import (
-	"fmt"
-
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -40,10 +38,9 @@ func trimJob(u *unstructured.Unstructured) (any, error) {
 	if err := decodeSpec(u, &job.Spec, pick); err != nil {
 		return nil, err
 	}
-	succeeded, _, err := unstructured.NestedInt64(u.Object, "status", "succeeded")
-	if err != nil {
-		return nil, fmt.Errorf("field status.succeeded: %w", err)
+	done := func(status map[string]any) map[string]any { return pickFields(status, "succeeded") }
+	if err := decodePart(u, "status", &job.Status, done); err != nil {
+		return nil, err
 	}
-	job.Status.Succeeded = int32(succeeded)
 	return job, nil
 }

@@ -71,20 +71,25 @@ func trimMeta(u *unstructured.Unstructured) metav1.ObjectMeta {
 }
 
 // decodeSpec reads the given fields of an object's spec into a typed one.
+func decodeSpec(u *unstructured.Unstructured, into any, pick func(spec map[string]any) map[string]any) error {
+	return decodePart(u, "spec", into, pick)
+}
+
+// decodePart reads the given fields of one part of an object into a typed one.
 // Fields that are not named are not looked at, so that what is wrong with them
 // harms nothing here.
-func decodeSpec(u *unstructured.Unstructured, into any, pick func(spec map[string]any) map[string]any) error {
-	spec, ok := u.Object["spec"].(map[string]any)
-	if !ok && u.Object["spec"] != nil {
-		return fmt.Errorf("field spec holds a %T where an object is wanted", u.Object["spec"])
+func decodePart(u *unstructured.Unstructured, part string, into any, pick func(map[string]any) map[string]any) error {
+	fields, ok := u.Object[part].(map[string]any)
+	if !ok && u.Object[part] != nil {
+		return fmt.Errorf("field %s holds a %T where an object is wanted", part, u.Object[part])
 	}
-	text, err := json.Marshal(pick(spec))
+	text, err := json.Marshal(pick(fields))
 	if err != nil {
-		return fmt.Errorf("encoding spec: %w", err)
+		return fmt.Errorf("encoding %s: %w", part, err)
 	}
 	err = json.Unmarshal(text, into)
 	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-		return fmt.Errorf("field spec.%s holds a %s where %s is wanted", wrong.Field, wrong.Value, wrong.Type)
+		return fmt.Errorf("field %s.%s holds a %s where %s is wanted", part, wrong.Field, wrong.Value, wrong.Type)
 	}
 	return err
 }
