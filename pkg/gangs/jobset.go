@@ -45,7 +45,8 @@ const jobSetInOrder = "InOrder"
 // dependencies for a few numbers.
 type JobSet struct {
 	metav1.ObjectMeta
-	Spec JobSetSpec
+	Spec   JobSetSpec
+	Status JobSetStatus
 	// Exclusive says that exclusive placement is asked for on the JobSet itself.
 	Exclusive bool
 }
@@ -55,6 +56,18 @@ type JobSetSpec struct {
 	Suspend        *bool                `json:"suspend"`
 	StartupPolicy  *JobSetStartupPolicy `json:"startupPolicy"`
 	ReplicatedJobs []ReplicatedJob      `json:"replicatedJobs"`
+}
+
+// JobSetStatus is the part of a JobSet's status that is read.
+type JobSetStatus struct {
+	ReplicatedJobsStatus []ReplicatedJobStatus `json:"replicatedJobsStatus"`
+}
+
+// ReplicatedJobStatus says how many Jobs of a replicatedJob are complete. A
+// scheduler does not see pods that have ended, so this is how it knows.
+type ReplicatedJobStatus struct {
+	Name      string `json:"name"`
+	Succeeded int32  `json:"succeeded"`
 }
 
 // JobSetStartupPolicy says in which order Jobs are made.
@@ -193,7 +206,8 @@ func jobSetRoles(set *JobSet) []Role {
 			continue
 		}
 		later := inOrder && len(roles) > 0 || waitsForAnother(job, roles)
-		roles = append(roles, replicatedJobRole(job, later, set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations)))
+		alone := set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations)
+		roles = append(roles, replicatedJobRole(job, set.done(job.Name), later, alone))
 	}
 	slices.SortFunc(roles, func(a, b Role) int { return strings.Compare(a.Name, b.Name) })
 	return roles
@@ -207,8 +221,18 @@ func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 	})
 }
 
-func replicatedJobRole(job *ReplicatedJob, later, alone bool) Role {
-	replicas, each := valueOr(job.Replicas, 1), podsOfJob(&job.Template.Spec)
+// done is how many Jobs of a replicatedJob are complete and make no more pods.
+func (s *JobSet) done(name string) int64 {
+	for i := range s.Status.ReplicatedJobsStatus {
+		if one := &s.Status.ReplicatedJobsStatus[i]; one.Name == name {
+			return int64(one.Succeeded)
+		}
+	}
+	return 0
+}
+
+func replicatedJobRole(job *ReplicatedJob, done int64, later, alone bool) Role {
+	replicas, each := valueOr(job.Replicas, 1)-done, podsOfJob(&job.Template.Spec)
 	r := Role{Name: job.Name, Want: pods(replicas, each)}
 	switch {
 	case alone:

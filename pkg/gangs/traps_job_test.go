@@ -76,6 +76,11 @@ func TestTrapJobSetInOrder(t *testing.T) {
 			pods:    append(jobSetPods("workers", 2, 2), jobSetPod("driver", 0, 0, bound)),
 			want:    outlook{Key: "jobset ml/a", Starts: map[string]int{"workers": 4}, Must: 4},
 		},
+		"also when the first is complete, and its pods are out of the scheduler's sight": {
+			objects: objects{jobSets: with("a", complete(inOrder(jobSet(replicated("driver", 1, 1), replicated("workers", 2, 2))), "driver", 1))},
+			pods:    jobSetPods("workers", 2, 2),
+			want:    outlook{Key: "jobset ml/a", Starts: map[string]int{"workers": 4}, Must: 4},
+		},
 		"and not before it is whole": {
 			objects: o,
 			pods:    append(jobSetPods("workers", 1, 2), jobSetPod("driver", 0, 0, bound)),
@@ -97,6 +102,11 @@ func TestTrapJobSetDependsOn(t *testing.T) {
 			objects: o,
 			pods:    append(jobSetPods("store", 1, 2), jobSetPods("eval", 1, 1)...),
 			want:    outlook{Key: "jobset ml/a", Starts: map[string]int{"store": 2, "eval": 1}, Must: 3},
+		},
+		"what is complete is waited for no more": {
+			objects: objects{jobSets: with("a", complete(jobSet(replicated("fetch", 2, 1), replicated("train", 1, 3, "fetch")), "fetch", 2))},
+			pods:    jobSetPods("train", 1, 3),
+			want:    outlook{Key: "jobset ml/a", Starts: map[string]int{"train": 3}, Must: 3},
 		},
 		"what depends on it starts together after it": {
 			objects: o,

@@ -49,6 +49,11 @@ func inOrder(set *gangs.JobSet) *gangs.JobSet {
 	return set
 }
 
+func complete(set *gangs.JobSet, job string, jobs int32) *gangs.JobSet {
+	set.Status.ReplicatedJobsStatus = []gangs.ReplicatedJobStatus{{Name: job, Succeeded: jobs}}
+	return set
+}
+
 // replicated returns a replicatedJob of so many Jobs of so many pods each.
 func replicated(name string, replicas, each int32, after ...string) gangs.ReplicatedJob {
 	j := gangs.ReplicatedJob{Name: name, Replicas: &replicas}

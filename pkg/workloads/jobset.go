@@ -28,7 +28,16 @@ func trimJobSet(u *unstructured.Unstructured) (any, error) {
 	if err := decodeSpec(u, &set.Spec, pickJobSetSpec); err != nil {
 		return nil, err
 	}
+	if err := decodePart(u, "status", &set.Status, pickJobSetStatus); err != nil {
+		return nil, err
+	}
 	return set, nil
+}
+
+func pickJobSetStatus(status map[string]any) map[string]any {
+	return pickEach(pickFields(status, "replicatedJobsStatus"), "replicatedJobsStatus", func(job map[string]any) map[string]any {
+		return pickFields(job, "name", "succeeded")
+	})
 }
 
 func pickJobSetSpec(spec map[string]any) map[string]any {

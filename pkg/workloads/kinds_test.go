@@ -34,8 +34,11 @@ func TestTrimOfEachKind(t *testing.T) {
 				spec: {suspend: true, startupPolicy: {startupPolicyOrder: InOrder}, network: {subdomain: x}, replicatedJobs: [
 					{name: w, groupName: default, replicas: 2, dependsOn: [{name: v, status: Ready}], template: {
 						metadata: {annotations: {alpha.jobset.sigs.k8s.io/exclusive-topology: rack}, labels: {a: b}},
-						spec: {parallelism: 3, completions: 4, backoffLimit: 1, template: {metadata: {labels: {step: x}, annotations: {c: d}}, spec: {containers: []}}}}}]}}`,
-			want: &gangs.JobSet{ObjectMeta: meta, Exclusive: true, Spec: gangs.JobSetSpec{
+						spec: {parallelism: 3, completions: 4, backoffLimit: 1, template: {metadata: {labels: {step: x}, annotations: {c: d}}, spec: {containers: []}}}}}]},
+				status: {restarts: 1, replicatedJobsStatus: [{name: w, ready: 1, succeeded: 1, active: 0}]}}`,
+			want: &gangs.JobSet{ObjectMeta: meta, Exclusive: true, Status: gangs.JobSetStatus{
+				ReplicatedJobsStatus: []gangs.ReplicatedJobStatus{{Name: "w", Succeeded: 1}},
+			}, Spec: gangs.JobSetSpec{
 				Suspend: new(true), StartupPolicy: &gangs.JobSetStartupPolicy{StartupPolicyOrder: "InOrder"}, ReplicatedJobs: []gangs.ReplicatedJob{jobs},
 			}},
 		},

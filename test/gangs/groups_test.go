@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -166,7 +167,7 @@ func kueuePodGroup(e *env) {
 			return nil
 		})
 		if i == 1 {
-			e.waits(2, "waiting for 1 of 3 members: pod p-2 has scheduling gate kueue.x-k8s.io/admission")
+			e.waits(3, "waiting for 1 of 3 members: pod p-2 has scheduling gate kueue.x-k8s.io/admission")
 		}
 	}
 	e.placed(gangs.KueueKey(e.ns, "a"), map[string]int{"pods": 3})
@@ -211,7 +212,7 @@ func leaderReady(e *env) {
 	e.lwsPod("vllm", 1)
 	e.until("the first worker says that it waits for the second", func(context.Context) string {
 		for _, pod := range e.pods() {
-			if pod.Name == "vllm-0-1" && unschedulable(&pod) == "waiting for 1 of 2 members of role worker of "+key.String()+", which start together" {
+			if pod.Name == "vllm-0-1" && strings.Contains(unschedulable(&pod), "waiting for 1 of 2 members of role worker of "+key.String()+", which start together") {
 				return ""
 			}
 		}

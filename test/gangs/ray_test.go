@@ -104,18 +104,27 @@ func rayAutoscaled(e *env) {
 	if len(leaves) != 1 {
 		e.Errorf("the gang spread over leaves %v as it grew, while one has room for all", leaves)
 	}
-	e.scaleRay("a", 2)
+	last := e.members(key)[5:]
+	e.scaleRay("a", 2, last[0].Pod.Name, last[1].Pod.Name)
 	e.placed(key, map[string]int{"headgroup": 1, "w": 4})
 }
 
-func (e *env) scaleRay(name string, replicas int64) {
+// scaleRay asks for so many replicas, and for these pods to go, as the autoscaler
+// does.
+func (e *env) scaleRay(name string, replicas int64, goes ...string) {
 	e.Helper()
 	e.edit(rayClusters, name, func(u *unstructured.Unstructured) error {
 		groups, _, err := unstructured.NestedSlice(u.Object, "spec", "workerGroupSpecs")
 		if err != nil {
 			return err
 		}
-		groups[0].(map[string]any)["replicas"] = replicas
+		group := groups[0].(map[string]any)
+		group["replicas"] = replicas
+		if len(goes) > 0 {
+			if err := unstructured.SetNestedStringSlice(group, goes, "scaleStrategy", "workersToDelete"); err != nil {
+				return err
+			}
+		}
 		return unstructured.SetNestedSlice(u.Object, groups, "spec", "workerGroupSpecs")
 	})
 }
