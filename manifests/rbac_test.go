@@ -27,6 +27,10 @@ var beyondStock = []right{
 	{"which ways of declaring a gang are installed", on("apiextensions.k8s.io", []string{"customresourcedefinitions"}, "list", "watch")},
 	{"gangs of Ray", on("ray.io", []string{"rayclusters"}, "list", "watch")},
 	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "list", "watch")},
+	{"gangs of Volcano's PodGroups", on("scheduling.volcano.sh", []string{"podgroups"}, "list", "watch")},
+	{"gangs of LeaderWorkerSets", on("leaderworkerset.x-k8s.io", []string{"leaderworkersets"}, "list", "watch")},
+	{"gangs of JobSets and TrainJobs", on("jobset.x-k8s.io", []string{"jobsets"}, "list", "watch")},
+	{"gangs of Jobs", on("batch", []string{"jobs"}, "list", "watch")},
 	{"Kubernetes' pod groups, stock's own where its gate is on", on("scheduling.k8s.io", []string{"podgroups", "compositepodgroups"}, "list", "watch")},
 	{"their status, stock's own where its gate is on", on("scheduling.k8s.io", []string{"podgroups/status"}, "patch")},
 }

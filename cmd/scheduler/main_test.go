@@ -197,8 +197,8 @@ func TestBadArgumentsStopTheStart(t *testing.T) {
 		old, bad string
 		wants    []string
 	}{
-		"unknown field":       {"sources: [podgroup, raycluster]", "source: [podgroup]", []string{`"Gang"`, "unknown field", "source"}},
-		"value out of range":  {"sources: [podgroup, raycluster]", "maxReplans: 11", []string{`"Gang"`, "maxReplans", "from 0 to 10"}},
+		"unknown field":       {"sources: [", "source: [", []string{`"Gang"`, "unknown field", "source"}},
+		"value out of range":  {"sources: [", "maxReplans: 11\n      sources: [", []string{`"Gang"`, "maxReplans", "from 0 to 10"}},
 		"unknown preset":      {"preset: topograph", "preset: nonsense", []string{`"Topology"`, "preset", "nonsense"}},
 		"duplicate field":     {"preset: topograph", "preset: topograph\n      preset: gke", []string{"preset"}},
 		"arguments of others": {"preset: topograph", "kind: GangArgs", []string{`"Topology"`, "kind", "GangArgs"}},

@@ -19,14 +19,20 @@ var (
 	// ErrNotRead says that nothing is known about the object, because its kind
 	// could not be read so far.
 	ErrNotRead = errors.New("could not be read")
+	// ErrNoGang says that the object exists and declares no gang. Pods that
+	// were held while that was not known are pods like any other.
+	ErrNoGang = errors.New("declares no gang")
 )
 
 // LookupError is how a lookup answers when it has no object. Its text is a
 // sentence for users; errors.Is tells the reasons apart.
 type LookupError struct {
 	Key Key
-	// Reason is ErrNotFound, ErrNotInstalled or ErrNotRead.
+	// Reason is ErrNotFound, ErrNotInstalled, ErrNotRead or ErrNoGang.
 	Reason error
+	// Listing says of ErrNotRead that nothing failed: the objects of the kind
+	// are on their way.
+	Listing bool
 	// Detail completes the sentence for ErrNotInstalled (what is missing) and
 	// for ErrNotRead (what the API server said).
 	Detail string
@@ -39,6 +45,8 @@ func (e *LookupError) Error() string {
 		return e.Key.String() + " cannot exist: " + e.Detail + " is not installed"
 	case errors.Is(e.Reason, ErrNotRead):
 		return e.Key.String() + " could not be read so far: " + e.Detail
+	case errors.Is(e.Reason, ErrNoGang):
+		return e.Key.String() + " declares no gang"
 	default:
 		return e.Key.String() + " does not exist"
 	}
@@ -47,6 +55,13 @@ func (e *LookupError) Error() string {
 // Unwrap returns the reason.
 func (e *LookupError) Unwrap() error {
 	return e.Reason
+}
+
+// mayStillCome says of a lookup's error that the object, which was not there
+// yet, may show up at any moment and declare a gang.
+func mayStillCome(err error) bool {
+	lookup := (*LookupError)(nil)
+	return errors.As(err, &lookup) && (errors.Is(lookup.Reason, ErrNotFound) || lookup.Listing)
 }
 
 // MalformedError is how a lookup answers when the object exists but is not of

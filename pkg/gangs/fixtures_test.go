@@ -9,7 +9,9 @@ import (
 	"time"
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
@@ -19,8 +21,13 @@ import (
 
 // objects is a cluster's declaring objects, held in memory.
 type objects struct {
-	clusters map[string]*rayv1.RayCluster
-	groups   map[string]*schedv1alpha1.PodGroup
+	clusters   map[string]*rayv1.RayCluster
+	groups     map[string]*schedv1alpha1.PodGroup
+	kubernetes map[string]*schedulingv1beta1.PodGroup
+	volcanos   map[string]*gangs.VolcanoPodGroup
+	lws        map[string]*gangs.LeaderWorkerSet
+	jobSets    map[string]*gangs.JobSet
+	jobs       map[string]*batchv1.Job
 	// failure, if set, is why no object can be read.
 	failure func(gangs.Key) error
 }
@@ -31,6 +38,26 @@ func (o objects) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
 
 func (o objects) PodGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
 	return find(o, o.groups, gangs.PodGroupKey(namespace, name))
+}
+
+func (o objects) SchedulingGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
+	return find(o, o.kubernetes, gangs.SchedulingGroupKey(namespace, name))
+}
+
+func (o objects) VolcanoPodGroup(namespace, name string) (*gangs.VolcanoPodGroup, error) {
+	return find(o, o.volcanos, gangs.VolcanoKey(namespace, name))
+}
+
+func (o objects) LeaderWorkerSet(_ gangs.Key, namespace, name string) (*gangs.LeaderWorkerSet, error) {
+	return find(o, o.lws, gangs.LeaderWorkerSetKey(namespace, name))
+}
+
+func (o objects) JobSet(namespace, name string) (*gangs.JobSet, error) {
+	return find(o, o.jobSets, gangs.JobSetKey(namespace, name))
+}
+
+func (o objects) Job(namespace, name string) (*batchv1.Job, error) {
+	return find(o, o.jobs, gangs.JobKey(namespace, name))
 }
 
 func find[T any](o objects, in map[string]*T, key gangs.Key) (*T, error) {
@@ -54,7 +81,7 @@ func groupOnly(g *schedv1alpha1.PodGroup) objects {
 }
 
 func (o objects) sources() gangs.Sources {
-	return gangs.NewSources(o, o)
+	return gangs.NewSources(o)
 }
 
 var epoch = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)

@@ -58,8 +58,9 @@ type Gang struct {
 	Owner corev1.ObjectReference
 	// Created is when the declaring object was made.
 	Created time.Time
-	// Controls says that the object is its members' controller, so that a pod
-	// of an earlier object with the same name is recognised and left out.
+	// Controls says that the members carry the UID of the object (Member.Maker),
+	// so that a pod of an earlier object with the same name is recognised and
+	// left out.
 	Controls bool
 	// Problem is one sentence that says what is wrong with the declaration. A
 	// gang with a problem waits.
@@ -74,6 +75,11 @@ type Role struct {
 	// Want is how many members the declaration asks for in all; those above
 	// Min join when they come.
 	Want int
+	// Step, where it is above 1, is how many members start together or not at
+	// all once the gang runs: the hosts of one replica that an autoscaler adds,
+	// or a role that its controller makes only after others are ready. Members
+	// above Min that have no Step start one by one.
+	Step int
 	// Topology is the wish of this role alone, beside the gang's.
 	Topology Topology
 }
@@ -91,7 +97,7 @@ func (g Gang) Role(name string) (Role, bool) {
 // Has says whether the member belongs to this gang's present declaration, and
 // not to an earlier object of the same name.
 func (g Gang) Has(m Member) bool {
-	return m.Key == g.Key && (!g.Controls || m.Controller == g.UID)
+	return m.Key == g.Key && (!g.Controls || m.Maker == g.UID)
 }
 
 // Member is one pod of a gang with all that its source reads from the pod
@@ -104,8 +110,12 @@ type Member struct {
 	Role string
 	// Rank orders the members of a role, where the pod says so.
 	Rank Rank
-	// Controller is the UID of the pod's controller, if it has one.
-	Controller types.UID
+	// Replica names the replica of the role that the member is one host of,
+	// where the pod says so. It matters to roles that have a Step.
+	Replica string
+	// Maker is the UID of the object that made the pod: its controller or, where
+	// the pod says so, the object that made its controller.
+	Maker types.UID
 }
 
 // Rank is a member's place among the members of its role. Only the order

@@ -210,7 +210,7 @@ func TestShapeMakesTheRole(t *testing.T) {
 
 // A PodGroup that KubeRay made is stale by design; its RayCluster was resized
 // from 8 workers to 2 since.
-func TestStalePodGroupOfKubeRay(t *testing.T) {
+func TestTrapKubeRayStalePodGroup(t *testing.T) {
 	g := podGroup(9)
 	g.Annotations = map[string]string{gangs.RequiredAnnotation: "leaf"}
 	cluster := rayCluster(workers("w", 2))

@@ -26,6 +26,7 @@ const (
 	rayGroupLabel        = "ray.io/group"
 	rayReplicaIndexLabel = "ray.io/worker-group-replica-index"
 	rayHostIndexLabel    = "ray.io/replica-host-index"
+	rayReplicaNameLabel  = "ray.io/worker-group-replica-name"
 )
 
 // RayClusters looks up RayClusters. Only their metadata, spec.suspend,
@@ -55,9 +56,7 @@ func RayClusterKey(namespace, name string) Key {
 
 func (rayClusterSource) Name() string { return RayClusterSource }
 
-// Key takes heads and workers that a RayCluster controls. A RayJob's submitter
-// belongs to a Job and comes only after the cluster is up, and a redis-cleanup
-// pod comes when it is gone: to wait for either would be for ever.
+// Key takes heads and workers that a RayCluster controls.
 func (rayClusterSource) Key(pod *corev1.Pod) (Key, bool) {
 	cluster, ok := rayClusterOf(pod)
 	if !ok {
@@ -71,6 +70,9 @@ func (rayClusterSource) Role(pod *corev1.Pod) string { return rayRole(pod) }
 // Rank is known only where the operator numbers replicas and their hosts (gate
 // RayMultiHostIndexing, off in KubeRay 1.5).
 func (rayClusterSource) Rank(pod *corev1.Pod) Rank { return rayRank(pod) }
+
+// Replica, like Rank, is known only where the operator numbers.
+func (rayClusterSource) Replica(pod *corev1.Pod) string { return rayReplica(pod) }
 
 func (s rayClusterSource) Gang(key Key, _ []Member) (Gang, error) {
 	cluster, err := s.clusters.RayCluster(key.Namespace, key.Name)
@@ -111,6 +113,10 @@ func rayRole(pod *corev1.Pod) string {
 
 func rayRank(pod *corev1.Pod) Rank {
 	return rankOf(pod, rayReplicaIndexLabel, rayHostIndexLabel)
+}
+
+func rayReplica(pod *corev1.Pod) string {
+	return pod.Labels[rayReplicaNameLabel]
 }
 
 // rayGang is the gang that a RayCluster's spec describes, under the given key.
@@ -177,7 +183,8 @@ func rayRoles(cluster *rayv1.RayCluster) []Role {
 // rayWorkerRole counts as KubeRay creates: replicas within minReplicas and
 // maxReplicas, maxReplicas winning where they contradict, times numOfHosts.
 // With the in-tree autoscaler only minReplicas are the gang's: what the
-// autoscaler asks for beyond them joins later and may be taken away again.
+// autoscaler asks for beyond them joins later and may be taken away again. The
+// hosts of one replica are of use only together, so that they join together.
 // Of numOfHosts 0, which only its author can write since the default is 1,
 // KubeRay 1.5 creates nothing; such a gang waits, and its sentence says for whom.
 func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
@@ -187,6 +194,9 @@ func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 
 	role := Role{Name: group.GroupName, Want: pods(replicas, hosts)}
 	role.Min = role.Want
+	if hosts > 1 {
+		role.Step = int(min(hosts, math.MaxInt32))
+	}
 	if autoscaling {
 		role.Min = pods(min(lowest, replicas), hosts)
 	}

@@ -44,7 +44,7 @@ func TestRolesOfRayCluster(t *testing.T) {
 		},
 		"numOfHosts multiplies replicas": {
 			cluster: rayCluster(group(workers("w", 3), func(g *rayv1.WorkerGroupSpec) { g.NumOfHosts = 4 })),
-			want:    []gangs.Role{headRole, {Name: "w", Min: 12, Want: 12}},
+			want:    []gangs.Role{headRole, {Name: "w", Min: 12, Want: 12, Step: 4}},
 		},
 		"numOfHosts that an older CRD dropped counts as one": {
 			cluster: rayCluster(group(workers("w", 3), func(g *rayv1.WorkerGroupSpec) { g.NumOfHosts = 0 })),
@@ -84,7 +84,7 @@ func TestRolesOfRayCluster(t *testing.T) {
 		},
 		"with autoscaling numOfHosts multiplies the floor too": {
 			cluster: autoscaled(rayCluster(group(workers("w", 3), func(g *rayv1.WorkerGroupSpec) { g.MinReplicas, g.NumOfHosts = ptr[int32](2), 4 }))),
-			want:    []gangs.Role{headRole, {Name: "w", Min: 8, Want: 12}},
+			want:    []gangs.Role{headRole, {Name: "w", Min: 8, Want: 12, Step: 4}},
 		},
 		"with autoscaling the floor is never more than KubeRay creates": {
 			cluster: autoscaled(rayCluster(group(workers("w", 4), func(g *rayv1.WorkerGroupSpec) { g.MinReplicas, g.MaxReplicas = ptr[int32](6), ptr[int32](2) }))),
@@ -92,7 +92,7 @@ func TestRolesOfRayCluster(t *testing.T) {
 		},
 		"the largest numbers of the API do not overflow": {
 			cluster: rayCluster(group(workers("w", math.MaxInt32), func(g *rayv1.WorkerGroupSpec) { g.NumOfHosts = math.MaxInt32 })),
-			want:    []gangs.Role{headRole, {Name: "w", Min: math.MaxInt32, Want: math.MaxInt32}},
+			want:    []gangs.Role{headRole, {Name: "w", Min: math.MaxInt32, Want: math.MaxInt32, Step: math.MaxInt32}},
 		},
 		"negative replicas are none": {
 			cluster: rayCluster(group(workers("w", -3), func(g *rayv1.WorkerGroupSpec) { g.MinReplicas = ptr[int32](-5) })),

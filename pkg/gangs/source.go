@@ -9,12 +9,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Source is one way of declaring a gang.
 //
 // Key, Role and Rank read the pod alone and are cheap; they give the same
-// answer for as long as the pod's metadata and spec stay. Gang reads the
+// answer for as long as the pod's metadata and spec stay. The two sources whose
+// objects may turn out to declare no gang look at the object in Key as well, and
+// take the pod while the object is not known. Gang reads the
 // declaring object through a lookup, and may read the members, because some
 // gangs are declared on their pods and some have no roles but the shapes of
 // their pods. The members come in any order, and the answer does not depend on it.
@@ -32,44 +35,92 @@ type Source interface {
 	Gang(key Key, members []Member) (Gang, error)
 }
 
-// Sources are asked in their order; the first that knows the pod has it. So
-// explicit declarations stand before inferred ones.
+// replicaSource is a Source whose pods say which replica they are one host of.
+type replicaSource interface {
+	Replica(pod *corev1.Pod) string
+}
+
+// makerSource is a Source whose gangs' objects are not the controllers of the
+// pods, but made those.
+type makerSource interface {
+	Maker(pod *corev1.Pod) types.UID
+}
+
+// Objects looks up everything that the sources read beside pods.
+type Objects interface {
+	SchedulingGroups
+	PodGroups
+	VolcanoPodGroups
+	LeaderWorkerSets
+	RayClusters
+	JobSets
+	Jobs
+}
+
+// Sources are asked in their order; the first that knows the pod has it, so no
+// pod is in two gangs. Explicit declarations stand before inferred ones.
 type Sources []Source
 
-// NewSources returns all sources in the order in which they are asked: the
-// scheduler-plugins PodGroup that a pod names by label, then the RayCluster
-// that owns the pod.
-func NewSources(groups PodGroups, clusters RayClusters) Sources {
+// NewSources returns all sources in the order in which they are asked. First
+// come the groups that a pod names itself, Kubernetes' own before those of other
+// schedulers; then what its controller's labels tell, from the controller that
+// says most about its pods to the one that says least; last Dovetail's own
+// labels, for pods that nothing else speaks for.
+func NewSources(objects Objects) Sources {
 	return Sources{
-		NewPodGroupSource(groups, clusters),
-		NewRayClusterSource(clusters),
+		NewSchedulingGroupSource(objects),
+		NewPodGroupSource(objects, objects, objects),
+		NewVolcanoSource(objects, objects),
+		NewYuniKornSource(),
+		NewKueueSource(),
+		NewLeaderWorkerSetSource(objects),
+		NewRayClusterSource(objects),
+		NewJobSetSource(objects),
+		NewJobSource(objects),
+		NewLabelSource(),
 	}
+}
+
+// find returns the first source that knows the pod.
+func (s Sources) find(pod *corev1.Pod) (Source, Key) {
+	if standsAlone(pod) {
+		return nil, Key{}
+	}
+	for _, source := range s {
+		if key, ok := source.Key(pod); ok {
+			return source, key
+		}
+	}
+	return nil, Key{}
 }
 
 // Key returns the gang that the pod belongs to, if any.
 func (s Sources) Key(pod *corev1.Pod) (Key, bool) {
-	for _, source := range s {
-		if key, ok := source.Key(pod); ok {
-			return key, true
-		}
-	}
-	return Key{}, false
+	source, key := s.find(pod)
+	return key, source != nil
 }
 
 // Member returns the pod as a member of its gang, if it is in one.
 func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
-	for _, source := range s {
-		key, ok := source.Key(pod)
-		if !ok {
-			continue
-		}
-		m := Member{Key: key, Pod: pod, Role: source.Role(pod), Rank: source.Rank(pod)}
-		if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
-			m.Controller = ref.UID
-		}
-		return m, true
+	source, key := s.find(pod)
+	if source == nil {
+		return Member{}, false
 	}
-	return Member{}, false
+	m := Member{Key: key, Pod: pod, Role: source.Role(pod), Rank: source.Rank(pod), Maker: controllerUID(pod)}
+	if r, ok := source.(replicaSource); ok {
+		m.Replica = r.Replica(pod)
+	}
+	if made, ok := source.(makerSource); ok {
+		m.Maker = made.Maker(pod)
+	}
+	return m, true
+}
+
+func controllerUID(pod *corev1.Pod) types.UID {
+	if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
+		return ref.UID
+	}
+	return ""
 }
 
 // Gang returns the gang with that key, its topology wishes merged with those

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -69,7 +70,7 @@ func TestWhichGangAPodIsIn(t *testing.T) {
 			pod: pod("p", inGroup("")),
 		},
 	}
-	sources := objects{}.sources()
+	sources := objects{jobs: map[string]*batchv1.Job{"ml/rayjob": job("rayjob", "j", 1, nil)}}.sources()
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got *answer
@@ -89,7 +90,7 @@ func TestWhichGangAPodIsIn(t *testing.T) {
 
 func TestKeyAllocatesNothing(t *testing.T) {
 	sources := objects{}.sources()
-	for _, p := range []*corev1.Pod{pod("p"), head("h"), worker("w", "gpu", inGroup("a")), pod("g", inGroup("a"))} {
+	for _, p := range []*corev1.Pod{pod("p"), head("h"), worker("w", "gpu", inGroup("a")), pod("g", inGroup("a")), lwsPod(1), jobSetPod("j", 0, 0)} {
 		if n := testing.AllocsPerRun(100, func() { sources.Key(p) }); n != 0 {
 			t.Errorf("pod %s: %v allocations", p.Name, n)
 		}

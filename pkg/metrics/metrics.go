@@ -74,13 +74,19 @@ var (
 		Help:           "RDMA NICs given to pods that have GPUs, by profile and by whether they stand beside a GPU of the pod.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "result"})
+	gangsKnown = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Subsystem:      subsystem,
+		Name:           "gangs",
+		Help:           "Gangs that have pods, by profile and by the source that declares them; a pod belongs to the first source that knows it.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "source"})
 	registerOnce sync.Once
 )
 
 // Register adds the metrics to the scheduler's registry, once in a process.
 func Register() {
 	registerOnce.Do(func() {
-		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, devicePairs)
+		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, devicePairs, gangsKnown)
 	})
 }
 
@@ -108,4 +114,14 @@ func Refused(profile string) {
 // Pairs counts NICs that a pod got.
 func Pairs(profile string, result PairResult, nics int) {
 	devicePairs.WithLabelValues(profile, string(result)).Add(float64(nics))
+}
+
+// GangKnown counts a gang that got its first pod.
+func GangKnown(profile, source string) {
+	gangsKnown.WithLabelValues(profile, source).Inc()
+}
+
+// GangGone counts a gang that lost its last pod.
+func GangGone(profile, source string) {
+	gangsKnown.WithLabelValues(profile, source).Dec()
 }

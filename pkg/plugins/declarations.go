@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"sync"
 
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	restclient "k8s.io/client-go/rest"
+	"k8s.io/kubernetes/pkg/features"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -37,14 +39,18 @@ func (d *declarations) open(cfg *restclient.Config) error {
 }
 
 // Sources returns the gang sources with these names, in the order in which
-// pkg/gangs asks them.
+// pkg/gangs asks them. Pods of a scheduling.k8s.io PodGroup are left to the stock
+// PodGroup cycle where this scheduler has it.
 func (d *declarations) Sources(names []config.GangSource) gangs.Sources {
 	wanted := map[string]bool{}
 	for _, name := range names {
 		wanted[string(name)] = true
 	}
+	if utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
+		delete(wanted, gangs.SchedulingGroupSource)
+	}
 	var sources gangs.Sources
-	for _, source := range gangs.NewSources(d.Watcher, d.Watcher) {
+	for _, source := range gangs.NewSources(d.Watcher) {
 		if wanted[source.Name()] {
 			sources = append(sources, source)
 		}

@@ -23,6 +23,9 @@ type Kind struct {
 	Resource schema.GroupVersionResource
 	// Name is the object's kind, as in "RayCluster".
 	Name string
+	// BuiltIn says that the kind is part of Kubernetes and has no definition. It
+	// is watched from the start, whether the API server serves it or not.
+	BuiltIn bool
 	// Key is the key of the gang that the object of that name declares.
 	Key func(namespace, name string) gangs.Key
 	// Trim makes the typed object, with no more in it than pkg/gangs reads.
@@ -39,7 +42,13 @@ func (k Kind) definition() string {
 
 // Kinds are all kinds that pkg/gangs has a source for.
 func Kinds() []Kind {
-	return []Kind{PodGroup, RayCluster}
+	return []Kind{SchedulingGroup, PodGroup, VolcanoPodGroup, LeaderWorkerSet, RayCluster, JobSet, Job}
+}
+
+// resourceOf is for kinds whose API module is not imported.
+func resourceOf(apiVersion, resource string) schema.GroupVersionResource {
+	group, version, _ := strings.Cut(apiVersion, "/")
+	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 }
 
 // trimMeta keeps what the sources read of any object. Its resource version is
@@ -62,20 +71,25 @@ func trimMeta(u *unstructured.Unstructured) metav1.ObjectMeta {
 }
 
 // decodeSpec reads the given fields of an object's spec into a typed one.
+func decodeSpec(u *unstructured.Unstructured, into any, pick func(spec map[string]any) map[string]any) error {
+	return decodePart(u, "spec", into, pick)
+}
+
+// decodePart reads the given fields of one part of an object into a typed one.
 // Fields that are not named are not looked at, so that what is wrong with them
 // harms nothing here.
-func decodeSpec(u *unstructured.Unstructured, into any, pick func(spec map[string]any) map[string]any) error {
-	spec, ok := u.Object["spec"].(map[string]any)
-	if !ok && u.Object["spec"] != nil {
-		return fmt.Errorf("field spec holds a %T where an object is wanted", u.Object["spec"])
+func decodePart(u *unstructured.Unstructured, part string, into any, pick func(map[string]any) map[string]any) error {
+	fields, ok := u.Object[part].(map[string]any)
+	if !ok && u.Object[part] != nil {
+		return fmt.Errorf("field %s holds a %T where an object is wanted", part, u.Object[part])
 	}
-	text, err := json.Marshal(pick(spec))
+	text, err := json.Marshal(pick(fields))
 	if err != nil {
-		return fmt.Errorf("encoding spec: %w", err)
+		return fmt.Errorf("encoding %s: %w", part, err)
 	}
 	err = json.Unmarshal(text, into)
 	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-		return fmt.Errorf("field spec.%s holds a %s where %s is wanted", wrong.Field, wrong.Value, wrong.Type)
+		return fmt.Errorf("field %s.%s holds a %s where %s is wanted", part, wrong.Field, wrong.Value, wrong.Type)
 	}
 	return err
 }
@@ -89,4 +103,30 @@ func pickFields(from map[string]any, names ...string) map[string]any {
 		}
 	}
 	return picked
+}
+
+// pickIn replaces the map at the key, if there is one, by what is picked of it.
+func pickIn(from map[string]any, key string, pick func(map[string]any) map[string]any) map[string]any {
+	if fields, ok := from[key].(map[string]any); ok {
+		from[key] = pick(fields)
+	}
+	return from
+}
+
+// pickEach does with each element of the list at the key what pickIn does with a
+// map.
+func pickEach(from map[string]any, key string, pick func(map[string]any) map[string]any) map[string]any {
+	list, ok := from[key].([]any)
+	if !ok {
+		return from
+	}
+	picked := make([]any, len(list))
+	for i, element := range list {
+		picked[i] = element
+		if fields, ok := element.(map[string]any); ok {
+			picked[i] = pick(fields)
+		}
+	}
+	from[key] = picked
+	return from
 }

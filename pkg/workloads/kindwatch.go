@@ -22,7 +22,8 @@ import (
 // the key of that one.
 const truthIndex = "truth"
 
-// kindWatch watches one kind while its CustomResourceDefinition exists. run and
+// kindWatch watches one kind while its CustomResourceDefinition exists, or all the
+// time if it needs none. run and
 // end are called from one goroutine; everything else from any.
 type kindWatch struct {
 	kind    Kind
@@ -189,31 +190,30 @@ func (kw *kindWatch) settled() bool {
 	return ki == nil || ki.notServed() || ki.handled.HasSynced()
 }
 
-// get returns the object, or a *gangs.LookupError that says why there is none.
-// A miss is noted before its reason is looked for, so that a reason that changes
-// meanwhile is still told.
-func (kw *kindWatch) get(namespace, name string) (*item, error) {
-	if it := kw.find(namespace, name); it != nil {
+// get returns the object of that name in the gang's namespace, or a
+// *gangs.LookupError that says why there is none. A miss is noted before its
+// reason is looked for, so that a reason that changes meanwhile is still told.
+func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
+	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil
 	}
-	key := kw.kind.Key(namespace, name)
-	kw.misses.add(key)
+	kw.misses.add(asks)
 
-	ki, listed := kw.informer(), kw.watcher.definitionsListed()
+	ki := kw.informer()
 	switch {
-	case ki == nil && listed:
-		return nil, kw.notInstalled(key)
+	case ki == nil && !kw.kind.BuiltIn && kw.watcher.definitionsListed():
+		return nil, kw.notInstalled(asks)
 	case ki == nil:
-		return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotRead, Detail: "the API server's CustomResourceDefinitions are not listed yet"}
+		return nil, &gangs.LookupError{Key: asks, Reason: gangs.ErrNotRead, Listing: true, Detail: "the kinds of the API server are not listed yet"}
 	case ki.notServed():
-		return nil, kw.notInstalled(key)
+		return nil, kw.notInstalled(asks)
 	case !ki.HasSynced():
-		return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotRead, Detail: ki.why()}
+		return nil, ki.notRead(asks)
 	}
-	if it := kw.find(namespace, name); it != nil {
+	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil
 	}
-	return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotFound}
+	return nil, &gangs.LookupError{Key: asks, Reason: gangs.ErrNotFound}
 }
 
 func (kw *kindWatch) find(namespace, name string) *item {
@@ -229,6 +229,9 @@ func (kw *kindWatch) find(namespace, name string) *item {
 }
 
 func (kw *kindWatch) notInstalled(key gangs.Key) error {
+	if kw.kind.BuiltIn {
+		return &gangs.LookupError{Key: key, Reason: gangs.ErrNotInstalled, Detail: kw.kind.Resource.GroupVersion().String()}
+	}
 	return &gangs.LookupError{
 		Key:    key,
 		Reason: gangs.ErrNotInstalled,
@@ -253,12 +256,12 @@ func (ki *kindInformer) notServed() bool {
 	return !ki.HasSynced() && ki.failure != nil && apierrors.IsNotFound(ki.failure)
 }
 
-// why says what keeps the objects from being known.
-func (ki *kindInformer) why() string {
+// notRead says what keeps the objects from being known.
+func (ki *kindInformer) notRead(asks gangs.Key) error {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()
 	if ki.failure != nil {
-		return ki.failure.Error()
+		return &gangs.LookupError{Key: asks, Reason: gangs.ErrNotRead, Detail: ki.failure.Error()}
 	}
-	return "its kind is being listed"
+	return &gangs.LookupError{Key: asks, Reason: gangs.ErrNotRead, Listing: true, Detail: "its kind is being listed"}
 }

@@ -24,7 +24,7 @@ var PodGroup = Kind{
 // PodGroup returns the scheduler-plugins PodGroup of that name; see
 // gangs.PodGroups. The object is shared and must not be changed.
 func (w *Watcher) PodGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
-	return lookup[*schedv1alpha1.PodGroup](w, PodGroup, namespace, name)
+	return lookup[*schedv1alpha1.PodGroup](w, PodGroup, gangs.PodGroupKey(namespace, name), name)
 }
 
 func trimPodGroup(u *unstructured.Unstructured) (any, error) {

@@ -21,7 +21,7 @@ var RayCluster = Kind{
 // RayCluster returns the RayCluster of that name; see gangs.RayClusters. The
 // object is shared and must not be changed.
 func (w *Watcher) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
-	return lookup[*rayv1.RayCluster](w, RayCluster, namespace, name)
+	return lookup[*rayv1.RayCluster](w, RayCluster, gangs.RayClusterKey(namespace, name), name)
 }
 
 // trimRayCluster drops the pod templates above all: they are nearly all of the
@@ -36,17 +36,7 @@ func trimRayCluster(u *unstructured.Unstructured) (any, error) {
 
 func pickRaySpec(spec map[string]any) map[string]any {
 	picked := pickFields(spec, "suspend", "enableInTreeAutoscaling", "workerGroupSpecs")
-	groups, ok := picked["workerGroupSpecs"].([]any)
-	if !ok {
-		return picked
-	}
-	trimmed := make([]any, len(groups))
-	for i, group := range groups {
-		trimmed[i] = group
-		if fields, ok := group.(map[string]any); ok {
-			trimmed[i] = pickFields(fields, "groupName", "suspend", "replicas", "minReplicas", "maxReplicas", "numOfHosts")
-		}
-	}
-	picked["workerGroupSpecs"] = trimmed
-	return picked
+	return pickEach(picked, "workerGroupSpecs", func(group map[string]any) map[string]any {
+		return pickFields(group, "groupName", "suspend", "replicas", "minReplicas", "maxReplicas", "numOfHosts")
+	})
 }

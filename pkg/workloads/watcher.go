@@ -23,10 +23,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-var (
-	_ gangs.RayClusters = &Watcher{}
-	_ gangs.PodGroups   = &Watcher{}
-)
+var _ gangs.Objects = &Watcher{}
 
 var definitions = schema.GroupVersionResource{
 	Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
@@ -109,6 +106,11 @@ func (w *Watcher) Start(ctx context.Context) error {
 		})
 		close(w.started)
 		if err == nil {
+			for _, kw := range w.watches {
+				if kw.kind.BuiltIn {
+					kw.run(ctx, "")
+				}
+			}
 			go w.definitions.RunWithContext(ctx)
 			go w.tellWhenListed(ctx)
 		}
@@ -212,14 +214,15 @@ func trimDefinition(obj any) (any, error) {
 	}, nil
 }
 
-// lookup answers for the sources in pkg/gangs.
-func lookup[T any](w *Watcher, kind Kind, namespace, name string) (T, error) {
+// lookup answers for the sources in pkg/gangs: the object of that name in the
+// namespace of the gang that asks.
+func lookup[T any](w *Watcher, kind Kind, asks gangs.Key, name string) (T, error) {
 	var none T
 	kw := w.byName[kind.definition()]
 	if kw == nil {
-		return none, fmt.Errorf("looking up %s: this watcher was made without %s", kind.Key(namespace, name), kind.definition())
+		return none, fmt.Errorf("looking up %s: this watcher was made without %s", asks, kind.definition())
 	}
-	it, err := kw.get(namespace, name)
+	it, err := kw.get(asks, name)
 	if err != nil {
 		return none, err
 	}

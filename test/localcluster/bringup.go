@@ -66,7 +66,11 @@ func (c *Cluster) prepareBinaries(ctx context.Context) error {
 	if err := c.builder.Build(ctx, names); err != nil {
 		return err
 	}
-	for _, module := range []string{binaries.ModuleKwok, binaries.ModuleKubeRay, binaries.ModuleSchedulerPlugins} {
+	modules := []string{binaries.ModuleKwok, binaries.ModuleKubeRay, binaries.ModuleSchedulerPlugins}
+	if !c.options.without(JobSet) {
+		modules = append(modules, binaries.ModuleJobSet)
+	}
+	for _, module := range modules {
 		dir, err := c.builder.ModuleDir(ctx, module)
 		if err != nil {
 			return err
@@ -113,6 +117,7 @@ func (c *Cluster) startClients(ctx context.Context) error {
 		{Scheduler, func() error { return c.StartComponent(ctx, Scheduler) }},
 		{Kwok, func() error { return c.startKwok(ctx, applier) }},
 		{KubeRay, func() error { return c.startKubeRay(ctx, applier, definitions) }},
+		{JobSet, func() error { return c.startJobSet(ctx, applier, definitions) }},
 		{Dovetail, func() error { return c.startDovetail(ctx, applier, definitions) }},
 	} {
 		if slices.Contains(c.options.components(), part.name) {

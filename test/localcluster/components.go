@@ -54,7 +54,7 @@ const (
 func (c *Cluster) component(name string) (component, error) {
 	describe, known := map[string]func() component{
 		Etcd: c.etcd, APIServer: c.apiServer, ControllerManager: c.controllerManager, Scheduler: c.scheduler,
-		Kwok: c.kwok, KubeRay: c.kubeRay, Dovetail: c.dovetail,
+		Kwok: c.kwok, KubeRay: c.kubeRay, JobSet: c.jobSet, Dovetail: c.dovetail,
 	}[name]
 	if !known || c.options.without(name) {
 		return component{}, fmt.Errorf("the cluster has no component %q", name)

@@ -16,6 +16,7 @@ import (
 const (
 	userKwok    = "kwok-controller"
 	userKubeRay = "kuberay-operator"
+	userJobSet  = "jobset-controller"
 )
 
 // clients are the holders of client certificates, by the name of their kubeconfig.
@@ -24,6 +25,7 @@ var clients = map[string]pki.Subject{
 	Scheduler:         {User: "system:kube-scheduler"},
 	Kwok:              {User: userKwok},
 	KubeRay:           {User: userKubeRay},
+	JobSet:            {User: userJobSet},
 }
 
 // writeFiles writes everything that the components read at their start, but Dovetail's token, which the API server issues.
@@ -40,6 +42,9 @@ func (c *Cluster) writeFiles() error {
 		return err
 	}
 	if err := c.writeKwokConfig(); err != nil {
+		return err
+	}
+	if err := c.writeJobSetConfig(); err != nil {
 		return err
 	}
 	if err := c.writeDovetailConfig(); err != nil {
@@ -67,6 +72,9 @@ func (c *Cluster) writeCertificates() error {
 		return err
 	}
 	if _, err := authority.Serve("serving", "kubernetes", "kubernetes.default", "kubernetes.default.svc"); err != nil {
+		return err
+	}
+	if _, err := authority.Serve(webhookCertificate); err != nil {
 		return err
 	}
 	if _, err := pki.NewKey(c.layout.pki(), "service-accounts"); err != nil {

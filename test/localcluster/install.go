@@ -34,6 +34,13 @@ func (c *Cluster) applyDefinitions(ctx context.Context, applier *apply.Applier) 
 		return err
 	}
 	definitions = append(definitions, podGroups...)
+	if !c.options.without(JobSet) {
+		jobSets, err := apply.Read(os.DirFS(filepath.Join(c.modules[binaries.ModuleJobSet], "config", "components", "crd", "bases")), "*.yaml")
+		if err != nil {
+			return err
+		}
+		definitions = append(definitions, jobSets...)
+	}
 	if err := applier.Apply(ctx, definitions); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ func (l layout) kubeconfig() string         { return filepath.Join(string(l), "k
 func (l layout) dovetailKubeconfig() string { return l.clientKubeconfig(Dovetail) }
 func (l layout) dovetailConfig() string     { return filepath.Join(string(l), "dovetail-config.yaml") }
 func (l layout) kwokConfig() string         { return filepath.Join(string(l), "kwok.yaml") }
+func (l layout) jobSetConfig() string       { return filepath.Join(string(l), "jobset.yaml") }
 func (l layout) etcdData() string           { return filepath.Join(string(l), "etcd") }
 func (l layout) pki() string                { return filepath.Join(string(l), "pki") }
 func (l layout) logs() string               { return filepath.Join(string(l), logsName) }

@@ -20,11 +20,15 @@ const (
 	Scheduler         = "kube-scheduler"
 	Kwok              = "kwok"
 	KubeRay           = "kuberay"
+	JobSet            = "jobset"
 	Dovetail          = "dovetail"
 )
 
 // componentNames is every component, in the order of starting.
-var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, Dovetail}
+var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, JobSet, Dovetail}
+
+// extra are the components that a cluster has only when it asks for them.
+var extra = []string{JobSet}
 
 // required are the components that no cluster can be without.
 var required = []string{Etcd, APIServer}
@@ -32,7 +36,7 @@ var required = []string{Etcd, APIServer}
 // batchSchedulers are what KubeRay's operator takes for -batch-scheduler.
 var batchSchedulers = []string{"", "scheduler-plugins", "volcano", "yunikorn", "kai-scheduler"}
 
-// Options say what cluster to run. The zero value is a cluster of all components without nodes.
+// Options say what cluster to run. The zero value is a cluster of all components but the extra ones, without nodes.
 type Options struct {
 	// Dir holds everything about the cluster. Empty means a directory of its own under .cache/clusters for Start, which
 	// Stop removes, and .cache/cluster for Up.
@@ -46,6 +50,8 @@ type Options struct {
 	KubeRayBatchScheduler string
 	// Without names components that are left out.
 	Without []string
+	// With names extra components: jobset, the JobSet controller.
+	With []string
 	// Args are further arguments of a component by its name. They stand behind the usual ones and so override them.
 	Args map[string][]string
 	// DovetailConfig is a KubeSchedulerConfiguration to run Dovetail with, in place of the one of manifests/. Its
@@ -63,6 +69,11 @@ func (o Options) Validate() error {
 		}
 		if slices.Contains(required, name) {
 			return fmt.Errorf("without: no cluster works without %s", name)
+		}
+	}
+	for _, name := range o.With {
+		if !slices.Contains(extra, name) {
+			return fmt.Errorf("with: no extra component is called %q, want one of %s", name, strings.Join(extra, ", "))
 		}
 	}
 	for name := range o.Args {
@@ -91,7 +102,9 @@ func (o Options) validateFleets() error {
 	return fleet.CheckDistinct(o.Fleets)
 }
 
-func (o Options) without(name string) bool { return slices.Contains(o.Without, name) }
+func (o Options) without(name string) bool {
+	return slices.Contains(o.Without, name) || slices.Contains(extra, name) && !slices.Contains(o.With, name)
+}
 
 // components are those that the cluster has, in the order of starting.
 func (o Options) components() []string {
@@ -99,7 +112,7 @@ func (o Options) components() []string {
 }
 
 func optional() []string {
-	return slices.DeleteFunc(slices.Clone(componentNames), func(name string) bool { return slices.Contains(required, name) })
+	return slices.DeleteFunc(slices.Clone(componentNames), func(name string) bool { return slices.Contains(required, name) || slices.Contains(extra, name) })
 }
 
 // gatedAPIs are the API versions that are off unless a feature gate needs them.

@@ -14,6 +14,7 @@ import (
 func TestOptionsNameWhatIsWrong(t *testing.T) {
 	for mention, options := range map[string]Options{
 		"kubelet":      {Without: []string{"kubelet"}},
+		"grove":        {With: []string{"grove"}},
 		"without etcd": {Without: []string{Etcd}},
 		"coredns":      {Args: map[string][]string{"coredns": {"-v"}}},
 		"slurm":        {KubeRayBatchScheduler: "slurm"},
@@ -64,6 +65,7 @@ func TestOptionsAreDescribedByWhatTheClusterIs(t *testing.T) {
 	for name, options := range map[string]Options{
 		"components":    {},
 		"fleets":        {Without: []string{KubeRay, Dovetail}, Fleets: []fleet.Spec{fleet.Default()}},
+		"extras":        {Without: []string{KubeRay, Dovetail}, With: []string{JobSet}},
 		"gates":         {Without: []string{KubeRay, Dovetail}, FeatureGates: "A=true"},
 		"configuration": {Without: []string{KubeRay, Dovetail}, DovetailConfig: []byte("{}")},
 	} {

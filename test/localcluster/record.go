@@ -41,6 +41,8 @@ type ports struct {
 	Kwok              int `json:"kwok"`
 	KubeRayMetrics    int `json:"kubeRayMetrics"`
 	KubeRayProbe      int `json:"kubeRayProbe"`
+	JobSetWebhook     int `json:"jobSetWebhook"`
+	JobSetProbe       int `json:"jobSetProbe"`
 	Dovetail          int `json:"dovetail"`
 }
 
@@ -48,7 +50,7 @@ type ports struct {
 func (p *ports) all() []*int {
 	return []*int{
 		&p.EtcdClient, &p.EtcdPeer, &p.EtcdMetrics, &p.APIServer, &p.ControllerManager, &p.Scheduler,
-		&p.Kwok, &p.KubeRayMetrics, &p.KubeRayProbe, &p.Dovetail,
+		&p.Kwok, &p.KubeRayMetrics, &p.KubeRayProbe, &p.JobSetWebhook, &p.JobSetProbe, &p.Dovetail,
 	}
 }
 
@@ -116,9 +118,10 @@ func (o Options) describe() (string, error) {
 		fleets = append(fleets, spec.String())
 	}
 	without := slices.Sorted(slices.Values(o.Without))
+	with := slices.Sorted(slices.Values(o.With))
 	content, err := json.Marshal(map[string]any{
 		"fleets": fleets, "featureGates": o.FeatureGates, "kubeRayBatchScheduler": o.KubeRayBatchScheduler,
-		"without": slices.Compact(without), "args": o.Args, "dovetailConfig": hex.EncodeToString(config[:]),
+		"without": slices.Compact(without), "with": slices.Compact(with), "args": o.Args, "dovetailConfig": hex.EncodeToString(config[:]),
 	})
 	if err != nil {
 		return "", fmt.Errorf("encoding the options: %w", err)

@@ -54,8 +54,10 @@ func newCluster(t *testing.T) *cluster {
 		t.Fatalf("making a client: %v", err)
 	}
 	c := &cluster{t: t, client: client}
-	for _, name := range []string{"podgroups.scheduling.x-k8s.io", "rayclusters.ray.io"} {
-		c.uninstall(name)
+	for _, kind := range workloads.Kinds() {
+		if !kind.BuiltIn {
+			c.uninstall(kind.Resource.GroupResource().String())
+		}
 	}
 	return c
 }

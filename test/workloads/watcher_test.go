@@ -150,7 +150,7 @@ func TestMalformedObjectBesideGoodOnes(t *testing.T) {
 	w.untilPodGroup("good", "minMember 4")
 	w.untilPodGroup("bad", "podgroup default/bad is malformed: field spec.minMember holds a string where int32 is wanted")
 
-	g, err := gangs.NewSources(w, w).Gang(key("bad"), nil)
+	g, err := gangs.NewSources(w).Gang(key("bad"), nil)
 	if err != nil || g.Problem == "" || g.Owner.UID == "" {
 		t.Errorf("want a gang with a problem and an owner for its events, got %+v, %v", g, err)
 	}
@@ -168,6 +168,8 @@ func TestObjectsThatMayNotBeRead(t *testing.T) {
 	c.install(shipped(t, podGroupModule, podGroupFile))
 	c.create(podGroups, podGroup(t, "a", 4))
 	c.allow("weak", "apiextensions.k8s.io", "customresourcedefinitions")
+	c.allow("weak", "batch", "jobs")
+	c.allow("weak", "scheduling.k8s.io", "podgroups")
 	w := c.watch("weak")
 	w.untilPodGroup("a", `podgroup default/a could not be read so far: `)
 	w.untilPodGroup("a", `is forbidden`)
@@ -210,7 +212,7 @@ spec:
 
 	w := c.watch("")
 	w.untilSynced()
-	sources := gangs.NewSources(w, w)
+	sources := gangs.NewSources(w)
 	for _, k := range []gangs.Key{gangs.RayClusterKey(namespace, "a"), key("other-name")} {
 		g, err := sources.Gang(k, nil)
 		if err != nil || g.Min != 3 || g.Topology.Required != "leaf" {
@@ -238,7 +240,7 @@ spec:
 // allow lets a user read a resource.
 func (c *cluster) allow(user, group, resource string) {
 	c.t.Helper()
-	name := user + "-" + resource
+	name := user + "-" + resource + "." + group
 	roles := schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "clusterroles"}
 	bindings := schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "clusterrolebindings"}
 	c.create(roles, decode(c.t, `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: `+name+`},

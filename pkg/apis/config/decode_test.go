@@ -29,7 +29,10 @@ func TestDecodeGangArgs(t *testing.T) {
 		ReportDelay:   time.Second,
 		MaxReplans:    3,
 		PermitTimeout: 10 * time.Minute,
-		Sources:       []GangSource{SourcePodGroup, SourceRayCluster},
+		Sources: []GangSource{
+			SourceSchedulingGroup, SourcePodGroup, SourceVolcano, SourceYuniKorn, SourceKueue, SourceLeaderWorkerSet,
+			SourceRayCluster, SourceJobSet, SourceJob, SourceGangLabel,
+		},
 	}
 	written := GangArgs{
 		ReportDelay:   90 * time.Second,
@@ -173,7 +176,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		"negative replans":            {KindGangArgs, jsonArgs(`{"maxReplans":-1}`), []string{"maxReplans", "-1", "from 0 to 10"}},
 		"no permit timeout":           {KindGangArgs, jsonArgs(`{"permitTimeout":"0s"}`), []string{"permitTimeout", "from 1s to 15m"}},
 		"permit timeout beyond stock": {KindGangArgs, jsonArgs(`{"permitTimeout":"16m"}`), []string{"permitTimeout", "from 1s to 15m"}},
-		"unknown source":              {KindGangArgs, jsonArgs(`{"sources":["podgroup","jobset"]}`), []string{"sources[1]", "jobset", "raycluster", "podgroup"}},
+		"unknown source":              {KindGangArgs, jsonArgs(`{"sources":["podgroup","grove"]}`), []string{"sources[1]", "grove", "raycluster", "podgroup"}},
 		"source named twice":          {KindGangArgs, jsonArgs(`{"sources":["podgroup","podgroup"]}`), []string{"sources[1]", "Duplicate", "podgroup"}},
 		"no source":                   {KindGangArgs, jsonArgs(`{"sources":[]}`), []string{"sources", "at least one"}},
 		"negative search budget":      {KindGangArgs, jsonArgs(`{"searchBudget":-1}`), []string{"searchBudget", "from 0 to 1000000000"}},

@@ -20,8 +20,16 @@ type GangSource string
 
 // The known sources of gangs.
 const (
-	SourcePodGroup   GangSource = "podgroup"
-	SourceRayCluster GangSource = "raycluster"
+	SourceSchedulingGroup GangSource = "schedulinggroup"
+	SourcePodGroup        GangSource = "podgroup"
+	SourceVolcano         GangSource = "volcano"
+	SourceYuniKorn        GangSource = "yunikorn"
+	SourceKueue           GangSource = "kueue"
+	SourceLeaderWorkerSet GangSource = "leaderworkerset"
+	SourceRayCluster      GangSource = "raycluster"
+	SourceJobSet          GangSource = "jobset"
+	SourceJob             GangSource = "job"
+	SourceGangLabel       GangSource = "ganglabel"
 )
 
 // GangArgs are the arguments of the Gang plugin; v1.GangArgs says what each

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
 // book is what one profile knows of every gang: the members that exist, what
@@ -61,9 +62,12 @@ func (b *book) upsert(pod *v1.Pod) news {
 	if !ok || b.refresh(key, pod) {
 		return news{}
 	}
-	m, _ := b.sources.Member(pod)
+	m, ok := b.sources.Member(pod)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !ok || !b.owns(m.Key, pod) {
+		return news{}
+	}
 	rec := b.record(m)
 	old := rec.members[pod.UID].Pod
 	rec.put(m)
@@ -162,6 +166,7 @@ func (b *book) tidy(rec *record) {
 	}
 	if len(rec.members) == 0 && rec.attempt == nil && b.records[rec.key] == rec {
 		delete(b.records, rec.key)
+		metrics.GangGone(b.profile, rec.key.Source)
 	}
 }
 
@@ -176,6 +181,9 @@ func (b *book) changed(key gangs.Key) news {
 	}
 	rec.minKnown, rec.whole, rec.owed, rec.verdict, rec.replans, rec.limits = false, false, false, nil, 0, nil
 	var n news
+	if n.wake = b.release(rec); len(n.wake) > 0 {
+		return n
+	}
 	if rec.attempt != nil && rec.attempt.phase == gathering {
 		n.ended, rec.attempt.outdated = rec.attempt, true
 	}
@@ -185,11 +193,42 @@ func (b *book) changed(key gangs.Key) news {
 	return n
 }
 
-// gate says whether the pod may enter the queue: it is ready itself, and its
-// gang's quorum exists, or part of the gang is placed, so that the pod joins it.
+// release forgets members that were held only as long as it was not known that
+// their object declares no gang. It returns those that wait: from now on they are
+// pods like any other.
+func (b *book) release(rec *record) []*v1.Pod {
+	if rec.attempt != nil {
+		return nil
+	}
+	var free []*v1.Pod
+	for _, m := range rec.sorted() {
+		if b.owns(rec.key, m.Pod) {
+			continue
+		}
+		rec.drop(m.Pod.UID)
+		if rec.waits(m.Pod) {
+			free = append(free, m.Pod)
+		}
+	}
+	b.tidy(rec)
+	return free
+}
+
+// owns says that the pod is in that gang by what is known now.
+func (b *book) owns(key gangs.Key, pod *v1.Pod) bool {
+	now, ok := b.sources.Key(pod)
+	return ok && now == key
+}
+
+// gate says whether the pod may enter the queue: it is in no gang after all, or
+// it is ready itself, and its gang's quorum exists, or part of the gang is placed,
+// so that the pod joins it.
 func (b *book) gate(key gangs.Key, pod *v1.Pod) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.owns(key, pod) {
+		return true
+	}
 	rec := b.records[key]
 	met := rec == nil || rec.members[pod.UID].Pod == nil
 	if met {
@@ -295,6 +334,7 @@ func (b *book) record(m gangs.Member) *record {
 	if rec == nil {
 		rec = &record{key: m.Key, profile: b.profile, order: m.Pod.CreationTimestamp.Time, members: map[types.UID]gangs.Member{}}
 		b.records[m.Key] = rec
+		metrics.GangKnown(b.profile, m.Key.Source)
 	}
 	return rec
 }

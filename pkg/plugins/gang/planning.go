@@ -63,7 +63,9 @@ func (b *book) request(key gangs.Key) (request, string) {
 		}
 		req.members = append(req.members, m)
 	}
-	return req, ""
+	var wait string
+	req.gang, req.members, wait = gangs.Turn(g, req.members, func(m gangs.Member) bool { return req.placed[m.Pod.UID] != "" })
+	return req, wait
 }
 
 // holds returns the room that other gangs' plans count on and no pod shows yet.

@@ -59,7 +59,7 @@ func (r *reporter) later(key gangs.Key) {
 
 // placed tells the owner that its gang runs.
 func (r *reporter) placed(att *attempt, members int) {
-	r.onOwner(att.gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members placed in %s", members, att.where))
+	r.onOwner(att.gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members of %s placed in %s", members, att.key, att.where))
 	r.later(att.key)
 }
 

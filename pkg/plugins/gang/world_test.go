@@ -102,7 +102,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t: t, rnd: rand.New(rand.NewPCG(seed, 0)), groups: podGroups{},
 		store: map[types.UID]*v1.Pod{}, at: map[types.UID]place{}, now: epoch,
 	}
-	w.book = newBook(profile, gangs.NewSources(w.groups, w.groups), func(pod *v1.Pod) bool { return w.store[pod.UID] != nil })
+	w.book = newBook(profile, gangs.Sources{gangs.NewPodGroupSource(w.groups, w.groups, nil)}, func(pod *v1.Pod) bool { return w.store[pod.UID] != nil })
 	return w
 }
 

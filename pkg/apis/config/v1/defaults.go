@@ -27,9 +27,12 @@ const (
 	defaultBindingTimeout = 10 * time.Minute
 )
 
-// DefaultSources lists every source of gangs. The caller owns the slice.
+// DefaultSources lists every source of gangs, in the order in which they are
+// asked. The caller owns the slice.
 func DefaultSources() []string {
-	return []string{"podgroup", "raycluster"}
+	return []string{
+		"schedulinggroup", "podgroup", "volcano", "yunikorn", "kueue", "leaderworkerset", "raycluster", "jobset", "job", "ganglabel",
+	}
 }
 
 // SetGangDefaults fills the fields of GangArgs that were not written.

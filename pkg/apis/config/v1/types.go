@@ -37,13 +37,27 @@ type GangArgs struct {
 	// wait that the scheduling framework allows.
 	PermitTimeout *metav1.Duration `json:"permitTimeout,omitempty"`
 
-	// Sources are the ways of declaring a gang that are looked for, in any
-	// order. A source whose CRD is not installed costs nothing. Known sources:
+	// Sources are the ways of declaring a gang that are looked for. They may
+	// stand here in any order; a pod that several know belongs to the first of
+	// this list. A source whose kind is not installed costs nothing. Known sources:
+	//  - schedulinggroup: pods that name a PodGroup of scheduling.k8s.io in their
+	//    spec; left to the stock scheduler where its feature gate GenericWorkload
+	//    is on;
 	//  - podgroup: pods with the label scheduling.x-k8s.io/pod-group, and the
 	//    scheduling.x-k8s.io PodGroup that it names;
+	//  - volcano: pods with the annotation scheduling.k8s.io/group-name, and the
+	//    scheduling.volcano.sh PodGroup that it names;
+	//  - yunikorn: pods with the annotations yunikorn.apache.org/task-group-name
+	//    and yunikorn.apache.org/task-groups;
+	//  - kueue: pods with the label kueue.x-k8s.io/pod-group-name;
+	//  - leaderworkerset: the groups of a LeaderWorkerSet;
 	//  - raycluster: pods that KubeRay made for a RayCluster, directly or
-	//    through a RayJob or a RayService.
+	//    through a RayJob or a RayService;
+	//  - jobset: the pods of a JobSet;
+	//  - job: the pods of a Job with the label or annotation dovetail.dev/gang;
+	//  - ganglabel: pods with the label dovetail.dev/gang-name.
 	// At least one; to run without gangs, leave the plugin out of the profile.
+	// docs/workloads.md says what is read of each.
 	Sources []string `json:"sources,omitempty"`
 
 	// SearchBudget is how many steps the planner may take for one plan before

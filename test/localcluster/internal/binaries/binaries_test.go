@@ -87,6 +87,7 @@ func TestModuleFilesAreFound(t *testing.T) {
 	for module, file := range map[string]string{
 		ModuleKwok:             "kustomize/stage/pod/fast/pod-ready.yaml",
 		ModuleKubeRay:          "config/crd/bases/ray.io_rayclusters.yaml",
+		ModuleJobSet:           "config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml",
 		ModuleSchedulerPlugins: "config/crd/bases/scheduling.x-k8s.io_podgroups.yaml",
 	} {
 		dir, err := builder.ModuleDir(t.Context(), module)

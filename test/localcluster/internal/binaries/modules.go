@@ -36,8 +36,8 @@ func Root() (string, error) {
 // ModuleDir is the directory of a module's files, which are downloaded when the module cache lacks them.
 func (b Builder) ModuleDir(ctx context.Context, module string) (string, error) {
 	dir := b.Root
-	if module == ModuleKubeRay {
-		dir = filepath.Join(b.Root, kubeRayDir)
+	if own, ok := map[string]string{ModuleKubeRay: kubeRayDir, ModuleJobSet: jobSetDir}[module]; ok {
+		dir = filepath.Join(b.Root, own)
 	}
 	output, err := goOutput(ctx, dir, "mod", "download", "-json", module)
 	if err != nil {

@@ -1,0 +1,256 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// JobSetSource is the Key.Source of gangs inferred from a JobSet.
+const JobSetSource = "jobset"
+
+// JobSetAPIVersion is the version of JobSet that is read.
+const JobSetAPIVersion = "jobset.x-k8s.io/v1alpha2"
+
+// What the JobSet controller writes on its pods, as labels and as annotations.
+const (
+	jobSetName          = "jobset.sigs.k8s.io/jobset-name"
+	jobSetUID           = "jobset.sigs.k8s.io/jobset-uid"
+	jobSetReplicatedJob = "jobset.sigs.k8s.io/replicatedjob-name"
+	jobSetJobIndex      = "jobset.sigs.k8s.io/job-index"
+	jobSetJobKey        = "jobset.sigs.k8s.io/job-key"
+)
+
+// Annotations that ask for exclusive placement: of a Job in a domain to itself.
+// With the second of them the nodes are labelled beforehand, and no pod has to
+// wait for another.
+const (
+	jobSetExclusive    = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+	jobSetNodeSelector = "alpha.jobset.sigs.k8s.io/node-selector"
+)
+
+// jobSetInOrder is the startupPolicyOrder under which the Jobs of a replicatedJob
+// are made only when those before it are ready.
+const jobSetInOrder = "InOrder"
+
+// JobSet is what is read of a JobSet. JobSet's own module is not worth its
+// dependencies for a few numbers.
+type JobSet struct {
+	metav1.ObjectMeta
+	Spec   JobSetSpec
+	Status JobSetStatus
+	// Exclusive says that exclusive placement is asked for on the JobSet itself.
+	Exclusive bool
+}
+
+// JobSetSpec is the part of a JobSet's spec that is read.
+type JobSetSpec struct {
+	Suspend        *bool                `json:"suspend"`
+	StartupPolicy  *JobSetStartupPolicy `json:"startupPolicy"`
+	ReplicatedJobs []ReplicatedJob      `json:"replicatedJobs"`
+}
+
+// JobSetStatus is the part of a JobSet's status that is read.
+type JobSetStatus struct {
+	ReplicatedJobsStatus []ReplicatedJobStatus `json:"replicatedJobsStatus"`
+}
+
+// ReplicatedJobStatus says how many Jobs of a replicatedJob are complete. A
+// scheduler does not see pods that have ended, so this is how it knows.
+type ReplicatedJobStatus struct {
+	Name      string `json:"name"`
+	Succeeded int32  `json:"succeeded"`
+}
+
+// JobSetStartupPolicy says in which order Jobs are made.
+type JobSetStartupPolicy struct {
+	StartupPolicyOrder string `json:"startupPolicyOrder"`
+}
+
+// ReplicatedJob is a number of equal Jobs. Of its template the numbers of pods
+// are read, the labels of the pods and the annotations of the Job.
+type ReplicatedJob struct {
+	Name      string                  `json:"name"`
+	Replicas  *int32                  `json:"replicas"`
+	DependsOn []JobSetDependency      `json:"dependsOn"`
+	Template  batchv1.JobTemplateSpec `json:"template"`
+}
+
+// JobSetDependency names the replicatedJob that has to be ready or complete
+// before the Jobs of another are made.
+type JobSetDependency struct {
+	Name string `json:"name"`
+}
+
+// JobSets looks up JobSets.
+type JobSets interface {
+	JobSet(namespace, name string) (*JobSet, error)
+}
+
+// jobSetSource infers a gang from the JobSet that made the pod's Job. The pod
+// names it by label; there is no object that declares a gang.
+//
+// Jobs that the controller makes only after others are ready or complete
+// (startup in order, dependsOn) start together once those run, and near them: a
+// gang of all would wait for ever. With exclusive placement the first pod of
+// every Job starts alone, by JobSet's own rules, and the others of the Job
+// together after it.
+type jobSetSource struct {
+	sets JobSets
+}
+
+// NewJobSetSource returns the source of gangs inferred from JobSets.
+func NewJobSetSource(sets JobSets) Source {
+	return jobSetSource{sets: sets}
+}
+
+// JobSetKey is the key of the gang inferred from that JobSet.
+func JobSetKey(namespace, name string) Key {
+	return Key{Source: JobSetSource, Namespace: namespace, Name: name}
+}
+
+func (jobSetSource) Name() string { return JobSetSource }
+
+func (jobSetSource) Key(pod *corev1.Pod) (Key, bool) {
+	set := pod.Labels[jobSetName]
+	if set == "" {
+		return Key{}, false
+	}
+	return JobSetKey(pod.Namespace, set), true
+}
+
+func (jobSetSource) Role(pod *corev1.Pod) string { return pod.Labels[jobSetReplicatedJob] }
+
+func (jobSetSource) Rank(pod *corev1.Pod) Rank { return rankOf(pod, jobSetJobIndex, completionIndex) }
+
+func (jobSetSource) Replica(pod *corev1.Pod) string { return jobSetReplica(pod) }
+
+func (jobSetSource) Maker(pod *corev1.Pod) types.UID { return groupMaker(pod) }
+
+func (s jobSetSource) Gang(key Key, _ []Member) (Gang, error) {
+	return gangOfJobSet(key, key, s.sets)
+}
+
+// jobSetReplica is the Job of a pod whose Job is placed by itself.
+func jobSetReplica(pod *corev1.Pod) string {
+	if pod.Labels[jobSetName] == "" || !AsksForExclusivePlacement(pod.Annotations) {
+		return ""
+	}
+	return pod.Labels[jobSetJobKey]
+}
+
+// AsksForExclusivePlacement says that annotations of a JobSet, of a Job's template
+// or of a pod ask for a domain to each Job, in the way that makes pods wait for
+// one another.
+func AsksForExclusivePlacement(annotations map[string]string) bool {
+	_, asks := annotations[jobSetExclusive]
+	_, prepared := annotations[jobSetNodeSelector]
+	return asks && !prepared
+}
+
+func completionIndexOf(pod *corev1.Pod) string {
+	if index, ok := pod.Labels[completionIndex]; ok {
+		return index
+	}
+	return pod.Annotations[completionIndex]
+}
+
+// gangOfJobSet is the gang that a JobSet describes, under the given key.
+func gangOfJobSet(key, of Key, sets JobSets) (Gang, error) {
+	set, err := sets.JobSet(of.Namespace, of.Name)
+	if err != nil {
+		return Gang{}, err
+	}
+	g := Gang{
+		Key:      key,
+		UID:      set.UID,
+		Topology: topologyOf(set.Annotations),
+		Owner: corev1.ObjectReference{
+			APIVersion: JobSetAPIVersion,
+			Kind:       "JobSet",
+			Namespace:  set.Namespace,
+			Name:       set.Name,
+			UID:        set.UID,
+		},
+		Created:  set.CreationTimestamp.Time,
+		Controls: true,
+		Roles:    jobSetRoles(set),
+	}
+	switch name := JobSetKey(set.Namespace, set.Name); {
+	case set.DeletionTimestamp != nil:
+		g.Problem = fmt.Sprintf("%s is being deleted", name)
+	case isTrue(set.Spec.Suspend):
+		g.Problem = fmt.Sprintf("%s is suspended: spec.suspend is true", name)
+	}
+	for _, r := range g.Roles {
+		g.Min += r.Min
+	}
+	return g, nil
+}
+
+// jobSetRoles are the replicatedJobs that make pods for the gang, by name.
+func jobSetRoles(set *JobSet) []Role {
+	inOrder := set.Spec.StartupPolicy != nil && set.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
+	var roles []Role
+	for i := range set.Spec.ReplicatedJobs {
+		job := &set.Spec.ReplicatedJobs[i]
+		if initialises(job.Name, job.Template.Spec.Template.Labels) {
+			continue
+		}
+		later := inOrder && len(roles) > 0 || waitsForAnother(job, roles)
+		alone := set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations)
+		roles = append(roles, replicatedJobRole(job, set.done(job.Name), later, alone))
+	}
+	slices.SortFunc(roles, func(a, b Role) int { return strings.Compare(a.Name, b.Name) })
+	return roles
+}
+
+// waitsForAnother says that the Jobs come after those of another role. JobSet
+// lets a replicatedJob depend only on ones that stand before it.
+func waitsForAnother(job *ReplicatedJob, before []Role) bool {
+	return slices.ContainsFunc(job.DependsOn, func(on JobSetDependency) bool {
+		return slices.ContainsFunc(before, func(r Role) bool { return r.Name == on.Name })
+	})
+}
+
+// done is how many Jobs of a replicatedJob are complete and make no more pods.
+func (s *JobSet) done(name string) int64 {
+	for i := range s.Status.ReplicatedJobsStatus {
+		if one := &s.Status.ReplicatedJobsStatus[i]; one.Name == name {
+			return int64(one.Succeeded)
+		}
+	}
+	return 0
+}
+
+func replicatedJobRole(job *ReplicatedJob, done int64, later, alone bool) Role {
+	replicas, each := valueOr(job.Replicas, 1)-done, podsOfJob(&job.Template.Spec)
+	r := Role{Name: job.Name, Want: pods(replicas, each)}
+	switch {
+	case alone:
+		r.Want, r.Step = pods(replicas, each-1), int(max(0, each-1))
+	case later:
+		r.Step = r.Want
+	default:
+		r.Min = r.Want
+	}
+	return r
+}
+
+// podsOfJob is how many pods of a Job run at first: never more than are left to
+// complete.
+func podsOfJob(spec *batchv1.JobSpec) int64 {
+	parallel := valueOr(spec.Parallelism, 1)
+	if spec.Completions == nil {
+		return parallel
+	}
+	return min(parallel, int64(*spec.Completions))
+}

@@ -1,0 +1,58 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import corev1 "k8s.io/api/core/v1"
+
+// KueueSource is the Key.Source of gangs that are Kueue's groups of plain pods.
+const KueueSource = "kueue"
+
+// How a pod names its Kueue pod group and says how many pods the group has.
+const (
+	kueueGroupLabel     = "kueue.x-k8s.io/pod-group-name"
+	kueueIndexLabel     = "kueue.x-k8s.io/pod-group-pod-index"
+	kueueTotalCount     = "kueue.x-k8s.io/pod-group-total-count"
+	kueueFastAdmission  = "kueue.x-k8s.io/pod-group-fast-admission"
+	annotationValueTrue = "true"
+)
+
+// kueueSource reads a Kueue pod group from the labels and annotations of its
+// pods. Until Kueue admits the group its pods carry a scheduling gate, so they are
+// not ready, and the gang waits for them by name.
+//
+// A group with fast admission is one of which Kueue itself does not expect that
+// all pods exist at first: those of a StatefulSet, which come one after another,
+// or of a LeaderWorkerSet, which has a source of its own. It is no gang.
+type kueueSource struct{}
+
+// NewKueueSource returns the source of gangs that are Kueue pod groups.
+func NewKueueSource() Source { return kueueSource{} }
+
+// KueueKey is the key of the gang that is the pod group of that name.
+func KueueKey(namespace, name string) Key {
+	return Key{Source: KueueSource, Namespace: namespace, Name: name}
+}
+
+func (kueueSource) Name() string { return KueueSource }
+
+func (kueueSource) Key(pod *corev1.Pod) (Key, bool) {
+	group := pod.Labels[kueueGroupLabel]
+	if group == "" || pod.Annotations[kueueFastAdmission] == annotationValueTrue {
+		return Key{}, false
+	}
+	return KueueKey(pod.Namespace, group), true
+}
+
+func (kueueSource) Role(pod *corev1.Pod) string { return shapeRole(pod) }
+
+func (kueueSource) Rank(pod *corev1.Pod) Rank {
+	if rank := rankOf(pod, "", kueueIndexLabel); rank.Known {
+		return rank
+	}
+	return groupRank(pod)
+}
+
+func (kueueSource) Gang(key Key, members []Member) (Gang, error) {
+	return countedGang(key, members, kueueTotalCount), nil
+}

@@ -1,0 +1,47 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import corev1 "k8s.io/api/core/v1"
+
+// LabelSource is the Key.Source of gangs that are declared by Dovetail's own
+// label and annotation on their pods.
+const LabelSource = "ganglabel"
+
+// How a pod of no known controller names its gang and says how many members make
+// the quorum.
+const (
+	GangNameLabel     = AnnotationPrefix + "gang-name"
+	GangMinAnnotation = AnnotationPrefix + "gang-min"
+)
+
+// labelSource is for pods that nothing else speaks for, such as those of a
+// StatefulSet or a Deployment, or single pods that belong together.
+type labelSource struct{}
+
+// NewLabelSource returns the source of gangs declared by Dovetail's own label.
+func NewLabelSource() Source { return labelSource{} }
+
+// LabelKey is the key of the gang of that name.
+func LabelKey(namespace, name string) Key {
+	return Key{Source: LabelSource, Namespace: namespace, Name: name}
+}
+
+func (labelSource) Name() string { return LabelSource }
+
+func (labelSource) Key(pod *corev1.Pod) (Key, bool) {
+	name := pod.Labels[GangNameLabel]
+	if name == "" {
+		return Key{}, false
+	}
+	return LabelKey(pod.Namespace, name), true
+}
+
+func (labelSource) Role(pod *corev1.Pod) string { return shapeRole(pod) }
+
+func (labelSource) Rank(pod *corev1.Pod) Rank { return groupRank(pod) }
+
+func (labelSource) Gang(key Key, members []Member) (Gang, error) {
+	return countedGang(key, members, GangMinAnnotation), nil
+}

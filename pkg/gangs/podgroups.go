@@ -1,0 +1,63 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Labels and annotations by which controllers number their pods.
+const (
+	completionIndex = "batch.kubernetes.io/job-completion-index"
+	kubeflowIndex   = "training.kubeflow.org/replica-index"
+	statefulIndex   = "apps.kubernetes.io/pod-index"
+)
+
+// The functions here read pods that name a group, whoever's kind of group it is:
+// the group says how many, the pods' own controller says which and in what order.
+
+// groupRole of a Ray or JobSet pod is what its controller calls its part, because
+// the group may be read from there. Of any other pod nothing is known but its
+// shape.
+func groupRole(pod *corev1.Pod) string {
+	if _, ok := rayClusterOf(pod); ok {
+		return rayRole(pod)
+	}
+	if role := pod.Labels[jobSetReplicatedJob]; role != "" {
+		return role
+	}
+	return shapeRole(pod)
+}
+
+func groupRank(pod *corev1.Pod) Rank {
+	if _, ok := rayClusterOf(pod); ok {
+		return rayRank(pod)
+	}
+	for _, by := range []struct{ outer, inner string }{
+		{jobSetJobIndex, completionIndex},
+		{"", kubeflowIndex},
+		{"", lwsWorkerIndex},
+		{"", statefulIndex},
+	} {
+		if rank := rankOf(pod, by.outer, by.inner); rank.Known {
+			return rank
+		}
+	}
+	return Rank{}
+}
+
+func groupReplica(pod *corev1.Pod) string {
+	if _, ok := rayClusterOf(pod); ok {
+		return rayReplica(pod)
+	}
+	return jobSetReplica(pod)
+}
+
+func groupMaker(pod *corev1.Pod) types.UID {
+	if uid := pod.Labels[jobSetUID]; uid != "" {
+		return types.UID(uid)
+	}
+	return controllerUID(pod)
+}

@@ -1,0 +1,69 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"cmp"
+	"slices"
+)
+
+// rolesByQuorum makes a role of every shape among the live members. Which of
+// them are the quorum is nowhere said, so it is settled here, the same way every
+// time: those already placed, then those that could be placed now, then by
+// rank, age and name.
+func rolesByQuorum(g Gang, members []Member) []Role {
+	var roles []Role
+	for i, m := range quorumOrder(g, members) {
+		at, found := slices.BinarySearchFunc(roles, m.Role, func(r Role, name string) int {
+			return cmp.Compare(r.Name, name)
+		})
+		if !found {
+			roles = slices.Insert(roles, at, Role{Name: m.Role})
+		}
+		roles[at].Want++
+		if i < g.Min {
+			roles[at].Min++
+		}
+	}
+	return roles
+}
+
+// quorumOrder returns the live members of the gang, those first that the quorum
+// is made of.
+func quorumOrder(g Gang, members []Member) []Member {
+	var live []Member
+	for _, m := range members {
+		if g.Has(m) && Live(m.Pod) {
+			live = append(live, m)
+		}
+	}
+	slices.SortFunc(live, byQuorumOrder)
+	return live
+}
+
+func byQuorumOrder(a, b Member) int {
+	return cmp.Or(
+		-compareBool(Placed(a.Pod), Placed(b.Pod)),
+		-compareBool(Ready(a.Pod), Ready(b.Pod)),
+		compareRank(a.Rank, b.Rank),
+		a.Pod.CreationTimestamp.Compare(b.Pod.CreationTimestamp.Time),
+		cmp.Compare(a.Pod.Name, b.Pod.Name),
+	)
+}
+
+// compareRank puts pods without a rank behind those with one.
+func compareRank(a, b Rank) int {
+	return cmp.Or(-compareBool(a.Known, b.Known), cmp.Compare(a.Index, b.Index))
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}

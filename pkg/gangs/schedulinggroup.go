@@ -1,0 +1,124 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+)
+
+// SchedulingGroupSource is the Key.Source of gangs declared by the PodGroup of
+// Kubernetes itself.
+const SchedulingGroupSource = "schedulinggroup"
+
+// SchedulingGroups looks up PodGroups of scheduling.k8s.io. Only their metadata
+// and spec are read.
+type SchedulingGroups interface {
+	SchedulingGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error)
+}
+
+// schedulingGroupSource reads the PodGroup that a pod names in its spec, for a
+// scheduler whose own feature gate for such groups (GenericWorkload) is off.
+// With the gate on, the stock PodGroup cycle has these pods, and this source is
+// to be left out.
+//
+// A PodGroup with the basic policy is no gang: where the cluster's Job controller
+// makes PodGroups, every Job has one of that kind.
+type schedulingGroupSource struct {
+	groups SchedulingGroups
+}
+
+// NewSchedulingGroupSource returns the source of gangs declared by PodGroups of
+// scheduling.k8s.io.
+func NewSchedulingGroupSource(groups SchedulingGroups) Source {
+	return schedulingGroupSource{groups: groups}
+}
+
+// SchedulingGroupKey is the key of the gang that this PodGroup declares.
+func SchedulingGroupKey(namespace, name string) Key {
+	return Key{Source: SchedulingGroupSource, Namespace: namespace, Name: name}
+}
+
+func (schedulingGroupSource) Name() string { return SchedulingGroupSource }
+
+// Key takes the pod unless the PodGroup is known to be no gang.
+func (s schedulingGroupSource) Key(pod *corev1.Pod) (Key, bool) {
+	if pod.Spec.SchedulingGroup == nil || pod.Spec.SchedulingGroup.PodGroupName == nil {
+		return Key{}, false
+	}
+	key := SchedulingGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
+	group, err := s.groups.SchedulingGroup(key.Namespace, key.Name)
+	if err == nil && group.Spec.SchedulingPolicy.Gang == nil {
+		return Key{}, false
+	}
+	return key, true
+}
+
+func (schedulingGroupSource) Role(pod *corev1.Pod) string { return groupRole(pod) }
+
+func (schedulingGroupSource) Rank(pod *corev1.Pod) Rank { return groupRank(pod) }
+
+func (s schedulingGroupSource) Gang(key Key, members []Member) (Gang, error) {
+	group, err := s.groups.SchedulingGroup(key.Namespace, key.Name)
+	if err != nil {
+		return Gang{}, notServed(err)
+	}
+	if group.Spec.SchedulingPolicy.Gang == nil {
+		return Gang{}, &LookupError{Key: key, Reason: ErrNoGang}
+	}
+	g := Gang{
+		Key:      key,
+		UID:      group.UID,
+		Min:      int(group.Spec.SchedulingPolicy.Gang.MinCount),
+		MinField: "spec.schedulingPolicy.gang.minCount",
+		Topology: topologyOf(group.Annotations),
+		Owner: corev1.ObjectReference{
+			APIVersion: schedulingv1beta1.SchemeGroupVersion.String(),
+			Kind:       "PodGroup",
+			Namespace:  group.Namespace,
+			Name:       group.Name,
+			UID:        group.UID,
+		},
+		Created: group.CreationTimestamp.Time,
+		Problem: schedulingGroupProblem(key, group),
+	}
+	g.Roles = rolesByQuorum(g, members)
+	return g, nil
+}
+
+// notServed says of a kind that is part of Kubernetes how it is turned on.
+func notServed(err error) error {
+	lookup := (*LookupError)(nil)
+	if !errors.As(err, &lookup) || !errors.Is(lookup.Reason, ErrNotInstalled) {
+		return err
+	}
+	told := *lookup
+	told.Detail = "scheduling.k8s.io/v1beta1, which the API server serves with feature gate GenericWorkload and --runtime-config,"
+	return &told
+}
+
+// schedulingGroupProblem refuses what only the stock PodGroup cycle carries out:
+// to leave it out in silence would break a promise.
+func schedulingGroupProblem(key Key, group *schedulingv1beta1.PodGroup) string {
+	unread := func(field, instead string) string {
+		return fmt.Sprintf("%s of %s is not carried out while this scheduler's feature gate GenericWorkload is off%s", field, key, instead)
+	}
+	spec := &group.Spec
+	switch {
+	case group.DeletionTimestamp != nil:
+		return fmt.Sprintf("%s is being deleted", key)
+	case spec.SchedulingPolicy.Gang.MinCount < 1:
+		return fmt.Sprintf("spec.schedulingPolicy.gang.minCount of %s is %d, but must be at least 1", key, spec.SchedulingPolicy.Gang.MinCount)
+	case spec.ParentCompositePodGroupName != nil:
+		return unread("spec.parentCompositePodGroupName", "")
+	case spec.SchedulingConstraints != nil && len(spec.SchedulingConstraints.Topology) > 0:
+		return unread("spec.schedulingConstraints.topology", "; annotation "+RequiredAnnotation+" is")
+	case len(spec.ResourceClaims) > 0:
+		return unread("spec.resourceClaims", "")
+	}
+	return ""
+}

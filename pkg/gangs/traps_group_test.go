@@ -1,0 +1,114 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs_test
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// Where Kubernetes' Job controller makes PodGroups, every Job has one of the
+// policy basic, which promises nothing.
+func TestTrapBasicPodGroup(t *testing.T) {
+	basic := kubernetesGroup(1)
+	basic.Spec.SchedulingPolicy = schedulingv1beta1.PodGroupSchedulingPolicy{Basic: &schedulingv1beta1.BasicSchedulingPolicy{}}
+	play(t, map[string]scene{
+		"its pods are in no gang": {
+			objects: objects{kubernetes: with("a", basic)},
+			pods:    named("p", 1, schedulingGroup),
+			want:    outlook{Alone: []string{"p-0"}},
+		},
+		"one that is not there yet may be a gang": {
+			pods: named("p", 1, schedulingGroup),
+			want: outlook{Key: "schedulinggroup ml/a", Says: "schedulinggroup ml/a does not exist"},
+		},
+		"one of the policy gang is one": {
+			objects: objects{kubernetes: with("a", kubernetesGroup(2))},
+			pods:    named("p", 3, schedulingGroup),
+			want:    outlook{Key: "schedulinggroup ml/a", Starts: map[string]int{"pods": 3}, Must: 2},
+		},
+	})
+}
+
+func TestTrapKueueGate(t *testing.T) {
+	inPodGroup := []change{label("kueue.x-k8s.io/pod-group-name", "a"), annotation("kueue.x-k8s.io/pod-group-total-count", "3")}
+	play(t, map[string]scene{
+		"pods that Kueue holds do not count as there": {
+			pods: append(named("p", 2, inPodGroup...), pod("q", append(inPodGroup, gated)...)),
+			want: outlook{Key: "kueue ml/a", Says: "waiting for 1 of 3 members: pod q has scheduling gate kueue.x-k8s.io/admission"},
+		},
+		"admitted, they start together": {
+			pods: named("p", 3, inPodGroup...),
+			want: outlook{Key: "kueue ml/a", Starts: map[string]int{"pods": 3}, Must: 3},
+		},
+	})
+}
+
+func TestTrapKueueFastAdmission(t *testing.T) {
+	inPodGroup := []change{
+		label("kueue.x-k8s.io/pod-group-name", "a"), annotation("kueue.x-k8s.io/pod-group-total-count", "3"),
+		annotation("kueue.x-k8s.io/pod-group-fast-admission", "true"),
+	}
+	play(t, map[string]scene{
+		"the pods of a StatefulSet come one after another": {
+			pods: named("p", 1, inPodGroup...),
+			want: outlook{Alone: []string{"p-0"}},
+		},
+		"those of a LeaderWorkerSet are its gang": {
+			pods: lwsPods(4, inPodGroup...),
+			want: outlook{Key: "leaderworkerset ml/a-0", Starts: map[string]int{"leader": 1, "worker": 3}, Must: 4},
+		},
+	})
+}
+
+// KubeRay writes the list of task groups when it makes a pod and never again.
+func TestTrapYuniKornStaleList(t *testing.T) {
+	before, after := `[{"name":"x","minMember":4}]`, `[{"name":"x","minMember":2}]`
+	play(t, map[string]scene{
+		"the youngest pod knows best": {
+			pods: append(yuniKornPods("x", 2, taskGroups(before)), yuniKornPods("x", 1, taskGroups(after), func(p *corev1.Pod) { p.Name = "young" }, created(time.Minute))...),
+			want: outlook{Key: "yunikorn ml/a", Starts: map[string]int{"x": 3}, Must: 2},
+		},
+		"one pod with a list is enough": {
+			pods: append(yuniKornPods("x", 1), yuniKornPods("x", 1, taskGroups(after), func(p *corev1.Pod) { p.Name = "only" })...),
+			want: outlook{Key: "yunikorn ml/a", Starts: map[string]int{"x": 2}, Must: 2},
+		},
+	})
+}
+
+// A pod with the marks of several sources is in the gang of the first alone.
+func TestTrapGangedTwice(t *testing.T) {
+	marks := []change{
+		annotation("yunikorn.apache.org/task-group-name", "x"), taskGroups(`[{"name":"x","minMember":1}]`), label("applicationId", "a"),
+		label("kueue.x-k8s.io/pod-group-name", "a"), annotation("kueue.x-k8s.io/pod-group-total-count", "1"),
+		label(gangs.GangNameLabel, "a"), annotation(gangs.GangMinAnnotation, "1"),
+		annotation("scheduling.k8s.io/group-name", "a"), inGroup("a"), schedulingGroup,
+	}
+	tests := map[string]struct {
+		pod  *corev1.Pod
+		want string
+	}{
+		"all marks":                    {jobSetPod("w", 0, 0, marks...), "schedulinggroup ml/a"},
+		"all but Kubernetes' own":      {jobSetPod("w", 0, 0, marks[:9]...), "podgroup ml/a"},
+		"all but the labels of groups": {jobSetPod("w", 0, 0, marks[:8]...), "volcano ml/a"},
+		"YuniKorn's and later ones":    {jobSetPod("w", 0, 0, marks[:7]...), "yunikorn ml/a"},
+		"Kueue's and later ones":       {jobSetPod("w", 0, 0, marks[3:7]...), "kueue ml/a"},
+		"JobSet's and Dovetail's":      {jobSetPod("w", 0, 0, marks[5:7]...), "jobset ml/a"},
+		"a Job's and Dovetail's":       {jobPod(0, append(marks[5:7:7], label(gangs.GangAnnotation, "true"))...), "job ml/a"},
+		"Dovetail's alone":             {pod("p", marks[5:7]...), "ganglabel ml/a"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			key, _ := objects{}.sources().Key(tc.pod)
+			if key.String() != tc.want {
+				t.Errorf("the pod is in %s, want %s", key, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,111 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// A trap is what a workload's controller does that would make a scheduler wait
+// for ever, or take apart what belongs together. Each has one table test named
+// after it; docs/workloads.md lists them.
+
+// scene is a moment in the life of one gang.
+type scene struct {
+	objects objects
+	pods    []*corev1.Pod
+	want    outlook
+}
+
+// outlook is what happens at that moment.
+type outlook struct {
+	// Alone are the pods that are in no gang.
+	Alone []string
+	// Key is the gang of the others, which must be the same of all.
+	Key string
+	// Says is why nobody starts; empty if somebody does.
+	Says string
+	// Starts are the pods that are planned now, by role; Must is how many of them
+	// the plan has to place, beside those that stand.
+	Starts map[string]int
+	Must   int
+}
+
+func play(t *testing.T, scenes map[string]scene) {
+	t.Helper()
+	for name, tc := range scenes {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, look(t, tc.objects.sources(), tc.pods)); diff != "" {
+				t.Errorf("outlook (-want,+got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// look does with the pods what the Gang plugin does.
+func look(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook {
+	t.Helper()
+	var out outlook
+	var members []gangs.Member
+	for _, p := range pods {
+		m, ok := sources.Member(p)
+		if !ok {
+			out.Alone = append(out.Alone, p.Name)
+			continue
+		}
+		members = append(members, m)
+		if out.Key != "" && out.Key != m.Key.String() {
+			t.Fatalf("two gangs: %s and %s", out.Key, m.Key)
+		}
+		out.Key = m.Key.String()
+	}
+	if len(members) == 0 {
+		return out
+	}
+	g, err := sources.Gang(members[0].Key, members)
+	if err != nil {
+		out.Says = err.Error()
+		return out
+	}
+	v := gangs.Check(g, members)
+	if out.Says = v.Problem + v.Waiting; out.Says != "" && v.Placed == 0 {
+		return out
+	}
+	placed := func(m gangs.Member) bool { return gangs.Placed(m.Pod) }
+	var able []gangs.Member
+	for _, m := range members {
+		if g.Has(m) && gangs.Live(m.Pod) && (placed(m) || gangs.Ready(m.Pod)) {
+			able = append(able, m)
+		}
+	}
+	g, now, why := gangs.Turn(g, able, placed)
+	out.Says = why
+	for _, r := range g.Roles {
+		out.Must += r.Min
+	}
+	for _, m := range now {
+		if placed(m) {
+			out.Must--
+			continue
+		}
+		if out.Starts == nil {
+			out.Starts = map[string]int{}
+		}
+		role := m.Role
+		if strings.HasPrefix(role, "pods-") {
+			role = "pods" // and a hash of their shape
+		}
+		out.Starts[role]++
+	}
+	out.Must = max(0, out.Must)
+	return out
+}
+
+func with[T any](name string, object *T) map[string]*T { return map[string]*T{"ml/" + name: object} }

@@ -1,0 +1,46 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// Job is the Job of Kubernetes itself.
+var Job = Kind{
+	Resource: batchv1.SchemeGroupVersion.WithResource("jobs"),
+	Name:     "Job",
+	BuiltIn:  true,
+	Key:      gangs.JobKey,
+	Trim:     trimJob,
+}
+
+// Job returns the Job of that name; see gangs.Jobs. The object is shared and must
+// not be changed.
+func (w *Watcher) Job(namespace, name string) (*batchv1.Job, error) {
+	return lookup[*batchv1.Job](w, Job, gangs.JobKey(namespace, name), name)
+}
+
+func trimJob(u *unstructured.Unstructured) (any, error) {
+	job := &batchv1.Job{ObjectMeta: trimMeta(u)}
+	job.OwnerReferences = nil
+	if mark, ok := u.GetLabels()[gangs.GangAnnotation]; ok && job.Annotations[gangs.GangAnnotation] == "" {
+		metav1.SetMetaDataAnnotation(&job.ObjectMeta, gangs.GangAnnotation, mark)
+	}
+	pick := func(spec map[string]any) map[string]any {
+		return pickFields(spec, "parallelism", "completions", "suspend")
+	}
+	if err := decodeSpec(u, &job.Spec, pick); err != nil {
+		return nil, err
+	}
+	done := func(status map[string]any) map[string]any { return pickFields(status, "succeeded") }
+	if err := decodePart(u, "status", &job.Status, done); err != nil {
+		return nil, err
+	}
+	return job, nil
+}

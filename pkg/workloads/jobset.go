@@ -1,0 +1,62 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// JobSet is the kind of that name.
+var JobSet = Kind{
+	Resource: resourceOf(gangs.JobSetAPIVersion, "jobsets"),
+	Name:     "JobSet",
+	Key:      gangs.JobSetKey,
+	Trim:     trimJobSet,
+}
+
+// JobSet returns the JobSet of that name; see gangs.JobSets. The object is shared
+// and must not be changed.
+func (w *Watcher) JobSet(namespace, name string) (*gangs.JobSet, error) {
+	return lookup[*gangs.JobSet](w, JobSet, gangs.JobSetKey(namespace, name), name)
+}
+
+func trimJobSet(u *unstructured.Unstructured) (any, error) {
+	set := &gangs.JobSet{ObjectMeta: trimMeta(u), Exclusive: gangs.AsksForExclusivePlacement(u.GetAnnotations())}
+	if err := decodeSpec(u, &set.Spec, pickJobSetSpec); err != nil {
+		return nil, err
+	}
+	if err := decodePart(u, "status", &set.Status, pickJobSetStatus); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
+func pickJobSetStatus(status map[string]any) map[string]any {
+	return pickEach(pickFields(status, "replicatedJobsStatus"), "replicatedJobsStatus", func(job map[string]any) map[string]any {
+		return pickFields(job, "name", "succeeded")
+	})
+}
+
+func pickJobSetSpec(spec map[string]any) map[string]any {
+	picked := pickFields(spec, "suspend", "startupPolicy", "replicatedJobs")
+	return pickEach(picked, "replicatedJobs", func(job map[string]any) map[string]any {
+		job = pickFields(job, "name", "replicas", "dependsOn", "template")
+		return pickIn(job, "template", pickJobTemplate)
+	})
+}
+
+// pickJobTemplate drops the pod template but for its labels.
+func pickJobTemplate(template map[string]any) map[string]any {
+	template = pickFields(template, "metadata", "spec")
+	template = pickIn(template, "metadata", func(meta map[string]any) map[string]any { return pickFields(meta, "annotations") })
+	return pickIn(template, "spec", func(job map[string]any) map[string]any {
+		job = pickFields(job, "parallelism", "completions", "template")
+		return pickIn(job, "template", func(pod map[string]any) map[string]any {
+			pod = pickFields(pod, "metadata")
+			return pickIn(pod, "metadata", func(meta map[string]any) map[string]any { return pickFields(meta, "labels") })
+		})
+	})
+}

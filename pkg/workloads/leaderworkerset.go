@@ -1,0 +1,35 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// LeaderWorkerSet is the kind of that name. Its gangs are its groups, which the
+// object does not name; so those that asked for it are told by what they asked.
+var LeaderWorkerSet = Kind{
+	Resource: resourceOf(gangs.LeaderWorkerSetAPIVersion, "leaderworkersets"),
+	Name:     "LeaderWorkerSet",
+	Key:      gangs.LeaderWorkerSetKey,
+	Trim:     trimLeaderWorkerSet,
+}
+
+// LeaderWorkerSet returns the LeaderWorkerSet of that name; see
+// gangs.LeaderWorkerSets. The object is shared and must not be changed.
+func (w *Watcher) LeaderWorkerSet(asks gangs.Key, namespace, name string) (*gangs.LeaderWorkerSet, error) {
+	asks.Namespace = namespace
+	return lookup[*gangs.LeaderWorkerSet](w, LeaderWorkerSet, asks, name)
+}
+
+func trimLeaderWorkerSet(u *unstructured.Unstructured) (any, error) {
+	set := &gangs.LeaderWorkerSet{ObjectMeta: trimMeta(u)}
+	pick := func(spec map[string]any) map[string]any { return pickFields(spec, "startupPolicy") }
+	if err := decodeSpec(u, &set.Spec, pick); err != nil {
+		return nil, err
+	}
+	return set, nil
+}

@@ -1,0 +1,36 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// VolcanoPodGroup is the PodGroup of Volcano.
+var VolcanoPodGroup = Kind{
+	Resource: resourceOf(gangs.VolcanoAPIVersion, "podgroups"),
+	Name:     "PodGroup",
+	Key:      gangs.VolcanoKey,
+	Trim:     trimVolcanoPodGroup,
+	Truth: func(object any) (gangs.Key, bool) {
+		return gangs.VolcanoTruth(object.(*gangs.VolcanoPodGroup))
+	},
+}
+
+// VolcanoPodGroup returns the Volcano PodGroup of that name; see
+// gangs.VolcanoPodGroups. The object is shared and must not be changed.
+func (w *Watcher) VolcanoPodGroup(namespace, name string) (*gangs.VolcanoPodGroup, error) {
+	return lookup[*gangs.VolcanoPodGroup](w, VolcanoPodGroup, gangs.VolcanoKey(namespace, name), name)
+}
+
+func trimVolcanoPodGroup(u *unstructured.Unstructured) (any, error) {
+	group := &gangs.VolcanoPodGroup{ObjectMeta: trimMeta(u)}
+	pick := func(spec map[string]any) map[string]any { return pickFields(spec, "minMember", "minTaskMember") }
+	if err := decodeSpec(u, &group.Spec, pick); err != nil {
+		return nil, err
+	}
+	return group, nil
+}

@@ -1,0 +1,92 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// kubernetesScenarios are those of kinds that are part of Kubernetes.
+var kubernetesScenarios = map[string]scenario{
+	"schedulinggroup/gang":  schedulingGroup,
+	"schedulinggroup/basic": basicGroup,
+	"job/template":          jobMarkedOnTemplate,
+	"job/job":               jobMarkedOnItself,
+	"job/unmarked":          jobWithoutMark,
+	"ganglabel/statefulset": statefulSet,
+}
+
+func inSchedulingGroup(name string) change {
+	return func(p *corev1.Pod) { p.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &name} }
+}
+
+func schedulingGroup(e *env) {
+	e.createPod("p-0", inSchedulingGroup("train"))
+	e.waits(1, "waiting for schedulinggroup "+e.ns+"/train, which does not exist")
+	e.create("{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, metadata: {name: train}, spec: {schedulingPolicy: {gang: {minCount: 3}}}}")
+	e.createPod("p-1", inSchedulingGroup("train"))
+	e.waits(2, "waiting for 1 of 3 members: spec.schedulingPolicy.gang.minCount of schedulinggroup "+e.ns+"/train is 3, and 2 exist so far")
+	e.createPod("p-2", inSchedulingGroup("train"))
+	e.placed(gangs.SchedulingGroupKey(e.ns, "train"), map[string]int{"pods": 3})
+}
+
+// basicGroup: the pod may be seen before the group, and must not be held for ever.
+func basicGroup(e *env) {
+	e.createPod("p-0", inSchedulingGroup("web"))
+	e.create("{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, metadata: {name: web}, spec: {schedulingPolicy: {basic: {}}}}")
+	e.alone(1, func(*corev1.Pod) bool { return true })
+}
+
+const podOfJob = "containers: [{name: main, image: registry.k8s.io/pause}], restartPolicy: Never, schedulerName: dovetail"
+
+func (e *env) createJob(name, meta, templateMeta string) {
+	e.Helper()
+	e.create(fmt.Sprintf("{apiVersion: batch/v1, kind: Job, metadata: {name: %s%s}, spec: {parallelism: 3, completions: 3, completionMode: Indexed, template: {metadata: {%s}, spec: {%s}}}}",
+		name, meta, templateMeta, podOfJob))
+}
+
+func jobMarkedOnTemplate(e *env) {
+	e.createJob("train", "", "labels: {dovetail.dev/gang: 'true'}")
+	e.placed(gangs.JobKey(e.ns, "train"), map[string]int{"pods": 3})
+}
+
+func jobMarkedOnItself(e *env) {
+	e.createJob("train", ", annotations: {dovetail.dev/gang: 'true'}", "")
+	e.placed(gangs.JobKey(e.ns, "train"), map[string]int{"pods": 3})
+	e.createJob("wrong", ", annotations: {dovetail.dev/gang: 'yes'}", "")
+	e.until("the pods of a Job with a wrong mark say so", func(context.Context) string {
+		said := 0
+		for _, pod := range e.pods() {
+			if strings.Contains(unschedulable(&pod), `annotation dovetail.dev/gang of job `+e.ns+`/wrong is "yes", but must be "true" or "false"`) {
+				said++
+			}
+		}
+		if said == 3 {
+			return ""
+		}
+		return fmt.Sprintf("%d of 3 do", said)
+	})
+}
+
+func jobWithoutMark(e *env) {
+	e.createJob("many", "", "")
+	e.alone(3, func(*corev1.Pod) bool { return true })
+}
+
+func statefulSet(e *env) {
+	e.create("{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: serve}, spec: {replicas: 3, podManagementPolicy: Parallel, serviceName: serve, selector: {matchLabels: {app: serve}}, template: {metadata: {labels: {app: serve, dovetail.dev/gang-name: serve}, annotations: {dovetail.dev/gang-min: '4'}}, spec: {schedulerName: dovetail, containers: [{name: main, image: registry.k8s.io/pause}]}}}}")
+	e.waits(3, "waiting for 1 of 4 members: annotation dovetail.dev/gang-min of ganglabel "+e.ns+"/serve is 4, and 3 exist so far")
+	e.edit(appsv1.SchemeGroupVersion.WithResource("statefulsets"), "serve", func(u *unstructured.Unstructured) error {
+		return unstructured.SetNestedField(u.Object, int64(4), "spec", "replicas")
+	})
+	e.placed(gangs.LabelKey(e.ns, "serve"), map[string]int{"pods": 4})
+}

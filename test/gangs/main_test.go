@@ -1,0 +1,79 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/dovetail-dev/dovetail/manifests"
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// TestMain ends the cluster that all tests share, if one started it.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if started {
+		if cluster, err := sharedCluster(); err == nil {
+			if err := cluster.Stop(); err != nil {
+				fmt.Fprintln(os.Stderr, "stopping the shared cluster:", err)
+				code = max(code, 1)
+			}
+		}
+	}
+	os.Exit(code)
+}
+
+// started says that the shared cluster has to be stopped.
+var started bool
+
+// sharedCluster has every controller that the tests need but the stock scheduler,
+// so that nobody but Dovetail binds a pod. The API server serves Kubernetes' own
+// PodGroups; the gate is on for nobody else.
+var sharedCluster = sync.OnceValues(func() (*localcluster.Cluster, error) {
+	started = true
+	config, err := everyName(manifests.SchedulerConfig, "volcano", "yunikorn")
+	if err != nil {
+		return nil, err
+	}
+	return localcluster.Start(context.Background(), localcluster.Options{
+		Fleets:                []fleet.Spec{{Name: "plain", Shape: fleet.Plain, Spines: 1, Leaves: 2, Nodes: 8}},
+		With:                  []string{localcluster.JobSet},
+		Without:               []string{localcluster.Scheduler},
+		KubeRayBatchScheduler: "scheduler-plugins", // for the rights; tests choose
+		Args: map[string][]string{
+			localcluster.KubeRay:   {suspendGate},
+			localcluster.APIServer: {"--feature-gates=GenericWorkload=true", "--runtime-config=scheduling.k8s.io/v1beta1=true"},
+		},
+		DovetailConfig: config,
+		Out:            os.Stderr,
+	})
+})
+
+// everyName adds a profile under each further name to a configuration, equal to
+// its first: KubeRay's modes for other schedulers put their names on the pods.
+func everyName(config []byte, names ...string) ([]byte, error) {
+	var object map[string]any
+	if err := yaml.Unmarshal(config, &object); err != nil {
+		return nil, fmt.Errorf("reading the scheduler's configuration: %w", err)
+	}
+	object["leaderElection"] = map[string]any{"leaderElect": false}
+	profiles := object["profiles"].([]any)
+	for _, name := range names {
+		profile := map[string]any{}
+		for key, value := range profiles[0].(map[string]any) {
+			profile[key] = value
+		}
+		profile["schedulerName"] = name
+		profiles = append(profiles, profile)
+	}
+	object["profiles"] = profiles
+	return yaml.Marshal(object)
+}

@@ -1,0 +1,193 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package table
+
+// Row is one source of gangs.
+type Row struct {
+	// Source is its name in GangArgs, events and metrics.
+	Source string
+	// For are the workloads that it is for.
+	For string
+	// Pod is how a pod says that it is in the gang.
+	Pod string
+	// Reads is what is read beside the pod.
+	Reads string
+	// Min is how the quorum is counted.
+	Min string
+	// Cases are what it is tested with.
+	Cases []Case
+}
+
+// Case is one test of a source.
+type Case struct {
+	// Name is the subtest of TestSources/SOURCE.
+	Name string
+	// With is who makes the pods in the test.
+	With string
+}
+
+// What makes the pods. Where a controller can be built here it is the real one;
+// of the others tests make the objects and pods as the controller does.
+const (
+	kubeRay = "KubeRay operator v1.5.1"
+	jobSet  = "JobSet controller v0.12.0"
+	kcm     = "kube-controller-manager v1.37.2"
+	asMade  = "objects and pods as made by "
+)
+
+// Rows are all sources, in the order in which they are asked.
+var Rows = []Row{
+	{
+		Source: "schedulinggroup",
+		For:    "PodGroups of Kubernetes itself, where this scheduler's feature gate GenericWorkload is off",
+		Pod:    "`spec.schedulingGroup.podGroupName`",
+		Reads:  "PodGroup `scheduling.k8s.io/v1beta1`",
+		Min:    "`schedulingPolicy.gang.minCount`; policy `basic` is no gang; topology constraints, claims and parents of a group are refused, not ignored",
+		Cases: []Case{
+			{"gang", "kube-apiserver v1.37.2, pods by hand"},
+			{"basic", "kube-apiserver v1.37.2, pods by hand"},
+		},
+	},
+	{
+		Source: "podgroup",
+		For:    "scheduler-plugins PodGroups: written by hand, Kubeflow (TrainJob, PyTorchJob, MPIJob)",
+		Pod:    "label `scheduling.x-k8s.io/pod-group`, unless it is what KubeRay writes on a RayCluster's pods",
+		Reads:  "PodGroup `scheduling.x-k8s.io/v1alpha1`; of a TrainJob its JobSet, of a RayCluster that",
+		Min:    "`minMember`; of a TrainJob as of a JobSet, without initialisers",
+		Cases: []Case{
+			{"by-hand", "objects by hand"},
+			{"pytorchjob", asMade + "training-operator v1.9"},
+			{"mpijob", asMade + "mpi-operator v0.8"},
+			{"trainjob", asMade + "Kubeflow Trainer v2.3, on the " + jobSet},
+		},
+	},
+	{
+		Source: "volcano",
+		For:    "Volcano PodGroups: written by hand, Kubeflow and LeaderWorkerSet in Volcano mode",
+		Pod:    "annotation `scheduling.k8s.io/group-name` or `scheduling.volcano.sh/group-name`, unless it is what KubeRay writes; part: `volcano.sh/task-spec`",
+		Reads:  "PodGroup `scheduling.volcano.sh/v1beta1`; of a TrainJob its JobSet",
+		Min:    "`minMember`, and of each task its `minTaskMember`",
+		Cases: []Case{
+			{"tasks", asMade + "Volcano's own jobs"},
+		},
+	},
+	{
+		Source: "yunikorn",
+		For:    "applications with task groups for YuniKorn",
+		Pod:    "annotation `yunikorn.apache.org/task-group-name`, and label `applicationId` or a RayCluster as owner",
+		Reads:  "annotation `yunikorn.apache.org/task-groups` of the youngest pod that has one",
+		Min:    "each group's `minMember` (of KubeRay: minReplicas × numOfHosts), without the submitter's",
+		Cases: []Case{
+			{"application", asMade + "an application for YuniKorn"},
+			{"raycluster", kubeRay + ", `--batch-scheduler=yunikorn`"},
+			{"rayjob", kubeRay + ", `--batch-scheduler=yunikorn`, RayJob in K8sJobMode"},
+		},
+	},
+	{
+		Source: "kueue",
+		For:    "Kueue's groups of plain pods",
+		Pod:    "label `kueue.x-k8s.io/pod-group-name`, without fast admission",
+		Reads:  "the pods alone; those that Kueue still gates are not ready",
+		Min:    "annotation `kueue.x-k8s.io/pod-group-total-count`",
+		Cases: []Case{
+			{"pod-group", asMade + "a user and Kueue v0.19"},
+		},
+	},
+	{
+		Source: "leaderworkerset",
+		For:    "each group of a LeaderWorkerSet",
+		Pod:    "labels `leaderworkerset.sigs.k8s.io/{name,group-index,worker-index}`",
+		Reads:  "annotation `leaderworkerset.sigs.k8s.io/size`; LeaderWorkerSet `leaderworkerset.x-k8s.io/v1` for `startupPolicy`, if it is there",
+		Min:    "size; with `LeaderReady` or exclusive topology the leader, and then all workers together",
+		Cases: []Case{
+			{"leader-created", asMade + "LeaderWorkerSet v0.10"},
+			{"leader-ready", asMade + "LeaderWorkerSet v0.10"},
+		},
+	},
+	{
+		Source: "raycluster",
+		For:    "RayCluster, RayJob, RayService",
+		Pod:    "a RayCluster as controller, and label `ray.io/node-type` head or worker",
+		Reads:  "RayCluster `ray.io/v1`",
+		Min:    "head + Σ replicas × numOfHosts; with the autoscaler Σ minReplicas × numOfHosts, and later replicas join by all of their hosts",
+		Cases: []Case{
+			{"raycluster", kubeRay},
+			{"autoscaled", kubeRay + ", replicas of two hosts patched as Ray's autoscaler does"},
+			{"rayjob-k8sjob", kubeRay + ", RayJob in K8sJobMode"},
+			{"rayjob-http", kubeRay + ", RayJob in HTTPMode"},
+			{"rayjob-sidecar", kubeRay + ", RayJob in SidecarMode"},
+			{"rayjob-interactive", kubeRay + ", RayJob in InteractiveMode"},
+			{"rayservice", kubeRay + ", RayService"},
+			{"scheduler-plugins", kubeRay + ", `--batch-scheduler=scheduler-plugins`"},
+			{"volcano", kubeRay + ", `--batch-scheduler=volcano`, RayCluster and RayJob"},
+		},
+	},
+	{
+		Source: "jobset",
+		For:    "JobSet; TrainJob without a PodGroup",
+		Pod:    "label `jobset.sigs.k8s.io/jobset-name`",
+		Reads:  "JobSet `jobset.x-k8s.io/v1alpha2`",
+		Min:    "Σ replicas × min(parallelism, completions); a replicatedJob that is made after others (`InOrder`, `dependsOn`) starts together after them; with exclusive topology the first pod of a Job alone, and then the rest of the Job together",
+		Cases: []Case{
+			{"any-order", jobSet},
+			{"in-order", jobSet},
+			{"depends-on", jobSet},
+			{"exclusive-topology", jobSet + " with its webhooks"},
+		},
+	},
+	{
+		Source: "job",
+		For:    "a Job that asks for it",
+		Pod:    "a Job as controller, and label or annotation `dovetail.dev/gang: \"true\"` on the pod template or the Job",
+		Reads:  "Job `batch/v1`",
+		Min:    "min(parallelism, completions left)",
+		Cases: []Case{
+			{"template", kcm + ", marked on the pod template"},
+			{"job", kcm + ", marked on the Job"},
+			{"unmarked", kcm + ", not marked: no gang"},
+		},
+	},
+	{
+		Source: "ganglabel",
+		For:    "any other pods",
+		Pod:    "label `dovetail.dev/gang-name`",
+		Reads:  "the pods alone",
+		Min:    "annotation `dovetail.dev/gang-min`",
+		Cases: []Case{
+			{"statefulset", kcm + ", StatefulSet"},
+		},
+	},
+}
+
+// Trap is something that a workload's controller does and that would make a
+// scheduler wait for ever or take apart what belongs together.
+type Trap struct {
+	// Name is what it is.
+	Name string
+	// Handling is what Dovetail does.
+	Handling string
+	// Test is its table test in pkg/gangs.
+	Test string
+}
+
+// Traps are those that are known.
+var Traps = []Trap{
+	{"A RayJob's submitter comes when the cluster is ready", "in no gang, whatever its annotations say", "TestTrapRaySubmitter"},
+	{"A Redis cleanup pod comes when the cluster is gone", "in no gang", "TestTrapRedisCleanup"},
+	{"KubeRay never updates its scheduler-plugins PodGroup", "the RayCluster is read instead", "TestTrapKubeRayStalePodGroup"},
+	{"With Ray's autoscaler, replicas come and go", "minReplicas are the gang; more join where it runs", "TestTrapRayAutoscaledGroup"},
+	{"One host of a replica of several is of no use", "all hosts of a later replica start together", "TestTrapRayMultiHostReplica"},
+	{"A TrainJob's initialisers end before its nodes are made, and its PodGroup counts both", "initialisers are in no gang; the count comes from the JobSet", "TestTrapTrainJobInitialisers"},
+	{"`startupPolicyOrder: InOrder` makes Jobs only when earlier ones are ready", "each replicatedJob starts whole, one after another", "TestTrapJobSetInOrder"},
+	{"`dependsOn` does the same", "the same", "TestTrapJobSetDependsOn"},
+	{"Exclusive topology of a JobSet: pods are refused until the first of their Job has a node", "the first starts alone, the rest of the Job together", "TestTrapJobSetExclusiveTopology"},
+	{"`startupPolicy: LeaderReady` makes workers only when the leader is ready", "the leader starts alone, the workers together", "TestTrapLWSLeaderReady"},
+	{"Exclusive topology of a LeaderWorkerSet: workers follow the leader's node", "the same", "TestTrapLWSExclusiveTopology"},
+	{"Kubernetes' Job controller makes PodGroups that are no gang", "policy `basic` is no gang", "TestTrapBasicPodGroup"},
+	{"Kueue holds pods by a gate", "the gang waits, and names the gate", "TestTrapKueueGate"},
+	{"Kueue's fast admission: pods come one after another", "in no gang of Kueue's", "TestTrapKueueFastAdmission"},
+	{"The list of task groups is written once on each pod", "the youngest pod's is read", "TestTrapYuniKornStaleList"},
+	{"A pod has the marks of several sources", "it is in the gang of the first", "TestTrapGangedTwice"},
+	{"A pod is seen before the Job that says whether it is in a gang", "it waits for that moment", "TestTrapJobSeenAfterItsPods"},
+}

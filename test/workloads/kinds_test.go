@@ -1,0 +1,101 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package workloads_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/workloads"
+)
+
+// gangOf asks the source of the key for the gang, with no pods.
+func gangOf(w *watched, key gangs.Key) (gangs.Gang, error) {
+	return gangs.NewSources(w).Gang(key, nil)
+}
+
+// Each kind that is not part of Kubernetes may be installed while a watcher runs.
+func TestEveryKindIsNoticedWhenItComes(t *testing.T) {
+	objects := map[string]struct {
+		spec string
+		min  int
+	}{
+		workloads.PodGroup.Resource.String():        {"{minMember: 4}", 4},
+		workloads.VolcanoPodGroup.Resource.String(): {"{minMember: 5}", 5},
+		workloads.RayCluster.Resource.String():      {"{workerGroupSpecs: [{groupName: w, replicas: 5}]}", 6},
+		workloads.JobSet.Resource.String():          {"{replicatedJobs: [{name: w, replicas: 7, template: {spec: {parallelism: 1, completions: 1}}}]}", 7},
+		workloads.LeaderWorkerSet.Resource.String(): {"{startupPolicy: LeaderReady}", 0},
+	}
+	for _, kind := range workloads.Kinds() {
+		if kind.BuiltIn {
+			continue
+		}
+		t.Run(kind.Name+" of "+kind.Resource.Group, func(t *testing.T) {
+			one, ok := objects[kind.Resource.String()]
+			if !ok {
+				t.Fatal("the test has no object of this kind")
+			}
+			c := newCluster(t)
+			w := c.watch("")
+			w.untilSynced()
+			key := kind.Key(namespace, "a")
+			if _, err := look(w, kind, key); !errors.Is(err, gangs.ErrNotInstalled) {
+				t.Fatalf("want ErrNotInstalled, got %v", err)
+			}
+			c.install(loose(t, kind.Resource, kind.Name, kind.Resource.Version))
+			c.create(kind.Resource, decode(t, fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {namespace: %s, name: a}, spec: %s}",
+				kind.Resource.GroupVersion(), kind.Name, namespace, one.spec)))
+			w.untilTold(key)
+			got := 0
+			c.until("the object is read", func(context.Context) (bool, error) {
+				var err error
+				got, err = look(w, kind, key)
+				return err == nil, nil
+			})
+			if got != one.min {
+				t.Errorf("min: want %d, got %d", one.min, got)
+			}
+		})
+	}
+}
+
+// look returns the minimum that the object declares. That of a LeaderWorkerSet
+// stands on its pods.
+func look(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
+	if kind.Name == workloads.LeaderWorkerSet.Name {
+		_, err := w.LeaderWorkerSet(key, key.Namespace, key.Name)
+		return 0, err
+	}
+	g, err := gangOf(w, key)
+	return g.Min, err
+}
+
+// Kinds of Kubernetes itself are read at once, and missed in a sentence where the
+// API server does not serve them.
+func TestBuiltInKinds(t *testing.T) {
+	c := newCluster(t)
+	w := c.watch("")
+	w.untilSynced()
+	_, err := gangOf(w, gangs.SchedulingGroupKey(namespace, "a"))
+	if !errors.Is(err, gangs.ErrNotInstalled) {
+		t.Errorf("a PodGroup that is not served: want ErrNotInstalled, got %v", err)
+	}
+	key := gangs.JobKey(namespace, "a")
+	if _, err := gangOf(w, key); !errors.Is(err, gangs.ErrNotFound) {
+		t.Errorf("a Job that is not there: want ErrNotFound, got %v", err)
+	}
+	c.create(workloads.Job.Resource, decode(t, fmt.Sprintf(`{apiVersion: batch/v1, kind: Job,
+		metadata: {namespace: %s, name: a, labels: {dovetail.dev/gang: "true"}},
+		spec: {parallelism: 3, completions: 3, template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}}}`, namespace)))
+	w.untilTold(key)
+	if g, err := gangOf(w, key); err != nil || g.Min != 3 {
+		t.Errorf("a Job that asks: want min 3, got %d, %v", g.Min, err)
+	}
+	w.forget()
+	c.delete(workloads.Job.Resource, "a")
+	w.untilTold(key)
+}
