@@ -4,25 +4,30 @@
 package plugins
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
+	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 )
 
-// declarations are the objects that declare gangs, watched once for all
-// profiles of a scheduler.
+// declarations are the objects that declare gangs, and the pods that have ended,
+// watched once for all profiles of a scheduler.
 type declarations struct {
 	*workloads.Watcher
-	mu sync.Mutex
+	ended cache.SharedIndexInformer
+	mu    sync.Mutex
+	start sync.Once
 }
 
-// open makes the watch if it is not there yet.
-func (d *declarations) open(cfg *restclient.Config) error {
+// open makes the watches if they are not there yet.
+func (d *declarations) open(cfg *restclient.Config, client kubernetes.Interface) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.Watcher != nil {
@@ -32,8 +37,21 @@ func (d *declarations) open(cfg *restclient.Config) error {
 	if err != nil {
 		return fmt.Errorf("watching objects that declare gangs: %w", err)
 	}
-	d.Watcher = watcher
+	ended, err := workloads.NewEndedPods(client, gangs.NewSources(watcher, watcher))
+	if err != nil {
+		return err
+	}
+	d.Watcher, d.ended = watcher, ended
 	return nil
+}
+
+// Ended returns the informer of pods that have ended.
+func (d *declarations) Ended() cache.SharedIndexInformer { return d.ended }
+
+// Start begins to watch; it does nothing the second time.
+func (d *declarations) Start(ctx context.Context) error {
+	d.start.Do(func() { go d.ended.RunWithContext(ctx) })
+	return d.Watcher.Start(ctx)
 }
 
 // Sources returns the gang sources with these names, in the order in which

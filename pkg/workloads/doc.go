@@ -10,4 +10,7 @@
 // is noticed at once, one that is removed takes its objects with it.
 //
 // Of every object only what a source in pkg/gangs reads is kept.
+//
+// It also watches the pods that have ended, which a scheduler's own informer
+// does not show and which count for their gangs.
 package workloads

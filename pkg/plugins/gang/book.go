@@ -66,6 +66,9 @@ func (b *book) upsert(pod *v1.Pod) news {
 	defer b.mu.Unlock()
 	rec := b.record(m)
 	old := rec.members[pod.UID].Pod
+	if old != nil && done(old) && !done(pod) {
+		return news{} // the informer of running pods is behind that of ended ones
+	}
 	rec.put(m)
 	ended := rec.disturbed(old, pod, false)
 	b.tidy(rec)
@@ -134,8 +137,18 @@ func (b *book) meet(pod *v1.Pod) *record {
 	return rec
 }
 
-// remove forgets a pod.
+// remove forgets a pod that is not there any more, as far as the scheduler's own
+// informer can tell: a member that is done has left that for good, and stays.
 func (b *book) remove(pod *v1.Pod) news {
+	return b.drop(pod, func(known *v1.Pod) bool { return !done(known) })
+}
+
+// erase forgets a pod whatever became of it.
+func (b *book) erase(pod *v1.Pod) news {
+	return b.drop(pod, func(*v1.Pod) bool { return true })
+}
+
+func (b *book) drop(pod *v1.Pod, may func(known *v1.Pod) bool) news {
 	key, ok := b.sources.Key(pod)
 	if !ok {
 		return news{}
@@ -143,7 +156,7 @@ func (b *book) remove(pod *v1.Pod) news {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
-	if rec == nil || rec.members[pod.UID].Pod == nil {
+	if rec == nil || rec.members[pod.UID].Pod == nil || !may(rec.members[pod.UID].Pod) {
 		return news{}
 	}
 	old := rec.members[pod.UID].Pod
@@ -201,9 +214,11 @@ func (b *book) gate(key gangs.Key, pod *v1.Pod) bool {
 	// The queue's copy of the pod and ours are updated one after the other.
 	ready := gangs.Ready(pod) || gangs.Ready(rec.members[pod.UID].Pod)
 	if !ready || rec.whole {
+		rec.queued = rec.queued || ready
 		return ready
 	}
 	rec.owed = b.evaluate(rec) && (met || rec.owed)
+	rec.queued = rec.queued || rec.whole
 	return rec.whole
 }
 
@@ -215,14 +230,14 @@ func (b *book) evaluate(rec *record) bool {
 		return false
 	}
 	_, v, err := b.look(rec)
-	rec.whole = err == nil && admits(v)
+	rec.whole = err == nil && rec.admits(v)
 	return rec.whole
 }
 
 // admits says that members may be scheduled: all is well, or a part of the gang
-// is placed, and who comes back to it must not wait for the others.
-func admits(v gangs.Verdict) bool {
-	return v.Problem == "" && (v.Waiting == "" || v.Placed > 0)
+// runs, and who comes back to it must not wait for the others.
+func (r *record) admits(v gangs.Verdict) bool {
+	return v.Problem == "" && (v.Waiting == "" || r.running > 0)
 }
 
 // look reads the declaration and holds the members against it.
@@ -234,7 +249,8 @@ func (b *book) look(rec *record) (gangs.Gang, gangs.Verdict, error) {
 		return gangs.Gang{}, gangs.Verdict{}, err
 	}
 	v := gangs.Check(g, members)
-	rec.min, rec.minKnown = g.Min, v.Placed == 0
+	rec.running = running(g, members)
+	rec.min, rec.minKnown = g.Min, rec.running == 0
 	return g, v, nil
 }
 
@@ -266,7 +282,7 @@ func (b *book) standing(key gangs.Key) standing {
 		s.sentence = "waiting for " + key.String() + ", which " + lookupReason(lookup)
 	case err != nil:
 		s.sentence = err.Error()
-	case !admits(v):
+	case !rec.admits(v):
 		s.sentence = cmp.Or(v.Problem, v.Waiting)
 	case rec.verdict != nil:
 		s.sentence = rec.verdict.message
@@ -313,7 +329,7 @@ func (b *book) halfBound() []gangs.Key {
 		if rec.attempt != nil || len(rec.pending()) == 0 {
 			continue
 		}
-		if g, v, err := b.look(rec); err == nil && v.Placed > 0 && v.Placed < g.Min {
+		if g, v, err := b.look(rec); err == nil && rec.running > 0 && v.Placed < g.Min {
 			keys = append(keys, key)
 		}
 	}

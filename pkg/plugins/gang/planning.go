@@ -27,6 +27,9 @@ type request struct {
 	members []gangs.Member
 	// placed is where members stand or bind already.
 	placed map[types.UID]string
+	// done counts, by role, the members that have succeeded. They are in the
+	// quorum and stand nowhere.
+	done   map[string]int
 	limits map[string]map[string]int
 	holds  []snapshot.Hold
 }
@@ -44,10 +47,10 @@ func (b *book) request(key gangs.Key) (request, string) {
 	if err != nil {
 		return request{}, err.Error()
 	}
-	if !admits(v) {
+	if !rec.admits(v) {
 		return request{}, cmp.Or(v.Problem, v.Waiting)
 	}
-	req := request{gang: g, placed: map[types.UID]string{}, limits: rec.limits, holds: b.holds(key)}
+	req := request{gang: g, placed: map[types.UID]string{}, done: map[string]int{}, limits: rec.limits, holds: b.holds(key)}
 	for _, m := range rec.sorted() {
 		node := m.Pod.Spec.NodeName
 		if node == "" && rec.attempt != nil {
@@ -55,6 +58,9 @@ func (b *book) request(key gangs.Key) (request, string) {
 		}
 		switch {
 		case !g.Has(m) || !gangs.Live(m.Pod):
+			continue
+		case done(m.Pod):
+			req.done[m.Role]++
 			continue
 		case node != "":
 			req.placed[m.Pod.UID] = node
@@ -218,7 +224,7 @@ func (p *planning) of(role string) []gangs.Member {
 func (p *planning) role(role gangs.Role, members []gangs.Member) plan.Role {
 	one := plan.Role{
 		Name:      role.Name,
-		Min:       min(role.Min, len(members)),
+		Min:       min(max(0, role.Min-p.done[role.Name]), len(members)),
 		Required:  role.Topology.Required,
 		Preferred: role.Topology.Preferred,
 		Limit:     p.limits[role.Name],

@@ -94,6 +94,9 @@ func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 	}
 	var failed []error
 	for _, pod := range state.pods {
+		if len(pod.Spec.SchedulingGates) > 0 {
+			continue // its condition names the gate; an autoscaler must not make room for it yet
+		}
 		if err := r.onPod(ctx, pod, state.sentence); err != nil {
 			failed = append(failed, err)
 		}

@@ -79,6 +79,7 @@ const (
 	waiting              // past Permit with Wait
 	binding              // allowed
 	bound
+	ended
 )
 
 // world is a scheduler around one book, as far as the book can tell: it keeps
@@ -188,13 +189,33 @@ func (w *world) remove(pod *v1.Pod) {
 	where := w.at[pod.UID]
 	delete(w.store, pod.UID)
 	delete(w.at, pod.UID)
-	w.heed(w.book.remove(pod))
+	if where == ended {
+		w.heed(w.book.erase(pod))
+	} else {
+		w.heed(w.book.remove(pod))
+	}
 	if where == waiting || where == binding {
 		w.unreserve(pod)
 	}
 	if where == bound {
 		w.room++
 	}
+}
+
+// succeed ends a pod well. Two informers tell of it, in either order.
+func (w *world) succeed(pod *v1.Pod) {
+	pod = pod.DeepCopy()
+	pod.Status.Phase = v1.PodSucceeded
+	w.store[pod.UID] = pod
+	w.at[pod.UID] = ended
+	w.room++
+	if w.rnd.IntN(2) == 0 {
+		w.heed(w.book.remove(pod))
+		w.heed(w.book.upsert(pod))
+		return
+	}
+	w.heed(w.book.upsert(pod))
+	w.heed(w.book.remove(pod))
 }
 
 func (w *world) unreserve(pod *v1.Pod) {
@@ -297,10 +318,13 @@ func (w *world) permit(pod *v1.Pod, node string) {
 // mayOpen is the oracle of the gate: a quorum is there, counted from outside. Of
 // a gang that runs and lost members, those that the plan found are enough.
 func (w *world) mayOpen(att *attempt) {
-	placed := 0
+	placed, runs := 0, 0
 	for _, pod := range w.store {
 		if w.key(pod) == att.key && gangs.Live(pod) && gangs.Placed(pod) {
 			placed++
+			if !done(pod) {
+				runs++
+			}
 		}
 	}
 	known := 0 // late members are not waited for
@@ -311,7 +335,7 @@ func (w *world) mayOpen(att *attempt) {
 	}
 	have := placed + len(att.reserved)
 	want := int(w.groups[att.key.Name].Spec.MinMember)
-	if placed > 0 {
+	if runs > 0 {
 		want = min(want, placed+known)
 	}
 	if have < want {
@@ -330,7 +354,11 @@ func (w *world) plan(key gangs.Key) {
 		key: key, gang: req.gang, nodes: map[types.UID]string{}, roles: map[types.UID]string{},
 		reserved: map[types.UID]string{}, short: map[string]int{},
 	}
-	missing := max(0, min(req.gang.Min, len(req.members))-len(req.placed))
+	least := req.gang.Min
+	for _, n := range req.done {
+		least -= n
+	}
+	missing := max(0, min(least, len(req.members))-len(req.placed))
 	left := w.room
 	for _, m := range req.members {
 		if req.placed[m.Pod.UID] != "" {
