@@ -26,7 +26,8 @@ func on(group string, resources []string, verbs ...string) rbacv1.PolicyRule {
 var beyondStock = []right{
 	{"which ways of declaring a gang are installed", on("apiextensions.k8s.io", []string{"customresourcedefinitions"}, "list", "watch")},
 	{"gangs of Ray", on("ray.io", []string{"rayclusters"}, "list", "watch")},
-	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "list", "watch")},
+	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "get", "list", "watch")},
+	{"their status, in the place of their own controller", on("scheduling.x-k8s.io", []string{"podgroups/status"}, "patch")},
 	{"Kubernetes' pod groups, stock's own where its gate is on", on("scheduling.k8s.io", []string{"podgroups", "compositepodgroups"}, "list", "watch")},
 	{"their status, stock's own where its gate is on", on("scheduling.k8s.io", []string{"podgroups/status"}, "patch")},
 }
