@@ -36,12 +36,16 @@ type book struct {
 
 	mu      sync.Mutex
 	records map[gangs.Key]*record
+	// keeper is the gang that nodes are kept for, nil if there is none.
+	keeper *record
+	// aside are pods without a gang that were refused for its sake.
+	aside map[types.UID]*v1.Pod
 	// recovered is false until the first look for gangs that a crash left half bound.
 	recovered bool
 }
 
 func newBook(profile string, sources gangs.Sources, exists func(*v1.Pod) bool) *book {
-	return &book{profile: profile, sources: sources, exists: exists, records: map[gangs.Key]*record{}}
+	return &book{profile: profile, sources: sources, exists: exists, records: map[gangs.Key]*record{}, aside: map[types.UID]*v1.Pod{}}
 }
 
 // news is what an event means for a gang.
@@ -70,6 +74,7 @@ func (b *book) upsert(pod *v1.Pod) news {
 		return news{} // the informer of running pods is behind that of ended ones
 	}
 	rec.put(m)
+	b.regain(rec, old, pod)
 	ended := rec.disturbed(old, pod, false)
 	b.tidy(rec)
 	return news{ended: ended, wake: b.due(rec, old, pod)}
@@ -99,7 +104,7 @@ func (b *book) due(rec *record, old, pod *v1.Pod) []*v1.Pod {
 	was, is := old != nil && counts(old), counts(pod)
 	switch {
 	case was && !is:
-		return b.lost(rec, pod.UID)
+		return b.lost(rec, old)
 	case rec.owed:
 		rec.owed = false
 		return rec.pending()
@@ -114,10 +119,13 @@ func (b *book) due(rec *record, old, pod *v1.Pod) []*v1.Pod {
 // lost draws the consequences of a member that does not count any more. If its
 // gang was refused, perhaps because of it, or if it was to ask for all, another
 // member asks.
-func (b *book) lost(rec *record, uid types.UID) []*v1.Pod {
-	asks := rec.probe == uid || rec.verdict != nil && !rec.verdict.stale
+func (b *book) lost(rec *record, gone *v1.Pod) []*v1.Pod {
+	asks := rec.probe == gone.UID || rec.verdict != nil && !rec.verdict.stale
 	rec.whole = false
 	rec.stale()
+	if b.noteLoss(rec, gone) {
+		return b.healed(rec)
+	}
 	if !asks || rec.ready == rec.placed || !b.evaluate(rec) {
 		return nil
 	}
@@ -161,7 +169,7 @@ func (b *book) drop(pod *v1.Pod, may func(known *v1.Pod) bool) news {
 	}
 	old := rec.members[pod.UID].Pod
 	rec.drop(pod.UID)
-	n := news{ended: rec.disturbed(old, pod, true), wake: b.lost(rec, pod.UID), over: len(rec.members) == 0}
+	n := news{ended: rec.disturbed(old, pod, true), wake: b.lost(rec, old), over: len(rec.members) == 0}
 	b.tidy(rec)
 	return n
 }
@@ -188,6 +196,7 @@ func (b *book) changed(key gangs.Key) news {
 		return news{}
 	}
 	rec.minKnown, rec.whole, rec.owed, rec.verdict, rec.replans, rec.limits = false, false, false, nil, 0, nil
+	rec.turn = turn{}
 	var n news
 	if rec.attempt != nil && rec.attempt.phase == gathering {
 		n.ended, rec.attempt.outdated = rec.attempt, true
@@ -237,7 +246,7 @@ func (b *book) evaluate(rec *record) bool {
 // admits says that members may be scheduled: all is well, or a part of the gang
 // runs, and who comes back to it must not wait for the others.
 func (r *record) admits(v gangs.Verdict) bool {
-	return v.Problem == "" && (v.Waiting == "" || r.running > 0)
+	return v.Problem == "" && !r.loss.healing && (v.Waiting == "" || r.running > 0)
 }
 
 // look reads the declaration and holds the members against it.
@@ -250,6 +259,7 @@ func (b *book) look(rec *record) (gangs.Gang, gangs.Verdict, error) {
 	}
 	v := gangs.Check(g, members)
 	rec.running = running(g, members)
+	rec.loss.judge(v.Placed >= g.Min, rec.running)
 	rec.min, rec.minKnown = g.Min, rec.running == 0
 	return g, v, nil
 }
@@ -283,7 +293,7 @@ func (b *book) standing(key gangs.Key) standing {
 	case err != nil:
 		s.sentence = err.Error()
 	case !rec.admits(v):
-		s.sentence = cmp.Or(v.Problem, v.Waiting)
+		s.sentence = cmp.Or(v.Problem, rec.healing(), v.Waiting)
 	case rec.verdict != nil:
 		s.sentence = rec.verdict.message
 	}

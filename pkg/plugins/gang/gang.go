@@ -105,6 +105,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 		return nil, fmt.Errorf("watching objects that declare gangs: %w", err)
 	}
 	go g.report.run(ctx)
+	go g.watchTheClock(ctx)
 	return g, nil
 }
 
@@ -189,8 +190,11 @@ func (d *destination) Clone() fwk.StateData { return d }
 // is in force.
 func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	key, ok := g.sources.Key(pod)
-	if !ok || isTrial(state) {
+	if isTrial(state) {
 		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	if !ok {
+		return g.stepAside(pod, nodes)
 	}
 	node, refusal, err := g.assign(ctx, key, pod, nodes)
 	if err != nil {

@@ -48,7 +48,7 @@ func (b *book) request(key gangs.Key) (request, string) {
 		return request{}, err.Error()
 	}
 	if !rec.admits(v) {
-		return request{}, cmp.Or(v.Problem, v.Waiting)
+		return request{}, cmp.Or(v.Problem, rec.healing(), v.Waiting)
 	}
 	req := request{gang: g, placed: map[types.UID]string{}, done: map[string]int{}, limits: rec.limits, holds: b.holds(key)}
 	for _, m := range rec.sorted() {
@@ -92,6 +92,7 @@ func (b *book) holds(but gangs.Key) []snapshot.Hold {
 // planning is one gang on its way through the planner.
 type planning struct {
 	request
+	plugin *Gang
 	ask    plan.Gang
 	trials trials
 	needs  map[string]plan.Need
@@ -114,12 +115,7 @@ func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*
 	if wrong := unknownLevel(req.gang, survey.LevelNames()); wrong != "" {
 		return nil, wrong, nil
 	}
-	p := planning{
-		request: req,
-		needs:   map[string]plan.Need{},
-		pending: map[string]*v1.Pod{},
-		trials:  trials{ctx: ctx, handle: g.handle},
-	}
+	p := g.newPlanning(ctx, req)
 	if refusal := p.prepare(survey, nodes); refusal != "" {
 		return nil, refusal, nil
 	}
@@ -127,15 +123,36 @@ func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*
 	if err != nil {
 		return nil, "", err
 	}
-	decision := plan.Plan(picture, p.ask, p.trials.fits, plan.Options{Budget: g.args.SearchBudget})
-	metrics.Work(g.handle.ProfileName(), decision.Stats.FitsCalls, decision.Stats.NodesTouched)
+	decision := p.solve(picture, p.trials.fits)
+	if p.trials.err == nil && decision.Placed {
+		refusal = p.giveWay(picture, &decision)
+	}
 	if p.trials.err != nil {
 		return nil, "", p.trials.err
 	}
 	if !decision.Placed {
-		return nil, cmp.Or(p.trials.refusal(), decision.Why()), nil
+		why := cmp.Or(p.trials.refusal(), refusal, decision.Why())
+		after, err := g.noRoom(&p, nodes, refusal != "")
+		return nil, why + after, err
 	}
 	return p.attempt(decision, began), p.leftOut(decision), nil
+}
+
+func (g *Gang) newPlanning(ctx context.Context, req request) planning {
+	return planning{
+		request: req,
+		plugin:  g,
+		needs:   map[string]plan.Need{},
+		pending: map[string]*v1.Pod{},
+		trials:  trials{ctx: ctx, handle: g.handle},
+	}
+}
+
+// solve asks the planner, and counts the work.
+func (p *planning) solve(picture *plan.Snapshot, fits plan.Fits) plan.Decision {
+	decision := plan.Plan(picture, p.ask, fits, plan.Options{Budget: p.plugin.args.SearchBudget})
+	metrics.Work(p.plugin.handle.ProfileName(), decision.Stats.FitsCalls, decision.Stats.NodesTouched)
+	return decision
 }
 
 // prepare writes the gang in the planner's terms. It returns a sentence if a

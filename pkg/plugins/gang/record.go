@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
@@ -20,6 +21,8 @@ import (
 type record struct {
 	key     gangs.Key
 	profile string
+	// priority is the members'. They all have the same, or the gang has a problem.
+	priority int32
 	// order is when the first pod of the gang was made. It stays once a member
 	// may have entered the queue, because pods are sorted by it inside heaps.
 	order   time.Time
@@ -53,6 +56,8 @@ type record struct {
 	// limits are what refused plans taught: role -> node -> at most so many.
 	limits  map[string]map[string]int
 	replans int
+	turn    turn
+	loss    loss
 }
 
 // verdict is the answer "no" to a gang.
@@ -67,6 +72,7 @@ func (r *record) put(m gangs.Member) {
 	old := r.members[m.Pod.UID].Pod
 	r.drop(m.Pod.UID)
 	r.members[m.Pod.UID] = m
+	r.priority = corev1helpers.PodPriority(m.Pod)
 	if born := m.Pod.CreationTimestamp.Time; !r.queued && born.Before(r.order) {
 		r.order = born
 	}

@@ -26,6 +26,7 @@ const (
 	reasonScheduling = "FailedScheduling"
 	reasonWaiting    = "GangWaiting"
 	reasonPlaced     = "GangPlaced"
+	reasonEvicted    = "GangMoves"
 )
 
 // reporter keeps the sentence that says why a gang waits on its pods and on its
@@ -61,6 +62,12 @@ func (r *reporter) later(key gangs.Key) {
 func (r *reporter) placed(att *attempt, members int) {
 	r.onOwner(att.gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members placed in %s", members, att.where))
 	r.later(att.key)
+}
+
+// evicted tells a member why it has to go.
+func (r *reporter) evicted(key gangs.Key, pod *v1.Pod) {
+	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
+		shorten("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
 }
 
 func (r *reporter) run(ctx context.Context) {
