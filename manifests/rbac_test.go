@@ -25,8 +25,10 @@ func on(group string, resources []string, verbs ...string) rbacv1.PolicyRule {
 // every feature gate at its default, has not.
 var beyondStock = []right{
 	{"which ways of declaring a gang are installed", on("apiextensions.k8s.io", []string{"customresourcedefinitions"}, "list", "watch")},
+	{"moving a gang that lost members, by way of PodDisruptionBudgets", on("", []string{"pods/eviction"}, "create")},
 	{"gangs of Ray", on("ray.io", []string{"rayclusters"}, "list", "watch")},
-	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "list", "watch")},
+	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "get", "list", "watch")},
+	{"their status, in the place of their own controller", on("scheduling.x-k8s.io", []string{"podgroups/status"}, "patch")},
 	{"gangs of Volcano's PodGroups", on("scheduling.volcano.sh", []string{"podgroups"}, "list", "watch")},
 	{"gangs of LeaderWorkerSets", on("leaderworkerset.x-k8s.io", []string{"leaderworkersets"}, "list", "watch")},
 	{"gangs of JobSets and TrainJobs", on("jobset.x-k8s.io", []string{"jobsets"}, "list", "watch")},

@@ -68,6 +68,12 @@ var (
 		Help:           "Planned nodes that a stock filter refused when the member came up, which costs a new plan.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile"})
+	evictions = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem:      subsystem,
+		Name:           "gang_evictions_total",
+		Help:           "Members evicted because their gang lost others and is to be placed whole elsewhere.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
 	devicePairs = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem:      subsystem,
 		Name:           "device_pairs_total",
@@ -86,7 +92,7 @@ var (
 // Register adds the metrics to the scheduler's registry, once in a process.
 func Register() {
 	registerOnce.Do(func() {
-		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, devicePairs, gangsKnown)
+		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, evictions, devicePairs, gangsKnown)
 	})
 }
 
@@ -109,6 +115,11 @@ func Gathered(profile string, took time.Duration) {
 // Refused counts a planned node that a filter refused.
 func Refused(profile string) {
 	refusedPlans.WithLabelValues(profile).Inc()
+}
+
+// Evicted counts a member that was evicted for its gang's sake.
+func Evicted(profile string) {
+	evictions.WithLabelValues(profile).Inc()
 }
 
 // Pairs counts NICs that a pod got.

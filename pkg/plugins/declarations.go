@@ -4,38 +4,78 @@
 package plugins
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	restclient "k8s.io/client-go/rest"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
+	"github.com/dovetail-dev/dovetail/pkg/controllers"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 )
 
-// declarations are the objects that declare gangs, watched once for all
-// profiles of a scheduler.
+// declarations are the objects that declare gangs, the pods that have ended, and
+// the reconcilers over both: once for all profiles of a scheduler.
 type declarations struct {
 	*workloads.Watcher
-	mu sync.Mutex
+	ended  cache.SharedIndexInformer
+	groups *controllers.PodGroups
+	mu     sync.Mutex
+	start  sync.Once
 }
 
-// open makes the watch if it is not there yet.
-func (d *declarations) open(cfg *restclient.Config) error {
+// open makes the watches if they are not there yet, for one more profile.
+func (d *declarations) open(handle fwk.Handle) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.Watcher != nil {
-		return nil
+	if d.Watcher == nil {
+		if err := d.make(handle); err != nil {
+			return err
+		}
 	}
-	watcher, err := workloads.New(cfg)
+	d.groups.Serve(handle.ProfileName())
+	return nil
+}
+
+func (d *declarations) make(handle fwk.Handle) error {
+	watcher, err := workloads.New(handle.KubeConfig())
 	if err != nil {
 		return fmt.Errorf("watching objects that declare gangs: %w", err)
 	}
-	d.Watcher = watcher
+	ended, err := workloads.NewEndedPods(handle.ClientSet(), gangs.NewSources(watcher))
+	if err != nil {
+		return err
+	}
+	client, err := dynamic.NewForConfig(dynamic.ConfigFor(handle.KubeConfig()))
+	if err != nil {
+		return fmt.Errorf("making the client for objects that declare gangs: %w", err)
+	}
+	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
+	groups, err := controllers.NewPodGroups(client, watcher, pods, ended)
+	if err != nil {
+		return err
+	}
+	watcher.OnChange(groups.Changed)
+	d.Watcher, d.ended, d.groups = watcher, ended, groups
 	return nil
+}
+
+// Ended returns the informer of pods that have ended.
+func (d *declarations) Ended() cache.SharedIndexInformer { return d.ended }
+
+// Start begins to watch; it does nothing the second time.
+func (d *declarations) Start(ctx context.Context) error {
+	d.start.Do(func() {
+		go d.ended.RunWithContext(ctx)
+		go d.groups.Run(ctx)
+	})
+	return d.Watcher.Start(ctx)
 }
 
 // Sources returns the gang sources with these names, in the order in which

@@ -28,7 +28,7 @@ func Registry() frameworkruntime.Registry {
 	desks := &snapshot.Desks{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			if err := shared.open(handle.KubeConfig()); err != nil {
+			if err := shared.open(handle); err != nil {
 				return nil, err
 			}
 			return gang.New(ctx, args, handle, shared, desks.Of(handle.ProfileName()))

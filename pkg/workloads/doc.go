@@ -12,4 +12,7 @@
 // not serve is no error either, and is looked for again from time to time.
 //
 // Of every object only what a source in pkg/gangs reads is kept.
+//
+// It also watches the pods that have ended, which a scheduler's own informer
+// does not show and which count for their gangs.
 package workloads

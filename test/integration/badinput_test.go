@@ -64,6 +64,28 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A member that another scheduler has bound already keeps its gang from starting,
+// and the pods that are ours say who it is. Nobody writes on the other.
+func TestMembersOfAForeignScheduler(t *testing.T) {
+	e := onGPUs(t)
+	e.podGroup("mixed", 3, nil)
+	foreign := newPod("mixed-2", inGroup("mixed"))
+	foreign.Spec.SchedulerName = "default-scheduler"
+	foreign.Labels["whose"] = "theirs"
+	e.create(foreign)
+	e.whole("whose=theirs", 1)
+	ours := members("mixed", 2)
+	for _, pod := range ours {
+		pod.Labels["whose"] = "ours"
+	}
+	e.create(ours...)
+	e.refused("whose=ours", 2, e.inNamespace("members of podgroup NS/mixed differ in spec.schedulerName, which must be the same in all: "+
+		"dovetail in pod mixed-0, default-scheduler in pod mixed-2"))
+	if e.event("mixed-2", "schedulerName") {
+		t.Error("an event on the other scheduler's pod speaks of ours")
+	}
+}
+
 // Today's CRD refuses a minMember of zero itself. Older ones let it through, and
 // then we say it.
 func TestPodGroupOfZero(t *testing.T) {

@@ -196,6 +196,10 @@ func (e *env) refused(selector string, n int, sentence string) {
 	}
 }
 
+func containsSentence(pod *corev1.Pod, sentence string) bool {
+	return strings.Contains(unschedulable(pod), sentence)
+}
+
 // unschedulable returns the words of the pod's PodScheduled=False condition.
 func unschedulable(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {

@@ -22,6 +22,8 @@ func convertGang(in *v1.GangArgs) *GangArgs {
 		ReportDelay:   in.ReportDelay.Duration,
 		MaxReplans:    int(*in.MaxReplans),
 		PermitTimeout: in.PermitTimeout.Duration,
+		HealAfter:     in.HealAfter.Duration,
+		MaxBypass:     in.MaxBypass.Duration,
 		Sources:       sources,
 		SearchBudget:  int(*in.SearchBudget),
 	}

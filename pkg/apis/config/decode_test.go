@@ -29,6 +29,7 @@ func TestDecodeGangArgs(t *testing.T) {
 		ReportDelay:   time.Second,
 		MaxReplans:    3,
 		PermitTimeout: 10 * time.Minute,
+		MaxBypass:     10 * time.Minute,
 		Sources: []GangSource{
 			SourceSchedulingGroup, SourcePodGroup, SourceVolcano, SourceYuniKorn, SourceKueue, SourceLeaderWorkerSet,
 			SourceRayCluster, SourceJobSet, SourceJob, SourceGangLabel,
@@ -38,6 +39,8 @@ func TestDecodeGangArgs(t *testing.T) {
 		ReportDelay:   90 * time.Second,
 		MaxReplans:    0,
 		PermitTimeout: time.Minute,
+		HealAfter:     5 * time.Minute,
+		MaxBypass:     0,
 		Sources:       []GangSource{SourcePodGroup},
 		SearchBudget:  5000,
 	}
@@ -56,6 +59,8 @@ func TestDecodeGangArgs(t *testing.T) {
 reportDelay: 1m30s
 maxReplans: 0
 permitTimeout: 1m
+healAfter: 5m
+maxBypass: 0s
 sources: [podgroup]
 searchBudget: 5000
 `), written},
@@ -78,6 +83,8 @@ func writtenGangArgs() *v1.GangArgs {
 		ReportDelay:   &metav1.Duration{Duration: 90 * time.Second},
 		MaxReplans:    ptr.To[int32](0),
 		PermitTimeout: &metav1.Duration{Duration: time.Minute},
+		HealAfter:     &metav1.Duration{Duration: 5 * time.Minute},
+		MaxBypass:     &metav1.Duration{},
 		Sources:       []string{"podgroup"},
 		SearchBudget:  ptr.To[int64](5000),
 	}
@@ -176,6 +183,9 @@ func TestErrorsNameTheField(t *testing.T) {
 		"negative replans":            {KindGangArgs, jsonArgs(`{"maxReplans":-1}`), []string{"maxReplans", "-1", "from 0 to 10"}},
 		"no permit timeout":           {KindGangArgs, jsonArgs(`{"permitTimeout":"0s"}`), []string{"permitTimeout", "from 1s to 15m"}},
 		"permit timeout beyond stock": {KindGangArgs, jsonArgs(`{"permitTimeout":"16m"}`), []string{"permitTimeout", "from 1s to 15m"}},
+		"negative healing":            {KindGangArgs, jsonArgs(`{"healAfter":"-1s"}`), []string{"healAfter", "from 0s to 24h"}},
+		"healing after two days":      {KindGangArgs, jsonArgs(`{"healAfter":"48h"}`), []string{"healAfter", "from 0s to 24h"}},
+		"bypass of a fortnight":       {KindGangArgs, jsonArgs(`{"maxBypass":"336h"}`), []string{"maxBypass", "from 0s to 168h"}},
 		"unknown source":              {KindGangArgs, jsonArgs(`{"sources":["podgroup","grove"]}`), []string{"sources[1]", "grove", "raycluster", "podgroup"}},
 		"source named twice":          {KindGangArgs, jsonArgs(`{"sources":["podgroup","podgroup"]}`), []string{"sources[1]", "Duplicate", "podgroup"}},
 		"no source":                   {KindGangArgs, jsonArgs(`{"sources":[]}`), []string{"sources", "at least one"}},

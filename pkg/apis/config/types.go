@@ -38,6 +38,10 @@ type GangArgs struct {
 	ReportDelay   time.Duration
 	MaxReplans    int
 	PermitTimeout time.Duration
+	// HealAfter is 0 when gangs that lost members are never moved.
+	HealAfter time.Duration
+	// MaxBypass is 0 when nothing is ever held back for a blocked gang.
+	MaxBypass time.Duration
 	// Sources are a set; the order in which sources are asked is pkg/gangs'.
 	Sources []GangSource
 	// SearchBudget is in planner steps; 0 means the planner's own.

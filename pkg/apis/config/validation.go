@@ -25,6 +25,10 @@ const (
 	// maxPermitTimeout is the scheduling framework's own limit; a longer wait
 	// would be cut to it in silence.
 	maxPermitTimeout = 15 * time.Minute
+	// maxHealAfter: a gang that may be broken for a day may be broken for ever.
+	maxHealAfter = 24 * time.Hour
+	// maxMaxBypass is a week, longer than which nobody waits unattended.
+	maxMaxBypass = 7 * 24 * time.Hour
 	// maxSearchBudget is some minutes of search, beyond any use.
 	maxSearchBudget = 1_000_000_000
 	// maxLevels is what Kueue's Topology allows; no real fabric comes near it.
@@ -46,6 +50,8 @@ func validateGang(args *GangArgs) field.ErrorList {
 	errs = append(errs, durationIn("reportDelay", args.ReportDelay, 0, maxReportDelay)...)
 	errs = append(errs, intIn("maxReplans", args.MaxReplans, 0, maxReplans)...)
 	errs = append(errs, durationIn("permitTimeout", args.PermitTimeout, time.Second, maxPermitTimeout)...)
+	errs = append(errs, durationIn("healAfter", args.HealAfter, 0, maxHealAfter)...)
+	errs = append(errs, durationIn("maxBypass", args.MaxBypass, 0, maxMaxBypass)...)
 	errs = append(errs, validateSources(field.NewPath("sources"), args.Sources)...)
 	return append(errs, intIn("searchBudget", args.SearchBudget, 0, maxSearchBudget)...)
 }

@@ -157,6 +157,7 @@ func (b *book) begin(att *attempt) []*v1.Pod {
 		att.phase = open
 	}
 	att.tried = map[types.UID]int{}
+	b.pass(rec, time.Now())
 	rec.attempt, rec.verdict, rec.probe = att, nil, ""
 	return slices.DeleteFunc(rec.pending(), func(pod *v1.Pod) bool { return att.nodes[pod.UID] == "" })
 }

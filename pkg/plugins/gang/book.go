@@ -37,12 +37,16 @@ type book struct {
 
 	mu      sync.Mutex
 	records map[gangs.Key]*record
+	// keeper is the gang that nodes are kept for, nil if there is none.
+	keeper *record
+	// aside are pods without a gang that were refused for its sake.
+	aside map[types.UID]*v1.Pod
 	// recovered is false until the first look for gangs that a crash left half bound.
 	recovered bool
 }
 
 func newBook(profile string, sources gangs.Sources, exists func(*v1.Pod) bool) *book {
-	return &book{profile: profile, sources: sources, exists: exists, records: map[gangs.Key]*record{}}
+	return &book{profile: profile, sources: sources, exists: exists, records: map[gangs.Key]*record{}, aside: map[types.UID]*v1.Pod{}}
 }
 
 // news is what an event means for a gang.
@@ -70,7 +74,11 @@ func (b *book) upsert(pod *v1.Pod) news {
 	}
 	rec := b.record(m)
 	old := rec.members[pod.UID].Pod
+	if old != nil && done(old) && !done(pod) {
+		return news{} // the informer of running pods is behind that of ended ones
+	}
 	rec.put(m)
+	b.regain(rec, old, pod)
 	ended := rec.disturbed(old, pod, false)
 	b.tidy(rec)
 	return news{ended: ended, wake: b.due(rec, old, pod)}
@@ -100,7 +108,7 @@ func (b *book) due(rec *record, old, pod *v1.Pod) []*v1.Pod {
 	was, is := old != nil && counts(old), counts(pod)
 	switch {
 	case was && !is:
-		return b.lost(rec, pod.UID)
+		return b.lost(rec, old)
 	case rec.owed:
 		rec.owed = false
 		return rec.pending()
@@ -115,10 +123,13 @@ func (b *book) due(rec *record, old, pod *v1.Pod) []*v1.Pod {
 // lost draws the consequences of a member that does not count any more. If its
 // gang was refused, perhaps because of it, or if it was to ask for all, another
 // member asks.
-func (b *book) lost(rec *record, uid types.UID) []*v1.Pod {
-	asks := rec.probe == uid || rec.verdict != nil && !rec.verdict.stale
+func (b *book) lost(rec *record, gone *v1.Pod) []*v1.Pod {
+	asks := rec.probe == gone.UID || rec.verdict != nil && !rec.verdict.stale
 	rec.whole = false
 	rec.stale()
+	if b.noteLoss(rec, gone) {
+		return b.healed(rec)
+	}
 	if !asks || rec.ready == rec.placed || !b.evaluate(rec) {
 		return nil
 	}
@@ -138,8 +149,18 @@ func (b *book) meet(pod *v1.Pod) *record {
 	return rec
 }
 
-// remove forgets a pod.
+// remove forgets a pod that is not there any more, as far as the scheduler's own
+// informer can tell: a member that is done has left that for good, and stays.
 func (b *book) remove(pod *v1.Pod) news {
+	return b.drop(pod, func(known *v1.Pod) bool { return !done(known) })
+}
+
+// erase forgets a pod whatever became of it.
+func (b *book) erase(pod *v1.Pod) news {
+	return b.drop(pod, func(*v1.Pod) bool { return true })
+}
+
+func (b *book) drop(pod *v1.Pod, may func(known *v1.Pod) bool) news {
 	key, ok := b.sources.Key(pod)
 	if !ok {
 		return news{}
@@ -147,12 +168,12 @@ func (b *book) remove(pod *v1.Pod) news {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
-	if rec == nil || rec.members[pod.UID].Pod == nil {
+	if rec == nil || rec.members[pod.UID].Pod == nil || !may(rec.members[pod.UID].Pod) {
 		return news{}
 	}
 	old := rec.members[pod.UID].Pod
 	rec.drop(pod.UID)
-	n := news{ended: rec.disturbed(old, pod, true), wake: b.lost(rec, pod.UID), over: len(rec.members) == 0}
+	n := news{ended: rec.disturbed(old, pod, true), wake: b.lost(rec, old), over: len(rec.members) == 0}
 	b.tidy(rec)
 	return n
 }
@@ -180,6 +201,7 @@ func (b *book) changed(key gangs.Key) news {
 		return news{}
 	}
 	rec.minKnown, rec.whole, rec.owed, rec.verdict, rec.replans, rec.limits = false, false, false, nil, 0, nil
+	rec.turn = turn{}
 	var n news
 	if n.wake = b.release(rec); len(n.wake) > 0 {
 		return n
@@ -240,9 +262,11 @@ func (b *book) gate(key gangs.Key, pod *v1.Pod) bool {
 	// The queue's copy of the pod and ours are updated one after the other.
 	ready := gangs.Ready(pod) || gangs.Ready(rec.members[pod.UID].Pod)
 	if !ready || rec.whole {
+		rec.queued = rec.queued || ready
 		return ready
 	}
 	rec.owed = b.evaluate(rec) && (met || rec.owed)
+	rec.queued = rec.queued || rec.whole
 	return rec.whole
 }
 
@@ -254,14 +278,14 @@ func (b *book) evaluate(rec *record) bool {
 		return false
 	}
 	_, v, err := b.look(rec)
-	rec.whole = err == nil && admits(v)
+	rec.whole = err == nil && rec.admits(v)
 	return rec.whole
 }
 
 // admits says that members may be scheduled: all is well, or a part of the gang
-// is placed, and who comes back to it must not wait for the others.
-func admits(v gangs.Verdict) bool {
-	return v.Problem == "" && (v.Waiting == "" || v.Placed > 0)
+// runs, and who comes back to it must not wait for the others.
+func (r *record) admits(v gangs.Verdict) bool {
+	return v.Problem == "" && !r.loss.healing && (v.Waiting == "" || r.running > 0)
 }
 
 // look reads the declaration and holds the members against it.
@@ -273,7 +297,9 @@ func (b *book) look(rec *record) (gangs.Gang, gangs.Verdict, error) {
 		return gangs.Gang{}, gangs.Verdict{}, err
 	}
 	v := gangs.Check(g, members)
-	rec.min, rec.minKnown = g.Min, v.Placed == 0
+	rec.running = running(g, members)
+	rec.loss.judge(v.Placed >= g.Min, rec.running)
+	rec.min, rec.minKnown = g.Min, rec.running == 0
 	return g, v, nil
 }
 
@@ -305,8 +331,8 @@ func (b *book) standing(key gangs.Key) standing {
 		s.sentence = "waiting for " + key.String() + ", which " + lookupReason(lookup)
 	case err != nil:
 		s.sentence = err.Error()
-	case !admits(v):
-		s.sentence = cmp.Or(v.Problem, v.Waiting)
+	case !rec.admits(v):
+		s.sentence = cmp.Or(v.Problem, rec.healing(), v.Waiting)
 	case rec.verdict != nil:
 		s.sentence = rec.verdict.message
 	}
@@ -353,7 +379,7 @@ func (b *book) halfBound() []gangs.Key {
 		if rec.attempt != nil || len(rec.pending()) == 0 {
 			continue
 		}
-		if g, v, err := b.look(rec); err == nil && v.Placed > 0 && v.Placed < g.Min {
+		if g, v, err := b.look(rec); err == nil && rec.running > 0 && v.Placed < g.Min {
 			keys = append(keys, key)
 		}
 	}

@@ -50,7 +50,9 @@ func (w *world) step() {
 		w.to(w.is(idle), func(pod *v1.Pod) {
 			w.change(pod, func(p *v1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: epoch} })
 		})
-	case n < 43:
+	case n < 42:
+		w.to(w.is(bound), w.succeed)
+	case n < 44:
 		w.to(anywhere, func(pod *v1.Pod) { w.change(pod, func(p *v1.Pod) { p.Status.PodIP += "1" }) })
 	case n < 58:
 		w.drain()
@@ -105,7 +107,7 @@ func (w *world) allPlacedWhenThereIsRoom() {
 	w.settle()
 	for _, rec := range w.book.records {
 		g, v, err := w.book.look(rec)
-		if err != nil || !admits(v) {
+		if err != nil || !rec.admits(v) {
 			continue
 		}
 		for _, pod := range rec.pending() {
@@ -162,6 +164,67 @@ func TestStanding(t *testing.T) {
 				t.Errorf("sentence\n got %q\nwant %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// Members that are done count for the quorum, whatever the informer of running
+// pods says of them and when; they are not what a newcomer joins.
+func TestFinishedMembersStayInTheQuorum(t *testing.T) {
+	w := newWorld(t, 0)
+	key := w.groups.declare("a", 3)
+	first, second, third := on1(member("a", "p"), "n"), on1(member("a", "q"), "n"), on1(member("a", "r"), "n")
+	for _, pod := range []*v1.Pod{first, second, third} {
+		w.book.upsert(pod)
+	}
+	for i, pod := range []*v1.Pod{first, second} {
+		over := pod.DeepCopy()
+		over.Status.Phase = v1.PodSucceeded
+		if i == 0 { // the news of its end comes first, or last
+			w.book.upsert(over)
+			w.book.remove(pod)
+			w.book.upsert(pod)
+		} else {
+			w.book.remove(pod)
+			w.book.upsert(over)
+		}
+	}
+	w.book.remove(third) // it failed
+	again := member("a", "s")
+	w.store[again.UID] = again
+	if !w.book.gate(key, again) {
+		t.Errorf("the replacement waits: %s", w.book.standing(key).sentence)
+	}
+	w.book.upsert(again)
+	req, refusal := w.book.request(key)
+	if refusal != "" || len(req.placed) != 0 || len(req.members) != 1 {
+		t.Errorf("planned are %d members beside %d that run (%s), want one alone", len(req.members), len(req.placed), refusal)
+	}
+	w.book.erase(first)
+	if w.book.gate(key, again); w.book.records[key].admits(gangs.Verdict{Waiting: "x"}) {
+		t.Error("nothing runs, and members may come one by one")
+	}
+}
+
+// The time by which a gang stands in the queue is its oldest pod's, in whatever
+// order pods are seen, and stays once a member may stand in the queue.
+func TestOrderIsTheOldestPods(t *testing.T) {
+	w := newWorld(t, 0)
+	key := w.groups.declare("a", 2)
+	aged := func(name string, seconds int) *v1.Pod {
+		pod := member("a", name)
+		pod.CreationTimestamp = metav1.NewTime(epoch.Add(time.Duration(seconds) * time.Second))
+		w.store[pod.UID] = pod
+		return pod
+	}
+	for _, step := range []struct {
+		pod  *v1.Pod
+		want int
+	}{{aged("young", 9), 9}, {aged("old", 5), 5}, {aged("oldest", 1), 5}} {
+		w.book.upsert(step.pod)
+		w.book.gate(key, step.pod)
+		if at, _ := w.book.orderOf(key); !at.Equal(epoch.Add(time.Duration(step.want) * time.Second)) {
+			t.Errorf("after %s the gang stands at %v, want second %d", step.pod.Name, at, step.want)
+		}
 	}
 }
 

@@ -26,9 +26,9 @@ func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, er
 	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint
 	return []fwk.ClusterEventWithHint{
 		// A node with room, or with the labels of a better domain.
-		on(fwk.Node, grown, g.helps),
+		on(fwk.Node, grown, g.offers),
 		// A pod that gives its room back.
-		on(fwk.AssignedPod, fwk.Delete|fwk.UpdatePodScaleDown, g.helps),
+		on(fwk.AssignedPod, fwk.Delete|fwk.UpdatePodScaleDown, g.vacates),
 		// A running pod that an affinity of a member waits for.
 		on(fwk.AssignedPod, fwk.Add|fwk.UpdatePodLabel, g.attracts),
 		// A member that now tolerates or wants something else.
@@ -81,6 +81,28 @@ func (g *Gang) memberOf(key gangs.Key, pod *v1.Pod) bool {
 	}
 	k, ok := g.sources.Key(pod)
 	return ok && k == key
+}
+
+// offers is helps for nodes: one on which the member cannot stand helps its gang
+// only if it helps another role, whose members are asked as well.
+func (g *Gang) offers(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	if node, ok := newObj.(*v1.Node); ok && !mayStand(pod, node) {
+		return fwk.QueueSkip, nil
+	}
+	return g.helps(logger, pod, oldObj, newObj)
+}
+
+// vacates is helps for pods that give back their room on a node.
+func (g *Gang) vacates(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	before, ok := oldObj.(*v1.Pod)
+	if !ok {
+		return g.helps(logger, pod, oldObj, newObj)
+	}
+	node, err := g.nodes.Get(before.Spec.NodeName)
+	if err == nil && !mayStand(pod, node) {
+		return fwk.QueueSkip, nil
+	}
+	return g.helps(logger, pod, oldObj, newObj)
 }
 
 // attracts is helps for pods that come to stand somewhere: they take room, and
@@ -150,14 +172,44 @@ func (g *Gang) podGone(obj any) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj
 	}
-	pod, ok := obj.(*v1.Pod)
-	if !ok {
-		return
+	if pod, ok := obj.(*v1.Pod); ok {
+		g.forget(pod, g.book.remove)
 	}
-	n := g.book.remove(pod)
+}
+
+func (g *Gang) forget(pod *v1.Pod, how func(*v1.Pod) news) {
+	n := how(pod)
 	g.heed(n, "member "+pod.Name+" was deleted")
 	if key, ok := g.sources.Key(pod); ok && n.over {
 		g.report.later(key) // to forget what was said of the gang
+	}
+}
+
+// endedEvents keep members that are done in the book. One that failed is not
+// there any more; its replacement is a pod of its own.
+func (g *Gang) endedEvents() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    g.podEnded,
+		UpdateFunc: func(_, obj any) { g.podEnded(obj) },
+		DeleteFunc: func(obj any) {
+			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = gone.Obj
+			}
+			if pod, ok := obj.(*v1.Pod); ok {
+				g.forget(pod, g.book.erase)
+			}
+		},
+	}
+}
+
+func (g *Gang) podEnded(obj any) {
+	pod, ok := obj.(*v1.Pod)
+	switch {
+	case !ok:
+	case done(pod):
+		g.podSeen(pod)
+	default:
+		g.forget(pod, g.book.erase)
 	}
 }
 

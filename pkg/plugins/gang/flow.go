@@ -147,9 +147,8 @@ func (g *Gang) drain(att *attempt) {
 // since the plan was made, "" if all are there. The informer's store is ahead of
 // the snapshot of this cycle.
 func (g *Gang) missingNode(att *attempt) string {
-	nodes := g.handle.SharedInformerFactory().Core().V1().Nodes().Lister()
 	for _, node := range g.book.nodesOf(att) {
-		if _, err := nodes.Get(node); err != nil {
+		if _, err := g.nodes.Get(node); err != nil {
 			return node
 		}
 	}

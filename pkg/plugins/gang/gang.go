@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -34,6 +35,9 @@ type Shared interface {
 	// Sources returns the gang sources with these names, reading objects that
 	// are watched once for the process.
 	Sources(names []config.GangSource) gangs.Sources
+	// Ended is the informer of pods that succeeded or failed, which the
+	// scheduler's own informer does not show.
+	Ended() cache.SharedIndexInformer
 	// OnChange registers what to do when a declaration changed.
 	OnChange(func(gangs.Key))
 	// Start begins to watch; it does nothing the second time.
@@ -50,6 +54,7 @@ type Gang struct {
 	book    *book
 	desk    *snapshot.Desk
 	report  *reporter
+	nodes   corelisters.NodeLister
 	settled func() bool
 	once    sync.Once
 	logger  klog.Logger
@@ -82,6 +87,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 		sources: sources,
 		book:    newBook(handle.ProfileName(), sources, existsIn(informer.GetStore())),
 		desk:    desk,
+		nodes:   handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
 		logger:  klog.FromContext(ctx).WithName(Name),
 	}
 	g.report = newReporter(handle, g.book, args.ReportDelay)
@@ -89,12 +95,17 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 	if err != nil {
 		return nil, fmt.Errorf("watching pods: %w", err)
 	}
-	g.settled = func() bool { return handlers.HasSynced() && shared.HasSynced() }
+	ended, err := shared.Ended().AddEventHandler(g.endedEvents())
+	if err != nil {
+		return nil, fmt.Errorf("watching pods that have ended: %w", err)
+	}
+	g.settled = func() bool { return handlers.HasSynced() && ended.HasSynced() && shared.HasSynced() }
 	shared.OnChange(g.declarationChanged)
 	if err := shared.Start(ctx); err != nil {
 		return nil, fmt.Errorf("watching objects that declare gangs: %w", err)
 	}
 	go g.report.run(ctx)
+	go g.watchTheClock(ctx)
 	return g, nil
 }
 
@@ -179,8 +190,11 @@ func (d *destination) Clone() fwk.StateData { return d }
 // is in force.
 func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	key, ok := g.sources.Key(pod)
-	if !ok || isTrial(state) {
+	if isTrial(state) {
 		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	if !ok {
+		return g.stepAside(pod, nodes)
 	}
 	node, refusal, err := g.assign(ctx, key, pod, nodes)
 	if err != nil {

@@ -27,6 +27,9 @@ type request struct {
 	members []gangs.Member
 	// placed is where members stand or bind already.
 	placed map[types.UID]string
+	// done counts, by role, the members that have succeeded. They are in the
+	// quorum and stand nowhere.
+	done   map[string]int
 	limits map[string]map[string]int
 	holds  []snapshot.Hold
 }
@@ -44,10 +47,10 @@ func (b *book) request(key gangs.Key) (request, string) {
 	if err != nil {
 		return request{}, err.Error()
 	}
-	if !admits(v) {
-		return request{}, cmp.Or(v.Problem, v.Waiting)
+	if !rec.admits(v) {
+		return request{}, cmp.Or(v.Problem, rec.healing(), v.Waiting)
 	}
-	req := request{gang: g, placed: map[types.UID]string{}, limits: rec.limits, holds: b.holds(key)}
+	req := request{gang: g, placed: map[types.UID]string{}, done: map[string]int{}, limits: rec.limits, holds: b.holds(key)}
 	for _, m := range rec.sorted() {
 		node := m.Pod.Spec.NodeName
 		if node == "" && rec.attempt != nil {
@@ -55,6 +58,9 @@ func (b *book) request(key gangs.Key) (request, string) {
 		}
 		switch {
 		case !g.Has(m) || !gangs.Live(m.Pod):
+			continue
+		case done(m.Pod):
+			req.done[m.Role]++
 			continue
 		case node != "":
 			req.placed[m.Pod.UID] = node
@@ -88,6 +94,7 @@ func (b *book) holds(but gangs.Key) []snapshot.Hold {
 // planning is one gang on its way through the planner.
 type planning struct {
 	request
+	plugin *Gang
 	ask    plan.Gang
 	trials trials
 	needs  map[string]plan.Need
@@ -112,16 +119,9 @@ func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*
 	if wrong := unknownLevel(req.gang, survey.LevelNames()); wrong != "" {
 		return nil, wrong, nil
 	}
-	alignment, err := snapshot.ParseAlignment(req.gang.Topology.Alignment, req.gang.Key.String())
-	if err != nil {
-		return nil, err.Error(), nil
-	}
-	p := planning{
-		request:   req,
-		alignment: alignment,
-		needs:     map[string]plan.Need{},
-		pending:   map[string]*v1.Pod{},
-		trials:    trials{ctx: ctx, handle: g.handle},
+	p, refusal := g.newPlanning(ctx, req)
+	if refusal != "" {
+		return nil, refusal, nil
 	}
 	if refusal := p.prepare(survey, nodes); refusal != "" {
 		return nil, refusal, nil
@@ -130,15 +130,43 @@ func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*
 	if err != nil {
 		return nil, "", err
 	}
-	decision := plan.Plan(picture, p.ask, p.trials.fits, plan.Options{Budget: g.args.SearchBudget})
-	metrics.Work(g.handle.ProfileName(), decision.Stats.FitsCalls, decision.Stats.NodesTouched)
+	decision := p.solve(picture, p.trials.fits)
+	if p.trials.err == nil && decision.Placed {
+		refusal = p.giveWay(picture, &decision)
+	}
 	if p.trials.err != nil {
 		return nil, "", p.trials.err
 	}
 	if !decision.Placed {
-		return nil, cmp.Or(p.trials.refusal(), decision.Why()), nil
+		why := cmp.Or(p.trials.refusal(), refusal, decision.Why())
+		after, err := g.noRoom(&p, nodes, refusal != "")
+		return nil, why + after, err
 	}
 	return p.attempt(decision, began), p.leftOut(decision), nil
+}
+
+// newPlanning begins to plan a gang. It returns a sentence if what the gang says
+// of its devices cannot be understood.
+func (g *Gang) newPlanning(ctx context.Context, req request) (planning, string) {
+	alignment, err := snapshot.ParseAlignment(req.gang.Topology.Alignment, req.gang.Key.String())
+	if err != nil {
+		return planning{}, err.Error()
+	}
+	return planning{
+		request:   req,
+		plugin:    g,
+		alignment: alignment,
+		needs:     map[string]plan.Need{},
+		pending:   map[string]*v1.Pod{},
+		trials:    trials{ctx: ctx, handle: g.handle},
+	}, ""
+}
+
+// solve asks the planner, and counts the work.
+func (p *planning) solve(picture *plan.Snapshot, fits plan.Fits) plan.Decision {
+	decision := plan.Plan(picture, p.ask, fits, plan.Options{Budget: p.plugin.args.SearchBudget})
+	metrics.Work(p.plugin.handle.ProfileName(), decision.Stats.FitsCalls, decision.Stats.NodesTouched)
+	return decision
 }
 
 // prepare writes the gang in the planner's terms. It returns a sentence if a
@@ -228,7 +256,7 @@ func (p *planning) of(role string) []gangs.Member {
 func (p *planning) role(role gangs.Role, members []gangs.Member) plan.Role {
 	one := plan.Role{
 		Name:      role.Name,
-		Min:       min(role.Min, len(members)),
+		Min:       min(max(0, role.Min-p.done[role.Name]), len(members)),
 		Required:  role.Topology.Required,
 		Preferred: role.Topology.Preferred,
 		Limit:     p.limits[role.Name],

@@ -13,6 +13,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -32,8 +34,14 @@ func queued(t *testing.T, pod *v1.Pod, at time.Time) *framework.QueuedPodInfo {
 }
 
 // plugin returns the parts of the plugin that need no scheduler around it.
-func (w *world) plugin() *Gang {
-	return &Gang{sources: w.book.sources, book: w.book}
+func (w *world) plugin(nodes ...*v1.Node) *Gang {
+	store := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	for _, node := range nodes {
+		if err := store.Add(node); err != nil {
+			w.t.Fatalf("storing node %s: %v", node.Name, err)
+		}
+	}
+	return &Gang{sources: w.book.sources, book: w.book, nodes: corelisters.NewNodeLister(store)}
 }
 
 // The queue's order is a strict weak order in which members of one gang stand
@@ -118,6 +126,11 @@ func TestHints(t *testing.T) {
 	ending.DeletionTimestamp = &metav1.Time{Time: epoch}
 	runs := on1(member("b", "r"), "n")
 	kin := on1(member("a", "q"), "n")
+	elsewhere := on1(member("b", "r"), "tainted")
+	tainted := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "tainted"}, Spec: v1.NodeSpec{Taints: []v1.Taint{{Key: "x", Effect: v1.TaintEffectNoSchedule}}}}
+	choosy := pod.DeepCopy()
+	choosy.Spec.NodeSelector = map[string]string{"shape": "large"}
+	cordoned := &v1.Node{Spec: v1.NodeSpec{Unschedulable: true}}
 
 	tests := map[string]struct {
 		pod      *v1.Pod
@@ -126,6 +139,9 @@ func TestHints(t *testing.T) {
 		want     fwk.QueueingHint
 	}{
 		"a node comes":                       {pod, event(fwk.Node, fwk.Add), nil, &v1.Node{}, fwk.Queue},
+		"a node comes that is cordoned":      {pod, event(fwk.Node, fwk.Add), nil, cordoned, fwk.QueueSkip},
+		"a node comes that it may not use":   {choosy, event(fwk.Node, fwk.Add), nil, &v1.Node{}, fwk.QueueSkip},
+		"a pod goes where it may not stand":  {pod, event(fwk.AssignedPod, fwk.Delete), elsewhere, nil, fwk.QueueSkip},
 		"a pod of another gang goes":         {pod, event(fwk.AssignedPod, fwk.Delete), runs, nil, fwk.Queue},
 		"a pod of its own gang goes":         {pod, event(fwk.AssignedPod, fwk.Delete), kin, nil, fwk.QueueSkip},
 		"a pod comes to run":                 {pod, event(fwk.AssignedPod, fwk.Add), nil, runs, fwk.QueueSkip},
@@ -146,7 +162,7 @@ func TestHints(t *testing.T) {
 			key := w.groups.declare("a", 1)
 			w.book.upsert(tc.pod)
 			w.book.refuse(key, "no room", w.now)
-			got := w.plugin().hint(t, tc.event)(tc.pod, tc.old, tc.new)
+			got := w.plugin(tainted).hint(t, tc.event)(tc.pod, tc.old, tc.new)
 			if got != tc.want {
 				t.Errorf("hint %v, want %v", got, tc.want)
 			}

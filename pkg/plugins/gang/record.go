@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
@@ -20,16 +21,23 @@ import (
 type record struct {
 	key     gangs.Key
 	profile string
-	// order is when the first pod of the gang was made. It stays for the life
-	// of the record, because pods are sorted by it inside heaps.
+	// priority is the members'. They all have the same, or the gang has a problem.
+	priority int32
+	// order is when the first pod of the gang was made. It stays once a member
+	// may have entered the queue, because pods are sorted by it inside heaps.
 	order   time.Time
+	queued  bool
 	members map[types.UID]gangs.Member
 
 	// ready counts the members that are placed or could be now, placed those
 	// of them that are.
 	ready, placed int
+	// running is how many members stood on a node and were not done, when last
+	// looked.
+	running int
 	// min is the quorum as last read; minKnown is false until it was read, and
-	// again once the declaration changed or a member was placed.
+	// again once the declaration changed or a member was placed; and always while
+	// members run, because who joins those waits for no quorum.
 	min      int
 	minKnown bool
 	// whole says that the quorum was there when last looked. New members do
@@ -48,6 +56,8 @@ type record struct {
 	// limits are what refused plans taught: role -> node -> at most so many.
 	limits  map[string]map[string]int
 	replans int
+	turn    turn
+	loss    loss
 }
 
 // verdict is the answer "no" to a gang.
@@ -62,6 +72,10 @@ func (r *record) put(m gangs.Member) {
 	old := r.members[m.Pod.UID].Pod
 	r.drop(m.Pod.UID)
 	r.members[m.Pod.UID] = m
+	r.priority = corev1helpers.PodPriority(m.Pod)
+	if born := m.Pod.CreationTimestamp.Time; !r.queued && born.Before(r.order) {
+		r.order = born
+	}
 	if counts(m.Pod) {
 		r.ready++
 		if gangs.Placed(m.Pod) {
@@ -122,10 +136,26 @@ func counts(pod *v1.Pod) bool {
 	return gangs.Live(pod) && (gangs.Placed(pod) || gangs.Ready(pod))
 }
 
+// done says that the pod has succeeded: it counts for its gang, and is nowhere.
+func done(pod *v1.Pod) bool {
+	return pod.Status.Phase == v1.PodSucceeded
+}
+
+// running counts the members of the gang that stand on nodes.
+func running(g gangs.Gang, members []gangs.Member) int {
+	n := 0
+	for _, m := range members {
+		if g.Has(m) && gangs.Live(m.Pod) && gangs.Placed(m.Pod) && !done(m.Pod) {
+			n++
+		}
+	}
+	return n
+}
+
 // alike says that two states of a pod are the same to a gang.
 func alike(a, b *v1.Pod) bool {
 	return a.UID == b.UID && counts(a) == counts(b) && gangs.Placed(a) == gangs.Placed(b) &&
-		gangs.Ready(a) == gangs.Ready(b) && gangs.Live(a) == gangs.Live(b) &&
+		gangs.Ready(a) == gangs.Ready(b) && gangs.Live(a) == gangs.Live(b) && done(a) == done(b) &&
 		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) &&
 		apiequality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences) &&
 		apiequality.Semantic.DeepEqual(a.Status.ResourceClaimStatuses, b.Status.ResourceClaimStatuses) &&

@@ -26,6 +26,7 @@ const (
 	reasonScheduling = "FailedScheduling"
 	reasonWaiting    = "GangWaiting"
 	reasonPlaced     = "GangPlaced"
+	reasonEvicted    = "GangMoves"
 )
 
 // reporter keeps the sentence that says why a gang waits on its pods and on its
@@ -63,6 +64,12 @@ func (r *reporter) placed(att *attempt, members int) {
 	r.later(att.key)
 }
 
+// evicted tells a member why it has to go.
+func (r *reporter) evicted(key gangs.Key, pod *v1.Pod) {
+	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
+		shorten("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
+}
+
 func (r *reporter) run(ctx context.Context) {
 	go func() {
 		<-ctx.Done()
@@ -94,6 +101,9 @@ func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 	}
 	var failed []error
 	for _, pod := range state.pods {
+		if len(pod.Spec.SchedulingGates) > 0 {
+			continue // its condition names the gate; an autoscaler must not make room for it yet
+		}
 		if err := r.onPod(ctx, pod, state.sentence); err != nil {
 			failed = append(failed, err)
 		}

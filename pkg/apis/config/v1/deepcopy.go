@@ -27,6 +27,8 @@ func (a *GangArgs) DeepCopyObject() runtime.Object {
 		ReportDelay:   copyValue(a.ReportDelay),
 		MaxReplans:    copyValue(a.MaxReplans),
 		PermitTimeout: copyValue(a.PermitTimeout),
+		HealAfter:     copyValue(a.HealAfter),
+		MaxBypass:     copyValue(a.MaxBypass),
 		Sources:       slices.Clone(a.Sources),
 		SearchBudget:  copyValue(a.SearchBudget),
 	}

@@ -20,6 +20,11 @@ const (
 	// defaultPermitTimeout is far longer than any gang takes to place, and
 	// shorter than the framework's own limit of 15 minutes.
 	defaultPermitTimeout = 10 * time.Minute
+	// defaultHealAfter: to end pods that run is a decision for an administrator.
+	defaultHealAfter = 0
+	// defaultMaxBypass is long enough for the small gangs that fill gaps, and
+	// short against the hours for which a gang that needs a whole spine runs.
+	defaultMaxBypass = 10 * time.Minute
 	// defaultPreset is topograph's label set, the one that is not tied to a cloud.
 	defaultPreset = "topograph"
 	// defaultFilterTimeout and defaultBindingTimeout are the stock plugin's own.
@@ -39,6 +44,8 @@ func DefaultSources() []string {
 func SetGangDefaults(args *GangArgs) {
 	setDuration(&args.ReportDelay, defaultReportDelay)
 	setDuration(&args.PermitTimeout, defaultPermitTimeout)
+	setDuration(&args.HealAfter, defaultHealAfter)
+	setDuration(&args.MaxBypass, defaultMaxBypass)
 	if args.MaxReplans == nil {
 		args.MaxReplans = ptr.To[int32](defaultMaxReplans)
 	}

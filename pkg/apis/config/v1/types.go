@@ -37,6 +37,23 @@ type GangArgs struct {
 	// wait that the scheduling framework allows.
 	PermitTimeout *metav1.Duration `json:"permitTimeout,omitempty"`
 
+	// HealAfter is how long a gang that runs may lack members that it lost, and
+	// for which there is no room where it runs, before the members that are left
+	// are evicted so that the gang is placed whole elsewhere. They are evicted
+	// only if the whole gang would find a place, and only if a controller
+	// replaces them; PodDisruptionBudgets are respected. 0s evicts nobody: the
+	// gang waits for room. From 0s to 24h.
+	HealAfter *metav1.Duration `json:"healAfter,omitempty"`
+
+	// MaxBypass is how long later gangs of the same or of lower priority may be
+	// placed past a gang for which there is no room, counted from the first that
+	// was. After that the nodes on which the gang could stand, if the pods that
+	// this scheduler placed there ended, are kept for it: later gangs, and pods
+	// with resource claims, go elsewhere or wait. One gang at a time has nodes
+	// kept for it, and for a day at the longest. 0s keeps nothing.
+	// From 0s to 168h.
+	MaxBypass *metav1.Duration `json:"maxBypass,omitempty"`
+
 	// Sources are the ways of declaring a gang that are looked for. They may
 	// stand here in any order; a pod that several know belongs to the first of
 	// this list. A source whose kind is not installed costs nothing. Known sources:

@@ -1,0 +1,93 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// A gang that needs a whole leaf waits while small ones pass it. After maxBypass
+// one leaf is kept for it: later gangs fill the other one and then wait, and when
+// the leaf's pods have ended the gang gets it.
+func TestSmallGangsPassForAWhile(t *testing.T) {
+	const bypass = 6 * time.Second
+	e := onOwn(t, localcluster.Options{
+		Fleets:         []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=2,nodes=4")},
+		DovetailConfig: withGangArgs(t, fmt.Sprintf("maxBypass: %v", bypass)),
+		Without:        []string{localcluster.KubeRay},
+	})
+	small := 0
+	more := func() string {
+		small++
+		name := fmt.Sprintf("small%d", small)
+		e.podGroup(name, 1, nil)
+		e.create(members(name, 1, asking("20", "1Gi"))...)
+		return groupLabel + "=" + name
+	}
+	// One on each leaf, so that neither is whole.
+	e.whole(more(), 1)
+	e.podGroup("blocker", 1, nil)
+	blocker := members("blocker", 1, asking("20", "1Gi"))
+	blocker[0].Spec.NodeSelector = map[string]string{fleet.LabelLeaf: e.otherLeaf(groupLabel + "=small1")}
+	e.create(blocker...)
+	e.whole(groupLabel+"=blocker", 1)
+	e.podGroup("large", 4, map[string]string{levelRequired: "leaf"})
+	e.create(members("large", 4, asking("20", "1Gi"))...)
+	e.refused(groupLabel+"=large", 4, "3 of 4 members fit leaf")
+
+	e.whole(more(), 1) // the first that passes
+	e.eventually("nodes are kept for the large gang", func() bool {
+		return e.said(groupLabel+"=large", "; 4 nodes are kept for it, because later gangs have passed it for longer than maxBypass (6s)") == 4
+	})
+	var last string
+	e.eventually("a later gang is held back", func() bool {
+		last = more()
+		held := 0
+		e.eventually("the gang is placed or held back", func() bool {
+			held = e.said(last, "held back: it would take 1 of 4 nodes that are kept for podgroup "+e.ns+"/large, which later gangs have passed for longer than maxBypass (6s)")
+			return held == 1 || e.bound(last) == 1
+		})
+		return held == 1
+	})
+	e.create(newPod("plain", asking("8", "1Gi"))) // in no gang: nobody asks it to wait
+	e.eventually("a pod without a gang is placed", func() bool { return e.podHasNode("plain") })
+	leaves := e.domains(groupLabel, fleet.LabelLeaf)
+	t.Logf("%d small gangs, by leaf: %v", small, leaves)
+	// The pods of one leaf end: of both, because the test does not know which is kept.
+	for i := 1; i < small; i++ {
+		e.removePods(fmt.Sprintf("%s=small%d", groupLabel, i))
+	}
+	e.removePods(groupLabel + "=blocker")
+	e.whole(groupLabel+"=large", 4)
+	e.leafOf(groupLabel + "=large")
+	e.whole(last, 1) // whom it held back is let go
+}
+
+func (e *env) podHasNode(name string) bool {
+	e.Helper()
+	for _, pod := range e.pods("") {
+		if pod.Name == name {
+			return pod.Spec.NodeName != ""
+		}
+	}
+	return false
+}
+
+// otherLeaf returns a leaf that the pods do not stand on.
+func (e *env) otherLeaf(selector string) string {
+	e.Helper()
+	used := e.leafOf(selector)
+	for node := range plainFleet(e.T, "shape=plain,spines=1,leaves=2,nodes=4").All() {
+		if node.Leaf() != used {
+			return node.Leaf()
+		}
+	}
+	e.Fatalf("there is no leaf but %s", used)
+	return ""
+}

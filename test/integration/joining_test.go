@@ -1,0 +1,192 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// Two of three members are done when the third fails: its replacement starts, though
+// only one pod of three is left that the scheduler's own informer shows
+// (kubernetes#142330).
+func TestFinishedMembersKeepTheQuorum(t *testing.T) {
+	e := onGPUs(t)
+	e.podGroup("three", 3, nil)
+	e.create(members("three", 3)...)
+	e.whole(groupLabel+"=three", 3)
+	e.setPhase("three-0", corev1.PodSucceeded)
+	e.setPhase("three-1", corev1.PodSucceeded)
+	e.setPhase("three-2", corev1.PodFailed)
+	e.removePod("three-2")
+	e.create(newPod("three-3", inGroup("three")))
+	e.whole(groupLabel+"=three", 3)
+}
+
+func (e *env) setPhase(name string, phase corev1.PodPhase) {
+	e.Helper()
+	patch := fmt.Sprintf(`{"status":{"phase":%q}}`, phase)
+	_, err := e.client.CoreV1().Pods(e.ns).Patch(e.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
+	if err != nil {
+		e.Fatalf("ending pod %s: %v", name, err)
+	}
+}
+
+func (e *env) removePod(name string) {
+	e.Helper()
+	if err := e.client.CoreV1().Pods(e.ns).Delete(e.Context(), name, metav1.DeleteOptions{}); err != nil {
+		e.Fatalf("deleting pod %s: %v", name, err)
+	}
+}
+
+// A worker that is replaced comes back to the leaf that its cluster requires. With
+// that leaf full it waits and says so, beside three leaves that are empty.
+func TestReplacementComesBackToItsLeaf(t *testing.T) {
+	e := onGPUs(t)
+	e.claimTemplate()
+	e.rayCluster(newRayCluster("train", 3, annotated(levelRequired, "leaf")))
+	e.whole("ray.io/cluster=train", 4)
+	leaf := e.leafOf("ray.io/group=workers")
+	lost := e.pods("ray.io/group=workers")[0]
+	e.removePod(lost.Name)
+	e.eventually("a worker is replaced", func() bool { return e.replaced("ray.io/group=workers", 3, lost.Name) })
+	if again := e.leafOf("ray.io/group=workers"); again != leaf {
+		t.Errorf("the replacement is on leaf %s, the others on %s", again, leaf)
+	}
+	for _, node := range e.nodesIn(leaf) {
+		if !slices.Contains(e.nodesOf("ray.io/group=workers"), node) {
+			e.cordon(node, true)
+			t.Cleanup(func() { e.cordon(node, false) })
+		}
+	}
+	lost = e.pods("ray.io/group=workers")[0]
+	e.cordon(lost.Spec.NodeName, true)
+	t.Cleanup(func() { e.cordon(lost.Spec.NodeName, false) })
+	e.removePod(lost.Name)
+	e.eventually("the replacement waits for its leaf", func() bool {
+		return e.said("ray.io/group=workers", "gang "+e.ns+"/train: 0 of 1 member fit leaf ") == 1
+	})
+	e.cordon(lost.Spec.NodeName, false)
+	e.whole("ray.io/cluster=train", 4)
+	if again := e.leafOf("ray.io/group=workers"); again != leaf {
+		t.Errorf("the replacement is on leaf %s, the others on %s", again, leaf)
+	}
+}
+
+// Where no level is required a replacement goes as near as it can.
+func TestReplacementGoesToTheNearestPlace(t *testing.T) {
+	e := onGPUs(t)
+	e.claimTemplate()
+	e.rayCluster(newRayCluster("train", 4))
+	e.whole("ray.io/cluster=train", 5)
+	lost := e.pods("ray.io/group=workers")[0]
+	e.cordon(lost.Spec.NodeName, true)
+	t.Cleanup(func() { e.cordon(lost.Spec.NodeName, false) })
+	e.removePod(lost.Name)
+	e.eventually("a worker is replaced", func() bool { return e.replaced("ray.io/group=workers", 4, lost.Name) })
+	if spines := e.domains("ray.io/group=workers", fleet.LabelSpine); len(spines) != 1 {
+		t.Errorf("the workers are on spines %v, want the replacement beside the others", spines)
+	}
+}
+
+// replaced says that n pods match and are bound, and that one is not among them.
+func (e *env) replaced(selector string, n int, lost string) bool {
+	e.Helper()
+	pods := e.pods(selector)
+	return len(pods) == n && e.bound(selector) == n &&
+		!slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.Name == lost })
+}
+
+// leafOf returns the one leaf that all pods which match stand on.
+func (e *env) leafOf(selector string) string {
+	e.Helper()
+	leaves := e.domains(selector, fleet.LabelLeaf)
+	for leaf := range leaves {
+		if len(leaves) == 1 {
+			return leaf
+		}
+	}
+	e.Fatalf("pods with %s are on leaves %v, want one", selector, leaves)
+	return ""
+}
+
+func (e *env) nodesIn(leaf string) []string {
+	e.Helper()
+	list, err := e.client.CoreV1().Nodes().List(e.Context(), metav1.ListOptions{LabelSelector: fleet.LabelLeaf + "=" + leaf})
+	if err != nil {
+		e.Fatalf("listing the nodes of leaf %s: %v", leaf, err)
+	}
+	var names []string
+	for _, node := range list.Items {
+		names = append(names, node.Name)
+	}
+	return names
+}
+
+// A minimum that changes counts from then on, for a gang that waits and for one
+// that runs.
+func TestMinimumChangesWhileTheGangLives(t *testing.T) {
+	e := onGPUs(t)
+	e.podGroup("live", 5, nil)
+	e.create(members("live", 3)...)
+	e.refused(groupLabel+"=live", 3, "waiting for 2 of 5 members")
+	e.setMin("live", 3)
+	e.whole(groupLabel+"=live", 3)
+	e.setMin("live", 6)
+	e.create(newPod("live-3", inGroup("live"))) // five of six exist at most, and nobody waits
+	e.whole(groupLabel+"=live", 4)
+	e.setMin("live", 2)
+	e.create(newPod("live-4", inGroup("live")))
+	e.whole(groupLabel+"=live", 5)
+}
+
+func (e *env) setMin(group string, least int) {
+	e.Helper()
+	patch := fmt.Sprintf(`{"spec":{"minMember":%d}}`, least)
+	_, err := e.dynamic.Resource(podGroups).Namespace(e.ns).Patch(e.Context(), group, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	if err != nil {
+		e.Fatalf("changing the minimum of PodGroup %s: %v", group, err)
+	}
+}
+
+// A RayCluster that is suspended gives everything back, and is placed whole when
+// it is resumed.
+func TestSuspendedAndResumed(t *testing.T) {
+	e := onGPUs(t)
+	e.claimTemplate()
+	e.rayCluster(newRayCluster("paused", 16))
+	e.whole("ray.io/cluster=paused", 17)
+	suspend := func(yes bool) {
+		e.updateRayCluster("paused", func(c *rayv1.RayCluster) { c.Spec.Suspend = &yes })
+	}
+	suspend(true)
+	e.eventually("its pods are gone", func() bool { return len(e.pods("ray.io/cluster=paused")) == 0 })
+	e.rayCluster(newRayCluster("other", 16))
+	e.whole("ray.io/cluster=other", 17)
+	suspend(false)
+	e.refused("ray.io/cluster=paused", 17, "gang "+e.ns+"/paused: ")
+	e.remove(rayClusters, "other")
+	e.whole("ray.io/cluster=paused", 17)
+}
+
+// said counts the pods that match and say the sentence.
+func (e *env) said(selector, sentence string) int {
+	e.Helper()
+	n := 0
+	for _, pod := range e.pods(selector) {
+		if pod.Spec.NodeName == "" && containsSentence(&pod, sentence) {
+			n++
+		}
+	}
+	return n
+}
