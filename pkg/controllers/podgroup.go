@@ -197,7 +197,7 @@ func (r *PodGroups) apply(ctx context.Context, group *unstructured.Unstructured,
 func (r *PodGroups) mine(group *unstructured.Unstructured, pods []*v1.Pod) bool {
 	mine := false
 	for _, entry := range group.GetManagedFields() {
-		if entry.Subresource != "status" || entry.FieldsV1 == nil || !strings.Contains(string(entry.FieldsV1.Raw), `"f:phase"`) {
+		if entry.Subresource != "status" || entry.FieldsV1 == nil || !strings.Contains(entry.FieldsV1.GetRawString(), `"f:phase"`) {
 			continue
 		}
 		if entry.Manager != fieldManager {

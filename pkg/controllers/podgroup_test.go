@@ -65,7 +65,7 @@ func TestWhoseStatusItIs(t *testing.T) {
 	ours, theirs := inPhases(v1.PodPending), inPhases(v1.PodPending)
 	ours[0].Spec.SchedulerName, theirs[0].Spec.SchedulerName = "dovetail", "default-scheduler"
 	writes := func(manager, subresource, fields string) metav1.ManagedFieldsEntry {
-		return metav1.ManagedFieldsEntry{Manager: manager, Subresource: subresource, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+		return metav1.ManagedFieldsEntry{Manager: manager, Subresource: subresource, FieldsV1: metav1.NewFieldsV1(fields)}
 	}
 	const status, spec = `{"f:status":{"f:phase":{}}}`, `{"f:spec":{"f:minMember":{}}}`
 	tests := map[string]struct {

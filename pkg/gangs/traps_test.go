@@ -52,6 +52,36 @@ func play(t *testing.T, scenes map[string]scene) {
 // look does with the pods what the Gang plugin does.
 func look(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook {
 	t.Helper()
+	out, members := gather(t, sources, pods)
+	if len(members) == 0 {
+		return out
+	}
+	g, err := sources.Gang(members[0].Key, members)
+	if err != nil {
+		out.Says = err.Error()
+		return out
+	}
+	v := gangs.Check(g, members)
+	if out.Says = v.Problem + v.Waiting; out.Says != "" && v.Placed == 0 {
+		return out
+	}
+	var able []gangs.Member
+	for _, m := range members {
+		if g.Has(m) && gangs.Live(m.Pod) && (placed(m) || gangs.Ready(m.Pod)) {
+			able = append(able, m)
+		}
+	}
+	g, now, why := gangs.Turn(g, able, placed)
+	out.Says = why
+	out.count(g, now)
+	return out
+}
+
+func placed(m gangs.Member) bool { return gangs.Placed(m.Pod) }
+
+// gather sorts the pods into members of one gang and those of none.
+func gather(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) (outlook, []gangs.Member) {
+	t.Helper()
 	var out outlook
 	var members []gangs.Member
 	for _, p := range pods {
@@ -66,46 +96,29 @@ func look(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook {
 		}
 		out.Key = m.Key.String()
 	}
-	if len(members) == 0 {
-		return out
-	}
-	g, err := sources.Gang(members[0].Key, members)
-	if err != nil {
-		out.Says = err.Error()
-		return out
-	}
-	v := gangs.Check(g, members)
-	if out.Says = v.Problem + v.Waiting; out.Says != "" && v.Placed == 0 {
-		return out
-	}
-	placed := func(m gangs.Member) bool { return gangs.Placed(m.Pod) }
-	var able []gangs.Member
-	for _, m := range members {
-		if g.Has(m) && gangs.Live(m.Pod) && (placed(m) || gangs.Ready(m.Pod)) {
-			able = append(able, m)
-		}
-	}
-	g, now, why := gangs.Turn(g, able, placed)
-	out.Says = why
+	return out, members
+}
+
+// count says who starts now, and how many of them must.
+func (o *outlook) count(g gangs.Gang, now []gangs.Member) {
 	for _, r := range g.Roles {
-		out.Must += r.Min
+		o.Must += r.Min
 	}
 	for _, m := range now {
 		if placed(m) {
-			out.Must--
+			o.Must--
 			continue
 		}
-		if out.Starts == nil {
-			out.Starts = map[string]int{}
+		if o.Starts == nil {
+			o.Starts = map[string]int{}
 		}
 		role := m.Role
 		if strings.HasPrefix(role, "pods-") {
 			role = "pods" // and a hash of their shape
 		}
-		out.Starts[role]++
+		o.Starts[role]++
 	}
-	out.Must = max(0, out.Must)
-	return out
+	o.Must = max(0, o.Must)
 }
 
 func with[T any](name string, object *T) map[string]*T { return map[string]*T{"ml/" + name: object} }
