@@ -160,6 +160,25 @@ func (s *Survey) Read(pods []*v1.Pod) ([]Need, error) {
 	return needs, nil
 }
 
+// Unallocated says whether the claim exists, has no devices, and nobody has
+// reserved any for it.
+func (s *Survey) Unallocated(namespace, name string) bool {
+	if s.devices == nil {
+		return false
+	}
+	claim, err := s.devices.manager.ResourceClaims().Get(namespace, name)
+	return err == nil && claim.Status.Allocation == nil && s.devices.pending(claim) == nil
+}
+
+// NodesOwnDevices says whether every device belongs to one node.
+func (s *Survey) NodesOwnDevices() bool {
+	if s.devices == nil {
+		return true
+	}
+	_, rest := s.devices.inventory.Shelf("")
+	return len(rest) == 0
+}
+
 func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
 	if err := s.devices.Sync(); err != nil {
 		return err

@@ -12,6 +12,8 @@ type Planned struct {
 	// Rail is the alignment unit that the pod should take its devices from,
 	// because other members of its gang use the same one; -1 if it does not matter.
 	Rail int
+	// Gang tells the pod's gang from all others, "" if it is in none.
+	Gang string
 	// Alignment is what the pod's gang says, "" for nothing.
 	Alignment Alignment
 }

@@ -167,7 +167,7 @@ func kueuePodGroup(e *env) {
 			return nil
 		})
 		if i == 1 {
-			e.waits(3, "waiting for 1 of 3 members: pod p-2 has scheduling gate kueue.x-k8s.io/admission")
+			e.waits(2, "waiting for 1 of 3 members: pod p-2 has scheduling gate kueue.x-k8s.io/admission")
 		}
 	}
 	e.placed(gangs.KueueKey(e.ns, "a"), map[string]int{"pods": 3})

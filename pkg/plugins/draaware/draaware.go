@@ -35,6 +35,8 @@ type DRAAware struct {
 	stage   *stage
 	devices *snapshot.Devices
 	claims  fwk.ResourceClaimTracker
+	tracker *tracker
+	writers *writers
 	events  events.EventRecorder
 	profile string
 	logger  klog.Logger
@@ -65,7 +67,7 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *snapsho
 		return nil, err
 	}
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
-	d := &DRAAware{stage: &stage{}, profile: real.ProfileName(), events: real.EventRecorder(), logger: klog.FromContext(ctx).WithName(Name)}
+	d := &DRAAware{stage: &stage{}, writers: newWriters(), profile: real.ProfileName(), events: real.EventRecorder(), logger: klog.FromContext(ctx).WithName(Name)}
 	seen := real
 	if features.EnableDynamicResourceAllocation {
 		d.claims = real.SharedDRAManager().ResourceClaims()
@@ -75,7 +77,8 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *snapsho
 				return nil, fmt.Errorf("watching devices: %w", err)
 			}
 		}
-		seen = newHandle(real, d.stage, d.devices)
+		d.tracker = &tracker{ResourceClaimTracker: d.claims, stage: d.stage, devices: d.devices, writers: d.writers}
+		seen = newHandle(real, d.stage, d.tracker)
 	}
 	inner, err := dynamicresources.New(ctx, stockArgs(args, features), seen, features)
 	if err != nil {
@@ -125,7 +128,10 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	}
 	var result *fwk.PreFilterResult
 	var status *fwk.Status
-	d.stage.perform(c, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) })
+	in := scene{cycle: c, gang: snapshot.PlannedOf(state).Gang}
+	if did := d.stage.perform(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) }); len(did.shared) > 0 {
+		state.Write(sharerKey, &sharer{claims: did.shared})
+	}
 	return result, status
 }
 
@@ -176,16 +182,19 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 
 // Reserve reserves the devices and checks which ones they are.
 func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
-	c := cycleOf(state)
-	if c == nil {
-		return d.DynamicResources.Reserve(ctx, state, pod, node)
-	}
 	var status *fwk.Status
-	reserved := d.stage.perform(nil, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
+	did := d.stage.perform(scene{}, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
 	if !status.IsSuccess() {
 		return status
 	}
-	return d.readBack(c, pod, node, reserved)
+	if err := sharerOf(state).hold(d.tracker); err != nil {
+		return fwk.AsStatus(err)
+	}
+	d.writers.begin(pod.UID, snapshot.PlannedOf(state).Gang, did.reserved)
+	if c := cycleOf(state); c != nil {
+		return d.readBack(c, pod, node, did.reserved)
+	}
+	return nil
 }
 
 // SignPod keeps pods with a mode of their own out of batches of equal pods.

@@ -23,12 +23,12 @@ type handle struct {
 	manager *manager
 }
 
-func newHandle(real fwk.Handle, s *stage, devices *snapshot.Devices) *handle {
+func newHandle(real fwk.Handle, s *stage, t *tracker) *handle {
 	draManager := real.SharedDRAManager()
 	return &handle{Handle: real, manager: &manager{
 		SharedDRAManager: draManager,
 		lister:           &lister{ResourceSliceLister: draManager.ResourceSlices(), stage: s},
-		tracker:          &tracker{ResourceClaimTracker: draManager.ResourceClaims(), stage: s, devices: devices},
+		tracker:          t,
 	}}
 }
 
@@ -55,39 +55,63 @@ type stage struct {
 	turn sync.Mutex
 
 	mu    sync.Mutex
-	show  *cycle
-	noted []types.UID
+	now   scene
+	notes notes
 }
 
-// perform runs a call of the in-tree plugin that sees the slices of a cycle, nil
-// for all as they are. It returns the claims that got a pending allocation.
-func (s *stage) perform(show *cycle, call func()) []types.UID {
+// scene is what the in-tree plugin sees during a call.
+type scene struct {
+	// cycle shows its slices; nil shows all as they are.
+	cycle *cycle
+	// gang shows the devices that were reserved for claims by its members.
+	gang string
+}
+
+// notes are what the in-tree plugin did during a call.
+type notes struct {
+	// reserved are the claims that got a pending allocation.
+	reserved []types.UID
+	// shared are the claims that were shown with devices which they do not have yet.
+	shared []sharedClaim
+}
+
+// perform runs a call of the in-tree plugin in a scene.
+func (s *stage) perform(in scene, call func()) notes {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	s.set(show)
-	defer s.set(nil)
+	s.set(in)
+	defer s.set(scene{})
 	call()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.noted)
+	return s.notes
 }
 
-func (s *stage) set(show *cycle) {
+func (s *stage) set(to scene) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.show, s.noted = show, nil
+	s.now, s.notes = to, notes{}
 }
 
-func (s *stage) onShow() *cycle {
+func (s *stage) scene() scene {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.show
+	return s.now
 }
 
-func (s *stage) note(claim types.UID) {
+func (s *stage) noteReserved(claim types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.noted = append(s.noted, claim)
+	s.notes.reserved = append(s.notes.reserved, claim)
+}
+
+// noteShared notes a claim once, however often it is looked at.
+func (s *stage) noteShared(shared sharedClaim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.ContainsFunc(s.notes.shared, func(before sharedClaim) bool { return before.UID == shared.UID }) {
+		s.notes.shared = append(s.notes.shared, shared)
+	}
 }
 
 // lister shows the slices of the pod on stage.
@@ -99,7 +123,7 @@ type lister struct {
 // ListWithDeviceTaintRules returns copies that may be rearranged until the node
 // that they belong to is filtered, or else the real slices.
 func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
-	if c := l.stage.onShow(); c != nil {
+	if c := l.stage.scene().cycle; c != nil {
 		return c.show(), nil
 	}
 	return l.ResourceSliceLister.ListWithDeviceTaintRules()
@@ -112,12 +136,36 @@ type tracker struct {
 	fwk.ResourceClaimTracker
 	stage   *stage
 	devices *snapshot.Devices
+	writers *writers
+}
+
+// Get returns the claim. The member of a gang on stage sees it with the devices
+// that another member has reserved for it.
+func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
+	claim, err := t.ResourceClaimTracker.Get(namespace, name)
+	gang := t.stage.scene().gang
+	if err != nil || gang == "" || claim.Status.Allocation != nil {
+		return claim, err
+	}
+	writer := t.writers.of(claim.UID, gang)
+	if writer == nil {
+		return claim, nil
+	}
+	pending := t.GetPendingAllocation(claim.UID)
+	if pending == nil {
+		// It was written between the two looks, or the writer has just given up.
+		return t.ResourceClaimTracker.Get(namespace, name)
+	}
+	claim = claim.DeepCopy()
+	claim.Status.Allocation = pending
+	t.stage.noteShared(sharedClaim{ResourceClaim: claim, writer: writer})
+	return claim, nil
 }
 
 // GatherAllocatedState returns what the cycle on stage began with, or the part of
 // it that the pod's planned node can be about. The allocator only reads it.
 func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
-	if c := t.stage.onShow(); c != nil {
+	if c := t.stage.scene().cycle; c != nil {
 		return c.taken, nil
 	}
 	return t.ResourceClaimTracker.GatherAllocatedState()
@@ -125,7 +173,7 @@ func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 
 // ListAllAllocatedDevices is GatherAllocatedState where devices cannot be shared.
 func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
-	c := t.stage.onShow()
+	c := t.stage.scene().cycle
 	if c == nil {
 		return t.ResourceClaimTracker.ListAllAllocatedDevices()
 	}
@@ -142,7 +190,7 @@ func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi
 		return err
 	}
 	t.devices.ClaimTouched(claim)
-	t.stage.note(uid)
+	t.stage.noteReserved(uid)
 	return nil
 }
 

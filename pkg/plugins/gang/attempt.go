@@ -128,7 +128,7 @@ func (b *book) planned(key gangs.Key, uid types.UID) (string, *attempt) {
 func (b *book) instructions(key gangs.Key, uid types.UID, node string) snapshot.Planned {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	planned := snapshot.Planned{Node: node, Rail: -1}
+	planned := snapshot.Planned{Node: node, Rail: -1, Gang: key.String()}
 	if att := b.attempt(key); att != nil {
 		planned.Alignment = att.aligned
 		if rail, ok := att.rails[uid]; ok {

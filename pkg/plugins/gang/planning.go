@@ -100,6 +100,8 @@ type planning struct {
 	needs  map[string]plan.Need
 	// alignment is what the gang says of its members' devices.
 	alignment snapshot.Alignment
+	// together are claims that keep members on one node.
+	together []string
 	// pending gives the pod of each member name that is to be placed.
 	pending map[string]*v1.Pod
 }
@@ -138,7 +140,7 @@ func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*
 		return nil, "", p.trials.err
 	}
 	if !decision.Placed {
-		why := cmp.Or(p.trials.refusal(), refusal, decision.Why())
+		why := cmp.Or(p.trials.refusal(), refusal, decision.Why()+p.sharing())
 		after, err := g.noRoom(&p, nodes, refusal != "")
 		return nil, why + after, err
 	}
@@ -184,7 +186,13 @@ func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string
 			p.ask.Roles = append(p.ask.Roles, p.role(role, members))
 		}
 	}
-	needs, err := survey.Read(shapes)
+	shared := p.sharedClaims(survey)
+	p.keepTogether(shared, survey)
+	own := make([]*v1.Pod, len(shapes))
+	for i, pod := range shapes {
+		own[i] = withoutClaims(pod, shared)
+	}
+	needs, err := survey.Read(own)
 	if err != nil {
 		return err.Error()
 	}
@@ -194,7 +202,7 @@ func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string
 		role.Need, role.RDMA = needs[i].Need, needs[i].RDMA
 		p.ask.Min += role.Min
 		p.needs[role.Name] = role.Need
-		p.trials.roles = append(p.trials.roles, &trial{pod: shapes[i], alignment: p.alignment})
+		p.trials.roles = append(p.trials.roles, &trial{pod: shapes[i], gang: p.gang.Key.String(), alignment: p.alignment})
 		if err := p.pin(role, survey, nodes); err != nil {
 			return err.Error()
 		}

@@ -49,7 +49,8 @@ type trials struct {
 type trial struct {
 	pod   *v1.Pod
 	state fwk.CycleState
-	// alignment is what the role's gang says of devices.
+	// gang tells the role's gang from all others; alignment is what it says of devices.
+	gang      string
 	alignment snapshot.Alignment
 	// nodes are the only ones that the role may use; nil means any.
 	nodes sets.Set[string]
@@ -96,7 +97,7 @@ func (t *trials) prepare(one *trial) error {
 	one.ready = true
 	one.state = framework.NewCycleState()
 	one.state.Write(trialKey, trialMark{})
-	snapshot.SetPlanned(one.state, snapshot.Planned{Rail: -1, Alignment: one.alignment})
+	snapshot.SetPlanned(one.state, snapshot.Planned{Rail: -1, Gang: one.gang, Alignment: one.alignment})
 	result, status, _ := t.handle.(preFilters).RunPreFilterPlugins(t.ctx, one.state, one.pod)
 	switch {
 	case status.IsRejected():
