@@ -1,0 +1,100 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// sharedClaim makes a claim for so many GPUs, which pods name themselves.
+func (e *env) sharedClaim(name string, gpus int64) {
+	e.Helper()
+	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	claim.Spec.Devices.Requests = []resourceapi.DeviceRequest{{
+		Name: "gpus", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: fleet.ClassGPU, Count: gpus},
+	}}
+	if _, err := e.client.ResourceV1().ResourceClaims(e.ns).Create(e.Context(), claim, metav1.CreateOptions{}); err != nil {
+		e.Fatalf("creating claim %s: %v", name, err)
+	}
+}
+
+func naming(claim string) podOption {
+	return func(p *corev1.Pod) {
+		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, corev1.PodResourceClaim{Name: "shared", ResourceClaimName: &claim})
+		p.Spec.Containers[0].Resources.Claims = append(p.Spec.Containers[0].Resources.Claims, corev1.ResourceClaim{Name: "shared"})
+	}
+}
+
+// users are the names of the pods for which a claim is reserved.
+func (e *env) users(claim string) map[string]bool {
+	e.Helper()
+	got, err := e.client.ResourceV1().ResourceClaims(e.ns).Get(e.Context(), claim, metav1.GetOptions{})
+	if err != nil {
+		e.Fatalf("reading claim %s: %v", claim, err)
+	}
+	users := map[string]bool{}
+	for _, user := range got.Status.ReservedFor {
+		users[user.Name] = true
+	}
+	return users
+}
+
+// Members of gangs share claims that have no devices when the gangs are planned.
+// Nobody waits for devices that come only when all are placed, whichever claim a
+// pod names first, every claim has devices of its own, and all of a gang stand
+// where its claim is, though there is room to spread.
+func TestMembersShareClaims(t *testing.T) {
+	const gangs, size = 4, 3
+	e := onOwn(t, localcluster.Options{
+		Fleets:  []fleet.Spec{plainFleet(t, "shape=ndh100v5,spines=1,leaves=1,nodes=4")},
+		Without: []string{localcluster.KubeRay},
+	})
+	e.deviceTemplate("own", map[string]int64{fleet.ClassGPU: 1, fleet.ClassRDMA: 1})
+	for g := range gangs {
+		name := fmt.Sprintf("g%d", g)
+		e.sharedClaim(name, 2)
+		e.podGroup(name, size, nil)
+		options := []podOption{naming(name), withTemplates("own")}
+		if g%2 == 1 {
+			options[0], options[1] = options[1], options[0]
+		}
+		e.create(members(name, size, options...)...)
+	}
+	for g := range gangs {
+		name := fmt.Sprintf("g%d", g)
+		selector := groupLabel + "=" + name
+		e.whole(selector, size)
+		if nodes := e.domains(selector, corev1.LabelHostname); len(nodes) != 1 {
+			t.Errorf("gang %s stands on nodes %v, want the one where its claim is", name, nodes)
+		}
+		if users := e.users(name); len(users) != size {
+			t.Errorf("claim %s is reserved for %v, want all %d members", name, users, size)
+		}
+	}
+
+	// One more member joins later where the claim is, and is no burden to it.
+	e.create(members("g0", size+1, naming("g0"), withTemplates("own"))[size:]...)
+	e.whole(groupLabel+"=g0", size+1)
+	if nodes := e.domains(groupLabel+"=g0", corev1.LabelHostname); len(nodes) != 1 {
+		t.Errorf("after one more member gang g0 stands on nodes %v", nodes)
+	}
+
+	// Nine GPUs beside the shared one are more than any node has.
+	e.sharedClaim("huge", 1)
+	e.podGroup("huge", 9, nil)
+	e.create(members("huge", 9, naming("huge"), withTemplates("own"))...)
+	e.refused(groupLabel+"=huge", 9, "members share resource claims huge, whose devices are one node's")
+	t.Log(unschedulable(&e.pods(groupLabel + "=huge")[0]))
+	if users := e.users("huge"); len(users) != 0 {
+		t.Errorf("the claim of a gang that waits is reserved for %v", users)
+	}
+}
