@@ -126,6 +126,9 @@ type Need struct {
 	plan.Need
 	// RDMA says that some of the devices are RDMA NICs.
 	RDMA bool
+	// Alternatives says that there were several ways to serve the pod, in an order
+	// that its author wrote, and that the least of them is what stands here.
+	Alternatives bool
 	// alignment is what the pod or its claims say, "" for nothing.
 	alignment Alignment
 }
@@ -218,7 +221,7 @@ func permitResource(permit string) v1.ResourceName {
 }
 
 func (s *Survey) addDevices(need *Need, want *devices.Need) {
-	need.RDMA = want.RDMA
+	need.RDMA, need.Alternatives = want.RDMA, want.Alternatives
 	view := s.view
 	option := view.Least(want)
 	for _, demand := range option.Demands {

@@ -290,13 +290,8 @@ func (g *Gang) ownPods(nodes []fwk.NodeInfo) (busy []string, pods []*v1.Pod) {
 	return busy, pods
 }
 
-// stepAside keeps a pod without a gang, but with claims, off nodes that are kept
-// for one. All other pods are none of our business.
-func (g *Gang) stepAside(pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	if len(pod.Spec.ResourceClaims) == 0 {
-		return nil, fwk.NewStatus(fwk.Skip)
-	}
-	kept := g.book.keptFromPod(pod)
+// stepAside keeps a pod without a gang off nodes that are kept for one.
+func stepAside(kept map[string]bool, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if len(kept) == 0 {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}

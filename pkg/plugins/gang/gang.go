@@ -187,14 +187,14 @@ const destinationKey fwk.StateKey = Name + "/destination"
 func (d *destination) Clone() fwk.StateData { return d }
 
 // PreFilter returns the pod's planned node, after planning its gang if no plan
-// is in force.
+// is in force. A pod with claims and without a gang is a gang of one.
 func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	key, ok := g.sources.Key(pod)
 	if isTrial(state) {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	if !ok {
-		return g.stepAside(pod, nodes)
+		return g.alone(ctx, state, pod, nodes)
 	}
 	node, refusal, err := g.assign(ctx, key, pod, nodes)
 	if err != nil {
