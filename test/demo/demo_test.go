@@ -207,10 +207,11 @@ func TestStockPairsAreFoundWrong(t *testing.T) {
 	for name, test := range map[string]struct {
 		config string
 		code   int
-		want   string
+		// each is what the demo lists of every worker.
+		each, want string
 	}{
-		"stock":    {config: stockConfig, code: 1, want: "has 0 true pairs of 2: gpu-"},
-		"Dovetail": {code: 0, want: "by the hardware's data all 12 pairs of its 6 workers are true"},
+		"stock":    {config: stockConfig, code: 1, each: ": 0 of 2 pairs are true", want: "has 0 true pairs of 2: gpu-"},
+		"Dovetail": {code: 0, each: ": 2 of 2 pairs are true", want: "by the hardware's data all 12 pairs of its 6 workers are true"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
@@ -221,6 +222,9 @@ func TestStockPairsAreFoundWrong(t *testing.T) {
 			code := run(t.Context(), o, &screen{out: &out})
 			if code != test.code || !strings.Contains(out.String(), test.want) {
 				t.Errorf("want exit code %d and %q, got %d and:\n%s", test.code, test.want, code, out.String())
+			}
+			if listed := strings.Count(out.String(), test.each); listed != 6 {
+				t.Errorf("want %q of 6 workers, found it %d times in:\n%s", test.each, listed, out.String())
 			}
 		})
 	}
