@@ -97,9 +97,9 @@ func spread(count map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// equipped checks that each worker has 8 GPUs and 8 NICs, all of its own node,
-// and that nobody else has one of them.
-func equipped(g gang) check {
+// equipped checks that each worker has so many GPUs and as many NICs, all of its
+// own node, and that nobody else has one of them.
+func equipped(g gang, each int) check {
 	return func(seen *observation) (string, error) {
 		workers := seen.workers(g)
 		owners := map[deviceKey]string{}
@@ -118,12 +118,12 @@ func equipped(g gang) check {
 					count[key.driver]++
 				}
 			}
-			if count[gpuDriver] != 8 || count[nicDriver] != 8 {
-				return "", fmt.Errorf("pod %s: want 8 GPUs and 8 NICs, got %d and %d", pod.Name, count[gpuDriver], count[nicDriver])
+			if count[gpuDriver] != each || count[nicDriver] != each {
+				return "", fmt.Errorf("pod %s: want %d GPUs and %d NICs, got %d and %d", pod.Name, each, each, count[gpuDriver], count[nicDriver])
 			}
 		}
 		share := seen.fleet().Share(g.letter)
-		return fmt.Sprintf("each has 8 GPUs and 8 RDMA NICs of its own node: %d GPUs, %d NICs, %d of them beside their GPU", share.GPUs, share.NICs, share.Pairs), nil
+		return fmt.Sprintf("each has %d GPUs and %d RDMA NICs of its own node: %d GPUs, %d NICs, %d of them beside their GPU", each, each, share.GPUs, share.NICs, share.Pairs), nil
 	}
 }
 

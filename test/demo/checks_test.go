@@ -12,16 +12,19 @@ import (
 
 const why = "gang demo/serve: 6 of 8 members fit"
 
+// checkTest is a world and what a check must find in it.
+type checkTest struct {
+	world func(seen *observation)
+	check check
+	// want is the sentence, of an error too.
+	want string
+	fail bool
+}
+
 // TestChecks has for every check a world in which it holds and the worlds in
 // which it must not.
 func TestChecks(t *testing.T) {
-	for name, test := range map[string]struct {
-		world func(seen *observation)
-		check check
-		// want is the sentence, of an error too.
-		want string
-		fail bool
-	}{
+	for name, test := range map[string]checkTest{
 		"four workers in one leaf": {
 			world: func(seen *observation) { seen.gangOf(pretrain, nodesOf(1, 1, 1, 2, 3, 4)...) },
 			check: together(pretrain, 4, leafLevel, 1),
@@ -60,7 +63,7 @@ func TestChecks(t *testing.T) {
 		},
 		"workers with all their devices": {
 			world: func(seen *observation) { seen.gangOf(pretrain, nodesOf(1, 1, 1, 2)...) },
-			check: equipped(pretrain),
+			check: equipped(pretrain, 8),
 			want:  "each has 8 GPUs and 8 RDMA NICs of its own node: 16 GPUs, 16 NICs, 16 of them beside their GPU",
 		},
 		"a worker with a device of another node": {
@@ -68,12 +71,12 @@ func TestChecks(t *testing.T) {
 				seen.gangOf(pretrain, nodesOf(1, 1, 1)...)
 				results(seen.claims["pretrain-0"])[0].Pool = "ndh100v5-s1-l1-n2"
 			},
-			check: equipped(pretrain),
+			check: equipped(pretrain, 8),
 			want:  "pod pretrain-0 runs on ndh100v5-s1-l1-n1 and has device gpu-0 of ndh100v5-s1-l1-n2", fail: true,
 		},
 		"a device in two hands": {
 			world: func(seen *observation) { seen.gangOf(pretrain, nodesOf(1, 1, 1, 1)...) },
-			check: equipped(pretrain),
+			check: equipped(pretrain, 8),
 			want:  "device gpu-0 of ndh100v5-s1-l1-n1 belongs to both pretrain-0 and pretrain-1", fail: true,
 		},
 		"a worker with a device too few": {
@@ -82,7 +85,7 @@ func TestChecks(t *testing.T) {
 				allocation := seen.claims["pretrain-0"].Status.Allocation
 				allocation.Devices.Results = slices.Delete(allocation.Devices.Results, 0, 1)
 			},
-			check: equipped(pretrain),
+			check: equipped(pretrain, 8),
 			want:  "pod pretrain-0: want 8 GPUs and 8 NICs, got 7 and 8", fail: true,
 		},
 		"a head on a node": {
@@ -175,19 +178,21 @@ func TestChecks(t *testing.T) {
 			check: gone(pretrain), want: "RayJob pretrain was deleted and has 1 pods", fail: true,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			seen := newWorld()
-			test.world(seen)
-			got, err := test.check(seen)
-			if err != nil {
-				got = err.Error()
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("sentence (-want,+got):\n%s", diff)
-			}
-			if test.fail != (err != nil) {
-				t.Errorf("want fail=%t, got error %v", test.fail, err)
-			}
-		})
+		t.Run(name, test.run)
+	}
+}
+
+func (test checkTest) run(t *testing.T) {
+	seen := newWorld()
+	test.world(seen)
+	got, err := test.check(seen)
+	if err != nil {
+		got = err.Error()
+	}
+	if diff := cmp.Diff(test.want, got); diff != "" {
+		t.Errorf("sentence (-want,+got):\n%s", diff)
+	}
+	if test.fail != (err != nil) {
+		t.Errorf("want fail=%t, got error %v", test.fail, err)
 	}
 }

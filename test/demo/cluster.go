@@ -19,7 +19,7 @@ func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, fu
 		return nil, nil, fmt.Errorf("building the cluster's programs: %w", err)
 	}
 	wanted := localcluster.Options{
-		Dir: o.dir, Fleets: []fleet.Spec{fleet.Default()}, DovetailConfig: o.schedulerConfig, Out: progress,
+		Dir: o.dir, Fleets: []fleet.Spec{o.fleet}, DovetailConfig: o.schedulerConfig, Out: progress,
 	}
 	if !o.keep {
 		cluster, err := localcluster.Start(ctx, wanted)

@@ -139,6 +139,8 @@ func TestCommandsAreShownAsTyped(t *testing.T) {
 		`kubectl get pod serve-0 -o 'jsonpath={.status.conditions[?(@.type=="PodScheduled")].message}'`,
 		"kubectl describe podgroups.scheduling.x-k8s.io serve",
 		"kubectl delete rayjob pretrain",
+		"kubectl apply -f test/demo/5-gpu-only.yaml",
+		"kubectl apply -f test/demo/6-raycluster.yaml",
 	}
 	var got []string
 	for _, s := range steps {
@@ -166,7 +168,7 @@ func TestFailureEndsWithASentence(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out strings.Builder
-	code := run(ctx, options{dir: "/dev/null/nowhere"}, &screen{out: &out})
+	code := run(ctx, options{dir: "/dev/null/nowhere", fleet: fleet.Default(), steps: steps}, &screen{out: &out})
 	if code != 1 || !strings.Contains(out.String(), "WRONG starting the cluster: ") {
 		t.Errorf("want exit code 1 and a sentence, got %d and:\n%s", code, out.String())
 	}
@@ -185,18 +187,54 @@ profiles:
 // times, and then six must still share a spine.
 func TestStockSchedulingIsFoundWrong(t *testing.T) {
 	var out strings.Builder
-	code := run(t.Context(), options{dir: t.TempDir(), schedulerConfig: []byte(stockConfig)}, &screen{out: &out})
+	code := run(t.Context(), options{
+		dir: t.TempDir(), schedulerConfig: []byte(stockConfig), fleet: fleet.Default(), steps: steps,
+	}, &screen{out: &out})
 	if code != 1 || !strings.Contains(out.String(), "want all workers in one") {
 		t.Errorf("want exit code 1 and a sentence about a place, got %d and:\n%s", code, out.String())
 	}
 	t.Log(out.String())
 }
 
+// TestStockPairsAreFoundWrong plays the steps about pairs on two nodes, on which
+// stock scheduling has to put the gang where Dovetail does, and gives its workers
+// NICs beside other pods' GPUs. The same steps pass with Dovetail.
+func TestStockPairsAreFoundWrong(t *testing.T) {
+	twoNodes, err := fleet.Parse("shape=ndh100v5,nodes=2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		config string
+		code   int
+		// each is what the demo lists of every worker.
+		each, want string
+	}{
+		"stock":    {config: stockConfig, code: 1, each: ": 0 of 2 pairs are true", want: "has 0 true pairs of 2: gpu-"},
+		"Dovetail": {code: 0, each: ": 2 of 2 pairs are true", want: "by the hardware's data all 12 pairs of its 6 workers are true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			o := options{dir: t.TempDir(), fleet: twoNodes, steps: []step{gpuOnlyFirst, gangAfterwards}}
+			if test.config != "" {
+				o.schedulerConfig = []byte(test.config)
+			}
+			code := run(t.Context(), o, &screen{out: &out})
+			if code != test.code || !strings.Contains(out.String(), test.want) {
+				t.Errorf("want exit code %d and %q, got %d and:\n%s", test.code, test.want, code, out.String())
+			}
+			if listed := strings.Count(out.String(), test.each); listed != 6 {
+				t.Errorf("want %q of 6 workers, found it %d times in:\n%s", test.each, listed, out.String())
+			}
+		})
+	}
+}
+
 func TestInterruptEndsWith130(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out strings.Builder
-	if code := run(ctx, options{dir: t.TempDir()}, &screen{out: &out}); code != interrupted {
+	if code := run(ctx, options{dir: t.TempDir(), fleet: fleet.Default(), steps: steps}, &screen{out: &out}); code != interrupted {
 		t.Errorf("want exit code %d, got %d and:\n%s", interrupted, code, out.String())
 	}
 }

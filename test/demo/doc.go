@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command demo shows Dovetail at work on real parts: it starts a local cluster
-// with a simulated fleet of 16 ND H100 v5 nodes, runs four steps with kubectl,
-// draws after each who holds what, checks each outcome through the API, and has
+// with a simulated fleet of 16 ND H100 v5 nodes, runs six steps with kubectl,
+// draws after each who holds what, lists each new worker's pairs of GPU and NIC,
+// judged by the fleet's hardware data and not by what the scheduler says, checks each outcome through the API, and has
 // the invariant checker watch all the while.
 //
 //	go run ./test/demo [--keep] [--dir DIR]

@@ -9,7 +9,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/demo/picture"
 )
 
-// gang is one of the three that the demo starts.
+// gang is one of those that the demo starts; notebooks, whose pods are in no gang
+// to Dovetail, counts here as well.
 type gang struct {
 	letter picture.Letter
 	kind   string
@@ -23,6 +24,7 @@ func (g gang) String() string { return g.kind + " " + g.name }
 const (
 	rayClusterLabel = "ray.io/cluster"
 	podGroupLabel   = "scheduling.x-k8s.io/pod-group"
+	appLabel        = "app"
 )
 
 var (
@@ -35,7 +37,13 @@ var (
 	serve = gang{'C', "PodGroup", "serve", func(_ *observation, pod *v1.Pod) bool {
 		return pod.Labels[podGroupLabel] == "serve"
 	}}
+	notebooks = gang{'D', "StatefulSet", "notebooks", func(_ *observation, pod *v1.Pod) bool {
+		return pod.Labels[appLabel] == "notebooks"
+	}}
+	evaluate = gang{'E', "RayCluster", "evaluate", func(_ *observation, pod *v1.Pod) bool {
+		return pod.Labels[rayClusterLabel] == "evaluate"
+	}}
 )
 
 // gangs are all of them, in the order of the legend.
-var gangs = []gang{pretrain, finetune, serve}
+var gangs = []gang{pretrain, finetune, serve, notebooks, evaluate}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
 // interrupted is the exit code of a program that Ctrl-C ended.
@@ -27,10 +28,12 @@ type options struct {
 	keep bool
 	// schedulerConfig replaces the configuration that Dovetail ships.
 	schedulerConfig []byte
+	fleet           fleet.Spec
+	steps           []step
 }
 
 func main() {
-	var o options
+	o := options{fleet: fleet.Default(), steps: steps}
 	flag.StringVar(&o.dir, "dir", "", "directory of the demo's cluster (default .cache/demo in the checkout)")
 	flag.BoolVar(&o.keep, "keep", false, "leave the cluster running afterwards")
 	flag.Parse()
@@ -73,7 +76,7 @@ func play(ctx context.Context, o options, s *screen) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := perform(ctx, cluster, s); err != nil {
+	if err := perform(ctx, cluster, o, s); err != nil {
 		return fmt.Errorf("%w\n  logs are in %s", err, filepath.Join(cluster.Dir(), "logs"))
 	}
 	return nil

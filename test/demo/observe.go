@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
 // namespace is where the demo puts its objects.
@@ -33,6 +35,8 @@ type observation struct {
 	events []v1.Event
 	// rayJobs says of each RayCluster which RayJob it belongs or belonged to.
 	rayJobs map[string]string
+	// hardware is what the nodes really are, whatever anybody publishes of them.
+	hardware hardware
 }
 
 // observer reads observations.
@@ -41,10 +45,11 @@ type observer struct {
 	raw  dynamic.Interface
 	// rayJobs remembers the RayJob of every RayCluster ever seen: pods outlive
 	// their deleted RayCluster by a moment, and still count.
-	rayJobs map[string]string
+	rayJobs  map[string]string
+	hardware hardware
 }
 
-func newObserver(cfg *rest.Config) (*observer, error) {
+func newObserver(cfg *rest.Config, spec fleet.Spec) (*observer, error) {
 	core, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
@@ -53,7 +58,7 @@ func newObserver(cfg *rest.Config) (*observer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client for RayClusters: %w", err)
 	}
-	return &observer{core: core, raw: raw, rayJobs: map[string]string{}}, nil
+	return &observer{core: core, raw: raw, rayJobs: map[string]string{}, hardware: hardwareOf(spec)}, nil
 }
 
 // observe lists pods before claims: a pod is bound after its claims are
@@ -76,7 +81,10 @@ func (o *observer) observe(ctx context.Context) (*observation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing events: %w", err)
 	}
-	seen := &observation{pods: pods.Items, events: events.Items, claims: map[string]resourceapi.ResourceClaim{}, rayJobs: o.rayJobs}
+	seen := &observation{
+		pods: pods.Items, events: events.Items, claims: map[string]resourceapi.ResourceClaim{},
+		rayJobs: o.rayJobs, hardware: o.hardware,
+	}
 	for _, claim := range claims.Items {
 		seen.claims[claim.Name] = claim
 	}

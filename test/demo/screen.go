@@ -37,7 +37,7 @@ func (s *screen) title(text string) {
 
 // say writes a line of prose.
 func (s *screen) say(text string) {
-	fmt.Fprintf(s.out, "  %s\n", text)
+	fmt.Fprintln(s.out, strings.TrimRight("  "+text, " "))
 }
 
 // command shows what was typed and, indented, what it answered.
@@ -46,6 +46,15 @@ func (s *screen) command(typed, answer string) {
 	if answer = strings.TrimRight(answer, "\n "); answer != "" {
 		fmt.Fprintf(s.out, "    %s\n", strings.ReplaceAll(answer, "\n", "\n    "))
 	}
+}
+
+// list writes lines under a heading.
+func (s *screen) list(heading string, lines []string) {
+	s.say(heading)
+	for _, line := range lines {
+		s.say("  " + line)
+	}
+	s.say("")
 }
 
 // right and wrong are the two outcomes of a check.

@@ -15,7 +15,7 @@ import (
 
 // newWorld is the demo's empty fleet as the API server would show it.
 func newWorld() *observation {
-	seen := &observation{claims: map[string]resourceapi.ResourceClaim{}, rayJobs: map[string]string{"pretrain-x1": "pretrain"}}
+	seen := &observation{claims: map[string]resourceapi.ResourceClaim{}, rayJobs: map[string]string{"pretrain-x1": "pretrain"}, hardware: hardwareOf(fleet.Default())}
 	for node := range fleet.Default().All() {
 		seen.nodes = append(seen.nodes, *node.Object())
 		for _, slice := range node.Slices() {
@@ -30,8 +30,10 @@ func label(g gang) map[string]string {
 	switch g.name {
 	case pretrain.name:
 		return map[string]string{rayClusterLabel: "pretrain-x1"}
-	case finetune.name:
-		return map[string]string{rayClusterLabel: "finetune"}
+	case finetune.name, evaluate.name:
+		return map[string]string{rayClusterLabel: g.name}
+	case notebooks.name:
+		return map[string]string{appLabel: g.name}
 	}
 	return map[string]string{podGroupLabel: "serve"}
 }
@@ -66,6 +68,24 @@ func (o *observation) worker(g gang, node string) {
 		}
 	}
 	o.claims[name] = claim
+}
+
+// holder adds a worker on the first node of the fleet that holds the GPUs and the
+// NICs of these indexes.
+func (o *observation) holder(g gang, gpus, nics []int) {
+	node := o.nodes[0].Name
+	o.worker(g, node)
+	allocation := o.claims[o.pods[len(o.pods)-1].Name].Status.Allocation
+	allocation.Devices.Results = nil
+	for _, slice := range o.slices {
+		chosen := map[string][]int{gpuDriver: gpus, nicDriver: nics}[slice.Spec.Driver]
+		for _, i := range chosen {
+			if slice.Spec.Pool.Name == node {
+				allocation.Devices.Results = append(allocation.Devices.Results,
+					resourceapi.DeviceRequestAllocationResult{Driver: slice.Spec.Driver, Pool: node, Device: slice.Spec.Devices[i].Name})
+			}
+		}
+	}
 }
 
 // gangOf adds a worker on each node.

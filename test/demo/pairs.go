@@ -1,0 +1,223 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// hardware says of each device which unit of its node it stands in: a GPU and a
+// NIC of one unit are a pair. It comes from the fleet's shape, and not from what
+// the scheduler under show believes.
+type hardware map[deviceKey]int
+
+func hardwareOf(spec fleet.Spec) hardware {
+	units := hardware{}
+	for node := range spec.All() {
+		places := node.Places()
+		for _, offered := range node.Slices() {
+			for _, device := range offered.Spec.Devices {
+				if place, known := places[device.Name]; known {
+					units[deviceKey{offered.Spec.Driver, node.Name(), device.Name}] = place.Unit
+				}
+			}
+		}
+	}
+	return units
+}
+
+// belong says whether two devices stand together in one node.
+func (h hardware) belong(a, b deviceKey) bool {
+	unit, known := h[a]
+	other, alsoKnown := h[b]
+	return known && alsoKnown && a.node == b.node && unit == other && unit != fleet.NoUnit
+}
+
+// pair is a GPU and a NIC of one pod, or one of them that is left over.
+type pair struct {
+	gpu, nic *deviceKey
+	// isTrue says that the two belong together.
+	isTrue bool
+}
+
+func (p pair) String() string {
+	switch {
+	case p.nic == nil:
+		return p.gpu.name
+	case p.gpu == nil:
+		return p.nic.name + " without a GPU"
+	case !p.isTrue:
+		return p.gpu.name + " and " + p.nic.name + ", no pair"
+	}
+	return p.gpu.name + "+" + p.nic.name
+}
+
+// pairs finds for each GPU of a pod a NIC of the pod that belongs to it. What is
+// left then goes together as it comes, since that is what the pod has to use.
+func (o *observation) pairs(pod v1.Pod) []pair {
+	gpus, nics := o.held(pod, gpuDriver), o.held(pod, nicDriver)
+	var pairs []pair
+	var left []deviceKey
+	for _, gpu := range gpus {
+		at := slices.IndexFunc(nics, func(nic deviceKey) bool { return o.hardware.belong(gpu, nic) })
+		if at < 0 {
+			left = append(left, gpu)
+			continue
+		}
+		nic := nics[at]
+		nics = slices.Delete(nics, at, at+1)
+		pairs = append(pairs, pair{gpu: &gpu, nic: &nic, isTrue: true})
+	}
+	for i := range max(len(left), len(nics)) {
+		var rest pair
+		if i < len(left) {
+			rest.gpu = &left[i]
+		}
+		if i < len(nics) {
+			rest.nic = &nics[i]
+		}
+		pairs = append(pairs, rest)
+	}
+	return pairs
+}
+
+// held are the devices of one driver that a pod's claims hold, by name.
+func (o *observation) held(pod v1.Pod, driver string) []deviceKey {
+	var held []deviceKey
+	for _, claim := range o.claimsOf(pod) {
+		for _, result := range results(claim) {
+			if result.Driver == driver {
+				held = append(held, deviceKey{result.Driver, result.Pool, result.Device})
+			}
+		}
+	}
+	slices.SortFunc(held, func(a, b deviceKey) int { return cmp.Compare(a.name, b.name) })
+	return held
+}
+
+// pairsInLine is how many pairs fit a line of a terminal.
+const pairsInLine = 4
+
+// pairLines say of each pod of a gang that holds devices which of its GPUs and
+// NICs go together.
+func (o *observation) pairLines(g gang) []string {
+	var lines []string
+	for _, pod := range o.workers(g) {
+		pairs := o.pairs(pod)
+		if len(pairs) == 0 {
+			continue
+		}
+		verdict := fmt.Sprintf("%d of %d pairs are true", countTrue(pairs), len(pairs))
+		if len(o.held(pod, nicDriver)) == 0 {
+			verdict = "GPUs only"
+		}
+		lines = append(lines, fmt.Sprintf("%s on %s: %s", pod.Name, pod.Spec.NodeName, verdict))
+		for some := range slices.Chunk(pairs, pairsInLine) {
+			var words []string
+			for _, pair := range some {
+				words = append(words, pair.String())
+			}
+			lines = append(lines, "  "+strings.Join(words, "  "))
+		}
+	}
+	return lines
+}
+
+func countTrue(pairs []pair) int {
+	count := 0
+	for _, pair := range pairs {
+		if pair.isTrue {
+			count++
+		}
+	}
+	return count
+}
+
+// paired checks that each worker of a gang has true pairs and nothing else.
+func paired(g gang) check {
+	return func(seen *observation) (string, error) {
+		total, workers := 0, seen.workers(g)
+		for _, pod := range workers {
+			pairs := seen.pairs(pod)
+			if len(pairs) == 0 {
+				return "", fmt.Errorf("pod %s holds no device", pod.Name)
+			}
+			for _, pair := range pairs {
+				if !pair.isTrue {
+					return "", fmt.Errorf("pod %s on %s has %d true pairs of %d: %s", pod.Name, pod.Spec.NodeName, countTrue(pairs), len(pairs), pair)
+				}
+			}
+			total += len(pairs)
+		}
+		if total == 0 {
+			return "", fmt.Errorf("%s has no worker with devices", g)
+		}
+		return fmt.Sprintf("by the hardware's data all %d pairs of its %d workers are true", total, len(workers)), nil
+	}
+}
+
+// gpusOnly checks that pods hold GPUs and no NIC, on a node each, and that this
+// makes a difference: on none of those nodes do the first free GPU and the first
+// free NIC still belong together.
+func gpusOnly(g gang, pods, gpus int) check {
+	return func(seen *observation) (string, error) {
+		nodes := map[string]bool{}
+		for _, pod := range seen.workers(g) {
+			node := pod.Spec.NodeName
+			if has, nics := len(seen.held(pod, gpuDriver)), len(seen.held(pod, nicDriver)); has != gpus || nics != 0 {
+				return "", fmt.Errorf("pod %s: want %d GPUs and no NIC, got %d and %d", pod.Name, gpus, has, nics)
+			}
+			gpu, nic := seen.firstFree(gpuDriver, node), seen.firstFree(nicDriver, node)
+			if seen.hardware.belong(gpu, nic) {
+				return "", fmt.Errorf("the first free devices of %s, %s and %s, are a pair: it shows nothing there", node, gpu.name, nic.name)
+			}
+			nodes[node] = true
+		}
+		if len(nodes) != pods {
+			return "", fmt.Errorf("%s: want %d pods on a node each, got %d nodes", g, pods, len(nodes))
+		}
+		return fmt.Sprintf("each has %d GPUs and no NIC, on a node each: the first free GPU and the first free NIC there are no pair", gpus), nil
+	}
+}
+
+// firstFree is the first device that a driver offers of a node and nobody holds.
+func (o *observation) firstFree(driver, node string) deviceKey {
+	holders := o.holders()
+	for _, slice := range o.slices {
+		if slice.Spec.Driver != driver || slice.Spec.Pool.Name != node {
+			continue
+		}
+		for _, device := range slice.Spec.Devices {
+			key := deviceKey{driver, node, device.Name}
+			if _, taken := holders[key]; !taken {
+				return key
+			}
+		}
+	}
+	return deviceKey{driver: driver, node: node}
+}
+
+// beside checks that every worker of a gang has a node where a pod of another runs.
+func beside(g, first gang) check {
+	return func(seen *observation) (string, error) {
+		nodes := map[string]bool{}
+		for _, pod := range seen.workers(first) {
+			nodes[pod.Spec.NodeName] = true
+		}
+		workers := seen.workers(g)
+		for _, pod := range workers {
+			if !nodes[pod.Spec.NodeName] {
+				return "", fmt.Errorf("pod %s is on %q, where no pod of %s runs", pod.Name, pod.Spec.NodeName, first)
+			}
+		}
+		return fmt.Sprintf("all %d workers are on nodes where %s came first", len(workers), first), nil
+	}
+}
