@@ -224,7 +224,7 @@ func (g *Gang) heal(p *planning, nodes []fwk.NodeInfo) (string, error) {
 	}
 	if g.book.beginHealing(key, after) {
 		g.logger.V(2).Info("Evicting what is left of a gang that lost members", "gang", key, "members", len(one.left))
-		g.report.later(key)
+		g.report.moves(key)
 	}
 	return "", nil
 }

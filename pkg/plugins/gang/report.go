@@ -64,6 +64,14 @@ func (r *reporter) placed(att *attempt, members int) {
 	r.later(att.key)
 }
 
+// moves tells the owner at once that what is left of its gang has to go: the gang
+// may be whole elsewhere before a sentence is due.
+func (r *reporter) moves(key gangs.Key) {
+	state := r.book.standing(key)
+	r.onOwner(state.gang.Owner, v1.EventTypeNormal, reasonEvicted, state.sentence)
+	r.later(key)
+}
+
 // evicted tells a member why it has to go.
 func (r *reporter) evicted(key gangs.Key, pod *v1.Pod) {
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
