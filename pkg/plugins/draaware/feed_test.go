@@ -1,0 +1,310 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/dynamic-resource-allocation/structured"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// full counts how often everything that is in use is read.
+type full struct {
+	fwk.SharedDRAManager
+	reads atomic.Int64
+}
+
+func (f *full) ResourceClaims() fwk.ResourceClaimTracker {
+	return fullTracker{f.SharedDRAManager.ResourceClaims(), f}
+}
+
+type fullTracker struct {
+	fwk.ResourceClaimTracker
+	of *full
+}
+
+func (t fullTracker) GatherAllocatedState() (*structured.AllocatedState, error) {
+	t.of.reads.Add(1)
+	return t.ResourceClaimTracker.GatherAllocatedState()
+}
+
+// history is one of slices and claims that several writers change.
+type history struct {
+	*world
+	random *rand.Rand
+	plugin plugin
+	counts *snapshot.Devices
+	full   *full
+	// trips are the pods that hold a reservation, by claim.
+	trips map[string]*trip
+	made  int
+}
+
+const historyClaims = 4
+
+func newHistory(t *testing.T, seed uint64) *history {
+	var objects []runtime.Object
+	for i := range historyClaims {
+		c := claim(fmt.Sprintf("c%d", i), "2 gpu.nvidia.com", "1 rdma.dranet.net")
+		c.ResourceVersion = "1"
+		objects = append(objects, c)
+	}
+	h := &history{
+		world:  newWorld(t, "shape=ndh100v5,spines=1,leaves=1,nodes=2", objects...),
+		random: rand.New(rand.NewPCG(seed, 0)), trips: map[string]*trip{},
+	}
+	h.countVersions()
+	h.full = &full{SharedDRAManager: h.handle.manager}
+	seen := *h.handle
+	seen.manager = h.full
+	desk := (&snapshot.Desks{}).Of("dovetail")
+	p, err := draaware.New(context.Background(), nil, &seen, desk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.plugin = p.(plugin)
+	h.counts, _ = desk.Devices(h.full)
+	return h
+}
+
+// countVersions has the fake API server give every write a version of its own, as
+// a real one does.
+func (h *history) countVersions() {
+	version := 100
+	stamp := func(action clienttesting.Action) (bool, runtime.Object, error) {
+		if write, ok := action.(clienttesting.CreateAction); ok { // an UpdateAction is one as well
+			version++
+			write.GetObject().(metav1.Object).SetResourceVersion(strconv.Itoa(version))
+		}
+		return false, nil, nil
+	}
+	h.handle.client.(*fake.Clientset).PrependReactor("*", "*", stamp)
+}
+
+// step changes one thing, and says what.
+func (h *history) step() string {
+	name := fmt.Sprintf("c%d", h.random.IntN(historyClaims))
+	holder := h.trips[name]
+	now := h.claim(name)
+	switch pick := h.random.IntN(8); {
+	case pick < 2:
+		return h.changeSlice()
+	case now == nil:
+		return h.create(name)
+	case pick == 2 && holder == nil:
+		return h.remove(name)
+	case holder != nil && pick < 5:
+		holder.leave()
+		delete(h.trips, name)
+		return "the scheduler gives " + name + " back"
+	case holder != nil:
+		return h.write(name, now)
+	case now.Status.Allocation != nil:
+		now.Status.Allocation = nil
+		h.update(now)
+		return "a controller deallocates " + name
+	case pick < 5:
+		return h.allocateElsewhere(name, now)
+	}
+	return h.reserve(name, now)
+}
+
+func (h *history) reserve(name string, now *resourceapi.ResourceClaim) string {
+	h.shows(name, now) // as the scheduler, that tries again when it learns of the claim
+	h.made++
+	one := h.trip(h.plugin, podWith(fmt.Sprintf("pod-%d", h.made), now))
+	if !one.place() {
+		return "no room for " + name
+	}
+	h.trips[name] = one
+	return "the scheduler reserves " + name
+}
+
+// allocateElsewhere is another scheduler at work. It takes a free device: when two
+// claims have one, stock's own index forgets both as soon as one goes.
+func (h *history) allocateElsewhere(name string, now *resourceapi.ResourceClaim) string {
+	used := h.inUse()
+	for _, gpu := range h.random.Perm(8) {
+		one := holding("any", fmt.Sprintf("gpu-%d", gpu)).Status.Allocation
+		if !slices.Contains(used, fleet.DriverGPU+"/"+one.Devices.Results[0].Device) { // of either node
+			now.Status.Allocation = one
+			h.update(now)
+			return "somebody else allocates " + name
+		}
+	}
+	return "nobody finds a device for " + name
+}
+
+// write does what the in-tree plugin's PreBind does with a reserved claim.
+func (h *history) write(name string, now *resourceapi.ResourceClaim) string {
+	if err := h.plugin.(fwk.PreBindPlugin).PreBind(context.Background(), h.trips[name].state, h.trips[name].pod, h.trips[name].node); !err.IsSuccess() {
+		h.Fatalf("binding %s: %v", name, err)
+	}
+	delete(h.trips, name)
+	if h.claim(name).Status.Allocation == nil {
+		h.Fatalf("%s was written without an allocation", now.Name)
+	}
+	return "the scheduler writes " + name
+}
+
+func (h *history) claim(name string) *resourceapi.ResourceClaim {
+	list, err := h.handle.client.ResourceV1().ResourceClaims("ml").List(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		h.Fatal(err)
+	}
+	for i := range list.Items {
+		if list.Items[i].Name == name {
+			return &list.Items[i]
+		}
+	}
+	return nil
+}
+
+func (h *history) update(c *resourceapi.ResourceClaim) {
+	if _, err := h.handle.client.ResourceV1().ResourceClaims("ml").Update(context.Background(), c, metav1.UpdateOptions{}); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *history) remove(name string) string {
+	if err := h.handle.client.ResourceV1().ResourceClaims("ml").Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+		h.Fatal(err)
+	}
+	return name + " is deleted"
+}
+
+func (h *history) create(name string) string {
+	h.made++
+	c := claim(name, "2 gpu.nvidia.com", "1 rdma.dranet.net")
+	c.UID = types.UID(fmt.Sprintf("%s-%d", c.UID, h.made))
+	if _, err := h.handle.client.ResourceV1().ResourceClaims("ml").Create(context.Background(), c, metav1.CreateOptions{}); err != nil {
+		h.Fatal(err)
+	}
+	return "another " + name + " is created"
+}
+
+// changeSlice takes a device from a slice or brings one back, in a new generation.
+func (h *history) changeSlice() string {
+	api := h.handle.client.ResourceV1().ResourceSlices()
+	list, err := api.List(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		h.Fatal(err)
+	}
+	slice := &list.Items[h.random.IntN(len(list.Items))]
+	if n := len(slice.Spec.Devices); n > 6 {
+		slice.Spec.Devices = slice.Spec.Devices[:n-1]
+	} else {
+		again := *slice.Spec.Devices[0].DeepCopy()
+		again.Name = fmt.Sprintf("again-%d", slice.Spec.Pool.Generation)
+		slice.Spec.Devices = append(slice.Spec.Devices, again)
+	}
+	slice.Spec.Pool.Generation++
+	if _, err := api.Update(context.Background(), slice, metav1.UpdateOptions{}); err != nil {
+		h.Fatal(err)
+	}
+	return "slice " + slice.Name + " changes"
+}
+
+// shows waits until the scheduler knows the claim as the API server has it.
+func (h *history) shows(name string, now *resourceapi.ResourceClaim) {
+	h.within("the scheduler knows "+name, func() string {
+		known, err := h.handle.manager.ResourceClaims().Get("ml", name)
+		if err != nil {
+			return err.Error()
+		}
+		return cmp.Diff(now.ResourceVersion, known.ResourceVersion)
+	})
+}
+
+// picture is everything that is published and in use.
+type picture struct {
+	Slices, InUse []string
+}
+
+func (h *history) followed() picture {
+	if err := h.counts.Sync(); err != nil {
+		h.Fatal(err)
+	}
+	shelves := h.counts.Inventory().Shelves()
+	return pictured(slices.Concat(append(shelves.Own, shelves.Rest)...), h.counts.Inventory().Taken())
+}
+
+func (h *history) read() picture {
+	shown, err := h.handle.manager.ResourceSlices().ListWithDeviceTaintRules()
+	if err != nil {
+		h.Fatal(err)
+	}
+	for {
+		if state, err := h.handle.manager.ResourceClaims().GatherAllocatedState(); err == nil {
+			return pictured(shown, state)
+		}
+	}
+}
+
+func pictured(all []*resourceapi.ResourceSlice, state *structured.AllocatedState) (p picture) {
+	for _, slice := range all {
+		p.Slices = append(p.Slices, fmt.Sprintf("%s generation %d: %d devices", slice.Name, slice.Spec.Pool.Generation, len(slice.Spec.Devices)))
+	}
+	for id := range state.AllocatedDevices {
+		p.InUse = append(p.InUse, id.String())
+	}
+	slices.Sort(p.Slices)
+	slices.Sort(p.InUse)
+	return p
+}
+
+// within waits until there is no difference: informers take their time.
+func (h *history) within(what string, difference func() string) {
+	h.Helper()
+	diff := difference()
+	for deadline := time.Now().Add(20 * time.Second); diff != ""; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.Fatalf("not so after 20 s: %s:\n%s", what, diff)
+		}
+		diff = difference()
+	}
+}
+
+// Device counts that follow news are those that reading everything gives, whoever
+// writes what in which order; and nothing is read in full on the way.
+func TestNewsEqualsReading(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			h := newHistory(t, seed)
+			h.within("the counts follow news", func() string {
+				before := h.full.reads.Load()
+				h.followed()
+				return cmp.Diff(before, h.full.reads.Load())
+			})
+			reads := h.full.reads.Load()
+			var did []string
+			for range 60 {
+				did = append(did, h.step())
+				h.within(fmt.Sprintf("(-read,+followed) after\n%s", did), func() string { return cmp.Diff(h.read(), h.followed()) })
+			}
+			if more := h.full.reads.Load() - reads; more != 0 {
+				t.Errorf("everything in use was read %d times", more)
+			}
+		})
+	}
+}
