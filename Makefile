@@ -106,6 +106,13 @@ BENCHTIME ?= 1s
 bench: ## Run the benchmarks (make bench BENCH=Plan COUNT=10).
 	go test ./bench/... ./pkg/devices ./pkg/plugins/draaware -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
 
+# How many traces bench-quality runs, each from a seed of its own.
+SEEDS ?= 5
+
+.PHONY: bench-quality
+bench-quality: ## Compare where gangs are put, by simulation: stock, Dovetail and baselines (make bench-quality SEEDS=10).
+	go run ./bench/quality -seeds $(SEEDS)
+
 ##@ Verify
 
 .PHONY: generate

@@ -1,0 +1,91 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+const namespace = "ml"
+
+// cpuOfGPU and memoryOfGPU are what a pod asks for beside each GPU: a little
+// less than an eighth of an ND H100 v5 node, so that devices are what runs out.
+const (
+	cpuOfGPU    = 11_000
+	memoryOfGPU = 200 << 30
+)
+
+// shape is what each pod of a job asks for.
+type shape struct{ gpus, nics int }
+
+func (s shape) cpu() int64    { return cpuOfGPU * int64(s.gpus) }
+func (s shape) memory() int64 { return memoryOfGPU * int64(s.gpus) }
+
+// job is pods that run together, for as long as lasts says.
+type job struct {
+	id      int
+	pods    int
+	shape   shape
+	arrives time.Duration
+	lasts   time.Duration
+}
+
+func (j *job) gpus() int { return j.pods * j.shape.gpus }
+
+// work is GPU seconds.
+func (j *job) work() float64 { return float64(j.gpus()) * j.lasts.Seconds() }
+
+// kind is equal for jobs that nobody can tell apart but by their age.
+type kind struct {
+	pods  int
+	shape shape
+}
+
+func (j *job) kind() kind { return kind{j.pods, j.shape} }
+
+// pod is one member of a job.
+type pod struct {
+	shape  shape
+	object *v1.Pod
+	claim  *resourceapi.ResourceClaim
+	// machine is where it is bound, and devices what it holds there.
+	machine *machine
+	devices []string
+}
+
+// newPods makes the objects of a job.
+func newPods(j *job) []*pod {
+	pods := make([]*pod, j.pods)
+	for i := range pods {
+		name := fmt.Sprintf("job-%05d-%03d", j.id, i)
+		claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("claim " + name)}}
+		claim.Spec.Devices.Requests = []resourceapi.DeviceRequest{wants("gpu", fleet.ClassGPU, j.shape.gpus)}
+		if j.shape.nics > 0 {
+			claim.Spec.Devices.Requests = append(claim.Spec.Devices.Requests, wants("nic", fleet.ClassRDMA, j.shape.nics))
+		}
+		object := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("pod " + name)}}
+		object.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "devices", ResourceClaimName: &name}}
+		object.Spec.Containers = []v1.Container{{Name: "main", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{
+			v1.ResourceCPU:    *resource.NewMilliQuantity(j.shape.cpu(), resource.DecimalSI),
+			v1.ResourceMemory: *resource.NewQuantity(j.shape.memory(), resource.BinarySI),
+		}}}}
+		pods[i] = &pod{shape: j.shape, object: object, claim: claim}
+	}
+	return pods
+}
+
+func wants(name, class string, count int) resourceapi.DeviceRequest {
+	return resourceapi.DeviceRequest{Name: name, Exactly: &resourceapi.ExactDeviceRequest{
+		DeviceClassName: class, AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: int64(count),
+	}}
+}

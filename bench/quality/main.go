@@ -1,0 +1,110 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// benchFleet is 96 nodes with 768 GPUs: 3 spines of 4 leaves of 8 nodes.
+var benchFleet = fleet.Spec{Name: "ndh100v5", Shape: fleet.NDH100v5, Spines: 3, Leaves: 4, Nodes: 8, Zone: "zone-1", PlacementGroup: "quality"}
+
+// loads are what jobs ask for while they arrive, of the GPUs there are: one at
+// which hardly anybody waits, so that all contenders run the same jobs at the
+// same time, and one at which gangs queue up.
+var loads = []float64{0.7, 1}
+
+type options struct {
+	seeds, jobs int
+	out         string
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.seeds, "seeds", 5, "traces to run, each from a seed of its own")
+	flag.IntVar(&o.jobs, "jobs", 3000, "jobs in a trace")
+	flag.StringVar(&o.out, "out", ".cache/bench/quality.json", "file for the figures")
+	flag.Parse()
+	if err := o.run(); err != nil {
+		fmt.Fprintln(os.Stderr, "quality:", err)
+		os.Exit(1)
+	}
+}
+
+func (o options) run() error {
+	began := time.Now()
+	r := &report{options: o}
+	for _, load := range loads {
+		all := make([]outcome, o.seeds)
+		if err := inParallel(o.seeds, func(i int) (err error) {
+			all[i], err = o.one(uint64(i+1), load)
+			return err
+		}); err != nil {
+			return err
+		}
+		r.loads = append(r.loads, loadResult{load, all})
+	}
+	if err := r.addCases(); err != nil {
+		return err
+	}
+	r.print(os.Stdout)
+	fmt.Printf("\n%d cores, %s\n", runtime.NumCPU(), time.Since(began).Round(time.Second))
+	return r.write()
+}
+
+// outcome is all contenders' figures on one trace, in their order.
+type outcome [][]float64
+
+func (o options) one(seed uint64, load float64) (outcome, error) {
+	var sims []*sim
+	var until time.Duration
+	for _, of := range contenders {
+		c := newCluster(benchFleet)
+		s, err := run(c, newTrace(seed, o.jobs, load, c.gpus()), func(c *cluster) (scheduler, error) { return of.build(c, seed) })
+		if err != nil {
+			return nil, fmt.Errorf("%s, load %g, seed %d: %w", of.name, load, seed, err)
+		}
+		sims, until = append(sims, s), max(until, s.lastEnd())
+	}
+	var out outcome
+	for _, s := range sims {
+		var values []float64
+		for _, f := range figures {
+			values = append(values, f.of(s, until))
+		}
+		out = append(out, values)
+	}
+	return out, nil
+}
+
+// inParallel runs n tasks on the machine's cores and returns the first error by
+// number.
+func inParallel(n int, task func(int) error) error {
+	errs := make([]error, n)
+	places := make(chan struct{}, runtime.NumCPU())
+	var all sync.WaitGroup
+	for i := range n {
+		all.Add(1)
+		places <- struct{}{}
+		go func() {
+			defer all.Done()
+			errs[i] = task(i)
+			<-places
+		}()
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// report is everything that one call of the command found.
+type report struct {
+	options
+	loads []loadResult
+	// chosen are the nodes of the topology case, bursts the burst in its own order
+	// and in others, by contender.
+	chosen [][]int
+	fixed  []burstResult
+	mixed  [][]burstResult
+}
+
+type loadResult struct {
+	load  float64
+	seeds []outcome
+}
+
+// values are one figure of one contender, by seed.
+func (l loadResult) values(contender, figure int) []float64 {
+	var values []float64
+	for _, one := range l.seeds {
+		values = append(values, one[contender][figure])
+	}
+	return values
+}
+
+// mixedBursts is how many further orders of the burst are tried.
+const mixedBursts = 20
+
+func (r *report) addCases() error {
+	for _, of := range contenders {
+		chosen, err := runTopology(of, 1)
+		if err != nil {
+			return fmt.Errorf("%s, topology case: %w", of.name, err)
+		}
+		r.chosen = append(r.chosen, chosen)
+		all := make([]burstResult, mixedBursts+1)
+		if err := inParallel(len(all), func(i int) (err error) {
+			all[i], err = runBurst(of, uint64(i))
+			return err
+		}); err != nil {
+			return fmt.Errorf("%s, burst: %w", of.name, err)
+		}
+		r.fixed, r.mixed = append(r.fixed, all[0]), append(r.mixed, all[1:])
+	}
+	return nil
+}
+
+func (r *report) print(w io.Writer) {
+	for _, l := range r.loads {
+		fmt.Fprintf(w, "\n## %d jobs on %d nodes, load %g, mean of %d seeds (± standard deviation)\n\n", r.jobs, benchFleet.Size(), l.load, r.seeds)
+		header := []string{"figure"}
+		for _, c := range contenders {
+			header = append(header, c.name)
+		}
+		row(w, header)
+		row(w, slices.Repeat([]string{"---"}, len(header)))
+		for f, one := range figures {
+			cells := []string{one.title}
+			for c := range contenders {
+				cells = append(cells, cell(l.values(c, f)))
+			}
+			row(w, cells)
+		}
+	}
+	r.printCases(w)
+}
+
+func (r *report) printCases(w io.Writer) {
+	fmt.Fprintf(w, "\n## Cases of knavigator\n\n")
+	row(w, []string{"contender", "topology case: nodes", "spines", "burst: makespan of the fewest", "GPUs that work", fmt.Sprintf("in %d other orders: makespan", mixedBursts), "GPUs that work", "jobs that never start"})
+	row(w, slices.Repeat([]string{"---"}, 8))
+	for c, of := range contenders {
+		mixed := r.mixedOf(c)
+		row(w, []string{of.name, strings.Trim(fmt.Sprint(r.chosen[c]), "[]"), fmt.Sprint(spinesOf(r.chosen[c])),
+			number(r.fixed[c].ofFewest()), number(r.fixed[c].occupancy), cell(mixed.makespans), cell(mixed.occupancies), fmt.Sprint(mixed.never)})
+	}
+}
+
+// ofFewest is the makespan over that of a cluster that is never idle.
+func (b burstResult) ofFewest() float64 {
+	if b.never > 0 {
+		return math.Inf(1)
+	}
+	return b.makespan.Seconds() / (burstFewest * burstLasts.Seconds())
+}
+
+type mixedResult struct {
+	makespans, occupancies []float64
+	never                  int
+}
+
+func (r *report) mixedOf(contender int) mixedResult {
+	var m mixedResult
+	for _, one := range r.mixed[contender] {
+		m.makespans, m.occupancies = append(m.makespans, one.ofFewest()), append(m.occupancies, one.occupancy)
+		m.never += one.never
+	}
+	return m
+}
+
+func spinesOf(numbers []int) int {
+	spines := map[int]bool{}
+	for _, n := range numbers {
+		spines[(n-1)/(topologyFleet.Leaves*topologyFleet.Nodes)] = true
+	}
+	return len(spines)
+}
+
+func row(w io.Writer, cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | ")) }
+
+func cell(values []float64) string {
+	mean, spread := statistics(values)
+	if math.IsInf(mean, 0) {
+		return "never"
+	}
+	if len(values) < 2 || spread < 0.0005*math.Abs(mean) {
+		return number(mean)
+	}
+	return number(mean) + " ± " + number(spread)
+}
+
+func number(v float64) string {
+	switch {
+	case math.IsInf(v, 0):
+		return "never"
+	case v != 0 && math.Abs(v) < 100:
+		return fmt.Sprintf("%.3f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// statistics are the mean and the standard deviation.
+func statistics(values []float64) (mean, spread float64) {
+	for _, v := range values {
+		mean += v
+	}
+	mean /= float64(len(values))
+	for _, v := range values {
+		spread += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(spread / float64(max(1, len(values)-1)))
+}
+
+// published is a figure as bench/check reads it.
+type published struct {
+	Name   string  `json:"name"`
+	Value  float64 `json:"value"`
+	Spread float64 `json:"spread"`
+	Runs   int     `json:"runs"`
+}
+
+// publish compares Dovetail with each other contender, seed by seed. What is
+// never or has nothing to be compared with is left out.
+func (r *report) publish() []published {
+	ours := slices.IndexFunc(contenders, func(c contender) bool { return c.name == dovetailName })
+	var all []published
+	for _, l := range r.loads {
+		for c, other := range contenders {
+			if c == ours {
+				continue
+			}
+			for f, one := range figures {
+				if p, ok := ratioOf(l.values(ours, f), l.values(c, f)); ok {
+					p.Name = fmt.Sprintf("quality/load=%g/%s/dovetail-over-%s", l.load, one.key, other.name)
+					all = append(all, p)
+				}
+			}
+		}
+	}
+	return append(all,
+		published{Name: "quality/nwtopo/dovetail-spines", Value: float64(spinesOf(r.chosen[ours])), Runs: 1},
+		published{Name: "quality/burst/dovetail-makespan-over-fewest", Value: r.fixed[ours].ofFewest(), Runs: 1})
+}
+
+func ratioOf(ours, others []float64) (published, bool) {
+	var ratios []float64
+	for i := range ours {
+		if others[i] == 0 || math.IsInf(ours[i], 0) || math.IsInf(others[i], 0) {
+			return published{}, false
+		}
+		ratios = append(ratios, ours[i]/others[i])
+	}
+	mean, spread := statistics(ratios)
+	return published{Value: mean, Spread: spread, Runs: len(ratios)}, true
+}
+
+// write leaves the ratios where bench/check finds them.
+func (r *report) write() error {
+	if err := os.MkdirAll(filepath.Dir(r.out), 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(r.publish(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", r.out, err)
+	}
+	return os.WriteFile(r.out, append(text, '\n'), 0o644)
+}
