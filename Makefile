@@ -97,13 +97,43 @@ fuzz: ## Run every fuzz test for FUZZTIME each (make fuzz FUZZTIME=10m).
 		done; \
 	done
 
+##@ Benchmarks
+
+BENCH_PERF = $(BIN)/bench-perf
+
+.PHONY: bench-command
+bench-command:
+	go build -o $(BENCH_PERF) ./bench/perf/cmd
+
+# The workload of bench-perf, how often each scheduler runs it, and further
+# options: go run ./bench/perf/cmd run --help.
+WORKLOAD ?=
+ROUNDS ?= 3
+PERF_OPTIONS ?=
+
+.PHONY: bench
+bench: bench-command ## Compare stock, Dovetail and the oracle by the short set of workloads, under 20 minutes.
+	$(BENCH_PERF) short $(PERF_OPTIONS)
+
+.PHONY: bench-perf
+bench-perf: bench-command ## Compare them by one workload, of `make bench-list` (make bench-perf WORKLOAD=basic ROUNDS=5).
+	$(BENCH_PERF) run --rounds $(ROUNDS) $(PERF_OPTIONS) $(WORKLOAD)
+
+.PHONY: bench-list
+bench-list: bench-command ## List the workloads that have short names.
+	$(BENCH_PERF) list
+
+.PHONY: bench-table
+bench-table: bench-command ## Print one table of the workloads that were run (.cache/bench).
+	@$(BENCH_PERF) table
+
 # Which benchmarks run, how often and how long each.
 BENCH ?= .
 COUNT ?= 1
 BENCHTIME ?= 1s
 
-.PHONY: bench
-bench: ## Run the benchmarks (make bench BENCH=Plan COUNT=10).
+.PHONY: bench-micro
+bench-micro: ## Run the benchmarks of single parts (make bench-micro BENCH=Plan COUNT=10).
 	go test ./bench/... ./pkg/devices ./pkg/plugins/draaware -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
 
 # How many traces bench-quality runs, each from a seed of its own.

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"testing"
+	"time"
 
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/component-base/featuregate"
@@ -22,6 +24,9 @@ import (
 
 // orderEnv holds the order of the process that runs one workload.
 const orderEnv = "DOVETAIL_PERF_ORDER"
+
+// schedulingTimeout is how long the pods of a workload may take: upstream's choice for its slowest.
+const schedulingTimeout = 20 * time.Minute
 
 // order says what the process of one workload does.
 type order struct {
@@ -42,6 +47,23 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
+// serveName is the benchmark of a command that calls Serve.
+const serveName = "BenchmarkWorkload"
+
+// Serve is what main of a command that runs workloads calls first. In the process of a workload it runs that and does not
+// return.
+func Serve() {
+	if os.Getenv(orderEnv) == "" {
+		return
+	}
+	testing.Init()
+	if err := upstream.InitTests(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	testing.Main(regexp.MatchString, nil, []testing.InternalBenchmark{{Name: serveName, F: Workload}}, nil)
+}
+
 // Workload runs the one workload that the process was started for.
 func Workload(b *testing.B) {
 	text := os.Getenv(orderEnv)
@@ -60,7 +82,7 @@ func Workload(b *testing.B) {
 		}
 		slices.Sort(upstream.PluginNames)
 	}
-	var options []upstream.SchedulerPerfOption
+	options := []upstream.SchedulerPerfOption{upstream.WithPodsSchedulingTimeout(schedulingTimeout)}
 	if o.Allocator != "" {
 		structured.EnableAllocators(o.Allocator)
 		defer structured.EnableAllocators()

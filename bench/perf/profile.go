@@ -9,10 +9,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	schedulerv1 "k8s.io/kube-scheduler/config/v1"
+	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"sigs.k8s.io/yaml"
 
+	"github.com/dovetail-dev/dovetail/bench/perf/oracle"
 	"github.com/dovetail-dev/dovetail/manifests"
 	"github.com/dovetail-dev/dovetail/pkg/plugins"
 )
@@ -25,24 +27,31 @@ const (
 	Stock Profile = "stock"
 	// Dovetail is the first profile of manifests/scheduler-config.yaml.
 	Dovetail Profile = "dovetail"
+	// Oracle knows a node for every pod: the ceiling.
+	Oracle Profile = "oracle"
 )
+
+// Profiles are all schedulers, in the order in which a round runs them.
+func Profiles() []Profile { return []Profile{Stock, Dovetail, Oracle} }
 
 // contender is what a profile is made of.
 type contender struct {
 	// registry makes the plugins that are not in the tree; nil means that there are none.
 	registry func() frameworkruntime.Registry
-	// alter gives a profile of upstream's configuration the contender's plugins; nil leaves everything to upstream.
-	alter func(*schedulerv1.KubeSchedulerProfile) error
+	// alter gives a profile of upstream's configuration the contender's plugins, for a workload with these feature gates;
+	// nil leaves everything to upstream.
+	alter func(profile *schedulerv1.KubeSchedulerProfile, gates map[string]bool) error
 }
 
 var contenders = map[Profile]contender{
 	Stock:    {},
 	Dovetail: {registry: plugins.Registry, alter: useShippedPlugins},
+	Oracle:   {registry: oracle.Registry, alter: useOracle},
 }
 
 // schedulerConfig is upstream's configuration of the scheduler with each profile altered. Without a file of upstream's it
 // starts from one profile under the name that upstream's pods use.
-func (c contender) schedulerConfig(stockFile string) ([]byte, error) {
+func (c contender) schedulerConfig(stockFile string, gates map[string]bool) ([]byte, error) {
 	cfg := schedulerv1.KubeSchedulerConfiguration{
 		Profiles: []schedulerv1.KubeSchedulerProfile{{}},
 	}
@@ -62,7 +71,7 @@ func (c contender) schedulerConfig(stockFile string) ([]byte, error) {
 			name := corev1.DefaultSchedulerName
 			profile.SchedulerName = &name
 		}
-		if err := c.alter(profile); err != nil {
+		if err := c.alter(profile, gates); err != nil {
 			return nil, fmt.Errorf("%s: profile %s: %w", stockFile, *profile.SchedulerName, err)
 		}
 	}
@@ -71,7 +80,7 @@ func (c contender) schedulerConfig(stockFile string) ([]byte, error) {
 
 // useShippedPlugins gives a profile the plugins of the configuration that Dovetail is shipped with, and their arguments
 // beside those that the profile has.
-func useShippedPlugins(profile *schedulerv1.KubeSchedulerProfile) error {
+func useShippedPlugins(profile *schedulerv1.KubeSchedulerProfile, _ map[string]bool) error {
 	if profile.Plugins != nil {
 		return fmt.Errorf("it names plugins of its own, and how to join those with ours is not known here")
 	}
@@ -86,5 +95,22 @@ func useShippedPlugins(profile *schedulerv1.KubeSchedulerProfile) error {
 	}
 	profile.Plugins = shipped.Profiles[0].Plugins
 	profile.PluginConfig = append(profile.PluginConfig, shipped.Profiles[0].PluginConfig...)
+	return nil
+}
+
+// useOracle leaves nothing of the profile but what binding needs, and what makes PodGroups and claims what they are.
+func useOracle(profile *schedulerv1.KubeSchedulerProfile, gates map[string]bool) error {
+	enabled := []string{names.SchedulingGates, names.PrioritySort, oracle.Name}
+	if gates[string(features.DynamicResourceAllocation)] {
+		enabled = append(enabled, oracle.DevicesName)
+	}
+	if gates[string(features.GenericWorkload)] {
+		enabled = append(enabled, names.GangScheduling)
+	}
+	set := schedulerv1.PluginSet{Disabled: []schedulerv1.Plugin{{Name: "*"}}}
+	for _, name := range append(enabled, names.DefaultBinder) {
+		set.Enabled = append(set.Enabled, schedulerv1.Plugin{Name: name})
+	}
+	profile.Plugins, profile.PluginConfig = &schedulerv1.Plugins{MultiPoint: set}, nil
 	return nil
 }

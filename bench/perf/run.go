@@ -4,6 +4,7 @@
 package perf
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,12 +19,14 @@ import (
 
 // Runner runs workloads, one at a time.
 type Runner struct {
-	// Benchmark is the name of the binary's benchmark that calls Workload.
+	// Benchmark is the name of the binary's benchmark that calls Workload; empty means that its main calls Serve.
 	Benchmark string
 	// Etcd is the program; each workload has one of its own, without a TCP port for clients.
 	Etcd string
 	// Logs is the directory that keeps what each workload printed.
 	Logs string
+	// CPUProfiles has each workload leave a CPU profile of what it measures beside what it printed.
+	CPUProfiles bool
 }
 
 // Run is one workload with one scheduler.
@@ -45,18 +48,12 @@ type Item struct {
 type Result struct {
 	Items []Item
 	Took  time.Duration
+	// CPU and Memory are what the process of the workload used: the scheduler, the API server and some controllers. Memory
+	// is the most that was resident, in bytes.
+	CPU    time.Duration
+	Memory int64
 	// Log is the file with what it printed.
 	Log string
-}
-
-// Throughput is the average of pods scheduled in a second, 0 if the workload did not measure it.
-func (r Result) Throughput() float64 {
-	for _, item := range r.Items {
-		if item.Labels["Metric"] == "SchedulingThroughput" {
-			return item.Data["Average"]
-		}
-	}
-	return 0
 }
 
 // Do runs the workload until it passes or fails, or the context ends.
@@ -88,23 +85,43 @@ func (r Runner) inDir(ctx context.Context, run Run, contender contender, dir str
 	}
 	logFile := filepath.Join(r.Logs, strings.Join([]string{run.Case.fileName(), string(run.Profile), run.Allocator}, "_")+".log")
 	began := time.Now()
-	err = r.process(ctx, run.Case.Dir, dir, logFile, string(text))
+	usage, err := r.process(ctx, run.Case.Dir, dir, logFile, string(text))
 	result := Result{Took: time.Since(began), Log: logFile}
+	if usage != nil {
+		result.CPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+		result.Memory = usage.Maxrss * 1024
+	}
 	if err != nil {
 		return result, fmt.Errorf("%w; what it printed is in %s", err, logFile)
+	}
+	if err := r.keepProfiles(dir, logFile); err != nil {
+		return result, err
 	}
 	result.Items, err = readItems(dir)
 	return result, err
 }
 
+// keepProfiles moves what the workload left of profiles beside what it printed.
+func (r Runner) keepProfiles(dir, logFile string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*cpu.prof"))
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(strings.TrimSuffix(logFile, ".log")+".cpu.prof", text, 0o644)
+}
+
 // writeConfig writes the workload's configuration, and the scheduler's if it is not upstream's own, and returns the path
 // of the first.
 func writeConfig(c Case, contender contender, dir string) (string, error) {
-	text, err := c.only(func(stockFile string) (string, error) {
+	text, err := c.only(func(stockFile string, gates map[string]bool) (string, error) {
 		if contender.alter == nil {
 			return "", nil
 		}
-		text, err := contender.schedulerConfig(stockFile)
+		text, err := contender.schedulerConfig(stockFile, gates)
 		if err != nil {
 			return "", err
 		}
@@ -118,28 +135,30 @@ func writeConfig(c Case, contender contender, dir string) (string, error) {
 	return name, os.WriteFile(name, text, 0o600)
 }
 
-// process runs this binary once more, in upstream's directory. It and the etcd that it starts are one process group,
+// process runs this binary once more, in the workload's directory. It and the etcd that it starts are one process group,
 // which ends as a whole.
-func (r Runner) process(ctx context.Context, upstreamDir, dir, logFile, order string) error {
+func (r Runner) process(ctx context.Context, workloadDir, dir, logFile, order string) (*syscall.Rusage, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := os.MkdirAll(r.Logs, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	log, err := os.Create(logFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-test.run=^$", "-test.bench=^"+r.Benchmark+"$", "-test.benchtime=1x", "-test.timeout=0",
-		"-perf-scheduling-label-filter=", "-data-items-dir="+dir)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = upstreamDir, log, log
+	cmd := exec.CommandContext(ctx, self, "-test.run=^$", "-test.bench=^"+cmp.Or(r.Benchmark, serveName)+"$", "-test.benchtime=1x", "-test.timeout=0",
+		"-perf-scheduling-label-filter=", "-data-items-dir="+dir, fmt.Sprintf("-perf-cpuprofile=%v", r.CPUProfiles))
+	cmd.Dir, cmd.Stdout, cmd.Stderr = workloadDir, log, log
 	cmd.Env = append(os.Environ(), orderEnv+"="+order, "TMPDIR="+dir,
 		"PATH="+filepath.Dir(r.Etcd)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	return errors.Join(cmd.Run(), log.Close())
+	err = errors.Join(cmd.Run(), log.Close())
+	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return usage, err
 }
 
 // readItems reads the figures. A workload without any did not run.

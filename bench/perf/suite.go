@@ -20,11 +20,11 @@ import (
 // configFile is what upstream calls the workloads of a directory.
 const configFile = "performance-config.yaml"
 
-// Case is one workload of upstream's.
+// Case is one workload, upstream's or ours.
 type Case struct {
-	// Dir is where upstream keeps it; its paths are relative to that.
+	// Dir is where its file is; the paths in it are relative to that.
 	Dir string
-	// Suite is the directory's name below scheduler_perf, Test and Workload the names in its file.
+	// Suite is the directory's name below scheduler_perf, or "dovetail" for ours; Test and Workload the names in its file.
 	Suite, Test, Workload string
 	// Labels are those of the test and the workload together.
 	Labels []string
@@ -122,10 +122,35 @@ func allocatorsOf(dir string) ([]string, error) {
 // fields is a YAML object of which few fields are known here; the others pass through as they are.
 type fields map[string]any
 
-// only is upstream's configuration of the workload alone, without its threshold, as JSON, which is YAML. The function
-// gets the path of upstream's configuration of the scheduler, "" if there is none, and returns that of the one to use, ""
-// for upstream's.
-func (c Case) only(schedulerConfig func(stock string) (string, error)) ([]byte, error) {
+// only is the configuration of the workload alone, without its threshold and with the metrics that are reported here, as
+// JSON, which is YAML. The function gets the path of the configuration of the scheduler that the test names, "" if it
+// names none, and the feature gates; it returns the path of the one to use, "" to leave it at that.
+func (c Case) only(schedulerConfig func(stock string, gates map[string]bool) (string, error)) ([]byte, error) {
+	test, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	workload, err := c.keepWorkload(test)
+	if err != nil {
+		return nil, err
+	}
+	stock, _ := test["schedulerConfigPath"].(string)
+	if stock != "" {
+		stock = filepath.Join(c.Dir, stock)
+	}
+	ours, err := schedulerConfig(stock, gates(test, workload))
+	if err != nil {
+		return nil, err
+	}
+	if ours != "" {
+		test["schedulerConfigPath"] = ours
+	}
+	test["metricsCollectorConfig"] = collected
+	return json.Marshal([]fields{test})
+}
+
+// read is the test as its file has it.
+func (c Case) read() (fields, error) {
 	text, err := os.ReadFile(filepath.Join(c.Dir, configFile))
 	if err != nil {
 		return nil, err
@@ -144,35 +169,34 @@ func (c Case) only(schedulerConfig func(stock string) (string, error)) ([]byte, 
 	if at < 0 {
 		return nil, fmt.Errorf("%s holds no %s", configFile, c.Test)
 	}
-	test := tests[at]
-	stock, _ := test["schedulerConfigPath"].(string)
-	if stock != "" {
-		stock = filepath.Join(c.Dir, stock)
-	}
-	ours, err := schedulerConfig(stock)
-	if err != nil {
-		return nil, err
-	}
-	if ours != "" {
-		test["schedulerConfigPath"] = ours
-	}
-	if err := c.keepWorkload(test); err != nil {
-		return nil, err
-	}
-	return json.Marshal([]fields{test})
+	return tests[at], nil
 }
 
-func (c Case) keepWorkload(test fields) error {
+// keepWorkload drops the other workloads, and its threshold, and returns it.
+func (c Case) keepWorkload(test fields) (fields, error) {
 	workloads, _ := test["workloads"].([]any)
 	for _, one := range workloads {
 		workload, _ := one.(map[string]any)
 		if workload["name"] == c.Workload {
 			delete(workload, "threshold")
+			delete(workload, "thresholdMetricSelector")
 			test["workloads"] = []any{workload}
-			return nil
+			return workload, nil
 		}
 	}
-	return fmt.Errorf("%s of %s holds no %s", c.Test, configFile, c.Workload)
+	return nil, fmt.Errorf("%s of %s holds no %s", c.Test, configFile, c.Workload)
+}
+
+// gates are the feature gates that a test sets, and its workload after it.
+func gates(test, workload fields) map[string]bool {
+	set := map[string]bool{}
+	for _, from := range []fields{test, workload} {
+		named, _ := from["featureGates"].(map[string]any)
+		for name, value := range named {
+			set[name], _ = value.(bool)
+		}
+	}
+	return set
 }
 
 // fileName is the name without slashes.

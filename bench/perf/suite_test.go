@@ -55,7 +55,7 @@ func TestCasesKnowLabelsAndAllocators(t *testing.T) {
 }
 
 // The workload that is run is upstream's, apart from the scheduler's
-// configuration and the threshold.
+// configuration, the metrics that are collected and the threshold.
 func TestOnlyTheSchedulerDiffers(t *testing.T) {
 	c := find(t, "dra/SchedulingWithResourceClaimTemplate/5000pods_500nodes")
 	got := writtenTest(t, c, contenders[Dovetail])
@@ -76,6 +76,7 @@ func TestOnlyTheSchedulerDiffers(t *testing.T) {
 	delete(workload, "threshold")
 	want["workloads"] = []any{workload}
 	want["schedulerConfigPath"] = got["schedulerConfigPath"]
+	want["metricsCollectorConfig"] = got["metricsCollectorConfig"]
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("test (-want,+got):\n%s", diff)
 	}
@@ -152,8 +153,55 @@ func TestSchedulerConfigRefuses(t *testing.T) {
 		"plugins":   {Plugins: &schedulerv1.Plugins{}},
 		"arguments": {PluginConfig: []schedulerv1.PluginConfig{{Name: "DynamicResources"}}},
 	} {
-		if err := useShippedPlugins(&profile); err == nil {
+		if err := useShippedPlugins(&profile, nil); err == nil {
 			t.Errorf("a profile with %s of its own is taken", name)
 		}
+	}
+}
+
+// The oracle is left with what binding needs, and with what the workload's gates are about.
+func TestOracleConfig(t *testing.T) {
+	for gate, want := range map[string][]string{
+		"":                          {"SchedulingGates", "PrioritySort", "Oracle", "DefaultBinder"},
+		"DynamicResourceAllocation": {"SchedulingGates", "PrioritySort", "Oracle", "OracleDevices", "DefaultBinder"},
+		"GenericWorkload":           {"SchedulingGates", "PrioritySort", "Oracle", "GangScheduling", "DefaultBinder"},
+	} {
+		var profile schedulerv1.KubeSchedulerProfile
+		if err := useOracle(&profile, map[string]bool{gate: true}); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, one := range profile.Plugins.MultiPoint.Enabled {
+			got = append(got, one.Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("plugins with gate %q (-want,+got):\n%s", gate, diff)
+		}
+	}
+}
+
+// Every short name leads to a workload that exists.
+func TestNamedWorkloadsExist(t *testing.T) {
+	root := upstreamRoot(t)
+	for _, n := range Workloads() {
+		if _, _, err := Find(root, "workloads", n.Name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestLineAndMedian(t *testing.T) {
+	c := Comparison{Workload: "basic", Rounds: map[Profile][]Figures{
+		Stock:    {{Throughput: 10}, {Throughput: 30}, {Throughput: 20}},
+		Dovetail: {{Throughput: 40}, {Throughput: 42}},
+		Oracle:   {{Throughput: 50}},
+	}}
+	const want = "workload=basic stock=20.0 dovetail=41.0 oracle=50.0 ratio_stock=2.05 ratio_oracle=0.82"
+	if got := c.Line(); got != want {
+		t.Errorf("line is %q, want %q", got, want)
+	}
+	verdict := Comparison{Workload: "infeasible", Rounds: map[Profile][]Figures{Stock: {{Verdict: 500}}, Dovetail: {{Verdict: 5}}}}
+	if got, want := verdict.Ratio(Stock), 100.0; got != want {
+		t.Errorf("verdicts are %v times faster, want %v", got, want)
 	}
 }

@@ -1,0 +1,69 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package perf
+
+import (
+	"encoding/xml"
+	"fmt"
+	"strings"
+)
+
+// The chart's measures, in its own units.
+const (
+	chartWidth = 640
+	barLeft    = 90
+	barRoom    = 440
+	barHeight  = 26
+	barStep    = 38
+	barsTop    = 52
+)
+
+var colours = map[Profile]string{Stock: "#8a8f98", Dovetail: "#2f6fde", Oracle: "#d9b44a"}
+
+// Chart draws the rate of each scheduler as a bar, with a tick for every round, as SVG.
+func (c Comparison) Chart() string {
+	most, unit := 0.0, "pods/s"
+	if c.verdicts() {
+		unit = "verdicts/s"
+	}
+	for _, p := range c.Profiles() {
+		most = max(most, c.Rate(p))
+		for _, f := range c.Rounds[p] {
+			most = max(most, f.Throughput)
+		}
+	}
+	height := barsTop + barStep*len(c.Profiles()) + 16
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="14">`+"\n", chartWidth, height)
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/>`+"\n"+`<text x="12" y="24" font-weight="bold">%s, %s</text>`+"\n", escape(c.Workload), unit)
+	for i, p := range c.Profiles() {
+		c.bar(&b, p, barsTop+barStep*i, most)
+	}
+	fmt.Fprint(&b, "</svg>\n")
+	return b.String()
+}
+
+func (c Comparison) bar(b *strings.Builder, p Profile, y int, most float64) {
+	length := func(value float64) float64 {
+		if most == 0 {
+			return 0
+		}
+		return value / most * barRoom
+	}
+	rate := c.Rate(p)
+	fmt.Fprintf(b, `<text x="12" y="%d">%s</text>`+"\n", y+18, p)
+	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", barLeft, y, length(rate), barHeight, colours[p])
+	for _, f := range c.Rounds[p] {
+		x := barLeft + length(f.Throughput)
+		fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#222"/>`+"\n", x, y+6, x, y+barHeight-6)
+	}
+	fmt.Fprintf(b, `<text x="%.1f" y="%d">%.1f</text>`+"\n", barLeft+barRoom+12.0, y+18, rate)
+}
+
+func escape(text string) string {
+	var b strings.Builder
+	// A strings.Builder takes everything.
+	_ = xml.EscapeText(&b, []byte(text))
+	return b.String()
+}

@@ -1,0 +1,31 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package perf
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Compare runs a workload in rounds, each scheduler once in each. Every round begins with another scheduler, so that
+// what changes on the machine meanwhile does not favour one.
+func (r Runner) Compare(ctx context.Context, c Case, profiles []Profile, rounds int, out io.Writer) (map[Profile][]Figures, error) {
+	measured := map[Profile][]Figures{}
+	for round := range rounds {
+		for i := range profiles {
+			p := profiles[(round+i)%len(profiles)]
+			result, err := r.Do(ctx, Run{Case: c, Profile: p})
+			if err != nil {
+				return nil, err
+			}
+			f := result.Figures()
+			measured[p] = append(measured[p], f)
+			fmt.Fprintf(out, "round %d of %d, %-8s %7.1f pods/s, algorithm %.2f ms, CPU %.1f s, %.0f MB, took %v\n",
+				round+1, rounds, p, f.Throughput, f.AlgorithmMean, f.CPUSeconds, f.MemoryMB, result.Took.Round(time.Second))
+		}
+	}
+	return measured, nil
+}

@@ -1,0 +1,139 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package perf
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Line is the last one of a comparison. Of a scheduler that was not run it says 0.
+func (c Comparison) Line() string {
+	return fmt.Sprintf("workload=%s stock=%.1f dovetail=%.1f oracle=%.1f ratio_stock=%.2f ratio_oracle=%.2f",
+		c.Workload, c.Rate(Stock), c.Rate(Dovetail), c.Rate(Oracle), c.Ratio(Stock), c.Ratio(Oracle))
+}
+
+// column is one figure of the long table.
+type column struct {
+	title string
+	of    func(Figures) float64
+	form  string
+}
+
+var columns = []column{
+	{"pods/s", func(f Figures) float64 { return f.Throughput }, "%.1f"},
+	{"all bound after s", func(f Figures) float64 { return f.Seconds }, "%.1f"},
+	{"algorithm mean ms", func(f Figures) float64 { return f.AlgorithmMean }, "%.2f"},
+	{"p50 ms", func(f Figures) float64 { return f.AlgorithmP50 }, "%.2f"},
+	{"p99 ms", func(f Figures) float64 { return f.AlgorithmP99 }, "%.2f"},
+	{"cycle ms", func(f Figures) float64 { return f.Cycle }, "%.3f"},
+	{"verdict ms", func(f Figures) float64 { return f.Verdict }, "%.2f"},
+	{"CPU s", func(f Figures) float64 { return f.CPUSeconds }, "%.1f"},
+	{"memory MB", func(f Figures) float64 { return f.MemoryMB }, "%.0f"},
+}
+
+// Table has a row for each scheduler: medians, and the throughput of every round.
+func (c Comparison) Table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s)", c.Workload, c.Case)
+	if c.Note != "" {
+		fmt.Fprintf(&b, ": %s", c.Note)
+	}
+	fmt.Fprint(&b, "\n\n| scheduler |")
+	for _, col := range columns {
+		fmt.Fprintf(&b, " %s |", col.title)
+	}
+	fmt.Fprintf(&b, " rounds, pods/s |\n|---|%s---|\n", strings.Repeat("---|", len(columns)))
+	for _, p := range c.Profiles() {
+		fmt.Fprintf(&b, "| %s |", p)
+		for _, col := range columns {
+			fmt.Fprintf(&b, " %s |", orDash(col.form, c.Median(p, col.of)))
+		}
+		var rounds []string
+		for _, f := range c.Rounds[p] {
+			rounds = append(rounds, fmt.Sprintf("%.1f", f.Throughput))
+		}
+		fmt.Fprintf(&b, " %s |\n", strings.Join(rounds, ", "))
+	}
+	fmt.Fprintf(&b, "\nDovetail by stock %s, by the oracle %s. Medians; %s; commit %s; %s.\n",
+		orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)), c.Machine, c.Commit, c.Taken.Format("2006-01-02"))
+	return b.String()
+}
+
+func orDash(form string, value float64) string {
+	if value == 0 {
+		return "–"
+	}
+	return fmt.Sprintf(form, value)
+}
+
+// Write leaves the comparison in a directory, as JSON, table and chart.
+func (c Comparison) Write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	for suffix, content := range map[string][]byte{".json": append(text, '\n'), ".md": []byte(c.Table()), ".svg": []byte(c.Chart())} {
+		if err := os.WriteFile(filepath.Join(dir, c.Workload+suffix), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Read returns the comparisons that a directory holds, in the order of Workloads, and others after them by name.
+func Read(dir string) ([]Comparison, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	var all []Comparison
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var c Comparison
+		if err := json.Unmarshal(text, &c); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if c.Workload != "" && len(c.Rounds) > 0 { // other benchmarks keep their figures here, too
+			all = append(all, c)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Comparison) int { return place(a.Workload) - place(b.Workload) })
+	return all, nil
+}
+
+func place(name string) int {
+	if at := slices.Index(shortNames(), name); at >= 0 {
+		return at
+	}
+	return len(named)
+}
+
+// ShortTable has a row for each comparison.
+func ShortTable(all []Comparison) string {
+	var b strings.Builder
+	fmt.Fprint(&b, "| workload | stock | Dovetail | oracle | by stock | of the oracle |\n|---|---|---|---|---|---|\n")
+	for _, c := range all {
+		unit := "pods/s"
+		if c.verdicts() {
+			unit = "verdicts/s"
+		}
+		fmt.Fprintf(&b, "| %s, %s |", c.Workload, unit)
+		for _, p := range Profiles() {
+			fmt.Fprintf(&b, " %s |", orDash("%.0f", c.Rate(p)))
+		}
+		fmt.Fprintf(&b, " %s | %s |\n", orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)))
+	}
+	return b.String()
+}
