@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package controllers keeps objects of other projects up to date where nobody
-// else does. Each reconciler is one file; it reads pods from informers that are
-// there already, and the one object that it writes from the API server.
+// else does. Each reconciler is one file; it reads from informers that are there
+// already.
+//
+// PodGroups keeps the status of scheduler-plugins PodGroups, which it reads from the
+// API server before it writes. NativeGroups makes PodGroups of Kubernetes itself for
+// RayClusters and JobSets that ask for one.
 package controllers

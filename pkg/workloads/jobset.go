@@ -48,14 +48,18 @@ func pickJobSetSpec(spec map[string]any) map[string]any {
 	})
 }
 
-// pickJobTemplate drops the pod template but for its labels.
+// pickJobTemplate drops the pod template but for its labels and what must be the
+// same in all pods of a PodGroup.
 func pickJobTemplate(template map[string]any) map[string]any {
 	template = pickFields(template, "metadata", "spec")
 	template = pickIn(template, "metadata", func(meta map[string]any) map[string]any { return pickFields(meta, "annotations") })
 	return pickIn(template, "spec", func(job map[string]any) map[string]any {
 		job = pickFields(job, "parallelism", "completions", "template")
 		return pickIn(job, "template", func(pod map[string]any) map[string]any {
-			pod = pickFields(pod, "metadata")
+			pod = pickFields(pod, "metadata", "spec")
+			pod = pickIn(pod, "spec", func(spec map[string]any) map[string]any {
+				return pickFields(spec, "priorityClassName", "schedulerName")
+			})
 			return pickIn(pod, "metadata", func(meta map[string]any) map[string]any { return pickFields(meta, "labels") })
 		})
 	})

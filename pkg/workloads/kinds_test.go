@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,6 +24,7 @@ func TestTrimOfEachKind(t *testing.T) {
 	jobs.Template.Annotations = map[string]string{"alpha.jobset.sigs.k8s.io/exclusive-topology": "rack"}
 	jobs.Template.Spec = batchv1.JobSpec{Parallelism: p(3), Completions: p(4)}
 	jobs.Template.Spec.Template.Labels = map[string]string{"step": "x"}
+	jobs.Template.Spec.Template.Spec = corev1.PodSpec{SchedulerName: "dovetail", PriorityClassName: "high"}
 	tests := map[string]struct {
 		kind Kind
 		text string
@@ -34,7 +36,7 @@ func TestTrimOfEachKind(t *testing.T) {
 				spec: {suspend: true, startupPolicy: {startupPolicyOrder: InOrder}, network: {subdomain: x}, replicatedJobs: [
 					{name: w, groupName: default, replicas: 2, dependsOn: [{name: v, status: Ready}], template: {
 						metadata: {annotations: {alpha.jobset.sigs.k8s.io/exclusive-topology: rack}, labels: {a: b}},
-						spec: {parallelism: 3, completions: 4, backoffLimit: 1, template: {metadata: {labels: {step: x}, annotations: {c: d}}, spec: {containers: []}}}}}]},
+						spec: {parallelism: 3, completions: 4, backoffLimit: 1, template: {metadata: {labels: {step: x}, annotations: {c: d}}, spec: {schedulerName: dovetail, priorityClassName: high, containers: []}}}}}]},
 				status: {restarts: 1, replicatedJobsStatus: [{name: w, ready: 1, succeeded: 1, active: 0}]}}`,
 			want: &gangs.JobSet{ObjectMeta: meta, Exclusive: true, Status: gangs.JobSetStatus{
 				ReplicatedJobsStatus: []gangs.ReplicatedJobStatus{{Name: "w", Succeeded: 1}},
@@ -63,6 +65,7 @@ func TestTrimOfEachKind(t *testing.T) {
 			text: `{metadata: {namespace: ml, name: a, annotations: {other: x}}, spec: {schedulingPolicy: {gang: {minCount: 4}}, priorityClassName: high}, status: {conditions: []}}`,
 			want: &schedulingv1beta1.PodGroup{ObjectMeta: meta, Spec: schedulingv1beta1.PodGroupSpec{
 				SchedulingPolicy: schedulingv1beta1.PodGroupSchedulingPolicy{Gang: &schedulingv1beta1.GangSchedulingPolicy{MinCount: 4}},
+				PriorityClassName: "high",
 			}},
 		},
 		"a JobSet whose replicas are a word": {

@@ -25,11 +25,22 @@ func (w *Watcher) RayCluster(namespace, name string) (*rayv1.RayCluster, error) 
 }
 
 // trimRayCluster drops the pod templates above all: they are nearly all of the
-// object, and the pods themselves show what came of them.
+// object, and the pods themselves show what came of them. Kept of them is what a
+// PodGroup made for the cluster is made of.
 func trimRayCluster(u *unstructured.Unstructured) (any, error) {
 	cluster := &rayv1.RayCluster{ObjectMeta: trimMeta(u)}
 	if err := decodeSpec(u, &cluster.Spec, pickRaySpec); err != nil {
 		return nil, err
+	}
+	head := &cluster.Spec.HeadGroupSpec
+	head.Labels = nativeMark(u.Object, "spec", "headGroupSpec", "labels")
+	head.Template = trimTemplate(u.Object, "spec", "headGroupSpec", "template")
+	field, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "workerGroupSpecs")
+	groups, _ := field.([]any)
+	for i := range cluster.Spec.WorkerGroupSpecs {
+		group, _ := groups[i].(map[string]any)
+		cluster.Spec.WorkerGroupSpecs[i].Labels = nativeMark(group, "labels")
+		cluster.Spec.WorkerGroupSpecs[i].Template = trimTemplate(group, "template")
 	}
 	return cluster, nil
 }

@@ -28,7 +28,7 @@ func (w *Watcher) SchedulingGroup(namespace, name string) (*schedulingv1beta1.Po
 func trimSchedulingGroup(u *unstructured.Unstructured) (any, error) {
 	group := &schedulingv1beta1.PodGroup{ObjectMeta: trimMeta(u)}
 	pick := func(spec map[string]any) map[string]any {
-		return pickFields(spec, "schedulingPolicy", "schedulingConstraints", "parentCompositePodGroupName", "resourceClaims")
+		return pickFields(spec, "schedulingPolicy", "schedulingConstraints", "parentCompositePodGroupName", "resourceClaims", "priorityClassName")
 	}
 	if err := decodeSpec(u, &group.Spec, pick); err != nil {
 		return nil, err

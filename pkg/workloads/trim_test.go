@@ -47,7 +47,9 @@ spec:
   rayVersion: 2.46.0
   headGroupSpec:
     rayStartParams: {}
-    template: {spec: {containers: [{name: head, image: ray}]}}
+    template:
+      metadata: {labels: {dovetail.dev/native-gang: "true", team: x}}
+      spec: {schedulerName: dovetail, priorityClassName: high, containers: [{name: head, image: ray}]}
   workerGroupSpecs:
   - groupName: gpu
     replicas: 4
@@ -56,6 +58,7 @@ spec:
     numOfHosts: 2
     suspend: true
     rayStartParams: {}
+    labels: {dovetail.dev/native-gang: "true", zone: a}
     template: {spec: {containers: [{name: worker, image: ray}]}}
 status:
   desiredWorkerReplicas: 4
@@ -67,6 +70,7 @@ func TestTrimKeepsWhatSourcesRead(t *testing.T) {
 		t.Fatalf("newItem: %v", err)
 	}
 	p := func(n int32) *int32 { return &n }
+	mark := map[string]string{gangs.NativeGangLabel: "true"}
 	want := &item{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "u", ResourceVersion: "7"},
 		object: &rayv1.RayCluster{
@@ -78,8 +82,11 @@ func TestTrimKeepsWhatSourcesRead(t *testing.T) {
 			Spec: rayv1.RayClusterSpec{
 				EnableInTreeAutoscaling: new(true),
 				Suspend:                 new(bool),
+				HeadGroupSpec: rayv1.HeadGroupSpec{Template: corev1.PodTemplateSpec{
+					ObjectMeta: metav1.ObjectMeta{Labels: mark}, Spec: corev1.PodSpec{SchedulerName: "dovetail", PriorityClassName: "high"},
+				}},
 				WorkerGroupSpecs: []rayv1.WorkerGroupSpec{
-					{GroupName: "gpu", Replicas: p(4), MinReplicas: p(2), MaxReplicas: p(8), NumOfHosts: 2, Suspend: new(true)},
+					{GroupName: "gpu", Replicas: p(4), MinReplicas: p(2), MaxReplicas: p(8), NumOfHosts: 2, Suspend: new(true), Labels: mark},
 				},
 			},
 		},

@@ -1,0 +1,62 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+)
+
+// Election is the lease by which replicas agree on the one that works.
+type Election struct {
+	Namespace, Name                           string
+	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
+}
+
+// Elected calls work whenever this process gets the lease, with a context that ends
+// when it loses it. It returns when ctx is done. Upstream's own election tells
+// nobody but the scheduler who leads, and a process that loses it ends; so a
+// controller inside has a lease of its own.
+func (e Election) Elected(ctx context.Context, client kubernetes.Interface, work func(context.Context)) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("making a name to hold lease %s/%s by: %w", e.Namespace, e.Name, err)
+	}
+	lock, err := resourcelock.New(resourcelock.LeasesResourceLock, e.Namespace, e.Name, client.CoreV1(), client.CoordinationV1(),
+		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())})
+	if err != nil {
+		return fmt.Errorf("making lease %s/%s: %w", e.Namespace, e.Name, err)
+	}
+	var term sync.Mutex // the end of one term may still be under way when the next begins
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: lock, Name: e.Name, ReleaseOnCancel: true,
+		LeaseDuration: e.LeaseDuration, RenewDeadline: e.RenewDeadline, RetryPeriod: e.RetryPeriod,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(ctx context.Context) {
+				term.Lock()
+				defer term.Unlock()
+				work(ctx)
+			},
+			OnStoppedLeading: func() {
+				klog.FromContext(ctx).Info("Another replica may work now", "lease", klog.KRef(e.Namespace, e.Name))
+			},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("electing by lease %s/%s: %w", e.Namespace, e.Name, err)
+	}
+	for ctx.Err() == nil {
+		elector.Run(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// newGroup is the PodGroup of a gang. The owner reference does not block the
+// owner's deletion: that would take a right on the owner.
+func newGroup(gang gangs.Gang, wish gangs.NativeWish) *schedulingv1beta1.PodGroup {
+	owner := gang.Owner
+	group := &schedulingv1beta1.PodGroup{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: owner.Namespace,
+			Name:      gangs.NativeGroupName(owner.Name, owner.UID),
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name, UID: owner.UID, Controller: new(true),
+			}},
+		},
+		Spec: schedulingv1beta1.PodGroupSpec{
+			SchedulingPolicy: schedulingv1beta1.PodGroupSchedulingPolicy{
+				Gang: &schedulingv1beta1.GangSchedulingPolicy{MinCount: minCount(gang)},
+			},
+			PriorityClassName: wish.PriorityClass,
+		},
+	}
+	for _, wanted := range wishesOf(gang) {
+		if wanted.value != "" {
+			metav1.SetMetaDataAnnotation(&group.ObjectMeta, wanted.annotation, wanted.value)
+		}
+	}
+	return group
+}
+
+// minCount is the quorum, within what the API can say.
+func minCount(gang gangs.Gang) int32 {
+	return int32(min(gang.Min, math.MaxInt32))
+}
+
+type annotated struct{ annotation, value string }
+
+// wishesOf are the owner's wishes. They stay annotations: the levels that they
+// name are Dovetail's, while a topology constraint of the API takes the label key
+// of a node, cannot be changed later, and knows no preference.
+func wishesOf(gang gangs.Gang) []annotated {
+	return []annotated{
+		{gangs.RequiredAnnotation, gang.Topology.Required},
+		{gangs.PreferredAnnotation, gang.Topology.Preferred},
+		{gangs.AlignmentAnnotation, gang.Topology.Alignment},
+	}
+}
+
+// unlikeOurs says in a sentence what is wrong with the group that stands under our
+// name and cannot be put right, and whether the rest of it is ours to keep.
+func unlikeOurs(gang gangs.Gang, wish gangs.NativeWish, group *schedulingv1beta1.PodGroup) (problem string, ours bool) {
+	switch controller := metav1.GetControllerOfNoCopy(group); {
+	case controller == nil || controller.UID != gang.UID:
+		return fmt.Sprintf("PodGroup %s exists and is not of %s %s: it is left alone", group.Name, gang.Owner.Kind, gang.Owner.Name), false
+	case group.DeletionTimestamp != nil:
+		return fmt.Sprintf("PodGroup %s is being deleted, while pods are in it: another is made when it is gone", group.Name), false
+	case group.Spec.SchedulingPolicy.Gang == nil:
+		return fmt.Sprintf("PodGroup %s has another policy than gang, which cannot be changed", group.Name), false
+	case wish.PriorityClass != "" && group.Spec.PriorityClassName != wish.PriorityClass:
+		return fmt.Sprintf("PodGroup %s has priority class %q, which cannot be changed; pods of class %q are not scheduled with it",
+			group.Name, group.Spec.PriorityClassName, wish.PriorityClass), true
+	}
+	return "", true
+}
+
+// groupChange is the merge patch that makes the group what it should be, or nil if
+// it is that. It holds for this very group only.
+func groupChange(gang gangs.Gang, group *schedulingv1beta1.PodGroup) ([]byte, error) {
+	meta, change := map[string]any{"uid": group.UID}, map[string]any{}
+	if least := minCount(gang); group.Spec.SchedulingPolicy.Gang.MinCount != least {
+		change["spec"] = map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": least}}}
+	}
+	annotations := map[string]any{}
+	for _, wanted := range wishesOf(gang) {
+		has, ok := group.Annotations[wanted.annotation]
+		switch {
+		case wanted.value == "" && ok:
+			annotations[wanted.annotation] = nil
+		case wanted.value != has:
+			annotations[wanted.annotation] = wanted.value
+		}
+	}
+	if len(annotations) > 0 {
+		meta["annotations"] = annotations
+	} else if len(change) == 0 {
+		return nil, nil
+	}
+	change["metadata"] = meta
+	text, err := json.Marshal(change)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the change of PodGroup %s/%s: %w", group.Namespace, group.Name, err)
+	}
+	return text, nil
+}

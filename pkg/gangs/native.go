@@ -1,0 +1,142 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"fmt"
+	"strings"
+
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// NativeGangLabel, with the value "true" on every pod template of a RayCluster or
+// a JobSet, asks for a PodGroup of Kubernetes itself in place of a gang that is
+// inferred. It stands on pod templates because admission, which has to put the
+// name of the group on the pods, sees nothing but the pod.
+const NativeGangLabel = AnnotationPrefix + "native-gang"
+
+const nativeGangAsked = "true"
+
+// NativeWish is what an object says about the PodGroup to be made for it.
+type NativeWish struct {
+	// Asked says that pods of the object will name the group.
+	Asked bool
+	// Resting says that no pods are to be expected for now: the object is
+	// suspended or on its way out. Nothing is wrong with that.
+	Resting bool
+	// PriorityClass is the one of all pods. A group whose priority differs from
+	// that of its pods is refused by the scheduler.
+	PriorityClass string
+	// Problem is one sentence that says why there can be no group.
+	Problem string
+}
+
+// nativeNameLength leaves room for a dash and a UID in a name of 253 characters.
+const nativeNameLength = 253 - 1 - 36
+
+// NativeGroupName is the name of the PodGroup made for the object with that name
+// and UID. The UID keeps it apart from every other name, from objects of other
+// kinds and from an earlier object of the same name, whose group may still be on
+// its way out; the name in front is for people. The policies in
+// manifests/native-groups compute the same.
+func NativeGroupName(owner string, uid types.UID) string {
+	owner = strings.ReplaceAll(owner, ".", "-")
+	return owner[:min(len(owner), nativeNameLength)] + "-" + string(uid)
+}
+
+// RayClusterNativeWish reads the wish from the metadata of the cluster, from
+// spec.suspend, and of the head and each worker group from the labels of its pods
+// and their priorityClassName and schedulerName.
+func RayClusterNativeWish(cluster *rayv1.RayCluster) NativeWish {
+	head := &cluster.Spec.HeadGroupSpec
+	templates := []nativeTemplate{nativeTemplateOf("the head", &head.Template, head.Labels)}
+	for i := range cluster.Spec.WorkerGroupSpecs {
+		group := &cluster.Spec.WorkerGroupSpecs[i]
+		templates = append(templates, nativeTemplateOf("worker group "+group.GroupName, &group.Template, group.Labels))
+	}
+	wish := nativeWish(RayClusterKey(cluster.Namespace, cluster.Name), templates)
+	wish.Resting = cluster.DeletionTimestamp != nil || isTrue(cluster.Spec.Suspend)
+	return wish
+}
+
+// JobSetNativeWish reads the wish from the metadata of the JobSet, from
+// spec.suspend, and of each replicatedJob's pods from their labels,
+// priorityClassName and schedulerName. Initialisers are in no gang, and pods with
+// exclusive placement wait for one another in a way that a PodGroup cannot say:
+// neither are put into the group, whatever their templates say.
+func JobSetNativeWish(set *JobSet) NativeWish {
+	var templates []nativeTemplate
+	for i := range set.Spec.ReplicatedJobs {
+		job := &set.Spec.ReplicatedJobs[i]
+		template := &job.Template.Spec.Template
+		if initialises(job.Name, template.Labels) || set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations) {
+			continue
+		}
+		templates = append(templates, nativeTemplateOf("replicatedJob "+job.Name, template, nil))
+	}
+	wish := nativeWish(JobSetKey(set.Namespace, set.Name), templates)
+	wish.Resting = set.DeletionTimestamp != nil || isTrue(set.Spec.Suspend)
+	return wish
+}
+
+// nativeTemplate is what one pod template says.
+type nativeTemplate struct {
+	of                       string
+	asks                     bool
+	priorityClass, scheduler string
+}
+
+// nativeTemplateOf reads a template. Ray's groups have labels beside those of their
+// template, and KubeRay lets the former win.
+func nativeTemplateOf(of string, template *corev1.PodTemplateSpec, more map[string]string) nativeTemplate {
+	label, ok := more[NativeGangLabel]
+	if !ok {
+		label = template.Labels[NativeGangLabel]
+	}
+	return nativeTemplate{
+		of: of, asks: label == nativeGangAsked,
+		priorityClass: template.Spec.PriorityClassName, scheduler: template.Spec.SchedulerName,
+	}
+}
+
+// nativeWish holds the templates against each other: what must be the same in all
+// pods of a PodGroup must be the same in all templates.
+func nativeWish(key Key, templates []nativeTemplate) NativeWish {
+	var asking, silent *nativeTemplate
+	for i := range templates {
+		if t := &templates[i]; t.asks && asking == nil {
+			asking = t
+		} else if !t.asks && silent == nil {
+			silent = t
+		}
+	}
+	if asking == nil {
+		return NativeWish{}
+	}
+	wish := NativeWish{Asked: true, PriorityClass: asking.priorityClass}
+	if silent != nil {
+		wish.Problem = fmt.Sprintf("label %s=%s must stand on all pod templates of %s or on none: it does on that of %s, and not on that of %s",
+			NativeGangLabel, nativeGangAsked, key, asking.of, silent.of)
+		return wish
+	}
+	for i := range templates {
+		t := &templates[i]
+		switch {
+		case t.priorityClass != asking.priorityClass:
+			wish.Problem = nativeDiffers(key, "priorityClassName", asking, asking.priorityClass, t, t.priorityClass)
+			return wish
+		case t.scheduler != asking.scheduler:
+			wish.Problem = nativeDiffers(key, "schedulerName", asking, asking.scheduler, t, t.scheduler)
+			return wish
+		}
+	}
+	return wish
+}
+
+func nativeDiffers(key Key, field string, a *nativeTemplate, inA string, b *nativeTemplate, inB string) string {
+	return fmt.Sprintf("pod templates of %s differ in spec.%s, which must be the same in all pods of a PodGroup: %q in that of %s, %q in that of %s",
+		key, field, inA, a.of, inB, b.of)
+}
