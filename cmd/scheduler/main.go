@@ -35,15 +35,27 @@ func main() {
 // newCommand is upstream's command with Dovetail's plugins, name, version and
 // default configuration.
 func newCommand() *cobra.Command {
-	cmd := app.NewSchedulerCommand(plugins.Options()...)
+	cmd, _ := newCommandWith()
+	return cmd
+}
+
+// newCommandWith also returns the extras that the flags will fill in.
+func newCommandWith() (*cobra.Command, *plugins.Extras) {
+	extras := &plugins.Extras{}
+	cmd := app.NewSchedulerCommand(plugins.OptionsWith(extras)...)
 	cmd.Use, cmd.Short, cmd.Long = programName, short, long
 	cmd.Flags().Lookup("config").Usage = "The path to the configuration file. Without it, the built-in configuration is used."
 	cmd.Flags().Lookup("help").Usage = "help for " + programName
+
+	addOwnFlags(cmd, extras)
 
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if printVersion(cmd.OutOrStdout(), cmd.Flags()) {
 			return nil
+		}
+		if err := readElection(cmd.Flags(), extras); err != nil {
+			return fmt.Errorf("reading how replicas elect: %w", err)
 		}
 		config, err := useBuiltInConfig(cmd.Flags())
 		if err != nil {
@@ -51,5 +63,5 @@ func newCommand() *cobra.Command {
 		}
 		return errors.Join(run(cmd, args), config.Close())
 	}
-	return cmd
+	return cmd, extras
 }

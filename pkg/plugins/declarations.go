@@ -11,6 +11,7 @@ import (
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
 
@@ -24,8 +25,10 @@ import (
 // the reconcilers over both: once for all profiles of a scheduler.
 type declarations struct {
 	*workloads.Watcher
+	extras *Extras
 	ended  cache.SharedIndexInformer
 	groups *controllers.PodGroups
+	native func(context.Context) // nil unless it is among the extras
 	mu     sync.Mutex
 	start  sync.Once
 }
@@ -63,7 +66,26 @@ func (d *declarations) make(handle fwk.Handle) error {
 	}
 	watcher.OnChange(groups.Changed)
 	d.Watcher, d.ended, d.groups = watcher, ended, groups
+	if d.extras.NativeGroups {
+		d.makeNative(handle)
+	}
 	return nil
+}
+
+// makeNative prepares the reconciler of PodGroups of Kubernetes itself.
+func (d *declarations) makeNative(handle fwk.Handle) {
+	native := controllers.NewNativeGroups(handle.ClientSet().SchedulingV1beta1(), d.Watcher, handle.EventRecorder())
+	d.OnChange(native.Changed)
+	d.native = native.Run
+	election := d.extras.Election
+	if election == nil {
+		return
+	}
+	d.native = func(ctx context.Context) {
+		if err := election.Elected(ctx, handle.ClientSet(), native.Run); err != nil {
+			klog.FromContext(ctx).Error(err, "No PodGroups are made for RayClusters and JobSets")
+		}
+	}
 }
 
 // Ended returns the informer of pods that have ended.
@@ -74,6 +96,9 @@ func (d *declarations) Start(ctx context.Context) error {
 	d.start.Do(func() {
 		go d.ended.RunWithContext(ctx)
 		go d.groups.Run(ctx)
+		if d.native != nil {
+			go d.native(ctx)
+		}
 	})
 	return d.Watcher.Start(ctx)
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"github.com/dovetail-dev/dovetail/pkg/controllers"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang"
@@ -22,9 +23,22 @@ import (
 // registry share the watch on objects that declare gangs, and those of one
 // profile share their picture of the cluster; so one registry serves one
 // scheduler.
-func Registry() frameworkruntime.Registry {
+func Registry() frameworkruntime.Registry { return registry(&Extras{}) }
+
+// Extras are parts of the scheduler that are off unless its command line says
+// otherwise. They are read when the first plugin is made, which is after the flags
+// are.
+type Extras struct {
+	// NativeGroups makes PodGroups of Kubernetes itself for RayClusters and JobSets
+	// that ask for one.
+	NativeGroups bool
+	// Election, if set, sees to it that one replica alone does that.
+	Election *controllers.Election
+}
+
+func registry(extras *Extras) frameworkruntime.Registry {
 	metrics.Register()
-	shared := &declarations{}
+	shared := &declarations{extras: extras}
 	desks := &snapshot.Desks{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
@@ -43,9 +57,12 @@ func Registry() frameworkruntime.Registry {
 }
 
 // Options returns the registry as options of the scheduler command.
-func Options() []app.Option {
+func Options() []app.Option { return OptionsWith(&Extras{}) }
+
+// OptionsWith is Options for a scheduler that may have extras.
+func OptionsWith(extras *Extras) []app.Option {
 	var options []app.Option
-	for name, factory := range Registry() {
+	for name, factory := range registry(extras) {
 		options = append(options, app.WithPlugin(name, factory))
 	}
 	return options

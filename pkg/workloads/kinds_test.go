@@ -64,7 +64,7 @@ func TestTrimOfEachKind(t *testing.T) {
 			kind: SchedulingGroup,
 			text: `{metadata: {namespace: ml, name: a, annotations: {other: x}}, spec: {schedulingPolicy: {gang: {minCount: 4}}, priorityClassName: high}, status: {conditions: []}}`,
 			want: &schedulingv1beta1.PodGroup{ObjectMeta: meta, Spec: schedulingv1beta1.PodGroupSpec{
-				SchedulingPolicy: schedulingv1beta1.PodGroupSchedulingPolicy{Gang: &schedulingv1beta1.GangSchedulingPolicy{MinCount: 4}},
+				SchedulingPolicy:  schedulingv1beta1.PodGroupSchedulingPolicy{Gang: &schedulingv1beta1.GangSchedulingPolicy{MinCount: 4}},
 				PriorityClassName: "high",
 			}},
 		},

@@ -1,0 +1,103 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	cliflag "k8s.io/component-base/cli/flag"
+	componentbaseconfig "k8s.io/component-base/config"
+	"k8s.io/component-base/term"
+	kubeconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	kubescheme "k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+
+	"github.com/dovetail-dev/dovetail/pkg/controllers"
+	"github.com/dovetail-dev/dovetail/pkg/plugins"
+)
+
+// nativeLeaseSuffix makes the name of the lease of --native-groups out of that of
+// the scheduler's own. The role in manifests/native-groups allows the result.
+const nativeLeaseSuffix = "-native-groups"
+
+// addOwnFlags adds the flags that upstream does not have. Upstream's help prints
+// the sections that it knows, so that of ours is printed after them.
+func addOwnFlags(cmd *cobra.Command, extras *plugins.Extras) {
+	sections := cliflag.NamedFlagSets{}
+	own := sections.FlagSet("dovetail")
+	own.BoolVar(&extras.NativeGroups, "native-groups", false,
+		`Make a scheduling.k8s.io/v1beta1 PodGroup for each RayCluster and JobSet whose pod templates all carry the label `+
+			`dovetail.dev/native-gang: "true", and keep its minCount true. Needs what manifests/native-groups installs.`)
+	cmd.Flags().AddFlagSet(own)
+
+	usage, help := cmd.UsageFunc(), cmd.HelpFunc()
+	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
+		err := usage(cmd)
+		columns, _, _ := term.TerminalSize(cmd.OutOrStderr())
+		cliflag.PrintSections(cmd.OutOrStderr(), sections, columns)
+		return err
+	})
+	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		help(cmd, args)
+		columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
+		cliflag.PrintSections(cmd.OutOrStdout(), sections, columns)
+	})
+}
+
+// readElection finds out how replicas are to elect the one that makes PodGroups: as
+// those of the scheduler do, by a lease beside theirs, or not at all.
+func readElection(flags *pflag.FlagSet, extras *plugins.Extras) error {
+	if !extras.NativeGroups {
+		return nil
+	}
+	elect, err := configuredElection(flags)
+	if err != nil || !elect.LeaderElect {
+		return err
+	}
+	extras.Election = &controllers.Election{
+		Namespace: elect.ResourceNamespace, Name: elect.ResourceName + nativeLeaseSuffix,
+		LeaseDuration: elect.LeaseDuration.Duration, RenewDeadline: elect.RenewDeadline.Duration, RetryPeriod: elect.RetryPeriod.Duration,
+	}
+	return nil
+}
+
+// configuredElection is the leader election of the configuration, with upstream's
+// flags for it applied.
+func configuredElection(flags *pflag.FlagSet) (*componentbaseconfig.LeaderElectionConfiguration, error) {
+	text, err := configText(flags)
+	if err != nil {
+		return nil, err
+	}
+	object, _, err := kubescheme.Codecs.UniversalDecoder().Decode(text, nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("decoding the configuration: %w", err)
+	}
+	config, ok := object.(*kubeconfig.KubeSchedulerConfiguration)
+	if !ok {
+		return nil, fmt.Errorf("the configuration is a %T", object)
+	}
+	elect := &config.LeaderElection
+	return elect, errors.Join(
+		override(flags, "leader-elect", flags.GetBool, &elect.LeaderElect),
+		override(flags, "leader-elect-resource-name", flags.GetString, &elect.ResourceName),
+		override(flags, "leader-elect-resource-namespace", flags.GetString, &elect.ResourceNamespace),
+		override(flags, "leader-elect-lease-duration", flags.GetDuration, &elect.LeaseDuration.Duration),
+		override(flags, "leader-elect-renew-deadline", flags.GetDuration, &elect.RenewDeadline.Duration),
+		override(flags, "leader-elect-retry-period", flags.GetDuration, &elect.RetryPeriod.Duration),
+	)
+}
+
+func configText(flags *pflag.FlagSet) ([]byte, error) {
+	if !flags.Changed("config") {
+		return builtInConfig(flags)
+	}
+	path, err := flags.GetString("config")
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
