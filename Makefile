@@ -78,8 +78,8 @@ test-integration: build ## Run the tests that start real clusters.
 PROFILE ?= dovetail
 
 .PHONY: test-upstream
-test-upstream: build ## Run all of upstream's DRA integration workloads, with each allocator (PROFILE=stock).
-	SCHEDULERPERF_ALL=1 SCHEDULERPERF_PROFILE=$(PROFILE) go test -v -timeout 4h -run TestUpstreamDRA ./test/schedulerperf
+test-upstream: build ## Run all of upstream's integration workloads of DRA, with each allocator, and of PodGroups (PROFILE=stock).
+	SCHEDULERPERF_ALL=1 SCHEDULERPERF_PROFILE=$(PROFILE) go test -v -timeout 4h -run TestUpstream ./test/schedulerperf
 
 .PHONY: test-churn
 test-churn: build ## Churn 200 pods over 16 ND H100 v5 nodes, with stock and with Dovetail, and print who kept pairs.

@@ -35,6 +35,9 @@ type Topology struct {
 	Required string
 	// Preferred is the level of which one domain should hold all members.
 	Preferred string
+	// RequiredLabel is a node label, configured as a level or not, of which one
+	// value must hold all members.
+	RequiredLabel string
 	// Alignment is the gang's value of AlignmentAnnotation, as it is written. Roles
 	// have none: their pods say it themselves.
 	Alignment string
@@ -52,8 +55,14 @@ type Gang struct {
 	MinField string
 	// Roles are sorted by name. Their Mins add up to Min, except while a
 	// source that finds the roles on the pods still misses some of them.
-	Roles    []Role
-	Topology Topology
+	Roles []Role
+	// Groups are gangs inside the gang, of any depth. Only CompositePodGroups have
+	// them.
+	Groups []Group
+	// MinGroups is how many of the groups directly in the gang make a quorum; zero
+	// means all of them.
+	MinGroups int
+	Topology  Topology
 	// Owner is the object to put events on.
 	Owner corev1.ObjectReference
 	// Created is when the declaring object was made.
@@ -67,9 +76,23 @@ type Gang struct {
 	Problem string
 }
 
+// Group is a gang inside a gang.
+type Group struct {
+	Name string
+	// Parent is the group that it is directly in, "" for the gang itself.
+	Parent string
+	// Min is how many of its members make a quorum of it.
+	Min int
+	// MinGroups is how many of the groups directly in it do; zero means all.
+	MinGroups int
+	Topology  Topology
+}
+
 // Role is the members of a gang that have one pod shape.
 type Role struct {
 	Name string
+	// Group is the group that the role is in, "" for the gang itself.
+	Group string
 	// Min is how many of the quorum are of this role.
 	Min int
 	// Want is how many members the declaration asks for in all; those above

@@ -24,7 +24,8 @@ import (
 type Source interface {
 	// Name is the Key.Source of this source's gangs, a word users know.
 	Name() string
-	// Key returns the gang that the pod belongs to, if this source knows one.
+	// Key returns the gang that the pod belongs to, if this source knows one. True
+	// with a zero key says that the pod is in no gang, whatever other sources say.
 	Key(pod *corev1.Pod) (Key, bool)
 	// Role returns the name of the pod's role in its gang.
 	Role(pod *corev1.Pod) string
@@ -88,6 +89,9 @@ func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 	}
 	for _, source := range s {
 		if key, ok := source.Key(pod); ok {
+			if key.IsZero() {
+				break
+			}
 			return source, key
 		}
 	}

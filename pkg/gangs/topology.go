@@ -151,3 +151,18 @@ func (w wish) contradiction(g Gang, a, b said) string {
 	return fmt.Sprintf("members of %s contradict each other in annotation %s: %q on pod %s, %q on pod %s",
 		g.Key, w.annotation, a.level, a.pod, b.level, b.pod)
 }
+
+// Labels returns the node labels that the gang and the groups in it require one
+// value of.
+func (g Gang) Labels() []string {
+	var labels []string
+	if g.Topology.RequiredLabel != "" {
+		labels = append(labels, g.Topology.RequiredLabel)
+	}
+	for _, group := range g.Groups {
+		if group.Topology.RequiredLabel != "" {
+			labels = append(labels, group.Topology.RequiredLabel)
+		}
+	}
+	return labels
+}

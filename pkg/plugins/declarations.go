@@ -111,10 +111,11 @@ func (d *declarations) Sources(names []config.GangSource) gangs.Sources {
 	for _, name := range names {
 		wanted[string(name)] = true
 	}
+	var sources gangs.Sources
 	if utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
 		delete(wanted, gangs.SchedulingGroupSource)
+		sources = append(sources, gangs.NewNativeSource())
 	}
-	var sources gangs.Sources
 	for _, source := range gangs.NewSources(d.Watcher) {
 		if wanted[source.Name()] {
 			sources = append(sources, source)

@@ -21,6 +21,8 @@ type Desk struct {
 	levels  []Level
 	devices *Devices
 	survey  atomic.Pointer[Survey]
+	// extended are surveys with levels that only workloads name.
+	extended extensions
 }
 
 // SetLevels leaves the levels of the fabric, coarse to fine.

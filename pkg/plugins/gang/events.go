@@ -5,11 +5,13 @@ package gang
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/klog/v2"
@@ -24,7 +26,7 @@ import (
 // waiting pod of the cluster at every new pod.
 func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint
-	return []fwk.ClusterEventWithHint{
+	events := []fwk.ClusterEventWithHint{
 		// A node with room, or with the labels of a better domain.
 		on(fwk.Node, grown, g.offers),
 		// A pod that gives its room back.
@@ -42,7 +44,26 @@ func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, er
 		on(fwk.PersistentVolume, fwk.Add|fwk.Update, g.helps),
 		on(fwk.StorageClass, fwk.Add, g.helps),
 		on(fwk.CSINode, fwk.Add|fwk.Update, g.helps),
-	}, nil
+	}
+	if g.native {
+		// What a PodGroup of scheduling.k8s.io asks for. Its status is not among that.
+		events = append(events, on(fwk.PodGroup, fwk.Update, regroups))
+	}
+	return events, nil
+}
+
+// regroups wakes the members of a PodGroup whose policy or wishes changed.
+func regroups(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	before, _ := oldObj.(*schedulingv1beta1.PodGroup)
+	after, ok := newObj.(*schedulingv1beta1.PodGroup)
+	switch {
+	case !ok || before == nil || !gangs.InNativeGroup(pod):
+		return fwk.Queue, nil
+	case gangs.NativeKey(pod) != gangs.SchedulingGroupKey(after.Namespace, after.Name),
+		before.Generation == after.Generation && maps.Equal(before.Annotations, after.Annotations):
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
 }
 
 func on(resource fwk.EventResource, action fwk.ActionType, hint fwk.QueueingHintFn) fwk.ClusterEventWithHint {
@@ -57,13 +78,16 @@ func on(resource fwk.EventResource, action fwk.ActionType, hint fwk.QueueingHint
 // nobody in it, or a refused gang would wake itself for ever. It would do so,
 // too, if the condition that says why a pod waits were taken for a change of it.
 func (g *Gang) helps(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	key, ok := g.sources.Key(pod)
-	if !ok {
-		return fwk.Queue, nil
-	}
 	before, _ := oldObj.(*v1.Pod)
 	after, _ := newObj.(*v1.Pod)
 	own := after != nil && after.UID == pod.UID
+	key, ok := g.sources.Key(pod)
+	switch {
+	case !ok && own && before != nil && alike(before, after):
+		return fwk.QueueSkip, nil
+	case !ok:
+		return fwk.Queue, nil
+	}
 	if own && before != nil && alike(before, after) || !own && (g.memberOf(key, before) || g.memberOf(key, after)) {
 		return fwk.QueueSkip, nil
 	}

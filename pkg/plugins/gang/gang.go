@@ -13,10 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/features"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -54,6 +56,10 @@ type Gang struct {
 	book    *book
 	desk    *snapshot.Desk
 	report  *reporter
+	// refusals are what filters refused of plans for PodGroups of scheduling.k8s.io.
+	refusals refusals
+	// native says that the scheduler has a cycle of its own for those.
+	native  bool
 	nodes   corelisters.NodeLister
 	settled func() bool
 	once    sync.Once
@@ -89,6 +95,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 		desk:    desk,
 		nodes:   handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
 		logger:  klog.FromContext(ctx).WithName(Name),
+		native:  utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload),
 	}
 	g.report = newReporter(handle, g.book, args.ReportDelay)
 	handlers, err := informer.AddEventHandler(g.podEvents())
@@ -189,10 +196,13 @@ func (d *destination) Clone() fwk.StateData { return d }
 // PreFilter returns the pod's planned node, after planning its gang if no plan
 // is in force. A pod with claims and without a gang is a gang of one.
 func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	key, ok := g.sources.Key(pod)
 	if isTrial(state) {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
+	if state.IsPodGroupSchedulingCycle() {
+		return g.preFilterInGroup(ctx, state, pod, nodes)
+	}
+	key, ok := g.sources.Key(pod)
 	if !ok {
 		return g.alone(ctx, state, pod, nodes)
 	}
@@ -216,8 +226,7 @@ func (g *Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 // Filter holds the pod to its planned node. The scheduler tries a node that was
 // nominated earlier before it looks at what PreFilter returned.
 func (g *Gang) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) *fwk.Status {
-	d := destinationOf(state)
-	if d == nil || d.node == info.Node().Name {
+	if node := pinned(state); node == "" || node == info.Node().Name {
 		return nil
 	}
 	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "not the planned node")
@@ -241,6 +250,7 @@ func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, nod
 	if d := destinationOf(state); d != nil {
 		g.book.reserve(d.key, pod.UID, node)
 	}
+	seatedIn(state, pod)
 	return nil
 }
 
@@ -311,7 +321,7 @@ func (g *Gang) yieldNominations(key gangs.Key, uid types.UID, node string) {
 		if other.UID == uid {
 			continue
 		}
-		if k, ok := g.sources.Key(other); ok && k == key {
+		if k, ok := g.sources.Key(other); ok && k == key || gangs.InNativeGroup(other) && gangs.NativeKey(other) == key {
 			g.handle.DeleteNominatedPodIfExists(other)
 		}
 	}

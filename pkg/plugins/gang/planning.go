@@ -32,6 +32,9 @@ type request struct {
 	done   map[string]int
 	limits map[string]map[string]int
 	holds  []snapshot.Hold
+	// whole says that all members are wanted in one required domain rather than a
+	// quorum in a better one.
+	whole bool
 }
 
 // request returns what there is to plan for a gang, or the sentence that says
@@ -100,51 +103,74 @@ type planning struct {
 	needs  map[string]plan.Need
 	// alignment is what the gang says of its members' devices.
 	alignment snapshot.Alignment
+	// inner is the planner's group that stands for each of the gang's.
+	inner map[string]string
 	// together are claims that keep members on one node.
 	together []string
 	// pending gives the pod of each member name that is to be placed.
 	pending map[string]*v1.Pod
 }
 
-// plan asks the planner for a gang. It returns the attempt, or nil and the
-// sentence that says why not; both, if members beyond the quorum have no room.
+// outcome is what came of asking the planner.
+type outcome struct {
+	planning *planning // nil if there was nothing to ask
+	decision plan.Decision
+	// why says in a sentence why the gang is not placed.
+	why string
+	// heldBack says that it is not for the sake of another gang.
+	heldBack bool
+}
+
+// plan asks the planner for a gang of the book. It returns the attempt, or nil and
+// the sentence that says why not; both, if members beyond the quorum have no room.
 func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*attempt, string, error) {
 	began := time.Now()
 	req, refusal := g.book.request(key)
 	if refusal != "" {
 		return nil, refusal, nil
 	}
-	survey, err := g.desk.Survey()
+	out, err := g.decide(ctx, req, nodes)
+	if err != nil || out.planning == nil {
+		return nil, out.why, err
+	}
+	if !out.decision.Placed {
+		after, err := g.noRoom(out.planning, nodes, out.heldBack)
+		return nil, out.why + after, err
+	}
+	return out.planning.attempt(out.decision, began), out.planning.leftOut(out.decision), nil
+}
+
+// decide asks the planner for whatever is to be placed together.
+func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (outcome, error) {
+	survey, err := g.desk.SurveyWith(req.gang.Labels(), nodes)
 	if err != nil {
-		return nil, "", err
+		return outcome{}, err
 	}
 	if wrong := unknownLevel(req.gang, survey.LevelNames()); wrong != "" {
-		return nil, wrong, nil
+		return outcome{why: wrong}, nil
 	}
 	p, refusal := g.newPlanning(ctx, req)
 	if refusal != "" {
-		return nil, refusal, nil
+		return outcome{why: refusal}, nil
 	}
 	if refusal := p.prepare(survey, nodes); refusal != "" {
-		return nil, refusal, nil
+		return outcome{why: refusal}, nil
 	}
 	picture, err := survey.Refresh(nodes, req.holds)
 	if err != nil {
-		return nil, "", err
+		return outcome{}, err
 	}
-	decision := p.solve(picture, p.trials.fits)
-	if p.trials.err == nil && decision.Placed {
-		refusal = p.giveWay(picture, &decision)
+	out := outcome{planning: &p, decision: p.solveWhole(picture)}
+	if p.trials.err == nil && out.decision.Placed {
+		refusal = p.giveWay(picture, &out.decision)
 	}
 	if p.trials.err != nil {
-		return nil, "", p.trials.err
+		return outcome{}, p.trials.err
 	}
-	if !decision.Placed {
-		why := cmp.Or(p.trials.refusal(), refusal, decision.Why()+p.sharing())
-		after, err := g.noRoom(&p, nodes, refusal != "")
-		return nil, why + after, err
+	if !out.decision.Placed {
+		out.why, out.heldBack = cmp.Or(p.trials.refusal(), refusal, out.decision.Why()+p.sharing()), refusal != ""
 	}
-	return p.attempt(decision, began), p.leftOut(decision), nil
+	return out, nil
 }
 
 // newPlanning begins to plan a gang. It returns a sentence if what the gang says
@@ -174,11 +200,8 @@ func (p *planning) solve(picture *plan.Snapshot, fits plan.Fits) plan.Decision {
 // prepare writes the gang in the planner's terms. It returns a sentence if a
 // member's needs cannot be understood.
 func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string {
-	p.ask = plan.Gang{
-		Name:      p.gang.Key.Namespace + "/" + p.gang.Key.Name,
-		Required:  p.gang.Topology.Required,
-		Preferred: p.gang.Topology.Preferred,
-	}
+	p.ask = plan.Gang{Name: p.gang.Key.Namespace + "/" + p.gang.Key.Name}
+	p.scopes(survey)
 	var shapes []*v1.Pod
 	for _, role := range p.roles() {
 		if members := p.of(role.Name); len(members) > 0 {
@@ -200,7 +223,9 @@ func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string
 		role := &p.ask.Roles[i]
 		needs[i].Adopt(p.alignment)
 		role.Need, role.RDMA = needs[i].Need, needs[i].RDMA
-		p.ask.Min += role.Min
+		if len(p.gang.Groups) == 0 {
+			p.ask.Min += role.Min
+		}
 		p.needs[role.Name] = role.Need
 		p.trials.roles = append(p.trials.roles, &trial{pod: shapes[i], gang: p.gang.Key.String(), alignment: p.alignment})
 		if err := p.pin(role, survey, nodes); err != nil {
@@ -264,6 +289,7 @@ func (p *planning) of(role string) []gangs.Member {
 func (p *planning) role(role gangs.Role, members []gangs.Member) plan.Role {
 	one := plan.Role{
 		Name:      role.Name,
+		Group:     p.inner[role.Group],
 		Min:       min(max(0, role.Min-p.done[role.Name]), len(members)),
 		Required:  role.Topology.Required,
 		Preferred: role.Topology.Preferred,
@@ -291,13 +317,10 @@ func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
 		aligned:  p.alignment,
 		reserved: map[types.UID]string{},
 		short:    map[string]int{},
-		where:    strings.TrimSpace(decision.Domain.Level + " " + decision.Domain.Path),
+		where:    domainOf(decision),
 		began:    began,
 	}
-	for _, a := range decision.Assignments {
-		uid := p.pending[a.Member].UID
-		att.nodes[uid], att.rails[uid] = a.Node, a.Rail
-	}
+	p.seat(decision, att.nodes, att.rails)
 	for _, role := range p.ask.Roles {
 		att.short[role.Name] = role.Min
 		for _, m := range role.Members {
@@ -307,12 +330,24 @@ func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
 				continue
 			}
 			att.roles[pod.UID] = role.Name
-			if m.Node != "" {
-				att.nodes[pod.UID] = m.Node // its claims are allocated there
-			}
 		}
 	}
 	return att
+}
+
+// seat notes where the decision puts each member that is to be placed.
+func (p *planning) seat(decision plan.Decision, nodes map[types.UID]string, rails map[types.UID]int) {
+	for _, a := range decision.Assignments {
+		uid := p.pending[a.Member].UID
+		nodes[uid], rails[uid] = a.Node, a.Rail
+	}
+	for _, role := range p.ask.Roles {
+		for _, m := range role.Members {
+			if pod := p.pending[m.Name]; pod != nil && m.Node != "" {
+				nodes[pod.UID] = m.Node // its claims are allocated there
+			}
+		}
+	}
 }
 
 // leftOut says why members beyond the quorum got no node, "" if all have one.
@@ -324,22 +359,7 @@ func (p *planning) leftOut(decision plan.Decision) string {
 		p.gang.Key, p.gang.Min, decision.Domain.Level, decision.Domain.Path, decision.Unplaced)
 }
 
-// unknownLevel finds a topology wish that names no level of the fabric.
-func unknownLevel(g gangs.Gang, levels []string) string {
-	wishes := []gangs.Topology{g.Topology}
-	for _, role := range g.Roles {
-		wishes = append(wishes, role.Topology)
-	}
-	for _, wish := range wishes {
-		for _, one := range []struct{ annotation, level string }{
-			{gangs.RequiredAnnotation, wish.Required},
-			{gangs.PreferredAnnotation, wish.Preferred},
-		} {
-			if one.level != "" && !slices.Contains(levels, one.level) {
-				return fmt.Sprintf("annotation %s of %s names level %q; the levels here are %s",
-					one.annotation, g.Key, one.level, strings.Join(levels, ", "))
-			}
-		}
-	}
-	return ""
+// domainOf names the domain of a decision for people.
+func domainOf(decision plan.Decision) string {
+	return strings.TrimSpace(decision.Domain.Level + " " + decision.Domain.Path)
 }

@@ -32,11 +32,18 @@ func BenchmarkWorkload(b *testing.B) { perf.Workload(b) }
 // Dovetail's profile; in the short form those that upstream calls fast, which go
 // through all code paths.
 func TestUpstreamDRA(t *testing.T) {
+	upstream(t, func(c perf.Case) bool { return strings.Contains(c.Workload, "fast") }, "dra")
+}
+
+// So does every workload of PodGroups; in the short form
+// those that upstream calls short.
+func TestUpstreamPodGroups(t *testing.T) {
+	upstream(t, func(c perf.Case) bool { return c.Has("short") }, "podgroup")
+}
+
+// upstream runs the workloads of some directories, in the short form those that are quick.
+func upstream(t *testing.T, quick func(perf.Case) bool, dirs ...string) {
 	module, err := localcluster.ModuleDir(t.Context(), localcluster.ModuleKubernetes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cases, err := perf.Cases(module, "dra")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,24 +56,31 @@ func TestUpstreamDRA(t *testing.T) {
 		Logs: filepath.Join(filepath.Dir(filepath.Dir(etcd)), "schedulerperf"),
 	}
 	profile := perf.Profile(cmp.Or(os.Getenv(profileEnv), string(perf.Dovetail)))
-	all, ran := os.Getenv(allEnv) != "", 0
-	for _, c := range cases {
-		if !c.Has("integration-test") || !all && !strings.Contains(c.Workload, "fast") {
-			continue
+	all := os.Getenv(allEnv) != ""
+	for _, dir := range dirs {
+		cases, err := perf.Cases(module, dir)
+		if err != nil {
+			t.Fatal(err)
 		}
-		allocators := []string{""}
-		if all {
-			allocators = append(allocators, c.Allocators...)
+		ran := 0
+		for _, c := range cases {
+			if !c.Has("integration-test") || !all && !quick(c) {
+				continue
+			}
+			allocators := []string{""}
+			if all {
+				allocators = append(allocators, c.Allocators...)
+			}
+			for _, allocator := range allocators {
+				ran++
+				t.Run(c.Name()+"/"+cmp.Or(allocator, "default"), func(t *testing.T) {
+					pass(t, runner, perf.Run{Case: c, Profile: profile, Allocator: allocator})
+				})
+			}
 		}
-		for _, allocator := range allocators {
-			ran++
-			t.Run(c.Name()+"/"+cmp.Or(allocator, "default"), func(t *testing.T) {
-				pass(t, runner, perf.Run{Case: c, Profile: profile, Allocator: allocator})
-			})
+		if ran == 0 {
+			t.Errorf("upstream labels no workload of %s an integration test", dir)
 		}
-	}
-	if ran == 0 {
-		t.Error("upstream labels no DRA workload an integration test")
 	}
 }
 

@@ -1,0 +1,83 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+)
+
+// nativeSource takes the pods that name a PodGroup of scheduling.k8s.io, for no
+// gang of ours: the scheduler's own PodGroup cycle has them, whatever else
+// would speak for them.
+type nativeSource struct{}
+
+// NewNativeSource returns the source to ask first where the scheduler's feature
+// gate GenericWorkload is on.
+func NewNativeSource() Source { return nativeSource{} }
+
+func (nativeSource) Name() string { return "native" }
+
+// Key says that the pod belongs to somebody else.
+func (nativeSource) Key(pod *corev1.Pod) (Key, bool) { return Key{}, InNativeGroup(pod) }
+
+func (nativeSource) Role(*corev1.Pod) string { return "" }
+
+func (nativeSource) Rank(*corev1.Pod) Rank { return Rank{} }
+
+func (nativeSource) Gang(key Key, _ []Member) (Gang, error) {
+	return Gang{}, &LookupError{Key: key, Reason: ErrNoGang}
+}
+
+// InNativeGroup says that the pod names a PodGroup of scheduling.k8s.io.
+func InNativeGroup(pod *corev1.Pod) bool {
+	return pod.Spec.SchedulingGroup != nil && pod.Spec.SchedulingGroup.PodGroupName != nil
+}
+
+// NativeMember returns the pod as a member of the PodGroup of scheduling.k8s.io
+// that it names.
+func NativeMember(pod *corev1.Pod) Member {
+	return Member{
+		Key:     NativeKey(pod),
+		Pod:     pod,
+		Role:    groupRole(pod),
+		Rank:    groupRank(pod),
+		Replica: groupReplica(pod),
+		Maker:   controllerUID(pod),
+	}
+}
+
+// NativeGang reads a PodGroup that the scheduler's own PodGroup cycle is about to
+// place. What the API server lets through is sound, so there is no Problem but
+// wishes of members that contradict each other. A group with the basic policy
+// needs one member.
+func NativeGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
+	g := Gang{
+		Key:      SchedulingGroupKey(group.Namespace, group.Name),
+		UID:      group.UID,
+		Min:      1,
+		Topology: topologyOf(group.Annotations),
+		Owner: corev1.ObjectReference{
+			APIVersion: schedulingv1beta1.SchemeGroupVersion.String(),
+			Kind:       "PodGroup",
+			Namespace:  group.Namespace,
+			Name:       group.Name,
+			UID:        group.UID,
+		},
+		Created: group.CreationTimestamp.Time,
+	}
+	if policy := group.Spec.SchedulingPolicy.Gang; policy != nil {
+		g.Min, g.MinField = int(policy.MinCount), "spec.schedulingPolicy.gang.minCount"
+	}
+	if constraints := group.Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {
+		g.Topology.RequiredLabel = constraints.Topology[0].Key // the API takes no second one
+	}
+	g.Roles = rolesByQuorum(g, members)
+	return mergeTopology(g, members)
+}
+
+// NativeKey is the key of the PodGroup of scheduling.k8s.io that the pod names.
+func NativeKey(pod *corev1.Pod) Key {
+	return SchedulingGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
+}
