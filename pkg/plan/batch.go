@@ -96,7 +96,7 @@ func (p *problem) addPartner(r int, s *slice, members []*Member) {
 			continue
 		}
 		v, bad := p.fixed(depth, s.bound)
-		p.sets = append(p.sets, confine{depth, v, bad, "a slice of role " + ro.spec.Name})
+		p.sets = append(p.sets, confine{depth, v, bad, "a slice of role " + ro.spec.Name, len(s.bound)})
 		b.sets = append(b.sets[:len(b.sets):len(b.sets)], int32(len(p.sets)-1))
 	}
 	if ro.rule.like > 0 {

@@ -98,8 +98,11 @@ type Reason struct {
 	// Outside is room for further members of Role outside RoleDomain, if that is a
 	// domain that RDMA does not leave and that is why they are kept in it.
 	Outside int
-	// Wanted and Found count pending quorum members.
+	// Wanted and Found count pending quorum members; of BoundApart, Found counts the
+	// bound members that contradict.
 	Wanted, Found int
+	// Nodes is how many nodes were looked at for a NoDomain.
+	Nodes int
 	// Excluded counts the domain's nodes that hold no member of Role, by what
 	// they lack.
 	Excluded []Exclusion
@@ -128,6 +131,9 @@ type Change struct {
 	// domain Where, or a resource or kind that is missing on the node Where.
 	Count int64
 	What  string
+	// Amount is how people write Count, where a resource is counted in small units;
+	// the planner does not know of such and leaves it empty.
+	Amount string
 	// Room is how many members each missing domain must hold, 0 for a node
 	// like the best there are.
 	Room  int

@@ -23,7 +23,7 @@ func (p *problem) explain(ended bool) []Reason {
 	p.reset()
 	p.batchesFor(quotas[0])
 	if s := p.contradiction(); s != nil {
-		return []Reason{{Kind: BoundApart, Subject: s.subject, Domain: Domain{Level: p.snap.layout.levelName(s.depth - 1)}}}
+		return []Reason{{Kind: BoundApart, Subject: s.subject, Found: s.bound, Domain: Domain{Level: p.snap.layout.levelName(s.depth - 1)}}}
 	}
 	b := newBoard(p)
 	var out []Reason
@@ -33,7 +33,7 @@ func (p *problem) explain(ended bool) []Reason {
 	cands := p.nearMisses(b)
 	if len(cands) == 0 {
 		level := p.snap.layout.levelName(p.required - 1)
-		return append(out, Reason{Kind: NoDomain, Domain: Domain{Level: level}, Wanted: p.wanted()})
+		return append(out, Reason{Kind: NoDomain, Domain: Domain{Level: level}, Wanted: p.wanted(), Nodes: len(b.f.names)})
 	}
 	for _, v := range cands {
 		out = append(out, p.miss(b, v))
@@ -47,7 +47,7 @@ func (p *problem) explain(ended bool) []Reason {
 // members still to place share.
 func (p *problem) contradiction() *confine {
 	if _, bad := p.fixed(p.required, p.bound); bad {
-		return &confine{depth: p.required, subject: "the gang"}
+		return &confine{depth: p.required, subject: "the gang", bound: len(p.bound)}
 	}
 	for i := range p.batches {
 		for _, n := range p.batches[i].sets {
@@ -266,7 +266,7 @@ func (p *problem) changes(b *board, s shortage) []Change {
 	if c := p.repair(b, s.role, s.depth, s.v, s.missing); c.Count > 0 {
 		out = append(out, c)
 	}
-	if most := int64(p.roles[s.role].roll.most[0][0]); most > 0 {
+	if most := int64(p.roles[s.role].roll.most[0][0]); most > 0 && s.depth <= b.f.levels {
 		out = append(out, Change{Count: (s.missing + most - 1) / most, What: NodeLevel, Where: where})
 	}
 	return out

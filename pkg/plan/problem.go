@@ -88,6 +88,8 @@ type confine struct {
 	// apart says that those running contradict it: nobody else can be placed.
 	apart   bool
 	subject string
+	// bound is how many run.
+	bound int
 }
 
 // wish is a set of members that one domain should hold.

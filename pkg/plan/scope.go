@@ -139,7 +139,7 @@ func (p *problem) confine(s scope) {
 		return
 	}
 	v, bad := p.fixed(s.required, p.boundIn(s.roles))
-	p.sets = append(p.sets, confine{s.required, v, bad, s.subject})
+	p.sets = append(p.sets, confine{s.required, v, bad, s.subject, len(p.boundIn(s.roles))})
 	for _, r := range s.roles {
 		p.roles[r].sets = append(p.roles[r].sets, int32(len(p.sets)-1))
 	}

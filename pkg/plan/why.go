@@ -4,7 +4,9 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -13,10 +15,13 @@ import (
 const longestPath = 64
 
 // String names a domain as sentences do: "leaf s1/l2", or "leaf .../l2" where the
-// whole path is too long to read.
+// whole path is too long to read. A node has a name of its own.
 func (d Domain) String() string {
 	if d.Path == "" {
 		return "the " + d.Level
+	}
+	if d.Level == NodeLevel {
+		return d.Level + " " + d.Path[strings.LastIndexByte(d.Path, '/')+1:]
 	}
 	if last := strings.LastIndexByte(d.Path, '/'); last >= 0 && len(d.Path) > longestPath {
 		return d.Level + " ..." + d.Path[last:]
@@ -74,9 +79,9 @@ func (r *Reason) sentence(b *strings.Builder) {
 	case BadRequest:
 		fmt.Fprintf(b, "bad request: %s: %s", r.Subject, r.Detail)
 	case BoundApart:
-		fmt.Fprintf(b, "bound members of %s are not in one %s", r.Subject, r.Domain.Level)
+		fmt.Fprintf(b, "%s of %s must stand in one %s and do not", count(r.Found, "bound member"), r.Subject, r.Domain.Level)
 	case NoDomain:
-		fmt.Fprintf(b, "no node belongs to a %s", r.Domain.Level)
+		fmt.Fprintf(b, "none of %s belongs to a %s, which is required", count(r.Nodes, "node"), r.Domain.Level)
 	default:
 		fmt.Fprintf(b, "%d of %s fit %s", r.Found, count(r.Wanted, "member"), r.Domain)
 		if r.RoleDomain != r.Domain {
@@ -88,6 +93,16 @@ func (r *Reason) sentence(b *strings.Builder) {
 		r.lost(b)
 		r.would(b)
 	}
+}
+
+// LeftOver is what members beyond the quorum that got no node are lost to: the end
+// of a sentence, or nothing.
+func (d Decision) LeftOver() string {
+	var b strings.Builder
+	if d.Unplaced > 0 && len(d.Reasons) > 0 {
+		d.Reasons[0].lost(&b)
+	}
+	return b.String()
 }
 
 // lost says how many nodes are out, and for what.
@@ -122,7 +137,7 @@ func (c Change) String() string {
 	case c.What == NodeLevel:
 		return fmt.Sprintf("%s in %s", count(int(c.Count), "more "+c.What), c.Where)
 	}
-	return fmt.Sprintf("%d more %s on %s", c.Count, c.What, c.Where)
+	return fmt.Sprintf("%s more %s on %s", cmp.Or(c.Amount, strconv.FormatInt(c.Count, 10)), c.What, c.Where)
 }
 
 func count(n int, what string) string {

@@ -167,6 +167,7 @@ func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (o
 	if p.trials.err != nil {
 		return outcome{}, p.trials.err
 	}
+	snapshot.WriteAmounts(&out.decision)
 	if !out.decision.Placed {
 		out.why, out.heldBack = cmp.Or(p.trials.refusal(), refusal, out.decision.Why()+p.sharing()), refusal != ""
 	}
@@ -355,8 +356,8 @@ func (p *planning) leftOut(decision plan.Decision) string {
 	if decision.Unplaced == 0 {
 		return ""
 	}
-	return fmt.Sprintf("gang %s has its quorum of %d in %s %s; no room for %d more members that may join it",
-		p.gang.Key, p.gang.Min, decision.Domain.Level, decision.Domain.Path, decision.Unplaced)
+	return fmt.Sprintf("gang %s has its quorum of %d in %s; no room for %d more members that may join it%s",
+		p.gang.Key, p.gang.Min, decision.Domain, decision.Unplaced, decision.LeftOver())
 }
 
 // domainOf names the domain of a decision for people.
