@@ -17,21 +17,19 @@ import (
 // milli-cores, memory and storage in bytes.
 var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage, v1.ResourcePods}
 
-// meetResources adds the extended resources that nodes have come up with to
-// the layout.
-func (s *Survey) meetResources(nodes []fwk.NodeInfo) error {
+// meetResources adds the extended resources that changed nodes have come up with
+// to the layout, and says whether there were any.
+func (s *Survey) meetResources(changed []int) (bool, error) {
 	before := len(s.layout.Resources)
-	for _, info := range nodes {
-		node := info.Node()
-		if node == nil || s.seen[node.Name].generation == info.GetGeneration() {
-			continue
+	for _, i := range changed {
+		if scalar := s.seen[i].info.GetAllocatable().GetScalarResources(); len(scalar) > 0 {
+			s.addResources(slices.Sorted(maps.Keys(scalar)))
 		}
-		s.addResources(slices.Sorted(maps.Keys(info.GetAllocatable().GetScalarResources())))
 	}
 	if len(s.layout.Resources) == before {
-		return nil
+		return false, nil
 	}
-	return s.grow()
+	return true, s.grow()
 }
 
 func (s *Survey) addResources(names []v1.ResourceName) {
@@ -47,7 +45,9 @@ func (s *Survey) grow() error {
 	if err := s.state.Grow(s.layout); err != nil {
 		return fmt.Errorf("growing the planner's layout: %w", err)
 	}
-	clear(s.seen) // every node may have some of what is new
+	for i := range s.seen {
+		s.seen[i].generation = 0 // every node may have some of what is new
+	}
 	return nil
 }
 

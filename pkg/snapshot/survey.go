@@ -30,26 +30,27 @@ type Level struct {
 // Survey keeps the planner's picture of the cluster for one profile. Its
 // methods may be called from any goroutine.
 type Survey struct {
-	mu      sync.Mutex
-	levels  []Level
-	layout  plan.Layout
-	state   *plan.State
-	seen    map[string]sighting
+	mu     sync.Mutex
+	levels []Level
+	layout plan.Layout
+	state  *plan.State
+	// seen is what the nodes were like, in the order in which they were last given.
+	seen    []sighting
 	devices *Devices
 	// view is what devices were counted as when needs were last read.
 	view *devices.View
 	// resource gives the index of each resource in the layout.
 	resource map[v1.ResourceName]int
 	kind     map[string]int
-	round    uint64
 }
 
-// sighting is what a node was like when it was last told to the planner.
+// sighting is what a node was like when it was last told to the planner; generation is 0 if it is to be told.
 type sighting struct {
+	info       fwk.NodeInfo
+	name       string
 	generation int64
 	devices    uint64
 	held       bool
-	round      uint64
 	// quarrel says which levels the node is in no domain of because its devices
 	// disagree.
 	quarrel string
@@ -69,7 +70,6 @@ func newSurvey(levels []Level, devices *Devices) (*Survey, error) {
 	s := &Survey{
 		levels:   slices.Clone(levels),
 		devices:  devices,
-		seen:     map[string]sighting{},
 		resource: map[v1.ResourceName]int{},
 		kind:     map[string]int{},
 	}
@@ -105,62 +105,106 @@ func (s *Survey) LevelNames() []string {
 func (s *Survey) Refresh(nodes []fwk.NodeInfo, holds []Hold) (*plan.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.meetResources(nodes); err != nil {
+	s.arrange(nodes)
+	changed := s.changed(holds)
+	if grown, err := s.meetResources(changed); err != nil {
 		return nil, err
+	} else if grown {
+		changed = s.changed(holds)
 	}
 	held := map[string][]plan.Need{}
 	for _, h := range holds {
 		held[h.Node] = append(held[h.Node], h.Need)
 	}
-	s.round++
-	for _, info := range nodes {
-		if info.Node() == nil {
-			continue
-		}
-		if err := s.look(info, held[info.Node().Name]); err != nil {
+	for _, i := range changed {
+		if err := s.look(&s.seen[i], held[s.seen[i].name]); err != nil {
 			return nil, err
 		}
 	}
-	s.forget()
 	return s.state.Freeze(), nil
 }
 
-// look tells the planner of one node, if anything about it changed.
-func (s *Survey) look(info fwk.NodeInfo, held []plan.Need) error {
-	name := info.Node().Name
-	now := sighting{generation: info.GetGeneration(), devices: s.deviceRevision(name), held: len(held) > 0, round: s.round}
-	before, known := s.seen[name]
-	if known && before.generation == now.generation && before.devices == now.devices && !before.held && !now.held {
-		now.quarrel = before.quarrel
-		s.seen[name] = now
-		return nil
+// arrange puts what was seen in the order of the nodes, and removes those that are
+// not among them. The scheduler keeps a node's NodeInfo for as long as there is the
+// node, and gives them in the same order while none comes or goes, so there is
+// mostly nothing to do; looking for every name would be most of the work of a plan.
+func (s *Survey) arrange(nodes []fwk.NodeInfo) {
+	if slices.EqualFunc(s.seen, nodes, sighting.isOf) {
+		return
 	}
-	spec, quarrel := s.describe(info)
-	if now.quarrel = quarrel; quarrel != "" && quarrel != before.quarrel {
+	before := make(map[string]sighting, len(s.seen))
+	for _, saw := range s.seen {
+		before[saw.name] = saw
+	}
+	delete(before, "")
+	s.seen = make([]sighting, 0, len(nodes))
+	for _, info := range nodes {
+		name := nodeNameOf(info)
+		saw := before[name]
+		delete(before, name)
+		saw.info, saw.name = info, name
+		s.seen = append(s.seen, saw)
+	}
+	for name := range before {
+		s.state.Remove(name)
+	}
+}
+
+// isOf says whether the node is the one that was seen.
+func (saw sighting) isOf(info fwk.NodeInfo) bool {
+	return saw.info == info && (saw.generation == info.GetGeneration() || saw.name == nodeNameOf(info))
+}
+
+// nodeNameOf returns "" for a NodeInfo without a node, whose pods outlived it. It keeps its place in the order and is not
+// told to the planner.
+func nodeNameOf(info fwk.NodeInfo) string {
+	if node := info.Node(); node != nil {
+		return node.Name
+	}
+	return ""
+}
+
+// changed returns the nodes to be told to the planner anew.
+func (s *Survey) changed(holds []Hold) []int {
+	var held map[string]bool
+	if len(holds) > 0 {
+		held = make(map[string]bool, len(holds))
+		for _, h := range holds {
+			held[h.Node] = true
+		}
+	}
+	var changed []int
+	for i := range s.seen {
+		saw := &s.seen[i]
+		same := saw.generation != 0 && saw.generation == saw.info.GetGeneration() && !saw.held &&
+			(s.view == nil || saw.devices == s.deviceRevision(saw.name)) && (held == nil || !held[saw.name])
+		if !same && saw.name != "" {
+			changed = append(changed, i)
+		}
+	}
+	return changed
+}
+
+// look tells the planner of one node.
+func (s *Survey) look(saw *sighting, held []plan.Need) error {
+	spec, quarrel := s.describe(saw.info)
+	if quarrel != "" && quarrel != saw.quarrel {
 		klog.Background().Info("Devices of a node disagree on where it stands; it belongs to no domain of the level",
-			"node", klog.KRef("", name), "disagreement", quarrel)
+			"node", klog.KRef("", saw.name), "disagreement", quarrel)
 	}
-	if err := s.addUnits(&spec, info); err != nil {
-		return fmt.Errorf("node %s: %w", name, err)
+	saw.generation = 0 // what fails below is to be looked at again
+	if err := s.addUnits(&spec, saw.info); err != nil {
+		return fmt.Errorf("node %s: %w", saw.name, err)
 	}
 	for _, need := range held {
 		subtract(&spec, need)
 	}
 	if err := s.state.Upsert(spec); err != nil {
-		return fmt.Errorf("telling the planner of node %s: %w", name, err)
+		return fmt.Errorf("telling the planner of node %s: %w", saw.name, err)
 	}
-	s.seen[name] = now // not before: what failed is to be looked at again
+	saw.generation, saw.devices = saw.info.GetGeneration(), s.deviceRevision(saw.name)
+	saw.held, saw.quarrel = len(held) > 0, quarrel
 	return nil
-}
-
-// forget removes the nodes that were not in this round.
-func (s *Survey) forget() {
-	for name, sight := range s.seen {
-		if sight.round != s.round {
-			s.state.Remove(name)
-			delete(s.seen, name)
-		}
-	}
 }
 
 // describe says what the planner needs to know of a node, devices aside, and where
