@@ -61,28 +61,35 @@ func (d *Desk) SurveyWith(labels []string, nodes []fwk.NodeInfo) (*Survey, error
 	return survey, nil
 }
 
-// withLevel puts a label among the levels, above those that have more domains.
-// Where labels nest this is their place; where they do not, a domain of the finer
-// one is cut by the coarser.
+// withLevel puts a label among the levels, below those whose domains it divides. A
+// domain of a level above another is never cut, so what the label names stays whole;
+// a level that it does not nest in is cut by it.
 func withLevel(levels []Level, label string, nodes []fwk.NodeInfo) []Level {
-	domains := countDomains(label, nodes)
-	at := slices.IndexFunc(levels, func(level Level) bool {
-		return level.NodeLabel != "" && countDomains(level.NodeLabel, nodes) > domains
-	})
-	if at < 0 {
-		at = len(levels)
+	at := 0
+	for i, level := range levels {
+		if level.NodeLabel != "" && divides(label, level.NodeLabel, nodes) {
+			at = i + 1
+		}
 	}
 	return slices.Insert(slices.Clone(levels), at, Level{Name: label, NodeLabel: label})
 }
 
-func countDomains(label string, nodes []fwk.NodeInfo) int {
-	seen := map[string]bool{}
+// divides says that all nodes with one value of the finer label have one value of the
+// coarser.
+func divides(finer, coarser string, nodes []fwk.NodeInfo) bool {
+	in := map[string]string{}
 	for _, info := range nodes {
-		if node := info.Node(); node != nil && node.Labels[label] != "" {
-			seen[node.Labels[label]] = true
+		node := info.Node()
+		if node == nil || node.Labels[finer] == "" {
+			continue
 		}
+		value, known := in[node.Labels[finer]]
+		if known && value != node.Labels[coarser] {
+			return false
+		}
+		in[node.Labels[finer]] = node.Labels[coarser]
 	}
-	return len(seen)
+	return true
 }
 
 // LevelOf returns the name of the level whose domains the node label names, "" if

@@ -52,6 +52,16 @@ func declaredByPodGroup(group *unstructured.Unstructured) declaration {
 	}
 }
 
+// declaredByNativeGroup reads the minimum of a PodGroup of Kubernetes itself; with
+// the basic policy it has none.
+func declaredByNativeGroup(group *unstructured.Unstructured) declaration {
+	gang, _, _ := unstructured.NestedMap(group.Object, "spec", "schedulingPolicy", "gang")
+	return declaration{
+		least: quorum{anyRole: number(gang, "minCount", 0)},
+		ended: group.GetDeletionTimestamp() != nil,
+	}
+}
+
 // number is an integer field of a raw object, or its default.
 func number(object map[string]any, field string, unset int64) int64 {
 	value, found, err := unstructured.NestedInt64(object, field)

@@ -21,6 +21,8 @@ type source string
 const (
 	fromRayCluster source = "RayCluster"
 	fromPodGroup   source = "PodGroup"
+	// fromNativeGroup is a PodGroup of Kubernetes itself.
+	fromNativeGroup source = "scheduling.k8s.io PodGroup"
 )
 
 const (
@@ -54,6 +56,9 @@ const (
 
 // membership says which gang a pod is in, and as what; false if it is in none.
 func membership(pod *v1.Pod) (gangKey, role, bool) {
+	if group := pod.Spec.SchedulingGroup; group != nil && group.PodGroupName != nil {
+		return gangKey{source: fromNativeGroup, namespace: pod.Namespace, name: *group.PodGroupName}, anyRole, true
+	}
 	owner := metav1.GetControllerOf(pod)
 	if owner != nil && owner.Kind == string(fromRayCluster) && strings.HasPrefix(owner.APIVersion, rayAPIGroup) {
 		key := gangKey{fromRayCluster, pod.Namespace, owner.Name, owner.UID}

@@ -156,6 +156,14 @@ func (j *judge) podGroupChanged(was, is *unstructured.Unstructured, _ time.Time)
 	j.declare(was, is, key, declaredByPodGroup)
 }
 
+// nativeGroupChanged takes in an add, update or delete of a PodGroup of Kubernetes itself.
+func (j *judge) nativeGroupChanged(was, is *unstructured.Unstructured, _ time.Time) {
+	key := func(u *unstructured.Unstructured) gangKey {
+		return gangKey{source: fromNativeGroup, namespace: u.GetNamespace(), name: u.GetName()}
+	}
+	j.declare(was, is, key, declaredByNativeGroup)
+}
+
 func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstructured.Unstructured) gangKey,
 	read func(*unstructured.Unstructured) declaration) {
 	if is == nil {

@@ -37,7 +37,7 @@ type watched struct {
 	store    cache.ReflectorStore
 	reached  func(version int64) bool
 	synced   chan struct{}
-	// optional kinds come from CRDs and may be installed later, or never.
+	// optional kinds come from CRDs or behind gates, and may be served later, or never.
 	optional bool
 	// ready is closed when the first list arrived, or when the kind is not served.
 	ready chan struct{}
@@ -70,7 +70,9 @@ func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {
 func (c *Checker) gangWatches(client dynamic.Interface) []*watched {
 	rayClusters := schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
 	podGroups := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
+	nativeGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
 	kinds := []*watched{
+		watchedKind(c, nativeGroups, &unstructured.Unstructured{}, listDynamic(client, nativeGroups), c.judge.nativeGroupChanged),
 		watchedKind(c, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
 		watchedKind(c, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
 	}

@@ -32,7 +32,7 @@ func (j *judge) judgeWhole(g *gang, now time.Time) {
 	}
 	declared, known := j.declarations[g.key]
 	switch {
-	case !known && g.key.source == fromPodGroup:
+	case !known && (g.key.source == fromPodGroup || g.key.source == fromNativeGroup):
 		g.accused = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though there is no such PodGroup", g.key, holding), g.evidence())
 	case !known || declared.ended:

@@ -35,10 +35,10 @@ func TestUpstreamDRA(t *testing.T) {
 	upstream(t, func(c perf.Case) bool { return strings.Contains(c.Workload, "fast") }, "dra")
 }
 
-// So does every workload of PodGroups; in the short form
+// So does every workload of PodGroups, and of preemption for them; in the short form
 // those that upstream calls short.
 func TestUpstreamPodGroups(t *testing.T) {
-	upstream(t, func(c perf.Case) bool { return c.Has("short") }, "podgroup")
+	upstream(t, func(c perf.Case) bool { return c.Has("short") }, "podgroup", "workload_preemption")
 }
 
 // upstream runs the workloads of some directories, in the short form those that are quick.

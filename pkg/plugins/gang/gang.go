@@ -19,6 +19,7 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -166,6 +167,9 @@ type queuePlace struct {
 }
 
 func (g *Gang) place(e fwk.QueuedEntityInfo) queuePlace {
+	if group, ok := e.(*framework.QueuedPodGroupInfo); ok {
+		return placeOfGroup(group)
+	}
 	one, ok := e.(interface{ GetPod() *v1.Pod })
 	if !ok {
 		return queuePlace{at: e.GetTimestamp()}
@@ -180,6 +184,19 @@ func (g *Gang) place(e fwk.QueuedEntityInfo) queuePlace {
 		at = e.GetTimestamp()
 	}
 	return queuePlace{at: at, gang: key, name: pod.Name}
+}
+
+// placeOfGroup has PodGroups of scheduling.k8s.io stand by their age, so that after a
+// restart one that is bound in part comes before those that were made after it.
+func placeOfGroup(group *framework.QueuedPodGroupInfo) queuePlace {
+	p := queuePlace{at: group.GetTimestamp(), name: group.Namespace + "/" + group.Name}
+	switch {
+	case group.PodGroup != nil:
+		p.at = group.PodGroup.CreationTimestamp.Time
+	case group.CompositePodGroup != nil:
+		p.at = group.CompositePodGroup.CreationTimestamp.Time
+	}
+	return p
 }
 
 // destination is where the plan sends the pod of this cycle.

@@ -82,16 +82,15 @@ func (g *Gang) placement(p *groupPlan, group fwk.PodGroupInfo) (*fwk.Placement, 
 // plugins whose events wake the group: without it the scheduler would take the
 // refusal for a fault, and log it as one.
 func (p *groupPlan) unplaced(group fwk.PodGroupInfo, nodes int) *fwk.Status {
-	why := p.why()
 	fit := &framework.FitError{NumAllNodes: nodes, Diagnosis: framework.Diagnosis{
 		NodeToStatus:         framework.NewDefaultNodeToStatus(),
 		UnschedulablePlugins: sets.New(Name, names.GangScheduling),
-		PreFilterMsg:         why,
+		PreFilterMsg:         p.why(),
 	}}
 	if pods := podsBelow(group); len(pods) > 0 {
 		fit.Pod = pods[0]
 	}
-	return fwk.NewStatus(fwk.Unschedulable, why).WithError(fit)
+	return fwk.NewStatus(fwk.Unschedulable).WithError(fit) // whose text is the message
 }
 
 // seat is the planned node of a pod in the PodGroup cycle.

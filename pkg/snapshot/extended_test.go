@@ -1,0 +1,48 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// A label that workloads name stands below the levels that it divides, and above
+// all that it does not nest in.
+func TestSurveyWith(t *testing.T) {
+	var nodes []fwk.NodeInfo
+	for _, labels := range []map[string]string{
+		{"spine": "s1", "leaf": "l1", "half": "h1", "room": "a"},
+		{"spine": "s1", "leaf": "l1", "half": "h2", "room": "b"},
+		{"spine": "s2", "leaf": "l2", "half": "h3", "room": "a"},
+	} {
+		info := framework.NewNodeInfo()
+		info.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: labels["half"], Labels: labels}})
+		nodes = append(nodes, info)
+	}
+	desk := &Desk{}
+	desk.SetLevels([]Level{{Name: "spine", NodeLabel: "spine"}, {Name: "leaf", NodeLabel: "leaf"}})
+	for name, one := range map[string]struct {
+		labels, want []string
+	}{
+		"none":                {nil, []string{"spine", "leaf", "node"}},
+		"a level's own":       {[]string{"leaf"}, []string{"spine", "leaf", "node"}},
+		"one that divides":    {[]string{"half"}, []string{"spine", "leaf", "half", "node"}},
+		"one that does not":   {[]string{"room"}, []string{"room", "spine", "leaf", "node"}},
+		"both, and one twice": {[]string{"room", "half", "room"}, []string{"room", "spine", "leaf", "half", "node"}},
+	} {
+		survey, err := desk.SurveyWith(one.labels, nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(one.want, survey.LevelNames()); diff != "" {
+			t.Errorf("%s: levels (-want,+got):\n%s", name, diff)
+		}
+	}
+}

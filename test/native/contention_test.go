@@ -1,0 +1,106 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package native
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+)
+
+const (
+	// rounds is how often gangs fight, and the scheduler is killed.
+	rounds = 3
+	share  = nodes * 6 / 10
+)
+
+// Two gangs of 60% of the fleet each, their pods created interleaved: one runs
+// whole, the other holds nothing and starts when the first is gone.
+func TestTwoGangsOfSixtyPercent(t *testing.T) {
+	e := newEnv(t)
+	for round := range rounds {
+		a, b := fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)
+		e.group(a, share)
+		e.group(b, share)
+		for i := range share {
+			e.members(a, i, i+1)
+			e.members(b, i, i+1)
+		}
+		winner, loser := a, b
+		e.eventually("one of the gangs runs whole", func() bool {
+			if e.bound(of(b)) == share {
+				winner, loser = b, a
+			}
+			return e.bound(of(winner)) == share
+		})
+		e.refused(loser, share, "gang "+e.ns+"/"+loser+": ")
+		e.remove(of(winner))
+		e.whole(of(loser), share)
+		e.remove(of(loser))
+		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+	}
+}
+
+// The scheduler is killed while it binds a gang, of which a second gang would like
+// the nodes. When it is back, the first becomes whole and the other gets nothing.
+func TestKillWhileBinding(t *testing.T) {
+	e := newEnv(t)
+	interrupted := 0
+	for round := range rounds {
+		first, second := fmt.Sprintf("gang%d", round), fmt.Sprintf("rival%d", round)
+		e.group(first, nodes)
+		killed := e.killAfter(2+3*round, of(first))
+		e.members(first, 0, nodes)
+		<-killed
+		n := e.bound(of(first))
+		t.Logf("killed after %d of %d bindings", n, nodes)
+		if n < nodes {
+			interrupted++
+		}
+		e.group(second, share)
+		e.members(second, 0, share)
+		if err := e.cluster.Restart(t.Context(), localcluster.Dovetail); err != nil {
+			t.Fatalf("starting the scheduler again: %v", err)
+		}
+		e.whole(of(first), nodes)
+		e.refused(second, share, "gang "+e.ns+"/"+second+": ")
+		e.remove("")
+		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+	}
+	if interrupted == 0 {
+		t.Errorf("none of %d kills came between two bindings", rounds)
+	}
+}
+
+// killAfter kills the scheduler as soon as n of the pods are bound, and closes the
+// channel when it is dead.
+func (e *env) killAfter(n int, selector string) <-chan struct{} {
+	e.Helper()
+	watch, err := e.client.CoreV1().Pods(e.ns).Watch(e.Context(), metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		e.Fatalf("watching pods: %v", err)
+	}
+	dead := make(chan struct{})
+	go func() {
+		defer close(dead)
+		defer watch.Stop()
+		bound := map[string]bool{}
+		for event := range watch.ResultChan() {
+			if pod, ok := event.Object.(*corev1.Pod); ok && pod.Spec.NodeName != "" {
+				bound[pod.Name] = true
+			}
+			if len(bound) >= n {
+				break
+			}
+		}
+		if err := e.cluster.Kill(localcluster.Dovetail); err != nil {
+			e.Errorf("killing the scheduler: %v", err)
+		}
+	}()
+	return dead
+}

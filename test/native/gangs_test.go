@@ -1,0 +1,124 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package native
+
+import (
+	"fmt"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// A gang whose PodGroup requires one value of a label that is a level, of one that
+// is none, or of a level by annotation, gets it; larger than a domain, it waits.
+func TestTopologyKeys(t *testing.T) {
+	e := newEnv(t)
+	const room = "example.com/room"
+	list, err := e.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, node := range list.Items {
+		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:"room-%d"}}}`, room, i%3)
+		if _, err := e.client.CoreV1().Nodes().Patch(t.Context(), node.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byAnnotation := func(group *schedulingv1beta1.PodGroup) {
+		group.Annotations = map[string]string{"dovetail.dev/topology-required": "leaf"}
+	}
+	for name, one := range map[string]struct {
+		label string
+		size  int
+		wish  func(*schedulingv1beta1.PodGroup)
+	}{
+		"level":      {fleet.LabelLeaf, perLeaf, key(fleet.LabelLeaf)},
+		"label":      {room, nodes / 3, key(room)},
+		"annotation": {fleet.LabelLeaf, perLeaf, byAnnotation},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := inCluster(t, e.cluster)
+			e.group(name, int32(one.size), one.wish)
+			e.members(name, 0, one.size)
+			e.whole(of(name), one.size)
+			if got := e.domains(of(name), one.label); len(got) != 1 {
+				t.Errorf("the gang stands in %v, want one domain", got)
+			}
+			e.group("large", int32(2*one.size), one.wish)
+			e.members("large", 0, 2*one.size)
+			e.refused("large", 2*one.size, "gang "+e.ns+"/large: ")
+		})
+	}
+}
+
+// Without a gang policy pods start one by one.
+func TestBasicPolicy(t *testing.T) {
+	e := newEnv(t)
+	e.group("basic", 0)
+	e.members("basic", 0, nodes+1)
+	e.whole(of("basic"), nodes)
+}
+
+// A gang that is too large starts when its minimum falls, and a late member joins it.
+func TestMinChangesAndLateMember(t *testing.T) {
+	e := newEnv(t)
+	e.group("train", nodes+1)
+	e.members("train", 0, nodes+1)
+	e.refused("train", nodes+1, fmt.Sprintf("gang %s/train: %d of %d members fit", e.ns, nodes, nodes+1))
+	patch := fmt.Sprintf(`{"spec":{"schedulingPolicy":{"gang":{"minCount":%d}}}}`, nodes-1)
+	if _, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Patch(t.Context(), "train", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	e.whole(of("train"), nodes)
+	e.eventually("the PodGroup is scheduled", func() bool { return e.condition("train", metav1.ConditionTrue) != "" })
+
+	e.remove(of("train"))
+	e.eventually("they are gone", func() bool { return len(e.pods("")) == 0 })
+	e.group("late", 3)
+	e.members("late", 0, 3)
+	e.whole(of("late"), 3)
+	e.members("late", 3, 4)
+	e.whole(of("late"), 4)
+}
+
+// A Job asks for a gang in its own spec, and its controller makes the PodGroup.
+func TestJobWithGangPolicy(t *testing.T) {
+	e := newEnv(t)
+	create := func(name string, size int32) {
+		job := &batchv1.Job{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: batchv1.JobSpec{
+				Parallelism: &size, Completions: &size,
+				Scheduling: &batchv1.JobSchedulingConfiguration{
+					SchedulingPolicy: &schedulingv1alpha3.WorkloadPodGroupSchedulingPolicy{Gang: &schedulingv1alpha3.WorkloadPodGroupGangSchedulingPolicy{}},
+				},
+				Template: corev1.PodTemplateSpec{Spec: podSpec()},
+			},
+		}
+		if _, err := e.client.BatchV1().Jobs(e.ns).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+			t.Fatalf("creating Job %s: %v", name, err)
+		}
+	}
+	create("large", nodes+1)
+	e.eventually("the large Job's pods say why they wait", func() bool {
+		for _, pod := range e.pods("batch.kubernetes.io/job-name=large") {
+			if unschedulable(&pod) != "" {
+				return true
+			}
+		}
+		return false
+	})
+	create("small", nodes)
+	e.whole("batch.kubernetes.io/job-name=small", nodes)
+	if n := e.bound("batch.kubernetes.io/job-name=large"); n != 0 {
+		t.Errorf("%d pods of a gang that does not fit are bound", n)
+	}
+}
