@@ -290,8 +290,10 @@ var lifeReasons = []reason{
 	}, after: func(s *scene) {
 		s.create("later-0", inGroup("later"), cpu("20"))
 		s.untilSaid("large-0", "are kept for it")
-		s.group("train", 1)
-		s.create("train-0", inGroup("train"), cpu("20"))
+		s.group("train", 4)
+		for i := range 4 {
+			s.create(fmt.Sprintf("train-%d", i), inGroup("train"), cpu("20"))
+		}
 	}},
 }
 

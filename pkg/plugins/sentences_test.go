@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
@@ -143,8 +144,10 @@ func (s *scene) said(ctx context.Context) (sentence, why string) {
 			conditions = append(conditions, condition(&pod))
 		}
 	}
-	sentence = s.recorder.last("train")
-	if sentence == "" && len(conditions) > 0 {
+	if len(conditions) == 0 {
+		return "", "no pod of the gang waits"
+	}
+	if sentence = s.lastEvent(ctx, "train"); sentence == "" {
 		sentence = tried.ReplaceAllString(slices.Min(conditions), "$1") // nothing declares the gang but its pods
 	}
 	for _, one := range conditions {
@@ -153,6 +156,21 @@ func (s *scene) said(ctx context.Context) (sentence, why string) {
 		}
 	}
 	return sentence, "nothing is said"
+}
+
+// lastEvent returns the last sentence about an object that declares a gang.
+func (s *scene) lastEvent(ctx context.Context, name string) string {
+	list, err := s.client.EventsV1().Events(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		s.Fatalf("listing events: %v", err)
+	}
+	var last eventsv1.Event
+	for _, event := range list.Items {
+		if event.Regarding.Name == name && event.EventTime.After(last.EventTime.Time) {
+			last = event
+		}
+	}
+	return last.Note
 }
 
 // tried is what stock writes around the sentence on a pod that had a cycle.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,9 +38,9 @@ type reporter struct {
 	book   *book
 	delay  time.Duration
 	queue  workqueue.TypedDelayingInterface[gangs.Key]
-	// said is the last sentence on each owner, so that a gang which waits for
-	// hours does not repeat itself.
-	said map[gangs.Key]string
+	// said is what was last written of each gang, so that one which waits for hours
+	// does not repeat itself.
+	said map[gangs.Key]*told
 }
 
 func newReporter(handle fwk.Handle, book *book, delay time.Duration) *reporter {
@@ -48,7 +49,7 @@ func newReporter(handle fwk.Handle, book *book, delay time.Duration) *reporter {
 		book:   book,
 		delay:  delay,
 		queue:  workqueue.NewTypedDelayingQueue[gangs.Key](),
-		said:   map[gangs.Key]string{},
+		said:   map[gangs.Key]*told{},
 	}
 }
 
@@ -96,19 +97,33 @@ func (r *reporter) run(ctx context.Context) {
 	}
 }
 
-// write brings pods and owner up to date with what the book says now.
+// write brings pods and owner up to date with what the book says now. A sentence
+// that changes again soon is written only on pods that say nothing yet.
 func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 	state := r.book.standing(key)
 	if state.sentence == "" {
 		delete(r.said, key)
 		return nil
 	}
-	if r.said[key] != state.sentence {
-		r.said[key] = state.sentence
-		r.onOwner(state.gang.Owner, v1.EventTypeWarning, reasonWaiting, state.sentence)
+	last, now := r.said[key], time.Now()
+	if last == nil {
+		last = &told{}
+		r.said[key] = last
+	}
+	pods := state.pods
+	switch {
+	case last.sentence == state.sentence:
+	case now.Before(last.next):
+		r.queue.AddAfter(key, last.next.Sub(now))
+		pods = slices.DeleteFunc(pods, hasReason)
+	default:
+		if err := r.waits(ctx, state.gang.Owner, state.sentence); err != nil {
+			return err
+		}
+		last.now(state.sentence, len(pods), now)
 	}
 	var failed []error
-	for _, pod := range state.pods {
+	for _, pod := range pods {
 		if len(pod.Spec.SchedulingGates) > 0 {
 			continue // its condition names the gate; an autoscaler must not make room for it yet
 		}

@@ -1,0 +1,75 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+)
+
+// A sentence has numbers that change with every pod that comes or goes in the
+// cluster, and to write it costs a request for each member. So it is written again
+// after a pause that doubles, and that is longer for larger gangs: one of 500 is told
+// after 10 seconds and in the end every two minutes, one of 5 after a second and in
+// the end every ten seconds.
+const (
+	pauseOfMember    = 20 * time.Millisecond
+	maxPauseOfMember = 240 * time.Millisecond
+	leastPause       = time.Second
+	leastMaxPause    = 10 * time.Second
+)
+
+// told is what was last written of a gang.
+type told struct {
+	sentence string
+	// next is when another sentence may be written, pause how long that is after this
+	// one.
+	next  time.Time
+	pause time.Duration
+}
+
+// now notes that the sentence is written on so many pods.
+func (t *told) now(sentence string, pods int, at time.Time) {
+	n := time.Duration(pods)
+	least, most := max(leastPause, n*pauseOfMember), max(leastMaxPause, n*maxPauseOfMember)
+	t.sentence, t.pause = sentence, min(max(least, 2*t.pause), most)
+	t.next = at.Add(t.pause)
+}
+
+// hasReason says that the pod tells already why it waits, or did a while ago.
+func hasReason(pod *v1.Pod) bool {
+	_, condition := podutil.GetPodCondition(&pod.Status, v1.PodScheduled)
+	return condition != nil && condition.Status == v1.ConditionFalse && condition.Message != ""
+}
+
+// waits writes the sentence as an event of its own on the owner. The scheduler's
+// recorder would take it for a repetition of the sentence before, and keep that.
+func (r *reporter) waits(ctx context.Context, owner v1.ObjectReference, sentence string) error {
+	if owner.Name == "" {
+		return nil // the declaring object does not exist; its pods say so
+	}
+	now := metav1.NowMicro()
+	_, err := r.handle.ClientSet().EventsV1().Events(owner.Namespace).Create(ctx, &eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{Namespace: owner.Namespace, Name: fmt.Sprintf("%s.%x", owner.Name, now.UnixNano())},
+		EventTime:           now,
+		ReportingController: r.handle.ProfileName(),
+		ReportingInstance:   r.handle.ProfileName(),
+		Action:              "Scheduling",
+		Reason:              reasonWaiting,
+		Regarding:           owner,
+		Note:                shorten(sentence),
+		Type:                v1.EventTypeWarning,
+	}, metav1.CreateOptions{})
+	if err == nil || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {
+		return nil
+	}
+	return fmt.Errorf("writing an event on %s %s/%s: %w", owner.Kind, owner.Namespace, owner.Name, err)
+}
