@@ -30,20 +30,7 @@ func (j judge) pass(s *sim) error {
 		return err
 	}
 	for _, m := range s.machines {
-		left := m.all
-		held := map[*pod]int{}
-		for _, p := range m.holders {
-			held[p]++
-		}
-		for p, n := range held {
-			left.take(p.shape, 1)
-			if p.machine != m || n != len(p.devices) || n != p.shape.gpus+p.shape.nics {
-				j.t.Errorf("pod %s holds %d devices of %s and wants %d", p.object.Name, n, m.node.Name, p.shape.gpus+p.shape.nics)
-			}
-		}
-		if left != m.free || left.cpu < 0 || left.memory < 0 || left.pods < 0 || len(m.holders) != len(m.taken) {
-			j.t.Errorf("node %s has %+v left, counted %+v; %d devices are held, %d taken", m.node.Name, m.free, left, len(m.holders), len(m.taken))
-		}
+		j.look(m)
 	}
 	for _, e := range s.queue {
 		if j.whole && e.bound > 0 {
@@ -51,6 +38,24 @@ func (j judge) pass(s *sim) error {
 		}
 	}
 	return nil
+}
+
+// look counts one machine's pods and devices anew.
+func (j judge) look(m *machine) {
+	left := m.all
+	held := map[*pod]int{}
+	for _, p := range m.holders {
+		held[p]++
+	}
+	for p, n := range held {
+		left.take(p.shape, 1)
+		if p.machine != m || n != len(p.devices) || n != p.shape.gpus+p.shape.nics {
+			j.t.Errorf("pod %s holds %d devices of %s and wants %d", p.object.Name, n, m.node.Name, p.shape.gpus+p.shape.nics)
+		}
+	}
+	if left != m.free || left.cpu < 0 || left.memory < 0 || left.pods < 0 || len(m.holders) != len(m.taken) {
+		j.t.Errorf("node %s has %+v left, counted %+v; %d devices are held, %d taken", m.node.Name, m.free, left, len(m.holders), len(m.taken))
+	}
 }
 
 func judged(t *testing.T, of contender, seed uint64) *sim {
@@ -180,21 +185,29 @@ func TestPartsHeldAreADeadlock(t *testing.T) {
 type interleaved struct{ podQueue }
 
 func (i interleaved) pass(s *sim) error {
-	if s.now == 0 {
-		for _, e := range s.waiting() {
-			for at := 0; e.bound < len(e.pods)/2; at++ {
-				for m := s.machines[at]; m.free.holds(e.shape) && e.bound < len(e.pods)/2; {
-					if err := s.bindOne(e, seat{machine: m}); err != nil {
-						return err
-					}
-				}
-			}
-			if i.patience > 0 {
-				e.holding = time.Duration(e.id) * time.Minute // they did not start at the same moment
-				s.callAt(e.holding+i.patience, nil)
+	if s.now > 0 {
+		return i.podQueue.pass(s)
+	}
+	for _, e := range s.waiting() {
+		if err := bindHalf(s, e); err != nil {
+			return err
+		}
+		if i.patience > 0 {
+			e.holding = time.Duration(e.id) * time.Minute // they did not start at the same moment
+			s.callAt(e.holding+i.patience, nil)
+		}
+	}
+	return nil
+}
+
+// bindHalf binds half of a job's pods, node by node.
+func bindHalf(s *sim, e *entry) error {
+	for at := 0; e.bound < len(e.pods)/2; at++ {
+		for m := s.machines[at]; m.free.holds(e.shape) && e.bound < len(e.pods)/2; {
+			if err := s.bindOne(e, seat{machine: m}); err != nil {
+				return err
 			}
 		}
-		return nil
 	}
-	return i.podQueue.pass(s)
+	return nil
 }

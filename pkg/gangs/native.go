@@ -12,9 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// NativeGangLabel, with the value "true" on every pod template of a RayCluster or
-// a JobSet, asks for a PodGroup of Kubernetes itself in place of a gang that is
-// inferred. It stands on pod templates because admission, which has to put the
+// NativeGangLabel asks for a PodGroup of Kubernetes itself in place of a gang that
+// is inferred, with the value "true" on every pod template of a RayCluster or a
+// JobSet. It stands on pod templates because admission, which has to put the
 // name of the group on the pods, sees nothing but the pod.
 const NativeGangLabel = AnnotationPrefix + "native-gang"
 
@@ -126,17 +126,22 @@ func nativeWish(key Key, templates []nativeTemplate) NativeWish {
 		t := &templates[i]
 		switch {
 		case t.priorityClass != asking.priorityClass:
-			wish.Problem = nativeDiffers(key, "priorityClassName", asking, asking.priorityClass, t, t.priorityClass)
+			wish.Problem = nativeDiffers(key, "priorityClassName", asking.saying(asking.priorityClass), t.saying(t.priorityClass))
 			return wish
 		case t.scheduler != asking.scheduler:
-			wish.Problem = nativeDiffers(key, "schedulerName", asking, asking.scheduler, t, t.scheduler)
+			wish.Problem = nativeDiffers(key, "schedulerName", asking.saying(asking.scheduler), t.saying(t.scheduler))
 			return wish
 		}
 	}
 	return wish
 }
 
-func nativeDiffers(key Key, field string, a *nativeTemplate, inA string, b *nativeTemplate, inB string) string {
-	return fmt.Sprintf("pod templates of %s differ in spec.%s, which must be the same in all pods of a PodGroup: %q in that of %s, %q in that of %s",
-		key, field, inA, a.of, inB, b.of)
+// saying is what a template has in a field, and whose template it is.
+func (t *nativeTemplate) saying(value string) string {
+	return fmt.Sprintf("%q in that of %s", value, t.of)
+}
+
+func nativeDiffers(key Key, field, a, b string) string {
+	return fmt.Sprintf("pod templates of %s differ in spec.%s, which must be the same in all pods of a PodGroup: %s, %s",
+		key, field, a, b)
 }

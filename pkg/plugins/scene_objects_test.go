@@ -90,6 +90,8 @@ type recorder struct {
 var _ events.EventRecorderLogger = (*recorder)(nil)
 
 // Eventf keeps the note.
+//
+//revive:disable-next-line:argument-limit as the interface has it
 func (r *recorder) Eventf(regarding, _ runtime.Object, _, _, _, note string, args ...any) {
 	ref, ok := regarding.(*v1.ObjectReference)
 	if !ok {

@@ -81,14 +81,14 @@ func (g *Gang) helps(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.Queuei
 	before, _ := oldObj.(*v1.Pod)
 	after, _ := newObj.(*v1.Pod)
 	own := after != nil && after.UID == pod.UID
-	key, ok := g.sources.Key(pod)
-	switch {
-	case !ok && own && before != nil && alike(before, after):
+	if own && before != nil && alike(before, after) {
 		return fwk.QueueSkip, nil
-	case !ok:
+	}
+	key, ok := g.sources.Key(pod)
+	if !ok {
 		return fwk.Queue, nil
 	}
-	if own && before != nil && alike(before, after) || !own && (g.memberOf(key, before) || g.memberOf(key, after)) {
+	if !own && (g.memberOf(key, before) || g.memberOf(key, after)) {
 		return fwk.QueueSkip, nil
 	}
 	// One that cannot have a cycle must not be the one that asks.
