@@ -145,7 +145,7 @@ func (s *scene) said(ctx context.Context) (sentence, why string) {
 		}
 	}
 	if len(conditions) == 0 {
-		return "", "no pod of the gang waits"
+		return "", "no pod of the gang waits; its last event: " + s.recorder.last("train")
 	}
 	if sentence = s.lastEvent(ctx, "train"); sentence == "" {
 		sentence = tried.ReplaceAllString(slices.Min(conditions), "$1") // nothing declares the gang but its pods
