@@ -1,0 +1,167 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// writesEnv, when set, has TestWaitingGangWritesLittle wait for five minutes with a
+// gang of 500.
+const writesEnv = "WRITES_FULL"
+
+// auditPolicy has the API server write down what the scheduler writes.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  verbs: [create, update, patch, delete, deletecollection]
+  users: ["system:serviceaccount:dovetail-system:dovetail"]
+- level: None
+`
+
+// A gang that cannot fit costs the API server little while it waits, though the
+// cluster around it is busy with pods that come and go: each member is told once
+// why it waits, and again only when that has changed.
+func TestWaitingGangWritesLittle(t *testing.T) {
+	size, length := 100, 20*time.Second
+	if os.Getenv(writesEnv) != "" {
+		size, length = 500, 5*time.Minute
+	}
+	dir := t.TempDir()
+	policy, log := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "audit.log")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := onOwn(t, localcluster.Options{
+		Fleets:  []fleet.Spec{plainFleet(t, fmt.Sprintf("shape=plain,spines=1,leaves=10,nodes=%d", size*4/5/10))},
+		Without: []string{localcluster.KubeRay},
+		Args: map[string][]string{localcluster.APIServer: {
+			"--audit-policy-file=" + policy, "--audit-log-path=" + log, "--audit-log-mode=blocking",
+		}},
+	})
+	e.podGroup("wide", int64(size), nil)
+	e.create(members("wide", size, asking("20", "1Gi"))...)
+	e.refused(groupLabel+"=wide", size, fmt.Sprintf("of %d members fit", size))
+
+	told, turns := readWrites(t, log), 0
+	for end := time.Now().Add(length); time.Now().Before(end); turns++ {
+		e.comeAndGo(fmt.Sprintf("passer-by-%d", turns))
+	}
+	e.refused(groupLabel+"=wide", size, fmt.Sprintf("of %d members fit", size))
+	waited := readWrites(t, log)
+	waited.subtract(told)
+	t.Logf("a gang of %d that cannot fit; until every member is told why:\n%s\nin the %v after that, in which %d pods came and went:\n%s", size, told, length, turns, waited)
+	t.Logf("events about the gang's pods and its PodGroup: %s", e.eventCounts("wide"))
+
+	if most := 4 * size; told.sum() > most {
+		t.Errorf("%d writes until every member was told, want at most 4 for each of %d members", told.sum(), size)
+	}
+	// A binding, a condition and an event for each pod that passes by.
+	if most := size + 5*turns; waited.sum() > most {
+		t.Errorf("%d writes while the gang waited, want at most one a member and five for each pod that came and went: %d", waited.sum(), most)
+	}
+}
+
+// comeAndGo has a pod without a gang scheduled and deleted, as a wave that may make
+// room for others.
+func (e *env) comeAndGo(name string) {
+	e.Helper()
+	e.create(newPod(name, asking("1", "1Gi")))
+	e.eventually(name+" is bound", func() bool {
+		pod, err := e.client.CoreV1().Pods(e.ns).Get(e.Context(), name, metav1.GetOptions{})
+		return err == nil && pod.Spec.NodeName != ""
+	})
+	e.removePod(name)
+}
+
+// writes counts requests by verb and resource.
+type writes map[string]int
+
+// readWrites counts what the audit log has, without leases: those are written
+// whether or not a gang waits.
+func readWrites(t *testing.T, log string) writes {
+	t.Helper()
+	file, err := os.Open(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	w := writes{}
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var event auditv1.Event
+		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			continue // the last line may be half written
+		}
+		if ref := event.ObjectRef; ref != nil && ref.Resource != "leases" {
+			w[strings.TrimSuffix(event.Verb+" "+ref.Resource+"/"+ref.Subresource, "/")]++
+		}
+	}
+	return w
+}
+
+func (w writes) subtract(before writes) {
+	for what, n := range before {
+		w[what] -= n
+	}
+}
+
+func (w writes) sum() (sum int) {
+	for _, n := range w {
+		sum += n
+	}
+	return sum
+}
+
+func (w writes) String() string {
+	var lines []string
+	for what, n := range w {
+		lines = append(lines, fmt.Sprintf("  %-24s %d", what, n))
+	}
+	slices.Sort(lines)
+	return strings.Join(append(lines, fmt.Sprintf("  %-24s %d", "together", w.sum())), "\n")
+}
+
+// eventCounts says how many Event objects there are about objects of the gang, and
+// how often they say that something happened.
+func (e *env) eventCounts(gang string) string {
+	e.Helper()
+	list, err := e.client.EventsV1().Events(e.ns).List(e.Context(), metav1.ListOptions{})
+	if err != nil {
+		e.Fatalf("listing events: %v", err)
+	}
+	objects, times := map[string]int{}, map[string]int{}
+	for _, event := range list.Items {
+		if event.Regarding.Name != gang && !strings.HasPrefix(event.Regarding.Name, gang+"-") {
+			continue
+		}
+		what := event.Regarding.Kind + " " + event.Reason
+		objects[what]++
+		times[what]++
+		if event.Series != nil {
+			times[what] += int(event.Series.Count) - 1
+		}
+	}
+	var out []string
+	for what, n := range objects {
+		out = append(out, fmt.Sprintf("%s: %d objects, %d times", what, n, times[what]))
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
+}
