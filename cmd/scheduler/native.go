@@ -31,7 +31,7 @@ func addOwnFlags(cmd *cobra.Command, extras *plugins.Extras) {
 	own := sections.FlagSet("dovetail")
 	own.BoolVar(&extras.NativeGroups, "native-groups", false,
 		`Make a scheduling.k8s.io/v1beta1 PodGroup for each RayCluster and JobSet whose pod templates all carry the label `+
-			`dovetail.dev/native-gang: "true", and keep its minCount true. Needs what manifests/native-groups installs.`)
+			`dovetail.dev/native-gang: "true", and keep its minCount true. Needs what manifests/native-groups installs; see docs/native-groups.md.`)
 	cmd.Flags().AddFlagSet(own)
 
 	usage, help := cmd.UsageFunc(), cmd.HelpFunc()

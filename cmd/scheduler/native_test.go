@@ -16,7 +16,7 @@ import (
 
 func TestHelpShowsOurFlag(t *testing.T) {
 	got := execute(t, "--help")
-	for _, want := range []string{"Dovetail flags:", "--native-groups", "dovetail.dev/native-gang"} {
+	for _, want := range []string{"Dovetail flags:", "--native-groups", "dovetail.dev/native-gang", "docs/native-groups.md"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("--help does not say %q", want)
 		}

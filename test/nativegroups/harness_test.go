@@ -48,14 +48,21 @@ func TestMain(m *testing.M) {
 
 // sharedCluster serves Kubernetes' own PodGroups, with the gate on for everybody.
 // There is no stock scheduler, so that nobody but Dovetail binds a pod.
+//
+// NATIVEGROUPS_GATE=false turns Dovetail's own gate off, so that the groups are
+// placed as every other gang is.
 var sharedCluster = sync.OnceValues(func() (*localcluster.Cluster, error) {
 	started = true
+	flags := []string{"--native-groups"}
+	if gate := os.Getenv("NATIVEGROUPS_GATE"); gate != "" {
+		flags = append(flags, "--feature-gates=GenericWorkload="+gate)
+	}
 	cluster, err := localcluster.Start(context.Background(), localcluster.Options{
-		Fleets:       []fleet.Spec{{Name: "plain", Shape: fleet.Plain, Spines: 1, Leaves: 2, Nodes: 4}},
+		Fleets:       []fleet.Spec{{Name: "plain", Shape: fleet.Plain, Spines: 1, Leaves: 2, Nodes: 2}},
 		With:         []string{localcluster.JobSet},
 		Without:      []string{localcluster.Scheduler},
 		FeatureGates: "GenericWorkload=true",
-		Args:         map[string][]string{localcluster.Dovetail: {"--native-groups"}},
+		Args:         map[string][]string{localcluster.Dovetail: flags},
 		Out:          os.Stderr,
 	})
 	if err != nil {
