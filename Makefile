@@ -132,9 +132,13 @@ BENCH ?= .
 COUNT ?= 1
 BENCHTIME ?= 1s
 
+.PHONY: bench-score
+bench-score: ## Run the benchmarks of scoring, of the queue and of a planned pod's cycle, each beside stock's.
+	go test ./bench/score ./pkg/plugins/draaware ./pkg/plugins/gang -run '^$$' -bench 'Score|Picture|PlannedCycle|Less' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
+
 .PHONY: bench-micro
 bench-micro: ## Run the benchmarks of single parts (make bench-micro BENCH=Plan COUNT=10).
-	go test ./bench/... ./pkg/devices ./pkg/plugins/draaware -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
+	go test ./bench/... ./pkg/devices ./pkg/plugins/draaware ./pkg/plugins/gang -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
 
 # How many traces bench-quality runs, each from a seed of its own.
 SEEDS ?= 5

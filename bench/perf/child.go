@@ -34,6 +34,8 @@ type order struct {
 	Config    string
 	Profile   Profile
 	Allocator string
+	// Publish has the devices of nodes published.
+	Publish bool
 }
 
 // Main is what TestMain of a binary that runs workloads calls. It returns the exit code.
@@ -83,6 +85,9 @@ func Workload(b *testing.B) {
 		slices.Sort(upstream.PluginNames)
 	}
 	options := []upstream.SchedulerPerfOption{upstream.WithPodsSchedulingTimeout(schedulingTimeout)}
+	if o.Publish {
+		options = append(options, upstream.WithNodeUpdateFn(publishDevices))
+	}
 	if o.Allocator != "" {
 		structured.EnableAllocators(o.Allocator)
 		defer structured.EnableAllocators()

@@ -79,7 +79,7 @@ func (r Runner) inDir(ctx context.Context, run Run, contender contender, dir str
 	if err != nil {
 		return Result{}, err
 	}
-	text, err := json.Marshal(order{Config: config, Profile: run.Profile, Allocator: run.Allocator})
+	text, err := json.Marshal(order{Config: config, Profile: run.Profile, Allocator: run.Allocator, Publish: run.Case.Suite == ownSuite})
 	if err != nil {
 		return Result{}, err
 	}

@@ -24,7 +24,7 @@ import (
 )
 
 // queued puts a pod as the queue holds it.
-func queued(t *testing.T, pod *v1.Pod, at time.Time) *framework.QueuedPodInfo {
+func queued(t testing.TB, pod *v1.Pod, at time.Time) *framework.QueuedPodInfo {
 	t.Helper()
 	info, err := framework.NewPodInfo(pod)
 	if err != nil {

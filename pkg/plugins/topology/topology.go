@@ -6,9 +6,11 @@ package topology
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/component-helpers/resource"
 	fwk "k8s.io/kube-scheduler/framework"
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
@@ -25,6 +27,9 @@ const Name = "Topology"
 type Topology struct {
 	handle fwk.Handle
 	desk   *snapshot.Desk
+	// scoring is the cycle whose nodes are being scored: reading it from the
+	// CycleState would cost an allocation for each node.
+	scoring atomic.Pointer[scoring]
 }
 
 var (
@@ -52,6 +57,7 @@ func (t *Topology) Name() string { return Name }
 
 // scoring is what Score needs of its cycle.
 type scoring struct {
+	pod     types.UID
 	picture *plan.Snapshot
 	need    plan.Need
 }
@@ -83,17 +89,22 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	if err != nil {
 		return fwk.AsStatus(err)
 	}
-	state.Write(scoringKey, &scoring{picture: picture, need: needs[0].Need})
+	s := &scoring{pod: pod.UID, picture: picture, need: needs[0].Need}
+	t.scoring.Store(s)
+	state.Write(scoringKey, s)
 	return nil
 }
 
 // Score prefers the node whose use leaves most free domains whole.
-func (t *Topology) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
-	data, err := state.Read(scoringKey)
-	if err != nil {
-		return 0, fwk.AsStatus(fmt.Errorf("reading the picture that PreScore took: %w", err))
+func (t *Topology) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
+	s := t.scoring.Load()
+	if s == nil || s.pod != pod.UID {
+		data, err := state.Read(scoringKey)
+		if err != nil {
+			return 0, fwk.AsStatus(fmt.Errorf("reading the picture that PreScore took: %w", err))
+		}
+		s = data.(*scoring)
 	}
-	s := data.(*scoring)
 	return max(plan.Score(s.picture, s.need, info.Node().Name), fwk.MinScore), nil
 }
 

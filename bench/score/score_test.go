@@ -25,6 +25,7 @@ import (
 func BenchmarkScore(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d/plugin=plan", nodes), func(b *testing.B) { ours(b, nodes) })
+		b.Run(fmt.Sprintf("nodes=%d/plugin=Topology", nodes), func(b *testing.B) { topologyPlugin(b, nodes) })
 		b.Run(fmt.Sprintf("nodes=%d/plugin=NodeResourcesFit", nodes), func(b *testing.B) { stock(b, nodes) })
 	}
 }
