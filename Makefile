@@ -85,6 +85,10 @@ test-upstream: build ## Run all of upstream's integration workloads of DRA, with
 test-churn: build ## Churn 200 pods over 16 ND H100 v5 nodes, with stock and with Dovetail, and print who kept pairs.
 	CHURN_FULL=1 go test -v -timeout 2h -run TestChurnKeepsPairs ./test/integration
 
+.PHONY: test-native
+test-native: build ## Run a cluster for each set of feature gates of Kubernetes' own PodGroups.
+	NATIVE_MATRIX=1 go test -v -timeout 30m -run "TestGateMatrix|TestOlderServers" ./test/native
+
 # How long each fuzz test runs; go test takes one at a time.
 FUZZTIME ?= 30s
 
