@@ -23,12 +23,17 @@ type extensions struct {
 
 type extension struct {
 	labels string
-	survey *Survey
+	// bearers is how many nodes had the labels when the survey was made.
+	bearers int
+	survey  *Survey
 }
 
 // SurveyWith returns a survey that has, beside the profile's levels, a level for
-// each of the node labels that is not one of them, by the label's name.
-func (d *Desk) SurveyWith(labels []string, nodes []fwk.NodeInfo) (*Survey, error) {
+// each of the node labels that is not one of them, by the label's name. For one
+// label alone it stands above all others, so that they never cut its domains. Nested
+// says that what requires a domain of it may stand in a scope that requires one of
+// another level: then each stands where it belongs by the nodes that there are.
+func (d *Desk) SurveyWith(labels []string, nested bool, nodes []fwk.NodeInfo) (*Survey, error) {
 	base, err := d.Survey()
 	if err != nil {
 		return nil, err
@@ -39,35 +44,59 @@ func (d *Desk) SurveyWith(labels []string, nodes []fwk.NodeInfo) (*Survey, error
 	if len(labels) == 0 {
 		return base, nil
 	}
-	name := strings.Join(labels, " ")
+	one := extension{labels: strings.Join(labels, " ")}
+	if nested {
+		one.labels, one.bearers = "nested "+one.labels, bearers(labels, nodes)
+	}
 	d.extended.mu.Lock()
 	defer d.extended.mu.Unlock()
-	at := slices.IndexFunc(d.extended.list, func(one extension) bool { return one.labels == name })
-	if at >= 0 {
-		return d.extended.list[at].survey, nil
+	if at := d.extended.find(one.labels); at >= 0 {
+		if d.extended.list[at].bearers == one.bearers {
+			return d.extended.list[at].survey, nil
+		}
+		d.extended.list = slices.Delete(d.extended.list, at, at+1)
 	}
 	levels := base.levels
 	for _, label := range labels {
-		levels = withLevel(levels, label, nodes)
+		levels = withLevel(levels, label, nested, nodes)
 	}
-	survey, err := newSurvey(levels, base.devices)
-	if err != nil {
+	if one.survey, err = newSurvey(levels, base.devices); err != nil {
 		return nil, err
 	}
-	if len(d.extended.list) == maxExtensions {
-		d.extended.list = slices.Delete(d.extended.list, 0, 1)
-	}
-	d.extended.list = append(d.extended.list, extension{labels: name, survey: survey})
-	return survey, nil
+	d.extended.add(one)
+	return one.survey, nil
 }
 
-// withLevel puts a label among the levels, below those whose domains it divides. A
-// domain of a level above another is never cut, so what the label names stays whole;
-// a level that it does not nest in is cut by it.
-func withLevel(levels []Level, label string, nodes []fwk.NodeInfo) []Level {
+func (e *extensions) find(labels string) int {
+	return slices.IndexFunc(e.list, func(one extension) bool { return one.labels == labels })
+}
+
+func (e *extensions) add(one extension) {
+	if len(e.list) == maxExtensions {
+		e.list = slices.Delete(e.list, 0, 1)
+	}
+	e.list = append(e.list, one)
+}
+
+// bearers counts the labels on the nodes.
+func bearers(labels []string, nodes []fwk.NodeInfo) int {
+	n := 0
+	for _, info := range nodes {
+		for _, label := range labels {
+			if node := info.Node(); node != nil && node.Labels[label] != "" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// withLevel puts a label among the levels, if they may be nested below those whose
+// domains it divides. A level that it does not nest in is cut by it.
+func withLevel(levels []Level, label string, nested bool, nodes []fwk.NodeInfo) []Level {
 	at := 0
 	for i, level := range levels {
-		if level.NodeLabel != "" && divides(label, level.NodeLabel, nodes) {
+		if nested && level.NodeLabel != "" && divides(label, level.NodeLabel, nodes) {
 			at = i + 1
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// A label that workloads name stands below the levels that it divides, and above
-// all that it does not nest in.
+// A label that workloads name stands above all levels, or, where scopes nest, below
+// those that it divides.
 func TestSurveyWith(t *testing.T) {
 	var nodes []fwk.NodeInfo
 	for _, labels := range []map[string]string{
@@ -29,15 +29,18 @@ func TestSurveyWith(t *testing.T) {
 	desk := &Desk{}
 	desk.SetLevels([]Level{{Name: "spine", NodeLabel: "spine"}, {Name: "leaf", NodeLabel: "leaf"}})
 	for name, one := range map[string]struct {
-		labels, want []string
+		labels []string
+		nested bool
+		want   []string
 	}{
-		"none":                {nil, []string{"spine", "leaf", "node"}},
-		"a level's own":       {[]string{"leaf"}, []string{"spine", "leaf", "node"}},
-		"one that divides":    {[]string{"half"}, []string{"spine", "leaf", "half", "node"}},
-		"one that does not":   {[]string{"room"}, []string{"room", "spine", "leaf", "node"}},
-		"both, and one twice": {[]string{"room", "half", "room"}, []string{"room", "spine", "leaf", "half", "node"}},
+		"none":                {nil, false, []string{"spine", "leaf", "node"}},
+		"a level's own":       {[]string{"leaf"}, true, []string{"spine", "leaf", "node"}},
+		"one that divides":    {[]string{"half"}, true, []string{"spine", "leaf", "half", "node"}},
+		"one that does not":   {[]string{"room"}, true, []string{"room", "spine", "leaf", "node"}},
+		"both, and one twice": {[]string{"room", "half", "room"}, true, []string{"room", "spine", "leaf", "half", "node"}},
+		"one alone":           {[]string{"half"}, false, []string{"half", "spine", "leaf", "node"}},
 	} {
-		survey, err := desk.SurveyWith(one.labels, nodes)
+		survey, err := desk.SurveyWith(one.labels, one.nested, nodes)
 		if err != nil {
 			t.Fatal(err)
 		}

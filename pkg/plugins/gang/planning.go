@@ -142,7 +142,7 @@ func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*
 
 // decide asks the planner for whatever is to be placed together.
 func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (outcome, error) {
-	survey, err := g.desk.SurveyWith(req.gang.Labels(), nodes)
+	survey, err := g.desk.SurveyWith(req.gang.Labels(), len(req.gang.Groups) > 0, nodes)
 	if err != nil {
 		return outcome{}, err
 	}
