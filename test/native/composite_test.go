@@ -5,7 +5,6 @@ package native
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,9 +20,6 @@ import (
 // stock scheduler gives the first the larger leaf, has no room for the second, and
 // does not go back; Dovetail gives each its own.
 func TestSecondChildUndoesFirstChoice(t *testing.T) {
-	if os.Getenv(matrixEnv) == "" {
-		t.Skip("not run in this form yet")
-	}
 	e := newEnv(t)
 	e.leaveRoom(3, 2, 0, 0)
 	e.tree("stock", corev1.DefaultSchedulerName)
