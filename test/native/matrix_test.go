@@ -73,6 +73,9 @@ func TestGateMatrix(t *testing.T) {
 	}
 }
 
+// everyStart is what stock components log as an error at each of their starts.
+const everyStart = "The manifest file is empty, ignoring."
+
 // noErrors fails the test with every line that Dovetail logged as an error.
 func (e *env) noErrors() {
 	e.Helper()
@@ -81,6 +84,9 @@ func (e *env) noErrors() {
 		e.Fatal(err)
 	}
 	for _, line := range strings.Split(text, "\n") {
+		if strings.HasSuffix(line, everyStart) {
+			continue
+		}
 		if len(line) > 5 && line[0] == 'E' && strings.Trim(line[1:5], "0123456789") == "" {
 			e.Errorf("dovetail logged an error: %s", line)
 		}
