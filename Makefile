@@ -89,6 +89,14 @@ test-churn: build ## Churn 200 pods over 16 ND H100 v5 nodes, with stock and wit
 test-native: build ## Run a cluster for each set of feature gates of Kubernetes' own PodGroups.
 	NATIVE_MATRIX=1 go test -v -timeout 30m -run "TestGateMatrix|TestOlderServers" ./test/native
 
+# How long the gangs of test-life live, and the seed of what happens to them (none: another each time).
+LIFE_LENGTH ?= 10m
+LIFE_SEED ?=
+
+.PHONY: test-life
+test-life: build ## Have 30 gangs live through killed pods, lost nodes, resizes and killed schedulers (make test-life LIFE_LENGTH=2m LIFE_SEED=7).
+	LIFE_LENGTH=$(LIFE_LENGTH) LIFE_SEED=$(LIFE_SEED) go test -v -timeout 2h -run 'TestLife$$' ./test/integration
+
 # How long each fuzz test runs; go test takes one at a time.
 FUZZTIME ?= 30s
 
