@@ -159,6 +159,10 @@ SEEDS ?= 5
 bench-quality: ## Compare where gangs are put, by simulation: stock, Dovetail and baselines (make bench-quality SEEDS=10).
 	go run ./bench/quality -seeds $(SEEDS)
 
+.PHONY: bench-check
+bench-check: ## Say which figures under .cache/bench left their ranges in bench/ranges.yaml.
+	@go run ./bench/check
+
 ##@ Verify
 
 .PHONY: generate

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -69,6 +70,57 @@ func runBurst(of contender, seed uint64) (burstResult, error) {
 	}
 	if r.makespan > 0 {
 		r.occupancy = work / (r.makespan.Seconds() * float64(s.gpus()))
+	}
+	return r, nil
+}
+
+// The stream is jobs of one node that keep 32 nodes busy for a day, and a gang of
+// 24 nodes that comes after an hour: who lets small jobs pass for ever starves it.
+const (
+	streamLasts = 24 * time.Hour
+	streamGang  = 24
+	streamCome  = time.Hour
+	// streamLoad is what the small jobs ask for, of the nodes there are.
+	streamLoad = 0.95
+	// streamShortest and streamLongest bound how long each of them runs.
+	streamShortest, streamLongest = 10 * time.Minute, 30 * time.Minute
+)
+
+func stream(seed uint64) []*job {
+	random := rand.New(rand.NewPCG(seed, 17))
+	gang := &job{pods: streamGang, shape: wholeNode, arrives: streamCome, lasts: time.Hour}
+	jobs := []*job{gang}
+	mean := (streamShortest + streamLongest) / 2
+	count := int(streamLoad * float64(burstFleet.Size()) * streamLasts.Seconds() / mean.Seconds())
+	for range count {
+		jobs = append(jobs, &job{
+			pods: 1, shape: wholeNode, arrives: seconds(random.Float64() * streamLasts.Seconds()),
+			lasts: seconds(streamShortest.Seconds() + random.Float64()*(streamLongest-streamShortest).Seconds()),
+		})
+	}
+	slices.SortStableFunc(jobs, func(a, b *job) int { return cmp.Compare(a.arrives, b.arrives) })
+	for i, j := range jobs {
+		j.id = i
+	}
+	return jobs
+}
+
+// streamResult is how long the gang waited, and the others on average.
+type streamResult struct{ gang, others float64 }
+
+func runStream(of contender, seed uint64) (streamResult, error) {
+	s, err := run(newCluster(burstFleet), stream(seed), func(c *cluster) (scheduler, error) { return of.build(c, seed) })
+	if err != nil {
+		return streamResult{}, err
+	}
+	var r streamResult
+	for _, e := range s.jobs {
+		waited := e.waited(s.now).Seconds()
+		if len(e.pods) > 1 {
+			r.gang = waited
+		} else {
+			r.others += waited / float64(len(s.jobs)-1)
+		}
 	}
 	return r, nil
 }

@@ -34,6 +34,7 @@ var figures = []figure{
 	{"held", "GPUs that are held", func(s *sim, _ time.Duration) float64 { return s.meter.held / s.meter.seconds / float64(s.gpus()) }},
 	{"wait", "mean wait, s", wait(0)},
 	{"wait-large", "mean wait of large gangs, s", wait(largeGang)},
+	{"wait-longest", "longest wait, s", longestWait},
 	{"makespan", "makespan, s", makespan},
 	{"never", "jobs that never start", func(s *sim, _ time.Duration) float64 { return float64(s.never()) }},
 }
@@ -70,17 +71,27 @@ func wait(gpus int) func(*sim, time.Duration) float64 {
 		var sum float64
 		var n int
 		for _, e := range s.jobs {
-			if e.gpus() < gpus {
-				continue
+			if e.gpus() >= gpus {
+				sum, n = sum+e.waited(until).Seconds(), n+1
 			}
-			end := until
-			if e.started {
-				end = e.start
-			}
-			sum, n = sum+(end-e.arrives).Seconds(), n+1
 		}
 		return sum / float64(n)
 	}
+}
+
+func longestWait(s *sim, until time.Duration) float64 {
+	var longest time.Duration
+	for _, e := range s.jobs {
+		longest = max(longest, e.waited(until))
+	}
+	return longest.Seconds()
+}
+
+func (e *entry) waited(until time.Duration) time.Duration {
+	if e.started {
+		return e.start - e.arrives
+	}
+	return until - e.arrives
 }
 
 // makespan is from the first arrival to the last end; infinite if a job never

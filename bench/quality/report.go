@@ -23,6 +23,8 @@ type report struct {
 	chosen [][]int
 	fixed  []burstResult
 	mixed  [][]burstResult
+	// streams are the small jobs with one large gang, by contender and seed.
+	streams [][]streamResult
 }
 
 type loadResult struct {
@@ -57,6 +59,14 @@ func (r *report) addCases() error {
 			return fmt.Errorf("%s, burst: %w", of.name, err)
 		}
 		r.fixed, r.mixed = append(r.fixed, all[0]), append(r.mixed, all[1:])
+		streams := make([]streamResult, r.seeds)
+		if err := inParallel(len(streams), func(i int) (err error) {
+			streams[i], err = runStream(of, uint64(i+1))
+			return err
+		}); err != nil {
+			return fmt.Errorf("%s, stream: %w", of.name, err)
+		}
+		r.streams = append(r.streams, streams)
 	}
 	return nil
 }
@@ -79,6 +89,7 @@ func (r *report) print(w io.Writer) {
 		}
 	}
 	r.printCases(w)
+	r.printStreams(w)
 }
 
 func (r *report) printCases(w io.Writer) {
@@ -90,6 +101,23 @@ func (r *report) printCases(w io.Writer) {
 		row(w, []string{of.name, strings.Trim(fmt.Sprint(r.chosen[c]), "[]"), fmt.Sprint(spinesOf(r.chosen[c])),
 			number(r.fixed[c].ofFewest()), number(r.fixed[c].occupancy), cell(mixed.makespans), cell(mixed.occupancies), fmt.Sprint(mixed.never)})
 	}
+}
+
+func (r *report) printStreams(w io.Writer) {
+	fmt.Fprintf(w, "\n## A gang of %d nodes among small jobs that keep %d nodes busy, mean of %d seeds\n\n", streamGang, burstFleet.Size(), r.seeds)
+	row(w, []string{"contender", "the gang waits, s", "small jobs wait, s"})
+	row(w, slices.Repeat([]string{"---"}, 3))
+	for c, of := range contenders {
+		gang, others := r.streamOf(c)
+		row(w, []string{of.name, cell(gang), cell(others)})
+	}
+}
+
+func (r *report) streamOf(contender int) (gang, others []float64) {
+	for _, one := range r.streams[contender] {
+		gang, others = append(gang, one.gang), append(others, one.others)
+	}
+	return gang, others
 }
 
 // ofFewest is the makespan over that of a cluster that is never idle.
@@ -165,14 +193,17 @@ type published struct {
 	Runs   int     `json:"runs"`
 }
 
-// publish compares Dovetail with each other contender, seed by seed. What is
-// never or has nothing to be compared with is left out.
+// rivals are those whose ratios are published; the tables have them all.
+var rivals = []string{"stock", "stock-gang", "best-fit", "smallest-domain", "dovetail-bypass"}
+
+// publish compares Dovetail with its rivals, seed by seed. What is never or has
+// nothing to be compared with is left out.
 func (r *report) publish() []published {
 	ours := slices.IndexFunc(contenders, func(c contender) bool { return c.name == dovetailName })
 	var all []published
 	for _, l := range r.loads {
 		for c, other := range contenders {
-			if c == ours {
+			if !slices.Contains(rivals, other.name) {
 				continue
 			}
 			for f, one := range figures {
@@ -183,6 +214,14 @@ func (r *report) publish() []published {
 			}
 		}
 	}
+	ourGang, _ := r.streamOf(ours)
+	for c, other := range contenders {
+		gang, _ := r.streamOf(c)
+		if p, ok := ratioOf(ourGang, gang); ok && slices.Contains(rivals, other.name) {
+			p.Name = "quality/stream/wait-gang/dovetail-over-" + other.name
+			all = append(all, p)
+		}
+	}
 	return append(all,
 		published{Name: "quality/nwtopo/dovetail-spines", Value: float64(spinesOf(r.chosen[ours])), Runs: 1},
 		published{Name: "quality/burst/dovetail-makespan-over-fewest", Value: r.fixed[ours].ofFewest(), Runs: 1})
@@ -191,7 +230,7 @@ func (r *report) publish() []published {
 func ratioOf(ours, others []float64) (published, bool) {
 	var ratios []float64
 	for i := range ours {
-		if others[i] == 0 || math.IsInf(ours[i], 0) || math.IsInf(others[i], 0) {
+		if others[i] == 0 || math.IsInf(ours[i]+others[i], 0) || math.IsNaN(ours[i]/others[i]) {
 			return published{}, false
 		}
 		ratios = append(ratios, ours[i]/others[i])
