@@ -97,6 +97,10 @@ LIFE_SEED ?=
 test-life: build ## Have 30 gangs live through killed pods, lost nodes, resizes and killed schedulers (make test-life LIFE_LENGTH=2m LIFE_SEED=7).
 	LIFE_LENGTH=$(LIFE_LENGTH) LIFE_SEED=$(LIFE_SEED) go test -v -timeout 2h -run 'TestLife$$' ./test/integration
 
+.PHONY: test-writes
+test-writes: build ## Count what a gang of 500 that cannot fit writes in 5 minutes, while other pods come and go.
+	WRITES_FULL=1 go test -v -timeout 30m -run TestWaitingGangWritesLittle ./test/integration
+
 # How long each fuzz test runs; go test takes one at a time.
 FUZZTIME ?= 30s
 
