@@ -43,7 +43,7 @@ type Figures struct {
 	AlgorithmMean float64 `json:"algorithmMean"`
 	// Cycle is the sum of the means of PreFilter, Filter, PreScore and Score.
 	Cycle float64 `json:"cycle"`
-	// Verdict is the mean duration of an attempt that found no place.
+	// Verdict is the mean duration of an attempt that found no place, with all that is written about it.
 	Verdict float64 `json:"verdict,omitempty"`
 	// CPUSeconds and MemoryMB are what the process used: scheduler, API server and some controllers.
 	CPUSeconds float64 `json:"cpuSeconds"`
@@ -117,10 +117,11 @@ func (c Comparison) Median(of Profile, figure func(Figures) float64) float64 {
 	return (values[middle-1] + values[middle]) / 2
 }
 
-// Rate is what the ratios are of: pods bound in a second, or, where none can be, verdicts in a second.
+// Rate is what the ratios are of: pods bound in a second, or, where none can be, verdicts in a second. A verdict is a run of
+// the scheduling algorithm: what is written afterwards, a condition on every pod, is the same for all.
 func (c Comparison) Rate(of Profile) float64 {
 	if c.verdicts() {
-		if mean := c.Median(of, func(f Figures) float64 { return f.Verdict }); mean > 0 {
+		if mean := c.Median(of, func(f Figures) float64 { return f.AlgorithmMean }); mean > 0 {
 			return 1000 / mean
 		}
 		return 0
@@ -130,14 +131,16 @@ func (c Comparison) Rate(of Profile) float64 {
 
 // verdicts says whether the workload is about pods for which there is no room.
 func (c Comparison) verdicts() bool {
+	refused := false
 	for _, rounds := range c.Rounds {
 		for _, f := range rounds {
 			if f.Throughput > 0 {
 				return false
 			}
+			refused = refused || f.Verdict > 0
 		}
 	}
-	return true
+	return refused
 }
 
 // Ratio is Dovetail's rate by that of another, 0 if that is unknown.

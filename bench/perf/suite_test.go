@@ -200,7 +200,9 @@ func TestLineAndMedian(t *testing.T) {
 	if got := c.Line(); got != want {
 		t.Errorf("line is %q, want %q", got, want)
 	}
-	verdict := Comparison{Workload: "infeasible", Rounds: map[Profile][]Figures{Stock: {{Verdict: 500}}, Dovetail: {{Verdict: 5}}}}
+	verdict := Comparison{Workload: "infeasible", Rounds: map[Profile][]Figures{
+		Stock: {{Verdict: 900, AlgorithmMean: 500}}, Dovetail: {{Verdict: 405, AlgorithmMean: 5}},
+	}}
 	if got, want := verdict.Ratio(Stock), 100.0; got != want {
 		t.Errorf("verdicts are %v times faster, want %v", got, want)
 	}
