@@ -170,10 +170,6 @@ func gated(gate string) change {
 	return func(p *v1.Pod) { p.Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: gate}} }
 }
 
-func selecting(key, value string) change {
-	return func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{key: value} }
-}
-
 func controlledBy(apiVersion, kind, name string) change {
 	return func(p *v1.Pod) {
 		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, UID: types.UID("uid-of-" + name), Controller: new(true)}}
