@@ -139,13 +139,15 @@ func (b *book) instructions(key gangs.Key, uid types.UID, node string) snapshot.
 }
 
 // begin puts a fresh plan in force and returns its members, to be activated.
-// Members of an earlier open attempt that still bind stay reserved.
-func (b *book) begin(att *attempt) []*v1.Pod {
+// Members of an earlier open attempt that still bind stay reserved. It says false if
+// the quorum counts on a member that left while the plan was made; one that only was
+// to join the gang is taken off the plan, which would never end otherwise.
+func (b *book) begin(att *attempt) (others []*v1.Pod, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[att.key]
 	if rec == nil {
-		return nil // the last member was deleted while the plan was made
+		return nil, true // the last member was deleted while the plan was made
 	}
 	if rec.attempt != nil {
 		maps.Copy(att.reserved, rec.attempt.reserved)
@@ -159,7 +161,17 @@ func (b *book) begin(att *attempt) []*v1.Pod {
 	att.tried = map[types.UID]int{}
 	b.pass(rec, time.Now())
 	rec.attempt, rec.verdict, rec.probe = att, nil, ""
-	return slices.DeleteFunc(rec.pending(), func(pod *v1.Pod) bool { return att.nodes[pod.UID] == "" })
+	planned := len(att.nodes)
+	maps.DeleteFunc(att.nodes, func(uid types.UID, _ string) bool {
+		m, ok := rec.members[uid]
+		return !ok || !counts(m.Pod) || gangs.Placed(m.Pod)
+	})
+	if att.outdated = att.phase == gathering && len(att.nodes) < planned; att.outdated {
+		return nil, false
+	}
+	others = slices.DeleteFunc(rec.pending(), func(pod *v1.Pod) bool { return att.nodes[pod.UID] == "" })
+	b.tidy(rec)
+	return others, true
 }
 
 // refuse puts the answer "no" in force.

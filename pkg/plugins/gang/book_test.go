@@ -387,3 +387,34 @@ func TestDeclarationChangesWhileGathering(t *testing.T) {
 		t.Errorf("a change of mind counts as a failed plan: %q", message)
 	}
 }
+
+// A member may leave after the planner was asked and before its answer is in force.
+// Nothing would ever take it off the plan.
+func TestMemberLeavesWhileItsPlaceIsPlanned(t *testing.T) {
+	for name, test := range map[string]struct {
+		short       int
+		whole, over bool
+	}{
+		"it was to join a gang that runs": {short: 0, whole: true, over: true},
+		"the quorum counts on it":         {short: 2, whole: false, over: false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 0)
+			key := w.groups.declare("a", 1)
+			stays, leaves := on1(member("a", "stays"), "node"), member("a", "leaves")
+			w.book.upsert(stays)
+			w.book.upsert(leaves)
+			att := &attempt{
+				key: key, nodes: map[types.UID]string{leaves.UID: "node"}, roles: map[types.UID]string{leaves.UID: "one"},
+				reserved: map[types.UID]string{}, short: map[string]int{"one": test.short},
+			}
+			w.book.remove(leaves)
+			if _, whole := w.book.begin(att); whole != test.whole {
+				t.Errorf("the plan is whole: %v, want %v", whole, test.whole)
+			}
+			if over := w.book.attempt(key) == nil; over != test.over {
+				t.Errorf("the plan is over: %v, want %v", over, test.over)
+			}
+		})
+	}
+}

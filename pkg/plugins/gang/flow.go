@@ -26,6 +26,8 @@ const (
 	// wait. A member enters the scheduler's list of waiting pods only after
 	// Permit returned, so one look could miss it.
 	drainPeriod = 5 * time.Millisecond
+	// memberLeft is why a plan ends that counts on a member which is gone already.
+	memberLeft = "a member left while its place was planned"
 )
 
 // assign returns the pod's planned node, or the sentence that says why it has
@@ -73,7 +75,11 @@ func (g *Gang) planGang(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo
 	}
 	metrics.Planned(g.handle.ProfileName(), metrics.PlanPlaced, time.Since(start))
 	g.logger.V(2).Info("Gang planned", "gang", key, "members", len(att.nodes), "domain", att.where)
-	others := g.book.begin(att)
+	others, whole := g.book.begin(att)
+	if !whole {
+		g.giveUp(att, memberLeft)
+		return "gang " + key.String() + " is planned again: " + memberLeft, nil
+	}
 	if refusal != "" {
 		g.book.refuse(key, refusal, time.Now())
 	}

@@ -134,7 +134,10 @@ func (w *world) plan(key gangs.Key) {
 		return
 	}
 	att.short["one"] = missing
-	others := w.book.begin(att)
+	others, whole := w.book.begin(att)
+	if !whole {
+		w.t.Fatalf("a member of %v left while nobody did anything", key)
+	}
 	if len(att.nodes) < len(att.roles) {
 		w.book.refuse(key, "no room for all", w.now)
 	}
