@@ -50,26 +50,9 @@ func NativeMember(pod *corev1.Pod) Member {
 
 // NativeGang reads a PodGroup that the scheduler's own PodGroup cycle is about to
 // place. What the API server lets through is sound, so there is no Problem but
-// wishes of members that contradict each other. A group with the basic policy
-// needs one member.
+// wishes of members that contradict each other.
 func NativeGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
-	g := Gang{
-		Key:      SchedulingGroupKey(group.Namespace, group.Name),
-		UID:      group.UID,
-		Min:      1,
-		Topology: topologyOf(group.Annotations),
-		Owner: corev1.ObjectReference{
-			APIVersion: schedulingv1beta1.SchemeGroupVersion.String(),
-			Kind:       "PodGroup",
-			Namespace:  group.Namespace,
-			Name:       group.Name,
-			UID:        group.UID,
-		},
-		Created: group.CreationTimestamp.Time,
-	}
-	if policy := group.Spec.SchedulingPolicy.Gang; policy != nil {
-		g.Min, g.MinField = int(policy.MinCount), "spec.schedulingPolicy.gang.minCount"
-	}
+	g := declaredBy(group)
 	if constraints := group.Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {
 		g.Topology.RequiredLabel = constraints.Topology[0].Key // the API takes no second one
 	}

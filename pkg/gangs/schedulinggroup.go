@@ -47,10 +47,10 @@ func (schedulingGroupSource) Name() string { return SchedulingGroupSource }
 
 // Key takes the pod unless the PodGroup is known to be no gang.
 func (s schedulingGroupSource) Key(pod *corev1.Pod) (Key, bool) {
-	if pod.Spec.SchedulingGroup == nil || pod.Spec.SchedulingGroup.PodGroupName == nil {
+	if !InNativeGroup(pod) {
 		return Key{}, false
 	}
-	key := SchedulingGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
+	key := NativeKey(pod)
 	group, err := s.groups.SchedulingGroup(key.Namespace, key.Name)
 	if err == nil && group.Spec.SchedulingPolicy.Gang == nil {
 		return Key{}, false
@@ -70,11 +70,19 @@ func (s schedulingGroupSource) Gang(key Key, members []Member) (Gang, error) {
 	if group.Spec.SchedulingPolicy.Gang == nil {
 		return Gang{}, &LookupError{Key: key, Reason: ErrNoGang}
 	}
+	g := declaredBy(group)
+	g.Problem = schedulingGroupProblem(key, group)
+	g.Roles = rolesByQuorum(g, members)
+	return g, nil
+}
+
+// declaredBy is the gang that a PodGroup declares, whoever places it, without its
+// roles. A group with the basic policy needs one member.
+func declaredBy(group *schedulingv1beta1.PodGroup) Gang {
 	g := Gang{
-		Key:      key,
+		Key:      SchedulingGroupKey(group.Namespace, group.Name),
 		UID:      group.UID,
-		Min:      int(group.Spec.SchedulingPolicy.Gang.MinCount),
-		MinField: "spec.schedulingPolicy.gang.minCount",
+		Min:      1,
 		Topology: topologyOf(group.Annotations),
 		Owner: corev1.ObjectReference{
 			APIVersion: schedulingv1beta1.SchemeGroupVersion.String(),
@@ -84,10 +92,11 @@ func (s schedulingGroupSource) Gang(key Key, members []Member) (Gang, error) {
 			UID:        group.UID,
 		},
 		Created: group.CreationTimestamp.Time,
-		Problem: schedulingGroupProblem(key, group),
 	}
-	g.Roles = rolesByQuorum(g, members)
-	return g, nil
+	if policy := group.Spec.SchedulingPolicy.Gang; policy != nil {
+		g.Min, g.MinField = int(policy.MinCount), "spec.schedulingPolicy.gang.minCount"
+	}
+	return g
 }
 
 // notServed says of a kind that is part of Kubernetes how it is turned on.
