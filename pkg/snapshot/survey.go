@@ -106,15 +106,15 @@ func (s *Survey) Refresh(nodes []fwk.NodeInfo, holds []Hold) (*plan.Snapshot, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arrange(nodes)
-	changed := s.changed(holds)
+	held := make(map[string][]plan.Need, len(holds))
+	for _, h := range holds {
+		held[h.Node] = append(held[h.Node], h.Need)
+	}
+	changed := s.changed(held)
 	if grown, err := s.meetResources(changed); err != nil {
 		return nil, err
 	} else if grown {
-		changed = s.changed(holds)
-	}
-	held := map[string][]plan.Need{}
-	for _, h := range holds {
-		held[h.Node] = append(held[h.Node], h.Need)
+		changed = s.changed(held)
 	}
 	for _, i := range changed {
 		if err := s.look(&s.seen[i], held[s.seen[i].name]); err != nil {
@@ -164,20 +164,14 @@ func nodeNameOf(info fwk.NodeInfo) string {
 	return ""
 }
 
-// changed returns the nodes to be told to the planner anew.
-func (s *Survey) changed(holds []Hold) []int {
-	var held map[string]bool
-	if len(holds) > 0 {
-		held = make(map[string]bool, len(holds))
-		for _, h := range holds {
-			held[h.Node] = true
-		}
-	}
+// changed returns the nodes to be told to the planner anew, given what is held on
+// each.
+func (s *Survey) changed(held map[string][]plan.Need) []int {
 	var changed []int
 	for i := range s.seen {
 		saw := &s.seen[i]
 		same := saw.generation != 0 && saw.generation == saw.info.GetGeneration() && !saw.held &&
-			(s.view == nil || saw.devices == s.deviceRevision(saw.name)) && (held == nil || !held[saw.name])
+			(s.view == nil || saw.devices == s.deviceRevision(saw.name)) && held[saw.name] == nil
 		if !same && saw.name != "" {
 			changed = append(changed, i)
 		}
