@@ -34,8 +34,13 @@ func (r *record) limit(role, node string, most int) {
 	if r.limits == nil {
 		r.limits = map[string]map[string]int{}
 	}
-	if r.limits[role] == nil {
-		r.limits[role] = map[string]int{}
+	limit(r.limits, role, node, most)
+}
+
+// limit notes, by role and node, that the node takes no more than so many.
+func limit(limits map[string]map[string]int, role, node string, most int) {
+	if limits[role] == nil {
+		limits[role] = map[string]int{}
 	}
-	r.limits[role][node] = most
+	limits[role][node] = most
 }

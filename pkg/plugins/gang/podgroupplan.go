@@ -214,10 +214,8 @@ func (r *refusals) learn(key gangs.Key, member refusedMember, maxReplans int, no
 		delete(r.of, key)
 		return false
 	}
-	if one.limits[member.role] == nil {
-		one.limits[member.role] = map[string]int{}
-	}
-	one.limits[member.role][member.node], one.at = member.held, now
+	limit(one.limits, member.role, member.node, member.held)
+	one.at = now
 	return true
 }
 
