@@ -254,12 +254,5 @@ func (r *NativeGroups) complain(key gangs.Key, gang gangs.Gang, sentence string)
 		return
 	}
 	r.said[key] = sentence
-	note := sentence
-	if len(note) > noteLimit {
-		note = note[:noteLimit-4] + " ..."
-	}
-	r.recorder.Eventf(&gang.Owner, nil, corev1.EventTypeWarning, reasonGroupProblem, "Grouping", "%s", note)
+	r.recorder.Eventf(&gang.Owner, nil, corev1.EventTypeWarning, reasonGroupProblem, "Grouping", "%s", gangs.Note(sentence))
 }
-
-// noteLimit is the longest note that the API takes in an event.
-const noteLimit = 1024

@@ -76,7 +76,7 @@ func (r *reporter) moves(key gangs.Key) {
 // evicted tells a member why it has to go.
 func (r *reporter) evicted(key gangs.Key, pod *v1.Pod) {
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
-		shorten("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
+		gangs.Note("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
 }
 
 func (r *reporter) run(ctx context.Context) {
@@ -110,6 +110,7 @@ func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 		last = &told{}
 		r.said[key] = last
 	}
+	var failed []error
 	pods := state.pods
 	switch {
 	case last.sentence == state.sentence:
@@ -118,11 +119,11 @@ func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 		pods = slices.DeleteFunc(pods, hasReason)
 	default:
 		if err := r.waits(ctx, state.gang.Owner, state.sentence); err != nil {
-			return err
+			failed = append(failed, err) // the pods are told nevertheless, and both are tried again
+			break
 		}
 		last.now(state.sentence, len(pods), now)
 	}
-	var failed []error
 	for _, pod := range pods {
 		if len(pod.Spec.SchedulingGates) > 0 {
 			continue // its condition names the gate; an autoscaler must not make room for it yet
@@ -138,7 +139,7 @@ func (r *reporter) onOwner(owner v1.ObjectReference, kind, reason, note string) 
 	if owner.Name == "" {
 		return // the declaring object does not exist; its pods say so
 	}
-	r.handle.EventRecorder().Eventf(&owner, nil, kind, reason, "Scheduling", "%s", shorten(note))
+	r.handle.EventRecorder().Eventf(&owner, nil, kind, reason, "Scheduling", "%s", gangs.Note(note))
 }
 
 // onPod writes the sentence as the pod's PodScheduled condition, where cluster
@@ -165,7 +166,7 @@ func (r *reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) erro
 	if err != nil {
 		return fmt.Errorf("writing the condition of pod %s: %w", klog.KObj(pod), err)
 	}
-	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, reasonScheduling, "Scheduling", "%s", shorten(sentence))
+	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, reasonScheduling, "Scheduling", "%s", gangs.Note(sentence))
 	return nil
 }
 
@@ -174,14 +175,4 @@ func (r *reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) erro
 func says(status *v1.PodStatus, sentence string) bool {
 	_, condition := podutil.GetPodCondition(status, v1.PodScheduled)
 	return condition != nil && condition.Status == v1.ConditionFalse && strings.Contains(condition.Message, sentence)
-}
-
-// noteLimit is the longest note that the API takes in an event.
-const noteLimit = 1024
-
-func shorten(note string) string {
-	if len(note) <= noteLimit {
-		return note
-	}
-	return note[:noteLimit-4] + " ..."
 }

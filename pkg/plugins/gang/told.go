@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // A sentence has numbers that change with every pod that comes or goes in the
@@ -65,7 +67,7 @@ func (r *reporter) waits(ctx context.Context, owner v1.ObjectReference, sentence
 		Action:              "Scheduling",
 		Reason:              reasonWaiting,
 		Regarding:           owner,
-		Note:                shorten(sentence),
+		Note:                gangs.Note(sentence),
 		Type:                v1.EventTypeWarning,
 	}, metav1.CreateOptions{})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {
