@@ -128,7 +128,7 @@ ROUNDS ?= 3
 PERF_OPTIONS ?=
 
 .PHONY: bench
-bench: bench-command ## Compare stock, Dovetail and the oracle by the short set of workloads, under 20 minutes.
+bench: bench-command ## Compare stock, Dovetail and the oracle by the short set of workloads.
 	$(BENCH_PERF) short $(PERF_OPTIONS)
 
 .PHONY: bench-perf
