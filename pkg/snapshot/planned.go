@@ -39,3 +39,22 @@ func PlannedOf(state fwk.CycleState) Planned {
 	}
 	return Planned{Rail: -1} // nobody planned
 }
+
+// slowKey is where a cycle says that its pod's binding takes long.
+const slowKey fwk.StateKey = "dovetail/binds-slowly"
+
+// slow has no content.
+type slow struct{}
+
+// Clone returns s.
+func (s slow) Clone() fwk.StateData { return s }
+
+// SetBindsSlowly notes that the pod of the cycle waits, before it is bound, for
+// something outside of the scheduler.
+func SetBindsSlowly(state fwk.CycleState) { state.Write(slowKey, slow{}) }
+
+// BindsSlowly says whether that was noted.
+func BindsSlowly(state fwk.CycleState) bool {
+	_, err := state.Read(slowKey)
+	return err == nil
+}

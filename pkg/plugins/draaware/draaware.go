@@ -191,6 +191,9 @@ func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 		return fwk.AsStatus(err)
 	}
 	d.writers.begin(pod.UID, snapshot.PlannedOf(state).Gang, did.reserved)
+	if d.attaches(did.reserved) {
+		snapshot.SetBindsSlowly(state)
+	}
 	if c := cycleOf(state); c != nil {
 		return d.readBack(c, pod, node, did.reserved)
 	}

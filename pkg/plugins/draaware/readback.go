@@ -69,3 +69,20 @@ func (d *DRAAware) held(pod *v1.Pod, reserved []types.UID) ([]*resourceapi.Alloc
 	}
 	return held, nil
 }
+
+// attaches says whether one of the claims got a device that is to be attached to
+// the node before the pod may be bound, which can take minutes.
+func (d *DRAAware) attaches(reserved []types.UID) bool {
+	for _, uid := range reserved {
+		allocation := d.claims.GetPendingAllocation(uid)
+		if allocation == nil {
+			continue
+		}
+		for i := range allocation.Devices.Results {
+			if len(allocation.Devices.Results[i].BindingConditions) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}

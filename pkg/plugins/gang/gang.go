@@ -289,7 +289,8 @@ func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, n
 
 // Permit makes a member wait for the quorum. The member that completes it opens
 // the gate for all.
-func (g *Gang) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) (*fwk.Status, time.Duration) {
+func (g *Gang) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
+	unannounced(state, pod, node)
 	d := destinationOf(state)
 	if d == nil {
 		return nil, 0
