@@ -60,7 +60,9 @@ type Gang struct {
 	// refusals are what filters refused of plans for PodGroups of scheduling.k8s.io.
 	refusals refusals
 	// native says that the scheduler has a cycle of its own for those.
-	native  bool
+	native bool
+	// quorum is who lets the members of those through Permit, nil without native.
+	quorum  fwk.PermitPlugin
 	nodes   corelisters.NodeLister
 	settled func() bool
 	once    sync.Once
@@ -97,6 +99,11 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 		nodes:   handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
 		logger:  klog.FromContext(ctx).WithName(Name),
 		native:  utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload),
+	}
+	if g.native {
+		if g.quorum, err = newQuorum(ctx, handle); err != nil {
+			return nil, err
+		}
 	}
 	g.report = newReporter(handle, g.book, args.ReportDelay)
 	handlers, err := informer.AddEventHandler(g.podEvents())
@@ -289,9 +296,12 @@ func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, n
 
 // Permit makes a member wait for the quorum. The member that completes it opens
 // the gate for all.
-func (g *Gang) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
+func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	unannounced(state, pod, node)
 	d := destinationOf(state)
+	if g.quorum != nil && gangs.InNativeGroup(pod) {
+		return g.quorum.Permit(ctx, state, pod, node)
+	}
 	if d == nil {
 		return nil, 0
 	}
