@@ -10,6 +10,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
@@ -177,7 +178,7 @@ func (j *judge) claimRefusal(pod *v1.Pod, key claimKey) string {
 		return "does not exist"
 	case c.object.Status.Allocation == nil:
 		return "is not allocated"
-	case !reservedFor(c.object, pod.UID):
+	case !reservedFor(c.object, pod):
 		return "is not reserved for the pod"
 	}
 	history := j.nodes[pod.Spec.NodeName]
@@ -218,10 +219,17 @@ func claimNames(pod *v1.Pod) []string {
 	return names
 }
 
-func reservedFor(c *resourceapi.ResourceClaim, uid types.UID) bool {
+// reservedFor says whether the claim is reserved for the pod, or for all pods of its
+// PodGroup, which pods know by name only.
+func reservedFor(c *resourceapi.ResourceClaim, pod *v1.Pod) bool {
 	return slices.ContainsFunc(c.Status.ReservedFor, func(r resourceapi.ResourceClaimConsumerReference) bool {
-		return r.UID == uid
+		group := pod.Spec.SchedulingGroup
+		return r.UID == pod.UID || isPodGroup(r) && group != nil && group.PodGroupName != nil && *group.PodGroupName == r.Name
 	})
+}
+
+func isPodGroup(r resourceapi.ResourceClaimConsumerReference) bool {
+	return r.APIGroup == schedulingv1beta1.GroupName && r.Resource == "podgroups"
 }
 
 // reachable says whether a slice offers the device on the node.

@@ -91,6 +91,20 @@ func TestClaimsFollowTheirPods(t *testing.T) {
 			c.bind("n1", "a")
 			c.pass(patience)
 		}, []string{"I2: pod ml/a was bound to n1 with claim x, which is not reserved for the pod"}},
+		"a claim that is reserved for another PodGroup": {func(c *court) {
+			c.nativeGroup("g", 1)
+			c.pod("a", inNativeGroup("g"), withClaim("x"))
+			c.setClaim("x", forGroup("h", newClaim("x", "", "n1", "gpu-0")))
+			c.bind("n1", "a")
+			c.pass(patience)
+		}, []string{"I2: pod ml/a was bound to n1 with claim x, which is not reserved for the pod"}},
+		"a claim that is reserved for the pod's PodGroup": {func(c *court) {
+			c.nativeGroup("g", 1)
+			c.pod("a", inNativeGroup("g"), withClaim("x"))
+			c.setClaim("x", forGroup("g", newClaim("x", "", "n1", "gpu-0")))
+			c.bind("n1", "a")
+			c.pass(patience)
+		}, nil},
 		"a device of all nodes that are selected": {func(c *court) {
 			slice := newSlice("pool")
 			slice.Spec.NodeName, slice.Spec.NodeSelector = nil, &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{

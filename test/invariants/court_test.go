@@ -133,6 +133,18 @@ func inPodGroup(name string) func(*v1.Pod) {
 	return func(p *v1.Pod) { p.Labels[podGroupLabel] = name }
 }
 
+func inNativeGroup(name string) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &name} }
+}
+
+// forGroup reserves a claim for a PodGroup of Kubernetes itself.
+func forGroup(name string, claim *resourceapi.ResourceClaim) *resourceapi.ResourceClaim {
+	claim.Status.ReservedFor = []resourceapi.ResourceClaimConsumerReference{{
+		APIGroup: "scheduling.k8s.io", Resource: "podgroups", Name: name, UID: types.UID("group " + name),
+	}}
+	return claim
+}
+
 func inRayCluster(name, nodeType, group string) func(*v1.Pod) {
 	isController := true
 	return func(p *v1.Pod) {
@@ -158,6 +170,12 @@ func phase(is v1.PodPhase) func(*v1.Pod) {
 // podGroup declares, changes or (with no spec) deletes a PodGroup.
 func (c *court) podGroup(name string, spec map[string]any) {
 	c.declareObject("PodGroup", name, spec, c.podGroupChanged)
+}
+
+// nativeGroup declares a PodGroup of Kubernetes itself.
+func (c *court) nativeGroup(name string, least int64) {
+	spec := map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": least}}}
+	c.declareObject("native PodGroup", name, spec, c.nativeGroupChanged)
 }
 
 // rayCluster declares, changes or (with no spec) deletes a RayCluster.

@@ -37,12 +37,39 @@ func (j *judge) waitingHolder(c *claim) *v1.Pod {
 		holders = append(holders, consumer.UID)
 	}
 	for _, uid := range holders {
-		pod := j.pods[uid]
-		if pod != nil && pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && !finished(pod) && j.judges(pod) {
+		if pod := j.pods[uid]; pod != nil && j.waits(pod) {
 			return pod
 		}
 	}
+	for _, consumer := range c.object.Status.ReservedFor {
+		if isPodGroup(consumer) {
+			return j.waitingMember(gangKey{source: fromNativeGroup, namespace: c.object.Namespace, name: consumer.Name})
+		}
+	}
 	return nil
+}
+
+func (j *judge) waits(pod *v1.Pod) bool {
+	return pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && !finished(pod) && j.judges(pod)
+}
+
+// waitingMember is the first by name of a gang that waits as a whole; claims that are
+// reserved for a gang of which a member has a node are kept for that one as well.
+func (j *judge) waitingMember(key gangKey) *v1.Pod {
+	var first *v1.Pod
+	g := j.gangs[key]
+	if g == nil {
+		return nil
+	}
+	for _, m := range g.members {
+		switch {
+		case !j.waits(m.pod):
+			return nil
+		case first == nil || m.pod.Name < first.Name:
+			first = m.pod
+		}
+	}
+	return first
 }
 
 // waitsForDevices says whether a device of the claim must become ready first.

@@ -37,6 +37,19 @@ func TestWhoCannotFitHoldsNothing(t *testing.T) {
 			c.setClaim("x", owned)
 			c.pass(patience)
 		}, []string{"I4: claim ml/x holds 1 devices for pod ml/a, which has had no node for 10.1s since"}},
+		"a claim is kept for a PodGroup that waits": {func(c *court) {
+			c.nativeGroup("g", 1)
+			c.members("a", 2, inNativeGroup("g"), withClaim("x"))
+			c.setClaim("x", forGroup("g", newClaim("x", "", "n1", "gpu-0")))
+			c.pass(3 * patience)
+		}, []string{"I4: claim ml/x holds 1 devices for pod ml/a-0, which has had no node for 10.1s since (gang scheduling.k8s.io PodGroup ml/g: member 0 of 1)"}},
+		"a claim is kept for a PodGroup of which a member runs": {func(c *court) {
+			c.nativeGroup("g", 1)
+			c.members("a", 2, inNativeGroup("g"), withClaim("x"))
+			c.setClaim("x", forGroup("g", newClaim("x", "", "n1", "gpu-0")))
+			c.bind("n1", "a-1")
+			c.pass(3 * patience)
+		}, nil},
 		"a claim given back in time is fine": {func(c *court) {
 			c.pod("a", withClaim("x"))
 			c.claim("x", "a", "n1", "gpu-0")
