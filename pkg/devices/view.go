@@ -47,6 +47,8 @@ type View struct {
 	nodes    frozen
 	reaching []reachingSlice
 	reaches  bool
+	// own says of each kind whether devices of it belong to one node.
+	own []bool
 	// elsewhere are the permits of a node without devices of its own.
 	elsewhere []int
 	options   map[string][]Option
@@ -78,6 +80,7 @@ func (inv *Inventory) View(needs ...Need) *View {
 		nodes:    l.frozen,
 		reaching: l.reaching,
 		reaches:  len(inv.reaching) > 0,
+		own:      l.own(),
 		options:  map[string][]Option{},
 		relaxed:  map[string]Option{},
 		problems: l.problems(),

@@ -45,7 +45,7 @@ func (d *Devices) alignmentSaid(pod *v1.Pod) (Alignment, error) {
 	}
 	found, from := Alignment(""), ""
 	var wrong error
-	err := d.each(pod, func(_ string, claim *resourceapi.ResourceClaim) {
+	err := d.each(pod, func(claim *resourceapi.ResourceClaim) {
 		one, err := alignmentOn("claim", claim)
 		switch {
 		case err != nil:

@@ -71,7 +71,7 @@ func (d *Devices) Need(pod *v1.Pod) (devices.Need, error) {
 // copy: such a claim takes nothing more.
 func (d *Devices) Claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
 	claims := make([]*resourceapi.ResourceClaim, 0, len(pod.Spec.ResourceClaims))
-	err := d.each(pod, func(_ string, claim *resourceapi.ResourceClaim) {
+	err := d.each(pod, func(claim *resourceapi.ResourceClaim) {
 		if pending := d.pending(claim); pending != nil {
 			claim = claim.DeepCopy()
 			claim.Status.Allocation = pending
@@ -81,8 +81,8 @@ func (d *Devices) Claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
 	return claims, err
 }
 
-// each calls do for each claim that exists for the pod, with the pod's name for it.
-func (d *Devices) each(pod *v1.Pod, do func(name string, claim *resourceapi.ResourceClaim)) error {
+// each calls do for each claim that exists for the pod.
+func (d *Devices) each(pod *v1.Pod, do func(*resourceapi.ResourceClaim)) error {
 	for i := range pod.Spec.ResourceClaims {
 		one := &pod.Spec.ResourceClaims[i]
 		name, _, err := resourceclaim.Name(pod, one)
@@ -96,21 +96,9 @@ func (d *Devices) each(pod *v1.Pod, do func(name string, claim *resourceapi.Reso
 		if err != nil {
 			return fmt.Errorf("resourceClaims %s: %w", one.Name, err)
 		}
-		do(one.Name, claim)
+		do(claim)
 	}
 	return nil
-}
-
-// Pending tells which of the pod's claims, by the name that the pod has for them,
-// have an allocation on its way to the API server.
-func (d *Devices) Pending(pod *v1.Pod) (map[string]bool, error) {
-	pending := map[string]bool{}
-	err := d.each(pod, func(name string, claim *resourceapi.ResourceClaim) {
-		if d.pending(claim) != nil {
-			pending[name] = true
-		}
-	})
-	return pending, err
 }
 
 // pending is what an unallocated claim is about to get, nil if nothing.
@@ -131,6 +119,8 @@ type Need struct {
 	Alternatives bool
 	// alignment is what the pod or its claims say, "" for nothing.
 	alignment Alignment
+	// want is what it was made of.
+	want devices.Need
 }
 
 // Read returns what the pods ask of nodes, one for each pod, and reads the
@@ -173,13 +163,15 @@ func (s *Survey) Unallocated(namespace, name string) bool {
 	return err == nil && claim.Status.Allocation == nil && s.devices.pending(claim) == nil
 }
 
-// NodesOwnDevices says whether every device belongs to one node.
-func (s *Survey) NodesOwnDevices() bool {
-	if s.devices == nil {
-		return true
+// Reach says where the devices of a need, which the last Read returned, can be used
+// by several pods at once.
+func (s *Survey) Reach(need *Need) devices.Reach {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.view == nil || need.want.Empty() {
+		return devices.Reach{}
 	}
-	_, rest := s.devices.inventory.Shelf("")
-	return len(rest) == 0
+	return s.view.Reach(&need.want)
 }
 
 func (s *Survey) readDevices(pods []*v1.Pod, wants []devices.Need) error {
@@ -221,7 +213,7 @@ func permitResource(permit string) v1.ResourceName {
 }
 
 func (s *Survey) addDevices(need *Need, want *devices.Need) {
-	need.RDMA, need.Alternatives = want.RDMA, want.Alternatives
+	need.RDMA, need.Alternatives, need.want = want.RDMA, want.Alternatives, *want
 	view := s.view
 	option := view.Least(want)
 	for _, demand := range option.Demands {

@@ -47,6 +47,12 @@ func TestSecondChildUndoesFirstChoice(t *testing.T) {
 // tree makes a CompositePodGroup of two PodGroups, which need both.
 func (e *env) tree(name, scheduler string, change ...func(*corev1.Pod)) {
 	e.Helper()
+	e.treeOf(name, func(*schedulingv1beta1.PodGroup) {}, append(change, func(pod *corev1.Pod) { pod.Spec.SchedulerName = scheduler })...)
+}
+
+// treeOf is tree with a change to both PodGroups.
+func (e *env) treeOf(name string, group func(*schedulingv1beta1.PodGroup), change ...func(*corev1.Pod)) {
+	e.Helper()
 	composite := &schedulingv1alpha3.CompositePodGroup{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: schedulingv1alpha3.CompositePodGroupSpec{
@@ -61,9 +67,8 @@ func (e *env) tree(name, scheduler string, change ...func(*corev1.Pod)) {
 		group.Spec.ParentCompositePodGroupName = &name
 		group.Spec.WorkloadRef = &schedulingv1beta1.WorkloadReference{WorkloadName: name, TemplateName: group.Name}
 	}
-	change = append(change, func(pod *corev1.Pod) { pod.Spec.SchedulerName = scheduler })
-	e.group(name+"-a", 2, key(fleet.LabelLeaf), below)
-	e.group(name+"-b", 3, key(fleet.LabelLeaf), below)
+	e.group(name+"-a", 2, key(fleet.LabelLeaf), below, group)
+	e.group(name+"-b", 3, key(fleet.LabelLeaf), below, group)
 	e.members(name+"-a", 0, 3, change...)
 	e.members(name+"-b", 0, 3, change...)
 }

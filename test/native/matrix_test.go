@@ -5,14 +5,11 @@ package native
 
 import (
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
@@ -77,13 +74,25 @@ func TestGateMatrix(t *testing.T) {
 const everyStart = "The manifest file is empty, ignoring."
 
 // noErrors fails the test with every line that Dovetail logged as an error.
-func (e *env) noErrors() {
+func (e *env) noErrors() { e.noErrorsSince(0) }
+
+// logged is how much Dovetail has logged so far.
+func (e *env) logged() int {
 	e.Helper()
 	text, err := e.cluster.Logs(localcluster.Dovetail)
 	if err != nil {
 		e.Fatal(err)
 	}
-	for _, line := range strings.Split(text, "\n") {
+	return len(text)
+}
+
+func (e *env) noErrorsSince(start int) {
+	e.Helper()
+	text, err := e.cluster.Logs(localcluster.Dovetail)
+	if err != nil {
+		e.Fatal(err)
+	}
+	for _, line := range strings.Split(text[start:], "\n") {
 		if strings.HasSuffix(line, everyStart) {
 			continue
 		}
@@ -131,33 +140,15 @@ func (e *env) inTree() {
 	e.whole(of("tree-b"), 3)
 }
 
-// sharing is a gang whose PodGroup has the claim that its members name.
+// sharing is gangs whose PodGroups have a claim that their members name, and a template
+// from which the group gets one.
 func (e *env) sharing() {
-	const name = "shared"
-	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	claim.Spec.Devices.Requests = []resourceapi.DeviceRequest{{
-		Name: "gpus", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: fleet.ClassGPU, Count: 2},
-	}}
-	if _, err := e.client.ResourceV1().ResourceClaims(e.ns).Create(e.Context(), claim, metav1.CreateOptions{}); err != nil {
-		e.Fatalf("creating the claim: %v", err)
-	}
-	shared := name
-	e.group("claims", 3, func(group *schedulingv1beta1.PodGroup) {
-		group.Spec.ResourceClaims = []schedulingv1beta1.PodGroupResourceClaim{{Name: name, ResourceClaimName: &shared}}
-	})
-	e.members("claims", 0, 3, small, func(pod *corev1.Pod) {
-		pod.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: name, ResourceClaimName: &shared}}
-		pod.Spec.Containers[0].Resources.Claims = []corev1.ResourceClaim{{Name: name}}
-	})
-	e.whole(of("claims"), 3)
-	if got := e.domains(of("claims"), corev1.LabelHostname); len(got) != 1 {
-		e.Errorf("the gang stands on %v, want the node of its claim", got)
-	}
-	got, err := e.client.ResourceV1().ResourceClaims(e.ns).Get(e.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		e.Fatalf("reading the claim: %v", err)
-	}
-	if users := got.Status.ReservedFor; !slices.ContainsFunc(users, func(one resourceapi.ResourceClaimConsumerReference) bool { return one.Resource == "podgroups" }) {
-		e.Errorf("the claim is reserved for %v, want the PodGroup", users)
+	e.claim("named", fleet.ClassGPU, 2)
+	e.template("template", fleet.ClassGPU, 2)
+	for name, refer := range map[string]func(string) (func(*schedulingv1beta1.PodGroup), func(*corev1.Pod)){"named": named, "template": made} {
+		group, pod := refer(name)
+		e.group(name, 3, group)
+		e.members(name, 0, 3, small, pod)
+		e.sharesOne(name, corev1.LabelHostname, 3)
 	}
 }

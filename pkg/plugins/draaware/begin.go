@@ -5,7 +5,6 @@ package draaware
 
 import (
 	"fmt"
-	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
@@ -64,31 +63,4 @@ func mayWantDevices(pod *v1.Pod) bool {
 		}
 	}
 	return false
-}
-
-// ownClaimsFirst returns the pod with claims that are being allocated already
-// behind the others. In a PodGroup's cycle the in-tree plugin reuses the pending
-// allocations of claims that members share, lists them behind the new ones in
-// Filter, and takes them in claim order in Reserve: it mixes them up unless the
-// two orders are the same.
-func (d *DRAAware) ownClaimsFirst(state fwk.CycleState, pod *v1.Pod) *v1.Pod {
-	if state.GetPodGroupSchedulingCycle() == nil || len(pod.Spec.ResourceClaims) < 2 {
-		return pod
-	}
-	pending, err := d.devices.Pending(pod)
-	if err != nil || len(pending) == 0 {
-		return pod // the in-tree plugin says what is wrong with the claims
-	}
-	pod = pod.DeepCopy()
-	slices.SortStableFunc(pod.Spec.ResourceClaims, func(a, b v1.PodResourceClaim) int {
-		return boolInt(pending[a.Name]) - boolInt(pending[b.Name])
-	})
-	return pod
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -37,9 +37,15 @@ type DRAAware struct {
 	claims  fwk.ResourceClaimTracker
 	tracker *tracker
 	writers *writers
+	turns   *turns
 	events  events.EventRecorder
 	profile string
 	logger  klog.Logger
+	// native says that the scheduler has a cycle of its own for PodGroups of
+	// scheduling.k8s.io, for which the plugin needs more of the scheduler than the
+	// in-tree plugin.
+	native bool
+	real   fwk.Handle
 	// scoring is the cycle whose nodes are being scored: reading it from the
 	// CycleState would cost an allocation for each node.
 	scoring atomic.Pointer[cycle]
@@ -67,7 +73,10 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *snapsho
 		return nil, err
 	}
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
-	d := &DRAAware{stage: &stage{}, writers: newWriters(), profile: real.ProfileName(), events: real.EventRecorder(), logger: klog.FromContext(ctx).WithName(Name)}
+	d := &DRAAware{
+		stage: &stage{}, writers: newWriters(), turns: newTurns(), profile: real.ProfileName(), events: real.EventRecorder(),
+		logger: klog.FromContext(ctx).WithName(Name), native: features.EnableGenericWorkload, real: real,
+	}
 	seen := real
 	if features.EnableDynamicResourceAllocation {
 		d.claims = real.SharedDRAManager().ResourceClaims()
@@ -124,11 +133,10 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 			return nil, fwk.AsStatus(err)
 		}
 		state.Write(cycleKey, c)
-		pod = d.ownClaimsFirst(state, pod)
 	}
 	var result *fwk.PreFilterResult
 	var status *fwk.Status
-	in := scene{cycle: c, gang: snapshot.PlannedOf(state).Gang}
+	in := scene{cycle: c, pod: pod, gang: d.gangOf(state, pod)}
 	if did := d.stage.perform(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) }); len(did.shared) > 0 {
 		state.Write(sharerKey, &sharer{claims: did.shared})
 	}
@@ -187,11 +195,12 @@ func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if !status.IsSuccess() {
 		return status
 	}
-	if err := sharerOf(state).hold(d.tracker); err != nil {
+	shared := sharerOf(state)
+	if err := shared.hold(d.tracker); err != nil {
 		return fwk.AsStatus(err)
 	}
-	d.writers.begin(pod.UID, snapshot.PlannedOf(state).Gang, did.reserved)
-	if d.attaches(did.reserved) {
+	d.writers.begin(pod.UID, d.gangOf(state, pod), did.reserved)
+	if d.attaches(did.reserved) || d.attaches(shared.uids()) {
 		snapshot.SetBindsSlowly(state)
 	}
 	if c := cycleOf(state); c != nil {

@@ -14,8 +14,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	featuregatetesting "k8s.io/component-base/featuregate/testing"
 	"k8s.io/component-base/metrics/legacyregistry"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/ptr"
 
@@ -130,51 +133,35 @@ func (w *world) pending(claims ...*resourceapi.ResourceClaim) map[string]string 
 }
 
 // In a PodGroup's cycle pods share a claim that is not allocated yet. Where a pod
-// names it before its own, stock gives the shared device to the pod's own claim as
-// well; ours gives every claim devices of its own.
+// names it before its own, or has extended resources, whose claim stands last, stock
+// gives the shared device to the pod's own claim as well; ours gives every claim
+// devices of its own.
 func TestSharedPendingClaim(t *testing.T) {
+	featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.GenericWorkload, true)
 	for name, make := range map[string]func(*world) plugin{"stock": (*world).stock, "ours": (*world).ours} {
 		t.Run(name, func(t *testing.T) {
-			shared, a, b := claim("shared", "1 gpu.nvidia.com"), claim("own-a", "1 gpu.nvidia.com"), claim("own-b", "1 gpu.nvidia.com")
-			w := newWorld(t, oneNode, shared, a, b)
+			shared, own := claim("shared", "1 gpu.nvidia.com"), claim("own", "1 gpu.nvidia.com")
+			w := newWorld(t, oneNode, shared, own)
 			p, group := make(w), framework.NewCycleState()
-			for _, own := range []*resourceapi.ResourceClaim{a, b} {
-				trip := w.trip(p, podWith("pod-"+own.Name, shared, own))
+			pods := []*v1.Pod{podWith("first", shared), podWith("second", shared, own), extended(podWith("third", shared), "nvidia.com/gpu", 1)}
+			before := 0
+			for i, pod := range pods {
+				pod.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: ptr.To("train")}
+				trip := w.trip(p, pod)
 				trip.state.SetPodGroupSchedulingCycle(group)
 				if !trip.place() {
-					t.Fatalf("pod with %s is not placed: %v", own.Name, trip.said)
+					t.Fatalf("pod %s is not placed: %v", pod.Name, trip.said)
 				}
+				more := len(w.inUse()) - before
+				if want := 1; (more == want) != (name == "ours" || i == 0) {
+					t.Errorf("pod %s took %d devices more", pod.Name, more)
+				}
+				before += more
 			}
-			got := w.pending(shared, a, b)
-			twice := got["shared"] == got["own-b"] || got["own-a"] == got["own-b"] || got["shared"] == got["own-a"]
-			if twice != (name == "stock") {
-				t.Errorf("a device stands in two claims: %t, want %t: %v", twice, name == "stock", got)
+			if got := w.pending(shared, own); (got["shared"] == got["own"]) != (name == "stock") {
+				t.Errorf("a device stands in two claims, or not: %v", got)
 			}
 		})
-	}
-}
-
-// The claim for extended resources always stands last, so order cannot help it:
-// what stock mixes up is noticed and refused, and nothing stays reserved.
-func TestMixedUpDevicesAreRefused(t *testing.T) {
-	shared := claim("shared", "1 gpu.nvidia.com")
-	w := newWorld(t, oneNode, shared)
-	p, group := w.ours(), framework.NewCycleState()
-	first := w.trip(p, podWith("first", shared))
-	first.state.SetPodGroupSchedulingCycle(group)
-	if !first.place() {
-		t.Fatalf("the first pod is not placed: %v", first.said)
-	}
-	before := w.inUse()
-	second := w.trip(p, extended(podWith("second", shared), "nvidia.com/gpu", 1))
-	second.state.SetPodGroupSchedulingCycle(group)
-	second.look()
-	second.node = first.node
-	if said := second.reserve(); !strings.Contains(said, "was allocated to two claims of the pod at once") {
-		t.Errorf("Reserve said %q, want a word about a device in two claims", said)
-	}
-	if diff := cmp.Diff(before, w.inUse()); diff != "" {
-		t.Errorf("devices in use (-before,+after):\n%s", diff)
 	}
 }
 

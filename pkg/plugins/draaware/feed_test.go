@@ -89,16 +89,16 @@ func newHistory(t *testing.T, seed uint64) *history {
 
 // countVersions has the fake API server give every write a version of its own, as
 // a real one does.
-func (h *history) countVersions() {
-	version := 100
+func (w *world) countVersions() {
+	var version atomic.Int64
+	version.Store(100)
 	stamp := func(action clienttesting.Action) (bool, runtime.Object, error) {
 		if write, ok := action.(clienttesting.CreateAction); ok { // an UpdateAction is one as well
-			version++
-			write.GetObject().(metav1.Object).SetResourceVersion(strconv.Itoa(version))
+			write.GetObject().(metav1.Object).SetResourceVersion(strconv.FormatInt(version.Add(1), 10))
 		}
 		return false, nil, nil
 	}
-	h.handle.client.(*fake.Clientset).PrependReactor("*", "*", stamp)
+	w.handle.client.(*fake.Clientset).PrependReactor("*", "*", stamp)
 }
 
 // step changes one thing, and says what.

@@ -4,12 +4,13 @@
 package draaware
 
 import (
-	"slices"
 	"sync"
 
+	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -63,8 +64,10 @@ type stage struct {
 type scene struct {
 	// cycle shows its slices; nil shows all as they are.
 	cycle *cycle
-	// gang shows the devices that were reserved for claims by its members.
+	// gang shows the pod the devices that were reserved for its claims by other
+	// members.
 	gang string
+	pod  *v1.Pod
 }
 
 // notes are what the in-tree plugin did during a call.
@@ -105,13 +108,18 @@ func (s *stage) noteReserved(claim types.UID) {
 	s.notes.reserved = append(s.notes.reserved, claim)
 }
 
-// noteShared notes a claim once, however often it is looked at.
-func (s *stage) noteShared(shared sharedClaim) {
+// noteShared notes a claim that is shown with devices. It returns what was shown
+// before, so that the pod is shown one copy however often it looks.
+func (s *stage) noteShared(shared sharedClaim) *resourceapi.ResourceClaim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !slices.ContainsFunc(s.notes.shared, func(before sharedClaim) bool { return before.UID == shared.UID }) {
-		s.notes.shared = append(s.notes.shared, shared)
+	for _, before := range s.notes.shared {
+		if before.UID == shared.UID {
+			return before.ResourceClaim
+		}
 	}
+	s.notes.shared = append(s.notes.shared, shared)
+	return shared.ResourceClaim
 }
 
 // lister shows the slices of the pod on stage.
@@ -139,16 +147,16 @@ type tracker struct {
 	writers *writers
 }
 
-// Get returns the claim. The member of a gang on stage sees it with the devices
-// that another member has reserved for it.
+// Get returns the claim. The member of a gang on stage sees its claims with the
+// devices that another member has reserved for them.
 func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
 	claim, err := t.ResourceClaimTracker.Get(namespace, name)
-	gang := t.stage.scene().gang
-	if err != nil || gang == "" || claim.Status.Allocation != nil {
+	on := t.stage.scene()
+	if err != nil || on.gang == "" || claim.Status.Allocation != nil {
 		return claim, err
 	}
-	writer := t.writers.of(claim.UID, gang)
-	if writer == nil {
+	// Not only the pod on stage looks: events of claims are judged meanwhile.
+	if t.writers.of(claim.UID, on.gang) == nil || !names(on.pod, claim) {
 		return claim, nil
 	}
 	pending := t.GetPendingAllocation(claim.UID)
@@ -158,8 +166,20 @@ func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error
 	}
 	claim = claim.DeepCopy()
 	claim.Status.Allocation = pending
-	t.stage.noteShared(sharedClaim{ResourceClaim: claim, writer: writer})
-	return claim, nil
+	return t.stage.noteShared(sharedClaim{ResourceClaim: claim, gang: on.gang}), nil
+}
+
+// names says whether the claim is one of the pod's.
+func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
+	if pod.Namespace != claim.Namespace {
+		return false
+	}
+	for name := range resourceclaim.PodClaims(pod) {
+		if name == claim.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // GatherAllocatedState returns what the cycle on stage began with, or the part of
@@ -211,7 +231,7 @@ func (t *tracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) erro
 // AssumedClaimRestore passes the word on.
 func (t *tracker) AssumedClaimRestore(namespace, name string) {
 	t.ResourceClaimTracker.AssumedClaimRestore(namespace, name)
-	if claim, err := t.Get(namespace, name); err == nil {
+	if claim, err := t.ResourceClaimTracker.Get(namespace, name); err == nil {
 		t.devices.ClaimTouched(claim)
 	}
 }

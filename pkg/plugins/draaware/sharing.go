@@ -8,14 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // Members of a gang wait for each other before any of them is bound, and a claim
@@ -26,24 +30,31 @@ import (
 // The first one is the claim's writer. The others, its sharers, are shown the
 // reserved devices, hold a share in the reservation, and write nothing before the
 // writer has written.
+//
+// In a PodGroup cycle members reserve and give back several times, in the same
+// order, before they are bound. A claim has a new writer each time, so a sharer
+// looks for it when it needs it.
 
-// writer is the pod that is going to write a claim's allocation.
+// writer is the pod that is going to write the allocations of claims.
 type writer struct {
-	pod  types.UID
-	gang string
-	// done is closed when the allocation is written or never will be by this pod.
+	gang   string
+	claims []types.UID
+	// done is closed when they are written or never will be by this pod.
 	done chan struct{}
-	// turn is held by the sharer that adds itself to the claim.
-	turn sync.Mutex
 }
 
 // writers are those of all claims that have one. It is safe for concurrent use.
 type writers struct {
 	mu      sync.Mutex
 	byClaim map[types.UID]*writer
+	byPod   map[types.UID]*writer
+	// begun, if somebody waits for it, is closed when a pod becomes a writer.
+	begun chan struct{}
 }
 
-func newWriters() *writers { return &writers{byClaim: map[types.UID]*writer{}} }
+func newWriters() *writers {
+	return &writers{byClaim: map[types.UID]*writer{}, byPod: map[types.UID]*writer{}}
+}
 
 // of returns the claim's writer if it is in the gang, else nil.
 func (w *writers) of(claim types.UID, gang string) *writer {
@@ -55,6 +66,16 @@ func (w *writers) of(claim types.UID, gang string) *writer {
 	return nil
 }
 
+// next returns what is closed when there is one more writer.
+func (w *writers) next() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.begun == nil {
+		w.begun = make(chan struct{})
+	}
+	return w.begun
+}
+
 // begin makes a gang's pod the writer of the claims that it reserved.
 func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	if gang == "" || len(claims) == 0 {
@@ -62,9 +83,14 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	one := &writer{pod: pod, gang: gang, done: make(chan struct{})}
+	one := &writer{gang: gang, claims: claims, done: make(chan struct{})}
+	w.byPod[pod] = one
 	for _, claim := range claims {
 		w.byClaim[claim] = one
+	}
+	if w.begun != nil {
+		close(w.begun)
+		w.begun = nil
 	}
 }
 
@@ -72,16 +98,27 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 func (w *writers) end(pod types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var ended *writer
-	for claim, one := range w.byClaim {
-		if one.pod == pod {
-			ended = one
+	one := w.byPod[pod]
+	if one == nil {
+		return
+	}
+	delete(w.byPod, pod)
+	for _, claim := range one.claims {
+		if w.byClaim[claim] == one {
 			delete(w.byClaim, claim)
 		}
 	}
-	if ended != nil {
-		close(ended.done)
+	close(one.done)
+}
+
+// gangOf tells the pod's gang from all others, "" if it is in none. A PodGroup of
+// scheduling.k8s.io for which nothing is planned is a gang to those who share.
+func (d *DRAAware) gangOf(state fwk.CycleState, pod *v1.Pod) string {
+	gang := snapshot.PlannedOf(state).Gang
+	if gang == "" && d.native && gangs.InNativeGroup(pod) {
+		return gangs.NativeKey(pod).String()
 	}
+	return gang
 }
 
 // sharer is a pod that shares claims which have no devices yet.
@@ -89,12 +126,15 @@ type sharer struct {
 	claims []sharedClaim
 }
 
-// sharedClaim is a claim as the sharer was shown it.
+// sharedClaim is a claim as the sharer was shown it: a copy, which the in-tree
+// plugin goes by until the pod is bound.
 type sharedClaim struct {
 	*resourceapi.ResourceClaim
+	gang string
+	// held says that the sharer has a share in the reservation, and writer is whose it
+	// was then; nil if that one had written already, or was yet to come.
+	held   bool
 	writer *writer
-	// held says that the sharer has a share in the reservation.
-	held bool
 }
 
 const sharerKey fwk.StateKey = Name + "/sharer"
@@ -112,6 +152,14 @@ func sharerOf(state fwk.CycleState) *sharer {
 	return &sharer{}
 }
 
+func (s *sharer) uids() []types.UID {
+	var uids []types.UID
+	for _, one := range s.claims {
+		uids = append(uids, one.UID)
+	}
+	return uids
+}
+
 // hold takes a share in the reservation of every claim where the sharer has none.
 func (s *sharer) hold(tracker *tracker) error {
 	for i := range s.claims {
@@ -119,12 +167,21 @@ func (s *sharer) hold(tracker *tracker) error {
 		if one.held {
 			continue
 		}
-		if err := tracker.SignalClaimPendingAllocation(one.UID, one.ResourceClaim); err != nil {
+		// The tracker may keep what it is given, and the copy is going to change.
+		if err := tracker.SignalClaimPendingAllocation(one.UID, one.DeepCopy()); err != nil {
 			return fmt.Errorf("sharing resource claim %s: %w", klog.KObj(one), err)
 		}
 		one.held = true
+		one.writer = tracker.writers.of(one.UID, one.gang)
 	}
 	return nil
+}
+
+// dropped notes that the in-tree plugin gave the shares back.
+func (s *sharer) dropped() {
+	for i := range s.claims {
+		s.claims[i].held, s.claims[i].writer = false, nil
+	}
 }
 
 // release forgets the reservations of claims that have their devices now.
@@ -134,54 +191,94 @@ func (s *sharer) release(tracker *tracker) {
 	}
 }
 
-// wait returns when every claim has its devices in the API server.
+// wait returns when no claim has a writer that is still to write.
 func (s *sharer) wait(ctx context.Context, tracker *tracker) error {
-	for _, one := range s.claims {
-		select {
-		case <-one.writer.done:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the devices of shared resource claim %s: %w", klog.KObj(one), ctx.Err())
-		}
-		claim, err := tracker.Get(one.Namespace, one.Name)
-		if err != nil {
-			return fmt.Errorf("reading shared resource claim %s: %w", klog.KObj(one), err)
-		}
-		if claim.UID != one.UID || claim.Status.Allocation == nil {
-			return errors.New("resource claim " + klog.KObj(one).String() + " did not get the devices that another member of the gang had reserved for it")
+	for i := range s.claims {
+		one := &s.claims[i]
+		if err := one.settle(ctx, tracker); err != nil {
+			return fmt.Errorf("waiting for the devices of shared resource claim %s: %w", klog.KObj(one), err)
 		}
 	}
 	return nil
 }
 
-// inTurn runs a call while no other sharer of the claims does: each adds itself to
-// the same list in the same object.
-func (s *sharer) inTurn(call func()) {
-	var turns []*writer
-	for _, one := range s.claims {
-		if !slices.Contains(turns, one.writer) {
-			turns = append(turns, one.writer)
+// writerPatience is how long a sharer waits for a writer that has not reserved its
+// node for good yet. The PodGroups of a hierarchy are handed over to their bindings
+// in any order, one right after the other.
+const writerPatience = 2 * time.Second
+
+// settle returns when the claim has its devices in the API server, or nobody is
+// going to write them.
+func (c *sharedClaim) settle(ctx context.Context, tracker *tracker) error {
+	late := time.NewTimer(writerPatience)
+	defer late.Stop()
+	for c.writer == nil {
+		begun := tracker.writers.next()
+		if c.writer = tracker.writers.of(c.UID, c.gang); c.writer != nil {
+			break
+		}
+		if now, err := tracker.ResourceClaimTracker.Get(c.Namespace, c.Name); err != nil || now.Status.Allocation != nil {
+			return err
+		}
+		select {
+		case <-begun:
+		case <-late.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	slices.SortFunc(turns, func(a, b *writer) int { return strings.Compare(string(a.pod), string(b.pod)) })
-	for _, one := range turns {
-		one.turn.Lock()
-		defer one.turn.Unlock()
+	select {
+	case <-c.writer.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	call()
+}
+
+// meet shows the in-tree plugin every claim as it is by now: who has reserved it
+// since need not do so again, and nothing is written on top of an old version.
+func (s *sharer) meet(tracker *tracker) error {
+	for i := range s.claims {
+		one := &s.claims[i]
+		now, err := tracker.ResourceClaimTracker.Get(one.Namespace, one.Name)
+		if err != nil {
+			return fmt.Errorf("reading shared resource claim %s: %w", klog.KObj(one), err)
+		}
+		if now.UID != one.UID || !sameDevices(now.Status.Allocation, one.Status.Allocation) {
+			return errors.New("resource claim " + klog.KObj(one).String() + " did not get the devices that another member of the gang had reserved for it")
+		}
+		now.DeepCopyInto(one.ResourceClaim)
+	}
+	return nil
+}
+
+// sameDevices says whether a claim got what was reserved for it. The API server drops
+// what it does not know of a result, but not which device it is.
+func sameDevices(got, reserved *resourceapi.AllocationResult) bool {
+	same := func(a, b resourceapi.DeviceRequestAllocationResult) bool {
+		return a.Driver == b.Driver && a.Pool == b.Pool && a.Device == b.Device
+	}
+	return got != nil && reserved != nil &&
+		slices.EqualFunc(got.Devices.Results, reserved.Devices.Results, same) &&
+		apiequality.Semantic.DeepEqual(got.NodeSelector, reserved.NodeSelector)
 }
 
 // Unreserve gives back what Reserve took. The in-tree plugin takes a share back
 // for every claim of the pod, so the pod must have one in each.
 func (d *DRAAware) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
-	if err := sharerOf(state).hold(d.tracker); err != nil {
+	s := sharerOf(state)
+	if err := s.hold(d.tracker); err != nil {
 		d.logger.Error(err, "Could not balance shares before giving them back", "pod", klog.KObj(pod))
 	}
 	d.writers.end(pod.UID)
 	d.DynamicResources.Unreserve(ctx, state, pod, node)
+	s.dropped()
 }
 
 // PreBind writes the pod's devices into its claims; a sharer adds itself to
-// claims of which another member wrote the devices.
+// claims of which another member wrote the devices, unless that one reserved them
+// for all members of the PodGroup.
 func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	defer d.writers.end(pod.UID)
 	s := sharerOf(state)
@@ -191,8 +288,11 @@ func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if err := s.wait(ctx, d.tracker); err != nil {
 		return fwk.AsStatus(err)
 	}
-	var status *fwk.Status
-	s.inTurn(func() { status = d.DynamicResources.PreBind(ctx, state, pod, node) })
+	defer d.turns.take(s.uids())()
+	if err := s.meet(d.tracker); err != nil {
+		return fwk.AsStatus(err)
+	}
+	status := d.DynamicResources.PreBind(ctx, state, pod, node)
 	if status.IsSuccess() {
 		s.release(d.tracker)
 	}

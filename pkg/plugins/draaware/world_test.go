@@ -13,6 +13,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -51,6 +52,8 @@ type handle struct {
 	manager  fwk.SharedDRAManager
 	recorder *events.FakeRecorder
 	profile  string
+	groups   map[string]*schedulingv1beta1.PodGroup
+	standing standing
 }
 
 func (h *handle) ClientSet() kubernetes.Interface                        { return h.client }
@@ -58,6 +61,21 @@ func (h *handle) SharedInformerFactory() informers.SharedInformerFactory { retur
 func (h *handle) SharedDRAManager() fwk.SharedDRAManager                 { return h.manager }
 func (h *handle) EventRecorder() events.EventRecorderLogger              { return h.recorder }
 func (h *handle) ProfileName() string                                    { return h.profile }
+func (h *handle) PodGroupManager() fwk.PodGroupManager                   { return groupManager{of: h.standing} }
+func (h *handle) SnapshotSharedLister() fwk.SharedLister                 { return lister{groups: h.groups} }
+
+// Activate is for a queue that is not there.
+func (h *handle) Activate(klog.Logger, map[string]*v1.Pod) {}
+
+// lister shows PodGroups, and nothing else.
+type lister struct {
+	fwk.SharedLister
+	groups map[string]*schedulingv1beta1.PodGroup
+}
+
+func (l lister) PodGroups() fwk.PodGroupLister { return l }
+
+func (l lister) Get(_, name string) (*schedulingv1beta1.PodGroup, error) { return l.groups[name], nil }
 
 // world is a scheduler's DRA machinery over some objects: real informers, slice
 // tracker, claim tracker and allocator; only the API server is client-go's fake.

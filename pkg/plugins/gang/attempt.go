@@ -40,8 +40,8 @@ type attempt struct {
 	rails map[types.UID]int
 	// aligned is what the gang says of its members' devices.
 	aligned snapshot.Alignment
-	// needs is what one member of each role takes.
-	needs map[string]plan.Need
+	// needs is what each of those members takes.
+	needs map[types.UID]plan.Need
 	// reserved holds the members past Reserve until the informer shows them
 	// bound. The scheduler's own snapshot has them on their nodes.
 	reserved map[types.UID]string

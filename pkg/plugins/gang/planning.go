@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
@@ -87,7 +88,7 @@ func (b *book) holds(but gangs.Key) []snapshot.Hold {
 		att := rec.attempt
 		for uid, node := range att.nodes {
 			if att.reserved[uid] == "" {
-				holds = append(holds, snapshot.Hold{Node: node, Need: att.needs[att.roles[uid]]})
+				holds = append(holds, snapshot.Hold{Node: node, Need: att.needs[uid]})
 			}
 		}
 	}
@@ -100,13 +101,16 @@ type planning struct {
 	plugin *Gang
 	ask    plan.Gang
 	trials trials
-	needs  map[string]plan.Need
 	// alignment is what the gang says of its members' devices.
 	alignment snapshot.Alignment
 	// inner is the planner's group that stands for each of the gang's.
 	inner map[string]string
-	// together are claims that keep members on one node.
+	// base is the gang's own role of each that was split off for a carrier.
+	base map[string]string
+	// together are claims that keep members on one node, and spread is one that keeps
+	// them on some nodes.
 	together []string
+	spread   spread
 	// pending gives the pod of each member name that is to be placed.
 	pending map[string]*v1.Pod
 }
@@ -160,7 +164,11 @@ func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (o
 	if err != nil {
 		return outcome{}, err
 	}
-	out := outcome{planning: &p, decision: p.solveWhole(picture)}
+	decision, unreached, err := p.solveSpread(picture, nodes)
+	if err != nil {
+		return outcome{}, err
+	}
+	out := outcome{planning: &p, decision: decision}
 	if p.trials.err == nil && out.decision.Placed {
 		refusal = p.giveWay(picture, &out.decision)
 	}
@@ -169,7 +177,7 @@ func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (o
 	}
 	snapshot.WriteAmounts(&out.decision)
 	if !out.decision.Placed {
-		out.why, out.heldBack = cmp.Or(p.trials.refusal(), refusal, out.decision.Why()+p.sharing()), refusal != ""
+		out.why, out.heldBack = cmp.Or(p.trials.refusal(), refusal, unreached, out.decision.Why()+p.sharing()), refusal != ""
 	}
 	return out, nil
 }
@@ -185,7 +193,6 @@ func (g *Gang) newPlanning(ctx context.Context, req request) (planning, string) 
 		request:   req,
 		plugin:    g,
 		alignment: alignment,
-		needs:     map[string]plan.Need{},
 		pending:   map[string]*v1.Pod{},
 		trials:    trials{ctx: ctx, handle: g.handle},
 	}, ""
@@ -210,30 +217,34 @@ func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string
 			p.ask.Roles = append(p.ask.Roles, p.role(role, members))
 		}
 	}
-	shared := p.sharedClaims(survey)
-	p.keepTogether(shared, survey)
-	own := make([]*v1.Pod, len(shapes))
-	for i, pod := range shapes {
-		own[i] = withoutClaims(pod, shared)
+	shared, shares := p.sharedClaims(survey)
+	stand, need := p.carry(shapes, shared, shares)
+	for _, one := range shares {
+		need = append(need, justClaim(p.gang.Key.Namespace, one.claim))
 	}
-	needs, err := survey.Read(own)
+	needs, err := survey.Read(need)
 	if err != nil {
 		return err.Error()
 	}
 	for i := range p.ask.Roles {
-		role := &p.ask.Roles[i]
-		needs[i].Adopt(p.alignment)
-		role.Need, role.RDMA = needs[i].Need, needs[i].RDMA
-		if len(p.gang.Groups) == 0 {
-			p.ask.Min += role.Min
-		}
-		p.needs[role.Name] = role.Need
-		p.trials.roles = append(p.trials.roles, &trial{pod: shapes[i], gang: p.gang.Key.String(), alignment: p.alignment})
-		if err := p.pin(role, survey, nodes); err != nil {
+		p.describe(i, stand[i], &needs[i])
+		if err := p.pin(&p.ask.Roles[i], survey, nodes); err != nil {
 			return err.Error()
 		}
 	}
+	p.confine(shares, func(i int) devices.Reach { return survey.Reach(&needs[len(stand)+i]) })
 	return ""
+}
+
+// describe adds to a role what one member needs, and the pod that stands for all.
+func (p *planning) describe(i int, pod *v1.Pod, need *snapshot.Need) {
+	role := &p.ask.Roles[i]
+	need.Adopt(p.alignment)
+	role.Need, role.RDMA = need.Need, need.RDMA
+	if len(p.gang.Groups) == 0 {
+		p.ask.Min += role.Min
+	}
+	p.trials.roles = append(p.trials.roles, &trial{pod: pod, gang: p.gang.Key.String(), alignment: p.alignment})
 }
 
 // shape is the pod that stands for its role: one that is still to be placed, if
@@ -314,7 +325,7 @@ func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
 		nodes:    map[types.UID]string{},
 		roles:    map[types.UID]string{},
 		rails:    map[types.UID]int{},
-		needs:    p.needs,
+		needs:    map[types.UID]plan.Need{},
 		aligned:  p.alignment,
 		reserved: map[types.UID]string{},
 		short:    map[string]int{},
@@ -323,14 +334,15 @@ func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
 	}
 	p.seat(decision, att.nodes, att.rails)
 	for _, role := range p.ask.Roles {
-		att.short[role.Name] = role.Min
+		name := p.roleOf(role.Name)
+		att.short[name] += role.Min
 		for _, m := range role.Members {
 			pod := p.pending[m.Name]
 			if pod == nil {
-				att.short[role.Name]--
+				att.short[name]--
 				continue
 			}
-			att.roles[pod.UID] = role.Name
+			att.roles[pod.UID], att.needs[pod.UID] = name, role.Need
 		}
 	}
 	return att

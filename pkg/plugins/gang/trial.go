@@ -52,6 +52,8 @@ type trial struct {
 	// gang tells the role's gang from all others; alignment is what it says of devices.
 	gang      string
 	alignment snapshot.Alignment
+	// beside is how many of its kind stand with it on any node, of another role.
+	beside int
 	// nodes are the only ones that the role may use; nil means any.
 	nodes sets.Set[string]
 	// refusal is why no node can be used at all.
@@ -75,7 +77,7 @@ func (t *trials) fits(role int, node string, already int) bool {
 		return false
 	}
 	state := one.state
-	if already > 0 {
+	if already += one.beside; already > 0 {
 		state, info, err = t.crowd(one, info, already)
 		if err != nil {
 			t.err = err

@@ -1,0 +1,89 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// Reach says where several pods can use devices that are allocated once for all of them.
+type Reach struct {
+	// OneNode says that devices of the need are such as only their own node can use, or may be: then all pods must stand
+	// on one node.
+	OneNode bool
+	// Places are where devices that several nodes can use meet the need, in the allocator's order. There are none with
+	// OneNode, and where no place has enough of them.
+	Places []Place
+}
+
+// Place is the nodes that can use some devices.
+type Place struct{ of reachingSlice }
+
+// Everywhere says that every node is in the place.
+func (p Place) Everywhere() bool { return p.of.allNodes }
+
+// Holds says whether the node is in the place.
+func (p Place) Holds(node *v1.Node) (bool, error) {
+	matches, err := structured.NodeMatches(structured.Features{}, node, p.of.nodeName, p.of.allNodes, p.of.selector)
+	if err != nil {
+		return false, fmt.Errorf("matching devices of several nodes with node %s: %w", node.Name, err)
+	}
+	return matches, nil
+}
+
+// Reach says where the devices of a need that the view was made with can be used, the least option counting.
+func (v *View) Reach(need *Need) Reach {
+	option := v.Least(need)
+	if len(option.Demands) == 0 {
+		return Reach{OneNode: len(option.Permits) > 0} // all devices of a kind: the node decides which
+	}
+	for _, demand := range option.Demands {
+		if slices.ContainsFunc(demand.Kinds, func(kind int) bool { return v.own[kind] }) {
+			return Reach{OneNode: true}
+		}
+	}
+	var reach Reach
+	for i, one := range v.reaching {
+		known := slices.ContainsFunc(v.reaching[:i], func(before reachingSlice) bool { return before.samePlace(&one) })
+		if !known && v.meets(&one, option.Demands) {
+			reach.Places = append(reach.Places, Place{of: one})
+		}
+	}
+	return reach
+}
+
+// meets says whether the devices of a place, and those of every node, are enough for each demand.
+func (v *View) meets(place *reachingSlice, demands []Demand) bool {
+	for _, demand := range demands {
+		free := 0
+		for i := range v.reaching {
+			one := &v.reaching[i]
+			if !one.allNodes && !one.samePlace(place) {
+				continue
+			}
+			for _, kind := range demand.Kinds {
+				free += one.free[kind]
+			}
+		}
+		if free < demand.Count {
+			return false
+		}
+	}
+	return true
+}
+
+// own says of each kind whether devices of it are about that belong to one node, free or not.
+func (l *layout) own() []bool {
+	own := make([]bool, len(l.kinds.kinds))
+	for s := range l.present {
+		if kind, counted := l.kinds.of[s]; counted {
+			own[kind] = true
+		}
+	}
+	return own
+}
