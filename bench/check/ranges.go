@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -20,7 +21,7 @@ type ranges struct {
 	Runs []source `json:"runs"`
 }
 
-// source is one run of a benchmark and what it measured.
+// source is one run of a benchmark and what it measured. The commit is that of the code that ran.
 type source struct {
 	Command string `json:"command"`
 	Date    string `json:"date"`
@@ -76,10 +77,10 @@ func load(path string) (ranges, error) {
 
 // verdict is what a check found.
 type verdict struct {
-	inside  int
-	left    []string
-	missing []string
-	unknown []string
+	// inside counts figures in their ranges, absent those that were not measured.
+	inside, absent int
+	// left, missing and unknown are about the others, a line each.
+	left, missing, unknown []string
 }
 
 // check compares figures with their ranges.
@@ -87,12 +88,13 @@ func (r ranges) check(found map[string]figure) verdict {
 	var v verdict
 	known := map[string]bool{}
 	for _, run := range r.Runs {
+		var missing []string
 		for _, name := range slices.Sorted(maps.Keys(run.Figures)) {
 			known[name] = true
 			want, f := run.Figures[name], found[name]
 			switch allowed := want.allowed(f.Runs); {
 			case f.Name == "":
-				v.missing = append(v.missing, name)
+				missing = append(missing, name)
 			case math.Abs(f.Value-want.Mean) > allowed:
 				v.left = append(v.left, fmt.Sprintf("%s is %.4g, was %.4g and may be off by %.2g (%s at %s, %s)",
 					name, f.Value, want.Mean, allowed, run.Command, run.Commit, run.Date))
@@ -100,6 +102,11 @@ func (r ranges) check(found map[string]figure) verdict {
 				v.inside++
 			}
 		}
+		v.absent += len(missing)
+		if n := len(missing); n > 1 && n == len(run.Figures) {
+			missing = []string{fmt.Sprintf("all %d figures of %s", n, run.Command)}
+		}
+		v.missing = append(v.missing, missing...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if !known[name] {
@@ -120,20 +127,11 @@ func (v verdict) print(w io.Writer) {
 		fmt.Fprintln(w, "has no range:", name)
 	}
 	fmt.Fprintf(w, "%d figures are in their ranges, %d left them, %d were not measured, %d have no range\n",
-		v.inside, len(v.left), len(v.missing), len(v.unknown))
+		v.inside, len(v.left), v.absent, len(v.unknown))
 }
 
-// record makes the figures whose names begin with prefix the range from now on.
-func (r *ranges) record(found map[string]figure, prefix string, from source) error {
-	from.Figures = map[string]statistic{}
-	for name, f := range found {
-		if strings.HasPrefix(name, prefix) {
-			from.Figures[name] = statistic{f.Value, f.Spread, f.Runs}
-		}
-	}
-	if len(from.Figures) == 0 {
-		return fmt.Errorf("no figure begins with %q", prefix)
-	}
+// record makes figures the ranges from now on, of all whose names begin with prefix.
+func (r *ranges) record(figures map[string]figure, prefix, command string) {
 	kept := r.Runs[:0]
 	for _, run := range r.Runs {
 		maps.DeleteFunc(run.Figures, func(name string, _ statistic) bool { return strings.HasPrefix(name, prefix) })
@@ -141,9 +139,26 @@ func (r *ranges) record(found map[string]figure, prefix string, from source) err
 			kept = append(kept, run)
 		}
 	}
-	r.Runs = append(kept, from)
-	slices.SortFunc(r.Runs, func(a, b source) int { return strings.Compare(a.Command, b.Command) })
-	return nil
+	r.Runs = kept
+	for _, name := range slices.Sorted(maps.Keys(figures)) {
+		f := figures[name]
+		r.run(source{Command: command, Date: f.date, Commit: f.commit, Cores: f.cores}).Figures[name] = statistic{f.Value, f.Spread, f.Runs}
+	}
+	slices.SortFunc(r.Runs, func(a, b source) int {
+		return cmp.Or(strings.Compare(a.Command, b.Command), strings.Compare(a.Date, b.Date), strings.Compare(a.Commit, b.Commit))
+	})
+}
+
+// run returns the run that is like the one given, adding it if there is none.
+func (r *ranges) run(like source) *source {
+	for i := range r.Runs {
+		if one := &r.Runs[i]; one.Command == like.Command && one.Date == like.Date && one.Commit == like.Commit && one.Cores == like.Cores {
+			return one
+		}
+	}
+	like.Figures = map[string]statistic{}
+	r.Runs = append(r.Runs, like)
+	return &r.Runs[len(r.Runs)-1]
 }
 
 const heading = `# What the ratios of the benchmarks were, and in which runs; make bench-check says

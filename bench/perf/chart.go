@@ -23,20 +23,16 @@ var colours = map[Profile]string{Stock: "#8a8f98", Dovetail: "#2f6fde", Oracle: 
 
 // Chart draws the rate of each scheduler as a bar, with a tick for every round, as SVG.
 func (c Comparison) Chart() string {
-	most, unit := 0.0, "pods/s"
-	if c.verdicts() {
-		unit = "verdicts/s"
-	}
+	most, measured := 0.0, c.measure()
 	for _, p := range c.Profiles() {
-		most = max(most, c.Rate(p))
 		for _, f := range c.Rounds[p] {
-			most = max(most, f.Throughput)
+			most = max(most, measured.rate(f))
 		}
 	}
 	height := barsTop + barStep*len(c.Profiles()) + 16
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="14">`+"\n", chartWidth, height)
-	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/>`+"\n"+`<text x="12" y="24" font-weight="bold">%s, %s</text>`+"\n", escape(c.Workload), unit)
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/>`+"\n"+`<text x="12" y="24" font-weight="bold">%s, %s</text>`+"\n", escape(c.Workload), measured.unit)
 	for i, p := range c.Profiles() {
 		c.bar(&b, p, barsTop+barStep*i, most)
 	}
@@ -51,14 +47,14 @@ func (c Comparison) bar(b *strings.Builder, p Profile, y int, most float64) {
 		}
 		return value / most * barRoom
 	}
-	rate := c.Rate(p)
+	rate, measured := c.Rate(p), c.measure()
 	fmt.Fprintf(b, `<text x="12" y="%d">%s</text>`+"\n", y+18, p)
 	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", barLeft, y, length(rate), barHeight, colours[p])
 	for _, f := range c.Rounds[p] {
-		x := barLeft + length(f.Throughput)
+		x := barLeft + length(measured.rate(f))
 		fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#222"/>`+"\n", x, y+6, x, y+barHeight-6)
 	}
-	fmt.Fprintf(b, `<text x="%.1f" y="%d">%.1f</text>`+"\n", barLeft+barRoom+12.0, y+18, rate)
+	fmt.Fprintf(b, `<text x="%.1f" y="%d">%s</text>`+"\n", barLeft+barRoom+12.0, y+18, brief(rate))
 }
 
 func escape(text string) string {

@@ -20,6 +20,8 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	upstream "k8s.io/kubernetes/test/integration/scheduler_perf"
 	"k8s.io/kubernetes/test/utils/client-go/ktesting"
+
+	"github.com/dovetail-dev/dovetail/bench/perf/audit"
 )
 
 // orderEnv holds the order of the process that runs one workload.
@@ -36,6 +38,12 @@ type order struct {
 	Allocator string
 	// Publish has the devices of nodes published.
 	Publish bool
+	// Dir is where figures go that are not upstream's.
+	Dir string
+	// Rules, if there are any, are what the placements are held against in the end.
+	Rules *audit.Rules
+	// Restart, if it is not empty, is the configuration of the scheduler that starts late: see restart.
+	Restart string
 }
 
 // Main is what TestMain of a binary that runs workloads calls. It returns the exit code.
@@ -76,26 +84,42 @@ func Workload(b *testing.B) {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		b.Fatalf("reading %s: %v", orderEnv, err)
 	}
-	var registry frameworkruntime.Registry
-	if c := contenders[o.Profile]; c.registry != nil {
-		registry = c.registry()
-		for name := range registry {
-			upstream.PluginNames = append(upstream.PluginNames, name)
-		}
-		slices.Sort(upstream.PluginNames)
-	}
-	options := []upstream.SchedulerPerfOption{upstream.WithPodsSchedulingTimeout(schedulingTimeout)}
-	if o.Publish {
-		options = append(options, upstream.WithNodeUpdateFn(publishDevices))
-	}
 	if o.Allocator != "" {
 		structured.EnableAllocators(o.Allocator)
 		defer structured.EnableAllocators()
 	}
+	registry := o.registry()
+	upstream.RunBenchmarkPerfScheduling(b, o.Config, string(o.Profile), registry, o.options(registry)...)
+}
+
+// registry makes the plugins of the scheduler that are not in the tree.
+func (o order) registry() frameworkruntime.Registry {
+	c := contenders[o.Profile]
+	if c.registry == nil {
+		return nil
+	}
+	registry := c.registry()
+	for name := range registry {
+		upstream.PluginNames = append(upstream.PluginNames, name)
+	}
+	slices.Sort(upstream.PluginNames)
+	return registry
+}
+
+// options are the places where upstream's harness calls back.
+func (o order) options(registry frameworkruntime.Registry) []upstream.SchedulerPerfOption {
+	options := []upstream.SchedulerPerfOption{upstream.WithPodsSchedulingTimeout(schedulingTimeout), upstream.WithPrepareFn(o.closeAfterwards)}
+	switch {
+	case o.Restart != "":
+		late := &restart{config: o.Restart, registry: registry, dir: o.Dir}
+		options = append(options, upstream.WithNodeUpdateFn(late.nodesCreated))
+	case o.Publish:
+		options = append(options, upstream.WithNodeUpdateFn(publishDevices))
+	}
 	if o.Allocator == "stable" {
 		options = append(options, upstream.WithPreRunFn(withoutYoungFeatures))
 	}
-	upstream.RunBenchmarkPerfScheduling(b, o.Config, string(o.Profile), registry, options...)
+	return options
 }
 
 // withoutYoungFeatures turns off the features, on by default, that the stable allocator lacks.

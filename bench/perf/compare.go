@@ -17,14 +17,14 @@ func (r Runner) Compare(ctx context.Context, c Case, profiles []Profile, rounds 
 	for round := range rounds {
 		for i := range profiles {
 			p := profiles[(round+i)%len(profiles)]
-			result, err := r.Do(ctx, Run{Case: c, Profile: p})
+			result, err := r.Do(ctx, Run{Case: c, Profile: p, Audit: true})
 			if err != nil {
 				return nil, err
 			}
 			f := result.Figures()
 			measured[p] = append(measured[p], f)
-			fmt.Fprintf(out, "round %d of %d, %-8s %7.1f pods/s, algorithm %.2f ms, CPU %.1f s, %.0f MB, took %v\n",
-				round+1, rounds, p, f.Throughput, f.AlgorithmMean, f.CPUSeconds, f.MemoryMB, result.Took.Round(time.Second))
+			fmt.Fprintf(out, "round %d of %d, %-8s %s, algorithm %.2f ms, CPU %.1f s, %.0f MB, took %v\n",
+				round+1, rounds, p, f.headline(), f.AlgorithmMean, f.CPUSeconds, f.MemoryMB, result.Took.Round(time.Second))
 		}
 	}
 	return measured, nil

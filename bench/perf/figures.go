@@ -4,9 +4,12 @@
 package perf
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
 // The scheduler's metrics that are reported.
@@ -45,7 +48,13 @@ type Figures struct {
 	Cycle float64 `json:"cycle"`
 	// Verdict is the mean duration of an attempt that found no place, with all that is written about it.
 	Verdict float64 `json:"verdict,omitempty"`
-	// CPUSeconds and MemoryMB are what the process used: scheduler, API server and some controllers.
+	// Ready, FirstBind and GangBound are seconds from the start of a scheduler in a full cluster: until it knew what is
+	// there, until the first of the pods that waited for it had a node, and until a gang of eight had.
+	Ready     float64 `json:"readySeconds,omitempty"`
+	FirstBind float64 `json:"firstBindSeconds,omitempty"`
+	GangBound float64 `json:"gangBoundSeconds,omitempty"`
+	// CPUSeconds and MemoryMB are what the process had used when all was measured: scheduler, API server and some
+	// controllers. Memory is the most that was resident.
 	CPUSeconds float64 `json:"cpuSeconds"`
 	MemoryMB   float64 `json:"memoryMB"`
 }
@@ -55,8 +64,11 @@ func (r Result) Figures() Figures {
 	f := Figures{
 		Throughput: r.Throughput(),
 		Seconds:    r.of("SchedulingDuration", "Duration", nil),
-		CPUSeconds: r.CPU.Seconds(),
-		MemoryMB:   float64(r.Memory) / (1 << 20),
+		Ready:      r.of(restartMetric, "Ready", nil),
+		FirstBind:  r.of(restartMetric, "First", nil),
+		GangBound:  r.of(restartMetric, "Gang", nil),
+		CPUSeconds: r.of(usageMetric, "CPUSeconds", nil),
+		MemoryMB:   r.of(usageMetric, "MemoryMB", nil),
 	}
 	algorithm, attempt := podAlgorithm, podAttempt
 	if r.of(groupAlgorithm, "Average", nil) > 0 {
@@ -89,6 +101,14 @@ func (r Result) of(metric, bucket string, labels map[string]string) float64 {
 	return 0
 }
 
+// headline is what a run is about, in words.
+func (f Figures) headline() string {
+	if f.FirstBind > 0 {
+		return fmt.Sprintf("first bind after %.2f s, gang after %.2f s", f.FirstBind, f.GangBound)
+	}
+	return fmt.Sprintf("%7.1f pods/s", f.Throughput)
+}
+
 // Comparison is one workload with each scheduler, round by round.
 type Comparison struct {
 	Workload string                `json:"workload"`
@@ -96,8 +116,10 @@ type Comparison struct {
 	Note     string                `json:"note,omitempty"`
 	Taken    time.Time             `json:"taken"`
 	Commit   string                `json:"commit"`
-	Machine  string                `json:"machine"`
+	Cores    int                   `json:"cores"`
 	Rounds   map[Profile][]Figures `json:"rounds"`
+	// Ratios are what make bench-check compares with their ranges. Write fills them in.
+	Ratios []ratios.Ratio `json:"ratios,omitempty"`
 }
 
 // Median returns the median of one figure over the rounds, 0 without any.
@@ -106,49 +128,7 @@ func (c Comparison) Median(of Profile, figure func(Figures) float64) float64 {
 	for _, f := range c.Rounds[of] {
 		values = append(values, figure(f))
 	}
-	if len(values) == 0 {
-		return 0
-	}
-	slices.Sort(values)
-	middle := len(values) / 2
-	if len(values)%2 == 1 {
-		return values[middle]
-	}
-	return (values[middle-1] + values[middle]) / 2
-}
-
-// Rate is what the ratios are of: pods bound in a second, or, where none can be, verdicts in a second. A verdict is a run of
-// the scheduling algorithm: what is written afterwards, a condition on every pod, is the same for all.
-func (c Comparison) Rate(of Profile) float64 {
-	if c.verdicts() {
-		if mean := c.Median(of, func(f Figures) float64 { return f.AlgorithmMean }); mean > 0 {
-			return 1000 / mean
-		}
-		return 0
-	}
-	return c.Median(of, func(f Figures) float64 { return f.Throughput })
-}
-
-// verdicts says whether the workload is about pods for which there is no room.
-func (c Comparison) verdicts() bool {
-	refused := false
-	for _, rounds := range c.Rounds {
-		for _, f := range rounds {
-			if f.Throughput > 0 {
-				return false
-			}
-			refused = refused || f.Verdict > 0
-		}
-	}
-	return refused
-}
-
-// Ratio is Dovetail's rate by that of another, 0 if that is unknown.
-func (c Comparison) Ratio(to Profile) float64 {
-	if base := c.Rate(to); base > 0 {
-		return c.Rate(Dovetail) / base
-	}
-	return 0
+	return median(values)
 }
 
 // Profiles are the schedulers that were run, in the order of Profiles.

@@ -49,6 +49,15 @@ var contenders = map[Profile]contender{
 	Oracle:   {registry: oracle.Registry, alter: useOracle},
 }
 
+// writeSchedulerConfig writes schedulerConfig to a file.
+func (c contender) writeSchedulerConfig(name, stockFile string, gates map[string]bool) error {
+	text, err := c.schedulerConfig(stockFile, gates)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, text, 0o600)
+}
+
 // schedulerConfig is upstream's configuration of the scheduler with each profile altered. Without a file of upstream's it
 // starts from one profile under the name that upstream's pods use.
 func (c contender) schedulerConfig(stockFile string, gates map[string]bool) ([]byte, error) {
@@ -70,6 +79,9 @@ func (c contender) schedulerConfig(stockFile string, gates map[string]bool) ([]b
 		if profile.SchedulerName == nil {
 			name := corev1.DefaultSchedulerName
 			profile.SchedulerName = &name
+		}
+		if c.alter == nil {
+			continue
 		}
 		if err := c.alter(profile, gates); err != nil {
 			return nil, fmt.Errorf("%s: profile %s: %w", stockFile, *profile.SchedulerName, err)

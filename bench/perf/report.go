@@ -10,12 +10,22 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
 // Line is the last one of a comparison. Of a scheduler that was not run it says 0.
 func (c Comparison) Line() string {
-	return fmt.Sprintf("workload=%s stock=%.1f dovetail=%.1f oracle=%.1f ratio_stock=%.2f ratio_oracle=%.2f",
-		c.Workload, c.Rate(Stock), c.Rate(Dovetail), c.Rate(Oracle), c.Ratio(Stock), c.Ratio(Oracle))
+	return fmt.Sprintf("workload=%s stock=%s dovetail=%s oracle=%s ratio_stock=%.2f ratio_oracle=%.2f",
+		c.Workload, brief(c.Rate(Stock)), brief(c.Rate(Dovetail)), brief(c.Rate(Oracle)), c.Ratio(Stock), c.Ratio(Oracle))
+}
+
+// brief writes a rate with the digits that mean something.
+func brief(rate float64) string {
+	if rate > 0 && rate < 10 {
+		return fmt.Sprintf("%.3g", rate)
+	}
+	return fmt.Sprintf("%.1f", rate)
 }
 
 // column is one figure of the long table.
@@ -33,13 +43,20 @@ var columns = []column{
 	{"p99 ms", func(f Figures) float64 { return f.AlgorithmP99 }, "%.2f"},
 	{"cycle ms", func(f Figures) float64 { return f.Cycle }, "%.3f"},
 	{"verdict ms", func(f Figures) float64 { return f.Verdict }, "%.2f"},
+	{"ready s", func(f Figures) float64 { return f.Ready }, "%.2f"},
+	{"first bind s", func(f Figures) float64 { return f.FirstBind }, "%.2f"},
+	{"gang bound s", func(f Figures) float64 { return f.GangBound }, "%.2f"},
 	{"CPU s", func(f Figures) float64 { return f.CPUSeconds }, "%.1f"},
 	{"memory MB", func(f Figures) float64 { return f.MemoryMB }, "%.0f"},
 }
 
-// Table has a row for each scheduler: medians, and the throughput of every round.
+// Table has a row for each scheduler: medians, and the rate of every round. Columns of which nothing is known are left
+// out.
 func (c Comparison) Table() string {
 	var b strings.Builder
+	columns := slices.DeleteFunc(slices.Clone(columns), func(col column) bool {
+		return !c.any(func(f Figures) bool { return col.of(f) > 0 })
+	})
 	fmt.Fprintf(&b, "%s (%s)", c.Workload, c.Case)
 	if c.Note != "" {
 		fmt.Fprintf(&b, ": %s", c.Note)
@@ -48,7 +65,8 @@ func (c Comparison) Table() string {
 	for _, col := range columns {
 		fmt.Fprintf(&b, " %s |", col.title)
 	}
-	fmt.Fprintf(&b, " rounds, pods/s |\n|---|%s---|\n", strings.Repeat("---|", len(columns)))
+	measured := c.measure()
+	fmt.Fprintf(&b, " rounds, %s |\n|---|%s---|\n", measured.unit, strings.Repeat("---|", len(columns)))
 	for _, p := range c.Profiles() {
 		fmt.Fprintf(&b, "| %s |", p)
 		for _, col := range columns {
@@ -56,12 +74,13 @@ func (c Comparison) Table() string {
 		}
 		var rounds []string
 		for _, f := range c.Rounds[p] {
-			rounds = append(rounds, fmt.Sprintf("%.1f", f.Throughput))
+			rounds = append(rounds, brief(measured.rate(f)))
 		}
 		fmt.Fprintf(&b, " %s |\n", strings.Join(rounds, ", "))
 	}
-	fmt.Fprintf(&b, "\nDovetail by stock %s, by the oracle %s. Medians; %s; commit %s; %s.\n",
-		orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)), c.Machine, c.Commit, c.Taken.Format("2006-01-02"))
+	fmt.Fprintf(&b, "\nDovetail by stock %s, by the oracle %s; its cycle is %s times shorter than stock's. Medians; %d cores; commit %s; %s.\n",
+		orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)), orDash("%.1f", c.CycleRatio()),
+		c.Cores, c.Commit, c.Taken.Format("2006-01-02"))
 	return b.String()
 }
 
@@ -77,16 +96,13 @@ func (c Comparison) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err
-	}
-	for suffix, content := range map[string][]byte{".json": append(text, '\n'), ".md": []byte(c.Table()), ".svg": []byte(c.Chart())} {
-		if err := os.WriteFile(filepath.Join(dir, c.Workload+suffix), content, 0o644); err != nil {
+	for suffix, content := range map[string]string{".md": c.Table(), ".svg": c.Chart()} {
+		if err := os.WriteFile(filepath.Join(dir, c.Workload+suffix), []byte(content), 0o644); err != nil {
 			return err
 		}
 	}
-	return nil
+	c.Ratios = c.allRatios()
+	return ratios.Write(filepath.Join(dir, c.Workload+".json"), c)
 }
 
 // Read returns the comparisons that a directory holds, in the order of Workloads, and others after them by name.
@@ -125,13 +141,13 @@ func ShortTable(all []Comparison) string {
 	var b strings.Builder
 	fmt.Fprint(&b, "| workload | stock | Dovetail | oracle | by stock | of the oracle |\n|---|---|---|---|---|---|\n")
 	for _, c := range all {
-		unit := "pods/s"
-		if c.verdicts() {
-			unit = "verdicts/s"
-		}
-		fmt.Fprintf(&b, "| %s, %s |", c.Workload, unit)
+		fmt.Fprintf(&b, "| %s, %s |", c.Workload, c.measure().unit)
 		for _, p := range Profiles() {
-			fmt.Fprintf(&b, " %s |", orDash("%.0f", c.Rate(p)))
+			rate := brief(c.Rate(p))
+			if c.Rate(p) == 0 {
+				rate = "–"
+			}
+			fmt.Fprintf(&b, " %s |", rate)
 		}
 		fmt.Fprintf(&b, " %s | %s |\n", orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)))
 	}

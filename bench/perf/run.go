@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/dovetail-dev/dovetail/bench/perf/audit"
 )
 
 // Runner runs workloads, one at a time.
@@ -35,6 +37,21 @@ type Run struct {
 	Profile Profile
 	// Allocator is the one implementation of the DRA allocator to use; empty means the one that the feature gates lead to.
 	Allocator string
+	// Audit has the run fail if its placements do not hold in the end: see package audit.
+	Audit bool
+}
+
+// order is what the process of the run is told. Dir is where it finds its configuration and leaves its figures.
+func (r Run) order(config, dir string) order {
+	o := order{Config: config, Dir: dir, Profile: r.Profile, Allocator: r.Allocator, Publish: r.Case.Suite == ownSuite}
+	if r.Audit {
+		// In workloads of our own nobody takes pods away.
+		o.Rules = &audit.Rules{AllBound: r.Case.Settles, Whole: r.Case.Settles || r.Case.Suite == ownSuite, Labelled: r.Profile != Stock}
+	}
+	if r.Case.Has(restartLabel) {
+		o.Restart = filepath.Join(dir, schedulerFile)
+	}
+	return o
 }
 
 // Item is a figure as upstream's harness writes it.
@@ -48,10 +65,6 @@ type Item struct {
 type Result struct {
 	Items []Item
 	Took  time.Duration
-	// CPU and Memory are what the process of the workload used: the scheduler, the API server and some controllers. Memory
-	// is the most that was resident, in bytes.
-	CPU    time.Duration
-	Memory int64
 	// Log is the file with what it printed.
 	Log string
 }
@@ -79,17 +92,16 @@ func (r Runner) inDir(ctx context.Context, run Run, contender contender, dir str
 	if err != nil {
 		return Result{}, err
 	}
-	text, err := json.Marshal(order{Config: config, Profile: run.Profile, Allocator: run.Allocator, Publish: run.Case.Suite == ownSuite})
+	text, err := json.Marshal(run.order(config, dir))
 	if err != nil {
 		return Result{}, err
 	}
 	logFile := filepath.Join(r.Logs, strings.Join([]string{run.Case.fileName(), string(run.Profile), run.Allocator}, "_")+".log")
 	began := time.Now()
-	usage, err := r.process(ctx, run.Case.Dir, dir, logFile, string(text))
+	err = r.process(ctx, run.Case.Dir, dir, logFile, string(text))
 	result := Result{Took: time.Since(began), Log: logFile}
-	if usage != nil {
-		result.CPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-		result.Memory = usage.Maxrss * 1024
+	if found := problems(dir); err != nil && found != "" {
+		return result, fmt.Errorf("its placements do not hold: %s; what it printed is in %s", found, logFile)
 	}
 	if err != nil {
 		return result, fmt.Errorf("%w; what it printed is in %s", err, logFile)
@@ -114,19 +126,21 @@ func (r Runner) keepProfiles(dir, logFile string) error {
 	return os.WriteFile(strings.TrimSuffix(logFile, ".log")+".cpu.prof", text, 0o644)
 }
 
+// schedulerFile is the configuration of the measured scheduler, where it is not upstream's own.
+const schedulerFile = "scheduler-config.yaml"
+
 // writeConfig writes the workload's configuration, and the scheduler's if it is not upstream's own, and returns the path
 // of the first.
 func writeConfig(c Case, contender contender, dir string) (string, error) {
 	text, err := c.only(func(stockFile string, gates map[string]bool) (string, error) {
-		if contender.alter == nil {
+		name := filepath.Join(dir, schedulerFile)
+		switch {
+		case c.Has(restartLabel): // upstream's harness keeps the scheduler that the workload names
+			return "", contender.writeSchedulerConfig(name, "", gates)
+		case contender.alter == nil:
 			return "", nil
 		}
-		text, err := contender.schedulerConfig(stockFile, gates)
-		if err != nil {
-			return "", err
-		}
-		name := filepath.Join(dir, "scheduler-config.yaml")
-		return name, os.WriteFile(name, text, 0o600)
+		return name, contender.writeSchedulerConfig(name, stockFile, gates)
 	})
 	if err != nil {
 		return "", err
@@ -137,17 +151,17 @@ func writeConfig(c Case, contender contender, dir string) (string, error) {
 
 // process runs this binary once more, in the workload's directory. It and the etcd that it starts are one process group,
 // which ends as a whole.
-func (r Runner) process(ctx context.Context, workloadDir, dir, logFile, order string) (*syscall.Rusage, error) {
+func (r Runner) process(ctx context.Context, workloadDir, dir, logFile, order string) error {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.MkdirAll(r.Logs, 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	log, err := os.Create(logFile)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cmd := exec.CommandContext(ctx, self, "-test.run=^$", "-test.bench=^"+cmp.Or(r.Benchmark, serveName)+"$", "-test.benchtime=1x", "-test.timeout=0",
 		"-perf-scheduling-label-filter=", "-data-items-dir="+dir, fmt.Sprintf("-perf-cpuprofile=%v", r.CPUProfiles))
@@ -156,9 +170,7 @@ func (r Runner) process(ctx context.Context, workloadDir, dir, logFile, order st
 		"PATH="+filepath.Dir(r.Etcd)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	err = errors.Join(cmd.Run(), log.Close())
-	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return usage, err
+	return errors.Join(cmd.Run(), log.Close())
 }
 
 // readItems reads the figures. A workload without any did not run.

@@ -31,6 +31,8 @@ type Case struct {
 	// Allocators are the implementations of the DRA allocator that upstream tests the directory with; none means the
 	// one that the feature gates lead to.
 	Allocators []string
+	// Settles says that the workload waits for all its pods and takes none away.
+	Settles bool
 }
 
 // Name tells the workload from all others.
@@ -67,11 +69,13 @@ func Cases(root, under string) ([]Case, error) {
 
 func readSuite(dir, suite string) ([]Case, error) {
 	var tests []struct {
-		Name      string
-		Labels    []string
-		Workloads []struct {
+		Name             string
+		Labels           []string
+		WorkloadTemplate []operation
+		Workloads        []struct {
 			Name   string
 			Labels []string
+			Params map[string]any
 		}
 	}
 	text, err := os.ReadFile(filepath.Join(dir, configFile))
@@ -90,11 +94,40 @@ func readSuite(dir, suite string) ([]Case, error) {
 		for _, workload := range test.Workloads {
 			cases = append(cases, Case{
 				Dir: dir, Suite: suite, Test: test.Name, Workload: workload.Name,
-				Labels: slices.Concat(test.Labels, workload.Labels), Allocators: allocators,
+				Labels: slices.Concat(test.Labels, workload.Labels), Allocators: allocators, Settles: settles(test.WorkloadTemplate, workload.Params),
 			})
 		}
 	}
 	return cases, nil
+}
+
+// operation is what is known here of an operation of a workload.
+type operation struct {
+	Opcode               string
+	SkipWaitToCompletion bool
+	SteadyState          bool
+	SteadyStateParam     string
+	StageRequirement     string
+	CreatePodsOp         *operation
+}
+
+// settles says whether a workload of these operations ends with every pod bound.
+func settles(operations []operation, params map[string]any) bool {
+	waiting := false
+	for _, one := range operations {
+		if one.CreatePodsOp != nil {
+			one = *one.CreatePodsOp
+		}
+		switch {
+		case one.Opcode == "churn", one.Opcode == "deletePods", one.SteadyState, one.SteadyStateParam != "" && params[one.SteadyStateParam[1:]] != false:
+			return false
+		case one.SkipWaitToCompletion:
+			waiting = true
+		case one.Opcode == "barrier" && one.StageRequirement != "Attempted":
+			waiting = false
+		}
+	}
+	return !waiting
 }
 
 var allocatorName = regexp.MustCompile(`"(stable|incubating|experimental)"`)

@@ -44,7 +44,7 @@ func TestCasesKnowLabelsAndAllocators(t *testing.T) {
 	got := find(t, "dra/prioritizedlist/FirstAvailable/fast")
 	want := Case{
 		Dir: got.Dir, Suite: "dra/prioritizedlist", Test: "FirstAvailable", Workload: "fast",
-		Labels: []string{"integration-test", "short"}, Allocators: []string{"experimental", "incubating"},
+		Labels: []string{"integration-test", "short"}, Allocators: []string{"experimental", "incubating"}, Settles: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("case (-want,+got):\n%s", diff)
@@ -187,23 +187,5 @@ func TestNamedWorkloadsExist(t *testing.T) {
 		if _, _, err := Find(root, "workloads", n.Name); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-func TestLineAndMedian(t *testing.T) {
-	c := Comparison{Workload: "basic", Rounds: map[Profile][]Figures{
-		Stock:    {{Throughput: 10}, {Throughput: 30}, {Throughput: 20}},
-		Dovetail: {{Throughput: 40}, {Throughput: 42}},
-		Oracle:   {{Throughput: 50}},
-	}}
-	const want = "workload=basic stock=20.0 dovetail=41.0 oracle=50.0 ratio_stock=2.05 ratio_oracle=0.82"
-	if got := c.Line(); got != want {
-		t.Errorf("line is %q, want %q", got, want)
-	}
-	verdict := Comparison{Workload: "infeasible", Rounds: map[Profile][]Figures{
-		Stock: {{Verdict: 900, AlgorithmMean: 500}}, Dovetail: {{Verdict: 405, AlgorithmMean: 5}},
-	}}
-	if got, want := verdict.Ratio(Stock), 100.0; got != want {
-		t.Errorf("verdicts are %v times faster, want %v", got, want)
 	}
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dovetail-dev/dovetail/bench/ratios"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
@@ -40,8 +42,8 @@ func main() {
 }
 
 func (o options) run() error {
-	began := time.Now()
-	r := &report{options: o}
+	// What is checked out is asked first: it may be another commit in the end.
+	r := &report{options: o, began: time.Now(), commit: ratios.Commit(context.Background())}
 	for _, load := range loads {
 		all := make([]outcome, o.seeds)
 		if err := inParallel(o.seeds, func(i int) (err error) {
@@ -56,7 +58,7 @@ func (o options) run() error {
 		return err
 	}
 	r.print(os.Stdout)
-	fmt.Printf("\n%d cores, %s\n", runtime.NumCPU(), time.Since(began).Round(time.Second))
+	fmt.Printf("\n%d cores, %s\n", runtime.NumCPU(), time.Since(r.began).Round(time.Second))
 	return r.write()
 }
 

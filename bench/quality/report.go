@@ -4,20 +4,23 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
 // report is everything that one call of the command found.
 type report struct {
 	options
-	loads []loadResult
+	began  time.Time
+	commit string
+	loads  []loadResult
 	// chosen are the nodes of the topology case, bursts the burst in its own order
 	// and in others, by contender.
 	chosen [][]int
@@ -185,22 +188,14 @@ func statistics(values []float64) (mean, spread float64) {
 	return mean, math.Sqrt(spread / float64(max(1, len(values)-1)))
 }
 
-// published is a figure as bench/check reads it.
-type published struct {
-	Name   string  `json:"name"`
-	Value  float64 `json:"value"`
-	Spread float64 `json:"spread"`
-	Runs   int     `json:"runs"`
-}
-
 // rivals are those whose ratios are published; the tables have them all.
 var rivals = []string{"stock", "stock-gang", "best-fit", "smallest-domain", "dovetail-bypass"}
 
 // publish compares Dovetail with its rivals, seed by seed. What is never or has
 // nothing to be compared with is left out.
-func (r *report) publish() []published {
+func (r *report) publish() []ratios.Ratio {
 	ours := slices.IndexFunc(contenders, func(c contender) bool { return c.name == dovetailName })
-	var all []published
+	var all []ratios.Ratio
 	for _, l := range r.loads {
 		for c, other := range contenders {
 			if !slices.Contains(rivals, other.name) {
@@ -223,30 +218,23 @@ func (r *report) publish() []published {
 		}
 	}
 	return append(all,
-		published{Name: "quality/nwtopo/dovetail-spines", Value: float64(spinesOf(r.chosen[ours])), Runs: 1},
-		published{Name: "quality/burst/dovetail-makespan-over-fewest", Value: r.fixed[ours].ofFewest(), Runs: 1})
+		ratios.Ratio{Name: "quality/nwtopo/dovetail-spines", Value: float64(spinesOf(r.chosen[ours])), Runs: 1},
+		ratios.Ratio{Name: "quality/burst/dovetail-makespan-over-fewest", Value: r.fixed[ours].ofFewest(), Runs: 1})
 }
 
-func ratioOf(ours, others []float64) (published, bool) {
-	var ratios []float64
+func ratioOf(ours, others []float64) (ratios.Ratio, bool) {
+	var bySeed []float64
 	for i := range ours {
 		if others[i] == 0 || math.IsInf(ours[i]+others[i], 0) || math.IsNaN(ours[i]/others[i]) {
-			return published{}, false
+			return ratios.Ratio{}, false
 		}
-		ratios = append(ratios, ours[i]/others[i])
+		bySeed = append(bySeed, ours[i]/others[i])
 	}
-	mean, spread := statistics(ratios)
-	return published{Value: mean, Spread: spread, Runs: len(ratios)}, true
+	mean, spread := statistics(bySeed)
+	return ratios.Ratio{Value: mean, Spread: spread, Runs: len(bySeed)}, true
 }
 
 // write leaves the ratios where bench/check finds them.
 func (r *report) write() error {
-	if err := os.MkdirAll(filepath.Dir(r.out), 0o755); err != nil {
-		return err
-	}
-	text, err := json.MarshalIndent(r.publish(), "", "  ")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", r.out, err)
-	}
-	return os.WriteFile(r.out, append(text, '\n'), 0o644)
+	return ratios.Write(r.out, ratios.Report{Taken: r.began.UTC(), Commit: r.commit, Cores: runtime.NumCPU(), Ratios: r.publish()})
 }

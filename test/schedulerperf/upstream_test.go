@@ -43,18 +43,7 @@ func TestUpstreamPodGroups(t *testing.T) {
 
 // upstream runs the workloads of some directories, in the short form those that are quick.
 func upstream(t *testing.T, quick func(perf.Case) bool, dirs ...string) {
-	module, err := localcluster.ModuleDir(t.Context(), localcluster.ModuleKubernetes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	etcd, err := localcluster.Program(t.Context(), localcluster.Etcd, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runner := perf.Runner{
-		Benchmark: "BenchmarkWorkload", Etcd: etcd,
-		Logs: filepath.Join(filepath.Dir(filepath.Dir(etcd)), "schedulerperf"),
-	}
+	runner, module := newRunner(t)
 	profile := perf.Profile(cmp.Or(os.Getenv(profileEnv), string(perf.Dovetail)))
 	all := os.Getenv(allEnv) != ""
 	for _, dir := range dirs {
@@ -82,6 +71,23 @@ func upstream(t *testing.T, quick func(perf.Case) bool, dirs ...string) {
 			t.Errorf("upstream labels no workload of %s an integration test", dir)
 		}
 	}
+}
+
+// newRunner also returns the directory of upstream's module.
+func newRunner(t *testing.T) (runner perf.Runner, module string) {
+	t.Helper()
+	module, err := localcluster.ModuleDir(t.Context(), localcluster.ModuleKubernetes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcd, err := localcluster.Program(t.Context(), localcluster.Etcd, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return perf.Runner{
+		Benchmark: "BenchmarkWorkload", Etcd: etcd,
+		Logs: filepath.Join(filepath.Dir(filepath.Dir(etcd)), "schedulerperf"),
+	}, module
 }
 
 // pass runs a workload. If it fails, stock says whose fault that is.

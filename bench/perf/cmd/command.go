@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dovetail-dev/dovetail/bench/perf"
+	"github.com/dovetail-dev/dovetail/bench/ratios"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
@@ -69,7 +69,7 @@ func newShort() *cobra.Command {
 			return o.compare(command.Context(), workloads, command.OutOrStdout())
 		},
 	}
-	o.addTo(command, 1)
+	o.addTo(command, 3)
 	return command
 }
 
@@ -134,6 +134,8 @@ func (o options) compare(ctx context.Context, workloads []string, out io.Writer)
 	for _, name := range o.profiles {
 		profiles = append(profiles, perf.Profile(name))
 	}
+	// What is checked out is asked first: it may be another commit in the end.
+	began, built := time.Now(), ratios.Commit(ctx)
 	var lines []string
 	for _, workload := range workloads {
 		found, c, err := perf.Find(root, own, workload)
@@ -147,7 +149,7 @@ func (o options) compare(ctx context.Context, workloads []string, out io.Writer)
 		}
 		comparison := perf.Comparison{
 			Workload: found.Name, Case: c.Name(), Note: found.Note, Rounds: rounds,
-			Taken: time.Now().UTC(), Commit: commit(ctx), Machine: fmt.Sprintf("%d cores", runtime.NumCPU()),
+			Taken: time.Now().UTC(), Commit: built, Cores: runtime.NumCPU(),
 		}
 		if err := comparison.Write(o.out); err != nil {
 			return err
@@ -155,7 +157,7 @@ func (o options) compare(ctx context.Context, workloads []string, out io.Writer)
 		fmt.Fprintf(out, "\n%s\n", comparison.Table())
 		lines = append(lines, comparison.Line())
 	}
-	fmt.Fprintln(out, strings.Join(lines, "\n"))
+	fmt.Fprintf(out, "took %v\n%s\n", time.Since(began).Round(time.Second), strings.Join(lines, "\n"))
 	return nil
 }
 
@@ -172,13 +174,4 @@ func (o options) prepare(ctx context.Context) (runner perf.Runner, root, own str
 	}
 	logs, err := filepath.Abs(filepath.Join(o.out, "logs"))
 	return perf.Runner{Etcd: etcd, Logs: logs, CPUProfiles: o.cpuProfiles}, root, own, err
-}
-
-// commit names the state of the checkout, as well as it can.
-func commit(ctx context.Context) string {
-	text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(text))
 }

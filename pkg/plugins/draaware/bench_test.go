@@ -15,7 +15,7 @@ import (
 // cluster grows; half of the other nodes' GPUs are in use. Stock has no plans: its
 // Filter is asked about that one node as well.
 func BenchmarkPlannedCycle(b *testing.B) {
-	for _, nodes := range []int{50, 500, 5000} {
+	for _, nodes := range []int{100, 1000, 5000} {
 		pair := claim("pair", "4 gpu.nvidia.com", "4 rdma.dranet.net")
 		fleetText := fmt.Sprintf("shape=ndh100v5,spines=1,leaves=%d,nodes=10", nodes/10)
 		w := newWorld(b, fleetText, append(halfTaken(b, fleetText), pair)...)

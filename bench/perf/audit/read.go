@@ -1,0 +1,63 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	schedulingapi "k8s.io/api/scheduling/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/pager"
+)
+
+// pageSize is how many objects are held at a time: what is looked at may be most of what the machine's memory holds.
+const pageSize = 500
+
+// Read tells the auditor of everything that an API server has. Kinds that it does not serve do not exist.
+func (a *Auditor) Read(ctx context.Context, client kubernetes.Interface) error {
+	for kind, list := range map[string]pager.ListPageFunc{
+		"nodes": func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return client.CoreV1().Nodes().List(ctx, o)
+		},
+		"pods": func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return client.CoreV1().Pods("").List(ctx, o)
+		},
+		"PodGroups": func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return client.SchedulingV1beta1().PodGroups("").List(ctx, o)
+		},
+		"claims": func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return client.ResourceV1().ResourceClaims("").List(ctx, o)
+		},
+	} {
+		pages := pager.New(list)
+		pages.PageSize = pageSize
+		err := pages.EachListItem(ctx, metav1.ListOptions{}, a.see)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("reading %s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+func (a *Auditor) see(object runtime.Object) error {
+	switch o := object.(type) {
+	case *v1.Node:
+		a.Node(o)
+	case *v1.Pod:
+		a.Pod(o)
+	case *schedulingapi.PodGroup:
+		a.Group(o)
+	case *resourceapi.ResourceClaim:
+		a.Claim(o)
+	default:
+		return fmt.Errorf("a %T, of which nothing is known", object)
+	}
+	return nil
+}

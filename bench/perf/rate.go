@@ -1,0 +1,136 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package perf
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/dovetail-dev/dovetail/bench/ratios"
+)
+
+// measure is what the schedulers are compared by: a rate, so that more is better.
+type measure struct {
+	unit string
+	rate func(Figures) float64
+}
+
+var (
+	podsBound = measure{"pods/s", func(f Figures) float64 { return f.Throughput }}
+	// A verdict is a run of the scheduling algorithm: what is written afterwards, a condition on every pod, is the same for
+	// all.
+	verdicts = measure{"verdicts/s", func(f Figures) float64 { return inverse(f.AlgorithmMean / 1000) }}
+	// A restart is over when the first pod is bound.
+	restarts = measure{"restarts/min", func(f Figures) float64 { return inverse(f.FirstBind / 60) }}
+)
+
+func inverse(value float64) float64 {
+	if value <= 0 {
+		return 0
+	}
+	return 1 / value
+}
+
+// measure is what the workload is about.
+func (c Comparison) measure() measure {
+	switch {
+	case c.any(func(f Figures) bool { return f.FirstBind > 0 }):
+		return restarts
+	case c.any(func(f Figures) bool { return f.Throughput > 0 }):
+		return podsBound
+	case c.any(func(f Figures) bool { return f.Verdict > 0 }):
+		return verdicts
+	}
+	return podsBound
+}
+
+func (c Comparison) any(is func(Figures) bool) bool {
+	for _, rounds := range c.Rounds {
+		if slices.ContainsFunc(rounds, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// Rate is what the ratios are of: pods bound in a second; where none can be, verdicts in a second; where a scheduler is
+// started in a full cluster, how often in a minute it could come to its first binding.
+func (c Comparison) Rate(of Profile) float64 { return c.Median(of, c.measure().rate) }
+
+// Ratio is Dovetail's rate by that of another, 0 if that is unknown.
+func (c Comparison) Ratio(to Profile) float64 {
+	if base := c.Rate(to); base > 0 {
+		return c.Rate(Dovetail) / base
+	}
+	return 0
+}
+
+// CycleRatio is how many times shorter Dovetail's cycle is than stock's, 0 if that is unknown.
+func (c Comparison) CycleRatio() float64 {
+	cycle := func(f Figures) float64 { return f.Cycle }
+	if ours := c.Median(Dovetail, cycle); ours > 0 {
+		return c.Median(Stock, cycle) / ours
+	}
+	return 0
+}
+
+// allRatios are those that ranges are kept of. Their values are those of Ratio and CycleRatio, by medians; their spread
+// is that of the ratios of the rounds.
+func (c Comparison) allRatios() []ratios.Ratio {
+	var list []ratios.Ratio
+	rate := c.measure().rate
+	for _, other := range []Profile{Stock, Oracle} {
+		list = addRatio(list, fmt.Sprintf("perf/%s/dovetail-over-%s", c.Workload, other), c.Ratio(other), c.pairs(Dovetail, other, rate))
+	}
+	cycle := func(f Figures) float64 { return f.Cycle }
+	return addRatio(list, fmt.Sprintf("perf/%s/cycle/stock-over-dovetail", c.Workload), c.CycleRatio(), c.pairs(Stock, Dovetail, cycle))
+}
+
+func addRatio(list []ratios.Ratio, name string, value float64, rounds []float64) []ratios.Ratio {
+	if value <= 0 || len(rounds) == 0 {
+		return list
+	}
+	return append(list, ratios.Ratio{Name: name, Value: value, Spread: deviation(rounds), Runs: len(rounds)})
+}
+
+// pairs are the ratios of one figure of two schedulers, round by round: what the machine did meanwhile it did to both.
+func (c Comparison) pairs(of, by Profile, figure func(Figures) float64) []float64 {
+	var list []float64
+	for i := range min(len(c.Rounds[of]), len(c.Rounds[by])) {
+		a, b := figure(c.Rounds[of][i]), figure(c.Rounds[by][i])
+		if a > 0 && b > 0 {
+			list = append(list, a/b)
+		}
+	}
+	return list
+}
+
+// median returns 0 of nothing.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// deviation is the standard deviation of a single value.
+func deviation(values []float64) float64 {
+	if len(values) < 2 {
+		return 0
+	}
+	var mean, sum float64
+	for _, v := range values {
+		mean += v / float64(len(values))
+	}
+	for _, v := range values {
+		sum += (v - mean) * (v - mean)
+	}
+	return math.Sqrt(sum / float64(len(values)-1))
+}

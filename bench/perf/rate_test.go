@@ -1,0 +1,109 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package perf
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/dovetail-dev/dovetail/bench/ratios"
+)
+
+var (
+	binding = Comparison{Workload: "basic", Rounds: map[Profile][]Figures{
+		Stock:    {{Throughput: 10, Cycle: 6}, {Throughput: 30, Cycle: 8}, {Throughput: 20, Cycle: 4}},
+		Dovetail: {{Throughput: 40, Cycle: 2}, {Throughput: 42, Cycle: 2}},
+		Oracle:   {{Throughput: 50}},
+	}}
+	refusing = Comparison{Workload: "infeasible", Rounds: map[Profile][]Figures{
+		Stock: {{Verdict: 60000, AlgorithmMean: 20000}}, Dovetail: {{Verdict: 405, AlgorithmMean: 5}},
+	}}
+	restarting = Comparison{Workload: "restart", Rounds: map[Profile][]Figures{
+		Stock:    {{Throughput: 3, FirstBind: 8, GangBound: 9, Verdict: 1}},
+		Dovetail: {{FirstBind: 10, GangBound: 10}}, Oracle: {{FirstBind: 4, GangBound: 4.5}},
+	}}
+)
+
+func TestLine(t *testing.T) {
+	for want, c := range map[string]Comparison{
+		"workload=basic stock=20.0 dovetail=41.0 oracle=50.0 ratio_stock=2.05 ratio_oracle=0.82":         binding,
+		"workload=infeasible stock=0.05 dovetail=200.0 oracle=0.0 ratio_stock=4000.00 ratio_oracle=0.00": refusing,
+		"workload=restart stock=7.5 dovetail=6 oracle=15.0 ratio_stock=0.80 ratio_oracle=0.40":           restarting,
+	} {
+		if got := c.Line(); got != want {
+			t.Errorf("line is %q, want %q", got, want)
+		}
+	}
+}
+
+// The ratios are of medians, their spread is that of the rounds.
+func TestRatios(t *testing.T) {
+	got := binding.allRatios()
+	want := []ratios.Ratio{
+		{Name: "perf/basic/dovetail-over-stock", Value: 2.05, Spread: 1.8384776, Runs: 2},
+		{Name: "perf/basic/dovetail-over-oracle", Value: 0.82, Runs: 1},
+		{Name: "perf/basic/cycle/stock-over-dovetail", Value: 3, Spread: 0.70710678, Runs: 2},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+		t.Errorf("ratios (-want,+got):\n%s", diff)
+	}
+	if got := (Comparison{Workload: "alone", Rounds: map[Profile][]Figures{Dovetail: {{Throughput: 1}}}}).allRatios(); len(got) != 0 {
+		t.Errorf("ratios to nobody: %v", got)
+	}
+}
+
+// What is left behind says the same in every form.
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []Comparison{binding, refusing, restarting} {
+		if err := c.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, phrases := range map[string][]string{
+		"basic.md":       {"| stock | 20.0 |", "Dovetail by stock 2.05, by the oracle 0.82; its cycle is 3.0 times shorter than stock's."},
+		"basic.svg":      {"basic, pods/s", ">41.0</text>"},
+		"infeasible.md":  {"| verdict ms |", "| 0.05 |"},
+		"infeasible.svg": {"infeasible, verdicts/s", ">200.0</text>"},
+		"restart.md":     {"| first bind s | gang bound s |", "rounds, restarts/min", "| 8.00 | 9.00 |"},
+		"restart.svg":    {"restart, restarts/min", ">15.0</text>"},
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, phrase := range phrases {
+			if !strings.Contains(string(text), phrase) {
+				t.Errorf("%s lacks %q:\n%s", file, phrase, text)
+			}
+		}
+	}
+	all, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `| workload | stock | Dovetail | oracle | by stock | of the oracle |
+|---|---|---|---|---|---|
+| basic, pods/s | 20.0 | 41.0 | 50.0 | 2.05 | 0.82 |
+| restart, restarts/min | 7.5 | 6 | 15.0 | 0.80 | 0.40 |
+| infeasible, verdicts/s | 0.05 | 200.0 | – | 4000.00 | – |
+`
+	if diff := cmp.Diff(want, ShortTable(all)); diff != "" {
+		t.Errorf("table (-want,+got):\n%s", diff)
+	}
+	var written ratios.Report
+	text, err := os.ReadFile(filepath.Join(dir, "basic.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &written); err != nil || len(written.Ratios) != 3 {
+		t.Errorf("ratios in JSON: %v, %v", written.Ratios, err)
+	}
+}

@@ -1,0 +1,64 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ratios
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Ratio is a figure, and how it spreads.
+type Ratio struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	// Spread is the standard deviation of a single run, 0 if there was one only.
+	Spread float64 `json:"spread"`
+	Runs   int     `json:"runs"`
+}
+
+// Report is what a file says, beside what else is in it.
+type Report struct {
+	Taken  time.Time `json:"taken"`
+	Commit string    `json:"commit"`
+	Cores  int       `json:"cores"`
+	Ratios []Ratio   `json:"ratios"`
+}
+
+const (
+	// dirty is the end of a commit's name in a checkout that has changes.
+	dirty = "-dirty"
+	// unknown is the commit of code that is in no repository.
+	unknown = "unknown"
+)
+
+// Commit names what is checked out in the working directory.
+func Commit(ctx context.Context) string {
+	text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty="+dirty).Output()
+	if err != nil {
+		return unknown
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// Named says whether there is a commit of that name, as far as the name tells.
+func Named(commit string) bool {
+	return commit != "" && commit != unknown && !strings.HasSuffix(commit, dirty)
+}
+
+// Write writes anything that holds a report's fields to a file.
+func Write(file string, report any) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o644)
+}
