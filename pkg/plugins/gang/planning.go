@@ -348,8 +348,9 @@ func (p *planning) attempt(decision plan.Decision, began time.Time) *attempt {
 	return att
 }
 
-// seat notes where the decision puts each member that is to be placed.
-func (p *planning) seat(decision plan.Decision, nodes map[types.UID]string, rails map[types.UID]int) {
+// seat notes where the decision puts each member that is to be placed. It returns
+// those for whom their claims had decided.
+func (p *planning) seat(decision plan.Decision, nodes map[types.UID]string, rails map[types.UID]int) (pinned map[types.UID]bool) {
 	for _, a := range decision.Assignments {
 		uid := p.pending[a.Member].UID
 		nodes[uid], rails[uid] = a.Node, a.Rail
@@ -357,10 +358,14 @@ func (p *planning) seat(decision plan.Decision, nodes map[types.UID]string, rail
 	for _, role := range p.ask.Roles {
 		for _, m := range role.Members {
 			if pod := p.pending[m.Name]; pod != nil && m.Node != "" {
-				nodes[pod.UID] = m.Node // its claims are allocated there
+				if pinned == nil {
+					pinned = map[types.UID]bool{}
+				}
+				nodes[pod.UID], pinned[pod.UID] = m.Node, true
 			}
 		}
 	}
+	return pinned
 }
 
 // leftOut says why members beyond the quorum got no node, "" if all have one.

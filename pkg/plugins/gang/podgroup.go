@@ -141,7 +141,8 @@ func (g *Gang) preFilterInGroup(ctx context.Context, state fwk.CycleState, pod *
 
 // PodGroupPostFilter looks why a group was refused. If a filter refused a planned
 // node, the group is planned again without that, a bounded number of times, before
-// anybody considers preemption.
+// anybody considers preemption. It is not if claims left no choice: then devices have
+// to be given back first.
 func (g *Gang) PodGroupPostFilter(_ context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	p := groupPlanOf(state)
 	if p == nil || p.stock {
@@ -156,6 +157,9 @@ func (g *Gang) PodGroupPostFilter(_ context.Context, state fwk.PodGroupCycleStat
 	}
 	reason := fmt.Sprintf("gang %s: node %s refused member %s", p.key, member.node, member.pod)
 	g.logger.V(2).Info("Planned node refused", "gang", p.key, "pod", member.pod, "node", member.node)
+	if member.stuck {
+		return nil, fwk.NewStatus(fwk.Unschedulable, reason+", where its claims have their devices")
+	}
 	if !g.refusals.learn(p.key, member, g.args.MaxReplans, time.Now()) {
 		return nil, fwk.NewStatus(fwk.Unschedulable, reason)
 	}

@@ -30,7 +30,9 @@ type groupPlan struct {
 	rails     map[types.UID]int
 	roles     map[types.UID]string
 	names     map[types.UID]string
-	aligned   snapshot.Alignment
+	// pinned are the members whose claims have their devices on the planned node.
+	pinned  map[types.UID]bool
+	aligned snapshot.Alignment
 	// where is the domain that the plan chose, for people.
 	where string
 	// refusal says why there is no plan; leftOut why some members have no part in it.
@@ -92,6 +94,9 @@ type refusedMember struct {
 	pod, node, role string
 	// held is how many members of its role had the node before.
 	held int
+	// stuck says that no other plan would help: its claims have their devices on that
+	// node, and so have those of everybody else who is planned there.
+	stuck bool
 }
 
 func (p *groupPlan) refused() (refusedMember, bool) {
@@ -104,6 +109,10 @@ func (p *groupPlan) refused() (refusedMember, bool) {
 			if p.nodes[other] == one.node && p.roles[other] == one.role {
 				one.held++
 			}
+		}
+		one.stuck = p.pinned[uid]
+		for other, node := range p.nodes {
+			one.stuck = one.stuck && (node != one.node || p.pinned[other])
 		}
 		return one, true
 	}
@@ -154,7 +163,7 @@ func (g *Gang) planRequest(ctx context.Context, req request, nodes []fwk.NodeInf
 	}
 	metrics.Planned(g.handle.ProfileName(), metrics.PlanPlaced, time.Since(start))
 	p.aligned, p.leftOut, p.where = out.planning.alignment, out.planning.leftOut(out.decision), domainOf(out.decision)
-	out.planning.seat(out.decision, p.nodes, p.rails)
+	p.pinned = out.planning.seat(out.decision, p.nodes, p.rails)
 	g.logger.V(2).Info("Gang planned", "gang", p.key, "members", len(p.nodes), "domain", p.where)
 	return p, nil
 }

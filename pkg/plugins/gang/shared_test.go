@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
@@ -117,5 +118,33 @@ func TestLimitsOfSharers(t *testing.T) {
 	}
 	if p.trials.roles[0].beside != 1 || p.roleOf("a with resource claims x") != "a" {
 		t.Errorf("beside the others stand %d of role %q", p.trials.roles[0].beside, p.roleOf("a with resource claims x"))
+	}
+}
+
+// A plan in which a member had to go where its claims are is worth another try only if
+// somebody else takes room there who need not.
+func TestRefusalOfAPinnedMember(t *testing.T) {
+	for name, one := range map[string]struct {
+		pinned []types.UID
+		stuck  bool
+	}{
+		"nobody is tied to a node":     {nil, false},
+		"another member need not":      {[]types.UID{"a"}, false},
+		"all who are planned there":    {[]types.UID{"a", "b"}, true},
+		"only those who were accepted": {[]types.UID{"b"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &groupPlan{
+				nodes:  map[types.UID]string{"a": "n1", "b": "n1", "c": "n2"},
+				seated: map[types.UID]bool{"b": true}, tried: []types.UID{"b", "a"}, pinned: map[types.UID]bool{},
+			}
+			for _, uid := range one.pinned {
+				p.pinned[uid] = true
+			}
+			member, refused := p.refused()
+			if want := (refusedMember{node: "n1", held: 1, stuck: one.stuck}); !refused || member != want {
+				t.Errorf("refused %+v, want %+v", member, want)
+			}
+		})
 	}
 }
