@@ -67,7 +67,7 @@ func (c Comparison) Ratio(to Profile) float64 {
 	return 0
 }
 
-// CycleRatio is how many times shorter Dovetail's cycle is than stock's, 0 if that is unknown.
+// CycleRatio is how many times as long as Dovetail's stock's cycle is, 0 if that is unknown.
 func (c Comparison) CycleRatio() float64 {
 	cycle := func(f Figures) float64 { return f.Cycle }
 	if ours := c.Median(Dovetail, cycle); ours > 0 {

@@ -68,7 +68,7 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	for file, phrases := range map[string][]string{
-		"basic.md":       {"| stock | 20.0 |", "Dovetail by stock 2.05, by the oracle 0.82; its cycle is 3.0 times shorter than stock's."},
+		"basic.md":       {"| stock | 20.0 |", "Dovetail by stock 2.05, by the oracle 0.82; stock's cycle is 3.0 times as long."},
 		"basic.svg":      {"basic, pods/s", ">41.0</text>"},
 		"infeasible.md":  {"| verdict ms |", "| 0.05 |"},
 		"infeasible.svg": {"infeasible, verdicts/s", ">200.0</text>"},
