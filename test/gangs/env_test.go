@@ -23,6 +23,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
+	"github.com/dovetail-dev/dovetail/test/invariants"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
@@ -66,6 +67,7 @@ func newEnv(t *testing.T) *env {
 		_, err := e.core.CoreV1().ServiceAccounts(e.ns).Get(ctx, "default", metav1.GetOptions{})
 		return text(err)
 	})
+	invariants.Run(t, cluster.AdminConfig())
 	return e
 }
 

@@ -155,6 +155,21 @@ func inRayCluster(name, nodeType, group string) func(*v1.Pod) {
 	}
 }
 
+func inGangOf(name, minimum string) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		p.Labels[gangNameLabel] = name
+		p.Annotations = map[string]string{gangMinimum: minimum}
+	}
+}
+
+// ofJob makes a pod one of a Job whose template asks for a gang.
+func ofJob(name string) func(*v1.Pod) {
+	return func(p *v1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: name, UID: types.UID(name), Controller: new(true)}}
+		p.Labels[gangMark] = "true"
+	}
+}
+
 func withClaim(name string) func(*v1.Pod) {
 	return func(p *v1.Pod) {
 		p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, v1.PodResourceClaim{Name: name, ResourceClaimName: &name})
@@ -181,6 +196,16 @@ func (c *court) nativeGroup(name string, least int64) {
 // rayCluster declares, changes or (with no spec) deletes a RayCluster.
 func (c *court) rayCluster(name string, spec map[string]any) {
 	c.declareObject("RayCluster", name, spec, c.rayClusterChanged)
+}
+
+// job declares, changes or (with no spec) deletes a Job of which so many pods succeeded.
+func (c *court) job(name string, spec map[string]any, succeeded int64) {
+	c.declareObject("Job", name, spec, func(was, is *unstructured.Unstructured, now time.Time) {
+		if is != nil {
+			is.Object["status"] = map[string]any{"succeeded": succeeded}
+		}
+		c.jobChanged(was, is, now)
+	})
 }
 
 func (c *court) declareObject(kind, name string, spec map[string]any, changed func(was, is *unstructured.Unstructured, now time.Time)) {

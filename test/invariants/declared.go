@@ -62,6 +62,24 @@ func declaredByNativeGroup(group *unstructured.Unstructured) declaration {
 	}
 }
 
+// declaredByJob is how many pods of a Job run at a time: as many as it asks for, or as
+// are left to complete.
+func declaredByJob(job *unstructured.Unstructured) declaration {
+	spec, _, _ := unstructured.NestedMap(job.Object, "spec")
+	status, _, _ := unstructured.NestedMap(job.Object, "status")
+	suspended, _, _ := unstructured.NestedBool(spec, "suspend")
+	least, done := number(spec, "parallelism", 1), number(status, "succeeded", 0)
+	if completions := number(spec, "completions", -1); completions >= 0 {
+		least = min(least, completions-done)
+	} else {
+		least -= done // it makes no new pod once one has succeeded
+	}
+	return declaration{
+		least: quorum{anyRole: max(0, least)},
+		ended: suspended || job.GetDeletionTimestamp() != nil,
+	}
+}
+
 // number is an integer field of a raw object, or its default.
 func number(object map[string]any, field string, unset int64) int64 {
 	value, found, err := unstructured.NestedInt64(object, field)

@@ -14,14 +14,19 @@
 //
 // # What a gang is
 //
-// A pod belongs to the RayCluster that is its controller (unless it is no head
-// and no worker: Redis cleanup), else to the scheduler-plugins PodGroup that its
-// label names. The RayCluster comes first because KubeRay never updates the
-// PodGroup it once made. The minimum of a RayCluster is one head plus, for each
+// A pod belongs to the PodGroup of Kubernetes that its spec names, else to the
+// RayCluster that is its controller (unless it is no head and no worker: Redis
+// cleanup), else to the scheduler-plugins PodGroup that its label names, else to
+// the Job that is its controller, if the Job's pod template asks for a gang, else
+// to the gang of its label dovetail.dev/gang-name. The RayCluster comes before the
+// PodGroup because KubeRay never updates the one it once made. The minimum of a RayCluster is one head plus, for each
 // worker group that is not suspended, replicas (clamped to minReplicas and
 // maxReplicas) times numOfHosts, or minReplicas times numOfHosts if the
 // cluster is autoscaled; it must be met role by role. The minimum of a PodGroup
-// is its minMember. Both are read live.
+// is its minMember. The minimum of a Job is its parallelism, or as many as are left
+// to complete, and only pods that are not finished count for it. All are read
+// live. The minimum of a gang by label is the most that one of its pods asks for in
+// dovetail.dev/gang-min.
 //
 // # I1, all or nothing
 //
@@ -31,8 +36,9 @@
 // moment; else it breaks I1 once Grace has passed without another binding.
 // A gang that was whole may lose members; only when it holds no node any more
 // must it become whole anew. A gang whose RayCluster or PodGroup was deleted or
-// suspended is not judged. Members bound for a PodGroup that never existed
-// break I1.
+// suspended is not judged, nor is one whose Job was. Members bound for a PodGroup that
+// never existed break I1, and so do those of a gang by label of which none says how
+// many belong to it.
 //
 // # I2, nothing twice, nothing refused
 //

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// source is a way of declaring a gang; its value is the kind of the declaring object.
+// source is a way of declaring a gang; its value is the kind of the declaring object,
+// or what the pods have in its place.
 type source string
 
 const (
@@ -23,6 +25,9 @@ const (
 	fromPodGroup   source = "PodGroup"
 	// fromNativeGroup is a PodGroup of Kubernetes itself.
 	fromNativeGroup source = "scheduling.k8s.io PodGroup"
+	// fromLabel is Dovetail's own label, on pods alone.
+	fromLabel source = "label"
+	fromJob   source = "Job"
 )
 
 const (
@@ -30,6 +35,10 @@ const (
 	rayGroupLabel    = "ray.io/group"
 	rayNodeTypeLabel = "ray.io/node-type"
 	rayAPIGroup      = "ray.io/"
+	gangNameLabel    = "dovetail.dev/gang-name"
+	gangMinimum      = "dovetail.dev/gang-min"
+	gangMark         = "dovetail.dev/gang"
+	batchAPIGroup    = "batch/"
 )
 
 // gangKey identifies a gang. Pods name their PodGroup without its uid, so uid
@@ -48,7 +57,7 @@ func (k gangKey) String() string {
 type role string
 
 const (
-	// anyRole is the only role of a PodGroup, whose pods are not told apart.
+	// anyRole is the only role of a gang whose pods are not told apart.
 	anyRole role = "member"
 	// headRole is the role of the Ray head; worker groups are roles by their name.
 	headRole role = "headgroup"
@@ -72,6 +81,13 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 	}
 	if name := pod.Labels[podGroupLabel]; name != "" {
 		return gangKey{source: fromPodGroup, namespace: pod.Namespace, name: name}, anyRole, true
+	}
+	marked := pod.Labels[gangMark] == "true" || pod.Annotations[gangMark] == "true"
+	if marked && owner != nil && owner.Kind == string(fromJob) && strings.HasPrefix(owner.APIVersion, batchAPIGroup) {
+		return gangKey{fromJob, pod.Namespace, owner.Name, owner.UID}, anyRole, true
+	}
+	if name := pod.Labels[gangNameLabel]; name != "" {
+		return gangKey{source: fromLabel, namespace: pod.Namespace, name: name}, anyRole, true
 	}
 	return gangKey{}, "", false
 }
@@ -136,15 +152,34 @@ func (g *gang) holding() int {
 	return count
 }
 
-// placed counts, role by role, the members that ever got a node and still exist.
+// placed counts, role by role, the members that ever got a node and still exist. Of a
+// Job those that are finished do not count: its minimum is of the pods that are left
+// to run.
 func (g *gang) placed() quorum {
 	count := quorum{}
 	for _, m := range g.members {
-		if m.pod.Spec.NodeName != "" {
+		if m.pod.Spec.NodeName != "" && (g.key.source != fromJob || !finished(m.pod)) {
 			count[m.role]++
 		}
 	}
 	return count
+}
+
+// declaration is what the gang's object says now or, of a gang without an object, its
+// pods that are neither finished nor being deleted: the most that any of them asks for.
+func (j *judge) declaration(g *gang) (declared declaration, known bool) {
+	if g.key.source != fromLabel {
+		declared, known = j.declarations[g.key]
+		return declared, known
+	}
+	least := int64(0)
+	for _, m := range g.members {
+		n, err := strconv.ParseInt(m.pod.Annotations[gangMinimum], 10, 32)
+		if err == nil && m.pod.DeletionTimestamp == nil && !finished(m.pod) {
+			least = max(least, n)
+		}
+	}
+	return declaration{least: quorum{anyRole: least}}, least > 0
 }
 
 // evidence tells of each member where it is, in the order of names.

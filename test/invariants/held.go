@@ -99,7 +99,8 @@ func (j *judge) standing(pod *v1.Pod) string {
 	if g == nil {
 		return ""
 	}
-	return fmt.Sprintf(" (gang %s: %s)", g.key, j.declarations[g.key].least.compared(g.placed()))
+	declared, _ := j.declaration(g)
+	return fmt.Sprintf(" (gang %s: %s)", g.key, declared.least.compared(g.placed()))
 }
 
 func (j *judge) gangOf(pod *v1.Pod) *gang {

@@ -141,12 +141,19 @@ func (g *gang) update(pod *v1.Pod, as role, now time.Time) {
 	}
 }
 
-// rayClusterChanged and podGroupChanged take in one event of a gang's object.
+// rayClusterChanged, jobChanged and podGroupChanged take in one event of a gang's object.
 func (j *judge) rayClusterChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	key := func(u *unstructured.Unstructured) gangKey {
 		return gangKey{fromRayCluster, u.GetNamespace(), u.GetName(), u.GetUID()}
 	}
 	j.declare(was, is, key, declaredByRayCluster)
+}
+
+func (j *judge) jobChanged(was, is *unstructured.Unstructured, _ time.Time) {
+	key := func(u *unstructured.Unstructured) gangKey {
+		return gangKey{fromJob, u.GetNamespace(), u.GetName(), u.GetUID()}
+	}
+	j.declare(was, is, key, declaredByJob)
 }
 
 func (j *judge) podGroupChanged(was, is *unstructured.Unstructured, _ time.Time) {

@@ -15,7 +15,7 @@ func (j *judge) noteWhole(g *gang) {
 		g.wasWhole, g.accused = false, false
 		return
 	}
-	declared, known := j.declarations[g.key]
+	declared, known := j.declaration(g)
 	if known && !declared.ended && declared.least.metBy(g.placed()) {
 		g.wasWhole, g.accused = true, false
 	}
@@ -30,8 +30,11 @@ func (j *judge) judgeWhole(g *gang, now time.Time) {
 	if holding == 0 {
 		return
 	}
-	declared, known := j.declarations[g.key]
+	declared, known := j.declaration(g)
 	switch {
+	case !known && g.key.source == fromLabel:
+		g.accused = true
+		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though none says how many belong to it", g.key, holding), g.evidence())
 	case !known && (g.key.source == fromPodGroup || g.key.source == fromNativeGroup):
 		g.accused = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though there is no such PodGroup", g.key, holding), g.evidence())

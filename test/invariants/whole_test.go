@@ -153,3 +153,68 @@ func TestAllOrNothingOfRayClusters(t *testing.T) {
 		}, nil},
 	})
 }
+
+func TestAllOrNothingOfLabelsAndJobs(t *testing.T) {
+	four := map[string]any{"parallelism": int64(4), "completions": int64(6)}
+	try(t, map[string]trial{
+		"a gang by label that is bound whole is fine": {func(c *court) {
+			c.bind("n1", c.members("a", 3, inGangOf("g", "3"))...)
+			c.pass(patience)
+		}, nil},
+		"half a gang by label is reported": {func(c *court) {
+			names := c.members("a", 3, inGangOf("g", "3"))
+			c.bind("n1", names[0], names[1])
+			c.pass(patience)
+		}, []string{"I1: gang label ml/g: bound below its minimum (member 2 of 3), 10.1s after its last binding"}},
+		"the pod that asks for most is believed": {func(c *court) {
+			c.pod("b", inGangOf("g", "3"))
+			c.bind("n1", c.members("a", 2, inGangOf("g", "2"))...)
+			c.pass(patience)
+		}, []string{"I1: gang label ml/g: bound below its minimum (member 2 of 3), 10.1s after its last binding"}},
+		"but not one that is on its way out": {func(c *court) {
+			c.pod("b", inGangOf("g", "3"), terminating)
+			c.bind("n1", c.members("a", 2, inGangOf("g", "2"))...)
+			c.pass(patience)
+		}, nil},
+		"pods of which none says how many they are must wait": {func(c *court) {
+			c.bind("n1", c.members("a", 2, inGangOf("g", "all"))...)
+			c.pass(patience)
+		}, []string{"I1: gang label ml/g: 2 pods are bound though none says how many belong to it"}},
+		"half a gang of a Job is reported": {func(c *court) {
+			c.job("j", four, 0)
+			names := c.members("a", 4, ofJob("j"))
+			c.bind("n1", names[:3]...)
+			c.pass(patience)
+		}, []string{"I1: gang Job ml/j: bound below its minimum (member 3 of 4), 10.1s after its last binding"}},
+		"those that are left to complete are the whole": {func(c *court) {
+			c.job("j", four, 4)
+			c.bind("n1", c.members("a", 2, ofJob("j"))...)
+			c.pass(patience)
+		}, nil},
+		"those that are complete do not stand in for others": {func(c *court) {
+			c.job("j", four, 2)
+			names := c.members("a", 6, ofJob("j"))
+			c.bind("n1", names[:2]...)
+			c.edit(phase(v1.PodSucceeded), names[:2]...)
+			c.bind("n1", names[2])
+			c.pass(patience)
+		}, []string{"I1: gang Job ml/j: bound below its minimum (member 1 of 4), 10.1s after its last binding"}},
+		"a Job without completions makes no new pods once one is complete": {func(c *court) {
+			c.job("j", map[string]any{"parallelism": int64(2)}, 1)
+			c.bind("n1", c.members("a", 1, ofJob("j"))...)
+			c.pass(patience)
+		}, nil},
+		"a Job that does not ask for a gang is none": {func(c *court) {
+			c.job("j", four, 0)
+			c.pod("a", ofJob("j"), func(p *v1.Pod) { p.Labels = nil })
+			c.bind("n1", "a")
+			c.pass(patience)
+		}, nil},
+		"a Job that is gone is not judged": {func(c *court) {
+			c.job("j", four, 0)
+			c.bind("n1", c.members("a", 1, ofJob("j"))...)
+			c.job("j", nil, 0)
+			c.pass(patience)
+		}, nil},
+	})
+}
