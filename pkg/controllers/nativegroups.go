@@ -213,7 +213,7 @@ func (r *NativeGroups) create(ctx context.Context, key gangs.Key, gang gangs.Gan
 	case err == nil:
 		delete(r.said, key)
 		r.recorder.Eventf(&gang.Owner, nil, corev1.EventTypeNormal, reasonGroupMade, "Grouping",
-			"Made PodGroup %s: %d pods start together", group.Name, gang.Min)
+			"Made PodGroup %s for %s: %d pods start together", group.Name, key, gang.Min)
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return nil // it is on its way to the informer
@@ -250,6 +250,7 @@ func (r *NativeGroups) correct(ctx context.Context, key gangs.Key, gang gangs.Ga
 
 // complain puts a problem on the owner, once as long as it stays the same.
 func (r *NativeGroups) complain(key gangs.Key, gang gangs.Gang, sentence string) {
+	sentence = key.Says(sentence)
 	if r.said[key] == sentence {
 		return
 	}

@@ -117,9 +117,9 @@ func count(g Gang, live []Member) tally {
 func waiting(g Gang, live []Member, t tally) string {
 	switch {
 	case t.exist < g.Min:
-		return fmt.Sprintf("waiting for %d of %d members: %s", g.Min-t.exist, g.Min, missing(g, t))
+		return fmt.Sprintf("waiting for %d of %d members of %s: %s", g.Min-t.exist, g.Min, g.Key, missing(g, t))
 	case t.ready < g.Min:
-		return fmt.Sprintf("waiting for %d of %d members: %s", g.Min-t.ready, g.Min, unready(g, live, t))
+		return fmt.Sprintf("waiting for %d of %d members of %s: %s", g.Min-t.ready, g.Min, g.Key, unready(g, live, t))
 	default:
 		return ""
 	}
@@ -129,7 +129,7 @@ func waiting(g Gang, live []Member, t tally) string {
 // the pods, it names the field that asks for more.
 func missing(g Gang, t tally) string {
 	if g.MinField != "" {
-		return fmt.Sprintf("%s of %s is %d, and %d exist so far", g.MinField, g.Key, g.Min, t.exist)
+		return fmt.Sprintf("%s is %d, and %d exist so far", g.MinField, g.Min, t.exist)
 	}
 	var parts []string
 	for i, r := range g.Roles {

@@ -42,31 +42,31 @@ func TestCheckOfRayCluster(t *testing.T) {
 		},
 		"some do not exist yet": {
 			pods: manyWorkers("workers", 5),
-			want: gangs.Verdict{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members: 1 of role headgroup, 2 of role workers do not exist yet"},
+			want: gangs.Verdict{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members of raycluster ml/a: 1 of role headgroup, 2 of role workers do not exist yet"},
 		},
 		"more workers do not stand in for a head": {
 			pods: manyWorkers("workers", 9),
-			want: gangs.Verdict{Exist: 7, Ready: 7, Waiting: "waiting for 1 of 8 members: 1 of role headgroup do not exist yet"},
+			want: gangs.Verdict{Exist: 7, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: 1 of role headgroup do not exist yet"},
 		},
 		"workers of a group that the cluster no longer has do not count": {
 			pods: append(manyWorkers("removed", 7), head("head")),
-			want: gangs.Verdict{Exist: 1, Ready: 1, Waiting: "waiting for 7 of 8 members: 7 of role workers do not exist yet"},
+			want: gangs.Verdict{Exist: 1, Ready: 1, Waiting: "waiting for 7 of 8 members of raycluster ml/a: 7 of role workers do not exist yet"},
 		},
 		"failed members and those being deleted are not there": {
 			pods: append(manyWorkers("workers", 5), head("head"), worker("f", "workers", failed), worker("d", "workers", bound, deleted)),
-			want: gangs.Verdict{Exist: 6, Ready: 6, Waiting: "waiting for 2 of 8 members: 2 of role workers do not exist yet"},
+			want: gangs.Verdict{Exist: 6, Ready: 6, Waiting: "waiting for 2 of 8 members of raycluster ml/a: 2 of role workers do not exist yet"},
 		},
 		"pods of an earlier RayCluster of the same name are not members": {
 			pods: append(manyWorkers("workers", 7, controlledBy("ray.io/v1", "RayCluster", "a", "uid-before")), head("head")),
-			want: gangs.Verdict{Exist: 1, Ready: 1, Waiting: "waiting for 7 of 8 members: 7 of role workers do not exist yet"},
+			want: gangs.Verdict{Exist: 1, Ready: 1, Waiting: "waiting for 7 of 8 members of raycluster ml/a: 7 of role workers do not exist yet"},
 		},
 		"one is gated": {
 			pods: append(manyWorkers("workers", 7), head("head", gated)),
-			want: gangs.Verdict{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members: pod head has scheduling gate kueue.x-k8s.io/admission"},
+			want: gangs.Verdict{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: pod head has scheduling gate kueue.x-k8s.io/admission"},
 		},
 		"claims are not generated yet": {
 			pods: full(claimFrom("eight-gpus")),
-			want: gangs.Verdict{Exist: 8, Waiting: "waiting for 8 of 8 members: pod head has no ResourceClaim made from template eight-gpus yet, and 7 more are not ready"},
+			want: gangs.Verdict{Exist: 8, Waiting: "waiting for 8 of 8 members of raycluster ml/a: pod head has no ResourceClaim made from template eight-gpus yet, and 7 more are not ready"},
 		},
 		"claims are generated, or found not to be needed": {
 			pods: full(claimFrom("eight-gpus"), generated("eight-gpus", ptr("c")), claimFrom("nics"), generated("nics", nil)),
@@ -78,7 +78,7 @@ func TestCheckOfRayCluster(t *testing.T) {
 		},
 		"the example is of the role that is short": {
 			pods: append(manyWorkers("workers", 7), worker("a", "workers", gated), head("head", claimFrom("one-gpu"))),
-			want: gangs.Verdict{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members: pod head has no ResourceClaim made from template one-gpu yet"},
+			want: gangs.Verdict{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: pod head has no ResourceClaim made from template one-gpu yet"},
 		},
 		"one names another scheduler": {
 			pods: append(manyWorkers("workers", 7), head("head", scheduler("default-scheduler"))),
@@ -157,7 +157,7 @@ func TestCheckOfPodGroup(t *testing.T) {
 		"minMember larger than the pods there are": {
 			minMember: 8,
 			pods:      manyInGroup(5),
-			want:      gangs.Verdict{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members: spec.minMember of podgroup ml/a is 8, and 5 exist so far"},
+			want:      gangs.Verdict{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members of podgroup ml/a: spec.minMember is 8, and 5 exist so far"},
 		},
 		"minMember smaller than the pods there are": {
 			minMember: 3,
@@ -177,7 +177,7 @@ func TestCheckOfPodGroup(t *testing.T) {
 		"members of another gang do not count": {
 			minMember: 3,
 			pods:      append(manyInGroup(2), pod("z", inGroup("b"))),
-			want:      gangs.Verdict{Exist: 2, Ready: 2, Waiting: "waiting for 1 of 3 members: spec.minMember of podgroup ml/a is 3, and 2 exist so far"},
+			want:      gangs.Verdict{Exist: 2, Ready: 2, Waiting: "waiting for 1 of 3 members of podgroup ml/a: spec.minMember is 3, and 2 exist so far"},
 		},
 		"finished members keep the quorum": {
 			minMember: 5,

@@ -23,6 +23,12 @@ func (k Key) String() string {
 	return k.Source + " " + k.Namespace + "/" + k.Name
 }
 
+// Says is a sentence about the gang that does not name it otherwise: users are to
+// see in every sentence which source declared the gang.
+func (k Key) Says(sentence string) string {
+	return "gang " + k.String() + ": " + sentence
+}
+
 // IsZero says that the key names no gang.
 func (k Key) IsZero() bool {
 	return k == Key{}

@@ -6,6 +6,7 @@ package gangs
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -109,15 +110,17 @@ func (s jobSource) Gang(key Key, members []Member) (Gang, error) {
 	asked, by := asksForGang(&job.ObjectMeta), key.String()
 	for _, m := range liveByName(g, members) {
 		if text := asksForGang(&m.Pod.ObjectMeta); text != "" {
-			asked, by = text, "pod "+m.Pod.Name
+			asked, by = text, "pod "+m.Pod.Name+" of "+key.String()
 			break
 		}
 	}
 	if asked == "" || asked == gangRefused {
 		return Gang{}, &LookupError{Key: key, Reason: ErrNoGang}
 	}
-	g.Min = jobNeeds(job)
-	g.Roles = []Role{{Name: jobRole, Min: g.Min, Want: g.Min}}
+	needs := jobNeeds(job)
+	g.Roles = []Role{{Name: jobRole, Min: needs, Want: needs}}
+	addDone(g, members, jobRole, math.MaxInt32)
+	g.Min = g.Roles[0].Min
 	wantWhatIsThere(g, members)
 	switch {
 	case job.DeletionTimestamp != nil:

@@ -135,8 +135,8 @@ func (jobSetSource) Replica(pod *corev1.Pod) string { return jobSetReplica(pod) 
 
 func (jobSetSource) Maker(pod *corev1.Pod) types.UID { return groupMaker(pod) }
 
-func (s jobSetSource) Gang(key Key, _ []Member) (Gang, error) {
-	return gangOfJobSet(key, key, s.sets)
+func (s jobSetSource) Gang(key Key, members []Member) (Gang, error) {
+	return gangOfJobSet(key, key, s.sets, members)
 }
 
 // jobSetReplica is the Job of a pod whose Job is placed by itself.
@@ -164,7 +164,7 @@ func completionIndexOf(pod *corev1.Pod) string {
 }
 
 // gangOfJobSet is the gang that a JobSet describes, under the given key.
-func gangOfJobSet(key, of Key, sets JobSets) (Gang, error) {
+func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
 	set, err := sets.JobSet(of.Namespace, of.Name)
 	if err != nil {
 		return Gang{}, err
@@ -189,6 +189,10 @@ func gangOfJobSet(key, of Key, sets JobSets) (Gang, error) {
 		g.Problem = fmt.Sprintf("%s is being deleted", name)
 	case isTrue(set.Spec.Suspend):
 		g.Problem = fmt.Sprintf("%s is suspended: spec.suspend is true", name)
+	}
+	for i := range set.Spec.ReplicatedJobs {
+		job := &set.Spec.ReplicatedJobs[i]
+		addDone(g, members, job.Name, set.done(job.Name)*podsOfJob(&job.Template.Spec))
 	}
 	for _, r := range g.Roles {
 		g.Min += r.Min

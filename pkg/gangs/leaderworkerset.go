@@ -151,7 +151,7 @@ func describeLWS(g *Gang, set *LeaderWorkerSet) {
 		UID:        set.UID,
 	}
 	if set.DeletionTimestamp != nil {
-		g.Problem = cmp.Or(g.Problem, fmt.Sprintf("LeaderWorkerSet %s/%s is being deleted", set.Namespace, set.Name))
+		g.Problem = cmp.Or(g.Problem, fmt.Sprintf("the LeaderWorkerSet of %s is being deleted", g.Key))
 	}
 }
 

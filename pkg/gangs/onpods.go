@@ -48,7 +48,7 @@ func countedGang(key Key, members []Member, annotation string) Gang {
 	case text == "":
 		g.Problem = fmt.Sprintf("pods of %s have no annotation %s, which says how many belong to it", key, annotation)
 	case err != nil || n < 1:
-		g.Problem = fmt.Sprintf("annotation %s of pod %s is %q, but must be a number from 1", annotation, first.Name, text)
+		g.Problem = fmt.Sprintf("annotation %s of pod %s of %s is %q, but must be a number from 1", annotation, first.Name, key, text)
 	default:
 		g.Min = int(n)
 		g.Roles = rolesByQuorum(g, members)

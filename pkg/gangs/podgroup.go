@@ -82,7 +82,7 @@ func (s podGroupSource) Gang(key Key, members []Member) (Gang, error) {
 		return Gang{}, err
 	}
 	if truth, ok := PodGroupTruth(group); ok {
-		return s.owned(key, truth, group)
+		return s.owned(truth, group, members)
 	}
 	g := podGroupGang(key, group)
 	g.Roles = rolesByQuorum(g, members)
@@ -91,8 +91,9 @@ func (s podGroupSource) Gang(key Key, members []Member) (Gang, error) {
 
 // owned takes everything from the object that owns the PodGroup but the key,
 // and the PodGroup's topology wish where that object has none.
-func (s podGroupSource) owned(key, truth Key, group *schedv1alpha1.PodGroup) (Gang, error) {
-	g, err := s.ofTruth(key, truth)
+func (s podGroupSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
+	key := PodGroupKey(group.Namespace, group.Name)
+	g, err := s.ofTruth(key, truth, members)
 	if err != nil {
 		return Gang{}, err
 	}
@@ -103,9 +104,9 @@ func (s podGroupSource) owned(key, truth Key, group *schedv1alpha1.PodGroup) (Ga
 	return g, nil
 }
 
-func (s podGroupSource) ofTruth(key, truth Key) (Gang, error) {
+func (s podGroupSource) ofTruth(key, truth Key, members []Member) (Gang, error) {
 	if truth.Source == JobSetSource {
-		return gangOfJobSet(key, truth, s.jobSets)
+		return gangOfJobSet(key, truth, s.jobSets, members)
 	}
 	cluster, err := s.clusters.RayCluster(truth.Namespace, truth.Name)
 	if err != nil {

@@ -77,19 +77,19 @@ func TestWrongDeclarations(t *testing.T) {
 		},
 		"YuniKorn's list that is no JSON": {
 			pods: yuniKornPods("x", 1, taskGroups("x=2")),
-			want: "annotation yunikorn.apache.org/task-groups of pod x-0 is not a list of task groups: invalid character 'x' looking for beginning of value",
+			want: "annotation yunikorn.apache.org/task-groups of pod x-0 of yunikorn ml/a is not a list of task groups: invalid character 'x' looking for beginning of value",
 		},
 		"YuniKorn's list with a group twice": {
 			pods: yuniKornPods("x", 1, taskGroups(`[{"name":"x","minMember":1},{"name":"x","minMember":2}]`)),
-			want: "annotation yunikorn.apache.org/task-groups of pod x-0 names x twice",
+			want: "annotation yunikorn.apache.org/task-groups of pod x-0 of yunikorn ml/a names x twice",
 		},
 		"YuniKorn's list with a group without a name": {
 			pods: yuniKornPods("x", 1, taskGroups(`[{"minMember":1}]`)),
-			want: "annotation yunikorn.apache.org/task-groups of pod x-0 has no name in [0]",
+			want: "annotation yunikorn.apache.org/task-groups of pod x-0 of yunikorn ml/a has no name in [0]",
 		},
 		"YuniKorn's minMember below 0": {
 			pods: yuniKornPods("x", 1, taskGroups(`[{"name":"x","minMember":-1}]`)),
-			want: "annotation yunikorn.apache.org/task-groups of pod x-0 has minMember -1 in [0], but it must be at least 0",
+			want: "annotation yunikorn.apache.org/task-groups of pod x-0 of yunikorn ml/a has minMember -1 in [0], but it must be at least 0",
 		},
 		"YuniKorn's list on no pod": {
 			pods: yuniKornPods("x", 2),
@@ -97,7 +97,7 @@ func TestWrongDeclarations(t *testing.T) {
 		},
 		"a task group of no application": {
 			pods: named("p", 1, annotation("yunikorn.apache.org/task-group-name", "x")),
-			want: "pod p-0 has annotation yunikorn.apache.org/task-group-name, but no label applicationId that names its application",
+			want: "pod p-0 of yunikorn ml/p-0 has annotation yunikorn.apache.org/task-group-name, but no label applicationId that names its application",
 		},
 		"Kueue's count is missing": {
 			pods: named("p", 1, inPodGroup),
@@ -105,7 +105,7 @@ func TestWrongDeclarations(t *testing.T) {
 		},
 		"Kueue's count is no number": {
 			pods: named("p", 1, inPodGroup, count("many")),
-			want: `annotation kueue.x-k8s.io/pod-group-total-count of pod p-0 is "many", but must be a number from 1`,
+			want: `annotation kueue.x-k8s.io/pod-group-total-count of pod p-0 of kueue ml/a is "many", but must be a number from 1`,
 		},
 		"Kueue's counts differ": {
 			pods: append(named("p", 1, inPodGroup, count("2")), named("q", 1, inPodGroup, count("3"))...),
@@ -113,7 +113,7 @@ func TestWrongDeclarations(t *testing.T) {
 		},
 		"a LeaderWorkerSet's size is 0": {
 			pods: lwsPods(1, annotation("leaderworkerset.sigs.k8s.io/size", "0")),
-			want: `annotation leaderworkerset.sigs.k8s.io/size of pod a-0 is "0", but must be a number from 1`,
+			want: `annotation leaderworkerset.sigs.k8s.io/size of pod a-0 of leaderworkerset ml/a-0 is "0", but must be a number from 1`,
 		},
 		"a suspended JobSet": {
 			objects: objects{jobSets: with("a", suspendedSet)},
@@ -133,7 +133,7 @@ func TestWrongDeclarations(t *testing.T) {
 		"a mark on a pod template that is neither": {
 			objects: objects{jobs: with("a", job("a", "uid-of-a", 2, nil))},
 			pods:    []*corev1.Pod{jobPod(0, annotation(gangs.GangAnnotation, "True"))},
-			want:    `annotation dovetail.dev/gang of pod a-0 is "True", but must be "true" or "false"`,
+			want:    `annotation dovetail.dev/gang of pod a-0 of job ml/a is "True", but must be "true" or "false"`,
 		},
 		"a gang by label without a minimum": {
 			pods: named("p", 1, inGang),
@@ -141,7 +141,7 @@ func TestWrongDeclarations(t *testing.T) {
 		},
 		"a gang by label with minimum 0": {
 			pods: named("p", 1, inGang, minimum("0")),
-			want: `annotation dovetail.dev/gang-min of pod p-0 is "0", but must be a number from 1`,
+			want: `annotation dovetail.dev/gang-min of pod p-0 of ganglabel ml/a is "0", but must be a number from 1`,
 		},
 	}
 	for name, tc := range tests {

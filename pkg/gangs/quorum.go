@@ -6,6 +6,8 @@ package gangs
 import (
 	"cmp"
 	"slices"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // rolesByQuorum makes a role of every shape among the live members. Which of
@@ -27,6 +29,25 @@ func rolesByQuorum(g Gang, members []Member) []Role {
 		}
 	}
 	return roles
+}
+
+// addDone adds to a role's minimum, where it has one, members that have succeeded and
+// that the declaration has struck off already, at most so many. Whoever holds members
+// against a minimum counts those that have succeeded with those that run, and without
+// this the others would start one by one.
+func addDone(g Gang, members []Member, role string, most int64) {
+	done := int64(0)
+	for _, m := range members {
+		if m.Role == role && m.Pod.Status.Phase == corev1.PodSucceeded && g.Has(m) && Live(m.Pod) {
+			done++
+		}
+	}
+	for i := range g.Roles {
+		if r := &g.Roles[i]; r.Name == role && r.Min > 0 {
+			r.Min += int(min(done, most))
+			r.Want = max(r.Want, r.Min)
+		}
+	}
 }
 
 // quorumOrder returns the live members of the gang, those first that the quorum

@@ -41,7 +41,7 @@ func TestTrapKueueGate(t *testing.T) {
 	play(t, map[string]scene{
 		"pods that Kueue holds do not count as there": {
 			pods: append(named("p", 2, inPodGroup...), pod("q", append(inPodGroup, gated)...)),
-			want: outlook{Key: "kueue ml/a", Says: "waiting for 1 of 3 members: pod q has scheduling gate kueue.x-k8s.io/admission"},
+			want: outlook{Key: "kueue ml/a", Says: "waiting for 1 of 3 members of kueue ml/a: pod q has scheduling gate kueue.x-k8s.io/admission"},
 		},
 		"admitted, they start together": {
 			pods: named("p", 3, inPodGroup...),

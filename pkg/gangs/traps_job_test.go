@@ -108,6 +108,11 @@ func TestTrapJobSetDependsOn(t *testing.T) {
 			pods:    jobSetPods("train", 1, 3),
 			want:    outlook{Key: "jobset ml/a", Starts: map[string]int{"train": 3}, Must: 3},
 		},
+		"the pods of a Job that is complete do not stand in for those of another": {
+			objects: objects{jobSets: with("a", complete(jobSet(replicated("w", 2, 2)), "w", 1))},
+			pods:    together([]*corev1.Pod{jobSetPod("w", 0, 0, succeeded), jobSetPod("w", 0, 1, succeeded)}, []*corev1.Pod{jobSetPod("w", 1, 0), jobSetPod("w", 1, 1)}),
+			want:    outlook{Key: "jobset ml/a", Starts: map[string]int{"w": 2}, Must: 2},
+		},
 		"what depends on it starts together after it": {
 			objects: o,
 			pods:    together(jobSetPods("store", 1, 2, bound), jobSetPods("eval", 1, 1, bound), jobSetPods("train", 1, 3)),
@@ -153,6 +158,7 @@ func TestTrapJobSetExclusiveTopology(t *testing.T) {
 
 // A Job says on itself alone that it is a gang; its pods may be seen first.
 func TestTrapJobSeenAfterItsPods(t *testing.T) {
+	asks := label(gangs.GangAnnotation, "true")
 	asking := job("a", "uid-of-a", 2, nil)
 	asking.Annotations = map[string]string{gangs.GangAnnotation: "true"}
 	unread := func(listing bool) objects {
@@ -192,8 +198,23 @@ func TestTrapJobSeenAfterItsPods(t *testing.T) {
 		},
 		"what is left to complete bounds the quorum": {
 			objects: objects{jobs: map[string]*batchv1.Job{"ml/a": doneSoFar(job("a", "uid-of-a", 4, ptr[int32](6)), 5)}},
-			pods:    []*corev1.Pod{jobPod(5, label(gangs.GangAnnotation, "true"))},
+			pods:    []*corev1.Pod{jobPod(5, asks)},
 			want:    outlook{Key: "job ml/a", Starts: map[string]int{"pods": 1}, Must: 1},
+		},
+		"those that are complete do not stand in for those that are to run next": {
+			objects: objects{jobs: with("a", doneSoFar(job("a", "uid-of-a", 2, ptr[int32](6)), 2))},
+			pods:    []*corev1.Pod{jobPod(0, asks, succeeded), jobPod(1, asks, succeeded), jobPod(2, asks)},
+			want:    outlook{Key: "job ml/a", Says: "waiting for 1 of 4 members of job ml/a: 1 of role pods do not exist yet"},
+		},
+		"which start together": {
+			objects: objects{jobs: with("a", doneSoFar(job("a", "uid-of-a", 2, ptr[int32](6)), 2))},
+			pods:    []*corev1.Pod{jobPod(0, asks, succeeded), jobPod(1, asks, succeeded), jobPod(2, asks), jobPod(3, asks)},
+			want:    outlook{Key: "job ml/a", Starts: map[string]int{"pods": 2}, Must: 2},
+		},
+		"one that is complete before the Job says so holds up the next for that moment": {
+			objects: objects{jobs: with("a", doneSoFar(job("a", "uid-of-a", 2, ptr[int32](3)), 0))},
+			pods:    []*corev1.Pod{jobPod(0, asks, succeeded), jobPod(1, asks, succeeded), jobPod(2, asks)},
+			want:    outlook{Key: "job ml/a", Says: "waiting for 1 of 4 members of job ml/a: 1 of role pods do not exist yet"},
 		},
 	})
 }

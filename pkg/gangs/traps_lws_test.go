@@ -32,7 +32,7 @@ func TestTrapLWSLeaderReady(t *testing.T) {
 		"under the usual policy the leader waits for its workers": {
 			objects: objects{lws: with("a", lws("LeaderCreated"))},
 			pods:    lwsPods(1),
-			want:    outlook{Key: "leaderworkerset ml/a-0", Says: "waiting for 3 of 4 members: 3 of role worker do not exist yet"},
+			want:    outlook{Key: "leaderworkerset ml/a-0", Says: "waiting for 3 of 4 members of leaderworkerset ml/a-0: 3 of role worker do not exist yet"},
 		},
 		"and all start together": {
 			objects: objects{}, // the pods say enough

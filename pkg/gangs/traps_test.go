@@ -4,6 +4,7 @@
 package gangs_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,8 +50,18 @@ func play(t *testing.T, scenes map[string]scene) {
 	}
 }
 
-// look does with the pods what the Gang plugin does.
+// look does with the pods what the Gang plugin does. Whatever is said of a gang, it
+// must name the source that declared it.
 func look(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook {
+	t.Helper()
+	out := outlookOf(t, sources, pods)
+	if source, name, _ := strings.Cut(out.Key, "/"); out.Says != "" && !strings.Contains(out.Says, source+"/"+strings.TrimSuffix(name, "-0")) {
+		t.Errorf("does not name %s: %s", out.Key, out.Says)
+	}
+	return out
+}
+
+func outlookOf(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook {
 	t.Helper()
 	out, members := gather(t, sources, pods)
 	if len(members) == 0 {
@@ -62,7 +73,10 @@ func look(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook {
 		return out
 	}
 	v := gangs.Check(g, members)
-	if out.Says = v.Problem + v.Waiting; out.Says != "" && v.Placed == 0 {
+	running := slices.ContainsFunc(members, func(m gangs.Member) bool {
+		return g.Has(m) && gangs.Live(m.Pod) && placed(m) && m.Pod.Status.Phase != corev1.PodSucceeded
+	})
+	if out.Says = v.Problem + v.Waiting; out.Says != "" && !running {
 		return out
 	}
 	var able []gangs.Member

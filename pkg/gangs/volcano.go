@@ -106,7 +106,7 @@ func (s volcanoSource) Gang(key Key, members []Member) (Gang, error) {
 		return Gang{}, err
 	}
 	if truth, ok := VolcanoTruth(group); ok {
-		return gangOfJobSet(key, truth, s.jobSets)
+		return gangOfJobSet(key, truth, s.jobSets, members)
 	}
 	g := Gang{
 		Key:      key,

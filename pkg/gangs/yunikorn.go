@@ -74,8 +74,8 @@ func (s yuniKornSource) Gang(key Key, members []Member) (Gang, error) {
 	declared := youngestWith(g, members, yuniKornGroupsAnnotation)
 	for _, m := range members {
 		if _, ray := rayClusterOf(m.Pod); !ray && yuniKornApplication(m.Pod) == "" {
-			g.Problem = fmt.Sprintf("pod %s has annotation %s, but no label %s that names its application",
-				m.Pod.Name, yuniKornGroupAnnotation, yuniKornAppLabel)
+			g.Problem = fmt.Sprintf("pod %s of %s has annotation %s, but no label %s that names its application",
+				m.Pod.Name, key, yuniKornGroupAnnotation, yuniKornAppLabel)
 			return g, nil
 		}
 	}
@@ -83,7 +83,7 @@ func (s yuniKornSource) Gang(key Key, members []Member) (Gang, error) {
 		g.Problem = fmt.Sprintf("no pod of %s has annotation %s, which says how many belong to it", key, yuniKornGroupsAnnotation)
 		return g, nil
 	}
-	groups, problem := readTaskGroups(declared)
+	groups, problem := readTaskGroups(key, declared)
 	if problem != "" {
 		g.Problem = problem
 		return g, nil
@@ -102,9 +102,9 @@ func (s yuniKornSource) Gang(key Key, members []Member) (Gang, error) {
 
 // readTaskGroups returns what the pod's list says, or the sentence that says what
 // is wrong with it.
-func readTaskGroups(pod *corev1.Pod) ([]taskGroup, string) {
+func readTaskGroups(key Key, pod *corev1.Pod) ([]taskGroup, string) {
 	wrong := func(format string, args ...any) string {
-		return fmt.Sprintf("annotation %s of pod %s ", yuniKornGroupsAnnotation, pod.Name) + fmt.Sprintf(format, args...)
+		return fmt.Sprintf("annotation %s of pod %s of %s ", yuniKornGroupsAnnotation, pod.Name, key) + fmt.Sprintf(format, args...)
 	}
 	var groups []taskGroup
 	if err := json.Unmarshal([]byte(pod.Annotations[yuniKornGroupsAnnotation]), &groups); err != nil {

@@ -39,8 +39,12 @@ each situation and reads the sentence off the pods; "go test ./pkg/plugins -run
 TestSentences -update" rewrites this file.
 `
 
+// named is the gang as users know it, with the source that declared it.
+var named = regexp.MustCompile(`\b(podgroup|raycluster|jobset|ganglabel) ml/train\b`)
+
 // Every reason for which a gang can wait has a sentence that says how many and
-// which, and it stands on every pod of the gang that waits.
+// which, names the gang and its source, and stands on every pod of the gang that
+// waits.
 func TestSentences(t *testing.T) {
 	want := readGolden(t)
 	var mu sync.Mutex
@@ -64,6 +68,9 @@ func TestSentences(t *testing.T) {
 		text += "\n# " + reason.title + "\n" + got[i] + "\n"
 		if !reason.countless && !regexp.MustCompile(`[0-9]`).MatchString(got[i]) {
 			t.Errorf("%s: the sentence has no number: %s", reason.title, got[i])
+		}
+		if !named.MatchString(got[i]) {
+			t.Errorf("%s: the sentence does not name the gang with its source: %s", reason.title, got[i])
 		}
 	}
 	if *update {

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const why = "gang demo/serve: 6 of 8 members fit"
+const why = "gang podgroup demo/serve: 6 of 8 members fit"
 
 // checkTest is a world and what a check must find in it.
 type checkTest struct {
@@ -106,7 +106,7 @@ func TestChecks(t *testing.T) {
 				seen.waiting(serve, why)
 			},
 			check: allBound(serve, 1), fail: true,
-			want: "PodGroup serve: 1 of 1 pods exist and 0 are bound; pod serve-0: 0/16 nodes are available: gang demo/serve: 6 of 8 members fit.",
+			want: "PodGroup serve: 1 of 1 pods exist and 0 are bound; pod serve-0: 0/16 nodes are available: gang podgroup demo/serve: 6 of 8 members fit.",
 		},
 		"all pods bound": {
 			world: func(seen *observation) { seen.gangOf(serve, nodesOf(1, 1, 1, 2)...) },
@@ -158,7 +158,7 @@ func TestChecks(t *testing.T) {
 			world: func(seen *observation) {
 				seen.gangOf(serve, "", "")
 				seen.waiting(serve, why)
-				seen.events[0].Message = "gang demo/serve: 5 of 8 members fit"
+				seen.events[0].Message = "gang podgroup demo/serve: 5 of 8 members fit"
 			},
 			check: saysWhy(serve, 2), want: "no event on PodGroup serve says what its pods say", fail: true,
 		},

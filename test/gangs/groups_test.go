@@ -42,7 +42,7 @@ func podGroupByHand(e *env) {
 	for i := range 2 {
 		e.createPod(fmt.Sprintf("p-%d", i), labels("scheduling.x-k8s.io/pod-group", "a"))
 	}
-	e.waits(2, "waiting for 1 of 3 members: spec.minMember of podgroup "+e.ns+"/a is 3, and 2 exist so far")
+	e.waits(2, "waiting for 1 of 3 members of podgroup "+e.ns+"/a: spec.minMember is 3, and 2 exist so far")
 	e.createPod("p-2", labels("scheduling.x-k8s.io/pod-group", "a"))
 	e.placed(gangs.PodGroupKey(e.ns, "a"), map[string]int{"pods": 3})
 }
@@ -145,7 +145,7 @@ func yuniKornApplication(e *env) {
 	app := labels("applicationId", "spark-1", "queue", "root.default")
 	e.createPod("driver", app, annotations("yunikorn.apache.org/task-group-name", "driver", "yunikorn.apache.org/task-groups", list))
 	e.createPod("exec-1", app, annotations("yunikorn.apache.org/task-group-name", "executor"))
-	e.waits(2, "waiting for 1 of 3 members: 1 of role executor do not exist yet")
+	e.waits(2, "waiting for 1 of 3 members of yunikorn "+e.ns+"/spark-1: 1 of role executor do not exist yet")
 	e.createPod("exec-2", app, annotations("yunikorn.apache.org/task-group-name", "executor"))
 	e.placed(gangs.YuniKornKey(e.ns, "spark-1"), map[string]int{"driver": 1, "executor": 2})
 }
@@ -167,7 +167,7 @@ func kueuePodGroup(e *env) {
 			return nil
 		})
 		if i == 1 {
-			e.waits(2, "waiting for 1 of 3 members: pod p-2 has scheduling gate kueue.x-k8s.io/admission")
+			e.waits(2, "waiting for 1 of 3 members of kueue "+e.ns+"/a: pod p-2 has scheduling gate kueue.x-k8s.io/admission")
 		}
 	}
 	e.placed(gangs.KueueKey(e.ns, "a"), map[string]int{"pods": 3})
@@ -199,7 +199,7 @@ func leaderCreated(e *env) {
 	e.createLWS("vllm", "LeaderCreated")
 	e.lwsPod("vllm", 0)
 	e.lwsPod("vllm", 1)
-	e.waits(2, "waiting for 1 of 3 members: 1 of role worker do not exist yet")
+	e.waits(2, "waiting for 1 of 3 members of leaderworkerset "+e.ns+"/vllm-0: 1 of role worker do not exist yet")
 	e.lwsPod("vllm", 2)
 	e.placed(gangs.LeaderWorkerSetKey(e.ns, "vllm-0"), map[string]int{"leader": 1, "worker": 2})
 }

@@ -34,7 +34,7 @@ func schedulingGroup(e *env) {
 	e.waits(1, "waiting for schedulinggroup "+e.ns+"/train, which does not exist")
 	e.create("{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, metadata: {name: train}, spec: {schedulingPolicy: {gang: {minCount: 3}}}}")
 	e.createPod("p-1", inSchedulingGroup("train"))
-	e.waits(2, "waiting for 1 of 3 members: spec.schedulingPolicy.gang.minCount of schedulinggroup "+e.ns+"/train is 3, and 2 exist so far")
+	e.waits(2, "waiting for 1 of 3 members of schedulinggroup "+e.ns+"/train: spec.schedulingPolicy.gang.minCount is 3, and 2 exist so far")
 	e.createPod("p-2", inSchedulingGroup("train"))
 	e.placed(gangs.SchedulingGroupKey(e.ns, "train"), map[string]int{"pods": 3})
 }
@@ -84,7 +84,7 @@ func jobWithoutMark(e *env) {
 
 func statefulSet(e *env) {
 	e.create("{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: serve}, spec: {replicas: 3, podManagementPolicy: Parallel, serviceName: serve, selector: {matchLabels: {app: serve}}, template: {metadata: {labels: {app: serve, dovetail.dev/gang-name: serve}, annotations: {dovetail.dev/gang-min: '4'}}, spec: {schedulerName: dovetail, containers: [{name: main, image: registry.k8s.io/pause}]}}}}")
-	e.waits(3, "waiting for 1 of 4 members: annotation dovetail.dev/gang-min of ganglabel "+e.ns+"/serve is 4, and 3 exist so far")
+	e.waits(3, "waiting for 1 of 4 members of ganglabel "+e.ns+"/serve: annotation dovetail.dev/gang-min is 4, and 3 exist so far")
 	e.edit(appsv1.SchemeGroupVersion.WithResource("statefulsets"), "serve", func(u *unstructured.Unstructured) error {
 		return unstructured.SetNestedField(u.Object, int64(4), "spec", "replicas")
 	})

@@ -22,7 +22,7 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 		want        string
 	}{
 		"minMember larger than the pods that exist": {
-			group: true, min: 5, want: "waiting for 2 of 5 members: spec.minMember of podgroup NS/bad is 5, and 3 exist so far",
+			group: true, min: 5, want: "waiting for 2 of 5 members of podgroup NS/bad: spec.minMember is 5, and 3 exist so far",
 		},
 		"no PodGroup": {
 			want: "waiting for podgroup NS/bad, which does not exist",
@@ -112,7 +112,7 @@ func TestRayClusterDeletedMidway(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("wide", 17))
-	e.refused("ray.io/cluster=wide", 18, "gang "+e.ns+"/wide: ")
+	e.refused("ray.io/cluster=wide", 18, "gang raycluster "+e.ns+"/wide: ")
 	e.remove(rayClusters, "wide")
 	e.rayCluster(newRayCluster("next", 16))
 	e.whole("ray.io/cluster=next", 17)
@@ -130,7 +130,7 @@ func TestNodesComeAndGo(t *testing.T) {
 	e.cordon(nodes.Items[0].Name, true)
 	t.Cleanup(func() { e.cordon(nodes.Items[0].Name, false) })
 	e.rayCluster(newRayCluster("full", 16))
-	e.refused("ray.io/cluster=full", 17, "gang "+e.ns+"/full: ")
+	e.refused("ray.io/cluster=full", 17, "gang raycluster "+e.ns+"/full: ")
 	e.cordon(nodes.Items[0].Name, false)
 	e.whole("ray.io/cluster=full", 17)
 }

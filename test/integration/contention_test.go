@@ -43,7 +43,7 @@ func TestTwoGangsOfSixtyPercent(t *testing.T) {
 			}
 			return false
 		})
-		e.refused(groupLabel+"="+loser, share, "gang "+e.ns+"/"+loser+": ")
+		e.refused(groupLabel+"="+loser, share, "gang podgroup "+e.ns+"/"+loser+": ")
 		e.removePods(groupLabel + "=" + winner)
 		e.whole(groupLabel+"="+loser, share)
 		longest = max(longest, time.Since(began))

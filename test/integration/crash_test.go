@@ -53,7 +53,7 @@ func TestKillWhileBinding(t *testing.T) {
 			t.Fatalf("starting the scheduler again: %v", err)
 		}
 		e.whole(groupLabel+"="+first, gang)
-		e.refused(groupLabel+"="+second, rival, "gang "+e.ns+"/"+second+": ")
+		e.refused(groupLabel+"="+second, rival, "gang podgroup "+e.ns+"/"+second+": ")
 		e.removePods("")
 		e.remove(podGroups, first)
 		e.remove(podGroups, second)

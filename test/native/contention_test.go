@@ -38,7 +38,7 @@ func TestTwoGangsOfSixtyPercent(t *testing.T) {
 			}
 			return e.bound(of(winner)) == share
 		})
-		e.refused(loser, share, "gang "+e.ns+"/"+loser+": ")
+		e.refused(loser, share, "gang schedulinggroup "+e.ns+"/"+loser+": ")
 		e.remove(of(winner))
 		e.whole(of(loser), share)
 		e.remove(of(loser))
@@ -68,7 +68,7 @@ func TestKillWhileBinding(t *testing.T) {
 			t.Fatalf("starting the scheduler again: %v", err)
 		}
 		e.whole(of(first), nodes)
-		e.refused(second, share, "gang "+e.ns+"/"+second+": ")
+		e.refused(second, share, "gang schedulinggroup "+e.ns+"/"+second+": ")
 		e.remove("")
 		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
 	}

@@ -54,7 +54,7 @@ func TestTopologyKeys(t *testing.T) {
 			}
 			e.group("large", int32(2*one.size), one.wish)
 			e.members("large", 0, 2*one.size)
-			e.refused("large", 2*one.size, "gang "+e.ns+"/large: ")
+			e.refused("large", 2*one.size, "gang schedulinggroup "+e.ns+"/large: ")
 		})
 	}
 }
@@ -72,7 +72,7 @@ func TestMinChangesAndLateMember(t *testing.T) {
 	e := newEnv(t)
 	e.group("train", nodes+1)
 	e.members("train", 0, nodes+1)
-	e.refused("train", nodes+1, fmt.Sprintf("gang %s/train: %d of %d members fit", e.ns, nodes, nodes+1))
+	e.refused("train", nodes+1, fmt.Sprintf("gang schedulinggroup %s/train: %d of %d members fit", e.ns, nodes, nodes+1))
 	patch := fmt.Sprintf(`{"spec":{"schedulingPolicy":{"gang":{"minCount":%d}}}}`, nodes-1)
 	if _, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Patch(t.Context(), "train", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)

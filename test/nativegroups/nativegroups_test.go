@@ -81,7 +81,7 @@ func TestJobSetRunsInAPodGroup(t *testing.T) {
 	group := gangs.NativeGroupName("train", set.GetUID())
 	e.inGroup(group, 4)
 	e.until("the JobSet says how large its group was made", func(context.Context) string {
-		want := fmt.Sprintf("JobSet train: PodGroupCreated: Made PodGroup %s: 4 pods start together", group)
+		want := fmt.Sprintf("JobSet train: PodGroupCreated: Made PodGroup %s for jobset %s/train: 4 pods start together", group, e.ns)
 		if notes := e.notes(); !slices.Contains(notes, want) {
 			return fmt.Sprintf("want %q in %q", want, notes)
 		}
