@@ -115,6 +115,11 @@ type Exclusion struct {
 	// Cause is a resource or kind name, or one of the Cause constants.
 	Cause string
 	Nodes int
+	// Refused names the nodes, of CauseFilter only: whoever answered Fits may know
+	// more about them.
+	Refused []string
+	// Said is what they know, as a part of a sentence. The planner leaves it empty.
+	Said string
 }
 
 // Causes that are not a resource or a kind.

@@ -178,18 +178,27 @@ func putSince(log []place) int64 {
 func (p *problem) excluded(b *board, role, depth int, v int32) []Exclusion {
 	lo, hi := b.f.span(depth, v)
 	counts := make([]int, causes+len(p.dims))
+	var refused []string
 	for pos := lo; pos < hi; pos++ {
 		if b.used(pos) || b.slots(role, pos) > 0 {
 			continue
 		}
-		counts[p.cause(b, role, pos)]++
+		cause := p.cause(b, role, pos)
+		if counts[cause]++; cause == causeFilter {
+			refused = append(refused, b.f.names[pos])
+		}
 	}
 	p.stats.NodesTouched += int(hi - lo)
 	var out []Exclusion
 	for i, n := range counts {
-		if n > 0 {
-			out = append(out, Exclusion{p.causeName(i), n})
+		if n == 0 {
+			continue
 		}
+		one := Exclusion{Cause: p.causeName(i), Nodes: n}
+		if i == causeFilter {
+			one.Refused = refused
+		}
+		out = append(out, one)
 	}
 	return out
 }

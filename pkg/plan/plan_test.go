@@ -58,7 +58,7 @@ func compare(w *world) (plan.Decision, error) {
 		return d, fmt.Errorf("placed is %v, the reference's cost is %v: %s", d.Placed, want, d.Why())
 	}
 	if !d.Placed {
-		return d, nil
+		return d, w.refused(&d)
 	}
 	if err := w.validate(&d); err != nil {
 		return d, fmt.Errorf("%w: %v", err, d.Assignments)
@@ -71,6 +71,24 @@ func compare(w *world) (plan.Decision, error) {
 		return d, fmt.Errorf("cost is %v, the reference's %v: %v", d.Cost, want, d.Assignments)
 	}
 	return d, nil
+}
+
+// refused checks that the nodes which a "no" says the filters refused are those.
+func (w *world) refused(d *plan.Decision) error {
+	for _, reason := range d.Reasons {
+		role := slices.IndexFunc(w.gang.Roles, func(r plan.Role) bool { return r.Name == reason.Role })
+		for _, one := range reason.Excluded {
+			if one.Cause == plan.CauseFilter && len(one.Refused) != one.Nodes {
+				return fmt.Errorf("%d nodes are out by filters, named are %v", one.Nodes, one.Refused)
+			}
+			for _, node := range one.Refused {
+				if w.fits(role, node, 0) {
+					return fmt.Errorf("node %s is named as refused to role %s, and the filters take it", node, reason.Role)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // String prints a world for a failed test.

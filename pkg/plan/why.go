@@ -111,7 +111,11 @@ func (r *Reason) lost(b *strings.Builder) {
 	var parts []string
 	for _, e := range r.Excluded {
 		total += e.Nodes
-		parts = append(parts, fmt.Sprintf("%s %d", e.Cause, e.Nodes))
+		part := fmt.Sprintf("%s %d", e.Cause, e.Nodes)
+		if e.Said != "" {
+			part += " (" + e.Said + ")"
+		}
+		parts = append(parts, part)
 	}
 	if total > 0 {
 		fmt.Fprintf(b, "; excluded %s: %s", count(total, "node"), strings.Join(parts, ", "))

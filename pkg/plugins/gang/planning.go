@@ -176,8 +176,9 @@ func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (o
 		return outcome{}, p.trials.err
 	}
 	snapshot.WriteAmounts(&out.decision)
+	p.quote(&out.decision)
 	if !out.decision.Placed {
-		out.why, out.heldBack = cmp.Or(p.trials.refusal(), refusal, unreached, out.decision.Why()+p.sharing()), refusal != ""
+		out.why, out.heldBack = cmp.Or(p.trials.refusal(p.gang.Key), refusal, unreached, out.decision.Why()+p.sharing()), refusal != ""
 	}
 	return out, nil
 }
@@ -208,7 +209,7 @@ func (p *planning) solve(picture *plan.Snapshot, fits plan.Fits) plan.Decision {
 // prepare writes the gang in the planner's terms. It returns a sentence if a
 // member's needs cannot be understood.
 func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string {
-	p.ask = plan.Gang{Name: p.gang.Key.Namespace + "/" + p.gang.Key.Name}
+	p.ask = plan.Gang{Name: p.gang.Key.String()}
 	p.scopes(survey)
 	var shapes []*v1.Pod
 	for _, role := range p.roles() {
@@ -224,12 +225,12 @@ func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string
 	}
 	needs, err := survey.Read(need)
 	if err != nil {
-		return err.Error()
+		return p.gang.Key.Says(err.Error())
 	}
 	for i := range p.ask.Roles {
 		p.describe(i, stand[i], &needs[i])
 		if err := p.pin(&p.ask.Roles[i], survey, nodes); err != nil {
-			return err.Error()
+			return p.gang.Key.Says(err.Error())
 		}
 	}
 	p.confine(shares, func(i int) devices.Reach { return survey.Reach(&needs[len(stand)+i]) })

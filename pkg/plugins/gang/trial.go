@@ -6,6 +6,7 @@ package gang
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,6 +15,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
@@ -54,8 +56,12 @@ type trial struct {
 	alignment snapshot.Alignment
 	// beside is how many of its kind stand with it on any node, of another role.
 	beside int
-	// nodes are the only ones that the role may use; nil means any.
-	nodes sets.Set[string]
+	// nodes are the only ones that the role may use, by the word of others; nil means
+	// any.
+	nodes  sets.Set[string]
+	others *fwk.Status
+	// refused is what was said of nodes that were refused.
+	refused map[string]refusal
 	// refusal is why no node can be used at all.
 	refusal string
 	ready   bool
@@ -69,7 +75,11 @@ func (t *trials) fits(role int, node string, already int) bool {
 		t.err = err
 		return false
 	}
-	if one.refusal != "" || one.nodes != nil && !one.nodes.Has(node) {
+	if one.refusal != "" {
+		return false
+	}
+	if one.nodes != nil && !one.nodes.Has(node) {
+		one.refuse(node, one.others)
 		return false
 	}
 	info, err := t.handle.SnapshotSharedLister().NodeInfos().Get(node)
@@ -88,6 +98,9 @@ func (t *trials) fits(role int, node string, already int) bool {
 	if status.Code() == fwk.Error {
 		t.err = fmt.Errorf("asking the filters about pod %s on node %s: %w", klog.KObj(one.pod), node, status.AsError())
 	}
+	if !status.IsSuccess() {
+		one.refuse(node, status)
+	}
 	return status.IsSuccess()
 }
 
@@ -100,14 +113,15 @@ func (t *trials) prepare(one *trial) error {
 	one.state = framework.NewCycleState()
 	one.state.Write(trialKey, trialMark{})
 	snapshot.SetPlanned(one.state, snapshot.Planned{Rail: -1, Gang: one.gang, Alignment: one.alignment})
-	result, status, _ := t.handle.(preFilters).RunPreFilterPlugins(t.ctx, one.state, one.pod)
+	result, status, by := t.handle.(preFilters).RunPreFilterPlugins(t.ctx, one.state, one.pod)
 	switch {
 	case status.IsRejected():
 		one.refusal = status.Message()
 	case !status.IsSuccess():
 		return fmt.Errorf("preparing the filters for pod %s: %w", klog.KObj(one.pod), status.AsError())
 	case !result.AllNodes():
-		one.nodes = result.NodeNames
+		plugins := strings.Join(sets.List(by), ", ")
+		one.nodes, one.others = result.NodeNames, fwk.NewStatus(fwk.Unschedulable, "node(s) didn't satisfy plugin(s) "+plugins).WithPlugin(plugins)
 	}
 	return nil
 }
@@ -134,10 +148,10 @@ func (t *trials) crowd(one *trial, info fwk.NodeInfo, copies int) (fwk.CycleStat
 
 // refusal returns why a role that was asked about can go nowhere, by the word
 // of a PreFilter plugin.
-func (t *trials) refusal() string {
+func (t *trials) refusal(gang gangs.Key) string {
 	for _, one := range t.roles {
 		if one.refusal != "" {
-			return "pod " + one.pod.Name + ": " + one.refusal
+			return gang.Says("pod " + one.pod.Name + ": " + one.refusal)
 		}
 	}
 	return ""
