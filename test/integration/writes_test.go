@@ -37,8 +37,9 @@ rules:
 `
 
 // A gang that cannot fit costs the API server little while it waits, though the
-// cluster around it is busy with pods that come and go: each member is told once
-// why it waits, and again only when that has changed.
+// cluster around it is busy with pods that come and go, each of which takes the room
+// of a member: each member is told why it waits, and again with the numbers that have
+// changed, but not with every pod.
 func TestWaitingGangWritesLittle(t *testing.T) {
 	size, length := 100, 20*time.Second
 	if os.Getenv(writesEnv) != "" {
@@ -60,9 +61,10 @@ func TestWaitingGangWritesLittle(t *testing.T) {
 	e.create(members("wide", size, asking("20", "1Gi"))...)
 	e.refused(groupLabel+"=wide", size, fmt.Sprintf("of %d members fit", size))
 
-	told, turns := readWrites(t, log), 0
+	told, turns, notes := readWrites(t, log), 0, e.waitingNotes("wide")
+	var standing []string
 	for end := time.Now().Add(length); time.Now().Before(end); turns++ {
-		e.comeAndGo(fmt.Sprintf("passer-by-%d", turns))
+		standing = e.comeAndGo(standing, turns)
 	}
 	e.refused(groupLabel+"=wide", size, fmt.Sprintf("of %d members fit", size))
 	waited := readWrites(t, log)
@@ -70,26 +72,51 @@ func TestWaitingGangWritesLittle(t *testing.T) {
 	t.Logf("a gang of %d that cannot fit; until every member is told why:\n%s\nin the %v after that, in which %d pods came and went:\n%s", size, told, length, turns, waited)
 	t.Logf("events about the gang's pods and its PodGroup: %s", e.eventCounts("wide"))
 
+	if n := e.waitingNotes("wide") - notes; n < 2 {
+		t.Errorf("the PodGroup was told %d times of other numbers, want at least twice: the pods that passed changed nothing", n)
+	}
 	// That its gang is not there yet, and that it does not fit: a condition and an event each.
 	if most := 5 * size; told.sum() > most {
 		t.Errorf("%d writes until every member was told, want at most 5 for each of %d members", told.sum(), size)
 	}
-	// A binding and an event are the pod's that passes by.
-	if n, most := waited.sum()-2*turns, 4*size; n > most {
-		t.Errorf("%d writes for the gang while it waited, want at most 4 for each of %d members", n, size)
+	// A binding and an event are the pod's that passes by. The member that asks for all
+	// gets a condition and an event, and the gang asks every 4 seconds once it was
+	// refused six times.
+	rounds, asked := roundsIn(length, size), 6+int(length/(4*time.Second))
+	if n, most := waited.sum()-2*turns, rounds*(size+1)+2*asked+2; n > most {
+		t.Errorf("%d writes for the gang while it waited, want at most %d for each of %d members and their PodGroup, and 2 each of %d times that one asks", n, rounds, size, asked)
+	}
+	if n, most := waited["create events"]+waited["patch events"]-turns, rounds+asked; n > most {
+		t.Errorf("%d events while only numbers changed, want at most %d for the PodGroup and %d for who asks", n, rounds, asked)
 	}
 }
 
-// comeAndGo has a pod without a gang scheduled and deleted, as a wave that may make
-// room for others.
-func (e *env) comeAndGo(name string) {
+// roundsIn is how often a gang of that size may be told anew in that time: after
+// 20 ms for each member, and then twice as long each time up to 240 ms.
+func roundsIn(length time.Duration, size int) int {
+	pause, rounds := time.Duration(size)*20*time.Millisecond, 0
+	for at := pause; at <= length; at += pause {
+		rounds++
+		pause = min(2*pause, time.Duration(size)*240*time.Millisecond)
+	}
+	return rounds
+}
+
+// comeAndGo has another pod without a gang scheduled that takes a node of the gang's,
+// and deletes all but the youngest few: each time the gang is planned by what is left
+// when one goes, and finds room for another number of members.
+func (e *env) comeAndGo(standing []string, turn int) []string {
 	e.Helper()
-	e.create(newPod(name, asking("1", "1Gi")))
+	name := fmt.Sprintf("passer-by-%d", turn)
+	e.create(newPod(name, asking("20", "1Gi")))
 	e.eventually(name+" is bound", func() bool {
 		pod, err := e.client.CoreV1().Pods(e.ns).Get(e.Context(), name, metav1.GetOptions{})
 		return err == nil && pod.Spec.NodeName != ""
 	})
-	e.removePod(name)
+	for standing = append(standing, name); len(standing) > turn%4; standing = standing[1:] {
+		e.removePod(standing[0])
+	}
+	return standing
 }
 
 // writes counts requests by verb and resource.
@@ -137,6 +164,22 @@ func (w writes) String() string {
 	}
 	slices.Sort(lines)
 	return strings.Join(append(lines, fmt.Sprintf("  %-24s %d", "together", w.sum())), "\n")
+}
+
+// waitingNotes counts the events that tell the PodGroup why it waits.
+func (e *env) waitingNotes(gang string) int {
+	e.Helper()
+	list, err := e.client.EventsV1().Events(e.ns).List(e.Context(), metav1.ListOptions{FieldSelector: "reason=GangWaiting"})
+	if err != nil {
+		e.Fatalf("listing events: %v", err)
+	}
+	n := 0
+	for _, event := range list.Items {
+		if event.Regarding.Name == gang {
+			n++
+		}
+	}
+	return n
 }
 
 // eventCounts says how many Event objects there are about objects of the gang, and

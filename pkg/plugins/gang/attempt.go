@@ -179,7 +179,8 @@ func (b *book) refuse(key gangs.Key, message string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if rec := b.records[key]; rec != nil {
-		rec.verdict, rec.probe = &verdict{message: message, at: now}, ""
+		rec.deny(message, now)
+		rec.probe = ""
 	}
 }
 
@@ -199,19 +200,6 @@ func (b *book) refusal(key gangs.Key, now time.Time) (string, bool) {
 // all: longer than the longest backoff that a pod waits before its cycle. After
 // that another may ask, whatever became of the first.
 const probeLife = 15 * time.Second
-
-// forgive drops the answer "no", because something changed that may turn it,
-// and notes the member that asks again. It says false if there is none to drop.
-func (b *book) forgive(key gangs.Key, probe types.UID, now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	rec := b.records[key]
-	if rec == nil || rec.verdict == nil && (rec.probe == "" || now.Sub(rec.probed) < probeLife) {
-		return false
-	}
-	rec.verdict, rec.replans, rec.limits, rec.probe, rec.probed = nil, 0, nil, probe, now
-	return true
-}
 
 // reserve notes that the member holds its node.
 func (b *book) reserve(key gangs.Key, uid types.UID, node string) {
@@ -354,7 +342,7 @@ func (b *book) clear(att *attempt, maxReplans int, now time.Time) []*v1.Pod {
 		rec.replans++
 	}
 	if rec.replans > maxReplans {
-		rec.verdict = &verdict{message: att.reason, at: now}
+		rec.deny(att.key.Says(att.reason), now)
 		return nil
 	}
 	return rec.pending()
@@ -362,7 +350,7 @@ func (b *book) clear(att *attempt, maxReplans int, now time.Time) []*v1.Pod {
 
 // single takes one member out of an open attempt: the gang runs without it, and
 // it may be planned again by itself. It says false if the attempt is not open.
-func (b *book) single(att *attempt, uid types.UID, reason string, maxReplans int) bool {
+func (b *book) single(att *attempt, uid types.UID, reason string, maxReplans int, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[att.key]
@@ -373,7 +361,7 @@ func (b *book) single(att *attempt, uid types.UID, reason string, maxReplans int
 	b.tidy(rec)
 	rec.replans++
 	if rec.replans > maxReplans {
-		rec.verdict = &verdict{message: reason, at: time.Now()}
+		rec.deny(att.key.Says(reason), now)
 	}
 	return true
 }

@@ -201,7 +201,7 @@ func (b *book) changed(key gangs.Key) news {
 		return news{}
 	}
 	rec.minKnown, rec.whole, rec.owed, rec.verdict, rec.replans, rec.limits = false, false, false, nil, 0, nil
-	rec.turn = turn{}
+	rec.turn, rec.denied = turn{}, 0
 	var n news
 	if n.wake = b.release(rec); len(n.wake) > 0 {
 		return n

@@ -80,7 +80,7 @@ func (w *world) outside(n int) {
 		w.room += w.rnd.IntN(3)
 		w.event()
 	default:
-		w.now = w.now.Add(time.Duration(w.rnd.IntN(10)) * time.Second)
+		w.pass(time.Duration(w.rnd.IntN(10)) * time.Second)
 	}
 }
 
@@ -99,10 +99,12 @@ func (w *world) atRest() {
 }
 
 // allPlacedWhenThereIsRoom is liveness: one event, and every gang whose quorum
-// is ready is placed whole.
+// is ready is placed whole, once it has backed off.
 func (w *world) allPlacedWhenThereIsRoom() {
 	w.room = 1000
 	w.event()
+	w.settle()
+	w.pass(maxBackoff)
 	w.settle()
 	for _, rec := range w.book.records {
 		g, v, err := w.book.look(rec)
@@ -138,8 +140,8 @@ func TestStanding(t *testing.T) {
 		want string
 	}{
 		"no declaration":    {pods: []*v1.Pod{member("a", "p")}, want: "waiting for podgroup ml/a, which does not exist"},
-		"too few":           {min: 3, pods: []*v1.Pod{member("a", "p")}, want: "waiting for 2 of 3 members: spec.minMember of podgroup ml/a is 3, and 1 exist so far"},
-		"one is not ready":  {min: 2, pods: []*v1.Pod{member("a", "p"), gated(member("a", "q"))}, want: "waiting for 1 of 2 members: pod q has scheduling gate example.com/later"},
+		"too few":           {min: 3, pods: []*v1.Pod{member("a", "p")}, want: "waiting for 2 of 3 members of podgroup ml/a: spec.minMember is 3, and 1 exist so far"},
+		"one is not ready":  {min: 2, pods: []*v1.Pod{member("a", "p"), gated(member("a", "q"))}, want: "waiting for 1 of 2 members of podgroup ml/a: pod q has scheduling gate example.com/later"},
 		"refused":           {min: 1, pods: []*v1.Pod{member("a", "p")}, no: "no room", want: "no room"},
 		"nothing is wrong":  {min: 1, pods: []*v1.Pod{member("a", "p")}},
 		"all are placed":    {min: 2, pods: []*v1.Pod{on1(member("a", "p"), "n")}},

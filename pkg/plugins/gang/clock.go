@@ -49,6 +49,9 @@ func (b *book) tick(args *config.GangArgs, now time.Time) []*v1.Pod {
 
 // askAgain drops the answer "no" and has one member ask for all.
 func (r *record) askAgain() []*v1.Pod {
-	r.verdict, r.replans, r.limits = nil, 0, nil
-	return r.nextProbe()
+	probe := r.nextProbe()
+	if len(probe) > 0 {
+		r.verdict, r.replans, r.limits = nil, 0, nil
+	}
+	return probe
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -92,7 +91,7 @@ func (g *Gang) helps(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.Queuei
 		return fwk.QueueSkip, nil
 	}
 	// One that cannot have a cycle must not be the one that asks.
-	asks := gangs.Ready(pod) && g.book.forgive(key, pod.UID, time.Now())
+	asks := gangs.Ready(pod) && g.forgive(key, pod)
 	if own || asks {
 		return fwk.Queue, nil
 	}

@@ -114,7 +114,7 @@ func (g *Gang) refused(d *destination, pod *v1.Pod, status *fwk.Status) {
 	g.logger.V(2).Info("Planned node refused", "gang", d.key, "pod", klog.KObj(pod), "node", d.node, "reason", status.Message())
 	metrics.Refused(g.handle.ProfileName())
 	g.book.learn(att, pod.UID, d.node)
-	if g.book.single(att, pod.UID, reason, g.args.MaxReplans) {
+	if g.book.single(att, pod.UID, reason, g.args.MaxReplans, time.Now()) {
 		g.activate([]*v1.Pod{pod})
 		return
 	}

@@ -313,13 +313,13 @@ func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, no
 		return fwk.NewStatus(fwk.Wait), g.args.PermitTimeout
 	case last:
 		if gone := g.missingNode(att); gone != "" {
-			return fwk.NewStatus(fwk.Unschedulable, "planned node "+gone+" is gone"), 0 // Unreserve ends the attempt
+			return fwk.NewStatus(fwk.Unschedulable, d.key.Says("planned node "+gone+" is gone")), 0 // Unreserve ends the attempt
 		}
 		if g.open(att) {
 			return nil, 0
 		}
 	}
-	return fwk.NewStatus(fwk.Unschedulable, "the plan was dropped while this member was placed"), 0
+	return fwk.NewStatus(fwk.Unschedulable, d.key.Says("the plan was dropped while this member was placed")), 0
 }
 
 // SignPod keeps members out of batches of equal pods: their plan decides.

@@ -155,7 +155,7 @@ func (g *Gang) PodGroupPostFilter(_ context.Context, state fwk.PodGroupCycleStat
 		}
 		return nil, fwk.NewStatus(fwk.Unschedulable, p.why())
 	}
-	reason := fmt.Sprintf("gang %s: node %s refused member %s", p.key, member.node, member.pod)
+	reason := p.key.Says(fmt.Sprintf("node %s refused member %s", member.node, member.pod))
 	g.logger.V(2).Info("Planned node refused", "gang", p.key, "pod", member.pod, "node", member.node)
 	if member.stuck {
 		return nil, fwk.NewStatus(fwk.Unschedulable, reason+", where its claims have their devices")

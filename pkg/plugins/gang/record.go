@@ -49,6 +49,10 @@ type record struct {
 
 	attempt *attempt
 	verdict *verdict
+	// denied counts the answers "no" since a member was last placed. helped says that
+	// something happened since the last one that may turn it.
+	denied int
+	helped bool
 	// probe is the member that was woken to ask again after a "no", and probed
 	// when that was.
 	probe  types.UID
@@ -86,7 +90,7 @@ func (r *record) put(m gangs.Member) {
 		r.stale()
 	}
 	if gangs.Placed(m.Pod) && (old == nil || !gangs.Placed(old)) {
-		r.minKnown = false // who comes back to a placed gang waits for no quorum
+		r.minKnown, r.denied = false, 0 // who comes back to a placed gang waits for no quorum
 	}
 }
 
@@ -111,19 +115,16 @@ func (r *record) stale() {
 	}
 }
 
-// nextProbe makes the first member by name that could be placed ask for all.
+// nextProbe makes the first member by name that could be placed, and has no place yet,
+// ask for all.
 func (r *record) nextProbe() []*v1.Pod {
-	var first *v1.Pod
-	for _, m := range r.members {
-		if r.waits(m.Pod) && gangs.Ready(m.Pod) && (first == nil || m.Pod.Name < first.Name) {
-			first = m.Pod
+	for _, pod := range r.waiting() {
+		if gangs.Ready(pod) {
+			r.probe, r.probed = pod.UID, time.Now()
+			return []*v1.Pod{pod}
 		}
 	}
-	if first == nil {
-		return nil
-	}
-	r.probe, r.probed = first.UID, time.Now()
-	return []*v1.Pod{first}
+	return nil
 }
 
 // waits says that the pod waits for a node, and for us to find it.

@@ -101,9 +101,12 @@ func (r *reporter) run(ctx context.Context) {
 // that changes again soon is written only on pods that say nothing yet.
 func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 	state := r.book.standing(key)
-	if state.sentence == "" {
+	if len(state.pods) == 0 {
 		delete(r.said, key)
 		return nil
+	}
+	if state.sentence == "" {
+		return nil // a member is asking; what it hears is reported
 	}
 	last, now := r.said[key], time.Now()
 	if last == nil {
@@ -143,10 +146,12 @@ func (r *reporter) onOwner(owner v1.ObjectReference, kind, reason, note string) 
 }
 
 // onPod writes the sentence as the pod's PodScheduled condition, where cluster
-// autoscalers and people look for it.
+// autoscalers and people look for it, and as an event if it is not what the pod said
+// before with other numbers.
 func (r *reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) error {
 	status := pod.Status.DeepCopy()
-	if says(status, sentence) {
+	before := whyNot(status)
+	if strings.Contains(before, sentence) {
 		return nil
 	}
 	changed := podutil.UpdatePodCondition(status, &v1.PodCondition{
@@ -166,13 +171,33 @@ func (r *reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) erro
 	if err != nil {
 		return fmt.Errorf("writing the condition of pod %s: %w", klog.KObj(pod), err)
 	}
+	if sameWords(before, sentence) {
+		return nil
+	}
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, reasonScheduling, "Scheduling", "%s", gangs.Note(sentence))
 	return nil
 }
 
-// says reports whether the pod carries the sentence already, by itself or
-// within the words that stock puts around it.
-func says(status *v1.PodStatus, sentence string) bool {
+// whyNot is what the pod says of why it waits: our sentence by itself or within the
+// words that stock puts around it.
+func whyNot(status *v1.PodStatus) string {
 	_, condition := podutil.GetPodCondition(status, v1.PodScheduled)
-	return condition != nil && condition.Status == v1.ConditionFalse && strings.Contains(condition.Message, sentence)
+	if condition == nil || condition.Status != v1.ConditionFalse {
+		return ""
+	}
+	return condition.Message
+}
+
+// sameWords says that the sentence was said before, with the same numbers or others. It
+// is the same up to its details, which stand behind a semicolon: of those some come
+// and go with the numbers.
+func sameWords(before, sentence string) bool {
+	head, _, _ := strings.Cut(sentence, ";")
+	words := func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}
+	return strings.Contains(strings.Map(words, before), strings.Map(words, head))
 }

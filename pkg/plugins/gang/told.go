@@ -12,7 +12,6 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
@@ -21,7 +20,8 @@ import (
 // cluster, and to write it costs a request for each member. So it is written again
 // after a pause that doubles, and that is longer for larger gangs: one of 500 is told
 // after 10 seconds and in the end every two minutes, one of 5 after a second and in
-// the end every ten seconds.
+// the end every ten seconds. A member gets an event as well only when the words
+// change; those of the gang's owner tell of the numbers.
 const (
 	pauseOfMember    = 20 * time.Millisecond
 	maxPauseOfMember = 240 * time.Millisecond
@@ -48,8 +48,7 @@ func (t *told) now(sentence string, pods int, at time.Time) {
 
 // hasReason says that the pod tells already why it waits, or did a while ago.
 func hasReason(pod *v1.Pod) bool {
-	_, condition := podutil.GetPodCondition(&pod.Status, v1.PodScheduled)
-	return condition != nil && condition.Status == v1.ConditionFalse && condition.Message != ""
+	return whyNot(&pod.Status) != ""
 }
 
 // waits writes the sentence as an event of its own on the owner. The scheduler's

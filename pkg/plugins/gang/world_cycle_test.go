@@ -6,6 +6,7 @@ package gang
 import (
 	"maps"
 	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -43,7 +44,7 @@ func (w *world) cycle(pod *v1.Pod, luck bool) {
 func (w *world) refuse(pod *v1.Pod, node string) {
 	_, att := w.book.planned(w.key(pod), pod.UID)
 	w.book.learn(att, pod.UID, node)
-	if w.book.single(att, pod.UID, "a filter says no", 2) {
+	if w.book.single(att, pod.UID, "a filter says no", 2, w.now) {
 		w.activate([]*v1.Pod{pod})
 		return
 	}
@@ -159,9 +160,20 @@ func (w *world) bind(pod *v1.Pod, well bool) {
 func (w *world) event() {
 	for _, uid := range slices.Sorted(maps.Keys(w.store)) {
 		pod := w.store[uid]
-		if w.at[uid] == idle && gangs.Ready(pod) && w.book.forgive(w.key(pod), uid, w.now) {
+		if w.at[uid] != idle || !gangs.Ready(pod) {
+			continue
+		}
+		if asks, _ := w.book.forgive(w.key(pod), pod, w.now); asks {
 			w.activate([]*v1.Pod{pod})
 		}
+	}
+}
+
+// pass lets time go by, in which gangs end backing off.
+func (w *world) pass(d time.Duration) {
+	w.now = w.now.Add(d)
+	for _, key := range slices.SortedFunc(maps.Keys(w.book.records), compareKeys) {
+		w.activate(w.book.retry(key, w.now))
 	}
 }
 
