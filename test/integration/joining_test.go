@@ -74,7 +74,7 @@ func TestReplacementComesBackToItsLeaf(t *testing.T) {
 	t.Cleanup(func() { e.cordon(lost.Spec.NodeName, false) })
 	e.removePod(lost.Name)
 	e.eventually("the replacement waits for its leaf", func() bool {
-		return e.said("ray.io/group=workers", "gang "+e.ns+"/train: 0 of 1 member fit leaf ") == 1
+		return e.said("ray.io/group=workers", "gang raycluster "+e.ns+"/train: 0 of 1 member fit leaf ") == 1
 	})
 	e.cordon(lost.Spec.NodeName, false)
 	e.whole("ray.io/cluster=train", 4)
@@ -174,7 +174,7 @@ func TestSuspendedAndResumed(t *testing.T) {
 	e.rayCluster(newRayCluster("other", 16))
 	e.whole("ray.io/cluster=other", 17)
 	suspend(false)
-	e.refused("ray.io/cluster=paused", 17, "gang "+e.ns+"/paused: ")
+	e.refused("ray.io/cluster=paused", 17, "gang raycluster "+e.ns+"/paused: ")
 	e.remove(rayClusters, "other")
 	e.whole("ray.io/cluster=paused", 17)
 }

@@ -25,9 +25,11 @@ import (
 )
 
 const (
-	// lifeLengthEnv is how long the life test goes on, lifeSeedEnv what it does.
+	// lifeLengthEnv is how long the life test goes on, lifeSeedEnv what it does;
+	// shortLife is the length where nothing is said.
 	lifeLengthEnv = "LIFE_LENGTH"
 	lifeSeedEnv   = "LIFE_SEED"
+	shortLife     = 40 * time.Second
 	lifeGangs     = 30
 	lifeFleet     = "shape=plain,spines=2,leaves=4,nodes=8"
 	// lifeCPU is what each member asks for, a quarter of a node. With lifeMost members
@@ -45,6 +47,8 @@ type lifeGang struct {
 	want, least int
 	// leaf says that all must stand in one leaf.
 	leaf bool
+	// made counts the Jobs that took one another's place.
+	made int
 }
 
 // life is a cluster in which things happen.
@@ -89,7 +93,7 @@ func TestLife(t *testing.T) {
 	})
 	whole := 0
 	for _, g := range l.gangs {
-		if l.bound(g.selector) == g.want {
+		if l.bound(g.selector) == g.want || l.complete(g) {
 			whole++
 		} else {
 			t.Logf("%s %s waits: %s", g.kind, g.name, l.words(g))
@@ -101,15 +105,13 @@ func TestLife(t *testing.T) {
 // lifeOptions are how long it goes on, and what the random numbers begin with.
 func lifeOptions(t *testing.T) (length time.Duration, seed uint64) {
 	t.Helper()
-	text := os.Getenv(lifeLengthEnv)
-	if text == "" {
-		t.Skipf("make test-life, or %s=30s, runs it", lifeLengthEnv)
+	var err error
+	length, seed = shortLife, uint64(time.Now().UnixNano())
+	if text := os.Getenv(lifeLengthEnv); text != "" {
+		if length, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("reading %s: %v", lifeLengthEnv, err)
+		}
 	}
-	length, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("reading %s: %v", lifeLengthEnv, err)
-	}
-	seed = uint64(time.Now().UnixNano())
 	if text := os.Getenv(lifeSeedEnv); text != "" {
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
 			t.Fatalf("reading %s: %v", lifeSeedEnv, err)
@@ -121,7 +123,7 @@ func lifeOptions(t *testing.T) (length time.Duration, seed uint64) {
 // found makes the i-th gang.
 func (l *life) found(i int) {
 	l.Helper()
-	g := &lifeGang{kind: []string{"podgroup", "label", "podgroup", "label", "ray"}[i%5], name: fmt.Sprintf("g%d", i), want: 2 + l.random.IntN(lifeMost-1), leaf: i%3 == 0}
+	g := &lifeGang{kind: []string{"podgroup", "label", "podgroup", "label", "ray", "job"}[i%6], name: fmt.Sprintf("g%d", i), want: 2 + l.random.IntN(lifeMost-1), leaf: l.random.IntN(3) == 0}
 	annotations := map[string]string{}
 	if g.leaf {
 		annotations[levelRequired] = "leaf"
@@ -145,6 +147,9 @@ func (l *life) found(i int) {
 		g.selector, g.least = "dovetail.dev/gang-name="+g.name, g.want
 		annotations["dovetail.dev/gang-min"] = strconv.Itoa(g.want)
 		l.replicaSet(g, "dovetail.dev/gang-name", annotations)
+	case "job":
+		g.least = 2
+		l.remake(g)
 	}
 	l.gangs = append(l.gangs, g)
 }
@@ -195,8 +200,12 @@ func (l *life) step() {
 
 func (l *life) killMember() {
 	l.Helper()
-	pods := l.pods(l.gangs[l.random.IntN(len(l.gangs))].selector)
-	if len(pods) > 0 {
+	g := l.gangs[l.random.IntN(len(l.gangs))]
+	if g.kind == "job" {
+		l.remake(g)
+		return
+	}
+	if pods := l.pods(g.selector); len(pods) > 0 {
 		l.deletePod(pods[l.random.IntN(len(pods))].Name)
 	}
 }
@@ -216,6 +225,9 @@ func (l *life) resize(g *lifeGang) {
 	switch g.kind {
 	case "ray":
 		l.updateRayCluster(g.name, func(c *rayv1.RayCluster) { c.Spec.WorkerGroupSpecs[0].Replicas = new(int32(g.want - 1)) })
+		return
+	case "job":
+		l.remake(g)
 		return
 	case "podgroup":
 		l.setMin(g.name, g.want)
@@ -292,6 +304,7 @@ func (l *life) untrue() []string {
 			}
 		}
 		switch {
+		case l.complete(g):
 		case len(pods) != g.want:
 			wrong = append(wrong, fmt.Sprintf("%s has %d pods of %d", g.name, len(pods), g.want))
 		case missing > 0 && g.couldStand(missing, own, free):
@@ -309,7 +322,9 @@ func (l *life) room() (free map[string]int, leafOf map[string]string) {
 	free, leafOf = map[string]int{}, map[string]string{}
 	used := map[string]int{}
 	for _, pod := range l.pods("") {
-		used[pod.Spec.NodeName]++
+		if pod.Status.Phase != corev1.PodSucceeded {
+			used[pod.Spec.NodeName]++
+		}
 	}
 	for _, node := range l.nodes() {
 		leaf := node.Labels[fleet.LabelLeaf]

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster"
@@ -74,5 +75,34 @@ func TestNodeGoesBetweenPlanAndBinding(t *testing.T) {
 		if pod.Spec.NodeName == lost {
 			t.Errorf("pod %s is bound to node %s, which was gone", pod.Name, lost)
 		}
+	}
+}
+
+// A gang is deleted when half of its members have reserved their nodes: nobody of it
+// is bound, and nothing is held any more, so that a gang which needs every node runs.
+func TestGangDeletedBetweenPlanAndBinding(t *testing.T) {
+	const size = 6
+	e := onOwn(t, localcluster.Options{
+		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=1,nodes=6")},
+		Without: []string{localcluster.KubeRay, localcluster.Dovetail},
+	})
+	deleted := make(chan struct{})
+	e.runScheduler(t, &interrupter{after: size / 2, do: func(handle fwk.Handle, _ string) {
+		e.removePods(groupLabel + "=six")
+		e.remove(podGroups, "six")
+		e.eventually("the scheduler hears that the gang is gone", func() bool {
+			pods, err := handle.SharedInformerFactory().Core().V1().Pods().Lister().Pods(e.ns).List(labels.Everything())
+			return err == nil && len(pods) == 0
+		})
+		close(deleted)
+	}})
+	e.podGroup("six", size, nil)
+	e.create(members("six", size, asking("20", "1Gi"))...)
+	<-deleted
+	e.podGroup("next", size, nil)
+	e.create(members("next", size, asking("20", "1Gi"))...)
+	e.whole(groupLabel+"=next", size)
+	if pods := e.pods(groupLabel + "=six"); len(pods) > 0 {
+		t.Errorf("%d pods of the gang that was deleted are there", len(pods))
 	}
 }

@@ -27,7 +27,7 @@ func TestRequiredLevelThatIsTooSmallBindsNothing(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("wide", 5, annotated(levelRequired, "leaf")))
-	e.refused("ray.io/cluster=wide", 6, "gang "+e.ns+"/wide: ")
+	e.refused("ray.io/cluster=wide", 6, "gang raycluster "+e.ns+"/wide: ")
 }
 
 func TestPreferredLevelFallsBackToTheNextOne(t *testing.T) {
@@ -60,7 +60,7 @@ func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 		t.Errorf("the workers are on leaves %v, want one leaf", leaves)
 	}
 	e.rayCluster(newRayCluster("toolarge", 13, labelled("ray.io/gang-scheduling-enabled", "true")))
-	e.refused("ray.io/cluster=toolarge", 14, "gang "+e.ns+"/toolarge: ")
+	e.refused("ray.io/cluster=toolarge", 14, "gang raycluster "+e.ns+"/toolarge: ")
 	e.remove(rayClusters, "train")
 	e.whole("ray.io/cluster=toolarge", 14)
 }
@@ -69,16 +69,30 @@ func TestAutoscaledWorkersJoinTheirGang(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
 	cluster := newRayCluster("elastic", 2)
-	autoscaling, most := true, int32(4)
-	cluster.Spec.EnableInTreeAutoscaling = &autoscaling
-	cluster.Spec.WorkerGroupSpecs[0].MaxReplicas = &most
+	cluster.Spec.EnableInTreeAutoscaling = new(true)
+	cluster.Spec.WorkerGroupSpecs[0].MaxReplicas = new(int32(6))
 	e.rayCluster(cluster)
 	e.whole("ray.io/cluster=elastic", 3)
-	e.updateRayCluster("elastic", func(c *rayv1.RayCluster) { c.Spec.WorkerGroupSpecs[0].Replicas = &most })
-	e.whole("ray.io/cluster=elastic", 5)
-	if leaves := e.domains("ray.io/group=workers", fleet.LabelLeaf); len(leaves) != 1 {
-		t.Errorf("the workers are on leaves %v, want the late ones beside the first ones", leaves)
+	leaf := e.leafOf("ray.io/group=workers")
+	scale := func(replicas int, goes ...string) {
+		e.updateRayCluster("elastic", func(c *rayv1.RayCluster) {
+			group := &c.Spec.WorkerGroupSpecs[0]
+			group.Replicas, group.ScaleStrategy.WorkersToDelete = new(int32(replicas)), goes
+		})
+		e.whole("ray.io/cluster=elastic", replicas+1)
 	}
+	scale(6)
+	if leaves := e.domains("ray.io/group=workers", fleet.LabelLeaf); leaves[leaf] != 4 || len(leaves) != 2 {
+		t.Errorf("the workers are on leaves %v, want the late ones on %s while it has room", leaves, leaf)
+	}
+	if spines := e.domains("ray.io/group=workers", fleet.LabelSpine); len(spines) != 1 {
+		t.Errorf("the workers are on spines %v, want those for which the leaf has no room beside it", spines)
+	}
+	var goes []string
+	for _, pod := range e.pods("ray.io/group=workers")[:3] {
+		goes = append(goes, pod.Name)
+	}
+	scale(3, goes...)
 }
 
 func TestPodsWithoutAGangAreScheduled(t *testing.T) {
