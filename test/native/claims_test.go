@@ -207,7 +207,7 @@ func TestSharedClaims(t *testing.T) {
 	group, pod := made("two")
 	e.group("large", devicesEach-1, group)
 	e.members("large", 0, devicesEach-1, small, pod, own("one"))
-	e.refused("large", devicesEach-1, fmt.Sprintf("gang %s/large: 2 of 3 members fit node ", e.ns))
+	e.refused("large", devicesEach-1, fmt.Sprintf("gang schedulinggroup %s/large: 2 of 3 members fit node ", e.ns))
 	if users := e.groupClaims(); len(users) != 2 {
 		t.Errorf("claims are reserved for %v, want two groups that run", users)
 	}
@@ -249,7 +249,7 @@ func TestSharedNetworkDevice(t *testing.T) {
 	group, pod = named("wide")
 	e.group("wide", perLeaf+1, group)
 	e.members("wide", 0, perLeaf+1, pod)
-	e.refused("wide", perLeaf+1, fmt.Sprintf("gang %s/wide: %d of %d members fit if those who share resource claim wide stand on the %d nodes that can use its devices",
+	e.refused("wide", perLeaf+1, fmt.Sprintf("gang schedulinggroup %s/wide: %d of %d members fit if those who share resource claim wide stand on the %d nodes that can use its devices",
 		e.ns, perLeaf, perLeaf+1, perLeaf))
 	e.noErrorsSince(said)
 }
@@ -324,7 +324,7 @@ func TestLeftOverClaimIsGivenBack(t *testing.T) {
 		claim, err := e.client.ResourceV1().ResourceClaims(e.ns).Get(t.Context(), "never", metav1.GetOptions{})
 		return err == nil && claim.Status.Allocation == nil && len(claim.Status.ReservedFor) == 0
 	})
-	e.refused("never", size, "gang "+e.ns+"/never: ")
+	e.refused("never", size, "gang schedulinggroup "+e.ns+"/never: ")
 }
 
 // leave writes what a scheduler does before it binds the first member: the claim has a
