@@ -4,9 +4,11 @@
 package gang
 
 import (
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
@@ -72,12 +74,36 @@ func (b *book) retry(key gangs.Key, now time.Time) []*v1.Pod {
 	return rec.askAgain()
 }
 
+// missed takes note of an event that may help a member which was not asked about it,
+// because its cycle is still to come; it is to be one of those that the event is
+// about, if that is known. It returns after how long the gang is to ask again, 0 if
+// it need not.
+func (b *book) missed(key gangs.Key, now time.Time, about []types.UID) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rec := b.records[key]
+	if rec == nil || rec.verdict == nil || rec.helped || now.Sub(rec.verdict.at) > verdictLife {
+		return 0 // by then every cycle has come
+	}
+	concerns := func(uid types.UID) bool { _, is := rec.members[uid]; return is }
+	if len(about) > 0 && !slices.ContainsFunc(about, concerns) {
+		return 0
+	}
+	rec.helped = true
+	return max(1, rec.backsOff(now))
+}
+
 // forgive has the gang ask again, at once or when it has backed off. It says whether
 // this member is the one that asks now.
 func (g *Gang) forgive(key gangs.Key, pod *v1.Pod) bool {
 	asks, later := g.book.forgive(key, pod, time.Now())
-	if later > 0 {
-		time.AfterFunc(later, func() { g.activate(g.book.retry(key, time.Now())) })
-	}
+	g.askLater(key, later)
 	return asks
+}
+
+// askLater has a member of the gang ask for all after a while; 0 is never.
+func (g *Gang) askLater(key gangs.Key, after time.Duration) {
+	if after > 0 {
+		time.AfterFunc(after, func() { g.activate(g.book.retry(key, time.Now())) })
+	}
 }

@@ -11,6 +11,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/klog/v2"
@@ -106,11 +108,22 @@ func (g *Gang) memberOf(key gangs.Key, pod *v1.Pod) bool {
 	return ok && k == key
 }
 
+// elsewhere is the answer for an event that does not help the pod, but may help
+// another member of its gang. Those that wait are asked as well. One whose cycle is
+// still to come is not asked, and would take the answer "no" from the time before
+// the event. If the event is about certain pods, only they matter.
+func (g *Gang) elsewhere(pod *v1.Pod, about ...types.UID) (fwk.QueueingHint, error) {
+	if key, ok := g.sources.Key(pod); ok {
+		g.askLater(key, g.book.missed(key, time.Now(), about))
+	}
+	return fwk.QueueSkip, nil
+}
+
 // offers is helps for nodes: one on which the member cannot stand helps its gang
-// only if it helps another role, whose members are asked as well.
+// only if it helps another role.
 func (g *Gang) offers(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	if node, ok := newObj.(*v1.Node); ok && !mayStand(pod, node) {
-		return fwk.QueueSkip, nil
+		return g.elsewhere(pod)
 	}
 	return g.helps(logger, pod, oldObj, newObj)
 }
@@ -123,7 +136,7 @@ func (g *Gang) vacates(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk
 	}
 	node, err := g.nodes.Get(before.Spec.NodeName)
 	if err == nil && !mayStand(pod, node) {
-		return fwk.QueueSkip, nil
+		return g.elsewhere(pod)
 	}
 	return g.helps(logger, pod, oldObj, newObj)
 }
@@ -145,7 +158,14 @@ func (g *Gang) frees(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.Q
 	before, _ := oldObj.(*resourceapi.ResourceClaim)
 	after, _ := newObj.(*resourceapi.ResourceClaim)
 	freed := before != nil && before.Status.Allocation != nil && (after == nil || after.Status.Allocation == nil)
-	if !freed && !claimOf(pod, before) && !claimOf(pod, after) {
+	switch {
+	case freed || claimOf(pod, before) || claimOf(pod, after):
+	case before == nil:
+		if owner := metav1.GetControllerOfNoCopy(after); owner != nil {
+			return g.elsewhere(pod, owner.UID)
+		}
+		return g.elsewhere(pod)
+	default:
 		return fwk.QueueSkip, nil
 	}
 	return g.helps(logger, pod, oldObj, newObj)

@@ -256,6 +256,48 @@ func TestGangBacksOffAsOne(t *testing.T) {
 	}
 }
 
+// An event is shown to the members that wait, and to nobody whose cycle is still to
+// come. If it may help one of those, the gang must ask again.
+func TestEventsForMembersInTheQueue(t *testing.T) {
+	p, q := member("a", "p"), member("a", "q")
+	p.Spec.NodeSelector = map[string]string{"shape": "large"}
+	of := func(pod *v1.Pod) *resourceapi.ResourceClaim {
+		c := claim(pod.Name+"-devices", false)
+		c.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(pod, v1.SchemeGroupVersion.WithKind("Pod"))}
+		return c
+	}
+	tests := map[string]struct {
+		event    fwk.ClusterEvent
+		old, new any
+		// after is how long before the event the gang was refused.
+		after time.Duration
+		asks  int
+	}{
+		"the other's claim comes":              {event(fwk.ResourceClaim, fwk.Add), nil, of(q), 0, 1},
+		"a claim comes that anybody may name":  {event(fwk.ResourceClaim, fwk.Add), nil, claim("named", false), 0, 1},
+		"the claim of a stranger comes":        {event(fwk.ResourceClaim, fwk.Add), nil, of(member("b", "r")), 0, 0},
+		"a claim takes devices":                {event(fwk.ResourceClaim, fwk.Update), claim("named", false), claim("named", true), 0, 0},
+		"a node comes for the other alone":     {event(fwk.Node, fwk.Add), nil, &v1.Node{}, 0, 1},
+		"it comes when nobody is in the queue": {event(fwk.Node, fwk.Add), nil, &v1.Node{}, 2 * verdictLife, 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 0)
+			key := w.groups.declare("a", 2)
+			w.book.upsert(p)
+			w.book.upsert(q)
+			refused := time.Now().Add(-tc.after)
+			w.book.refuse(key, "no room", refused)
+			if got := w.plugin().hint(t, tc.event)(p, tc.old, tc.new); got != fwk.QueueSkip {
+				t.Errorf("hint %v for the member that waits, want %v", got, fwk.QueueSkip)
+			}
+			if pods := w.book.retry(key, refused.Add(firstBackoff)); len(pods) != tc.asks {
+				t.Errorf("%d members ask when the gang has backed off, want %d", len(pods), tc.asks)
+			}
+		})
+	}
+}
+
 // The member that completes the quorum must not open a gate that fell shut
 // between its arrival and the opening.
 func TestGateThatFellShutStaysShut(t *testing.T) {
