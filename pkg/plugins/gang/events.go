@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -171,13 +170,17 @@ func (g *Gang) frees(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.Q
 	return g.helps(logger, pod, oldObj, newObj)
 }
 
+// claimOf says whether the pod names the claim, or has it made from a template. The
+// queue asks about every pod that waits, at every change of a claim.
 func claimOf(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
-	if claim == nil || claim.Namespace != pod.Namespace {
+	if claim == nil || claim.Namespace != pod.Namespace || len(pod.Spec.ResourceClaims) == 0 {
 		return false
 	}
+	if owner := metav1.GetControllerOfNoCopy(claim); owner != nil && owner.UID == pod.UID {
+		return true
+	}
 	return slices.ContainsFunc(pod.Spec.ResourceClaims, func(ref v1.PodResourceClaim) bool {
-		name, _, err := resourceclaim.Name(pod, &ref)
-		return err == nil && name != nil && *name == claim.Name
+		return ref.ResourceClaimName != nil && *ref.ResourceClaimName == claim.Name
 	})
 }
 
