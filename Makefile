@@ -86,8 +86,9 @@ test-churn: build ## Churn 200 pods over 16 ND H100 v5 nodes, with stock and wit
 	CHURN_FULL=1 go test -v -timeout 2h -run TestChurnKeepsPairs ./test/integration
 
 .PHONY: test-native
-test-native: build ## Run a cluster for each set of feature gates of Kubernetes' own PodGroups.
+test-native: build ## Run a cluster for each set of feature gates of Kubernetes' own PodGroups, and clusters of 1.36 and 1.35 as far as they can be emulated.
 	NATIVE_MATRIX=1 go test -v -timeout 30m -run "TestGateMatrix|TestOlderServers" ./test/native
+	for version in 1.36 1.35; do GANGS_EMULATE=$$version go test -count=1 -timeout 20m ./test/gangs; done
 
 # How long the gangs of test-life live, and the seed of what happens to them (none: another each time).
 LIFE_LENGTH ?= 10m

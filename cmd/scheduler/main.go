@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/component-base/cli"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 
@@ -56,6 +57,9 @@ func newCommandWith() (*cobra.Command, *plugins.Extras) {
 		}
 		if err := readElection(cmd.Flags(), extras); err != nil {
 			return fmt.Errorf("reading how replicas elect: %w", err)
+		}
+		if err := settleGates(cmd.Context(), cmd.Flags(), utilfeature.DefaultMutableFeatureGate); err != nil {
+			return fmt.Errorf("settling feature gates: %w", err)
 		}
 		config, err := useBuiltInConfig(cmd.Flags())
 		if err != nil {

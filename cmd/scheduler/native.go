@@ -68,6 +68,23 @@ func readElection(flags *pflag.FlagSet, extras *plugins.Extras) error {
 // configuredElection is the leader election of the configuration, with upstream's
 // flags for it applied.
 func configuredElection(flags *pflag.FlagSet) (*componentbaseconfig.LeaderElectionConfiguration, error) {
+	config, err := configured(flags)
+	if err != nil {
+		return nil, err
+	}
+	elect := &config.LeaderElection
+	return elect, errors.Join(
+		override(flags, "leader-elect", flags.GetBool, &elect.LeaderElect),
+		override(flags, "leader-elect-resource-name", flags.GetString, &elect.ResourceName),
+		override(flags, "leader-elect-resource-namespace", flags.GetString, &elect.ResourceNamespace),
+		override(flags, "leader-elect-lease-duration", flags.GetDuration, &elect.LeaseDuration.Duration),
+		override(flags, "leader-elect-renew-deadline", flags.GetDuration, &elect.RenewDeadline.Duration),
+		override(flags, "leader-elect-retry-period", flags.GetDuration, &elect.RetryPeriod.Duration),
+	)
+}
+
+// configured is the configuration that the scheduler will read.
+func configured(flags *pflag.FlagSet) (*kubeconfig.KubeSchedulerConfiguration, error) {
 	text, err := configText(flags)
 	if err != nil {
 		return nil, err
@@ -80,15 +97,7 @@ func configuredElection(flags *pflag.FlagSet) (*componentbaseconfig.LeaderElecti
 	if !ok {
 		return nil, fmt.Errorf("the configuration is a %T", object)
 	}
-	elect := &config.LeaderElection
-	return elect, errors.Join(
-		override(flags, "leader-elect", flags.GetBool, &elect.LeaderElect),
-		override(flags, "leader-elect-resource-name", flags.GetString, &elect.ResourceName),
-		override(flags, "leader-elect-resource-namespace", flags.GetString, &elect.ResourceNamespace),
-		override(flags, "leader-elect-lease-duration", flags.GetDuration, &elect.LeaseDuration.Duration),
-		override(flags, "leader-elect-renew-deadline", flags.GetDuration, &elect.RenewDeadline.Duration),
-		override(flags, "leader-elect-retry-period", flags.GetDuration, &elect.RetryPeriod.Duration),
-	)
+	return config, nil
 }
 
 func configText(flags *pflag.FlagSet) ([]byte, error) {

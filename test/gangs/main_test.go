@@ -34,9 +34,13 @@ func TestMain(m *testing.M) {
 // started says that the shared cluster has to be stopped.
 var started bool
 
+// emulated is the version of Kubernetes that everything but Dovetail emulates, "" for
+// their own. Those before 1.37 serve no PodGroups of Kubernetes itself.
+var emulated = os.Getenv("GANGS_EMULATE")
+
 // sharedCluster has every controller that the tests need but the stock scheduler,
 // so that nobody but Dovetail binds a pod. The API server serves Kubernetes' own
-// PodGroups; the gate is on for nobody else.
+// PodGroups; the gate is off for Dovetail, whose sources are tested here.
 var sharedCluster = sync.OnceValues(func() (*localcluster.Cluster, error) {
 	started = true
 	config, err := everyName(manifests.SchedulerConfig, "volcano", "yunikorn")
@@ -48,14 +52,23 @@ var sharedCluster = sync.OnceValues(func() (*localcluster.Cluster, error) {
 		With:                  []string{localcluster.JobSet},
 		Without:               []string{localcluster.Scheduler},
 		KubeRayBatchScheduler: "scheduler-plugins", // for the rights; tests choose
-		Args: map[string][]string{
-			localcluster.KubeRay:   {suspendGate},
-			localcluster.APIServer: {"--feature-gates=GenericWorkload=true", "--runtime-config=scheduling.k8s.io/v1beta1=true"},
-		},
-		DovetailConfig: config,
-		Out:            os.Stderr,
+		Args:                  arguments(),
+		DovetailConfig:        config,
+		Out:                   os.Stderr,
 	})
 })
+
+func arguments() map[string][]string {
+	if emulated != "" {
+		version := "--emulated-version=" + emulated
+		return map[string][]string{localcluster.KubeRay: {suspendGate}, localcluster.APIServer: {version}, localcluster.ControllerManager: {version}}
+	}
+	return map[string][]string{
+		localcluster.KubeRay:   {suspendGate},
+		localcluster.APIServer: {"--feature-gates=GenericWorkload=true", "--runtime-config=scheduling.k8s.io/v1beta1=true"},
+		localcluster.Dovetail:  {"--feature-gates=GenericWorkload=false"},
+	}
+}
 
 // everyName adds a profile under each further name to a configuration, equal to
 // its first: KubeRay's modes for other schedulers put their names on the pods.

@@ -141,7 +141,8 @@ func (c *Cluster) dovetail() component {
 		"--authentication-kubeconfig="+c.layout.dovetailKubeconfig(), "--authorization-kubeconfig="+c.layout.dovetailKubeconfig(),
 		// One replica: electing it would only make every restart wait for the lease of the one before.
 		"--leader-elect=false", "-v=2")
-	return c.secure("dovetail-scheduler", c.ports.Dovetail, "/readyz", append(args, c.gates()...))
+	// No feature gates: it finds out by itself which the cluster has.
+	return c.secure("dovetail-scheduler", c.ports.Dovetail, "/readyz", args)
 }
 
 func (c *Cluster) kwok() component {

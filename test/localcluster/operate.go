@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -130,6 +131,24 @@ func (c *Cluster) Metrics(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("reading the metrics of %s: %w", name, err)
 	}
 	return metrics, nil
+}
+
+var gateMetric = regexp.MustCompile(`kubernetes_feature_enabled\{name="(\w+)",stage="\w*"\} (\d)`)
+
+// Gates are the feature gates that a component built from Kubernetes runs with, by what its metrics say.
+func (c *Cluster) Gates(ctx context.Context, name string) (map[string]bool, error) {
+	metrics, err := c.Metrics(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	gates := map[string]bool{}
+	for _, found := range gateMetric.FindAllStringSubmatch(metrics, -1) {
+		gates[found[1]] = found[2] == "1"
+	}
+	if len(gates) == 0 {
+		return nil, fmt.Errorf("the metrics of %s name no feature gate", name)
+	}
+	return gates, nil
 }
 
 func (c *Cluster) process(name string) process.Identity {

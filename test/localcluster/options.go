@@ -43,8 +43,8 @@ type Options struct {
 	Dir string
 	// Fleets are the nodes.
 	Fleets []fleet.Spec
-	// FeatureGates is given to every component built from Kubernetes, as in "GenericWorkload=true". API versions that
-	// the gates need are served.
+	// FeatureGates is given to every component of Kubernetes, as in "GenericWorkload=true". API versions that the gates
+	// need are served, by which Dovetail finds out which gates it needs.
 	FeatureGates string
 	// KubeRayBatchScheduler is the operator's -batch-scheduler, for instance scheduler-plugins.
 	KubeRayBatchScheduler string

@@ -34,8 +34,8 @@ var matrix = []struct {
 }
 
 // One binary and one configuration serve a cluster with any of the gates: the
-// scheduler starts, a gang of each kind that exists there is placed, and nothing is
-// logged as an error.
+// scheduler starts, finds out which of its own gates the cluster needs, places a gang
+// of each kind that exists there, and logs nothing as an error.
 func TestGateMatrix(t *testing.T) {
 	if os.Getenv(matrixEnv) == "" {
 		t.Skipf("starts %d clusters; %s=1 or make test-native runs it", len(matrix), matrixEnv)
@@ -62,11 +62,29 @@ func TestGateMatrix(t *testing.T) {
 				}
 			})
 			e := inCluster(t, cluster)
+			e.gates(map[string]bool{
+				"DRADeviceTaintRules": true, "GenericWorkload": i > 0, "TopologyAwareWorkloadScheduling": i > 0,
+				"DRAWorkloadResourceClaims": i > 0, "CompositePodGroup": i > 2,
+			})
 			for _, each := range matrix[:i+1] {
 				each.gang(e)
 			}
 			e.noErrors()
 		})
+	}
+}
+
+// gates fails the test if Dovetail's feature gates are not as they should be.
+func (e *env) gates(want map[string]bool) {
+	e.Helper()
+	got, err := e.cluster.Gates(e.Context(), localcluster.Dovetail)
+	if err != nil {
+		e.Fatal(err)
+	}
+	for gate, on := range want {
+		if got[gate] != on {
+			e.Errorf("Dovetail's feature gate %s is %v, want %v", gate, got[gate], on)
+		}
 	}
 }
 

@@ -7,12 +7,21 @@ import (
 	"os"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// The API server serves what an older one did: there are no PodGroups of its own,
-// and gangs declared otherwise are placed.
+// Everything but Dovetail is as in an older version: there are no PodGroups of its
+// own, and no DeviceTaintRules that a scheduler of 1.37 waits for. Dovetail starts
+// without a word about either, places gangs, and logs no error. The kinds of gangs
+// that exist there are all tried by GANGS_EMULATE=1.36 go test ./test/gangs.
 func TestOlderServers(t *testing.T) {
 	if os.Getenv(matrixEnv) == "" {
 		t.Skipf("starts 2 clusters; %s=1 or make test-native runs it", matrixEnv)
@@ -23,12 +32,13 @@ func TestOlderServers(t *testing.T) {
 	}
 	for _, version := range []string{"1.36", "1.35"} {
 		t.Run(version, func(t *testing.T) {
+			emulate := []string{"--emulated-version=" + version}
 			cluster, err := localcluster.Start(t.Context(), localcluster.Options{
 				Fleets: []fleet.Spec{spec}, Without: []string{localcluster.KubeRay},
-				Args: map[string][]string{localcluster.APIServer: {"--emulated-version=" + version}},
+				Args: map[string][]string{localcluster.APIServer: emulate, localcluster.ControllerManager: emulate, localcluster.Scheduler: emulate},
 			})
 			if err != nil {
-				t.Fatalf("starting a cluster that serves %s: %v", version, err)
+				t.Fatalf("starting a cluster of %s: %v", version, err)
 			}
 			t.Cleanup(func() {
 				if err := cluster.Stop(); err != nil {
@@ -36,8 +46,70 @@ func TestOlderServers(t *testing.T) {
 				}
 			})
 			e := inCluster(t, cluster)
+			e.serves("resource.k8s.io/v1", "devicetaintrules", false)
+			e.gates(map[string]bool{"DRADeviceTaintRules": false, "GenericWorkload": false})
 			e.labelled()
+			e.inPodGroup()
+			e.withDevices()
 			e.noErrors()
 		})
+	}
+}
+
+// serves fails the test if it is not as it says with a resource of the API server.
+func (e *env) serves(version, resource string, want bool) {
+	e.Helper()
+	list, err := e.client.Discovery().ServerResourcesForGroupVersion(version)
+	if err != nil {
+		e.Fatalf("asking for %s: %v", version, err)
+	}
+	got := false
+	for _, one := range list.APIResources {
+		got = got || one.Name == resource
+	}
+	if got != want {
+		e.Fatalf("the API server serves %s of %s: %v, want %v", resource, version, got, want)
+	}
+}
+
+// inPodGroup is a gang of a PodGroup of scheduler-plugins.
+func (e *env) inPodGroup() {
+	e.Helper()
+	groups := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
+	group := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": groups.GroupVersion().String(), "kind": "PodGroup",
+		"metadata": map[string]any{"name": "plugins"}, "spec": map[string]any{"minMember": int64(3)},
+	}}
+	client := dynamic.NewForConfigOrDie(e.cluster.AdminConfig())
+	if _, err := client.Resource(groups).Namespace(e.ns).Create(e.Context(), group, metav1.CreateOptions{}); err != nil {
+		e.Fatalf("creating a PodGroup: %v", err)
+	}
+	e.members("plugins", 0, 3, small, func(pod *corev1.Pod) {
+		pod.Spec.SchedulingGroup = nil
+		pod.Labels["scheduling.x-k8s.io/pod-group"] = "plugins"
+	})
+	e.whole(of("plugins"), 3)
+}
+
+// withDevices is a gang whose members ask for two GPUs each, by a template.
+func (e *env) withDevices() {
+	e.Helper()
+	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: "gpus"}}
+	template.Spec.Spec.Devices.Requests = []resourceapi.DeviceRequest{{
+		Name: "gpus", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: fleet.ClassGPU, Count: 2},
+	}}
+	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+		e.Fatalf("creating a claim template: %v", err)
+	}
+	e.members("devices", 0, 6, small, func(pod *corev1.Pod) {
+		pod.Spec.SchedulingGroup = nil
+		pod.Labels["dovetail.dev/gang-name"] = "devices"
+		pod.Annotations = map[string]string{"dovetail.dev/gang-min": "6", "dovetail.dev/topology-required": "leaf"}
+		pod.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpus", ResourceClaimTemplateName: &template.Name}}
+		pod.Spec.Containers[0].Resources.Claims = []corev1.ResourceClaim{{Name: "gpus"}}
+	})
+	e.whole(of("devices"), 6)
+	if got := e.domains(of("devices"), fleet.LabelLeaf); len(got) != 1 {
+		e.Errorf("the gang stands in %v, want one leaf", got)
 	}
 }

@@ -1,0 +1,147 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	resourceapi "k8s.io/api/resource/v1"
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/klog/v2"
+	kubefeatures "k8s.io/kubernetes/pkg/features"
+
+	"github.com/spf13/pflag"
+)
+
+const (
+	// askTimeout bounds the wait for an API server that does not answer. After that
+	// the process ends with an error and is started again by whoever started it.
+	askTimeout = 30 * time.Second
+	askPause   = time.Second
+	askOnce    = 5 * time.Second
+)
+
+// servedBy are the feature gates of the scheduler that need a resource to be
+// served: with one of them on where it is not, the scheduler waits for a watch that
+// never comes about, and never gets ready. Those that are off by default are on
+// where the resource is served, unless the command line says otherwise. A gate stands
+// behind those that it depends on.
+var servedBy = []struct {
+	gate     featuregate.Feature
+	resource schema.GroupVersionResource
+}{
+	{kubefeatures.DRADeviceTaintRules, resourceapi.SchemeGroupVersion.WithResource("devicetaintrules")},
+	{kubefeatures.GenericWorkload, schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups")},
+	{kubefeatures.TopologyAwareWorkloadScheduling, schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups")},
+	{kubefeatures.DRAWorkloadResourceClaims, schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups")},
+	{kubefeatures.CompositePodGroup, schedulingv1alpha3.SchemeGroupVersion.WithResource("compositepodgroups")},
+}
+
+// settleGates sets the feature gates of the process by what the API server serves.
+func settleGates(ctx context.Context, flags *pflag.FlagSet, gates featuregate.MutableVersionedFeatureGate) error {
+	cfg, err := connection(flags)
+	if err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
+	}
+	cfg.Timeout = askOnce
+	client, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("making the client that asks what is served: %w", err)
+	}
+	served, err := askWhatIsServed(ctx, client)
+	if err != nil {
+		return fmt.Errorf("asking the API server %s what it serves: %w", cfg.Host, err)
+	}
+	changes := gateChanges(served, gates)
+	if len(changes) == 0 {
+		return nil
+	}
+	klog.Background().Info("Feature gates follow what the API server serves", "changed", changes)
+	return gates.SetFromMap(changes)
+}
+
+// connection is how the scheduler will reach the API server.
+func connection(flags *pflag.FlagSet) (*rest.Config, error) {
+	config, err := configured(flags)
+	if err != nil {
+		return nil, err
+	}
+	master, err := flags.GetString("master")
+	if err != nil {
+		return nil, err
+	}
+	return clientcmd.BuildConfigFromFlags(master, config.ClientConnection.Kubeconfig)
+}
+
+// askWhatIsServed returns the resources among those of servedBy that the API server
+// serves.
+func askWhatIsServed(ctx context.Context, client discovery.ServerResourcesInterface) (map[schema.GroupVersionResource]bool, error) {
+	served, last := map[schema.GroupVersionResource]bool{}, error(nil)
+	err := wait.PollUntilContextTimeout(ctx, askPause, askTimeout, true, func(context.Context) (bool, error) {
+		for _, one := range servedBy {
+			var list *metav1.APIResourceList
+			list, last = client.ServerResourcesForGroupVersion(one.resource.GroupVersion().String())
+			switch {
+			case apierrors.IsNotFound(last):
+				last = nil
+			case last != nil:
+				return false, nil
+			default:
+				served[one.resource] = slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == one.resource.Resource })
+			}
+		}
+		return true, nil
+	})
+	if err != nil && last != nil {
+		return nil, last
+	}
+	return served, err
+}
+
+// gateChanges returns the gates that must change for what is served.
+func gateChanges(served map[schema.GroupVersionResource]bool, gates featuregate.MutableVersionedFeatureGate) map[string]bool {
+	settled := map[featuregate.Feature]bool{}
+	enabled := func(gate featuregate.Feature) bool {
+		if on, ok := settled[gate]; ok {
+			return on
+		}
+		return gates.Enabled(gate)
+	}
+	for _, one := range servedBy {
+		wanted := gates.Enabled(one.gate) || !gates.ExplicitlySet(one.gate)
+		settled[one.gate] = wanted && served[one.resource]
+	}
+	// A gate without those that it depends on would be refused.
+	for again := true; again; {
+		again = false
+		for gate, needs := range gates.Dependencies() {
+			if enabled(gate) && !allOf(needs, enabled) {
+				settled[gate], again = false, true
+			}
+		}
+	}
+	changes := map[string]bool{}
+	for gate, on := range settled {
+		if on != gates.Enabled(gate) {
+			changes[string(gate)] = on
+		}
+	}
+	return changes
+}
+
+func allOf(gates []featuregate.Feature, enabled func(featuregate.Feature) bool) bool {
+	return !slices.ContainsFunc(gates, func(gate featuregate.Feature) bool { return !enabled(gate) })
+}
