@@ -57,8 +57,9 @@ func declaredByPodGroup(group *unstructured.Unstructured) declaration {
 func declaredByNativeGroup(group *unstructured.Unstructured) declaration {
 	gang, _, _ := unstructured.NestedMap(group.Object, "spec", "schedulingPolicy", "gang")
 	return declaration{
-		least: quorum{anyRole: number(gang, "minCount", 0)},
-		ended: group.GetDeletionTimestamp() != nil,
+		least:  quorum{anyRole: number(gang, "minCount", 0)},
+		ended:  group.GetDeletionTimestamp() != nil,
+		parent: parentOf(group),
 	}
 }
 

@@ -14,19 +14,24 @@
 //
 // # What a gang is
 //
-// A pod belongs to the PodGroup of Kubernetes that its spec names, else to the
-// RayCluster that is its controller (unless it is no head and no worker: Redis
+// A pod belongs to the PodGroup of Kubernetes itself that its spec names, else to
+// the RayCluster that is its controller (unless it is no head and no worker: Redis
 // cleanup), else to the scheduler-plugins PodGroup that its label names, else to
 // the Job that is its controller, if the Job's pod template asks for a gang, else
 // to the gang of its label dovetail.dev/gang-name. The RayCluster comes before the
-// PodGroup because KubeRay never updates the one it once made. The minimum of a RayCluster is one head plus, for each
-// worker group that is not suspended, replicas (clamped to minReplicas and
-// maxReplicas) times numOfHosts, or minReplicas times numOfHosts if the
-// cluster is autoscaled; it must be met role by role. The minimum of a PodGroup
-// is its minMember. The minimum of a Job is its parallelism, or as many as are left
-// to complete, and only pods that are not finished count for it. All are read
-// live. The minimum of a gang by label is the most that one of its pods asks for in
+// PodGroup because KubeRay never updates the one it once made.
+//
+// The minimum of a RayCluster is one head plus, for each worker group that is not
+// suspended, replicas (clamped to minReplicas and maxReplicas) times numOfHosts, or
+// minReplicas times numOfHosts if the cluster is autoscaled; it must be met role by
+// role. The minimum of a PodGroup is its minMember, or the minCount of its gang
+// policy. The minimum of a Job is its parallelism, or as many as are left to
+// complete, and only pods that are not finished count for it. All are read live.
+// The minimum of a gang by label is the most that one of its pods asks for in
 // dovetail.dev/gang-min.
+//
+// CompositePodGroups are gangs of PodGroups: as many of the groups directly in one
+// as its minGroupCount says have their own minimum together, or nobody is bound.
 //
 // # I1, all or nothing
 //

@@ -119,6 +119,8 @@ type declaration struct {
 	least quorum
 	// ended says that the object is deleted, being deleted, or suspended.
 	ended bool
+	// parent is the CompositePodGroup that a PodGroup of Kubernetes is in, "" for none.
+	parent string
 }
 
 // member is a pod of a gang as last seen.

@@ -26,6 +26,8 @@ type judge struct {
 	pods         map[types.UID]*v1.Pod
 	gangs        map[gangKey]*gang
 	declarations map[gangKey]declaration
+	composites   map[gangKey]composite
+	trees        map[gangKey]*tree
 	nodes        map[string]*nodeHistory
 	onNode       map[string]map[types.UID]*v1.Pod
 	claims       map[claimKey]*claim
@@ -58,6 +60,8 @@ func newJudge(options Options) *judge {
 		pods:         map[types.UID]*v1.Pod{},
 		gangs:        map[gangKey]*gang{},
 		declarations: map[gangKey]declaration{},
+		composites:   map[gangKey]composite{},
+		trees:        map[gangKey]*tree{},
 		nodes:        map[string]*nodeHistory{},
 		onNode:       map[string]map[types.UID]*v1.Pod{},
 		claims:       map[claimKey]*claim{},
@@ -123,6 +127,9 @@ func (j *judge) updateGang(was, is *v1.Pod, now time.Time) {
 		g.update(is, role, now)
 	}
 	j.noteWhole(g)
+	if key.source == fromNativeGroup {
+		j.noteTrees()
+	}
 	if len(g.members) == 0 {
 		delete(j.gangs, key)
 	}
@@ -192,6 +199,7 @@ func (j *judge) timePassed(now time.Time) {
 	for _, g := range j.gangs {
 		j.judgeWhole(g, now)
 	}
+	j.judgeTrees(now)
 	j.judgeHeldClaims(now)
 	j.judgeNominations(now)
 	for _, history := range j.nodes {
