@@ -50,11 +50,13 @@ func TestMain(m *testing.M) {
 // There is no stock scheduler, so that nobody but Dovetail binds a pod.
 //
 // NATIVEGROUPS_GATE=false turns Dovetail's own gate off, so that the groups are
-// placed as every other gang is.
+// placed as every other gang is. Otherwise it is on, because such groups are served.
+var gate = os.Getenv("NATIVEGROUPS_GATE")
+
 var sharedCluster = sync.OnceValues(func() (*localcluster.Cluster, error) {
 	started = true
 	flags := []string{"--native-groups"}
-	if gate := os.Getenv("NATIVEGROUPS_GATE"); gate != "" {
+	if gate != "" {
 		flags = append(flags, "--feature-gates=GenericWorkload="+gate)
 	}
 	cluster, err := localcluster.Start(context.Background(), localcluster.Options{

@@ -13,12 +13,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
 var rayClusters = schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
@@ -69,6 +71,43 @@ func TestRayClusterRunsInAPodGroup(t *testing.T) {
 			return ""
 		}
 		return fmt.Sprintf("it is there, or nobody knows: %v", err)
+	})
+}
+
+// The gate that these tests run with is the one that was asked for, and the groups are
+// placed by whom it says: without it they are gangs of Dovetail's own like any other.
+func TestGateIsAsAsked(t *testing.T) {
+	e := newEnv(t, nil)
+	gates, err := e.cluster.Gates(t.Context(), localcluster.Dovetail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := gate != "false"
+	if gates["GenericWorkload"] != on {
+		t.Fatalf("feature gate GenericWorkload is %v, want %v", gates["GenericWorkload"], on)
+	}
+	template := rayTemplate("schedulerName: dovetail")
+	cluster := e.create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: b}, spec: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: w, replicas: 2, minReplicas: 0, maxReplicas: 9, %s}]}}`,
+		template, template))
+	group := gangs.NativeGroupName("b", cluster.GetUID())
+	e.inGroup(group, 3)
+	metrics, err := e.cluster.Metrics(t.Context(), localcluster.Dovetail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = `dovetail_gangs{profile="dovetail",source="schedulinggroup"} `
+	if ours := strings.Contains(metrics, count) && !strings.Contains(metrics, count+"0"); ours == on {
+		t.Errorf("with the gate %v Dovetail counts the PodGroup among its own gangs: %v", on, ours)
+	}
+	e.until("the PodGroup has the condition of the scheduler's own cycle, where the gate is on", func(ctx context.Context) string {
+		made, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Get(ctx, group, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if meta.IsStatusConditionTrue(made.Status.Conditions, "PodGroupInitiallyScheduled") != on {
+			return fmt.Sprintf("conditions %v", made.Status.Conditions)
+		}
+		return ""
 	})
 }
 
