@@ -100,3 +100,50 @@ func TestNativeSourceComesFirst(t *testing.T) {
 		t.Error("without its PodGroup the pod is in no gang, want that of its label")
 	}
 }
+
+// A hierarchy is quorate with as many groups as it needs, each of which has its own
+// quorum; a group alone with its minimum.
+func TestQuorate(t *testing.T) {
+	alone := NativeGang(nativeGroup("train", 2), nativeMembers("train", 3))
+	tree := NativeComposite(&schedulingv1alpha3.CompositePodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "top"},
+		Spec: schedulingv1alpha3.CompositePodGroupSpec{SchedulingPolicy: schedulingv1alpha3.CompositePodGroupSchedulingPolicy{
+			Gang: &schedulingv1alpha3.CompositeGangSchedulingPolicy{MinGroupCount: 2},
+		}}})
+	pods := map[string][]*corev1.Pod{}
+	for _, name := range []string{"a", "b", "c"} {
+		members := nativeMembers(name, 2)
+		for _, m := range members {
+			pods[name] = append(pods[name], m.Pod)
+		}
+		for i := range members {
+			members[i] = NativeMember(members[i].Pod)
+		}
+		tree.AddGroup("", NativeGang(nativeGroup(name, 2), members), members)
+	}
+	tree.Settle()
+	of := func(g Gang, pods ...*corev1.Pod) (members []Member) {
+		for _, pod := range pods {
+			if m, ok := g.Joined(pod); ok {
+				members = append(members, m)
+			}
+		}
+		return members
+	}
+	everybody := func(Member) bool { return true }
+	for name, test := range map[string]struct {
+		gang    Gang
+		members []Member
+		want    bool
+	}{
+		"a minimum":               {alone, nativeMembers("train", 2), true},
+		"less than that":          {alone, nativeMembers("train", 1), false},
+		"two groups of three":     {tree, of(tree, pods["a"][0], pods["a"][1], pods["c"][0], pods["c"][1]), true},
+		"one and a half":          {tree, of(tree, pods["a"][0], pods["a"][1], pods["b"][0]), false},
+		"three halves":            {tree, of(tree, pods["a"][0], pods["b"][0], pods["c"][0]), false},
+		"pods of somebody else's": {tree, of(tree, nativeMembers("d", 1)[0].Pod), false},
+	} {
+		if got := test.gang.Quorate(test.members, everybody); got != test.want {
+			t.Errorf("%s: quorate is %v", name, got)
+		}
+	}
+}

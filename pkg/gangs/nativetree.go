@@ -4,6 +4,9 @@
 package gangs
 
 import (
+	"cmp"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 )
@@ -50,17 +53,33 @@ func (g *Gang) AddGroup(parent string, child Gang, members []Member) []Member {
 	name := child.Key.Name
 	g.Groups = append(g.Groups, Group{Name: name, Parent: parent, Min: child.Min, Topology: child.Topology})
 	for _, role := range child.Roles {
-		role.Name, role.Group = name+"/"+role.Name, name
+		role.Name, role.Group = groupedRole(name, role.Name), name
 		g.Roles = append(g.Roles, role)
 	}
 	for i := range members {
-		members[i].Role = name + "/" + members[i].Role
+		members[i].Role = groupedRole(name, members[i].Role)
 	}
 	if g.Problem == "" {
 		g.Problem = child.Problem
 	}
 	return members
 }
+
+// Joined returns a pod of a PodGroup as a member of the gang that its PodGroup cycle
+// read, under the gang's key; false if it has no part in that.
+func (g *Gang) Joined(pod *corev1.Pod) (Member, bool) {
+	m := NativeMember(pod)
+	if len(g.Groups) == 0 {
+		return m, m.Key == g.Key
+	}
+	known := slices.ContainsFunc(g.Groups, func(group Group) bool { return group.Name == m.Key.Name })
+	m.Role = groupedRole(m.Key.Name, m.Role)
+	m.Key = g.Key
+	return m, known
+}
+
+// groupedRole is the name in a hierarchy of a role in a PodGroup.
+func groupedRole(group, role string) string { return group + "/" + role }
 
 // Settle ends adding: what lacks members counts for no minimum of groups, and
 // groups without anything in them are taken out.
@@ -75,6 +94,41 @@ func (g *Gang) Settle() {
 		group.MinGroups = min(group.MinGroups, kids)
 	}
 	g.MinGroups = min(g.MinGroups, g.groupsIn(""))
+}
+
+// Quorate says whether the members that count make a quorum, of the gang and of as
+// many groups inside it as it needs.
+func (g *Gang) Quorate(members []Member, counts func(Member) bool) bool {
+	in := map[string]string{}
+	for _, role := range g.Roles {
+		in[role.Name] = role.Group
+	}
+	have := map[string]int{}
+	for _, m := range members {
+		if counts(m) {
+			have[in[m.Role]]++
+		}
+	}
+	if len(g.Groups) == 0 {
+		return have[""] >= g.Min
+	}
+	return g.groupsMet("", g.MinGroups, have)
+}
+
+// groupsMet says whether enough of the groups directly in one have their quorum.
+func (g *Gang) groupsMet(parent string, least int, have map[string]int) bool {
+	kids, met := 0, 0
+	for i := range g.Groups {
+		group := &g.Groups[i]
+		if group.Parent != parent {
+			continue
+		}
+		kids++
+		if have[group.Name] >= group.Min && g.groupsMet(group.Name, group.MinGroups, have) {
+			met++
+		}
+	}
+	return met >= min(cmp.Or(least, kids), kids)
 }
 
 func (g *Gang) groupsIn(parent string) int {

@@ -4,7 +4,7 @@
 package native
 
 import (
-	"fmt"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,6 +44,70 @@ func TestSecondChildUndoesFirstChoice(t *testing.T) {
 	t.Logf("dovetail: 5 pods bound, in leaves %v and %v", a, b)
 }
 
+// Hierarchies may be deeper: two halves, each in one spine, of two groups each, each in
+// one leaf. One spine has two whole leaves and the other less, so that the halves have
+// one place each; the half that comes first would take the other's.
+func TestThreeLevels(t *testing.T) {
+	e := newEnv(t)
+	e.leaveRoom(3, 2, 5, 5)
+	e.composite("all", "", 2)
+	e.composite("few", "all", 2, levelWish("spine"))
+	e.composite("many", "all", 2, levelWish("spine"))
+	sizes := map[string]int{"few-a": 2, "few-b": 3, "many-a": 5, "many-b": 5}
+	for _, name := range []string{"few-a", "few-b", "many-a", "many-b"} {
+		half, _, _ := strings.Cut(name, "-")
+		e.group(name, int32(sizes[name]), key(fleet.LabelLeaf), below(half))
+	}
+	for name, size := range sizes {
+		if name != "many-b" {
+			e.members(name, 0, size)
+		}
+	}
+	e.members("many-b", 0, 4)
+	e.never("a hierarchy that lacks a member is bound", func() bool { return e.bound("") > e.bound("filler=yes") })
+	e.members("many-b", 4, 5)
+	for name, size := range sizes {
+		e.whole(of(name), size)
+		if got := e.domains(of(name), fleet.LabelLeaf); len(got) != 1 {
+			t.Errorf("group %s stands in leaves %v, want one", name, got)
+		}
+	}
+	few, many := e.domains(ofAny("few-a", "few-b"), fleet.LabelSpine), e.domains(ofAny("many-a", "many-b"), fleet.LabelSpine)
+	if len(few) != 1 || len(many) != 1 {
+		t.Errorf("the halves stand in spines %v and %v, want one each", few, many)
+	}
+}
+
+// A hierarchy that is too large says so on each PodGroup, beginning with Dovetail's
+// sentence, and holds nothing.
+func TestHierarchyThatDoesNotFit(t *testing.T) {
+	e := newEnv(t)
+	e.composite("all", "", 2)
+	e.group("a", perLeaf, key(fleet.LabelLeaf), below("all"))
+	e.group("b", perLeaf+1, key(fleet.LabelLeaf), below("all"))
+	e.members("a", 0, perLeaf)
+	e.members("b", 0, perLeaf+1)
+	e.refused("a", perLeaf, "gang compositepodgroup "+e.ns+"/all: ")
+	e.refused("b", perLeaf+1, "gang compositepodgroup "+e.ns+"/all: ")
+}
+
+// A hierarchy of which one group is enough starts with that, and the other joins it.
+func TestHierarchyOfOneGroupIsEnough(t *testing.T) {
+	e := newEnv(t)
+	e.leaveRoom(5, 2, 0, 0)
+	e.composite("all", "", 1)
+	e.group("a", 5, key(fleet.LabelLeaf), below("all"))
+	e.group("b", 3, key(fleet.LabelLeaf), below("all"))
+	e.members("a", 0, 5)
+	e.members("b", 0, 3)
+	e.whole(of("a"), 5)
+	if n := e.bound(of("b")); n != 0 {
+		t.Errorf("%d pods of a group are bound for which there is no room", n)
+	}
+	e.remove("filler=yes")
+	e.whole(of("b"), 3)
+}
+
 // tree makes a CompositePodGroup of two PodGroups, which need both.
 func (e *env) tree(name, scheduler string, change ...func(*corev1.Pod)) {
 	e.Helper()
@@ -53,24 +117,46 @@ func (e *env) tree(name, scheduler string, change ...func(*corev1.Pod)) {
 // treeOf is tree with a change to both PodGroups.
 func (e *env) treeOf(name string, group func(*schedulingv1beta1.PodGroup), change ...func(*corev1.Pod)) {
 	e.Helper()
+	e.composite(name, "", 2)
+	e.group(name+"-a", 2, key(fleet.LabelLeaf), below(name), group)
+	e.group(name+"-b", 3, key(fleet.LabelLeaf), below(name), group)
+	e.members(name+"-a", 0, 3, change...)
+	e.members(name+"-b", 0, 3, change...)
+}
+
+// composite makes a CompositePodGroup below another, "" for none.
+func (e *env) composite(name, parent string, least int32, change ...func(*schedulingv1alpha3.CompositePodGroup)) {
+	e.Helper()
 	composite := &schedulingv1alpha3.CompositePodGroup{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: schedulingv1alpha3.CompositePodGroupSpec{
-			WorkloadRef:      &schedulingv1alpha3.WorkloadReference{WorkloadName: name, TemplateName: name},
-			SchedulingPolicy: schedulingv1alpha3.CompositePodGroupSchedulingPolicy{Gang: &schedulingv1alpha3.CompositeGangSchedulingPolicy{MinGroupCount: 2}},
+			WorkloadRef:      &schedulingv1alpha3.WorkloadReference{WorkloadName: "workload", TemplateName: name},
+			SchedulingPolicy: schedulingv1alpha3.CompositePodGroupSchedulingPolicy{Gang: &schedulingv1alpha3.CompositeGangSchedulingPolicy{MinGroupCount: least}},
 		},
+	}
+	if parent != "" {
+		composite.Spec.ParentCompositePodGroupName = &parent
+	}
+	for _, one := range change {
+		one(composite)
 	}
 	if _, err := e.client.SchedulingV1alpha3().CompositePodGroups(e.ns).Create(e.Context(), composite, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating CompositePodGroup %s: %v", name, err)
 	}
-	below := func(group *schedulingv1beta1.PodGroup) {
-		group.Spec.ParentCompositePodGroupName = &name
-		group.Spec.WorkloadRef = &schedulingv1beta1.WorkloadReference{WorkloadName: name, TemplateName: group.Name}
+}
+
+// levelWish asks for one domain of a level by annotation.
+func levelWish(level string) func(*schedulingv1alpha3.CompositePodGroup) {
+	return func(c *schedulingv1alpha3.CompositePodGroup) {
+		c.Annotations = map[string]string{"dovetail.dev/topology-required": level}
 	}
-	e.group(name+"-a", 2, key(fleet.LabelLeaf), below, group)
-	e.group(name+"-b", 3, key(fleet.LabelLeaf), below, group)
-	e.members(name+"-a", 0, 3, change...)
-	e.members(name+"-b", 0, 3, change...)
+}
+
+func below(parent string) func(*schedulingv1beta1.PodGroup) {
+	return func(group *schedulingv1beta1.PodGroup) {
+		group.Spec.ParentCompositePodGroupName = &parent
+		group.Spec.WorkloadRef = &schedulingv1beta1.WorkloadReference{WorkloadName: "workload", TemplateName: group.Name}
+	}
 }
 
 // leaveRoom fills the nodes of the leaves, but for so many in each.
@@ -89,7 +175,7 @@ func (e *env) leaveRoom(free ...int) {
 		if leaves[leaf]--; leaves[leaf] >= 0 {
 			continue
 		}
-		filler := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("filler-%s", node.Name)}, Spec: podSpec()}
+		filler := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "filler-" + node.Name, Labels: map[string]string{"filler": "yes"}}, Spec: podSpec()}
 		filler.Spec.NodeName = node.Name
 		if _, err := e.client.CoreV1().Pods(e.ns).Create(e.Context(), filler, metav1.CreateOptions{}); err != nil {
 			e.Fatalf("filling node %s: %v", node.Name, err)

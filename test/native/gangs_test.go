@@ -59,6 +59,33 @@ func TestTopologyKeys(t *testing.T) {
 	}
 }
 
+// Beside the API's key there are wishes by annotation: a level that is preferred within
+// the one required, and a second one required. What is preferred is given up if there
+// is no room, what is required is not.
+func TestWishesBesideTheKey(t *testing.T) {
+	e := newEnv(t)
+	wish := func(annotation string) func(*schedulingv1beta1.PodGroup) {
+		return func(group *schedulingv1beta1.PodGroup) {
+			group.Annotations = map[string]string{"dovetail.dev/topology-" + annotation: "leaf"}
+		}
+	}
+	e.group("one", perLeaf-1, key(fleet.LabelSpine), wish("preferred"))
+	e.members("one", 0, perLeaf-1)
+	e.whole(of("one"), perLeaf-1)
+	if got := e.domains(of("one"), fleet.LabelLeaf); len(got) != 1 {
+		t.Errorf("a leaf had room, and the gang stands in %v", got)
+	}
+	e.group("two", 2*perLeaf, key(fleet.LabelSpine), wish("preferred"))
+	e.members("two", 0, 2*perLeaf)
+	e.whole(of("two"), 2*perLeaf)
+	if got := e.domains(of("two"), fleet.LabelSpine); len(got) != 1 {
+		t.Errorf("the gang stands in spines %v, want one", got)
+	}
+	e.group("three", perLeaf+1, key(fleet.LabelSpine), wish("required"))
+	e.members("three", 0, perLeaf+1)
+	e.refused("three", perLeaf+1, "gang schedulinggroup "+e.ns+"/three: ")
+}
+
 // Without a gang policy pods start one by one.
 func TestBasicPolicy(t *testing.T) {
 	e := newEnv(t)

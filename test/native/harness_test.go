@@ -185,6 +185,8 @@ func podSpec() corev1.PodSpec {
 
 func of(group string) string { return groupName + "=" + group }
 
+func ofAny(groups ...string) string { return groupName + " in (" + strings.Join(groups, ",") + ")" }
+
 func (e *env) pods(selector string) []corev1.Pod {
 	e.Helper()
 	list, err := e.client.CoreV1().Pods(e.ns).List(context.Background(), metav1.ListOptions{LabelSelector: selector})
@@ -213,12 +215,23 @@ func (e *env) eventually(what string, holds func() bool) {
 	}
 }
 
+// never fails the test if something comes about within a few seconds.
+func (e *env) never(what string, holds func() bool) {
+	e.Helper()
+	err := wait.PollUntilContextTimeout(e.Context(), pollStep, 3*time.Second, true,
+		func(context.Context) (bool, error) { return holds(), nil })
+	if err == nil {
+		e.Error(what)
+	}
+}
+
 func (e *env) whole(selector string, n int) {
 	e.Helper()
 	e.eventually(fmt.Sprintf("%d pods with %s are bound", n, selector), func() bool { return e.bound(selector) == n })
 }
 
-// refused waits until the group and n of its pods say why they wait, and none is bound.
+// refused waits until the group and n of its pods say why they wait, the group in
+// Dovetail's sentence before anybody else's, and none is bound.
 func (e *env) refused(group string, n int, sentence string) {
 	e.Helper()
 	e.eventually(fmt.Sprintf("%d pods of %s say %q", n, group, sentence), func() bool {
@@ -231,7 +244,7 @@ func (e *env) refused(group string, n int, sentence string) {
 		return said == n
 	})
 	e.eventually(fmt.Sprintf("PodGroup %s says %q", group, sentence), func() bool {
-		return strings.Contains(e.condition(group, metav1.ConditionFalse), sentence)
+		return strings.HasPrefix(e.condition(group, metav1.ConditionFalse), "Unschedulable: "+sentence)
 	})
 	if n := e.bound(of(group)); n != 0 {
 		e.Errorf("%d pods of %s are bound, want none", n, group)
@@ -277,6 +290,13 @@ func (e *env) domains(selector, label string) map[string]int {
 		seen[node.Labels[label]]++
 	}
 	return seen
+}
+
+func (e *env) removePod(name string) {
+	e.Helper()
+	if err := e.client.CoreV1().Pods(e.ns).Delete(e.Context(), name, metav1.DeleteOptions{}); err != nil {
+		e.Fatalf("deleting pod %s: %v", name, err)
+	}
 }
 
 func (e *env) remove(selector string) {

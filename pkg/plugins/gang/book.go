@@ -5,10 +5,8 @@ package gang
 
 import (
 	"cmp"
-	"errors"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +35,9 @@ type book struct {
 
 	mu      sync.Mutex
 	records map[gangs.Key]*record
+	// natives finds the records of gangs that PodGroup cycles place by the PodGroups
+	// in them.
+	natives map[gangs.Key]*record
 	// keeper is the gang that nodes are kept for, nil if there is none.
 	keeper *record
 	// aside are pods without a gang that were refused for its sake.
@@ -46,7 +47,10 @@ type book struct {
 }
 
 func newBook(profile string, sources gangs.Sources, exists func(*v1.Pod) bool) *book {
-	return &book{profile: profile, sources: sources, exists: exists, records: map[gangs.Key]*record{}, aside: map[types.UID]*v1.Pod{}}
+	return &book{
+		profile: profile, sources: sources, exists: exists,
+		records: map[gangs.Key]*record{}, natives: map[gangs.Key]*record{}, aside: map[types.UID]*v1.Pod{},
+	}
 }
 
 // news is what an event means for a gang.
@@ -63,6 +67,9 @@ type news struct {
 // gang became whole.
 func (b *book) upsert(pod *v1.Pod) news {
 	key, ok := b.sources.Key(pod)
+	if !ok && gangs.InNativeGroup(pod) {
+		return b.nativeSeen(pod)
+	}
 	if !ok || b.refresh(key, pod) {
 		return news{}
 	}
@@ -162,6 +169,9 @@ func (b *book) erase(pod *v1.Pod) news {
 
 func (b *book) drop(pod *v1.Pod, may func(known *v1.Pod) bool) news {
 	key, ok := b.sources.Key(pod)
+	if !ok && gangs.InNativeGroup(pod) {
+		return b.nativeGone(pod, may)
+	}
 	if !ok {
 		return news{}
 	}
@@ -196,6 +206,10 @@ func (b *book) tidy(rec *record) {
 func (b *book) changed(key gangs.Key) news {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if rec := b.natives[key]; rec != nil {
+		rec.verdict, rec.turn = nil, turn{heldBack: rec.turn.heldBack}
+		return news{} // the scheduler's own queue wakes it
+	}
 	rec := b.records[key]
 	if rec == nil {
 		return news{}
@@ -290,6 +304,9 @@ func (r *record) admits(v gangs.Verdict) bool {
 
 // look reads the declaration and holds the members against it.
 func (b *book) look(rec *record) (gangs.Gang, gangs.Verdict, error) {
+	if rec.native != nil {
+		return b.lookNative(rec)
+	}
 	members := rec.sorted()
 	g, err := b.sources.Gang(rec.key, members)
 	if err != nil {
@@ -301,47 +318,6 @@ func (b *book) look(rec *record) (gangs.Gang, gangs.Verdict, error) {
 	rec.loss.judge(v.Placed >= g.Min, rec.running)
 	rec.min, rec.minKnown = g.Min, rec.running == 0
 	return g, v, nil
-}
-
-// standing is what users are told of a gang.
-type standing struct {
-	// sentence says why the gang waits; "" if it does not.
-	sentence string
-	gang     gangs.Gang
-	// pods are the members that wait.
-	pods []*v1.Pod
-}
-
-// standing returns what there is to say about a gang now.
-func (b *book) standing(key gangs.Key) standing {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	rec := b.records[key]
-	if rec == nil {
-		return standing{}
-	}
-	g, v, err := b.look(rec)
-	s := standing{gang: g, pods: rec.waiting()}
-	if len(s.pods) == 0 {
-		return s // nobody waits, or not for us
-	}
-	var lookup *gangs.LookupError
-	switch {
-	case errors.As(err, &lookup):
-		s.sentence = "waiting for " + key.String() + ", which " + lookupReason(lookup)
-	case err != nil:
-		s.sentence = err.Error()
-	case !rec.admits(v):
-		s.sentence = cmp.Or(v.Problem, rec.healing(), v.Waiting)
-	case rec.verdict != nil:
-		s.sentence = rec.verdict.message
-	}
-	return s
-}
-
-// lookupReason is the predicate of a lookup's sentence; the subject is said already.
-func lookupReason(err *gangs.LookupError) string {
-	return strings.TrimPrefix(err.Error(), err.Key.String()+" ")
 }
 
 // orderOf gives the time by which the pod's gang stands in the queue.
@@ -376,7 +352,7 @@ func (b *book) halfBound() []gangs.Key {
 	b.recovered = true
 	var keys []gangs.Key
 	for key, rec := range b.records {
-		if rec.attempt != nil || len(rec.pending()) == 0 {
+		if rec.native != nil || rec.attempt != nil || len(rec.pending()) == 0 {
 			continue
 		}
 		if g, v, err := b.look(rec); err == nil && rec.running > 0 && v.Placed < g.Min {

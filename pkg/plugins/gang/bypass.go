@@ -4,6 +4,7 @@
 package gang
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -119,11 +120,12 @@ func (b *book) keep(key gangs.Key, nodes map[string]bool, now time.Time) {
 }
 
 // keptFrom returns the nodes that a gang must leave to another one, and which that
-// is. A gang that runs already leaves nothing: its members join it.
-func (b *book) keptFrom(key gangs.Key) (map[string]bool, gangs.Key) {
+// is. A gang that runs already leaves nothing: its members join it. stand speaks for
+// a gang that is not in the book.
+func (b *book) keptFrom(key gangs.Key, stand *record) (map[string]bool, gangs.Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rec, k := b.records[key], b.keeping()
+	rec, k := cmp.Or(b.records[key], stand), b.keeping()
 	if rec == nil || k == nil || rec == k || rec.running > 0 || !precedes(k, rec) {
 		return nil, gangs.Key{}
 	}
@@ -176,7 +178,7 @@ func (b *book) endTurn(now time.Time) []*v1.Pod {
 // If it can go nowhere else, it returns the sentence that says so.
 func (p *planning) giveWay(picture *plan.Snapshot, decision *plan.Decision) string {
 	key := p.gang.Key
-	kept, keeper := p.plugin.book.keptFrom(key)
+	kept, keeper := p.plugin.book.keptFrom(key, p.stand)
 	taken := sets.New[string]()
 	for _, a := range decision.Assignments {
 		if kept[a.Node] {

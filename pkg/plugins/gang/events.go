@@ -11,6 +11,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -50,6 +51,10 @@ func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, er
 		// What a PodGroup of scheduling.k8s.io asks for. Its status is not among that.
 		events = append(events, on(fwk.PodGroup, fwk.Update, regroups))
 	}
+	if g.hierarchies {
+		// Of a CompositePodGroup only the annotations can change.
+		events = append(events, on(fwk.CompositePodGroup, fwk.Update, rewishes))
+	}
 	return events, nil
 }
 
@@ -62,6 +67,17 @@ func regroups(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint,
 		return fwk.Queue, nil
 	case gangs.NativeKey(pod) != gangs.SchedulingGroupKey(after.Namespace, after.Name),
 		before.Generation == after.Generation && maps.Equal(before.Annotations, after.Annotations):
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
+
+// rewishes wakes the members of hierarchies of a namespace in which the wishes of one
+// changed: who is in which is not asked for a hint.
+func rewishes(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	before, _ := oldObj.(*schedulingv1alpha3.CompositePodGroup)
+	after, ok := newObj.(*schedulingv1alpha3.CompositePodGroup)
+	if ok && before != nil && (pod.Namespace != after.Namespace || !gangs.InNativeGroup(pod) || maps.Equal(before.Annotations, after.Annotations)) {
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil
@@ -188,7 +204,12 @@ func claimOf(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 // podEvents keep the book up to date.
 func (g *Gang) podEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { g.podSeen(obj) },
+		AddFunc: func(obj any) {
+			g.podSeen(obj)
+			if pod, ok := obj.(*v1.Pod); ok && pod.Spec.NodeName == "" {
+				g.noticeInGroup(pod)
+			}
+		},
 		UpdateFunc: g.podChanged,
 		DeleteFunc: g.podGone,
 	}
@@ -226,6 +247,7 @@ func (g *Gang) podGone(obj any) {
 
 func (g *Gang) forget(pod *v1.Pod, how func(*v1.Pod) news) {
 	n := how(pod)
+	g.noticeInGroup(pod)
 	g.heed(n, "member "+pod.Name+" was deleted")
 	if key, ok := g.sources.Key(pod); ok && n.over {
 		g.report.later(key) // to forget what was said of the gang

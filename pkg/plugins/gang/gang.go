@@ -59,8 +59,11 @@ type Gang struct {
 	report  *reporter
 	// refusals are what filters refused of plans for PodGroups of scheduling.k8s.io.
 	refusals refusals
-	// native says that the scheduler has a cycle of its own for those.
-	native bool
+	// ended are the pods that have ended.
+	ended cache.SharedIndexInformer
+	// native says that the scheduler has a cycle of its own for those, hierarchies that
+	// it has one for CompositePodGroups.
+	native, hierarchies bool
 	// quorum is who lets the members of those through Permit, nil without native.
 	quorum  fwk.PermitPlugin
 	nodes   corelisters.NodeLister
@@ -96,32 +99,44 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 		sources: sources,
 		book:    newBook(handle.ProfileName(), sources, existsIn(informer.GetStore())),
 		desk:    desk,
+		ended:   shared.Ended(),
 		nodes:   handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
 		logger:  klog.FromContext(ctx).WithName(Name),
 		native:  utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload),
+
+		hierarchies: utilfeature.DefaultFeatureGate.Enabled(features.CompositePodGroup),
 	}
+	g.report = newReporter(handle, g.book, args.ReportDelay)
 	if g.native {
+		g.report.inGroup = g.standsInGroup
 		if g.quorum, err = newQuorum(ctx, handle); err != nil {
 			return nil, err
 		}
 	}
-	g.report = newReporter(handle, g.book, args.ReportDelay)
-	handlers, err := informer.AddEventHandler(g.podEvents())
-	if err != nil {
-		return nil, fmt.Errorf("watching pods: %w", err)
-	}
-	ended, err := shared.Ended().AddEventHandler(g.endedEvents())
-	if err != nil {
-		return nil, fmt.Errorf("watching pods that have ended: %w", err)
-	}
-	g.settled = func() bool { return handlers.HasSynced() && ended.HasSynced() && shared.HasSynced() }
-	shared.OnChange(g.declarationChanged)
-	if err := shared.Start(ctx); err != nil {
-		return nil, fmt.Errorf("watching objects that declare gangs: %w", err)
+	if err := g.follow(ctx, informer, shared); err != nil {
+		return nil, err
 	}
 	go g.report.run(ctx)
 	go g.watchTheClock(ctx)
 	return g, nil
+}
+
+// follow has the informers and the watch on declarations tell the book.
+func (g *Gang) follow(ctx context.Context, informer cache.SharedIndexInformer, shared Shared) error {
+	handlers, err := informer.AddEventHandler(g.podEvents())
+	if err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	ended, err := g.ended.AddEventHandler(g.endedEvents())
+	if err != nil {
+		return fmt.Errorf("watching pods that have ended: %w", err)
+	}
+	g.settled = func() bool { return handlers.HasSynced() && ended.HasSynced() && shared.HasSynced() }
+	shared.OnChange(g.declarationChanged)
+	if err := shared.Start(ctx); err != nil {
+		return fmt.Errorf("watching objects that declare gangs: %w", err)
+	}
+	return nil
 }
 
 // existsIn asks the informer's store whether it has this very pod.
@@ -300,6 +315,7 @@ func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, no
 	unannounced(state, pod, node)
 	d := destinationOf(state)
 	if g.quorum != nil && gangs.InNativeGroup(pod) {
+		g.boundInGroup(state)
 		return g.quorum.Permit(ctx, state, pod, node)
 	}
 	if d == nil {

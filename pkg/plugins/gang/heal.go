@@ -122,7 +122,7 @@ func (b *book) broken(key gangs.Key, healAfter time.Duration, now time.Time) *br
 		return nil
 	}
 	g, v, err := b.look(rec)
-	if err != nil || v.Exist < g.Min || rec.loss.since.IsZero() {
+	if err != nil || rec.lacks(g, v) || rec.loss.since.IsZero() {
 		return nil // members that do not exist find no place anywhere
 	}
 	one := &broken{due: rec.lossDue(healAfter, now), left: rec.runners(g)}
@@ -140,6 +140,14 @@ func (b *book) broken(key gangs.Key, healAfter time.Duration, now time.Time) *br
 		}
 	}
 	return one
+}
+
+// lacks says that too few members exist for a quorum.
+func (r *record) lacks(g gangs.Gang, v gangs.Verdict) bool {
+	if r.native != nil {
+		return v.Waiting != ""
+	}
+	return v.Exist < g.Min
 }
 
 // runners returns the members that stand on nodes, by name.

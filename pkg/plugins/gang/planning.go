@@ -36,6 +36,9 @@ type request struct {
 	// whole says that all members are wanted in one required domain rather than a
 	// quorum in a better one.
 	whole bool
+	// stand is where a gang of a PodGroup cycle stands among others; nil for those
+	// that are in the book.
+	stand *record
 }
 
 // request returns what there is to plan for a gang, or the sentence that says
@@ -374,8 +377,12 @@ func (p *planning) leftOut(decision plan.Decision) string {
 	if decision.Unplaced == 0 {
 		return ""
 	}
-	return fmt.Sprintf("gang %s has its quorum of %d in %s; no room for %d more members that may join it%s",
-		p.gang.Key, p.gang.Min, decision.Domain, decision.Unplaced, decision.LeftOver())
+	quorum := "its quorum"
+	if p.gang.Min > 0 {
+		quorum += fmt.Sprintf(" of %d", p.gang.Min)
+	}
+	return fmt.Sprintf("gang %s has %s in %s; no room for %d more members that may join it%s",
+		p.gang.Key, quorum, decision.Domain, decision.Unplaced, decision.LeftOver())
 }
 
 // domainOf names the domain of a decision for people.

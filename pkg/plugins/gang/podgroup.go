@@ -82,31 +82,42 @@ func (g *Gang) placement(p *groupPlan, group fwk.PodGroupInfo) (*fwk.Placement, 
 // plugins whose events wake the group: without it the scheduler would take the
 // refusal for a fault, and log it as one.
 func (p *groupPlan) unplaced(group fwk.PodGroupInfo, nodes int) *fwk.Status {
-	fit := &framework.FitError{NumAllNodes: nodes, Diagnosis: framework.Diagnosis{
+	p.fit = &framework.FitError{NumAllNodes: nodes, Diagnosis: framework.Diagnosis{
 		NodeToStatus:         framework.NewDefaultNodeToStatus(),
 		UnschedulablePlugins: sets.New(Name, names.GangScheduling),
 		PreFilterMsg:         p.why(),
 	}}
 	if pods := podsBelow(group); len(pods) > 0 {
-		fit.Pod = pods[0]
+		p.fit.Pod = pods[0]
 	}
-	return fwk.NewStatus(fwk.Unschedulable).WithError(fit) // whose text is the message
+	p.status = fwk.NewStatus(fwk.Unschedulable).WithError(p.fit) // whose text is the message
+	return p.status
 }
 
 // seat is the planned node of a pod in the PodGroup cycle.
-type seat struct{ node string }
+type seat struct {
+	node string
+	plan *groupPlan
+}
 
 const seatKey fwk.StateKey = Name + "/seat"
 
 // Clone returns s: it never changes.
 func (s seat) Clone() fwk.StateData { return s }
 
+func seatOf(state fwk.CycleState) (seat, bool) {
+	data, err := state.Read(seatKey)
+	if err != nil {
+		return seat{}, false
+	}
+	s, ok := data.(seat)
+	return s, ok
+}
+
 // pinned returns the only node that the pod of this cycle may have, "" if any.
 func pinned(state fwk.CycleState) string {
-	if data, err := state.Read(seatKey); err == nil {
-		if s, ok := data.(seat); ok {
-			return s.node
-		}
+	if s, ok := seatOf(state); ok {
+		return s.node
 	}
 	if d := destinationOf(state); d != nil {
 		return d.node
@@ -133,38 +144,19 @@ func (g *Gang) preFilterInGroup(ctx context.Context, state fwk.CycleState, pod *
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, p.why())
 	}
 	p.open(pod.UID)
-	state.Write(seatKey, seat{node: node})
+	state.Write(seatKey, seat{node: node, plan: p})
 	snapshot.SetPlanned(state, p.instructions(pod.UID))
 	g.yieldNominations(gangs.NativeKey(pod), pod.UID, node)
 	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 }
 
-// PodGroupPostFilter looks why a group was refused. If a filter refused a planned
-// node, the group is planned again without that, a bounded number of times, before
-// anybody considers preemption. It is not if claims left no choice: then devices have
-// to be given back first.
-func (g *Gang) PodGroupPostFilter(_ context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
-	p := groupPlanOf(state)
-	if p == nil || p.stock {
-		return nil, fwk.NewStatus(fwk.Unschedulable)
+// boundInGroup notes that a member leaves the PodGroup cycle for its binding. From
+// then on those who waited in front of the gang have been passed.
+func (g *Gang) boundInGroup(state fwk.CycleState) {
+	if s, ok := seatOf(state); ok && !s.plan.passed {
+		s.plan.passed = true
+		g.book.passNative(s.plan.request.stand, time.Now())
 	}
-	member, ok := p.refused()
-	if !ok {
-		if p.generated {
-			return nil, fwk.NewStatus(fwk.Unschedulable) // its sentence stands in the status already
-		}
-		return nil, fwk.NewStatus(fwk.Unschedulable, p.why())
-	}
-	reason := p.key.Says(fmt.Sprintf("node %s refused member %s", member.node, member.pod))
-	g.logger.V(2).Info("Planned node refused", "gang", p.key, "pod", member.pod, "node", member.node)
-	if member.stuck {
-		return nil, fwk.NewStatus(fwk.Unschedulable, reason+", where its claims have their devices")
-	}
-	if !g.refusals.learn(p.key, member, g.args.MaxReplans, time.Now()) {
-		return nil, fwk.NewStatus(fwk.Unschedulable, reason)
-	}
-	g.activate(podsBelow(group))
-	return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason+"; it is planned again without that")
 }
 
 // podsBelow returns the pods that the cycle is to place.

@@ -6,12 +6,14 @@ package gang
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
@@ -24,12 +26,10 @@ type groupPlan struct {
 	key gangs.Key
 	// stock says that there is nothing to plan: its pods take ordinary cycles.
 	stock bool
-	// generated says that GeneratePlacements asked for it.
-	generated bool
-	nodes     map[types.UID]string
-	rails     map[types.UID]int
-	roles     map[types.UID]string
-	names     map[types.UID]string
+	nodes map[types.UID]string
+	rails map[types.UID]int
+	roles map[types.UID]string
+	names map[types.UID]string
 	// pinned are the members whose claims have their devices on the planned node.
 	pinned  map[types.UID]bool
 	aligned snapshot.Alignment
@@ -37,6 +37,17 @@ type groupPlan struct {
 	where string
 	// refusal says why there is no plan; leftOut why some members have no part in it.
 	refusal, leftOut string
+	// status is the refusal that the cycle was given in place of nodes, fit the error
+	// in it.
+	status *fwk.Status
+	fit    *framework.FitError
+	// request, outcome and on are what the refusal came from.
+	request request
+	outcome outcome
+	on      []fwk.NodeInfo
+	// passed says that members are bound by it, of which those who waited in front of
+	// the gang were told.
+	passed bool
 	// tried are the members whose cycle began, in that order; seated those for whom
 	// a node was reserved.
 	tried  []types.UID
@@ -66,7 +77,7 @@ func groupPlanOf(state fwk.PodGroupCycleState) *groupPlan {
 
 // why says in a sentence why members have no node.
 func (p *groupPlan) why() string {
-	return cmp.Or(p.refusal, p.leftOut, "gang "+p.key.String()+" is placed; this member is not ready to join it")
+	return cmp.Or(p.refusal, p.leftOut, "gang "+p.key.String()+" is placed without this member, which is tried again")
 }
 
 func (p *groupPlan) instructions(uid types.UID) snapshot.Planned {
@@ -99,6 +110,10 @@ type refusedMember struct {
 	stuck bool
 }
 
+func (m refusedMember) sentence(key gangs.Key) string {
+	return key.Says(fmt.Sprintf("node %s refused member %s", m.node, m.pod))
+}
+
 func (p *groupPlan) refused() (refusedMember, bool) {
 	for _, uid := range p.tried {
 		if p.seated[uid] {
@@ -125,25 +140,22 @@ func (g *Gang) planGroup(ctx context.Context, group fwk.PodGroupInfo, nodes []fw
 	if err != nil {
 		return nil, err
 	}
-	p, err := g.planRequest(ctx, req, nodes)
-	if p != nil {
-		p.generated = true
-	}
-	return p, err
+	return g.planRequest(ctx, req, nodes)
 }
 
 // planRequest plans what a cycle is to place.
 func (g *Gang) planRequest(ctx context.Context, req request, nodes []fwk.NodeInfo) (*groupPlan, error) {
 	g.once.Do(func() { g.settle(ctx, nodes) })
 	start := time.Now()
+	req.stand = newNative(g.book.profile, req)
 	p := &groupPlan{
-		key: req.gang.Key, nodes: map[types.UID]string{}, rails: map[types.UID]int{}, roles: map[types.UID]string{},
+		key: req.gang.Key, request: req, on: nodes, nodes: map[types.UID]string{}, rails: map[types.UID]int{}, roles: map[types.UID]string{},
 		names: map[types.UID]string{}, seated: map[types.UID]bool{},
 	}
 	if p.stock = leftToStock(req.gang); p.stock {
 		return p, nil
 	}
-	if p.refusal = req.gang.Problem; p.refusal != "" {
+	if p.refusal = cmp.Or(req.gang.Problem, g.book.healingOf(p.key), g.refusals.verdict(p.key)); p.refusal != "" {
 		return p, nil
 	}
 	for _, m := range req.members {
@@ -156,7 +168,7 @@ func (g *Gang) planRequest(ctx context.Context, req request, nodes []fwk.NodeInf
 	}
 	if out.planning == nil || !out.decision.Placed {
 		metrics.Planned(g.handle.ProfileName(), metrics.PlanRefused, time.Since(start))
-		p.refusal = out.why
+		p.refusal, p.outcome = out.why, out
 		g.refusals.forget(p.key)
 		g.logger.V(2).Info("Gang cannot be placed", "gang", p.key, "reason", p.refusal)
 		return p, nil
@@ -185,6 +197,10 @@ type refusalsOf struct {
 	limits  map[string]map[string]int
 	replans int
 	at      time.Time
+	// last is what the last of too many refusals was, to be told once.
+	last string
+	// unread says that no cycle has come since.
+	unread bool
 }
 
 // refusalLife is how long the refusals of a group are remembered at most: one that
@@ -196,13 +212,34 @@ func (r *refusals) limits(key gangs.Key) map[string]map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if one := r.of[key]; one != nil {
+		one.unread = false
 		return one.limits
 	}
 	return nil
 }
 
+// unread says that no cycle of the group has come since it was refused.
+func (r *refusals) unread(key gangs.Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.of[key] != nil && r.of[key].unread
+}
+
+// verdict returns once, instead of a plan, what was last refused to a group that was
+// planned too often.
+func (r *refusals) verdict(key gangs.Key) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	one := r.of[key]
+	if one == nil || one.last == "" {
+		return ""
+	}
+	delete(r.of, key)
+	return one.last
+}
+
 // learn remembers that a node takes no more than so many members of a role. It
-// says false, and forgets all, if the group was planned often enough.
+// says false, and forgets all but the sentence, if the group was planned often enough.
 func (r *refusals) learn(key gangs.Key, member refusedMember, maxReplans int, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -220,11 +257,11 @@ func (r *refusals) learn(key gangs.Key, member refusedMember, maxReplans int, no
 		r.of[key] = one
 	}
 	if one.replans++; one.replans > maxReplans {
-		delete(r.of, key)
+		r.of[key] = &refusalsOf{last: member.sentence(key), at: now, unread: true}
 		return false
 	}
 	limit(one.limits, member.role, member.node, member.held)
-	one.at = now
+	one.at, one.unread = now, true
 	return true
 }
 

@@ -62,6 +62,9 @@ type record struct {
 	replans int
 	turn    turn
 	loss    loss
+	// native is the gang as its last PodGroup cycle read it; nil unless the
+	// scheduler has such a cycle for it.
+	native *gangs.Gang
 }
 
 // verdict is the answer "no" to a gang.

@@ -36,8 +36,11 @@ const (
 type reporter struct {
 	handle fwk.Handle
 	book   *book
-	delay  time.Duration
-	queue  workqueue.TypedDelayingInterface[gangs.Key]
+	// inGroup is how a PodGroup of scheduling.k8s.io stands that is not in the book; nil
+	// if the scheduler has no cycle of its own for those.
+	inGroup func(gangs.Key) standing
+	delay   time.Duration
+	queue   workqueue.TypedDelayingInterface[gangs.Key]
 	// said is what was last written of each gang, so that one which waits for hours
 	// does not repeat itself.
 	said map[gangs.Key]*told
@@ -101,6 +104,9 @@ func (r *reporter) run(ctx context.Context) {
 // that changes again soon is written only on pods that say nothing yet.
 func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 	state := r.book.standing(key)
+	if state.sentence == "" && r.inGroup != nil && key.Source == gangs.SchedulingGroupSource {
+		state = r.inGroup(key)
+	}
 	if len(state.pods) == 0 {
 		delete(r.said, key)
 		return nil
@@ -126,6 +132,11 @@ func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 			break
 		}
 		last.now(state.sentence, len(pods), now)
+	}
+	if state.group != nil {
+		if err := r.onGroup(ctx, state.group, state.sentence); err != nil {
+			failed = append(failed, err)
+		}
 	}
 	for _, pod := range pods {
 		if len(pod.Spec.SchedulingGates) > 0 {

@@ -1,0 +1,105 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package native
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+)
+
+// away keeps a pod out of every domain of a label in which pods of the team stand. The
+// plan asks the filters about one role at a time, and does not see that two of its own
+// get on badly.
+func away(team, label string) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		pod.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: label, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": team}},
+			}},
+		}}
+	}
+}
+
+func inTeam(team string) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) { pod.Labels["team"] = team }
+}
+
+// A filter refuses the node that the plan has for a member, because of another member.
+// The group is planned again without that node, at once, and runs.
+func TestPlannedAgainAfterARefusal(t *testing.T) {
+	e := newEnv(t)
+	before := e.refusals()
+	list, err := e.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := list.Items[len(list.Items)-1].Labels[corev1.LabelHostname]
+	e.group("train", 4)
+	e.members("train", 0, 2, small, inTeam("red"), func(pod *corev1.Pod) {
+		pod.Spec.NodeSelector = map[string]string{corev1.LabelHostname: home}
+	})
+	e.members("train", 2, 4, small, inTeam("blue"), away("red", corev1.LabelHostname))
+	began := time.Now()
+	e.whole(of("train"), 4)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v: the scheduler's backoff was waited for", took)
+	}
+	red := e.domains(of("train")+",team=red", corev1.LabelHostname)
+	for node := range e.domains(of("train")+",team=blue", corev1.LabelHostname) {
+		if red[node] > 0 {
+			t.Errorf("both teams stand on node %s", node)
+		}
+	}
+	if n := e.refusals() - before; n == 0 {
+		t.Error("no filter refused a planned node: this test shows nothing")
+	} else {
+		t.Logf("%d planned nodes were refused", n)
+	}
+}
+
+// A group that filters refuse however it is planned says so after a few attempts, in
+// its own sentence, and holds nothing.
+func TestRefusedHoweverPlanned(t *testing.T) {
+	e := newEnv(t)
+	e.group("train", 4, key(fleet.LabelLeaf))
+	e.members("train", 0, 2, small, inTeam("red"))
+	e.members("train", 2, 4, small, inTeam("blue"), away("red", fleet.LabelLeaf))
+	e.refused("train", 4, "gang schedulinggroup "+e.ns+"/train: node ")
+	said := e.condition("train", metav1.ConditionFalse)
+	if !strings.Contains(said, " refused member train-") || strings.Contains(said, "first placement status") {
+		t.Errorf("the PodGroup says %q", said)
+	}
+	e.group("other", nodes)
+	e.members("other", 0, nodes)
+	e.whole(of("other"), nodes)
+}
+
+var refusalMetric = regexp.MustCompile(`dovetail_gang_plan_refusals_total\{profile="dovetail"\} (\d+)`)
+
+// refusals is how many planned nodes were refused since the scheduler started.
+func (e *env) refusals() int {
+	e.Helper()
+	metrics, err := e.cluster.Metrics(e.Context(), localcluster.Dovetail)
+	if err != nil {
+		e.Fatal(err)
+	}
+	found := refusalMetric.FindStringSubmatch(metrics)
+	if found == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		e.Fatal(err)
+	}
+	return n
+}
