@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
@@ -43,6 +44,10 @@ func (g *Gang) standsInGroup(key gangs.Key) standing {
 	if len(s.pods) == 0 {
 		return s
 	}
+	if g.stillComing(s.pods) {
+		g.report.later(key)
+		return standing{}
+	}
 	if s.group, err = groups.PodGroups().Get(key.Namespace, key.Name); err != nil {
 		s.sentence = "waiting for " + key.String() + ", which does not exist"
 		return s
@@ -53,6 +58,14 @@ func (g *Gang) standsInGroup(key gangs.Key) standing {
 		s.sentence = shortOfGroups(groups, fwk.PodGroupKey(key.Namespace, key.Name))
 	}
 	return s
+}
+
+// stillComing says that the youngest of the pods came a moment ago: while a controller
+// creates pods there are too few of them, and a word on each would be a write for each.
+func (g *Gang) stillComing(pods []*v1.Pod) bool {
+	const clock = time.Second // is what creation is told in
+	youngest := slices.MaxFunc(pods, func(a, b *v1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	return time.Since(youngest.CreationTimestamp.Time) < g.args.ReportDelay+clock
 }
 
 // shortOfMembers says what a group of so many pods lacks for its quorum, "" if nothing.
@@ -126,9 +139,9 @@ func (g *Gang) noticeInGroup(pod *v1.Pod) {
 }
 
 // onGroup writes the sentence as the PodGroup's condition, which the scheduler writes
-// once it has tried the group.
+// once it has tried the group; nil stands for none.
 func (r *reporter) onGroup(ctx context.Context, group *schedulingv1beta1.PodGroup, sentence string) error {
-	if meta.IsStatusConditionTrue(group.Status.Conditions, schedulingv1beta1.PodGroupInitiallyScheduled) {
+	if group == nil || meta.IsStatusConditionTrue(group.Status.Conditions, schedulingv1beta1.PodGroupInitiallyScheduled) {
 		return nil // it was placed once, which is all that the condition says
 	}
 	status := group.Status.DeepCopy()

@@ -100,13 +100,19 @@ func (r *reporter) run(ctx context.Context) {
 	}
 }
 
+// standing is how a gang stands, whoever places it.
+func (r *reporter) standing(key gangs.Key) standing {
+	state := r.book.standing(key)
+	if state.sentence == "" && r.inGroup != nil && key.Source == gangs.SchedulingGroupSource {
+		return r.inGroup(key)
+	}
+	return state
+}
+
 // write brings pods and owner up to date with what the book says now. A sentence
 // that changes again soon is written only on pods that say nothing yet.
 func (r *reporter) write(ctx context.Context, key gangs.Key) error {
-	state := r.book.standing(key)
-	if state.sentence == "" && r.inGroup != nil && key.Source == gangs.SchedulingGroupSource {
-		state = r.inGroup(key)
-	}
+	state := r.standing(key)
 	if len(state.pods) == 0 {
 		delete(r.said, key)
 		return nil
@@ -133,11 +139,7 @@ func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 		}
 		last.now(state.sentence, len(pods), now)
 	}
-	if state.group != nil {
-		if err := r.onGroup(ctx, state.group, state.sentence); err != nil {
-			failed = append(failed, err)
-		}
-	}
+	failed = append(failed, r.onGroup(ctx, state.group, state.sentence))
 	for _, pod := range pods {
 		if len(pod.Spec.SchedulingGates) > 0 {
 			continue // its condition names the gate; an autoscaler must not make room for it yet
