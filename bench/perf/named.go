@@ -32,7 +32,6 @@ var named = []Named{
 	{Name: "basic-short", Case: "misc/SchedulingBasic/5000Nodes", Note: "pods that need nothing from Dovetail", Short: true},
 	{Name: "ungated-750x4", Case: ownSuite + "/UngatedGangs/5000Nodes_750x4", Note: unknownToStock},
 	{Name: "ungated-3x1000", Case: ownSuite + "/UngatedGangs/5000Nodes_3x1000", Note: unknownToStock},
-	{Name: "ungated-750x4-quiet", Case: ownSuite + "/UngatedGangs/5000Nodes_750x4_NoNominations", Note: unknownToStock + "; feature gate NominatedNodeNameForExpectation is off"},
 	{Name: "dra-500", Case: "dra/SchedulingWithResourceClaimTemplate/5000pods_500nodes", Note: "2,500 pods with one device each; half of the devices are in use before"},
 	{Name: "pairs-500", Case: ownSuite + "/PairGangs/500Nodes_100x4", Note: unknownToStock, Short: true},
 	{Name: "pairs-5000", Case: ownSuite + "/PairGangs/5000Nodes_200x4", Note: unknownToStock},

@@ -84,7 +84,7 @@ func NewSources(objects Objects) Sources {
 
 // find returns the first source that knows the pod.
 func (s Sources) find(pod *corev1.Pod) (Source, Key) {
-	if standsAlone(pod) {
+	if saysNothing(pod) || standsAlone(pod) {
 		return nil, Key{}
 	}
 	for _, source := range s {
@@ -96,6 +96,12 @@ func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 		}
 	}
 	return nil, Key{}
+}
+
+// saysNothing says that the pod has nothing on it by which a source could tell that it
+// is in a gang. The queue asks that at every comparison.
+func saysNothing(pod *corev1.Pod) bool {
+	return len(pod.Labels) == 0 && len(pod.Annotations) == 0 && len(pod.OwnerReferences) == 0 && pod.Spec.SchedulingGroup == nil
 }
 
 // Key returns the gang that the pod belongs to, if any.
