@@ -302,6 +302,8 @@ var lifeReasons = []reason{
 func (s *scene) broken(healAfter string, busy int, kind string) {
 	s.gangArgs = append(s.gangArgs, "healAfter: "+healAfter)
 	s.nodes(plain)
+	// From the start: what is changed later may be seen after the member that comes.
+	s.node(3).Spec.Unschedulable = true
 	s.group("train", 4, required, "leaf")
 	for i := range 4 {
 		s.pod(fmt.Sprintf("train-%d", i), append(owned(kind), inGroup("train"), cpu("20"), runsOn(s.node(i).Name))...)
@@ -318,16 +320,11 @@ func owned(kind string) []change {
 	return []change{controlledBy("apps/v1", kind, "train")}
 }
 
-// breakIt takes the gang's last member away, with its node.
+// breakIt takes the gang's last member away, whose node takes nobody.
 func (s *scene) breakIt() {
 	pods := s.client.CoreV1().Pods(namespace)
 	old, err := pods.Get(s.Context(), "train-3", metav1.GetOptions{})
 	if err != nil {
-		s.Fatal(err)
-	}
-	node := s.node(3).DeepCopy()
-	node.Spec.Unschedulable = true
-	if _, err := s.client.CoreV1().Nodes().Update(s.Context(), node, metav1.UpdateOptions{}); err != nil {
 		s.Fatal(err)
 	}
 	if err := pods.Delete(s.Context(), old.Name, metav1.DeleteOptions{}); err != nil {
