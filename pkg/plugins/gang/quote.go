@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"unicode/utf8"
 
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
@@ -75,9 +75,5 @@ func shortened(sentence string) string {
 	if len(sentence) <= quoteLimit {
 		return sentence
 	}
-	end := quoteLimit
-	for end > 0 && !utf8.RuneStart(sentence[end]) {
-		end--
-	}
-	return sentence[:end] + " ..."
+	return gangs.Cut(sentence, quoteLimit)
 }

@@ -9,7 +9,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
@@ -117,9 +116,7 @@ func (s *single) fits(_ int, node string, _ int) bool {
 	if err != nil {
 		return false
 	}
-	state := framework.NewCycleState()
-	state.Write(trialKey, trialMark{})
-	snapshot.SetPlanned(state, snapshot.Planned{Node: node, Rail: -1})
+	state := trialState(snapshot.Planned{Node: node, Rail: -1})
 	result, status, _ := s.handle.(preFilters).RunPreFilterPlugins(s.ctx, state, s.pod)
 	if status.IsSuccess() && (result.AllNodes() || result.NodeNames.Has(node)) {
 		status = s.handle.RunFilterPlugins(s.ctx, state, s.pod, info)
