@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Command says what to start and how.
@@ -59,7 +60,19 @@ func reapLater(cmd *exec.Cmd) (Identity, error) {
 		return Identity{}, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
 	go cmd.Wait() //nolint:errcheck // A component that was told to end reports an error, too.
+	id.awaitMark([]byte(markName + "=" + cmd.Dir))
 	return id, nil
+}
+
+// markWait is how long a started process may take to show its mark. It is a matter of microseconds on an idle machine.
+const markWait = 10 * time.Second
+
+// awaitMark returns when Marked finds the process, or it has ended. cmd.Start returns in the middle of exec, which closes
+// the pipe between the two some time before it shows the new program's environment; until then Marked would miss it.
+func (id Identity) awaitMark(mark []byte) {
+	for deadline := time.Now().Add(markWait); !hasMark(id.PID, mark) && id.Alive() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // startOnLastingThread starts the command from one thread that lives as long as this program. The kernel sends a
