@@ -37,7 +37,7 @@ var named = []Named{
 	{Name: "pairs-5000", Case: ownSuite + "/PairGangs/5000Nodes_200x4", Note: unknownToStock},
 	{Name: "restart", Case: ownSuite + "/Restart/5000Nodes_20000Pods", Note: unknownToStock + "; a scheduler starts where 20,000 pods run and a gang of eight and one pod wait"},
 	{Name: "infeasible", Case: ownSuite + "/Infeasible/5000Nodes_2x500", Note: "no leaf holds the gangs"},
-	{Name: "full-racks", Case: ownSuite + "/PodGroups/5000Nodes_Full_10x40", Note: "49 of 50 leaves are 95% full"},
+	{Name: "full-racks", Case: ownSuite + "/PodGroups/5000Nodes_Full_15x201", Note: "49 of 50 leaves are 95% full and hold all members of a gang but one"},
 	{Name: "three-levels", Case: ownSuite + "/PodGroups/5000Nodes_Spine_10x200"},
 	{Name: "four-roles", Case: ownSuite + "/PodGroups/5000Nodes_Roles_200x8"},
 	{Name: "tas-750x4", Case: "podgroup/tas/TopologyAwareScheduling/5000Nodes_750Gangs_3000Pods", Short: true},

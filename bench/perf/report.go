@@ -78,8 +78,8 @@ func (c Comparison) Table() string {
 		}
 		fmt.Fprintf(&b, " %s |\n", strings.Join(rounds, ", "))
 	}
-	fmt.Fprintf(&b, "\nDovetail by stock %s, by the oracle %s; stock's cycle is %s times as long. Medians; %d cores; commit %s; %s.\n",
-		orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)), orDash("%.1f", c.CycleRatio()),
+	fmt.Fprintf(&b, "\nDovetail by stock %s, by the oracle %s; stock's algorithm takes %s times as long, its cycle %s. Medians; %d cores; commit %s; %s.\n",
+		orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)), orDash("%.1f", c.shorter(algorithm)), orDash("%.1f", c.shorter(cycle)),
 		c.Cores, c.Commit, c.Taken.Format("2006-01-02"))
 	return b.String()
 }
