@@ -158,8 +158,11 @@ func (s *search) price(depth int, x *candidate) {
 
 // room is the leading role's room in a domain.
 func (s *search) room(depth int, v int32) int64 {
-	if depth > 0 && depth <= s.b.f.levels {
-		return s.p.roles[0].roll.sum[depth][v]
+	switch lead := s.p.roles[0].roll; {
+	case depth > s.b.f.levels:
+		return int64(lead.slots.at(v))
+	case depth > 0:
+		return lead.sum[depth][v]
 	}
 	return s.total[0]
 }
@@ -178,7 +181,11 @@ func (c *candidates) bound(x candidate) []int64 {
 			out = append(out, x.apart)
 		}
 	}
-	out = append(out, x.unpaired, x.nodes)
+	one, several := int64(0), c.s.total[0]
+	if c.depth > f.levels {
+		one, several = x.room, 0
+	}
+	out = append(out, x.unpaired, x.nodes, one)
 	lo, _ := f.span(c.depth, x.v)
 	for d := f.levels; d > 0; d-- {
 		if d <= c.depth {
@@ -187,7 +194,7 @@ func (c *candidates) bound(x candidate) []int64 {
 			out = append(out, c.s.total[0])
 		}
 	}
-	return append(out, c.s.total[0])
+	return append(out, several)
 }
 
 // apart is the fewest further domains one depth below that a placement uses
@@ -210,22 +217,33 @@ func (s *search) apart(depth int, v int32) int64 {
 
 // unpaired says whether some follower must stay unpaired.
 func (s *search) unpaired(depth int, v int32) int64 {
-	if depth > s.b.f.levels {
-		return 0
-	}
 	for r, n := range s.total {
-		if roll := s.p.roles[r].roll; n > roll.cleanSum[depth][v] {
+		roll := s.p.roles[r].roll
+		clean := int64(0)
+		if depth > s.b.f.levels {
+			clean = int64(roll.clean.at(v))
+		} else {
+			clean = roll.cleanSum[depth][v]
+		}
+		if n > clean {
 			return 1
 		}
 	}
 	return 0
 }
 
-// nodes is the fewest nodes that a role alone needs.
+// nodes is the fewest nodes that a role alone needs, of those that are still to
+// be looked at.
 func (s *search) nodes(depth int, v int32) int64 {
+	if depth > s.b.f.levels {
+		return 1
+	}
 	least := int64(1)
+	if s.several {
+		least = 2
+	}
 	for r, n := range s.total {
-		if n == 0 || depth > s.b.f.levels {
+		if n == 0 {
 			continue
 		}
 		if most := int64(s.p.roles[r].roll.most[depth][v]); most > 0 {

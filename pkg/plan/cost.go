@@ -12,9 +12,10 @@ import "slices"
 //	                 others, each from the top down
 //	unpaired         followers that cannot stand beside an anchor of theirs
 //	nodes            nodes used
-//	room LEVEL       leading-role slots of the used domains, from the finest
-//	                 level up: less is left behind in them
-//	room node        the same for the used nodes
+//	room node        leading-role slots of the node, if only one is used
+//	room LEVEL       the same for the used domains, from the finest level up:
+//	                 less is left behind in them
+//	room node        the same for the used nodes, if there are several
 
 // terms are the parts of a cost vector that depend on the levels.
 type terms struct {
@@ -33,7 +34,7 @@ func termsOf(l *Layout) *terms {
 			}
 		}
 	}
-	t.names = append(t.names, "unpaired", "nodes")
+	t.names = append(t.names, "unpaired", "nodes", "room "+NodeLevel)
 	for d := len(l.Levels); d > 0; d-- {
 		t.names = append(t.names, "room "+l.levelName(d-1))
 	}
@@ -47,11 +48,16 @@ func (b *board) cost(buf []int64, broken int64) []int64 {
 	for _, d := range b.p.terms {
 		buf = append(buf, max(0, b.crossed[d]-1))
 	}
-	buf = append(buf, b.unpaired, b.crossed[b.f.levels+1])
+	node := b.f.levels + 1
+	one, several := b.room[node], int64(0)
+	if b.crossed[node] > 1 {
+		one, several = several, one
+	}
+	buf = append(buf, b.unpaired, b.crossed[node], one)
 	for d := b.f.levels; d > 0; d-- {
 		buf = append(buf, b.room[d])
 	}
-	return append(buf, b.room[b.f.levels+1])
+	return append(buf, several)
 }
 
 // named gives a cost vector its names.

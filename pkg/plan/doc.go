@@ -54,9 +54,10 @@
 //     most followers that fit beside k*a anchors when each anchor takes up to
 //     ceil(f/a) from its unit. Each role is counted by itself.
 //  4. nodes: the nodes used.
-//  5. room: from the finest level up to the coarsest, then for nodes, the
-//     leading role's slots in the domains used: the less room they had, the less
-//     is left behind and the more other domains stay whole.
+//  5. room: the leading role's slots in what is used: the less room it had, the
+//     less is left behind and the more others stay whole. Where one node holds
+//     everybody, it comes first, and then the domains from the finest level up to
+//     the coarsest; otherwise the domains come first, and then the nodes.
 //
 // Bound members count as using their nodes and domains. Everybody is placed as
 // one when terms 1 and 2 are then no worse than the cheapest quorum's; otherwise
@@ -83,9 +84,9 @@
 // Plan is five steps (plan.go): check and compile the request (request.go,
 // problem.go, scope.go, batch.go, quota.go); search (search.go); explain a "no"
 // (explain.go); add the members beyond the quorum (extras.go); hand nodes to
-// members (assign.go, rails.go). The search takes candidate domains from the
-// smallest level upward in the order of a lower bound of their cost
-// (candidates.go). In each it constructs a placement, greedily but for the choice
+// members (assign.go, rails.go). The search takes nodes that may hold
+// everybody, then candidate domains from the smallest level upward, each in the
+// order of a lower bound of their cost (candidates.go). In each it constructs a placement, greedily but for the choice
 // of domains, which it comes back to (construct.go, fill.go, slicefill.go,
 // compact.go), and it stops when no candidate left can be cheaper. Where
 // constructing fails or leaves a doubt, an exact search (exact.go) decides,

@@ -199,11 +199,16 @@ func (r *reference) price(broken int64) []int64 {
 			unpaired += int64(r.unpaired(role, n, k))
 		}
 	}
-	c = append(c, unpaired, int64(len(r.used(len(levels)+1, all))))
+	nodes := int64(len(r.used(len(levels)+1, all)))
+	one, several := r.roomIn(len(levels)+1, all), int64(0)
+	if nodes > 1 {
+		one, several = 0, one
+	}
+	c = append(c, unpaired, nodes, one)
 	for d := len(levels); d > 0; d-- {
 		c = append(c, r.roomIn(d, all))
 	}
-	return append(c, r.roomIn(len(levels)+1, all))
+	return append(c, several)
 }
 
 func (r *reference) used(depth int, nodes []int) map[string]bool {

@@ -5,9 +5,9 @@ package plan
 
 import "slices"
 
-// The search for one quota: candidate domains from the smallest level upward,
-// within a level in the order of a lower bound of their cost. Constructing comes
-// first, in all of them that could be cheapest; then exact search goes through
+// The search for one quota: nodes that hold everybody, then candidate domains from
+// the smallest level upward, within a level in the order of a lower bound of their
+// cost. Constructing comes first, in all of them that could be cheapest; then exact search goes through
 // those where constructing failed or left a doubt. The search ends when no
 // candidate left can be cheaper than the best placement found.
 
@@ -27,6 +27,8 @@ const (
 	// maxOrders bounds the batch orders tried in one domain: all of them for a
 	// gang of few members, the first that works for a larger one.
 	maxOrders, fewMembers = 6, 256
+	// maxAlone bounds the nodes that are tried for everybody before the domains are.
+	maxAlone = 16
 	// maxRefusals bounds how often a domain is tried again because filters
 	// refused nodes on the way.
 	maxRefusals = 4
@@ -50,6 +52,8 @@ type search struct {
 	// whole says that nothing was left out of the search.
 	whole bool
 	tiny  bool
+	// several says that what one node alone holds was looked at.
+	several bool
 	// tried counts candidates since constructing worked.
 	tried int
 	// doubts are candidates that may hold something cheaper.
@@ -76,6 +80,7 @@ func (p *problem) solve(b *board) (best *solution, whole bool) {
 	}
 	s.tiny = len(b.f.names) <= tinyNodes && s.count <= tinyMembers
 	s.addNeeds()
+	s.alone()
 	for depth := max(b.f.levels, p.required); depth >= p.required; depth-- {
 		s.level(depth)
 	}
@@ -96,6 +101,33 @@ func (s *search) addNeeds() {
 			s.need[d] += n * s.p.roles[r].takes[d]
 		}
 	}
+}
+
+// alone constructs on single nodes. When it cannot go through all that matter, it
+// leaves them to the search of the domains that they are in.
+func (s *search) alone() {
+	depth := s.b.f.levels + 1
+	if s.p.required >= depth || s.nodes(0, 0) > 1 {
+		return
+	}
+	c := s.candidates(depth)
+	for range maxAlone {
+		x, ok := c.pop()
+		if !ok {
+			s.several = true
+			return
+		}
+		bound := c.bound(x)
+		if s.beaten(bound) {
+			s.several = true
+			return
+		}
+		if s.p.left()*constructHalf <= s.p.size {
+			break
+		}
+		s.try(depth, x.v, bound)
+	}
+	s.doubts, s.tried = nil, 0
 }
 
 // level constructs in the candidates of one depth.
