@@ -138,7 +138,7 @@ func TestSchedulerConfig(t *testing.T) {
 	want := map[string][]string{
 		"name":       {"default-scheduler"},
 		"arguments":  {"NodeResourcesFit", "Gang", "Topology"},
-		"multiPoint": {"Gang", "Topology", "DRAAware", "-DynamicResources", "-TopologyPlacementGenerator"},
+		"multiPoint": {"Gang", "GangGate", "Topology", "DRAAware", "-DynamicResources", "-TopologyPlacementGenerator"},
 		"queueSort":  {"Gang", "-PrioritySort"},
 		"postFilter": {"Gang", "DRAAware"},
 	}

@@ -39,13 +39,16 @@ type Extras struct {
 func registry(extras *Extras) frameworkruntime.Registry {
 	metrics.Register()
 	shared := &declarations{extras: extras}
-	desks := &snapshot.Desks{}
+	desks, gates := &snapshot.Desks{}, &gang.Gates{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			if err := shared.open(handle); err != nil {
 				return nil, err
 			}
-			return gang.New(ctx, args, handle, shared, desks.Of(handle.ProfileName()))
+			return gang.New(ctx, args, handle, shared, desks.Of(handle.ProfileName()), gates)
+		},
+		gang.GateName: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+			return gang.NewGate(handle, gates)
 		},
 		topology.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return topology.New(ctx, args, handle, desks.Of(handle.ProfileName()))

@@ -143,10 +143,13 @@ func (s *scene) registry(ctx context.Context) frameworkruntime.Registry {
 	none := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
 	s.declared.ended = none.Core().V1().Pods().Informer()
 	go s.declared.ended.RunWithContext(ctx)
-	desks := &snapshot.Desks{}
+	desks, gates := &snapshot.Desks{}, &gang.Gates{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return gang.New(ctx, args, handle, s.declared, desks.Of(handle.ProfileName()))
+			return gang.New(ctx, args, handle, s.declared, desks.Of(handle.ProfileName()), gates)
+		},
+		gang.GateName: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+			return gang.NewGate(handle, gates)
 		},
 		topology.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return topology.New(ctx, args, handle, desks.Of(handle.ProfileName()))

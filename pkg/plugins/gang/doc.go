@@ -3,7 +3,7 @@
 
 // Package gang is the plugin that places a gang whole or not at all.
 //
-// A pod of a gang waits in PreEnqueue until the quorum exists. The first member
+// A pod of a gang waits in PreEnqueue (gate.go) until the quorum exists. The first member
 // that comes up has the whole gang planned; every member then looks at its
 // planned node only, passes the stock filters there, reserves, and waits in
 // Permit until the quorum has reserved. If any member is refused, all give back

@@ -206,8 +206,11 @@ func (g *Gang) podEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			g.podSeen(obj)
-			if pod, ok := obj.(*v1.Pod); ok && pod.Spec.NodeName == "" {
-				g.noticeInGroup(pod)
+			if pod, ok := obj.(*v1.Pod); ok {
+				g.cameToGroup(pod)
+				if pod.Spec.NodeName == "" {
+					g.noticeInGroup(pod)
+				}
 			}
 		},
 		UpdateFunc: g.podChanged,

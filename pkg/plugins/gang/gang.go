@@ -64,8 +64,11 @@ type Gang struct {
 	// native says that the scheduler has a cycle of its own for those, hierarchies that
 	// it has one for CompositePodGroups.
 	native, hierarchies bool
-	// quorum is who lets the members of those through Permit, nil without native.
-	quorum  fwk.PermitPlugin
+	// quorum counts the members of those, nil without native. outside are those that it
+	// keeps out of the queue, if gated: a plugin Gate does so and not this one.
+	quorum  quorum
+	gated   bool
+	outside outside
 	nodes   corelisters.NodeLister
 	settled func() bool
 	once    sync.Once
@@ -86,7 +89,7 @@ var (
 
 // New makes the plugin for one profile. The watch on declaring objects belongs
 // to the process and not to a scheduler's informer factory, so it starts here.
-func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shared, desk *snapshot.Desk) (fwk.Plugin, error) {
+func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shared, desk *snapshot.Desk, gates *Gates) (fwk.Plugin, error) {
 	args, err := config.DecodeGangArgs(obj)
 	if err != nil {
 		return nil, err
@@ -112,7 +115,9 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 		if g.quorum, err = newQuorum(ctx, handle); err != nil {
 			return nil, err
 		}
+		g.outside = outside{complete: g.complete, gone: g.goneFromGroup, enter: g.activate, looks: looks}
 	}
+	gates.enter(handle.ProfileName(), gateway{gang: g})
 	if err := g.follow(ctx, informer, shared); err != nil {
 		return nil, err
 	}
@@ -154,14 +159,13 @@ func existsIn(store cache.Store) func(*v1.Pod) bool {
 // Name returns the plugin's name.
 func (g *Gang) Name() string { return Name }
 
-// PreEnqueue keeps a pod out of the queue until its gang's quorum exists.
+// PreEnqueue keeps a pod out of the queue until its gang's quorum exists, where no
+// plugin Gate does.
 func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
-	key, ok := g.sources.Key(pod)
-	if !ok || g.book.gate(key, pod) {
+	if g.gated {
 		return nil
 	}
-	g.report.later(key)
-	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "waiting for "+key.String())
+	return g.letIn(pod)
 }
 
 // Less puts members of one gang next to each other: by priority, then by the

@@ -16,25 +16,44 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/gangscheduling"
 )
 
+// quorum counts the members of PodGroups of scheduling.k8s.io.
+type quorum interface {
+	fwk.PreEnqueuePlugin
+	fwk.EnqueueExtensions
+	fwk.PermitPlugin
+}
+
 // newQuorum makes the in-tree plugin that lets the members of a PodGroup of
-// scheduling.k8s.io through Permit once there are enough of them, for use inside of
-// this one. The shipped configuration turns the plugin itself off in Permit.
+// scheduling.k8s.io into the queue and through Permit once there are enough of them,
+// for use inside of this one and of Gate. The shipped configuration turns the plugin
+// itself off there.
 //
-// On its own it has the queue look for the members that are not there yet, each
-// time another one comes: for a group of a thousand half a million times, all in
+// On its own it has the queue look in Permit for the members that are not there yet,
+// each time another one comes: for a group of a thousand half a million times, all in
 // the scheduler's only cycle. The PodGroup cycle brings all its members one after
-// the other, so there is nothing to look for.
-func newQuorum(ctx context.Context, handle fwk.Handle) (fwk.PermitPlugin, error) {
+// the other, so there is nothing to look for. What it costs in PreEnqueue, Gate says.
+func newQuorum(ctx context.Context, handle fwk.Handle) (quorum, error) {
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
 	inner, err := gangscheduling.New(ctx, nil, quorumHandle{handle}, features)
 	if err != nil {
 		return nil, fmt.Errorf("making the in-tree plugin %s: %w", gangscheduling.Name, err)
 	}
-	quorum, ok := inner.(fwk.PermitPlugin)
+	q, ok := inner.(quorum)
 	if !ok {
-		return nil, fmt.Errorf("the in-tree plugin %s is a %T, which has no Permit", gangscheduling.Name, inner)
+		return nil, fmt.Errorf("the in-tree plugin %s is a %T, which does not count a quorum", gangscheduling.Name, inner)
 	}
-	return quorum, nil
+	return q, nil
+}
+
+// complete says that the pod's PodGroup has its quorum of pods.
+func (g *Gang) complete(pod *v1.Pod) bool {
+	return g.quorum.PreEnqueue(context.Background(), pod).IsSuccess()
+}
+
+// goneFromGroup says that no pod of the pod's PodGroup waits for a node.
+func (g *Gang) goneFromGroup(pod *v1.Pod) bool {
+	state, err := g.handle.PodGroupManager().PodGroupStates().Get(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
+	return err != nil || len(state.UnscheduledPods()) == 0
 }
 
 // quorumHandle is what the in-tree plugin gets.
