@@ -41,8 +41,10 @@ var contenders = []contender{
 		func(*cluster, uint64) (scheduler, error) { return gangQueue{place: smallestDomain}, nil }},
 	{"smallest-domain-fifo", "the same, and nobody passes a job that waits",
 		func(*cluster, uint64) (scheduler, error) { return gangQueue{place: smallestDomain, strict: true}, nil }},
-	{dovetailName, "the planner and the order of devices, maxBypass 10 minutes as by default",
+	{dovetailName, "the planner and the order of devices, maxBypass an hour as by default",
 		func(c *cluster, _ uint64) (scheduler, error) { return newDovetail(c, maxBypass) }},
+	{"dovetail-10m", "the same with maxBypass 10 minutes",
+		func(c *cluster, _ uint64) (scheduler, error) { return newDovetail(c, 10*time.Minute) }},
 	{"dovetail-bypass", "the same with maxBypass 0: a blocked gang is passed for ever",
 		func(c *cluster, _ uint64) (scheduler, error) { return newDovetail(c, 0) }},
 }

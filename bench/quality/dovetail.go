@@ -17,7 +17,7 @@ import (
 )
 
 // maxBypass is the default of the plugin Gang.
-const maxBypass = 10 * time.Minute
+const maxBypass = time.Hour
 
 // dovetail plans gangs as the scheduler does: pkg/snapshot counts, pkg/plan
 // chooses the nodes, pkg/devices orders each node's devices for each member.

@@ -29,7 +29,7 @@ func TestDecodeGangArgs(t *testing.T) {
 		ReportDelay:   time.Second,
 		MaxReplans:    3,
 		PermitTimeout: 10 * time.Minute,
-		MaxBypass:     10 * time.Minute,
+		MaxBypass:     time.Hour,
 		Sources: []GangSource{
 			SourceSchedulingGroup, SourcePodGroup, SourceVolcano, SourceYuniKorn, SourceKueue, SourceLeaderWorkerSet,
 			SourceRayCluster, SourceJobSet, SourceJob, SourceGangLabel,

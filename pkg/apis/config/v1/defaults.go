@@ -22,9 +22,10 @@ const (
 	defaultPermitTimeout = 10 * time.Minute
 	// defaultHealAfter: to end pods that run is a decision for an administrator.
 	defaultHealAfter = 0
-	// defaultMaxBypass is long enough for the small gangs that fill gaps, and
-	// short against the hours for which a gang that needs a whole spine runs.
-	defaultMaxBypass = 10 * time.Minute
+	// defaultMaxBypass is longer than most jobs run, so that a place comes free by
+	// itself for most gangs: nodes that are kept stand idle until the last pod on them
+	// ends. bench/quality compares an hour with ten minutes and with no end.
+	defaultMaxBypass = time.Hour
 	// defaultPreset is topograph's label set, the one that is not tied to a cloud.
 	defaultPreset = "topograph"
 	// defaultFilterTimeout and defaultBindingTimeout are the stock plugin's own.
