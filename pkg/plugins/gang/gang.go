@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -69,10 +70,13 @@ type Gang struct {
 	quorum  quorum
 	gated   bool
 	outside outside
-	nodes   corelisters.NodeLister
-	settled func() bool
-	once    sync.Once
-	logger  klog.Logger
+	// binder binds the members, and bindings is who may.
+	binder   fwk.BindPlugin
+	bindings *semaphore.Weighted
+	nodes    corelisters.NodeLister
+	settled  func() bool
+	once     sync.Once
+	logger   klog.Logger
 }
 
 var (
@@ -83,6 +87,7 @@ var (
 	_ fwk.PostFilterPlugin  = (*Gang)(nil)
 	_ fwk.ReservePlugin     = (*Gang)(nil)
 	_ fwk.PermitPlugin      = (*Gang)(nil)
+	_ fwk.BindPlugin        = (*Gang)(nil)
 	_ fwk.EnqueueExtensions = (*Gang)(nil)
 	_ fwk.SignPlugin        = (*Gang)(nil)
 )
@@ -116,6 +121,9 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 			return nil, err
 		}
 		g.outside = outside{complete: g.complete, gone: g.goneFromGroup, enter: g.activate, looks: looks}
+	}
+	if g.binder, err = newBinder(ctx, handle); err != nil {
+		return nil, err
 	}
 	gates.enter(handle.ProfileName(), gateway{gang: g})
 	if err := g.follow(ctx, informer, shared); err != nil {

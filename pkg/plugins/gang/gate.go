@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -35,10 +36,11 @@ var (
 )
 
 // Gates has Gate and Gang of each profile find each other. They are made in no stated
-// order, and before anything is scheduled.
+// order, and before anything is scheduled. What Gang lets out is counted together.
 type Gates struct {
 	mu        sync.Mutex
 	byProfile map[string]*gateway
+	bindings  *semaphore.Weighted
 }
 
 type gateway struct {
@@ -50,7 +52,7 @@ func (g *Gates) enter(profile string, one gateway) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.byProfile == nil {
-		g.byProfile = map[string]*gateway{}
+		g.byProfile, g.bindings = map[string]*gateway{}, semaphore.NewWeighted(maxBindings)
 	}
 	known := g.byProfile[profile]
 	if known == nil {
@@ -58,7 +60,7 @@ func (g *Gates) enter(profile string, one gateway) {
 		g.byProfile[profile] = known
 	}
 	if one.gang != nil {
-		known.gang = one.gang
+		known.gang, one.gang.bindings = one.gang, g.bindings
 	}
 	if one.gate != nil {
 		known.gate = one.gate
