@@ -18,8 +18,11 @@ import (
 
 var (
 	binding = Comparison{Workload: "basic", Rounds: map[Profile][]Figures{
-		Stock:    {{Throughput: 10, Cycle: 6, AlgorithmMean: 9}, {Throughput: 30, Cycle: 8, AlgorithmMean: 9}, {Throughput: 20, Cycle: 4, AlgorithmMean: 9}},
-		Dovetail: {{Throughput: 40, Cycle: 2, AlgorithmMean: 4.5}, {Throughput: 42, Cycle: 2, AlgorithmMean: 4.5}},
+		Stock: {
+			{Throughput: 10, Seconds: 30, Cycle: 6, AlgorithmMean: 9}, {Throughput: 30, Seconds: 30, Cycle: 8, AlgorithmMean: 9},
+			{Throughput: 20, Seconds: 30, Cycle: 4, AlgorithmMean: 9},
+		},
+		Dovetail: {{Throughput: 40, Seconds: 20, Cycle: 2, AlgorithmMean: 4.5}, {Throughput: 42, Seconds: 20, Cycle: 2, AlgorithmMean: 4.5}},
 		Oracle:   {{Throughput: 50}},
 	}}
 	refusing = Comparison{Workload: "infeasible", Rounds: map[Profile][]Figures{
@@ -49,6 +52,7 @@ func TestRatios(t *testing.T) {
 	want := []ratios.Ratio{
 		{Name: "perf/basic/dovetail-over-stock", Value: 2.05, Spread: 1.8384776, Runs: 2},
 		{Name: "perf/basic/dovetail-over-oracle", Value: 0.82, Runs: 1},
+		{Name: "perf/basic/all-bound/stock-over-dovetail", Value: 1.5, Runs: 2},
 		{Name: "perf/basic/algorithm/stock-over-dovetail", Value: 2, Runs: 2},
 		{Name: "perf/basic/cycle/stock-over-dovetail", Value: 3, Spread: 0.70710678, Runs: 2},
 	}
@@ -69,7 +73,7 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	for file, phrases := range map[string][]string{
-		"basic.md":       {"| stock | 20.0 |", "Dovetail by stock 2.05, by the oracle 0.82; stock's algorithm takes 2.0 times as long, its cycle 3.0."},
+		"basic.md":       {"| stock | 20.0 |", "Dovetail by stock 2.05, by the oracle 0.82; stock's algorithm takes 2.0 times as long, its cycle 3.0, until all are bound 1.5."},
 		"basic.svg":      {"basic, pods/s", ">41.0</text>"},
 		"infeasible.md":  {"| verdict ms |", "| 0.05 |"},
 		"infeasible.svg": {"infeasible, verdicts/s", ">200.0</text>"},
@@ -90,11 +94,11 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `| workload | stock | Dovetail | oracle | by stock | of the oracle |
-|---|---|---|---|---|---|
-| basic, pods/s | 20.0 | 41.0 | 50.0 | 2.05 | 0.82 |
-| restart, restarts/min | 7.5 | 6 | 15.0 | 0.80 | 0.40 |
-| infeasible, verdicts/s | 0.05 | 200.0 | – | 4000.00 | – |
+	const want = `| workload | stock | Dovetail | oracle | by stock | of the oracle | sooner than stock | algorithm shorter |
+|---|---|---|---|---|---|---|---|
+| basic, pods/s | 20.0 | 41.0 | 50.0 | 2.05 | 0.82 | 1.5 | 2.0 |
+| restart, restarts/min | 7.5 | 6 | 15.0 | 0.80 | 0.40 | – | – |
+| infeasible, verdicts/s | 0.05 | 200.0 | – | 4000.00 | – | – | – |
 `
 	if diff := cmp.Diff(want, ShortTable(all)); diff != "" {
 		t.Errorf("table (-want,+got):\n%s", diff)
@@ -104,7 +108,7 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, &written); err != nil || len(written.Ratios) != 4 {
+	if err := json.Unmarshal(text, &written); err != nil || len(written.Ratios) != 5 {
 		t.Errorf("ratios in JSON: %v, %v", written.Ratios, err)
 	}
 }
