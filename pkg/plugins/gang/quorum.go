@@ -62,6 +62,35 @@ type quorumHandle struct{ fwk.Handle }
 // Activate does nothing.
 func (quorumHandle) Activate(klog.Logger, map[string]*v1.Pod) {}
 
+// PodGroupManager returns groups without the pods that would be activated: for each
+// member that comes to Permit a map of all others would be made.
+func (h quorumHandle) PodGroupManager() fwk.PodGroupManager {
+	return quorumGroups{h.Handle.PodGroupManager()}
+}
+
+type quorumGroups struct{ fwk.PodGroupManager }
+
+// PodGroupStates lists what is counted of each group.
+func (g quorumGroups) PodGroupStates() fwk.PodGroupStateLister {
+	return quorumStates{g.PodGroupManager.PodGroupStates()}
+}
+
+type quorumStates struct{ fwk.PodGroupStateLister }
+
+// Get returns what is counted of a group.
+func (s quorumStates) Get(namespace, name string) (fwk.PodGroupState, error) {
+	state, err := s.PodGroupStateLister.Get(namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	return quorumState{state}, nil
+}
+
+type quorumState struct{ fwk.PodGroupState }
+
+// UnscheduledPods returns nil, for Activate.
+func (quorumState) UnscheduledPods() map[string]*v1.Pod { return nil }
+
 // GetWaitingPod returns a pod that waits, as the framework sees it, for Gang.
 func (h quorumHandle) GetWaitingPod(uid types.UID) fwk.WaitingPod {
 	if waiting := h.Handle.GetWaitingPod(uid); waiting != nil {
