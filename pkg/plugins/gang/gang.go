@@ -92,22 +92,32 @@ var (
 	_ fwk.SignPlugin        = (*Gang)(nil)
 )
 
+// Parts are what Gang has in common with other plugins.
+type Parts struct {
+	// Shared is one for all profiles.
+	Shared Shared
+	// Desk has the profile's picture of the cluster.
+	Desk *snapshot.Desk
+	// Gates are where Gate is found, if the profile has it.
+	Gates *Gates
+}
+
 // New makes the plugin for one profile. The watch on declaring objects belongs
 // to the process and not to a scheduler's informer factory, so it starts here.
-func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shared, desk *snapshot.Desk, gates *Gates) (fwk.Plugin, error) {
+func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts) (fwk.Plugin, error) {
 	args, err := config.DecodeGangArgs(obj)
 	if err != nil {
 		return nil, err
 	}
-	sources := shared.Sources(args.Sources)
+	sources := parts.Shared.Sources(args.Sources)
 	informer := handle.SharedInformerFactory().Core().V1().Pods().Informer()
 	g := &Gang{
 		handle:  handle,
 		args:    args,
 		sources: sources,
 		book:    newBook(handle.ProfileName(), sources, existsIn(informer.GetStore())),
-		desk:    desk,
-		ended:   shared.Ended(),
+		desk:    parts.Desk,
+		ended:   parts.Shared.Ended(),
 		nodes:   handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
 		logger:  klog.FromContext(ctx).WithName(Name),
 		native:  utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload),
@@ -125,8 +135,8 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, shared Shar
 	if g.binder, err = newBinder(ctx, handle); err != nil {
 		return nil, err
 	}
-	gates.enter(handle.ProfileName(), gateway{gang: g})
-	if err := g.follow(ctx, informer, shared); err != nil {
+	parts.Gates.enter(handle.ProfileName(), gateway{gang: g})
+	if err := g.follow(ctx, informer, parts.Shared); err != nil {
 		return nil, err
 	}
 	go g.report.run(ctx)
