@@ -130,7 +130,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		if g.quorum, err = newQuorum(ctx, handle); err != nil {
 			return nil, err
 		}
-		g.outside = outside{complete: g.complete, gone: g.goneFromGroup, enter: g.activate, looks: looks}
+		g.outside = outside{complete: g.complete, enter: g.activate, waiter: g.waiterIn, looks: looks}
 	}
 	if g.binder, err = newBinder(ctx, handle); err != nil {
 		return nil, err

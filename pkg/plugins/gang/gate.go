@@ -153,10 +153,11 @@ var looks = []time.Duration{2 * time.Millisecond, 10 * time.Millisecond, 50 * ti
 
 // outside are the groups that wait before the gate.
 type outside struct {
-	// complete says that the group of the pod may be let in, gone that no pod of it waits
-	// any more; enter lets it in.
-	complete, gone func(*v1.Pod) bool
-	enter          func([]*v1.Pod)
+	// complete says that the group of the pod may be let in; enter lets it in.
+	complete func(*v1.Pod) bool
+	enter    func([]*v1.Pod)
+	// waiter is any pod of the group that waits, nil if none does any more.
+	waiter func(fwk.EntityKey) *v1.Pod
 	// looks are the pauses before each look.
 	looks []time.Duration
 
@@ -211,16 +212,25 @@ func (o *outside) lookAt(group fwk.EntityKey, n int) {
 	pod := one.pod
 	o.mu.Unlock()
 
-	// Both ask the scheduler's cache, whose lock is not to be taken under ours.
-	complete := o.complete(pod)
-	gone := !complete && n == len(o.looks)-1 && o.gone(pod)
+	// Both ask the scheduler's cache, whose lock is not to be taken under ours. The pod
+	// may be gone, and its PodGroup with it, while others of the hierarchy wait; finding
+	// another goes over all of them, so it is done at the slowest looks only.
+	complete, another := o.complete(pod), pod
+	if !complete && n == len(o.looks)-1 {
+		another = o.waiter(group)
+	}
 
 	o.mu.Lock()
 	switch now := o.groups[group]; {
-	case complete || gone:
+	case complete:
 		delete(o.groups, group)
 	case now != one || now.look != n: // recalled meanwhile
+	case another == nil && one.pod == pod: // and none was refused meanwhile
+		delete(o.groups, group)
 	default:
+		if one.pod == pod {
+			one.pod = another
+		}
 		one.look = min(n+1, len(o.looks)-1)
 		o.lookLater(group, one.look)
 	}

@@ -17,16 +17,24 @@ type door struct {
 	outside
 	complete, gone atomic.Bool
 	asked, entered atomic.Int32
+	// asks is the pod that was last asked about, finds the one that is found to wait.
+	asks, finds atomic.Pointer[v1.Pod]
 }
 
 func newDoor(looks ...time.Duration) *door {
 	d := &door{}
 	d.outside = outside{
-		complete: func(*v1.Pod) bool { d.asked.Add(1); return d.complete.Load() },
-		gone:     func(*v1.Pod) bool { return d.gone.Load() },
-		enter:    func([]*v1.Pod) { d.entered.Add(1) },
-		looks:    looks,
+		complete: func(pod *v1.Pod) bool { d.asks.Store(pod); d.asked.Add(1); return d.complete.Load() },
+		waiter: func(fwk.EntityKey) *v1.Pod {
+			if d.gone.Load() {
+				return nil
+			}
+			return d.finds.Load()
+		},
+		enter: func([]*v1.Pod) { d.entered.Add(1) },
+		looks: looks,
 	}
+	d.finds.Store(&v1.Pod{})
 	return d
 }
 
@@ -92,4 +100,36 @@ func TestGroupThatLeftIsForgotten(t *testing.T) {
 	if d.entered.Load() > 0 {
 		t.Error("it was let in")
 	}
+}
+
+// The pod by which a group is known may be deleted, and its PodGroup with it, while
+// others of the hierarchy wait: then it is known by one of those.
+func TestGroupIsKnownByAPodThatWaits(t *testing.T) {
+	d := newDoor(time.Millisecond, time.Millisecond)
+	d.wait(waits, &v1.Pod{})
+	other := &v1.Pod{}
+	d.finds.Store(other)
+	eventually(t, "the other is asked about", func() bool { return d.asks.Load() == other })
+	if d.waiting() != 1 {
+		t.Error("the group was forgotten")
+	}
+}
+
+// A pod that is refused while it is found that none waits keeps its group known.
+func TestPodThatComesWhileItsGroupIsForgotten(t *testing.T) {
+	d := newDoor(time.Millisecond, time.Millisecond)
+	var late atomic.Bool
+	found := d.waiter
+	d.waiter = func(group fwk.EntityKey) *v1.Pod {
+		if late.CompareAndSwap(true, false) {
+			d.wait(waits, &v1.Pod{})
+			return nil
+		}
+		return found(group)
+	}
+	d.wait(waits, &v1.Pod{})
+	late.Store(true)
+	eventually(t, "it comes", func() bool { return !late.Load() })
+	d.complete.Store(true)
+	eventually(t, "it enters", func() bool { return d.entered.Load() == 1 })
 }

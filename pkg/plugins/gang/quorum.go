@@ -50,10 +50,25 @@ func (g *Gang) complete(pod *v1.Pod) bool {
 	return g.quorum.PreEnqueue(context.Background(), pod).IsSuccess()
 }
 
-// goneFromGroup says that no pod of the pod's PodGroup waits for a node.
-func (g *Gang) goneFromGroup(pod *v1.Pod) bool {
-	state, err := g.handle.PodGroupManager().PodGroupStates().Get(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
-	return err != nil || len(state.UnscheduledPods()) == 0
+// waiterIn returns any pod that waits for a node in a group or below it, nil if none does.
+func (g *Gang) waiterIn(group fwk.EntityKey) *v1.Pod {
+	groups := g.handle.PodGroupManager()
+	if group.Type == fwk.PodGroupKeyType {
+		if state, err := groups.PodGroupStates().Get(group.Namespace, group.Name); err == nil {
+			for _, pod := range state.UnscheduledPods() {
+				return pod
+			}
+		}
+		return nil
+	}
+	if state, err := groups.CompositePodGroupStates().Get(group.Namespace, group.Name); err == nil {
+		for _, child := range state.GetChildren() {
+			if pod := g.waiterIn(child); pod != nil {
+				return pod
+			}
+		}
+	}
+	return nil
 }
 
 // quorumHandle is what the in-tree plugin gets.
