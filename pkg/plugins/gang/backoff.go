@@ -25,6 +25,9 @@ const (
 // deny gives the gang the answer "no".
 func (r *record) deny(message string, now time.Time) {
 	r.verdict, r.helped = &verdict{message: message, at: now}, false
+	if r.denied == 0 {
+		r.refusedSince = now
+	}
 	r.denied++
 }
 

@@ -49,10 +49,12 @@ type record struct {
 
 	attempt *attempt
 	verdict *verdict
-	// denied counts the answers "no" since a member was last placed. helped says that
-	// something happened since the last one that may turn it.
-	denied int
-	helped bool
+	// denied counts the answers "no" since a member was last placed, the first of which
+	// came at refusedSince. helped says that something happened since the last one that
+	// may turn it.
+	denied       int
+	refusedSince time.Time
+	helped       bool
 	// probe is the member that was woken to ask again after a "no", and probed
 	// when that was.
 	probe  types.UID

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
@@ -23,10 +24,12 @@ type standing struct {
 	group *schedulingv1beta1.PodGroup
 	// pods are the members that wait.
 	pods []*v1.Pod
+	// hearing is for how long it is left to the scheduler to tell them.
+	hearing time.Duration
 }
 
 // standing returns what there is to say about a gang now.
-func (b *book) standing(key gangs.Key) standing {
+func (b *book) standing(key gangs.Key, now time.Time) standing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
@@ -48,6 +51,7 @@ func (b *book) standing(key gangs.Key) standing {
 		s.sentence = cmp.Or(v.Problem, rec.healing(), v.Waiting)
 	case rec.verdict != nil:
 		s.sentence = rec.verdict.message
+		s.hearing = hearing(len(s.pods)) - now.Sub(rec.refusedSince)
 	}
 	return s
 }

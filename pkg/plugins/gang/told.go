@@ -29,6 +29,14 @@ const (
 	leastMaxPause    = 10 * time.Second
 )
 
+// hearing is for how long a refusal is left to the scheduler to write on so many
+// members. Those of a gang refused for the first time are in the queue, and each
+// hears it in a cycle of its own: to write the same in that time would cost most
+// of them another request and another event.
+func hearing(pods int) time.Duration {
+	return min(max(leastPause, time.Duration(pods)*pauseOfMember), leastMaxPause)
+}
+
 // told is what was last written of a gang.
 type told struct {
 	sentence string
