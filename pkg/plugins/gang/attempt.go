@@ -174,23 +174,26 @@ func (b *book) begin(att *attempt) (others []*v1.Pod, whole bool) {
 	return others, true
 }
 
-// refuse puts the answer "no" in force.
-func (b *book) refuse(key gangs.Key, message string, now time.Time) {
+// refuse puts the answer "no" in force, given in the cycle of that member; "" is none.
+func (b *book) refuse(key gangs.Key, message string, to types.UID, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if rec := b.records[key]; rec != nil {
 		rec.deny(message, now)
-		rec.probe = ""
+		rec.verdict.to, rec.probe = to, ""
 	}
 }
 
 // refusal returns the answer "no" that is still good for the members that come
 // up one after the other once their gang was refused.
-func (b *book) refusal(key gangs.Key, now time.Time) (string, bool) {
+// The member in whose cycle it was given does not get it again: whatever has it back,
+// the queue may have shown it to nobody, since the cycles of all others are still to
+// come. While it waits it is asked about events.
+func (b *book) refusal(key gangs.Key, uid types.UID, now time.Time) (string, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
-	if rec == nil || rec.verdict == nil || rec.verdict.stale || now.Sub(rec.verdict.at) > verdictLife {
+	if rec == nil || rec.verdict == nil || rec.verdict.stale || rec.verdict.to == uid || now.Sub(rec.verdict.at) > verdictLife {
 		return "", false
 	}
 	return rec.verdict.message, true

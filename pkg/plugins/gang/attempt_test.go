@@ -41,14 +41,14 @@ func TestOpenGateWakesThoseWhoCameMeanwhile(t *testing.T) {
 		reserved: map[types.UID]string{}, short: map[string]int{"one": 1},
 	}
 	w.book.begin(att)
-	w.book.refuse(key, "no room for one more", w.now)
+	w.book.refuse(key, "no room for one more", "", w.now)
 	w.book.upsert(came)
 	w.book.upsert(notReady)
 	_, others, ok := w.book.openGate(att)
 	if !ok || len(others) != 1 || others[0].Name != "came" {
 		t.Errorf("opened %v, woken %v; want the one that came meanwhile", ok, others)
 	}
-	if message, still := w.book.refusal(key, w.now); still {
+	if message, still := w.book.refusal(key, came.UID, w.now); still {
 		t.Errorf("it is answered with %q, which was said of others", message)
 	}
 }

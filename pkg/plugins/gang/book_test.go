@@ -159,7 +159,7 @@ func TestStanding(t *testing.T) {
 				w.book.upsert(pod)
 			}
 			if tc.no != "" {
-				w.book.refuse(key, tc.no, w.now)
+				w.book.refuse(key, tc.no, "", w.now)
 			}
 			if got := w.book.standing(key, w.now).sentence; got != tc.want {
 				t.Errorf("sentence\n got %q\nwant %q", got, tc.want)
@@ -328,7 +328,7 @@ func TestDeclarationChangesWhileGathering(t *testing.T) {
 	key := w.groups.declare("a", 1)
 	w.book.upsert(member("a", "p"))
 	w.room = 1
-	w.plan(key)
+	w.plan(key, "")
 	_, att := w.book.planned(key, "uid-p")
 	w.groups.declare("a", 2)
 	n := w.book.changed(key)
@@ -340,7 +340,7 @@ func TestDeclarationChangesWhileGathering(t *testing.T) {
 	}
 	w.book.fail(att, "its declaration changed")
 	w.book.clear(att, 0, w.now)
-	if message, refused := w.book.refusal(key, w.now); refused {
+	if message, refused := w.book.refusal(key, "uid", w.now); refused {
 		t.Errorf("a change of mind counts as a failed plan: %q", message)
 	}
 }

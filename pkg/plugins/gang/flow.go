@@ -41,10 +41,10 @@ func (g *Gang) assign(ctx context.Context, key gangs.Key, pod *v1.Pod, nodes []f
 	if node != "" || refusal != "" {
 		return node, refusal, nil
 	}
-	if message, ok := g.book.refusal(key, time.Now()); ok {
+	if message, ok := g.book.refusal(key, pod.UID, time.Now()); ok {
 		return "", message, nil
 	}
-	refusal, err = g.planGang(ctx, key, nodes)
+	refusal, err = g.planGang(ctx, key, nodes, pod.UID)
 	if err != nil {
 		return "", "", err
 	}
@@ -57,9 +57,10 @@ func (g *Gang) assign(ctx context.Context, key gangs.Key, pod *v1.Pod, nodes []f
 	return "", refusal, nil
 }
 
-// planGang plans a gang and puts the answer in force. The refusal is empty if
-// every member that is ready has a node.
-func (g *Gang) planGang(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (refusal string, err error) {
+// planGang plans a gang and puts the answer in force, in the cycle of the member that
+// asks; "" is none of its members. The refusal is empty if every member that is ready
+// has a node.
+func (g *Gang) planGang(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo, asks types.UID) (refusal string, err error) {
 	start := time.Now()
 	att, refusal, err := g.plan(ctx, key, nodes)
 	if err != nil {
@@ -69,7 +70,7 @@ func (g *Gang) planGang(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo
 	if att == nil {
 		metrics.Planned(g.handle.ProfileName(), metrics.PlanRefused, time.Since(start))
 		g.logger.V(2).Info("Gang cannot be placed", "gang", key, "reason", refusal)
-		g.book.refuse(key, refusal, time.Now())
+		g.book.refuse(key, refusal, asks, time.Now())
 		g.report.later(key)
 		return refusal, nil
 	}
@@ -81,7 +82,7 @@ func (g *Gang) planGang(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo
 		return "gang " + key.String() + " is planned again: " + memberLeft, nil
 	}
 	if refusal != "" {
-		g.book.refuse(key, refusal, time.Now())
+		g.book.refuse(key, refusal, asks, time.Now())
 	}
 	g.activate(others)
 	return refusal, nil
@@ -97,9 +98,11 @@ func (g *Gang) settle(ctx context.Context, nodes []fwk.NodeInfo) {
 		g.logger.Info("Not all objects that declare gangs could be listed in time; going on without them", "timeout", settleTimeout)
 	}
 	for _, key := range g.book.halfBound() {
-		if _, err := g.planGang(ctx, key, nodes); err != nil {
+		if _, err := g.planGang(ctx, key, nodes, ""); err != nil {
 			g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
 		}
+		// All its members are in the queue, and none of them is asked about events.
+		g.askLater(key, g.book.missed(key, time.Now(), nil))
 	}
 }
 

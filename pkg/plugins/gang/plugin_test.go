@@ -161,7 +161,7 @@ func TestHints(t *testing.T) {
 			w := newWorld(t, 0)
 			key := w.groups.declare("a", 1)
 			w.book.upsert(tc.pod)
-			w.book.refuse(key, "no room", w.now)
+			w.book.refuse(key, "no room", "", w.now)
 			got := w.plugin(tainted).hint(t, tc.event)(tc.pod, tc.old, tc.new)
 			if got != tc.want {
 				t.Errorf("hint %v, want %v", got, tc.want)
@@ -201,7 +201,7 @@ func TestOneAsksForAll(t *testing.T) {
 	p, q := member("a", "p"), member("a", "q")
 	w.book.upsert(p)
 	w.book.upsert(q)
-	w.book.refuse(key, "no room", w.now)
+	w.book.refuse(key, "no room", "", w.now)
 	if asks, _ := w.book.forgive(key, p, w.now.Add(firstBackoff)); !asks {
 		t.Error("the first is not woken")
 	}
@@ -223,7 +223,7 @@ func TestGangBacksOffAsOne(t *testing.T) {
 	w.book.upsert(p)
 	w.book.upsert(q)
 	for i, pause := range []time.Duration{firstBackoff, 2 * firstBackoff, 4 * firstBackoff} {
-		w.book.refuse(key, "no room", w.now)
+		w.book.refuse(key, "no room", "", w.now)
 		if pods := w.book.retry(key, w.now.Add(maxBackoff)); len(pods) != 0 {
 			t.Errorf("refused %d times: %d members are woken though nothing happened", i+1, len(pods))
 		}
@@ -233,7 +233,7 @@ func TestGangBacksOffAsOne(t *testing.T) {
 				t.Errorf("refused %d times: asks %v, or again in %v, %d members before it, want in %v", i+1, asks, later, j, want)
 			}
 		}
-		if message, ok := w.book.refusal(key, w.now.Add(pause-1)); message != "no room" || !ok {
+		if message, ok := w.book.refusal(key, p.UID, w.now.Add(pause-1)); message != "no room" || !ok {
 			t.Errorf("refused %d times: the answer is %q, %v while it backs off", i+1, message, ok)
 		}
 		if pods := w.book.retry(key, w.now.Add(pause-1)); len(pods) != 0 {
@@ -244,15 +244,31 @@ func TestGangBacksOffAsOne(t *testing.T) {
 		}
 	}
 	for range 20 {
-		w.book.refuse(key, "no room", w.now)
+		w.book.refuse(key, "no room", "", w.now)
 	}
 	if asks, _ := w.book.forgive(key, p, w.now.Add(maxBackoff)); !asks {
 		t.Errorf("refused often: does not ask after %v", maxBackoff)
 	}
 	w.book.upsert(on1(p, "n"))
-	w.book.refuse(key, "no room for more", w.now)
+	w.book.refuse(key, "no room for more", "", w.now)
 	if asks, _ := w.book.forgive(key, q, w.now.Add(firstBackoff)); !asks {
 		t.Error("the pause did not begin anew when a member was placed")
+	}
+}
+
+// While the member that was refused is in the queue again, for whatever reason, no
+// event is shown to any; so it asks anew, and the answer serves the others alone.
+func TestWhoHeardARefusalAsksAnew(t *testing.T) {
+	w := newWorld(t, 0)
+	key := w.groups.declare("a", 2)
+	p, q := member("a", "p"), member("a", "q")
+	w.book.upsert(p)
+	w.book.upsert(q)
+	w.book.refuse(key, "no room", p.UID, w.now)
+	for pod, want := range map[*v1.Pod]bool{p: false, q: true} {
+		if _, served := w.book.refusal(key, pod.UID, w.now); served != want {
+			t.Errorf("the answer that %s was given serves %s: %v, want %v", p.Name, pod.Name, served, want)
+		}
 	}
 }
 
@@ -287,7 +303,7 @@ func TestEventsForMembersInTheQueue(t *testing.T) {
 			w.book.upsert(p)
 			w.book.upsert(q)
 			refused := time.Now().Add(-tc.after)
-			w.book.refuse(key, "no room", refused)
+			w.book.refuse(key, "no room", "", refused)
 			if got := w.plugin().hint(t, tc.event)(p, tc.old, tc.new); got != fwk.QueueSkip {
 				t.Errorf("hint %v for the member that waits, want %v", got, fwk.QueueSkip)
 			}
@@ -306,7 +322,7 @@ func TestGateThatFellShutStaysShut(t *testing.T) {
 	p := member("a", "p")
 	w.book.upsert(p)
 	w.room = 1
-	w.plan(key)
+	w.plan(key, "")
 	w.book.reserve(key, p.UID, "node")
 	what, att := w.book.arrive(key, p.UID)
 	if what != last {
@@ -341,7 +357,7 @@ func TestErrorsOfOneMemberEndTheAttempt(t *testing.T) {
 	w.book.upsert(p)
 	w.book.upsert(q)
 	w.room = 2
-	w.plan(key)
+	w.plan(key, "")
 	for range maxTries {
 		if node, _, ended := w.book.turn(key, q.UID); node == "" || ended != nil {
 			t.Fatal("the member is not given its tries")

@@ -73,6 +73,8 @@ type record struct {
 type verdict struct {
 	message string
 	at      time.Time
+	// to is the member in whose cycle it was given, "" for none.
+	to types.UID
 	// stale says that the members are not those that it was given to.
 	stale bool
 }

@@ -26,8 +26,8 @@ func (w *world) cycle(pod *v1.Pod, luck bool) {
 		w.t.Fatal("no cycle of this test ends in an error")
 	}
 	if node == "" && refusal == "" {
-		if _, refused := w.book.refusal(key, w.now); !refused {
-			w.plan(key)
+		if _, refused := w.book.refusal(key, pod.UID, w.now); !refused {
+			w.plan(key, pod.UID)
 		}
 		node, _ = w.book.planned(key, pod.UID)
 	}
@@ -104,10 +104,10 @@ func (w *world) mayOpen(att *attempt) {
 }
 
 // plan is a planner that counts: the quorum must fit, and the rest may.
-func (w *world) plan(key gangs.Key) {
+func (w *world) plan(key gangs.Key, asks types.UID) {
 	req, refusal := w.book.request(key)
 	if refusal != "" {
-		w.book.refuse(key, refusal, w.now)
+		w.book.refuse(key, refusal, asks, w.now)
 		return
 	}
 	att := &attempt{
@@ -131,7 +131,7 @@ func (w *world) plan(key gangs.Key) {
 		}
 	}
 	if len(att.nodes) < missing || len(att.nodes) == 0 && len(att.roles) > 0 {
-		w.book.refuse(key, "no room", w.now)
+		w.book.refuse(key, "no room", asks, w.now)
 		return
 	}
 	att.short["one"] = missing
@@ -140,7 +140,7 @@ func (w *world) plan(key gangs.Key) {
 		w.t.Fatalf("a member of %v left while nobody did anything", key)
 	}
 	if len(att.nodes) < len(att.roles) {
-		w.book.refuse(key, "no room for all", w.now)
+		w.book.refuse(key, "no room for all", asks, w.now)
 	}
 	w.activate(others)
 }
