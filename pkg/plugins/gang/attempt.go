@@ -185,10 +185,10 @@ func (b *book) refuse(key gangs.Key, message string, to types.UID, now time.Time
 }
 
 // refusal returns the answer "no" that is still good for the members that come
-// up one after the other once their gang was refused.
-// The member in whose cycle it was given does not get it again: whatever has it back,
-// the queue may have shown it to nobody, since the cycles of all others are still to
-// come. While it waits it is asked about events.
+// up one after the other once their gang was refused. The one in whose cycle it was
+// given does not get it again, but asks anew: when it comes up again, something may have
+// happened of which nobody was told, because the queue tells only those of an event
+// that wait, and the others' cycles were still to come.
 func (b *book) refusal(key gangs.Key, uid types.UID, now time.Time) (string, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

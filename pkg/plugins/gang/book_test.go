@@ -161,7 +161,7 @@ func TestStanding(t *testing.T) {
 			if tc.no != "" {
 				w.book.refuse(key, tc.no, "", w.now)
 			}
-			if got := w.book.standing(key, w.now).sentence; got != tc.want {
+			if got := w.book.standing(key).sentence; got != tc.want {
 				t.Errorf("sentence\n got %q\nwant %q", got, tc.want)
 			}
 		})
@@ -193,7 +193,7 @@ func TestFinishedMembersStayInTheQuorum(t *testing.T) {
 	again := member("a", "s")
 	w.store[again.UID] = again
 	if !w.book.gate(key, again) {
-		t.Errorf("the replacement waits: %s", w.book.standing(key, w.now).sentence)
+		t.Errorf("the replacement waits: %s", w.book.standing(key).sentence)
 	}
 	w.book.upsert(again)
 	req, refusal := w.book.request(key)

@@ -71,7 +71,7 @@ func (r *reporter) placed(att *attempt, members int) {
 // moves tells the owner at once that what is left of its gang has to go: the gang
 // may be whole elsewhere before a sentence is due.
 func (r *reporter) moves(key gangs.Key) {
-	state := r.book.standing(key, time.Now())
+	state := r.book.standing(key)
 	r.onOwner(state.gang.Owner, v1.EventTypeNormal, reasonEvicted, state.sentence)
 	r.later(key)
 }
@@ -101,8 +101,8 @@ func (r *reporter) run(ctx context.Context) {
 }
 
 // standing is how a gang stands, whoever places it.
-func (r *reporter) standing(key gangs.Key, now time.Time) standing {
-	state := r.book.standing(key, now)
+func (r *reporter) standing(key gangs.Key) standing {
+	state := r.book.standing(key)
 	if state.sentence == "" && r.inGroup != nil && key.Source == gangs.SchedulingGroupSource {
 		return r.inGroup(key)
 	}
@@ -112,8 +112,7 @@ func (r *reporter) standing(key gangs.Key, now time.Time) standing {
 // write brings pods and owner up to date with what the book says now. A sentence
 // that changes again soon is written only on pods that say nothing yet.
 func (r *reporter) write(ctx context.Context, key gangs.Key) error {
-	now := time.Now()
-	state := r.standing(key, now)
+	state := r.standing(key)
 	if len(state.pods) == 0 {
 		delete(r.said, key)
 		return nil
@@ -121,7 +120,7 @@ func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 	if state.sentence == "" {
 		return nil // a member is asking; what it hears is reported
 	}
-	last := r.said[key]
+	last, now := r.said[key], time.Now()
 	if last == nil {
 		last = &told{}
 		r.said[key] = last
@@ -141,8 +140,8 @@ func (r *reporter) write(ctx context.Context, key gangs.Key) error {
 		last.now(state.sentence, len(pods), now)
 	}
 	failed = append(failed, r.onGroup(ctx, state.group, state.sentence))
-	if state.hearing > 0 {
-		r.queue.AddAfter(key, state.hearing)
+	if left := hearing(len(state.pods)) - now.Sub(state.refusedSince); left > 0 {
+		r.queue.AddAfter(key, left)
 		return errors.Join(failed...)
 	}
 	for _, pod := range pods {

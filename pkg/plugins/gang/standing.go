@@ -24,12 +24,12 @@ type standing struct {
 	group *schedulingv1beta1.PodGroup
 	// pods are the members that wait.
 	pods []*v1.Pod
-	// hearing is for how long it is left to the scheduler to tell them.
-	hearing time.Duration
+	// refusedSince is when they were refused for the first time, zero if they were not.
+	refusedSince time.Time
 }
 
 // standing returns what there is to say about a gang now.
-func (b *book) standing(key gangs.Key, now time.Time) standing {
+func (b *book) standing(key gangs.Key) standing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rec := b.records[key]
@@ -50,8 +50,7 @@ func (b *book) standing(key gangs.Key, now time.Time) standing {
 	case !rec.admits(v):
 		s.sentence = cmp.Or(v.Problem, rec.healing(), v.Waiting)
 	case rec.verdict != nil:
-		s.sentence = rec.verdict.message
-		s.hearing = hearing(len(s.pods)) - now.Sub(rec.refusedSince)
+		s.sentence, s.refusedSince = rec.verdict.message, rec.refusedSince
 	}
 	return s
 }

@@ -29,12 +29,21 @@ const (
 	leastMaxPause    = 10 * time.Second
 )
 
+// firstPause is the pause after a sentence on so many pods was written once.
+func firstPause(pods int) time.Duration {
+	return max(leastPause, time.Duration(pods)*pauseOfMember)
+}
+
+// maxHearing bounds hearing, for the sake of members that are kept out of the queue
+// and hear of it from us alone.
+const maxHearing = 10 * time.Second
+
 // hearing is for how long a refusal is left to the scheduler to write on so many
 // members. Those of a gang refused for the first time are in the queue, and each
 // hears it in a cycle of its own: to write the same in that time would cost most
 // of them another request and another event.
 func hearing(pods int) time.Duration {
-	return min(max(leastPause, time.Duration(pods)*pauseOfMember), leastMaxPause)
+	return min(firstPause(pods), maxHearing)
 }
 
 // told is what was last written of a gang.
@@ -48,9 +57,8 @@ type told struct {
 
 // now notes that the sentence is written on so many pods.
 func (t *told) now(sentence string, pods int, at time.Time) {
-	n := time.Duration(pods)
-	least, most := max(leastPause, n*pauseOfMember), max(leastMaxPause, n*maxPauseOfMember)
-	t.sentence, t.pause = sentence, min(max(least, 2*t.pause), most)
+	most := max(leastMaxPause, time.Duration(pods)*maxPauseOfMember)
+	t.sentence, t.pause = sentence, min(max(firstPause(pods), 2*t.pause), most)
 	t.next = at.Add(t.pause)
 }
 
