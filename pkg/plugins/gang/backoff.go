@@ -60,7 +60,7 @@ func (b *book) forgive(key gangs.Key, probe *v1.Pod, now time.Time) (asks bool, 
 		rec.helped = true
 		return false, later
 	}
-	rec.verdict, rec.replans, rec.limits, rec.probe, rec.probed = nil, 0, nil, probe.UID, now
+	rec.verdict, rec.helped, rec.replans, rec.limits, rec.probe, rec.probed = nil, false, 0, nil, probe.UID, now
 	return true, 0
 }
 

@@ -29,6 +29,26 @@ func TestOneAsksForAll(t *testing.T) {
 	}
 }
 
+// The pause ends for whoever is shown an event then and for the timer that an earlier
+// event set. One of them has the gang ask, and the other does not.
+func TestOneAsksWhenThePauseEnds(t *testing.T) {
+	w := newWorld(t, 0)
+	key := w.groups.declare("a", 2)
+	p, q := member("a", "p"), member("a", "q")
+	w.book.upsert(p)
+	w.book.upsert(q)
+	w.book.refuse(key, "no room", "", w.now)
+	if _, later := w.book.forgive(key, p, w.now); later != firstBackoff {
+		t.Fatalf("after an event the gang asks in %v, want %v", later, firstBackoff)
+	}
+	if asks, _ := w.book.forgive(key, q, w.now.Add(firstBackoff)); !asks {
+		t.Fatal("who is shown an event when the pause is over does not ask")
+	}
+	if pods := w.book.retry(key, w.now.Add(firstBackoff)); len(pods) != 0 {
+		t.Errorf("%s asks as well, because of the earlier event", pods[0].Name)
+	}
+}
+
 // A gang that is refused again and again backs off as one, whoever asks for it, until
 // a member is placed; and if something happened meanwhile that may help, it asks when
 // the pause is over.
