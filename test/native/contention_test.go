@@ -47,34 +47,71 @@ func TestTwoGangsOfSixtyPercent(t *testing.T) {
 }
 
 // The scheduler is killed while it binds a gang, of which a second gang would like
-// the nodes. When it is back, the first becomes whole and the other gets nothing.
+// the nodes. When it is back, the first becomes whole and the other gets nothing, also
+// if the other is older, and has its cycle first.
 func TestKillWhileBinding(t *testing.T) {
 	e := newEnv(t)
 	interrupted := 0
 	for round := range rounds {
 		first, second := fmt.Sprintf("gang%d", round), fmt.Sprintf("rival%d", round)
+		if round > 0 {
+			second = fmt.Sprintf("elder%d", round) // of one age by the second, the name decides
+			e.group(second, share)
+		}
 		e.group(first, nodes)
 		killed := e.killAfter(2+3*round, of(first))
 		e.members(first, 0, nodes)
-		<-killed
-		n := e.bound(of(first))
-		t.Logf("killed after %d of %d bindings", n, nodes)
-		if n < nodes {
-			interrupted++
+		if round == 0 {
+			e.group(second, share)
 		}
-		e.group(second, share)
-		e.members(second, 0, share)
-		if err := e.cluster.Restart(t.Context(), localcluster.Dovetail); err != nil {
-			t.Fatalf("starting the scheduler again: %v", err)
-		}
-		e.whole(of(first), nodes)
-		e.refused(second, share, "gang schedulinggroup "+e.ns+"/"+second+": ")
-		e.remove("")
-		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+		interrupted += e.wholeAfterKill(killed, of(first), second)
 	}
 	if interrupted == 0 {
 		t.Errorf("none of %d kills came between two bindings", rounds)
 	}
+}
+
+// The same for a gang of gangs, of which one may be whole when the scheduler is killed.
+func TestKillWhileBindingHierarchy(t *testing.T) {
+	e := newEnv(t)
+	interrupted := 0
+	for round := range rounds {
+		all, elder := fmt.Sprintf("gang%d", round), fmt.Sprintf("elder%d", round)
+		a, b := all+"-a", all+"-b"
+		e.group(elder, share)
+		e.composite(all, "", 2)
+		e.group(a, nodes/2, below(all))
+		e.group(b, nodes/2, below(all))
+		killed := e.killAfter(2+4*round, ofAny(a, b))
+		e.members(a, 0, nodes/2)
+		e.members(b, 0, nodes/2)
+		interrupted += e.wholeAfterKill(killed, ofAny(a, b), elder)
+	}
+	if interrupted == 0 {
+		t.Errorf("none of %d kills came between two bindings", rounds)
+	}
+}
+
+// wholeAfterKill makes the members of the second gang once the scheduler was killed, and
+// wants it to finish the first when it starts again. It returns 1 if that was bound in
+// part, 0 if it was whole.
+func (e *env) wholeAfterKill(killed <-chan struct{}, first, second string) int {
+	e.Helper()
+	<-killed
+	n := e.bound(first)
+	e.Logf("killed after %d of %d bindings", n, nodes)
+	e.members(second, 0, share)
+	if err := e.cluster.Restart(e.Context(), localcluster.Dovetail); err != nil {
+		e.Fatalf("starting the scheduler again: %v", err)
+	}
+	e.whole(first, nodes)
+	e.refused(second, share, "gang schedulinggroup "+e.ns+"/"+second+": ")
+	e.remove("")
+	e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+	if n < nodes {
+		return 1
+	}
+	return 0
 }
 
 // killAfter kills the scheduler as soon as n of the pods are bound, and closes the

@@ -6,7 +6,6 @@ package gang
 import (
 	"cmp"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +43,8 @@ type book struct {
 	aside map[types.UID]*v1.Pod
 	// recovered is false until the first look for gangs that a crash left half bound.
 	recovered bool
+	// rests is the room for the rest of such gangs that PodGroup cycles place.
+	rests rests
 }
 
 func newBook(profile string, sources gangs.Sources, exists func(*v1.Pod) bool) *book {
@@ -339,28 +340,6 @@ func (b *book) record(m gangs.Member) *record {
 		metrics.GangKnown(b.profile, m.Key.Source)
 	}
 	return rec
-}
-
-// halfBound returns the gangs that are placed in part, in the order of their
-// keys: at start these are the ones that a crash interrupted.
-func (b *book) halfBound() []gangs.Key {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.recovered {
-		return nil
-	}
-	b.recovered = true
-	var keys []gangs.Key
-	for key, rec := range b.records {
-		if rec.native != nil || rec.attempt != nil || len(rec.pending()) == 0 {
-			continue
-		}
-		if g, v, err := b.look(rec); err == nil && rec.running > 0 && v.Placed < g.Min {
-			keys = append(keys, key)
-		}
-	}
-	slices.SortFunc(keys, compareKeys)
-	return keys
 }
 
 func compareKeys(a, b gangs.Key) int {

@@ -23,6 +23,9 @@ func (g *Gang) watchTheClock(ctx context.Context) {
 		now := time.Now()
 		g.evictDue(ctx, now)
 		g.activate(g.book.tick(g.args, now))
+		if g.book.lapsed(now) {
+			g.wakeGroups()
+		}
 	}, clockPeriod)
 }
 

@@ -10,7 +10,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -19,9 +18,6 @@ import (
 )
 
 const (
-	// settleTimeout bounds the wait for the first full picture of the cluster;
-	// a kind of object that cannot be listed must not stop everyone else.
-	settleTimeout = 10 * time.Second
 	// drainPeriod is how often a failed attempt looks for members that still
 	// wait. A member enters the scheduler's list of waiting pods only after
 	// Permit returned, so one look could miss it.
@@ -86,24 +82,6 @@ func (g *Gang) planGang(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo
 	}
 	g.activate(others)
 	return refusal, nil
-}
-
-// settle waits until the book knows what exists, and then plans the gangs that
-// a crash left half bound before any other: the room that they need belongs to
-// them.
-func (g *Gang) settle(ctx context.Context, nodes []fwk.NodeInfo) {
-	err := wait.PollUntilContextTimeout(ctx, drainPeriod, settleTimeout, true,
-		func(context.Context) (bool, error) { return g.settled(), nil })
-	if err != nil {
-		g.logger.Info("Not all objects that declare gangs could be listed in time; going on without them", "timeout", settleTimeout)
-	}
-	for _, key := range g.book.halfBound() {
-		if _, err := g.planGang(ctx, key, nodes, ""); err != nil {
-			g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
-		}
-		// All its members are in the queue, and none of them is asked about events.
-		g.askLater(key, g.book.missed(key, time.Now(), nil))
-	}
 }
 
 // refused ends the attempt of a member whose planned node a filter refused, and

@@ -33,6 +33,7 @@ func newNative(profile string, req request) *record {
 func (b *book) refuseNative(req request, done []gangs.Member, message string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.rests.end(req.gang.Key, false)
 	rec := b.records[req.gang.Key]
 	if rec == nil {
 		rec = newNative(b.profile, req)
@@ -144,6 +145,7 @@ func (b *book) passNative(stand *record, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pass(stand, now)
+	b.rests.end(stand.key, true)
 	if rec := b.records[stand.key]; rec != nil {
 		rec.turn, rec.verdict = turn{}, nil
 		b.tidyNative(rec)

@@ -83,7 +83,7 @@ func (b *book) request(key gangs.Key) (request, string) {
 
 // holds returns the room that other gangs' plans count on and no pod shows yet.
 func (b *book) holds(but gangs.Key) []snapshot.Hold {
-	var holds []snapshot.Hold
+	holds := b.rests.holds(but)
 	for key, rec := range b.records {
 		if key == but || rec.attempt == nil || rec.attempt.phase == failed {
 			continue

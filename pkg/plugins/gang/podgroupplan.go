@@ -136,6 +136,7 @@ func (p *groupPlan) refused() (refusedMember, bool) {
 
 // planGroup plans the group of a cycle, with all groups below it.
 func (g *Gang) planGroup(ctx context.Context, group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*groupPlan, error) {
+	g.once.Do(func() { g.settle(ctx, nodes) })
 	req, err := g.groupRequest(group)
 	if err != nil {
 		return nil, err
@@ -145,7 +146,6 @@ func (g *Gang) planGroup(ctx context.Context, group fwk.PodGroupInfo, nodes []fw
 
 // planRequest plans what a cycle is to place.
 func (g *Gang) planRequest(ctx context.Context, req request, nodes []fwk.NodeInfo) (*groupPlan, error) {
-	g.once.Do(func() { g.settle(ctx, nodes) })
 	start := time.Now()
 	req.stand = newNative(g.book.profile, req)
 	p := &groupPlan{

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -23,12 +24,11 @@ func (g *Gang) groupRequest(group fwk.PodGroupInfo) (request, error) {
 	if composite == nil {
 		return g.requestFor(group.GetPodGroup(), group.GetUnscheduledPods())
 	}
-	req := request{gang: gangs.NativeComposite(composite), placed: map[types.UID]string{}, done: map[string]int{}, holds: g.book.allHolds(), whole: true}
+	req := g.newRequest(gangs.NativeComposite(composite))
 	if err := g.addChildren(&req, "", group); err != nil {
 		return request{}, err
 	}
 	req.gang.Settle()
-	req.limits = g.refusals.limits(req.gang.Key)
 	return req, nil
 }
 
@@ -56,10 +56,17 @@ func (g *Gang) requestFor(group *schedulingv1beta1.PodGroup, unscheduled []*v1.P
 	if err != nil {
 		return request{}, err
 	}
-	req := request{gang: gangs.NativeGang(group, members), placed: map[types.UID]string{}, done: map[string]int{}, holds: g.book.allHolds(), whole: true}
+	req := g.newRequest(gangs.NativeGang(group, members))
 	req.add(members)
-	req.limits = g.refusals.limits(req.gang.Key)
 	return req, nil
+}
+
+// newRequest begins the request for a gang, whose members are to be added.
+func (g *Gang) newRequest(gang gangs.Gang) request {
+	return request{
+		gang: gang, placed: map[types.UID]string{}, done: map[string]int{},
+		limits: g.refusals.limits(gang.Key), holds: g.book.holdsOfOthers(gang.Key), whole: true,
+	}
 }
 
 func (r *request) add(members []gangs.Member) {
@@ -96,26 +103,83 @@ func (g *Gang) groupMembers(namespace, name string, unscheduled []*v1.Pod) ([]ga
 // planGroupOf plans the PodGroup of a pod whose cycle asked for no placement. The
 // cycle places all members that wait for nothing else.
 func (g *Gang) planGroupOf(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo) (*groupPlan, error) {
-	name := *pod.Spec.SchedulingGroup.PodGroupName
-	lister := g.handle.SnapshotSharedLister()
-	group, err := lister.PodGroups().Get(pod.Namespace, name)
-	if err != nil {
-		return nil, fmt.Errorf("reading PodGroup %s/%s: %w", pod.Namespace, name, err)
-	}
-	state, err := lister.PodGroupStates().Get(pod.Namespace, name)
-	if err != nil {
-		return nil, fmt.Errorf("reading PodGroup %s/%s: %w", pod.Namespace, name, err)
-	}
-	waiting := state.UnscheduledPods()
-	unscheduled := make([]*v1.Pod, 0, len(waiting))
-	for _, key := range slices.Sorted(maps.Keys(waiting)) {
-		if one := waiting[key]; gangs.Ready(one) && one.Spec.SchedulerName == g.book.profile {
-			unscheduled = append(unscheduled, one)
-		}
-	}
-	req, err := g.requestFor(group, unscheduled)
+	group, err := g.groupAt(fwk.PodGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName))
 	if err != nil {
 		return nil, err
 	}
-	return g.planRequest(ctx, req, nodes)
+	return g.planGroup(ctx, group, nodes)
+}
+
+// mayHave says that the pod may have a cycle of this profile.
+func (g *Gang) mayHave(pod *v1.Pod) bool {
+	return pod.Spec.NodeName == "" && gangs.Ready(pod) && pod.Spec.SchedulerName == g.book.profile
+}
+
+// standingGroup is a group of the snapshot with the members in it that wait, as a
+// PodGroup cycle would bring it.
+type standingGroup struct {
+	fwk.EntityKey
+	group     *schedulingv1beta1.PodGroup
+	composite *schedulingv1alpha3.CompositePodGroup
+	waiting   []*v1.Pod
+	children  []fwk.PodGroupInfo
+}
+
+var _ fwk.PodGroupInfo = (*standingGroup)(nil)
+
+// GetKey returns what names the group.
+func (s *standingGroup) GetKey() string { return s.EntityKey.String() }
+
+// GetType returns what kind of group it is.
+func (s *standingGroup) GetType() fwk.EntityKeyType { return s.Type }
+
+// GetPodGroup returns the PodGroup, nil for a CompositePodGroup.
+func (s *standingGroup) GetPodGroup() *schedulingv1beta1.PodGroup { return s.group }
+
+// GetCompositePodGroup returns the CompositePodGroup, nil for a PodGroup.
+func (s *standingGroup) GetCompositePodGroup() *schedulingv1alpha3.CompositePodGroup {
+	return s.composite
+}
+
+// GetUnscheduledPods returns the members that wait, in a PodGroup.
+func (s *standingGroup) GetUnscheduledPods() []*v1.Pod { return s.waiting }
+
+// GetChildren returns the groups below a CompositePodGroup.
+func (s *standingGroup) GetChildren() []fwk.PodGroupInfo { return s.children }
+
+// groupAt reads a group in the snapshot, with all that is below it.
+func (g *Gang) groupAt(key fwk.EntityKey) (*standingGroup, error) {
+	lister, one := g.handle.SnapshotSharedLister(), &standingGroup{EntityKey: key}
+	var err error
+	if key.Type == fwk.CompositePodGroupKeyType {
+		if one.composite, err = lister.CompositePodGroups().Get(key.Namespace, key.Name); err != nil {
+			return nil, fmt.Errorf("reading CompositePodGroup %s/%s: %w", key.Namespace, key.Name, err)
+		}
+		state, err := lister.CompositePodGroupStates().Get(key.Namespace, key.Name)
+		if err != nil {
+			return nil, fmt.Errorf("reading CompositePodGroup %s/%s: %w", key.Namespace, key.Name, err)
+		}
+		for _, key := range state.GetChildren() {
+			child, err := g.groupAt(key)
+			if err != nil {
+				return nil, err
+			}
+			one.children = append(one.children, child)
+		}
+		return one, nil
+	}
+	if one.group, err = lister.PodGroups().Get(key.Namespace, key.Name); err != nil {
+		return nil, fmt.Errorf("reading PodGroup %s/%s: %w", key.Namespace, key.Name, err)
+	}
+	state, err := lister.PodGroupStates().Get(key.Namespace, key.Name)
+	if err != nil {
+		return nil, fmt.Errorf("reading PodGroup %s/%s: %w", key.Namespace, key.Name, err)
+	}
+	waiting := state.UnscheduledPods()
+	for _, name := range slices.Sorted(maps.Keys(waiting)) {
+		if g.mayHave(waiting[name]) {
+			one.waiting = append(one.waiting, waiting[name])
+		}
+	}
+	return one, nil
 }

@@ -28,6 +28,7 @@ func (g *Gang) alone(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nod
 	if len(pod.Spec.ResourceClaims) == 0 {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
+	g.once.Do(func() { g.settle(ctx, nodes) })
 	kept := g.book.keptFromPod(pod)
 	if plannedAlone(pod) {
 		node, err := g.planAlone(ctx, pod, nodes, kept)
@@ -73,7 +74,7 @@ func (g *Gang) planAlone(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo,
 	if err != nil || len(needs[0].Devices) == 0 || needs[0].Alternatives {
 		return "", nil // the in-tree plugin has its own words for what it cannot serve
 	}
-	picture, err := survey.Refresh(nodes, g.book.allHolds())
+	picture, err := survey.Refresh(nodes, g.book.holdsOfOthers(gangs.Key{}))
 	if err != nil {
 		return "", err
 	}
@@ -90,11 +91,11 @@ func (g *Gang) planAlone(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo,
 	return decision.Assignments[0].Node, nil
 }
 
-// allHolds returns the room that plans count on and no pod shows yet.
-func (b *book) allHolds() []snapshot.Hold {
+// holdsOfOthers is holds for those who have no other business with the book.
+func (b *book) holdsOfOthers(key gangs.Key) []snapshot.Hold {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.holds(gangs.Key{})
+	return b.holds(key)
 }
 
 // single asks the filters about a pod and one node after the other: each time the
