@@ -122,9 +122,14 @@ func (e *env) comeAndGo(standing []string, turn int) []string {
 // writes counts requests by verb and resource.
 type writes map[string]int
 
-// writesOnceQuiet counts what the audit log has once nothing was added for a second:
-// events are written after the conditions that they tell of, on a busy machine some
-// hundred milliseconds after.
+// eventRetry is longer than the pause after which client-go writes an event again: ten
+// seconds and up to a quarter of that. It has to when a pod's event is followed by
+// another within milliseconds, because it patches the first, which is not there yet,
+// and then makes it, which is there by now.
+const eventRetry = 13 * time.Second
+
+// writesOnceQuiet counts what the audit log has once nothing was added for so long that
+// no event of before is still to be written.
 func (e *env) writesOnceQuiet(log string) writes {
 	e.Helper()
 	var seen writes
@@ -133,7 +138,7 @@ func (e *env) writesOnceQuiet(log string) writes {
 		if now := readWrites(e.T, log); seen == nil || now.sum() != seen.sum() {
 			seen, since = now, time.Now()
 		}
-		return time.Since(since) >= time.Second
+		return time.Since(since) >= eventRetry
 	})
 	return seen
 }
