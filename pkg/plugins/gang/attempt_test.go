@@ -13,10 +13,7 @@ import (
 // what gathers is no quorum.
 func TestMemberThatBindsGoesWhileOthersGather(t *testing.T) {
 	w := newWorld(t, 0)
-	key := w.groups.declare("a", 2)
-	binds, joins := member("a", "binds"), member("a", "joins")
-	w.book.upsert(binds)
-	w.book.upsert(joins)
+	key, binds, joins := w.pair("binds", "joins")
 	att := &attempt{
 		key: key, nodes: map[types.UID]string{joins.UID: "node"}, roles: map[types.UID]string{joins.UID: "one"},
 		reserved: map[types.UID]string{binds.UID: "node"}, short: map[string]int{"one": 1},

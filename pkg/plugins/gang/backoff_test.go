@@ -13,10 +13,7 @@ import (
 // One member asks for a refused gang; if nothing comes of that, another may.
 func TestOneAsksForAll(t *testing.T) {
 	w := newWorld(t, 0)
-	key := w.groups.declare("a", 2)
-	p, q := member("a", "p"), member("a", "q")
-	w.book.upsert(p)
-	w.book.upsert(q)
+	key, p, q := w.pair("p", "q")
 	w.book.refuse(key, "no room", "", w.now)
 	if asks, _ := w.book.forgive(key, p, w.now.Add(firstBackoff)); !asks {
 		t.Error("the first is not woken")
@@ -33,10 +30,7 @@ func TestOneAsksForAll(t *testing.T) {
 // event set. One of them has the gang ask, and the other does not.
 func TestOneAsksWhenThePauseEnds(t *testing.T) {
 	w := newWorld(t, 0)
-	key := w.groups.declare("a", 2)
-	p, q := member("a", "p"), member("a", "q")
-	w.book.upsert(p)
-	w.book.upsert(q)
+	key, p, q := w.pair("p", "q")
 	w.book.refuse(key, "no room", "", w.now)
 	if _, later := w.book.forgive(key, p, w.now); later != firstBackoff {
 		t.Fatalf("after an event the gang asks in %v, want %v", later, firstBackoff)
@@ -54,10 +48,7 @@ func TestOneAsksWhenThePauseEnds(t *testing.T) {
 // the pause is over.
 func TestGangBacksOffAsOne(t *testing.T) {
 	w := newWorld(t, 0)
-	key := w.groups.declare("a", 2)
-	p, q := member("a", "p"), member("a", "q")
-	w.book.upsert(p)
-	w.book.upsert(q)
+	key, p, q := w.pair("p", "q")
 	for i, pause := range []time.Duration{firstBackoff, 2 * firstBackoff, 4 * firstBackoff} {
 		w.book.refuse(key, "no room", "", w.now)
 		if pods := w.book.retry(key, w.now.Add(maxBackoff)); len(pods) != 0 {
@@ -96,10 +87,7 @@ func TestGangBacksOffAsOne(t *testing.T) {
 // event is shown to any; so it asks anew, and the answer serves the others alone.
 func TestWhoHeardARefusalAsksAnew(t *testing.T) {
 	w := newWorld(t, 0)
-	key := w.groups.declare("a", 2)
-	p, q := member("a", "p"), member("a", "q")
-	w.book.upsert(p)
-	w.book.upsert(q)
+	key, p, q := w.pair("p", "q")
 	w.book.refuse(key, "no room", p.UID, w.now)
 	for pod, want := range map[*v1.Pod]bool{p: false, q: true} {
 		if _, served := w.book.refusal(key, pod.UID, w.now); served != want {

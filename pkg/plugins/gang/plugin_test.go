@@ -274,10 +274,7 @@ func TestGateThatFellShutStaysShut(t *testing.T) {
 // places until the permit times out.
 func TestErrorsOfOneMemberEndTheAttempt(t *testing.T) {
 	w := newWorld(t, 0)
-	key := w.groups.declare("a", 2)
-	p, q := member("a", "p"), member("a", "q")
-	w.book.upsert(p)
-	w.book.upsert(q)
+	key, _, q := w.pair("p", "q")
 	w.room = 2
 	w.plan(key, "")
 	for range maxTries {

@@ -110,8 +110,9 @@ func (g *Gang) planGroupOf(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInf
 	return g.planGroup(ctx, group, nodes)
 }
 
-// mayHave says that the pod may have a cycle of this profile.
-func (g *Gang) mayHave(pod *v1.Pod) bool {
+// awaitsCycle says that the pod has no node, and waits for nothing but a cycle of this
+// profile.
+func (g *Gang) awaitsCycle(pod *v1.Pod) bool {
 	return pod.Spec.NodeName == "" && gangs.Ready(pod) && pod.Spec.SchedulerName == g.book.profile
 }
 
@@ -149,37 +150,44 @@ func (s *standingGroup) GetChildren() []fwk.PodGroupInfo { return s.children }
 
 // groupAt reads a group in the snapshot, with all that is below it.
 func (g *Gang) groupAt(key fwk.EntityKey) (*standingGroup, error) {
-	lister, one := g.handle.SnapshotSharedLister(), &standingGroup{EntityKey: key}
-	var err error
 	if key.Type == fwk.CompositePodGroupKeyType {
-		if one.composite, err = lister.CompositePodGroups().Get(key.Namespace, key.Name); err != nil {
-			return nil, fmt.Errorf("reading CompositePodGroup %s/%s: %w", key.Namespace, key.Name, err)
-		}
-		state, err := lister.CompositePodGroupStates().Get(key.Namespace, key.Name)
-		if err != nil {
-			return nil, fmt.Errorf("reading CompositePodGroup %s/%s: %w", key.Namespace, key.Name, err)
-		}
-		for _, key := range state.GetChildren() {
-			child, err := g.groupAt(key)
-			if err != nil {
-				return nil, err
-			}
-			one.children = append(one.children, child)
-		}
-		return one, nil
+		return g.compositeAt(key)
 	}
-	if one.group, err = lister.PodGroups().Get(key.Namespace, key.Name); err != nil {
+	lister := g.handle.SnapshotSharedLister()
+	group, err := lister.PodGroups().Get(key.Namespace, key.Name)
+	if err != nil {
 		return nil, fmt.Errorf("reading PodGroup %s/%s: %w", key.Namespace, key.Name, err)
 	}
 	state, err := lister.PodGroupStates().Get(key.Namespace, key.Name)
 	if err != nil {
 		return nil, fmt.Errorf("reading PodGroup %s/%s: %w", key.Namespace, key.Name, err)
 	}
-	waiting := state.UnscheduledPods()
+	one, waiting := &standingGroup{EntityKey: key, group: group}, state.UnscheduledPods()
 	for _, name := range slices.Sorted(maps.Keys(waiting)) {
-		if g.mayHave(waiting[name]) {
+		if g.awaitsCycle(waiting[name]) {
 			one.waiting = append(one.waiting, waiting[name])
 		}
+	}
+	return one, nil
+}
+
+func (g *Gang) compositeAt(key fwk.EntityKey) (*standingGroup, error) {
+	lister := g.handle.SnapshotSharedLister()
+	composite, err := lister.CompositePodGroups().Get(key.Namespace, key.Name)
+	if err != nil {
+		return nil, fmt.Errorf("reading CompositePodGroup %s/%s: %w", key.Namespace, key.Name, err)
+	}
+	state, err := lister.CompositePodGroupStates().Get(key.Namespace, key.Name)
+	if err != nil {
+		return nil, fmt.Errorf("reading CompositePodGroup %s/%s: %w", key.Namespace, key.Name, err)
+	}
+	one := &standingGroup{EntityKey: key, composite: composite}
+	for _, below := range state.GetChildren() {
+		child, err := g.groupAt(below)
+		if err != nil {
+			return nil, err
+		}
+		one.children = append(one.children, child)
 	}
 	return one, nil
 }

@@ -186,7 +186,7 @@ func (g *Gang) waitingGroups() (map[fwk.EntityKey]*v1.Pod, error) {
 	}
 	waiting := map[fwk.EntityKey]*v1.Pod{}
 	for _, pod := range pods {
-		if gangs.InNativeGroup(pod) && g.mayHave(pod) {
+		if gangs.InNativeGroup(pod) && g.awaitsCycle(pod) {
 			waiting[g.rootOf(pod)] = pod
 		}
 	}

@@ -107,6 +107,14 @@ func newWorld(t *testing.T, seed uint64) *world {
 	return w
 }
 
+// pair declares gang a, which needs two members, and has the book know both.
+func (w *world) pair(first, second string) (key gangs.Key, a, b *v1.Pod) {
+	key, a, b = w.groups.declare("a", 2), member("a", first), member("a", second)
+	w.book.upsert(a)
+	w.book.upsert(b)
+	return key, a, b
+}
+
 func (w *world) key(pod *v1.Pod) gangs.Key {
 	return gangs.PodGroupKey("ml", pod.Labels[gangs.PodGroupLabel])
 }
