@@ -8,7 +8,7 @@
 // It is a discrete-event simulation without an API server. Every contender sees
 // the same jobs on the same nodes. Devices are given out by the stock DRA
 // allocator, for Dovetail in the order that pkg/devices puts them; Dovetail's
-// nodes come from pkg/snapshot and pkg/plan, as in the scheduler. The same seed
+// nodes come from pkg/cluster and pkg/plan, as in the scheduler. The same seed
 // gives the same figures, byte for byte.
 //
 //	go run ./bench/quality

@@ -11,21 +11,21 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	clusterview "github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
 // maxBypass is the default of the plugin Gang.
 const maxBypass = time.Hour
 
-// dovetail plans gangs as the scheduler does: pkg/snapshot counts, pkg/plan
+// dovetail plans gangs as the scheduler does: pkg/cluster counts, pkg/plan
 // chooses the nodes, pkg/devices orders each node's devices for each member.
 type dovetail struct {
 	cluster *cluster
 	infos   []fwk.NodeInfo
-	counts  *snapshot.Devices
-	survey  *snapshot.Survey
+	counts  *clusterview.Devices
+	survey  *clusterview.Cache
 	// bypass is how long a gang may be passed before nodes are kept for it; 0
 	// keeps none.
 	bypass time.Duration
@@ -49,20 +49,20 @@ func newDovetail(c *cluster, bypass time.Duration) (*dovetail, error) {
 
 func newPlanner(c *cluster) (*dovetail, error) {
 	d := &dovetail{cluster: c, infos: c.infos()}
-	desk := &snapshot.Desk{}
-	desk.SetLevels([]snapshot.Level{{Name: "spine", NodeLabel: fleet.LabelSpine}, {Name: "leaf", NodeLabel: fleet.LabelLeaf}})
+	desk := &clusterview.Profile{}
+	desk.SetLevels([]clusterview.Level{{Name: "spine", NodeLabel: fleet.LabelSpine}, {Name: "leaf", NodeLabel: fleet.LabelLeaf}})
 	view := draView{c}
 	d.counts, _ = desk.Devices(view)
 	d.counts.Follow(view, func() bool { return true })
 	c.told = func(claim *resourceapi.ResourceClaim, gone bool) {
 		if gone {
-			d.counts.ClaimGone(claim)
+			d.counts.ClaimDeleted(claim)
 		} else {
-			d.counts.ClaimTouched(claim)
+			d.counts.ClaimAssumed(claim)
 		}
 	}
 	var err error
-	d.survey, err = desk.Survey()
+	d.survey, err = desk.Cache()
 	return d, err
 }
 
@@ -129,7 +129,7 @@ func (d *dovetail) show(p *pod, m *machine, rail int) ([]*resourceapi.ResourceSl
 	if err := d.counts.Sync(); err != nil {
 		return nil, fmt.Errorf("counting devices: %w", err)
 	}
-	need, err := d.counts.Need(p.object)
+	need, err := d.counts.Request(p.object)
 	if err != nil {
 		return nil, fmt.Errorf("reading what pod %s needs: %w", p.object.Name, err)
 	}

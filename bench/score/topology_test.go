@@ -15,8 +15,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // gpu is a resource of device plugins: the plugin scores for pods with devices only.
@@ -49,7 +49,7 @@ func newScorer(tb testing.TB, nodes int) *scorer {
 		objects[i].Status.Allocatable[gpu] = resource.MustParse("8")
 	}
 	seen := cache.NewSnapshot(nil, objects)
-	plugin, err := topology.New(context.Background(), nil, handle{nodes: seen}, &snapshot.Desk{})
+	plugin, err := topology.New(context.Background(), nil, handle{nodes: seen}, &cluster.Profile{})
 	if err != nil {
 		tb.Fatal(err)
 	}

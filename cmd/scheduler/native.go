@@ -29,7 +29,7 @@ const nativeLeaseSuffix = "-native-groups"
 func addOwnFlags(cmd *cobra.Command, extras *plugins.Extras) {
 	sections := cliflag.NamedFlagSets{}
 	own := sections.FlagSet("dovetail")
-	own.BoolVar(&extras.NativeGroups, "native-groups", false,
+	own.BoolVar(&extras.MakePodGroups, "native-groups", false,
 		`Make a scheduling.k8s.io/v1beta1 PodGroup for each RayCluster and JobSet whose pod templates all carry the label `+
 			`dovetail.dev/native-gang: "true", and keep its minCount true. Needs what manifests/native-groups installs; see docs/native-groups.md.`)
 	cmd.Flags().AddFlagSet(own)
@@ -51,7 +51,7 @@ func addOwnFlags(cmd *cobra.Command, extras *plugins.Extras) {
 // readElection finds out how replicas are to elect the one that makes PodGroups: as
 // those of the scheduler do, by a lease beside theirs, or not at all.
 func readElection(flags *pflag.FlagSet, extras *plugins.Extras) error {
-	if !extras.NativeGroups {
+	if !extras.MakePodGroups {
 		return nil
 	}
 	elect, err := configuredElection(flags)

@@ -34,11 +34,11 @@ func TestNativeGroupsElectAsTheSchedulerDoes(t *testing.T) {
 		want plugins.Extras
 	}{
 		"off":                  {nil, plugins.Extras{}},
-		"on":                   {[]string{"--native-groups"}, plugins.Extras{NativeGroups: true, Election: &shipped}},
-		"on, nobody to elect":  {[]string{"--native-groups", "--leader-elect=false"}, plugins.Extras{NativeGroups: true}},
-		"a configuration file": {[]string{"--native-groups", "--config=../../manifests/scheduler-config.yaml"}, plugins.Extras{NativeGroups: true, Election: &shipped}},
+		"on":                   {[]string{"--native-groups"}, plugins.Extras{MakePodGroups: true, Election: &shipped}},
+		"on, nobody to elect":  {[]string{"--native-groups", "--leader-elect=false"}, plugins.Extras{MakePodGroups: true}},
+		"a configuration file": {[]string{"--native-groups", "--config=../../manifests/scheduler-config.yaml"}, plugins.Extras{MakePodGroups: true, Election: &shipped}},
 		"upstream's flags": {[]string{"--native-groups", "--leader-elect-resource-namespace=elsewhere", "--leader-elect-lease-duration=1m"},
-			plugins.Extras{NativeGroups: true, Election: &slower}},
+			plugins.Extras{MakePodGroups: true, Election: &slower}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

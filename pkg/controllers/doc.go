@@ -5,7 +5,7 @@
 // else does. Each reconciler is one file; it reads from informers that are there
 // already.
 //
-// PodGroups keeps the status of scheduler-plugins PodGroups, which it reads from the
-// API server before it writes. NativeGroups makes PodGroups of Kubernetes itself for
+// CoschedulingGroups keeps the status of scheduler-plugins PodGroups, which it reads from the
+// API server before it writes. PodGroups makes PodGroups of Kubernetes itself for
 // RayClusters and JobSets that ask for one.
 package controllers

@@ -27,7 +27,7 @@ func (inv *Inventory) Alignment(node string, allocations []*resourceapi.Allocati
 		return Alignment{}
 	}
 	n.refresh(inv.options.PairMaps)
-	takes := make([]Take, len(n.units))
+	takes := make([]Taken, len(n.units))
 	var a Alignment
 	for _, allocation := range allocations {
 		held := holdingOf(allocation)
@@ -49,7 +49,7 @@ func (inv *Inventory) Alignment(node string, allocations []*resourceapi.Allocati
 }
 
 // judge counts NICs beyond the share of the GPUs in their unit, and beyond that on their NUMA node.
-func (a *Alignment) judge(units []unitInfo, takes []Take) {
+func (a *Alignment) judge(units []unitInfo, takes []Taken) {
 	share := 1
 	if a.GPUs > 0 {
 		share = max(1, (a.NICs+a.GPUs-1)/a.GPUs)
@@ -70,8 +70,8 @@ func (a *Alignment) judge(units []unitInfo, takes []Take) {
 	}
 }
 
-// Twice finds a whole device that stands in more than one of the allocations, or twice in one.
-func Twice(allocations []*resourceapi.AllocationResult) (structured.DeviceID, bool) {
+// FindDuplicate finds a whole device that stands in more than one of the allocations, or twice in one.
+func FindDuplicate(allocations []*resourceapi.AllocationResult) (structured.DeviceID, bool) {
 	seen := sets.New[structured.DeviceID]()
 	for _, allocation := range allocations {
 		held := holdingOf(allocation)

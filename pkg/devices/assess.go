@@ -15,8 +15,8 @@ type Assessment struct {
 	Shortage string
 	// Order is how to show the node's devices; nil if there is nothing to choose, as Inventory.Order says.
 	Order *Order
-	// Want is what the pod takes of GPUs and NICs that the node has.
-	Want Want
+	// Demand is what the pod takes of GPUs and NICs that the node has.
+	Want Demand
 }
 
 // question is what an Assessment answers, besides the node as it is.
@@ -33,7 +33,7 @@ const NoRail = -1
 
 // Assess looks at a node on behalf of a pod. The rail is the unit that other members of its gang use, or NoRail. Extended resources for which plugin says true come from the node's device
 // plugins and need no device. The answer is remembered until the node changes; treat it as read-only.
-func (inv *Inventory) Assess(node string, need *Need, rail int, plugin func(v1.ResourceName) bool) Assessment {
+func (inv *Inventory) Assess(node string, need *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
 	served := need.served(plugin)
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -63,7 +63,7 @@ func (inv *Inventory) Assess(node string, need *Need, rail int, plugin func(v1.R
 	return answer
 }
 
-func (inv *Inventory) assess(n *node, need *Need, rail int, served []v1.ResourceName) Assessment {
+func (inv *Inventory) assess(n *node, need *Request, rail int, served []v1.ResourceName) Assessment {
 	answer := Assessment{Shortage: inv.shortage(n, need, served)}
 	if answer.Shortage != "" || need.Empty() {
 		return answer
@@ -81,7 +81,7 @@ func (inv *Inventory) assess(n *node, need *Need, rail int, served []v1.Resource
 }
 
 // served lists the need's extended resources that do not come from devices, in order.
-func (n *Need) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
+func (n *Request) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
 	var names []v1.ResourceName
 	for i := range n.relaxed.requests {
 		if name := n.relaxed.requests[i].plugin; name != "" && plugin(name) {

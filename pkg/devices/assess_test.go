@@ -57,7 +57,7 @@ func TestPluginResourcesAreNotShort(t *testing.T) {
 	inv := inventory()
 	asking := pod.DeepCopy()
 	asking.Spec.Containers = []v1.Container{{Resources: v1.ResourceRequirements{Requests: v1.ResourceList{"nvidia.com/gpu": quantity("2")}}}}
-	need, err := inv.Need(asking, nil, standardClasses())
+	need, err := inv.Request(asking, nil, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,16 +117,16 @@ func TestWholeP5TakesTwoClaims(t *testing.T) {
 	machine := firstNode(t, fleet.P5)
 	inv := inventory(machine.Slices()...)
 	gpus, nics := wants("gpu", fleet.ClassGPU, 8), wants("nic", fleet.ClassEFA, 32)
-	_, err := inv.Need(pod, []*resourceapi.ResourceClaim{claim("all", gpus, nics)}, fleetClasses())
+	_, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("all", gpus, nics)}, fleetClasses())
 	if want := "claim ml/all: asks for 40 devices, a claim can hold 32"; err == nil || err.Error() != want {
 		t.Errorf("one claim: got %v, want %q", err, want)
 	}
-	need, err := inv.Need(pod, []*resourceapi.ResourceClaim{claim("gpus", gpus), claim("nics", nics)}, fleetClasses())
+	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("gpus", gpus), claim("nics", nics)}, fleetClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
 	order, ok := inv.Order(machine.Name(), &need, nil)
-	if want := (devices.Want{GPUs: 8, NICs: 32}); !ok || order.Want.GPUs != want.GPUs || order.Want.NICs != want.NICs || order.Pairing.Unpaired != 0 || !need.RDMA {
+	if want := (devices.Demand{GPUs: 8, NICs: 32}); !ok || order.Want.GPUs != want.GPUs || order.Want.NICs != want.NICs || order.Pairing.Unpaired != 0 || !need.RDMA {
 		t.Errorf("two claims: ordered %v, want %+v, %+v, RDMA %v", ok, order.Want, order.Pairing, need.RDMA)
 	}
 }

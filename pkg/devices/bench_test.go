@@ -18,14 +18,14 @@ import (
 
 var sizes = []int{50, 500, 5000}
 
-func bigInventory(b *testing.B, nodes int) (*devices.Inventory, []*resourceapi.ResourceSlice, devices.Need) {
+func bigInventory(b *testing.B, nodes int) (*devices.Inventory, []*resourceapi.ResourceSlice, devices.Request) {
 	b.Helper()
 	var slices []*resourceapi.ResourceSlice
 	for i := range nodes {
 		slices = append(slices, ndH100v5().slices(fmt.Sprintf("node-%04d", i))...)
 	}
 	inv := inventory(slices...)
-	need, err := inv.Need(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 8), wants("n", "nic", 8))}, standardClasses())
+	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 8), wants("n", "nic", 8))}, standardClasses())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func BenchmarkNeed(b *testing.B) {
 	known := standardClasses()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := inv.Need(pod, claims, known); err != nil {
+		if _, err := inv.Request(pod, claims, known); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -125,7 +125,7 @@ func BenchmarkOrder(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		inv, all, _ := bigInventory(b, nodes)
 		claims := []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 4), wants("n", "nic", 4))}
-		need, err := inv.Need(pod, claims, standardClasses())
+		need, err := inv.Request(pod, claims, standardClasses())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -232,7 +232,7 @@ func (c *churn) shown(wanted *resourceapi.ResourceClaim) ([]*resourceapi.Resourc
 	if !c.ours {
 		return c.slices, nil
 	}
-	need, err := c.inv.Need(pod, []*resourceapi.ResourceClaim{wanted}, fleetClasses())
+	need, err := c.inv.Request(pod, []*resourceapi.ResourceClaim{wanted}, fleetClasses())
 	if err != nil {
 		c.t.Fatal(err)
 	}

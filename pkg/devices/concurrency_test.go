@@ -29,7 +29,7 @@ func TestConcurrentUse(t *testing.T) {
 		})
 		group.Go(func() {
 			for i := range 50 {
-				need, err := inv.Need(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", int64(1+i%3)))}, standardClasses())
+				need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", int64(1+i%3)))}, standardClasses())
 				if err != nil {
 					t.Error(err)
 					return

@@ -128,9 +128,9 @@ func TestTimesAgainstBruteForce(t *testing.T) {
 		for kind := range supply {
 			supply[kind] = random.IntN(4)
 		}
-		var demands []devices.Demand
+		var demands []devices.DeviceDemand
 		for range 1 + random.IntN(3) {
-			d := devices.Demand{Count: 1 + random.IntN(2)}
+			d := devices.DeviceDemand{Count: 1 + random.IntN(2)}
 			for kind := range supply {
 				if random.IntN(2) == 0 {
 					d.Kinds = append(d.Kinds, kind)
@@ -148,8 +148,8 @@ func TestTimesAgainstBruteForce(t *testing.T) {
 	}
 }
 
-func bruteFits(demands []devices.Demand, supply []int, times int) bool {
-	var open []devices.Demand
+func bruteFits(demands []devices.DeviceDemand, supply []int, times int) bool {
+	var open []devices.DeviceDemand
 	for range times {
 		for _, d := range demands {
 			for range d.Count {
@@ -164,7 +164,7 @@ func bruteFits(demands []devices.Demand, supply []int, times int) bool {
 	return len(open) <= total && bruteGive(open, append([]int(nil), supply...))
 }
 
-func bruteGive(open []devices.Demand, supply []int) bool {
+func bruteGive(open []devices.DeviceDemand, supply []int) bool {
 	if len(open) == 0 {
 		return true
 	}
@@ -197,7 +197,7 @@ func TestFleetMachines(t *testing.T) {
 	}
 	worker := pod.DeepCopy()
 	worker.Spec.Containers = []v1.Container{container("8", false)}
-	need, err := inv.Need(worker, []*resourceapi.ResourceClaim{claim("c", wants("nic", fleet.ClassRDMA, 8))}, known)
+	need, err := inv.Request(worker, []*resourceapi.ResourceClaim{claim("c", wants("nic", fleet.ClassRDMA, 8))}, known)
 	if err != nil {
 		t.Fatal(err)
 	}

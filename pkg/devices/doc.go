@@ -4,7 +4,7 @@
 // Package devices knows the DRA devices of a cluster: what there is, what belongs together, what is free, and what a pod
 // wants. It answers in counts, so that a planner can work with numbers and never sees a selector.
 //
-// An Inventory is fed ResourceSlices and allocations and keeps up with them node by node. Need reads what one pod wants
+// An Inventory is fed ResourceSlices and allocations and keeps up with them node by node. Request reads what one pod wants
 // from its claims and extended resources. A View is the inventory frozen for planning: per node the alignment units with
 // free devices counted by kind, and for each need how many of which kinds it takes.
 //

@@ -265,9 +265,9 @@ func inventory(slices ...*resourceapi.ResourceSlice) *devices.Inventory {
 	return inv
 }
 
-func mustNeed(t *testing.T, inv *devices.Inventory, claims ...*resourceapi.ResourceClaim) devices.Need {
+func mustNeed(t *testing.T, inv *devices.Inventory, claims ...*resourceapi.ResourceClaim) devices.Request {
 	t.Helper()
-	need, err := inv.Need(pod, claims, standardClasses())
+	need, err := inv.Request(pod, claims, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func mustNode(t *testing.T, view *devices.View, name string) devices.NodeDevices
 }
 
 // slots is how many pods of a need a node holds by the view's counts.
-func slots(t *testing.T, view *devices.View, need devices.Need, name string) int {
+func slots(t *testing.T, view *devices.View, need devices.Request, name string) int {
 	t.Helper()
 	counts := mustNode(t, view, name)
 	return optionSlots(view.Least(&need), counts)

@@ -56,7 +56,7 @@ type Inventory struct {
 	layouts uint64
 	shown   shownLayout
 
-	shelves   *Shelves
+	shelves   *NodeSlices
 	shelvedAt uint64
 }
 
@@ -241,7 +241,7 @@ func (inv *Inventory) forgetAsks() {
 }
 
 // layoutFor makes sure that the layout covers the needs.
-func (inv *Inventory) layoutFor(needs []Need) *layout {
+func (inv *Inventory) layoutFor(needs []Request) *layout {
 	if len(inv.layout.asks) >= maxAsks || len(inv.layout.permits) >= maxAsks {
 		inv.layout = newLayout()
 	}

@@ -74,7 +74,7 @@ func newLayout() *layout {
 }
 
 // learn adds whatever the need brings that the layout does not have.
-func (l *layout) learn(need *Need) {
+func (l *layout) learn(need *Request) {
 	for i := range need.options {
 		l.learnOption(&need.options[i])
 	}

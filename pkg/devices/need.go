@@ -27,8 +27,8 @@ type Classes interface {
 	GetDeviceClass(resource v1.ResourceName) *resourceapi.DeviceClass
 }
 
-// Need is what one pod wants of a node's devices. Needs with equal keys are interchangeable when counting.
-type Need struct {
+// Request is what one pod wants of a node's devices. Needs with equal keys are interchangeable when counting.
+type Request struct {
 	// Key is equal for pods that want the same, whatever their claims are called.
 	Key string
 	// Pins are the node selectors of claims that are allocated already: the pod must land where all of them match.
@@ -76,10 +76,10 @@ type group struct {
 }
 
 // Empty says that the pod needs no device, though it may be pinned by claims that it already has.
-func (n *Need) Empty() bool { return len(n.options) == 0 }
+func (n *Request) Empty() bool { return len(n.options) == 0 }
 
 // AllowsNode says whether the claims that are allocated already can be used on the node.
-func (n *Need) AllowsNode(node *v1.Node) (bool, error) {
+func (n *Request) AllowsNode(node *v1.Node) (bool, error) {
 	for _, pin := range n.Pins {
 		matches, err := structured.NodeMatches(structured.Features{}, node, "", false, pin)
 		if err != nil || !matches {
@@ -89,19 +89,19 @@ func (n *Need) AllowsNode(node *v1.Node) (bool, error) {
 	return true, nil
 }
 
-// Need reads what a pod wants from its claims and from extended resources that stand for devices. The error names the
+// Request reads what a pod wants from its claims and from extended resources that stand for devices. The error names the
 // claim and request that nobody can serve as written: a class that is not there, a selector that does not compile.
-func (inv *Inventory) Need(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Need, error) {
+func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Request, error) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	r := needReader{inv: inv, classes: classes}
 	for _, claim := range claims {
 		if err := r.claim(pod, claim); err != nil {
-			return Need{}, fmt.Errorf("claim %s/%s: %w", claim.Namespace, claim.Name, err)
+			return Request{}, fmt.Errorf("claim %s/%s: %w", claim.Namespace, claim.Name, err)
 		}
 	}
 	if err := r.extended(pod); err != nil {
-		return Need{}, err
+		return Request{}, err
 	}
 	return r.finish(), nil
 }
@@ -110,7 +110,7 @@ func (inv *Inventory) Need(pod *v1.Pod, claims []*resourceapi.ResourceClaim, cla
 type needReader struct {
 	inv     *Inventory
 	classes Classes
-	need    Need
+	need    Request
 	// parts are the requests in order, each with its alternatives.
 	parts [][]request
 	// constraints refer to parts by index.
@@ -257,7 +257,7 @@ func (inv *Inventory) ask(spec *askSpec) (*ask, error) {
 }
 
 // finish turns parts and constraints into options.
-func (r *needReader) finish() Need {
+func (r *needReader) finish() Request {
 	if len(r.parts) == 0 {
 		return r.need
 	}

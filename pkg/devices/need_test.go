@@ -120,7 +120,7 @@ func TestNeedOfMalformedClaims(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			inv := inventory(ndH100v5().slices("n1")...)
-			_, err := inv.Need(pod, []*resourceapi.ResourceClaim{test.claim}, standardClasses())
+			_, err := inv.Request(pod, []*resourceapi.ResourceClaim{test.claim}, standardClasses())
 			if err == nil {
 				t.Fatal("got no error")
 			}
@@ -220,7 +220,7 @@ func TestExtendedResources(t *testing.T) {
 			inv := inventory(ndH100v5().slices("n1")...)
 			with := pod.DeepCopy()
 			with.Spec.InitContainers, with.Spec.Containers = test.init, test.main
-			need, err := inv.Need(with, []*resourceapi.ResourceClaim{claim("c", wants("nic", "nic", 1))}, standardClasses())
+			need, err := inv.Request(with, []*resourceapi.ResourceClaim{claim("c", wants("nic", "nic", 1))}, standardClasses())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -236,7 +236,7 @@ func TestExtendedResourceFromPlugin(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
 	with := pod.DeepCopy()
 	with.Spec.Containers = []v1.Container{container("4", false)}
-	need, err := inv.Need(with, nil, standardClasses())
+	need, err := inv.Request(with, nil, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ import (
 type Order struct {
 	// Pairing is the choice of units that the order leads to.
 	Pairing Pairing
-	// Want is what the pod takes of GPUs and NICs.
-	Want Want
+	// Demand is what the pod takes of GPUs and NICs.
+	Want Demand
 	// first ranks the chosen devices; all others keep their places behind them.
 	first map[structured.DeviceID]int
 }
@@ -24,7 +24,7 @@ type Order struct {
 // Order chooses devices of a node for a pod; rails are the units that other members of its gang use. False means that
 // there is nothing to choose: the pod wants no GPUs or NICs that can be ordered, or the node lacks them. Then slices are
 // best shown as they are, and the allocator decides.
-func (inv *Inventory) Order(node string, need *Need, rails []int) (Order, bool) {
+func (inv *Inventory) Order(node string, need *Request, rails []int) (Order, bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	n := inv.nodes.get(node)
@@ -35,7 +35,7 @@ func (inv *Inventory) Order(node string, need *Need, rails []int) (Order, bool) 
 	return inv.order(n, need, rails)
 }
 
-func (inv *Inventory) order(n *node, need *Need, rails []int) (Order, bool) {
+func (inv *Inventory) order(n *node, need *Request, rails []int) (Order, bool) {
 	for i := range need.options {
 		// Where requests differ in what they select, devices that satisfy some request may not be enough for all.
 		for _, accepts := range []func(*device, []*request) bool{servesOne, servesEach} {
@@ -58,8 +58,8 @@ func (inv *Inventory) order(n *node, need *Need, rails []int) (Order, bool) {
 
 // candidates are the devices of a node among which a pod's GPUs and NICs are chosen, unit by unit.
 type candidates struct {
-	want       Want
-	stock      []Stock
+	want       Demand
+	stock      []Supply
 	gpus, nics [][]*device
 	// gpuRequests and nicRequests are the pod's requests for them, in the order in which the allocator serves them.
 	gpuRequests, nicRequests []*request
@@ -67,9 +67,9 @@ type candidates struct {
 
 func (inv *Inventory) candidates(n *node, option *needOption, accepts func(*device, []*request) bool) candidates {
 	units := len(n.units)
-	c := candidates{stock: make([]Stock, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
+	c := candidates{stock: make([]Supply, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
 	for i, unit := range n.units {
-		c.stock[i] = Stock{NUMA: unit.numa, Loose: i == units-1}
+		c.stock[i] = Supply{NUMA: unit.numa, Loose: i == units-1}
 	}
 	for i := range option.requests {
 		one := &option.requests[i]

@@ -5,8 +5,8 @@ package devices
 
 import "slices"
 
-// Stock is what one alignment unit of a node has of GPUs and NICs that a pod could use, free and altogether.
-type Stock struct {
+// Supply is what one alignment unit of a node has of GPUs and NICs that a pod could use, free and altogether.
+type Supply struct {
 	FreeGPUs, FreeNICs int
 	AllGPUs, AllNICs   int
 	// NUMA is the unit's NUMA node, -1 if unknown: then nothing is known to cross.
@@ -15,21 +15,21 @@ type Stock struct {
 	Loose bool
 }
 
-// Want is what a pod takes of a node.
-type Want struct {
+// Demand is what a pod takes of a node.
+type Demand struct {
 	GPUs, NICs int
 	// Rails are the units that other members of the gang use on their nodes; this one keeps to them if it costs no
 	// alignment. None means that there is nothing to keep to.
 	Rails []int
 }
 
-// Take is what a pairing takes of one unit.
-type Take struct{ GPUs, NICs int }
+// Taken is what a pairing takes of one unit.
+type Taken struct{ GPUs, NICs int }
 
 // Pairing is the best choice of units for a pod.
 type Pairing struct {
 	// Takes has one entry for each unit.
-	Takes []Take
+	Takes []Taken
 	// Unpaired counts NICs that do not stand beside a GPU of the pod: each GPU pairs with its share of the NICs in
 	// its own unit. Crossing counts those of them that are not even on the NUMA node of such a GPU.
 	Unpaired, Crossing int
@@ -41,7 +41,7 @@ type Pairing struct {
 // this order: fewest unpaired NICs, fewest NICs across NUMA nodes, fewest NUMA nodes, fewest units off the rails; then
 // whatever leaves most to the next pod: pairs that are kept, GPUs kept together in units, and in NUMA nodes. All of that
 // adds up over units and NUMA nodes, so choosing unit by unit for every number of devices taken so far is exact.
-func Pair(units []Stock, want Want) (Pairing, bool) {
+func Pair(units []Supply, want Demand) (Pairing, bool) {
 	s := solver{want: want, share: 1}
 	if want.GPUs > 0 {
 		s.share = max(1, (want.NICs+want.GPUs-1)/want.GPUs)
@@ -59,10 +59,10 @@ func Pair(units []Stock, want Want) (Pairing, bool) {
 		return Pairing{}, false
 	}
 	pairing := Pairing{
-		Takes: make([]Take, len(units)), Unpaired: best.cost[costUnpaired],
+		Takes: make([]Taken, len(units)), Unpaired: best.cost[costUnpaired],
 		Crossing: best.cost[costCrossing], PairsLost: best.cost[costPairsLost],
 	}
-	for i, part := range whole.history(Take{want.GPUs, want.NICs}) {
+	for i, part := range whole.history(Taken{want.GPUs, want.NICs}) {
 		for j, take := range inner[i].history(part) {
 			pairing.Takes[groups[i][j]] = take
 		}
@@ -71,7 +71,7 @@ func Pair(units []Stock, want Want) (Pairing, bool) {
 }
 
 // numaGroups sorts unit numbers into NUMA nodes, in the order in which they turn up. Units of unknown NUMA node stand alone.
-func numaGroups(units []Stock) [][]int {
+func numaGroups(units []Supply) [][]int {
 	var groups [][]int
 	place := map[int]int{}
 	for i := range units {
@@ -111,13 +111,13 @@ func (c cost) plus(other cost) cost {
 func (c cost) less(other cost) bool { return slices.Compare(c[:], other[:]) < 0 }
 
 type solver struct {
-	want Want
+	want Demand
 	// share is how many NICs belong to each GPU of the pod.
 	share int
 }
 
 // solveGroup finds the best way to take any number of devices from the units of one NUMA node.
-func (s *solver) solveGroup(units []Stock, group []int) *table {
+func (s *solver) solveGroup(units []Supply, group []int) *table {
 	gpus, nics, pairs := 0, 0, 0
 	for _, i := range group {
 		gpus += units[i].FreeGPUs
@@ -137,7 +137,7 @@ func (s *solver) solveGroup(units []Stock, group []int) *table {
 }
 
 // unitTable holds the cost of taking any number of devices from one unit.
-func (s *solver) unitTable(units []Stock, unit int) *table {
+func (s *solver) unitTable(units []Supply, unit int) *table {
 	stock := &units[unit]
 	t := newTable(min(stock.FreeGPUs, s.want.GPUs), min(stock.FreeNICs, s.want.NICs))
 	for i := range t.entries {
@@ -146,7 +146,7 @@ func (s *solver) unitTable(units []Stock, unit int) *table {
 	return t
 }
 
-func (s *solver) unitCost(stock *Stock, unit int, take Take) cost {
+func (s *solver) unitCost(stock *Supply, unit int, take Taken) cost {
 	var c cost
 	c[costUnpaired] = take.NICs
 	paired := 0
@@ -154,7 +154,7 @@ func (s *solver) unitCost(stock *Stock, unit int, take Take) cost {
 		paired = min(take.NICs, take.GPUs*s.share)
 	}
 	c[costUnpaired] -= paired
-	if take != (Take{}) && len(s.want.Rails) > 0 && !slices.Contains(s.want.Rails, unit) {
+	if take != (Taken{}) && len(s.want.Rails) > 0 && !slices.Contains(s.want.Rails, unit) {
 		c[costOffRail] = 1
 	}
 	c[costPairsLost] = stock.pairs(0, 0) - stock.pairs(take.GPUs, take.NICs)
@@ -164,7 +164,7 @@ func (s *solver) unitCost(stock *Stock, unit int, take Take) cost {
 }
 
 // pairs is how many GPUs of the unit have their share of its NICs when that much more is taken from it.
-func (s *Stock) pairs(gpus, nics int) int {
+func (s *Supply) pairs(gpus, nics int) int {
 	if s.Loose {
 		return 0
 	}
@@ -176,7 +176,7 @@ func (s *Stock) pairs(gpus, nics int) int {
 }
 
 // groupCost is what taking from a NUMA node costs beyond what its units say.
-func (s *solver) groupCost(first *Stock, take Take, free int) cost {
+func (s *solver) groupCost(first *Supply, take Taken, free int) cost {
 	var c cost
 	left := free - take.GPUs
 	c[costNUMABroken] = -left * left
@@ -184,7 +184,7 @@ func (s *solver) groupCost(first *Stock, take Take, free int) cost {
 		return c
 	}
 	c[costCrossing] = max(0, take.NICs-take.GPUs*s.share)
-	if take != (Take{}) {
+	if take != (Taken{}) {
 		c[costNUMANodes] = 1
 	}
 	return c
@@ -202,7 +202,7 @@ type entry struct {
 	reached bool
 	cost    cost
 	// of says how much the last part gave.
-	of Take
+	of Taken
 }
 
 func newTable(gpus, nics int) *table {
@@ -214,7 +214,7 @@ func (t *table) start() { t.entries[0].reached = true }
 
 func (t *table) at(gpus, nics int) *entry { return &t.entries[gpus*(t.nics+1)+nics] }
 
-func (t *table) take(i int) Take { return Take{GPUs: i / (t.nics + 1), NICs: i % (t.nics + 1)} }
+func (t *table) take(i int) Taken { return Taken{GPUs: i / (t.nics + 1), NICs: i % (t.nics + 1)} }
 
 // join adds one more part to choose from. Of ways that cost the same the one that takes most from earlier parts stays.
 func (t *table) join(part *table) *table {
@@ -233,7 +233,7 @@ func (t *table) join(part *table) *table {
 	return joined
 }
 
-func (t *table) offer(before, part Take, c cost) {
+func (t *table) offer(before, part Taken, c cost) {
 	gpus, nics := before.GPUs+part.GPUs, before.NICs+part.NICs
 	if gpus > t.gpus || nics > t.nics {
 		return
@@ -244,12 +244,12 @@ func (t *table) offer(before, part Take, c cost) {
 }
 
 // history says how much each part gave to the entry for take, first part first.
-func (t *table) history(take Take) []Take {
-	var parts []Take
+func (t *table) history(take Taken) []Taken {
+	var parts []Taken
 	for ; t.before != nil; t = t.before {
 		part := t.at(take.GPUs, take.NICs).of
 		parts = append(parts, part)
-		take = Take{GPUs: take.GPUs - part.GPUs, NICs: take.NICs - part.NICs}
+		take = Taken{GPUs: take.GPUs - part.GPUs, NICs: take.NICs - part.NICs}
 	}
 	slices.Reverse(parts)
 	return parts

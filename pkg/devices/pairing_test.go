@@ -14,7 +14,7 @@ import (
 )
 
 // priceOf says what a choice of units costs, written down term by term as Pair promises, without its arithmetic.
-func priceOf(units []devices.Stock, want devices.Want, takes []devices.Take) []int {
+func priceOf(units []devices.Supply, want devices.Demand, takes []devices.Taken) []int {
 	share := 1
 	if want.GPUs > 0 {
 		share = max(1, (want.NICs+want.GPUs-1)/want.GPUs)
@@ -69,9 +69,9 @@ func priceOf(units []devices.Stock, want devices.Want, takes []devices.Take) []i
 }
 
 // cheapest tries every choice.
-func cheapest(units []devices.Stock, want devices.Want) []int {
+func cheapest(units []devices.Supply, want devices.Demand) []int {
 	var best []int
-	takes := make([]devices.Take, len(units))
+	takes := make([]devices.Taken, len(units))
 	var try func(unit, gpus, nics int)
 	try = func(unit, gpus, nics int) {
 		if unit == len(units) {
@@ -85,28 +85,28 @@ func cheapest(units []devices.Stock, want devices.Want) []int {
 		}
 		for g := range min(gpus, units[unit].FreeGPUs) + 1 {
 			for n := range min(nics, units[unit].FreeNICs) + 1 {
-				takes[unit] = devices.Take{GPUs: g, NICs: n}
+				takes[unit] = devices.Taken{GPUs: g, NICs: n}
 				try(unit+1, gpus-g, nics-n)
 			}
 		}
-		takes[unit] = devices.Take{}
+		takes[unit] = devices.Taken{}
 	}
 	try(0, want.GPUs, want.NICs)
 	return best
 }
 
 // randomNode is a node of up to five units with anything between nothing and everything free.
-func randomNode(random *rand.Rand) ([]devices.Stock, devices.Want) {
-	units := make([]devices.Stock, 1+random.IntN(5))
+func randomNode(random *rand.Rand) ([]devices.Supply, devices.Demand) {
+	units := make([]devices.Supply, 1+random.IntN(5))
 	for i := range units {
-		units[i] = devices.Stock{AllGPUs: random.IntN(3), AllNICs: random.IntN(4), NUMA: random.IntN(3) - 1}
+		units[i] = devices.Supply{AllGPUs: random.IntN(3), AllNICs: random.IntN(4), NUMA: random.IntN(3) - 1}
 		units[i].FreeGPUs, units[i].FreeNICs = random.IntN(units[i].AllGPUs+1), random.IntN(units[i].AllNICs+1)
 	}
 	last := &units[len(units)-1]
 	if last.Loose = random.IntN(2) == 0; last.Loose {
 		last.NUMA = -1
 	}
-	want := devices.Want{GPUs: random.IntN(5), NICs: random.IntN(6)}
+	want := devices.Demand{GPUs: random.IntN(5), NICs: random.IntN(6)}
 	for i := range units {
 		if random.IntN(4) == 0 {
 			want.Rails = append(want.Rails, i)
@@ -143,16 +143,16 @@ func TestPairAgainstBruteForce(t *testing.T) {
 	}
 }
 
-func checkTakes(t *testing.T, units []devices.Stock, want devices.Want, pairing devices.Pairing) {
+func checkTakes(t *testing.T, units []devices.Supply, want devices.Demand, pairing devices.Pairing) {
 	t.Helper()
-	var sum devices.Take
+	var sum devices.Taken
 	for i, take := range pairing.Takes {
 		sum.GPUs, sum.NICs = sum.GPUs+take.GPUs, sum.NICs+take.NICs
 		if take.GPUs > units[i].FreeGPUs || take.NICs > units[i].FreeNICs {
 			t.Fatalf("unit %d has not what is taken: %+v of %+v", i, take, units[i])
 		}
 	}
-	if sum != (devices.Take{GPUs: want.GPUs, NICs: want.NICs}) {
+	if sum != (devices.Taken{GPUs: want.GPUs, NICs: want.NICs}) {
 		t.Fatalf("takes %+v, want %+v", sum, want)
 	}
 }
@@ -160,25 +160,25 @@ func checkTakes(t *testing.T, units []devices.Stock, want devices.Want, pairing 
 // What the order of the terms means on a real machine.
 func TestPairOnNDH100v5(t *testing.T) {
 	// GPUs of units 1 and 4 have lost their NICs, unit 0 its GPU.
-	units := make([]devices.Stock, 9)
+	units := make([]devices.Supply, 9)
 	for i := range 8 {
-		units[i] = devices.Stock{FreeGPUs: 1, FreeNICs: 1, AllGPUs: 1, AllNICs: 1, NUMA: i / 4}
+		units[i] = devices.Supply{FreeGPUs: 1, FreeNICs: 1, AllGPUs: 1, AllNICs: 1, NUMA: i / 4}
 	}
 	units[1].FreeNICs, units[4].FreeNICs, units[0].FreeGPUs = 0, 0, 0
-	units[8] = devices.Stock{NUMA: -1, Loose: true}
+	units[8] = devices.Supply{NUMA: -1, Loose: true}
 	tests := map[string]struct {
-		want  devices.Want
+		want  devices.Demand
 		units []int
 	}{
-		"a GPU alone takes one whose NIC is gone":        {devices.Want{GPUs: 1}, []int{1}},
-		"two GPUs alone stay on one NUMA node":           {devices.Want{GPUs: 2}, []int{1, 2}},
-		"a NIC alone takes one whose GPU is gone":        {devices.Want{NICs: 1}, []int{0}},
-		"a pair comes from the NUMA node with less left": {devices.Want{GPUs: 1, NICs: 1}, []int{2}},
-		"two pairs leave the other NUMA node whole":      {devices.Want{GPUs: 2, NICs: 2}, []int{2, 3}},
-		"three pairs take the NUMA node that has them":   {devices.Want{GPUs: 3, NICs: 3}, []int{5, 6, 7}},
-		"a pair on the rail of the others":               {devices.Want{GPUs: 1, NICs: 1, Rails: []int{6}}, []int{6}},
-		"rails do not split a pair":                      {devices.Want{GPUs: 1, NICs: 1, Rails: []int{1}}, []int{2}},
-		"rails do not spread a pod over two NUMA nodes":  {devices.Want{GPUs: 2, NICs: 2, Rails: []int{3, 5}}, []int{2, 3}},
+		"a GPU alone takes one whose NIC is gone":        {devices.Demand{GPUs: 1}, []int{1}},
+		"two GPUs alone stay on one NUMA node":           {devices.Demand{GPUs: 2}, []int{1, 2}},
+		"a NIC alone takes one whose GPU is gone":        {devices.Demand{NICs: 1}, []int{0}},
+		"a pair comes from the NUMA node with less left": {devices.Demand{GPUs: 1, NICs: 1}, []int{2}},
+		"two pairs leave the other NUMA node whole":      {devices.Demand{GPUs: 2, NICs: 2}, []int{2, 3}},
+		"three pairs take the NUMA node that has them":   {devices.Demand{GPUs: 3, NICs: 3}, []int{5, 6, 7}},
+		"a pair on the rail of the others":               {devices.Demand{GPUs: 1, NICs: 1, Rails: []int{6}}, []int{6}},
+		"rails do not split a pair":                      {devices.Demand{GPUs: 1, NICs: 1, Rails: []int{1}}, []int{2}},
+		"rails do not spread a pod over two NUMA nodes":  {devices.Demand{GPUs: 2, NICs: 2, Rails: []int{3, 5}}, []int{2, 3}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestPairOnNDH100v5(t *testing.T) {
 			}
 			var got []int
 			for i, take := range pairing.Takes {
-				if take != (devices.Take{}) {
+				if take != (devices.Taken{}) {
 					got = append(got, i)
 				}
 			}
@@ -200,12 +200,12 @@ func TestPairOnNDH100v5(t *testing.T) {
 }
 
 func BenchmarkPair(b *testing.B) {
-	p5 := make([]devices.Stock, 9)
+	p5 := make([]devices.Supply, 9)
 	for i := range 8 {
-		p5[i] = devices.Stock{FreeGPUs: 1, FreeNICs: 4, AllGPUs: 1, AllNICs: 4, NUMA: i / 4}
+		p5[i] = devices.Supply{FreeGPUs: 1, FreeNICs: 4, AllGPUs: 1, AllNICs: 4, NUMA: i / 4}
 	}
-	p5[8] = devices.Stock{NUMA: -1, Loose: true}
-	for name, want := range map[string]devices.Want{"p5/1gpu+4nic": {GPUs: 1, NICs: 4}, "p5/8gpu+32nic": {GPUs: 8, NICs: 32}} {
+	p5[8] = devices.Supply{NUMA: -1, Loose: true}
+	for name, want := range map[string]devices.Demand{"p5/1gpu+4nic": {GPUs: 1, NICs: 4}, "p5/8gpu+32nic": {GPUs: 8, NICs: 32}} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

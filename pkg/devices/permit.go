@@ -186,9 +186,9 @@ func (p *permit) timesAmong(l *layout, known *layoutNode, devices, free []int) i
 	for _, i := range devices {
 		supply[l.kinds.of[known.signatures[i]]] += free[i]
 	}
-	demands := make([]Demand, 0, len(p.wants))
+	demands := make([]DeviceDemand, 0, len(p.wants))
 	for _, w := range p.wants {
-		demands = append(demands, Demand{Kinds: l.kindsOf(w.asks), Count: w.count})
+		demands = append(demands, DeviceDemand{Kinds: l.kindsOf(w.asks), Count: w.count})
 	}
 	return Times(demands, supply)
 }

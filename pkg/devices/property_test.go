@@ -139,7 +139,7 @@ func (s *stock) compare(inv *devices.Inventory, claims []*resourceapi.ResourceCl
 }
 
 // bestSlots is the most that one option alone admits, or one pod if any option admits one.
-func bestSlots(t *testing.T, view *devices.View, need devices.Need, name string) int {
+func bestSlots(t *testing.T, view *devices.View, need devices.Request, name string) int {
 	t.Helper()
 	counts, best, sum := mustNode(t, view, name), 0, 0
 	for _, option := range view.Options(&need) {
@@ -179,7 +179,7 @@ type picture struct {
 	Problems []string
 }
 
-func pictureOf(t *testing.T, view *devices.View, needs []devices.Need) picture {
+func pictureOf(t *testing.T, view *devices.View, needs []devices.Request) picture {
 	t.Helper()
 	p := picture{Kinds: view.Kinds, Permits: view.Permits, Nodes: map[string]devices.NodeDevices{}, Problems: view.Problems()}
 	for _, name := range []string{"n1", "n2", "n3", "n4", "n9", "other"} {
@@ -234,7 +234,7 @@ func checkIncremental(t *testing.T, w *world) {
 // checkRevisions demands that whoever keeps counts by layout and revision never keeps stale ones.
 func checkRevisions(t *testing.T, old, now *devices.View, oldPicture, picture picture) {
 	t.Helper()
-	if old.Layout != now.Layout || old.Reaching() || now.Reaching() {
+	if old.Layout != now.Layout || old.MultiNode() || now.MultiNode() {
 		return
 	}
 	for name, counts := range picture.Nodes {
@@ -247,9 +247,9 @@ func checkRevisions(t *testing.T, old, now *devices.View, oldPicture, picture pi
 	}
 }
 
-func needsOf(t *testing.T, inv *devices.Inventory, pods [][]*resourceapi.ResourceClaim) []devices.Need {
+func needsOf(t *testing.T, inv *devices.Inventory, pods [][]*resourceapi.ResourceClaim) []devices.Request {
 	t.Helper()
-	var needs []devices.Need
+	var needs []devices.Request
 	for _, claims := range pods {
 		needs = append(needs, mustNeed(t, inv, claims...))
 	}

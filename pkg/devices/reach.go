@@ -16,19 +16,19 @@ type Reach struct {
 	// OneNode says that devices of the need are such as only their own node can use, or may be: then all pods must stand
 	// on one node.
 	OneNode bool
-	// Places are where devices that several nodes can use meet the need, in the allocator's order. There are none with
+	// NodeSets are where devices that several nodes can use meet the need, in the allocator's order. There are none with
 	// OneNode, and where no place has enough of them.
-	Places []Place
+	NodeSets []NodeSet
 }
 
-// Place is the nodes that can use some devices.
-type Place struct{ of reachingSlice }
+// NodeSet is the nodes that can use some devices.
+type NodeSet struct{ of reachingSlice }
 
-// Everywhere says that every node is in the place.
-func (p Place) Everywhere() bool { return p.of.allNodes }
+// AllNodes says that every node is in the place.
+func (p NodeSet) AllNodes() bool { return p.of.allNodes }
 
-// Holds says whether the node is in the place.
-func (p Place) Holds(node *v1.Node) (bool, error) {
+// Contains says whether the node is in the place.
+func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 	matches, err := structured.NodeMatches(structured.Features{}, node, p.of.nodeName, p.of.allNodes, p.of.selector)
 	if err != nil {
 		return false, fmt.Errorf("matching devices of several nodes with node %s: %w", node.Name, err)
@@ -37,7 +37,7 @@ func (p Place) Holds(node *v1.Node) (bool, error) {
 }
 
 // Reach says where the devices of a need that the view was made with can be used, the least option counting.
-func (v *View) Reach(need *Need) Reach {
+func (v *View) Reach(need *Request) Reach {
 	option := v.Least(need)
 	if len(option.Demands) == 0 {
 		return Reach{OneNode: len(option.Permits) > 0} // all devices of a kind: the node decides which
@@ -51,14 +51,14 @@ func (v *View) Reach(need *Need) Reach {
 	for i, one := range v.reaching {
 		known := slices.ContainsFunc(v.reaching[:i], func(before reachingSlice) bool { return before.samePlace(&one) })
 		if !known && v.meets(&one, option.Demands) {
-			reach.Places = append(reach.Places, Place{of: one})
+			reach.NodeSets = append(reach.NodeSets, NodeSet{of: one})
 		}
 	}
 	return reach
 }
 
 // meets says whether the devices of a place, and those of every node, are enough for each demand.
-func (v *View) meets(place *reachingSlice, demands []Demand) bool {
+func (v *View) meets(place *reachingSlice, demands []DeviceDemand) bool {
 	for _, demand := range demands {
 		free := 0
 		for i := range v.reaching {

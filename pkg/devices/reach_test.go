@@ -59,15 +59,15 @@ func reachClasses() classes {
 // place.
 func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim) (one bool, places [][]string) {
 	t.Helper()
-	need, err := inv.Need(pod, []*resourceapi.ResourceClaim{c}, reachClasses())
+	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{c}, reachClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
 	reach := inv.View(need).Reach(&need)
-	for _, place := range reach.Places {
+	for _, place := range reach.NodeSets {
 		var in []string
 		for _, name := range reachNodes {
-			holds, err := place.Holds(node(name))
+			holds, err := place.Contains(node(name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,8 +75,8 @@ func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim)
 				in = append(in, name)
 			}
 		}
-		if place.Everywhere() != (len(in) == len(reachNodes)) {
-			t.Errorf("a place of %v says of itself that it is everywhere: %t", in, place.Everywhere())
+		if place.AllNodes() != (len(in) == len(reachNodes)) {
+			t.Errorf("a place of %v says of itself that it is everywhere: %t", in, place.AllNodes())
 		}
 		places = append(places, in)
 	}

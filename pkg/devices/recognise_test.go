@@ -71,12 +71,12 @@ func TestRDMAIsKnownByClassAndBySelection(t *testing.T) {
 		for class, want := range map[string]bool{
 			fleet.ClassGPU: false, fleet.ClassChannel: false, fleet.ClassRDMA: true, fleet.ClassNIC: true, fleet.ClassEFA: true, fleet.ClassMRDMA: true,
 		} {
-			need, err := inv.Need(pod, []*resourceapi.ResourceClaim{claim("c", wants("d", class, 1))}, all)
+			need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("d", class, 1))}, all)
 			if err != nil || need.RDMA != want {
 				t.Errorf("%s: a claim of class %s asks for RDMA: %v (%v), want %v", shape, class, need.RDMA, err, want)
 			}
 		}
-		need, err := inv.Need(asking, nil, all)
+		need, err := inv.Request(asking, nil, all)
 		if err != nil || !need.RDMA {
 			t.Errorf("%s: an extended resource for RDMA NICs asks for RDMA: %v (%v)", shape, need.RDMA, err)
 		}

@@ -14,7 +14,7 @@ import (
 // shortage says which devices a node lacks for a need, "" if counts do not rule it out. What the stock allocator finds is
 // never ruled out: counters that devices share are taken for full, shared devices for endless, and devices that reach
 // several nodes for present. All ways to meet the need must be short; the first one's reason is given.
-func (inv *Inventory) shortage(n *node, need *Need, served []v1.ResourceName) string {
+func (inv *Inventory) shortage(n *node, need *Request, served []v1.ResourceName) string {
 	var reason string
 	for i := range need.options {
 		c := inv.census(n, &need.options[i], served)
@@ -96,10 +96,10 @@ func (c *census) short() string {
 			return fmt.Sprintf("%s: %d wanted, %d free", c.name(class), wanted, found)
 		}
 	}
-	demands := make([]Demand, len(c.classes))
+	demands := make([]DeviceDemand, len(c.classes))
 	names := make([]string, len(c.classes))
 	for class, wanted := range c.wanted {
-		demands[class] = Demand{Kinds: all.kinds(class), Count: wanted}
+		demands[class] = DeviceDemand{Kinds: all.kinds(class), Count: wanted}
 		names[class] = fmt.Sprintf("%d of %s", wanted, c.name(class))
 	}
 	if Times(demands, all.supply) < 1 {
@@ -112,7 +112,7 @@ func (c *census) short() string {
 func (c *census) shortOfValue() string {
 	for _, p := range c.option.constraintPermits() {
 		classes := make([][]*ask, len(p.wants))
-		demands := make([]Demand, len(p.wants))
+		demands := make([]DeviceDemand, len(p.wants))
 		for i := range p.wants {
 			classes[i] = p.wants[i].asks
 		}
@@ -123,7 +123,7 @@ func (c *census) shortOfValue() string {
 		for _, devices := range byValue(c.free, p.attribute) {
 			one := c.count(devices, classes)
 			for i := range p.wants {
-				demands[i] = Demand{Kinds: one.kinds(i), Count: p.wants[i].count}
+				demands[i] = DeviceDemand{Kinds: one.kinds(i), Count: p.wants[i].count}
 			}
 			found += Times(demands, one.supply)
 		}

@@ -124,7 +124,7 @@ func BenchmarkSlowCases(b *testing.B) {
 
 func (s slowCase) timeCounts(b *testing.B) time.Duration {
 	inv := s.inventory()
-	need, err := inv.Need(pod, []*resourceapi.ResourceClaim{s.claim}, standardClasses())
+	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{s.claim}, standardClasses())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -9,7 +9,7 @@ const exactDemands = 12
 // Times is how often all the demands together can be met from a supply by kind, each device serving one demand. By
 // Hall's theorem that is the tightest of: what a set of demands can draw on, divided by what they ask for. Beyond
 // exactDemands demands only single ones and all together are looked at, which may be too many, never too few.
-func Times(demands []Demand, supply []int) int {
+func Times(demands []DeviceDemand, supply []int) int {
 	times := -1
 	bound := func(set func(int) bool) {
 		wanted, reach := 0, make([]bool, len(supply))

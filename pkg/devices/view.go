@@ -16,13 +16,13 @@ import (
 // Option is one way to meet a need: all of its demands together, and one of each of its permits.
 type Option struct {
 	// Demands come in the order GPUs, RDMA NICs, others.
-	Demands []Demand
+	Demands []DeviceDemand
 	// Permits are indexes into NodeDevices.Permits and View.Permits.
 	Permits []int
 }
 
-// Demand is a number of devices, each of one of the kinds.
-type Demand struct {
+// DeviceDemand is a number of devices, each of one of the kinds.
+type DeviceDemand struct {
 	// Name is the DeviceClass or extended resource asked for.
 	Name string
 	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the cluster will do.
@@ -65,7 +65,7 @@ type reachingSlice struct {
 }
 
 // View freezes what planners can see, fine enough for these needs and for those that were viewed lately.
-func (inv *Inventory) View(needs ...Need) *View {
+func (inv *Inventory) View(needs ...Request) *View {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	l := inv.layoutFor(needs)
@@ -95,7 +95,7 @@ func (inv *Inventory) View(needs ...Need) *View {
 	return view
 }
 
-func (v *View) add(l *layout, need *Need) {
+func (v *View) add(l *layout, need *Request) {
 	if _, known := v.options[need.Key]; known || need.Empty() {
 		return
 	}
@@ -107,10 +107,10 @@ func (v *View) add(l *layout, need *Need) {
 
 // Options are the ways to meet a need that the view was made with, the claims' favourite first; none if it needs nothing.
 // There are several only where firstAvailable alternatives differ in number.
-func (v *View) Options(need *Need) []Option { return v.options[need.Key] }
+func (v *View) Options(need *Request) []Option { return v.options[need.Key] }
 
 // Least is one option that is met wherever one of Options is; it is the same if there is only one.
-func (v *View) Least(need *Need) Option { return v.relaxed[need.Key] }
+func (v *View) Least(need *Request) Option { return v.relaxed[need.Key] }
 
 // Problems are sentences about selectors that failed on devices: those devices do not count.
 func (v *View) Problems() []string { return v.problems }
@@ -191,22 +191,22 @@ func (l *layout) option(o *needOption) Option {
 			continue
 		}
 		demand := l.demand(&o.requests[i])
-		same := slices.IndexFunc(option.Demands, func(d Demand) bool { return d.Name == demand.Name && slices.Equal(d.Kinds, demand.Kinds) })
+		same := slices.IndexFunc(option.Demands, func(d DeviceDemand) bool { return d.Name == demand.Name && slices.Equal(d.Kinds, demand.Kinds) })
 		if same >= 0 {
 			option.Demands[same].Count += demand.Count
 			continue
 		}
 		option.Demands = append(option.Demands, demand)
 	}
-	slices.SortStableFunc(option.Demands, func(a, b Demand) int { return l.place(a) - l.place(b) })
+	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.place(a) - l.place(b) })
 	for _, p := range o.permits() {
 		option.Permits = append(option.Permits, l.granted[p.key])
 	}
 	return option
 }
 
-func (l *layout) demand(one *request) Demand {
-	demand := Demand{Name: one.asks[0].class, Kinds: l.kindsOf(one.asks), Count: one.count}
+func (l *layout) demand(one *request) DeviceDemand {
+	demand := DeviceDemand{Name: one.asks[0].class, Kinds: l.kindsOf(one.asks), Count: one.count}
 	if one.plugin != "" {
 		demand.Name = string(one.plugin)
 		demand.Kinds = append(demand.Kinds, l.kinds.plugin[one.plugin])
@@ -216,7 +216,7 @@ func (l *layout) demand(one *request) Demand {
 }
 
 // place orders demands: GPUs before RDMA NICs before the rest.
-func (l *layout) place(d Demand) int {
+func (l *layout) place(d DeviceDemand) int {
 	gpu := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].GPU })
 	rdma := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].RDMA })
 	switch {
@@ -240,5 +240,5 @@ func (l *layout) problems() []string {
 	return problems
 }
 
-// Reaching says whether devices are about that several nodes can use: then every node's counts may change with Revision.
-func (v *View) Reaching() bool { return v.reaches }
+// MultiNode says whether devices are about that several nodes can use: then every node's counts may change with Revision.
+func (v *View) MultiNode() bool { return v.reaches }

@@ -12,9 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Verdict is what Check finds. At most one of Problem and Waiting is set; a
+// Readiness is what Check finds. At most one of Problem and Waiting is set; a
 // gang with neither can be planned.
-type Verdict struct {
+type Readiness struct {
 	// Problem is one sentence about something that will not come right by
 	// itself.
 	Problem string
@@ -25,13 +25,13 @@ type Verdict struct {
 	Exist, Ready, Placed int
 }
 
-// Whole says that the quorum is there and ready, and nothing is wrong.
-func (v Verdict) Whole() bool {
+// Complete says that the quorum is there and ready, and nothing is wrong.
+func (v Readiness) Complete() bool {
 	return v.Problem == "" && v.Waiting == ""
 }
 
 // Check holds a gang against its member pods.
-func Check(g Gang, members []Member) Verdict {
+func Check(g Gang, members []Member) Readiness {
 	live := make([]Member, 0, len(members))
 	for _, m := range members {
 		if g.Has(m) && Live(m.Pod) {
@@ -40,7 +40,7 @@ func Check(g Gang, members []Member) Verdict {
 	}
 
 	t := count(g, live)
-	v := Verdict{Exist: t.exist, Ready: t.ready, Placed: t.placed}
+	v := Readiness{Exist: t.exist, Ready: t.ready, Placed: t.placed}
 	v.Problem = cmp.Or(
 		g.Problem,
 		unlike(g, live, "spec.schedulerName", func(pod *corev1.Pod) string { return pod.Spec.SchedulerName }),

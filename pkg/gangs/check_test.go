@@ -30,73 +30,73 @@ func TestCheckOfRayCluster(t *testing.T) {
 	}
 	tests := map[string]struct {
 		pods []*corev1.Pod
-		want gangs.Verdict
+		want gangs.Readiness
 	}{
 		"all there and ready": {
 			pods: full(),
-			want: gangs.Verdict{Exist: 8, Ready: 8},
+			want: gangs.Readiness{Exist: 8, Ready: 8},
 		},
 		"all placed": {
 			pods: full(bound),
-			want: gangs.Verdict{Exist: 8, Ready: 8, Placed: 8},
+			want: gangs.Readiness{Exist: 8, Ready: 8, Placed: 8},
 		},
 		"some do not exist yet": {
 			pods: manyWorkers("workers", 5),
-			want: gangs.Verdict{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members of raycluster ml/a: 1 of role headgroup, 2 of role workers do not exist yet"},
+			want: gangs.Readiness{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members of raycluster ml/a: 1 of role headgroup, 2 of role workers do not exist yet"},
 		},
 		"more workers do not stand in for a head": {
 			pods: manyWorkers("workers", 9),
-			want: gangs.Verdict{Exist: 7, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: 1 of role headgroup do not exist yet"},
+			want: gangs.Readiness{Exist: 7, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: 1 of role headgroup do not exist yet"},
 		},
 		"workers of a group that the cluster no longer has do not count": {
 			pods: append(manyWorkers("removed", 7), head("head")),
-			want: gangs.Verdict{Exist: 1, Ready: 1, Waiting: "waiting for 7 of 8 members of raycluster ml/a: 7 of role workers do not exist yet"},
+			want: gangs.Readiness{Exist: 1, Ready: 1, Waiting: "waiting for 7 of 8 members of raycluster ml/a: 7 of role workers do not exist yet"},
 		},
 		"failed members and those being deleted are not there": {
 			pods: append(manyWorkers("workers", 5), head("head"), worker("f", "workers", failed), worker("d", "workers", bound, deleted)),
-			want: gangs.Verdict{Exist: 6, Ready: 6, Waiting: "waiting for 2 of 8 members of raycluster ml/a: 2 of role workers do not exist yet"},
+			want: gangs.Readiness{Exist: 6, Ready: 6, Waiting: "waiting for 2 of 8 members of raycluster ml/a: 2 of role workers do not exist yet"},
 		},
 		"pods of an earlier RayCluster of the same name are not members": {
 			pods: append(manyWorkers("workers", 7, controlledBy("ray.io/v1", "RayCluster", "a", "uid-before")), head("head")),
-			want: gangs.Verdict{Exist: 1, Ready: 1, Waiting: "waiting for 7 of 8 members of raycluster ml/a: 7 of role workers do not exist yet"},
+			want: gangs.Readiness{Exist: 1, Ready: 1, Waiting: "waiting for 7 of 8 members of raycluster ml/a: 7 of role workers do not exist yet"},
 		},
 		"one is gated": {
 			pods: append(manyWorkers("workers", 7), head("head", gated)),
-			want: gangs.Verdict{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: pod head has scheduling gate kueue.x-k8s.io/admission"},
+			want: gangs.Readiness{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: pod head has scheduling gate kueue.x-k8s.io/admission"},
 		},
 		"claims are not generated yet": {
 			pods: full(claimFrom("eight-gpus")),
-			want: gangs.Verdict{Exist: 8, Waiting: "waiting for 8 of 8 members of raycluster ml/a: pod head has no ResourceClaim made from template eight-gpus yet, and 7 more are not ready"},
+			want: gangs.Readiness{Exist: 8, Waiting: "waiting for 8 of 8 members of raycluster ml/a: pod head has no ResourceClaim made from template eight-gpus yet, and 7 more are not ready"},
 		},
 		"claims are generated, or found not to be needed": {
 			pods: full(claimFrom("eight-gpus"), generated("eight-gpus", ptr("c")), claimFrom("nics"), generated("nics", nil)),
-			want: gangs.Verdict{Exist: 8, Ready: 8},
+			want: gangs.Readiness{Exist: 8, Ready: 8},
 		},
 		"a surplus worker that is not ready holds nobody up": {
 			pods: append(full(), worker("z", "workers", gated)),
-			want: gangs.Verdict{Exist: 8, Ready: 8},
+			want: gangs.Readiness{Exist: 8, Ready: 8},
 		},
 		"the example is of the role that is short": {
 			pods: append(manyWorkers("workers", 7), worker("a", "workers", gated), head("head", claimFrom("one-gpu"))),
-			want: gangs.Verdict{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: pod head has no ResourceClaim made from template one-gpu yet"},
+			want: gangs.Readiness{Exist: 8, Ready: 7, Waiting: "waiting for 1 of 8 members of raycluster ml/a: pod head has no ResourceClaim made from template one-gpu yet"},
 		},
 		"one names another scheduler": {
 			pods: append(manyWorkers("workers", 7), head("head", scheduler("default-scheduler"))),
-			want: gangs.Verdict{Exist: 8, Ready: 8, Problem: "members of raycluster ml/a differ in spec.schedulerName, which must be the same in all: " +
+			want: gangs.Readiness{Exist: 8, Ready: 8, Problem: "members of raycluster ml/a differ in spec.schedulerName, which must be the same in all: " +
 				"default-scheduler in pod head, dovetail in pod workers-0"},
 		},
 		"one has another priority": {
 			pods: append(manyWorkers("workers", 7), head("head", priority(1000))),
-			want: gangs.Verdict{Exist: 8, Ready: 8, Problem: "members of raycluster ml/a differ in spec.priority, which must be the same in all: " +
+			want: gangs.Readiness{Exist: 8, Ready: 8, Problem: "members of raycluster ml/a differ in spec.priority, which must be the same in all: " +
 				"1000 in pod head, 0 in pod workers-0"},
 		},
 		"priority 0 and none are the same": {
 			pods: append(manyWorkers("workers", 7, priority(0)), head("head")),
-			want: gangs.Verdict{Exist: 8, Ready: 8},
+			want: gangs.Readiness{Exist: 8, Ready: 8},
 		},
 		"a problem is told before what is waited for": {
 			pods: []*corev1.Pod{head("head"), worker("w", "workers", scheduler("other"))},
-			want: gangs.Verdict{Exist: 2, Ready: 2, Problem: "members of raycluster ml/a differ in spec.schedulerName, which must be the same in all: " +
+			want: gangs.Readiness{Exist: 2, Ready: 2, Problem: "members of raycluster ml/a differ in spec.schedulerName, which must be the same in all: " +
 				"dovetail in pod head, other in pod w"},
 		},
 	}
@@ -152,37 +152,37 @@ func TestCheckOfPodGroup(t *testing.T) {
 	tests := map[string]struct {
 		minMember int32
 		pods      []*corev1.Pod
-		want      gangs.Verdict
+		want      gangs.Readiness
 	}{
 		"minMember larger than the pods there are": {
 			minMember: 8,
 			pods:      manyInGroup(5),
-			want:      gangs.Verdict{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members of podgroup ml/a: spec.minMember is 8, and 5 exist so far"},
+			want:      gangs.Readiness{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members of podgroup ml/a: spec.minMember is 8, and 5 exist so far"},
 		},
 		"minMember smaller than the pods there are": {
 			minMember: 3,
 			pods:      manyInGroup(5),
-			want:      gangs.Verdict{Exist: 3, Ready: 3},
+			want:      gangs.Readiness{Exist: 3, Ready: 3},
 		},
 		"minMember zero": {
 			minMember: 0,
 			pods:      manyInGroup(5),
-			want:      gangs.Verdict{Problem: "spec.minMember of podgroup ml/a is 0, but must be at least 1"},
+			want:      gangs.Readiness{Problem: "spec.minMember of podgroup ml/a is 0, but must be at least 1"},
 		},
 		"a quorum of ready members beside gated ones": {
 			minMember: 3,
 			pods:      append(manyInGroup(3), pod("z", inGroup("a"), gated), pod("0", inGroup("a"), gated, part("other"))),
-			want:      gangs.Verdict{Exist: 3, Ready: 3},
+			want:      gangs.Readiness{Exist: 3, Ready: 3},
 		},
 		"members of another gang do not count": {
 			minMember: 3,
 			pods:      append(manyInGroup(2), pod("z", inGroup("b"))),
-			want:      gangs.Verdict{Exist: 2, Ready: 2, Waiting: "waiting for 1 of 3 members of podgroup ml/a: spec.minMember is 3, and 2 exist so far"},
+			want:      gangs.Readiness{Exist: 2, Ready: 2, Waiting: "waiting for 1 of 3 members of podgroup ml/a: spec.minMember is 3, and 2 exist so far"},
 		},
 		"finished members keep the quorum": {
 			minMember: 5,
 			pods:      append(manyInGroup(3, bound), pod("x", inGroup("a"), succeeded), pod("y", inGroup("a"), succeeded, part("other"))),
-			want:      gangs.Verdict{Exist: 5, Ready: 5, Placed: 5},
+			want:      gangs.Readiness{Exist: 5, Ready: 5, Placed: 5},
 		},
 	}
 	for name, tc := range tests {
@@ -195,7 +195,7 @@ func TestCheckOfPodGroup(t *testing.T) {
 	}
 }
 
-func verdict(t *testing.T, sources gangs.Sources, key gangs.Key, pods []*corev1.Pod) gangs.Verdict {
+func verdict(t *testing.T, sources gangs.Sources, key gangs.Key, pods []*corev1.Pod) gangs.Readiness {
 	t.Helper()
 	members := allMembers(sources, pods)
 	g, err := sources.Gang(key, members)

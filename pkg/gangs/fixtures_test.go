@@ -36,12 +36,12 @@ func (o objects) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
 	return find(o, o.clusters, gangs.RayClusterKey(namespace, name))
 }
 
-func (o objects) PodGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
-	return find(o, o.groups, gangs.PodGroupKey(namespace, name))
+func (o objects) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
+	return find(o, o.groups, gangs.CoschedulingKey(namespace, name))
 }
 
-func (o objects) SchedulingGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
-	return find(o, o.kubernetes, gangs.SchedulingGroupKey(namespace, name))
+func (o objects) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
+	return find(o, o.kubernetes, gangs.PodGroupKey(namespace, name))
 }
 
 func (o objects) VolcanoPodGroup(namespace, name string) (*gangs.VolcanoPodGroup, error) {
@@ -134,7 +134,7 @@ func annotation(key, value string) change {
 	return func(p *corev1.Pod) { metav1.SetMetaDataAnnotation(&p.ObjectMeta, key, value) }
 }
 
-func inGroup(name string) change { return label(gangs.PodGroupLabel, name) }
+func inGroup(name string) change { return label(gangs.CoschedulingLabel, name) }
 
 func bound(p *corev1.Pod)     { p.Spec.NodeName = "n1" }
 func succeeded(p *corev1.Pod) { p.Spec.NodeName, p.Status.Phase = "n1", corev1.PodSucceeded }

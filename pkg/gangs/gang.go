@@ -4,6 +4,7 @@
 package gangs
 
 import (
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,10 +24,10 @@ func (k Key) String() string {
 	return k.Source + " " + k.Namespace + "/" + k.Name
 }
 
-// Says is a sentence about the gang that does not name it otherwise: users are to
-// see in every sentence which source declared the gang.
-func (k Key) Says(sentence string) string {
-	return "gang " + k.String() + ": " + sentence
+// Messagef formats a sentence about the gang and puts the gang's name before it, so that
+// users see in every sentence which source declared the gang.
+func (k Key) Messagef(format string, args ...any) string {
+	return "gang " + k.String() + ": " + fmt.Sprintf(format, args...)
 }
 
 // IsZero says that the key names no gang.

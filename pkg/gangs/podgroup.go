@@ -4,50 +4,38 @@
 package gangs
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 )
 
-// PodGroupSource is the Key.Source of gangs declared by a scheduler-plugins
-// PodGroup.
-const PodGroupSource = "podgroup"
+// PodGroupSource is the Key.Source of gangs declared by the PodGroup of
+// Kubernetes itself.
+const PodGroupSource = "schedulinggroup"
 
-// PodGroupLabel is how a pod names its scheduler-plugins PodGroup.
-const PodGroupLabel = schedv1alpha1.PodGroupLabel
-
-// PodGroups looks up scheduler-plugins PodGroups. Only their metadata and spec
-// are read.
+// PodGroups looks up PodGroups of scheduling.k8s.io. Only their metadata
+// and spec are read.
 type PodGroups interface {
-	PodGroup(namespace, name string) (*schedv1alpha1.PodGroup, error)
+	PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error)
 }
 
-// podGroupSource reads the PodGroup that a pod names by label, as Kubeflow,
-// KubeRay in scheduler-plugins mode and hand-written manifests use it.
+// podGroupSource reads the PodGroup that a pod names in its spec, for a
+// scheduler whose own feature gate for such groups (GenericWorkload) is off.
+// With the gate on, the stock PodGroup cycle has these pods, and this source is
+// to be left out.
 //
-// KubeRay creates its PodGroup once and never updates it, so after a resize,
-// with a suspended group or with autoscaling its minMember is wrong. The
-// RayCluster is the truth: a head or worker whose label names its own
-// RayCluster is left to the RayCluster source, and a PodGroup that a RayCluster
-// owns lends only its name, the roles and the minimum being the RayCluster's.
-// It is the same with the PodGroup of a TrainJob, whose minMember counts pods
-// that exist only before or after the others: its JobSet is the truth.
-//
-// minResources and scheduleTimeoutSeconds are not read: the plan answers
-// exactly what minResources guesses, and no gang ever waits holding something.
+// A PodGroup with the basic policy is no gang: where the cluster's Job controller
+// makes PodGroups, every Job has one of that kind.
 type podGroupSource struct {
-	groups   PodGroups
-	clusters RayClusters
-	jobSets  JobSets
+	groups PodGroups
 }
 
-// NewPodGroupSource returns the source of gangs declared by scheduler-plugins
-// PodGroups.
-func NewPodGroupSource(groups PodGroups, clusters RayClusters, jobSets JobSets) Source {
-	return podGroupSource{groups: groups, clusters: clusters, jobSets: jobSets}
+// NewPodGroupSource returns the source of gangs declared by PodGroups of
+// scheduling.k8s.io.
+func NewPodGroupSource(groups PodGroups) Source {
+	return podGroupSource{groups: groups}
 }
 
 // PodGroupKey is the key of the gang that this PodGroup declares.
@@ -57,91 +45,47 @@ func PodGroupKey(namespace, name string) Key {
 
 func (podGroupSource) Name() string { return PodGroupSource }
 
-func (podGroupSource) Key(pod *corev1.Pod) (Key, bool) {
-	group := pod.Labels[PodGroupLabel]
-	if group == "" {
+// Key takes the pod unless the PodGroup is known to be no gang.
+func (s podGroupSource) Key(pod *corev1.Pod) (Key, bool) {
+	if !InPodGroup(pod) {
 		return Key{}, false
 	}
-	if cluster, ok := rayClusterOf(pod); ok && cluster == group {
+	key := PodGroupKeyOf(pod)
+	group, err := s.groups.PodGroup(key.Namespace, key.Name)
+	if err == nil && group.Spec.SchedulingPolicy.Gang == nil {
 		return Key{}, false
 	}
-	return PodGroupKey(pod.Namespace, group), true
+	return key, true
 }
 
 func (podGroupSource) Role(pod *corev1.Pod) string { return groupRole(pod) }
 
 func (podGroupSource) Rank(pod *corev1.Pod) Rank { return groupRank(pod) }
 
-func (podGroupSource) Replica(pod *corev1.Pod) string { return groupReplica(pod) }
-
-func (podGroupSource) Maker(pod *corev1.Pod) types.UID { return groupMaker(pod) }
-
 func (s podGroupSource) Gang(key Key, members []Member) (Gang, error) {
 	group, err := s.groups.PodGroup(key.Namespace, key.Name)
 	if err != nil {
-		return Gang{}, err
+		return Gang{}, notServed(err)
 	}
-	if truth, ok := PodGroupTruth(group); ok {
-		return s.owned(truth, group, members)
+	if group.Spec.SchedulingPolicy.Gang == nil {
+		return Gang{}, &LookupError{Key: key, Reason: ErrNoGang}
 	}
-	g := podGroupGang(key, group)
+	g := declaredBy(group)
+	g.Problem = podGroupProblem(key, group)
 	g.Roles = rolesByQuorum(g, members)
 	return g, nil
 }
 
-// owned takes everything from the object that owns the PodGroup but the key,
-// and the PodGroup's topology wish where that object has none.
-func (s podGroupSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
-	key := PodGroupKey(group.Namespace, group.Name)
-	g, err := s.ofTruth(key, truth, members)
-	if err != nil {
-		return Gang{}, err
-	}
-	own := topologyOf(group.Annotations)
-	g.Topology.Required = cmp.Or(g.Topology.Required, own.Required)
-	g.Topology.Preferred = cmp.Or(g.Topology.Preferred, own.Preferred)
-	g.Topology.Alignment = cmp.Or(g.Topology.Alignment, own.Alignment)
-	return g, nil
-}
-
-func (s podGroupSource) ofTruth(key, truth Key, members []Member) (Gang, error) {
-	if truth.Source == JobSetSource {
-		return gangOfJobSet(key, truth, s.jobSets, members)
-	}
-	cluster, err := s.clusters.RayCluster(truth.Namespace, truth.Name)
-	if err != nil {
-		return Gang{}, err
-	}
-	g := rayGang(key, cluster)
-	g.Controls = true
-	return g, nil
-}
-
-// PodGroupTruth returns the key of the RayCluster that owns the PodGroup, or of
-// the JobSet of the TrainJob that does; a gang that the PodGroup names is then
-// read from there.
-func PodGroupTruth(group *schedv1alpha1.PodGroup) (Key, bool) {
-	for i := range group.OwnerReferences {
-		ref := &group.OwnerReferences[i]
-		if isRayCluster(ref) {
-			return RayClusterKey(group.Namespace, ref.Name), true
-		}
-		if isTrainJob(ref) {
-			return JobSetKey(group.Namespace, ref.Name), true
-		}
-	}
-	return Key{}, false
-}
-
-func podGroupGang(key Key, group *schedv1alpha1.PodGroup) Gang {
+// declaredBy is the gang that a PodGroup declares, whoever places it, without its
+// roles. A group with the basic policy needs one member.
+func declaredBy(group *schedulingv1beta1.PodGroup) Gang {
 	g := Gang{
-		Key:      key,
+		Key:      PodGroupKey(group.Namespace, group.Name),
 		UID:      group.UID,
-		Min:      int(group.Spec.MinMember),
-		MinField: "spec.minMember",
+		Min:      1,
 		Topology: topologyOf(group.Annotations),
 		Owner: corev1.ObjectReference{
-			APIVersion: schedv1alpha1.SchemeGroupVersion.String(),
+			APIVersion: schedulingv1beta1.SchemeGroupVersion.String(),
 			Kind:       "PodGroup",
 			Namespace:  group.Namespace,
 			Name:       group.Name,
@@ -149,11 +93,41 @@ func podGroupGang(key Key, group *schedv1alpha1.PodGroup) Gang {
 		},
 		Created: group.CreationTimestamp.Time,
 	}
-	switch {
-	case group.DeletionTimestamp != nil:
-		g.Problem = fmt.Sprintf("%s is being deleted", key)
-	case g.Min < 1:
-		g.Problem = fmt.Sprintf("spec.minMember of %s is %d, but must be at least 1", key, g.Min)
+	if policy := group.Spec.SchedulingPolicy.Gang; policy != nil {
+		g.Min, g.MinField = int(policy.MinCount), "spec.schedulingPolicy.gang.minCount"
 	}
 	return g
+}
+
+// notServed says of a kind that is part of Kubernetes how it is turned on.
+func notServed(err error) error {
+	lookup := (*LookupError)(nil)
+	if !errors.As(err, &lookup) || !errors.Is(lookup.Reason, ErrNotInstalled) {
+		return err
+	}
+	told := *lookup
+	told.Detail = "scheduling.k8s.io/v1beta1, which the API server serves with feature gate GenericWorkload and --runtime-config,"
+	return &told
+}
+
+// podGroupProblem refuses what only the stock PodGroup cycle carries out:
+// to leave it out in silence would break a promise.
+func podGroupProblem(key Key, group *schedulingv1beta1.PodGroup) string {
+	unread := func(field, instead string) string {
+		return fmt.Sprintf("%s of %s is not carried out while this scheduler's feature gate GenericWorkload is off%s", field, key, instead)
+	}
+	spec := &group.Spec
+	switch {
+	case group.DeletionTimestamp != nil:
+		return fmt.Sprintf("%s is being deleted", key)
+	case spec.SchedulingPolicy.Gang.MinCount < 1:
+		return fmt.Sprintf("spec.schedulingPolicy.gang.minCount of %s is %d, but must be at least 1", key, spec.SchedulingPolicy.Gang.MinCount)
+	case spec.ParentCompositePodGroupName != nil:
+		return unread("spec.parentCompositePodGroupName", "")
+	case spec.SchedulingConstraints != nil && len(spec.SchedulingConstraints.Topology) > 0:
+		return unread("spec.schedulingConstraints.topology", "; annotation "+RequiredAnnotation+" is")
+	case len(spec.ResourceClaims) > 0:
+		return unread("spec.resourceClaims", "")
+	}
+	return ""
 }

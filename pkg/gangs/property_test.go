@@ -46,7 +46,7 @@ func TestOrderOfMembersChangesNothing(t *testing.T) {
 
 type result struct {
 	Gang    gangs.Gang
-	Verdict gangs.Verdict
+	Verdict gangs.Readiness
 }
 
 func (r result) kind() string {

@@ -49,8 +49,8 @@ type makerSource interface {
 
 // Objects looks up everything that the sources read beside pods.
 type Objects interface {
-	SchedulingGroups
 	PodGroups
+	CoschedulingGroups
 	VolcanoPodGroups
 	LeaderWorkerSets
 	RayClusters
@@ -69,8 +69,8 @@ type Sources []Source
 // labels, for pods that nothing else speaks for.
 func NewSources(objects Objects) Sources {
 	return Sources{
-		NewSchedulingGroupSource(objects),
-		NewPodGroupSource(objects, objects, objects),
+		NewPodGroupSource(objects),
+		NewCoschedulingSource(objects, objects, objects),
 		NewVolcanoSource(objects, objects),
 		NewYuniKornSource(),
 		NewKueueSource(),
@@ -84,7 +84,7 @@ func NewSources(objects Objects) Sources {
 
 // find returns the first source that knows the pod.
 func (s Sources) find(pod *corev1.Pod) (Source, Key) {
-	if saysNothing(pod) || standsAlone(pod) {
+	if saysNothing(pod) || notAMember(pod) {
 		return nil, Key{}
 	}
 	for _, source := range s {

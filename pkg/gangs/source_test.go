@@ -64,7 +64,7 @@ func TestWhichGangAPodIsIn(t *testing.T) {
 		},
 		"a Ray worker that its user put into another PodGroup": {
 			pod:  worker("w", "gpu", inGroup("mine")),
-			want: &answer{Key: gangs.PodGroupKey("ml", "mine"), Role: "gpu"},
+			want: &answer{Key: gangs.CoschedulingKey("ml", "mine"), Role: "gpu"},
 		},
 		"a pod with an empty PodGroup label": {
 			pod: pod("p", inGroup("")),
@@ -126,7 +126,7 @@ func TestWhyThereIsNoGang(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := tc.objects.sources().Gang(gangs.PodGroupKey("ml", "a"), nil)
+			_, err := tc.objects.sources().Gang(gangs.CoschedulingKey("ml", "a"), nil)
 			if !errors.Is(err, tc.reason) {
 				t.Fatalf("error is %v, not %v", err, tc.reason)
 			}

@@ -12,10 +12,6 @@ import (
 // a declaring object.
 const AnnotationPrefix = "dovetail.dev/"
 
-// AlignmentAnnotation says on a declaring object how the devices of each member
-// must belong together. On a pod it is that pod's own, and not read here.
-const AlignmentAnnotation = AnnotationPrefix + "device-alignment"
-
 // The annotations that carry a topology wish, on a declaring object or a pod.
 // Their value is the name of a level of TopologyArgs.
 const (

@@ -85,7 +85,7 @@ func outlookOf(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook 
 			able = append(able, m)
 		}
 	}
-	g, now, why := gangs.Turn(g, able, placed)
+	g, now, why := gangs.NextBatch(g, able, placed)
 	out.Says = why
 	out.count(g, now)
 	return out

@@ -105,7 +105,7 @@ func (s volcanoSource) Gang(key Key, members []Member) (Gang, error) {
 	if err != nil {
 		return Gang{}, err
 	}
-	if truth, ok := VolcanoTruth(group); ok {
+	if truth, ok := VolcanoOwner(group); ok {
 		return gangOfJobSet(key, truth, s.jobSets, members)
 	}
 	g := Gang{
@@ -138,9 +138,9 @@ func (s volcanoSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// VolcanoTruth returns the key of the JobSet of the TrainJob that owns the
-// PodGroup, if one does.
-func VolcanoTruth(group *VolcanoPodGroup) (Key, bool) {
+// VolcanoOwner returns the key of the JobSet of the TrainJob that owns the
+// CoschedulingGroup, if one does.
+func VolcanoOwner(group *VolcanoPodGroup) (Key, bool) {
 	for i := range group.OwnerReferences {
 		if ref := &group.OwnerReferences[i]; isTrainJob(ref) {
 			return JobSetKey(group.Namespace, ref.Name), true

@@ -27,7 +27,7 @@ type declarations struct {
 	*workloads.Watcher
 	extras *Extras
 	ended  cache.SharedIndexInformer
-	groups *controllers.PodGroups
+	groups *controllers.CoschedulingGroups
 	native func(context.Context) // nil unless it is among the extras
 	mu     sync.Mutex
 	start  sync.Once
@@ -60,13 +60,13 @@ func (d *declarations) make(handle fwk.Handle) error {
 		return fmt.Errorf("making the client for objects that declare gangs: %w", err)
 	}
 	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
-	groups, err := controllers.NewPodGroups(client, watcher, pods, ended)
+	groups, err := controllers.NewCoschedulingGroups(client, watcher, pods, ended)
 	if err != nil {
 		return err
 	}
 	watcher.OnChange(groups.Changed)
 	d.Watcher, d.ended, d.groups = watcher, ended, groups
-	if d.extras.NativeGroups {
+	if d.extras.MakePodGroups {
 		d.makeNative(handle)
 	}
 	return nil
@@ -74,7 +74,7 @@ func (d *declarations) make(handle fwk.Handle) error {
 
 // makeNative prepares the reconciler of PodGroups of Kubernetes itself.
 func (d *declarations) makeNative(handle fwk.Handle) {
-	native := controllers.NewNativeGroups(handle.ClientSet().SchedulingV1beta1(), d.Watcher, handle.EventRecorder())
+	native := controllers.NewPodGroups(handle.ClientSet().SchedulingV1beta1(), d.Watcher, handle.EventRecorder())
 	d.OnChange(native.Changed)
 	d.native = native.Run
 	election := d.extras.Election
@@ -113,8 +113,8 @@ func (d *declarations) Sources(names []config.GangSource) gangs.Sources {
 	}
 	var sources gangs.Sources
 	if utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
-		delete(wanted, gangs.SchedulingGroupSource)
-		sources = append(sources, gangs.NewNativeSource())
+		delete(wanted, gangs.PodGroupSource)
+		sources = append(sources, gangs.NewPodGroupCycleSource())
 	}
 	for _, source := range gangs.NewSources(d.Watcher) {
 		if wanted[source.Name()] {

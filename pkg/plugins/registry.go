@@ -11,12 +11,12 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/controllers"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // Registry returns the factory of each plugin by its name. Plugins made by one
@@ -29,9 +29,9 @@ func Registry() frameworkruntime.Registry { return registry(&Extras{}) }
 // otherwise. They are read when the first plugin is made, which is after the flags
 // are.
 type Extras struct {
-	// NativeGroups makes PodGroups of Kubernetes itself for RayClusters and JobSets
+	// MakePodGroups makes PodGroups of Kubernetes itself for RayClusters and JobSets
 	// that ask for one.
-	NativeGroups bool
+	MakePodGroups bool
 	// Election, if set, sees to it that one replica alone does that.
 	Election *controllers.Election
 }
@@ -39,7 +39,7 @@ type Extras struct {
 func registry(extras *Extras) frameworkruntime.Registry {
 	metrics.Register()
 	shared := &declarations{extras: extras}
-	desks, gates := &snapshot.Desks{}, &gang.Gates{}
+	desks, gates := &cluster.Profiles{}, &gang.Gates{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			if err := shared.open(handle); err != nil {

@@ -57,12 +57,12 @@ func (d *declared) RayCluster(namespace, name string) (*rayv1.RayCluster, error)
 	return find[rayv1.RayCluster](d, gangs.RayClusterKey(namespace, name))
 }
 
-func (d *declared) PodGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
-	return find[schedv1alpha1.PodGroup](d, gangs.PodGroupKey(namespace, name))
+func (d *declared) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
+	return find[schedv1alpha1.PodGroup](d, gangs.CoschedulingKey(namespace, name))
 }
 
-func (d *declared) SchedulingGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
-	return find[schedulingv1beta1.PodGroup](d, gangs.SchedulingGroupKey(namespace, name))
+func (d *declared) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
+	return find[schedulingv1beta1.PodGroup](d, gangs.PodGroupKey(namespace, name))
 }
 
 func (d *declared) VolcanoPodGroup(namespace, name string) (*gangs.VolcanoPodGroup, error) {
@@ -158,7 +158,7 @@ func cpu(amount string) change {
 
 func label(key, value string) change      { return func(p *v1.Pod) { p.Labels[key] = value } }
 func annotation(key, value string) change { return func(p *v1.Pod) { p.Annotations[key] = value } }
-func inGroup(name string) change          { return label(gangs.PodGroupLabel, name) }
+func inGroup(name string) change          { return label(gangs.CoschedulingLabel, name) }
 func by(scheduler string) change          { return func(p *v1.Pod) { p.Spec.SchedulerName = scheduler } }
 func priority(n int32) change             { return func(p *v1.Pod) { p.Spec.Priority = &n } }
 
@@ -246,7 +246,7 @@ func (s *scene) group(name string, least int32, annotations ...string) {
 	for i := 0; i < len(annotations); i += 2 {
 		group.Annotations[annotations[i]] = annotations[i+1]
 	}
-	s.declared.objects[gangs.PodGroupKey(namespace, name)] = group
+	s.declared.objects[gangs.CoschedulingKey(namespace, name)] = group
 }
 
 // rayCluster declares RayCluster train with these worker groups.

@@ -26,12 +26,12 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"github.com/dovetail-dev/dovetail/manifests"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
@@ -143,7 +143,7 @@ func (s *scene) registry(ctx context.Context) frameworkruntime.Registry {
 	none := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
 	s.declared.ended = none.Core().V1().Pods().Informer()
 	go s.declared.ended.RunWithContext(ctx)
-	desks, gates := &snapshot.Desks{}, &gang.Gates{}
+	desks, gates := &cluster.Profiles{}, &gang.Gates{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return gang.New(ctx, args, handle, gang.Parts{Shared: s.declared, Desk: desks.Of(handle.ProfileName()), Gates: gates})

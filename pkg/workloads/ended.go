@@ -42,7 +42,7 @@ func trimEnded(obj any, sources gangs.Sources) any {
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
 	}}
 	kept.Status.Phase = pod.Status.Phase
-	if _, member := sources.Key(pod); member || pod.Labels[gangs.PodGroupLabel] != "" {
+	if _, member := sources.Key(pod); member || pod.Labels[gangs.CoschedulingLabel] != "" {
 		kept.ObjectMeta, kept.Spec = pod.ObjectMeta, pod.Spec
 		kept.ManagedFields = nil
 	}

@@ -30,9 +30,9 @@ type Kind struct {
 	Key func(namespace, name string) gangs.Key
 	// Trim makes the typed object, with no more in it than pkg/gangs reads.
 	Trim func(*unstructured.Unstructured) (any, error)
-	// Truth, if set, returns the key of another object that a gang declared by
+	// Owner, if set, returns the key of another object that a gang declared by
 	// this one is read from as well.
-	Truth func(object any) (gangs.Key, bool)
+	Owner func(object any) (gangs.Key, bool)
 }
 
 // definition is the name of the kind's CustomResourceDefinition.
@@ -42,7 +42,7 @@ func (k Kind) definition() string {
 
 // Kinds are all kinds that pkg/gangs has a source for.
 func Kinds() []Kind {
-	return []Kind{SchedulingGroup, PodGroup, VolcanoPodGroup, LeaderWorkerSet, RayCluster, JobSet, Job}
+	return []Kind{PodGroup, CoschedulingGroup, VolcanoPodGroup, LeaderWorkerSet, RayCluster, JobSet, Job}
 }
 
 // resourceOf is for kinds whose API module is not imported.

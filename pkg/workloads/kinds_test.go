@@ -61,7 +61,7 @@ func TestTrimOfEachKind(t *testing.T) {
 			want: &batchv1.Job{ObjectMeta: marked, Spec: batchv1.JobSpec{Parallelism: p(2), Completions: p(3), Suspend: new(bool)}, Status: batchv1.JobStatus{Succeeded: 1}},
 		},
 		"a PodGroup of Kubernetes": {
-			kind: SchedulingGroup,
+			kind: PodGroup,
 			text: `{metadata: {namespace: ml, name: a, annotations: {other: x}}, spec: {schedulingPolicy: {gang: {minCount: 4}}, priorityClassName: high}, status: {conditions: []}}`,
 			want: &schedulingv1beta1.PodGroup{ObjectMeta: meta, Spec: schedulingv1beta1.PodGroupSpec{
 				SchedulingPolicy:  schedulingv1beta1.PodGroupSchedulingPolicy{Gang: &schedulingv1beta1.GangSchedulingPolicy{MinCount: 4}},

@@ -149,10 +149,10 @@ func (kw *kindWatch) tellMisses() {
 // truth is the index function of truthIndex.
 func (kw *kindWatch) truth(obj any) ([]string, error) {
 	it := obj.(*item)
-	if kw.kind.Truth == nil || it.object == nil {
+	if kw.kind.Owner == nil || it.object == nil {
 		return nil, nil
 	}
-	if key, ok := kw.kind.Truth(it.object); ok {
+	if key, ok := kw.kind.Owner(it.object); ok {
 		return []string{key.String()}, nil
 	}
 	return nil, nil
@@ -162,7 +162,7 @@ func (kw *kindWatch) truth(obj any) ([]string, error) {
 // object with that key.
 func (kw *kindWatch) readFrom(key gangs.Key) []gangs.Key {
 	ki := kw.informer()
-	if ki == nil || kw.kind.Truth == nil {
+	if ki == nil || kw.kind.Owner == nil {
 		return nil
 	}
 	found, err := ki.GetIndexer().ByIndex(truthIndex, key.String())

@@ -4,32 +4,32 @@
 package workloads
 
 import (
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// PodGroup is the PodGroup of scheduler-plugins.
+// PodGroup is the PodGroup of Kubernetes itself.
 var PodGroup = Kind{
-	Resource: schedv1alpha1.SchemeGroupVersion.WithResource("podgroups"),
+	Resource: schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups"),
 	Name:     "PodGroup",
+	BuiltIn:  true,
 	Key:      gangs.PodGroupKey,
-	Trim:     trimPodGroup,
-	Truth: func(object any) (gangs.Key, bool) {
-		return gangs.PodGroupTruth(object.(*schedv1alpha1.PodGroup))
-	},
+	Trim:     trimSchedulingGroup,
 }
 
-// PodGroup returns the scheduler-plugins PodGroup of that name; see
+// PodGroup returns the scheduling.k8s.io PodGroup of that name; see
 // gangs.PodGroups. The object is shared and must not be changed.
-func (w *Watcher) PodGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
-	return lookup[*schedv1alpha1.PodGroup](w, PodGroup, gangs.PodGroupKey(namespace, name), name)
+func (w *Watcher) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
+	return lookup[*schedulingv1beta1.PodGroup](w, PodGroup, gangs.PodGroupKey(namespace, name), name)
 }
 
-func trimPodGroup(u *unstructured.Unstructured) (any, error) {
-	group := &schedv1alpha1.PodGroup{ObjectMeta: trimMeta(u)}
-	pick := func(spec map[string]any) map[string]any { return pickFields(spec, "minMember") }
+func trimSchedulingGroup(u *unstructured.Unstructured) (any, error) {
+	group := &schedulingv1beta1.PodGroup{ObjectMeta: trimMeta(u)}
+	pick := func(spec map[string]any) map[string]any {
+		return pickFields(spec, "schedulingPolicy", "schedulingConstraints", "parentCompositePodGroupName", "resourceClaims", "priorityClassName")
+	}
 	if err := decodeSpec(u, &group.Spec, pick); err != nil {
 		return nil, err
 	}

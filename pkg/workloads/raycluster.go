@@ -26,7 +26,7 @@ func (w *Watcher) RayCluster(namespace, name string) (*rayv1.RayCluster, error) 
 
 // trimRayCluster drops the pod templates above all: they are nearly all of the
 // object, and the pods themselves show what came of them. Kept of them is what a
-// PodGroup made for the cluster is made of.
+// CoschedulingGroup made for the cluster is made of.
 func trimRayCluster(u *unstructured.Unstructured) (any, error) {
 	cluster := &rayv1.RayCluster{ObjectMeta: trimMeta(u)}
 	if err := decodeSpec(u, &cluster.Spec, pickRaySpec); err != nil {

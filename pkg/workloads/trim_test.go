@@ -70,7 +70,7 @@ func TestTrimKeepsWhatSourcesRead(t *testing.T) {
 		t.Fatalf("newItem: %v", err)
 	}
 	p := func(n int32) *int32 { return &n }
-	mark := map[string]string{gangs.NativeGangLabel: "true"}
+	mark := map[string]string{gangs.MakePodGroupLabel: "true"}
 	want := &item{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "u", ResourceVersion: "7"},
 		object: &rayv1.RayCluster{
@@ -135,12 +135,12 @@ func TestMalformedObjects(t *testing.T) {
 			detail: "field spec.workerGroupSpecs holds a object where []v1.WorkerGroupSpec is wanted",
 		},
 		"a PodGroup whose minMember is half": {
-			kind:   PodGroup,
+			kind:   CoschedulingGroup,
 			spec:   `{spec: {minMember: 1.5}}`,
 			detail: "field spec.minMember holds a number 1.5 where int32 is wanted",
 		},
 		"a PodGroup whose minResources are nonsense, which are not read": {
-			kind: PodGroup,
+			kind: CoschedulingGroup,
 			spec: `{spec: {minMember: 1, minResources: {cpu: lots}}}`,
 		},
 	}
@@ -229,7 +229,7 @@ func TestWhichChangesMatter(t *testing.T) {
 
 func newPodGroupItem(t *testing.T, u *unstructured.Unstructured) *item {
 	t.Helper()
-	it, err := PodGroup.newItem(u)
+	it, err := CoschedulingGroup.newItem(u)
 	if err != nil {
 		t.Fatalf("newItem: %v", err)
 	}
@@ -239,7 +239,7 @@ func newPodGroupItem(t *testing.T, u *unstructured.Unstructured) *item {
 func TestTruthOfPodGroup(t *testing.T) {
 	owned := object(t, `{metadata: {namespace: ml, name: g, ownerReferences: [{apiVersion: ray.io/v1, kind: RayCluster, name: a, uid: u}]}}`)
 	group := newPodGroupItem(t, owned).object.(*schedv1alpha1.PodGroup)
-	key, ok := PodGroup.Truth(group)
+	key, ok := CoschedulingGroup.Owner(group)
 	if want := gangs.RayClusterKey("ml", "a"); key != want || !ok {
 		t.Errorf("want %v, got %v %v", want, key, ok)
 	}

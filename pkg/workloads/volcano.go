@@ -15,8 +15,8 @@ var VolcanoPodGroup = Kind{
 	Name:     "PodGroup",
 	Key:      gangs.VolcanoKey,
 	Trim:     trimVolcanoPodGroup,
-	Truth: func(object any) (gangs.Key, bool) {
-		return gangs.VolcanoTruth(object.(*gangs.VolcanoPodGroup))
+	Owner: func(object any) (gangs.Key, bool) {
+		return gangs.VolcanoOwner(object.(*gangs.VolcanoPodGroup))
 	},
 }
 

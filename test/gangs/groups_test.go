@@ -44,7 +44,7 @@ func podGroupByHand(e *env) {
 	}
 	e.waits(2, "waiting for 1 of 3 members of podgroup "+e.ns+"/a: spec.minMember is 3, and 2 exist so far")
 	e.createPod("p-2", labels("scheduling.x-k8s.io/pod-group", "a"))
-	e.placed(gangs.PodGroupKey(e.ns, "a"), map[string]int{"pods": 3})
+	e.placed(gangs.CoschedulingKey(e.ns, "a"), map[string]int{"pods": 3})
 }
 
 // kubeflowPod is a pod as the training operator and the MPI operator label it.
@@ -70,7 +70,7 @@ func pyTorchJob(e *env) {
 	e.kubeflowPod("bert", "pytorchjob-controller", "worker", "", 1)
 	e.waits(3, "waiting for 1 of 4 members")
 	e.kubeflowPod("bert", "pytorchjob-controller", "worker", "", 2)
-	e.placed(gangs.PodGroupKey(e.ns, "bert"), map[string]int{"master": 1, "worker": 3})
+	e.placed(gangs.CoschedulingKey(e.ns, "bert"), map[string]int{"master": 1, "worker": 3})
 }
 
 func mpiJob(e *env) {
@@ -79,7 +79,7 @@ func mpiJob(e *env) {
 	e.kubeflowPod("pi", "mpi-operator", "worker", "worker", 1)
 	e.waits(2, "waiting for 1 of 3 members")
 	e.kubeflowPod("pi", "mpi-operator", "launcher", "launcher", 0)
-	e.placed(gangs.PodGroupKey(e.ns, "pi"), map[string]int{"launcher": 1, "worker": 2})
+	e.placed(gangs.CoschedulingKey(e.ns, "pi"), map[string]int{"launcher": 1, "worker": 2})
 }
 
 var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}

@@ -71,6 +71,6 @@ func trainJob(e *env) {
 	label := "labels: {scheduling.x-k8s.io/pod-group: llm}"
 	e.createJobSet("llm", owned, "", replicatedJob("dataset-initializer", 1, 1, "", label),
 		replicatedJob("node", 1, 3, "dependsOn: [{name: dataset-initializer, status: Complete}], ", label))
-	e.placed(gangs.PodGroupKey(e.ns, "llm"), map[string]int{"node": 3})
+	e.placed(gangs.CoschedulingKey(e.ns, "llm"), map[string]int{"node": 3})
 	e.alone(1, func(p *corev1.Pod) bool { return strings.HasPrefix(p.Name, "llm-dataset-initializer-") })
 }

@@ -99,8 +99,8 @@ func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 			c.create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: %s, labels: {ray.io/gang-scheduling-enabled: 'true'}}, spec: %s}", name, shape.spec))
 			c.complete(gangs.RayClusterKey(c.ns, name), shape.want)
 			for _, pod := range c.pods() {
-				if pod.Labels["ray.io/cluster"] == name && pod.Labels[gangs.PodGroupLabel] != name {
-					t.Errorf("pod %s names PodGroup %q: this is not the mode that is tested", pod.Name, pod.Labels[gangs.PodGroupLabel])
+				if pod.Labels["ray.io/cluster"] == name && pod.Labels[gangs.CoschedulingLabel] != name {
+					t.Errorf("pod %s names PodGroup %q: this is not the mode that is tested", pod.Name, pod.Labels[gangs.CoschedulingLabel])
 				}
 			}
 		})
@@ -115,7 +115,7 @@ func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 			return unstructured.SetNestedSlice(u.Object, groups, "spec", "workerGroupSpecs")
 		})
 		c.complete(gangs.RayClusterKey(c.ns, "plain"), map[string]counts{"headgroup": {1, 1}, "cpu": {2, 2}, "gpu": {1, 1}})
-		group, err := c.watcher.PodGroup(c.ns, "plain")
+		group, err := c.watcher.CoschedulingGroup(c.ns, "plain")
 		if err != nil || group.Spec.MinMember != 6 {
 			t.Errorf("KubeRay's PodGroup was expected to keep its first minMember 6: %+v, %v", group, err)
 		}
@@ -161,7 +161,7 @@ func (c *env) complete(key gangs.Key, want map[string]counts) gangs.Gang {
 			return err.Error()
 		}
 		why := cmp.Diff(want, rolesOf(g)) + cmp.Diff(wantedPods(want), podsOf(g, members))
-		if v := gangs.Check(g, members); !v.Whole() {
+		if v := gangs.Check(g, members); !v.Complete() {
 			why += v.Problem + v.Waiting
 		}
 		if why == "" {

@@ -36,7 +36,7 @@ func schedulingGroup(e *env) {
 	e.createPod("p-1", inSchedulingGroup("train"))
 	e.waits(2, "waiting for 1 of 3 members of schedulinggroup "+e.ns+"/train: spec.schedulingPolicy.gang.minCount is 3, and 2 exist so far")
 	e.createPod("p-2", inSchedulingGroup("train"))
-	e.placed(gangs.SchedulingGroupKey(e.ns, "train"), map[string]int{"pods": 3})
+	e.placed(gangs.PodGroupKey(e.ns, "train"), map[string]int{"pods": 3})
 }
 
 // basicGroup: the pod may be seen before the group, and must not be held for ever.

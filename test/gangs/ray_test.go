@@ -164,7 +164,7 @@ func raySchedulerPlugins(e *env) {
 	e.kubeRay("scheduler-plugins")
 	e.createRay("RayCluster", "a", gangLabel, spec("", twoWorkers))
 	e.placed(gangs.RayClusterKey(e.ns, "a"), headAndTwo)
-	e.every(func(p *corev1.Pod) string { return p.Labels[gangs.PodGroupLabel] }, "a")
+	e.every(func(p *corev1.Pod) string { return p.Labels[gangs.CoschedulingLabel] }, "a")
 }
 
 func rayVolcano(e *env) {

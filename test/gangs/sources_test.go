@@ -29,7 +29,7 @@ func TestSources(t *testing.T) {
 	left := scenarios()
 	for _, row := range table.Rows {
 		t.Run(row.Source, func(t *testing.T) {
-			if emulated != "" && row.Source == gangs.SchedulingGroupSource {
+			if emulated != "" && row.Source == gangs.PodGroupSource {
 				for _, c := range row.Cases {
 					delete(left, row.Source+"/"+c.Name)
 				}

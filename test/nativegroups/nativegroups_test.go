@@ -40,7 +40,7 @@ func TestRayClusterRunsInAPodGroup(t *testing.T) {
 	template := rayTemplate("schedulerName: dovetail, priorityClassName: native-high")
 	cluster := e.create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: a, annotations: {dovetail.dev/topology-required: leaf}},
 		spec: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: w, replicas: 3, minReplicas: 0, maxReplicas: 9, %s}]}}`, template, template))
-	group := gangs.NativeGroupName("a", cluster.GetUID())
+	group := gangs.PodGroupName("a", cluster.GetUID())
 
 	e.inGroup(group, 4)
 	e.groupSays(group, 4)
@@ -89,7 +89,7 @@ func TestGateIsAsAsked(t *testing.T) {
 	template := rayTemplate("schedulerName: dovetail")
 	cluster := e.create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: b}, spec: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: w, replicas: 2, minReplicas: 0, maxReplicas: 9, %s}]}}`,
 		template, template))
-	group := gangs.NativeGroupName("b", cluster.GetUID())
+	group := gangs.PodGroupName("b", cluster.GetUID())
 	e.inGroup(group, 3)
 	metrics, err := e.cluster.Metrics(t.Context(), localcluster.Dovetail)
 	if err != nil {
@@ -117,7 +117,7 @@ func TestJobSetRunsInAPodGroup(t *testing.T) {
 	e := newEnv(t, nil)
 	set := e.create(fmt.Sprintf(`{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: train}, spec: {replicatedJobs: [{name: w, replicas: 2,
 		template: {spec: {parallelism: 2, completions: 2, template: {%s, spec: {schedulerName: dovetail, restartPolicy: Never, containers: [{name: main, image: registry.k8s.io/pause}]}}}}}]}}`, marked))
-	group := gangs.NativeGroupName("train", set.GetUID())
+	group := gangs.PodGroupName("train", set.GetUID())
 	e.inGroup(group, 4)
 	e.until("the JobSet says how large its group was made", func(context.Context) string {
 		want := fmt.Sprintf("JobSet train: PodGroupCreated: Made PodGroup %s for jobset %s/train: 4 pods start together", group, e.ns)
@@ -181,11 +181,11 @@ func TestAdmissionNamesTheGroupOfTheController(t *testing.T) {
 	e := newEnv(t, nil)
 	const uid = types.UID("0d5e6b1c-6f0e-4f2c-9d3b-0c9f6c2f3b1a")
 	for _, owner := range []string{"a", "a.b.c", strings.Repeat("a", 216), strings.Repeat("a", 253), strings.Repeat("a", 215) + "." + strings.Repeat("b", 37)} {
-		if got, want := groupOf(e.dryRun(e.Context(), rayPod(owner, uid))), gangs.NativeGroupName(owner, uid); got != want {
+		if got, want := groupOf(e.dryRun(e.Context(), rayPod(owner, uid))), gangs.PodGroupName(owner, uid); got != want {
 			e.Errorf("a pod of RayCluster %s names group %q, want %q", owner, got, want)
 		}
 	}
-	if got, want := groupOf(e.dryRun(e.Context(), jobSetPod("a.b", uid))), gangs.NativeGroupName("a.b", uid); got != want {
+	if got, want := groupOf(e.dryRun(e.Context(), jobSetPod("a.b", uid))), gangs.PodGroupName("a.b", uid); got != want {
 		e.Errorf("a pod of a JobSet names group %q, want %q", got, want)
 	}
 	set := func(key, value string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Labels[key] = value } }
@@ -193,8 +193,8 @@ func TestAdmissionNamesTheGroupOfTheController(t *testing.T) {
 		pod    *corev1.Pod
 		change func(*corev1.Pod)
 	}{
-		"unmarked":             {rayPod("a", uid), func(p *corev1.Pod) { delete(p.Labels, gangs.NativeGangLabel) }},
-		"marked with no":       {rayPod("a", uid), set(gangs.NativeGangLabel, "false")},
+		"unmarked":             {rayPod("a", uid), func(p *corev1.Pod) { delete(p.Labels, gangs.MakePodGroupLabel) }},
+		"marked with no":       {rayPod("a", uid), set(gangs.MakePodGroupLabel, "false")},
 		"Redis cleanup":        {rayPod("a", uid), set("ray.io/node-type", "redis-cleanup")},
 		"of nobody":            {rayPod("a", uid), func(p *corev1.Pod) { p.OwnerReferences = nil }},
 		"of a Job":             {rayPod("a", uid), func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "Job" }},
@@ -290,12 +290,12 @@ func plainPod(labels map[string]string) *corev1.Pod {
 
 // rayPod is a worker as KubeRay makes it for the RayCluster of that name.
 func rayPod(owner string, uid types.UID) *corev1.Pod {
-	pod := plainPod(map[string]string{gangs.NativeGangLabel: "true", "ray.io/node-type": "worker"})
+	pod := plainPod(map[string]string{gangs.MakePodGroupLabel: "true", "ray.io/node-type": "worker"})
 	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "ray.io/v1", Kind: "RayCluster", Name: owner, UID: uid, Controller: new(true)}}
 	return pod
 }
 
 // jobSetPod is a pod as a Job of the JobSet of that name has it.
 func jobSetPod(set string, uid types.UID) *corev1.Pod {
-	return plainPod(map[string]string{gangs.NativeGangLabel: "true", "jobset.sigs.k8s.io/jobset-name": set, "jobset.sigs.k8s.io/jobset-uid": string(uid)})
+	return plainPod(map[string]string{gangs.MakePodGroupLabel: "true", "jobset.sigs.k8s.io/jobset-name": set, "jobset.sigs.k8s.io/jobset-uid": string(uid)})
 }

@@ -36,7 +36,7 @@ const namespace = "default"
 
 var (
 	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	podGroups   = workloads.PodGroup.Resource
+	podGroups   = workloads.CoschedulingGroup.Resource
 	rayClusters = workloads.RayCluster.Resource
 )
 
@@ -243,7 +243,7 @@ func (w *watched) untilPodGroup(name, want string) {
 
 // podGroup says what the lookup of a PodGroup answers.
 func (w *watched) podGroup(name string) string {
-	g, err := w.PodGroup(namespace, name)
+	g, err := w.CoschedulingGroup(namespace, name)
 	if err != nil {
 		return err.Error()
 	}

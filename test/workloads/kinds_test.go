@@ -24,11 +24,11 @@ func TestEveryKindIsNoticedWhenItComes(t *testing.T) {
 		spec string
 		min  int
 	}{
-		workloads.PodGroup.Resource.String():        {"{minMember: 4}", 4},
-		workloads.VolcanoPodGroup.Resource.String(): {"{minMember: 5}", 5},
-		workloads.RayCluster.Resource.String():      {"{workerGroupSpecs: [{groupName: w, replicas: 5}]}", 6},
-		workloads.JobSet.Resource.String():          {"{replicatedJobs: [{name: w, replicas: 7, template: {spec: {parallelism: 1, completions: 1}}}]}", 7},
-		workloads.LeaderWorkerSet.Resource.String(): {"{startupPolicy: LeaderReady}", 0},
+		workloads.CoschedulingGroup.Resource.String(): {"{minMember: 4}", 4},
+		workloads.VolcanoPodGroup.Resource.String():   {"{minMember: 5}", 5},
+		workloads.RayCluster.Resource.String():        {"{workerGroupSpecs: [{groupName: w, replicas: 5}]}", 6},
+		workloads.JobSet.Resource.String():            {"{replicatedJobs: [{name: w, replicas: 7, template: {spec: {parallelism: 1, completions: 1}}}]}", 7},
+		workloads.LeaderWorkerSet.Resource.String():   {"{startupPolicy: LeaderReady}", 0},
 	}
 	for _, kind := range workloads.Kinds() {
 		if kind.BuiltIn {
@@ -80,7 +80,7 @@ func TestBuiltInKinds(t *testing.T) {
 	c := newCluster(t)
 	w := c.watch("")
 	w.untilSynced()
-	_, err := gangOf(w, gangs.SchedulingGroupKey(namespace, "a"))
+	_, err := gangOf(w, gangs.PodGroupKey(namespace, "a"))
 	if !errors.Is(err, gangs.ErrNotInstalled) {
 		t.Errorf("a PodGroup that is not served: want ErrNotInstalled, got %v", err)
 	}

@@ -24,7 +24,7 @@ const (
 	rayFile        = "config/crd/bases/ray.io_rayclusters.yaml"
 )
 
-func key(name string) gangs.Key { return gangs.PodGroupKey(namespace, name) }
+func key(name string) gangs.Key { return gangs.CoschedulingKey(namespace, name) }
 
 // Before Start nothing is known, which is not the same as nothing being there.
 func TestLookupBeforeStart(t *testing.T) {
@@ -35,7 +35,7 @@ func TestLookupBeforeStart(t *testing.T) {
 	if w.HasSynced() {
 		t.Error("it has synced before it started")
 	}
-	if _, err := w.PodGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotRead) {
+	if _, err := w.CoschedulingGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotRead) {
 		t.Errorf("want ErrNotRead, got %v", err)
 	}
 }
@@ -46,7 +46,7 @@ func TestKindInstalledRemovedAndInstalledAgain(t *testing.T) {
 	w := c.watch("")
 
 	w.untilSynced() // nothing is installed, and nothing is waited for
-	_, err := w.PodGroup(namespace, "a")
+	_, err := w.CoschedulingGroup(namespace, "a")
 	if !errors.Is(err, gangs.ErrNotInstalled) {
 		t.Fatalf("want ErrNotInstalled, got %v", err)
 	}
@@ -56,7 +56,7 @@ func TestKindInstalledRemovedAndInstalledAgain(t *testing.T) {
 	c.install(shipped(t, podGroupModule, podGroupFile))
 	w.untilTold(key("a")) // who asked in vain hears that the reason is another one
 	w.untilPodGroup("a", "podgroup default/a does not exist")
-	if _, err := w.PodGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotFound) {
+	if _, err := w.CoschedulingGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotFound) {
 		t.Errorf("want ErrNotFound, got %v", err)
 	}
 

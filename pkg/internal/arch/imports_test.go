@@ -33,10 +33,10 @@ var allowances = []allowance{
 		reason: "gangs reads API types that somebody else fetched",
 	},
 	{
-		packages: []string{"pkg/snapshot"},
-		imports: []string{"pkg/plan", "pkg/devices", "k8s.io/api/...", "k8s.io/apimachinery/...", "k8s.io/utils/...",
+		packages: []string{"pkg/cluster"},
+		imports: []string{"pkg/plan", "pkg/devices", "pkg/gangs", "k8s.io/api/...", "k8s.io/apimachinery/...", "k8s.io/utils/...",
 			"k8s.io/component-helpers/...", "k8s.io/dynamic-resource-allocation/...", "k8s.io/klog/v2", "k8s.io/kube-scheduler/framework"},
-		reason: "snapshot translates between the scheduler's view and the planner's, and asks no server",
+		reason: "cluster translates between the scheduler's view and the planner's, and asks no server",
 	},
 	{
 		packages: []string{"pkg/apis/..."},
@@ -68,7 +68,7 @@ var bans = []ban{
 		reason:   "the framework brings 655 packages, 265 of them client-go; tests of these packages build in seconds without",
 	},
 	{
-		packages: []string{"pkg/snapshot", "pkg/plugins/gang/...", "pkg/plugins/topology/...", "pkg/plugins/draaware/..."},
+		packages: []string{"pkg/cluster", "pkg/plugins/gang/...", "pkg/plugins/topology/...", "pkg/plugins/draaware/..."},
 		imports:  []string{"k8s.io/client-go/kubernetes/...", "k8s.io/client-go/dynamic/...", "k8s.io/client-go/rest/...", "k8s.io/client-go/tools/clientcmd/..."},
 		direct:   true,
 		reason:   "the scheduler has one client and one set of informers, which fwk.Handle gives; CRDs are watched by pkg/workloads",

@@ -12,7 +12,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // begin reads what there is to know of a pod before its nodes: nil if its devices
@@ -21,14 +22,14 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	if d.devices == nil || !mayWantDevices(pod) {
 		return nil, nil
 	}
-	planned := snapshot.PlannedOf(state)
+	planned := cluster.PlannedOf(state)
 	mode, err := d.devices.Alignment(pod, planned.Alignment)
 	if err != nil {
 		return nil, err
 	}
-	need, err := d.devices.Need(pod)
+	need, err := d.devices.Request(pod)
 	switch {
-	case err != nil && mode == snapshot.AlignmentRequired:
+	case err != nil && mode == gangs.AlignmentRequired:
 		return nil, fmt.Errorf("device alignment is required: %w", err)
 	case err != nil:
 		// The in-tree plugin has its own words for what it cannot serve.

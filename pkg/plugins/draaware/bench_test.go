@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
 // What one pod with a node of its own costs, from PreFilter to Reserve, as the
@@ -27,7 +27,7 @@ func BenchmarkPlannedCycle(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					trip := w.trip(one.p, podWith("pod", pair))
-					snapshot.SetPlanned(trip.state, snapshot.Planned{Node: w.nodes[0].Node().Name, Rail: -1})
+					cluster.SetPlanned(trip.state, cluster.Planned{Node: w.nodes[0].Node().Name, Rail: -1})
 					if _, status := one.p.PreFilter(context.Background(), trip.state, trip.pod, w.nodes[:1]); !status.IsSuccess() {
 						b.Fatal(status)
 					}

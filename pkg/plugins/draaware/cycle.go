@@ -14,8 +14,9 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/devices"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // cycle is one pod's scheduling cycle. Slices of a node are copied for it, and
@@ -24,15 +25,15 @@ import (
 // until then.
 type cycle struct {
 	pod       types.UID
-	need      devices.Need
-	mode      snapshot.Alignment
+	need      devices.Request
+	mode      gangs.Alignment
 	inventory *devices.Inventory
-	planned   snapshot.Planned
+	planned   cluster.Planned
 	// taken are the devices in use when the cycle began: all, or those that the
 	// planned node can be about.
 	taken *structured.AllocatedState
 	// shelves and places, by the same number, are for a pod that may go to any node.
-	shelves *devices.Shelves
+	shelves *devices.NodeSlices
 	places  []place
 	// own and rest are the slices that a planned pod may see, and here the place of
 	// its node.
@@ -73,13 +74,13 @@ func cycleOf(state fwk.CycleState) *cycle {
 // planned pod that is what one node needs, however large the cluster is.
 func (c *cycle) prepare() {
 	if c.planned.Node != "" {
-		c.own, c.rest = c.inventory.Shelf(c.planned.Node)
-		c.taken = c.inventory.TakenOn(c.planned.Node)
+		c.own, c.rest = c.inventory.SlicesOn(c.planned.Node)
+		c.taken = c.inventory.AllocatedOn(c.planned.Node)
 		return
 	}
-	c.shelves = c.inventory.Shelves()
-	c.taken = c.inventory.Taken()
-	c.places = make([]place, len(c.shelves.Own))
+	c.shelves = c.inventory.NodeSlices()
+	c.taken = c.inventory.Allocated()
+	c.places = make([]place, len(c.shelves.Local))
 }
 
 // place finds a node's place; nil if it has no pools of its own, or is not the
@@ -103,19 +104,19 @@ func (c *cycle) show() []*resourceapi.ResourceSlice {
 		own := c.copies(&c.here, c.own, make([]resourceapi.ResourceSlice, len(c.own)))
 		return slices.Concat(own, c.rest)
 	}
-	shown := make([]*resourceapi.ResourceSlice, 0, c.shelves.Count+len(c.shelves.Rest))
+	shown := make([]*resourceapi.ResourceSlice, 0, c.shelves.Count+len(c.shelves.Shared))
 	room := make([]resourceapi.ResourceSlice, c.shelves.Count)
-	for i, own := range c.shelves.Own {
+	for i, own := range c.shelves.Local {
 		shown = append(shown, c.copies(&c.places[i], own, room[:len(own)])...)
 		room = room[len(own):]
 	}
-	return append(shown, c.shelves.Rest...)
+	return append(shown, c.shelves.Shared...)
 }
 
 // copies puts copies of a node's slices at its place. Only what Filter changes is
 // the copies' own: which list of devices they point to.
 func (c *cycle) copies(p *place, own []*resourceapi.ResourceSlice, room []resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
-	if c.mode == snapshot.AlignmentNone {
+	if c.mode == gangs.AlignmentNone {
 		return own
 	}
 	p.copies = make([]*resourceapi.ResourceSlice, len(own))
@@ -135,7 +136,7 @@ func (c *cycle) examine(info fwk.NodeInfo) look {
 	p.once.Do(func() {
 		found := c.assess(info)
 		p.look = c.judge(found)
-		if found.Order == nil || c.mode == snapshot.AlignmentNone {
+		if found.Order == nil || c.mode == gangs.AlignmentNone {
 			return
 		}
 		for _, slice := range p.copies {
@@ -155,7 +156,7 @@ func (c *cycle) judge(found devices.Assessment) look {
 	switch {
 	case found.Shortage != "":
 		return look{refusal: found.Shortage}
-	case c.mode == snapshot.AlignmentRequired:
+	case c.mode == gangs.AlignmentRequired:
 		if refusal := misaligned(found); refusal != "" {
 			return look{refusal: refusal}
 		}

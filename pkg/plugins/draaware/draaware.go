@@ -21,7 +21,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // Name is the plugin's name in a profile.
@@ -33,7 +34,7 @@ const Name = "DRAAware"
 type DRAAware struct {
 	*dynamicresources.DynamicResources
 	stage   *stage
-	devices *snapshot.Devices
+	devices *cluster.Devices
 	claims  fwk.ResourceClaimTracker
 	tracker *tracker
 	writers *writers
@@ -67,7 +68,7 @@ var (
 
 // New makes the plugin and leaves the device counts on the profile's desk. The
 // stock plugin must be off in the same profile: both index pods under one name.
-func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *snapshot.Desk) (fwk.Plugin, error) {
+func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeDRAAwareArgs(obj)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *snapsho
 		d.claims = real.SharedDRAManager().ResourceClaims()
 		var first bool
 		if d.devices, first = desk.Devices(real.SharedDRAManager()); first {
-			if err := follow(d.devices, real.SharedInformerFactory(), desk.Whole); err != nil {
+			if err := follow(d.devices, real.SharedInformerFactory(), desk.CountsAllDevices); err != nil {
 				return nil, fmt.Errorf("watching devices: %w", err)
 			}
 		}
@@ -182,7 +183,7 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 			return 0, status
 		}
 	}
-	if p := c.place(info.Node().Name); p != nil && c.mode != snapshot.AlignmentNone {
+	if p := c.place(info.Node().Name); p != nil && c.mode != gangs.AlignmentNone {
 		return wish*wishWeight + p.look.score, nil
 	}
 	return wish * wishWeight, nil
@@ -201,7 +202,7 @@ func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	}
 	d.writers.begin(pod.UID, d.gangOf(state, pod), did.reserved)
 	if d.attaches(did.reserved) || d.attaches(shared.uids()) {
-		snapshot.SetBindsSlowly(state)
+		cluster.SetBindsSlowly(state)
 	}
 	if c := cycleOf(state); c != nil {
 		return d.readBack(c, pod, node, did.reserved)
@@ -211,7 +212,7 @@ func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 
 // SignPod keeps pods with a mode of their own out of batches of equal pods.
 func (d *DRAAware) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	if mode := pod.Annotations[snapshot.AlignmentAnnotation]; mode != "" {
+	if mode := pod.Annotations[gangs.AlignmentAnnotation]; mode != "" {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "device alignment is "+mode)
 	}
 	return d.DynamicResources.SignPod(ctx, pod)

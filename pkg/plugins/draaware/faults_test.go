@@ -22,8 +22,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/ptr"
 
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // selecting narrows a claim's request down.
@@ -178,7 +178,7 @@ func TestReadBack(t *testing.T) {
 	before := counted(t)
 
 	pod := podWith("pod", all)
-	pod.Annotations[snapshot.AlignmentAnnotation] = "required"
+	pod.Annotations[gangs.AlignmentAnnotation] = "required"
 	trip := w.trip(p, pod)
 	if feasible := trip.look(); len(feasible) != 1 {
 		t.Fatalf("the node says %v", trip.said)

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/kubernetes/pkg/features"
 
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
 // published reads the scheduler's own informers.
@@ -26,12 +26,12 @@ type published struct {
 	telling []cache.ResourceEventHandlerRegistration
 }
 
-var _ snapshot.Published = (*published)(nil)
+var _ cluster.Published = (*published)(nil)
 
 // follow has the scheduler's informers tell the device counts of every slice and
 // claim that changes. whole says whether everyone in the process who allocates
 // devices tells them, too.
-func follow(devices *snapshot.Devices, factory informers.SharedInformerFactory, whole func() bool) error {
+func follow(devices *cluster.Devices, factory informers.SharedInformerFactory, whole func() bool) error {
 	api := factory.Resource().V1()
 	p := &published{slices: api.ResourceSlices().Lister()}
 	if utilfeature.DefaultFeatureGate.Enabled(features.DRADeviceTaintRules) {
@@ -60,7 +60,7 @@ func (p *published) hear(informer cache.SharedIndexInformer, handler cache.Resou
 	return nil
 }
 
-func slicesTo(devices *snapshot.Devices) cache.ResourceEventHandler {
+func slicesTo(devices *cluster.Devices) cache.ResourceEventHandler {
 	changed := func(obj any) {
 		if slice, ok := last(obj).(*resourceapi.ResourceSlice); ok {
 			devices.SliceChanged(slice.Name)
@@ -73,7 +73,7 @@ func slicesTo(devices *snapshot.Devices) cache.ResourceEventHandler {
 	}
 }
 
-func claimsTo(devices *snapshot.Devices) cache.ResourceEventHandler {
+func claimsTo(devices *cluster.Devices) cache.ResourceEventHandler {
 	changed := func(obj any) {
 		if claim, ok := obj.(*resourceapi.ResourceClaim); ok {
 			devices.ClaimChanged(claim)
@@ -81,7 +81,7 @@ func claimsTo(devices *snapshot.Devices) cache.ResourceEventHandler {
 	}
 	gone := func(obj any) {
 		if claim, ok := last(obj).(*resourceapi.ResourceClaim); ok {
-			devices.ClaimGone(claim)
+			devices.ClaimDeleted(claim)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{

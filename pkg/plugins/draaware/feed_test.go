@@ -24,8 +24,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // full counts how often everything that is in use is read.
@@ -53,7 +53,7 @@ type history struct {
 	*world
 	random *rand.Rand
 	plugin plugin
-	counts *snapshot.Devices
+	counts *cluster.Devices
 	full   *full
 	// trips are the pods that hold a reservation, by claim.
 	trips map[string]*trip
@@ -77,7 +77,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	h.full = &full{SharedDRAManager: h.handle.manager}
 	seen := *h.handle
 	seen.manager = h.full
-	desk := (&snapshot.Desks{}).Of("dovetail")
+	desk := (&cluster.Profiles{}).Of("dovetail")
 	p, err := draaware.New(context.Background(), nil, &seen, desk)
 	if err != nil {
 		t.Fatal(err)
@@ -276,8 +276,8 @@ func (h *history) followed() picture {
 	if err := h.counts.Sync(); err != nil {
 		h.Fatal(err)
 	}
-	shelves := h.counts.Inventory().Shelves()
-	return pictured(slices.Concat(append(shelves.Own, shelves.Rest)...), h.counts.Inventory().Taken())
+	shelves := h.counts.Inventory().NodeSlices()
+	return pictured(slices.Concat(append(shelves.Local, shelves.Shared)...), h.counts.Inventory().Allocated())
 }
 
 func (h *history) read() picture {

@@ -14,7 +14,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
 // handle is what the in-tree plugin gets in place of the framework's handle: all
@@ -143,7 +143,7 @@ func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error
 type tracker struct {
 	fwk.ResourceClaimTracker
 	stage   *stage
-	devices *snapshot.Devices
+	devices *cluster.Devices
 	writers *writers
 }
 
@@ -209,7 +209,7 @@ func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi
 	if err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim); err != nil {
 		return err
 	}
-	t.devices.ClaimTouched(claim)
+	t.devices.ClaimAssumed(claim)
 	t.stage.noteReserved(uid)
 	return nil
 }
@@ -217,14 +217,14 @@ func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi
 // MaybeRemoveClaimPendingAllocation passes the word on.
 func (t *tracker) MaybeRemoveClaimPendingAllocation(uid types.UID, force bool) bool {
 	removed := t.ResourceClaimTracker.MaybeRemoveClaimPendingAllocation(uid, force)
-	t.devices.ClaimLeft(uid)
+	t.devices.ClaimReleased(uid)
 	return removed
 }
 
 // AssumeClaimAfterAPICall passes the claim on.
 func (t *tracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) error {
 	err := t.ResourceClaimTracker.AssumeClaimAfterAPICall(claim)
-	t.devices.ClaimTouched(claim)
+	t.devices.ClaimAssumed(claim)
 	return err
 }
 
@@ -232,6 +232,6 @@ func (t *tracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) erro
 func (t *tracker) AssumedClaimRestore(namespace, name string) {
 	t.ResourceClaimTracker.AssumedClaimRestore(namespace, name)
 	if claim, err := t.ResourceClaimTracker.Get(namespace, name); err == nil {
-		t.devices.ClaimTouched(claim)
+		t.devices.ClaimAssumed(claim)
 	}
 }

@@ -16,7 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 const (
@@ -138,7 +139,7 @@ func TestPlannedPodSeesOneNode(t *testing.T) {
 	node := w.nodes[0].Node().Name
 	p := w.ours()
 	trip := w.trip(p, podWith("member", pair))
-	snapshot.SetPlanned(trip.state, snapshot.Planned{Node: node, Rail: 6})
+	cluster.SetPlanned(trip.state, cluster.Planned{Node: node, Rail: 6})
 	if diff := cmp.Diff([]string{node}, trip.look()); diff != "" {
 		t.Fatalf("nodes that will do (-want,+got):\n%s", diff)
 	}
@@ -177,7 +178,7 @@ func TestModes(t *testing.T) {
 			w := newWorld(t, oneNode, test.taken, late)
 			pod := podWith("late", late)
 			if test.mode != "" {
-				pod.Annotations[snapshot.AlignmentAnnotation] = test.mode
+				pod.Annotations[gangs.AlignmentAnnotation] = test.mode
 			}
 			trip := w.trip(w.ours(), pod)
 			placed := trip.place()
@@ -209,7 +210,7 @@ func TestModeOfClaims(t *testing.T) {
 			pod := podWith("pod", gpus, nics)
 			for object, value := range map[metav1.Object]string{pod: test.pod, gpus: test.gpus, nics: test.nics} {
 				if value != "" {
-					object.SetAnnotations(map[string]string{snapshot.AlignmentAnnotation: value})
+					object.SetAnnotations(map[string]string{gangs.AlignmentAnnotation: value})
 				}
 			}
 			w := newWorld(t, oneNode, split, gpus, nics)

@@ -13,8 +13,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // reasonBroken is the reason of the event about a promise that did not hold.
@@ -28,7 +28,7 @@ func (d *DRAAware) readBack(c *cycle, pod *v1.Pod, node string, reserved []types
 	if err != nil {
 		return fwk.AsStatus(err)
 	}
-	if id, twice := devices.Twice(held); twice {
+	if id, twice := devices.FindDuplicate(held); twice {
 		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("device %s was allocated to two claims of the pod at once", id))
 	}
 	real := c.inventory.Alignment(node, held)
@@ -38,7 +38,7 @@ func (d *DRAAware) readBack(c *cycle, pod *v1.Pod, node string, reserved []types
 	metrics.Pairs(d.profile, metrics.Paired, real.NICs-real.Unpaired)
 	metrics.Pairs(d.profile, metrics.Unpaired, real.Unpaired)
 	d.logger.V(4).Info("Devices reserved", "pod", klog.KObj(pod), "node", node, "gpus", real.GPUs, "nics", real.NICs, "unpaired", real.Unpaired)
-	if c.mode != snapshot.AlignmentRequired || real.Unpaired == 0 {
+	if c.mode != gangs.AlignmentRequired || real.Unpaired == 0 {
 		return nil
 	}
 	broken := fmt.Sprintf("device alignment is required, and %d of %d NICs that node %s gave stand apart from the pod's GPUs", real.Unpaired, real.NICs, node)

@@ -18,8 +18,8 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // Members of a gang wait for each other before any of them is bound, and a claim
@@ -114,9 +114,9 @@ func (w *writers) end(pod types.UID) {
 // gangOf tells the pod's gang from all others, "" if it is in none. A PodGroup of
 // scheduling.k8s.io for which nothing is planned is a gang to those who share.
 func (d *DRAAware) gangOf(state fwk.CycleState, pod *v1.Pod) string {
-	gang := snapshot.PlannedOf(state).Gang
-	if gang == "" && d.native && gangs.InNativeGroup(pod) {
-		return gangs.NativeKey(pod).String()
+	gang := cluster.PlannedOf(state).Gang
+	if gang == "" && d.native && gangs.InPodGroup(pod) {
+		return gangs.PodGroupKeyOf(pod).String()
 	}
 	return gang
 }

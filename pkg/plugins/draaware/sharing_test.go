@@ -29,7 +29,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/ptr"
 
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
 // sharers are a PodGroup whose members share claims, and the scheduler's cycles for it.
@@ -145,7 +145,7 @@ func (s *sharers) evaluate(node int, planned bool, pods ...*v1.Pod) (trips []*tr
 		one.node = info.Node().Name
 		one.state.SetPodGroupSchedulingCycle(cycle)
 		if planned {
-			snapshot.SetPlanned(one.state, snapshot.Planned{Node: one.node, Rail: -1, Gang: "schedulinggroup ml/train"})
+			cluster.SetPlanned(one.state, cluster.Planned{Node: one.node, Rail: -1, Gang: "schedulinggroup ml/train"})
 		}
 		_, status := s.plugin.PreFilter(context.Background(), one.state, pod, s.nodes[node:node+1])
 		if status.IsSuccess() {

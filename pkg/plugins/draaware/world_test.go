@@ -30,8 +30,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 	"k8s.io/kubernetes/pkg/scheduler/util/assumecache"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
@@ -177,7 +177,7 @@ func (w *world) ours() plugin {
 	w.seq++
 	h := *w.handle
 	h.profile = fmt.Sprintf("ours-%d", w.seq)
-	p, err := draaware.New(context.Background(), nil, &h, &snapshot.Desk{})
+	p, err := draaware.New(context.Background(), nil, &h, &cluster.Profile{})
 	if err != nil {
 		w.Fatal(err)
 	}

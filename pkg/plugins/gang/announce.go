@@ -7,7 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
 // unannounced keeps the scheduler from writing on a planned pod which node it is
@@ -22,7 +22,7 @@ import (
 // Where preparing takes long, cluster autoscalers must know: volumes may have to
 // be made first, devices to be attached.
 func unannounced(state fwk.CycleState, pod *v1.Pod, node string) {
-	if snapshot.PlannedOf(state).Node != node || snapshot.BindsSlowly(state) || hasVolumeClaims(pod) {
+	if cluster.PlannedOf(state).Node != node || cluster.BindsSlowly(state) || hasVolumeClaims(pod) {
 		return
 	}
 	pod.Status.NominatedNodeName = node

@@ -11,9 +11,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // phase is where an attempt stands.
@@ -39,7 +39,7 @@ type attempt struct {
 	// rails is the alignment unit that the plan has for a member, where it has one.
 	rails map[types.UID]int
 	// aligned is what the gang says of its members' devices.
-	aligned snapshot.Alignment
+	aligned gangs.Alignment
 	// needs is what each of those members takes.
 	needs map[types.UID]plan.Need
 	// reserved holds the members past Reserve until the informer shows them
@@ -125,10 +125,10 @@ func (b *book) planned(key gangs.Key, uid types.UID) (string, *attempt) {
 
 // instructions returns what the present plan says about the member that it sends to the
 // node.
-func (b *book) instructions(key gangs.Key, uid types.UID, node string) snapshot.Planned {
+func (b *book) instructions(key gangs.Key, uid types.UID, node string) cluster.Planned {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	planned := snapshot.Planned{Node: node, Rail: -1, Gang: key.String()}
+	planned := cluster.Planned{Node: node, Rail: -1, Gang: key.String()}
 	if att := b.attempt(key); att != nil {
 		planned.Alignment = att.aligned
 		if rail, ok := att.rails[uid]; ok {
@@ -345,7 +345,7 @@ func (b *book) clear(att *attempt, maxReplans int, now time.Time) []*v1.Pod {
 		rec.replans++
 	}
 	if rec.replans > maxReplans {
-		rec.deny(att.key.Says(att.reason), now)
+		rec.deny(att.key.Messagef("%s", att.reason), now)
 		return nil
 	}
 	return rec.pending()
@@ -364,7 +364,7 @@ func (b *book) single(att *attempt, uid types.UID, reason string, maxReplans int
 	b.tidy(rec)
 	rec.replans++
 	if rec.replans > maxReplans {
-		rec.deny(att.key.Says(reason), now)
+		rec.deny(att.key.Messagef("%s", reason), now)
 	}
 	return true
 }

@@ -200,7 +200,7 @@ func BenchmarkPermit(b *testing.B) {
 		states := make([]fwk.CycleState, len(pods))
 		for i := range pods {
 			states[i] = framework.NewCycleState()
-			states[i].Write(destinationKey, &destination{key: gangs.PodGroupKey("ml", "g"), node: nodes[i].Name})
+			states[i].Write(destinationKey, &destination{key: gangs.CoschedulingKey("ml", "g"), node: nodes[i].Name})
 		}
 		b.Run(fmt.Sprintf("nodes=%d/plugin=Gang", n), func(b *testing.B) { permit(b, g, states, pods) })
 		stock, pods := stockGang(b, nodes)

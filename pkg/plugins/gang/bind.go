@@ -39,7 +39,7 @@ func newBinder(ctx context.Context, handle fwk.Handle) (fwk.BindPlugin, error) {
 // Bind binds a member as the in-tree plugin does, when it is its turn. It leaves other
 // pods to the plugins after it.
 func (g *Gang) Bind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
-	if destinationOf(state) == nil && !gangs.InNativeGroup(pod) {
+	if destinationOf(state) == nil && !gangs.InPodGroup(pod) {
 		return fwk.NewStatus(fwk.Skip)
 	}
 	if err := g.bindings.Acquire(ctx, 1); err != nil {

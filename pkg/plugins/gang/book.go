@@ -68,7 +68,7 @@ type news struct {
 // gang became whole.
 func (b *book) upsert(pod *v1.Pod) news {
 	key, ok := b.sources.Key(pod)
-	if !ok && gangs.InNativeGroup(pod) {
+	if !ok && gangs.InPodGroup(pod) {
 		return b.nativeSeen(pod)
 	}
 	if !ok || b.refresh(key, pod) {
@@ -170,7 +170,7 @@ func (b *book) erase(pod *v1.Pod) news {
 
 func (b *book) drop(pod *v1.Pod, may func(known *v1.Pod) bool) news {
 	key, ok := b.sources.Key(pod)
-	if !ok && gangs.InNativeGroup(pod) {
+	if !ok && gangs.InPodGroup(pod) {
 		return b.nativeGone(pod, may)
 	}
 	if !ok {
@@ -299,12 +299,12 @@ func (b *book) evaluate(rec *record) bool {
 
 // admits says that members may be scheduled: all is well, or a part of the gang
 // runs, and who comes back to it must not wait for the others.
-func (r *record) admits(v gangs.Verdict) bool {
+func (r *record) admits(v gangs.Readiness) bool {
 	return v.Problem == "" && !r.loss.healing && (v.Waiting == "" || r.running > 0)
 }
 
 // look reads the declaration and holds the members against it.
-func (b *book) look(rec *record) (gangs.Gang, gangs.Verdict, error) {
+func (b *book) look(rec *record) (gangs.Gang, gangs.Readiness, error) {
 	if rec.native != nil {
 		return b.lookNative(rec)
 	}
@@ -312,7 +312,7 @@ func (b *book) look(rec *record) (gangs.Gang, gangs.Verdict, error) {
 	g, err := b.sources.Gang(rec.key, members)
 	if err != nil {
 		rec.min, rec.minKnown = math.MaxInt, true // until the declaration changes
-		return gangs.Gang{}, gangs.Verdict{}, err
+		return gangs.Gang{}, gangs.Readiness{}, err
 	}
 	v := gangs.Check(g, members)
 	rec.running = running(g, members)

@@ -151,7 +151,7 @@ func TestStanding(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 0)
-			key := gangs.PodGroupKey("ml", "a")
+			key := gangs.CoschedulingKey("ml", "a")
 			if tc.min != 0 {
 				w.groups.declare("a", tc.min)
 			}
@@ -201,7 +201,7 @@ func TestFinishedMembersStayInTheQuorum(t *testing.T) {
 		t.Errorf("planned are %d members beside %d that run (%s), want one alone", len(req.members), len(req.placed), refusal)
 	}
 	w.book.erase(first)
-	if w.book.gate(key, again); w.book.records[key].admits(gangs.Verdict{Waiting: "x"}) {
+	if w.book.gate(key, again); w.book.records[key].admits(gangs.Readiness{Waiting: "x"}) {
 		t.Error("nothing runs, and members may come one by one")
 	}
 }

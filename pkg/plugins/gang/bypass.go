@@ -193,8 +193,8 @@ func (p *planning) giveWay(picture *plan.Snapshot, decision *plan.Decision) stri
 		return ""
 	}
 	p.plugin.book.holdBack(key)
-	return key.Says(fmt.Sprintf("held back: it would take %d of %d nodes that are kept for %s, which later gangs have passed for longer than maxBypass (%v)",
-		len(taken), len(kept), keeper, p.plugin.args.MaxBypass))
+	return key.Messagef("held back: it would take %d of %d nodes that are kept for %s, which later gangs have passed for longer than maxBypass (%v)",
+		len(taken), len(kept), keeper, p.plugin.args.MaxBypass)
 }
 
 // avoid keeps every role off the nodes.

@@ -63,9 +63,9 @@ func regroups(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint,
 	before, _ := oldObj.(*schedulingv1beta1.PodGroup)
 	after, ok := newObj.(*schedulingv1beta1.PodGroup)
 	switch {
-	case !ok || before == nil || !gangs.InNativeGroup(pod):
+	case !ok || before == nil || !gangs.InPodGroup(pod):
 		return fwk.Queue, nil
-	case gangs.NativeKey(pod) != gangs.SchedulingGroupKey(after.Namespace, after.Name),
+	case gangs.PodGroupKeyOf(pod) != gangs.PodGroupKey(after.Namespace, after.Name),
 		before.Generation == after.Generation && maps.Equal(before.Annotations, after.Annotations):
 		return fwk.QueueSkip, nil
 	}
@@ -77,7 +77,7 @@ func regroups(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint,
 func rewishes(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*schedulingv1alpha3.CompositePodGroup)
 	after, ok := newObj.(*schedulingv1alpha3.CompositePodGroup)
-	if ok && before != nil && (pod.Namespace != after.Namespace || !gangs.InNativeGroup(pod) || maps.Equal(before.Annotations, after.Annotations)) {
+	if ok && before != nil && (pod.Namespace != after.Namespace || !gangs.InPodGroup(pod) || maps.Equal(before.Annotations, after.Annotations)) {
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil

@@ -23,8 +23,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // Name is the plugin's name in a profile.
@@ -56,7 +56,7 @@ type Gang struct {
 	args    *config.GangArgs
 	sources gangs.Sources
 	book    *book
-	desk    *snapshot.Desk
+	desk    *cluster.Profile
 	report  *reporter
 	// refusals are what filters refused of plans for PodGroups of scheduling.k8s.io.
 	refusals refusals
@@ -97,7 +97,7 @@ type Parts struct {
 	// Shared is one for all profiles.
 	Shared Shared
 	// Desk has the profile's picture of the cluster.
-	Desk *snapshot.Desk
+	Desk *cluster.Profile
 	// Gates are where Gate is found, if the profile has it.
 	Gates *Gates
 }
@@ -275,7 +275,7 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	if refusal != "" {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
 	}
-	snapshot.SetPlanned(state, g.book.instructions(key, pod.UID, node))
+	cluster.SetPlanned(state, g.book.instructions(key, pod.UID, node))
 	g.yieldNominations(key, pod.UID, node)
 	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 }
@@ -336,7 +336,7 @@ func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, n
 func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	unannounced(state, pod, node)
 	d := destinationOf(state)
-	if g.quorum != nil && gangs.InNativeGroup(pod) {
+	if g.quorum != nil && gangs.InPodGroup(pod) {
 		g.boundInGroup(state)
 		return g.quorum.Permit(ctx, state, pod, node)
 	}
@@ -351,13 +351,13 @@ func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, no
 		return fwk.NewStatus(fwk.Wait), g.args.PermitTimeout
 	case last:
 		if gone := g.missingNode(att); gone != "" {
-			return fwk.NewStatus(fwk.Unschedulable, d.key.Says("planned node "+gone+" is gone")), 0 // Unreserve ends the attempt
+			return fwk.NewStatus(fwk.Unschedulable, d.key.Messagef("planned node %s is gone", gone)), 0 // Unreserve ends the attempt
 		}
 		if g.open(att) {
 			return nil, 0
 		}
 	}
-	return fwk.NewStatus(fwk.Unschedulable, d.key.Says("the plan was dropped while this member was placed")), 0
+	return fwk.NewStatus(fwk.Unschedulable, d.key.Messagef("the plan was dropped while this member was placed")), 0
 }
 
 // SignPod keeps members out of batches of equal pods: their plan decides.
@@ -387,7 +387,7 @@ func (g *Gang) yieldNominations(key gangs.Key, uid types.UID, node string) {
 		if other.UID == uid {
 			continue
 		}
-		if k, ok := g.sources.Key(other); ok && k == key || gangs.InNativeGroup(other) && gangs.NativeKey(other) == key {
+		if k, ok := g.sources.Key(other); ok && k == key || gangs.InPodGroup(other) && gangs.PodGroupKeyOf(other) == key {
 			g.handle.DeleteNominatedPodIfExists(other)
 		}
 	}

@@ -85,7 +85,7 @@ func (p *Gate) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
 	if p.gang == nil {
 		return nil
 	}
-	if p.gang.quorum != nil && gangs.InNativeGroup(pod) {
+	if p.gang.quorum != nil && gangs.InPodGroup(pod) {
 		return p.gang.letGroupIn(ctx, pod)
 	}
 	return p.gang.letIn(pod)
@@ -140,7 +140,7 @@ func (g *Gang) rootOf(pod *v1.Pod) fwk.EntityKey {
 
 // cameToGroup looks whether a pod that came to a PodGroup completes its quorum.
 func (g *Gang) cameToGroup(pod *v1.Pod) {
-	if g.gated && g.quorum != nil && gangs.InNativeGroup(pod) {
+	if g.gated && g.quorum != nil && gangs.InPodGroup(pod) {
 		g.outside.recall(g.rootOf(pod))
 	}
 }

@@ -143,7 +143,7 @@ func (b *book) broken(key gangs.Key, healAfter time.Duration, now time.Time) *br
 }
 
 // lacks says that too few members exist for a quorum.
-func (r *record) lacks(g gangs.Gang, v gangs.Verdict) bool {
+func (r *record) lacks(g gangs.Gang, v gangs.Readiness) bool {
 	if r.native != nil {
 		return v.Waiting != ""
 	}

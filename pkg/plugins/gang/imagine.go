@@ -31,7 +31,7 @@ type image struct {
 // imagine writes the gang as if nothing of it stood yet in the cluster without the
 // pods. It returns nil if the gang cannot be understood there.
 func (g *Gang) imagine(ctx context.Context, req request, nodes []fwk.NodeInfo, gone []*v1.Pod) (*image, error) {
-	survey, err := g.desk.SurveyWith(req.gang.Labels(), len(req.gang.Groups) > 0, nodes)
+	survey, err := g.desk.CacheWithLabels(req.gang.Labels(), len(req.gang.Groups) > 0, nodes)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (b *book) refuseNative(req request, done []gangs.Member, message string, no
 	rec.native, rec.members, rec.ready, rec.placed = &req.gang, make(map[types.UID]gangs.Member, len(req.members)), 0, 0
 	for _, list := range [][]gangs.Member{req.members, done} {
 		for _, m := range list {
-			b.natives[gangs.NativeKey(m.Pod)] = rec
+			b.natives[gangs.PodGroupKeyOf(m.Pod)] = rec
 			m.Key = rec.key
 			rec.put(m)
 		}
@@ -58,7 +58,7 @@ func (b *book) refuseNative(req request, done []gangs.Member, message string, no
 // lookNative holds the members against the gang as its last cycle read it. Members on
 // their way out count as running: the PodGroup cycle counts them as scheduled, and
 // would take the gang for quorate.
-func (b *book) lookNative(rec *record) (gangs.Gang, gangs.Verdict, error) {
+func (b *book) lookNative(rec *record) (gangs.Gang, gangs.Readiness, error) {
 	g, members := *rec.native, rec.sorted()
 	rec.running = 0
 	for _, m := range members {
@@ -67,7 +67,7 @@ func (b *book) lookNative(rec *record) (gangs.Gang, gangs.Verdict, error) {
 		}
 	}
 	rec.loss.judge(g.Quorate(members, stands), rec.running)
-	v := gangs.Verdict{}
+	v := gangs.Readiness{}
 	if !g.Quorate(members, func(m gangs.Member) bool { return counts(m.Pod) }) {
 		v.Waiting = "waiting for members of " + rec.key.String()
 	}
@@ -99,7 +99,7 @@ func (b *book) tidyNative(rec *record) {
 func (b *book) nativeSeen(pod *v1.Pod) news {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rec := b.natives[gangs.NativeKey(pod)]
+	rec := b.natives[gangs.PodGroupKeyOf(pod)]
 	if rec == nil {
 		return news{}
 	}
@@ -116,7 +116,7 @@ func (b *book) nativeSeen(pod *v1.Pod) news {
 func (b *book) nativeGone(pod *v1.Pod, may func(known *v1.Pod) bool) news {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rec := b.natives[gangs.NativeKey(pod)]
+	rec := b.natives[gangs.PodGroupKeyOf(pod)]
 	if rec == nil {
 		return news{}
 	}

@@ -22,7 +22,7 @@ var patient = &config.GangArgs{HealAfter: 10 * time.Second, MaxBypass: 20 * time
 // native returns a pod that names a PodGroup of scheduling.k8s.io.
 func native(group, name, node string) *v1.Pod {
 	pod := member("", name)
-	delete(pod.Labels, gangs.PodGroupLabel)
+	delete(pod.Labels, gangs.CoschedulingLabel)
 	pod.Spec.SchedulingGroup, pod.Spec.NodeName = &v1.PodSchedulingGroup{PodGroupName: &group}, node
 	return pod
 }
@@ -36,9 +36,9 @@ func nativeRequest(name string, least int32, minute int, pods ...*v1.Pod) reques
 	req := request{placed: map[types.UID]string{}}
 	var members []gangs.Member
 	for _, pod := range pods {
-		members = append(members, gangs.NativeMember(pod))
+		members = append(members, gangs.PodGroupMember(pod))
 	}
-	req.gang = gangs.NativeGang(group, members)
+	req.gang = gangs.PodGroupGang(group, members)
 	req.add(members)
 	req.stand = newNative(profile, req)
 	return req
@@ -55,7 +55,7 @@ func podNames(pods []*v1.Pod) []string {
 // nativeWorld is a book of a scheduler that has the PodGroup cycle.
 func nativeWorld(t *testing.T) *book {
 	w := newWorld(t, 0)
-	return newBook(profile, append(gangs.Sources{gangs.NewNativeSource()}, w.book.sources...), func(*v1.Pod) bool { return true })
+	return newBook(profile, append(gangs.Sources{gangs.NewPodGroupCycleSource()}, w.book.sources...), func(*v1.Pod) bool { return true })
 }
 
 // A group that lost a member is asked again after healAfter, is closed while its
@@ -112,7 +112,7 @@ func TestNativeGroupThatEndsIsNotBroken(t *testing.T) {
 	ended := native("a", "ended", "n1")
 	ended.Status.Phase = v1.PodSucceeded
 	req := nativeRequest("a", 2, 0, native("a", "left", "n2"), native("a", "late", ""))
-	b.refuseNative(req, []gangs.Member{gangs.NativeMember(ended)}, "no room", epoch)
+	b.refuseNative(req, []gangs.Member{gangs.PodGroupMember(ended)}, "no room", epoch)
 	if one := b.broken(req.gang.Key, patient.HealAfter, epoch.Add(time.Hour)); one != nil {
 		t.Errorf("broken is %+v", one)
 	}

@@ -52,7 +52,7 @@ func (g *Gang) standsInGroup(key gangs.Key) standing {
 		s.sentence = "waiting for " + key.String() + ", which does not exist"
 		return s
 	}
-	s.gang = gangs.NativeGang(s.group, nil)
+	s.gang = gangs.PodGroupGang(s.group, nil)
 	s.sentence = shortOfMembers(s.group, state.AllPodsCount())
 	if s.sentence == "" && s.group.Spec.ParentCompositePodGroupName != nil {
 		s.sentence = shortOfGroups(groups, fwk.PodGroupKey(key.Namespace, key.Name))
@@ -70,7 +70,7 @@ func (g *Gang) stillComing(pods []*v1.Pod) bool {
 
 // shortOfMembers says what a group of so many pods lacks for its quorum, "" if nothing.
 func shortOfMembers(group *schedulingv1beta1.PodGroup, exist int) string {
-	g := gangs.NativeGang(group, nil)
+	g := gangs.PodGroupGang(group, nil)
 	if exist >= g.Min || g.MinField == "" {
 		return ""
 	}
@@ -105,7 +105,7 @@ func groupReady(groups fwk.PodGroupManager, key fwk.EntityKey) (ready bool, exam
 		if state, err := groups.PodGroupStates().Get(key.Namespace, key.Name); err == nil {
 			exist = state.AllPodsCount()
 		}
-		least := gangs.NativeGang(group, nil).Min
+		least := gangs.PodGroupGang(group, nil).Min
 		return exist >= least, fmt.Sprintf(": %d of the %d members that PodGroup %s needs exist so far", exist, least, key.Name)
 	}
 	composite, err := groups.CompositePodGroups().Get(key.Namespace, key.Name)
@@ -124,7 +124,7 @@ func groupReady(groups fwk.PodGroupManager, key fwk.EntityKey) (ready bool, exam
 			example = cmp.Or(example, lack)
 		}
 	}
-	least := gangs.NativeComposite(composite).MinGroups
+	least := gangs.CompositeGang(composite).MinGroups
 	if met < least && example == "" {
 		example = fmt.Sprintf(": it needs %d groups, and has %d", least, len(children))
 	}
@@ -133,8 +133,8 @@ func groupReady(groups fwk.PodGroupManager, key fwk.EntityKey) (ready bool, exam
 
 // noticeInGroup has it looked at whether the pod's PodGroup lacks members.
 func (g *Gang) noticeInGroup(pod *v1.Pod) {
-	if g.native && gangs.InNativeGroup(pod) && pod.Spec.SchedulerName == g.book.profile {
-		g.report.later(gangs.NativeKey(pod))
+	if g.native && gangs.InPodGroup(pod) && pod.Spec.SchedulerName == g.book.profile {
+		g.report.later(gangs.PodGroupKeyOf(pod))
 	}
 }
 
@@ -162,7 +162,7 @@ func (r *reporter) onGroup(ctx context.Context, group *schedulingv1beta1.PodGrou
 	_, err = r.handle.ClientSet().SchedulingV1beta1().PodGroups(group.Namespace).Patch(ctx, group.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	switch {
 	case apierrors.IsConflict(err):
-		r.later(gangs.SchedulingGroupKey(group.Namespace, group.Name))
+		r.later(gangs.PodGroupKey(group.Namespace, group.Name))
 	case err != nil && !apierrors.IsNotFound(err):
 		return fmt.Errorf("writing the condition of PodGroup %s/%s: %w", group.Namespace, group.Name, err)
 	}

@@ -15,11 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // request is a gang as it is to be planned, copied out of the book.
@@ -32,7 +32,7 @@ type request struct {
 	// quorum and stand nowhere.
 	done   map[string]int
 	limits map[string]map[string]int
-	holds  []snapshot.Hold
+	holds  []gangs.Hold
 	// whole says that all members are wanted in one required domain rather than a
 	// quorum in a better one.
 	whole bool
@@ -77,12 +77,12 @@ func (b *book) request(key gangs.Key) (request, string) {
 		req.members = append(req.members, m)
 	}
 	var wait string
-	req.gang, req.members, wait = gangs.Turn(g, req.members, func(m gangs.Member) bool { return req.placed[m.Pod.UID] != "" })
+	req.gang, req.members, wait = gangs.NextBatch(g, req.members, func(m gangs.Member) bool { return req.placed[m.Pod.UID] != "" })
 	return req, wait
 }
 
 // holds returns the room that other gangs' plans count on and no pod shows yet.
-func (b *book) holds(but gangs.Key) []snapshot.Hold {
+func (b *book) holds(but gangs.Key) []gangs.Hold {
 	holds := b.rests.holds(but)
 	for key, rec := range b.records {
 		if key == but || rec.attempt == nil || rec.attempt.phase == failed {
@@ -91,7 +91,7 @@ func (b *book) holds(but gangs.Key) []snapshot.Hold {
 		att := rec.attempt
 		for uid, node := range att.nodes {
 			if att.reserved[uid] == "" {
-				holds = append(holds, snapshot.Hold{Node: node, Need: att.needs[uid]})
+				holds = append(holds, gangs.Hold{Node: node, Need: att.needs[uid]})
 			}
 		}
 	}
@@ -105,7 +105,7 @@ type planning struct {
 	ask    plan.Gang
 	trials trials
 	// alignment is what the gang says of its members' devices.
-	alignment snapshot.Alignment
+	alignment gangs.Alignment
 	// inner is the planner's group that stands for each of the gang's.
 	inner map[string]string
 	// base is the gang's own role of each that was split off for a carrier.
@@ -149,7 +149,7 @@ func (g *Gang) plan(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) (*
 
 // decide asks the planner for whatever is to be placed together.
 func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (outcome, error) {
-	survey, err := g.desk.SurveyWith(req.gang.Labels(), len(req.gang.Groups) > 0, nodes)
+	survey, err := g.desk.CacheWithLabels(req.gang.Labels(), len(req.gang.Groups) > 0, nodes)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -178,7 +178,7 @@ func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (o
 	if p.trials.err != nil {
 		return outcome{}, p.trials.err
 	}
-	snapshot.WriteAmounts(&out.decision)
+	cluster.FormatAmounts(&out.decision)
 	p.quote(&out.decision)
 	if !out.decision.Placed {
 		out.why, out.heldBack = cmp.Or(p.trials.refusal(p.gang.Key), refusal, unreached, out.decision.Why()+p.sharing()), refusal != ""
@@ -189,7 +189,7 @@ func (g *Gang) decide(ctx context.Context, req request, nodes []fwk.NodeInfo) (o
 // newPlanning begins to plan a gang. It returns a sentence if what the gang says
 // of its devices cannot be understood.
 func (g *Gang) newPlanning(ctx context.Context, req request) (planning, string) {
-	alignment, err := snapshot.ParseAlignment(req.gang.Topology.Alignment, req.gang.Key.String())
+	alignment, err := gangs.ParseAlignment(req.gang.Topology.Alignment, req.gang.Key.String())
 	if err != nil {
 		return planning{}, err.Error()
 	}
@@ -211,7 +211,7 @@ func (p *planning) solve(picture *plan.Snapshot, fits plan.Fits) plan.Decision {
 
 // prepare writes the gang in the planner's terms. It returns a sentence if a
 // member's needs cannot be understood.
-func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string {
+func (p *planning) prepare(survey *cluster.Cache, nodes []fwk.NodeInfo) string {
 	p.ask = plan.Gang{Name: p.gang.Key.String()}
 	p.scopes(survey)
 	var shapes []*v1.Pod
@@ -228,12 +228,12 @@ func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string
 	}
 	needs, err := survey.Read(need)
 	if err != nil {
-		return p.gang.Key.Says(err.Error())
+		return p.gang.Key.Messagef("%v", err)
 	}
 	for i := range p.ask.Roles {
 		p.describe(i, stand[i], &needs[i])
 		if err := p.pin(&p.ask.Roles[i], survey, nodes); err != nil {
-			return p.gang.Key.Says(err.Error())
+			return p.gang.Key.Messagef("%v", err)
 		}
 	}
 	p.confine(shares, func(i int) devices.Reach { return survey.Reach(&needs[len(stand)+i]) })
@@ -241,9 +241,9 @@ func (p *planning) prepare(survey *snapshot.Survey, nodes []fwk.NodeInfo) string
 }
 
 // describe adds to a role what one member needs, and the pod that stands for all.
-func (p *planning) describe(i int, pod *v1.Pod, need *snapshot.Need) {
+func (p *planning) describe(i int, pod *v1.Pod, need *cluster.PodNeed) {
 	role := &p.ask.Roles[i]
-	need.Adopt(p.alignment)
+	need.ApplyGangAlignment(p.alignment)
 	role.Need, role.RDMA = need.Need, need.RDMA
 	if len(p.gang.Groups) == 0 {
 		p.ask.Min += role.Min
@@ -263,7 +263,7 @@ func (p *planning) shape(members []gangs.Member) *v1.Pod {
 }
 
 // pin fixes the members that claims of theirs tie to a node.
-func (p *planning) pin(role *plan.Role, survey *snapshot.Survey, nodes []fwk.NodeInfo) error {
+func (p *planning) pin(role *plan.Role, survey *cluster.Cache, nodes []fwk.NodeInfo) error {
 	for i := range role.Members {
 		pod := p.pending[role.Members[i].Name]
 		if pod == nil {

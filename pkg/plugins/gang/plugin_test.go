@@ -55,7 +55,7 @@ func TestLess(t *testing.T) {
 		name, born := string(rune('a'+i/26))+string(rune('a'+i%26)), epoch.Add(time.Duration(rnd.IntN(4))*time.Second)
 		pod := member([]string{"a", "b", "c", ""}[rnd.IntN(4)], name)
 		pod.CreationTimestamp = metav1.NewTime(born)
-		if pod.Labels[gangs.PodGroupLabel] == "c" {
+		if pod.Labels[gangs.CoschedulingLabel] == "c" {
 			pod.Spec.Priority = new(int32)
 			*pod.Spec.Priority = 7
 		}
@@ -78,7 +78,7 @@ func TestLess(t *testing.T) {
 	})
 	var order []string
 	for _, one := range all {
-		if gang := one.Pod.Labels[gangs.PodGroupLabel]; gang != "" {
+		if gang := one.Pod.Labels[gangs.CoschedulingLabel]; gang != "" {
 			order = append(order, gang)
 		}
 	}
@@ -288,7 +288,7 @@ func TestErrorsOfOneMemberEndTheAttempt(t *testing.T) {
 }
 
 func TestUnknownLevel(t *testing.T) {
-	key := gangs.PodGroupKey("ml", "a")
+	key := gangs.CoschedulingKey("ml", "a")
 	of := func(required, preferred string) gangs.Topology {
 		return gangs.Topology{Required: required, Preferred: preferred}
 	}
@@ -319,7 +319,7 @@ func TestUnknownLevel(t *testing.T) {
 }
 
 func TestLeftOut(t *testing.T) {
-	p := planning{request: request{gang: gangs.Gang{Key: gangs.PodGroupKey("ml", "a"), Min: 4}}}
+	p := planning{request: request{gang: gangs.Gang{Key: gangs.CoschedulingKey("ml", "a"), Min: 4}}}
 	in := plan.Domain{Level: "leaf", Path: "s1/l2"}
 	tests := map[int]string{
 		0: "",

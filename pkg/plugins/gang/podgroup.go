@@ -14,8 +14,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // The scheduler's own cycle for PodGroups of scheduling.k8s.io, where its feature
@@ -145,8 +145,8 @@ func (g *Gang) preFilterInGroup(ctx context.Context, state fwk.CycleState, pod *
 	}
 	p.open(pod.UID)
 	state.Write(seatKey, seat{node: node, plan: p})
-	snapshot.SetPlanned(state, p.instructions(pod.UID))
-	g.yieldNominations(gangs.NativeKey(pod), pod.UID, node)
+	cluster.SetPlanned(state, p.instructions(pod.UID))
+	g.yieldNominations(gangs.PodGroupKeyOf(pod), pod.UID, node)
 	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 }
 

@@ -6,7 +6,6 @@ package gang
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -15,9 +14,9 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // groupPlan is what was planned in a PodGroup cycle. Only that cycle touches it,
@@ -32,7 +31,7 @@ type groupPlan struct {
 	names map[types.UID]string
 	// pinned are the members whose claims have their devices on the planned node.
 	pinned  map[types.UID]bool
-	aligned snapshot.Alignment
+	aligned gangs.Alignment
 	// where is the domain that the plan chose, for people.
 	where string
 	// refusal says why there is no plan; leftOut why some members have no part in it.
@@ -80,8 +79,8 @@ func (p *groupPlan) why() string {
 	return cmp.Or(p.refusal, p.leftOut, "gang "+p.key.String()+" is placed without this member, which is tried again")
 }
 
-func (p *groupPlan) instructions(uid types.UID) snapshot.Planned {
-	planned := snapshot.Planned{Node: p.nodes[uid], Rail: -1, Gang: p.key.String(), Alignment: p.aligned}
+func (p *groupPlan) instructions(uid types.UID) cluster.Planned {
+	planned := cluster.Planned{Node: p.nodes[uid], Rail: -1, Gang: p.key.String(), Alignment: p.aligned}
 	if rail, ok := p.rails[uid]; ok {
 		planned.Rail = rail
 	}
@@ -111,7 +110,7 @@ type refusedMember struct {
 }
 
 func (m refusedMember) sentence(key gangs.Key) string {
-	return key.Says(fmt.Sprintf("node %s refused member %s", m.node, m.pod))
+	return key.Messagef("node %s refused member %s", m.node, m.pod)
 }
 
 func (p *groupPlan) refused() (refusedMember, bool) {

@@ -106,7 +106,7 @@ func (g *Gang) succeeded(req *request) ([]gangs.Member, error) {
 	var members []gangs.Member
 	for _, obj := range found {
 		pod, ok := obj.(*v1.Pod)
-		if !ok || !done(pod) || !gangs.InNativeGroup(pod) {
+		if !ok || !done(pod) || !gangs.InPodGroup(pod) {
 			continue
 		}
 		if m, ok := req.gang.Joined(pod); ok {

@@ -24,7 +24,7 @@ func (g *Gang) groupRequest(group fwk.PodGroupInfo) (request, error) {
 	if composite == nil {
 		return g.requestFor(group.GetPodGroup(), group.GetUnscheduledPods())
 	}
-	req := g.newRequest(gangs.NativeComposite(composite))
+	req := g.newRequest(gangs.CompositeGang(composite))
 	if err := g.addChildren(&req, "", group); err != nil {
 		return request{}, err
 	}
@@ -45,7 +45,7 @@ func (g *Gang) addChildren(req *request, parent string, group fwk.PodGroupInfo) 
 		if err != nil {
 			return err
 		}
-		req.add(req.gang.AddGroup(parent, gangs.NativeGang(child.GetPodGroup(), members), members))
+		req.add(req.gang.AddGroup(parent, gangs.PodGroupGang(child.GetPodGroup(), members), members))
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (g *Gang) requestFor(group *schedulingv1beta1.PodGroup, unscheduled []*v1.P
 	if err != nil {
 		return request{}, err
 	}
-	req := g.newRequest(gangs.NativeGang(group, members))
+	req := g.newRequest(gangs.PodGroupGang(group, members))
 	req.add(members)
 	return req, nil
 }
@@ -89,12 +89,12 @@ func (g *Gang) groupMembers(namespace, name string, unscheduled []*v1.Pod) ([]ga
 	members := make([]gangs.Member, 0, len(unscheduled)+len(placed))
 	for _, pod := range unscheduled {
 		if gangs.Live(pod) {
-			members = append(members, gangs.NativeMember(pod))
+			members = append(members, gangs.PodGroupMember(pod))
 		}
 	}
 	for _, pod := range placed {
 		if gangs.Live(pod) {
-			members = append(members, gangs.NativeMember(pod))
+			members = append(members, gangs.PodGroupMember(pod))
 		}
 	}
 	return members, nil

@@ -17,7 +17,6 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // settleTimeout bounds the wait for the first full picture of the cluster; a kind of
@@ -84,7 +83,7 @@ type rests struct {
 }
 
 type rest struct {
-	holds []snapshot.Hold
+	holds []gangs.Hold
 	since time.Time
 }
 
@@ -94,7 +93,7 @@ func (b *book) keepRest(att *attempt, now time.Time) {
 	defer b.mu.Unlock()
 	one := rest{since: now}
 	for uid, node := range att.nodes {
-		one.holds = append(one.holds, snapshot.Hold{Node: node, Need: att.needs[uid]})
+		one.holds = append(one.holds, gangs.Hold{Node: node, Need: att.needs[uid]})
 	}
 	if b.rests.of == nil {
 		b.rests.of = map[gangs.Key]rest{}
@@ -103,8 +102,8 @@ func (b *book) keepRest(att *attempt, now time.Time) {
 }
 
 // holds returns the room that is kept for others than that gang.
-func (r *rests) holds(but gangs.Key) []snapshot.Hold {
-	var holds []snapshot.Hold
+func (r *rests) holds(but gangs.Key) []gangs.Hold {
+	var holds []gangs.Hold
 	for key, one := range r.of {
 		if key != but {
 			holds = append(holds, one.holds...)
@@ -186,7 +185,7 @@ func (g *Gang) waitingGroups() (map[fwk.EntityKey]*v1.Pod, error) {
 	}
 	waiting := map[fwk.EntityKey]*v1.Pod{}
 	for _, pod := range pods {
-		if gangs.InNativeGroup(pod) && g.awaitsCycle(pod) {
+		if gangs.InPodGroup(pod) && g.awaitsCycle(pod) {
 			waiting[g.rootOf(pod)] = pod
 		}
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // Room for the rest of a gang is kept from all others until the gang has had its cycle,
@@ -20,11 +19,11 @@ import (
 func TestRoomForTheRest(t *testing.T) {
 	mine, other := nativeRequest("mine", 2, 0), nativeRequest("other", 2, 0)
 	one := plan.Need{Resources: []int64{1}}
-	held := []snapshot.Hold{{Node: "n1", Need: one}}
+	held := []gangs.Hold{{Node: "n1", Need: one}}
 	for _, c := range []struct {
 		name   string
 		then   func(*book)
-		kept   []snapshot.Hold
+		kept   []gangs.Hold
 		lapsed bool
 	}{
 		{"before its cycle", func(*book) {}, held, false},

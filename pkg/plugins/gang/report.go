@@ -103,7 +103,7 @@ func (r *reporter) run(ctx context.Context) {
 // standing is how a gang stands, whoever places it.
 func (r *reporter) standing(key gangs.Key) standing {
 	state := r.book.standing(key)
-	if state.sentence == "" && r.inGroup != nil && key.Source == gangs.SchedulingGroupSource {
+	if state.sentence == "" && r.inGroup != nil && key.Source == gangs.PodGroupSource {
 		return r.inGroup(key)
 	}
 	return state

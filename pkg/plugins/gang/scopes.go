@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // within is added to the name of a scope to name the one that stands inside it.
@@ -19,7 +19,7 @@ const within = "/within"
 // scopes writes the gang's topology wish, and the gangs inside it, in the planner's
 // terms. A scope that must be in one domain of two levels, because a label and a
 // level are required of it, becomes two, one inside the other.
-func (p *planning) scopes(survey *snapshot.Survey) {
+func (p *planning) scopes(survey *cluster.Cache) {
 	p.inner = map[string]string{}
 	outer, inner := confines(p.gang.Topology, survey)
 	p.ask.Required, p.ask.Preferred, p.ask.MinGroups = outer, p.gang.Topology.Preferred, p.gang.MinGroups
@@ -33,7 +33,7 @@ func (p *planning) scopes(survey *snapshot.Survey) {
 }
 
 // scope is scopes for one group; parents come before their children.
-func (p *planning) scope(group gangs.Group, survey *snapshot.Survey) {
+func (p *planning) scope(group gangs.Group, survey *cluster.Cache) {
 	outer, inner := confines(group.Topology, survey)
 	one := plan.Group{
 		Name: group.Name, Parent: p.inner[group.Parent], Min: group.Min, MinGroups: group.MinGroups,
@@ -51,7 +51,7 @@ func (p *planning) scope(group gangs.Group, survey *snapshot.Survey) {
 
 // confines returns the levels of which one domain must hold a scope; the second is
 // "" if there is only one.
-func confines(t gangs.Topology, survey *snapshot.Survey) (outer, inner string) {
+func confines(t gangs.Topology, survey *cluster.Cache) (outer, inner string) {
 	switch label := survey.LevelOf(t.RequiredLabel); {
 	case t.RequiredLabel == "" || label == t.Required:
 		return t.Required, ""

@@ -14,10 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // Claims that several members have, and that have no devices yet, are allocated
@@ -35,7 +35,7 @@ type share struct {
 
 // sharedClaims finds the claims that members share, in order, with all that there
 // is to know of those that whole roles share.
-func (p *planning) sharedClaims(survey *snapshot.Survey) (shared sets.Set[string], shares []share) {
+func (p *planning) sharedClaims(survey *cluster.Cache) (shared sets.Set[string], shares []share) {
 	type use struct{ claim, role string }
 	users, pending, standing := map[use]int{}, map[string]int{}, sets.New[string]()
 	all := map[string]int{}
@@ -84,7 +84,7 @@ func sharable(pod *v1.Pod) []string {
 }
 
 func sharableName(pod *v1.Pod, one *v1.PodResourceClaim) string {
-	if one.ResourceClaimName == nil && !gangs.InNativeGroup(pod) {
+	if one.ResourceClaimName == nil && !gangs.InPodGroup(pod) {
 		return ""
 	}
 	name, _, err := resourceclaim.Name(pod, one)
@@ -178,8 +178,8 @@ func (p *planning) confine(shares []share, reach func(i int) devices.Reach) {
 		switch where := reach(i); {
 		case where.OneNode:
 			knots = tie(knots, one)
-		case p.spread.claim == "" && len(where.Places) > 0 && !slices.ContainsFunc(where.Places, devices.Place.Everywhere):
-			p.spread = spread{claim: one.claim, roles: sets.New(one.roles...), places: where.Places}
+		case p.spread.claim == "" && len(where.NodeSets) > 0 && !slices.ContainsFunc(where.NodeSets, devices.NodeSet.AllNodes):
+			p.spread = spread{claim: one.claim, roles: sets.New(one.roles...), places: where.NodeSets}
 		}
 	}
 	for _, one := range knots {

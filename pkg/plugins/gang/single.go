@@ -10,9 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // singleTrials is how many nodes the filters may refuse to a pod that is planned
@@ -36,7 +36,7 @@ func (g *Gang) alone(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nod
 			return nil, fwk.AsStatus(err)
 		}
 		if node != "" {
-			snapshot.SetPlanned(state, snapshot.Planned{Node: node, Rail: -1})
+			cluster.SetPlanned(state, cluster.Planned{Node: node, Rail: -1})
 			return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 		}
 	}
@@ -66,7 +66,7 @@ func plannedAlone(pod *v1.Pod) bool {
 // planAlone returns the pod's node, "" if the ordinary cycle is to find one. Nodes
 // that are kept for a gang are not used.
 func (g *Gang) planAlone(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo, kept map[string]bool) (string, error) {
-	survey, err := g.desk.Survey()
+	survey, err := g.desk.Cache()
 	if err != nil {
 		return "", err
 	}
@@ -92,7 +92,7 @@ func (g *Gang) planAlone(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo,
 }
 
 // holdsOfOthers is holds for those who have no other business with the book.
-func (b *book) holdsOfOthers(key gangs.Key) []snapshot.Hold {
+func (b *book) holdsOfOthers(key gangs.Key) []gangs.Hold {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.holds(key)
@@ -117,7 +117,7 @@ func (s *single) fits(_ int, node string, _ int) bool {
 	if err != nil {
 		return false
 	}
-	state := trialState(snapshot.Planned{Node: node, Rail: -1})
+	state := trialState(cluster.Planned{Node: node, Rail: -1})
 	result, status, _ := s.handle.(preFilters).RunPreFilterPlugins(s.ctx, state, s.pod)
 	if status.IsSuccess() && (result.AllNodes() || result.NodeNames.Has(node)) {
 		status = s.handle.RunFilterPlugins(s.ctx, state, s.pod, info)

@@ -24,7 +24,7 @@ const maxPlaces = 8
 type spread struct {
 	claim  string
 	roles  sets.Set[string]
-	places []devices.Place
+	places []devices.NodeSet
 }
 
 // solveSpread asks the planner for each place where a shared claim can be used, and
@@ -65,12 +65,12 @@ func (p *planning) outOfReach(decision *plan.Decision, size int) string {
 }
 
 // divide lists the nodes that are not in the place, and counts those that are.
-func divide(place devices.Place, nodes []fwk.NodeInfo) (outside []string, inside int, err error) {
+func divide(place devices.NodeSet, nodes []fwk.NodeInfo) (outside []string, inside int, err error) {
 	for _, info := range nodes {
 		if info.Node() == nil {
 			continue
 		}
-		holds, err := place.Holds(info.Node())
+		holds, err := place.Contains(info.Node())
 		switch {
 		case err != nil:
 			return nil, 0, err

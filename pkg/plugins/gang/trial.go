@@ -15,8 +15,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // preFilters is what the handle can do beyond its interface: run the profile's
@@ -53,7 +53,7 @@ type trial struct {
 	state fwk.CycleState
 	// gang tells the role's gang from all others; alignment is what it says of devices.
 	gang      string
-	alignment snapshot.Alignment
+	alignment gangs.Alignment
 	// beside is how many of its kind stand with it on any node, of another role.
 	beside int
 	// nodes are the only ones that the role may use, by the word of others; nil means
@@ -137,14 +137,14 @@ func (t *trials) prepare(one *trial) error {
 
 // newState is the state of a trial on one node, or on any.
 func (o *trial) newState(node string) fwk.CycleState {
-	return trialState(snapshot.Planned{Node: node, Rail: -1, Gang: o.gang, Alignment: o.alignment})
+	return trialState(cluster.Planned{Node: node, Rail: -1, Gang: o.gang, Alignment: o.alignment})
 }
 
 // trialState is the state of a pod that is tried with a plan that is not made yet.
-func trialState(planned snapshot.Planned) fwk.CycleState {
+func trialState(planned cluster.Planned) fwk.CycleState {
 	state := framework.NewCycleState()
 	state.Write(trialKey, trialMark{})
-	snapshot.SetPlanned(state, planned)
+	cluster.SetPlanned(state, planned)
 	return state
 }
 
@@ -219,7 +219,7 @@ func (t *trials) crowd(one *trial, state fwk.CycleState, info fwk.NodeInfo, copi
 func (t *trials) refusal(gang gangs.Key) string {
 	for _, one := range t.roles {
 		if one.refusal != "" {
-			return gang.Says("pod " + one.pod.Name + ": " + one.refusal)
+			return gang.Messagef("pod %s: %s", one.pod.Name, one.refusal)
 		}
 	}
 	return ""

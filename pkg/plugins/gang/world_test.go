@@ -27,11 +27,11 @@ var epoch = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 // podGroups are the declarations that exist, by name; all are in namespace ml.
 type podGroups map[string]*schedv1alpha1.PodGroup
 
-func (g podGroups) PodGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
+func (g podGroups) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
 	if group, ok := g[name]; ok {
 		return group, nil
 	}
-	return nil, &gangs.LookupError{Key: gangs.PodGroupKey(namespace, name), Reason: gangs.ErrNotFound}
+	return nil, &gangs.LookupError{Key: gangs.CoschedulingKey(namespace, name), Reason: gangs.ErrNotFound}
 }
 
 func (g podGroups) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
@@ -43,7 +43,7 @@ func (g podGroups) declare(name string, least int32) gangs.Key {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID(name)},
 		Spec:       schedv1alpha1.PodGroupSpec{MinMember: least},
 	}
-	return gangs.PodGroupKey("ml", name)
+	return gangs.CoschedulingKey("ml", name)
 }
 
 // member returns a pod of a gang that could be placed now.
@@ -52,7 +52,7 @@ func member(gang, name string) *v1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "ml", Name: name, UID: types.UID("uid-" + name), Generation: 1,
 			CreationTimestamp: metav1.NewTime(epoch),
-			Labels:            map[string]string{gangs.PodGroupLabel: gang},
+			Labels:            map[string]string{gangs.CoschedulingLabel: gang},
 		},
 		Spec:   v1.PodSpec{SchedulerName: profile},
 		Status: v1.PodStatus{Phase: v1.PodPending},
@@ -103,7 +103,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t: t, rnd: rand.New(rand.NewPCG(seed, 0)), groups: podGroups{},
 		store: map[types.UID]*v1.Pod{}, at: map[types.UID]place{}, now: epoch,
 	}
-	w.book = newBook(profile, gangs.Sources{gangs.NewPodGroupSource(w.groups, w.groups, nil)}, func(pod *v1.Pod) bool { return w.store[pod.UID] != nil })
+	w.book = newBook(profile, gangs.Sources{gangs.NewCoschedulingSource(w.groups, w.groups, nil)}, func(pod *v1.Pod) bool { return w.store[pod.UID] != nil })
 	return w
 }
 
@@ -116,7 +116,7 @@ func (w *world) pair(first, second string) (key gangs.Key, a, b *v1.Pod) {
 }
 
 func (w *world) key(pod *v1.Pod) gangs.Key {
-	return gangs.PodGroupKey("ml", pod.Labels[gangs.PodGroupLabel])
+	return gangs.CoschedulingKey("ml", pod.Labels[gangs.CoschedulingLabel])
 }
 
 // pick returns one of the pods at that place, nil if there is none.

@@ -16,8 +16,8 @@ import (
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
-	"github.com/dovetail-dev/dovetail/pkg/snapshot"
 )
 
 // Name is the plugin's name in a profile.
@@ -26,7 +26,7 @@ const Name = "Topology"
 // Topology scores nodes for single pods.
 type Topology struct {
 	handle fwk.Handle
-	desk   *snapshot.Desk
+	desk   *cluster.Profile
 	// scoring is the cycle whose nodes are being scored: reading it from the
 	// CycleState would cost an allocation for each node.
 	scoring atomic.Pointer[scoring]
@@ -39,14 +39,14 @@ var (
 )
 
 // New makes the plugin and leaves the fabric's levels on the profile's desk.
-func New(_ context.Context, obj runtime.Object, handle fwk.Handle, desk *snapshot.Desk) (fwk.Plugin, error) {
+func New(_ context.Context, obj runtime.Object, handle fwk.Handle, desk *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeTopologyArgs(obj)
 	if err != nil {
 		return nil, err
 	}
-	levels := make([]snapshot.Level, len(args.Levels))
+	levels := make([]cluster.Level, len(args.Levels))
 	for i, level := range args.Levels {
-		levels[i] = snapshot.Level(level)
+		levels[i] = cluster.Level(level)
 	}
 	desk.SetLevels(levels)
 	return &Topology{handle: handle, desk: desk}, nil
@@ -73,7 +73,7 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	if !asksForDevices(pod) {
 		return fwk.NewStatus(fwk.Skip)
 	}
-	survey, err := t.desk.Survey()
+	survey, err := t.desk.Cache()
 	if err != nil {
 		return fwk.AsStatus(err)
 	}

@@ -1,0 +1,62 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// Alignment reads what is wanted for the pod: its own annotation comes first, then
+// those of its claims, which must agree, then what its gang says, "" for nothing.
+// The error is a sentence for the author.
+func (d *Devices) Alignment(pod *v1.Pod, gang gangs.Alignment) (gangs.Alignment, error) {
+	said, err := d.alignmentSaid(pod)
+	return cmp.Or(said, gang, gangs.AlignmentPreferred), err
+}
+
+// alignmentSaid is what the pod or its claims say, "" for nothing.
+func (d *Devices) alignmentSaid(pod *v1.Pod) (gangs.Alignment, error) {
+	if own, err := alignmentOn("pod", pod); own != "" || err != nil {
+		return own, err
+	}
+	found, from := gangs.Alignment(""), ""
+	var wrong error
+	err := d.each(pod, func(claim *resourceapi.ResourceClaim) {
+		one, err := alignmentOn("claim", claim)
+		switch {
+		case err != nil:
+			wrong = err
+		case one == "" || one == found && from != "":
+		case from == "":
+			found, from = one, claim.Name
+		default:
+			wrong = fmt.Errorf("annotation %s is %q on claim %s and %q on claim %s, which must be the same",
+				gangs.AlignmentAnnotation, found, from, one, claim.Name)
+		}
+	})
+	if wrong != nil {
+		return "", wrong
+	}
+	return found, err
+}
+
+func alignmentOn(kind string, object metav1.Object) (gangs.Alignment, error) {
+	value := object.GetAnnotations()[gangs.AlignmentAnnotation]
+	return gangs.ParseAlignment(value, fmt.Sprintf("%s %s/%s", kind, object.GetNamespace(), object.GetName()))
+}
+
+// ApplyGangAlignment takes over what the pod's gang says of alignment, where neither the pod nor
+// its claims say anything.
+func (n *PodNeed) ApplyGangAlignment(gang gangs.Alignment) {
+	if n.alignment == "" && len(n.Devices) > 0 {
+		n.Aligned = gang == gangs.AlignmentRequired
+	}
+}

@@ -1,0 +1,122 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"sync"
+	"sync/atomic"
+
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// Profile is where the plugins of one profile find the survey that they share.
+// They are made in no particular order: the one that knows the fabric's levels
+// and the one that knows devices leave them here, and the survey is put
+// together when the first pod needs it.
+type Profile struct {
+	// room is where the desks of the other profiles stand; nil if there are none.
+	room    *Profiles
+	mu      sync.Mutex
+	levels  []Level
+	devices *Devices
+	survey  atomic.Pointer[Cache]
+	// extended are surveys with levels that only workloads name.
+	extended extensions
+}
+
+// SetLevels leaves the levels of the fabric, coarse to fine.
+func (d *Profile) SetLevels(levels []Level) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.levels = levels
+}
+
+// Devices returns the device counts, which all profiles of a process share, and
+// leaves them on the desk. It says true to the first who asks: nobody else needs to
+// have them follow the cluster.
+func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
+	counts, first = NewDevices(manager), true
+	if d.room != nil {
+		counts, first = d.room.shared(manager)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.devices = counts
+	return counts, first
+}
+
+// CountsAllDevices says whether every profile of the process counts its devices here.
+func (d *Profile) CountsAllDevices() bool {
+	if d.room == nil {
+		return true
+	}
+	return d.room.whole()
+}
+
+func (d *Profile) counts() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.devices != nil
+}
+
+// Cache returns the profile's survey. The error names the level that is wrong.
+func (d *Profile) Cache() (*Cache, error) {
+	if s := d.survey.Load(); s != nil {
+		return s, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.survey.Load(); s != nil {
+		return s, nil
+	}
+	s, err := newCache(d.levels, d.devices)
+	if err != nil {
+		return nil, err
+	}
+	d.survey.Store(s)
+	return s, nil
+}
+
+// Profiles gives each profile of a process its desk.
+type Profiles struct {
+	mu      sync.Mutex
+	desks   map[string]*Profile
+	devices *Devices
+}
+
+// Of returns the desk of the profile with that name.
+func (d *Profiles) Of(profile string) *Profile {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.desks == nil {
+		d.desks = map[string]*Profile{}
+	}
+	if d.desks[profile] == nil {
+		d.desks[profile] = &Profile{room: d}
+	}
+	return d.desks[profile]
+}
+
+func (d *Profiles) shared(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.devices != nil && d.devices.manager == manager {
+		return d.devices, false
+	}
+	d.devices = NewDevices(manager)
+	return d.devices, true
+}
+
+// whole says that no profile allocates devices behind the back of ours. All
+// profiles have a desk, because all have the same QueueSort plugin.
+func (d *Profiles) whole() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, desk := range d.desks {
+		if !desk.counts() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,146 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
+	"k8s.io/dynamic-resource-allocation/structured"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// Without returns a survey of the cluster as it would be if some pods were gone,
+// with all that they hold, and the nodes to ask it about. It is made from
+// nothing, so it costs as much as the first look at a cluster.
+func (s *Cache) Without(nodes []fwk.NodeInfo, gone []*v1.Pod) (*Cache, []fwk.NodeInfo, error) {
+	s.mu.Lock()
+	levels, devices := s.levels, s.devices
+	s.mu.Unlock()
+	if devices != nil {
+		devices = NewDevices(withoutHolders(devices.manager, gone))
+	}
+	other, err := newCache(levels, devices)
+	if err != nil {
+		return nil, nil, err
+	}
+	left := map[string][]*v1.Pod{}
+	for _, pod := range gone {
+		left[pod.Spec.NodeName] = append(left[pod.Spec.NodeName], pod)
+	}
+	infos := make([]fwk.NodeInfo, len(nodes))
+	for i, info := range nodes {
+		infos[i] = info
+		if info.Node() == nil || len(left[info.Node().Name]) == 0 {
+			continue
+		}
+		infos[i] = info.Snapshot()
+		for _, pod := range left[info.Node().Name] {
+			if err := infos[i].RemovePod(klog.Background(), pod); err != nil {
+				return nil, nil, fmt.Errorf("imagining node %s without pod %s: %w", info.Node().Name, klog.KObj(pod), err)
+			}
+		}
+	}
+	return other, infos, nil
+}
+
+// freedManager is a DRA manager to which the claims of some pods are unallocated.
+type freedManager struct {
+	fwk.SharedDRAManager
+	claims *freedClaims
+}
+
+// ResourceClaims returns the claims.
+func (m *freedManager) ResourceClaims() fwk.ResourceClaimTracker { return m.claims }
+
+type freedClaims struct {
+	fwk.ResourceClaimTracker
+	freed   sets.Set[types.UID]
+	devices sets.Set[structured.DeviceID]
+}
+
+// withoutHolders frees the claims that nobody but the pods uses.
+func withoutHolders(manager fwk.SharedDRAManager, gone []*v1.Pod) fwk.SharedDRAManager {
+	claims := &freedClaims{ResourceClaimTracker: manager.ResourceClaims(), freed: sets.New[types.UID](), devices: sets.New[structured.DeviceID]()}
+	uids := sets.New[types.UID]()
+	for _, pod := range gone {
+		uids.Insert(pod.UID)
+	}
+	for _, pod := range gone {
+		for _, name := range claimNames(pod) {
+			if claim, err := claims.ResourceClaimTracker.Get(pod.Namespace, name); err == nil {
+				claims.free(claim, uids)
+			}
+		}
+	}
+	return &freedManager{SharedDRAManager: manager, claims: claims}
+}
+
+func claimNames(pod *v1.Pod) []string {
+	var names []string
+	for i := range pod.Spec.ResourceClaims {
+		if name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i]); err == nil && name != nil {
+			names = append(names, *name)
+		}
+	}
+	if extended := pod.Status.ExtendedResourceClaimStatus; extended != nil {
+		names = append(names, extended.ResourceClaimName)
+	}
+	return names
+}
+
+func (c *freedClaims) free(claim *resourceapi.ResourceClaim, gone sets.Set[types.UID]) {
+	for _, user := range claim.Status.ReservedFor {
+		if !gone.Has(user.UID) {
+			return
+		}
+	}
+	allocation := claim.Status.Allocation
+	if allocation == nil {
+		allocation = c.ResourceClaimTracker.GetPendingAllocation(claim.UID)
+	}
+	c.freed.Insert(claim.UID)
+	if allocation == nil {
+		return
+	}
+	for _, result := range allocation.Devices.Results {
+		c.devices.Insert(structured.MakeDeviceID(result.Driver, result.Pool, result.Device))
+	}
+}
+
+// Get returns the claim, without its allocation if it is a freed one.
+func (c *freedClaims) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
+	claim, err := c.ResourceClaimTracker.Get(namespace, name)
+	if err != nil || !c.freed.Has(claim.UID) {
+		return claim, err
+	}
+	claim = claim.DeepCopy()
+	claim.Status = resourceapi.ResourceClaimStatus{}
+	return claim, nil
+}
+
+// GetPendingAllocation returns what a claim that is not freed is about to get.
+func (c *freedClaims) GetPendingAllocation(uid types.UID) *resourceapi.AllocationResult {
+	if c.freed.Has(uid) {
+		return nil
+	}
+	return c.ResourceClaimTracker.GetPendingAllocation(uid)
+}
+
+// GatherAllocatedState leaves out the devices of freed claims. Shares of devices
+// are left as they are: the answer is then too careful.
+func (c *freedClaims) GatherAllocatedState() (*structured.AllocatedState, error) {
+	state, err := c.ResourceClaimTracker.GatherAllocatedState()
+	if err != nil {
+		return nil, err
+	}
+	without := *state
+	without.AllocatedDevices = state.AllocatedDevices.Difference(c.devices)
+	return &without, nil
+}

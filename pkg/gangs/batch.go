@@ -1,0 +1,145 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// NextBatch says which members of a gang are to be planned now, and how many of each
+// role the plan must place: the members that stand already, and of those that
+// wait, all but the ones that have to start together with others (Role.Step) and
+// cannot yet. The members must be the gang's, live, and placed or ready; placed
+// tells which.
+//
+// Before the gang stands, its quorum goes. After that roles with a Step go on by
+// whole steps: first the rest of a step of which a part stands, for a member that
+// came back must not wait; then a step of which all are there.
+//
+// If members wait and none has its turn, NextBatch says why in a sentence.
+func NextBatch(g Gang, members []Member, placed func(Member) bool) (Gang, []Member, string) {
+	started := g.Min == 0 || slices.ContainsFunc(members, placed)
+	g, members = setAsideDone(g, members)
+	stepped := slices.ContainsFunc(g.Roles, func(r Role) bool { return r.Step > 1 })
+	if !stepped {
+		return g, members, ""
+	}
+	g.Roles = slices.Clone(g.Roles)
+	var now []Member
+	waits, sentence := 0, ""
+	for _, m := range members {
+		if r, ok := g.Role(m.Role); !ok || r.Step <= 1 {
+			now = append(now, m)
+			if !placed(m) {
+				waits++
+			}
+		}
+	}
+	for i := range g.Roles {
+		r := &g.Roles[i]
+		if r.Step <= 1 {
+			continue
+		}
+		stand, wait := split(r.Name, members, placed)
+		take := r.take(stand, wait, started)
+		if len(take) == 0 && len(wait) > 0 && sentence == "" {
+			sentence = fmt.Sprintf("waiting for %d of %d members of role %s of %s, which start together",
+				r.Step-len(wait)%r.Step, r.Step, r.Name, g.Key)
+		}
+		r.Min = len(stand) + len(take)
+		now = append(append(now, stand...), take...)
+		waits += len(take)
+	}
+	if waits > 0 {
+		sentence = ""
+	}
+	return g, now, sentence
+}
+
+// setAsideDone takes out the members that have succeeded, and what they count for
+// in the quorum: where they ran ties nobody any more.
+func setAsideDone(g Gang, members []Member) (Gang, []Member) {
+	done := func(m Member) bool { return m.Pod.Status.Phase == corev1.PodSucceeded }
+	if !slices.ContainsFunc(members, done) {
+		return g, members
+	}
+	g.Roles = slices.Clone(g.Roles)
+	var rest []Member
+	for _, m := range members {
+		if !done(m) {
+			rest = append(rest, m)
+			continue
+		}
+		at := slices.IndexFunc(g.Roles, func(r Role) bool { return r.Name == m.Role })
+		if at >= 0 && g.Roles[at].Min > 0 {
+			g.Roles[at].Min--
+		}
+	}
+	return g, rest
+}
+
+// split returns the members of a role that stand, and those that wait in the order
+// in which they go.
+func split(role string, members []Member, placed func(Member) bool) (stand, wait []Member) {
+	for _, m := range members {
+		switch {
+		case m.Role != role:
+		case placed(m):
+			stand = append(stand, m)
+		default:
+			wait = append(wait, m)
+		}
+	}
+	slices.SortFunc(wait, byQuorumOrder)
+	return stand, wait
+}
+
+// take returns those that have their turn of the members that wait.
+func (r Role) take(stand, wait []Member, started bool) []Member {
+	if missing := r.Min - len(stand); missing > 0 && len(wait) >= missing {
+		return wait[:missing]
+	}
+	if !started {
+		return nil
+	}
+	for _, begun := range []bool{true, false} {
+		for _, replica := range replicasOf(wait) {
+			in := len(ofReplica(stand, replica))
+			if replica == "" {
+				in %= r.Step
+			}
+			missing, there := max(0, r.Step-in), ofReplica(wait, replica)
+			if begun && in > 0 || !begun && in == 0 && len(there) >= missing {
+				if n := min(missing, len(there)); n > 0 {
+					return there[:n]
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// replicasOf returns the replicas that the members are of, in their order.
+func replicasOf(members []Member) []string {
+	var replicas []string
+	for _, m := range members {
+		if !slices.Contains(replicas, m.Replica) {
+			replicas = append(replicas, m.Replica)
+		}
+	}
+	return replicas
+}
+
+func ofReplica(members []Member, replica string) []Member {
+	var of []Member
+	for _, m := range members {
+		if m.Replica == replica {
+			of = append(of, m)
+		}
+	}
+	return of
+}

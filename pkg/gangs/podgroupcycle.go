@@ -1,0 +1,66 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+)
+
+// podGroupCycleSource takes the pods that name a PodGroup of scheduling.k8s.io, for no
+// gang of ours: the scheduler's own PodGroup cycle has them, whatever else
+// would speak for them.
+type podGroupCycleSource struct{}
+
+// NewPodGroupCycleSource returns the source to ask first where the scheduler's feature
+// gate GenericWorkload is on.
+func NewPodGroupCycleSource() Source { return podGroupCycleSource{} }
+
+func (podGroupCycleSource) Name() string { return "native" }
+
+// Key says that the pod belongs to somebody else.
+func (podGroupCycleSource) Key(pod *corev1.Pod) (Key, bool) { return Key{}, InPodGroup(pod) }
+
+func (podGroupCycleSource) Role(*corev1.Pod) string { return "" }
+
+func (podGroupCycleSource) Rank(*corev1.Pod) Rank { return Rank{} }
+
+func (podGroupCycleSource) Gang(key Key, _ []Member) (Gang, error) {
+	return Gang{}, &LookupError{Key: key, Reason: ErrNoGang}
+}
+
+// InPodGroup says that the pod names a PodGroup of scheduling.k8s.io.
+func InPodGroup(pod *corev1.Pod) bool {
+	return pod.Spec.SchedulingGroup != nil && pod.Spec.SchedulingGroup.PodGroupName != nil
+}
+
+// PodGroupMember returns the pod as a member of the PodGroup of scheduling.k8s.io
+// that it names.
+func PodGroupMember(pod *corev1.Pod) Member {
+	return Member{
+		Key:     PodGroupKeyOf(pod),
+		Pod:     pod,
+		Role:    groupRole(pod),
+		Rank:    groupRank(pod),
+		Replica: groupReplica(pod),
+		Maker:   controllerUID(pod),
+	}
+}
+
+// PodGroupGang reads a PodGroup that the scheduler's own PodGroup cycle is about to
+// place. What the API server lets through is sound, so there is no Problem but
+// wishes of members that contradict each other.
+func PodGroupGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
+	g := declaredBy(group)
+	if constraints := group.Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {
+		g.Topology.RequiredLabel = constraints.Topology[0].Key // the API takes no second one
+	}
+	g.Roles = rolesByQuorum(g, members)
+	return mergeTopology(g, members)
+}
+
+// PodGroupKeyOf is the key of the PodGroup of scheduling.k8s.io that the pod names.
+func PodGroupKeyOf(pod *corev1.Pod) Key {
+	return PodGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
+}

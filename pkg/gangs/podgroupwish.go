@@ -1,0 +1,147 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"fmt"
+	"strings"
+
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// MakePodGroupLabel asks for a PodGroup of Kubernetes itself in place of a gang that
+// is inferred, with the value "true" on every pod template of a RayCluster or a
+// JobSet. It stands on pod templates because admission, which has to put the
+// name of the group on the pods, sees nothing but the pod.
+const MakePodGroupLabel = AnnotationPrefix + "native-gang"
+
+const nativeGangAsked = "true"
+
+// PodGroupWish is what an object says about the PodGroup to be made for it.
+type PodGroupWish struct {
+	// Asked says that pods of the object will name the group.
+	Asked bool
+	// Resting says that no pods are to be expected for now: the object is
+	// suspended or on its way out. Nothing is wrong with that.
+	Resting bool
+	// PriorityClass is the one of all pods. A group whose priority differs from
+	// that of its pods is refused by the scheduler.
+	PriorityClass string
+	// Problem is one sentence that says why there can be no group.
+	Problem string
+}
+
+// nativeNameLength leaves room for a dash and a UID in a name of 253 characters.
+const nativeNameLength = 253 - 1 - 36
+
+// PodGroupName is the name of the PodGroup made for the object with that name
+// and UID. The UID keeps it apart from every other name, from objects of other
+// kinds and from an earlier object of the same name, whose group may still be on
+// its way out; the name in front is for people. The policies in
+// manifests/native-groups compute the same.
+func PodGroupName(owner string, uid types.UID) string {
+	owner = strings.ReplaceAll(owner, ".", "-")
+	return owner[:min(len(owner), nativeNameLength)] + "-" + string(uid)
+}
+
+// RayClusterPodGroup reads the wish from the metadata of the cluster, from
+// spec.suspend, and of the head and each worker group from the labels of its pods
+// and their priorityClassName and schedulerName.
+func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
+	head := &cluster.Spec.HeadGroupSpec
+	templates := []nativeTemplate{nativeTemplateOf("the head", &head.Template, head.Labels)}
+	for i := range cluster.Spec.WorkerGroupSpecs {
+		group := &cluster.Spec.WorkerGroupSpecs[i]
+		templates = append(templates, nativeTemplateOf("worker group "+group.GroupName, &group.Template, group.Labels))
+	}
+	wish := nativeWish(RayClusterKey(cluster.Namespace, cluster.Name), templates)
+	wish.Resting = cluster.DeletionTimestamp != nil || isTrue(cluster.Spec.Suspend)
+	return wish
+}
+
+// JobSetPodGroup reads the wish from the metadata of the JobSet, from
+// spec.suspend, and of each replicatedJob's pods from their labels,
+// priorityClassName and schedulerName. Initialisers are in no gang, and pods with
+// exclusive placement wait for one another in a way that a PodGroup cannot say:
+// neither are put into the group, whatever their templates say.
+func JobSetPodGroup(set *JobSet) PodGroupWish {
+	var templates []nativeTemplate
+	for i := range set.Spec.ReplicatedJobs {
+		job := &set.Spec.ReplicatedJobs[i]
+		template := &job.Template.Spec.Template
+		if initialises(job.Name, template.Labels) || set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations) {
+			continue
+		}
+		templates = append(templates, nativeTemplateOf("replicatedJob "+job.Name, template, nil))
+	}
+	wish := nativeWish(JobSetKey(set.Namespace, set.Name), templates)
+	wish.Resting = set.DeletionTimestamp != nil || isTrue(set.Spec.Suspend)
+	return wish
+}
+
+// nativeTemplate is what one pod template says.
+type nativeTemplate struct {
+	of                       string
+	asks                     bool
+	priorityClass, scheduler string
+}
+
+// nativeTemplateOf reads a template. Ray's groups have labels beside those of their
+// template, and KubeRay lets the former win.
+func nativeTemplateOf(of string, template *corev1.PodTemplateSpec, more map[string]string) nativeTemplate {
+	label, ok := more[MakePodGroupLabel]
+	if !ok {
+		label = template.Labels[MakePodGroupLabel]
+	}
+	return nativeTemplate{
+		of: of, asks: label == nativeGangAsked,
+		priorityClass: template.Spec.PriorityClassName, scheduler: template.Spec.SchedulerName,
+	}
+}
+
+// nativeWish holds the templates against each other: what must be the same in all
+// pods of a PodGroup must be the same in all templates.
+func nativeWish(key Key, templates []nativeTemplate) PodGroupWish {
+	var asking, silent *nativeTemplate
+	for i := range templates {
+		if t := &templates[i]; t.asks && asking == nil {
+			asking = t
+		} else if !t.asks && silent == nil {
+			silent = t
+		}
+	}
+	if asking == nil {
+		return PodGroupWish{}
+	}
+	wish := PodGroupWish{Asked: true, PriorityClass: asking.priorityClass}
+	if silent != nil {
+		wish.Problem = fmt.Sprintf("label %s=%s must stand on all pod templates of %s or on none: it does on that of %s, and not on that of %s",
+			MakePodGroupLabel, nativeGangAsked, key, asking.of, silent.of)
+		return wish
+	}
+	for i := range templates {
+		t := &templates[i]
+		switch {
+		case t.priorityClass != asking.priorityClass:
+			wish.Problem = nativeDiffers(key, "priorityClassName", asking.saying(asking.priorityClass), t.saying(t.priorityClass))
+			return wish
+		case t.scheduler != asking.scheduler:
+			wish.Problem = nativeDiffers(key, "schedulerName", asking.saying(asking.scheduler), t.saying(t.scheduler))
+			return wish
+		}
+	}
+	return wish
+}
+
+// saying is what a template has in a field, and whose template it is.
+func (t *nativeTemplate) saying(value string) string {
+	return fmt.Sprintf("%q in that of %s", value, t.of)
+}
+
+func nativeDiffers(key Key, field, a, b string) string {
+	return fmt.Sprintf("pod templates of %s differ in spec.%s, which must be the same in all pods of a PodGroup: %s, %s",
+		key, field, a, b)
+}
