@@ -39,6 +39,13 @@ var allowances = []allowance{
 		reason: "cluster translates between the scheduler's view and the planner's, and asks no server",
 	},
 	{
+		packages: []string{"pkg/placement"},
+		imports: []string{"pkg/plan", "pkg/devices", "pkg/gangs", "pkg/cluster", "pkg/metrics", "k8s.io/api/...", "k8s.io/apimachinery/...",
+			"k8s.io/component-helpers/...", "k8s.io/dynamic-resource-allocation/...", "k8s.io/klog/v2",
+			"k8s.io/kube-scheduler/framework", "k8s.io/kubernetes/pkg/scheduler/framework"},
+		reason: "placement gets all that limits a plan in the request: it knows neither the state of gangs nor the plugins, and has no client",
+	},
+	{
 		packages: []string{"pkg/apis/..."},
 		imports:  []string{"pkg/apis/...", "k8s.io/apimachinery/...", "k8s.io/component-base/...", "k8s.io/utils/...", "sigs.k8s.io/json", "sigs.k8s.io/yaml"},
 		reason:   "arguments are data; a tool that reads them must not pull in a scheduler",
@@ -68,7 +75,7 @@ var bans = []ban{
 		reason:   "the framework brings 655 packages, 265 of them client-go; tests of these packages build in seconds without",
 	},
 	{
-		packages: []string{"pkg/cluster", "pkg/plugins/gang/...", "pkg/plugins/topology/...", "pkg/plugins/draaware/..."},
+		packages: []string{"pkg/cluster", "pkg/placement", "pkg/plugins/gang/...", "pkg/plugins/topology/...", "pkg/plugins/draaware/..."},
 		imports:  []string{"k8s.io/client-go/kubernetes/...", "k8s.io/client-go/dynamic/...", "k8s.io/client-go/rest/...", "k8s.io/client-go/tools/clientcmd/..."},
 		direct:   true,
 		reason:   "the scheduler has one client and one set of informers, which fwk.Handle gives; CRDs are watched by pkg/workloads",

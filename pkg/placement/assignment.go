@@ -1,0 +1,72 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// assignment translates the answer to the problem from names of members to pods.
+func (p *problem) assignment(found *answer) gangs.Assignment {
+	a := gangs.Assignment{
+		Nodes:     map[types.UID]string{},
+		Rails:     map[types.UID]int{},
+		Roles:     map[types.UID]string{},
+		Needs:     map[types.UID]plan.Need{},
+		Pinned:    map[types.UID]bool{},
+		Short:     map[string]int{},
+		Alignment: p.alignment,
+		Domain:    domainOf(&found.decision),
+	}
+	for _, planned := range found.decision.Assignments {
+		uid := p.pending[planned.Member].UID
+		a.Nodes[uid], a.Rails[uid] = planned.Node, planned.Rail
+	}
+	for i := range found.gang.Roles {
+		p.assignRole(&a, &found.gang.Roles[i], p.roles[i].base)
+	}
+	return a
+}
+
+// assignRole adds what the planner's role says of its members, under the gang's name of
+// the role.
+func (p *problem) assignRole(a *gangs.Assignment, role *plan.Role, name string) {
+	a.Short[name] += role.Min
+	for _, m := range role.Members {
+		pod := p.pending[m.Name]
+		if pod == nil {
+			a.Short[name]-- // it has its node, and counts in the quorum
+			continue
+		}
+		a.Roles[pod.UID], a.Needs[pod.UID] = name, role.Need
+		if m.Node != "" {
+			a.Nodes[pod.UID], a.Pinned[pod.UID] = m.Node, true
+		}
+	}
+}
+
+// surplus returns the sentence about members beyond the quorum that got no node, "" if
+// all have one.
+func surplus(gang *gangs.Gang, decision *plan.Decision) string {
+	if decision.Unplaced == 0 {
+		return ""
+	}
+	quorum := "its quorum"
+	if gang.Min > 0 {
+		quorum += fmt.Sprintf(" of %d", gang.Min)
+	}
+	return fmt.Sprintf("gang %s has %s in %s; no room for %d more members that may join it%s",
+		gang.Key, quorum, decision.Domain, decision.Unplaced, decision.LeftOver())
+}
+
+// domainOf names the domain of a decision for people.
+func domainOf(decision *plan.Decision) string {
+	return strings.TrimSpace(decision.Domain.Level + " " + decision.Domain.Path)
+}

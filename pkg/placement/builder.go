@@ -1,0 +1,157 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// problem is a gang in the planner's terms.
+type problem struct {
+	// gang has every field but Roles, which are those of roles.
+	gang  plan.Gang
+	roles []role
+	// pending gives the pod of each member name that needs a node.
+	pending   map[string]*v1.Pod
+	alignment gangs.Alignment
+	// zones limit the users of one shared claim; colocated are the shared claims that
+	// keep their users on one node.
+	zones     claimZones
+	colocated []string
+}
+
+// planGang returns the gang as the planner takes it.
+func (p *problem) planGang() plan.Gang {
+	gang := p.gang
+	for i := range p.roles {
+		gang.Roles = append(gang.Roles, p.roles[i].Role)
+	}
+	return gang
+}
+
+// builder turns one request into a problem.
+type builder struct {
+	problem
+	request *gangs.Request
+	cache   *cluster.Cache
+	nodes   []fwk.NodeInfo
+}
+
+// build writes a request in the planner's terms. It returns a sentence if the gang's
+// alignment, or what a member needs, cannot be understood.
+func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo) (*problem, string) {
+	key := request.Gang.Key
+	alignment, err := gangs.ParseAlignment(request.Gang.Topology.Alignment, key.String())
+	if err != nil {
+		return nil, err.Error()
+	}
+	b := &builder{request: request, cache: cache, nodes: nodes}
+	b.alignment = alignment
+	// 1. The topology wishes, the roles, and the members that need a node.
+	b.readGang()
+	// 2. One member owns each claim that whole roles share.
+	shared, claims := findSharedClaims(request, b.roles, cache)
+	b.roles = splitClaimOwners(b.roles, shared, claims)
+	// 3. What a member of each role needs, and what each shared claim needs.
+	needs, err := cache.Read(b.podsToRead(claims))
+	if err != nil {
+		return nil, key.Messagef("%v", err)
+	}
+	if err := b.setNeeds(needs[:len(b.roles)]); err != nil {
+		return nil, key.Messagef("%v", err)
+	}
+	// 4. The users of shared claims stay where the devices can be used.
+	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&needs[len(b.roles)+i]) })
+	return &b.problem, ""
+}
+
+// readGang reads all of the request that needs no pod's claims.
+func (b *builder) readGang() {
+	wishes := newConstraints(b.request.Gang, b.cache)
+	b.gang = plan.Gang{
+		Name: b.request.Gang.Key.String(), Required: wishes.required, Preferred: wishes.preferred,
+		Groups: wishes.groups, MinGroups: wishes.minGroups,
+	}
+	b.roles = rolesOf(b.request, wishes.inner)
+	b.pending = map[string]*v1.Pod{}
+	for _, m := range b.request.Members {
+		if b.request.Placed[m.Pod.UID] == "" {
+			b.pending[m.Pod.Name] = m.Pod
+		}
+	}
+}
+
+// podsToRead returns a pod for each role and, after those, a pod for each shared claim.
+func (b *builder) podsToRead(claims []sharedClaim) []*v1.Pod {
+	pods := make([]*v1.Pod, 0, len(b.roles)+len(claims))
+	for i := range b.roles {
+		pods = append(pods, b.roles[i].needs)
+	}
+	for _, claim := range claims {
+		pods = append(pods, podWithClaim(b.request.Gang.Key.Namespace, claim.name))
+	}
+	return pods
+}
+
+// setNeeds gives each role the needs of its members, and their nodes to members whose
+// claims have devices already.
+func (b *builder) setNeeds(needs []cluster.PodNeed) error {
+	for i := range b.roles {
+		role := &b.roles[i]
+		needs[i].ApplyGangAlignment(b.alignment)
+		role.Need, role.RDMA = needs[i].Need, needs[i].RDMA
+		if len(b.request.Gang.Groups) == 0 {
+			b.gang.Min += role.Min
+		}
+		if err := b.pin(role); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pin gives members their node whose claims have devices there.
+func (b *builder) pin(role *role) error {
+	for i := range role.Members {
+		pod := b.pending[role.Members[i].Name]
+		if pod == nil {
+			continue
+		}
+		node, err := b.cache.Pinned(pod, b.nodes)
+		if err != nil {
+			return err
+		}
+		role.Members[i].Node = node
+	}
+	return nil
+}
+
+// confine makes the planner put the users of each shared claim where its devices can be
+// used, which reach returns. Only the first claim that has zones is planned for; the
+// stock filters judge the others.
+func (p *problem) confine(claims []sharedClaim, reach func(claim int) devices.Reach) {
+	var colocations []colocation
+	for i, claim := range claims {
+		switch where := reach(i); {
+		case where.OneNode:
+			colocations = merge(colocations, claim)
+		case p.zones.claim == "" && limiting(where.NodeSets):
+			p.zones = newClaimZones(claim, where.NodeSets, p.roles)
+		}
+	}
+	for i := range colocations {
+		if colocations[i].apply(&p.gang, p.roles) {
+			p.colocated = append(p.colocated, colocations[i].claims...)
+		}
+	}
+	slices.Sort(p.colocated)
+}

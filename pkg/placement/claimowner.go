@@ -1,0 +1,54 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+)
+
+// splitClaimOwners splits the claim owner off each role that has one, and appends the
+// new roles. shared are all claims that several members have; claims are those that
+// whole roles share.
+func splitClaimOwners(roles []role, shared sets.Set[string], claims []sharedClaim) []role {
+	for i := range roles {
+		var owned []string
+		for _, claim := range claims {
+			if claim.roles[0] == roles[i].Name {
+				owned = append(owned, claim.name)
+			}
+		}
+		withOwned := withoutClaims(roles[i].sample, shared.Difference(sets.New(owned...)))
+		switch {
+		case len(owned) == 0 || len(roles[i].Members) == 1:
+			roles[i].needs = withOwned
+		default:
+			owner := roles[i].splitOwner(owned)
+			owner.needs, roles[i].needs = withOwned, withoutClaims(roles[i].sample, shared)
+			roles = append(roles, owner)
+		}
+	}
+	return roles
+}
+
+// splitOwner removes the first member from the role and returns it as a role of its
+// own, which owns the claims.
+func (r *role) splitOwner(claims []string) role {
+	owner := *r
+	owner.Name = r.Name + " with resource claims " + strings.Join(claims, ", ")
+	owner.Members, r.Members = r.Members[:1:1], r.Members[1:]
+	owner.Min = min(1, r.Min)
+	r.Min -= owner.Min
+	owner.Limit = map[string]int{}
+	for node, most := range r.Limit {
+		if most == 0 {
+			owner.Limit[node] = 0
+		}
+	}
+	return owner
+}
+
+// ownsClaims reports whether the role was split off for shared claims.
+func (r *role) ownsClaims() bool { return r.Name != r.base }

@@ -1,0 +1,119 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// maxZones is how many zones of a claim are planned for: each one costs a plan.
+const maxZones = 8
+
+// claimZones are the zones of a shared claim whose devices several nodes can use, but
+// not all nodes. All its users must be on nodes of one zone. The zero value has no
+// claim and limits nothing.
+type claimZones struct {
+	claim string
+	// roles are the planner's names of the roles that use the claim.
+	roles sets.Set[string]
+	zones []devices.NodeSet
+}
+
+// limiting reports whether the node sets keep pods off some nodes.
+func limiting(zones []devices.NodeSet) bool {
+	return len(zones) > 0 && !slices.ContainsFunc(zones, devices.NodeSet.AllNodes)
+}
+
+func newClaimZones(claim sharedClaim, zones []devices.NodeSet, roles []role) claimZones {
+	z := claimZones{claim: claim.name, roles: sets.New[string](), zones: zones}
+	for i := range roles {
+		if slices.Contains(claim.roles, roles[i].base) {
+			z.roles.Insert(roles[i].Name)
+		}
+	}
+	return z
+}
+
+// search runs the planner once for each zone and returns the best answer. If the gang
+// fits in none, it returns a sentence as well.
+func (z *claimZones) search(s *search, gang plan.Gang, nodes []fwk.NodeInfo) (answer, string, error) {
+	if z.claim == "" {
+		return s.best(gang), "", nil
+	}
+	var best answer
+	size := 0
+	for _, zone := range z.zones[:min(len(z.zones), maxZones)] {
+		outside, inside, err := divide(zone, nodes)
+		if err != nil {
+			return answer{}, "", err
+		}
+		found := s.best(withoutNodes(gang, outside, z.roles.Has))
+		if size == 0 || better(&found.decision, &best.decision) {
+			best, size = found, inside
+		}
+	}
+	if best.decision.Placed {
+		return best, "", nil
+	}
+	return best, z.refusal(&best.decision, size), nil
+}
+
+// refusal says how many members fit if the users of the claim are on the nodes of a
+// zone, which has so many.
+func (z *claimZones) refusal(decision *plan.Decision, size int) string {
+	found, wanted := 0, decision.Wanted
+	if len(decision.Reasons) > 0 {
+		found, wanted = decision.Reasons[0].Found, decision.Reasons[0].Wanted
+	}
+	return fmt.Sprintf("gang %s: %d of %d members fit if the members that share resource claim %s run on the %s that can use its devices",
+		decision.Gang, found, wanted, z.claim, nodeCount(size))
+}
+
+// nodeCount writes a number of nodes: "1 node", "4 nodes".
+func nodeCount(n int) string {
+	if n == 1 {
+		return "1 node"
+	}
+	return fmt.Sprintf("%d nodes", n)
+}
+
+// divide lists the nodes outside the zone and counts those inside.
+func divide(zone devices.NodeSet, nodes []fwk.NodeInfo) (outside []string, inside int, err error) {
+	for _, info := range nodes {
+		if info.Node() == nil {
+			continue
+		}
+		holds, err := zone.Contains(info.Node())
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case holds:
+			inside++
+		default:
+			outside = append(outside, info.Node().Name)
+		}
+	}
+	return outside, inside, nil
+}
+
+// better reports whether decision a is preferred to b: it places the quorum, leaves
+// fewer members out, costs less; or, if neither places it, finds room for more.
+func better(a, b *plan.Decision) bool {
+	switch {
+	case a.Placed != b.Placed:
+		return a.Placed
+	case !a.Placed:
+		return len(a.Reasons) > 0 && len(b.Reasons) > 0 && a.Reasons[0].Found > b.Reasons[0].Found
+	case a.Unplaced != b.Unplaced:
+		return a.Unplaced < b.Unplaced
+	}
+	return slices.CompareFunc(a.Cost, b.Cost, func(x, y plan.Term) int { return int(min(max(x.Value-y.Value, -1), 1)) }) < 0
+}

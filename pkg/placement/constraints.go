@@ -1,0 +1,94 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// innerSuffix is added to the name of a group to name the group inside it.
+const innerSuffix = "/within"
+
+// constraints are the topology wishes of a gang and of its groups in the planner's
+// terms. A scope may require one domain of a level and one value of a node label. The
+// planner has one required level for each group, so such a scope becomes two groups,
+// one inside the other.
+type constraints struct {
+	required, preferred string
+	minGroups           int
+	groups              []plan.Group
+	// inner is, by name of a group of the gang, the planner's group for the members
+	// directly in it.
+	inner map[string]string
+}
+
+// newConstraints reads the constraints of a gang. Parents must come before their children.
+func newConstraints(gang gangs.Gang, cache *cluster.Cache) constraints {
+	outer, inner := requiredLevels(gang.Topology, cache)
+	c := constraints{required: outer, preferred: gang.Topology.Preferred, minGroups: gang.MinGroups, inner: map[string]string{}}
+	if inner != "" {
+		c.groups = append(c.groups, plan.Group{Name: innerSuffix, Required: inner, MinGroups: c.minGroups})
+		c.inner[""], c.minGroups = innerSuffix, 0
+	}
+	for _, group := range gang.Groups {
+		c.addGroup(group, cache)
+	}
+	return c
+}
+
+func (c *constraints) addGroup(group gangs.Group, cache *cluster.Cache) {
+	required, inner := requiredLevels(group.Topology, cache)
+	outer := plan.Group{
+		Name: group.Name, Parent: c.inner[group.Parent], Min: group.Min, MinGroups: group.MinGroups,
+		Required: required, Preferred: group.Topology.Preferred,
+	}
+	c.inner[group.Name] = group.Name
+	if inner == "" {
+		c.groups = append(c.groups, outer)
+		return
+	}
+	within := plan.Group{Name: group.Name + innerSuffix, Parent: group.Name, Min: group.Min, MinGroups: group.MinGroups, Required: inner}
+	c.inner[group.Name], outer.MinGroups = within.Name, 0
+	c.groups = append(c.groups, outer, within)
+}
+
+// requiredLevels returns the levels of which one domain must hold a scope. The second
+// is "" if there is only one.
+func requiredLevels(t gangs.Topology, cache *cluster.Cache) (outer, inner string) {
+	label := cache.LevelOf(t.RequiredLabel)
+	if t.RequiredLabel == "" || label == t.Required {
+		return t.Required, ""
+	}
+	return label, t.Required
+}
+
+// unknownLevel returns a sentence about the first topology wish that names no level of
+// the fabric, "" if there is none.
+func unknownLevel(g gangs.Gang, levels []string) string {
+	wishes := []gangs.Topology{g.Topology}
+	for _, group := range g.Groups {
+		wishes = append(wishes, group.Topology)
+	}
+	for _, role := range g.Roles {
+		wishes = append(wishes, role.Topology)
+	}
+	for _, wish := range wishes {
+		for _, named := range []struct{ annotation, level string }{
+			{gangs.RequiredAnnotation, wish.Required},
+			{gangs.PreferredAnnotation, wish.Preferred},
+		} {
+			if named.level != "" && !slices.Contains(levels, named.level) {
+				return fmt.Sprintf("annotation %s of %s names level %q; the levels here are %s",
+					named.annotation, g.Key, named.level, strings.Join(levels, ", "))
+			}
+		}
+	}
+	return ""
+}

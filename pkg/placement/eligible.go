@@ -1,0 +1,43 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// NodeEligible reports whether the pod's node selector, its node affinity and the
+// node's taints let the pod run on the node if the node were empty.
+func NodeEligible(pod *v1.Pod, node *v1.Node) bool {
+	if match, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !match {
+		return false
+	}
+	taints := node.Spec.Taints
+	if node.Spec.Unschedulable {
+		taints = append(taints[:len(taints):len(taints)], v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule})
+	}
+	repels := func(t *v1.Taint) bool { return t.Effect != v1.TaintEffectPreferNoSchedule }
+	_, repelled := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), taints, pod.Spec.Tolerations, repels, true)
+	return !repelled
+}
+
+// ExcludeNodes returns the PreFilter result that keeps a pod without a gang off nodes
+// that are reserved for a gang. It returns Skip if no node is reserved.
+func ExcludeNodes(reserved map[string]bool, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if len(reserved) == 0 {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	left := sets.New[string]()
+	for _, info := range nodes {
+		if name := info.Node().Name; !reserved[name] {
+			left.Insert(name)
+		}
+	}
+	return &fwk.PreFilterResult{NodeNames: left}, nil
+}

@@ -1,0 +1,81 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// quoteLimit bounds how much of a plugin's message is quoted in a gang's sentence, which
+// is written on every member and, within 1024 bytes, in an event. The messages of the
+// stock plugins are shorter.
+const quoteLimit = 160
+
+// filterRefusal is the message of a plugin that refused a node.
+type filterRefusal struct{ plugin, message string }
+
+// filterRefusals has the last refusal of each node for one role. When a node refuses
+// several members, the planner tries the node for the first member last; so the last
+// message is the one that keeps the role off the node.
+type filterRefusals map[string]filterRefusal
+
+func (r filterRefusals) add(node string, status *fwk.Status) {
+	r[node] = filterRefusal{plugin: cmp.Or(status.Plugin(), "a filter"), message: status.Message()}
+}
+
+// explainFilters completes a decision with the reasons for which filters refused nodes.
+// The planner knows only which nodes they refused. refusals gives those of each role,
+// by its index.
+func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(role int) filterRefusals) {
+	for i := range decision.Reasons {
+		reason := &decision.Reasons[i]
+		role := slices.IndexFunc(roles, func(r plan.Role) bool { return r.Name == reason.Role })
+		if role < 0 {
+			continue
+		}
+		for j := range reason.Excluded {
+			excluded := &reason.Excluded[j]
+			excluded.Said = refusals(role).mostFrequent(excluded.Refused)
+		}
+	}
+}
+
+// mostFrequent quotes the plugin that refused the most of the nodes, with its most
+// frequent message: `2 by NodeAffinity: "node(s) didn't match ..."`.
+func (r filterRefusals) mostFrequent(nodes []string) string {
+	byPlugin, byMessage := map[string]int{}, map[filterRefusal]int{}
+	for _, node := range nodes {
+		if refusal, ok := r[node]; ok {
+			byPlugin[refusal.plugin]++
+			byMessage[refusal]++
+		}
+	}
+	if len(byPlugin) == 0 {
+		return ""
+	}
+	plugin := slices.MinFunc(slices.Collect(maps.Keys(byPlugin)), func(a, b string) int {
+		return cmp.Or(byPlugin[b]-byPlugin[a], cmp.Compare(a, b))
+	})
+	maps.DeleteFunc(byMessage, func(refusal filterRefusal, _ int) bool { return refusal.plugin != plugin })
+	quoted := slices.MinFunc(slices.Collect(maps.Keys(byMessage)), func(a, b filterRefusal) int {
+		return cmp.Or(byMessage[b]-byMessage[a], cmp.Compare(a.message, b.message))
+	})
+	return fmt.Sprintf("%d by %s: \"%s\"", byPlugin[plugin], plugin, shortened(quoted.message))
+}
+
+// shortened cuts a message that is too long to quote.
+func shortened(message string) string {
+	if len(message) <= quoteLimit {
+		return message
+	}
+	return gangs.Cut(message, quoteLimit)
+}

@@ -1,0 +1,86 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"context"
+	"time"
+
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// Options of a Placer.
+type Options struct {
+	// SearchBudget is the number of steps after which the planner gives up.
+	SearchBudget int
+	// MaxBypass is only named in sentences.
+	MaxBypass time.Duration
+}
+
+// Placer finds nodes for the gangs of one profile.
+type Placer struct {
+	handle  fwk.Handle
+	profile *cluster.Profile
+	options Options
+}
+
+// New returns a Placer that plans with the cache of the profile and runs the filters of
+// the handle.
+func New(handle fwk.Handle, profile *cluster.Profile, options Options) *Placer {
+	return &Placer{handle: handle, profile: profile, options: options}
+}
+
+// Place plans a gang on the nodes of the scheduler's snapshot, and runs the stock
+// filters on every node of the plan.
+func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (Outcome, error) {
+	cache, err := p.profile.CacheWithLabels(request.Gang.Labels(), len(request.Gang.Groups) > 0, nodes)
+	if err != nil {
+		return Outcome{}, err
+	}
+	// 1. Write the gang in the planner's terms.
+	if refusal := unknownLevel(request.Gang, cache.LevelNames()); refusal != "" {
+		return Outcome{Refusal: refusal}, nil
+	}
+	problem, refusal := build(&request, cache, nodes)
+	if refusal != "" {
+		return Outcome{Refusal: refusal}, nil
+	}
+	// 2. Bring the planner's view of the cluster up to date.
+	snapshot, err := cache.Refresh(nodes, request.Holds)
+	if err != nil {
+		return Outcome{}, err
+	}
+	// 3. Run the planner, which runs the stock filters.
+	runs := newDryRuns(ctx, p.handle, problem)
+	found := proposal{problem: problem, runs: runs, planner: p.newSearch(snapshot, runs.fits)}
+	found.planner.preferAll = request.PreferAll
+	if err := found.search(nodes); err != nil {
+		return Outcome{}, err
+	}
+	// 4. Leave reserved nodes to the gang that they are reserved for.
+	if err := found.avoidReserved(&request, p.options.MaxBypass); err != nil {
+		return Outcome{}, err
+	}
+	return found.outcome(&request.Gang), nil
+}
+
+func (p *Placer) newSearch(snapshot *plan.Snapshot, fits plan.Fits) search {
+	return search{profile: p.handle.ProfileName(), budget: p.options.SearchBudget, snapshot: snapshot, fits: fits}
+}
+
+// newDryRuns prepares dry runs for the roles of the problem.
+func newDryRuns(ctx context.Context, handle fwk.Handle, problem *problem) *dryRuns {
+	runs := &dryRuns{ctx: ctx, handle: handle}
+	for i := range problem.roles {
+		role := &problem.roles[i]
+		runs.roles = append(runs.roles, &dryRun{
+			pod: role.sample, gang: problem.gang.Name, alignment: problem.alignment, companions: role.companions,
+		})
+	}
+	return runs
+}

@@ -1,0 +1,96 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// Outcome is the result of planning a gang.
+type Outcome struct {
+	// Placed reports whether Assignment holds a place for the quorum.
+	Placed     bool
+	Assignment gangs.Assignment
+	// Surplus says why members beyond the quorum got no node, "" if all have one.
+	Surplus string
+	// Refusal is the sentence that says why the gang is not placed.
+	Refusal string
+	// HeldBack reports that only a reservation for another gang kept it from being placed.
+	HeldBack bool
+	// Searched reports that the planner ran. Without it, Refusal is about the request itself.
+	Searched bool
+}
+
+// proposal is a plan on its way to an Outcome.
+type proposal struct {
+	problem *problem
+	planner search
+	runs    *dryRuns
+	answer  answer
+	// unreachable is the sentence about a shared claim that the gang has no room for.
+	unreachable string
+	// heldBack is the sentence about nodes that are reserved for another gang.
+	heldBack string
+}
+
+// search runs the planner for the first time.
+func (p *proposal) search(nodes []fwk.NodeInfo) (err error) {
+	p.answer, p.unreachable, err = p.problem.zones.search(&p.planner, p.problem.planGang(), nodes)
+	return cmp.Or(err, p.runs.err)
+}
+
+// avoidReserved runs the planner again, without reserved nodes, if the plan takes some.
+// If the gang has no place without them, it is held back.
+func (p *proposal) avoidReserved(request *gangs.Request, maxBypass time.Duration) error {
+	used, taken := sets.New[string](), 0
+	for _, a := range p.answer.decision.Assignments {
+		if request.Reserved[a.Node] && !used.Has(a.Node) {
+			taken++
+		}
+		used.Insert(a.Node)
+	}
+	if !p.answer.decision.Placed || taken == 0 {
+		return nil
+	}
+	reserved := slices.Collect(maps.Keys(request.Reserved))
+	p.answer = p.planner.plan(withoutNodes(p.answer.gang, reserved, everyRole))
+	if !p.answer.decision.Placed {
+		p.heldBack = request.Gang.Key.Messagef("held back: %s reserved for %s, which has been bypassed longer than maxBypass (%v)",
+			shareOf(taken, used.Len()), request.Holder, maxBypass)
+	}
+	return p.runs.err
+}
+
+// shareOf is the subject of a sentence about so many nodes of a plan.
+func shareOf(taken, all int) string {
+	switch {
+	case all == 1:
+		return "its only node is"
+	case taken == 1:
+		return fmt.Sprintf("1 of its %d nodes is", all)
+	}
+	return fmt.Sprintf("%d of its %d nodes are", taken, all)
+}
+
+// outcome translates the planner's answer.
+func (p *proposal) outcome(gang *gangs.Gang) Outcome {
+	decision := &p.answer.decision
+	cluster.FormatAmounts(decision)
+	explainFilters(decision, p.answer.gang.Roles, func(role int) filterRefusals { return p.runs.roles[role].refused })
+	if decision.Placed {
+		return Outcome{Searched: true, Placed: true, Assignment: p.problem.assignment(&p.answer), Surplus: surplus(gang, decision)}
+	}
+	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), p.heldBack, p.unreachable, decision.Why()+describeColocated(p.problem.colocated))
+	return Outcome{Searched: true, Refusal: refusal, HeldBack: p.heldBack != ""}
+}

@@ -1,0 +1,89 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// role is a role of the planner's gang, and the pods that it is read from.
+type role struct {
+	plan.Role
+	// base is the gang's name for the role. Only the role of a claim owner has a name
+	// of its own.
+	base string
+	// sample is the member for which the stock filters run.
+	sample *v1.Pod
+	// needs is the pod from which the needs of a member are read: the sample without
+	// the shared claims that it does not own.
+	needs *v1.Pod
+	// companions is how many members with the same base, but in another role, are on
+	// each node that the role uses.
+	companions int
+}
+
+// rolesOf returns the roles that have members, in the planner's terms. inner gives the
+// planner's group for each group of the gang.
+func rolesOf(request *gangs.Request, inner map[string]string) []role {
+	var roles []role
+	for _, declared := range declaredRoles(request) {
+		members := membersOf(request, declared.Name)
+		if len(members) == 0 {
+			continue
+		}
+		asked := plan.Role{
+			Name:  declared.Name,
+			Group: inner[declared.Group],
+			// A gang that lost members while it runs cannot ask for more than exist.
+			Min:       min(max(0, declared.Min-request.Done[declared.Name]), len(members)),
+			Required:  declared.Topology.Required,
+			Preferred: declared.Topology.Preferred,
+			Limit:     request.Limits[declared.Name],
+		}
+		for _, m := range members {
+			asked.Members = append(asked.Members, plan.Member{Name: m.Pod.Name, Node: request.Placed[m.Pod.UID], Rank: int(m.Rank.Index)})
+		}
+		sample := sampleOf(request, members)
+		roles = append(roles, role{Role: asked, base: declared.Name, sample: sample, needs: sample})
+	}
+	return roles
+}
+
+// declaredRoles returns the roles of the declaration, and after them those that only
+// members name. Members of the latter join without being in the quorum.
+func declaredRoles(request *gangs.Request) []gangs.Role {
+	roles := slices.Clone(request.Gang.Roles)
+	for _, m := range request.Members {
+		if !slices.ContainsFunc(roles, func(r gangs.Role) bool { return r.Name == m.Role }) {
+			roles = append(roles, gangs.Role{Name: m.Role})
+		}
+	}
+	return roles
+}
+
+func membersOf(request *gangs.Request, role string) []gangs.Member {
+	var members []gangs.Member
+	for _, m := range request.Members {
+		if m.Role == role {
+			members = append(members, m)
+		}
+	}
+	return members
+}
+
+// sampleOf returns the pod that stands for its role. A member without a node comes
+// first: its claims show what still has to be found.
+func sampleOf(request *gangs.Request, members []gangs.Member) *v1.Pod {
+	for _, m := range members {
+		if request.Placed[m.Pod.UID] == "" {
+			return m.Pod
+		}
+	}
+	return members[0].Pod
+}

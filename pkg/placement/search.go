@@ -1,0 +1,90 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// search runs the planner on one snapshot of the cluster.
+type search struct {
+	profile  string
+	budget   int
+	snapshot *plan.Snapshot
+	fits     plan.Fits
+	// preferAll makes best look for a place for all members before one for a quorum.
+	preferAll bool
+}
+
+// answer is a decision and the gang that it is about, as the planner was given it.
+type answer struct {
+	gang     plan.Gang
+	decision plan.Decision
+}
+
+// plan runs the planner once and counts its work.
+func (s *search) plan(gang plan.Gang) answer {
+	decision := plan.Plan(s.snapshot, gang, s.fits, plan.Options{Budget: s.budget})
+	metrics.Work(s.profile, decision.Stats.FitsCalls, decision.Stats.NodesTouched)
+	return answer{gang: gang, decision: decision}
+}
+
+// best runs the planner. With preferAll it first requires all members of a gang of
+// which some part must be in one domain, and a quorum only if they have no room.
+func (s *search) best(gang plan.Gang) answer {
+	if s.preferAll && confined(&gang) {
+		if all, more := requireAll(gang); more {
+			if found := s.plan(all); found.decision.Placed {
+				return found
+			}
+		}
+	}
+	return s.plan(gang)
+}
+
+// confined reports whether some part of the gang must be in one domain.
+func confined(gang *plan.Gang) bool {
+	return gang.Required != "" || slices.ContainsFunc(gang.Groups, func(g plan.Group) bool { return g.Required != "" }) ||
+		slices.ContainsFunc(gang.Roles, func(r plan.Role) bool { return r.Required != "" })
+}
+
+// requireAll returns the gang with all its members in the quorum, and whether that is
+// more than before.
+func requireAll(gang plan.Gang) (all plan.Gang, more bool) {
+	gang.Roles, gang.Groups = slices.Clone(gang.Roles), slices.Clone(gang.Groups)
+	gang.Min, gang.MinGroups = 0, 0
+	for i := range gang.Roles {
+		role := &gang.Roles[i]
+		more = more || role.Min < len(role.Members)
+		role.Min = len(role.Members)
+	}
+	for i := range gang.Groups {
+		gang.Groups[i].Min, gang.Groups[i].MinGroups = 0, 0
+	}
+	return gang, more
+}
+
+// withoutNodes returns the gang with some of its roles kept off the nodes.
+func withoutNodes(gang plan.Gang, nodes []string, applies func(role string) bool) plan.Gang {
+	gang.Roles = slices.Clone(gang.Roles)
+	for i := range gang.Roles {
+		role := &gang.Roles[i]
+		if !applies(role.Name) {
+			continue
+		}
+		limit := make(map[string]int, len(nodes)+len(role.Limit))
+		maps.Copy(limit, role.Limit)
+		for _, node := range nodes {
+			limit[node] = 0
+		}
+		role.Limit = limit
+	}
+	return gang
+}
+
+func everyRole(string) bool { return true }
