@@ -30,15 +30,16 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
 
-// What one comparison of the queue costs, beside stock's, among members of so many
-// gangs and among single pods.
+// The cost of one comparison of the queue, beside stock's, among members of so many gangs and
+// among single pods.
 func BenchmarkLess(b *testing.B) {
 	for _, gangs := range []int{100, 1000, 5000} {
 		members, singles := queueOf(b, gangs)
 		ours := members.plugin.Less
-		for _, one := range []struct {
+		for _, bench := range []struct {
 			name string
 			less func(a, b fwk.QueuedEntityInfo) bool
 			pods []*framework.QueuedPodInfo
@@ -47,19 +48,19 @@ func BenchmarkLess(b *testing.B) {
 			{"queue=singles/plugin=Gang", ours, singles},
 			{"queue=singles/plugin=PrioritySort", (&queuesort.PrioritySort{}).Less, singles},
 		} {
-			b.Run(fmt.Sprintf("gangs=%d/%s", gangs, one.name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("gangs=%d/%s", gangs, bench.name), func(b *testing.B) {
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
-					one.less(one.pods[i], one.pods[(i*7+1)%len(one.pods)])
-					i = (i + 1) % len(one.pods)
+					bench.less(bench.pods[i], bench.pods[(i*7+1)%len(bench.pods)])
+					i = (i + 1) % len(bench.pods)
 				}
 			})
 		}
 	}
 }
 
-// membersOf are the pods of gangs, and the plugin that knows them.
+// membersOf are the pods of gangs, and the plugin whose tracker has them.
 type membersOf struct {
 	plugin *Gang
 	pods   []*framework.QueuedPodInfo
@@ -67,15 +68,13 @@ type membersOf struct {
 
 // queueOf makes so many gangs of four, and as many single pods.
 func queueOf(b *testing.B, gangs int) (membersOf, []*framework.QueuedPodInfo) {
-	w := newWorld(nil, 0)
-	members := membersOf{plugin: w.plugin()}
+	members := membersOf{plugin: pluginWith(b, nil)}
 	var singles []*framework.QueuedPodInfo
 	for i := range gangs {
 		at := epoch.Add(time.Duration(i) * time.Millisecond)
-		w.groups.declare(fmt.Sprint("g", i), 4)
 		for j := range 4 {
-			pod, single := member(fmt.Sprint("g", i), fmt.Sprint("m", i, "-", j)), member("", fmt.Sprint("s", i, "-", j))
-			w.book.upsert(pod)
+			pod, single := member(fmt.Sprint("g", i), fmt.Sprint("m", i, "-", j), 4), member("", fmt.Sprint("s", i, "-", j), 0)
+			members.plugin.tracker.Upsert(pod, epoch)
 			members.pods = append(members.pods, queued(b, pod, at))
 			singles = append(singles, queued(b, single, at))
 		}
@@ -110,39 +109,31 @@ func clusterOf(n int) (nodes []*v1.Node) {
 	return nodes
 }
 
-// underWay has a gang planned on the nodes, among so many others that wait, and its gate never opens.
-func underWay(b *testing.B, nodes []*v1.Node) (*Gang, []*v1.Pod) {
+// planned has a gang planned on the nodes, among so many others that wait. It is Binding, or
+// waits for its quorum for ever if short is positive.
+func planned(b *testing.B, nodes []*v1.Node, short int) (*Gang, []*v1.Pod) {
 	b.Helper()
-	w := newWorld(nil, 0)
+	g := pluginWith(b, nodes)
 	for i := range len(nodes) / 10 {
 		name := fmt.Sprint("other", i)
-		w.groups.declare(name, 1)
-		w.book.upsert(member(name, name+"-0"))
+		g.tracker.Upsert(member(name, name+"-0", 1), epoch)
 	}
-	key := w.groups.declare("g", gangSize)
-	att := &attempt{
-		key: key, nodes: map[types.UID]string{}, roles: map[types.UID]string{}, rails: map[types.UID]int{},
-		reserved: map[types.UID]string{}, short: map[string]int{"one": math.MaxInt},
-	}
+	plan := gangs.Assignment{Nodes: map[types.UID]string{}, Roles: map[types.UID]string{}, Short: map[string]int{"worker": short}}
 	var pods []*v1.Pod
 	for i := range gangSize {
-		pod := member("g", fmt.Sprint("m", i))
-		w.book.upsert(pod)
-		att.nodes[pod.UID], att.roles[pod.UID] = nodes[i].Name, "one"
+		pod := member("g", fmt.Sprint("m", i), gangSize)
+		g.tracker.Upsert(pod, epoch)
+		plan.Nodes[pod.UID], plan.Roles[pod.UID] = nodes[i].Name, "worker"
 		pods = append(pods, pod)
 	}
-	if _, whole := w.book.begin(att); !whole {
-		b.Fatal("the gang is not whole")
-	}
-	for _, pod := range pods {
-		att.tried[pod.UID] = math.MinInt // however often it comes up
-	}
-	g := w.plugin(nodes...)
-	g.handle, g.args, g.settled = benchHandle{}, &config.GangArgs{PermitTimeout: time.Minute}, func() bool { return true }
+	g.answer(b, gangs.LabelKey("ml", "g"), &gangstate.Answer{Placed: true, Assignment: plan}, epoch)
+	g.handle, g.args = benchHandle{}, &config.GangArgs{PermitTimeout: time.Minute}
+	g.recovered.Do(func() {})
 	return g, pods
 }
 
-// What it costs to leave a pod one node: of a plan, and, with stock, of the pod's own affinity, as a DaemonSet writes it.
+// The cost of leaving a pod one node: that of a plan and, with stock, that of the pod's own
+// affinity, as a DaemonSet writes it.
 func BenchmarkPlannedPreFilter(b *testing.B) {
 	for _, n := range clusterSizes {
 		nodes := clusterOf(n)
@@ -150,27 +141,27 @@ func BenchmarkPlannedPreFilter(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		g, pods := underWay(b, nodes)
+		g, pods := planned(b, nodes, 0)
 		affinity, err := nodeaffinity.New(context.Background(), &stockconfig.NodeAffinityArgs{}, benchHandle{}, feature.Features{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		for _, one := range []struct {
+		for _, bench := range []struct {
 			name   string
 			plugin fwk.PreFilterPlugin
 			pods   []*v1.Pod
 		}{{"Gang", g, pods}, {"NodeAffinity", affinity.(fwk.PreFilterPlugin), pinnedPods(nodes)}} {
-			b.Run(fmt.Sprintf("nodes=%d/plugin=%s", n, one.name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("nodes=%d/plugin=%s", n, bench.name), func(b *testing.B) {
 				preFilter := func(pod *v1.Pod) {
-					result, status := one.plugin.PreFilter(context.Background(), framework.NewCycleState(), pod, infos)
+					result, status := bench.plugin.PreFilter(context.Background(), framework.NewCycleState(), pod, infos)
 					if !status.IsSuccess() || len(result.NodeNames) != 1 {
 						b.Fatalf("%v, %v", result, status)
 					}
 				}
-				preFilter(one.pods[0]) // the first one of a scheduler looks at all gangs
+				preFilter(bench.pods[0]) // the first plan reads the cluster
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
-					preFilter(one.pods[i%gangSize])
+					preFilter(bench.pods[i%gangSize])
 				}
 			})
 		}
@@ -180,7 +171,7 @@ func BenchmarkPlannedPreFilter(b *testing.B) {
 // pinnedPods name their node.
 func pinnedPods(nodes []*v1.Node) (pods []*v1.Pod) {
 	for i := range gangSize {
-		pod := member("", fmt.Sprint("p", i))
+		pod := member("", fmt.Sprint("p", i), 0)
 		pod.Spec.Affinity = &v1.Affinity{NodeAffinity: &v1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &v1.NodeSelector{
 			NodeSelectorTerms: []v1.NodeSelectorTerm{{MatchFields: []v1.NodeSelectorRequirement{
 				{Key: metav1.ObjectNameField, Operator: v1.NodeSelectorOpIn, Values: []string{nodes[i].Name}},
@@ -191,16 +182,16 @@ func pinnedPods(nodes []*v1.Node) (pods []*v1.Pod) {
 	return pods
 }
 
-// What it costs to make a member wait for its gang.
+// The cost of making a member wait for its gang.
 func BenchmarkPermit(b *testing.B) {
 	featuregatetesting.SetFeatureGateDuringTest(b, utilfeature.DefaultFeatureGate, features.GenericWorkload, true) // stock's has it
 	for _, n := range clusterSizes {
 		nodes := clusterOf(n)
-		g, pods := underWay(b, nodes)
+		g, pods := planned(b, nodes, math.MaxInt)
 		states := make([]fwk.CycleState, len(pods))
 		for i := range pods {
 			states[i] = framework.NewCycleState()
-			states[i].Write(destinationKey, &destination{key: gangs.CoschedulingKey("ml", "g"), node: nodes[i].Name})
+			states[i].Write(destinationKey, &destination{key: gangs.LabelKey("ml", "g"), node: nodes[i].Name})
 		}
 		b.Run(fmt.Sprintf("nodes=%d/plugin=Gang", n), func(b *testing.B) { permit(b, g, states, pods) })
 		stock, pods := stockGang(b, nodes)
@@ -217,7 +208,7 @@ func permit(b *testing.B, plugin fwk.PermitPlugin, states []fwk.CycleState, pods
 	}
 }
 
-// stockGang is the in-tree plugin and a gang of which half waits at its gate.
+// stockGang returns the in-tree plugin and a gang of which half waits in Permit.
 func stockGang(b *testing.B, nodes []*v1.Node) (fwk.PermitPlugin, []*v1.Pod) {
 	b.Helper()
 	ctx, logger := b.Context(), klog.Background()
@@ -235,13 +226,13 @@ func stockGang(b *testing.B, nodes []*v1.Node) (fwk.PermitPlugin, []*v1.Pod) {
 	})
 	var waiting []*v1.Pod
 	for i := range gangSize {
-		pod := member("", fmt.Sprint("m", i))
+		pod := member("", fmt.Sprint("m", i), 0)
 		pod.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &group}
 		known.AddPodGroupMember(pod)
 		if i%2 == 1 {
 			continue
 		}
-		pod = on1(pod, nodes[i].Name)
+		pod = placedOn(pod, nodes[i].Name)
 		if err := known.AssumePod(logger, pod); err != nil {
 			b.Fatal(err)
 		}

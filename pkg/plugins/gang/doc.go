@@ -3,13 +3,15 @@
 
 // Package gang is the plugin that places a gang whole or not at all.
 //
-// A pod of a gang waits in PreEnqueue (gate.go) until the quorum exists. The first member
-// that comes up has the whole gang planned; every member then looks at its
-// planned node only, passes the stock filters there, reserves, and waits in
-// Permit until the quorum has reserved. If any member is refused, all give back
-// what they hold at once, and the gang is planned again without what refused.
+// It is a thin adapter. pkg/gangstate decides what a gang and its members may do next,
+// pkg/placement finds nodes for them, and the extension points translate: they pass pods,
+// nodes and the time in, and apply the Effects that come out (apply.go). The members of a
+// gang wait in PreEnqueue (gate.go) until the quorum exists. The first member that comes up
+// has the whole gang planned (cycle.go); every member then passes the stock filters on its
+// planned node only, reserves, and waits in Permit until the quorum has reserved. If a
+// member is refused, all members give back what they hold, and the gang is planned again
+// without what refused.
 //
-// What is known of gangs stands in a book, one for each profile: book.go and
-// record.go keep members and declarations, attempt.go what happens to a plan, planning.go makes
-// plans, trial.go asks the stock filters, report.go tells users why a gang waits.
+// The sub-packages are podgroup, for the scheduler's own cycle of PodGroups, and report,
+// which writes why a gang waits.
 package gang

@@ -1,0 +1,63 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gangstate is the state machine of gangs: it decides what a gang and its members
+// may do next, and calls nobody.
+//
+// A Tracker holds the gangs of one scheduler profile. Four kinds of input go in: pods and
+// declarations from informers (Upsert, Remove, Erase, DeclarationChanged), the extension
+// points of the scheduling cycle (Admit, NextStep, Resolve, Reserve, Permit, Open,
+// FilterRefused, Unreserve), hints about events (AllowRetry, RetryOthers), and the passing of
+// time (Tick, Retry, Evictions). Effects come out, and the caller applies them; there is no
+// clock, client or queue inside.
+//
+// A gang is in one phase at a time. These are all transitions; the random simulation in the
+// tests takes each of them and no other:
+//
+//	Incomplete -> Ready      the quorum became ready, or members may join a gang that runs
+//	Incomplete -> Refused    the quorum became ready again before the last refusal was dropped
+//	Incomplete -> Placed     members were bound before this scheduler started, or waiting ones left
+//	Ready -> Incomplete      a member left, or the declaration changed
+//	Ready -> Reserving       a plan was found for the quorum
+//	Ready -> Binding         a plan was found for members that join a gang with its quorum
+//	Ready -> Refused         no plan was found
+//	Ready -> Evicting        no plan was found, and healAfter has passed since a member was lost
+//	Ready -> Placed          the members that waited left
+//	Refused -> Ready         an event or time allows a retry
+//	Refused -> Reserving     a retry found a plan for the quorum
+//	Refused -> Binding       a retry found a plan for members that join
+//	Refused -> Incomplete    a member left, or the declaration changed
+//	Refused -> Evicting      a retry found no plan after healAfter
+//	Refused -> Placed        the members that waited left
+//	Reserving -> Binding     the quorum has reserved
+//	Reserving -> Releasing   a filter refused, a member left or lost its node, or the declaration changed
+//	Releasing -> Ready       all nodes are given back, and the gang is planned again
+//	Releasing -> Refused     all nodes are given back, after maxReplans failed plans
+//	Releasing -> Incomplete  all nodes are given back, and a member has left
+//	Releasing -> Placed      all nodes are given back, and only running members are left
+//	Binding -> Placed        every planned member is bound
+//	Binding -> Ready         every planned member is bound or gone, and others may join
+//	Binding -> Refused       every planned member is bound or gone, and the others had no room
+//	Binding -> Incomplete    a planned member left
+//	Binding -> Reserving     members left while others bind, and the quorum is planned again
+//	Evicting -> Ready        the last evicted member is gone
+//	Evicting -> Incomplete   the last evicted member is gone, and too few members wait
+//	Evicting -> Refused      the last evicted member is gone before the last refusal was dropped
+//	Placed -> Ready          a member came that may join
+//	Placed -> Incomplete     a member left, or the declaration changed
+//	Placed -> Refused        a member may be placed again before the last refusal was dropped
+//
+// A gang of the scheduler's own PodGroup cycle goes through the same phases, but is tracked
+// only while there is no room for it, or while room is held for the rest of it (Reserving):
+// the cycle itself reserves and binds all members or none.
+//
+// Invariants, which the simulation checks: Open lets members bind only if the quorum stands;
+// at rest no member holds a node without being bound; a gang with a ready quorum and room is
+// placed; nothing is remembered of a gang without members; of a gang whose attempt is
+// Releasing no member binds.
+//
+// Three phases are foreseen and have their place in this table: a gang below its minimum that
+// keeps the room of its rest is Reserving with a held attempt, a gang that makes room by
+// preemption waits as Refused with a Reservation until its victims are gone, and members that
+// are judged one by one change only what NextStep asks of the planner.
+package gangstate

@@ -1,0 +1,197 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// Upsert records a pod that is new or changed. Members are activated when the pod
+// completes their quorum.
+func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
+	key, ok := t.options.Sources.Key(pod)
+	if !ok && gangs.InPodGroup(pod) {
+		return t.upsertInPodGroup(pod)
+	}
+	if !ok || t.refresh(key, pod) {
+		return Effects{}
+	}
+	m, ok := t.options.Sources.Member(pod)
+	t.lock()
+	defer t.unlock()
+	if !ok || !t.belongs(m.Key, pod) {
+		return Effects{}
+	}
+	g := t.gangOf(m)
+	old := g.members[pod.UID].Pod
+	if old != nil && isDone(old) && !isDone(pod) {
+		return Effects{} // the informer of running pods is behind that of ended ones
+	}
+	g.put(m)
+	g.noteGain(old, pod)
+	broken := g.disturbedBy(old, pod, false)
+	effects := Effects{Key: g.key, Activate: g.changed(old, pod, now)}
+	if broken != nil {
+		effects.Release = broken.fail("member " + pod.Name + " changed")
+	}
+	t.settle(g)
+	return effects
+}
+
+// refresh replaces a member's pod by a newer state that does not differ in what matters.
+// Most updates of a running pod are of this kind, and reading its role again is not cheap.
+func (t *Tracker) refresh(key gangs.Key, pod *v1.Pod) bool {
+	t.lock()
+	defer t.unlock()
+	g := t.gangs[key]
+	if g == nil || g.activationDue {
+		return false
+	}
+	m, had := g.members[pod.UID]
+	if !had || !SameForGang(m.Pod, pod) {
+		return false
+	}
+	m.Pod = pod
+	g.members[pod.UID] = m
+	return true
+}
+
+// Remove forgets a pod that the scheduler's own informer no longer shows. A member that
+// succeeded has left that informer for good and stays a member.
+func (t *Tracker) Remove(pod *v1.Pod, now time.Time) Effects {
+	return t.forget(pod, now, func(known *v1.Pod) bool { return !isDone(known) })
+}
+
+// Erase forgets a pod, whether it succeeded or not.
+func (t *Tracker) Erase(pod *v1.Pod, now time.Time) Effects {
+	return t.forget(pod, now, func(*v1.Pod) bool { return true })
+}
+
+// forget forgets a pod if the state in which it is known allows it.
+func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) bool) Effects {
+	key, ok := t.options.Sources.Key(pod)
+	if !ok && gangs.InPodGroup(pod) {
+		return t.forgetInPodGroup(pod, may)
+	}
+	if !ok {
+		return Effects{}
+	}
+	t.lock()
+	defer t.unlock()
+	g := t.gangs[key]
+	if g == nil || g.members[pod.UID].Pod == nil || !may(g.members[pod.UID].Pod) {
+		return Effects{}
+	}
+	old := g.members[pod.UID].Pod
+	g.drop(pod.UID)
+	effects := Effects{Key: key}
+	broken := g.disturbedBy(old, pod, true)
+	effects.Activate = g.left(old, now)
+	effects.Report = len(g.members) == 0 // to forget what was written about the gang
+	if broken != nil {
+		effects.Release = broken.fail("member " + pod.Name + " was deleted")
+	}
+	t.settle(g)
+	return effects
+}
+
+// DeclarationChanged has the declaration of a gang read again. A plan that was made for the
+// old one is dropped, unless the gang has its nodes.
+func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
+	t.lock()
+	defer t.unlock()
+	if g := t.podGroups[key]; g != nil {
+		g.refusal, g.reservation = nil, Reservation{displaced: g.reservation.displaced}
+		t.observe(g)
+		return Effects{Key: key, Report: true} // the scheduler's own queue activates its pods
+	}
+	effects := Effects{Key: key, Report: true}
+	g := t.gangs[key]
+	if g == nil {
+		return effects
+	}
+	g.minKnown, g.quorumReady, g.activationDue, g.refusal, g.retry.refusals = false, false, false, nil, 0
+	g.retry.forgetPlans()
+	g.reservation = Reservation{}
+	if effects.Activate = t.releaseStrangers(g); len(effects.Activate) > 0 {
+		return effects
+	}
+	if g.attempt != nil && g.attempt.phase == Reserving {
+		g.attempt.outdated = true
+		effects.Release = g.attempt
+	}
+	if g.evaluate() {
+		effects.Activate = g.pending()
+	}
+	if effects.Release != nil {
+		effects.Release.fail("its declaration changed")
+	}
+	t.settle(g)
+	return effects
+}
+
+// releaseStrangers forgets members that were kept only as long as their object was not
+// known to declare no gang. It returns those that wait: from now on they are pods without
+// a gang.
+func (t *Tracker) releaseStrangers(g *Gang) []*v1.Pod {
+	if g.attempt != nil {
+		return nil
+	}
+	var free []*v1.Pod
+	for _, m := range g.sorted() {
+		if t.belongs(g.key, m.Pod) {
+			continue
+		}
+		g.drop(m.Pod.UID)
+		if g.waits(m.Pod) {
+			free = append(free, m.Pod)
+		}
+	}
+	t.settle(g)
+	return free
+}
+
+// Admit reports whether the pod may enter the queue: it is in no gang after all, or it is
+// ready and its gang's quorum exists, or a part of the gang is placed and the pod joins it.
+// It runs under the queue's lock and activates no pod.
+func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
+	t.lock()
+	defer t.unlock()
+	if !t.belongs(key, pod) {
+		return true
+	}
+	g := t.gangs[key]
+	unseen := g == nil || g.members[pod.UID].Pod == nil
+	if unseen {
+		g = t.addUnseen(pod)
+	}
+	if g == nil {
+		return false
+	}
+	defer t.observe(g)
+	// The queue's copy of the pod and the tracker's are updated one after the other.
+	ready := gangs.Ready(pod) || gangs.Ready(g.members[pod.UID].Pod)
+	if !ready || g.quorumReady {
+		g.orderFixed = g.orderFixed || ready
+		return ready
+	}
+	g.activationDue = g.evaluate() && (unseen || g.activationDue)
+	g.orderFixed = g.orderFixed || g.quorumReady
+	return g.quorumReady
+}
+
+// Order returns the time by which the gang stands in the queue.
+func (t *Tracker) Order(key gangs.Key) (time.Time, bool) {
+	t.lock()
+	defer t.unlock()
+	g := t.gangs[key]
+	if g == nil {
+		return time.Time{}, false
+	}
+	return g.order, true
+}

@@ -1,0 +1,232 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// Gang is what the tracker knows of one gang. The tracker's lock guards it.
+type Gang struct {
+	key     gangs.Key
+	sources gangs.Sources
+	// profile is the scheduler name of the pods that this scheduler places.
+	profile string
+	// priority is that of the members. They all have the same, or the gang has a problem.
+	priority int32
+	// order is when the first pod of the gang was created. It is fixed once a member may
+	// have entered the queue, because the queue sorts pods by it inside heaps.
+	order      time.Time
+	orderFixed bool
+	members    map[types.UID]gangs.Member
+
+	// ready counts the members that are placed or could be now, placed those of them that are.
+	ready, placed int
+	// running is how many members occupied a node when the gang was last evaluated.
+	running int
+	// min is the quorum as last read. minKnown is false until it was read, again once the
+	// declaration changed or a member was placed, and always while members run, because a
+	// member that joins those waits for no quorum.
+	min      int
+	minKnown bool
+	// quorumReady caches whether members may be scheduled. New members do not change that; a
+	// member that leaves does.
+	quorumReady bool
+	// activationDue reports that Admit found the quorum complete. It runs under the queue's
+	// lock, where it cannot activate the members that waited for the quorum.
+	activationDue bool
+
+	phase       Phase
+	attempt     *Attempt
+	refusal     *refusal
+	retry       retry
+	reservation Reservation
+	loss        loss
+	// podGroup is the gang as its last PodGroup cycle read it; nil unless the scheduler has
+	// such a cycle for it.
+	podGroup *podGroupState
+}
+
+// podGroupState is what only a gang of a PodGroup cycle has.
+type podGroupState struct {
+	gang gangs.Gang
+	// awaitsCycle reports that no cycle has come since a filter refused a planned node.
+	awaitsCycle bool
+	// lastRefusal answers the next cycle in place of a plan, after too many failed plans.
+	lastRefusal string
+	// learnedAt is when a filter last refused a planned node.
+	learnedAt time.Time
+	// heldSince is when room for the rest of a partly bound gang was first held.
+	heldSince time.Time
+}
+
+// put adds a member or replaces what is known of it.
+func (g *Gang) put(m gangs.Member) {
+	old := g.members[m.Pod.UID].Pod
+	g.drop(m.Pod.UID)
+	g.members[m.Pod.UID] = m
+	g.priority = corev1helpers.PodPriority(m.Pod)
+	if created := m.Pod.CreationTimestamp.Time; !g.orderFixed && created.Before(g.order) {
+		g.order = created
+	}
+	if counts(m.Pod) {
+		g.ready++
+		if gangs.Placed(m.Pod) {
+			g.placed++
+		}
+	}
+	if old == nil || counts(old) != counts(m.Pod) {
+		g.markStale()
+	}
+	if gangs.Placed(m.Pod) && (old == nil || !gangs.Placed(old)) {
+		g.minKnown, g.retry.refusals = false, 0 // a member that rejoins a running gang waits for no quorum
+	}
+}
+
+// drop forgets a member.
+func (g *Gang) drop(uid types.UID) {
+	m, ok := g.members[uid]
+	if !ok {
+		return
+	}
+	delete(g.members, uid)
+	if counts(m.Pod) {
+		g.ready--
+		if gangs.Placed(m.Pod) {
+			g.placed--
+		}
+	}
+}
+
+// markStale notes that the refusal was given to other members.
+func (g *Gang) markStale() {
+	if g.refusal != nil {
+		g.refusal.stale = true
+	}
+}
+
+// refuse records that the gang cannot be placed now. to is the member in whose cycle that
+// was found, "" for none.
+func (g *Gang) refuse(message string, to types.UID, now time.Time) {
+	g.refusal, g.retry.pending = &refusal{message: message, at: now, to: to}, false
+	if g.retry.refusals == 0 {
+		g.retry.since = now
+	}
+	g.retry.refusals++
+}
+
+// backoff is for how long the gang is not to be planned again, whichever member asks.
+func (g *Gang) backoff(now time.Time) time.Duration {
+	if g.refusal == nil {
+		return 0
+	}
+	return max(0, g.retry.backoff()-now.Sub(g.refusal.at))
+}
+
+// retryNow drops the refusal and returns one member to activate, which has the gang planned.
+func (g *Gang) retryNow(now time.Time) []*v1.Pod {
+	pods := g.retryMember(now)
+	if len(pods) > 0 {
+		g.refusal = nil
+		g.retry.forgetPlans()
+	}
+	return pods
+}
+
+// retryMember chooses the first member by name that could be placed and has no node yet.
+func (g *Gang) retryMember(now time.Time) []*v1.Pod {
+	for _, pod := range g.unplanned() {
+		if gangs.Ready(pod) {
+			g.retry.member, g.retry.at = pod.UID, now
+			return []*v1.Pod{pod}
+		}
+	}
+	return nil
+}
+
+// waits reports that the pod waits for a node from this scheduler.
+func (g *Gang) waits(pod *v1.Pod) bool {
+	return gangs.Live(pod) && !gangs.Placed(pod) && pod.Spec.SchedulerName == g.profile
+}
+
+// pending returns the members that wait for a node, by name.
+func (g *Gang) pending() []*v1.Pod {
+	var pods []*v1.Pod
+	for _, m := range g.sorted() {
+		if g.waits(m.Pod) {
+			pods = append(pods, m.Pod)
+		}
+	}
+	return pods
+}
+
+// unplanned returns the pending members that no attempt has a node for.
+func (g *Gang) unplanned() []*v1.Pod {
+	pods := g.pending()
+	if g.attempt == nil {
+		return pods
+	}
+	return slices.DeleteFunc(pods, func(pod *v1.Pod) bool { return g.attempt.has(pod.UID) })
+}
+
+// runners returns the members of a declaration that occupy nodes, by name.
+func (g *Gang) runners(declared gangs.Gang) []*v1.Pod {
+	var pods []*v1.Pod
+	for _, m := range g.sorted() {
+		if runs(declared, m) {
+			pods = append(pods, m.Pod)
+		}
+	}
+	return pods
+}
+
+// sorted returns the members by name, which is unique in a namespace among the pods that
+// exist at one time, and by UID where a pod replaced another of the same name.
+func (g *Gang) sorted() []gangs.Member {
+	return slices.SortedFunc(maps.Values(g.members), func(a, b gangs.Member) int {
+		return cmp.Or(cmp.Compare(a.Pod.Name, b.Pod.Name), cmp.Compare(a.Pod.UID, b.Pod.UID))
+	})
+}
+
+// precedes reports that g comes before another gang in the queue.
+func (g *Gang) precedes(other *Gang) bool {
+	if g.priority != other.priority {
+		return g.priority > other.priority
+	}
+	if !g.order.Equal(other.order) {
+		return g.order.Before(other.order)
+	}
+	return CompareKeys(g.key, other.key) < 0
+}
+
+// CompareKeys orders gangs by source, namespace and name.
+func CompareKeys(a, b gangs.Key) int {
+	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// currentPhase derives the phase from what is known.
+func (g *Gang) currentPhase() Phase {
+	switch {
+	case g.loss.evicting:
+		return Evicting
+	case g.attempt != nil:
+		return g.attempt.phase
+	case g.placed > 0 && g.ready == g.placed:
+		return Placed
+	case !g.quorumReady:
+		return Incomplete
+	case g.refusal != nil:
+		return Refused
+	}
+	return Ready
+}

@@ -1,0 +1,41 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"maps"
+
+	v1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// counts reports that the pod adds to its gang's quorum.
+func counts(pod *v1.Pod) bool {
+	return gangs.Live(pod) && (gangs.Placed(pod) || gangs.Ready(pod))
+}
+
+// isDone reports that the pod has succeeded: it counts for its gang and occupies no node.
+func isDone(pod *v1.Pod) bool {
+	return pod.Status.Phase == v1.PodSucceeded
+}
+
+// runs reports that the member is one of the declared gang and occupies a node.
+func runs(declared gangs.Gang, m gangs.Member) bool {
+	return declared.Has(m) && gangs.Live(m.Pod) && gangs.Placed(m.Pod) && !isDone(m.Pod)
+}
+
+// isPlaced reports that the member is placed, or was until it succeeded.
+func isPlaced(m gangs.Member) bool { return gangs.Live(m.Pod) && gangs.Placed(m.Pod) }
+
+// SameForGang reports that two states of a pod do not differ in what matters to its gang.
+func SameForGang(a, b *v1.Pod) bool {
+	return a.UID == b.UID && counts(a) == counts(b) && gangs.Placed(a) == gangs.Placed(b) &&
+		gangs.Ready(a) == gangs.Ready(b) && gangs.Live(a) == gangs.Live(b) && isDone(a) == isDone(b) &&
+		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) &&
+		apiequality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences) &&
+		apiequality.Semantic.DeepEqual(a.Status.ResourceClaimStatuses, b.Status.ResourceClaimStatuses) &&
+		(a.Generation == b.Generation && a.Generation > 0 || apiequality.Semantic.DeepEqual(a.Spec, b.Spec))
+}

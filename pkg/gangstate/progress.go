@@ -1,0 +1,202 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// begin puts a fresh plan in force. Members of an earlier attempt that still bind stay
+// reserved. It returns false if the quorum counts on a member that left while the plan was
+// made; a member that only was to join the gang is taken off the plan, which would never
+// end otherwise.
+func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
+	if g.attempt != nil {
+		attempt.inherit(g.attempt)
+	}
+	if attempt.quorate() {
+		attempt.phase = Binding
+	}
+	t.noteBypass(g, now)
+	g.attempt, g.refusal, g.retry.member = attempt, nil, ""
+	planned := len(attempt.plan.Nodes)
+	maps.DeleteFunc(attempt.plan.Nodes, func(uid types.UID, _ string) bool {
+		m, ok := g.members[uid]
+		return !ok || !counts(m.Pod) || gangs.Placed(m.Pod)
+	})
+	attempt.outdated = attempt.phase == Reserving && len(attempt.plan.Nodes) < planned
+	return !attempt.outdated
+}
+
+// planned returns the members that an attempt has nodes for.
+func (g *Gang) planned(attempt *Attempt) []*v1.Pod {
+	return slices.DeleteFunc(g.pending(), func(pod *v1.Pod) bool { return attempt.plan.Nodes[pod.UID] == "" })
+}
+
+// FilterRefused records that a stock filter refused the planned node of a member. The gang
+// is planned again without that node, a bounded number of times.
+func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string, now time.Time) Effects {
+	t.lock()
+	defer t.unlock()
+	g := t.gangs[key]
+	if g == nil || g.attempt == nil {
+		return Effects{}
+	}
+	attempt, effects := g.attempt, Effects{Key: key}
+	role := attempt.plan.Roles[pod.UID]
+	g.retry.limit(role, node, attempt.heldOn(role, node))
+	if attempt.phase != Binding {
+		effects.Release = attempt.fail(reason)
+		t.observe(g)
+		return effects
+	}
+	// The gang runs without this member, which is planned again by itself.
+	delete(attempt.plan.Nodes, pod.UID)
+	t.settle(g)
+	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
+		g.refuse(key.Messagef("%s", reason), "", now)
+		t.observe(g)
+	}
+	effects.Activate = []*v1.Pod{pod}
+	return effects
+}
+
+// Reserve records that the member holds its node.
+func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) {
+	t.lock()
+	defer t.unlock()
+	if attempt := t.attemptOf(key); attempt != nil {
+		attempt.reserved[uid] = node
+	}
+}
+
+// Unreserve records that the member gave its node back. Before the quorum has reserved,
+// that ends the attempt; after that, the member is activated to join the gang again.
+func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
+	t.lock()
+	defer t.unlock()
+	g := t.gangs[key]
+	if g == nil || g.attempt == nil {
+		return Effects{}
+	}
+	attempt, effects := g.attempt, Effects{Key: key}
+	delete(attempt.reserved, pod.UID)
+	switch attempt.phase {
+	case Reserving:
+		effects.Release = attempt.fail("member " + pod.Name + " lost its place on node " + node)
+		t.observe(g)
+	case Binding:
+		delete(attempt.plan.Nodes, pod.UID)
+		effects.Activate = []*v1.Pod{pod} // its rejection registers no event that would activate it
+		t.settle(g)
+	}
+	return effects
+}
+
+// Permit is what the Permit extension point does with a member.
+type Permit int
+
+const (
+	// PermitAllow: the quorum has reserved, so the member may bind.
+	PermitAllow Permit = iota
+	// PermitWait: other members of the quorum are missing.
+	PermitWait
+	// PermitComplete: the quorum is complete with this member; call Open.
+	PermitComplete
+	// PermitReject: the attempt failed meanwhile.
+	PermitReject
+)
+
+// Permit records that the member stands in Permit.
+func (t *Tracker) Permit(key gangs.Key, uid types.UID) (Permit, *Attempt) {
+	t.lock()
+	defer t.unlock()
+	attempt := t.attemptOf(key)
+	if attempt == nil {
+		return PermitReject, nil
+	}
+	switch attempt.phase {
+	case Releasing:
+		return PermitReject, attempt
+	case Binding:
+		return PermitAllow, attempt
+	}
+	attempt.arrive(uid)
+	if attempt.quorate() {
+		return PermitComplete, attempt
+	}
+	return PermitWait, attempt
+}
+
+// Open lets every member of the attempt bind, unless the attempt failed since its last
+// member arrived. Members that the plan did not know and that may join now are activated.
+func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
+	t.lock()
+	defer t.unlock()
+	if attempt.phase != Reserving {
+		return Effects{}, false
+	}
+	attempt.phase = Binding
+	effects := Effects{Key: attempt.Key, Allow: attempt.waiting()}
+	g := t.gangs[attempt.Key]
+	if g == nil {
+		return effects, true
+	}
+	g.retry.forgetPlans()
+	effects.Activate = slices.DeleteFunc(g.pending(), func(pod *v1.Pod) bool {
+		_, known := attempt.plan.Roles[pod.UID]
+		return known || !gangs.Ready(pod)
+	})
+	if len(effects.Activate) > 0 {
+		g.markStale() // the refusal was about members of the plan; these are others
+	}
+	t.observe(g)
+	return effects, true
+}
+
+// ReservedNodes returns the nodes that the attempt's members have reserved, sorted.
+func (t *Tracker) ReservedNodes(attempt *Attempt) []string {
+	t.lock()
+	defer t.unlock()
+	return attempt.reservedNodes()
+}
+
+// Holders returns the members of a failed attempt that have not given back their nodes yet,
+// and the reason for which the attempt failed.
+func (t *Tracker) Holders(attempt *Attempt) ([]types.UID, string) {
+	t.lock()
+	defer t.unlock()
+	return attempt.waiting(), attempt.reason
+}
+
+// Released ends a failed attempt whose members have given back their nodes. The members
+// are activated if the gang may be planned again at once.
+func (t *Tracker) Released(attempt *Attempt, now time.Time) Effects {
+	t.lock()
+	defer t.unlock()
+	effects := Effects{Key: attempt.Key, Report: true}
+	g := t.gangs[attempt.Key]
+	if g == nil || g.attempt != attempt {
+		return effects
+	}
+	g.attempt = nil
+	t.settle(g)
+	if !attempt.outdated {
+		g.retry.replans++
+	}
+	if g.retry.replans > t.options.MaxReplans {
+		g.refuse(attempt.Key.Messagef("%s", attempt.reason), "", now)
+		t.observe(g)
+		return effects
+	}
+	effects.Activate = g.pending()
+	return effects
+}

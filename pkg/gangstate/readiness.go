@@ -1,0 +1,161 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"math"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// evaluate finds out whether members may be scheduled. As long as the count alone rules
+// that out, it does not look at the members one by one, so that a gang of n pods that
+// arrive one after another costs n steps and not n².
+func (g *Gang) evaluate() bool {
+	if g.minKnown && g.ready < g.min {
+		return false
+	}
+	_, readiness, err := g.read()
+	g.quorumReady = err == nil && g.schedulable(readiness)
+	return g.quorumReady
+}
+
+// schedulable reports that the quorum is ready, or that the gang runs and its members may
+// rejoin it.
+func (g *Gang) schedulable(readiness gangs.Readiness) bool {
+	return readiness.Problem == "" && !g.loss.evicting && (readiness.Waiting == "" || g.running > 0)
+}
+
+// read reads the declaration and compares the members with it.
+func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
+	if g.podGroup != nil {
+		declared, readiness := g.readPodGroup()
+		return declared, readiness, nil
+	}
+	members := g.sorted()
+	declared, err := g.sources.Gang(g.key, members)
+	if err != nil {
+		g.min, g.minKnown = math.MaxInt, true // until the declaration changes
+		return gangs.Gang{}, gangs.Readiness{}, err
+	}
+	readiness := gangs.Check(declared, members)
+	g.running = len(g.runners(declared))
+	g.loss.settle(readiness.Placed >= declared.Min, g.running)
+	g.min, g.minKnown = declared.Min, g.running == 0
+	return declared, readiness, nil
+}
+
+// readPodGroup compares the members with the gang as its last cycle read it. Members that
+// are being deleted count as running: the PodGroup cycle counts them as scheduled, and
+// would find a quorum that is about to break.
+func (g *Gang) readPodGroup() (gangs.Gang, gangs.Readiness) {
+	declared, members := g.podGroup.gang, g.sorted()
+	g.running = 0
+	for _, m := range members {
+		if gangs.Placed(m.Pod) && !isDone(m.Pod) {
+			g.running++
+		}
+	}
+	g.loss.settle(declared.Quorate(members, isPlaced), g.running)
+	readiness := gangs.Readiness{}
+	if !declared.Quorate(members, func(m gangs.Member) bool { return counts(m.Pod) }) {
+		readiness.Waiting = "waiting for members of " + g.key.String()
+	}
+	return declared, readiness
+}
+
+// noteLoss records the loss of a member that was placed. It reports whether the gang was
+// being evicted before that.
+func (g *Gang) noteLoss(lost *v1.Pod, now time.Time) (wasEvicting bool) {
+	wasEvicting = g.loss.evicting
+	if !gangs.Placed(lost) || isDone(lost) {
+		return wasEvicting
+	}
+	declared, readiness, err := g.read()
+	if err == nil && g.running > 0 && readiness.Placed < declared.Min && g.loss.since.IsZero() {
+		g.loss.since = now
+	}
+	return wasEvicting
+}
+
+// noteGain ends a loss that a newly placed member makes good.
+func (g *Gang) noteGain(old, pod *v1.Pod) {
+	if !g.loss.since.IsZero() && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
+		g.evaluate()
+	}
+}
+
+// afterEviction returns the members to activate once the evicted members are gone, so that
+// the gang is placed whole.
+func (g *Gang) afterEviction() []*v1.Pod {
+	if g.loss.evicting || g.ready == g.placed || !g.evaluate() {
+		return nil
+	}
+	return g.pending()
+}
+
+// tooFewExist reports that too few members exist for a quorum.
+func (g *Gang) tooFewExist(declared gangs.Gang, readiness gangs.Readiness) bool {
+	if g.podGroup != nil {
+		return readiness.Waiting != ""
+	}
+	return readiness.Exist < declared.Min
+}
+
+// changed returns the members to activate after one of them changed; old is nil for a new
+// member.
+func (g *Gang) changed(old, pod *v1.Pod, now time.Time) []*v1.Pod {
+	was, is := old != nil && counts(old), counts(pod)
+	switch {
+	case was && !is:
+		return g.left(old, now)
+	case g.activationDue:
+		g.activationDue = false
+		return g.pending()
+	case g.quorumReady && old != nil && !was && is:
+		return []*v1.Pod{pod} // it can join now, and no event would activate it
+	case g.quorumReady || g.ready == g.placed || !g.evaluate():
+		return nil
+	}
+	return g.pending()
+}
+
+// left returns the member to activate after a member stopped to count. If the gang was
+// refused, perhaps because of that member, or if that member was to have it planned again,
+// another member does so.
+func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
+	asks := g.retry.member == gone.UID || g.refusal != nil && !g.refusal.stale
+	g.quorumReady = false
+	g.markStale()
+	if g.noteLoss(gone, now) {
+		return g.afterEviction()
+	}
+	if !asks || g.ready == g.placed || !g.evaluate() {
+		return nil
+	}
+	return g.retryMember(now)
+}
+
+// disturbedBy applies a change of a member, or its end, to the attempt in force. It
+// returns the attempt if it cannot succeed any more.
+func (g *Gang) disturbedBy(old, pod *v1.Pod, gone bool) *Attempt {
+	attempt, placed := g.attempt, gangs.Placed(pod)
+	gone = gone || !counts(pod)
+	if attempt == nil || !gone && !placed {
+		return nil
+	}
+	counted := attempt.reserved[pod.UID] != "" || old != nil && counts(old) && gangs.Placed(old)
+	if placed || attempt.phase == Binding {
+		delete(attempt.reserved, pod.UID) // the pod itself shows its node
+	}
+	if attempt.phase == Reserving && (gone && counted || attempt.plan.Nodes[pod.UID] != "") {
+		attempt.outdated = true // its quorum was counted otherwise
+		return attempt
+	}
+	delete(attempt.plan.Nodes, pod.UID)
+	return nil
+}

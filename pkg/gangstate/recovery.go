@@ -1,0 +1,38 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"slices"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// PartialGangs returns, once, the gangs that are placed in part, in the order of their
+// keys: at start these are the gangs that a crash interrupted.
+func (t *Tracker) PartialGangs() []gangs.Key {
+	t.lock()
+	defer t.unlock()
+	if t.recovered {
+		return nil
+	}
+	t.recovered = true
+	var keys []gangs.Key
+	for key, g := range t.gangs {
+		if g.podGroup != nil || g.attempt != nil || len(g.pending()) == 0 {
+			continue
+		}
+		if declared, readiness, err := g.read(); err == nil && g.running > 0 && readiness.Placed < declared.Min {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, CompareKeys)
+	return keys
+}
+
+// IsPartial reports that members of a request run and the quorum does not; done are members
+// that have succeeded.
+func IsPartial(request *gangs.Request, done []gangs.Member) bool {
+	return len(request.Placed) > 0 && !request.Gang.Quorate(slices.Concat(request.Members, done), isPlaced)
+}

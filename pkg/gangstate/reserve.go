@@ -1,0 +1,110 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// noteBypass records that a gang is placed: blocked gangs before it in the queue are
+// bypassed, and its own reservation is over. A member that joins a gang which runs
+// bypasses no gang.
+func (t *Tracker) noteBypass(g *Gang, now time.Time) {
+	g.reservation = Reservation{}
+	if g.running > 0 {
+		return
+	}
+	for _, other := range t.gangs {
+		if other.reservation.blocked && other.reservation.bypassed.IsZero() && other.precedes(g) {
+			other.reservation.bypassed = now
+		}
+	}
+}
+
+// reserving returns the gang that nodes are reserved for, nil if there is none. The
+// reservation of a gang that lost members rests until it is whole again.
+func (t *Tracker) reserving() *Gang {
+	holder := t.holder
+	if holder == nil || t.gangs[holder.key] != holder || len(holder.reservation.nodes) == 0 || !holder.quorumReady {
+		return nil
+	}
+	return holder
+}
+
+// reservationDue reports that nodes are to be reserved for a gang.
+func (t *Tracker) reservationDue(g *Gang, now time.Time) bool {
+	return t.reserving() == nil && g.reservation.due(t.options.MaxBypass, now)
+}
+
+// wantsReservation reports that nodes are to be looked for if there is no room for a gang.
+func (t *Tracker) wantsReservation(g *Gang, now time.Time) bool {
+	if g.running > 0 {
+		return false
+	}
+	if t.reserving() == g {
+		g.reservation.dropMissing(t.options.NodeExists)
+	}
+	return t.reservationDue(g, now)
+}
+
+// reservedAgainst returns the nodes that a gang must leave to another one, and that gang's
+// key. A gang that runs already may use them: its members join it.
+func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
+	holder := t.reserving()
+	if holder == nil || holder == g || g.running > 0 || !holder.precedes(g) {
+		return nil, gangs.Key{}
+	}
+	return holder.reservation.nodes, holder.key
+}
+
+// AvoidReserved returns the nodes that a pod without a gang must leave to a gang. The pod is
+// activated when the reservation ends.
+func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
+	t.lock()
+	defer t.unlock()
+	holder := t.reserving()
+	if holder == nil || pod.Spec.SchedulerName != t.options.Profile {
+		return nil
+	}
+	switch priority := corev1helpers.PodPriority(pod); {
+	case priority > holder.priority, priority == holder.priority && pod.CreationTimestamp.Time.Before(holder.order):
+		return nil
+	}
+	t.displaced[pod.UID] = pod
+	return holder.reservation.nodes
+}
+
+// Holds returns the room that the plans of gangs count on and no pod shows yet.
+func (t *Tracker) Holds() []gangs.Hold {
+	t.lock()
+	defer t.unlock()
+	return t.holds(gangs.Key{})
+}
+
+// endReservation ends a reservation that has lasted too long, and returns the pods to
+// activate that were displaced by a reservation which is over.
+func (t *Tracker) endReservation(now time.Time) []*v1.Pod {
+	if holder := t.reserving(); holder != nil {
+		if now.Sub(holder.reservation.reservedAt) <= reservationLimit {
+			return nil
+		}
+		holder.reservation, t.holder = Reservation{blocked: true}, nil
+	}
+	pods := slices.Collect(maps.Values(t.displaced))
+	clear(t.displaced)
+	for _, g := range t.gangs {
+		if g.reservation.displaced {
+			g.reservation.displaced = false
+			pods = append(pods, g.retryNow(now)...)
+		}
+	}
+	return pods
+}

@@ -1,0 +1,124 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// AllowRetry drops the refusal of a gang, because an event may help it, and reports
+// whether this member has the gang planned again. While the gang backs off it does not;
+// the first event in that time asks for a retry when the backoff ends.
+func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries bool, effects Effects) {
+	t.lock()
+	defer t.unlock()
+	g := t.gangs[key]
+	if g == nil || g.refusal == nil && (g.retry.member == "" || g.retry.memberAsks(now)) {
+		return false, Effects{}
+	}
+	if later := g.backoff(now); later > 0 {
+		if g.retry.pending {
+			return false, Effects{}
+		}
+		g.retry.pending = true
+		return false, Effects{Key: key, RetryAfter: later}
+	}
+	g.refusal, g.retry.pending, g.retry.member, g.retry.at = nil, false, pod.UID, now
+	g.retry.forgetPlans()
+	t.observe(g)
+	return true, Effects{}
+}
+
+// Retry activates the member that has a gang planned again whose backoff ended, if an
+// event since the refusal may help it.
+func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
+	t.lock()
+	defer t.unlock()
+	g := t.gangs[key]
+	if g == nil || !g.retry.pending || g.backoff(now) > 0 {
+		return Effects{}
+	}
+	g.retry.pending = false
+	effects := Effects{Key: key, Activate: g.retryNow(now)}
+	t.observe(g)
+	return effects
+}
+
+// RetryOthers records an event that may help members which get no hint about it, because
+// their cycles are still to come. If the event is about certain pods, it matters only to
+// the gang that has one of them.
+func (t *Tracker) RetryOthers(key gangs.Key, about []types.UID, now time.Time) Effects {
+	t.lock()
+	defer t.unlock()
+	g := t.gangs[key]
+	if g == nil || g.refusal == nil || g.retry.pending || now.Sub(g.refusal.at) > refusalLife {
+		return Effects{} // after refusalLife every cycle has come
+	}
+	isMember := func(uid types.UID) bool { _, is := g.members[uid]; return is }
+	if len(about) > 0 && !slices.ContainsFunc(about, isMember) {
+		return Effects{}
+	}
+	g.retry.pending = true
+	return Effects{Key: key, RetryAfter: max(1, g.backoff(now))}
+}
+
+// Tick applies the passing of time. It activates members of refused gangs whose
+// reservation or move has become due, members and pods that were displaced by a
+// reservation which is over, and members of gangs whose eviction has ended.
+func (t *Tracker) Tick(now time.Time) Effects {
+	t.lock()
+	defer t.unlock()
+	effects := Effects{Activate: t.endReservation(now), ActivatePodGroups: t.dropExpiredHolds(now)}
+	for _, g := range t.gangs {
+		switch {
+		case g.loss.evicting:
+			if _, _, err := g.read(); err == nil && !g.loss.evicting {
+				effects.Activate = append(effects.Activate, g.afterEviction()...)
+			}
+		case g.refusal == nil || !g.quorumReady:
+		case g.loss.due(t.options.HealAfter, now), t.reservationDue(g, now):
+			effects.Activate = append(effects.Activate, g.retryNow(now)...)
+		}
+		t.observe(g)
+	}
+	return effects
+}
+
+// Evictions returns the members to evict now, by gang.
+func (t *Tracker) Evictions(now time.Time) map[gangs.Key][]*v1.Pod {
+	t.lock()
+	defer t.unlock()
+	var all map[gangs.Key][]*v1.Pod
+	for key, g := range t.gangs {
+		if !g.loss.evicting || now.Before(g.loss.next) {
+			continue
+		}
+		declared, _, err := g.read()
+		if err != nil || !g.loss.evictionDue(now) {
+			t.observe(g)
+			continue
+		}
+		if all == nil {
+			all = map[gangs.Key][]*v1.Pod{}
+		}
+		all[key] = g.runners(declared)
+	}
+	return all
+}
+
+// Budgeted records the member that a PodDisruptionBudget protects, "" if none does.
+func (t *Tracker) Budgeted(key gangs.Key, name string) Effects {
+	t.lock()
+	defer t.unlock()
+	if g := t.gangs[key]; g != nil {
+		g.loss.budgeted = name
+	}
+	return Effects{Key: key, Report: true}
+}

@@ -1,0 +1,187 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// cycle gives a pod its scheduling cycle; accepted reports whether a filter accepts its node.
+func (s *simulation) cycle(pod *v1.Pod, accepted bool) {
+	s.at[pod.UID] = idle
+	if !gangs.Ready(pod) {
+		return
+	}
+	key := s.key(pod)
+	step := s.tracker.NextStep(key, pod.UID, pod.Name, s.now)
+	if step.Plan != nil {
+		step = s.resolve(step.Plan, pod.UID)
+	}
+	if step.Effects.Release != nil {
+		s.t.Fatal("no cycle of this test ends in an error, and no member leaves during one")
+	}
+	s.apply(step.Effects)
+	if step.Node == "" {
+		return
+	}
+	if !accepted || s.room == 0 {
+		s.apply(s.tracker.FilterRefused(key, pod, step.Node, "a filter refused", s.now))
+		return
+	}
+	s.permit(pod, step.Node)
+}
+
+func (s *simulation) permit(pod *v1.Pod, node string) {
+	s.room--
+	s.tracker.Reserve(s.key(pod), pod.UID, node)
+	permit, attempt := s.tracker.Permit(s.key(pod), pod.UID)
+	switch permit {
+	case PermitWait:
+		s.at[pod.UID] = waiting
+	case PermitAllow:
+		s.at[pod.UID] = binding
+	case PermitReject:
+		s.unreserve(pod)
+	case PermitComplete:
+		s.mayOpen(attempt)
+		effects, ok := s.tracker.Open(attempt)
+		if !ok {
+			s.t.Fatal("Open refused a complete quorum")
+		}
+		s.apply(effects)
+	}
+}
+
+// mayOpen is the oracle of Permit: the quorum is there, counted from outside. Of a gang that
+// runs and lost members, those that the plan found are enough.
+func (s *simulation) mayOpen(attempt *Attempt) {
+	placed, running := 0, 0
+	for _, pod := range s.store {
+		if s.key(pod) == attempt.Key && gangs.Live(pod) && gangs.Placed(pod) {
+			placed++
+			if !isDone(pod) {
+				running++
+			}
+		}
+	}
+	known := 0 // late members are not waited for
+	for uid := range attempt.plan.Roles {
+		if pod := s.store[uid]; pod != nil && !gangs.Placed(pod) {
+			known++
+		}
+	}
+	have := placed + len(attempt.reserved)
+	want := int(s.groups[attempt.Key.Name].Spec.MinMember)
+	if running > 0 {
+		want = min(want, placed+known)
+	}
+	if have < want {
+		s.t.Fatalf("Permit of %s opens for %d of %d", attempt.Key, have, want)
+	}
+}
+
+// plan plans a gang outside of any member's cycle and applies the answer.
+func (s *simulation) plan(key gangs.Key) {
+	if step := s.tracker.Ask(key, s.now); step.Plan != nil {
+		s.apply(s.resolve(step.Plan, "").Effects)
+	}
+}
+
+// resolve is a planner that counts: the quorum must fit, and the rest may.
+func (s *simulation) resolve(question *Question, asks types.UID) Step {
+	request, answer := &question.Request, Answer{Searched: true, Refusal: "no room", FitsElsewhere: true}
+	plan := gangs.Assignment{Nodes: map[types.UID]string{}, Roles: map[types.UID]string{}, Short: map[string]int{}}
+	least := request.Gang.Min
+	for _, n := range request.Done {
+		least -= n
+	}
+	missing := max(0, min(least, len(request.Members))-len(request.Placed))
+	left := s.room
+	for _, m := range request.Members {
+		if request.Placed[m.Pod.UID] != "" {
+			continue
+		}
+		plan.Roles[m.Pod.UID] = "worker"
+		if left > 0 {
+			plan.Nodes[m.Pod.UID] = "node"
+			left--
+		}
+	}
+	plan.Short["worker"] = missing
+	if len(plan.Nodes) >= missing && (len(plan.Nodes) > 0 || len(plan.Roles) == 0) {
+		answer.Placed, answer.Assignment = true, plan
+		if len(plan.Nodes) < len(plan.Roles) {
+			answer.Surplus = "no room for all"
+		}
+	}
+	return s.tracker.Resolve(question, &answer, asks, s.now)
+}
+
+// bind ends the binding of a pod, well or not.
+func (s *simulation) bind(pod *v1.Pod, well bool) {
+	if !well {
+		s.unreserve(pod)
+		return
+	}
+	s.at[pod.UID] = bound
+	s.update(placedOn(pod, "node"))
+}
+
+// event is a change of the cluster that may help: the queue evaluates the hint of every pod
+// that was refused.
+func (s *simulation) event() {
+	for _, uid := range slices.Sorted(maps.Keys(s.store)) {
+		pod := s.store[uid]
+		if s.at[uid] != idle || !gangs.Ready(pod) {
+			continue
+		}
+		if retries, _ := s.tracker.AllowRetry(s.key(pod), pod, s.now); retries {
+			s.activate([]*v1.Pod{pod})
+		}
+	}
+}
+
+// pass lets time go by, in which gangs end backing off.
+func (s *simulation) pass(d time.Duration) {
+	s.now = s.now.Add(d)
+	for _, key := range slices.SortedFunc(maps.Keys(s.tracker.gangs), CompareKeys) {
+		s.apply(s.tracker.Retry(key, s.now))
+	}
+	evictions := s.tracker.Evictions(s.now)
+	for _, key := range slices.SortedFunc(maps.Keys(evictions), CompareKeys) {
+		for _, pod := range evictions[key] {
+			s.remove(pod)
+		}
+	}
+	effects := s.tracker.Tick(s.now)
+	slices.SortFunc(effects.Activate, func(a, b *v1.Pod) int { return slices.Compare([]byte(a.UID), []byte(b.UID)) })
+	s.apply(effects)
+}
+
+// settle lets all that is under way happen, and every filter accept.
+func (s *simulation) settle() {
+	for range 10000 {
+		if pod := s.pick(s.is(binding)); pod != nil {
+			s.bind(pod, true)
+			continue
+		}
+		if len(s.releasing) > 0 {
+			s.release()
+			continue
+		}
+		pod := s.pick(s.is(active))
+		if pod == nil {
+			return
+		}
+		s.cycle(pod, true)
+	}
+	s.t.Fatal("the queue never comes to rest")
+}

@@ -1,0 +1,235 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"cmp"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// reasonMemberLeft is why a plan fails that counts on a member which is gone already.
+const reasonMemberLeft = "a member left while its place was planned"
+
+// Step is what a member may do in its scheduling cycle: exactly one of Node, Refusal and
+// Plan is set.
+type Step struct {
+	// Node is the member's planned node, with the alignment unit and the gang's alignment.
+	Node      string
+	Rail      int
+	Alignment gangs.Alignment
+	// Refusal says why the member gets no node now.
+	Refusal string
+	// Plan is what there is to plan first; the answer goes to Resolve.
+	Plan *Question
+	// Denied reports that the gang was refused in this step.
+	Denied  bool
+	Effects Effects
+}
+
+// Question is what there is to plan for a gang.
+type Question struct {
+	gangs.Request
+	// Began is when the question was asked.
+	Began time.Time
+	// Lost is set if the gang runs without its quorum: if there is no room, the whole gang
+	// may have to move.
+	Lost *Lost
+	// Reserve asks for nodes to reserve if there is no room.
+	Reserve bool
+}
+
+// Answer is what planning found.
+type Answer struct {
+	// Placed reports that Assignment has a node for the quorum.
+	Placed     bool
+	Assignment gangs.Assignment
+	// Surplus says why members beyond the quorum got no node; "" if all have one.
+	Surplus string
+	// Refusal says why the gang is not placed.
+	Refusal string
+	// HeldBack reports that only another gang's reservation kept it from being placed.
+	HeldBack bool
+	// Searched reports that the planner was asked; otherwise the request itself is at fault.
+	Searched bool
+	// FitsElsewhere answers Question.Lost: the whole gang would have a place.
+	FitsElsewhere bool
+	// Reserve answers Question.Reserve.
+	Reserve map[string]bool
+}
+
+// NextStep returns what the member may do in the cycle that begins.
+func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.Time) Step {
+	t.lock()
+	defer t.unlock()
+	if step, ok := t.stepInAttempt(key, uid, name); ok {
+		return step
+	}
+	if g := t.gangs[key]; g != nil && g.refusal.answers(uid, now) {
+		return Step{Refusal: g.refusal.message}
+	}
+	return t.ask(key, uid, now)
+}
+
+// Ask returns what there is to plan for a gang outside of any member's cycle.
+func (t *Tracker) Ask(key gangs.Key, now time.Time) Step {
+	t.lock()
+	defer t.unlock()
+	return t.ask(key, "", now)
+}
+
+// stepInAttempt is the step of a member whose gang has an attempt in force. It returns
+// false if the gang is to be planned.
+func (t *Tracker) stepInAttempt(key gangs.Key, uid types.UID, name string) (Step, bool) {
+	attempt := t.attemptOf(key)
+	if attempt == nil {
+		return Step{}, false
+	}
+	node := attempt.plan.Nodes[uid]
+	switch {
+	case attempt.phase == Releasing:
+		return Step{Refusal: plannedAgain(key, attempt.reason)}, true
+	case attempt.phase == Reserving && node == "":
+		return Step{Refusal: "gang " + key.String() + " is being placed; this member joins it afterwards"}, true
+	case attempt.phase == Reserving:
+		attempt.cycles[uid]++
+		if attempt.cycles[uid] > maxCycles {
+			step := Step{Refusal: plannedAgain(key, "cycles of this member end in errors"), Effects: Effects{Key: key}}
+			step.Effects.Release = attempt.fail("cycles of member " + name + " end in errors")
+			t.observe(t.gangs[key])
+			return step, true
+		}
+	case node == "":
+		return Step{}, false
+	}
+	return stepTo(attempt, uid, node), true
+}
+
+func plannedAgain(key gangs.Key, reason string) string {
+	return "gang " + key.String() + " is planned again: " + reason
+}
+
+// stepTo sends a member to its planned node.
+func stepTo(attempt *Attempt, uid types.UID, node string) Step {
+	step := Step{Node: node, Rail: -1, Alignment: attempt.plan.Alignment}
+	if rail, ok := attempt.plan.Rails[uid]; ok {
+		step.Rail = rail
+	}
+	return step
+}
+
+// ask returns what there is to plan for the gang. A gang for which nothing can be planned
+// is refused.
+func (t *Tracker) ask(key gangs.Key, uid types.UID, now time.Time) Step {
+	g := t.gangs[key]
+	if g == nil {
+		return Step{Refusal: "gang " + key.String() + " has no members any more", Denied: true}
+	}
+	request, refusal := t.request(g)
+	if refusal != "" {
+		return t.deny(g, refusal, uid, now, Effects{Key: key})
+	}
+	t.observe(g)
+	question := &Question{Request: request, Began: now}
+	t.askWhatIf(g, question, now)
+	return Step{Plan: question}
+}
+
+// request returns what there is to plan for a gang, or the sentence that says why nothing
+// can be planned.
+func (t *Tracker) request(g *Gang) (gangs.Request, string) {
+	declared, readiness, err := g.read()
+	if err != nil {
+		return gangs.Request{}, err.Error()
+	}
+	if !g.schedulable(readiness) {
+		return gangs.Request{}, cmp.Or(readiness.Problem, g.evictingSentence(), readiness.Waiting)
+	}
+	g.quorumReady = true
+	request := gangs.Request{
+		Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Limits: g.retry.limits, Holds: t.holds(g.key),
+	}
+	request.Reserved, request.Holder = t.reservedAgainst(g)
+	for _, m := range g.sorted() {
+		node := m.Pod.Spec.NodeName
+		if node == "" && g.attempt != nil {
+			node = g.attempt.reserved[m.Pod.UID]
+		}
+		switch {
+		case !declared.Has(m) || !gangs.Live(m.Pod):
+			continue
+		case isDone(m.Pod):
+			request.Done[m.Role]++
+			continue
+		case node != "":
+			request.Placed[m.Pod.UID] = node
+		case gangs.Placed(m.Pod) || !gangs.Ready(m.Pod):
+			continue
+		}
+		request.Members = append(request.Members, m)
+	}
+	isPlaced := func(m gangs.Member) bool { return request.Placed[m.Pod.UID] != "" }
+	var wait string
+	request.Gang, request.Members, wait = gangs.NextBatch(declared, request.Members, isPlaced)
+	return request, wait
+}
+
+// askWhatIf adds to a question what is to be looked for if there is no room.
+func (t *Tracker) askWhatIf(g *Gang, question *Question, now time.Time) {
+	if question.Lost = t.lost(g, now); question.Lost == nil {
+		question.Reserve = t.wantsReservation(g, now)
+	}
+}
+
+// deny refuses a gang in a member's cycle.
+func (t *Tracker) deny(g *Gang, message string, uid types.UID, now time.Time, effects Effects) Step {
+	g.refuse(message, uid, now)
+	g.retry.member = ""
+	effects.Report = true
+	t.observe(g)
+	return Step{Refusal: message, Denied: true, Effects: effects}
+}
+
+// Resolve puts the answer to a question in force, in the cycle of a member; uid is "" for
+// none.
+func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now time.Time) Step {
+	t.lock()
+	defer t.unlock()
+	key := question.Gang.Key
+	g := t.gangs[key]
+	if !answer.Placed {
+		if g == nil {
+			return Step{Refusal: answer.Refusal, Denied: true}
+		}
+		effects := Effects{Key: key}
+		addition := t.resolveWhatIf(g, question, answer, now, &effects)
+		return t.deny(g, answer.Refusal+addition, uid, now, effects)
+	}
+	if g == nil { // the last member was deleted while the plan was made
+		return Step{Refusal: "gang " + key.String() + " is placed; this member is not ready to join it"}
+	}
+	attempt := newAttempt(question.Gang, answer.Assignment, question.Began)
+	effects := Effects{Key: key}
+	if !t.begin(g, attempt, now) {
+		effects.Release = attempt.fail(reasonMemberLeft)
+		t.observe(g)
+		return Step{Refusal: plannedAgain(key, reasonMemberLeft), Effects: effects}
+	}
+	effects.Activate = g.planned(attempt)
+	t.settle(g)
+	if answer.Surplus != "" {
+		g.refuse(answer.Surplus, uid, now)
+		g.retry.member = ""
+		t.observe(g)
+	}
+	step := Step{Refusal: cmp.Or(answer.Surplus, "gang "+key.String()+" is placed; this member is not ready to join it")}
+	if node := attempt.plan.Nodes[uid]; node != "" {
+		step = stepTo(attempt, uid, node)
+	}
+	step.Effects = effects
+	return step
+}

@@ -1,0 +1,120 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// lost returns what a gang that runs without its quorum may do, nil if it has its quorum.
+func (t *Tracker) lost(g *Gang, now time.Time) *Lost {
+	if t.options.HealAfter == 0 || g.loss.since.IsZero() || g.attempt != nil {
+		return nil
+	}
+	declared, readiness, err := g.read()
+	if err != nil || g.tooFewExist(declared, readiness) || g.loss.since.IsZero() {
+		return nil // members that do not exist fit nowhere
+	}
+	lost := &Lost{due: g.loss.due(t.options.HealAfter, now), Left: g.runners(declared)}
+	for _, pod := range lost.Left {
+		if metav1.GetControllerOfNoCopy(pod) == nil {
+			lost.unowned = pod.Name
+			break
+		}
+	}
+	lost.Search = lost.due && lost.unowned == ""
+	lost.Whole = gangs.Request{Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key)}
+	for _, m := range g.sorted() {
+		switch {
+		case !declared.Has(m) || !gangs.Live(m.Pod):
+		case isDone(m.Pod):
+			lost.Whole.Done[m.Role]++
+		case gangs.Placed(m.Pod) || gangs.Ready(m.Pod):
+			lost.Whole.Members = append(lost.Whole.Members, m)
+		}
+	}
+	return lost
+}
+
+// resolveWhatIf applies what follows when the planner found no room: a gang that lost
+// members may have to move, and a gang that waits for the first time may have nodes
+// reserved. It returns what that adds to the gang's sentence.
+func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now time.Time, effects *Effects) string {
+	switch {
+	case answer.HeldBack:
+		g.reservation.displaced = true
+		return ""
+	case !answer.Searched:
+		return ""
+	case question.Lost != nil:
+		return t.resolveLost(g, question.Lost, answer.FitsElsewhere, now, effects)
+	}
+	return t.block(g, question.Reserve, answer.Reserve, now, effects)
+}
+
+// resolveLost decides whether what is left of a gang is evicted.
+func (t *Tracker) resolveLost(g *Gang, lost *Lost, fits bool, now time.Time, effects *Effects) string {
+	left, after := len(lost.Left), t.options.HealAfter
+	if lost.due {
+		g.loss.searched = now
+	}
+	switch {
+	case lost.unowned != "":
+		return fmt.Sprintf("; the %d members that run stay where they are, because no controller would replace pod %s", left, lost.unowned)
+	case !lost.due:
+		return fmt.Sprintf("; if nothing changes within healAfter (%v), the %d members that run are evicted to place the gang whole elsewhere", after, left)
+	case !fits:
+		return fmt.Sprintf("; the %d members that run stay where they are, because the whole gang fits nowhere else either", left)
+	}
+	if !g.loss.since.IsZero() && !g.loss.evicting && g.attempt == nil {
+		g.loss.begin(after)
+		g.quorumReady = false
+		effects.Evicting = true
+	}
+	return ""
+}
+
+// block records that there is no room for a gang, and reserves the nodes that were found
+// for it. It returns what that adds to the gang's sentence.
+func (t *Tracker) block(g *Gang, searched bool, found map[string]bool, now time.Time, effects *Effects) string {
+	if g.running > 0 || t.options.MaxBypass == 0 {
+		return ""
+	}
+	g.reservation.blocked = true
+	if t.reserving() == g {
+		g.reservation.dropMissing(t.options.NodeExists)
+	}
+	if searched && t.reserving() == nil {
+		g.reservation.searched = now
+		if len(found) > 0 {
+			g.reservation.nodes, g.reservation.reservedAt = found, now
+			t.holder = g
+			effects.Reserved = len(found)
+		}
+	}
+	if t.reserving() != g {
+		return ""
+	}
+	return fmt.Sprintf("; %d nodes are reserved for it, because later gangs have bypassed it for longer than maxBypass (%v)",
+		len(g.reservation.nodes), t.options.MaxBypass)
+}
+
+// evictingSentence is the sentence on a gang whose members are being evicted, or "".
+func (g *Gang) evictingSentence() string {
+	if !g.loss.evicting {
+		return ""
+	}
+	text := fmt.Sprintf("gang %s lost members and found no room for others within healAfter (%v): the %d that are left are being evicted, so that it is placed whole elsewhere",
+		g.key, g.loss.after, g.running)
+	if g.loss.budgeted != "" {
+		text += "; a PodDisruptionBudget does not allow it yet for pod " + g.loss.budgeted
+	}
+	return text
+}

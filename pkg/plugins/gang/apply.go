@@ -1,0 +1,143 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"context"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+)
+
+const (
+	// releasePeriod is how often a failed attempt looks for members that still wait. A member
+	// enters the scheduler's list of waiting pods only after Permit returned, so a single look
+	// could miss it.
+	releasePeriod = 5 * time.Millisecond
+	// clockPeriod is how exact healAfter and maxBypass are. No event reports that time passed.
+	clockPeriod = time.Second
+)
+
+// apply carries out what a change of state asks for. It takes the locks of the queue and of
+// the scheduler's cache.
+func (g *Gang) apply(effects gangstate.Effects) {
+	if attempt := effects.Release; attempt != nil {
+		go g.release(attempt)
+	}
+	for _, uid := range effects.Allow {
+		g.allow(uid)
+	}
+	g.activate(effects.Activate)
+	if effects.RetryAfter > 0 {
+		key := effects.Key
+		time.AfterFunc(effects.RetryAfter, func() { g.apply(g.tracker.Retry(key, time.Now())) })
+	}
+	if effects.Reserved > 0 {
+		g.logger.V(2).Info("Nodes are reserved for a gang that others bypassed", "gang", effects.Key, "nodes", effects.Reserved)
+	}
+	switch {
+	case effects.Evicting:
+		g.logger.V(2).Info("Evicting what is left of a gang that lost members", "gang", effects.Key)
+		g.report.Evicting(effects.Key)
+	case effects.Report:
+		g.report.Later(effects.Key)
+	}
+	if effects.ActivatePodGroups && g.Cycle != nil {
+		g.Cycle.ActivateAll()
+	}
+}
+
+// activate moves pods to the active queue.
+func (g *Gang) activate(pods []*v1.Pod) {
+	if len(pods) == 0 {
+		return
+	}
+	byName := make(map[string]*v1.Pod, len(pods))
+	for _, pod := range pods {
+		byName[pod.Namespace+"/"+pod.Name] = pod
+	}
+	g.handle.Activate(g.logger, byName)
+}
+
+// allow lets a member that waits in Permit bind.
+func (g *Gang) allow(uid types.UID) {
+	if waiting := g.handle.GetWaitingPod(uid); waiting != nil {
+		waiting.Allow(Name)
+	}
+}
+
+// release rejects the waiting members of a failed attempt until none holds a node. Unreserve
+// takes each off the attempt.
+func (g *Gang) release(attempt *gangstate.Attempt) {
+	for {
+		holders, reason := g.tracker.Holders(attempt)
+		if len(holders) == 0 {
+			break
+		}
+		for _, uid := range holders {
+			if waiting := g.handle.GetWaitingPod(uid); waiting != nil {
+				waiting.Reject(Name, "gang "+attempt.Key.String()+" gives back its places: "+reason)
+			}
+		}
+		time.Sleep(releasePeriod)
+	}
+	g.apply(g.tracker.Released(attempt, time.Now()))
+}
+
+// watchClock applies the passing of time.
+func (g *Gang) watchClock(ctx context.Context) {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		now := time.Now()
+		g.evictDue(ctx, now)
+		g.apply(g.tracker.Tick(now))
+	}, clockPeriod)
+}
+
+// recoverTimeout bounds the wait for the first full view of the cluster: a kind of object
+// that cannot be listed must not stop all others.
+const recoverTimeout = 10 * time.Second
+
+// recoverOnce waits, in the profile's first cycle, until the tracker knows what exists, and
+// then plans the gangs that a crash left partly bound before any other gang: the room that
+// they need belongs to them.
+func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
+	g.recovered.Do(func() {
+		err := wait.PollUntilContextTimeout(ctx, releasePeriod, recoverTimeout, true,
+			func(context.Context) (bool, error) { return g.synced(), nil })
+		if err != nil {
+			g.logger.Info("Not all objects that declare gangs could be listed in time; going on without them", "timeout", recoverTimeout)
+		}
+		for _, key := range g.tracker.PartialGangs() {
+			if err := g.planPartial(ctx, key, nodes); err != nil {
+				g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
+			}
+			// All its members are in the queue, and none of them gets hints about events.
+			g.apply(g.tracker.RetryOthers(key, nil, time.Now()))
+		}
+		if g.podGroups != nil {
+			g.podGroups.Recover(ctx, nodes)
+		}
+	})
+}
+
+// planPartial plans a gang that is bound in part, outside of any member's cycle.
+func (g *Gang) planPartial(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) error {
+	began := time.Now()
+	step := g.tracker.Ask(key, began)
+	if step.Plan != nil {
+		answer, err := g.plan(ctx, step.Plan, nodes)
+		if err != nil {
+			return err
+		}
+		step = g.tracker.Resolve(step.Plan, &answer, "", time.Now())
+	}
+	g.applyStep(key, &step, began)
+	return nil
+}

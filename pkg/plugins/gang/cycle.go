@@ -1,0 +1,271 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
+	"github.com/dovetail-dev/dovetail/pkg/placement"
+)
+
+// destination is where the plan sends the pod of this cycle.
+type destination struct {
+	key  gangs.Key
+	node string
+}
+
+const destinationKey fwk.StateKey = Name + "/destination"
+
+// Clone returns d: it never changes.
+func (d *destination) Clone() fwk.StateData { return d }
+
+// destinationOf returns where the plan sends the pod of this cycle, nil for a pod without a
+// gang and in a PodGroup cycle.
+func destinationOf(state fwk.CycleState) *destination {
+	data, err := state.Read(destinationKey)
+	if err != nil {
+		return nil
+	}
+	d, _ := data.(*destination)
+	return d
+}
+
+// PreFilter returns the pod's planned node, after planning its gang if no plan is in force.
+// A pod with claims and without a gang is a gang of one.
+func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if placement.IsDryRun(state) {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	if state.IsPodGroupSchedulingCycle() {
+		return g.podGroups.PreFilter(ctx, state, pod, nodes)
+	}
+	key, ok := g.sources.Key(pod)
+	if !ok {
+		return g.preFilterSingle(ctx, state, pod, nodes)
+	}
+	g.recoverOnce(ctx, nodes)
+	// 1. What may this member do now?
+	began := time.Now()
+	step := g.tracker.NextStep(key, pod.UID, pod.Name, began)
+	// 2. If no plan is in force, plan the whole gang on one view of the cluster.
+	if step.Plan != nil {
+		answer, err := g.plan(ctx, step.Plan, nodes)
+		if err != nil {
+			return nil, fwk.AsStatus(err)
+		}
+		// 3. The answer becomes an attempt or a refusal.
+		step = g.tracker.Resolve(step.Plan, &answer, pod.UID, time.Now())
+	}
+	// 4. The only place with side effects.
+	g.applyStep(key, &step, began)
+	// 5. Send the pod to its node.
+	state.Write(destinationKey, &destination{key: key, node: step.Node})
+	if step.Node == "" {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, step.Refusal)
+	}
+	cluster.SetPlanned(state, cluster.Planned{Node: step.Node, Rail: step.Rail, Gang: key.String(), Alignment: step.Alignment})
+	g.dropNominations(key, pod.UID, step.Node)
+	return &fwk.PreFilterResult{NodeNames: sets.New(step.Node)}, nil
+}
+
+// plan finds nodes for a gang and, if there are none, what may be done instead.
+func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []fwk.NodeInfo) (gangstate.Answer, error) {
+	key, profile := question.Gang.Key, g.handle.ProfileName()
+	outcome, err := g.placer.Place(ctx, question.Request, nodes)
+	if err != nil {
+		metrics.Planned(profile, metrics.PlanError, time.Since(question.Began))
+		return gangstate.Answer{}, fmt.Errorf("planning gang %s: %w", key, err)
+	}
+	if outcome.Placed {
+		metrics.Planned(profile, metrics.PlanPlaced, time.Since(question.Began))
+		g.logger.V(2).Info("Gang planned", "gang", key, "members", len(outcome.Assignment.Nodes), "domain", outcome.Assignment.Domain)
+		return gangstate.Answer{Placed: true, Assignment: outcome.Assignment, Surplus: outcome.Surplus}, nil
+	}
+	answer := gangstate.Answer{Refusal: outcome.Refusal, HeldBack: outcome.HeldBack, Searched: outcome.Searched}
+	if !outcome.Searched || outcome.HeldBack {
+		return answer, nil
+	}
+	switch {
+	case question.Lost != nil && question.Lost.Search:
+		answer.FitsElsewhere, err = g.placer.FitsWithout(ctx, question.Lost.Whole, question.Lost.Left, nodes)
+	case question.Reserve:
+		answer.Reserve, err = g.placer.NodesToReserve(ctx, question.Request, nodes)
+	}
+	if err != nil {
+		return gangstate.Answer{}, fmt.Errorf("planning gang %s without other pods: %w", key, err)
+	}
+	return answer, nil
+}
+
+// applyStep applies the effects of a step, and counts and logs a refusal.
+func (g *Gang) applyStep(key gangs.Key, step *gangstate.Step, began time.Time) {
+	if step.Denied {
+		metrics.Planned(g.handle.ProfileName(), metrics.PlanRefused, time.Since(began))
+		g.logger.V(2).Info("Gang cannot be placed", "gang", key, "reason", step.Refusal)
+	}
+	g.apply(step.Effects)
+}
+
+// preFilterSingle plans a pod without a gang that has claims as a gang of one: it gets the
+// node on which it leaves the most whole domains, and its cycle looks at no other. A pod
+// that the planner cannot judge, or for which it finds no node, takes the ordinary cycle
+// with all that stock does for it, preemption included.
+func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if len(pod.Spec.ResourceClaims) == 0 {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	g.recoverOnce(ctx, nodes)
+	reserved := g.tracker.AvoidReserved(pod)
+	if placement.Plannable(pod) {
+		node, err := g.placer.PlaceSingle(ctx, pod, nodes, reserved, g.tracker.Holds())
+		if err != nil {
+			return nil, fwk.AsStatus(err)
+		}
+		if node != "" {
+			cluster.SetPlanned(state, cluster.Planned{Node: node, Rail: -1})
+			return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
+		}
+	}
+	return placement.ExcludeNodes(reserved, nodes)
+}
+
+// PreFilterExtensions returns nil: a plan does not depend on pods that preemption would
+// remove.
+func (g *Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
+
+// Filter holds the pod to its planned node. The scheduler tries a node that was nominated
+// earlier before it looks at what PreFilter returned.
+func (g *Gang) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) *fwk.Status {
+	if placement.IsDryRun(state) {
+		return nil
+	}
+	if node := cluster.PlannedOf(state).Node; node == "" || node == info.Node().Name {
+		return nil
+	}
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "not the planned node")
+}
+
+// PostFilter ends the attempt when a filter refused a planned node. It keeps preemption from
+// making room for a single member.
+func (g *Gang) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	d := destinationOf(state)
+	if d == nil {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	if d.node != "" {
+		g.filterRefused(d, pod, statuses.Get(d.node))
+	}
+	return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable)
+}
+
+// filterRefused has a gang planned again without the node that a filter refused.
+func (g *Gang) filterRefused(d *destination, pod *v1.Pod, status *fwk.Status) {
+	reason := fmt.Sprintf("node %s refused member %s: %s", d.node, pod.Name, status.Message())
+	effects := g.tracker.FilterRefused(d.key, pod, d.node, reason, time.Now())
+	if effects.Key.IsZero() {
+		return // the attempt is over
+	}
+	g.logger.V(2).Info("Planned node refused", "gang", d.key, "pod", klog.KObj(pod), "node", d.node, "reason", status.Message())
+	metrics.Refused(g.handle.ProfileName())
+	g.apply(effects)
+}
+
+// Reserve records that the member holds its node.
+func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
+	if d := destinationOf(state); d != nil {
+		g.tracker.Reserve(d.key, pod.UID, node)
+	}
+	if g.podGroups != nil {
+		g.podGroups.Reserve(state, pod)
+	}
+	return nil
+}
+
+// Unreserve gives back the whole gang when a member gives back its node before the quorum
+// has reserved.
+func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
+	if d := destinationOf(state); d != nil {
+		g.apply(g.tracker.Unreserve(d.key, pod, node))
+	}
+}
+
+// Permit makes a member wait for the quorum. The member that completes it lets all members
+// bind.
+func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
+	skipNomination(state, pod, node)
+	if g.podGroups != nil && gangs.InPodGroup(pod) {
+		return g.podGroups.Permit(ctx, state, pod, node)
+	}
+	d := destinationOf(state)
+	if d == nil {
+		return nil, 0
+	}
+	permit, attempt := g.tracker.Permit(d.key, pod.UID)
+	switch permit {
+	case gangstate.PermitAllow:
+		return nil, 0
+	case gangstate.PermitWait:
+		return fwk.NewStatus(fwk.Wait), g.args.PermitTimeout
+	case gangstate.PermitComplete:
+		if gone := g.missingNode(attempt); gone != "" {
+			return fwk.NewStatus(fwk.Unschedulable, d.key.Messagef("planned node %s is gone", gone)), 0 // Unreserve ends the attempt
+		}
+		if g.open(attempt) {
+			return nil, 0
+		}
+	}
+	return fwk.NewStatus(fwk.Unschedulable, d.key.Messagef("the plan was dropped while this member was placed")), 0
+}
+
+// missingNode returns the name of a planned node that has left the cluster since the plan
+// was made, "" if all are there.
+func (g *Gang) missingNode(attempt *gangstate.Attempt) string {
+	for _, node := range g.tracker.ReservedNodes(attempt) {
+		if !g.nodeExists(node) {
+			return node
+		}
+	}
+	return ""
+}
+
+// open lets the whole gang through Permit. It returns false if the attempt failed since its
+// last member arrived.
+func (g *Gang) open(attempt *gangstate.Attempt) bool {
+	effects, ok := g.tracker.Open(attempt)
+	if !ok {
+		return false
+	}
+	g.apply(effects)
+	metrics.Gathered(g.handle.ProfileName(), time.Since(attempt.Began))
+	g.logger.V(2).Info("Gang placed", "gang", attempt.Key, "members", len(effects.Allow), "domain", attempt.Domain)
+	g.report.Placed(attempt, len(effects.Allow))
+	return true
+}
+
+// dropNominations drops nominations that members of the same gang hold on a node that the
+// plan gives to another of them: a scheduler that was killed between Permit and the binding
+// leaves them behind, and the filters would count them as pods.
+func (g *Gang) dropNominations(key gangs.Key, uid types.UID, node string) {
+	for _, info := range g.handle.NominatedPodsForNode(node) {
+		other := info.GetPod()
+		if other.UID == uid {
+			continue
+		}
+		if k, ok := g.sources.Key(other); ok && k == key || gangs.InPodGroup(other) && gangs.PodGroupKeyOf(other) == key {
+			g.handle.DeleteNominatedPodIfExists(other)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package podgroup
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/placement"
+)
+
+// Host is what the plugin around the cycle does for it.
+type Host struct {
+	// Recover waits for the first full view of the cluster and recovers what a crash
+	// interrupted, once.
+	Recover func(ctx context.Context, nodes []fwk.NodeInfo)
+	// Apply applies effects of the tracker.
+	Apply func(gangstate.Effects)
+	// Report has the status of a gang written if it waits long enough.
+	Report func(gangs.Key)
+	// DropNominations drops nominations of other members of the gang on a planned node.
+	DropNominations func(key gangs.Key, uid types.UID, node string)
+}
+
+// Options are what a Cycle is made with.
+type Options struct {
+	Handle  fwk.Handle
+	Tracker *gangstate.Tracker
+	Placer  *placement.Placer
+	// Ended is the informer of pods that succeeded or failed.
+	Ended  cache.SharedIndexInformer
+	Logger klog.Logger
+	Host   Host
+	// Hierarchies reports that the scheduler has a cycle for CompositePodGroups too.
+	Hierarchies bool
+	// ReportDelay is how long a gang waits before its status is written.
+	ReportDelay time.Duration
+}
+
+// Cycle is Gang's part in the PodGroup cycles of one profile.
+type Cycle struct {
+	Options
+	quorum quorum
+	groups groupReader
+	gate   *Gate
+}
+
+// New returns the part of a profile's plugin that takes part in PodGroup cycles.
+func New(ctx context.Context, options Options) (*Cycle, error) {
+	quorum, err := newQuorum(ctx, options.Handle)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cycle{Options: options, quorum: quorum, groups: groupReader{handle: options.Handle, hierarchies: options.Hierarchies}}
+	c.gate = newGate(quorum, c.groups, func(pods []*v1.Pod) { options.Host.Apply(gangstate.Effects{Activate: pods}) })
+	if err := c.follow(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Gate returns what keeps incomplete groups out of the queue.
+func (c *Cycle) Gate() *Gate { return c.gate }
+
+// follow watches the pods that come to PodGroups and leave them.
+func (c *Cycle) follow() error {
+	_, err := c.Handle.SharedInformerFactory().Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if pod, ok := obj.(*v1.Pod); ok && gangs.InPodGroup(pod) {
+				c.gate.podAdded(pod)
+				if pod.Spec.NodeName == "" {
+					c.reportOn(pod)
+				}
+			}
+		},
+		UpdateFunc: func(oldObj, obj any) {
+			before, ok := oldObj.(*v1.Pod)
+			if after, isPod := obj.(*v1.Pod); ok && isPod && before.UID != after.UID {
+				c.reportOn(before)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = gone.Obj
+			}
+			if pod, ok := obj.(*v1.Pod); ok {
+				c.reportOn(pod)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watching the pods of PodGroups: %w", err)
+	}
+	return nil
+}
+
+// reportOn has the status of the pod's PodGroup written, in case it lacks members.
+func (c *Cycle) reportOn(pod *v1.Pod) {
+	if gangs.InPodGroup(pod) && pod.Spec.SchedulerName == c.Handle.ProfileName() {
+		c.Host.Report(gangs.PodGroupKeyOf(pod))
+	}
+}
+
+// PreFilter returns the planned node of a pod in the PodGroup cycle.
+func (c *Cycle) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	cycle := state.GetPodGroupSchedulingCycle()
+	p := planOf(cycle)
+	if p == nil {
+		var err error
+		if p, err = c.planGroupOf(ctx, pod, nodes); err != nil {
+			return nil, fwk.AsStatus(err)
+		}
+		cycle.Write(planKey, p)
+	}
+	if p.stock {
+		return placement.ExcludeNodes(c.Tracker.AvoidReserved(pod), nodes)
+	}
+	node := p.assignment.Nodes[pod.UID]
+	if node == "" {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, p.why())
+	}
+	p.tried = append(p.tried, pod.UID)
+	state.Write(memberPlanKey, p)
+	cluster.SetPlanned(state, p.instructions(pod.UID))
+	c.Host.DropNominations(gangs.PodGroupKeyOf(pod), pod.UID, node)
+	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
+}
+
+// Reserve notes in the cycle's plan that a node was reserved for the pod.
+func (c *Cycle) Reserve(state fwk.CycleState, pod *v1.Pod) {
+	if !state.IsPodGroupSchedulingCycle() {
+		return
+	}
+	if p := planOf(state.GetPodGroupSchedulingCycle()); p != nil && !p.stock {
+		p.reserved[pod.UID] = true
+	}
+}
+
+// Permit counts the quorum as the in-tree plugin does. The first member that leaves the
+// PodGroup cycle for its binding shows that the gang is placed.
+func (c *Cycle) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
+	if p := memberPlan(state); p != nil && !p.placed {
+		p.placed = true
+		c.Tracker.PodGroupPlaced(&p.request, time.Now())
+	}
+	return c.quorum.Permit(ctx, state, pod, node)
+}
+
+// planGroupOf plans the PodGroup of a pod whose cycle asked for no placement. The cycle
+// places all members that wait for nothing else.
+func (c *Cycle) planGroupOf(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo) (*cyclePlan, error) {
+	group, err := c.groups.groupAt(fwk.PodGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName))
+	if err != nil {
+		return nil, err
+	}
+	return c.planGroup(ctx, group, nodes)
+}
+
+// planGroup plans the group of a cycle, with all groups below it.
+func (c *Cycle) planGroup(ctx context.Context, group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*cyclePlan, error) {
+	c.Host.Recover(ctx, nodes)
+	request, err := c.groupRequest(group)
+	if err != nil {
+		return nil, fmt.Errorf("reading what a PodGroup cycle is to place: %w", err)
+	}
+	return c.plan(ctx, request, nodes)
+}

@@ -1,0 +1,135 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package podgroup
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// gateFixture is a group that is kept out of the queue, with what is checked and done about it.
+type gateFixture struct {
+	gatedGroups
+	full, gone         atomic.Bool
+	checked, activated atomic.Int32
+	// last is the pod that was checked last, found the pod that is found to wait.
+	last, found atomic.Pointer[v1.Pod]
+}
+
+func newGateFixture(delays ...time.Duration) *gateFixture {
+	d := &gateFixture{}
+	d.gatedGroups = gatedGroups{
+		complete: func(pod *v1.Pod) bool { d.last.Store(pod); d.checked.Add(1); return d.full.Load() },
+		anyWaiting: func(fwk.EntityKey) *v1.Pod {
+			if d.gone.Load() {
+				return nil
+			}
+			return d.found.Load()
+		},
+		activate:      func([]*v1.Pod) { d.activated.Add(1) },
+		recheckDelays: delays,
+	}
+	d.found.Store(&v1.Pod{})
+	return d
+}
+
+func (d *gateFixture) waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.groups)
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never came true: %s", what)
+		}
+	}
+}
+
+var group = fwk.PodGroupKey("ml", "train")
+
+// The scheduler counts a pod later than the informer shows it: the group is admitted although
+// no event comes after that.
+func TestGroupIsAdmittedWhenTheSchedulerHasCounted(t *testing.T) {
+	d := newGateFixture(time.Millisecond, time.Millisecond)
+	for range 3 { // every member that waits is kept out
+		d.add(group, &v1.Pod{})
+	}
+	eventually(t, "it was checked more often than there are pauses", func() bool { return d.checked.Load() > 3 })
+	if d.activated.Load() > 0 {
+		t.Fatal("a group without its quorum was admitted")
+	}
+	d.full.Store(true)
+	eventually(t, "it is admitted", func() bool { return d.activated.Load() == 1 && d.waiting() == 0 })
+	checked := d.checked.Load()
+	time.Sleep(20 * time.Millisecond)
+	if d.activated.Load() != 1 || d.checked.Load() != checked {
+		t.Errorf("after it was admitted, it was checked %d times more, and admitted %d times", d.checked.Load()-checked, d.activated.Load()-1)
+	}
+}
+
+// A pod that comes after a while does not wait for the next check.
+func TestNewPodHasItsGroupChecked(t *testing.T) {
+	d := newGateFixture(time.Millisecond, time.Hour)
+	d.add(group, &v1.Pod{})
+	eventually(t, "the first check is over", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.groups[group].check == 1
+	})
+	d.full.Store(true)
+	d.recheck(fwk.PodGroupKey("ml", "other"))
+	d.recheck(group)
+	eventually(t, "it is admitted", func() bool { return d.activated.Load() == 1 && d.waiting() == 0 })
+}
+
+// Groups that are deleted while they wait are forgotten.
+func TestGroupThatLeftIsForgotten(t *testing.T) {
+	d := newGateFixture(time.Millisecond, time.Millisecond)
+	d.add(group, &v1.Pod{})
+	eventually(t, "it was checked", func() bool { return d.checked.Load() > 3 })
+	d.gone.Store(true)
+	eventually(t, "it is forgotten", func() bool { return d.waiting() == 0 })
+	if d.activated.Load() > 0 {
+		t.Error("it was admitted")
+	}
+}
+
+// The pod by which a group is known may be deleted, and its PodGroup with it, while other
+// pods of the hierarchy wait: then the group is known by one of those.
+func TestGroupIsKnownByAPodThatWaits(t *testing.T) {
+	d := newGateFixture(time.Millisecond, time.Millisecond)
+	d.add(group, &v1.Pod{})
+	other := &v1.Pod{}
+	d.found.Store(other)
+	eventually(t, "the other pod is checked", func() bool { return d.last.Load() == other })
+	if d.waiting() != 1 {
+		t.Error("the group was forgotten")
+	}
+}
+
+// A pod that is kept out while no pod is found to wait keeps its group known.
+func TestPodThatComesWhileItsGroupIsForgotten(t *testing.T) {
+	d := newGateFixture(time.Millisecond, time.Millisecond)
+	var late atomic.Bool
+	found := d.anyWaiting
+	d.anyWaiting = func(key fwk.EntityKey) *v1.Pod {
+		if late.CompareAndSwap(true, false) {
+			d.add(group, &v1.Pod{})
+			return nil
+		}
+		return found(key)
+	}
+	d.add(group, &v1.Pod{})
+	late.Store(true)
+	eventually(t, "it comes", func() bool { return !late.Load() })
+	d.full.Store(true)
+	eventually(t, "it is admitted", func() bool { return d.activated.Load() == 1 })
+}

@@ -1,0 +1,173 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package podgroup
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
+)
+
+// cyclePlan is what was planned in a PodGroup cycle. Only that cycle uses it, one extension
+// point after the other.
+type cyclePlan struct {
+	request gangs.Request
+	// stock reports that there is nothing to plan: the pods take ordinary cycles.
+	stock bool
+	// assignment is where the members go; it has no nodes if there is no plan.
+	assignment gangs.Assignment
+	// refusal says why there is no plan, surplus why some members have no part in it.
+	refusal, surplus string
+	// answer is what the refusal came from, nodes where it was looked for.
+	answer gangstate.Answer
+	nodes  []fwk.NodeInfo
+	// status is the refusal that the cycle got in place of nodes, fit the error in it.
+	status *fwk.Status
+	fit    *framework.FitError
+	// placed reports that a member left the cycle for its binding.
+	placed bool
+	// tried are the members whose cycle began, in that order; reserved those for which a node
+	// was reserved.
+	tried    []types.UID
+	reserved map[types.UID]bool
+}
+
+const (
+	// planKey is where the cycle of a group keeps its plan, memberPlanKey where the cycle of a
+	// planned member does.
+	planKey       fwk.StateKey = "Gang/podgroup"
+	memberPlanKey fwk.StateKey = "Gang/podgroup-member"
+)
+
+// Clone returns p: a cycle has one plan.
+func (p *cyclePlan) Clone() fwk.StateData { return p }
+
+// planOf finds the plan of the cycle, which the topmost group has.
+func planOf(state fwk.PodGroupCycleState) *cyclePlan {
+	for state != nil {
+		if data, err := state.Read(planKey); err == nil {
+			p, _ := data.(*cyclePlan)
+			return p
+		}
+		parent := state.GetParentPlacementCycleState()
+		if parent == nil {
+			return nil
+		}
+		state = parent.GetPodGroupSchedulingCycle()
+	}
+	return nil
+}
+
+// memberPlan finds the plan that sends the pod of a cycle to its node, nil if none does.
+func memberPlan(state fwk.CycleState) *cyclePlan {
+	data, err := state.Read(memberPlanKey)
+	if err != nil {
+		return nil
+	}
+	p, _ := data.(*cyclePlan)
+	return p
+}
+
+// key is the gang that is planned.
+func (p *cyclePlan) key() gangs.Key { return p.request.Gang.Key }
+
+// why says in a sentence why members have no node.
+func (p *cyclePlan) why() string {
+	return cmp.Or(p.refusal, p.surplus, "gang "+p.key().String()+" is placed without this member, which is tried again")
+}
+
+// instructions is what the plan says about a member.
+func (p *cyclePlan) instructions(uid types.UID) cluster.Planned {
+	planned := cluster.Planned{Node: p.assignment.Nodes[uid], Rail: -1, Gang: p.key().String(), Alignment: p.assignment.Alignment}
+	if rail, ok := p.assignment.Rails[uid]; ok {
+		planned.Rail = rail
+	}
+	return planned
+}
+
+// refusedMember is a member whose planned node a filter refused.
+type refusedMember struct {
+	gangstate.RefusedMember
+	pod string
+	// stuck reports that no other plan would help: the member's claims have their devices on
+	// that node, and so have those of all other members that are planned there.
+	stuck bool
+}
+
+// refusedMember returns the first member whose cycle began and that has no node reserved.
+func (p *cyclePlan) refusedMember() (refusedMember, bool) {
+	for _, uid := range p.tried {
+		if p.reserved[uid] {
+			continue
+		}
+		m := refusedMember{pod: p.nameOf(uid)}
+		m.Node, m.Role = p.assignment.Nodes[uid], p.assignment.Roles[uid]
+		m.Sentence = p.key().Messagef("node %s refused member %s", m.Node, m.pod)
+		for other := range p.reserved {
+			if p.assignment.Nodes[other] == m.Node && p.assignment.Roles[other] == m.Role {
+				m.Held++
+			}
+		}
+		m.stuck = p.assignment.Pinned[uid]
+		for other, node := range p.assignment.Nodes {
+			m.stuck = m.stuck && (node != m.Node || p.assignment.Pinned[other])
+		}
+		return m, true
+	}
+	return refusedMember{}, false
+}
+
+// nameOf returns the name of a member.
+func (p *cyclePlan) nameOf(uid types.UID) string {
+	for _, m := range p.request.Members {
+		if m.Pod.UID == uid {
+			return m.Pod.Name
+		}
+	}
+	return ""
+}
+
+// plan plans what a cycle is to place.
+func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (*cyclePlan, error) {
+	start := time.Now()
+	p := &cyclePlan{request: request, nodes: nodes, reserved: map[types.UID]bool{}}
+	if p.stock = leftToStock(request.Gang); p.stock {
+		return p, nil
+	}
+	if p.refusal = c.Tracker.BeginPodGroupCycle(&p.request); p.refusal != "" {
+		p.answer.Refusal = p.refusal
+		return p, nil
+	}
+	outcome, err := c.Placer.Place(ctx, p.request, nodes)
+	if err != nil {
+		metrics.Planned(c.Handle.ProfileName(), metrics.PlanError, time.Since(start))
+		return nil, err
+	}
+	if !outcome.Placed {
+		metrics.Planned(c.Handle.ProfileName(), metrics.PlanRefused, time.Since(start))
+		p.refusal = outcome.Refusal
+		p.answer = gangstate.Answer{Refusal: outcome.Refusal, HeldBack: outcome.HeldBack, Searched: outcome.Searched}
+		c.Logger.V(2).Info("Gang cannot be placed", "gang", p.key(), "reason", p.refusal)
+		return p, nil
+	}
+	metrics.Planned(c.Handle.ProfileName(), metrics.PlanPlaced, time.Since(start))
+	p.assignment, p.surplus = outcome.Assignment, outcome.Surplus
+	c.Logger.V(2).Info("Gang planned", "gang", p.key(), "members", len(p.assignment.Nodes), "domain", p.assignment.Domain)
+	return p, nil
+}
+
+// leftToStock reports that nothing holds the members together: each may go anywhere, with
+// any number of others.
+func leftToStock(g gangs.Gang) bool {
+	return g.Min <= 1 && g.MinField == "" && len(g.Groups) == 0 && g.Topology == (gangs.Topology{}) && g.Problem == ""
+}

@@ -1,0 +1,138 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package podgroup
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
+)
+
+// PodGroupPostFilter records why a group was refused. It comes once in each cycle, before
+// preemption is considered, which repeats the cycle with fewer pods in the cluster; so a
+// refusal takes effect here and not in the plan.
+func (c *Cycle) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
+	p := planOf(state)
+	if p == nil || p.stock {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	if member, ok := p.refusedMember(); ok {
+		return nil, c.memberRefused(p, member, podsBelow(group))
+	}
+	code, addition, err := c.groupRefused(ctx, p)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	return nil, p.write(code, p.why()+addition)
+}
+
+// memberRefused has a group planned again without the node that a filter refused, a bounded
+// number of times. After that it has another cycle, which only repeats the refusal.
+func (c *Cycle) memberRefused(p *cyclePlan, member refusedMember, pods []*v1.Pod) *fwk.Status {
+	c.Logger.V(2).Info("Planned node refused", "gang", p.key(), "pod", member.pod, "node", member.Node)
+	metrics.Refused(c.Handle.ProfileName())
+	reason := member.Sentence
+	if member.stuck {
+		// Devices have to be given back first, which the next plugin in the profile does.
+		return fwk.NewStatus(fwk.Unschedulable, reason+", where its claims have their devices")
+	}
+	if c.Tracker.PodGroupFilterRefused(&p.request, member.RefusedMember, time.Now()) {
+		reason += "; it is planned again without that"
+	}
+	go c.repeatCycle(p.key(), pods[:min(1, len(pods))])
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason)
+}
+
+const (
+	repeatPeriod  = 20 * time.Millisecond
+	repeatTimeout = 30 * time.Second
+)
+
+// repeatCycle has a refused group planned again as soon as its cycle has ended: until then
+// the queue does not hold it, and after that it would hold it for its backoff.
+func (c *Cycle) repeatCycle(key gangs.Key, pods []*v1.Pod) {
+	for end := time.Now().Add(repeatTimeout); c.Tracker.AwaitsCycle(key) && time.Now().Before(end); {
+		c.Host.Apply(gangstate.Effects{Activate: pods})
+		time.Sleep(repeatPeriod)
+	}
+}
+
+// groupRefused records that a group has no plan, and returns what that adds to its sentence.
+// Preemption is not to be considered for a group that is evicted to move.
+func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, addition string, err error) {
+	if p.refusal == "" {
+		return fwk.Unschedulable, "", nil // it runs, and other members may join it where there is room
+	}
+	done, err := c.succeeded(&p.request)
+	if err != nil {
+		return 0, "", err
+	}
+	question := c.Tracker.RefusePodGroup(p.request, done, &p.answer, time.Now())
+	if err := c.lookElsewhere(ctx, question, p); err != nil {
+		return 0, "", err
+	}
+	addition, evicting, effects := c.Tracker.ResolvePodGroup(question, &p.answer, time.Now())
+	c.Host.Apply(effects)
+	if evicting != "" {
+		p.refusal = evicting
+		return fwk.UnschedulableAndUnresolvable, "", nil
+	}
+	return fwk.Unschedulable, addition, nil
+}
+
+// lookElsewhere answers what the tracker asks about a group without room.
+func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question, p *cyclePlan) (err error) {
+	if question.Lost != nil && question.Lost.Search {
+		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Whole, question.Lost.Left, p.nodes)
+	}
+	if err == nil && question.Reserve {
+		p.answer.Reserve, err = c.Placer.NodesToReserve(ctx, question.Request, p.nodes)
+	}
+	return err
+}
+
+// succeeded returns the members that have succeeded. The PodGroup cycle does not count them;
+// but a gang whose members end one after the other has lost none.
+func (c *Cycle) succeeded(request *gangs.Request) ([]gangs.Member, error) {
+	if len(request.Placed) == 0 {
+		return nil, nil
+	}
+	found, err := c.Ended.GetIndexer().ByIndex(cache.NamespaceIndex, request.Gang.Key.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("finding members of %s that have succeeded: %w", request.Gang.Key, err)
+	}
+	var members []gangs.Member
+	for _, obj := range found {
+		pod, ok := obj.(*v1.Pod)
+		if !ok || pod.Status.Phase != v1.PodSucceeded || !gangs.InPodGroup(pod) {
+			continue
+		}
+		if m, ok := request.Gang.Joined(pod); ok {
+			members = append(members, m)
+		}
+	}
+	return members, nil
+}
+
+// write puts the sentence where users read it. The status of a group that was refused as a
+// whole begins with the text of its error, which its pods have taken over by now: on the
+// PodGroup the sentence stands alone, and pods get it as it is in the end. It is not
+// returned as a reason: preemption's would replace it, and the groups of a hierarchy share
+// one status, to which what is returned is added once for each of them.
+func (p *cyclePlan) write(code fwk.Code, sentence string) *fwk.Status {
+	if p.status == nil {
+		return fwk.NewStatus(code, sentence)
+	}
+	p.fit.Diagnosis.PreFilterMsg = sentence
+	p.status.WithError(nil).AppendReason(sentence)
+	return fwk.NewStatus(code)
+}

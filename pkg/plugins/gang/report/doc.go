@@ -1,0 +1,9 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report writes why a gang waits where users read it: as the PodScheduled condition
+// of its pods, as events on its pods and its owner, and as the condition of its PodGroup.
+//
+// The scheduler itself writes about pods whose cycles failed. Pods that wait in PreEnqueue,
+// or while another member has the gang planned, would otherwise carry no reason.
+package report

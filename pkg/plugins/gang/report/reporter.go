@@ -1,0 +1,151 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+)
+
+// The reasons of events, on members and on the objects that declare gangs.
+const (
+	reasonScheduling = "FailedScheduling"
+	reasonWaiting    = "GangWaiting"
+	reasonPlaced     = "GangPlaced"
+	reasonEvicted    = "GangMoves"
+)
+
+// Status is what there is to write about a gang.
+type Status struct {
+	gangstate.Status
+	// PodGroup is the PodGroup of scheduling.k8s.io whose condition carries the sentence too,
+	// nil for none.
+	PodGroup *schedulingv1beta1.PodGroup
+}
+
+// Reporter keeps the sentence that says why a gang waits on its pods and on its owner.
+type Reporter struct {
+	handle fwk.Handle
+	// status returns what there is to write about a gang now.
+	status func(gangs.Key) Status
+	delay  time.Duration
+	queue  workqueue.TypedDelayingInterface[gangs.Key]
+	// written is what was last written about each gang, so that a gang which waits for hours
+	// is not written about again and again.
+	written map[gangs.Key]*messageBackoff
+}
+
+// New returns a reporter that writes about a gang once it has waited for delay.
+func New(handle fwk.Handle, delay time.Duration, status func(gangs.Key) Status) *Reporter {
+	return &Reporter{
+		handle:  handle,
+		status:  status,
+		delay:   delay,
+		queue:   workqueue.NewTypedDelayingQueue[gangs.Key](),
+		written: map[gangs.Key]*messageBackoff{},
+	}
+}
+
+// Later has the gang's sentence written once the gang has waited for a while. Most gangs
+// are placed within milliseconds of their first pod, and nothing is written about them.
+func (r *Reporter) Later(key gangs.Key) {
+	r.queue.AddAfter(key, r.delay)
+}
+
+// Placed writes on the owner that its gang runs.
+func (r *Reporter) Placed(attempt *gangstate.Attempt, members int) {
+	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members of %s placed in %s", members, attempt.Key, attempt.Domain))
+	r.Later(attempt.Key)
+}
+
+// Evicting writes on the owner at once that what is left of its gang is evicted: the gang
+// may be whole elsewhere before a sentence is due.
+func (r *Reporter) Evicting(key gangs.Key) {
+	status := r.status(key)
+	r.onOwner(status.Gang.Owner, v1.EventTypeNormal, reasonEvicted, status.Sentence)
+	r.Later(key)
+}
+
+// Evicted writes on a member why it is evicted.
+func (r *Reporter) Evicted(key gangs.Key, pod *v1.Pod) {
+	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
+		gangs.Note("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
+}
+
+// Run writes until the context ends.
+func (r *Reporter) Run(ctx context.Context) {
+	go func() {
+		<-ctx.Done()
+		r.queue.ShutDown()
+	}()
+	for {
+		key, stop := r.queue.Get()
+		if stop {
+			return
+		}
+		if err := r.write(ctx, key); err != nil {
+			klog.FromContext(ctx).Error(err, "Could not write why a gang waits", "gang", key)
+			r.Later(key)
+		}
+		r.queue.Done(key)
+	}
+}
+
+// write brings pods and owner up to date. A sentence that changes again soon is written
+// only on pods without a reason.
+func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
+	status := r.status(key)
+	if len(status.Pods) == 0 {
+		delete(r.written, key)
+		return nil
+	}
+	if status.Sentence == "" {
+		return nil // a member's cycle is under way, and its result will be reported
+	}
+	last, now := r.written[key], time.Now()
+	if last == nil {
+		last = &messageBackoff{}
+		r.written[key] = last
+	}
+	var failed []error
+	pods := status.Pods
+	switch {
+	case last.sentence == status.Sentence:
+	case now.Before(last.next):
+		r.queue.AddAfter(key, last.next.Sub(now))
+		pods = slices.DeleteFunc(pods, hasReason)
+	default:
+		if err := r.onOwnerAnew(ctx, status.Gang.Owner, status.Sentence); err != nil {
+			failed = append(failed, err) // the pods are written to nevertheless, and both are tried again
+			break
+		}
+		last.note(status.Sentence, len(pods), now)
+	}
+	failed = append(failed, r.onPodGroup(ctx, status.PodGroup, status.Sentence))
+	if left := deferToScheduler(len(status.Pods)) - now.Sub(status.RefusedSince); left > 0 {
+		r.queue.AddAfter(key, left)
+		return errors.Join(failed...)
+	}
+	for _, pod := range pods {
+		if len(pod.Spec.SchedulingGates) > 0 {
+			continue // its condition names the gate; an autoscaler must not make room for it yet
+		}
+		if err := r.onPod(ctx, pod, status.Sentence); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}

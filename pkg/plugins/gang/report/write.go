@@ -1,0 +1,134 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+	"k8s.io/kubernetes/pkg/scheduler/util"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// onOwner writes an event on the object that declares a gang, if it exists.
+func (r *Reporter) onOwner(owner v1.ObjectReference, kind, reason, note string) {
+	if owner.Name == "" {
+		return // the pods carry the sentence
+	}
+	r.handle.EventRecorder().Eventf(&owner, nil, kind, reason, "Scheduling", "%s", gangs.Note(note))
+}
+
+// onOwnerAnew writes the sentence as an event of its own on the owner. The scheduler's
+// recorder would take it for a repetition of the sentence before, and keep that.
+func (r *Reporter) onOwnerAnew(ctx context.Context, owner v1.ObjectReference, sentence string) error {
+	if owner.Name == "" {
+		return nil // the pods carry the sentence
+	}
+	now := metav1.NowMicro()
+	_, err := r.handle.ClientSet().EventsV1().Events(owner.Namespace).Create(ctx, &eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{Namespace: owner.Namespace, Name: fmt.Sprintf("%s.%x", owner.Name, now.UnixNano())},
+		EventTime:           now,
+		ReportingController: r.handle.ProfileName(),
+		ReportingInstance:   r.handle.ProfileName(),
+		Action:              "Scheduling",
+		Reason:              reasonWaiting,
+		Regarding:           owner,
+		Note:                gangs.Note(sentence),
+		Type:                v1.EventTypeWarning,
+	}, metav1.CreateOptions{})
+	if err == nil || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, v1.NamespaceTerminatingCause) {
+		return nil
+	}
+	return fmt.Errorf("writing an event on %s %s/%s: %w", owner.Kind, owner.Namespace, owner.Name, err)
+}
+
+// onPod writes the sentence as the pod's PodScheduled condition, which cluster autoscalers
+// and people read, and as an event unless the pod carried it with other numbers before.
+func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) error {
+	status := pod.Status.DeepCopy()
+	before := waitReason(status)
+	if strings.Contains(before, sentence) {
+		return nil
+	}
+	changed := podutil.UpdatePodCondition(status, &v1.PodCondition{
+		Type:               v1.PodScheduled,
+		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status, pod.Generation, v1.PodScheduled),
+		Status:             v1.ConditionFalse,
+		Reason:             v1.PodReasonUnschedulable,
+		Message:            sentence,
+	})
+	if !changed {
+		return nil
+	}
+	err := util.PatchPodStatus(ctx, r.handle.ClientSet(), pod.Name, pod.Namespace, &pod.Status, status)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("writing the condition of pod %s: %w", klog.KObj(pod), err)
+	}
+	if sameWords(before, sentence) {
+		return nil
+	}
+	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, reasonScheduling, "Scheduling", "%s", gangs.Note(sentence))
+	return nil
+}
+
+// hasReason reports that the pod carries a reason for which it waits, or waited a while ago.
+func hasReason(pod *v1.Pod) bool {
+	return waitReason(&pod.Status) != ""
+}
+
+// waitReason is the reason that the pod carries: the reporter's sentence by itself or within
+// the words that the scheduler puts around it.
+func waitReason(status *v1.PodStatus) string {
+	_, condition := podutil.GetPodCondition(status, v1.PodScheduled)
+	if condition == nil || condition.Status != v1.ConditionFalse {
+		return ""
+	}
+	return condition.Message
+}
+
+// onPodGroup writes the sentence as the condition of a PodGroup, which the scheduler writes
+// once it has tried the group; nil stands for no PodGroup.
+func (r *Reporter) onPodGroup(ctx context.Context, group *schedulingv1beta1.PodGroup, sentence string) error {
+	if group == nil || meta.IsStatusConditionTrue(group.Status.Conditions, schedulingv1beta1.PodGroupInitiallyScheduled) {
+		return nil // the condition only tells whether the group was placed once
+	}
+	status := group.Status.DeepCopy()
+	changed := meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: schedulingv1beta1.PodGroupInitiallyScheduled, Status: metav1.ConditionFalse, ObservedGeneration: group.Generation,
+		Reason: schedulingv1beta1.PodGroupReasonUnschedulable, Message: sentence,
+	})
+	if !changed {
+		return nil
+	}
+	// With the version that was read: the scheduler may have placed the group since.
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": group.ResourceVersion}, "status": map[string]any{"conditions": status.Conditions},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding the condition of PodGroup %s/%s: %w", group.Namespace, group.Name, err)
+	}
+	_, err = r.handle.ClientSet().SchedulingV1beta1().PodGroups(group.Namespace).Patch(ctx, group.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	switch {
+	case apierrors.IsConflict(err):
+		r.Later(gangs.PodGroupKey(group.Namespace, group.Name))
+	case err != nil && !apierrors.IsNotFound(err):
+		return fmt.Errorf("writing the condition of PodGroup %s/%s: %w", group.Namespace, group.Name, err)
+	}
+	return nil
+}
