@@ -146,7 +146,7 @@ func (s *scene) registry(ctx context.Context) frameworkruntime.Registry {
 	desks, gates := &cluster.Profiles{}, &gang.Gates{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return gang.New(ctx, args, handle, gang.Parts{Shared: s.declared, Desk: desks.Of(handle.ProfileName()), Gates: gates})
+			return gang.New(ctx, args, handle, gang.Parts{Shared: s.declared, Profile: desks.Of(handle.ProfileName()), Gates: gates})
 		},
 		gang.GateName: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return gang.NewGate(handle, gates)
