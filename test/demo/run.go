@@ -56,7 +56,10 @@ func runSteps(ctx context.Context, cluster *localcluster.Cluster, o options, s *
 	if _, err := r.kubectl.run(ctx, "create", "namespace", namespace); err != nil {
 		return err
 	}
-	s.list("How to read the pictures:", picture.Legend())
+	s.title("How to read the pictures")
+	for _, line := range picture.Legend() {
+		s.line(line)
+	}
 	began := time.Now()
 	for _, step := range o.steps {
 		if err := r.runStep(ctx, step); err != nil {

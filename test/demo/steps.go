@@ -43,7 +43,7 @@ type shown struct {
 // with 3 workers of 2 GPUs and 2 NICs.
 var steps = []step{
 	{
-		title:   "1  A RayJob: one head and four workers, each worker 8 GPUs and 8 RDMA NICs",
+		title:   "1. A RayJob: one head and four workers, each worker 8 GPUs and 8 RDMA NICs",
 		story:   "The four nodes of one leaf switch are enough. Without any annotation, Dovetail should choose one leaf.",
 		command: []string{"apply", "-f", "1-rayjob.yaml"},
 		awaited: []check{allBound(pretrain, 5)},
@@ -52,7 +52,7 @@ var steps = []step{
 		binds:   5,
 	},
 	{
-		title:   "2  A RayCluster of six such workers that prefers a leaf",
+		title:   "2. A RayCluster of six such workers that prefers a leaf",
 		story:   "No leaf has six nodes. The next larger domain is a spine, and only one spine has six free nodes.",
 		command: []string{"apply", "-f", "2-raycluster.yaml"},
 		awaited: []check{allBound(finetune, 7)},
@@ -61,7 +61,7 @@ var steps = []step{
 		binds:   7,
 	},
 	{
-		title:   "3  A PodGroup of eight such pods that requires one spine and cannot fit",
+		title:   "3. A PodGroup of eight such pods that requires one spine and cannot fit",
 		story:   "Six nodes are free, four of them in one spine. The gang must hold nothing, and its pods must carry the reason.",
 		command: []string{"apply", "-f", "3-podgroup.yaml"},
 		awaited: []check{reportsReason(serve, 8)},
@@ -73,7 +73,7 @@ var steps = []step{
 		},
 	},
 	{
-		title:   "4  The RayJob is deleted, and the waiting gang starts",
+		title:   "4. The RayJob is deleted, and the waiting gang starts",
 		story:   "Four nodes become free, so eight are free in one spine. The gang starts without further action.",
 		command: []string{"delete", "rayjob", "pretrain"},
 		awaited: []check{gone(pretrain), allBound(serve, 8)},
@@ -89,7 +89,7 @@ var steps = []step{
 // free NIC are no pair.
 var (
 	gpuOnlyFirst = step{
-		title:   "5  Two notebooks that take 2 GPUs each and no NIC come first",
+		title:   "5. Two notebooks that take 2 GPUs each and no NIC come first",
 		story:   "Two nodes are free. On both, GPUs are taken and all NICs stay free: the first free GPU and the first free NIC are no longer a pair.",
 		command: []string{"apply", "-f", "5-gpu-only.yaml"},
 		awaited: []check{allBound(notebooks, 2)},
@@ -98,7 +98,7 @@ var (
 		binds:   2,
 	}
 	gangAfterwards = step{
-		title:   "6  Then a RayCluster of six workers, each 2 GPUs and 2 RDMA NICs",
+		title:   "6. Then a RayCluster of six workers, each 2 GPUs and 2 RDMA NICs",
 		story:   "Three workers fit on each of those two nodes. Each should get the NICs beside its own GPUs.",
 		command: []string{"apply", "-f", "6-raycluster.yaml"},
 		awaited: []check{allBound(evaluate, 7)},
