@@ -182,7 +182,7 @@ func reportsReason(g gang, members int) check {
 		for _, pod := range seen.members(g) {
 			reason := unschedulableMessage(pod)
 			if !strings.Contains(reason, g.name) {
-				return "", fmt.Errorf("pod %s does not say why its gang waits: PodScheduled says %q", pod.Name, reason)
+				return "", fmt.Errorf("pod %s has no reason that names its gang: PodScheduled has %q", pod.Name, reason)
 			}
 			reasons = append(reasons, reason)
 		}
@@ -194,10 +194,10 @@ func reportsReason(g gang, members int) check {
 				return event.Message != "" && strings.Contains(reason, strings.TrimRight(event.Message, "."))
 			}
 			if event.InvolvedObject.Kind == g.kind && event.InvolvedObject.Name == g.name && slices.ContainsFunc(reasons, quotes) {
-				return fmt.Sprintf("all %d pods say why, and so does an event on the %s", members, g.kind), nil
+				return fmt.Sprintf("all %d pods have a reason, and an event on the %s has it too", members, g.kind), nil
 			}
 		}
-		return "", fmt.Errorf("no event on %s says what its pods say", g)
+		return "", fmt.Errorf("no event on %s has the sentence of its pods", g)
 	}
 }
 

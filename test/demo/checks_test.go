@@ -144,7 +144,7 @@ func TestChecks(t *testing.T) {
 				seen.gangOf(serve, "", "")
 				seen.waiting(serve, why)
 			},
-			check: reportsReason(serve, 2), want: "all 2 pods say why, and so does an event on the PodGroup",
+			check: reportsReason(serve, 2), want: "all 2 pods have a reason, and an event on the PodGroup has it too",
 		},
 		"a pod without a reason": {
 			arrange: func(seen *observation) {
@@ -152,7 +152,7 @@ func TestChecks(t *testing.T) {
 				seen.waiting(serve, why)
 				seen.pods[1].Status.Conditions = nil
 			},
-			check: reportsReason(serve, 2), want: `pod serve-1 does not say why its gang waits: PodScheduled says ""`, fail: true,
+			check: reportsReason(serve, 2), want: `pod serve-1 has no reason that names its gang: PodScheduled has ""`, fail: true,
 		},
 		"a PodGroup with another sentence": {
 			arrange: func(seen *observation) {
@@ -160,7 +160,7 @@ func TestChecks(t *testing.T) {
 				seen.waiting(serve, why)
 				seen.events[0].Message = "gang podgroup demo/serve: 5 of 8 members fit"
 			},
-			check: reportsReason(serve, 2), want: "no event on PodGroup serve says what its pods say", fail: true,
+			check: reportsReason(serve, 2), want: "no event on PodGroup serve has the sentence of its pods", fail: true,
 		},
 		"a PodGroup without an event": {
 			arrange: func(seen *observation) {
@@ -168,7 +168,7 @@ func TestChecks(t *testing.T) {
 				seen.waiting(serve, why)
 				seen.events = nil
 			},
-			check: reportsReason(serve, 2), want: "no event on PodGroup serve says what its pods say", fail: true,
+			check: reportsReason(serve, 2), want: "no event on PodGroup serve has the sentence of its pods", fail: true,
 		},
 		"a job without pods": {
 			arrange: func(*observation) {}, check: gone(pretrain), want: "nothing of RayJob pretrain is left",
