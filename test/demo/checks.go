@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/demo/picture"
 )
 
-// check looks at an observation and answers with a sentence: what is so, or, as
-// an error, what is wrong.
+// check examines an observation. It returns a sentence that holds, or an error that
+// describes the failure.
 type check func(seen *observation) (string, error)
 
 // allBound checks that a gang has all its members and each has a node.
@@ -29,17 +29,17 @@ func allBound(g gang, members int) check {
 	}
 }
 
-// firstReason quotes the first pod that says why it waits.
+// firstReason quotes the first pod that has a reason for waiting.
 func firstReason(pods []v1.Pod) string {
 	for _, pod := range pods {
-		if reason := whyNot(pod); reason != "" {
+		if reason := unschedulableMessage(pod); reason != "" {
 			return fmt.Sprintf("; pod %s: %s", pod.Name, reason)
 		}
 	}
 	return ""
 }
 
-// level is a kind of domain of the fabric.
+// level is a level of the fabric, with its node label.
 type level struct{ name, label string }
 
 var (
@@ -47,8 +47,8 @@ var (
 	spineLevel = level{"spine", spineLabel}
 )
 
-// together checks that the workers of a gang have a node each, all of them in
-// one domain of a level and in as many leaves as said.
+// together checks that the workers of a gang have a node each, in one domain of a
+// level and in the given number of leaves.
 func together(g gang, workers int, in level, leaves int) check {
 	return func(seen *observation) (string, error) {
 		pods := seen.workers(g)
@@ -97,8 +97,8 @@ func spread(count map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// equipped checks that each worker has so many GPUs and as many NICs, all of its
-// own node, and that nobody else has one of them.
+// equipped checks that each worker has the given number of GPUs and of NICs, all on
+// its own node, and that no other pod has one of them.
 func equipped(g gang, each int) check {
 	return func(seen *observation) (string, error) {
 		workers := seen.workers(g)
@@ -127,7 +127,7 @@ func equipped(g gang, each int) check {
 	}
 }
 
-// headRuns checks that the Ray head has a node and takes no device.
+// headRuns checks that the Ray head has a node.
 func headRuns(g gang) check {
 	return func(seen *observation) (string, error) {
 		for _, pod := range seen.members(g) {
@@ -173,16 +173,16 @@ func holdsNothing(g gang, members int) check {
 	}
 }
 
-// saysWhy checks that each waiting pod carries a reason that names its gang, and
-// that its PodGroup has an event that says the same. Stock code writes "0/16
-// nodes are available: " before what a plugin says of a pod.
-func saysWhy(g gang, members int) check {
+// reportsReason checks that each waiting pod carries a reason that names its gang, and
+// that its PodGroup has an event with the same sentence. Stock code writes "0/16 nodes
+// are available: " before the message of a plugin.
+func reportsReason(g gang, members int) check {
 	return func(seen *observation) (string, error) {
 		var reasons []string
 		for _, pod := range seen.members(g) {
-			reason := whyNot(pod)
+			reason := unschedulableMessage(pod)
 			if !strings.Contains(reason, g.name) {
-				return "", fmt.Errorf("pod %s does not say why its gang waits: PodScheduled says %q", pod.Name, reason)
+				return "", fmt.Errorf("pod %s has no reason that names its gang: PodScheduled has %q", pod.Name, reason)
 			}
 			reasons = append(reasons, reason)
 		}
@@ -190,19 +190,19 @@ func saysWhy(g gang, members int) check {
 			return "", fmt.Errorf("%s: want %d pods, got %d", g, members, count)
 		}
 		for _, event := range seen.events {
-			says := func(reason string) bool {
+			quotes := func(reason string) bool {
 				return event.Message != "" && strings.Contains(reason, strings.TrimRight(event.Message, "."))
 			}
-			if event.InvolvedObject.Kind == g.kind && event.InvolvedObject.Name == g.name && slices.ContainsFunc(reasons, says) {
-				return fmt.Sprintf("all %d pods say why, and so does an event on the %s", members, g.kind), nil
+			if event.InvolvedObject.Kind == g.kind && event.InvolvedObject.Name == g.name && slices.ContainsFunc(reasons, quotes) {
+				return fmt.Sprintf("all %d pods have a reason, and an event on the %s has it too", members, g.kind), nil
 			}
 		}
-		return "", fmt.Errorf("no event on %s says what its pods say", g)
+		return "", fmt.Errorf("no event on %s has the sentence of its pods", g)
 	}
 }
 
-// whyNot is the message of a pod that cannot be scheduled.
-func whyNot(pod v1.Pod) string {
+// unschedulableMessage returns the message of a pod that cannot be scheduled.
+func unschedulableMessage(pod v1.Pod) string {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == v1.PodScheduled && condition.Status == v1.ConditionFalse && condition.Reason == v1.PodReasonUnschedulable {
 			return condition.Message
@@ -211,7 +211,7 @@ func whyNot(pod v1.Pod) string {
 	return ""
 }
 
-// gone checks that nothing of a gang is left.
+// gone checks that no pod of a gang is left.
 func gone(g gang) check {
 	return func(seen *observation) (string, error) {
 		if left := len(seen.members(g)); left > 0 {

@@ -11,12 +11,12 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// start brings up the demo's cluster and returns what ends it.
+// start starts the demo's cluster and returns the function that ends it.
 func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, func() error, error) {
 	progress := indented{s}
-	// Building first: the demo needs kubectl, which is no component of the cluster.
-	if err := localcluster.Build(ctx, progress); err != nil {
-		return nil, nil, fmt.Errorf("building the cluster's programs: %w", err)
+	// The cluster builds its own components when it starts. kubectl is not among them.
+	if _, err := localcluster.Program(ctx, "kubectl", progress); err != nil {
+		return nil, nil, fmt.Errorf("building kubectl: %w", err)
 	}
 	wanted := localcluster.Options{
 		Dir: o.dir, Fleets: []fleet.Spec{o.fleet}, DovetailConfig: o.schedulerConfig, Out: progress,
@@ -28,7 +28,7 @@ func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, fu
 		}
 		return cluster, cluster.Stop, nil
 	}
-	// A cluster that an earlier --keep left has that demo's objects in it.
+	// A cluster that an earlier --keep left still has the objects of that demo.
 	if err := localcluster.Down(o.dir, progress); err != nil {
 		return nil, nil, fmt.Errorf("ending the cluster that was kept: %w", err)
 	}
@@ -36,13 +36,13 @@ func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, fu
 	if err != nil {
 		return nil, nil, fmt.Errorf("starting the cluster: %w", err)
 	}
-	return cluster, func() error { return farewell(cluster, s) }, nil
+	return cluster, func() error { return printHowToContinue(cluster, s) }, nil
 }
 
-// farewell tells how to go on with a cluster that stays, and how to end it.
-func farewell(cluster *localcluster.Cluster, s *screen) error {
-	s.title("The cluster stays up")
-	s.say(fmt.Sprintf("%s --kubeconfig %s -n %s get pods -o wide", cluster.Binary("kubectl"), cluster.Kubeconfig(), namespace))
-	s.say(fmt.Sprintf("go run ./test/localcluster/cmd down --dir %s", cluster.Dir()))
+// printHowToContinue prints the commands to use the cluster and to end it.
+func printHowToContinue(cluster *localcluster.Cluster, s *screen) error {
+	s.title("The cluster keeps running")
+	s.line(fmt.Sprintf("%s --kubeconfig %s -n %s get pods -o wide", cluster.Binary("kubectl"), cluster.Kubeconfig(), namespace))
+	s.line(fmt.Sprintf("go run ./test/localcluster/cmd down --dir %s", cluster.Dir()))
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -23,9 +24,9 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// TestFleetIsDrawnAsItStands compares the picture of a known world.
-func TestFleetIsDrawnAsItStands(t *testing.T) {
-	seen := newWorld()
+// TestFleetIsDrawnAsObserved compares the picture of a known observation.
+func TestFleetIsDrawnAsObserved(t *testing.T) {
+	seen := newObservation()
 	seen.head(pretrain, "ndh100v5-s1-l1-n1")
 	seen.gangOf(pretrain, nodesOf(1, 1, 1, 2, 3, 4)...)
 	seen.gangOf(serve, "", "")
@@ -55,9 +56,9 @@ func TestFleetIsDrawnAsItStands(t *testing.T) {
 	}
 }
 
-// TestManifestsAreWhatTheStepsApply reads every manifest strictly where its
-// types are known, and finds schedulerName in every pod template.
-func TestManifestsAreWhatTheStepsApply(t *testing.T) {
+// TestStepsApplyEveryManifest decodes every manifest strictly if its type is known, and
+// requires schedulerName in every pod template.
+func TestStepsApplyEveryManifest(t *testing.T) {
 	files, err := manifests.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +122,7 @@ func decode(t *testing.T, file string, document []byte) {
 	}
 }
 
-// knownClasses checks that a manifest asks for classes that the fleet has.
+// knownClasses checks that a manifest asks for device classes of the fleet.
 func knownClasses(t *testing.T, file string, template *resourceapi.ResourceClaimTemplate) {
 	t.Helper()
 	for _, request := range template.Spec.Spec.Devices.Requests {
@@ -154,7 +155,7 @@ func TestCommandsAreShownAsTyped(t *testing.T) {
 	}
 }
 
-func TestWordsOfKubectlAreCutByWholeSections(t *testing.T) {
+func TestOutputOfKubectlIsCutAtSections(t *testing.T) {
 	if got := section("Name: x\nEvents:\n  a\n  b\n", "Events:"); got != "Events:\n  a\n  b\n" {
 		t.Errorf("section is %q", got)
 	}
@@ -182,8 +183,8 @@ profiles:
   - schedulerName: dovetail
 `
 
-// TestStockSchedulingIsFoundWrong plays the whole demo on stock scheduling: it
-// must not be able to pass. Four pods on 16 equal nodes share a leaf once in 455
+// TestStockSchedulingIsFoundWrong runs the whole demo on stock scheduling, which must
+// fail. Four pods on 16 equal nodes share a leaf once in 455
 // times, and then six must still share a spine.
 func TestStockSchedulingIsFoundWrong(t *testing.T) {
 	var out strings.Builder
@@ -196,9 +197,9 @@ func TestStockSchedulingIsFoundWrong(t *testing.T) {
 	t.Log(out.String())
 }
 
-// TestStockPairsAreFoundWrong plays the steps about pairs on two nodes, on which
-// stock scheduling has to put the gang where Dovetail does, and gives its workers
-// NICs beside other pods' GPUs. The same steps pass with Dovetail.
+// TestStockPairsAreFoundWrong runs the steps about pairs on two nodes. Stock scheduling
+// has to choose the same nodes as Dovetail there, and gives the workers NICs beside
+// other pods' GPUs. The same steps pass with Dovetail.
 func TestStockPairsAreFoundWrong(t *testing.T) {
 	twoNodes, err := fleet.Parse("shape=ndh100v5,nodes=2")
 	if err != nil {
@@ -207,7 +208,7 @@ func TestStockPairsAreFoundWrong(t *testing.T) {
 	for name, test := range map[string]struct {
 		config string
 		code   int
-		// each is what the demo lists of every worker.
+		// each is the summary that the demo lists for every worker.
 		each, want string
 	}{
 		"stock":    {config: stockConfig, code: 1, each: ": 0 of 2 pairs are true", want: "has 0 true pairs of 2: gpu-"},
@@ -236,5 +237,23 @@ func TestInterruptEndsWith130(t *testing.T) {
 	var out strings.Builder
 	if code := run(ctx, options{dir: t.TempDir(), fleet: fleet.Default(), steps: steps}, &screen{out: &out}); code != interrupted {
 		t.Errorf("want exit code %d, got %d and:\n%s", interrupted, code, out.String())
+	}
+}
+
+// TestProseFitsATerminal writes every title and story of the steps.
+func TestProseFitsATerminal(t *testing.T) {
+	var out strings.Builder
+	s := &screen{out: &out}
+	for _, step := range steps {
+		s.title(step.title)
+		s.prose(step.story)
+		for _, g := range step.places {
+			s.list(pairHeading(g), picture.Legend())
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if length := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); length > width {
+			t.Errorf("%d columns, want at most %d: %s", length, width, line)
+		}
 	}
 }

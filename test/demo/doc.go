@@ -2,17 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command demo shows Dovetail at work on real parts: it starts a local cluster
-// with a simulated fleet of 16 ND H100 v5 nodes, runs six steps with kubectl,
-// draws after each who holds what, lists each new worker's pairs of GPU and NIC,
-// judged by the fleet's hardware data and not by what the scheduler says, checks each outcome through the API, and has
-// the invariant checker watch all the while.
+// with a simulated fleet of 16 ND H100 v5 nodes and runs six steps with kubectl. After
+// each step it draws the devices with their holders, lists the GPU-NIC pairs of the new
+// workers by the fleet's hardware data, and checks the outcome through the API. The
+// invariant checker watches from start to end.
 //
 //	go run ./test/demo [--keep] [--dir DIR]
 //
-// It ends with 0 if every sentence it prints is true, with 1 and the sentence
-// that is not otherwise, with 130 when interrupted. It always ends its cluster,
-// unless --keep asks for it to stay. It asks nothing and needs no terminal;
-// NO_COLOR is respected.
+// The exit code is 0 if every check holds, 1 after the first check that fails, and 130
+// after an interrupt. The demo always ends its cluster, except with --keep. It reads no
+// input and needs no terminal. NO_COLOR is respected.
 //
-// The manifests beside this file are examples to start from.
+// The manifests in this directory are examples to start from.
 package main

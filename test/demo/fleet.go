@@ -28,23 +28,23 @@ const (
 // deviceKey identifies a device; on this fleet each node is a pool.
 type deviceKey struct{ driver, node, name string }
 
-// holder is the pod that has a device, with the letter of its gang.
+// holder is the pod that holds a device, with the letter of its gang.
 type holder struct {
 	letter picture.Letter
 	pod    string
 }
 
-// fleet turns an observation into what the picture shows.
+// fleet converts an observation to the value that the picture package draws.
 func (o *observation) fleet() picture.Fleet {
 	holders := o.holders()
 	var fleet picture.Fleet
 	for _, node := range o.nodes {
 		leaf := leafOf(spineOf(&fleet, node.Labels[spineLabel]), node.Labels[leafLabel])
 		leaf.Nodes = append(leaf.Nodes, picture.Node{
-			Name:   node.Name,
-			GPUs:   o.devices(gpuDriver, node.Name, gpuAddress, holders),
-			NICs:   o.devices(nicDriver, node.Name, nicAddress, holders),
-			Guests: o.guests(node.Name),
+			Name:    node.Name,
+			GPUs:    o.devices(gpuDriver, node.Name, gpuAddress, holders),
+			NICs:    o.devices(nicDriver, node.Name, nicAddress, holders),
+			CPUOnly: o.podsWithoutDevices(node.Name),
 		})
 	}
 	for _, g := range gangs {
@@ -55,7 +55,7 @@ func (o *observation) fleet() picture.Fleet {
 	return fleet
 }
 
-// spineOf finds or adds a spine; nodes come sorted, so spines do as well.
+// spineOf finds or adds a spine. Nodes are sorted, so spines are as well.
 func spineOf(fleet *picture.Fleet, name string) *picture.Spine {
 	at := slices.IndexFunc(fleet.Spines, func(s picture.Spine) bool { return s.Name == name })
 	if at < 0 {
@@ -74,7 +74,7 @@ func leafOf(spine *picture.Spine, name string) *picture.Leaf {
 	return &spine.Leaves[at]
 }
 
-// holders says of each allocated device who has it.
+// holders maps each allocated device to the pod that holds it.
 func (o *observation) holders() map[deviceKey]holder {
 	holders := map[deviceKey]holder{}
 	for _, g := range gangs {
@@ -89,8 +89,8 @@ func (o *observation) holders() map[deviceKey]holder {
 	return holders
 }
 
-// devices are those of one driver on one node, in the order of their addresses:
-// on an ND H100 v5 the i-th GPU and the i-th NIC are a pair.
+// devices returns the devices of one driver on one node, in the order of their
+// addresses. On an ND H100 v5 the i-th GPU and the i-th NIC are a pair.
 func (o *observation) devices(driver, node string, address resourceapi.QualifiedName, holders map[deviceKey]holder) []picture.Device {
 	var offered []resourceapi.Device
 	for _, slice := range o.slices {
@@ -109,17 +109,17 @@ func (o *observation) devices(driver, node string, address resourceapi.Qualified
 	return devices
 }
 
-// guests are the gangs of the pods on a node that hold no device.
-func (o *observation) guests(node string) []picture.Letter {
-	var guests []picture.Letter
+// podsWithoutDevices returns the gang of each pod on a node that holds no device.
+func (o *observation) podsWithoutDevices(node string) []picture.Letter {
+	var letters []picture.Letter
 	for _, g := range gangs {
 		for _, pod := range o.members(g) {
 			if pod.Spec.NodeName == node && len(pod.Spec.ResourceClaims) == 0 && !finished(pod) {
-				guests = append(guests, g.letter)
+				letters = append(letters, g.letter)
 			}
 		}
 	}
-	return guests
+	return letters
 }
 
 func finished(pod v1.Pod) bool {

@@ -9,13 +9,13 @@ import (
 	"github.com/dovetail-dev/dovetail/test/demo/picture"
 )
 
-// gang is one of those that the demo starts; notebooks, whose pods are in no gang
-// to Dovetail, counts here as well.
+// gang is a workload of the demo. The notebooks count as a gang here, although
+// their pods belong to no gang for Dovetail.
 type gang struct {
 	letter picture.Letter
 	kind   string
 	name   string
-	// has says which pods are its members, as a user would select them.
+	// has returns true if the pod is a member, by the labels that a user would select.
 	has func(seen *observation, pod *v1.Pod) bool
 }
 
@@ -45,5 +45,5 @@ var (
 	}}
 )
 
-// gangs are all of them, in the order of the legend.
+// gangs lists all gangs, in the order of the table below the picture.
 var gangs = []gang{pretrain, finetune, serve, notebooks, evaluate}

@@ -23,8 +23,8 @@ type kubectl struct {
 	cluster *localcluster.Cluster
 }
 
-// run returns what kubectl prints. An argument that is the name of a manifest
-// is given on standard input, so that the demo needs no working directory.
+// run returns the output of kubectl. A manifest is given on standard input, so the demo
+// does not depend on its working directory.
 func (k kubectl) run(ctx context.Context, arguments ...string) (string, error) {
 	command := k.cluster.Kubectl(ctx, "--namespace", namespace)
 	for _, argument := range arguments {
@@ -34,16 +34,16 @@ func (k kubectl) run(ctx context.Context, arguments ...string) (string, error) {
 		}
 		command.Args = append(command.Args, argument)
 	}
-	var complaint bytes.Buffer
-	command.Stderr = &complaint
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
 	output, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(complaint.String()))
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return string(output), nil
 }
 
-// section is the part of a description from a heading to its end.
+// section returns the part of a description from a heading to its end.
 func section(description, heading string) string {
 	at := strings.Index(description, heading)
 	if at < 0 {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -19,10 +20,10 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// interrupted is the exit code of a program that Ctrl-C ended.
+// interrupted is the exit code after Ctrl-C.
 const interrupted = 130
 
-// options are the flags, and what a test changes.
+// options are the flags, and the settings that a test changes.
 type options struct {
 	dir  string
 	keep bool
@@ -37,19 +38,19 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "directory of the demo's cluster (default .cache/demo in the checkout)")
 	flag.BoolVar(&o.keep, "keep", false, "leave the cluster running afterwards")
 	flag.Parse()
-	// What client libraries log is no part of the story; what matters to it is an
-	// error of the step.
+	// The logs of client libraries would interrupt the output. Each step returns its
+	// own errors.
 	klog.LogToStderr(false)
-	klog.SetOutput(nowhere{})
+	klog.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, o, newScreen(os.Stdout))
 	stop()
 	os.Exit(code)
 }
 
-// run is the demo from start to cleanup, and its exit code.
+// run runs the demo from start to cleanup and returns its exit code.
 func run(ctx context.Context, o options, s *screen) int {
-	err := play(ctx, o, s)
+	err := runOnCluster(ctx, o, s)
 	switch {
 	case err == nil:
 		return 0
@@ -61,28 +62,23 @@ func run(ctx context.Context, o options, s *screen) int {
 	return 1
 }
 
-// play starts the cluster, plays on it and ends it, whatever happens.
-func play(ctx context.Context, o options, s *screen) (err error) {
+// runOnCluster starts the cluster, runs the steps and ends the cluster in any case.
+func runOnCluster(ctx context.Context, o options, s *screen) (err error) {
 	if o.dir == "" {
-		beside, err := localcluster.DefaultDir()
+		clusterDir, err := localcluster.DefaultDir()
 		if err != nil {
 			return fmt.Errorf("finding the checkout: %w", err)
 		}
-		o.dir = filepath.Join(filepath.Dir(beside), "demo")
+		o.dir = filepath.Join(filepath.Dir(clusterDir), "demo")
 	}
-	s.title("Dovetail on a simulated fleet: 2 spines of 2 leaves of 4 nodes, each 8 GPUs and 8 RDMA NICs (ND H100 v5)")
+	s.title("Dovetail on a simulated fleet: 16 ND H100 v5 nodes with 8 GPUs and 8 RDMA NICs each, on 2 spines of 2 leaf switches")
 	cluster, stop, err := start(ctx, o, s)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := perform(ctx, cluster, o, s); err != nil {
+	if err := runSteps(ctx, cluster, o, s); err != nil {
 		return fmt.Errorf("%w\n  logs are in %s", err, filepath.Join(cluster.Dir(), "logs"))
 	}
 	return nil
 }
-
-// nowhere swallows logs.
-type nowhere struct{}
-
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }

@@ -25,17 +25,17 @@ const namespace = "demo"
 
 var rayClusters = schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
 
-// observation is what the API server says at one moment. Everything the demo
-// draws and checks, it reads from here.
+// observation is a copy of the API objects at one moment. The demo draws and checks
+// only this copy.
 type observation struct {
 	nodes  []v1.Node
 	slices []resourceapi.ResourceSlice
 	pods   []v1.Pod
 	claims map[string]resourceapi.ResourceClaim
 	events []v1.Event
-	// rayJobs says of each RayCluster which RayJob it belongs or belonged to.
+	// rayJobs maps each RayCluster to its RayJob, also after the RayCluster is deleted.
 	rayJobs map[string]string
-	// hardware is what the nodes really are, whatever anybody publishes of them.
+	// hardware has the units of the simulated machines, independent of any API object.
 	hardware hardware
 }
 
@@ -43,8 +43,8 @@ type observation struct {
 type observer struct {
 	core kubernetes.Interface
 	raw  dynamic.Interface
-	// rayJobs remembers the RayJob of every RayCluster ever seen: pods outlive
-	// their deleted RayCluster by a moment, and still count.
+	// rayJobs keeps the RayJob of every RayCluster that existed: pods outlive their
+	// deleted RayCluster for a moment and still count.
 	rayJobs  map[string]string
 	hardware hardware
 }
@@ -61,8 +61,8 @@ func newObserver(cfg *rest.Config, spec fleet.Spec) (*observer, error) {
 	return &observer{core: core, raw: raw, rayJobs: map[string]string{}, hardware: hardwareOf(spec)}, nil
 }
 
-// observe lists pods before claims: a pod is bound after its claims are
-// allocated, so a bound pod's claims are always seen as they were for it.
+// observe lists pods before claims. A pod is bound after its claims are allocated, so
+// the claims of every bound pod are allocated in the copy.
 func (o *observer) observe(ctx context.Context) (*observation, error) {
 	all := metav1.ListOptions{}
 	clusters, err := o.raw.Resource(rayClusters).Namespace(namespace).List(ctx, all)
@@ -111,7 +111,7 @@ func (o *observer) observeHardware(ctx context.Context, seen *observation) error
 	return nil
 }
 
-// node finds a node by its name; nil if there is none.
+// node returns a node by its name, or nil.
 func (o *observation) node(name string) *v1.Node {
 	for i := range o.nodes {
 		if o.nodes[i].Name == name {
@@ -121,7 +121,7 @@ func (o *observation) node(name string) *v1.Node {
 	return nil
 }
 
-// members are the pods of a gang, in the order of their names.
+// members returns the pods of a gang, sorted by name.
 func (o *observation) members(g gang) []v1.Pod {
 	var members []v1.Pod
 	for _, pod := range o.pods {
@@ -132,12 +132,12 @@ func (o *observation) members(g gang) []v1.Pod {
 	return members
 }
 
-// workers are the members that ask for devices.
+// workers returns the members that ask for devices.
 func (o *observation) workers(g gang) []v1.Pod {
 	return slices.DeleteFunc(o.members(g), func(pod v1.Pod) bool { return len(pod.Spec.ResourceClaims) == 0 })
 }
 
-// claimsOf are the claims of a pod that exist.
+// claimsOf returns the existing claims of a pod.
 func (o *observation) claimsOf(pod v1.Pod) []resourceapi.ResourceClaim {
 	var claims []resourceapi.ResourceClaim
 	for _, status := range pod.Status.ResourceClaimStatuses {
@@ -151,7 +151,7 @@ func (o *observation) claimsOf(pod v1.Pod) []resourceapi.ResourceClaim {
 	return claims
 }
 
-// results are the devices that a claim holds.
+// results returns the devices that a claim holds.
 func results(claim resourceapi.ResourceClaim) []resourceapi.DeviceRequestAllocationResult {
 	if claim.Status.Allocation == nil {
 		return nil

@@ -14,9 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// hardware says of each device which unit of its node it stands in: a GPU and a
-// NIC of one unit are a pair. It comes from the fleet's shape, and not from what
-// the scheduler under show believes.
+// hardware maps each device to its alignment unit in the node: a GPU and a NIC of one
+// unit are a pair. It is computed from the fleet's shape, independently of the
+// scheduler.
 type hardware map[deviceKey]int
 
 func hardwareOf(spec fleet.Spec) hardware {
@@ -34,17 +34,17 @@ func hardwareOf(spec fleet.Spec) hardware {
 	return units
 }
 
-// belong says whether two devices stand together in one node.
-func (h hardware) belong(a, b deviceKey) bool {
+// isPair returns true if two devices are in the same unit of the same node.
+func (h hardware) isPair(a, b deviceKey) bool {
 	unit, known := h[a]
 	other, alsoKnown := h[b]
 	return known && alsoKnown && a.node == b.node && unit == other && unit != fleet.NoUnit
 }
 
-// pair is a GPU and a NIC of one pod, or one of them that is left over.
+// pair is a GPU and a NIC of one pod, or a device of the pod that has no counterpart.
 type pair struct {
 	gpu, nic *deviceKey
-	// isTrue says that the two belong together.
+	// isTrue reports that both devices are in one unit.
 	isTrue bool
 }
 
@@ -60,14 +60,14 @@ func (p pair) String() string {
 	return p.gpu.name + "+" + p.nic.name
 }
 
-// pairs finds for each GPU of a pod a NIC of the pod that belongs to it. What is
-// left then goes together as it comes, since that is what the pod has to use.
+// pairs matches each GPU of a pod with a NIC of the same unit. The GPUs and NICs that
+// have no match are then combined in their order, as the pod has to combine them.
 func (o *observation) pairs(pod v1.Pod) []pair {
 	gpus, nics := o.held(pod, gpuDriver), o.held(pod, nicDriver)
 	var pairs []pair
 	var left []deviceKey
 	for _, gpu := range gpus {
-		at := slices.IndexFunc(nics, func(nic deviceKey) bool { return o.hardware.belong(gpu, nic) })
+		at := slices.IndexFunc(nics, func(nic deviceKey) bool { return o.hardware.isPair(gpu, nic) })
 		if at < 0 {
 			left = append(left, gpu)
 			continue
@@ -89,7 +89,7 @@ func (o *observation) pairs(pod v1.Pod) []pair {
 	return pairs
 }
 
-// held are the devices of one driver that a pod's claims hold, by name.
+// held returns the devices of one driver that a pod's claims hold, sorted by name.
 func (o *observation) held(pod v1.Pod, driver string) []deviceKey {
 	var held []deviceKey
 	for _, claim := range o.claimsOf(pod) {
@@ -104,31 +104,48 @@ func (o *observation) held(pod v1.Pod, driver string) []deviceKey {
 }
 
 // pairsInLine is how many pairs fit a line of a terminal.
-const pairsInLine = 4
+const pairsInLine = 3
 
-// pairLines say of each pod of a gang that holds devices which of its GPUs and
-// NICs go together.
+// pairHeading is the heading of a gang's pairLines.
+func pairHeading(g gang) string {
+	return "GPU-NIC pairs of " + g.String() + ", by the hardware's data (devices are listed where they differ from the first pod's):"
+}
+
+// pairLines lists the pairs of each pod of a gang that holds devices. The devices of
+// a pod follow only if their names differ from those of the first pod.
 func (o *observation) pairLines(g gang) []string {
 	var lines []string
+	var first []string
 	for _, pod := range o.workers(g) {
 		pairs := o.pairs(pod)
 		if len(pairs) == 0 {
 			continue
 		}
-		verdict := fmt.Sprintf("%d of %d pairs are true", countTrue(pairs), len(pairs))
+		summary := fmt.Sprintf("%d of %d pairs are true", countTrue(pairs), len(pairs))
 		if len(o.held(pod, nicDriver)) == 0 {
-			verdict = "GPUs only"
+			summary = "GPUs only"
 		}
-		lines = append(lines, fmt.Sprintf("%s on %s: %s", pod.Name, pod.Spec.NodeName, verdict))
-		for some := range slices.Chunk(pairs, pairsInLine) {
-			var words []string
-			for _, pair := range some {
-				words = append(words, pair.String())
-			}
-			lines = append(lines, "  "+strings.Join(words, "  "))
+		lines = append(lines, fmt.Sprintf("%s on %s: %s", pod.Name, pod.Spec.NodeName, summary))
+		names := namesOf(pairs)
+		if slices.Equal(names, first) {
+			continue
+		}
+		if first == nil {
+			first = names
+		}
+		for chunk := range slices.Chunk(names, pairsInLine) {
+			lines = append(lines, "  "+strings.Join(chunk, "  "))
 		}
 	}
 	return lines
+}
+
+func namesOf(pairs []pair) []string {
+	var names []string
+	for _, pair := range pairs {
+		names = append(names, pair.String())
+	}
+	return names
 }
 
 func countTrue(pairs []pair) int {
@@ -141,7 +158,7 @@ func countTrue(pairs []pair) int {
 	return count
 }
 
-// paired checks that each worker of a gang has true pairs and nothing else.
+// paired checks that each worker of a gang has only true pairs.
 func paired(g gang) check {
 	return func(seen *observation) (string, error) {
 		total, workers := 0, seen.workers(g)
@@ -164,9 +181,9 @@ func paired(g gang) check {
 	}
 }
 
-// gpusOnly checks that pods hold GPUs and no NIC, on a node each, and that this
-// makes a difference: on none of those nodes do the first free GPU and the first
-// free NIC still belong together.
+// gpusOnly checks that pods hold GPUs and no NIC, on a node each. It also checks that
+// the first free GPU and the first free NIC of those nodes are no pair: otherwise
+// the next step would show nothing.
 func gpusOnly(g gang, pods, gpus int) check {
 	return func(seen *observation) (string, error) {
 		nodes := map[string]bool{}
@@ -176,7 +193,7 @@ func gpusOnly(g gang, pods, gpus int) check {
 				return "", fmt.Errorf("pod %s: want %d GPUs and no NIC, got %d and %d", pod.Name, gpus, has, nics)
 			}
 			gpu, nic := seen.firstFree(gpuDriver, node), seen.firstFree(nicDriver, node)
-			if seen.hardware.belong(gpu, nic) {
+			if seen.hardware.isPair(gpu, nic) {
 				return "", fmt.Errorf("the first free devices of %s, %s and %s, are a pair: it shows nothing there", node, gpu.name, nic.name)
 			}
 			nodes[node] = true
@@ -188,7 +205,7 @@ func gpusOnly(g gang, pods, gpus int) check {
 	}
 }
 
-// firstFree is the first device that a driver offers of a node and nobody holds.
+// firstFree returns the first device of a driver on a node that no pod holds.
 func (o *observation) firstFree(driver, node string) deviceKey {
 	holders := o.holders()
 	for _, slice := range o.slices {
@@ -205,7 +222,7 @@ func (o *observation) firstFree(driver, node string) deviceKey {
 	return deviceKey{driver: driver, node: node}
 }
 
-// beside checks that every worker of a gang has a node where a pod of another runs.
+// beside checks that each worker of a gang runs on a node with a pod of another gang.
 func beside(g, first gang) check {
 	return func(seen *observation) (string, error) {
 		nodes := map[string]bool{}

@@ -9,23 +9,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestPairChecks has for every check of pairs a world in which it holds and the
-// worlds in which it must not.
+// TestPairChecks runs every check of pairs on an observation where it holds and on
+// observations where it must fail.
 func TestPairChecks(t *testing.T) {
-	for name, test := range map[string]checkTest{
+	for name, test := range map[string]checkCase{
 		"whole nodes": {
-			world: func(seen *observation) { seen.gangOf(evaluate, nodesOf(1, 1, 1, 2)...) },
-			check: paired(evaluate), want: "by the hardware's data all 16 pairs of its 2 workers are true",
+			arrange: func(seen *observation) { seen.gangOf(evaluate, nodesOf(1, 1, 1, 2)...) },
+			check:   paired(evaluate), want: "by the hardware's data all 16 pairs of its 2 workers are true",
 		},
 		"NICs beside the GPUs that are left": {
-			world: func(seen *observation) {
+			arrange: func(seen *observation) {
 				seen.holder(notebooks, []int{0, 1}, nil)
 				seen.holder(evaluate, []int{2, 3}, []int{2, 3})
 			},
 			check: paired(evaluate), want: "by the hardware's data all 2 pairs of its 1 workers are true",
 		},
 		"the first free of each": {
-			world: func(seen *observation) {
+			arrange: func(seen *observation) {
 				seen.holder(notebooks, []int{0, 1}, nil)
 				seen.holder(evaluate, []int{2, 3}, []int{0, 1})
 			},
@@ -33,7 +33,7 @@ func TestPairChecks(t *testing.T) {
 			want:  "pod evaluate-1 on ndh100v5-s1-l1-n1 has 0 true pairs of 2: gpu-2 and pci-0101-00-00-0, no pair", fail: true,
 		},
 		"two workers with each other's NIC": {
-			world: func(seen *observation) {
+			arrange: func(seen *observation) {
 				seen.holder(evaluate, []int{0, 1}, []int{0, 2})
 				seen.holder(evaluate, []int{2, 3}, []int{1, 3})
 			},
@@ -41,17 +41,17 @@ func TestPairChecks(t *testing.T) {
 			want:  "pod evaluate-0 on ndh100v5-s1-l1-n1 has 1 true pairs of 2: gpu-1 and pci-0103-00-00-0, no pair", fail: true,
 		},
 		"a NIC too many": {
-			world: func(seen *observation) { seen.holder(evaluate, []int{4}, []int{4, 5}) },
-			check: paired(evaluate),
-			want:  "pod evaluate-0 on ndh100v5-s1-l1-n1 has 1 true pairs of 2: pci-0106-00-00-0 without a GPU", fail: true,
+			arrange: func(seen *observation) { seen.holder(evaluate, []int{4}, []int{4, 5}) },
+			check:   paired(evaluate),
+			want:    "pod evaluate-0 on ndh100v5-s1-l1-n1 has 1 true pairs of 2: pci-0106-00-00-0 without a GPU", fail: true,
 		},
 		"a GPU too many": {
-			world: func(seen *observation) { seen.holder(evaluate, []int{4, 5}, []int{4}) },
-			check: paired(evaluate),
-			want:  "pod evaluate-0 on ndh100v5-s1-l1-n1 has 1 true pairs of 2: gpu-5", fail: true,
+			arrange: func(seen *observation) { seen.holder(evaluate, []int{4, 5}, []int{4}) },
+			check:   paired(evaluate),
+			want:    "pod evaluate-0 on ndh100v5-s1-l1-n1 has 1 true pairs of 2: gpu-5", fail: true,
 		},
 		"the NIC of that place in another node": {
-			world: func(seen *observation) {
+			arrange: func(seen *observation) {
 				seen.holder(evaluate, []int{4}, []int{4})
 				results(seen.claims["evaluate-0"])[1].Pool = seen.nodes[1].Name
 			},
@@ -59,7 +59,7 @@ func TestPairChecks(t *testing.T) {
 			want:  "pod evaluate-0 on ndh100v5-s1-l1-n1 has 0 true pairs of 1: gpu-4 and pci-0105-00-00-0, no pair", fail: true,
 		},
 		"a device that the hardware does not have": {
-			world: func(seen *observation) {
+			arrange: func(seen *observation) {
 				seen.holder(evaluate, []int{4}, []int{4})
 				results(seen.claims["evaluate-0"])[1].Device = "pci-ffff-00-00-0"
 			},
@@ -67,43 +67,43 @@ func TestPairChecks(t *testing.T) {
 			want:  "pod evaluate-0 on ndh100v5-s1-l1-n1 has 0 true pairs of 1: gpu-4 and pci-ffff-00-00-0, no pair", fail: true,
 		},
 		"a worker without devices": {
-			world: func(seen *observation) { seen.gangOf(evaluate, "") },
-			check: paired(evaluate), want: "pod evaluate-0 holds no device", fail: true,
+			arrange: func(seen *observation) { seen.gangOf(evaluate, "") },
+			check:   paired(evaluate), want: "pod evaluate-0 holds no device", fail: true,
 		},
 		"no worker": {
-			world: func(*observation) {},
-			check: paired(evaluate), want: "RayCluster evaluate has no worker with devices", fail: true,
+			arrange: func(*observation) {},
+			check:   paired(evaluate), want: "RayCluster evaluate has no worker with devices", fail: true,
 		},
 		"GPUs only": {
-			world: func(seen *observation) { seen.holder(notebooks, []int{0, 1}, nil) },
-			check: gpusOnly(notebooks, 1, 2),
-			want:  "each has 2 GPUs and no NIC, on a node each: the first free GPU and the first free NIC there are no pair",
+			arrange: func(seen *observation) { seen.holder(notebooks, []int{0, 1}, nil) },
+			check:   gpusOnly(notebooks, 1, 2),
+			want:    "each has 2 GPUs and no NIC, on a node each: the first free GPU and the first free NIC there are no pair",
 		},
 		"GPUs at the end of the list": {
-			world: func(seen *observation) { seen.holder(notebooks, []int{6, 7}, nil) },
-			check: gpusOnly(notebooks, 1, 2),
-			want:  "the first free devices of ndh100v5-s1-l1-n1, gpu-0 and pci-0101-00-00-0, are a pair: it shows nothing there", fail: true,
+			arrange: func(seen *observation) { seen.holder(notebooks, []int{6, 7}, nil) },
+			check:   gpusOnly(notebooks, 1, 2),
+			want:    "the first free devices of ndh100v5-s1-l1-n1, gpu-0 and pci-0101-00-00-0, are a pair: it shows nothing there", fail: true,
 		},
 		"a notebook with a NIC": {
-			world: func(seen *observation) { seen.holder(notebooks, []int{0, 1}, []int{0}) },
-			check: gpusOnly(notebooks, 1, 2), want: "pod notebooks-0: want 2 GPUs and no NIC, got 2 and 1", fail: true,
+			arrange: func(seen *observation) { seen.holder(notebooks, []int{0, 1}, []int{0}) },
+			check:   gpusOnly(notebooks, 1, 2), want: "pod notebooks-0: want 2 GPUs and no NIC, got 2 and 1", fail: true,
 		},
 		"two notebooks on one node": {
-			world: func(seen *observation) {
+			arrange: func(seen *observation) {
 				seen.holder(notebooks, []int{0, 1}, nil)
 				seen.holder(notebooks, []int{2, 3}, nil)
 			},
 			check: gpusOnly(notebooks, 2, 2), want: "StatefulSet notebooks: want 2 pods on a node each, got 1 nodes", fail: true,
 		},
 		"workers where notebooks are": {
-			world: func(seen *observation) {
+			arrange: func(seen *observation) {
 				seen.holder(notebooks, []int{0, 1}, nil)
 				seen.holder(evaluate, []int{2}, []int{2})
 			},
 			check: beside(evaluate, notebooks), want: "all 1 workers are on nodes where StatefulSet notebooks came first",
 		},
 		"a worker where no notebook is": {
-			world: func(seen *observation) {
+			arrange: func(seen *observation) {
 				seen.holder(notebooks, []int{0, 1}, nil)
 				seen.gangOf(evaluate, nodesOf(1, 1, 2)...)
 			},
@@ -116,22 +116,32 @@ func TestPairChecks(t *testing.T) {
 }
 
 func TestPairsAreWrittenPerWorker(t *testing.T) {
-	seen := newWorld()
+	seen := newObservation()
 	seen.holder(notebooks, []int{0, 1}, nil)
 	seen.holder(evaluate, []int{2, 3}, []int{3, 0})
 	seen.gangOf(evaluate, nodesOf(1, 1, 2)...)
 	seen.gangOf(evaluate, "")
+	seen.gangOf(pretrain, nodesOf(1, 1, 3, 4)...)
 	want := map[string][]string{
 		"notebooks": {"notebooks-0 on ndh100v5-s1-l1-n1: GPUs only", "  gpu-0  gpu-1"},
 		"evaluate": {
 			"evaluate-1 on ndh100v5-s1-l1-n1: 1 of 2 pairs are true",
 			"  gpu-3+pci-0104-00-00-0  gpu-2 and pci-0101-00-00-0, no pair",
 			"evaluate-2 on ndh100v5-s1-l1-n2: 8 of 8 pairs are true",
-			"  gpu-0+pci-0101-00-00-0  gpu-1+pci-0102-00-00-0  gpu-2+pci-0103-00-00-0  gpu-3+pci-0104-00-00-0",
-			"  gpu-4+pci-0105-00-00-0  gpu-5+pci-0106-00-00-0  gpu-6+pci-0107-00-00-0  gpu-7+pci-0108-00-00-0",
+			"  gpu-0+pci-0101-00-00-0  gpu-1+pci-0102-00-00-0  gpu-2+pci-0103-00-00-0",
+			"  gpu-3+pci-0104-00-00-0  gpu-4+pci-0105-00-00-0  gpu-5+pci-0106-00-00-0",
+			"  gpu-6+pci-0107-00-00-0  gpu-7+pci-0108-00-00-0",
+		},
+		// The second worker has devices of the same names, so they are not listed again.
+		"pretrain": {
+			"pretrain-4 on ndh100v5-s1-l1-n3: 8 of 8 pairs are true",
+			"  gpu-0+pci-0101-00-00-0  gpu-1+pci-0102-00-00-0  gpu-2+pci-0103-00-00-0",
+			"  gpu-3+pci-0104-00-00-0  gpu-4+pci-0105-00-00-0  gpu-5+pci-0106-00-00-0",
+			"  gpu-6+pci-0107-00-00-0  gpu-7+pci-0108-00-00-0",
+			"pretrain-5 on ndh100v5-s1-l1-n4: 8 of 8 pairs are true",
 		},
 	}
-	got := map[string][]string{"notebooks": seen.pairLines(notebooks), "evaluate": seen.pairLines(evaluate)}
+	got := map[string][]string{"notebooks": seen.pairLines(notebooks), "evaluate": seen.pairLines(evaluate), "pretrain": seen.pairLines(pretrain)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("lines (-want,+got):\n%s", diff)
 	}

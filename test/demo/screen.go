@@ -8,11 +8,15 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
 
-// screen writes what the viewer reads.
+// width is the width of a terminal that prose is wrapped to.
+const width = 80
+
+// screen writes the output of the demo.
 type screen struct {
 	out    io.Writer
 	colour bool
@@ -30,17 +34,45 @@ func (s *screen) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// title opens a step.
+// title writes the heading of a step.
 func (s *screen) title(text string) {
-	fmt.Fprintf(s.out, "\n%s\n", s.paint("1", text))
+	fmt.Fprintln(s.out)
+	for _, line := range wrap(text, width) {
+		fmt.Fprintln(s.out, s.paint("1", line))
+	}
 }
 
-// say writes a line of prose.
-func (s *screen) say(text string) {
+// prose writes a paragraph.
+func (s *screen) prose(text string) {
+	for _, line := range wrap(text, width-2) {
+		s.line(line)
+	}
+}
+
+// line writes a line as it is.
+func (s *screen) line(text string) {
 	fmt.Fprintln(s.out, strings.TrimRight("  "+text, " "))
 }
 
-// command shows what was typed and, indented, what it answered.
+// wrap splits a text between words into lines of a width.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
+}
+
+// command writes a command and, indented, its output.
 func (s *screen) command(typed, answer string) {
 	fmt.Fprintf(s.out, "  %s\n", s.paint("36", "$ "+typed))
 	if answer = strings.TrimRight(answer, "\n "); answer != "" {
@@ -50,38 +82,39 @@ func (s *screen) command(typed, answer string) {
 
 // list writes lines under a heading.
 func (s *screen) list(heading string, lines []string) {
-	s.say(heading)
+	s.prose(heading)
 	for _, line := range lines {
-		s.say("  " + line)
+		s.line("  " + line)
 	}
-	s.say("")
+	s.line("")
 }
 
 // right and wrong are the two outcomes of a check.
 func (s *screen) right(sentence string) {
-	fmt.Fprintf(s.out, "  %s %s\n", s.paint("32", "ok"), sentence)
+	lines := wrap(sentence, width-5)
+	fmt.Fprintf(s.out, "  %s %s\n", s.paint("32", "ok"), strings.Join(lines, "\n     "))
 }
 
 func (s *screen) wrong(sentence string) {
 	fmt.Fprintf(s.out, "  %s %s\n", s.paint("31;1", "WRONG"), sentence)
 }
 
-// draw shows a picture between empty lines.
+// draw writes a picture between empty lines.
 func (s *screen) draw(picture string) {
 	fmt.Fprintf(s.out, "\n%s\n", picture)
 }
 
-// indented writes the cluster's progress as part of the demo, without the
-// programs that need no building.
+// indented writes the cluster's progress indented. It leaves out the programs that
+// are up to date.
 type indented struct{ screen *screen }
 
-// Write takes whole lines; the cluster writes nothing else.
+// Write takes whole lines. The cluster writes nothing else.
 func (w indented) Write(p []byte) (int, error) {
 	for line := range strings.Lines(string(p)) {
 		if strings.Contains(line, ": up to date") || strings.Contains(line, "binaries ready") {
 			continue
 		}
-		w.screen.say(w.screen.paint("2", strings.TrimRight(line, "\n")))
+		w.screen.line(w.screen.paint("2", strings.TrimRight(line, "\n")))
 	}
 	return len(p), nil
 }

@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// free marks a device that nobody holds.
+// free marks a device that no pod holds.
 const free = "·"
 
 const (
@@ -30,18 +30,30 @@ func Draw(fleet Fleet, colour bool) string {
 		d.spine(spine)
 	}
 	d.line("")
-	d.legend(fleet)
+	d.table(fleet)
 	return d.text.String()
 }
 
-// drawing is a picture under way.
+// Legend explains the marks of a picture, one line each.
+func Legend() []string {
+	return []string{
+		"ABC  upper case: a GPU or NIC of a worker of gang A, B, C",
+		"abc  lower case, behind a node's name: a head of that gang (no devices)",
+		free + "    a free device; the gap separates the two NUMA nodes of a node",
+		"     a GPU and the NIC below it are a pair: they share a PCIe switch",
+		"     table: pods bound/existing, then what the gang's workers use;",
+		"     pairs counts the NICs whose own GPU belongs to the same pod",
+	}
+}
+
+// drawing collects the lines of a picture.
 type drawing struct {
 	ink   ink
 	width int
 	text  strings.Builder
 }
 
-// nodeWidth is the widest that a node gets, by its devices or by its name.
+// nodeWidth is the width of the widest node, by its devices or its name.
 func (f Fleet) nodeWidth() int {
 	width := 0
 	f.nodes(func(node Node, leaf, _ string) {
@@ -79,15 +91,15 @@ func (d *drawing) row(label string, nodes []Node, draw func(Node) string, remark
 	d.line(line + remark)
 }
 
-// title is a node's name and the gangs that are guests there.
+// title is a node's name, followed by a small letter for each pod without devices.
 func (k ink) title(node Node, leaf string) string {
 	title := k.faint(short(node.Name, leaf))
-	if len(node.Guests) == 0 {
+	if len(node.CPUOnly) == 0 {
 		return title
 	}
 	title += " "
-	for _, guest := range node.Guests {
-		title += k.letter(guest, string(unicode.ToLower(rune(guest))))
+	for _, gang := range node.CPUOnly {
+		title += k.letter(gang, string(unicode.ToLower(rune(gang))))
 	}
 	return title
 }
@@ -110,7 +122,7 @@ func (k ink) cells(devices []Device) string {
 	return row
 }
 
-// run counts the devices at the beginning that look the same.
+// run counts the leading devices that have the same holder and NUMA node.
 func run(devices []Device) int {
 	length := 1
 	for length < len(devices) && devices[length].Holder == devices[0].Holder && devices[length].NUMA == devices[0].NUMA {
@@ -119,11 +131,12 @@ func run(devices []Device) int {
 	return length
 }
 
-// columns are the heads of the legend; pairs are NICs whose own GPU has the same pod.
+// columns are the titles of the table. The pairs column counts NICs whose own GPU
+// belongs to the same pod.
 var columns = []string{"pods", "nodes", "leaves", "spines", "gpu", "nic", "pairs"}
 
-// legend says of every gang where it is and what it has, and what is left.
-func (d *drawing) legend(fleet Fleet) {
+// table lists each gang with its domains and devices, and then the free devices.
+func (d *drawing) table(fleet Fleet) {
 	width := len("free")
 	for _, gang := range fleet.Gangs {
 		width = max(width, len(gang.Name))
@@ -137,14 +150,14 @@ func (d *drawing) legend(fleet Fleet) {
 	}
 	entry(" ", "", columns)
 	for _, gang := range fleet.Gangs {
-		entry(d.ink.letter(gang.Letter, string(gang.Letter)), gang.Name, fleet.standing(gang))
+		entry(d.ink.letter(gang.Letter, string(gang.Letter)), gang.Name, fleet.row(gang))
 	}
 	left := fleet.Share(Free)
 	entry(d.ink.faint(free), "free", []string{"", number(left.Nodes), "", "", number(left.GPUs), number(left.NICs)})
 }
 
-// standing is the legend of one gang, column by column.
-func (f Fleet) standing(gang Gang) []string {
+// row returns the cells of one gang, in the order of columns.
+func (f Fleet) row(gang Gang) []string {
 	share := f.Share(gang.Letter)
 	cells := []string{fmt.Sprintf("%d/%d", gang.Bound, gang.Members)}
 	for _, n := range []int{share.Nodes, share.Leaves, share.Spines, share.GPUs, share.NICs, share.Pairs} {
@@ -153,7 +166,7 @@ func (f Fleet) standing(gang Gang) []string {
 	return cells
 }
 
-// number writes a count; nothing is easier seen as a dash.
+// number writes a count, and 0 as a dash.
 func number(n int) string {
 	if n == 0 {
 		return "-"
@@ -161,7 +174,7 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// free counts the nodes of a leaf of which nobody holds a device.
+// free counts the nodes of a leaf whose devices are all free.
 func (l Leaf) free() int {
 	return Fleet{Spines: []Spine{{Leaves: []Leaf{l}}}}.Share(Free).Nodes
 }
@@ -174,7 +187,7 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// short leaves out what a name repeats of the name above it.
+// short removes the name of the domain above from a name.
 func short(name, above string) string {
 	return strings.TrimPrefix(name, above+"-")
 }

@@ -3,7 +3,7 @@
 
 package picture
 
-// Free is the holder of a device that nobody has.
+// Free is the holder of a device that no pod holds.
 const Free = Letter(0)
 
 // Letter stands for a gang in the picture: 'A', 'B', and so on.
@@ -12,7 +12,7 @@ type Letter rune
 // Fleet is everything that a picture shows.
 type Fleet struct {
 	Spines []Spine
-	// Gangs are listed in the legend in this order.
+	// Gangs are the rows of the table, in this order.
 	Gangs []Gang
 }
 
@@ -32,24 +32,24 @@ type Leaf struct {
 type Node struct {
 	Name       string
 	GPUs, NICs []Device
-	// Guests are the gangs of the pods that run here without any device.
-	Guests []Letter
+	// CPUOnly has the gang of each pod that runs here without a device.
+	CPUOnly []Letter
 }
 
 // Device is one GPU or NIC.
 type Device struct {
-	// NUMA is the NUMA node that the device hangs on.
+	// NUMA is the NUMA node of the device.
 	NUMA int64
-	// Holder is the gang that has the device, or Free.
+	// Holder is the gang that holds the device, or Free.
 	Holder Letter
-	// Pod is the pod that has it; devices pair up within one pod only.
+	// Pod is the pod that holds it. Devices of two pods are never a pair.
 	Pod string
 }
 
-// Gang is a line of the legend.
+// Gang is a row of the table.
 type Gang struct {
 	Letter Letter
-	// Name is how its owner calls it: "RayJob pretrain".
+	// Name is the kind and name of its object: "RayJob pretrain".
 	Name string
 	// Bound of Members pods have a node.
 	Bound, Members int
@@ -66,7 +66,7 @@ func (f Fleet) nodes(yield func(node Node, leaf, spine string)) {
 	}
 }
 
-// Share is what one gang holds.
+// Share counts the nodes, domains and devices that one gang holds.
 type Share struct {
 	Nodes, Leaves, Spines int
 	GPUs, NICs            int
@@ -74,8 +74,8 @@ type Share struct {
 	Pairs int
 }
 
-// Share counts what a gang holds; with Free, what nobody holds. Nodes count
-// that have a device of it, or all devices free.
+// Share returns the share of a gang, or of the free devices for Free. A node counts
+// for a gang that holds one of its devices, and as free if all its devices are free.
 func (f Fleet) Share(of Letter) Share {
 	var share Share
 	leaves, spines := map[string]bool{}, map[string]bool{}

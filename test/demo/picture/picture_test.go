@@ -60,8 +60,8 @@ var pictures = map[string]func() Fleet{
 		f.give('A', 1, 1, 1, 2, 3, 4)
 		f.give('B', 2, 1, 1, 2, 3, 4)
 		f.give('B', 2, 2, 1, 2)
-		f.Spines[0].Leaves[0].Nodes[0].Guests = []Letter{'A'}
-		f.Spines[1].Leaves[0].Nodes[0].Guests = []Letter{'B'}
+		f.Spines[0].Leaves[0].Nodes[0].CPUOnly = []Letter{'A'}
+		f.Spines[1].Leaves[0].Nodes[0].CPUOnly = []Letter{'B'}
 		f.Gangs = []Gang{
 			{Letter: 'A', Name: "RayJob pretrain", Bound: 5, Members: 5},
 			{Letter: 'B', Name: "RayCluster tune", Bound: 7, Members: 7},
@@ -74,11 +74,11 @@ var pictures = map[string]func() Fleet{
 		f.Spines = f.Spines[:1]
 		node := &f.Spines[0].Leaves[0].Nodes[1]
 		for i := range 4 {
-			node.GPUs[i] = Device{Holder: 'A', Pod: "one"}
-			node.NICs[i+2] = Device{Holder: 'A', Pod: "one", NUMA: node.NICs[i+2].NUMA}
+			node.GPUs[i] = Device{Holder: 'A', Pod: "first"}
+			node.NICs[i+2] = Device{Holder: 'A', Pod: "first", NUMA: node.NICs[i+2].NUMA}
 		}
 		node.NICs[0] = Device{Holder: 'A', Pod: "another"}
-		node.Guests = []Letter{'B', 'B'}
+		node.CPUOnly = []Letter{'B', 'B'}
 		f.Gangs = []Gang{{Letter: 'A', Name: "PodGroup a", Bound: 2, Members: 2}, {Letter: 'B', Name: "PodGroup b", Bound: 2, Members: 2}}
 		return f
 	},
@@ -110,7 +110,7 @@ func TestDrawFitsATerminal(t *testing.T) {
 		t.Errorf("the picture has %d lines, a terminal has 24", len(lines))
 	}
 	for _, line := range lines {
-		if visible(line) > 100 {
+		if visible(line) > 80 {
 			t.Errorf("%d columns: %s", visible(line), line)
 		}
 	}

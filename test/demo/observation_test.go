@@ -13,8 +13,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// newWorld is the demo's empty fleet as the API server would show it.
-func newWorld() *observation {
+// newObservation returns an observation of the demo's empty fleet.
+func newObservation() *observation {
 	seen := &observation{claims: map[string]resourceapi.ResourceClaim{}, rayJobs: map[string]string{"pretrain-x1": "pretrain"}, hardware: hardwareOf(fleet.Default())}
 	for node := range fleet.Default().All() {
 		seen.nodes = append(seen.nodes, *node.Object())
@@ -25,7 +25,7 @@ func newWorld() *observation {
 	return seen
 }
 
-// label is how the tests make a pod a member of a gang.
+// label returns the labels of a gang's members.
 func label(g gang) map[string]string {
 	switch g.name {
 	case pretrain.name:
@@ -38,7 +38,7 @@ func label(g gang) map[string]string {
 	return map[string]string{podGroupLabel: "serve"}
 }
 
-// head adds a Ray head; without a node it waits.
+// head adds a Ray head. Without a node it waits.
 func (o *observation) head(g gang, node string) {
 	labels := label(g)
 	labels["ray.io/node-type"] = "head"
@@ -47,7 +47,7 @@ func (o *observation) head(g gang, node string) {
 	})
 }
 
-// worker adds a worker with a claim; on a node it has all eight pairs.
+// worker adds a worker with a claim. On a node it holds all eight pairs.
 func (o *observation) worker(g gang, node string) {
 	name := fmt.Sprintf("%s-%d", g.name, len(o.pods))
 	o.pods = append(o.pods, v1.Pod{
@@ -70,8 +70,8 @@ func (o *observation) worker(g gang, node string) {
 	o.claims[name] = claim
 }
 
-// holder adds a worker on the first node of the fleet that holds the GPUs and the
-// NICs of these indexes.
+// holder adds a worker on the first node of the fleet that holds the GPUs and NICs
+// with these indexes.
 func (o *observation) holder(g gang, gpus, nics []int) {
 	node := o.nodes[0].Name
 	o.worker(g, node)
@@ -104,7 +104,7 @@ func nodesOf(spine, leaf int, nodes ...int) []string {
 	return names
 }
 
-// waiting makes every pod of a gang say why, and its PodGroup too.
+// waiting sets the reason on every pod of a gang and in an event on its PodGroup.
 func (o *observation) waiting(g gang, why string) {
 	for i := range o.pods {
 		if g.has(o, &o.pods[i]) {
