@@ -22,8 +22,8 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 		return Effects{}
 	}
 	m, ok := t.options.Sources.Member(pod)
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if !ok || !t.belongs(m.Key, pod) {
 		return Effects{}
 	}
@@ -46,8 +46,8 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 // refresh replaces a member's pod by a newer state that does not differ in what matters.
 // Most updates of a running pod are of this kind, and reading its role again is not cheap.
 func (t *Tracker) refresh(key gangs.Key, pod *v1.Pod) bool {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.activationDue {
 		return false
@@ -81,8 +81,8 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	if !ok {
 		return Effects{}
 	}
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.members[pod.UID].Pod == nil || !may(g.members[pod.UID].Pod) {
 		return Effects{}
@@ -103,8 +103,8 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 // DeclarationChanged has the declaration of a gang read again. A plan that was made for the
 // old one is dropped, unless the gang has its nodes.
 func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if g := t.podGroups[key]; g != nil {
 		g.refusal, g.reservation = nil, Reservation{displaced: g.reservation.displaced}
 		t.observe(g)
@@ -160,8 +160,8 @@ func (t *Tracker) releaseStrangers(g *Gang) []*v1.Pod {
 // ready and its gang's quorum exists, or a part of the gang is placed and the pod joins it.
 // It runs under the queue's lock and activates no pod.
 func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if !t.belongs(key, pod) {
 		return true
 	}
@@ -187,8 +187,8 @@ func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
 
 // Order returns the time by which the gang stands in the queue.
 func (t *Tracker) Order(key gangs.Key) (time.Time, bool) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil {
 		return time.Time{}, false

@@ -49,8 +49,8 @@ func (t *Tracker) podGroupGang(request *gangs.Request) *Gang {
 // BeginPodGroupCycle completes the request of a PodGroup cycle by all that limits where the
 // gang may go, or returns the sentence that refuses it without a plan.
 func (t *Tracker) BeginPodGroupCycle(request *gangs.Request) (refusal string) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	request.Holds = t.holds(request.Gang.Key)
 	request.Reserved, request.Holder = t.reservedAgainst(cmp.Or(t.gangs[request.Gang.Key], t.newPodGroupGang(request)))
 	g := t.gangs[request.Gang.Key]
@@ -74,8 +74,8 @@ func (t *Tracker) forgetPlans(g *Gang) {
 
 // AwaitsCycle reports that no cycle of the gang has come since a filter refused a node.
 func (t *Tracker) AwaitsCycle(key gangs.Key) bool {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	return g != nil && g.podGroup != nil && g.podGroup.awaitsCycle
 }
@@ -92,8 +92,8 @@ type RefusedMember struct {
 // PodGroupFilterRefused records that a filter refused a planned node of a gang. It reports
 // whether the gang may be planned again; otherwise its next cycle only repeats the refusal.
 func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMember, now time.Time) (again bool) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, g := range t.podGroups {
 		if !g.podGroup.learnedAt.IsZero() && now.Sub(g.podGroup.learnedAt) > podGroupLife {
 			t.forgetPlans(g)
@@ -118,8 +118,8 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 // RefusePodGroup records that a PodGroup cycle found no room for a gang, and returns what
 // may be done instead. done are members that have succeeded, which the cycle does not know.
 func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, answer *Answer, now time.Time) *Question {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.podGroupGang(&request)
 	t.dropHold(g, false)
 	g.podGroup.gang, g.podGroup.awaitsCycle = request.Gang, false
@@ -146,8 +146,8 @@ func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, ans
 // ResolvePodGroup applies what was found for a refused gang. It returns what that adds to
 // the gang's sentence, and the sentence that replaces it if what is left of it is evicted.
 func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.Time) (addition, evicting string, effects Effects) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[question.Gang.Key]
 	if g == nil || g.podGroup == nil {
 		return "", "", Effects{}
@@ -160,8 +160,8 @@ func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.T
 
 // PodGroupPlaced records that a PodGroup cycle placed a gang: its members bind.
 func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[request.Gang.Key]
 	t.noteBypass(t.newPodGroupGang(request), now)
 	if g == nil {
@@ -176,8 +176,8 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 
 // HoldForRest holds the room that a plan has for the members that wait, until their cycle.
 func (t *Tracker) HoldForRest(request *gangs.Request, plan gangs.Assignment, now time.Time) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.podGroupGang(request)
 	g.attempt, g.podGroup.heldSince = newAttempt(request.Gang, plan, now), now
 	t.observe(g)
@@ -234,8 +234,8 @@ func (t *Tracker) settlePodGroup(g *Gang) {
 // upsertInPodGroup records a member of a refused gang that changed. A new member is
 // recorded by the cycle that it brings about.
 func (t *Tracker) upsertInPodGroup(pod *v1.Pod) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.podGroups[gangs.PodGroupKeyOf(pod)]
 	if g == nil {
 		return Effects{}
@@ -251,8 +251,8 @@ func (t *Tracker) upsertInPodGroup(pod *v1.Pod) Effects {
 
 // forgetInPodGroup forgets a member of a refused gang.
 func (t *Tracker) forgetInPodGroup(pod *v1.Pod, may func(known *v1.Pod) bool) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.podGroups[gangs.PodGroupKeyOf(pod)]
 	if g == nil {
 		return Effects{}

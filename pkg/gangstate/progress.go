@@ -44,8 +44,8 @@ func (g *Gang) planned(attempt *Attempt) []*v1.Pod {
 // FilterRefused records that a stock filter refused the planned node of a member. The gang
 // is planned again without that node, a bounded number of times.
 func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string, now time.Time) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.attempt == nil {
 		return Effects{}
@@ -71,8 +71,8 @@ func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string,
 
 // Reserve records that the member holds its node.
 func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if attempt := t.attemptOf(key); attempt != nil {
 		attempt.reserved[uid] = node
 	}
@@ -81,8 +81,8 @@ func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) {
 // Unreserve records that the member gave its node back. Before the quorum has reserved,
 // that ends the attempt; after that, the member is activated to join the gang again.
 func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.attempt == nil {
 		return Effects{}
@@ -117,8 +117,8 @@ const (
 
 // Permit records that the member stands in Permit.
 func (t *Tracker) Permit(key gangs.Key, uid types.UID) (Permit, *Attempt) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	attempt := t.attemptOf(key)
 	if attempt == nil {
 		return PermitReject, nil
@@ -139,8 +139,8 @@ func (t *Tracker) Permit(key gangs.Key, uid types.UID) (Permit, *Attempt) {
 // Open lets every member of the attempt bind, unless the attempt failed since its last
 // member arrived. Members that the plan did not know and that may join now are activated.
 func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if attempt.phase != Reserving {
 		return Effects{}, false
 	}
@@ -164,24 +164,24 @@ func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
 
 // ReservedNodes returns the nodes that the attempt's members have reserved, sorted.
 func (t *Tracker) ReservedNodes(attempt *Attempt) []string {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return attempt.reservedNodes()
 }
 
 // Holders returns the members of a failed attempt that have not given back their nodes yet,
 // and the reason for which the attempt failed.
 func (t *Tracker) Holders(attempt *Attempt) ([]types.UID, string) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return attempt.waiting(), attempt.reason
 }
 
 // Released ends a failed attempt whose members have given back their nodes. The members
 // are activated if the gang may be planned again at once.
 func (t *Tracker) Released(attempt *Attempt, now time.Time) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	effects := Effects{Key: attempt.Key, Report: true}
 	g := t.gangs[attempt.Key]
 	if g == nil || g.attempt != attempt {

@@ -12,8 +12,8 @@ import (
 // PartialGangs returns, once, the gangs that are placed in part, in the order of their
 // keys: at start these are the gangs that a crash interrupted.
 func (t *Tracker) PartialGangs() []gangs.Key {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.recovered {
 		return nil
 	}

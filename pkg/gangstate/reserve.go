@@ -68,8 +68,8 @@ func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
 // AvoidReserved returns the nodes that a pod without a gang must leave to a gang. The pod is
 // activated when the reservation ends.
 func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	holder := t.reserving()
 	if holder == nil || pod.Spec.SchedulerName != t.options.Profile {
 		return nil
@@ -84,8 +84,8 @@ func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 
 // Holds returns the room that the plans of gangs count on and no pod shows yet.
 func (t *Tracker) Holds() []gangs.Hold {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.holds(gangs.Key{})
 }
 

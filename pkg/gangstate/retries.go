@@ -17,8 +17,8 @@ import (
 // whether this member has the gang planned again. While the gang backs off it does not;
 // the first event in that time asks for a retry when the backoff ends.
 func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries bool, effects Effects) {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.refusal == nil && (g.retry.member == "" || g.retry.memberAsks(now)) {
 		return false, Effects{}
@@ -39,8 +39,8 @@ func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries
 // Retry activates the member that has a gang planned again whose backoff ended, if an
 // event since the refusal may help it.
 func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || !g.retry.pending || g.backoff(now) > 0 {
 		return Effects{}
@@ -55,8 +55,8 @@ func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 // their cycles are still to come. If the event is about certain pods, it matters only to
 // the gang that has one of them.
 func (t *Tracker) RetryOthers(key gangs.Key, about []types.UID, now time.Time) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.refusal == nil || g.retry.pending || now.Sub(g.refusal.at) > refusalLife {
 		return Effects{} // after refusalLife every cycle has come
@@ -73,8 +73,8 @@ func (t *Tracker) RetryOthers(key gangs.Key, about []types.UID, now time.Time) E
 // reservation or move has become due, members and pods that were displaced by a
 // reservation which is over, and members of gangs whose eviction has ended.
 func (t *Tracker) Tick(now time.Time) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	effects := Effects{Activate: t.endReservation(now), ActivatePodGroups: t.dropExpiredHolds(now)}
 	for _, g := range t.gangs {
 		switch {
@@ -93,8 +93,8 @@ func (t *Tracker) Tick(now time.Time) Effects {
 
 // Evictions returns the members to evict now, by gang.
 func (t *Tracker) Evictions(now time.Time) map[gangs.Key][]*v1.Pod {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var all map[gangs.Key][]*v1.Pod
 	for key, g := range t.gangs {
 		if !g.loss.evicting || now.Before(g.loss.next) {
@@ -115,8 +115,8 @@ func (t *Tracker) Evictions(now time.Time) map[gangs.Key][]*v1.Pod {
 
 // Budgeted records the member that a PodDisruptionBudget protects, "" if none does.
 func (t *Tracker) Budgeted(key gangs.Key, name string) Effects {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if g := t.gangs[key]; g != nil {
 		g.loss.budgeted = name
 	}

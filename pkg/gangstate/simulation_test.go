@@ -74,10 +74,10 @@ func placedOn(pod *v1.Pod, node string) *v1.Pod {
 type location int
 
 const (
-	idle     location = iota // gated or unschedulable: an activation is needed
-	active                   // its cycle comes
-	waiting                  // past Permit with Wait
-	binding                  // allowed
+	idle    location = iota // gated or unschedulable: an activation is needed
+	active                  // its cycle comes
+	waiting                 // past Permit with Wait
+	binding                 // allowed
 	bound
 	ended
 )
@@ -121,8 +121,8 @@ func (s *simulation) pair(first, second string) (key gangs.Key, a, b *v1.Pod) {
 
 // refuse refuses a gang in the cycle of a member.
 func (s *simulation) refuse(key gangs.Key, message string, to types.UID) {
-	s.tracker.lock()
-	defer s.tracker.unlock()
+	s.tracker.mu.Lock()
+	defer s.tracker.mu.Unlock()
 	if g := s.tracker.gangs[key]; g != nil {
 		s.tracker.deny(g, message, to, s.now, Effects{})
 	}

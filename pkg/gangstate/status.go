@@ -28,8 +28,8 @@ type Status struct {
 
 // Status returns what there is to write about a gang now.
 func (t *Tracker) Status(key gangs.Key) Status {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.onlyRetries() {
 		return Status{}

@@ -64,8 +64,8 @@ type Answer struct {
 
 // NextStep returns what the member may do in the cycle that begins.
 func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.Time) Step {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if step, ok := t.stepInAttempt(key, uid, name); ok {
 		return step
 	}
@@ -77,8 +77,8 @@ func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.T
 
 // Ask returns what there is to plan for a gang outside of any member's cycle.
 func (t *Tracker) Ask(key gangs.Key, now time.Time) Step {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.ask(key, "", now)
 }
 
@@ -197,8 +197,8 @@ func (t *Tracker) deny(g *Gang, message string, uid types.UID, now time.Time, ef
 // Resolve puts the answer to a question in force, in the cycle of a member; uid is "" for
 // none.
 func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now time.Time) Step {
-	t.lock()
-	defer t.unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	key := question.Gang.Key
 	g := t.gangs[key]
 	if !answer.Placed {

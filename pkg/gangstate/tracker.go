@@ -27,6 +27,8 @@ type Options struct {
 	// Counted is called when a gang of a source becomes known (+1) or is forgotten (-1); nil
 	// for none.
 	Counted func(source string, change int)
+	// Lock guards the tracker; nil for a mutex of its own.
+	Lock sync.Locker
 	// HealAfter, MaxBypass and MaxReplans are arguments of the plugin Gang.
 	HealAfter  time.Duration
 	MaxBypass  time.Duration
@@ -39,10 +41,8 @@ type Options struct {
 type Tracker struct {
 	options Options
 
-	mu sync.Mutex
-	// locked counts how often mu was taken, for tests.
-	locked int
-	gangs  map[gangs.Key]*Gang
+	mu    sync.Locker
+	gangs map[gangs.Key]*Gang
 	// podGroups finds the gangs that PodGroup cycles place by the PodGroups in them.
 	podGroups map[gangs.Key]*Gang
 	// holder is the gang that nodes are reserved for, nil if there is none.
@@ -66,17 +66,13 @@ func New(options Options) *Tracker {
 	if options.Counted == nil {
 		options.Counted = func(string, int) {}
 	}
+	if options.Lock == nil {
+		options.Lock = &sync.Mutex{}
+	}
 	return &Tracker{
-		options: options, gangs: map[gangs.Key]*Gang{}, podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{},
+		options: options, mu: options.Lock, gangs: map[gangs.Key]*Gang{}, podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{},
 	}
 }
-
-func (t *Tracker) lock() {
-	t.mu.Lock()
-	t.locked++
-}
-
-func (t *Tracker) unlock() { t.mu.Unlock() }
 
 // settle ends what has nothing left in it: an attempt whose members are all bound, and a
 // gang without members. A gang whose attempt is Releasing stays, because its members have
