@@ -13,8 +13,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// assignment translates the answer to the problem from names of members to pods.
-func (p *problem) assignment(found *answer) gangs.Assignment {
+// assignment translates the answer from names of members to pods.
+func (p *planInput) assignment(found *answer) gangs.Assignment {
 	a := gangs.Assignment{
 		Nodes:     map[types.UID]string{},
 		Rails:     map[types.UID]int{},
@@ -35,9 +35,9 @@ func (p *problem) assignment(found *answer) gangs.Assignment {
 	return a
 }
 
-// assignRole adds what the planner's role says of its members, under the gang's name of
-// the role.
-func (p *problem) assignRole(a *gangs.Assignment, role *plan.Role, name string) {
+// assignRole adds the members of a role of the planner, under the gang's name of the
+// role.
+func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, name string) {
 	a.Short[name] += role.Min
 	for _, m := range role.Members {
 		pod := p.pending[m.Name]

@@ -15,11 +15,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// problem is a gang in the planner's terms.
-type problem struct {
+// planInput is a gang in the planner's terms.
+type planInput struct {
 	// gang has every field but Roles, which are those of roles.
 	gang  plan.Gang
-	roles []role
+	roles []roleInput
 	// pending gives the pod of each member name that needs a node.
 	pending   map[string]*v1.Pod
 	alignment gangs.Alignment
@@ -30,7 +30,7 @@ type problem struct {
 }
 
 // planGang returns the gang as the planner takes it.
-func (p *problem) planGang() plan.Gang {
+func (p *planInput) planGang() plan.Gang {
 	gang := p.gang
 	for i := range p.roles {
 		gang.Roles = append(gang.Roles, p.roles[i].Role)
@@ -38,9 +38,9 @@ func (p *problem) planGang() plan.Gang {
 	return gang
 }
 
-// builder turns one request into a problem.
+// builder turns one request into a planInput.
 type builder struct {
-	problem
+	planInput
 	request *gangs.Request
 	cache   *cluster.Cache
 	nodes   []fwk.NodeInfo
@@ -48,7 +48,7 @@ type builder struct {
 
 // build writes a request in the planner's terms. It returns a sentence if the gang's
 // alignment, or what a member needs, cannot be understood.
-func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo) (*problem, string) {
+func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo) (*planInput, string) {
 	key := request.Gang.Key
 	alignment, err := gangs.ParseAlignment(request.Gang.Topology.Alignment, key.String())
 	if err != nil {
@@ -71,7 +71,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo) (
 	}
 	// 4. The users of shared claims stay where the devices can be used.
 	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&needs[len(b.roles)+i]) })
-	return &b.problem, ""
+	return &b.planInput, ""
 }
 
 // readGang reads all of the request that needs no pod's claims.
@@ -120,7 +120,7 @@ func (b *builder) setNeeds(needs []cluster.PodNeed) error {
 }
 
 // pin gives members their node whose claims have devices there.
-func (b *builder) pin(role *role) error {
+func (b *builder) pin(role *roleInput) error {
 	for i := range role.Members {
 		pod := b.pending[role.Members[i].Name]
 		if pod == nil {
@@ -138,7 +138,7 @@ func (b *builder) pin(role *role) error {
 // confine makes the planner put the users of each shared claim where its devices can be
 // used, which reach returns. Only the first claim that has zones is planned for; the
 // stock filters judge the others.
-func (p *problem) confine(claims []sharedClaim, reach func(claim int) devices.Reach) {
+func (p *planInput) confine(claims []sharedClaim, reach func(claim int) devices.Reach) {
 	var colocations []colocation
 	for i, claim := range claims {
 		switch where := reach(i); {

@@ -12,7 +12,7 @@ import (
 // splitClaimOwners splits the claim owner off each role that has one, and appends the
 // new roles. shared are all claims that several members have; claims are those that
 // whole roles share.
-func splitClaimOwners(roles []role, shared sets.Set[string], claims []sharedClaim) []role {
+func splitClaimOwners(roles []roleInput, shared sets.Set[string], claims []sharedClaim) []roleInput {
 	for i := range roles {
 		var owned []string
 		for _, claim := range claims {
@@ -35,7 +35,7 @@ func splitClaimOwners(roles []role, shared sets.Set[string], claims []sharedClai
 
 // splitOwner removes the first member from the role and returns it as a role of its
 // own, which owns the claims.
-func (r *role) splitOwner(claims []string) role {
+func (r *roleInput) splitOwner(claims []string) roleInput {
 	owner := *r
 	owner.Name = r.Name + " with resource claims " + strings.Join(claims, ", ")
 	owner.Members, r.Members = r.Members[:1:1], r.Members[1:]
@@ -51,4 +51,4 @@ func (r *role) splitOwner(claims []string) role {
 }
 
 // ownsClaims reports whether the role was split off for shared claims.
-func (r *role) ownsClaims() bool { return r.Name != r.base }
+func (r *roleInput) ownsClaims() bool { return r.Name != r.base }

@@ -32,7 +32,7 @@ func limiting(zones []devices.NodeSet) bool {
 	return len(zones) > 0 && !slices.ContainsFunc(zones, devices.NodeSet.AllNodes)
 }
 
-func newClaimZones(claim sharedClaim, zones []devices.NodeSet, roles []role) claimZones {
+func newClaimZones(claim sharedClaim, zones []devices.NodeSet, roles []roleInput) claimZones {
 	z := claimZones{claim: claim.name, roles: sets.New[string](), zones: zones}
 	for i := range roles {
 		if slices.Contains(claim.roles, roles[i].base) {
@@ -42,11 +42,11 @@ func newClaimZones(claim sharedClaim, zones []devices.NodeSet, roles []role) cla
 	return z
 }
 
-// search runs the planner once for each zone and returns the best answer. If the gang
+// best runs the planner once for each zone and returns the best answer. If the gang
 // fits in none, it returns a sentence as well.
-func (z *claimZones) search(s *search, gang plan.Gang, nodes []fwk.NodeInfo) (answer, string, error) {
+func (z *claimZones) best(p *planner, gang plan.Gang, nodes []fwk.NodeInfo) (answer, string, error) {
 	if z.claim == "" {
-		return s.best(gang), "", nil
+		return p.best(gang), "", nil
 	}
 	var best answer
 	size := 0
@@ -55,7 +55,7 @@ func (z *claimZones) search(s *search, gang plan.Gang, nodes []fwk.NodeInfo) (an
 		if err != nil {
 			return answer{}, "", err
 		}
-		found := s.best(withoutNodes(gang, outside, z.roles.Has))
+		found := p.best(withoutNodes(gang, outside, z.roles.Has))
 		if size == 0 || better(&found.decision, &best.decision) {
 			best, size = found, inside
 		}
@@ -66,8 +66,8 @@ func (z *claimZones) search(s *search, gang plan.Gang, nodes []fwk.NodeInfo) (an
 	return best, z.refusal(&best.decision, size), nil
 }
 
-// refusal says how many members fit if the users of the claim are on the nodes of a
-// zone, which has so many.
+// refusal returns the sentence about a gang of which too few members fit if the users of
+// the claim are on the nodes of one zone. size is the number of these nodes.
 func (z *claimZones) refusal(decision *plan.Decision, size int) string {
 	found, wanted := 0, decision.Wanted
 	if len(decision.Reasons) > 0 {

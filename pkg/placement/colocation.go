@@ -39,7 +39,7 @@ func merge(colocations []colocation, claim sharedClaim) []colocation {
 // apply makes the planner put the roles on one node. If they are the whole gang, the
 // gang requires one node; otherwise they become a group in the group that they have in
 // common. It returns false if they have no group in common.
-func (c *colocation) apply(gang *plan.Gang, roles []role) bool {
+func (c *colocation) apply(gang *plan.Gang, roles []roleInput) bool {
 	group, all, common := c.scope(roles)
 	switch {
 	case all:
@@ -61,7 +61,7 @@ func (c *colocation) apply(gang *plan.Gang, roles []role) bool {
 
 // scope returns the group that the roles have in common, and whether they are all roles
 // of the gang.
-func (c *colocation) scope(roles []role) (group string, all, common bool) {
+func (c *colocation) scope(roles []roleInput) (group string, all, common bool) {
 	all, common = true, true
 	found := false
 	for i := range roles {
@@ -77,7 +77,7 @@ func (c *colocation) scope(roles []role) (group string, all, common bool) {
 
 // leaveRoomForOwners makes the other members of a claim owner's role leave room for the
 // owner, which is on the same node.
-func (c *colocation) leaveRoomForOwners(roles []role) {
+func (c *colocation) leaveRoomForOwners(roles []roleInput) {
 	for o := range roles {
 		if !roles[o].ownsClaims() || !c.roles.Has(roles[o].base) {
 			continue

@@ -33,7 +33,7 @@ func (r filterRefusals) add(node string, status *fwk.Status) {
 }
 
 // explainFilters completes a decision with the reasons for which filters refused nodes.
-// The planner knows only which nodes they refused. refusals gives those of each role,
+// The planner has only the names of these nodes. refusals gives those of each role,
 // by its index.
 func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(role int) filterRefusals) {
 	for i := range decision.Reasons {

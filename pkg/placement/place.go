@@ -46,7 +46,7 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	if refusal := unknownLevel(request.Gang, cache.LevelNames()); refusal != "" {
 		return Outcome{Refusal: refusal}, nil
 	}
-	problem, refusal := build(&request, cache, nodes)
+	input, refusal := build(&request, cache, nodes)
 	if refusal != "" {
 		return Outcome{Refusal: refusal}, nil
 	}
@@ -56,10 +56,10 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 		return Outcome{}, err
 	}
 	// 3. Run the planner, which runs the stock filters.
-	runs := newDryRuns(ctx, p.handle, problem)
-	found := proposal{problem: problem, runs: runs, planner: p.newSearch(snapshot, runs.fits)}
+	runs := newDryRuns(ctx, p.handle, input)
+	found := proposal{input: input, runs: runs, planner: p.newPlanner(snapshot, runs.fits)}
 	found.planner.preferAll = request.PreferAll
-	if err := found.search(nodes); err != nil {
+	if err := found.plan(nodes); err != nil {
 		return Outcome{}, err
 	}
 	// 4. Leave reserved nodes to the gang that they are reserved for.
@@ -69,17 +69,17 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	return found.outcome(&request.Gang), nil
 }
 
-func (p *Placer) newSearch(snapshot *plan.Snapshot, fits plan.Fits) search {
-	return search{profile: p.handle.ProfileName(), budget: p.options.SearchBudget, snapshot: snapshot, fits: fits}
+func (p *Placer) newPlanner(snapshot *plan.Snapshot, fits plan.Fits) planner {
+	return planner{profile: p.handle.ProfileName(), budget: p.options.SearchBudget, snapshot: snapshot, fits: fits}
 }
 
-// newDryRuns prepares dry runs for the roles of the problem.
-func newDryRuns(ctx context.Context, handle fwk.Handle, problem *problem) *dryRuns {
+// newDryRuns prepares dry runs for the roles of the input.
+func newDryRuns(ctx context.Context, handle fwk.Handle, input *planInput) *dryRuns {
 	runs := &dryRuns{ctx: ctx, handle: handle}
-	for i := range problem.roles {
-		role := &problem.roles[i]
+	for i := range input.roles {
+		role := &input.roles[i]
 		runs.roles = append(runs.roles, &dryRun{
-			pod: role.sample, gang: problem.gang.Name, alignment: problem.alignment, companions: role.companions,
+			pod: role.sample, gang: input.gang.Name, alignment: input.alignment, companions: role.companions,
 		})
 	}
 	return runs

@@ -22,9 +22,9 @@ type Outcome struct {
 	// Placed reports whether Assignment holds a place for the quorum.
 	Placed     bool
 	Assignment gangs.Assignment
-	// Surplus says why members beyond the quorum got no node, "" if all have one.
+	// Surplus is the sentence about members beyond the quorum that got no node, "" if all have one.
 	Surplus string
-	// Refusal is the sentence that says why the gang is not placed.
+	// Refusal is the sentence with the reason why the gang is not placed.
 	Refusal string
 	// HeldBack reports that only a reservation for another gang kept it from being placed.
 	HeldBack bool
@@ -34,8 +34,8 @@ type Outcome struct {
 
 // proposal is a plan on its way to an Outcome.
 type proposal struct {
-	problem *problem
-	planner search
+	input   *planInput
+	planner planner
 	runs    *dryRuns
 	answer  answer
 	// unreachable is the sentence about a shared claim that the gang has no room for.
@@ -44,9 +44,9 @@ type proposal struct {
 	heldBack string
 }
 
-// search runs the planner for the first time.
-func (p *proposal) search(nodes []fwk.NodeInfo) (err error) {
-	p.answer, p.unreachable, err = p.problem.zones.search(&p.planner, p.problem.planGang(), nodes)
+// plan runs the planner for the first time.
+func (p *proposal) plan(nodes []fwk.NodeInfo) (err error) {
+	p.answer, p.unreachable, err = p.input.zones.best(&p.planner, p.input.planGang(), nodes)
 	return cmp.Or(err, p.runs.err)
 }
 
@@ -89,8 +89,8 @@ func (p *proposal) outcome(gang *gangs.Gang) Outcome {
 	cluster.FormatAmounts(decision)
 	explainFilters(decision, p.answer.gang.Roles, func(role int) filterRefusals { return p.runs.roles[role].refused })
 	if decision.Placed {
-		return Outcome{Searched: true, Placed: true, Assignment: p.problem.assignment(&p.answer), Surplus: surplus(gang, decision)}
+		return Outcome{Searched: true, Placed: true, Assignment: p.input.assignment(&p.answer), Surplus: surplus(gang, decision)}
 	}
-	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), p.heldBack, p.unreachable, decision.Why()+describeColocated(p.problem.colocated))
+	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), p.heldBack, p.unreachable, decision.Why()+describeColocated(p.input.colocated))
 	return Outcome{Searched: true, Refusal: refusal, HeldBack: p.heldBack != ""}
 }

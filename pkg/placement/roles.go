@@ -12,8 +12,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// role is a role of the planner's gang, and the pods that it is read from.
-type role struct {
+// roleInput is a role of the planner's gang, and the pods that it is read from.
+type roleInput struct {
 	plan.Role
 	// base is the gang's name for the role. Only the role of a claim owner has a name
 	// of its own.
@@ -30,27 +30,27 @@ type role struct {
 
 // rolesOf returns the roles that have members, in the planner's terms. inner gives the
 // planner's group for each group of the gang.
-func rolesOf(request *gangs.Request, inner map[string]string) []role {
-	var roles []role
+func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
+	var roles []roleInput
 	for _, declared := range declaredRoles(request) {
 		members := membersOf(request, declared.Name)
 		if len(members) == 0 {
 			continue
 		}
-		asked := plan.Role{
+		planned := plan.Role{
 			Name:  declared.Name,
 			Group: inner[declared.Group],
-			// A gang that lost members while it runs cannot ask for more than exist.
+			// A gang that lost members while it runs cannot require more members than exist.
 			Min:       min(max(0, declared.Min-request.Done[declared.Name]), len(members)),
 			Required:  declared.Topology.Required,
 			Preferred: declared.Topology.Preferred,
 			Limit:     request.Limits[declared.Name],
 		}
 		for _, m := range members {
-			asked.Members = append(asked.Members, plan.Member{Name: m.Pod.Name, Node: request.Placed[m.Pod.UID], Rank: int(m.Rank.Index)})
+			planned.Members = append(planned.Members, plan.Member{Name: m.Pod.Name, Node: request.Placed[m.Pod.UID], Rank: int(m.Rank.Index)})
 		}
 		sample := sampleOf(request, members)
-		roles = append(roles, role{Role: asked, base: declared.Name, sample: sample, needs: sample})
+		roles = append(roles, roleInput{Role: planned, base: declared.Name, sample: sample, needs: sample})
 	}
 	return roles
 }
@@ -77,7 +77,7 @@ func membersOf(request *gangs.Request, role string) []gangs.Member {
 	return members
 }
 
-// sampleOf returns the pod that stands for its role. A member without a node comes
+// sampleOf returns the pod that represents its role. A member without a node comes
 // first: its claims show what still has to be found.
 func sampleOf(request *gangs.Request, members []gangs.Member) *v1.Pod {
 	for _, m := range members {

@@ -61,7 +61,7 @@ func countClaimUsers(request *gangs.Request) claimUsers {
 
 // wholeRoles returns the roles that have the claim. It returns false if some members of
 // one of them do not have it.
-func (u *claimUsers) wholeRoles(claim string, roles []role) (names []string, whole bool) {
+func (u *claimUsers) wholeRoles(claim string, roles []roleInput) (names []string, whole bool) {
 	whole = true
 	for i := range roles {
 		name := roles[i].Name
@@ -75,7 +75,7 @@ func (u *claimUsers) wholeRoles(claim string, roles []role) (names []string, who
 
 // findSharedClaims returns the names of all unallocated claims that several waiting
 // members have, and, sorted by name, the claims among them that whole roles share.
-func findSharedClaims(request *gangs.Request, roles []role, cache *cluster.Cache) (shared sets.Set[string], byRoles []sharedClaim) {
+func findSharedClaims(request *gangs.Request, roles []roleInput, cache *cluster.Cache) (shared sets.Set[string], byRoles []sharedClaim) {
 	users := countClaimUsers(request)
 	maps.DeleteFunc(users.total, func(claim string, n int) bool {
 		return n < 2 || !cache.Unallocated(request.Gang.Key.Namespace, claim)

@@ -14,23 +14,23 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// problemOf returns a problem of roles that have so many members, of which half are the
+// inputOf returns the input of roles that have so many members, of which half are the
 // minimum, each in a group.
-func problemOf(groups map[string]string, sizes map[string]int, order ...string) *problem {
-	p := &problem{}
+func inputOf(groups map[string]string, sizes map[string]int, order ...string) *planInput {
+	p := &planInput{}
 	for _, name := range order {
-		asked := role{Role: plan.Role{Name: name, Group: groups[name], Min: sizes[name] / 2}, base: name, sample: &v1.Pod{}}
+		input := roleInput{Role: plan.Role{Name: name, Group: groups[name], Min: sizes[name] / 2}, base: name, sample: &v1.Pod{}}
 		for i := range sizes[name] {
-			asked.Members = append(asked.Members, plan.Member{Name: name, Rank: i})
+			input.Members = append(input.Members, plan.Member{Name: name, Rank: i})
 		}
-		p.roles = append(p.roles, asked)
+		p.roles = append(p.roles, input)
 	}
 	return p
 }
 
 // colocate confines claims whose devices belong to one node each. It returns the gang's
 // required level and the roles in each group that was made.
-func colocate(p *problem, claims ...sharedClaim) (required string, groups map[string][]string) {
+func colocate(p *planInput, claims ...sharedClaim) (required string, groups map[string][]string) {
 	shared := sets.New[string]()
 	for _, claim := range claims {
 		shared.Insert(claim.name)
@@ -74,7 +74,7 @@ func TestMembersThatShareClaimsAreColocated(t *testing.T) {
 		"roles of two groups": {map[string]string{"a": "g", "b": "h", "c": "h"}, []sharedClaim{{"x", []string{"a", "b"}}}, "", nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := problemOf(tc.groups, sizes, "a", "b", "c")
+			p := inputOf(tc.groups, sizes, "a", "b", "c")
 			required, groups := colocate(p, tc.claims...)
 			if diff := cmp.Diff(tc.want, groups); required != tc.required || diff != "" {
 				t.Errorf("the gang requires one %q, want %q; groups (-want,+got):\n%s", required, tc.required, diff)
@@ -95,7 +95,7 @@ func TestMembersThatShareClaimsAreColocated(t *testing.T) {
 
 // The limits that filters set count the claim owner and the others of a node together.
 func TestLimitsOfClaimOwners(t *testing.T) {
-	p := problemOf(nil, map[string]int{"a": 4}, "a")
+	p := inputOf(nil, map[string]int{"a": 4}, "a")
 	p.roles[0].Limit = map[string]int{"none": 0, "one": 1, "three": 3}
 	colocate(p, sharedClaim{"x", []string{"a"}})
 	got := map[string]map[string]int{}

@@ -19,9 +19,9 @@ import (
 // filters on all nodes at once.
 const maxSingleRefusals = 8
 
-// Plannable reports whether the planner can serve everything that a pod without a gang
-// wishes for. The filters enforce what is required; the planner does not know what is
-// only preferred.
+// Plannable reports whether a pod without a gang may be planned as a gang of one. The
+// filters enforce its requirements, but the planner ignores preferences, so a pod that has
+// preferences is not plannable.
 func Plannable(pod *v1.Pod) bool {
 	if pod.Status.NominatedNodeName != "" {
 		return false

@@ -21,7 +21,7 @@ import (
 // run, because they read the cluster as it is.
 type whatIf struct {
 	gang    plan.Gang
-	planner search
+	planner planner
 }
 
 // FitsWithout reports whether the whole request would have a place if these pods were
@@ -72,7 +72,7 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 		return nil, err
 	}
 	request.Placed, request.Limits = nil, nil
-	problem, refusal := build(&request, other, infos)
+	input, refusal := build(&request, other, infos)
 	if refusal != "" {
 		return nil, nil
 	}
@@ -86,8 +86,8 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 			byName[node.Name] = node
 		}
 	}
-	eligible := func(role int, node string, _ int) bool { return NodeEligible(problem.roles[role].sample, byName[node]) }
-	return &whatIf{gang: problem.planGang(), planner: p.newSearch(snapshot, eligible)}, nil
+	eligible := func(role int, node string, _ int) bool { return NodeEligible(input.roles[role].sample, byName[node]) }
+	return &whatIf{gang: input.planGang(), planner: p.newPlanner(snapshot, eligible)}, nil
 }
 
 // podsOfScheduler returns the pods of the scheduler that are on nodes, and the names of

@@ -11,8 +11,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// search runs the planner on one snapshot of the cluster.
-type search struct {
+// planner runs the planner of package plan on one snapshot of the cluster.
+type planner struct {
 	profile  string
 	budget   int
 	snapshot *plan.Snapshot
@@ -28,23 +28,23 @@ type answer struct {
 }
 
 // plan runs the planner once and counts its work.
-func (s *search) plan(gang plan.Gang) answer {
-	decision := plan.Plan(s.snapshot, gang, s.fits, plan.Options{Budget: s.budget})
-	metrics.Work(s.profile, decision.Stats.FitsCalls, decision.Stats.NodesTouched)
+func (p *planner) plan(gang plan.Gang) answer {
+	decision := plan.Plan(p.snapshot, gang, p.fits, plan.Options{Budget: p.budget})
+	metrics.Work(p.profile, decision.Stats.FitsCalls, decision.Stats.NodesTouched)
 	return answer{gang: gang, decision: decision}
 }
 
 // best runs the planner. With preferAll it first requires all members of a gang of
 // which some part must be in one domain, and a quorum only if they have no room.
-func (s *search) best(gang plan.Gang) answer {
-	if s.preferAll && confined(&gang) {
+func (p *planner) best(gang plan.Gang) answer {
+	if p.preferAll && confined(&gang) {
 		if all, more := requireAll(gang); more {
-			if found := s.plan(all); found.decision.Placed {
+			if found := p.plan(all); found.decision.Placed {
 				return found
 			}
 		}
 	}
-	return s.plan(gang)
+	return p.plan(gang)
 }
 
 // confined reports whether some part of the gang must be in one domain.
