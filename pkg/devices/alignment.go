@@ -44,12 +44,12 @@ func (inv *Inventory) Alignment(node string, allocations []*resourceapi.Allocati
 			}
 		}
 	}
-	a.judge(n.units, takes)
+	a.count(n.units, takes)
 	return a
 }
 
-// judge counts NICs beyond the share of the GPUs in their unit, and beyond that on their NUMA node.
-func (a *Alignment) judge(units []unitInfo, takes []Taken) {
+// count counts NICs beyond the share of the GPUs in their unit, and beyond that on their NUMA node.
+func (a *Alignment) count(units []unitInfo, takes []Taken) {
 	share := 1
 	if a.GPUs > 0 {
 		share = max(1, (a.NICs+a.GPUs-1)/a.GPUs)

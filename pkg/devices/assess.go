@@ -19,9 +19,9 @@ type Assessment struct {
 	Want Demand
 }
 
-// question is what an Assessment answers, besides the node as it is.
-type question struct {
-	need string
+// assessmentKey is what an Assessment answers, besides the node as it is.
+type assessmentKey struct {
+	request string
 	// plugin is the first extended resource of the need that the node's device plugins serve; a second one is rare
 	// and not remembered.
 	plugin v1.ResourceName
@@ -33,8 +33,8 @@ const NoRail = -1
 
 // Assess looks at a node on behalf of a pod. The rail is the unit that other members of its gang use, or NoRail. Extended resources for which plugin says true come from the node's device
 // plugins and need no device. The answer is remembered until the node changes; treat it as read-only.
-func (inv *Inventory) Assess(node string, need *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
-	served := need.served(plugin)
+func (inv *Inventory) Assess(node string, request *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
+	served := request.served(plugin)
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	n := inv.nodes.get(node)
@@ -45,46 +45,46 @@ func (inv *Inventory) Assess(node string, need *Request, rail int, plugin func(v
 	if n.assessedAt != n.revision {
 		n.assessed, n.assessedAt = nil, n.revision
 	}
-	asked := question{need: need.Key, rail: rail}
+	asked := assessmentKey{request: request.Key, rail: rail}
 	if len(served) > 0 {
 		asked.plugin = served[0]
 	}
-	if known, ok := n.assessed[asked]; ok && len(inv.reaching) == 0 {
+	if known, ok := n.assessed[asked]; ok && len(inv.multiNode) == 0 {
 		return known
 	}
-	answer := inv.assess(n, need, rail, served)
+	answer := inv.assess(n, request, rail, served)
 	if len(served) > 1 {
 		return answer
 	}
 	if n.assessed == nil || len(n.assessed) >= maxAssessments {
-		n.assessed = map[question]Assessment{}
+		n.assessed = map[assessmentKey]Assessment{}
 	}
 	n.assessed[asked] = answer
 	return answer
 }
 
-func (inv *Inventory) assess(n *node, need *Request, rail int, served []v1.ResourceName) Assessment {
-	answer := Assessment{Shortage: inv.shortage(n, need, served)}
-	if answer.Shortage != "" || need.Empty() {
+func (inv *Inventory) assess(n *node, request *Request, rail int, served []v1.ResourceName) Assessment {
+	answer := Assessment{Shortage: inv.shortage(n, request, served)}
+	if answer.Shortage != "" || request.Empty() {
 		return answer
 	}
 	var rails []int
 	if rail != NoRail {
 		rails = []int{rail}
 	}
-	if order, ok := inv.order(n, need, rails); ok {
+	if order, ok := inv.order(n, request, rails); ok {
 		answer.Order, answer.Want = &order, order.Want
 		return answer
 	}
-	answer.Want = inv.candidates(n, &need.options[0], servesOne).want
+	answer.Want = inv.candidates(n, &request.options[0], servesOne).demand
 	return answer
 }
 
 // served lists the need's extended resources that do not come from devices, in order.
-func (n *Request) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
+func (r *Request) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
 	var names []v1.ResourceName
-	for i := range n.relaxed.requests {
-		if name := n.relaxed.requests[i].plugin; name != "" && plugin(name) {
+	for i := range r.relaxed.requests {
+		if name := r.relaxed.requests[i].plugin; name != "" && plugin(name) {
 			names = append(names, name)
 		}
 	}

@@ -19,23 +19,23 @@ func noPlugin(v1.ResourceName) bool { return false }
 // A node is never called short where the stock allocator finds devices, whatever slices, taints, counters, shares and
 // constraints say; and it is called short often enough to be worth asking.
 func TestShortageNeverContradictsStock(t *testing.T) {
-	const worlds, pods = 250, 10
+	const simulations, pods = 250, 10
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 	refused, known := 0, 0
-	for seed := range uint64(worlds) {
-		w := newWorld(3000 + seed)
-		w.allocate(20)
-		inv := inventory(w.slices...)
-		inv.SyncAllocated(w.state())
-		oracle := stock{t: t, world: w, cache: cache}
+	for seed := range uint64(simulations) {
+		sim := newSimulation(3000 + seed)
+		sim.allocate(20)
+		inv := inventory(sim.slices...)
+		inv.SyncAllocated(sim.state())
+		oracle := stock{t: t, sim: sim, cache: cache}
 		for range pods {
-			claims := w.claims()
-			need := mustNeed(t, inv, claims...)
+			claims := sim.claims()
+			request := mustNeed(t, inv, claims...)
 			for _, name := range []string{"n1", "n2", "n3"} {
-				short := inv.Assess(name, &need, devices.NoRail, noPlugin).Shortage
-				results := oracle.allocate(w.state(), claims, name)
+				short := inv.Assess(name, &request, devices.NoRail, noPlugin).Shortage
+				results := oracle.allocate(sim.state(), claims, name)
 				if short != "" && results != nil {
-					t.Fatalf("world %d, node %s: %q, but stock allocates\n%s", seed, name, short, describe(w, claims))
+					t.Fatalf("simulation %d, node %s: %q, but stock allocates\n%s", seed, name, short, describe(sim, claims))
 				}
 				if results == nil {
 					refused++
@@ -57,14 +57,14 @@ func TestPluginResourcesAreNotShort(t *testing.T) {
 	inv := inventory()
 	asking := pod.DeepCopy()
 	asking.Spec.Containers = []v1.Container{{Resources: v1.ResourceRequirements{Requests: v1.ResourceList{"nvidia.com/gpu": quantity("2")}}}}
-	need, err := inv.Request(asking, nil, standardClasses())
+	request, err := inv.Request(asking, nil, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage, "nvidia.com/gpu: 2 wanted, 0 free"; got != want {
+	if got, want := inv.Assess("n1", &request, devices.NoRail, noPlugin).Shortage, "nvidia.com/gpu: 2 wanted, 0 free"; got != want {
 		t.Errorf("without a plugin: %q, want %q", got, want)
 	}
-	if got := inv.Assess("n1", &need, devices.NoRail, func(name v1.ResourceName) bool { return name == "nvidia.com/gpu" }).Shortage; got != "" {
+	if got := inv.Assess("n1", &request, devices.NoRail, func(name v1.ResourceName) bool { return name == "nvidia.com/gpu" }).Shortage; got != "" {
 		t.Errorf("with a plugin: %q, want nothing", got)
 	}
 }
@@ -121,12 +121,12 @@ func TestWholeP5TakesTwoClaims(t *testing.T) {
 	if want := "claim ml/all: asks for 40 devices, a claim can hold 32"; err == nil || err.Error() != want {
 		t.Errorf("one claim: got %v, want %q", err, want)
 	}
-	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("gpus", gpus), claim("nics", nics)}, fleetClasses())
+	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("gpus", gpus), claim("nics", nics)}, fleetClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	order, ok := inv.Order(machine.Name(), &need, nil)
-	if want := (devices.Demand{GPUs: 8, NICs: 32}); !ok || order.Want.GPUs != want.GPUs || order.Want.NICs != want.NICs || order.Pairing.Unpaired != 0 || !need.RDMA {
-		t.Errorf("two claims: ordered %v, want %+v, %+v, RDMA %v", ok, order.Want, order.Pairing, need.RDMA)
+	order, ok := inv.Order(machine.Name(), &request, nil)
+	if want := (devices.Demand{GPUs: 8, NICs: 32}); !ok || order.Want.GPUs != want.GPUs || order.Want.NICs != want.NICs || order.Pairing.Unpaired != 0 || !request.RDMA {
+		t.Errorf("two claims: ordered %v, want %+v, %+v, RDMA %v", ok, order.Want, order.Pairing, request.RDMA)
 	}
 }

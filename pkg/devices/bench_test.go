@@ -25,14 +25,14 @@ func bigInventory(b *testing.B, nodes int) (*devices.Inventory, []*resourceapi.R
 		slices = append(slices, ndH100v5().slices(fmt.Sprintf("node-%04d", i))...)
 	}
 	inv := inventory(slices...)
-	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 8), wants("n", "nic", 8))}, standardClasses())
+	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 8), wants("n", "nic", 8))}, standardClasses())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if option := inv.View(need).Least(&need); len(option.Demands) != 2 || len(option.Demands[0].Kinds) != 1 {
+	if option := inv.View(request).Least(&request); len(option.Demands) != 2 || len(option.Demands[0].Kinds) != 1 {
 		b.Fatalf("the need is not two demands of one kind: %+v", option)
 	}
-	return inv, slices, need
+	return inv, slices, request
 }
 
 // One node's allocation changes, then the next gang looks.
@@ -125,7 +125,7 @@ func BenchmarkOrder(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		inv, all, _ := bigInventory(b, nodes)
 		claims := []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 4), wants("n", "nic", 4))}
-		need, err := inv.Request(pod, claims, standardClasses())
+		request, err := inv.Request(pod, claims, standardClasses())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func BenchmarkOrder(b *testing.B) {
 		b.Run(fmt.Sprintf("nodes=%d/plugin=Order", nodes), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				order, ok := inv.Order(name, &need, nil)
+				order, ok := inv.Order(name, &request, nil)
 				if !ok {
 					b.Fatal("nothing to order")
 				}

@@ -166,8 +166,8 @@ func (c *churn) pairingExists(gpus, nics int) bool {
 	free := map[int]*stock{}
 	held := sets.New[string]()
 	for _, allocation := range c.held {
-		for _, one := range allocation.Devices.Results {
-			held.Insert(one.Device)
+		for _, result := range allocation.Devices.Results {
+			held.Insert(result.Device)
 		}
 	}
 	for name, at := range c.places {
@@ -232,11 +232,11 @@ func (c *churn) shown(wanted *resourceapi.ResourceClaim) ([]*resourceapi.Resourc
 	if !c.ours {
 		return c.slices, nil
 	}
-	need, err := c.inv.Request(pod, []*resourceapi.ResourceClaim{wanted}, fleetClasses())
+	request, err := c.inv.Request(pod, []*resourceapi.ResourceClaim{wanted}, fleetClasses())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	order, ok := c.inv.Order(c.name, &need, nil)
+	order, ok := c.inv.Order(c.name, &request, nil)
 	if !ok {
 		return c.slices, nil
 	}
@@ -251,11 +251,11 @@ func (c *churn) shown(wanted *resourceapi.ResourceClaim) ([]*resourceapi.Resourc
 // many stand apart from the GPUs.
 func (c *churn) judge(result *resourceapi.AllocationResult) int {
 	var gpus, nics []fleet.Place
-	for _, one := range result.Devices.Results {
-		if isGPUName(one.Device) {
-			gpus = append(gpus, c.places[one.Device])
+	for _, device := range result.Devices.Results {
+		if isGPUName(device.Device) {
+			gpus = append(gpus, c.places[device.Device])
 		} else {
-			nics = append(nics, c.places[one.Device])
+			nics = append(nics, c.places[device.Device])
 		}
 	}
 	unpaired := apart(gpus, nics, func(at fleet.Place) int { return at.Unit })

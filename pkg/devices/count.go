@@ -30,7 +30,7 @@ func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
 	if n == nil {
 		return nil
 	}
-	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.permits)), Revision: n.revision}
+	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.podLimits)), Revision: n.revision}
 	for i, unit := range n.units {
 		counts.Units[i] = l.emptyUnit(unit)
 	}
@@ -44,8 +44,8 @@ func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
 		unit.Free[kind] += free[i]
 		unit.Total[kind] += max(free[i], 1)
 	}
-	for i := range l.permits {
-		counts.Permits[i] = l.permits[i].grant(l, known, free)
+	for i := range l.podLimits {
+		counts.Permits[i] = l.podLimits[i].admits(l, known, free)
 	}
 	return counts
 }
@@ -89,9 +89,9 @@ func (l *layout) shares(d *device, s signature, used *ledger) int {
 	}
 	taken := used.used(d.id)
 	shares := 0
-	for i, a := range l.asks {
+	for i, q := range l.queries {
 		if s.has(i) {
-			shares = max(shares, a.capacity.shares(d.spec, taken))
+			shares = max(shares, q.capacity.shares(d.spec, taken))
 		}
 	}
 	return shares

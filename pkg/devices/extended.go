@@ -12,7 +12,7 @@ import (
 
 // extended adds the extended resources of a pod that a DeviceClass stands behind. On nodes whose device plugin offers
 // the resource that is used, on all others devices are allocated.
-func (r *needReader) extended(pod *v1.Pod) error {
+func (r *requestReader) extended(pod *v1.Pod) error {
 	for _, name := range extendedNames(pod) {
 		class := r.classes.GetDeviceClass(name)
 		if class == nil {
@@ -22,15 +22,15 @@ func (r *needReader) extended(pod *v1.Pod) error {
 		if count <= 0 {
 			continue
 		}
-		a, err := r.inv.ask(&askSpec{class: class})
+		q, err := r.inv.query(&querySpec{class: class})
 		if err != nil {
 			return err
 		}
-		if r.need.Extended == nil {
-			r.need.Extended = map[v1.ResourceName]int64{}
+		if r.request.Extended == nil {
+			r.request.Extended = map[v1.ResourceName]int64{}
 		}
-		r.need.Extended[name] = count
-		r.parts = append(r.parts, []request{{name: string(name), asks: []*ask{a}, count: int(count), plugin: name}})
+		r.request.Extended[name] = count
+		r.parts = append(r.parts, []deviceRequest{{name: string(name), queries: []*deviceQuery{q}, count: int(count), plugin: name}})
 	}
 	return nil
 }

@@ -204,22 +204,22 @@ func wants(name, class string, count int64, expressions ...string) resourceapi.D
 
 // wantsAll asks for every device of a class.
 func wantsAll(name, class string) resourceapi.DeviceRequest {
-	one := wants(name, class, 0)
-	one.Exactly.AllocationMode = resourceapi.DeviceAllocationModeAll
-	return one
+	request := wants(name, class, 0)
+	request.Exactly.AllocationMode = resourceapi.DeviceAllocationModeAll
+	return request
 }
 
 // wantsFirst is a request with alternatives, named alt-0 and so on.
 func wantsFirst(name string, alternatives ...resourceapi.DeviceRequest) resourceapi.DeviceRequest {
-	one := resourceapi.DeviceRequest{Name: name}
+	request := resourceapi.DeviceRequest{Name: name}
 	for i, alternative := range alternatives {
 		exact := alternative.Exactly
-		one.FirstAvailable = append(one.FirstAvailable, resourceapi.DeviceSubRequest{
+		request.FirstAvailable = append(request.FirstAvailable, resourceapi.DeviceSubRequest{
 			Name: fmt.Sprintf("alt-%d", i), DeviceClassName: exact.DeviceClassName, Count: exact.Count,
 			AllocationMode: exact.AllocationMode, Selectors: exact.Selectors,
 		})
 	}
-	return one
+	return request
 }
 
 // pod owns the claims that claim makes.
@@ -267,11 +267,11 @@ func inventory(slices ...*resourceapi.ResourceSlice) *devices.Inventory {
 
 func mustNeed(t *testing.T, inv *devices.Inventory, claims ...*resourceapi.ResourceClaim) devices.Request {
 	t.Helper()
-	need, err := inv.Request(pod, claims, standardClasses())
+	request, err := inv.Request(pod, claims, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return need
+	return request
 }
 
 func mustNode(t *testing.T, view *devices.View, name string) devices.NodeDevices {
@@ -284,10 +284,10 @@ func mustNode(t *testing.T, view *devices.View, name string) devices.NodeDevices
 }
 
 // slots is how many pods of a need a node holds by the view's counts.
-func slots(t *testing.T, view *devices.View, need devices.Request, name string) int {
+func slots(t *testing.T, view *devices.View, request devices.Request, name string) int {
 	t.Helper()
 	counts := mustNode(t, view, name)
-	return optionSlots(view.Least(&need), counts)
+	return optionSlots(view.Least(&request), counts)
 }
 
 func optionSlots(option devices.Option, counts devices.NodeDevices) int {

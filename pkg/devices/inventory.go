@@ -13,9 +13,9 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// maxAsks bounds the distinct requests whose answers are remembered; beyond it all are forgotten and those at hand are
+// maxQueries bounds the distinct requests whose answers are remembered; beyond it all are forgotten and those at hand are
 // learned again.
-const maxAsks = 256
+const maxQueries = 256
 
 // Options are the choices of an Inventory.
 type Options struct {
@@ -45,34 +45,34 @@ type Inventory struct {
 	revision uint64
 	// spec rises with every change of slices.
 	spec uint64
-	// reaching are the pools with devices that more than one node can use.
-	reaching map[poolKey]*pool
+	// multiNode are the pools with devices that more than one node can use.
+	multiNode map[poolKey]*pool
 	// common are the pools that are not one node's own: the allocator may read them whatever node it looks at.
 	common map[poolKey]*pool
 
-	asks map[string]*ask
+	queries map[string]*deviceQuery
 	// layout partitions devices for the needs that are about; layouts numbers what View calls a layout.
 	layout  *layout
 	layouts uint64
 	shown   shownLayout
 
-	shelves   *NodeSlices
-	shelvedAt uint64
+	nodeSlices   *NodeSlices
+	nodeSlicesAt uint64
 }
 
 // New returns an empty Inventory.
 func New(options Options) *Inventory {
 	inv := &Inventory{
-		options:  options,
-		celCache: cel.NewCache(maxAsks, options.CEL),
-		slices:   map[string]*resourceapi.ResourceSlice{},
-		pools:    map[poolKey]*pool{},
-		nodes:    newNodeTable(),
-		ledger:   newLedger(),
-		reaching: map[poolKey]*pool{},
-		common:   map[poolKey]*pool{},
-		asks:     map[string]*ask{},
-		layout:   newLayout(),
+		options:   options,
+		celCache:  cel.NewCache(maxQueries, options.CEL),
+		slices:    map[string]*resourceapi.ResourceSlice{},
+		pools:     map[poolKey]*pool{},
+		nodes:     newNodeTable(),
+		ledger:    newLedger(),
+		multiNode: map[poolKey]*pool{},
+		common:    map[poolKey]*pool{},
+		queries:   map[string]*deviceQuery{},
+		layout:    newLayout(),
 	}
 	inv.ledger.gathered = emptyState()
 	return inv
@@ -196,11 +196,11 @@ func (inv *Inventory) changePool(key poolKey, before, now *resourceapi.ResourceS
 	for _, node := range stale {
 		inv.nodes.relink(node, p, inv.revision)
 	}
-	inv.reaching[key], inv.common[key] = p, p
-	if !p.state.reaches {
-		delete(inv.reaching, key)
+	inv.multiNode[key], inv.common[key] = p, p
+	if !p.state.multiNode {
+		delete(inv.multiNode, key)
 	}
-	if p.state.own() {
+	if p.state.local() {
 		delete(inv.common, key)
 	}
 	if len(p.slices) == 0 {
@@ -230,23 +230,23 @@ type shownLayout struct {
 	layout     *layout
 	generation uint64
 	kinds      []Kind
-	reaching   bool
+	multiNode  bool
 }
 
-// forgetAsks starts anew when too many different requests were seen. Needs that callers still hold keep their asks, and
+// forgetQueries starts anew when too many different requests were seen. Needs that callers still hold keep their asks, and
 // bring them into the new layout when they are viewed.
-func (inv *Inventory) forgetAsks() {
-	clear(inv.asks)
+func (inv *Inventory) forgetQueries() {
+	clear(inv.queries)
 	inv.layout = newLayout()
 }
 
 // layoutFor makes sure that the layout covers the needs.
-func (inv *Inventory) layoutFor(needs []Request) *layout {
-	if len(inv.layout.asks) >= maxAsks || len(inv.layout.permits) >= maxAsks {
+func (inv *Inventory) layoutFor(requests []Request) *layout {
+	if len(inv.layout.queries) >= maxQueries || len(inv.layout.podLimits) >= maxQueries {
 		inv.layout = newLayout()
 	}
-	for i := range needs {
-		inv.layout.learn(&needs[i])
+	for i := range requests {
+		inv.layout.learn(&requests[i])
 	}
 	return inv.layout
 }
@@ -254,9 +254,9 @@ func (inv *Inventory) layoutFor(needs []Request) *layout {
 // layoutNumber counts the layouts shown: it rises when kinds or permits differ from those of the last view, and when the
 // first device for several nodes comes or the last one goes, since then other revisions tell what changed.
 func (inv *Inventory) layoutNumber(l *layout) uint64 {
-	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, reaching: len(inv.reaching) > 0}
+	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
 	last := &inv.shown
-	if last.layout != now.layout || last.generation != now.generation || last.reaching != now.reaching || !slices.Equal(last.kinds, now.kinds) {
+	if last.layout != now.layout || last.generation != now.generation || last.multiNode != now.multiNode || !slices.Equal(last.kinds, now.kinds) {
 		inv.layouts++
 		inv.shown = now
 	}

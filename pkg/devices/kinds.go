@@ -72,9 +72,9 @@ func distinctSignatures(all iter.Seq[signature]) []signature {
 // kindName spells out the signature without positions, so that it means the same in every layout.
 func (l *layout) kindName(s signature) string {
 	var parts []string
-	for i, a := range l.asks {
+	for i, q := range l.queries {
 		if s.has(i) {
-			parts = append(parts, a.label())
+			parts = append(parts, q.label())
 		}
 	}
 	slices.Sort(parts)
@@ -94,16 +94,16 @@ func (l *layout) kindLabel(s signature) string {
 	case s.rdma():
 		return "RDMA NIC"
 	}
-	for i, a := range l.asks {
+	for i, q := range l.queries {
 		if s.has(i) {
-			return a.class
+			return q.class
 		}
 	}
 	return ""
 }
 
 // label identifies an ask: its class, and a hash of what makes it different from the bare class.
-func (a *ask) label() string { return a.class + "{" + shortHash(a.key) + "}" }
+func (q *deviceQuery) label() string { return q.class + "{" + shortHash(q.key) + "}" }
 
 func shortHash(text string) string {
 	h := fnv.New64a()

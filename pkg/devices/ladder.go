@@ -67,7 +67,7 @@ func recognised(devices []*device) (gpus, nics []*device) {
 func ladder(devices []*device, pairMaps []PairMap) []rung {
 	rungs := []rung{
 		{name: "pcieRoot", unit: pcieRoot, usable: shareUnit(pcieRoot)},
-		{name: "numa", unit: numaName, usable: bothTell(numaName)},
+		{name: "numa", unit: numaName, usable: knowsBoth(numaName)},
 	}
 	for _, d := range devices {
 		pairMap := pairMapFor(pairMaps, d.stringAttribute(attrVMSize))
@@ -75,7 +75,7 @@ func ladder(devices []*device, pairMaps []PairMap) []rung {
 			continue
 		}
 		unit, numa := pairMap.names()
-		return slices.Insert(rungs, 0, rung{name: "pair", unit: unit, numa: numa, usable: bothTell(unit)})
+		return slices.Insert(rungs, 0, rung{name: "pair", unit: unit, numa: numa, usable: knowsBoth(unit)})
 	}
 	return rungs
 }
@@ -128,8 +128,8 @@ func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	}
 }
 
-// bothTell demands that the rung knows GPUs and NICs alike; a side that the node does not have is no obstacle.
-func bothTell(unit func(*device) string) func(gpus, nics []*device) bool {
+// knowsBoth demands that the rung knows GPUs and NICs alike; a side that the node does not have is no obstacle.
+func knowsBoth(unit func(*device) string) func(gpus, nics []*device) bool {
 	knows := func(side []*device) bool {
 		return len(side) == 0 || slices.ContainsFunc(side, func(d *device) bool { return unit(d) != "" })
 	}

@@ -35,11 +35,11 @@ func (s signature) has(ask int) bool { return s[1+ask/8]&(1<<(ask%8)) != 0 }
 // node in it. Asks and permits are only ever added, so that a new need costs one more column and not a new partition;
 // when there are too many, the inventory starts a new layout with the needs at hand.
 type layout struct {
-	asks    []*ask
-	column  map[string]int
-	permits []permit
-	granted map[string]int
-	plugins []v1.ResourceName
+	queries    []*deviceQuery
+	column     map[string]int
+	podLimits  []podLimit
+	limitIndex map[string]int
+	plugins    []v1.ResourceName
 	// generation rises when columns, permits or plugins are added.
 	generation uint64
 
@@ -47,11 +47,11 @@ type layout struct {
 	// present counts the nodes that have a signature, so that kinds do not depend on devices that are gone.
 	present map[signature]int
 	// revision is the inventory's when the nodes were last brought up to date, current the generation then.
-	revision uint64
-	current  uint64
-	kinds    kindTable
-	frozen   frozen
-	reaching []reachingSlice
+	revision  uint64
+	current   uint64
+	kinds     kindTable
+	frozen    frozen
+	multiNode []multiNodeSlice
 }
 
 // layoutNode is what a layout remembers of one node.
@@ -70,38 +70,38 @@ func (k *layoutNode) stale(n *node, columns int) bool {
 }
 
 func newLayout() *layout {
-	return &layout{column: map[string]int{}, granted: map[string]int{}, present: map[signature]int{}, generation: 1}
+	return &layout{column: map[string]int{}, limitIndex: map[string]int{}, present: map[signature]int{}, generation: 1}
 }
 
 // learn adds whatever the need brings that the layout does not have.
-func (l *layout) learn(need *Request) {
-	for i := range need.options {
-		l.learnOption(&need.options[i])
+func (l *layout) learn(request *Request) {
+	for i := range request.options {
+		l.learnOption(&request.options[i])
 	}
-	if !need.Empty() {
-		l.learnOption(&need.relaxed)
+	if !request.Empty() {
+		l.learnOption(&request.relaxed)
 	}
 }
 
-func (l *layout) learnOption(o *needOption) {
+func (l *layout) learnOption(o *requestOption) {
 	for i := range o.requests {
-		one := &o.requests[i]
-		for _, a := range one.asks {
-			if _, known := l.column[a.key]; !known {
-				l.column[a.key] = len(l.asks)
-				l.asks = append(l.asks, a)
+		request := &o.requests[i]
+		for _, q := range request.queries {
+			if _, known := l.column[q.key]; !known {
+				l.column[q.key] = len(l.queries)
+				l.queries = append(l.queries, q)
 				l.generation++
 			}
 		}
-		if one.plugin != "" && !slices.Contains(l.plugins, one.plugin) {
-			l.plugins = append(l.plugins, one.plugin)
+		if request.plugin != "" && !slices.Contains(l.plugins, request.plugin) {
+			l.plugins = append(l.plugins, request.plugin)
 			l.generation++
 		}
 	}
-	for _, p := range o.permits() {
-		if _, known := l.granted[p.key]; !known {
-			l.granted[p.key] = len(l.permits)
-			l.permits = append(l.permits, p)
+	for _, p := range o.podLimits() {
+		if _, known := l.limitIndex[p.key]; !known {
+			l.limitIndex[p.key] = len(l.podLimits)
+			l.podLimits = append(l.podLimits, p)
 			l.generation++
 		}
 	}
@@ -109,7 +109,7 @@ func (l *layout) learnOption(o *needOption) {
 
 // sign extends a device's signature, "" for none yet, to all asks of the layout.
 func (l *layout) sign(d *device, known signature, columns int) signature {
-	bits := make([]byte, 1+(len(l.asks)+7)/8)
+	bits := make([]byte, 1+(len(l.queries)+7)/8)
 	copy(bits, known)
 	if d.gpu {
 		bits[0] |= flagGPU
@@ -117,8 +117,8 @@ func (l *layout) sign(d *device, known signature, columns int) signature {
 	if d.rdma {
 		bits[0] |= flagRDMA
 	}
-	for i := columns; i < len(l.asks); i++ {
-		if l.asks[i].judge(d).selects && l.asks[i].tolerates(d) {
+	for i := columns; i < len(l.queries); i++ {
+		if l.queries[i].match(d).selects && l.queries[i].tolerates(d) {
 			bits[1+i/8] |= 1 << (i % 8)
 		}
 	}
@@ -138,17 +138,17 @@ func (l *layout) update(inv *Inventory) {
 		changed = everyNode(all)
 	}
 	for _, i := range changed {
-		if known, n := &l.nodes[i], all[i]; known.node != n || n != nil && known.stale(n, len(l.asks)) {
+		if known, n := &l.nodes[i], all[i]; known.node != n || n != nil && known.stale(n, len(l.queries)) {
 			l.resign(known, n, inv.options.PairMaps)
 		}
 	}
 	// Both have to run whatever the other says.
-	renumbered, unbound := l.renumberKinds(inv), l.unbind(inv)
+	renumbered, unbound := l.renumberKinds(inv), l.markUnbounded(inv)
 	if renumbered || unbound || l.current != l.generation {
 		changed = everyNode(all)
 	}
 	l.frozen = l.frozen.with(changed, func(i int) *NodeDevices { return l.recount(&l.nodes[i], inv) })
-	l.reaching = l.countReaching(inv)
+	l.multiNode = l.countMultiNode(inv)
 	l.revision, l.current = inv.revision, l.generation
 	// Not cleared: a map that once held every node stays as large, and going over it would cost the cluster.
 	inv.nodes.changed = map[int]bool{}
@@ -180,7 +180,7 @@ func (l *layout) resign(known *layoutNode, n *node, pairMaps []PairMap) {
 	for i, d := range n.devices {
 		known.signatures[i] = l.sign(d, known.signatures[i], known.columns)
 	}
-	known.columns = len(l.asks)
+	known.columns = len(l.queries)
 	known.distinct = distinctSignatures(slices.Values(known.signatures))
 	for _, s := range known.distinct {
 		l.present[s]++
@@ -190,8 +190,8 @@ func (l *layout) resign(known *layoutNode, n *node, pairMaps []PairMap) {
 // presentSignatures lists every signature that some device has, in order.
 func (l *layout) presentSignatures(inv *Inventory) []signature {
 	present := distinctSignatures(maps.Keys(l.present))
-	for _, p := range inAllocatorOrder(inv.reaching) {
-		for _, d := range reachingDevices(p) {
+	for _, p := range inAllocatorOrder(inv.multiNode) {
+		for _, d := range multiNodeDevices(p) {
 			present = append(present, l.sign(d, "", 0))
 		}
 	}

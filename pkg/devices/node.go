@@ -29,7 +29,7 @@ type node struct {
 	// "all" devices.
 	unusable bool
 	// assessed remembers answers about the node as it was at assessedAt.
-	assessed   map[question]Assessment
+	assessed   map[assessmentKey]Assessment
 	assessedAt uint64
 }
 
@@ -88,14 +88,14 @@ func (t *nodeTable) bump(name string, revision uint64) {
 	}
 }
 
-func (t *nodeTable) own() {
+func (t *nodeTable) unshare() {
 	if t.lent {
 		t.index, t.lent = maps.Clone(t.index), false
 	}
 }
 
 func (t *nodeTable) add(name string) *node {
-	t.own()
+	t.unshare()
 	n := newNode(name)
 	if last := len(t.free) - 1; last >= 0 {
 		t.index[name], t.free = t.free[last], t.free[:last]
@@ -108,7 +108,7 @@ func (t *nodeTable) add(name string) *node {
 }
 
 func (t *nodeTable) remove(name string) {
-	t.own()
+	t.unshare()
 	i := t.index[name]
 	t.nodes[i] = nil
 	t.free = append(t.free, i)

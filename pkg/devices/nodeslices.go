@@ -26,14 +26,14 @@ type NodeSlices struct {
 func (inv *Inventory) NodeSlices() *NodeSlices {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	if inv.shelves != nil && inv.shelvedAt == inv.spec {
-		return inv.shelves
+	if inv.nodeSlices != nil && inv.nodeSlicesAt == inv.spec {
+		return inv.nodeSlices
 	}
 	s := &NodeSlices{Index: map[string]int{}}
 	for _, slice := range inv.slices {
 		p := inv.pools[poolOf(slice)]
 		node := nodeOf(slice)
-		if node == "" || !p.state.own() {
+		if node == "" || !p.state.local() {
 			s.Shared = append(s.Shared, slice)
 			continue
 		}
@@ -46,7 +46,7 @@ func (inv *Inventory) NodeSlices() *NodeSlices {
 		s.Local[i] = append(s.Local[i], slice)
 		s.Count++
 	}
-	inv.shelves, inv.shelvedAt = s, inv.spec
+	inv.nodeSlices, inv.nodeSlicesAt = s, inv.spec
 	return s
 }
 
@@ -57,7 +57,7 @@ func (inv *Inventory) SlicesOn(node string) (own, rest []*resourceapi.ResourceSl
 	defer inv.mu.Unlock()
 	if n := inv.nodes.get(node); n != nil {
 		for _, p := range n.pools {
-			if p.state.own() {
+			if p.state.local() {
 				own = slices.AppendSeq(own, maps.Values(p.slices))
 			}
 		}
@@ -72,7 +72,7 @@ func (inv *Inventory) SlicesOn(node string) (own, rest []*resourceapi.ResourceSl
 func (inv *Inventory) AllocatedOn(node string) *structured.AllocatedState {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	taken := noneTaken()
+	taken := noneAllocated()
 	if n := inv.nodes.get(node); n != nil {
 		for _, p := range n.pools {
 			inv.ledger.gatherPool(p, taken)

@@ -24,7 +24,7 @@ type Order struct {
 // Order chooses devices of a node for a pod; rails are the units that other members of its gang use. False means that
 // there is nothing to choose: the pod wants no GPUs or NICs that can be ordered, or the node lacks them. Then slices are
 // best shown as they are, and the allocator decides.
-func (inv *Inventory) Order(node string, need *Request, rails []int) (Order, bool) {
+func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	n := inv.nodes.get(node)
@@ -32,19 +32,19 @@ func (inv *Inventory) Order(node string, need *Request, rails []int) (Order, boo
 		return Order{}, false
 	}
 	n.refresh(inv.options.PairMaps)
-	return inv.order(n, need, rails)
+	return inv.order(n, request, rails)
 }
 
-func (inv *Inventory) order(n *node, need *Request, rails []int) (Order, bool) {
-	for i := range need.options {
+func (inv *Inventory) order(n *node, request *Request, rails []int) (Order, bool) {
+	for i := range request.options {
 		// Where requests differ in what they select, devices that satisfy some request may not be enough for all.
-		for _, accepts := range []func(*device, []*request) bool{servesOne, servesEach} {
-			c := inv.candidates(n, &need.options[i], accepts)
-			if c.want.GPUs+c.want.NICs == 0 {
+		for _, accepts := range []func(*device, []*deviceRequest) bool{servesOne, servesEach} {
+			c := inv.candidates(n, &request.options[i], accepts)
+			if c.demand.GPUs+c.demand.NICs == 0 {
 				break
 			}
-			c.want.Rails = rails
-			pairing, ok := Pair(c.stock, c.want)
+			c.demand.Rails = rails
+			pairing, ok := Pair(c.supply, c.demand)
 			if !ok {
 				continue
 			}
@@ -58,29 +58,29 @@ func (inv *Inventory) order(n *node, need *Request, rails []int) (Order, bool) {
 
 // candidates are the devices of a node among which a pod's GPUs and NICs are chosen, unit by unit.
 type candidates struct {
-	want       Demand
-	stock      []Supply
+	demand     Demand
+	supply     []Supply
 	gpus, nics [][]*device
 	// gpuRequests and nicRequests are the pod's requests for them, in the order in which the allocator serves them.
-	gpuRequests, nicRequests []*request
+	gpuRequests, nicRequests []*deviceRequest
 }
 
-func (inv *Inventory) candidates(n *node, option *needOption, accepts func(*device, []*request) bool) candidates {
+func (inv *Inventory) candidates(n *node, option *requestOption, accepts func(*device, []*deviceRequest) bool) candidates {
 	units := len(n.units)
-	c := candidates{stock: make([]Supply, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
+	c := candidates{supply: make([]Supply, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
 	for i, unit := range n.units {
-		c.stock[i] = Supply{NUMA: unit.numa, Loose: i == units-1}
+		c.supply[i] = Supply{NUMA: unit.numa, Loose: i == units-1}
 	}
 	for i := range option.requests {
-		one := &option.requests[i]
+		request := &option.requests[i]
 		switch {
-		case one.all:
-		case n.serves(one.asks, func(d *device) bool { return d.gpu }):
-			c.want.GPUs += one.count
-			c.gpuRequests = append(c.gpuRequests, one)
-		case n.serves(one.asks, func(d *device) bool { return d.rdma }):
-			c.want.NICs += one.count
-			c.nicRequests = append(c.nicRequests, one)
+		case request.all:
+		case n.serves(request.queries, func(d *device) bool { return d.gpu }):
+			c.demand.GPUs += request.count
+			c.gpuRequests = append(c.gpuRequests, request)
+		case n.serves(request.queries, func(d *device) bool { return d.rdma }):
+			c.demand.NICs += request.count
+			c.nicRequests = append(c.nicRequests, request)
 		}
 	}
 	for _, d := range n.devices {
@@ -90,27 +90,27 @@ func (inv *Inventory) candidates(n *node, option *needOption, accepts func(*devi
 }
 
 // servesOne and servesEach say whether the device satisfies a request, or all of them.
-func servesOne(d *device, requests []*request) bool {
-	return slices.ContainsFunc(requests, func(one *request) bool { return satisfies(d, one.asks) })
+func servesOne(d *device, requests []*deviceRequest) bool {
+	return slices.ContainsFunc(requests, func(request *deviceRequest) bool { return satisfies(d, request.queries) })
 }
 
-func servesEach(d *device, requests []*request) bool {
-	return !slices.ContainsFunc(requests, func(one *request) bool { return !satisfies(d, one.asks) })
+func servesEach(d *device, requests []*deviceRequest) bool {
+	return !slices.ContainsFunc(requests, func(request *deviceRequest) bool { return !satisfies(d, request.queries) })
 }
 
 // serves says whether the node has such a device for one of the asks.
-func (n *node) serves(asks []*ask, such func(*device) bool) bool {
+func (n *node) serves(asks []*deviceQuery, such func(*device) bool) bool {
 	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, asks) })
 }
 
-func satisfies(d *device, asks []*ask) bool {
-	return slices.ContainsFunc(asks, func(a *ask) bool { return a.judge(d).selects && a.tolerates(d) })
+func satisfies(d *device, asks []*deviceQuery) bool {
+	return slices.ContainsFunc(asks, func(q *deviceQuery) bool { return q.match(d).selects && q.tolerates(d) })
 }
 
 // offer adds a device to its unit's stock. Devices that share counters with others or are shared themselves are left to
 // the allocator: which of them are to be had together is more than a count.
-func (inv *Inventory) offer(c *candidates, d *device, accepts func(*device, []*request) bool) {
-	stock := &c.stock[d.unit]
+func (inv *Inventory) offer(c *candidates, d *device, accepts func(*device, []*deviceRequest) bool) {
+	stock := &c.supply[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)
 	free := orderable && !inv.ledger.inUse(d.id)
 	switch {
@@ -144,7 +144,7 @@ func (c *candidates) order(pairing Pairing) (Order, bool) {
 	if nics, ok = assign(nics, c.nicRequests); !ok {
 		return Order{}, false
 	}
-	o := Order{Pairing: pairing, Want: c.want, first: map[structured.DeviceID]int{}}
+	o := Order{Pairing: pairing, Want: c.demand, first: map[structured.DeviceID]int{}}
 	for _, d := range slices.Concat(gpus, nics) {
 		o.first[d.id] = len(o.first)
 	}

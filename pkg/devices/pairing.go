@@ -42,7 +42,7 @@ type Pairing struct {
 // whatever leaves most to the next pod: pairs that are kept, GPUs kept together in units, and in NUMA nodes. All of that
 // adds up over units and NUMA nodes, so choosing unit by unit for every number of devices taken so far is exact.
 func Pair(units []Supply, want Demand) (Pairing, bool) {
-	s := solver{want: want, share: 1}
+	s := solver{demand: want, share: 1}
 	if want.GPUs > 0 {
 		s.share = max(1, (want.NICs+want.GPUs-1)/want.GPUs)
 	}
@@ -111,7 +111,7 @@ func (c cost) plus(other cost) cost {
 func (c cost) less(other cost) bool { return slices.Compare(c[:], other[:]) < 0 }
 
 type solver struct {
-	want Demand
+	demand Demand
 	// share is how many NICs belong to each GPU of the pod.
 	share int
 }
@@ -124,7 +124,7 @@ func (s *solver) solveGroup(units []Supply, group []int) *table {
 		nics += units[i].FreeNICs
 		pairs += units[i].pairs(0, 0)
 	}
-	t := newTable(min(gpus, s.want.GPUs), min(nics, s.want.NICs))
+	t := newTable(min(gpus, s.demand.GPUs), min(nics, s.demand.NICs))
 	t.start()
 	for _, i := range group {
 		t = t.join(s.unitTable(units, i))
@@ -139,7 +139,7 @@ func (s *solver) solveGroup(units []Supply, group []int) *table {
 // unitTable holds the cost of taking any number of devices from one unit.
 func (s *solver) unitTable(units []Supply, unit int) *table {
 	stock := &units[unit]
-	t := newTable(min(stock.FreeGPUs, s.want.GPUs), min(stock.FreeNICs, s.want.NICs))
+	t := newTable(min(stock.FreeGPUs, s.demand.GPUs), min(stock.FreeNICs, s.demand.NICs))
 	for i := range t.entries {
 		t.entries[i] = entry{reached: true, cost: s.unitCost(stock, unit, t.take(i))}
 	}
@@ -154,7 +154,7 @@ func (s *solver) unitCost(stock *Supply, unit int, take Taken) cost {
 		paired = min(take.NICs, take.GPUs*s.share)
 	}
 	c[costUnpaired] -= paired
-	if take != (Taken{}) && len(s.want.Rails) > 0 && !slices.Contains(s.want.Rails, unit) {
+	if take != (Taken{}) && len(s.demand.Rails) > 0 && !slices.Contains(s.demand.Rails, unit) {
 		c[costOffRail] = 1
 	}
 	c[costPairsLost] = stock.pairs(0, 0) - stock.pairs(take.GPUs, take.NICs)

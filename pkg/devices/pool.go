@@ -37,8 +37,8 @@ type poolState struct {
 	counters counterSets
 	// nodes are those that slices of any generation name, in order.
 	nodes []string
-	// reaches is set when some devices are for more than one named node.
-	reaches bool
+	// multiNode is set when some devices are for more than one named node.
+	multiNode bool
 	// bindingConditions puts the pool behind all others in the allocator's order.
 	bindingConditions bool
 }
@@ -113,15 +113,15 @@ func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 		if name := nodeOf(slice); name != "" {
 			s.nodes = append(s.nodes, name)
 		} else if len(slice.Spec.Devices) > 0 {
-			s.reaches = true
+			s.multiNode = true
 		}
 	}
 	slices.Sort(s.nodes)
 	s.nodes = slices.Compact(s.nodes)
 }
 
-// own says that the pool belongs to one node alone.
-func (s *poolState) own() bool { return !s.reaches && len(s.nodes) == 1 }
+// local says that the pool belongs to one node alone.
+func (s *poolState) local() bool { return !s.multiNode && len(s.nodes) == 1 }
 
 // sameUse says whether a slice that changed between the two states leaves the other slices' nodes as they were.
 func (s *poolState) sameUse(other *poolState) bool {

@@ -22,7 +22,7 @@ type Reach struct {
 }
 
 // NodeSet is the nodes that can use some devices.
-type NodeSet struct{ of reachingSlice }
+type NodeSet struct{ of multiNodeSlice }
 
 // AllNodes says that every node is in the place.
 func (p NodeSet) AllNodes() bool { return p.of.allNodes }
@@ -37,37 +37,37 @@ func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 }
 
 // Reach says where the devices of a need that the view was made with can be used, the least option counting.
-func (v *View) Reach(need *Request) Reach {
-	option := v.Least(need)
+func (v *View) Reach(request *Request) Reach {
+	option := v.Least(request)
 	if len(option.Demands) == 0 {
 		return Reach{OneNode: len(option.Permits) > 0} // all devices of a kind: the node decides which
 	}
 	for _, demand := range option.Demands {
-		if slices.ContainsFunc(demand.Kinds, func(kind int) bool { return v.own[kind] }) {
+		if slices.ContainsFunc(demand.Kinds, func(kind int) bool { return v.localKinds[kind] }) {
 			return Reach{OneNode: true}
 		}
 	}
 	var reach Reach
-	for i, one := range v.reaching {
-		known := slices.ContainsFunc(v.reaching[:i], func(before reachingSlice) bool { return before.samePlace(&one) })
-		if !known && v.meets(&one, option.Demands) {
-			reach.NodeSets = append(reach.NodeSets, NodeSet{of: one})
+	for i, slice := range v.multiNode {
+		known := slices.ContainsFunc(v.multiNode[:i], func(before multiNodeSlice) bool { return before.samePlace(&slice) })
+		if !known && v.meets(&slice, option.Demands) {
+			reach.NodeSets = append(reach.NodeSets, NodeSet{of: slice})
 		}
 	}
 	return reach
 }
 
 // meets says whether the devices of a place, and those of every node, are enough for each demand.
-func (v *View) meets(place *reachingSlice, demands []DeviceDemand) bool {
+func (v *View) meets(place *multiNodeSlice, demands []DeviceDemand) bool {
 	for _, demand := range demands {
 		free := 0
-		for i := range v.reaching {
-			one := &v.reaching[i]
-			if !one.allNodes && !one.samePlace(place) {
+		for i := range v.multiNode {
+			slice := &v.multiNode[i]
+			if !slice.allNodes && !slice.samePlace(place) {
 				continue
 			}
 			for _, kind := range demand.Kinds {
-				free += one.free[kind]
+				free += slice.free[kind]
 			}
 		}
 		if free < demand.Count {
@@ -77,8 +77,8 @@ func (v *View) meets(place *reachingSlice, demands []DeviceDemand) bool {
 	return true
 }
 
-// own says of each kind whether devices of it are about that belong to one node, free or not.
-func (l *layout) own() []bool {
+// localKinds says of each kind whether devices of it are about that belong to one node, free or not.
+func (l *layout) localKinds() []bool {
 	own := make([]bool, len(l.kinds.kinds))
 	for s := range l.present {
 		if kind, counted := l.kinds.of[s]; counted {

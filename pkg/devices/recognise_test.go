@@ -71,14 +71,14 @@ func TestRDMAIsKnownByClassAndBySelection(t *testing.T) {
 		for class, want := range map[string]bool{
 			fleet.ClassGPU: false, fleet.ClassChannel: false, fleet.ClassRDMA: true, fleet.ClassNIC: true, fleet.ClassEFA: true, fleet.ClassMRDMA: true,
 		} {
-			need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("d", class, 1))}, all)
-			if err != nil || need.RDMA != want {
-				t.Errorf("%s: a claim of class %s asks for RDMA: %v (%v), want %v", shape, class, need.RDMA, err, want)
+			request, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("d", class, 1))}, all)
+			if err != nil || request.RDMA != want {
+				t.Errorf("%s: a claim of class %s asks for RDMA: %v (%v), want %v", shape, class, request.RDMA, err, want)
 			}
 		}
-		need, err := inv.Request(asking, nil, all)
-		if err != nil || !need.RDMA {
-			t.Errorf("%s: an extended resource for RDMA NICs asks for RDMA: %v (%v)", shape, need.RDMA, err)
+		request, err := inv.Request(asking, nil, all)
+		if err != nil || !request.RDMA {
+			t.Errorf("%s: an extended resource for RDMA NICs asks for RDMA: %v (%v)", shape, request.RDMA, err)
 		}
 	}
 }
@@ -113,16 +113,16 @@ func TestUnitsAreTheHardware(t *testing.T) {
 	for _, shape := range fleet.Shapes() {
 		machine := firstNode(t, shape)
 		inv := inventory(machine.Slices()...)
-		for name, one := range machine.Places() {
-			for other, two := range machine.Places() {
+		for name, gpuAt := range machine.Places() {
+			for other, nicAt := range machine.Places() {
 				if !isGPUName(name) || isGPUName(other) {
 					continue
 				}
 				held := allocated(fleet.DriverGPU+"/"+machine.Name()+"/"+name, fleet.DriverNIC+"/"+machine.Name()+"/"+other)
 				got := inv.Alignment(machine.Name(), []*resourceapi.AllocationResult{held})
-				paired, near := one.Unit == two.Unit, one.NUMA == two.NUMA
+				paired, near := gpuAt.Unit == nicAt.Unit, gpuAt.NUMA == nicAt.NUMA
 				if (got.Unpaired == 0) != paired || (got.Crossing == 0) != near {
-					t.Errorf("%s: %s and %s stand at %v and %v, judged %+v", shape, name, other, one, two, got)
+					t.Errorf("%s: %s and %s stand at %v and %v, judged %+v", shape, name, other, gpuAt, nicAt, got)
 				}
 			}
 		}

@@ -14,10 +14,10 @@ import (
 // shortage says which devices a node lacks for a need, "" if counts do not rule it out. What the stock allocator finds is
 // never ruled out: counters that devices share are taken for full, shared devices for endless, and devices that reach
 // several nodes for present. All ways to meet the need must be short; the first one's reason is given.
-func (inv *Inventory) shortage(n *node, need *Request, served []v1.ResourceName) string {
+func (inv *Inventory) shortage(n *node, request *Request, served []v1.ResourceName) string {
 	var reason string
-	for i := range need.options {
-		c := inv.census(n, &need.options[i], served)
+	for i := range request.options {
+		c := inv.census(n, &request.options[i], served)
 		short := c.short()
 		if short == "" {
 			return ""
@@ -32,16 +32,16 @@ func (inv *Inventory) shortage(n *node, need *Request, served []v1.ResourceName)
 // census counts what a node has free for the requests of one option. Requests for the same are counted as one.
 type census struct {
 	inv    *Inventory
-	option *needOption
+	option *requestOption
 	free   []*device
 	// classes are the different requests, by the asks that they go by; of gives the class of each request, -1 for
 	// those that counts cannot bound.
-	classes [][]*ask
+	classes [][]*deviceQuery
 	wanted  []int
 	of      []int
 }
 
-func (inv *Inventory) census(n *node, option *needOption, served []v1.ResourceName) *census {
+func (inv *Inventory) census(n *node, option *requestOption, served []v1.ResourceName) *census {
 	c := &census{inv: inv, option: option, of: make([]int, len(option.requests))}
 	for i := range option.requests {
 		c.of[i] = c.classOf(&option.requests[i], served)
@@ -54,35 +54,35 @@ func (inv *Inventory) census(n *node, option *needOption, served []v1.ResourceNa
 	return c
 }
 
-func (c *census) classOf(one *request, served []v1.ResourceName) int {
-	if one.all || slices.Contains(served, one.plugin) || slices.ContainsFunc(one.asks, c.inv.elsewhere) {
+func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
+	if request.all || slices.Contains(served, request.plugin) || slices.ContainsFunc(request.queries, c.inv.servedByMultiNode) {
 		return -1
 	}
-	class := slices.IndexFunc(c.classes, func(asks []*ask) bool { return slices.Equal(asks, one.asks) })
+	class := slices.IndexFunc(c.classes, func(asks []*deviceQuery) bool { return slices.Equal(asks, request.queries) })
 	if class < 0 {
 		class = len(c.classes)
-		c.classes, c.wanted = append(c.classes, one.asks), append(c.wanted, 0)
+		c.classes, c.wanted = append(c.classes, request.queries), append(c.wanted, 0)
 	}
-	c.wanted[class] += one.count
+	c.wanted[class] += request.count
 	return class
 }
 
-// elsewhere says whether devices that several nodes can use satisfy the ask.
-func (inv *Inventory) elsewhere(a *ask) bool {
-	if len(inv.reaching) == 0 {
+// servedByMultiNode says whether devices that several nodes can use satisfy the ask.
+func (inv *Inventory) servedByMultiNode(q *deviceQuery) bool {
+	if len(inv.multiNode) == 0 {
 		return false
 	}
-	if a.reached == inv.spec {
-		return a.elsewhere
+	if q.multiNodeAt == inv.spec {
+		return q.multiNode
 	}
-	a.reached, a.elsewhere = inv.spec, false
-	for _, p := range inv.reaching {
-		if slices.ContainsFunc(reachingDevices(p), func(d *device) bool { return a.judge(d).selects }) {
-			a.elsewhere = true
+	q.multiNodeAt, q.multiNode = inv.spec, false
+	for _, p := range inv.multiNode {
+		if slices.ContainsFunc(multiNodeDevices(p), func(d *device) bool { return q.match(d).selects }) {
+			q.multiNode = true
 			break
 		}
 	}
-	return a.elsewhere
+	return q.multiNode
 }
 
 // short is the first shortage found: of one class alone, of all together, of those that share an attribute's value.
@@ -110,22 +110,22 @@ func (c *census) short() string {
 
 // shortOfValue looks at constraints: so many groups of requests that want the same need as many values' worth of devices.
 func (c *census) shortOfValue() string {
-	for _, p := range c.option.constraintPermits() {
-		classes := make([][]*ask, len(p.wants))
-		demands := make([]DeviceDemand, len(p.wants))
-		for i := range p.wants {
-			classes[i] = p.wants[i].asks
+	for _, p := range c.option.constraintLimits() {
+		classes := make([][]*deviceQuery, len(p.demands))
+		demands := make([]DeviceDemand, len(p.demands))
+		for i := range p.demands {
+			classes[i] = p.demands[i].queries
 		}
 		if slices.ContainsFunc(classes, c.unbounded) {
 			continue
 		}
 		found := 0
 		for _, devices := range byValue(c.free, p.attribute) {
-			one := c.count(devices, classes)
-			for i := range p.wants {
-				demands[i] = DeviceDemand{Kinds: one.kinds(i), Count: p.wants[i].count}
+			counts := c.count(devices, classes)
+			for i := range p.demands {
+				demands[i] = DeviceDemand{Kinds: counts.kinds(i), Count: p.demands[i].count}
 			}
-			found += Times(demands, one.supply)
+			found += Times(demands, counts.supply)
 		}
 		if found < p.times {
 			return fmt.Sprintf("%s with one %s: %d wanted, %d to be had", p.describe(), p.attribute, p.times, found)
@@ -134,8 +134,8 @@ func (c *census) shortOfValue() string {
 	return ""
 }
 
-func (c *census) unbounded(asks []*ask) bool {
-	return !slices.ContainsFunc(c.classes, func(class []*ask) bool { return slices.Equal(class, asks) })
+func (c *census) unbounded(asks []*deviceQuery) bool {
+	return !slices.ContainsFunc(c.classes, func(class []*deviceQuery) bool { return slices.Equal(class, asks) })
 }
 
 // byValue groups devices by an attribute; those without it are in no group.
@@ -150,10 +150,10 @@ func byValue(devices []*device, attribute string) map[string][]*device {
 }
 
 // describe says what one group of a constraint wants.
-func (p *permit) describe() string {
-	parts := make([]string, len(p.wants))
-	for i := range p.wants {
-		parts[i] = fmt.Sprintf("%d of class %s", p.wants[i].count, p.wants[i].asks[0].class)
+func (p *podLimit) describe() string {
+	parts := make([]string, len(p.demands))
+	for i := range p.demands {
+		parts[i] = fmt.Sprintf("%d of class %s", p.demands[i].count, p.demands[i].queries[0].class)
 	}
 	return strings.Join(parts, " and ")
 }
@@ -164,11 +164,11 @@ func (c *census) name(class int) string {
 	if request.plugin != "" {
 		return string(request.plugin)
 	}
-	return "devices of class " + request.asks[0].class
+	return "devices of class " + request.queries[0].class
 }
 
-// tally is how many devices there are for each set of classes that they satisfy.
-type tally struct {
+// classCounts is how many devices there are for each set of classes that they satisfy.
+type classCounts struct {
 	masks  []uint64
 	supply []int
 }
@@ -179,8 +179,8 @@ const endless = 1 << 20
 // maxCounted is how many classes of requests one mask holds; those beyond it are bounded by nothing.
 const maxCounted = 64
 
-func (c *census) count(devices []*device, classes [][]*ask) tally {
-	var t tally
+func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts {
+	var t classCounts
 	for _, d := range devices {
 		var mask uint64
 		for class, asks := range classes[:min(len(classes), maxCounted)] {
@@ -202,7 +202,7 @@ func (c *census) count(devices []*device, classes [][]*ask) tally {
 }
 
 // kinds lists the masks with the class in them.
-func (t *tally) kinds(class int) []int {
+func (t *classCounts) kinds(class int) []int {
 	var kinds []int
 	for i, mask := range t.masks {
 		if mask&(1<<class) != 0 {
@@ -213,7 +213,7 @@ func (t *tally) kinds(class int) []int {
 }
 
 // found counts the devices for a class alone.
-func (t *tally) found(class int) int {
+func (t *classCounts) found(class int) int {
 	sum := 0
 	for _, kind := range t.kinds(class) {
 		sum += t.supply[kind]

@@ -98,8 +98,8 @@ func TestCountsRefuseSlowCases(t *testing.T) {
 	for _, test := range slowCases() {
 		t.Run(test.name, func(t *testing.T) {
 			inv := test.inventory()
-			need := mustNeed(t, inv, test.claim)
-			if got := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage; got != test.want {
+			request := mustNeed(t, inv, test.claim)
+			if got := inv.Assess("n1", &request, devices.NoRail, noPlugin).Shortage; got != test.want {
 				t.Errorf("shortage %q, want %q", got, test.want)
 			}
 		})
@@ -124,7 +124,7 @@ func BenchmarkSlowCases(b *testing.B) {
 
 func (s slowCase) timeCounts(b *testing.B) time.Duration {
 	inv := s.inventory()
-	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{s.claim}, standardClasses())
+	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{s.claim}, standardClasses())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func (s slowCase) timeCounts(b *testing.B) time.Duration {
 		inv.SetAllocation("other", allocated("gpu.nvidia.com/n1/gpu-0"))
 		inv.SetAllocation("other", nil)
 		b.StartTimer()
-		if got := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage; got != s.want {
+		if got := inv.Assess("n1", &request, devices.NoRail, noPlugin).Shortage; got != s.want {
 			b.Fatalf("shortage %q, want %q", got, s.want)
 		}
 	}

@@ -42,22 +42,22 @@ type View struct {
 	// devices that have an attribute in common. Every pod of such a need takes one.
 	Permits []string
 
-	plugin   map[v1.ResourceName]int
-	index    map[string]int
-	nodes    frozen
-	reaching []reachingSlice
-	reaches  bool
-	// own says of each kind whether devices of it belong to one node.
-	own []bool
-	// elsewhere are the permits of a node without devices of its own.
-	elsewhere []int
-	options   map[string][]Option
-	relaxed   map[string]Option
-	problems  []string
+	plugin       map[v1.ResourceName]int
+	index        map[string]int
+	nodes        frozen
+	multiNode    []multiNodeSlice
+	hasMultiNode bool
+	// localKinds says of each kind whether devices of it belong to one node.
+	localKinds []bool
+	// limitsElsewhere are the permits of a node without devices of its own.
+	limitsElsewhere []int
+	options         map[string][]Option
+	relaxed         map[string]Option
+	problems        []string
 }
 
-// reachingSlice are devices for every node that a selector matches.
-type reachingSlice struct {
+// multiNodeSlice are devices for every node that a selector matches.
+type multiNodeSlice struct {
 	nodeName string
 	allNodes bool
 	selector *v1.NodeSelector
@@ -65,52 +65,52 @@ type reachingSlice struct {
 }
 
 // View freezes what planners can see, fine enough for these needs and for those that were viewed lately.
-func (inv *Inventory) View(needs ...Request) *View {
+func (inv *Inventory) View(requests ...Request) *View {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	l := inv.layoutFor(needs)
+	l := inv.layoutFor(requests)
 	l.update(inv)
 	inv.nodes.lent = true
 	view := &View{
-		Layout:   inv.layoutNumber(l),
-		Revision: inv.revision,
-		Kinds:    l.kinds.kinds,
-		plugin:   l.kinds.plugin,
-		index:    inv.nodes.index,
-		nodes:    l.frozen,
-		reaching: l.reaching,
-		reaches:  len(inv.reaching) > 0,
-		own:      l.own(),
-		options:  map[string][]Option{},
-		relaxed:  map[string]Option{},
-		problems: l.problems(),
+		Layout:       inv.layoutNumber(l),
+		Revision:     inv.revision,
+		Kinds:        l.kinds.kinds,
+		plugin:       l.kinds.plugin,
+		index:        inv.nodes.index,
+		nodes:        l.frozen,
+		multiNode:    l.multiNode,
+		hasMultiNode: len(inv.multiNode) > 0,
+		localKinds:   l.localKinds(),
+		options:      map[string][]Option{},
+		relaxed:      map[string]Option{},
+		problems:     l.problems(),
 	}
-	for i := range l.permits {
-		view.Permits = append(view.Permits, l.permits[i].name)
-		view.elsewhere = append(view.elsewhere, l.permits[i].elsewhere())
+	for i := range l.podLimits {
+		view.Permits = append(view.Permits, l.podLimits[i].name)
+		view.limitsElsewhere = append(view.limitsElsewhere, l.podLimits[i].admitsElsewhere())
 	}
-	for i := range needs {
-		view.add(l, &needs[i])
+	for i := range requests {
+		view.add(l, &requests[i])
 	}
 	return view
 }
 
-func (v *View) add(l *layout, need *Request) {
-	if _, known := v.options[need.Key]; known || need.Empty() {
+func (v *View) add(l *layout, request *Request) {
+	if _, known := v.options[request.Key]; known || request.Empty() {
 		return
 	}
-	for i := range need.options {
-		v.options[need.Key] = append(v.options[need.Key], l.option(&need.options[i]))
+	for i := range request.options {
+		v.options[request.Key] = append(v.options[request.Key], l.option(&request.options[i]))
 	}
-	v.relaxed[need.Key] = l.option(&need.relaxed)
+	v.relaxed[request.Key] = l.option(&request.relaxed)
 }
 
 // Options are the ways to meet a need that the view was made with, the claims' favourite first; none if it needs nothing.
 // There are several only where firstAvailable alternatives differ in number.
-func (v *View) Options(need *Request) []Option { return v.options[need.Key] }
+func (v *View) Options(request *Request) []Option { return v.options[request.Key] }
 
 // Least is one option that is met wherever one of Options is; it is the same if there is only one.
-func (v *View) Least(need *Request) Option { return v.relaxed[need.Key] }
+func (v *View) Least(request *Request) Option { return v.relaxed[request.Key] }
 
 // Problems are sentences about selectors that failed on devices: those devices do not count.
 func (v *View) Problems() []string { return v.problems }
@@ -119,8 +119,8 @@ func (v *View) Problems() []string { return v.problems }
 // free; it may be nil. On a node that has both, devices and plugin add up, though stock takes extended resources from the
 // plugin alone there.
 func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevices, error) {
-	counts := v.local(node.Name)
-	if len(v.reaching) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
+	counts := v.nodeCounts(node.Name)
+	if len(v.multiNode) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
 		return counts, nil
 	}
 	counts = counts.withOwnLast()
@@ -129,16 +129,16 @@ func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevice
 		free := int(min(max(plugin[name], 0), math.MaxInt32))
 		last.Free[kind], last.Total[kind] = free, free
 	}
-	for i := range v.reaching {
-		one := &v.reaching[i]
-		matches, err := structured.NodeMatches(structured.Features{}, node, one.nodeName, one.allNodes, one.selector)
+	for i := range v.multiNode {
+		slice := &v.multiNode[i]
+		matches, err := structured.NodeMatches(structured.Features{}, node, slice.nodeName, slice.allNodes, slice.selector)
 		if err != nil {
 			return NodeDevices{}, fmt.Errorf("matching devices of several nodes with node %s: %w", node.Name, err)
 		}
 		if !matches {
 			continue
 		}
-		for kind, free := range one.free {
+		for kind, free := range slice.free {
 			last.Free[kind] += free
 			last.Total[kind] += free
 		}
@@ -154,13 +154,13 @@ func (v *View) NodeRevision(name string) uint64 {
 	return 0
 }
 
-// local are the devices that only this node can use.
-func (v *View) local(name string) NodeDevices {
+// nodeCounts are the devices that only this node can use.
+func (v *View) nodeCounts(name string) NodeDevices {
 	if i, ok := v.index[name]; ok && v.nodes.at(i) != nil {
 		return *v.nodes.at(i)
 	}
 	unit := Unit{Name: looseUnit, NUMA: unknownNUMA, Free: make([]int, len(v.Kinds)), Total: make([]int, len(v.Kinds))}
-	return NodeDevices{Units: []Unit{unit}, Permits: v.elsewhere}
+	return NodeDevices{Units: []Unit{unit}, Permits: v.limitsElsewhere}
 }
 
 // withOwnLast copies what Node changes, so that the shared counts stay as they are.
@@ -172,10 +172,10 @@ func (n NodeDevices) withOwnLast() NodeDevices {
 }
 
 // kindsOf lists the kinds whose devices satisfy one of the asks.
-func (l *layout) kindsOf(asks []*ask) []int {
+func (l *layout) kindsOf(asks []*deviceQuery) []int {
 	var kinds []int
 	for s, kind := range l.kinds.of {
-		if slices.ContainsFunc(asks, func(a *ask) bool { return s.has(l.column[a.key]) }) {
+		if slices.ContainsFunc(asks, func(q *deviceQuery) bool { return s.has(l.column[q.key]) }) {
 			kinds = append(kinds, kind)
 		}
 	}
@@ -184,7 +184,7 @@ func (l *layout) kindsOf(asks []*ask) []int {
 }
 
 // option turns requests into demands by kind. Requests for the same devices become one demand.
-func (l *layout) option(o *needOption) Option {
+func (l *layout) option(o *requestOption) Option {
 	var option Option
 	for i := range o.requests {
 		if o.requests[i].all {
@@ -199,17 +199,17 @@ func (l *layout) option(o *needOption) Option {
 		option.Demands = append(option.Demands, demand)
 	}
 	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.place(a) - l.place(b) })
-	for _, p := range o.permits() {
-		option.Permits = append(option.Permits, l.granted[p.key])
+	for _, p := range o.podLimits() {
+		option.Permits = append(option.Permits, l.limitIndex[p.key])
 	}
 	return option
 }
 
-func (l *layout) demand(one *request) DeviceDemand {
-	demand := DeviceDemand{Name: one.asks[0].class, Kinds: l.kindsOf(one.asks), Count: one.count}
-	if one.plugin != "" {
-		demand.Name = string(one.plugin)
-		demand.Kinds = append(demand.Kinds, l.kinds.plugin[one.plugin])
+func (l *layout) demand(request *deviceRequest) DeviceDemand {
+	demand := DeviceDemand{Name: request.queries[0].class, Kinds: l.kindsOf(request.queries), Count: request.count}
+	if request.plugin != "" {
+		demand.Name = string(request.plugin)
+		demand.Kinds = append(demand.Kinds, l.kinds.plugin[request.plugin])
 		slices.Sort(demand.Kinds)
 	}
 	return demand
@@ -231,8 +231,8 @@ func (l *layout) place(d DeviceDemand) int {
 // problems lists the runtime errors of selectors, in order.
 func (l *layout) problems() []string {
 	var problems []string
-	for _, a := range l.asks {
-		if problem := a.problem(); problem != "" {
+	for _, q := range l.queries {
+		if problem := q.problem(); problem != "" {
 			problems = append(problems, problem)
 		}
 	}
@@ -241,4 +241,4 @@ func (l *layout) problems() []string {
 }
 
 // MultiNode says whether devices are about that several nodes can use: then every node's counts may change with Revision.
-func (v *View) MultiNode() bool { return v.reaches }
+func (v *View) MultiNode() bool { return v.hasMultiNode }

@@ -9,26 +9,26 @@ import (
 )
 
 // decide fills in the decision from what stands on the board.
-func (p *problem) decide(d *Decision, c *chosen, b *board) {
+func (p *problem) decide(d *Decision, c *chosen, pp *partial) {
 	d.Placed = true
 	d.Cost = p.named(c.cost)
 	d.PreferredKept = c.cost[0] == 0
-	d.Domain = p.domainOf(b)
-	d.Assignments = p.assign(b)
+	d.Domain = p.domainOf(pp)
+	d.Assignments = p.assign(pp)
 	d.Unplaced = d.Wanted - len(d.Assignments)
 	d.Stats.Steps = p.steps
-	d.Stats.NodesTouched = max(d.Stats.NodesTouched, len(b.uses))
+	d.Stats.NodesTouched = max(d.Stats.NodesTouched, len(pp.uses))
 	if d.Unplaced > 0 {
-		d.Reasons = p.leftOver(b)
+		d.Reasons = p.leftOver(pp)
 	}
 }
 
 // domainOf is the smallest domain around every used node.
-func (p *problem) domainOf(b *board) Domain {
-	f := b.f
+func (p *problem) domainOf(pp *partial) Domain {
+	f := pp.f
 	lo, hi := int32(len(f.names)), int32(-1)
-	for i := range b.uses {
-		if u := &b.uses[i]; u.bound || u.members > 0 {
+	for i := range pp.uses {
+		if u := &pp.uses[i]; u.bound || u.members > 0 {
 			lo, hi = min(lo, u.pos), max(hi, u.pos)
 		}
 	}
@@ -50,10 +50,10 @@ func (p *problem) domain(depth int, v int32) Domain {
 // assign hands the nodes to members: slices in the order of their first node,
 // members of a slice in fabric order, so that neighbours in rank are neighbours
 // in the fabric.
-func (p *problem) assign(b *board) []Assignment {
+func (p *problem) assign(pp *partial) []Assignment {
 	perBatch := make([][]place, len(p.batches))
 	members := 0
-	for _, l := range b.log {
+	for _, l := range pp.log {
 		perBatch[l.batch] = append(perBatch[l.batch], l)
 		members += int(l.n)
 	}
@@ -77,7 +77,7 @@ func (p *problem) assign(b *board) []Assignment {
 				}
 				out = append(out, Assignment{
 					Role: p.roles[x.role].spec.Name, Member: m.Name,
-					Node: b.f.names[seats[n]], Rail: rails.take(x.role, seats[n]),
+					Node: pp.f.names[seats[n]], Rail: rails.take(x.role, seats[n]),
 				})
 				n++
 			}

@@ -91,17 +91,17 @@ func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	p.addRun(r, members)
 	b := &p.batches[len(p.batches)-1]
 	ro := &p.roles[r]
-	for _, depth := range []int{ro.rule.also, ro.rule.need} {
+	for _, depth := range []int{ro.rule.coarser, ro.rule.required} {
 		if depth == 0 {
 			continue
 		}
 		v, bad := p.fixed(depth, s.bound)
-		p.sets = append(p.sets, confine{depth, v, bad, "a slice of role " + ro.spec.Name, len(s.bound)})
+		p.sets = append(p.sets, confinement{depth, v, bad, "a slice of role " + ro.spec.Name, len(s.bound)})
 		b.sets = append(b.sets[:len(b.sets):len(b.sets)], int32(len(p.sets)-1))
 	}
-	if ro.rule.like > 0 {
-		v, bad := p.fixed(ro.rule.like, s.bound)
-		p.wishes = append(p.wishes, wish{ro.rule.like, v, bad})
+	if ro.rule.preferred > 0 {
+		v, bad := p.fixed(ro.rule.preferred, s.bound)
+		p.wishes = append(p.wishes, wish{ro.rule.preferred, v, bad})
 		b.wishes = append(b.wishes[:len(b.wishes):len(b.wishes)], int32(len(p.wishes)-1))
 	}
 }

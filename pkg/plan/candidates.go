@@ -44,7 +44,7 @@ func (c *candidates) fuller(a, b *candidate) bool {
 	if a.room != b.room {
 		return a.room < b.room
 	}
-	f, lead := c.s.b.f, c.s.p.roles[0].roll
+	f, lead := c.s.partial.f, c.s.p.roles[0].roll
 	for d, x, y := c.depth, a.v, b.v; d > 1 && x != y; d-- {
 		x, y = f.parent(d, x), f.parent(d, y)
 		if rx, ry := lead.sum[d-1][x], lead.sum[d-1][y]; rx != ry {
@@ -128,7 +128,7 @@ func (c *candidates) sink(i int) {
 // candidates are the domains of a depth that have room by every count and hold
 // all bound members.
 func (s *search) candidates(depth int) *candidates {
-	f := s.b.f
+	f := s.partial.f
 	c := &candidates{s: s, depth: depth, last: f.width(depth) - 1}
 	if n := len(s.p.bound); n > 0 {
 		c.first, c.last = f.at(depth, s.p.bound[0]), f.at(depth, s.p.bound[n-1])
@@ -144,14 +144,14 @@ func (s *search) eligible(depth int, v int32) bool {
 	if s.p.required == 0 {
 		return true
 	}
-	lo, hi := s.b.f.span(depth, v)
-	return lo < hi && s.b.f.real(s.p.required, s.b.f.at(s.p.required, lo))
+	lo, hi := s.partial.f.span(depth, v)
+	return lo < hi && s.partial.f.real(s.p.required, s.partial.f.at(s.p.required, lo))
 }
 
 // price fills in the terms of a candidate's bound that come before its room.
 func (s *search) price(depth int, x *candidate) {
 	x.unpaired, x.nodes = s.unpaired(depth, x.v), s.nodes(depth, x.v)
-	if depth < s.b.f.levels {
+	if depth < s.partial.f.levels {
 		x.apart = s.apart(depth, x.v)
 	}
 }
@@ -159,7 +159,7 @@ func (s *search) price(depth int, x *candidate) {
 // room is the leading role's room in a domain.
 func (s *search) room(depth int, v int32) int64 {
 	switch lead := s.p.roles[0].roll; {
-	case depth > s.b.f.levels:
+	case depth > s.partial.f.levels:
 		return int64(lead.slots.at(v))
 	case depth > 0:
 		return lead.sum[depth][v]
@@ -167,9 +167,9 @@ func (s *search) room(depth int, v int32) int64 {
 	return s.total[0]
 }
 
-// bound is a lower bound of the cost of placements in a candidate.
-func (c *candidates) bound(x candidate) []int64 {
-	p, f := c.s.p, c.s.b.f
+// lowerBound is a lower bound of the cost of placements in a candidate.
+func (c *candidates) lowerBound(x candidate) []int64 {
+	p, f := c.s.p, c.s.partial.f
 	out := make([]int64, 1, 4+2*len(p.terms))
 	if c.depth < f.levels && p.preferred > max(c.depth, p.required) {
 		out[0] = 1
@@ -181,11 +181,11 @@ func (c *candidates) bound(x candidate) []int64 {
 			out = append(out, x.apart)
 		}
 	}
-	one, several := int64(0), c.s.total[0]
+	singleNode, several := int64(0), c.s.total[0]
 	if c.depth > f.levels {
-		one, several = x.room, 0
+		singleNode, several = x.room, 0
 	}
-	out = append(out, x.unpaired, x.nodes, one)
+	out = append(out, x.unpaired, x.nodes, singleNode)
 	lo, _ := f.span(c.depth, x.v)
 	for d := f.levels; d > 0; d-- {
 		if d <= c.depth {
@@ -200,13 +200,13 @@ func (c *candidates) bound(x candidate) []int64 {
 // apart is the fewest further domains one depth below that a placement uses
 // which none of them holds alone.
 func (s *search) apart(depth int, v int32) int64 {
-	f := s.b.f
+	f := s.partial.f
 	x := &f.tables[depth].verts[v]
 	least := int64(1)
 	for r, n := range s.total {
 		most := int64(0)
 		for k := x.kidLo; n > 0 && k < x.kidHi; k++ {
-			most = max(most, s.b.sum(r, depth+1, k))
+			most = max(most, s.partial.sum(r, depth+1, k))
 		}
 		if most > 0 {
 			least = max(least, (n+most-1)/most-1)
@@ -220,7 +220,7 @@ func (s *search) unpaired(depth int, v int32) int64 {
 	for r, n := range s.total {
 		roll := s.p.roles[r].roll
 		clean := int64(0)
-		if depth > s.b.f.levels {
+		if depth > s.partial.f.levels {
 			clean = int64(roll.clean.at(v))
 		} else {
 			clean = roll.cleanSum[depth][v]
@@ -235,11 +235,11 @@ func (s *search) unpaired(depth int, v int32) int64 {
 // nodes is the fewest nodes that a role alone needs, of those that are still to
 // be looked at.
 func (s *search) nodes(depth int, v int32) int64 {
-	if depth > s.b.f.levels {
+	if depth > s.partial.f.levels {
 		return 1
 	}
 	least := int64(1)
-	if s.several {
+	if s.multiNodeOnly {
 		least = 2
 	}
 	for r, n := range s.total {

@@ -29,8 +29,8 @@ func newClassTable() classTable {
 	return classTable{byHash: map[uint64][]*class{}}
 }
 
-// take returns the class of a node and counts one more use of it.
-func (t *classTable) take(n *NodeSpec) *class {
+// acquire returns the class of a node and counts one more use of it.
+func (t *classTable) acquire(n *NodeSpec) *class {
 	h := hashNode(n)
 	for _, c := range t.byHash[h] {
 		if c.describes(n) {
@@ -44,8 +44,8 @@ func (t *classTable) take(n *NodeSpec) *class {
 	return c
 }
 
-// drop counts one use less and forgets a class that nobody uses.
-func (t *classTable) drop(c *class) {
+// release counts one use less and forgets a class that nobody uses.
+func (t *classTable) release(c *class) {
 	if c.refs--; c.refs > 0 {
 		return
 	}

@@ -13,11 +13,11 @@ import (
 // batch is greedy; which domain a confinement or wish settles on is a choice
 // that it comes back to.
 type construct struct {
-	p     *problem
-	b     *board
-	depth int
-	v     int32
-	order []int32
+	p       *problem
+	partial *partial
+	depth   int
+	v       int32
+	order   []int32
 	// choices are the confinements, then the wishes, of the problem.
 	choices []choice
 	taken   map[spreadKey]bool
@@ -42,35 +42,35 @@ const (
 	nowhere // a confinement for which there is no domain
 )
 
-func newConstruct(b *board, depth int, v int32, order []int32) *construct {
-	c := &construct{p: b.p, b: b, depth: depth, v: v, order: order, taken: map[spreadKey]bool{}}
-	for _, s := range b.p.sets {
-		x := bornChoice(s.depth, s.fixed, false)
+func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
+	c := &construct{p: pp.p, partial: pp, depth: depth, v: v, order: order, taken: map[spreadKey]bool{}}
+	for _, s := range pp.p.sets {
+		x := newChoice(s.depth, s.fixed, false)
 		if s.apart {
 			x.state = nowhere
 		}
 		c.choices = append(c.choices, x)
 	}
-	for _, w := range b.p.wishes {
-		x := bornChoice(w.depth, w.first, true)
+	for _, w := range pp.p.wishes {
+		x := newChoice(w.depth, w.first, true)
 		if w.broken {
 			x.state = waived
 		}
 		c.choices = append(c.choices, x)
 	}
-	for r := range b.p.roles {
-		for _, t := range b.p.roles[r].taken {
+	for r := range pp.p.roles {
+		for _, t := range pp.p.roles[r].taken {
 			c.taken[spreadKey{r, t}] = true
 		}
 	}
-	c.until = b.p.steps + max(1, b.p.size/constructShare)
+	c.until = pp.p.steps + max(1, pp.p.size/constructShare)
 	return c
 }
 
 // constructShare of the budget goes to one attempt at one order.
 const constructShare = 16
 
-func bornChoice(depth int, v int32, soft bool) choice {
+func newChoice(depth int, v int32, soft bool) choice {
 	if v >= 0 {
 		return choice{depth: depth, v: v, state: settled, soft: soft}
 	}
@@ -95,14 +95,14 @@ func (c *construct) run(i int) bool {
 	if !ok {
 		return false
 	}
-	mark := len(c.b.log)
+	mark := len(c.partial.log)
 	before := c.taken
 	c.taken = maps.Clone(before)
-	if c.b.fillBatch(batch, depth, v, c.taken) && c.run(i+1) {
+	if c.partial.fillBatch(batch, depth, v, c.taken) && c.run(i+1) {
 		return true
 	}
 	c.taken = before
-	c.b.undo(mark)
+	c.partial.undo(mark)
 	return false
 }
 
@@ -140,7 +140,7 @@ func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 		if x.state != settled {
 			continue
 		}
-		d, w, nested := c.b.f.inner(depth, v, x.depth, x.v)
+		d, w, nested := c.partial.f.inner(depth, v, x.depth, x.v)
 		if !nested && !x.soft {
 			return 0, 0, false
 		}
@@ -192,29 +192,29 @@ func (c *construct) candidates(i, n int) []int32 {
 		return nil
 	}
 	x := &c.choices[n]
-	lo, hi := c.b.f.span(depth, v)
+	lo, hi := c.partial.f.span(depth, v)
 	if lo == hi {
 		return nil
 	}
-	first, last := c.b.f.at(x.depth, lo), c.b.f.at(x.depth, hi-1)
+	first, last := c.partial.f.at(x.depth, lo), c.partial.f.at(x.depth, hi-1)
 	role := c.p.batches[c.order[i]].role
 	want := c.pending(i, n)
 	var out []int32
 	for w := first; w <= last; w++ {
-		if c.b.f.real(x.depth, w) && c.holds(x.depth, w, want) {
+		if c.partial.f.real(x.depth, w) && c.holds(x.depth, w, want) {
 			out = append(out, w)
 		}
 	}
 	c.p.steps += int(last-first)/scanSteps + 1
 	slices.SortStableFunc(out, func(a, b int32) int {
-		oa, ob := c.b.isOpen(x.depth, a), c.b.isOpen(x.depth, b)
+		oa, ob := c.partial.isOpen(x.depth, a), c.partial.isOpen(x.depth, b)
 		if oa != ob {
 			if oa {
 				return -1
 			}
 			return 1
 		}
-		return cmp.Compare(c.b.sum(role, x.depth, a), c.b.sum(role, x.depth, b))
+		return cmp.Compare(c.partial.sum(role, x.depth, a), c.partial.sum(role, x.depth, b))
 	})
 	return out
 }
@@ -233,7 +233,7 @@ func (c *construct) pending(i, n int) []int64 {
 // holds says whether a domain has the room by each role's count.
 func (c *construct) holds(depth int, v int32, want []int64) bool {
 	for r, n := range want {
-		if n > 0 && c.b.sum(r, depth, v) < n {
+		if n > 0 && c.partial.sum(r, depth, v) < n {
 			return false
 		}
 	}

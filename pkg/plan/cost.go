@@ -43,19 +43,19 @@ func termsOf(l *Layout) *terms {
 }
 
 // cost writes the board's cost, given the wishes broken, into buf.
-func (b *board) cost(buf []int64, broken int64) []int64 {
+func (pp *partial) cost(buf []int64, broken int64) []int64 {
 	buf = append(buf[:0], broken)
-	for _, d := range b.p.terms {
-		buf = append(buf, max(0, b.crossed[d]-1))
+	for _, d := range pp.p.terms {
+		buf = append(buf, max(0, pp.crossed[d]-1))
 	}
-	node := b.f.levels + 1
-	one, several := b.room[node], int64(0)
-	if b.crossed[node] > 1 {
-		one, several = several, one
+	node := pp.f.levels + 1
+	singleNode, several := pp.room[node], int64(0)
+	if pp.crossed[node] > 1 {
+		singleNode, several = several, singleNode
 	}
-	buf = append(buf, b.unpaired, b.crossed[node], one)
-	for d := b.f.levels; d > 0; d-- {
-		buf = append(buf, b.room[d])
+	buf = append(buf, pp.unpaired, pp.crossed[node], singleNode)
+	for d := pp.f.levels; d > 0; d-- {
+		buf = append(buf, pp.room[d])
 	}
 	return append(buf, several)
 }
@@ -69,24 +69,24 @@ func (p *problem) named(v []int64) Cost {
 	return out
 }
 
-// head is the part of a cost vector that says how near the members are.
-func (p *problem) head(v []int64) []int64 { return v[:1+len(p.terms)] }
+// locality is the part of a cost vector that says how near the members are.
+func (p *problem) locality(v []int64) []int64 { return v[:1+len(p.terms)] }
 
 // broken counts the wishes that places do not keep.
 func (p *problem) broken(f *fabric, places []place) int64 {
 	state := slices.Clone(p.wishes)
 	like := make([][]wish, len(p.batches))
 	for i := range p.batches {
-		if b := &p.batches[i]; b.sliced && b.rule.like > 0 {
-			like[i] = slices.Repeat([]wish{{depth: b.rule.like, first: -1}}, int(b.count))
+		if b := &p.batches[i]; b.sliced && b.rule.preferred > 0 {
+			like[i] = slices.Repeat([]wish{{depth: b.rule.preferred, first: -1}}, int(b.count))
 		}
 	}
 	for _, l := range places {
 		for _, w := range p.batches[l.batch].wishes {
-			state[w].see(f, l.pos)
+			state[w].add(f, l.pos)
 		}
 		if like[l.batch] != nil {
-			like[l.batch][l.slice].see(f, l.pos)
+			like[l.batch][l.slice].add(f, l.pos)
 		}
 	}
 	n := countBroken(state)
@@ -96,8 +96,8 @@ func (p *problem) broken(f *fabric, places []place) int64 {
 	return n
 }
 
-// see takes note of a member at a position.
-func (w *wish) see(f *fabric, pos int32) {
+// add takes note of a member at a position.
+func (w *wish) add(f *fabric, pos int32) {
 	v := f.at(w.depth, pos)
 	if w.first >= 0 && w.first != v || !f.real(w.depth, v) {
 		w.broken = true

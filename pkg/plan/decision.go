@@ -118,8 +118,8 @@ type Exclusion struct {
 	// Refused names the nodes, of CauseFilter only: whoever answered Fits may know
 	// more about them.
 	Refused []string
-	// Said is what they know, as a part of a sentence. The planner leaves it empty.
-	Said string
+	// Detail is what they know, as a part of a sentence. The planner leaves it empty.
+	Detail string
 }
 
 // Causes that are not a resource or a kind.

@@ -5,33 +5,33 @@ package plan
 
 import "slices"
 
-// join adds the members beyond the quorum: as many as find room where the
+// placeExtras adds the members beyond the quorum: as many as find room where the
 // request lets them be, as near to the quorum as they can. A group of which the
 // quorum has nobody comes as far as its own minimum or not at all.
-func (p *problem) join(b *board) {
+func (p *problem) placeExtras(pp *partial) {
 	home := len(p.batches)
-	quorum := p.counts(b)
-	p.batchesFor(p.everyone())
+	quorum := p.counts(pp)
+	p.batchesFor(p.allMembers())
 	if len(p.batches) == home {
 		return
 	}
-	depth, v, ok := p.base(b)
+	depth, v, ok := p.base(pp)
 	if !ok {
 		return
 	}
-	j := newJoiner(b, depth, v)
+	j := newExtrasFiller(pp, depth, v)
 	for from := home; from < len(p.batches); {
 		group := p.groupOf(from)
 		to := from + 1
 		for to < len(p.batches) && p.groupOf(to) == group {
 			to++
 		}
-		mark := len(b.log)
+		mark := len(pp.log)
 		for i := from; i < to; i++ {
-			j.squeeze(int32(i))
+			j.fillWhatFits(int32(i))
 		}
-		if !p.complete(b, group, quorum) {
-			b.undo(mark)
+		if !p.complete(pp, group, quorum) {
+			pp.undo(mark)
 		}
 		from = to
 	}
@@ -40,12 +40,12 @@ func (p *problem) join(b *board) {
 func (p *problem) groupOf(batch int) string { return p.roles[p.batches[batch].role].spec.Group }
 
 // counts is the members of each role that run or have been put.
-func (p *problem) counts(b *board) []int {
+func (p *problem) counts(pp *partial) []int {
 	out := make([]int, len(p.roles))
 	for r := range p.roles {
 		out[r] = len(p.roles[r].bound)
 	}
-	for _, l := range b.log {
+	for _, l := range pp.log {
 		out[p.batches[l.batch].role] += int(l.n)
 	}
 	return out
@@ -53,12 +53,12 @@ func (p *problem) counts(b *board) []int {
 
 // complete says that a group is part of the quorum or has now reached what it
 // asks for: its minimums, or everybody when it states none.
-func (p *problem) complete(b *board, group string, quorum []int) bool {
+func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	i := slices.IndexFunc(p.gang.Groups, func(g Group) bool { return g.Name == group })
 	if i < 0 {
 		return true
 	}
-	now, sum, members := p.counts(b), 0, 0
+	now, sum, members := p.counts(pp), 0, 0
 	asked := p.gang.Groups[i].Min
 	for r := range p.roles {
 		spec := p.roles[r].spec
@@ -84,7 +84,7 @@ func (p *problem) complete(b *board, group string, quorum []int) bool {
 // base is the domain that everybody must be in: the one of the required level
 // where the gang stands, or else has most room; with no such level the whole
 // fabric. ok is false when there is none, or bound members are apart.
-func (p *problem) base(b *board) (depth int, v int32, ok bool) {
+func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 	if p.required == 0 {
 		return 0, 0, true
 	}
@@ -94,29 +94,29 @@ func (p *problem) base(b *board) (depth int, v int32, ok bool) {
 		return 0, 0, false
 	case v >= 0:
 		return p.required, v, true
-	case len(b.log) > 0:
-		return p.required, b.f.at(p.required, b.log[0].pos), true
+	case len(pp.log) > 0:
+		return p.required, pp.f.at(p.required, pp.log[0].pos), true
 	}
-	for _, v := range p.nearMisses(b) {
+	for _, v := range p.nearMisses(pp) {
 		return p.required, v, true
 	}
 	return 0, 0, false
 }
 
-// joiner puts what it can of batches, one after the other, without going back.
-type joiner struct{ c *construct }
+// extrasFiller puts what it can of batches, one after the other, without going back.
+type extrasFiller struct{ c *construct }
 
-func newJoiner(b *board, depth int, v int32) *joiner {
-	j := &joiner{newConstruct(b, depth, v, nil)}
-	for _, l := range b.log {
+func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
+	j := &extrasFiller{newConstruct(pp, depth, v, nil)}
+	for _, l := range pp.log {
 		j.settle(l)
 	}
 	return j
 }
 
 // settle lets the choices of a batch know where one of its members stands.
-func (j *joiner) settle(l place) {
-	f := j.c.b.f
+func (j *extrasFiller) settle(l place) {
+	f := j.c.partial.f
 	for _, n := range j.c.of(l.batch) {
 		x := &j.c.choices[n]
 		v := f.at(x.depth, l.pos)
@@ -132,9 +132,9 @@ func (j *joiner) settle(l place) {
 	}
 }
 
-// squeeze puts as much of a batch as has room and returns the domain it was
+// fillWhatFits puts as much of a batch as has room and returns the domain it was
 // given.
-func (j *joiner) squeeze(batch int32) (depth int, v int32) {
+func (j *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	c := j.c
 	for n := c.undecided(batch); n >= 0; n = c.undecided(batch) {
 		j.prefer(batch, n)
@@ -143,22 +143,22 @@ func (j *joiner) squeeze(batch int32) (depth int, v int32) {
 	if !ok {
 		return c.depth, c.v
 	}
-	c.b.fillSome(batch, depth, v, c.taken)
+	c.partial.fillSome(batch, depth, v, c.taken)
 	return depth, v
 }
 
 // prefer settles a choice on the domain that has room for most of the batch,
 // among those one in use, then the tightest. None at all waives a wish, and
 // leaves a confinement with an empty hand: a domain without room.
-func (j *joiner) prefer(batch int32, n int) {
+func (j *extrasFiller) prefer(batch int32, n int) {
 	c := j.c
 	x, role := &c.choices[n], c.p.batches[batch].role
 	depth, v, _ := c.home(batch)
-	lo, hi := c.b.f.span(depth, v)
+	lo, hi := c.partial.f.span(depth, v)
 	want := c.p.batches[batch].total()
 	best, found := int32(0), false
-	for w := c.b.f.at(x.depth, lo); lo < hi && w <= c.b.f.at(x.depth, hi-1); w++ {
-		if !c.b.f.real(x.depth, w) {
+	for w := c.partial.f.at(x.depth, lo); lo < hi && w <= c.partial.f.at(x.depth, hi-1); w++ {
+		if !c.partial.f.real(x.depth, w) {
 			continue
 		}
 		if !found || j.nearer(x.depth, w, best, role, want) {
@@ -166,7 +166,7 @@ func (j *joiner) prefer(batch int32, n int) {
 		}
 	}
 	x.state, x.v = settled, best
-	if x.soft && (!found || c.b.sum(role, x.depth, best) < want) {
+	if x.soft && (!found || c.partial.sum(role, x.depth, best) < want) {
 		x.state = waived
 	}
 	if !found && !x.soft {
@@ -174,12 +174,12 @@ func (j *joiner) prefer(batch int32, n int) {
 	}
 }
 
-func (j *joiner) nearer(depth int, a, b int32, role int, want int64) bool {
-	sa, sb := j.c.b.sum(role, depth, a), j.c.b.sum(role, depth, b)
+func (j *extrasFiller) nearer(depth int, a, b int32, role int, want int64) bool {
+	sa, sb := j.c.partial.sum(role, depth, a), j.c.partial.sum(role, depth, b)
 	if ma, mb := min(sa, want), min(sb, want); ma != mb {
 		return ma > mb
 	}
-	if oa, ob := j.c.b.isOpen(depth, a), j.c.b.isOpen(depth, b); oa != ob {
+	if oa, ob := j.c.partial.isOpen(depth, a), j.c.partial.isOpen(depth, b); oa != ob {
 		return oa
 	}
 	return sa < sb

@@ -23,8 +23,8 @@ type branch struct {
 	byKey   map[string]*branch
 	kids    []*branch
 	nodes   []*entry
-	// messy says that kids or nodes are out of order.
-	messy bool
+	// unsorted says that kids or nodes are out of order.
+	unsorted bool
 	// path is the domains of the nodes directly below, which are all the same.
 	path []string
 }
@@ -75,7 +75,7 @@ func (b *branch) child(key, name string, virtual bool) *branch {
 	c := &branch{name: name, key: key, virtual: virtual, parent: b}
 	b.byKey[key] = c
 	if n := len(b.kids); n > 0 && compareBranches(b.kids[n-1], c) > 0 {
-		b.messy = true
+		b.unsorted = true
 	}
 	b.kids = append(b.kids, c)
 	return c
@@ -85,7 +85,7 @@ func (b *branch) child(key, name string, virtual bool) *branch {
 func (b *branch) attach(e *entry) {
 	e.home = b
 	if n := len(b.nodes); n > 0 && natural(b.nodes[n-1].name, e.name) > 0 {
-		b.messy = true
+		b.unsorted = true
 	}
 	b.nodes = append(b.nodes, e)
 }
@@ -131,12 +131,12 @@ func (b *branch) detach(e *entry) {
 }
 
 func (b *branch) sort() {
-	if !b.messy {
+	if !b.unsorted {
 		return
 	}
 	slices.SortFunc(b.kids, compareBranches)
 	slices.SortFunc(b.nodes, func(x, y *entry) int { return natural(x.name, y.name) })
-	b.messy = false
+	b.unsorted = false
 }
 
 func compareBranches(x, y *branch) int {

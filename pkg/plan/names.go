@@ -8,7 +8,7 @@ import "strings"
 // natural orders names as people do: digit runs by value ("n2" before "n10"),
 // equal values by plain comparison. Zero only for equal strings.
 func natural(a, b string) int {
-	x, y := unlike(a, b)
+	x, y := cutCommonPrefix(a, b)
 	for x != "" && y != "" {
 		dx, dy := digits(x), digits(y)
 		if dx > 0 && dy > 0 {
@@ -35,8 +35,8 @@ func natural(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// unlike cuts off what two names begin with alike, but no digit run in two.
-func unlike(a, b string) (x, y string) {
+// cutCommonPrefix cuts off what two names begin with alike, but no digit run in two.
+func cutCommonPrefix(a, b string) (x, y string) {
 	n := min(len(a), len(b))
 	i := 0
 	for i < n && a[i] == b[i] {

@@ -12,11 +12,11 @@ func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
 	d := Decision{Gang: g.Name}
 	// 1. Is the request sound, and what does it mean here?
 	if f := g.check(&s.layout); f != nil {
-		return d.because(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail})
+		return d.rejected(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail})
 	}
 	p, reason := compile(s, &g, fits, o, &d.Stats)
 	if reason != nil {
-		return d.because(*reason)
+		return d.rejected(*reason)
 	}
 	d.Wanted = p.pending()
 	// 2. Search: the whole gang, or else the cheapest quorum.
@@ -29,15 +29,15 @@ func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
 		return d
 	}
 	// 4. The rest of the gang as near as it can be.
-	b := p.load(c)
-	p.join(b)
+	b := p.restore(c)
+	p.placeExtras(b)
 	// 5. Members to nodes, in rank order.
 	p.decide(&d, c, b)
 	return d
 }
 
-// because is the decision that says no for one reason, for certain.
-func (d Decision) because(r Reason) Decision {
+// rejected is the decision that says no for one reason, for certain.
+func (d Decision) rejected(r Reason) Decision {
 	d.Reasons = []Reason{r}
 	d.Stats.Proven = true
 	return d
@@ -56,8 +56,8 @@ func (p *problem) pending() int {
 
 // chosen is a quota and its placement.
 type chosen struct {
-	quota []int
-	board *board
+	quorum  []int
+	partial *partial
 	*solution
 }
 
@@ -65,20 +65,20 @@ type chosen struct {
 // domains than the cheapest quorum, and else that quorum. known says that the
 // answer is certain.
 func (p *problem) choose() (c *chosen, known bool) {
-	every := p.everyone()
-	quotas, known := p.quotas()
+	every := p.allMembers()
+	quotas, known := p.quorumChoices()
 	if len(quotas) == 1 && slices.Equal(quotas[0], every) {
-		all, sure := p.try(every, 1)
+		all, sure := p.solveQuorum(every, 1)
 		return all, known && sure
 	}
-	all, sure := p.try(every, 2)
-	if all != nil && !slices.ContainsFunc(p.head(all.cost), func(v int64) bool { return v > 0 }) {
+	all, sure := p.solveQuorum(every, 2)
+	if all != nil && !slices.ContainsFunc(p.locality(all.cost), func(v int64) bool { return v > 0 }) {
 		return all, sure
 	}
 	best, certain := p.cheapest(quotas)
 	known = known && certain
 	switch {
-	case all != nil && (best == nil || slices.Compare(p.head(all.cost), p.head(best.cost)) <= 0):
+	case all != nil && (best == nil || slices.Compare(p.locality(all.cost), p.locality(best.cost)) <= 0):
 		return all, known && sure
 	case best == nil:
 		return nil, known
@@ -90,40 +90,40 @@ func (p *problem) choose() (c *chosen, known bool) {
 func (p *problem) cheapest(quotas [][]int) (best *chosen, known bool) {
 	known = true
 	for i, q := range quotas {
-		one, sure := p.try(q, len(quotas)-i)
+		solved, sure := p.solveQuorum(q, len(quotas)-i)
 		known = known && sure
-		if one != nil && (best == nil || slices.Compare(one.cost, best.cost) < 0) {
-			best = one
+		if solved != nil && (best == nil || slices.Compare(solved.cost, best.cost) < 0) {
+			best = solved
 		}
 	}
 	return best, known
 }
 
-// try solves one quota with one of so many parts of the budget that is left.
-func (p *problem) try(quota []int, parts int) (*chosen, bool) {
+// solveQuorum solves one quota with one of so many parts of the budget that is left.
+func (p *problem) solveQuorum(quota []int, parts int) (*chosen, bool) {
 	p.allot(parts)
 	p.reset()
 	p.batchesFor(quota)
-	b := newBoard(p)
-	best, whole := p.solve(b)
-	p.last = b
+	pp := newPartial(p)
+	best, whole := p.solve(pp)
+	p.lastPartial = pp
 	if best == nil {
 		return nil, whole
 	}
-	return &chosen{quota, b, best}, whole
+	return &chosen{quota, pp, best}, whole
 }
 
-// load puts the places of a choice on its board. When another quota was tried
+// restore puts the places of a choice on its board. When another quota was tried
 // after it, its batches are made again, on a board that knows all refusals.
-func (p *problem) load(c *chosen) *board {
-	b := c.board
-	if b != p.last {
+func (p *problem) restore(c *chosen) *partial {
+	pp := c.partial
+	if pp != p.lastPartial {
 		p.reset()
-		p.batchesFor(c.quota)
-		b = newBoard(p)
+		p.batchesFor(c.quorum)
+		pp = newPartial(p)
 	}
 	for _, l := range c.places {
-		b.put(l.batch, l.slice, l.pos, l.n)
+		pp.put(l.batch, l.slice, l.pos, l.n)
 	}
-	return b
+	return pp
 }

@@ -11,10 +11,10 @@ import (
 // problem is a request made ready for the search: names turned into indices,
 // everything in an order that does not depend on the order of the input.
 type problem struct {
-	snap  *Snapshot
-	gang  *Gang
-	ask   Fits
-	stats *Stats
+	snap    *Snapshot
+	gang    *Gang
+	filters Fits
+	stats   *Stats
 	// steps used so far, of the budget for all quotas. The search for one
 	// quota began at from and may take size of them.
 	steps, budget, from, size int
@@ -28,16 +28,16 @@ type problem struct {
 	bound []int32
 	// required and preferred are the gang's own depths, 0 for none.
 	required, preferred int
-	sets                []confine
+	sets                []confinement
 	wishes              []wish
 	// ownSets and ownWishes are how many of them the request itself has.
 	ownSets, ownWishes int
 	batches            []batch
-	// last is the board of the quota that the batches are for.
-	last *board
+	// lastPartial is the board of the quota that the batches are for.
+	lastPartial *partial
 	// fresh is where the batches of the last batchesFor begin.
-	fresh   int
-	granted map[fitsKey]int32
+	fresh    int
+	accepted map[fitsKey]int32
 }
 
 // role is a Role in the search's terms.
@@ -57,9 +57,9 @@ type role struct {
 
 // sliceRule is what a slice asks of the fabric, as depths; 0 asks for nothing.
 type sliceRule struct {
-	// need is the finest depth of which one domain must hold the slice, also a
+	// required is the finest depth of which one domain must hold the slice, also a
 	// coarser one, like the one of which a domain should.
-	need, also, like int
+	required, coarser, preferred int
 	// spread is the depth of which no two slices share a domain.
 	spread int
 }
@@ -67,7 +67,7 @@ type sliceRule struct {
 // implies says that whoever keeps to need keeps to a depth as well. A node is no
 // domain of the levels that it lacks.
 func (s *sliceRule) implies(depth, levels int) bool {
-	return depth == s.need || depth < s.need && s.need <= levels
+	return depth == s.required || depth < s.required && s.required <= levels
 }
 
 // limit is the most members of a role that a node may get.
@@ -80,8 +80,8 @@ type slice struct {
 	taken   int // pending members already handed to batches
 }
 
-// confine is a set of members that one domain must hold.
-type confine struct {
+// confinement is a set of members that one domain must hold.
+type confinement struct {
 	depth int
 	// fixed is the domain where members already run, -1 when none do.
 	fixed int32
@@ -124,7 +124,7 @@ const fitsPerStep = 8
 // compile turns a checked request into a problem, or finds a fault that shows
 // only now: a reason, not an error.
 func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
-	p := &problem{snap: s, gang: g, ask: fits, stats: st, budget: o.Budget, granted: map[fitsKey]int32{}}
+	p := &problem{snap: s, gang: g, filters: fits, stats: st, budget: o.Budget, accepted: map[fitsKey]int32{}}
 	p.terms = s.terms.depths
 	if p.budget <= 0 {
 		p.budget = DefaultBudget
@@ -228,8 +228,8 @@ func (p *problem) addMember(r *role, s *slice, m *Member) {
 	r.bound = append(r.bound, pos)
 }
 
-// refused keeps what the filters said for the boards still to come.
-func (p *problem) refused(role int, pos, most int32) {
+// rememberLimit keeps what the filters said for the boards still to come.
+func (p *problem) rememberLimit(role int, pos, most int32) {
 	p.roles[role].limits = append(p.roles[role].limits, limit{pos, most})
 }
 

@@ -10,11 +10,11 @@ const maxRails = 64
 
 // offers is the set of units of a node that each hold all the devices of one
 // member of a role, the node being unused.
-func (b *board) offers(role int, pos int32) uint64 {
-	need := &b.p.roles[role].spec.Need
-	c := b.p.snap.class(pos)
+func (pp *partial) offers(role int, pos int32) uint64 {
+	need := &pp.p.roles[role].spec.Need
+	c := pp.p.snap.class(pos)
 	key := offerKey{role, c.id}
-	if set, known := b.offered[key]; known {
+	if set, known := pp.offered[key]; known {
 		return set
 	}
 	var set uint64
@@ -24,7 +24,7 @@ func (b *board) offers(role int, pos int32) uint64 {
 			set |= 1 << i
 		}
 	}
-	b.offered[key] = set
+	pp.offered[key] = set
 	return set
 }
 
@@ -35,17 +35,17 @@ type offerKey struct {
 
 // commonRail is the unit that most nodes with room among some offer to a role,
 // -1 when all offer the same ones.
-func (b *board) commonRail(role int, lo, hi int32) int {
-	if len(b.p.roles[role].roll.shape.pairs) == 0 {
+func (pp *partial) commonRail(role int, lo, hi int32) int {
+	if len(pp.p.roles[role].roll.shape.pairs) == 0 {
 		return -1
 	}
 	var votes [maxRails]int
 	all, any := ^uint64(0), uint64(0)
 	for pos := lo; pos < hi; pos++ {
-		if b.slots(role, pos) == 0 {
+		if pp.slots(role, pos) == 0 {
 			continue
 		}
-		set := b.offers(role, pos)
+		set := pp.offers(role, pos)
 		all, any = all&set, any|set
 		for s := set; s != 0; s &= s - 1 {
 			votes[bits.TrailingZeros64(s)]++

@@ -28,16 +28,16 @@ type rollup struct {
 // epoch keeps rollups and tallies between plans, as long as the tree stays the
 // same.
 type epoch struct {
-	mu      sync.RWMutex
-	byHash  map[uint64]*rollup
-	order   []uint64
-	tallies map[uint64]*tally
+	mu     sync.RWMutex
+	byHash map[uint64]*rollup
+	order  []uint64
+	sums   map[uint64]*resourceSums
 }
 
 // maxRollups bounds the shapes remembered; clusters run few at a time.
 const maxRollups = 64
 
-func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, tallies: map[uint64]*tally{}} }
+func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, sums: map[uint64]*resourceSums{}} }
 
 // rollup returns the counts for a need, from the last plan's where possible.
 func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
@@ -112,7 +112,7 @@ func (s *Snapshot) count(sh *shape) *rollup {
 type classMemo struct{ byID []classSlots }
 
 type classSlots struct {
-	known        bool
+	counted      bool
 	slots, clean int32
 }
 
@@ -123,8 +123,8 @@ func (m *classMemo) of(sh *shape, c *class) classSlots {
 		m.byID = append(m.byID, make([]classSlots, len(m.byID)+64)...)
 	}
 	e := &m.byID[c.id]
-	if !e.known {
-		e.known = true
+	if !e.counted {
+		e.counted = true
 		e.slots = sh.slots(c)
 		e.clean = sh.paired(c, e.slots)
 	}

@@ -48,7 +48,7 @@ func (p *problem) addScopes() {
 		p.required = max(p.required, boundary)
 	}
 	all := scope{subject: "the gang", required: p.required, preferred: p.preferred, roles: p.rolesWhere(func(*Role) bool { return true })}
-	p.wish(all)
+	p.addWish(all)
 	scopes := []scope{{subject: "the RDMA roles", required: boundary, roles: p.rolesWhere(func(r *Role) bool { return r.RDMA || g.RDMA })}}
 	for i := range g.Groups {
 		q := &g.Groups[i]
@@ -64,8 +64,8 @@ func (p *problem) addScopes() {
 	})
 	for _, s := range scopes {
 		if len(s.roles) > 0 {
-			p.confine(s)
-			p.wish(s)
+			p.addConfinement(s)
+			p.addWish(s)
 		}
 	}
 }
@@ -133,20 +133,20 @@ func (p *problem) implied(depth int) bool {
 	return depth == p.required || depth < p.required && p.required <= len(p.snap.layout.Levels)
 }
 
-// confine adds a scope's required level.
-func (p *problem) confine(s scope) {
+// addConfinement adds a scope's required level.
+func (p *problem) addConfinement(s scope) {
 	if s.required == 0 || p.implied(s.required) {
 		return
 	}
 	v, bad := p.fixed(s.required, p.boundIn(s.roles))
-	p.sets = append(p.sets, confine{s.required, v, bad, s.subject, len(p.boundIn(s.roles))})
+	p.sets = append(p.sets, confinement{s.required, v, bad, s.subject, len(p.boundIn(s.roles))})
 	for _, r := range s.roles {
 		p.roles[r].sets = append(p.roles[r].sets, int32(len(p.sets)-1))
 	}
 }
 
-// wish adds a scope's preferred level.
-func (p *problem) wish(s scope) {
+// addWish adds a scope's preferred level.
+func (p *problem) addWish(s scope) {
 	v, bad := p.fixed(s.preferred, p.boundIn(s.roles))
 	if s.preferred == 0 || p.implied(s.preferred) && !bad {
 		return
@@ -164,9 +164,9 @@ func (p *problem) addSlices() {
 		s := &r.spec.Slice
 		required, like, spread := p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
 		// A slice that must not share a domain stands in one itself.
-		r.rule = sliceRule{need: max(required, spread), also: min(required, spread), like: like, spread: spread}
+		r.rule = sliceRule{required: max(required, spread), coarser: min(required, spread), preferred: like, spread: spread}
 		if r.rule.implies(like, len(p.snap.layout.Levels)) {
-			r.rule.like = 0
+			r.rule.preferred = 0
 		}
 		for k := range r.slices {
 			if v, bad := p.fixed(r.rule.spread, r.slices[k].bound); v >= 0 && !bad {

@@ -94,7 +94,7 @@ func (s *script) roleOptions(r *plan.Role) options {
 		},
 		"cpu": func(v string) error { _, err := fmt.Sscan(v, &r.Need.Resources[0]); return err },
 	}
-	for k, kind := range s.w.layout.Kinds {
+	for k, kind := range s.sim.layout.Kinds {
 		o[kind] = s.deviceOption(r, []int{k})
 	}
 	o["gpu|oldgpu"] = s.deviceOption(r, []int{0, 2})
@@ -141,7 +141,7 @@ func (s *script) plan() error {
 // the other candidates.
 func (s *script) show(d *plan.Decision) {
 	fmt.Fprintln(&s.out, d.Why())
-	for _, n := range s.w.nodes {
+	for _, n := range s.sim.nodes {
 		var names []string
 		for _, a := range d.Assignments {
 			if a.Node == n.Name {
@@ -186,14 +186,14 @@ func (s *script) bind() error {
 		r := &s.gang.Roles[i]
 		m := slices.IndexFunc(r.Members, func(m plan.Member) bool { return m.Name == a.Member })
 		r.Members[m].Node = a.Node
-		n := slices.IndexFunc(s.w.nodes, func(n plan.NodeSpec) bool { return n.Name == a.Node })
-		node := s.w.nodes[n]
+		n := slices.IndexFunc(s.sim.nodes, func(n plan.NodeSpec) bool { return n.Name == a.Node })
+		node := s.sim.nodes[n]
 		node.Free = slices.Clone(node.Free)
 		for k, v := range r.Need.Resources {
 			node.Free[k] -= v
 		}
 		node.Units = taken(node.Units, r.Need.Devices, a.Rail)
-		s.w.nodes[n] = node
+		s.sim.nodes[n] = node
 		if err := s.st.Upsert(node); err != nil {
 			return err
 		}
@@ -229,7 +229,7 @@ func (s *script) score(words []string) error {
 		return fmt.Errorf("no role %s", words[0])
 	}
 	snap := s.st.Freeze()
-	nodes := slices.Clone(s.w.nodes)
+	nodes := slices.Clone(s.sim.nodes)
 	of := func(n plan.NodeSpec) int64 { return plan.Score(snap, s.gang.Roles[i].Need, n.Name) }
 	slices.SortStableFunc(nodes, func(a, b plan.NodeSpec) int { return int(of(b) - of(a)) })
 	for _, n := range nodes {

@@ -43,70 +43,70 @@ type solution struct {
 // search is the work on one quota.
 type search struct {
 	p       *problem
-	b       *board
+	partial *partial
 	total   []int64 // members to place, by role
 	count   int64
-	need    []int64 // of each dimension, by all of them
-	tallies []*tally
+	demand  []int64 // of each dimension, by all of them
+	sums    []*resourceSums
 	best    *solution
-	// whole says that nothing was left out of the search.
-	whole bool
-	tiny  bool
-	// several says that what one node alone holds was looked at.
-	several bool
-	// tried counts candidates since constructing worked.
-	tried int
-	// doubts are candidates that may hold something cheaper.
-	doubts []doubt
-	seen   map[likeness]bool
+	// proven says that nothing was left out of the search.
+	proven bool
+	tiny   bool
+	// multiNodeOnly says that what one node alone holds was looked at.
+	multiNodeOnly bool
+	// triedAfterSuccess counts candidates since constructing worked.
+	triedAfterSuccess int
+	// unproven are candidates that may hold something cheaper.
+	unproven []unproven
+	tried    map[fingerprint]bool
 }
 
-type doubt struct {
-	depth int
-	v     int32
-	bound []int64
+type unproven struct {
+	depth      int
+	v          int32
+	lowerBound []int64
 }
 
 // solve finds the cheapest placement of the problem's batches; whole says that
 // the answer, also "none", is certain. The board keeps what was learned.
-func (p *problem) solve(b *board) (best *solution, whole bool) {
-	s := &search{p: p, b: b, total: make([]int64, len(p.roles)), whole: true, seen: map[likeness]bool{}}
+func (p *problem) solve(pp *partial) (best *solution, whole bool) {
+	s := &search{p: p, partial: pp, total: make([]int64, len(p.roles)), proven: true, tried: map[fingerprint]bool{}}
 	for i := range p.batches {
 		s.total[p.batches[i].role] += p.batches[i].total()
 		s.count += p.batches[i].total()
 	}
 	if s.count == 0 {
-		return &solution{cost: b.cost(nil, p.broken(b.f, nil))}, true
+		return &solution{cost: pp.cost(nil, p.broken(pp.f, nil))}, true
 	}
-	s.tiny = len(b.f.names) <= tinyNodes && s.count <= tinyMembers
-	s.addNeeds()
-	s.alone()
-	for depth := max(b.f.levels, p.required); depth >= p.required; depth-- {
-		s.level(depth)
+	s.tiny = len(pp.f.names) <= tinyNodes && s.count <= tinyMembers
+	s.addDemand()
+	s.trySingleNodes()
+	for depth := max(pp.f.levels, p.required); depth >= p.required; depth-- {
+		s.tryLevel(depth)
 	}
-	s.resolve()
-	return s.best, s.whole
+	s.searchUnproven()
+	return s.best, s.proven
 }
 
-// addNeeds sums what all members take together. One role alone needs no
+// addDemand sums what all members take together. One role alone needs no
 // tallies: its slots say it all.
-func (s *search) addNeeds() {
+func (s *search) addDemand() {
 	if len(s.p.roles) == 1 {
 		return
 	}
-	s.need = make([]int64, len(s.p.dims))
+	s.demand = make([]int64, len(s.p.dims))
 	for d := range s.p.dims {
-		s.tallies = append(s.tallies, s.p.snap.tally(&s.p.dims[d]))
+		s.sums = append(s.sums, s.p.snap.resourceSums(&s.p.dims[d]))
 		for r, n := range s.total {
-			s.need[d] += n * s.p.roles[r].takes[d]
+			s.demand[d] += n * s.p.roles[r].takes[d]
 		}
 	}
 }
 
-// alone constructs on single nodes. When it cannot go through all that matter, it
+// trySingleNodes constructs on single nodes. When it cannot go through all that matter, it
 // leaves them to the search of the domains that they are in.
-func (s *search) alone() {
-	depth := s.b.f.levels + 1
+func (s *search) trySingleNodes() {
+	depth := s.partial.f.levels + 1
 	if s.p.required >= depth || s.nodes(0, 0) > 1 {
 		return
 	}
@@ -114,12 +114,12 @@ func (s *search) alone() {
 	for range maxAlone {
 		x, ok := c.pop()
 		if !ok {
-			s.several = true
+			s.multiNodeOnly = true
 			return
 		}
-		bound := c.bound(x)
+		bound := c.lowerBound(x)
 		if s.beaten(bound) {
-			s.several = true
+			s.multiNodeOnly = true
 			return
 		}
 		if s.p.left()*constructHalf <= s.p.size {
@@ -127,19 +127,19 @@ func (s *search) alone() {
 		}
 		s.try(depth, x.v, bound)
 	}
-	s.doubts, s.tried = nil, 0
+	s.unproven, s.triedAfterSuccess = nil, 0
 }
 
-// level constructs in the candidates of one depth.
-func (s *search) level(depth int) {
+// tryLevel constructs in the candidates of one depth.
+func (s *search) tryLevel(depth int) {
 	c := s.candidates(depth)
 	for x, ok := c.pop(); ok; x, ok = c.pop() {
-		bound := c.bound(x)
+		bound := c.lowerBound(x)
 		if s.beaten(bound) {
 			return
 		}
-		if s.p.left()*constructHalf <= s.p.size || s.tried >= maxTried && !s.tiny {
-			s.whole = false
+		if s.p.left()*constructHalf <= s.p.size || s.triedAfterSuccess >= maxTried && !s.tiny {
+			s.proven = false
 			return
 		}
 		s.try(depth, x.v, bound)
@@ -156,32 +156,32 @@ func (s *search) beaten(bound []int64) bool {
 
 // try constructs in one domain, unless in one just like it that was done.
 func (s *search) try(depth int, v int32, bound []int64) {
-	like, plain := s.likeness(depth, v)
-	if plain && s.seen[like] {
+	like, plain := s.fingerprint(depth, v)
+	if plain && s.tried[like] {
 		return
 	}
 	refused := s.p.stats.FitsRefused
 	s.p.stats.DomainsTried++
 	found := s.construct(depth, v)
 	if s.best != nil {
-		s.tried++
+		s.triedAfterSuccess++
 	}
-	s.seen[like] = plain && refused == s.p.stats.FitsRefused
+	s.tried[like] = plain && refused == s.p.stats.FitsRefused
 	if found && s.beaten(bound) || !s.mayHold(depth, v) {
 		return
 	}
-	s.doubts = append(s.doubts, doubt{depth, v, bound})
+	s.unproven = append(s.unproven, unproven{depth, v, bound})
 }
 
-// resolve searches the doubtful candidates exactly.
-func (s *search) resolve() {
+// searchUnproven searches the doubtful candidates exactly.
+func (s *search) searchUnproven() {
 	improved := 0
-	for i, d := range s.doubts {
-		if s.beaten(d.bound) {
+	for i, d := range s.unproven {
+		if s.beaten(d.lowerBound) {
 			continue
 		}
 		steps := s.p.left()
-		if left := len(s.doubts) - i; !s.tiny {
+		if left := len(s.unproven) - i; !s.tiny {
 			steps = min(steps, max(s.p.size/exactShare, steps/left))
 		}
 		if !s.tiny && s.best != nil {
@@ -189,7 +189,7 @@ func (s *search) resolve() {
 			improved++
 		}
 		if steps <= 0 || improved > maxImproved || s.best != nil && !s.small(d) {
-			s.whole = false
+			s.proven = false
 			return
 		}
 		s.prove(d, steps)
@@ -197,23 +197,23 @@ func (s *search) resolve() {
 }
 
 // small says that exact search has a chance to improve on a placement.
-func (s *search) small(d doubt) bool {
-	lo, hi := s.b.f.span(d.depth, d.v)
+func (s *search) small(d unproven) bool {
+	lo, hi := s.partial.f.span(d.depth, d.v)
 	return hi-lo <= tinyNodes && s.count <= tinyMembers
 }
 
 // prove searches one domain exactly.
-func (s *search) prove(d doubt, steps int) {
+func (s *search) prove(d unproven, steps int) {
 	var known []int64
 	if s.best != nil {
 		known = s.best.cost
 	}
-	e := newExact(s.b, d.depth, d.v, known, steps)
+	e := newExact(s.partial, d.depth, d.v, known, steps)
 	if !e.run() {
-		s.whole = false
+		s.proven = false
 	}
 	if e.places != nil {
-		s.best = &solution{e.places, e.bound}
+		s.best = &solution{e.places, e.costToBeat}
 	}
 }
 
@@ -221,12 +221,12 @@ func (s *search) prove(d doubt, steps int) {
 // the sum of what all roles take.
 func (s *search) mayHold(depth int, v int32) bool {
 	for r, n := range s.total {
-		if n > 0 && s.b.sum(r, depth, v) < n {
+		if n > 0 && s.partial.sum(r, depth, v) < n {
 			return false
 		}
 	}
-	for d, n := range s.need {
-		if n > s.tallies[d].in(s.b.f, depth, v) {
+	for d, n := range s.demand {
+		if n > s.sums[d].in(s.partial.f, depth, v) {
 			return false
 		}
 	}
@@ -257,10 +257,10 @@ func (s *search) construct(depth int, v int32) (found bool) {
 // something is known the filters are asked only for what would be cheaper by
 // counts.
 func (s *search) attempt(depth int, v int32, order []int32) bool {
-	if ask := s.p.ask; ask != nil && s.best != nil {
-		s.p.ask = nil
+	if ask := s.p.filters; ask != nil && s.best != nil {
+		s.p.filters = nil
 		cheaper := s.build(depth, v, order) != nil
-		s.p.ask = ask
+		s.p.filters = ask
 		if !cheaper {
 			return false
 		}
@@ -274,16 +274,16 @@ func (s *search) attempt(depth int, v int32, order []int32) bool {
 
 // build constructs once; nil when that fails or is no cheaper than the best.
 func (s *search) build(depth int, v int32, order []int32) (built *solution) {
-	c := newConstruct(s.b, depth, v, order)
+	c := newConstruct(s.partial, depth, v, order)
 	if !c.run(0) {
 		return nil
 	}
-	s.b.compact()
-	cost := s.b.cost(nil, s.p.broken(s.b.f, s.b.log))
+	s.partial.compact()
+	cost := s.partial.cost(nil, s.p.broken(s.partial.f, s.partial.log))
 	if s.best == nil || slices.Compare(cost, s.best.cost) < 0 {
-		built = &solution{slices.Clone(s.b.log), cost}
+		built = &solution{slices.Clone(s.partial.log), cost}
 	}
-	s.b.undo(0)
+	s.partial.undo(0)
 	return built
 }
 

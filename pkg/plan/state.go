@@ -23,7 +23,7 @@ type State struct {
 	// pages hold the class of each position; a page or the table of pages that
 	// a Snapshot may still read is copied before it is written.
 	pages  pages[*class]
-	ours   []bool
+	owned  []bool
 	shared bool
 	// log has the positions changed since the epoch began.
 	log   []int32
@@ -89,16 +89,16 @@ func (s *State) Upsert(n NodeSpec) error {
 	if e != nil && e.class.describes(&n) && samePath(e.home.path, n.Domains) {
 		return nil
 	}
-	c := s.classes.take(&n)
+	c := s.classes.acquire(&n)
 	switch {
 	case e == nil:
 		s.insert(n.Name, c, n.Domains)
 	case !samePath(e.home.path, n.Domains):
-		s.classes.drop(e.class)
+		s.classes.release(e.class)
 		s.extract(e)
 		s.insert(n.Name, c, n.Domains)
 	default:
-		s.classes.drop(e.class)
+		s.classes.release(e.class)
 		e.class = c
 		s.write(e.pos, c)
 	}
@@ -108,7 +108,7 @@ func (s *State) Upsert(n NodeSpec) error {
 // Remove forgets a node; an unknown name is no error.
 func (s *State) Remove(name string) {
 	if e := s.nodes[name]; e != nil {
-		s.classes.drop(e.class)
+		s.classes.release(e.class)
 		s.extract(e)
 		delete(s.nodes, name)
 	}
@@ -122,11 +122,11 @@ func (s *State) Len() int { return len(s.nodes) }
 func (s *State) Freeze() *Snapshot {
 	switch {
 	case s.fabric == nil:
-		s.relay()
+		s.layOutAgain()
 	case len(s.log) > max(minLog, len(s.nodes)):
 		s.log, s.epoch = nil, newEpoch()
 	}
-	clear(s.ours)
+	clear(s.owned)
 	s.shared = true
 	return &Snapshot{layout: s.layout, terms: s.terms, fabric: s.fabric, pages: s.pages, log: s.log, epoch: s.epoch}
 }
@@ -170,11 +170,11 @@ func (s *State) extract(e *entry) {
 	s.fabric = nil
 }
 
-// relay lays the fabric out anew and begins an epoch.
-func (s *State) relay() {
+// layOutAgain lays the fabric out anew and begins an epoch.
+func (s *State) layOutAgain() {
 	s.pages = newPages[*class](len(s.nodes))
 	s.fabric = layOut(s.root, len(s.layout.Levels), len(s.nodes), s.pages)
-	s.ours = make([]bool, len(s.pages))
+	s.owned = make([]bool, len(s.pages))
 	s.log, s.epoch = nil, newEpoch()
 }
 
@@ -188,9 +188,9 @@ func (s *State) write(pos int32, c *class) {
 		s.shared = false
 	}
 	p := pos >> pageBits
-	if !s.ours[p] {
+	if !s.owned[p] {
 		s.pages[p] = slices.Clone(s.pages[p])
-		s.ours[p] = true
+		s.owned[p] = true
 	}
 	s.pages.set(pos, c)
 	s.log = append(s.log, pos)

@@ -12,25 +12,25 @@ import (
 
 // validate checks a placement against the rules, member by member, as the
 // members were really given their nodes.
-func (w *world) validate(d *plan.Decision) error {
-	r := &reference{w: w, memo: map[string]bool{}, nodes: map[string]int{}}
-	for i, n := range w.nodes {
+func (sim *simulation) validate(d *plan.Decision) error {
+	r := &reference{sim: sim, memo: map[string]bool{}, nodes: map[string]int{}}
+	for i, n := range sim.nodes {
 		r.nodes[n.Name] = i
 	}
-	given, err := w.given(d)
+	given, err := sim.given(d)
 	if err != nil {
 		return err
 	}
-	counts := make([]int, len(w.gang.Roles))
-	for i := range w.gang.Roles {
-		r.put = append(r.put, make([]int, len(w.nodes)))
+	counts := make([]int, len(sim.gang.Roles))
+	for i := range sim.gang.Roles {
+		r.put = append(r.put, make([]int, len(sim.nodes)))
 		counts[i] = r.boundOf(i) + len(given[i])
 		r.addGiven(i, given[i])
 	}
 	for i := range r.put {
 		for n, k := range r.put[i] {
 			if k > 0 && !r.holds(i, n) {
-				return fmt.Errorf("node %s does not hold %d of role %s", w.nodes[n].Name, k, w.gang.Roles[i].Name)
+				return fmt.Errorf("node %s does not hold %d of role %s", sim.nodes[n].Name, k, sim.gang.Roles[i].Name)
 			}
 		}
 	}
@@ -49,17 +49,17 @@ func (w *world) validate(d *plan.Decision) error {
 }
 
 // given is the node of each placed member, by role.
-func (w *world) given(d *plan.Decision) ([]map[string]string, error) {
-	out := make([]map[string]string, len(w.gang.Roles))
+func (sim *simulation) given(d *plan.Decision) ([]map[string]string, error) {
+	out := make([]map[string]string, len(sim.gang.Roles))
 	for i := range out {
 		out[i] = map[string]string{}
 	}
 	for _, a := range d.Assignments {
-		i := slices.IndexFunc(w.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })
+		i := slices.IndexFunc(sim.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })
 		if i < 0 {
 			return nil, fmt.Errorf("role %s is unknown", a.Role)
 		}
-		m := slices.IndexFunc(w.gang.Roles[i].Members, func(m plan.Member) bool { return m.Name == a.Member && m.Node == "" })
+		m := slices.IndexFunc(sim.gang.Roles[i].Members, func(m plan.Member) bool { return m.Name == a.Member && m.Node == "" })
 		if m < 0 || out[i][a.Member] != "" {
 			return nil, fmt.Errorf("member %s of role %s is unknown, bound or placed twice", a.Member, a.Role)
 		}
@@ -70,7 +70,7 @@ func (w *world) given(d *plan.Decision) ([]map[string]string, error) {
 
 // addGiven makes the units of a role from where its members were placed.
 func (r *reference) addGiven(role int, given map[string]string) {
-	r.addUnits(role, len(r.w.gang.Roles[role].Members))
+	r.addUnits(role, len(r.sim.gang.Roles[role].Members))
 	for u := range r.units {
 		x := &r.units[u]
 		if x.role != role {

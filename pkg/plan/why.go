@@ -36,16 +36,16 @@ func (d Decision) Why() string {
 	fmt.Fprintf(&b, "gang %s: ", d.Gang)
 	switch {
 	case d.Placed:
-		d.yes(&b)
+		d.writePlaced(&b)
 	case len(d.Reasons) == 0:
 		b.WriteString("no reason is known")
 	default:
-		d.no(&b)
+		d.writeRefused(&b)
 	}
 	return b.String()
 }
 
-func (d *Decision) yes(b *strings.Builder) {
+func (d *Decision) writePlaced(b *strings.Builder) {
 	nodes := map[string]bool{}
 	for _, a := range d.Assignments {
 		nodes[a.Node] = true
@@ -54,12 +54,12 @@ func (d *Decision) yes(b *strings.Builder) {
 	if d.Unplaced > 0 {
 		fmt.Fprintf(b, "; %d more beyond the minimum found no room", d.Unplaced)
 		if len(d.Reasons) > 0 {
-			d.Reasons[0].lost(b)
+			d.Reasons[0].writeExcluded(b)
 		}
 	}
 }
 
-func (d *Decision) no(b *strings.Builder) {
+func (d *Decision) writeRefused(b *strings.Builder) {
 	r := d.Reasons[0]
 	if r.Kind == BudgetEnded {
 		fmt.Fprintf(b, "no placement found in %d steps, which does not prove that there is none; ", d.Stats.Steps)
@@ -71,10 +71,10 @@ func (d *Decision) no(b *strings.Builder) {
 		fmt.Fprintf(b, "counts alone let %d of %s into %s", r.Found, count(r.Wanted, "member"), r.Domain)
 		return
 	}
-	r.sentence(b)
+	r.write(b)
 }
 
-func (r *Reason) sentence(b *strings.Builder) {
+func (r *Reason) write(b *strings.Builder) {
 	switch r.Kind {
 	case BadRequest:
 		fmt.Fprintf(b, "bad request: %s: %s", r.Subject, r.Detail)
@@ -90,8 +90,8 @@ func (r *Reason) sentence(b *strings.Builder) {
 		if r.Outside > 0 {
 			fmt.Fprintf(b, ", which RDMA does not leave, though %d more fit outside", r.Outside)
 		}
-		r.lost(b)
-		r.would(b)
+		r.writeExcluded(b)
+		r.writeChanges(b)
 	}
 }
 
@@ -100,20 +100,20 @@ func (r *Reason) sentence(b *strings.Builder) {
 func (d Decision) LeftOver() string {
 	var b strings.Builder
 	if d.Unplaced > 0 && len(d.Reasons) > 0 {
-		d.Reasons[0].lost(&b)
+		d.Reasons[0].writeExcluded(&b)
 	}
 	return b.String()
 }
 
-// lost says how many nodes are out, and for what.
-func (r *Reason) lost(b *strings.Builder) {
+// writeExcluded says how many nodes are out, and for what.
+func (r *Reason) writeExcluded(b *strings.Builder) {
 	total := 0
 	var parts []string
 	for _, e := range r.Excluded {
 		total += e.Nodes
 		part := fmt.Sprintf("%s %d", e.Cause, e.Nodes)
-		if e.Said != "" {
-			part += " (" + e.Said + ")"
+		if e.Detail != "" {
+			part += " (" + e.Detail + ")"
 		}
 		parts = append(parts, part)
 	}
@@ -122,8 +122,8 @@ func (r *Reason) lost(b *strings.Builder) {
 	}
 }
 
-// would says what would change the answer.
-func (r *Reason) would(b *strings.Builder) {
+// writeChanges says what would change the answer.
+func (r *Reason) writeChanges(b *strings.Builder) {
 	var parts []string
 	for _, c := range r.Changes {
 		parts = append(parts, c.String())

@@ -42,7 +42,7 @@ func (p *planning) quote(decision *plan.Decision) {
 		}
 		for j := range reason.Excluded {
 			one := &reason.Excluded[j]
-			one.Said = p.trials.roles[role].mostSaid(one.Refused)
+			one.Detail = p.trials.roles[role].mostSaid(one.Refused)
 		}
 	}
 }

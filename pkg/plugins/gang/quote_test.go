@@ -54,7 +54,7 @@ func TestQuote(t *testing.T) {
 	p.quote(&decision)
 	var got []string
 	for _, one := range decision.Reasons[1].Excluded {
-		got = append(got, one.Said)
+		got = append(got, one.Detail)
 	}
 	if diff := cmp.Diff([]string{"", `1 by NodeAffinity: "labels"`}, got); diff != "" {
 		t.Errorf("(-want,+got)\n%s", diff)

@@ -10,20 +10,20 @@ import (
 
 func everySlice(*resourceapi.ResourceSlice) bool { return true }
 
-// reachingDevices are the devices of a usable pool that more than one node may use.
-func reachingDevices(p *pool) []*device {
+// multiNodeDevices are the devices of a usable pool that more than one node may use.
+func multiNodeDevices(p *pool) []*device {
 	if p.state.problem != "" {
 		return nil
 	}
 	return p.devices(func(slice *resourceapi.ResourceSlice) bool { return nodeOf(slice) == "" })
 }
 
-// countReaching counts devices that several nodes can use, slice by slice. Every node that they reach counts all of them:
+// countMultiNode counts devices that several nodes can use, slice by slice. Every node that they reach counts all of them:
 // that is more than exists when two nodes use them, and a plan that relied on it is stopped by the stock Filter.
-func (l *layout) countReaching(inv *Inventory) []reachingSlice {
-	var list []reachingSlice
-	for _, p := range inAllocatorOrder(inv.reaching) {
-		devices := reachingDevices(p)
+func (l *layout) countMultiNode(inv *Inventory) []multiNodeSlice {
+	var list []multiNodeSlice
+	for _, p := range inAllocatorOrder(inv.multiNode) {
+		devices := multiNodeDevices(p)
 		signatures := make([]signature, len(devices))
 		for i, d := range devices {
 			signatures[i] = l.sign(d, "", 0)
@@ -33,26 +33,26 @@ func (l *layout) countReaching(inv *Inventory) []reachingSlice {
 			if free[i] == 0 {
 				continue
 			}
-			one := placeOf(d)
-			one.free = make([]int, len(l.kinds.kinds))
-			one.free[l.kinds.of[signatures[i]]] = free[i]
-			if last := len(list) - 1; last >= 0 && list[last].samePlace(&one) {
-				list[last].add(one.free)
+			slice := placeOf(d)
+			slice.free = make([]int, len(l.kinds.kinds))
+			slice.free[l.kinds.of[signatures[i]]] = free[i]
+			if last := len(list) - 1; last >= 0 && list[last].samePlace(&slice) {
+				list[last].add(slice.free)
 				continue
 			}
-			list = append(list, one)
+			list = append(list, slice)
 		}
 	}
 	return list
 }
 
 // placeOf says where a device can be used: its slice decides, or the device itself.
-func placeOf(d *device) reachingSlice {
+func placeOf(d *device) multiNodeSlice {
 	name, selector, all := d.slice.Spec.NodeName, d.slice.Spec.NodeSelector, d.slice.Spec.AllNodes
 	if isSet(d.slice.Spec.PerDeviceNodeSelection) {
 		name, selector, all = d.spec.NodeName, d.spec.NodeSelector, d.spec.AllNodes
 	}
-	place := reachingSlice{selector: selector, allNodes: isSet(all)}
+	place := multiNodeSlice{selector: selector, allNodes: isSet(all)}
 	if name != nil {
 		place.nodeName = *name
 	}
@@ -60,13 +60,13 @@ func placeOf(d *device) reachingSlice {
 }
 
 // samePlace compares selectors by identity: the devices of one slice share theirs.
-func (r *reachingSlice) samePlace(other *reachingSlice) bool {
+func (r *multiNodeSlice) samePlace(other *multiNodeSlice) bool {
 	return r.nodeName == other.nodeName && r.allNodes == other.allNodes && samePointer(r.selector, other.selector)
 }
 
 func samePointer(a, b *v1.NodeSelector) bool { return a == b }
 
-func (r *reachingSlice) add(free []int) {
+func (r *multiNodeSlice) add(free []int) {
 	for kind, count := range free {
 		r.free[kind] += count
 	}
@@ -76,31 +76,31 @@ func isSet(flag *bool) bool { return flag != nil && *flag }
 
 // wantsRDMA says whether only an RDMA NIC can satisfy the ask: by its class, or because somewhere in the cluster every
 // device that satisfies it is one. A cluster may hold plain NICs too, but no RDMA request is served by those alone.
-func (inv *Inventory) wantsRDMA(a *ask) bool {
-	if rdmaClasses[a.class] {
+func (inv *Inventory) wantsRDMA(q *deviceQuery) bool {
+	if rdmaClasses[q.class] {
 		return true
 	}
-	if n := inv.nodes.get(a.witness); n != nil && inv.onlyRDMA(a, n) {
+	if n := inv.nodes.get(q.rdmaNode); n != nil && inv.onlyRDMA(q, n) {
 		return true
 	}
-	if a.searched == inv.spec {
+	if q.rdmaSearchedAt == inv.spec {
 		return false
 	}
 	for _, n := range inv.nodes.nodes {
-		if n != nil && inv.onlyRDMA(a, n) {
-			a.witness = n.name
+		if n != nil && inv.onlyRDMA(q, n) {
+			q.rdmaNode = n.name
 			return true
 		}
 	}
-	a.witness, a.searched = "", inv.spec
+	q.rdmaNode, q.rdmaSearchedAt = "", inv.spec
 	return false
 }
 
-func (inv *Inventory) onlyRDMA(a *ask, n *node) bool {
+func (inv *Inventory) onlyRDMA(q *deviceQuery, n *node) bool {
 	n.refresh(inv.options.PairMaps)
 	found := false
 	for _, d := range n.devices {
-		if !a.judge(d).selects {
+		if !q.match(d).selects {
 			continue
 		}
 		if !d.rdma {

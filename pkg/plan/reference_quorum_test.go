@@ -8,7 +8,7 @@ import "slices"
 // quotas are the member counts from which nobody can be left out.
 func (r *reference) quotas() [][]int {
 	var all [][]int
-	v := make([]int, len(r.w.gang.Roles))
+	v := make([]int, len(r.sim.gang.Roles))
 	var walk func(i int)
 	walk = func(i int) {
 		if i == len(v) {
@@ -17,7 +17,7 @@ func (r *reference) quotas() [][]int {
 			}
 			return
 		}
-		for v[i] = r.boundOf(i); v[i] <= len(r.w.gang.Roles[i].Members); v[i]++ {
+		for v[i] = r.boundOf(i); v[i] <= len(r.sim.gang.Roles[i].Members); v[i]++ {
 			walk(i + 1)
 		}
 		v[i] = 0
@@ -43,7 +43,7 @@ func below(a, b []int) bool {
 
 func (r *reference) boundOf(role int) int {
 	n := 0
-	for _, m := range r.w.gang.Roles[role].Members {
+	for _, m := range r.sim.gang.Roles[role].Members {
 		if m.Node != "" {
 			n++
 		}
@@ -55,7 +55,7 @@ func (r *reference) boundOf(role int) int {
 func (r *reference) quorum(scope string, v []int) bool {
 	least, groups := r.asks(scope)
 	sum, asked := 0, least
-	for i, ro := range r.w.gang.Roles {
+	for i, ro := range r.sim.gang.Roles {
 		if r.under(ro.Group, scope) {
 			sum += v[i]
 		}
@@ -66,13 +66,13 @@ func (r *reference) quorum(scope string, v []int) bool {
 	if sum < least {
 		return false
 	}
-	for i, ro := range r.w.gang.Roles {
+	for i, ro := range r.sim.gang.Roles {
 		if ro.Group == scope && (v[i] < ro.Min || asked == 0 && v[i] < len(ro.Members)) {
 			return false
 		}
 	}
 	kids, done := 0, 0
-	for _, p := range r.w.gang.Groups {
+	for _, p := range r.sim.gang.Groups {
 		if p.Parent != scope {
 			continue
 		}
@@ -86,17 +86,17 @@ func (r *reference) quorum(scope string, v []int) bool {
 
 // asks is the fewest members and groups of a scope.
 func (r *reference) asks(scope string) (members, groups int) {
-	for _, p := range r.w.gang.Groups {
+	for _, p := range r.sim.gang.Groups {
 		if p.Name == scope {
 			return p.Min, p.MinGroups
 		}
 	}
-	return r.w.gang.Min, r.w.gang.MinGroups
+	return r.sim.gang.Min, r.sim.gang.MinGroups
 }
 
 // tidy says that groups below a scope which are not complete place nobody.
 func (r *reference) tidy(scope string, v []int) bool {
-	for _, p := range r.w.gang.Groups {
+	for _, p := range r.sim.gang.Groups {
 		if p.Parent != scope {
 			continue
 		}
@@ -106,8 +106,8 @@ func (r *reference) tidy(scope string, v []int) bool {
 			}
 			continue
 		}
-		for i := range r.w.gang.Roles {
-			if r.under(r.w.gang.Roles[i].Group, p.Name) && v[i] > r.boundOf(i) {
+		for i := range r.sim.gang.Roles {
+			if r.under(r.sim.gang.Roles[i].Group, p.Name) && v[i] > r.boundOf(i) {
 				return false
 			}
 		}
@@ -123,7 +123,7 @@ func (r *reference) under(group, scope string) bool {
 		if group == "" {
 			return false
 		}
-		for _, p := range r.w.gang.Groups {
+		for _, p := range r.sim.gang.Groups {
 			if p.Name == group {
 				group = p.Parent
 				break

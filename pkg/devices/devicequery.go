@@ -16,60 +16,60 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 )
 
-// maxVerdicts bounds the answers remembered for one ask. An ask whose selectors read unique attributes would otherwise
+// maxMatchResults bounds the answers remembered for one ask. An ask whose selectors read unique attributes would otherwise
 // remember every device that ever was.
-const maxVerdicts = 4096
+const maxMatchResults = 4096
 
-// ask is what one request wants a device to be: class, selectors, tolerations and capacity, without count. Equal asks of
+// deviceQuery is what one request wants a device to be: class, selectors, tolerations and capacity, without count. Equal asks of
 // different claims are one value, so that a device shape is evaluated once for all of them.
-type ask struct {
+type deviceQuery struct {
 	// key orders and identifies asks.
 	key         string
 	class       string
-	selectors   []selector
+	selectors   []celSelector
 	tolerations []resourceapi.DeviceToleration
 	capacity    capacities
 	reads       readSet
-	verdicts    map[string]verdict
+	results     map[string]matchResult
 	// failure is the first runtime error in the order of texts, "" if there was none.
 	failure string
-	// witness is the last node on which everything that satisfies this ask was an RDMA NIC; without one the whole cluster
+	// rdmaNode is the last node on which everything that satisfies this ask was an RDMA NIC; without one the whole cluster
 	// was searched when the inventory's spec was searched.
-	witness  string
-	searched uint64
-	// elsewhere says whether devices for several nodes satisfied the ask when the inventory's spec was reached.
-	elsewhere bool
-	reached   uint64
+	rdmaNode       string
+	rdmaSearchedAt uint64
+	// multiNode says whether devices for several nodes satisfied the ask when the inventory's spec was reached.
+	multiNode   bool
+	multiNodeAt uint64
 }
 
-// selector is one compiled CEL expression; source says in errors where it stands.
-type selector struct {
+// celSelector is one compiled CEL expression; source says in errors where it stands.
+type celSelector struct {
 	source  string
 	program cel.CompilationResult
 }
 
-// verdict is the stock evaluator's answer for one device shape; problem is its runtime error, which counts as a no.
-type verdict struct {
+// matchResult is the stock evaluator's answer for one device shape; problem is its runtime error, which counts as a no.
+type matchResult struct {
 	selects bool
 	problem string
 }
 
-// askSpec is the part of an exact request or subrequest that makes an ask.
-type askSpec struct {
+// querySpec is the part of an exact request or subrequest that makes an ask.
+type querySpec struct {
 	class       *resourceapi.DeviceClass
 	selectors   []resourceapi.DeviceSelector
 	tolerations []resourceapi.DeviceToleration
 	capacity    *resourceapi.CapacityRequirements
 }
 
-func (s *askSpec) key() string {
+func (s *querySpec) key() string {
 	var b strings.Builder
 	b.WriteString(s.class.Name)
 	for _, from := range [][]resourceapi.DeviceSelector{s.class.Spec.Selectors, s.selectors} {
 		b.WriteString("|")
-		for _, one := range from {
-			if one.CEL != nil {
-				b.WriteString(strconv.Quote(one.CEL.Expression))
+		for _, selector := range from {
+			if selector.CEL != nil {
+				b.WriteString(strconv.Quote(selector.CEL.Expression))
 			}
 		}
 	}
@@ -86,104 +86,104 @@ func (s *askSpec) key() string {
 	return b.String()
 }
 
-// compileAsk compiles the class's and the request's selectors with the stock compiler.
-func compileAsk(cache *cel.Cache, spec *askSpec) (*ask, error) {
-	a := &ask{
+// compileQuery compiles the class's and the request's selectors with the stock compiler.
+func compileQuery(cache *cel.Cache, spec *querySpec) (*deviceQuery, error) {
+	q := &deviceQuery{
 		key: spec.key(), class: spec.class.Name, tolerations: spec.tolerations,
-		capacity: capacitiesOf(spec.capacity), verdicts: map[string]verdict{},
+		capacity: capacitiesOf(spec.capacity), results: map[string]matchResult{},
 	}
-	if err := a.compile(cache, "class "+spec.class.Name, spec.class.Spec.Selectors); err != nil {
+	if err := q.compile(cache, "class "+spec.class.Name, spec.class.Spec.Selectors); err != nil {
 		return nil, err
 	}
-	if err := a.compile(cache, "request", spec.selectors); err != nil {
+	if err := q.compile(cache, "request", spec.selectors); err != nil {
 		return nil, err
 	}
-	return a, nil
+	return q, nil
 }
 
-func (a *ask) compile(cache *cel.Cache, source string, from []resourceapi.DeviceSelector) error {
-	for i, one := range from {
+func (q *deviceQuery) compile(cache *cel.Cache, source string, from []resourceapi.DeviceSelector) error {
+	for i, selector := range from {
 		place := fmt.Sprintf("%s, selector %d", source, i)
-		if one.CEL == nil {
+		if selector.CEL == nil {
 			return fmt.Errorf("%s: holds no CEL expression", place)
 		}
-		program := cache.GetOrCompile(one.CEL.Expression)
+		program := cache.GetOrCompile(selector.CEL.Expression)
 		if program.Error != nil {
 			return fmt.Errorf("%s: CEL compile error: %w", place, program.Error)
 		}
-		a.selectors = append(a.selectors, selector{source: place, program: program})
-		a.reads.add(readsOf(one.CEL.Expression))
+		q.selectors = append(q.selectors, celSelector{source: place, program: program})
+		q.reads.add(readsOf(selector.CEL.Expression))
 	}
 	return nil
 }
 
-// judge says whether the device satisfies selectors and size, taints aside. Each device shape is evaluated once.
-func (a *ask) judge(d *device) verdict {
-	shape := a.shape(d)
-	if known, ok := a.verdicts[shape]; ok {
+// match says whether the device satisfies selectors and size, taints aside. Each device shape is evaluated once.
+func (q *deviceQuery) match(d *device) matchResult {
+	shape := q.shape(d)
+	if known, ok := q.results[shape]; ok {
 		return known
 	}
-	if len(a.verdicts) >= maxVerdicts {
-		clear(a.verdicts)
+	if len(q.results) >= maxMatchResults {
+		clear(q.results)
 	}
-	answer := a.evaluate(d)
-	if answer.problem != "" && (a.failure == "" || answer.problem < a.failure) {
-		a.failure = answer.problem
+	answer := q.evaluate(d)
+	if answer.problem != "" && (q.failure == "" || answer.problem < q.failure) {
+		q.failure = answer.problem
 	}
-	a.verdicts[shape] = answer
+	q.results[shape] = answer
 	return answer
 }
 
-func (a *ask) evaluate(d *device) verdict {
+func (q *deviceQuery) evaluate(d *device) matchResult {
 	input := cel.Device{
 		Driver: d.driver, AllowMultipleAllocations: d.spec.AllowMultipleAllocations,
 		Attributes: d.spec.Attributes, Capacity: d.spec.Capacity,
 	}
-	for i := range a.selectors {
-		one := &a.selectors[i]
+	for i := range q.selectors {
+		selector := &q.selectors[i]
 		// The evaluator's own cost limit bounds the time; there is nothing to cancel.
-		matches, _, err := one.program.DeviceMatches(context.Background(), input)
+		matches, _, err := selector.program.DeviceMatches(context.Background(), input)
 		if err != nil {
-			return verdict{problem: fmt.Sprintf("%s: CEL runtime error: %v", one.source, cel.EnhanceRuntimeError(err))}
+			return matchResult{problem: fmt.Sprintf("%s: CEL runtime error: %v", selector.source, cel.EnhanceRuntimeError(err))}
 		}
 		if !matches {
-			return verdict{}
+			return matchResult{}
 		}
 	}
-	_, fits := a.capacity.consumed(d.spec)
-	return verdict{selects: fits}
+	_, fits := q.capacity.consumed(d.spec)
+	return matchResult{selects: fits}
 }
 
 // problem is a sentence about devices that the selectors failed on, or "".
-func (a *ask) problem() string {
-	if a.failure == "" {
+func (q *deviceQuery) problem() string {
+	if q.failure == "" {
 		return ""
 	}
-	return fmt.Sprintf("class %s: devices do not count for which %s", a.class, a.failure)
+	return fmt.Sprintf("class %s: devices do not count for which %s", q.class, q.failure)
 }
 
 // tolerates says whether no taint keeps the device from this ask; effects unknown to this version keep nobody out.
-func (a *ask) tolerates(d *device) bool {
+func (q *deviceQuery) tolerates(d *device) bool {
 	return !slices.ContainsFunc(d.spec.Taints, func(taint resourceapi.DeviceTaint) bool {
 		if taint.Effect != resourceapi.DeviceTaintEffectNoSchedule && taint.Effect != resourceapi.DeviceTaintEffectNoExecute {
 			return false
 		}
-		return !slices.ContainsFunc(a.tolerations, func(toleration resourceapi.DeviceToleration) bool {
+		return !slices.ContainsFunc(q.tolerations, func(toleration resourceapi.DeviceToleration) bool {
 			return resourceclaim.ToleratesTaint(toleration, taint)
 		})
 	})
 }
 
 // shape writes down all that the answer can depend on; capacities always do.
-func (a *ask) shape(d *device) string {
+func (q *deviceQuery) shape(d *device) string {
 	var b strings.Builder
 	b.WriteString(d.driver)
 	b.WriteString("\x00")
 	b.WriteString(strconv.FormatBool(isShared(d.spec)))
-	if a.reads.everything {
+	if q.reads.everything {
 		writeAttributes(&b, d.spec)
 	}
-	for _, name := range a.reads.attributes {
+	for _, name := range q.reads.attributes {
 		value, ok := d.attribute(name)
 		b.WriteString("\x00")
 		b.WriteString(strconv.FormatBool(ok))

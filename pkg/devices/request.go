@@ -44,23 +44,23 @@ type Request struct {
 	// Alternatives is set when a request leaves a choice (firstAvailable).
 	Alternatives bool
 
-	options []needOption
+	options []requestOption
 	// relaxed is met wherever one of the options is.
-	relaxed needOption
+	relaxed requestOption
 }
 
-// needOption is one way to meet a need: every request of it.
-type needOption struct {
-	requests []request
+// requestOption is one way to meet a need: every request of it.
+type requestOption struct {
+	requests []deviceRequest
 	groups   []group
 }
 
-// request is a number of devices of which each satisfies one of the asks.
-type request struct {
+// deviceRequest is a number of devices of which each satisfies one of the asks.
+type deviceRequest struct {
 	// name is "claim/request", or an extended resource's name.
-	name  string
-	asks  []*ask
-	count int
+	name    string
+	queries []*deviceQuery
+	count   int
 	// all wants every device of the node that satisfies the ask, however many.
 	all bool
 	// plugin is the extended resource whose count on nodes with a device plugin serves as well.
@@ -76,11 +76,11 @@ type group struct {
 }
 
 // Empty says that the pod needs no device, though it may be pinned by claims that it already has.
-func (n *Request) Empty() bool { return len(n.options) == 0 }
+func (r *Request) Empty() bool { return len(r.options) == 0 }
 
 // AllowsNode says whether the claims that are allocated already can be used on the node.
-func (n *Request) AllowsNode(node *v1.Node) (bool, error) {
-	for _, pin := range n.Pins {
+func (r *Request) AllowsNode(node *v1.Node) (bool, error) {
+	for _, pin := range r.Pins {
 		matches, err := structured.NodeMatches(structured.Features{}, node, "", false, pin)
 		if err != nil || !matches {
 			return false, err
@@ -94,7 +94,7 @@ func (n *Request) AllowsNode(node *v1.Node) (bool, error) {
 func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Request, error) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	r := needReader{inv: inv, classes: classes}
+	r := requestReader{inv: inv, classes: classes}
 	for _, claim := range claims {
 		if err := r.claim(pod, claim); err != nil {
 			return Request{}, fmt.Errorf("claim %s/%s: %w", claim.Namespace, claim.Name, err)
@@ -106,13 +106,13 @@ func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, 
 	return r.finish(), nil
 }
 
-// needReader gathers one pod's need.
-type needReader struct {
+// requestReader gathers one pod's need.
+type requestReader struct {
 	inv     *Inventory
 	classes Classes
-	need    Request
+	request Request
 	// parts are the requests in order, each with its alternatives.
-	parts [][]request
+	parts [][]deviceRequest
 	// constraints refer to parts by index.
 	constraints []constraint
 }
@@ -126,10 +126,10 @@ type constraint struct {
 	first, last int
 }
 
-func (r *needReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) error {
+func (r *requestReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) error {
 	if allocation := claim.Status.Allocation; allocation != nil {
 		if allocation.NodeSelector != nil {
-			r.need.Pins = append(r.need.Pins, allocation.NodeSelector)
+			r.request.Pins = append(r.request.Pins, allocation.NodeSelector)
 		}
 		return nil
 	}
@@ -139,7 +139,7 @@ func (r *needReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) error 
 	}
 	first, least := len(r.parts), 0
 	for i := range claim.Spec.Devices.Requests {
-		alternatives, err := r.request(claim.Name, &claim.Spec.Devices.Requests[i])
+		alternatives, err := r.deviceRequest(claim.Name, &claim.Spec.Devices.Requests[i])
 		if err != nil {
 			return fmt.Errorf("request %s: %w", claim.Spec.Devices.Requests[i].Name, err)
 		}
@@ -161,7 +161,7 @@ func (r *needReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) error 
 		})
 	}
 	if !ownedBy(claim, pod) {
-		r.need.SharedClaims = append(r.need.SharedClaims, types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name})
+		r.request.SharedClaims = append(r.request.SharedClaims, types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name})
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ func ownedBy(claim *resourceapi.ResourceClaim, pod *v1.Pod) bool {
 	})
 }
 
-func leastCount(alternatives []request) int {
+func leastCount(alternatives []deviceRequest) int {
 	least := alternatives[0].count
 	for i := range alternatives {
 		least = min(least, alternatives[i].count)
@@ -180,86 +180,86 @@ func leastCount(alternatives []request) int {
 	return least
 }
 
-// request reads one request of a claim as its alternatives; none if it wants nothing that counts.
-func (r *needReader) request(claim string, from *resourceapi.DeviceRequest) ([]request, error) {
+// deviceRequest reads one request of a claim as its alternatives; none if it wants nothing that counts.
+func (r *requestReader) deviceRequest(claim string, from *resourceapi.DeviceRequest) ([]deviceRequest, error) {
 	name := claim + "/" + from.Name
 	switch {
 	case from.Exactly != nil:
 		exact := from.Exactly
-		one, err := r.exact(name, exact.AllocationMode, exact.Count, askSpec{
+		request, err := r.exact(name, exact.AllocationMode, exact.Count, querySpec{
 			selectors: exact.Selectors, tolerations: exact.Tolerations, capacity: exact.Capacity,
 		}, exact.DeviceClassName)
 		if err != nil || exact.AdminAccess != nil && *exact.AdminAccess {
 			return nil, err
 		}
-		return []request{one}, nil
+		return []deviceRequest{request}, nil
 	case len(from.FirstAvailable) > 0:
 		return r.firstAvailable(name, from.FirstAvailable)
 	}
 	return nil, fmt.Errorf("is of a kind that this version does not know")
 }
 
-func (r *needReader) firstAvailable(name string, from []resourceapi.DeviceSubRequest) ([]request, error) {
-	var alternatives []request
-	r.need.Alternatives = true
+func (r *requestReader) firstAvailable(name string, from []resourceapi.DeviceSubRequest) ([]deviceRequest, error) {
+	var alternatives []deviceRequest
+	r.request.Alternatives = true
 	for i := range from {
 		sub := &from[i]
-		one, err := r.exact(name, sub.AllocationMode, sub.Count, askSpec{
+		request, err := r.exact(name, sub.AllocationMode, sub.Count, querySpec{
 			selectors: sub.Selectors, tolerations: sub.Tolerations, capacity: sub.Capacity,
 		}, sub.DeviceClassName)
 		if err != nil {
 			return nil, fmt.Errorf("alternative %s: %w", sub.Name, err)
 		}
-		one.alternative = sub.Name
-		alternatives = append(alternatives, one)
+		request.alternative = sub.Name
+		alternatives = append(alternatives, request)
 	}
 	return alternatives, nil
 }
 
-func (r *needReader) exact(name string, mode resourceapi.DeviceAllocationMode, count int64, spec askSpec, className string) (request, error) {
+func (r *requestReader) exact(name string, mode resourceapi.DeviceAllocationMode, count int64, spec querySpec, className string) (deviceRequest, error) {
 	class, err := r.classes.Get(className)
 	if err != nil {
-		return request{}, fmt.Errorf("device class %q: %w", className, err)
+		return deviceRequest{}, fmt.Errorf("device class %q: %w", className, err)
 	}
 	spec.class = class
-	a, err := r.inv.ask(&spec)
+	q, err := r.inv.query(&spec)
 	if err != nil {
-		return request{}, err
+		return deviceRequest{}, err
 	}
-	one := request{name: name, asks: []*ask{a}, all: mode == resourceapi.DeviceAllocationModeAll}
+	request := deviceRequest{name: name, queries: []*deviceQuery{q}, all: mode == resourceapi.DeviceAllocationModeAll}
 	switch {
-	case one.all:
+	case request.all:
 	case mode != resourceapi.DeviceAllocationModeExactCount && mode != "":
-		return request{}, fmt.Errorf("allocation mode %q is not known", mode)
+		return deviceRequest{}, fmt.Errorf("allocation mode %q is not known", mode)
 	case count > resourceapi.AllocationResultsMaxSize:
-		return request{}, fmt.Errorf("asks for %d devices, a claim can hold %d", count, resourceapi.AllocationResultsMaxSize)
+		return deviceRequest{}, fmt.Errorf("asks for %d devices, a claim can hold %d", count, resourceapi.AllocationResultsMaxSize)
 	default:
-		one.count = max(int(count), 1)
+		request.count = max(int(count), 1)
 	}
-	return one, nil
+	return request, nil
 }
 
-// ask returns the one value for equal asks, compiled when it is new.
-func (inv *Inventory) ask(spec *askSpec) (*ask, error) {
+// query returns the one value for equal asks, compiled when it is new.
+func (inv *Inventory) query(spec *querySpec) (*deviceQuery, error) {
 	key := spec.key()
-	if known, ok := inv.asks[key]; ok {
+	if known, ok := inv.queries[key]; ok {
 		return known, nil
 	}
-	a, err := compileAsk(inv.celCache, spec)
+	q, err := compileQuery(inv.celCache, spec)
 	if err != nil {
 		return nil, err
 	}
-	if len(inv.asks) >= maxAsks {
-		inv.forgetAsks()
+	if len(inv.queries) >= maxQueries {
+		inv.forgetQueries()
 	}
-	inv.asks[key] = a
-	return a, nil
+	inv.queries[key] = q
+	return q, nil
 }
 
 // finish turns parts and constraints into options.
-func (r *needReader) finish() Request {
+func (r *requestReader) finish() Request {
 	if len(r.parts) == 0 {
-		return r.need
+		return r.request
 	}
 	combinations := 1
 	for i, part := range r.parts {
@@ -267,27 +267,27 @@ func (r *needReader) finish() Request {
 		combinations = min(combinations*len(r.parts[i]), maxOptions+1)
 	}
 	spelledOut := r.parts
-	r.parts = make([][]request, len(spelledOut))
+	r.parts = make([][]deviceRequest, len(spelledOut))
 	for i, part := range spelledOut {
 		r.parts[i] = relax(part)
 	}
 	r.options(nil)
-	r.need.relaxed = r.need.options[0]
+	r.request.relaxed = r.request.options[0]
 	if combinations <= maxOptions {
-		r.parts, r.need.options = spelledOut, nil
+		r.parts, r.request.options = spelledOut, nil
 		r.options(nil)
 	}
-	r.need.Key = optionsKey(r.need.options)
-	r.need.RDMA = slices.ContainsFunc(r.parts, func(part []request) bool {
-		return !slices.ContainsFunc(part, func(one request) bool {
-			return slices.ContainsFunc(one.asks, func(a *ask) bool { return !r.inv.wantsRDMA(a) })
+	r.request.Key = optionsKey(r.request.options)
+	r.request.RDMA = slices.ContainsFunc(r.parts, func(part []deviceRequest) bool {
+		return !slices.ContainsFunc(part, func(request deviceRequest) bool {
+			return slices.ContainsFunc(request.queries, func(q *deviceQuery) bool { return !r.inv.wantsRDMA(q) })
 		})
 	})
-	return r.need
+	return r.request
 }
 
 // merge makes one request of alternatives that want one device each: any device that satisfies one of them will do.
-func (r *needReader) merge(part []request, index int) []request {
+func (r *requestReader) merge(part []deviceRequest, index int) []deviceRequest {
 	for i := range part {
 		if part[i].count != 1 || part[i].all {
 			return part
@@ -304,39 +304,39 @@ func (r *needReader) merge(part []request, index int) []request {
 func isAlternative(name string) bool { return strings.Contains(name, "/") }
 
 // relax replaces alternatives by one request that is met whenever one of them is.
-func relax(part []request) []request {
+func relax(part []deviceRequest) []deviceRequest {
 	if len(part) <= 1 {
 		return part
 	}
-	one := request{name: part[0].name, count: leastCount(part), plugin: part[0].plugin}
+	request := deviceRequest{name: part[0].name, count: leastCount(part), plugin: part[0].plugin}
 	for i := range part {
 		if part[i].all {
-			one.count = 1
+			request.count = 1
 		}
-		one.asks = append(one.asks, part[i].asks...)
+		request.queries = append(request.queries, part[i].queries...)
 	}
-	return []request{one}
+	return []deviceRequest{request}
 }
 
 // options spells out every combination of alternatives, in the order of preference that the claims state.
-func (r *needReader) options(chosen []request) {
+func (r *requestReader) options(chosen []deviceRequest) {
 	if len(chosen) == len(r.parts) {
-		option := needOption{requests: slices.Clone(chosen)}
+		option := requestOption{requests: slices.Clone(chosen)}
 		for _, c := range r.constraints {
 			if g := c.over(option.requests); len(g.requests) > 1 || len(g.requests) == 1 && option.requests[g.requests[0]].count > 1 {
 				option.groups = append(option.groups, g)
 			}
 		}
-		r.need.options = append(r.need.options, option)
+		r.request.options = append(r.request.options, option)
 		return
 	}
-	for _, one := range r.parts[len(chosen)] {
-		r.options(append(chosen, one))
+	for _, request := range r.parts[len(chosen)] {
+		r.options(append(chosen, request))
 	}
 }
 
 // over finds the requests of an option that the constraint binds.
-func (c *constraint) over(requests []request) group {
+func (c *constraint) over(requests []deviceRequest) group {
 	g := group{attribute: c.attribute}
 	for i := c.first; i < c.last; i++ {
 		_, name, _ := strings.Cut(requests[i].name, "/")
@@ -347,14 +347,14 @@ func (c *constraint) over(requests []request) group {
 	return g
 }
 
-func optionsKey(options []needOption) string {
+func optionsKey(options []requestOption) string {
 	var b strings.Builder
 	for _, option := range options {
-		for _, one := range option.requests {
-			for _, a := range one.asks {
-				fmt.Fprintf(&b, "%q ", a.key)
+		for _, request := range option.requests {
+			for _, q := range request.queries {
+				fmt.Fprintf(&b, "%q ", q.key)
 			}
-			fmt.Fprintf(&b, "%d %t %q;", one.count, one.all, one.plugin)
+			fmt.Fprintf(&b, "%d %t %q;", request.count, request.all, request.plugin)
 		}
 		for _, g := range option.groups {
 			fmt.Fprintf(&b, "%q%v", g.attribute, g.requests)

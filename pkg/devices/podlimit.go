@@ -11,46 +11,46 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// permit bounds how many pods of one need a node can hold where counts of devices cannot say it. Each pod takes one.
-type permit struct {
+// podLimit bounds how many pods of one need a node can hold where counts of devices cannot say it. Each pod takes one.
+type podLimit struct {
 	key  string
 	name string
 	// all is set for a request of all devices that satisfy the ask.
-	all *ask
+	all *deviceQuery
 	// times constraints over disjoint requests want the same of the same attribute.
 	times     int
 	attribute string
-	wants     []want
+	demands   []limitDemand
 	// unbounded is set when devices for several nodes may serve the permit's requests: they are not bounded here.
 	unbounded bool
 }
 
-// want is a number of devices of which each satisfies one of the asks.
-type want struct {
-	asks  []*ask
-	count int
+// limitDemand is a number of devices of which each satisfies one of the asks.
+type limitDemand struct {
+	queries []*deviceQuery
+	count   int
 }
 
-// permits lists what bounds an option beyond counts of devices.
-func (o *needOption) permits() []permit {
-	var list []permit
+// podLimits lists what bounds an option beyond counts of devices.
+func (o *requestOption) podLimits() []podLimit {
+	var list []podLimit
 	for i := range o.requests {
 		if o.requests[i].all {
-			a := o.requests[i].asks[0]
-			list = append(list, permit{key: "all " + a.key, name: "all of " + a.label(), all: a})
+			q := o.requests[i].queries[0]
+			list = append(list, podLimit{key: "all " + q.key, name: "all of " + q.label(), all: q})
 		}
 	}
-	return append(list, o.constraintPermits()...)
+	return append(list, o.constraintLimits()...)
 }
 
-// constraintPermits sums up constraints. Those that want the same of the same attribute for different requests compete
+// constraintLimits sums up constraints. Those that want the same of the same attribute for different requests compete
 // with each other and make one permit: eight pairs each on some PCIe root need eight roots' worth of pairs.
-func (o *needOption) constraintPermits() []permit {
-	var list []permit
+func (o *requestOption) constraintLimits() []podLimit {
+	var list []podLimit
 	members := map[string]map[int]bool{}
 	for _, g := range o.groups {
-		p := o.groupPermit(g)
-		if len(p.wants) == 0 {
+		p := o.groupLimit(g)
+		if len(p.demands) == 0 {
 			// Only requests for all devices: no number of them can be held against a value.
 			continue
 		}
@@ -68,7 +68,7 @@ func (o *needOption) constraintPermits() []permit {
 		for _, r := range g.requests {
 			members[p.key][r] = true
 		}
-		if i := slices.IndexFunc(list, func(other permit) bool { return other.key == p.key }); i >= 0 {
+		if i := slices.IndexFunc(list, func(other podLimit) bool { return other.key == p.key }); i >= 0 {
 			list[i].times++
 			continue
 		}
@@ -81,33 +81,33 @@ func (o *needOption) constraintPermits() []permit {
 	return list
 }
 
-func (o *needOption) groupPermit(g group) permit {
-	p := permit{attribute: g.attribute, times: 1}
+func (o *requestOption) groupLimit(g group) podLimit {
+	p := podLimit{attribute: g.attribute, times: 1}
 	var parts []string
 	for _, r := range g.requests {
-		one := &o.requests[r]
-		if one.all {
+		request := &o.requests[r]
+		if request.all {
 			continue
 		}
-		p.wants = append(p.wants, want{asks: one.asks, count: one.count})
+		p.demands = append(p.demands, limitDemand{queries: request.queries, count: request.count})
 		var keys []string
-		for _, a := range one.asks {
-			keys = append(keys, a.key)
+		for _, q := range request.queries {
+			keys = append(keys, q.key)
 		}
-		parts = append(parts, fmt.Sprintf("%d of %q", one.count, keys))
+		parts = append(parts, fmt.Sprintf("%d of %q", request.count, keys))
 	}
 	slices.Sort(parts)
 	p.key = "same " + g.attribute + ": " + strings.Join(parts, ", ")
 	return p
 }
 
-// grant is how many pods the permit admits to the node, never fewer than really fit.
-func (p *permit) grant(l *layout, known *layoutNode, free []int) int {
+// admits is how many pods the permit admits to the node, never fewer than really fit.
+func (p *podLimit) admits(l *layout, known *layoutNode, free []int) int {
 	if p.unbounded {
 		return maxShares
 	}
 	if p.all != nil {
-		return p.grantAll(known.node, free)
+		return p.admitsAll(known.node, free)
 	}
 	byValue := map[string][]int{}
 	for i, d := range known.node.devices {
@@ -125,8 +125,8 @@ func (p *permit) grant(l *layout, known *layoutNode, free []int) int {
 	return sum / p.times
 }
 
-// elsewhere is what the permit admits to a node without devices of its own.
-func (p *permit) elsewhere() int {
+// admitsElsewhere is what the permit admits to a node without devices of its own.
+func (p *podLimit) admitsElsewhere() int {
 	if p.unbounded {
 		return maxShares
 	}
@@ -134,23 +134,23 @@ func (p *permit) elsewhere() int {
 }
 
 // serves says whether the device satisfies one of the permit's requests.
-func (p *permit) serves(d *device) bool {
+func (p *podLimit) serves(d *device) bool {
 	if p.all != nil {
-		return p.all.judge(d).selects
+		return p.all.match(d).selects
 	}
-	return slices.ContainsFunc(p.wants, func(w want) bool {
-		return slices.ContainsFunc(w.asks, func(a *ask) bool { return a.judge(d).selects })
+	return slices.ContainsFunc(p.demands, func(w limitDemand) bool {
+		return slices.ContainsFunc(w.queries, func(q *deviceQuery) bool { return q.match(d).selects })
 	})
 }
 
-// unbind frees the permits that devices for several nodes may serve, and says whether any changed.
-func (l *layout) unbind(inv *Inventory) bool {
+// markUnbounded frees the permits that devices for several nodes may serve, and says whether any changed.
+func (l *layout) markUnbounded(inv *Inventory) bool {
 	changed := false
-	for i := range l.permits {
-		p := &l.permits[i]
+	for i := range l.podLimits {
+		p := &l.podLimits[i]
 		unbounded := false
-		for _, pool := range inv.reaching {
-			unbounded = unbounded || slices.ContainsFunc(reachingDevices(pool), p.serves)
+		for _, pool := range inv.multiNode {
+			unbounded = unbounded || slices.ContainsFunc(multiNodeDevices(pool), p.serves)
 		}
 		changed = changed || unbounded != p.unbounded
 		p.unbounded = unbounded
@@ -158,15 +158,15 @@ func (l *layout) unbind(inv *Inventory) bool {
 	return changed
 }
 
-// grantAll admits one pod if every device of the node that satisfies the ask is free for it, and as many as the scarcest
+// admitsAll admits one pod if every device of the node that satisfies the ask is free for it, and as many as the scarcest
 // has shares if they are all shared.
-func (p *permit) grantAll(n *node, free []int) int {
+func (p *podLimit) admitsAll(n *node, free []int) int {
 	if n.unusable {
 		return 0
 	}
 	found, granted := 0, maxShares
 	for i, d := range n.devices {
-		if !p.all.judge(d).selects {
+		if !p.all.match(d).selects {
 			continue
 		}
 		if found++; !p.all.tolerates(d) {
@@ -181,14 +181,14 @@ func (p *permit) grantAll(n *node, free []int) int {
 }
 
 // timesAmong is how often the permit's requests fit together into devices that share a value.
-func (p *permit) timesAmong(l *layout, known *layoutNode, devices, free []int) int {
+func (p *podLimit) timesAmong(l *layout, known *layoutNode, devices, free []int) int {
 	supply := make([]int, len(l.kinds.kinds))
 	for _, i := range devices {
 		supply[l.kinds.of[known.signatures[i]]] += free[i]
 	}
-	demands := make([]DeviceDemand, 0, len(p.wants))
-	for _, w := range p.wants {
-		demands = append(demands, DeviceDemand{Kinds: l.kindsOf(w.asks), Count: w.count})
+	demands := make([]DeviceDemand, 0, len(p.demands))
+	for _, w := range p.demands {
+		demands = append(demands, DeviceDemand{Kinds: l.kindsOf(w.queries), Count: w.count})
 	}
 	return Times(demands, supply)
 }

@@ -3,12 +3,12 @@
 
 package plan
 
-// likeness identifies what a domain consists of: which classes, how often, in
+// fingerprint identifies what a domain consists of: which classes, how often, in
 // which subdomains, whatever their order. Two sums over differently mixed
 // hashes of contents make a chance collision as unlikely as broken memory.
-type likeness struct{ a, b uint64 }
+type fingerprint struct{ a, b uint64 }
 
-func (l *likeness) add(x likeness) {
+func (l *fingerprint) add(x fingerprint) {
 	l.a += mix(x.a, 0xbf58476d1ce4e5b9)
 	l.b += mix(x.b, 0x94d049bb133111eb)
 }
@@ -19,33 +19,33 @@ func mix(x, by uint64) uint64 {
 	return x ^ x>>33
 }
 
-// likeness describes a domain and whether the levels above it are real; plain is
+// fingerprint describes a domain and whether the levels above it are real; plain is
 // false when a node in it stands out: it holds a member, or the filters or the
 // request limit it.
-func (s *search) likeness(depth int, v int32) (l likeness, plain bool) {
-	l, plain = s.content(depth, v)
+func (s *search) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
+	l, plain = s.contents(depth, v)
 	for d, up := depth-1, v; d > 0; d-- {
-		up = s.b.f.parent(d+1, up)
-		if !s.b.f.real(d, up) {
-			l.add(likeness{uint64(d), uint64(d)})
+		up = s.partial.f.parent(d+1, up)
+		if !s.partial.f.real(d, up) {
+			l.add(fingerprint{uint64(d), uint64(d)})
 		}
 	}
 	return l, plain
 }
 
-func (s *search) content(depth int, v int32) (l likeness, plain bool) {
-	f := s.b.f
+func (s *search) contents(depth int, v int32) (l fingerprint, plain bool) {
+	f := s.partial.f
 	if depth > f.levels {
 		h := s.p.snap.class(v).hash
-		return likeness{h, h}, s.b.pristine(v)
+		return fingerprint{h, h}, s.partial.pristine(v)
 	}
 	x := &f.tables[depth].verts[v]
-	l = likeness{uint64(depth), uint64(depth)}
+	l = fingerprint{uint64(depth), uint64(depth)}
 	if x.virtual {
 		l.a++
 	}
 	for k := x.kidLo; k < x.kidHi; k++ {
-		kid, plain := s.content(depth+1, k)
+		kid, plain := s.contents(depth+1, k)
 		if !plain {
 			return l, false
 		}

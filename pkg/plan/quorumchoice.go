@@ -9,19 +9,19 @@ import "slices"
 // There may be several: a gang's min can be met by different roles, and a group
 // may need only some of its children.
 
-// maxQuotas bounds how many are tried; more are rarely different in kind.
-const maxQuotas = 64
+// maxQuorumChoices bounds how many are tried; more are rarely different in kind.
+const maxQuorumChoices = 64
 
-// quota is the members of each role, and which groups are complete with them.
-type quota struct {
+// quorumChoice is the members of each role, and which groups are complete with them.
+type quorumChoice struct {
 	counts   []int
 	complete []bool
 }
 
-// quotas lists the ways to a quorum, in a fixed order; whole is false when
-// there were more than maxQuotas.
-func (p *problem) quotas() (list [][]int, whole bool) {
-	q := quotaMaker{p: p, whole: true}
+// quorumChoices lists the ways to a quorum, in a fixed order; whole is false when
+// there were more than maxQuorumChoices.
+func (p *problem) quorumChoices() (list [][]int, whole bool) {
+	q := quorumLister{p: p, proven: true}
 	for _, v := range q.scope("", p.gang.Min, p.gang.MinGroups, false) {
 		for r := range v.counts {
 			v.counts[r] = max(v.counts[r], len(p.roles[r].bound))
@@ -29,11 +29,11 @@ func (p *problem) quotas() (list [][]int, whole bool) {
 		list = append(list, v.counts)
 	}
 	slices.SortStableFunc(list, func(a, b []int) int { return slices.Compare(b, a) })
-	return slices.CompactFunc(list, slices.Equal[[]int]), q.whole
+	return slices.CompactFunc(list, slices.Equal[[]int]), q.proven
 }
 
-// everyone is the quota of all members.
-func (p *problem) everyone() []int {
+// allMembers is the quota of all members.
+func (p *problem) allMembers() []int {
 	out := make([]int, len(p.roles))
 	for r := range p.roles {
 		out[r] = len(p.roles[r].spec.Members)
@@ -41,17 +41,17 @@ func (p *problem) everyone() []int {
 	return out
 }
 
-type quotaMaker struct {
-	p     *problem
-	whole bool
+type quorumLister struct {
+	p      *problem
+	proven bool
 }
 
 // scope lists the quotas of the gang (the empty name) or of a group. When it or
 // one around it is pressed to reach a number of members, more groups than the
 // fewest may have to be complete.
-func (q *quotaMaker) scope(name string, least, leastGroups int, pressed bool) []quota {
+func (q *quorumLister) scope(name string, least, leastGroups int, pressed bool) []quorumChoice {
 	pressed = pressed || least > 0
-	own := quota{q.ownRoles(name, least), make([]bool, len(q.p.gang.Groups))}
+	own := quorumChoice{q.ownRoles(name, least), make([]bool, len(q.p.gang.Groups))}
 	kids := q.children(name)
 	if leastGroups == 0 {
 		leastGroups = len(kids)
@@ -60,9 +60,9 @@ func (q *quotaMaker) scope(name string, least, leastGroups int, pressed bool) []
 	if pressed {
 		most = len(kids)
 	}
-	var sums []quota
+	var sums []quorumChoice
 	for _, chosen := range choose(len(kids), leastGroups, most) {
-		part := []quota{own}
+		part := []quorumChoice{own}
 		for _, k := range chosen {
 			g := &q.p.gang.Groups[kids[k]]
 			part = q.cross(part, q.scope(g.Name, g.Min, g.MinGroups, pressed), kids[k])
@@ -70,16 +70,16 @@ func (q *quotaMaker) scope(name string, least, leastGroups int, pressed bool) []
 		for _, v := range part {
 			sums = append(sums, q.raise(name, v, least)...)
 		}
-		if len(sums) > maxQuotas {
-			q.whole = false
-			return sums[:maxQuotas]
+		if len(sums) > maxQuorumChoices {
+			q.proven = false
+			return sums[:maxQuorumChoices]
 		}
 	}
 	return sums
 }
 
 // children lists the groups directly below a scope, by name.
-func (q *quotaMaker) children(name string) []int {
+func (q *quorumLister) children(name string) []int {
 	groups := q.p.gang.Groups
 	var out []int
 	for i := range groups {
@@ -93,7 +93,7 @@ func (q *quotaMaker) children(name string) []int {
 
 // ownRoles is what a scope's direct roles ask for: their minimums, or all of
 // them when neither they nor the scope ask for anything.
-func (q *quotaMaker) ownRoles(name string, least int) []int {
+func (q *quorumLister) ownRoles(name string, least int) []int {
 	out, asked := make([]int, len(q.p.roles)), least
 	for r := range q.p.roles {
 		if q.p.roles[r].spec.Group == name {
@@ -113,15 +113,15 @@ func (q *quotaMaker) ownRoles(name string, least int) []int {
 }
 
 // cross joins each quota with each of a group that is complete in it.
-func (q *quotaMaker) cross(a, b []quota, group int) []quota {
-	var out []quota
+func (q *quorumLister) cross(a, b []quorumChoice, group int) []quorumChoice {
+	var out []quorumChoice
 	for _, x := range a {
 		for _, y := range b {
-			if len(out) > maxQuotas {
-				q.whole = false
+			if len(out) > maxQuorumChoices {
+				q.proven = false
 				return out
 			}
-			v := quota{slices.Clone(x.counts), slices.Clone(x.complete)}
+			v := quorumChoice{slices.Clone(x.counts), slices.Clone(x.complete)}
 			for r := range v.counts {
 				v.counts[r] += y.counts[r]
 			}
@@ -137,7 +137,7 @@ func (q *quotaMaker) cross(a, b []quota, group int) []quota {
 
 // raise lifts a quota to at least that many members in every possible way,
 // from the scope's own roles and those of complete groups.
-func (q *quotaMaker) raise(name string, v quota, least int) []quota {
+func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumChoice {
 	missing := least
 	var may []int
 	for r := range q.p.roles {
@@ -152,16 +152,16 @@ func (q *quotaMaker) raise(name string, v quota, least int) []quota {
 		}
 	}
 	var lists [][]int
-	q.spreadOut(v.counts, may, missing, &lists)
-	out := make([]quota, len(lists))
+	q.distribute(v.counts, may, missing, &lists)
+	out := make([]quorumChoice, len(lists))
 	for i := range lists {
-		out[i] = quota{lists[i], v.complete}
+		out[i] = quorumChoice{lists[i], v.complete}
 	}
 	return out
 }
 
 // open says that every group from one up to a scope is complete.
-func (q *quotaMaker) open(group, scope string, complete []bool) bool {
+func (q *quorumLister) open(group, scope string, complete []bool) bool {
 	for group != scope {
 		i := slices.IndexFunc(q.p.gang.Groups, func(p Group) bool { return p.Name == group })
 		if !complete[i] {
@@ -172,8 +172,8 @@ func (q *quotaMaker) open(group, scope string, complete []bool) bool {
 	return true
 }
 
-// spreadOut hands missing members to the roles in may, in every way.
-func (q *quotaMaker) spreadOut(v, may []int, missing int, out *[][]int) {
+// distribute hands missing members to the roles in may, in every way.
+func (q *quorumLister) distribute(v, may []int, missing int, out *[][]int) {
 	if missing <= 0 {
 		*out = append(*out, slices.Clone(v))
 		return
@@ -184,18 +184,18 @@ func (q *quotaMaker) spreadOut(v, may []int, missing int, out *[][]int) {
 	r := may[0]
 	had := v[r]
 	for n := min(missing, len(q.p.roles[r].spec.Members)-had); n >= 0; n-- {
-		if len(*out) > maxQuotas {
-			q.whole = false
+		if len(*out) > maxQuorumChoices {
+			q.proven = false
 			break
 		}
 		v[r] = had + n
-		q.spreadOut(v, may[1:], missing-n, out)
+		q.distribute(v, may[1:], missing-n, out)
 	}
 	v[r] = had
 }
 
 // choose lists the ways to take least..most of n, few and first ones first, at
-// most maxQuotas+1.
+// most maxQuorumChoices+1.
 func choose(n, least, most int) [][]int {
 	var out [][]int
 	var walk func(from, k int, have []int)
@@ -204,7 +204,7 @@ func choose(n, least, most int) [][]int {
 			out = append(out, slices.Clone(have))
 			return
 		}
-		for i := from; i < n && len(out) <= maxQuotas; i++ {
+		for i := from; i < n && len(out) <= maxQuorumChoices; i++ {
 			walk(i+1, k, append(have, i))
 		}
 	}

@@ -85,17 +85,17 @@ func TestNeed(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			inv := inventory(ndH100v5().slices("n1")...)
-			need := mustNeed(t, inv, test.claims...)
-			view := inv.View(need)
+			request := mustNeed(t, inv, test.claims...)
+			view := inv.View(request)
 			var got []string
-			for _, option := range view.Options(&need) {
+			for _, option := range view.Options(&request) {
 				got = append(got, drawOption(view, option))
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("options (-want,+got):\n%s", diff)
 			}
-			if need.RDMA != test.rdma {
-				t.Errorf("RDMA: got %t, want %t", need.RDMA, test.rdma)
+			if request.RDMA != test.rdma {
+				t.Errorf("RDMA: got %t, want %t", request.RDMA, test.rdma)
 			}
 		})
 	}
@@ -129,8 +129,8 @@ func TestNeedOfMalformedClaims(t *testing.T) {
 					t.Errorf("error %q does not say %q", err, part)
 				}
 			}
-			need := mustNeed(t, inv, claim("good", wants("gpu", "gpu", 4)))
-			if got := slots(t, inv.View(need), need, "n1"); got != 2 {
+			request := mustNeed(t, inv, claim("good", wants("gpu", "gpu", 4)))
+			if got := slots(t, inv.View(request), request, "n1"); got != 2 {
 				t.Errorf("the next pod: got %d slots, want 2", got)
 			}
 		})
@@ -140,9 +140,9 @@ func TestNeedOfMalformedClaims(t *testing.T) {
 // A selector that fails on a device takes that device out of the count, and the view says so.
 func TestSelectorThatFailsOnDevices(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
-	need := mustNeed(t, inv, claim("c", wants("gpu", "gpu", 1, `device.attributes["gpu.nvidia.com"].noSuchThing == 3`)))
-	view := inv.View(need)
-	if got := slots(t, view, need, "n1"); got != 0 {
+	request := mustNeed(t, inv, claim("c", wants("gpu", "gpu", 1, `device.attributes["gpu.nvidia.com"].noSuchThing == 3`)))
+	view := inv.View(request)
+	if got := slots(t, view, request, "n1"); got != 0 {
 		t.Errorf("got %d slots, want 0", got)
 	}
 	problems := strings.Join(view.Problems(), "\n")
@@ -158,12 +158,12 @@ func TestAllocatedClaimsPinThePod(t *testing.T) {
 	held.Status.Allocation.NodeSelector = &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{
 		MatchFields: []v1.NodeSelectorRequirement{{Key: "metadata.name", Operator: v1.NodeSelectorOpIn, Values: []string{"n1"}}},
 	}}}
-	need := mustNeed(t, inv, held)
-	if !need.Empty() {
-		t.Errorf("an allocated claim still needs %d options", len(inv.View(need).Options(&need)))
+	request := mustNeed(t, inv, held)
+	if !request.Empty() {
+		t.Errorf("an allocated claim still needs %d options", len(inv.View(request).Options(&request)))
 	}
 	for name, want := range map[string]bool{"n1": true, "n2": false} {
-		got, err := need.AllowsNode(node(name))
+		got, err := request.AllowsNode(node(name))
 		if err != nil || got != want {
 			t.Errorf("node %s: got %t, %v, want %t", name, got, err, want)
 		}
@@ -173,9 +173,9 @@ func TestAllocatedClaimsPinThePod(t *testing.T) {
 func TestSharedClaimsAreNamed(t *testing.T) {
 	shared := claim("domain", wants("gpu", "gpu", 1))
 	shared.OwnerReferences = nil
-	need := mustNeed(t, inventory(), claim("own", wants("gpu", "gpu", 1)), shared)
+	request := mustNeed(t, inventory(), claim("own", wants("gpu", "gpu", 1)), shared)
 	want := []types.NamespacedName{{Namespace: "ml", Name: "domain"}}
-	if diff := cmp.Diff(want, need.SharedClaims); diff != "" {
+	if diff := cmp.Diff(want, request.SharedClaims); diff != "" {
 		t.Errorf("shared claims (-want,+got):\n%s", diff)
 	}
 }
@@ -220,11 +220,11 @@ func TestExtendedResources(t *testing.T) {
 			inv := inventory(ndH100v5().slices("n1")...)
 			with := pod.DeepCopy()
 			with.Spec.InitContainers, with.Spec.Containers = test.init, test.main
-			need, err := inv.Request(with, []*resourceapi.ResourceClaim{claim("c", wants("nic", "nic", 1))}, standardClasses())
+			request, err := inv.Request(with, []*resourceapi.ResourceClaim{claim("c", wants("nic", "nic", 1))}, standardClasses())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := need.Extended["nvidia.com/gpu"]; got != test.want {
+			if got := request.Extended["nvidia.com/gpu"]; got != test.want {
 				t.Errorf("got %d, want %d", got, test.want)
 			}
 		})
@@ -236,25 +236,25 @@ func TestExtendedResourceFromPlugin(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
 	with := pod.DeepCopy()
 	with.Spec.Containers = []v1.Container{container("4", false)}
-	need, err := inv.Request(with, nil, standardClasses())
+	request, err := inv.Request(with, nil, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := inv.View(need)
-	if diff := cmp.Diff("4 nvidia.com/gpu of GPU|nvidia.com/gpu", drawOption(view, view.Least(&need))); diff != "" {
+	view := inv.View(request)
+	if diff := cmp.Diff("4 nvidia.com/gpu of GPU|nvidia.com/gpu", drawOption(view, view.Least(&request))); diff != "" {
 		t.Errorf("option (-want,+got):\n%s", diff)
 	}
 	plugin, err := view.Node(node("old"), map[v1.ResourceName]int64{"nvidia.com/gpu": 8})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := optionSlots(view.Least(&need), plugin); got != 2 {
+	if got := optionSlots(view.Least(&request), plugin); got != 2 {
 		t.Errorf("node with a device plugin: got %d slots, want 2", got)
 	}
-	if got := slots(t, view, need, "n1"); got != 2 {
+	if got := slots(t, view, request, "n1"); got != 2 {
 		t.Errorf("node with devices: got %d slots, want 2", got)
 	}
-	if got := slots(t, view, need, "other"); got != 0 {
+	if got := slots(t, view, request, "other"); got != 0 {
 		t.Errorf("node with neither: got %d slots, want 0", got)
 	}
 }
@@ -265,13 +265,13 @@ func TestManyDifferentRequests(t *testing.T) {
 	first := mustNeed(t, inv, claim("c", wants("g", "gpu", 4)))
 	for i := range 700 {
 		uuid := fmt.Sprintf("GPU-n1-%d", i%10)
-		need := mustNeed(t, inv, claim("c", wants("g", "gpu", 1, fmt.Sprintf(`device.attributes["gpu.nvidia.com"].uuid == %q && %d == %d`, uuid, i, i))))
+		request := mustNeed(t, inv, claim("c", wants("g", "gpu", 1, fmt.Sprintf(`device.attributes["gpu.nvidia.com"].uuid == %q && %d == %d`, uuid, i, i))))
 		want := 1
 		if i%10 >= 8 {
 			want = 0
 		}
-		view := inv.View(need, first)
-		if got := slots(t, view, need, "n1"); got != want {
+		view := inv.View(request, first)
+		if got := slots(t, view, request, "n1"); got != want {
 			t.Fatalf("request %d for %s: got %d slots, want %d", i, uuid, got, want)
 		}
 		if got := slots(t, view, first, "n1"); got != 2 {
