@@ -4,8 +4,8 @@
 package plan
 
 // batchesFor makes the batches that bring each role to the wanted number of
-// members, bound ones included, from pending members not handed out before.
-// Sliced roles are rounded up to whole slices. Batches made before stay.
+// members, bound members included. It uses pending members that are in no batch
+// yet and rounds sliced roles up to whole slices. Earlier batches stay.
 func (p *problem) batchesFor(want []int) {
 	p.fresh = len(p.batches)
 	for r := range p.roles {
@@ -22,7 +22,8 @@ func (p *problem) handed(r int) int {
 	return n
 }
 
-// reset forgets what was handed out, and what partner slices added.
+// reset removes all batches, and the confinements and wishes that addPartner
+// added.
 func (p *problem) reset() {
 	for r := range p.roles {
 		for i := range p.roles[r].slices {
@@ -68,7 +69,7 @@ func (p *problem) addRun(r int, members []*Member) {
 	})
 }
 
-// addSlice adds a whole slice, together with equal ones before it.
+// addSlice adds a whole slice. Equal slices of a role share one batch.
 func (p *problem) addSlice(r int, members []*Member) {
 	if n := len(p.batches); n > p.fresh {
 		b := &p.batches[n-1]
@@ -85,8 +86,8 @@ func (p *problem) addSlice(r int, members []*Member) {
 	})
 }
 
-// addPartner adds the rest of a slice of which members run already: a run with
-// a confinement and a wish of its own.
+// addPartner adds the rest of a slice some of whose members already run: an
+// unsliced run with its own confinement and wish.
 func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	p.addRun(r, members)
 	b := &p.batches[len(p.batches)-1]
@@ -95,13 +96,13 @@ func (p *problem) addPartner(r int, s *slice, members []*Member) {
 		if depth == 0 {
 			continue
 		}
-		v, bad := p.fixed(depth, s.bound)
-		p.sets = append(p.sets, confinement{depth, v, bad, "a slice of role " + ro.spec.Name, len(s.bound)})
+		v, apart := p.fixed(depth, s.bound)
+		p.sets = append(p.sets, confinement{depth, v, apart, "a slice of role " + ro.spec.Name, len(s.bound)})
 		b.sets = append(b.sets[:len(b.sets):len(b.sets)], int32(len(p.sets)-1))
 	}
 	if ro.rule.preferred > 0 {
-		v, bad := p.fixed(ro.rule.preferred, s.bound)
-		p.wishes = append(p.wishes, wish{ro.rule.preferred, v, bad})
+		v, apart := p.fixed(ro.rule.preferred, s.bound)
+		p.wishes = append(p.wishes, wish{ro.rule.preferred, v, apart})
 		b.wishes = append(b.wishes[:len(b.wishes):len(b.wishes)], int32(len(p.wishes)-1))
 	}
 }

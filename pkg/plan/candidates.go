@@ -3,29 +3,29 @@
 
 package plan
 
-// candidates is a heap of domains that hold every role by count, the lowest
-// bound of the cost first. A bound covers the placements that no domain below
-// the candidate holds; those were that domain's own.
+// candidates hands out the domains of one depth that hold every role by count,
+// the lowest bound of the cost first. A bound covers the placements that no
+// domain below the candidate holds; those below were candidates of their own.
 //
-// Most often the first candidate is the last one asked for, so it is found by
-// looking through all, and only the second makes a heap of the others.
+// Usually only the first candidate is needed. It is found by a scan, and the
+// second call makes a heap of the others.
 type candidates struct {
 	s           *search
 	depth       int
-	first, last int32 // the vertices to look at
+	first, last int32 // the range of vertices
 	popped      int
 	top         int32
 	heap        []candidate
 }
 
 // candidate is a domain with those terms of its bound that differ among the
-// candidates of a depth, except the room of coarser domains.
+// candidates of a depth. The room of coarser domains is left out.
 type candidate struct {
 	v                            int32
 	apart, unpaired, nodes, room int64
 }
 
-// before orders candidates as their bounds, equal ones in fabric order.
+// before orders candidates by their bounds, equal bounds in fabric order.
 func (c *candidates) before(a, b *candidate) bool {
 	switch {
 	case a.apart != b.apart:
@@ -38,8 +38,8 @@ func (c *candidates) before(a, b *candidate) bool {
 	return c.fuller(a, b)
 }
 
-// fuller is the rest of before: the candidate with less room, in itself and
-// then in the domains around it.
+// fuller is the last part of before: the candidate with less room comes first, in
+// itself and then in the domains around it.
 func (c *candidates) fuller(a, b *candidate) bool {
 	if a.room != b.room {
 		return a.room < b.room
@@ -66,17 +66,14 @@ func (c *candidates) pop() (candidate, bool) {
 	if len(c.heap) == 0 {
 		return candidate{}, false
 	}
-	top := c.heap[0]
-	last := len(c.heap) - 1
-	c.heap[0] = c.heap[last]
-	c.heap = c.heap[:last]
-	c.sink(0)
+	var top candidate
+	top, c.heap = removeAt(c.heap, 0, c.before)
 	return top, true
 }
 
-// best looks through all domains for the best candidate. Once one is as good as
-// any can be in the terms that cost something to find out, only those with less
-// room are looked at.
+// best scans all domains for the best candidate. Once it has one with the least
+// possible apart, unpaired and nodes, which are costly to compute, it looks only
+// at domains with less room.
 func (c *candidates) best() (top candidate, ok bool) {
 	ideal := false
 	for v := c.first; v <= c.last; v++ {
@@ -94,7 +91,7 @@ func (c *candidates) best() (top candidate, ok bool) {
 	return top, ok
 }
 
-// collect makes the heap of all candidates but the one popped already.
+// collect makes the heap of all candidates except the one that best returned.
 func (c *candidates) collect() {
 	for v := c.first; v <= c.last; v++ {
 		if v != c.top && c.s.mayHold(c.depth, v) && c.s.eligible(c.depth, v) {
@@ -103,30 +100,11 @@ func (c *candidates) collect() {
 			c.heap = append(c.heap, x)
 		}
 	}
-	for i := len(c.heap)/2 - 1; i >= 0; i-- {
-		c.sink(i)
-	}
+	heapify(c.heap, c.before)
 }
 
-func (c *candidates) sink(i int) {
-	for {
-		k := 2*i + 1
-		if k >= len(c.heap) {
-			return
-		}
-		if k+1 < len(c.heap) && c.before(&c.heap[k+1], &c.heap[k]) {
-			k++
-		}
-		if !c.before(&c.heap[k], &c.heap[i]) {
-			return
-		}
-		c.heap[i], c.heap[k] = c.heap[k], c.heap[i]
-		i = k
-	}
-}
-
-// candidates are the domains of a depth that have room by every count and hold
-// all bound members.
+// candidates returns the domains of a depth that have room by every count and
+// hold all bound members.
 func (s *search) candidates(depth int) *candidates {
 	f := s.partial.f
 	c := &candidates{s: s, depth: depth, last: f.width(depth) - 1}
@@ -139,7 +117,7 @@ func (s *search) candidates(depth int) *candidates {
 	return c
 }
 
-// eligible says that a domain lies in a real one of the required level.
+// eligible returns true if a domain lies in a real domain of the required level.
 func (s *search) eligible(depth int, v int32) bool {
 	if s.p.required == 0 {
 		return true
@@ -148,7 +126,7 @@ func (s *search) eligible(depth int, v int32) bool {
 	return lo < hi && s.partial.f.real(s.p.required, s.partial.f.at(s.p.required, lo))
 }
 
-// price fills in the terms of a candidate's bound that come before its room.
+// price computes the terms of a candidate's bound that come before its room.
 func (s *search) price(depth int, x *candidate) {
 	x.unpaired, x.nodes = s.unpaired(depth, x.v), s.nodes(depth, x.v)
 	if depth < s.partial.f.levels {
@@ -156,7 +134,7 @@ func (s *search) price(depth int, x *candidate) {
 	}
 }
 
-// room is the leading role's room in a domain.
+// room returns the leading role's room in a domain.
 func (s *search) room(depth int, v int32) int64 {
 	switch lead := s.p.roles[0].roll; {
 	case depth > s.partial.f.levels:
@@ -167,7 +145,7 @@ func (s *search) room(depth int, v int32) int64 {
 	return s.total[0]
 }
 
-// lowerBound is a lower bound of the cost of placements in a candidate.
+// lowerBound returns a lower bound of the cost of placements in a candidate.
 func (c *candidates) lowerBound(x candidate) []int64 {
 	p, f := c.s.p, c.s.partial.f
 	out := make([]int64, 1, 4+2*len(p.terms))
@@ -181,9 +159,9 @@ func (c *candidates) lowerBound(x candidate) []int64 {
 			out = append(out, x.apart)
 		}
 	}
-	singleNode, several := int64(0), c.s.total[0]
+	singleNode, multiNode := int64(0), c.s.total[0]
 	if c.depth > f.levels {
-		singleNode, several = x.room, 0
+		singleNode, multiNode = x.room, 0
 	}
 	out = append(out, x.unpaired, x.nodes, singleNode)
 	lo, _ := f.span(c.depth, x.v)
@@ -194,11 +172,11 @@ func (c *candidates) lowerBound(x candidate) []int64 {
 			out = append(out, c.s.total[0])
 		}
 	}
-	return append(out, several)
+	return append(out, multiNode)
 }
 
-// apart is the fewest further domains one depth below that a placement uses
-// which none of them holds alone.
+// apart returns the fewest further domains, one depth below, that a placement
+// uses which none of these domains holds alone.
 func (s *search) apart(depth int, v int32) int64 {
 	f := s.partial.f
 	x := &f.tables[depth].verts[v]
@@ -215,7 +193,7 @@ func (s *search) apart(depth int, v int32) int64 {
 	return least
 }
 
-// unpaired says whether some follower must stay unpaired.
+// unpaired returns 1 if some follower must stay unpaired, else 0.
 func (s *search) unpaired(depth int, v int32) int64 {
 	for r, n := range s.total {
 		roll := s.p.roles[r].roll
@@ -232,8 +210,8 @@ func (s *search) unpaired(depth int, v int32) int64 {
 	return 0
 }
 
-// nodes is the fewest nodes that a role alone needs, of those that are still to
-// be looked at.
+// nodes returns the fewest nodes that a single role needs. Placements on one node
+// are left out once trySingleNodes has covered them.
 func (s *search) nodes(depth int, v int32) int64 {
 	if depth > s.partial.f.levels {
 		return 1

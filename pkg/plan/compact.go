@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// compact empties nodes whose members fit on other nodes of the same run.
-// Filling domain by domain leaves room on the last node of a run, which may hold
-// what an earlier, smaller node got. Nobody moves to a domain that the run did
-// not use before, so no rule is broken and no cost term rises.
+// compact empties nodes whose members fit on other nodes of the same run. Filling
+// domain by domain may leave room on the last node of a run for the members that
+// an earlier, smaller node got. Members move only to nodes that the run already
+// uses, so no rule is broken and no cost term rises.
 func (pp *partial) compact() {
 	for i := range pp.p.batches {
 		if !pp.p.batches[i].sliced {
@@ -29,16 +29,16 @@ func (pp *partial) emptyNode(batch int32) bool {
 	if !slices.ContainsFunc(pp.log, roomy) {
 		return false
 	}
-	seats := pp.nodesOf(batch)
+	nodes := pp.nodesOf(batch)
 	spare := int32(0)
-	for _, s := range seats {
+	for _, s := range nodes {
 		spare += pp.cleanRoom(role, s.pos)
 	}
-	for _, s := range seats {
+	for _, s := range nodes {
 		if s.n > spare-pp.cleanRoom(role, s.pos) {
 			continue
 		}
-		if pp.move(batch, s, seats) {
+		if pp.move(batch, s, nodes) {
 			return true
 		}
 	}
@@ -47,15 +47,15 @@ func (pp *partial) emptyNode(batch int32) bool {
 
 // nodesOf lists the nodes of a batch, the least filled first.
 func (pp *partial) nodesOf(batch int32) []place {
-	var seats []place
+	var nodes []place
 	for _, l := range pp.log {
 		if l.batch == batch {
-			seats = append(seats, l)
+			nodes = append(nodes, l)
 		}
 	}
-	slices.SortFunc(seats, func(x, y place) int { return cmp.Or(cmp.Compare(x.pos, y.pos), cmp.Compare(x.n, y.n)) })
-	out := seats[:0]
-	for _, s := range seats {
+	slices.SortFunc(nodes, func(x, y place) int { return cmp.Or(cmp.Compare(x.pos, y.pos), cmp.Compare(x.n, y.n)) })
+	out := nodes[:0]
+	for _, s := range nodes {
 		if n := len(out); n > 0 && out[n-1].pos == s.pos {
 			out[n-1].n += s.n
 			continue
@@ -66,19 +66,19 @@ func (pp *partial) nodesOf(batch int32) []place {
 	return out
 }
 
-// cleanRoom is how many more members a node holds without leaving any unpaired.
+// cleanRoom returns how many more members a node holds with no follower unpaired.
 func (pp *partial) cleanRoom(role int, pos int32) int32 {
 	return max(0, min(pp.slots(role, pos), pp.p.roles[role].roll.clean.at(pos)-pp.on(role, pos)))
 }
 
-// move takes a node's members of a batch to the other seats, as far as the
-// filters agree to all of it.
-func (pp *partial) move(batch int32, from place, seats []place) bool {
+// move takes a node's members of a batch to the other nodes. It moves none unless
+// the filters accept all of them.
+func (pp *partial) move(batch int32, from place, nodes []place) bool {
 	role := pp.p.batches[batch].role
 	left := from.n
 	var to []place
-	for i := len(seats) - 1; i >= 0 && left > 0; i-- {
-		s := seats[i]
+	for i := len(nodes) - 1; i >= 0 && left > 0; i-- {
+		s := nodes[i]
 		if s.pos == from.pos {
 			continue
 		}

@@ -9,9 +9,9 @@ import (
 	"slices"
 )
 
-// construct builds a placement inside one domain, batch by batch. Filling a
-// batch is greedy; which domain a confinement or wish settles on is a choice
-// that it comes back to.
+// construct builds a placement inside one domain, batch by batch. It fills a
+// batch greedily. The domain of a confinement or wish is a choice to which it
+// backtracks.
 type construct struct {
 	p       *problem
 	partial *partial
@@ -21,11 +21,11 @@ type construct struct {
 	// choices are the confinements, then the wishes, of the problem.
 	choices []choice
 	taken   map[spreadKey]bool
-	// until is the step at which it gives up.
+	// until is the step at which the attempt ends.
 	until int
 }
 
-// choice is a confinement or a wish and the domain it has settled on.
+// choice is a confinement or a wish and the domain chosen for it.
 type choice struct {
 	depth int
 	v     int32
@@ -39,7 +39,7 @@ const (
 	undecided choiceState = iota
 	settled
 	waived  // a wish that is not kept
-	nowhere // a confinement for which there is no domain
+	nowhere // a confinement without a possible domain
 )
 
 func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
@@ -67,7 +67,7 @@ func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
 	return c
 }
 
-// constructShare of the budget goes to one attempt at one order.
+// constructShare: one attempt at one order gets 1/constructShare of the budget.
 const constructShare = 16
 
 func newChoice(depth int, v int32, soft bool) choice {
@@ -77,8 +77,8 @@ func newChoice(depth int, v int32, soft bool) choice {
 	return choice{depth: depth, soft: soft}
 }
 
-// run places the batches from the i-th in order; on failure the board is as it
-// was.
+// run places the batches of order from the i-th on. On failure it restores the
+// partial placement.
 func (c *construct) run(i int) bool {
 	c.p.steps++
 	if i == len(c.order) {
@@ -106,7 +106,7 @@ func (c *construct) run(i int) bool {
 	return false
 }
 
-// of lists the choices that a batch belongs to, as indices.
+// of lists the choices that a batch belongs to, as indices, coarsest first.
 func (c *construct) of(batch int32) []int32 {
 	x := &c.p.batches[batch]
 	out := slices.Clone(x.sets)
@@ -117,7 +117,8 @@ func (c *construct) of(batch int32) []int32 {
 	return out
 }
 
-// undecided is the coarsest open choice of a batch, -1 when there is none.
+// undecided returns the coarsest undecided choice of a batch, -1 if there is
+// none.
 func (c *construct) undecided(batch int32) int {
 	for _, n := range c.of(batch) {
 		if c.choices[n].state == undecided {
@@ -127,9 +128,8 @@ func (c *construct) undecided(batch int32) int {
 	return -1
 }
 
-// home is the smallest domain that a batch's settled choices leave it; ok is
-// false when a confinement lies elsewhere. A settled wish that lies elsewhere
-// is passed over.
+// home returns the smallest domain that a batch's settled choices leave it. ok is
+// false if they contradict each other. A settled wish elsewhere is ignored.
 func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	depth, v = c.depth, c.v
 	for _, n := range c.of(batch) {
@@ -151,7 +151,7 @@ func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	return depth, v, true
 }
 
-// inner returns the smaller of two domains; ok is false when they are disjoint.
+// inner returns the smaller of two domains; ok is false if they are disjoint.
 func (f *fabric) inner(d1 int, v1 int32, d2 int, v2 int32) (d int, v int32, ok bool) {
 	if d1 > d2 {
 		d1, v1, d2, v2 = d2, v2, d1, v1
@@ -160,7 +160,7 @@ func (f *fabric) inner(d1 int, v1 int32, d2 int, v2 int32) (d int, v int32, ok b
 	return d2, v2, f.at(d1, lo) == v1
 }
 
-// decide tries the domains for a choice, the one in use and the tightest first.
+// decide tries the domains of a choice, those in use and the tightest first.
 func (c *construct) decide(i, n int) bool {
 	x := &c.choices[n]
 	for _, v := range c.candidates(i, n) {
@@ -184,8 +184,8 @@ func (c *construct) decide(i, n int) bool {
 	return false
 }
 
-// candidates lists the domains of a choice's depth that have room for all that
-// is still to come of it.
+// candidates lists the domains of a choice's depth that have room for all its
+// members still to be placed.
 func (c *construct) candidates(i, n int) []int32 {
 	depth, v, ok := c.home(c.order[i])
 	if !ok {
@@ -219,7 +219,7 @@ func (c *construct) candidates(i, n int) []int32 {
 	return out
 }
 
-// pending counts, by role, the members still to come that share a choice.
+// pending counts, by role, the members still to be placed that share a choice.
 func (c *construct) pending(i, n int) []int64 {
 	want := make([]int64, len(c.p.roles))
 	for _, batch := range c.order[i:] {
@@ -230,7 +230,7 @@ func (c *construct) pending(i, n int) []int64 {
 	return want
 }
 
-// holds says whether a domain has the room by each role's count.
+// holds returns true if a domain has the room by each role's count.
 func (c *construct) holds(depth int, v int32, want []int64) bool {
 	for r, n := range want {
 		if n > 0 && c.partial.sum(r, depth, v) < n {

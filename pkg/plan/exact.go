@@ -5,10 +5,10 @@ package plan
 
 import "slices"
 
-// exact finds the cheapest placement inside one domain by trying them all,
-// member by member, leaving out what cannot be cheaper than the best known,
-// what differs only by exchanging equal nodes or equal slices, and what no
-// longer leaves room for the rest.
+// exact finds the cheapest placement inside one domain by trying all placements,
+// member by member. It leaves out those that cannot be cheaper than the best one
+// found, that differ only by exchanging equal nodes or equal slices, or that
+// leave no room for the rest.
 type exact struct {
 	p          *problem
 	partial    *partial
@@ -22,10 +22,10 @@ type exact struct {
 	first      []int32 // by unit, the position of its first member
 	left       []int64 // by role, the members still to place
 	until      int
-	cut        bool // the steps ended first
+	cut        bool // the steps ended before the search
 	refused    *refusedNode
-	costToBeat []int64 // cost to beat, nil for none
-	places     []place // the best found
+	costToBeat []int64 // nil if there is none
+	places     []place // of the best placement found
 	buf        []int64
 	undoWish   []wishUndo
 }
@@ -36,7 +36,7 @@ type unit struct {
 	role            int
 	sets, wishes    []int32
 	spread          int
-	twin            bool // interchangeable with the unit before
+	twin            bool // interchangeable with the unit before it
 }
 
 type setState struct {
@@ -87,8 +87,8 @@ func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact 
 	return e
 }
 
-// newSetState is a confinement that is free, or held for ever by bound members; by
-// those apart it is held in a domain that does not exist.
+// newSetState is the state of a confinement. Bound members fix its domain. If
+// they are apart, it is fixed to a domain that does not exist.
 func newSetState(depth int, fixed int32, apart bool) setState {
 	switch {
 	case apart:
@@ -125,14 +125,15 @@ func (e *exact) addUnits(batch int32) {
 	}
 }
 
-// run searches; complete is false when the steps ended first. The board is as
-// it was afterwards.
+// run searches. complete is false if the steps ended first. It restores the
+// partial placement.
 func (e *exact) run() (complete bool) {
 	e.walk(0, e.units[0].n, e.lo)
 	return !e.cut
 }
 
-// walk places the members left of unit u, from a position on, then the rest.
+// walk places the members left of unit u, from a position on, and then all later
+// units.
 func (e *exact) walk(u int, left, from int32) {
 	e.p.steps++
 	if e.p.steps >= e.until {
@@ -170,7 +171,8 @@ func (e *exact) walk(u int, left, from int32) {
 	}
 }
 
-// hopeless says that what is placed so far cannot lead to anything better.
+// hopeless returns true if the members placed so far cannot lead to a cheaper
+// placement.
 func (e *exact) hopeless() bool {
 	for r, n := range e.left {
 		if n > 0 && e.partial.sum(r, e.depth, e.v) < n {
@@ -184,7 +186,7 @@ func (e *exact) hopeless() bool {
 	return slices.Compare(e.buf, e.costToBeat) >= 0
 }
 
-// repeats says that a position is exchangeable with one tried before it.
+// repeats returns true if a position is interchangeable with one already tried.
 func (e *exact) repeats(tried []int32, pos int32) bool {
 	if !e.partial.pristine(pos) {
 		return false
@@ -198,8 +200,8 @@ func (e *exact) repeats(tried []int32, pos int32) bool {
 	return false
 }
 
-// stopped says that the walk must go back: out of steps, or a node on the way
-// here holds more than the filters allow.
+// stopped returns true if the walk must go back: the steps ended, or a node
+// filled earlier holds more members than the filters accept.
 func (e *exact) stopped() bool {
 	if e.refused != nil && e.partial.on(e.refused.role, e.refused.pos) <= e.partial.limit(e.refused.role, e.refused.pos) {
 		e.refused = nil
@@ -207,8 +209,8 @@ func (e *exact) stopped() bool {
 	return e.cut || e.refused != nil
 }
 
-// enter puts one member of a unit on a node, unless a confinement or another
-// slice forbids it.
+// enter puts one member of a unit on a node. It returns false if a confinement or
+// the spread rule forbids that.
 func (e *exact) enter(u int, pos int32, opens bool) bool {
 	x := &e.units[u]
 	for _, n := range x.sets {
@@ -241,7 +243,7 @@ func (e *exact) enter(u int, pos int32, opens bool) bool {
 	return true
 }
 
-// addToWish lets a wish see one more member.
+// addToWish records one more member of a wish.
 func (e *exact) addToWish(w *wishState, pos int32) {
 	v := e.partial.f.at(w.depth, pos)
 	if !w.broken && (w.v >= 0 && w.v != v || !e.partial.f.real(w.depth, v)) {
@@ -251,7 +253,7 @@ func (e *exact) addToWish(w *wishState, pos int32) {
 	w.v = v
 }
 
-// leave takes back what enter did.
+// leave undoes enter.
 func (e *exact) leave(u int, pos int32, opens bool) {
 	x := &e.units[u]
 	e.partial.undo(len(e.partial.log) - 1)
@@ -272,7 +274,8 @@ func (e *exact) leave(u int, pos int32, opens bool) {
 	}
 }
 
-// finish takes a complete placement as the best, if the filters agree.
+// finish keeps a complete placement as the best if it is cheaper and the filters
+// accept it.
 func (e *exact) finish() {
 	e.buf = e.partial.cost(e.buf, e.broken)
 	if e.costToBeat != nil && slices.Compare(e.buf, e.costToBeat) >= 0 {

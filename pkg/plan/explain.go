@@ -12,16 +12,16 @@ import (
 // maxReasons is how many of the best candidates a "no" describes.
 const maxReasons = 3
 
-// explain says for the best candidate domains what fits there, and what the
-// rest is lost to.
+// explain describes, for each of the best candidate domains, how many members fit
+// and why the other nodes are excluded.
 func (p *problem) explain(ended bool) []Reason {
-	quotas, _ := p.quorumChoices()
-	if len(quotas) == 0 {
+	quorums, _ := p.quorumChoices()
+	if len(quorums) == 0 {
 		return []Reason{{Kind: BadRequest, Subject: "min", Detail: "the groups chosen cannot reach it"}}
 	}
-	p.filters = nil // say what is known, without asking more
+	p.filters = nil // report what is known, without further calls
 	p.reset()
-	p.batchesFor(quotas[0])
+	p.batchesFor(quorums[0])
 	if s := p.contradiction(); s != nil {
 		return []Reason{{Kind: BoundApart, Subject: s.subject, Found: s.bound, Domain: Domain{Level: p.snap.layout.levelName(s.depth - 1)}}}
 	}
@@ -43,10 +43,10 @@ func (p *problem) explain(ended bool) []Reason {
 	return out
 }
 
-// contradiction finds a confinement that bound members break already and that
-// members still to place share.
+// contradiction finds a confinement that bound members already break and that
+// pending members share.
 func (p *problem) contradiction() *confinement {
-	if _, bad := p.fixed(p.required, p.bound); bad {
+	if _, apart := p.fixed(p.required, p.bound); apart {
 		return &confinement{depth: p.required, subject: "the gang", bound: len(p.bound)}
 	}
 	for i := range p.batches {
@@ -68,7 +68,7 @@ func (p *problem) wanted() int {
 	return int(n)
 }
 
-// nearMisses are the domains of the required level with most room by count.
+// nearMisses returns the domains of the required level with most room by count.
 func (p *problem) nearMisses(pp *partial) []int32 {
 	total := make([]int64, len(p.roles))
 	for i := range p.batches {
@@ -106,7 +106,7 @@ func (p *problem) nearMisses(pp *partial) []int32 {
 	return out
 }
 
-// width is the number of vertices at a depth.
+// width returns the number of vertices at a depth.
 func (f *fabric) width(depth int) int32 {
 	if depth > f.levels {
 		return int32(len(f.names))
@@ -121,12 +121,12 @@ func (p *problem) holdsBound(f *fabric, v int32) bool {
 // miss fills a candidate as far as it goes and describes what is short.
 func (p *problem) miss(pp *partial, v int32) Reason {
 	r := Reason{Kind: NoRoom, Domain: p.domain(p.required, v), Wanted: p.wanted()}
-	j := newExtrasFiller(pp, p.required, v)
+	filler := newExtrasFiller(pp, p.required, v)
 	var first shortage
 	short := 0
 	for i := range p.batches {
 		before := len(pp.log)
-		depth, w := j.fillWhatFits(int32(i))
+		depth, w := filler.fillWhatFits(int32(i))
 		got := putSince(pp.log[before:])
 		r.Found += int(got)
 		if missing := p.batches[i].total() - got; missing > 0 {
@@ -147,8 +147,8 @@ func (p *problem) miss(pp *partial, v int32) Reason {
 	return r
 }
 
-// outside is the room for a role that a boundary keeps it from, within the
-// candidate v.
+// outside counts the room for a role that lies outside its boundary domain but
+// within the candidate v.
 func (p *problem) outside(pp *partial, v int32, s shortage) int {
 	rdma := p.gang.RDMA || p.roles[s.role].spec.RDMA
 	if !rdma || s.depth != p.boundary() || s.depth <= p.required {
@@ -157,7 +157,7 @@ func (p *problem) outside(pp *partial, v int32, s shortage) int {
 	return int(pp.sum(s.role, p.required, v) - pp.sum(s.role, s.depth, s.v))
 }
 
-// shortage is a batch that did not find all its room in a domain.
+// shortage is a batch of which some members found no room in a domain.
 type shortage struct {
 	*batch
 	depth   int
@@ -173,8 +173,8 @@ func putSince(log []place) int64 {
 	return n
 }
 
-// excluded counts the unused nodes of a domain without room for the role, by
-// cause in a fixed order.
+// excluded counts, by cause in a fixed order, the unused nodes of a domain
+// without room for the role.
 func (p *problem) excluded(pp *partial, role, depth int, v int32) []Exclusion {
 	lo, hi := pp.f.span(depth, v)
 	counts := make([]int, causes+len(p.dims))
@@ -203,7 +203,7 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) []Exclusion {
 	return out
 }
 
-// Causes before the dimensions.
+// Causes with a name of their own. Those of the dimensions follow them.
 const (
 	causeUnschedulable = iota
 	causeAvoided
@@ -247,7 +247,7 @@ func (p *problem) causeName(i int) string {
 	return p.dimName(i - causes)
 }
 
-// dimName is a resource's name, or the names of device kinds.
+// dimName returns the name of a resource, or the names of device kinds.
 func (p *problem) dimName(d int) string {
 	x := &p.dims[d]
 	if x.resource >= 0 {
@@ -260,8 +260,9 @@ func (p *problem) dimName(d int) string {
 	return strings.Join(names, "|")
 }
 
-// changes lists what would make room for a shortage: the least of one thing on
-// one node, whole nodes like the best there are, or further domains for slices.
+// changes lists what would make room for a shortage: the least amount of one
+// resource on one node, whole nodes like the best in the fabric, or further
+// domains for slices.
 func (p *problem) changes(pp *partial, s shortage) []Change {
 	where := p.domain(s.depth, s.v).String()
 	if s.sliced {
@@ -281,7 +282,7 @@ func (p *problem) changes(pp *partial, s shortage) []Change {
 	return out
 }
 
-// repair finds the node where the least of a single thing is missing.
+// repair finds the node where the least of a single resource or kind is missing.
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
 	lo, hi := pp.f.span(depth, v)
@@ -297,8 +298,8 @@ func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) C
 	return best
 }
 
-// onlyLack returns the one dimension that keeps n members off a node and how
-// much of it is missing; zero when there are several.
+// onlyLack returns the dimension that alone keeps n members off a node, and how
+// much of it is missing. The amount is zero if several dimensions are short.
 func (p *problem) onlyLack(role int, pos int32, n int64) (dim int, lack int64) {
 	c := p.snap.class(pos)
 	for d, take := range p.roles[role].takes {

@@ -5,9 +5,9 @@ package plan
 
 import "slices"
 
-// placeExtras adds the members beyond the quorum: as many as find room where the
-// request lets them be, as near to the quorum as they can. A group of which the
-// quorum has nobody comes as far as its own minimum or not at all.
+// placeExtras places as many of the members beyond the quorum as find room, as
+// near to the quorum as possible. A group without members in the quorum is placed
+// up to at least its own minimum or not at all.
 func (p *problem) placeExtras(pp *partial) {
 	home := len(p.batches)
 	quorum := p.counts(pp)
@@ -39,7 +39,7 @@ func (p *problem) placeExtras(pp *partial) {
 
 func (p *problem) groupOf(batch int) string { return p.roles[p.batches[batch].role].spec.Group }
 
-// counts is the members of each role that run or have been put.
+// counts returns, by role, the members that run or have been put.
 func (p *problem) counts(pp *partial) []int {
 	out := make([]int, len(p.roles))
 	for r := range p.roles {
@@ -51,8 +51,8 @@ func (p *problem) counts(pp *partial) []int {
 	return out
 }
 
-// complete says that a group is part of the quorum or has now reached what it
-// asks for: its minimums, or everybody when it states none.
+// complete returns true if a group is part of the quorum or has now reached its
+// minimums. Without minimums it needs all its members.
 func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	i := slices.IndexFunc(p.gang.Groups, func(g Group) bool { return g.Name == group })
 	if i < 0 {
@@ -81,16 +81,17 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	return sum >= p.gang.Groups[i].Min
 }
 
-// base is the domain that everybody must be in: the one of the required level
-// where the gang stands, or else has most room; with no such level the whole
-// fabric. ok is false when there is none, or bound members are apart.
+// base returns the domain that must hold all members. With a required level that
+// is the gang's domain of this level, or else the one with most room. Without a
+// required level it is the whole fabric. ok is false if there is none, or if
+// bound members are apart.
 func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 	if p.required == 0 {
 		return 0, 0, true
 	}
-	v, bad := p.fixed(p.required, p.bound)
+	v, apart := p.fixed(p.required, p.bound)
 	switch {
-	case bad:
+	case apart:
 		return 0, 0, false
 	case v >= 0:
 		return p.required, v, true
@@ -103,7 +104,8 @@ func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 	return 0, 0, false
 }
 
-// extrasFiller puts what it can of batches, one after the other, without going back.
+// extrasFiller fills batches one after the other as far as there is room, without
+// backtracking.
 type extrasFiller struct{ c *construct }
 
 func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
@@ -114,7 +116,7 @@ func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
 	return j
 }
 
-// settle lets the choices of a batch know where one of its members stands.
+// settle settles the choices of a batch on the domains of one of its members.
 func (j *extrasFiller) settle(l place) {
 	f := j.c.partial.f
 	for _, n := range j.c.of(l.batch) {
@@ -132,8 +134,8 @@ func (j *extrasFiller) settle(l place) {
 	}
 }
 
-// fillWhatFits puts as much of a batch as has room and returns the domain it was
-// given.
+// fillWhatFits puts as much of a batch as has room. It returns the domain in
+// which it looked for room.
 func (j *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	c := j.c
 	for n := c.undecided(batch); n >= 0; n = c.undecided(batch) {
@@ -147,9 +149,9 @@ func (j *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	return depth, v
 }
 
-// prefer settles a choice on the domain that has room for most of the batch,
-// among those one in use, then the tightest. None at all waives a wish, and
-// leaves a confinement with an empty hand: a domain without room.
+// prefer settles a choice on the domain with room for most of the batch: among
+// equal ones a domain in use, then the tightest. If there is none, a wish is
+// waived and a confinement gets no domain.
 func (j *extrasFiller) prefer(batch int32, n int) {
 	c := j.c
 	x, role := &c.choices[n], c.p.batches[batch].role
@@ -174,6 +176,7 @@ func (j *extrasFiller) prefer(batch int32, n int) {
 	}
 }
 
+// nearer returns true if a is the better domain for a choice than b.
 func (j *extrasFiller) nearer(depth int, a, b int32, role int, want int64) bool {
 	sa, sb := j.c.partial.sum(role, depth, a), j.c.partial.sum(role, depth, b)
 	if ma, mb := min(sa, want), min(sb, want); ma != mb {

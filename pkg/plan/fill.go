@@ -3,8 +3,8 @@
 
 package plan
 
-// fill puts up to want members of a batch into a domain, opening as few domains
-// as it can at each depth, and returns how many it put.
+// fill puts up to want members of a batch into a domain and returns how many it
+// put. It opens as few domains as it can at each depth.
 func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	if depth > pp.f.levels {
 		return pp.fillNode(batch, v, want, int64(pp.slots(pp.p.batches[batch].role, v)))
@@ -31,11 +31,11 @@ func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	return want - left
 }
 
-// scanSteps is how many vertices looked at are worth one step.
+// scanSteps is how many scanned vertices cost one step.
 const scanSteps = 16
 
-// fillNodes fills the nodes of a finest domain: first as far as every member
-// can be fully paired, then by counts alone.
+// fillNodes fills the nodes of a finest domain: first with members that can be
+// fully paired, then by counts alone.
 func (pp *partial) fillNodes(batch int32, v int32, want int64) int64 {
 	role := pp.p.batches[batch].role
 	roll := pp.p.roles[role].roll
@@ -74,7 +74,7 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 	return want - left
 }
 
-// fillNode puts what the filters let onto one node.
+// fillNode puts as many members on one node as the filters accept.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	n := pp.admitted(pp.p.batches[batch].role, pos, int32(min(want, room)))
 	if n > 0 {

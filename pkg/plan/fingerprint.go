@@ -3,9 +3,9 @@
 
 package plan
 
-// fingerprint identifies what a domain consists of: which classes, how often, in
-// which subdomains, whatever their order. Two sums over differently mixed
-// hashes of contents make a chance collision as unlikely as broken memory.
+// fingerprint identifies the contents of a domain: the number of nodes of each
+// class in each subdomain, whatever their order. It has two sums over differently
+// mixed hashes, so that a collision by chance is as unlikely as a memory error.
 type fingerprint struct{ a, b uint64 }
 
 func (l *fingerprint) add(x fingerprint) {
@@ -19,9 +19,9 @@ func mix(x, by uint64) uint64 {
 	return x ^ x>>33
 }
 
-// fingerprint describes a domain and whether the levels above it are real; plain is
-// false when a node in it stands out: it holds a member, or the filters or the
-// request limit it.
+// fingerprint describes a domain and which levels above it are real. plain is
+// false if a node in it differs from others of its class: it holds a member, or
+// the filters or the request limit it.
 func (s *search) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
 	l, plain = s.contents(depth, v)
 	for d, up := depth-1, v; d > 0; d-- {

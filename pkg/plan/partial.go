@@ -5,24 +5,24 @@ package plan
 
 import "slices"
 
-// partial is the state of one search: the snapshot's counts minus what the search
-// has put on nodes so far. Putting and taking back restore it exactly.
+// partial is a partial placement: the snapshot's counts minus the members that
+// the search has put on nodes so far. put and undo are exact inverses.
 type partial struct {
 	p *problem
 	f *fabric
-	// slot maps a position to its entry in uses, plus one; zero is untouched.
+	// slot maps a position to its index in uses plus one; zero means no entry.
 	slot pages[int32]
 	uses []use
-	// rem is what is left by dimension, for each use.
+	// rem is what is left of each dimension, for each use.
 	rem []int64
-	// per holds, for each use and role, what the board knows.
+	// per holds, for each use and role, what this placement has put and learned.
 	per []perRole
-	// sums replace the rollup's sums for roles whose slots have changed.
+	// sums replace the rollup's sums of roles whose slots have changed.
 	sums [][][]int64
-	// opened counts used nodes below each vertex, by depth 0..levels.
+	// opened counts the used nodes below each vertex, by depth 0..levels.
 	opened [][]int32
-	// crossed counts used vertices by depth 0..levels+1, room adds up the
-	// leading role's slots of the used vertices.
+	// crossed counts the used vertices of each depth 0..levels+1. room adds up
+	// the leading role's slots in them.
 	crossed, room []int64
 	unpaired      int64
 	offered       map[offerKey]uint64
@@ -33,18 +33,18 @@ type partial struct {
 // use is a node that the search has touched.
 type use struct {
 	pos     int32
-	members int32 // put here by this search
-	bound   bool  // a member of the gang runs here already
+	members int32 // put here by this placement
+	bound   bool  // a member of the gang already runs here
 }
 
-// perRole is one role's standing on a touched node.
+// perRole is the state of one role on a node with an entry in uses.
 type perRole struct {
 	put   int32 // members of the role put here
-	limit int32 // most that may be put: Role.Limit and what fits refused
-	slots int32 // how many more fit now
+	limit int32 // most that may be put, by Role.Limit and by refusals of the filters
+	slots int32 // how many more fit
 }
 
-// place is members of one slice of a batch on one node.
+// place is a number of members of one slice of a batch on one node.
 type place struct {
 	batch, slice, pos, n int32
 }
@@ -73,7 +73,7 @@ func newPartial(p *problem) *partial {
 	return b
 }
 
-// touch returns the entry of a position, made when missing.
+// touch returns the index in uses of a position; it makes a missing entry.
 func (pp *partial) touch(pos int32) int {
 	if i := pp.slot.at(pos); i > 0 {
 		return int(i - 1)
@@ -90,7 +90,7 @@ func (pp *partial) touch(pos int32) int {
 	return len(pp.uses) - 1
 }
 
-// slots is how many more members of a role the node holds.
+// slots returns how many more members of a role the node holds.
 func (pp *partial) slots(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
@@ -98,7 +98,7 @@ func (pp *partial) slots(role int, pos int32) int32 {
 	return pp.p.roles[role].roll.slots.at(pos)
 }
 
-// on is how many members of a role this search has put on the node.
+// on returns how many members of a role this placement has put on the node.
 func (pp *partial) on(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].put
@@ -106,7 +106,8 @@ func (pp *partial) on(role int, pos int32) int32 {
 	return 0
 }
 
-// pristine says that nothing distinguishes the node from others of its class.
+// pristine returns true if nothing distinguishes the node from others of its
+// class.
 func (pp *partial) pristine(pos int32) bool {
 	i := pp.slot.at(pos)
 	if i == 0 {
@@ -125,13 +126,13 @@ func (pp *partial) pristine(pos int32) bool {
 	return true
 }
 
-// used says that the node holds a member of the gang.
+// used returns true if the node holds a member of the gang.
 func (pp *partial) used(pos int32) bool {
 	i := pp.slot.at(pos)
 	return i > 0 && (pp.uses[i-1].members > 0 || pp.uses[i-1].bound)
 }
 
-// isOpen says that a vertex holds a member of the gang.
+// isOpen returns true if a vertex holds a member of the gang.
 func (pp *partial) isOpen(depth int, v int32) bool {
 	if depth > pp.f.levels {
 		return pp.used(v)
@@ -139,7 +140,7 @@ func (pp *partial) isOpen(depth int, v int32) bool {
 	return pp.opened[depth][v] > 0
 }
 
-// sum is the slots for a role in a vertex.
+// sum returns the free slots of a role in a vertex.
 func (pp *partial) sum(role, depth int, v int32) int64 {
 	if depth > pp.f.levels {
 		return int64(pp.slots(role, v))
@@ -150,13 +151,13 @@ func (pp *partial) sum(role, depth int, v int32) int64 {
 	return pp.p.roles[role].roll.sum[depth][v]
 }
 
-// put places n members of a batch on a node and remembers it.
+// put places n members of a batch on a node and logs it.
 func (pp *partial) put(batch, slice, pos, n int32) {
 	pp.log = append(pp.log, place{batch, slice, pos, n})
 	pp.change(pp.p.batches[batch].role, pos, n)
 }
 
-// undo takes back everything put since the log had that length.
+// undo takes back everything that was put after the log had length mark.
 func (pp *partial) undo(mark int) {
 	for i := len(pp.log) - 1; i >= mark; i-- {
 		l := pp.log[i]
@@ -165,7 +166,7 @@ func (pp *partial) undo(mark int) {
 	pp.log = pp.log[:mark]
 }
 
-// change adds n members, or takes -n away.
+// change adds n members to a node; a negative n takes members away.
 func (pp *partial) change(role int, pos, n int32) {
 	i := pp.touch(pos)
 	was := pp.used(pos)
@@ -186,7 +187,8 @@ func (pp *partial) change(role int, pos, n int32) {
 	}
 }
 
-// recount sets the slots of every role on a touched node, and the sums above.
+// recount sets the slots of every role on a node with an entry, and updates the
+// sums above it.
 func (pp *partial) recount(i int) {
 	n := len(pp.p.roles)
 	rem := pp.rem[i*len(pp.p.dims) : (i+1)*len(pp.p.dims)]
@@ -268,8 +270,8 @@ func (pp *partial) restrict(role int, pos, most int32) {
 	}
 }
 
-// admitted finds how many of n further members the filters let onto a node, and
-// remembers a refusal. Fits is monotone, so the last member speaks for all.
+// admitted returns how many of n further members the filters accept on a node,
+// and remembers a refusal. Fits is monotone, so only the last member is checked.
 func (pp *partial) admitted(role int, pos, n int32) int32 {
 	if pp.p.filters == nil || n <= 0 {
 		return n
@@ -282,11 +284,11 @@ func (pp *partial) admitted(role int, pos, n int32) int32 {
 	return max(0, pp.limit(role, pos)-on)
 }
 
-// fits asks the caller's filters, each question once in a plan.
+// fits calls the filters, at most once for each question of a plan.
 func (pp *partial) fits(role int, pos, already int32) bool {
 	key := fitsKey{int32(role), pos}
-	known, asked := pp.p.accepted[key]
-	if asked && already <= known {
+	accepted, called := pp.p.accepted[key]
+	if called && already <= accepted {
 		return true
 	}
 	if pp.stats.FitsCalls++; pp.stats.FitsCalls%fitsPerStep == 0 {
@@ -300,13 +302,14 @@ func (pp *partial) fits(role int, pos, already int32) bool {
 	return true
 }
 
-// limit is the most members of a role that may be put on a touched node.
+// limit returns the most members of a role that may be put on a node with an
+// entry.
 func (pp *partial) limit(role int, pos int32) int32 {
 	return pp.per[int(pp.slot.at(pos)-1)*len(pp.p.roles)+role].limit
 }
 
-// verify asks the filters about every node in use, and returns the first that
-// holds more than they allow.
+// verify calls the filters for every node in use. It returns the first node that
+// holds more members than they accept.
 func (pp *partial) verify() *refusedNode {
 	if pp.p.filters == nil {
 		return nil
@@ -323,8 +326,8 @@ func (pp *partial) verify() *refusedNode {
 	return nil
 }
 
-// narrow finds how many members the filters do allow, after they refused the one
-// beyond hi, and remembers it. Most often they allow none, so that comes first.
+// narrow finds how many members the filters accept, after they refused the member
+// beyond hi, and remembers the number. It tries none first, the usual answer.
 func (pp *partial) narrow(role int, pos, hi int32) {
 	lo := int32(0)
 	if hi > 0 && pp.fits(role, pos, 0) {

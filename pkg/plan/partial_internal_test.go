@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// TestUndo puts members on a board at random and takes them back: every count
-// must be as it was (P5).
+// TestUndo puts members on nodes at random and takes them back. Every count must
+// be as it was (P5).
 func TestUndo(t *testing.T) {
 	for seed := range uint64(200) {
-		pp := randomBoard(t, rand.New(rand.NewPCG(seed, 1)))
+		pp := randomPartial(t, rand.New(rand.NewPCG(seed, 1)))
 		pp.walkUndo(t, rand.New(rand.NewPCG(seed, 2)), 5)
 	}
 }
 
-func randomBoard(t *testing.T, rng *rand.Rand) *partial {
+func randomPartial(t *testing.T, rng *rand.Rand) *partial {
 	t.Helper()
 	st, err := NewState(Layout{Levels: []Level{{Name: "spine"}, {Name: "leaf"}}, Resources: []string{"cpu"}, Kinds: []string{"gpu", "nic"}})
 	if err != nil {
@@ -51,7 +51,7 @@ func randomBoard(t *testing.T, rng *rand.Rand) *partial {
 	return newPartial(p)
 }
 
-// walkUndo puts something, goes deeper, takes back, and compares.
+// walkUndo puts members, recurses, undoes, and compares.
 func (pp *partial) walkUndo(t *testing.T, rng *rand.Rand, depth int) {
 	t.Helper()
 	if depth == 0 {
@@ -72,7 +72,7 @@ func (pp *partial) walkUndo(t *testing.T, rng *rand.Rand, depth int) {
 	}
 }
 
-// describe prints everything that a search reads from a board.
+// describe prints everything that a search reads from a partial placement.
 func (pp *partial) describe() string {
 	s := fmt.Sprintln(pp.cost(nil, 0), pp.opened)
 	for r := range pp.p.roles {

@@ -5,22 +5,23 @@ package plan
 
 import "slices"
 
-// A quota is how many members of each role make a quorum, bound ones included.
-// There may be several: a gang's min can be met by different roles, and a group
-// may need only some of its children.
+// A quorum choice is a number of members of each role that together make a quorum,
+// bound members included. There may be several: different roles can meet a gang's min,
+// and a group may need only some of its children.
 
-// maxQuorumChoices bounds how many are tried; more are rarely different in kind.
+// maxQuorumChoices bounds how many are tried; further ones rarely differ in kind.
 const maxQuorumChoices = 64
 
-// quorumChoice is the members of each role, and which groups are complete with them.
+// quorumChoice is the number of members of each role, and which groups these
+// complete.
 type quorumChoice struct {
 	counts   []int
 	complete []bool
 }
 
-// quorumChoices lists the ways to a quorum, in a fixed order; whole is false when
-// there were more than maxQuorumChoices.
-func (p *problem) quorumChoices() (list [][]int, whole bool) {
+// quorumChoices lists the ways to a quorum, in a fixed order. proven is false if
+// there are more than maxQuorumChoices, so that the list may lack the best one.
+func (p *problem) quorumChoices() (list [][]int, proven bool) {
 	q := quorumLister{p: p, proven: true}
 	for _, v := range q.scope("", p.gang.Min, p.gang.MinGroups, false) {
 		for r := range v.counts {
@@ -32,7 +33,7 @@ func (p *problem) quorumChoices() (list [][]int, whole bool) {
 	return slices.CompactFunc(list, slices.Equal[[]int]), q.proven
 }
 
-// allMembers is the quota of all members.
+// allMembers is the quorum choice of all members.
 func (p *problem) allMembers() []int {
 	out := make([]int, len(p.roles))
 	for r := range p.roles {
@@ -41,13 +42,14 @@ func (p *problem) allMembers() []int {
 	return out
 }
 
+// quorumLister lists quorum choices. proven is false once it has left some out.
 type quorumLister struct {
 	p      *problem
 	proven bool
 }
 
-// scope lists the quotas of the gang (the empty name) or of a group. When it or
-// one around it is pressed to reach a number of members, more groups than the
+// scope lists the choices of a group, or of the gang for the empty name. If it or
+// a scope around it has a minimum of members (pressed), more groups than the
 // fewest may have to be complete.
 func (q *quorumLister) scope(name string, least, leastGroups int, pressed bool) []quorumChoice {
 	pressed = pressed || least > 0
@@ -91,8 +93,8 @@ func (q *quorumLister) children(name string) []int {
 	return out
 }
 
-// ownRoles is what a scope's direct roles ask for: their minimums, or all of
-// them when neither they nor the scope ask for anything.
+// ownRoles returns the minimums of a scope's direct roles. If neither they nor
+// the scope state a minimum, it returns all their members.
 func (q *quorumLister) ownRoles(name string, least int) []int {
 	out, asked := make([]int, len(q.p.roles)), least
 	for r := range q.p.roles {
@@ -112,7 +114,8 @@ func (q *quorumLister) ownRoles(name string, least int) []int {
 	return out
 }
 
-// cross joins each quota with each of a group that is complete in it.
+// cross combines each choice in a with each choice in b, which completes the
+// group.
 func (q *quorumLister) cross(a, b []quorumChoice, group int) []quorumChoice {
 	var out []quorumChoice
 	for _, x := range a {
@@ -135,8 +138,8 @@ func (q *quorumLister) cross(a, b []quorumChoice, group int) []quorumChoice {
 	return out
 }
 
-// raise lifts a quota to at least that many members in every possible way,
-// from the scope's own roles and those of complete groups.
+// raise lifts a choice to at least that many members in every possible way, from
+// the scope's own roles and those of complete groups.
 func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumChoice {
 	missing := least
 	var may []int
@@ -160,7 +163,7 @@ func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumCho
 	return out
 }
 
-// open says that every group from one up to a scope is complete.
+// open returns true if all groups from the given one up to a scope are complete.
 func (q *quorumLister) open(group, scope string, complete []bool) bool {
 	for group != scope {
 		i := slices.IndexFunc(q.p.gang.Groups, func(p Group) bool { return p.Name == group })
@@ -194,7 +197,7 @@ func (q *quorumLister) distribute(v, may []int, missing int, out *[][]int) {
 	v[r] = had
 }
 
-// choose lists the ways to take least..most of n, few and first ones first, at
+// choose lists the ways to take least..most of n, small and early ones first, at
 // most maxQuorumChoices+1.
 func choose(n, least, most int) [][]int {
 	var out [][]int

@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// resourceSums is how much of one dimension is free, summed up the tree. Slots count
-// each role alone; tallies say whether the roles can be there together.
+// resourceSums is how much of one dimension is free, summed up the tree. Slots
+// count each role alone; resource sums show whether all roles fit together.
 type resourceSums struct {
 	dim dimension
 	at  int
@@ -15,7 +15,7 @@ type resourceSums struct {
 	sum  [][]int64
 }
 
-// amount is what a node adds to a tally.
+// amount returns what a node adds to the sums.
 func (d *dimension) amount(c *class) int64 {
 	if c.unschedulable {
 		return 0
@@ -36,7 +36,8 @@ func (d *dimension) equal(o *dimension) bool {
 	return d.resource == o.resource && slices.Equal(d.kinds, o.kinds)
 }
 
-// resourceSums returns the sums of a dimension, from the last plan's where possible.
+// resourceSums returns the sums of a dimension, updated from those of the last
+// plan if possible.
 func (s *Snapshot) resourceSums(d *dimension) *resourceSums {
 	h := d.hash()
 	old := s.epoch.findSums(h, d)
@@ -61,8 +62,8 @@ func (e *epoch) findSums(h uint64, d *dimension) *resourceSums {
 	return nil
 }
 
-// keepSums stores the newest tally of a dimension. There are no more than the
-// layout has resources and unions of kinds in use, so none is forgotten.
+// keepSums stores the newest sums of a dimension. It evicts none: there are at
+// most as many dimensions as the layout has resources and unions of kinds in use.
 func (e *epoch) keepSums(h uint64, t *resourceSums) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -90,7 +91,7 @@ func (s *Snapshot) sumResources(d *dimension) *resourceSums {
 	return t
 }
 
-// updateSums brings a tally up to the snapshot's log.
+// updateSums brings sums up to the snapshot's log.
 func (s *Snapshot) updateSums(old *resourceSums) *resourceSums {
 	t := &resourceSums{dim: old.dim, at: len(s.log)}
 	for _, sum := range old.sum {
@@ -109,7 +110,7 @@ func (s *Snapshot) updateSums(old *resourceSums) *resourceSums {
 	return t
 }
 
-// in is the amount in a vertex, a node's included.
+// in returns the amount in a vertex or on a node.
 func (t *resourceSums) in(f *fabric, depth int, v int32) int64 {
 	if depth > f.levels {
 		return t.free.at(v)

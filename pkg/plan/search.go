@@ -5,32 +5,34 @@ package plan
 
 import "slices"
 
-// The search for one quota: nodes that hold everybody, then candidate domains from
-// the smallest level upward, within a level in the order of a lower bound of their
-// cost. Constructing comes first, in all of them that could be cheapest; then exact search goes through
-// those where constructing failed or left a doubt. The search ends when no
-// candidate left can be cheaper than the best placement found.
+// The search for one quorum choice has three parts: first single nodes that hold all
+// members, then candidate domains from the smallest level upward. Within a level the
+// candidates come in the order of a lower bound of their cost. In each the search
+// constructs a placement. Then exact search goes through the candidates that are
+// unproven: constructing failed there, or did not reach the lower bound. The search
+// ends when no candidate left can be cheaper than the best placement found.
 
 const (
-	// tinyNodes and tinyMembers bound the fabrics in which all of the budget may
-	// go into proving the optimum, and the domains in which some of it may. In
+	// tinyNodes and tinyMembers bound the fabrics in which the whole budget may
+	// go into proving the optimum, and the domains in which a part of it may. In
 	// larger ones a good placement now is worth more than the proof.
 	tinyNodes, tinyMembers = 48, 48
 	// maxTried bounds the candidates of a larger fabric in which constructing
-	// goes on after it has worked, and maxImproved those searched exactly then.
+	// continues after a success. maxImproved bounds the exact searches after a
+	// success.
 	maxTried, maxImproved = 8, 4
-	// exactShare of the budget, at least, goes to one exact search while nothing
-	// is known, improveShare when it could only improve what is.
+	// One exact search gets at least 1/exactShare of the budget while there is no
+	// placement, and 1/improveShare when it can only improve one.
 	exactShare, improveShare = 8, 128
-	// constructHalf of the budget is left for exact search.
+	// 1/constructHalf of the budget is left for exact search.
 	constructHalf = 2
-	// maxOrders bounds the batch orders tried in one domain: all of them for a
-	// gang of few members, the first that works for a larger one.
+	// maxOrders bounds the batch orders tried in one domain. A gang of at most
+	// fewMembers tries all of them, a larger gang stops at the first that works.
 	maxOrders, fewMembers = 6, 256
-	// maxAlone bounds the nodes that are tried for everybody before the domains are.
+	// maxAlone bounds the single nodes that are tried before the domains.
 	maxAlone = 16
-	// maxRefusals bounds how often a domain is tried again because filters
-	// refused nodes on the way.
+	// maxRefusals bounds how often a domain is tried again after filters refused
+	// nodes in it.
 	maxRefusals = 4
 )
 
@@ -40,23 +42,25 @@ type solution struct {
 	cost   []int64
 }
 
-// search is the work on one quota.
+// search is the work on one quorum choice.
 type search struct {
 	p       *problem
 	partial *partial
 	total   []int64 // members to place, by role
 	count   int64
-	demand  []int64 // of each dimension, by all of them
+	demand  []int64 // of each dimension, by all members
 	sums    []*resourceSums
 	best    *solution
-	// proven says that nothing was left out of the search.
+	// proven is set as long as nothing was left out of the search.
 	proven bool
 	tiny   bool
-	// multiNodeOnly says that what one node alone holds was looked at.
+	// multiNodeOnly is set once trySingleNodes has covered all placements on one
+	// node.
 	multiNodeOnly bool
-	// triedAfterSuccess counts candidates since constructing worked.
+	// triedAfterSuccess counts the candidates tried since constructing first
+	// succeeded.
 	triedAfterSuccess int
-	// unproven are candidates that may hold something cheaper.
+	// unproven are candidates that may hold a cheaper placement.
 	unproven []unproven
 	tried    map[fingerprint]bool
 }
@@ -67,9 +71,10 @@ type unproven struct {
 	lowerBound []int64
 }
 
-// solve finds the cheapest placement of the problem's batches; whole says that
-// the answer, also "none", is certain. The board keeps what was learned.
-func (p *problem) solve(pp *partial) (best *solution, whole bool) {
+// solve finds the cheapest placement of the problem's batches. proven is true if
+// the answer, also "none", is certain. What the filters refused stays in the
+// partial placement.
+func (p *problem) solve(pp *partial) (best *solution, proven bool) {
 	s := &search{p: p, partial: pp, total: make([]int64, len(p.roles)), proven: true, tried: map[fingerprint]bool{}}
 	for i := range p.batches {
 		s.total[p.batches[i].role] += p.batches[i].total()
@@ -88,8 +93,8 @@ func (p *problem) solve(pp *partial) (best *solution, whole bool) {
 	return s.best, s.proven
 }
 
-// addDemand sums what all members take together. One role alone needs no
-// tallies: its slots say it all.
+// addDemand sums what all members take together. A single role needs no resource
+// sums: its slots are exact.
 func (s *search) addDemand() {
 	if len(s.p.roles) == 1 {
 		return
@@ -103,8 +108,8 @@ func (s *search) addDemand() {
 	}
 }
 
-// trySingleNodes constructs on single nodes. When it cannot go through all that matter, it
-// leaves them to the search of the domains that they are in.
+// trySingleNodes constructs on single nodes. If it cannot go through all nodes
+// that matter, it leaves the others to the search of the domains around them.
 func (s *search) trySingleNodes() {
 	depth := s.partial.f.levels + 1
 	if s.p.required >= depth || s.nodes(0, 0) > 1 {
@@ -149,15 +154,15 @@ func (s *search) tryLevel(depth int) {
 	}
 }
 
-// beaten says that nothing with that lower bound can be the best.
+// beaten returns true if no placement with that lower bound can be the best.
 func (s *search) beaten(bound []int64) bool {
 	return s.best != nil && slices.Compare(bound, s.best.cost) >= 0
 }
 
-// try constructs in one domain, unless in one just like it that was done.
+// try constructs in one domain, unless an equal domain was already tried.
 func (s *search) try(depth int, v int32, bound []int64) {
-	like, plain := s.fingerprint(depth, v)
-	if plain && s.tried[like] {
+	print, plain := s.fingerprint(depth, v)
+	if plain && s.tried[print] {
 		return
 	}
 	refused := s.p.stats.FitsRefused
@@ -166,18 +171,18 @@ func (s *search) try(depth int, v int32, bound []int64) {
 	if s.best != nil {
 		s.triedAfterSuccess++
 	}
-	s.tried[like] = plain && refused == s.p.stats.FitsRefused
+	s.tried[print] = plain && refused == s.p.stats.FitsRefused
 	if found && s.beaten(bound) || !s.mayHold(depth, v) {
 		return
 	}
 	s.unproven = append(s.unproven, unproven{depth, v, bound})
 }
 
-// searchUnproven searches the doubtful candidates exactly.
+// searchUnproven searches the unproven candidates exactly.
 func (s *search) searchUnproven() {
 	improved := 0
-	for i, d := range s.unproven {
-		if s.beaten(d.lowerBound) {
+	for i, domain := range s.unproven {
+		if s.beaten(domain.lowerBound) {
 			continue
 		}
 		steps := s.p.left()
@@ -188,15 +193,15 @@ func (s *search) searchUnproven() {
 			steps = min(steps, s.p.size/improveShare)
 			improved++
 		}
-		if steps <= 0 || improved > maxImproved || s.best != nil && !s.small(d) {
+		if steps <= 0 || improved > maxImproved || s.best != nil && !s.small(domain) {
 			s.proven = false
 			return
 		}
-		s.prove(d, steps)
+		s.prove(domain, steps)
 	}
 }
 
-// small says that exact search has a chance to improve on a placement.
+// small returns true if exact search has a chance to improve a placement there.
 func (s *search) small(d unproven) bool {
 	lo, hi := s.partial.f.span(d.depth, d.v)
 	return hi-lo <= tinyNodes && s.count <= tinyMembers
@@ -204,11 +209,11 @@ func (s *search) small(d unproven) bool {
 
 // prove searches one domain exactly.
 func (s *search) prove(d unproven, steps int) {
-	var known []int64
+	var toBeat []int64
 	if s.best != nil {
-		known = s.best.cost
+		toBeat = s.best.cost
 	}
-	e := newExact(s.partial, d.depth, d.v, known, steps)
+	e := newExact(s.partial, d.depth, d.v, toBeat, steps)
 	if !e.run() {
 		s.proven = false
 	}
@@ -217,7 +222,7 @@ func (s *search) prove(d unproven, steps int) {
 	}
 }
 
-// mayHold says that no count rules a domain out: not the slots of any role, nor
+// mayHold returns false if a count rules a domain out: the slots of a role, or
 // the sum of what all roles take.
 func (s *search) mayHold(depth int, v int32) bool {
 	for r, n := range s.total {
@@ -233,9 +238,9 @@ func (s *search) mayHold(depth int, v int32) bool {
 	return true
 }
 
-// construct tries batch orders in a domain and keeps the best placement; found
-// says that it is from here. What filters refuse on the way lowers the counts, so
-// the domain is tried again on the truer ones.
+// construct tries batch orders in a domain and keeps the best placement. found is
+// true if one succeeded here. Refusals of the filters lower the counts, so the
+// domain is tried again with the corrected counts.
 func (s *search) construct(depth int, v int32) (found bool) {
 	for _, order := range s.orders() {
 		for range maxRefusals {
@@ -253,9 +258,9 @@ func (s *search) construct(depth int, v int32) (found bool) {
 	return found
 }
 
-// attempt constructs once and keeps the result when it is the best so far. Once
-// something is known the filters are asked only for what would be cheaper by
-// counts.
+// attempt constructs once and keeps the result if it is the best so far. Once
+// there is a placement, it calls the filters only if the counts allow a cheaper
+// one.
 func (s *search) attempt(depth int, v int32, order []int32) bool {
 	if ask := s.p.filters; ask != nil && s.best != nil {
 		s.p.filters = nil
@@ -272,7 +277,8 @@ func (s *search) attempt(depth int, v int32, order []int32) bool {
 	return built != nil
 }
 
-// build constructs once; nil when that fails or is no cheaper than the best.
+// build constructs once. It returns nil if that fails or is no cheaper than the
+// best.
 func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	c := newConstruct(s.partial, depth, v, order)
 	if !c.run(0) {
@@ -287,8 +293,8 @@ func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	return built
 }
 
-// orders lists batch orders: as they are (largest need first), backwards, then
-// each batch brought to the front.
+// orders lists batch orders: the given order (largest need first), its reverse,
+// then each batch moved to the front.
 func (s *search) orders() [][]int32 {
 	n := len(s.p.batches)
 	plain := make([]int32, n)

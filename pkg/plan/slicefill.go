@@ -8,13 +8,13 @@ import (
 	"slices"
 )
 
-// slicer fills whole slices: above the depth at which a slice must stand
-// together it counts in slices, below in members.
+// slicer fills whole slices. Above the depth of which one domain must hold a
+// slice it counts in slices, below that depth in members.
 type slicer struct {
 	partial *partial
 	batch   int32
-	// at is the depth of which one domain holds a slice; at the depths in must
-	// it has to be a real one.
+	// One domain of depth at holds a slice. The domains at the depths in must
+	// have to be real.
 	at     int
 	must   [4]int
 	spread int
@@ -30,14 +30,15 @@ type spreadKey struct {
 	v    int32
 }
 
-// fillBatch puts a whole batch into a domain; false leaves a part of it there.
+// fillBatch puts a whole batch into a domain. If it returns false, a part of the
+// batch is there.
 func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
 	return pp.fillSome(batch, depth, v, taken) == pp.p.batches[batch].total()
 }
 
-// fillSome puts as much of a batch into a domain as it can, slices whole, and
-// returns the members put. Slices go where they like first, then where they
-// must.
+// fillSome puts as many members of a batch into a domain as fit, in whole slices,
+// and returns their number. It fills domains of the preferred level first, then
+// those of the required level.
 func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bool) int64 {
 	x := &pp.p.batches[batch]
 	if !x.sliced {
@@ -67,7 +68,8 @@ func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey
 	return (may - left) * int64(x.size)
 }
 
-// allowed is how many slices the levels at or above the domain itself permit.
+// allowed returns how many slices the levels at or above the domain itself
+// permit.
 func (s *slicer) allowed(depth int, v int32) int64 {
 	x := &s.partial.p.batches[s.batch]
 	lo, _ := s.partial.f.span(depth, v)
@@ -94,7 +96,7 @@ func (s *slicer) take(depth int, v int32) {
 	}
 }
 
-// run fills slices that stand together at a depth below the domain's.
+// run fills slices that one domain of a depth below the given vertex holds.
 func (s *slicer) run(at, depth int, v int32, want int64) int64 {
 	s.at = at
 	s.rooms = make([][]int64, s.partial.f.levels+1)
@@ -174,7 +176,7 @@ func (s *slicer) fillDomain(depth int, v int32, want int64) int64 {
 	return got
 }
 
-// loose puts slices into a domain without any rule for what is below it.
+// loose puts slices into a domain without rules for the levels below it.
 func (s *slicer) loose(depth int, v int32, want int64) int64 {
 	size := int64(s.partial.p.batches[s.batch].size)
 	mark := len(s.partial.log)
@@ -188,7 +190,7 @@ func (s *slicer) loose(depth int, v int32, want int64) int64 {
 	return got / size
 }
 
-// cut gives what was put since mark to slices, in fabric order.
+// cut divides what was put after mark into slices, in fabric order.
 func (s *slicer) cut(mark int, size int32) {
 	puts := slices.Clone(s.partial.log[mark:])
 	slices.SortFunc(puts, func(a, b place) int { return cmp.Compare(a.pos, b.pos) })
