@@ -16,14 +16,14 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 )
 
-// maxMatchResults bounds the answers remembered for one ask. An ask whose selectors read unique attributes would otherwise
-// remember every device that ever was.
+// maxMatchResults bounds the results cached for one query. A query whose selectors read unique attributes would
+// otherwise keep a result for every device that ever existed.
 const maxMatchResults = 4096
 
-// deviceQuery is what one request wants a device to be: class, selectors, tolerations and capacity, without count. Equal asks of
-// different claims are one value, so that a device shape is evaluated once for all of them.
+// deviceQuery is what a request demands of a device: class, selectors, tolerations and capacity, without the count.
+// Equal queries of different claims are one value, so that a device shape is evaluated once for all of them.
 type deviceQuery struct {
-	// key orders and identifies asks.
+	// key orders and identifies queries.
 	key         string
 	class       string
 	selectors   []celSelector
@@ -31,30 +31,31 @@ type deviceQuery struct {
 	capacity    capacities
 	reads       readSet
 	results     map[string]matchResult
-	// failure is the first runtime error in the order of texts, "" if there was none.
+	// failure is the least runtime error in text order, "" if there was none.
 	failure string
-	// rdmaNode is the last node on which everything that satisfies this ask was an RDMA NIC; without one the whole cluster
-	// was searched when the inventory's spec was searched.
+	// rdmaNode is the last node on which everything that satisfies this query was an RDMA NIC. If there is none, the
+	// whole cluster was searched when the inventory's spec was rdmaSearchedAt.
 	rdmaNode       string
 	rdmaSearchedAt uint64
-	// multiNode says whether devices for several nodes satisfied the ask when the inventory's spec was reached.
+	// multiNode is set if devices for several nodes satisfied the query when the inventory's spec was multiNodeAt.
 	multiNode   bool
 	multiNodeAt uint64
 }
 
-// celSelector is one compiled CEL expression; source says in errors where it stands.
+// celSelector is a compiled CEL expression; source is its position in the request, for errors.
 type celSelector struct {
 	source  string
 	program cel.CompilationResult
 }
 
-// matchResult is the stock evaluator's answer for one device shape; problem is its runtime error, which counts as a no.
+// matchResult is the stock evaluator's answer for one device shape. A runtime error is in problem and counts as no
+// match.
 type matchResult struct {
 	selects bool
 	problem string
 }
 
-// querySpec is the part of an exact request or subrequest that makes an ask.
+// querySpec is the part of an exact request or subrequest that makes a query.
 type querySpec struct {
 	class       *resourceapi.DeviceClass
 	selectors   []resourceapi.DeviceSelector
@@ -86,7 +87,7 @@ func (s *querySpec) key() string {
 	return b.String()
 }
 
-// compileQuery compiles the class's and the request's selectors with the stock compiler.
+// compileQuery compiles the selectors of the class and of the request with the stock compiler.
 func compileQuery(cache *cel.Cache, spec *querySpec) (*deviceQuery, error) {
 	q := &deviceQuery{
 		key: spec.key(), class: spec.class.Name, tolerations: spec.tolerations,
@@ -117,11 +118,12 @@ func (q *deviceQuery) compile(cache *cel.Cache, source string, from []resourceap
 	return nil
 }
 
-// match says whether the device satisfies selectors and size, taints aside. Each device shape is evaluated once.
+// match returns whether the device satisfies selectors and capacity; it ignores taints. Each device shape is
+// evaluated once.
 func (q *deviceQuery) match(d *device) matchResult {
 	shape := q.shape(d)
-	if known, ok := q.results[shape]; ok {
-		return known
+	if cached, ok := q.results[shape]; ok {
+		return cached
 	}
 	if len(q.results) >= maxMatchResults {
 		clear(q.results)
@@ -141,7 +143,7 @@ func (q *deviceQuery) evaluate(d *device) matchResult {
 	}
 	for i := range q.selectors {
 		selector := &q.selectors[i]
-		// The evaluator's own cost limit bounds the time; there is nothing to cancel.
+		// The evaluator has its own cost limit, so the call needs no cancellation.
 		matches, _, err := selector.program.DeviceMatches(context.Background(), input)
 		if err != nil {
 			return matchResult{problem: fmt.Sprintf("%s: CEL runtime error: %v", selector.source, cel.EnhanceRuntimeError(err))}
@@ -154,15 +156,15 @@ func (q *deviceQuery) evaluate(d *device) matchResult {
 	return matchResult{selects: fits}
 }
 
-// problem is a sentence about devices that the selectors failed on, or "".
+// problem is a sentence about devices on which the selectors failed, or "".
 func (q *deviceQuery) problem() string {
 	if q.failure == "" {
 		return ""
 	}
-	return fmt.Sprintf("class %s: devices do not count for which %s", q.class, q.failure)
+	return fmt.Sprintf("class %s: some devices are not counted: %s", q.class, q.failure)
 }
 
-// tolerates says whether no taint keeps the device from this ask; effects unknown to this version keep nobody out.
+// tolerates returns true if no taint excludes the device. Effects unknown to this version exclude no device.
 func (q *deviceQuery) tolerates(d *device) bool {
 	return !slices.ContainsFunc(d.spec.Taints, func(taint resourceapi.DeviceTaint) bool {
 		if taint.Effect != resourceapi.DeviceTaintEffectNoSchedule && taint.Effect != resourceapi.DeviceTaintEffectNoExecute {
@@ -174,7 +176,7 @@ func (q *deviceQuery) tolerates(d *device) bool {
 	})
 }
 
-// shape writes down all that the answer can depend on; capacities always do.
+// shape is a text of everything that the match result depends on. Capacities are always included.
 func (q *deviceQuery) shape(d *device) string {
 	var b strings.Builder
 	b.WriteString(d.driver)
@@ -210,7 +212,7 @@ func writeAttribute(b *strings.Builder, value resourceapi.DeviceAttribute) {
 	b.WriteString(listText(value))
 }
 
-// capacityText writes down a device's capacities and the rules for sharing them.
+// capacityText is a text of a device's capacities and of the rules for sharing them.
 func capacityText(d *resourceapi.Device) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(d.Capacity)) {
@@ -223,7 +225,7 @@ func capacityText(d *resourceapi.Device) string {
 	return b.String()
 }
 
-// isShared says whether several allocations may hold parts of the device at once.
+// isShared returns true if several allocations may hold parts of the device at the same time.
 func isShared(d *resourceapi.Device) bool {
 	return d.AllowMultipleAllocations != nil && *d.AllowMultipleAllocations
 }

@@ -18,25 +18,25 @@ func multiNodeDevices(p *pool) []*device {
 	return p.devices(func(slice *resourceapi.ResourceSlice) bool { return nodeOf(slice) == "" })
 }
 
-// countMultiNode counts devices that several nodes can use, slice by slice. Every node that they reach counts all of them:
-// that is more than exists when two nodes use them, and a plan that relied on it is stopped by the stock Filter.
+// countMultiNode counts devices that several nodes can use, slice by slice. Each of these nodes counts all of them.
+// That is too many if two nodes use them; the stock Filter then stops a plan that relied on the count.
 func (l *layout) countMultiNode(inv *Inventory) []multiNodeSlice {
 	var list []multiNodeSlice
 	for _, p := range inAllocatorOrder(inv.multiNode) {
 		devices := multiNodeDevices(p)
 		signatures := make([]signature, len(devices))
 		for i, d := range devices {
-			signatures[i] = l.sign(d, "", 0)
+			signatures[i] = l.signatureOf(d, "", 0)
 		}
 		free := l.available(devices, signatures, &inv.ledger)
 		for i, d := range devices {
 			if free[i] == 0 {
 				continue
 			}
-			slice := placeOf(d)
+			slice := nodesOf(d)
 			slice.free = make([]int, len(l.kinds.kinds))
 			slice.free[l.kinds.of[signatures[i]]] = free[i]
-			if last := len(list) - 1; last >= 0 && list[last].samePlace(&slice) {
+			if last := len(list) - 1; last >= 0 && list[last].sameNodes(&slice) {
 				list[last].add(slice.free)
 				continue
 			}
@@ -46,21 +46,21 @@ func (l *layout) countMultiNode(inv *Inventory) []multiNodeSlice {
 	return list
 }
 
-// placeOf says where a device can be used: its slice decides, or the device itself.
-func placeOf(d *device) multiNodeSlice {
+// nodesOf returns where a device can be used. Its slice says so, or the device itself.
+func nodesOf(d *device) multiNodeSlice {
 	name, selector, all := d.slice.Spec.NodeName, d.slice.Spec.NodeSelector, d.slice.Spec.AllNodes
 	if isSet(d.slice.Spec.PerDeviceNodeSelection) {
 		name, selector, all = d.spec.NodeName, d.spec.NodeSelector, d.spec.AllNodes
 	}
-	place := multiNodeSlice{selector: selector, allNodes: isSet(all)}
+	usable := multiNodeSlice{selector: selector, allNodes: isSet(all)}
 	if name != nil {
-		place.nodeName = *name
+		usable.nodeName = *name
 	}
-	return place
+	return usable
 }
 
-// samePlace compares selectors by identity: the devices of one slice share theirs.
-func (r *multiNodeSlice) samePlace(other *multiNodeSlice) bool {
+// sameNodes compares selectors by identity: the devices of one slice share theirs.
+func (r *multiNodeSlice) sameNodes(other *multiNodeSlice) bool {
 	return r.nodeName == other.nodeName && r.allNodes == other.allNodes && samePointer(r.selector, other.selector)
 }
 
@@ -74,20 +74,20 @@ func (r *multiNodeSlice) add(free []int) {
 
 func isSet(flag *bool) bool { return flag != nil && *flag }
 
-// wantsRDMA says whether only an RDMA NIC can satisfy the ask: by its class, or because somewhere in the cluster every
-// device that satisfies it is one. A cluster may hold plain NICs too, but no RDMA request is served by those alone.
-func (inv *Inventory) wantsRDMA(q *deviceQuery) bool {
+// selectsOnlyRDMA returns true if only an RDMA NIC can satisfy the query: by its class, or because on some node every
+// device that satisfies it is an RDMA NIC. A cluster may have plain NICs too, but these alone serve no RDMA request.
+func (inv *Inventory) selectsOnlyRDMA(q *deviceQuery) bool {
 	if rdmaClasses[q.class] {
 		return true
 	}
-	if n := inv.nodes.get(q.rdmaNode); n != nil && inv.onlyRDMA(q, n) {
+	if n := inv.nodes.get(q.rdmaNode); n != nil && inv.onlyRDMAOn(q, n) {
 		return true
 	}
 	if q.rdmaSearchedAt == inv.spec {
 		return false
 	}
 	for _, n := range inv.nodes.nodes {
-		if n != nil && inv.onlyRDMA(q, n) {
+		if n != nil && inv.onlyRDMAOn(q, n) {
 			q.rdmaNode = n.name
 			return true
 		}
@@ -96,7 +96,7 @@ func (inv *Inventory) wantsRDMA(q *deviceQuery) bool {
 	return false
 }
 
-func (inv *Inventory) onlyRDMA(q *deviceQuery, n *node) bool {
+func (inv *Inventory) onlyRDMAOn(q *deviceQuery, n *node) bool {
 	n.refresh(inv.options.PairMaps)
 	found := false
 	for _, d := range n.devices {

@@ -10,20 +10,20 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Order is the order in which the stock allocator should see a node's devices, so that the first that fit are the ones
-// that belong together.
+// Order is the order in which the stock allocator should see a node's devices, so that the first devices that fit
+// belong together.
 type Order struct {
 	// Pairing is the choice of units that the order leads to.
 	Pairing Pairing
-	// Demand is what the pod takes of GPUs and NICs.
+	// Want is what the pod takes of GPUs and NICs.
 	Want Demand
-	// first ranks the chosen devices; all others keep their places behind them.
+	// first ranks the chosen devices. All others keep their order behind them.
 	first map[structured.DeviceID]int
 }
 
-// Order chooses devices of a node for a pod; rails are the units that other members of its gang use. False means that
-// there is nothing to choose: the pod wants no GPUs or NICs that can be ordered, or the node lacks them. Then slices are
-// best shown as they are, and the allocator decides.
+// Order chooses devices of a node for a pod. rails are the units that other members of its gang use. It returns false
+// if there is nothing to choose: the pod requests no GPUs or NICs that can be ordered, or the node lacks them. Then
+// the slices should be shown as they are, and the allocator decides.
 func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -37,7 +37,7 @@ func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, 
 
 func (inv *Inventory) order(n *node, request *Request, rails []int) (Order, bool) {
 	for i := range request.options {
-		// Where requests differ in what they select, devices that satisfy some request may not be enough for all.
+		// If requests select different devices, devices that satisfy some request may not suffice for all.
 		for _, accepts := range []func(*device, []*deviceRequest) bool{servesOne, servesEach} {
 			c := inv.candidates(n, &request.options[i], accepts)
 			if c.demand.GPUs+c.demand.NICs == 0 {
@@ -56,7 +56,7 @@ func (inv *Inventory) order(n *node, request *Request, rails []int) (Order, bool
 	return Order{}, false
 }
 
-// candidates are the devices of a node among which a pod's GPUs and NICs are chosen, unit by unit.
+// candidates are the devices of a node from which a pod's GPUs and NICs are chosen, unit by unit.
 type candidates struct {
 	demand     Demand
 	supply     []Supply
@@ -84,12 +84,12 @@ func (inv *Inventory) candidates(n *node, option *requestOption, accepts func(*d
 		}
 	}
 	for _, d := range n.devices {
-		inv.offer(&c, d, accepts)
+		inv.addCandidate(&c, d, accepts)
 	}
 	return c
 }
 
-// servesOne and servesEach say whether the device satisfies a request, or all of them.
+// servesOne returns true if the device satisfies some request, servesEach if it satisfies all of them.
 func servesOne(d *device, requests []*deviceRequest) bool {
 	return slices.ContainsFunc(requests, func(request *deviceRequest) bool { return satisfies(d, request.queries) })
 }
@@ -98,7 +98,7 @@ func servesEach(d *device, requests []*deviceRequest) bool {
 	return !slices.ContainsFunc(requests, func(request *deviceRequest) bool { return !satisfies(d, request.queries) })
 }
 
-// serves says whether the node has such a device for one of the asks.
+// serves returns true if the node has such a device that satisfies one of the queries.
 func (n *node) serves(asks []*deviceQuery, such func(*device) bool) bool {
 	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, asks) })
 }
@@ -107,30 +107,30 @@ func satisfies(d *device, asks []*deviceQuery) bool {
 	return slices.ContainsFunc(asks, func(q *deviceQuery) bool { return q.match(d).selects && q.tolerates(d) })
 }
 
-// offer adds a device to its unit's stock. Devices that share counters with others or are shared themselves are left to
-// the allocator: which of them are to be had together is more than a count.
-func (inv *Inventory) offer(c *candidates, d *device, accepts func(*device, []*deviceRequest) bool) {
-	stock := &c.supply[d.unit]
+// addCandidate adds a device to its unit's supply. Devices that share counters with others, or are shared themselves,
+// are left to the allocator: a count cannot tell which of them can be allocated together.
+func (inv *Inventory) addCandidate(c *candidates, d *device, accepts func(*device, []*deviceRequest) bool) {
+	supply := &c.supply[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)
 	free := orderable && !inv.ledger.inUse(d.id)
 	switch {
 	case d.gpu:
-		stock.AllGPUs++
+		supply.AllGPUs++
 		if free && accepts(d, c.gpuRequests) {
-			stock.FreeGPUs++
+			supply.FreeGPUs++
 			c.gpus[d.unit] = append(c.gpus[d.unit], d)
 		}
 	case d.rdma:
-		stock.AllNICs++
+		supply.AllNICs++
 		if free && (len(c.nicRequests) == 0 || accepts(d, c.nicRequests)) {
-			stock.FreeNICs++
+			supply.FreeNICs++
 			c.nics[d.unit] = append(c.nics[d.unit], d)
 		}
 	}
 }
 
-// order ranks the devices of a pairing so that the allocator, which serves requests one after the other, finds for each
-// request its own first. False means that no request could be given what it selects.
+// order ranks the devices of a pairing. The allocator serves requests one after the other, and must find for each the
+// devices meant for it first. It returns false if some request cannot get what it selects.
 func (c *candidates) order(pairing Pairing) (Order, bool) {
 	var gpus, nics []*device
 	for unit, take := range pairing.Takes {
@@ -151,8 +151,8 @@ func (c *candidates) order(pairing Pairing) (Order, bool) {
 	return o, true
 }
 
-// Arrange returns the slice with the chosen devices first: a copy, or the slice itself if it stands right already. Only
-// the list of devices is the copy's own.
+// Arrange returns the slice with the chosen devices first: a copy, or the slice itself if it is already in that
+// order. The copy shares everything with the slice except the list of devices.
 func (o *Order) Arrange(slice *resourceapi.ResourceSlice) *resourceapi.ResourceSlice {
 	rank := make(map[string]int, len(slice.Spec.Devices))
 	ranks := make([]int, len(slice.Spec.Devices))

@@ -11,21 +11,22 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// podLimit bounds how many pods of one need a node can hold where counts of devices cannot say it. Each pod takes one.
+// podLimit bounds how many pods of one request a node can hold where counts of devices cannot express it. Each pod
+// uses the limit once.
 type podLimit struct {
 	key  string
 	name string
-	// all is set for a request of all devices that satisfy the ask.
+	// all is set for a request of all devices that satisfy the query.
 	all *deviceQuery
-	// times constraints over disjoint requests want the same of the same attribute.
+	// times is how many constraints over disjoint requests demand the same devices of the same attribute.
 	times     int
 	attribute string
 	demands   []limitDemand
-	// unbounded is set when devices for several nodes may serve the permit's requests: they are not bounded here.
+	// unbounded is set if devices for several nodes may serve the limit's requests: then it does not bound them.
 	unbounded bool
 }
 
-// limitDemand is a number of devices of which each satisfies one of the asks.
+// limitDemand is a number of devices, each of which satisfies one of the queries.
 type limitDemand struct {
 	queries []*deviceQuery
 	count   int
@@ -43,24 +44,25 @@ func (o *requestOption) podLimits() []podLimit {
 	return append(list, o.constraintLimits()...)
 }
 
-// constraintLimits sums up constraints. Those that want the same of the same attribute for different requests compete
-// with each other and make one permit: eight pairs each on some PCIe root need eight roots' worth of pairs.
+// constraintLimits makes the pod limits of constraints. Constraints that demand the same devices of the same
+// attribute for different requests compete with each other and make one limit: eight pairs, each on some PCIe root,
+// need eight roots' worth of pairs.
 func (o *requestOption) constraintLimits() []podLimit {
 	var list []podLimit
 	members := map[string]map[int]bool{}
 	for _, g := range o.groups {
 		p := o.groupLimit(g)
 		if len(p.demands) == 0 {
-			// Only requests for all devices: no number of them can be held against a value.
+			// Only requests for all devices: they have no number to compare with the devices of a value.
 			continue
 		}
 		base := p.key
 		for n := 0; ; n++ {
 			p.key = fmt.Sprintf("%s #%d", base, n)
-			taken := members[p.key]
-			if taken == nil {
+			used := members[p.key]
+			if used == nil {
 				members[p.key] = map[int]bool{}
-			} else if slices.ContainsFunc(g.requests, func(r int) bool { return taken[r] }) {
+			} else if slices.ContainsFunc(g.requests, func(r int) bool { return used[r] }) {
 				continue
 			}
 			break
@@ -101,7 +103,7 @@ func (o *requestOption) groupLimit(g group) podLimit {
 	return p
 }
 
-// admits is how many pods the permit admits to the node, never fewer than really fit.
+// admits returns how many pods the limit admits to the node, never fewer than really fit.
 func (p *podLimit) admits(l *layout, known *layoutNode, free []int) int {
 	if p.unbounded {
 		return maxShares
@@ -125,7 +127,7 @@ func (p *podLimit) admits(l *layout, known *layoutNode, free []int) int {
 	return sum / p.times
 }
 
-// admitsElsewhere is what the permit admits to a node without devices of its own.
+// admitsElsewhere returns how many pods the limit admits to a node without devices of its own.
 func (p *podLimit) admitsElsewhere() int {
 	if p.unbounded {
 		return maxShares
@@ -133,7 +135,7 @@ func (p *podLimit) admitsElsewhere() int {
 	return 0
 }
 
-// serves says whether the device satisfies one of the permit's requests.
+// serves returns true if the device satisfies one of the limit's requests.
 func (p *podLimit) serves(d *device) bool {
 	if p.all != nil {
 		return p.all.match(d).selects
@@ -143,7 +145,7 @@ func (p *podLimit) serves(d *device) bool {
 	})
 }
 
-// markUnbounded frees the permits that devices for several nodes may serve, and says whether any changed.
+// markUnbounded sets unbounded of all limits, and returns true if any changed.
 func (l *layout) markUnbounded(inv *Inventory) bool {
 	changed := false
 	for i := range l.podLimits {
@@ -158,13 +160,13 @@ func (l *layout) markUnbounded(inv *Inventory) bool {
 	return changed
 }
 
-// admitsAll admits one pod if every device of the node that satisfies the ask is free for it, and as many as the scarcest
-// has shares if they are all shared.
+// admitsAll is admits for a request of all devices. It admits one pod if every device of the node that satisfies the
+// query is free for it. If all of them are shared, it admits as many pods as the scarcest has shares.
 func (p *podLimit) admitsAll(n *node, free []int) int {
 	if n.unusable {
 		return 0
 	}
-	found, granted := 0, maxShares
+	found, admitted := 0, maxShares
 	for i, d := range n.devices {
 		if !p.all.match(d).selects {
 			continue
@@ -172,15 +174,15 @@ func (p *podLimit) admitsAll(n *node, free []int) int {
 		if found++; !p.all.tolerates(d) {
 			return 0
 		}
-		granted = min(granted, free[i])
+		admitted = min(admitted, free[i])
 	}
 	if found == 0 || found > resourceapi.AllocationResultsMaxSize {
 		return 0
 	}
-	return granted
+	return admitted
 }
 
-// timesAmong is how often the permit's requests fit together into devices that share a value.
+// timesAmong returns how often the limit's requests fit together into devices that share a value.
 func (p *podLimit) timesAmong(l *layout, known *layoutNode, devices, free []int) int {
 	supply := make([]int, len(l.kinds.kinds))
 	for _, i := range devices {

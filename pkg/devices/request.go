@@ -15,11 +15,11 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// maxOptions bounds the combinations of firstAvailable alternatives that a need spells out. A pod with more gets one
-// option that asks for the least of each: it may count too much, and the stock Filter has the last word.
+// maxOptions bounds the combinations of firstAvailable alternatives that a request spells out. A pod with more gets
+// one option that asks for the least of each. That option may count too much; the stock Filter decides.
 const maxOptions = 32
 
-// Classes finds DeviceClasses; the scheduler's DRA manager is one after the other of its two halves.
+// Classes finds DeviceClasses. The scheduler's DRA manager implements the two methods in two of its parts.
 type Classes interface {
 	// Get returns the DeviceClass of that name, or an error if there is none.
 	Get(name string) (*resourceapi.DeviceClass, error)
@@ -27,21 +27,21 @@ type Classes interface {
 	GetDeviceClass(resource v1.ResourceName) *resourceapi.DeviceClass
 }
 
-// Request is what one pod wants of a node's devices. Needs with equal keys are interchangeable when counting.
+// Request is what one pod requests of a node's devices. Requests with equal keys are interchangeable when counting.
 type Request struct {
-	// Key is equal for pods that want the same, whatever their claims are called.
+	// Key is equal for pods that request the same devices, whatever their claims are called.
 	Key string
-	// Pins are the node selectors of claims that are allocated already: the pod must land where all of them match.
+	// Pins are the node selectors of claims that are already allocated: the pod must run where all of them match.
 	Pins []*v1.NodeSelector
-	// SharedClaims are unallocated claims that the pod did not get from a template of its own: other pods may use
-	// them too, they are to be allocated once, and whoever comes first decides the node.
+	// SharedClaims are unallocated claims that were not made from a template for this pod. Other pods may use them
+	// too. They are allocated once, and the first pod determines the node.
 	SharedClaims []types.NamespacedName
 	// Extended are extended resources that stand for devices. They are part of Options: leave them out of the pod's
 	// plain resources.
 	Extended map[v1.ResourceName]int64
-	// RDMA is set when a request can only be met by RDMA NICs.
+	// RDMA is set if only RDMA NICs can meet one of its device requests.
 	RDMA bool
-	// Alternatives is set when a request leaves a choice (firstAvailable).
+	// Alternatives is set if a device request has alternatives (firstAvailable).
 	Alternatives bool
 
 	options []requestOption
@@ -49,23 +49,23 @@ type Request struct {
 	relaxed requestOption
 }
 
-// requestOption is one way to meet a need: every request of it.
+// requestOption is one way to meet a pod's request: all its device requests together.
 type requestOption struct {
 	requests []deviceRequest
 	groups   []group
 }
 
-// deviceRequest is a number of devices of which each satisfies one of the asks.
+// deviceRequest is a number of devices, each of which satisfies one of the queries.
 type deviceRequest struct {
 	// name is "claim/request", or an extended resource's name.
 	name    string
 	queries []*deviceQuery
 	count   int
-	// all wants every device of the node that satisfies the ask, however many.
+	// all requests every device of the node that satisfies the query, however many.
 	all bool
-	// plugin is the extended resource whose count on nodes with a device plugin serves as well.
+	// plugin is the extended resource of which a node's device plugin may serve the count instead.
 	plugin v1.ResourceName
-	// alternative is the subrequest's name if the request was one of several.
+	// alternative is the subrequest's name if the device request is one of several alternatives.
 	alternative string
 }
 
@@ -75,10 +75,10 @@ type group struct {
 	requests  []int
 }
 
-// Empty says that the pod needs no device, though it may be pinned by claims that it already has.
+// Empty returns true if the pod needs no device. Its allocated claims may still pin it.
 func (r *Request) Empty() bool { return len(r.options) == 0 }
 
-// AllowsNode says whether the claims that are allocated already can be used on the node.
+// AllowsNode returns true if the pod's allocated claims can be used on the node.
 func (r *Request) AllowsNode(node *v1.Node) (bool, error) {
 	for _, pin := range r.Pins {
 		matches, err := structured.NodeMatches(structured.Features{}, node, "", false, pin)
@@ -89,8 +89,8 @@ func (r *Request) AllowsNode(node *v1.Node) (bool, error) {
 	return true, nil
 }
 
-// Request reads what a pod wants from its claims and from extended resources that stand for devices. The error names the
-// claim and request that nobody can serve as written: a class that is not there, a selector that does not compile.
+// Request reads what a pod requests from its claims and from extended resources that stand for devices. The error
+// names the claim and request that cannot be served as written: a missing class, a selector that does not compile.
 func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Request, error) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -106,12 +106,12 @@ func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, 
 	return r.finish(), nil
 }
 
-// requestReader gathers one pod's need.
+// requestReader reads one pod's request.
 type requestReader struct {
 	inv     *Inventory
 	classes Classes
 	request Request
-	// parts are the requests in order, each with its alternatives.
+	// parts are the device requests in order, each with its alternatives.
 	parts [][]deviceRequest
 	// constraints refer to parts by index.
 	constraints []constraint
@@ -120,7 +120,7 @@ type requestReader struct {
 // constraint is a matchAttribute constraint over the parts of one claim.
 type constraint struct {
 	attribute string
-	// names as the claim writes them: "request", "request/alternative"; none means all of the claim.
+	// names are those in the claim: "request", "request/alternative". No names means all of the claim.
 	names []string
 	// first and last delimit the claim's parts.
 	first, last int
@@ -134,7 +134,7 @@ func (r *requestReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) err
 		return nil
 	}
 	if claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
-		// A leftover of an earlier attempt: stock deletes it, and the pod's resources say what it was for.
+		// A leftover of an earlier attempt: the stock scheduler deletes it, and the pod's resources have what it was for.
 		return nil
 	}
 	first, least := len(r.parts), 0
@@ -180,7 +180,7 @@ func leastCount(alternatives []deviceRequest) int {
 	return least
 }
 
-// deviceRequest reads one request of a claim as its alternatives; none if it wants nothing that counts.
+// deviceRequest reads one request of a claim as its alternatives. There are none if it requests nothing that counts.
 func (r *requestReader) deviceRequest(claim string, from *resourceapi.DeviceRequest) ([]deviceRequest, error) {
 	name := claim + "/" + from.Name
 	switch {
@@ -239,11 +239,11 @@ func (r *requestReader) exact(name string, mode resourceapi.DeviceAllocationMode
 	return request, nil
 }
 
-// query returns the one value for equal asks, compiled when it is new.
+// query returns the single value for equal queries, compiled if it is new.
 func (inv *Inventory) query(spec *querySpec) (*deviceQuery, error) {
 	key := spec.key()
-	if known, ok := inv.queries[key]; ok {
-		return known, nil
+	if cached, ok := inv.queries[key]; ok {
+		return cached, nil
 	}
 	q, err := compileQuery(inv.celCache, spec)
 	if err != nil {
@@ -280,13 +280,13 @@ func (r *requestReader) finish() Request {
 	r.request.Key = optionsKey(r.request.options)
 	r.request.RDMA = slices.ContainsFunc(r.parts, func(part []deviceRequest) bool {
 		return !slices.ContainsFunc(part, func(request deviceRequest) bool {
-			return slices.ContainsFunc(request.queries, func(q *deviceQuery) bool { return !r.inv.wantsRDMA(q) })
+			return slices.ContainsFunc(request.queries, func(q *deviceQuery) bool { return !r.inv.selectsOnlyRDMA(q) })
 		})
 	})
 	return r.request
 }
 
-// merge makes one request of alternatives that want one device each: any device that satisfies one of them will do.
+// merge makes one request of alternatives for one device each: any device that satisfies one of them will do.
 func (r *requestReader) merge(part []deviceRequest, index int) []deviceRequest {
 	for i := range part {
 		if part[i].count != 1 || part[i].all {
@@ -318,7 +318,7 @@ func relax(part []deviceRequest) []deviceRequest {
 	return []deviceRequest{request}
 }
 
-// options spells out every combination of alternatives, in the order of preference that the claims state.
+// options lists every combination of alternatives, in the order of preference of the claims.
 func (r *requestReader) options(chosen []deviceRequest) {
 	if len(chosen) == len(r.parts) {
 		option := requestOption{requests: slices.Clone(chosen)}
@@ -335,7 +335,7 @@ func (r *requestReader) options(chosen []deviceRequest) {
 	}
 }
 
-// over finds the requests of an option that the constraint binds.
+// over finds the requests of an option to which the constraint applies.
 func (c *constraint) over(requests []deviceRequest) group {
 	g := group{attribute: c.attribute}
 	for i := c.first; i < c.last; i++ {

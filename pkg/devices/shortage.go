@@ -11,9 +11,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// shortage says which devices a node lacks for a need, "" if counts do not rule it out. What the stock allocator finds is
-// never ruled out: counters that devices share are taken for full, shared devices for endless, and devices that reach
-// several nodes for present. All ways to meet the need must be short; the first one's reason is given.
+// shortage returns which devices a node lacks for a request, "" if counts do not exclude the node. It never excludes
+// a node where the stock allocator finds devices: it treats shared counters as full, shared devices as unlimited, and
+// devices for several nodes as available. Only a request with all options short is short; the sentence is the first
+// option's.
 func (inv *Inventory) shortage(n *node, request *Request, served []v1.ResourceName) string {
 	var reason string
 	for i := range request.options {
@@ -29,13 +30,13 @@ func (inv *Inventory) shortage(n *node, request *Request, served []v1.ResourceNa
 	return reason
 }
 
-// census counts what a node has free for the requests of one option. Requests for the same are counted as one.
+// census counts what a node has free for the requests of one option. Requests for the same devices are one class.
 type census struct {
 	inv    *Inventory
 	option *requestOption
 	free   []*device
-	// classes are the different requests, by the asks that they go by; of gives the class of each request, -1 for
-	// those that counts cannot bound.
+	// classes are the different requests, by their queries. of is the class of each request, -1 if counts cannot
+	// bound it.
 	classes [][]*deviceQuery
 	wanted  []int
 	of      []int
@@ -67,7 +68,7 @@ func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
 	return class
 }
 
-// servedByMultiNode says whether devices that several nodes can use satisfy the ask.
+// servedByMultiNode returns true if devices for several nodes satisfy the query.
 func (inv *Inventory) servedByMultiNode(q *deviceQuery) bool {
 	if len(inv.multiNode) == 0 {
 		return false
@@ -85,7 +86,8 @@ func (inv *Inventory) servedByMultiNode(q *deviceQuery) bool {
 	return q.multiNode
 }
 
-// short is the first shortage found: of one class alone, of all together, of those that share an attribute's value.
+// short returns the first shortage: of one class alone, of all classes together, or of the classes that share an
+// attribute's value.
 func (c *census) short() string {
 	if len(c.classes) == 0 {
 		return ""
@@ -103,12 +105,12 @@ func (c *census) short() string {
 		names[class] = fmt.Sprintf("%d of %s", wanted, c.name(class))
 	}
 	if Times(demands, all.supply) < 1 {
-		return fmt.Sprintf("%s: not to be had together", strings.Join(names, ", "))
+		return fmt.Sprintf("%s: not available together", strings.Join(names, ", "))
 	}
 	return c.shortOfValue()
 }
 
-// shortOfValue looks at constraints: so many groups of requests that want the same need as many values' worth of devices.
+// shortOfValue checks constraints: a number of equal constraints needs the devices of that many values.
 func (c *census) shortOfValue() string {
 	for _, p := range c.option.constraintLimits() {
 		classes := make([][]*deviceQuery, len(p.demands))
@@ -128,7 +130,7 @@ func (c *census) shortOfValue() string {
 			found += Times(demands, counts.supply)
 		}
 		if found < p.times {
-			return fmt.Sprintf("%s with one %s: %d wanted, %d to be had", p.describe(), p.attribute, p.times, found)
+			return fmt.Sprintf("%s with one %s: %d wanted, %d available", p.describe(), p.attribute, p.times, found)
 		}
 	}
 	return ""
@@ -138,7 +140,7 @@ func (c *census) unbounded(asks []*deviceQuery) bool {
 	return !slices.ContainsFunc(c.classes, func(class []*deviceQuery) bool { return slices.Equal(class, asks) })
 }
 
-// byValue groups devices by an attribute; those without it are in no group.
+// byValue groups devices by an attribute. Devices without it are in no group.
 func byValue(devices []*device, attribute string) map[string][]*device {
 	groups := map[string][]*device{}
 	for _, d := range devices {
@@ -149,7 +151,7 @@ func byValue(devices []*device, attribute string) map[string][]*device {
 	return groups
 }
 
-// describe says what one group of a constraint wants.
+// describe returns the devices that one constraint of the limit demands.
 func (p *podLimit) describe() string {
 	parts := make([]string, len(p.demands))
 	for i := range p.demands {
@@ -158,7 +160,7 @@ func (p *podLimit) describe() string {
 	return strings.Join(parts, " and ")
 }
 
-// name is what a class of requests is called: the extended resource, or the DeviceClass of the first alternative.
+// name returns the name of a class of requests: the extended resource, or the DeviceClass of the first alternative.
 func (c *census) name(class int) string {
 	request := &c.option.requests[slices.Index(c.of, class)]
 	if request.plugin != "" {
@@ -173,10 +175,10 @@ type classCounts struct {
 	supply []int
 }
 
-// endless is more shares than any pod asks for.
-const endless = 1 << 20
+// unlimited is more shares than any pod requests.
+const unlimited = 1 << 20
 
-// maxCounted is how many classes of requests one mask holds; those beyond it are bounded by nothing.
+// maxCounted is how many classes of requests a mask holds. Further classes are not bounded.
 const maxCounted = 64
 
 func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts {
@@ -195,13 +197,13 @@ func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts 
 		}
 		t.supply[at]++
 		if isShared(d.spec) {
-			t.supply[at] += endless
+			t.supply[at] += unlimited
 		}
 	}
 	return t
 }
 
-// kinds lists the masks with the class in them.
+// kinds lists the masks that contain the class.
 func (t *classCounts) kinds(class int) []int {
 	var kinds []int
 	for i, mask := range t.masks {

@@ -59,7 +59,7 @@ func slowCases() []slowCase {
 	return []slowCase{
 		{
 			name: "p5, 8 pairs, the 4 NICs of one root in use", machine: p5, taken: nics(28, 32), claim: inPairs("rdma", pcieRoot),
-			want: "1 of class gpu and 1 of class rdma with one " + pcieRoot + ": 8 wanted, 7 to be had",
+			want: "1 of class gpu and 1 of class rdma with one " + pcieRoot + ": 8 wanted, 7 available",
 		},
 		{
 			name: "ND H100 v5, 8 pairs, 1 NIC in use", machine: azure, taken: nics(7, 8), claim: inPairs("nic", numaNode),

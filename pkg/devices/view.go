@@ -13,7 +13,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Option is one way to meet a need: all of its demands together, and one of each of its permits.
+// Option is one way to meet a request: all its demands together, and each of its pod limits once.
 type Option struct {
 	// Demands come in the order GPUs, RDMA NICs, others.
 	Demands []DeviceDemand
@@ -23,23 +23,23 @@ type Option struct {
 
 // DeviceDemand is a number of devices, each of one of the kinds.
 type DeviceDemand struct {
-	// Name is the DeviceClass or extended resource asked for.
+	// Name is the DeviceClass or extended resource requested.
 	Name string
 	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the cluster will do.
 	Kinds []int
 	Count int
 }
 
-// View is what a planner sees of the inventory: frozen, and counted by kinds. The partition into kinds is fine enough
-// for every need that is about; for a single need it may be finer than necessary, which changes no sum.
+// View is the inventory frozen for a planner, and counted by kinds. The partition into kinds is fine enough for every
+// request in use. For a single request it may be finer than necessary, which changes no sum.
 type View struct {
-	// Layout is equal for views whose Kinds and Permits are the same: then counts of equal Revision are equal.
+	// Layout is equal for views with the same Kinds and Permits: then counts of equal Revision are equal.
 	Layout uint64
 	// Revision is the inventory's when the view was made.
 	Revision uint64
 	Kinds    []Kind
 	// Permits name what bounds pods on a node beyond counts of devices: a request for all devices of the node, or for
-	// devices that have an attribute in common. Every pod of such a need takes one.
+	// devices that have an attribute in common. Every pod of such a request takes one.
 	Permits []string
 
 	plugin       map[v1.ResourceName]int
@@ -47,16 +47,16 @@ type View struct {
 	nodes        frozen
 	multiNode    []multiNodeSlice
 	hasMultiNode bool
-	// localKinds says of each kind whether devices of it belong to one node.
+	// localKinds is, by kind, whether some devices of it belong to one node.
 	localKinds []bool
-	// limitsElsewhere are the permits of a node without devices of its own.
+	// limitsElsewhere are the Permits of a node without devices of its own.
 	limitsElsewhere []int
 	options         map[string][]Option
 	relaxed         map[string]Option
 	problems        []string
 }
 
-// multiNodeSlice are devices for every node that a selector matches.
+// multiNodeSlice are free devices for every node that a selector matches.
 type multiNodeSlice struct {
 	nodeName string
 	allNodes bool
@@ -64,13 +64,13 @@ type multiNodeSlice struct {
 	free     []int
 }
 
-// View freezes what planners can see, fine enough for these needs and for those that were viewed lately.
+// View freezes the inventory for planners, with kinds fine enough for these requests and for those of recent views.
 func (inv *Inventory) View(requests ...Request) *View {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	l := inv.layoutFor(requests)
 	l.update(inv)
-	inv.nodes.lent = true
+	inv.nodes.shared = true
 	view := &View{
 		Layout:       inv.layoutNumber(l),
 		Revision:     inv.revision,
@@ -96,7 +96,7 @@ func (inv *Inventory) View(requests ...Request) *View {
 }
 
 func (v *View) add(l *layout, request *Request) {
-	if _, known := v.options[request.Key]; known || request.Empty() {
+	if _, added := v.options[request.Key]; added || request.Empty() {
 		return
 	}
 	for i := range request.options {
@@ -105,19 +105,19 @@ func (v *View) add(l *layout, request *Request) {
 	v.relaxed[request.Key] = l.option(&request.relaxed)
 }
 
-// Options are the ways to meet a need that the view was made with, the claims' favourite first; none if it needs nothing.
-// There are several only where firstAvailable alternatives differ in number.
+// Options are the ways to meet a request that the view was made with, in the claims' order of preference. There are
+// none if the request needs nothing. There are several only if firstAvailable alternatives differ in number.
 func (v *View) Options(request *Request) []Option { return v.options[request.Key] }
 
-// Least is one option that is met wherever one of Options is; it is the same if there is only one.
+// Least is an option that is met wherever one of Options is. It is the same if there is only one.
 func (v *View) Least(request *Request) Option { return v.relaxed[request.Key] }
 
-// Problems are sentences about selectors that failed on devices: those devices do not count.
+// Problems are sentences about selectors that failed on devices; those devices are not counted.
 func (v *View) Problems() []string { return v.problems }
 
-// Node returns the devices of a node. plugin tells how many of each extended resource the node's device plugins have
-// free; it may be nil. On a node that has both, devices and plugin add up, though stock takes extended resources from the
-// plugin alone there.
+// Node returns the devices of a node. plugin is how many of each extended resource the node's device plugins have
+// free; it may be nil. On a node with both, devices and plugin add up, though the stock scheduler takes extended
+// resources only from the plugin there.
 func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevices, error) {
 	counts := v.nodeCounts(node.Name)
 	if len(v.multiNode) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
@@ -163,7 +163,7 @@ func (v *View) nodeCounts(name string) NodeDevices {
 	return NodeDevices{Units: []Unit{unit}, Permits: v.limitsElsewhere}
 }
 
-// withOwnLast copies what Node changes, so that the shared counts stay as they are.
+// withOwnLast copies what Node changes, so that the shared counts do not change.
 func (n NodeDevices) withOwnLast() NodeDevices {
 	n.Units = slices.Clone(n.Units)
 	last := &n.Units[len(n.Units)-1]
@@ -171,7 +171,7 @@ func (n NodeDevices) withOwnLast() NodeDevices {
 	return n
 }
 
-// kindsOf lists the kinds whose devices satisfy one of the asks.
+// kindsOf lists the kinds whose devices satisfy one of the queries.
 func (l *layout) kindsOf(asks []*deviceQuery) []int {
 	var kinds []int
 	for s, kind := range l.kinds.of {
@@ -198,7 +198,7 @@ func (l *layout) option(o *requestOption) Option {
 		}
 		option.Demands = append(option.Demands, demand)
 	}
-	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.place(a) - l.place(b) })
+	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.demandRank(a) - l.demandRank(b) })
 	for _, p := range o.podLimits() {
 		option.Permits = append(option.Permits, l.limitIndex[p.key])
 	}
@@ -215,8 +215,8 @@ func (l *layout) demand(request *deviceRequest) DeviceDemand {
 	return demand
 }
 
-// place orders demands: GPUs before RDMA NICs before the rest.
-func (l *layout) place(d DeviceDemand) int {
+// demandRank orders demands: GPUs before RDMA NICs before others.
+func (l *layout) demandRank(d DeviceDemand) int {
 	gpu := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].GPU })
 	rdma := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].RDMA })
 	switch {
@@ -240,5 +240,6 @@ func (l *layout) problems() []string {
 	return problems
 }
 
-// MultiNode says whether devices are about that several nodes can use: then every node's counts may change with Revision.
+// MultiNode returns true if there are devices that several nodes can use. Then every node's counts may change with
+// Revision.
 func (v *View) MultiNode() bool { return v.hasMultiNode }

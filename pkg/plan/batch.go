@@ -31,7 +31,7 @@ func (p *problem) reset() {
 		}
 	}
 	p.batches, p.fresh = nil, 0
-	p.sets, p.wishes = p.sets[:p.ownSets], p.wishes[:p.ownWishes]
+	p.confinements, p.wishes = p.confinements[:p.ownConfinements], p.wishes[:p.ownWishes]
 }
 
 func (p *problem) batchesOf(r, n int) {
@@ -64,7 +64,7 @@ func (p *problem) batchesOf(r, n int) {
 func (p *problem) addRun(r int, members []*Member) {
 	ro := &p.roles[r]
 	p.batches = append(p.batches, batch{
-		role: r, size: 1, count: int32(len(members)), sets: ro.sets, wishes: ro.wishes,
+		role: r, size: 1, count: int32(len(members)), confinements: ro.confinements, wishes: ro.wishes,
 		members: [][]*Member{members},
 	})
 }
@@ -81,7 +81,7 @@ func (p *problem) addSlice(r int, members []*Member) {
 	}
 	ro := &p.roles[r]
 	p.batches = append(p.batches, batch{
-		role: r, size: int32(len(members)), count: 1, sliced: true, sets: ro.sets, wishes: ro.wishes,
+		role: r, size: int32(len(members)), count: 1, sliced: true, confinements: ro.confinements, wishes: ro.wishes,
 		rule: ro.rule, members: [][]*Member{members},
 	})
 }
@@ -96,12 +96,12 @@ func (p *problem) addPartner(r int, s *slice, members []*Member) {
 		if depth == 0 {
 			continue
 		}
-		v, apart := p.fixed(depth, s.bound)
-		p.sets = append(p.sets, confinement{depth, v, apart, "a slice of role " + ro.spec.Name, len(s.bound)})
-		b.sets = append(b.sets[:len(b.sets):len(b.sets)], int32(len(p.sets)-1))
+		v, apart := p.commonDomain(depth, s.bound)
+		p.confinements = append(p.confinements, confinement{depth, v, apart, "a slice of role " + ro.spec.Name, len(s.bound)})
+		b.confinements = append(b.confinements[:len(b.confinements):len(b.confinements)], int32(len(p.confinements)-1))
 	}
 	if ro.rule.preferred > 0 {
-		v, apart := p.fixed(ro.rule.preferred, s.bound)
+		v, apart := p.commonDomain(ro.rule.preferred, s.bound)
 		p.wishes = append(p.wishes, wish{ro.rule.preferred, v, apart})
 		b.wishes = append(b.wishes[:len(b.wishes):len(b.wishes)], int32(len(p.wishes)-1))
 	}

@@ -44,7 +44,7 @@ const (
 
 func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
 	c := &construct{p: pp.p, partial: pp, depth: depth, v: v, order: order, taken: map[spreadKey]bool{}}
-	for _, s := range pp.p.sets {
+	for _, s := range pp.p.confinements {
 		x := newChoice(s.depth, s.fixed, false)
 		if s.apart {
 			x.state = nowhere
@@ -109,9 +109,9 @@ func (c *construct) run(i int) bool {
 // of lists the choices that a batch belongs to, as indices, coarsest first.
 func (c *construct) of(batch int32) []int32 {
 	x := &c.p.batches[batch]
-	out := slices.Clone(x.sets)
+	out := slices.Clone(x.confinements)
 	for _, w := range x.wishes {
-		out = append(out, w+int32(len(c.p.sets)))
+		out = append(out, w+int32(len(c.p.confinements)))
 	}
 	slices.SortStableFunc(out, func(a, b int32) int { return cmp.Compare(c.choices[a].depth, c.choices[b].depth) })
 	return out

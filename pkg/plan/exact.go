@@ -10,36 +10,36 @@ import "slices"
 // found, that differ only by exchanging equal nodes or equal slices, or that
 // leave no room for the rest.
 type exact struct {
-	p          *problem
-	partial    *partial
-	depth      int
-	v, lo, hi  int32
-	units      []unit
-	sets       []setState
-	wishes     []wishState
-	broken     int64
-	taken      []spreadKey
-	first      []int32 // by unit, the position of its first member
-	left       []int64 // by role, the members still to place
-	until      int
-	cut        bool // the steps ended before the search
-	refused    *refusedNode
-	costToBeat []int64 // nil if there is none
-	places     []place // of the best placement found
-	buf        []int64
-	undoWish   []wishUndo
+	p            *problem
+	partial      *partial
+	depth        int
+	v, lo, hi    int32
+	units        []unit
+	confinements []confinementState
+	wishes       []wishState
+	broken       int64
+	taken        []spreadKey
+	first        []int32 // by unit, the position of its first member
+	left         []int64 // by role, the members still to place
+	until        int
+	cut          bool // the steps ended before the search
+	refused      *refusedNode
+	costToBeat   []int64 // nil if there is none
+	places       []place // of the best placement found
+	buf          []int64
+	undoWish     []wishUndo
 }
 
 // unit is one slice, or one run of a role that is not sliced.
 type unit struct {
-	batch, slice, n int32
-	role            int
-	sets, wishes    []int32
-	spread          int
-	twin            bool // interchangeable with the unit before it
+	batch, slice, n      int32
+	role                 int
+	confinements, wishes []int32
+	spread               int
+	twin                 bool // interchangeable with the unit before it
 }
 
-type setState struct {
+type confinementState struct {
 	depth   int
 	v       int32
 	members int32
@@ -66,8 +66,8 @@ func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact 
 	e := &exact{p: pp.p, partial: pp, depth: depth, v: v, costToBeat: bound, until: pp.p.steps + steps}
 	e.lo, e.hi = pp.f.span(depth, v)
 	e.left = make([]int64, len(pp.p.roles))
-	for _, s := range pp.p.sets {
-		e.sets = append(e.sets, newSetState(s.depth, s.fixed, s.apart))
+	for _, s := range pp.p.confinements {
+		e.confinements = append(e.confinements, newConfinementState(s.depth, s.fixed, s.apart))
 	}
 	for _, w := range pp.p.wishes {
 		e.wishes = append(e.wishes, wishState{w.depth, w.first, w.broken})
@@ -87,34 +87,34 @@ func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact 
 	return e
 }
 
-// newSetState is the state of a confinement. Bound members fix its domain. If
+// newConfinementState is the state of a confinement. Bound members fix its domain. If
 // they are apart, it is fixed to a domain that does not exist.
-func newSetState(depth int, fixed int32, apart bool) setState {
+func newConfinementState(depth int, fixed int32, apart bool) confinementState {
 	switch {
 	case apart:
-		return setState{depth, -1, 1}
+		return confinementState{depth, -1, 1}
 	case fixed >= 0:
-		return setState{depth, fixed, 1}
+		return confinementState{depth, fixed, 1}
 	}
-	return setState{depth: depth, v: -1}
+	return confinementState{depth: depth, v: -1}
 }
 
 func (e *exact) addUnits(batch int32) {
 	x := &e.p.batches[batch]
 	e.left[x.role] += x.total()
 	if !x.sliced {
-		e.units = append(e.units, unit{batch: batch, n: x.count, role: x.role, sets: x.sets, wishes: x.wishes})
+		e.units = append(e.units, unit{batch: batch, n: x.count, role: x.role, confinements: x.confinements, wishes: x.wishes})
 		return
 	}
 	for k := int32(0); k < x.count; k++ {
 		u := unit{
 			batch: batch, slice: k, n: x.size, role: x.role, twin: k > 0, spread: x.rule.spread,
-			sets: slices.Clone(x.sets), wishes: slices.Clone(x.wishes),
+			confinements: slices.Clone(x.confinements), wishes: slices.Clone(x.wishes),
 		}
 		for _, depth := range []int{x.rule.coarser, x.rule.required} {
 			if depth > 0 {
-				u.sets = append(u.sets, int32(len(e.sets)))
-				e.sets = append(e.sets, newSetState(depth, -1, false))
+				u.confinements = append(u.confinements, int32(len(e.confinements)))
+				e.confinements = append(e.confinements, newConfinementState(depth, -1, false))
 			}
 		}
 		if x.rule.preferred > 0 {
@@ -213,8 +213,8 @@ func (e *exact) stopped() bool {
 // the spread rule forbids that.
 func (e *exact) enter(u int, pos int32, opens bool) bool {
 	x := &e.units[u]
-	for _, n := range x.sets {
-		s := &e.sets[n]
+	for _, n := range x.confinements {
+		s := &e.confinements[n]
 		v := e.partial.f.at(s.depth, pos)
 		if s.members > 0 && s.v != v || !e.partial.f.real(s.depth, v) {
 			return false
@@ -227,9 +227,9 @@ func (e *exact) enter(u int, pos int32, opens bool) bool {
 		}
 		e.taken = append(e.taken, key)
 	}
-	for _, n := range x.sets {
-		e.sets[n].v = e.partial.f.at(e.sets[n].depth, pos)
-		e.sets[n].members++
+	for _, n := range x.confinements {
+		e.confinements[n].v = e.partial.f.at(e.confinements[n].depth, pos)
+		e.confinements[n].members++
 	}
 	for _, n := range x.wishes {
 		e.undoWish = append(e.undoWish, wishUndo{n, e.wishes[n]})
@@ -266,8 +266,8 @@ func (e *exact) leave(u int, pos int32, opens bool) {
 		}
 		e.wishes[last.n] = last.was
 	}
-	for _, n := range x.sets {
-		e.sets[n].members--
+	for _, n := range x.confinements {
+		e.confinements[n].members--
 	}
 	if opens && x.spread > 0 {
 		e.taken = e.taken[:len(e.taken)-1]

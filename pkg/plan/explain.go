@@ -46,13 +46,13 @@ func (p *problem) explain(ended bool) []Reason {
 // contradiction finds a confinement that bound members already break and that
 // pending members share.
 func (p *problem) contradiction() *confinement {
-	if _, apart := p.fixed(p.required, p.bound); apart {
+	if _, apart := p.commonDomain(p.required, p.bound); apart {
 		return &confinement{depth: p.required, subject: "the gang", bound: len(p.bound)}
 	}
 	for i := range p.batches {
-		for _, n := range p.batches[i].sets {
-			if p.sets[n].apart {
-				return &p.sets[n]
+		for _, n := range p.batches[i].confinements {
+			if p.confinements[n].apart {
+				return &p.confinements[n]
 			}
 		}
 	}

@@ -89,7 +89,7 @@ func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 	if p.required == 0 {
 		return 0, 0, true
 	}
-	v, apart := p.fixed(p.required, p.bound)
+	v, apart := p.commonDomain(p.required, p.bound)
 	switch {
 	case apart:
 		return 0, 0, false

@@ -13,8 +13,8 @@ type partial struct {
 	// slot maps a position to its index in uses plus one; zero means no entry.
 	slot pages[int32]
 	uses []use
-	// rem is what is left of each dimension, for each use.
-	rem []int64
+	// remaining is what is left of each dimension, for each use.
+	remaining []int64
 	// per holds, for each use and role, what this placement has put and learned.
 	per []perRole
 	// sums replace the rollup's sums of roles whose slots have changed.
@@ -81,7 +81,7 @@ func (pp *partial) touch(pos int32) int {
 	c := pp.p.snap.class(pos)
 	pp.uses = append(pp.uses, use{pos: pos})
 	for i := range pp.p.dims {
-		pp.rem = append(pp.rem, pp.p.dims[i].free(c))
+		pp.remaining = append(pp.remaining, pp.p.dims[i].free(c))
 	}
 	for r := range pp.p.roles {
 		pp.per = append(pp.per, perRole{limit: maxSlots, slots: pp.p.roles[r].roll.slots.at(pos)})
@@ -179,7 +179,7 @@ func (pp *partial) change(role int, pos, n int32) {
 	per.put += n
 	pp.uses[i].members += n
 	for d, take := range r.takes {
-		pp.rem[i*len(pp.p.dims)+d] -= take * int64(n)
+		pp.remaining[i*len(pp.p.dims)+d] -= take * int64(n)
 	}
 	pp.recount(i)
 	if is := pp.used(pos); is != was {
@@ -191,7 +191,7 @@ func (pp *partial) change(role int, pos, n int32) {
 // sums above it.
 func (pp *partial) recount(i int) {
 	n := len(pp.p.roles)
-	rem := pp.rem[i*len(pp.p.dims) : (i+1)*len(pp.p.dims)]
+	rem := pp.remaining[i*len(pp.p.dims) : (i+1)*len(pp.p.dims)]
 	pos := pp.uses[i].pos
 	for r := range pp.p.roles {
 		per := &pp.per[i*n+r]

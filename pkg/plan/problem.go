@@ -29,11 +29,11 @@ type problem struct {
 	bound []int32
 	// required and preferred are the gang's own depths, 0 for none.
 	required, preferred int
-	sets                []confinement
+	confinements        []confinement
 	wishes              []wish
-	// ownSets and ownWishes are how many of them the request itself has.
-	ownSets, ownWishes int
-	batches            []batch
+	// ownConfinements and ownWishes are how many of them the request itself has.
+	ownConfinements, ownWishes int
+	batches                    []batch
 	// lastPartial is the partial placement that the batches are for.
 	lastPartial *partial
 	// fresh is the index of the first batch that the last batchesFor made.
@@ -43,15 +43,15 @@ type problem struct {
 
 // role is a Role compiled for the search.
 type role struct {
-	index        int // in Gang.Roles
-	spec         *Role
-	roll         *rollup
-	takes        []int64 // by dims
-	limits       []limit
-	slices       []slice
-	sets, wishes []int32
-	bound        []int32
-	rule         sliceRule
+	index                int // in Gang.Roles
+	spec                 *Role
+	roll                 *rollup
+	takes                []int64 // by dims
+	limits               []limit
+	slices               []slice
+	confinements, wishes []int32
+	bound                []int32
+	rule                 sliceRule
 	// taken are the spread domains of slices with bound members.
 	taken []int32
 }
@@ -108,10 +108,10 @@ type wish struct {
 type batch struct {
 	role int
 	// Each of count slices has size members. An unsliced run has size 1.
-	size, count  int32
-	sliced       bool
-	sets, wishes []int32
-	rule         sliceRule
+	size, count          int32
+	sliced               bool
+	confinements, wishes []int32
+	rule                 sliceRule
 	// members of each slice, or of the unsliced run as a single list.
 	members [][]*Member
 }
@@ -142,7 +142,7 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	p.bound = slices.Compact(p.bound)
 	p.addScopes()
 	p.addSlices()
-	p.ownSets, p.ownWishes = len(p.sets), len(p.wishes)
+	p.ownConfinements, p.ownWishes = len(p.confinements), len(p.wishes)
 	return p, nil
 }
 

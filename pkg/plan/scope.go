@@ -110,9 +110,9 @@ func (p *problem) boundIn(roles []int) []int32 {
 	return out
 }
 
-// fixed returns the domain where bound members run, -1 if there are none. apart
+// commonDomain returns the domain where bound members run, -1 if there are none. apart
 // is true if they are in several domains or on nodes without the level.
-func (p *problem) fixed(depth int, bound []int32) (v int32, apart bool) {
+func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 	v = -1
 	if depth == 0 {
 		return v, false
@@ -141,16 +141,16 @@ func (p *problem) addConfinement(s scope) {
 	if s.required == 0 || p.implied(s.required) {
 		return
 	}
-	v, apart := p.fixed(s.required, p.boundIn(s.roles))
-	p.sets = append(p.sets, confinement{s.required, v, apart, s.subject, len(p.boundIn(s.roles))})
+	v, apart := p.commonDomain(s.required, p.boundIn(s.roles))
+	p.confinements = append(p.confinements, confinement{s.required, v, apart, s.subject, len(p.boundIn(s.roles))})
 	for _, r := range s.roles {
-		p.roles[r].sets = append(p.roles[r].sets, int32(len(p.sets)-1))
+		p.roles[r].confinements = append(p.roles[r].confinements, int32(len(p.confinements)-1))
 	}
 }
 
 // addWish adds a scope's preferred level.
 func (p *problem) addWish(s scope) {
-	v, apart := p.fixed(s.preferred, p.boundIn(s.roles))
+	v, apart := p.commonDomain(s.preferred, p.boundIn(s.roles))
 	if s.preferred == 0 || p.implied(s.preferred) && !apart {
 		return
 	}
@@ -172,7 +172,7 @@ func (p *problem) addSlices() {
 			r.rule.preferred = 0
 		}
 		for k := range r.slices {
-			if v, apart := p.fixed(r.rule.spread, r.slices[k].bound); v >= 0 && !apart {
+			if v, apart := p.commonDomain(r.rule.spread, r.slices[k].bound); v >= 0 && !apart {
 				r.taken = append(r.taken, v)
 			}
 		}
