@@ -22,7 +22,7 @@ import (
 
 var reachNodes = []string{"n1", "n2", "n3", "n4"}
 
-// onNetwork are devices that the nodes can use, or all nodes if none is named.
+// onNetwork is a pool of devices that the nodes can use, or all nodes if none is named.
 func onNetwork(pool string, count int, nodes ...string) *resourceapi.ResourceSlice {
 	published := slice("network", pool)
 	published.Spec.NodeName = nil
@@ -55,19 +55,18 @@ func reachClasses() classes {
 	}
 }
 
-// reachOf reads where a claim's devices can be used: "one node", or the nodes of each
-// place.
-func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim) (oneNode bool, places [][]string) {
+// reachOf returns where a claim's devices can be used: on one node, or the nodes of each node set.
+func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim) (oneNode bool, sets [][]string) {
 	t.Helper()
 	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{c}, reachClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
 	reach := inv.View(request).Reach(&request)
-	for _, place := range reach.NodeSets {
+	for _, set := range reach.NodeSets {
 		var in []string
 		for _, name := range reachNodes {
-			holds, err := place.Contains(node(name))
+			holds, err := set.Contains(node(name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,12 +74,12 @@ func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim)
 				in = append(in, name)
 			}
 		}
-		if place.AllNodes() != (len(in) == len(reachNodes)) {
-			t.Errorf("a place of %v says of itself that it is everywhere: %t", in, place.AllNodes())
+		if set.AllNodes() != (len(in) == len(reachNodes)) {
+			t.Errorf("AllNodes of node set %v is %t", in, set.AllNodes())
 		}
-		places = append(places, in)
+		sets = append(sets, in)
 	}
-	return reach.OneNode, places
+	return reach.OneNode, sets
 }
 
 func TestReach(t *testing.T) {
@@ -90,30 +89,29 @@ func TestReach(t *testing.T) {
 		slices  []*resourceapi.ResourceSlice
 		wants   []resourceapi.DeviceRequest
 		oneNode bool
-		places  [][]string
+		sets    [][]string
 	}{
 		"devices of nodes":                        {[]*resourceapi.ResourceSlice{near, east}, []resourceapi.DeviceRequest{wants("r", "near", 1)}, true, nil},
 		"all devices of a node":                   {[]*resourceapi.ResourceSlice{near}, []resourceapi.DeviceRequest{all2}, true, nil},
-		"devices of places":                       {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 1)}, false, [][]string{{"n1", "n2"}, {"n3", "n4"}}},
-		"more than one place has":                 {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 2)}, false, [][]string{{"n3", "n4"}}},
-		"more than any place has":                 {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 3)}, false, nil},
+		"devices of node sets":                    {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 1)}, false, [][]string{{"n1", "n2"}, {"n3", "n4"}}},
+		"more than one set has":                   {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 2)}, false, [][]string{{"n3", "n4"}}},
+		"more than any set has":                   {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 3)}, false, nil},
 		"devices of all nodes help":               {[]*resourceapi.ResourceSlice{east, all}, []resourceapi.DeviceRequest{wants("r", "far", 2)}, false, [][]string{{"n1", "n2"}}},
 		"devices of all nodes":                    {[]*resourceapi.ResourceSlice{all}, []resourceapi.DeviceRequest{wants("r", "far", 1)}, false, [][]string{reachNodes}},
-		"one of a node and one of a place":        {[]*resourceapi.ResourceSlice{near, east}, []resourceapi.DeviceRequest{wants("a", "far", 1), wants("b", "near", 1)}, true, nil},
+		"one of a node and one of a set":          {[]*resourceapi.ResourceSlice{near, east}, []resourceapi.DeviceRequest{wants("a", "far", 1), wants("b", "near", 1)}, true, nil},
 		"whichever there is":                      {[]*resourceapi.ResourceSlice{near, east}, []resourceapi.DeviceRequest{wants("r", "any", 1)}, true, nil},
 		"a class of which there is none anywhere": {[]*resourceapi.ResourceSlice{near}, []resourceapi.DeviceRequest{wants("r", "far", 1)}, false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			gotOneNode, got := reachOf(t, inventory(test.slices...), claim("c", test.wants...))
-			if diff := cmp.Diff(test.places, got); gotOneNode != test.oneNode || diff != "" {
-				t.Errorf("on one node: %t, want %t; places (-want,+got):\n%s", gotOneNode, test.oneNode, diff)
+			if diff := cmp.Diff(test.sets, got); gotOneNode != test.oneNode || diff != "" {
+				t.Errorf("on one node: %t, want %t; sets (-want,+got):\n%s", gotOneNode, test.oneNode, diff)
 			}
 		})
 	}
 }
 
-// reachSimulation is a few nodes with devices of their own, and places with devices on the
-// network, of which no two have nodes in common.
+// reachSimulation is a few nodes with devices of their own, and disjoint node sets with devices on the network.
 func reachSimulation(random *rand.Rand) *simulation {
 	sim := &simulation{Rand: random, allocations: map[types.UID]*resourceapi.AllocationResult{}}
 	for _, name := range reachNodes {
@@ -133,9 +131,8 @@ func reachSimulation(random *rand.Rand) *simulation {
 	return sim
 }
 
-// Where a claim's devices are said to be usable in places, whatever the stock allocator
-// takes on one node of a place can be used on all of them, and it takes nothing
-// elsewhere. What it ties to one node is said to be one node's.
+// If a claim's devices are usable in node sets, all nodes of a set can use whatever the stock allocator takes on one
+// of them, and it takes nothing elsewhere. If it ties devices to one node, OneNode is set.
 func TestReachAgreesWithStockAllocator(t *testing.T) {
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 	tied, spread := 0, 0
@@ -147,33 +144,33 @@ func TestReachAgreesWithStockAllocator(t *testing.T) {
 		if sim.chance(40) {
 			c.Spec.Devices.Requests = append(c.Spec.Devices.Requests, wants("r1", []string{"near", "far"}[sim.IntN(2)], 1))
 		}
-		oneNode, places := reachOf(t, inv, c)
+		oneNode, sets := reachOf(t, inv, c)
 		for _, name := range reachNodes {
 			usable := sim.usable(t, cache, c, name)
-			in := slices.IndexFunc(places, func(nodes []string) bool { return slices.Contains(nodes, name) })
+			in := slices.IndexFunc(sets, func(nodes []string) bool { return slices.Contains(nodes, name) })
 			switch {
 			case usable == nil:
 			case oneNode:
 				tied++
 			case in < 0:
-				t.Fatalf("seed %d: stock allocates on %s, which is in none of %v\n%s", seed, name, places, describe(sim, []*resourceapi.ResourceClaim{c}))
+				t.Fatalf("seed %d: stock allocates on %s, which is in none of %v\n%s", seed, name, sets, describe(sim, []*resourceapi.ResourceClaim{c}))
 			default:
 				spread++
-				for _, other := range places[in] {
+				for _, other := range sets[in] {
 					if !slices.Contains(usable, other) {
-						t.Fatalf("seed %d: what stock allocates on %s can be used on %v, want all of %v\n%s", seed, name, usable, places[in], describe(sim, []*resourceapi.ResourceClaim{c}))
+						t.Fatalf("seed %d: what stock allocates on %s can be used on %v, want all of %v\n%s", seed, name, usable, sets[in], describe(sim, []*resourceapi.ResourceClaim{c}))
 					}
 				}
 			}
 		}
 	}
 	if tied < 100 || spread < 100 {
-		t.Errorf("%d allocations on one node, %d in places: too one-sided to tell anything", tied, spread)
+		t.Errorf("%d allocations on one node, %d in sets: too one-sided to tell anything", tied, spread)
 	}
 }
 
-// usable lists the nodes that can use what the stock allocator takes for the claim on a
-// node, nil if it takes nothing.
+// usable lists the nodes that can use what the stock allocator takes for the claim on a node. It is nil if the
+// allocator takes nothing.
 func (sim *simulation) usable(t *testing.T, cache *cel.Cache, c *resourceapi.ResourceClaim, name string) (nodes []string) {
 	allocator, err := structured.NewAllocator(t.Context(), stockFeatures, sim.state(), reachClasses(), sim.slices, cache)
 	if err != nil {
@@ -184,9 +181,9 @@ func (sim *simulation) usable(t *testing.T, cache *cel.Cache, c *resourceapi.Res
 		return nil
 	}
 	for _, other := range reachNodes {
-		asked := node(other)
-		asked.Labels[v1.LabelHostname] = other
-		matches, err := structured.NodeMatches(structured.Features{}, asked, "", results[0].NodeSelector == nil, results[0].NodeSelector)
+		labelled := node(other)
+		labelled.Labels[v1.LabelHostname] = other
+		matches, err := structured.NodeMatches(structured.Features{}, labelled, "", results[0].NodeSelector == nil, results[0].NodeSelector)
 		if err != nil {
 			t.Fatal(err)
 		}

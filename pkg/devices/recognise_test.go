@@ -15,7 +15,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// What is a GPU, what an RDMA NIC, by what drivers publish.
+// Which devices are GPUs and which are RDMA NICs, by what drivers publish.
 func TestRecognition(t *testing.T) {
 	const sriov = "sriovnetwork.k8snetworkplumbingwg.io"
 	tests := map[string]struct {
@@ -37,7 +37,7 @@ func TestRecognition(t *testing.T) {
 		"a virtual function with RDMA":           {sriov, attrs{sriov + "/rdmaCapable": true}, "RDMA NIC"},
 		"the same without the driver's domain":   {sriov, attrs{"rdmaCapable": true}, "RDMA NIC"},
 		"a virtual function without RDMA":        {sriov, attrs{sriov + "/rdmaCapable": false}, ""},
-		"a device of somebody else":              {"gpu.example.com", attrs{"type": "gpu", "dra.net/rdma": true}, ""},
+		"a device of another driver":             {"gpu.example.com", attrs{"type": "gpu", "dra.net/rdma": true}, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -53,8 +53,8 @@ func TestRecognition(t *testing.T) {
 	}
 }
 
-// A claim for RDMA NICs is known by its class where managed clouds name one, and otherwise by what it selects: on every
-// machine that the fleets have, through every class of its cloud and as an extended resource.
+// A claim for RDMA NICs is recognised by its class where managed clouds name one, and otherwise by what it selects:
+// on every machine of the fleets, through every class of its cloud and as an extended resource.
 func TestRDMAIsKnownByClassAndBySelection(t *testing.T) {
 	nics := fleetClasses()[fleet.ClassRDMA].DeepCopy()
 	nics.Name, nics.Spec.ExtendedResourceName = "nics", new(string)
@@ -83,7 +83,7 @@ func TestRDMAIsKnownByClassAndBySelection(t *testing.T) {
 	}
 }
 
-// Every size of Azure for which a topology file is published has its pairs.
+// Every size of Azure with a published topology file has its pairs.
 func TestPairMapsOfAzureSizes(t *testing.T) {
 	pairs := func(domains ...string) []string { return domains }
 	ndv4 := pairs("0003 0004 0103 0104 n0", "0001 0002 0101 0102 n1", "000d 000e 0107 0108 n2", "000b 000c 0105 0106 n3")
@@ -122,7 +122,7 @@ func TestUnitsAreTheHardware(t *testing.T) {
 				got := inv.Alignment(machine.Name(), []*resourceapi.AllocationResult{held})
 				paired, near := gpuAt.Unit == nicAt.Unit, gpuAt.NUMA == nicAt.NUMA
 				if (got.Unpaired == 0) != paired || (got.Crossing == 0) != near {
-					t.Errorf("%s: %s and %s stand at %v and %v, judged %+v", shape, name, other, gpuAt, nicAt, got)
+					t.Errorf("%s: %s and %s are at %v and %v, alignment %+v", shape, name, other, gpuAt, nicAt, got)
 				}
 			}
 		}

@@ -18,10 +18,10 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// world is a small random cluster with everything that a ResourceSlice can say.
+// simulation is a small random cluster that uses every feature of a ResourceSlice.
 type simulation struct {
 	*rand.Rand
-	// sharing worlds have NICs that several claims may share.
+	// sharing is set if it has NICs that several claims may share.
 	sharing     bool
 	slices      []*resourceapi.ResourceSlice
 	allocations map[types.UID]*resourceapi.AllocationResult
@@ -107,7 +107,7 @@ func (sim *simulation) share(d *resourceapi.Device) {
 	d.Capacity = map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{"bandwidth": capacity}
 }
 
-// partitions is a GPU that can be had whole or in two parts, all drawing on the same memory.
+// partitions is a GPU that can be allocated whole or in two parts, all consuming the same memory.
 func (sim *simulation) partitions(node string) []*resourceapi.ResourceSlice {
 	part := func(name, kind, memory string) resourceapi.Device {
 		d := device(name, attrs{"type": kind, "model": "a"})
@@ -128,7 +128,7 @@ func (sim *simulation) partitions(node string) []*resourceapi.ResourceSlice {
 	return []*resourceapi.ResourceSlice{parts, counters}
 }
 
-// reaching are devices on the network, for all nodes or for some.
+// multiNode are devices on the network, for all nodes or for some.
 func (sim *simulation) multiNode() []*resourceapi.ResourceSlice {
 	if sim.chance(70) {
 		return nil
@@ -160,7 +160,7 @@ func (sim *simulation) rack() []*resourceapi.ResourceSlice {
 	return list
 }
 
-// allocate gives some devices away, each to a claim of its own.
+// allocate allocates some devices, each to a claim of its own.
 func (sim *simulation) allocate(percent int) {
 	for _, s := range sim.slices {
 		for _, d := range s.Spec.Devices {
@@ -201,7 +201,7 @@ func addTo(state *structured.AllocatedState, allocation *resourceapi.AllocationR
 	}
 }
 
-// request is a random request; its selectors never fail, since stock gives up where they do.
+// request is a random request. Its selectors never fail, since the stock allocator then returns an error.
 func (sim *simulation) request(name string) resourceapi.DeviceRequest {
 	if sim.chance(15) {
 		return wantsFirst(name, sim.exact(name), sim.exact(name))
@@ -234,7 +234,7 @@ func (sim *simulation) exact(name string) resourceapi.DeviceRequest {
 	return request
 }
 
-// claims are what one random pod asks for.
+// claims are the claims of one random pod.
 func (sim *simulation) claims() []*resourceapi.ResourceClaim {
 	var list []*resourceapi.ResourceClaim
 	for i := range 1 + sim.IntN(2) {
@@ -250,16 +250,16 @@ func (sim *simulation) claims() []*resourceapi.ResourceClaim {
 	return list
 }
 
-// mutate changes one thing and tells the inventory by the way that a watch would.
-func (sim *simulation) mutate(tell func(set *resourceapi.ResourceSlice, gone string)) {
+// mutate changes one slice, and passes the change on like a watch.
+func (sim *simulation) mutate(notify func(set *resourceapi.ResourceSlice, gone string)) {
 	i := sim.IntN(len(sim.slices))
 	switch sim.IntN(4) {
 	case 0:
-		tell(nil, sim.slices[i].Name)
+		notify(nil, sim.slices[i].Name)
 		sim.slices = slices.Delete(sim.slices, i, i+1)
 		if len(sim.slices) == 0 {
 			sim.slices = append(sim.slices, slice("dra.net", "n9", sim.nics()...))
-			tell(sim.slices[0], "")
+			notify(sim.slices[0], "")
 		}
 	case 1:
 		next := sim.slices[i].DeepCopy()
@@ -267,20 +267,20 @@ func (sim *simulation) mutate(tell func(set *resourceapi.ResourceSlice, gone str
 			next.Spec.Devices = next.Spec.Devices[1:]
 		}
 		sim.slices[i] = next
-		tell(next, "")
+		notify(next, "")
 	case 2:
 		next := sim.slices[i].DeepCopy()
 		next.ObjectMeta = metav1.ObjectMeta{Name: fmt.Sprintf("more-%d", sim.IntN(3))}
 		if !slices.ContainsFunc(sim.slices, func(s *resourceapi.ResourceSlice) bool { return s.Name == next.Name }) {
 			next.Spec.Pool.Name = next.Name
 			sim.slices = append(sim.slices, next)
-			tell(next, "")
+			notify(next, "")
 		}
 	case 3:
 		for _, fresh := range sim.nodeSlices(fmt.Sprintf("n%d", 1+sim.IntN(4))) {
 			sim.slices = slices.DeleteFunc(sim.slices, func(s *resourceapi.ResourceSlice) bool { return s.Name == fresh.Name })
 			sim.slices = append(sim.slices, fresh)
-			tell(fresh, "")
+			notify(fresh, "")
 		}
 	}
 }

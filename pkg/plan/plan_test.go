@@ -19,7 +19,7 @@ var (
 )
 
 // TestReference compares answer and cost with the reference planner's on many
-// small worlds.
+// small simulations.
 func TestReference(t *testing.T) {
 	placed, not := 0, 0
 	for i := range *simulations {
@@ -37,17 +37,18 @@ func TestReference(t *testing.T) {
 	t.Logf("%d simulations of seed %d: %d placed, %d impossible, answer and cost equal to the reference in all", *simulations, *seed, placed, not)
 }
 
-// compare plans a world both ways and says where the answers differ.
+// compare plans a simulation with both planners and returns an error if the
+// answers differ.
 func compare(sim *simulation) (plan.Decision, error) {
-	asked := map[string]int{}
+	calls := map[string]int{}
 	fits := func(role int, node string, already int) bool {
-		asked[fmt.Sprint(role, node, already)]++
+		calls[fmt.Sprint(role, node, already)]++
 		return sim.fits(role, node, already)
 	}
 	d := plan.Plan(sim.snapshot(), sim.gang, fits, plan.Options{})
-	for q, n := range asked {
+	for q, n := range calls {
 		if n > 1 {
-			return d, fmt.Errorf("the filters were asked %d times about %s", n, q)
+			return d, fmt.Errorf("the filters were called %d times with %s", n, q)
 		}
 	}
 	want := sim.solve()
@@ -73,17 +74,17 @@ func compare(sim *simulation) (plan.Decision, error) {
 	return d, nil
 }
 
-// refused checks that the nodes which a "no" says the filters refused are those.
+// refused checks that the filters refuse the nodes that a "no" lists as refused.
 func (sim *simulation) refused(d *plan.Decision) error {
 	for _, reason := range d.Reasons {
 		role := slices.IndexFunc(sim.gang.Roles, func(r plan.Role) bool { return r.Name == reason.Role })
 		for _, exclusion := range reason.Excluded {
 			if exclusion.Cause == plan.CauseFilter && len(exclusion.Refused) != exclusion.Nodes {
-				return fmt.Errorf("%d nodes are out by filters, named are %v", exclusion.Nodes, exclusion.Refused)
+				return fmt.Errorf("%d nodes are excluded by filters, listed are %v", exclusion.Nodes, exclusion.Refused)
 			}
 			for _, node := range exclusion.Refused {
 				if sim.fits(role, node, 0) {
-					return fmt.Errorf("node %s is named as refused to role %s, and the filters take it", node, reason.Role)
+					return fmt.Errorf("node %s is listed as refused to role %s, but the filters accept it", node, reason.Role)
 				}
 			}
 		}
@@ -91,7 +92,7 @@ func (sim *simulation) refused(d *plan.Decision) error {
 	return nil
 }
 
-// String prints a world for a failed test.
+// String prints a simulation for a failed test.
 func (sim *simulation) String() string {
 	s := fmt.Sprintf("layout %+v\n", sim.layout)
 	for _, n := range sim.nodes {
@@ -107,7 +108,7 @@ func (sim *simulation) String() string {
 }
 
 // A sentence names a domain by its whole path, unless machines gave the names.
-func TestDomainsReadWell(t *testing.T) {
+func TestDomainString(t *testing.T) {
 	id := strings.Repeat("0f0ba375-", 4)
 	for want, domain := range map[string]plan.Domain{
 		"the fabric":       {Level: "fabric"},

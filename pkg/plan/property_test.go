@@ -17,8 +17,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// TestOrderOfInput permutes nodes, roles, groups and members: the output must
-// not change in anything but the work that caches save.
+// TestOrderOfInput permutes nodes, roles, groups and members. The output must not
+// change, except for the work that caches save.
 func TestOrderOfInput(t *testing.T) {
 	for i := range 3000 {
 		sim := draw(seeded(*seed+1, uint64(i)))
@@ -35,7 +35,7 @@ func TestOrderOfInput(t *testing.T) {
 	}
 }
 
-// permuted is the same world with everything in another order.
+// permuted is the same simulation with everything in another order.
 func (sim *simulation) permuted(rng *rand.Rand) *simulation {
 	p := &simulation{layout: sim.layout, nodes: slices.Clone(sim.nodes), gang: sim.gang}
 	rng.Shuffle(len(p.nodes), func(a, b int) { p.nodes[a], p.nodes[b] = p.nodes[b], p.nodes[a] })
@@ -54,12 +54,12 @@ func (sim *simulation) permuted(rng *rand.Rand) *simulation {
 	return p
 }
 
-// ignoreWork leaves out how much was counted anew, which depends on what the
-// plans before had counted.
+// ignoreWork leaves out how much was counted again, which depends on earlier
+// plans.
 var ignoreWork = cmpopts.IgnoreFields(plan.Stats{}, "NodesTouched")
 
-// TestIncremental changes a fabric at random and compares plans on it with plans
-// on one built afresh, old snapshots included.
+// TestIncremental changes a fabric at random. It compares plans on it, and on old
+// snapshots, with plans on a fabric built from the same nodes.
 func TestIncremental(t *testing.T) {
 	for i := range 300 {
 		d := seeded(*seed+2, uint64(i))
@@ -85,7 +85,7 @@ func TestIncremental(t *testing.T) {
 	}
 }
 
-// change adds, removes and updates a few nodes in the world and the state.
+// change adds, removes and updates a few nodes in the simulation and the state.
 func (sim *simulation) change(d dice, st *plan.State) {
 	for i := range sim.nodes {
 		switch {
@@ -130,8 +130,8 @@ func (sim *simulation) check(t *testing.T, what string, s *plan.Snapshot) {
 	}
 }
 
-// TestConcurrentPlans runs plans on one snapshot while the state goes on: run
-// it with -race. All must answer alike.
+// TestConcurrentPlans runs plans on one snapshot while the state changes; run it
+// with -race. All must give the same answer.
 func TestConcurrentPlans(t *testing.T) {
 	sim := draw(seeded(*seed+3, 1))
 	st, err := plan.NewState(sim.layout)
@@ -190,7 +190,8 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// FuzzPlan compares the planner with the reference on worlds made from bytes.
+// FuzzPlan compares the planner with the reference on simulations made from
+// bytes.
 func FuzzPlan(f *testing.F) {
 	for i := range uint64(16) {
 		d := seeded(*seed, i)
@@ -208,7 +209,7 @@ func FuzzPlan(f *testing.F) {
 	})
 }
 
-// TestScore states what the score of a single pod prefers.
+// TestScore checks what the score of a single pod prefers.
 func TestScore(t *testing.T) {
 	st, err := plan.NewState(plan.Layout{
 		Levels: []plan.Level{{Name: "leaf"}}, Resources: []string{"pods"}, Kinds: []string{"gpu", "nic"},

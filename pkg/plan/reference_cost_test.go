@@ -21,7 +21,8 @@ func (r *reference) depthOf(level string) int {
 	return 0
 }
 
-// domain names the domain of a node at a depth, by everything above it.
+// domain returns a key of the domain of a node at a depth, made of all names
+// above it.
 func (r *reference) domain(depth, node int) (key string, real bool) {
 	n := &r.sim.nodes[node]
 	label := func(i int) string {
@@ -52,7 +53,7 @@ func (r *reference) domain(depth, node int) (key string, real bool) {
 	return key, depth == 0 || real
 }
 
-// together says whether nodes are all in one real domain of a depth.
+// together returns true if nodes are all in one real domain of a depth.
 func (r *reference) together(depth int, nodes []int) bool {
 	if depth == 0 || len(nodes) == 0 {
 		return true
@@ -66,7 +67,8 @@ func (r *reference) together(depth int, nodes []int) bool {
 	return true
 }
 
-// nodesOf collects where the members of some roles are, bound ones included.
+// nodesOf collects the nodes of the members of some roles, bound members
+// included.
 func (r *reference) nodesOf(in func(role int) bool) []int {
 	var out []int
 	for i := range r.sim.gang.Roles {
@@ -87,7 +89,7 @@ func (r *reference) nodesOf(in func(role int) bool) []int {
 	return out
 }
 
-// rule is a level asked for by some roles.
+// rule is a level that some roles require or prefer.
 type rule struct {
 	required, preferred string
 	in                  func(role int) bool
@@ -116,8 +118,8 @@ func (r *reference) rules() []rule {
 	return out
 }
 
-// judge prices a complete placement.
-func (r *reference) judge() {
+// evaluate computes the cost of a complete placement and keeps the least.
+func (r *reference) evaluate() {
 	broken := int64(0)
 	for _, x := range r.rules() {
 		nodes := r.nodesOf(x.in)
@@ -128,7 +130,7 @@ func (r *reference) judge() {
 			broken++
 		}
 	}
-	n, ok := r.judgeSlices()
+	n, ok := r.checkSlices()
 	if !ok {
 		return
 	}
@@ -138,13 +140,13 @@ func (r *reference) judge() {
 	}
 }
 
-// placing says whether any of the roles has members to place.
+// placing returns true if any of the roles has members to place.
 func (r *reference) placing(in func(role int) bool) bool {
 	return slices.ContainsFunc(r.units, func(u refUnit) bool { return in(u.role) })
 }
 
-// judgeSlices checks the rules of slices and counts their broken wishes.
-func (r *reference) judgeSlices() (broken int64, ok bool) {
+// checkSlices checks the rules of slices and counts their broken wishes.
+func (r *reference) checkSlices() (broken int64, ok bool) {
 	spread := map[string]bool{}
 	for _, x := range r.bound {
 		depth := r.depthOf(r.sim.gang.Roles[x.role].Slice.Spread)

@@ -5,14 +5,14 @@ package plan_test
 
 import "slices"
 
-// quotas are the member counts from which nobody can be left out.
-func (r *reference) quotas() [][]int {
+// quorumChoices are the member counts from which no member can be left out.
+func (r *reference) quorumChoices() [][]int {
 	var all [][]int
 	v := make([]int, len(r.sim.gang.Roles))
 	var walk func(i int)
 	walk = func(i int) {
 		if i == len(v) {
-			if r.quorum("", v) && r.tidy("", v) {
+			if r.quorum("", v) && r.incompleteEmpty("", v) {
 				all = append(all, slices.Clone(v))
 			}
 			return
@@ -51,9 +51,9 @@ func (r *reference) boundOf(role int) int {
 	return n
 }
 
-// quorum says whether counts satisfy every minimum of a scope.
+// quorum returns true if counts satisfy every minimum of a scope.
 func (r *reference) quorum(scope string, v []int) bool {
-	least, groups := r.asks(scope)
+	least, groups := r.minimums(scope)
 	sum, asked := 0, least
 	for i, ro := range r.sim.gang.Roles {
 		if r.under(ro.Group, scope) {
@@ -84,8 +84,8 @@ func (r *reference) quorum(scope string, v []int) bool {
 	return done >= groups && (groups > 0 || done == kids)
 }
 
-// asks is the fewest members and groups of a scope.
-func (r *reference) asks(scope string) (members, groups int) {
+// minimums returns the fewest members and groups of a scope.
+func (r *reference) minimums(scope string) (members, groups int) {
 	for _, p := range r.sim.gang.Groups {
 		if p.Name == scope {
 			return p.Min, p.MinGroups
@@ -94,14 +94,15 @@ func (r *reference) asks(scope string) (members, groups int) {
 	return r.sim.gang.Min, r.sim.gang.MinGroups
 }
 
-// tidy says that groups below a scope which are not complete place nobody.
-func (r *reference) tidy(scope string, v []int) bool {
+// incompleteEmpty returns true if no group below a scope has placed members
+// without being complete.
+func (r *reference) incompleteEmpty(scope string, v []int) bool {
 	for _, p := range r.sim.gang.Groups {
 		if p.Parent != scope {
 			continue
 		}
 		if r.quorum(p.Name, v) {
-			if !r.tidy(p.Name, v) {
+			if !r.incompleteEmpty(p.Name, v) {
 				return false
 			}
 			continue

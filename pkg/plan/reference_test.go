@@ -11,16 +11,17 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// The reference planner tries every placement. It knows the rules of doc.go and
-// nothing of the planner's own code: counts are found by adding members one by
-// one, devices are matched one by one, domains are compared by their names.
+// The reference planner tries every placement. It implements the rules of doc.go and
+// shares no code with the planner: it counts by adding single members, matches single
+// devices, and compares domains by their names.
 
-// world is an input of both planners.
+// simulation is a small cluster and a gang: an input of both planners.
 type simulation struct {
 	layout plan.Layout
 	nodes  []plan.NodeSpec
 	gang   plan.Gang
-	// caps is what the filters let onto a node, by role and node name.
+	// caps is the number of members that the filters accept, by role and node
+	// name.
 	caps []map[string]int
 }
 
@@ -42,7 +43,7 @@ func (sim *simulation) snapshot() *plan.Snapshot {
 	return st.Freeze()
 }
 
-// refUnit is members that the reference places together.
+// refUnit is a set of members that the reference places together.
 type refUnit struct {
 	role, n  int
 	slice    int // in its role; -1 when the role is not sliced
@@ -65,7 +66,7 @@ type reference struct {
 	nodes map[string]int
 }
 
-// solve returns the cheapest cost, nil when nothing fits.
+// solve returns the cheapest cost, nil if nothing fits.
 func (sim *simulation) solve() []int64 {
 	r := &reference{sim: sim, memo: map[string]bool{}, nodes: map[string]int{}}
 	for i, n := range sim.nodes {
@@ -74,7 +75,7 @@ func (sim *simulation) solve() []int64 {
 	r.countSlots()
 	all := r.cheapest(r.everyone())
 	var min []int64
-	for _, q := range r.quotas() {
+	for _, q := range r.quorumChoices() {
 		if c := r.cheapest(q); c != nil && (min == nil || slices.Compare(c, min) < 0) {
 			min = c
 		}
@@ -128,15 +129,15 @@ func (r *reference) countSlots() {
 	}
 }
 
-// room says whether a node holds members of each role by counts alone.
+// room returns true if a node holds members of each role by counts alone.
 func (r *reference) room(n int, put []int) bool {
 	var key strings.Builder
 	key.WriteByte(byte(n))
 	for _, k := range put {
 		key.WriteByte(byte(k))
 	}
-	ok, known := r.memo[key.String()]
-	if !known {
+	ok, cached := r.memo[key.String()]
+	if !cached {
 		ok = r.roomFor(n, put)
 		r.memo[key.String()] = ok
 	}
@@ -179,7 +180,7 @@ func (r *reference) roomFor(n int, put []int) bool {
 	return r.match(node, wanted)
 }
 
-// match finds a device for each wanted one by augmenting paths.
+// match finds a device for each wanted kind list by augmenting paths.
 func (r *reference) match(node *plan.NodeSpec, wanted [][]int) bool {
 	var devices []int // kind of each
 	for _, u := range node.Units {
@@ -324,7 +325,7 @@ func (r *reference) addUnits(role, want int) {
 // place tries every node, from the last one on, for the next member of a unit.
 func (r *reference) place(u, n, from int) {
 	if u == len(r.units) {
-		r.judge()
+		r.evaluate()
 		return
 	}
 	x := &r.units[u]

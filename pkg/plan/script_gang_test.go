@@ -54,7 +54,7 @@ func (s *script) newGroup(words []string) error {
 	return err
 }
 
-// newRole reads "role NAME COUNT options"; a role that exists gets COUNT more
+// newRole reads "role NAME COUNT options". An existing role gets COUNT more
 // members.
 func (s *script) newRole(words []string) error {
 	var count int
@@ -110,7 +110,8 @@ func (s *script) deviceOption(r *plan.Role, kinds []int) func(string) error {
 	}
 }
 
-// newRefusal reads "refuse ROLE NODE MOST": the filters let only MOST there.
+// newRefusal reads "refuse ROLE NODE MOST": the filters accept only MOST members
+// there.
 func (s *script) newRefusal(words []string) error {
 	most := 0
 	if len(words) > 2 {
@@ -137,8 +138,8 @@ func (s *script) plan() error {
 	return nil
 }
 
-// show prints a decision: the sentence, who is where, the cost, and for a "no"
-// the other candidates.
+// show prints a decision: the sentence, the members of each node, the cost, and
+// for a "no" the other candidates.
 func (s *script) show(d *plan.Decision) {
 	fmt.Fprintln(&s.out, d.Why())
 	for _, n := range s.sim.nodes {
@@ -178,8 +179,8 @@ func member(a plan.Assignment) string {
 	return fmt.Sprintf("%s@%d", a.Member, a.Rail)
 }
 
-// bind makes the last plan real: members get their nodes, nodes lose what they
-// take, from the planned rail or else unit by unit.
+// bind binds the last plan: members get their nodes, and nodes lose what the
+// members take, from the planned rail or else unit by unit.
 func (s *script) bind() error {
 	for _, a := range s.last.Assignments {
 		i := slices.IndexFunc(s.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })

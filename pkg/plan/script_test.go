@@ -19,7 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
-// TestScripts runs the golden scripts. testdata/README.md has their language.
+// TestScripts runs the golden scripts; testdata/README.md documents their
+// language.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -78,9 +79,9 @@ type script struct {
 	st    *plan.State
 	gangs map[string]*plan.Gang
 	gang  *plan.Gang
-	// path is the domain of the line before, by indentation.
+	// path is the domain of the previous line, by indentation.
 	path []string
-	// refuse is what the filters let onto a node, by role and node.
+	// refuse is the number of members that the filters accept, by role and node.
 	refuse map[string]map[string]int
 	budget int
 	last   plan.Decision
@@ -131,8 +132,8 @@ func (s *script) levels(names []string) error {
 	return err
 }
 
-// fabric reads "  name:" for a domain, with nodes behind the colon of a finest
-// one; the indentation is its depth. A dash is a missing level.
+// fabric reads " name:" for a domain; the indentation is its depth. Nodes follow
+// the colon of a finest domain. A dash is a missing level.
 func (s *script) fabric(line string) error {
 	depth := (len(line) - len(strings.TrimLeft(line, " "))) / 2
 	name, nodes, ok := strings.Cut(strings.TrimSpace(line), ":")

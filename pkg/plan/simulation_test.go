@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// dice draws the choices that make a world.
+// dice draws the choices that make a simulation.
 type dice interface {
 	// roll returns 0..n-1.
 	roll(n int) int
@@ -34,13 +34,14 @@ func (d *byteDice) roll(n int) int {
 	return v
 }
 
-// often is true p times in ten.
+// often is true in p of ten cases.
 func often(d dice, p int) bool { return d.roll(10) < p }
 
 // maxMembers keeps the reference's work small.
 const maxMembers = 6
 
-// draw makes a small world: a few nodes and members, every feature now and then.
+// draw makes a small simulation: a few nodes and members, and sometimes each
+// feature.
 func draw(d dice) *simulation {
 	sim := &simulation{}
 	drawLayout(d, sim)
@@ -110,7 +111,7 @@ func drawGang(d dice, sim *simulation) {
 	drawMinimums(d, g)
 }
 
-// drawLevel names a level p times in ten, now and then the node.
+// drawLevel returns a level in p of ten cases, sometimes the node level.
 func drawLevel(d dice, sim *simulation, p int) string {
 	if !often(d, p) {
 		return ""
@@ -176,7 +177,7 @@ func drawNeed(d dice, l *plan.Layout) plan.Need {
 	return n
 }
 
-// drawMinimums asks for less than everything now and then.
+// drawMinimums sometimes sets minimums below the number of members.
 func drawMinimums(d dice, g *plan.Gang) {
 	members := map[string]int{}
 	total := 0

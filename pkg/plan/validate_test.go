@@ -10,8 +10,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// validate checks a placement against the rules, member by member, as the
-// members were really given their nodes.
+// validate checks a placement against the rules, with the nodes that the members
+// really got.
 func (sim *simulation) validate(d *plan.Decision) error {
 	r := &reference{sim: sim, memo: map[string]bool{}, nodes: map[string]int{}}
 	for i, n := range sim.nodes {
@@ -42,7 +42,7 @@ func (sim *simulation) validate(d *plan.Decision) error {
 			return fmt.Errorf("required %s is not kept", x.required)
 		}
 	}
-	if _, ok := r.judgeSlices(); !ok {
+	if _, ok := r.checkSlices(); !ok {
 		return fmt.Errorf("a slice is not together or shares a spread domain")
 	}
 	return nil
@@ -85,7 +85,7 @@ func (r *reference) addGiven(role int, given map[string]string) {
 		}
 		r.at = append(r.at, at)
 	}
-	// A unit of which nobody was placed is none.
+	// A unit without placed members is removed.
 	for u := len(r.units) - 1; u >= 0; u-- {
 		if len(r.at[u]) == 0 {
 			r.units, r.at = slices.Delete(r.units, u, u+1), slices.Delete(r.at, u, u+1)
