@@ -91,7 +91,7 @@ func (d *device) pciAddress() string {
 }
 
 // numaNode returns the NUMA node of the device, or unknownNUMA. The standard attribute comes first. Before Kubernetes
-// 1.37 each driver used its own name. A negative value means that the machine does not know.
+// 1.37 each driver used its own name. A negative value means that the machine does not report one.
 func (d *device) numaNode() int {
 	for _, name := range []string{attrNUMANode, attrDRANETNUMANode, attrNVIDIANUMANode, attrAMDNUMANode} {
 		if value, ok := d.attribute(name); ok {

@@ -109,10 +109,10 @@ func BenchmarkSyncAllocated(b *testing.B) {
 func BenchmarkRequest(b *testing.B) {
 	inv, _, _ := bigInventory(b, 50)
 	claims := []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 8), wants("n", "nic", 8))}
-	known := standardClasses()
+	classes := standardClasses()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := inv.Request(pod, claims, known); err != nil {
+		if _, err := inv.Request(pod, claims, classes); err != nil {
 			b.Fatal(err)
 		}
 	}

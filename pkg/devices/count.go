@@ -25,8 +25,8 @@ type Unit struct {
 }
 
 // recount counts one node; it returns nil for a removed node. Signatures and kinds must be up to date.
-func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
-	n := known.node
+func (l *layout) recount(cached *layoutNode, inv *Inventory) *NodeDevices {
+	n := cached.node
 	if n == nil {
 		return nil
 	}
@@ -34,9 +34,9 @@ func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
 	for i, unit := range n.units {
 		counts.Units[i] = l.emptyUnit(unit)
 	}
-	free := l.available(n.devices, known.signatures, &inv.ledger)
+	free := l.available(n.devices, cached.signatures, &inv.ledger)
 	for i, d := range n.devices {
-		kind, counted := l.kinds.of[known.signatures[i]]
+		kind, counted := l.kinds.of[cached.signatures[i]]
 		if !counted {
 			continue
 		}
@@ -45,7 +45,7 @@ func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
 		unit.Total[kind] += max(free[i], 1)
 	}
 	for i := range l.podLimits {
-		counts.Permits[i] = l.podLimits[i].admits(l, known, free)
+		counts.Permits[i] = l.podLimits[i].admits(l, cached, free)
 	}
 	return counts
 }

@@ -302,8 +302,8 @@ func optionSlots(option devices.Option, counts devices.NodeDevices) int {
 	if len(option.Demands) > 0 {
 		fit = devices.Times(option.Demands, supply)
 	}
-	for _, permit := range option.Permits {
-		fit = min(fit, counts.Permits[permit])
+	for _, limit := range option.Permits {
+		fit = min(fit, counts.Permits[limit])
 	}
 	return fit
 }

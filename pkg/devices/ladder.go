@@ -29,7 +29,7 @@ type rung struct {
 	unit func(*device) string
 	// numa holds the NUMA nodes of units where the rung itself defines them.
 	numa map[string]int
-	// usable returns true if the rung tells which GPUs and NICs of this node belong together.
+	// usable returns true if the rung shows which GPUs and NICs of this node belong together.
 	usable func(gpus, nics []*device) bool
 }
 
@@ -131,10 +131,10 @@ func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 
 // knowsBoth requires that the rung names units of GPUs and of NICs. It ignores a side that the node does not have.
 func knowsBoth(unit func(*device) string) func(gpus, nics []*device) bool {
-	knows := func(side []*device) bool {
+	named := func(side []*device) bool {
 		return len(side) == 0 || slices.ContainsFunc(side, func(d *device) bool { return unit(d) != "" })
 	}
-	return func(gpus, nics []*device) bool { return knows(gpus) && knows(nics) }
+	return func(gpus, nics []*device) bool { return named(gpus) && named(nics) }
 }
 
 // assignUnits numbers the units in the order of their names. Only GPUs and RDMA NICs make units; other devices join

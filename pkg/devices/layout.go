@@ -29,7 +29,7 @@ func (s signature) matchesAny() bool { return strings.Trim(string(s[1:]), "\x00"
 // counted returns true if the device is counted at all.
 func (s signature) counted() bool { return s[0] != 0 || s.matchesAny() }
 
-func (s signature) has(ask int) bool { return s[1+ask/8]&(1<<(ask%8)) != 0 }
+func (s signature) has(query int) bool { return s[1+query/8]&(1<<(query%8)) != 0 }
 
 // layout is the partition of the cluster's devices into kinds for the requests in use, with the counts of every node.
 // Queries and pod limits are only added, so that a new request costs one more column and not a new partition. When
@@ -108,9 +108,9 @@ func (l *layout) addOption(o *requestOption) {
 }
 
 // signatureOf extends a device's signature, "" for none yet, to all queries of the layout.
-func (l *layout) signatureOf(d *device, known signature, columns int) signature {
+func (l *layout) signatureOf(d *device, cached signature, columns int) signature {
 	bits := make([]byte, 1+(len(l.queries)+7)/8)
-	copy(bits, known)
+	copy(bits, cached)
 	if d.gpu {
 		bits[0] |= flagGPU
 	}
@@ -138,8 +138,8 @@ func (l *layout) update(inv *Inventory) {
 		changed = everyNode(all)
 	}
 	for _, i := range changed {
-		if known, n := &l.nodes[i], all[i]; known.node != n || n != nil && known.outdated(n, len(l.queries)) {
-			l.updateSignatures(known, n, inv.options.PairMaps)
+		if cached, n := &l.nodes[i], all[i]; cached.node != n || n != nil && cached.outdated(n, len(l.queries)) {
+			l.updateSignatures(cached, n, inv.options.PairMaps)
 		}
 	}
 	// Both must run, whatever the other returns.
@@ -163,26 +163,26 @@ func everyNode(nodes []*node) []int {
 }
 
 // updateSignatures computes the signatures of a node's devices and updates the count of the signatures present.
-func (l *layout) updateSignatures(known *layoutNode, n *node, pairMaps []PairMap) {
-	for _, s := range known.distinct {
+func (l *layout) updateSignatures(cached *layoutNode, n *node, pairMaps []PairMap) {
+	for _, s := range cached.distinct {
 		if l.present[s]--; l.present[s] == 0 {
 			delete(l.present, s)
 		}
 	}
 	if n == nil {
-		*known = layoutNode{}
+		*cached = layoutNode{}
 		return
 	}
-	if known.node != n || known.spec != n.spec {
+	if cached.node != n || cached.spec != n.spec {
 		n.refresh(pairMaps)
-		*known = layoutNode{node: n, spec: n.spec, signatures: make([]signature, len(n.devices))}
+		*cached = layoutNode{node: n, spec: n.spec, signatures: make([]signature, len(n.devices))}
 	}
 	for i, d := range n.devices {
-		known.signatures[i] = l.signatureOf(d, known.signatures[i], known.columns)
+		cached.signatures[i] = l.signatureOf(d, cached.signatures[i], cached.columns)
 	}
-	known.columns = len(l.queries)
-	known.distinct = distinctSignatures(slices.Values(known.signatures))
-	for _, s := range known.distinct {
+	cached.columns = len(l.queries)
+	cached.distinct = distinctSignatures(slices.Values(cached.signatures))
+	for _, s := range cached.distinct {
 		l.present[s]++
 	}
 }

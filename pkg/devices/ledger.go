@@ -24,7 +24,7 @@ type holding struct {
 
 type share struct {
 	device structured.DeviceID
-	// id tells the shares of one device apart.
+	// id distinguishes the shares of one device.
 	id    *types.UID
 	taken amounts
 }

@@ -46,7 +46,7 @@ func (l *layout) countMultiNode(inv *Inventory) []multiNodeSlice {
 	return list
 }
 
-// nodesOf returns where a device can be used. Its slice says so, or the device itself.
+// nodesOf returns where a device can be used. The slice defines that, or else the device itself.
 func nodesOf(d *device) multiNodeSlice {
 	name, selector, all := d.slice.Spec.NodeName, d.slice.Spec.NodeSelector, d.slice.Spec.AllNodes
 	if isSet(d.slice.Spec.PerDeviceNodeSelection) {

@@ -99,16 +99,16 @@ func servesEach(d *device, requests []*deviceRequest) bool {
 }
 
 // serves returns true if the node has such a device that satisfies one of the queries.
-func (n *node) serves(asks []*deviceQuery, such func(*device) bool) bool {
-	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, asks) })
+func (n *node) serves(queries []*deviceQuery, such func(*device) bool) bool {
+	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, queries) })
 }
 
-func satisfies(d *device, asks []*deviceQuery) bool {
-	return slices.ContainsFunc(asks, func(q *deviceQuery) bool { return q.match(d).selects && q.tolerates(d) })
+func satisfies(d *device, queries []*deviceQuery) bool {
+	return slices.ContainsFunc(queries, func(q *deviceQuery) bool { return q.match(d).selects && q.tolerates(d) })
 }
 
 // addCandidate adds a device to its unit's supply. Devices that share counters with others, or are shared themselves,
-// are left to the allocator: a count cannot tell which of them can be allocated together.
+// are left to the allocator: a count cannot express which of them can be allocated together.
 func (inv *Inventory) addCandidate(c *candidates, d *device, accepts func(*device, []*deviceRequest) bool) {
 	supply := &c.supply[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)

@@ -104,15 +104,15 @@ func (o *requestOption) groupLimit(g group) podLimit {
 }
 
 // admits returns how many pods the limit admits to the node, never fewer than really fit.
-func (p *podLimit) admits(l *layout, known *layoutNode, free []int) int {
+func (p *podLimit) admits(l *layout, cached *layoutNode, free []int) int {
 	if p.unbounded {
 		return maxShares
 	}
 	if p.all != nil {
-		return p.admitsAll(known.node, free)
+		return p.admitsAll(cached.node, free)
 	}
 	byValue := map[string][]int{}
-	for i, d := range known.node.devices {
+	for i, d := range cached.node.devices {
 		if free[i] == 0 {
 			continue
 		}
@@ -122,7 +122,7 @@ func (p *podLimit) admits(l *layout, known *layoutNode, free []int) int {
 	}
 	sum := 0
 	for _, devices := range byValue {
-		sum += p.timesAmong(l, known, devices, free)
+		sum += p.timesAmong(l, cached, devices, free)
 	}
 	return sum / p.times
 }
@@ -183,10 +183,10 @@ func (p *podLimit) admitsAll(n *node, free []int) int {
 }
 
 // timesAmong returns how often the limit's requests fit together into devices that share a value.
-func (p *podLimit) timesAmong(l *layout, known *layoutNode, devices, free []int) int {
+func (p *podLimit) timesAmong(l *layout, cached *layoutNode, devices, free []int) int {
 	supply := make([]int, len(l.kinds.kinds))
 	for _, i := range devices {
-		supply[l.kinds.of[known.signatures[i]]] += free[i]
+		supply[l.kinds.of[cached.signatures[i]]] += free[i]
 	}
 	demands := make([]DeviceDemand, 0, len(p.demands))
 	for _, w := range p.demands {

@@ -59,7 +59,7 @@ func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
 	if request.all || slices.Contains(served, request.plugin) || slices.ContainsFunc(request.queries, c.inv.servedByMultiNode) {
 		return -1
 	}
-	class := slices.IndexFunc(c.classes, func(asks []*deviceQuery) bool { return slices.Equal(asks, request.queries) })
+	class := slices.IndexFunc(c.classes, func(queries []*deviceQuery) bool { return slices.Equal(queries, request.queries) })
 	if class < 0 {
 		class = len(c.classes)
 		c.classes, c.wanted = append(c.classes, request.queries), append(c.wanted, 0)
@@ -136,8 +136,8 @@ func (c *census) shortOfValue() string {
 	return ""
 }
 
-func (c *census) unbounded(asks []*deviceQuery) bool {
-	return !slices.ContainsFunc(c.classes, func(class []*deviceQuery) bool { return slices.Equal(class, asks) })
+func (c *census) unbounded(queries []*deviceQuery) bool {
+	return !slices.ContainsFunc(c.classes, func(class []*deviceQuery) bool { return slices.Equal(class, queries) })
 }
 
 // byValue groups devices by an attribute. Devices without it are in no group.
@@ -185,8 +185,8 @@ func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts 
 	var t classCounts
 	for _, d := range devices {
 		var mask uint64
-		for class, asks := range classes[:min(len(classes), maxCounted)] {
-			if satisfies(d, asks) {
+		for class, queries := range classes[:min(len(classes), maxCounted)] {
+			if satisfies(d, queries) {
 				mask |= 1 << class
 			}
 		}

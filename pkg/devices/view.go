@@ -172,10 +172,10 @@ func (n NodeDevices) withOwnLast() NodeDevices {
 }
 
 // kindsOf lists the kinds whose devices satisfy one of the queries.
-func (l *layout) kindsOf(asks []*deviceQuery) []int {
+func (l *layout) kindsOf(queries []*deviceQuery) []int {
 	var kinds []int
 	for s, kind := range l.kinds.of {
-		if slices.ContainsFunc(asks, func(q *deviceQuery) bool { return s.has(l.column[q.key]) }) {
+		if slices.ContainsFunc(queries, func(q *deviceQuery) bool { return s.has(l.column[q.key]) }) {
 			kinds = append(kinds, kind)
 		}
 	}

@@ -59,7 +59,7 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 		return true
 	}
 	now, sum, members := p.counts(pp), 0, 0
-	asked := p.gang.Groups[i].Min
+	stated := p.gang.Groups[i].Min
 	for r := range p.roles {
 		spec := p.roles[r].spec
 		if spec.Group != group {
@@ -73,9 +73,9 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 		}
 		sum += now[r]
 		members += len(spec.Members)
-		asked += spec.Min
+		stated += spec.Min
 	}
-	if asked == 0 {
+	if stated == 0 {
 		return sum == members
 	}
 	return sum >= p.gang.Groups[i].Min

@@ -96,14 +96,14 @@ func (q *quorumLister) children(name string) []int {
 // ownRoles returns the minimums of a scope's direct roles. If neither they nor
 // the scope state a minimum, it returns all their members.
 func (q *quorumLister) ownRoles(name string, least int) []int {
-	out, asked := make([]int, len(q.p.roles)), least
+	out, stated := make([]int, len(q.p.roles)), least
 	for r := range q.p.roles {
 		if q.p.roles[r].spec.Group == name {
 			out[r] = q.p.roles[r].spec.Min
-			asked += out[r]
+			stated += out[r]
 		}
 	}
-	if asked > 0 {
+	if stated > 0 {
 		return out
 	}
 	for r := range q.p.roles {

@@ -54,20 +54,20 @@ func (r *reference) boundOf(role int) int {
 // quorum returns true if counts satisfy every minimum of a scope.
 func (r *reference) quorum(scope string, v []int) bool {
 	least, groups := r.minimums(scope)
-	sum, asked := 0, least
+	sum, stated := 0, least
 	for i, ro := range r.sim.gang.Roles {
 		if r.under(ro.Group, scope) {
 			sum += v[i]
 		}
 		if ro.Group == scope {
-			asked += ro.Min
+			stated += ro.Min
 		}
 	}
 	if sum < least {
 		return false
 	}
 	for i, ro := range r.sim.gang.Roles {
-		if ro.Group == scope && (v[i] < ro.Min || asked == 0 && v[i] < len(ro.Members)) {
+		if ro.Group == scope && (v[i] < ro.Min || stated == 0 && v[i] < len(ro.Members)) {
 			return false
 		}
 	}

@@ -262,10 +262,10 @@ func (s *search) construct(depth int, v int32) (found bool) {
 // there is a placement, it calls the filters only if the counts allow a cheaper
 // one.
 func (s *search) attempt(depth int, v int32, order []int32) bool {
-	if ask := s.p.filters; ask != nil && s.best != nil {
+	if filters := s.p.filters; filters != nil && s.best != nil {
 		s.p.filters = nil
 		cheaper := s.build(depth, v, order) != nil
-		s.p.filters = ask
+		s.p.filters = filters
 		if !cheaper {
 			return false
 		}
