@@ -31,7 +31,8 @@ type Classes interface {
 type Request struct {
 	// Key is equal for pods that request the same devices, whatever their claims are called.
 	Key string
-	// Pins are the node selectors of claims that are already allocated: the pod must run where all of them match.
+	// Pins are the node selectors of claims that are already allocated. The pod must run on a node that all of them
+	// match.
 	Pins []*v1.NodeSelector
 	// SharedClaims are unallocated claims that were not made from a template for this pod. Other pods may use them
 	// too. They are allocated once, and the first pod determines the node.

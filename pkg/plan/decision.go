@@ -33,8 +33,9 @@ type Decision struct {
 // Assignment gives a member its node.
 type Assignment struct {
 	Role, Member, Node string
-	// Rail is the alignment unit that the member should take its devices from. It
-	// is -1 if the devices span several units, or if the member needs none.
+	// Rail is the index of the alignment unit that the member should take its
+	// devices from. It is -1 if the devices span several units, or if the member
+	// needs none.
 	Rail int
 }
 

@@ -19,7 +19,7 @@ func (p *problem) placeExtras(pp *partial) {
 	if !ok {
 		return
 	}
-	j := newExtrasFiller(pp, depth, v)
+	filler := newExtrasFiller(pp, depth, v)
 	for from := home; from < len(p.batches); {
 		group := p.groupOf(from)
 		to := from + 1
@@ -28,7 +28,7 @@ func (p *problem) placeExtras(pp *partial) {
 		}
 		mark := len(pp.log)
 		for i := from; i < to; i++ {
-			j.fillWhatFits(int32(i))
+			filler.fillWhatFits(int32(i))
 		}
 		if !p.complete(pp, group, quorum) {
 			pp.undo(mark)
@@ -109,18 +109,18 @@ func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 type extrasFiller struct{ c *construct }
 
 func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
-	j := &extrasFiller{newConstruct(pp, depth, v, nil)}
+	filler := &extrasFiller{newConstruct(pp, depth, v, nil)}
 	for _, l := range pp.log {
-		j.settle(l)
+		filler.settle(l)
 	}
-	return j
+	return filler
 }
 
 // settle settles the choices of a batch on the domains of one of its members.
-func (j *extrasFiller) settle(l place) {
-	f := j.c.partial.f
-	for _, n := range j.c.of(l.batch) {
-		x := &j.c.choices[n]
+func (filler *extrasFiller) settle(l place) {
+	f := filler.c.partial.f
+	for _, n := range filler.c.of(l.batch) {
+		x := &filler.c.choices[n]
 		v := f.at(x.depth, l.pos)
 		switch {
 		case x.state == undecided:
@@ -129,17 +129,17 @@ func (j *extrasFiller) settle(l place) {
 			x.state = waived
 		}
 	}
-	if x := &j.c.p.batches[l.batch]; x.rule.spread > 0 {
-		j.c.taken[spreadKey{x.role, f.at(x.rule.spread, l.pos)}] = true
+	if x := &filler.c.p.batches[l.batch]; x.rule.spread > 0 {
+		filler.c.taken[spreadKey{x.role, f.at(x.rule.spread, l.pos)}] = true
 	}
 }
 
 // fillWhatFits puts as much of a batch as has room. It returns the domain in
 // which it looked for room.
-func (j *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
-	c := j.c
+func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
+	c := filler.c
 	for n := c.undecided(batch); n >= 0; n = c.undecided(batch) {
-		j.prefer(batch, n)
+		filler.prefer(batch, n)
 	}
 	depth, v, ok := c.home(batch)
 	if !ok {
@@ -152,8 +152,8 @@ func (j *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 // prefer settles a choice on the domain with room for most of the batch: among
 // equal ones a domain in use, then the tightest. If there is none, a wish is
 // waived and a confinement gets no domain.
-func (j *extrasFiller) prefer(batch int32, n int) {
-	c := j.c
+func (filler *extrasFiller) prefer(batch int32, n int) {
+	c := filler.c
 	x, role := &c.choices[n], c.p.batches[batch].role
 	depth, v, _ := c.home(batch)
 	lo, hi := c.partial.f.span(depth, v)
@@ -163,7 +163,7 @@ func (j *extrasFiller) prefer(batch int32, n int) {
 		if !c.partial.f.real(x.depth, w) {
 			continue
 		}
-		if !found || j.nearer(x.depth, w, best, role, want) {
+		if !found || filler.nearer(x.depth, w, best, role, want) {
 			best, found = w, true
 		}
 	}
@@ -177,12 +177,12 @@ func (j *extrasFiller) prefer(batch int32, n int) {
 }
 
 // nearer returns true if a is the better domain for a choice than b.
-func (j *extrasFiller) nearer(depth int, a, b int32, role int, want int64) bool {
-	sa, sb := j.c.partial.sum(role, depth, a), j.c.partial.sum(role, depth, b)
+func (filler *extrasFiller) nearer(depth int, a, b int32, role int, want int64) bool {
+	sa, sb := filler.c.partial.sum(role, depth, a), filler.c.partial.sum(role, depth, b)
 	if ma, mb := min(sa, want), min(sb, want); ma != mb {
 		return ma > mb
 	}
-	if oa, ob := j.c.partial.isOpen(depth, a), j.c.partial.isOpen(depth, b); oa != ob {
+	if oa, ob := filler.c.partial.isOpen(depth, a), filler.c.partial.isOpen(depth, b); oa != ob {
 		return oa
 	}
 	return sa < sb

@@ -31,7 +31,8 @@ type problem struct {
 	required, preferred int
 	confinements        []confinement
 	wishes              []wish
-	// ownConfinements and ownWishes are how many of them the request itself has.
+	// The first ownConfinements and ownWishes of them are the request's own.
+	// addPartner adds further ones for one quorum choice.
 	ownConfinements, ownWishes int
 	batches                    []batch
 	// lastPartial is the partial placement that the batches are for.
@@ -86,8 +87,8 @@ type confinement struct {
 	depth int
 	// fixed is the domain where its members already run, -1 if none run.
 	fixed int32
-	// apart is set if its bound members are in several domains: then no further
-	// member can be placed.
+	// apart is set if its bound members are in several domains, or on nodes
+	// without the level. Then none of its pending members can be placed.
 	apart   bool
 	subject string
 	// bound counts its bound members.
@@ -99,7 +100,8 @@ type wish struct {
 	depth int
 	// first is the domain of the members that already run, -1 if none run.
 	first int32
-	// broken is set if its members are in several domains.
+	// broken is set if its members are in several domains, or on a node without
+	// the level.
 	broken bool
 }
 

@@ -29,8 +29,8 @@ const (
 	// maxOrders bounds the batch orders tried in one domain. A gang of at most
 	// fewMembers tries all of them, a larger gang stops at the first that works.
 	maxOrders, fewMembers = 6, 256
-	// maxAlone bounds the single nodes that are tried before the domains.
-	maxAlone = 16
+	// maxSingleNodes bounds the single nodes that are tried before the domains.
+	maxSingleNodes = 16
 	// maxRefusals bounds how often a domain is tried again after filters refused
 	// nodes in it.
 	maxRefusals = 4
@@ -65,6 +65,7 @@ type search struct {
 	tried    map[fingerprint]bool
 }
 
+// unproven is a candidate domain whose cheapest placement is not proven.
 type unproven struct {
 	depth      int
 	v          int32
@@ -116,7 +117,7 @@ func (s *search) trySingleNodes() {
 		return
 	}
 	c := s.candidates(depth)
-	for range maxAlone {
+	for range maxSingleNodes {
 		x, ok := c.pop()
 		if !ok {
 			s.multiNodeOnly = true
