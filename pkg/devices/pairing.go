@@ -9,7 +9,7 @@ import "slices"
 type Supply struct {
 	FreeGPUs, FreeNICs int
 	AllGPUs, AllNICs   int
-	// NUMA is the unit's NUMA node, -1 if unknown: then no crossing is counted.
+	// NUMA is the unit's NUMA node, -1 if unknown. Taking NICs from an unknown node counts as no crossing.
 	NUMA int
 	// Loose is set for the unit of devices that belong to no unit: nothing in it is paired.
 	Loose bool

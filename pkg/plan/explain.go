@@ -212,7 +212,8 @@ const (
 	causes
 )
 
-// cause finds why a node has no room for one more member of a role.
+// cause returns why a node has no room for one more member of a role: one of the
+// cause constants, or causes plus the index of a dimension.
 func (p *problem) cause(pp *partial, role int, pos int32) int {
 	c := p.snap.class(pos)
 	if c.unschedulable {

@@ -71,7 +71,7 @@ type rails struct {
 	// votes counts, by role and unit, the members that got the unit so far.
 	votes [][]int
 	trial Unit
-	// units are the free devices of the node at pos, the last one used.
+	// pos is the node of the last unitsOf call, units are its free devices.
 	pos   int32
 	units []Unit
 }

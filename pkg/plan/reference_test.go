@@ -58,7 +58,8 @@ type reference struct {
 	units []refUnit
 	// bound are slices that have bound members.
 	bound []refUnit
-	// put is members by role and node, at is nodes by unit.
+	// put counts the placed members by role and node. at lists the nodes of each
+	// unit's members.
 	put   [][]int
 	at    [][]int
 	memo  map[string]bool

@@ -81,7 +81,8 @@ type script struct {
 	gang  *plan.Gang
 	// path is the domain of the previous line, by indentation.
 	path []string
-	// refuse is the number of members that the filters accept, by role and node.
+	// refuse is how many members the filters accept, by role and node. Other
+	// nodes have no limit.
 	refuse map[string]map[string]int
 	budget int
 	last   plan.Decision
