@@ -6,5 +6,5 @@
 //	go test -bench . ./bench/plan
 //
 // Every benchmark asserts its outcome before it is timed and names its
-// parameters. README.md says what each figure means.
+// parameters. README.md documents each figure.
 package plan

@@ -13,7 +13,7 @@ import (
 // fleet describes a fabric of equal nodes: 8 GPUs and 8 NICs in pairs.
 type fleet struct {
 	nodes, levels int
-	// full has 19 of 20 nodes without a free device.
+	// full leaves free devices on only one of 20 nodes.
 	full bool
 }
 
@@ -25,11 +25,11 @@ func (f fleet) String() string {
 	return fmt.Sprintf("nodes=%d/levels=%d/fill=%s", f.nodes, f.levels, fill)
 }
 
-// perDomain is the nodes in a domain, from the finest level up: racks of 20,
-// leaves of 100, spines of 500, zones of 2500.
+// perDomain is the number of nodes in a domain, from the finest level up: racks of
+// 20, leaves of 100, spines of 500, zones of 2500.
 var perDomain = []int{20, 100, 500, 2500}
 
-// levelNames are the same from the finest level up.
+// levelNames are the names of these levels, from the finest up.
 var levelNames = []string{"rack", "leaf", "spine", "zone"}
 
 const (
@@ -45,8 +45,8 @@ func (f fleet) layout() plan.Layout {
 	return l
 }
 
-// units are the devices of a node, free or not. All nodes share them, so that
-// the garbage collector has the planner's memory to look at and not the bench's.
+// units are the devices of a node, by whether they are free. All nodes share them,
+// so that the garbage collector scans the planner's memory and not the benchmark's.
 var units = map[bool][]plan.Unit{true: eight(1), false: eight(0)}
 
 func eight(free int) []plan.Unit {
@@ -71,7 +71,7 @@ func (f fleet) domains(i int) []string {
 	return out
 }
 
-// capacity is the pairs of free devices in the fleet.
+// capacity is the number of pairs of free devices in the fleet.
 func (f fleet) capacity() int {
 	if f.full {
 		return f.nodes / 20 * 8
@@ -104,7 +104,7 @@ func build(tb testing.TB, l plan.Layout, specs []plan.NodeSpec) *plan.State {
 	return st
 }
 
-// pairNeed is one GPU and one NIC with some CPU.
+// pairNeed is n GPUs and n NICs with some CPU and memory.
 func pairNeed(n int) plan.Need {
 	return plan.Need{
 		Resources: []int64{int64(4000 * n), int64(n) << 35, 1},
@@ -120,8 +120,8 @@ func role(name string, members int, need plan.Need) plan.Role {
 	return r
 }
 
-// gangOf is members with a GPU and a NIC each, or four roles of them: a head
-// without devices, workers with one, two and four pairs.
+// gangOf is a gang of members with a GPU and a NIC each, or of four roles: a head
+// without devices, and workers with one, two and four pairs.
 func gangOf(members, roles int) plan.Gang {
 	g := plan.Gang{Name: "bench/gang"}
 	if roles == 1 {

@@ -13,10 +13,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// BenchmarkGrowth reports two ratios, each of the least times measured in turns
-// in the same run, which a loaded machine disturbs least: what ten times the nodes cost from cold (wanted: at most 12), and which
-// part of the cold plan a replan after one change costs (wanted: at most 1/50).
-// It reports and does not fail.
+// BenchmarkGrowth reports two ratios: how much more a cold plan costs with ten times
+// the nodes (goal: at most 12), and how many replans after one change cost as much as
+// a cold plan (goal: at least 50). It does not fail. Each ratio is of the least times of
+// alternating rounds in the same run, on which the load of the machine has the least
+// effect.
 func BenchmarkGrowth(b *testing.B) {
 	for _, nodes := range []int{500, 5000} {
 		small := plannable{fleet: fleet{nodes, 3, false}, gang: 64, roles: 1}
@@ -45,12 +46,13 @@ func coldPlan(b *testing.B, p plannable) func() {
 	return func() { p.mustBe(b, plan.Plan(build(b, l, specs).Freeze(), g, accept, plan.Options{})) }
 }
 
-// rounds are the turns that each of two functions gets.
+// rounds is how often each of two functions is timed.
 const rounds = 25
 
-// ratio reports the least time of one function over another's, which runs so
-// many times in each turn. The collector runs between turns only: it would
-// strike the longer of the two more often than its own garbage deserves.
+// ratio reports the least time of one function over that of another, which runs the
+// given number of times in each round. The garbage collector runs between rounds only:
+// otherwise it would run in the longer function more often than that function's own
+// garbage causes.
 func ratio(b *testing.B, over, under func(), times int, unit string) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	a, c := time.Hour, time.Hour

@@ -19,8 +19,8 @@ var (
 type plannable struct {
 	fleet
 	gang, roles int
-	// blocked has every worker take a whole node, and all of them one rack, or
-	// one node when a rack would hold them.
+	// blocked requires a whole node for every worker, and one rack for all of them,
+	// or one node if a rack would hold them.
 	blocked bool
 }
 
@@ -49,7 +49,7 @@ func (p plannable) request() plan.Gang {
 	return g
 }
 
-// feasible says whether the devices of the fabric suffice, by arithmetic.
+// feasible returns true if the devices of the fabric suffice, by arithmetic.
 func (p plannable) feasible() bool {
 	need := p.gang
 	if p.roles > 1 {
@@ -58,8 +58,8 @@ func (p plannable) feasible() bool {
 	return !p.blocked && need <= p.capacity()
 }
 
-// BenchmarkWarm plans again and again on a fabric whose counts are known, as a
-// scheduler does between two changes of the cluster.
+// BenchmarkWarm plans repeatedly on a snapshot whose counts are cached, like a
+// scheduler between two changes of the cluster.
 func BenchmarkWarm(b *testing.B) {
 	for _, nodes := range nodeCounts {
 		for levels := 1; levels <= 4; levels++ {
@@ -78,7 +78,7 @@ func warmFleet(b *testing.B, f fleet) {
 			for _, blocked := range []bool{false, true} {
 				p := plannable{f, size, roles, blocked}
 				if !blocked && !p.feasible() {
-					continue // the infeasible half has it
+					continue // blocked covers infeasible gangs
 				}
 				b.Run(p.String()[len(f.String())+1:], func(b *testing.B) { warm(b, p, s) })
 			}
@@ -97,7 +97,7 @@ func warm(b *testing.B, p plannable, s *plan.Snapshot) {
 	report(b, d)
 }
 
-// BenchmarkCold builds the state, freezes it and plans: a scheduler's start.
+// BenchmarkCold builds the state, freezes it and plans, like a scheduler that starts.
 func BenchmarkCold(b *testing.B) {
 	for _, nodes := range nodeCounts {
 		p := plannable{fleet: fleet{nodes, 3, false}, gang: 64, roles: 1}
@@ -141,7 +141,7 @@ type replanner struct {
 	st    *plan.State
 	g     plan.Gang
 	nodes [2]plan.NodeSpec
-	turn  int
+	steps int
 }
 
 func newReplanner(tb testing.TB, p plannable) *replanner {
@@ -153,8 +153,8 @@ func newReplanner(tb testing.TB, p plannable) *replanner {
 }
 
 func (r *replanner) step(tb testing.TB) plan.Decision {
-	r.turn++
-	if err := r.st.Upsert(r.nodes[r.turn%2]); err != nil {
+	r.steps++
+	if err := r.st.Upsert(r.nodes[r.steps%2]); err != nil {
 		tb.Fatal(err)
 	}
 	return plan.Plan(r.st.Freeze(), r.g, accept, plan.Options{})

@@ -1,10 +1,9 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package score sets what our plugins do for every node of a pod's cycle beside
-// the Score of the stock NodeResourcesFit plugin, in the same run: the planner's
-// score of a single pod, the Topology plugin around it, and the look at every node
-// that its PreScore and each plan begin with. The other benchmarks of make
-// bench-score need the insides of what they measure and stand beside it, in
-// pkg/plugins and pkg/devices.
+// Package score compares the work that our plugins do for every node in a pod's cycle
+// with the Score of the stock NodeResourcesFit plugin, in the same run: the planner's
+// score of a single pod, the Topology plugin around it, and the check of every node
+// for changes with which its PreScore and each plan begin. The other benchmarks of
+// make bench-score need unexported code and are in pkg/plugins and pkg/devices.
 package score

@@ -20,8 +20,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// BenchmarkScore scores every node for one pod; ns/node is the figure to
-// compare.
+// BenchmarkScore scores every node for one pod. Compare ns/node.
 func BenchmarkScore(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d/plugin=plan", nodes), func(b *testing.B) { ours(b, nodes) })
@@ -30,7 +29,7 @@ func BenchmarkScore(b *testing.B) {
 	}
 }
 
-// cpus is what is free on a node: some nodes are used.
+// cpus is how many CPUs are free on a node; some nodes are used.
 func cpus(i int) int64 { return 96 - int64(i%7)*8 }
 
 func name(i int) string { return fmt.Sprintf("node-%05d", i) }

@@ -19,10 +19,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
 )
 
-// gpu is a resource of device plugins: the plugin scores for pods with devices only.
+// gpu is a resource of device plugins: the Topology plugin scores only pods with devices.
 const gpu = "example.com/gpu"
 
-// handle is what the plugin uses of the framework's.
+// handle is the part of the framework's handle that the plugin uses.
 type handle struct {
 	fwk.Handle
 	nodes fwk.SharedLister
@@ -30,7 +30,7 @@ type handle struct {
 
 func (h handle) SnapshotSharedLister() fwk.SharedLister { return h.nodes }
 
-// scorer is the Topology plugin before a pod's nodes are scored.
+// scorer is the Topology plugin after PreScore of a pod.
 type scorer struct {
 	plugin fwk.ScorePlugin
 	state  fwk.CycleState
@@ -77,8 +77,8 @@ func (s *scorer) all(tb testing.TB) {
 	}
 }
 
-// Scoring nodes allocates nothing, whichever plugin of ours does it; that of
-// DRAAware is tested with its plugin.
+// The Topology plugin scores nodes without allocating memory. The same test for DRAAware
+// is in its package.
 func TestTopologyScoreAllocatesNothing(t *testing.T) {
 	s := newScorer(t, 100)
 	if made := testing.AllocsPerRun(20, func() { s.all(t) }); made != 0 {
@@ -88,7 +88,7 @@ func TestTopologyScoreAllocatesNothing(t *testing.T) {
 
 func topologyPlugin(b *testing.B, nodes int) {
 	s := newScorer(b, nodes)
-	s.all(b) // the first pod of a shape has its room counted, later ones find it
+	s.all(b) // the first pod of a shape is counted, later pods use its counts
 	b.ReportAllocs()
 	for b.Loop() {
 		s.all(b)
@@ -96,8 +96,8 @@ func topologyPlugin(b *testing.B, nodes int) {
 	perNode(b, nodes)
 }
 
-// BenchmarkPicture is what PreScore of the Topology plugin costs when nothing has
-// changed: the same look at every node begins a gang's plan.
+// BenchmarkPicture is the cost of PreScore of the Topology plugin when nothing has
+// changed. A gang's plan begins with the same check of every node.
 func BenchmarkPicture(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {

@@ -11,14 +11,14 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Alignment is how the GPUs and RDMA NICs that a pod really has stand to each other.
+// Alignment is how well the GPUs and RDMA NICs that a pod holds are aligned.
 type Alignment struct {
 	GPUs, NICs int
 	// Unpaired and Crossing are counted as in Pairing.
 	Unpaired, Crossing int
 }
 
-// Alignment judges the devices that a pod holds on a node. Devices that the inventory does not know do not count.
+// Alignment counts the devices that a pod holds on a node. It ignores devices that the inventory does not have.
 func (inv *Inventory) Alignment(node string, allocations []*resourceapi.AllocationResult) Alignment {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -27,7 +27,7 @@ func (inv *Inventory) Alignment(node string, allocations []*resourceapi.Allocati
 		return Alignment{}
 	}
 	n.refresh(inv.options.PairMaps)
-	takes := make([]Taken, len(n.units))
+	taken := make([]Taken, len(n.units))
 	var a Alignment
 	for _, allocation := range allocations {
 		held := holdingOf(allocation)
@@ -37,40 +37,40 @@ func (inv *Inventory) Alignment(node string, allocations []*resourceapi.Allocati
 			case i < 0:
 			case n.devices[i].gpu:
 				a.GPUs++
-				takes[n.devices[i].unit].GPUs++
+				taken[n.devices[i].unit].GPUs++
 			case n.devices[i].rdma:
 				a.NICs++
-				takes[n.devices[i].unit].NICs++
+				taken[n.devices[i].unit].NICs++
 			}
 		}
 	}
-	a.judge(n.units, takes)
+	a.count(n.units, taken)
 	return a
 }
 
-// judge counts NICs beyond the share of the GPUs in their unit, and beyond that on their NUMA node.
-func (a *Alignment) judge(units []unitInfo, takes []Taken) {
+// count counts the NICs beyond the share of the GPUs in their unit, and those beyond it on their NUMA node.
+func (a *Alignment) count(units []unitInfo, taken []Taken) {
 	share := 1
 	if a.GPUs > 0 {
 		share = max(1, (a.NICs+a.GPUs-1)/a.GPUs)
 	}
 	byNUMA := map[int]int{}
-	for i, take := range takes {
-		room := take.GPUs * share
+	for i, unitTaken := range taken {
+		room := unitTaken.GPUs * share
 		if units[i].numa != unknownNUMA {
-			byNUMA[units[i].numa] += take.NICs - room
+			byNUMA[units[i].numa] += unitTaken.NICs - room
 		}
 		if i == len(units)-1 {
-			room = 0 // in the last unit nothing is a pair
+			room = 0 // devices of the last unit are never paired
 		}
-		a.Unpaired += max(0, take.NICs-room)
+		a.Unpaired += max(0, unitTaken.NICs-room)
 	}
 	for _, over := range byNUMA {
 		a.Crossing += max(0, over)
 	}
 }
 
-// FindDuplicate finds a whole device that stands in more than one of the allocations, or twice in one.
+// FindDuplicate finds a whole device that is in more than one of the allocations, or twice in the same allocation.
 func FindDuplicate(allocations []*resourceapi.AllocationResult) (structured.DeviceID, bool) {
 	seen := sets.New[structured.DeviceID]()
 	for _, allocation := range allocations {

@@ -5,36 +5,38 @@ package devices
 
 import v1 "k8s.io/api/core/v1"
 
-// maxAssessments bounds the answers remembered for one node; the roles of a gang are few.
+// maxAssessments bounds the assessments cached for one node; a gang has few roles.
 const maxAssessments = 4
 
-// Assessment is what a node's devices mean for a pod.
+// Assessment is what a node's devices offer a pod.
 type Assessment struct {
-	// Shortage is a sentence that says which devices the node lacks, "" if counts do not rule the node out. It is
-	// never set where the stock allocator would find devices.
+	// Shortage is a sentence that names the devices the node lacks, "" if counts do not exclude the node. It is never
+	// set where the stock allocator would find devices.
 	Shortage string
-	// Order is how to show the node's devices; nil if there is nothing to choose, as Inventory.Order says.
+	// Order is the order in which to show the node's devices. It is nil if there is nothing to choose, as for
+	// Inventory.Order.
 	Order *Order
-	// Demand is what the pod takes of GPUs and NICs that the node has.
+	// Want is what the pod takes of the GPUs and NICs that the node has.
 	Want Demand
 }
 
-// question is what an Assessment answers, besides the node as it is.
-type question struct {
-	need string
-	// plugin is the first extended resource of the need that the node's device plugins serve; a second one is rare
-	// and not remembered.
+// assessmentKey is what an Assessment depends on besides the node.
+type assessmentKey struct {
+	request string
+	// plugin is the first extended resource of the request that the node's device plugins serve. A second one is
+	// rare; such an assessment is not cached.
 	plugin v1.ResourceName
 	rail   int
 }
 
-// NoRail says that it does not matter which unit a pod takes its devices from.
+// NoRail means that a pod may take its devices from any unit.
 const NoRail = -1
 
-// Assess looks at a node on behalf of a pod. The rail is the unit that other members of its gang use, or NoRail. Extended resources for which plugin says true come from the node's device
-// plugins and need no device. The answer is remembered until the node changes; treat it as read-only.
-func (inv *Inventory) Assess(node string, need *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
-	served := need.served(plugin)
+// Assess returns what a node offers a pod. The rail is the unit that other members of its gang use, or NoRail.
+// Extended resources for which plugin returns true come from the node's device plugins and need no device. The result
+// is cached until the node changes; treat it as read-only.
+func (inv *Inventory) Assess(node string, request *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
+	served := request.served(plugin)
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	n := inv.nodes.get(node)
@@ -45,46 +47,46 @@ func (inv *Inventory) Assess(node string, need *Request, rail int, plugin func(v
 	if n.assessedAt != n.revision {
 		n.assessed, n.assessedAt = nil, n.revision
 	}
-	asked := question{need: need.Key, rail: rail}
+	key := assessmentKey{request: request.Key, rail: rail}
 	if len(served) > 0 {
-		asked.plugin = served[0]
+		key.plugin = served[0]
 	}
-	if known, ok := n.assessed[asked]; ok && len(inv.reaching) == 0 {
-		return known
+	if cached, ok := n.assessed[key]; ok && len(inv.multiNode) == 0 {
+		return cached
 	}
-	answer := inv.assess(n, need, rail, served)
+	assessment := inv.assess(n, request, rail, served)
 	if len(served) > 1 {
-		return answer
+		return assessment
 	}
 	if n.assessed == nil || len(n.assessed) >= maxAssessments {
-		n.assessed = map[question]Assessment{}
+		n.assessed = map[assessmentKey]Assessment{}
 	}
-	n.assessed[asked] = answer
-	return answer
+	n.assessed[key] = assessment
+	return assessment
 }
 
-func (inv *Inventory) assess(n *node, need *Request, rail int, served []v1.ResourceName) Assessment {
-	answer := Assessment{Shortage: inv.shortage(n, need, served)}
-	if answer.Shortage != "" || need.Empty() {
-		return answer
+func (inv *Inventory) assess(n *node, request *Request, rail int, served []v1.ResourceName) Assessment {
+	assessment := Assessment{Shortage: inv.shortage(n, request, served)}
+	if assessment.Shortage != "" || request.Empty() {
+		return assessment
 	}
 	var rails []int
 	if rail != NoRail {
 		rails = []int{rail}
 	}
-	if order, ok := inv.order(n, need, rails); ok {
-		answer.Order, answer.Want = &order, order.Want
-		return answer
+	if order, ok := inv.order(n, request, rails); ok {
+		assessment.Order, assessment.Want = &order, order.Want
+		return assessment
 	}
-	answer.Want = inv.candidates(n, &need.options[0], servesOne).want
-	return answer
+	assessment.Want = inv.candidates(n, &request.options[0], servesOne).demand
+	return assessment
 }
 
-// served lists the need's extended resources that do not come from devices, in order.
-func (n *Request) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
+// served lists, in order, the request's extended resources that do not come from devices.
+func (r *Request) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
 	var names []v1.ResourceName
-	for i := range n.relaxed.requests {
-		if name := n.relaxed.requests[i].plugin; name != "" && plugin(name) {
+	for i := range r.relaxed.requests {
+		if name := r.relaxed.requests[i].plugin; name != "" && plugin(name) {
 			names = append(names, name)
 		}
 	}

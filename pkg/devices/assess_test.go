@@ -16,60 +16,60 @@ import (
 
 func noPlugin(v1.ResourceName) bool { return false }
 
-// A node is never called short where the stock allocator finds devices, whatever slices, taints, counters, shares and
-// constraints say; and it is called short often enough to be worth asking.
+// Assess never reports a shortage where the stock allocator finds devices, whatever slices, taints, counters, shares
+// and constraints there are. It reports at least half of the real shortages.
 func TestShortageNeverContradictsStock(t *testing.T) {
-	const worlds, pods = 250, 10
+	const simulations, pods = 250, 10
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
-	refused, known := 0, 0
-	for seed := range uint64(worlds) {
-		w := newWorld(3000 + seed)
-		w.allocate(20)
-		inv := inventory(w.slices...)
-		inv.SyncAllocated(w.state())
-		oracle := stock{t: t, world: w, cache: cache}
+	refused, found := 0, 0
+	for seed := range uint64(simulations) {
+		sim := newSimulation(3000 + seed)
+		sim.allocate(20)
+		inv := inventory(sim.slices...)
+		inv.SyncAllocated(sim.state())
+		oracle := stock{t: t, sim: sim, cache: cache}
 		for range pods {
-			claims := w.claims()
-			need := mustNeed(t, inv, claims...)
+			claims := sim.claims()
+			request := mustRequest(t, inv, claims...)
 			for _, name := range []string{"n1", "n2", "n3"} {
-				short := inv.Assess(name, &need, devices.NoRail, noPlugin).Shortage
-				results := oracle.allocate(w.state(), claims, name)
+				short := inv.Assess(name, &request, devices.NoRail, noPlugin).Shortage
+				results := oracle.allocate(sim.state(), claims, name)
 				if short != "" && results != nil {
-					t.Fatalf("world %d, node %s: %q, but stock allocates\n%s", seed, name, short, describe(w, claims))
+					t.Fatalf("simulation %d, node %s: %q, but stock allocates\n%s", seed, name, short, describe(sim, claims))
 				}
 				if results == nil {
 					refused++
 				}
 				if short != "" {
-					known++
+					found++
 				}
 			}
 		}
 	}
-	t.Logf("stock refused %d times, counts alone knew of %d", refused, known)
-	if known*2 < refused {
-		t.Errorf("counts knew of %d of %d refusals, want at least half", known, refused)
+	t.Logf("stock refused %d times, counts alone found %d", refused, found)
+	if found*2 < refused {
+		t.Errorf("counts found %d of %d refusals, want at least half", found, refused)
 	}
 }
 
-// Extended resources that the node's device plugin serves are not missed among its devices.
+// Extended resources that the node's device plugin serves are not counted as a shortage of devices.
 func TestPluginResourcesAreNotShort(t *testing.T) {
 	inv := inventory()
 	asking := pod.DeepCopy()
 	asking.Spec.Containers = []v1.Container{{Resources: v1.ResourceRequirements{Requests: v1.ResourceList{"nvidia.com/gpu": quantity("2")}}}}
-	need, err := inv.Request(asking, nil, standardClasses())
+	request, err := inv.Request(asking, nil, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage, "nvidia.com/gpu: 2 wanted, 0 free"; got != want {
+	if got, want := inv.Assess("n1", &request, devices.NoRail, noPlugin).Shortage, "nvidia.com/gpu: 2 wanted, 0 free"; got != want {
 		t.Errorf("without a plugin: %q, want %q", got, want)
 	}
-	if got := inv.Assess("n1", &need, devices.NoRail, func(name v1.ResourceName) bool { return name == "nvidia.com/gpu" }).Shortage; got != "" {
+	if got := inv.Assess("n1", &request, devices.NoRail, func(name v1.ResourceName) bool { return name == "nvidia.com/gpu" }).Shortage; got != "" {
 		t.Errorf("with a plugin: %q, want nothing", got)
 	}
 }
 
-// What Alignment counts of a choice by hand.
+// Alignment of allocations whose pairing is obvious.
 func TestAlignment(t *testing.T) {
 	tests := map[string]struct {
 		held []string
@@ -78,7 +78,7 @@ func TestAlignment(t *testing.T) {
 		"two pairs":                      {[]string{"gpu.nvidia.com/n1/gpu-0", "dra.net/n1/nic-00", "gpu.nvidia.com/n1/gpu-5", "dra.net/n1/nic-05"}, devices.Alignment{GPUs: 2, NICs: 2}},
 		"the neighbour's NIC":            {[]string{"gpu.nvidia.com/n1/gpu-0", "dra.net/n1/nic-01"}, devices.Alignment{GPUs: 1, NICs: 1, Unpaired: 1}},
 		"a NIC of the other socket":      {[]string{"gpu.nvidia.com/n1/gpu-0", "dra.net/n1/nic-04"}, devices.Alignment{GPUs: 1, NICs: 1, Unpaired: 1, Crossing: 1}},
-		"a device that nobody publishes": {[]string{"gpu.nvidia.com/n1/gpu-0", "dra.net/n1/nic-99"}, devices.Alignment{GPUs: 1}},
+		"a device that is not published": {[]string{"gpu.nvidia.com/n1/gpu-0", "dra.net/n1/nic-99"}, devices.Alignment{GPUs: 1}},
 	}
 	inv := inventory(ndH100v5().slices("n1")...)
 	for name, test := range tests {
@@ -90,7 +90,8 @@ func TestAlignment(t *testing.T) {
 	}
 }
 
-// Requests that select different devices of one kind get what they select, paired, in whatever order they stand.
+// Requests that select different devices of one kind get what they select, paired, whatever the order of the
+// requests.
 func TestOrderServesRequestsThatDiffer(t *testing.T) {
 	const socket1 = `device.attributes["resource.kubernetes.io"].numaNode == 1`
 	cache := cel.NewCache(10, cel.Features{EnableConsumableCapacity: true})
@@ -104,15 +105,15 @@ func TestOrderServesRequestsThatDiffer(t *testing.T) {
 			if result == nil || promised == nil {
 				t.Fatalf("allocated %v, promised %v", result, promised)
 			}
-			if unpaired := c.judge(result); unpaired != 0 || promised.Unpaired != 0 {
-				t.Errorf("%d NICs stand apart, %d were promised, want none", unpaired, promised.Unpaired)
+			if unpaired := c.check(result); unpaired != 0 || promised.Unpaired != 0 {
+				t.Errorf("%d NICs are unpaired, %d were promised, want none", unpaired, promised.Unpaired)
 			}
 		})
 	}
 }
 
-// A whole p5.48xlarge has more devices than one claim can hold: one claim is refused with that sentence, two are paired
-// as if they were one.
+// A whole p5.48xlarge has more devices than one claim can hold. One claim for all of them is refused with a sentence.
+// Two claims are paired like one.
 func TestWholeP5TakesTwoClaims(t *testing.T) {
 	machine := firstNode(t, fleet.P5)
 	inv := inventory(machine.Slices()...)
@@ -121,12 +122,12 @@ func TestWholeP5TakesTwoClaims(t *testing.T) {
 	if want := "claim ml/all: asks for 40 devices, a claim can hold 32"; err == nil || err.Error() != want {
 		t.Errorf("one claim: got %v, want %q", err, want)
 	}
-	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("gpus", gpus), claim("nics", nics)}, fleetClasses())
+	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("gpus", gpus), claim("nics", nics)}, fleetClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	order, ok := inv.Order(machine.Name(), &need, nil)
-	if want := (devices.Demand{GPUs: 8, NICs: 32}); !ok || order.Want.GPUs != want.GPUs || order.Want.NICs != want.NICs || order.Pairing.Unpaired != 0 || !need.RDMA {
-		t.Errorf("two claims: ordered %v, want %+v, %+v, RDMA %v", ok, order.Want, order.Pairing, need.RDMA)
+	order, ok := inv.Order(machine.Name(), &request, nil)
+	if want := (devices.Demand{GPUs: 8, NICs: 32}); !ok || order.Want.GPUs != want.GPUs || order.Want.NICs != want.NICs || order.Pairing.Unpaired != 0 || !request.RDMA {
+		t.Errorf("two claims: ordered %v, want %+v, %+v, RDMA %v", ok, order.Want, order.Pairing, request.RDMA)
 	}
 }

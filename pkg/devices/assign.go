@@ -3,24 +3,24 @@
 
 package devices
 
-// assign gives every request its number of the devices, all of which are used. It returns the devices in the order of
-// the requests, or false if some request cannot be served. Devices that come first go to requests that come first, and
-// move only when somebody else has no other choice.
-func assign(devices []*device, requests []*request) ([]*device, bool) {
+// assign gives every request its number of devices; all devices are used. It returns the devices in the order of the
+// requests, or false if some request cannot be served. The first devices go to the first requests. A device moves to
+// a later request only if that has no other choice.
+func assign(devices []*device, requests []*deviceRequest) ([]*device, bool) {
 	a := assignment{devices: devices, holder: make([]int, len(devices))}
 	for i := range a.holder {
-		a.holder[i] = nobody
+		a.holder[i] = unassigned
 	}
-	for _, one := range requests {
-		for range one.count {
-			a.slots = append(a.slots, one.asks)
+	for _, request := range requests {
+		for range request.count {
+			a.slots = append(a.slots, request.queries)
 		}
 	}
 	if len(a.slots) != len(devices) {
 		return nil, false
 	}
 	for slot := range a.slots {
-		if !a.serve(slot, make([]bool, len(devices))) {
+		if !a.assign(slot, make([]bool, len(devices))) {
 			return nil, false
 		}
 	}
@@ -31,25 +31,26 @@ func assign(devices []*device, requests []*request) ([]*device, bool) {
 	return ordered, true
 }
 
-// nobody holds a device that is not assigned.
-const nobody = -1
+// unassigned is the holder of a device that no slot has.
+const unassigned = -1
 
-// assignment is a matching of slots, one for each device that a request wants, with devices.
+// assignment is a matching of devices with slots. Each request has one slot for each device it takes.
 type assignment struct {
 	devices []*device
-	slots   [][]*ask
-	// holder is the slot that has a device.
+	slots   [][]*deviceQuery
+	// holder is, by device, the slot that has it.
 	holder []int
 }
 
-// serve finds a device for the slot, moving others on; seen are devices that were tried for this slot already.
-func (a *assignment) serve(slot int, seen []bool) bool {
+// assign finds a device for the slot, if necessary by moving other slots to other devices. seen marks the devices
+// already tried for this slot.
+func (a *assignment) assign(slot int, seen []bool) bool {
 	for i, d := range a.devices {
 		if seen[i] || !satisfies(d, a.slots[slot]) {
 			continue
 		}
 		seen[i] = true
-		if a.holder[i] == nobody || a.serve(a.holder[i], seen) {
+		if a.holder[i] == unassigned || a.assign(a.holder[i], seen) {
 			a.holder[i] = slot
 			return true
 		}

@@ -11,7 +11,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Attribute names that this package reads itself. Selectors may read any attribute; they go through the CEL evaluator.
+// Attribute names that this package reads itself. Selectors may read any attribute, through the CEL evaluator.
 const (
 	attrPCIeRoot = "resource.kubernetes.io/pcieRoot"
 	attrPCIBusID = "resource.kubernetes.io/pciBusID"
@@ -33,15 +33,15 @@ const (
 	attrAMDNUMANode    = driverAMD + "/numaNode"
 )
 
-// device is one device of a usable pool with what was worked out when its slice was read.
+// device is a device of a usable pool, with what was computed when its slice was read.
 type device struct {
 	id     structured.DeviceID
 	driver string
 	pool   *pool
-	// slice and spec belong to the informer that they came from: never changed here.
+	// slice and spec belong to the informer; this package never changes them.
 	slice *resourceapi.ResourceSlice
 	spec  *resourceapi.Device
-	// capacities spells out the device's capacities for comparing shapes.
+	// capacities is a text of the device's capacities, for comparing shapes.
 	capacities string
 	// unit is the index of the device's alignment unit on its node.
 	unit int
@@ -53,8 +53,8 @@ func (d *device) attribute(name string) (resourceapi.DeviceAttribute, bool) {
 	return attributeOf(d.driver, d.spec, name)
 }
 
-// attributeOf finds an attribute by its full name the way the stock allocator does: as written, or without
-// domain when the domain is the driver's name.
+// attributeOf finds an attribute by its full name like the stock allocator: as written, or without the domain if that
+// is the driver's name.
 func attributeOf(driver string, d *resourceapi.Device, name string) (resourceapi.DeviceAttribute, bool) {
 	if value, ok := d.Attributes[resourceapi.QualifiedName(name)]; ok {
 		return value, true
@@ -80,7 +80,7 @@ func (d *device) boolAttribute(name string) bool {
 	return ok && value.BoolValue != nil && *value.BoolValue
 }
 
-// pciAddress is the device's bus address in lower case, or "" if its driver publishes none.
+// pciAddress returns the device's bus address in lower case, or "" if its driver publishes none.
 func (d *device) pciAddress() string {
 	for _, name := range []string{attrPCIBusID, attrDRANETPCIAddress, attrSRIOVPCIAddress} {
 		if address := d.stringAttribute(name); address != "" {
@@ -90,8 +90,8 @@ func (d *device) pciAddress() string {
 	return ""
 }
 
-// numaNode is the NUMA node of the device, or unknownNUMA. The standard attribute comes first; before Kubernetes 1.37
-// every driver had a name of its own for it. Negative values mean that the machine has no answer.
+// numaNode returns the NUMA node of the device, or unknownNUMA. The standard attribute comes first. Before Kubernetes
+// 1.37 each driver used its own name. A negative value means that the machine does not report one.
 func (d *device) numaNode() int {
 	for _, name := range []string{attrNUMANode, attrDRANETNUMANode, attrNVIDIANUMANode, attrAMDNUMANode} {
 		if value, ok := d.attribute(name); ok {
@@ -103,7 +103,7 @@ func (d *device) numaNode() int {
 	return unknownNUMA
 }
 
-// firstInt reads an int attribute; of a list the first value counts, which for NUMA is the physical node.
+// firstInt reads an int attribute. Of a list it returns the first value, which for NUMA is the physical node.
 func firstInt(value resourceapi.DeviceAttribute) (int64, bool) {
 	switch {
 	case value.IntValue != nil:
@@ -114,7 +114,7 @@ func firstInt(value resourceapi.DeviceAttribute) (int64, bool) {
 	return 0, false
 }
 
-// scalarText writes a scalar attribute value so that equal texts mean equal values; lists and unknown types give "".
+// scalarText is a text of a scalar attribute value; equal texts mean equal values. Lists and unknown types give "".
 func scalarText(value resourceapi.DeviceAttribute) string {
 	switch {
 	case value.StringValue != nil:
@@ -129,7 +129,7 @@ func scalarText(value resourceapi.DeviceAttribute) string {
 	return ""
 }
 
-// listText does for list attributes what scalarText does for scalars.
+// listText is the same for list attributes.
 func listText(value resourceapi.DeviceAttribute) string {
 	var parts []string
 	for _, item := range value.StringValues {

@@ -25,17 +25,17 @@ func bigInventory(b *testing.B, nodes int) (*devices.Inventory, []*resourceapi.R
 		slices = append(slices, ndH100v5().slices(fmt.Sprintf("node-%04d", i))...)
 	}
 	inv := inventory(slices...)
-	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 8), wants("n", "nic", 8))}, standardClasses())
+	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 8), wants("n", "nic", 8))}, standardClasses())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if option := inv.View(need).Least(&need); len(option.Demands) != 2 || len(option.Demands[0].Kinds) != 1 {
-		b.Fatalf("the need is not two demands of one kind: %+v", option)
+	if option := inv.View(request).Least(&request); len(option.Demands) != 2 || len(option.Demands[0].Kinds) != 1 {
+		b.Fatalf("the request is not two demands of one kind: %+v", option)
 	}
-	return inv, slices, need
+	return inv, slices, request
 }
 
-// One node's allocation changes, then the next gang looks.
+// The cost of a view after one node's allocation changed.
 func BenchmarkViewAfterOneAllocation(b *testing.B) {
 	for _, nodes := range sizes {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
@@ -54,7 +54,7 @@ func BenchmarkViewAfterOneAllocation(b *testing.B) {
 	}
 }
 
-// One node publishes a slice anew, then the next gang looks.
+// The cost of a view after one node published a slice again.
 func BenchmarkViewAfterOneSlice(b *testing.B) {
 	for _, nodes := range sizes {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
@@ -68,7 +68,7 @@ func BenchmarkViewAfterOneSlice(b *testing.B) {
 	}
 }
 
-// The first view of a cluster, and what a request that was never seen costs.
+// The cost of the first view of a cluster, which evaluates every device.
 func BenchmarkFirstView(b *testing.B) {
 	for _, nodes := range sizes {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
@@ -81,7 +81,7 @@ func BenchmarkFirstView(b *testing.B) {
 	}
 }
 
-// The tracker's whole state is taken over again, with one device more or less in it.
+// The cost of taking over the tracker's whole state after one device changed.
 func BenchmarkSyncAllocated(b *testing.B) {
 	for _, nodes := range sizes {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
@@ -106,26 +106,26 @@ func BenchmarkSyncAllocated(b *testing.B) {
 	}
 }
 
-func BenchmarkNeed(b *testing.B) {
+func BenchmarkRequest(b *testing.B) {
 	inv, _, _ := bigInventory(b, 50)
 	claims := []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 8), wants("n", "nic", 8))}
-	known := standardClasses()
+	classes := standardClasses()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := inv.Request(pod, claims, known); err != nil {
+		if _, err := inv.Request(pod, claims, classes); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// What it costs to choose a pod's devices of one node, four pairs of eight: to order what the node has, as a planned pod
-// has it done; to allocate from those slices, which comes after it; and to allocate as stock does, which shows its
-// allocator the slices of the whole cluster.
+// The cost of choosing a pod's devices on one node, four pairs of eight. plugin=Order orders the node's devices, as
+// for a planned pod. plugin=Allocator allocates afterwards: from the node's slices (shown=node), or like the stock
+// scheduler from the slices of the whole cluster (shown=cluster).
 func BenchmarkOrder(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		inv, all, _ := bigInventory(b, nodes)
 		claims := []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", 4), wants("n", "nic", 4))}
-		need, err := inv.Request(pod, claims, standardClasses())
+		request, err := inv.Request(pod, claims, standardClasses())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func BenchmarkOrder(b *testing.B) {
 		b.Run(fmt.Sprintf("nodes=%d/plugin=Order", nodes), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				order, ok := inv.Order(name, &need, nil)
+				order, ok := inv.Order(name, &request, nil)
 				if !ok {
 					b.Fatal("nothing to order")
 				}
@@ -152,7 +152,7 @@ func BenchmarkOrder(b *testing.B) {
 				b.ReportAllocs()
 				cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 				for b.Loop() {
-					allocator, err := structured.NewAllocator(b.Context(), stockFeatures, oneTaken(name), standardClasses(), shown.slices, cache)
+					allocator, err := structured.NewAllocator(b.Context(), stockFeatures, oneAllocated(name), standardClasses(), shown.slices, cache)
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -165,8 +165,8 @@ func BenchmarkOrder(b *testing.B) {
 	}
 }
 
-// oneTaken is a cluster in which one GPU of a node is in use, so that its first NICs are not the best.
-func oneTaken(node string) structured.AllocatedState {
+// oneAllocated is a cluster in which one GPU of a node is in use, so that the node's first NICs are not the best.
+func oneAllocated(node string) structured.AllocatedState {
 	return structured.AllocatedState{
 		AllocatedDevices:         sets.New(structured.MakeDeviceID("gpu.nvidia.com", node, "gpu-0")),
 		AllocatedSharedDeviceIDs: sets.New[structured.SharedDeviceID](),

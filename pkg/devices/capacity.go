@@ -10,10 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// maxShares bounds how often one shared device is counted: nobody places more pods than that on one node.
+// maxShares bounds how often one shared device is counted: no node runs more pods than that.
 const maxShares = 1024
 
-// capacities is a request for parts of a device, by the capacity's name as the claim writes it.
+// capacities are requested parts of a device, by the name of the capacity in the claim.
 type capacities map[resourceapi.QualifiedName]resource.Quantity
 
 func capacitiesOf(requirements *resourceapi.CapacityRequirements) capacities {
@@ -23,8 +23,9 @@ func capacitiesOf(requirements *resourceapi.CapacityRequirements) capacities {
 	return requirements.Requests
 }
 
-// consumed is what one allocation takes of the device's capacities, or false if the device cannot serve the request at
-// all: by the rules of the resource API, no request takes the policy's default, or everything without a policy.
+// consumed returns what one allocation takes of the device's capacities, or false if the device cannot serve the
+// request. By the rules of the resource API, a capacity that is not requested takes the policy's default, or
+// everything if there is no policy.
 func (c capacities) consumed(d *resourceapi.Device) (map[resourceapi.QualifiedName]resource.Quantity, bool) {
 	for name := range c {
 		if _, ok := d.Capacity[name]; !ok {
@@ -43,12 +44,12 @@ func (c capacities) consumed(d *resourceapi.Device) (map[resourceapi.QualifiedNa
 }
 
 func consumedOf(c capacities, name resourceapi.QualifiedName, capacity resourceapi.DeviceCapacity) (resource.Quantity, bool) {
-	wanted, asked := c[name]
+	wanted, requested := c[name]
 	policy := capacity.RequestPolicy
 	switch {
-	case !asked && policy != nil && policy.Default != nil:
+	case !requested && policy != nil && policy.Default != nil:
 		return *policy.Default, true
-	case !asked:
+	case !requested:
 		return capacity.Value, true
 	case policy == nil:
 		return wanted, true
@@ -60,7 +61,7 @@ func consumedOf(c capacities, name resourceapi.QualifiedName, capacity resourcea
 	return wanted, true
 }
 
-// roundToValues takes the first allowed value that is enough; the API keeps them in rising order.
+// roundToValues returns the first allowed value that is large enough; the API keeps them in rising order.
 func roundToValues(wanted resource.Quantity, allowed []resource.Quantity) (resource.Quantity, bool) {
 	for _, value := range allowed {
 		if wanted.Cmp(value) <= 0 {
@@ -70,8 +71,8 @@ func roundToValues(wanted resource.Quantity, allowed []resource.Quantity) (resou
 	return resource.Quantity{}, false
 }
 
-// roundToRange rounds up to a step of the range. Amounts beyond milli units in 64 bits are refused: that is a
-// device less in the count, where the allocator would report an error.
+// roundToRange rounds up to a step of the range. It refuses amounts beyond milli units in 64 bits: the device is then
+// not counted, where the allocator would report an error.
 func roundToRange(wanted resource.Quantity, allowed *resourceapi.CapacityRequestPolicyRange) (resource.Quantity, bool) {
 	if allowed.Min != nil && wanted.Cmp(*allowed.Min) < 0 {
 		wanted = *allowed.Min
@@ -99,7 +100,7 @@ func roundToStep(wanted, least, step resource.Quantity) (resource.Quantity, bool
 	return *resource.NewMilliQuantity(leastMilli+steps*stepMilli, step.Format), true
 }
 
-// roundLargeToStep is roundToStep in whole units, for bytes beyond what milli units hold.
+// roundLargeToStep is roundToStep in whole units, for amounts of bytes too large for milli units.
 func roundLargeToStep(wanted, least, step resource.Quantity) (resource.Quantity, bool) {
 	limit := resource.NewQuantity(math.MaxInt64/2, resource.DecimalSI)
 	if wanted.Cmp(*limit) > 0 || step.Cmp(*limit) > 0 || step.Value() <= 0 {
@@ -109,7 +110,7 @@ func roundLargeToStep(wanted, least, step resource.Quantity) (resource.Quantity,
 	return *resource.NewQuantity(least.Value()+steps*step.Value(), step.Format), true
 }
 
-// shares is how many more allocations of this size a device holds that allows several.
+// shares returns how many more allocations of this size a shared device holds.
 func (c capacities) shares(d *resourceapi.Device, used map[resourceapi.QualifiedName]resource.Quantity) int {
 	taken, ok := c.consumed(d)
 	if !ok {
@@ -124,7 +125,7 @@ func (c capacities) shares(d *resourceapi.Device, used map[resourceapi.Qualified
 	return shares
 }
 
-// timesIn is how often amount goes into left, at most maxShares. Counting up keeps the arithmetic exact.
+// timesIn returns how often amount goes into left, at most maxShares. Repeated addition keeps the arithmetic exact.
 func timesIn(amount, left resource.Quantity) int {
 	if left.Sign() < 0 {
 		return 0

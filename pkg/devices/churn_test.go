@@ -21,20 +21,20 @@ import (
 )
 
 const (
-	// churnSeeds runs of churnArrivals pods each make one figure.
+	// Each figure comes from churnSeeds runs of churnArrivals pods.
 	churnSeeds, churnArrivals = 3, 250
 )
 
-// churnCase is a machine, how many NICs its pods take, and what steering achieved when it was first measured: the share of
-// pods that are fully paired and on one NUMA node, in percent, by the share of pods that want GPUs only. None means that
-// nobody measured it: that no pairing is missed holds for every case.
+// churnCase is a machine and how many NICs its pods take. least is what ordering achieved when it was first measured:
+// the share of pods that are fully paired and on one NUMA node, in percent, by the share of pods that request GPUs
+// only. A nil map means that it was not measured. Every case must miss no possible pairing.
 type churnCase struct {
 	name, shape string
 	nics        func(gpus int) int
 	least       map[int]shares
 }
 
-// shares are percentages of the pods that want NICs.
+// shares are percentages of the pods that request NICs.
 type shares struct{ paired, oneNUMA float64 }
 
 var (
@@ -44,8 +44,8 @@ var (
 
 func times(n int) func(int) int { return func(gpus int) int { return n * gpus } }
 
-// churnCases have, where GPUs share NICs, pods that no choice can keep paired: GPU-only pods leave a GPU here and a GPU
-// there, whose NICs are gone.
+// Where GPUs share NICs, churnCases have pods that no choice can keep paired: GPU-only pods leave single GPUs whose
+// NICs are in use.
 var churnCases = []churnCase{
 	{"ND H100 v5", fleet.NDH100v5, oneEach, always},
 	{"ND GB300 v6", fleet.NDGB300v6, oneEach, always},
@@ -61,7 +61,7 @@ var churnCases = []churnCase{
 	{"OCI GB200, 2 NICs a GPU", fleet.OCIGB200, times(2), always},
 }
 
-// arrival is a pod that comes, and how many arrivals later it goes.
+// arrival is a pod and the number of later arrivals after which it departs.
 type arrival struct {
 	gpus    int
 	gpuOnly bool
@@ -77,8 +77,8 @@ func arrivals(gpuOnlyPercent, seed, count int) []arrival {
 	return list
 }
 
-// score is what became of the pods that wanted NICs. Possible counts those for which the hardware had GPUs with their NICs
-// free when they came, missed those of them that did not get such.
+// score counts the pods that requested NICs. possible counts those for which free GPUs with their NICs existed on
+// arrival, missed those of them that did not get such devices.
 type score struct{ placed, refused, paired, oneNUMA, possible, missed int }
 
 func (s *score) add(other score) {
@@ -87,14 +87,14 @@ func (s *score) add(other score) {
 	s.possible, s.missed = s.possible+other.possible, s.missed+other.missed
 }
 
-// percent is the share of n in the pods placed.
+// percent is n as a percentage of the pods placed.
 func (s score) percent(n int) float64 { return 100 * float64(n) / float64(max(1, s.placed)) }
 
 func (s score) String() string {
 	return fmt.Sprintf("%5.1f / %5.1f, missed %5.1f, %3d refused", s.percent(s.paired), s.percent(s.oneNUMA), s.percent(s.missed), s.refused)
 }
 
-// churn runs arrivals on one node through the stock allocator, which sees the devices in our order or as published.
+// churn runs arrivals on one node through the stock allocator, which gets the devices in our order or as published.
 type churn struct {
 	t      *testing.T
 	name   string
@@ -108,7 +108,7 @@ type churn struct {
 	score  score
 }
 
-// newChurn puts up an idle node of the shape.
+// newChurn makes an idle node of the shape.
 func newChurn(t *testing.T, of churnCase, cache *cel.Cache, ours bool) *churn {
 	machine := firstNode(t, of.shape)
 	return &churn{
@@ -137,9 +137,9 @@ func (c *churn) run(list []arrival) score {
 		if a.gpuOnly {
 			continue
 		}
-		unpaired := c.judge(result)
+		unpaired := c.check(result)
 		if promised != nil && unpaired != promised.Unpaired {
-			c.t.Fatalf("arrival %d: %d NICs stand apart from their GPUs, %d were promised", i, unpaired, promised.Unpaired)
+			c.t.Fatalf("arrival %d: %d NICs are not beside their GPUs, %d were promised", i, unpaired, promised.Unpaired)
 		}
 		if possible {
 			c.score.possible++
@@ -149,7 +149,7 @@ func (c *churn) run(list []arrival) score {
 	return c.score
 }
 
-// depart frees what pods held whose time is up before the next arrival.
+// depart frees the devices of pods that depart before the next arrival.
 func (c *churn) depart(now int, list []arrival) {
 	for _, gone := range slices.Sorted(maps.Keys(c.held)) {
 		if gone+list[gone].stays <= now {
@@ -159,15 +159,15 @@ func (c *churn) depart(now int, list []arrival) {
 	}
 }
 
-// pairingExists tries every way to take GPUs from the units of the hardware, and says whether one of them finds all NICs
-// beside its GPUs. It knows where devices stand and what is held, and nothing of the code under test.
+// pairingExists tries every way to take GPUs from the units of the hardware, and returns true if one of them has all
+// NICs beside its GPUs. It uses the positions of devices and what is held, and none of the code under test.
 func (c *churn) pairingExists(gpus, nics int) bool {
 	type stock struct{ gpus, nics int }
 	free := map[int]*stock{}
 	held := sets.New[string]()
 	for _, allocation := range c.held {
-		for _, one := range allocation.Devices.Results {
-			held.Insert(one.Device)
+		for _, result := range allocation.Devices.Results {
+			held.Insert(result.Device)
 		}
 	}
 	for name, at := range c.places {
@@ -206,7 +206,7 @@ func isGPUName(name string) bool {
 	return n == 1
 }
 
-// allocate returns what the allocator gives, and what our order promised.
+// allocate returns the allocator's result and the pairing that our order promised.
 func (c *churn) allocate(wanted *resourceapi.ResourceClaim) (*resourceapi.AllocationResult, *devices.Pairing) {
 	state := structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()}
 	for _, allocation := range c.held {
@@ -227,16 +227,16 @@ func (c *churn) allocate(wanted *resourceapi.ResourceClaim) (*resourceapi.Alloca
 	return &results[0], promised
 }
 
-// shown are the slices as the allocator sees them.
+// shown are the slices that the allocator gets.
 func (c *churn) shown(wanted *resourceapi.ResourceClaim) ([]*resourceapi.ResourceSlice, *devices.Pairing) {
 	if !c.ours {
 		return c.slices, nil
 	}
-	need, err := c.inv.Request(pod, []*resourceapi.ResourceClaim{wanted}, fleetClasses())
+	request, err := c.inv.Request(pod, []*resourceapi.ResourceClaim{wanted}, fleetClasses())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	order, ok := c.inv.Order(c.name, &need, nil)
+	order, ok := c.inv.Order(c.name, &request, nil)
 	if !ok {
 		return c.slices, nil
 	}
@@ -247,15 +247,15 @@ func (c *churn) shown(wanted *resourceapi.ResourceClaim) ([]*resourceapi.Resourc
 	return arranged, &order.Pairing
 }
 
-// judge looks where the pod's NICs stand: beside its GPUs, each with its share, and on their NUMA nodes. It returns how
-// many stand apart from the GPUs.
-func (c *churn) judge(result *resourceapi.AllocationResult) int {
+// check counts whether the pod's NICs are beside its GPUs, each GPU with its share, and on their NUMA nodes. It
+// returns how many are not beside the GPUs.
+func (c *churn) check(result *resourceapi.AllocationResult) int {
 	var gpus, nics []fleet.Place
-	for _, one := range result.Devices.Results {
-		if isGPUName(one.Device) {
-			gpus = append(gpus, c.places[one.Device])
+	for _, device := range result.Devices.Results {
+		if isGPUName(device.Device) {
+			gpus = append(gpus, c.places[device.Device])
 		} else {
-			nics = append(nics, c.places[one.Device])
+			nics = append(nics, c.places[device.Device])
 		}
 	}
 	unpaired := apart(gpus, nics, func(at fleet.Place) int { return at.Unit })
@@ -269,7 +269,7 @@ func (c *churn) judge(result *resourceapi.AllocationResult) int {
 	return unpaired
 }
 
-// apart counts the NICs that are more than their share for the GPUs at the same place.
+// apart counts the NICs beyond the share of the GPUs at the same position.
 func apart(gpus, nics []fleet.Place, at func(fleet.Place) int) int {
 	share := (len(nics) + len(gpus) - 1) / len(gpus)
 	room := map[int]int{}
@@ -285,9 +285,9 @@ func apart(gpus, nics []fleet.Place, at func(fleet.Place) int) int {
 	return count
 }
 
-// The share of pods whose NICs all stand beside their GPUs / on the same NUMA node, on one busy node: stock order and
-// ours over the same arrivals. What our order promises is what the allocator gives, and it pairs every pod for which a
-// pairing exists.
+// TestChurn compares stock order and our order over the same arrivals on one busy node: the share of pods whose NICs
+// are all beside their GPUs / on the same NUMA node. The allocator gives what our order promises, and every pod for
+// which a pairing exists gets one.
 func TestChurn(t *testing.T) {
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 	t.Logf("%-24s %-9s %-45s %s", "% of pods that want NICs", "GPU-only", "stock: paired / one NUMA, missed pairings", "ours")
@@ -314,7 +314,7 @@ func (c churnCase) check(t *testing.T, gpuOnly int, stock, ours score) {
 		t.Errorf("%s: a pairing existed for %d pods, and %d did not get one", where, ours.possible, ours.missed)
 	}
 	if ours.placed < churnSeeds*churnArrivals/4 {
-		t.Errorf("%s: %d pods with NICs were placed, which says nothing", where, ours.placed)
+		t.Errorf("%s: %d pods with NICs were placed, too few to tell anything", where, ours.placed)
 	}
 	got := shares{ours.percent(ours.paired), ours.percent(ours.oneNUMA)}
 	if least := c.least[gpuOnly]; got.paired < least.paired || got.oneNUMA < least.oneNUMA {

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Watches tell the inventory what changes while planners read needs and views; the race detector watches, and every view
-// stays within what there is.
+// Watches change the inventory while planners read requests and views. The race detector finds no race, and no view
+// counts more devices than exist.
 func TestConcurrentUse(t *testing.T) {
 	slices := ndH100v5().slices("n1")
 	inv := inventory(slices...)
@@ -29,21 +29,21 @@ func TestConcurrentUse(t *testing.T) {
 		})
 		group.Go(func() {
 			for i := range 50 {
-				need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", int64(1+i%3)))}, standardClasses())
+				request, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("g", "gpu", int64(1+i%3)))}, standardClasses())
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				view := inv.View(need)
+				view := inv.View(request)
 				counts, err := view.Node(node("n1"), nil)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if got := optionSlots(view.Least(&need), counts) * (1 + i%3); got > 8 {
+				if got := optionSlots(view.Least(&request), counts) * (1 + i%3); got > 8 {
 					t.Errorf("counts %d free GPUs of 8", got)
 				}
-				inv.Order("n1", &need, nil)
+				inv.Order("n1", &request, nil)
 				inv.AttributeValues("n1", "azure.dra.net/placementGroupId")
 			}
 		})

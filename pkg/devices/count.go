@@ -5,12 +5,12 @@ package devices
 
 // NodeDevices are the devices of one node in a View. Treat it as read-only: views share it.
 type NodeDevices struct {
-	// Units are the node's alignment units in a fixed order; the last one takes everything that belongs to none,
-	// plugin devices and devices that other nodes can use as well included. Many nodes' last unit is empty.
+	// Units are the node's alignment units in a fixed order. The last unit has all devices that belong to none, plugin
+	// devices and devices that other nodes can use included. It is often empty.
 	Units []Unit
-	// Permits is how many pods the node admits, by permit.
+	// Permits is how many pods the node admits, by pod limit (see View.Permits).
 	Permits []int
-	// Revision changes with the counts, as long as the view's layout stays; 0 for a node without devices of its own.
+	// Revision changes with the counts, as long as the view's layout stays. It is 0 for a node without devices of its own.
 	Revision uint64
 }
 
@@ -19,24 +19,24 @@ type Unit struct {
 	Name string
 	// NUMA is the unit's NUMA node, -1 if unknown or mixed.
 	NUMA int
-	// Free counts what can be allocated, Total what is there, both by kind.
+	// Free counts the devices that can be allocated, Total all devices, both by kind.
 	Free  []int
 	Total []int
 }
 
-// recount counts one node, nil if it is gone. The caller has brought signatures and kinds up to date.
-func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
-	n := known.node
+// recount counts one node; it returns nil for a removed node. Signatures and kinds must be up to date.
+func (l *layout) recount(cached *layoutNode, inv *Inventory) *NodeDevices {
+	n := cached.node
 	if n == nil {
 		return nil
 	}
-	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.permits)), Revision: n.revision}
+	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.podLimits)), Revision: n.revision}
 	for i, unit := range n.units {
 		counts.Units[i] = l.emptyUnit(unit)
 	}
-	free := l.available(n.devices, known.signatures, &inv.ledger)
+	free := l.available(n.devices, cached.signatures, &inv.ledger)
 	for i, d := range n.devices {
-		kind, counted := l.kinds.of[known.signatures[i]]
+		kind, counted := l.kinds.of[cached.signatures[i]]
 		if !counted {
 			continue
 		}
@@ -44,8 +44,8 @@ func (l *layout) recount(known *layoutNode, inv *Inventory) *NodeDevices {
 		unit.Free[kind] += free[i]
 		unit.Total[kind] += max(free[i], 1)
 	}
-	for i := range l.permits {
-		counts.Permits[i] = l.permits[i].grant(l, known, free)
+	for i := range l.podLimits {
+		counts.Permits[i] = l.podLimits[i].admits(l, cached, free)
 	}
 	return counts
 }
@@ -55,14 +55,15 @@ func (l *layout) emptyUnit(info unitInfo) Unit {
 	return Unit{Name: info.name, NUMA: info.numa, Free: make([]int, kinds), Total: make([]int, kinds)}
 }
 
-// available is how many allocations each device still takes: one or none, more for shared devices. Devices of one kind
-// that draw on common counters are taken one after the other in the allocator's order, so that so many of the kind can be
-// had together. Each kind is counted as if it were alone: whole GPUs must not hide the parts that other pods want.
+// available returns how many allocations each device still takes: none or one, more for shared devices. Devices of
+// one kind that consume common counters are taken one after the other in the allocator's order, so that the counted
+// devices can be allocated together. Each kind is counted as if it were alone: whole GPUs must not hide partitions
+// that other pods request.
 func (l *layout) available(devices []*device, signatures []signature, used *ledger) []int {
 	free := make([]int, len(devices))
 	var counters map[counterUser]remaining
 	for i, d := range devices {
-		if !signatures[i].interesting() || used.inUse(d.id) {
+		if !signatures[i].counted() || used.inUse(d.id) {
 			continue
 		}
 		shares := 1
@@ -82,29 +83,29 @@ func (l *layout) available(devices []*device, signatures []signature, used *ledg
 	return free
 }
 
-// shares is how many more allocations a shared device takes of whoever wants it, the most modest one counting.
+// shares returns how many more allocations a shared device takes from the query that takes the least of it.
 func (l *layout) shares(d *device, s signature, used *ledger) int {
-	if !s.wanted() {
+	if !s.matchesAny() {
 		return 1
 	}
 	taken := used.used(d.id)
 	shares := 0
-	for i, a := range l.asks {
+	for i, q := range l.queries {
 		if s.has(i) {
-			shares = max(shares, a.capacity.shares(d.spec, taken))
+			shares = max(shares, q.capacity.shares(d.spec, taken))
 		}
 	}
 	return shares
 }
 
-// counterUser is a kind that draws on a pool's counters.
+// counterUser is a kind that consumes a pool's counters.
 type counterUser struct {
 	pool      *pool
 	signature signature
 }
 
-// drawCounters takes the device's counters from what its pool has left for the kind, if they are there. A shared device
-// that is partly in use has drawn them already.
+// drawCounters subtracts the device's counters from what its pool has left for the kind, and returns false if they do
+// not suffice. A shared device that is partly in use has already consumed its counters.
 func drawCounters(counters map[counterUser]remaining, d *device, s signature, used *ledger) bool {
 	if isShared(d.spec) && used.partlyInUse(d.id) {
 		return true
@@ -122,7 +123,7 @@ func drawCounters(counters map[counterUser]remaining, d *device, s signature, us
 	return true
 }
 
-// remaining is what the devices in use leave of the pool's counters, on whatever node they are.
+// remaining returns what the devices in use leave of the pool's counters, on whatever node they are.
 func (p *pool) remaining(used *ledger) remaining {
 	left := p.state.counters.remaining()
 	for _, d := range p.devices(everySlice) {

@@ -11,7 +11,7 @@ import (
 // counterSets are the shared counters of a pool: by set name, by counter name.
 type counterSets map[string]map[string]resourceapi.Counter
 
-// missing names the first counter that the device consumes and the pool does not have, or "".
+// missing returns the first counter that the device consumes and the pool does not have, or "".
 func (c counterSets) missing(d *resourceapi.Device) string {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]
@@ -28,7 +28,7 @@ func (c counterSets) missing(d *resourceapi.Device) string {
 	return ""
 }
 
-// remaining is what is left of a pool's counters while devices are taken from them one after the other.
+// remaining is what is left of a pool's counters while devices are taken one after the other.
 type remaining map[string]map[string]resource.Quantity
 
 func (c counterSets) remaining() remaining {
@@ -42,7 +42,7 @@ func (c counterSets) remaining() remaining {
 	return left
 }
 
-// take subtracts what the device consumes, also below zero: allocations that exist are facts.
+// take subtracts what the device consumes, also below zero, since the allocation exists.
 func (r remaining) take(d *resourceapi.Device) {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]
@@ -54,7 +54,7 @@ func (r remaining) take(d *resourceapi.Device) {
 	}
 }
 
-// fits says whether the device can still be had.
+// fits returns true if the device can still be allocated.
 func (r remaining) fits(d *resourceapi.Device) bool {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]

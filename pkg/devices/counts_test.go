@@ -19,7 +19,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// Slots of pods on machines where the answer is known, some of which the stock allocator needs seconds for.
+// The slots of pods on machines where the answer is obvious. The stock allocator needs seconds for some of them.
 func TestSlots(t *testing.T) {
 	pairs := func(n int) *resourceapi.ResourceClaim {
 		c := claim("pairs")
@@ -56,20 +56,20 @@ func TestSlots(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inv := inventory(test.machine.slices("n1")...)
 			inv.SetAllocation("other", allocated(test.used...))
-			need := mustNeed(t, inv, test.claim)
-			if got := slots(t, inv.View(need), need, "n1"); got != test.want {
+			request := mustRequest(t, inv, test.claim)
+			if got := slots(t, inv.View(request), request, "n1"); got != test.want {
 				t.Errorf("got %d slots, want %d", got, test.want)
 			}
 		})
 	}
 }
 
-// A GPU that can be cut counts whole for those who want it whole, and in parts for those who want parts, also while both
-// are about.
+// A partitionable GPU counts whole for requests of whole GPUs, and in parts for requests of parts, also if both are
+// in use.
 func TestPartitionableDevices(t *testing.T) {
-	w := newWorld(1)
-	inv := inventory(w.partitions("n1")...)
-	whole, part := mustNeed(t, inv, claim("w", wants("g", "gpu", 1))), mustNeed(t, inv, claim("p", wants("m", "mig", 1)))
+	sim := newSimulation(1)
+	inv := inventory(sim.partitions("n1")...)
+	whole, part := mustRequest(t, inv, claim("w", wants("g", "gpu", 1))), mustRequest(t, inv, claim("p", wants("m", "mig", 1)))
 	for _, test := range []struct {
 		used        string
 		whole, part int
@@ -88,39 +88,39 @@ func TestPartitionableDevices(t *testing.T) {
 	}
 }
 
-// A shared NIC counts as often as its bandwidth lasts.
+// A shared NIC counts as often as its bandwidth suffices.
 func TestSharedDevices(t *testing.T) {
 	nic := device("nic-0", attrs{"dra.net/rdma": true})
-	w := newWorld(1)
-	w.share(&nic)
+	sim := newSimulation(1)
+	sim.share(&nic)
 	nic.Capacity["bandwidth"] = resourceapi.DeviceCapacity{Value: quantity("400"), RequestPolicy: &resourceapi.CapacityRequestPolicy{
 		Default: ptr.To(quantity("100")), ValidRange: &resourceapi.CapacityRequestPolicyRange{Min: ptr.To(quantity("100")), Step: ptr.To(quantity("50"))},
 	}}
-	ask := func(bandwidth string) *resourceapi.ResourceClaim {
-		one := wants("n", "nic", 1)
+	withBandwidth := func(bandwidth string) *resourceapi.ResourceClaim {
+		request := wants("n", "nic", 1)
 		if bandwidth != "" {
-			one.Exactly.Capacity = &resourceapi.CapacityRequirements{
+			request.Exactly.Capacity = &resourceapi.CapacityRequirements{
 				Requests: map[resourceapi.QualifiedName]resource.Quantity{"bandwidth": quantity(bandwidth)},
 			}
 		}
-		return claim("c", one)
+		return claim("c", request)
 	}
 	used := allocated("dra.net/n1/nic-0")
 	used.Devices.Results[0].ShareID = ptr.To(types.UID("share"))
 	used.Devices.Results[0].ConsumedCapacity = map[resourceapi.QualifiedName]resource.Quantity{"bandwidth": quantity("150")}
 	for bandwidth, want := range map[string][2]int{"": {4, 2}, "50": {4, 2}, "120": {2, 1}, "400": {1, 0}, "500": {0, 0}} {
 		inv := inventory(slice("dra.net", "n1", nic))
-		need := mustNeed(t, inv, ask(bandwidth))
-		free := slots(t, inv.View(need), need, "n1")
+		request := mustRequest(t, inv, withBandwidth(bandwidth))
+		free := slots(t, inv.View(request), request, "n1")
 		inv.SetAllocation("other", used)
-		after := slots(t, inv.View(need), need, "n1")
+		after := slots(t, inv.View(request), request, "n1")
 		if diff := cmp.Diff(want, [2]int{free, after}); diff != "" {
 			t.Errorf("bandwidth %q: free and partly used (-want,+got):\n%s", bandwidth, diff)
 		}
 	}
 }
 
-// Times is checked against trying: giving devices to demands one by one, in every way.
+// Times equals the result of giving devices to demands one by one, in every way.
 func TestTimesAgainstBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 3))
 	for round := range 3000 {
@@ -181,11 +181,11 @@ func bruteGive(open []devices.DeviceDemand, supply []int) bool {
 	return false
 }
 
-// The machines of the local cluster are counted as the machines they stand for.
+// The machines of the local cluster have the slots and units of the real machines.
 func TestFleetMachines(t *testing.T) {
-	known := classes{}
-	for _, one := range fleet.Classes() {
-		known[one.Name] = one
+	byName := classes{}
+	for _, class := range fleet.Classes() {
+		byName[class.Name] = class
 	}
 	inv := devices.New(devices.DefaultOptions())
 	var names []string
@@ -197,16 +197,16 @@ func TestFleetMachines(t *testing.T) {
 	}
 	worker := pod.DeepCopy()
 	worker.Spec.Containers = []v1.Container{container("8", false)}
-	need, err := inv.Request(worker, []*resourceapi.ResourceClaim{claim("c", wants("nic", fleet.ClassRDMA, 8))}, known)
+	request, err := inv.Request(worker, []*resourceapi.ResourceClaim{claim("c", wants("nic", fleet.ClassRDMA, 8))}, byName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !need.RDMA {
-		t.Error("eight RDMA NICs are not seen as RDMA")
+	if !request.RDMA {
+		t.Error("eight RDMA NICs do not count as RDMA")
 	}
-	view := inv.View(need)
+	view := inv.View(request)
 	for _, name := range names {
-		if got := slots(t, view, need, name); got != 1 {
+		if got := slots(t, view, request, name); got != 1 {
 			t.Errorf("node %s: got %d slots, want 1", name, got)
 		}
 		if got := len(mustNode(t, view, name).Units); got != 9 {

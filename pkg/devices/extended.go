@@ -10,9 +10,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// extended adds the extended resources of a pod that a DeviceClass stands behind. On nodes whose device plugin offers
-// the resource that is used, on all others devices are allocated.
-func (r *needReader) extended(pod *v1.Pod) error {
+// extended adds the pod's extended resources that have a DeviceClass. Nodes whose device plugin offers the resource
+// use the plugin; on all other nodes devices are allocated.
+func (r *requestReader) extended(pod *v1.Pod) error {
 	for _, name := range extendedNames(pod) {
 		class := r.classes.GetDeviceClass(name)
 		if class == nil {
@@ -22,20 +22,20 @@ func (r *needReader) extended(pod *v1.Pod) error {
 		if count <= 0 {
 			continue
 		}
-		a, err := r.inv.ask(&askSpec{class: class})
+		q, err := r.inv.query(&querySpec{class: class})
 		if err != nil {
 			return err
 		}
-		if r.need.Extended == nil {
-			r.need.Extended = map[v1.ResourceName]int64{}
+		if r.request.Extended == nil {
+			r.request.Extended = map[v1.ResourceName]int64{}
 		}
-		r.need.Extended[name] = count
-		r.parts = append(r.parts, []request{{name: string(name), asks: []*ask{a}, count: int(count), plugin: name}})
+		r.request.Extended[name] = count
+		r.parts = append(r.parts, []deviceRequest{{name: string(name), queries: []*deviceQuery{q}, count: int(count), plugin: name}})
 	}
 	return nil
 }
 
-// extendedNames lists all resources that the pod's containers ask for, in order.
+// extendedNames lists all resources that the pod's containers request, in order.
 func extendedNames(pod *v1.Pod) []v1.ResourceName {
 	names := map[v1.ResourceName]bool{}
 	for _, containers := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
@@ -48,8 +48,9 @@ func extendedNames(pod *v1.Pod) []v1.ResourceName {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// extendedCount is how many devices stock asks for: each container that lives as long as the pod has devices of its own;
-// init containers run before and use those of the containers after them, the largest shortage being asked for on top.
+// extendedCount returns how many devices the stock scheduler requests. Each container that lives as long as the pod
+// has devices of its own. Init containers run earlier and use the devices of later containers. The largest shortage
+// of an init container is added.
 func extendedCount(pod *v1.Pod, name v1.ResourceName) int64 {
 	containers := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
 	var later, shortage int64

@@ -20,7 +20,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// attrs are attributes in short: values may be string, int, bool.
+// attrs are attributes in short form: values may be string, int or bool.
 type attrs map[string]any
 
 func device(name string, of attrs) resourceapi.Device {
@@ -40,7 +40,7 @@ func device(name string, of attrs) resourceapi.Device {
 	return d
 }
 
-// slice is a whole pool of one node, named after it.
+// slice is a complete pool of one node, named after it.
 func slice(driver, node string, of ...resourceapi.Device) *resourceapi.ResourceSlice {
 	return &resourceapi.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: node + "-" + driver},
@@ -51,7 +51,7 @@ func slice(driver, node string, of ...resourceapi.Device) *resourceapi.ResourceS
 	}
 }
 
-// machine is a hardware shape: what NVIDIA's driver and DRANET publish of it.
+// machine is a hardware shape: what NVIDIA's driver and DRANET publish for it.
 type machine struct{ gpus, nics []attrs }
 
 func (m machine) slices(node string) []*resourceapi.ResourceSlice {
@@ -88,7 +88,8 @@ func firstNode(t testing.TB, shape string) fleet.Node {
 	panic("a fleet without nodes")
 }
 
-// machineOf is what the drivers publish of a hardware shape, for tests that change it: its NICs are numbered in order.
+// machineOf is what the drivers publish of a hardware shape, for tests that change it. Its NICs are numbered in
+// order.
 func machineOf(shape string) machine {
 	spec, err := fleet.Parse("shape=" + shape + ",group=pg-1")
 	if err != nil {
@@ -125,8 +126,8 @@ func attrsOf(d resourceapi.Device) attrs {
 	return of
 }
 
-// ndH100v5 is Azure's ND96isr_H100_v5, where pairs are known by address only, as AKS shows it under NVIDIA's own network
-// driver: rdma is false.
+// ndH100v5 is Azure's ND96isr_H100_v5, where pairs are known only by address. AKS publishes it like this under
+// NVIDIA's own network driver: rdma is false.
 func ndH100v5() machine {
 	m := machineOf(fleet.NDH100v5)
 	for _, nic := range m.nics {
@@ -202,24 +203,24 @@ func wants(name, class string, count int64, expressions ...string) resourceapi.D
 	}}
 }
 
-// wantsAll asks for every device of a class.
+// wantsAll requests every device of a class.
 func wantsAll(name, class string) resourceapi.DeviceRequest {
-	one := wants(name, class, 0)
-	one.Exactly.AllocationMode = resourceapi.DeviceAllocationModeAll
-	return one
+	request := wants(name, class, 0)
+	request.Exactly.AllocationMode = resourceapi.DeviceAllocationModeAll
+	return request
 }
 
 // wantsFirst is a request with alternatives, named alt-0 and so on.
 func wantsFirst(name string, alternatives ...resourceapi.DeviceRequest) resourceapi.DeviceRequest {
-	one := resourceapi.DeviceRequest{Name: name}
+	request := resourceapi.DeviceRequest{Name: name}
 	for i, alternative := range alternatives {
 		exact := alternative.Exactly
-		one.FirstAvailable = append(one.FirstAvailable, resourceapi.DeviceSubRequest{
+		request.FirstAvailable = append(request.FirstAvailable, resourceapi.DeviceSubRequest{
 			Name: fmt.Sprintf("alt-%d", i), DeviceClassName: exact.DeviceClassName, Count: exact.Count,
 			AllocationMode: exact.AllocationMode, Selectors: exact.Selectors,
 		})
 	}
-	return one
+	return request
 }
 
 // pod owns the claims that claim makes.
@@ -265,13 +266,13 @@ func inventory(slices ...*resourceapi.ResourceSlice) *devices.Inventory {
 	return inv
 }
 
-func mustNeed(t *testing.T, inv *devices.Inventory, claims ...*resourceapi.ResourceClaim) devices.Request {
+func mustRequest(t *testing.T, inv *devices.Inventory, claims ...*resourceapi.ResourceClaim) devices.Request {
 	t.Helper()
-	need, err := inv.Request(pod, claims, standardClasses())
+	request, err := inv.Request(pod, claims, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return need
+	return request
 }
 
 func mustNode(t *testing.T, view *devices.View, name string) devices.NodeDevices {
@@ -283,11 +284,11 @@ func mustNode(t *testing.T, view *devices.View, name string) devices.NodeDevices
 	return counts
 }
 
-// slots is how many pods of a need a node holds by the view's counts.
-func slots(t *testing.T, view *devices.View, need devices.Request, name string) int {
+// slots is how many pods of a request a node holds by the view's counts.
+func slots(t *testing.T, view *devices.View, request devices.Request, name string) int {
 	t.Helper()
 	counts := mustNode(t, view, name)
-	return optionSlots(view.Least(&need), counts)
+	return optionSlots(view.Least(&request), counts)
 }
 
 func optionSlots(option devices.Option, counts devices.NodeDevices) int {
@@ -301,13 +302,13 @@ func optionSlots(option devices.Option, counts devices.NodeDevices) int {
 	if len(option.Demands) > 0 {
 		fit = devices.Times(option.Demands, supply)
 	}
-	for _, permit := range option.Permits {
-		fit = min(fit, counts.Permits[permit])
+	for _, limit := range option.Permits {
+		fit = min(fit, counts.Permits[limit])
 	}
 	return fit
 }
 
-// drawUnits writes a node's units down, one a line: name, NUMA node, free/total by label.
+// drawUnits writes a node's units, one a line: name, NUMA node, free/total by label.
 func drawUnits(view *devices.View, counts devices.NodeDevices) []string {
 	var lines []string
 	for _, unit := range counts.Units {

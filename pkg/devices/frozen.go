@@ -5,11 +5,11 @@ package devices
 
 import "slices"
 
-// frozenChunk is how many nodes share a chunk of a frozen list: the square root of a few thousand, so that neither the
-// chunks nor the list of them grow long.
+// frozenChunk is how many nodes share a chunk of a frozen list: the square root of a few thousand, which keeps both
+// the chunks and the list of chunks short.
 const frozenChunk = 64
 
-// frozen is a list of node counts that never changes. A changed list shares all chunks without a change.
+// frozen is an immutable list of node counts. A changed list shares all unchanged chunks.
 type frozen [][]*NodeDevices
 
 func (f frozen) at(i int) *NodeDevices {
@@ -19,7 +19,7 @@ func (f frozen) at(i int) *NodeDevices {
 	return f[i/frozenChunk][i%frozenChunk]
 }
 
-// with returns a list that differs at the given places, in order; of says what stands there.
+// with returns a list that differs at the given places, which are in order. of returns the new element of a place.
 func (f frozen) with(places []int, of func(int) *NodeDevices) frozen {
 	if len(places) == 0 {
 		return f

@@ -13,15 +13,14 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// maxAsks bounds the distinct requests whose answers are remembered; beyond it all are forgotten and those at hand are
-// learned again.
-const maxAsks = 256
+// maxQueries bounds the cached queries. Beyond it all are dropped, and those in use are compiled again.
+const maxQueries = 256
 
 // Options are the choices of an Inventory.
 type Options struct {
 	// CEL are the selector features; they must be those of the scheduler's DynamicResources plugin.
 	CEL cel.Features
-	// PairMaps are explicit alignment units by machine type; of two for one type the later counts.
+	// PairMaps are explicit alignment units by machine type. Of two maps for one type the later counts.
 	PairMaps []PairMap
 }
 
@@ -30,8 +29,8 @@ func DefaultOptions() Options {
 	return Options{CEL: cel.Features{EnableConsumableCapacity: true}, PairMaps: DefaultPairMaps()}
 }
 
-// Inventory knows the devices of a cluster, node by node, and which of them are in use. All its methods may be called
-// concurrently. Objects given to it are kept and never changed.
+// Inventory holds the devices of a cluster, node by node, and which of them are in use. All its methods are safe for
+// concurrent use. It keeps the objects given to it and never changes them.
 type Inventory struct {
 	options  Options
 	celCache *cel.Cache
@@ -41,52 +40,52 @@ type Inventory struct {
 	pools  map[poolKey]*pool
 	nodes  nodeTable
 	ledger ledger
-	// revision rises with every change of slices or allocations.
+	// revision increases with every change of slices or allocations.
 	revision uint64
-	// spec rises with every change of slices.
+	// spec increases with every change of slices.
 	spec uint64
-	// reaching are the pools with devices that more than one node can use.
-	reaching map[poolKey]*pool
-	// common are the pools that are not one node's own: the allocator may read them whatever node it looks at.
+	// multiNode are the pools with devices that more than one node can use.
+	multiNode map[poolKey]*pool
+	// common are the pools that do not belong to a single node: the allocator may read them for any node.
 	common map[poolKey]*pool
 
-	asks map[string]*ask
-	// layout partitions devices for the needs that are about; layouts numbers what View calls a layout.
+	queries map[string]*deviceQuery
+	// layout partitions devices for the requests in use. layouts counts the layouts that views had (see View.Layout).
 	layout  *layout
 	layouts uint64
 	shown   shownLayout
 
-	shelves   *NodeSlices
-	shelvedAt uint64
+	nodeSlices   *NodeSlices
+	nodeSlicesAt uint64
 }
 
 // New returns an empty Inventory.
 func New(options Options) *Inventory {
 	inv := &Inventory{
-		options:  options,
-		celCache: cel.NewCache(maxAsks, options.CEL),
-		slices:   map[string]*resourceapi.ResourceSlice{},
-		pools:    map[poolKey]*pool{},
-		nodes:    newNodeTable(),
-		ledger:   newLedger(),
-		reaching: map[poolKey]*pool{},
-		common:   map[poolKey]*pool{},
-		asks:     map[string]*ask{},
-		layout:   newLayout(),
+		options:   options,
+		celCache:  cel.NewCache(maxQueries, options.CEL),
+		slices:    map[string]*resourceapi.ResourceSlice{},
+		pools:     map[poolKey]*pool{},
+		nodes:     newNodeTable(),
+		ledger:    newLedger(),
+		multiNode: map[poolKey]*pool{},
+		common:    map[poolKey]*pool{},
+		queries:   map[string]*deviceQuery{},
+		layout:    newLayout(),
 	}
 	inv.ledger.gathered = emptyState()
 	return inv
 }
 
-// Revision rises with every change that can change a count; equal revisions mean equal answers.
+// Revision increases with every change that can change a count; equal revisions mean equal counts.
 func (inv *Inventory) Revision() uint64 {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	return inv.revision
 }
 
-// SyncSlices makes the inventory hold exactly these slices. Slices that are the same object as before cost one
-// comparison; only nodes with changed slices are worked out anew.
+// SyncSlices makes the inventory hold exactly these slices. A slice that is the same object as before costs one
+// comparison. Only nodes with changed slices are computed again.
 func (inv *Inventory) SyncSlices(all []*resourceapi.ResourceSlice) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -96,16 +95,16 @@ func (inv *Inventory) SyncSlices(all []*resourceapi.ResourceSlice) {
 	seen := make(map[string]bool, len(all))
 	for _, slice := range all {
 		seen[slice.Name] = true
-		inv.replace(slice.Name, slice)
+		inv.replaceSlice(slice.Name, slice)
 	}
 	for name := range inv.slices {
 		if !seen[name] {
-			inv.replace(name, nil)
+			inv.replaceSlice(name, nil)
 		}
 	}
 }
 
-// holdsExactly says that nothing changed, which is what most calls find.
+// holdsExactly returns true if nothing changed, which is the usual case.
 func (inv *Inventory) holdsExactly(all []*resourceapi.ResourceSlice) bool {
 	if len(all) != len(inv.slices) {
 		return false
@@ -118,38 +117,38 @@ func (inv *Inventory) holdsExactly(all []*resourceapi.ResourceSlice) bool {
 	return true
 }
 
-// SetSlice adds a slice or replaces the one of its name.
+// SetSlice adds a slice or replaces the slice of the same name.
 func (inv *Inventory) SetSlice(slice *resourceapi.ResourceSlice) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	inv.replace(slice.Name, slice)
+	inv.replaceSlice(slice.Name, slice)
 }
 
 // DeleteSlice removes a slice; an unknown name is no error.
 func (inv *Inventory) DeleteSlice(name string) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	inv.replace(name, nil)
+	inv.replaceSlice(name, nil)
 }
 
-// SyncAllocated takes over the state that the scheduler's claim tracker gathered, in-flight allocations included. The
-// state must not be changed afterwards. Only nodes whose devices changed are counted anew.
+// SyncAllocated replaces the state of the scheduler's claim tracker, in-flight allocations included. The caller must
+// not change the state afterwards. Only nodes whose devices changed are counted again.
 func (inv *Inventory) SyncAllocated(state structured.AllocatedState) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	inv.touch(inv.ledger.gather(state))
+	inv.markChanged(inv.ledger.gather(state))
 }
 
-// SetAllocation records what one claim holds from now on; nil means nothing any more. It adds to what SyncAllocated
-// said, so a caller uses it instead of SyncAllocated, or for allocations that the tracker does not know yet.
+// SetAllocation sets what one claim holds; nil means nothing. It adds to the state of SyncAllocated: use it instead
+// of SyncAllocated, or for allocations that the tracker does not have yet.
 func (inv *Inventory) SetAllocation(claim types.UID, allocation *resourceapi.AllocationResult) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	inv.touch(inv.ledger.hold(claim, holdingOf(allocation)))
+	inv.markChanged(inv.ledger.hold(claim, holdingOf(allocation)))
 }
 
-// replace puts now in the place of the slice called name and marks what that changes.
-func (inv *Inventory) replace(name string, now *resourceapi.ResourceSlice) {
+// replaceSlice puts now in the place of the slice called name and marks the nodes that change.
+func (inv *Inventory) replaceSlice(name string, now *resourceapi.ResourceSlice) {
 	before := inv.slices[name]
 	if before == now {
 		return
@@ -171,8 +170,8 @@ func (inv *Inventory) replace(name string, now *resourceapi.ResourceSlice) {
 	}
 }
 
-// changePool exchanges one slice of a pool. As long as the pool stays as usable as it was, only the slice's own node
-// has to be worked out anew.
+// changePool exchanges one slice of a pool. As long as the pool stays as usable as before, only the slice's own node
+// is computed again.
 func (inv *Inventory) changePool(key poolKey, before, now *resourceapi.ResourceSlice) {
 	p := inv.pools[key]
 	if p == nil {
@@ -196,11 +195,11 @@ func (inv *Inventory) changePool(key poolKey, before, now *resourceapi.ResourceS
 	for _, node := range stale {
 		inv.nodes.relink(node, p, inv.revision)
 	}
-	inv.reaching[key], inv.common[key] = p, p
-	if !p.state.reaches {
-		delete(inv.reaching, key)
+	inv.multiNode[key], inv.common[key] = p, p
+	if !p.state.multiNode {
+		delete(inv.multiNode, key)
 	}
-	if p.state.own() {
+	if p.state.local() {
 		delete(inv.common, key)
 	}
 	if len(p.slices) == 0 {
@@ -209,8 +208,8 @@ func (inv *Inventory) changePool(key poolKey, before, now *resourceapi.ResourceS
 	}
 }
 
-// touch marks the nodes on which devices changed hands.
-func (inv *Inventory) touch(ids []structured.DeviceID) {
+// markChanged marks the nodes of devices whose allocation changed.
+func (inv *Inventory) markChanged(ids []structured.DeviceID) {
 	if len(ids) > 0 {
 		inv.revision++
 	}
@@ -220,43 +219,44 @@ func (inv *Inventory) touch(ids []structured.DeviceID) {
 			continue
 		}
 		for _, node := range p.nodesOfDevice(id.Device.String()) {
-			inv.nodes.bump(node, inv.revision)
+			inv.nodes.markChanged(node, inv.revision)
 		}
 	}
 }
 
-// shownLayout is the layout that the last View showed.
+// shownLayout is the layout of the last View.
 type shownLayout struct {
 	layout     *layout
 	generation uint64
 	kinds      []Kind
-	reaching   bool
+	multiNode  bool
 }
 
-// forgetAsks starts anew when too many different requests were seen. Needs that callers still hold keep their asks, and
-// bring them into the new layout when they are viewed.
-func (inv *Inventory) forgetAsks() {
-	clear(inv.asks)
+// forgetQueries drops all queries when there are too many. Requests that callers still hold keep their queries, and
+// add them to the new layout when they are viewed.
+func (inv *Inventory) forgetQueries() {
+	clear(inv.queries)
 	inv.layout = newLayout()
 }
 
-// layoutFor makes sure that the layout covers the needs.
-func (inv *Inventory) layoutFor(needs []Request) *layout {
-	if len(inv.layout.asks) >= maxAsks || len(inv.layout.permits) >= maxAsks {
+// layoutFor returns a layout that covers the requests.
+func (inv *Inventory) layoutFor(requests []Request) *layout {
+	if len(inv.layout.queries) >= maxQueries || len(inv.layout.podLimits) >= maxQueries {
 		inv.layout = newLayout()
 	}
-	for i := range needs {
-		inv.layout.learn(&needs[i])
+	for i := range requests {
+		inv.layout.addRequest(&requests[i])
 	}
 	return inv.layout
 }
 
-// layoutNumber counts the layouts shown: it rises when kinds or permits differ from those of the last view, and when the
-// first device for several nodes comes or the last one goes, since then other revisions tell what changed.
+// layoutNumber counts the layouts of views. It increases when kinds or pod limits differ from those of the last view.
+// It also increases when the first device for several nodes appears or the last one disappears, since then a
+// different revision shows what changed.
 func (inv *Inventory) layoutNumber(l *layout) uint64 {
-	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, reaching: len(inv.reaching) > 0}
+	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
 	last := &inv.shown
-	if last.layout != now.layout || last.generation != now.generation || last.reaching != now.reaching || !slices.Equal(last.kinds, now.kinds) {
+	if last.layout != now.layout || last.generation != now.generation || last.multiNode != now.multiNode || !slices.Equal(last.kinds, now.kinds) {
 		inv.layouts++
 		inv.shown = now
 	}

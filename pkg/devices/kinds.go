@@ -14,11 +14,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// Kind is one column of the counts in a View. Devices of one kind are interchangeable for every need that is about.
+// Kind is one column of the counts in a View. Devices of one kind are interchangeable for every request in use.
 type Kind struct {
-	// Name identifies the kind: kinds of equal name in two views mean the same devices.
+	// Name identifies the kind: kinds of equal name in two views are the same devices.
 	Name string
-	// Label is short and made for reasons; several kinds may share it.
+	// Label is a short name for sentences. Several kinds may share it.
 	Label string
 	GPU   bool
 	RDMA  bool
@@ -34,8 +34,8 @@ type kindTable struct {
 	plugin     map[v1.ResourceName]int
 }
 
-// renumberKinds rebuilds the table if the signatures present have changed, and says whether they had. Kinds stand in the
-// order of their names, so they depend on what is there and not on the order in which it came.
+// renumberKinds rebuilds the table if the signatures present have changed, and returns whether they have. Kinds are
+// in the order of their names, so they do not depend on the order in which devices came.
 func (l *layout) renumberKinds(inv *Inventory) bool {
 	present := l.presentSignatures(inv)
 	if l.current == l.generation && slices.Equal(present, l.kinds.signatures) {
@@ -63,18 +63,18 @@ func (l *layout) renumberKinds(inv *Inventory) bool {
 	return true
 }
 
-// distinctSignatures sorts the signatures that count and drops repetitions.
+// distinctSignatures sorts the signatures that are counted and drops duplicates.
 func distinctSignatures(all iter.Seq[signature]) []signature {
 	distinct := slices.Compact(slices.Sorted(all))
-	return slices.DeleteFunc(distinct, func(s signature) bool { return !s.interesting() })
+	return slices.DeleteFunc(distinct, func(s signature) bool { return !s.counted() })
 }
 
 // kindName spells out the signature without positions, so that it means the same in every layout.
 func (l *layout) kindName(s signature) string {
 	var parts []string
-	for i, a := range l.asks {
+	for i, q := range l.queries {
 		if s.has(i) {
-			parts = append(parts, a.label())
+			parts = append(parts, q.label())
 		}
 	}
 	slices.Sort(parts)
@@ -94,16 +94,16 @@ func (l *layout) kindLabel(s signature) string {
 	case s.rdma():
 		return "RDMA NIC"
 	}
-	for i, a := range l.asks {
+	for i, q := range l.queries {
 		if s.has(i) {
-			return a.class
+			return q.class
 		}
 	}
 	return ""
 }
 
-// label identifies an ask: its class, and a hash of what makes it different from the bare class.
-func (a *ask) label() string { return a.class + "{" + shortHash(a.key) + "}" }
+// label identifies a query: its class, and a hash of its key.
+func (q *deviceQuery) label() string { return q.class + "{" + shortHash(q.key) + "}" }
 
 func shortHash(text string) string {
 	h := fnv.New64a()
@@ -112,7 +112,7 @@ func shortHash(text string) string {
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 
-// isGPUResource recognises the names under which device plugins offer GPUs.
+// isGPUResource returns true for the names under which device plugins offer GPUs.
 func isGPUResource(name v1.ResourceName) bool {
 	return name == "nvidia.com/gpu" || name == "amd.com/gpu" || strings.HasPrefix(string(name), "nvidia.com/mig-")
 }

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// unknownNUMA stands for a device or unit whose NUMA node nobody publishes, or whose devices differ in it.
+// unknownNUMA is the NUMA node of a device that publishes none, and of a unit whose devices differ in it.
 const unknownNUMA = -1
 
 // looseUnit is the name of the unit for devices that belong to none.
 const looseUnit = "loose"
 
-// unitInfo is what stays true of an alignment unit whoever asks: its name and NUMA node.
+// unitInfo is what an alignment unit is for every request: its name and NUMA node.
 type unitInfo struct {
 	name string
 	numa int
@@ -27,14 +27,14 @@ type unitInfo struct {
 type rung struct {
 	name string
 	unit func(*device) string
-	// numa holds the NUMA nodes of units where the rung itself says them.
+	// numa holds the NUMA nodes of units where the rung itself defines them.
 	numa map[string]int
-	// usable says whether the rung tells which GPUs and NICs of this node belong together.
+	// usable returns true if the rung shows which GPUs and NICs of this node belong together.
 	usable func(gpus, nics []*device) bool
 }
 
-// align puts every device of a node into its alignment unit by the first rung that applies, and returns the units.
-// The last unit takes the devices without one; it is always there, though often empty.
+// align puts every device of a node into its alignment unit by the first usable rung, and returns the units. The last
+// unit has the devices without a unit. It always exists and is often empty.
 func align(devices []*device, pairMaps []PairMap) []unitInfo {
 	gpus, nics := recognised(devices)
 	var units []unitInfo
@@ -63,11 +63,11 @@ func recognised(devices []*device) (gpus, nics []*device) {
 	return gpus, nics
 }
 
-// ladder lists the rungs from the surest to the weakest.
+// ladder lists the rungs from the most to the least reliable.
 func ladder(devices []*device, pairMaps []PairMap) []rung {
 	rungs := []rung{
 		{name: "pcieRoot", unit: pcieRoot, usable: shareUnit(pcieRoot)},
-		{name: "numa", unit: numaName, usable: bothTell(numaName)},
+		{name: "numa", unit: numaName, usable: knowsBoth(numaName)},
 	}
 	for _, d := range devices {
 		pairMap := pairMapFor(pairMaps, d.stringAttribute(attrVMSize))
@@ -75,7 +75,7 @@ func ladder(devices []*device, pairMaps []PairMap) []rung {
 			continue
 		}
 		unit, numa := pairMap.names()
-		return slices.Insert(rungs, 0, rung{name: "pair", unit: unit, numa: numa, usable: bothTell(unit)})
+		return slices.Insert(rungs, 0, rung{name: "pair", unit: unit, numa: numa, usable: knowsBoth(unit)})
 	}
 	return rungs
 }
@@ -92,8 +92,8 @@ func chooseRung(gpus, nics []*device, rungs []rung) *rung {
 	return nil
 }
 
-// names tells the unit of a device by its address, and each unit's NUMA node. A name carries the unit's place in the
-// map, so that names sort by it.
+// names returns a function that names the unit of a device by its address, and each unit's NUMA node. A name carries
+// the unit's index in the map, so that names sort by it.
 func (m *PairMap) names() (unit func(*device) string, numa map[string]int) {
 	byAddress := map[string]string{}
 	numa = map[string]int{}
@@ -116,7 +116,8 @@ func numaName(d *device) string {
 	return ""
 }
 
-// shareUnit demands a GPU and a NIC in one unit: on GB300 only the GPU publishes a root, on OCI GB200 roots never match.
+// shareUnit requires a GPU and a NIC in one unit: on GB300 only the GPU publishes a root, on OCI GB200 roots never
+// match.
 func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	return func(gpus, nics []*device) bool {
 		roots := map[string]bool{}
@@ -128,15 +129,16 @@ func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	}
 }
 
-// bothTell demands that the rung knows GPUs and NICs alike; a side that the node does not have is no obstacle.
-func bothTell(unit func(*device) string) func(gpus, nics []*device) bool {
-	knows := func(side []*device) bool {
+// knowsBoth requires that the rung names units of GPUs and of NICs. It ignores a side that the node does not have.
+func knowsBoth(unit func(*device) string) func(gpus, nics []*device) bool {
+	named := func(side []*device) bool {
 		return len(side) == 0 || slices.ContainsFunc(side, func(d *device) bool { return unit(d) != "" })
 	}
-	return func(gpus, nics []*device) bool { return knows(gpus) && knows(nics) }
+	return func(gpus, nics []*device) bool { return named(gpus) && named(nics) }
 }
 
-// assignUnits numbers the units in the order of their names. Only GPUs and RDMA NICs make units; other devices join them.
+// assignUnits numbers the units in the order of their names. Only GPUs and RDMA NICs make units; other devices join
+// them.
 func assignUnits(devices, gpus, nics []*device, chosen *rung) []unitInfo {
 	members := map[string][]*device{}
 	for _, d := range slices.Concat(gpus, nics) {
@@ -149,8 +151,8 @@ func assignUnits(devices, gpus, nics []*device, chosen *rung) []unitInfo {
 	units := make([]unitInfo, 0, len(names))
 	for i, name := range names {
 		index[name] = i
-		numa, told := chosen.numa[name]
-		if !told {
+		numa, defined := chosen.numa[name]
+		if !defined {
 			numa = commonNUMA(members[name])
 		}
 		units = append(units, unitInfo{name: name, numa: numa})
@@ -163,7 +165,7 @@ func assignUnits(devices, gpus, nics []*device, chosen *rung) []unitInfo {
 	return units
 }
 
-// commonNUMA is the NUMA node of the devices that publish one, or unknownNUMA if they differ.
+// commonNUMA returns the NUMA node of the devices that publish one, or unknownNUMA if they differ.
 func commonNUMA(devices []*device) int {
 	var seen []int
 	for _, d := range devices {

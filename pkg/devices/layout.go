@@ -11,8 +11,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// signature says which asks of a layout a device satisfies: a byte of recognition flags, then one bit for each ask.
-// Devices of equal signature are interchangeable for every need of the layout.
+// signature is the set of a layout's queries that a device satisfies: a byte of recognition flags, then one bit for
+// each query. Devices of equal signature are interchangeable for every request of the layout.
 type signature string
 
 const (
@@ -23,110 +23,110 @@ const (
 func (s signature) gpu() bool  { return s[0]&flagGPU != 0 }
 func (s signature) rdma() bool { return s[0]&flagRDMA != 0 }
 
-// wanted says whether some ask is satisfied; other devices are only counted because they are GPUs or RDMA NICs.
-func (s signature) wanted() bool { return strings.Trim(string(s[1:]), "\x00") != "" }
+// matchesAny returns true if some query is satisfied. Other devices are counted only if they are GPUs or RDMA NICs.
+func (s signature) matchesAny() bool { return strings.Trim(string(s[1:]), "\x00") != "" }
 
-// interesting says whether the device is counted at all.
-func (s signature) interesting() bool { return s[0] != 0 || s.wanted() }
+// counted returns true if the device is counted at all.
+func (s signature) counted() bool { return s[0] != 0 || s.matchesAny() }
 
-func (s signature) has(ask int) bool { return s[1+ask/8]&(1<<(ask%8)) != 0 }
+func (s signature) has(query int) bool { return s[1+query/8]&(1<<(query%8)) != 0 }
 
-// layout is the partition of the cluster's devices into kinds for the needs that are about, with the counts of every
-// node in it. Asks and permits are only ever added, so that a new need costs one more column and not a new partition;
-// when there are too many, the inventory starts a new layout with the needs at hand.
+// layout is the partition of the cluster's devices into kinds for the requests in use, with the counts of every node.
+// Queries and pod limits are only added, so that a new request costs one more column and not a new partition. When
+// there are too many, the inventory starts a new layout with the requests at hand.
 type layout struct {
-	asks    []*ask
-	column  map[string]int
-	permits []permit
-	granted map[string]int
-	plugins []v1.ResourceName
-	// generation rises when columns, permits or plugins are added.
+	queries    []*deviceQuery
+	column     map[string]int
+	podLimits  []podLimit
+	limitIndex map[string]int
+	plugins    []v1.ResourceName
+	// generation increases when queries, pod limits or plugins are added.
 	generation uint64
 
 	nodes []layoutNode
-	// present counts the nodes that have a signature, so that kinds do not depend on devices that are gone.
+	// present counts the nodes that have a signature, so that kinds do not depend on removed devices.
 	present map[signature]int
-	// revision is the inventory's when the nodes were last brought up to date, current the generation then.
-	revision uint64
-	current  uint64
-	kinds    kindTable
-	frozen   frozen
-	reaching []reachingSlice
+	// revision and current are the inventory's revision and the generation at the last update.
+	revision  uint64
+	current   uint64
+	kinds     kindTable
+	frozen    frozen
+	multiNode []multiNodeSlice
 }
 
-// layoutNode is what a layout remembers of one node.
+// layoutNode is what a layout keeps for one node.
 type layoutNode struct {
 	node *node
 	spec uint64
-	// columns is how many asks the signatures cover.
+	// columns is how many queries the signatures cover.
 	columns    int
 	signatures []signature
 	distinct   []signature
 }
 
-// stale says whether the node's slices or the layout's columns are newer than the signatures.
-func (k *layoutNode) stale(n *node, columns int) bool {
+// outdated returns true if the node's slices or the layout's queries are newer than the signatures.
+func (k *layoutNode) outdated(n *node, columns int) bool {
 	return k.spec != n.spec || k.columns != columns
 }
 
 func newLayout() *layout {
-	return &layout{column: map[string]int{}, granted: map[string]int{}, present: map[signature]int{}, generation: 1}
+	return &layout{column: map[string]int{}, limitIndex: map[string]int{}, present: map[signature]int{}, generation: 1}
 }
 
-// learn adds whatever the need brings that the layout does not have.
-func (l *layout) learn(need *Request) {
-	for i := range need.options {
-		l.learnOption(&need.options[i])
+// addRequest adds the queries, plugins and pod limits of the request that the layout does not have.
+func (l *layout) addRequest(request *Request) {
+	for i := range request.options {
+		l.addOption(&request.options[i])
 	}
-	if !need.Empty() {
-		l.learnOption(&need.relaxed)
+	if !request.Empty() {
+		l.addOption(&request.relaxed)
 	}
 }
 
-func (l *layout) learnOption(o *needOption) {
+func (l *layout) addOption(o *requestOption) {
 	for i := range o.requests {
-		one := &o.requests[i]
-		for _, a := range one.asks {
-			if _, known := l.column[a.key]; !known {
-				l.column[a.key] = len(l.asks)
-				l.asks = append(l.asks, a)
+		request := &o.requests[i]
+		for _, q := range request.queries {
+			if _, added := l.column[q.key]; !added {
+				l.column[q.key] = len(l.queries)
+				l.queries = append(l.queries, q)
 				l.generation++
 			}
 		}
-		if one.plugin != "" && !slices.Contains(l.plugins, one.plugin) {
-			l.plugins = append(l.plugins, one.plugin)
+		if request.plugin != "" && !slices.Contains(l.plugins, request.plugin) {
+			l.plugins = append(l.plugins, request.plugin)
 			l.generation++
 		}
 	}
-	for _, p := range o.permits() {
-		if _, known := l.granted[p.key]; !known {
-			l.granted[p.key] = len(l.permits)
-			l.permits = append(l.permits, p)
+	for _, p := range o.podLimits() {
+		if _, added := l.limitIndex[p.key]; !added {
+			l.limitIndex[p.key] = len(l.podLimits)
+			l.podLimits = append(l.podLimits, p)
 			l.generation++
 		}
 	}
 }
 
-// sign extends a device's signature, "" for none yet, to all asks of the layout.
-func (l *layout) sign(d *device, known signature, columns int) signature {
-	bits := make([]byte, 1+(len(l.asks)+7)/8)
-	copy(bits, known)
+// signatureOf extends a device's signature, "" for none yet, to all queries of the layout.
+func (l *layout) signatureOf(d *device, cached signature, columns int) signature {
+	bits := make([]byte, 1+(len(l.queries)+7)/8)
+	copy(bits, cached)
 	if d.gpu {
 		bits[0] |= flagGPU
 	}
 	if d.rdma {
 		bits[0] |= flagRDMA
 	}
-	for i := columns; i < len(l.asks); i++ {
-		if l.asks[i].judge(d).selects && l.asks[i].tolerates(d) {
+	for i := columns; i < len(l.queries); i++ {
+		if l.queries[i].match(d).selects && l.queries[i].tolerates(d) {
 			bits[1+i/8] |= 1 << (i % 8)
 		}
 	}
 	return signature(bits)
 }
 
-// update brings the layout up to date with the inventory. What changed since the last time costs, not what there is,
-// unless columns or kinds changed.
+// update brings the layout up to date with the inventory. Its cost grows with what changed, unless queries or kinds
+// changed.
 func (l *layout) update(inv *Inventory) {
 	if l.current == l.generation && l.revision == inv.revision {
 		return
@@ -138,19 +138,19 @@ func (l *layout) update(inv *Inventory) {
 		changed = everyNode(all)
 	}
 	for _, i := range changed {
-		if known, n := &l.nodes[i], all[i]; known.node != n || n != nil && known.stale(n, len(l.asks)) {
-			l.resign(known, n, inv.options.PairMaps)
+		if cached, n := &l.nodes[i], all[i]; cached.node != n || n != nil && cached.outdated(n, len(l.queries)) {
+			l.updateSignatures(cached, n, inv.options.PairMaps)
 		}
 	}
-	// Both have to run whatever the other says.
-	renumbered, unbound := l.renumberKinds(inv), l.unbind(inv)
+	// Both must run, whatever the other returns.
+	renumbered, unbound := l.renumberKinds(inv), l.markUnbounded(inv)
 	if renumbered || unbound || l.current != l.generation {
 		changed = everyNode(all)
 	}
 	l.frozen = l.frozen.with(changed, func(i int) *NodeDevices { return l.recount(&l.nodes[i], inv) })
-	l.reaching = l.countReaching(inv)
+	l.multiNode = l.countMultiNode(inv)
 	l.revision, l.current = inv.revision, l.generation
-	// Not cleared: a map that once held every node stays as large, and going over it would cost the cluster.
+	// Not cleared: a map that once held every node keeps its size, and iterating over it would cost the whole cluster.
 	inv.nodes.changed = map[int]bool{}
 }
 
@@ -162,37 +162,37 @@ func everyNode(nodes []*node) []int {
 	return every
 }
 
-// resign works out the signatures of a node's devices and keeps count of the signatures present.
-func (l *layout) resign(known *layoutNode, n *node, pairMaps []PairMap) {
-	for _, s := range known.distinct {
+// updateSignatures computes the signatures of a node's devices and updates the count of the signatures present.
+func (l *layout) updateSignatures(cached *layoutNode, n *node, pairMaps []PairMap) {
+	for _, s := range cached.distinct {
 		if l.present[s]--; l.present[s] == 0 {
 			delete(l.present, s)
 		}
 	}
 	if n == nil {
-		*known = layoutNode{}
+		*cached = layoutNode{}
 		return
 	}
-	if known.node != n || known.spec != n.spec {
+	if cached.node != n || cached.spec != n.spec {
 		n.refresh(pairMaps)
-		*known = layoutNode{node: n, spec: n.spec, signatures: make([]signature, len(n.devices))}
+		*cached = layoutNode{node: n, spec: n.spec, signatures: make([]signature, len(n.devices))}
 	}
 	for i, d := range n.devices {
-		known.signatures[i] = l.sign(d, known.signatures[i], known.columns)
+		cached.signatures[i] = l.signatureOf(d, cached.signatures[i], cached.columns)
 	}
-	known.columns = len(l.asks)
-	known.distinct = distinctSignatures(slices.Values(known.signatures))
-	for _, s := range known.distinct {
+	cached.columns = len(l.queries)
+	cached.distinct = distinctSignatures(slices.Values(cached.signatures))
+	for _, s := range cached.distinct {
 		l.present[s]++
 	}
 }
 
-// presentSignatures lists every signature that some device has, in order.
+// presentSignatures lists, in order, every signature that some device has.
 func (l *layout) presentSignatures(inv *Inventory) []signature {
 	present := distinctSignatures(maps.Keys(l.present))
-	for _, p := range inAllocatorOrder(inv.reaching) {
-		for _, d := range reachingDevices(p) {
-			present = append(present, l.sign(d, "", 0))
+	for _, p := range inAllocatorOrder(inv.multiNode) {
+		for _, d := range multiNodeDevices(p) {
+			present = append(present, l.signatureOf(d, "", 0))
 		}
 	}
 	return distinctSignatures(slices.Values(present))

@@ -24,13 +24,13 @@ type holding struct {
 
 type share struct {
 	device structured.DeviceID
-	// id tells the shares of one device apart.
+	// id distinguishes the shares of one device.
 	id    *types.UID
 	taken amounts
 }
 
-// ledger knows which devices are in use. It has two sources, and a device is in use if either says so: the state that
-// the scheduler's claim tracker gathers, and single claims.
+// ledger holds which devices are in use. It has two sources: the state that the scheduler's claim tracker gathers,
+// and single claims. A device is in use if either source lists it.
 type ledger struct {
 	gathered structured.AllocatedState
 	claims   map[types.UID]holding
@@ -77,14 +77,14 @@ func (h *holding) ids() []structured.DeviceID {
 	return ids
 }
 
-// whole says that no device is shared.
+// whole returns true if no device is shared.
 func (h *holding) whole() bool { return len(h.shares) == 0 }
 
-// hold records what a claim holds from now on and returns the devices whose state may have changed.
+// hold sets what a claim holds and returns the devices whose state may have changed.
 func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	before := l.claims[claim]
 	if before.whole() && now.whole() && slices.Equal(before.devices, now.devices) {
-		return nil // most changes of a claim are not about its devices
+		return nil // most changes of a claim do not change its devices
 	}
 	for _, id := range before.devices {
 		if l.held[id]--; l.held[id] == 0 {
@@ -112,7 +112,7 @@ func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	return append(before.ids(), now.ids()...)
 }
 
-// gather takes over the tracker's state and returns the devices whose state may have changed.
+// gather replaces the tracker's state and returns the devices whose state may have changed.
 func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 	before := l.gathered
 	l.gathered = state
@@ -122,7 +122,7 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 			changed = append(changed, id)
 		}
 	}
-	// As many as came have gone, unless the sizes say that nobody left.
+	// Removed devices are looked up only if the sizes show that there are some.
 	if len(before.AllocatedDevices)+len(changed) != len(state.AllocatedDevices) {
 		for id := range before.AllocatedDevices {
 			if !state.AllocatedDevices.Has(id) {
@@ -130,7 +130,7 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 			}
 		}
 	}
-	// Shared devices are few; whether their shares really changed costs more to find out than to count again.
+	// Shared devices are few. Counting them again costs less than comparing their shares.
 	for _, of := range []structured.AllocatedState{before, state} {
 		for id := range of.AllocatedSharedDeviceIDs {
 			changed = append(changed, id.GetDeviceID())
@@ -142,12 +142,12 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 	return changed
 }
 
-// inUse says whether the whole device is held by somebody.
+// inUse returns true if a claim holds the whole device.
 func (l *ledger) inUse(id structured.DeviceID) bool {
 	return l.gathered.AllocatedDevices.Has(id) || l.held[id] > 0
 }
 
-// partlyInUse says whether somebody holds a share of the device.
+// partlyInUse returns true if a claim holds a share of the device.
 func (l *ledger) partlyInUse(id structured.DeviceID) bool {
 	if _, ok := l.gathered.AggregatedCapacity[id]; ok {
 		return true
@@ -163,7 +163,7 @@ func (l *ledger) partlyInUse(id structured.DeviceID) bool {
 	return false
 }
 
-// used sums up what is taken of a shared device. Both sources may know the same share; the larger sum counts.
+// used sums what is taken of a shared device. Both sources may have the same share; the larger sum counts.
 func (l *ledger) used(id structured.DeviceID) amounts {
 	sum := amounts{}
 	for _, shares := range l.shared[id] {
@@ -183,7 +183,7 @@ func (l *ledger) used(id structured.DeviceID) amounts {
 	return sum
 }
 
-// emptyState is the gathered state before anything was gathered.
+// emptyState is the gathered state of a new inventory.
 func emptyState() structured.AllocatedState {
 	return structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()}
 }

@@ -12,35 +12,36 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// node is what the inventory knows of one node.
+// node is the inventory's state of one node.
 type node struct {
 	name  string
 	pools map[poolKey]*pool
-	// revision is the inventory's at the last change of anything that counts here, spec at the last change of slices.
+	// revision is the inventory's at the last change of anything that counts here, spec that at the last change of
+	// slices.
 	revision uint64
 	spec     uint64
-	// stale means that slices changed and what follows is not yet worked out from them.
+	// stale is set if slices changed and the fields below are not yet computed from them.
 	stale   bool
 	devices []*device
 	units   []unitInfo
-	// values are the answers of AttributeValues since slices last changed.
+	// values are the results of AttributeValues since slices last changed.
 	values map[string][]string
-	// unusable is set when a pool is incomplete or broken whose newest generation has devices here; then nobody can have
-	// "all" devices.
+	// unusable is set if a pool whose newest generation has devices here is incomplete or broken. Then no request for
+	// "all" devices can be met.
 	unusable bool
-	// assessed remembers answers about the node as it was at assessedAt.
-	assessed   map[question]Assessment
+	// assessed caches assessments of the node as it was at revision assessedAt.
+	assessed   map[assessmentKey]Assessment
 	assessedAt uint64
 }
 
-// nodeTable numbers nodes densely, so that per-node results are slices. Numbers of removed nodes are used again.
+// nodeTable numbers nodes densely, so that per-node results are slices. Numbers of removed nodes are reused.
 type nodeTable struct {
 	index map[string]int
-	// lent is set while a View shares index: then it is copied before it changes.
-	lent  bool
-	nodes []*node
-	free  []int
-	// changed are the numbers of nodes that changed since the layout was last brought up to date.
+	// shared is set while a View uses index: then it is copied before it changes.
+	shared bool
+	nodes  []*node
+	free   []int
+	// changed are the numbers of nodes that changed since the last update of the layout.
 	changed map[int]bool
 }
 
@@ -55,7 +56,7 @@ func (t *nodeTable) get(name string) *node {
 	return nil
 }
 
-// relink brings a node's list of pools in line with one pool that changed, and marks the node.
+// relink updates a node's list of pools after one pool changed, and marks the node.
 func (t *nodeTable) relink(name string, p *pool, revision uint64) {
 	if name == "" {
 		return
@@ -80,22 +81,22 @@ func (t *nodeTable) relink(name string, p *pool, revision uint64) {
 	t.changed[t.index[name]] = true
 }
 
-// bump marks a node whose devices changed hands.
-func (t *nodeTable) bump(name string, revision uint64) {
+// markChanged marks a node with a device whose allocation changed.
+func (t *nodeTable) markChanged(name string, revision uint64) {
 	if i, ok := t.index[name]; ok {
 		t.nodes[i].revision = revision
 		t.changed[i] = true
 	}
 }
 
-func (t *nodeTable) own() {
-	if t.lent {
-		t.index, t.lent = maps.Clone(t.index), false
+func (t *nodeTable) unshare() {
+	if t.shared {
+		t.index, t.shared = maps.Clone(t.index), false
 	}
 }
 
 func (t *nodeTable) add(name string) *node {
-	t.own()
+	t.unshare()
 	n := newNode(name)
 	if last := len(t.free) - 1; last >= 0 {
 		t.index[name], t.free = t.free[last], t.free[:last]
@@ -108,7 +109,7 @@ func (t *nodeTable) add(name string) *node {
 }
 
 func (t *nodeTable) remove(name string) {
-	t.own()
+	t.unshare()
 	i := t.index[name]
 	t.nodes[i] = nil
 	t.free = append(t.free, i)
@@ -116,7 +117,7 @@ func (t *nodeTable) remove(name string) {
 	delete(t.index, name)
 }
 
-// refresh works out devices and units from the pools, if slices changed.
+// refresh computes devices and units from the pools, if slices changed.
 func (n *node) refresh(pairMaps []PairMap) {
 	if !n.stale {
 		return
@@ -134,7 +135,7 @@ func (n *node) refresh(pairMaps []PairMap) {
 	n.units = align(n.devices, pairMaps)
 }
 
-// inAllocatorOrder sorts pools as the stock allocator does: by driver and name, those with binding conditions last.
+// inAllocatorOrder sorts pools like the stock allocator: by driver and name, pools with binding conditions last.
 func inAllocatorOrder(pools map[poolKey]*pool) []*pool {
 	return slices.SortedFunc(maps.Values(pools), func(a, b *pool) int {
 		if a.state.bindingConditions != b.state.bindingConditions {
@@ -167,10 +168,11 @@ func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
 	return list
 }
 
-// AttributeValues returns the distinct values, as text and in order, that the node's own devices publish of an attribute
-// with its domain. Clouds repeat facts about the whole node on each of its NICs, for instance
-// azure.dra.net/placementGroupId: then there is one. Pools that are being replaced count, too: a node does not leave its
-// placement group while its driver restarts. The answer is kept until the node's slices change; callers must not change it.
+// AttributeValues returns the distinct values, as sorted text, that the node's own devices publish of a fully
+// qualified attribute. Clouds repeat facts about the whole node on each of its NICs, for instance
+// azure.dra.net/placementGroupId; then there is a single value. Pools that are being replaced count, too: a node does
+// not leave its placement group while its driver restarts. The result is kept until the node's slices change; callers
+// must not change it.
 func (inv *Inventory) AttributeValues(name, attribute string) []string {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -178,8 +180,8 @@ func (inv *Inventory) AttributeValues(name, attribute string) []string {
 	if n == nil {
 		return nil
 	}
-	values, known := n.values[attribute]
-	if !known {
+	values, cached := n.values[attribute]
+	if !cached {
 		values = n.collect(attribute)
 		if n.values == nil {
 			n.values = map[string][]string{}
@@ -208,8 +210,8 @@ func (n *node) collect(attribute string) []string {
 	return slices.Compact(values)
 }
 
-// NodeRevision rises with every change of the node's slices or of what is in use there; 0 for a node without slices of
-// its own. Changes of pools that reach many nodes do not show here but in Revision.
+// NodeRevision increases with every change of the node's slices or of what is in use there. It is 0 for a node
+// without slices of its own. Changes of pools for many nodes do not change it; they change Revision.
 func (inv *Inventory) NodeRevision(name string) uint64 {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()

@@ -11,34 +11,34 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// NodeSlices are the ResourceSlices of a cluster, sorted by who can use them. Treat them as read-only.
+// NodeSlices are the ResourceSlices of a cluster, sorted by the nodes that can use them. Treat them as read-only.
 type NodeSlices struct {
 	// Index numbers the nodes that have pools of their own; Local lists the slices of those pools by that number.
 	Index map[string]int
 	Local [][]*resourceapi.ResourceSlice
-	// Shared are the slices of all other pools. Looking at one node, the allocator may read any of them.
+	// Shared are the slices of all other pools. The allocator may read any of them for any node.
 	Shared []*resourceapi.ResourceSlice
-	// Count is how many slices stand in Local.
+	// Count is how many slices Local has.
 	Count int
 }
 
-// NodeSlices sorts the slices that the inventory holds; the answer is kept until slices change.
+// NodeSlices sorts the slices of the inventory. The result is kept until slices change.
 func (inv *Inventory) NodeSlices() *NodeSlices {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	if inv.shelves != nil && inv.shelvedAt == inv.spec {
-		return inv.shelves
+	if inv.nodeSlices != nil && inv.nodeSlicesAt == inv.spec {
+		return inv.nodeSlices
 	}
 	s := &NodeSlices{Index: map[string]int{}}
 	for _, slice := range inv.slices {
 		p := inv.pools[poolOf(slice)]
 		node := nodeOf(slice)
-		if node == "" || !p.state.own() {
+		if node == "" || !p.state.local() {
 			s.Shared = append(s.Shared, slice)
 			continue
 		}
-		i, known := s.Index[node]
-		if !known {
+		i, numbered := s.Index[node]
+		if !numbered {
 			i = len(s.Local)
 			s.Index[node] = i
 			s.Local = append(s.Local, nil)
@@ -46,45 +46,46 @@ func (inv *Inventory) NodeSlices() *NodeSlices {
 		s.Local[i] = append(s.Local[i], slice)
 		s.Count++
 	}
-	inv.shelves, inv.shelvedAt = s, inv.spec
+	inv.nodeSlices, inv.nodeSlicesAt = s, inv.spec
 	return s
 }
 
-// SlicesOn returns the slices of the pools that the node has to itself, and those of all pools that are not one node's
-// own. It costs those slices, whatever else there is.
-func (inv *Inventory) SlicesOn(node string) (own, rest []*resourceapi.ResourceSlice) {
+// SlicesOn returns the slices of the pools that belong to the node alone, and those of all pools that belong to no
+// single node. It costs only those slices.
+func (inv *Inventory) SlicesOn(node string) (local, shared []*resourceapi.ResourceSlice) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	if n := inv.nodes.get(node); n != nil {
 		for _, p := range n.pools {
-			if p.state.own() {
-				own = slices.AppendSeq(own, maps.Values(p.slices))
+			if p.state.local() {
+				local = slices.AppendSeq(local, maps.Values(p.slices))
 			}
 		}
 	}
 	for _, p := range inv.common {
-		rest = slices.AppendSeq(rest, maps.Values(p.slices))
+		shared = slices.AppendSeq(shared, maps.Values(p.slices))
 	}
-	return own, rest
+	return local, shared
 }
 
-// AllocatedOn is what the allocator must know to be in use when it looks at the node: of the pools that SlicesOn returns.
+// AllocatedOn returns what is in use of the pools that SlicesOn returns, which is what the allocator needs for the
+// node.
 func (inv *Inventory) AllocatedOn(node string) *structured.AllocatedState {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	taken := noneTaken()
+	allocated := noneAllocated()
 	if n := inv.nodes.get(node); n != nil {
 		for _, p := range n.pools {
-			inv.ledger.gatherPool(p, taken)
+			inv.ledger.gatherPool(p, allocated)
 		}
 	}
 	for _, p := range inv.common {
-		inv.ledger.gatherPool(p, taken)
+		inv.ledger.gatherPool(p, allocated)
 	}
-	return taken
+	return allocated
 }
 
-// Allocated is all that is in use, as the caller's own.
+// Allocated returns everything that is in use, as a copy that the caller may change.
 func (inv *Inventory) Allocated() *structured.AllocatedState {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()

@@ -10,21 +10,21 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Order is the order in which the stock allocator should see a node's devices, so that the first that fit are the ones
-// that belong together.
+// Order is the order in which the stock allocator should see a node's devices, so that the first devices that fit
+// belong together.
 type Order struct {
 	// Pairing is the choice of units that the order leads to.
 	Pairing Pairing
-	// Demand is what the pod takes of GPUs and NICs.
+	// Want is what the pod takes of GPUs and NICs.
 	Want Demand
-	// first ranks the chosen devices; all others keep their places behind them.
+	// first ranks the chosen devices. All others keep their order behind them.
 	first map[structured.DeviceID]int
 }
 
-// Order chooses devices of a node for a pod; rails are the units that other members of its gang use. False means that
-// there is nothing to choose: the pod wants no GPUs or NICs that can be ordered, or the node lacks them. Then slices are
-// best shown as they are, and the allocator decides.
-func (inv *Inventory) Order(node string, need *Request, rails []int) (Order, bool) {
+// Order chooses devices of a node for a pod. rails are the units that other members of its gang use. It returns false
+// if there is nothing to choose: the pod requests no GPUs or NICs that can be ordered, or the node lacks them. Then
+// the slices should be shown as they are, and the allocator decides.
+func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	n := inv.nodes.get(node)
@@ -32,19 +32,19 @@ func (inv *Inventory) Order(node string, need *Request, rails []int) (Order, boo
 		return Order{}, false
 	}
 	n.refresh(inv.options.PairMaps)
-	return inv.order(n, need, rails)
+	return inv.order(n, request, rails)
 }
 
-func (inv *Inventory) order(n *node, need *Request, rails []int) (Order, bool) {
-	for i := range need.options {
-		// Where requests differ in what they select, devices that satisfy some request may not be enough for all.
-		for _, accepts := range []func(*device, []*request) bool{servesOne, servesEach} {
-			c := inv.candidates(n, &need.options[i], accepts)
-			if c.want.GPUs+c.want.NICs == 0 {
+func (inv *Inventory) order(n *node, request *Request, rails []int) (Order, bool) {
+	for i := range request.options {
+		// If requests select different devices, devices that satisfy some request may not suffice for all.
+		for _, accepts := range []func(*device, []*deviceRequest) bool{servesOne, servesEach} {
+			c := inv.candidates(n, &request.options[i], accepts)
+			if c.demand.GPUs+c.demand.NICs == 0 {
 				break
 			}
-			c.want.Rails = rails
-			pairing, ok := Pair(c.stock, c.want)
+			c.demand.Rails = rails
+			pairing, ok := Pair(c.supply, c.demand)
 			if !ok {
 				continue
 			}
@@ -56,81 +56,81 @@ func (inv *Inventory) order(n *node, need *Request, rails []int) (Order, bool) {
 	return Order{}, false
 }
 
-// candidates are the devices of a node among which a pod's GPUs and NICs are chosen, unit by unit.
+// candidates are the devices of a node from which a pod's GPUs and NICs are chosen, unit by unit.
 type candidates struct {
-	want       Demand
-	stock      []Supply
+	demand     Demand
+	supply     []Supply
 	gpus, nics [][]*device
 	// gpuRequests and nicRequests are the pod's requests for them, in the order in which the allocator serves them.
-	gpuRequests, nicRequests []*request
+	gpuRequests, nicRequests []*deviceRequest
 }
 
-func (inv *Inventory) candidates(n *node, option *needOption, accepts func(*device, []*request) bool) candidates {
+func (inv *Inventory) candidates(n *node, option *requestOption, accepts func(*device, []*deviceRequest) bool) candidates {
 	units := len(n.units)
-	c := candidates{stock: make([]Supply, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
+	c := candidates{supply: make([]Supply, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
 	for i, unit := range n.units {
-		c.stock[i] = Supply{NUMA: unit.numa, Loose: i == units-1}
+		c.supply[i] = Supply{NUMA: unit.numa, Loose: i == units-1}
 	}
 	for i := range option.requests {
-		one := &option.requests[i]
+		request := &option.requests[i]
 		switch {
-		case one.all:
-		case n.serves(one.asks, func(d *device) bool { return d.gpu }):
-			c.want.GPUs += one.count
-			c.gpuRequests = append(c.gpuRequests, one)
-		case n.serves(one.asks, func(d *device) bool { return d.rdma }):
-			c.want.NICs += one.count
-			c.nicRequests = append(c.nicRequests, one)
+		case request.all:
+		case n.serves(request.queries, func(d *device) bool { return d.gpu }):
+			c.demand.GPUs += request.count
+			c.gpuRequests = append(c.gpuRequests, request)
+		case n.serves(request.queries, func(d *device) bool { return d.rdma }):
+			c.demand.NICs += request.count
+			c.nicRequests = append(c.nicRequests, request)
 		}
 	}
 	for _, d := range n.devices {
-		inv.offer(&c, d, accepts)
+		inv.addCandidate(&c, d, accepts)
 	}
 	return c
 }
 
-// servesOne and servesEach say whether the device satisfies a request, or all of them.
-func servesOne(d *device, requests []*request) bool {
-	return slices.ContainsFunc(requests, func(one *request) bool { return satisfies(d, one.asks) })
+// servesOne returns true if the device satisfies some request, servesEach if it satisfies all of them.
+func servesOne(d *device, requests []*deviceRequest) bool {
+	return slices.ContainsFunc(requests, func(request *deviceRequest) bool { return satisfies(d, request.queries) })
 }
 
-func servesEach(d *device, requests []*request) bool {
-	return !slices.ContainsFunc(requests, func(one *request) bool { return !satisfies(d, one.asks) })
+func servesEach(d *device, requests []*deviceRequest) bool {
+	return !slices.ContainsFunc(requests, func(request *deviceRequest) bool { return !satisfies(d, request.queries) })
 }
 
-// serves says whether the node has such a device for one of the asks.
-func (n *node) serves(asks []*ask, such func(*device) bool) bool {
-	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, asks) })
+// serves returns true if the node has such a device that satisfies one of the queries.
+func (n *node) serves(queries []*deviceQuery, such func(*device) bool) bool {
+	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, queries) })
 }
 
-func satisfies(d *device, asks []*ask) bool {
-	return slices.ContainsFunc(asks, func(a *ask) bool { return a.judge(d).selects && a.tolerates(d) })
+func satisfies(d *device, queries []*deviceQuery) bool {
+	return slices.ContainsFunc(queries, func(q *deviceQuery) bool { return q.match(d).selects && q.tolerates(d) })
 }
 
-// offer adds a device to its unit's stock. Devices that share counters with others or are shared themselves are left to
-// the allocator: which of them are to be had together is more than a count.
-func (inv *Inventory) offer(c *candidates, d *device, accepts func(*device, []*request) bool) {
-	stock := &c.stock[d.unit]
+// addCandidate adds a device to its unit's supply. Devices that share counters with others, or are shared themselves,
+// are left to the allocator: a count cannot express which of them can be allocated together.
+func (inv *Inventory) addCandidate(c *candidates, d *device, accepts func(*device, []*deviceRequest) bool) {
+	supply := &c.supply[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)
 	free := orderable && !inv.ledger.inUse(d.id)
 	switch {
 	case d.gpu:
-		stock.AllGPUs++
+		supply.AllGPUs++
 		if free && accepts(d, c.gpuRequests) {
-			stock.FreeGPUs++
+			supply.FreeGPUs++
 			c.gpus[d.unit] = append(c.gpus[d.unit], d)
 		}
 	case d.rdma:
-		stock.AllNICs++
+		supply.AllNICs++
 		if free && (len(c.nicRequests) == 0 || accepts(d, c.nicRequests)) {
-			stock.FreeNICs++
+			supply.FreeNICs++
 			c.nics[d.unit] = append(c.nics[d.unit], d)
 		}
 	}
 }
 
-// order ranks the devices of a pairing so that the allocator, which serves requests one after the other, finds for each
-// request its own first. False means that no request could be given what it selects.
+// order ranks the devices of a pairing. The allocator serves requests one after the other, and must find for each the
+// devices meant for it first. It returns false if some request cannot get what it selects.
 func (c *candidates) order(pairing Pairing) (Order, bool) {
 	var gpus, nics []*device
 	for unit, take := range pairing.Takes {
@@ -144,15 +144,15 @@ func (c *candidates) order(pairing Pairing) (Order, bool) {
 	if nics, ok = assign(nics, c.nicRequests); !ok {
 		return Order{}, false
 	}
-	o := Order{Pairing: pairing, Want: c.want, first: map[structured.DeviceID]int{}}
+	o := Order{Pairing: pairing, Want: c.demand, first: map[structured.DeviceID]int{}}
 	for _, d := range slices.Concat(gpus, nics) {
 		o.first[d.id] = len(o.first)
 	}
 	return o, true
 }
 
-// Arrange returns the slice with the chosen devices first: a copy, or the slice itself if it stands right already. Only
-// the list of devices is the copy's own.
+// Arrange returns the slice with the chosen devices first: a copy, or the slice itself if it is already in that
+// order. The copy shares everything with the slice except the list of devices.
 func (o *Order) Arrange(slice *resourceapi.ResourceSlice) *resourceapi.ResourceSlice {
 	rank := make(map[string]int, len(slice.Spec.Devices))
 	ranks := make([]int, len(slice.Spec.Devices))

@@ -5,21 +5,21 @@ package devices
 
 import "slices"
 
-// Supply is what one alignment unit of a node has of GPUs and NICs that a pod could use, free and altogether.
+// Supply counts the GPUs and NICs of one alignment unit that a pod could use: the free ones and all of them.
 type Supply struct {
 	FreeGPUs, FreeNICs int
 	AllGPUs, AllNICs   int
-	// NUMA is the unit's NUMA node, -1 if unknown: then nothing is known to cross.
+	// NUMA is the unit's NUMA node, -1 if unknown. Taking NICs from an unknown node counts as no crossing.
 	NUMA int
-	// Loose marks the unit of devices that belong to none: nothing in it is a pair.
+	// Loose is set for the unit of devices that belong to no unit: nothing in it is paired.
 	Loose bool
 }
 
 // Demand is what a pod takes of a node.
 type Demand struct {
 	GPUs, NICs int
-	// Rails are the units that other members of the gang use on their nodes; this one keeps to them if it costs no
-	// alignment. None means that there is nothing to keep to.
+	// Rails are the units that other members of the gang use on their nodes. The pod keeps to them if that costs no
+	// alignment. Without rails there is nothing to keep to.
 	Rails []int
 }
 
@@ -30,31 +30,32 @@ type Taken struct{ GPUs, NICs int }
 type Pairing struct {
 	// Takes has one entry for each unit.
 	Takes []Taken
-	// Unpaired counts NICs that do not stand beside a GPU of the pod: each GPU pairs with its share of the NICs in
-	// its own unit. Crossing counts those of them that are not even on the NUMA node of such a GPU.
+	// Unpaired counts the pod's NICs without a GPU: each GPU pairs with its share of the NICs in its own unit. Crossing
+	// counts those of them that are also beyond the share of the pod's GPUs on their NUMA node.
 	Unpaired, Crossing int
-	// PairsLost is how many GPUs of the node lose the NICs that belong to them: fewer are left for the next pod.
+	// PairsLost is how many GPUs of the node lose the NICs that belong to them, so that fewer pairs are left for the
+	// next pod.
 	PairsLost int
 }
 
-// Pair chooses the units for a pod, or says that the node does not have the devices. The choice is the best there is, in
-// this order: fewest unpaired NICs, fewest NICs across NUMA nodes, fewest NUMA nodes, fewest units off the rails; then
-// whatever leaves most to the next pod: pairs that are kept, GPUs kept together in units, and in NUMA nodes. All of that
-// adds up over units and NUMA nodes, so choosing unit by unit for every number of devices taken so far is exact.
-func Pair(units []Supply, want Demand) (Pairing, bool) {
-	s := solver{want: want, share: 1}
-	if want.GPUs > 0 {
-		s.share = max(1, (want.NICs+want.GPUs-1)/want.GPUs)
+// Pair chooses the units for a pod, or returns false if the node does not have the devices. The choice is optimal in
+// this order: fewest unpaired NICs, fewest NICs across NUMA nodes, fewest NUMA nodes, fewest units off the rails.
+// Then it leaves most to the next pod: pairs that are kept, GPUs kept together in units, and in NUMA nodes. All these
+// terms add up over units and NUMA nodes, so choosing unit by unit for every number of devices taken so far is exact.
+func Pair(units []Supply, demand Demand) (Pairing, bool) {
+	s := solver{demand: demand, share: 1}
+	if demand.GPUs > 0 {
+		s.share = max(1, (demand.NICs+demand.GPUs-1)/demand.GPUs)
 	}
 	groups := numaGroups(units)
-	whole := newTable(want.GPUs, want.NICs)
-	whole.start()
+	total := newTable(demand.GPUs, demand.NICs)
+	total.start()
 	inner := make([]*table, len(groups))
 	for i, group := range groups {
 		inner[i] = s.solveGroup(units, group)
-		whole = whole.join(inner[i])
+		total = total.join(inner[i])
 	}
-	best := whole.at(want.GPUs, want.NICs)
+	best := total.at(demand.GPUs, demand.NICs)
 	if !best.reached {
 		return Pairing{}, false
 	}
@@ -62,7 +63,7 @@ func Pair(units []Supply, want Demand) (Pairing, bool) {
 		Takes: make([]Taken, len(units)), Unpaired: best.cost[costUnpaired],
 		Crossing: best.cost[costCrossing], PairsLost: best.cost[costPairsLost],
 	}
-	for i, part := range whole.history(Taken{want.GPUs, want.NICs}) {
+	for i, part := range total.history(Taken{demand.GPUs, demand.NICs}) {
 		for j, take := range inner[i].history(part) {
 			pairing.Takes[groups[i][j]] = take
 		}
@@ -70,17 +71,18 @@ func Pair(units []Supply, want Demand) (Pairing, bool) {
 	return pairing, true
 }
 
-// numaGroups sorts unit numbers into NUMA nodes, in the order in which they turn up. Units of unknown NUMA node stand alone.
+// numaGroups sorts unit numbers into NUMA nodes, in the order of their first unit. Each unit of unknown NUMA node is
+// a group of its own.
 func numaGroups(units []Supply) [][]int {
 	var groups [][]int
-	place := map[int]int{}
+	groupOf := map[int]int{}
 	for i := range units {
 		numa := units[i].NUMA
-		if at, known := place[numa]; known && numa != unknownNUMA {
+		if at, seen := groupOf[numa]; seen && numa != unknownNUMA {
 			groups[at] = append(groups[at], i)
 			continue
 		}
-		place[numa] = len(groups)
+		groupOf[numa] = len(groups)
 		groups = append(groups, []int{i})
 	}
 	return groups
@@ -98,7 +100,7 @@ const (
 	costTerms
 )
 
-// cost is compared term by term; costs of parts add up.
+// cost is compared term by term. Costs of parts add up.
 type cost [costTerms]int
 
 func (c cost) plus(other cost) cost {
@@ -111,7 +113,7 @@ func (c cost) plus(other cost) cost {
 func (c cost) less(other cost) bool { return slices.Compare(c[:], other[:]) < 0 }
 
 type solver struct {
-	want Demand
+	demand Demand
 	// share is how many NICs belong to each GPU of the pod.
 	share int
 }
@@ -124,7 +126,7 @@ func (s *solver) solveGroup(units []Supply, group []int) *table {
 		nics += units[i].FreeNICs
 		pairs += units[i].pairs(0, 0)
 	}
-	t := newTable(min(gpus, s.want.GPUs), min(nics, s.want.NICs))
+	t := newTable(min(gpus, s.demand.GPUs), min(nics, s.demand.NICs))
 	t.start()
 	for _, i := range group {
 		t = t.join(s.unitTable(units, i))
@@ -136,34 +138,34 @@ func (s *solver) solveGroup(units []Supply, group []int) *table {
 	return t
 }
 
-// unitTable holds the cost of taking any number of devices from one unit.
+// unitTable is the cost of taking any number of devices from one unit.
 func (s *solver) unitTable(units []Supply, unit int) *table {
-	stock := &units[unit]
-	t := newTable(min(stock.FreeGPUs, s.want.GPUs), min(stock.FreeNICs, s.want.NICs))
+	supply := &units[unit]
+	t := newTable(min(supply.FreeGPUs, s.demand.GPUs), min(supply.FreeNICs, s.demand.NICs))
 	for i := range t.entries {
-		t.entries[i] = entry{reached: true, cost: s.unitCost(stock, unit, t.take(i))}
+		t.entries[i] = entry{reached: true, cost: s.unitCost(supply, unit, t.take(i))}
 	}
 	return t
 }
 
-func (s *solver) unitCost(stock *Supply, unit int, take Taken) cost {
+func (s *solver) unitCost(supply *Supply, unit int, take Taken) cost {
 	var c cost
 	c[costUnpaired] = take.NICs
 	paired := 0
-	if !stock.Loose {
+	if !supply.Loose {
 		paired = min(take.NICs, take.GPUs*s.share)
 	}
 	c[costUnpaired] -= paired
-	if take != (Taken{}) && len(s.want.Rails) > 0 && !slices.Contains(s.want.Rails, unit) {
+	if take != (Taken{}) && len(s.demand.Rails) > 0 && !slices.Contains(s.demand.Rails, unit) {
 		c[costOffRail] = 1
 	}
-	c[costPairsLost] = stock.pairs(0, 0) - stock.pairs(take.GPUs, take.NICs)
-	left := stock.FreeGPUs - take.GPUs
+	c[costPairsLost] = supply.pairs(0, 0) - supply.pairs(take.GPUs, take.NICs)
+	left := supply.FreeGPUs - take.GPUs
 	c[costUnitsBroken] = -left * left
 	return c
 }
 
-// pairs is how many GPUs of the unit have their share of its NICs when that much more is taken from it.
+// pairs returns how many GPUs of the unit have their share of its NICs after that many devices are taken from it.
 func (s *Supply) pairs(gpus, nics int) int {
 	if s.Loose {
 		return 0
@@ -175,7 +177,7 @@ func (s *Supply) pairs(gpus, nics int) int {
 	return min(s.FreeGPUs-gpus, (s.FreeNICs-nics)/share)
 }
 
-// groupCost is what taking from a NUMA node costs beyond what its units say.
+// groupCost is the cost of taking from a NUMA node beyond the cost of its units.
 func (s *solver) groupCost(first *Supply, take Taken, free int) cost {
 	var c cost
 	left := free - take.GPUs
@@ -190,18 +192,18 @@ func (s *solver) groupCost(first *Supply, take Taken, free int) cost {
 	return c
 }
 
-// table holds, for every number of GPUs and NICs taken from some units, the cheapest way.
+// table holds the cheapest way to take each number of GPUs and NICs from some units.
 type table struct {
 	gpus, nics int
 	entries    []entry
-	// before and last are what the table was joined from.
+	// before and last are the tables that it was joined from.
 	before, last *table
 }
 
 type entry struct {
 	reached bool
 	cost    cost
-	// of says how much the last part gave.
+	// of is how much the last part gave.
 	of Taken
 }
 
@@ -216,7 +218,8 @@ func (t *table) at(gpus, nics int) *entry { return &t.entries[gpus*(t.nics+1)+ni
 
 func (t *table) take(i int) Taken { return Taken{GPUs: i / (t.nics + 1), NICs: i % (t.nics + 1)} }
 
-// join adds one more part to choose from. Of ways that cost the same the one that takes most from earlier parts stays.
+// join adds one more part to choose from. Of ways with equal cost it keeps the one that takes most from earlier
+// parts.
 func (t *table) join(part *table) *table {
 	joined := newTable(t.gpus, t.nics)
 	joined.before, joined.last = t, part
@@ -226,14 +229,14 @@ func (t *table) join(part *table) *table {
 		}
 		for i := range t.entries {
 			if t.entries[i].reached {
-				joined.offer(t.take(i), part.take(j), t.entries[i].cost.plus(part.entries[j].cost))
+				joined.update(t.take(i), part.take(j), t.entries[i].cost.plus(part.entries[j].cost))
 			}
 		}
 	}
 	return joined
 }
 
-func (t *table) offer(before, part Taken, c cost) {
+func (t *table) update(before, part Taken, c cost) {
 	gpus, nics := before.GPUs+part.GPUs, before.NICs+part.NICs
 	if gpus > t.gpus || nics > t.nics {
 		return
@@ -243,7 +246,7 @@ func (t *table) offer(before, part Taken, c cost) {
 	}
 }
 
-// history says how much each part gave to the entry for take, first part first.
+// history returns how much each part gave to the entry for take, first part first.
 func (t *table) history(take Taken) []Taken {
 	var parts []Taken
 	for ; t.before != nil; t = t.before {

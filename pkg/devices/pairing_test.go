@@ -13,7 +13,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 )
 
-// priceOf says what a choice of units costs, written down term by term as Pair promises, without its arithmetic.
+// priceOf is the cost of a choice of units, computed term by term as Pair documents it, without its arithmetic.
 func priceOf(units []devices.Supply, want devices.Demand, takes []devices.Taken) []int {
 	share := 1
 	if want.GPUs > 0 {
@@ -95,7 +95,7 @@ func cheapest(units []devices.Supply, want devices.Demand) []int {
 	return best
 }
 
-// randomNode is a node of up to five units with anything between nothing and everything free.
+// randomNode is a node of up to five units with any number of devices free.
 func randomNode(random *rand.Rand) ([]devices.Supply, devices.Demand) {
 	units := make([]devices.Supply, 1+random.IntN(5))
 	for i := range units {
@@ -135,11 +135,11 @@ func TestPairAgainstBruteForce(t *testing.T) {
 			t.Fatalf("round %d: price (-best,+got):\n%s\n%+v\n%+v\n%+v", round, diff, units, want, pairing)
 		}
 		if pairing.Unpaired != got[0] || pairing.Crossing != got[1] {
-			t.Fatalf("round %d: says %d unpaired and %d crossing, is %d and %d", round, pairing.Unpaired, pairing.Crossing, got[0], got[1])
+			t.Fatalf("round %d: reports %d unpaired and %d crossing, is %d and %d", round, pairing.Unpaired, pairing.Crossing, got[0], got[1])
 		}
 	}
 	if possible < 1000 {
-		t.Errorf("only %d of 4000 nodes could serve their pod: the test says little", possible)
+		t.Errorf("only %d of 4000 nodes could serve their pod: too few to tell anything", possible)
 	}
 }
 
@@ -149,7 +149,7 @@ func checkTakes(t *testing.T, units []devices.Supply, want devices.Demand, pairi
 	for i, take := range pairing.Takes {
 		sum.GPUs, sum.NICs = sum.GPUs+take.GPUs, sum.NICs+take.NICs
 		if take.GPUs > units[i].FreeGPUs || take.NICs > units[i].FreeNICs {
-			t.Fatalf("unit %d has not what is taken: %+v of %+v", i, take, units[i])
+			t.Fatalf("unit %d does not have what is taken: %+v of %+v", i, take, units[i])
 		}
 	}
 	if sum != (devices.Taken{GPUs: want.GPUs, NICs: want.NICs}) {
@@ -157,7 +157,7 @@ func checkTakes(t *testing.T, units []devices.Supply, want devices.Demand, pairi
 	}
 }
 
-// What the order of the terms means on a real machine.
+// The order of the terms on a real machine.
 func TestPairOnNDH100v5(t *testing.T) {
 	// GPUs of units 1 and 4 have lost their NICs, unit 0 its GPU.
 	units := make([]devices.Supply, 9)

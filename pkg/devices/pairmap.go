@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// PairMap says by PCI address which devices of a machine type belong together. It is the first rung of the
-// alignment ladder, for machines whose drivers cannot tell, and it keeps storage NICs out of the pairs.
+// PairMap lists by PCI address which devices of a machine type belong together. It is the first rung of the alignment
+// ladder, for machines whose drivers do not publish it. It keeps storage NICs out of the pairs.
 type PairMap struct {
 	// VMSize is the value of the attribute azure.dra.net/vmSize, compared without case.
 	VMSize string
@@ -24,10 +24,10 @@ type PairUnit struct {
 	NUMA      int
 }
 
-// DefaultPairMaps are the machine types whose pairs are published but not visible in their devices' attributes: those for
-// which Azure's images install a topology file. Hyper-V gives every device a PCI domain of its own, so that no two share a
-// PCIe root. Larger and newer Azure sizes (MI300X, GB200, GB300) have no such file: what belongs together there is what
-// shares a NUMA node, which drivers publish.
+// DefaultPairMaps are the machine types whose pairs are published but not visible in their devices' attributes: those
+// for which Azure's images install a topology file. Hyper-V gives every device a PCI domain of its own, so that no
+// two share a PCIe root. Larger and newer Azure sizes (MI300X, GB200, GB300) have no such file. Their devices belong
+// together if they share a NUMA node, which drivers publish.
 func DefaultPairMaps() []PairMap {
 	units := map[string][]PairUnit{
 		"Standard_ND96asr_v4":       ndv4Units(),
@@ -77,7 +77,7 @@ func hyperVPair(gpuDomain, nicDomain string, numa int) PairUnit {
 
 func hyperVAddress(domain string) string { return domain + ":00:00.0" }
 
-// pairMapFor finds the map of a machine type; later maps win, so that an admin's map can replace a default.
+// pairMapFor finds the map of a machine type. Later maps win, so that an admin's map can replace a default.
 func pairMapFor(maps []PairMap, vmSize string) *PairMap {
 	if vmSize == "" {
 		return nil

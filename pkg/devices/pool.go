@@ -11,7 +11,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// poolKey names a pool of devices. Pools belong to the cluster, not to a node, though nearly all have one node.
+// poolKey names a pool of devices. Pools belong to the cluster, not to a node, though nearly all are for one node.
 type poolKey struct{ driver, name string }
 
 func poolOf(slice *resourceapi.ResourceSlice) poolKey {
@@ -22,7 +22,7 @@ func poolOf(slice *resourceapi.ResourceSlice) poolKey {
 type pool struct {
 	key    poolKey
 	slices map[string]*resourceapi.ResourceSlice
-	// state is what the slices amount to; worked out anew whenever one of them changes.
+	// state is computed from the slices again whenever one of them changes.
 	state poolState
 }
 
@@ -33,18 +33,18 @@ type poolState struct {
 	slices []*resourceapi.ResourceSlice
 	// problem says why no device of the pool may be counted; "" if all may.
 	problem string
-	// counters are what partitionable devices of the pool share.
+	// counters are shared by partitionable devices of the pool.
 	counters counterSets
 	// nodes are those that slices of any generation name, in order.
 	nodes []string
-	// reaches is set when some devices are for more than one named node.
-	reaches bool
-	// bindingConditions puts the pool behind all others in the allocator's order.
+	// multiNode is set if some devices are for more than one named node.
+	multiNode bool
+	// bindingConditions is set if devices have some: the allocator tries the pool after all pools without.
 	bindingConditions bool
 }
 
-// refresh works out the pool's state. A pool counts only when every slice of its newest generation is there,
-// because a driver replaces pools slice by slice and the rest may say something else.
+// refresh computes the pool's state. A pool counts only if every slice of its newest generation is there, because a
+// driver replaces pools slice by slice and the missing slices may differ.
 func (p *pool) refresh() {
 	state := poolState{}
 	for _, slice := range p.slices {
@@ -83,7 +83,7 @@ func (s *poolState) check() string {
 	return s.gatherCounters()
 }
 
-// gatherCounters collects the pool's counter sets and checks that every device draws on counters that exist.
+// gatherCounters collects the pool's counter sets and checks that every device consumes existing counters.
 func (s *poolState) gatherCounters() string {
 	for _, slice := range s.slices {
 		for i := range slice.Spec.SharedCounters {
@@ -107,23 +107,23 @@ func (s *poolState) gatherCounters() string {
 	return ""
 }
 
-// place notes which nodes the slices name, in order, and whether some devices are for more than one.
+// place sets the nodes that the slices name, in order, and whether some devices are for more than one node.
 func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 	for _, slice := range all {
 		if name := nodeOf(slice); name != "" {
 			s.nodes = append(s.nodes, name)
 		} else if len(slice.Spec.Devices) > 0 {
-			s.reaches = true
+			s.multiNode = true
 		}
 	}
 	slices.Sort(s.nodes)
 	s.nodes = slices.Compact(s.nodes)
 }
 
-// own says that the pool belongs to one node alone.
-func (s *poolState) own() bool { return !s.reaches && len(s.nodes) == 1 }
+// local returns true if the pool belongs to one node alone.
+func (s *poolState) local() bool { return !s.multiNode && len(s.nodes) == 1 }
 
-// sameUse says whether a slice that changed between the two states leaves the other slices' nodes as they were.
+// sameUse returns true if a slice that changed between the two states leaves the nodes of the other slices unchanged.
 func (s *poolState) sameUse(other *poolState) bool {
 	return s.generation == other.generation && s.problem == other.problem && s.bindingConditions == other.bindingConditions &&
 		s.counters == nil && other.counters == nil
@@ -144,7 +144,8 @@ func (p *pool) nodesOfDevice(name string) []string {
 	return nil
 }
 
-// nodeOf is the one node of a slice, or "" when the slice is for several or is chosen device by device.
+// nodeOf returns the node of a slice, or "" if the slice is for several nodes or its devices select theirs one by
+// one.
 func nodeOf(slice *resourceapi.ResourceSlice) string {
 	if slice.Spec.NodeName == nil {
 		return ""

@@ -22,21 +22,21 @@ var stockFeatures = structured.Features{
 	ConsumableCapacity: true, FractionalCapacityRange: true,
 }
 
-// stock asks the stock allocator.
+// stock runs the stock allocator.
 type stock struct {
 	t     *testing.T
-	world *world
+	sim   *simulation
 	cache *cel.Cache
 }
 
 func (s *stock) allocate(state structured.AllocatedState, claims []*resourceapi.ResourceClaim, name string) []resourceapi.AllocationResult {
-	allocator, err := structured.NewAllocator(s.t.Context(), stockFeatures, state, standardClasses(), s.world.slices, s.cache)
+	allocator, err := structured.NewAllocator(s.t.Context(), stockFeatures, state, standardClasses(), s.sim.slices, s.cache)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	results, err := allocator.Allocate(s.t.Context(), node(name), claims)
 	if err != nil {
-		// Incomplete or broken pools, and "all" of them: stock says why it cannot.
+		// The stock allocator returns an error for incomplete or broken pools and requests for all their devices.
 		return nil
 	}
 	return results
@@ -44,7 +44,7 @@ func (s *stock) allocate(state structured.AllocatedState, claims []*resourceapi.
 
 // slots is how many pods stock places one after the other, at most limit.
 func (s *stock) slots(claims []*resourceapi.ResourceClaim, name string, limit int) int {
-	state := s.world.state()
+	state := s.sim.state()
 	for placed := range limit {
 		results := s.allocate(state, claims, name)
 		if results == nil {
@@ -57,19 +57,19 @@ func (s *stock) slots(claims []*resourceapi.ResourceClaim, name string, limit in
 	return limit
 }
 
-// traits say where counts may differ from stock, by what package devices promises.
+// traits are why counts may differ from the stock allocator, as documented in doc.go.
 type traits struct {
-	constraint, all, parts, shared, reaching bool
-	requests                                 int
+	constraint, all, parts, shared, multiNode bool
+	requests                                  int
 }
 
-// exact says whether counts must say precisely whether one pod fits. For all devices of a kind, and for devices that draw on
-// common counters, that is so when the pod wants nothing else.
+// exact returns true if counts must be exact about whether one pod fits. For all devices of a kind, and for devices
+// that consume common counters, that is so if the pod requests nothing else.
 func (t traits) exact() bool {
-	return !t.constraint && !t.shared && (t.requests == 1 || !t.parts && !t.all) && !(t.all && t.reaching)
+	return !t.constraint && !t.shared && (t.requests == 1 || !t.parts && !t.all) && !(t.all && t.multiNode)
 }
 
-func traitsOf(w *world, claims []*resourceapi.ResourceClaim) traits {
+func traitsOf(sim *simulation, claims []*resourceapi.ResourceClaim) traits {
 	var t traits
 	for _, c := range claims {
 		t.constraint = t.constraint || len(c.Spec.Devices.Constraints) > 0
@@ -82,8 +82,8 @@ func traitsOf(w *world, claims []*resourceapi.ResourceClaim) traits {
 			}
 		}
 	}
-	for _, s := range w.slices {
-		t.reaching = t.reaching || s.Spec.NodeName == nil
+	for _, s := range sim.slices {
+		t.multiNode = t.multiNode || s.Spec.NodeName == nil
 		for _, d := range s.Spec.Devices {
 			t.shared = t.shared || d.AllowMultipleAllocations != nil
 			t.parts = t.parts || len(d.ConsumesCounters) > 0
@@ -92,41 +92,41 @@ func traitsOf(w *world, claims []*resourceapi.ResourceClaim) traits {
 	return t
 }
 
-// Counts never refuse what the stock allocator grants, and promise nothing that it refuses, outside the exceptions that
-// the package documents.
+// Counts never refuse what the stock allocator grants, and promise nothing that it refuses, except for the
+// differences that the package documents.
 func TestCountsAgreeWithStockAllocator(t *testing.T) {
-	const worlds, pods = 250, 10
+	const simulations, pods = 250, 10
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 	granted, refused := 0, 0
-	for seed := range uint64(worlds) {
-		w := newWorld(seed)
-		w.allocate(20)
-		inv := inventory(w.slices...)
-		inv.SyncAllocated(w.state())
-		oracle := stock{t: t, world: w, cache: cache}
+	for seed := range uint64(simulations) {
+		sim := newSimulation(seed)
+		sim.allocate(20)
+		inv := inventory(sim.slices...)
+		inv.SyncAllocated(sim.state())
+		oracle := stock{t: t, sim: sim, cache: cache}
 		for range pods {
-			g, r := oracle.compare(inv, w.claims(), fmt.Sprintf("world %d", seed))
+			g, r := oracle.compare(inv, sim.claims(), fmt.Sprintf("simulation %d", seed))
 			granted, refused = granted+g, refused+r
 		}
 	}
 	if granted < 500 || refused < 500 {
-		t.Errorf("%d cases with one right answer were granted and %d refused: the worlds are too one-sided to tell anything", granted, refused)
+		t.Errorf("%d cases with one right answer were granted and %d refused: the simulations are too one-sided to tell anything", granted, refused)
 	}
 	t.Logf("cases with one right answer: %d granted, %d refused", granted, refused)
 }
 
-// compare holds our counts for one pod on every node against stock, and says in how many of the cases where there is only
-// one right answer stock granted or refused the pod.
+// compare compares our counts for one pod on every node with stock. It returns how often stock granted or refused the
+// pod, in the cases with a single correct answer.
 func (s *stock) compare(inv *devices.Inventory, claims []*resourceapi.ResourceClaim, where string) (granted, refused int) {
 	const limit = 5
 	s.t.Helper()
-	need := mustNeed(s.t, inv, claims...)
-	view := inv.View(need)
-	exact := traitsOf(s.world, claims).exact()
+	request := mustRequest(s.t, inv, claims...)
+	view := inv.View(request)
+	exact := traitsOf(s.sim, claims).exact()
 	for _, name := range []string{"n1", "n2", "n3"} {
-		ours, want := bestSlots(s.t, view, need, name), s.slots(claims, name, limit)
+		ours, want := bestSlots(s.t, view, request, name), s.slots(claims, name, limit)
 		if min(ours, limit) < want || exact && ours > 0 && want == 0 {
-			s.t.Fatalf("%s, node %s: counts admit %d pods, stock %d (of at most %d)\n%s", where, name, ours, want, limit, describe(s.world, claims))
+			s.t.Fatalf("%s, node %s: counts admit %d pods, stock %d (of at most %d)\n%s", where, name, ours, want, limit, describe(s.sim, claims))
 		}
 		switch {
 		case exact && want > 0:
@@ -138,11 +138,11 @@ func (s *stock) compare(inv *devices.Inventory, claims []*resourceapi.ResourceCl
 	return granted, refused
 }
 
-// bestSlots is the most that one option alone admits, or one pod if any option admits one.
-func bestSlots(t *testing.T, view *devices.View, need devices.Request, name string) int {
+// bestSlots is the sum of what the options admit, or 0 if none admits a pod.
+func bestSlots(t *testing.T, view *devices.View, request devices.Request, name string) int {
 	t.Helper()
 	counts, best, sum := mustNode(t, view, name), 0, 0
-	for _, option := range view.Options(&need) {
+	for _, option := range view.Options(&request) {
 		best = max(best, optionSlots(option, counts))
 		sum += optionSlots(option, counts)
 	}
@@ -153,15 +153,15 @@ func bestSlots(t *testing.T, view *devices.View, need devices.Request, name stri
 	return sum
 }
 
-func describe(w *world, claims []*resourceapi.ResourceClaim) string {
+func describe(sim *simulation, claims []*resourceapi.ResourceClaim) string {
 	text := ""
-	for _, s := range w.slices {
+	for _, s := range sim.slices {
 		text += fmt.Sprintf("slice %s %s/%s generation %d of %d\n", s.Name, s.Spec.Driver, s.Spec.Pool.Name, s.Spec.Pool.Generation, s.Spec.Pool.ResourceSliceCount)
 		for _, d := range s.Spec.Devices {
 			text += "  " + d.String() + "\n"
 		}
 	}
-	for id := range w.allocations {
+	for id := range sim.allocations {
 		text += "used " + string(id) + "\n"
 	}
 	for _, c := range claims {
@@ -170,8 +170,8 @@ func describe(w *world, claims []*resourceapi.ResourceClaim) string {
 	return text
 }
 
-// picture is all that a view says, for comparing.
-type picture struct {
+// viewContents is everything that a view returns, for comparing.
+type viewContents struct {
 	Kinds    []devices.Kind
 	Permits  []string
 	Nodes    map[string]devices.NodeDevices
@@ -179,87 +179,87 @@ type picture struct {
 	Problems []string
 }
 
-func pictureOf(t *testing.T, view *devices.View, needs []devices.Request) picture {
+func contentsOf(t *testing.T, view *devices.View, requests []devices.Request) viewContents {
 	t.Helper()
-	p := picture{Kinds: view.Kinds, Permits: view.Permits, Nodes: map[string]devices.NodeDevices{}, Problems: view.Problems()}
+	p := viewContents{Kinds: view.Kinds, Permits: view.Permits, Nodes: map[string]devices.NodeDevices{}, Problems: view.Problems()}
 	for _, name := range []string{"n1", "n2", "n3", "n4", "n9", "other"} {
 		counts := mustNode(t, view, name)
-		// Revisions tell how the state came about, which is what must not matter.
+		// Revisions depend on the order of the changes, which must not matter.
 		counts.Revision = 0
 		p.Nodes[name] = counts
 	}
-	for i := range needs {
-		p.Options = append(p.Options, append(view.Options(&needs[i]), view.Least(&needs[i])))
+	for i := range requests {
+		p.Options = append(p.Options, append(view.Options(&requests[i]), view.Least(&requests[i])))
 	}
 	return p
 }
 
-// However the inventory came to its state, it says what an inventory says that was told that state at once; and views
-// made on the way stay as they were.
+// An inventory that was changed step by step equals one that was built from the final state, and earlier views stay
+// unchanged.
 func TestIncrementalEqualsFresh(t *testing.T) {
 	for seed := range uint64(30) {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { checkIncremental(t, newWorld(1000+seed)) })
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { checkIncremental(t, newSimulation(1000+seed)) })
 	}
 }
 
-func checkIncremental(t *testing.T, w *world) {
-	inv := inventory(w.slices...)
+func checkIncremental(t *testing.T, sim *simulation) {
+	inv := inventory(sim.slices...)
 	var pods [][]*resourceapi.ResourceClaim
 	for range 4 {
-		pods = append(pods, w.claims())
+		pods = append(pods, sim.claims())
 	}
-	oldNeeds := needsOf(t, inv, pods)
-	old := inv.View(oldNeeds...)
-	oldPicture := pictureOf(t, old, oldNeeds)
+	oldRequests := requestsOf(t, inv, pods)
+	old := inv.View(oldRequests...)
+	oldContents := contentsOf(t, old, oldRequests)
 	for step := range 25 {
-		changeSomething(w, inv)
-		needs := needsOf(t, inv, pods)
-		view := inv.View(needs...)
-		picture := pictureOf(t, view, needs)
-		if diff := cmp.Diff(oldPicture, pictureOf(t, old, oldNeeds)); diff != "" {
+		changeSomething(sim, inv)
+		requests := requestsOf(t, inv, pods)
+		view := inv.View(requests...)
+		contents := contentsOf(t, view, requests)
+		if diff := cmp.Diff(oldContents, contentsOf(t, old, oldRequests)); diff != "" {
 			t.Fatalf("step %d: an old view changed (-before,+after):\n%s", step, diff)
 		}
-		checkRevisions(t, old, view, oldPicture, picture)
-		old, oldNeeds, oldPicture = view, needs, picture
+		checkRevisions(t, old, view, oldContents, contents)
+		old, oldRequests, oldContents = view, requests, contents
 
-		fresh := inventory(w.slices...)
-		fresh.SyncAllocated(w.state())
-		freshNeeds := needsOf(t, fresh, pods)
-		if diff := cmp.Diff(pictureOf(t, fresh.View(freshNeeds...), freshNeeds), picture); diff != "" {
+		fresh := inventory(sim.slices...)
+		fresh.SyncAllocated(sim.state())
+		freshRequests := requestsOf(t, fresh, pods)
+		if diff := cmp.Diff(contentsOf(t, fresh.View(freshRequests...), freshRequests), contents); diff != "" {
 			t.Fatalf("step %d: (-fresh,+incremental):\n%s", step, diff)
 		}
 	}
 }
 
-// checkRevisions demands that whoever keeps counts by layout and revision never keeps stale ones.
-func checkRevisions(t *testing.T, old, now *devices.View, oldPicture, picture picture) {
+// checkRevisions checks that counts cached by layout and revision are never stale.
+func checkRevisions(t *testing.T, old, now *devices.View, oldContents, contents viewContents) {
 	t.Helper()
 	if old.Layout != now.Layout || old.MultiNode() || now.MultiNode() {
 		return
 	}
-	for name, counts := range picture.Nodes {
+	for name, counts := range contents.Nodes {
 		if old.NodeRevision(name) != now.NodeRevision(name) {
 			continue
 		}
-		if diff := cmp.Diff(oldPicture.Nodes[name], counts); diff != "" {
+		if diff := cmp.Diff(oldContents.Nodes[name], counts); diff != "" {
 			t.Fatalf("node %s: other counts at the same revision (-before,+after):\n%s", name, diff)
 		}
 	}
 }
 
-func needsOf(t *testing.T, inv *devices.Inventory, pods [][]*resourceapi.ResourceClaim) []devices.Request {
+func requestsOf(t *testing.T, inv *devices.Inventory, pods [][]*resourceapi.ResourceClaim) []devices.Request {
 	t.Helper()
-	var needs []devices.Request
+	var requests []devices.Request
 	for _, claims := range pods {
-		needs = append(needs, mustNeed(t, inv, claims...))
+		requests = append(requests, mustRequest(t, inv, claims...))
 	}
-	return needs
+	return requests
 }
 
-// changeSomething changes slices or allocations and tells the inventory one by one.
-func changeSomething(w *world, inv *devices.Inventory) {
-	if w.chance(50) {
-		w.mutate(func(set *resourceapi.ResourceSlice, gone string) {
+// changeSomething changes slices or allocations, and passes each change to the inventory.
+func changeSomething(sim *simulation, inv *devices.Inventory) {
+	if sim.chance(50) {
+		sim.mutate(func(set *resourceapi.ResourceSlice, gone string) {
 			if set == nil {
 				inv.DeleteSlice(gone)
 				return
@@ -268,15 +268,15 @@ func changeSomething(w *world, inv *devices.Inventory) {
 		})
 		return
 	}
-	before := w.allocations
-	w.allocations = map[types.UID]*resourceapi.AllocationResult{}
-	w.allocate(20)
+	before := sim.allocations
+	sim.allocations = map[types.UID]*resourceapi.AllocationResult{}
+	sim.allocate(20)
 	for uid := range before {
-		if w.allocations[uid] == nil {
+		if sim.allocations[uid] == nil {
 			inv.SetAllocation(uid, nil)
 		}
 	}
-	for uid, allocation := range w.allocations {
+	for uid, allocation := range sim.allocations {
 		inv.SetAllocation(uid, allocation)
 	}
 }

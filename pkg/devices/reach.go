@@ -11,23 +11,23 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Reach says where several pods can use devices that are allocated once for all of them.
+// Reach is where several pods can use devices that are allocated once for all of them.
 type Reach struct {
-	// OneNode says that devices of the need are such as only their own node can use, or may be: then all pods must stand
-	// on one node.
+	// OneNode is set if devices of the request may be usable only on their own node: then all pods must run on one
+	// node.
 	OneNode bool
-	// NodeSets are where devices that several nodes can use meet the need, in the allocator's order. There are none with
-	// OneNode, and where no place has enough of them.
+	// NodeSets are the sets of nodes with enough devices for several nodes to meet the request, in the allocator's
+	// order. It is empty with OneNode, and if no set has enough devices.
 	NodeSets []NodeSet
 }
 
 // NodeSet is the nodes that can use some devices.
-type NodeSet struct{ of reachingSlice }
+type NodeSet struct{ of multiNodeSlice }
 
-// AllNodes says that every node is in the place.
+// AllNodes returns true if every node is in the set.
 func (p NodeSet) AllNodes() bool { return p.of.allNodes }
 
-// Contains says whether the node is in the place.
+// Contains returns true if the node is in the set.
 func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 	matches, err := structured.NodeMatches(structured.Features{}, node, p.of.nodeName, p.of.allNodes, p.of.selector)
 	if err != nil {
@@ -36,38 +36,40 @@ func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 	return matches, nil
 }
 
-// Reach says where the devices of a need that the view was made with can be used, the least option counting.
-func (v *View) Reach(need *Request) Reach {
-	option := v.Least(need)
+// Reach returns where the devices of a request can be used. The view must have been made with the request. Its least
+// option counts.
+func (v *View) Reach(request *Request) Reach {
+	option := v.Least(request)
 	if len(option.Demands) == 0 {
-		return Reach{OneNode: len(option.Permits) > 0} // all devices of a kind: the node decides which
+		return Reach{OneNode: len(option.Permits) > 0} // all devices of a kind: those of one node
 	}
 	for _, demand := range option.Demands {
-		if slices.ContainsFunc(demand.Kinds, func(kind int) bool { return v.own[kind] }) {
+		if slices.ContainsFunc(demand.Kinds, func(kind int) bool { return v.localKinds[kind] }) {
 			return Reach{OneNode: true}
 		}
 	}
 	var reach Reach
-	for i, one := range v.reaching {
-		known := slices.ContainsFunc(v.reaching[:i], func(before reachingSlice) bool { return before.samePlace(&one) })
-		if !known && v.meets(&one, option.Demands) {
-			reach.NodeSets = append(reach.NodeSets, NodeSet{of: one})
+	for i, slice := range v.multiNode {
+		listed := slices.ContainsFunc(v.multiNode[:i], func(before multiNodeSlice) bool { return before.sameNodes(&slice) })
+		if !listed && v.meets(&slice, option.Demands) {
+			reach.NodeSets = append(reach.NodeSets, NodeSet{of: slice})
 		}
 	}
 	return reach
 }
 
-// meets says whether the devices of a place, and those of every node, are enough for each demand.
-func (v *View) meets(place *reachingSlice, demands []DeviceDemand) bool {
+// meets returns true if the devices for a set of nodes, together with those for all nodes, are enough for each
+// demand.
+func (v *View) meets(nodes *multiNodeSlice, demands []DeviceDemand) bool {
 	for _, demand := range demands {
 		free := 0
-		for i := range v.reaching {
-			one := &v.reaching[i]
-			if !one.allNodes && !one.samePlace(place) {
+		for i := range v.multiNode {
+			slice := &v.multiNode[i]
+			if !slice.allNodes && !slice.sameNodes(nodes) {
 				continue
 			}
 			for _, kind := range demand.Kinds {
-				free += one.free[kind]
+				free += slice.free[kind]
 			}
 		}
 		if free < demand.Count {
@@ -77,8 +79,8 @@ func (v *View) meets(place *reachingSlice, demands []DeviceDemand) bool {
 	return true
 }
 
-// own says of each kind whether devices of it are about that belong to one node, free or not.
-func (l *layout) own() []bool {
+// localKinds returns, by kind, whether some devices of it belong to one node, free or not.
+func (l *layout) localKinds() []bool {
 	own := make([]bool, len(l.kinds.kinds))
 	for s := range l.present {
 		if kind, counted := l.kinds.of[s]; counted {

@@ -22,29 +22,29 @@ import (
 
 var reachNodes = []string{"n1", "n2", "n3", "n4"}
 
-// onNetwork are devices that the nodes can use, or all nodes if none is named.
+// onNetwork is a pool of devices that the nodes can use, or all nodes if none is named.
 func onNetwork(pool string, count int, nodes ...string) *resourceapi.ResourceSlice {
-	one := slice("network", pool)
-	one.Spec.NodeName = nil
+	published := slice("network", pool)
+	published.Spec.NodeName = nil
 	for i := range count {
-		one.Spec.Devices = append(one.Spec.Devices, device(fmt.Sprintf("far-%d", i), nil))
+		published.Spec.Devices = append(published.Spec.Devices, device(fmt.Sprintf("far-%d", i), nil))
 	}
 	if len(nodes) == 0 {
-		one.Spec.AllNodes = ptr.To(true)
-		return one
+		published.Spec.AllNodes = ptr.To(true)
+		return published
 	}
-	one.Spec.NodeSelector = &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{
+	published.Spec.NodeSelector = &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{
 		MatchExpressions: []v1.NodeSelectorRequirement{{Key: v1.LabelHostname, Operator: v1.NodeSelectorOpIn, Values: nodes}},
 	}}}
-	return one
+	return published
 }
 
 func inNode(name string, count int) *resourceapi.ResourceSlice {
-	one := slice("local", name)
+	published := slice("local", name)
 	for i := range count {
-		one.Spec.Devices = append(one.Spec.Devices, device(fmt.Sprintf("near-%d", i), nil))
+		published.Spec.Devices = append(published.Spec.Devices, device(fmt.Sprintf("near-%d", i), nil))
 	}
-	return one
+	return published
 }
 
 func reachClasses() classes {
@@ -55,19 +55,18 @@ func reachClasses() classes {
 	}
 }
 
-// reachOf reads where a claim's devices can be used: "one node", or the nodes of each
-// place.
-func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim) (one bool, places [][]string) {
+// reachOf returns where a claim's devices can be used: on one node, or the nodes of each node set.
+func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim) (oneNode bool, sets [][]string) {
 	t.Helper()
-	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{c}, reachClasses())
+	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{c}, reachClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	reach := inv.View(need).Reach(&need)
-	for _, place := range reach.NodeSets {
+	reach := inv.View(request).Reach(&request)
+	for _, set := range reach.NodeSets {
 		var in []string
 		for _, name := range reachNodes {
-			holds, err := place.Contains(node(name))
+			holds, err := set.Contains(node(name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,107 +74,105 @@ func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim)
 				in = append(in, name)
 			}
 		}
-		if place.AllNodes() != (len(in) == len(reachNodes)) {
-			t.Errorf("a place of %v says of itself that it is everywhere: %t", in, place.AllNodes())
+		if set.AllNodes() != (len(in) == len(reachNodes)) {
+			t.Errorf("AllNodes of node set %v is %t", in, set.AllNodes())
 		}
-		places = append(places, in)
+		sets = append(sets, in)
 	}
-	return reach.OneNode, places
+	return reach.OneNode, sets
 }
 
 func TestReach(t *testing.T) {
 	near, east, west, all := inNode("n1", 2), onNetwork("east", 1, "n1", "n2"), onNetwork("west", 2, "n3", "n4"), onNetwork("wide", 1)
 	all2 := wantsAll("r", "near")
-	for name, one := range map[string]struct {
-		slices []*resourceapi.ResourceSlice
-		wants  []resourceapi.DeviceRequest
-		one    bool
-		places [][]string
+	for name, test := range map[string]struct {
+		slices  []*resourceapi.ResourceSlice
+		wants   []resourceapi.DeviceRequest
+		oneNode bool
+		sets    [][]string
 	}{
 		"devices of nodes":                        {[]*resourceapi.ResourceSlice{near, east}, []resourceapi.DeviceRequest{wants("r", "near", 1)}, true, nil},
 		"all devices of a node":                   {[]*resourceapi.ResourceSlice{near}, []resourceapi.DeviceRequest{all2}, true, nil},
-		"devices of places":                       {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 1)}, false, [][]string{{"n1", "n2"}, {"n3", "n4"}}},
-		"more than one place has":                 {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 2)}, false, [][]string{{"n3", "n4"}}},
-		"more than any place has":                 {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 3)}, false, nil},
+		"devices of node sets":                    {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 1)}, false, [][]string{{"n1", "n2"}, {"n3", "n4"}}},
+		"more than one set has":                   {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 2)}, false, [][]string{{"n3", "n4"}}},
+		"more than any set has":                   {[]*resourceapi.ResourceSlice{near, east, west}, []resourceapi.DeviceRequest{wants("r", "far", 3)}, false, nil},
 		"devices of all nodes help":               {[]*resourceapi.ResourceSlice{east, all}, []resourceapi.DeviceRequest{wants("r", "far", 2)}, false, [][]string{{"n1", "n2"}}},
 		"devices of all nodes":                    {[]*resourceapi.ResourceSlice{all}, []resourceapi.DeviceRequest{wants("r", "far", 1)}, false, [][]string{reachNodes}},
-		"one of a node and one of a place":        {[]*resourceapi.ResourceSlice{near, east}, []resourceapi.DeviceRequest{wants("a", "far", 1), wants("b", "near", 1)}, true, nil},
+		"one of a node and one of a set":          {[]*resourceapi.ResourceSlice{near, east}, []resourceapi.DeviceRequest{wants("a", "far", 1), wants("b", "near", 1)}, true, nil},
 		"whichever there is":                      {[]*resourceapi.ResourceSlice{near, east}, []resourceapi.DeviceRequest{wants("r", "any", 1)}, true, nil},
 		"a class of which there is none anywhere": {[]*resourceapi.ResourceSlice{near}, []resourceapi.DeviceRequest{wants("r", "far", 1)}, false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			gotOne, got := reachOf(t, inventory(one.slices...), claim("c", one.wants...))
-			if diff := cmp.Diff(one.places, got); gotOne != one.one || diff != "" {
-				t.Errorf("on one node: %t, want %t; places (-want,+got):\n%s", gotOne, one.one, diff)
+			gotOneNode, got := reachOf(t, inventory(test.slices...), claim("c", test.wants...))
+			if diff := cmp.Diff(test.sets, got); gotOneNode != test.oneNode || diff != "" {
+				t.Errorf("on one node: %t, want %t; sets (-want,+got):\n%s", gotOneNode, test.oneNode, diff)
 			}
 		})
 	}
 }
 
-// reachWorld is a few nodes with devices of their own, and places with devices on the
-// network, of which no two have nodes in common.
-func reachWorld(random *rand.Rand) *world {
-	w := &world{Rand: random, allocations: map[types.UID]*resourceapi.AllocationResult{}}
+// reachSimulation is a few nodes with devices of their own, and disjoint node sets with devices on the network.
+func reachSimulation(random *rand.Rand) *simulation {
+	sim := &simulation{Rand: random, allocations: map[types.UID]*resourceapi.AllocationResult{}}
 	for _, name := range reachNodes {
-		if w.chance(60) {
-			w.slices = append(w.slices, inNode(name, 1+w.IntN(3)))
+		if sim.chance(60) {
+			sim.slices = append(sim.slices, inNode(name, 1+sim.IntN(3)))
 		}
 	}
-	cut := 1 + w.IntN(len(reachNodes)-1)
-	w.slices = append(w.slices, onNetwork("east", 1+w.IntN(3), reachNodes[:cut]...))
-	if w.chance(70) {
-		w.slices = append(w.slices, onNetwork("west", 1+w.IntN(3), reachNodes[cut:]...))
+	cut := 1 + sim.IntN(len(reachNodes)-1)
+	sim.slices = append(sim.slices, onNetwork("east", 1+sim.IntN(3), reachNodes[:cut]...))
+	if sim.chance(70) {
+		sim.slices = append(sim.slices, onNetwork("west", 1+sim.IntN(3), reachNodes[cut:]...))
 	}
-	if w.chance(40) {
-		w.slices = append(w.slices, onNetwork("wide", 1+w.IntN(2)))
+	if sim.chance(40) {
+		sim.slices = append(sim.slices, onNetwork("wide", 1+sim.IntN(2)))
 	}
-	w.allocate(30)
-	return w
+	sim.allocate(30)
+	return sim
 }
 
-// Where a claim's devices are said to be usable in places, whatever the stock allocator
-// takes on one node of a place can be used on all of them, and it takes nothing
-// elsewhere. What it ties to one node is said to be one node's.
+// If a claim's devices are usable in node sets, all nodes of a set can use whatever the stock allocator takes on one
+// of them, and it takes nothing elsewhere. If it ties devices to one node, OneNode is set.
 func TestReachAgreesWithStockAllocator(t *testing.T) {
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 	tied, spread := 0, 0
 	for seed := range uint64(400) {
-		w := reachWorld(rand.New(rand.NewPCG(seed, 7)))
-		inv := inventory(w.slices...)
-		inv.SyncAllocated(w.state())
-		c := claim("c", wants("r0", []string{"near", "far", "far", "any"}[w.IntN(4)], int64(1+w.IntN(2))))
-		if w.chance(40) {
-			c.Spec.Devices.Requests = append(c.Spec.Devices.Requests, wants("r1", []string{"near", "far"}[w.IntN(2)], 1))
+		sim := reachSimulation(rand.New(rand.NewPCG(seed, 7)))
+		inv := inventory(sim.slices...)
+		inv.SyncAllocated(sim.state())
+		c := claim("c", wants("r0", []string{"near", "far", "far", "any"}[sim.IntN(4)], int64(1+sim.IntN(2))))
+		if sim.chance(40) {
+			c.Spec.Devices.Requests = append(c.Spec.Devices.Requests, wants("r1", []string{"near", "far"}[sim.IntN(2)], 1))
 		}
-		one, places := reachOf(t, inv, c)
+		oneNode, sets := reachOf(t, inv, c)
 		for _, name := range reachNodes {
-			usable := w.usable(t, cache, c, name)
-			in := slices.IndexFunc(places, func(nodes []string) bool { return slices.Contains(nodes, name) })
+			usable := sim.usable(t, cache, c, name)
+			in := slices.IndexFunc(sets, func(nodes []string) bool { return slices.Contains(nodes, name) })
 			switch {
 			case usable == nil:
-			case one:
+			case oneNode:
 				tied++
 			case in < 0:
-				t.Fatalf("seed %d: stock allocates on %s, which is in none of %v\n%s", seed, name, places, describe(w, []*resourceapi.ResourceClaim{c}))
+				t.Fatalf("seed %d: stock allocates on %s, which is in none of %v\n%s", seed, name, sets, describe(sim, []*resourceapi.ResourceClaim{c}))
 			default:
 				spread++
-				for _, other := range places[in] {
+				for _, other := range sets[in] {
 					if !slices.Contains(usable, other) {
-						t.Fatalf("seed %d: what stock allocates on %s can be used on %v, want all of %v\n%s", seed, name, usable, places[in], describe(w, []*resourceapi.ResourceClaim{c}))
+						t.Fatalf("seed %d: what stock allocates on %s can be used on %v, want all of %v\n%s", seed, name, usable, sets[in], describe(sim, []*resourceapi.ResourceClaim{c}))
 					}
 				}
 			}
 		}
 	}
 	if tied < 100 || spread < 100 {
-		t.Errorf("%d allocations on one node, %d in places: too one-sided to tell anything", tied, spread)
+		t.Errorf("%d allocations on one node, %d in sets: too one-sided to tell anything", tied, spread)
 	}
 }
 
-// usable lists the nodes that can use what the stock allocator takes for the claim on a
-// node, nil if it takes nothing.
-func (w *world) usable(t *testing.T, cache *cel.Cache, c *resourceapi.ResourceClaim, name string) (nodes []string) {
-	allocator, err := structured.NewAllocator(t.Context(), stockFeatures, w.state(), reachClasses(), w.slices, cache)
+// usable lists the nodes that can use what the stock allocator takes for the claim on a node. It is nil if the
+// allocator takes nothing.
+func (sim *simulation) usable(t *testing.T, cache *cel.Cache, c *resourceapi.ResourceClaim, name string) (nodes []string) {
+	allocator, err := structured.NewAllocator(t.Context(), stockFeatures, sim.state(), reachClasses(), sim.slices, cache)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,9 +181,9 @@ func (w *world) usable(t *testing.T, cache *cel.Cache, c *resourceapi.ResourceCl
 		return nil
 	}
 	for _, other := range reachNodes {
-		asked := node(other)
-		asked.Labels[v1.LabelHostname] = other
-		matches, err := structured.NodeMatches(structured.Features{}, asked, "", results[0].NodeSelector == nil, results[0].NodeSelector)
+		labelled := node(other)
+		labelled.Labels[v1.LabelHostname] = other
+		matches, err := structured.NodeMatches(structured.Features{}, labelled, "", results[0].NodeSelector == nil, results[0].NodeSelector)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,9 +9,11 @@ import (
 )
 
 // readSet is what a CEL selector can read of a device besides its driver, capacities and allowMultipleAllocations. It
-// keeps answers reusable: devices that are equal in what a selector reads get the same answer, though each has a UUID.
+// makes match results reusable: devices that are equal in what a selector reads get the same result, though each has
+// its own UUID.
 type readSet struct {
-	// everything is set when the expression might read any attribute; then only entirely equal devices share answers.
+	// everything is set if the expression may read any attribute. Then only devices with equal attributes share
+	// results.
 	everything bool
 	attributes []string
 }
@@ -23,15 +25,15 @@ func (r *readSet) add(other readSet) {
 	r.attributes = slices.Compact(r.attributes)
 }
 
-// readsOf finds which attributes an expression reads. The variable `device` is the only way to a device's data, so it
-// is enough that every mention of it is one of
+// readsOf finds which attributes an expression reads. Only the variable `device` gives access to a device's data. So the
+// attributes are known if every use of the variable has one of these forms:
 //
 //	device.driver   device.allowMultipleAllocations   device.capacity...
 //	device.attributes["domain"].name   device.attributes["domain"]["name"]
 //	device.attributes["domain"].?name   "name" in device.attributes["domain"]
 //
-// Whatever else is found (macros over the map, computed keys, unusual literals) gives up and says
-// "everything", which is always right.
+// For any other use (macros over the map, computed keys, unusual literals) the result is "everything", which is always
+// correct.
 func readsOf(expression string) readSet {
 	tokens, ok := tokenize(expression)
 	if !ok {
@@ -53,7 +55,8 @@ func readsOf(expression string) readSet {
 	return reads
 }
 
-// mention reads one access that starts with the token `device` at position i: the attribute it reads, "" for none.
+// mention reads one access that starts with the token `device` at position i. It returns the attribute that is read,
+// "" for none.
 func mention(tokens []celToken, i int) (attribute string, ok bool) {
 	at := func(offset int) celToken {
 		if i+offset < 0 || i+offset >= len(tokens) {
@@ -77,8 +80,9 @@ func mention(tokens []celToken, i int) (attribute string, ok bool) {
 	return "", false
 }
 
-// entryName finds which entry of a domain's map is read: behind the brackets, or before the word `in`. A name that is
-// called is a macro or function over the map, and a literal that is part of a larger operand is not the whole key.
+// entryName finds which entry of a domain's map is read: the name after the brackets, or before the word `in`. A name
+// that is called is a macro or function over the map. A literal that is part of a larger operand is not the whole
+// key.
 func entryName(at func(int) celToken) (string, bool) {
 	switch {
 	case at(6).is(".") && at(7).is("?") && at(8).identifier():
@@ -105,7 +109,8 @@ func (t celToken) identifier() bool {
 	return !t.literal && t.text != "" && isWordByte(t.text[0]) && (t.text[0] < '0' || t.text[0] > '9')
 }
 
-// tokenize splits an expression; false means that it holds something this simple reader does not understand.
+// tokenize splits an expression. It returns false if the expression has a token that this simple reader does not
+// support.
 func tokenize(expression string) ([]celToken, bool) {
 	var tokens []celToken
 	for i := 0; i < len(expression); {
@@ -114,7 +119,7 @@ func tokenize(expression string) ([]celToken, bool) {
 			continue
 		}
 		token, width := nextToken(expression[i:])
-		// A word that touches a quote makes a raw or bytes literal of it.
+		// A word directly before a quote makes it a raw or bytes literal.
 		if width == 0 || token.literal && i > 0 && isWordByte(expression[i-1]) {
 			return nil, false
 		}
@@ -124,7 +129,7 @@ func tokenize(expression string) ([]celToken, bool) {
 	return tokens, true
 }
 
-// nextToken reads the token that text starts with and says how long it is; 0 if it is not understood.
+// nextToken reads the token at the start of text and returns its length, 0 if the token is not supported.
 func nextToken(text string) (celToken, int) {
 	switch c := text[0]; {
 	case c == '"' || c == '\'':
@@ -141,7 +146,7 @@ func nextToken(text string) (celToken, int) {
 	return celToken{text: text[:1]}, 1
 }
 
-// plainLiteral reads a one-line string without escapes; triple quotes and backslashes are not plain.
+// plainLiteral reads a one-line string without escapes. It does not support triple quotes and backslashes.
 func plainLiteral(text string) (celToken, int) {
 	quote := text[0]
 	if len(text) >= 3 && text[1] == quote && text[2] == quote {

@@ -3,7 +3,7 @@
 
 package devices
 
-// Drivers whose devices are recognised as GPUs or RDMA NICs by what they publish.
+// Drivers whose devices are recognised as GPUs or RDMA NICs by their attributes.
 const (
 	driverNVIDIA = "gpu.nvidia.com"
 	driverAMD    = "gpu.amd.com"
@@ -11,14 +11,14 @@ const (
 	driverSRIOV  = "sriovnetwork.k8snetworkplumbingwg.io"
 )
 
-// rdmaClasses are DeviceClasses of managed clouds that stand for RDMA NICs whatever their devices publish.
+// rdmaClasses are DeviceClasses of managed clouds for RDMA NICs, whatever their devices publish.
 var rdmaClasses = map[string]bool{
 	"efa.networking.k8s.aws": true,
 	"mrdma.google.com":       true,
 }
 
-// isGPU says whether the device computes: a whole NVIDIA GPU or a MIG slice of one, or an AMD GPU.
-// An NVIDIA device without a type comes from a driver older than the attribute and is a whole GPU.
+// isGPU returns true for a whole NVIDIA GPU, a MIG slice of an NVIDIA GPU, or an AMD GPU. An NVIDIA device without a
+// type comes from a driver older than the attribute and is a whole GPU.
 func isGPU(d *device) bool {
 	switch d.driver {
 	case driverAMD:
@@ -30,11 +30,11 @@ func isGPU(d *device) bool {
 	return false
 }
 
-// pciDeviceEFA is Amazon's name for an Elastic Fabric Adapter, which is what class efa.networking.k8s.aws selects by.
+// pciDeviceEFA is Amazon's name for an Elastic Fabric Adapter. The class efa.networking.k8s.aws selects by it.
 const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
 
-// isRDMANIC says whether the device is a network interface that speaks RDMA. DRANET publishes rdma=false on
-// AKS after the vendor's driver was installed (dranet #51), so a named RDMA device is enough; and so is being an EFA.
+// isRDMANIC returns true for a network interface with RDMA. On AKS, DRANET publishes rdma=false after the vendor's
+// driver was installed (dranet #51), so a named RDMA device is enough, and so is an EFA.
 func isRDMANIC(d *device) bool {
 	switch d.driver {
 	case driverDRANET:

@@ -15,7 +15,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// What is a GPU, what an RDMA NIC, by what drivers publish.
+// Which devices are GPUs and which are RDMA NICs, by what drivers publish.
 func TestRecognition(t *testing.T) {
 	const sriov = "sriovnetwork.k8snetworkplumbingwg.io"
 	tests := map[string]struct {
@@ -37,7 +37,7 @@ func TestRecognition(t *testing.T) {
 		"a virtual function with RDMA":           {sriov, attrs{sriov + "/rdmaCapable": true}, "RDMA NIC"},
 		"the same without the driver's domain":   {sriov, attrs{"rdmaCapable": true}, "RDMA NIC"},
 		"a virtual function without RDMA":        {sriov, attrs{sriov + "/rdmaCapable": false}, ""},
-		"a device of somebody else":              {"gpu.example.com", attrs{"type": "gpu", "dra.net/rdma": true}, ""},
+		"a device of another driver":             {"gpu.example.com", attrs{"type": "gpu", "dra.net/rdma": true}, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -53,8 +53,8 @@ func TestRecognition(t *testing.T) {
 	}
 }
 
-// A claim for RDMA NICs is known by its class where managed clouds name one, and otherwise by what it selects: on every
-// machine that the fleets have, through every class of its cloud and as an extended resource.
+// A claim for RDMA NICs is recognised by its class where managed clouds name one, and otherwise by what it selects:
+// on every machine of the fleets, through every class of its cloud and as an extended resource.
 func TestRDMAIsKnownByClassAndBySelection(t *testing.T) {
 	nics := fleetClasses()[fleet.ClassRDMA].DeepCopy()
 	nics.Name, nics.Spec.ExtendedResourceName = "nics", new(string)
@@ -71,19 +71,19 @@ func TestRDMAIsKnownByClassAndBySelection(t *testing.T) {
 		for class, want := range map[string]bool{
 			fleet.ClassGPU: false, fleet.ClassChannel: false, fleet.ClassRDMA: true, fleet.ClassNIC: true, fleet.ClassEFA: true, fleet.ClassMRDMA: true,
 		} {
-			need, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("d", class, 1))}, all)
-			if err != nil || need.RDMA != want {
-				t.Errorf("%s: a claim of class %s asks for RDMA: %v (%v), want %v", shape, class, need.RDMA, err, want)
+			request, err := inv.Request(pod, []*resourceapi.ResourceClaim{claim("c", wants("d", class, 1))}, all)
+			if err != nil || request.RDMA != want {
+				t.Errorf("%s: a claim of class %s asks for RDMA: %v (%v), want %v", shape, class, request.RDMA, err, want)
 			}
 		}
-		need, err := inv.Request(asking, nil, all)
-		if err != nil || !need.RDMA {
-			t.Errorf("%s: an extended resource for RDMA NICs asks for RDMA: %v (%v)", shape, need.RDMA, err)
+		request, err := inv.Request(asking, nil, all)
+		if err != nil || !request.RDMA {
+			t.Errorf("%s: an extended resource for RDMA NICs asks for RDMA: %v (%v)", shape, request.RDMA, err)
 		}
 	}
 }
 
-// Every size of Azure for which a topology file is published has its pairs.
+// Every size of Azure with a published topology file has its pairs.
 func TestPairMapsOfAzureSizes(t *testing.T) {
 	pairs := func(domains ...string) []string { return domains }
 	ndv4 := pairs("0003 0004 0103 0104 n0", "0001 0002 0101 0102 n1", "000d 000e 0107 0108 n2", "000b 000c 0105 0106 n3")
@@ -113,16 +113,16 @@ func TestUnitsAreTheHardware(t *testing.T) {
 	for _, shape := range fleet.Shapes() {
 		machine := firstNode(t, shape)
 		inv := inventory(machine.Slices()...)
-		for name, one := range machine.Places() {
-			for other, two := range machine.Places() {
+		for name, gpuAt := range machine.Places() {
+			for other, nicAt := range machine.Places() {
 				if !isGPUName(name) || isGPUName(other) {
 					continue
 				}
 				held := allocated(fleet.DriverGPU+"/"+machine.Name()+"/"+name, fleet.DriverNIC+"/"+machine.Name()+"/"+other)
 				got := inv.Alignment(machine.Name(), []*resourceapi.AllocationResult{held})
-				paired, near := one.Unit == two.Unit, one.NUMA == two.NUMA
+				paired, near := gpuAt.Unit == nicAt.Unit, gpuAt.NUMA == nicAt.NUMA
 				if (got.Unpaired == 0) != paired || (got.Crossing == 0) != near {
-					t.Errorf("%s: %s and %s stand at %v and %v, judged %+v", shape, name, other, one, two, got)
+					t.Errorf("%s: %s and %s are at %v and %v, alignment %+v", shape, name, other, gpuAt, nicAt, got)
 				}
 			}
 		}

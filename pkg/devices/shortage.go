@@ -11,13 +11,14 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// shortage says which devices a node lacks for a need, "" if counts do not rule it out. What the stock allocator finds is
-// never ruled out: counters that devices share are taken for full, shared devices for endless, and devices that reach
-// several nodes for present. All ways to meet the need must be short; the first one's reason is given.
-func (inv *Inventory) shortage(n *node, need *Request, served []v1.ResourceName) string {
+// shortage returns which devices a node lacks for a request, "" if counts do not exclude the node. It never excludes
+// a node where the stock allocator finds devices: it treats shared counters as full, shared devices as unlimited, and
+// devices for several nodes as available. Only a request with all options short is short; the sentence is the first
+// option's.
+func (inv *Inventory) shortage(n *node, request *Request, served []v1.ResourceName) string {
 	var reason string
-	for i := range need.options {
-		c := inv.census(n, &need.options[i], served)
+	for i := range request.options {
+		c := inv.census(n, &request.options[i], served)
 		short := c.short()
 		if short == "" {
 			return ""
@@ -29,19 +30,19 @@ func (inv *Inventory) shortage(n *node, need *Request, served []v1.ResourceName)
 	return reason
 }
 
-// census counts what a node has free for the requests of one option. Requests for the same are counted as one.
+// census counts what a node has free for the requests of one option. Requests for the same devices are one class.
 type census struct {
 	inv    *Inventory
-	option *needOption
+	option *requestOption
 	free   []*device
-	// classes are the different requests, by the asks that they go by; of gives the class of each request, -1 for
-	// those that counts cannot bound.
-	classes [][]*ask
+	// classes are the different requests, by their queries. of is the class of each request, -1 if counts cannot
+	// bound it.
+	classes [][]*deviceQuery
 	wanted  []int
 	of      []int
 }
 
-func (inv *Inventory) census(n *node, option *needOption, served []v1.ResourceName) *census {
+func (inv *Inventory) census(n *node, option *requestOption, served []v1.ResourceName) *census {
 	c := &census{inv: inv, option: option, of: make([]int, len(option.requests))}
 	for i := range option.requests {
 		c.of[i] = c.classOf(&option.requests[i], served)
@@ -54,38 +55,39 @@ func (inv *Inventory) census(n *node, option *needOption, served []v1.ResourceNa
 	return c
 }
 
-func (c *census) classOf(one *request, served []v1.ResourceName) int {
-	if one.all || slices.Contains(served, one.plugin) || slices.ContainsFunc(one.asks, c.inv.elsewhere) {
+func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
+	if request.all || slices.Contains(served, request.plugin) || slices.ContainsFunc(request.queries, c.inv.servedByMultiNode) {
 		return -1
 	}
-	class := slices.IndexFunc(c.classes, func(asks []*ask) bool { return slices.Equal(asks, one.asks) })
+	class := slices.IndexFunc(c.classes, func(queries []*deviceQuery) bool { return slices.Equal(queries, request.queries) })
 	if class < 0 {
 		class = len(c.classes)
-		c.classes, c.wanted = append(c.classes, one.asks), append(c.wanted, 0)
+		c.classes, c.wanted = append(c.classes, request.queries), append(c.wanted, 0)
 	}
-	c.wanted[class] += one.count
+	c.wanted[class] += request.count
 	return class
 }
 
-// elsewhere says whether devices that several nodes can use satisfy the ask.
-func (inv *Inventory) elsewhere(a *ask) bool {
-	if len(inv.reaching) == 0 {
+// servedByMultiNode returns true if devices for several nodes satisfy the query.
+func (inv *Inventory) servedByMultiNode(q *deviceQuery) bool {
+	if len(inv.multiNode) == 0 {
 		return false
 	}
-	if a.reached == inv.spec {
-		return a.elsewhere
+	if q.multiNodeAt == inv.spec {
+		return q.multiNode
 	}
-	a.reached, a.elsewhere = inv.spec, false
-	for _, p := range inv.reaching {
-		if slices.ContainsFunc(reachingDevices(p), func(d *device) bool { return a.judge(d).selects }) {
-			a.elsewhere = true
+	q.multiNodeAt, q.multiNode = inv.spec, false
+	for _, p := range inv.multiNode {
+		if slices.ContainsFunc(multiNodeDevices(p), func(d *device) bool { return q.match(d).selects }) {
+			q.multiNode = true
 			break
 		}
 	}
-	return a.elsewhere
+	return q.multiNode
 }
 
-// short is the first shortage found: of one class alone, of all together, of those that share an attribute's value.
+// short returns the first shortage: of one class alone, of all classes together, or of the classes that share an
+// attribute's value.
 func (c *census) short() string {
 	if len(c.classes) == 0 {
 		return ""
@@ -103,42 +105,42 @@ func (c *census) short() string {
 		names[class] = fmt.Sprintf("%d of %s", wanted, c.name(class))
 	}
 	if Times(demands, all.supply) < 1 {
-		return fmt.Sprintf("%s: not to be had together", strings.Join(names, ", "))
+		return fmt.Sprintf("%s: not available together", strings.Join(names, ", "))
 	}
 	return c.shortOfValue()
 }
 
-// shortOfValue looks at constraints: so many groups of requests that want the same need as many values' worth of devices.
+// shortOfValue checks constraints: a number of equal constraints needs the devices of that many values.
 func (c *census) shortOfValue() string {
-	for _, p := range c.option.constraintPermits() {
-		classes := make([][]*ask, len(p.wants))
-		demands := make([]DeviceDemand, len(p.wants))
-		for i := range p.wants {
-			classes[i] = p.wants[i].asks
+	for _, p := range c.option.constraintLimits() {
+		classes := make([][]*deviceQuery, len(p.demands))
+		demands := make([]DeviceDemand, len(p.demands))
+		for i := range p.demands {
+			classes[i] = p.demands[i].queries
 		}
 		if slices.ContainsFunc(classes, c.unbounded) {
 			continue
 		}
 		found := 0
 		for _, devices := range byValue(c.free, p.attribute) {
-			one := c.count(devices, classes)
-			for i := range p.wants {
-				demands[i] = DeviceDemand{Kinds: one.kinds(i), Count: p.wants[i].count}
+			counts := c.count(devices, classes)
+			for i := range p.demands {
+				demands[i] = DeviceDemand{Kinds: counts.kinds(i), Count: p.demands[i].count}
 			}
-			found += Times(demands, one.supply)
+			found += Times(demands, counts.supply)
 		}
 		if found < p.times {
-			return fmt.Sprintf("%s with one %s: %d wanted, %d to be had", p.describe(), p.attribute, p.times, found)
+			return fmt.Sprintf("%s with one %s: %d wanted, %d available", p.describe(), p.attribute, p.times, found)
 		}
 	}
 	return ""
 }
 
-func (c *census) unbounded(asks []*ask) bool {
-	return !slices.ContainsFunc(c.classes, func(class []*ask) bool { return slices.Equal(class, asks) })
+func (c *census) unbounded(queries []*deviceQuery) bool {
+	return !slices.ContainsFunc(c.classes, func(class []*deviceQuery) bool { return slices.Equal(class, queries) })
 }
 
-// byValue groups devices by an attribute; those without it are in no group.
+// byValue groups devices by an attribute. Devices without it are in no group.
 func byValue(devices []*device, attribute string) map[string][]*device {
 	groups := map[string][]*device{}
 	for _, d := range devices {
@@ -149,42 +151,42 @@ func byValue(devices []*device, attribute string) map[string][]*device {
 	return groups
 }
 
-// describe says what one group of a constraint wants.
-func (p *permit) describe() string {
-	parts := make([]string, len(p.wants))
-	for i := range p.wants {
-		parts[i] = fmt.Sprintf("%d of class %s", p.wants[i].count, p.wants[i].asks[0].class)
+// describe returns the devices that one constraint of the limit demands.
+func (p *podLimit) describe() string {
+	parts := make([]string, len(p.demands))
+	for i := range p.demands {
+		parts[i] = fmt.Sprintf("%d of class %s", p.demands[i].count, p.demands[i].queries[0].class)
 	}
 	return strings.Join(parts, " and ")
 }
 
-// name is what a class of requests is called: the extended resource, or the DeviceClass of the first alternative.
+// name returns the name of a class of requests: the extended resource, or the DeviceClass of the first alternative.
 func (c *census) name(class int) string {
 	request := &c.option.requests[slices.Index(c.of, class)]
 	if request.plugin != "" {
 		return string(request.plugin)
 	}
-	return "devices of class " + request.asks[0].class
+	return "devices of class " + request.queries[0].class
 }
 
-// tally is how many devices there are for each set of classes that they satisfy.
-type tally struct {
+// classCounts is how many devices there are for each set of classes that they satisfy.
+type classCounts struct {
 	masks  []uint64
 	supply []int
 }
 
-// endless is more shares than any pod asks for.
-const endless = 1 << 20
+// unlimited is more shares than any pod requests.
+const unlimited = 1 << 20
 
-// maxCounted is how many classes of requests one mask holds; those beyond it are bounded by nothing.
+// maxCounted is how many classes of requests a mask holds. Further classes are not bounded.
 const maxCounted = 64
 
-func (c *census) count(devices []*device, classes [][]*ask) tally {
-	var t tally
+func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts {
+	var t classCounts
 	for _, d := range devices {
 		var mask uint64
-		for class, asks := range classes[:min(len(classes), maxCounted)] {
-			if satisfies(d, asks) {
+		for class, queries := range classes[:min(len(classes), maxCounted)] {
+			if satisfies(d, queries) {
 				mask |= 1 << class
 			}
 		}
@@ -195,14 +197,14 @@ func (c *census) count(devices []*device, classes [][]*ask) tally {
 		}
 		t.supply[at]++
 		if isShared(d.spec) {
-			t.supply[at] += endless
+			t.supply[at] += unlimited
 		}
 	}
 	return t
 }
 
-// kinds lists the masks with the class in them.
-func (t *tally) kinds(class int) []int {
+// kinds lists the masks that contain the class.
+func (t *classCounts) kinds(class int) []int {
 	var kinds []int
 	for i, mask := range t.masks {
 		if mask&(1<<class) != 0 {
@@ -213,7 +215,7 @@ func (t *tally) kinds(class int) []int {
 }
 
 // found counts the devices for a class alone.
-func (t *tally) found(class int) int {
+func (t *classCounts) found(class int) int {
 	sum := 0
 	for _, kind := range t.kinds(class) {
 		sum += t.supply[kind]

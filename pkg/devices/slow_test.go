@@ -19,17 +19,17 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// slowCase is a pod that sends the stock allocator on a long search for nothing.
+// slowCase is a pod for which the stock allocator searches long and finds nothing.
 type slowCase struct {
 	name    string
 	machine machine
-	taken   []string
+	used    []string
 	claim   *resourceapi.ResourceClaim
-	// want is what our count says.
+	// want is the shortage that counts find.
 	want string
 }
 
-// inPairs asks for eight pairs of a GPU and a NIC, each with a constraint of its own.
+// inPairs requests eight pairs of a GPU and a NIC, each with a constraint of its own.
 func inPairs(class, attribute string) *resourceapi.ResourceClaim {
 	c := claim("c")
 	for i := range 8 {
@@ -58,15 +58,15 @@ func slowCases() []slowCase {
 	}
 	return []slowCase{
 		{
-			name: "p5, 8 pairs, the 4 NICs of one root in use", machine: p5, taken: nics(28, 32), claim: inPairs("rdma", pcieRoot),
-			want: "1 of class gpu and 1 of class rdma with one " + pcieRoot + ": 8 wanted, 7 to be had",
+			name: "p5, 8 pairs, the 4 NICs of one root in use", machine: p5, used: nics(28, 32), claim: inPairs("rdma", pcieRoot),
+			want: "1 of class gpu and 1 of class rdma with one " + pcieRoot + ": 8 wanted, 7 available",
 		},
 		{
-			name: "ND H100 v5, 8 pairs, 1 NIC in use", machine: azure, taken: nics(7, 8), claim: inPairs("nic", numaNode),
+			name: "ND H100 v5, 8 pairs, 1 NIC in use", machine: azure, used: nics(7, 8), claim: inPairs("nic", numaNode),
 			want: "devices of class nic: 8 wanted, 7 free",
 		},
 		{
-			name: "p5, 4 GPUs and 17 NICs, 16 free", machine: p5, taken: nics(0, 16),
+			name: "p5, 4 GPUs and 17 NICs, 16 free", machine: p5, used: nics(0, 16),
 			claim: claim("c", wants("gpu", "gpu", 4), wants("nic", "rdma", 17)),
 			want:  "devices of class rdma: 17 wanted, 16 free",
 		},
@@ -78,11 +78,11 @@ func slowCases() []slowCase {
 	}
 }
 
-// state has the devices that are taken.
+// state has the devices that are in use.
 func (s slowCase) state() structured.AllocatedState {
 	state := structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()}
-	for _, taken := range s.taken {
-		state.AllocatedDevices.Insert(structured.MakeDeviceID("dra.net", "n1", taken))
+	for _, name := range s.used {
+		state.AllocatedDevices.Insert(structured.MakeDeviceID("dra.net", "n1", name))
 	}
 	return state
 }
@@ -93,21 +93,21 @@ func (s slowCase) inventory() *devices.Inventory {
 	return inv
 }
 
-// Counts alone know that the pods of the slow cases have no room, and why.
+// Counts alone find that the pods of the slow cases have no room, and why.
 func TestCountsRefuseSlowCases(t *testing.T) {
 	for _, test := range slowCases() {
 		t.Run(test.name, func(t *testing.T) {
 			inv := test.inventory()
-			need := mustNeed(t, inv, test.claim)
-			if got := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage; got != test.want {
+			request := mustRequest(t, inv, test.claim)
+			if got := inv.Assess("n1", &request, devices.NoRail, noPlugin).Shortage; got != test.want {
 				t.Errorf("shortage %q, want %q", got, test.want)
 			}
 		})
 	}
 }
 
-// How long a node takes to refuse the pods of the slow cases: ours, from counts of a node of which nothing is
-// remembered, beside stock's allocator, which is stopped as the scheduler stops it by default.
+// How long a node takes to refuse the pods of the slow cases: our counts without cached assessments, and the stock
+// allocator, with the scheduler's default timeout.
 func BenchmarkSlowCases(b *testing.B) {
 	for _, test := range slowCases() {
 		b.Run(test.name, func(b *testing.B) {
@@ -124,18 +124,18 @@ func BenchmarkSlowCases(b *testing.B) {
 
 func (s slowCase) timeCounts(b *testing.B) time.Duration {
 	inv := s.inventory()
-	need, err := inv.Request(pod, []*resourceapi.ResourceClaim{s.claim}, standardClasses())
+	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{s.claim}, standardClasses())
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		// A device that comes and goes makes the node forget its answer.
+		// A change of an allocation drops the cached assessment of the node.
 		b.StopTimer()
 		inv.SetAllocation("other", allocated("gpu.nvidia.com/n1/gpu-0"))
 		inv.SetAllocation("other", nil)
 		b.StartTimer()
-		if got := inv.Assess("n1", &need, devices.NoRail, noPlugin).Shortage; got != s.want {
+		if got := inv.Assess("n1", &request, devices.NoRail, noPlugin).Shortage; got != s.want {
 			b.Fatalf("shortage %q, want %q", got, s.want)
 		}
 	}
@@ -157,7 +157,7 @@ func (s slowCase) timeStock(b *testing.B) time.Duration {
 	return b.Elapsed() / time.Duration(b.N)
 }
 
-// stockSearch has stock's allocator search, and says whether it was stopped.
+// stockSearch runs the stock allocator, and returns true if it was stopped.
 func (s slowCase) stockSearch(b *testing.B, published []*resourceapi.ResourceSlice, cache *cel.Cache) bool {
 	ctx, cancel := context.WithTimeout(b.Context(), filterTimeout)
 	defer cancel()

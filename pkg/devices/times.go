@@ -3,12 +3,13 @@
 
 package devices
 
-// exactDemands is up to how many demands Times looks at every subset of them; real pods have two or three.
+// exactDemands is the most demands for which Times checks every subset. Real pods have two or three demands.
 const exactDemands = 12
 
-// Times is how often all the demands together can be met from a supply by kind, each device serving one demand. By
-// Hall's theorem that is the tightest of: what a set of demands can draw on, divided by what they ask for. Beyond
-// exactDemands demands only single ones and all together are looked at, which may be too many, never too few.
+// Times returns how often all the demands together can be met from a supply by kind, if each device serves one
+// demand. By Hall's theorem that is the least, over all sets of demands, of the devices that the set can use divided
+// by the devices that it demands. Beyond exactDemands demands it checks only single demands and all of them together,
+// which may be too many, never too few.
 func Times(demands []DeviceDemand, supply []int) int {
 	times := -1
 	bound := func(set func(int) bool) {

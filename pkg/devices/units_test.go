@@ -59,7 +59,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// Storage NICs stand in units of their own and never beside a GPU.
+// Storage NICs are in units of their own and never beside a GPU.
 func TestStorageNICsStandApart(t *testing.T) {
 	view := inventory(dgxH100().slices("n1")...).View()
 	paired, alone := 0, 0
@@ -92,7 +92,8 @@ func TestPairMapOfAdminWins(t *testing.T) {
 	}
 }
 
-// What a cloud says of the whole node on each of its NICs, while pools are whole and while they are being replaced.
+// The values that a cloud publishes for the whole node on each of its NICs, while pools are complete and while they
+// are being replaced.
 func TestAttributeValues(t *testing.T) {
 	machine := firstNode(t, fleet.NDH100v5)
 	name, nics := machine.Name(), machine.Slices()[1]
@@ -120,7 +121,7 @@ func TestAttributeValues(t *testing.T) {
 	inv.SetSlice(moved)
 	check("when devices disagree", "azure.dra.net/placementGroupId", "pg-1", "pg-2")
 	if inv.NodeRevision(name) <= revision {
-		t.Error("the node's revision does not tell that an attribute changed")
+		t.Error("the node's revision did not change with an attribute")
 	}
 	inv.DeleteSlice(moved.Name)
 	check("when the driver is gone", "azure.dra.net/placementGroupId")

@@ -13,7 +13,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Option is one way to meet a need: all of its demands together, and one of each of its permits.
+// Option is one way to meet a request: all its demands together, and each of its pod limits once.
 type Option struct {
 	// Demands come in the order GPUs, RDMA NICs, others.
 	Demands []DeviceDemand
@@ -23,104 +23,104 @@ type Option struct {
 
 // DeviceDemand is a number of devices, each of one of the kinds.
 type DeviceDemand struct {
-	// Name is the DeviceClass or extended resource asked for.
+	// Name is the DeviceClass or extended resource requested.
 	Name string
 	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the cluster will do.
 	Kinds []int
 	Count int
 }
 
-// View is what a planner sees of the inventory: frozen, and counted by kinds. The partition into kinds is fine enough
-// for every need that is about; for a single need it may be finer than necessary, which changes no sum.
+// View is the inventory frozen for a planner, and counted by kinds. The partition into kinds is fine enough for every
+// request in use. For a single request it may be finer than necessary, which changes no sum.
 type View struct {
-	// Layout is equal for views whose Kinds and Permits are the same: then counts of equal Revision are equal.
+	// Layout is equal for views with the same Kinds and Permits: then counts of equal Revision are equal.
 	Layout uint64
 	// Revision is the inventory's when the view was made.
 	Revision uint64
 	Kinds    []Kind
 	// Permits name what bounds pods on a node beyond counts of devices: a request for all devices of the node, or for
-	// devices that have an attribute in common. Every pod of such a need takes one.
+	// devices that have an attribute in common. Every pod of such a request takes one.
 	Permits []string
 
-	plugin   map[v1.ResourceName]int
-	index    map[string]int
-	nodes    frozen
-	reaching []reachingSlice
-	reaches  bool
-	// own says of each kind whether devices of it belong to one node.
-	own []bool
-	// elsewhere are the permits of a node without devices of its own.
-	elsewhere []int
-	options   map[string][]Option
-	relaxed   map[string]Option
-	problems  []string
+	plugin       map[v1.ResourceName]int
+	index        map[string]int
+	nodes        frozen
+	multiNode    []multiNodeSlice
+	hasMultiNode bool
+	// localKinds is, by kind, whether some devices of it belong to one node.
+	localKinds []bool
+	// limitsElsewhere are the Permits of a node without devices of its own.
+	limitsElsewhere []int
+	options         map[string][]Option
+	relaxed         map[string]Option
+	problems        []string
 }
 
-// reachingSlice are devices for every node that a selector matches.
-type reachingSlice struct {
+// multiNodeSlice are free devices for every node that a selector matches.
+type multiNodeSlice struct {
 	nodeName string
 	allNodes bool
 	selector *v1.NodeSelector
 	free     []int
 }
 
-// View freezes what planners can see, fine enough for these needs and for those that were viewed lately.
-func (inv *Inventory) View(needs ...Request) *View {
+// View freezes the inventory for planners, with kinds fine enough for these requests and for those of recent views.
+func (inv *Inventory) View(requests ...Request) *View {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	l := inv.layoutFor(needs)
+	l := inv.layoutFor(requests)
 	l.update(inv)
-	inv.nodes.lent = true
+	inv.nodes.shared = true
 	view := &View{
-		Layout:   inv.layoutNumber(l),
-		Revision: inv.revision,
-		Kinds:    l.kinds.kinds,
-		plugin:   l.kinds.plugin,
-		index:    inv.nodes.index,
-		nodes:    l.frozen,
-		reaching: l.reaching,
-		reaches:  len(inv.reaching) > 0,
-		own:      l.own(),
-		options:  map[string][]Option{},
-		relaxed:  map[string]Option{},
-		problems: l.problems(),
+		Layout:       inv.layoutNumber(l),
+		Revision:     inv.revision,
+		Kinds:        l.kinds.kinds,
+		plugin:       l.kinds.plugin,
+		index:        inv.nodes.index,
+		nodes:        l.frozen,
+		multiNode:    l.multiNode,
+		hasMultiNode: len(inv.multiNode) > 0,
+		localKinds:   l.localKinds(),
+		options:      map[string][]Option{},
+		relaxed:      map[string]Option{},
+		problems:     l.problems(),
 	}
-	for i := range l.permits {
-		view.Permits = append(view.Permits, l.permits[i].name)
-		view.elsewhere = append(view.elsewhere, l.permits[i].elsewhere())
+	for i := range l.podLimits {
+		view.Permits = append(view.Permits, l.podLimits[i].name)
+		view.limitsElsewhere = append(view.limitsElsewhere, l.podLimits[i].admitsElsewhere())
 	}
-	for i := range needs {
-		view.add(l, &needs[i])
+	for i := range requests {
+		view.add(l, &requests[i])
 	}
 	return view
 }
 
-func (v *View) add(l *layout, need *Request) {
-	if _, known := v.options[need.Key]; known || need.Empty() {
+func (v *View) add(l *layout, request *Request) {
+	if _, added := v.options[request.Key]; added || request.Empty() {
 		return
 	}
-	for i := range need.options {
-		v.options[need.Key] = append(v.options[need.Key], l.option(&need.options[i]))
+	for i := range request.options {
+		v.options[request.Key] = append(v.options[request.Key], l.option(&request.options[i]))
 	}
-	v.relaxed[need.Key] = l.option(&need.relaxed)
+	v.relaxed[request.Key] = l.option(&request.relaxed)
 }
 
-// Options are the ways to meet a need that the view was made with, the claims' favourite first; none if it needs nothing.
-// There are several only where firstAvailable alternatives differ in number.
-func (v *View) Options(need *Request) []Option { return v.options[need.Key] }
+// Options are the ways to meet a request that the view was made with, in the claims' order of preference. There are
+// none if the request needs nothing. There are several only if firstAvailable alternatives differ in number.
+func (v *View) Options(request *Request) []Option { return v.options[request.Key] }
 
-// Least is one option that is met wherever one of Options is; it is the same if there is only one.
-func (v *View) Least(need *Request) Option { return v.relaxed[need.Key] }
+// Least is an option that is met wherever one of Options is. It is the same if there is only one.
+func (v *View) Least(request *Request) Option { return v.relaxed[request.Key] }
 
-// Problems are sentences about selectors that failed on devices: those devices do not count.
+// Problems are sentences about selectors that failed on devices; those devices are not counted.
 func (v *View) Problems() []string { return v.problems }
 
-// Node returns the devices of a node. plugin tells how many of each extended resource the node's device plugins have
-// free; it may be nil. On a node that has both, devices and plugin add up, though stock takes extended resources from the
-// plugin alone there.
+// Node returns the devices of a node. plugin is how many of each extended resource the node's device plugins have
+// free; it may be nil. On a node with both, devices and plugin add up, though the stock scheduler takes extended
+// resources only from the plugin there.
 func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevices, error) {
-	counts := v.local(node.Name)
-	if len(v.reaching) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
+	counts := v.nodeCounts(node.Name)
+	if len(v.multiNode) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
 		return counts, nil
 	}
 	counts = counts.withOwnLast()
@@ -129,16 +129,16 @@ func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevice
 		free := int(min(max(plugin[name], 0), math.MaxInt32))
 		last.Free[kind], last.Total[kind] = free, free
 	}
-	for i := range v.reaching {
-		one := &v.reaching[i]
-		matches, err := structured.NodeMatches(structured.Features{}, node, one.nodeName, one.allNodes, one.selector)
+	for i := range v.multiNode {
+		slice := &v.multiNode[i]
+		matches, err := structured.NodeMatches(structured.Features{}, node, slice.nodeName, slice.allNodes, slice.selector)
 		if err != nil {
 			return NodeDevices{}, fmt.Errorf("matching devices of several nodes with node %s: %w", node.Name, err)
 		}
 		if !matches {
 			continue
 		}
-		for kind, free := range one.free {
+		for kind, free := range slice.free {
 			last.Free[kind] += free
 			last.Total[kind] += free
 		}
@@ -154,16 +154,16 @@ func (v *View) NodeRevision(name string) uint64 {
 	return 0
 }
 
-// local are the devices that only this node can use.
-func (v *View) local(name string) NodeDevices {
+// nodeCounts are the devices that only this node can use.
+func (v *View) nodeCounts(name string) NodeDevices {
 	if i, ok := v.index[name]; ok && v.nodes.at(i) != nil {
 		return *v.nodes.at(i)
 	}
 	unit := Unit{Name: looseUnit, NUMA: unknownNUMA, Free: make([]int, len(v.Kinds)), Total: make([]int, len(v.Kinds))}
-	return NodeDevices{Units: []Unit{unit}, Permits: v.elsewhere}
+	return NodeDevices{Units: []Unit{unit}, Permits: v.limitsElsewhere}
 }
 
-// withOwnLast copies what Node changes, so that the shared counts stay as they are.
+// withOwnLast copies what Node changes, so that the shared counts do not change.
 func (n NodeDevices) withOwnLast() NodeDevices {
 	n.Units = slices.Clone(n.Units)
 	last := &n.Units[len(n.Units)-1]
@@ -171,11 +171,11 @@ func (n NodeDevices) withOwnLast() NodeDevices {
 	return n
 }
 
-// kindsOf lists the kinds whose devices satisfy one of the asks.
-func (l *layout) kindsOf(asks []*ask) []int {
+// kindsOf lists the kinds whose devices satisfy one of the queries.
+func (l *layout) kindsOf(queries []*deviceQuery) []int {
 	var kinds []int
 	for s, kind := range l.kinds.of {
-		if slices.ContainsFunc(asks, func(a *ask) bool { return s.has(l.column[a.key]) }) {
+		if slices.ContainsFunc(queries, func(q *deviceQuery) bool { return s.has(l.column[q.key]) }) {
 			kinds = append(kinds, kind)
 		}
 	}
@@ -184,7 +184,7 @@ func (l *layout) kindsOf(asks []*ask) []int {
 }
 
 // option turns requests into demands by kind. Requests for the same devices become one demand.
-func (l *layout) option(o *needOption) Option {
+func (l *layout) option(o *requestOption) Option {
 	var option Option
 	for i := range o.requests {
 		if o.requests[i].all {
@@ -198,25 +198,25 @@ func (l *layout) option(o *needOption) Option {
 		}
 		option.Demands = append(option.Demands, demand)
 	}
-	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.place(a) - l.place(b) })
-	for _, p := range o.permits() {
-		option.Permits = append(option.Permits, l.granted[p.key])
+	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.demandRank(a) - l.demandRank(b) })
+	for _, p := range o.podLimits() {
+		option.Permits = append(option.Permits, l.limitIndex[p.key])
 	}
 	return option
 }
 
-func (l *layout) demand(one *request) DeviceDemand {
-	demand := DeviceDemand{Name: one.asks[0].class, Kinds: l.kindsOf(one.asks), Count: one.count}
-	if one.plugin != "" {
-		demand.Name = string(one.plugin)
-		demand.Kinds = append(demand.Kinds, l.kinds.plugin[one.plugin])
+func (l *layout) demand(request *deviceRequest) DeviceDemand {
+	demand := DeviceDemand{Name: request.queries[0].class, Kinds: l.kindsOf(request.queries), Count: request.count}
+	if request.plugin != "" {
+		demand.Name = string(request.plugin)
+		demand.Kinds = append(demand.Kinds, l.kinds.plugin[request.plugin])
 		slices.Sort(demand.Kinds)
 	}
 	return demand
 }
 
-// place orders demands: GPUs before RDMA NICs before the rest.
-func (l *layout) place(d DeviceDemand) int {
+// demandRank orders demands: GPUs before RDMA NICs before others.
+func (l *layout) demandRank(d DeviceDemand) int {
 	gpu := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].GPU })
 	rdma := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].RDMA })
 	switch {
@@ -231,8 +231,8 @@ func (l *layout) place(d DeviceDemand) int {
 // problems lists the runtime errors of selectors, in order.
 func (l *layout) problems() []string {
 	var problems []string
-	for _, a := range l.asks {
-		if problem := a.problem(); problem != "" {
+	for _, q := range l.queries {
+		if problem := q.problem(); problem != "" {
 			problems = append(problems, problem)
 		}
 	}
@@ -240,5 +240,6 @@ func (l *layout) problems() []string {
 	return problems
 }
 
-// MultiNode says whether devices are about that several nodes can use: then every node's counts may change with Revision.
-func (v *View) MultiNode() bool { return v.reaches }
+// MultiNode returns true if there are devices that several nodes can use. Then every node's counts may change with
+// Revision.
+func (v *View) MultiNode() bool { return v.hasMultiNode }

@@ -44,7 +44,7 @@ func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(ro
 		}
 		for j := range reason.Excluded {
 			excluded := &reason.Excluded[j]
-			excluded.Said = refusals(role).mostFrequent(excluded.Refused)
+			excluded.Detail = refusals(role).mostFrequent(excluded.Refused)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func TestExplainFilters(t *testing.T) {
 	explainFilters(&decision, roles, func(role int) filterRefusals { return refusals[role] })
 	var got []string
 	for _, excluded := range decision.Reasons[1].Excluded {
-		got = append(got, excluded.Said)
+		got = append(got, excluded.Detail)
 	}
 	if diff := cmp.Diff([]string{"", `1 by NodeAffinity: "labels"`}, got); diff != "" {
 		t.Errorf("(-want,+got)\n%s", diff)

@@ -8,27 +8,27 @@ import (
 	"slices"
 )
 
-// decide fills in the decision from what stands on the board.
-func (p *problem) decide(d *Decision, c *chosen, b *board) {
+// decide fills the decision from the placement.
+func (p *problem) decide(d *Decision, c *chosen, pp *partial) {
 	d.Placed = true
 	d.Cost = p.named(c.cost)
 	d.PreferredKept = c.cost[0] == 0
-	d.Domain = p.domainOf(b)
-	d.Assignments = p.assign(b)
+	d.Domain = p.domainOf(pp)
+	d.Assignments = p.assign(pp)
 	d.Unplaced = d.Wanted - len(d.Assignments)
 	d.Stats.Steps = p.steps
-	d.Stats.NodesTouched = max(d.Stats.NodesTouched, len(b.uses))
+	d.Stats.NodesTouched = max(d.Stats.NodesTouched, len(pp.uses))
 	if d.Unplaced > 0 {
-		d.Reasons = p.leftOver(b)
+		d.Reasons = p.leftOver(pp)
 	}
 }
 
-// domainOf is the smallest domain around every used node.
-func (p *problem) domainOf(b *board) Domain {
-	f := b.f
+// domainOf returns the smallest domain around all used nodes.
+func (p *problem) domainOf(pp *partial) Domain {
+	f := pp.f
 	lo, hi := int32(len(f.names)), int32(-1)
-	for i := range b.uses {
-		if u := &b.uses[i]; u.bound || u.members > 0 {
+	for i := range pp.uses {
+		if u := &pp.uses[i]; u.bound || u.members > 0 {
 			lo, hi = min(lo, u.pos), max(hi, u.pos)
 		}
 	}
@@ -47,37 +47,37 @@ func (p *problem) domain(depth int, v int32) Domain {
 	return Domain{Level: p.snap.layout.levelName(depth - 1), Path: p.snap.fabric.path(depth, v)}
 }
 
-// assign hands the nodes to members: slices in the order of their first node,
-// members of a slice in fabric order, so that neighbours in rank are neighbours
-// in the fabric.
-func (p *problem) assign(b *board) []Assignment {
+// assign hands the nodes to members, so that neighbours in rank are neighbours in
+// the fabric: slices in the order of their first node, members of a slice in
+// fabric order.
+func (p *problem) assign(pp *partial) []Assignment {
 	perBatch := make([][]place, len(p.batches))
 	members := 0
-	for _, l := range b.log {
+	for _, l := range pp.log {
 		perBatch[l.batch] = append(perBatch[l.batch], l)
 		members += int(l.n)
 	}
 	out := make([]Assignment, 0, members)
-	seats := make([]int32, 0, members)
+	nodes := make([]int32, 0, members)
 	rails := newRails(p)
 	for _, i := range p.byRoleName() {
 		x := &p.batches[i]
 		inFabricOrder(perBatch[i])
-		seats = seats[:0]
+		nodes = nodes[:0]
 		for _, l := range perBatch[i] {
 			for range l.n {
-				seats = append(seats, l.pos)
+				nodes = append(nodes, l.pos)
 			}
 		}
 		n := 0
 		for _, members := range x.members {
 			for _, m := range members {
-				if n == len(seats) {
+				if n == len(nodes) {
 					break
 				}
 				out = append(out, Assignment{
 					Role: p.roles[x.role].spec.Name, Member: m.Name,
-					Node: b.f.names[seats[n]], Rail: rails.take(x.role, seats[n]),
+					Node: pp.f.names[nodes[n]], Rail: rails.take(x.role, nodes[n]),
 				})
 				n++
 			}
@@ -86,7 +86,7 @@ func (p *problem) assign(b *board) []Assignment {
 	return out
 }
 
-// inFabricOrder sorts places by slice, slices by their first node.
+// inFabricOrder sorts places by slice, and slices by their first node.
 func inFabricOrder(places []place) {
 	first := map[int32]int32{}
 	for _, l := range places {
@@ -99,8 +99,8 @@ func inFabricOrder(places []place) {
 	})
 }
 
-// byRoleName lists the batches by the names of their roles, as they came
-// within a role.
+// byRoleName lists the batches by the names of their roles. Batches of one role
+// keep their order.
 func (p *problem) byRoleName() []int {
 	out := make([]int, len(p.batches))
 	for i := range out {

@@ -4,8 +4,8 @@
 package plan
 
 // batchesFor makes the batches that bring each role to the wanted number of
-// members, bound ones included, from pending members not handed out before.
-// Sliced roles are rounded up to whole slices. Batches made before stay.
+// members, bound members included. It uses pending members that are in no batch
+// yet and rounds sliced roles up to whole slices. Earlier batches stay.
 func (p *problem) batchesFor(want []int) {
 	p.fresh = len(p.batches)
 	for r := range p.roles {
@@ -22,7 +22,8 @@ func (p *problem) handed(r int) int {
 	return n
 }
 
-// reset forgets what was handed out, and what partner slices added.
+// reset removes all batches, and the confinements and wishes that addPartner
+// added.
 func (p *problem) reset() {
 	for r := range p.roles {
 		for i := range p.roles[r].slices {
@@ -30,7 +31,7 @@ func (p *problem) reset() {
 		}
 	}
 	p.batches, p.fresh = nil, 0
-	p.sets, p.wishes = p.sets[:p.ownSets], p.wishes[:p.ownWishes]
+	p.confinements, p.wishes = p.confinements[:p.ownConfinements], p.wishes[:p.ownWishes]
 }
 
 func (p *problem) batchesOf(r, n int) {
@@ -63,12 +64,12 @@ func (p *problem) batchesOf(r, n int) {
 func (p *problem) addRun(r int, members []*Member) {
 	ro := &p.roles[r]
 	p.batches = append(p.batches, batch{
-		role: r, size: 1, count: int32(len(members)), sets: ro.sets, wishes: ro.wishes,
+		role: r, size: 1, count: int32(len(members)), confinements: ro.confinements, wishes: ro.wishes,
 		members: [][]*Member{members},
 	})
 }
 
-// addSlice adds a whole slice, together with equal ones before it.
+// addSlice adds a whole slice. Equal slices of a role share one batch.
 func (p *problem) addSlice(r int, members []*Member) {
 	if n := len(p.batches); n > p.fresh {
 		b := &p.batches[n-1]
@@ -80,28 +81,28 @@ func (p *problem) addSlice(r int, members []*Member) {
 	}
 	ro := &p.roles[r]
 	p.batches = append(p.batches, batch{
-		role: r, size: int32(len(members)), count: 1, sliced: true, sets: ro.sets, wishes: ro.wishes,
+		role: r, size: int32(len(members)), count: 1, sliced: true, confinements: ro.confinements, wishes: ro.wishes,
 		rule: ro.rule, members: [][]*Member{members},
 	})
 }
 
-// addPartner adds the rest of a slice of which members run already: a run with
-// a confinement and a wish of its own.
+// addPartner adds the rest of a slice some of whose members already run: an
+// unsliced run with its own confinement and wish.
 func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	p.addRun(r, members)
 	b := &p.batches[len(p.batches)-1]
 	ro := &p.roles[r]
-	for _, depth := range []int{ro.rule.also, ro.rule.need} {
+	for _, depth := range []int{ro.rule.coarser, ro.rule.required} {
 		if depth == 0 {
 			continue
 		}
-		v, bad := p.fixed(depth, s.bound)
-		p.sets = append(p.sets, confine{depth, v, bad, "a slice of role " + ro.spec.Name, len(s.bound)})
-		b.sets = append(b.sets[:len(b.sets):len(b.sets)], int32(len(p.sets)-1))
+		v, apart := p.commonDomain(depth, s.bound)
+		p.confinements = append(p.confinements, confinement{depth, v, apart, "a slice of role " + ro.spec.Name, len(s.bound)})
+		b.confinements = append(b.confinements[:len(b.confinements):len(b.confinements)], int32(len(p.confinements)-1))
 	}
-	if ro.rule.like > 0 {
-		v, bad := p.fixed(ro.rule.like, s.bound)
-		p.wishes = append(p.wishes, wish{ro.rule.like, v, bad})
+	if ro.rule.preferred > 0 {
+		v, apart := p.commonDomain(ro.rule.preferred, s.bound)
+		p.wishes = append(p.wishes, wish{ro.rule.preferred, v, apart})
 		b.wishes = append(b.wishes[:len(b.wishes):len(b.wishes)], int32(len(p.wishes)-1))
 	}
 }

@@ -3,29 +3,29 @@
 
 package plan
 
-// candidates is a heap of domains that hold every role by count, the lowest
-// bound of the cost first. A bound covers the placements that no domain below
-// the candidate holds; those were that domain's own.
+// candidates hands out the domains of one depth that hold every role by count,
+// the lowest bound of the cost first. A bound covers the placements that no
+// domain below the candidate holds; those below were candidates of their own.
 //
-// Most often the first candidate is the last one asked for, so it is found by
-// looking through all, and only the second makes a heap of the others.
+// Usually only the first candidate is needed. It is found by a scan, and the
+// second call makes a heap of the others.
 type candidates struct {
 	s           *search
 	depth       int
-	first, last int32 // the vertices to look at
+	first, last int32 // the range of vertices
 	popped      int
 	top         int32
 	heap        []candidate
 }
 
 // candidate is a domain with those terms of its bound that differ among the
-// candidates of a depth, except the room of coarser domains.
+// candidates of a depth. The room of coarser domains is left out.
 type candidate struct {
 	v                            int32
 	apart, unpaired, nodes, room int64
 }
 
-// before orders candidates as their bounds, equal ones in fabric order.
+// before orders candidates by their bounds, equal bounds in fabric order.
 func (c *candidates) before(a, b *candidate) bool {
 	switch {
 	case a.apart != b.apart:
@@ -38,13 +38,13 @@ func (c *candidates) before(a, b *candidate) bool {
 	return c.fuller(a, b)
 }
 
-// fuller is the rest of before: the candidate with less room, in itself and
-// then in the domains around it.
+// fuller is the last part of before: the candidate with less room comes first, in
+// itself and then in the domains around it.
 func (c *candidates) fuller(a, b *candidate) bool {
 	if a.room != b.room {
 		return a.room < b.room
 	}
-	f, lead := c.s.b.f, c.s.p.roles[0].roll
+	f, lead := c.s.partial.f, c.s.p.roles[0].roll
 	for d, x, y := c.depth, a.v, b.v; d > 1 && x != y; d-- {
 		x, y = f.parent(d, x), f.parent(d, y)
 		if rx, ry := lead.sum[d-1][x], lead.sum[d-1][y]; rx != ry {
@@ -66,17 +66,14 @@ func (c *candidates) pop() (candidate, bool) {
 	if len(c.heap) == 0 {
 		return candidate{}, false
 	}
-	top := c.heap[0]
-	last := len(c.heap) - 1
-	c.heap[0] = c.heap[last]
-	c.heap = c.heap[:last]
-	c.sink(0)
+	var top candidate
+	top, c.heap = removeAt(c.heap, 0, c.before)
 	return top, true
 }
 
-// best looks through all domains for the best candidate. Once one is as good as
-// any can be in the terms that cost something to find out, only those with less
-// room are looked at.
+// best scans all domains for the best candidate. Once it has one with the least
+// possible apart, unpaired and nodes, which are costly to compute, it looks only
+// at domains with less room.
 func (c *candidates) best() (top candidate, ok bool) {
 	ideal := false
 	for v := c.first; v <= c.last; v++ {
@@ -94,7 +91,7 @@ func (c *candidates) best() (top candidate, ok bool) {
 	return top, ok
 }
 
-// collect makes the heap of all candidates but the one popped already.
+// collect makes the heap of all candidates except the one that best returned.
 func (c *candidates) collect() {
 	for v := c.first; v <= c.last; v++ {
 		if v != c.top && c.s.mayHold(c.depth, v) && c.s.eligible(c.depth, v) {
@@ -103,32 +100,13 @@ func (c *candidates) collect() {
 			c.heap = append(c.heap, x)
 		}
 	}
-	for i := len(c.heap)/2 - 1; i >= 0; i-- {
-		c.sink(i)
-	}
+	heapify(c.heap, c.before)
 }
 
-func (c *candidates) sink(i int) {
-	for {
-		k := 2*i + 1
-		if k >= len(c.heap) {
-			return
-		}
-		if k+1 < len(c.heap) && c.before(&c.heap[k+1], &c.heap[k]) {
-			k++
-		}
-		if !c.before(&c.heap[k], &c.heap[i]) {
-			return
-		}
-		c.heap[i], c.heap[k] = c.heap[k], c.heap[i]
-		i = k
-	}
-}
-
-// candidates are the domains of a depth that have room by every count and hold
-// all bound members.
+// candidates returns the domains of a depth that have room by every count and
+// hold all bound members.
 func (s *search) candidates(depth int) *candidates {
-	f := s.b.f
+	f := s.partial.f
 	c := &candidates{s: s, depth: depth, last: f.width(depth) - 1}
 	if n := len(s.p.bound); n > 0 {
 		c.first, c.last = f.at(depth, s.p.bound[0]), f.at(depth, s.p.bound[n-1])
@@ -139,27 +117,27 @@ func (s *search) candidates(depth int) *candidates {
 	return c
 }
 
-// eligible says that a domain lies in a real one of the required level.
+// eligible returns true if a domain lies in a real domain of the required level.
 func (s *search) eligible(depth int, v int32) bool {
 	if s.p.required == 0 {
 		return true
 	}
-	lo, hi := s.b.f.span(depth, v)
-	return lo < hi && s.b.f.real(s.p.required, s.b.f.at(s.p.required, lo))
+	lo, hi := s.partial.f.span(depth, v)
+	return lo < hi && s.partial.f.real(s.p.required, s.partial.f.at(s.p.required, lo))
 }
 
-// price fills in the terms of a candidate's bound that come before its room.
+// price computes the terms of a candidate's bound that come before its room.
 func (s *search) price(depth int, x *candidate) {
 	x.unpaired, x.nodes = s.unpaired(depth, x.v), s.nodes(depth, x.v)
-	if depth < s.b.f.levels {
+	if depth < s.partial.f.levels {
 		x.apart = s.apart(depth, x.v)
 	}
 }
 
-// room is the leading role's room in a domain.
+// room returns the leading role's room in a domain.
 func (s *search) room(depth int, v int32) int64 {
 	switch lead := s.p.roles[0].roll; {
-	case depth > s.b.f.levels:
+	case depth > s.partial.f.levels:
 		return int64(lead.slots.at(v))
 	case depth > 0:
 		return lead.sum[depth][v]
@@ -167,9 +145,9 @@ func (s *search) room(depth int, v int32) int64 {
 	return s.total[0]
 }
 
-// bound is a lower bound of the cost of placements in a candidate.
-func (c *candidates) bound(x candidate) []int64 {
-	p, f := c.s.p, c.s.b.f
+// lowerBound returns a lower bound of the cost of placements in a candidate.
+func (c *candidates) lowerBound(x candidate) []int64 {
+	p, f := c.s.p, c.s.partial.f
 	out := make([]int64, 1, 4+2*len(p.terms))
 	if c.depth < f.levels && p.preferred > max(c.depth, p.required) {
 		out[0] = 1
@@ -181,11 +159,11 @@ func (c *candidates) bound(x candidate) []int64 {
 			out = append(out, x.apart)
 		}
 	}
-	one, several := int64(0), c.s.total[0]
+	singleNode, multiNode := int64(0), c.s.total[0]
 	if c.depth > f.levels {
-		one, several = x.room, 0
+		singleNode, multiNode = x.room, 0
 	}
-	out = append(out, x.unpaired, x.nodes, one)
+	out = append(out, x.unpaired, x.nodes, singleNode)
 	lo, _ := f.span(c.depth, x.v)
 	for d := f.levels; d > 0; d-- {
 		if d <= c.depth {
@@ -194,19 +172,19 @@ func (c *candidates) bound(x candidate) []int64 {
 			out = append(out, c.s.total[0])
 		}
 	}
-	return append(out, several)
+	return append(out, multiNode)
 }
 
-// apart is the fewest further domains one depth below that a placement uses
-// which none of them holds alone.
+// apart returns the fewest further domains, one depth below, that a placement
+// uses which none of these domains holds alone.
 func (s *search) apart(depth int, v int32) int64 {
-	f := s.b.f
+	f := s.partial.f
 	x := &f.tables[depth].verts[v]
 	least := int64(1)
 	for r, n := range s.total {
 		most := int64(0)
 		for k := x.kidLo; n > 0 && k < x.kidHi; k++ {
-			most = max(most, s.b.sum(r, depth+1, k))
+			most = max(most, s.partial.sum(r, depth+1, k))
 		}
 		if most > 0 {
 			least = max(least, (n+most-1)/most-1)
@@ -215,12 +193,12 @@ func (s *search) apart(depth int, v int32) int64 {
 	return least
 }
 
-// unpaired says whether some follower must stay unpaired.
+// unpaired returns 1 if some follower must stay unpaired, else 0.
 func (s *search) unpaired(depth int, v int32) int64 {
 	for r, n := range s.total {
 		roll := s.p.roles[r].roll
 		clean := int64(0)
-		if depth > s.b.f.levels {
+		if depth > s.partial.f.levels {
 			clean = int64(roll.clean.at(v))
 		} else {
 			clean = roll.cleanSum[depth][v]
@@ -232,14 +210,14 @@ func (s *search) unpaired(depth int, v int32) int64 {
 	return 0
 }
 
-// nodes is the fewest nodes that a role alone needs, of those that are still to
-// be looked at.
+// nodes returns the fewest nodes that a single role needs. Placements on one node
+// are left out once trySingleNodes has covered them.
 func (s *search) nodes(depth int, v int32) int64 {
-	if depth > s.b.f.levels {
+	if depth > s.partial.f.levels {
 		return 1
 	}
 	least := int64(1)
-	if s.several {
+	if s.multiNodeOnly {
 		least = 2
 	}
 	for r, n := range s.total {

@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// class is what nodes of equal shape and equal free state have in common. It
-// never changes after it is made; refs belongs to the State alone.
+// class is what nodes of equal shape and equal free state have in common. It is
+// immutable, except for refs, which only the State reads and writes.
 type class struct {
 	id            int32
 	refs          int
@@ -17,8 +17,8 @@ type class struct {
 	unschedulable bool
 }
 
-// classTable interns classes. An id is unique among the classes alive at one
-// moment, hence within any one Snapshot, and is reused later.
+// classTable interns classes. An id is unique among the classes in use at one
+// moment, hence within any one Snapshot. Later classes reuse it.
 type classTable struct {
 	byHash map[uint64][]*class
 	idle   []int32
@@ -29,8 +29,8 @@ func newClassTable() classTable {
 	return classTable{byHash: map[uint64][]*class{}}
 }
 
-// take returns the class of a node and counts one more use of it.
-func (t *classTable) take(n *NodeSpec) *class {
+// acquire returns the class of a node and increments its reference count.
+func (t *classTable) acquire(n *NodeSpec) *class {
 	h := hashNode(n)
 	for _, c := range t.byHash[h] {
 		if c.describes(n) {
@@ -44,8 +44,9 @@ func (t *classTable) take(n *NodeSpec) *class {
 	return c
 }
 
-// drop counts one use less and forgets a class that nobody uses.
-func (t *classTable) drop(c *class) {
+// release decrements a class's reference count and removes a class without
+// references.
+func (t *classTable) release(c *class) {
 	if c.refs--; c.refs > 0 {
 		return
 	}
@@ -89,7 +90,8 @@ func (c *class) describes(n *NodeSpec) bool {
 		slices.EqualFunc(c.units, n.Units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
 }
 
-// resource returns the free amount, zero for a resource the node never named.
+// resource returns the free amount, zero for a resource that the node does not
+// list.
 func (c *class) resource(i int) int64 {
 	if i < len(c.free) {
 		return c.free[i]
@@ -97,7 +99,7 @@ func (c *class) resource(i int) int64 {
 	return 0
 }
 
-// devices counts free devices of any of the kinds.
+// devices counts the free devices of any of the kinds.
 func (c *class) devices(kinds []int) int64 {
 	var n int64
 	for _, k := range kinds {
@@ -108,7 +110,7 @@ func (c *class) devices(kinds []int) int64 {
 	return n
 }
 
-// withoutTail drops trailing zeros, which mean the same as absence.
+// withoutTail drops trailing zeros, which mean the same as missing entries.
 func withoutTail(v []int64) []int64 {
 	for len(v) > 0 && v[len(v)-1] == 0 {
 		v = v[:len(v)-1]
@@ -118,7 +120,7 @@ func withoutTail(v []int64) []int64 {
 
 func trimmed(v []int64) []int64 { return slices.Clone(withoutTail(v)) }
 
-// hasher mixes 64-bit words; collisions are resolved by comparing values.
+// hasher mixes 64-bit words. Callers resolve collisions by comparing values.
 type hasher uint64
 
 func (h *hasher) add(v int64) {

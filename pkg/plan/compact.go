@@ -8,54 +8,54 @@ import (
 	"slices"
 )
 
-// compact empties nodes whose members fit on other nodes of the same run.
-// Filling domain by domain leaves room on the last node of a run, which may hold
-// what an earlier, smaller node got. Nobody moves to a domain that the run did
-// not use before, so no rule is broken and no cost term rises.
-func (b *board) compact() {
-	for i := range b.p.batches {
-		if !b.p.batches[i].sliced {
-			for b.emptyOne(int32(i)) {
-				b.p.steps++
+// compact empties nodes whose members fit on other nodes of the same run. Filling
+// domain by domain may leave room on the last node of a run for the members that
+// an earlier, smaller node got. Members move only to nodes that the run already
+// uses, so no rule is broken and no cost term rises.
+func (pp *partial) compact() {
+	for i := range pp.p.batches {
+		if !pp.p.batches[i].sliced {
+			for pp.emptyNode(int32(i)) {
+				pp.p.steps++
 			}
 		}
 	}
 }
 
-// emptyOne moves the members of the least filled node that can be emptied.
-func (b *board) emptyOne(batch int32) bool {
-	role := b.p.batches[batch].role
-	roomy := func(l place) bool { return l.batch == batch && b.cleanRoom(role, l.pos) > 0 }
-	if !slices.ContainsFunc(b.log, roomy) {
+// emptyNode moves the members of the least filled node that can be emptied.
+func (pp *partial) emptyNode(batch int32) bool {
+	role := pp.p.batches[batch].role
+	roomy := func(l place) bool { return l.batch == batch && pp.cleanRoom(role, l.pos) > 0 }
+	if !slices.ContainsFunc(pp.log, roomy) {
 		return false
 	}
-	seats := b.seatsOf(batch)
+	nodes := pp.nodesOf(batch)
 	spare := int32(0)
-	for _, s := range seats {
-		spare += b.cleanRoom(role, s.pos)
+	for _, s := range nodes {
+		spare += pp.cleanRoom(role, s.pos)
 	}
-	for _, s := range seats {
-		if s.n > spare-b.cleanRoom(role, s.pos) {
+	for _, s := range nodes {
+		if s.n > spare-pp.cleanRoom(role, s.pos) {
 			continue
 		}
-		if b.move(batch, s, seats) {
+		if pp.move(batch, s, nodes) {
 			return true
 		}
 	}
 	return false
 }
 
-// seatsOf lists the nodes of a batch, the least filled first.
-func (b *board) seatsOf(batch int32) []place {
-	var seats []place
-	for _, l := range b.log {
+// nodesOf lists the nodes of a batch, the least filled first.
+func (pp *partial) nodesOf(batch int32) []place {
+	var nodes []place
+	for _, l := range pp.log {
 		if l.batch == batch {
-			seats = append(seats, l)
+			nodes = append(nodes, l)
 		}
 	}
-	slices.SortFunc(seats, func(x, y place) int { return cmp.Or(cmp.Compare(x.pos, y.pos), cmp.Compare(x.n, y.n)) })
-	out := seats[:0]
-	for _, s := range seats {
+	slices.SortFunc(nodes, func(x, y place) int { return cmp.Or(cmp.Compare(x.pos, y.pos), cmp.Compare(x.n, y.n)) })
+	out := nodes[:0]
+	for _, s := range nodes {
 		if n := len(out); n > 0 && out[n-1].pos == s.pos {
 			out[n-1].n += s.n
 			continue
@@ -66,23 +66,23 @@ func (b *board) seatsOf(batch int32) []place {
 	return out
 }
 
-// cleanRoom is how many more members a node holds without leaving any unpaired.
-func (b *board) cleanRoom(role int, pos int32) int32 {
-	return max(0, min(b.slots(role, pos), b.p.roles[role].roll.clean.at(pos)-b.on(role, pos)))
+// cleanRoom returns how many more members a node holds with no follower unpaired.
+func (pp *partial) cleanRoom(role int, pos int32) int32 {
+	return max(0, min(pp.slots(role, pos), pp.p.roles[role].roll.clean.at(pos)-pp.on(role, pos)))
 }
 
-// move takes a node's members of a batch to the other seats, as far as the
-// filters agree to all of it.
-func (b *board) move(batch int32, from place, seats []place) bool {
-	role := b.p.batches[batch].role
+// move takes a node's members of a batch to the other nodes. It moves none unless
+// the filters accept all of them.
+func (pp *partial) move(batch int32, from place, nodes []place) bool {
+	role := pp.p.batches[batch].role
 	left := from.n
 	var to []place
-	for i := len(seats) - 1; i >= 0 && left > 0; i-- {
-		s := seats[i]
+	for i := len(nodes) - 1; i >= 0 && left > 0; i-- {
+		s := nodes[i]
 		if s.pos == from.pos {
 			continue
 		}
-		if n := b.ask(role, s.pos, min(left, b.cleanRoom(role, s.pos))); n > 0 {
+		if n := pp.admitted(role, s.pos, min(left, pp.cleanRoom(role, s.pos))); n > 0 {
 			to = append(to, place{batch, 0, s.pos, n})
 			left -= n
 		}
@@ -90,10 +90,10 @@ func (b *board) move(batch int32, from place, seats []place) bool {
 	if left > 0 {
 		return false
 	}
-	log := slices.DeleteFunc(slices.Clone(b.log), func(l place) bool { return l.batch == batch && l.pos == from.pos })
-	b.undo(0)
+	log := slices.DeleteFunc(slices.Clone(pp.log), func(l place) bool { return l.batch == batch && l.pos == from.pos })
+	pp.undo(0)
 	for _, l := range append(log, to...) {
-		b.put(l.batch, l.slice, l.pos, l.n)
+		pp.put(l.batch, l.slice, l.pos, l.n)
 	}
 	return true
 }

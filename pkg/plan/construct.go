@@ -9,23 +9,23 @@ import (
 	"slices"
 )
 
-// construct builds a placement inside one domain, batch by batch. Filling a
-// batch is greedy; which domain a confinement or wish settles on is a choice
-// that it comes back to.
+// construct builds a placement inside one domain, batch by batch. It fills a
+// batch greedily. The domain of a confinement or wish is a choice to which it
+// backtracks.
 type construct struct {
-	p     *problem
-	b     *board
-	depth int
-	v     int32
-	order []int32
+	p       *problem
+	partial *partial
+	depth   int
+	v       int32
+	order   []int32
 	// choices are the confinements, then the wishes, of the problem.
 	choices []choice
 	taken   map[spreadKey]bool
-	// until is the step at which it gives up.
+	// until is the step at which the attempt ends.
 	until int
 }
 
-// choice is a confinement or a wish and the domain it has settled on.
+// choice is a confinement or a wish and the domain chosen for it.
 type choice struct {
 	depth int
 	v     int32
@@ -39,46 +39,46 @@ const (
 	undecided choiceState = iota
 	settled
 	waived  // a wish that is not kept
-	nowhere // a confinement for which there is no domain
+	nowhere // a confinement without a possible domain
 )
 
-func newConstruct(b *board, depth int, v int32, order []int32) *construct {
-	c := &construct{p: b.p, b: b, depth: depth, v: v, order: order, taken: map[spreadKey]bool{}}
-	for _, s := range b.p.sets {
-		x := bornChoice(s.depth, s.fixed, false)
+func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
+	c := &construct{p: pp.p, partial: pp, depth: depth, v: v, order: order, taken: map[spreadKey]bool{}}
+	for _, s := range pp.p.confinements {
+		x := newChoice(s.depth, s.fixed, false)
 		if s.apart {
 			x.state = nowhere
 		}
 		c.choices = append(c.choices, x)
 	}
-	for _, w := range b.p.wishes {
-		x := bornChoice(w.depth, w.first, true)
+	for _, w := range pp.p.wishes {
+		x := newChoice(w.depth, w.first, true)
 		if w.broken {
 			x.state = waived
 		}
 		c.choices = append(c.choices, x)
 	}
-	for r := range b.p.roles {
-		for _, t := range b.p.roles[r].taken {
+	for r := range pp.p.roles {
+		for _, t := range pp.p.roles[r].taken {
 			c.taken[spreadKey{r, t}] = true
 		}
 	}
-	c.until = b.p.steps + max(1, b.p.size/constructShare)
+	c.until = pp.p.steps + max(1, pp.p.size/constructShare)
 	return c
 }
 
-// constructShare of the budget goes to one attempt at one order.
+// constructShare: one attempt at one order gets 1/constructShare of the budget.
 const constructShare = 16
 
-func bornChoice(depth int, v int32, soft bool) choice {
+func newChoice(depth int, v int32, soft bool) choice {
 	if v >= 0 {
 		return choice{depth: depth, v: v, state: settled, soft: soft}
 	}
 	return choice{depth: depth, soft: soft}
 }
 
-// run places the batches from the i-th in order; on failure the board is as it
-// was.
+// run places the batches of order from the i-th on. On failure it restores the
+// partial placement.
 func (c *construct) run(i int) bool {
 	c.p.steps++
 	if i == len(c.order) {
@@ -95,29 +95,30 @@ func (c *construct) run(i int) bool {
 	if !ok {
 		return false
 	}
-	mark := len(c.b.log)
+	mark := len(c.partial.log)
 	before := c.taken
 	c.taken = maps.Clone(before)
-	if c.b.fillBatch(batch, depth, v, c.taken) && c.run(i+1) {
+	if c.partial.fillBatch(batch, depth, v, c.taken) && c.run(i+1) {
 		return true
 	}
 	c.taken = before
-	c.b.undo(mark)
+	c.partial.undo(mark)
 	return false
 }
 
-// of lists the choices that a batch belongs to, as indices.
+// of lists the choices that a batch belongs to, as indices, coarsest first.
 func (c *construct) of(batch int32) []int32 {
 	x := &c.p.batches[batch]
-	out := slices.Clone(x.sets)
+	out := slices.Clone(x.confinements)
 	for _, w := range x.wishes {
-		out = append(out, w+int32(len(c.p.sets)))
+		out = append(out, w+int32(len(c.p.confinements)))
 	}
 	slices.SortStableFunc(out, func(a, b int32) int { return cmp.Compare(c.choices[a].depth, c.choices[b].depth) })
 	return out
 }
 
-// undecided is the coarsest open choice of a batch, -1 when there is none.
+// undecided returns the coarsest undecided choice of a batch, -1 if there is
+// none.
 func (c *construct) undecided(batch int32) int {
 	for _, n := range c.of(batch) {
 		if c.choices[n].state == undecided {
@@ -127,9 +128,8 @@ func (c *construct) undecided(batch int32) int {
 	return -1
 }
 
-// home is the smallest domain that a batch's settled choices leave it; ok is
-// false when a confinement lies elsewhere. A settled wish that lies elsewhere
-// is passed over.
+// home returns the smallest domain that a batch's settled choices leave it. ok is
+// false if they contradict each other. A settled wish elsewhere is ignored.
 func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	depth, v = c.depth, c.v
 	for _, n := range c.of(batch) {
@@ -140,7 +140,7 @@ func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 		if x.state != settled {
 			continue
 		}
-		d, w, nested := c.b.f.inner(depth, v, x.depth, x.v)
+		d, w, nested := c.partial.f.inner(depth, v, x.depth, x.v)
 		if !nested && !x.soft {
 			return 0, 0, false
 		}
@@ -151,7 +151,7 @@ func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	return depth, v, true
 }
 
-// inner returns the smaller of two domains; ok is false when they are disjoint.
+// inner returns the smaller of two domains; ok is false if they are disjoint.
 func (f *fabric) inner(d1 int, v1 int32, d2 int, v2 int32) (d int, v int32, ok bool) {
 	if d1 > d2 {
 		d1, v1, d2, v2 = d2, v2, d1, v1
@@ -160,7 +160,7 @@ func (f *fabric) inner(d1 int, v1 int32, d2 int, v2 int32) (d int, v int32, ok b
 	return d2, v2, f.at(d1, lo) == v1
 }
 
-// decide tries the domains for a choice, the one in use and the tightest first.
+// decide tries the domains of a choice, those in use and the tightest first.
 func (c *construct) decide(i, n int) bool {
 	x := &c.choices[n]
 	for _, v := range c.candidates(i, n) {
@@ -184,42 +184,42 @@ func (c *construct) decide(i, n int) bool {
 	return false
 }
 
-// candidates lists the domains of a choice's depth that have room for all that
-// is still to come of it.
+// candidates lists the domains of a choice's depth that have room for all its
+// members still to be placed.
 func (c *construct) candidates(i, n int) []int32 {
 	depth, v, ok := c.home(c.order[i])
 	if !ok {
 		return nil
 	}
 	x := &c.choices[n]
-	lo, hi := c.b.f.span(depth, v)
+	lo, hi := c.partial.f.span(depth, v)
 	if lo == hi {
 		return nil
 	}
-	first, last := c.b.f.at(x.depth, lo), c.b.f.at(x.depth, hi-1)
+	first, last := c.partial.f.at(x.depth, lo), c.partial.f.at(x.depth, hi-1)
 	role := c.p.batches[c.order[i]].role
 	want := c.pending(i, n)
 	var out []int32
 	for w := first; w <= last; w++ {
-		if c.b.f.real(x.depth, w) && c.holds(x.depth, w, want) {
+		if c.partial.f.real(x.depth, w) && c.holds(x.depth, w, want) {
 			out = append(out, w)
 		}
 	}
 	c.p.steps += int(last-first)/scanSteps + 1
 	slices.SortStableFunc(out, func(a, b int32) int {
-		oa, ob := c.b.isOpen(x.depth, a), c.b.isOpen(x.depth, b)
+		oa, ob := c.partial.isOpen(x.depth, a), c.partial.isOpen(x.depth, b)
 		if oa != ob {
 			if oa {
 				return -1
 			}
 			return 1
 		}
-		return cmp.Compare(c.b.sum(role, x.depth, a), c.b.sum(role, x.depth, b))
+		return cmp.Compare(c.partial.sum(role, x.depth, a), c.partial.sum(role, x.depth, b))
 	})
 	return out
 }
 
-// pending counts, by role, the members still to come that share a choice.
+// pending counts, by role, the members still to be placed that share a choice.
 func (c *construct) pending(i, n int) []int64 {
 	want := make([]int64, len(c.p.roles))
 	for _, batch := range c.order[i:] {
@@ -230,10 +230,10 @@ func (c *construct) pending(i, n int) []int64 {
 	return want
 }
 
-// holds says whether a domain has the room by each role's count.
+// holds returns true if a domain has the room by each role's count.
 func (c *construct) holds(depth int, v int32, want []int64) bool {
 	for r, n := range want {
-		if n > 0 && c.b.sum(r, depth, v) < n {
+		if n > 0 && c.partial.sum(r, depth, v) < n {
 			return false
 		}
 	}

@@ -10,9 +10,9 @@ import "slices"
 //	wishes           preferred levels not kept
 //	domains LEVEL    domains used beyond the first; boundary levels, then the
 //	                 others, each from the top down
-//	unpaired         followers that cannot stand beside an anchor of theirs
+//	unpaired         followers without an anchor in their unit
 //	nodes            nodes used
-//	room node        leading-role slots of the node, if only one is used
+//	room node        leading-role slots of the used node, if a single node is used
 //	room LEVEL       the same for the used domains, from the finest level up:
 //	                 less is left behind in them
 //	room node        the same for the used nodes, if there are several
@@ -42,25 +42,25 @@ func termsOf(l *Layout) *terms {
 	return t
 }
 
-// cost writes the board's cost, given the wishes broken, into buf.
-func (b *board) cost(buf []int64, broken int64) []int64 {
+// cost writes the cost into buf, given the number of broken wishes.
+func (pp *partial) cost(buf []int64, broken int64) []int64 {
 	buf = append(buf[:0], broken)
-	for _, d := range b.p.terms {
-		buf = append(buf, max(0, b.crossed[d]-1))
+	for _, d := range pp.p.terms {
+		buf = append(buf, max(0, pp.crossed[d]-1))
 	}
-	node := b.f.levels + 1
-	one, several := b.room[node], int64(0)
-	if b.crossed[node] > 1 {
-		one, several = several, one
+	node := pp.f.levels + 1
+	singleNode, multiNode := pp.room[node], int64(0)
+	if pp.crossed[node] > 1 {
+		singleNode, multiNode = multiNode, singleNode
 	}
-	buf = append(buf, b.unpaired, b.crossed[node], one)
-	for d := b.f.levels; d > 0; d-- {
-		buf = append(buf, b.room[d])
+	buf = append(buf, pp.unpaired, pp.crossed[node], singleNode)
+	for d := pp.f.levels; d > 0; d-- {
+		buf = append(buf, pp.room[d])
 	}
-	return append(buf, several)
+	return append(buf, multiNode)
 }
 
-// named gives a cost vector its names.
+// named pairs a cost vector with the names of its terms.
 func (p *problem) named(v []int64) Cost {
 	out := make(Cost, len(v))
 	for i, n := range p.snap.terms.names {
@@ -69,35 +69,35 @@ func (p *problem) named(v []int64) Cost {
 	return out
 }
 
-// head is the part of a cost vector that says how near the members are.
-func (p *problem) head(v []int64) []int64 { return v[:1+len(p.terms)] }
+// locality is the part of a cost vector that measures how near the members are.
+func (p *problem) locality(v []int64) []int64 { return v[:1+len(p.terms)] }
 
-// broken counts the wishes that places do not keep.
+// broken counts the wishes that the places do not keep.
 func (p *problem) broken(f *fabric, places []place) int64 {
 	state := slices.Clone(p.wishes)
-	like := make([][]wish, len(p.batches))
+	bySlice := make([][]wish, len(p.batches))
 	for i := range p.batches {
-		if b := &p.batches[i]; b.sliced && b.rule.like > 0 {
-			like[i] = slices.Repeat([]wish{{depth: b.rule.like, first: -1}}, int(b.count))
+		if b := &p.batches[i]; b.sliced && b.rule.preferred > 0 {
+			bySlice[i] = slices.Repeat([]wish{{depth: b.rule.preferred, first: -1}}, int(b.count))
 		}
 	}
 	for _, l := range places {
 		for _, w := range p.batches[l.batch].wishes {
-			state[w].see(f, l.pos)
+			state[w].add(f, l.pos)
 		}
-		if like[l.batch] != nil {
-			like[l.batch][l.slice].see(f, l.pos)
+		if bySlice[l.batch] != nil {
+			bySlice[l.batch][l.slice].add(f, l.pos)
 		}
 	}
 	n := countBroken(state)
-	for _, ws := range like {
+	for _, ws := range bySlice {
 		n += countBroken(ws)
 	}
 	return n
 }
 
-// see takes note of a member at a position.
-func (w *wish) see(f *fabric, pos int32) {
+// add records a member at a position.
+func (w *wish) add(f *fabric, pos int32) {
 	v := f.at(w.depth, pos)
 	if w.first >= 0 && w.first != v || !f.real(w.depth, v) {
 		w.broken = true

@@ -3,29 +3,29 @@
 
 package plan
 
-// Decision is the answer to a Gang: every pending quorum member with a node,
-// or the reasons why not.
+// Decision is the answer to a Gang: a node for every pending quorum member, or
+// the reasons why not.
 type Decision struct {
 	// Gang is the name from the request.
 	Gang string
-	// Placed says that at least the quorum has nodes.
+	// Placed is set if at least the quorum has nodes.
 	Placed bool
-	// Assignments has the pending members that got a node, by role name, then
-	// in rank order. Members beyond the quorum may be missing.
+	// Assignments has the pending members that got a node, by role name, then in
+	// rank order. Members beyond the quorum may be missing.
 	Assignments []Assignment
 	// Domain is the smallest domain that holds the gang, bound members included.
 	Domain Domain
 	// Cost is the plan's cost by term, most important first.
 	Cost Cost
-	// PreferredKept says that every preferred level was kept.
+	// PreferredKept is set if every preferred level was kept.
 	PreferredKept bool
-	// Wanted is the number of pending members asked for, Unplaced those of them
-	// beyond the quorum that got no node.
+	// Wanted is the number of pending members in the request. Unplaced counts
+	// those beyond the quorum that got no node.
 	Wanted, Unplaced int
-	// Exhausted says that the step budget ended before an answer: not placed is
-	// then not proven impossible.
+	// Exhausted is set if the step budget ended before an answer. Then a "no"
+	// does not prove that there is no placement.
 	Exhausted bool
-	// Reasons say why not, best candidate first.
+	// Reasons explain a "no", best candidate first.
 	Reasons []Reason
 	Stats   Stats
 }
@@ -33,14 +33,15 @@ type Decision struct {
 // Assignment gives a member its node.
 type Assignment struct {
 	Role, Member, Node string
-	// Rail is the alignment unit that the member should take its devices from,
-	// -1 when it spans several or asks for none.
+	// Rail is the index of the alignment unit that the member should take its
+	// devices from. It is -1 if the devices span several units, or if the member
+	// needs none.
 	Rail int
 }
 
 // Domain is one vertex of the fabric.
 type Domain struct {
-	// Level is the level's name; "fabric" is the whole, NodeLevel a node.
+	// Level is the level's name; "fabric" is the whole fabric, NodeLevel a node.
 	Level string
 	// Path are the domain names from the top, joined by "/".
 	Path string
@@ -59,13 +60,14 @@ type Term struct {
 type Stats struct {
 	// Steps of the budget used.
 	Steps int
-	// FitsCalls is how often Fits was asked, FitsRefused how often it said no.
+	// FitsCalls counts the calls of Fits, FitsRefused those that returned false.
 	FitsCalls, FitsRefused int
-	// NodesTouched counts nodes whose slots were computed or looked at.
+	// NodesTouched counts nodes whose slots were computed or read.
 	NodesTouched int
-	// DomainsTried counts candidate domains in which placing was attempted.
+	// DomainsTried counts candidate domains in which a placement was attempted.
 	DomainsTried int
-	// Proven says that the cost is the optimum (or the "no" certain).
+	// Proven is set if the cost is proven to be the optimum, or the "no" to be
+	// final.
 	Proven bool
 }
 
@@ -80,46 +82,48 @@ const (
 	NoDomain ReasonKind = "NoDomain"
 	// BoundApart: members already bound contradict a required level.
 	BoundApart ReasonKind = "BoundApart"
-	// BadRequest: the request itself is wrong; Subject names the field.
+	// BadRequest: the request is invalid; Subject names the field.
 	BadRequest ReasonKind = "BadRequest"
-	// BudgetEnded: the search stopped before an answer.
+	// BudgetEnded: the step budget ended before an answer.
 	BudgetEnded ReasonKind = "BudgetEnded"
 )
 
-// Reason is one candidate domain's verdict, or a fault of the request.
+// Reason says why one candidate domain does not hold the gang, or names a fault
+// of the request.
 type Reason struct {
 	Kind   ReasonKind
 	Domain Domain
 	// Subject is the field or object that a BadRequest is about, with Detail.
 	Subject, Detail string
-	// Role is the role that was short, RoleDomain the domain it was given.
+	// Role is the role that was short, RoleDomain the domain available to it.
 	Role       string
 	RoleDomain Domain
-	// Outside is room for further members of Role outside RoleDomain, if that is a
-	// domain that RDMA does not leave and that is why they are kept in it.
+	// Outside is the room for further members of Role outside RoleDomain. It is
+	// set only where a boundary level keeps RDMA members in RoleDomain.
 	Outside int
-	// Wanted and Found count pending quorum members; of BoundApart, Found counts the
-	// bound members that contradict.
+	// Wanted and Found count pending quorum members. For BoundApart, Found counts
+	// the bound members.
 	Wanted, Found int
-	// Nodes is how many nodes were looked at for a NoDomain.
+	// Nodes is how many nodes were checked for a NoDomain.
 	Nodes int
 	// Excluded counts the domain's nodes that hold no member of Role, by what
 	// they lack.
 	Excluded []Exclusion
-	// Changes would each change the answer.
+	// Each of Changes alone would change the answer.
 	Changes []Change
 }
 
-// Exclusion counts nodes lost to one cause.
+// Exclusion counts the nodes excluded for one cause.
 type Exclusion struct {
 	// Cause is a resource or kind name, or one of the Cause constants.
 	Cause string
 	Nodes int
-	// Refused names the nodes, of CauseFilter only: whoever answered Fits may know
-	// more about them.
+	// Refused names the nodes, for CauseFilter only: the implementation of Fits
+	// may have details about them.
 	Refused []string
-	// Said is what they know, as a part of a sentence. The planner leaves it empty.
-	Said string
+	// Detail is what the filters reported, as a part of a sentence. The planner
+	// leaves it empty; the caller may set it.
+	Detail string
 }
 
 // Causes that are not a resource or a kind.
@@ -130,17 +134,17 @@ const (
 	CauseAlignment     = "alignment"
 )
 
-// Change is something that would change a "no".
+// Change is a change of the cluster that would turn a "no" into a "yes".
 type Change struct {
 	// Count of What: domains of a level ("node", "rack") that are missing in the
 	// domain Where, or a resource or kind that is missing on the node Where.
 	Count int64
 	What  string
-	// Amount is how people write Count, where a resource is counted in small units;
-	// the planner does not know of such and leaves it empty.
+	// Amount is Count in the usual notation of a resource that is counted in
+	// small units. The planner leaves it empty.
 	Amount string
-	// Room is how many members each missing domain must hold, 0 for a node
-	// like the best there are.
+	// Room is how many members each missing domain must hold. It is 0 for a node
+	// like the best in the domain.
 	Room  int
 	Where string
 }

@@ -5,41 +5,41 @@ package plan
 
 import "slices"
 
-// exact finds the cheapest placement inside one domain by trying them all,
-// member by member, leaving out what cannot be cheaper than the best known,
-// what differs only by exchanging equal nodes or equal slices, and what no
-// longer leaves room for the rest.
+// exact finds the cheapest placement inside one domain by trying all placements,
+// member by member. It leaves out those that cannot be cheaper than the best one
+// found, that differ only by exchanging equal nodes or equal slices, or that
+// leave no room for the rest.
 type exact struct {
-	p         *problem
-	b         *board
-	depth     int
-	v, lo, hi int32
-	units     []unit
-	sets      []setState
-	wishes    []wishState
-	broken    int64
-	taken     []spreadKey
-	first     []int32 // by unit, the position of its first member
-	left      []int64 // by role, the members still to place
-	until     int
-	cut       bool // the steps ended first
-	clash     *clash
-	bound     []int64 // cost to beat, nil for none
-	places    []place // the best found
-	buf       []int64
-	undoWish  []wishUndo
+	p            *problem
+	partial      *partial
+	depth        int
+	v, lo, hi    int32
+	units        []unit
+	confinements []confinementState
+	wishes       []wishState
+	broken       int64
+	taken        []spreadKey
+	first        []int32 // by unit, the position of its first member
+	left         []int64 // by role, the members still to place
+	until        int
+	cut          bool // the steps ended before the search
+	refused      *refusedNode
+	costToBeat   []int64 // nil if there is none
+	places       []place // of the best placement found
+	buf          []int64
+	undoWish     []wishUndo
 }
 
 // unit is one slice, or one run of a role that is not sliced.
 type unit struct {
-	batch, slice, n int32
-	role            int
-	sets, wishes    []int32
-	spread          int
-	twin            bool // interchangeable with the unit before
+	batch, slice, n      int32
+	role                 int
+	confinements, wishes []int32
+	spread               int
+	twin                 bool // interchangeable with the unit before it
 }
 
-type setState struct {
+type confinementState struct {
 	depth   int
 	v       int32
 	members int32
@@ -56,83 +56,84 @@ type wishUndo struct {
 	was wishState
 }
 
-// clash is a node that the filters refused after it was filled.
-type clash struct {
+// refusedNode is a node that the filters refused after it was filled.
+type refusedNode struct {
 	role int
 	pos  int32
 }
 
-func newExact(b *board, depth int, v int32, bound []int64, steps int) *exact {
-	e := &exact{p: b.p, b: b, depth: depth, v: v, bound: bound, until: b.p.steps + steps}
-	e.lo, e.hi = b.f.span(depth, v)
-	e.left = make([]int64, len(b.p.roles))
-	for _, s := range b.p.sets {
-		e.sets = append(e.sets, bornSet(s.depth, s.fixed, s.apart))
+func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact {
+	e := &exact{p: pp.p, partial: pp, depth: depth, v: v, costToBeat: bound, until: pp.p.steps + steps}
+	e.lo, e.hi = pp.f.span(depth, v)
+	e.left = make([]int64, len(pp.p.roles))
+	for _, s := range pp.p.confinements {
+		e.confinements = append(e.confinements, newConfinementState(s.depth, s.fixed, s.apart))
 	}
-	for _, w := range b.p.wishes {
+	for _, w := range pp.p.wishes {
 		e.wishes = append(e.wishes, wishState{w.depth, w.first, w.broken})
 		if w.broken {
 			e.broken++
 		}
 	}
-	for r := range b.p.roles {
-		for _, t := range b.p.roles[r].taken {
+	for r := range pp.p.roles {
+		for _, t := range pp.p.roles[r].taken {
 			e.taken = append(e.taken, spreadKey{r, t})
 		}
 	}
-	for i := range b.p.batches {
+	for i := range pp.p.batches {
 		e.addUnits(int32(i))
 	}
 	e.first = make([]int32, len(e.units))
 	return e
 }
 
-// bornSet is a confinement that is free, or held for ever by bound members; by
-// those apart it is held in a domain that does not exist.
-func bornSet(depth int, fixed int32, apart bool) setState {
+// newConfinementState is the state of a confinement. Bound members fix its domain. If
+// they are apart, it is fixed to a domain that does not exist.
+func newConfinementState(depth int, fixed int32, apart bool) confinementState {
 	switch {
 	case apart:
-		return setState{depth, -1, 1}
+		return confinementState{depth, -1, 1}
 	case fixed >= 0:
-		return setState{depth, fixed, 1}
+		return confinementState{depth, fixed, 1}
 	}
-	return setState{depth: depth, v: -1}
+	return confinementState{depth: depth, v: -1}
 }
 
 func (e *exact) addUnits(batch int32) {
 	x := &e.p.batches[batch]
 	e.left[x.role] += x.total()
 	if !x.sliced {
-		e.units = append(e.units, unit{batch: batch, n: x.count, role: x.role, sets: x.sets, wishes: x.wishes})
+		e.units = append(e.units, unit{batch: batch, n: x.count, role: x.role, confinements: x.confinements, wishes: x.wishes})
 		return
 	}
 	for k := int32(0); k < x.count; k++ {
 		u := unit{
 			batch: batch, slice: k, n: x.size, role: x.role, twin: k > 0, spread: x.rule.spread,
-			sets: slices.Clone(x.sets), wishes: slices.Clone(x.wishes),
+			confinements: slices.Clone(x.confinements), wishes: slices.Clone(x.wishes),
 		}
-		for _, depth := range []int{x.rule.also, x.rule.need} {
+		for _, depth := range []int{x.rule.coarser, x.rule.required} {
 			if depth > 0 {
-				u.sets = append(u.sets, int32(len(e.sets)))
-				e.sets = append(e.sets, bornSet(depth, -1, false))
+				u.confinements = append(u.confinements, int32(len(e.confinements)))
+				e.confinements = append(e.confinements, newConfinementState(depth, -1, false))
 			}
 		}
-		if x.rule.like > 0 {
+		if x.rule.preferred > 0 {
 			u.wishes = append(u.wishes, int32(len(e.wishes)))
-			e.wishes = append(e.wishes, wishState{depth: x.rule.like, v: -1})
+			e.wishes = append(e.wishes, wishState{depth: x.rule.preferred, v: -1})
 		}
 		e.units = append(e.units, u)
 	}
 }
 
-// run searches; complete is false when the steps ended first. The board is as
-// it was afterwards.
+// run searches. complete is false if the steps ended first. It restores the
+// partial placement.
 func (e *exact) run() (complete bool) {
 	e.walk(0, e.units[0].n, e.lo)
 	return !e.cut
 }
 
-// walk places the members left of unit u, from a position on, then the rest.
+// walk places the members left of unit u, from a position on, and then all later
+// units.
 func (e *exact) walk(u int, left, from int32) {
 	e.p.steps++
 	if e.p.steps >= e.until {
@@ -158,7 +159,7 @@ func (e *exact) walk(u int, left, from int32) {
 		if (pos-from)%scanSteps == scanSteps-1 {
 			e.p.steps += 1 + len(tried)/scanSteps
 		}
-		if e.b.slots(x.role, pos) == 0 || e.repeats(tried, pos) {
+		if e.partial.slots(x.role, pos) == 0 || e.repeats(tried, pos) {
 			continue
 		}
 		if !e.enter(u, pos, left == x.n) {
@@ -170,91 +171,92 @@ func (e *exact) walk(u int, left, from int32) {
 	}
 }
 
-// hopeless says that what is placed so far cannot lead to anything better.
+// hopeless returns true if the members placed so far cannot lead to a cheaper
+// placement.
 func (e *exact) hopeless() bool {
 	for r, n := range e.left {
-		if n > 0 && e.b.sum(r, e.depth, e.v) < n {
+		if n > 0 && e.partial.sum(r, e.depth, e.v) < n {
 			return true
 		}
 	}
-	if e.bound == nil {
+	if e.costToBeat == nil {
 		return false
 	}
-	e.buf = e.b.cost(e.buf, e.broken)
-	return slices.Compare(e.buf, e.bound) >= 0
+	e.buf = e.partial.cost(e.buf, e.broken)
+	return slices.Compare(e.buf, e.costToBeat) >= 0
 }
 
-// repeats says that a position is exchangeable with one tried before it.
+// repeats returns true if a position is interchangeable with one already tried.
 func (e *exact) repeats(tried []int32, pos int32) bool {
-	if !e.b.pristine(pos) {
+	if !e.partial.pristine(pos) {
 		return false
 	}
-	c, home := e.p.snap.class(pos), e.b.f.at(e.b.f.levels, pos)
+	c, home := e.p.snap.class(pos), e.partial.f.at(e.partial.f.levels, pos)
 	for _, t := range tried {
-		if e.p.snap.class(t) == c && e.b.f.at(e.b.f.levels, t) == home && e.b.pristine(t) {
+		if e.p.snap.class(t) == c && e.partial.f.at(e.partial.f.levels, t) == home && e.partial.pristine(t) {
 			return true
 		}
 	}
 	return false
 }
 
-// stopped says that the walk must go back: out of steps, or a node on the way
-// here holds more than the filters allow.
+// stopped returns true if the walk must go back: the steps ended, or a node
+// filled earlier holds more members than the filters accept.
 func (e *exact) stopped() bool {
-	if e.clash != nil && e.b.on(e.clash.role, e.clash.pos) <= e.b.limit(e.clash.role, e.clash.pos) {
-		e.clash = nil
+	if e.refused != nil && e.partial.on(e.refused.role, e.refused.pos) <= e.partial.limit(e.refused.role, e.refused.pos) {
+		e.refused = nil
 	}
-	return e.cut || e.clash != nil
+	return e.cut || e.refused != nil
 }
 
-// enter puts one member of a unit on a node, unless a confinement or another
-// slice forbids it.
+// enter puts one member of a unit on a node. It returns false if a confinement or
+// the spread rule forbids that.
 func (e *exact) enter(u int, pos int32, opens bool) bool {
 	x := &e.units[u]
-	for _, n := range x.sets {
-		s := &e.sets[n]
-		v := e.b.f.at(s.depth, pos)
-		if s.members > 0 && s.v != v || !e.b.f.real(s.depth, v) {
+	for _, n := range x.confinements {
+		s := &e.confinements[n]
+		v := e.partial.f.at(s.depth, pos)
+		if s.members > 0 && s.v != v || !e.partial.f.real(s.depth, v) {
 			return false
 		}
 	}
 	if opens && x.spread > 0 {
-		key := spreadKey{x.role, e.b.f.at(x.spread, pos)}
+		key := spreadKey{x.role, e.partial.f.at(x.spread, pos)}
 		if slices.Contains(e.taken, key) {
 			return false
 		}
 		e.taken = append(e.taken, key)
 	}
-	for _, n := range x.sets {
-		e.sets[n].v = e.b.f.at(e.sets[n].depth, pos)
-		e.sets[n].members++
+	for _, n := range x.confinements {
+		e.confinements[n].v = e.partial.f.at(e.confinements[n].depth, pos)
+		e.confinements[n].members++
 	}
 	for _, n := range x.wishes {
 		e.undoWish = append(e.undoWish, wishUndo{n, e.wishes[n]})
-		e.look(&e.wishes[n], pos)
+		e.addToWish(&e.wishes[n], pos)
 	}
 	if opens {
 		e.first[u] = pos
 	}
 	e.left[x.role]--
-	e.b.put(x.batch, x.slice, pos, 1)
+	e.partial.put(x.batch, x.slice, pos, 1)
 	return true
 }
 
-// look lets a wish see one more member.
-func (e *exact) look(w *wishState, pos int32) {
-	v := e.b.f.at(w.depth, pos)
-	if !w.broken && (w.v >= 0 && w.v != v || !e.b.f.real(w.depth, v)) {
+// addToWish records one more member of a wish.
+func (e *exact) addToWish(w *wishState, pos int32) {
+	v := e.partial.f.at(w.depth, pos)
+	if !w.broken && (w.v >= 0 && w.v != v || !e.partial.f.real(w.depth, v)) {
 		w.broken = true
 		e.broken++
 	}
 	w.v = v
 }
 
-// leave takes back what enter did.
+// leave undoes enter.
 func (e *exact) leave(u int, pos int32, opens bool) {
 	x := &e.units[u]
-	e.b.undo(len(e.b.log) - 1)
+	e.partial.undo(len(e.partial.log) - 1)
 	e.left[x.role]++
 	for range x.wishes {
 		last := e.undoWish[len(e.undoWish)-1]
@@ -264,23 +266,24 @@ func (e *exact) leave(u int, pos int32, opens bool) {
 		}
 		e.wishes[last.n] = last.was
 	}
-	for _, n := range x.sets {
-		e.sets[n].members--
+	for _, n := range x.confinements {
+		e.confinements[n].members--
 	}
 	if opens && x.spread > 0 {
 		e.taken = e.taken[:len(e.taken)-1]
 	}
 }
 
-// finish takes a complete placement as the best, if the filters agree.
+// finish keeps a complete placement as the best if it is cheaper and the filters
+// accept it.
 func (e *exact) finish() {
-	e.buf = e.b.cost(e.buf, e.broken)
-	if e.bound != nil && slices.Compare(e.buf, e.bound) >= 0 {
+	e.buf = e.partial.cost(e.buf, e.broken)
+	if e.costToBeat != nil && slices.Compare(e.buf, e.costToBeat) >= 0 {
 		return
 	}
-	if e.clash = e.b.verify(); e.clash != nil {
+	if e.refused = e.partial.verify(); e.refused != nil {
 		return
 	}
-	e.bound = slices.Clone(e.buf)
-	e.places = slices.Clone(e.b.log)
+	e.costToBeat = slices.Clone(e.buf)
+	e.places = slices.Clone(e.partial.log)
 }

@@ -12,47 +12,47 @@ import (
 // maxReasons is how many of the best candidates a "no" describes.
 const maxReasons = 3
 
-// explain says for the best candidate domains what fits there, and what the
-// rest is lost to.
+// explain describes, for each of the best candidate domains, how many members fit
+// and why the other nodes are excluded.
 func (p *problem) explain(ended bool) []Reason {
-	quotas, _ := p.quotas()
-	if len(quotas) == 0 {
+	quorums, _ := p.quorumChoices()
+	if len(quorums) == 0 {
 		return []Reason{{Kind: BadRequest, Subject: "min", Detail: "the groups chosen cannot reach it"}}
 	}
-	p.ask = nil // say what is known, without asking more
+	p.filters = nil // report what is known, without further calls
 	p.reset()
-	p.batchesFor(quotas[0])
+	p.batchesFor(quorums[0])
 	if s := p.contradiction(); s != nil {
 		return []Reason{{Kind: BoundApart, Subject: s.subject, Found: s.bound, Domain: Domain{Level: p.snap.layout.levelName(s.depth - 1)}}}
 	}
-	b := newBoard(p)
+	pp := newPartial(p)
 	var out []Reason
 	if ended {
 		out = append(out, Reason{Kind: BudgetEnded})
 	}
-	cands := p.nearMisses(b)
+	cands := p.nearMisses(pp)
 	if len(cands) == 0 {
 		level := p.snap.layout.levelName(p.required - 1)
-		return append(out, Reason{Kind: NoDomain, Domain: Domain{Level: level}, Wanted: p.wanted(), Nodes: len(b.f.names)})
+		return append(out, Reason{Kind: NoDomain, Domain: Domain{Level: level}, Wanted: p.wanted(), Nodes: len(pp.f.names)})
 	}
 	for _, v := range cands {
-		out = append(out, p.miss(b, v))
+		out = append(out, p.miss(pp, v))
 	}
 	from := len(out) - len(cands)
 	slices.SortStableFunc(out[from:], func(x, y Reason) int { return cmp.Compare(y.Found, x.Found) })
 	return out
 }
 
-// contradiction finds a confinement that bound members break already and that
-// members still to place share.
-func (p *problem) contradiction() *confine {
-	if _, bad := p.fixed(p.required, p.bound); bad {
-		return &confine{depth: p.required, subject: "the gang", bound: len(p.bound)}
+// contradiction finds a confinement that bound members already break and that
+// pending members share.
+func (p *problem) contradiction() *confinement {
+	if _, apart := p.commonDomain(p.required, p.bound); apart {
+		return &confinement{depth: p.required, subject: "the gang", bound: len(p.bound)}
 	}
 	for i := range p.batches {
-		for _, n := range p.batches[i].sets {
-			if p.sets[n].apart {
-				return &p.sets[n]
+		for _, n := range p.batches[i].confinements {
+			if p.confinements[n].apart {
+				return &p.confinements[n]
 			}
 		}
 	}
@@ -68,8 +68,8 @@ func (p *problem) wanted() int {
 	return int(n)
 }
 
-// nearMisses are the domains of the required level with most room by count.
-func (p *problem) nearMisses(b *board) []int32 {
+// nearMisses returns the domains of the required level with most room by count.
+func (p *problem) nearMisses(pp *partial) []int32 {
 	total := make([]int64, len(p.roles))
 	for i := range p.batches {
 		total[p.batches[i].role] += p.batches[i].total()
@@ -77,7 +77,7 @@ func (p *problem) nearMisses(b *board) []int32 {
 	room := func(v int32) int64 {
 		n := int64(0)
 		for r, t := range total {
-			n += min(t, b.sum(r, p.required, v))
+			n += min(t, pp.sum(r, p.required, v))
 		}
 		return n
 	}
@@ -86,8 +86,8 @@ func (p *problem) nearMisses(b *board) []int32 {
 		room int64
 	}
 	var best []near
-	for v := int32(0); v < b.f.width(p.required); v++ {
-		if !b.f.real(p.required, v) || !p.holdsBound(b.f, v) {
+	for v := int32(0); v < pp.f.width(p.required); v++ {
+		if !pp.f.real(p.required, v) || !p.holdsBound(pp.f, v) {
 			continue
 		}
 		n := near{v, room(v)}
@@ -106,7 +106,7 @@ func (p *problem) nearMisses(b *board) []int32 {
 	return out
 }
 
-// width is the number of vertices at a depth.
+// width returns the number of vertices at a depth.
 func (f *fabric) width(depth int) int32 {
 	if depth > f.levels {
 		return int32(len(f.names))
@@ -119,15 +119,15 @@ func (p *problem) holdsBound(f *fabric, v int32) bool {
 }
 
 // miss fills a candidate as far as it goes and describes what is short.
-func (p *problem) miss(b *board, v int32) Reason {
+func (p *problem) miss(pp *partial, v int32) Reason {
 	r := Reason{Kind: NoRoom, Domain: p.domain(p.required, v), Wanted: p.wanted()}
-	j := newJoiner(b, p.required, v)
+	filler := newExtrasFiller(pp, p.required, v)
 	var first shortage
 	short := 0
 	for i := range p.batches {
-		before := len(b.log)
-		depth, w := j.squeeze(int32(i))
-		got := putSince(b.log[before:])
+		before := len(pp.log)
+		depth, w := filler.fillWhatFits(int32(i))
+		got := putSince(pp.log[before:])
 		r.Found += int(got)
 		if missing := p.batches[i].total() - got; missing > 0 {
 			if short++; short == 1 {
@@ -137,27 +137,27 @@ func (p *problem) miss(b *board, v int32) Reason {
 	}
 	if short > 0 {
 		r.Role, r.RoleDomain = p.roles[first.role].spec.Name, p.domain(first.depth, first.v)
-		r.Excluded = p.excluded(b, first.role, first.depth, first.v)
-		r.Outside = p.outside(b, v, first)
+		r.Excluded = p.excluded(pp, first.role, first.depth, first.v)
+		r.Outside = p.outside(pp, v, first)
 	}
 	if short == 1 {
-		r.Changes = p.changes(b, first)
+		r.Changes = p.changes(pp, first)
 	}
-	b.undo(0)
+	pp.undo(0)
 	return r
 }
 
-// outside is the room for a role that a boundary keeps it from, within the
-// candidate v.
-func (p *problem) outside(b *board, v int32, s shortage) int {
+// outside counts the room for a role that lies outside its boundary domain but
+// within the candidate v.
+func (p *problem) outside(pp *partial, v int32, s shortage) int {
 	rdma := p.gang.RDMA || p.roles[s.role].spec.RDMA
 	if !rdma || s.depth != p.boundary() || s.depth <= p.required {
 		return 0
 	}
-	return int(b.sum(s.role, p.required, v) - b.sum(s.role, s.depth, s.v))
+	return int(pp.sum(s.role, p.required, v) - pp.sum(s.role, s.depth, s.v))
 }
 
-// shortage is a batch that did not find all its room in a domain.
+// shortage is a batch of which some members found no room in a domain.
 type shortage struct {
 	*batch
 	depth   int
@@ -173,19 +173,19 @@ func putSince(log []place) int64 {
 	return n
 }
 
-// excluded counts the unused nodes of a domain without room for the role, by
-// cause in a fixed order.
-func (p *problem) excluded(b *board, role, depth int, v int32) []Exclusion {
-	lo, hi := b.f.span(depth, v)
+// excluded counts, by cause in a fixed order, the unused nodes of a domain
+// without room for the role.
+func (p *problem) excluded(pp *partial, role, depth int, v int32) []Exclusion {
+	lo, hi := pp.f.span(depth, v)
 	counts := make([]int, causes+len(p.dims))
 	var refused []string
 	for pos := lo; pos < hi; pos++ {
-		if b.used(pos) || b.slots(role, pos) > 0 {
+		if pp.used(pos) || pp.slots(role, pos) > 0 {
 			continue
 		}
-		cause := p.cause(b, role, pos)
+		cause := p.cause(pp, role, pos)
 		if counts[cause]++; cause == causeFilter {
-			refused = append(refused, b.f.names[pos])
+			refused = append(refused, pp.f.names[pos])
 		}
 	}
 	p.stats.NodesTouched += int(hi - lo)
@@ -194,16 +194,16 @@ func (p *problem) excluded(b *board, role, depth int, v int32) []Exclusion {
 		if n == 0 {
 			continue
 		}
-		one := Exclusion{Cause: p.causeName(i), Nodes: n}
+		exclusion := Exclusion{Cause: p.causeName(i), Nodes: n}
 		if i == causeFilter {
-			one.Refused = refused
+			exclusion.Refused = refused
 		}
-		out = append(out, one)
+		out = append(out, exclusion)
 	}
 	return out
 }
 
-// Causes before the dimensions.
+// Causes with a name of their own. Those of the dimensions follow them.
 const (
 	causeUnschedulable = iota
 	causeAvoided
@@ -212,8 +212,9 @@ const (
 	causes
 )
 
-// cause finds why a node has no room for one more member of a role.
-func (p *problem) cause(b *board, role int, pos int32) int {
+// cause returns why a node has no room for one more member of a role: one of the
+// cause constants, or causes plus the index of a dimension.
+func (p *problem) cause(pp *partial, role int, pos int32) int {
 	c := p.snap.class(pos)
 	if c.unschedulable {
 		return causeUnschedulable
@@ -227,7 +228,7 @@ func (p *problem) cause(b *board, role int, pos int32) int {
 	if r.roll.slots.at(pos) == 0 {
 		return causeAlignment
 	}
-	if most, ok := r.spec.Limit[b.f.names[pos]]; ok && int32(most) <= b.on(role, pos) {
+	if most, ok := r.spec.Limit[pp.f.names[pos]]; ok && int32(most) <= pp.on(role, pos) {
 		return causeAvoided
 	}
 	return causeFilter
@@ -247,7 +248,7 @@ func (p *problem) causeName(i int) string {
 	return p.dimName(i - causes)
 }
 
-// dimName is a resource's name, or the names of device kinds.
+// dimName returns the name of a resource, or the names of device kinds.
 func (p *problem) dimName(d int) string {
 	x := &p.dims[d]
 	if x.resource >= 0 {
@@ -260,45 +261,46 @@ func (p *problem) dimName(d int) string {
 	return strings.Join(names, "|")
 }
 
-// changes lists what would make room for a shortage: the least of one thing on
-// one node, whole nodes like the best there are, or further domains for slices.
-func (p *problem) changes(b *board, s shortage) []Change {
+// changes lists what would make room for a shortage: the least amount of one
+// resource on one node, whole nodes like the best in the fabric, or further
+// domains for slices.
+func (p *problem) changes(pp *partial, s shortage) []Change {
 	where := p.domain(s.depth, s.v).String()
 	if s.sliced {
-		if s.rule.need <= s.depth {
+		if s.rule.required <= s.depth {
 			return nil
 		}
-		level := p.snap.layout.levelName(s.rule.need - 1)
+		level := p.snap.layout.levelName(s.rule.required - 1)
 		return []Change{{Count: (s.missing + int64(s.size) - 1) / int64(s.size), What: level, Room: int(s.size), Where: where}}
 	}
 	var out []Change
-	if c := p.repair(b, s.role, s.depth, s.v, s.missing); c.Count > 0 {
+	if c := p.repair(pp, s.role, s.depth, s.v, s.missing); c.Count > 0 {
 		out = append(out, c)
 	}
-	if most := int64(p.roles[s.role].roll.most[0][0]); most > 0 && s.depth <= b.f.levels {
+	if most := int64(p.roles[s.role].roll.most[0][0]); most > 0 && s.depth <= pp.f.levels {
 		out = append(out, Change{Count: (s.missing + most - 1) / most, What: NodeLevel, Where: where})
 	}
 	return out
 }
 
-// repair finds the node where the least of a single thing is missing.
-func (p *problem) repair(b *board, role, depth int, v int32, missing int64) Change {
+// repair finds the node where the least of a single resource or kind is missing.
+func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
-	lo, hi := b.f.span(depth, v)
+	lo, hi := pp.f.span(depth, v)
 	for pos := lo; pos < hi; pos++ {
-		if b.used(pos) || b.slots(role, pos) > 0 || p.cause(b, role, pos) < causes {
+		if pp.used(pos) || pp.slots(role, pos) > 0 || p.cause(pp, role, pos) < causes {
 			continue
 		}
 		d, lack := p.onlyLack(role, pos, missing)
 		if lack > 0 && (best.Count == 0 || lack < best.Count) {
-			best = Change{Count: lack, What: p.dimName(d), Where: b.f.names[pos]}
+			best = Change{Count: lack, What: p.dimName(d), Where: pp.f.names[pos]}
 		}
 	}
 	return best
 }
 
-// onlyLack returns the one dimension that keeps n members off a node and how
-// much of it is missing; zero when there are several.
+// onlyLack returns the dimension that alone keeps n members off a node, and how
+// much of it is missing. The amount is zero if several dimensions are short.
 func (p *problem) onlyLack(role int, pos int32, n int64) (dim int, lack int64) {
 	c := p.snap.class(pos)
 	for d, take := range p.roles[role].takes {
@@ -315,12 +317,12 @@ func (p *problem) onlyLack(role int, pos int32, n int64) (dim int, lack int64) {
 }
 
 // leftOver explains members beyond the quorum that found no room.
-func (p *problem) leftOver(b *board) []Reason {
+func (p *problem) leftOver(pp *partial) []Reason {
 	put := make([]int64, len(p.batches))
-	for _, l := range b.log {
+	for _, l := range pp.log {
 		put[l.batch] += int64(l.n)
 	}
-	depth, v, _ := p.base(b)
+	depth, v, _ := p.base(pp)
 	for i := range p.batches {
 		x := &p.batches[i]
 		if put[i] == x.total() {
@@ -329,7 +331,7 @@ func (p *problem) leftOver(b *board) []Reason {
 		return []Reason{{
 			Kind: NoRoom, Domain: p.domain(depth, v), Role: p.roles[x.role].spec.Name,
 			RoleDomain: p.domain(depth, v), Wanted: int(x.total()), Found: int(put[i]),
-			Excluded: p.excluded(b, x.role, depth, v),
+			Excluded: p.excluded(pp, x.role, depth, v),
 		}}
 	}
 	return nil

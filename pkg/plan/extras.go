@@ -5,33 +5,33 @@ package plan
 
 import "slices"
 
-// join adds the members beyond the quorum: as many as find room where the
-// request lets them be, as near to the quorum as they can. A group of which the
-// quorum has nobody comes as far as its own minimum or not at all.
-func (p *problem) join(b *board) {
+// placeExtras places as many of the members beyond the quorum as find room, as
+// near to the quorum as possible. A group without members in the quorum is placed
+// up to at least its own minimum or not at all.
+func (p *problem) placeExtras(pp *partial) {
 	home := len(p.batches)
-	quorum := p.counts(b)
-	p.batchesFor(p.everyone())
+	quorum := p.counts(pp)
+	p.batchesFor(p.allMembers())
 	if len(p.batches) == home {
 		return
 	}
-	depth, v, ok := p.base(b)
+	depth, v, ok := p.base(pp)
 	if !ok {
 		return
 	}
-	j := newJoiner(b, depth, v)
+	filler := newExtrasFiller(pp, depth, v)
 	for from := home; from < len(p.batches); {
 		group := p.groupOf(from)
 		to := from + 1
 		for to < len(p.batches) && p.groupOf(to) == group {
 			to++
 		}
-		mark := len(b.log)
+		mark := len(pp.log)
 		for i := from; i < to; i++ {
-			j.squeeze(int32(i))
+			filler.fillWhatFits(int32(i))
 		}
-		if !p.complete(b, group, quorum) {
-			b.undo(mark)
+		if !p.complete(pp, group, quorum) {
+			pp.undo(mark)
 		}
 		from = to
 	}
@@ -39,27 +39,27 @@ func (p *problem) join(b *board) {
 
 func (p *problem) groupOf(batch int) string { return p.roles[p.batches[batch].role].spec.Group }
 
-// counts is the members of each role that run or have been put.
-func (p *problem) counts(b *board) []int {
+// counts returns, by role, the members that run or have been put.
+func (p *problem) counts(pp *partial) []int {
 	out := make([]int, len(p.roles))
 	for r := range p.roles {
 		out[r] = len(p.roles[r].bound)
 	}
-	for _, l := range b.log {
+	for _, l := range pp.log {
 		out[p.batches[l.batch].role] += int(l.n)
 	}
 	return out
 }
 
-// complete says that a group is part of the quorum or has now reached what it
-// asks for: its minimums, or everybody when it states none.
-func (p *problem) complete(b *board, group string, quorum []int) bool {
+// complete returns true if a group is part of the quorum or has now reached its
+// minimums. Without minimums it needs all its members.
+func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	i := slices.IndexFunc(p.gang.Groups, func(g Group) bool { return g.Name == group })
 	if i < 0 {
 		return true
 	}
-	now, sum, members := p.counts(b), 0, 0
-	asked := p.gang.Groups[i].Min
+	now, sum, members := p.counts(pp), 0, 0
+	stated := p.gang.Groups[i].Min
 	for r := range p.roles {
 		spec := p.roles[r].spec
 		if spec.Group != group {
@@ -73,52 +73,54 @@ func (p *problem) complete(b *board, group string, quorum []int) bool {
 		}
 		sum += now[r]
 		members += len(spec.Members)
-		asked += spec.Min
+		stated += spec.Min
 	}
-	if asked == 0 {
+	if stated == 0 {
 		return sum == members
 	}
 	return sum >= p.gang.Groups[i].Min
 }
 
-// base is the domain that everybody must be in: the one of the required level
-// where the gang stands, or else has most room; with no such level the whole
-// fabric. ok is false when there is none, or bound members are apart.
-func (p *problem) base(b *board) (depth int, v int32, ok bool) {
+// base returns the domain that must hold all members. With a required level that
+// is the gang's domain of this level, or else the one with most room. Without a
+// required level it is the whole fabric. ok is false if there is none, or if
+// bound members are apart.
+func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 	if p.required == 0 {
 		return 0, 0, true
 	}
-	v, bad := p.fixed(p.required, p.bound)
+	v, apart := p.commonDomain(p.required, p.bound)
 	switch {
-	case bad:
+	case apart:
 		return 0, 0, false
 	case v >= 0:
 		return p.required, v, true
-	case len(b.log) > 0:
-		return p.required, b.f.at(p.required, b.log[0].pos), true
+	case len(pp.log) > 0:
+		return p.required, pp.f.at(p.required, pp.log[0].pos), true
 	}
-	for _, v := range p.nearMisses(b) {
+	for _, v := range p.nearMisses(pp) {
 		return p.required, v, true
 	}
 	return 0, 0, false
 }
 
-// joiner puts what it can of batches, one after the other, without going back.
-type joiner struct{ c *construct }
+// extrasFiller fills batches one after the other as far as there is room, without
+// backtracking.
+type extrasFiller struct{ c *construct }
 
-func newJoiner(b *board, depth int, v int32) *joiner {
-	j := &joiner{newConstruct(b, depth, v, nil)}
-	for _, l := range b.log {
-		j.settle(l)
+func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
+	filler := &extrasFiller{newConstruct(pp, depth, v, nil)}
+	for _, l := range pp.log {
+		filler.settle(l)
 	}
-	return j
+	return filler
 }
 
-// settle lets the choices of a batch know where one of its members stands.
-func (j *joiner) settle(l place) {
-	f := j.c.b.f
-	for _, n := range j.c.of(l.batch) {
-		x := &j.c.choices[n]
+// settle settles the choices of a batch on the domains of one of its members.
+func (filler *extrasFiller) settle(l place) {
+	f := filler.c.partial.f
+	for _, n := range filler.c.of(l.batch) {
+		x := &filler.c.choices[n]
 		v := f.at(x.depth, l.pos)
 		switch {
 		case x.state == undecided:
@@ -127,46 +129,46 @@ func (j *joiner) settle(l place) {
 			x.state = waived
 		}
 	}
-	if x := &j.c.p.batches[l.batch]; x.rule.spread > 0 {
-		j.c.taken[spreadKey{x.role, f.at(x.rule.spread, l.pos)}] = true
+	if x := &filler.c.p.batches[l.batch]; x.rule.spread > 0 {
+		filler.c.taken[spreadKey{x.role, f.at(x.rule.spread, l.pos)}] = true
 	}
 }
 
-// squeeze puts as much of a batch as has room and returns the domain it was
-// given.
-func (j *joiner) squeeze(batch int32) (depth int, v int32) {
-	c := j.c
+// fillWhatFits puts as much of a batch as has room. It returns the domain in
+// which it looked for room.
+func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
+	c := filler.c
 	for n := c.undecided(batch); n >= 0; n = c.undecided(batch) {
-		j.prefer(batch, n)
+		filler.prefer(batch, n)
 	}
 	depth, v, ok := c.home(batch)
 	if !ok {
 		return c.depth, c.v
 	}
-	c.b.fillSome(batch, depth, v, c.taken)
+	c.partial.fillSome(batch, depth, v, c.taken)
 	return depth, v
 }
 
-// prefer settles a choice on the domain that has room for most of the batch,
-// among those one in use, then the tightest. None at all waives a wish, and
-// leaves a confinement with an empty hand: a domain without room.
-func (j *joiner) prefer(batch int32, n int) {
-	c := j.c
+// prefer settles a choice on the domain with room for most of the batch: among
+// equal ones a domain in use, then the tightest. If there is none, a wish is
+// waived and a confinement gets no domain.
+func (filler *extrasFiller) prefer(batch int32, n int) {
+	c := filler.c
 	x, role := &c.choices[n], c.p.batches[batch].role
 	depth, v, _ := c.home(batch)
-	lo, hi := c.b.f.span(depth, v)
+	lo, hi := c.partial.f.span(depth, v)
 	want := c.p.batches[batch].total()
 	best, found := int32(0), false
-	for w := c.b.f.at(x.depth, lo); lo < hi && w <= c.b.f.at(x.depth, hi-1); w++ {
-		if !c.b.f.real(x.depth, w) {
+	for w := c.partial.f.at(x.depth, lo); lo < hi && w <= c.partial.f.at(x.depth, hi-1); w++ {
+		if !c.partial.f.real(x.depth, w) {
 			continue
 		}
-		if !found || j.nearer(x.depth, w, best, role, want) {
+		if !found || filler.nearer(x.depth, w, best, role, want) {
 			best, found = w, true
 		}
 	}
 	x.state, x.v = settled, best
-	if x.soft && (!found || c.b.sum(role, x.depth, best) < want) {
+	if x.soft && (!found || c.partial.sum(role, x.depth, best) < want) {
 		x.state = waived
 	}
 	if !found && !x.soft {
@@ -174,12 +176,13 @@ func (j *joiner) prefer(batch int32, n int) {
 	}
 }
 
-func (j *joiner) nearer(depth int, a, b int32, role int, want int64) bool {
-	sa, sb := j.c.b.sum(role, depth, a), j.c.b.sum(role, depth, b)
+// nearer returns true if a is the better domain for a choice than b.
+func (filler *extrasFiller) nearer(depth int, a, b int32, role int, want int64) bool {
+	sa, sb := filler.c.partial.sum(role, depth, a), filler.c.partial.sum(role, depth, b)
 	if ma, mb := min(sa, want), min(sb, want); ma != mb {
 		return ma > mb
 	}
-	if oa, ob := j.c.b.isOpen(depth, a), j.c.b.isOpen(depth, b); oa != ob {
+	if oa, ob := filler.c.partial.isOpen(depth, a), filler.c.partial.isOpen(depth, b); oa != ob {
 		return oa
 	}
 	return sa < sb

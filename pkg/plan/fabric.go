@@ -10,11 +10,12 @@ import (
 )
 
 // The tree has one vertex for the whole fabric at depth 0, the layout's levels
-// at depths 1..levels, and the nodes below at depth levels+1. Every node has a
-// vertex at every depth: where it lacks a level, one that only the finer domain
-// below shares, or a virtual one of its own.
+// at depths 1..levels, and the nodes at depth levels+1. Every node has a vertex at
+// every depth. Where a node lacks a level, its vertex there stands in for the finer
+// domain below it. If there is no finer domain, the vertex is virtual and holds only
+// this node.
 
-// branch is a vertex while the State still changes.
+// branch is a vertex of the mutable tree in the State.
 type branch struct {
 	name    string
 	key     string
@@ -23,13 +24,14 @@ type branch struct {
 	byKey   map[string]*branch
 	kids    []*branch
 	nodes   []*entry
-	// messy says that kids or nodes are out of order.
-	messy bool
-	// path is the domains of the nodes directly below, which are all the same.
+	// unsorted is set while kids or nodes are out of order.
+	unsorted bool
+	// path holds the domains of the nodes directly below, which are equal for all
+	// of them.
 	path []string
 }
 
-// entry is a node while the State still changes.
+// entry is a node of the mutable tree in the State.
 type entry struct {
 	name  string
 	class *class
@@ -37,7 +39,8 @@ type entry struct {
 	pos   int32
 }
 
-// fabric is the laid out tree: nodes in fabric order, every vertex a range.
+// fabric is the immutable tree: nodes in fabric order, every vertex a range of
+// them.
 type fabric struct {
 	levels int
 	// tables by depth 0..levels.
@@ -47,7 +50,7 @@ type fabric struct {
 	byName map[string]int32
 }
 
-// table is the vertices of one depth, in fabric order.
+// table holds the vertices of one depth, in fabric order.
 type table struct {
 	verts []vertex
 	// of maps a node's position to its vertex.
@@ -59,12 +62,12 @@ type vertex struct {
 	name    string
 	virtual bool
 	parent  int32
-	// lo, hi are the positions of its nodes; kidLo, kidHi its vertices one
-	// depth below, which at the finest depth are positions.
+	// lo, hi are the positions of its nodes. kidLo, kidHi are its vertices one
+	// depth below; at the finest depth these are positions.
 	lo, hi, kidLo, kidHi int32
 }
 
-// child returns the branch for a name below b, made when missing.
+// child returns the branch for a key below b, and creates it if it is missing.
 func (b *branch) child(key, name string, virtual bool) *branch {
 	if c := b.byKey[key]; c != nil {
 		return c
@@ -75,22 +78,23 @@ func (b *branch) child(key, name string, virtual bool) *branch {
 	c := &branch{name: name, key: key, virtual: virtual, parent: b}
 	b.byKey[key] = c
 	if n := len(b.kids); n > 0 && compareBranches(b.kids[n-1], c) > 0 {
-		b.messy = true
+		b.unsorted = true
 	}
 	b.kids = append(b.kids, c)
 	return c
 }
 
-// attach adds an entry. Names that come in order, as lists do, need no sorting.
+// attach adds an entry. Names that arrive in order need no sorting.
 func (b *branch) attach(e *entry) {
 	e.home = b
 	if n := len(b.nodes); n > 0 && natural(b.nodes[n-1].name, e.name) > 0 {
-		b.messy = true
+		b.unsorted = true
 	}
 	b.nodes = append(b.nodes, e)
 }
 
-// locate returns the finest branch for a node's domains, making what is missing.
+// locate returns the finest branch for a node's domains, and creates what is
+// missing.
 func (b *branch) locate(node string, domains []string, levels int) *branch {
 	for i := range levels {
 		if i < len(domains) && domains[i] != "" {
@@ -107,9 +111,10 @@ func (b *branch) locate(node string, domains []string, levels int) *branch {
 	return b
 }
 
-// standIn identifies a level that nobody named: by the finer domain below it,
-// which is all of it, or by the node itself, which is then in no domain of that
-// level. The zero byte keeps such keys apart from names.
+// standIn returns the key of a missing level. If the node has a finer domain, the
+// key is that domain, whose nodes are then all of the vertex. Otherwise it is the
+// node itself, and the vertex is virtual. The zero byte keeps such keys apart
+// from names.
 func standIn(node string, rest []string) (key string, virtual bool) {
 	for _, name := range rest {
 		if name != "" {
@@ -119,7 +124,7 @@ func standIn(node string, rest []string) (key string, virtual bool) {
 	return "\x00node " + node, true
 }
 
-// detach removes an entry, and the branches that it leaves empty.
+// detach removes an entry and the branches that become empty.
 func (b *branch) detach(e *entry) {
 	b.nodes = slices.DeleteFunc(b.nodes, func(o *entry) bool { return o == e })
 	for b.parent != nil && len(b.nodes) == 0 && len(b.kids) == 0 {
@@ -131,12 +136,12 @@ func (b *branch) detach(e *entry) {
 }
 
 func (b *branch) sort() {
-	if !b.messy {
+	if !b.unsorted {
 		return
 	}
 	slices.SortFunc(b.kids, compareBranches)
 	slices.SortFunc(b.nodes, func(x, y *entry) int { return natural(x.name, y.name) })
-	b.messy = false
+	b.unsorted = false
 }
 
 func compareBranches(x, y *branch) int {
@@ -149,7 +154,7 @@ func compareBranches(x, y *branch) int {
 	return natural(x.key, y.key)
 }
 
-// layOut freezes the tree, tells every entry its position and fills the pages.
+// layOut freezes the tree, sets the position of every entry and fills the pages.
 func layOut(root *branch, levels, nodes int, classes pages[*class]) *fabric {
 	f := &fabric{levels: levels, tables: make([]table, levels+1), names: make([]string, 0, nodes)}
 	for d := range f.tables {
@@ -200,7 +205,8 @@ func (f *fabric) pos(name string) (int32, bool) {
 	return p, ok
 }
 
-// at returns the vertex of a position at a depth; the node itself at the end.
+// at returns the vertex of a position at a depth; at depth levels+1 that is the
+// position.
 func (f *fabric) at(depth int, pos int32) int32 {
 	if depth > f.levels {
 		return pos
@@ -217,12 +223,13 @@ func (f *fabric) span(depth int, v int32) (lo, hi int32) {
 	return x.lo, x.hi
 }
 
-// real says whether a vertex is a domain, not just a node that lacks the level.
+// real returns true if a vertex is a domain, and false if it is only a node
+// without the level.
 func (f *fabric) real(depth int, v int32) bool {
 	return depth > f.levels || !f.tables[depth].verts[v].virtual
 }
 
-// path joins the names from the top; the fabric itself has the empty path.
+// path joins the names from the top. The fabric itself has the empty path.
 func (f *fabric) path(depth int, v int32) string {
 	var parts []string
 	if depth > f.levels {

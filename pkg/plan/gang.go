@@ -8,13 +8,12 @@ type Gang struct {
 	// Name appears in the Decision's sentence, for example "ml/a".
 	Name  string
 	Roles []Role
-	// Groups are gangs inside the gang, any depth. A role names its group.
+	// Groups are gangs inside the gang, at any depth. A role names its group.
 	Groups []Group
-	// Min is the fewest members, bound ones included, that may run. Zero means
-	// what roles and groups ask for, and all members when none asks.
+	// Min is the fewest members that may run, bound members included. Zero leaves it
+	// to the minimums of roles and groups. Without any minimum all members are needed.
 	Min int
-	// MinGroups is the fewest top-level groups that must be complete; zero
-	// means all of them.
+	// MinGroups is the fewest top-level groups that must be complete. Zero means all.
 	MinGroups int
 	// Required names the level of which one domain must hold the whole gang.
 	Required string
@@ -24,15 +23,15 @@ type Gang struct {
 	RDMA bool
 }
 
-// Group is a gang inside a gang (a CompositePodGroup or a PodGroup in one).
+// Group is a gang inside a gang: a CompositePodGroup, or a PodGroup in one.
 type Group struct {
 	Name string
 	// Parent is the enclosing group's name, "" for the gang itself.
 	Parent string
-	// Min is the fewest members in it; zero leaves that to its roles.
+	// Min is the fewest members in it. Zero leaves that to its roles.
 	Min int
-	// MinGroups is the fewest direct child groups that must be complete; zero
-	// means all of them.
+	// MinGroups is the fewest direct child groups that must be complete. Zero means
+	// all.
 	MinGroups           int
 	Required, Preferred string
 }
@@ -42,7 +41,7 @@ type Role struct {
 	Name string
 	// Group is the group that the role belongs to, "" for the gang itself.
 	Group string
-	// Min is the fewest members of this role; zero asks for none of its own.
+	// Min is the fewest members of this role. Zero states no minimum.
 	Min     int
 	Members []Member
 	Need    Need
@@ -51,15 +50,15 @@ type Role struct {
 	Slice               Slice
 	// RDMA makes boundary levels hard among this role and the other RDMA roles.
 	RDMA bool
-	// Limit learned from refusals: at most this many of the role's pending
-	// members on the node; 0 avoids it.
+	// Limit is, by node name, the most pending members of the role that may be placed
+	// there, as earlier refusals have shown. 0 excludes the node.
 	Limit map[string]int
 }
 
 // Slice cuts a role into runs of consecutive members (a multi-host replica, an
 // NVLink clique) that belong together.
 type Slice struct {
-	// Size is the members in a slice; below 2 the role is not sliced.
+	// Size is the number of members in a slice. Below 2 the role is not sliced.
 	Size int
 	// Required and Preferred name levels for each slice.
 	Required, Preferred string
@@ -70,43 +69,44 @@ type Slice struct {
 // Member is one pod of a role.
 type Member struct {
 	Name string
-	// Node is where the member is bound or reserved, "" when it is to be placed.
+	// Node is where the member is bound or reserved, "" if it is to be placed.
 	Node string
-	// Rank orders the members of a role before their names do. When all ranks
-	// of a sliced role differ, a member is in slice Rank/Size.
+	// Rank orders the members of a role; equal ranks are ordered by name. If all
+	// ranks of a sliced role differ, a member is in slice Rank/Size.
 	Rank int
 }
 
-// Need is what one member asks of its node.
+// Need is what one member needs of its node.
 type Need struct {
 	// Resources by resource index; missing entries are zero.
 	Resources []int64
-	// Devices: the first is the anchor (GPUs), the others (NICs) want to share
-	// its units.
+	// Devices: the first is the anchor (GPUs). The others are followers (NICs), which
+	// are paired if they are in a unit with anchors.
 	Devices []DeviceNeed
-	// Aligned makes full pairing hard; otherwise it is a cost.
+	// Aligned makes full pairing a hard rule; otherwise it is a cost.
 	Aligned bool
 }
 
-// DeviceNeed asks for devices, each of any of the given kinds.
+// DeviceNeed is a number of devices, each of any of the given kinds.
 type DeviceNeed struct {
 	Kinds []int
 	Count int
 }
 
-// Fits is asked, only for nodes about to be used, whether one more member of
-// role (an index into Gang.Roles) fits node when this plan has already put
-// that many members of the same role there. It must be monotone: refused once,
-// refused for more. It is asked for the last member of a node only.
+// Fits returns true if one more member of role (an index into Gang.Roles) fits
+// node, after this plan has put the given number of members of the same role
+// there. The planner calls it only for nodes that it is about to use, and only
+// for the last member of a role on the node. Fits must be monotone: a node that
+// refuses one number of members refuses every larger number.
 type Fits func(role int, node string, already int) bool
 
-// Options bound the work.
+// Options bound the work of a plan.
 type Options struct {
-	// Budget is the number of search steps; zero takes DefaultBudget.
+	// Budget is the number of search steps. Zero means DefaultBudget.
 	Budget int
 }
 
-// DefaultBudget is many times what any fabric of about ten nodes takes to be
-// searched through, and keeps a fruitless search in a large one below a tenth of
-// a second.
+// DefaultBudget is many times the steps of a complete search in a fabric of about
+// ten nodes. In a large fabric it keeps a search without a result below a tenth
+// of a second.
 const DefaultBudget = 1 << 18

@@ -12,17 +12,17 @@ import (
 // NodeLevel is the name of the implicit finest level: the node itself.
 const NodeLevel = "node"
 
-// Level is one rung of the fabric, a kind of domain.
+// Level is one level of the fabric: a kind of domain.
 type Level struct {
-	// Name is what users write in a wish, for example "leaf".
+	// Name is the level's name in requests, for example "leaf".
 	Name string
-	// Boundary says that RDMA cannot cross domains of this level.
+	// Boundary is set if RDMA cannot cross domains of this level.
 	Boundary bool
 }
 
-// Layout gives names to the indices used everywhere else.
+// Layout names the indices that all other types use.
 type Layout struct {
-	// Levels are ordered from coarse to fine; the node is not listed.
+	// Levels are ordered from coarse to fine. The node is not listed.
 	Levels []Level
 	// Resources name the entries of NodeSpec.Free and Need.Resources.
 	Resources []string
@@ -30,29 +30,29 @@ type Layout struct {
 	Kinds []string
 }
 
-// Unit is one alignment unit of a node: devices that share a PCIe root or a
-// NUMA node, or a vendor's pair. Unit i of every node is rail i.
+// Unit is one alignment unit of a node: devices that share a PCIe root, a NUMA node
+// or a vendor's pair. Unit i of every node is rail i.
 type Unit struct {
 	// Free counts free devices by kind.
 	Free []int
 }
 
-// NodeSpec is everything the planner knows of a node.
+// NodeSpec is the planner's input for one node.
 type NodeSpec struct {
 	Name string
-	// Domains has one name for each level, coarse to fine; "" says that the
-	// node lacks that level.
+	// Domains has one name for each level, coarse to fine. "" means that the node
+	// lacks the level.
 	Domains []string
-	// Free is what members may still use, by resource index. Members already
-	// bound or reserved on the node are subtracted by the caller.
+	// Free is what members may still use, by resource index. The caller subtracts
+	// members that are already bound or reserved on the node.
 	Free []int64
 	// Units are the node's alignment units, in rail order.
 	Units []Unit
-	// Unschedulable takes the node out of every plan.
+	// Unschedulable excludes the node from every plan.
 	Unschedulable bool
 }
 
-// level returns the index of a level by name; len(Levels) stands for the node.
+// level returns the index of a level by name; len(Levels) is the node.
 func (l *Layout) level(name string) (int, bool) {
 	if name == NodeLevel {
 		return len(l.Levels), true
@@ -86,7 +86,7 @@ func (l *Layout) validate() error {
 	return nil
 }
 
-// grows says whether next only appends resources and kinds to l.
+// grows returns an error unless next only appends resources and kinds to l.
 func (l *Layout) grows(next Layout) error {
 	if !slices.Equal(l.Levels, next.Levels) {
 		return errors.New("levels differ: a State cannot change its levels")

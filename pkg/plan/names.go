@@ -5,10 +5,10 @@ package plan
 
 import "strings"
 
-// natural orders names as people do: digit runs by value ("n2" before "n10"),
-// equal values by plain comparison. Zero only for equal strings.
+// natural compares names in natural order: digit runs by value ("n2" before
+// "n10"), equal values as strings. It returns zero only for equal strings.
 func natural(a, b string) int {
-	x, y := unlike(a, b)
+	x, y := cutCommonPrefix(a, b)
 	for x != "" && y != "" {
 		dx, dy := digits(x), digits(y)
 		if dx > 0 && dy > 0 {
@@ -35,8 +35,9 @@ func natural(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// unlike cuts off what two names begin with alike, but no digit run in two.
-func unlike(a, b string) (x, y string) {
+// cutCommonPrefix cuts off the common prefix of two names. It never cuts a digit
+// run in two.
+func cutCommonPrefix(a, b string) (x, y string) {
 	n := min(len(a), len(b))
 	i := 0
 	for i < n && a[i] == b[i] {
@@ -48,7 +49,7 @@ func unlike(a, b string) (x, y string) {
 	return a[i:], b[i:]
 }
 
-// digits is the length of the digit run that s starts with.
+// digits returns the length of the digit run that s starts with.
 func digits(s string) int {
 	n := 0
 	for n < len(s) && s[n] >= '0' && s[n] <= '9' {

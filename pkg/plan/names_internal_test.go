@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestNatural sorts names as people do.
+// TestNatural sorts names in natural order.
 func TestNatural(t *testing.T) {
 	want := []string{"", "01", "1", "2", "a", "a1", "a1b", "a2", "a10", "a10b2", "a10b10", "b", "n9-x", "n10-x", "n99999999999999999999999", "n100000000000000000000000"}
 	for i, a := range want {
@@ -28,7 +28,7 @@ func TestNatural(t *testing.T) {
 	}
 }
 
-// TestBadState names the field of what cannot be taken in.
+// TestBadState checks that an error names the invalid field.
 func TestBadState(t *testing.T) {
 	layouts := map[string]struct {
 		layout Layout
@@ -62,6 +62,6 @@ func TestBadState(t *testing.T) {
 		}
 	}
 	if st.Len() != 0 {
-		t.Errorf("%d nodes were taken in", st.Len())
+		t.Errorf("%d nodes were added", st.Len())
 	}
 }

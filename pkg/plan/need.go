@@ -9,12 +9,12 @@ import (
 	"slices"
 )
 
-// maxSlots bounds the members that one node is taken to hold, so that sums over
-// any fabric stay far from overflow.
+// maxSlots bounds the members counted on one node, so that sums over any fabric
+// stay far from overflow.
 const maxSlots = 1 << 20
 
-// maxOverlap bounds the device needs that overlap in kinds: the sets to check
-// double with each.
+// maxOverlap bounds the device needs that overlap in kinds: each of them doubles
+// the number of sets to check.
 const maxOverlap = 10
 
 // kindSet is a sorted set of device kinds.
@@ -34,9 +34,9 @@ func (s kindSet) within(o kindSet) bool {
 	return !slices.ContainsFunc(s, func(k int) bool { return !slices.Contains(o, k) })
 }
 
-// dimension is one linear limit of a node: a resource, or the devices of a set
-// of kinds. By Hall's theorem device needs can all be met exactly when each
-// union of their kind sets has as many devices as the needs inside it ask for.
+// dimension is one linear limit of a node: a resource, or the devices of a set of
+// kinds. By Hall's theorem all device needs can be met if and only if each union
+// of their kind sets has as many devices as the needs inside it.
 type dimension struct {
 	resource int // -1 for devices
 	kinds    kindSet
@@ -49,7 +49,7 @@ func (d *dimension) free(c *class) int64 {
 	return c.devices(d.kinds)
 }
 
-// demand is how much of it one member with this need takes.
+// demand returns how much of the dimension one member with this need takes.
 func (d *dimension) demand(n *Need) int64 {
 	if d.resource >= 0 {
 		if d.resource < len(n.Resources) {
@@ -92,7 +92,8 @@ func dimensionsOf(needs []*Need) ([]dimension, error) {
 	return dims, nil
 }
 
-// hallSets are the unions of overlapping kind sets, each once, in a fixed order.
+// hallSets returns the unions of overlapping kind sets, each once, in a fixed
+// order.
 func hallSets(needs []*Need) ([]kindSet, error) {
 	var base []kindSet
 	for _, n := range needs {
@@ -126,7 +127,7 @@ func compareKinds(a, b kindSet) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), slices.Compare(a, b))
 }
 
-// shape is a Need ready for counting.
+// shape is a Need compiled for counting.
 type shape struct {
 	need  Need
 	hash  uint64
@@ -147,7 +148,7 @@ func newShape(n *Need) (*shape, error) {
 	return s, nil
 }
 
-// slots is how many members a node of the class holds by counts.
+// slots returns how many members a node of the class holds by counts.
 func (s *shape) slots(c *class) int32 {
 	if c.unschedulable {
 		return 0
@@ -193,7 +194,7 @@ func (n *Need) clone() Need {
 	return c
 }
 
-// devices is the number of devices one member takes.
+// devices returns the number of devices that one member takes.
 func (n *Need) devices() int {
 	sum := 0
 	for i := range n.Devices {

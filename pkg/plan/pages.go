@@ -10,9 +10,9 @@ const (
 	pageSize = 1 << pageBits
 )
 
-// pages is an array of values by position, cut into pages so that a changed copy
-// shares all but a few of them with the original. A page that was never written
-// is nil and reads as zeros.
+// pages is an array of values by position, cut into pages. A changed copy shares
+// all unchanged pages with the original. A page that was never written is nil and
+// reads as zeros.
 type pages[T any] [][]T
 
 func newPages[T any](n int) pages[T] { return make(pages[T], (n+pageSize-1)>>pageBits) }
@@ -26,7 +26,7 @@ func (p pages[T]) at(pos int32) T {
 	return page[pos&(pageSize-1)]
 }
 
-// set writes to pages that nobody shares.
+// set writes to pages that no copy shares.
 func (p pages[T]) set(pos int32, v T) {
 	page := &p[pos>>pageBits]
 	if *page == nil {
@@ -35,7 +35,7 @@ func (p pages[T]) set(pos int32, v T) {
 	(*page)[pos&(pageSize-1)] = v
 }
 
-// editor writes to a copy of pages and copies each page once.
+// editor writes to a copy of pages and copies each page at most once.
 type editor[T any] struct {
 	pages[T]
 	own []bool

@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// pairing is a follower (NICs) that wants to stand in the units of the anchor
-// (GPUs) of the same member. One anchor device pairs with up to ratio followers.
+// pairing is a follower (NICs) to be placed in the units of the anchor (GPUs) of
+// the same member. One anchor device pairs with up to ratio followers.
 type pairing struct {
 	anchor, follower kindSet
 	anchors, count   int64
@@ -32,29 +32,29 @@ func pairingsOf(n *Need) []pairing {
 	return out
 }
 
-// reach is the most followers that can stand beside that many anchors, with the
-// devices chosen best. Each further anchor in a unit adds at most as much as
+// reach returns the most followers that fit beside that many anchors, for the
+// best choice of devices. Each further anchor in a unit adds at most as much as
 // the one before, so taking the best next anchor is exact.
 func (p *pairing) reach(c *class, anchors int64) int64 {
-	var full int64    // anchors that pair with a whole ratio
-	var buf [16]int64 // real nodes have at most a few units
-	rests := buf[:0]
+	var full int64    // anchors with ratio followers beside them
+	var buf [16]int64 // real nodes have few units
+	remainders := buf[:0]
 	for i := range c.units {
 		a, f := c.units[i].count(p.anchor), c.units[i].count(p.follower)
 		n := min(a, f/p.ratio)
 		full += n
 		if a > n && f%p.ratio > 0 {
-			rests = append(rests, f%p.ratio)
+			remainders = append(remainders, f%p.ratio)
 		}
 	}
 	if anchors <= full {
 		return anchors * p.ratio
 	}
 	sum := full * p.ratio
-	slices.Sort(rests)
-	for left := anchors - full; left > 0 && len(rests) > 0; left-- {
-		sum += rests[len(rests)-1]
-		rests = rests[:len(rests)-1]
+	slices.Sort(remainders)
+	for left := anchors - full; left > 0 && len(remainders) > 0; left-- {
+		sum += remainders[len(remainders)-1]
+		remainders = remainders[:len(remainders)-1]
 	}
 	return sum
 }
@@ -69,8 +69,8 @@ func (u *Unit) count(kinds []int) int64 {
 	return n
 }
 
-// unpaired counts the followers of k members on one node that cannot stand
-// beside an anchor of theirs. It is convex in k, hence never falls.
+// unpaired counts the followers of k members on one node that fit beside no
+// anchor of these members. It is convex in k and never falls.
 func (s *shape) unpaired(c *class, k int32) int64 {
 	var sum int64
 	for i := range s.pairs {
@@ -80,7 +80,7 @@ func (s *shape) unpaired(c *class, k int32) int64 {
 	return sum
 }
 
-// paired is the most members, up to limit, that a node holds fully paired.
+// paired returns the most members, up to limit, that a node holds fully paired.
 func (s *shape) paired(c *class, limit int32) int32 {
 	if len(s.pairs) == 0 {
 		return limit

@@ -3,18 +3,19 @@
 
 package plan
 
-// option is a child of a domain with room for something.
+// option is a child of a domain that has room.
 type option struct {
 	id   int32
 	room int64
-	// off says that it lacks the rail that the others share.
+	// off is set when the child lacks the rail that most others offer.
 	off bool
 }
 
 // picker hands out the children of a domain so that few new ones are opened and
-// little room is left in them: children already in use first, then the smallest
-// that holds all that is wanted, else the largest. Each is handed out once, and
-// equal ones on the common rail first, then in fabric order.
+// little room is left in them. Children already in use come first. Then comes the
+// smallest child that holds all that is wanted, or else the largest. Among equal
+// children those on the common rail come first, then fabric order decides. Each
+// child is handed out once.
 type picker struct {
 	open   []option
 	closed []option // a heap, largest room first
@@ -32,11 +33,7 @@ func (k *picker) add(o option, open bool) {
 }
 
 // ready must be called once after the last add.
-func (k *picker) ready() {
-	for i := len(k.closed)/2 - 1; i >= 0; i-- {
-		k.sink(i)
-	}
-}
+func (k *picker) ready() { heapify(k.closed, roomier) }
 
 // next takes out the best child for what is wanted.
 func (k *picker) next(want int64) (option, bool) {
@@ -53,12 +50,12 @@ func (k *picker) next(want int64) (option, bool) {
 	if k.closed[0].room > want {
 		i = bestOf(k.closed, want)
 	}
-	o := k.closed[i]
-	k.remove(i)
+	var o option
+	o, k.closed = removeAt(k.closed, i, roomier)
 	return o, true
 }
 
-// bestOf finds the smallest option with enough room, else the largest.
+// bestOf finds the smallest option with enough room, or else the largest.
 func bestOf(opts []option, want int64) int {
 	best := 0
 	for i := 1; i < len(opts); i++ {
@@ -86,38 +83,5 @@ func (o option) first(p option) bool {
 	return o.id < p.id
 }
 
-func (k *picker) before(i, j int) bool {
-	a, b := k.closed[i], k.closed[j]
-	return a.room > b.room || a.room == b.room && a.first(b)
-}
-
-func (k *picker) sink(i int) {
-	for {
-		c := 2*i + 1
-		if c >= len(k.closed) {
-			return
-		}
-		if c+1 < len(k.closed) && k.before(c+1, c) {
-			c++
-		}
-		if !k.before(c, i) {
-			return
-		}
-		k.closed[i], k.closed[c] = k.closed[c], k.closed[i]
-		i = c
-	}
-}
-
-func (k *picker) remove(i int) {
-	last := len(k.closed) - 1
-	k.closed[i] = k.closed[last]
-	k.closed = k.closed[:last]
-	if i == last {
-		return
-	}
-	for up := (i - 1) / 2; i > 0 && k.before(i, up); up = (i - 1) / 2 {
-		k.closed[i], k.closed[up] = k.closed[up], k.closed[i]
-		i = up
-	}
-	k.sink(i)
-}
+// roomier is the order of the heap of closed options.
+func roomier(a, b *option) bool { return a.room > b.room || a.room == b.room && a.first(*b) }

@@ -5,39 +5,39 @@ package plan
 
 import "slices"
 
-// Plan places the gang, or says why not. It is a pure function: the same
-// snapshot, gang and answers of fits give the same Decision, in whatever order
-// nodes, roles and members came. A nil fits accepts everything.
+// Plan places the gang, or returns the reasons why it cannot. It is a pure
+// function: the same snapshot, gang and answers of fits give the same Decision,
+// whatever the order of nodes, roles and members. A nil fits accepts everything.
 func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
 	d := Decision{Gang: g.Name}
-	// 1. Is the request sound, and what does it mean here?
+	// 1. Check the request and compile it against this snapshot.
 	if f := g.check(&s.layout); f != nil {
-		return d.because(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail})
+		return d.rejected(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail})
 	}
 	p, reason := compile(s, &g, fits, o, &d.Stats)
 	if reason != nil {
-		return d.because(*reason)
+		return d.rejected(*reason)
 	}
 	d.Wanted = p.pending()
-	// 2. Search: the whole gang, or else the cheapest quorum.
-	c, known := p.choose()
-	d.Stats.Steps, d.Stats.Proven = p.steps, known
-	// 3. Nothing: why not?
+	// 2. Search for the whole gang, or else for the cheapest quorum.
+	c, proven := p.choose()
+	d.Stats.Steps, d.Stats.Proven = p.steps, proven
+	// 3. Without a placement, explain why.
 	if c == nil {
-		d.Exhausted = !known
+		d.Exhausted = !proven
 		d.Reasons = p.explain(d.Exhausted)
 		return d
 	}
-	// 4. The rest of the gang as near as it can be.
-	b := p.load(c)
-	p.join(b)
-	// 5. Members to nodes, in rank order.
+	// 4. Place the members beyond the quorum as near to it as there is room.
+	b := p.restore(c)
+	p.placeExtras(b)
+	// 5. Assign the nodes to members, in rank order.
 	p.decide(&d, c, b)
 	return d
 }
 
-// because is the decision that says no for one reason, for certain.
-func (d Decision) because(r Reason) Decision {
+// rejected is the decision with this single reason. The "no" is proven.
+func (d Decision) rejected(r Reason) Decision {
 	d.Reasons = []Reason{r}
 	d.Stats.Proven = true
 	return d
@@ -54,76 +54,77 @@ func (p *problem) pending() int {
 	return n
 }
 
-// chosen is a quota and its placement.
+// chosen is a quorum with its placement.
 type chosen struct {
-	quota []int
-	board *board
+	quorum  []int
+	partial *partial
 	*solution
 }
 
-// choose places everyone when that breaks no more wishes and uses no more
-// domains than the cheapest quorum, and else that quorum. known says that the
-// answer is certain.
-func (p *problem) choose() (c *chosen, known bool) {
-	every := p.everyone()
-	quotas, known := p.quotas()
-	if len(quotas) == 1 && slices.Equal(quotas[0], every) {
-		all, sure := p.try(every, 1)
-		return all, known && sure
+// choose places all members if that breaks no more wishes and uses no more
+// domains than the cheapest quorum. Otherwise it places that quorum. proven is
+// true if no part of the search was cut short.
+func (p *problem) choose() (c *chosen, proven bool) {
+	members := p.allMembers()
+	quorums, listed := p.quorumChoices()
+	if len(quorums) == 1 && slices.Equal(quorums[0], members) {
+		all, allProven := p.solveQuorum(members, 1)
+		return all, listed && allProven
 	}
-	all, sure := p.try(every, 2)
-	if all != nil && !slices.ContainsFunc(p.head(all.cost), func(v int64) bool { return v > 0 }) {
-		return all, sure
+	all, allProven := p.solveQuorum(members, 2)
+	if all != nil && !slices.ContainsFunc(p.locality(all.cost), func(v int64) bool { return v > 0 }) {
+		return all, allProven
 	}
-	best, certain := p.cheapest(quotas)
-	known = known && certain
+	best, bestProven := p.cheapest(quorums)
+	proven = listed && bestProven
 	switch {
-	case all != nil && (best == nil || slices.Compare(p.head(all.cost), p.head(best.cost)) <= 0):
-		return all, known && sure
+	case all != nil && (best == nil || slices.Compare(p.locality(all.cost), p.locality(best.cost)) <= 0):
+		return all, proven && allProven
 	case best == nil:
-		return nil, known
+		return nil, proven
 	}
-	return best, known && sure
+	return best, proven && allProven
 }
 
-// cheapest solves each quota and takes the best.
-func (p *problem) cheapest(quotas [][]int) (best *chosen, known bool) {
-	known = true
-	for i, q := range quotas {
-		one, sure := p.try(q, len(quotas)-i)
-		known = known && sure
-		if one != nil && (best == nil || slices.Compare(one.cost, best.cost) < 0) {
-			best = one
+// cheapest solves each quorum and returns the one of least cost.
+func (p *problem) cheapest(quorums [][]int) (best *chosen, proven bool) {
+	proven = true
+	for i, quorum := range quorums {
+		solved, solvedProven := p.solveQuorum(quorum, len(quorums)-i)
+		proven = proven && solvedProven
+		if solved != nil && (best == nil || slices.Compare(solved.cost, best.cost) < 0) {
+			best = solved
 		}
 	}
-	return best, known
+	return best, proven
 }
 
-// try solves one quota with one of so many parts of the budget that is left.
-func (p *problem) try(quota []int, parts int) (*chosen, bool) {
+// solveQuorum solves one quorum with the given fraction, 1/parts, of the budget
+// that is left.
+func (p *problem) solveQuorum(quorum []int, parts int) (*chosen, bool) {
 	p.allot(parts)
 	p.reset()
-	p.batchesFor(quota)
-	b := newBoard(p)
-	best, whole := p.solve(b)
-	p.last = b
+	p.batchesFor(quorum)
+	pp := newPartial(p)
+	best, proven := p.solve(pp)
+	p.lastPartial = pp
 	if best == nil {
-		return nil, whole
+		return nil, proven
 	}
-	return &chosen{quota, b, best}, whole
+	return &chosen{quorum, pp, best}, proven
 }
 
-// load puts the places of a choice on its board. When another quota was tried
-// after it, its batches are made again, on a board that knows all refusals.
-func (p *problem) load(c *chosen) *board {
-	b := c.board
-	if b != p.last {
+// restore puts the placement of a choice back. If another quorum was solved after
+// it, the batches are made again on a partial placement that has all refusals.
+func (p *problem) restore(c *chosen) *partial {
+	pp := c.partial
+	if pp != p.lastPartial {
 		p.reset()
-		p.batchesFor(c.quota)
-		b = newBoard(p)
+		p.batchesFor(c.quorum)
+		pp = newPartial(p)
 	}
 	for _, l := range c.places {
-		b.put(l.batch, l.slice, l.pos, l.n)
+		pp.put(l.batch, l.slice, l.pos, l.n)
 	}
-	return b
+	return pp
 }

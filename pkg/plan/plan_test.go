@@ -14,19 +14,19 @@ import (
 )
 
 var (
-	seed   = flag.Uint64("seed", 20261123, "seed of the random worlds")
-	worlds = flag.Int("worlds", 20000, "number of random worlds compared with the reference")
+	seed        = flag.Uint64("seed", 20261123, "seed of the random simulations")
+	simulations = flag.Int("simulations", 20000, "number of random simulations compared with the reference")
 )
 
 // TestReference compares answer and cost with the reference planner's on many
-// small worlds.
+// small simulations.
 func TestReference(t *testing.T) {
 	placed, not := 0, 0
-	for i := range *worlds {
-		w := draw(seeded(*seed, uint64(i)))
-		d, err := compare(w)
+	for i := range *simulations {
+		sim := draw(seeded(*seed, uint64(i)))
+		d, err := compare(sim)
 		if err != nil {
-			t.Fatalf("world %d of seed %d: %v\n%s", i, *seed, err, w)
+			t.Fatalf("simulation %d of seed %d: %v\n%s", i, *seed, err, sim)
 		}
 		if d.Placed {
 			placed++
@@ -34,23 +34,24 @@ func TestReference(t *testing.T) {
 			not++
 		}
 	}
-	t.Logf("%d worlds of seed %d: %d placed, %d impossible, answer and cost equal to the reference in all", *worlds, *seed, placed, not)
+	t.Logf("%d simulations of seed %d: %d placed, %d impossible, answer and cost equal to the reference in all", *simulations, *seed, placed, not)
 }
 
-// compare plans a world both ways and says where the answers differ.
-func compare(w *world) (plan.Decision, error) {
-	asked := map[string]int{}
+// compare plans a simulation with both planners and returns an error if the
+// answers differ.
+func compare(sim *simulation) (plan.Decision, error) {
+	calls := map[string]int{}
 	fits := func(role int, node string, already int) bool {
-		asked[fmt.Sprint(role, node, already)]++
-		return w.fits(role, node, already)
+		calls[fmt.Sprint(role, node, already)]++
+		return sim.fits(role, node, already)
 	}
-	d := plan.Plan(w.snapshot(), w.gang, fits, plan.Options{})
-	for q, n := range asked {
+	d := plan.Plan(sim.snapshot(), sim.gang, fits, plan.Options{})
+	for q, n := range calls {
 		if n > 1 {
-			return d, fmt.Errorf("the filters were asked %d times about %s", n, q)
+			return d, fmt.Errorf("the filters were called %d times with %s", n, q)
 		}
 	}
-	want := w.solve()
+	want := sim.solve()
 	if d.Exhausted {
 		return d, fmt.Errorf("the budget ended: %s", d.Why())
 	}
@@ -58,9 +59,9 @@ func compare(w *world) (plan.Decision, error) {
 		return d, fmt.Errorf("placed is %v, the reference's cost is %v: %s", d.Placed, want, d.Why())
 	}
 	if !d.Placed {
-		return d, w.refused(&d)
+		return d, sim.refused(&d)
 	}
-	if err := w.validate(&d); err != nil {
+	if err := sim.validate(&d); err != nil {
 		return d, fmt.Errorf("%w: %v", err, d.Assignments)
 	}
 	var got []int64
@@ -73,17 +74,17 @@ func compare(w *world) (plan.Decision, error) {
 	return d, nil
 }
 
-// refused checks that the nodes which a "no" says the filters refused are those.
-func (w *world) refused(d *plan.Decision) error {
+// refused checks that the filters refuse the nodes that a "no" lists as refused.
+func (sim *simulation) refused(d *plan.Decision) error {
 	for _, reason := range d.Reasons {
-		role := slices.IndexFunc(w.gang.Roles, func(r plan.Role) bool { return r.Name == reason.Role })
-		for _, one := range reason.Excluded {
-			if one.Cause == plan.CauseFilter && len(one.Refused) != one.Nodes {
-				return fmt.Errorf("%d nodes are out by filters, named are %v", one.Nodes, one.Refused)
+		role := slices.IndexFunc(sim.gang.Roles, func(r plan.Role) bool { return r.Name == reason.Role })
+		for _, exclusion := range reason.Excluded {
+			if exclusion.Cause == plan.CauseFilter && len(exclusion.Refused) != exclusion.Nodes {
+				return fmt.Errorf("%d nodes are excluded by filters, listed are %v", exclusion.Nodes, exclusion.Refused)
 			}
-			for _, node := range one.Refused {
-				if w.fits(role, node, 0) {
-					return fmt.Errorf("node %s is named as refused to role %s, and the filters take it", node, reason.Role)
+			for _, node := range exclusion.Refused {
+				if sim.fits(role, node, 0) {
+					return fmt.Errorf("node %s is listed as refused to role %s, but the filters accept it", node, reason.Role)
 				}
 			}
 		}
@@ -91,23 +92,23 @@ func (w *world) refused(d *plan.Decision) error {
 	return nil
 }
 
-// String prints a world for a failed test.
-func (w *world) String() string {
-	s := fmt.Sprintf("layout %+v\n", w.layout)
-	for _, n := range w.nodes {
+// String prints a simulation for a failed test.
+func (sim *simulation) String() string {
+	s := fmt.Sprintf("layout %+v\n", sim.layout)
+	for _, n := range sim.nodes {
 		s += fmt.Sprintf("node %+v\n", n)
 	}
-	g := w.gang
+	g := sim.gang
 	g.Roles = nil
 	s += fmt.Sprintf("gang %+v\n", g)
-	for _, r := range w.gang.Roles {
+	for _, r := range sim.gang.Roles {
 		s += fmt.Sprintf("role %+v\n", r)
 	}
-	return s + fmt.Sprintf("caps %v", w.caps)
+	return s + fmt.Sprintf("caps %v", sim.caps)
 }
 
 // A sentence names a domain by its whole path, unless machines gave the names.
-func TestDomainsReadWell(t *testing.T) {
+func TestDomainString(t *testing.T) {
 	id := strings.Repeat("0f0ba375-", 4)
 	for want, domain := range map[string]plan.Domain{
 		"the fabric":       {Level: "fabric"},

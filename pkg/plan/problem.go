@@ -8,108 +8,113 @@ import (
 	"slices"
 )
 
-// problem is a request made ready for the search: names turned into indices,
-// everything in an order that does not depend on the order of the input.
+// problem is a request made ready for the search: names are turned into indices,
+// and the order of everything is independent of the order of the input.
 type problem struct {
-	snap  *Snapshot
-	gang  *Gang
-	ask   Fits
-	stats *Stats
-	// steps used so far, of the budget for all quotas. The search for one
-	// quota began at from and may take size of them.
+	snap    *Snapshot
+	gang    *Gang
+	filters Fits
+	stats   *Stats
+	// steps is how much of the budget is used; the budget is shared by all
+	// quorums. The search for one quorum began at step from and may take size
+	// steps.
 	steps, budget, from, size int
-	// roles stand largest need first: fewest slots in the whole fabric, then
-	// most devices, then name. The first is the leading role.
+	// roles are ordered by need, largest first: fewest slots in the whole fabric,
+	// then most devices, then name. The first is the leading role.
 	roles []role
 	dims  []dimension
 	// terms are the depths of the domain terms of the cost.
 	terms []int
-	// bound are the nodes of bound members, once each.
+	// bound are the nodes of bound members, each once.
 	bound []int32
 	// required and preferred are the gang's own depths, 0 for none.
 	required, preferred int
-	sets                []confine
+	confinements        []confinement
 	wishes              []wish
-	// ownSets and ownWishes are how many of them the request itself has.
-	ownSets, ownWishes int
-	batches            []batch
-	// last is the board of the quota that the batches are for.
-	last *board
-	// fresh is where the batches of the last batchesFor begin.
-	fresh   int
-	granted map[fitsKey]int32
+	// The first ownConfinements and ownWishes of them are the request's own.
+	// addPartner adds further ones for one quorum choice.
+	ownConfinements, ownWishes int
+	batches                    []batch
+	// lastPartial is the partial placement that the batches are for.
+	lastPartial *partial
+	// fresh is the index of the first batch that the last batchesFor made.
+	fresh    int
+	accepted map[fitsKey]int32
 }
 
-// role is a Role in the search's terms.
+// role is a Role compiled for the search.
 type role struct {
-	index        int // in Gang.Roles
-	spec         *Role
-	roll         *rollup
-	takes        []int64 // by dims
-	limits       []limit
-	slices       []slice
-	sets, wishes []int32
-	bound        []int32
-	rule         sliceRule
+	index                int // in Gang.Roles
+	spec                 *Role
+	roll                 *rollup
+	takes                []int64 // by dims
+	limits               []limit
+	slices               []slice
+	confinements, wishes []int32
+	bound                []int32
+	rule                 sliceRule
 	// taken are the spread domains of slices with bound members.
 	taken []int32
 }
 
-// sliceRule is what a slice asks of the fabric, as depths; 0 asks for nothing.
+// sliceRule holds the levels that a slice asks for, as depths; 0 is none.
 type sliceRule struct {
-	// need is the finest depth of which one domain must hold the slice, also a
-	// coarser one, like the one of which a domain should.
-	need, also, like int
-	// spread is the depth of which no two slices share a domain.
+	// One domain of depth required must hold the slice, also one of depth coarser
+	// if it is set. One domain of depth preferred should hold it.
+	required, coarser, preferred int
+	// No two slices of a role share a domain of depth spread.
 	spread int
 }
 
-// implies says that whoever keeps to need keeps to a depth as well. A node is no
-// domain of the levels that it lacks.
+// implies returns true if a slice that keeps to the required depth keeps to the
+// given depth as well. A node is no domain of a level that it lacks.
 func (s *sliceRule) implies(depth, levels int) bool {
-	return depth == s.need || depth < s.need && s.need <= levels
+	return depth == s.required || depth < s.required && s.required <= levels
 }
 
 // limit is the most members of a role that a node may get.
 type limit struct{ pos, most int32 }
 
-// slice is a run of members; a role that is not sliced is one of them.
+// slice is a run of members. A role that is not sliced has a single slice.
 type slice struct {
 	pending []*Member
 	bound   []int32
 	taken   int // pending members already handed to batches
 }
 
-// confine is a set of members that one domain must hold.
-type confine struct {
+// confinement is a set of members that one domain must hold.
+type confinement struct {
 	depth int
-	// fixed is the domain where members already run, -1 when none do.
+	// fixed is the domain where its members already run, -1 if none run.
 	fixed int32
-	// apart says that those running contradict it: nobody else can be placed.
+	// apart is set if its bound members are in several domains, or on nodes
+	// without the level. Then none of its pending members can be placed.
 	apart   bool
 	subject string
-	// bound is how many run.
+	// bound counts its bound members.
 	bound int
 }
 
 // wish is a set of members that one domain should hold.
 type wish struct {
 	depth int
-	// first is the domain of members already running, -1 when none do.
+	// first is the domain of the members that already run, -1 if none run.
 	first int32
-	// broken says that those running are apart already.
+	// broken is set if its members are in several domains, or on a node without
+	// the level.
 	broken bool
 }
 
-// batch is equal slices of one role that the search places in one go.
+// batch is a number of equal slices of one role, which the search places
+// together.
 type batch struct {
 	role int
-	// size members in each of count slices; an unsliced run has size 1.
-	size, count  int32
-	sliced       bool
-	sets, wishes []int32
-	rule         sliceRule
-	// members of each slice, or of the run as one list.
+	// Each of count slices has size members. An unsliced run has size 1.
+	size, count          int32
+	sliced               bool
+	confinements, wishes []int32
+	rule                 sliceRule
+	// members of each slice, or of the unsliced run as a single list.
 	members [][]*Member
 }
 
@@ -117,14 +122,14 @@ func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
 
 type fitsKey struct{ role, pos int32 }
 
-// fitsPerStep calls of the caller's filters are worth one step: no question is
-// asked twice, so the nodes bound them already.
+// fitsPerStep calls of the filters cost one step. Calls are bounded by the number
+// of nodes, since no call is repeated.
 const fitsPerStep = 8
 
-// compile turns a checked request into a problem, or finds a fault that shows
-// only now: a reason, not an error.
+// compile turns a checked request into a problem. It returns a Reason for a fault
+// that only the snapshot shows.
 func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
-	p := &problem{snap: s, gang: g, ask: fits, stats: st, budget: o.Budget, granted: map[fitsKey]int32{}}
+	p := &problem{snap: s, gang: g, filters: fits, stats: st, budget: o.Budget, accepted: map[fitsKey]int32{}}
 	p.terms = s.terms.depths
 	if p.budget <= 0 {
 		p.budget = DefaultBudget
@@ -139,11 +144,11 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	p.bound = slices.Compact(p.bound)
 	p.addScopes()
 	p.addSlices()
-	p.ownSets, p.ownWishes = len(p.sets), len(p.wishes)
+	p.ownConfinements, p.ownWishes = len(p.confinements), len(p.wishes)
 	return p, nil
 }
 
-// addRoles counts slots and puts the roles into search order.
+// addRoles counts slots and sorts the roles into search order.
 func (p *problem) addRoles() *Reason {
 	needs := make([]*Need, len(p.gang.Roles))
 	for i := range p.gang.Roles {
@@ -182,7 +187,7 @@ func compareRoles(a, b role) int {
 	)
 }
 
-// addMembers orders a role's members and cuts them into slices.
+// addMembers sorts a role's members and cuts them into slices.
 func (p *problem) addMembers(r *role) {
 	members := orderedMembers(r.spec.Members)
 	size := r.spec.Slice.Size
@@ -228,8 +233,8 @@ func (p *problem) addMember(r *role, s *slice, m *Member) {
 	r.bound = append(r.bound, pos)
 }
 
-// refused keeps what the filters said for the boards still to come.
-func (p *problem) refused(role int, pos, most int32) {
+// rememberLimit keeps a refusal of the filters for later partial placements.
+func (p *problem) rememberLimit(role int, pos, most int32) {
 	p.roles[role].limits = append(p.roles[role].limits, limit{pos, most})
 }
 
@@ -238,8 +243,8 @@ func (p *problem) allot(parts int) {
 	p.from, p.size = p.steps, max(0, p.budget-p.steps)/parts
 }
 
-// left is what the search may still take.
+// left returns how many steps the search may still take.
 func (p *problem) left() int { return p.from + p.size - p.steps }
 
-// spent says that the search has nothing left.
+// spent returns true if the search has no steps left.
 func (p *problem) spent() bool { return p.left() <= 0 }

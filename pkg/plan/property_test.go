@@ -17,133 +17,133 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// TestOrderOfInput permutes nodes, roles, groups and members: the output must
-// not change in anything but the work that caches save.
+// TestOrderOfInput permutes nodes, roles, groups and members. The output must not
+// change, except for the work that caches save.
 func TestOrderOfInput(t *testing.T) {
 	for i := range 3000 {
-		w := draw(seeded(*seed+1, uint64(i)))
+		sim := draw(seeded(*seed+1, uint64(i)))
 		rng := rand.New(rand.NewPCG(*seed, uint64(i)))
-		want := plan.Plan(w.snapshot(), w.gang, w.fits, plan.Options{})
-		p := w.permuted(rng)
+		want := plan.Plan(sim.snapshot(), sim.gang, sim.fits, plan.Options{})
+		p := sim.permuted(rng)
 		got := plan.Plan(p.snapshot(), p.gang, p.fits, plan.Options{})
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("world %d: (-want,+got)\n%s\n%s", i, diff, w)
+			t.Fatalf("simulation %d: (-want,+got)\n%s\n%s", i, diff, sim)
 		}
 		if want.Why() != got.Why() {
-			t.Fatalf("world %d: %q and %q", i, want.Why(), got.Why())
+			t.Fatalf("simulation %d: %q and %q", i, want.Why(), got.Why())
 		}
 	}
 }
 
-// permuted is the same world with everything in another order.
-func (w *world) permuted(rng *rand.Rand) *world {
-	p := &world{layout: w.layout, nodes: slices.Clone(w.nodes), gang: w.gang}
+// permuted is the same simulation with everything in another order.
+func (sim *simulation) permuted(rng *rand.Rand) *simulation {
+	p := &simulation{layout: sim.layout, nodes: slices.Clone(sim.nodes), gang: sim.gang}
 	rng.Shuffle(len(p.nodes), func(a, b int) { p.nodes[a], p.nodes[b] = p.nodes[b], p.nodes[a] })
-	p.gang.Groups = slices.Clone(w.gang.Groups)
+	p.gang.Groups = slices.Clone(sim.gang.Groups)
 	rng.Shuffle(len(p.gang.Groups), func(a, b int) {
 		p.gang.Groups[a], p.gang.Groups[b] = p.gang.Groups[b], p.gang.Groups[a]
 	})
 	p.gang.Roles = nil
-	for _, i := range rng.Perm(len(w.gang.Roles)) {
-		r := w.gang.Roles[i]
+	for _, i := range rng.Perm(len(sim.gang.Roles)) {
+		r := sim.gang.Roles[i]
 		r.Members = slices.Clone(r.Members)
 		rng.Shuffle(len(r.Members), func(a, b int) { r.Members[a], r.Members[b] = r.Members[b], r.Members[a] })
 		p.gang.Roles = append(p.gang.Roles, r)
-		p.caps = append(p.caps, w.caps[i])
+		p.caps = append(p.caps, sim.caps[i])
 	}
 	return p
 }
 
-// ignoreWork leaves out how much was counted anew, which depends on what the
-// plans before had counted.
+// ignoreWork leaves out how much was counted again, which depends on earlier
+// plans.
 var ignoreWork = cmpopts.IgnoreFields(plan.Stats{}, "NodesTouched")
 
-// TestIncremental changes a fabric at random and compares plans on it with plans
-// on one built afresh, old snapshots included.
+// TestIncremental changes a fabric at random. It compares plans on it, and on old
+// snapshots, with plans on a fabric built from the same nodes.
 func TestIncremental(t *testing.T) {
 	for i := range 300 {
 		d := seeded(*seed+2, uint64(i))
-		w := draw(d)
-		st, err := plan.NewState(w.layout)
+		sim := draw(d)
+		st, err := plan.NewState(sim.layout)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var old *plan.Snapshot
-		var oldWorld *world
+		var oldSim *simulation
 		for step := range 12 {
-			w.change(d, st)
+			sim.change(d, st)
 			s := st.Freeze()
-			w.check(t, fmt.Sprintf("world %d step %d", i, step), s)
+			sim.check(t, fmt.Sprintf("simulation %d step %d", i, step), s)
 			if old != nil {
-				oldWorld.check(t, fmt.Sprintf("world %d before step %d", i, step), old)
+				oldSim.check(t, fmt.Sprintf("simulation %d before step %d", i, step), old)
 			}
 			if often(d, 5) {
 				old = s
-				oldWorld = &world{layout: w.layout, nodes: slices.Clone(w.nodes), gang: w.gang, caps: w.caps}
+				oldSim = &simulation{layout: sim.layout, nodes: slices.Clone(sim.nodes), gang: sim.gang, caps: sim.caps}
 			}
 		}
 	}
 }
 
-// change adds, removes and updates a few nodes in the world and the state.
-func (w *world) change(d dice, st *plan.State) {
-	for i := range w.nodes {
+// change adds, removes and updates a few nodes in the simulation and the state.
+func (sim *simulation) change(d dice, st *plan.State) {
+	for i := range sim.nodes {
 		switch {
 		case often(d, 3):
-			name := w.nodes[i].Name
-			w.nodes[i] = drawNode(d, &w.layout, 0)
-			w.nodes[i].Name = name
+			name := sim.nodes[i].Name
+			sim.nodes[i] = drawNode(d, &sim.layout, 0)
+			sim.nodes[i].Name = name
 		case often(d, 3):
-			w.nodes[i].Free = []int64{int64(d.roll(5)), int64(d.roll(8))}
+			sim.nodes[i].Free = []int64{int64(d.roll(5)), int64(d.roll(8))}
 		}
 	}
-	if often(d, 3) && len(w.nodes) > 1 {
-		st.Remove(w.nodes[0].Name)
-		w.nodes = w.nodes[1:]
+	if often(d, 3) && len(sim.nodes) > 1 {
+		st.Remove(sim.nodes[0].Name)
+		sim.nodes = sim.nodes[1:]
 	}
-	if often(d, 3) && len(w.nodes) < 7 {
-		n := drawNode(d, &w.layout, 0)
+	if often(d, 3) && len(sim.nodes) < 7 {
+		n := drawNode(d, &sim.layout, 0)
 		n.Name = fmt.Sprintf("x%d", d.roll(1000))
-		w.nodes = append(w.nodes, n)
+		sim.nodes = append(sim.nodes, n)
 	}
-	for _, n := range w.nodes {
+	for _, n := range sim.nodes {
 		if err := st.Upsert(n); err != nil {
 			panic(err)
 		}
 	}
 }
 
-func (w *world) check(t *testing.T, what string, s *plan.Snapshot) {
+func (sim *simulation) check(t *testing.T, what string, s *plan.Snapshot) {
 	t.Helper()
-	want := plan.Plan(w.snapshot(), w.gang, w.fits, plan.Options{})
-	got := plan.Plan(s, w.gang, w.fits, plan.Options{})
+	want := plan.Plan(sim.snapshot(), sim.gang, sim.fits, plan.Options{})
+	got := plan.Plan(s, sim.gang, sim.fits, plan.Options{})
 	if diff := cmp.Diff(want, got, ignoreWork); diff != "" {
-		t.Fatalf("%s: (-want,+got)\n%s\n%s", what, diff, w)
+		t.Fatalf("%s: (-want,+got)\n%s\n%s", what, diff, sim)
 	}
-	for i := range w.gang.Roles {
-		need := w.gang.Roles[i].Need
-		for _, n := range w.nodes {
-			if a, b := plan.Score(w.snapshot(), need, n.Name), plan.Score(s, need, n.Name); a != b {
+	for i := range sim.gang.Roles {
+		need := sim.gang.Roles[i].Need
+		for _, n := range sim.nodes {
+			if a, b := plan.Score(sim.snapshot(), need, n.Name), plan.Score(s, need, n.Name); a != b {
 				t.Fatalf("%s: score of %s is %d, afresh %d", what, n.Name, b, a)
 			}
 		}
 	}
 }
 
-// TestConcurrentPlans runs plans on one snapshot while the state goes on: run
-// it with -race. All must answer alike.
+// TestConcurrentPlans runs plans on one snapshot while the state changes; run it
+// with -race. All must give the same answer.
 func TestConcurrentPlans(t *testing.T) {
-	w := draw(seeded(*seed+3, 1))
-	st, err := plan.NewState(w.layout)
+	sim := draw(seeded(*seed+3, 1))
+	st, err := plan.NewState(sim.layout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := seeded(*seed+3, 2)
 	for range 30 {
-		w.change(d, st)
+		sim.change(d, st)
 		s := st.Freeze()
-		frozen := &world{layout: w.layout, nodes: slices.Clone(w.nodes), gang: w.gang, caps: w.caps}
-		want := plan.Plan(frozen.snapshot(), w.gang, w.fits, plan.Options{})
+		frozen := &simulation{layout: sim.layout, nodes: slices.Clone(sim.nodes), gang: sim.gang, caps: sim.caps}
+		want := plan.Plan(frozen.snapshot(), sim.gang, sim.fits, plan.Options{})
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
@@ -154,7 +154,7 @@ func TestConcurrentPlans(t *testing.T) {
 				plan.Score(s, frozen.gang.Roles[0].Need, frozen.nodes[0].Name)
 			})
 		}
-		w.change(d, st)
+		sim.change(d, st)
 		wg.Wait()
 	}
 }
@@ -190,7 +190,8 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// FuzzPlan compares the planner with the reference on worlds made from bytes.
+// FuzzPlan compares the planner with the reference on simulations made from
+// bytes.
 func FuzzPlan(f *testing.F) {
 	for i := range uint64(16) {
 		d := seeded(*seed, i)
@@ -201,14 +202,14 @@ func FuzzPlan(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		w := draw(&byteDice{data})
-		if _, err := compare(w); err != nil {
-			t.Fatalf("%v\n%s", err, w)
+		sim := draw(&byteDice{data})
+		if _, err := compare(sim); err != nil {
+			t.Fatalf("%v\n%s", err, sim)
 		}
 	})
 }
 
-// TestScore states what the score of a single pod prefers.
+// TestScore checks what the score of a single pod prefers.
 func TestScore(t *testing.T) {
 	st, err := plan.NewState(plan.Layout{
 		Levels: []plan.Level{{Name: "leaf"}}, Resources: []string{"pods"}, Kinds: []string{"gpu", "nic"},

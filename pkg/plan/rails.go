@@ -5,16 +5,16 @@ package plan
 
 import "math/bits"
 
-// maxRails bounds the units looked at; no node has more NICs than that.
+// maxRails bounds the units considered; no node has more NICs than that.
 const maxRails = 64
 
-// offers is the set of units of a node that each hold all the devices of one
-// member of a role, the node being unused.
-func (b *board) offers(role int, pos int32) uint64 {
-	need := &b.p.roles[role].spec.Need
-	c := b.p.snap.class(pos)
+// offers returns the set of units of an unused node that each hold all the
+// devices of one member of a role.
+func (pp *partial) offers(role int, pos int32) uint64 {
+	need := &pp.p.roles[role].spec.Need
+	c := pp.p.snap.class(pos)
 	key := offerKey{role, c.id}
-	if set, known := b.offered[key]; known {
+	if set, cached := pp.offered[key]; cached {
 		return set
 	}
 	var set uint64
@@ -24,7 +24,7 @@ func (b *board) offers(role int, pos int32) uint64 {
 			set |= 1 << i
 		}
 	}
-	b.offered[key] = set
+	pp.offered[key] = set
 	return set
 }
 
@@ -33,19 +33,19 @@ type offerKey struct {
 	class int32
 }
 
-// commonRail is the unit that most nodes with room among some offer to a role,
-// -1 when all offer the same ones.
-func (b *board) commonRail(role int, lo, hi int32) int {
-	if len(b.p.roles[role].roll.shape.pairs) == 0 {
+// commonRail returns the unit that most nodes with room in a range offer to a
+// role, -1 if all offer the same units.
+func (pp *partial) commonRail(role int, lo, hi int32) int {
+	if len(pp.p.roles[role].roll.shape.pairs) == 0 {
 		return -1
 	}
 	var votes [maxRails]int
 	all, any := ^uint64(0), uint64(0)
 	for pos := lo; pos < hi; pos++ {
-		if b.slots(role, pos) == 0 {
+		if pp.slots(role, pos) == 0 {
 			continue
 		}
-		set := b.offers(role, pos)
+		set := pp.offers(role, pos)
 		all, any = all&set, any|set
 		for s := set; s != 0; s &= s - 1 {
 			votes[bits.TrailingZeros64(s)]++
@@ -63,15 +63,15 @@ func (b *board) commonRail(role int, lo, hi int32) int {
 	return best
 }
 
-// rails picks the alignment unit that each member should take its devices
-// from: one that many nodes of the role offer, the same on every node.
+// rails picks the alignment unit from which each member should take its devices:
+// the same unit on every node, if the nodes of the role offer it.
 type rails struct {
 	p    *problem
 	left map[int32][]Unit
-	// votes counts, by role and unit, the members given that unit so far.
+	// votes counts, by role and unit, the members that got the unit so far.
 	votes [][]int
 	trial Unit
-	// units are those of the node at pos, asked for last.
+	// pos is the node of the last unitsOf call, units are its free devices.
 	pos   int32
 	units []Unit
 }
@@ -80,7 +80,7 @@ func newRails(p *problem) *rails {
 	return &rails{p: p, left: map[int32][]Unit{}, votes: make([][]int, len(p.roles))}
 }
 
-// take returns a unit that holds all the member's devices, -1 when none does.
+// take returns a unit that holds all the member's devices, -1 if there is none.
 func (r *rails) take(role int, pos int32) int {
 	need := &r.p.roles[role].spec.Need
 	if need.devices() == 0 {
@@ -103,7 +103,7 @@ func (r *rails) take(role int, pos int32) int {
 	return best
 }
 
-// unitsOf is what members before left of a node's units.
+// unitsOf returns what earlier members left of a node's units.
 func (r *rails) unitsOf(pos int32) []Unit {
 	if pos == r.pos && r.units != nil {
 		return r.units
@@ -139,7 +139,7 @@ func cloneUnits(in []Unit) []Unit {
 	return out
 }
 
-// holds says that a unit alone has the devices of a need.
+// holds returns true if the unit alone has the devices of a need.
 func (r *rails) holds(u *Unit, n *Need) bool {
 	if len(n.Devices) > 0 && u.count(n.Devices[0].Kinds) < int64(n.Devices[0].Count) {
 		return false
@@ -149,7 +149,7 @@ func (r *rails) holds(u *Unit, n *Need) bool {
 }
 
 // remove takes the devices of a need out of a unit, from the kinds in their
-// order; false when it runs out.
+// order. It returns false if the unit does not have enough.
 func (u *Unit) remove(n *Need) bool {
 	for i := range n.Devices {
 		missing := n.Devices[i].Count

@@ -10,27 +10,28 @@ import (
 
 // depthOf is 1 for the coarsest level, 0 for no level at all.
 func (r *reference) depthOf(level string) int {
-	for i, l := range r.w.layout.Levels {
+	for i, l := range r.sim.layout.Levels {
 		if l.Name == level {
 			return i + 1
 		}
 	}
 	if level == "node" {
-		return len(r.w.layout.Levels) + 1
+		return len(r.sim.layout.Levels) + 1
 	}
 	return 0
 }
 
-// domain names the domain of a node at a depth, by everything above it.
+// domain returns a key of the domain of a node at a depth, made of all names
+// above it.
 func (r *reference) domain(depth, node int) (key string, real bool) {
-	n := &r.w.nodes[node]
+	n := &r.sim.nodes[node]
 	label := func(i int) string {
 		if i < len(n.Domains) {
 			return n.Domains[i]
 		}
 		return ""
 	}
-	levels := len(r.w.layout.Levels)
+	levels := len(r.sim.layout.Levels)
 	if depth == levels+1 {
 		return n.Name, true
 	}
@@ -52,7 +53,7 @@ func (r *reference) domain(depth, node int) (key string, real bool) {
 	return key, depth == 0 || real
 }
 
-// together says whether nodes are all in one real domain of a depth.
+// together returns true if nodes are all in one real domain of a depth.
 func (r *reference) together(depth int, nodes []int) bool {
 	if depth == 0 || len(nodes) == 0 {
 		return true
@@ -66,14 +67,15 @@ func (r *reference) together(depth int, nodes []int) bool {
 	return true
 }
 
-// nodesOf collects where the members of some roles are, bound ones included.
+// nodesOf collects the nodes of the members of some roles, bound members
+// included.
 func (r *reference) nodesOf(in func(role int) bool) []int {
 	var out []int
-	for i := range r.w.gang.Roles {
+	for i := range r.sim.gang.Roles {
 		if !in(i) {
 			continue
 		}
-		for _, m := range r.w.gang.Roles[i].Members {
+		for _, m := range r.sim.gang.Roles[i].Members {
 			if n, ok := r.nodes[m.Node]; ok && m.Node != "" {
 				out = append(out, n)
 			}
@@ -87,18 +89,18 @@ func (r *reference) nodesOf(in func(role int) bool) []int {
 	return out
 }
 
-// rule is a level asked for by some roles.
+// rule is a level that some roles require or prefer.
 type rule struct {
 	required, preferred string
 	in                  func(role int) bool
 }
 
 func (r *reference) rules() []rule {
-	g := &r.w.gang
+	g := &r.sim.gang
 	everyone := func(int) bool { return true }
 	out := []rule{{g.Required, g.Preferred, everyone}}
 	boundary := ""
-	for _, l := range r.w.layout.Levels {
+	for _, l := range r.sim.layout.Levels {
 		if l.Boundary {
 			boundary = l.Name
 		}
@@ -116,8 +118,8 @@ func (r *reference) rules() []rule {
 	return out
 }
 
-// judge prices a complete placement.
-func (r *reference) judge() {
+// evaluate computes the cost of a complete placement and keeps the least.
+func (r *reference) evaluate() {
 	broken := int64(0)
 	for _, x := range r.rules() {
 		nodes := r.nodesOf(x.in)
@@ -128,7 +130,7 @@ func (r *reference) judge() {
 			broken++
 		}
 	}
-	n, ok := r.judgeSlices()
+	n, ok := r.checkSlices()
 	if !ok {
 		return
 	}
@@ -138,16 +140,16 @@ func (r *reference) judge() {
 	}
 }
 
-// placing says whether any of the roles has members to place.
+// placing returns true if any of the roles has members to place.
 func (r *reference) placing(in func(role int) bool) bool {
 	return slices.ContainsFunc(r.units, func(u refUnit) bool { return in(u.role) })
 }
 
-// judgeSlices checks the rules of slices and counts their broken wishes.
-func (r *reference) judgeSlices() (broken int64, ok bool) {
+// checkSlices checks the rules of slices and counts their broken wishes.
+func (r *reference) checkSlices() (broken int64, ok bool) {
 	spread := map[string]bool{}
 	for _, x := range r.bound {
-		depth := r.depthOf(r.w.gang.Roles[x.role].Slice.Spread)
+		depth := r.depthOf(r.sim.gang.Roles[x.role].Slice.Spread)
 		if r.together(depth, x.partners) {
 			spread[r.spreadKey(x.role, depth, x.partners[0])] = true
 		}
@@ -157,7 +159,7 @@ func (r *reference) judgeSlices() (broken int64, ok bool) {
 		if x.slice < 0 {
 			continue
 		}
-		s := r.w.gang.Roles[x.role].Slice
+		s := r.sim.gang.Roles[x.role].Slice
 		nodes := append(slices.Clone(x.partners), r.at[u]...)
 		if !r.together(r.depthOf(s.Required), nodes) || !r.together(r.depthOf(s.Spread), nodes) {
 			return 0, false
@@ -184,7 +186,7 @@ func (r *reference) spreadKey(role, depth, node int) string {
 // price computes the cost terms in their order.
 func (r *reference) price(broken int64) []int64 {
 	all := r.nodesOf(func(int) bool { return true })
-	levels := r.w.layout.Levels
+	levels := r.sim.layout.Levels
 	c := []int64{broken}
 	for _, boundary := range []bool{true, false} {
 		for i, l := range levels {
@@ -200,11 +202,11 @@ func (r *reference) price(broken int64) []int64 {
 		}
 	}
 	nodes := int64(len(r.used(len(levels)+1, all)))
-	one, several := r.roomIn(len(levels)+1, all), int64(0)
+	singleNode, several := r.roomIn(len(levels)+1, all), int64(0)
 	if nodes > 1 {
-		one, several = 0, one
+		singleNode, several = 0, singleNode
 	}
-	c = append(c, unpaired, nodes, one)
+	c = append(c, unpaired, nodes, singleNode)
 	for d := len(levels); d > 0; d-- {
 		c = append(c, r.roomIn(d, all))
 	}
@@ -223,7 +225,7 @@ func (r *reference) used(depth int, nodes []int) map[string]bool {
 // roomIn adds up the leading role's slots of the domains in use.
 func (r *reference) roomIn(depth int, nodes []int) int64 {
 	used, sum := r.used(depth, nodes), 0
-	for n := range r.w.nodes {
+	for n := range r.sim.nodes {
 		if key, _ := r.domain(depth, n); used[key] {
 			sum += r.slots[r.lead][n]
 		}

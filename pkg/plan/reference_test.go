@@ -11,30 +11,31 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// The reference planner tries every placement. It knows the rules of doc.go and
-// nothing of the planner's own code: counts are found by adding members one by
-// one, devices are matched one by one, domains are compared by their names.
+// The reference planner tries every placement. It implements the rules of doc.go and
+// shares no code with the planner: it counts by adding single members, matches single
+// devices, and compares domains by their names.
 
-// world is an input of both planners.
-type world struct {
+// simulation is a small cluster and a gang: an input of both planners.
+type simulation struct {
 	layout plan.Layout
 	nodes  []plan.NodeSpec
 	gang   plan.Gang
-	// caps is what the filters let onto a node, by role and node name.
+	// caps is the number of members that the filters accept, by role and node
+	// name.
 	caps []map[string]int
 }
 
-func (w *world) fits(role int, node string, already int) bool {
-	most, ok := w.caps[role][node]
+func (sim *simulation) fits(role int, node string, already int) bool {
+	most, ok := sim.caps[role][node]
 	return !ok || already < most
 }
 
-func (w *world) snapshot() *plan.Snapshot {
-	st, err := plan.NewState(w.layout)
+func (sim *simulation) snapshot() *plan.Snapshot {
+	st, err := plan.NewState(sim.layout)
 	if err != nil {
 		panic(err)
 	}
-	for _, n := range w.nodes {
+	for _, n := range sim.nodes {
 		if err := st.Upsert(n); err != nil {
 			panic(err)
 		}
@@ -42,7 +43,7 @@ func (w *world) snapshot() *plan.Snapshot {
 	return st.Freeze()
 }
 
-// refUnit is members that the reference places together.
+// refUnit is a set of members that the reference places together.
 type refUnit struct {
 	role, n  int
 	slice    int // in its role; -1 when the role is not sliced
@@ -51,13 +52,14 @@ type refUnit struct {
 }
 
 type reference struct {
-	w     *world
+	sim   *simulation
 	lead  int
 	slots [][]int // by role and node, counts only
 	units []refUnit
 	// bound are slices that have bound members.
 	bound []refUnit
-	// put is members by role and node, at is nodes by unit.
+	// put counts the placed members by role and node. at lists the nodes of each
+	// unit's members.
 	put   [][]int
 	at    [][]int
 	memo  map[string]bool
@@ -65,21 +67,21 @@ type reference struct {
 	nodes map[string]int
 }
 
-// solve returns the cheapest cost, nil when nothing fits.
-func (w *world) solve() []int64 {
-	r := &reference{w: w, memo: map[string]bool{}, nodes: map[string]int{}}
-	for i, n := range w.nodes {
+// solve returns the cheapest cost, nil if nothing fits.
+func (sim *simulation) solve() []int64 {
+	r := &reference{sim: sim, memo: map[string]bool{}, nodes: map[string]int{}}
+	for i, n := range sim.nodes {
 		r.nodes[n.Name] = i
 	}
 	r.countSlots()
 	all := r.cheapest(r.everyone())
 	var min []int64
-	for _, q := range r.quotas() {
+	for _, q := range r.quorumChoices() {
 		if c := r.cheapest(q); c != nil && (min == nil || slices.Compare(c, min) < 0) {
 			min = c
 		}
 	}
-	head := 1 + len(w.layout.Levels)
+	head := 1 + len(sim.layout.Levels)
 	if all != nil && (min == nil || slices.Compare(all[:head], min[:head]) <= 0) {
 		return all
 	}
@@ -88,8 +90,8 @@ func (w *world) solve() []int64 {
 
 func (r *reference) everyone() []int {
 	var out []int
-	for i := range r.w.gang.Roles {
-		out = append(out, len(r.w.gang.Roles[i].Members))
+	for i := range r.sim.gang.Roles {
+		out = append(out, len(r.sim.gang.Roles[i].Members))
 	}
 	return out
 }
@@ -97,11 +99,11 @@ func (r *reference) everyone() []int {
 // countSlots adds members of each role alone until they no longer fit, and
 // finds the leading role.
 func (r *reference) countSlots() {
-	total := make([]int, len(r.w.gang.Roles))
-	for i := range r.w.gang.Roles {
-		r.slots = append(r.slots, make([]int, len(r.w.nodes)))
-		for n := range r.w.nodes {
-			put := make([]int, len(r.w.gang.Roles))
+	total := make([]int, len(r.sim.gang.Roles))
+	for i := range r.sim.gang.Roles {
+		r.slots = append(r.slots, make([]int, len(r.sim.nodes)))
+		for n := range r.sim.nodes {
+			put := make([]int, len(r.sim.gang.Roles))
 			for {
 				put[i]++
 				if !r.room(n, put) {
@@ -114,12 +116,12 @@ func (r *reference) countSlots() {
 	}
 	key := func(i int) (int, int, string) {
 		devices := 0
-		for _, d := range r.w.gang.Roles[i].Need.Devices {
+		for _, d := range r.sim.gang.Roles[i].Need.Devices {
 			devices += d.Count
 		}
-		return total[i], -devices, r.w.gang.Roles[i].Name
+		return total[i], -devices, r.sim.gang.Roles[i].Name
 	}
-	for i := range r.w.gang.Roles {
+	for i := range r.sim.gang.Roles {
 		a, b, c := key(i)
 		x, y, z := key(r.lead)
 		if a < x || a == x && (b < y || b == y && c < z) {
@@ -128,15 +130,15 @@ func (r *reference) countSlots() {
 	}
 }
 
-// room says whether a node holds members of each role by counts alone.
+// room returns true if a node holds members of each role by counts alone.
 func (r *reference) room(n int, put []int) bool {
 	var key strings.Builder
 	key.WriteByte(byte(n))
 	for _, k := range put {
 		key.WriteByte(byte(k))
 	}
-	ok, known := r.memo[key.String()]
-	if !known {
+	ok, cached := r.memo[key.String()]
+	if !cached {
 		ok = r.roomFor(n, put)
 		r.memo[key.String()] = ok
 	}
@@ -144,17 +146,17 @@ func (r *reference) room(n int, put []int) bool {
 }
 
 func (r *reference) roomFor(n int, put []int) bool {
-	node := &r.w.nodes[n]
+	node := &r.sim.nodes[n]
 	if node.Unschedulable {
 		return slices.Max(put) == 0
 	}
-	for res := range r.w.layout.Resources {
+	for res := range r.sim.layout.Resources {
 		used, free := int64(0), int64(0)
 		if res < len(node.Free) {
 			free = node.Free[res]
 		}
 		for i, k := range put {
-			if need := r.w.gang.Roles[i].Need.Resources; res < len(need) {
+			if need := r.sim.gang.Roles[i].Need.Resources; res < len(need) {
 				used += int64(k) * need[res]
 			}
 		}
@@ -164,7 +166,7 @@ func (r *reference) roomFor(n int, put []int) bool {
 	}
 	var wanted [][]int
 	for i, k := range put {
-		need := &r.w.gang.Roles[i].Need
+		need := &r.sim.gang.Roles[i].Need
 		if need.Aligned && r.unpaired(i, n, k) > 0 {
 			return false
 		}
@@ -179,7 +181,7 @@ func (r *reference) roomFor(n int, put []int) bool {
 	return r.match(node, wanted)
 }
 
-// match finds a device for each wanted one by augmenting paths.
+// match finds a device for each wanted kind list by augmenting paths.
 func (r *reference) match(node *plan.NodeSpec, wanted [][]int) bool {
 	var devices []int // kind of each
 	for _, u := range node.Units {
@@ -217,12 +219,12 @@ func (r *reference) match(node *plan.NodeSpec, wanted [][]int) bool {
 
 // unpaired tries every way of taking the anchors from the units.
 func (r *reference) unpaired(role, n, k int) int {
-	need := &r.w.gang.Roles[role].Need
+	need := &r.sim.gang.Roles[role].Need
 	if len(need.Devices) < 2 || need.Devices[0].Count == 0 {
 		return 0
 	}
 	a, sum := need.Devices[0], 0
-	units := r.w.nodes[n].Units
+	units := r.sim.nodes[n].Units
 	for _, f := range need.Devices[1:] {
 		if f.Count == 0 {
 			continue
@@ -259,8 +261,8 @@ func freeOf(u plan.Unit, kinds []int) int {
 func (r *reference) cheapest(want []int) []int64 {
 	r.units, r.bound, r.best = nil, nil, nil
 	r.put, r.at = nil, nil
-	for i := range r.w.gang.Roles {
-		r.put = append(r.put, make([]int, len(r.w.nodes)))
+	for i := range r.sim.gang.Roles {
+		r.put = append(r.put, make([]int, len(r.sim.nodes)))
 		r.addUnits(i, want[i])
 	}
 	r.at = make([][]int, len(r.units))
@@ -270,7 +272,7 @@ func (r *reference) cheapest(want []int) []int64 {
 
 // addUnits cuts the first pending members of a role into slices.
 func (r *reference) addUnits(role, want int) {
-	ro := &r.w.gang.Roles[role]
+	ro := &r.sim.gang.Roles[role]
 	members := slices.Clone(ro.Members)
 	sort.SliceStable(members, func(a, b int) bool {
 		if members[a].Rank != members[b].Rank {
@@ -324,7 +326,7 @@ func (r *reference) addUnits(role, want int) {
 // place tries every node, from the last one on, for the next member of a unit.
 func (r *reference) place(u, n, from int) {
 	if u == len(r.units) {
-		r.judge()
+		r.evaluate()
 		return
 	}
 	x := &r.units[u]
@@ -332,7 +334,7 @@ func (r *reference) place(u, n, from int) {
 		r.place(u+1, 0, 0)
 		return
 	}
-	for node := from; node < len(r.w.nodes); node++ {
+	for node := from; node < len(r.sim.nodes); node++ {
 		r.put[x.role][node]++
 		if r.holds(x.role, node) {
 			r.at[u] = append(r.at[u], node)
@@ -348,9 +350,9 @@ func (r *reference) holds(role, node int) bool {
 	for i := range r.put {
 		put[i] = r.put[i][node]
 	}
-	name := r.w.nodes[node].Name
-	if most, ok := r.w.gang.Roles[role].Limit[name]; ok && put[role] > most {
+	name := r.sim.nodes[node].Name
+	if most, ok := r.sim.gang.Roles[role].Limit[name]; ok && put[role] > most {
 		return false
 	}
-	return r.w.fits(role, name, put[role]-1) && r.room(node, put)
+	return r.sim.fits(role, name, put[role]-1) && r.room(node, put)
 }

@@ -104,7 +104,7 @@ func (g *Gang) checkParents(byName map[string]*Group) *fault {
 	return nil
 }
 
-// membersIn counts the members of a group and the groups below it.
+// membersIn counts the members of a group and of the groups below it.
 func (g *Gang) membersIn(group string) int {
 	n := 0
 	for i := range g.Roles {
@@ -115,7 +115,7 @@ func (g *Gang) membersIn(group string) int {
 	return n
 }
 
-// inside says whether a group is another or stands below it; the empty name is
+// inside returns true if a group is the scope or lies below it. The empty name is
 // the gang. Parents must have been checked.
 func (g *Gang) inside(group, scope string) bool {
 	for group != scope {
@@ -142,8 +142,8 @@ func (r *Role) check(l *Layout, g *Gang) *fault {
 	if r.Min < 0 || r.Min > len(r.Members) {
 		return faultf(at+"min", "%d of %d members", r.Min, len(r.Members))
 	}
-	if twice, ok := repeated(r.Members); ok {
-		return faultf(at+"members", "%q is there twice", twice)
+	if name, ok := repeated(r.Members); ok {
+		return faultf(at+"members", "%q is there twice", name)
 	}
 	if f := r.Slice.check(l, at); f != nil {
 		return f
@@ -151,7 +151,7 @@ func (r *Role) check(l *Layout, g *Gang) *fault {
 	return r.Need.check(l, at)
 }
 
-// repeated finds a name that two members have. Names that ascend need no map.
+// repeated finds a name that two members share. Ascending names need no map.
 func repeated(members []Member) (name string, ok bool) {
 	ascend := true
 	for i := 1; i < len(members) && ascend; i++ {

@@ -9,13 +9,14 @@ import (
 )
 
 // rollup is how many members of one shape every node holds, summed up the tree.
-// It never changes after it is made; a later one starts from a copy.
+// It is immutable; a later rollup starts from a copy.
 type rollup struct {
 	shape *shape
 	// at is the length of the change log that it reflects.
 	at int
-	// slots and clean are by position: members by counts, and of those how many
-	// can be fully paired. clean is slots itself for shapes without pairings.
+	// slots and clean are by position: the members by counts, and how many of
+	// them can be fully paired. For shapes without pairings clean is slots
+	// itself.
 	slots, clean pages[int32]
 	// sum, cleanSum and most are by depth 0..levels and vertex: all slots, all
 	// clean slots, and the slots of the best node.
@@ -25,21 +26,22 @@ type rollup struct {
 	top []int64
 }
 
-// epoch keeps rollups and tallies between plans, as long as the tree stays the
-// same.
+// epoch keeps rollups and resource sums between plans, as long as the tree stays
+// the same.
 type epoch struct {
-	mu      sync.RWMutex
-	byHash  map[uint64]*rollup
-	order   []uint64
-	tallies map[uint64]*tally
+	mu     sync.RWMutex
+	byHash map[uint64]*rollup
+	order  []uint64
+	sums   map[uint64]*resourceSums
 }
 
-// maxRollups bounds the shapes remembered; clusters run few at a time.
+// maxRollups bounds the shapes kept; a cluster runs few at a time.
 const maxRollups = 64
 
-func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, tallies: map[uint64]*tally{}} }
+func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, sums: map[uint64]*resourceSums{}} }
 
-// rollup returns the counts for a need, from the last plan's where possible.
+// rollup returns the counts for a need, updated from those of the last plan if
+// possible.
 func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
 	h := n.hash()
 	old := s.epoch.find(h, n)
@@ -70,7 +72,7 @@ func (e *epoch) find(h uint64, n *Need) *rollup {
 	return nil
 }
 
-// keep stores the newest rollup of a shape and forgets the oldest shape.
+// keep stores the newest rollup of a shape and evicts the oldest shape.
 func (e *epoch) keep(h uint64, r *rollup) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -88,7 +90,7 @@ func (e *epoch) keep(h uint64, r *rollup) {
 	}
 }
 
-// count builds a rollup from nothing, each class once.
+// count builds a rollup from nothing; it computes each class once.
 func (s *Snapshot) count(sh *shape) *rollup {
 	f := s.fabric
 	r := &rollup{shape: sh, at: len(s.log), slots: newPages[int32](len(f.names))}
@@ -108,11 +110,11 @@ func (s *Snapshot) count(sh *shape) *rollup {
 	return r
 }
 
-// classMemo remembers the slots of each class while counting.
+// classMemo caches the slots of each class while counting.
 type classMemo struct{ byID []classSlots }
 
 type classSlots struct {
-	known        bool
+	counted      bool
 	slots, clean int32
 }
 
@@ -123,15 +125,15 @@ func (m *classMemo) of(sh *shape, c *class) classSlots {
 		m.byID = append(m.byID, make([]classSlots, len(m.byID)+64)...)
 	}
 	e := &m.byID[c.id]
-	if !e.known {
-		e.known = true
+	if !e.counted {
+		e.counted = true
 		e.slots = sh.slots(c)
 		e.clean = sh.paired(c, e.slots)
 	}
 	return *e
 }
 
-// sumUp fills the sums of every vertex from its nodes, finest depth first.
+// sumUp sets the sums of every vertex, finest depth first.
 func (r *rollup) sumUp(f *fabric) {
 	n := f.levels + 1
 	r.sum, r.cleanSum, r.most = make([][]int64, n), make([][]int64, n), make([][]int32, n)
@@ -172,8 +174,8 @@ func (r *rollup) sumVertex(f *fabric, d int, v int32) {
 	r.sum[d][v], r.cleanSum[d][v], r.most[d][v] = sum, clean, most
 }
 
-// advance brings a rollup up to the snapshot's log: only the changed nodes and
-// the vertices above them are counted again.
+// advance brings a rollup up to the snapshot's log. It counts only the changed
+// nodes and the vertices above them again.
 func (s *Snapshot) advance(old *rollup) *rollup {
 	f := s.fabric
 	r := &rollup{shape: old.shape, at: len(s.log), slots: old.slots, clean: old.clean}
@@ -192,7 +194,8 @@ func (s *Snapshot) advance(old *rollup) *rollup {
 	return r
 }
 
-// recount takes the new slots of nodes and returns, sorted, those that differ.
+// recount updates the slots of nodes and returns the nodes whose slots changed,
+// sorted.
 func (r *rollup) recount(s *Snapshot, changed []int32) []int32 {
 	slots, clean := edit(r.slots), edit(r.clean)
 	var dirty []int32
@@ -223,7 +226,8 @@ func (f *fabric) above(d int, below []int32) []int32 {
 	return out
 }
 
-// parent is the vertex above a vertex; a position's is its finest domain.
+// parent returns the vertex above a vertex; for a position that is its finest
+// domain.
 func (f *fabric) parent(depth int, v int32) int32 {
 	if depth > f.levels {
 		return f.tables[f.levels].of[v]

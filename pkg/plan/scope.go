@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// orderedMembers sorts by rank, then naturally by name.
+// orderedMembers sorts by rank, then by name in natural order.
 func orderedMembers(in []Member) []*Member {
 	out := make([]*Member, len(in))
 	for i := range in {
@@ -21,7 +21,7 @@ func orderedMembers(in []Member) []*Member {
 	return out
 }
 
-// distinctRanks says whether sorted members all have ranks of their own.
+// distinctRanks returns true if all ranks of sorted members differ.
 func distinctRanks(members []*Member) bool {
 	for i, m := range members {
 		if m.Rank < 0 || i > 0 && m.Rank == members[i-1].Rank {
@@ -38,6 +38,9 @@ type scope struct {
 	roles               []int
 }
 
+// rdmaRoles is the subject of the confinement that all RDMA roles share.
+const rdmaRoles = "the RDMA roles"
+
 // addScopes turns the levels of the gang, its RDMA roles, groups and roles into
 // confinements and wishes.
 func (p *problem) addScopes() {
@@ -48,8 +51,8 @@ func (p *problem) addScopes() {
 		p.required = max(p.required, boundary)
 	}
 	all := scope{subject: "the gang", required: p.required, preferred: p.preferred, roles: p.rolesWhere(func(*Role) bool { return true })}
-	p.wish(all)
-	scopes := []scope{{subject: "the RDMA roles", required: boundary, roles: p.rolesWhere(func(r *Role) bool { return r.RDMA || g.RDMA })}}
+	p.addWish(all)
+	scopes := []scope{{subject: rdmaRoles, required: boundary, roles: p.rolesWhere(func(r *Role) bool { return r.RDMA || g.RDMA })}}
 	for i := range g.Groups {
 		q := &g.Groups[i]
 		in := p.rolesWhere(func(r *Role) bool { return g.inside(r.Group, q.Name) })
@@ -64,8 +67,8 @@ func (p *problem) addScopes() {
 	})
 	for _, s := range scopes {
 		if len(s.roles) > 0 {
-			p.confine(s)
-			p.wish(s)
+			p.addConfinement(s)
+			p.addWish(s)
 		}
 	}
 }
@@ -79,7 +82,7 @@ func (p *problem) depth(level string) int {
 	return i + 1
 }
 
-// boundary is the depth of the finest boundary level, 0 for none.
+// boundary returns the depth of the finest boundary level, 0 for none.
 func (p *problem) boundary() int {
 	for i := len(p.snap.layout.Levels) - 1; i >= 0; i-- {
 		if p.snap.layout.Levels[i].Boundary {
@@ -107,9 +110,9 @@ func (p *problem) boundIn(roles []int) []int32 {
 	return out
 }
 
-// fixed is the one domain where bound members run, -1 when there are none; bad
-// says that they run in several or in none.
-func (p *problem) fixed(depth int, bound []int32) (v int32, bad bool) {
+// commonDomain returns the domain where bound members run, -1 if there are none. apart
+// is true if they are in several domains or on nodes without the level.
+func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 	v = -1
 	if depth == 0 {
 		return v, false
@@ -127,31 +130,31 @@ func (p *problem) fixed(depth int, bound []int32) (v int32, bad bool) {
 	return v, false
 }
 
-// implied says that any candidate domain is one domain of a depth, too. A node
-// is no domain of the levels that it lacks.
+// implied returns true if any candidate domain lies in a single domain of a
+// depth. A node is no domain of a level that it lacks.
 func (p *problem) implied(depth int) bool {
 	return depth == p.required || depth < p.required && p.required <= len(p.snap.layout.Levels)
 }
 
-// confine adds a scope's required level.
-func (p *problem) confine(s scope) {
+// addConfinement adds a scope's required level.
+func (p *problem) addConfinement(s scope) {
 	if s.required == 0 || p.implied(s.required) {
 		return
 	}
-	v, bad := p.fixed(s.required, p.boundIn(s.roles))
-	p.sets = append(p.sets, confine{s.required, v, bad, s.subject, len(p.boundIn(s.roles))})
+	v, apart := p.commonDomain(s.required, p.boundIn(s.roles))
+	p.confinements = append(p.confinements, confinement{s.required, v, apart, s.subject, len(p.boundIn(s.roles))})
 	for _, r := range s.roles {
-		p.roles[r].sets = append(p.roles[r].sets, int32(len(p.sets)-1))
+		p.roles[r].confinements = append(p.roles[r].confinements, int32(len(p.confinements)-1))
 	}
 }
 
-// wish adds a scope's preferred level.
-func (p *problem) wish(s scope) {
-	v, bad := p.fixed(s.preferred, p.boundIn(s.roles))
-	if s.preferred == 0 || p.implied(s.preferred) && !bad {
+// addWish adds a scope's preferred level.
+func (p *problem) addWish(s scope) {
+	v, apart := p.commonDomain(s.preferred, p.boundIn(s.roles))
+	if s.preferred == 0 || p.implied(s.preferred) && !apart {
 		return
 	}
-	p.wishes = append(p.wishes, wish{s.preferred, v, bad})
+	p.wishes = append(p.wishes, wish{s.preferred, v, apart})
 	for _, r := range s.roles {
 		p.roles[r].wishes = append(p.roles[r].wishes, int32(len(p.wishes)-1))
 	}
@@ -162,14 +165,14 @@ func (p *problem) addSlices() {
 	for i := range p.roles {
 		r := &p.roles[i]
 		s := &r.spec.Slice
-		required, like, spread := p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
-		// A slice that must not share a domain stands in one itself.
-		r.rule = sliceRule{need: max(required, spread), also: min(required, spread), like: like, spread: spread}
-		if r.rule.implies(like, len(p.snap.layout.Levels)) {
-			r.rule.like = 0
+		required, preferred, spread := p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
+		// A slice that must not share a domain must be in one domain itself.
+		r.rule = sliceRule{required: max(required, spread), coarser: min(required, spread), preferred: preferred, spread: spread}
+		if r.rule.implies(preferred, len(p.snap.layout.Levels)) {
+			r.rule.preferred = 0
 		}
 		for k := range r.slices {
-			if v, bad := p.fixed(r.rule.spread, r.slices[k].bound); v >= 0 && !bad {
+			if v, apart := p.commonDomain(r.rule.spread, r.slices[k].bound); v >= 0 && !apart {
 				r.taken = append(r.taken, v)
 			}
 		}

@@ -9,11 +9,10 @@ const MaxScore = 100
 // NoFit is the score of a node that is unknown or has no room by counts.
 const NoFit = -1
 
-// Score rates a node for one pod outside any gang, 0 to MaxScore, from the same
-// terms as the cost of a gang: followers beside their anchors first, then little
-// room left behind in the node and in each domain around it, so that free nodes
-// and free domains stay whole for gangs. It allocates nothing once a shape is
-// known to the snapshot.
+// Score rates a node for one pod outside any gang, 0 to MaxScore, by the terms of
+// a gang's cost: first followers beside their anchors, then little room left in
+// the node and in each domain around it. Free nodes and free domains so stay
+// whole for gangs. It allocates nothing once the snapshot has counted the shape.
 func Score(s *Snapshot, need Need, node string) int64 {
 	r, _, err := s.rollup(&need)
 	if err != nil {
@@ -22,13 +21,13 @@ func Score(s *Snapshot, need Need, node string) int64 {
 	return (&Scorer{s, r}).Score(node)
 }
 
-// Scorer is Score for many nodes and one need.
+// Scorer computes Score for many nodes and one need.
 type Scorer struct {
 	snap *Snapshot
 	roll *rollup
 }
 
-// Scorer counts a need once; the error says what is wrong with it.
+// Scorer counts a need once. The error says what is wrong with the need.
 func (s *Snapshot) Scorer(need Need) (*Scorer, error) {
 	r, _, err := s.rollup(&need)
 	if err != nil {
@@ -37,14 +36,14 @@ func (s *Snapshot) Scorer(need Need) (*Scorer, error) {
 	return &Scorer{s, r}, nil
 }
 
-// Score rates a node, like the function of the same name.
+// Score rates a node like the function Score.
 func (c *Scorer) Score(node string) int64 {
 	pos, ok := c.snap.fabric.pos(node)
 	if !ok || c.roll.slots.at(pos) == 0 {
 		return NoFit
 	}
-	// Each level weighs half of the finer one below it, pairing as much as all
-	// of them together. The unit is 1/scoreUnit of a term.
+	// Each level weighs half of the finer level below it. Pairing weighs as much as
+	// all levels together. The unit is 1/scoreUnit of a term.
 	weight := int64(1) << (c.snap.fabric.levels + 1)
 	sum, total := weight*c.paired(pos), weight
 	for d := c.snap.fabric.levels + 1; d > 0; d-- {
@@ -57,7 +56,7 @@ func (c *Scorer) Score(node string) int64 {
 
 const scoreUnit = 1024
 
-// paired is the share of followers that can stand beside their anchors.
+// paired returns the share of followers that fit beside their anchors.
 func (c *Scorer) paired(pos int32) int64 {
 	if c.roll.clean.at(pos) > 0 {
 		return scoreUnit
@@ -70,8 +69,8 @@ func (c *Scorer) paired(pos int32) int64 {
 	return scoreUnit * (followers - sh.unpaired(c.snap.class(pos), 1)) / followers
 }
 
-// tight says how little room for such pods the domain of a depth has, next to
-// the roomiest one of that depth.
+// tight rates how little room for such pods the domain of a depth has, relative
+// to the domain of that depth with most room.
 func (c *Scorer) tight(depth int, pos int32) int64 {
 	room, top := int64(c.roll.slots.at(pos)), int64(c.roll.most[0][0])
 	if depth <= c.snap.fabric.levels {

@@ -54,7 +54,7 @@ func (s *script) newGroup(words []string) error {
 	return err
 }
 
-// newRole reads "role NAME COUNT options"; a role that exists gets COUNT more
+// newRole reads "role NAME COUNT options". An existing role gets COUNT more
 // members.
 func (s *script) newRole(words []string) error {
 	var count int
@@ -94,7 +94,7 @@ func (s *script) roleOptions(r *plan.Role) options {
 		},
 		"cpu": func(v string) error { _, err := fmt.Sscan(v, &r.Need.Resources[0]); return err },
 	}
-	for k, kind := range s.w.layout.Kinds {
+	for k, kind := range s.sim.layout.Kinds {
 		o[kind] = s.deviceOption(r, []int{k})
 	}
 	o["gpu|oldgpu"] = s.deviceOption(r, []int{0, 2})
@@ -110,7 +110,8 @@ func (s *script) deviceOption(r *plan.Role, kinds []int) func(string) error {
 	}
 }
 
-// newRefusal reads "refuse ROLE NODE MOST": the filters let only MOST there.
+// newRefusal reads "refuse ROLE NODE MOST": the filters accept only MOST members
+// there.
 func (s *script) newRefusal(words []string) error {
 	most := 0
 	if len(words) > 2 {
@@ -137,11 +138,11 @@ func (s *script) plan() error {
 	return nil
 }
 
-// show prints a decision: the sentence, who is where, the cost, and for a "no"
-// the other candidates.
+// show prints a decision: the sentence, the members of each node, the cost, and
+// for a "no" the other candidates.
 func (s *script) show(d *plan.Decision) {
 	fmt.Fprintln(&s.out, d.Why())
-	for _, n := range s.w.nodes {
+	for _, n := range s.sim.nodes {
 		var names []string
 		for _, a := range d.Assignments {
 			if a.Node == n.Name {
@@ -178,22 +179,22 @@ func member(a plan.Assignment) string {
 	return fmt.Sprintf("%s@%d", a.Member, a.Rail)
 }
 
-// bind makes the last plan real: members get their nodes, nodes lose what they
-// take, from the planned rail or else unit by unit.
+// bind binds the last plan: members get their nodes, and nodes lose what the
+// members take, from the planned rail or else unit by unit.
 func (s *script) bind() error {
 	for _, a := range s.last.Assignments {
 		i := slices.IndexFunc(s.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })
 		r := &s.gang.Roles[i]
 		m := slices.IndexFunc(r.Members, func(m plan.Member) bool { return m.Name == a.Member })
 		r.Members[m].Node = a.Node
-		n := slices.IndexFunc(s.w.nodes, func(n plan.NodeSpec) bool { return n.Name == a.Node })
-		node := s.w.nodes[n]
+		n := slices.IndexFunc(s.sim.nodes, func(n plan.NodeSpec) bool { return n.Name == a.Node })
+		node := s.sim.nodes[n]
 		node.Free = slices.Clone(node.Free)
 		for k, v := range r.Need.Resources {
 			node.Free[k] -= v
 		}
 		node.Units = taken(node.Units, r.Need.Devices, a.Rail)
-		s.w.nodes[n] = node
+		s.sim.nodes[n] = node
 		if err := s.st.Upsert(node); err != nil {
 			return err
 		}
@@ -229,7 +230,7 @@ func (s *script) score(words []string) error {
 		return fmt.Errorf("no role %s", words[0])
 	}
 	snap := s.st.Freeze()
-	nodes := slices.Clone(s.w.nodes)
+	nodes := slices.Clone(s.sim.nodes)
 	of := func(n plan.NodeSpec) int64 { return plan.Score(snap, s.gang.Roles[i].Need, n.Name) }
 	slices.SortStableFunc(nodes, func(a, b plan.NodeSpec) int { return int(of(b) - of(a)) })
 	for _, n := range nodes {

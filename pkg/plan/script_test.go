@@ -19,7 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
-// TestScripts runs the golden scripts. testdata/README.md has their language.
+// TestScripts runs the golden scripts; testdata/README.md documents their
+// language.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 
 // runScript runs each block of commands and writes its output below it.
 func runScript(text string) (string, error) {
-	s := &script{w: &world{}, gangs: map[string]*plan.Gang{}}
+	s := &script{sim: &simulation{}, gangs: map[string]*plan.Gang{}}
 	var out strings.Builder
 	answer := false
 	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
@@ -74,13 +75,14 @@ func runScript(text string) (string, error) {
 
 // script is the state of a running script.
 type script struct {
-	w     *world
+	sim   *simulation
 	st    *plan.State
 	gangs map[string]*plan.Gang
 	gang  *plan.Gang
-	// path is the domain of the line before, by indentation.
+	// path is the domain of the previous line, by indentation.
 	path []string
-	// refuse is what the filters let onto a node, by role and node.
+	// refuse is how many members the filters accept, by role and node. Other
+	// nodes have no limit.
 	refuse map[string]map[string]int
 	budget int
 	last   plan.Decision
@@ -124,15 +126,15 @@ func (s *script) levels(names []string) error {
 	for _, n := range names {
 		l.Levels = append(l.Levels, plan.Level{Name: strings.TrimSuffix(n, "!"), Boundary: strings.HasSuffix(n, "!")})
 	}
-	s.w.layout = l
-	s.w.nodes = nil
+	s.sim.layout = l
+	s.sim.nodes = nil
 	var err error
 	s.st, err = plan.NewState(l)
 	return err
 }
 
-// fabric reads "  name:" for a domain, with nodes behind the colon of a finest
-// one; the indentation is its depth. A dash is a missing level.
+// fabric reads " name:" for a domain; the indentation is its depth. Nodes follow
+// the colon of a finest domain. A dash is a missing level.
 func (s *script) fabric(line string) error {
 	depth := (len(line) - len(strings.TrimLeft(line, " "))) / 2
 	name, nodes, ok := strings.Cut(strings.TrimSpace(line), ":")
@@ -142,11 +144,11 @@ func (s *script) fabric(line string) error {
 	if name == "-" {
 		name = ""
 	}
-	if depth > len(s.path) || len(s.w.layout.Levels) > 0 && depth >= len(s.w.layout.Levels) {
+	if depth > len(s.path) || len(s.sim.layout.Levels) > 0 && depth >= len(s.sim.layout.Levels) {
 		return fmt.Errorf("too deep")
 	}
 	s.path = append(s.path[:depth:depth], name)
-	if len(s.w.layout.Levels) == 0 {
+	if len(s.sim.layout.Levels) == 0 {
 		s.path = nil
 	}
 	return s.addNodes(nodes, s.path)
@@ -188,9 +190,9 @@ func expand(name string) []string {
 
 func (s *script) addNode(name, text string, path []string) error {
 	n := plan.NodeSpec{Name: name, Domains: slices.Clone(path), Free: []int64{1000, 110}}
-	i := slices.IndexFunc(s.w.nodes, func(o plan.NodeSpec) bool { return o.Name == name })
+	i := slices.IndexFunc(s.sim.nodes, func(o plan.NodeSpec) bool { return o.Name == name })
 	if i >= 0 {
-		n.Domains = s.w.nodes[i].Domains
+		n.Domains = s.sim.nodes[i].Domains
 	}
 	for _, word := range strings.Fields(text) {
 		if err := s.nodeWord(&n, word); err != nil {
@@ -198,9 +200,9 @@ func (s *script) addNode(name, text string, path []string) error {
 		}
 	}
 	if i >= 0 {
-		s.w.nodes[i] = n
+		s.sim.nodes[i] = n
 	} else {
-		s.w.nodes = append(s.w.nodes, n)
+		s.sim.nodes = append(s.sim.nodes, n)
 	}
 	return s.st.Upsert(n)
 }
@@ -223,17 +225,17 @@ func (s *script) nodeWord(n *plan.NodeSpec, word string) error {
 	if _, err := fmt.Sscan(value, &count); err != nil {
 		return fmt.Errorf("%s: %w", word, err)
 	}
-	if i := slices.Index(s.w.layout.Resources, key); i >= 0 {
+	if i := slices.Index(s.sim.layout.Resources, key); i >= 0 {
 		n.Free[i] = int64(count)
 		return nil
 	}
-	k := slices.Index(s.w.layout.Kinds, key)
+	k := slices.Index(s.sim.layout.Kinds, key)
 	if k < 0 {
 		return fmt.Errorf("%s is neither a resource nor a kind", key)
 	}
 	for i := range count {
 		if i == len(n.Units) {
-			n.Units = append(n.Units, plan.Unit{Free: make([]int, len(s.w.layout.Kinds))})
+			n.Units = append(n.Units, plan.Unit{Free: make([]int, len(s.sim.layout.Kinds))})
 		}
 		n.Units[i].Free[k]++
 	}
@@ -242,9 +244,9 @@ func (s *script) nodeWord(n *plan.NodeSpec, word string) error {
 
 // unit reads one unit as gpu+gpu+nic; "none" is an empty one.
 func (s *script) unit(text string) []int {
-	free := make([]int, len(s.w.layout.Kinds))
+	free := make([]int, len(s.sim.layout.Kinds))
 	for _, d := range strings.Split(text, "+") {
-		if k := slices.Index(s.w.layout.Kinds, d); k >= 0 {
+		if k := slices.Index(s.sim.layout.Kinds, d); k >= 0 {
 			free[k]++
 		}
 	}

@@ -5,32 +5,34 @@ package plan
 
 import "slices"
 
-// The search for one quota: nodes that hold everybody, then candidate domains from
-// the smallest level upward, within a level in the order of a lower bound of their
-// cost. Constructing comes first, in all of them that could be cheapest; then exact search goes through
-// those where constructing failed or left a doubt. The search ends when no
-// candidate left can be cheaper than the best placement found.
+// The search for one quorum choice has three parts: first single nodes that hold all
+// members, then candidate domains from the smallest level upward. Within a level the
+// candidates come in the order of a lower bound of their cost. In each the search
+// constructs a placement. Then exact search goes through the candidates that are
+// unproven: constructing failed there, or did not reach the lower bound. The search
+// ends when no candidate left can be cheaper than the best placement found.
 
 const (
-	// tinyNodes and tinyMembers bound the fabrics in which all of the budget may
-	// go into proving the optimum, and the domains in which some of it may. In
+	// tinyNodes and tinyMembers bound the fabrics in which the whole budget may
+	// go into proving the optimum, and the domains in which a part of it may. In
 	// larger ones a good placement now is worth more than the proof.
 	tinyNodes, tinyMembers = 48, 48
 	// maxTried bounds the candidates of a larger fabric in which constructing
-	// goes on after it has worked, and maxImproved those searched exactly then.
+	// continues after a success. maxImproved bounds the exact searches after a
+	// success.
 	maxTried, maxImproved = 8, 4
-	// exactShare of the budget, at least, goes to one exact search while nothing
-	// is known, improveShare when it could only improve what is.
+	// One exact search gets at least 1/exactShare of the budget while there is no
+	// placement, and 1/improveShare when it can only improve one.
 	exactShare, improveShare = 8, 128
-	// constructHalf of the budget is left for exact search.
+	// 1/constructHalf of the budget is left for exact search.
 	constructHalf = 2
-	// maxOrders bounds the batch orders tried in one domain: all of them for a
-	// gang of few members, the first that works for a larger one.
+	// maxOrders bounds the batch orders tried in one domain. A gang of at most
+	// fewMembers tries all of them, a larger gang stops at the first that works.
 	maxOrders, fewMembers = 6, 256
-	// maxAlone bounds the nodes that are tried for everybody before the domains are.
-	maxAlone = 16
-	// maxRefusals bounds how often a domain is tried again because filters
-	// refused nodes on the way.
+	// maxSingleNodes bounds the single nodes that are tried before the domains.
+	maxSingleNodes = 16
+	// maxRefusals bounds how often a domain is tried again after filters refused
+	// nodes in it.
 	maxRefusals = 4
 )
 
@@ -40,86 +42,90 @@ type solution struct {
 	cost   []int64
 }
 
-// search is the work on one quota.
+// search is the work on one quorum choice.
 type search struct {
 	p       *problem
-	b       *board
+	partial *partial
 	total   []int64 // members to place, by role
 	count   int64
-	need    []int64 // of each dimension, by all of them
-	tallies []*tally
+	demand  []int64 // of each dimension, by all members
+	sums    []*resourceSums
 	best    *solution
-	// whole says that nothing was left out of the search.
-	whole bool
-	tiny  bool
-	// several says that what one node alone holds was looked at.
-	several bool
-	// tried counts candidates since constructing worked.
-	tried int
-	// doubts are candidates that may hold something cheaper.
-	doubts []doubt
-	seen   map[likeness]bool
+	// proven is set as long as nothing was left out of the search.
+	proven bool
+	tiny   bool
+	// multiNodeOnly is set once trySingleNodes has covered all placements on one
+	// node.
+	multiNodeOnly bool
+	// triedAfterSuccess counts the candidates tried since constructing first
+	// succeeded.
+	triedAfterSuccess int
+	// unproven are candidates that may hold a cheaper placement.
+	unproven []unproven
+	tried    map[fingerprint]bool
 }
 
-type doubt struct {
-	depth int
-	v     int32
-	bound []int64
+// unproven is a candidate domain whose cheapest placement is not proven.
+type unproven struct {
+	depth      int
+	v          int32
+	lowerBound []int64
 }
 
-// solve finds the cheapest placement of the problem's batches; whole says that
-// the answer, also "none", is certain. The board keeps what was learned.
-func (p *problem) solve(b *board) (best *solution, whole bool) {
-	s := &search{p: p, b: b, total: make([]int64, len(p.roles)), whole: true, seen: map[likeness]bool{}}
+// solve finds the cheapest placement of the problem's batches. proven is true if
+// the answer, also "none", is certain. What the filters refused stays in the
+// partial placement.
+func (p *problem) solve(pp *partial) (best *solution, proven bool) {
+	s := &search{p: p, partial: pp, total: make([]int64, len(p.roles)), proven: true, tried: map[fingerprint]bool{}}
 	for i := range p.batches {
 		s.total[p.batches[i].role] += p.batches[i].total()
 		s.count += p.batches[i].total()
 	}
 	if s.count == 0 {
-		return &solution{cost: b.cost(nil, p.broken(b.f, nil))}, true
+		return &solution{cost: pp.cost(nil, p.broken(pp.f, nil))}, true
 	}
-	s.tiny = len(b.f.names) <= tinyNodes && s.count <= tinyMembers
-	s.addNeeds()
-	s.alone()
-	for depth := max(b.f.levels, p.required); depth >= p.required; depth-- {
-		s.level(depth)
+	s.tiny = len(pp.f.names) <= tinyNodes && s.count <= tinyMembers
+	s.addDemand()
+	s.trySingleNodes()
+	for depth := max(pp.f.levels, p.required); depth >= p.required; depth-- {
+		s.tryLevel(depth)
 	}
-	s.resolve()
-	return s.best, s.whole
+	s.searchUnproven()
+	return s.best, s.proven
 }
 
-// addNeeds sums what all members take together. One role alone needs no
-// tallies: its slots say it all.
-func (s *search) addNeeds() {
+// addDemand sums what all members take together. A single role needs no resource
+// sums: its slots are exact.
+func (s *search) addDemand() {
 	if len(s.p.roles) == 1 {
 		return
 	}
-	s.need = make([]int64, len(s.p.dims))
+	s.demand = make([]int64, len(s.p.dims))
 	for d := range s.p.dims {
-		s.tallies = append(s.tallies, s.p.snap.tally(&s.p.dims[d]))
+		s.sums = append(s.sums, s.p.snap.resourceSums(&s.p.dims[d]))
 		for r, n := range s.total {
-			s.need[d] += n * s.p.roles[r].takes[d]
+			s.demand[d] += n * s.p.roles[r].takes[d]
 		}
 	}
 }
 
-// alone constructs on single nodes. When it cannot go through all that matter, it
-// leaves them to the search of the domains that they are in.
-func (s *search) alone() {
-	depth := s.b.f.levels + 1
+// trySingleNodes constructs on single nodes. If it cannot go through all nodes
+// that matter, it leaves the others to the search of the domains around them.
+func (s *search) trySingleNodes() {
+	depth := s.partial.f.levels + 1
 	if s.p.required >= depth || s.nodes(0, 0) > 1 {
 		return
 	}
 	c := s.candidates(depth)
-	for range maxAlone {
+	for range maxSingleNodes {
 		x, ok := c.pop()
 		if !ok {
-			s.several = true
+			s.multiNodeOnly = true
 			return
 		}
-		bound := c.bound(x)
+		bound := c.lowerBound(x)
 		if s.beaten(bound) {
-			s.several = true
+			s.multiNodeOnly = true
 			return
 		}
 		if s.p.left()*constructHalf <= s.p.size {
@@ -127,19 +133,19 @@ func (s *search) alone() {
 		}
 		s.try(depth, x.v, bound)
 	}
-	s.doubts, s.tried = nil, 0
+	s.unproven, s.triedAfterSuccess = nil, 0
 }
 
-// level constructs in the candidates of one depth.
-func (s *search) level(depth int) {
+// tryLevel constructs in the candidates of one depth.
+func (s *search) tryLevel(depth int) {
 	c := s.candidates(depth)
 	for x, ok := c.pop(); ok; x, ok = c.pop() {
-		bound := c.bound(x)
+		bound := c.lowerBound(x)
 		if s.beaten(bound) {
 			return
 		}
-		if s.p.left()*constructHalf <= s.p.size || s.tried >= maxTried && !s.tiny {
-			s.whole = false
+		if s.p.left()*constructHalf <= s.p.size || s.triedAfterSuccess >= maxTried && !s.tiny {
+			s.proven = false
 			return
 		}
 		s.try(depth, x.v, bound)
@@ -149,93 +155,93 @@ func (s *search) level(depth int) {
 	}
 }
 
-// beaten says that nothing with that lower bound can be the best.
+// beaten returns true if no placement with that lower bound can be the best.
 func (s *search) beaten(bound []int64) bool {
 	return s.best != nil && slices.Compare(bound, s.best.cost) >= 0
 }
 
-// try constructs in one domain, unless in one just like it that was done.
+// try constructs in one domain, unless an equal domain was already tried.
 func (s *search) try(depth int, v int32, bound []int64) {
-	like, plain := s.likeness(depth, v)
-	if plain && s.seen[like] {
+	print, plain := s.fingerprint(depth, v)
+	if plain && s.tried[print] {
 		return
 	}
 	refused := s.p.stats.FitsRefused
 	s.p.stats.DomainsTried++
 	found := s.construct(depth, v)
 	if s.best != nil {
-		s.tried++
+		s.triedAfterSuccess++
 	}
-	s.seen[like] = plain && refused == s.p.stats.FitsRefused
+	s.tried[print] = plain && refused == s.p.stats.FitsRefused
 	if found && s.beaten(bound) || !s.mayHold(depth, v) {
 		return
 	}
-	s.doubts = append(s.doubts, doubt{depth, v, bound})
+	s.unproven = append(s.unproven, unproven{depth, v, bound})
 }
 
-// resolve searches the doubtful candidates exactly.
-func (s *search) resolve() {
+// searchUnproven searches the unproven candidates exactly.
+func (s *search) searchUnproven() {
 	improved := 0
-	for i, d := range s.doubts {
-		if s.beaten(d.bound) {
+	for i, domain := range s.unproven {
+		if s.beaten(domain.lowerBound) {
 			continue
 		}
 		steps := s.p.left()
-		if left := len(s.doubts) - i; !s.tiny {
+		if left := len(s.unproven) - i; !s.tiny {
 			steps = min(steps, max(s.p.size/exactShare, steps/left))
 		}
 		if !s.tiny && s.best != nil {
 			steps = min(steps, s.p.size/improveShare)
 			improved++
 		}
-		if steps <= 0 || improved > maxImproved || s.best != nil && !s.small(d) {
-			s.whole = false
+		if steps <= 0 || improved > maxImproved || s.best != nil && !s.small(domain) {
+			s.proven = false
 			return
 		}
-		s.prove(d, steps)
+		s.prove(domain, steps)
 	}
 }
 
-// small says that exact search has a chance to improve on a placement.
-func (s *search) small(d doubt) bool {
-	lo, hi := s.b.f.span(d.depth, d.v)
+// small returns true if exact search has a chance to improve a placement there.
+func (s *search) small(d unproven) bool {
+	lo, hi := s.partial.f.span(d.depth, d.v)
 	return hi-lo <= tinyNodes && s.count <= tinyMembers
 }
 
 // prove searches one domain exactly.
-func (s *search) prove(d doubt, steps int) {
-	var known []int64
+func (s *search) prove(d unproven, steps int) {
+	var toBeat []int64
 	if s.best != nil {
-		known = s.best.cost
+		toBeat = s.best.cost
 	}
-	e := newExact(s.b, d.depth, d.v, known, steps)
+	e := newExact(s.partial, d.depth, d.v, toBeat, steps)
 	if !e.run() {
-		s.whole = false
+		s.proven = false
 	}
 	if e.places != nil {
-		s.best = &solution{e.places, e.bound}
+		s.best = &solution{e.places, e.costToBeat}
 	}
 }
 
-// mayHold says that no count rules a domain out: not the slots of any role, nor
+// mayHold returns false if a count rules a domain out: the slots of a role, or
 // the sum of what all roles take.
 func (s *search) mayHold(depth int, v int32) bool {
 	for r, n := range s.total {
-		if n > 0 && s.b.sum(r, depth, v) < n {
+		if n > 0 && s.partial.sum(r, depth, v) < n {
 			return false
 		}
 	}
-	for d, n := range s.need {
-		if n > s.tallies[d].in(s.b.f, depth, v) {
+	for d, n := range s.demand {
+		if n > s.sums[d].in(s.partial.f, depth, v) {
 			return false
 		}
 	}
 	return true
 }
 
-// construct tries batch orders in a domain and keeps the best placement; found
-// says that it is from here. What filters refuse on the way lowers the counts, so
-// the domain is tried again on the truer ones.
+// construct tries batch orders in a domain and keeps the best placement. found is
+// true if one succeeded here. Refusals of the filters lower the counts, so the
+// domain is tried again with the corrected counts.
 func (s *search) construct(depth int, v int32) (found bool) {
 	for _, order := range s.orders() {
 		for range maxRefusals {
@@ -253,14 +259,14 @@ func (s *search) construct(depth int, v int32) (found bool) {
 	return found
 }
 
-// attempt constructs once and keeps the result when it is the best so far. Once
-// something is known the filters are asked only for what would be cheaper by
-// counts.
+// attempt constructs once and keeps the result if it is the best so far. Once
+// there is a placement, it calls the filters only if the counts allow a cheaper
+// one.
 func (s *search) attempt(depth int, v int32, order []int32) bool {
-	if ask := s.p.ask; ask != nil && s.best != nil {
-		s.p.ask = nil
+	if filters := s.p.filters; filters != nil && s.best != nil {
+		s.p.filters = nil
 		cheaper := s.build(depth, v, order) != nil
-		s.p.ask = ask
+		s.p.filters = filters
 		if !cheaper {
 			return false
 		}
@@ -272,23 +278,24 @@ func (s *search) attempt(depth int, v int32, order []int32) bool {
 	return built != nil
 }
 
-// build constructs once; nil when that fails or is no cheaper than the best.
+// build constructs once. It returns nil if that fails or is no cheaper than the
+// best.
 func (s *search) build(depth int, v int32, order []int32) (built *solution) {
-	c := newConstruct(s.b, depth, v, order)
+	c := newConstruct(s.partial, depth, v, order)
 	if !c.run(0) {
 		return nil
 	}
-	s.b.compact()
-	cost := s.b.cost(nil, s.p.broken(s.b.f, s.b.log))
+	s.partial.compact()
+	cost := s.partial.cost(nil, s.p.broken(s.partial.f, s.partial.log))
 	if s.best == nil || slices.Compare(cost, s.best.cost) < 0 {
-		built = &solution{slices.Clone(s.b.log), cost}
+		built = &solution{slices.Clone(s.partial.log), cost}
 	}
-	s.b.undo(0)
+	s.partial.undo(0)
 	return built
 }
 
-// orders lists batch orders: as they are (largest need first), backwards, then
-// each batch brought to the front.
+// orders lists batch orders: the given order (largest need first), its reverse,
+// then each batch moved to the front.
 func (s *search) orders() [][]int32 {
 	n := len(s.p.batches)
 	plain := make([]int32, n)

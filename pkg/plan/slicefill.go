@@ -8,13 +8,13 @@ import (
 	"slices"
 )
 
-// slicer fills whole slices: above the depth at which a slice must stand
-// together it counts in slices, below in members.
+// slicer fills whole slices. Above the depth of which one domain must hold a
+// slice it counts in slices, below that depth in members.
 type slicer struct {
-	b     *board
-	batch int32
-	// at is the depth of which one domain holds a slice; at the depths in must
-	// it has to be a real one.
+	partial *partial
+	batch   int32
+	// One domain of depth at holds a slice. The domains at the depths in must
+	// have to be real.
 	at     int
 	must   [4]int
 	spread int
@@ -30,35 +30,36 @@ type spreadKey struct {
 	v    int32
 }
 
-// fillBatch puts a whole batch into a domain; false leaves a part of it there.
-func (b *board) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
-	return b.fillSome(batch, depth, v, taken) == b.p.batches[batch].total()
+// fillBatch puts a whole batch into a domain. If it returns false, a part of the
+// batch is there.
+func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
+	return pp.fillSome(batch, depth, v, taken) == pp.p.batches[batch].total()
 }
 
-// fillSome puts as much of a batch into a domain as it can, slices whole, and
-// returns the members put. Slices go where they like first, then where they
-// must.
-func (b *board) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bool) int64 {
-	x := &b.p.batches[batch]
+// fillSome puts as many members of a batch into a domain as fit, in whole slices,
+// and returns their number. It fills domains of the preferred level first, then
+// those of the required level.
+func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bool) int64 {
+	x := &pp.p.batches[batch]
 	if !x.sliced {
-		return b.fill(batch, depth, v, x.total())
+		return pp.fill(batch, depth, v, x.total())
 	}
 	u := x.rule
-	s := slicer{b: b, batch: batch, must: [4]int{u.need, u.also}, spread: u.spread, taken: taken}
+	s := slicer{partial: pp, batch: batch, must: [4]int{u.required, u.coarser}, spread: u.spread, taken: taken}
 	may := s.allowed(depth, v)
 	left := may
-	if u.like > 0 {
-		at := max(u.like, u.need)
-		s.must[2], s.must[3] = u.like, at
+	if u.preferred > 0 {
+		at := max(u.preferred, u.required)
+		s.must[2], s.must[3] = u.preferred, at
 		if at > depth && left > 0 {
 			left -= s.run(at, depth, v, left)
 		}
 		s.must[2], s.must[3] = 0, 0
 	}
-	if u.need > depth && left > 0 {
-		left -= s.run(u.need, depth, v, left)
+	if u.required > depth && left > 0 {
+		left -= s.run(u.required, depth, v, left)
 	}
-	if u.need <= depth && left > 0 {
+	if u.required <= depth && left > 0 {
 		left -= s.loose(depth, v, left)
 	}
 	if depth >= u.spread && left < may {
@@ -67,19 +68,20 @@ func (b *board) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bo
 	return (may - left) * int64(x.size)
 }
 
-// allowed is how many slices the levels at or above the domain itself permit.
+// allowed returns how many slices the levels at or above the domain itself
+// permit.
 func (s *slicer) allowed(depth int, v int32) int64 {
-	x := &s.b.p.batches[s.batch]
-	lo, _ := s.b.f.span(depth, v)
+	x := &s.partial.p.batches[s.batch]
+	lo, _ := s.partial.f.span(depth, v)
 	for _, d := range s.must {
-		if d > 0 && d <= depth && !s.b.f.real(d, s.b.f.at(d, lo)) {
+		if d > 0 && d <= depth && !s.partial.f.real(d, s.partial.f.at(d, lo)) {
 			return 0
 		}
 	}
 	if s.spread == 0 || s.spread > depth {
 		return int64(x.count)
 	}
-	at := s.b.f.at(s.spread, lo)
+	at := s.partial.f.at(s.spread, lo)
 	if s.taken[spreadKey{x.role, at}] {
 		return 0
 	}
@@ -89,17 +91,17 @@ func (s *slicer) allowed(depth int, v int32) int64 {
 // take marks the spread domain at or above a vertex as used.
 func (s *slicer) take(depth int, v int32) {
 	if s.spread > 0 {
-		lo, _ := s.b.f.span(depth, v)
-		s.taken[spreadKey{s.b.p.batches[s.batch].role, s.b.f.at(s.spread, lo)}] = true
+		lo, _ := s.partial.f.span(depth, v)
+		s.taken[spreadKey{s.partial.p.batches[s.batch].role, s.partial.f.at(s.spread, lo)}] = true
 	}
 }
 
-// run fills slices that stand together at a depth below the domain's.
+// run fills slices that one domain of a depth below the given vertex holds.
 func (s *slicer) run(at, depth int, v int32, want int64) int64 {
 	s.at = at
-	s.rooms = make([][]int64, s.b.f.levels+1)
-	for d := depth; d <= s.b.f.levels; d++ {
-		s.rooms[d] = make([]int64, len(s.b.f.tables[d].verts))
+	s.rooms = make([][]int64, s.partial.f.levels+1)
+	for d := depth; d <= s.partial.f.levels; d++ {
+		s.rooms[d] = make([]int64, len(s.partial.f.tables[d].verts))
 	}
 	s.measure(depth, v)
 	return s.fill(depth, v, want)
@@ -107,14 +109,14 @@ func (s *slicer) run(at, depth int, v int32, want int64) int64 {
 
 // measure counts the slices that fit below a vertex.
 func (s *slicer) measure(depth int, v int32) int64 {
-	x := &s.b.p.batches[s.batch]
+	x := &s.partial.p.batches[s.batch]
 	var n int64
 	switch {
-	case depth > 0 && slices.Contains(s.must[:], depth) && !s.b.f.real(depth, v):
+	case depth > 0 && slices.Contains(s.must[:], depth) && !s.partial.f.real(depth, v):
 	case depth == s.at:
-		n = s.b.sum(x.role, depth, v) / int64(x.size)
+		n = s.partial.sum(x.role, depth, v) / int64(x.size)
 	default:
-		t := &s.b.f.tables[depth].verts[v]
+		t := &s.partial.f.tables[depth].verts[v]
 		for k := t.kidLo; k < t.kidHi; k++ {
 			n += s.measure(depth+1, k)
 		}
@@ -125,10 +127,10 @@ func (s *slicer) measure(depth int, v int32) int64 {
 			n = 0
 		}
 	}
-	if depth <= s.b.f.levels {
+	if depth <= s.partial.f.levels {
 		s.rooms[depth][v] = n
 	}
-	s.b.p.steps++
+	s.partial.p.steps++
 	return n
 }
 
@@ -137,10 +139,10 @@ func (s *slicer) fill(depth int, v int32, want int64) int64 {
 	if depth == s.at {
 		return s.fillDomain(depth, v, want)
 	}
-	t := &s.b.f.tables[depth].verts[v]
+	t := &s.partial.f.tables[depth].verts[v]
 	var k picker
 	for c := t.kidLo; c < t.kidHi; c++ {
-		k.add(option{id: c, room: s.room(depth+1, c)}, s.b.isOpen(depth+1, c))
+		k.add(option{id: c, room: s.room(depth+1, c)}, s.partial.isOpen(depth+1, c))
 	}
 	k.ready()
 	left := want
@@ -159,7 +161,7 @@ func (s *slicer) fill(depth int, v int32, want int64) int64 {
 }
 
 func (s *slicer) room(depth int, v int32) int64 {
-	if depth <= s.b.f.levels {
+	if depth <= s.partial.f.levels {
 		return s.rooms[depth][v]
 	}
 	return s.measure(depth, v)
@@ -174,30 +176,30 @@ func (s *slicer) fillDomain(depth int, v int32, want int64) int64 {
 	return got
 }
 
-// loose puts slices into a domain without any rule for what is below it.
+// loose puts slices into a domain without rules for the levels below it.
 func (s *slicer) loose(depth int, v int32, want int64) int64 {
-	size := int64(s.b.p.batches[s.batch].size)
-	mark := len(s.b.log)
-	got := s.b.fill(s.batch, depth, v, want*size)
+	size := int64(s.partial.p.batches[s.batch].size)
+	mark := len(s.partial.log)
+	got := s.partial.fill(s.batch, depth, v, want*size)
 	if got%size != 0 {
-		s.b.undo(mark)
+		s.partial.undo(mark)
 		want = got / size
-		got = s.b.fill(s.batch, depth, v, want*size)
+		got = s.partial.fill(s.batch, depth, v, want*size)
 	}
 	s.cut(mark, int32(size))
 	return got / size
 }
 
-// cut gives what was put since mark to slices, in fabric order.
+// cut divides what was put after mark into slices, in fabric order.
 func (s *slicer) cut(mark int, size int32) {
-	puts := slices.Clone(s.b.log[mark:])
+	puts := slices.Clone(s.partial.log[mark:])
 	slices.SortFunc(puts, func(a, b place) int { return cmp.Compare(a.pos, b.pos) })
-	s.b.log = s.b.log[:mark]
+	s.partial.log = s.partial.log[:mark]
 	left := size
 	for _, l := range puts {
 		for l.n > 0 {
 			n := min(l.n, left)
-			s.b.log = append(s.b.log, place{l.batch, s.next, l.pos, n})
+			s.partial.log = append(s.partial.log, place{l.batch, s.next, l.pos, n})
 			l.n -= n
 			if left -= n; left == 0 {
 				left = size

@@ -8,24 +8,24 @@ import (
 	"slices"
 )
 
-// State is the fabric and what is free in it. It has one writer; the Snapshots
-// that it freezes may be read by many while it goes on changing.
+// State is the fabric and what is free in it. It has a single writer. Any number
+// of readers may use the Snapshots that it freezes while it changes.
 type State struct {
 	layout  Layout
 	terms   *terms
 	classes classTable
 	nodes   map[string]*entry
-	// slab is where new entries come from, many at a time.
+	// slab is a block of preallocated entries.
 	slab []entry
 	root *branch
-	// fabric is nil while nodes were added, removed or moved since Freeze.
+	// fabric is nil if nodes were added, removed or moved since the last Freeze.
 	fabric *fabric
-	// pages hold the class of each position; a page or the table of pages that
-	// a Snapshot may still read is copied before it is written.
+	// pages hold the class of each position. A page that a Snapshot may still read is
+	// copied before it is written, and so is the table of pages.
 	pages  pages[*class]
-	ours   []bool
+	owned  []bool
 	shared bool
-	// log has the positions changed since the epoch began.
+	// log lists the positions changed since the epoch began.
 	log   []int32
 	epoch *epoch
 }
@@ -40,13 +40,14 @@ type Snapshot struct {
 	epoch  *epoch
 }
 
-// slabSize is small enough for what one entry kept alive may hold on to.
+// slabSize is small because an entry in use keeps its whole slab in memory.
 const slabSize = 64
 
 // minLog keeps small fabrics from starting an epoch at every change.
 const minLog = 1024
 
-// NewState returns an empty State, or says what is wrong with the layout.
+// NewState returns an empty State, or an error that names the fault of the
+// layout.
 func NewState(l Layout) (*State, error) {
 	if err := l.validate(); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
@@ -61,7 +62,7 @@ func NewState(l Layout) (*State, error) {
 	}, nil
 }
 
-// Grow appends resources and kinds; levels and existing names must not change.
+// Grow appends resources and kinds. Levels and existing names must not change.
 // Nodes that do not mention the new ones have none of them.
 func (s *State) Grow(l Layout) error {
 	if err := s.layout.grows(l); err != nil {
@@ -71,16 +72,15 @@ func (s *State) Grow(l Layout) error {
 	return nil
 }
 
-// Reserve makes room for that many nodes, which spares an empty State growing
-// to them step by step.
+// Reserve allocates room for that many nodes in an empty State.
 func (s *State) Reserve(nodes int) {
 	if len(s.nodes) == 0 {
 		s.nodes = make(map[string]*entry, nodes)
 	}
 }
 
-// Upsert adds a node or replaces what is known of it. Repeating what is known
-// costs no more than the comparison.
+// Upsert adds a node or replaces its data. For unchanged data it costs only the
+// comparison.
 func (s *State) Upsert(n NodeSpec) error {
 	if err := s.check(&n); err != nil {
 		return fmt.Errorf("node %q: %w", n.Name, err)
@@ -89,26 +89,26 @@ func (s *State) Upsert(n NodeSpec) error {
 	if e != nil && e.class.describes(&n) && samePath(e.home.path, n.Domains) {
 		return nil
 	}
-	c := s.classes.take(&n)
+	c := s.classes.acquire(&n)
 	switch {
 	case e == nil:
 		s.insert(n.Name, c, n.Domains)
 	case !samePath(e.home.path, n.Domains):
-		s.classes.drop(e.class)
+		s.classes.release(e.class)
 		s.extract(e)
 		s.insert(n.Name, c, n.Domains)
 	default:
-		s.classes.drop(e.class)
+		s.classes.release(e.class)
 		e.class = c
 		s.write(e.pos, c)
 	}
 	return nil
 }
 
-// Remove forgets a node; an unknown name is no error.
+// Remove removes a node; an unknown name is no error.
 func (s *State) Remove(name string) {
 	if e := s.nodes[name]; e != nil {
-		s.classes.drop(e.class)
+		s.classes.release(e.class)
 		s.extract(e)
 		delete(s.nodes, name)
 	}
@@ -117,16 +117,16 @@ func (s *State) Remove(name string) {
 // Len is the number of nodes.
 func (s *State) Len() int { return len(s.nodes) }
 
-// Freeze returns the present state. It costs what changed since the last call,
-// or one walk over the fabric when nodes came, went or moved.
+// Freeze returns the present state. It costs the changes since the last call, or
+// a walk over the fabric if nodes were added, removed or moved.
 func (s *State) Freeze() *Snapshot {
 	switch {
 	case s.fabric == nil:
-		s.relay()
+		s.layOutAgain()
 	case len(s.log) > max(minLog, len(s.nodes)):
 		s.log, s.epoch = nil, newEpoch()
 	}
-	clear(s.ours)
+	clear(s.owned)
 	s.shared = true
 	return &Snapshot{layout: s.layout, terms: s.terms, fabric: s.fabric, pages: s.pages, log: s.log, epoch: s.epoch}
 }
@@ -170,15 +170,15 @@ func (s *State) extract(e *entry) {
 	s.fabric = nil
 }
 
-// relay lays the fabric out anew and begins an epoch.
-func (s *State) relay() {
+// layOutAgain lays the fabric out and starts an epoch.
+func (s *State) layOutAgain() {
 	s.pages = newPages[*class](len(s.nodes))
 	s.fabric = layOut(s.root, len(s.layout.Levels), len(s.nodes), s.pages)
-	s.ours = make([]bool, len(s.pages))
+	s.owned = make([]bool, len(s.pages))
 	s.log, s.epoch = nil, newEpoch()
 }
 
-// write changes the class at a position without touching frozen pages.
+// write changes the class at a position; it never writes to frozen pages.
 func (s *State) write(pos int32, c *class) {
 	if s.fabric == nil {
 		return
@@ -188,9 +188,9 @@ func (s *State) write(pos int32, c *class) {
 		s.shared = false
 	}
 	p := pos >> pageBits
-	if !s.ours[p] {
+	if !s.owned[p] {
 		s.pages[p] = slices.Clone(s.pages[p])
-		s.ours[p] = true
+		s.owned[p] = true
 	}
 	s.pages.set(pos, c)
 	s.log = append(s.log, pos)

@@ -10,27 +10,27 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// validate checks a placement against the rules, member by member, as the
-// members were really given their nodes.
-func (w *world) validate(d *plan.Decision) error {
-	r := &reference{w: w, memo: map[string]bool{}, nodes: map[string]int{}}
-	for i, n := range w.nodes {
+// validate checks a placement against the rules, with the nodes that the members
+// really got.
+func (sim *simulation) validate(d *plan.Decision) error {
+	r := &reference{sim: sim, memo: map[string]bool{}, nodes: map[string]int{}}
+	for i, n := range sim.nodes {
 		r.nodes[n.Name] = i
 	}
-	given, err := w.given(d)
+	given, err := sim.given(d)
 	if err != nil {
 		return err
 	}
-	counts := make([]int, len(w.gang.Roles))
-	for i := range w.gang.Roles {
-		r.put = append(r.put, make([]int, len(w.nodes)))
+	counts := make([]int, len(sim.gang.Roles))
+	for i := range sim.gang.Roles {
+		r.put = append(r.put, make([]int, len(sim.nodes)))
 		counts[i] = r.boundOf(i) + len(given[i])
 		r.addGiven(i, given[i])
 	}
 	for i := range r.put {
 		for n, k := range r.put[i] {
 			if k > 0 && !r.holds(i, n) {
-				return fmt.Errorf("node %s does not hold %d of role %s", w.nodes[n].Name, k, w.gang.Roles[i].Name)
+				return fmt.Errorf("node %s does not hold %d of role %s", sim.nodes[n].Name, k, sim.gang.Roles[i].Name)
 			}
 		}
 	}
@@ -42,24 +42,24 @@ func (w *world) validate(d *plan.Decision) error {
 			return fmt.Errorf("required %s is not kept", x.required)
 		}
 	}
-	if _, ok := r.judgeSlices(); !ok {
+	if _, ok := r.checkSlices(); !ok {
 		return fmt.Errorf("a slice is not together or shares a spread domain")
 	}
 	return nil
 }
 
 // given is the node of each placed member, by role.
-func (w *world) given(d *plan.Decision) ([]map[string]string, error) {
-	out := make([]map[string]string, len(w.gang.Roles))
+func (sim *simulation) given(d *plan.Decision) ([]map[string]string, error) {
+	out := make([]map[string]string, len(sim.gang.Roles))
 	for i := range out {
 		out[i] = map[string]string{}
 	}
 	for _, a := range d.Assignments {
-		i := slices.IndexFunc(w.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })
+		i := slices.IndexFunc(sim.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })
 		if i < 0 {
 			return nil, fmt.Errorf("role %s is unknown", a.Role)
 		}
-		m := slices.IndexFunc(w.gang.Roles[i].Members, func(m plan.Member) bool { return m.Name == a.Member && m.Node == "" })
+		m := slices.IndexFunc(sim.gang.Roles[i].Members, func(m plan.Member) bool { return m.Name == a.Member && m.Node == "" })
 		if m < 0 || out[i][a.Member] != "" {
 			return nil, fmt.Errorf("member %s of role %s is unknown, bound or placed twice", a.Member, a.Role)
 		}
@@ -70,7 +70,7 @@ func (w *world) given(d *plan.Decision) ([]map[string]string, error) {
 
 // addGiven makes the units of a role from where its members were placed.
 func (r *reference) addGiven(role int, given map[string]string) {
-	r.addUnits(role, len(r.w.gang.Roles[role].Members))
+	r.addUnits(role, len(r.sim.gang.Roles[role].Members))
 	for u := range r.units {
 		x := &r.units[u]
 		if x.role != role {
@@ -85,7 +85,7 @@ func (r *reference) addGiven(role int, given map[string]string) {
 		}
 		r.at = append(r.at, at)
 	}
-	// A unit of which nobody was placed is none.
+	// A unit without placed members is removed.
 	for u := len(r.units) - 1; u >= 0; u-- {
 		if len(r.at[u]) == 0 {
 			r.units, r.at = slices.Delete(r.units, u, u+1), slices.Delete(r.at, u, u+1)

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// longestPath is how much of a path a sentence can take. Names that people gave are
-// short; where a machine gave them, each is unique without its parents.
+// longestPath is the longest path that a sentence prints. Names given by people
+// are short. Names given by machines are long, and unique without their parents.
 const longestPath = 64
 
-// String names a domain as sentences do: "leaf s1/l2", or "leaf .../l2" where the
-// whole path is too long to read. A node has a name of its own.
+// String names a domain as sentences do: "leaf s1/l2", or "leaf .../l2" if the
+// whole path is too long. A node is named without its path.
 func (d Domain) String() string {
 	if d.Path == "" {
 		return "the " + d.Level
@@ -29,23 +29,23 @@ func (d Domain) String() string {
 	return d.Level + " " + d.Path
 }
 
-// Why is the decision in one sentence: who, how much of it, where, and what the
-// rest was lost to, always in that order.
+// Why returns the decision in one sentence, always in this order: the gang, how
+// many of its members fit, where, and why the other nodes are excluded.
 func (d Decision) Why() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "gang %s: ", d.Gang)
 	switch {
 	case d.Placed:
-		d.yes(&b)
+		d.writePlaced(&b)
 	case len(d.Reasons) == 0:
 		b.WriteString("no reason is known")
 	default:
-		d.no(&b)
+		d.writeRefused(&b)
 	}
 	return b.String()
 }
 
-func (d *Decision) yes(b *strings.Builder) {
+func (d *Decision) writePlaced(b *strings.Builder) {
 	nodes := map[string]bool{}
 	for _, a := range d.Assignments {
 		nodes[a.Node] = true
@@ -54,32 +54,30 @@ func (d *Decision) yes(b *strings.Builder) {
 	if d.Unplaced > 0 {
 		fmt.Fprintf(b, "; %d more beyond the minimum found no room", d.Unplaced)
 		if len(d.Reasons) > 0 {
-			d.Reasons[0].lost(b)
+			d.Reasons[0].writeExcluded(b)
 		}
 	}
 }
 
-func (d *Decision) no(b *strings.Builder) {
+func (d *Decision) writeRefused(b *strings.Builder) {
 	r := d.Reasons[0]
 	if r.Kind == BudgetEnded {
-		fmt.Fprintf(b, "no placement found in %d steps, which does not prove that there is none; ", d.Stats.Steps)
-		if len(d.Reasons) < 2 {
-			b.WriteString("nothing more is known")
-			return
+		fmt.Fprintf(b, "search budget (%s) exhausted; ", count(d.Stats.Steps, "step"))
+		if len(d.Reasons) > 1 {
+			fmt.Fprintf(b, "by resource counts %d of %d could fit; ", d.Reasons[1].Found, d.Reasons[1].Wanted)
 		}
-		r = d.Reasons[1]
-		fmt.Fprintf(b, "counts alone let %d of %s into %s", r.Found, count(r.Wanted, "member"), r.Domain)
+		b.WriteString("raise searchBudget")
 		return
 	}
-	r.sentence(b)
+	r.write(b)
 }
 
-func (r *Reason) sentence(b *strings.Builder) {
+func (r *Reason) write(b *strings.Builder) {
 	switch r.Kind {
 	case BadRequest:
 		fmt.Fprintf(b, "bad request: %s: %s", r.Subject, r.Detail)
 	case BoundApart:
-		fmt.Fprintf(b, "%s of %s must stand in one %s and do not", count(r.Found, "bound member"), r.Subject, r.Domain.Level)
+		r.writeApart(b)
 	case NoDomain:
 		fmt.Fprintf(b, "none of %s belongs to a %s, which is required", count(r.Nodes, "node"), r.Domain.Level)
 	default:
@@ -90,30 +88,44 @@ func (r *Reason) sentence(b *strings.Builder) {
 		if r.Outside > 0 {
 			fmt.Fprintf(b, ", which RDMA does not leave, though %d more fit outside", r.Outside)
 		}
-		r.lost(b)
-		r.would(b)
+		r.writeExcluded(b)
+		r.writeChanges(b)
 	}
 }
 
-// LeftOver is what members beyond the quorum that got no node are lost to: the end
-// of a sentence, or nothing.
+// writeApart writes where bound members are that a required level should hold together.
+// A single bound member contradicts the level only if its node lacks the level.
+func (r *Reason) writeApart(b *strings.Builder) {
+	requires := "requires"
+	if r.Subject == rdmaRoles {
+		requires = "require"
+	}
+	if r.Found == 1 {
+		fmt.Fprintf(b, "1 member is already bound outside every %s domain; %s %s one", r.Domain.Level, r.Subject, requires)
+		return
+	}
+	fmt.Fprintf(b, "%d members are already bound in different %s domains; %s %s one", r.Found, r.Domain.Level, r.Subject, requires)
+}
+
+// LeftOver returns the end of a sentence that says why members beyond the quorum
+// got no node, or "" if all of them got one.
 func (d Decision) LeftOver() string {
 	var b strings.Builder
 	if d.Unplaced > 0 && len(d.Reasons) > 0 {
-		d.Reasons[0].lost(&b)
+		d.Reasons[0].writeExcluded(&b)
 	}
 	return b.String()
 }
 
-// lost says how many nodes are out, and for what.
-func (r *Reason) lost(b *strings.Builder) {
+// writeExcluded writes how many nodes are excluded, by cause.
+func (r *Reason) writeExcluded(b *strings.Builder) {
 	total := 0
 	var parts []string
 	for _, e := range r.Excluded {
 		total += e.Nodes
 		part := fmt.Sprintf("%s %d", e.Cause, e.Nodes)
-		if e.Said != "" {
-			part += " (" + e.Said + ")"
+		if e.Detail != "" {
+			part += " (" + e.Detail + ")"
 		}
 		parts = append(parts, part)
 	}
@@ -122,8 +134,8 @@ func (r *Reason) lost(b *strings.Builder) {
 	}
 }
 
-// would says what would change the answer.
-func (r *Reason) would(b *strings.Builder) {
+// writeChanges writes what would change the answer.
+func (r *Reason) writeChanges(b *strings.Builder) {
 	var parts []string
 	for _, c := range r.Changes {
 		parts = append(parts, c.String())
@@ -133,7 +145,7 @@ func (r *Reason) would(b *strings.Builder) {
 	}
 }
 
-// String names a change as sentences do: "3 more nic on n7".
+// String describes a change as sentences do: "3 more nic on n7".
 func (c Change) String() string {
 	switch {
 	case c.Room > 0:

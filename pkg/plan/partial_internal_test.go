@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// TestUndo puts members on a board at random and takes them back: every count
-// must be as it was (P5).
+// TestUndo puts members on nodes at random and takes them back. Every count must
+// be as it was (P5).
 func TestUndo(t *testing.T) {
 	for seed := range uint64(200) {
-		b := randomBoard(t, rand.New(rand.NewPCG(seed, 1)))
-		b.walkUndo(t, rand.New(rand.NewPCG(seed, 2)), 5)
+		pp := randomPartial(t, rand.New(rand.NewPCG(seed, 1)))
+		pp.walkUndo(t, rand.New(rand.NewPCG(seed, 2)), 5)
 	}
 }
 
-func randomBoard(t *testing.T, rng *rand.Rand) *board {
+func randomPartial(t *testing.T, rng *rand.Rand) *partial {
 	t.Helper()
 	st, err := NewState(Layout{Levels: []Level{{Name: "spine"}, {Name: "leaf"}}, Resources: []string{"cpu"}, Kinds: []string{"gpu", "nic"}})
 	if err != nil {
@@ -47,41 +47,41 @@ func randomBoard(t *testing.T, rng *rand.Rand) *board {
 	if reason != nil {
 		t.Fatal(reason)
 	}
-	p.batchesFor(p.everyone())
-	return newBoard(p)
+	p.batchesFor(p.allMembers())
+	return newPartial(p)
 }
 
-// walkUndo puts something, goes deeper, takes back, and compares.
-func (b *board) walkUndo(t *testing.T, rng *rand.Rand, depth int) {
+// walkUndo puts members, recurses, undoes, and compares.
+func (pp *partial) walkUndo(t *testing.T, rng *rand.Rand, depth int) {
 	t.Helper()
 	if depth == 0 {
 		return
 	}
-	before, mark := b.describe(), len(b.log)
+	before, mark := pp.describe(), len(pp.log)
 	for range 3 {
-		batch := int32(rng.IntN(len(b.p.batches)))
-		pos := int32(rng.IntN(len(b.f.names)))
-		if n := b.slots(b.p.batches[batch].role, pos); n > 0 {
-			b.put(batch, 0, pos, 1+rng.Int32N(n))
+		batch := int32(rng.IntN(len(pp.p.batches)))
+		pos := int32(rng.IntN(len(pp.f.names)))
+		if n := pp.slots(pp.p.batches[batch].role, pos); n > 0 {
+			pp.put(batch, 0, pos, 1+rng.Int32N(n))
 		}
-		b.walkUndo(t, rng, depth-1)
+		pp.walkUndo(t, rng, depth-1)
 	}
-	b.undo(mark)
-	if after := b.describe(); after != before {
+	pp.undo(mark)
+	if after := pp.describe(); after != before {
 		t.Fatalf("before\n%s\nafter\n%s", before, after)
 	}
 }
 
-// describe prints everything that a search reads from a board.
-func (b *board) describe() string {
-	s := fmt.Sprintln(b.cost(nil, 0), b.opened)
-	for r := range b.p.roles {
-		for pos := range b.f.names {
-			s += fmt.Sprint(b.slots(r, int32(pos)), " ")
+// describe prints everything that a search reads from a partial placement.
+func (pp *partial) describe() string {
+	s := fmt.Sprintln(pp.cost(nil, 0), pp.opened)
+	for r := range pp.p.roles {
+		for pos := range pp.f.names {
+			s += fmt.Sprint(pp.slots(r, int32(pos)), " ")
 		}
-		for d := 0; d <= b.f.levels; d++ {
-			for v := range b.f.tables[d].verts {
-				s += fmt.Sprint(b.sum(r, d, int32(v)), " ")
+		for d := 0; d <= pp.f.levels; d++ {
+			for v := range pp.f.tables[d].verts {
+				s += fmt.Sprint(pp.sum(r, d, int32(v)), " ")
 			}
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// noneTaken is a state in which every device is free.
-func noneTaken() *structured.AllocatedState {
+// noneAllocated is a state in which every device is free.
+func noneAllocated() *structured.AllocatedState {
 	return &structured.AllocatedState{
 		AllocatedDevices:         sets.New[structured.DeviceID](),
 		AllocatedSharedDeviceIDs: sets.New[structured.SharedDeviceID](),
@@ -56,7 +56,7 @@ func (s *share) gather(into *structured.AllocatedState) {
 
 // everything is the state of both sources.
 func (l *ledger) everything() *structured.AllocatedState {
-	all := noneTaken()
+	all := noneAllocated()
 	maps.Copy(all.AllocatedDevices, l.gathered.AllocatedDevices)
 	maps.Copy(all.AllocatedSharedDeviceIDs, l.gathered.AllocatedSharedDeviceIDs)
 	for id, taken := range l.gathered.AggregatedCapacity {

@@ -18,7 +18,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 )
 
-// drawOption writes an option as "2 gpu of GPU, ...; permits".
+// drawOption writes an option as "2 gpu of GPU, ...; limits".
 func drawOption(view *devices.View, option devices.Option) string {
 	var parts []string
 	for _, demand := range option.Demands {
@@ -28,14 +28,14 @@ func drawOption(view *devices.View, option devices.Option) string {
 		}
 		parts = append(parts, fmt.Sprintf("%d %s of %s", demand.Count, demand.Name, strings.Join(labels, "|")))
 	}
-	for _, permit := range option.Permits {
-		name, _, _ := strings.Cut(view.Permits[permit], "{")
-		parts = append(parts, "permit "+name)
+	for _, limit := range option.Permits {
+		name, _, _ := strings.Cut(view.Permits[limit], "{")
+		parts = append(parts, "limit "+name)
 	}
 	return strings.Join(parts, ", ")
 }
 
-func TestNeed(t *testing.T) {
+func TestRequest(t *testing.T) {
 	admin := wants("watch", "gpu", 4)
 	admin.Exactly.AdminAccess = ptr.To(true)
 	tests := map[string]struct {
@@ -69,15 +69,15 @@ func TestNeed(t *testing.T) {
 			[]*resourceapi.ResourceClaim{claim("c", wantsFirst("any", wants("", "gpu", 4), wants("", "nic", 2)), wants("x", "gpu", 1))},
 			[]string{"5 gpu of GPU", "1 gpu of GPU, 2 nic of RDMA NIC"}, false,
 		},
-		"all devices are a permit": {
+		"all devices are a pod limit": {
 			[]*resourceapi.ResourceClaim{claim("c", wants("gpu", "gpu", 8), wantsAll("nic", "nic"))},
-			[]string{"8 gpu of GPU, permit all of nic"}, true,
+			[]string{"8 gpu of GPU, limit all of nic"}, true,
 		},
-		"a constraint is a permit beside its devices": {
+		"a constraint is a pod limit beside its devices": {
 			[]*resourceapi.ResourceClaim{match(claim("c", wants("gpu", "gpu", 2), wants("nic", "nic", 2)), numaNode)},
-			[]string{"2 gpu of GPU, 2 nic of RDMA NIC, permit same resource.kubernetes.io/numaNode"}, true,
+			[]string{"2 gpu of GPU, 2 nic of RDMA NIC, limit same resource.kubernetes.io/numaNode"}, true,
 		},
-		"a constraint over one device says nothing": {
+		"a constraint over one device bounds nothing": {
 			[]*resourceapi.ResourceClaim{match(claim("c", wants("gpu", "gpu", 1), wants("nic", "nic", 1)), numaNode, "gpu")},
 			[]string{"1 gpu of GPU, 1 nic of RDMA NIC"}, true,
 		},
@@ -85,24 +85,24 @@ func TestNeed(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			inv := inventory(ndH100v5().slices("n1")...)
-			need := mustNeed(t, inv, test.claims...)
-			view := inv.View(need)
+			request := mustRequest(t, inv, test.claims...)
+			view := inv.View(request)
 			var got []string
-			for _, option := range view.Options(&need) {
+			for _, option := range view.Options(&request) {
 				got = append(got, drawOption(view, option))
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("options (-want,+got):\n%s", diff)
 			}
-			if need.RDMA != test.rdma {
-				t.Errorf("RDMA: got %t, want %t", need.RDMA, test.rdma)
+			if request.RDMA != test.rdma {
+				t.Errorf("RDMA: got %t, want %t", request.RDMA, test.rdma)
 			}
 		})
 	}
 }
 
-// The sentence names the claim, the request and what is wrong, and the next pod is served as if nothing had been.
-func TestNeedOfMalformedClaims(t *testing.T) {
+// The error names the claim, the request and what is wrong. The next pod is counted as if there had been no error.
+func TestMalformedClaims(t *testing.T) {
 	odd := wants("gpu", "gpu", 1)
 	odd.Exactly.AllocationMode = "Half"
 	tests := map[string]struct {
@@ -126,23 +126,23 @@ func TestNeedOfMalformedClaims(t *testing.T) {
 			}
 			for _, part := range test.want {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("error %q does not say %q", err, part)
+					t.Errorf("error %q does not contain %q", err, part)
 				}
 			}
-			need := mustNeed(t, inv, claim("good", wants("gpu", "gpu", 4)))
-			if got := slots(t, inv.View(need), need, "n1"); got != 2 {
+			request := mustRequest(t, inv, claim("good", wants("gpu", "gpu", 4)))
+			if got := slots(t, inv.View(request), request, "n1"); got != 2 {
 				t.Errorf("the next pod: got %d slots, want 2", got)
 			}
 		})
 	}
 }
 
-// A selector that fails on a device takes that device out of the count, and the view says so.
+// A device on which a selector fails is not counted, and the view reports the failure.
 func TestSelectorThatFailsOnDevices(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
-	need := mustNeed(t, inv, claim("c", wants("gpu", "gpu", 1, `device.attributes["gpu.nvidia.com"].noSuchThing == 3`)))
-	view := inv.View(need)
-	if got := slots(t, view, need, "n1"); got != 0 {
+	request := mustRequest(t, inv, claim("c", wants("gpu", "gpu", 1, `device.attributes["gpu.nvidia.com"].noSuchThing == 3`)))
+	view := inv.View(request)
+	if got := slots(t, view, request, "n1"); got != 0 {
 		t.Errorf("got %d slots, want 0", got)
 	}
 	problems := strings.Join(view.Problems(), "\n")
@@ -158,12 +158,12 @@ func TestAllocatedClaimsPinThePod(t *testing.T) {
 	held.Status.Allocation.NodeSelector = &v1.NodeSelector{NodeSelectorTerms: []v1.NodeSelectorTerm{{
 		MatchFields: []v1.NodeSelectorRequirement{{Key: "metadata.name", Operator: v1.NodeSelectorOpIn, Values: []string{"n1"}}},
 	}}}
-	need := mustNeed(t, inv, held)
-	if !need.Empty() {
-		t.Errorf("an allocated claim still needs %d options", len(inv.View(need).Options(&need)))
+	request := mustRequest(t, inv, held)
+	if !request.Empty() {
+		t.Errorf("an allocated claim still needs %d options", len(inv.View(request).Options(&request)))
 	}
 	for name, want := range map[string]bool{"n1": true, "n2": false} {
-		got, err := need.AllowsNode(node(name))
+		got, err := request.AllowsNode(node(name))
 		if err != nil || got != want {
 			t.Errorf("node %s: got %t, %v, want %t", name, got, err, want)
 		}
@@ -173,21 +173,21 @@ func TestAllocatedClaimsPinThePod(t *testing.T) {
 func TestSharedClaimsAreNamed(t *testing.T) {
 	shared := claim("domain", wants("gpu", "gpu", 1))
 	shared.OwnerReferences = nil
-	need := mustNeed(t, inventory(), claim("own", wants("gpu", "gpu", 1)), shared)
+	request := mustRequest(t, inventory(), claim("own", wants("gpu", "gpu", 1)), shared)
 	want := []types.NamespacedName{{Namespace: "ml", Name: "domain"}}
-	if diff := cmp.Diff(want, need.SharedClaims); diff != "" {
+	if diff := cmp.Diff(want, request.SharedClaims); diff != "" {
 		t.Errorf("shared claims (-want,+got):\n%s", diff)
 	}
 }
 
-// Members of a role have claims of different names and the same need.
+// Members of a role have claims of different names and equal requests.
 func TestKeyIgnoresNames(t *testing.T) {
 	inv := inventory()
-	first := mustNeed(t, inv, claim("worker-0-gpu", wants("gpu", "gpu", 8)))
-	second := mustNeed(t, inv, claim("worker-1-gpu", wants("gpu", "gpu", 8)))
-	other := mustNeed(t, inv, claim("worker-0-gpu", wants("gpu", "gpu", 4)))
+	first := mustRequest(t, inv, claim("worker-0-gpu", wants("gpu", "gpu", 8)))
+	second := mustRequest(t, inv, claim("worker-1-gpu", wants("gpu", "gpu", 8)))
+	other := mustRequest(t, inv, claim("worker-0-gpu", wants("gpu", "gpu", 4)))
 	if first.Key != second.Key || first.Key == other.Key {
-		t.Errorf("keys: same need %t, other need %t; want true, false", first.Key == second.Key, first.Key == other.Key)
+		t.Errorf("keys: same request %t, other request %t; want true, false", first.Key == second.Key, first.Key == other.Key)
 	}
 }
 
@@ -202,7 +202,8 @@ func container(gpus string, sidecar bool) v1.Container {
 	return c
 }
 
-// Devices behind extended resources count as the scheduler asks for them: init containers share with those after them.
+// Devices for extended resources are counted like in the stock scheduler: init containers share devices with later
+// containers.
 func TestExtendedResources(t *testing.T) {
 	tests := map[string]struct {
 		init, main []v1.Container
@@ -220,58 +221,58 @@ func TestExtendedResources(t *testing.T) {
 			inv := inventory(ndH100v5().slices("n1")...)
 			with := pod.DeepCopy()
 			with.Spec.InitContainers, with.Spec.Containers = test.init, test.main
-			need, err := inv.Request(with, []*resourceapi.ResourceClaim{claim("c", wants("nic", "nic", 1))}, standardClasses())
+			request, err := inv.Request(with, []*resourceapi.ResourceClaim{claim("c", wants("nic", "nic", 1))}, standardClasses())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := need.Extended["nvidia.com/gpu"]; got != test.want {
+			if got := request.Extended["nvidia.com/gpu"]; got != test.want {
 				t.Errorf("got %d, want %d", got, test.want)
 			}
 		})
 	}
 }
 
-// A device plugin's resource serves the same demand on the nodes that have one.
+// A device plugin's resource meets the same demand on the nodes that have the plugin.
 func TestExtendedResourceFromPlugin(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
 	with := pod.DeepCopy()
 	with.Spec.Containers = []v1.Container{container("4", false)}
-	need, err := inv.Request(with, nil, standardClasses())
+	request, err := inv.Request(with, nil, standardClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := inv.View(need)
-	if diff := cmp.Diff("4 nvidia.com/gpu of GPU|nvidia.com/gpu", drawOption(view, view.Least(&need))); diff != "" {
+	view := inv.View(request)
+	if diff := cmp.Diff("4 nvidia.com/gpu of GPU|nvidia.com/gpu", drawOption(view, view.Least(&request))); diff != "" {
 		t.Errorf("option (-want,+got):\n%s", diff)
 	}
 	plugin, err := view.Node(node("old"), map[v1.ResourceName]int64{"nvidia.com/gpu": 8})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := optionSlots(view.Least(&need), plugin); got != 2 {
+	if got := optionSlots(view.Least(&request), plugin); got != 2 {
 		t.Errorf("node with a device plugin: got %d slots, want 2", got)
 	}
-	if got := slots(t, view, need, "n1"); got != 2 {
+	if got := slots(t, view, request, "n1"); got != 2 {
 		t.Errorf("node with devices: got %d slots, want 2", got)
 	}
-	if got := slots(t, view, need, "other"); got != 0 {
+	if got := slots(t, view, request, "other"); got != 0 {
 		t.Errorf("node with neither: got %d slots, want 0", got)
 	}
 }
 
-// However many different requests come by, each is counted right, also when those before it were forgotten meanwhile.
+// Any number of different requests are counted correctly, also after earlier ones were dropped from the cache.
 func TestManyDifferentRequests(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
-	first := mustNeed(t, inv, claim("c", wants("g", "gpu", 4)))
+	first := mustRequest(t, inv, claim("c", wants("g", "gpu", 4)))
 	for i := range 700 {
 		uuid := fmt.Sprintf("GPU-n1-%d", i%10)
-		need := mustNeed(t, inv, claim("c", wants("g", "gpu", 1, fmt.Sprintf(`device.attributes["gpu.nvidia.com"].uuid == %q && %d == %d`, uuid, i, i))))
+		request := mustRequest(t, inv, claim("c", wants("g", "gpu", 1, fmt.Sprintf(`device.attributes["gpu.nvidia.com"].uuid == %q && %d == %d`, uuid, i, i))))
 		want := 1
 		if i%10 >= 8 {
 			want = 0
 		}
-		view := inv.View(need, first)
-		if got := slots(t, view, need, "n1"); got != want {
+		view := inv.View(request, first)
+		if got := slots(t, view, request, "n1"); got != want {
 			t.Fatalf("request %d for %s: got %d slots, want %d", i, uuid, got, want)
 		}
 		if got := slots(t, view, first, "n1"); got != 2 {

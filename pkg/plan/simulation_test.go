@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// dice draws the choices that make a world.
+// dice draws the choices that make a simulation.
 type dice interface {
 	// roll returns 0..n-1.
 	roll(n int) int
@@ -34,38 +34,39 @@ func (d *byteDice) roll(n int) int {
 	return v
 }
 
-// often is true p times in ten.
+// often is true in p of ten cases.
 func often(d dice, p int) bool { return d.roll(10) < p }
 
 // maxMembers keeps the reference's work small.
 const maxMembers = 6
 
-// draw makes a small world: a few nodes and members, every feature now and then.
-func draw(d dice) *world {
-	w := &world{}
-	drawLayout(d, w)
+// draw makes a small simulation: a few nodes and members, and sometimes each
+// feature.
+func draw(d dice) *simulation {
+	sim := &simulation{}
+	drawLayout(d, sim)
 	for i := range 2 + d.roll(5) {
-		w.nodes = append(w.nodes, drawNode(d, &w.layout, i))
+		sim.nodes = append(sim.nodes, drawNode(d, &sim.layout, i))
 	}
-	drawGang(d, w)
-	w.caps = make([]map[string]int, len(w.gang.Roles))
-	for i := range w.caps {
-		w.caps[i] = map[string]int{}
-		for _, n := range w.nodes {
+	drawGang(d, sim)
+	sim.caps = make([]map[string]int, len(sim.gang.Roles))
+	for i := range sim.caps {
+		sim.caps[i] = map[string]int{}
+		for _, n := range sim.nodes {
 			if often(d, 1) {
-				w.caps[i][n.Name] = d.roll(3)
+				sim.caps[i][n.Name] = d.roll(3)
 			}
 		}
 	}
-	return w
+	return sim
 }
 
-func drawLayout(d dice, w *world) {
+func drawLayout(d dice, sim *simulation) {
 	for i := range d.roll(4) {
-		w.layout.Levels = append(w.layout.Levels, plan.Level{Name: fmt.Sprintf("level%d", i), Boundary: often(d, 2)})
+		sim.layout.Levels = append(sim.layout.Levels, plan.Level{Name: fmt.Sprintf("level%d", i), Boundary: often(d, 2)})
 	}
-	w.layout.Resources = []string{"pods", "cpu"}
-	w.layout.Kinds = []string{"gpu", "nic", "oldgpu"}[:d.roll(4)]
+	sim.layout.Resources = []string{"pods", "cpu"}
+	sim.layout.Kinds = []string{"gpu", "nic", "oldgpu"}[:d.roll(4)]
 }
 
 func drawNode(d dice, l *plan.Layout, i int) plan.NodeSpec {
@@ -90,18 +91,18 @@ func drawNode(d dice, l *plan.Layout, i int) plan.NodeSpec {
 	return n
 }
 
-func drawGang(d dice, w *world) {
-	g := &w.gang
+func drawGang(d dice, sim *simulation) {
+	g := &sim.gang
 	g.Name = "t/gang"
 	g.RDMA = often(d, 2)
-	g.Required, g.Preferred = drawLevel(d, w, 3), drawLevel(d, w, 3)
-	drawGroups(d, w)
+	g.Required, g.Preferred = drawLevel(d, sim, 3), drawLevel(d, sim, 3)
+	drawGroups(d, sim)
 	left := maxMembers
 	for i := range 1 + d.roll(3) {
 		if left == 0 {
 			break
 		}
-		r := drawRole(d, w, i, &left)
+		r := drawRole(d, sim, i, &left)
 		if len(g.Groups) > 0 && often(d, 8) {
 			r.Group = g.Groups[d.roll(len(g.Groups))].Name
 		}
@@ -110,13 +111,13 @@ func drawGang(d dice, w *world) {
 	drawMinimums(d, g)
 }
 
-// drawLevel names a level p times in ten, now and then the node.
-func drawLevel(d dice, w *world, p int) string {
+// drawLevel returns a level in p of ten cases, sometimes the node level.
+func drawLevel(d dice, sim *simulation, p int) string {
 	if !often(d, p) {
 		return ""
 	}
-	if i := d.roll(len(w.layout.Levels) + 1); i < len(w.layout.Levels) {
-		return w.layout.Levels[i].Name
+	if i := d.roll(len(sim.layout.Levels) + 1); i < len(sim.layout.Levels) {
+		return sim.layout.Levels[i].Name
 	}
 	if often(d, 3) {
 		return plan.NodeLevel
@@ -124,38 +125,38 @@ func drawLevel(d dice, w *world, p int) string {
 	return ""
 }
 
-func drawGroups(d dice, w *world) {
+func drawGroups(d dice, sim *simulation) {
 	if !often(d, 3) {
 		return
 	}
 	for i := range 1 + d.roll(3) {
-		p := plan.Group{Name: fmt.Sprintf("g%d", i), Required: drawLevel(d, w, 3), Preferred: drawLevel(d, w, 2)}
+		p := plan.Group{Name: fmt.Sprintf("g%d", i), Required: drawLevel(d, sim, 3), Preferred: drawLevel(d, sim, 2)}
 		if i > 0 && often(d, 4) {
 			p.Parent = fmt.Sprintf("g%d", d.roll(i))
 		}
-		w.gang.Groups = append(w.gang.Groups, p)
+		sim.gang.Groups = append(sim.gang.Groups, p)
 	}
 }
 
-func drawRole(d dice, w *world, i int, left *int) plan.Role {
+func drawRole(d dice, sim *simulation, i int, left *int) plan.Role {
 	r := plan.Role{
 		Name: fmt.Sprintf("r%d", i), RDMA: often(d, 2),
-		Required: drawLevel(d, w, 2), Preferred: drawLevel(d, w, 2),
+		Required: drawLevel(d, sim, 2), Preferred: drawLevel(d, sim, 2),
 	}
 	for k := range 1 + d.roll(*left) {
 		m := plan.Member{Name: fmt.Sprintf("m%d", k)}
 		if d.roll(8) == 0 {
-			m.Node = w.nodes[d.roll(len(w.nodes))].Name
+			m.Node = sim.nodes[d.roll(len(sim.nodes))].Name
 		}
 		r.Members = append(r.Members, m)
 		*left--
 	}
-	r.Need = drawNeed(d, &w.layout)
+	r.Need = drawNeed(d, &sim.layout)
 	if often(d, 3) {
-		r.Slice = plan.Slice{Size: 2 + d.roll(2), Required: drawLevel(d, w, 5), Preferred: drawLevel(d, w, 4), Spread: drawLevel(d, w, 3)}
+		r.Slice = plan.Slice{Size: 2 + d.roll(2), Required: drawLevel(d, sim, 5), Preferred: drawLevel(d, sim, 4), Spread: drawLevel(d, sim, 3)}
 	}
 	if often(d, 1) {
-		r.Limit = map[string]int{w.nodes[d.roll(len(w.nodes))].Name: d.roll(3)}
+		r.Limit = map[string]int{sim.nodes[d.roll(len(sim.nodes))].Name: d.roll(3)}
 	}
 	return r
 }
@@ -176,7 +177,7 @@ func drawNeed(d dice, l *plan.Layout) plan.Need {
 	return n
 }
 
-// drawMinimums asks for less than everything now and then.
+// drawMinimums sometimes sets minimums below the number of members.
 func drawMinimums(d dice, g *plan.Gang) {
 	members := map[string]int{}
 	total := 0

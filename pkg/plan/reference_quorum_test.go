@@ -5,19 +5,19 @@ package plan_test
 
 import "slices"
 
-// quotas are the member counts from which nobody can be left out.
-func (r *reference) quotas() [][]int {
+// quorumChoices are the member counts from which no member can be left out.
+func (r *reference) quorumChoices() [][]int {
 	var all [][]int
-	v := make([]int, len(r.w.gang.Roles))
+	v := make([]int, len(r.sim.gang.Roles))
 	var walk func(i int)
 	walk = func(i int) {
 		if i == len(v) {
-			if r.quorum("", v) && r.tidy("", v) {
+			if r.quorum("", v) && r.incompleteEmpty("", v) {
 				all = append(all, slices.Clone(v))
 			}
 			return
 		}
-		for v[i] = r.boundOf(i); v[i] <= len(r.w.gang.Roles[i].Members); v[i]++ {
+		for v[i] = r.boundOf(i); v[i] <= len(r.sim.gang.Roles[i].Members); v[i]++ {
 			walk(i + 1)
 		}
 		v[i] = 0
@@ -43,7 +43,7 @@ func below(a, b []int) bool {
 
 func (r *reference) boundOf(role int) int {
 	n := 0
-	for _, m := range r.w.gang.Roles[role].Members {
+	for _, m := range r.sim.gang.Roles[role].Members {
 		if m.Node != "" {
 			n++
 		}
@@ -51,28 +51,28 @@ func (r *reference) boundOf(role int) int {
 	return n
 }
 
-// quorum says whether counts satisfy every minimum of a scope.
+// quorum returns true if counts satisfy every minimum of a scope.
 func (r *reference) quorum(scope string, v []int) bool {
-	least, groups := r.asks(scope)
-	sum, asked := 0, least
-	for i, ro := range r.w.gang.Roles {
+	least, groups := r.minimums(scope)
+	sum, stated := 0, least
+	for i, ro := range r.sim.gang.Roles {
 		if r.under(ro.Group, scope) {
 			sum += v[i]
 		}
 		if ro.Group == scope {
-			asked += ro.Min
+			stated += ro.Min
 		}
 	}
 	if sum < least {
 		return false
 	}
-	for i, ro := range r.w.gang.Roles {
-		if ro.Group == scope && (v[i] < ro.Min || asked == 0 && v[i] < len(ro.Members)) {
+	for i, ro := range r.sim.gang.Roles {
+		if ro.Group == scope && (v[i] < ro.Min || stated == 0 && v[i] < len(ro.Members)) {
 			return false
 		}
 	}
 	kids, done := 0, 0
-	for _, p := range r.w.gang.Groups {
+	for _, p := range r.sim.gang.Groups {
 		if p.Parent != scope {
 			continue
 		}
@@ -84,30 +84,31 @@ func (r *reference) quorum(scope string, v []int) bool {
 	return done >= groups && (groups > 0 || done == kids)
 }
 
-// asks is the fewest members and groups of a scope.
-func (r *reference) asks(scope string) (members, groups int) {
-	for _, p := range r.w.gang.Groups {
+// minimums returns the fewest members and groups of a scope.
+func (r *reference) minimums(scope string) (members, groups int) {
+	for _, p := range r.sim.gang.Groups {
 		if p.Name == scope {
 			return p.Min, p.MinGroups
 		}
 	}
-	return r.w.gang.Min, r.w.gang.MinGroups
+	return r.sim.gang.Min, r.sim.gang.MinGroups
 }
 
-// tidy says that groups below a scope which are not complete place nobody.
-func (r *reference) tidy(scope string, v []int) bool {
-	for _, p := range r.w.gang.Groups {
+// incompleteEmpty returns true if no group below a scope has placed members
+// without being complete.
+func (r *reference) incompleteEmpty(scope string, v []int) bool {
+	for _, p := range r.sim.gang.Groups {
 		if p.Parent != scope {
 			continue
 		}
 		if r.quorum(p.Name, v) {
-			if !r.tidy(p.Name, v) {
+			if !r.incompleteEmpty(p.Name, v) {
 				return false
 			}
 			continue
 		}
-		for i := range r.w.gang.Roles {
-			if r.under(r.w.gang.Roles[i].Group, p.Name) && v[i] > r.boundOf(i) {
+		for i := range r.sim.gang.Roles {
+			if r.under(r.sim.gang.Roles[i].Group, p.Name) && v[i] > r.boundOf(i) {
 				return false
 			}
 		}
@@ -123,7 +124,7 @@ func (r *reference) under(group, scope string) bool {
 		if group == "" {
 			return false
 		}
-		for _, p := range r.w.gang.Groups {
+		for _, p := range r.sim.gang.Groups {
 			if p.Name == group {
 				group = p.Parent
 				break

@@ -5,9 +5,9 @@ package plan
 
 import "slices"
 
-// tally is how much of one dimension is free, summed up the tree. Slots count
-// each role alone; tallies say whether the roles can be there together.
-type tally struct {
+// resourceSums is how much of one dimension is free, summed up the tree. Slots
+// count each role alone; resource sums show whether all roles fit together.
+type resourceSums struct {
 	dim dimension
 	at  int
 	// free is by position, sum by depth 0..levels and vertex.
@@ -15,7 +15,7 @@ type tally struct {
 	sum  [][]int64
 }
 
-// amount is what a node adds to a tally.
+// amount returns what a node adds to the sums.
 func (d *dimension) amount(c *class) int64 {
 	if c.unschedulable {
 		return 0
@@ -36,44 +36,45 @@ func (d *dimension) equal(o *dimension) bool {
 	return d.resource == o.resource && slices.Equal(d.kinds, o.kinds)
 }
 
-// tally returns the sums of a dimension, from the last plan's where possible.
-func (s *Snapshot) tally(d *dimension) *tally {
+// resourceSums returns the sums of a dimension, updated from those of the last
+// plan if possible.
+func (s *Snapshot) resourceSums(d *dimension) *resourceSums {
 	h := d.hash()
-	old := s.epoch.findTally(h, d)
+	old := s.epoch.findSums(h, d)
 	switch {
 	case old != nil && old.at == len(s.log):
 		return old
 	case old == nil || old.at > len(s.log):
-		old = s.addUp(d)
+		old = s.sumResources(d)
 	default:
-		old = s.adjust(old)
+		old = s.updateSums(old)
 	}
-	s.epoch.keepTally(h, old)
+	s.epoch.keepSums(h, old)
 	return old
 }
 
-func (e *epoch) findTally(h uint64, d *dimension) *tally {
+func (e *epoch) findSums(h uint64, d *dimension) *resourceSums {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if t := e.tallies[h]; t != nil && t.dim.equal(d) {
+	if t := e.sums[h]; t != nil && t.dim.equal(d) {
 		return t
 	}
 	return nil
 }
 
-// keepTally stores the newest tally of a dimension. There are no more than the
-// layout has resources and unions of kinds in use, so none is forgotten.
-func (e *epoch) keepTally(h uint64, t *tally) {
+// keepSums stores the newest sums of a dimension. It evicts none: there are at
+// most as many dimensions as the layout has resources and unions of kinds in use.
+func (e *epoch) keepSums(h uint64, t *resourceSums) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if old := e.tallies[h]; old == nil || old.at < t.at || !old.dim.equal(&t.dim) {
-		e.tallies[h] = t
+	if old := e.sums[h]; old == nil || old.at < t.at || !old.dim.equal(&t.dim) {
+		e.sums[h] = t
 	}
 }
 
-func (s *Snapshot) addUp(d *dimension) *tally {
+func (s *Snapshot) sumResources(d *dimension) *resourceSums {
 	f := s.fabric
-	t := &tally{dim: *d, at: len(s.log), free: newPages[int64](len(f.names))}
+	t := &resourceSums{dim: *d, at: len(s.log), free: newPages[int64](len(f.names))}
 	for p := range int32(len(f.names)) {
 		t.free.set(p, d.amount(s.class(p)))
 	}
@@ -90,9 +91,9 @@ func (s *Snapshot) addUp(d *dimension) *tally {
 	return t
 }
 
-// adjust brings a tally up to the snapshot's log.
-func (s *Snapshot) adjust(old *tally) *tally {
-	t := &tally{dim: old.dim, at: len(s.log)}
+// updateSums brings sums up to the snapshot's log.
+func (s *Snapshot) updateSums(old *resourceSums) *resourceSums {
+	t := &resourceSums{dim: old.dim, at: len(s.log)}
 	for _, sum := range old.sum {
 		t.sum = append(t.sum, slices.Clone(sum))
 	}
@@ -109,8 +110,8 @@ func (s *Snapshot) adjust(old *tally) *tally {
 	return t
 }
 
-// in is the amount in a vertex, a node's included.
-func (t *tally) in(f *fabric, depth int, v int32) int64 {
+// in returns the amount in a vertex or on a node.
+func (t *resourceSums) in(f *fabric, depth int, v int32) int64 {
 	if depth > f.levels {
 		return t.free.at(v)
 	}

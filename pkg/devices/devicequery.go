@@ -1,0 +1,231 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
+)
+
+// maxMatchResults bounds the results cached for one query. A query whose selectors read unique attributes would
+// otherwise keep a result for every device that ever existed.
+const maxMatchResults = 4096
+
+// deviceQuery is what a request demands of a device: class, selectors, tolerations and capacity, without the count.
+// Equal queries of different claims are one value, so that a device shape is evaluated once for all of them.
+type deviceQuery struct {
+	// key orders and identifies queries.
+	key         string
+	class       string
+	selectors   []celSelector
+	tolerations []resourceapi.DeviceToleration
+	capacity    capacities
+	reads       readSet
+	results     map[string]matchResult
+	// failure is the least runtime error in text order, "" if there was none.
+	failure string
+	// rdmaNode is the last node on which everything that satisfies this query was an RDMA NIC. If there is none, the
+	// whole cluster was searched when the inventory's spec was rdmaSearchedAt.
+	rdmaNode       string
+	rdmaSearchedAt uint64
+	// multiNode is set if devices for several nodes satisfied the query when the inventory's spec was multiNodeAt.
+	multiNode   bool
+	multiNodeAt uint64
+}
+
+// celSelector is a compiled CEL expression; source is its position in the request, for errors.
+type celSelector struct {
+	source  string
+	program cel.CompilationResult
+}
+
+// matchResult is the stock evaluator's answer for one device shape. A runtime error is in problem and counts as no
+// match.
+type matchResult struct {
+	selects bool
+	problem string
+}
+
+// querySpec is the part of an exact request or subrequest that makes a query.
+type querySpec struct {
+	class       *resourceapi.DeviceClass
+	selectors   []resourceapi.DeviceSelector
+	tolerations []resourceapi.DeviceToleration
+	capacity    *resourceapi.CapacityRequirements
+}
+
+func (s *querySpec) key() string {
+	var b strings.Builder
+	b.WriteString(s.class.Name)
+	for _, from := range [][]resourceapi.DeviceSelector{s.class.Spec.Selectors, s.selectors} {
+		b.WriteString("|")
+		for _, selector := range from {
+			if selector.CEL != nil {
+				b.WriteString(strconv.Quote(selector.CEL.Expression))
+			}
+		}
+	}
+	b.WriteString("|")
+	for _, t := range s.tolerations {
+		fmt.Fprintf(&b, "%q %q %q %q;", t.Key, t.Operator, t.Value, t.Effect)
+	}
+	b.WriteString("|")
+	requests := capacitiesOf(s.capacity)
+	for _, name := range slices.Sorted(maps.Keys(requests)) {
+		quantity := requests[name]
+		fmt.Fprintf(&b, "%s=%s;", name, quantity.String())
+	}
+	return b.String()
+}
+
+// compileQuery compiles the selectors of the class and of the request with the stock compiler.
+func compileQuery(cache *cel.Cache, spec *querySpec) (*deviceQuery, error) {
+	q := &deviceQuery{
+		key: spec.key(), class: spec.class.Name, tolerations: spec.tolerations,
+		capacity: capacitiesOf(spec.capacity), results: map[string]matchResult{},
+	}
+	if err := q.compile(cache, "class "+spec.class.Name, spec.class.Spec.Selectors); err != nil {
+		return nil, err
+	}
+	if err := q.compile(cache, "request", spec.selectors); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+func (q *deviceQuery) compile(cache *cel.Cache, source string, from []resourceapi.DeviceSelector) error {
+	for i, selector := range from {
+		place := fmt.Sprintf("%s, selector %d", source, i)
+		if selector.CEL == nil {
+			return fmt.Errorf("%s: holds no CEL expression", place)
+		}
+		program := cache.GetOrCompile(selector.CEL.Expression)
+		if program.Error != nil {
+			return fmt.Errorf("%s: CEL compile error: %w", place, program.Error)
+		}
+		q.selectors = append(q.selectors, celSelector{source: place, program: program})
+		q.reads.add(readsOf(selector.CEL.Expression))
+	}
+	return nil
+}
+
+// match returns whether the device satisfies selectors and capacity; it ignores taints. Each device shape is
+// evaluated once.
+func (q *deviceQuery) match(d *device) matchResult {
+	shape := q.shape(d)
+	if cached, ok := q.results[shape]; ok {
+		return cached
+	}
+	if len(q.results) >= maxMatchResults {
+		clear(q.results)
+	}
+	answer := q.evaluate(d)
+	if answer.problem != "" && (q.failure == "" || answer.problem < q.failure) {
+		q.failure = answer.problem
+	}
+	q.results[shape] = answer
+	return answer
+}
+
+func (q *deviceQuery) evaluate(d *device) matchResult {
+	input := cel.Device{
+		Driver: d.driver, AllowMultipleAllocations: d.spec.AllowMultipleAllocations,
+		Attributes: d.spec.Attributes, Capacity: d.spec.Capacity,
+	}
+	for i := range q.selectors {
+		selector := &q.selectors[i]
+		// The evaluator has its own cost limit, so the call needs no cancellation.
+		matches, _, err := selector.program.DeviceMatches(context.Background(), input)
+		if err != nil {
+			return matchResult{problem: fmt.Sprintf("%s: CEL runtime error: %v", selector.source, cel.EnhanceRuntimeError(err))}
+		}
+		if !matches {
+			return matchResult{}
+		}
+	}
+	_, fits := q.capacity.consumed(d.spec)
+	return matchResult{selects: fits}
+}
+
+// problem is a sentence about devices on which the selectors failed, or "".
+func (q *deviceQuery) problem() string {
+	if q.failure == "" {
+		return ""
+	}
+	return fmt.Sprintf("class %s: some devices are not counted: %s", q.class, q.failure)
+}
+
+// tolerates returns true if no taint excludes the device. Effects unknown to this version exclude no device.
+func (q *deviceQuery) tolerates(d *device) bool {
+	return !slices.ContainsFunc(d.spec.Taints, func(taint resourceapi.DeviceTaint) bool {
+		if taint.Effect != resourceapi.DeviceTaintEffectNoSchedule && taint.Effect != resourceapi.DeviceTaintEffectNoExecute {
+			return false
+		}
+		return !slices.ContainsFunc(q.tolerations, func(toleration resourceapi.DeviceToleration) bool {
+			return resourceclaim.ToleratesTaint(toleration, taint)
+		})
+	})
+}
+
+// shape is a text of everything that the match result depends on. Capacities are always included.
+func (q *deviceQuery) shape(d *device) string {
+	var b strings.Builder
+	b.WriteString(d.driver)
+	b.WriteString("\x00")
+	b.WriteString(strconv.FormatBool(isShared(d.spec)))
+	if q.reads.everything {
+		writeAttributes(&b, d.spec)
+	}
+	for _, name := range q.reads.attributes {
+		value, ok := d.attribute(name)
+		b.WriteString("\x00")
+		b.WriteString(strconv.FormatBool(ok))
+		writeAttribute(&b, value)
+	}
+	b.WriteString(d.capacities)
+	return b.String()
+}
+
+func writeAttributes(b *strings.Builder, d *resourceapi.Device) {
+	for _, name := range slices.Sorted(maps.Keys(d.Attributes)) {
+		b.WriteString("\x00")
+		b.WriteString(string(name))
+		b.WriteString("=")
+		writeAttribute(b, d.Attributes[name])
+	}
+}
+
+func writeAttribute(b *strings.Builder, value resourceapi.DeviceAttribute) {
+	if text := scalarText(value); text != "" {
+		b.WriteString(text)
+		return
+	}
+	b.WriteString(listText(value))
+}
+
+// capacityText is a text of a device's capacities and of the rules for sharing them.
+func capacityText(d *resourceapi.Device) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(d.Capacity)) {
+		capacity := d.Capacity[name]
+		fmt.Fprintf(&b, "\x00%s=%s", name, capacity.Value.String())
+		if capacity.RequestPolicy != nil {
+			b.WriteString(capacity.RequestPolicy.String())
+		}
+	}
+	return b.String()
+}
+
+// isShared returns true if several allocations may hold parts of the device at the same time.
+func isShared(d *resourceapi.Device) bool {
+	return d.AllowMultipleAllocations != nil && *d.AllowMultipleAllocations
+}

@@ -1,0 +1,196 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	resourceapi "k8s.io/api/resource/v1"
+)
+
+// podLimit bounds how many pods of one request a node can hold where counts of devices cannot express it. Each pod
+// uses the limit once.
+type podLimit struct {
+	key  string
+	name string
+	// all is set for a request of all devices that satisfy the query.
+	all *deviceQuery
+	// times is how many constraints over disjoint requests demand the same devices of the same attribute.
+	times     int
+	attribute string
+	demands   []limitDemand
+	// unbounded is set if devices for several nodes may serve the limit's requests: then it does not bound them.
+	unbounded bool
+}
+
+// limitDemand is a number of devices, each of which satisfies one of the queries.
+type limitDemand struct {
+	queries []*deviceQuery
+	count   int
+}
+
+// podLimits lists what bounds an option beyond counts of devices.
+func (o *requestOption) podLimits() []podLimit {
+	var list []podLimit
+	for i := range o.requests {
+		if o.requests[i].all {
+			q := o.requests[i].queries[0]
+			list = append(list, podLimit{key: "all " + q.key, name: "all of " + q.label(), all: q})
+		}
+	}
+	return append(list, o.constraintLimits()...)
+}
+
+// constraintLimits makes the pod limits of constraints. Constraints that demand the same devices of the same
+// attribute for different requests compete with each other and make one limit: eight pairs, each on some PCIe root,
+// need eight roots' worth of pairs.
+func (o *requestOption) constraintLimits() []podLimit {
+	var list []podLimit
+	members := map[string]map[int]bool{}
+	for _, g := range o.groups {
+		p := o.groupLimit(g)
+		if len(p.demands) == 0 {
+			// Only requests for all devices: they have no number to compare with the devices of a value.
+			continue
+		}
+		base := p.key
+		for n := 0; ; n++ {
+			p.key = fmt.Sprintf("%s #%d", base, n)
+			used := members[p.key]
+			if used == nil {
+				members[p.key] = map[int]bool{}
+			} else if slices.ContainsFunc(g.requests, func(r int) bool { return used[r] }) {
+				continue
+			}
+			break
+		}
+		for _, r := range g.requests {
+			members[p.key][r] = true
+		}
+		if i := slices.IndexFunc(list, func(other podLimit) bool { return other.key == p.key }); i >= 0 {
+			list[i].times++
+			continue
+		}
+		list = append(list, p)
+	}
+	for i := range list {
+		list[i].key = fmt.Sprintf("%s x%d", list[i].key, list[i].times)
+		list[i].name = fmt.Sprintf("same %s{%s}", list[i].attribute, shortHash(list[i].key))
+	}
+	return list
+}
+
+func (o *requestOption) groupLimit(g group) podLimit {
+	p := podLimit{attribute: g.attribute, times: 1}
+	var parts []string
+	for _, r := range g.requests {
+		request := &o.requests[r]
+		if request.all {
+			continue
+		}
+		p.demands = append(p.demands, limitDemand{queries: request.queries, count: request.count})
+		var keys []string
+		for _, q := range request.queries {
+			keys = append(keys, q.key)
+		}
+		parts = append(parts, fmt.Sprintf("%d of %q", request.count, keys))
+	}
+	slices.Sort(parts)
+	p.key = "same " + g.attribute + ": " + strings.Join(parts, ", ")
+	return p
+}
+
+// admits returns how many pods the limit admits to the node, never fewer than really fit.
+func (p *podLimit) admits(l *layout, cached *layoutNode, free []int) int {
+	if p.unbounded {
+		return maxShares
+	}
+	if p.all != nil {
+		return p.admitsAll(cached.node, free)
+	}
+	byValue := map[string][]int{}
+	for i, d := range cached.node.devices {
+		if free[i] == 0 {
+			continue
+		}
+		if value, ok := d.attribute(p.attribute); ok && scalarText(value) != "" {
+			byValue[scalarText(value)] = append(byValue[scalarText(value)], i)
+		}
+	}
+	sum := 0
+	for _, devices := range byValue {
+		sum += p.timesAmong(l, cached, devices, free)
+	}
+	return sum / p.times
+}
+
+// admitsElsewhere returns how many pods the limit admits to a node without devices of its own.
+func (p *podLimit) admitsElsewhere() int {
+	if p.unbounded {
+		return maxShares
+	}
+	return 0
+}
+
+// serves returns true if the device satisfies one of the limit's requests.
+func (p *podLimit) serves(d *device) bool {
+	if p.all != nil {
+		return p.all.match(d).selects
+	}
+	return slices.ContainsFunc(p.demands, func(w limitDemand) bool {
+		return slices.ContainsFunc(w.queries, func(q *deviceQuery) bool { return q.match(d).selects })
+	})
+}
+
+// markUnbounded sets unbounded of all limits, and returns true if any changed.
+func (l *layout) markUnbounded(inv *Inventory) bool {
+	changed := false
+	for i := range l.podLimits {
+		p := &l.podLimits[i]
+		unbounded := false
+		for _, pool := range inv.multiNode {
+			unbounded = unbounded || slices.ContainsFunc(multiNodeDevices(pool), p.serves)
+		}
+		changed = changed || unbounded != p.unbounded
+		p.unbounded = unbounded
+	}
+	return changed
+}
+
+// admitsAll is admits for a request of all devices. It admits one pod if every device of the node that satisfies the
+// query is free for it. If all of them are shared, it admits as many pods as the scarcest has shares.
+func (p *podLimit) admitsAll(n *node, free []int) int {
+	if n.unusable {
+		return 0
+	}
+	found, admitted := 0, maxShares
+	for i, d := range n.devices {
+		if !p.all.match(d).selects {
+			continue
+		}
+		if found++; !p.all.tolerates(d) {
+			return 0
+		}
+		admitted = min(admitted, free[i])
+	}
+	if found == 0 || found > resourceapi.AllocationResultsMaxSize {
+		return 0
+	}
+	return admitted
+}
+
+// timesAmong returns how often the limit's requests fit together into devices that share a value.
+func (p *podLimit) timesAmong(l *layout, cached *layoutNode, devices, free []int) int {
+	supply := make([]int, len(l.kinds.kinds))
+	for _, i := range devices {
+		supply[l.kinds.of[cached.signatures[i]]] += free[i]
+	}
+	demands := make([]DeviceDemand, 0, len(p.demands))
+	for _, w := range p.demands {
+		demands = append(demands, DeviceDemand{Kinds: l.kindsOf(w.queries), Count: w.count})
+	}
+	return Times(demands, supply)
+}

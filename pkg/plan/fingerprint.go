@@ -1,0 +1,55 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// fingerprint identifies the contents of a domain: the number of nodes of each
+// class in each subdomain, whatever their order. It has two sums over differently
+// mixed hashes, so that a collision by chance is as unlikely as a memory error.
+type fingerprint struct{ a, b uint64 }
+
+func (l *fingerprint) add(x fingerprint) {
+	l.a += mix(x.a, 0xbf58476d1ce4e5b9)
+	l.b += mix(x.b, 0x94d049bb133111eb)
+}
+
+func mix(x, by uint64) uint64 {
+	x = (x ^ x>>31) * by
+	x = (x ^ x>>27) * 0x9e3779b97f4a7c15
+	return x ^ x>>33
+}
+
+// fingerprint describes a domain and which levels above it are real. plain is
+// false if a node in it differs from others of its class: it holds a member, or
+// the filters or the request limit it.
+func (s *search) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
+	l, plain = s.contents(depth, v)
+	for d, up := depth-1, v; d > 0; d-- {
+		up = s.partial.f.parent(d+1, up)
+		if !s.partial.f.real(d, up) {
+			l.add(fingerprint{uint64(d), uint64(d)})
+		}
+	}
+	return l, plain
+}
+
+func (s *search) contents(depth int, v int32) (l fingerprint, plain bool) {
+	f := s.partial.f
+	if depth > f.levels {
+		h := s.p.snap.class(v).hash
+		return fingerprint{h, h}, s.partial.pristine(v)
+	}
+	x := &f.tables[depth].verts[v]
+	l = fingerprint{uint64(depth), uint64(depth)}
+	if x.virtual {
+		l.a++
+	}
+	for k := x.kidLo; k < x.kidHi; k++ {
+		kid, plain := s.contents(depth+1, k)
+		if !plain {
+			return l, false
+		}
+		l.add(kid)
+	}
+	return l, true
+}

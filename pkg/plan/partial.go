@@ -1,0 +1,345 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// partial is a partial placement: the snapshot's counts minus the members that
+// the search has put on nodes so far. put and undo are exact inverses.
+type partial struct {
+	p *problem
+	f *fabric
+	// slot maps a position to its index in uses plus one; zero means no entry.
+	slot pages[int32]
+	uses []use
+	// remaining is what is left of each dimension, for each use.
+	remaining []int64
+	// per holds, for each use and role, what this placement has put and learned.
+	per []perRole
+	// sums replace the rollup's sums of roles whose slots have changed.
+	sums [][][]int64
+	// opened counts the used nodes below each vertex, by depth 0..levels.
+	opened [][]int32
+	// crossed counts the used vertices of each depth 0..levels+1. room adds up
+	// the leading role's slots in them.
+	crossed, room []int64
+	unpaired      int64
+	offered       map[offerKey]uint64
+	log           []place
+	stats         *Stats
+}
+
+// use is a node that the search has touched.
+type use struct {
+	pos     int32
+	members int32 // put here by this placement
+	bound   bool  // a member of the gang already runs here
+}
+
+// perRole is the state of one role on a node with an entry in uses.
+type perRole struct {
+	put   int32 // members of the role put here
+	limit int32 // most that may be put, by Role.Limit and by refusals of the filters
+	slots int32 // how many more fit
+}
+
+// place is a number of members of one slice of a batch on one node.
+type place struct {
+	batch, slice, pos, n int32
+}
+
+func newPartial(p *problem) *partial {
+	f := p.snap.fabric
+	b := &partial{
+		p: p, f: f, stats: p.stats, offered: map[offerKey]uint64{},
+		slot:    newPages[int32](len(f.names)),
+		sums:    make([][][]int64, len(p.roles)),
+		opened:  make([][]int32, f.levels+1),
+		crossed: make([]int64, f.levels+2),
+		room:    make([]int64, f.levels+2),
+	}
+	for d := range b.opened {
+		b.opened[d] = make([]int32, len(f.tables[d].verts))
+	}
+	for _, pos := range p.bound {
+		b.bind(pos)
+	}
+	for r := range p.roles {
+		for _, l := range p.roles[r].limits {
+			b.restrict(r, l.pos, l.most)
+		}
+	}
+	return b
+}
+
+// touch returns the index in uses of a position; it makes a missing entry.
+func (pp *partial) touch(pos int32) int {
+	if i := pp.slot.at(pos); i > 0 {
+		return int(i - 1)
+	}
+	c := pp.p.snap.class(pos)
+	pp.uses = append(pp.uses, use{pos: pos})
+	for i := range pp.p.dims {
+		pp.remaining = append(pp.remaining, pp.p.dims[i].free(c))
+	}
+	for r := range pp.p.roles {
+		pp.per = append(pp.per, perRole{limit: maxSlots, slots: pp.p.roles[r].roll.slots.at(pos)})
+	}
+	pp.slot.set(pos, int32(len(pp.uses)))
+	return len(pp.uses) - 1
+}
+
+// slots returns how many more members of a role the node holds.
+func (pp *partial) slots(role int, pos int32) int32 {
+	if i := pp.slot.at(pos); i > 0 {
+		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
+	}
+	return pp.p.roles[role].roll.slots.at(pos)
+}
+
+// on returns how many members of a role this placement has put on the node.
+func (pp *partial) on(role int, pos int32) int32 {
+	if i := pp.slot.at(pos); i > 0 {
+		return pp.per[int(i-1)*len(pp.p.roles)+role].put
+	}
+	return 0
+}
+
+// pristine returns true if nothing distinguishes the node from others of its
+// class.
+func (pp *partial) pristine(pos int32) bool {
+	i := pp.slot.at(pos)
+	if i == 0 {
+		return true
+	}
+	u := &pp.uses[i-1]
+	if u.bound || u.members > 0 {
+		return false
+	}
+	n := len(pp.p.roles)
+	for _, r := range pp.per[int(i-1)*n : int(i)*n] {
+		if r.limit < maxSlots {
+			return false
+		}
+	}
+	return true
+}
+
+// used returns true if the node holds a member of the gang.
+func (pp *partial) used(pos int32) bool {
+	i := pp.slot.at(pos)
+	return i > 0 && (pp.uses[i-1].members > 0 || pp.uses[i-1].bound)
+}
+
+// isOpen returns true if a vertex holds a member of the gang.
+func (pp *partial) isOpen(depth int, v int32) bool {
+	if depth > pp.f.levels {
+		return pp.used(v)
+	}
+	return pp.opened[depth][v] > 0
+}
+
+// sum returns the free slots of a role in a vertex.
+func (pp *partial) sum(role, depth int, v int32) int64 {
+	if depth > pp.f.levels {
+		return int64(pp.slots(role, v))
+	}
+	if s := pp.sums[role]; s != nil {
+		return s[depth][v]
+	}
+	return pp.p.roles[role].roll.sum[depth][v]
+}
+
+// put places n members of a batch on a node and logs it.
+func (pp *partial) put(batch, slice, pos, n int32) {
+	pp.log = append(pp.log, place{batch, slice, pos, n})
+	pp.change(pp.p.batches[batch].role, pos, n)
+}
+
+// undo takes back everything that was put after the log had length mark.
+func (pp *partial) undo(mark int) {
+	for i := len(pp.log) - 1; i >= mark; i-- {
+		l := pp.log[i]
+		pp.change(pp.p.batches[l.batch].role, l.pos, -l.n)
+	}
+	pp.log = pp.log[:mark]
+}
+
+// change adds n members to a node; a negative n takes members away.
+func (pp *partial) change(role int, pos, n int32) {
+	i := pp.touch(pos)
+	was := pp.used(pos)
+	r := &pp.p.roles[role]
+	per := &pp.per[i*len(pp.p.roles)+role]
+	if len(r.roll.shape.pairs) > 0 && max(per.put, per.put+n) > r.roll.clean.at(pos) {
+		c := pp.p.snap.class(pos)
+		pp.unpaired += r.roll.shape.unpaired(c, per.put+n) - r.roll.shape.unpaired(c, per.put)
+	}
+	per.put += n
+	pp.uses[i].members += n
+	for d, take := range r.takes {
+		pp.remaining[i*len(pp.p.dims)+d] -= take * int64(n)
+	}
+	pp.recount(i)
+	if is := pp.used(pos); is != was {
+		pp.mark(pos, is)
+	}
+}
+
+// recount sets the slots of every role on a node with an entry, and updates the
+// sums above it.
+func (pp *partial) recount(i int) {
+	n := len(pp.p.roles)
+	rem := pp.remaining[i*len(pp.p.dims) : (i+1)*len(pp.p.dims)]
+	pos := pp.uses[i].pos
+	for r := range pp.p.roles {
+		per := &pp.per[i*n+r]
+		role := &pp.p.roles[r]
+		s := min(role.roll.slots.at(pos), per.limit) - per.put
+		for d, take := range role.takes {
+			if take > 0 && int64(s)*take > rem[d] {
+				s = int32(rem[d] / take)
+			}
+		}
+		s = max(s, 0)
+		if s != per.slots {
+			pp.adjust(r, pos, int64(s-per.slots))
+			per.slots = s
+		}
+	}
+}
+
+func (pp *partial) adjust(role int, pos int32, delta int64) {
+	if pp.sums[role] == nil {
+		for _, s := range pp.p.roles[role].roll.sum {
+			pp.sums[role] = append(pp.sums[role], slices.Clone(s))
+		}
+	}
+	for d, s := range pp.sums[role] {
+		s[pp.f.tables[d].of[pos]] += delta
+	}
+}
+
+// mark opens or closes the vertices above a node that became used or unused.
+func (pp *partial) mark(pos int32, open bool) {
+	lead := pp.p.roles[0].roll
+	pp.count(pp.f.levels+1, int64(lead.slots.at(pos)), open)
+	for d := 0; d <= pp.f.levels; d++ {
+		v := pp.f.tables[d].of[pos]
+		o := &pp.opened[d][v]
+		if open {
+			*o++
+		}
+		if *o == 1 {
+			pp.count(d, lead.sum[d][v], open)
+		}
+		if !open {
+			*o--
+		}
+	}
+}
+
+func (pp *partial) count(depth int, room int64, open bool) {
+	if open {
+		pp.crossed[depth]++
+		pp.room[depth] += room
+		return
+	}
+	pp.crossed[depth]--
+	pp.room[depth] -= room
+}
+
+// bind marks a node on which a member already runs.
+func (pp *partial) bind(pos int32) {
+	i := pp.touch(pos)
+	was := pp.used(pos)
+	pp.uses[i].bound = true
+	if !was {
+		pp.mark(pos, true)
+	}
+}
+
+// restrict lowers the most members of a role that may be put on a node.
+func (pp *partial) restrict(role int, pos, most int32) {
+	i := pp.touch(pos)
+	per := &pp.per[i*len(pp.p.roles)+role]
+	if most < per.limit {
+		per.limit = most
+		pp.recount(i)
+	}
+}
+
+// admitted returns how many of n further members the filters accept on a node,
+// and remembers a refusal. Fits is monotone, so only the last member is checked.
+func (pp *partial) admitted(role int, pos, n int32) int32 {
+	if pp.p.filters == nil || n <= 0 {
+		return n
+	}
+	on := pp.on(role, pos)
+	if pp.fits(role, pos, on+n-1) {
+		return n
+	}
+	pp.narrow(role, pos, on+n-1)
+	return max(0, pp.limit(role, pos)-on)
+}
+
+// fits calls the filters, at most once for each question of a plan.
+func (pp *partial) fits(role int, pos, already int32) bool {
+	key := fitsKey{int32(role), pos}
+	accepted, called := pp.p.accepted[key]
+	if called && already <= accepted {
+		return true
+	}
+	if pp.stats.FitsCalls++; pp.stats.FitsCalls%fitsPerStep == 0 {
+		pp.p.steps++
+	}
+	if !pp.p.filters(pp.p.roles[role].index, pp.f.names[pos], int(already)) {
+		pp.stats.FitsRefused++
+		return false
+	}
+	pp.p.accepted[key] = already
+	return true
+}
+
+// limit returns the most members of a role that may be put on a node with an
+// entry.
+func (pp *partial) limit(role int, pos int32) int32 {
+	return pp.per[int(pp.slot.at(pos)-1)*len(pp.p.roles)+role].limit
+}
+
+// verify calls the filters for every node in use. It returns the first node that
+// holds more members than they accept.
+func (pp *partial) verify() *refusedNode {
+	if pp.p.filters == nil {
+		return nil
+	}
+	for i := range pp.uses {
+		for r := range pp.p.roles {
+			pos := pp.uses[i].pos
+			if n := pp.on(r, pos); n > 0 && !pp.fits(r, pos, n-1) {
+				pp.narrow(r, pos, n-1)
+				return &refusedNode{r, pos}
+			}
+		}
+	}
+	return nil
+}
+
+// narrow finds how many members the filters accept, after they refused the member
+// beyond hi, and remembers the number. It tries none first, the usual answer.
+func (pp *partial) narrow(role int, pos, hi int32) {
+	lo := int32(0)
+	if hi > 0 && pp.fits(role, pos, 0) {
+		for lo = 1; lo < hi; {
+			mid := lo + (hi-lo+1)/2
+			if pp.fits(role, pos, mid-1) {
+				lo = mid
+			} else {
+				hi = mid - 1
+			}
+		}
+	}
+	pp.restrict(role, pos, lo)
+	pp.p.rememberLimit(role, pos, lo)
+}
