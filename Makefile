@@ -52,7 +52,7 @@ down: ## End the local cluster.
 ##@ Demo
 
 .PHONY: demo
-demo: build ## Watch gangs being placed on a simulated GPU fleet, by the real scheduler.
+demo: ## Watch gangs being placed on a simulated GPU fleet, by the real scheduler.
 	go build -o $(BIN)/demo ./test/demo
 	$(BIN)/demo
 
