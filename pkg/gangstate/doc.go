@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package gangstate is the state machine of gangs: it decides what a gang and its members
-// may do next, and calls nobody.
+// may do next.
 //
 // A Tracker holds the gangs of one scheduler profile. Four kinds of input go in: pods and
 // declarations from informers (Upsert, Remove, Erase, DeclarationChanged), the extension
@@ -56,8 +56,8 @@
 // placed; nothing is remembered of a gang without members; of a gang whose attempt is
 // Releasing no member binds.
 //
-// Three phases are foreseen and have their place in this table: a gang below its minimum that
-// keeps the room of its rest is Reserving with a held attempt, a gang that makes room by
-// preemption waits as Refused with a Reservation until its victims are gone, and members that
-// are judged one by one change only what NextStep asks of the planner.
+// What is planned next has its place in the table: a gang below its minimum that keeps the
+// room of its rest is Reserving with a held attempt, a gang that makes room by preemption is
+// Refused with a Reservation until its victims are gone, and members that are judged one by
+// one change only what NextStep asks of the planner.
 package gangstate

@@ -96,6 +96,15 @@ func (p *Gate) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint
 	return p.gang.Cycle.Gate().EventsToRegister(ctx)
 }
 
+// PreEnqueue keeps a pod out of the queue until its gang's quorum exists, unless the plugin
+// GangGate does so.
+func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
+	if g.gated {
+		return nil
+	}
+	return g.admit(pod)
+}
+
 // admit is PreEnqueue for a pod that is in no PodGroup of scheduling.k8s.io.
 func (g *Gang) admit(pod *v1.Pod) *fwk.Status {
 	key, ok := g.sources.Key(pod)

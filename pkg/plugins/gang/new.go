@@ -1,0 +1,129 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/features"
+
+	"github.com/dovetail-dev/dovetail/pkg/apis/config"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
+	"github.com/dovetail-dev/dovetail/pkg/placement"
+	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/podgroup"
+	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
+)
+
+// Parts are what Gang has in common with other plugins.
+type Parts struct {
+	// Shared is one for all profiles.
+	Shared Shared
+	// Profile has the profile's view of the cluster.
+	Profile *cluster.Profile
+	// Gates are where GangGate is found, if the profile has it.
+	Gates *Gates
+}
+
+// New makes the plugin for one profile. The watch on declaring objects belongs to the
+// process and not to a scheduler's informer factory, so it starts here.
+func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts) (fwk.Plugin, error) {
+	args, err := config.DecodeGangArgs(obj)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gang{
+		handle:  handle,
+		args:    args,
+		sources: parts.Shared.Sources(args.Sources),
+		placer:  placement.New(handle, parts.Profile, placement.Options{SearchBudget: args.SearchBudget, MaxBypass: args.MaxBypass}),
+		ended:   parts.Shared.Ended(),
+		nodes:   handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
+		logger:  klog.FromContext(ctx).WithName(Name),
+	}
+	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
+	g.tracker = gangstate.New(gangstate.Options{
+		Profile: handle.ProfileName(), Sources: g.sources, Exists: existsIn(pods.GetStore()), NodeExists: g.nodeExists,
+		Counted:   countGangs(handle.ProfileName()),
+		HealAfter: args.HealAfter, MaxBypass: args.MaxBypass, MaxReplans: args.MaxReplans,
+	})
+	g.report = report.New(handle, args.ReportDelay, g.status)
+	if utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
+		if g.Cycle, err = podgroup.New(ctx, g.podGroupOptions()); err != nil {
+			return nil, err
+		}
+		g.podGroups = g.Cycle
+	}
+	if g.binder, err = newBinder(ctx, handle); err != nil {
+		return nil, err
+	}
+	parts.Gates.enter(handle.ProfileName(), gateway{gang: g})
+	if err := g.follow(ctx, pods, parts.Shared); err != nil {
+		return nil, err
+	}
+	go g.report.Run(ctx)
+	go g.watchClock(ctx)
+	return g, nil
+}
+
+func (g *Gang) podGroupOptions() podgroup.Options {
+	return podgroup.Options{
+		Handle: g.handle, Tracker: g.tracker, Placer: g.placer, Ended: g.ended, Logger: g.logger, ReportDelay: g.args.ReportDelay,
+		Hierarchies: utilfeature.DefaultFeatureGate.Enabled(features.CompositePodGroup),
+		Host: podgroup.Host{
+			Recover: g.recoverOnce, Apply: g.apply, Report: g.report.Later, DropNominations: g.dropNominations,
+		},
+	}
+}
+
+// countGangs keeps the metric of known gangs.
+func countGangs(profile string) func(source string, change int) {
+	return func(source string, change int) {
+		if change > 0 {
+			metrics.GangKnown(profile, source)
+		} else {
+			metrics.GangGone(profile, source)
+		}
+	}
+}
+
+// follow passes the events of pods and declarations to the tracker.
+func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, shared Shared) error {
+	handlers, err := pods.AddEventHandler(g.podEvents())
+	if err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	ended, err := g.ended.AddEventHandler(g.endedEvents())
+	if err != nil {
+		return fmt.Errorf("watching pods that have ended: %w", err)
+	}
+	g.synced = func() bool { return handlers.HasSynced() && ended.HasSynced() && shared.HasSynced() }
+	shared.OnChange(func(key gangs.Key) { g.apply(g.tracker.DeclarationChanged(key, time.Now())) })
+	if err := shared.Start(ctx); err != nil {
+		return fmt.Errorf("watching objects that declare gangs: %w", err)
+	}
+	return nil
+}
+
+// existsIn reports whether the informer's store has this very pod.
+func existsIn(store cache.Store) func(*v1.Pod) bool {
+	return func(pod *v1.Pod) bool {
+		obj, ok, err := store.GetByKey(pod.Namespace + "/" + pod.Name)
+		if err != nil || !ok {
+			return false
+		}
+		stored, ok := obj.(*v1.Pod)
+		return ok && stored.UID == pod.UID
+	}
+}
