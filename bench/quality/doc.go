@@ -7,8 +7,9 @@
 //
 // It is a discrete-event simulation without an API server. Every contender gets the
 // same jobs on the same nodes. The stock DRA allocator chooses devices, for Dovetail
-// in the order of pkg/devices. pkg/cluster and pkg/plan choose Dovetail's nodes, as
-// in the scheduler. The same seed gives the same figures, byte for byte.
+// in the order of pkg/devices. As in the scheduler, pkg/cluster and pkg/plan choose
+// Dovetail's nodes, and pkg/gangstate decides when a gang is planned and when nodes are
+// reserved for it. The same seed gives the same figures, byte for byte.
 //
 //	go run ./bench/quality
 //

@@ -3,74 +3,164 @@
 
 package main
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
 
 // maxBypass is the default of the plugin Gang.
 const maxBypass = time.Hour
 
-// dovetail is the contender that schedules as Dovetail does.
+// dovetail is the contender that schedules as Dovetail does. pkg/gangstate decides when a
+// gang is planned, whose reserved nodes it must avoid and when nodes are reserved for it.
+// Every job is a gang, also a job of one pod.
 type dovetail struct {
 	planner *planner
-	// empty plans on a cluster with the same nodes and no pods.
-	empty *planner
-	// bypass is how long later gangs may bypass a blocked gang before nodes are reserved
-	// for it; 0 for ever.
-	bypass time.Duration
-	// blocked are the gangs that found no room.
-	blocked map[*entry]*reservation
-	// holder is the gang that nodes are reserved for, nil for none.
-	holder *entry
+	// empty plans on a cluster with the same nodes and no pods. It is nil if nodes are never
+	// reserved.
+	empty   *planner
+	members members
 }
 
+// newDovetail returns the contender. bypass is how long later gangs may bypass a gang
+// without room before nodes are reserved for it; 0 for ever.
 func newDovetail(c *simulatedCluster, bypass time.Duration) (*dovetail, error) {
 	p, err := newPlanner(c)
 	if err != nil {
 		return nil, err
 	}
-	d := &dovetail{planner: p, bypass: bypass, blocked: map[*entry]*reservation{}}
+	d := &dovetail{planner: p, members: newMembers(bypass)}
 	if bypass > 0 {
 		d.empty, err = newPlanner(newSimulatedCluster(c.spec))
 	}
 	return d, err
 }
 
-// pass starts gangs in the order of their arrival. Later gangs bypass a gang without room,
-// for as long as bypass allows.
+// pass plans the waiting gangs in the order of their arrival. It skips gangs whose kind
+// found no room, unless they are new or the passing of time allows a retry.
 func (d *dovetail) pass(s *sim) error {
+	now := epoch.Add(s.now)
+	d.members.eraseEnded(now)
+	retry := d.members.tick(now)
 	for _, e := range s.waiting() {
-		choices, err := d.choose(s, e)
-		if err != nil {
-			return err
-		}
-		if choices == nil {
+		if isNew := d.members.add(e, now); !isNew && !retry[keyOf(e)] && s.refusedKinds[e.kind()] {
 			continue
 		}
-		if err := s.start(e, choices); err != nil {
+		if err := d.schedule(s, e, now); err != nil {
 			return err
 		}
-		d.noteBypass(s, e)
 	}
 	return nil
 }
 
-// choose returns nodes for a gang, nil if there are none or if it may not use them.
-func (d *dovetail) choose(s *sim, e *entry) ([]nodeChoice, error) {
+// schedule plans a gang and binds its pods if there is room.
+func (d *dovetail) schedule(s *sim, e *entry, now time.Time) error {
+	tracker := d.members.tracker
+	step := tracker.Ask(keyOf(e), now)
+	if step.Plan == nil {
+		return fmt.Errorf("job %d cannot be planned: %s", e.id, step.Refusal)
+	}
+	question := step.Plan
+	answer, err := d.answer(s, e, question)
+	if err != nil {
+		return err
+	}
+	step = tracker.Resolve(question, &answer, e.pods[0].object.UID, now)
+	if !answer.Placed {
+		return nil
+	}
+	choices, err := d.permit(e, step, now)
+	if err != nil {
+		return err
+	}
+	if err := s.start(e, choices); err != nil {
+		return err
+	}
+	d.members.bound(e, now)
+	return nil
+}
+
+// answer plans a gang, and again without the nodes reserved for another gang if the first
+// plan uses one of them.
+func (d *dovetail) answer(s *sim, e *entry, question *gangstate.Question) (gangstate.Answer, error) {
 	if s.refusedKinds[e.kind()] {
-		return nil, d.block(s, e)
+		return d.refusal(e, question)
 	}
 	p, err := d.planner.problem(e)
 	if err != nil {
-		return nil, err
+		return gangstate.Answer{}, err
 	}
 	decision := p.solve()
 	if !decision.Placed {
 		s.refusedKinds[e.kind()] = true
-		return nil, d.block(s, e)
+		return d.refusal(e, question)
 	}
-	if reserved := d.reservedAgainst(e); usesAny(&decision, reserved) {
-		if decision = p.without(reserved).solve(); !decision.Placed {
-			return nil, nil // the remaining room is reserved
+	if usesAny(&decision, question.Reserved) {
+		if decision = p.without(question.Reserved).solve(); !decision.Placed {
+			return gangstate.Answer{Refusal: "the free nodes are reserved", HeldBack: true, Searched: true}, nil
 		}
 	}
-	return d.planner.choices(e, &decision)
+	assignment, err := assignmentOf(e, question, &decision)
+	return gangstate.Answer{Placed: true, Assignment: assignment, Searched: true}, err
+}
+
+// refusal is the answer for a gang without room, with nodes to reserve if they are asked for.
+func (d *dovetail) refusal(e *entry, question *gangstate.Question) (gangstate.Answer, error) {
+	answer := gangstate.Answer{Refusal: "no room", Searched: true}
+	if !question.Reserve {
+		return answer, nil
+	}
+	var err error
+	answer.Reserve, err = d.empty.cheapestNodes(e, d.planner.cluster)
+	return answer, err
+}
+
+// assignmentOf translates a decision of the planner for gangstate.
+func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decision) (gangs.Assignment, error) {
+	a := gangs.Assignment{
+		Nodes: map[types.UID]string{}, Rails: map[types.UID]int{}, Roles: map[types.UID]string{},
+		Needs: map[types.UID]plan.Need{}, Short: map[string]int{},
+	}
+	if len(decision.Assignments) != len(e.pods) || len(question.Members) != len(e.pods) {
+		return a, fmt.Errorf("job %d: %d of %d members were placed, %d asked for", e.id, len(decision.Assignments), len(e.pods), len(question.Members))
+	}
+	uids := map[string]types.UID{}
+	for _, m := range question.Members {
+		uids[m.Pod.Name] = m.Pod.UID
+		a.Roles[m.Pod.UID] = m.Role
+		a.Short[m.Role]++
+	}
+	for _, planned := range decision.Assignments {
+		uid := uids[planned.Member]
+		a.Nodes[uid], a.Rails[uid] = planned.Node, planned.Rail
+	}
+	return a, nil
+}
+
+// permit leads all members of a planned gang through Reserve and Permit, and returns their
+// nodes. step is the first member's.
+func (d *dovetail) permit(e *entry, step gangstate.Step, now time.Time) ([]nodeChoice, error) {
+	tracker, key := d.members.tracker, keyOf(e)
+	choices := make([]nodeChoice, len(e.pods))
+	for i, p := range e.pods {
+		uid := p.object.UID
+		if i > 0 {
+			step = tracker.NextStep(key, uid, p.object.Name, now)
+		}
+		if step.Node == "" {
+			return nil, fmt.Errorf("job %d: member %s has no node: %s", e.id, p.object.Name, step.Refusal)
+		}
+		choices[i] = d.planner.choose(step.Node, step.Rail)
+		tracker.Reserve(key, uid, step.Node)
+		if permit, attempt := tracker.Permit(key, uid); permit == gangstate.PermitComplete {
+			tracker.Open(attempt)
+		}
+	}
+	return choices, nil
 }

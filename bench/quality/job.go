@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -13,10 +14,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-const namespace = "ml"
+const (
+	namespace = "ml"
+	// profileName is the scheduler name of all pods.
+	profileName = "dovetail"
+)
+
+// epoch is the start of simulated time.
+var epoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // cpuOfGPU and memoryOfGPU are a pod's requests for each GPU: a little less than an
 // eighth of an ND H100 v5 node, so that devices run out first.
@@ -63,7 +72,7 @@ type pod struct {
 	devices []string
 }
 
-// newPods returns the pods of a job, with their claims.
+// newPods returns the pods of a job, with their claims. They are a gang by Dovetail's label.
 func newPods(j *job) []*pod {
 	pods := make([]*pod, j.pods)
 	for i := range pods {
@@ -73,7 +82,12 @@ func newPods(j *job) []*pod {
 		if j.shape.nics > 0 {
 			claim.Spec.Devices.Requests = append(claim.Spec.Devices.Requests, deviceRequest("nic", fleet.ClassRDMA, j.shape.nics))
 		}
-		object := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("pod " + name)}}
+		object := &v1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, UID: types.UID("pod " + name), CreationTimestamp: metav1.NewTime(epoch.Add(j.arrives)),
+			Labels:      map[string]string{gangs.GangNameLabel: fmt.Sprintf("job-%05d", j.id)},
+			Annotations: map[string]string{gangs.GangMinAnnotation: strconv.Itoa(j.pods)},
+		}}
+		object.Spec.SchedulerName = profileName
 		object.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "devices", ResourceClaimName: &name}}
 		object.Spec.Containers = []v1.Container{{Name: "main", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{
 			v1.ResourceCPU:    *resource.NewMilliQuantity(j.shape.cpu(), resource.DecimalSI),

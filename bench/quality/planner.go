@@ -87,20 +87,10 @@ func (p *planner) problem(e *entry) (problem, error) {
 	return problem{snapshot, plan.Gang{Name: fmt.Sprintf("%s/job-%05d", namespace, e.id), Min: len(e.pods), Roles: []plan.Role{role}}}, nil
 }
 
-// choices returns the planned nodes of the members, in the order of the job's pods.
-func (p *planner) choices(e *entry, decision *plan.Decision) ([]nodeChoice, error) {
-	if len(decision.Assignments) != len(e.pods) {
-		return nil, fmt.Errorf("job %d: %d of %d members were placed", e.id, len(decision.Assignments), len(e.pods))
-	}
-	choices := make([]nodeChoice, len(e.pods))
-	for i, a := range decision.Assignments {
-		if a.Member != e.pods[i].object.Name {
-			return nil, fmt.Errorf("job %d: assignment %d is of member %s, not of %s", e.id, i, a.Member, e.pods[i].object.Name)
-		}
-		m := p.cluster.byName[a.Node]
-		choices[i] = nodeChoice{machine: m, arrange: func(pod *pod) ([]*resourceapi.ResourceSlice, error) { return p.arrange(pod, m, a.Rail) }}
-	}
-	return choices, nil
+// choose returns the choice of a node and an alignment unit for a pod.
+func (p *planner) choose(node string, rail int) nodeChoice {
+	m := p.cluster.byName[node]
+	return nodeChoice{machine: m, arrange: func(pod *pod) ([]*resourceapi.ResourceSlice, error) { return p.arrange(pod, m, rail) }}
 }
 
 // arrange puts the machine's devices in the order in which the plugin DRAAware does.

@@ -97,7 +97,7 @@ func (r *report) print(w io.Writer) {
 
 func (r *report) printCases(w io.Writer) {
 	fmt.Fprintf(w, "\n## Cases of knavigator\n\n")
-	row(w, []string{"contender", "topology case: nodes", "spines", "burst: makespan over minimum", "GPU utilization", fmt.Sprintf("in %d other orders: makespan over minimum", mixedBursts), "GPU utilization", "jobs that never start"})
+	row(w, []string{"contender", "topology case: nodes", "spines", "burst: makespan, × shortest possible", "GPU utilization", fmt.Sprintf("in %d other orders: makespan", mixedBursts), "GPU utilization", "jobs that never start"})
 	row(w, slices.Repeat([]string{"---"}, 8))
 	for c, of := range contenders {
 		mixed := r.mixedOf(c)
@@ -108,7 +108,7 @@ func (r *report) printCases(w io.Writer) {
 
 func (r *report) printStreams(w io.Writer) {
 	fmt.Fprintf(w, "\n## A gang of %d nodes among small jobs that keep %d nodes busy, mean of %d seeds\n\n", streamGang, burstFleet.Size(), r.seeds)
-	row(w, []string{"contender", "wait of the gang, s", "mean wait of small jobs, s"})
+	row(w, []string{"contender", "the gang waits, s", "small jobs wait, s"})
 	row(w, slices.Repeat([]string{"---"}, 3))
 	for c, of := range contenders {
 		gang, others := r.streamOf(c)
