@@ -209,3 +209,25 @@ func bindHalf(s *sim, e *entry) error {
 	}
 	return nil
 }
+
+// Nodes are reserved for a gang that small jobs have bypassed for longer than maxBypass.
+// Without a limit the gang waits until the stream of small jobs ends.
+func TestReservationEndsBypassing(t *testing.T) {
+	waits := map[string]time.Duration{}
+	for _, of := range contenders {
+		if of.name != dovetailName && of.name != "dovetail-bypass" {
+			continue
+		}
+		result, err := runStream(of, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits[of.name] = seconds(result.gang)
+	}
+	if got := waits[dovetailName]; got < maxBypass || got > 3*maxBypass {
+		t.Errorf("the gang waits %v, want between 1 and 3 times maxBypass (%v)", got, maxBypass)
+	}
+	if got := waits["dovetail-bypass"]; got < streamLength-3*streamArrival {
+		t.Errorf("without a limit the gang waits %v, want until the stream ends after %v", got, streamLength)
+	}
+}
