@@ -10,7 +10,7 @@ type abandoned struct {
 	// words are looked for in comments and in the parts of mixed-case identifiers.
 	words map[string]string
 	// names have an ordinary meaning too. They are looked for as whole names of
-	// package-level declarations, methods and fields, in lower case.
+	// package-level declarations, methods and fields, in any case and not in tests.
 	names map[string]string
 }
 
@@ -106,7 +106,6 @@ var abandonedWords = []abandoned{
 			"offers":    "isSchedulableAfterNodeChange",
 			"outside":   "gatedGroups",
 			"owed":      "activationDue",
-			"place":     "Decision, node or slot",
 			"planning":  "builder",
 			"probe":     "retryMember",
 			"quote":     "explainFilters",
@@ -143,12 +142,9 @@ var abandonedWords = []abandoned{
 			"judge":    "match",
 			"own":      "Local",
 			"permit":   "podLimit",
-			"permits":  "podLimits",
 			"reaching": "multiNode",
 			"rest":     "Shared",
 			"stock":    "Supply",
-			"take":     "Taken",
-			"want":     "Demand",
 		},
 	},
 	{
