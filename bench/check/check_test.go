@@ -17,7 +17,7 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// written leaves the files in a directory of the test.
+// written writes the files into a new directory.
 func written(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -63,10 +63,10 @@ func TestRead(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for name, files := range map[string]map[string]string{
-		"a broken file":       {"a.json": `{"ratios": `},
-		"a figure unnamed":    {"a.json": `{"ratios": [{"value": 1}]}`},
-		"one name twice":      {"a.json": `{"ratios": [{"name": "x", "value": 1}]}`, "b.json": `{"ratios": [{"name": "x", "value": 1}]}`},
-		"a value that is not": {"a.json": `{"ratios": [{"name": "x", "value": "high"}]}`},
+		"a broken file":             {"a.json": `{"ratios": `},
+		"a figure unnamed":          {"a.json": `{"ratios": [{"value": 1}]}`},
+		"one name twice":            {"a.json": `{"ratios": [{"name": "x", "value": 1}]}`, "b.json": `{"ratios": [{"name": "x", "value": 1}]}`},
+		"a value that is no number": {"a.json": `{"ratios": [{"name": "x", "value": "high"}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := read(written(t, files)); err == nil {
@@ -105,14 +105,14 @@ func TestCheck(t *testing.T) {
 	o := options{dir: dir, file: filepath.Join(files, "ranges.yaml")}
 	var out strings.Builder
 	if err := o.run(&out); err == nil {
-		t.Error("a figure left its range, and there is no error")
+		t.Error("no error for a figure out of its range")
 	}
-	want := `left its range: perf/full/dovetail-over-stock is 40, was 60 and may be off by 3 (make bench-perf at def, 2026-11-26)
+	want := `out of range: perf/full/dovetail-over-stock is 40, was 60 and may be off by 3 (make bench-perf at def, 2026-11-26)
 was not measured: quality/gone
 was not measured: all 2 figures of make bench
 has no range: perf/tas/dovetail-over-stock
 has no range: quality/new
-1 figures are in their ranges, 1 left them, 3 were not measured, 2 have no range
+1 figures are in their ranges, 1 are out of range, 3 were not measured, 2 have no range
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("output (-want,+got):\n%s", diff)
@@ -145,8 +145,7 @@ func TestNothingMeasuredIsAnError(t *testing.T) {
 	}
 }
 
-// The ranges in the repository can be read, and every figure says where it comes
-// from.
+// The ranges in the repository can be read, and every figure has its origin.
 func TestRangesOfTheRepository(t *testing.T) {
 	r, err := load("../ranges.yaml")
 	if err != nil {
@@ -154,7 +153,7 @@ func TestRangesOfTheRepository(t *testing.T) {
 	}
 	for _, run := range r.Runs {
 		if run.Command == "" || run.Date == "" || run.Commit == "" || run.Cores == 0 || len(run.Figures) == 0 {
-			t.Errorf("a run does not say all about itself: %+v", run)
+			t.Errorf("a run without its full origin: %+v", run)
 		}
 		for _, name := range slices.Sorted(maps.Keys(run.Figures)) {
 			if s := run.Figures[name]; s.Runs < 1 || s.Spread < 0 {

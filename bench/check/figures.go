@@ -14,14 +14,14 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// figure is a ratio, and what it came from.
+// figure is a ratio and its origin.
 type figure struct {
 	ratios.Ratio
 	date, commit string
 	cores        int
 }
 
-// read returns the figures of all JSON files in a directory and below, by name.
+// read returns the figures of all JSON files at or below a directory, by name.
 func read(dir string) (map[string]figure, error) {
 	all := map[string]figure{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -38,7 +38,7 @@ func read(dir string) (map[string]figure, error) {
 		}
 		for _, f := range found {
 			if _, twice := all[f.Name]; twice {
-				return fmt.Errorf("%s: figure %s stands in another file, too", path, f.Name)
+				return fmt.Errorf("%s: another file has figure %s, too", path, f.Name)
 			}
 			all[f.Name] = f
 		}
@@ -47,19 +47,19 @@ func read(dir string) (map[string]figure, error) {
 	return all, err
 }
 
-// parse reads a report. A file of another kind has no figures.
+// parse reads a report. Other JSON files have no figures.
 func parse(text []byte) ([]figure, error) {
 	var report ratios.Report
 	if err := json.Unmarshal(text, &report); err != nil {
 		return nil, err
 	}
 	var list []figure
-	for i, one := range report.Ratios {
-		if one.Name == "" {
+	for i, ratio := range report.Ratios {
+		if ratio.Name == "" {
 			return nil, fmt.Errorf("figure %d has no name", i+1)
 		}
-		one.Runs = max(1, one.Runs)
-		list = append(list, figure{one, report.Taken.UTC().Format(time.DateOnly), report.Commit, report.Cores})
+		ratio.Runs = max(1, ratio.Runs)
+		list = append(list, figure{ratio, report.Taken.UTC().Format(time.DateOnly), report.Commit, report.Cores})
 	}
 	return list, nil
 }

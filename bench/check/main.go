@@ -21,7 +21,7 @@ import (
 type options struct {
 	dir, file       string
 	record, command string
-	// repo is a checkout that has the commits, branch the one on which they must be.
+	// repo is a checkout with the commits, which must be on branch.
 	repo, branch string
 }
 
@@ -29,10 +29,10 @@ func main() {
 	var o options
 	flag.StringVar(&o.dir, "dir", ".cache/bench", "directory with the figures")
 	flag.StringVar(&o.file, "ranges", "bench/ranges.yaml", "file with the ranges")
-	flag.StringVar(&o.record, "record", "", "take the figures whose names begin with this for the ranges from now on")
-	flag.StringVar(&o.command, "command", "", "the command that measured them")
-	flag.StringVar(&o.repo, "repo", ".", "checkout that has the commit at which they were measured")
-	flag.StringVar(&o.branch, "branch", "main", "branch that this commit must be on: others are rewritten, and nobody finds it again")
+	flag.StringVar(&o.record, "record", "", "make the figures with this name prefix the new ranges")
+	flag.StringVar(&o.command, "command", "", "the command that measured the figures")
+	flag.StringVar(&o.repo, "repo", ".", "checkout with the commit at which the figures were measured")
+	flag.StringVar(&o.branch, "branch", "main", "branch that this commit must be on, because commits of other branches are rewritten")
 	flag.Parse()
 	if err := o.run(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-check:", err)
@@ -43,7 +43,7 @@ func main() {
 func (o options) run(w io.Writer) error {
 	found, err := read(o.dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(found) == 0 {
-		return fmt.Errorf("nothing was measured: %s has no figures; run make bench-quality or make bench-perf first", o.dir)
+		return fmt.Errorf("%s has no figures; run make bench-quality or make bench-perf first", o.dir)
 	}
 	if err != nil {
 		return fmt.Errorf("reading figures: %w", err)
@@ -57,15 +57,15 @@ func (o options) run(w io.Writer) error {
 	}
 	v := r.check(found)
 	v.print(w)
-	if len(v.left) > 0 {
-		return fmt.Errorf("%d figures left their ranges", len(v.left))
+	if len(v.outOfRange) > 0 {
+		return fmt.Errorf("%d figures are out of their ranges", len(v.outOfRange))
 	}
 	return nil
 }
 
 func (o options) write(r ranges, found map[string]figure) error {
 	if o.command == "" {
-		return errors.New("-record wants -command: what measured the figures")
+		return errors.New("-record requires -command, the command that measured the figures")
 	}
 	taken := map[string]figure{}
 	for name, f := range found {
@@ -76,38 +76,38 @@ func (o options) write(r ranges, found map[string]figure) error {
 	if len(taken) == 0 {
 		return fmt.Errorf("no figure begins with %q", o.record)
 	}
-	if err := o.accountable(taken); err != nil {
+	if err := o.checkReproducible(taken); err != nil {
 		return err
 	}
 	r.record(taken, o.record, o.command)
 	return os.WriteFile(o.file, []byte(r.text()), 0o644)
 }
 
-// leastRounds is how many rounds a speed must have been measured in: fewer say nothing about its spread.
+// leastRounds is the minimum number of rounds of a speed. Fewer rounds do not estimate its spread.
 const leastRounds = 3
 
-// accountable says why figures cannot be recorded, nil if anybody can measure them again.
-func (o options) accountable(figures map[string]figure) error {
-	judged := map[string]error{}
+// checkReproducible returns an error if some of the figures cannot be measured again.
+func (o options) checkReproducible(figures map[string]figure) error {
+	checked := map[string]error{}
 	for _, name := range slices.Sorted(maps.Keys(figures)) {
 		f := figures[name]
 		if strings.HasPrefix(name, "perf/") && f.Runs < leastRounds {
-			return fmt.Errorf("%s was measured in %d rounds; its spread takes %d", name, f.Runs, leastRounds)
+			return fmt.Errorf("%s was measured in %d rounds; its spread requires %d", name, f.Runs, leastRounds)
 		}
-		if _, known := judged[f.commit]; !known {
-			judged[f.commit] = o.onBranch(f.commit)
+		if _, done := checked[f.commit]; !done {
+			checked[f.commit] = o.checkOnBranch(f.commit)
 		}
-		if err := judged[f.commit]; err != nil {
+		if err := checked[f.commit]; err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// onBranch says why a commit is not one that stays.
-func (o options) onBranch(commit string) error {
+// checkOnBranch returns an error if the commit is not on the branch.
+func (o options) checkOnBranch(commit string) error {
 	if !ratios.Named(commit) {
-		return fmt.Errorf("measured at %q, which is no commit: commit, and measure again", commit)
+		return fmt.Errorf("measured at %q, which is not a commit: commit the changes and measure again", commit)
 	}
 	if out, err := exec.Command("git", "-C", o.repo, "merge-base", "--is-ancestor", commit, o.branch).CombinedOutput(); err != nil {
 		return fmt.Errorf("measured at %s, which is not on branch %s: %w %s", commit, o.branch, err, out)

@@ -16,12 +16,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ranges are the runs that the figures in bench/ranges.yaml came from.
+// ranges are the runs in bench/ranges.yaml.
 type ranges struct {
 	Runs []source `json:"runs"`
 }
 
-// source is one run of a benchmark and what it measured. The commit is that of the code that ran.
+// source is one run of a benchmark and its figures. Commit is the commit of the measured code.
 type source struct {
 	Command string `json:"command"`
 	Date    string `json:"date"`
@@ -31,8 +31,7 @@ type source struct {
 	Figures map[string]statistic `json:"figures"`
 }
 
-// statistic is a mean, the standard deviation of a single run, and how many there
-// were.
+// statistic is a mean, the standard deviation of a single run, and the number of runs.
 type statistic struct {
 	Mean   float64 `json:"mean"`
 	Spread float64 `json:"spread"`
@@ -40,15 +39,15 @@ type statistic struct {
 }
 
 const (
-	// deviations is how many standard deviations of the difference between two
-	// means a figure may be off: one in 370 is by chance.
+	// deviations is how many standard deviations of the difference of two means a
+	// figure may be off. Chance exceeds it once in 370 comparisons.
 	deviations = 3
-	// floor is what every figure may be off, as a share of its mean: a spread that
-	// was measured in a few runs of one machine says too little.
+	// floor is how far every figure may be off, as a share of its mean, because a few
+	// runs on one machine underestimate the spread.
 	floor = 0.05
 )
 
-// allowed is how far a figure of so many runs may be from the mean.
+// allowed returns how far a figure of that many runs may be from the mean.
 func (s statistic) allowed(runs int) float64 {
 	chance := deviations * s.Spread * math.Sqrt(1/float64(max(1, s.Runs))+1/float64(max(1, runs)))
 	return max(chance, floor*math.Abs(s.Mean))
@@ -75,31 +74,31 @@ func load(path string) (ranges, error) {
 	return r, nil
 }
 
-// verdict is what a check found.
-type verdict struct {
-	// inside counts figures in their ranges, absent those that were not measured.
-	inside, absent int
-	// left, missing and unknown are about the others, a line each.
-	left, missing, unknown []string
+// checkResult is the result of a check.
+type checkResult struct {
+	// inRange counts the figures in their ranges, absent those that were not measured.
+	inRange, absent int
+	// outOfRange, missing and unknown hold a line for each other figure.
+	outOfRange, missing, unknown []string
 }
 
 // check compares figures with their ranges.
-func (r ranges) check(found map[string]figure) verdict {
-	var v verdict
-	known := map[string]bool{}
+func (r ranges) check(found map[string]figure) checkResult {
+	var v checkResult
+	listed := map[string]bool{}
 	for _, run := range r.Runs {
 		var missing []string
 		for _, name := range slices.Sorted(maps.Keys(run.Figures)) {
-			known[name] = true
+			listed[name] = true
 			want, f := run.Figures[name], found[name]
 			switch allowed := want.allowed(f.Runs); {
 			case f.Name == "":
 				missing = append(missing, name)
 			case math.Abs(f.Value-want.Mean) > allowed:
-				v.left = append(v.left, fmt.Sprintf("%s is %.4g, was %.4g and may be off by %.2g (%s at %s, %s)",
+				v.outOfRange = append(v.outOfRange, fmt.Sprintf("%s is %.4g, was %.4g and may be off by %.2g (%s at %s, %s)",
 					name, f.Value, want.Mean, allowed, run.Command, run.Commit, run.Date))
 			default:
-				v.inside++
+				v.inRange++
 			}
 		}
 		v.absent += len(missing)
@@ -109,16 +108,16 @@ func (r ranges) check(found map[string]figure) verdict {
 		v.missing = append(v.missing, missing...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		if !known[name] {
+		if !listed[name] {
 			v.unknown = append(v.unknown, name)
 		}
 	}
 	return v
 }
 
-func (v verdict) print(w io.Writer) {
-	for _, line := range v.left {
-		fmt.Fprintln(w, "left its range:", line)
+func (v checkResult) print(w io.Writer) {
+	for _, line := range v.outOfRange {
+		fmt.Fprintln(w, "out of range:", line)
 	}
 	for _, name := range v.missing {
 		fmt.Fprintln(w, "was not measured:", name)
@@ -126,11 +125,11 @@ func (v verdict) print(w io.Writer) {
 	for _, name := range v.unknown {
 		fmt.Fprintln(w, "has no range:", name)
 	}
-	fmt.Fprintf(w, "%d figures are in their ranges, %d left them, %d were not measured, %d have no range\n",
-		v.inside, len(v.left), v.absent, len(v.unknown))
+	fmt.Fprintf(w, "%d figures are in their ranges, %d are out of range, %d were not measured, %d have no range\n",
+		v.inRange, len(v.outOfRange), v.absent, len(v.unknown))
 }
 
-// record makes figures the ranges from now on, of all whose names begin with prefix.
+// record makes the figures the new ranges of all names that begin with prefix.
 func (r *ranges) record(figures map[string]figure, prefix, command string) {
 	kept := r.Runs[:0]
 	for _, run := range r.Runs {
@@ -142,18 +141,18 @@ func (r *ranges) record(figures map[string]figure, prefix, command string) {
 	r.Runs = kept
 	for _, name := range slices.Sorted(maps.Keys(figures)) {
 		f := figures[name]
-		r.run(source{Command: command, Date: f.date, Commit: f.commit, Cores: f.cores}).Figures[name] = statistic{f.Value, f.Spread, f.Runs}
+		r.findOrAdd(source{Command: command, Date: f.date, Commit: f.commit, Cores: f.cores}).Figures[name] = statistic{f.Value, f.Spread, f.Runs}
 	}
 	slices.SortFunc(r.Runs, func(a, b source) int {
 		return cmp.Or(strings.Compare(a.Command, b.Command), strings.Compare(a.Date, b.Date), strings.Compare(a.Commit, b.Commit))
 	})
 }
 
-// run returns the run that is like the one given, adding it if there is none.
-func (r *ranges) run(like source) *source {
+// findOrAdd returns the run with the same origin, and adds it if there is none.
+func (r *ranges) findOrAdd(like source) *source {
 	for i := range r.Runs {
-		if one := &r.Runs[i]; one.Command == like.Command && one.Date == like.Date && one.Commit == like.Commit && one.Cores == like.Cores {
-			return one
+		if run := &r.Runs[i]; run.Command == like.Command && run.Date == like.Date && run.Commit == like.Commit && run.Cores == like.Cores {
+			return run
 		}
 	}
 	like.Figures = map[string]statistic{}
@@ -161,12 +160,12 @@ func (r *ranges) run(like source) *source {
 	return &r.Runs[len(r.Runs)-1]
 }
 
-const heading = `# What the ratios of the benchmarks were, and in which runs; make bench-check says
-# what left its range. Written by go run ./bench/check -record: see its doc.go.
+const heading = `# The ratios of the benchmarks and the runs that measured them. make bench-check
+# compares new ratios with them. go run ./bench/check -record writes this file.
 # spread is the standard deviation of a single run.
 `
 
-// text is the file, one line for each figure.
+// text returns the content of the file, with a line for each figure.
 func (r ranges) text() string {
 	var b strings.Builder
 	b.WriteString(heading + "runs:\n")

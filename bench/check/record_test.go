@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// checkout is a repository with two commits on branch main and one beside it.
+// checkout makes a repository with two commits on branch main and a third on another branch.
 func checkout(t *testing.T) (dir string, first, second, beside string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -37,13 +37,12 @@ func checkout(t *testing.T) (dir string, first, second, beside string) {
 	return dir, first, second, commit()
 }
 
-// at is a file with one figure, measured at a commit.
+// at returns a file with one figure, measured at a commit.
 func at(commit, name string, runs int) string {
 	return fmt.Sprintf(`{"taken": "2026-11-28T23:00:00Z", "commit": %q, "cores": 2, "ratios": [{"name": %q, "value": 40, "spread": 1, "runs": %d}]}`, commit, name, runs)
 }
 
-// What is recorded is inside its range and says where it was measured, which may have been at several commits; nothing
-// else changed.
+// Recorded figures are in their ranges and have the commit at which they were measured. Other ranges do not change.
 func TestRecord(t *testing.T) {
 	repo, first, second, _ := checkout(t)
 	file := filepath.Join(written(t, map[string]string{"ranges.yaml": someRanges}), "ranges.yaml")
@@ -63,7 +62,7 @@ func TestRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := after.check(found); v.inside != 3 || len(v.left) != 1 || v.absent != 1 || len(v.unknown) != 0 {
+	if v := after.check(found); v.inRange != 3 || len(v.outOfRange) != 1 || v.absent != 1 || len(v.unknown) != 0 {
 		t.Errorf("after recording: %+v", v)
 	}
 	got := map[string][]string{}
@@ -84,7 +83,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// Figures that nobody can measure again are not recorded.
+// Figures that cannot be measured again are not recorded.
 func TestRecordRefuses(t *testing.T) {
 	repo, first, _, beside := checkout(t)
 	for name, tc := range map[string]struct {
@@ -95,7 +94,7 @@ func TestRecordRefuses(t *testing.T) {
 		"changes that no commit has":       {at(first+"-dirty", "perf/a", 3), "make bench"},
 		"no commit":                        {at("", "perf/a", 3), "make bench"},
 		"a checkout that is no repository": {at("unknown", "perf/a", 3), "make bench"},
-		"a commit that is not there":       {at("43670b6", "perf/a", 3), "make bench"},
+		"a commit that does not exist":     {at("43670b6", "perf/a", 3), "make bench"},
 		"a commit of another branch":       {at(beside, "perf/a", 3), "make bench"},
 		"too few rounds":                   {at(first, "perf/a", 2), "make bench"},
 	} {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The chart's measures, in its own units.
+// The chart's dimensions, in SVG units.
 const (
 	chartWidth = 640
 	barLeft    = 90
@@ -59,7 +59,7 @@ func (c Comparison) bar(b *strings.Builder, p Profile, y int, most float64) {
 
 func escape(text string) string {
 	var b strings.Builder
-	// A strings.Builder takes everything.
+	// Writing to a strings.Builder never fails.
 	_ = xml.EscapeText(&b, []byte(text))
 	return b.String()
 }

@@ -30,23 +30,23 @@ const orderEnv = "DOVETAIL_PERF_ORDER"
 // schedulingTimeout is how long the pods of a workload may take: upstream's choice for its slowest.
 const schedulingTimeout = 20 * time.Minute
 
-// order says what the process of one workload does.
+// order is the input of the process that runs one workload.
 type order struct {
 	// Config is the file with the workload.
 	Config    string
 	Profile   Profile
 	Allocator string
-	// Publish has the devices of nodes published.
+	// Publish is true if the devices of nodes are published.
 	Publish bool
-	// Dir is where figures go that are not upstream's.
+	// Dir is the directory for figures that upstream does not write.
 	Dir string
-	// Rules, if there are any, are what the placements are held against in the end.
+	// Rules are the rules of the audit, nil for no audit.
 	Rules *audit.Rules
-	// Restart, if it is not empty, is the configuration of the scheduler that starts late: see restart.
+	// Restart is the configuration of the scheduler that starts late, "" for none: see restart.
 	Restart string
 }
 
-// Main is what TestMain of a binary that runs workloads calls. It returns the exit code.
+// Main runs the tests of a binary that runs workloads, and returns the exit code. TestMain calls it.
 func Main(m *testing.M) int {
 	if os.Getenv(orderEnv) != "" {
 		if err := upstream.InitTests(); err != nil {
@@ -60,8 +60,8 @@ func Main(m *testing.M) int {
 // serveName is the benchmark of a command that calls Serve.
 const serveName = "BenchmarkWorkload"
 
-// Serve is what main of a command that runs workloads calls first. In the process of a workload it runs that and does not
-// return.
+// Serve runs the workload in the process of a workload, and does not return there. main of a command that runs workloads
+// calls it first.
 func Serve() {
 	if os.Getenv(orderEnv) == "" {
 		return
@@ -74,11 +74,11 @@ func Serve() {
 	testing.Main(regexp.MatchString, nil, []testing.InternalBenchmark{{Name: serveName, F: Workload}}, nil)
 }
 
-// Workload runs the one workload that the process was started for.
+// Workload runs the workload that the process was started for.
 func Workload(b *testing.B) {
 	text := os.Getenv(orderEnv)
 	if text == "" {
-		b.Skip("runs in a process that was started for it only")
+		b.Skip("runs only in a process of its own")
 	}
 	var o order
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
@@ -92,7 +92,7 @@ func Workload(b *testing.B) {
 	upstream.RunBenchmarkPerfScheduling(b, o.Config, string(o.Profile), registry, o.options(registry)...)
 }
 
-// registry makes the plugins of the scheduler that are not in the tree.
+// registry returns the scheduler's out-of-tree plugins.
 func (o order) registry() frameworkruntime.Registry {
 	c := contenders[o.Profile]
 	if c.registry == nil {
@@ -106,9 +106,9 @@ func (o order) registry() frameworkruntime.Registry {
 	return registry
 }
 
-// options are the places where upstream's harness calls back.
+// options are the callbacks for upstream's harness.
 func (o order) options(registry frameworkruntime.Registry) []upstream.SchedulerPerfOption {
-	options := []upstream.SchedulerPerfOption{upstream.WithPodsSchedulingTimeout(schedulingTimeout), upstream.WithPrepareFn(o.closeAfterwards)}
+	options := []upstream.SchedulerPerfOption{upstream.WithPodsSchedulingTimeout(schedulingTimeout), upstream.WithPrepareFn(o.finishAfterwards)}
 	switch {
 	case o.Restart != "":
 		late := &restart{config: o.Restart, registry: registry, dir: o.Dir}
@@ -122,7 +122,7 @@ func (o order) options(registry frameworkruntime.Registry) []upstream.SchedulerP
 	return options
 }
 
-// withoutYoungFeatures turns off the features, on by default, that the stable allocator lacks.
+// withoutYoungFeatures turns off default features that the stable allocator lacks.
 func withoutYoungFeatures(tCtx ktesting.TContext, _ *upstream.Workload) (func(), error) {
 	featuregatetesting.SetFeatureGatesDuringTest(tCtx, utilfeature.DefaultFeatureGate, map[featuregate.Feature]bool{
 		features.DRAConsumableCapacity:      false,

@@ -19,36 +19,36 @@ import (
 )
 
 const (
-	// usageMetric is what the process had used when its workload was done.
+	// usageMetric is the resource usage of the process when its workload is done.
 	usageMetric = "Usage"
-	// problemsFile holds what the audit found.
+	// problemsFile holds the problems that the audit found.
 	problemsFile = "problems.txt"
-	// problemsTold is how many of its sentences an error repeats.
-	problemsTold = 5
+	// maxProblems limits how many of these problems an error repeats.
+	maxProblems = 5
 )
 
-// closeAfterwards has a workload that passed looked at when all is measured: first what the process used, then where
-// the pods are. Upstream's harness calls it before the workload, with its API server up until after the cleanup.
-func (o order) closeAfterwards(tCtx ktesting.TContext) error {
+// finishAfterwards records the resource usage and audits the placements after a workload that passed.
+// Upstream's harness calls it before the workload. The API server runs until the cleanup functions have run.
+func (o order) finishAfterwards(tCtx ktesting.TContext) error {
 	tb := tCtx.TB()
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			return
 		}
-		if err := o.close(tCtx); err != nil {
+		if err := o.finish(tCtx); err != nil {
 			tb.Error(err)
 		}
 	})
 	return nil
 }
 
-func (o order) close(tCtx ktesting.TContext) error {
+func (o order) finish(tCtx ktesting.TContext) error {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return fmt.Errorf("reading what the process used: %w", err)
+		return fmt.Errorf("reading the resource usage of the process: %w", err)
 	}
 	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-	if err := leave(o.Dir, usageMetric, map[string]float64{"CPUSeconds": cpu.Seconds(), "MemoryMB": float64(usage.Maxrss) / 1024}); err != nil {
+	if err := writeFigure(o.Dir, usageMetric, map[string]float64{"CPUSeconds": cpu.Seconds(), "MemoryMB": float64(usage.Maxrss) / 1024}); err != nil {
 		return err
 	}
 	if o.Rules == nil {
@@ -56,7 +56,7 @@ func (o order) close(tCtx ktesting.TContext) error {
 	}
 	auditor := audit.New(*o.Rules)
 	if err := auditor.Read(tCtx, tCtx.Client()); err != nil {
-		return fmt.Errorf("reading what the workload left: %w", err)
+		return fmt.Errorf("reading the objects of the workload: %w", err)
 	}
 	problems := auditor.Problems()
 	if len(problems) == 0 {
@@ -66,11 +66,11 @@ func (o order) close(tCtx ktesting.TContext) error {
 	if err := os.WriteFile(filepath.Join(o.Dir, problemsFile), []byte(text), 0o600); err != nil {
 		return err
 	}
-	return fmt.Errorf("the placements do not hold:\n%s", text)
+	return fmt.Errorf("the placements are invalid:\n%s", text)
 }
 
-// leave writes a figure where those of upstream's harness are.
-func leave(dir, metric string, data map[string]float64) error {
+// writeFigure writes a figure into the directory of upstream's figures.
+func writeFigure(dir, metric string, data map[string]float64) error {
 	text, err := json.Marshal(upstream.DataItems{Version: "v1", DataItems: []upstream.DataItem{{
 		Data: data, Labels: map[string]string{"Metric": metric},
 	}}})
@@ -80,15 +80,15 @@ func leave(dir, metric string, data map[string]float64) error {
 	return os.WriteFile(filepath.Join(dir, metric+".json"), text, 0o600)
 }
 
-// problems are the first sentences of the audit of a workload, "" if it found nothing or did not take place.
+// problems returns the first sentences of a workload's audit, "" if the audit found nothing or did not run.
 func problems(dir string) string {
 	text, err := os.ReadFile(filepath.Join(dir, problemsFile))
 	if err != nil {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	if more := len(lines) - problemsTold; more > 0 {
-		lines = append(lines[:problemsTold], fmt.Sprintf("and %d more", more))
+	if more := len(lines) - maxProblems; more > 0 {
+		lines = append(lines[:maxProblems], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(lines, "; ")
 }

@@ -21,10 +21,10 @@ const (
 	extensionPoints = "scheduler_framework_extension_point_duration_seconds"
 )
 
-// cyclePoints are the extension points at which a scheduler decides on a node.
+// cyclePoints are the extension points that choose a node.
 var cyclePoints = []string{"PreFilter", "Filter", "PreScore", "Score"}
 
-// collected has upstream's harness write those metrics, the same for every scheduler.
+// collected makes upstream's harness write these metrics for every scheduler.
 var collected = fields{"metrics": fields{
 	podAlgorithm:    nil,
 	groupAlgorithm:  nil,
@@ -33,33 +33,34 @@ var collected = fields{"metrics": fields{
 	extensionPoints: []fields{{"label": "extension_point", "values": append(slices.Clone(cyclePoints), "PostFilter", "Reserve", "Permit", "PreBind", "Bind", "PlacementGenerate")}},
 }}
 
-// Figures are what one run of a workload measured. Durations are in milliseconds where they do not say otherwise.
+// Figures are the measurements of one run of a workload. Durations are in milliseconds unless their name says otherwise.
 type Figures struct {
 	// Throughput is the mean of pods bound in each second, as upstream's harness counts them.
 	Throughput float64 `json:"podsPerSecond"`
-	// Seconds is from the creation of the first pod until upstream's harness, which looks once a second, sees all bound.
+	// Seconds is the time from the creation of the first pod until all pods are bound. Upstream's harness checks that once a
+	// second.
 	Seconds float64 `json:"seconds"`
-	// AlgorithmP50, AlgorithmP99 and AlgorithmMean are of the scheduling algorithm's duration: of a PodGroup where there
-	// are any, else of a pod.
+	// AlgorithmP50, AlgorithmP99 and AlgorithmMean are durations of the scheduling algorithm, for a PodGroup if the workload
+	// has any, else for a pod.
 	AlgorithmP50  float64 `json:"algorithmP50"`
 	AlgorithmP99  float64 `json:"algorithmP99"`
 	AlgorithmMean float64 `json:"algorithmMean"`
 	// Cycle is the sum of the means of PreFilter, Filter, PreScore and Score.
 	Cycle float64 `json:"cycle"`
-	// Verdict is the mean duration of an attempt that found no place, with all that is written about it.
-	Verdict float64 `json:"verdict,omitempty"`
-	// Ready, FirstBind and GangBound are seconds from the start of a scheduler in a full cluster: until it knew what is
-	// there, until the first of the pods that waited for it had a node, and until a gang of eight had.
+	// Refusal is the mean duration of an attempt that found no node, with its writes to the API.
+	Refusal float64 `json:"verdict,omitempty"`
+	// Ready, FirstBind and GangBound are seconds from the start of a scheduler in a full cluster: until its caches are
+	// filled, until the first waiting pod has a node, and until all pods of a gang of eight have nodes.
 	Ready     float64 `json:"readySeconds,omitempty"`
 	FirstBind float64 `json:"firstBindSeconds,omitempty"`
 	GangBound float64 `json:"gangBoundSeconds,omitempty"`
-	// CPUSeconds and MemoryMB are what the process had used when all was measured: scheduler, API server and some
-	// controllers. Memory is the most that was resident.
+	// CPUSeconds and MemoryMB are the usage of the process: scheduler, API server and some controllers. Memory is the
+	// maximum resident size.
 	CPUSeconds float64 `json:"cpuSeconds"`
 	MemoryMB   float64 `json:"memoryMB"`
 }
 
-// Figures reads them off the result.
+// Figures returns the figures of the result.
 func (r Result) Figures() Figures {
 	f := Figures{
 		Throughput: r.Throughput(),
@@ -77,7 +78,7 @@ func (r Result) Figures() Figures {
 	f.AlgorithmP50 = r.of(algorithm, "Perc50", nil)
 	f.AlgorithmP99 = r.of(algorithm, "Perc99", nil)
 	f.AlgorithmMean = r.of(algorithm, "Average", nil)
-	f.Verdict = r.of(attempt, "Average", map[string]string{"result": "unschedulable"})
+	f.Refusal = r.of(attempt, "Average", map[string]string{"result": "unschedulable"})
 	for _, point := range cyclePoints {
 		f.Cycle += r.of(extensionPoints, "Average", map[string]string{"extension_point": point})
 	}
@@ -87,7 +88,7 @@ func (r Result) Figures() Figures {
 // Throughput is the average of pods scheduled in a second, 0 if the workload did not measure it.
 func (r Result) Throughput() float64 { return r.of("SchedulingThroughput", "Average", nil) }
 
-// of returns a figure of upstream's, 0 if there is none.
+// of returns one of upstream's figures, 0 if there is none.
 func (r Result) of(metric, bucket string, labels map[string]string) float64 {
 	for _, item := range r.Items {
 		matches := item.Labels["Metric"] == metric
@@ -101,7 +102,7 @@ func (r Result) of(metric, bucket string, labels map[string]string) float64 {
 	return 0
 }
 
-// headline is what a run is about, in words.
+// headline is the main figure of a run, with its unit.
 func (f Figures) headline() string {
 	if f.FirstBind > 0 {
 		return fmt.Sprintf("first bind after %.2f s, gang after %.2f s", f.FirstBind, f.GangBound)
@@ -118,7 +119,7 @@ type Comparison struct {
 	Commit   string                `json:"commit"`
 	Cores    int                   `json:"cores"`
 	Rounds   map[Profile][]Figures `json:"rounds"`
-	// Ratios are what make bench-check compares with their ranges. Write fills them in.
+	// Ratios are compared with their ranges by make bench-check. Write fills them in.
 	Ratios []ratios.Ratio `json:"ratios,omitempty"`
 }
 

@@ -13,20 +13,20 @@ import (
 // ownSuite is the suite of our workloads.
 const ownSuite = "dovetail"
 
-// Named is a workload by the short name that reports use.
+// Named is a workload with the short name that reports use.
 type Named struct {
 	Name string
 	// Case is its long name.
 	Case string
-	// Note says what the reader of a report must know.
+	// Note is a remark for readers of a report.
 	Note string
-	// Short says that the short set has it.
+	// Short is true if the workload is in the short set.
 	Short bool
 }
 
 const unknownToStock = "stock does not know these gangs and places single pods"
 
-// named is in the order of reports.
+// named lists the workloads in the order of reports.
 var named = []Named{
 	{Name: "basic", Case: "misc/SchedulingBasic/5000Nodes_10000Pods", Note: "pods that need nothing from Dovetail"},
 	{Name: "basic-short", Case: "misc/SchedulingBasic/5000Nodes", Note: "pods that need nothing from Dovetail", Short: true},
@@ -47,7 +47,7 @@ var named = []Named{
 	{Name: "gangs-3x1000", Case: "podgroup/gangscheduling/GangScheduling/5000Nodes_3Gangs_3000Pods_1000PerGroup"},
 }
 
-// Workloads are the named ones.
+// Workloads returns the named workloads.
 func Workloads() []Named { return slices.Clone(named) }
 
 // Find returns the workload of a short or a long name. Root is the directory of module k8s.io/kubernetes, own that of our

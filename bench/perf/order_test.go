@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/perf/audit"
 )
 
-// own returns a workload of ours by the end of its name.
+// own returns one of our workloads by the end of its name.
 func own(t *testing.T, name string) Case {
 	t.Helper()
 	_, c, err := Find(upstreamRoot(t), "workloads", ownSuite+"/"+name)
@@ -29,14 +29,14 @@ func TestSettles(t *testing.T) {
 		operations []operation
 		want       bool
 	}{
-		"pods that are waited for":  {[]operation{{Opcode: "createNodes"}, {Opcode: "createPods"}}, true},
-		"pods that are not":         {[]operation{{Opcode: "createPods", SkipWaitToCompletion: true}}, false},
-		"nor in sets of them":       {[]operation{{Opcode: "createPodSets", CreatePodsOp: &operation{SkipWaitToCompletion: true}}}, false},
-		"until a barrier":           {[]operation{{Opcode: "createPods", SkipWaitToCompletion: true}, {Opcode: "barrier"}}, true},
-		"until they were tried":     {[]operation{{Opcode: "createPods", SkipWaitToCompletion: true}, {Opcode: "barrier", StageRequirement: "Attempted"}}, false},
-		"pods that may come and go": {[]operation{{Opcode: "createPods", SteadyStateParam: "$rapid"}}, true},
-		"pods that come and go":     {[]operation{{Opcode: "createPods", SteadyStateParam: "$steady"}}, false},
-		"pods that are deleted":     {[]operation{{Opcode: "createPods"}, {Opcode: "deletePods"}}, false},
+		"waits for its pods":      {[]operation{{Opcode: "createNodes"}, {Opcode: "createPods"}}, true},
+		"waits for no pods":       {[]operation{{Opcode: "createPods", SkipWaitToCompletion: true}}, false},
+		"waits for no pod sets":   {[]operation{{Opcode: "createPodSets", CreatePodsOp: &operation{SkipWaitToCompletion: true}}}, false},
+		"waits at a barrier":      {[]operation{{Opcode: "createPods", SkipWaitToCompletion: true}, {Opcode: "barrier"}}, true},
+		"waits for attempts only": {[]operation{{Opcode: "createPods", SkipWaitToCompletion: true}, {Opcode: "barrier", StageRequirement: "Attempted"}}, false},
+		"steady state turned off": {[]operation{{Opcode: "createPods", SteadyStateParam: "$rapid"}}, true},
+		"steady state turned on":  {[]operation{{Opcode: "createPods", SteadyStateParam: "$steady"}}, false},
+		"deletes pods":            {[]operation{{Opcode: "createPods"}, {Opcode: "deletePods"}}, false},
 	} {
 		if got := settles(tc.operations, map[string]any{"steady": true, "rapid": false}); got != tc.want {
 			t.Errorf("%s: settles is %v", name, got)
@@ -44,18 +44,18 @@ func TestSettles(t *testing.T) {
 	}
 }
 
-// What a run is held against follows from who schedules, and what.
+// The audit rules of a run depend on the scheduler and the workload.
 func TestRulesOfARun(t *testing.T) {
 	upstreams := find(t, "dra/SchedulingWithResourceClaimTemplate/5000pods_500nodes")
 	for name, tc := range map[string]struct {
 		run  Run
 		want *audit.Rules
 	}{
-		"nobody looks":              {Run{Case: upstreams, Profile: Dovetail}, nil},
-		"stock knows no label":      {Run{Case: own(t, "UngatedGangs/10Nodes_3x3"), Profile: Stock, Audit: true}, &audit.Rules{AllBound: true, Whole: true}},
-		"Dovetail does":             {Run{Case: own(t, "Restart/40Nodes_160Pods"), Profile: Dovetail, Audit: true}, &audit.Rules{AllBound: true, Whole: true, Labelled: true}},
-		"some workloads never bind": {Run{Case: own(t, "Infeasible/200Nodes_1x500"), Profile: Oracle, Audit: true}, &audit.Rules{Whole: true, Labelled: true}},
-		"upstream's":                {Run{Case: upstreams, Profile: Stock, Audit: true}, &audit.Rules{AllBound: true, Whole: true}},
+		"no audit":                    {Run{Case: upstreams, Profile: Dovetail}, nil},
+		"stock ignores the label":     {Run{Case: own(t, "UngatedGangs/10Nodes_3x3"), Profile: Stock, Audit: true}, &audit.Rules{AllBound: true, NoDeletions: true}},
+		"Dovetail reads the label":    {Run{Case: own(t, "Restart/40Nodes_160Pods"), Profile: Dovetail, Audit: true}, &audit.Rules{AllBound: true, NoDeletions: true, Labelled: true}},
+		"a workload that never binds": {Run{Case: own(t, "Infeasible/200Nodes_1x500"), Profile: Oracle, Audit: true}, &audit.Rules{NoDeletions: true, Labelled: true}},
+		"upstream's workload":         {Run{Case: upstreams, Profile: Stock, Audit: true}, &audit.Rules{AllBound: true, NoDeletions: true}},
 	} {
 		if diff := cmp.Diff(tc.want, tc.run.order("", "").Rules); diff != "" {
 			t.Errorf("%s (-want,+got):\n%s", name, diff)
@@ -63,7 +63,7 @@ func TestRulesOfARun(t *testing.T) {
 	}
 }
 
-// In a restart upstream's harness keeps a scheduler that does nothing, and the contender has a file of its own.
+// In a restart workload upstream's harness runs the idle scheduler, and the measured scheduler has its own file.
 func TestRestartConfig(t *testing.T) {
 	c := own(t, "Restart/40Nodes_160Pods")
 	for profile, phrase := range map[Profile]string{Stock: "schedulerName: default-scheduler", Dovetail: "name: Gang", Oracle: "name: Oracle"} {
@@ -76,8 +76,8 @@ func TestRestartConfig(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(text), `"schedulerConfigPath":"bystander.yaml"`) {
-			t.Errorf("%s: the harness does not start the bystander: %s", profile, text)
+		if !strings.Contains(string(text), `"schedulerConfigPath":"idle-scheduler.yaml"`) {
+			t.Errorf("%s: the harness does not start the idle scheduler: %s", profile, text)
 		}
 		late := Run{Case: c, Profile: profile}.order(name, dir).Restart
 		if late != filepath.Join(dir, schedulerFile) {
@@ -96,7 +96,7 @@ func TestRestartConfig(t *testing.T) {
 	}
 }
 
-// The error of a run repeats what the audit found, not all of it.
+// The error of a run repeats the first sentences of the audit.
 func TestProblemsInAnError(t *testing.T) {
 	dir := t.TempDir()
 	if got := problems(dir); got != "" {

@@ -27,19 +27,19 @@ const (
 	Stock Profile = "stock"
 	// Dovetail is the first profile of manifests/scheduler-config.yaml.
 	Dovetail Profile = "dovetail"
-	// Oracle knows a node for every pod: the ceiling.
+	// Oracle chooses nodes without a search. It is the ceiling.
 	Oracle Profile = "oracle"
 )
 
 // Profiles are all schedulers, in the order in which a round runs them.
 func Profiles() []Profile { return []Profile{Stock, Dovetail, Oracle} }
 
-// contender is what a profile is made of.
+// contender is the implementation of a profile.
 type contender struct {
-	// registry makes the plugins that are not in the tree; nil means that there are none.
+	// registry returns the out-of-tree plugins; nil for none.
 	registry func() frameworkruntime.Registry
-	// alter gives a profile of upstream's configuration the contender's plugins, for a workload with these feature gates;
-	// nil leaves everything to upstream.
+	// alter sets the contender's plugins in a profile of upstream's configuration, for a workload with these feature gates;
+	// nil keeps upstream's profile.
 	alter func(profile *schedulerv1.KubeSchedulerProfile, gates map[string]bool) error
 }
 
@@ -58,8 +58,8 @@ func (c contender) writeSchedulerConfig(name, stockFile string, gates map[string
 	return os.WriteFile(name, text, 0o600)
 }
 
-// schedulerConfig is upstream's configuration of the scheduler with each profile altered. Without a file of upstream's it
-// starts from one profile under the name that upstream's pods use.
+// schedulerConfig returns upstream's scheduler configuration with each profile altered. If upstream has no file, it starts
+// from a single profile with the scheduler name of upstream's pods.
 func (c contender) schedulerConfig(stockFile string, gates map[string]bool) ([]byte, error) {
 	cfg := schedulerv1.KubeSchedulerConfiguration{
 		Profiles: []schedulerv1.KubeSchedulerProfile{{}},
@@ -90,15 +90,15 @@ func (c contender) schedulerConfig(stockFile string, gates map[string]bool) ([]b
 	return yaml.Marshal(&cfg)
 }
 
-// useShippedPlugins gives a profile the plugins of the configuration that Dovetail is shipped with, and their arguments
-// beside those that the profile has.
+// useShippedPlugins sets the plugins of Dovetail's shipped configuration in a profile, and adds their arguments to the
+// profile's.
 func useShippedPlugins(profile *schedulerv1.KubeSchedulerProfile, _ map[string]bool) error {
 	if profile.Plugins != nil {
-		return fmt.Errorf("it names plugins of its own, and how to join those with ours is not known here")
+		return fmt.Errorf("it names its own plugins, which cannot be merged with Dovetail's")
 	}
-	for _, one := range profile.PluginConfig {
-		if one.Name == names.DynamicResources {
-			return fmt.Errorf("it has arguments for %s, which are not ours", one.Name)
+	for _, arguments := range profile.PluginConfig {
+		if arguments.Name == names.DynamicResources {
+			return fmt.Errorf("it has arguments for %s, which Dovetail replaces", arguments.Name)
 		}
 	}
 	var shipped schedulerv1.KubeSchedulerConfiguration
@@ -110,7 +110,7 @@ func useShippedPlugins(profile *schedulerv1.KubeSchedulerProfile, _ map[string]b
 	return nil
 }
 
-// useOracle leaves nothing of the profile but what binding needs, and what makes PodGroups and claims what they are.
+// useOracle enables only the oracle, the plugins that binding needs, and those that PodGroups and claims need.
 func useOracle(profile *schedulerv1.KubeSchedulerProfile, gates map[string]bool) error {
 	enabled := []string{names.SchedulingGates, names.PrioritySort, oracle.Name}
 	if gates[string(features.DynamicResourceAllocation)] {

@@ -18,14 +18,14 @@ import (
 	"k8s.io/kubernetes/test/utils/client-go/ktesting"
 )
 
-// pairsAnnotation says on a node how many pairs of a GPU and a NIC it has.
+// pairsAnnotation is the node annotation with the number of pairs of a GPU and a NIC.
 const pairsAnnotation = "bench.dovetail.dev/pairs"
 
-// publishers is how many slices are written at a time.
+// publishers is the number of parallel writers.
 const publishers = 30
 
-// publishDevices writes the slices of nodes with pairs. Upstream's own operation writes one after the other, which at
-// 5,000 nodes takes longer than the workload.
+// publishDevices writes the slices of nodes with pairs. Upstream's own operation writes slices sequentially, which takes
+// longer than the workload at 5,000 nodes.
 func publishDevices(tCtx ktesting.TContext, _ *scheduler.Scheduler, _ *upstream.Workload, nodes *v1.NodeList) error {
 	var mu sync.Mutex
 	var failed error
@@ -57,7 +57,7 @@ func publishNode(tCtx ktesting.TContext, node *v1.Node) error {
 	return nil
 }
 
-// sliceOf lists a driver's devices of a node; those with the same number share a PCIe root.
+// sliceOf returns the slice of a driver's devices on a node. Devices with the same number share a PCIe root.
 func sliceOf(node, driver string, devices int) *resourceapi.ResourceSlice {
 	slice := &resourceapi.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: node + "-" + driver},

@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// measure is what the schedulers are compared by: a rate, so that more is better.
+// measure is the rate by which schedulers are compared. A higher rate is better.
 type measure struct {
 	unit string
 	rate func(Figures) float64
@@ -19,9 +19,9 @@ type measure struct {
 
 var (
 	podsBound = measure{"pods/s", func(f Figures) float64 { return f.Throughput }}
-	// A verdict is a run of the scheduling algorithm: what is written afterwards, a condition on every pod, is the same for
-	// all.
-	verdicts = measure{"verdicts/s", func(f Figures) float64 { return inverse(f.AlgorithmMean / 1000) }}
+	// A refusal is a run of the scheduling algorithm. The writes after it, a condition on every pod, are the same for all
+	// schedulers.
+	refusals = measure{"refusals/s", func(f Figures) float64 { return inverse(f.AlgorithmMean / 1000) }}
 	// A restart is over when the first pod is bound.
 	restarts = measure{"restarts/min", func(f Figures) float64 { return inverse(f.FirstBind / 60) }}
 )
@@ -33,15 +33,15 @@ func inverse(value float64) float64 {
 	return 1 / value
 }
 
-// measure is what the workload is about.
+// measure returns the measure of the workload.
 func (c Comparison) measure() measure {
 	switch {
 	case c.any(func(f Figures) bool { return f.FirstBind > 0 }):
 		return restarts
 	case c.any(func(f Figures) bool { return f.Throughput > 0 }):
 		return podsBound
-	case c.any(func(f Figures) bool { return f.Verdict > 0 }):
-		return verdicts
+	case c.any(func(f Figures) bool { return f.Refusal > 0 }):
+		return refusals
 	}
 	return podsBound
 }
@@ -55,11 +55,11 @@ func (c Comparison) any(is func(Figures) bool) bool {
 	return false
 }
 
-// Rate is what the ratios are of: pods bound in a second; where none can be, verdicts in a second; where a scheduler is
-// started in a full cluster, how often in a minute it could come to its first binding.
+// Rate is the rate that ratios compare: pods bound per second; refusals per second in a workload without room; and the
+// inverse of the time to the first binding, per minute, for a scheduler that starts in a full cluster.
 func (c Comparison) Rate(of Profile) float64 { return c.Median(of, c.measure().rate) }
 
-// Ratio is Dovetail's rate by that of another, 0 if that is unknown.
+// Ratio is Dovetail's rate divided by another scheduler's, 0 if either is unknown.
 func (c Comparison) Ratio(to Profile) float64 {
 	if base := c.Rate(to); base > 0 {
 		return c.Rate(Dovetail) / base
@@ -67,10 +67,10 @@ func (c Comparison) Ratio(to Profile) float64 {
 	return 0
 }
 
-// The durations that stock and Dovetail are compared by beside the rate. The rate has in it what API server, etcd and
-// binding take, which is the same for both; and of few large gangs it is that of bursts, where the whole is what counts.
+// Stock and Dovetail are also compared by these durations. The rate includes the time of the API server, etcd and binding,
+// which is the same for both. With few large gangs the rate is that of bursts, and the total time matters more.
 var (
-	whole     = duration{"all-bound", func(f Figures) float64 { return f.Seconds }}
+	allBound  = duration{"all-bound", func(f Figures) float64 { return f.Seconds }}
 	cycle     = duration{"cycle", func(f Figures) float64 { return f.Cycle }}
 	algorithm = duration{"algorithm", func(f Figures) float64 { return f.AlgorithmMean }}
 )
@@ -80,28 +80,28 @@ type duration struct {
 	figure func(Figures) float64
 }
 
-// shorter is how many times as long as Dovetail's stock's duration is, 0 if that is unknown.
-func (c Comparison) shorter(d duration) float64 {
+// speedUp is stock's duration divided by Dovetail's, 0 if either is unknown.
+func (c Comparison) speedUp(d duration) float64 {
 	if ours := c.Median(Dovetail, d.figure); ours > 0 {
 		return c.Median(Stock, d.figure) / ours
 	}
 	return 0
 }
 
-// allRatios are those that ranges are kept of. Their values are those of Ratio and shorter, by medians; their spread
-// is that of the ratios of the rounds.
+// allRatios returns the ratios that have ranges. Their values are those of Ratio and speedUp, from medians. Their spread
+// is that of the ratios of single rounds.
 func (c Comparison) allRatios() []ratios.Ratio {
 	var list []ratios.Ratio
 	measured := c.measure()
 	for _, other := range []Profile{Stock, Oracle} {
 		list = addRatio(list, fmt.Sprintf("perf/%s/dovetail-over-%s", c.Workload, other), c.Ratio(other), c.pairs(Dovetail, other, measured.rate))
 	}
-	for _, d := range []duration{whole, algorithm, cycle} {
+	for _, d := range []duration{allBound, algorithm, cycle} {
 		if d.name != cycle.name && measured.unit != podsBound.unit {
-			continue // a verdict is a run of the algorithm, and few runs follow a restart
+			continue // a refusal is a run of the algorithm, and few runs follow a restart
 		}
 		name := fmt.Sprintf("perf/%s/%s/stock-over-dovetail", c.Workload, d.name)
-		list = addRatio(list, name, c.shorter(d), c.pairs(Stock, Dovetail, d.figure))
+		list = addRatio(list, name, c.speedUp(d), c.pairs(Stock, Dovetail, d.figure))
 	}
 	return list
 }
@@ -113,7 +113,7 @@ func addRatio(list []ratios.Ratio, name string, value float64, rounds []float64)
 	return append(list, ratios.Ratio{Name: name, Value: value, Spread: deviation(rounds), Runs: len(rounds)})
 }
 
-// pairs are the ratios of one figure of two schedulers, round by round: what the machine did meanwhile it did to both.
+// pairs returns the ratios of a figure of two schedulers, by round: in a round the machine's load affects both.
 func (c Comparison) pairs(of, by Profile, figure func(Figures) float64) []float64 {
 	var list []float64
 	for i := range min(len(c.Rounds[of]), len(c.Rounds[by])) {
@@ -125,7 +125,7 @@ func (c Comparison) pairs(of, by Profile, figure func(Figures) float64) []float6
 	return list
 }
 
-// median returns 0 of nothing.
+// median returns 0 for no values.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0

@@ -26,10 +26,10 @@ var (
 		Oracle:   {{Throughput: 50}},
 	}}
 	refusing = Comparison{Workload: "infeasible", Rounds: map[Profile][]Figures{
-		Stock: {{Verdict: 60000, AlgorithmMean: 20000}}, Dovetail: {{Verdict: 405, AlgorithmMean: 5}},
+		Stock: {{Refusal: 60000, AlgorithmMean: 20000}}, Dovetail: {{Refusal: 405, AlgorithmMean: 5}},
 	}}
 	restarting = Comparison{Workload: "restart", Rounds: map[Profile][]Figures{
-		Stock:    {{Throughput: 3, FirstBind: 8, GangBound: 9, Verdict: 1}},
+		Stock:    {{Throughput: 3, FirstBind: 8, GangBound: 9, Refusal: 1}},
 		Dovetail: {{FirstBind: 10, GangBound: 10}}, Oracle: {{FirstBind: 4, GangBound: 4.5}},
 	}}
 )
@@ -46,7 +46,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// The ratios are of medians, their spread is that of the rounds.
+// The ratios compare medians; their spread is that of the rounds.
 func TestRatios(t *testing.T) {
 	got := binding.allRatios()
 	want := []ratios.Ratio{
@@ -60,11 +60,11 @@ func TestRatios(t *testing.T) {
 		t.Errorf("ratios (-want,+got):\n%s", diff)
 	}
 	if got := (Comparison{Workload: "alone", Rounds: map[Profile][]Figures{Dovetail: {{Throughput: 1}}}}).allRatios(); len(got) != 0 {
-		t.Errorf("ratios to nobody: %v", got)
+		t.Errorf("ratios without another scheduler: %v", got)
 	}
 }
 
-// What is left behind says the same in every form.
+// The table, the chart and the JSON file have the same figures.
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []Comparison{binding, refusing, restarting} {
@@ -73,10 +73,10 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	for file, phrases := range map[string][]string{
-		"basic.md":       {"| stock | 20.0 |", "Dovetail by stock 2.05, by the oracle 0.82; stock's algorithm takes 2.0 times as long, its cycle 3.0, until all are bound 1.5."},
+		"basic.md":       {"| stock | 20.0 |", "Dovetail: 2.05 × stock, 0.82 × oracle. Speed-up over stock: algorithm 2.0, cycle 3.0, makespan 1.5."},
 		"basic.svg":      {"basic, pods/s", ">41.0</text>"},
-		"infeasible.md":  {"| verdict ms |", "| 0.05 |"},
-		"infeasible.svg": {"infeasible, verdicts/s", ">200.0</text>"},
+		"infeasible.md":  {"| refusal ms |", "| 0.05 |"},
+		"infeasible.svg": {"infeasible, refusals/s", ">200.0</text>"},
 		"restart.md":     {"| first bind s | gang bound s |", "rounds, restarts/min", "| 8.00 | 9.00 |"},
 		"restart.svg":    {"restart, restarts/min", ">15.0</text>"},
 	} {
@@ -94,11 +94,11 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `| workload | stock | Dovetail | oracle | by stock | of the oracle | sooner than stock | algorithm shorter |
+	const want = `| workload | stock | Dovetail | oracle | × stock | × oracle | makespan speed-up | algorithm speed-up |
 |---|---|---|---|---|---|---|---|
 | basic, pods/s | 20.0 | 41.0 | 50.0 | 2.05 | 0.82 | 1.5 | 2.0 |
 | restart, restarts/min | 7.5 | 6 | 15.0 | 0.80 | 0.40 | – | – |
-| infeasible, verdicts/s | 0.05 | 200.0 | – | 4000.00 | – | – | – |
+| infeasible, refusals/s | 0.05 | 200.0 | – | 4000.00 | – | – | – |
 `
 	if diff := cmp.Diff(want, ShortTable(all)); diff != "" {
 		t.Errorf("table (-want,+got):\n%s", diff)

@@ -14,13 +14,13 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// Line is the last one of a comparison. Of a scheduler that was not run it says 0.
+// Line is the last line of a comparison. The rate of a scheduler that did not run is 0.
 func (c Comparison) Line() string {
 	return fmt.Sprintf("workload=%s stock=%s dovetail=%s oracle=%s ratio_stock=%.2f ratio_oracle=%.2f",
 		c.Workload, brief(c.Rate(Stock)), brief(c.Rate(Dovetail)), brief(c.Rate(Oracle)), c.Ratio(Stock), c.Ratio(Oracle))
 }
 
-// brief writes a rate with the digits that mean something.
+// brief writes a rate with its significant digits.
 func brief(rate float64) string {
 	if rate > 0 && rate < 10 {
 		return fmt.Sprintf("%.3g", rate)
@@ -42,7 +42,7 @@ var columns = []column{
 	{"p50 ms", func(f Figures) float64 { return f.AlgorithmP50 }, "%.2f"},
 	{"p99 ms", func(f Figures) float64 { return f.AlgorithmP99 }, "%.2f"},
 	{"cycle ms", func(f Figures) float64 { return f.Cycle }, "%.3f"},
-	{"verdict ms", func(f Figures) float64 { return f.Verdict }, "%.2f"},
+	{"refusal ms", func(f Figures) float64 { return f.Refusal }, "%.2f"},
 	{"ready s", func(f Figures) float64 { return f.Ready }, "%.2f"},
 	{"first bind s", func(f Figures) float64 { return f.FirstBind }, "%.2f"},
 	{"gang bound s", func(f Figures) float64 { return f.GangBound }, "%.2f"},
@@ -50,8 +50,7 @@ var columns = []column{
 	{"memory MB", func(f Figures) float64 { return f.MemoryMB }, "%.0f"},
 }
 
-// Table has a row for each scheduler: medians, and the rate of every round. Columns of which nothing is known are left
-// out.
+// Table has a row for each scheduler: medians, and the rate of every round. Columns without values are left out.
 func (c Comparison) Table() string {
 	var b strings.Builder
 	columns := slices.DeleteFunc(slices.Clone(columns), func(col column) bool {
@@ -70,7 +69,7 @@ func (c Comparison) Table() string {
 	for _, p := range c.Profiles() {
 		fmt.Fprintf(&b, "| %s |", p)
 		for _, col := range columns {
-			fmt.Fprintf(&b, " %s |", orDash(col.form, c.Median(p, col.of)))
+			fmt.Fprintf(&b, " %s |", numberOrDash(col.form, c.Median(p, col.of)))
 		}
 		var rounds []string
 		for _, f := range c.Rounds[p] {
@@ -78,21 +77,21 @@ func (c Comparison) Table() string {
 		}
 		fmt.Fprintf(&b, " %s |\n", strings.Join(rounds, ", "))
 	}
-	fmt.Fprintf(&b, "\nDovetail by stock %s, by the oracle %s; stock's algorithm takes %s times as long, its cycle %s, until all are bound %s. Medians; %d cores; commit %s; %s.\n",
-		orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)),
-		orDash("%.1f", c.shorter(algorithm)), orDash("%.1f", c.shorter(cycle)), orDash("%.1f", c.shorter(whole)),
+	fmt.Fprintf(&b, "\nDovetail: %s × stock, %s × oracle. Speed-up over stock: algorithm %s, cycle %s, makespan %s. Medians; %d cores; commit %s; %s.\n",
+		numberOrDash("%.2f", c.Ratio(Stock)), numberOrDash("%.2f", c.Ratio(Oracle)),
+		numberOrDash("%.1f", c.speedUp(algorithm)), numberOrDash("%.1f", c.speedUp(cycle)), numberOrDash("%.1f", c.speedUp(allBound)),
 		c.Cores, c.Commit, c.Taken.Format("2006-01-02"))
 	return b.String()
 }
 
-func orDash(form string, value float64) string {
+func numberOrDash(form string, value float64) string {
 	if value == 0 {
 		return "–"
 	}
 	return fmt.Sprintf(form, value)
 }
 
-// Write leaves the comparison in a directory, as JSON, table and chart.
+// Write writes the comparison into a directory, as JSON, table and chart.
 func (c Comparison) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -106,7 +105,7 @@ func (c Comparison) Write(dir string) error {
 	return ratios.Write(filepath.Join(dir, c.Workload+".json"), c)
 }
 
-// Read returns the comparisons that a directory holds, in the order of Workloads, and others after them by name.
+// Read returns the comparisons of a directory in the order of Workloads, then all others by name.
 func Read(dir string) ([]Comparison, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
@@ -122,15 +121,15 @@ func Read(dir string) ([]Comparison, error) {
 		if err := json.Unmarshal(text, &c); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		if c.Workload != "" && len(c.Rounds) > 0 { // other benchmarks keep their figures here, too
+		if c.Workload != "" && len(c.Rounds) > 0 { // other benchmarks write their figures here, too
 			all = append(all, c)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Comparison) int { return place(a.Workload) - place(b.Workload) })
+	slices.SortStableFunc(all, func(a, b Comparison) int { return position(a.Workload) - position(b.Workload) })
 	return all, nil
 }
 
-func place(name string) int {
+func position(name string) int {
 	if at := slices.Index(shortNames(), name); at >= 0 {
 		return at
 	}
@@ -140,7 +139,7 @@ func place(name string) int {
 // ShortTable has a row for each comparison.
 func ShortTable(all []Comparison) string {
 	var b strings.Builder
-	fmt.Fprint(&b, "| workload | stock | Dovetail | oracle | by stock | of the oracle | sooner than stock | algorithm shorter |\n|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(&b, "| workload | stock | Dovetail | oracle | × stock | × oracle | makespan speed-up | algorithm speed-up |\n|---|---|---|---|---|---|---|---|\n")
 	for _, c := range all {
 		fmt.Fprintf(&b, "| %s, %s |", c.Workload, c.measure().unit)
 		for _, p := range Profiles() {
@@ -150,13 +149,13 @@ func ShortTable(all []Comparison) string {
 			}
 			fmt.Fprintf(&b, " %s |", rate)
 		}
-		fmt.Fprintf(&b, " %s | %s |", orDash("%.2f", c.Ratio(Stock)), orDash("%.2f", c.Ratio(Oracle)))
-		for _, d := range []duration{whole, algorithm} {
-			of := c.shorter(d)
+		fmt.Fprintf(&b, " %s | %s |", numberOrDash("%.2f", c.Ratio(Stock)), numberOrDash("%.2f", c.Ratio(Oracle)))
+		for _, d := range []duration{allBound, algorithm} {
+			of := c.speedUp(d)
 			if c.measure().unit != podsBound.unit {
-				of = 0 // the rate says it
+				of = 0 // the rate is this speed-up
 			}
-			fmt.Fprintf(&b, " %s |", orDash("%.1f", of))
+			fmt.Fprintf(&b, " %s |", numberOrDash("%.1f", of))
 		}
 		fmt.Fprintln(&b)
 	}

@@ -28,15 +28,15 @@ import (
 const (
 	// restartLabel marks the workloads in which the measured scheduler starts late.
 	restartLabel = "restart"
-	// waitingNamespace is where the pods are that a late scheduler finds without a node.
+	// waitingNamespace is the namespace of the pods that wait for the late scheduler.
 	waitingNamespace = "waiting"
-	// restartMetric is how long things took from the start of a late scheduler, in seconds.
+	// restartMetric holds durations from the start of a late scheduler, in seconds.
 	restartMetric = "Restart"
 )
 
-// restart starts the measured scheduler in a cluster that is full already. Upstream's harness starts its scheduler
-// before everything else and cannot start another, so in these workloads its scheduler has a name that no pod uses. It
-// only watches, as any other client would. The measured one is started by the first operation that creates no nodes.
+// restart starts the measured scheduler in a full cluster. Upstream's harness starts its scheduler before everything else
+// and cannot start another, so in these workloads its scheduler is idle: no pod has its name, and it only watches. The
+// first operation that creates no nodes starts the measured scheduler.
 type restart struct {
 	config   string
 	registry frameworkruntime.Registry
@@ -44,7 +44,7 @@ type restart struct {
 	nodes    int
 }
 
-// nodesCreated is called after every operation that creates nodes, with all there are.
+// nodesCreated is called with all nodes after every createNodes operation.
 func (r *restart) nodesCreated(tCtx ktesting.TContext, _ *scheduler.Scheduler, _ *upstream.Workload, nodes *v1.NodeList) error {
 	if len(nodes.Items) != r.nodes {
 		r.nodes = len(nodes.Items)
@@ -56,7 +56,7 @@ func (r *restart) nodesCreated(tCtx ktesting.TContext, _ *scheduler.Scheduler, _
 	}
 	waiting, err := listWaiting(tCtx, tCtx.Client())
 	if err != nil {
-		return fmt.Errorf("looking at the pods that wait: %w", err)
+		return fmt.Errorf("listing the waiting pods: %w", err)
 	}
 	defer waiting.watch.Stop()
 	scope := tCtx.WithCancel()
@@ -72,7 +72,7 @@ func (r *restart) nodesCreated(tCtx ktesting.TContext, _ *scheduler.Scheduler, _
 	if err := waiting.follow(ctx); err != nil {
 		return err
 	}
-	return leave(r.dir, restartMetric, map[string]float64{
+	return writeFigure(r.dir, restartMetric, map[string]float64{
 		"Ready": ready.Seconds(), "First": waiting.first.Seconds(), "Gang": waiting.gang.Seconds(),
 	})
 }
@@ -93,12 +93,12 @@ func readSchedulerConfig(file string) (*config.KubeSchedulerConfiguration, error
 	return cfg, nil
 }
 
-// waiting are pods that a scheduler finds without a node when it starts, some of them members of one gang.
+// waiting are the pods without a node when the scheduler starts. Some of them are members of one gang.
 type waiting struct {
 	pods, members map[string]bool
 	watch         *watchtools.RetryWatcher
 	began         time.Time
-	// first and gang are how long it took until the first of them had a node, and until the whole gang had.
+	// first and gang are the times until the first pod and until the whole gang had nodes.
 	first, gang time.Duration
 }
 
@@ -125,7 +125,7 @@ func listWaiting(ctx context.Context, client kubernetes.Interface) (*waiting, er
 	return w, err
 }
 
-// follow returns when all of them have a node.
+// follow returns when all waiting pods have a node.
 func (w *waiting) follow(ctx context.Context) error {
 	for len(w.pods) > 0 {
 		select {
@@ -143,7 +143,7 @@ func (w *waiting) follow(ctx context.Context) error {
 	return nil
 }
 
-// bound notes that a pod had a node after so long.
+// bound records the time after which a pod had a node.
 func (w *waiting) bound(name string, after time.Duration) {
 	if !w.pods[name] {
 		return

@@ -23,11 +23,11 @@ import (
 type Runner struct {
 	// Benchmark is the name of the binary's benchmark that calls Workload; empty means that its main calls Serve.
 	Benchmark string
-	// Etcd is the program; each workload has one of its own, without a TCP port for clients.
+	// Etcd is the path of the program. Each workload starts its own, without a TCP port for clients.
 	Etcd string
-	// Logs is the directory that keeps what each workload printed.
+	// Logs is the directory for the output of each workload.
 	Logs string
-	// CPUProfiles has each workload leave a CPU profile of what it measures beside what it printed.
+	// CPUProfiles is true if each workload writes a CPU profile of its measured part beside its log.
 	CPUProfiles bool
 }
 
@@ -35,18 +35,18 @@ type Runner struct {
 type Run struct {
 	Case    Case
 	Profile Profile
-	// Allocator is the one implementation of the DRA allocator to use; empty means the one that the feature gates lead to.
+	// Allocator is the implementation of the DRA allocator; empty for the choice of the feature gates.
 	Allocator string
-	// Audit has the run fail if its placements do not hold in the end: see package audit.
+	// Audit makes the run fail if its placements are invalid: see package audit.
 	Audit bool
 }
 
-// order is what the process of the run is told. Dir is where it finds its configuration and leaves its figures.
+// order returns the input of the run's process, which reads its configuration from dir and writes its figures there.
 func (r Run) order(config, dir string) order {
 	o := order{Config: config, Dir: dir, Profile: r.Profile, Allocator: r.Allocator, Publish: r.Case.Suite == ownSuite}
 	if r.Audit {
-		// In workloads of our own nobody takes pods away.
-		o.Rules = &audit.Rules{AllBound: r.Case.Settles, Whole: r.Case.Settles || r.Case.Suite == ownSuite, Labelled: r.Profile != Stock}
+		// Our workloads delete no pods.
+		o.Rules = &audit.Rules{AllBound: r.Case.Settles, NoDeletions: r.Case.Settles || r.Case.Suite == ownSuite, Labelled: r.Profile != Stock}
 	}
 	if r.Case.Has(restartLabel) {
 		o.Restart = filepath.Join(dir, schedulerFile)
@@ -61,11 +61,11 @@ type Item struct {
 	Labels map[string]string  `json:"labels"`
 }
 
-// Result is what a workload that passed measured.
+// Result is the result of a workload that passed.
 type Result struct {
 	Items []Item
 	Took  time.Duration
-	// Log is the file with what it printed.
+	// Log is the file with its output.
 	Log string
 }
 
@@ -75,7 +75,7 @@ func (r Runner) Do(ctx context.Context, run Run) (Result, error) {
 	if !ok {
 		return Result{}, fmt.Errorf("no scheduler is called %q", run.Profile)
 	}
-	// A short name: etcd's socket is in it.
+	// The name must be short, because the path of etcd's socket contains it.
 	dir, err := os.MkdirTemp("", "perf")
 	if err != nil {
 		return Result{}, err
@@ -101,10 +101,10 @@ func (r Runner) inDir(ctx context.Context, run Run, contender contender, dir str
 	err = r.process(ctx, run.Case.Dir, dir, logFile, string(text))
 	result := Result{Took: time.Since(began), Log: logFile}
 	if found := problems(dir); err != nil && found != "" {
-		return result, fmt.Errorf("its placements do not hold: %s; what it printed is in %s", found, logFile)
+		return result, fmt.Errorf("its placements are invalid: %s; see %s", found, logFile)
 	}
 	if err != nil {
-		return result, fmt.Errorf("%w; what it printed is in %s", err, logFile)
+		return result, fmt.Errorf("%w; see %s", err, logFile)
 	}
 	if err := r.keepProfiles(dir, logFile); err != nil {
 		return result, err
@@ -113,7 +113,7 @@ func (r Runner) inDir(ctx context.Context, run Run, contender contender, dir str
 	return result, err
 }
 
-// keepProfiles moves what the workload left of profiles beside what it printed.
+// keepProfiles copies the workload's CPU profile to its log.
 func (r Runner) keepProfiles(dir, logFile string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*cpu.prof"))
 	if err != nil || len(files) == 0 {
@@ -129,8 +129,8 @@ func (r Runner) keepProfiles(dir, logFile string) error {
 // schedulerFile is the configuration of the measured scheduler, where it is not upstream's own.
 const schedulerFile = "scheduler-config.yaml"
 
-// writeConfig writes the workload's configuration, and the scheduler's if it is not upstream's own, and returns the path
-// of the first.
+// writeConfig writes the workload's configuration and returns its path. It also writes the scheduler's configuration if
+// that is not upstream's own.
 func writeConfig(c Case, contender contender, dir string) (string, error) {
 	text, err := c.only(func(stockFile string, gates map[string]bool) (string, error) {
 		name := filepath.Join(dir, schedulerFile)
@@ -149,8 +149,8 @@ func writeConfig(c Case, contender contender, dir string) (string, error) {
 	return name, os.WriteFile(name, text, 0o600)
 }
 
-// process runs this binary once more, in the workload's directory. It and the etcd that it starts are one process group,
-// which ends as a whole.
+// process runs this binary again, in the workload's directory. The process and its etcd are one process group, which is
+// killed as a whole.
 func (r Runner) process(ctx context.Context, workloadDir, dir, logFile, order string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -192,7 +192,7 @@ func readItems(dir string) ([]Item, error) {
 		items = append(items, written.DataItems...)
 	}
 	if len(items) == 0 {
-		return nil, errors.New("it measured nothing, so it did not run")
+		return nil, errors.New("the workload did not run: it wrote no figures")
 	}
 	return items, nil
 }

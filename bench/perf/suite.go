@@ -17,28 +17,28 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// configFile is what upstream calls the workloads of a directory.
+// configFile is the name of upstream's file with the workloads of a directory.
 const configFile = "performance-config.yaml"
 
 // Case is one workload, upstream's or ours.
 type Case struct {
-	// Dir is where its file is; the paths in it are relative to that.
+	// Dir is the directory of its file; paths in the file are relative to Dir.
 	Dir string
-	// Suite is the directory's name below scheduler_perf, or "dovetail" for ours; Test and Workload the names in its file.
+	// Suite is the directory below scheduler_perf, or "dovetail" for our workloads. Test and Workload are the names in the
+	// file.
 	Suite, Test, Workload string
-	// Labels are those of the test and the workload together.
+	// Labels are the labels of the test and of the workload.
 	Labels []string
-	// Allocators are the implementations of the DRA allocator that upstream tests the directory with; none means the
-	// one that the feature gates lead to.
+	// Allocators are the DRA allocators that upstream tests the directory with; none for the choice of the feature gates.
 	Allocators []string
-	// Settles says that the workload waits for all its pods and takes none away.
+	// Settles is true if the workload waits for all its pods and deletes none.
 	Settles bool
 }
 
-// Name tells the workload from all others.
+// Name is the unique name of the workload.
 func (c Case) Name() string { return c.Suite + "/" + c.Test + "/" + c.Workload }
 
-// Has says whether the workload carries a label.
+// Has reports whether the workload has a label.
 func (c Case) Has(label string) bool { return slices.Contains(c.Labels, label) }
 
 // Cases reads the workloads of a directory below scheduler_perf and of its subdirectories, in the order of directories
@@ -101,7 +101,7 @@ func readSuite(dir, suite string) ([]Case, error) {
 	return cases, nil
 }
 
-// operation is what is known here of an operation of a workload.
+// operation has the fields of a workload's operation that this package reads.
 type operation struct {
 	Opcode               string
 	SkipWaitToCompletion bool
@@ -111,19 +111,19 @@ type operation struct {
 	CreatePodsOp         *operation
 }
 
-// settles says whether a workload of these operations ends with every pod bound.
+// settles reports whether a workload of these operations ends with every pod bound.
 func settles(operations []operation, params map[string]any) bool {
 	waiting := false
-	for _, one := range operations {
-		if one.CreatePodsOp != nil {
-			one = *one.CreatePodsOp
+	for _, op := range operations {
+		if op.CreatePodsOp != nil {
+			op = *op.CreatePodsOp
 		}
 		switch {
-		case one.Opcode == "churn", one.Opcode == "deletePods", one.SteadyState, one.SteadyStateParam != "" && params[one.SteadyStateParam[1:]] != false:
+		case op.Opcode == "churn", op.Opcode == "deletePods", op.SteadyState, op.SteadyStateParam != "" && params[op.SteadyStateParam[1:]] != false:
 			return false
-		case one.SkipWaitToCompletion:
+		case op.SkipWaitToCompletion:
 			waiting = true
-		case one.Opcode == "barrier" && one.StageRequirement != "Attempted":
+		case op.Opcode == "barrier" && op.StageRequirement != "Attempted":
 			waiting = false
 		}
 	}
@@ -132,7 +132,7 @@ func settles(operations []operation, params map[string]any) bool {
 
 var allocatorName = regexp.MustCompile(`"(stable|incubating|experimental)"`)
 
-// allocatorsOf finds the allocators that upstream's own test of a directory names.
+// allocatorsOf returns the allocators that upstream's own test of a directory names.
 func allocatorsOf(dir string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	if err != nil {
@@ -152,12 +152,12 @@ func allocatorsOf(dir string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// fields is a YAML object of which few fields are known here; the others pass through as they are.
+// fields is a YAML object. Most of its fields pass through unread.
 type fields map[string]any
 
-// only is the configuration of the workload alone, without its threshold and with the metrics that are reported here, as
-// JSON, which is YAML. The function gets the path of the configuration of the scheduler that the test names, "" if it
-// names none, and the feature gates; it returns the path of the one to use, "" to leave it at that.
+// only returns the configuration of this workload alone, as JSON, which is YAML. It has no threshold, and it collects the
+// metrics of this package. schedulerConfig gets the feature gates and the path of the test's scheduler configuration, "" for
+// none. It returns the path of the configuration to use, "" to keep the test's.
 func (c Case) only(schedulerConfig func(stock string, gates map[string]bool) (string, error)) ([]byte, error) {
 	test, err := c.read()
 	if err != nil {
@@ -182,7 +182,7 @@ func (c Case) only(schedulerConfig func(stock string, gates map[string]bool) (st
 	return json.Marshal([]fields{test})
 }
 
-// read is the test as its file has it.
+// read returns the workload's test from its file.
 func (c Case) read() (fields, error) {
 	text, err := os.ReadFile(filepath.Join(c.Dir, configFile))
 	if err != nil {
@@ -205,11 +205,11 @@ func (c Case) read() (fields, error) {
 	return tests[at], nil
 }
 
-// keepWorkload drops the other workloads, and its threshold, and returns it.
+// keepWorkload removes the test's other workloads and the workload's threshold. It returns the workload.
 func (c Case) keepWorkload(test fields) (fields, error) {
 	workloads, _ := test["workloads"].([]any)
-	for _, one := range workloads {
-		workload, _ := one.(map[string]any)
+	for _, object := range workloads {
+		workload, _ := object.(map[string]any)
 		if workload["name"] == c.Workload {
 			delete(workload, "threshold")
 			delete(workload, "thresholdMetricSelector")
@@ -220,7 +220,7 @@ func (c Case) keepWorkload(test fields) (fields, error) {
 	return nil, fmt.Errorf("%s of %s holds no %s", c.Test, configFile, c.Workload)
 }
 
-// gates are the feature gates that a test sets, and its workload after it.
+// gates returns the feature gates of a test and its workload. The workload's value takes precedence.
 func gates(test, workload fields) map[string]bool {
 	set := map[string]bool{}
 	for _, from := range []fields{test, workload} {

@@ -26,7 +26,7 @@ func upstreamRoot(t *testing.T) string {
 	return strings.TrimSpace(string(out))
 }
 
-// find returns the workload of that name.
+// find returns upstream's workload of that name.
 func find(t *testing.T, name string) Case {
 	t.Helper()
 	cases, err := Cases(upstreamRoot(t), "dra")
@@ -54,8 +54,8 @@ func TestCasesKnowLabelsAndAllocators(t *testing.T) {
 	}
 }
 
-// The workload that is run is upstream's, apart from the scheduler's
-// configuration, the metrics that are collected and the threshold.
+// Dovetail runs upstream's workload. Only the scheduler's configuration, the collected
+// metrics and the threshold differ.
 func TestOnlyTheSchedulerDiffers(t *testing.T) {
 	c := find(t, "dra/SchedulingWithResourceClaimTemplate/5000pods_500nodes")
 	got := writtenTest(t, c, contenders[Dovetail])
@@ -71,7 +71,7 @@ func TestOnlyTheSchedulerDiffers(t *testing.T) {
 	workloads := want["workloads"].([]any)
 	workload := workloads[slices.IndexFunc(workloads, func(w any) bool { return w.(map[string]any)["name"] == c.Workload })].(map[string]any)
 	if workload["threshold"] == nil {
-		t.Fatal("upstream's workload has no threshold, so this test shows nothing")
+		t.Fatal("upstream's workload has no threshold, so this test checks nothing")
 	}
 	delete(workload, "threshold")
 	want["workloads"] = []any{workload}
@@ -103,7 +103,7 @@ func writtenTest(t *testing.T, c Case, with contender) fields {
 	return tests[0]
 }
 
-// Dovetail's plugins join what upstream configures; stock keeps upstream's file.
+// Dovetail's plugins are added to upstream's configuration; stock keeps upstream's file.
 func TestSchedulerConfig(t *testing.T) {
 	c := find(t, "dra/extendedresource/scoring/ExtendedResourceScoring/fast")
 	if got := writtenTest(t, c, contenders[Stock])["schedulerConfigPath"]; got != "scheduler-config.yaml" {
@@ -122,17 +122,17 @@ func TestSchedulerConfig(t *testing.T) {
 	}
 	profile := cfg.Profiles[0]
 	got := map[string][]string{"name": {*profile.SchedulerName}}
-	for _, one := range profile.PluginConfig {
-		got["arguments"] = append(got["arguments"], one.Name)
+	for _, arguments := range profile.PluginConfig {
+		got["arguments"] = append(got["arguments"], arguments.Name)
 	}
 	for point, set := range map[string]schedulerv1.PluginSet{
 		"multiPoint": profile.Plugins.MultiPoint, "queueSort": profile.Plugins.QueueSort, "postFilter": profile.Plugins.PostFilter,
 	} {
-		for _, one := range set.Enabled {
-			got[point] = append(got[point], one.Name)
+		for _, plugin := range set.Enabled {
+			got[point] = append(got[point], plugin.Name)
 		}
-		for _, one := range set.Disabled {
-			got[point] = append(got[point], "-"+one.Name)
+		for _, plugin := range set.Disabled {
+			got[point] = append(got[point], "-"+plugin.Name)
 		}
 	}
 	want := map[string][]string{
@@ -147,19 +147,19 @@ func TestSchedulerConfig(t *testing.T) {
 	}
 }
 
-// A profile whose plugins cannot be joined with ours is refused, not run half.
+// A profile whose plugins cannot be merged with Dovetail's is an error.
 func TestSchedulerConfigRefuses(t *testing.T) {
 	for name, profile := range map[string]schedulerv1.KubeSchedulerProfile{
 		"plugins":   {Plugins: &schedulerv1.Plugins{}},
 		"arguments": {PluginConfig: []schedulerv1.PluginConfig{{Name: "DynamicResources"}}},
 	} {
 		if err := useShippedPlugins(&profile, nil); err == nil {
-			t.Errorf("a profile with %s of its own is taken", name)
+			t.Errorf("a profile with %s of its own is accepted", name)
 		}
 	}
 }
 
-// The oracle is left with what binding needs, and with what the workload's gates are about.
+// The oracle's profile enables the plugins that binding and the workload's feature gates need.
 func TestOracleConfig(t *testing.T) {
 	for gate, want := range map[string][]string{
 		"":                          {"SchedulingGates", "PrioritySort", "Oracle", "DefaultBinder"},
@@ -171,8 +171,8 @@ func TestOracleConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, one := range profile.Plugins.MultiPoint.Enabled {
-			got = append(got, one.Name)
+		for _, plugin := range profile.Plugins.MultiPoint.Enabled {
+			got = append(got, plugin.Name)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("plugins with gate %q (-want,+got):\n%s", gate, diff)
@@ -180,7 +180,7 @@ func TestOracleConfig(t *testing.T) {
 	}
 }
 
-// Every short name leads to a workload that exists.
+// Every short name is that of a workload that exists.
 func TestNamedWorkloadsExist(t *testing.T) {
 	root := upstreamRoot(t)
 	for _, n := range Workloads() {

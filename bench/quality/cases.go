@@ -15,27 +15,27 @@ import (
 // wholeNode is a pod that takes a node of 8 GPUs and 8 NICs.
 var wholeNode = shape{gpus: 8, nics: 8}
 
-// burstOrder is the gang benchmark of NVIDIA's knavigator: so many jobs of so
-// many replicas each, all submitted at once. Each group fills 32 nodes.
+// burstOrder is the gang benchmark of NVIDIA's knavigator, as numbers of jobs and of
+// replicas per job, all submitted at once. Each group fills 32 nodes.
 var burstOrder = []struct{ jobs, replicas int }{
 	{1, 32}, {2, 16}, {3, 10}, {1, 2}, {4, 8}, {5, 6}, {2, 1}, {6, 5}, {1, 2}, {7, 4}, {1, 2}, {2, 1}, {8, 4}, {9, 3}, {1, 5},
 }
 
 const (
-	// burstLasts is how long each of its jobs runs, burstFewest how many times
-	// that the whole takes if nothing is ever idle.
-	burstLasts  = 2 * time.Minute
-	burstFewest = 9
+	// burstDuration is the run time of each job. burstFewest is the makespan without any
+	// idle node, in run times.
+	burstDuration = 2 * time.Minute
+	burstFewest   = 9
 )
 
 var burstFleet = fleet.Spec{Name: "burst", Shape: fleet.NDH100v5, Spines: 2, Leaves: 2, Nodes: 8, Zone: "zone-1", PlacementGroup: "burst"}
 
-// burst is the jobs in their own order, or in one of the seed's making.
+// burst returns the jobs in the order of burstOrder for seed 0, else shuffled.
 func burst(seed uint64) []*job {
 	var jobs []*job
 	for _, group := range burstOrder {
 		for range group.jobs {
-			jobs = append(jobs, &job{pods: group.replicas, shape: wholeNode, lasts: burstLasts})
+			jobs = append(jobs, &job{pods: group.replicas, shape: wholeNode, duration: burstDuration})
 		}
 	}
 	if seed > 0 {
@@ -48,20 +48,20 @@ func burst(seed uint64) []*job {
 	return jobs
 }
 
-// burstResult is one contender's run of the burst.
+// burstResult is the result of one contender on the burst.
 type burstResult struct {
-	makespan  time.Duration
-	occupancy float64
-	never     int
+	makespan     time.Duration
+	occupancy    float64
+	neverStarted int
 }
 
 func runBurst(of contender, seed uint64) (burstResult, error) {
 	jobs := burst(seed)
-	s, err := run(newCluster(burstFleet), jobs, func(c *cluster) (scheduler, error) { return of.build(c, seed) })
+	s, err := run(newSimulatedCluster(burstFleet), jobs, func(c *simulatedCluster) (scheduler, error) { return of.build(c, seed) })
 	if err != nil {
 		return burstResult{}, err
 	}
-	r := burstResult{makespan: s.lastEnd(), never: s.never()}
+	r := burstResult{makespan: s.lastEnd(), neverStarted: s.neverStarted()}
 	var work float64
 	for _, e := range s.jobs {
 		if e.ended {
@@ -75,27 +75,28 @@ func runBurst(of contender, seed uint64) (burstResult, error) {
 }
 
 // The stream is jobs of one node that keep 32 nodes busy for a day, and a gang of
-// 24 nodes that comes after an hour: who lets small jobs pass for ever starves it.
+// 24 nodes that arrives after an hour. A scheduler without a limit on bypassing
+// starves the gang.
 const (
-	streamLasts = 24 * time.Hour
-	streamGang  = 24
-	streamCome  = time.Hour
-	// streamLoad is what the small jobs ask for, of the nodes there are.
+	streamLength  = 24 * time.Hour
+	streamGang    = 24
+	streamArrival = time.Hour
+	// streamLoad is the demand of the small jobs, as a share of all nodes.
 	streamLoad = 0.95
-	// streamShortest and streamLongest bound how long each of them runs.
+	// streamShortest and streamLongest bound the run time of each small job.
 	streamShortest, streamLongest = 10 * time.Minute, 30 * time.Minute
 )
 
 func stream(seed uint64) []*job {
 	random := rand.New(rand.NewPCG(seed, 17))
-	gang := &job{pods: streamGang, shape: wholeNode, arrives: streamCome, lasts: time.Hour}
+	gang := &job{pods: streamGang, shape: wholeNode, arrives: streamArrival, duration: time.Hour}
 	jobs := []*job{gang}
 	mean := (streamShortest + streamLongest) / 2
-	count := int(streamLoad * float64(burstFleet.Size()) * streamLasts.Seconds() / mean.Seconds())
+	count := int(streamLoad * float64(burstFleet.Size()) * streamLength.Seconds() / mean.Seconds())
 	for range count {
 		jobs = append(jobs, &job{
-			pods: 1, shape: wholeNode, arrives: seconds(random.Float64() * streamLasts.Seconds()),
-			lasts: seconds(streamShortest.Seconds() + random.Float64()*(streamLongest-streamShortest).Seconds()),
+			pods: 1, shape: wholeNode, arrives: seconds(random.Float64() * streamLength.Seconds()),
+			duration: seconds(streamShortest.Seconds() + random.Float64()*(streamLongest-streamShortest).Seconds()),
 		})
 	}
 	slices.SortStableFunc(jobs, func(a, b *job) int { return cmp.Compare(a.arrives, b.arrives) })
@@ -105,11 +106,11 @@ func stream(seed uint64) []*job {
 	return jobs
 }
 
-// streamResult is how long the gang waited, and the others on average.
+// streamResult is the wait of the gang and the mean wait of the other jobs, in seconds.
 type streamResult struct{ gang, others float64 }
 
 func runStream(of contender, seed uint64) (streamResult, error) {
-	s, err := run(newCluster(burstFleet), stream(seed), func(c *cluster) (scheduler, error) { return of.build(c, seed) })
+	s, err := run(newSimulatedCluster(burstFleet), stream(seed), func(c *simulatedCluster) (scheduler, error) { return of.build(c, seed) })
 	if err != nil {
 		return streamResult{}, err
 	}
@@ -125,8 +126,8 @@ func runStream(of contender, seed uint64) (streamResult, error) {
 	return r, nil
 }
 
-// The network topology case of knavigator: 3 spines of 2 leaves of 2 nodes, five
-// of them busy, and a job of 3 nodes for which one choice stays below one spine.
+// The network topology case of knavigator: 3 spines of 2 leaves of 2 nodes, five busy
+// nodes, and a job of 3 nodes. A single choice of nodes stays below one spine.
 var (
 	topologyFleet = fleet.Spec{Name: "nwtopo", Shape: fleet.NDH100v5, Spines: 3, Leaves: 2, Nodes: 2, Zone: "zone-1", PlacementGroup: "nwtopo"}
 	topologyBusy  = []int{1, 3, 6, 11, 12}
@@ -135,7 +136,7 @@ var (
 
 const topologyReplicas = 3
 
-// preset has machines busy before the contender is asked.
+// preset occupies machines before the contender schedules.
 type preset struct{ scheduler }
 
 func (p preset) pass(s *sim) error {
@@ -143,22 +144,22 @@ func (p preset) pass(s *sim) error {
 		if e.id >= len(topologyBusy) {
 			return p.scheduler.pass(s)
 		}
-		if err := s.start(e, []seat{{machine: s.machines[topologyBusy[e.id]-1]}}); err != nil {
+		if err := s.start(e, []nodeChoice{{machine: s.machines[topologyBusy[e.id]-1]}}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// runTopology returns the numbers of the nodes that the job gets.
+// runTopology returns the numbers of the job's nodes.
 func runTopology(of contender, seed uint64) ([]int, error) {
 	var jobs []*job
 	for i := range topologyBusy {
-		jobs = append(jobs, &job{id: i, pods: 1, shape: wholeNode, lasts: 24 * time.Hour})
+		jobs = append(jobs, &job{id: i, pods: 1, shape: wholeNode, duration: 24 * time.Hour})
 	}
-	jobs = append(jobs, &job{id: len(jobs), pods: topologyReplicas, shape: wholeNode, lasts: time.Hour, arrives: time.Second})
+	jobs = append(jobs, &job{id: len(jobs), pods: topologyReplicas, shape: wholeNode, duration: time.Hour, arrives: time.Second})
 	var chosen []int
-	watch := func(c *cluster) (scheduler, error) {
+	watch := func(c *simulatedCluster) (scheduler, error) {
 		inner, err := of.build(c, seed)
 		return observer{preset{inner}, func(s *sim) {
 			if last := s.jobs[len(s.jobs)-1]; last.started && chosen == nil {
@@ -168,12 +169,12 @@ func runTopology(of contender, seed uint64) ([]int, error) {
 			}
 		}}, err
 	}
-	_, err := run(newCluster(topologyFleet), jobs, watch)
+	_, err := run(newSimulatedCluster(topologyFleet), jobs, watch)
 	slices.Sort(chosen)
 	return chosen, err
 }
 
-// observer looks at the cluster after each pass.
+// observer calls a function after each pass.
 type observer struct {
 	scheduler
 	after func(*sim)

@@ -22,34 +22,34 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// stockFeatures are those of the allocator in Kubernetes 1.37 with default gates.
+// stockFeatures are the allocator's features in Kubernetes 1.37 with default gates.
 var stockFeatures = structured.Features{
 	AdminAccess: true, PrioritizedList: true, PartitionableDevices: true, DeviceTaints: true, DeviceBindingAndStatus: true,
 	ConsumableCapacity: true, FractionalCapacityRange: true,
 }
 
-// celCacheSize is more than the distinct selectors of all device classes here.
+// celCacheSize exceeds the number of distinct selectors of the device classes.
 const celCacheSize = 64
 
-// machine is a node with what is taken of it.
+// machine is a node and its allocated resources.
 type machine struct {
 	index       int
 	leaf, spine int
 	node        *v1.Node
 	info        *framework.NodeInfo
 	slices      []*resourceapi.ResourceSlice
-	// places is where each device stands, by the hardware's data.
-	places map[string]fleet.Place
-	// taken are the devices in use; holders says by which pod.
-	taken   sets.Set[structured.DeviceID]
-	holders map[string]*pod
-	free    room
-	all     room
-	// pairs are the free GPUs that have a free NIC beside them.
+	// positions are the positions of the devices in the hardware.
+	positions map[string]fleet.Place
+	// allocated are the devices in use; holders has the pod of each.
+	allocated sets.Set[structured.DeviceID]
+	holders   map[string]*pod
+	free      room
+	capacity  room
+	// pairs is the number of free GPUs with a free NIC beside them.
 	pairs int
 }
 
-// room is what a node has, or has left.
+// room is a node's capacity, or the free part of it.
 type room struct{ gpus, nics, cpu, memory, pods int64 }
 
 func (r room) holds(p shape) bool {
@@ -64,57 +64,57 @@ func (r *room) take(p shape, times int64) {
 	r.pods -= times
 }
 
-// cluster is the nodes of a fleet, in its order, and the claims that exist.
-type cluster struct {
+// simulatedCluster holds the nodes of a fleet, in its order, and all claims.
+type simulatedCluster struct {
 	spec     fleet.Spec
 	machines []*machine
 	byName   map[string]*machine
 	claims   map[string]*resourceapi.ResourceClaim
 	classes  classes
 	cel      *cel.Cache
-	// told hears of every claim that got or gave back devices.
-	told func(claim *resourceapi.ResourceClaim, gone bool)
+	// claimChanged is called for every claim whose devices were allocated or released.
+	claimChanged func(claim *resourceapi.ResourceClaim, deleted bool)
 }
 
-func newCluster(spec fleet.Spec) *cluster {
-	c := &cluster{
+func newSimulatedCluster(spec fleet.Spec) *simulatedCluster {
+	c := &simulatedCluster{
 		spec: spec, byName: map[string]*machine{}, claims: map[string]*resourceapi.ResourceClaim{}, classes: newClasses(),
 		cel: cel.NewCache(celCacheSize, cel.Features{EnableConsumableCapacity: true}),
 	}
 	for n := range spec.All() {
 		m := &machine{
 			index: len(c.machines), spine: n.Position.Spine, leaf: n.Position.Spine*(spec.Leaves+1) + n.Position.Leaf,
-			node: n.Object(), info: framework.NewNodeInfo(), slices: n.Slices(), places: n.Places(),
-			taken: sets.New[structured.DeviceID](), holders: map[string]*pod{},
+			node: n.Object(), info: framework.NewNodeInfo(), slices: n.Slices(), positions: n.Places(),
+			allocated: sets.New[structured.DeviceID](), holders: map[string]*pod{},
 		}
 		m.info.SetNode(m.node)
-		for _, place := range slices.Sorted(maps.Keys(m.places)) {
+		for _, place := range slices.Sorted(maps.Keys(m.positions)) {
 			if isGPU(place) {
-				m.all.gpus++
+				m.capacity.gpus++
 			} else {
-				m.all.nics++
+				m.capacity.nics++
 			}
 		}
 		allocatable := m.info.GetAllocatable()
-		m.all.cpu, m.all.memory = allocatable.GetMilliCPU(), allocatable.GetMemory()
-		m.all.pods = int64(allocatable.GetAllowedPodNumber())
-		m.free, m.pairs = m.all, m.freePairs()
+		m.capacity.cpu, m.capacity.memory = allocatable.GetMilliCPU(), allocatable.GetMemory()
+		m.capacity.pods = int64(allocatable.GetAllowedPodNumber())
+		m.free, m.pairs = m.capacity, m.freePairs()
 		c.machines = append(c.machines, m)
 		c.byName[m.node.Name] = m
 	}
 	return c
 }
 
-// gpus is how many GPUs the cluster has.
-func (c *cluster) gpus() int64 {
+// gpus returns the number of GPUs of the cluster.
+func (c *simulatedCluster) gpus() int64 {
 	var n int64
 	for _, m := range c.machines {
-		n += m.all.gpus
+		n += m.capacity.gpus
 	}
 	return n
 }
 
-func (c *cluster) infos() []fwk.NodeInfo {
+func (c *simulatedCluster) infos() []fwk.NodeInfo {
 	infos := make([]fwk.NodeInfo, len(c.machines))
 	for i, m := range c.machines {
 		infos[i] = m.info
@@ -122,8 +122,8 @@ func (c *cluster) infos() []fwk.NodeInfo {
 	return infos
 }
 
-// rooms is a sketch of what is free, to try placements on.
-func (c *cluster) rooms() []room {
+// rooms returns a copy of the free room of each machine, to try placements on.
+func (c *simulatedCluster) rooms() []room {
 	rooms := make([]room, len(c.machines))
 	for i, m := range c.machines {
 		rooms[i] = m.free
@@ -131,11 +131,11 @@ func (c *cluster) rooms() []room {
 	return rooms
 }
 
-// bind gives the pod devices of the machine, by the stock allocator, which sees
-// the machine's slices as they are shown.
-func (c *cluster) bind(p *pod, m *machine, shown []*resourceapi.ResourceSlice) error {
-	state := structured.AllocatedState{AllocatedDevices: m.taken}
-	allocator, err := structured.NewAllocator(context.Background(), stockFeatures, state, c.classes, shown, c.cel)
+// bind binds the pod to the machine. The stock allocator chooses the devices from the
+// given slices, in their order.
+func (c *simulatedCluster) bind(p *pod, m *machine, slices []*resourceapi.ResourceSlice) error {
+	state := structured.AllocatedState{AllocatedDevices: m.allocated}
+	allocator, err := structured.NewAllocator(context.Background(), stockFeatures, state, c.classes, slices, c.cel)
 	if err != nil {
 		return fmt.Errorf("making an allocator for pod %s: %w", p.object.Name, err)
 	}
@@ -144,13 +144,13 @@ func (c *cluster) bind(p *pod, m *machine, shown []*resourceapi.ResourceSlice) e
 		return fmt.Errorf("allocating devices of %s to pod %s: %w", m.node.Name, p.object.Name, err)
 	}
 	if len(results) != 1 {
-		return fmt.Errorf("the allocator finds no devices on %s for pod %s, though counts say there are", m.node.Name, p.object.Name)
+		return fmt.Errorf("the allocator finds no devices on %s for pod %s, but by counts there is room", m.node.Name, p.object.Name)
 	}
-	if err := m.hand(p, &results[0]); err != nil {
+	if err := m.assignDevices(p, &results[0]); err != nil {
 		return err
 	}
 	p.claim.Status.Allocation = &results[0]
-	c.tell(p.claim, false)
+	c.notify(p.claim, false)
 	info, err := framework.NewPodInfo(p.object)
 	if err != nil {
 		return fmt.Errorf("reading pod %s: %w", p.object.Name, err)
@@ -162,33 +162,33 @@ func (c *cluster) bind(p *pod, m *machine, shown []*resourceapi.ResourceSlice) e
 	return nil
 }
 
-// hand notes who holds which device. It trusts nobody: a device that is handed
-// out twice, or that the machine does not have, ends the simulation.
-func (m *machine) hand(p *pod, result *resourceapi.AllocationResult) error {
-	for _, one := range result.Devices.Results {
-		_, ours := m.places[one.Device]
-		if one.Pool != m.node.Name || !ours {
-			return fmt.Errorf("pod %s on %s was given device %s of pool %s", p.object.Name, m.node.Name, one.Device, one.Pool)
+// assignDevices records the holder of each device. It returns an error if a device is
+// allocated twice or does not exist on the machine.
+func (m *machine) assignDevices(p *pod, result *resourceapi.AllocationResult) error {
+	for _, device := range result.Devices.Results {
+		_, exists := m.positions[device.Device]
+		if device.Pool != m.node.Name || !exists {
+			return fmt.Errorf("pod %s on %s has device %s of pool %s", p.object.Name, m.node.Name, device.Device, device.Pool)
 		}
-		if other := m.holders[one.Device]; other != nil {
-			return fmt.Errorf("device %s of %s was given to pods %s and %s", one.Device, m.node.Name, other.object.Name, p.object.Name)
+		if other := m.holders[device.Device]; other != nil {
+			return fmt.Errorf("device %s of %s is allocated to pods %s and %s", device.Device, m.node.Name, other.object.Name, p.object.Name)
 		}
-		m.holders[one.Device] = p
-		m.taken.Insert(structured.MakeDeviceID(one.Driver, one.Pool, one.Device))
-		p.devices = append(p.devices, one.Device)
+		m.holders[device.Device] = p
+		m.allocated.Insert(structured.MakeDeviceID(device.Driver, device.Pool, device.Device))
+		p.devices = append(p.devices, device.Device)
 	}
 	if len(result.Devices.Results) != p.shape.gpus+p.shape.nics {
-		return fmt.Errorf("pod %s was given %d devices and wants %d GPUs and %d NICs", p.object.Name, len(result.Devices.Results), p.shape.gpus, p.shape.nics)
+		return fmt.Errorf("pod %s has %d devices and requests %d GPUs and %d NICs", p.object.Name, len(result.Devices.Results), p.shape.gpus, p.shape.nics)
 	}
 	return nil
 }
 
-// free takes back what the pod holds.
-func (c *cluster) free(p *pod) error {
+// unbind removes the pod from its machine and releases its devices.
+func (c *simulatedCluster) unbind(p *pod) error {
 	m := p.machine
-	for _, one := range p.claim.Status.Allocation.Devices.Results {
-		delete(m.holders, one.Device)
-		m.taken.Delete(structured.MakeDeviceID(one.Driver, one.Pool, one.Device))
+	for _, device := range p.claim.Status.Allocation.Devices.Results {
+		delete(m.holders, device.Device)
+		m.allocated.Delete(structured.MakeDeviceID(device.Driver, device.Pool, device.Device))
 	}
 	if err := m.info.RemovePod(klog.Background(), p.object); err != nil {
 		return fmt.Errorf("removing pod %s: %w", p.object.Name, err)
@@ -197,22 +197,22 @@ func (c *cluster) free(p *pod) error {
 	m.pairs = m.freePairs()
 	p.claim.Status.Allocation = nil
 	p.devices, p.machine = nil, nil
-	c.tell(p.claim, false)
+	c.notify(p.claim, false)
 	return nil
 }
 
-func (c *cluster) create(p *pod) { c.claims[p.claim.Name] = p.claim }
+func (c *simulatedCluster) create(p *pod) { c.claims[p.claim.Name] = p.claim }
 
-func (c *cluster) remove(p *pod) {
+func (c *simulatedCluster) remove(p *pod) {
 	delete(c.claims, p.claim.Name)
-	c.tell(p.claim, true)
+	c.notify(p.claim, true)
 }
 
-func (c *cluster) tell(claim *resourceapi.ResourceClaim, gone bool) {
-	if c.told != nil {
-		c.told(claim, gone)
+func (c *simulatedCluster) notify(claim *resourceapi.ResourceClaim, deleted bool) {
+	if c.claimChanged != nil {
+		c.claimChanged(claim, deleted)
 	}
 }
 
-// isGPU tells the GPUs of the fleets from their NICs, by name.
+// isGPU reports whether a device of the fleets is a GPU and not a NIC, by its name.
 func isGPU(device string) bool { return strings.HasPrefix(device, "gpu-") }

@@ -14,15 +14,15 @@ type level struct {
 	of   func(m *machine) int
 }
 
-// levels are those of the fabric, fine to coarse.
+// levels are the levels of the fabric, fine to coarse.
 var levels = []level{
 	{"leaf", func(m *machine) int { return m.leaf }},
 	{"spine", func(m *machine) int { return m.spine }},
 	{"fabric", func(*machine) int { return 0 }},
 }
 
-// domains are the machines by domain, in the order of the fleet.
-func (c *cluster) domains(of func(*machine) int) [][]*machine {
+// domains returns the machines of each domain, in the order of the fleet.
+func (c *simulatedCluster) domains(of func(*machine) int) [][]*machine {
 	var all [][]*machine
 	for i, m := range c.machines {
 		if i == 0 || of(m) != of(c.machines[i-1]) {
@@ -33,9 +33,9 @@ func (c *cluster) domains(of func(*machine) int) [][]*machine {
 	return all
 }
 
-// snuggest are the domains of a level that have places for all pods of the job by
-// counts of GPUs, CPU and memory, those with the fewest such places first.
-func snuggest(s *sim, e *entry, of func(*machine) int) [][]*machine {
+// tightestDomains returns the domains of a level with slots for all pods of the job by
+// counts of GPUs, CPU and memory, those with the fewest slots first.
+func tightestDomains(s *sim, e *entry, of func(*machine) int) [][]*machine {
 	type candidate struct {
 		machines []*machine
 		slots    int64

@@ -8,45 +8,44 @@ import (
 	"time"
 )
 
-// largeGang is the GPUs from which a job counts as large: a leaf of the bench's
-// fleet.
+// largeGang is the number of GPUs from which a job counts as large: a leaf of the
+// bench's fleet.
 const largeGang = 64
 
-// figure is one thing that is measured of a contender's run.
+// figure is one measurement of a contender's run.
 type figure struct {
 	key, title string
 	of         func(s *sim, until time.Duration) float64
 }
 
-// figures are all there are; no table leaves one out.
+// figures lists all figures. Every table has all of them.
 var figures = []figure{
-	{"leaves", "leaves a gang", perGang(func(at spot) (int, int) { return at.leaves, 1 })},
-	{"spines", "spines a gang", perGang(func(at spot) (int, int) { return at.spines, 1 })},
-	{"leaves-over-fewest", "leaves, of the fewest", perGang(func(at spot) (int, int) { return at.leaves, at.fewestLeaves })},
-	{"spines-over-fewest", "spines, of the fewest", perGang(func(at spot) (int, int) { return at.spines, at.fewestSpines })},
-	{"nodes-over-fewest", "nodes, of the fewest", perGang(func(at spot) (int, int) { return at.nodes, at.fewestNodes })},
-	{"paired", "NICs beside their GPU", paired},
-	{"fit-anywhere", "free GPUs on idle nodes", func(s *sim, _ time.Duration) float64 { return s.meter.whole / s.meter.free }},
+	{"leaves", "leaf switches per gang", perGang(func(at footprint) (int, int) { return at.leaves, 1 })},
+	{"spines", "spine switches per gang", perGang(func(at footprint) (int, int) { return at.spines, 1 })},
+	{"leaves-over-fewest", "leaf switches, × fewest possible", perGang(func(at footprint) (int, int) { return at.leaves, at.fewestLeaves })},
+	{"spines-over-fewest", "spine switches, × fewest possible", perGang(func(at footprint) (int, int) { return at.spines, at.fewestSpines })},
+	{"nodes-over-fewest", "nodes, × fewest possible", perGang(func(at footprint) (int, int) { return at.nodes, at.fewestNodes })},
+	{"paired", "NICs paired with a GPU of the pod", paired},
+	{"fit-anywhere", "free GPUs on idle nodes", func(s *sim, _ time.Duration) float64 { return s.meter.idle / s.meter.free }},
 	{"fit-leaf", "largest gang in a leaf, of what is free", func(s *sim, _ time.Duration) float64 { return s.meter.leafFit / s.meter.leafMost }},
 	{"fit-spine", "largest gang in a spine, of what is free", func(s *sim, _ time.Duration) float64 { return s.meter.spineFit / s.meter.spineMost }},
 	{"pairs-left", "free GPUs with a free NIC", func(s *sim, _ time.Duration) float64 { return s.meter.pairs / s.meter.free }},
-	{"occupancy", "GPUs that work", func(s *sim, _ time.Duration) float64 { return s.meter.useful / s.meter.seconds / float64(s.gpus()) }},
-	{"held", "GPUs that are held", func(s *sim, _ time.Duration) float64 { return s.meter.held / s.meter.seconds / float64(s.gpus()) }},
+	{"occupancy", "GPU utilization", func(s *sim, _ time.Duration) float64 { return s.meter.useful / s.meter.seconds / float64(s.gpus()) }},
+	{"held", "GPUs held", func(s *sim, _ time.Duration) float64 { return s.meter.held / s.meter.seconds / float64(s.gpus()) }},
 	{"wait", "mean wait, s", wait(0)},
 	{"wait-large", "mean wait of large gangs, s", wait(largeGang)},
 	{"wait-longest", "longest wait, s", longestWait},
 	{"makespan", "makespan, s", makespan},
-	{"never", "jobs that never start", func(s *sim, _ time.Duration) float64 { return float64(s.never()) }},
+	{"never", "jobs that never start", func(s *sim, _ time.Duration) float64 { return float64(s.neverStarted()) }},
 }
 
-// perGang is the sum of one number over the sum of another, over all gangs that
-// started.
-func perGang(of func(spot) (n, by int)) func(*sim, time.Duration) float64 {
+// perGang returns the ratio of two sums over all gangs that started.
+func perGang(of func(footprint) (n, by int)) func(*sim, time.Duration) float64 {
 	return func(s *sim, _ time.Duration) float64 {
 		var n, by int
 		for _, e := range s.jobs {
 			if e.started && len(e.pods) > 1 {
-				a, b := of(e.spot)
+				a, b := of(e.footprint)
 				n, by = n+a, by+b
 			}
 		}
@@ -58,14 +57,15 @@ func paired(s *sim, _ time.Duration) float64 {
 	var nics, apart int
 	for _, e := range s.jobs {
 		if e.started {
-			nics, apart = nics+e.spot.nics, apart+e.spot.unpaired
+			nics, apart = nics+e.footprint.nics, apart+e.footprint.unpaired
 		}
 	}
 	return 1 - float64(apart)/float64(nics)
 }
 
-// wait is the mean over jobs of so many GPUs. One that never starts counts as
-// waiting until the last job of any contender ended, which is too little.
+// wait returns the mean wait of jobs with at least that many GPUs. A job that never
+// starts counts as waiting until the last job of any contender ended, which is a
+// lower bound.
 func wait(gpus int) func(*sim, time.Duration) float64 {
 	return func(s *sim, until time.Duration) float64 {
 		var sum float64
@@ -94,16 +94,16 @@ func (e *entry) waited(until time.Duration) time.Duration {
 	return until - e.arrives
 }
 
-// makespan is from the first arrival to the last end; infinite if a job never
-// ends.
+// makespan is the time from the first arrival to the last end, infinite if a job never
+// starts.
 func makespan(s *sim, _ time.Duration) float64 {
-	if s.never() > 0 {
+	if s.neverStarted() > 0 {
 		return math.Inf(1)
 	}
 	return (s.lastEnd() - s.jobs[0].arrives).Seconds()
 }
 
-func (s *sim) never() int {
+func (s *sim) neverStarted() int {
 	n := 0
 	for _, e := range s.jobs {
 		if !e.started {

@@ -19,9 +19,9 @@ import (
 // benchFleet is 96 nodes with 768 GPUs: 3 spines of 4 leaves of 8 nodes.
 var benchFleet = fleet.Spec{Name: "ndh100v5", Shape: fleet.NDH100v5, Spines: 3, Leaves: 4, Nodes: 8, Zone: "zone-1", PlacementGroup: "quality"}
 
-// loads are what jobs ask for while they arrive, of the GPUs there are: one at
-// which hardly anybody waits, so that all contenders run the same jobs at the
-// same time, and one at which gangs queue up.
+// loads are the jobs' demand while they arrive, as a share of all GPUs. At the first
+// load hardly any job waits, so all contenders run the same jobs at the same time. At
+// the second load gangs queue up.
 var loads = []float64{0.7, 1}
 
 type options struct {
@@ -31,7 +31,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.IntVar(&o.seeds, "seeds", 5, "traces to run, each from a seed of its own")
+	flag.IntVar(&o.seeds, "seeds", 5, "number of traces, each from its own seed")
 	flag.IntVar(&o.jobs, "jobs", 3000, "jobs in a trace")
 	flag.StringVar(&o.out, "out", ".cache/bench/quality.json", "file for the figures")
 	flag.Parse()
@@ -42,12 +42,12 @@ func main() {
 }
 
 func (o options) run() error {
-	// What is checked out is asked first: it may be another commit in the end.
+	// The commit is read first, because the checkout may change during the run.
 	r := &report{options: o, began: time.Now(), commit: ratios.Commit(context.Background())}
 	for _, load := range loads {
 		all := make([]outcome, o.seeds)
 		if err := inParallel(o.seeds, func(i int) (err error) {
-			all[i], err = o.one(uint64(i+1), load)
+			all[i], err = o.runSeed(uint64(i+1), load)
 			return err
 		}); err != nil {
 			return err
@@ -62,15 +62,15 @@ func (o options) run() error {
 	return r.write()
 }
 
-// outcome is all contenders' figures on one trace, in their order.
+// outcome holds the figures of all contenders on one trace, in their order.
 type outcome [][]float64
 
-func (o options) one(seed uint64, load float64) (outcome, error) {
+func (o options) runSeed(seed uint64, load float64) (outcome, error) {
 	var sims []*sim
 	var until time.Duration
 	for _, of := range contenders {
-		c := newCluster(benchFleet)
-		s, err := run(c, newTrace(seed, o.jobs, load, c.gpus()), func(c *cluster) (scheduler, error) { return of.build(c, seed) })
+		c := newSimulatedCluster(benchFleet)
+		s, err := run(c, newTrace(seed, o.jobs, load, c.gpus()), func(c *simulatedCluster) (scheduler, error) { return of.build(c, seed) })
 		if err != nil {
 			return nil, fmt.Errorf("%s, load %g, seed %d: %w", of.name, load, seed, err)
 		}
@@ -91,15 +91,15 @@ func (o options) one(seed uint64, load float64) (outcome, error) {
 // number.
 func inParallel(n int, task func(int) error) error {
 	errs := make([]error, n)
-	places := make(chan struct{}, runtime.NumCPU())
+	running := make(chan struct{}, runtime.NumCPU())
 	var all sync.WaitGroup
 	for i := range n {
 		all.Add(1)
-		places <- struct{}{}
+		running <- struct{}{}
 		go func() {
 			defer all.Done()
 			errs[i] = task(i)
-			<-places
+			<-running
 		}()
 	}
 	all.Wait()

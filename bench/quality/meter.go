@@ -9,42 +9,43 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// spot is where a job stands when it starts.
-type spot struct {
+// footprint is the set of nodes and domains of a job when it starts.
+type footprint struct {
 	nodes, leaves, spines int
-	// fewestNodes and so on are what a job of its size takes in an empty cluster.
+	// fewestNodes, fewestLeaves and fewestSpines are the minimum for a job of its size in
+	// an empty cluster.
 	fewestNodes, fewestLeaves, fewestSpines int
 	nics, unpaired                          int
 }
 
-func (s *sim) look(e *entry) spot {
+func (s *sim) footprintOf(e *entry) footprint {
 	nodes, leaves, spines := map[int]bool{}, map[int]bool{}, map[int]bool{}
-	var at spot
+	var at footprint
 	for _, p := range e.pods {
 		nodes[p.machine.index], leaves[p.machine.leaf], spines[p.machine.spine] = true, true, true
 		at.nics += p.shape.nics
 		at.unpaired += unpaired(p)
 	}
 	at.nodes, at.leaves, at.spines = len(nodes), len(leaves), len(spines)
-	perNode := int(s.machines[0].all.gpus) / e.shape.gpus
-	at.fewestNodes = ceil(len(e.pods), perNode)
-	at.fewestLeaves = ceil(at.fewestNodes, s.spec.Nodes)
-	at.fewestSpines = ceil(at.fewestLeaves, s.spec.Leaves)
+	perNode := int(s.machines[0].capacity.gpus) / e.shape.gpus
+	at.fewestNodes = ceilDiv(len(e.pods), perNode)
+	at.fewestLeaves = ceilDiv(at.fewestNodes, s.spec.Nodes)
+	at.fewestSpines = ceilDiv(at.fewestLeaves, s.spec.Leaves)
 	return at
 }
 
-func ceil(a, b int) int { return (a + b - 1) / b }
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// unpaired counts the pod's NICs that stand beside no GPU of its own, each GPU
-// counting for its share of them, by the hardware's data.
+// unpaired returns how many of the pod's NICs have no GPU of the pod in their unit. Each
+// GPU pairs with its share of the NICs.
 func unpaired(p *pod) int {
 	if p.shape.nics == 0 {
 		return 0
 	}
-	share := ceil(p.shape.nics, p.shape.gpus)
+	share := ceilDiv(p.shape.nics, p.shape.gpus)
 	beside := map[int]int{}
 	for _, name := range p.devices {
-		if unit := p.machine.places[name].Unit; isGPU(name) && unit != fleet.NoUnit {
+		if unit := p.machine.positions[name].Unit; isGPU(name) && unit != fleet.NoUnit {
 			beside[unit] += share
 		}
 	}
@@ -53,7 +54,7 @@ func unpaired(p *pod) int {
 		if isGPU(name) {
 			continue
 		}
-		if unit := p.machine.places[name].Unit; beside[unit] > 0 {
+		if unit := p.machine.positions[name].Unit; beside[unit] > 0 {
 			beside[unit]--
 		} else {
 			count++
@@ -62,41 +63,39 @@ func unpaired(p *pod) int {
 	return count
 }
 
-// warmUp is the part of the window, in which the cluster fills, that meters leave
-// out.
+// warmUp is the share of the window in which the cluster fills. The meter skips it.
 const warmUp = 0.1
 
-// meter adds up, over the time in which jobs arrive, what is in use and what
-// could still be placed.
+// meter integrates the resources in use and the room for further gangs over the time in
+// which jobs arrive.
 type meter struct {
 	seconds, held, useful float64
-	free, whole           float64
-	// leafFit and spineFit are GPUs of the largest gang of whole nodes that fits
-	// into one domain; the others are what would fit if all that is free stood
-	// together.
+	free, idle            float64
+	// leafFit and spineFit are the GPUs of the largest gang of idle nodes that fits into
+	// one domain. leafMost and spineMost are the same if all free GPUs were together.
 	leafFit, leafMost, spineFit, spineMost float64
 	pairs                                  float64
 }
 
-// advance counts the state that lasts from now to the next moment.
+// advance adds the state between now and the next event.
 func (m *meter) advance(s *sim, next time.Duration) {
 	from := max(s.now, time.Duration(warmUp*float64(s.window)))
 	dt := (min(next, s.window) - from).Seconds()
 	if dt <= 0 {
 		return
 	}
-	var free, whole, pairs float64
+	var free, idle, pairs float64
 	leaf, spine := map[int]float64{}, map[int]float64{}
-	for _, one := range s.machines {
-		free += float64(one.free.gpus)
-		pairs += float64(one.pairs)
-		if one.free == one.all {
-			whole += float64(one.all.gpus)
-			leaf[one.leaf] += float64(one.all.gpus)
-			spine[one.spine] += float64(one.all.gpus)
+	for _, machine := range s.machines {
+		free += float64(machine.free.gpus)
+		pairs += float64(machine.pairs)
+		if machine.free == machine.capacity {
+			idle += float64(machine.capacity.gpus)
+			leaf[machine.leaf] += float64(machine.capacity.gpus)
+			spine[machine.spine] += float64(machine.capacity.gpus)
 		}
 	}
-	node := float64(s.machines[0].all.gpus)
+	node := float64(s.machines[0].capacity.gpus)
 	inLeaf, inSpine := node*float64(s.spec.Nodes), node*float64(s.spec.Nodes*s.spec.Leaves)
 	together := node * float64(int(free/node))
 	partial := 0.0
@@ -108,15 +107,15 @@ func (m *meter) advance(s *sim, next time.Duration) {
 	m.held += dt * held
 	m.useful += dt * (held - partial)
 	m.free += dt * free
-	m.whole += dt * whole
+	m.idle += dt * idle
 	m.pairs += dt * pairs
-	m.leafFit += dt * most(leaf)
+	m.leafFit += dt * largest(leaf)
 	m.leafMost += dt * min(inLeaf, together)
-	m.spineFit += dt * most(spine)
+	m.spineFit += dt * largest(spine)
 	m.spineMost += dt * min(inSpine, together)
 }
 
-func most(of map[int]float64) float64 {
+func largest(of map[int]float64) float64 {
 	n := 0.0
 	for _, v := range of {
 		n = max(n, v)
@@ -124,16 +123,16 @@ func most(of map[int]float64) float64 {
 	return n
 }
 
-// freePairs counts free GPUs that have a free NIC beside them.
+// freePairs returns the number of free GPUs with a free NIC in their unit.
 func (m *machine) freePairs() int {
 	gpus, nics := map[int]int{}, map[int]int{}
-	for name, place := range m.places {
+	for name, position := range m.positions {
 		switch {
-		case m.holders[name] != nil || place.Unit == fleet.NoUnit:
+		case m.holders[name] != nil || position.Unit == fleet.NoUnit:
 		case isGPU(name):
-			gpus[place.Unit]++
+			gpus[position.Unit]++
 		default:
-			nics[place.Unit]++
+			nics[position.Unit]++
 		}
 	}
 	n := 0

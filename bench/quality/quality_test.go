@@ -15,34 +15,34 @@ import (
 
 const testJobs, testLoad = 120, 1.0
 
-// judge looks at the cluster after each pass: nothing is over-committed, every
-// device in use has one holder that knows of it, and of a job that asked for all
-// or nothing no part is bound. That no device is given out twice is looked at in
-// each binding, by the cluster.
-type judge struct {
+// ruleChecker checks the cluster after each pass: no node is over-committed, each allocated
+// device is in the list of the pod that holds it, and no job of an all-or-nothing
+// contender is partly bound. The cluster itself checks at each binding that no device is
+// allocated twice.
+type ruleChecker struct {
 	scheduler
-	t     *testing.T
-	whole bool
+	t            *testing.T
+	allOrNothing bool
 }
 
-func (j judge) pass(s *sim) error {
+func (j ruleChecker) pass(s *sim) error {
 	if err := j.scheduler.pass(s); err != nil {
 		return err
 	}
 	for _, m := range s.machines {
-		j.look(m)
+		j.checkMachine(m)
 	}
 	for _, e := range s.queue {
-		if j.whole && e.bound > 0 {
+		if j.allOrNothing && e.bound > 0 {
 			j.t.Errorf("at %v job %d waits with %d of %d pods bound", s.now, e.id, e.bound, len(e.pods))
 		}
 	}
 	return nil
 }
 
-// look counts one machine's pods and devices anew.
-func (j judge) look(m *machine) {
-	left := m.all
+// checkMachine counts the pods and devices of one machine again.
+func (j ruleChecker) checkMachine(m *machine) {
+	left := m.capacity
 	held := map[*pod]int{}
 	for _, p := range m.holders {
 		held[p]++
@@ -50,21 +50,21 @@ func (j judge) look(m *machine) {
 	for p, n := range held {
 		left.take(p.shape, 1)
 		if p.machine != m || n != len(p.devices) || n != p.shape.gpus+p.shape.nics {
-			j.t.Errorf("pod %s holds %d devices of %s and wants %d", p.object.Name, n, m.node.Name, p.shape.gpus+p.shape.nics)
+			j.t.Errorf("pod %s holds %d devices of %s and requests %d", p.object.Name, n, m.node.Name, p.shape.gpus+p.shape.nics)
 		}
 	}
-	if left != m.free || left.cpu < 0 || left.memory < 0 || left.pods < 0 || len(m.holders) != len(m.taken) {
-		j.t.Errorf("node %s has %+v left, counted %+v; %d devices are held, %d taken", m.node.Name, m.free, left, len(m.holders), len(m.taken))
+	if left != m.free || left.cpu < 0 || left.memory < 0 || left.pods < 0 || len(m.holders) != len(m.allocated) {
+		j.t.Errorf("node %s has %+v left, counted %+v; %d devices are held, %d allocated", m.node.Name, m.free, left, len(m.holders), len(m.allocated))
 	}
 }
 
-func judged(t *testing.T, of contender, seed uint64) *sim {
+func checkedRun(t *testing.T, of contender, seed uint64) *sim {
 	t.Helper()
-	c := newCluster(benchFleet)
-	s, err := run(c, newTrace(seed, testJobs, testLoad, c.gpus()/4), func(c *cluster) (scheduler, error) {
+	c := newSimulatedCluster(benchFleet)
+	s, err := run(c, newTrace(seed, testJobs, testLoad, c.gpus()/4), func(c *simulatedCluster) (scheduler, error) {
 		inner, err := of.build(c, seed)
 		_, single := inner.(podQueue)
-		return judge{inner, t, !single}, err
+		return ruleChecker{inner, t, !single}, err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,23 +72,23 @@ func judged(t *testing.T, of contender, seed uint64) *sim {
 	return s
 }
 
-// Every contender keeps the rules of the cluster, and gives the same figures for
-// the same seed.
+// Every contender keeps the rules of the cluster, and the same seed gives the same
+// figures.
 func TestContendersKeepTheRulesAndRepeat(t *testing.T) {
 	for _, of := range contenders {
 		t.Run(of.name, func(t *testing.T) {
 			var runs [2][]float64
 			for i := range runs {
-				s := judged(t, of, 1)
+				s := checkedRun(t, of, 1)
 				for _, f := range figures {
 					runs[i] = append(runs[i], f.of(s, s.lastEnd()))
 				}
 				for _, e := range s.jobs {
-					if e.started != e.ended || e.ended && (e.end-e.start != e.lasts || e.start < e.arrives) {
-						t.Errorf("job %d came at %v, lasts %v, and ran from %v to %v", e.id, e.arrives, e.lasts, e.start, e.end)
+					if e.started != e.ended || e.ended && (e.end-e.start != e.duration || e.start < e.arrives) {
+						t.Errorf("job %d arrived at %v, lasts %v, and ran from %v to %v", e.id, e.arrives, e.duration, e.start, e.end)
 					}
 				}
-				if n := s.never(); n > 0 && of.name != "stock" {
+				if n := s.neverStarted(); n > 0 && of.name != "stock" {
 					t.Errorf("%d jobs never started", n)
 				}
 			}
@@ -99,12 +99,12 @@ func TestContendersKeepTheRulesAndRepeat(t *testing.T) {
 	}
 }
 
-// The trace has the sizes and durations that it says it has.
+// The sizes and durations of the trace follow their source.
 func TestTraceFollowsItsSource(t *testing.T) {
 	jobs := newTrace(3, 20000, 1, 768)
 	var gpus, durations []float64
 	for _, j := range jobs {
-		gpus, durations = append(gpus, float64(j.gpus())), append(durations, j.lasts.Seconds())
+		gpus, durations = append(gpus, float64(j.gpus())), append(durations, j.duration.Seconds())
 	}
 	slices.Sort(gpus)
 	slices.Sort(durations)
@@ -114,14 +114,13 @@ func TestTraceFollowsItsSource(t *testing.T) {
 	if median := durations[len(durations)/2]; math.Abs(median-medianSeconds) > 10 {
 		t.Errorf("jobs last %v s in the median, want about %v", median, medianSeconds)
 	}
-	// The cut tail takes from the mean, never adds to it.
+	// Cutting the tail reduces the mean.
 	if mean, _ := statistics(durations); mean < meanSeconds/2 || mean > meanSeconds {
 		t.Errorf("jobs last %.0f s on average, want from half of %v to all of it", mean, meanSeconds)
 	}
 }
 
-// knavigator's cases: the one choice below one spine, and a burst that a cluster
-// can run without ever being idle.
+// Dovetail finds the only choice below one spine, and runs the burst without idle nodes.
 func TestCasesOfKnavigator(t *testing.T) {
 	var replicas, jobs int
 	for _, group := range burstOrder {
@@ -146,45 +145,44 @@ func TestCasesOfKnavigator(t *testing.T) {
 			t.Fatal(err)
 		}
 		if result.ofFewest() != 1 {
-			t.Errorf("the burst took %v, want %d times %v", result.makespan, burstFewest, burstLasts)
+			t.Errorf("the burst took %v, want %d times %v", result.makespan, burstFewest, burstDuration)
 		}
 	}
 }
 
-// Two jobs that each hold half of a cluster that both want whole wait for each
-// other for ever, unless they have a deadline.
+// Two jobs that each need the whole cluster and hold half of it are a deadlock, unless
+// they have a deadline.
 func TestPartsHeldAreADeadlock(t *testing.T) {
 	jobs := func() []*job {
 		var all []*job
 		for i := range 2 {
-			all = append(all, &job{id: i, pods: topologyFleet.Size() * 8, shape: shape{gpus: 1, nics: 1}, lasts: burstLasts})
+			all = append(all, &job{id: i, pods: topologyFleet.Size() * 8, shape: shape{gpus: 1, nics: 1}, duration: burstDuration})
 		}
 		return all
 	}
-	halves := func(patienceOf podQueue) (scheduler, error) { return interleaved{patienceOf}, nil }
-	s, err := run(newCluster(topologyFleet), jobs(), func(*cluster) (scheduler, error) { return halves(podQueue{by: fullest{}}) })
+	halves := func(queue podQueue) (scheduler, error) { return halvesFirst{queue}, nil }
+	s, err := run(newSimulatedCluster(topologyFleet), jobs(), func(*simulatedCluster) (scheduler, error) { return halves(podQueue{by: fullest{}}) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.never(); n != 2 {
+	if n := s.neverStarted(); n != 2 {
 		t.Errorf("%d jobs never start, want both", n)
 	}
-	s, err = run(newCluster(topologyFleet), jobs(), func(*cluster) (scheduler, error) {
-		return halves(podQueue{by: fullest{}, patience: patience})
+	s, err = run(newSimulatedCluster(topologyFleet), jobs(), func(*simulatedCluster) (scheduler, error) {
+		return halves(podQueue{by: fullest{}, holdLimit: holdLimit})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.never(); n != 0 {
+	if n := s.neverStarted(); n != 0 {
 		t.Errorf("%d jobs with a deadline never start", n)
 	}
 }
 
-// interleaved lets the first jobs bind half of their pods before the queue
-// goes on.
-type interleaved struct{ podQueue }
+// halvesFirst binds half of the pods of the first jobs before the queue continues.
+type halvesFirst struct{ podQueue }
 
-func (i interleaved) pass(s *sim) error {
+func (i halvesFirst) pass(s *sim) error {
 	if s.now > 0 {
 		return i.podQueue.pass(s)
 	}
@@ -192,9 +190,9 @@ func (i interleaved) pass(s *sim) error {
 		if err := bindHalf(s, e); err != nil {
 			return err
 		}
-		if i.patience > 0 {
-			e.holding = time.Duration(e.id) * time.Minute // they did not start at the same moment
-			s.callAt(e.holding+i.patience, nil)
+		if i.holdLimit > 0 {
+			e.holding = time.Duration(e.id) * time.Minute // their deadlines must differ
+			s.wakeAt(e.holding+i.holdLimit, nil)
 		}
 	}
 	return nil
@@ -204,10 +202,32 @@ func (i interleaved) pass(s *sim) error {
 func bindHalf(s *sim, e *entry) error {
 	for at := 0; e.bound < len(e.pods)/2; at++ {
 		for m := s.machines[at]; m.free.holds(e.shape) && e.bound < len(e.pods)/2; {
-			if err := s.bindOne(e, seat{machine: m}); err != nil {
+			if err := s.bindNext(e, nodeChoice{machine: m}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// Nodes are reserved for a gang that small jobs have bypassed for longer than maxBypass.
+// Without a limit the gang waits until the stream of small jobs ends.
+func TestReservationEndsBypassing(t *testing.T) {
+	waits := map[string]time.Duration{}
+	for _, of := range contenders {
+		if of.name != dovetailName && of.name != "dovetail-bypass" {
+			continue
+		}
+		result, err := runStream(of, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits[of.name] = seconds(result.gang)
+	}
+	if got := waits[dovetailName]; got < maxBypass || got > 3*maxBypass {
+		t.Errorf("the gang waits %v, want between 1 and 3 times maxBypass (%v)", got, maxBypass)
+	}
+	if got := waits["dovetail-bypass"]; got < streamLength-3*streamArrival {
+		t.Errorf("without a limit the gang waits %v, want until the stream ends after %v", got, streamLength)
+	}
 }

@@ -8,30 +8,31 @@ import (
 	"time"
 )
 
-// picker chooses the machine for one pod on a sketch of what is free, or -1.
+// picker returns the index of the machine for one pod, -1 for none. rooms is the free room
+// of each machine.
 type picker interface {
 	pick(machines []*machine, rooms []room, p shape) int
 }
 
-// gangQueue starts jobs whole or not at all, in the order in which they came;
-// unless it is strict, those behind one that finds no room are tried, too.
+// gangQueue binds all pods of a job or none, in the order of arrival. Later jobs bypass a
+// job without room unless the queue is fifo.
 type gangQueue struct {
-	place  func(s *sim, e *entry) ([]seat, error)
-	strict bool
+	choose func(s *sim, e *entry) ([]nodeChoice, error)
+	fifo   bool
 }
 
 func (g gangQueue) pass(s *sim) error {
 	for _, e := range s.waiting() {
-		var seats []seat
-		if !s.hopeless[e.kind()] {
+		var seats []nodeChoice
+		if !s.refusedKinds[e.kind()] {
 			var err error
-			if seats, err = g.place(s, e); err != nil {
+			if seats, err = g.choose(s, e); err != nil {
 				return err
 			}
 		}
 		if seats == nil {
-			s.hopeless[e.kind()] = true
-			if g.strict {
+			s.refusedKinds[e.kind()] = true
+			if g.fifo {
 				return nil
 			}
 			continue
@@ -43,16 +44,16 @@ func (g gangQueue) pass(s *sim) error {
 	return nil
 }
 
-// oneByOne places the pods of a job one after the other and takes all back if
-// one of them finds no place, as scheduling gangs pod by pod does.
-func oneByOne(by picker) func(*sim, *entry) ([]seat, error) {
-	return func(s *sim, e *entry) ([]seat, error) {
-		return seated(s.machines, s.rooms(), e, by), nil
+// oneByOne chooses a node for each pod in turn, and no node for the job if one of its pods
+// has none, as gang scheduling pod by pod does.
+func oneByOne(by picker) func(*sim, *entry) ([]nodeChoice, error) {
+	return func(s *sim, e *entry) ([]nodeChoice, error) {
+		return chooseEach(s.machines, s.rooms(), e, by), nil
 	}
 }
 
-func seated(machines []*machine, rooms []room, e *entry, by picker) []seat {
-	seats := make([]seat, len(e.pods))
+func chooseEach(machines []*machine, rooms []room, e *entry, by picker) []nodeChoice {
+	seats := make([]nodeChoice, len(e.pods))
 	for i := range e.pods {
 		at := by.pick(machines, rooms, e.shape)
 		if at < 0 {
@@ -64,17 +65,17 @@ func seated(machines []*machine, rooms []room, e *entry, by picker) []seat {
 	return seats
 }
 
-// podQueue places every pod by itself. A job starts when its last pod is bound;
-// until then the others hold what they have.
+// podQueue binds each pod by itself. A job starts when its last pod is bound; until then
+// its bound pods hold their nodes.
 type podQueue struct {
 	by picker
-	// patience is how long a job holds a part; 0 is for ever. Then it gives back
-	// what it holds and queues up again, as jobs with a deadline for their pods do.
-	patience time.Duration
+	// holdLimit is how long a job without all its pods holds nodes; 0 is for ever. After it
+	// the job releases them and queues again, as jobs with a deadline for their pods do.
+	holdLimit time.Duration
 }
 
 func (q podQueue) pass(s *sim) error {
-	if err := q.losePatience(s); err != nil {
+	if err := q.releaseExpired(s); err != nil {
 		return err
 	}
 	rooms := s.rooms()
@@ -87,11 +88,11 @@ func (q podQueue) pass(s *sim) error {
 				break
 			}
 			rooms[at].take(e.shape, 1)
-			if err := s.bindOne(e, seat{machine: s.machines[at]}); err != nil {
+			if err := s.bindNext(e, nodeChoice{machine: s.machines[at]}); err != nil {
 				return err
 			}
-			if e.bound == 1 && q.patience > 0 && len(e.pods) > 1 {
-				s.callAt(s.now+q.patience, nil)
+			if e.bound == 1 && q.holdLimit > 0 && len(e.pods) > 1 {
+				s.wakeAt(s.now+q.holdLimit, nil)
 			}
 		}
 		if e.bound == len(e.pods) {
@@ -103,12 +104,12 @@ func (q podQueue) pass(s *sim) error {
 	return nil
 }
 
-func (q podQueue) losePatience(s *sim) error {
-	if q.patience == 0 {
+func (q podQueue) releaseExpired(s *sim) error {
+	if q.holdLimit == 0 {
 		return nil
 	}
 	for _, e := range s.waiting() {
-		if e.bound == 0 || s.now < e.holding+q.patience {
+		if e.bound == 0 || s.now < e.holding+q.holdLimit {
 			continue
 		}
 		if err := s.release(e); err != nil {
@@ -120,21 +121,21 @@ func (q podQueue) losePatience(s *sim) error {
 	return nil
 }
 
-// requeue puts a job behind all others.
+// requeue moves a job to the end of the queue.
 func (s *sim) requeue(e *entry) {
-	rest := s.queue[:0]
+	others := s.queue[:0]
 	for _, o := range s.queue {
 		if o != e {
-			rest = append(rest, o)
+			others = append(others, o)
 		}
 	}
-	s.queue = append(rest, e)
+	s.queue = append(others, e)
 }
 
-// stockScore prefers the emptiest and most balanced node, as the score plugins of
-// stock scheduling do that tell these nodes apart: NodeResourcesFit with
-// LeastAllocated and NodeResourcesBalancedAllocation, of weight 1 each, over CPU
-// and memory. They do not see devices. Equal nodes are chosen from at random.
+// stockScore prefers the emptiest and most balanced node. It is the sum of the stock scores
+// that differ between these nodes: NodeResourcesFit with LeastAllocated and
+// NodeResourcesBalancedAllocation, of weight 1 each, over CPU and memory. They ignore
+// devices. A random choice breaks ties.
 type stockScore struct{ random *rand.Rand }
 
 func (p stockScore) pick(machines []*machine, rooms []room, of shape) int {
@@ -155,26 +156,26 @@ func (p stockScore) pick(machines []*machine, rooms []room, of shape) int {
 	return best
 }
 
-// leastAllocated is the mean share, in percent, that is left of CPU and memory.
+// leastAllocated returns the mean free share of CPU and memory, in percent.
 func leastAllocated(m *machine, left room, of shape) int64 {
-	return ((left.cpu-of.cpu())*100/m.all.cpu + (left.memory-of.memory())*100/m.all.memory) / 2
+	return ((left.cpu-of.cpu())*100/m.capacity.cpu + (left.memory-of.memory())*100/m.capacity.memory) / 2
 }
 
-// balancedAllocation says how much the pod improves the balance of CPU and memory.
+// balancedAllocation scores how much the pod improves the balance of CPU and memory.
 func balancedAllocation(m *machine, left room, of shape) int64 {
 	after := left
 	after.take(of, 1)
 	return 50 + (50+balance(m, after)-balance(m, left))/2
 }
 
-// balance is 100 when equal shares of CPU and memory are in use.
+// balance is 100 if equal shares of CPU and memory are in use.
 func balance(m *machine, left room) int64 {
-	cpu := float64(m.all.cpu-left.cpu) / float64(m.all.cpu)
-	memory := float64(m.all.memory-left.memory) / float64(m.all.memory)
+	cpu := float64(m.capacity.cpu-left.cpu) / float64(m.capacity.cpu)
+	memory := float64(m.capacity.memory-left.memory) / float64(m.capacity.memory)
 	return int64((1 - max(cpu-memory, memory-cpu)/2) * 100)
 }
 
-// fullest takes the node with the fewest GPUs left that holds the pod.
+// fullest picks the node with room and the fewest free GPUs.
 type fullest struct{}
 
 func (fullest) pick(_ []*machine, rooms []room, of shape) int {
@@ -187,7 +188,7 @@ func (fullest) pick(_ []*machine, rooms []room, of shape) int {
 	return best
 }
 
-// anywhere takes any node that holds the pod.
+// anywhere picks a random node with room.
 type anywhere struct{ random *rand.Rand }
 
 func (p anywhere) pick(_ []*machine, rooms []room, of shape) int {
@@ -203,18 +204,17 @@ func (p anywhere) pick(_ []*machine, rooms []room, of shape) int {
 	return best
 }
 
-// smallestDomain takes, for the whole job, the domain of the lowest level that
-// has enough room by counts of GPUs; of several the one with the least room. In it
-// pods go to the fullest nodes. NICs are not counted, as by schedulers whose
-// topology search knows no devices; a domain in which they run out is given up,
-// and the next tried.
-func smallestDomain(s *sim, e *entry) ([]seat, error) {
+// smallestDomain chooses the domain of the lowest level with room for the job by counts of
+// GPUs, and of several the one with the least room. Pods go to its fullest nodes. NICs are
+// not counted, as in schedulers whose topology search ignores devices. If NICs run out in a
+// domain, the next domain is tried.
+func smallestDomain(s *sim, e *entry) ([]nodeChoice, error) {
 	if len(e.pods) == 1 {
-		return seated(s.machines, s.rooms(), e, fullest{}), nil
+		return chooseEach(s.machines, s.rooms(), e, fullest{}), nil
 	}
 	for _, level := range levels {
-		for _, domain := range snuggest(s, e, level.of) {
-			if seats := seated(domain, roomsOf(domain), e, fullest{}); seats != nil {
+		for _, domain := range tightestDomains(s, e, level.of) {
+			if seats := chooseEach(domain, roomsOf(domain), e, fullest{}); seats != nil {
 				return seats, nil
 			}
 		}

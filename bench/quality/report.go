@@ -15,18 +15,18 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// report is everything that one call of the command found.
+// report holds all results of one run of the command.
 type report struct {
 	options
 	began  time.Time
 	commit string
 	loads  []loadResult
-	// chosen are the nodes of the topology case, bursts the burst in its own order
-	// and in others, by contender.
+	// By contender: chosen are the nodes of the topology case, fixed and mixed the results
+	// of the burst in its own order and in others.
 	chosen [][]int
 	fixed  []burstResult
 	mixed  [][]burstResult
-	// streams are the small jobs with one large gang, by contender and seed.
+	// streams are the results of the stream, by contender and seed.
 	streams [][]streamResult
 }
 
@@ -35,16 +35,16 @@ type loadResult struct {
 	seeds []outcome
 }
 
-// values are one figure of one contender, by seed.
+// values returns one figure of one contender, by seed.
 func (l loadResult) values(contender, figure int) []float64 {
 	var values []float64
-	for _, one := range l.seeds {
-		values = append(values, one[contender][figure])
+	for _, result := range l.seeds {
+		values = append(values, result[contender][figure])
 	}
 	return values
 }
 
-// mixedBursts is how many further orders of the burst are tried.
+// mixedBursts is the number of random orders of the burst.
 const mixedBursts = 20
 
 func (r *report) addCases() error {
@@ -83,8 +83,8 @@ func (r *report) print(w io.Writer) {
 		}
 		row(w, header)
 		row(w, slices.Repeat([]string{"---"}, len(header)))
-		for f, one := range figures {
-			cells := []string{one.title}
+		for f, figure := range figures {
+			cells := []string{figure.title}
 			for c := range contenders {
 				cells = append(cells, cell(l.values(c, f)))
 			}
@@ -97,12 +97,12 @@ func (r *report) print(w io.Writer) {
 
 func (r *report) printCases(w io.Writer) {
 	fmt.Fprintf(w, "\n## Cases of knavigator\n\n")
-	row(w, []string{"contender", "topology case: nodes", "spines", "burst: makespan of the fewest", "GPUs that work", fmt.Sprintf("in %d other orders: makespan", mixedBursts), "GPUs that work", "jobs that never start"})
+	row(w, []string{"contender", "topology case: nodes", "spines", "burst: makespan, × shortest possible", "GPU utilization", fmt.Sprintf("in %d other orders: makespan", mixedBursts), "GPU utilization", "jobs that never start"})
 	row(w, slices.Repeat([]string{"---"}, 8))
 	for c, of := range contenders {
 		mixed := r.mixedOf(c)
 		row(w, []string{of.name, strings.Trim(fmt.Sprint(r.chosen[c]), "[]"), fmt.Sprint(spinesOf(r.chosen[c])),
-			number(r.fixed[c].ofFewest()), number(r.fixed[c].occupancy), cell(mixed.makespans), cell(mixed.occupancies), fmt.Sprint(mixed.never)})
+			number(r.fixed[c].ofFewest()), number(r.fixed[c].occupancy), cell(mixed.makespans), cell(mixed.occupancies), fmt.Sprint(mixed.neverStarted)})
 	}
 }
 
@@ -117,30 +117,30 @@ func (r *report) printStreams(w io.Writer) {
 }
 
 func (r *report) streamOf(contender int) (gang, others []float64) {
-	for _, one := range r.streams[contender] {
-		gang, others = append(gang, one.gang), append(others, one.others)
+	for _, result := range r.streams[contender] {
+		gang, others = append(gang, result.gang), append(others, result.others)
 	}
 	return gang, others
 }
 
-// ofFewest is the makespan over that of a cluster that is never idle.
+// ofFewest is the makespan over the minimum, which is that of a cluster without idle nodes.
 func (b burstResult) ofFewest() float64 {
-	if b.never > 0 {
+	if b.neverStarted > 0 {
 		return math.Inf(1)
 	}
-	return b.makespan.Seconds() / (burstFewest * burstLasts.Seconds())
+	return b.makespan.Seconds() / (burstFewest * burstDuration.Seconds())
 }
 
 type mixedResult struct {
 	makespans, occupancies []float64
-	never                  int
+	neverStarted           int
 }
 
 func (r *report) mixedOf(contender int) mixedResult {
 	var m mixedResult
-	for _, one := range r.mixed[contender] {
-		m.makespans, m.occupancies = append(m.makespans, one.ofFewest()), append(m.occupancies, one.occupancy)
-		m.never += one.never
+	for _, result := range r.mixed[contender] {
+		m.makespans, m.occupancies = append(m.makespans, result.ofFewest()), append(m.occupancies, result.occupancy)
+		m.neverStarted += result.neverStarted
 	}
 	return m
 }
@@ -176,7 +176,7 @@ func number(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-// statistics are the mean and the standard deviation.
+// statistics returns the mean and the standard deviation.
 func statistics(values []float64) (mean, spread float64) {
 	for _, v := range values {
 		mean += v
@@ -188,11 +188,11 @@ func statistics(values []float64) (mean, spread float64) {
 	return mean, math.Sqrt(spread / float64(max(1, len(values)-1)))
 }
 
-// rivals are those whose ratios are published; the tables have them all.
+// rivals are the contenders with published ratios. The tables have all contenders.
 var rivals = []string{"stock", "stock-gang", "best-fit", "smallest-domain", "dovetail-bypass"}
 
-// publish compares Dovetail with its rivals, seed by seed. What is never or has
-// nothing to be compared with is left out.
+// publish compares Dovetail with its rivals, seed by seed. It leaves out infinite values
+// and ratios to zero.
 func (r *report) publish() []ratios.Ratio {
 	ours := slices.IndexFunc(contenders, func(c contender) bool { return c.name == dovetailName })
 	var all []ratios.Ratio
@@ -201,9 +201,9 @@ func (r *report) publish() []ratios.Ratio {
 			if !slices.Contains(rivals, other.name) {
 				continue
 			}
-			for f, one := range figures {
+			for f, figure := range figures {
 				if p, ok := ratioOf(l.values(ours, f), l.values(c, f)); ok {
-					p.Name = fmt.Sprintf("quality/load=%g/%s/dovetail-over-%s", l.load, one.key, other.name)
+					p.Name = fmt.Sprintf("quality/load=%g/%s/dovetail-over-%s", l.load, figure.key, other.name)
 					all = append(all, p)
 				}
 			}
@@ -234,7 +234,7 @@ func ratioOf(ours, others []float64) (ratios.Ratio, bool) {
 	return ratios.Ratio{Value: mean, Spread: spread, Runs: len(bySeed)}, true
 }
 
-// write leaves the ratios where bench/check finds them.
+// write writes the ratios for bench/check.
 func (r *report) write() error {
 	return ratios.Write(r.out, ratios.Report{Taken: r.began.UTC(), Commit: r.commit, Cores: runtime.NumCPU(), Ratios: r.publish()})
 }

@@ -13,7 +13,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// scheduler starts what it can, whenever something changed.
+// scheduler binds the pods of waiting jobs. pass is called after every event.
 type scheduler interface {
 	pass(s *sim) error
 }
@@ -22,39 +22,39 @@ type scheduler interface {
 type entry struct {
 	*job
 	pods []*pod
-	// since is when it took its place in the queue.
+	// since is when the job was queued last.
 	since time.Duration
-	// bound are those of its pods that hold a node; holding is since when.
-	bound   int
-	holding time.Duration
-	started bool
-	start   time.Duration
-	ended   bool
-	end     time.Duration
-	spot    spot
+	// bound is the number of its bound pods; holding is when the first was bound.
+	bound     int
+	holding   time.Duration
+	started   bool
+	start     time.Duration
+	ended     bool
+	end       time.Duration
+	footprint footprint
 }
 
-// waker is a moment at which something may change.
-type waker struct {
+// event is a time at which the state may change.
+type event struct {
 	at time.Duration
-	// ends is the job that ends then; nil if the scheduler wanted to be called.
+	// ends is the job that ends then; nil if the scheduler asked for a pass.
 	ends *entry
 	seq  int
 }
 
-type wakers []waker
+type events []event
 
-func (w wakers) Len() int      { return len(w) }
-func (w wakers) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
-func (w wakers) Less(i, j int) bool {
+func (w events) Len() int      { return len(w) }
+func (w events) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+func (w events) Less(i, j int) bool {
 	return cmp.Or(cmp.Compare(w[i].at, w[j].at), cmp.Compare(w[i].seq, w[j].seq)) < 0
 }
 
-// Push adds a waker.
-func (w *wakers) Push(x any) { *w = append(*w, x.(waker)) }
+// Push adds an event.
+func (w *events) Push(x any) { *w = append(*w, x.(event)) }
 
-// Pop removes the last.
-func (w *wakers) Pop() any {
+// Pop removes the last event.
+func (w *events) Pop() any {
 	last := (*w)[len(*w)-1]
 	*w = (*w)[:len(*w)-1]
 	return last
@@ -62,30 +62,30 @@ func (w *wakers) Pop() any {
 
 // sim is one contender's run through one trace.
 type sim struct {
-	*cluster
+	*simulatedCluster
 	scheduler scheduler
 	jobs      []*entry
-	// queue are those that wait, first come first.
+	// queue holds the waiting jobs in the order of arrival.
 	queue  []*entry
 	now    time.Duration
 	coming int
-	wake   wakers
+	events events
 	seq    int
-	// hopeless are kinds for which no room was found since devices were last
-	// given back: until then trying again is in vain.
-	hopeless map[kind]bool
-	meter    meter
-	// window is when the meter stops: the last arrival.
+	// refusedKinds are the kinds of jobs that found no room. It is cleared when devices are
+	// released, because a retry cannot succeed before.
+	refusedKinds map[kind]bool
+	meter        meter
+	// window is the time of the last arrival, when the meter stops.
 	window time.Duration
 }
 
-// giveUp ends simulations in which jobs chase each other for ever: so many times
-// the time in which jobs arrive.
-const giveUp = 20
+// maxWindows ends simulations in which jobs never start: it limits their length, as a
+// multiple of the time in which jobs arrive.
+const maxWindows = 20
 
-// run simulates the jobs on the fleet until nothing moves any more.
-func run(c *cluster, jobs []*job, build func(*cluster) (scheduler, error)) (*sim, error) {
-	s := &sim{cluster: c, hopeless: map[kind]bool{}}
+// run simulates the jobs on the fleet until no event is left.
+func run(c *simulatedCluster, jobs []*job, build func(*simulatedCluster) (scheduler, error)) (*sim, error) {
+	s := &sim{simulatedCluster: c, refusedKinds: map[kind]bool{}}
 	for _, j := range jobs {
 		s.jobs = append(s.jobs, &entry{job: j, pods: newPods(j)})
 		s.window = max(s.window, j.arrives)
@@ -95,7 +95,7 @@ func run(c *cluster, jobs []*job, build func(*cluster) (scheduler, error)) (*sim
 		return nil, err
 	}
 	for s.advance() {
-		if err := s.happen(); err != nil {
+		if err := s.processEvents(); err != nil {
 			return nil, fmt.Errorf("at %v: %w", s.now, err)
 		}
 		if err := s.scheduler.pass(s); err != nil {
@@ -105,16 +105,16 @@ func run(c *cluster, jobs []*job, build func(*cluster) (scheduler, error)) (*sim
 	return s, nil
 }
 
-// advance goes to the next moment at which something happens.
+// advance moves the clock to the next event.
 func (s *sim) advance() bool {
 	next := time.Duration(-1)
 	if s.coming < len(s.jobs) {
 		next = s.jobs[s.coming].arrives
 	}
-	if len(s.wake) > 0 && (next < 0 || s.wake[0].at < next) {
-		next = s.wake[0].at
+	if len(s.events) > 0 && (next < 0 || s.events[0].at < next) {
+		next = s.events[0].at
 	}
-	if next < 0 || next > giveUp*max(s.window, time.Hour) {
+	if next < 0 || next > maxWindows*max(s.window, time.Hour) {
 		return false
 	}
 	s.meter.advance(s, next)
@@ -122,10 +122,10 @@ func (s *sim) advance() bool {
 	return true
 }
 
-// happen lets jobs end and arrive whose time has come.
-func (s *sim) happen() error {
-	for len(s.wake) > 0 && s.wake[0].at <= s.now {
-		if e := heap.Pop(&s.wake).(waker).ends; e != nil {
+// processEvents ends and adds the jobs that are due.
+func (s *sim) processEvents() error {
+	for len(s.events) > 0 && s.events[0].at <= s.now {
+		if e := heap.Pop(&s.events).(event).ends; e != nil {
 			if err := s.finish(e); err != nil {
 				return err
 			}
@@ -142,31 +142,31 @@ func (s *sim) happen() error {
 	return nil
 }
 
-// callAt has the scheduler called at a moment at which nothing else may happen.
-func (s *sim) callAt(at time.Duration, ends *entry) {
+// wakeAt adds an event: the end of a job, or a pass of the scheduler if ends is nil.
+func (s *sim) wakeAt(at time.Duration, ends *entry) {
 	s.seq++
-	heap.Push(&s.wake, waker{at: at, ends: ends, seq: s.seq})
+	heap.Push(&s.events, event{at: at, ends: ends, seq: s.seq})
 }
 
-// seat is a place for one pod.
-type seat struct {
+// nodeChoice is the node for one pod.
+type nodeChoice struct {
 	machine *machine
-	// shown are the machine's slices as the allocator is to see them; nil shows
-	// them as they were published. It is asked when the pods before are bound.
-	shown func(*pod) ([]*resourceapi.ResourceSlice, error)
+	// arrange returns the machine's slices in the order for the allocator; nil keeps the
+	// published order. It is called once the pods before are bound.
+	arrange func(*pod) ([]*resourceapi.ResourceSlice, error)
 }
 
-// bindOne puts the next pod of a job in its place.
-func (s *sim) bindOne(e *entry, at seat) error {
+// bindNext binds the next pod of a job.
+func (s *sim) bindNext(e *entry, at nodeChoice) error {
 	p := e.pods[e.bound]
-	shown := at.machine.slices
-	if at.shown != nil {
+	slices := at.machine.slices
+	if at.arrange != nil {
 		var err error
-		if shown, err = at.shown(p); err != nil {
+		if slices, err = at.arrange(p); err != nil {
 			return err
 		}
 	}
-	if err := s.bind(p, at.machine, shown); err != nil {
+	if err := s.bind(p, at.machine, slices); err != nil {
 		return err
 	}
 	if e.bound == 0 {
@@ -176,40 +176,40 @@ func (s *sim) bindOne(e *entry, at seat) error {
 	return nil
 }
 
-// start binds the pods of a job that has none bound yet, and lets it run.
-func (s *sim) start(e *entry, seats []seat) error {
+// start binds all pods of a job and starts it. None of them may be bound before.
+func (s *sim) start(e *entry, seats []nodeChoice) error {
 	if len(seats) != len(e.pods) || e.bound != 0 {
-		return fmt.Errorf("job %d has %d pods, %d of them bound, and got %d places", e.id, len(e.pods), e.bound, len(seats))
+		return fmt.Errorf("job %d has %d pods, %d of them bound, and %d chosen nodes", e.id, len(e.pods), e.bound, len(seats))
 	}
 	for _, at := range seats {
-		if err := s.bindOne(e, at); err != nil {
+		if err := s.bindNext(e, at); err != nil {
 			return err
 		}
 	}
 	return s.begin(e)
 }
 
-// begin lets a job run all of whose pods are bound.
+// begin starts a job whose pods are all bound.
 func (s *sim) begin(e *entry) error {
 	if e.bound != len(e.pods) || e.started {
-		return fmt.Errorf("job %d was to start with %d of %d pods", e.id, e.bound, len(e.pods))
+		return fmt.Errorf("job %d cannot start with %d of %d pods bound", e.id, e.bound, len(e.pods))
 	}
 	e.started, e.start = true, s.now
-	e.spot = s.look(e)
-	s.callAt(s.now+e.lasts, e)
+	e.footprint = s.footprintOf(e)
+	s.wakeAt(s.now+e.duration, e)
 	s.queue = slices.DeleteFunc(s.queue, func(o *entry) bool { return o == e })
 	return nil
 }
 
-// release gives back everything that a job holds.
+// release unbinds all pods of a job.
 func (s *sim) release(e *entry) error {
 	for _, p := range e.pods[:e.bound] {
-		if err := s.free(p); err != nil {
+		if err := s.unbind(p); err != nil {
 			return err
 		}
 	}
 	e.bound = 0
-	clear(s.hopeless)
+	clear(s.refusedKinds)
 	return nil
 }
 
@@ -224,5 +224,5 @@ func (s *sim) finish(e *entry) error {
 	return nil
 }
 
-// waiting is the queue as it is now: passes change it while they go over it.
+// waiting returns a copy of the queue, because passes change the queue while they iterate.
 func (s *sim) waiting() []*entry { return slices.Clone(s.queue) }

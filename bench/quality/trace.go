@@ -14,15 +14,15 @@ import (
 // Sizes and durations follow the trace "Seren" of Acme (Shanghai AI Laboratory,
 // NSDI'24), whose summary gives, for 663,813 GPU jobs, 5.68 GPUs a job on average
 // and 1 in the median, and a run time of 1,414 s on average and 122 s in the
-// median. README.md says what is ours.
+// median. README.md lists the assumptions of this bench.
 const (
 	medianSeconds = 122.0
 	meanSeconds   = 1414.335
-	// longest cuts the tail off, so that a trace of hours comes to a steady state.
+	// longest cuts the tail off, so that a trace of hours reaches a steady state.
 	longest = 4 * time.Hour
 )
 
-// sizes is how many of a thousand jobs take so many GPUs: 5.7 on average.
+// sizes is the distribution of jobs by GPUs, per thousand. The mean is 5.7 GPUs.
 var sizes = []struct{ gpus, perMille int }{
 	{1, 602}, {2, 90}, {4, 80}, {8, 158}, {16, 30}, {32, 20}, {64, 12}, {128, 5}, {256, 3},
 }
@@ -31,16 +31,16 @@ const (
 	// gpuOnlyPercent of the jobs below 8 GPUs are one pod without NICs:
 	// notebooks, evaluation, inference. The others are workers with a pair each.
 	gpuOnlyPercent = 60
-	// wholePercent of the jobs from 8 GPUs up are pods that take a whole node.
-	// The others are smaller workers, as Ray has them.
+	// wholePercent of the jobs from 8 GPUs up have pods of a whole node. The others have
+	// smaller workers, as Ray jobs often do.
 	wholePercent = 70
 )
 
-// smallWorkers are the GPUs of pods that take part of a node.
+// smallWorkers are the GPU counts of pods that use part of a node.
 var smallWorkers = []int{1, 2, 4}
 
-// newTrace makes count jobs that ask, while they arrive, for the load's share of
-// so many GPUs. Arrivals are spread evenly at random.
+// newTrace returns count jobs whose demand while they arrive is the load's share of the
+// GPUs. Arrivals are uniformly random.
 func newTrace(seed uint64, count int, load float64, gpus int64) []*job {
 	random := rand.New(rand.NewPCG(seed, 7))
 	jobs := make([]*job, count)
@@ -62,7 +62,7 @@ func newTrace(seed uint64, count int, load float64, gpus int64) []*job {
 
 func newJob(random *rand.Rand) *job {
 	gpus := drawSize(random)
-	j := &job{pods: 1, lasts: drawDuration(random)}
+	j := &job{pods: 1, duration: drawDuration(random)}
 	switch {
 	case gpus < 8 && random.IntN(100) < gpuOnlyPercent:
 		j.shape = shape{gpus: gpus}
@@ -87,13 +87,13 @@ func drawSize(random *rand.Rand) int {
 	return 1
 }
 
-// drawDuration is lognormal: its median and its mean say all about it.
+// drawDuration draws from the lognormal distribution with the trace's median and mean.
 func drawDuration(random *rand.Rand) time.Duration {
 	sigma := math.Sqrt(2 * math.Log(meanSeconds/medianSeconds))
 	return min(longest, max(time.Second, seconds(medianSeconds*math.Exp(sigma*random.NormFloat64()))))
 }
 
-// seconds rounds, so that sums do not depend on how floats are added up.
+// seconds rounds to full seconds, so that sums do not depend on the order of addition.
 func seconds(s float64) time.Duration {
 	return time.Duration(math.Round(s)) * time.Second
 }

@@ -27,7 +27,7 @@ func newClasses() classes {
 	return byName
 }
 
-// List returns all classes, in their own order.
+// List returns all classes, in the order of the fleet package.
 func (c classes) List() ([]*resourceapi.DeviceClass, error) { return fleet.Classes(), nil }
 
 // Get returns the class of that name.
@@ -38,15 +38,17 @@ func (c classes) Get(name string) (*resourceapi.DeviceClass, error) {
 	return nil, errNoSuchObject
 }
 
-// GetDeviceClass returns nil: no pod here asks for extended resources.
+// GetDeviceClass returns nil, because no pod of the simulation requests extended resources.
 func (c classes) GetDeviceClass(v1.ResourceName) *resourceapi.DeviceClass { return nil }
 
-// draView is the scheduler's view of devices, for those parts of Dovetail that
-// read it. Only what they read is there.
-type draView struct{ *cluster }
+// draView is the scheduler's view of devices. It implements only the methods that
+// Dovetail's packages call.
+type draView struct{ *simulatedCluster }
 
 // ResourceClaims returns the claims.
-func (d draView) ResourceClaims() fwk.ResourceClaimTracker { return claimView{cluster: d.cluster} }
+func (d draView) ResourceClaims() fwk.ResourceClaimTracker {
+	return claimView{cluster: d.simulatedCluster}
+}
 
 // ResourceSlices returns the slices of all nodes.
 func (d draView) ResourceSlices() fwk.ResourceSliceLister { return d }
@@ -57,7 +59,7 @@ func (d draView) DeviceClasses() fwk.DeviceClassLister { return d.classes }
 // DeviceClassResolver returns the classes.
 func (d draView) DeviceClassResolver() fwk.DeviceClassResolver { return d.classes }
 
-// ListWithDeviceTaintRules returns the slices of all nodes: there are no rules.
+// ListWithDeviceTaintRules returns the slices of all nodes, because there are no DeviceTaintRules.
 func (d draView) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) { return d.Slices() }
 
 // Slice returns the slice of that name.
@@ -81,15 +83,15 @@ func (d draView) Slices() ([]*resourceapi.ResourceSlice, error) {
 	return all, nil
 }
 
-// Ruled says that there are no DeviceTaintRules.
+// Ruled returns false, because there are no DeviceTaintRules.
 func (d draView) Ruled() bool { return false }
 
-// Synced says that nothing is on its way.
+// Synced returns true, because changes take effect at once.
 func (d draView) Synced() bool { return true }
 
 type claimView struct {
 	fwk.ResourceClaimTracker
-	cluster *cluster
+	cluster *simulatedCluster
 }
 
 // Get returns the claim of that name.

@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// Ratio is a figure, and how it spreads.
+// Ratio is a figure and its spread.
 type Ratio struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
-	// Spread is the standard deviation of a single run, 0 if there was one only.
+	// Spread is the standard deviation of a single run, 0 if there was only one run.
 	Spread float64 `json:"spread"`
 	Runs   int     `json:"runs"`
 }
 
-// Report is what a file says, beside what else is in it.
+// Report holds the fields that every file has, beside its own.
 type Report struct {
 	Taken  time.Time `json:"taken"`
 	Commit string    `json:"commit"`
@@ -31,13 +31,13 @@ type Report struct {
 }
 
 const (
-	// dirty is the end of a commit's name in a checkout that has changes.
+	// dirty is the suffix of the commit in a checkout with changes.
 	dirty = "-dirty"
-	// unknown is the commit of code that is in no repository.
+	// unknown is the commit of code outside a repository.
 	unknown = "unknown"
 )
 
-// Commit names what is checked out in the working directory.
+// Commit returns the commit of the working directory.
 func Commit(ctx context.Context) string {
 	text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty="+dirty).Output()
 	if err != nil {
@@ -46,12 +46,12 @@ func Commit(ctx context.Context) string {
 	return strings.TrimSpace(string(text))
 }
 
-// Named says whether there is a commit of that name, as far as the name tells.
+// Named reports whether the name is that of a commit without changes.
 func Named(commit string) bool {
 	return commit != "" && commit != unknown && !strings.HasSuffix(commit, dirty)
 }
 
-// Write writes anything that holds a report's fields to a file.
+// Write writes a report, or a value with its fields, to a file.
 func Write(file string, report any) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err

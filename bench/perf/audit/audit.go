@@ -15,17 +15,17 @@ import (
 	resourcehelper "k8s.io/component-helpers/resource"
 )
 
-// Rules are what holds for one scheduler and one workload.
+// Rules are the checks that apply to one scheduler and one workload.
 type Rules struct {
-	// AllBound says that the workload waits until every pod has a node.
+	// AllBound is true if the workload waits until every pod has a node.
 	AllBound bool
-	// Whole says that nobody takes pods away, so that a gang is never seen broken up.
-	Whole bool
-	// Labelled says that the scheduler knows the gangs of Dovetail's label.
+	// NoDeletions is true if no client deletes pods, so each gang must have its quorum or no node.
+	NoDeletions bool
+	// Labelled is true if the scheduler places the gangs of Dovetail's label.
 	Labelled bool
 }
 
-// Auditor is told what exists, in any order, and then asked for problems.
+// Auditor collects objects in any order and then reports problems.
 type Auditor struct {
 	rules   Rules
 	nodes   map[string]*v1.Node
@@ -37,7 +37,7 @@ type Auditor struct {
 	claims  []claim
 }
 
-// load is what the pods of a node ask for, in thousandths.
+// load is the sum of the requests on a node, in thousandths.
 type load struct {
 	requests map[v1.ResourceName]int64
 	pods     int64
@@ -45,14 +45,14 @@ type load struct {
 
 type device struct{ driver, pool, name string }
 
-// claim is one that is allocated.
+// claim is an allocated ResourceClaim.
 type claim struct {
 	name     string
 	selector *v1.NodeSelector
 	holders  []types.UID
 }
 
-// New returns an auditor who knows of nothing yet.
+// New returns an auditor without objects.
 func New(rules Rules) *Auditor {
 	return &Auditor{
 		rules: rules, nodes: map[string]*v1.Node{}, loads: map[string]*load{}, gangs: map[gangKey]*gang{},
@@ -60,13 +60,13 @@ func New(rules Rules) *Auditor {
 	}
 }
 
-// Node tells of a node.
+// Node adds a node.
 func (a *Auditor) Node(node *v1.Node) {
 	a.nodes[node.Name] = &v1.Node{ObjectMeta: node.ObjectMeta, Status: v1.NodeStatus{Allocatable: node.Status.Allocatable}}
 	a.nodes[node.Name].ManagedFields = nil
 }
 
-// Pod tells of a pod.
+// Pod adds a pod.
 func (a *Auditor) Pod(pod *v1.Pod) {
 	if pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
 		return
@@ -87,49 +87,49 @@ func (a *Auditor) Pod(pod *v1.Pod) {
 	}
 }
 
-// Group tells of a PodGroup.
+// Group adds a PodGroup.
 func (a *Auditor) Group(group *schedulingapi.PodGroup) {
-	g := a.gang(gangKey{nativeGang, group.Namespace, group.Name})
+	g := a.gang(gangKey{podGroup, group.Namespace, group.Name})
 	if gang := group.Spec.SchedulingPolicy.Gang; gang != nil {
-		g.least = int(gang.MinCount)
+		g.min = int(gang.MinCount)
 	}
 	if constraints := group.Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {
 		g.label = constraints.Topology[0].Key
 	}
 }
 
-// Claim tells of a claim.
+// Claim adds a claim.
 func (a *Auditor) Claim(c *resourceapi.ResourceClaim) {
 	if c.Status.Allocation == nil {
 		return
 	}
-	one := claim{name: c.Namespace + "/" + c.Name, selector: c.Status.Allocation.NodeSelector}
+	allocated := claim{name: c.Namespace + "/" + c.Name, selector: c.Status.Allocation.NodeSelector}
 	for _, holder := range c.Status.ReservedFor {
-		one.holders = append(one.holders, holder.UID)
+		allocated.holders = append(allocated.holders, holder.UID)
 	}
-	a.claims = append(a.claims, one)
+	a.claims = append(a.claims, allocated)
 	for _, result := range c.Status.Allocation.Devices.Results {
 		if result.ShareID == nil && (result.AdminAccess == nil || !*result.AdminAccess) {
 			id := device{result.Driver, result.Pool, result.Device}
-			a.devices[id] = append(a.devices[id], one.name)
+			a.devices[id] = append(a.devices[id], allocated.name)
 		}
 	}
 }
 
-// Problems are sentences about what must not be, sorted by what they are about.
+// Problems returns a sentence for each broken rule, sorted by rule and object.
 func (a *Auditor) Problems() []string {
 	var found []string
 	if n := len(a.unbound); n > 0 && a.rules.AllBound {
 		slices.Sort(a.unbound)
 		found = append(found, fmt.Sprintf("%d pods have no node, the first is %s", n, a.unbound[0]))
 	}
-	found = append(found, a.overcommitted()...)
-	found = append(found, a.doubles()...)
-	found = append(found, a.strays()...)
+	found = append(found, a.overcommittedNodes()...)
+	found = append(found, a.doubleAllocations()...)
+	found = append(found, a.claimsOffNode()...)
 	return append(found, a.brokenGangs()...)
 }
 
-func (a *Auditor) overcommitted() []string {
+func (a *Auditor) overcommittedNodes() []string {
 	var found []string
 	for _, name := range slices.Sorted(maps.Keys(a.loads)) {
 		node, load := a.nodes[name], a.loads[name]
@@ -139,7 +139,7 @@ func (a *Auditor) overcommitted() []string {
 		}
 		load.requests[v1.ResourcePods] = load.pods * 1000
 		for _, resource := range slices.Sorted(maps.Keys(load.requests)) {
-			// What a node does not name comes from its devices.
+			// A resource that the node does not list comes from its devices.
 			if has, named := node.Status.Allocatable[resource]; named && load.requests[resource] > has.MilliValue() {
 				found = append(found, fmt.Sprintf("node %s has %s %s, its pods ask for %g", name, has.String(), resource, float64(load.requests[resource])/1000))
 			}
@@ -148,8 +148,8 @@ func (a *Auditor) overcommitted() []string {
 	return found
 }
 
-// doubles are devices that stand in the allocations of several claims.
-func (a *Auditor) doubles() []string {
+// doubleAllocations returns the devices that are allocated to several claims.
+func (a *Auditor) doubleAllocations() []string {
 	var found []string
 	for id, claims := range a.devices {
 		if len(claims) > 1 {

@@ -86,7 +86,7 @@ func held(name, holder string, changes ...func(*resourceapi.DeviceRequestAllocat
 	}
 }
 
-var strict = Rules{AllBound: true, Whole: true, Labelled: true}
+var strict = Rules{AllBound: true, NoDeletions: true, Labelled: true}
 
 func TestProblems(t *testing.T) {
 	admin := func(r *resourceapi.DeviceRequestAllocationResult) { r.AdminAccess = new(bool); *r.AdminAccess = true }
@@ -95,7 +95,7 @@ func TestProblems(t *testing.T) {
 		objects []runtime.Object
 		want    []string
 	}{
-		"all is well": {strict, []runtime.Object{
+		"no problem": {strict, []runtime.Object{
 			group(), pod("a", "n1", grouped), pod("b", "n2", grouped), pod("c", "n1", labelled), pod("d", "n2", labelled), held("x", "a"),
 		}, nil},
 		"a pod without a node": {strict, []runtime.Object{pod("a", "")}, []string{"1 pods have no node, the first is ns/a"}},
@@ -105,28 +105,28 @@ func TestProblems(t *testing.T) {
 		"CPU of a pod that ended": {strict, []runtime.Object{pod("a", "n1", cpu("1500m"), ended), pod("b", "n1", cpu("1500m"))}, nil},
 		"too many pods": {strict, []runtime.Object{pod("a", "n1", cpu("0")), pod("b", "n1"), pod("c", "n1"), pod("d", "n1")},
 			[]string{"node n1 has 3 pods, its pods ask for 4"}},
-		"a node that is not there": {strict, []runtime.Object{pod("a", "n9")}, []string{"node n9 does not exist and has 1 pods"}},
+		"a node that does not exist": {strict, []runtime.Object{pod("a", "n9")}, []string{"node n9 does not exist and has 1 pods"}},
 		"a PodGroup in two domains": {strict, []runtime.Object{group(), pod("a", "n1", grouped), pod("b", "n3", grouped)},
 			[]string{"PodGroup ns/g must be in one domain of network.topology.nvidia.com/leaf, is in map[l1:1 l2:1]"}},
 		"a PodGroup outside of all domains": {strict, []runtime.Object{group(), pod("a", "n4", grouped), pod("b", "n4", grouped)},
 			[]string{"PodGroup ns/g must be in one domain of network.topology.nvidia.com/leaf, is in map[:2]"}},
-		"a PodGroup in part": {Rules{Whole: true}, []runtime.Object{group(), pod("a", "n1", grouped), pod("b", "", grouped)},
+		"a PodGroup below its minimum": {Rules{NoDeletions: true}, []runtime.Object{group(), pod("a", "n1", grouped), pod("b", "", grouped)},
 			[]string{"PodGroup ns/g has 1 pods with a node, needs 2"}},
 		"a PodGroup that lost a pod": {Rules{}, []runtime.Object{group(), pod("a", "n1", grouped)}, nil},
-		"a PodGroup that waits":      {Rules{Whole: true}, []runtime.Object{group(), pod("a", "", grouped), pod("b", "", grouped)}, nil},
-		"a labelled gang in part and in two domains": {strict, []runtime.Object{pod("a", "n1", labelled), pod("b", "n3", labelled)},
+		"a PodGroup that waits":      {Rules{NoDeletions: true}, []runtime.Object{group(), pod("a", "", grouped), pod("b", "", grouped)}, nil},
+		"a labelled gang in two domains": {strict, []runtime.Object{pod("a", "n1", labelled), pod("b", "n3", labelled)},
 			[]string{"labelled gang ns/g must be in one domain of network.topology.nvidia.com/leaf, is in map[l1:1 l2:1]"}},
-		"a label that the scheduler does not know": {Rules{AllBound: true, Whole: true}, []runtime.Object{pod("a", "n1", labelled), pod("b", "n3", labelled)}, nil},
-		"a device given twice": {strict, []runtime.Object{pod("a", "n1"), pod("b", "n1"), held("x", "a"), held("y", "b")},
+		"a label that the scheduler ignores": {Rules{AllBound: true, NoDeletions: true}, []runtime.Object{pod("a", "n1", labelled), pod("b", "n3", labelled)}, nil},
+		"a device allocated twice": {strict, []runtime.Object{pod("a", "n1"), pod("b", "n1"), held("x", "a"), held("y", "b")},
 			[]string{"device d/n1/gpu-0 is allocated to claims [ns/x ns/y]"}},
-		"a device lent to an administrator": {strict, []runtime.Object{pod("a", "n1"), pod("b", "n1"), held("x", "a"), held("y", "b", admin)}, nil},
+		"a device with admin access": {strict, []runtime.Object{pod("a", "n1"), pod("b", "n1"), held("x", "a"), held("y", "b", admin)}, nil},
 		"a device of another node": {strict, []runtime.Object{pod("a", "n2"), held("x", "a")},
 			[]string{"claim ns/x is held on node n2, where its devices are not"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := New(tc.rules)
 			for _, object := range append(tc.objects, node("n1", "l1"), node("n2", "l1"), node("n3", "l2"), node("n4", "")) {
-				if err := a.see(object); err != nil {
+				if err := a.add(object); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -1,21 +1,21 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package audit looks at what a workload left behind and says what no scheduler
-// may have done, so that no figure comes from placements that do not hold. It
-// reads the API once, after the measurement, and shares no code with a scheduler.
+// Package audit checks the placements of a workload after its measurement, so that
+// no figure comes from invalid placements. It reads the API once and shares no code
+// with a scheduler.
 //
-// What it demands:
+// It checks that:
 //
-//   - The requests of the pods of a node, summed up, and their number are within
-//     what the node has.
-//   - A device stands in the allocation of one claim, except with admin access or
-//     a share id, and the pod that holds the claim is where the device is.
-//   - The pods of a gang that names a required domain are in one.
-//   - Where nobody takes pods away, a gang holds as many nodes as its minimum, or
-//     none; and where the workload waits for all its pods, all have a node.
+//   - The requests and the number of the pods of a node are within the node's
+//     allocatable resources.
+//   - Each device is allocated to a single claim, except with admin access or a
+//     share ID, and the pod that holds the claim runs on the device's node.
+//   - The pods of a gang with a required domain are in a single domain.
+//   - A gang has a node for its quorum or for no pod, if no client deletes pods.
+//   - Every pod has a node, if the workload waits for all its pods.
 //
-// Gangs are PodGroups of scheduling.k8s.io and, for a scheduler that knows it,
-// Dovetail's label. Affinity, taints, volumes, counters of partitionable devices
-// and PodGroups inside others are not looked at.
+// Gangs are PodGroups of scheduling.k8s.io and, for a scheduler that supports it,
+// the gangs of Dovetail's label. The audit does not check affinity, taints, volumes,
+// counters of partitionable devices or nested PodGroups.
 package audit

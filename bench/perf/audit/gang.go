@@ -16,23 +16,23 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// The ways in which the pods of a workload say that they belong together.
+// The two ways in which the pods of a workload declare a gang.
 const (
-	nativeGang   = "PodGroup"
+	podGroup     = "PodGroup"
 	labelledGang = "labelled gang"
 )
 
-// levelPrefix and the name of a level are the label of the level's domains on the nodes of our workloads.
+// levelPrefix with the name of a level is the node label of that level in our workloads.
 const levelPrefix = "network.topology.nvidia.com/"
 
 type gangKey struct{ kind, namespace, name string }
 
 func (k gangKey) String() string { return k.kind + " " + k.namespace + "/" + k.name }
 
-// gang is what was seen of one.
+// gang is the declaration of a gang and the nodes of its bound members.
 type gang struct {
-	// least is its minimum, label that of its required domain: 0 and "" are none.
-	least int
+	// min is the quorum, 0 for none. label is the node label of the required domain, "" for none.
+	min   int
 	label string
 	nodes []string
 }
@@ -44,17 +44,17 @@ func (a *Auditor) gang(key gangKey) *gang {
 	return a.gangs[key]
 }
 
-// member counts a pod in where it belongs.
+// member adds a pod to its gang.
 func (a *Auditor) member(pod *v1.Pod) {
 	var g *gang
 	group, label := pod.Spec.SchedulingGroup, pod.Labels[gangs.GangNameLabel]
 	switch {
 	case group != nil && group.PodGroupName != nil:
-		g = a.gang(gangKey{nativeGang, pod.Namespace, *group.PodGroupName})
+		g = a.gang(gangKey{podGroup, pod.Namespace, *group.PodGroupName})
 	case a.rules.Labelled && label != "":
 		g = a.gang(gangKey{labelledGang, pod.Namespace, label})
-		// A gang that states its minimum wrongly is judged by its domain only.
-		g.least, _ = strconv.Atoi(pod.Annotations[gangs.GangMinAnnotation])
+		// Of a gang with a malformed minimum only the domain is checked.
+		g.min, _ = strconv.Atoi(pod.Annotations[gangs.GangMinAnnotation])
 		if level := pod.Annotations[gangs.RequiredAnnotation]; level != "" {
 			g.label = levelPrefix + level
 		}
@@ -66,21 +66,21 @@ func (a *Auditor) member(pod *v1.Pod) {
 	}
 }
 
-// brokenGangs are those that are in several domains, or there in part.
+// brokenGangs returns the gangs that are bound below their minimum or in several domains.
 func (a *Auditor) brokenGangs() []string {
 	var found []string
 	for _, key := range slices.SortedFunc(maps.Keys(a.gangs), func(x, y gangKey) int { return cmp.Compare(x.String(), y.String()) }) {
 		g := a.gangs[key]
-		if n := len(g.nodes); a.rules.Whole && n > 0 && n < g.least {
-			found = append(found, fmt.Sprintf("%s has %d pods with a node, needs %d", key, n, g.least))
+		if n := len(g.nodes); a.rules.NoDeletions && n > 0 && n < g.min {
+			found = append(found, fmt.Sprintf("%s has %d pods with a node, needs %d", key, n, g.min))
 		}
 		if g.label == "" {
 			continue
 		}
 		domains := map[string]int{}
 		for _, node := range g.nodes {
-			if known := a.nodes[node]; known != nil {
-				domains[known.Labels[g.label]]++
+			if object := a.nodes[node]; object != nil {
+				domains[object.Labels[g.label]]++
 			}
 		}
 		if len(domains) > 1 || domains[""] > 0 {
@@ -90,8 +90,8 @@ func (a *Auditor) brokenGangs() []string {
 	return found
 }
 
-// strays are pods that hold devices of other nodes than theirs.
-func (a *Auditor) strays() []string {
+// claimsOffNode returns the claims whose devices are not on the node of the pod that holds them.
+func (a *Auditor) claimsOffNode() []string {
 	var found []string
 	for _, c := range a.claims {
 		if c.selector == nil {

@@ -17,10 +17,10 @@ import (
 	"k8s.io/client-go/tools/pager"
 )
 
-// pageSize is how many objects are held at a time: what is looked at may be most of what the machine's memory holds.
+// pageSize limits how many objects are in memory at a time. The workload may have used most of the machine's memory.
 const pageSize = 500
 
-// Read tells the auditor of everything that an API server has. Kinds that it does not serve do not exist.
+// Read adds all nodes, pods, PodGroups and claims of an API server. It skips kinds that the server does not serve.
 func (a *Auditor) Read(ctx context.Context, client kubernetes.Interface) error {
 	for kind, list := range map[string]pager.ListPageFunc{
 		"nodes": func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -38,7 +38,7 @@ func (a *Auditor) Read(ctx context.Context, client kubernetes.Interface) error {
 	} {
 		pages := pager.New(list)
 		pages.PageSize = pageSize
-		err := pages.EachListItem(ctx, metav1.ListOptions{}, a.see)
+		err := pages.EachListItem(ctx, metav1.ListOptions{}, a.add)
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("reading %s: %w", kind, err)
 		}
@@ -46,7 +46,7 @@ func (a *Auditor) Read(ctx context.Context, client kubernetes.Interface) error {
 	return nil
 }
 
-func (a *Auditor) see(object runtime.Object) error {
+func (a *Auditor) add(object runtime.Object) error {
 	switch o := object.(type) {
 	case *v1.Node:
 		a.Node(o)
@@ -57,7 +57,7 @@ func (a *Auditor) see(object runtime.Object) error {
 	case *resourceapi.ResourceClaim:
 		a.Claim(o)
 	default:
-		return fmt.Errorf("a %T, of which nothing is known", object)
+		return fmt.Errorf("unexpected object of type %T", object)
 	}
 	return nil
 }

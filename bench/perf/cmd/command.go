@@ -20,7 +20,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
-// options are what the flags say.
+// options are the values of the flags.
 type options struct {
 	rounds      int
 	profiles    []string
@@ -43,7 +43,7 @@ func newRun() *cobra.Command {
 	var o options
 	command := &cobra.Command{
 		Use:   "run WORKLOAD...",
-		Short: "Compare the schedulers by workloads, which have short names (list) or upstream's long ones",
+		Short: "Compare the schedulers by workloads, by their short names (list) or upstream's long names",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(command *cobra.Command, workloads []string) error {
 			return o.compare(command.Context(), workloads, command.OutOrStdout())
@@ -124,7 +124,7 @@ func profileNames() []string {
 	return all
 }
 
-// compare runs the workloads one after the other. The lines come last, so that they stand together.
+// compare runs the workloads one after the other, and prints their summary lines at the end.
 func (o options) compare(ctx context.Context, workloads []string, out io.Writer) error {
 	runner, root, own, err := o.prepare(ctx)
 	if err != nil {
@@ -134,7 +134,7 @@ func (o options) compare(ctx context.Context, workloads []string, out io.Writer)
 	for _, name := range o.profiles {
 		profiles = append(profiles, perf.Profile(name))
 	}
-	// What is checked out is asked first: it may be another commit in the end.
+	// The commit is read first, because the checkout may change during the run.
 	began, built := time.Now(), ratios.Commit(ctx)
 	var lines []string
 	for _, workload := range workloads {

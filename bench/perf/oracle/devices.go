@@ -20,15 +20,15 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 )
 
-// devices is the in-tree plugin with its eyes on one node.
+// devices is the in-tree DynamicResources plugin. Its handle shows it a single node.
 type devices struct {
 	*dynamicresources.DynamicResources
 }
 
-func newDevices(ctx context.Context, handle fwk.Handle, seen *sight) (fwk.Plugin, error) {
-	seen.SharedDRAManager = handle.SharedDRAManager()
+func newDevices(ctx context.Context, handle fwk.Handle, view *deviceView) (fwk.Plugin, error) {
+	view.SharedDRAManager = handle.SharedDRAManager()
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
-	inner, err := dynamicresources.New(ctx, &stockconfig.DynamicResourcesArgs{}, narrow{Handle: handle, sight: seen}, features)
+	inner, err := dynamicresources.New(ctx, &stockconfig.DynamicResourcesArgs{}, narrowHandle{Handle: handle, view: view}, features)
 	if err != nil {
 		return nil, err
 	}
@@ -41,34 +41,35 @@ func newDevices(ctx context.Context, handle fwk.Handle, seen *sight) (fwk.Plugin
 
 func (devices) Name() string { return DevicesName }
 
-// narrow is the handle that the in-tree plugin gets.
-type narrow struct {
+// narrowHandle is the handle of the in-tree plugin.
+type narrowHandle struct {
 	fwk.Handle
-	sight *sight
+	view *deviceView
 }
 
-func (n narrow) SharedDRAManager() fwk.SharedDRAManager { return n.sight }
+func (n narrowHandle) SharedDRAManager() fwk.SharedDRAManager { return n.view }
 
-// sight shows the slices of the chosen node and what is in use there. Devices are never given back: the workloads
-// delete nothing.
-type sight struct {
+// deviceView shows the slices and the allocated devices of a single node. Devices are never released, because the
+// workloads delete nothing.
+type deviceView struct {
 	fwk.SharedDRAManager
-	shelves map[string]*shelf
-	pools   map[pool]*shelf
-	chosen  *shelf
+	nodes   map[string]*nodeDevices
+	pools   map[pool]*nodeDevices
+	visible *nodeDevices
 }
 
 type pool struct{ driver, name string }
 
-// shelf is what one node has.
-type shelf struct {
-	slices []*resourceapi.ResourceSlice
-	taken  sets.Set[structured.DeviceID]
-	total  int
+// nodeDevices are the devices of one node.
+type nodeDevices struct {
+	slices    []*resourceapi.ResourceSlice
+	allocated sets.Set[structured.DeviceID]
+	total     int
 }
 
-// devicesFor counts the devices that the pod's claims still need. They ask for devices of their own by number.
-func (s *sight) devicesFor(pod *v1.Pod) (int, error) {
+// devicesFor counts the devices that the pod's claims still need. Each claim must belong to one pod and request an exact
+// count.
+func (s *deviceView) devicesFor(pod *v1.Pod) (int, error) {
 	need := 0
 	for i := range pod.Spec.ResourceClaims {
 		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
@@ -84,19 +85,19 @@ func (s *sight) devicesFor(pod *v1.Pod) (int, error) {
 		}
 		for _, request := range claim.Spec.Devices.Requests {
 			if request.Exactly == nil || request.Exactly.AllocationMode != resourceapi.DeviceAllocationModeExactCount {
-				return 0, fmt.Errorf("claim %s asks for devices in a way that the oracle does not know", claim.Name)
+				return 0, fmt.Errorf("claim %s requests devices in a way that the oracle does not support", claim.Name)
 			}
 			need += int(request.Exactly.Count)
 		}
 	}
-	if need > 0 && s.shelves == nil {
-		return need, s.look()
+	if need > 0 && s.nodes == nil {
+		return need, s.read()
 	}
 	return need, nil
 }
 
-// look reads what every node has and what is in use.
-func (s *sight) look() error {
+// read reads the devices of every node and which of them are allocated.
+func (s *deviceView) read() error {
 	slices, err := s.SharedDRAManager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {
 		return err
@@ -105,75 +106,75 @@ func (s *sight) look() error {
 	if err != nil {
 		return err
 	}
-	s.shelves, s.pools = map[string]*shelf{}, map[pool]*shelf{}
+	s.nodes, s.pools = map[string]*nodeDevices{}, map[pool]*nodeDevices{}
 	for _, slice := range slices {
 		if slice.Spec.NodeName == nil {
-			return fmt.Errorf("slice %s is not of one node, which the oracle does not know", slice.Name)
+			return fmt.Errorf("slice %s does not belong to one node, which the oracle does not support", slice.Name)
 		}
-		at := s.shelves[*slice.Spec.NodeName]
+		at := s.nodes[*slice.Spec.NodeName]
 		if at == nil {
-			at = &shelf{taken: sets.New[structured.DeviceID]()}
-			s.shelves[*slice.Spec.NodeName] = at
+			at = &nodeDevices{allocated: sets.New[structured.DeviceID]()}
+			s.nodes[*slice.Spec.NodeName] = at
 		}
 		at.slices = append(at.slices, slice)
 		at.total += len(slice.Spec.Devices)
 		s.pools[pool{slice.Spec.Driver, slice.Spec.Pool.Name}] = at
 	}
 	for id := range state.AllocatedDevices {
-		s.take(id)
+		s.markAllocated(id)
 	}
 	return nil
 }
 
-func (s *sight) take(id structured.DeviceID) {
+func (s *deviceView) markAllocated(id structured.DeviceID) {
 	if at := s.pools[pool{id.Driver.String(), id.Pool.String()}]; at != nil {
-		at.taken.Insert(id)
+		at.allocated.Insert(id)
 	}
 }
 
-// choose makes a node the one that is shown, if it has so many devices left.
-func (s *sight) choose(node string, devices int) bool {
-	s.chosen = nil
+// show makes a node the visible node and returns true, if the node has enough free devices.
+func (s *deviceView) show(node string, devices int) bool {
+	s.visible = nil
 	if devices == 0 {
 		return true
 	}
-	at := s.shelves[node]
-	if at == nil || at.total-at.taken.Len() < devices {
+	at := s.nodes[node]
+	if at == nil || at.total-at.allocated.Len() < devices {
 		return false
 	}
-	s.chosen = at
+	s.visible = at
 	return true
 }
 
-// forget has the next pod with claims read everything anew.
-func (s *sight) forget() { s.shelves, s.pools, s.chosen = nil, nil, nil }
+// reset makes the next pod with claims read all devices again.
+func (s *deviceView) reset() { s.nodes, s.pools, s.visible = nil, nil, nil }
 
-func (s *sight) ResourceSlices() fwk.ResourceSliceLister { return shown{s} }
+func (s *deviceView) ResourceSlices() fwk.ResourceSliceLister { return visibleSlices{s} }
 
-func (s *sight) ResourceClaims() fwk.ResourceClaimTracker {
-	return counted{ResourceClaimTracker: s.SharedDRAManager.ResourceClaims(), sight: s}
+func (s *deviceView) ResourceClaims() fwk.ResourceClaimTracker {
+	return visibleClaims{ResourceClaimTracker: s.SharedDRAManager.ResourceClaims(), view: s}
 }
 
-// shown are the slices of the chosen node.
-type shown struct{ sight *sight }
+// visibleSlices lists the slices of the visible node.
+type visibleSlices struct{ view *deviceView }
 
-func (l shown) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
-	if at := l.sight.chosen; at != nil {
+func (l visibleSlices) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
+	if at := l.view.visible; at != nil {
 		return at.slices, nil
 	}
-	return l.sight.SharedDRAManager.ResourceSlices().ListWithDeviceTaintRules()
+	return l.view.SharedDRAManager.ResourceSlices().ListWithDeviceTaintRules()
 }
 
-// counted says what is in use on the chosen node, and counts what is reserved.
-type counted struct {
+// visibleClaims reports the allocated devices of the visible node, and records new allocations.
+type visibleClaims struct {
 	fwk.ResourceClaimTracker
-	sight *sight
+	view *deviceView
 }
 
-func (c counted) GatherAllocatedState() (*structured.AllocatedState, error) {
-	if at := c.sight.chosen; at != nil {
+func (c visibleClaims) GatherAllocatedState() (*structured.AllocatedState, error) {
+	if at := c.view.visible; at != nil {
 		return &structured.AllocatedState{
-			AllocatedDevices:         at.taken,
+			AllocatedDevices:         at.allocated,
 			AllocatedSharedDeviceIDs: sets.New[structured.SharedDeviceID](),
 			AggregatedCapacity:       structured.NewConsumedCapacityCollection(),
 		}, nil
@@ -181,19 +182,19 @@ func (c counted) GatherAllocatedState() (*structured.AllocatedState, error) {
 	return c.ResourceClaimTracker.GatherAllocatedState()
 }
 
-func (c counted) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
-	if at := c.sight.chosen; at != nil {
-		return at.taken, nil
+func (c visibleClaims) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
+	if at := c.view.visible; at != nil {
+		return at.allocated, nil
 	}
 	return c.ResourceClaimTracker.ListAllAllocatedDevices()
 }
 
-func (c counted) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
+func (c visibleClaims) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
 	if err := c.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim); err != nil {
 		return err
 	}
 	for _, result := range claim.Status.Allocation.Devices.Results {
-		c.sight.take(structured.MakeDeviceID(result.Driver, result.Pool, result.Device))
+		c.view.markAllocated(structured.MakeDeviceID(result.Driver, result.Pool, result.Device))
 	}
 	return nil
 }

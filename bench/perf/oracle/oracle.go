@@ -14,29 +14,29 @@ import (
 )
 
 const (
-	// Name is that of the plugin that knows a node for every pod.
+	// Name is the name of the plugin that chooses a node for every pod.
 	Name = "Oracle"
-	// DevicesName is that of the plugin that allocates devices on that node. It comes after the other.
+	// DevicesName is the name of the plugin that allocates devices on that node. It must run after the plugin Oracle.
 	DevicesName = "OracleDevices"
 )
 
-// Registry makes both plugins, for one profile.
+// Registry returns both plugins, for one profile.
 func Registry() frameworkruntime.Registry {
-	// The framework makes the plugins of a profile in no stated order.
-	seen := &sight{}
+	// Both plugins share the view, because the framework creates the plugins of a profile in an unspecified order.
+	view := &deviceView{}
 	return frameworkruntime.Registry{
 		Name: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return &oracle{seer: newSeer(handle, seen)}, nil
+			return &oracle{picker: newNodePicker(handle, view)}, nil
 		},
 		DevicesName: func(ctx context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return newDevices(ctx, handle, seen)
+			return newDevices(ctx, handle, view)
 		},
 	}
 }
 
-// oracle leaves one node for the scheduler to look at.
+// oracle leaves the scheduler a single node to evaluate.
 type oracle struct {
-	seer *seer
+	picker *nodePicker
 }
 
 var (
@@ -46,30 +46,30 @@ var (
 
 func (*oracle) Name() string { return Name }
 
-// GeneratePlacements returns the one domain that the gang goes to.
+// GeneratePlacements returns the domain that was chosen for the gang.
 func (o *oracle) GeneratePlacements(_ context.Context, _ fwk.PodGroupCycleState, group fwk.PodGroupInfo, parent *fwk.Placement) (*fwk.GeneratePlacementsResult, *fwk.Status) {
 	constraints := group.GetPodGroup().Spec.SchedulingConstraints
 	if constraints == nil || len(constraints.Topology) == 0 {
 		return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{parent}}, nil
 	}
 	pods := group.GetUnscheduledPods()
-	turn, err := o.seer.settle(gang{group.GetNamespace(), group.GetName()}, constraints.Topology[0].Key, pods[0], len(pods))
+	domain, err := o.picker.domainFor(gang{group.GetNamespace(), group.GetName()}, constraints.Topology[0].Key, pods[0], len(pods))
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}
-	if turn == nil {
+	if domain == nil {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "no domain has room for the gang")
 	}
-	infos, err := o.seer.infos(turn)
+	infos, err := o.picker.infos(domain)
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}
-	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{{Name: turn.domain, Nodes: infos}}}, nil
+	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{{Name: domain.domain, Nodes: infos}}}, nil
 }
 
-// PreFilter returns the one node that the pod goes to.
+// PreFilter returns the node that was chosen for the pod.
 func (o *oracle) PreFilter(_ context.Context, _ fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	node, err := o.seer.nodeFor(pod)
+	node, err := o.picker.nodeFor(pod)
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}

@@ -1,0 +1,89 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+)
+
+var sources = gangs.Sources{gangs.NewLabelSource()}
+
+// keyOf returns the gang of a job.
+func keyOf(e *entry) gangs.Key {
+	key, _ := sources.Key(e.pods[0].object)
+	return key
+}
+
+// members sends the tracker the events of the jobs' pods, as the scheduler's informers do.
+// Most effects need no action, because every pass considers all waiting jobs.
+type members struct {
+	tracker *gangstate.Tracker
+	known   map[*entry]bool
+	// running has the bound pods of each job that runs.
+	running map[*entry][]*v1.Pod
+}
+
+func newMembers(bypass time.Duration) members {
+	tracker := gangstate.New(gangstate.Options{
+		Profile: profileName, Sources: sources, Exists: func(*v1.Pod) bool { return true }, MaxBypass: bypass,
+	})
+	return members{tracker: tracker, known: map[*entry]bool{}, running: map[*entry][]*v1.Pod{}}
+}
+
+// add adds the pods of a job, and reports whether the job is new.
+func (m *members) add(e *entry, now time.Time) bool {
+	if m.known[e] {
+		return false
+	}
+	m.known[e] = true
+	for _, p := range e.pods {
+		m.tracker.Upsert(p.object, now)
+	}
+	return true
+}
+
+// tick applies the passing of time and returns the gangs that may be planned again.
+func (m *members) tick(now time.Time) map[gangs.Key]bool {
+	retry := map[gangs.Key]bool{}
+	effects := m.tracker.Tick(now)
+	for _, pod := range effects.Activate {
+		if key, ok := sources.Key(pod); ok {
+			retry[key] = true
+		}
+	}
+	return retry
+}
+
+// bound records that all pods of a job are bound.
+func (m *members) bound(e *entry, now time.Time) {
+	for _, p := range e.pods {
+		pod := p.object.DeepCopy()
+		pod.Spec.NodeName, pod.Status.Phase = p.machine.node.Name, v1.PodRunning
+		m.tracker.Upsert(pod, now)
+		m.running[e] = append(m.running[e], pod)
+	}
+}
+
+// eraseEnded records that the pods of ended jobs succeeded and were deleted.
+func (m *members) eraseEnded(now time.Time) {
+	for e, pods := range m.running {
+		if !e.ended {
+			continue
+		}
+		delete(m.running, e)
+		for i, pod := range pods {
+			pods[i] = pod.DeepCopy()
+			pods[i].Status.Phase = v1.PodSucceeded
+			m.tracker.Upsert(pods[i], now)
+		}
+		for _, pod := range pods {
+			m.tracker.Erase(pod, now)
+		}
+	}
+}

@@ -1,0 +1,180 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package arch
+
+// abandoned is a group of words that some packages no longer use, each with what
+// they use now.
+type abandoned struct {
+	packages []string
+	// words are looked for in comments and in the parts of mixed-case identifiers.
+	words map[string]string
+	// names have an ordinary meaning too. They are looked for as whole names of
+	// package-level declarations, methods and fields, in any case and not in tests.
+	names map[string]string
+}
+
+// everywhere matches all packages of the tree.
+var everywhere = []string{"pkg/...", "cmd/...", "bench/...", "test/...", "manifests"}
+
+var abandonedWords = []abandoned{
+	{
+		packages: everywhere,
+		words: map[string]string{
+			"attracts":    "isSchedulableAfterPodAdded",
+			"bearer":      "labelCount",
+			"bearers":     "labelCount",
+			"book":        "Tracker",
+			"books":       "Trackers",
+			"bystander":   "idle scheduler",
+			"carrier":     "claimOwner",
+			"carriers":    "claimOwners",
+			"court":       "judgeFixture",
+			"crowd":       "simulatePods",
+			"crowds":      "simulatePods",
+			"desk":        "Profile",
+			"desks":       "Profiles",
+			"forgave":     "allowRetry",
+			"forgive":     "allowRetry",
+			"forgiven":    "allowRetry",
+			"forgives":    "allowRetry",
+			"heed":        "apply",
+			"heeded":      "apply",
+			"heeds":       "apply",
+			"imagine":     "whatIf",
+			"imagined":    "whatIf",
+			"imagines":    "whatIf",
+			"joiner":      "extrasFiller",
+			"joiners":     "extrasFiller",
+			"keeper":      "holder of the Reservation",
+			"keepers":     "holders of Reservations",
+			"knot":        "colocation",
+			"knots":       "colocations",
+			"likeness":    "fingerprint",
+			"native":      "PodGroup",
+			"quarrel":     "conflict",
+			"quarrels":    "conflicts",
+			"seer":        "nodePicker",
+			"seers":       "nodePickers",
+			"shelf":       "NodeSlices",
+			"shelves":     "NodeSlices",
+			"sighting":    "nodeRecord",
+			"sightings":   "nodeRecords",
+			"squeeze":     "fillWhatFits",
+			"squeezes":    "fillWhatFits",
+			"survey":      "cluster.Cache",
+			"surveys":     "cluster.Cache",
+			"unannounced": "skipNomination",
+			"vacates":     "isSchedulableAfterPodDeleted",
+		},
+		names: map[string]string{
+			"claimleft":    "ClaimReleased",
+			"claimtouched": "ClaimAssumed",
+			"giveway":      "avoidReserved",
+			"keptfrom":     "reservedAgainst",
+			"letin":        "admit",
+			"maystand":     "nodeEligible",
+			"one":          "the noun of the thing it is",
+			"standsalone":  "notAMember",
+			"stepaside":    "excludeNodes",
+			"turn":         "Reservation, Effects or NextBatch",
+			"turns":        "Reservations or claimLocks",
+			"verdict":      "Refusal, matchResult or Readiness",
+			"world":        "simulation",
+		},
+	},
+	{
+		packages: []string{"pkg/gangstate", "pkg/placement", "pkg/plugins/gang/..."},
+		names: map[string]string{
+			"aside":     "displaced",
+			"asklater":  "retryAfter",
+			"beside":    "companions",
+			"deny":      "refuse",
+			"elsewhere": "retryOtherMembers",
+			"frees":     "isSchedulableAfterPodDeleted",
+			"gathering": "Reserving",
+			"hearing":   "deferToScheduler",
+			"helped":    "retryPending",
+			"helps":     "isSchedulableAfterEvent",
+			"hold":      "PermitWait",
+			"image":     "whatIf",
+			"kept":      "reserved",
+			"last":      "PermitComplete",
+			"looks":     "recheckDelays",
+			"meet":      "addUnseen",
+			"news":      "Effects",
+			"offers":    "isSchedulableAfterNodeChange",
+			"outside":   "gatedGroups",
+			"owed":      "activationDue",
+			"planning":  "builder",
+			"probe":     "retryMember",
+			"quote":     "explainFilters",
+			"recall":    "recheck",
+			"record":    "Gang",
+			"rest":      "partial",
+			"rests":     "partialGangs",
+			"said":      "Detail",
+			"scopes":    "constraints",
+			"spread":    "claimZone",
+			"standing":  "Status",
+			"tidy":      "collect",
+			"tie":       "merge",
+			"told":      "messageBackoff",
+			"trial":     "dryRun",
+			"trials":    "dryRuns",
+			"whole":     "quorumReady",
+		},
+	},
+	{
+		packages: []string{"pkg/cluster"},
+		names:    map[string]string{"feed": "deviceWatch", "picture": "snapshot"},
+	},
+	{
+		packages: []string{"pkg/gangs"},
+		names:    map[string]string{"says": "Messagef"},
+	},
+	{
+		packages: []string{"pkg/devices"},
+		names: map[string]string{
+			"ask":      "deviceQuery",
+			"asks":     "deviceQueries",
+			"grant":    "admits",
+			"judge":    "match",
+			"own":      "Local",
+			"permit":   "podLimit",
+			"reaching": "multiNode",
+			"rest":     "Shared",
+			"stock":    "Supply",
+		},
+	},
+	{
+		packages: []string{"pkg/plugins/draaware"},
+		names: map[string]string{
+			"examine":  "inspectNode",
+			"look":     "nodeResult",
+			"notes":    "effects",
+			"perform":  "run",
+			"readback": "verifyAllocation",
+			"scene":    "callContext",
+			"stage":    "callContext",
+		},
+	},
+	{
+		packages: []string{"pkg/plan/..."},
+		names: map[string]string{
+			"board":   "partial",
+			"certain": "proven",
+			"clash":   "refusedNode",
+			"doubt":   "unproven",
+			"known":   "proven",
+			"quota":   "quorumChoice",
+			"sure":    "proven",
+			"tally":   "resourceSums",
+			"whole":   "proven",
+		},
+	},
+	{
+		packages: []string{"bench/..."},
+		names:    map[string]string{"place": "node or device position", "sight": "deviceView"},
+	},
+}
