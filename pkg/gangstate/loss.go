@@ -70,8 +70,8 @@ func (l *loss) evictionDue(now time.Time) bool {
 type Lost struct {
 	// Left are the members that run.
 	Left []*v1.Pod
-	// Whole is the gang as if none of its members had a node.
-	Whole gangs.Request
+	// Request is the gang as if none of its members had a node.
+	Request gangs.Request
 	// Search reports that it is time to look for another place for the whole gang, and that
 	// a controller would replace each evicted member.
 	Search bool

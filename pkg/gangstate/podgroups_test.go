@@ -87,7 +87,7 @@ func TestPodGroupIsEvictedAfterALoss(t *testing.T) {
 		t.Errorf("activated after healAfter (-want,+got):\n%s", diff)
 	}
 	question := refusePodGroup(tr, request, nil, now)
-	if lost := question.Lost; lost == nil || !lost.Search || len(lost.Left) != 1 || len(lost.Whole.Members) != 2 {
+	if lost := question.Lost; lost == nil || !lost.Search || len(lost.Left) != 1 || len(lost.Request.Members) != 2 {
 		t.Fatalf("lost is %+v, want a gang that is due, with one member left of two", lost)
 	}
 	_, sentence, effects := tr.ResolvePodGroup(question, &Answer{Searched: true, FitsElsewhere: true}, now)

@@ -124,7 +124,7 @@ func (s *simulation) refuse(key gangs.Key, message string, to types.UID) {
 	s.tracker.mu.Lock()
 	defer s.tracker.mu.Unlock()
 	if g := s.tracker.gangs[key]; g != nil {
-		s.tracker.deny(g, message, to, s.now, Effects{})
+		s.tracker.refuseInCycle(g, message, to, s.now, Effects{})
 	}
 }
 

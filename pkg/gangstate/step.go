@@ -131,7 +131,7 @@ func (t *Tracker) ask(key gangs.Key, uid types.UID, now time.Time) Step {
 	}
 	request, refusal := t.request(g)
 	if refusal != "" {
-		return t.deny(g, refusal, uid, now, Effects{Key: key})
+		return t.refuseInCycle(g, refusal, uid, now, Effects{Key: key})
 	}
 	t.observe(g)
 	question := &Question{Request: request, Began: now}
@@ -185,8 +185,8 @@ func (t *Tracker) askWhatIf(g *Gang, question *Question, now time.Time) {
 	}
 }
 
-// deny refuses a gang in a member's cycle.
-func (t *Tracker) deny(g *Gang, message string, uid types.UID, now time.Time, effects Effects) Step {
+// refuseInCycle refuses a gang in a member's cycle.
+func (t *Tracker) refuseInCycle(g *Gang, message string, uid types.UID, now time.Time, effects Effects) Step {
 	g.refuse(message, uid, now)
 	g.retry.member = ""
 	effects.Report = true
@@ -207,7 +207,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		}
 		effects := Effects{Key: key}
 		addition := t.resolveWhatIf(g, question, answer, now, &effects)
-		return t.deny(g, answer.Refusal+addition, uid, now, effects)
+		return t.refuseInCycle(g, answer.Refusal+addition, uid, now, effects)
 	}
 	if g == nil { // the last member was deleted while the plan was made
 		return Step{Refusal: "gang " + key.String() + " is placed; this member is not ready to join it"}

@@ -299,7 +299,7 @@ func TestRefreshKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// PreEnqueue sees a pod before the book does, and cannot wake the others under
+// PreEnqueue sees a pod before the book does, and cannot activate the others under
 // the queue's lock. The pod itself may then be held back by another plugin, so
 // the others must not depend on its cycle.
 func TestQuorumThatPreEnqueueFoundWakesTheOthers(t *testing.T) {

@@ -30,14 +30,14 @@ func (t *Tracker) lost(g *Gang, now time.Time) *Lost {
 		}
 	}
 	lost.Search = lost.due && lost.unowned == ""
-	lost.Whole = gangs.Request{Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key)}
+	lost.Request = gangs.Request{Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key)}
 	for _, m := range g.sorted() {
 		switch {
 		case !declared.Has(m) || !gangs.Live(m.Pod):
 		case isDone(m.Pod):
-			lost.Whole.Done[m.Role]++
+			lost.Request.Done[m.Role]++
 		case gangs.Placed(m.Pod) || gangs.Ready(m.Pod):
-			lost.Whole.Members = append(lost.Whole.Members, m)
+			lost.Request.Members = append(lost.Request.Members, m)
 		}
 	}
 	return lost

@@ -27,7 +27,6 @@ var loopsToBreak = map[string]int{
 	"pkg/gangs":            14,
 	"pkg/plan":             11,
 	"pkg/plugins/draaware": 6,
-	"pkg/plugins/gang":     7,
 	"pkg/workloads":        11,
 	"test/invariants":      10,
 	"test/localcluster":    10,

@@ -100,7 +100,7 @@ func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []f
 	}
 	switch {
 	case question.Lost != nil && question.Lost.Search:
-		answer.FitsElsewhere, err = g.placer.FitsWithout(ctx, question.Lost.Whole, question.Lost.Left, nodes)
+		answer.FitsElsewhere, err = g.placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, nodes)
 	case question.Reserve:
 		answer.Reserve, err = g.placer.NodesToReserve(ctx, question.Request, nodes)
 	}

@@ -92,7 +92,7 @@ func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, 
 // lookElsewhere answers what the tracker asks about a group without room.
 func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question, p *cyclePlan) (err error) {
 	if question.Lost != nil && question.Lost.Search {
-		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Whole, question.Lost.Left, p.nodes)
+		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, p.nodes)
 	}
 	if err == nil && question.Reserve {
 		p.answer.Reserve, err = c.Placer.NodesToReserve(ctx, question.Request, p.nodes)
