@@ -44,6 +44,25 @@ func TestSecondChildUndoesFirstChoice(t *testing.T) {
 	t.Logf("dovetail: 5 pods bound, in leaves %v and %v", a, b)
 }
 
+// All pods of one group in a hierarchy may be lost while the other group runs whole. The
+// group that has nothing to place must not count as refused.
+func TestGroupOfAHierarchyIsPlacedAgain(t *testing.T) {
+	e := newEnv(t)
+	e.composite("all", "", 2)
+	for _, name := range []string{"a", "b"} {
+		e.group(name, 3, below("all"))
+		e.members(name, 0, 3)
+	}
+	e.whole(of("a"), 3)
+	e.whole(of("b"), 3)
+	for _, lost := range []string{"b", "a"} {
+		e.remove(of(lost))
+		e.eventually("the pods of "+lost+" are gone", func() bool { return len(e.pods(of(lost))) == 0 })
+		e.members(lost, 0, 3)
+		e.whole(of(lost), 3)
+	}
+}
+
 // Hierarchies may be deeper: two halves, each in one spine, of two groups each, each in
 // one leaf. One spine has two whole leaves and the other less, so that the halves have
 // one place each; the half that comes first would take the other's.

@@ -25,7 +25,9 @@ func (c *Cycle) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleS
 		}
 		state.Write(planKey, p)
 	}
-	if p.stock {
+	if p.stock || len(podsBelow(group)) == 0 {
+		// A group of a hierarchy whose members are all bound needs no nodes; without a placement
+		// the scheduler would count it as refused, and refuse the hierarchy with it.
 		return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{parent}}, nil
 	}
 	placement, err := c.placement(p, group)
