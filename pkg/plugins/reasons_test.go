@@ -282,14 +282,14 @@ var lifeReasons = []reason{
 		s.budget = true
 		s.broken("1s", 1, "ReplicaSet")
 	}, after: (*scene).breakIt},
-	{title: "Nodes are kept for a gang that others have passed", before: func(s *scene) {
+	{title: "Nodes are reserved for a gang that others have bypassed", before: func(s *scene) {
 		s.blocked("train")
 	}, after: func(s *scene) { s.create("later", inGroup("later"), cpu("20")) }},
 	{title: "A gang is held back for one that it would pass", before: func(s *scene) {
 		s.blocked("large")
 	}, after: func(s *scene) {
 		s.create("later-0", inGroup("later"), cpu("20"))
-		s.untilSaid("large-0", "are kept for it")
+		s.untilSaid("large-0", "are reserved for it")
 		s.group("train", 4)
 		for i := range 4 {
 			s.create(fmt.Sprintf("train-%d", i), inGroup("train"), cpu("20"))

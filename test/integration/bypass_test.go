@@ -43,14 +43,14 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 
 	e.whole(more(), 1) // the first that passes
 	e.eventually("nodes are kept for the large gang", func() bool {
-		return e.said(groupLabel+"=large", "; 4 nodes are kept for it, because later gangs have passed it for longer than maxBypass (6s)") == 4
+		return e.said(groupLabel+"=large", "; 4 nodes are reserved for it, because later gangs have bypassed it for longer than maxBypass (6s)") == 4
 	})
 	var last string
 	e.eventually("a later gang is held back", func() bool {
 		last = more()
 		held := 0
 		e.eventually("the gang is placed or held back", func() bool {
-			held = e.said(last, "held back: it would take 1 of 4 nodes that are kept for podgroup "+e.ns+"/large, which later gangs have passed for longer than maxBypass (6s)")
+			held = e.said(last, "held back: its only node is reserved for podgroup "+e.ns+"/large, which has been bypassed longer than maxBypass (6s)")
 			return held == 1 || e.bound(last) == 1
 		})
 		return held == 1

@@ -249,7 +249,7 @@ func TestSharedNetworkDevice(t *testing.T) {
 	group, pod = named("wide")
 	e.group("wide", perLeaf+1, group)
 	e.members("wide", 0, perLeaf+1, pod)
-	e.refused("wide", perLeaf+1, fmt.Sprintf("gang schedulinggroup %s/wide: %d of %d members fit if those who share resource claim wide stand on the %d nodes that can use its devices",
+	e.refused("wide", perLeaf+1, fmt.Sprintf("gang schedulinggroup %s/wide: %d of %d members fit if the members that share resource claim wide run on the %d nodes that can use its devices",
 		e.ns, perLeaf, perLeaf+1, perLeaf))
 	e.noErrorsSince(said)
 }

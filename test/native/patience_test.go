@@ -123,9 +123,9 @@ func TestSmallGroupsPassForAWhile(t *testing.T) {
 
 	e.whole(of(more()), 1) // the first that passes
 	e.eventually("nodes are kept for the large gang", func() bool {
-		return strings.Contains(e.condition("large", metav1.ConditionFalse), "; 4 nodes are kept for it, because later gangs have passed it for longer than maxBypass (5s)")
+		return strings.Contains(e.condition("large", metav1.ConditionFalse), "; 4 nodes are reserved for it, because later gangs have bypassed it for longer than maxBypass (5s)")
 	})
-	held := fmt.Sprintf("held back: it would take 1 of 4 nodes that are kept for schedulinggroup %s/large, which later gangs have passed for longer than maxBypass (5s)", e.ns)
+	held := fmt.Sprintf("held back: its only node is reserved for schedulinggroup %s/large, which has been bypassed longer than maxBypass (5s)", e.ns)
 	last := ""
 	e.eventually("a later gang is held back", func() bool {
 		last = more()
