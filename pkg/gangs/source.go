@@ -4,9 +4,6 @@
 package gangs
 
 import (
-	"errors"
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -47,118 +44,10 @@ type makerSource interface {
 	Maker(pod *corev1.Pod) types.UID
 }
 
-// Objects looks up everything that the sources read beside pods.
-type Objects interface {
-	PodGroups
-	CoschedulingGroups
-	VolcanoPodGroups
-	LeaderWorkerSets
-	RayClusters
-	JobSets
-	Jobs
-}
-
-// Sources are asked in their order; the first that knows the pod has it, so no
-// pod is in two gangs. Explicit declarations stand before inferred ones.
-type Sources []Source
-
-// NewSources returns all sources in the order in which they are asked. First
-// come the groups that a pod names itself, Kubernetes' own before those of other
-// schedulers; then what its controller's labels tell, from the controller that
-// says most about its pods to the one that says least; last Dovetail's own
-// labels, for pods that nothing else speaks for.
-func NewSources(objects Objects) Sources {
-	return Sources{
-		NewPodGroupSource(objects),
-		NewCoschedulingSource(objects, objects, objects),
-		NewVolcanoSource(objects, objects),
-		NewYuniKornSource(),
-		NewKueueSource(),
-		NewLeaderWorkerSetSource(objects),
-		NewRayClusterSource(objects),
-		NewJobSetSource(objects),
-		NewJobSource(objects),
-		NewLabelSource(),
-	}
-}
-
-// find returns the first source that knows the pod.
-func (s Sources) find(pod *corev1.Pod) (Source, Key) {
-	if saysNothing(pod) || notAMember(pod) {
-		return nil, Key{}
-	}
-	for _, source := range s {
-		if key, ok := source.Key(pod); ok {
-			if key.IsZero() {
-				break
-			}
-			return source, key
-		}
-	}
-	return nil, Key{}
-}
-
-// saysNothing says that the pod has nothing on it by which a source could tell that it
-// is in a gang. The queue asks that at every comparison.
-func saysNothing(pod *corev1.Pod) bool {
-	return len(pod.Labels) == 0 && len(pod.Annotations) == 0 && len(pod.OwnerReferences) == 0 && pod.Spec.SchedulingGroup == nil
-}
-
-// Key returns the gang that the pod belongs to, if any.
-func (s Sources) Key(pod *corev1.Pod) (Key, bool) {
-	source, key := s.find(pod)
-	return key, source != nil
-}
-
-// Member returns the pod as a member of its gang, if it is in one.
-func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
-	source, key := s.find(pod)
-	if source == nil {
-		return Member{}, false
-	}
-	m := Member{Key: key, Pod: pod, Role: source.Role(pod), Rank: source.Rank(pod), Maker: controllerUID(pod)}
-	if r, ok := source.(replicaSource); ok {
-		m.Replica = r.Replica(pod)
-	}
-	if made, ok := source.(makerSource); ok {
-		m.Maker = made.Maker(pod)
-	}
-	return m, true
-}
-
+// controllerUID returns the UID of the pod's controller, "" for none.
 func controllerUID(pod *corev1.Pod) types.UID {
 	if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
 		return ref.UID
 	}
 	return ""
-}
-
-// Gang returns the gang with that key, its topology wishes merged with those
-// of its members. A declaration that can be read but is wrong is a gang with a
-// Problem; an error says that there is none to read.
-func (s Sources) Gang(key Key, members []Member) (Gang, error) {
-	for _, source := range s {
-		if source.Name() != key.Source {
-			continue
-		}
-		g, err := source.Gang(key, members)
-		if malformed := (*MalformedError)(nil); errors.As(err, &malformed) {
-			return malformedGang(key, malformed), nil
-		}
-		if err != nil {
-			return Gang{}, err
-		}
-		return mergeTopology(g, members), nil
-	}
-	return Gang{}, fmt.Errorf("gang %s: no source has that name", key)
-}
-
-func malformedGang(key Key, err *MalformedError) Gang {
-	return Gang{
-		Key:     key,
-		UID:     err.Owner.UID,
-		Owner:   err.Owner,
-		Created: err.Created,
-		Problem: err.Error(),
-	}
 }

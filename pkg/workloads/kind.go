@@ -40,11 +40,6 @@ func (k Kind) definition() string {
 	return k.Resource.GroupResource().String()
 }
 
-// Kinds are all kinds that pkg/gangs has a source for.
-func Kinds() []Kind {
-	return []Kind{PodGroup, CoschedulingGroup, VolcanoPodGroup, LeaderWorkerSet, RayCluster, JobSet, Job}
-}
-
 // resourceOf is for kinds whose API module is not imported.
 func resourceOf(apiVersion, resource string) schema.GroupVersionResource {
 	group, version, _ := strings.Cut(apiVersion, "/")

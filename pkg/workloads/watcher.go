@@ -14,9 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
@@ -44,42 +41,6 @@ type Watcher struct {
 
 	mu       sync.Mutex
 	handlers []func(gangs.Key)
-}
-
-// New returns a Watcher of the given kinds, or of all kinds if none is given.
-// It makes no request before Start.
-func New(cfg *rest.Config, kinds ...Kind) (*Watcher, error) {
-	dyn, err := dynamic.NewForConfig(dynamic.ConfigFor(cfg))
-	if err != nil {
-		return nil, fmt.Errorf("making the client for workload objects: %w", err)
-	}
-	meta, err := metadata.NewForConfig(metadata.ConfigFor(cfg))
-	if err != nil {
-		return nil, fmt.Errorf("making the client for CustomResourceDefinitions: %w", err)
-	}
-	return NewWithClients(dyn, meta, kinds...)
-}
-
-// NewWithClients is New for clients that are there already.
-func NewWithClients(dyn dynamic.Interface, meta metadata.Interface, kinds ...Kind) (*Watcher, error) {
-	if len(kinds) == 0 {
-		kinds = Kinds()
-	}
-	w := &Watcher{
-		dynamic:     dyn,
-		byName:      make(map[string]*kindWatch, len(kinds)),
-		started:     make(chan struct{}),
-		definitions: metadatainformer.NewFilteredMetadataInformer(meta, definitions, metav1.NamespaceAll, 0, nil, nil).Informer(),
-	}
-	for _, kind := range kinds {
-		kw := &kindWatch{kind: kind, watcher: w}
-		w.byName[kind.definition()] = kw
-		w.watches = append(w.watches, kw)
-	}
-	if err := w.definitions.SetTransform(trimDefinition); err != nil {
-		return nil, fmt.Errorf("setting up the watch of CustomResourceDefinitions: %w", err)
-	}
-	return w, nil
 }
 
 // OnChange adds a function that is called with the key of a gang whenever what

@@ -1,0 +1,176 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	stockconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
+
+	"github.com/dovetail-dev/dovetail/pkg/apis/config"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// New makes the plugin and leaves the device counts on the profile's desk. The
+// stock plugin must be off in the same profile: both index pods under one name.
+func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *cluster.Profile) (fwk.Plugin, error) {
+	args, err := config.DecodeDRAAwareArgs(obj)
+	if err != nil {
+		return nil, err
+	}
+	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
+	d := &DRAAware{
+		stage: &stage{}, writers: newWriters(), turns: newTurns(), profile: real.ProfileName(), events: real.EventRecorder(),
+		logger: klog.FromContext(ctx).WithName(Name), native: features.EnableGenericWorkload, real: real,
+	}
+	seen := real
+	if features.EnableDynamicResourceAllocation {
+		d.claims = real.SharedDRAManager().ResourceClaims()
+		var first bool
+		if d.devices, first = desk.Devices(real.SharedDRAManager()); first {
+			if err := follow(d.devices, real.SharedInformerFactory(), desk.CountsAllDevices); err != nil {
+				return nil, fmt.Errorf("watching devices: %w", err)
+			}
+		}
+		d.tracker = &tracker{ResourceClaimTracker: d.claims, stage: d.stage, devices: d.devices, writers: d.writers}
+		seen = newHandle(real, d.stage, d.tracker)
+	}
+	inner, err := dynamicresources.New(ctx, stockArgs(args, features), seen, features)
+	if err != nil {
+		return nil, fmt.Errorf("making the DynamicResources plugin that %s stands for: %w", Name, err)
+	}
+	stock, ok := inner.(*dynamicresources.DynamicResources)
+	if !ok {
+		return nil, fmt.Errorf("the DynamicResources plugin is a %T, which %s cannot stand for", inner, Name)
+	}
+	d.DynamicResources = stock
+	return d, nil
+}
+
+// stockArgs writes our arguments as the in-tree plugin's. It refuses a timeout
+// whose feature gate is off.
+func stockArgs(args *config.DRAAwareArgs, features feature.Features) *stockconfig.DynamicResourcesArgs {
+	stock := &stockconfig.DynamicResourcesArgs{}
+	if features.EnableDRASchedulerFilterTimeout {
+		stock.FilterTimeout = duration(args.FilterTimeout)
+	}
+	if features.EnableDRADeviceBindingConditions && features.EnableDRAResourceClaimDeviceStatus {
+		stock.BindingTimeout = duration(args.BindingTimeout)
+	}
+	return stock
+}
+
+func duration(d time.Duration) *metav1.Duration {
+	return &metav1.Duration{Duration: d}
+}
+
+// Name returns the plugin's name.
+func (d *DRAAware) Name() string { return Name }
+
+// PreFilter reads what the pod wants and has the in-tree plugin prepare itself
+// with slices that are put in order node by node.
+func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	c, err := d.begin(state, pod)
+	if err != nil {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, err.Error())
+	}
+	if c != nil {
+		if err := d.open(c); err != nil {
+			return nil, fwk.AsStatus(err)
+		}
+		state.Write(cycleKey, c)
+	}
+	var result *fwk.PreFilterResult
+	var status *fwk.Status
+	in := scene{cycle: c, pod: pod, gang: d.gangOf(state, pod)}
+	if did := d.stage.perform(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) }); len(did.shared) > 0 {
+		state.Write(sharerKey, &sharer{claims: did.shared})
+	}
+	return result, status
+}
+
+// Filter answers from counts where they suffice, and else lets the in-tree plugin
+// look at the node's devices in order.
+func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
+	if c := cycleOf(state); c != nil {
+		if refusal := c.examine(info).refusal; refusal != "" {
+			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
+		}
+	}
+	return d.DynamicResources.Filter(ctx, state, pod, info)
+}
+
+// PreScore notes whose nodes are scored next. Pods without devices are not scored.
+func (d *DRAAware) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
+	c := cycleOf(state)
+	d.scoring.Store(c)
+	if c == nil {
+		return fwk.NewStatus(fwk.Skip)
+	}
+	return nil
+}
+
+// wishWeight puts what the author of a claim wrote (the order of firstAvailable)
+// above alignment.
+const wishWeight = fwk.MaxScore + 1
+
+// Score says how well the node can align the pod's devices, after what the
+// in-tree plugin says of alternatives.
+func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
+	c := d.scoring.Load()
+	if c == nil || c.pod != pod.UID {
+		return d.DynamicResources.Score(ctx, state, pod, info)
+	}
+	var wish int64
+	if c.need.Alternatives {
+		var status *fwk.Status
+		if wish, status = d.DynamicResources.Score(ctx, state, pod, info); !status.IsSuccess() {
+			return 0, status
+		}
+	}
+	if p := c.place(info.Node().Name); p != nil && c.mode != gangs.AlignmentNone {
+		return wish*wishWeight + p.look.score, nil
+	}
+	return wish * wishWeight, nil
+}
+
+// Reserve reserves the devices and checks which ones they are.
+func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
+	var status *fwk.Status
+	did := d.stage.perform(scene{}, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
+	if !status.IsSuccess() {
+		return status
+	}
+	shared := sharerOf(state)
+	if err := shared.hold(d.tracker); err != nil {
+		return fwk.AsStatus(err)
+	}
+	d.writers.begin(pod.UID, d.gangOf(state, pod), did.reserved)
+	if d.attaches(did.reserved) || d.attaches(shared.uids()) {
+		cluster.SetBindsSlowly(state)
+	}
+	if c := cycleOf(state); c != nil {
+		return d.readBack(c, pod, node, did.reserved)
+	}
+	return nil
+}
+
+// SignPod keeps pods with a mode of their own out of batches of equal pods.
+func (d *DRAAware) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	if mode := pod.Annotations[gangs.AlignmentAnnotation]; mode != "" {
+		return nil, fwk.NewStatus(fwk.Unschedulable, "device alignment is "+mode)
+	}
+	return d.DynamicResources.SignPod(ctx, pod)
+}
