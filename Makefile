@@ -87,7 +87,7 @@ test-churn: build ## Churn 200 pods over 16 ND H100 v5 nodes, with stock and wit
 
 .PHONY: test-native
 test-native: build ## Run a cluster for each set of feature gates of Kubernetes' own PodGroups, and clusters of 1.36 and 1.35 as far as they can be emulated.
-	NATIVE_MATRIX=1 go test -v -timeout 30m -run "TestGateMatrix|TestOlderServers" ./test/native
+	NATIVE_MATRIX=1 go test -v -timeout 30m -run "TestGateMatrix|TestOlderServers" ./test/podgroups
 	for version in 1.36 1.35; do GANGS_EMULATE=$$version go test -count=1 -timeout 20m ./test/gangs; done
 
 # How long the gangs of test-life live, and the seed of what happens to them (none: another each time).

@@ -89,7 +89,7 @@ func TestComponentsAddWhatTheySay(t *testing.T) {
 
 // The controller may make and change PodGroups, and hold its own lease, and no
 // more.
-func TestRightsOfNativeGroups(t *testing.T) {
+func TestRightsOfThePodGroupController(t *testing.T) {
 	const file = "native-groups/rbac.yaml"
 	want := []rbacv1.PolicyRule{on("scheduling.k8s.io", []string{"podgroups"}, "create", "patch")}
 	if diff := cmp.Diff(want, first[*rbacv1.ClusterRole](t, file).Rules); diff != "" {

@@ -91,16 +91,16 @@ func connection(flags *pflag.FlagSet) (*rest.Config, error) {
 func askWhatIsServed(ctx context.Context, client discovery.ServerResourcesInterface) (map[schema.GroupVersionResource]bool, error) {
 	served, last := map[schema.GroupVersionResource]bool{}, error(nil)
 	err := wait.PollUntilContextTimeout(ctx, askPause, askTimeout, true, func(context.Context) (bool, error) {
-		for _, one := range servedBy {
+		for _, gated := range servedBy {
 			var list *metav1.APIResourceList
-			list, last = client.ServerResourcesForGroupVersion(one.resource.GroupVersion().String())
+			list, last = client.ServerResourcesForGroupVersion(gated.resource.GroupVersion().String())
 			switch {
 			case apierrors.IsNotFound(last):
 				last = nil
 			case last != nil:
 				return false, nil
 			default:
-				served[one.resource] = slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == one.resource.Resource })
+				served[gated.resource] = slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == gated.resource.Resource })
 			}
 		}
 		return true, nil
@@ -120,9 +120,9 @@ func gateChanges(served map[schema.GroupVersionResource]bool, gates featuregate.
 		}
 		return gates.Enabled(gate)
 	}
-	for _, one := range servedBy {
-		wanted := gates.Enabled(one.gate) || !gates.ExplicitlySet(one.gate)
-		settled[one.gate] = wanted && served[one.resource]
+	for _, gated := range servedBy {
+		wanted := gates.Enabled(gated.gate) || !gates.ExplicitlySet(gated.gate)
+		settled[gated.gate] = wanted && served[gated.resource]
 	}
 	// A gate without those that it depends on would be refused.
 	for again := true; again; {

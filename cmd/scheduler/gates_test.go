@@ -59,8 +59,8 @@ func TestGatesFollowWhatIsServed(t *testing.T) {
 				t.Fatal(err)
 			}
 			served := map[schema.GroupVersionResource]bool{}
-			for _, one := range test.served {
-				resource, _ := schema.ParseResourceArg(one)
+			for _, resource := range test.served {
+				resource, _ := schema.ParseResourceArg(resource)
 				served[*resource] = true
 			}
 			got := gateChanges(served, gates)

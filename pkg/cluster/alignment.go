@@ -30,16 +30,16 @@ func (d *Devices) alignmentSaid(pod *v1.Pod) (gangs.Alignment, error) {
 	found, from := gangs.Alignment(""), ""
 	var wrong error
 	err := d.each(pod, func(claim *resourceapi.ResourceClaim) {
-		one, err := alignmentOn("claim", claim)
+		value, err := alignmentOn("claim", claim)
 		switch {
 		case err != nil:
 			wrong = err
-		case one == "" || one == found && from != "":
+		case value == "" || value == found && from != "":
 		case from == "":
-			found, from = one, claim.Name
+			found, from = value, claim.Name
 		default:
 			wrong = fmt.Errorf("annotation %s is %q on claim %s and %q on claim %s, which must be the same",
-				gangs.AlignmentAnnotation, found, from, one, claim.Name)
+				gangs.AlignmentAnnotation, found, from, value, claim.Name)
 		}
 	})
 	if wrong != nil {

@@ -36,7 +36,7 @@ type Cache struct {
 	layout plan.Layout
 	state  *plan.State
 	// seen is what the nodes were like, in the order in which they were last given.
-	seen    []sighting
+	seen    []nodeRecord
 	devices *Devices
 	// view is what devices were counted as when needs were last read.
 	view *devices.View
@@ -45,19 +45,19 @@ type Cache struct {
 	kind     map[string]int
 }
 
-// sighting is what a node was like when it was last told to the planner; generation is 0 if it is to be told.
-type sighting struct {
+// nodeRecord is what a node was like when it was last told to the planner; generation is 0 if it is to be told.
+type nodeRecord struct {
 	info       fwk.NodeInfo
 	name       string
 	generation int64
 	devices    uint64
 	held       bool
-	// quarrel says which levels the node is in no domain of because its devices
+	// conflict says which levels the node is in no domain of because its devices
 	// disagree.
-	quarrel string
+	conflict string
 }
 
-// NewCache returns a survey without devices over the levels, coarse to fine.
+// NewCache returns a cache without devices over the levels, coarse to fine.
 func NewCache(levels []Level) (*Cache, error) { return newCache(levels, nil) }
 
 func newCache(levels []Level, devices *Devices) (*Cache, error) {
@@ -123,15 +123,15 @@ func (s *Cache) Refresh(nodes []fwk.NodeInfo, holds []gangs.Hold) (*plan.Snapsho
 // node, and gives them in the same order while none comes or goes, so there is
 // mostly nothing to do; looking for every name would be most of the work of a plan.
 func (s *Cache) arrange(nodes []fwk.NodeInfo) {
-	if slices.EqualFunc(s.seen, nodes, sighting.isOf) {
+	if slices.EqualFunc(s.seen, nodes, nodeRecord.isOf) {
 		return
 	}
-	before := make(map[string]sighting, len(s.seen))
+	before := make(map[string]nodeRecord, len(s.seen))
 	for _, saw := range s.seen {
 		before[saw.name] = saw
 	}
 	delete(before, "")
-	s.seen = make([]sighting, 0, len(nodes))
+	s.seen = make([]nodeRecord, 0, len(nodes))
 	for _, info := range nodes {
 		name := nodeNameOf(info)
 		saw := before[name]
@@ -145,7 +145,7 @@ func (s *Cache) arrange(nodes []fwk.NodeInfo) {
 }
 
 // isOf says whether the node is the one that was seen.
-func (saw sighting) isOf(info fwk.NodeInfo) bool {
+func (saw nodeRecord) isOf(info fwk.NodeInfo) bool {
 	return saw.info == info && (saw.generation == info.GetGeneration() || saw.name == nodeNameOf(info))
 }
 
@@ -174,11 +174,11 @@ func (s *Cache) changed(held map[string][]plan.Need) []int {
 }
 
 // look tells the planner of one node.
-func (s *Cache) look(saw *sighting, held []plan.Need) error {
-	spec, quarrel := s.describe(saw.info)
-	if quarrel != "" && quarrel != saw.quarrel {
+func (s *Cache) look(saw *nodeRecord, held []plan.Need) error {
+	spec, conflict := s.describe(saw.info)
+	if conflict != "" && conflict != saw.conflict {
 		klog.Background().Info("Devices of a node disagree on where it stands; it belongs to no domain of the level",
-			"node", klog.KRef("", saw.name), "disagreement", quarrel)
+			"node", klog.KRef("", saw.name), "disagreement", conflict)
 	}
 	saw.generation = 0 // what fails below is to be looked at again
 	if err := s.addUnits(&spec, saw.info); err != nil {
@@ -191,13 +191,13 @@ func (s *Cache) look(saw *sighting, held []plan.Need) error {
 		return fmt.Errorf("telling the planner of node %s: %w", saw.name, err)
 	}
 	saw.generation, saw.devices = saw.info.GetGeneration(), s.deviceRevision(saw.name)
-	saw.held, saw.quarrel = len(held) > 0, quarrel
+	saw.held, saw.conflict = len(held) > 0, conflict
 	return nil
 }
 
 // describe says what the planner needs to know of a node, devices aside, and where
 // its devices disagree on its place.
-func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, quarrel string) {
+func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, conflict string) {
 	node := info.Node()
 	spec = plan.NodeSpec{
 		Name:          node.Name,
@@ -215,10 +215,10 @@ func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, quarrel string)
 		case 1:
 			spec.Domains[i] = values[0]
 		default:
-			quarrel += fmt.Sprintf("level %s, attribute %s: %s; ", level.Name, level.DeviceAttribute, strings.Join(values, ", "))
+			conflict += fmt.Sprintf("level %s, attribute %s: %s; ", level.Name, level.DeviceAttribute, strings.Join(values, ", "))
 		}
 	}
-	return spec, strings.TrimSuffix(quarrel, "; ")
+	return spec, strings.TrimSuffix(conflict, "; ")
 }
 
 // subtract takes a need off a node's free room; devices go from the first

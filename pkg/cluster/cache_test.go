@@ -31,7 +31,7 @@ import (
 var errNoSuchObject = errors.New("no such object")
 
 // manager is the scheduler's view of devices, held in memory. Only what a
-// survey reads is there.
+// cache reads is there.
 type manager struct {
 	slices []*resourceapi.ResourceSlice
 	claims map[string]*resourceapi.ResourceClaim
@@ -79,7 +79,7 @@ func (classes) Get(name string) (*resourceapi.DeviceClass, error) {
 
 func (classes) GetDeviceClass(v1.ResourceName) *resourceapi.DeviceClass { return nil }
 
-// world is a cluster that changes under a survey.
+// world is a cluster that changes under a cache.
 type world struct {
 	t     *testing.T
 	rnd   *rand.Rand
@@ -114,18 +114,18 @@ func twoGPUs(name string) *resourceapi.ResourceClaim {
 	return claim
 }
 
-// survey returns a survey of the world that nobody used yet.
-func (w *world) survey() *cluster.Cache {
-	desk := &cluster.Profile{}
-	desk.SetLevels([]cluster.Level{
+// cache returns a cache of the world that nobody used yet.
+func (w *world) cache() *cluster.Cache {
+	profile := &cluster.Profile{}
+	profile.SetLevels([]cluster.Level{
 		{Name: "group", DeviceAttribute: placementGroup}, {Name: "spine", NodeLabel: fleet.LabelSpine}, {Name: "leaf", NodeLabel: fleet.LabelLeaf},
 	})
-	desk.Devices(w.dra)
-	survey, err := desk.Cache()
+	profile.Devices(w.dra)
+	cache, err := profile.Cache()
 	if err != nil {
-		w.t.Fatalf("making a survey: %v", err)
+		w.t.Fatalf("making a cache: %v", err)
 	}
-	return survey
+	return cache
 }
 
 func (w *world) infos() []fwk.NodeInfo {
@@ -208,10 +208,10 @@ type answer struct {
 	Scores map[string]int64
 }
 
-// ask has the survey read the world, and plans and scores on what it saw.
-func (w *world) ask(survey *cluster.Cache, holds func([]cluster.PodNeed) []gangs.Hold) answer {
+// ask has the cache read the world, and plans and scores on what it saw.
+func (w *world) ask(cache *cluster.Cache, holds func([]cluster.PodNeed) []gangs.Hold) answer {
 	w.t.Helper()
-	needs, err := survey.Read([]*v1.Pod{pod("cpu", "30"), withClaim(pod("gpu", "4"), "two"), pod("thing", "1", "example.com/thing")})
+	needs, err := cache.Read([]*v1.Pod{pod("cpu", "30"), withClaim(pod("gpu", "4"), "two"), pod("thing", "1", "example.com/thing")})
 	if err != nil {
 		w.t.Fatalf("reading needs: %v", err)
 	}
@@ -219,7 +219,7 @@ func (w *world) ask(survey *cluster.Cache, holds func([]cluster.PodNeed) []gangs
 	if holds != nil {
 		held = holds(needs)
 	}
-	picture, err := survey.Refresh(w.infos(), held)
+	picture, err := cache.Refresh(w.infos(), held)
 	if err != nil {
 		w.t.Fatalf("refreshing: %v", err)
 	}
@@ -241,19 +241,19 @@ func (w *world) ask(survey *cluster.Cache, holds func([]cluster.PodNeed) []gangs
 	return a
 }
 
-// A survey that was kept up to date tells the planner what one made from
+// A cache that was kept up to date tells the planner what one made from
 // scratch does.
-func TestKeptSurveyEqualsFreshOne(t *testing.T) {
+func TestKeptCacheEqualsFreshCache(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			w := newWorld(t, seed)
-			kept := w.survey()
+			kept := w.cache()
 			for step := range 5 {
 				for range 1 + w.rnd.IntN(8) {
 					w.change()
 				}
-				if diff := cmp.Diff(w.ask(w.survey(), nil), w.ask(kept, nil)); diff != "" {
-					t.Fatalf("step %d: fresh survey and kept one (-want,+got):\n%s", step, diff)
+				if diff := cmp.Diff(w.ask(w.cache(), nil), w.ask(kept, nil)); diff != "" {
+					t.Fatalf("step %d: fresh cache and kept one (-want,+got):\n%s", step, diff)
 				}
 			}
 		})
@@ -264,9 +264,9 @@ func TestKeptSurveyEqualsFreshOne(t *testing.T) {
 // plan is through.
 func TestHoldsAreSubtracted(t *testing.T) {
 	w := newWorld(t, 0)
-	survey := w.survey()
-	before := w.ask(survey, nil)
-	during := w.ask(survey, func(needs []cluster.PodNeed) []gangs.Hold {
+	cache := w.cache()
+	before := w.ask(cache, nil)
+	during := w.ask(cache, func(needs []cluster.PodNeed) []gangs.Hold {
 		var holds []gangs.Hold
 		for _, info := range w.nodes[1:] {
 			for range 4 { // four times two GPUs are all that a node has
@@ -282,7 +282,7 @@ func TestHoldsAreSubtracted(t *testing.T) {
 			t.Errorf("two GPUs fit on node %s: %v, want %v", name, fits, want)
 		}
 	}
-	if diff := cmp.Diff(before, w.ask(survey, nil)); diff != "" {
+	if diff := cmp.Diff(before, w.ask(cache, nil)); diff != "" {
 		t.Errorf("after the holds (-want,+got):\n%s", diff)
 	}
 }
@@ -311,11 +311,11 @@ func TestPinned(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			survey := w.survey()
-			if _, err := survey.Read([]*v1.Pod{tc.pod}); err != nil {
+			cache := w.cache()
+			if _, err := cache.Read([]*v1.Pod{tc.pod}); err != nil {
 				t.Fatalf("Read: %v", err)
 			}
-			got, err := survey.Pinned(tc.pod, w.infos())
+			got, err := cache.Pinned(tc.pod, w.infos())
 			if err != nil {
 				t.Fatalf("Pinned: %v", err)
 			}
@@ -324,7 +324,7 @@ func TestPinned(t *testing.T) {
 			}
 		})
 	}
-	if _, err := w.survey().Pinned(withClaim(pod("p", "1"), "missing"), w.infos()); !errors.Is(err, errNoSuchObject) {
+	if _, err := w.cache().Pinned(withClaim(pod("p", "1"), "missing"), w.infos()); !errors.Is(err, errNoSuchObject) {
 		t.Errorf("a claim that does not exist: error %v", err)
 	}
 }

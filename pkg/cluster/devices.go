@@ -85,17 +85,17 @@ func (d *Devices) Claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
 // each calls do for each claim that exists for the pod.
 func (d *Devices) each(pod *v1.Pod, do func(*resourceapi.ResourceClaim)) error {
 	for i := range pod.Spec.ResourceClaims {
-		one := &pod.Spec.ResourceClaims[i]
-		name, _, err := resourceclaim.Name(pod, one)
+		ref := &pod.Spec.ResourceClaims[i]
+		name, _, err := resourceclaim.Name(pod, ref)
 		if err != nil {
-			return fmt.Errorf("resourceClaims %s: %w", one.Name, err)
+			return fmt.Errorf("resourceClaims %s: %w", ref.Name, err)
 		}
 		if name == nil {
 			continue // the controller found that no claim is needed
 		}
 		claim, err := d.manager.ResourceClaims().Get(pod.Namespace, *name)
 		if err != nil {
-			return fmt.Errorf("resourceClaims %s: %w", one.Name, err)
+			return fmt.Errorf("resourceClaims %s: %w", ref.Name, err)
 		}
 		do(claim)
 	}
@@ -218,11 +218,11 @@ func (s *Cache) addDevices(need *PodNeed, want *devices.Request) {
 	view := s.view
 	option := view.Least(want)
 	for _, demand := range option.Demands {
-		one := plan.DeviceNeed{Count: demand.Count}
+		deviceNeed := plan.DeviceNeed{Count: demand.Count}
 		for _, kind := range demand.Kinds {
-			one.Kinds = append(one.Kinds, s.kind[view.Kinds[kind].Name])
+			deviceNeed.Kinds = append(deviceNeed.Kinds, s.kind[view.Kinds[kind].Name])
 		}
-		need.Devices = append(need.Devices, one)
+		need.Devices = append(need.Devices, deviceNeed)
 	}
 	for _, permit := range option.Permits {
 		i := s.resource[permitResource(view.Permits[permit])]

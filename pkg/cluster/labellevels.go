@@ -11,11 +11,11 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// maxExtensions is how many surveys with further levels a desk keeps. Each costs
+// maxExtensions is how many caches with further levels a profile keeps. Each costs
 // as much memory as the profile's own; workloads of one cluster name few labels.
 const maxExtensions = 4
 
-// extensions are the surveys of a desk that have further levels, the latest last.
+// extensions are the caches of a profile that have further levels, the latest last.
 type extensions struct {
 	mu   sync.Mutex
 	list []extension
@@ -23,12 +23,12 @@ type extensions struct {
 
 type extension struct {
 	labels string
-	// bearers is how many nodes had the labels when the survey was made.
-	bearers int
-	survey  *Cache
+	// labelCount is how many nodes had the labels when the cache was made.
+	labelCount int
+	cache      *Cache
 }
 
-// CacheWithLabels returns a survey that has, beside the profile's levels, a level for
+// CacheWithLabels returns a cache that has, beside the profile's levels, a level for
 // each of the node labels that is not one of them, by the label's name. For one
 // label alone it stands above all others, so that they never cut its domains. Nested
 // says that what requires a domain of it may stand in a scope that requires one of
@@ -44,15 +44,15 @@ func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.Node
 	if len(labels) == 0 {
 		return base, nil
 	}
-	one := extension{labels: strings.Join(labels, " ")}
+	wanted := extension{labels: strings.Join(labels, " ")}
 	if nested {
-		one.labels, one.bearers = "nested "+one.labels, bearers(labels, nodes)
+		wanted.labels, wanted.labelCount = "nested "+wanted.labels, labelCount(labels, nodes)
 	}
 	d.extended.mu.Lock()
 	defer d.extended.mu.Unlock()
-	if at := d.extended.find(one.labels); at >= 0 {
-		if d.extended.list[at].bearers == one.bearers {
-			return d.extended.list[at].survey, nil
+	if at := d.extended.find(wanted.labels); at >= 0 {
+		if d.extended.list[at].labelCount == wanted.labelCount {
+			return d.extended.list[at].cache, nil
 		}
 		d.extended.list = slices.Delete(d.extended.list, at, at+1)
 	}
@@ -60,26 +60,26 @@ func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.Node
 	for _, label := range labels {
 		levels = withLevel(levels, label, nested, nodes)
 	}
-	if one.survey, err = newCache(levels, base.devices); err != nil {
+	if wanted.cache, err = newCache(levels, base.devices); err != nil {
 		return nil, err
 	}
-	d.extended.add(one)
-	return one.survey, nil
+	d.extended.add(wanted)
+	return wanted.cache, nil
 }
 
 func (e *extensions) find(labels string) int {
-	return slices.IndexFunc(e.list, func(one extension) bool { return one.labels == labels })
+	return slices.IndexFunc(e.list, func(known extension) bool { return known.labels == labels })
 }
 
-func (e *extensions) add(one extension) {
+func (e *extensions) add(added extension) {
 	if len(e.list) == maxExtensions {
 		e.list = slices.Delete(e.list, 0, 1)
 	}
-	e.list = append(e.list, one)
+	e.list = append(e.list, added)
 }
 
-// bearers counts the labels on the nodes.
-func bearers(labels []string, nodes []fwk.NodeInfo) int {
+// labelCount counts the labels on the nodes.
+func labelCount(labels []string, nodes []fwk.NodeInfo) int {
 	n := 0
 	for _, info := range nodes {
 		for _, label := range labels {

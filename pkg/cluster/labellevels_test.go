@@ -15,7 +15,7 @@ import (
 
 // A label that workloads name stands above all levels, or, where scopes nest, below
 // those that it divides.
-func TestSurveyWith(t *testing.T) {
+func TestCacheWithLabels(t *testing.T) {
 	var nodes []fwk.NodeInfo
 	for _, labels := range []map[string]string{
 		{"spine": "s1", "leaf": "l1", "half": "h1", "room": "a"},
@@ -26,9 +26,9 @@ func TestSurveyWith(t *testing.T) {
 		info.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: labels["half"], Labels: labels}})
 		nodes = append(nodes, info)
 	}
-	desk := &Profile{}
-	desk.SetLevels([]Level{{Name: "spine", NodeLabel: "spine"}, {Name: "leaf", NodeLabel: "leaf"}})
-	for name, one := range map[string]struct {
+	profile := &Profile{}
+	profile.SetLevels([]Level{{Name: "spine", NodeLabel: "spine"}, {Name: "leaf", NodeLabel: "leaf"}})
+	for name, test := range map[string]struct {
 		labels []string
 		nested bool
 		want   []string
@@ -40,11 +40,11 @@ func TestSurveyWith(t *testing.T) {
 		"both, and one twice": {[]string{"room", "half", "room"}, true, []string{"room", "spine", "leaf", "half", "node"}},
 		"one alone":           {[]string{"half"}, false, []string{"half", "spine", "leaf", "node"}},
 	} {
-		survey, err := desk.CacheWithLabels(one.labels, one.nested, nodes)
+		cache, err := profile.CacheWithLabels(test.labels, test.nested, nodes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(one.want, survey.LevelNames()); diff != "" {
+		if diff := cmp.Diff(test.want, cache.LevelNames()); diff != "" {
 			t.Errorf("%s: levels (-want,+got):\n%s", name, diff)
 		}
 	}

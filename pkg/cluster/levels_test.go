@@ -62,13 +62,13 @@ func groups(t *testing.T) *world {
 }
 
 // place plans a gang of so many pods with a claim, and returns where it goes, or why it does not.
-func (w *world) place(survey *cluster.Cache, claim string, size int) string {
+func (w *world) place(cache *cluster.Cache, claim string, size int) string {
 	w.t.Helper()
-	needs, err := survey.Read([]*v1.Pod{withClaim(pod("p", "1"), claim)})
+	needs, err := cache.Read([]*v1.Pod{withClaim(pod("p", "1"), claim)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	picture, err := survey.Refresh(w.infos(), nil)
+	picture, err := cache.Refresh(w.infos(), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -80,24 +80,24 @@ func (w *world) place(survey *cluster.Cache, claim string, size int) string {
 }
 
 func boundedByGroup(t *testing.T, w *world) *cluster.Cache {
-	desk := &cluster.Profile{}
-	desk.SetLevels([]cluster.Level{{Name: "group", DeviceAttribute: placementGroup, Boundary: true}})
-	desk.Devices(w.dra)
-	survey, err := desk.Cache()
+	profile := &cluster.Profile{}
+	profile.SetLevels([]cluster.Level{{Name: "group", DeviceAttribute: placementGroup, Boundary: true}})
+	profile.Devices(w.dra)
+	cache, err := profile.Cache()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return survey
+	return cache
 }
 
 // A placement group that only device attributes tell bounds gangs that ask for RDMA and no others; the planner hears of
 // every change of it, and a node whose devices disagree is in none.
 func TestDeviceAttributesNameDomains(t *testing.T) {
 	w := groups(t)
-	survey := boundedByGroup(t, w)
+	cache := boundedByGroup(t, w)
 	check := func(when, claim string, size int, want string) {
 		t.Helper()
-		if got := w.place(survey, claim, size); !strings.Contains(got, want) {
+		if got := w.place(cache, claim, size); !strings.Contains(got, want) {
 			t.Errorf("%s: %s, want %q", when, got, want)
 		}
 	}
@@ -118,9 +118,9 @@ func TestDeviceAttributesNameDomains(t *testing.T) {
 
 // Levels that devices name need somebody who knows devices.
 func TestDeviceAttributeWithoutDevices(t *testing.T) {
-	desk := &cluster.Profile{}
-	desk.SetLevels([]cluster.Level{{Name: "group", DeviceAttribute: placementGroup}})
-	_, err := desk.Cache()
+	profile := &cluster.Profile{}
+	profile.SetLevels([]cluster.Level{{Name: "group", DeviceAttribute: placementGroup}})
+	_, err := profile.Cache()
 	if want := "level group is named by device attribute " + placementGroup + ", which needs plugin DRAAware"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
 	}

@@ -10,18 +10,18 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Profile is where the plugins of one profile find the survey that they share.
+// Profile is where the plugins of one profile find the cache that they share.
 // They are made in no particular order: the one that knows the fabric's levels
-// and the one that knows devices leave them here, and the survey is put
+// and the one that knows devices leave them here, and the cache is put
 // together when the first pod needs it.
 type Profile struct {
-	// room is where the desks of the other profiles stand; nil if there are none.
-	room    *Profiles
+	// all has the other profiles of the process; nil if there are none.
+	all     *Profiles
 	mu      sync.Mutex
 	levels  []Level
 	devices *Devices
-	survey  atomic.Pointer[Cache]
-	// extended are surveys with levels that only workloads name.
+	cache   atomic.Pointer[Cache]
+	// extended are caches with levels that only workloads name.
 	extended extensions
 }
 
@@ -33,12 +33,12 @@ func (d *Profile) SetLevels(levels []Level) {
 }
 
 // Devices returns the device counts, which all profiles of a process share, and
-// leaves them on the desk. It says true to the first who asks: nobody else needs to
+// leaves them on the profile. It says true to the first who asks: nobody else needs to
 // have them follow the cluster.
 func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
 	counts, first = NewDevices(manager), true
-	if d.room != nil {
-		counts, first = d.room.shared(manager)
+	if d.all != nil {
+		counts, first = d.all.shared(manager)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -48,10 +48,10 @@ func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first 
 
 // CountsAllDevices says whether every profile of the process counts its devices here.
 func (d *Profile) CountsAllDevices() bool {
-	if d.room == nil {
+	if d.all == nil {
 		return true
 	}
-	return d.room.whole()
+	return d.all.whole()
 }
 
 func (d *Profile) counts() bool {
@@ -60,42 +60,42 @@ func (d *Profile) counts() bool {
 	return d.devices != nil
 }
 
-// Cache returns the profile's survey. The error names the level that is wrong.
+// Cache returns the profile's cache. The error names the level that is wrong.
 func (d *Profile) Cache() (*Cache, error) {
-	if s := d.survey.Load(); s != nil {
+	if s := d.cache.Load(); s != nil {
 		return s, nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := d.survey.Load(); s != nil {
+	if s := d.cache.Load(); s != nil {
 		return s, nil
 	}
 	s, err := newCache(d.levels, d.devices)
 	if err != nil {
 		return nil, err
 	}
-	d.survey.Store(s)
+	d.cache.Store(s)
 	return s, nil
 }
 
-// Profiles gives each profile of a process its desk.
+// Profiles gives each profile of a process its profile.
 type Profiles struct {
-	mu      sync.Mutex
-	desks   map[string]*Profile
-	devices *Devices
+	mu       sync.Mutex
+	profiles map[string]*Profile
+	devices  *Devices
 }
 
-// Of returns the desk of the profile with that name.
+// Of returns the profile of the profile with that name.
 func (d *Profiles) Of(profile string) *Profile {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.desks == nil {
-		d.desks = map[string]*Profile{}
+	if d.profiles == nil {
+		d.profiles = map[string]*Profile{}
 	}
-	if d.desks[profile] == nil {
-		d.desks[profile] = &Profile{room: d}
+	if d.profiles[profile] == nil {
+		d.profiles[profile] = &Profile{all: d}
 	}
-	return d.desks[profile]
+	return d.profiles[profile]
 }
 
 func (d *Profiles) shared(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
@@ -109,12 +109,12 @@ func (d *Profiles) shared(manager fwk.SharedDRAManager) (counts *Devices, first 
 }
 
 // whole says that no profile allocates devices behind the back of ours. All
-// profiles have a desk, because all have the same QueueSort plugin.
+// profiles have a profile, because all have the same QueueSort plugin.
 func (d *Profiles) whole() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, desk := range d.desks {
-		if !desk.counts() {
+	for _, profile := range d.profiles {
+		if !profile.counts() {
 			return false
 		}
 	}

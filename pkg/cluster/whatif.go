@@ -16,7 +16,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Without returns a survey of the cluster as it would be if some pods were gone,
+// Without returns a cache of the cluster as it would be if some pods were gone,
 // with all that they hold, and the nodes to ask it about. It is made from
 // nothing, so it costs as much as the first look at a cluster.
 func (s *Cache) Without(nodes []fwk.NodeInfo, gone []*v1.Pod) (*Cache, []fwk.NodeInfo, error) {

@@ -20,9 +20,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// desk is a PodGroups over an API server's memory, with the objects of one
+// reconcilerFixture is a PodGroups over an API server's memory, with the objects of one
 // RayCluster, one JobSet and whatever groups that server holds.
-type desk struct {
+type reconcilerFixture struct {
 	gangs.Objects // nil: what is not overridden is never asked for
 	*testing.T
 	client  *fake.Clientset
@@ -33,27 +33,27 @@ type desk struct {
 	served  bool
 }
 
-func newDesk(t *testing.T) *desk {
-	d := &desk{T: t, client: fake.NewClientset(), events: events.NewFakeRecorder(100), served: true}
+func newReconcilerFixture(t *testing.T) *reconcilerFixture {
+	d := &reconcilerFixture{T: t, client: fake.NewClientset(), events: events.NewFakeRecorder(100), served: true}
 	d.groups = NewPodGroups(d.client.SchedulingV1beta1(), d, d.events)
 	return d
 }
 
-func (d *desk) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
+func (d *reconcilerFixture) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
 	if d.cluster == nil || d.cluster.Name != name {
 		return nil, &gangs.LookupError{Key: gangs.RayClusterKey(namespace, name), Reason: gangs.ErrNotFound}
 	}
 	return d.cluster, nil
 }
 
-func (d *desk) JobSet(namespace, name string) (*gangs.JobSet, error) {
+func (d *reconcilerFixture) JobSet(namespace, name string) (*gangs.JobSet, error) {
 	if d.set == nil || d.set.Name != name {
 		return nil, &gangs.LookupError{Key: gangs.JobSetKey(namespace, name), Reason: gangs.ErrNotFound}
 	}
 	return d.set, nil
 }
 
-func (d *desk) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
+func (d *reconcilerFixture) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
 	key := gangs.PodGroupKey(namespace, name)
 	if !d.served {
 		return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotInstalled}
@@ -67,7 +67,7 @@ func (d *desk) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, er
 
 // look reconciles the RayCluster and the JobSet, and returns the writes and the
 // events that came of it.
-func (d *desk) look() (writes, said []string) {
+func (d *reconcilerFixture) look() (writes, said []string) {
 	d.Helper()
 	d.client.ClearActions()
 	for _, key := range []gangs.Key{gangs.RayClusterKey("ml", "a"), gangs.JobSetKey("ml", "a")} {
@@ -90,7 +90,7 @@ func (d *desk) look() (writes, said []string) {
 	}
 }
 
-func (d *desk) want(writes ...string) []string {
+func (d *reconcilerFixture) want(writes ...string) []string {
 	d.Helper()
 	got, said := d.look()
 	if diff := cmp.Diff(writes, got); diff != "" {
@@ -99,14 +99,14 @@ func (d *desk) want(writes ...string) []string {
 	return said
 }
 
-func (d *desk) wantSaid(said []string, sentence string) {
+func (d *reconcilerFixture) wantSaid(said []string, sentence string) {
 	d.Helper()
 	if len(said) != 1 || !strings.Contains(said[0], sentence) {
 		d.Fatalf("said %q, want one sentence with %q", said, sentence)
 	}
 }
 
-func (d *desk) group(uid types.UID) *schedulingv1beta1.PodGroup {
+func (d *reconcilerFixture) group(uid types.UID) *schedulingv1beta1.PodGroup {
 	d.Helper()
 	group, err := d.client.SchedulingV1beta1().PodGroups("ml").Get(d.Context(), gangs.PodGroupName("a", uid), metav1.GetOptions{})
 	if err != nil {
@@ -130,7 +130,7 @@ func asking(workers int32) *rayv1.RayCluster {
 }
 
 func TestGroupOfARayClusterIsMadeAndKept(t *testing.T) {
-	d := newDesk(t)
+	d := newReconcilerFixture(t)
 	d.cluster = asking(4)
 	d.wantSaid(d.want("create"), "5 pods start together")
 	want := &schedulingv1beta1.PodGroup{
@@ -171,7 +171,7 @@ func TestGroupOfARayClusterIsMadeAndKept(t *testing.T) {
 }
 
 func TestGroupOfAJobSet(t *testing.T) {
-	d := newDesk(t)
+	d := newReconcilerFixture(t)
 	two, three := int32(2), int32(3)
 	job := gangs.ReplicatedJob{Name: "w", Replicas: &two}
 	job.Template.Spec.Parallelism, job.Template.Spec.Completions = &three, &three
@@ -199,32 +199,32 @@ func TestProblemsAreSaidOnce(t *testing.T) {
 	}
 	tests := map[string]struct {
 		group    *schedulingv1beta1.PodGroup
-		change   func(*desk)
+		change   func(*reconcilerFixture)
 		sentence string
 	}{
 		"somebody else's": {&schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name}},
-			func(*desk) {}, "PodGroup a-uid-of-a exists and is not of RayCluster a: it is left alone"},
-		"on its way out": {ours(), func(d *desk) {
+			func(*reconcilerFixture) {}, "PodGroup a-uid-of-a exists and is not of RayCluster a: it is left alone"},
+		"on its way out": {ours(), func(d *reconcilerFixture) {
 			group := ours()
 			group.DeletionTimestamp, group.Finalizers = &metav1.Time{Time: group.CreationTimestamp.Add(1)}, []string{"x"}
 			if _, err := d.client.SchedulingV1beta1().PodGroups("ml").Update(d.Context(), group, metav1.UpdateOptions{}); err != nil {
 				d.Fatal(err)
 			}
 		}, "is being deleted"},
-		"another priority": {ours(), func(d *desk) {
+		"another priority": {ours(), func(d *reconcilerFixture) {
 			d.cluster.Annotations = nil
 			d.cluster.Spec.HeadGroupSpec.Template.Spec.PriorityClassName = "low"
 			d.cluster.Spec.WorkerGroupSpecs[0].Template.Spec.PriorityClassName = "low"
 		}, `has priority class "high", which cannot be changed; pods of class "low" are not scheduled with it`},
-		"priorities that differ": {nil, func(d *desk) { d.cluster.Spec.HeadGroupSpec.Template.Spec.PriorityClassName = "" },
+		"priorities that differ": {nil, func(d *reconcilerFixture) { d.cluster.Spec.HeadGroupSpec.Template.Spec.PriorityClassName = "" },
 			"differ in spec.priorityClassName"},
-		"a worker group without a name": {nil, func(d *desk) { d.cluster.Spec.WorkerGroupSpecs[0].GroupName = "" },
+		"a worker group without a name": {nil, func(d *reconcilerFixture) { d.cluster.Spec.WorkerGroupSpecs[0].GroupName = "" },
 			"spec.workerGroupSpecs[0].groupName of raycluster ml/a is empty"},
-		"an API that is not served": {nil, func(d *desk) { d.served = false }, "the API server does not serve scheduling.k8s.io/v1beta1"},
+		"an API that is not served": {nil, func(d *reconcilerFixture) { d.served = false }, "the API server does not serve scheduling.k8s.io/v1beta1"},
 	}
 	for title, tc := range tests {
 		t.Run(title, func(t *testing.T) {
-			d := newDesk(t)
+			d := newReconcilerFixture(t)
 			d.cluster = asking(2)
 			if tc.group != nil {
 				if _, err := d.client.SchedulingV1beta1().PodGroups("ml").Create(t.Context(), tc.group, metav1.CreateOptions{}); err != nil {
@@ -242,8 +242,8 @@ func TestProblemsAreSaidOnce(t *testing.T) {
 
 // A key that comes before a run, in it and between two is looked at, and that of a
 // group is its owner's.
-func TestNativeGroupsRunsAgain(t *testing.T) {
-	d := newDesk(t)
+func TestPodGroupsRunsAgain(t *testing.T) {
+	d := newReconcilerFixture(t)
 	cluster, other := gangs.RayClusterKey("ml", "a"), gangs.CoschedulingKey("ml", "a")
 	d.groups.Changed(cluster)
 	d.groups.Changed(other)

@@ -228,8 +228,8 @@ func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 // done is how many Jobs of a replicatedJob are complete and make no more pods.
 func (s *JobSet) done(name string) int64 {
 	for i := range s.Status.ReplicatedJobsStatus {
-		if one := &s.Status.ReplicatedJobsStatus[i]; one.Name == name {
-			return int64(one.Succeeded)
+		if status := &s.Status.ReplicatedJobsStatus[i]; status.Name == name {
+			return int64(status.Succeeded)
 		}
 	}
 	return 0

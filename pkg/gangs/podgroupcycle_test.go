@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func nativeMembers(group string, n int) []Member {
+func podGroupMembers(group string, n int) []Member {
 	var members []Member
 	for i := range n {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: fmt.Sprintf("%s-%d", group, i)}}
@@ -26,7 +26,7 @@ func nativeMembers(group string, n int) []Member {
 	return members
 }
 
-func nativeGroup(name string, least int32) *schedulingv1beta1.PodGroup {
+func gangPodGroup(name string, least int32) *schedulingv1beta1.PodGroup {
 	group := &schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name}}
 	if least > 0 {
 		group.Spec.SchedulingPolicy.Gang = &schedulingv1beta1.GangSchedulingPolicy{MinCount: least}
@@ -34,27 +34,27 @@ func nativeGroup(name string, least int32) *schedulingv1beta1.PodGroup {
 	return group
 }
 
-func TestNativeGang(t *testing.T) {
-	group := nativeGroup("train", 2)
+func TestPodGroupGang(t *testing.T) {
+	group := gangPodGroup("train", 2)
 	group.Annotations = map[string]string{PreferredAnnotation: "leaf"}
 	group.Spec.SchedulingConstraints = &schedulingv1beta1.PodGroupSchedulingConstraints{
 		Topology: []schedulingv1beta1.TopologyConstraint{{Key: "example.com/rack"}},
 	}
-	g := PodGroupGang(group, nativeMembers("train", 3))
+	g := PodGroupGang(group, podGroupMembers("train", 3))
 	if diff := cmp.Diff([]Role{{Name: "pods", Min: 2, Want: 3}}, g.Roles); diff != "" {
 		t.Errorf("roles (-want,+got):\n%s", diff)
 	}
 	if diff := cmp.Diff(Topology{RequiredLabel: "example.com/rack", Preferred: "leaf"}, g.Topology); diff != "" {
 		t.Errorf("topology (-want,+got):\n%s", diff)
 	}
-	if basic := PodGroupGang(nativeGroup("web", 0), nativeMembers("web", 3)); basic.Min != 1 || basic.MinField != "" {
+	if basic := PodGroupGang(gangPodGroup("web", 0), podGroupMembers("web", 3)); basic.Min != 1 || basic.MinField != "" {
 		t.Errorf("a basic group has minimum %d by %q, want 1 by no field", basic.Min, basic.MinField)
 	}
 }
 
 // A hierarchy counts what can be whole: a group that lacks members has no part in it,
 // and a group of groups without any is taken out.
-func TestNativeHierarchy(t *testing.T) {
+func TestHierarchyOfPodGroups(t *testing.T) {
 	composite := func(name string, least int32) *schedulingv1alpha3.CompositePodGroup {
 		c := &schedulingv1alpha3.CompositePodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name}}
 		c.Spec.SchedulingPolicy.Gang = &schedulingv1alpha3.CompositeGangSchedulingPolicy{MinGroupCount: least}
@@ -63,8 +63,8 @@ func TestNativeHierarchy(t *testing.T) {
 	g := CompositeGang(composite("top", 2))
 	inner, hollow := g.AddComposite("", composite("inner", 2)), g.AddComposite("", composite("hollow", 1))
 	add := func(parent, name string, least int32, n int) int {
-		members := nativeMembers(name, n)
-		return len(g.AddGroup(parent, PodGroupGang(nativeGroup(name, least), members), members))
+		members := podGroupMembers(name, n)
+		return len(g.AddGroup(parent, PodGroupGang(gangPodGroup(name, least), members), members))
 	}
 	if n := add(inner, "a", 2, 3); n != 3 {
 		t.Errorf("%d members of a have a part in it, want 3", n)
@@ -89,8 +89,8 @@ func TestNativeHierarchy(t *testing.T) {
 }
 
 // A pod that names a PodGroup of Kubernetes is in no gang, whatever else it says.
-func TestNativeSourceComesFirst(t *testing.T) {
-	pod := nativeMembers("train", 1)[0].Pod
+func TestPodGroupCycleSourceComesFirst(t *testing.T) {
+	pod := podGroupMembers("train", 1)[0].Pod
 	pod.Labels = map[string]string{"dovetail.dev/gang-name": "other"}
 	if key, ok := (Sources{NewPodGroupCycleSource(), NewLabelSource()}).Key(pod); ok {
 		t.Errorf("the pod is in %s, want none", key)
@@ -104,21 +104,21 @@ func TestNativeSourceComesFirst(t *testing.T) {
 // A hierarchy is quorate with as many groups as it needs, each of which has its own
 // quorum; a group alone with its minimum.
 func TestQuorate(t *testing.T) {
-	alone := PodGroupGang(nativeGroup("train", 2), nativeMembers("train", 3))
+	alone := PodGroupGang(gangPodGroup("train", 2), podGroupMembers("train", 3))
 	tree := CompositeGang(&schedulingv1alpha3.CompositePodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "top"},
 		Spec: schedulingv1alpha3.CompositePodGroupSpec{SchedulingPolicy: schedulingv1alpha3.CompositePodGroupSchedulingPolicy{
 			Gang: &schedulingv1alpha3.CompositeGangSchedulingPolicy{MinGroupCount: 2},
 		}}})
 	pods := map[string][]*corev1.Pod{}
 	for _, name := range []string{"a", "b", "c"} {
-		members := nativeMembers(name, 2)
+		members := podGroupMembers(name, 2)
 		for _, m := range members {
 			pods[name] = append(pods[name], m.Pod)
 		}
 		for i := range members {
 			members[i] = PodGroupMember(members[i].Pod)
 		}
-		tree.AddGroup("", PodGroupGang(nativeGroup(name, 2), members), members)
+		tree.AddGroup("", PodGroupGang(gangPodGroup(name, 2), members), members)
 	}
 	tree.Settle()
 	of := func(g Gang, pods ...*corev1.Pod) (members []Member) {
@@ -135,12 +135,12 @@ func TestQuorate(t *testing.T) {
 		members []Member
 		want    bool
 	}{
-		"a minimum":               {alone, nativeMembers("train", 2), true},
-		"less than that":          {alone, nativeMembers("train", 1), false},
+		"a minimum":               {alone, podGroupMembers("train", 2), true},
+		"less than that":          {alone, podGroupMembers("train", 1), false},
 		"two groups of three":     {tree, of(tree, pods["a"][0], pods["a"][1], pods["c"][0], pods["c"][1]), true},
 		"one and a half":          {tree, of(tree, pods["a"][0], pods["a"][1], pods["b"][0]), false},
 		"three halves":            {tree, of(tree, pods["a"][0], pods["b"][0], pods["c"][0]), false},
-		"pods of somebody else's": {tree, of(tree, nativeMembers("d", 1)[0].Pod), false},
+		"pods of somebody else's": {tree, of(tree, podGroupMembers("d", 1)[0].Pod), false},
 	} {
 		if got := test.gang.Quorate(test.members, everybody); got != test.want {
 			t.Errorf("%s: quorate is %v", name, got)

@@ -18,7 +18,7 @@ import (
 // name of the group on the pods, sees nothing but the pod.
 const MakePodGroupLabel = AnnotationPrefix + "native-gang"
 
-const nativeGangAsked = "true"
+const podGroupRequested = "true"
 
 // PodGroupWish is what an object says about the PodGroup to be made for it.
 type PodGroupWish struct {
@@ -34,8 +34,8 @@ type PodGroupWish struct {
 	Problem string
 }
 
-// nativeNameLength leaves room for a dash and a UID in a name of 253 characters.
-const nativeNameLength = 253 - 1 - 36
+// maxOwnerName leaves room for a dash and a UID in a name of 253 characters.
+const maxOwnerName = 253 - 1 - 36
 
 // PodGroupName is the name of the PodGroup made for the object with that name
 // and UID. The UID keeps it apart from every other name, from objects of other
@@ -44,7 +44,7 @@ const nativeNameLength = 253 - 1 - 36
 // manifests/native-groups compute the same.
 func PodGroupName(owner string, uid types.UID) string {
 	owner = strings.ReplaceAll(owner, ".", "-")
-	return owner[:min(len(owner), nativeNameLength)] + "-" + string(uid)
+	return owner[:min(len(owner), maxOwnerName)] + "-" + string(uid)
 }
 
 // RayClusterPodGroup reads the wish from the metadata of the cluster, from
@@ -52,12 +52,12 @@ func PodGroupName(owner string, uid types.UID) string {
 // and their priorityClassName and schedulerName.
 func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 	head := &cluster.Spec.HeadGroupSpec
-	templates := []nativeTemplate{nativeTemplateOf("the head", &head.Template, head.Labels)}
+	templates := []podGroupTemplate{templateOf("the head", &head.Template, head.Labels)}
 	for i := range cluster.Spec.WorkerGroupSpecs {
 		group := &cluster.Spec.WorkerGroupSpecs[i]
-		templates = append(templates, nativeTemplateOf("worker group "+group.GroupName, &group.Template, group.Labels))
+		templates = append(templates, templateOf("worker group "+group.GroupName, &group.Template, group.Labels))
 	}
-	wish := nativeWish(RayClusterKey(cluster.Namespace, cluster.Name), templates)
+	wish := mergeTemplates(RayClusterKey(cluster.Namespace, cluster.Name), templates)
 	wish.Resting = cluster.DeletionTimestamp != nil || isTrue(cluster.Spec.Suspend)
 	return wish
 }
@@ -68,44 +68,44 @@ func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 // exclusive placement wait for one another in a way that a PodGroup cannot say:
 // neither are put into the group, whatever their templates say.
 func JobSetPodGroup(set *JobSet) PodGroupWish {
-	var templates []nativeTemplate
+	var templates []podGroupTemplate
 	for i := range set.Spec.ReplicatedJobs {
 		job := &set.Spec.ReplicatedJobs[i]
 		template := &job.Template.Spec.Template
 		if initialises(job.Name, template.Labels) || set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations) {
 			continue
 		}
-		templates = append(templates, nativeTemplateOf("replicatedJob "+job.Name, template, nil))
+		templates = append(templates, templateOf("replicatedJob "+job.Name, template, nil))
 	}
-	wish := nativeWish(JobSetKey(set.Namespace, set.Name), templates)
+	wish := mergeTemplates(JobSetKey(set.Namespace, set.Name), templates)
 	wish.Resting = set.DeletionTimestamp != nil || isTrue(set.Spec.Suspend)
 	return wish
 }
 
-// nativeTemplate is what one pod template says.
-type nativeTemplate struct {
+// podGroupTemplate is what one pod template says.
+type podGroupTemplate struct {
 	of                       string
 	asks                     bool
 	priorityClass, scheduler string
 }
 
-// nativeTemplateOf reads a template. Ray's groups have labels beside those of their
+// templateOf reads a template. Ray's groups have labels beside those of their
 // template, and KubeRay lets the former win.
-func nativeTemplateOf(of string, template *corev1.PodTemplateSpec, more map[string]string) nativeTemplate {
+func templateOf(of string, template *corev1.PodTemplateSpec, more map[string]string) podGroupTemplate {
 	label, ok := more[MakePodGroupLabel]
 	if !ok {
 		label = template.Labels[MakePodGroupLabel]
 	}
-	return nativeTemplate{
-		of: of, asks: label == nativeGangAsked,
+	return podGroupTemplate{
+		of: of, asks: label == podGroupRequested,
 		priorityClass: template.Spec.PriorityClassName, scheduler: template.Spec.SchedulerName,
 	}
 }
 
-// nativeWish holds the templates against each other: what must be the same in all
+// mergeTemplates holds the templates against each other: what must be the same in all
 // pods of a PodGroup must be the same in all templates.
-func nativeWish(key Key, templates []nativeTemplate) PodGroupWish {
-	var asking, silent *nativeTemplate
+func mergeTemplates(key Key, templates []podGroupTemplate) PodGroupWish {
+	var asking, silent *podGroupTemplate
 	for i := range templates {
 		if t := &templates[i]; t.asks && asking == nil {
 			asking = t
@@ -119,17 +119,17 @@ func nativeWish(key Key, templates []nativeTemplate) PodGroupWish {
 	wish := PodGroupWish{Asked: true, PriorityClass: asking.priorityClass}
 	if silent != nil {
 		wish.Problem = fmt.Sprintf("label %s=%s must stand on all pod templates of %s or on none: it does on that of %s, and not on that of %s",
-			MakePodGroupLabel, nativeGangAsked, key, asking.of, silent.of)
+			MakePodGroupLabel, podGroupRequested, key, asking.of, silent.of)
 		return wish
 	}
 	for i := range templates {
 		t := &templates[i]
 		switch {
 		case t.priorityClass != asking.priorityClass:
-			wish.Problem = nativeDiffers(key, "priorityClassName", asking.saying(asking.priorityClass), t.saying(t.priorityClass))
+			wish.Problem = templatesDiffer(key, "priorityClassName", asking.saying(asking.priorityClass), t.saying(t.priorityClass))
 			return wish
 		case t.scheduler != asking.scheduler:
-			wish.Problem = nativeDiffers(key, "schedulerName", asking.saying(asking.scheduler), t.saying(t.scheduler))
+			wish.Problem = templatesDiffer(key, "schedulerName", asking.saying(asking.scheduler), t.saying(t.scheduler))
 			return wish
 		}
 	}
@@ -137,11 +137,11 @@ func nativeWish(key Key, templates []nativeTemplate) PodGroupWish {
 }
 
 // saying is what a template has in a field, and whose template it is.
-func (t *nativeTemplate) saying(value string) string {
+func (t *podGroupTemplate) saying(value string) string {
 	return fmt.Sprintf("%q in that of %s", value, t.of)
 }
 
-func nativeDiffers(key Key, field, a, b string) string {
+func templatesDiffer(key Key, field, a, b string) string {
 	return fmt.Sprintf("pod templates of %s differ in spec.%s, which must be the same in all pods of a PodGroup: %s, %s",
 		key, field, a, b)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// template is a pod template that asks for a native gang, or does not.
+// template is a pod template that requests a PodGroup, or does not.
 func template(asks bool, priorityClass, scheduler string) corev1.PodTemplateSpec {
 	t := corev1.PodTemplateSpec{Spec: corev1.PodSpec{PriorityClassName: priorityClass, SchedulerName: scheduler}}
 	if asks {
@@ -25,7 +25,7 @@ func template(asks bool, priorityClass, scheduler string) corev1.PodTemplateSpec
 	return t
 }
 
-func TestNativeWishOfARayCluster(t *testing.T) {
+func TestPodGroupOfARayCluster(t *testing.T) {
 	asking := func() *rayv1.RayCluster {
 		c := rayCluster(workers("gpu", 2), workers("cpu", 1))
 		c.Spec.HeadGroupSpec.Template = template(true, "high", "dovetail")
@@ -71,7 +71,7 @@ func TestNativeWishOfARayCluster(t *testing.T) {
 	}
 }
 
-func TestNativeWishOfAJobSet(t *testing.T) {
+func TestPodGroupOfAJobSet(t *testing.T) {
 	const exclusive = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 	asks := func(j gangs.ReplicatedJob) gangs.ReplicatedJob {
 		j.Template.Spec.Template = template(true, "", "dovetail")
@@ -102,7 +102,7 @@ func TestNativeWishOfAJobSet(t *testing.T) {
 
 // The name of a group is one that the API takes whatever the owner is called, and
 // no two owners share it.
-func TestNativeGroupNames(t *testing.T) {
+func TestPodGroupNames(t *testing.T) {
 	const uid, other = types.UID("0d5e6b1c-6f0e-4f2c-9d3b-0c9f6c2f3b1a"), types.UID("1d5e6b1c-6f0e-4f2c-9d3b-0c9f6c2f3b1a")
 	long := strings.Repeat("a", 253)
 	owners := map[string]string{

@@ -299,10 +299,10 @@ func TestRefreshKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// PreEnqueue sees a pod before the book does, and cannot activate the others under
-// the queue's lock. The pod itself may then be held back by another plugin, so
-// the others must not depend on its cycle.
-func TestQuorumThatPreEnqueueFoundWakesTheOthers(t *testing.T) {
+// PreEnqueue sees a pod before the tracker does, and cannot activate other members under the
+// queue's lock. Another plugin may then keep the pod itself out, so the other members must
+// not depend on its cycle.
+func TestQuorumThatAdmitFoundActivatesTheOthers(t *testing.T) {
 	s := newSimulation(t, 0)
 	key := s.groups.declare("a", 2)
 	first, second := member("a", "first"), member("a", "second")

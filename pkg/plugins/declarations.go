@@ -25,12 +25,12 @@ import (
 // the reconcilers over both: once for all profiles of a scheduler.
 type declarations struct {
 	*workloads.Watcher
-	extras *Extras
-	ended  cache.SharedIndexInformer
-	groups *controllers.CoschedulingGroups
-	native func(context.Context) // nil unless it is among the extras
-	mu     sync.Mutex
-	start  sync.Once
+	extras    *Extras
+	ended     cache.SharedIndexInformer
+	groups    *controllers.CoschedulingGroups
+	podGroups func(context.Context) // nil unless it is among the extras
+	mu        sync.Mutex
+	start     sync.Once
 }
 
 // open makes the watches if they are not there yet, for one more profile.
@@ -67,22 +67,22 @@ func (d *declarations) make(handle fwk.Handle) error {
 	watcher.OnChange(groups.Changed)
 	d.Watcher, d.ended, d.groups = watcher, ended, groups
 	if d.extras.MakePodGroups {
-		d.makeNative(handle)
+		d.makePodGroups(handle)
 	}
 	return nil
 }
 
-// makeNative prepares the reconciler of PodGroups of Kubernetes itself.
-func (d *declarations) makeNative(handle fwk.Handle) {
-	native := controllers.NewPodGroups(handle.ClientSet().SchedulingV1beta1(), d.Watcher, handle.EventRecorder())
-	d.OnChange(native.Changed)
-	d.native = native.Run
+// makePodGroups prepares the reconciler of PodGroups of Kubernetes itself.
+func (d *declarations) makePodGroups(handle fwk.Handle) {
+	podGroups := controllers.NewPodGroups(handle.ClientSet().SchedulingV1beta1(), d.Watcher, handle.EventRecorder())
+	d.OnChange(podGroups.Changed)
+	d.podGroups = podGroups.Run
 	election := d.extras.Election
 	if election == nil {
 		return
 	}
-	d.native = func(ctx context.Context) {
-		if err := election.Elected(ctx, handle.ClientSet(), native.Run); err != nil {
+	d.podGroups = func(ctx context.Context) {
+		if err := election.Elected(ctx, handle.ClientSet(), podGroups.Run); err != nil {
 			klog.FromContext(ctx).Error(err, "No PodGroups are made for RayClusters and JobSets")
 		}
 	}
@@ -96,8 +96,8 @@ func (d *declarations) Start(ctx context.Context) error {
 	d.start.Do(func() {
 		go d.ended.RunWithContext(ctx)
 		go d.groups.Run(ctx)
-		if d.native != nil {
-			go d.native(ctx)
+		if d.podGroups != nil {
+			go d.podGroups(ctx)
 		}
 	})
 	return d.Watcher.Start(ctx)

@@ -39,22 +39,22 @@ type Extras struct {
 func registry(extras *Extras) frameworkruntime.Registry {
 	metrics.Register()
 	shared := &declarations{extras: extras}
-	desks, gates := &cluster.Profiles{}, &gang.Gates{}
+	profiles, gates := &cluster.Profiles{}, &gang.Gates{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			if err := shared.open(handle); err != nil {
 				return nil, err
 			}
-			return gang.New(ctx, args, handle, gang.Parts{Shared: shared, Profile: desks.Of(handle.ProfileName()), Gates: gates})
+			return gang.New(ctx, args, handle, gang.Parts{Shared: shared, Profile: profiles.Of(handle.ProfileName()), Gates: gates})
 		},
 		gang.GateName: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return gang.NewGate(handle, gates)
 		},
 		topology.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return topology.New(ctx, args, handle, desks.Of(handle.ProfileName()))
+			return topology.New(ctx, args, handle, profiles.Of(handle.ProfileName()))
 		},
 		draaware.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return draaware.New(ctx, args, handle, desks.Of(handle.ProfileName()))
+			return draaware.New(ctx, args, handle, profiles.Of(handle.ProfileName()))
 		},
 	}
 }

@@ -219,9 +219,9 @@ func (s *scene) claim(name string, counts ...any) *resourceapi.ResourceClaim {
 // claimed adds n pods with a claim each.
 func (s *scene) claimed(name string, n int, counts []any, changes ...change) {
 	for i := range n {
-		one := fmt.Sprintf("%s-%d", name, i)
-		s.claim(one, counts...)
-		s.pod(one, append([]change{claiming(one)}, changes...)...)
+		podName := fmt.Sprintf("%s-%d", name, i)
+		s.claim(podName, counts...)
+		s.pod(podName, append([]change{claiming(podName)}, changes...)...)
 	}
 }
 

@@ -143,19 +143,19 @@ func (s *scene) registry(ctx context.Context) frameworkruntime.Registry {
 	none := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
 	s.declared.ended = none.Core().V1().Pods().Informer()
 	go s.declared.ended.RunWithContext(ctx)
-	desks, gates := &cluster.Profiles{}, &gang.Gates{}
+	profiles, gates := &cluster.Profiles{}, &gang.Gates{}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return gang.New(ctx, args, handle, gang.Parts{Shared: s.declared, Profile: desks.Of(handle.ProfileName()), Gates: gates})
+			return gang.New(ctx, args, handle, gang.Parts{Shared: s.declared, Profile: profiles.Of(handle.ProfileName()), Gates: gates})
 		},
 		gang.GateName: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return gang.NewGate(handle, gates)
 		},
 		topology.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return topology.New(ctx, args, handle, desks.Of(handle.ProfileName()))
+			return topology.New(ctx, args, handle, profiles.Of(handle.ProfileName()))
 		},
 		draaware.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return draaware.New(ctx, args, handle, desks.Of(handle.ProfileName()))
+			return draaware.New(ctx, args, handle, profiles.Of(handle.ProfileName()))
 		},
 	}
 }

@@ -157,9 +157,9 @@ func (s *scene) said(ctx context.Context) (sentence, why string) {
 	if sentence = s.lastEvent(ctx, "train"); sentence == "" {
 		sentence = tried.ReplaceAllString(slices.Min(conditions), "$1") // nothing declares the gang but its pods
 	}
-	for _, one := range conditions {
-		if !strings.Contains(one, sentence) {
-			return "", fmt.Sprintf("a pod says %q, the gang %q", one, sentence)
+	for _, condition := range conditions {
+		if !strings.Contains(condition, sentence) {
+			return "", fmt.Sprintf("a pod says %q, the gang %q", condition, sentence)
 		}
 	}
 	return sentence, "nothing is said"

@@ -33,13 +33,13 @@ func trimRayCluster(u *unstructured.Unstructured) (any, error) {
 		return nil, err
 	}
 	head := &cluster.Spec.HeadGroupSpec
-	head.Labels = nativeMark(u.Object, "spec", "headGroupSpec", "labels")
+	head.Labels = podGroupRequest(u.Object, "spec", "headGroupSpec", "labels")
 	head.Template = trimTemplate(u.Object, "spec", "headGroupSpec", "template")
 	field, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "workerGroupSpecs")
 	groups, _ := field.([]any)
 	for i := range cluster.Spec.WorkerGroupSpecs {
 		group, _ := groups[i].(map[string]any)
-		cluster.Spec.WorkerGroupSpecs[i].Labels = nativeMark(group, "labels")
+		cluster.Spec.WorkerGroupSpecs[i].Labels = podGroupRequest(group, "labels")
 		cluster.Spec.WorkerGroupSpecs[i].Template = trimTemplate(group, "template")
 	}
 	return cluster, nil

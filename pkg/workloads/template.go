@@ -20,13 +20,13 @@ func trimTemplate(from map[string]any, path ...string) corev1.PodTemplateSpec {
 		return text
 	}
 	return corev1.PodTemplateSpec{
-		ObjectMeta: metav1.ObjectMeta{Labels: nativeMark(from, append(path[:len(path):len(path)], "metadata", "labels")...)},
+		ObjectMeta: metav1.ObjectMeta{Labels: podGroupRequest(from, append(path[:len(path):len(path)], "metadata", "labels")...)},
 		Spec:       corev1.PodSpec{PriorityClassName: word("spec", "priorityClassName"), SchedulerName: word("spec", "schedulerName")},
 	}
 }
 
-// nativeMark keeps of the labels at that path the one that asks for a PodGroup.
-func nativeMark(from map[string]any, path ...string) map[string]string {
+// podGroupRequest keeps of the labels at that path the one that asks for a PodGroup.
+func podGroupRequest(from map[string]any, path ...string) map[string]string {
 	labels, _, _ := unstructured.NestedFieldNoCopy(from, path...)
 	fields, _ := labels.(map[string]any)
 	if value, ok := fields[gangs.MakePodGroupLabel].(string); ok {

@@ -226,8 +226,8 @@ func (e *env) devicesOf(name string) []string {
 		if err != nil {
 			e.Fatalf("reading claim %s: %v", *status.ResourceClaimName, err)
 		}
-		for _, one := range claim.Status.Allocation.Devices.Results {
-			held = append(held, one.Pool+"/"+one.Device)
+		for _, result := range claim.Status.Allocation.Devices.Results {
+			held = append(held, result.Pool+"/"+result.Device)
 		}
 	}
 	return held

@@ -60,18 +60,18 @@ func TestKubeRaySamples(t *testing.T) {
 func (e *env) runSample(t *testing.T, file string) {
 	objects, clusters := withScheduler(t, file)
 	e.kubectl(t, objects, "apply", "--server-side", "-f", "-")
-	one := *e
-	one.T = t
+	sample := *e
+	sample.T = t
 	for _, cluster := range clusters {
-		one.eventually("RayCluster "+cluster+" is ready", func() bool { return one.rayReady(cluster) })
-		for _, pod := range one.pods("ray.io/cluster=" + cluster) {
+		sample.eventually("RayCluster "+cluster+" is ready", func() bool { return sample.rayReady(cluster) })
+		for _, pod := range sample.pods("ray.io/cluster=" + cluster) {
 			if pod.Spec.SchedulerName != profile {
 				t.Errorf("pod %s was scheduled by %s", pod.Name, pod.Spec.SchedulerName)
 			}
 		}
 	}
 	e.kubectl(t, objects, "delete", "--wait=false", "-f", "-")
-	one.eventually("the sample's pods are gone", func() bool { return len(one.pods("")) == 0 })
+	sample.eventually("the sample's pods are gone", func() bool { return len(sample.pods("")) == 0 })
 }
 
 // withScheduler reads a sample, adds the schedulerName to each pod template of

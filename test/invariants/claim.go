@@ -84,7 +84,7 @@ func (j *judge) release(was *resourceapi.ResourceClaim) {
 	}
 }
 
-// take books the devices of a claim's present state and reports a device that
+// take records the devices of a claim's present state and reports a device that
 // somebody has already, unless the former state of the claim had it as well.
 func (j *judge) take(c *claim, was *resourceapi.ResourceClaim, now time.Time) {
 	key := claimKey{c.object.Namespace, c.object.Name}

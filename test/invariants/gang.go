@@ -21,10 +21,10 @@ import (
 type source string
 
 const (
-	fromRayCluster source = "RayCluster"
-	fromPodGroup   source = "PodGroup"
-	// fromNativeGroup is a PodGroup of Kubernetes itself.
-	fromNativeGroup source = "scheduling.k8s.io PodGroup"
+	fromRayCluster   source = "RayCluster"
+	fromCoscheduling source = "PodGroup"
+	// fromPodGroup is a PodGroup of Kubernetes itself.
+	fromPodGroup source = "scheduling.k8s.io PodGroup"
 	// fromLabel is Dovetail's own label, on pods alone.
 	fromLabel source = "label"
 	fromJob   source = "Job"
@@ -66,7 +66,7 @@ const (
 // membership says which gang a pod is in, and as what; false if it is in none.
 func membership(pod *v1.Pod) (gangKey, role, bool) {
 	if group := pod.Spec.SchedulingGroup; group != nil && group.PodGroupName != nil {
-		return gangKey{source: fromNativeGroup, namespace: pod.Namespace, name: *group.PodGroupName}, anyRole, true
+		return gangKey{source: fromPodGroup, namespace: pod.Namespace, name: *group.PodGroupName}, anyRole, true
 	}
 	owner := metav1.GetControllerOf(pod)
 	if owner != nil && owner.Kind == string(fromRayCluster) && strings.HasPrefix(owner.APIVersion, rayAPIGroup) {
@@ -80,7 +80,7 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 		return gangKey{}, "", false
 	}
 	if name := pod.Labels[podGroupLabel]; name != "" {
-		return gangKey{source: fromPodGroup, namespace: pod.Namespace, name: name}, anyRole, true
+		return gangKey{source: fromCoscheduling, namespace: pod.Namespace, name: name}, anyRole, true
 	}
 	marked := pod.Labels[gangMark] == "true" || pod.Annotations[gangMark] == "true"
 	if marked && owner != nil && owner.Kind == string(fromJob) && strings.HasPrefix(owner.APIVersion, batchAPIGroup) {

@@ -43,7 +43,7 @@ func (j *judge) waitingHolder(c *claim) *v1.Pod {
 	}
 	for _, consumer := range c.object.Status.ReservedFor {
 		if isPodGroup(consumer) {
-			return j.waitingMember(gangKey{source: fromNativeGroup, namespace: c.object.Namespace, name: consumer.Name})
+			return j.waitingMember(gangKey{source: fromPodGroup, namespace: c.object.Namespace, name: consumer.Name})
 		}
 	}
 	return nil

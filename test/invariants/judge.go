@@ -95,7 +95,7 @@ func (j *judge) judges(pod *v1.Pod) bool {
 	return j.schedulers.Has(pod.Spec.SchedulerName)
 }
 
-// load books a pod on its node.
+// load counts a pod on its node.
 func (j *judge) load(pod *v1.Pod) {
 	if !occupies(pod) {
 		return
@@ -127,7 +127,7 @@ func (j *judge) updateGang(was, is *v1.Pod, now time.Time) {
 		g.update(is, role, now)
 	}
 	j.noteWhole(g)
-	if key.source == fromNativeGroup {
+	if key.source == fromPodGroup {
 		j.noteTrees()
 	}
 	if len(g.members) == 0 {
@@ -148,7 +148,7 @@ func (g *gang) update(pod *v1.Pod, as role, now time.Time) {
 	}
 }
 
-// rayClusterChanged, jobChanged and podGroupChanged take in one event of a gang's object.
+// rayClusterChanged, jobChanged and coschedulingChanged take in one event of a gang's object.
 func (j *judge) rayClusterChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	key := func(u *unstructured.Unstructured) gangKey {
 		return gangKey{fromRayCluster, u.GetNamespace(), u.GetName(), u.GetUID()}
@@ -163,19 +163,19 @@ func (j *judge) jobChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	j.declare(was, is, key, declaredByJob)
 }
 
+func (j *judge) coschedulingChanged(was, is *unstructured.Unstructured, _ time.Time) {
+	key := func(u *unstructured.Unstructured) gangKey {
+		return gangKey{source: fromCoscheduling, namespace: u.GetNamespace(), name: u.GetName()}
+	}
+	j.declare(was, is, key, declaredByCoscheduling)
+}
+
+// podGroupChanged takes in an add, update or delete of a PodGroup of Kubernetes itself.
 func (j *judge) podGroupChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	key := func(u *unstructured.Unstructured) gangKey {
 		return gangKey{source: fromPodGroup, namespace: u.GetNamespace(), name: u.GetName()}
 	}
 	j.declare(was, is, key, declaredByPodGroup)
-}
-
-// nativeGroupChanged takes in an add, update or delete of a PodGroup of Kubernetes itself.
-func (j *judge) nativeGroupChanged(was, is *unstructured.Unstructured, _ time.Time) {
-	key := func(u *unstructured.Unstructured) gangKey {
-		return gangKey{source: fromNativeGroup, namespace: u.GetNamespace(), name: u.GetName()}
-	}
-	j.declare(was, is, key, declaredByNativeGroup)
 }
 
 func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstructured.Unstructured) gangKey,

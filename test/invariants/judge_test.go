@@ -12,7 +12,7 @@ import (
 
 // trial is what happens in a cluster and what the judge must say of it.
 type trial struct {
-	events func(c *court)
+	events func(c *judgeFixture)
 	want   []string
 }
 
@@ -20,7 +20,7 @@ type trial struct {
 func try(t *testing.T, trials map[string]trial) {
 	for name, test := range trials {
 		t.Run(name, func(t *testing.T) {
-			c := newCourt()
+			c := newJudgeFixture()
 			for _, node := range []string{"n1", "n2", "n3"} {
 				c.node(node)
 			}

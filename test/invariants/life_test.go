@@ -16,7 +16,7 @@ import (
 // life is a random but legal life of a cluster: gangs of up to five one-GPU pods
 // come, are placed whole when they fit, lose members, finish and go.
 type life struct {
-	*court
+	*judgeFixture
 	random *rand.Rand
 	gangs  []*livingGang
 	// taken says which pod has which GPU, by "node gpu".
@@ -41,7 +41,7 @@ type spot struct{ node, gpu string }
 var lifeNodes = []string{"n1", "n2", "n3", "n4"}
 
 func newLife(seed uint64) *life {
-	l := &life{court: newCourt(), random: rand.New(rand.NewPCG(seed, 0)), taken: map[string]string{}}
+	l := &life{judgeFixture: newJudgeFixture(), random: rand.New(rand.NewPCG(seed, 0)), taken: map[string]string{}}
 	for _, node := range lifeNodes {
 		l.node(node)
 	}
@@ -69,7 +69,7 @@ func (l *life) run(events int) {
 func (l *life) submit() {
 	l.made++
 	g := &livingGang{name: fmt.Sprintf("g%d", l.made), min: 2 + l.random.IntN(4)}
-	declare := func() { l.podGroup(g.name, map[string]any{"minMember": int64(g.min)}) }
+	declare := func() { l.coschedulingGroup(g.name, map[string]any{"minMember": int64(g.min)}) }
 	before := l.random.IntN(2) == 0
 	if before {
 		declare()
@@ -85,7 +85,7 @@ func (l *life) submit() {
 
 func (l *life) waitingMember(g *livingGang, i int) string {
 	name := fmt.Sprintf("%s-%d", g.name, i)
-	l.pod(name, inPodGroup(g.name), withClaim(name))
+	l.pod(name, inCoschedulingGroup(g.name), withClaim(name))
 	l.claim(name, "", "")
 	return name
 }
@@ -160,7 +160,7 @@ func (l *life) end() {
 		l.edit(phase(v1.PodSucceeded), g.pods...)
 	}
 	if l.random.IntN(2) == 0 {
-		l.podGroup(g.name, nil)
+		l.coschedulingGroup(g.name, nil)
 	}
 	for _, pod := range g.pods {
 		l.forget(pod)

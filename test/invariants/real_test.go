@@ -152,7 +152,7 @@ func (h *hand) claim(name string, pod *v1.Pod, node, device string) {
 
 var podGroupResource = schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
 
-func (h *hand) podGroup(name string, minMember int64) {
+func (h *hand) coschedulingGroup(name string, minMember int64) {
 	h.must(wait.PollUntilContextCancel(h.Context(), tick, true, func(ctx context.Context) (bool, error) {
 		_, err := h.raw.Resource(podGroupResource).Namespace(h.namespace).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup",
@@ -198,8 +198,8 @@ func containsAll(text string, words []string) bool {
 func TestRealHalfGang(t *testing.T) {
 	h := newHand(t)
 	node := h.node("n1")
-	h.podGroup("g", 3)
-	pods := []*v1.Pod{h.pod("a", inPodGroup("g")), h.pod("b", inPodGroup("g")), h.pod("c", inPodGroup("g"))}
+	h.coschedulingGroup("g", 3)
+	pods := []*v1.Pod{h.pod("a", inCoschedulingGroup("g")), h.pod("b", inCoschedulingGroup("g")), h.pod("c", inCoschedulingGroup("g"))}
 	h.bind(node, pods[:2]...)
 	h.expect("I1", "gang PodGroup "+h.namespace+"/g: bound below its minimum (member 2 of 3)", "pod a (member): on "+node, "pod c (member): no node")
 }
@@ -225,8 +225,8 @@ func TestRealDeviceGivenTwice(t *testing.T) {
 func TestRealClaimOfAPodThatWaits(t *testing.T) {
 	h := newHand(t)
 	node := h.node("n1")
-	h.podGroup("g", 2)
-	h.claim("x", h.pod("a", inPodGroup("g"), withClaim("x")), node, "gpu-0")
+	h.coschedulingGroup("g", 2)
+	h.claim("x", h.pod("a", inCoschedulingGroup("g"), withClaim("x")), node, "gpu-0")
 	h.expect("I4", "claim "+h.namespace+"/x holds 1 devices for pod "+h.namespace+"/a", "member 0 of 2")
 }
 
@@ -239,8 +239,8 @@ func TestRealUnknownNode(t *testing.T) {
 func TestRealHonestScheduler(t *testing.T) {
 	h := newHand(t)
 	node := h.node("n1")
-	h.podGroup("g", 2)
-	a, b := h.pod("a", inPodGroup("g"), withClaim("x")), h.pod("b", inPodGroup("g"), withClaim("y"))
+	h.coschedulingGroup("g", 2)
+	a, b := h.pod("a", inCoschedulingGroup("g"), withClaim("x")), h.pod("b", inCoschedulingGroup("g"), withClaim("y"))
 	h.claim("x", a, node, "gpu-0")
 	h.claim("y", b, node, "gpu-1")
 	before := h.checker.Bindings()
@@ -280,8 +280,8 @@ func TestRealDefinitionInstalledLater(t *testing.T) {
 	_, err = raw.Create(t.Context(), saved, metav1.CreateOptions{})
 	h.must(err)
 	node := h.node("n1")
-	h.podGroup("late", 2)
-	h.bind(node, h.pod("a", inPodGroup("late")))
+	h.coschedulingGroup("late", 2)
+	h.bind(node, h.pod("a", inCoschedulingGroup("late")))
 	h.expect("I1", "bound below its minimum (member 1 of 2)")
 }
 

@@ -34,16 +34,16 @@ type tree struct {
 func (j *judge) compositeChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	if is == nil {
 		key := compositeKey(was)
-		one := j.composites[key]
-		one.ended = true
-		j.composites[key] = one
+		before := j.composites[key]
+		before.ended = true
+		j.composites[key] = before
 		return
 	}
-	one := composite{least: 1, parent: parentOf(is), ended: is.GetDeletionTimestamp() != nil}
+	seen := composite{least: 1, parent: parentOf(is), ended: is.GetDeletionTimestamp() != nil}
 	if gang, found, _ := unstructured.NestedMap(is.Object, "spec", "schedulingPolicy", "gang"); found {
-		one.least = number(gang, "minGroupCount", 1)
+		seen.least = number(gang, "minGroupCount", 1)
 	}
-	j.composites[compositeKey(is)] = one
+	j.composites[compositeKey(is)] = seen
 	j.noteTrees()
 }
 
@@ -62,11 +62,11 @@ func (j *judge) rootOf(key gangKey) (gangKey, bool) {
 	parent := j.declarations[key].parent
 	for seen := 0; parent != "" && seen <= len(j.composites); seen++ {
 		key = gangKey{source: fromComposite, namespace: key.namespace, name: parent}
-		one, known := j.composites[key]
-		if !known || one.ended {
+		group, known := j.composites[key]
+		if !known || group.ended {
 			return gangKey{}, false
 		}
-		parent = one.parent
+		parent = group.parent
 	}
 	return key, key.source == fromComposite
 }
@@ -135,13 +135,13 @@ func (j *judge) judgeTrees(now time.Time) {
 // treeMet says whether enough of what is in a CompositePodGroup stands.
 func (j *judge) treeMet(key gangKey) bool {
 	met := int64(0)
-	for child, one := range j.composites {
-		if child.namespace == key.namespace && one.parent == key.name && j.treeMet(child) {
+	for child, composite := range j.composites {
+		if child.namespace == key.namespace && composite.parent == key.name && j.treeMet(child) {
 			met++
 		}
 	}
 	for child, declared := range j.declarations {
-		if child.source != fromNativeGroup || child.namespace != key.namespace || declared.parent != key.name {
+		if child.source != fromPodGroup || child.namespace != key.namespace || declared.parent != key.name {
 			continue
 		}
 		// Without a minimum of its own one member is enough, and needed.

@@ -69,16 +69,16 @@ func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {
 
 func (c *Checker) gangWatches(client dynamic.Interface) []*watched {
 	rayClusters := schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
-	podGroups := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
-	nativeGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
+	coschedulingGroups := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
+	podGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
 	composites := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1alpha3", Resource: "compositepodgroups"}
 	jobs := schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	kinds := []*watched{
 		watchedKind(c, jobs, &unstructured.Unstructured{}, listDynamic(client, jobs), c.judge.jobChanged),
 		watchedKind(c, composites, &unstructured.Unstructured{}, listDynamic(client, composites), c.judge.compositeChanged),
-		watchedKind(c, nativeGroups, &unstructured.Unstructured{}, listDynamic(client, nativeGroups), c.judge.nativeGroupChanged),
-		watchedKind(c, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
 		watchedKind(c, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
+		watchedKind(c, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
+		watchedKind(c, coschedulingGroups, &unstructured.Unstructured{}, listDynamic(client, coschedulingGroups), c.judge.coschedulingChanged),
 	}
 	for _, k := range kinds {
 		k.optional = true

@@ -35,7 +35,7 @@ func (j *judge) judgeWhole(g *gang, now time.Time) {
 	case !known && g.key.source == fromLabel:
 		g.accused = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though none says how many belong to it", g.key, holding), g.evidence())
-	case !known && (g.key.source == fromPodGroup || g.key.source == fromNativeGroup):
+	case !known && (g.key.source == fromCoscheduling || g.key.source == fromPodGroup):
 		g.accused = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though there is no such PodGroup", g.key, holding), g.evidence())
 	case !known || declared.ended:

@@ -35,7 +35,7 @@ func TestEveryKindIsNoticedWhenItComes(t *testing.T) {
 			continue
 		}
 		t.Run(kind.Name+" of "+kind.Resource.Group, func(t *testing.T) {
-			one, ok := objects[kind.Resource.String()]
+			object, ok := objects[kind.Resource.String()]
 			if !ok {
 				t.Fatal("the test has no object of this kind")
 			}
@@ -48,7 +48,7 @@ func TestEveryKindIsNoticedWhenItComes(t *testing.T) {
 			}
 			c.install(loose(t, kind.Resource, kind.Name, kind.Resource.Version))
 			c.create(kind.Resource, decode(t, fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {namespace: %s, name: a}, spec: %s}",
-				kind.Resource.GroupVersion(), kind.Name, namespace, one.spec)))
+				kind.Resource.GroupVersion(), kind.Name, namespace, object.spec)))
 			w.untilTold(key)
 			got := 0
 			c.until("the object is read", func(context.Context) (bool, error) {
@@ -56,8 +56,8 @@ func TestEveryKindIsNoticedWhenItComes(t *testing.T) {
 				got, err = look(w, kind, key)
 				return err == nil, nil
 			})
-			if got != one.min {
-				t.Errorf("min: want %d, got %d", one.min, got)
+			if got != object.min {
+				t.Errorf("min: want %d, got %d", object.min, got)
 			}
 		})
 	}

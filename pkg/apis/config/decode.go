@@ -147,11 +147,11 @@ func blameField[T any](raw []byte, cause error) error {
 		return cause
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		one, err := json.Marshal(map[string]json.RawMessage{name: fields[name]})
+		text, err := json.Marshal(map[string]json.RawMessage{name: fields[name]})
 		if err != nil {
 			return cause
 		}
-		if err := kjson.UnmarshalCaseSensitivePreserveInts(one, new(T)); err != nil {
+		if err := kjson.UnmarshalCaseSensitivePreserveInts(text, new(T)); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

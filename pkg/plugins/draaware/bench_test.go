@@ -19,19 +19,19 @@ func BenchmarkPlannedCycle(b *testing.B) {
 		pair := claim("pair", "4 gpu.nvidia.com", "4 rdma.dranet.net")
 		fleetText := fmt.Sprintf("shape=ndh100v5,spines=1,leaves=%d,nodes=10", nodes/10)
 		w := newWorld(b, fleetText, append(halfTaken(b, fleetText), pair)...)
-		for _, one := range []struct {
+		for _, bench := range []struct {
 			name string
 			p    plugin
 		}{{"stock", w.stock()}, {"ours", w.ours()}} {
-			b.Run(fmt.Sprintf("nodes=%d/%s", nodes, one.name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("nodes=%d/%s", nodes, bench.name), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					trip := w.trip(one.p, podWith("pod", pair))
+					trip := w.trip(bench.p, podWith("pod", pair))
 					cluster.SetPlanned(trip.state, cluster.Planned{Node: w.nodes[0].Node().Name, Rail: -1})
-					if _, status := one.p.PreFilter(context.Background(), trip.state, trip.pod, w.nodes[:1]); !status.IsSuccess() {
+					if _, status := bench.p.PreFilter(context.Background(), trip.state, trip.pod, w.nodes[:1]); !status.IsSuccess() {
 						b.Fatal(status)
 					}
-					if status := one.p.Filter(context.Background(), trip.state, trip.pod, w.nodes[0]); !status.IsSuccess() {
+					if status := bench.p.Filter(context.Background(), trip.state, trip.pod, w.nodes[0]); !status.IsSuccess() {
 						b.Fatal(status)
 					}
 					trip.node = w.nodes[0].Node().Name

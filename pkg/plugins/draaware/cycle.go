@@ -32,9 +32,9 @@ type cycle struct {
 	// taken are the devices in use when the cycle began: all, or those that the
 	// planned node can be about.
 	taken *structured.AllocatedState
-	// shelves and places, by the same number, are for a pod that may go to any node.
-	shelves *devices.NodeSlices
-	places  []place
+	// slices and places, by the same number, are for a pod that may go to any node.
+	slices *devices.NodeSlices
+	places []place
 	// own and rest are the slices that a planned pod may see, and here the place of
 	// its node.
 	own, rest []*resourceapi.ResourceSlice
@@ -46,11 +46,11 @@ type place struct {
 	once sync.Once
 	// copies are the node's slices as the allocator will see them.
 	copies []*resourceapi.ResourceSlice
-	look   look
+	result nodeResult
 }
 
-// look is what the cycle found on a node.
-type look struct {
+// nodeResult is what the cycle found on a node.
+type nodeResult struct {
 	// refusal is why the pod cannot use the node, "" if nothing speaks against it.
 	refusal string
 	score   int64
@@ -78,9 +78,9 @@ func (c *cycle) prepare() {
 		c.taken = c.inventory.AllocatedOn(c.planned.Node)
 		return
 	}
-	c.shelves = c.inventory.NodeSlices()
+	c.slices = c.inventory.NodeSlices()
 	c.taken = c.inventory.Allocated()
-	c.places = make([]place, len(c.shelves.Local))
+	c.places = make([]place, len(c.slices.Local))
 }
 
 // place finds a node's place; nil if it has no pools of its own, or is not the
@@ -92,7 +92,7 @@ func (c *cycle) place(node string) *place {
 		}
 		return &c.here
 	}
-	if i, known := c.shelves.Index[node]; known {
+	if i, known := c.slices.Index[node]; known {
 		return &c.places[i]
 	}
 	return nil
@@ -104,13 +104,13 @@ func (c *cycle) show() []*resourceapi.ResourceSlice {
 		own := c.copies(&c.here, c.own, make([]resourceapi.ResourceSlice, len(c.own)))
 		return slices.Concat(own, c.rest)
 	}
-	shown := make([]*resourceapi.ResourceSlice, 0, c.shelves.Count+len(c.shelves.Shared))
-	room := make([]resourceapi.ResourceSlice, c.shelves.Count)
-	for i, own := range c.shelves.Local {
+	shown := make([]*resourceapi.ResourceSlice, 0, c.slices.Count+len(c.slices.Shared))
+	room := make([]resourceapi.ResourceSlice, c.slices.Count)
+	for i, own := range c.slices.Local {
 		shown = append(shown, c.copies(&c.places[i], own, room[:len(own)])...)
 		room = room[len(own):]
 	}
-	return append(shown, c.shelves.Shared...)
+	return append(shown, c.slices.Shared...)
 }
 
 // copies puts copies of a node's slices at its place. Only what Filter changes is
@@ -127,15 +127,15 @@ func (c *cycle) copies(p *place, own []*resourceapi.ResourceSlice, room []resour
 	return p.copies
 }
 
-// examine looks at a node, and puts its slices in order, once in a cycle.
-func (c *cycle) examine(info fwk.NodeInfo) look {
+// inspectNode looks at a node, and puts its slices in order, once in a cycle.
+func (c *cycle) inspectNode(info fwk.NodeInfo) nodeResult {
 	p := c.place(info.Node().Name)
 	if p == nil {
 		return c.judge(c.assess(info))
 	}
 	p.once.Do(func() {
 		found := c.assess(info)
-		p.look = c.judge(found)
+		p.result = c.judge(found)
 		if found.Order == nil || c.mode == gangs.AlignmentNone {
 			return
 		}
@@ -143,7 +143,7 @@ func (c *cycle) examine(info fwk.NodeInfo) look {
 			slice.Spec.Devices = found.Order.Arrange(slice).Spec.Devices
 		}
 	})
-	return p.look
+	return p.result
 }
 
 func (c *cycle) assess(info fwk.NodeInfo) devices.Assessment {
@@ -151,17 +151,17 @@ func (c *cycle) assess(info fwk.NodeInfo) devices.Assessment {
 	return c.inventory.Assess(info.Node().Name, &c.need, c.planned.Rail, func(name v1.ResourceName) bool { return scalars[name] > 0 })
 }
 
-// judge turns what is known of a node's devices into an answer.
-func (c *cycle) judge(found devices.Assessment) look {
+// judge claimLocks what is known of a node's devices into an answer.
+func (c *cycle) judge(found devices.Assessment) nodeResult {
 	switch {
 	case found.Shortage != "":
-		return look{refusal: found.Shortage}
+		return nodeResult{refusal: found.Shortage}
 	case c.mode == gangs.AlignmentRequired:
 		if refusal := misaligned(found); refusal != "" {
-			return look{refusal: refusal}
+			return nodeResult{refusal: refusal}
 		}
 	}
-	return look{score: score(found)}
+	return nodeResult{score: score(found)}
 }
 
 // misaligned says why a node cannot give the pod only NICs beside its GPUs.

@@ -22,20 +22,20 @@ const Name = "DRAAware"
 // the in-tree plugin has.
 type DRAAware struct {
 	*dynamicresources.DynamicResources
-	stage   *stage
-	devices *cluster.Devices
-	claims  fwk.ResourceClaimTracker
-	tracker *tracker
-	writers *writers
-	turns   *turns
-	events  events.EventRecorder
-	profile string
-	logger  klog.Logger
-	// native says that the scheduler has a cycle of its own for PodGroups of
+	innerCalls *innerCalls
+	devices    *cluster.Devices
+	claims     fwk.ResourceClaimTracker
+	tracker    *tracker
+	writers    *writers
+	claimLocks *claimLocks
+	events     events.EventRecorder
+	profile    string
+	logger     klog.Logger
+	// podGroupCycle says that the scheduler has a cycle of its own for PodGroups of
 	// scheduling.k8s.io, for which the plugin needs more of the scheduler than the
 	// in-tree plugin.
-	native bool
-	real   fwk.Handle
+	podGroupCycle bool
+	real          fwk.Handle
 	// scoring is the cycle whose nodes are being scored: reading it from the
 	// CycleState would cost an allocation for each node.
 	scoring atomic.Pointer[cycle]

@@ -102,11 +102,11 @@ func TestFeasibilityIsStocks(t *testing.T) {
 func TestCountsRefuseAtOnce(t *testing.T) {
 	pairs := claim("pairs")
 	for i := range 8 {
-		one := claim("pair", "1 gpu.nvidia.com", "1 rdma.dranet.net").Spec.Devices.Requests
-		for j := range one {
-			one[j].Name = fmt.Sprintf("%s-%d", []string{"gpu", "nic"}[j], i)
+		requests := claim("pair", "1 gpu.nvidia.com", "1 rdma.dranet.net").Spec.Devices.Requests
+		for j := range requests {
+			requests[j].Name = fmt.Sprintf("%s-%d", []string{"gpu", "nic"}[j], i)
 		}
-		pairs.Spec.Devices.Requests = append(pairs.Spec.Devices.Requests, one...)
+		pairs.Spec.Devices.Requests = append(pairs.Spec.Devices.Requests, requests...)
 	}
 	small := claim("small", "1 gpu.nvidia.com", "1 rdma.dranet.net")
 	w := newWorld(t, oneNode, holding("taken", nic(7)), pairs, small)

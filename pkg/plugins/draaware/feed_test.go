@@ -77,13 +77,13 @@ func newHistory(t *testing.T, seed uint64) *history {
 	h.full = &full{SharedDRAManager: h.handle.manager}
 	seen := *h.handle
 	seen.manager = h.full
-	desk := (&cluster.Profiles{}).Of("dovetail")
-	p, err := draaware.New(context.Background(), nil, &seen, desk)
+	profile := (&cluster.Profiles{}).Of("dovetail")
+	p, err := draaware.New(context.Background(), nil, &seen, profile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.plugin = p.(plugin)
-	h.counts, _ = desk.Devices(h.full)
+	h.counts, _ = profile.Devices(h.full)
 	return h
 }
 
@@ -132,11 +132,11 @@ func (h *history) step() string {
 func (h *history) reserve(name string, now *resourceapi.ResourceClaim) string {
 	h.shows(name, now) // as the scheduler, that tries again when it learns of the claim
 	h.made++
-	one := h.trip(h.plugin, podWith(fmt.Sprintf("pod-%d", h.made), now))
-	if !one.place() {
+	done := h.trip(h.plugin, podWith(fmt.Sprintf("pod-%d", h.made), now))
+	if !done.place() {
 		return "no room for " + name
 	}
-	h.trips[name] = one
+	h.trips[name] = done
 	return "the scheduler reserves " + name
 }
 
@@ -145,10 +145,10 @@ func (h *history) reserve(name string, now *resourceapi.ResourceClaim) string {
 func (h *history) allocateElsewhere(name string, now *resourceapi.ResourceClaim) string {
 	used := h.truth().InUse
 	for _, gpu := range h.random.Perm(8) {
-		one := holding("any", fmt.Sprintf("gpu-%d", gpu)).Status.Allocation
-		result := one.Devices.Results[0]
+		allocation := holding("any", fmt.Sprintf("gpu-%d", gpu)).Status.Allocation
+		result := allocation.Devices.Results[0]
 		if !slices.Contains(used, structured.MakeDeviceID(result.Driver, result.Pool, result.Device).String()) {
-			now.Status.Allocation = one
+			now.Status.Allocation = allocation
 			h.update(now)
 			return "somebody else allocates " + name
 		}
@@ -276,8 +276,8 @@ func (h *history) followed() picture {
 	if err := h.counts.Sync(); err != nil {
 		h.Fatal(err)
 	}
-	shelves := h.counts.Inventory().NodeSlices()
-	return pictured(slices.Concat(append(shelves.Local, shelves.Shared)...), h.counts.Inventory().Allocated())
+	known := h.counts.Inventory().NodeSlices()
+	return pictured(slices.Concat(append(known.Local, known.Shared)...), h.counts.Inventory().Allocated())
 }
 
 func (h *history) read() picture {

@@ -26,8 +26,8 @@ func podWith(name string, claims ...*resourceapi.ResourceClaim) *v1.Pod {
 		Spec:       v1.PodSpec{Containers: []v1.Container{{Name: "main"}}},
 	}
 	for i, claim := range claims {
-		one := v1.PodResourceClaim{Name: fmt.Sprintf("claim-%d", i), ResourceClaimName: ptr.To(claim.Name)}
-		pod.Spec.ResourceClaims = append(pod.Spec.ResourceClaims, one)
+		ref := v1.PodResourceClaim{Name: fmt.Sprintf("claim-%d", i), ResourceClaimName: ptr.To(claim.Name)}
+		pod.Spec.ResourceClaims = append(pod.Spec.ResourceClaims, ref)
 	}
 	return pod
 }

@@ -52,8 +52,8 @@ func (g groupState) ScheduledPodsCount() int { return g.n }
 func groupOf(name string, claims ...*resourceapi.ResourceClaim) *framework.PodGroupInfo {
 	info := &framework.PodGroupInfo{Namespace: "ml", Name: name, Type: fwk.PodGroupKeyType}
 	info.PodGroup = &schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID("group-" + name)}}
-	for i, one := range claims {
-		info.UnscheduledPods = append(info.UnscheduledPods, podWith(fmt.Sprintf("%s-%d", name, i), one))
+	for i, claim := range claims {
+		info.UnscheduledPods = append(info.UnscheduledPods, podWith(fmt.Sprintf("%s-%d", name, i), claim))
 	}
 	return info
 }
@@ -72,7 +72,7 @@ func TestRefusedGroupGivesBack(t *testing.T) {
 	featuregatetesting.SetFeatureGatesDuringTest(t, utilfeature.DefaultFeatureGate, featuregatetesting.FeatureOverrides{
 		features.GenericWorkload: true, features.DRAWorkloadResourceClaims: true,
 	})
-	for name, one := range map[string]struct {
+	for name, test := range map[string]struct {
 		runs  standing
 		below bool
 		want  []string
@@ -89,10 +89,10 @@ func TestRefusedGroupGivesBack(t *testing.T) {
 				heldBy("of-others", "gpu-3", "group-train", "stranger"), heldBy("of-others-too", "gpu-4", "group-other"),
 			}
 			w := newWorld(t, oneNode, claims[0], claims[1], claims[2], claims[3], claims[4])
-			w.handle.standing = one.runs
+			w.handle.standing = test.runs
 			p := w.ours().(fwk.PodGroupPostFilterPlugin)
 			info := groupOf("train", claims...)
-			if one.below {
+			if test.below {
 				info = &framework.PodGroupInfo{
 					Namespace: "ml", Name: "tree", Type: fwk.CompositePodGroupKeyType, CompositePodGroup: &schedulingv1alpha3.CompositePodGroup{},
 					Children: []*framework.PodGroupInfo{info, groupOf("other")},
@@ -101,7 +101,7 @@ func TestRefusedGroupGivesBack(t *testing.T) {
 			if _, status := p.PodGroupPostFilter(context.Background(), framework.NewCycleState(), info, nil); status.Code() != fwk.Unschedulable {
 				t.Errorf("PodGroupPostFilter: %v", status)
 			}
-			if diff := cmp.Diff(one.want, w.allocated()); diff != "" {
+			if diff := cmp.Diff(test.want, w.allocated()); diff != "" {
 				t.Errorf("claims with devices (-want,+got):\n%s", diff)
 			}
 		})

@@ -18,17 +18,17 @@ import (
 )
 
 // handle is what the in-tree plugin gets in place of the framework's handle: all
-// is the same but the ResourceSlices that it sees while a pod is on stage.
+// is the same but the ResourceSlices that it sees during a call for a pod.
 type handle struct {
 	fwk.Handle
 	manager *manager
 }
 
-func newHandle(real fwk.Handle, s *stage, t *tracker) *handle {
+func newHandle(real fwk.Handle, s *innerCalls, t *tracker) *handle {
 	draManager := real.SharedDRAManager()
 	return &handle{Handle: real, manager: &manager{
 		SharedDRAManager: draManager,
-		lister:           &lister{ResourceSliceLister: draManager.ResourceSlices(), stage: s},
+		lister:           &lister{ResourceSliceLister: draManager.ResourceSlices(), innerCalls: s},
 		tracker:          t,
 	}}
 }
@@ -47,21 +47,20 @@ func (m *manager) ResourceSlices() fwk.ResourceSliceLister { return m.lister }
 
 func (m *manager) ResourceClaims() fwk.ResourceClaimTracker { return m.tracker }
 
-// stage is where a plugin's own methods leave what the in-tree plugin meets on
-// the call that they make next: its interfaces have no room for arguments. The
-// scheduler runs PreFilter and Reserve of a profile one pod at a time; the locks
-// are for whoever does not.
-type stage struct {
-	// turn is held by the pod on stage.
-	turn sync.Mutex
+// innerCalls hands the in-tree plugin what it needs during the call that is under way: its
+// interfaces have no room for arguments. The scheduler runs PreFilter and Reserve of a
+// profile one pod at a time; the locks are for callers that do not.
+type innerCalls struct {
+	// running is held during a call.
+	running sync.Mutex
 
-	mu    sync.Mutex
-	now   scene
-	notes notes
+	mu      sync.Mutex
+	now     callContext
+	effects effects
 }
 
-// scene is what the in-tree plugin sees during a call.
-type scene struct {
+// callContext is what the in-tree plugin sees during a call.
+type callContext struct {
 	// cycle shows its slices; nil shows all as they are.
 	cycle *cycle
 	// gang shows the pod the devices that were reserved for its claims by other
@@ -70,92 +69,92 @@ type scene struct {
 	pod  *v1.Pod
 }
 
-// notes are what the in-tree plugin did during a call.
-type notes struct {
+// effects are what the in-tree plugin did during a call.
+type effects struct {
 	// reserved are the claims that got a pending allocation.
 	reserved []types.UID
 	// shared are the claims that were shown with devices which they do not have yet.
 	shared []sharedClaim
 }
 
-// perform runs a call of the in-tree plugin in a scene.
-func (s *stage) perform(in scene, call func()) notes {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+// run runs a call of the in-tree plugin with that context.
+func (s *innerCalls) run(in callContext, call func()) effects {
+	s.running.Lock()
+	defer s.running.Unlock()
 	s.set(in)
-	defer s.set(scene{})
+	defer s.set(callContext{})
 	call()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.notes
+	return s.effects
 }
 
-func (s *stage) set(to scene) {
+func (s *innerCalls) set(to callContext) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now, s.notes = to, notes{}
+	s.now, s.effects = to, effects{}
 }
 
-func (s *stage) scene() scene {
+func (s *innerCalls) current() callContext {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now
 }
 
-func (s *stage) noteReserved(claim types.UID) {
+func (s *innerCalls) noteReserved(claim types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.notes.reserved = append(s.notes.reserved, claim)
+	s.effects.reserved = append(s.effects.reserved, claim)
 }
 
-// noteShared notes a claim that is shown with devices. It returns what was shown
+// noteShared records a claim that is shown with devices. It returns what was shown
 // before, so that the pod is shown one copy however often it looks.
-func (s *stage) noteShared(shared sharedClaim) *resourceapi.ResourceClaim {
+func (s *innerCalls) noteShared(shared sharedClaim) *resourceapi.ResourceClaim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, before := range s.notes.shared {
+	for _, before := range s.effects.shared {
 		if before.UID == shared.UID {
 			return before.ResourceClaim
 		}
 	}
-	s.notes.shared = append(s.notes.shared, shared)
+	s.effects.shared = append(s.effects.shared, shared)
 	return shared.ResourceClaim
 }
 
-// lister shows the slices of the pod on stage.
+// lister shows the slices of the pod of the call.
 type lister struct {
 	fwk.ResourceSliceLister
-	stage *stage
+	innerCalls *innerCalls
 }
 
 // ListWithDeviceTaintRules returns copies that may be rearranged until the node
 // that they belong to is filtered, or else the real slices.
 func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
-	if c := l.stage.scene().cycle; c != nil {
+	if c := l.innerCalls.current().cycle; c != nil {
 		return c.show(), nil
 	}
 	return l.ResourceSliceLister.ListWithDeviceTaintRules()
 }
 
-// tracker notes which claims got a pending allocation (the one that stands for
+// tracker effects which claims got a pending allocation (the one that stands for
 // extended resources is known to nobody else), shows what is in use to the pod on
-// stage, and tells the device counts of everything that it is told.
+// innerCalls, and tells the device counts of everything that it is told.
 type tracker struct {
 	fwk.ResourceClaimTracker
-	stage   *stage
-	devices *cluster.Devices
-	writers *writers
+	innerCalls *innerCalls
+	devices    *cluster.Devices
+	writers    *writers
 }
 
-// Get returns the claim. The member of a gang on stage sees its claims with the
+// Get returns the claim. The member of a gang on innerCalls sees its claims with the
 // devices that another member has reserved for them.
 func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
 	claim, err := t.ResourceClaimTracker.Get(namespace, name)
-	on := t.stage.scene()
+	on := t.innerCalls.current()
 	if err != nil || on.gang == "" || claim.Status.Allocation != nil {
 		return claim, err
 	}
-	// Not only the pod on stage looks: events of claims are judged meanwhile.
+	// Not only the pod on innerCalls looks: events of claims are judged meanwhile.
 	if t.writers.of(claim.UID, on.gang) == nil || !names(on.pod, claim) {
 		return claim, nil
 	}
@@ -166,7 +165,7 @@ func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error
 	}
 	claim = claim.DeepCopy()
 	claim.Status.Allocation = pending
-	return t.stage.noteShared(sharedClaim{ResourceClaim: claim, gang: on.gang}), nil
+	return t.innerCalls.noteShared(sharedClaim{ResourceClaim: claim, gang: on.gang}), nil
 }
 
 // names says whether the claim is one of the pod's.
@@ -182,10 +181,10 @@ func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 	return false
 }
 
-// GatherAllocatedState returns what the cycle on stage began with, or the part of
+// GatherAllocatedState returns what the cycle on innerCalls began with, or the part of
 // it that the pod's planned node can be about. The allocator only reads it.
 func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
-	if c := t.stage.scene().cycle; c != nil {
+	if c := t.innerCalls.current().cycle; c != nil {
 		return c.taken, nil
 	}
 	return t.ResourceClaimTracker.GatherAllocatedState()
@@ -193,7 +192,7 @@ func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 
 // ListAllAllocatedDevices is GatherAllocatedState where devices cannot be shared.
 func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
-	c := t.stage.scene().cycle
+	c := t.innerCalls.current().cycle
 	if c == nil {
 		return t.ResourceClaimTracker.ListAllAllocatedDevices()
 	}
@@ -210,7 +209,7 @@ func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi
 		return err
 	}
 	t.devices.ClaimAssumed(claim)
-	t.stage.noteReserved(uid)
+	t.innerCalls.noteReserved(uid)
 	return nil
 }
 

@@ -37,14 +37,14 @@ func churnPods(count, stay int) (pods []churnPod, objects []runtime.Object) {
 	random := rand.New(rand.NewPCG(4, 2))
 	for i := range count {
 		gpus := []int{1, 1, 1, 2, 2, 4}[random.IntN(6)]
-		one := churnPod{gpuOnly: random.IntN(100) < 30, stays: 1 + random.IntN(stay)}
+		created := churnPod{gpuOnly: random.IntN(100) < 30, stays: 1 + random.IntN(stay)}
 		wants := []string{fmt.Sprintf("%d gpu.nvidia.com", gpus)}
-		if !one.gpuOnly {
+		if !created.gpuOnly {
 			wants = append(wants, fmt.Sprintf("%d rdma.dranet.net", gpus))
 		}
-		one.claim = claim(fmt.Sprintf("churn-%d", i), wants...)
-		one.pod = podWith(one.claim.Name, one.claim)
-		pods, objects = append(pods, one), append(objects, one.claim)
+		created.claim = claim(fmt.Sprintf("churn-%d", i), wants...)
+		created.pod = podWith(created.claim.Name, created.claim)
+		pods, objects = append(pods, created), append(objects, created.claim)
 	}
 	return pods, objects
 }
@@ -55,24 +55,24 @@ type outcome struct{ placed, paired, refused int }
 func churn(t *testing.T, w *world, p plugin, pods []churnPod) outcome {
 	var o outcome
 	running := map[int]*trip{}
-	for i, one := range pods {
+	for i, pod := range pods {
 		for _, gone := range slices.Sorted(maps.Keys(running)) {
 			if gone+pods[gone].stays <= i {
 				running[gone].leave()
 				delete(running, gone)
 			}
 		}
-		trip := w.trip(p, one.pod)
+		trip := w.trip(p, pod.pod)
 		if !trip.place() {
 			o.refused++
 			continue
 		}
 		running[i] = trip
-		if one.gpuOnly {
+		if pod.gpuOnly {
 			continue
 		}
 		o.placed++
-		if apart(t, trip.devices(one.claim)) == 0 {
+		if apart(t, trip.devices(pod.claim)) == 0 {
 			o.paired++
 		}
 	}

@@ -23,29 +23,29 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// New makes the plugin and leaves the device counts on the profile's desk. The
+// New makes the plugin and leaves the device counts on the profile's profile. The
 // stock plugin must be off in the same profile: both index pods under one name.
-func New(ctx context.Context, obj runtime.Object, real fwk.Handle, desk *cluster.Profile) (fwk.Plugin, error) {
+func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeDRAAwareArgs(obj)
 	if err != nil {
 		return nil, err
 	}
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
 	d := &DRAAware{
-		stage: &stage{}, writers: newWriters(), turns: newTurns(), profile: real.ProfileName(), events: real.EventRecorder(),
-		logger: klog.FromContext(ctx).WithName(Name), native: features.EnableGenericWorkload, real: real,
+		innerCalls: &innerCalls{}, writers: newWriters(), claimLocks: newClaimLocks(), profile: real.ProfileName(), events: real.EventRecorder(),
+		logger: klog.FromContext(ctx).WithName(Name), podGroupCycle: features.EnableGenericWorkload, real: real,
 	}
 	seen := real
 	if features.EnableDynamicResourceAllocation {
 		d.claims = real.SharedDRAManager().ResourceClaims()
 		var first bool
-		if d.devices, first = desk.Devices(real.SharedDRAManager()); first {
-			if err := follow(d.devices, real.SharedInformerFactory(), desk.CountsAllDevices); err != nil {
+		if d.devices, first = profile.Devices(real.SharedDRAManager()); first {
+			if err := follow(d.devices, real.SharedInformerFactory(), profile.CountsAllDevices); err != nil {
 				return nil, fmt.Errorf("watching devices: %w", err)
 			}
 		}
-		d.tracker = &tracker{ResourceClaimTracker: d.claims, stage: d.stage, devices: d.devices, writers: d.writers}
-		seen = newHandle(real, d.stage, d.tracker)
+		d.tracker = &tracker{ResourceClaimTracker: d.claims, innerCalls: d.innerCalls, devices: d.devices, writers: d.writers}
+		seen = newHandle(real, d.innerCalls, d.tracker)
 	}
 	inner, err := dynamicresources.New(ctx, stockArgs(args, features), seen, features)
 	if err != nil {
@@ -94,8 +94,8 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	}
 	var result *fwk.PreFilterResult
 	var status *fwk.Status
-	in := scene{cycle: c, pod: pod, gang: d.gangOf(state, pod)}
-	if did := d.stage.perform(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) }); len(did.shared) > 0 {
+	in := callContext{cycle: c, pod: pod, gang: d.gangOf(state, pod)}
+	if did := d.innerCalls.run(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) }); len(did.shared) > 0 {
 		state.Write(sharerKey, &sharer{claims: did.shared})
 	}
 	return result, status
@@ -105,14 +105,14 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 // look at the node's devices in order.
 func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	if c := cycleOf(state); c != nil {
-		if refusal := c.examine(info).refusal; refusal != "" {
+		if refusal := c.inspectNode(info).refusal; refusal != "" {
 			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
 		}
 	}
 	return d.DynamicResources.Filter(ctx, state, pod, info)
 }
 
-// PreScore notes whose nodes are scored next. Pods without devices are not scored.
+// PreScore effects whose nodes are scored next. Pods without devices are not scored.
 func (d *DRAAware) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
 	c := cycleOf(state)
 	d.scoring.Store(c)
@@ -141,7 +141,7 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 		}
 	}
 	if p := c.place(info.Node().Name); p != nil && c.mode != gangs.AlignmentNone {
-		return wish*wishWeight + p.look.score, nil
+		return wish*wishWeight + p.result.score, nil
 	}
 	return wish * wishWeight, nil
 }
@@ -149,7 +149,7 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 // Reserve reserves the devices and checks which ones they are.
 func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	var status *fwk.Status
-	did := d.stage.perform(scene{}, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
+	did := d.innerCalls.run(callContext{}, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
 	if !status.IsSuccess() {
 		return status
 	}
@@ -162,7 +162,7 @@ func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 		cluster.SetBindsSlowly(state)
 	}
 	if c := cycleOf(state); c != nil {
-		return d.readBack(c, pod, node, did.reserved)
+		return d.verifyAllocation(c, pod, node, did.reserved)
 	}
 	return nil
 }

@@ -56,21 +56,21 @@ func toScore(w *world, c *resourceapi.ResourceClaim) []scoring {
 		v1.ResourceCPU: resource.MustParse("8"), v1.ResourceMemory: resource.MustParse("64Gi"),
 	}
 	list := []scoring{{name: "NodeResourcesFit", score: fitScore(w, pod)}}
-	for _, one := range []struct {
+	for _, test := range []struct {
 		name string
 		p    plugin
 	}{{"DynamicResources", w.stock()}, {"DRAAware", w.ours()}} {
-		trip := w.trip(one.p, pod)
+		trip := w.trip(test.p, pod)
 		if feasible := trip.look(); len(feasible) != len(w.nodes) {
-			w.Fatalf("%s: %d of %d nodes will do: %v", one.name, len(feasible), len(w.nodes), trip.said)
+			w.Fatalf("%s: %d of %d nodes will do: %v", test.name, len(feasible), len(w.nodes), trip.said)
 		}
-		if p, ok := one.p.(fwk.PreScorePlugin); ok {
+		if p, ok := test.p.(fwk.PreScorePlugin); ok {
 			if status := p.PreScore(context.Background(), trip.state, pod, w.nodes); !status.IsSuccess() {
 				w.Fatal(status)
 			}
 		}
-		list = append(list, scoring{name: one.name, score: func(info fwk.NodeInfo) (int64, *fwk.Status) {
-			return one.p.Score(context.Background(), trip.state, pod, info)
+		list = append(list, scoring{name: test.name, score: func(info fwk.NodeInfo) (int64, *fwk.Status) {
+			return test.p.Score(context.Background(), trip.state, pod, info)
 		}})
 	}
 	return list
@@ -106,8 +106,8 @@ func TestScoreAllocatesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, fleetText, append(halfTaken(t, fleetText), c)...)
 			made := map[string]float64{}
-			for _, one := range toScore(w, c) {
-				made[one.name] = testing.AllocsPerRun(20, func() { one.all(t, w.nodes) })
+			for _, scored := range toScore(w, c) {
+				made[scored.name] = testing.AllocsPerRun(20, func() { scored.all(t, w.nodes) })
 			}
 			t.Logf("allocations for %d nodes: %v", len(w.nodes), made)
 			var want float64
@@ -128,11 +128,11 @@ func BenchmarkScore(b *testing.B) {
 		for name, c := range scoreCases() {
 			fleetText := fmt.Sprintf("shape=ndh100v5,spines=1,leaves=%d,nodes=10", nodes/10)
 			w := newWorld(b, fleetText, append(halfTaken(b, fleetText), c)...)
-			for _, one := range toScore(w, c) {
-				b.Run(fmt.Sprintf("nodes=%d/claim=%s/plugin=%s", nodes, name, one.name), func(b *testing.B) {
+			for _, scored := range toScore(w, c) {
+				b.Run(fmt.Sprintf("nodes=%d/claim=%s/plugin=%s", nodes, name, scored.name), func(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
-						one.all(b, w.nodes)
+						scored.all(b, w.nodes)
 					}
 					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(nodes), "ns/node")
 				})

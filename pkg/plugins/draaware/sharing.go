@@ -60,8 +60,8 @@ func newWriters() *writers {
 func (w *writers) of(claim types.UID, gang string) *writer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if one := w.byClaim[claim]; one != nil && one.gang == gang {
-		return one
+	if other := w.byClaim[claim]; other != nil && other.gang == gang {
+		return other
 	}
 	return nil
 }
@@ -83,10 +83,10 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	one := &writer{gang: gang, claims: claims, done: make(chan struct{})}
-	w.byPod[pod] = one
+	begun := &writer{gang: gang, claims: claims, done: make(chan struct{})}
+	w.byPod[pod] = begun
 	for _, claim := range claims {
-		w.byClaim[claim] = one
+		w.byClaim[claim] = begun
 	}
 	if w.begun != nil {
 		close(w.begun)
@@ -98,24 +98,24 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 func (w *writers) end(pod types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	one := w.byPod[pod]
-	if one == nil {
+	known := w.byPod[pod]
+	if known == nil {
 		return
 	}
 	delete(w.byPod, pod)
-	for _, claim := range one.claims {
-		if w.byClaim[claim] == one {
+	for _, claim := range known.claims {
+		if w.byClaim[claim] == known {
 			delete(w.byClaim, claim)
 		}
 	}
-	close(one.done)
+	close(known.done)
 }
 
 // gangOf tells the pod's gang from all others, "" if it is in none. A PodGroup of
 // scheduling.k8s.io for which nothing is planned is a gang to those who share.
 func (d *DRAAware) gangOf(state fwk.CycleState, pod *v1.Pod) string {
 	gang := cluster.PlannedOf(state).Gang
-	if gang == "" && d.native && gangs.InPodGroup(pod) {
+	if gang == "" && d.podGroupCycle && gangs.InPodGroup(pod) {
 		return gangs.PodGroupKeyOf(pod).String()
 	}
 	return gang
@@ -154,8 +154,8 @@ func sharerOf(state fwk.CycleState) *sharer {
 
 func (s *sharer) uids() []types.UID {
 	var uids []types.UID
-	for _, one := range s.claims {
-		uids = append(uids, one.UID)
+	for _, shared := range s.claims {
+		uids = append(uids, shared.UID)
 	}
 	return uids
 }
@@ -163,21 +163,21 @@ func (s *sharer) uids() []types.UID {
 // hold takes a share in the reservation of every claim where the sharer has none.
 func (s *sharer) hold(tracker *tracker) error {
 	for i := range s.claims {
-		one := &s.claims[i]
-		if one.held {
+		shared := &s.claims[i]
+		if shared.held {
 			continue
 		}
 		// The tracker may keep what it is given, and the copy is going to change.
-		if err := tracker.SignalClaimPendingAllocation(one.UID, one.DeepCopy()); err != nil {
-			return fmt.Errorf("sharing resource claim %s: %w", klog.KObj(one), err)
+		if err := tracker.SignalClaimPendingAllocation(shared.UID, shared.DeepCopy()); err != nil {
+			return fmt.Errorf("sharing resource claim %s: %w", klog.KObj(shared), err)
 		}
-		one.held = true
-		one.writer = tracker.writers.of(one.UID, one.gang)
+		shared.held = true
+		shared.writer = tracker.writers.of(shared.UID, shared.gang)
 	}
 	return nil
 }
 
-// dropped notes that the in-tree plugin gave the shares back.
+// dropped effects that the in-tree plugin gave the shares back.
 func (s *sharer) dropped() {
 	for i := range s.claims {
 		s.claims[i].held, s.claims[i].writer = false, nil
@@ -186,17 +186,17 @@ func (s *sharer) dropped() {
 
 // release forgets the reservations of claims that have their devices now.
 func (s *sharer) release(tracker *tracker) {
-	for _, one := range s.claims {
-		tracker.MaybeRemoveClaimPendingAllocation(one.UID, true)
+	for _, shared := range s.claims {
+		tracker.MaybeRemoveClaimPendingAllocation(shared.UID, true)
 	}
 }
 
 // wait returns when no claim has a writer that is still to write.
 func (s *sharer) wait(ctx context.Context, tracker *tracker) error {
 	for i := range s.claims {
-		one := &s.claims[i]
-		if err := one.settle(ctx, tracker); err != nil {
-			return fmt.Errorf("waiting for the devices of shared resource claim %s: %w", klog.KObj(one), err)
+		shared := &s.claims[i]
+		if err := shared.settle(ctx, tracker); err != nil {
+			return fmt.Errorf("waiting for the devices of shared resource claim %s: %w", klog.KObj(shared), err)
 		}
 	}
 	return nil
@@ -240,15 +240,15 @@ func (c *sharedClaim) settle(ctx context.Context, tracker *tracker) error {
 // since need not do so again, and nothing is written on top of an old version.
 func (s *sharer) meet(tracker *tracker) error {
 	for i := range s.claims {
-		one := &s.claims[i]
-		now, err := tracker.ResourceClaimTracker.Get(one.Namespace, one.Name)
+		shared := &s.claims[i]
+		now, err := tracker.ResourceClaimTracker.Get(shared.Namespace, shared.Name)
 		if err != nil {
-			return fmt.Errorf("reading shared resource claim %s: %w", klog.KObj(one), err)
+			return fmt.Errorf("reading shared resource claim %s: %w", klog.KObj(shared), err)
 		}
-		if now.UID != one.UID || !sameDevices(now.Status.Allocation, one.Status.Allocation) {
-			return errors.New("resource claim " + klog.KObj(one).String() + " did not get the devices that another member of the gang had reserved for it")
+		if now.UID != shared.UID || !sameDevices(now.Status.Allocation, shared.Status.Allocation) {
+			return errors.New("resource claim " + klog.KObj(shared).String() + " did not get the devices that another member of the gang had reserved for it")
 		}
-		now.DeepCopyInto(one.ResourceClaim)
+		now.DeepCopyInto(shared.ResourceClaim)
 	}
 	return nil
 }
@@ -288,7 +288,7 @@ func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if err := s.wait(ctx, d.tracker); err != nil {
 		return fwk.AsStatus(err)
 	}
-	defer d.turns.take(s.uids())()
+	defer d.claimLocks.take(s.uids())()
 	if err := s.meet(d.tracker); err != nil {
 		return fwk.AsStatus(err)
 	}

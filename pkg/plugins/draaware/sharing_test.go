@@ -67,9 +67,9 @@ func newSharers(t *testing.T, random *rand.Rand, size int) *sharers {
 		s.pods = append(s.pods, s.member(fmt.Sprintf("train-%d", i), own, random))
 	}
 	var objects []runtime.Object
-	for _, one := range slices.Concat(s.ours, s.theirs, s.own) {
-		one.ResourceVersion = "1"
-		objects = append(objects, one)
+	for _, name := range slices.Concat(s.ours, s.theirs, s.own) {
+		name.ResourceVersion = "1"
+		objects = append(objects, name)
 	}
 	s.world = newWorld(t, twoNodes, objects...)
 	s.handle.groups = map[string]*schedulingv1beta1.PodGroup{s.group.Name: s.group}
@@ -79,16 +79,16 @@ func newSharers(t *testing.T, random *rand.Rand, size int) *sharers {
 }
 
 func (s *sharers) groupClaim(name string, made bool) *resourceapi.ResourceClaim {
-	one := claim(name, "1 gpu.nvidia.com")
-	asked := schedulingv1beta1.PodGroupResourceClaim{Name: name, ResourceClaimName: &one.Name}
+	created := claim(name, "1 gpu.nvidia.com")
+	asked := schedulingv1beta1.PodGroupResourceClaim{Name: name, ResourceClaimName: &created.Name}
 	if made {
 		asked.ResourceClaimName, asked.ResourceClaimTemplateName = nil, ptr.To("template")
-		one.OwnerReferences = []metav1.OwnerReference{{
+		created.OwnerReferences = []metav1.OwnerReference{{
 			APIVersion: "scheduling.k8s.io/v1beta1", Kind: "PodGroup", Name: s.group.Name, UID: s.group.UID, Controller: ptr.To(true),
 		}}
 	}
 	s.group.Spec.ResourceClaims = append(s.group.Spec.ResourceClaims, asked)
-	return one
+	return created
 }
 
 func (s *sharers) member(name string, own *resourceapi.ResourceClaim, random *rand.Rand) *v1.Pod {
@@ -141,24 +141,24 @@ func (s *sharers) serve() {
 func (s *sharers) evaluate(node int, planned bool, pods ...*v1.Pod) (trips []*trip, said string) {
 	info, cycle := s.nodes[node], framework.NewCycleState()
 	for _, pod := range pods {
-		one := s.trip(s.plugin, pod)
-		one.node = info.Node().Name
-		one.state.SetPodGroupSchedulingCycle(cycle)
+		made := s.trip(s.plugin, pod)
+		made.node = info.Node().Name
+		made.state.SetPodGroupSchedulingCycle(cycle)
 		if planned {
-			cluster.SetPlanned(one.state, cluster.Planned{Node: one.node, Rail: -1, Gang: "schedulinggroup ml/train"})
+			cluster.SetPlanned(made.state, cluster.Planned{Node: made.node, Rail: -1, Gang: "schedulinggroup ml/train"})
 		}
-		_, status := s.plugin.PreFilter(context.Background(), one.state, pod, s.nodes[node:node+1])
+		_, status := s.plugin.PreFilter(context.Background(), made.state, pod, s.nodes[node:node+1])
 		if status.IsSuccess() {
-			status = s.plugin.Filter(context.Background(), one.state, pod, info)
+			status = s.plugin.Filter(context.Background(), made.state, pod, info)
 		}
 		if !status.IsSuccess() {
 			said = pod.Name + ": " + status.Message()
 			break
 		}
-		if said = one.reserve(); said != "" {
+		if said = made.reserve(); said != "" {
 			break
 		}
-		trips = append(trips, one)
+		trips = append(trips, made)
 	}
 	leaveAll(trips)
 	return trips, said
@@ -172,9 +172,9 @@ func leaveAll(trips []*trip) {
 
 // assume is what a hierarchy does with what was evaluated, before it decides.
 func (s *sharers) assume(trips []*trip) {
-	for _, one := range trips {
-		if said := one.reserve(); said != "" {
-			s.Fatalf("pod %s cannot be assumed: %s", one.pod.Name, said)
+	for _, done := range trips {
+		if said := done.reserve(); said != "" {
+			s.Fatalf("pod %s cannot be assumed: %s", done.pod.Name, said)
 		}
 	}
 	leaveAll(trips)
@@ -186,18 +186,18 @@ func (s *sharers) bind(trips []*trip) (failed map[string]string) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	failed = map[string]string{}
-	for _, one := range trips {
-		one.state.SetPodGroupSchedulingCycle(nil)
-		if said := one.reserve(); said != "" {
-			s.Fatalf("pod %s cannot be reserved for good: %s", one.pod.Name, said)
+	for _, done := range trips {
+		done.state.SetPodGroupSchedulingCycle(nil)
+		if said := done.reserve(); said != "" {
+			s.Fatalf("pod %s cannot be reserved for good: %s", done.pod.Name, said)
 		}
 		wg.Go(func() {
-			status := s.plugin.(fwk.PreBindPlugin).PreBind(context.Background(), one.state, one.pod, one.node)
+			status := s.plugin.(fwk.PreBindPlugin).PreBind(context.Background(), done.state, done.pod, done.node)
 			if !status.IsSuccess() {
-				one.leave()
+				done.leave()
 				mu.Lock()
 				defer mu.Unlock()
-				failed[one.pod.Name] = status.Message()
+				failed[done.pod.Name] = status.Message()
 			}
 		})
 	}
@@ -339,9 +339,9 @@ func TestLateSharer(t *testing.T) {
 	if said != "" {
 		t.Fatal(said)
 	}
-	for _, one := range trips {
-		one.state.SetPodGroupSchedulingCycle(nil)
-		if said := one.reserve(); said != "" {
+	for _, done := range trips {
+		done.state.SetPodGroupSchedulingCycle(nil)
+		if said := done.reserve(); said != "" {
 			t.Fatal(said)
 		}
 	}
@@ -351,9 +351,9 @@ func TestLateSharer(t *testing.T) {
 	}
 	done := make(chan map[string]string, 1)
 	go func() { done <- s.bind(late) }()
-	for _, one := range trips {
-		if status := s.plugin.(fwk.PreBindPlugin).PreBind(context.Background(), one.state, one.pod, one.node); !status.IsSuccess() {
-			t.Errorf("binding %s: %v", one.pod.Name, status)
+	for _, done := range trips {
+		if status := s.plugin.(fwk.PreBindPlugin).PreBind(context.Background(), done.state, done.pod, done.node); !status.IsSuccess() {
+			t.Errorf("binding %s: %v", done.pod.Name, status)
 		}
 	}
 	if failed := <-done; len(failed) > 0 {

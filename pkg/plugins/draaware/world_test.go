@@ -309,8 +309,8 @@ func (t *trip) devices(claims ...*resourceapi.ResourceClaim) []string {
 		if allocation == nil {
 			t.world.Fatalf("claim %s has no pending allocation", claim.Name)
 		}
-		for _, one := range allocation.Devices.Results {
-			held = append(held, one.Driver+"/"+one.Device)
+		for _, result := range allocation.Devices.Results {
+			held = append(held, result.Driver+"/"+result.Device)
 		}
 	}
 	return held

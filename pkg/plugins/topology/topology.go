@@ -25,8 +25,8 @@ const Name = "Topology"
 
 // Topology scores nodes for single pods.
 type Topology struct {
-	handle fwk.Handle
-	desk   *cluster.Profile
+	handle  fwk.Handle
+	profile *cluster.Profile
 	// scoring is the cycle whose nodes are being scored: reading it from the
 	// CycleState would cost an allocation for each node.
 	scoring atomic.Pointer[scoring]
@@ -38,8 +38,8 @@ var (
 	_ fwk.SignPlugin     = (*Topology)(nil)
 )
 
-// New makes the plugin and leaves the fabric's levels on the profile's desk.
-func New(_ context.Context, obj runtime.Object, handle fwk.Handle, desk *cluster.Profile) (fwk.Plugin, error) {
+// New makes the plugin and leaves the fabric's levels on the profile's profile.
+func New(_ context.Context, obj runtime.Object, handle fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeTopologyArgs(obj)
 	if err != nil {
 		return nil, err
@@ -48,8 +48,8 @@ func New(_ context.Context, obj runtime.Object, handle fwk.Handle, desk *cluster
 	for i, level := range args.Levels {
 		levels[i] = cluster.Level(level)
 	}
-	desk.SetLevels(levels)
-	return &Topology{handle: handle, desk: desk}, nil
+	profile.SetLevels(levels)
+	return &Topology{handle: handle, profile: profile}, nil
 }
 
 // Name returns the plugin's name.
@@ -73,11 +73,11 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	if !asksForDevices(pod) {
 		return fwk.NewStatus(fwk.Skip)
 	}
-	survey, err := t.desk.Cache()
+	cache, err := t.profile.Cache()
 	if err != nil {
 		return fwk.AsStatus(err)
 	}
-	needs, err := survey.Read([]*v1.Pod{pod})
+	needs, err := cache.Read([]*v1.Pod{pod})
 	if err != nil {
 		return fwk.NewStatus(fwk.Skip) // the filters let the pod pass, so it is only our count that fails
 	}
@@ -85,7 +85,7 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	if err != nil {
 		return fwk.AsStatus(fmt.Errorf("listing nodes: %w", err))
 	}
-	picture, err := survey.Refresh(nodes, nil)
+	picture, err := cache.Refresh(nodes, nil)
 	if err != nil {
 		return fwk.AsStatus(err)
 	}

@@ -53,23 +53,23 @@ func fill(t *testing.T, v reflect.Value) {
 }
 
 // requireApart fails when a pointer or slice of one is that of the other.
-func requireApart(t *testing.T, path string, one, two reflect.Value) {
-	switch one.Kind() {
+func requireApart(t *testing.T, path string, original, two reflect.Value) {
+	switch original.Kind() {
 	case reflect.Pointer:
-		if one.Pointer() == two.Pointer() {
+		if original.Pointer() == two.Pointer() {
 			t.Errorf("%s is shared", path)
 		}
-		requireApart(t, path, one.Elem(), two.Elem())
+		requireApart(t, path, original.Elem(), two.Elem())
 	case reflect.Slice:
-		if one.Pointer() == two.Pointer() {
+		if original.Pointer() == two.Pointer() {
 			t.Errorf("%s is shared", path)
 		}
-		for i := range one.Len() {
-			requireApart(t, fmt.Sprintf("%s[%d]", path, i), one.Index(i), two.Index(i))
+		for i := range original.Len() {
+			requireApart(t, fmt.Sprintf("%s[%d]", path, i), original.Index(i), two.Index(i))
 		}
 	case reflect.Struct:
-		for i := range one.NumField() {
-			requireApart(t, path+"."+one.Type().Field(i).Name, one.Field(i), two.Field(i))
+		for i := range original.NumField() {
+			requireApart(t, path+"."+original.Type().Field(i).Name, original.Field(i), two.Field(i))
 		}
 	}
 }

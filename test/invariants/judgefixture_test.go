@@ -15,9 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// court feeds a judge with events at times of its own, so that ten seconds pass
+// judgeFixture feeds a judge with events at times of its own, so that ten seconds pass
 // at once and every run is the same.
-type court struct {
+type judgeFixture struct {
 	*judge
 	now    time.Time
 	podsBy map[string]*v1.Pod
@@ -26,8 +26,8 @@ type court struct {
 	groups map[string]*unstructured.Unstructured
 }
 
-func newCourt() *court {
-	return &court{
+func newJudgeFixture() *judgeFixture {
+	return &judgeFixture{
 		judge: newJudge(Options{}.withDefaults()), now: time.Unix(1000, 0).UTC(),
 		podsBy: map[string]*v1.Pod{}, nodeBy: map[string]*v1.Node{},
 		claimy: map[string]*resourceapi.ResourceClaim{}, groups: map[string]*unstructured.Unstructured{},
@@ -35,7 +35,7 @@ func newCourt() *court {
 }
 
 // pass lets time go by, a tick at a time.
-func (c *court) pass(d time.Duration) {
+func (c *judgeFixture) pass(d time.Duration) {
 	for end := c.now.Add(d); c.now.Before(end); {
 		c.now = c.now.Add(tick)
 		c.timePassed(c.now)
@@ -43,7 +43,7 @@ func (c *court) pass(d time.Duration) {
 }
 
 // node adds or changes a node with 10 CPUs and a ResourceSlice of gpu-0 and gpu-1.
-func (c *court) node(name string, changes ...func(*v1.Node)) {
+func (c *judgeFixture) node(name string, changes ...func(*v1.Node)) {
 	was := c.nodeBy[name]
 	is := newNode(name)
 	for _, change := range changes {
@@ -75,7 +75,7 @@ func newSlice(node string) *resourceapi.ResourceSlice {
 }
 
 // pod adds a waiting pod that asks for one CPU.
-func (c *court) pod(name string, changes ...func(*v1.Pod)) {
+func (c *judgeFixture) pod(name string, changes ...func(*v1.Pod)) {
 	c.set(newPod(name, changes...))
 }
 
@@ -93,14 +93,14 @@ func newPod(name string, changes ...func(*v1.Pod)) *v1.Pod {
 	return pod
 }
 
-func (c *court) set(pod *v1.Pod) {
+func (c *judgeFixture) set(pod *v1.Pod) {
 	was := c.podsBy[pod.Name]
 	c.podsBy[pod.Name] = pod
 	c.podChanged(was, pod, c.now)
 }
 
 // edit changes pods that exist.
-func (c *court) edit(change func(*v1.Pod), names ...string) {
+func (c *judgeFixture) edit(change func(*v1.Pod), names ...string) {
 	for _, name := range names {
 		pod := c.podsBy[name].DeepCopy()
 		change(pod)
@@ -108,11 +108,11 @@ func (c *court) edit(change func(*v1.Pod), names ...string) {
 	}
 }
 
-func (c *court) bind(node string, names ...string) {
+func (c *judgeFixture) bind(node string, names ...string) {
 	c.edit(func(p *v1.Pod) { p.Spec.NodeName = node }, names...)
 }
 
-func (c *court) remove(names ...string) {
+func (c *judgeFixture) remove(names ...string) {
 	for _, name := range names {
 		c.podChanged(c.podsBy[name], nil, c.now)
 		delete(c.podsBy, name)
@@ -120,7 +120,7 @@ func (c *court) remove(names ...string) {
 }
 
 // members adds n waiting pods that the changes make members of a gang.
-func (c *court) members(prefix string, n int, changes ...func(*v1.Pod)) []string {
+func (c *judgeFixture) members(prefix string, n int, changes ...func(*v1.Pod)) []string {
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("%s-%d", prefix, i))
@@ -129,11 +129,11 @@ func (c *court) members(prefix string, n int, changes ...func(*v1.Pod)) []string
 	return names
 }
 
-func inPodGroup(name string) func(*v1.Pod) {
+func inCoschedulingGroup(name string) func(*v1.Pod) {
 	return func(p *v1.Pod) { p.Labels[podGroupLabel] = name }
 }
 
-func inNativeGroup(name string) func(*v1.Pod) {
+func inPodGroup(name string) func(*v1.Pod) {
 	return func(p *v1.Pod) { p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &name} }
 }
 
@@ -182,24 +182,24 @@ func phase(is v1.PodPhase) func(*v1.Pod) {
 	return func(p *v1.Pod) { p.Status.Phase = is }
 }
 
-// podGroup declares, changes or (with no spec) deletes a PodGroup.
-func (c *court) podGroup(name string, spec map[string]any) {
-	c.declareObject("PodGroup", name, spec, c.podGroupChanged)
+// coschedulingGroup declares, changes or (with no spec) deletes a PodGroup.
+func (c *judgeFixture) coschedulingGroup(name string, spec map[string]any) {
+	c.declareObject("PodGroup", name, spec, c.coschedulingChanged)
 }
 
-// nativeGroup declares a PodGroup of Kubernetes itself.
-func (c *court) nativeGroup(name string, least int64) {
+// podGroup declares a PodGroup of Kubernetes itself.
+func (c *judgeFixture) podGroup(name string, least int64) {
 	spec := map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": least}}}
-	c.declareObject("native PodGroup", name, spec, c.nativeGroupChanged)
+	c.declareObject("native PodGroup", name, spec, c.podGroupChanged)
 }
 
 // rayCluster declares, changes or (with no spec) deletes a RayCluster.
-func (c *court) rayCluster(name string, spec map[string]any) {
+func (c *judgeFixture) rayCluster(name string, spec map[string]any) {
 	c.declareObject("RayCluster", name, spec, c.rayClusterChanged)
 }
 
 // job declares, changes or (with no spec) deletes a Job of which so many pods succeeded.
-func (c *court) job(name string, spec map[string]any, succeeded int64) {
+func (c *judgeFixture) job(name string, spec map[string]any, succeeded int64) {
 	c.declareObject("Job", name, spec, func(was, is *unstructured.Unstructured, now time.Time) {
 		if is != nil {
 			is.Object["status"] = map[string]any{"succeeded": succeeded}
@@ -208,7 +208,7 @@ func (c *court) job(name string, spec map[string]any, succeeded int64) {
 	})
 }
 
-func (c *court) declareObject(kind, name string, spec map[string]any, changed func(was, is *unstructured.Unstructured, now time.Time)) {
+func (c *judgeFixture) declareObject(kind, name string, spec map[string]any, changed func(was, is *unstructured.Unstructured, now time.Time)) {
 	was := c.groups[kind+name]
 	if spec == nil {
 		delete(c.groups, kind+name)
@@ -224,11 +224,11 @@ func (c *court) declareObject(kind, name string, spec map[string]any, changed fu
 
 // claim adds or changes a claim that holds devices of a node for a pod; without
 // devices it is not allocated.
-func (c *court) claim(name, pod, node string, devices ...string) {
+func (c *judgeFixture) claim(name, pod, node string, devices ...string) {
 	c.setClaim(name, newClaim(name, pod, node, devices...))
 }
 
-func (c *court) setClaim(name string, is *resourceapi.ResourceClaim) {
+func (c *judgeFixture) setClaim(name string, is *resourceapi.ResourceClaim) {
 	was := c.claimy[name]
 	c.claimy[name] = is
 	c.claimChanged(was, is, c.now)
@@ -251,7 +251,7 @@ func newClaim(name, pod, node string, devices ...string) *resourceapi.ResourceCl
 }
 
 // verdict lists what was found, each as "invariant: sentence".
-func (c *court) verdict() []string {
+func (c *judgeFixture) verdict() []string {
 	var found []string
 	for _, v := range c.violations {
 		found = append(found, fmt.Sprintf("%s: %s", v.Invariant, v.Sentence))

@@ -20,10 +20,10 @@ import (
 // reasonBroken is the reason of the event about a promise that did not hold.
 const reasonBroken = "DeviceAlignmentBroken"
 
-// readBack looks at the devices that the pod really got. It refuses a device that
+// verifyAllocation looks at the devices that the pod really got. It refuses a device that
 // stands in two of the pod's claims, and a choice that breaks what the pod
 // requires.
-func (d *DRAAware) readBack(c *cycle, pod *v1.Pod, node string, reserved []types.UID) *fwk.Status {
+func (d *DRAAware) verifyAllocation(c *cycle, pod *v1.Pod, node string, reserved []types.UID) *fwk.Status {
 	held, err := d.held(pod, reserved)
 	if err != nil {
 		return fwk.AsStatus(err)

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package native
+package podgroups
 
 import (
 	"os"
@@ -64,8 +64,8 @@ func (e *env) serves(version, resource string, want bool) {
 		e.Fatalf("asking for %s: %v", version, err)
 	}
 	got := false
-	for _, one := range list.APIResources {
-		got = got || one.Name == resource
+	for _, served := range list.APIResources {
+		got = got || served.Name == resource
 	}
 	if got != want {
 		e.Fatalf("the API server serves %s of %s: %v, want %v", resource, version, got, want)

@@ -16,7 +16,7 @@ import (
 
 func TestHelpShowsOurFlag(t *testing.T) {
 	got := execute(t, "--help")
-	for _, want := range []string{"Dovetail flags:", "--native-groups", "dovetail.dev/native-gang", "docs/native-groups.md"} {
+	for _, want := range []string{"Dovetail flags:", "--native-groups", "dovetail.dev/native-gang", "docs/podgroup-controller.md"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("--help does not say %q", want)
 		}
@@ -24,7 +24,7 @@ func TestHelpShowsOurFlag(t *testing.T) {
 }
 
 // The replicas of --native-groups elect as those of the scheduler do.
-func TestNativeGroupsElectAsTheSchedulerDoes(t *testing.T) {
+func TestPodGroupsElectAsTheSchedulerDoes(t *testing.T) {
 	shipped := controllers.Election{Namespace: "dovetail-system", Name: "dovetail-native-groups",
 		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second}
 	slower := shipped

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package native
+package podgroups
 
 import (
 	"context"
@@ -31,7 +31,7 @@ const (
 	// patience bounds every wait for something that should take seconds.
 	patience = 90 * time.Second
 	pollStep = 50 * time.Millisecond
-	// allGates are those of the native API and of what is built on it.
+	// allGates are those of the PodGroup API and of what is built on it.
 	allGates = "GenericWorkload=true,TopologyAwareWorkloadScheduling=true,CompositePodGroup=true,DRAWorkloadResourceClaims=true,WorkloadWithJob=true"
 	// nodes is the size of the fleet. One test pod fills a node.
 	nodes     = 20
@@ -138,8 +138,8 @@ func (e *env) group(name string, least int32, change ...func(*schedulingv1beta1.
 	} else {
 		group.Spec.SchedulingPolicy.Basic = &schedulingv1beta1.BasicSchedulingPolicy{}
 	}
-	for _, one := range change {
-		one(group)
+	for _, edit := range change {
+		edit(group)
 	}
 	if _, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Create(e.Context(), group, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating PodGroup %s: %v", name, err)
@@ -163,8 +163,8 @@ func (e *env) members(group string, from, to int, change ...func(*corev1.Pod)) {
 			Spec:       podSpec(),
 		}
 		pod.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &group}
-		for _, one := range change {
-			one(pod)
+		for _, edit := range change {
+			edit(pod)
 		}
 		if _, err := e.client.CoreV1().Pods(e.ns).Create(e.Context(), pod, metav1.CreateOptions{}); err != nil {
 			e.Fatalf("creating pod %s: %v", pod.Name, err)
@@ -255,11 +255,11 @@ func (e *env) refused(group string, n int, sentence string) {
 // that status.
 func (e *env) condition(group string, status metav1.ConditionStatus) string {
 	e.Helper()
-	one, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Get(e.Context(), group, metav1.GetOptions{})
+	found, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Get(e.Context(), group, metav1.GetOptions{})
 	if err != nil {
 		e.Fatalf("reading PodGroup %s: %v", group, err)
 	}
-	c := meta.FindStatusCondition(one.Status.Conditions, "PodGroupInitiallyScheduled")
+	c := meta.FindStatusCondition(found.Status.Conditions, "PodGroupInitiallyScheduled")
 	if c == nil || c.Status != status {
 		return ""
 	}

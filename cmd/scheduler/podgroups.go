@@ -20,9 +20,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins"
 )
 
-// nativeLeaseSuffix makes the name of the lease of --native-groups out of that of
+// podGroupLeaseSuffix makes the name of the lease of --native-groups out of that of
 // the scheduler's own. The role in manifests/native-groups allows the result.
-const nativeLeaseSuffix = "-native-groups"
+const podGroupLeaseSuffix = "-native-groups"
 
 // addOwnFlags adds the flags that upstream does not have. Upstream's help prints
 // the sections that it knows, so that of ours is printed after them.
@@ -31,7 +31,7 @@ func addOwnFlags(cmd *cobra.Command, extras *plugins.Extras) {
 	own := sections.FlagSet("dovetail")
 	own.BoolVar(&extras.MakePodGroups, "native-groups", false,
 		`Make a scheduling.k8s.io/v1beta1 PodGroup for each RayCluster and JobSet whose pod templates all carry the label `+
-			`dovetail.dev/native-gang: "true", and keep its minCount true. Needs what manifests/native-groups installs; see docs/native-groups.md.`)
+			`dovetail.dev/native-gang: "true", and keep its minCount true. Needs what manifests/native-groups installs; see docs/podgroup-controller.md.`)
 	cmd.Flags().AddFlagSet(own)
 
 	usage, help := cmd.UsageFunc(), cmd.HelpFunc()
@@ -59,7 +59,7 @@ func readElection(flags *pflag.FlagSet, extras *plugins.Extras) error {
 		return err
 	}
 	extras.Election = &controllers.Election{
-		Namespace: elect.ResourceNamespace, Name: elect.ResourceName + nativeLeaseSuffix,
+		Namespace: elect.ResourceNamespace, Name: elect.ResourceName + podGroupLeaseSuffix,
 		LeaseDuration: elect.LeaseDuration.Duration, RenewDeadline: elect.RenewDeadline.Duration, RetryPeriod: elect.RetryPeriod.Duration,
 	}
 	return nil

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package native
+package podgroups
 
 import (
 	"strings"
@@ -156,8 +156,8 @@ func (e *env) composite(name, parent string, least int32, change ...func(*schedu
 	if parent != "" {
 		composite.Spec.ParentCompositePodGroupName = &parent
 	}
-	for _, one := range change {
-		one(composite)
+	for _, edit := range change {
+		edit(composite)
 	}
 	if _, err := e.client.SchedulingV1alpha3().CompositePodGroups(e.ns).Create(e.Context(), composite, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating CompositePodGroup %s: %v", name, err)

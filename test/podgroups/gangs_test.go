@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package native
+package podgroups
 
 import (
 	"fmt"
@@ -35,7 +35,7 @@ func TestTopologyKeys(t *testing.T) {
 	byAnnotation := func(group *schedulingv1beta1.PodGroup) {
 		group.Annotations = map[string]string{"dovetail.dev/topology-required": "leaf"}
 	}
-	for name, one := range map[string]struct {
+	for name, test := range map[string]struct {
 		label string
 		size  int
 		wish  func(*schedulingv1beta1.PodGroup)
@@ -46,15 +46,15 @@ func TestTopologyKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := inCluster(t, e.cluster)
-			e.group(name, int32(one.size), one.wish)
-			e.members(name, 0, one.size)
-			e.whole(of(name), one.size)
-			if got := e.domains(of(name), one.label); len(got) != 1 {
+			e.group(name, int32(test.size), test.wish)
+			e.members(name, 0, test.size)
+			e.whole(of(name), test.size)
+			if got := e.domains(of(name), test.label); len(got) != 1 {
 				t.Errorf("the gang stands in %v, want one domain", got)
 			}
-			e.group("large", int32(2*one.size), one.wish)
-			e.members("large", 0, 2*one.size)
-			e.refused("large", 2*one.size, "gang schedulinggroup "+e.ns+"/large: ")
+			e.group("large", int32(2*test.size), test.wish)
+			e.members("large", 0, 2*test.size)
+			e.refused("large", 2*test.size, "gang schedulinggroup "+e.ns+"/large: ")
 		})
 	}
 }

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package native
+package podgroups
 
 import (
 	"fmt"
@@ -70,7 +70,7 @@ func TestGroupThatLostANodeMoves(t *testing.T) {
 			t.Fatalf("listing events: %v", err)
 		}
 		for i := range list.Items {
-			if one := &list.Items[i]; one.Regarding.Kind == "PodGroup" && strings.Contains(one.Note, "are being evicted") {
+			if event := &list.Items[i]; event.Regarding.Kind == "PodGroup" && strings.Contains(event.Note, "are being evicted") {
 				return true
 			}
 		}

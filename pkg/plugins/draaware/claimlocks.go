@@ -1,0 +1,66 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package draaware
+
+import (
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// claimLocks lets one sharer at a time add itself to a claim: all of them change the same
+// list in the same object. It is safe for concurrent use.
+type claimLocks struct {
+	mu      sync.Mutex
+	byClaim map[types.UID]*claimLock
+}
+
+// claimLock is the lock of one claim, kept as long as it has users.
+type claimLock struct {
+	sync.Mutex
+	users int
+}
+
+func newClaimLocks() *claimLocks { return &claimLocks{byClaim: map[types.UID]*claimLock{}} }
+
+// take waits until the caller alone holds the locks of the claims. The function that it
+// returns releases them.
+func (t *claimLocks) take(claims []types.UID) (leave func()) {
+	slices.Sort(claims) // two sharers of the same claims must not wait for each other
+	taken := t.join(claims)
+	for _, lock := range taken {
+		lock.Lock()
+	}
+	return func() {
+		for _, lock := range taken {
+			lock.Unlock()
+		}
+		t.part(claims)
+	}
+}
+
+func (t *claimLocks) join(claims []types.UID) []*claimLock {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	joined := make([]*claimLock, len(claims))
+	for i, claim := range claims {
+		if t.byClaim[claim] == nil {
+			t.byClaim[claim] = &claimLock{}
+		}
+		joined[i] = t.byClaim[claim]
+		joined[i].users++
+	}
+	return joined
+}
+
+func (t *claimLocks) part(claims []types.UID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, claim := range claims {
+		if t.byClaim[claim].users--; t.byClaim[claim].users == 0 {
+			delete(t.byClaim, claim)
+		}
+	}
+}
