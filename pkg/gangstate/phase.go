@@ -10,21 +10,21 @@ import "fmt"
 type Phase int
 
 const (
-	// Incomplete: members are missing or not ready, or the declaration has a problem.
+	// Incomplete means that members are missing or not ready, or the declaration has a problem.
 	Incomplete Phase = iota
-	// Ready: the quorum exists and waits to be planned, or members may join a gang that runs.
+	// Ready means that the quorum exists and waits to be planned, or members may join a gang that runs.
 	Ready
-	// Refused: the last plan found no room. The gang backs off.
+	// Refused means that the last plan found no room. The gang backs off.
 	Refused
-	// Reserving: a plan is in force, and members reserve their nodes and wait in Permit.
+	// Reserving means that a plan is in force, and members reserve their nodes and wait in Permit.
 	Reserving
-	// Binding: the quorum has reserved, so every planned member may bind.
+	// Binding means that the quorum has reserved, so every planned member may bind.
 	Binding
-	// Releasing: the attempt failed, and members that reserved give their nodes back.
+	// Releasing means that the attempt failed, and members that reserved give their nodes back.
 	Releasing
-	// Evicting: the gang lost members for which there is no room, and the rest is evicted.
+	// Evicting means that the gang lost members for which there is no room, and the rest is evicted.
 	Evicting
-	// Placed: members run, and no ready member waits.
+	// Placed means that members run, and no ready member waits.
 	Placed
 )
 

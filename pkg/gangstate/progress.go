@@ -105,13 +105,13 @@ func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
 type Permit int
 
 const (
-	// PermitAllow: the quorum has reserved, so the member may bind.
+	// PermitAllow means that the quorum has reserved, so the member may bind.
 	PermitAllow Permit = iota
-	// PermitWait: other members of the quorum are missing.
+	// PermitWait means that other members of the quorum are missing.
 	PermitWait
-	// PermitComplete: the quorum is complete with this member; call Open.
+	// PermitComplete means that the quorum is complete with this member; call Open.
 	PermitComplete
-	// PermitReject: the attempt failed meanwhile.
+	// PermitReject means that the attempt failed meanwhile.
 	PermitReject
 )
 

@@ -30,17 +30,23 @@ func (t *Tracker) lost(g *Gang, now time.Time) *Lost {
 		}
 	}
 	lost.Search = lost.due && lost.unowned == ""
-	lost.Request = gangs.Request{Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key)}
+	lost.Request = t.wholeRequest(g, declared)
+	return lost
+}
+
+// wholeRequest returns the request for a gang as if none of its members had a node.
+func (t *Tracker) wholeRequest(g *Gang, declared gangs.Gang) gangs.Request {
+	request := gangs.Request{Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key)}
 	for _, m := range g.sorted() {
 		switch {
 		case !declared.Has(m) || !gangs.Live(m.Pod):
 		case isDone(m.Pod):
-			lost.Request.Done[m.Role]++
+			request.Done[m.Role]++
 		case gangs.Placed(m.Pod) || gangs.Ready(m.Pod):
-			lost.Request.Members = append(lost.Request.Members, m)
+			request.Members = append(request.Members, m)
 		}
 	}
-	return lost
+	return request
 }
 
 // resolveWhatIf applies what follows when the planner found no room: a gang that lost
