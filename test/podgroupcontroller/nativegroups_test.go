@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
@@ -38,13 +39,13 @@ func TestRayClusterRunsInAPodGroup(t *testing.T) {
 	e := newEnv(t, nil)
 	e.priorityClass("native-high", 1000)
 	template := rayTemplate("schedulerName: dovetail, priorityClassName: native-high")
-	cluster := e.create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: a, annotations: {dovetail.dev/topology-required: leaf}},
+	cluster := e.Create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: a, annotations: {dovetail.dev/topology-required: leaf}},
 		spec: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: w, replicas: 3, minReplicas: 0, maxReplicas: 9, %s}]}}`, template, template))
 	group := gangs.PodGroupName("a", cluster.GetUID())
 
 	e.inGroup(group, 4)
 	e.groupSays(group, 4)
-	made, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Get(e.Context(), group, metav1.GetOptions{})
+	made, err := e.Client.SchedulingV1beta1().PodGroups(e.Namespace).Get(e.Context(), group, metav1.GetOptions{})
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -62,11 +63,11 @@ func TestRayClusterRunsInAPodGroup(t *testing.T) {
 	e.inGroup(group, 2)
 	e.groupSays(group, 2)
 
-	if err := e.dynamic.Resource(rayClusters).Namespace(e.ns).Delete(e.Context(), "a", metav1.DeleteOptions{}); err != nil {
+	if err := e.Dynamic.Resource(rayClusters).Namespace(e.Namespace).Delete(e.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		e.Fatal(err)
 	}
-	e.until("the PodGroup goes with its owner", func(ctx context.Context) string {
-		_, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Get(ctx, group, metav1.GetOptions{})
+	e.Until("the PodGroup goes with its owner", func(ctx context.Context) string {
+		_, err := e.Client.SchedulingV1beta1().PodGroups(e.Namespace).Get(ctx, group, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return ""
 		}
@@ -78,7 +79,7 @@ func TestRayClusterRunsInAPodGroup(t *testing.T) {
 // placed by whom it says: without it they are gangs of Dovetail's own like any other.
 func TestGateIsAsAsked(t *testing.T) {
 	e := newEnv(t, nil)
-	gates, err := e.cluster.Gates(t.Context(), localcluster.Dovetail)
+	gates, err := e.Cluster.Gates(t.Context(), localcluster.Dovetail)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +88,11 @@ func TestGateIsAsAsked(t *testing.T) {
 		t.Fatalf("feature gate GenericWorkload is %v, want %v", gates["GenericWorkload"], on)
 	}
 	template := rayTemplate("schedulerName: dovetail")
-	cluster := e.create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: b}, spec: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: w, replicas: 2, minReplicas: 0, maxReplicas: 9, %s}]}}`,
+	cluster := e.Create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: b}, spec: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: w, replicas: 2, minReplicas: 0, maxReplicas: 9, %s}]}}`,
 		template, template))
 	group := gangs.PodGroupName("b", cluster.GetUID())
 	e.inGroup(group, 3)
-	metrics, err := e.cluster.Metrics(t.Context(), localcluster.Dovetail)
+	metrics, err := e.Cluster.Metrics(t.Context(), localcluster.Dovetail)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +100,8 @@ func TestGateIsAsAsked(t *testing.T) {
 	if ours := strings.Contains(metrics, count) && !strings.Contains(metrics, count+"0"); ours == on {
 		t.Errorf("with the gate %v Dovetail counts the PodGroup among its own gangs: %v", on, ours)
 	}
-	e.until("the PodGroup has the condition of the scheduler's own cycle, where the gate is on", func(ctx context.Context) string {
-		made, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Get(ctx, group, metav1.GetOptions{})
+	e.Until("the PodGroup has the condition of the scheduler's own cycle, where the gate is on", func(ctx context.Context) string {
+		made, err := e.Client.SchedulingV1beta1().PodGroups(e.Namespace).Get(ctx, group, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
 		}
@@ -115,13 +116,13 @@ func TestGateIsAsAsked(t *testing.T) {
 // first size is known by the event alone.
 func TestJobSetRunsInAPodGroup(t *testing.T) {
 	e := newEnv(t, nil)
-	set := e.create(fmt.Sprintf(`{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: train}, spec: {replicatedJobs: [{name: w, replicas: 2,
+	set := e.Create(fmt.Sprintf(`{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: train}, spec: {replicatedJobs: [{name: w, replicas: 2,
 		template: {spec: {parallelism: 2, completions: 2, template: {%s, spec: {schedulerName: dovetail, restartPolicy: Never, containers: [{name: main, image: registry.k8s.io/pause}]}}}}}]}}`, marked))
 	group := gangs.PodGroupName("train", set.GetUID())
 	e.inGroup(group, 4)
-	e.until("the JobSet says how large its group was made", func(context.Context) string {
-		want := fmt.Sprintf("JobSet train: PodGroupCreated: Made PodGroup %s for jobset %s/train: 4 pods start together", group, e.ns)
-		if notes := e.notes(); !slices.Contains(notes, want) {
+	e.Until("the JobSet says how large its group was made", func(context.Context) string {
+		want := fmt.Sprintf("JobSet train: PodGroupCreated: Made PodGroup %s for jobset %s/train: 4 pods start together", group, e.Namespace)
+		if notes := e.Events(); !slices.Contains(notes, want) {
 			return fmt.Sprintf("want %q in %q", want, notes)
 		}
 		return ""
@@ -132,10 +133,10 @@ func TestJobSetRunsInAPodGroup(t *testing.T) {
 func TestHalfMarkedRayClusterSaysSo(t *testing.T) {
 	e := newEnv(t, nil)
 	template := rayTemplate("schedulerName: dovetail")
-	e.create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: half}, spec: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: w, replicas: 1, minReplicas: 0, maxReplicas: 9, %s}]}}`,
+	e.Create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: half}, spec: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: w, replicas: 1, minReplicas: 0, maxReplicas: 9, %s}]}}`,
 		template, strings.Replace(template, marked+", ", "", 1)))
-	e.until("an event on the RayCluster", func(context.Context) string {
-		notes := e.notes()
+	e.Until("an event on the RayCluster", func(context.Context) string {
+		notes := e.Events()
 		if slices.ContainsFunc(notes, func(note string) bool {
 			return strings.HasPrefix(note, "RayCluster half: PodGroupProblem: ") && strings.HasSuffix(note, "it does on that of the head, and not on that of worker group w")
 		}) {
@@ -150,16 +151,16 @@ func TestHalfMarkedRayClusterSaysSo(t *testing.T) {
 func TestRayServiceOfAIRunwayGoesToDovetail(t *testing.T) {
 	e := newEnv(t, map[string]string{"dovetail.dev/schedule": "true"})
 	template := `rayStartParams: {}, template: {metadata: {labels: {airunway.ai/model-deployment: llama}}, spec: {containers: [{name: ray, image: rayproject/ray:2.46.0}]}}`
-	e.create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayService, metadata: {name: llama, labels: {airunway.ai/model-deployment: llama, app.kubernetes.io/managed-by: airunway}},
+	e.Create(fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayService, metadata: {name: llama, labels: {airunway.ai/model-deployment: llama, app.kubernetes.io/managed-by: airunway}},
 		spec: {serveConfigV2: 'applications: []', rayClusterConfig: {headGroupSpec: {%s}, workerGroupSpecs: [{groupName: gpu-workers, replicas: 2, minReplicas: 2, maxReplicas: 2, numOfHosts: 1, %s}]}}}`, template, template))
 	e.inGroup("", 3)
-	for _, pod := range e.pods() {
+	for _, pod := range e.Pods("") {
 		if pod.Spec.SchedulerName != "dovetail" {
 			e.Errorf("pod %s has scheduler %s", pod.Name, pod.Spec.SchedulerName)
 		}
 	}
-	e.until("the gang is placed as one", func(context.Context) string {
-		notes := e.notes()
+	e.Until("the gang is placed as one", func(context.Context) string {
+		notes := e.Events()
 		if slices.ContainsFunc(notes, func(note string) bool { return strings.Contains(note, ": GangPlaced: ") }) {
 			return ""
 		}
@@ -181,11 +182,11 @@ func TestAdmissionNamesTheGroupOfTheController(t *testing.T) {
 	e := newEnv(t, nil)
 	const uid = types.UID("0d5e6b1c-6f0e-4f2c-9d3b-0c9f6c2f3b1a")
 	for _, owner := range []string{"a", "a.b.c", strings.Repeat("a", 216), strings.Repeat("a", 253), strings.Repeat("a", 215) + "." + strings.Repeat("b", 37)} {
-		if got, want := groupOf(e.dryRun(e.Context(), rayPod(owner, uid))), gangs.PodGroupName(owner, uid); got != want {
+		if got, want := harness.GroupOf(e.dryRun(e.Context(), rayPod(owner, uid))), gangs.PodGroupName(owner, uid); got != want {
 			e.Errorf("a pod of RayCluster %s names group %q, want %q", owner, got, want)
 		}
 	}
-	if got, want := groupOf(e.dryRun(e.Context(), jobSetPod("a.b", uid))), gangs.PodGroupName("a.b", uid); got != want {
+	if got, want := harness.GroupOf(e.dryRun(e.Context(), jobSetPod("a.b", uid))), gangs.PodGroupName("a.b", uid); got != want {
 		e.Errorf("a pod of a JobSet names group %q, want %q", got, want)
 	}
 	set := func(key, value string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Labels[key] = value } }
@@ -207,8 +208,8 @@ func TestAdmissionNamesTheGroupOfTheController(t *testing.T) {
 	for name, tc := range outside {
 		tc.change(tc.pod)
 		got := e.dryRun(e.Context(), tc.pod)
-		if groupOf(got) != "" || got.Spec.SchedulerName != "default-scheduler" {
-			e.Errorf("pod %s: group %q, scheduler %q", name, groupOf(got), got.Spec.SchedulerName)
+		if harness.GroupOf(got) != "" || got.Spec.SchedulerName != "default-scheduler" {
+			e.Errorf("pod %s: group %q, scheduler %q", name, harness.GroupOf(got), got.Spec.SchedulerName)
 		}
 	}
 }
@@ -217,10 +218,10 @@ func TestAdmissionNamesTheGroupOfTheController(t *testing.T) {
 // nodes.
 func (e *env) inGroup(group string, n int) {
 	e.Helper()
-	e.until(fmt.Sprintf("%d pods in group %q have nodes", n, group), func(context.Context) string {
-		pods, placed := e.pods(), 0
+	e.Until(fmt.Sprintf("%d pods in group %q have nodes", n, group), func(context.Context) string {
+		pods, placed := e.Pods(""), 0
 		for i := range pods {
-			if groupOf(&pods[i]) == group && pods[i].Spec.NodeName != "" {
+			if harness.GroupOf(&pods[i]) == group && pods[i].Spec.NodeName != "" {
 				placed++
 			}
 		}
@@ -233,8 +234,8 @@ func (e *env) inGroup(group string, n int) {
 
 func (e *env) groupSays(group string, minCount int32) {
 	e.Helper()
-	e.until(fmt.Sprintf("PodGroup %s has minCount %d", group, minCount), func(ctx context.Context) string {
-		made, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Get(ctx, group, metav1.GetOptions{})
+	e.Until(fmt.Sprintf("PodGroup %s has minCount %d", group, minCount), func(ctx context.Context) string {
+		made, err := e.Client.SchedulingV1beta1().PodGroups(e.Namespace).Get(ctx, group, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
 		}
@@ -247,8 +248,8 @@ func (e *env) groupSays(group string, minCount int32) {
 
 func (e *env) scale(name string, replicas int64) {
 	e.Helper()
-	e.until(fmt.Sprintf("%s is asked for %d workers", name, replicas), func(ctx context.Context) string {
-		client := e.dynamic.Resource(rayClusters).Namespace(e.ns)
+	e.Until(fmt.Sprintf("%s is asked for %d workers", name, replicas), func(ctx context.Context) string {
+		client := e.Dynamic.Resource(rayClusters).Namespace(e.Namespace)
 		u, err := client.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
@@ -271,11 +272,11 @@ func (e *env) scale(name string, replicas int64) {
 func (e *env) priorityClass(name string, value int32) {
 	e.Helper()
 	class := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}
-	if _, err := e.client.SchedulingV1().PriorityClasses().Create(e.Context(), class, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.SchedulingV1().PriorityClasses().Create(e.Context(), class, metav1.CreateOptions{}); err != nil {
 		e.Fatal(err)
 	}
 	e.Cleanup(func() {
-		if err := e.client.SchedulingV1().PriorityClasses().Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+		if err := e.Client.SchedulingV1().PriorityClasses().Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
 			e.Error(err)
 		}
 	})

@@ -1,0 +1,116 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/dovetail-dev/dovetail/test/invariants"
+	"github.com/dovetail-dev/dovetail/test/localcluster"
+)
+
+// Env is one test's namespace in a cluster that other tests may share.
+type Env struct {
+	*testing.T
+	Cluster   *localcluster.Cluster
+	Client    kubernetes.Interface
+	Dynamic   dynamic.Interface
+	Namespace string
+	options   Options
+}
+
+// Options are what an Env is made with. The zero value is right for most tests.
+type Options struct {
+	// Prefix begins the namespace's name.
+	Prefix string
+	// Labels are the namespace's.
+	Labels map[string]string
+	// LeaveNamespace does not wait for the deletion of the namespace: no other test needs
+	// what its pods hold.
+	LeaveNamespace bool
+	// Logs are the components whose last log lines are printed when the test failed; nil for
+	// Dovetail alone.
+	Logs []string
+}
+
+// logLines is how many lines of each component's log are printed when a test failed.
+const logLines = 40
+
+// New gives the test a namespace of its own, which it watches for broken invariants.
+func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
+	t.Helper()
+	cfg := cluster.AdminConfig()
+	cfg.QPS, cfg.Burst = 2000, 4000
+	if options.Prefix == "" {
+		options.Prefix = "test-"
+	}
+	if options.Logs == nil {
+		options.Logs = []string{localcluster.Dovetail}
+	}
+	e := &Env{T: t, Cluster: cluster, Client: kubernetes.NewForConfigOrDie(cfg), Dynamic: dynamic.NewForConfigOrDie(cfg), options: options}
+	ns, err := e.Client.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: options.Prefix, Labels: options.Labels}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("creating a namespace: %v", err)
+	}
+	e.Namespace = ns.Name
+	t.Cleanup(e.DeleteNamespace)
+	e.Until("the namespace has its ServiceAccount", func(ctx context.Context) string {
+		_, err := e.Client.CoreV1().ServiceAccounts(e.Namespace).Get(ctx, "default", metav1.GetOptions{})
+		return Text(err)
+	})
+	invariants.Run(t, cfg)
+	t.Cleanup(func() {
+		if t.Failed() {
+			e.Explain()
+		}
+	})
+	return e
+}
+
+// DeleteNamespace deletes the namespace and, unless the options say otherwise, waits until
+// its pods hold nothing.
+func (e *Env) DeleteNamespace() {
+	ctx := context.Background()
+	err := e.Client.CoreV1().Namespaces().Delete(ctx, e.Namespace, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		e.Errorf("deleting namespace %s: %v", e.Namespace, err)
+	}
+	if e.options.LeaveNamespace {
+		return
+	}
+	err = wait.PollUntilContextTimeout(ctx, PollStep, Patience, true, func(ctx context.Context) (bool, error) {
+		_, err := e.Client.CoreV1().Namespaces().Get(ctx, e.Namespace, metav1.GetOptions{})
+		return apierrors.IsNotFound(err), nil
+	})
+	if err != nil {
+		e.Errorf("namespace %s is not deleted: %v", e.Namespace, err)
+	}
+}
+
+// Explain logs what the namespace holds, its events, and the end of the components' logs.
+func (e *Env) Explain() {
+	for _, pod := range e.Pods("") {
+		e.Logf("pod %s (scheduler %s, group %q) on %q, %s: %s", pod.Name, pod.Spec.SchedulerName, GroupOf(&pod),
+			pod.Spec.NodeName, pod.Status.Phase, Unschedulable(&pod))
+	}
+	for _, event := range e.Events() {
+		e.Logf("event: %s", event)
+	}
+	for _, name := range e.options.Logs {
+		if text, err := e.Cluster.Logs(name); err == nil {
+			lines := strings.Split(text, "\n")
+			e.Logf("end of the log of %s:\n%s", name, strings.Join(lines[max(0, len(lines)-logLines):], "\n"))
+		}
+	}
+}
