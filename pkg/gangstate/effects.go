@@ -35,9 +35,3 @@ type Effects struct {
 	// ActivatePodGroups asks for every group that waits for a PodGroup cycle to be activated.
 	ActivatePodGroups bool
 }
-
-// Empty reports that there is nothing to apply.
-func (e *Effects) Empty() bool {
-	return e.Release == nil && len(e.Allow) == 0 && len(e.Activate) == 0 && e.RetryAfter == 0 && !e.Report && !e.Evicting &&
-		e.Reserved == 0 && !e.ActivatePodGroups
-}
