@@ -97,6 +97,7 @@
 //
 // A file uses only its own line and the lines above it.
 //
+//   - Tools: names.go (natural order), pages.go, heap.go, picker.go.
 //   - Input and output: layout.go, gang.go, request.go, decision.go, why.go.
 //   - One node: class.go; need.go, pairing.go, shape.go (a need compiled for counting).
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
