@@ -22,11 +22,10 @@ type Alignment struct {
 func (inv *Inventory) Alignment(node string, allocations []*resourceapi.AllocationResult) Alignment {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	n := inv.nodes.get(node)
+	n := inv.node(node)
 	if n == nil {
 		return Alignment{}
 	}
-	n.refresh(inv.options.PairMaps)
 	taken := make([]Taken, len(n.units))
 	var a Alignment
 	for _, allocation := range allocations {

@@ -33,6 +33,17 @@ const (
 	attrAMDNUMANode    = driverAMD + "/numaNode"
 )
 
+// Drivers whose devices are recognised as GPUs or RDMA NICs by their attributes.
+const (
+	driverNVIDIA = "gpu.nvidia.com"
+	driverAMD    = "gpu.amd.com"
+	driverDRANET = "dra.net"
+	driverSRIOV  = "sriovnetwork.k8snetworkplumbingwg.io"
+)
+
+// unknownNUMA is the NUMA node of a device that publishes none, and of a unit whose devices differ in it.
+const unknownNUMA = -1
+
 // device is a device of a usable pool, with what was computed when its slice was read.
 type device struct {
 	id     structured.DeviceID

@@ -6,6 +6,7 @@ package devices
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strconv"
@@ -228,4 +229,18 @@ func capacityText(d *resourceapi.Device) string {
 // isShared returns true if several allocations may hold parts of the device at the same time.
 func isShared(d *resourceapi.Device) bool {
 	return d.AllowMultipleAllocations != nil && *d.AllowMultipleAllocations
+}
+
+func satisfies(d *device, queries []*deviceQuery) bool {
+	return slices.ContainsFunc(queries, func(q *deviceQuery) bool { return q.match(d).selects && q.tolerates(d) })
+}
+
+// label identifies a query: its class, and a hash of its key.
+func (q *deviceQuery) label() string { return q.class + "{" + shortHash(q.key) + "}" }
+
+func shortHash(text string) string {
+	h := fnv.New64a()
+	// Writing to a hash never fails.
+	_, _ = h.Write([]byte(text))
+	return strconv.FormatUint(h.Sum64(), 36)
 }

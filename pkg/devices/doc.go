@@ -33,4 +33,21 @@
 //
 // Units follow a ladder: an explicit pair map by machine type, a PCIe root that some GPU and NIC of the node share, the
 // NUMA node. Every node has a last unit for the devices that belong to none.
+//
+// # Files, from the bottom up
+//
+// A file uses only its own line and the lines above it. Only the last three lines know the Inventory and its lock.
+//
+//   - Single slices and claims: counters.go, pool.go (slices), ledger.go (what is in use), allocated.go.
+//   - Single devices: attribute.go, recognise.go (which are GPUs or NICs), capacity.go, reads.go, devicequery.go (which
+//     devices a request selects).
+//   - Units of one node: pairmap.go, ladder.go, pairing.go (the best units for a pod), order.go, assessment.go.
+//   - The cluster without requests: pooldevices.go, node.go, contents.go, nodeslices.go.
+//   - Requests: request.go, extended.go, assign.go (devices to requests), rdma.go.
+//   - Kinds: signature.go (the queries that a device satisfies), kinds.go, times.go, layoutnode.go, podlimit.go.
+//   - Counts: nodedevices.go, frozen.go, count.go, multinode.go, layout.go (all nodes), option.go.
+//   - One node for one pod, without the layout: shortage.go.
+//   - Inventory: inventory.go (changes, and what needs no request).
+//   - What it returns: requestreader.go (Request), view.go, alignment.go, candidates.go (Order).
+//   - What follows from these: reach.go, assess.go.
 package devices

@@ -10,31 +10,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// extended adds the pod's extended resources that have a DeviceClass. Nodes whose device plugin offers the resource
-// use the plugin; on all other nodes devices are allocated.
-func (r *requestReader) extended(pod *v1.Pod) error {
-	for _, name := range extendedNames(pod) {
-		class := r.classes.GetDeviceClass(name)
-		if class == nil {
-			continue
-		}
-		count := extendedCount(pod, name)
-		if count <= 0 {
-			continue
-		}
-		q, err := r.inv.query(&querySpec{class: class})
-		if err != nil {
-			return err
-		}
-		if r.request.Extended == nil {
-			r.request.Extended = map[v1.ResourceName]int64{}
-		}
-		r.request.Extended[name] = count
-		r.parts = append(r.parts, []deviceRequest{{name: string(name), queries: []*deviceQuery{q}, count: int(count), plugin: name}})
-	}
-	return nil
-}
-
 // extendedNames lists all resources that the pod's containers request, in order.
 func extendedNames(pod *v1.Pod) []v1.ResourceName {
 	names := map[v1.ResourceName]bool{}

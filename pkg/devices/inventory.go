@@ -4,7 +4,6 @@
 package devices
 
 import (
-	"slices"
 	"sync"
 
 	resourceapi "k8s.io/api/resource/v1"
@@ -32,24 +31,11 @@ func DefaultOptions() Options {
 // Inventory holds the devices of a cluster, node by node, and which of them are in use. All its methods are safe for
 // concurrent use. It keeps the objects given to it and never changes them.
 type Inventory struct {
-	options  Options
+	mu sync.Mutex
+	contents
+
 	celCache *cel.Cache
-
-	mu     sync.Mutex
-	slices map[string]*resourceapi.ResourceSlice
-	pools  map[poolKey]*pool
-	nodes  nodeTable
-	ledger ledger
-	// revision increases with every change of slices or allocations.
-	revision uint64
-	// spec increases with every change of slices.
-	spec uint64
-	// multiNode are the pools with devices that more than one node can use.
-	multiNode map[poolKey]*pool
-	// common are the pools that do not belong to a single node: the allocator may read them for any node.
-	common map[poolKey]*pool
-
-	queries map[string]*deviceQuery
+	queries  map[string]*deviceQuery
 	// layout partitions devices for the requests in use. layouts counts the layouts that views had (see View.Layout).
 	layout  *layout
 	layouts uint64
@@ -61,20 +47,12 @@ type Inventory struct {
 
 // New returns an empty Inventory.
 func New(options Options) *Inventory {
-	inv := &Inventory{
-		options:   options,
-		celCache:  cel.NewCache(maxQueries, options.CEL),
-		slices:    map[string]*resourceapi.ResourceSlice{},
-		pools:     map[poolKey]*pool{},
-		nodes:     newNodeTable(),
-		ledger:    newLedger(),
-		multiNode: map[poolKey]*pool{},
-		common:    map[poolKey]*pool{},
-		queries:   map[string]*deviceQuery{},
-		layout:    newLayout(),
+	return &Inventory{
+		contents: newContents(options.PairMaps),
+		celCache: cel.NewCache(maxQueries, options.CEL),
+		queries:  map[string]*deviceQuery{},
+		layout:   newLayout(),
 	}
-	inv.ledger.gathered = emptyState()
-	return inv
 }
 
 // Revision increases with every change that can change a count; equal revisions mean equal counts.
@@ -102,19 +80,6 @@ func (inv *Inventory) SyncSlices(all []*resourceapi.ResourceSlice) {
 			inv.replaceSlice(name, nil)
 		}
 	}
-}
-
-// holdsExactly returns true if nothing changed, which is the usual case.
-func (inv *Inventory) holdsExactly(all []*resourceapi.ResourceSlice) bool {
-	if len(all) != len(inv.slices) {
-		return false
-	}
-	for _, slice := range all {
-		if inv.slices[slice.Name] != slice {
-			return false
-		}
-	}
-	return true
 }
 
 // SetSlice adds a slice or replaces the slice of the same name.
@@ -147,118 +112,61 @@ func (inv *Inventory) SetAllocation(claim types.UID, allocation *resourceapi.All
 	inv.markChanged(inv.ledger.hold(claim, holdingOf(allocation)))
 }
 
-// replaceSlice puts now in the place of the slice called name and marks the nodes that change.
-func (inv *Inventory) replaceSlice(name string, now *resourceapi.ResourceSlice) {
-	before := inv.slices[name]
-	if before == now {
-		return
+// AttributeValues returns the distinct values, as sorted text, that the node's own devices publish of a fully
+// qualified attribute. Clouds repeat facts about the whole node on each of its NICs, for instance
+// azure.dra.net/placementGroupId; then there is a single value. Pools that are being replaced count, too: a node does
+// not leave its placement group while its driver restarts. The result is kept until the node's slices change; callers
+// must not change it.
+func (inv *Inventory) AttributeValues(name, attribute string) []string {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	n := inv.nodes.get(name)
+	if n == nil {
+		return nil
 	}
-	inv.revision++
-	inv.spec++
-	if before != nil {
-		delete(inv.slices, name)
-	}
-	if now != nil {
-		inv.slices[name] = now
-	}
-	if before != nil && (now == nil || poolOf(before) != poolOf(now)) {
-		inv.changePool(poolOf(before), before, nil)
-		before = nil
-	}
-	if now != nil {
-		inv.changePool(poolOf(now), before, now)
-	}
+	return n.attributeValues(attribute)
 }
 
-// changePool exchanges one slice of a pool. As long as the pool stays as usable as before, only the slice's own node
-// is computed again.
-func (inv *Inventory) changePool(key poolKey, before, now *resourceapi.ResourceSlice) {
-	p := inv.pools[key]
-	if p == nil {
-		p = &pool{key: key, slices: map[string]*resourceapi.ResourceSlice{}}
-		inv.pools[key] = p
+// NodeRevision increases with every change of the node's slices or of what is in use there. It is 0 for a node
+// without slices of its own. Changes of pools for many nodes do not change it; they change Revision.
+func (inv *Inventory) NodeRevision(name string) uint64 {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if n := inv.nodes.get(name); n != nil {
+		return n.revision
 	}
-	old := p.state
-	var stale []string
-	if before != nil {
-		delete(p.slices, before.Name)
-		stale = append(stale, nodeOf(before))
-	}
-	if now != nil {
-		p.slices[now.Name] = now
-		stale = append(stale, nodeOf(now))
-	}
-	p.refresh()
-	if !old.sameUse(&p.state) {
-		stale = append(append(stale, old.nodes...), p.state.nodes...)
-	}
-	for _, node := range stale {
-		inv.nodes.relink(node, p, inv.revision)
-	}
-	inv.multiNode[key], inv.common[key] = p, p
-	if !p.state.multiNode {
-		delete(inv.multiNode, key)
-	}
-	if p.state.local() {
-		delete(inv.common, key)
-	}
-	if len(p.slices) == 0 {
-		delete(inv.pools, key)
-		delete(inv.common, key)
-	}
+	return 0
 }
 
-// markChanged marks the nodes of devices whose allocation changed.
-func (inv *Inventory) markChanged(ids []structured.DeviceID) {
-	if len(ids) > 0 {
-		inv.revision++
+// NodeSlices sorts the slices of the inventory. The result is kept until slices change.
+func (inv *Inventory) NodeSlices() *NodeSlices {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if inv.nodeSlices == nil || inv.nodeSlicesAt != inv.spec {
+		inv.nodeSlices, inv.nodeSlicesAt = inv.sortSlices(), inv.spec
 	}
-	for _, id := range ids {
-		p := inv.pools[poolKey{driver: id.Driver.String(), name: id.Pool.String()}]
-		if p == nil {
-			continue
-		}
-		for _, node := range p.nodesOfDevice(id.Device.String()) {
-			inv.nodes.markChanged(node, inv.revision)
-		}
-	}
+	return inv.nodeSlices
 }
 
-// shownLayout is the layout of the last View.
-type shownLayout struct {
-	layout     *layout
-	generation uint64
-	kinds      []Kind
-	multiNode  bool
+// SlicesOn returns the slices of the pools that belong to the node alone, and those of all pools that belong to no
+// single node. It costs only those slices.
+func (inv *Inventory) SlicesOn(node string) (local, shared []*resourceapi.ResourceSlice) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.slicesOn(node)
 }
 
-// forgetQueries drops all queries when there are too many. Requests that callers still hold keep their queries, and
-// add them to the new layout when they are viewed.
-func (inv *Inventory) forgetQueries() {
-	clear(inv.queries)
-	inv.layout = newLayout()
+// AllocatedOn returns what is in use of the pools that SlicesOn returns, which is what the allocator needs for the
+// node.
+func (inv *Inventory) AllocatedOn(node string) *structured.AllocatedState {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.allocatedOn(node)
 }
 
-// layoutFor returns a layout that covers the requests.
-func (inv *Inventory) layoutFor(requests []Request) *layout {
-	if len(inv.layout.queries) >= maxQueries || len(inv.layout.podLimits) >= maxQueries {
-		inv.layout = newLayout()
-	}
-	for i := range requests {
-		inv.layout.addRequest(&requests[i])
-	}
-	return inv.layout
-}
-
-// layoutNumber counts the layouts of views. It increases when kinds or pod limits differ from those of the last view.
-// It also increases when the first device for several nodes appears or the last one disappears, since then a
-// different revision shows what changed.
-func (inv *Inventory) layoutNumber(l *layout) uint64 {
-	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
-	last := &inv.shown
-	if last.layout != now.layout || last.generation != now.generation || last.multiNode != now.multiNode || !slices.Equal(last.kinds, now.kinds) {
-		inv.layouts++
-		inv.shown = now
-	}
-	return inv.layouts
+// Allocated returns everything that is in use, as a copy that the caller may change.
+func (inv *Inventory) Allocated() *structured.AllocatedState {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.ledger.everything()
 }

@@ -5,10 +5,7 @@ package devices
 
 import (
 	"cmp"
-	"hash/fnv"
-	"iter"
 	"slices"
-	"strconv"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -28,27 +25,24 @@ type Kind struct {
 
 // kindTable numbers the kinds of a layout.
 type kindTable struct {
+	queries    *queryTable
 	kinds      []Kind
 	of         map[signature]int
 	signatures []signature
 	plugin     map[v1.ResourceName]int
 }
 
-// renumberKinds rebuilds the table if the signatures present have changed, and returns whether they have. Kinds are
-// in the order of their names, so they do not depend on the order in which devices came.
-func (l *layout) renumberKinds(inv *Inventory) bool {
-	present := l.presentSignatures(inv)
-	if l.current == l.generation && slices.Equal(present, l.kinds.signatures) {
-		return false
-	}
-	table := kindTable{signatures: present, of: map[signature]int{}, plugin: map[v1.ResourceName]int{}}
+// newKindTable numbers the kinds of the signatures present, and of the resources that device plugins offer. Kinds are in
+// the order of their names, so they do not depend on the order in which devices came.
+func newKindTable(queries *queryTable, plugins []v1.ResourceName, present []signature) kindTable {
+	table := kindTable{queries: queries, signatures: present, of: map[signature]int{}, plugin: map[v1.ResourceName]int{}}
 	names := map[string]signature{}
 	for _, s := range present {
-		kind := Kind{Name: l.kindName(s), Label: l.kindLabel(s), GPU: s.gpu(), RDMA: s.rdma()}
+		kind := Kind{Name: queries.kindName(s), Label: queries.kindLabel(s), GPU: s.gpu(), RDMA: s.rdma()}
 		names[kind.Name] = s
 		table.kinds = append(table.kinds, kind)
 	}
-	for _, name := range l.plugins {
+	for _, name := range plugins {
 		table.kinds = append(table.kinds, Kind{Name: "plugin " + string(name), Label: string(name), Plugin: name, GPU: isGPUResource(name)})
 	}
 	slices.SortFunc(table.kinds, func(a, b Kind) int { return cmp.Compare(a.Name, b.Name) })
@@ -59,20 +53,13 @@ func (l *layout) renumberKinds(inv *Inventory) bool {
 		}
 		table.of[names[kind.Name]] = i
 	}
-	l.kinds = table
-	return true
+	return table
 }
 
-// distinctSignatures sorts the signatures that are counted and drops duplicates.
-func distinctSignatures(all iter.Seq[signature]) []signature {
-	distinct := slices.Compact(slices.Sorted(all))
-	return slices.DeleteFunc(distinct, func(s signature) bool { return !s.counted() })
-}
-
-// kindName spells out the signature without positions, so that it means the same in every layout.
-func (l *layout) kindName(s signature) string {
+// kindName spells out the signature without positions, so that it means the same in every table.
+func (t *queryTable) kindName(s signature) string {
 	var parts []string
-	for i, q := range l.queries {
+	for i, q := range t.queries {
 		if s.has(i) {
 			parts = append(parts, q.label())
 		}
@@ -87,14 +74,14 @@ func (l *layout) kindName(s signature) string {
 	return strings.Join(parts, " ")
 }
 
-func (l *layout) kindLabel(s signature) string {
+func (t *queryTable) kindLabel(s signature) string {
 	switch {
 	case s.gpu():
 		return "GPU"
 	case s.rdma():
 		return "RDMA NIC"
 	}
-	for i, q := range l.queries {
+	for i, q := range t.queries {
 		if s.has(i) {
 			return q.class
 		}
@@ -102,17 +89,19 @@ func (l *layout) kindLabel(s signature) string {
 	return ""
 }
 
-// label identifies a query: its class, and a hash of its key.
-func (q *deviceQuery) label() string { return q.class + "{" + shortHash(q.key) + "}" }
-
-func shortHash(text string) string {
-	h := fnv.New64a()
-	// Writing to a hash never fails.
-	_, _ = h.Write([]byte(text))
-	return strconv.FormatUint(h.Sum64(), 36)
-}
-
 // isGPUResource returns true for the names under which device plugins offer GPUs.
 func isGPUResource(name v1.ResourceName) bool {
 	return name == "nvidia.com/gpu" || name == "amd.com/gpu" || strings.HasPrefix(string(name), "nvidia.com/mig-")
+}
+
+// kindsOf lists the kinds whose devices satisfy one of the queries.
+func (t *kindTable) kindsOf(queries []*deviceQuery) []int {
+	var kinds []int
+	for s, kind := range t.of {
+		if slices.ContainsFunc(queries, func(q *deviceQuery) bool { return s.has(t.queries.column[q.key]) }) {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
 }

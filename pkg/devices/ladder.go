@@ -11,9 +11,6 @@ import (
 	"strings"
 )
 
-// unknownNUMA is the NUMA node of a device that publishes none, and of a unit whose devices differ in it.
-const unknownNUMA = -1
-
 // looseUnit is the name of the unit for devices that belong to none.
 const looseUnit = "loose"
 

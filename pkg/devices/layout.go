@@ -11,32 +11,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// signature is the set of a layout's queries that a device satisfies: a byte of recognition flags, then one bit for
-// each query. Devices of equal signature are interchangeable for every request of the layout.
-type signature string
-
-const (
-	flagGPU  = 1
-	flagRDMA = 2
-)
-
-func (s signature) gpu() bool  { return s[0]&flagGPU != 0 }
-func (s signature) rdma() bool { return s[0]&flagRDMA != 0 }
-
-// matchesAny returns true if some query is satisfied. Other devices are counted only if they are GPUs or RDMA NICs.
-func (s signature) matchesAny() bool { return strings.Trim(string(s[1:]), "\x00") != "" }
-
-// counted returns true if the device is counted at all.
-func (s signature) counted() bool { return s[0] != 0 || s.matchesAny() }
-
-func (s signature) has(query int) bool { return s[1+query/8]&(1<<(query%8)) != 0 }
-
 // layout is the partition of the cluster's devices into kinds for the requests in use, with the counts of every node.
 // Queries and pod limits are only added, so that a new request costs one more column and not a new partition. When
 // there are too many, the inventory starts a new layout with the requests at hand.
 type layout struct {
-	queries    []*deviceQuery
-	column     map[string]int
+	queryTable
 	podLimits  []podLimit
 	limitIndex map[string]int
 	plugins    []v1.ResourceName
@@ -54,23 +33,8 @@ type layout struct {
 	multiNode []multiNodeSlice
 }
 
-// layoutNode is what a layout keeps for one node.
-type layoutNode struct {
-	node *node
-	spec uint64
-	// columns is how many queries the signatures cover.
-	columns    int
-	signatures []signature
-	distinct   []signature
-}
-
-// outdated returns true if the node's slices or the layout's queries are newer than the signatures.
-func (k *layoutNode) outdated(n *node, columns int) bool {
-	return k.spec != n.spec || k.columns != columns
-}
-
 func newLayout() *layout {
-	return &layout{column: map[string]int{}, limitIndex: map[string]int{}, present: map[signature]int{}, generation: 1}
+	return &layout{queryTable: queryTable{column: map[string]int{}}, limitIndex: map[string]int{}, present: map[signature]int{}, generation: 1}
 }
 
 // addRequest adds the queries, plugins and pod limits of the request that the layout does not have.
@@ -87,9 +51,7 @@ func (l *layout) addOption(o *requestOption) {
 	for i := range o.requests {
 		request := &o.requests[i]
 		for _, q := range request.queries {
-			if _, added := l.column[q.key]; !added {
-				l.column[q.key] = len(l.queries)
-				l.queries = append(l.queries, q)
+			if l.add(q) {
 				l.generation++
 			}
 		}
@@ -107,51 +69,33 @@ func (l *layout) addOption(o *requestOption) {
 	}
 }
 
-// signatureOf extends a device's signature, "" for none yet, to all queries of the layout.
-func (l *layout) signatureOf(d *device, cached signature, columns int) signature {
-	bits := make([]byte, 1+(len(l.queries)+7)/8)
-	copy(bits, cached)
-	if d.gpu {
-		bits[0] |= flagGPU
-	}
-	if d.rdma {
-		bits[0] |= flagRDMA
-	}
-	for i := columns; i < len(l.queries); i++ {
-		if l.queries[i].match(d).selects && l.queries[i].tolerates(d) {
-			bits[1+i/8] |= 1 << (i % 8)
-		}
-	}
-	return signature(bits)
-}
-
-// update brings the layout up to date with the inventory. Its cost grows with what changed, unless queries or kinds
+// update brings the layout up to date with the contents. Its cost grows with what changed, unless queries or kinds
 // changed.
-func (l *layout) update(inv *Inventory) {
-	if l.current == l.generation && l.revision == inv.revision {
+func (l *layout) update(c *contents) {
+	if l.current == l.generation && l.revision == c.revision {
 		return
 	}
-	all := inv.nodes.nodes
+	all := c.nodes.nodes
 	l.nodes = append(l.nodes, make([]layoutNode, len(all)-len(l.nodes))...)
-	changed := slices.Sorted(maps.Keys(inv.nodes.changed))
+	changed := slices.Sorted(maps.Keys(c.nodes.changed))
 	if l.current != l.generation {
 		changed = everyNode(all)
 	}
 	for _, i := range changed {
 		if cached, n := &l.nodes[i], all[i]; cached.node != n || n != nil && cached.outdated(n, len(l.queries)) {
-			l.updateSignatures(cached, n, inv.options.PairMaps)
+			l.updateSignatures(cached, n, c.pairMaps)
 		}
 	}
 	// Both must run, whatever the other returns.
-	renumbered, unbound := l.renumberKinds(inv), l.markUnbounded(inv)
+	renumbered, unbound := l.renumberKinds(c.multiNode), l.markUnbounded(c.multiNode)
 	if renumbered || unbound || l.current != l.generation {
 		changed = everyNode(all)
 	}
-	l.frozen = l.frozen.with(changed, func(i int) *NodeDevices { return l.recount(&l.nodes[i], inv) })
-	l.multiNode = l.countMultiNode(inv)
-	l.revision, l.current = inv.revision, l.generation
+	l.frozen = l.frozen.with(changed, func(i int) *NodeDevices { return l.recount(&l.nodes[i], &c.ledger) })
+	l.multiNode = countMultiNode(c.multiNode, &l.kinds, &c.ledger)
+	l.revision, l.current = c.revision, l.generation
 	// Not cleared: a map that once held every node keeps its size, and iterating over it would cost the whole cluster.
-	inv.nodes.changed = map[int]bool{}
+	c.nodes.changed = map[int]bool{}
 }
 
 func everyNode(nodes []*node) []int {
@@ -188,12 +132,99 @@ func (l *layout) updateSignatures(cached *layoutNode, n *node, pairMaps []PairMa
 }
 
 // presentSignatures lists, in order, every signature that some device has.
-func (l *layout) presentSignatures(inv *Inventory) []signature {
+func (l *layout) presentSignatures(multiNode map[poolKey]*pool) []signature {
 	present := distinctSignatures(maps.Keys(l.present))
-	for _, p := range inAllocatorOrder(inv.multiNode) {
+	for _, p := range inAllocatorOrder(multiNode) {
 		for _, d := range multiNodeDevices(p) {
 			present = append(present, l.signatureOf(d, "", 0))
 		}
 	}
 	return distinctSignatures(slices.Values(present))
+}
+
+// renumberKinds rebuilds the table if the signatures present have changed, and returns whether they have.
+func (l *layout) renumberKinds(multiNode map[poolKey]*pool) bool {
+	present := l.presentSignatures(multiNode)
+	if l.current == l.generation && slices.Equal(present, l.kinds.signatures) {
+		return false
+	}
+	l.kinds = newKindTable(&l.queryTable, l.plugins, present)
+	return true
+}
+
+// markUnbounded sets unbounded of all limits, and returns true if any changed.
+func (l *layout) markUnbounded(multiNode map[poolKey]*pool) bool {
+	changed := false
+	for i := range l.podLimits {
+		p := &l.podLimits[i]
+		unbounded := false
+		for _, pool := range multiNode {
+			unbounded = unbounded || slices.ContainsFunc(multiNodeDevices(pool), p.serves)
+		}
+		changed = changed || unbounded != p.unbounded
+		p.unbounded = unbounded
+	}
+	return changed
+}
+
+// recount counts one node; it returns nil for a removed node. Signatures and kinds must be up to date.
+func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
+	n := cached.node
+	if n == nil {
+		return nil
+	}
+	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.podLimits)), Revision: n.revision}
+	for i, unit := range n.units {
+		counts.Units[i] = l.emptyUnit(unit)
+	}
+	free := l.available(n.devices, cached.signatures, used)
+	for i, d := range n.devices {
+		kind, counted := l.kinds.of[cached.signatures[i]]
+		if !counted {
+			continue
+		}
+		unit := &counts.Units[d.unit]
+		unit.Free[kind] += free[i]
+		unit.Total[kind] += max(free[i], 1)
+	}
+	for i := range l.podLimits {
+		counts.Permits[i] = l.podLimits[i].admits(&l.kinds, cached, free)
+	}
+	return counts
+}
+
+func (l *layout) emptyUnit(info unitInfo) Unit {
+	kinds := len(l.kinds.kinds)
+	return Unit{Name: info.name, NUMA: info.numa, Free: make([]int, kinds), Total: make([]int, kinds)}
+}
+
+// localKinds returns, by kind, whether some devices of it belong to one node, free or not.
+func (l *layout) localKinds() []bool {
+	own := make([]bool, len(l.kinds.kinds))
+	for s := range l.present {
+		if kind, counted := l.kinds.of[s]; counted {
+			own[kind] = true
+		}
+	}
+	return own
+}
+
+// problems lists the runtime errors of selectors, in order.
+func (l *layout) problems() []string {
+	var problems []string
+	for _, q := range l.queries {
+		if problem := q.problem(); problem != "" {
+			problems = append(problems, problem)
+		}
+	}
+	slices.SortFunc(problems, strings.Compare)
+	return problems
+}
+
+// shownLayout is the layout of the last View.
+type shownLayout struct {
+	layout     *layout
+	generation uint64
+	kinds      []Kind
+	multiNode  bool
 }

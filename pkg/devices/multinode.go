@@ -4,38 +4,38 @@
 package devices
 
 import (
+	"fmt"
+
 	v1 "k8s.io/api/core/v1"
-	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-func everySlice(*resourceapi.ResourceSlice) bool { return true }
-
-// multiNodeDevices are the devices of a usable pool that more than one node may use.
-func multiNodeDevices(p *pool) []*device {
-	if p.state.problem != "" {
-		return nil
-	}
-	return p.devices(func(slice *resourceapi.ResourceSlice) bool { return nodeOf(slice) == "" })
+// multiNodeSlice are free devices for every node that a selector matches.
+type multiNodeSlice struct {
+	nodeName string
+	allNodes bool
+	selector *v1.NodeSelector
+	free     []int
 }
 
 // countMultiNode counts devices that several nodes can use, slice by slice. Each of these nodes counts all of them.
 // That is too many if two nodes use them; the stock Filter then stops a plan that relied on the count.
-func (l *layout) countMultiNode(inv *Inventory) []multiNodeSlice {
+func countMultiNode(pools map[poolKey]*pool, kinds *kindTable, used *ledger) []multiNodeSlice {
 	var list []multiNodeSlice
-	for _, p := range inAllocatorOrder(inv.multiNode) {
+	for _, p := range inAllocatorOrder(pools) {
 		devices := multiNodeDevices(p)
 		signatures := make([]signature, len(devices))
 		for i, d := range devices {
-			signatures[i] = l.signatureOf(d, "", 0)
+			signatures[i] = kinds.queries.signatureOf(d, "", 0)
 		}
-		free := l.available(devices, signatures, &inv.ledger)
+		free := kinds.queries.available(devices, signatures, used)
 		for i, d := range devices {
 			if free[i] == 0 {
 				continue
 			}
 			slice := nodesOf(d)
-			slice.free = make([]int, len(l.kinds.kinds))
-			slice.free[l.kinds.of[signatures[i]]] = free[i]
+			slice.free = make([]int, len(kinds.kinds))
+			slice.free[kinds.of[signatures[i]]] = free[i]
 			if last := len(list) - 1; last >= 0 && list[last].sameNodes(&slice) {
 				list[last].add(slice.free)
 				continue
@@ -59,6 +59,15 @@ func nodesOf(d *device) multiNodeSlice {
 	return usable
 }
 
+// contains returns true if the node can use the devices.
+func (r *multiNodeSlice) contains(node *v1.Node) (bool, error) {
+	matches, err := structured.NodeMatches(structured.Features{}, node, r.nodeName, r.allNodes, r.selector)
+	if err != nil {
+		return false, fmt.Errorf("matching devices of several nodes with node %s: %w", node.Name, err)
+	}
+	return matches, nil
+}
+
 // sameNodes compares selectors by identity: the devices of one slice share theirs.
 func (r *multiNodeSlice) sameNodes(other *multiNodeSlice) bool {
 	return r.nodeName == other.nodeName && r.allNodes == other.allNodes && samePointer(r.selector, other.selector)
@@ -73,40 +82,3 @@ func (r *multiNodeSlice) add(free []int) {
 }
 
 func isSet(flag *bool) bool { return flag != nil && *flag }
-
-// selectsOnlyRDMA returns true if only an RDMA NIC can satisfy the query: by its class, or because on some node every
-// device that satisfies it is an RDMA NIC. A cluster may have plain NICs too, but these alone serve no RDMA request.
-func (inv *Inventory) selectsOnlyRDMA(q *deviceQuery) bool {
-	if rdmaClasses[q.class] {
-		return true
-	}
-	if n := inv.nodes.get(q.rdmaNode); n != nil && inv.onlyRDMAOn(q, n) {
-		return true
-	}
-	if q.rdmaSearchedAt == inv.spec {
-		return false
-	}
-	for _, n := range inv.nodes.nodes {
-		if n != nil && inv.onlyRDMAOn(q, n) {
-			q.rdmaNode = n.name
-			return true
-		}
-	}
-	q.rdmaNode, q.rdmaSearchedAt = "", inv.spec
-	return false
-}
-
-func (inv *Inventory) onlyRDMAOn(q *deviceQuery, n *node) bool {
-	n.refresh(inv.options.PairMaps)
-	found := false
-	for _, d := range n.devices {
-		if !q.match(d).selects {
-			continue
-		}
-		if !d.rdma {
-			return false
-		}
-		found = true
-	}
-	return found
-}

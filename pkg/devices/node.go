@@ -4,12 +4,10 @@
 package devices
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
 	resourceapi "k8s.io/api/resource/v1"
-	"k8s.io/dynamic-resource-allocation/structured"
 )
 
 // node is the inventory's state of one node.
@@ -135,51 +133,8 @@ func (n *node) refresh(pairMaps []PairMap) {
 	n.units = align(n.devices, pairMaps)
 }
 
-// inAllocatorOrder sorts pools like the stock allocator: by driver and name, pools with binding conditions last.
-func inAllocatorOrder(pools map[poolKey]*pool) []*pool {
-	return slices.SortedFunc(maps.Values(pools), func(a, b *pool) int {
-		if a.state.bindingConditions != b.state.bindingConditions {
-			if b.state.bindingConditions {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(a.key.driver, b.key.driver), cmp.Compare(a.key.name, b.key.name))
-	})
-}
-
-// devices lists the pool's devices from the chosen slices, in the order in which the allocator tries them.
-func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
-	var list []*device
-	for _, slice := range p.state.slices {
-		if !chosen(slice) {
-			continue
-		}
-		for i := range slice.Spec.Devices {
-			spec := &slice.Spec.Devices[i]
-			d := &device{
-				id:     structured.MakeDeviceID(p.key.driver, p.key.name, spec.Name),
-				driver: p.key.driver, pool: p, slice: slice, spec: spec, capacities: capacityText(spec),
-			}
-			d.gpu, d.rdma = isGPU(d), isRDMANIC(d)
-			list = append(list, d)
-		}
-	}
-	return list
-}
-
-// AttributeValues returns the distinct values, as sorted text, that the node's own devices publish of a fully
-// qualified attribute. Clouds repeat facts about the whole node on each of its NICs, for instance
-// azure.dra.net/placementGroupId; then there is a single value. Pools that are being replaced count, too: a node does
-// not leave its placement group while its driver restarts. The result is kept until the node's slices change; callers
-// must not change it.
-func (inv *Inventory) AttributeValues(name, attribute string) []string {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	n := inv.nodes.get(name)
-	if n == nil {
-		return nil
-	}
+// attributeValues returns the values that the node's devices publish of an attribute, sorted.
+func (n *node) attributeValues(attribute string) []string {
 	values, cached := n.values[attribute]
 	if !cached {
 		values = n.collect(attribute)
@@ -208,15 +163,4 @@ func (n *node) collect(attribute string) []string {
 	}
 	slices.Sort(values)
 	return slices.Compact(values)
-}
-
-// NodeRevision increases with every change of the node's slices or of what is in use there. It is 0 for a node
-// without slices of its own. Changes of pools for many nodes do not change it; they change Revision.
-func (inv *Inventory) NodeRevision(name string) uint64 {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	if n := inv.nodes.get(name); n != nil {
-		return n.revision
-	}
-	return 0
 }

@@ -22,16 +22,11 @@ type NodeSlices struct {
 	Count int
 }
 
-// NodeSlices sorts the slices of the inventory. The result is kept until slices change.
-func (inv *Inventory) NodeSlices() *NodeSlices {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	if inv.nodeSlices != nil && inv.nodeSlicesAt == inv.spec {
-		return inv.nodeSlices
-	}
+// sortSlices sorts all slices by node.
+func (c *contents) sortSlices() *NodeSlices {
 	s := &NodeSlices{Index: map[string]int{}}
-	for _, slice := range inv.slices {
-		p := inv.pools[poolOf(slice)]
+	for _, slice := range c.slices {
+		p := c.pools[poolOf(slice)]
 		node := nodeOf(slice)
 		if node == "" || !p.state.local() {
 			s.Shared = append(s.Shared, slice)
@@ -46,48 +41,34 @@ func (inv *Inventory) NodeSlices() *NodeSlices {
 		s.Local[i] = append(s.Local[i], slice)
 		s.Count++
 	}
-	inv.nodeSlices, inv.nodeSlicesAt = s, inv.spec
 	return s
 }
 
-// SlicesOn returns the slices of the pools that belong to the node alone, and those of all pools that belong to no
-// single node. It costs only those slices.
-func (inv *Inventory) SlicesOn(node string) (local, shared []*resourceapi.ResourceSlice) {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	if n := inv.nodes.get(node); n != nil {
+// slicesOn is SlicesOn of an Inventory.
+func (c *contents) slicesOn(node string) (local, shared []*resourceapi.ResourceSlice) {
+	if n := c.nodes.get(node); n != nil {
 		for _, p := range n.pools {
 			if p.state.local() {
 				local = slices.AppendSeq(local, maps.Values(p.slices))
 			}
 		}
 	}
-	for _, p := range inv.common {
+	for _, p := range c.common {
 		shared = slices.AppendSeq(shared, maps.Values(p.slices))
 	}
 	return local, shared
 }
 
-// AllocatedOn returns what is in use of the pools that SlicesOn returns, which is what the allocator needs for the
-// node.
-func (inv *Inventory) AllocatedOn(node string) *structured.AllocatedState {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
+// allocatedOn is AllocatedOn of an Inventory.
+func (c *contents) allocatedOn(node string) *structured.AllocatedState {
 	allocated := noneAllocated()
-	if n := inv.nodes.get(node); n != nil {
+	if n := c.nodes.get(node); n != nil {
 		for _, p := range n.pools {
-			inv.ledger.gatherPool(p, allocated)
+			c.ledger.gatherPool(p, allocated)
 		}
 	}
-	for _, p := range inv.common {
-		inv.ledger.gatherPool(p, allocated)
+	for _, p := range c.common {
+		c.ledger.gatherPool(p, allocated)
 	}
 	return allocated
-}
-
-// Allocated returns everything that is in use, as a copy that the caller may change.
-func (inv *Inventory) Allocated() *structured.AllocatedState {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	return inv.ledger.everything()
 }

@@ -104,7 +104,7 @@ func (o *requestOption) groupLimit(g group) podLimit {
 }
 
 // admits returns how many pods the limit admits to the node, never fewer than really fit.
-func (p *podLimit) admits(l *layout, cached *layoutNode, free []int) int {
+func (p *podLimit) admits(kinds *kindTable, cached *layoutNode, free []int) int {
 	if p.unbounded {
 		return maxShares
 	}
@@ -122,7 +122,7 @@ func (p *podLimit) admits(l *layout, cached *layoutNode, free []int) int {
 	}
 	sum := 0
 	for _, devices := range byValue {
-		sum += p.timesAmong(l, cached, devices, free)
+		sum += p.timesAmong(kinds, cached, devices, free)
 	}
 	return sum / p.times
 }
@@ -143,21 +143,6 @@ func (p *podLimit) serves(d *device) bool {
 	return slices.ContainsFunc(p.demands, func(w limitDemand) bool {
 		return slices.ContainsFunc(w.queries, func(q *deviceQuery) bool { return q.match(d).selects })
 	})
-}
-
-// markUnbounded sets unbounded of all limits, and returns true if any changed.
-func (l *layout) markUnbounded(inv *Inventory) bool {
-	changed := false
-	for i := range l.podLimits {
-		p := &l.podLimits[i]
-		unbounded := false
-		for _, pool := range inv.multiNode {
-			unbounded = unbounded || slices.ContainsFunc(multiNodeDevices(pool), p.serves)
-		}
-		changed = changed || unbounded != p.unbounded
-		p.unbounded = unbounded
-	}
-	return changed
 }
 
 // admitsAll is admits for a request of all devices. It admits one pod if every device of the node that satisfies the
@@ -183,14 +168,14 @@ func (p *podLimit) admitsAll(n *node, free []int) int {
 }
 
 // timesAmong returns how often the limit's requests fit together into devices that share a value.
-func (p *podLimit) timesAmong(l *layout, cached *layoutNode, devices, free []int) int {
-	supply := make([]int, len(l.kinds.kinds))
+func (p *podLimit) timesAmong(kinds *kindTable, cached *layoutNode, devices, free []int) int {
+	supply := make([]int, len(kinds.kinds))
 	for _, i := range devices {
-		supply[l.kinds.of[cached.signatures[i]]] += free[i]
+		supply[kinds.of[cached.signatures[i]]] += free[i]
 	}
 	demands := make([]DeviceDemand, 0, len(p.demands))
 	for _, w := range p.demands {
-		demands = append(demands, DeviceDemand{Kinds: l.kindsOf(w.queries), Count: w.count})
+		demands = append(demands, DeviceDemand{Kinds: kinds.kindsOf(w.queries), Count: w.count})
 	}
 	return Times(demands, supply)
 }

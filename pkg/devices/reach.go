@@ -4,11 +4,9 @@
 package devices
 
 import (
-	"fmt"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/dynamic-resource-allocation/structured"
 )
 
 // Reach is where several pods can use devices that are allocated once for all of them.
@@ -29,11 +27,7 @@ func (p NodeSet) AllNodes() bool { return p.of.allNodes }
 
 // Contains returns true if the node is in the set.
 func (p NodeSet) Contains(node *v1.Node) (bool, error) {
-	matches, err := structured.NodeMatches(structured.Features{}, node, p.of.nodeName, p.of.allNodes, p.of.selector)
-	if err != nil {
-		return false, fmt.Errorf("matching devices of several nodes with node %s: %w", node.Name, err)
-	}
-	return matches, nil
+	return p.of.contains(node)
 }
 
 // Reach returns where the devices of a request can be used. The view must have been made with the request. Its least
@@ -77,15 +71,4 @@ func (v *View) meets(nodes *multiNodeSlice, demands []DeviceDemand) bool {
 		}
 	}
 	return true
-}
-
-// localKinds returns, by kind, whether some devices of it belong to one node, free or not.
-func (l *layout) localKinds() []bool {
-	own := make([]bool, len(l.kinds.kinds))
-	for s := range l.present {
-		if kind, counted := l.kinds.of[s]; counted {
-			own[kind] = true
-		}
-	}
-	return own
 }

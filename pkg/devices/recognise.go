@@ -3,14 +3,6 @@
 
 package devices
 
-// Drivers whose devices are recognised as GPUs or RDMA NICs by their attributes.
-const (
-	driverNVIDIA = "gpu.nvidia.com"
-	driverAMD    = "gpu.amd.com"
-	driverDRANET = "dra.net"
-	driverSRIOV  = "sriovnetwork.k8snetworkplumbingwg.io"
-)
-
 // rdmaClasses are DeviceClasses of managed clouds for RDMA NICs, whatever their devices publish.
 var rdmaClasses = map[string]bool{
 	"efa.networking.k8s.aws": true,

@@ -5,27 +5,12 @@ package devices
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	resourceapi "k8s.io/api/resource/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/dynamic-resource-allocation/structured"
 )
-
-// maxOptions bounds the combinations of firstAvailable alternatives that a request spells out. A pod with more gets
-// one option that asks for the least of each. That option may count too much; the stock Filter decides.
-const maxOptions = 32
-
-// Classes finds DeviceClasses. The scheduler's DRA manager implements the two methods in two of its parts.
-type Classes interface {
-	// Get returns the DeviceClass of that name, or an error if there is none.
-	Get(name string) (*resourceapi.DeviceClass, error)
-	// GetDeviceClass returns the class behind an extended resource name, explicit or implicit, or nil.
-	GetDeviceClass(resource v1.ResourceName) *resourceapi.DeviceClass
-}
 
 // Request is what one pod requests of a node's devices. Requests with equal keys are interchangeable when counting.
 type Request struct {
@@ -90,264 +75,6 @@ func (r *Request) AllowsNode(node *v1.Node) (bool, error) {
 	return true, nil
 }
 
-// Request reads what a pod requests from its claims and from extended resources that stand for devices. The error
-// names the claim and request that cannot be served as written: a missing class, a selector that does not compile.
-func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Request, error) {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	r := requestReader{inv: inv, classes: classes}
-	for _, claim := range claims {
-		if err := r.claim(pod, claim); err != nil {
-			return Request{}, fmt.Errorf("claim %s/%s: %w", claim.Namespace, claim.Name, err)
-		}
-	}
-	if err := r.extended(pod); err != nil {
-		return Request{}, err
-	}
-	return r.finish(), nil
-}
-
-// requestReader reads one pod's request.
-type requestReader struct {
-	inv     *Inventory
-	classes Classes
-	request Request
-	// parts are the device requests in order, each with its alternatives.
-	parts [][]deviceRequest
-	// constraints refer to parts by index.
-	constraints []constraint
-}
-
-// constraint is a matchAttribute constraint over the parts of one claim.
-type constraint struct {
-	attribute string
-	// names are those in the claim: "request", "request/alternative". No names means all of the claim.
-	names []string
-	// first and last delimit the claim's parts.
-	first, last int
-}
-
-func (r *requestReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) error {
-	if allocation := claim.Status.Allocation; allocation != nil {
-		if allocation.NodeSelector != nil {
-			r.request.Pins = append(r.request.Pins, allocation.NodeSelector)
-		}
-		return nil
-	}
-	if claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
-		// A leftover of an earlier attempt: the stock scheduler deletes it, and the pod's resources have what it was for.
-		return nil
-	}
-	first, least := len(r.parts), 0
-	for i := range claim.Spec.Devices.Requests {
-		alternatives, err := r.deviceRequest(claim.Name, &claim.Spec.Devices.Requests[i])
-		if err != nil {
-			return fmt.Errorf("request %s: %w", claim.Spec.Devices.Requests[i].Name, err)
-		}
-		if len(alternatives) == 0 {
-			continue
-		}
-		least += leastCount(alternatives)
-		r.parts = append(r.parts, alternatives)
-	}
-	if least > resourceapi.AllocationResultsMaxSize {
-		return fmt.Errorf("asks for %d devices, a claim can hold %d", least, resourceapi.AllocationResultsMaxSize)
-	}
-	for _, c := range claim.Spec.Devices.Constraints {
-		if c.MatchAttribute == nil {
-			continue
-		}
-		r.constraints = append(r.constraints, constraint{
-			attribute: string(*c.MatchAttribute), names: c.Requests, first: first, last: len(r.parts),
-		})
-	}
-	if !ownedBy(claim, pod) {
-		r.request.SharedClaims = append(r.request.SharedClaims, types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name})
-	}
-	return nil
-}
-
-func ownedBy(claim *resourceapi.ResourceClaim, pod *v1.Pod) bool {
-	return slices.ContainsFunc(claim.OwnerReferences, func(owner metav1.OwnerReference) bool {
-		return owner.UID == pod.UID && owner.Controller != nil && *owner.Controller
-	})
-}
-
-func leastCount(alternatives []deviceRequest) int {
-	least := alternatives[0].count
-	for i := range alternatives {
-		least = min(least, alternatives[i].count)
-	}
-	return least
-}
-
-// deviceRequest reads one request of a claim as its alternatives. There are none if it requests nothing that counts.
-func (r *requestReader) deviceRequest(claim string, from *resourceapi.DeviceRequest) ([]deviceRequest, error) {
-	name := claim + "/" + from.Name
-	switch {
-	case from.Exactly != nil:
-		exact := from.Exactly
-		request, err := r.exact(name, exact.AllocationMode, exact.Count, querySpec{
-			selectors: exact.Selectors, tolerations: exact.Tolerations, capacity: exact.Capacity,
-		}, exact.DeviceClassName)
-		if err != nil || exact.AdminAccess != nil && *exact.AdminAccess {
-			return nil, err
-		}
-		return []deviceRequest{request}, nil
-	case len(from.FirstAvailable) > 0:
-		return r.firstAvailable(name, from.FirstAvailable)
-	}
-	return nil, fmt.Errorf("is of a kind that this version does not know")
-}
-
-func (r *requestReader) firstAvailable(name string, from []resourceapi.DeviceSubRequest) ([]deviceRequest, error) {
-	var alternatives []deviceRequest
-	r.request.Alternatives = true
-	for i := range from {
-		sub := &from[i]
-		request, err := r.exact(name, sub.AllocationMode, sub.Count, querySpec{
-			selectors: sub.Selectors, tolerations: sub.Tolerations, capacity: sub.Capacity,
-		}, sub.DeviceClassName)
-		if err != nil {
-			return nil, fmt.Errorf("alternative %s: %w", sub.Name, err)
-		}
-		request.alternative = sub.Name
-		alternatives = append(alternatives, request)
-	}
-	return alternatives, nil
-}
-
-func (r *requestReader) exact(name string, mode resourceapi.DeviceAllocationMode, count int64, spec querySpec, className string) (deviceRequest, error) {
-	class, err := r.classes.Get(className)
-	if err != nil {
-		return deviceRequest{}, fmt.Errorf("device class %q: %w", className, err)
-	}
-	spec.class = class
-	q, err := r.inv.query(&spec)
-	if err != nil {
-		return deviceRequest{}, err
-	}
-	request := deviceRequest{name: name, queries: []*deviceQuery{q}, all: mode == resourceapi.DeviceAllocationModeAll}
-	switch {
-	case request.all:
-	case mode != resourceapi.DeviceAllocationModeExactCount && mode != "":
-		return deviceRequest{}, fmt.Errorf("allocation mode %q is not known", mode)
-	case count > resourceapi.AllocationResultsMaxSize:
-		return deviceRequest{}, fmt.Errorf("asks for %d devices, a claim can hold %d", count, resourceapi.AllocationResultsMaxSize)
-	default:
-		request.count = max(int(count), 1)
-	}
-	return request, nil
-}
-
-// query returns the single value for equal queries, compiled if it is new.
-func (inv *Inventory) query(spec *querySpec) (*deviceQuery, error) {
-	key := spec.key()
-	if cached, ok := inv.queries[key]; ok {
-		return cached, nil
-	}
-	q, err := compileQuery(inv.celCache, spec)
-	if err != nil {
-		return nil, err
-	}
-	if len(inv.queries) >= maxQueries {
-		inv.forgetQueries()
-	}
-	inv.queries[key] = q
-	return q, nil
-}
-
-// finish turns parts and constraints into options.
-func (r *requestReader) finish() Request {
-	if len(r.parts) == 0 {
-		return r.request
-	}
-	combinations := 1
-	for i, part := range r.parts {
-		r.parts[i] = r.merge(part, i)
-		combinations = min(combinations*len(r.parts[i]), maxOptions+1)
-	}
-	spelledOut := r.parts
-	r.parts = make([][]deviceRequest, len(spelledOut))
-	for i, part := range spelledOut {
-		r.parts[i] = relax(part)
-	}
-	r.options(nil)
-	r.request.relaxed = r.request.options[0]
-	if combinations <= maxOptions {
-		r.parts, r.request.options = spelledOut, nil
-		r.options(nil)
-	}
-	r.request.Key = optionsKey(r.request.options)
-	r.request.RDMA = slices.ContainsFunc(r.parts, func(part []deviceRequest) bool {
-		return !slices.ContainsFunc(part, func(request deviceRequest) bool {
-			return slices.ContainsFunc(request.queries, func(q *deviceQuery) bool { return !r.inv.selectsOnlyRDMA(q) })
-		})
-	})
-	return r.request
-}
-
-// merge makes one request of alternatives for one device each: any device that satisfies one of them will do.
-func (r *requestReader) merge(part []deviceRequest, index int) []deviceRequest {
-	for i := range part {
-		if part[i].count != 1 || part[i].all {
-			return part
-		}
-	}
-	for _, c := range r.constraints {
-		if index >= c.first && index < c.last && slices.ContainsFunc(c.names, isAlternative) {
-			return part
-		}
-	}
-	return relax(part)
-}
-
-func isAlternative(name string) bool { return strings.Contains(name, "/") }
-
-// relax replaces alternatives by one request that is met whenever one of them is.
-func relax(part []deviceRequest) []deviceRequest {
-	if len(part) <= 1 {
-		return part
-	}
-	request := deviceRequest{name: part[0].name, count: leastCount(part), plugin: part[0].plugin}
-	for i := range part {
-		if part[i].all {
-			request.count = 1
-		}
-		request.queries = append(request.queries, part[i].queries...)
-	}
-	return []deviceRequest{request}
-}
-
-// options lists every combination of alternatives, in the order of preference of the claims.
-func (r *requestReader) options(chosen []deviceRequest) {
-	if len(chosen) == len(r.parts) {
-		option := requestOption{requests: slices.Clone(chosen)}
-		for _, c := range r.constraints {
-			if g := c.over(option.requests); len(g.requests) > 1 || len(g.requests) == 1 && option.requests[g.requests[0]].count > 1 {
-				option.groups = append(option.groups, g)
-			}
-		}
-		r.request.options = append(r.request.options, option)
-		return
-	}
-	for _, request := range r.parts[len(chosen)] {
-		r.options(append(chosen, request))
-	}
-}
-
-// over finds the requests of an option to which the constraint applies.
-func (c *constraint) over(requests []deviceRequest) group {
-	g := group{attribute: c.attribute}
-	for i := c.first; i < c.last; i++ {
-		_, name, _ := strings.Cut(requests[i].name, "/")
-		if len(c.names) == 0 || slices.Contains(c.names, name) || slices.Contains(c.names, name+"/"+requests[i].alternative) {
-			g.requests = append(g.requests, i)
-		}
-	}
-	return g
-}
-
 func optionsKey(options []requestOption) string {
 	var b strings.Builder
 	for _, option := range options {
@@ -363,4 +90,15 @@ func optionsKey(options []requestOption) string {
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// served lists, in order, the request's extended resources that do not come from devices.
+func (r *Request) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
+	var names []v1.ResourceName
+	for i := range r.relaxed.requests {
+		if name := r.relaxed.requests[i].plugin; name != "" && plugin(name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -15,11 +15,10 @@ import (
 // a node where the stock allocator finds devices: it treats shared counters as full, shared devices as unlimited, and
 // devices for several nodes as available. Only a request with all options short is short; the sentence is the first
 // option's.
-func (inv *Inventory) shortage(n *node, request *Request, served []v1.ResourceName) string {
+func (c *contents) shortage(n *node, request *Request, served []v1.ResourceName) string {
 	var reason string
 	for i := range request.options {
-		c := inv.census(n, &request.options[i], served)
-		short := c.short()
+		short := c.census(n, &request.options[i], served).short()
 		if short == "" {
 			return ""
 		}
@@ -32,9 +31,9 @@ func (inv *Inventory) shortage(n *node, request *Request, served []v1.ResourceNa
 
 // census counts what a node has free for the requests of one option. Requests for the same devices are one class.
 type census struct {
-	inv    *Inventory
-	option *requestOption
-	free   []*device
+	contents *contents
+	option   *requestOption
+	free     []*device
 	// classes are the different requests, by their queries. of is the class of each request, -1 if counts cannot
 	// bound it.
 	classes [][]*deviceQuery
@@ -42,21 +41,21 @@ type census struct {
 	of      []int
 }
 
-func (inv *Inventory) census(n *node, option *requestOption, served []v1.ResourceName) *census {
-	c := &census{inv: inv, option: option, of: make([]int, len(option.requests))}
+func (c *contents) census(n *node, option *requestOption, served []v1.ResourceName) *census {
+	counts := &census{contents: c, option: option, of: make([]int, len(option.requests))}
 	for i := range option.requests {
-		c.of[i] = c.classOf(&option.requests[i], served)
+		counts.of[i] = counts.classOf(&option.requests[i], served)
 	}
 	for _, d := range n.devices {
-		if !inv.ledger.inUse(d.id) {
-			c.free = append(c.free, d)
+		if !c.ledger.inUse(d.id) {
+			counts.free = append(counts.free, d)
 		}
 	}
-	return c
+	return counts
 }
 
 func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
-	if request.all || slices.Contains(served, request.plugin) || slices.ContainsFunc(request.queries, c.inv.servedByMultiNode) {
+	if request.all || slices.Contains(served, request.plugin) || slices.ContainsFunc(request.queries, c.contents.servedByMultiNode) {
 		return -1
 	}
 	class := slices.IndexFunc(c.classes, func(queries []*deviceQuery) bool { return slices.Equal(queries, request.queries) })
@@ -66,24 +65,6 @@ func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
 	}
 	c.wanted[class] += request.count
 	return class
-}
-
-// servedByMultiNode returns true if devices for several nodes satisfy the query.
-func (inv *Inventory) servedByMultiNode(q *deviceQuery) bool {
-	if len(inv.multiNode) == 0 {
-		return false
-	}
-	if q.multiNodeAt == inv.spec {
-		return q.multiNode
-	}
-	q.multiNodeAt, q.multiNode = inv.spec, false
-	for _, p := range inv.multiNode {
-		if slices.ContainsFunc(multiNodeDevices(p), func(d *device) bool { return q.match(d).selects }) {
-			q.multiNode = true
-			break
-		}
-	}
-	return q.multiNode
 }
 
 // short returns the first shortage: of one class alone, of all classes together, or of the classes that share an

@@ -48,3 +48,12 @@ func Times(demands []DeviceDemand, supply []int) int {
 	}
 	return max(times, 0)
 }
+
+// DeviceDemand is a number of devices, each of one of the kinds.
+type DeviceDemand struct {
+	// Name is the DeviceClass or extended resource requested.
+	Name string
+	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the cluster will do.
+	Kinds []int
+	Count int
+}

@@ -4,31 +4,11 @@
 package devices
 
 import (
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/dynamic-resource-allocation/structured"
 )
-
-// Option is one way to meet a request: all its demands together, and each of its pod limits once.
-type Option struct {
-	// Demands come in the order GPUs, RDMA NICs, others.
-	Demands []DeviceDemand
-	// Permits are indexes into NodeDevices.Permits and View.Permits.
-	Permits []int
-}
-
-// DeviceDemand is a number of devices, each of one of the kinds.
-type DeviceDemand struct {
-	// Name is the DeviceClass or extended resource requested.
-	Name string
-	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the cluster will do.
-	Kinds []int
-	Count int
-}
 
 // View is the inventory frozen for a planner, and counted by kinds. The partition into kinds is fine enough for every
 // request in use. For a single request it may be finer than necessary, which changes no sum.
@@ -56,20 +36,12 @@ type View struct {
 	problems        []string
 }
 
-// multiNodeSlice are free devices for every node that a selector matches.
-type multiNodeSlice struct {
-	nodeName string
-	allNodes bool
-	selector *v1.NodeSelector
-	free     []int
-}
-
 // View freezes the inventory for planners, with kinds fine enough for these requests and for those of recent views.
 func (inv *Inventory) View(requests ...Request) *View {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	l := inv.layoutFor(requests)
-	l.update(inv)
+	l.update(&inv.contents)
 	inv.nodes.shared = true
 	view := &View{
 		Layout:       inv.layoutNumber(l),
@@ -131,9 +103,9 @@ func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevice
 	}
 	for i := range v.multiNode {
 		slice := &v.multiNode[i]
-		matches, err := structured.NodeMatches(structured.Features{}, node, slice.nodeName, slice.allNodes, slice.selector)
+		matches, err := slice.contains(node)
 		if err != nil {
-			return NodeDevices{}, fmt.Errorf("matching devices of several nodes with node %s: %w", node.Name, err)
+			return NodeDevices{}, err
 		}
 		if !matches {
 			continue
@@ -163,83 +135,30 @@ func (v *View) nodeCounts(name string) NodeDevices {
 	return NodeDevices{Units: []Unit{unit}, Permits: v.limitsElsewhere}
 }
 
-// withOwnLast copies what Node changes, so that the shared counts do not change.
-func (n NodeDevices) withOwnLast() NodeDevices {
-	n.Units = slices.Clone(n.Units)
-	last := &n.Units[len(n.Units)-1]
-	last.Free, last.Total = slices.Clone(last.Free), slices.Clone(last.Total)
-	return n
-}
-
-// kindsOf lists the kinds whose devices satisfy one of the queries.
-func (l *layout) kindsOf(queries []*deviceQuery) []int {
-	var kinds []int
-	for s, kind := range l.kinds.of {
-		if slices.ContainsFunc(queries, func(q *deviceQuery) bool { return s.has(l.column[q.key]) }) {
-			kinds = append(kinds, kind)
-		}
-	}
-	slices.Sort(kinds)
-	return kinds
-}
-
-// option turns requests into demands by kind. Requests for the same devices become one demand.
-func (l *layout) option(o *requestOption) Option {
-	var option Option
-	for i := range o.requests {
-		if o.requests[i].all {
-			continue
-		}
-		demand := l.demand(&o.requests[i])
-		same := slices.IndexFunc(option.Demands, func(d DeviceDemand) bool { return d.Name == demand.Name && slices.Equal(d.Kinds, demand.Kinds) })
-		if same >= 0 {
-			option.Demands[same].Count += demand.Count
-			continue
-		}
-		option.Demands = append(option.Demands, demand)
-	}
-	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.demandRank(a) - l.demandRank(b) })
-	for _, p := range o.podLimits() {
-		option.Permits = append(option.Permits, l.limitIndex[p.key])
-	}
-	return option
-}
-
-func (l *layout) demand(request *deviceRequest) DeviceDemand {
-	demand := DeviceDemand{Name: request.queries[0].class, Kinds: l.kindsOf(request.queries), Count: request.count}
-	if request.plugin != "" {
-		demand.Name = string(request.plugin)
-		demand.Kinds = append(demand.Kinds, l.kinds.plugin[request.plugin])
-		slices.Sort(demand.Kinds)
-	}
-	return demand
-}
-
-// demandRank orders demands: GPUs before RDMA NICs before others.
-func (l *layout) demandRank(d DeviceDemand) int {
-	gpu := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].GPU })
-	rdma := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].RDMA })
-	switch {
-	case gpu:
-		return 0
-	case rdma:
-		return 1
-	}
-	return 2
-}
-
-// problems lists the runtime errors of selectors, in order.
-func (l *layout) problems() []string {
-	var problems []string
-	for _, q := range l.queries {
-		if problem := q.problem(); problem != "" {
-			problems = append(problems, problem)
-		}
-	}
-	slices.SortFunc(problems, strings.Compare)
-	return problems
-}
-
 // MultiNode returns true if there are devices that several nodes can use. Then every node's counts may change with
 // Revision.
 func (v *View) MultiNode() bool { return v.hasMultiNode }
+
+// layoutFor returns a layout that covers the requests.
+func (inv *Inventory) layoutFor(requests []Request) *layout {
+	if len(inv.layout.queries) >= maxQueries || len(inv.layout.podLimits) >= maxQueries {
+		inv.layout = newLayout()
+	}
+	for i := range requests {
+		inv.layout.addRequest(&requests[i])
+	}
+	return inv.layout
+}
+
+// layoutNumber counts the layouts of views. It increases when kinds or pod limits differ from those of the last view.
+// It also increases when the first device for several nodes appears or the last one disappears, since then a
+// different revision shows what changed.
+func (inv *Inventory) layoutNumber(l *layout) uint64 {
+	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
+	last := &inv.shown
+	if last.layout != now.layout || last.generation != now.generation || last.multiNode != now.multiNode || !slices.Equal(last.kinds, now.kinds) {
+		inv.layouts++
+		inv.shown = now
+	}
+	return inv.layouts
+}

@@ -8,21 +8,6 @@ import (
 	"slices"
 )
 
-// decide fills the decision from the placement.
-func (p *problem) decide(d *Decision, c *chosen, pp *partial) {
-	d.Placed = true
-	d.Cost = p.named(c.cost)
-	d.PreferredKept = c.cost[0] == 0
-	d.Domain = p.domainOf(pp)
-	d.Assignments = p.assign(pp)
-	d.Unplaced = d.Wanted - len(d.Assignments)
-	d.Stats.Steps = p.steps
-	d.Stats.NodesTouched = max(d.Stats.NodesTouched, len(pp.uses))
-	if d.Unplaced > 0 {
-		d.Reasons = p.leftOver(pp)
-	}
-}
-
 // domainOf returns the smallest domain around all used nodes.
 func (p *problem) domainOf(pp *partial) Domain {
 	f := pp.f
@@ -41,10 +26,6 @@ func (p *problem) domainOf(pp *partial) Domain {
 		}
 	}
 	return p.domain(0, 0)
-}
-
-func (p *problem) domain(depth int, v int32) Domain {
-	return Domain{Level: p.snap.layout.levelName(depth - 1), Path: p.snap.fabric.path(depth, v)}
 }
 
 // assign hands the nodes to members, so that neighbours in rank are neighbours in

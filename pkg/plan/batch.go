@@ -106,3 +106,14 @@ func (p *problem) addPartner(r int, s *slice, members []*Member) {
 		b.wishes = append(b.wishes[:len(b.wishes):len(b.wishes)], int32(len(p.wishes)-1))
 	}
 }
+
+// pending counts the members without a node.
+func (p *problem) pending() int {
+	n := 0
+	for r := range p.roles {
+		for i := range p.roles[r].slices {
+			n += len(p.roles[r].slices[i].pending)
+		}
+	}
+	return n
+}

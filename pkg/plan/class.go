@@ -110,14 +110,6 @@ func (c *class) devices(kinds []int) int64 {
 	return n
 }
 
-// withoutTail drops trailing zeros, which mean the same as missing entries.
-func withoutTail(v []int64) []int64 {
-	for len(v) > 0 && v[len(v)-1] == 0 {
-		v = v[:len(v)-1]
-	}
-	return v
-}
-
 func trimmed(v []int64) []int64 { return slices.Clone(withoutTail(v)) }
 
 // hasher mixes 64-bit words. Callers resolve collisions by comparing values.

@@ -151,15 +151,6 @@ func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	return depth, v, true
 }
 
-// inner returns the smaller of two domains; ok is false if they are disjoint.
-func (f *fabric) inner(d1 int, v1 int32, d2 int, v2 int32) (d int, v int32, ok bool) {
-	if d1 > d2 {
-		d1, v1, d2, v2 = d2, v2, d1, v1
-	}
-	lo, _ := f.span(d2, v2)
-	return d2, v2, f.at(d1, lo) == v1
-}
-
 // decide tries the domains of a choice, those in use and the tightest first.
 func (c *construct) decide(i, n int) bool {
 	x := &c.choices[n]

@@ -5,43 +5,6 @@ package plan
 
 import "slices"
 
-// costs are vectors of the terms in this order:
-//
-//	wishes           preferred levels not kept
-//	domains LEVEL    domains used beyond the first; boundary levels, then the
-//	                 others, each from the top down
-//	unpaired         followers without an anchor in their unit
-//	nodes            nodes used
-//	room node        leading-role slots of the used node, if a single node is used
-//	room LEVEL       the same for the used domains, from the finest level up:
-//	                 less is left behind in them
-//	room node        the same for the used nodes, if there are several
-
-// terms are the parts of a cost vector that depend on the levels.
-type terms struct {
-	// depths of the domain terms, in order.
-	depths []int
-	names  []string
-}
-
-func termsOf(l *Layout) *terms {
-	t := &terms{names: []string{"wishes"}}
-	for _, boundary := range []bool{true, false} {
-		for i, v := range l.Levels {
-			if v.Boundary == boundary {
-				t.depths = append(t.depths, i+1)
-				t.names = append(t.names, "domains "+v.Name)
-			}
-		}
-	}
-	t.names = append(t.names, "unpaired", "nodes", "room "+NodeLevel)
-	for d := len(l.Levels); d > 0; d-- {
-		t.names = append(t.names, "room "+l.levelName(d-1))
-	}
-	t.names = append(t.names, "room "+NodeLevel)
-	return t
-}
-
 // cost writes the cost into buf, given the number of broken wishes.
 func (pp *partial) cost(buf []int64, broken int64) []int64 {
 	buf = append(buf[:0], broken)

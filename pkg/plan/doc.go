@@ -83,16 +83,30 @@
 //
 // # How
 //
-// Plan has five steps (plan.go): check and compile the request (request.go,
-// problem.go, scope.go, batch.go, quorumchoice.go); search (search.go); explain a
-// "no" (explain.go); add the members beyond the quorum (extras.go); assign nodes to
-// members (assign.go, rails.go).
+// Plan has five steps: check and compile the request; search; explain a "no"; add
+// the members beyond the quorum; assign nodes to members.
 //
 // The search tries nodes that may hold all members, then candidate domains from the
-// smallest level upward, each in the order of a lower bound of their cost
-// (candidates.go). In each candidate it constructs a placement greedily; it backtracks
-// only over the choice of domains (construct.go, fill.go, slicefill.go, compact.go). It
-// stops when no candidate left can be cheaper. Where constructing fails, or its result
-// is not proven to be the cheapest, an exact search (exact.go) decides within the step
-// budget. Both work on a partial placement (partial.go).
+// smallest level upward, each in the order of a lower bound of their cost. In each
+// candidate it constructs a placement greedily; it backtracks only over the choice of
+// domains. It stops when no candidate left can be cheaper. Where constructing fails, or
+// its result is not proven to be the cheapest, an exact search decides within the step
+// budget. Both work on a partial placement.
+//
+// # Files, from the bottom up
+//
+// A file uses only its own line and the lines above it.
+//
+//   - Tools: names.go (natural order), pages.go, heap.go, picker.go.
+//   - Input and output: layout.go, gang.go, request.go, decision.go, why.go.
+//   - One node: class.go; need.go, pairing.go, shape.go (a need compiled for counting).
+//   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
+//     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
+//     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
+//   - The request compiled: problem.go; scope.go, quorumchoice.go, batch.go; compile.go.
+//   - A partial placement: rails.go, partial.go; filters.go (calls of Fits), cost.go,
+//     fingerprint.go, basedomain.go.
+//   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go, exact.go.
+//   - The search: bounds.go, candidates.go, search.go (one quorum), choose.go (all).
+//   - The decision: extras.go, assign.go, explain.go, plan.go.
 package plan

@@ -56,12 +56,6 @@ type wishUndo struct {
 	was wishState
 }
 
-// refusedNode is a node that the filters refused after it was filled.
-type refusedNode struct {
-	role int
-	pos  int32
-}
-
 func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact {
 	e := &exact{p: pp.p, partial: pp, depth: depth, v: v, costToBeat: bound, until: pp.p.steps + steps}
 	e.lo, e.hi = pp.f.span(depth, v)

@@ -9,9 +9,6 @@ import (
 	"strings"
 )
 
-// maxReasons is how many of the best candidates a "no" describes.
-const maxReasons = 3
-
 // explain describes, for each of the best candidate domains, how many members fit
 // and why the other nodes are excluded.
 func (p *problem) explain(ended bool) []Reason {
@@ -66,56 +63,6 @@ func (p *problem) wanted() int {
 		n += p.batches[i].total()
 	}
 	return int(n)
-}
-
-// nearMisses returns the domains of the required level with most room by count.
-func (p *problem) nearMisses(pp *partial) []int32 {
-	total := make([]int64, len(p.roles))
-	for i := range p.batches {
-		total[p.batches[i].role] += p.batches[i].total()
-	}
-	room := func(v int32) int64 {
-		n := int64(0)
-		for r, t := range total {
-			n += min(t, pp.sum(r, p.required, v))
-		}
-		return n
-	}
-	type near struct {
-		v    int32
-		room int64
-	}
-	var best []near
-	for v := int32(0); v < pp.f.width(p.required); v++ {
-		if !pp.f.real(p.required, v) || !p.holdsBound(pp.f, v) {
-			continue
-		}
-		n := near{v, room(v)}
-		i, _ := slices.BinarySearchFunc(best, n, func(x, y near) int {
-			return cmp.Or(cmp.Compare(y.room, x.room), cmp.Compare(x.v, y.v))
-		})
-		if i < maxReasons {
-			best = slices.Insert(best, i, n)
-			best = best[:min(len(best), maxReasons)]
-		}
-	}
-	out := make([]int32, len(best))
-	for i := range best {
-		out[i] = best[i].v
-	}
-	return out
-}
-
-// width returns the number of vertices at a depth.
-func (f *fabric) width(depth int) int32 {
-	if depth > f.levels {
-		return int32(len(f.names))
-	}
-	return int32(len(f.tables[depth].verts))
-}
-
-func (p *problem) holdsBound(f *fabric, v int32) bool {
-	return len(p.bound) == 0 || f.at(p.required, p.bound[0]) == v
 }
 
 // miss fills a candidate as far as it goes and describes what is short.

@@ -81,29 +81,6 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	return sum >= p.gang.Groups[i].Min
 }
 
-// base returns the domain that must hold all members. With a required level that
-// is the gang's domain of this level, or else the one with most room. Without a
-// required level it is the whole fabric. ok is false if there is none, or if
-// bound members are apart.
-func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
-	if p.required == 0 {
-		return 0, 0, true
-	}
-	v, apart := p.commonDomain(p.required, p.bound)
-	switch {
-	case apart:
-		return 0, 0, false
-	case v >= 0:
-		return p.required, v, true
-	case len(pp.log) > 0:
-		return p.required, pp.f.at(p.required, pp.log[0].pos), true
-	}
-	for _, v := range p.nearMisses(pp) {
-		return p.required, v, true
-	}
-	return 0, 0, false
-}
-
 // extrasFiller fills batches one after the other as far as there is room, without
 // backtracking.
 type extrasFiller struct{ c *construct }

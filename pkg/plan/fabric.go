@@ -245,3 +245,41 @@ func (f *fabric) path(depth int, v int32) string {
 	slices.Reverse(parts)
 	return strings.Join(parts, "/")
 }
+
+// above maps sorted vertices of depth d+1 to their parents, each once.
+func (f *fabric) above(d int, below []int32) []int32 {
+	var out []int32
+	for _, v := range below {
+		parent := f.parent(d+1, v)
+		if len(out) == 0 || out[len(out)-1] != parent {
+			out = append(out, parent)
+		}
+	}
+	return out
+}
+
+// parent returns the vertex above a vertex; for a position that is its finest
+// domain.
+func (f *fabric) parent(depth int, v int32) int32 {
+	if depth > f.levels {
+		return f.tables[f.levels].of[v]
+	}
+	return f.tables[depth].verts[v].parent
+}
+
+// width returns the number of vertices at a depth.
+func (f *fabric) width(depth int) int32 {
+	if depth > f.levels {
+		return int32(len(f.names))
+	}
+	return int32(len(f.tables[depth].verts))
+}
+
+// inner returns the smaller of two domains; ok is false if they are disjoint.
+func (f *fabric) inner(d1 int, v1 int32, d2 int, v2 int32) (d int, v int32, ok bool) {
+	if d1 > d2 {
+		d1, v1, d2, v2 = d2, v2, d1, v1
+	}
+	lo, _ := f.span(d2, v2)
+	return d2, v2, f.at(d1, lo) == v1
+}

@@ -3,6 +3,8 @@
 
 package plan
 
+import "math/bits"
+
 // fill puts up to want members of a batch into a domain and returns how many it
 // put. It opens as few domains as it can at each depth.
 func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
@@ -57,7 +59,7 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 	role := pp.p.batches[batch].role
 	rail := pp.commonRail(role, lo, hi)
 	for pos := lo; pos < hi; pos++ {
-		off := rail >= 0 && pp.offers(role, pos)>>rail&1 == 0
+		off := rail >= 0 && pp.railsOf(role, pos)>>rail&1 == 0
 		k.add(option{pos, room(pos), off}, pp.used(pos))
 	}
 	pp.stats.NodesTouched += int(hi - lo)
@@ -81,4 +83,40 @@ func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 		pp.put(batch, 0, pos, n)
 	}
 	return int64(n)
+}
+
+// commonRail returns the unit that most nodes with room in a range offer to a
+// role, -1 if all offer the same units.
+func (pp *partial) commonRail(role int, lo, hi int32) int {
+	if len(pp.p.roles[role].roll.shape.pairs) == 0 {
+		return -1
+	}
+	var votes [maxRails]int
+	all, any := ^uint64(0), uint64(0)
+	for pos := lo; pos < hi; pos++ {
+		if pp.slots(role, pos) == 0 {
+			continue
+		}
+		set := pp.railsOf(role, pos)
+		all, any = all&set, any|set
+		for s := set; s != 0; s &= s - 1 {
+			votes[bits.TrailingZeros64(s)]++
+		}
+	}
+	if any == 0 || all == any {
+		return -1
+	}
+	best := 0
+	for i, n := range votes {
+		if n > votes[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// railsOf returns the set of units of an unused node that each hold all the
+// devices of one member of a role.
+func (pp *partial) railsOf(role int, pos int32) uint64 {
+	return pp.offers.of(role, &pp.p.roles[role].spec.Need, pp.p.snap.class(pos))
 }

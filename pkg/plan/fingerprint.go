@@ -22,22 +22,22 @@ func mix(x, by uint64) uint64 {
 // fingerprint describes a domain and which levels above it are real. plain is
 // false if a node in it differs from others of its class: it holds a member, or
 // the filters or the request limit it.
-func (s *search) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
-	l, plain = s.contents(depth, v)
+func (pp *partial) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
+	l, plain = pp.contents(depth, v)
 	for d, up := depth-1, v; d > 0; d-- {
-		up = s.partial.f.parent(d+1, up)
-		if !s.partial.f.real(d, up) {
+		up = pp.f.parent(d+1, up)
+		if !pp.f.real(d, up) {
 			l.add(fingerprint{uint64(d), uint64(d)})
 		}
 	}
 	return l, plain
 }
 
-func (s *search) contents(depth int, v int32) (l fingerprint, plain bool) {
-	f := s.partial.f
+func (pp *partial) contents(depth int, v int32) (l fingerprint, plain bool) {
+	f := pp.f
 	if depth > f.levels {
-		h := s.p.snap.class(v).hash
-		return fingerprint{h, h}, s.partial.pristine(v)
+		h := pp.p.snap.class(v).hash
+		return fingerprint{h, h}, pp.pristine(v)
 	}
 	x := &f.tables[depth].verts[v]
 	l = fingerprint{uint64(depth), uint64(depth)}
@@ -45,7 +45,7 @@ func (s *search) contents(depth int, v int32) (l fingerprint, plain bool) {
 		l.a++
 	}
 	for k := x.kidLo; k < x.kidHi; k++ {
-		kid, plain := s.contents(depth+1, k)
+		kid, plain := pp.contents(depth+1, k)
 		if !plain {
 			return l, false
 		}

@@ -111,3 +111,11 @@ func (l Layout) clone() Layout {
 		Kinds:     slices.Clone(l.Kinds),
 	}
 }
+
+// withoutTail drops trailing zeros, which mean the same as missing entries.
+func withoutTail(v []int64) []int64 {
+	for len(v) > 0 && v[len(v)-1] == 0 {
+		v = v[:len(v)-1]
+	}
+	return v
+}

@@ -127,42 +127,6 @@ func compareKinds(a, b kindSet) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), slices.Compare(a, b))
 }
 
-// shape is a Need compiled for counting.
-type shape struct {
-	need  Need
-	hash  uint64
-	dims  []dimension
-	takes []int64 // by dims
-	pairs []pairing
-}
-
-func newShape(n *Need) (*shape, error) {
-	dims, err := dimensionsOf([]*Need{n})
-	if err != nil {
-		return nil, err
-	}
-	s := &shape{need: n.clone(), hash: n.hash(), dims: dims, pairs: pairingsOf(n)}
-	for i := range dims {
-		s.takes = append(s.takes, dims[i].demand(n))
-	}
-	return s, nil
-}
-
-// slots returns how many members a node of the class holds by counts.
-func (s *shape) slots(c *class) int32 {
-	if c.unschedulable {
-		return 0
-	}
-	n := int64(maxSlots)
-	for i := range s.dims {
-		n = min(n, s.dims[i].free(c)/s.takes[i])
-	}
-	if s.need.Aligned {
-		n = min(n, int64(s.paired(c, int32(max(n, 0)))))
-	}
-	return int32(max(n, 0))
-}
-
 func (n *Need) hash() uint64 {
 	h := hasher(1099511628211)
 	h.flag(n.Aligned)

@@ -68,31 +68,3 @@ func (u *Unit) count(kinds []int) int64 {
 	}
 	return n
 }
-
-// unpaired counts the followers of k members on one node that fit beside no
-// anchor of these members. It is convex in k and never falls.
-func (s *shape) unpaired(c *class, k int32) int64 {
-	var sum int64
-	for i := range s.pairs {
-		p := &s.pairs[i]
-		sum += max(0, int64(k)*p.count-p.reach(c, int64(k)*p.anchors))
-	}
-	return sum
-}
-
-// paired returns the most members, up to limit, that a node holds fully paired.
-func (s *shape) paired(c *class, limit int32) int32 {
-	if len(s.pairs) == 0 {
-		return limit
-	}
-	lo, hi := int32(0), limit
-	for lo < hi {
-		mid := lo + (hi-lo+1)/2
-		if s.unpaired(c, mid) == 0 {
-			lo = mid
-		} else {
-			hi = mid - 1
-		}
-	}
-	return lo
-}

@@ -3,18 +3,22 @@
 
 package plan
 
-import "math/bits"
-
 // maxRails bounds the units considered; no node has more NICs than that.
 const maxRails = 64
 
-// offers returns the set of units of an unused node that each hold all the
+// railOffers caches sets of units, a bit for each unit.
+type railOffers map[offerKey]uint64
+
+type offerKey struct {
+	role  int
+	class int32
+}
+
+// of returns the set of units of an unused node of a class that each hold all the
 // devices of one member of a role.
-func (pp *partial) offers(role int, pos int32) uint64 {
-	need := &pp.p.roles[role].spec.Need
-	c := pp.p.snap.class(pos)
+func (o railOffers) of(role int, need *Need, c *class) uint64 {
 	key := offerKey{role, c.id}
-	if set, cached := pp.offered[key]; cached {
+	if set, cached := o[key]; cached {
 		return set
 	}
 	var set uint64
@@ -24,43 +28,8 @@ func (pp *partial) offers(role int, pos int32) uint64 {
 			set |= 1 << i
 		}
 	}
-	pp.offered[key] = set
+	o[key] = set
 	return set
-}
-
-type offerKey struct {
-	role  int
-	class int32
-}
-
-// commonRail returns the unit that most nodes with room in a range offer to a
-// role, -1 if all offer the same units.
-func (pp *partial) commonRail(role int, lo, hi int32) int {
-	if len(pp.p.roles[role].roll.shape.pairs) == 0 {
-		return -1
-	}
-	var votes [maxRails]int
-	all, any := ^uint64(0), uint64(0)
-	for pos := lo; pos < hi; pos++ {
-		if pp.slots(role, pos) == 0 {
-			continue
-		}
-		set := pp.offers(role, pos)
-		all, any = all&set, any|set
-		for s := set; s != 0; s &= s - 1 {
-			votes[bits.TrailingZeros64(s)]++
-		}
-	}
-	if any == 0 || all == any {
-		return -1
-	}
-	best := 0
-	for i, n := range votes {
-		if n > votes[best] {
-			best = i
-		}
-	}
-	return best
 }
 
 // rails picks the alignment unit from which each member should take its devices:

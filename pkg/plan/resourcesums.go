@@ -36,47 +36,11 @@ func (d *dimension) equal(o *dimension) bool {
 	return d.resource == o.resource && slices.Equal(d.kinds, o.kinds)
 }
 
-// resourceSums returns the sums of a dimension, updated from those of the last
-// plan if possible.
-func (s *Snapshot) resourceSums(d *dimension) *resourceSums {
-	h := d.hash()
-	old := s.epoch.findSums(h, d)
-	switch {
-	case old != nil && old.at == len(s.log):
-		return old
-	case old == nil || old.at > len(s.log):
-		old = s.sumResources(d)
-	default:
-		old = s.updateSums(old)
-	}
-	s.epoch.keepSums(h, old)
-	return old
-}
-
-func (e *epoch) findSums(h uint64, d *dimension) *resourceSums {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	if t := e.sums[h]; t != nil && t.dim.equal(d) {
-		return t
-	}
-	return nil
-}
-
-// keepSums stores the newest sums of a dimension. It evicts none: there are at
-// most as many dimensions as the layout has resources and unions of kinds in use.
-func (e *epoch) keepSums(h uint64, t *resourceSums) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if old := e.sums[h]; old == nil || old.at < t.at || !old.dim.equal(&t.dim) {
-		e.sums[h] = t
-	}
-}
-
-func (s *Snapshot) sumResources(d *dimension) *resourceSums {
-	f := s.fabric
-	t := &resourceSums{dim: *d, at: len(s.log), free: newPages[int64](len(f.names))}
+func (nc *nodeClasses) sumResources(d *dimension) *resourceSums {
+	f := nc.fabric
+	t := &resourceSums{dim: *d, at: len(nc.log), free: newPages[int64](len(f.names))}
 	for p := range int32(len(f.names)) {
-		t.free.set(p, d.amount(s.class(p)))
+		t.free.set(p, d.amount(nc.class(p)))
 	}
 	for depth := range f.tables {
 		verts := f.tables[depth].verts
@@ -91,19 +55,19 @@ func (s *Snapshot) sumResources(d *dimension) *resourceSums {
 	return t
 }
 
-// updateSums brings sums up to the snapshot's log.
-func (s *Snapshot) updateSums(old *resourceSums) *resourceSums {
-	t := &resourceSums{dim: old.dim, at: len(s.log)}
+// updateSums brings sums up to the end of the log.
+func (nc *nodeClasses) updateSums(old *resourceSums) *resourceSums {
+	t := &resourceSums{dim: old.dim, at: len(nc.log)}
 	for _, sum := range old.sum {
 		t.sum = append(t.sum, slices.Clone(sum))
 	}
 	free := edit(old.free)
-	for _, p := range s.log[old.at:] {
-		n := t.dim.amount(s.class(p))
+	for _, p := range nc.log[old.at:] {
+		n := t.dim.amount(nc.class(p))
 		delta := n - free.at(p)
 		free.set(p, n)
 		for depth := range t.sum {
-			t.sum[depth][s.fabric.tables[depth].of[p]] += delta
+			t.sum[depth][nc.fabric.tables[depth].of[p]] += delta
 		}
 	}
 	t.free = free.pages

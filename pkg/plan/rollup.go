@@ -3,10 +3,7 @@
 
 package plan
 
-import (
-	"slices"
-	"sync"
-)
+import "slices"
 
 // rollup is how many members of one shape every node holds, summed up the tree.
 // It is immutable; a later rollup starts from a copy.
@@ -26,81 +23,17 @@ type rollup struct {
 	top []int64
 }
 
-// epoch keeps rollups and resource sums between plans, as long as the tree stays
-// the same.
-type epoch struct {
-	mu     sync.RWMutex
-	byHash map[uint64]*rollup
-	order  []uint64
-	sums   map[uint64]*resourceSums
-}
-
-// maxRollups bounds the shapes kept; a cluster runs few at a time.
-const maxRollups = 64
-
-func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, sums: map[uint64]*resourceSums{}} }
-
-// rollup returns the counts for a need, updated from those of the last plan if
-// possible.
-func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
-	h := n.hash()
-	old := s.epoch.find(h, n)
-	if old != nil && old.at == len(s.log) {
-		return old, 0, nil
-	}
-	if old == nil || old.at > len(s.log) {
-		sh, err := newShape(n)
-		if err != nil {
-			return nil, 0, err
-		}
-		r = s.count(sh)
-		touched = len(s.fabric.names)
-	} else {
-		r = s.advance(old)
-		touched = len(s.log) - old.at
-	}
-	s.epoch.keep(h, r)
-	return r, touched, nil
-}
-
-func (e *epoch) find(h uint64, n *Need) *rollup {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	if r := e.byHash[h]; r != nil && r.shape.need.equal(n) {
-		return r
-	}
-	return nil
-}
-
-// keep stores the newest rollup of a shape and evicts the oldest shape.
-func (e *epoch) keep(h uint64, r *rollup) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	old := e.byHash[h]
-	if old != nil && old.at > r.at && old.shape.need.equal(&r.shape.need) {
-		return
-	}
-	if old == nil {
-		e.order = append(e.order, h)
-	}
-	e.byHash[h] = r
-	if len(e.order) > maxRollups {
-		delete(e.byHash, e.order[0])
-		e.order = slices.Clone(e.order[1:])
-	}
-}
-
 // count builds a rollup from nothing; it computes each class once.
-func (s *Snapshot) count(sh *shape) *rollup {
-	f := s.fabric
-	r := &rollup{shape: sh, at: len(s.log), slots: newPages[int32](len(f.names))}
+func (nc *nodeClasses) count(sh *shape) *rollup {
+	f := nc.fabric
+	r := &rollup{shape: sh, at: len(nc.log), slots: newPages[int32](len(f.names))}
 	r.clean = r.slots
 	if len(sh.pairs) > 0 {
 		r.clean = newPages[int32](len(f.names))
 	}
 	memo := newClassMemo()
 	for p := range int32(len(f.names)) {
-		m := memo.of(sh, s.class(p))
+		m := memo.of(sh, nc.class(p))
 		r.slots.set(p, m.slots)
 		if len(sh.pairs) > 0 {
 			r.clean.set(p, m.clean)
@@ -174,17 +107,17 @@ func (r *rollup) sumVertex(f *fabric, d int, v int32) {
 	r.sum[d][v], r.cleanSum[d][v], r.most[d][v] = sum, clean, most
 }
 
-// advance brings a rollup up to the snapshot's log. It counts only the changed
+// advance brings a rollup up to the end of the log. It counts only the changed
 // nodes and the vertices above them again.
-func (s *Snapshot) advance(old *rollup) *rollup {
-	f := s.fabric
-	r := &rollup{shape: old.shape, at: len(s.log), slots: old.slots, clean: old.clean}
+func (nc *nodeClasses) advance(old *rollup) *rollup {
+	f := nc.fabric
+	r := &rollup{shape: old.shape, at: len(nc.log), slots: old.slots, clean: old.clean}
 	for d := 0; d <= f.levels; d++ {
 		r.sum = append(r.sum, slices.Clone(old.sum[d]))
 		r.cleanSum = append(r.cleanSum, slices.Clone(old.cleanSum[d]))
 		r.most = append(r.most, slices.Clone(old.most[d]))
 	}
-	for d, dirty := f.levels, r.recount(s, s.log[old.at:]); d >= 0; d-- {
+	for d, dirty := f.levels, r.recount(nc, nc.log[old.at:]); d >= 0; d-- {
 		dirty = f.above(d, dirty)
 		for _, v := range dirty {
 			r.sumVertex(f, d, v)
@@ -196,11 +129,11 @@ func (s *Snapshot) advance(old *rollup) *rollup {
 
 // recount updates the slots of nodes and returns the nodes whose slots changed,
 // sorted.
-func (r *rollup) recount(s *Snapshot, changed []int32) []int32 {
+func (r *rollup) recount(nc *nodeClasses, changed []int32) []int32 {
 	slots, clean := edit(r.slots), edit(r.clean)
 	var dirty []int32
 	for _, p := range changed {
-		c := s.class(p)
+		c := nc.class(p)
 		n := r.shape.slots(c)
 		paired := r.shape.paired(c, n)
 		if n != slots.at(p) || paired != clean.at(p) {
@@ -212,25 +145,4 @@ func (r *rollup) recount(s *Snapshot, changed []int32) []int32 {
 	r.slots, r.clean = slots.pages, clean.pages
 	slices.Sort(dirty)
 	return slices.Compact(dirty)
-}
-
-// above maps sorted vertices of depth d+1 to their parents, each once.
-func (f *fabric) above(d int, below []int32) []int32 {
-	var out []int32
-	for _, v := range below {
-		parent := f.parent(d+1, v)
-		if len(out) == 0 || out[len(out)-1] != parent {
-			out = append(out, parent)
-		}
-	}
-	return out
-}
-
-// parent returns the vertex above a vertex; for a position that is its finest
-// domain.
-func (f *fabric) parent(depth int, v int32) int32 {
-	if depth > f.levels {
-		return f.tables[f.levels].of[v]
-	}
-	return f.tables[depth].verts[v].parent
 }

@@ -38,9 +38,6 @@ type scope struct {
 	roles               []int
 }
 
-// rdmaRoles is the subject of the confinement that all RDMA roles share.
-const rdmaRoles = "the RDMA roles"
-
 // addScopes turns the levels of the gang, its RDMA roles, groups and roles into
 // confinements and wishes.
 func (p *problem) addScopes() {

@@ -44,19 +44,12 @@ type solution struct {
 
 // search is the work on one quorum choice.
 type search struct {
-	p       *problem
-	partial *partial
-	total   []int64 // members to place, by role
-	count   int64
-	demand  []int64 // of each dimension, by all members
-	sums    []*resourceSums
-	best    *solution
+	bounds
+	count int64 // members to place
+	best  *solution
 	// proven is set as long as nothing was left out of the search.
 	proven bool
 	tiny   bool
-	// multiNodeOnly is set once trySingleNodes has covered all placements on one
-	// node.
-	multiNodeOnly bool
 	// triedAfterSuccess counts the candidates tried since constructing first
 	// succeeded.
 	triedAfterSuccess int
@@ -75,11 +68,10 @@ type unproven struct {
 // solve finds the cheapest placement of the problem's batches. proven is true if
 // the answer, also "none", is certain. What the filters refused stays in the
 // partial placement.
-func (p *problem) solve(pp *partial) (best *solution, proven bool) {
-	s := &search{p: p, partial: pp, total: make([]int64, len(p.roles)), proven: true, tried: map[fingerprint]bool{}}
-	for i := range p.batches {
-		s.total[p.batches[i].role] += p.batches[i].total()
-		s.count += p.batches[i].total()
+func solve(p *problem, pp *partial) (best *solution, proven bool) {
+	s := &search{bounds: newBounds(p, pp), proven: true, tried: map[fingerprint]bool{}}
+	for _, n := range s.total {
+		s.count += n
 	}
 	if s.count == 0 {
 		return &solution{cost: pp.cost(nil, p.broken(pp.f, nil))}, true
@@ -94,21 +86,6 @@ func (p *problem) solve(pp *partial) (best *solution, proven bool) {
 	return s.best, s.proven
 }
 
-// addDemand sums what all members take together. A single role needs no resource
-// sums: its slots are exact.
-func (s *search) addDemand() {
-	if len(s.p.roles) == 1 {
-		return
-	}
-	s.demand = make([]int64, len(s.p.dims))
-	for d := range s.p.dims {
-		s.sums = append(s.sums, s.p.snap.resourceSums(&s.p.dims[d]))
-		for r, n := range s.total {
-			s.demand[d] += n * s.p.roles[r].takes[d]
-		}
-	}
-}
-
 // trySingleNodes constructs on single nodes. If it cannot go through all nodes
 // that matter, it leaves the others to the search of the domains around them.
 func (s *search) trySingleNodes() {
@@ -116,7 +93,7 @@ func (s *search) trySingleNodes() {
 	if s.p.required >= depth || s.nodes(0, 0) > 1 {
 		return
 	}
-	c := s.candidates(depth)
+	c := newCandidates(&s.bounds, depth)
 	for range maxSingleNodes {
 		x, ok := c.pop()
 		if !ok {
@@ -138,7 +115,7 @@ func (s *search) trySingleNodes() {
 
 // tryLevel constructs in the candidates of one depth.
 func (s *search) tryLevel(depth int) {
-	c := s.candidates(depth)
+	c := newCandidates(&s.bounds, depth)
 	for x, ok := c.pop(); ok; x, ok = c.pop() {
 		bound := c.lowerBound(x)
 		if s.beaten(bound) {
@@ -162,7 +139,7 @@ func (s *search) beaten(bound []int64) bool {
 
 // try constructs in one domain, unless an equal domain was already tried.
 func (s *search) try(depth int, v int32, bound []int64) {
-	print, plain := s.fingerprint(depth, v)
+	print, plain := s.partial.fingerprint(depth, v)
 	if plain && s.tried[print] {
 		return
 	}
@@ -221,22 +198,6 @@ func (s *search) prove(d unproven, steps int) {
 	if e.places != nil {
 		s.best = &solution{e.places, e.costToBeat}
 	}
-}
-
-// mayHold returns false if a count rules a domain out: the slots of a role, or
-// the sum of what all roles take.
-func (s *search) mayHold(depth int, v int32) bool {
-	for r, n := range s.total {
-		if n > 0 && s.partial.sum(r, depth, v) < n {
-			return false
-		}
-	}
-	for d, n := range s.demand {
-		if n > s.sums[d].in(s.partial.f, depth, v) {
-			return false
-		}
-	}
-	return true
 }
 
 // construct tries batch orders in a domain and keeps the best placement. found is

@@ -34,10 +34,8 @@ type State struct {
 type Snapshot struct {
 	layout Layout
 	terms  *terms
-	fabric *fabric
-	pages  pages[*class]
-	log    []int32
-	epoch  *epoch
+	nodeClasses
+	epoch *epoch
 }
 
 // slabSize is small because an entry in use keeps its whole slab in memory.
@@ -128,7 +126,10 @@ func (s *State) Freeze() *Snapshot {
 	}
 	clear(s.owned)
 	s.shared = true
-	return &Snapshot{layout: s.layout, terms: s.terms, fabric: s.fabric, pages: s.pages, log: s.log, epoch: s.epoch}
+	return &Snapshot{
+		layout: s.layout, terms: s.terms, epoch: s.epoch,
+		nodeClasses: nodeClasses{fabric: s.fabric, pages: s.pages, log: s.log},
+	}
 }
 
 func (s *State) check(n *NodeSpec) error {
@@ -196,8 +197,15 @@ func (s *State) write(pos int32, c *class) {
 	s.log = append(s.log, pos)
 }
 
-// class returns the class at a position.
-func (s *Snapshot) class(pos int32) *class { return s.pages.at(pos) }
+// rollup returns the counts for a need, and how many nodes were counted for it.
+func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
+	return s.epoch.rollup(&s.nodeClasses, n)
+}
+
+// resourceSums returns the sums of a dimension.
+func (s *Snapshot) resourceSums(d *dimension) *resourceSums {
+	return s.epoch.resourceSums(&s.nodeClasses, d)
+}
 
 // Len is the number of nodes.
 func (s *Snapshot) Len() int { return len(s.fabric.names) }

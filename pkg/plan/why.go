@@ -14,6 +14,9 @@ import (
 // are short. Names given by machines are long, and unique without their parents.
 const longestPath = 64
 
+// rdmaRoles is the subject of the confinement that all RDMA roles share.
+const rdmaRoles = "the RDMA roles"
+
 // String names a domain as sentences do: "leaf s1/l2", or "leaf .../l2" if the
 // whole path is too long. A node is named without its path.
 func (d Domain) String() string {

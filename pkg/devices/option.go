@@ -1,0 +1,59 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import "slices"
+
+// Option is one way to meet a request: all its demands together, and each of its pod limits once.
+type Option struct {
+	// Demands come in the order GPUs, RDMA NICs, others.
+	Demands []DeviceDemand
+	// Permits are indexes into NodeDevices.Permits and View.Permits.
+	Permits []int
+}
+
+// option turns requests into demands by kind. Requests for the same devices become one demand.
+func (l *layout) option(o *requestOption) Option {
+	var option Option
+	for i := range o.requests {
+		if o.requests[i].all {
+			continue
+		}
+		demand := l.demand(&o.requests[i])
+		same := slices.IndexFunc(option.Demands, func(d DeviceDemand) bool { return d.Name == demand.Name && slices.Equal(d.Kinds, demand.Kinds) })
+		if same >= 0 {
+			option.Demands[same].Count += demand.Count
+			continue
+		}
+		option.Demands = append(option.Demands, demand)
+	}
+	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.demandRank(a) - l.demandRank(b) })
+	for _, p := range o.podLimits() {
+		option.Permits = append(option.Permits, l.limitIndex[p.key])
+	}
+	return option
+}
+
+func (l *layout) demand(request *deviceRequest) DeviceDemand {
+	demand := DeviceDemand{Name: request.queries[0].class, Kinds: l.kinds.kindsOf(request.queries), Count: request.count}
+	if request.plugin != "" {
+		demand.Name = string(request.plugin)
+		demand.Kinds = append(demand.Kinds, l.kinds.plugin[request.plugin])
+		slices.Sort(demand.Kinds)
+	}
+	return demand
+}
+
+// demandRank orders demands: GPUs before RDMA NICs before others.
+func (l *layout) demandRank(d DeviceDemand) int {
+	gpu := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].GPU })
+	rdma := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].RDMA })
+	switch {
+	case gpu:
+		return 0
+	case rdma:
+		return 1
+	}
+	return 2
+}

@@ -1,0 +1,41 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+// selectsOnlyRDMA returns true if only an RDMA NIC can satisfy the query: by its class, or because on some node every
+// device that satisfies it is an RDMA NIC. A cluster may have plain NICs too, but these alone serve no RDMA request.
+func (c *contents) selectsOnlyRDMA(q *deviceQuery) bool {
+	if rdmaClasses[q.class] {
+		return true
+	}
+	if n := c.nodes.get(q.rdmaNode); n != nil && c.onlyRDMAOn(q, n) {
+		return true
+	}
+	if q.rdmaSearchedAt == c.spec {
+		return false
+	}
+	for _, n := range c.nodes.nodes {
+		if n != nil && c.onlyRDMAOn(q, n) {
+			q.rdmaNode = n.name
+			return true
+		}
+	}
+	q.rdmaNode, q.rdmaSearchedAt = "", c.spec
+	return false
+}
+
+func (c *contents) onlyRDMAOn(q *deviceQuery, n *node) bool {
+	n.refresh(c.pairMaps)
+	found := false
+	for _, d := range n.devices {
+		if !q.match(d).selects {
+			continue
+		}
+		if !d.rdma {
+			return false
+		}
+		found = true
+	}
+	return found
+}

@@ -1,0 +1,70 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import (
+	"iter"
+	"slices"
+	"strings"
+)
+
+// signature is the set of a query table's queries that a device satisfies: a byte of recognition flags, then one bit for
+// each query. Devices of equal signature are interchangeable for every request of the table.
+type signature string
+
+const (
+	flagGPU  = 1
+	flagRDMA = 2
+)
+
+func (s signature) gpu() bool  { return s[0]&flagGPU != 0 }
+func (s signature) rdma() bool { return s[0]&flagRDMA != 0 }
+
+// matchesAny returns true if some query is satisfied. Other devices are counted only if they are GPUs or RDMA NICs.
+func (s signature) matchesAny() bool { return strings.Trim(string(s[1:]), "\x00") != "" }
+
+// counted returns true if the device is counted at all.
+func (s signature) counted() bool { return s[0] != 0 || s.matchesAny() }
+
+func (s signature) has(query int) bool { return s[1+query/8]&(1<<(query%8)) != 0 }
+
+// queryTable numbers the queries of a layout. Queries are only added.
+type queryTable struct {
+	queries []*deviceQuery
+	column  map[string]int
+}
+
+// add returns false if the table has the query already.
+func (t *queryTable) add(q *deviceQuery) bool {
+	if _, added := t.column[q.key]; added {
+		return false
+	}
+	t.column[q.key] = len(t.queries)
+	t.queries = append(t.queries, q)
+	return true
+}
+
+// signatureOf extends a device's signature, "" for none yet, to all queries of the table.
+func (t *queryTable) signatureOf(d *device, cached signature, columns int) signature {
+	bits := make([]byte, 1+(len(t.queries)+7)/8)
+	copy(bits, cached)
+	if d.gpu {
+		bits[0] |= flagGPU
+	}
+	if d.rdma {
+		bits[0] |= flagRDMA
+	}
+	for i := columns; i < len(t.queries); i++ {
+		if t.queries[i].match(d).selects && t.queries[i].tolerates(d) {
+			bits[1+i/8] |= 1 << (i % 8)
+		}
+	}
+	return signature(bits)
+}
+
+// distinctSignatures sorts the signatures that are counted and drops duplicates.
+func distinctSignatures(all iter.Seq[signature]) []signature {
+	distinct := slices.Compact(slices.Sorted(all))
+	return slices.DeleteFunc(distinct, func(s signature) bool { return !s.counted() })
+}

@@ -1,0 +1,77 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// maxReasons is how many of the best candidates a "no" describes.
+const maxReasons = 3
+
+// nearMisses returns the domains of the required level with most room by count.
+func (p *problem) nearMisses(pp *partial) []int32 {
+	total := make([]int64, len(p.roles))
+	for i := range p.batches {
+		total[p.batches[i].role] += p.batches[i].total()
+	}
+	room := func(v int32) int64 {
+		n := int64(0)
+		for r, t := range total {
+			n += min(t, pp.sum(r, p.required, v))
+		}
+		return n
+	}
+	type near struct {
+		v    int32
+		room int64
+	}
+	var best []near
+	for v := int32(0); v < pp.f.width(p.required); v++ {
+		if !pp.f.real(p.required, v) || !p.holdsBound(pp.f, v) {
+			continue
+		}
+		n := near{v, room(v)}
+		i, _ := slices.BinarySearchFunc(best, n, func(x, y near) int {
+			return cmp.Or(cmp.Compare(y.room, x.room), cmp.Compare(x.v, y.v))
+		})
+		if i < maxReasons {
+			best = slices.Insert(best, i, n)
+			best = best[:min(len(best), maxReasons)]
+		}
+	}
+	out := make([]int32, len(best))
+	for i := range best {
+		out[i] = best[i].v
+	}
+	return out
+}
+
+func (p *problem) holdsBound(f *fabric, v int32) bool {
+	return len(p.bound) == 0 || f.at(p.required, p.bound[0]) == v
+}
+
+// base returns the domain that must hold all members. With a required level that
+// is the gang's domain of this level, or else the one with most room. Without a
+// required level it is the whole fabric. ok is false if there is none, or if
+// bound members are apart.
+func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
+	if p.required == 0 {
+		return 0, 0, true
+	}
+	v, apart := p.commonDomain(p.required, p.bound)
+	switch {
+	case apart:
+		return 0, 0, false
+	case v >= 0:
+		return p.required, v, true
+	case len(pp.log) > 0:
+		return p.required, pp.f.at(p.required, pp.log[0].pos), true
+	}
+	for _, v := range p.nearMisses(pp) {
+		return p.required, v, true
+	}
+	return 0, 0, false
+}

@@ -1,0 +1,132 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// bounds holds what the members of one quorum take, and bounds from counts alone
+// what a placement of them in a domain costs.
+type bounds struct {
+	p       *problem
+	partial *partial
+	total   []int64 // members to place, by role
+	demand  []int64 // of each dimension, by all members
+	sums    []*resourceSums
+	// multiNodeOnly is set once the search has covered all placements on one node.
+	multiNodeOnly bool
+}
+
+// newBounds returns the bounds for the problem's batches.
+func newBounds(p *problem, pp *partial) bounds {
+	b := bounds{p: p, partial: pp, total: make([]int64, len(p.roles))}
+	for i := range p.batches {
+		b.total[p.batches[i].role] += p.batches[i].total()
+	}
+	return b
+}
+
+// addDemand sums what all members take together. A single role needs no resource
+// sums: its slots are exact.
+func (b *bounds) addDemand() {
+	if len(b.p.roles) == 1 {
+		return
+	}
+	b.demand = make([]int64, len(b.p.dims))
+	for d := range b.p.dims {
+		b.sums = append(b.sums, b.p.snap.resourceSums(&b.p.dims[d]))
+		for r, n := range b.total {
+			b.demand[d] += n * b.p.roles[r].takes[d]
+		}
+	}
+}
+
+// mayHold returns false if a count rules a domain out: the slots of a role, or
+// the sum of what all roles take.
+func (b *bounds) mayHold(depth int, v int32) bool {
+	for r, n := range b.total {
+		if n > 0 && b.partial.sum(r, depth, v) < n {
+			return false
+		}
+	}
+	for d, n := range b.demand {
+		if n > b.sums[d].in(b.partial.f, depth, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// eligible returns true if a domain lies in a real domain of the required level.
+func (b *bounds) eligible(depth int, v int32) bool {
+	if b.p.required == 0 {
+		return true
+	}
+	lo, hi := b.partial.f.span(depth, v)
+	return lo < hi && b.partial.f.real(b.p.required, b.partial.f.at(b.p.required, lo))
+}
+
+// room returns the leading role's room in a domain.
+func (b *bounds) room(depth int, v int32) int64 {
+	switch lead := b.p.roles[0].roll; {
+	case depth > b.partial.f.levels:
+		return int64(lead.slots.at(v))
+	case depth > 0:
+		return lead.sum[depth][v]
+	}
+	return b.total[0]
+}
+
+// apart returns the fewest further domains, one depth below, that a placement
+// uses which none of these domains holds alone.
+func (b *bounds) apart(depth int, v int32) int64 {
+	f := b.partial.f
+	x := &f.tables[depth].verts[v]
+	least := int64(1)
+	for r, n := range b.total {
+		most := int64(0)
+		for k := x.kidLo; n > 0 && k < x.kidHi; k++ {
+			most = max(most, b.partial.sum(r, depth+1, k))
+		}
+		if most > 0 {
+			least = max(least, (n+most-1)/most-1)
+		}
+	}
+	return least
+}
+
+// unpaired returns 1 if some follower must stay unpaired, else 0.
+func (b *bounds) unpaired(depth int, v int32) int64 {
+	for r, n := range b.total {
+		roll := b.p.roles[r].roll
+		clean := int64(0)
+		if depth > b.partial.f.levels {
+			clean = int64(roll.clean.at(v))
+		} else {
+			clean = roll.cleanSum[depth][v]
+		}
+		if n > clean {
+			return 1
+		}
+	}
+	return 0
+}
+
+// nodes returns the fewest nodes that a single role needs. Placements on one node
+// are left out with multiNodeOnly.
+func (b *bounds) nodes(depth int, v int32) int64 {
+	if depth > b.partial.f.levels {
+		return 1
+	}
+	least := int64(1)
+	if b.multiNodeOnly {
+		least = 2
+	}
+	for r, n := range b.total {
+		if n == 0 {
+			continue
+		}
+		if most := int64(b.p.roles[r].roll.most[depth][v]); most > 0 {
+			least = max(least, (n+most-1)/most)
+		}
+	}
+	return least
+}

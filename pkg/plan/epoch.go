@@ -1,0 +1,109 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"slices"
+	"sync"
+)
+
+// maxRollups bounds the shapes kept; a cluster runs few at a time.
+const maxRollups = 64
+
+// epoch keeps rollups and resource sums between plans, as long as the tree stays
+// the same.
+type epoch struct {
+	mu     sync.RWMutex
+	byHash map[uint64]*rollup
+	order  []uint64
+	sums   map[uint64]*resourceSums
+}
+
+func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, sums: map[uint64]*resourceSums{}} }
+
+// rollup returns the counts for a need, updated from those of the last plan if
+// possible.
+func (e *epoch) rollup(nc *nodeClasses, n *Need) (r *rollup, touched int, err error) {
+	h := n.hash()
+	old := e.find(h, n)
+	if old != nil && old.at == len(nc.log) {
+		return old, 0, nil
+	}
+	if old == nil || old.at > len(nc.log) {
+		sh, err := newShape(n)
+		if err != nil {
+			return nil, 0, err
+		}
+		r = nc.count(sh)
+		touched = len(nc.fabric.names)
+	} else {
+		r = nc.advance(old)
+		touched = len(nc.log) - old.at
+	}
+	e.keep(h, r)
+	return r, touched, nil
+}
+
+// resourceSums returns the sums of a dimension, updated from those of the last
+// plan if possible.
+func (e *epoch) resourceSums(nc *nodeClasses, d *dimension) *resourceSums {
+	h := d.hash()
+	old := e.findSums(h, d)
+	switch {
+	case old != nil && old.at == len(nc.log):
+		return old
+	case old == nil || old.at > len(nc.log):
+		old = nc.sumResources(d)
+	default:
+		old = nc.updateSums(old)
+	}
+	e.keepSums(h, old)
+	return old
+}
+
+func (e *epoch) find(h uint64, n *Need) *rollup {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if r := e.byHash[h]; r != nil && r.shape.need.equal(n) {
+		return r
+	}
+	return nil
+}
+
+// keep stores the newest rollup of a shape and evicts the oldest shape.
+func (e *epoch) keep(h uint64, r *rollup) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.byHash[h]
+	if old != nil && old.at > r.at && old.shape.need.equal(&r.shape.need) {
+		return
+	}
+	if old == nil {
+		e.order = append(e.order, h)
+	}
+	e.byHash[h] = r
+	if len(e.order) > maxRollups {
+		delete(e.byHash, e.order[0])
+		e.order = slices.Clone(e.order[1:])
+	}
+}
+
+func (e *epoch) findSums(h uint64, d *dimension) *resourceSums {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if t := e.sums[h]; t != nil && t.dim.equal(d) {
+		return t
+	}
+	return nil
+}
+
+// keepSums stores the newest sums of a dimension. It evicts none: there are at
+// most as many dimensions as the layout has resources and unions of kinds in use.
+func (e *epoch) keepSums(h uint64, t *resourceSums) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if old := e.sums[h]; old == nil || old.at < t.at || !old.dim.equal(&t.dim) {
+		e.sums[h] = t
+	}
+}

@@ -1,0 +1,88 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// refusedNode is a node that the filters refused after it was filled.
+type refusedNode struct {
+	role int
+	pos  int32
+}
+
+// fitsPerStep calls of the filters cost one step. Calls are bounded by the number
+// of nodes, since no call is repeated.
+const fitsPerStep = 8
+
+// admitted returns how many of n further members the filters accept on a node,
+// and remembers a refusal. Fits is monotone, so only the last member is checked.
+func (pp *partial) admitted(role int, pos, n int32) int32 {
+	if pp.p.filters == nil || n <= 0 {
+		return n
+	}
+	on := pp.on(role, pos)
+	if pp.fits(role, pos, on+n-1) {
+		return n
+	}
+	pp.narrow(role, pos, on+n-1)
+	return max(0, pp.limit(role, pos)-on)
+}
+
+// fits calls the filters, at most once for each question of a plan.
+func (pp *partial) fits(role int, pos, already int32) bool {
+	key := fitsKey{int32(role), pos}
+	accepted, called := pp.p.accepted[key]
+	if called && already <= accepted {
+		return true
+	}
+	if pp.stats.FitsCalls++; pp.stats.FitsCalls%fitsPerStep == 0 {
+		pp.p.steps++
+	}
+	if !pp.p.filters(pp.p.roles[role].index, pp.f.names[pos], int(already)) {
+		pp.stats.FitsRefused++
+		return false
+	}
+	pp.p.accepted[key] = already
+	return true
+}
+
+// limit returns the most members of a role that may be put on a node with an
+// entry.
+func (pp *partial) limit(role int, pos int32) int32 {
+	return pp.per[int(pp.slot.at(pos)-1)*len(pp.p.roles)+role].limit
+}
+
+// verify calls the filters for every node in use. It returns the first node that
+// holds more members than they accept.
+func (pp *partial) verify() *refusedNode {
+	if pp.p.filters == nil {
+		return nil
+	}
+	for i := range pp.uses {
+		for r := range pp.p.roles {
+			pos := pp.uses[i].pos
+			if n := pp.on(r, pos); n > 0 && !pp.fits(r, pos, n-1) {
+				pp.narrow(r, pos, n-1)
+				return &refusedNode{r, pos}
+			}
+		}
+	}
+	return nil
+}
+
+// narrow finds how many members the filters accept, after they refused the member
+// beyond hi, and remembers the number. It tries none first, the usual answer.
+func (pp *partial) narrow(role int, pos, hi int32) {
+	lo := int32(0)
+	if hi > 0 && pp.fits(role, pos, 0) {
+		for lo = 1; lo < hi; {
+			mid := lo + (hi-lo+1)/2
+			if pp.fits(role, pos, mid-1) {
+				lo = mid
+			} else {
+				hi = mid - 1
+			}
+		}
+	}
+	pp.restrict(role, pos, lo)
+	pp.p.rememberLimit(role, pos, lo)
+}

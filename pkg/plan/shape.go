@@ -1,0 +1,68 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// shape is a Need compiled for counting.
+type shape struct {
+	need  Need
+	hash  uint64
+	dims  []dimension
+	takes []int64 // by dims
+	pairs []pairing
+}
+
+func newShape(n *Need) (*shape, error) {
+	dims, err := dimensionsOf([]*Need{n})
+	if err != nil {
+		return nil, err
+	}
+	s := &shape{need: n.clone(), hash: n.hash(), dims: dims, pairs: pairingsOf(n)}
+	for i := range dims {
+		s.takes = append(s.takes, dims[i].demand(n))
+	}
+	return s, nil
+}
+
+// slots returns how many members a node of the class holds by counts.
+func (s *shape) slots(c *class) int32 {
+	if c.unschedulable {
+		return 0
+	}
+	n := int64(maxSlots)
+	for i := range s.dims {
+		n = min(n, s.dims[i].free(c)/s.takes[i])
+	}
+	if s.need.Aligned {
+		n = min(n, int64(s.paired(c, int32(max(n, 0)))))
+	}
+	return int32(max(n, 0))
+}
+
+// unpaired counts the followers of k members on one node that fit beside no
+// anchor of these members. It is convex in k and never falls.
+func (s *shape) unpaired(c *class, k int32) int64 {
+	var sum int64
+	for i := range s.pairs {
+		p := &s.pairs[i]
+		sum += max(0, int64(k)*p.count-p.reach(c, int64(k)*p.anchors))
+	}
+	return sum
+}
+
+// paired returns the most members, up to limit, that a node holds fully paired.
+func (s *shape) paired(c *class, limit int32) int32 {
+	if len(s.pairs) == 0 {
+		return limit
+	}
+	lo, hi := int32(0), limit
+	for lo < hi {
+		mid := lo + (hi-lo+1)/2
+		if s.unpaired(c, mid) == 0 {
+			lo = mid
+		} else {
+			hi = mid - 1
+		}
+	}
+	return lo
+}
