@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -167,23 +166,6 @@ func (g *gang) placed() quorum {
 	return count
 }
 
-// declaration is what the gang's object says now or, of a gang without an object, its
-// pods that are neither finished nor being deleted: the most that any of them asks for.
-func (j *judge) declaration(g *gang) (declared declaration, known bool) {
-	if g.key.source != fromLabel {
-		declared, known = j.declarations[g.key]
-		return declared, known
-	}
-	least := int64(0)
-	for _, m := range g.members {
-		n, err := strconv.ParseInt(m.pod.Annotations[gangMinimum], 10, 32)
-		if err == nil && m.pod.DeletionTimestamp == nil && !finished(m.pod) {
-			least = max(least, n)
-		}
-	}
-	return declaration{least: quorum{anyRole: least}}, least > 0
-}
-
 // evidence tells of each member where it is, in the order of names.
 func (g *gang) evidence() []string {
 	var lines []string
@@ -213,4 +195,33 @@ func occupies(pod *v1.Pod) bool {
 
 func finished(pod *v1.Pod) bool {
 	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
+}
+
+// update takes in a member's new state.
+func (g *gang) update(pod *v1.Pod, as role, now time.Time) {
+	m := g.members[pod.UID]
+	if m == nil {
+		m = &member{}
+		g.members[pod.UID] = m
+	}
+	m.pod, m.role = pod, as
+	if pod.Spec.NodeName != "" && m.bound.IsZero() {
+		m.bound, g.lastBind = now, now
+	}
+}
+
+const fromComposite source = "CompositePodGroup"
+
+// composite is what a CompositePodGroup says now.
+type composite struct {
+	// parent is the one that it is in, "" for none.
+	parent string
+	// least is how many groups it needs.
+	least int64
+	ended bool
+}
+
+// tree is what is remembered of a hierarchy, by its root.
+type tree struct {
+	wasWhole, accused bool
 }

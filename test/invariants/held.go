@@ -72,16 +72,6 @@ func (j *judge) waitingMember(key gangKey) *v1.Pod {
 	return first
 }
 
-// waitsForDevices says whether a device of the claim must become ready first.
-func waitsForDevices(c *claim) bool {
-	for _, result := range results(c.object) {
-		if len(result.BindingConditions) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 func (j *judge) reportHeld(key claimKey, holder *v1.Pod, now time.Time) {
 	c := j.claims[key]
 	sentence := fmt.Sprintf("claim %s holds %d devices for %s, which has had no node for %s since",
@@ -101,27 +91,6 @@ func (j *judge) standing(pod *v1.Pod) string {
 	}
 	declared, _ := j.declaration(g)
 	return fmt.Sprintf(" (gang %s: %s)", g.key, declared.least.compared(g.placed()))
-}
-
-func (j *judge) gangOf(pod *v1.Pod) *gang {
-	key, _, isMember := membership(pod)
-	if !isMember {
-		return nil
-	}
-	return j.gangs[key]
-}
-
-func (j *judge) lastBind(pod *v1.Pod) time.Time {
-	if g := j.gangOf(pod); g != nil {
-		return g.lastBind
-	}
-	return time.Time{}
-}
-
-// nomination is a node that the API keeps for a pod without a node.
-type nomination struct {
-	since   time.Time
-	accused bool
 }
 
 // noteNomination remembers since when a waiting pod has had a node kept for it.
@@ -161,11 +130,4 @@ func (j *judge) leaving(node string) bool {
 		}
 	}
 	return false
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -28,58 +27,11 @@ type nodeHistory struct {
 	versions []nodeVersion
 }
 
-// nodeChanged takes in one event of the node watch.
-func (j *judge) nodeChanged(was, is *v1.Node, now time.Time) {
-	name := nodeName(was, is)
-	if j.nodes[name] == nil {
-		j.nodes[name] = &nodeHistory{}
-	}
-	history := j.nodes[name]
-	if last := len(history.versions) - 1; last >= 0 && history.versions[last].replaced.IsZero() {
-		history.versions[last].replaced = now
-	}
-	if is != nil {
-		history.versions = append(history.versions, nodeVersion{node: is})
-	}
-}
-
-func nodeName(was, is *v1.Node) string {
-	if is != nil {
-		return is.Name
-	}
-	return was.Name
-}
-
 // forget drops versions that were replaced before a moment.
 func (h *nodeHistory) forget(before time.Time) {
 	h.versions = slices.DeleteFunc(h.versions, func(v nodeVersion) bool {
 		return !v.replaced.IsZero() && v.replaced.Before(before)
 	})
-}
-
-// judgeBinding is I2 for one binding, against the pods that were on the node at
-// that moment.
-func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
-	node := pod.Spec.NodeName
-	load := nodeLoad{wanted: totalRequests(j.onNode[node]), pods: int64(len(j.onNode[node]))}
-	bound := fmt.Sprintf("%s was bound to %s", podName(pod), node)
-	j.charge(charge{at: now, accused: bound + ", which",
-		refusal:  func() string { return j.nodes[node].refusal(pod, load) },
-		evidence: func() []string { return j.tenants(node, now) }})
-	j.charge(charge{at: now, accused: bound,
-		refusal:  func() string { return j.claimsRefusal(pod) },
-		evidence: func() []string { return []string{"bound at " + clock(now)} }})
-}
-
-// tenants tells what each pod on a node asks for.
-func (j *judge) tenants(node string, now time.Time) []string {
-	lines := []string{"bound at " + clock(now)}
-	for _, p := range slices.SortedFunc(maps.Values(j.onNode[node]), func(a, b *v1.Pod) int {
-		return strings.Compare(podName(a), podName(b))
-	}) {
-		lines = append(lines, fmt.Sprintf("on %s: %s asks for %s", node, podName(p), written(requests(p))))
-	}
-	return lines
 }
 
 // nodeLoad is what the pods on a node ask for together.

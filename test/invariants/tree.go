@@ -14,46 +14,8 @@ import (
 // A CompositePodGroup of Kubernetes is a gang of gangs: so many of the groups directly
 // in it stand together, or nothing does.
 
-const fromComposite source = "CompositePodGroup"
-
-// composite is what a CompositePodGroup says now.
-type composite struct {
-	// parent is the one that it is in, "" for none.
-	parent string
-	// least is how many groups it needs.
-	least int64
-	ended bool
-}
-
-// tree is what is remembered of a hierarchy, by its root.
-type tree struct {
-	wasWhole, accused bool
-}
-
-// compositeChanged takes in an add, update or delete of a CompositePodGroup.
-func (j *judge) compositeChanged(was, is *unstructured.Unstructured, _ time.Time) {
-	if is == nil {
-		key := compositeKey(was)
-		one := j.composites[key]
-		one.ended = true
-		j.composites[key] = one
-		return
-	}
-	one := composite{least: 1, parent: parentOf(is), ended: is.GetDeletionTimestamp() != nil}
-	if gang, found, _ := unstructured.NestedMap(is.Object, "spec", "schedulingPolicy", "gang"); found {
-		one.least = number(gang, "minGroupCount", 1)
-	}
-	j.composites[compositeKey(is)] = one
-	j.noteTrees()
-}
-
 func compositeKey(u *unstructured.Unstructured) gangKey {
 	return gangKey{source: fromComposite, namespace: u.GetNamespace(), name: u.GetName()}
-}
-
-func parentOf(u *unstructured.Unstructured) string {
-	name, _, _ := unstructured.NestedString(u.Object, "spec", "parentCompositePodGroupName")
-	return name
 }
 
 // rootOf is the topmost CompositePodGroup above a PodGroup; false if it is in none, or

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 // Invariant is the number of an invariant in the design.
@@ -55,4 +57,25 @@ func (v Violation) String() string {
 // clock is how this package writes a time: tests live for minutes, not days.
 func clock(t time.Time) string {
 	return t.Format("15:04:05.000")
+}
+
+// elapsed rounds a duration to what a reader needs.
+func elapsed(d time.Duration) time.Duration {
+	return d.Round(100 * time.Millisecond)
+}
+
+func podName(pod *v1.Pod) string {
+	return fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
+}
+
+// joined lists words in a sentence.
+func joined(words []string) string {
+	return strings.Join(words, ", ")
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -46,8 +46,3 @@ func (j *judge) judgeWhole(g *gang, now time.Time) {
 			g.key, declared.least.compared(g.placed()), elapsed(now.Sub(g.lastBind))), g.evidence())
 	}
 }
-
-// elapsed rounds a duration to what a reader needs.
-func elapsed(d time.Duration) time.Duration {
-	return d.Round(100 * time.Millisecond)
-}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/pki"
+	portpkg "github.com/dovetail-dev/dovetail/test/localcluster/internal/ports"
 	"sigs.k8s.io/yaml"
 )
 
@@ -150,4 +151,21 @@ func writeYAML(file string, content any) error {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	return nil
+}
+
+// webhookCertificate is the name that a webhook server looks for in its directory of certificates.
+const webhookCertificate = "tls"
+
+// writeJobSetConfig writes the controller's configuration. Its metrics are served to nobody: that takes an
+// authorization of its own.
+func (c *Cluster) writeJobSetConfig() error {
+	return writeYAML(c.layout.jobSetConfig(), map[string]any{
+		"apiVersion":             "config.jobset.x-k8s.io/v1alpha1",
+		"kind":                   "Configuration",
+		"leaderElection":         map[string]any{"leaderElect": false},
+		"internalCertManagement": map[string]any{"enable": false},
+		"health":                 map[string]any{"healthProbeBindAddress": portpkg.Address(c.ports.JobSetProbe)},
+		"metrics":                map[string]any{"bindAddress": "0"},
+		"webhook":                map[string]any{"host": "127.0.0.1", "port": c.ports.JobSetWebhook, "certDir": c.layout.pki()},
+	})
 }

@@ -28,8 +28,6 @@ var loopsToBreak = map[string]int{
 	"pkg/plan":             11,
 	"pkg/plugins/draaware": 6,
 	"pkg/workloads":        11,
-	"test/invariants":      10,
-	"test/localcluster":    10,
 }
 
 func TestFilesOfAPackageFormNoLargeLoop(t *testing.T) {
