@@ -16,7 +16,7 @@ import (
 // a device is given away twice: writes of claims arrive in their order.
 func (j *judge) claimChanged(was, is *resourceapi.ResourceClaim, now time.Time) {
 	if was != nil {
-		j.release(was)
+		j.releaseDevices(was)
 	}
 	if is == nil {
 		delete(j.claims, claimKey{was.Namespace, was.Name})
@@ -35,44 +35,44 @@ func (j *judge) claimChanged(was, is *resourceapi.ResourceClaim, now time.Time) 
 		known.allocated = now
 	}
 	known.object = is
-	j.take(known, was, now)
+	j.recordAllocation(known, was, now)
 }
 
-// release gives back the devices of a claim's former state.
-func (j *judge) release(was *resourceapi.ResourceClaim) {
+// releaseDevices gives back the devices of a claim's former state.
+func (j *judge) releaseDevices(was *resourceapi.ResourceClaim) {
 	key := claimKey{was.Namespace, was.Name}
 	for _, result := range results(was) {
 		device := deviceOf(result)
-		j.users[device] = slices.DeleteFunc(j.users[device], func(u use) bool { return u.claim == key })
-		if len(j.users[device]) == 0 {
-			delete(j.users, device)
+		j.deviceUses[device] = slices.DeleteFunc(j.deviceUses[device], func(u deviceUse) bool { return u.claim == key })
+		if len(j.deviceUses[device]) == 0 {
+			delete(j.deviceUses, device)
 		}
 	}
 }
 
-// take books the devices of a claim's present state and reports a device that
+// recordAllocation books the devices of a claim's present state and reports a device that
 // somebody has already, unless the former state of the claim had it as well.
-func (j *judge) take(c *claim, was *resourceapi.ResourceClaim, now time.Time) {
+func (j *judge) recordAllocation(c *claim, was *resourceapi.ResourceClaim, now time.Time) {
 	key := claimKey{c.object.Namespace, c.object.Name}
 	for _, result := range results(c.object) {
 		if result.AdminAccess != nil && *result.AdminAccess {
 			continue
 		}
 		device := deviceOf(result)
-		mine := use{claim: key, shared: result.ShareID != nil, since: c.allocated}
-		for _, other := range j.users[device] {
-			if (!mine.shared || !other.shared) && !had(was, device) {
+		mine := deviceUse{claim: key, shared: result.ShareID != nil, since: c.allocated}
+		for _, other := range j.deviceUses[device] {
+			if (!mine.shared || !other.shared) && !hadDevice(was, device) {
 				j.reportTwice(device, mine, other, now)
 			}
 		}
-		j.users[device] = append(j.users[device], mine)
+		j.deviceUses[device] = append(j.deviceUses[device], mine)
 	}
 }
 
-func (j *judge) reportTwice(device deviceID, mine, other use, now time.Time) {
+func (j *judge) reportTwice(device deviceID, mine, other deviceUse, now time.Time) {
 	j.report(NothingTwice, now, fmt.Sprintf("device %s is allocated to claim %s and to claim %s", device, other.claim, mine.claim), []string{
-		fmt.Sprintf("claim %s: allocated at %s, %s", other.claim, clock(other.since), j.reservation(other.claim)),
-		fmt.Sprintf("claim %s: allocated at %s, %s", mine.claim, clock(mine.since), j.reservation(mine.claim)),
+		fmt.Sprintf("claim %s: allocated at %s, %s", other.claim, formatTime(other.since), j.reservation(other.claim)),
+		fmt.Sprintf("claim %s: allocated at %s, %s", mine.claim, formatTime(mine.since), j.reservation(mine.claim)),
 	})
 }
 
@@ -86,19 +86,19 @@ func (j *judge) reservation(key claimKey) string {
 	if len(names) == 0 {
 		return "reserved for nobody"
 	}
-	return "reserved for " + joined(names)
+	return "reserved for " + joinWords(names)
 }
 
 // sliceChanged takes in one event of the ResourceSlice watch.
 func (j *judge) sliceChanged(was, is *resourceapi.ResourceSlice, _ time.Time) {
 	if was != nil {
-		delete(j.offered[poolOf(was)], was.UID)
+		delete(j.publishedSlices[poolOf(was)], was.UID)
 	}
 	if is == nil {
 		return
 	}
-	if j.offered[poolOf(is)] == nil {
-		j.offered[poolOf(is)] = map[types.UID]*resourceapi.ResourceSlice{}
+	if j.publishedSlices[poolOf(is)] == nil {
+		j.publishedSlices[poolOf(is)] = map[types.UID]*resourceapi.ResourceSlice{}
 	}
-	j.offered[poolOf(is)][is.UID] = is
+	j.publishedSlices[poolOf(is)][is.UID] = is
 }

@@ -19,39 +19,39 @@ func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
 	node := pod.Spec.NodeName
 	load := nodeLoad{wanted: totalRequests(j.onNode[node]), pods: int64(len(j.onNode[node]))}
 	bound := fmt.Sprintf("%s was bound to %s", podName(pod), node)
-	j.charge(charge{at: now, accused: bound + ", which",
-		refusal:  func() string { return j.nodes[node].refusal(pod, load) },
-		evidence: func() []string { return j.tenants(node, now) }})
-	j.charge(charge{at: now, accused: bound,
-		refusal:  func() string { return j.claimsRefusal(pod) },
-		evidence: func() []string { return []string{"bound at " + clock(now)} }})
+	j.suspect(suspicion{at: now, subject: bound + ", which",
+		problem:  func() string { return j.nodes[node].problem(pod, load) },
+		evidence: func() []string { return j.requestLines(node, now) }})
+	j.suspect(suspicion{at: now, subject: bound,
+		problem:  func() string { return j.claimsProblem(pod) },
+		evidence: func() []string { return []string{"bound at " + formatTime(now)} }})
 }
 
-// tenants tells what each pod on a node asks for.
-func (j *judge) tenants(node string, now time.Time) []string {
-	lines := []string{"bound at " + clock(now)}
+// requestLines tells what each pod on a node asks for.
+func (j *judge) requestLines(node string, now time.Time) []string {
+	lines := []string{"bound at " + formatTime(now)}
 	for _, p := range slices.SortedFunc(maps.Values(j.onNode[node]), func(a, b *v1.Pod) int {
 		return strings.Compare(podName(a), podName(b))
 	}) {
-		lines = append(lines, fmt.Sprintf("on %s: %s asks for %s", node, podName(p), written(requests(p))))
+		lines = append(lines, fmt.Sprintf("on %s: %s asks for %s", node, podName(p), formatResources(requests(p))))
 	}
 	return lines
 }
 
-// claimsRefusal says what is wrong with the claims of a bound pod.
-func (j *judge) claimsRefusal(pod *v1.Pod) string {
+// claimsProblem says what is wrong with the claims of a bound pod.
+func (j *judge) claimsProblem(pod *v1.Pod) string {
 	if current := j.pods[pod.UID]; current != nil {
 		pod = current
 	}
 	for _, name := range claimNames(pod) {
-		if why := j.claimRefusal(pod, claimKey{pod.Namespace, name}); why != "" {
+		if why := j.claimProblem(pod, claimKey{pod.Namespace, name}); why != "" {
 			return fmt.Sprintf("with claim %s, which %s", name, why)
 		}
 	}
 	return ""
 }
 
-func (j *judge) claimRefusal(pod *v1.Pod, key claimKey) string {
+func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	c := j.claims[key]
 	switch {
 	case c == nil:
@@ -79,9 +79,9 @@ func (j *judge) claimRefusal(pod *v1.Pod, key claimKey) string {
 
 // reachable says whether a slice offers the device on the node.
 func (j *judge) reachable(device deviceID, node *v1.Node) bool {
-	for _, s := range j.offered[poolID{device.driver, device.pool}] {
+	for _, s := range j.publishedSlices[poolID{device.driver, device.pool}] {
 		for i := range s.Spec.Devices {
-			if s.Spec.Devices[i].Name == device.name && offers(&s.Spec, &s.Spec.Devices[i], node) {
+			if s.Spec.Devices[i].Name == device.name && offersDevice(&s.Spec, &s.Spec.Devices[i], node) {
 				return true
 			}
 		}

@@ -112,7 +112,7 @@ func (c *Checker) Flush(ctx context.Context) error {
 	settled := func(context.Context) (bool, error) {
 		c.lock.Lock()
 		defer c.lock.Unlock()
-		return len(c.judge.charges) == 0, nil
+		return len(c.judge.suspicions) == 0, nil
 	}
 	if err := wait.PollUntilContextCancel(ctx, tick/4, true, settled); err != nil {
 		return fmt.Errorf("waiting for the invariant checker to settle: %w", err)
@@ -142,16 +142,16 @@ func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {
 
 func (c *Checker) gangWatches(client dynamic.Interface) []*watched {
 	rayClusters := schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
-	podGroups := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
-	nativeGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
+	coscheduling := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
+	podGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
 	composites := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1alpha3", Resource: "compositepodgroups"}
 	jobs := schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	kinds := []*watched{
 		watchedKind(&c.lock, jobs, &unstructured.Unstructured{}, listDynamic(client, jobs), c.judge.jobChanged),
 		watchedKind(&c.lock, composites, &unstructured.Unstructured{}, listDynamic(client, composites), c.judge.compositeChanged),
-		watchedKind(&c.lock, nativeGroups, &unstructured.Unstructured{}, listDynamic(client, nativeGroups), c.judge.nativeGroupChanged),
-		watchedKind(&c.lock, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
 		watchedKind(&c.lock, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
+		watchedKind(&c.lock, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
+		watchedKind(&c.lock, coscheduling, &unstructured.Unstructured{}, listDynamic(client, coscheduling), c.judge.coschedulingChanged),
 	}
 	for _, k := range kinds {
 		k.optional = true

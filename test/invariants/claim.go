@@ -28,8 +28,8 @@ func (d deviceID) String() string { return d.driver + "/" + d.pool + "/" + d.nam
 // poolID identifies the slices that belong together.
 type poolID struct{ driver, pool string }
 
-// use is one appearance of a device in the allocation of a claim.
-type use struct {
+// deviceUse is one appearance of a device in the allocation of a claim.
+type deviceUse struct {
 	claim  claimKey
 	shared bool
 	since  time.Time
@@ -42,7 +42,7 @@ type claim struct {
 	allocated time.Time
 	// heldSince is since when a pod without a node has had it, for I4.
 	heldSince time.Time
-	accused   bool
+	reported  bool
 }
 
 func results(c *resourceapi.ResourceClaim) []resourceapi.DeviceRequestAllocationResult {
@@ -56,7 +56,7 @@ func deviceOf(result resourceapi.DeviceRequestAllocationResult) deviceID {
 	return deviceID{result.Driver, result.Pool, result.Device}
 }
 
-func had(was *resourceapi.ResourceClaim, device deviceID) bool {
+func hadDevice(was *resourceapi.ResourceClaim, device deviceID) bool {
 	return was != nil && slices.ContainsFunc(results(was), func(r resourceapi.DeviceRequestAllocationResult) bool {
 		return deviceOf(r) == device
 	})
@@ -101,8 +101,8 @@ func isPodGroup(r resourceapi.ResourceClaimConsumerReference) bool {
 	return r.APIGroup == schedulingv1beta1.GroupName && r.Resource == "podgroups"
 }
 
-// offers says whether a slice gives a node access to one of its devices.
-func offers(spec *resourceapi.ResourceSliceSpec, device *resourceapi.Device, node *v1.Node) bool {
+// offersDevice says whether a slice gives a node access to one of its devices.
+func offersDevice(spec *resourceapi.ResourceSliceSpec, device *resourceapi.Device, node *v1.Node) bool {
 	where := spec
 	if spec.PerDeviceNodeSelection != nil && *spec.PerDeviceNodeSelection {
 		where = &resourceapi.ResourceSliceSpec{NodeName: device.NodeName, NodeSelector: device.NodeSelector, AllNodes: device.AllNodes}

@@ -43,8 +43,8 @@ func workersNeeded(group map[string]any, autoscaled bool) int64 {
 	return min(replicas, most) * max(1, number(group, "numOfHosts", 1))
 }
 
-// declaredByPodGroup reads the minimum of a scheduler-plugins PodGroup.
-func declaredByPodGroup(group *unstructured.Unstructured) declaration {
+// declaredByCoscheduling reads the minimum of a scheduler-plugins PodGroup.
+func declaredByCoscheduling(group *unstructured.Unstructured) declaration {
 	spec, _, _ := unstructured.NestedMap(group.Object, "spec")
 	return declaration{
 		least: quorum{anyRole: number(spec, "minMember", 0)},
@@ -52,9 +52,9 @@ func declaredByPodGroup(group *unstructured.Unstructured) declaration {
 	}
 }
 
-// declaredByNativeGroup reads the minimum of a PodGroup of Kubernetes itself; with
+// declaredByPodGroup reads the minimum of a PodGroup of Kubernetes itself; with
 // the basic policy it has none.
-func declaredByNativeGroup(group *unstructured.Unstructured) declaration {
+func declaredByPodGroup(group *unstructured.Unstructured) declaration {
 	gang, _, _ := unstructured.NestedMap(group.Object, "spec", "schedulingPolicy", "gang")
 	return declaration{
 		least:  quorum{anyRole: number(gang, "minCount", 0)},

@@ -20,9 +20,9 @@ func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	}
 	if is != nil {
 		j.pods[is.UID] = is
-		j.load(is)
+		j.addToNode(is)
 	}
-	j.noteNomination(was, is, now)
+	j.recordNomination(was, is, now)
 	j.updateGang(was, is, now)
 	if was != nil && is != nil && was.Spec.NodeName == "" && is.Spec.NodeName != "" && j.judges(is) {
 		j.bindings++
@@ -30,8 +30,8 @@ func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	}
 }
 
-// load books a pod on its node.
-func (j *judge) load(pod *v1.Pod) {
+// addToNode books a pod on its node.
+func (j *judge) addToNode(pod *v1.Pod) {
 	if !occupies(pod) {
 		return
 	}
@@ -61,9 +61,9 @@ func (j *judge) updateGang(was, is *v1.Pod, now time.Time) {
 	} else {
 		g.update(is, role, now)
 	}
-	j.noteWhole(g)
-	if key.source == fromNativeGroup {
-		j.noteTrees()
+	j.recordQuorum(g)
+	if key.source == fromPodGroup {
+		j.recordHierarchies()
 	}
 	if len(g.members) == 0 {
 		delete(j.gangs, key)
@@ -92,7 +92,7 @@ func nodeName(was, is *v1.Node) string {
 	return was.Name
 }
 
-// rayClusterChanged, jobChanged and podGroupChanged take in one event of a gang's object.
+// rayClusterChanged, jobChanged and coschedulingChanged take in one event of a gang's object.
 func (j *judge) rayClusterChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	key := func(u *unstructured.Unstructured) gangKey {
 		return gangKey{fromRayCluster, u.GetNamespace(), u.GetName(), u.GetUID()}
@@ -107,6 +107,14 @@ func (j *judge) jobChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	j.declare(was, is, key, declaredByJob)
 }
 
+func (j *judge) coschedulingChanged(was, is *unstructured.Unstructured, _ time.Time) {
+	key := func(u *unstructured.Unstructured) gangKey {
+		return gangKey{source: fromCoscheduling, namespace: u.GetNamespace(), name: u.GetName()}
+	}
+	j.declare(was, is, key, declaredByCoscheduling)
+}
+
+// podGroupChanged takes in an add, update or delete of a PodGroup of Kubernetes itself.
 func (j *judge) podGroupChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	key := func(u *unstructured.Unstructured) gangKey {
 		return gangKey{source: fromPodGroup, namespace: u.GetNamespace(), name: u.GetName()}
@@ -114,29 +122,21 @@ func (j *judge) podGroupChanged(was, is *unstructured.Unstructured, _ time.Time)
 	j.declare(was, is, key, declaredByPodGroup)
 }
 
-// nativeGroupChanged takes in an add, update or delete of a PodGroup of Kubernetes itself.
-func (j *judge) nativeGroupChanged(was, is *unstructured.Unstructured, _ time.Time) {
-	key := func(u *unstructured.Unstructured) gangKey {
-		return gangKey{source: fromNativeGroup, namespace: u.GetNamespace(), name: u.GetName()}
-	}
-	j.declare(was, is, key, declaredByNativeGroup)
-}
-
 // compositeChanged takes in an add, update or delete of a CompositePodGroup.
 func (j *judge) compositeChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	if is == nil {
 		key := compositeKey(was)
-		one := j.composites[key]
-		one.ended = true
-		j.composites[key] = one
+		group := j.composites[key]
+		group.ended = true
+		j.composites[key] = group
 		return
 	}
-	one := composite{least: 1, parent: parentOf(is), ended: is.GetDeletionTimestamp() != nil}
+	group := composite{least: 1, parent: parentOf(is), ended: is.GetDeletionTimestamp() != nil}
 	if gang, found, _ := unstructured.NestedMap(is.Object, "spec", "schedulingPolicy", "gang"); found {
-		one.least = number(gang, "minGroupCount", 1)
+		group.least = number(gang, "minGroupCount", 1)
 	}
-	j.composites[compositeKey(is)] = one
-	j.noteTrees()
+	j.composites[compositeKey(is)] = group
+	j.recordHierarchies()
 }
 
 func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstructured.Unstructured) gangKey,
@@ -149,18 +149,18 @@ func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstruct
 	key := keyOf(is)
 	j.declarations[key] = read(is)
 	if g := j.gangs[key]; g != nil {
-		j.noteWhole(g)
+		j.recordQuorum(g)
 	}
 }
 
 // timePassed judges what depends on time. It goes through everything in no
 // order; readers of violations sort them.
 func (j *judge) timePassed(now time.Time) {
-	j.settleCharges(now)
+	j.settleSuspicions(now)
 	for _, g := range j.gangs {
-		j.judgeWhole(g, now)
+		j.judgeQuorum(g, now)
 	}
-	j.judgeTrees(now)
+	j.judgeHierarchies(now)
 	j.judgeHeldClaims(now)
 	j.judgeNominations(now)
 	for _, history := range j.nodes {

@@ -20,24 +20,24 @@ import (
 type source string
 
 const (
-	fromRayCluster source = "RayCluster"
-	fromPodGroup   source = "PodGroup"
-	// fromNativeGroup is a PodGroup of Kubernetes itself.
-	fromNativeGroup source = "scheduling.k8s.io PodGroup"
+	fromRayCluster   source = "RayCluster"
+	fromCoscheduling source = "PodGroup"
+	// fromPodGroup is a PodGroup of Kubernetes itself.
+	fromPodGroup source = "scheduling.k8s.io PodGroup"
 	// fromLabel is Dovetail's own label, on pods alone.
 	fromLabel source = "label"
 	fromJob   source = "Job"
 )
 
 const (
-	podGroupLabel    = "scheduling.x-k8s.io/pod-group"
-	rayGroupLabel    = "ray.io/group"
-	rayNodeTypeLabel = "ray.io/node-type"
-	rayAPIGroup      = "ray.io/"
-	gangNameLabel    = "dovetail.dev/gang-name"
-	gangMinimum      = "dovetail.dev/gang-min"
-	gangMark         = "dovetail.dev/gang"
-	batchAPIGroup    = "batch/"
+	coschedulingLabel = "scheduling.x-k8s.io/pod-group"
+	rayGroupLabel     = "ray.io/group"
+	rayNodeTypeLabel  = "ray.io/node-type"
+	rayAPIGroup       = "ray.io/"
+	gangNameLabel     = "dovetail.dev/gang-name"
+	gangMinimum       = "dovetail.dev/gang-min"
+	gangMark          = "dovetail.dev/gang"
+	batchAPIGroup     = "batch/"
 )
 
 // gangKey identifies a gang. Pods name their PodGroup without its uid, so uid
@@ -65,7 +65,7 @@ const (
 // membership says which gang a pod is in, and as what; false if it is in none.
 func membership(pod *v1.Pod) (gangKey, role, bool) {
 	if group := pod.Spec.SchedulingGroup; group != nil && group.PodGroupName != nil {
-		return gangKey{source: fromNativeGroup, namespace: pod.Namespace, name: *group.PodGroupName}, anyRole, true
+		return gangKey{source: fromPodGroup, namespace: pod.Namespace, name: *group.PodGroupName}, anyRole, true
 	}
 	owner := metav1.GetControllerOf(pod)
 	if owner != nil && owner.Kind == string(fromRayCluster) && strings.HasPrefix(owner.APIVersion, rayAPIGroup) {
@@ -78,8 +78,8 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 		}
 		return gangKey{}, "", false
 	}
-	if name := pod.Labels[podGroupLabel]; name != "" {
-		return gangKey{source: fromPodGroup, namespace: pod.Namespace, name: name}, anyRole, true
+	if name := pod.Labels[coschedulingLabel]; name != "" {
+		return gangKey{source: fromCoscheduling, namespace: pod.Namespace, name: name}, anyRole, true
 	}
 	marked := pod.Labels[gangMark] == "true" || pod.Annotations[gangMark] == "true"
 	if marked && owner != nil && owner.Kind == string(fromJob) && strings.HasPrefix(owner.APIVersion, batchAPIGroup) {
@@ -136,10 +136,10 @@ type gang struct {
 	members map[types.UID]*member
 	// lastBind is the last moment at which a member got its node.
 	lastBind time.Time
-	// wasWhole says that the minimum was met since the gang last held nothing.
-	wasWhole bool
-	// accused keeps one broken episode from being reported again and again.
-	accused bool
+	// quorumMet says that the minimum was met since the gang last held nothing.
+	quorumMet bool
+	// reported keeps one broken episode from being reported again and again.
+	reported bool
 }
 
 // holding counts the members that occupy a node and are here to stay.
@@ -172,12 +172,12 @@ func (g *gang) evidence() []string {
 	for _, m := range slices.SortedFunc(maps.Values(g.members), func(a, b *member) int {
 		return strings.Compare(a.pod.Name, b.pod.Name)
 	}) {
-		lines = append(lines, m.whereabouts())
+		lines = append(lines, m.describe())
 	}
 	return lines
 }
 
-func (m *member) whereabouts() string {
+func (m *member) describe() string {
 	if m.pod.Spec.NodeName == "" {
 		return fmt.Sprintf("pod %s (%s): no node", m.pod.Name, m.role)
 	}
@@ -185,7 +185,7 @@ func (m *member) whereabouts() string {
 	if m.pod.DeletionTimestamp != nil {
 		state += ", being deleted"
 	}
-	return fmt.Sprintf("pod %s (%s): on %s since %s, %s", m.pod.Name, m.role, m.pod.Spec.NodeName, clock(m.bound), state)
+	return fmt.Sprintf("pod %s (%s): on %s since %s, %s", m.pod.Name, m.role, m.pod.Spec.NodeName, formatTime(m.bound), state)
 }
 
 // occupies says whether a pod takes room on a node.
@@ -221,7 +221,7 @@ type composite struct {
 	ended bool
 }
 
-// tree is what is remembered of a hierarchy, by its root.
-type tree struct {
-	wasWhole, accused bool
+// hierarchy is what is remembered of a hierarchy, by its root.
+type hierarchy struct {
+	quorumMet, reported bool
 }

@@ -21,30 +21,30 @@ type judge struct {
 	grace      time.Duration
 	settle     time.Duration
 
-	pods         map[types.UID]*v1.Pod
-	gangs        map[gangKey]*gang
-	declarations map[gangKey]declaration
-	composites   map[gangKey]composite
-	trees        map[gangKey]*tree
-	nodes        map[string]*nodeHistory
-	onNode       map[string]map[types.UID]*v1.Pod
-	claims       map[claimKey]*claim
-	users        map[deviceID][]use
-	offered      map[poolID]map[types.UID]*resourceapi.ResourceSlice
-	nominated    map[types.UID]*nomination
+	pods            map[types.UID]*v1.Pod
+	gangs           map[gangKey]*gang
+	declarations    map[gangKey]declaration
+	composites      map[gangKey]composite
+	hierarchies     map[gangKey]*hierarchy
+	nodes           map[string]*nodeHistory
+	onNode          map[string]map[types.UID]*v1.Pod
+	claims          map[claimKey]*claim
+	deviceUses      map[deviceID][]deviceUse
+	publishedSlices map[poolID]map[types.UID]*resourceapi.ResourceSlice
+	nominated       map[types.UID]*nomination
 
-	charges    []charge
+	suspicions []suspicion
 	bindings   int
 	violations []Violation
 }
 
-// charge is an accusation that a later event of another watch may still refute:
+// suspicion is an accusation that a later event of another watch may still refute:
 // watches of different kinds are not ordered among each other.
-type charge struct {
+type suspicion struct {
 	at      time.Time
-	accused string
-	// refusal says what is wrong by all that is known now; empty acquits.
-	refusal func() string
+	subject string
+	// problem says what is wrong by all that is known now; empty acquits.
+	problem func() string
 	// evidence is asked for once, when the charge is raised.
 	evidence func() []string
 	recorded []string
@@ -52,20 +52,20 @@ type charge struct {
 
 func newJudge(options Options) *judge {
 	return &judge{
-		schedulers:   sets.New(options.SchedulerNames...),
-		grace:        options.Grace,
-		settle:       options.Settle,
-		pods:         map[types.UID]*v1.Pod{},
-		gangs:        map[gangKey]*gang{},
-		declarations: map[gangKey]declaration{},
-		composites:   map[gangKey]composite{},
-		trees:        map[gangKey]*tree{},
-		nodes:        map[string]*nodeHistory{},
-		onNode:       map[string]map[types.UID]*v1.Pod{},
-		claims:       map[claimKey]*claim{},
-		users:        map[deviceID][]use{},
-		offered:      map[poolID]map[types.UID]*resourceapi.ResourceSlice{},
-		nominated:    map[types.UID]*nomination{},
+		schedulers:      sets.New(options.SchedulerNames...),
+		grace:           options.Grace,
+		settle:          options.Settle,
+		pods:            map[types.UID]*v1.Pod{},
+		gangs:           map[gangKey]*gang{},
+		declarations:    map[gangKey]declaration{},
+		composites:      map[gangKey]composite{},
+		hierarchies:     map[gangKey]*hierarchy{},
+		nodes:           map[string]*nodeHistory{},
+		onNode:          map[string]map[types.UID]*v1.Pod{},
+		claims:          map[claimKey]*claim{},
+		deviceUses:      map[deviceID][]deviceUse{},
+		publishedSlices: map[poolID]map[types.UID]*resourceapi.ResourceSlice{},
+		nominated:       map[types.UID]*nomination{},
 	}
 }
 
@@ -74,20 +74,20 @@ func (j *judge) judges(pod *v1.Pod) bool {
 	return j.schedulers.Has(pod.Spec.SchedulerName)
 }
 
-// charge raises an accusation unless it is refuted already.
-func (j *judge) charge(c charge) {
-	if c.refusal() != "" {
+// suspect raises an accusation unless it is refuted already.
+func (j *judge) suspect(c suspicion) {
+	if c.problem() != "" {
 		c.recorded = c.evidence()
-		j.charges = append(j.charges, c)
+		j.suspicions = append(j.suspicions, c)
 	}
 }
 
-// settleCharges drops what was refuted and reports what stood for Settle.
-func (j *judge) settleCharges(now time.Time) {
-	j.charges = slices.DeleteFunc(j.charges, func(c charge) bool {
-		refusal := c.refusal()
+// settleSuspicions drops what was refuted and reports what stood for Settle.
+func (j *judge) settleSuspicions(now time.Time) {
+	j.suspicions = slices.DeleteFunc(j.suspicions, func(c suspicion) bool {
+		refusal := c.problem()
 		if refusal != "" && now.Sub(c.at) > j.settle {
-			j.report(NothingTwice, now, c.accused+" "+refusal, c.recorded)
+			j.report(NothingTwice, now, c.subject+" "+refusal, c.recorded)
 		}
 		return refusal == "" || now.Sub(c.at) > j.settle
 	})
@@ -131,6 +131,6 @@ func (j *judge) lastBind(pod *v1.Pod) time.Time {
 
 // nomination is a node that the API keeps for a pod without a node.
 type nomination struct {
-	since   time.Time
-	accused bool
+	since    time.Time
+	reported bool
 }

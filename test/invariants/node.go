@@ -40,22 +40,22 @@ type nodeLoad struct {
 	pods   int64
 }
 
-// refusal says why no version of the node that is remembered takes the pod.
-func (h *nodeHistory) refusal(pod *v1.Pod, load nodeLoad) string {
+// problem says why no version of the node that is remembered takes the pod.
+func (h *nodeHistory) problem(pod *v1.Pod, load nodeLoad) string {
 	if h == nil || len(h.versions) == 0 {
 		return "does not exist"
 	}
 	why := ""
 	for _, version := range h.versions {
-		if why = versionRefusal(version.node, pod, load); why == "" {
+		if why = versionProblem(version.node, pod, load); why == "" {
 			return ""
 		}
 	}
 	return why
 }
 
-// versionRefusal says why one state of a node does not take the pod.
-func versionRefusal(node *v1.Node, pod *v1.Pod, load nodeLoad) string {
+// versionProblem says why one state of a node does not take the pod.
+func versionProblem(node *v1.Node, pod *v1.Pod, load nodeLoad) string {
 	if why := overcommitted(node.Status.Allocatable, load); why != "" {
 		return why
 	}
@@ -112,8 +112,8 @@ func totalRequests[K comparable](pods map[K]*v1.Pod) v1.ResourceList {
 	return total
 }
 
-// written lists resources in the order of their names.
-func written(list v1.ResourceList) string {
+// formatResources lists resources in the order of their names.
+func formatResources(list v1.ResourceList) string {
 	if len(list) == 0 {
 		return "nothing"
 	}
@@ -122,5 +122,5 @@ func written(list v1.ResourceList) string {
 		quantity := list[name]
 		words = append(words, fmt.Sprintf("%s %s", quantity.String(), name))
 	}
-	return joined(words)
+	return joinWords(words)
 }

@@ -43,7 +43,7 @@ type Violation struct {
 // String is the sentence with its evidence, one line each.
 func (v Violation) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s broken at %s: %s", v.Invariant, clock(v.At), v.Sentence)
+	fmt.Fprintf(&text, "%s broken at %s: %s", v.Invariant, formatTime(v.At), v.Sentence)
 	for i, line := range v.Evidence {
 		if i == evidenceLimit {
 			fmt.Fprintf(&text, "\n    and %d more", len(v.Evidence)-i)
@@ -54,8 +54,8 @@ func (v Violation) String() string {
 	return text.String()
 }
 
-// clock is how this package writes a time: tests live for minutes, not days.
-func clock(t time.Time) string {
+// formatTime is how this package writes a time: tests live for minutes, not days.
+func formatTime(t time.Time) string {
 	return t.Format("15:04:05.000")
 }
 
@@ -68,8 +68,8 @@ func podName(pod *v1.Pod) string {
 	return fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
 }
 
-// joined lists words in a sentence.
-func joined(words []string) string {
+// joinWords lists words in a sentence.
+func joinWords(words []string) string {
 	return strings.Join(words, ", ")
 }
 

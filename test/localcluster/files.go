@@ -20,8 +20,8 @@ const (
 	userJobSet  = "jobset-controller"
 )
 
-// clients are the holders of client certificates, by the name of their kubeconfig.
-var clients = map[string]pki.Subject{
+// clientSubjects are the holders of client certificates, by the name of their kubeconfig.
+var clientSubjects = map[string]pki.Subject{
 	ControllerManager: {User: "system:kube-controller-manager"},
 	Scheduler:         {User: "system:kube-scheduler"},
 	Kwok:              {User: userKwok},
@@ -89,7 +89,7 @@ func (c *Cluster) writeCertificates() error {
 	if err := pki.WriteKubeconfig(c.layout.kubeconfig(), server, admin); err != nil {
 		return err
 	}
-	for name, subject := range clients {
+	for name, subject := range clientSubjects {
 		pair, err := authority.Client(name, subject)
 		if err != nil {
 			return err

@@ -24,17 +24,17 @@ func (j *judge) rootOf(key gangKey) (gangKey, bool) {
 	parent := j.declarations[key].parent
 	for seen := 0; parent != "" && seen <= len(j.composites); seen++ {
 		key = gangKey{source: fromComposite, namespace: key.namespace, name: parent}
-		one, known := j.composites[key]
-		if !known || one.ended {
+		group, known := j.composites[key]
+		if !known || group.ended {
 			return gangKey{}, false
 		}
-		parent = one.parent
+		parent = group.parent
 	}
 	return key, key.source == fromComposite
 }
 
-// leaves are the PodGroups with pods of each hierarchy.
-func (j *judge) leaves() map[gangKey][]*gang {
+// gangsByRoot are the PodGroups with pods of each hierarchy.
+func (j *judge) gangsByRoot() map[gangKey][]*gang {
 	below := map[gangKey][]*gang{}
 	if len(j.composites) == 0 {
 		return below
@@ -47,28 +47,28 @@ func (j *judge) leaves() map[gangKey][]*gang {
 	return below
 }
 
-// noteTrees remembers which hierarchies met their minimum, as noteWhole does.
-func (j *judge) noteTrees() {
-	for root, gangs := range j.leaves() {
-		t := j.trees[root]
+// recordHierarchies remembers which hierarchies met their minimum, as recordQuorum does.
+func (j *judge) recordHierarchies() {
+	for root, gangs := range j.gangsByRoot() {
+		t := j.hierarchies[root]
 		if t == nil {
-			t = &tree{}
-			j.trees[root] = t
+			t = &hierarchy{}
+			j.hierarchies[root] = t
 		}
 		switch {
 		case !slices.ContainsFunc(gangs, func(g *gang) bool { return g.holding() > 0 }):
-			*t = tree{}
-		case j.treeMet(root):
-			*t = tree{wasWhole: true}
+			*t = hierarchy{}
+		case j.hierarchyMet(root):
+			*t = hierarchy{quorumMet: true}
 		}
 	}
 }
 
-// judgeTrees is I1 for hierarchies.
-func (j *judge) judgeTrees(now time.Time) {
-	for root, gangs := range j.leaves() {
-		t := j.trees[root]
-		if t == nil || t.wasWhole || t.accused {
+// judgeHierarchies is I1 for hierarchies.
+func (j *judge) judgeHierarchies(now time.Time) {
+	for root, gangs := range j.gangsByRoot() {
+		t := j.hierarchies[root]
+		if t == nil || t.quorumMet || t.reported {
 			continue
 		}
 		last, holding := time.Time{}, 0
@@ -81,7 +81,7 @@ func (j *judge) judgeTrees(now time.Time) {
 		if holding == 0 || now.Sub(last) <= j.grace {
 			continue
 		}
-		t.accused = true
+		t.reported = true
 		evidence := []string(nil)
 		for _, g := range gangs {
 			for _, line := range g.evidence() {
@@ -94,16 +94,16 @@ func (j *judge) judgeTrees(now time.Time) {
 	}
 }
 
-// treeMet says whether enough of what is in a CompositePodGroup stands.
-func (j *judge) treeMet(key gangKey) bool {
+// hierarchyMet says whether enough of what is in a CompositePodGroup stands.
+func (j *judge) hierarchyMet(key gangKey) bool {
 	met := int64(0)
-	for child, one := range j.composites {
-		if child.namespace == key.namespace && one.parent == key.name && j.treeMet(child) {
+	for child, group := range j.composites {
+		if child.namespace == key.namespace && group.parent == key.name && j.hierarchyMet(child) {
 			met++
 		}
 	}
 	for child, declared := range j.declarations {
-		if child.source != fromNativeGroup || child.namespace != key.namespace || declared.parent != key.name {
+		if child.source != fromPodGroup || child.namespace != key.namespace || declared.parent != key.name {
 			continue
 		}
 		// Without a minimum of its own one member is enough, and needed.
