@@ -50,7 +50,7 @@ func (j *judge) releaseDevices(was *resourceapi.ResourceClaim) {
 	}
 }
 
-// recordAllocation books the devices of a claim's present state and reports a device that
+// recordAllocation records the devices of a claim's present state and reports a device that
 // somebody has already, unless the former state of the claim had it as well.
 func (j *judge) recordAllocation(c *claim, was *resourceapi.ResourceClaim, now time.Time) {
 	key := claimKey{c.object.Namespace, c.object.Name}

@@ -30,7 +30,7 @@ func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	}
 }
 
-// addToNode books a pod on its node.
+// addToNode records a pod on its node.
 func (j *judge) addToNode(pod *v1.Pod) {
 	if !occupies(pod) {
 		return
