@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// claimChanged takes in one event of the claim watch and judges at once whether
-// a device is given away twice: writes of claims arrive in their order.
+// claimChanged handles an event of the claim watch. It checks for devices allocated
+// twice at once: the watch delivers the writes of claims in their order.
 func (j *judge) claimChanged(was, is *resourceapi.ResourceClaim, now time.Time) {
 	if was != nil {
 		j.releaseDevices(was)
@@ -38,7 +38,7 @@ func (j *judge) claimChanged(was, is *resourceapi.ResourceClaim, now time.Time) 
 	j.recordAllocation(known, was, now)
 }
 
-// releaseDevices gives back the devices of a claim's former state.
+// releaseDevices removes the devices of a claim's former state.
 func (j *judge) releaseDevices(was *resourceapi.ResourceClaim) {
 	key := claimKey{was.Namespace, was.Name}
 	for _, result := range results(was) {
@@ -50,8 +50,8 @@ func (j *judge) releaseDevices(was *resourceapi.ResourceClaim) {
 	}
 }
 
-// recordAllocation records the devices of a claim's present state and reports a device that
-// somebody has already, unless the former state of the claim had it as well.
+// recordAllocation adds the devices of a claim's present state. It reports a device that
+// another claim holds, unless the former state of this claim held it too.
 func (j *judge) recordAllocation(c *claim, was *resourceapi.ResourceClaim, now time.Time) {
 	key := claimKey{c.object.Namespace, c.object.Name}
 	for _, result := range results(c.object) {
@@ -84,12 +84,12 @@ func (j *judge) reservation(key claimKey) string {
 		}
 	}
 	if len(names) == 0 {
-		return "reserved for nobody"
+		return "not reserved"
 	}
 	return "reserved for " + joinWords(names)
 }
 
-// sliceChanged takes in one event of the ResourceSlice watch.
+// sliceChanged handles an event of the ResourceSlice watch.
 func (j *judge) sliceChanged(was, is *resourceapi.ResourceSlice, _ time.Time) {
 	if was != nil {
 		delete(j.publishedSlices[poolOf(was)], was.UID)

@@ -28,10 +28,10 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
-// The tests of this file play the scheduler by hand on a real API server.
+// The tests of this file make the writes of a scheduler on a real API server.
 
-// server starts, for the first test that wants it, an etcd and a kube-apiserver
-// without anything that would interfere.
+// server starts an etcd and a kube-apiserver for the first test that calls it. No
+// controller runs, because it could change the objects of a test.
 var server = sync.OnceValues(func() (*localcluster.Cluster, error) {
 	started = true
 	return localcluster.Start(context.Background(), localcluster.Options{Without: []string{
@@ -39,7 +39,7 @@ var server = sync.OnceValues(func() (*localcluster.Cluster, error) {
 	}, Out: os.Stderr})
 })
 
-// started says that there is a server to end.
+// started is true once the server must be stopped.
 var started bool
 
 func TestMain(m *testing.M) {
@@ -61,7 +61,7 @@ func adminConfig(t *testing.T) *rest.Config {
 	return cluster.AdminConfig()
 }
 
-// manualScheduler does by hand, in a namespace of one test, what a scheduler would do.
+// manualScheduler makes the writes of a scheduler in the namespace of a test.
 type manualScheduler struct {
 	*testing.T
 	core      kubernetes.Interface
@@ -70,7 +70,7 @@ type manualScheduler struct {
 	checker   *Checker
 }
 
-// shortOptions is a checker's patience in these tests.
+// shortOptions have short time limits, so that these tests are fast.
 var shortOptions = Options{Grace: time.Second, Settle: 300 * time.Millisecond}
 
 var notDNS = regexp.MustCompile(`[^a-z0-9]+`)
@@ -102,7 +102,7 @@ func (h *manualScheduler) node(name string) string {
 	node.UID = ""
 	made, err := h.core.CoreV1().Nodes().Create(h.Context(), node, metav1.CreateOptions{})
 	h.must(err)
-	// The API server taints every new node as not ready; no controller lifts it here.
+	// The API server taints every new node as not ready, and no controller removes the taint.
 	made.Spec.Taints = nil
 	made, err = h.core.CoreV1().Nodes().Update(h.Context(), made, metav1.UpdateOptions{})
 	h.must(err)
@@ -124,7 +124,7 @@ func (h *manualScheduler) pod(name string, changes ...func(*v1.Pod)) *v1.Pod {
 	return made
 }
 
-// bind is the pods/binding subresource, as a scheduler uses it.
+// bind writes the pods/binding subresource, like a scheduler.
 func (h *manualScheduler) bind(node string, pods ...*v1.Pod) {
 	for _, pod := range pods {
 		h.must(h.core.CoreV1().Pods(h.namespace).Bind(h.Context(), &v1.Binding{
@@ -134,7 +134,7 @@ func (h *manualScheduler) bind(node string, pods ...*v1.Pod) {
 	}
 }
 
-// claim makes a claim for one GPU and writes an allocation into its status.
+// claim creates a claim for a GPU and writes an allocation into its status.
 func (h *manualScheduler) claim(name string, pod *v1.Pod, node, device string) {
 	claims := h.core.ResourceV1().ResourceClaims(h.namespace)
 	made, err := claims.Create(h.Context(), &resourceapi.ResourceClaim{
@@ -158,11 +158,11 @@ func (h *manualScheduler) coscheduling(name string, minMember int64) {
 			"apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup",
 			"metadata": map[string]any{"name": name}, "spec": map[string]any{"minMember": minMember},
 		}}, metav1.CreateOptions{})
-		return err == nil, nil // The CRD may have come a moment ago.
+		return err == nil, nil // The API server may not serve a new CRD yet.
 	}))
 }
 
-// expect waits until the checker has spoken of this test's namespace.
+// expect waits for a violation in this test's namespace that contains the words.
 func (h *manualScheduler) expect(words ...string) {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(h.Context(), 10*time.Second)
@@ -171,11 +171,11 @@ func (h *manualScheduler) expect(words ...string) {
 		return containsAll(h.violationText(), words), nil
 	})
 	if err != nil {
-		h.Errorf("want a violation that says %q, got:\n%s", words, h.violationText())
+		h.Errorf("want a violation with the words %q, got:\n%s", words, h.violationText())
 	}
 }
 
-// violationText is all that the checker found in this test's namespace.
+// violationText returns all violations in this test's namespace.
 func (h *manualScheduler) violationText() string {
 	var all []string
 	for _, violation := range h.checker.Violations() {
@@ -249,9 +249,9 @@ func TestRealSchedulerWithoutViolation(t *testing.T) {
 	if judged := h.checker.Bindings() - before; judged != 2 {
 		t.Errorf("want 2 bindings judged after Flush, got %d", judged)
 	}
-	time.Sleep(2 * shortOptions.Grace) // Silence can only be waited for.
-	if said := h.violationText(); said != "" {
-		t.Errorf("want no violation, got:\n%s", said)
+	time.Sleep(2 * shortOptions.Grace) // A violation would appear after Grace.
+	if found := h.violationText(); found != "" {
+		t.Errorf("want no violation, got:\n%s", found)
 	}
 }
 
@@ -285,7 +285,7 @@ func TestRealDefinitionInstalledLater(t *testing.T) {
 	h.expect("I1", "bound below its minimum (member 1 of 2)")
 }
 
-// recorder is a test that remembers what it was told.
+// recorder is a testing.TB that stores its errors and cleanups.
 type recorder struct {
 	testing.TB
 	cleanups []func()

@@ -13,8 +13,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// judgeBinding is I2 for one binding, against the pods that were on the node at
-// that moment.
+// judgeBinding checks I2 for a binding, with the pods that are on the node at that
+// moment.
 func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
 	node := pod.Spec.NodeName
 	load := nodeLoad{wanted: totalRequests(j.onNode[node]), pods: int64(len(j.onNode[node]))}
@@ -27,7 +27,7 @@ func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
 		evidence: func() []string { return []string{"bound at " + formatTime(now)} }})
 }
 
-// requestLines tells what each pod on a node asks for.
+// requestLines lists the requests of each pod on a node.
 func (j *judge) requestLines(node string, now time.Time) []string {
 	lines := []string{"bound at " + formatTime(now)}
 	for _, p := range slices.SortedFunc(maps.Values(j.onNode[node]), func(a, b *v1.Pod) int {
@@ -38,7 +38,7 @@ func (j *judge) requestLines(node string, now time.Time) []string {
 	return lines
 }
 
-// claimsProblem says what is wrong with the claims of a bound pod.
+// claimsProblem describes the first problem with the claims of a bound pod, or returns "".
 func (j *judge) claimsProblem(pod *v1.Pod) string {
 	if current := j.pods[pod.UID]; current != nil {
 		pod = current
@@ -63,7 +63,7 @@ func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	}
 	history := j.nodes[pod.Spec.NodeName]
 	if history == nil || len(history.versions) == 0 {
-		return "" // The missing node is judged elsewhere.
+		return "" // nodeHistory.problem reports a missing node.
 	}
 	node := history.versions[len(history.versions)-1].node
 	if !selects(c.object.Status.Allocation.NodeSelector, node) {
@@ -77,7 +77,7 @@ func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	return ""
 }
 
-// reachable says whether a slice offers the device on the node.
+// reachable reports whether a slice offers the device on the node.
 func (j *judge) reachable(device deviceID, node *v1.Node) bool {
 	for _, s := range j.publishedSlices[poolID{device.driver, device.pool}] {
 		for i := range s.Spec.Devices {

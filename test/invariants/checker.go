@@ -24,9 +24,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Checker watches one API server until it is stopped.
+// Checker watches an API server until it is stopped.
 type Checker struct {
-	// lock guards judge: each watch hands in its changes from its own goroutine.
+	// lock guards judge: each watch delivers its changes from its own goroutine.
 	lock    sync.Mutex
 	judge   *judge
 	watches []*watched
@@ -34,11 +34,11 @@ type Checker struct {
 	running sync.WaitGroup
 }
 
-// Watch starts a checker and returns once it knows the state of the cluster.
+// Watch starts a checker and returns after the first lists have arrived.
 // It runs until Stop, or until ctx is done.
 func Watch(ctx context.Context, cfg *rest.Config, options Options) (*Checker, error) {
 	cfg = rest.CopyConfig(cfg)
-	cfg.QPS = -1 // It only watches; waiting for its own rate limit would blind it.
+	cfg.QPS = -1 // A client-side rate limit would delay the watches.
 	clients, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("making the invariant checker's client: %w", err)
@@ -81,7 +81,7 @@ func (c *Checker) tick(context.Context) {
 	c.judge.timePassed(time.Now())
 }
 
-// Violations returns all that was found up to now, in the order of its finding.
+// Violations returns the violations found so far, in the order of time.
 func (c *Checker) Violations() []Violation {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -92,17 +92,17 @@ func (c *Checker) Violations() []Violation {
 	return found
 }
 
-// Bindings is how many bindings were judged: no violations mean something only
-// if this is the number that was expected.
+// Bindings returns the number of bindings judged. Compare it with the expected
+// number: without bindings the absence of violations proves nothing.
 func (c *Checker) Bindings() int {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	return c.judge.bindings
 }
 
-// Flush waits until the checker has seen everything that the API server held
-// when Flush was called and has settled every accusation. It does not wait for
-// Grace: a gang that began to bind a moment ago is not yet wrong.
+// Flush waits until the checker has seen all objects that the API server held at
+// the call, and has settled every suspicion. It does not wait for Grace: a gang
+// that is still binding is not a violation yet.
 func (c *Checker) Flush(ctx context.Context) error {
 	for _, w := range c.watches {
 		if err := w.catchUp(ctx); err != nil {
@@ -120,7 +120,7 @@ func (c *Checker) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the watches. What was found stays readable.
+// Stop ends the watches. Violations stays valid after it.
 func (c *Checker) Stop() {
 	c.stop()
 	c.running.Wait()

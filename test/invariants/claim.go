@@ -15,7 +15,7 @@ import (
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
-// claimKey identifies a ResourceClaim as pods name it.
+// claimKey identifies a ResourceClaim by the name that pods use.
 type claimKey struct{ namespace, name string }
 
 func (k claimKey) String() string { return k.namespace + "/" + k.name }
@@ -25,7 +25,7 @@ type deviceID struct{ driver, pool, name string }
 
 func (d deviceID) String() string { return d.driver + "/" + d.pool + "/" + d.name }
 
-// poolID identifies the slices that belong together.
+// poolID identifies the slices of one pool.
 type poolID struct{ driver, pool string }
 
 // deviceUse is one appearance of a device in the allocation of a claim.
@@ -40,7 +40,7 @@ type claim struct {
 	object *resourceapi.ResourceClaim
 	// allocated is when the checker first saw its present allocation.
 	allocated time.Time
-	// heldSince is since when a pod without a node has had it, for I4.
+	// heldSince is when a pod without a node began to hold it, for I4.
 	heldSince time.Time
 	reported  bool
 }
@@ -66,7 +66,7 @@ func poolOf(s *resourceapi.ResourceSlice) poolID {
 	return poolID{s.Spec.Driver, s.Spec.Pool.Name}
 }
 
-// claimNames lists the claims that a pod uses, generated ones by their real names.
+// claimNames lists the names of a pod's claims, including generated claims.
 func claimNames(pod *v1.Pod) []string {
 	generated := map[string]*string{}
 	for _, status := range pod.Status.ResourceClaimStatuses {
@@ -88,8 +88,8 @@ func claimNames(pod *v1.Pod) []string {
 	return names
 }
 
-// reservedFor says whether the claim is reserved for the pod, or for all pods of its
-// PodGroup, which pods know by name only.
+// reservedFor reports whether the claim is reserved for the pod or for its PodGroup.
+// A pod refers to its PodGroup by name, without a UID.
 func reservedFor(c *resourceapi.ResourceClaim, pod *v1.Pod) bool {
 	return slices.ContainsFunc(c.Status.ReservedFor, func(r resourceapi.ResourceClaimConsumerReference) bool {
 		group := pod.Spec.SchedulingGroup
@@ -101,7 +101,7 @@ func isPodGroup(r resourceapi.ResourceClaimConsumerReference) bool {
 	return r.APIGroup == schedulingv1beta1.GroupName && r.Resource == "podgroups"
 }
 
-// offersDevice says whether a slice gives a node access to one of its devices.
+// offersDevice reports whether a slice gives a node access to the device.
 func offersDevice(spec *resourceapi.ResourceSliceSpec, device *resourceapi.Device, node *v1.Node) bool {
 	where := spec
 	if spec.PerDeviceNodeSelection != nil && *spec.PerDeviceNodeSelection {
@@ -116,7 +116,7 @@ func offersDevice(spec *resourceapi.ResourceSliceSpec, device *resourceapi.Devic
 	return where.NodeSelector != nil && selects(where.NodeSelector, node)
 }
 
-// selects says whether a node selector, or none at all, takes a node.
+// selects reports whether a node selector matches a node; nil matches every node.
 func selects(selector *v1.NodeSelector, node *v1.Node) bool {
 	if selector == nil {
 		return true
@@ -125,7 +125,7 @@ func selects(selector *v1.NodeSelector, node *v1.Node) bool {
 	return err == nil && parsed.Match(node)
 }
 
-// ownerPod is the uid of the pod that a claim was made for from a template.
+// ownerPod returns the UID of the pod for which a claim was created from a template.
 func ownerPod(c *resourceapi.ResourceClaim) types.UID {
 	if owner := metav1.GetControllerOf(c); owner != nil && owner.Kind == "Pod" {
 		return owner.UID
@@ -133,7 +133,7 @@ func ownerPod(c *resourceapi.ResourceClaim) types.UID {
 	return ""
 }
 
-// waitsForDevices says whether a device of the claim must become ready first.
+// waitsForDevices reports whether a device of the claim has binding conditions.
 func waitsForDevices(c *claim) bool {
 	for _, result := range results(c.object) {
 		if len(result.BindingConditions) > 0 {

@@ -14,7 +14,7 @@ import (
 func TestDevicesAreGivenOnce(t *testing.T) {
 	yes := true
 	runJudgeCases(t, map[string]judgeCase{
-		"one device in two claims": {func(f *judgeFixture) {
+		"a device in two claims": {func(f *judgeFixture) {
 			f.claim("x", "", "n1", "gpu-0", "gpu-1")
 			f.claim("y", "", "n1", "gpu-1")
 			f.advance(pastGrace)
@@ -24,7 +24,7 @@ func TestDevicesAreGivenOnce(t *testing.T) {
 			f.claim("y", "", "n2", "gpu-0")
 			f.advance(pastGrace)
 		}, nil},
-		"a device given back may be given again": {func(f *judgeFixture) {
+		"a released device may be allocated again": {func(f *judgeFixture) {
 			f.claim("x", "", "n1", "gpu-0")
 			f.claim("x", "", "")
 			f.claim("y", "", "n1", "gpu-0")
@@ -43,7 +43,7 @@ func TestDevicesAreGivenOnce(t *testing.T) {
 			f.setClaim("y", admin)
 			f.advance(pastGrace)
 		}, nil},
-		"a shared device may have several users": {func(f *judgeFixture) {
+		"a shared device may be in several claims": {func(f *judgeFixture) {
 			for _, name := range []string{"x", "y"} {
 				shared, id := newClaim(name, "", "n1", "gpu-0"), types.UID(name)
 				shared.Status.Allocation.Devices.Results[0].ShareID = &id
@@ -51,7 +51,7 @@ func TestDevicesAreGivenOnce(t *testing.T) {
 			}
 			f.advance(pastGrace)
 		}, nil},
-		"one claim holds a device once": {func(f *judgeFixture) {
+		"a device twice in a claim": {func(f *judgeFixture) {
 			f.claim("x", "", "n1", "gpu-0", "gpu-0")
 			f.advance(pastGrace)
 		}, []string{"I2: device gpu.example.com/n1/gpu-0 is allocated to claim ml/x and to claim ml/x"}},

@@ -28,8 +28,8 @@ func declaredByRayCluster(cluster *unstructured.Unstructured) declaration {
 	return declaration{least: least, ended: suspended || cluster.GetDeletionTimestamp() != nil}
 }
 
-// workersNeeded is the minimum of one worker group: the replicas KubeRay will
-// create or, when the Ray autoscaler decides, the fewest it may leave.
+// workersNeeded returns the minimum of a worker group: the replicas that KubeRay
+// creates, or the minReplicas if the Ray autoscaler is on.
 func workersNeeded(group map[string]any, autoscaled bool) int64 {
 	if suspended, _, _ := unstructured.NestedBool(group, "suspend"); suspended {
 		return 0
@@ -52,8 +52,8 @@ func declaredByCoscheduling(group *unstructured.Unstructured) declaration {
 	}
 }
 
-// declaredByPodGroup reads the minimum of a PodGroup of Kubernetes itself; with
-// the basic policy it has none.
+// declaredByPodGroup reads the minimum of a PodGroup of Kubernetes itself, which is 0
+// with the basic policy.
 func declaredByPodGroup(group *unstructured.Unstructured) declaration {
 	gang, _, _ := unstructured.NestedMap(group.Object, "spec", "schedulingPolicy", "gang")
 	return declaration{
@@ -63,8 +63,8 @@ func declaredByPodGroup(group *unstructured.Unstructured) declaration {
 	}
 }
 
-// declaredByJob is how many pods of a Job run at a time: as many as it asks for, or as
-// are left to complete.
+// declaredByJob reads the minimum of a Job: the smaller of its parallelism and the
+// completions that are left.
 func declaredByJob(job *unstructured.Unstructured) declaration {
 	spec, _, _ := unstructured.NestedMap(job.Object, "spec")
 	status, _, _ := unstructured.NestedMap(job.Object, "status")
@@ -73,7 +73,7 @@ func declaredByJob(job *unstructured.Unstructured) declaration {
 	if completions := number(spec, "completions", -1); completions >= 0 {
 		least = min(least, completions-done)
 	} else {
-		least -= done // it makes no new pod once one has succeeded
+		least -= done // Such a Job creates no new pod after the first success.
 	}
 	return declaration{
 		least: quorum{anyRole: max(0, least)},
@@ -81,7 +81,7 @@ func declaredByJob(job *unstructured.Unstructured) declaration {
 	}
 }
 
-// number is an integer field of a raw object, or its default.
+// number returns an integer field of a raw object, or unset.
 func number(object map[string]any, field string, unset int64) int64 {
 	value, found, err := unstructured.NestedInt64(object, field)
 	if !found || err != nil {

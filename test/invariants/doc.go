@@ -1,74 +1,80 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package invariants watches an API server with its own client and says when
-// invariant I1, I2 or I4 of the design breaks. It judges by API objects alone
-// and shares no code with the scheduler it judges, so that a wrong idea in the
+// Package invariants watches an API server with its own client and reports
+// violations of the invariants I1, I2 and I4 of the design. It judges by API
+// objects alone and shares no code with the scheduler, so that a mistake in the
 // scheduler cannot hide here as well.
 //
-// # Whom it judges
+// # Judged pods
 //
-// Pods whose schedulerName is in Options.SchedulerNames; pods of other
-// schedulers only count as load on their nodes. A binding is judged when it is
-// seen to happen: pods that already had a node when first seen are load, too.
+// The checker judges pods whose schedulerName is in Options.SchedulerNames. Pods
+// of other schedulers only count as load on their nodes. The checker judges a
+// binding when it sees the event. Pods that have a node in the first list are
+// load, too.
 //
-// # What a gang is
+// # Gangs
 //
-// A pod belongs to the PodGroup of Kubernetes itself that its spec names, else to
-// the RayCluster that is its controller (unless it is no head and no worker: Redis
-// cleanup), else to the scheduler-plugins PodGroup that its label names, else to
-// the Job that is its controller, if the Job's pod template asks for a gang, else
-// to the gang of its label dovetail.dev/gang-name. The RayCluster comes before the
-// PodGroup because KubeRay never updates the one it once made.
+// A pod belongs to the first of these gangs that exists:
+//
+//  1. the PodGroup of Kubernetes itself in the pod's spec
+//  2. the RayCluster that is the pod's controller; a pod that is neither head nor
+//     worker (Redis cleanup) is then in no gang
+//  3. the scheduler-plugins PodGroup in the pod's label
+//  4. the Job that is the pod's controller, if its pod template requests a gang
+//  5. the gang of the pod's label dovetail.dev/gang-name
+//
+// The RayCluster comes before the scheduler-plugins PodGroup because KubeRay never
+// updates that PodGroup.
 //
 // The minimum of a RayCluster is one head plus, for each worker group that is not
 // suspended, replicas (clamped to minReplicas and maxReplicas) times numOfHosts, or
-// minReplicas times numOfHosts if the cluster is autoscaled; it must be met role by
-// role. The minimum of a PodGroup is its minMember, or the minCount of its gang
-// policy. The minimum of a Job is its parallelism, or as many as are left to
-// complete, and only pods that are not finished count for it. All are read live.
-// The minimum of a gang by label is the most that one of its pods asks for in
-// dovetail.dev/gang-min.
+// minReplicas times numOfHosts if the cluster is autoscaled. Each role must have
+// its own minimum. The minimum of a PodGroup is its minMember, or the minCount of
+// its gang policy. The minimum of a Job is its parallelism, or the completions that
+// are left if these are fewer; finished pods do not count for it. The checker
+// follows changes of all these objects. The minimum of a gang by label is the
+// largest dovetail.dev/gang-min of its pods.
 //
-// CompositePodGroups are gangs of PodGroups: as many of the groups directly in one
-// as its minGroupCount says have their own minimum together, or nobody is bound.
+// CompositePodGroups are gangs of PodGroups. At least minGroupCount of the groups
+// directly below a CompositePodGroup must meet their own minimum together, or no
+// pod is bound.
 //
 // # I1, all or nothing
 //
-// A gang holds nodes while a member is bound, neither finished nor being
-// deleted. Such a gang must have been whole, that is, its members with a node
-// (whatever became of them, as long as they exist) met its minimum at some
-// moment; else it breaks I1 once Grace has passed without another binding.
-// A gang that was whole may lose members; only when it holds no node any more
-// must it become whole anew. A gang whose RayCluster or PodGroup was deleted or
-// suspended is not judged, nor is one whose Job was. Members bound for a PodGroup that
-// never existed break I1, and so do those of a gang by label of which none says how
-// many belong to it.
+// A gang holds nodes while a member is bound, neither finished nor being deleted.
+// Such a gang must have met its minimum at some moment, counting all existing
+// members with a node, whatever their phase. If not, it breaks I1 once Grace has
+// passed without another binding. A gang that met its minimum may lose members. It
+// must meet its minimum again only after it held no node.
+//
+// A gang is not judged if its RayCluster, PodGroup or Job is deleted or suspended.
+// Members bound for a PodGroup that never existed break I1. So do members of a gang
+// by label if no pod declares its size.
 //
 // # I2, nothing twice, nothing refused
 //
-//   - A device stands in the allocation of one claim at most, except with admin
-//     access or a share id. Judged at once, on every write of a claim.
-//   - At the moment of a binding its node exists, has allocatable resources for
-//     the sum of requests of all pods bound there and not finished, has room for
-//     one more pod, matches the pod's nodeSelector and required node affinity, is
-//     not cordoned and has no NoSchedule or NoExecute taint that the pod does not
-//     tolerate. Since nodes and pods arrive by different watches, a binding is
-//     wrong only if it is wrong against every version of the node that stood
-//     within Settle of it.
-//   - Every claim of a bound pod is allocated, reserved for that pod, valid on
-//     its node, and its devices are in a ResourceSlice that the node can reach;
+//   - A device is in the allocation of one claim at most, except with admin access
+//     or a share ID. The checker judges this at once, on every write of a claim.
+//   - At the moment of a binding its node exists and has allocatable resources for
+//     the sum of requests of all pods bound there and not finished. It has room for
+//     one more pod and matches the pod's nodeSelector and required node affinity. It
+//     is not cordoned and has no NoSchedule or NoExecute taint that the pod does not
+//     tolerate. Nodes and pods arrive by different watches. A binding is therefore
+//     wrong only if it is wrong against every version of the node within Settle.
+//   - Every claim of a bound pod is allocated, reserved for that pod and valid on its
+//     node. Its devices are in a ResourceSlice that the node can reach. This must be
 //     true at some moment within Settle after the binding.
 //
-// Counters of partitionable devices and capacity shared by consumers are not
-// added up; inter-pod affinity, spreading, volumes and host ports are not judged.
+// The checker does not add up counters of partitionable devices and capacity shared
+// by consumers. It does not judge inter-pod affinity, spreading, volumes and host
+// ports.
 //
-// # I4, who cannot fit holds nothing
+// # I4, waiting pods hold nothing
 //
-// A pod without a node whose claim stays allocated (its own claim, or one that
-// is reserved for it) breaks I4 once Grace has passed since the allocation and
-// since the last binding of its gang, and so does a member of a gang that was
-// never whole with status.nominatedNodeName set, unless a pod is just leaving
-// that node. Claims that wait for binding conditions of their devices are
-// exempt.
+// A pod without a node breaks I4 if its own claim, or a claim reserved for it, stays
+// allocated: once Grace has passed since the allocation and since the last binding
+// of its gang. A member of a gang that never met its minimum breaks I4 likewise with
+// status.nominatedNodeName set, unless a pod on that node is being deleted. Claims
+// that wait for binding conditions of their devices are exempt.
 package invariants

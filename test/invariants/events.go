@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// podChanged takes in one event of the pod watch; was is nil for a new pod, is
-// for a deleted one.
+// podChanged handles an event of the pod watch. was is nil for a new pod, and is is
+// nil for a deleted pod.
 func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	if was != nil {
 		delete(j.pods, was.UID)
@@ -30,7 +30,7 @@ func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	}
 }
 
-// addToNode records a pod on its node.
+// addToNode adds a pod to the load of its node.
 func (j *judge) addToNode(pod *v1.Pod) {
 	if !occupies(pod) {
 		return
@@ -41,7 +41,7 @@ func (j *judge) addToNode(pod *v1.Pod) {
 	j.onNode[pod.Spec.NodeName][pod.UID] = pod
 }
 
-// updateGang keeps the members of a pod's gang and notices when it is whole.
+// updateGang updates the members of a pod's gang and records whether it meets its minimum.
 func (j *judge) updateGang(was, is *v1.Pod, now time.Time) {
 	pod := is
 	if pod == nil {
@@ -70,7 +70,7 @@ func (j *judge) updateGang(was, is *v1.Pod, now time.Time) {
 	}
 }
 
-// nodeChanged takes in one event of the node watch.
+// nodeChanged handles an event of the node watch.
 func (j *judge) nodeChanged(was, is *v1.Node, now time.Time) {
 	name := nodeName(was, is)
 	if j.nodes[name] == nil {
@@ -92,7 +92,7 @@ func nodeName(was, is *v1.Node) string {
 	return was.Name
 }
 
-// rayClusterChanged, jobChanged and coschedulingChanged take in one event of a gang's object.
+// rayClusterChanged, jobChanged and coschedulingChanged handle an event of a gang's object.
 func (j *judge) rayClusterChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	key := func(u *unstructured.Unstructured) gangKey {
 		return gangKey{fromRayCluster, u.GetNamespace(), u.GetName(), u.GetUID()}
@@ -114,7 +114,7 @@ func (j *judge) coschedulingChanged(was, is *unstructured.Unstructured, _ time.T
 	j.declare(was, is, key, declaredByCoscheduling)
 }
 
-// podGroupChanged takes in an add, update or delete of a PodGroup of Kubernetes itself.
+// podGroupChanged handles an add, update or delete of a PodGroup of Kubernetes itself.
 func (j *judge) podGroupChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	key := func(u *unstructured.Unstructured) gangKey {
 		return gangKey{source: fromPodGroup, namespace: u.GetNamespace(), name: u.GetName()}
@@ -122,7 +122,7 @@ func (j *judge) podGroupChanged(was, is *unstructured.Unstructured, _ time.Time)
 	j.declare(was, is, key, declaredByPodGroup)
 }
 
-// compositeChanged takes in an add, update or delete of a CompositePodGroup.
+// compositeChanged handles an add, update or delete of a CompositePodGroup.
 func (j *judge) compositeChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	if is == nil {
 		key := compositeKey(was)
@@ -153,8 +153,8 @@ func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstruct
 	}
 }
 
-// timePassed judges what depends on time. It goes through everything in no
-// order; readers of violations sort them.
+// timePassed runs the checks that depend on time. Its order is random;
+// Checker.Violations sorts.
 func (j *judge) timePassed(now time.Time) {
 	j.settleSuspicions(now)
 	for _, g := range j.gangs {

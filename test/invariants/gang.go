@@ -15,12 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// source is a way of declaring a gang; its value is the kind of the declaring object,
-// or what the pods have in its place.
+// source is a way of declaring a gang. Its value is the kind of the declaring object,
+// or "label" for a gang that its pods declare themselves.
 type source string
 
 const (
-	fromRayCluster   source = "RayCluster"
+	fromRayCluster source = "RayCluster"
+	// fromCoscheduling is the PodGroup of scheduler-plugins.
 	fromCoscheduling source = "PodGroup"
 	// fromPodGroup is a PodGroup of Kubernetes itself.
 	fromPodGroup source = "scheduling.k8s.io PodGroup"
@@ -40,8 +41,8 @@ const (
 	batchAPIGroup     = "batch/"
 )
 
-// gangKey identifies a gang. Pods name their PodGroup without its uid, so uid
-// is empty for that source.
+// gangKey identifies a gang. Pods name their PodGroup without its UID, so uid
+// is empty for PodGroups.
 type gangKey struct {
 	source          source
 	namespace, name string
@@ -56,13 +57,13 @@ func (k gangKey) String() string {
 type role string
 
 const (
-	// anyRole is the only role of a gang whose pods are not told apart.
+	// anyRole is the only role of a gang whose pods have the same role.
 	anyRole role = "member"
 	// headRole is the role of the Ray head; worker groups are roles by their name.
 	headRole role = "headgroup"
 )
 
-// membership says which gang a pod is in, and as what; false if it is in none.
+// membership returns the gang and the role of a pod, or false if the pod is in no gang.
 func membership(pod *v1.Pod) (gangKey, role, bool) {
 	if group := pod.Spec.SchedulingGroup; group != nil && group.PodGroupName != nil {
 		return gangKey{source: fromPodGroup, namespace: pod.Namespace, name: *group.PodGroupName}, anyRole, true
@@ -94,7 +95,7 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 // quorum is how many members of each role a gang needs at least.
 type quorum map[role]int64
 
-// metBy says whether each role has its minimum.
+// metBy reports whether each role has its minimum.
 func (q quorum) metBy(have quorum) bool {
 	for r, least := range q {
 		if have[r] < least {
@@ -104,7 +105,7 @@ func (q quorum) metBy(have quorum) bool {
 	return true
 }
 
-// compared writes what is there beside what is needed, role by role: "head 1 of 1, gpu 3 of 4".
+// compared lists present and required members of each role: "head 1 of 1, gpu 3 of 4".
 func (q quorum) compared(have quorum) string {
 	var parts []string
 	for _, r := range slices.Sorted(maps.Keys(q)) {
@@ -113,12 +114,12 @@ func (q quorum) compared(have quorum) string {
 	return strings.Join(parts, ", ")
 }
 
-// declaration is what the RayCluster or PodGroup of a gang says now.
+// declaration is the present minimum of a gang, read from its object or its pods.
 type declaration struct {
 	least quorum
-	// ended says that the object is deleted, being deleted, or suspended.
+	// ended is true once the object is deleted, being deleted, or suspended.
 	ended bool
-	// parent is the CompositePodGroup that a PodGroup of Kubernetes is in, "" for none.
+	// parent is the name of the CompositePodGroup above a PodGroup of Kubernetes, or "".
 	parent string
 }
 
@@ -130,19 +131,19 @@ type member struct {
 	bound time.Time
 }
 
-// gang is what the checker remembers of a gang besides its declaration.
+// gang is the state of a gang besides its declaration.
 type gang struct {
 	key     gangKey
 	members map[types.UID]*member
 	// lastBind is the last moment at which a member got its node.
 	lastBind time.Time
-	// quorumMet says that the minimum was met since the gang last held nothing.
+	// quorumMet is true if the gang met its minimum since it last held no node.
 	quorumMet bool
-	// reported keeps one broken episode from being reported again and again.
+	// reported is true after a report: each broken episode is reported once.
 	reported bool
 }
 
-// holding counts the members that occupy a node and are here to stay.
+// holding counts the members that occupy a node and are not being deleted.
 func (g *gang) holding() int {
 	count := 0
 	for _, m := range g.members {
@@ -153,9 +154,8 @@ func (g *gang) holding() int {
 	return count
 }
 
-// placed counts, role by role, the members that ever got a node and still exist. Of a
-// Job those that are finished do not count: its minimum is of the pods that are left
-// to run.
+// placed counts the members of each role that have a node, finished members included.
+// Finished pods of a Job do not count: the minimum of a Job excludes them.
 func (g *gang) placed() quorum {
 	count := quorum{}
 	for _, m := range g.members {
@@ -166,7 +166,7 @@ func (g *gang) placed() quorum {
 	return count
 }
 
-// evidence tells of each member where it is, in the order of names.
+// evidence describes each member, in the order of names.
 func (g *gang) evidence() []string {
 	var lines []string
 	for _, m := range slices.SortedFunc(maps.Values(g.members), func(a, b *member) int {
@@ -188,7 +188,7 @@ func (m *member) describe() string {
 	return fmt.Sprintf("pod %s (%s): on %s since %s, %s", m.pod.Name, m.role, m.pod.Spec.NodeName, formatTime(m.bound), state)
 }
 
-// occupies says whether a pod takes room on a node.
+// occupies reports whether a pod consumes resources of a node.
 func occupies(pod *v1.Pod) bool {
 	return pod.Spec.NodeName != "" && !finished(pod)
 }
@@ -212,16 +212,16 @@ func (g *gang) update(pod *v1.Pod, as role, now time.Time) {
 
 const fromComposite source = "CompositePodGroup"
 
-// composite is what a CompositePodGroup says now.
+// composite is the present state of a CompositePodGroup.
 type composite struct {
-	// parent is the one that it is in, "" for none.
+	// parent is the name of the CompositePodGroup above, or "".
 	parent string
-	// least is how many groups it needs.
+	// least is the minimum of groups.
 	least int64
 	ended bool
 }
 
-// hierarchy is what is remembered of a hierarchy, by its root.
+// hierarchy is the I1 state of the PodGroups below one root CompositePodGroup.
 type hierarchy struct {
 	quorumMet, reported bool
 }

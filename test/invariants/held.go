@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// judgeHeldClaims is I4 for devices: a pod without a node has no allocation.
+// judgeHeldClaims checks I4 for devices: a pod without a node has no allocation.
 func (j *judge) judgeHeldClaims(now time.Time) {
 	for key, c := range j.claims {
 		holder := j.waitingHolder(c)
@@ -27,7 +27,7 @@ func (j *judge) judgeHeldClaims(now time.Time) {
 	}
 }
 
-// waitingHolder is a pod without a node that the claim's allocation is kept for.
+// waitingHolder returns a pod without a node that holds the claim's allocation, or nil.
 func (j *judge) waitingHolder(c *claim) *v1.Pod {
 	if c.object.Status.Allocation == nil || waitsForDevices(c) {
 		return nil
@@ -53,8 +53,8 @@ func (j *judge) isWaiting(pod *v1.Pod) bool {
 	return pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && !finished(pod) && j.judges(pod)
 }
 
-// waitingMember is the first by name of a gang that waits as a whole; claims that are
-// reserved for a gang of which a member has a node are kept for that one as well.
+// waitingMember returns the first pod by name of a gang whose members all wait, or nil.
+// If a member has a node, it may use the claims reserved for its PodGroup.
 func (j *judge) waitingMember(key gangKey) *v1.Pod {
 	var first *v1.Pod
 	g := j.gangs[key]
@@ -83,7 +83,7 @@ func (j *judge) reportHeld(key claimKey, holder *v1.Pod, now time.Time) {
 	j.report(HoldsNothing, now, sentence+j.gangProgress(holder), evidence)
 }
 
-// gangProgress tells how far the gang of a pod is, if it is in one.
+// gangProgress describes the placed and required members of a pod's gang, or returns "".
 func (j *judge) gangProgress(pod *v1.Pod) string {
 	g := j.gangOf(pod)
 	if g == nil {
@@ -93,7 +93,7 @@ func (j *judge) gangProgress(pod *v1.Pod) string {
 	return fmt.Sprintf(" (gang %s: %s)", g.key, declared.least.compared(g.placed()))
 }
 
-// recordNomination remembers since when a waiting pod has had a node kept for it.
+// recordNomination records when a waiting pod got its nominatedNodeName.
 func (j *judge) recordNomination(was, is *v1.Pod, now time.Time) {
 	if is == nil || is.Spec.NodeName != "" || is.Status.NominatedNodeName == "" {
 		if was != nil {
@@ -106,7 +106,8 @@ func (j *judge) recordNomination(was, is *v1.Pod, now time.Time) {
 	}
 }
 
-// judgeNominations is I4 for nodes: a gang that was never whole reserves none.
+// judgeNominations checks I4 for nodes: a gang that never met its minimum has no
+// nominated node.
 func (j *judge) judgeNominations(now time.Time) {
 	for uid, nominated := range j.nominated {
 		pod := j.pods[uid]
@@ -121,8 +122,8 @@ func (j *judge) judgeNominations(now time.Time) {
 	}
 }
 
-// leaving says whether a pod on the node is being deleted: then a nomination
-// waits for room that preemption made.
+// leaving reports whether a pod on the node is being deleted. A nomination may then
+// wait for the end of a preemption.
 func (j *judge) leaving(node string) bool {
 	for _, pod := range j.onNode[node] {
 		if pod.DeletionTimestamp != nil {

@@ -15,7 +15,7 @@ func TestWaitingPodsHoldNothing(t *testing.T) {
 	four := map[string]any{"minMember": int64(4)}
 	nominated := func(p *v1.Pod) { p.Status.NominatedNodeName = "n1" }
 	runJudgeCases(t, map[string]judgeCase{
-		"a waiting pod may hold a claim for as long as its binding takes": {func(f *judgeFixture) {
+		"a waiting pod may hold a claim during its binding": {func(f *judgeFixture) {
 			f.pod("a", withClaim("x"))
 			f.claim("x", "a", "n1", "gpu-0")
 			f.advance(9 * time.Second)
@@ -28,7 +28,7 @@ func TestWaitingPodsHoldNothing(t *testing.T) {
 			f.claim("x", "a-0", "n1", "gpu-0", "gpu-1")
 			f.advance(3 * pastGrace)
 		}, []string{"I4: claim ml/x holds 2 devices for pod ml/a-0, which has had no node for 10.1s since (gang PodGroup ml/g: member 0 of 4)"}},
-		"a claim that a waiting pod owns and nobody reserves": {func(f *judgeFixture) {
+		"an unreserved claim owned by a waiting pod": {func(f *judgeFixture) {
 			f.pod("a")
 			isController := true
 			owned := newClaim("x", "", "n1", "gpu-0")
@@ -37,27 +37,27 @@ func TestWaitingPodsHoldNothing(t *testing.T) {
 			f.setClaim("x", owned)
 			f.advance(pastGrace)
 		}, []string{"I4: claim ml/x holds 1 devices for pod ml/a, which has had no node for 10.1s since"}},
-		"a claim is kept for a PodGroup that waits": {func(f *judgeFixture) {
+		"a claim reserved for a waiting PodGroup": {func(f *judgeFixture) {
 			f.podGroup("g", 1)
 			f.members("a", 2, inPodGroup("g"), withClaim("x"))
 			f.setClaim("x", forGroup("g", newClaim("x", "", "n1", "gpu-0")))
 			f.advance(3 * pastGrace)
 		}, []string{"I4: claim ml/x holds 1 devices for pod ml/a-0, which has had no node for 10.1s since (gang scheduling.k8s.io PodGroup ml/g: member 0 of 1)"}},
-		"a claim is kept for a PodGroup of which a member runs": {func(f *judgeFixture) {
+		"a claim reserved for a PodGroup with a running member": {func(f *judgeFixture) {
 			f.podGroup("g", 1)
 			f.members("a", 2, inPodGroup("g"), withClaim("x"))
 			f.setClaim("x", forGroup("g", newClaim("x", "", "n1", "gpu-0")))
 			f.bind("n1", "a-1")
 			f.advance(3 * pastGrace)
 		}, nil},
-		"a claim given back in time is fine": {func(f *judgeFixture) {
+		"a claim released in time": {func(f *judgeFixture) {
 			f.pod("a", withClaim("x"))
 			f.claim("x", "a", "n1", "gpu-0")
 			f.advance(9 * time.Second)
 			f.claim("x", "", "")
 			f.advance(pastGrace)
 		}, nil},
-		"a claim that waits for its device is fine": {func(f *judgeFixture) {
+		"a claim with binding conditions": {func(f *judgeFixture) {
 			f.pod("a", withClaim("x"))
 			slow := newClaim("x", "a", "n1", "gpu-0")
 			slow.Status.Allocation.Devices.Results = []resourceapi.DeviceRequestAllocationResult{{
@@ -71,7 +71,7 @@ func TestWaitingPodsHoldNothing(t *testing.T) {
 			f.edit(nominated, "a-0")
 			f.advance(3 * pastGrace)
 		}, []string{"I4: pod ml/a-0 has had node n1 nominated for 10.1s without being bound (gang PodGroup ml/g: member 0 of 4)"}},
-		"a nomination while its victim leaves is fine": {func(f *judgeFixture) {
+		"a nomination while the victim is being deleted": {func(f *judgeFixture) {
 			f.coscheduling("g", four)
 			f.members("a", 4, inCoscheduling("g"))
 			f.pod("victim", func(p *v1.Pod) { p.Spec.NodeName = "n1" }, terminating)

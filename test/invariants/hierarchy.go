@@ -11,15 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// A CompositePodGroup of Kubernetes is a gang of gangs: so many of the groups directly
-// in it stand together, or nothing does.
-
 func compositeKey(u *unstructured.Unstructured) gangKey {
 	return gangKey{source: fromComposite, namespace: u.GetNamespace(), name: u.GetName()}
 }
 
-// rootOf is the topmost CompositePodGroup above a PodGroup; false if it is in none, or
-// one of them is not known or on its way out.
+// rootOf returns the topmost CompositePodGroup above a PodGroup. It returns false if
+// there is none, or if a CompositePodGroup on the way is unknown or being deleted.
 func (j *judge) rootOf(key gangKey) (gangKey, bool) {
 	parent := j.declarations[key].parent
 	for seen := 0; parent != "" && seen <= len(j.composites); seen++ {
@@ -33,7 +30,7 @@ func (j *judge) rootOf(key gangKey) (gangKey, bool) {
 	return key, key.source == fromComposite
 }
 
-// gangsByRoot are the PodGroups with pods of each hierarchy.
+// gangsByRoot returns the PodGroups with pods of each hierarchy, by its root.
 func (j *judge) gangsByRoot() map[gangKey][]*gang {
 	below := map[gangKey][]*gang{}
 	if len(j.composites) == 0 {
@@ -47,7 +44,7 @@ func (j *judge) gangsByRoot() map[gangKey][]*gang {
 	return below
 }
 
-// recordHierarchies remembers which hierarchies met their minimum, as recordQuorum does.
+// recordHierarchies records which hierarchies met their minimum, like recordQuorum.
 func (j *judge) recordHierarchies() {
 	for root, gangs := range j.gangsByRoot() {
 		t := j.hierarchies[root]
@@ -64,7 +61,7 @@ func (j *judge) recordHierarchies() {
 	}
 }
 
-// judgeHierarchies is I1 for hierarchies.
+// judgeHierarchies checks I1 for hierarchies.
 func (j *judge) judgeHierarchies(now time.Time) {
 	for root, gangs := range j.gangsByRoot() {
 		t := j.hierarchies[root]
@@ -94,7 +91,7 @@ func (j *judge) judgeHierarchies(now time.Time) {
 	}
 }
 
-// hierarchyMet says whether enough of what is in a CompositePodGroup stands.
+// hierarchyMet reports whether enough groups of a CompositePodGroup meet their minimum.
 func (j *judge) hierarchyMet(key gangKey) bool {
 	met := int64(0)
 	for child, group := range j.composites {
@@ -106,7 +103,7 @@ func (j *judge) hierarchyMet(key gangKey) bool {
 		if child.source != fromPodGroup || child.namespace != key.namespace || declared.parent != key.name {
 			continue
 		}
-		// Without a minimum of its own one member is enough, and needed.
+		// A PodGroup without a minimum counts once it has one placed member.
 		if g := j.gangs[child]; g != nil && len(g.placed()) > 0 && declared.least.metBy(g.placed()) {
 			met++
 		}

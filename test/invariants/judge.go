@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// judge is the checker without its watches: it is told what changed and when,
-// and keeps what it found. It has no clock and no lock of its own.
+// judge is the checker without its watches. Its input is changes and their times,
+// its output violations. It has no clock and no lock of its own.
 type judge struct {
 	schedulers sets.Set[string]
 	grace      time.Duration
@@ -38,14 +38,14 @@ type judge struct {
 	violations []Violation
 }
 
-// suspicion is an accusation that a later event of another watch may still refute:
-// watches of different kinds are not ordered among each other.
+// suspicion is a possible violation that a later event of another watch may refute:
+// watches of different kinds have no common order.
 type suspicion struct {
 	at      time.Time
 	subject string
-	// problem says what is wrong by all that is known now; empty acquits.
+	// problem describes the violation by the present state; "" refutes the suspicion.
 	problem func() string
-	// evidence is asked for once, when the charge is raised.
+	// evidence is called once, at the start of the suspicion.
 	evidence func() []string
 	recorded []string
 }
@@ -69,12 +69,12 @@ func newJudge(options Options) *judge {
 	}
 }
 
-// judges says whether a pod is of a scheduler under judgement.
+// judges reports whether the pod's scheduler is one of Options.SchedulerNames.
 func (j *judge) judges(pod *v1.Pod) bool {
 	return j.schedulers.Has(pod.Spec.SchedulerName)
 }
 
-// suspect raises an accusation unless it is refuted already.
+// suspect adds a suspicion unless the present state refutes it.
 func (j *judge) suspect(c suspicion) {
 	if c.problem() != "" {
 		c.recorded = c.evidence()
@@ -82,7 +82,7 @@ func (j *judge) suspect(c suspicion) {
 	}
 }
 
-// settleSuspicions drops what was refuted and reports what stood for Settle.
+// settleSuspicions drops refuted suspicions and reports those older than Settle.
 func (j *judge) settleSuspicions(now time.Time) {
 	j.suspicions = slices.DeleteFunc(j.suspicions, func(c suspicion) bool {
 		refusal := c.problem()
@@ -97,8 +97,8 @@ func (j *judge) report(invariant Invariant, now time.Time, sentence string, evid
 	j.violations = append(j.violations, Violation{Invariant: invariant, At: now, Sentence: sentence, Evidence: evidence})
 }
 
-// declaration is what the gang's object says now or, of a gang without an object, its
-// pods that are neither finished nor being deleted: the most that any of them asks for.
+// declaration returns the minimum in the gang's object. For a gang by label it returns
+// the largest minimum of the pods that are neither finished nor being deleted.
 func (j *judge) declaration(g *gang) (declared declaration, known bool) {
 	if g.key.source != fromLabel {
 		declared, known = j.declarations[g.key]
@@ -129,7 +129,7 @@ func (j *judge) lastBind(pod *v1.Pod) time.Time {
 	return time.Time{}
 }
 
-// nomination is a node that the API keeps for a pod without a node.
+// nomination is a nominatedNodeName of a pod without a node.
 type nomination struct {
 	since    time.Time
 	reported bool

@@ -10,13 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// judgeCase is what happens in a cluster and what the judge must say of it.
+// judgeCase is a series of events and the violations expected from the judge.
 type judgeCase struct {
 	events func(f *judgeFixture)
 	want   []string
 }
 
-// runJudgeCases runs trials on a cluster of three nodes.
+// runJudgeCases runs cases on a cluster of three nodes.
 func runJudgeCases(t *testing.T, trials map[string]judgeCase) {
 	for name, test := range trials {
 		t.Run(name, func(t *testing.T) {
@@ -26,7 +26,7 @@ func runJudgeCases(t *testing.T, trials map[string]judgeCase) {
 			}
 			test.events(f)
 			if diff := cmp.Diff(test.want, f.findings()); diff != "" {
-				t.Errorf("verdict (-want,+got):\n%s", diff)
+				t.Errorf("violations (-want,+got):\n%s", diff)
 			}
 		})
 	}

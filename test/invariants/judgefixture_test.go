@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// judgeFixture feeds a judge with events at times of its own, so that ten seconds pass
-// at once and every run is the same.
+// judgeFixture sends events to a judge with a fake clock. Tests do not wait, and every
+// run is the same.
 type judgeFixture struct {
 	*judge
 	now     time.Time
@@ -34,7 +34,7 @@ func newJudgeFixture() *judgeFixture {
 	}
 }
 
-// advance lets time go by, a tick at a time.
+// advance moves the clock, a tick at a time.
 func (f *judgeFixture) advance(d time.Duration) {
 	for end := f.now.Add(d); f.now.Before(end); {
 		f.now = f.now.Add(tick)
@@ -162,7 +162,7 @@ func inGangOf(name, minimum string) func(*v1.Pod) {
 	}
 }
 
-// ofJob makes a pod one of a Job whose template asks for a gang.
+// ofJob makes a pod a member of a Job whose template requests a gang.
 func ofJob(name string) func(*v1.Pod) {
 	return func(p *v1.Pod) {
 		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: name, UID: types.UID(name), Controller: new(true)}}
@@ -182,12 +182,12 @@ func phase(is v1.PodPhase) func(*v1.Pod) {
 	return func(p *v1.Pod) { p.Status.Phase = is }
 }
 
-// coscheduling declares, changes or (with no spec) deletes a PodGroup.
+// coscheduling declares, changes or (with no spec) deletes a PodGroup of scheduler-plugins.
 func (f *judgeFixture) coscheduling(name string, spec map[string]any) {
 	f.declareObject("coscheduling PodGroup", name, spec, f.coschedulingChanged)
 }
 
-// coscheduling declares a PodGroup of Kubernetes itself.
+// podGroup declares a PodGroup of Kubernetes itself.
 func (f *judgeFixture) podGroup(name string, least int64) {
 	spec := map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": least}}}
 	f.declareObject("PodGroup", name, spec, f.podGroupChanged)
@@ -198,7 +198,7 @@ func (f *judgeFixture) rayCluster(name string, spec map[string]any) {
 	f.declareObject("RayCluster", name, spec, f.rayClusterChanged)
 }
 
-// job declares, changes or (with no spec) deletes a Job of which so many pods succeeded.
+// job declares, changes or (with no spec) deletes a Job with a number of succeeded pods.
 func (f *judgeFixture) job(name string, spec map[string]any, succeeded int64) {
 	f.declareObject("Job", name, spec, func(was, is *unstructured.Unstructured, now time.Time) {
 		if is != nil {
@@ -250,7 +250,7 @@ func newClaim(name, pod, node string, devices ...string) *resourceapi.ResourceCl
 	return claim
 }
 
-// findings lists what was found, each as "invariant: sentence".
+// findings lists the violations, each as "invariant: sentence".
 func (f *judgeFixture) findings() []string {
 	var found []string
 	for _, v := range f.violations {

@@ -17,15 +17,15 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// object is what the checker needs of any API object.
+// object is an API object as the mirror stores it.
 type object interface {
 	comparable
 	metav1.Object
 }
 
-// mirror is the end of one watch. It holds the last state of every object and
-// hands on each change in the very order in which the API server sent it; an
-// informer would hand on what happened to one object in one go.
+// mirror is the store of a watch. It holds the last state of every object and calls
+// changed for each change in the order in which the API server sent it. An informer
+// would merge the changes of an object.
 type mirror[T object] struct {
 	lock    *sync.Mutex
 	changed func(was, is T, now time.Time)
@@ -34,7 +34,7 @@ type mirror[T object] struct {
 	synced  chan struct{}
 	once    sync.Once
 	objects map[types.UID]T
-	// seen is the highest resource version taken in; a watch sends them in order.
+	// seen is the highest resource version received; a watch sends them in order.
 	seen int64
 }
 
@@ -44,10 +44,10 @@ func newMirror[T object](lock *sync.Mutex, changed func(was, is T, now time.Time
 	return &mirror[T]{lock: lock, changed: changed, now: time.Now, synced: make(chan struct{}), objects: map[types.UID]T{}}
 }
 
-// Add takes in a new object.
+// Add stores a new object.
 func (m *mirror[T]) Add(item any) error { return m.Update(item) }
 
-// Update takes in an object's new state.
+// Update stores an object's new state.
 func (m *mirror[T]) Update(item any) error {
 	is, isT := item.(T)
 	if !isT {
@@ -59,7 +59,7 @@ func (m *mirror[T]) Update(item any) error {
 	return nil
 }
 
-// Delete takes in that an object is gone.
+// Delete removes an object.
 func (m *mirror[T]) Delete(item any) error {
 	was, isT := item.(T)
 	if !isT {
@@ -72,8 +72,8 @@ func (m *mirror[T]) Delete(item any) error {
 	return nil
 }
 
-// Replace takes in a whole list: first what is gone, so that nothing seems to
-// be held twice, then the rest in the order in which it was written.
+// Replace stores a complete list. It removes missing objects first, so that no device
+// appears to be allocated twice, and adds the others in the order of their versions.
 func (m *mirror[T]) Replace(items []any, _ string) error {
 	present := make([]T, 0, len(items))
 	uids := map[types.UID]bool{}
@@ -100,7 +100,7 @@ func (m *mirror[T]) Replace(items []any, _ string) error {
 	return nil
 }
 
-// Resync has nothing to do: no watcher asks to hear again what it knows.
+// Resync does nothing: the checker needs no repeated events.
 func (m *mirror[T]) Resync() error { return nil }
 
 func (m *mirror[T]) set(is T) {
@@ -121,14 +121,14 @@ func (m *mirror[T]) drop(uid types.UID) {
 	m.changed(was, none, m.now())
 }
 
-// reached says whether the mirror has taken in everything up to a version.
+// reached reports whether the mirror has received all changes up to a version.
 func (m *mirror[T]) reached(version int64) bool {
 	m.lock.Lock()
 	defer m.lock.Unlock()
 	return m.seen >= version
 }
 
-// versionOf is an object's resource version as the number that it is.
+// versionOf returns an object's resource version as a number.
 func versionOf(o metav1.Object) int64 {
 	version, err := strconv.ParseInt(o.GetResourceVersion(), 10, 64)
 	if err != nil {

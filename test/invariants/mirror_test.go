@@ -16,12 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// version is a pod's state of one resource version.
+// version returns a pod with a resource version.
 func version(name string, number int) *v1.Pod {
 	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), ResourceVersion: strconv.Itoa(number)}}
 }
 
-// recording returns a mirror and the changes it handed on.
+// recording returns a mirror and the changes that it delivers.
 func recording() (*mirror[*v1.Pod], *[]string) {
 	var changes []string
 	return newMirror(&sync.Mutex{}, func(was, is *v1.Pod, _ time.Time) {

@@ -16,7 +16,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// nodeVersion is a state of a node and when it was replaced; zero while it stands.
+// nodeVersion is a state of a node; replaced is zero for the present state.
 type nodeVersion struct {
 	node     *v1.Node
 	replaced time.Time
@@ -34,13 +34,13 @@ func (h *nodeHistory) forget(before time.Time) {
 	})
 }
 
-// nodeLoad is what the pods on a node ask for together.
+// nodeLoad is the sum of requests and the number of the pods on a node.
 type nodeLoad struct {
 	wanted v1.ResourceList
 	pods   int64
 }
 
-// problem says why no version of the node that is remembered takes the pod.
+// problem describes why no version in the history admits the pod, or returns "".
 func (h *nodeHistory) problem(pod *v1.Pod, load nodeLoad) string {
 	if h == nil || len(h.versions) == 0 {
 		return "does not exist"
@@ -54,7 +54,7 @@ func (h *nodeHistory) problem(pod *v1.Pod, load nodeLoad) string {
 	return why
 }
 
-// versionProblem says why one state of a node does not take the pod.
+// versionProblem describes why a version of a node does not admit the pod, or returns "".
 func versionProblem(node *v1.Node, pod *v1.Pod, load nodeLoad) string {
 	if why := overcommitted(node.Status.Allocatable, load); why != "" {
 		return why
@@ -74,7 +74,7 @@ func versionProblem(node *v1.Node, pod *v1.Pod, load nodeLoad) string {
 	return ""
 }
 
-// overcommitted names the first resource of which more is asked than there is.
+// overcommitted names the first resource whose requests exceed the allocatable amount.
 func overcommitted(allocatable v1.ResourceList, load nodeLoad) string {
 	if most := allocatable.Pods().Value(); load.pods > most {
 		return fmt.Sprintf("is over-committed: %d pods of %d", load.pods, most)
@@ -88,8 +88,8 @@ func overcommitted(allocatable v1.ResourceList, load nodeLoad) string {
 	return ""
 }
 
-// requests is what a pod takes of its node, init containers and overhead
-// included, without the extended resources that a claim gives it.
+// requests returns the requests of a pod, init containers and overhead included,
+// without the extended resources that a claim provides.
 func requests(pod *v1.Pod) v1.ResourceList {
 	list := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
 	if status := pod.Status.ExtendedResourceClaimStatus; status != nil {

@@ -18,13 +18,13 @@ func TestNodesAreNotOvercommitted(t *testing.T) {
 		}
 	}
 	runJudgeCases(t, map[string]judgeCase{
-		"full is not over-full": {func(f *judgeFixture) {
+		"a full node": {func(f *judgeFixture) {
 			f.pod("a", asks("4"))
 			f.pod("b", asks("6"))
 			f.bind("n1", "a", "b")
 			f.advance(pastGrace)
 		}, nil},
-		"one CPU too many": {func(f *judgeFixture) {
+		"too many CPUs": {func(f *judgeFixture) {
 			f.pod("a", asks("4"))
 			f.pod("b", asks("6500m"))
 			f.bind("n1", "a", "b")
@@ -38,11 +38,11 @@ func TestNodesAreNotOvercommitted(t *testing.T) {
 			f.bind("n1", "a")
 			f.advance(pastGrace)
 		}, []string{"I2: pod ml/a was bound to n1, which is over-committed: 11 of 10 cpu"}},
-		"one pod too many": {func(f *judgeFixture) {
+		"too many pods": {func(f *judgeFixture) {
 			f.bind("n1", f.members("a", 6)...)
 			f.advance(pastGrace)
 		}, []string{"I2: pod ml/a-5 was bound to n1, which is over-committed: 6 pods of 5"}},
-		"room of a finished pod is free": {func(f *judgeFixture) {
+		"a finished pod frees its resources": {func(f *judgeFixture) {
 			f.pod("a", asks("8"))
 			f.pod("b", asks("8"))
 			f.bind("n1", "a")
@@ -50,14 +50,14 @@ func TestNodesAreNotOvercommitted(t *testing.T) {
 			f.bind("n1", "b")
 			f.advance(pastGrace)
 		}, nil},
-		"a node that shrank a moment ago is no fault": {func(f *judgeFixture) {
+		"a node that shrank a moment ago": {func(f *judgeFixture) {
 			f.pod("a", asks("8"))
 			f.node("n1", func(n *v1.Node) { n.Status.Allocatable["cpu"] = resource.MustParse("2") })
 			f.advance(time.Second)
 			f.bind("n1", "a")
 			f.advance(pastGrace)
 		}, nil},
-		"an extended resource that a claim gives is not asked of the node": {func(f *judgeFixture) {
+		"an extended resource provided by a claim is not requested of the node": {func(f *judgeFixture) {
 			f.pod("a", func(p *v1.Pod) {
 				p.Spec.Containers[0].Resources.Requests["example.com/gpu"] = resource.MustParse("2")
 				p.Status.ExtendedResourceClaimStatus = &v1.PodExtendedResourceClaimStatus{
@@ -69,7 +69,7 @@ func TestNodesAreNotOvercommitted(t *testing.T) {
 			f.bind("n1", "a")
 			f.advance(pastGrace)
 		}, nil},
-		"an extended resource that nobody gives": {func(f *judgeFixture) {
+		"an extended resource that the node does not have": {func(f *judgeFixture) {
 			f.pod("a", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests["example.com/gpu"] = resource.MustParse("2") })
 			f.bind("n1", "a")
 			f.advance(pastGrace)
@@ -87,14 +87,14 @@ func TestNodesTakeTheirPods(t *testing.T) {
 			f.bind("n9", "a")
 			f.advance(pastGrace)
 		}, []string{"I2: pod ml/a was bound to n9, which does not exist"}},
-		"a node that went away a moment ago is no fault": {func(f *judgeFixture) {
+		"a node deleted a moment ago": {func(f *judgeFixture) {
 			f.pod("a")
 			f.nodeChanged(f.nodeBy["n1"], nil, f.now)
 			f.advance(time.Second)
 			f.bind("n1", "a")
 			f.advance(pastGrace)
 		}, nil},
-		"a node whose event comes late is no fault": {func(f *judgeFixture) {
+		"a node whose event comes late": {func(f *judgeFixture) {
 			f.pod("a")
 			f.bind("n9", "a")
 			f.advance(time.Second)
@@ -127,7 +127,7 @@ func TestNodesTakeTheirPods(t *testing.T) {
 			f.bind("n1", "a")
 			f.advance(pastGrace)
 		}, []string{"I2: pod ml/a was bound to n1, which has the taint node.kubernetes.io/unschedulable:NoSchedule that the pod does not tolerate"}},
-		"a pod made on its node was never scheduled": {func(f *judgeFixture) {
+		"a pod created with a node name is not a binding": {func(f *judgeFixture) {
 			f.pod("a", func(p *v1.Pod) { p.Spec.NodeName = "n9" })
 			f.advance(pastGrace)
 		}, nil},

@@ -9,26 +9,27 @@ import (
 )
 
 const (
-	// defaultGrace is far longer than a healthy scheduler pauses between two binds
-	// of a gang, and short enough for a test to wait for.
+	// defaultGrace far exceeds the pause of a healthy scheduler between two binds of
+	// a gang, and a test can wait for it.
 	defaultGrace = 10 * time.Second
-	// defaultSettle is far longer than two watches of one API server are apart.
+	// defaultSettle far exceeds the lag between two watches of an API server.
 	defaultSettle = 2 * time.Second
-	// tick is how often passing time is judged; it bounds how late a report is.
+	// tick is the interval of time-based checks; it bounds the delay of a report.
 	tick = 100 * time.Millisecond
-	// syncTimeout is how long the first lists may take.
+	// syncTimeout limits the wait for the first lists.
 	syncTimeout = time.Minute
 )
 
-// Options say whom to judge and how patiently. The zero value judges Dovetail.
+// Options select the schedulers to judge and the time limits. The zero value
+// judges Dovetail.
 type Options struct {
-	// SchedulerNames are the schedulers whose pods are judged; by default the two
-	// profiles that Dovetail serves.
+	// SchedulerNames are the schedulers whose pods are judged. The default is the
+	// two profiles of Dovetail.
 	SchedulerNames []string
 	// Grace is how long a gang may stay bound below its minimum without another
 	// binding, and how long a waiting pod may hold a device; 10 s by default.
 	Grace time.Duration
-	// Settle is how far two watches of different kinds may be apart; 2 s by default.
+	// Settle is the lag allowed between two watches of different kinds; 2 s by default.
 	Settle time.Duration
 }
 

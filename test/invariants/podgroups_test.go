@@ -17,7 +17,7 @@ func (f *judgeFixture) composite(name, parent string, least int64) {
 	}), f.compositeChanged)
 }
 
-// in puts what a spec says below a CompositePodGroup.
+// in sets the parent CompositePodGroup of a spec.
 func in(parent string, spec map[string]any) map[string]any {
 	if parent != "" {
 		spec["parentCompositePodGroupName"] = parent
@@ -32,24 +32,24 @@ func ofMinCount(n int64) map[string]any {
 func TestAllOrNothingOfPodGroups(t *testing.T) {
 	basic := map[string]any{"schedulingPolicy": map[string]any{"basic": map[string]any{}}}
 	runJudgeCases(t, map[string]judgeCase{
-		"a group bound whole is fine": {func(f *judgeFixture) {
+		"a group whose members are all bound": {func(f *judgeFixture) {
 			f.podGroupSpec("g", ofMinCount(3))
 			f.bind("n1", f.members("a", 3, inPodGroup("g"))...)
 			f.advance(pastGrace)
 		}, nil},
-		"half a group is reported": {func(f *judgeFixture) {
+		"a part of a group": {func(f *judgeFixture) {
 			f.podGroupSpec("g", ofMinCount(3))
 			f.members("a", 3, inPodGroup("g"))
 			f.bind("n1", "a-0", "a-1")
 			f.advance(pastGrace)
 		}, []string{"I1: gang scheduling.k8s.io PodGroup ml/g: bound below its minimum (member 2 of 3), 10.1s after its last binding"}},
-		"a group without a minimum may start with one": {func(f *judgeFixture) {
+		"a group without a minimum may start with a single pod": {func(f *judgeFixture) {
 			f.podGroupSpec("g", basic)
 			f.members("a", 3, inPodGroup("g"))
 			f.bind("n1", "a-0")
 			f.advance(pastGrace)
 		}, nil},
-		"pods without their group must wait": {func(f *judgeFixture) {
+		"bound pods without their PodGroup": {func(f *judgeFixture) {
 			f.members("a", 2, inPodGroup("g"))
 			f.bind("n1", "a-0")
 			f.advance(pastGrace)
@@ -61,14 +61,14 @@ func TestAllOrNothingOfPodGroups(t *testing.T) {
 			f.podGroupSpec("g", ofMinCount(1))
 			f.advance(pastGrace)
 		}, nil},
-		"a group that was whole may lose members": {func(f *judgeFixture) {
+		"a group that met its minimum may lose members": {func(f *judgeFixture) {
 			f.podGroupSpec("g", ofMinCount(3))
 			names := f.members("a", 3, inPodGroup("g"))
 			f.bind("n1", names...)
 			f.remove("a-0")
 			f.advance(pastGrace)
 		}, nil},
-		"the group counts, not what else the pods say": {func(f *judgeFixture) {
+		"the PodGroup takes precedence over the coscheduling label": {func(f *judgeFixture) {
 			f.podGroupSpec("g", ofMinCount(2))
 			f.coscheduling("g", map[string]any{"minMember": int64(9)})
 			f.bind("n1", f.members("a", 2, inPodGroup("g"), inCoscheduling("g"))...)
@@ -89,28 +89,28 @@ func TestAllOrNothingOfHierarchies(t *testing.T) {
 		}
 	}
 	runJudgeCases(t, map[string]judgeCase{
-		"one group of each level is enough": {func(f *judgeFixture) {
+		"a group of each level is enough": {func(f *judgeFixture) {
 			halves(f)
 			f.bind("n1", "a-0", "a-1", "c-0", "c-1")
 			f.advance(pastGrace)
 		}, nil},
-		"a whole group of a hierarchy that needs two is reported": {func(f *judgeFixture) {
+		"a complete group of a hierarchy that needs two": {func(f *judgeFixture) {
 			halves(f)
 			f.bind("n1", "b-0", "b-1")
 			f.advance(5 * pastGrace)
 		}, []string{"I1: gang CompositePodGroup ml/top: fewer than its minimum of 2 groups are bound, 10.1s after its last binding"}},
-		"both groups of one half do not stand for the other": {func(f *judgeFixture) {
+		"two groups below the same CompositePodGroup count once": {func(f *judgeFixture) {
 			halves(f)
 			f.bind("n1", "b-0", "b-1", "c-0", "c-1")
 			f.advance(pastGrace)
 		}, []string{"I1: gang CompositePodGroup ml/top: fewer than its minimum of 2 groups are bound, 10.1s after its last binding"}},
-		"a hierarchy that was whole may lose members": {func(f *judgeFixture) {
+		"a hierarchy that met its minimum may lose members": {func(f *judgeFixture) {
 			halves(f)
 			f.bind("n1", "a-0", "a-1", "c-0", "c-1")
 			f.remove("a-0", "a-1")
 			f.advance(pastGrace)
 		}, nil},
-		"one that held nothing must become whole anew": {func(f *judgeFixture) {
+		"a hierarchy that held no node must meet its minimum again": {func(f *judgeFixture) {
 			halves(f)
 			f.bind("n1", "a-0", "a-1", "c-0", "c-1")
 			f.remove("a-0", "a-1", "c-0", "c-1")

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// recordQuorum remembers that a gang met its minimum, and forgets it when the gang
-// holds nothing any more.
+// recordQuorum records that a gang met its minimum, and resets this once the gang
+// holds no node.
 func (j *judge) recordQuorum(g *gang) {
 	if g.holding() == 0 {
 		g.quorumMet, g.reported = false, false
@@ -21,7 +21,7 @@ func (j *judge) recordQuorum(g *gang) {
 	}
 }
 
-// judgeQuorum is I1: a gang that holds nodes is, or was, whole.
+// judgeQuorum checks I1: a gang that holds nodes meets, or once met, its minimum.
 func (j *judge) judgeQuorum(g *gang, now time.Time) {
 	if g.reported || g.quorumMet || now.Sub(g.lastBind) <= j.grace {
 		return
@@ -34,12 +34,12 @@ func (j *judge) judgeQuorum(g *gang, now time.Time) {
 	switch {
 	case !known && g.key.source == fromLabel:
 		g.reported = true
-		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though none says how many belong to it", g.key, holding), g.evidence())
+		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound but no pod declares the size of the gang", g.key, holding), g.evidence())
 	case !known && (g.key.source == fromCoscheduling || g.key.source == fromPodGroup):
 		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though there is no such PodGroup", g.key, holding), g.evidence())
 	case !known || declared.ended:
-		// The owner is gone or going, and its pods follow.
+		// The owner is deleted or being deleted, and its pods follow.
 	default:
 		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: bound below its minimum (%s), %s after its last binding",

@@ -11,12 +11,11 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// flushTimeout is how long a checker may take to catch up at the end of a test.
+// flushTimeout limits the wait for the watches at the end of a test.
 const flushTimeout = 30 * time.Second
 
-// Run puts the rest of a test, up to its cleanups registered before this call,
-// under a checker with default options and fails the test with every violation.
-// Start the cluster first: its cleanup then runs after the checker's.
+// Run watches the rest of a test with default options and fails the test with every
+// violation. Start the cluster first: its cleanup then runs after the checker's.
 func Run(t testing.TB, cfg *rest.Config) *Checker {
 	t.Helper()
 	return RunWith(t, cfg, Options{})
@@ -25,7 +24,7 @@ func Run(t testing.TB, cfg *rest.Config) *Checker {
 // RunWith is Run with options.
 func RunWith(t testing.TB, cfg *rest.Config, options Options) *Checker {
 	t.Helper()
-	// Not t.Context(), which is done before cleanups run.
+	// t.Context() is done before cleanups run.
 	checker, err := Watch(context.Background(), cfg, options)
 	if err != nil {
 		t.Fatalf("starting the invariant checker: %v", err)
@@ -34,7 +33,7 @@ func RunWith(t testing.TB, cfg *rest.Config, options Options) *Checker {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 		defer cancel()
 		if err := checker.Flush(ctx); err != nil {
-			t.Errorf("the invariants of this test are not known: %v", err)
+			t.Errorf("the invariant checker did not see the end of this test: %v", err)
 		}
 		checker.Stop()
 		for _, violation := range checker.Violations() {

@@ -13,17 +13,18 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// simulation is a random but legal life of a cluster: gangs of up to five one-GPU pods
-// come, are placed whole when they fit, lose members, finish and go.
+// simulation is a random series of correct events in a cluster. It creates gangs of up to
+// five one-GPU pods, places each gang that fits as a unit, deletes members, and finishes
+// and deletes gangs.
 type simulation struct {
 	*judgeFixture
 	random *rand.Rand
 	gangs  []*simulatedGang
-	// holderOf says which pod has which GPU, by "node gpu".
+	// holderOf holds the pod of each allocated GPU, by "node gpu".
 	holderOf  map[string]string
 	submitted int
-	// fault, if not nil, is done once instead of a legal placement and says what
-	// the judge must find.
+	// fault, if not nil, replaces a correct placement once and returns the start of the
+	// violation that the judge must report.
 	fault func(s *simulation, g *simulatedGang, free []freeGPU) (found string)
 	found string
 }
@@ -48,7 +49,7 @@ func newSimulation(seed uint64) *simulation {
 	return s
 }
 
-// run lets the cluster live for some events.
+// run simulates a number of events.
 func (s *simulation) run(events int) {
 	for range events {
 		switch s.random.IntN(6) {
@@ -90,7 +91,7 @@ func (s *simulation) waitingMember(g *simulatedGang, i int) string {
 	return name
 }
 
-// schedule places the first gang that fits, whole.
+// schedule places all pods of the first gang that fits.
 func (s *simulation) schedule() {
 	free := s.free()
 	for _, g := range s.gangs {
@@ -110,7 +111,7 @@ func (s *simulation) schedule() {
 	}
 }
 
-// place allocates and binds; the checker may see the two in either order.
+// place allocates and binds in random order: the checker may see either first.
 func (s *simulation) place(pod string, at freeGPU) {
 	s.holderOf[at.node+" "+at.gpu] = pod
 	steps := []func(){func() { s.claim(pod, pod, at.node, at.gpu) }, func() { s.bind(at.node, pod) }}
@@ -132,7 +133,8 @@ func (s *simulation) free() []freeGPU {
 	return free
 }
 
-// loseMember deletes a bound pod, or lets it fail; its gang stays below its minimum.
+// loseMember deletes a bound pod, and sets it to failed first in half of the cases. Its
+// gang stays below its minimum.
 func (s *simulation) loseMember() {
 	for _, g := range s.gangs {
 		if !g.bound || len(g.pods) == 0 {
@@ -148,7 +150,7 @@ func (s *simulation) loseMember() {
 	}
 }
 
-// finish deletes a gang with all that it has, or lets it succeed first.
+// finish deletes a gang with its pods and claims. Half of the bound gangs succeed first.
 func (s *simulation) finish() {
 	if len(s.gangs) == 0 {
 		return
@@ -167,7 +169,7 @@ func (s *simulation) finish() {
 	}
 }
 
-// deletePod deletes a pod and its claim and gives its GPU back.
+// deletePod deletes a pod and its claim and frees its GPU.
 func (s *simulation) deletePod(pod string) {
 	s.remove(pod)
 	if was := s.claimBy[pod]; was != nil {
@@ -188,20 +190,20 @@ func TestLegalSimulationsHaveNoViolation(t *testing.T) {
 	for seed := range uint64(simulationCount) {
 		s := newSimulation(seed)
 		s.run(60)
-		if said := s.findings(); len(said) > 0 {
-			t.Fatalf("seed %d: a legal life was accused: %q", seed, said)
+		if found := s.findings(); len(found) > 0 {
+			t.Fatalf("seed %d: violations in a correct simulation: %q", seed, found)
 		}
 		bindings += s.bindings
 	}
-	t.Logf("%d lives with %d bindings", simulationCount, bindings)
+	t.Logf("%d simulations with %d bindings", simulationCount, bindings)
 	if bindings < 10*simulationCount {
-		t.Errorf("%d bindings in %d lives show nothing", bindings, simulationCount)
+		t.Errorf("%d bindings in %d simulations are too few", bindings, simulationCount)
 	}
 }
 
-// faults are the ways in which a scheduler goes wrong once.
+// faults are wrong placements, each with the start of its violation.
 var faults = map[string]func(s *simulation, g *simulatedGang, free []freeGPU) string{
-	"half a gang": func(s *simulation, g *simulatedGang, free []freeGPU) string {
+	"a part of a gang": func(s *simulation, g *simulatedGang, free []freeGPU) string {
 		s.place(g.pods[0], free[0])
 		s.advance(2 * pastGrace)
 		return "I1: gang PodGroup ml/" + g.name
@@ -221,14 +223,14 @@ var faults = map[string]func(s *simulation, g *simulatedGang, free []freeGPU) st
 		s.bind(free[0].node, g.pods[0])
 		return "I2: pod ml/" + g.pods[0]
 	},
-	"a node over-committed": func(s *simulation, g *simulatedGang, free []freeGPU) string {
+	"an over-committed node": func(s *simulation, g *simulatedGang, free []freeGPU) string {
 		s.edit(func(p *v1.Pod) { p.Spec.Overhead = v1.ResourceList{"cpu": s.nodeBy["n1"].Status.Allocatable["cpu"]} }, g.pods[0])
 		for i, pod := range g.pods {
 			s.place(pod, free[i])
 		}
 		return "I2: pod ml/" + g.pods[0]
 	},
-	"a device kept by a gang that waits": func(s *simulation, g *simulatedGang, free []freeGPU) string {
+	"a device held by a waiting gang": func(s *simulation, g *simulatedGang, free []freeGPU) string {
 		s.claim(g.pods[0], g.pods[0], free[0].node, free[0].gpu)
 		s.advance(2 * pastGrace)
 		return "I4: claim ml/" + g.pods[0]
@@ -244,15 +246,15 @@ func TestEveryFaultIsFound(t *testing.T) {
 				s.fault = fault
 				s.run(30)
 				if s.fault != nil {
-					continue // Nothing was scheduled in this life.
+					continue // This simulation scheduled no gang.
 				}
 				done++
-				if said := strings.Join(s.findings(), "\n"); !strings.Contains(said, s.found) {
-					t.Fatalf("seed %d: want %q found, got:\n%s", seed, s.found, said)
+				if found := strings.Join(s.findings(), "\n"); !strings.Contains(found, s.found) {
+					t.Fatalf("seed %d: want %q found, got:\n%s", seed, s.found, found)
 				}
 			}
 			if done < simulationCount/2 {
-				t.Errorf("the fault happened in %d of %d lives", done, simulationCount)
+				t.Errorf("the fault happened in %d of %d simulations", done, simulationCount)
 			}
 		})
 	}

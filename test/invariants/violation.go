@@ -14,33 +14,34 @@ import (
 // Invariant is the number of an invariant in the design.
 type Invariant string
 
-// The invariants that can be judged by reading the API alone.
+// The invariants that the checker can judge by API objects alone.
 const (
-	// AllOrNothing says that no gang stays bound below its minimum.
+	// AllOrNothing requires that no gang stays bound below its minimum.
 	AllOrNothing Invariant = "I1"
-	// NothingTwice says that devices and nodes are not given away twice and that
-	// nothing is placed where a stock filter would refuse it.
+	// NothingTwice requires that no device or node capacity is allocated twice, and
+	// that every binding passes the stock filters.
 	NothingTwice Invariant = "I2"
-	// HoldsNothing says that what cannot fit holds neither node nor device.
+	// HoldsNothing requires that waiting pods hold neither nodes nor devices.
 	HoldsNothing Invariant = "I4"
 )
 
-// evidenceLimit keeps a violation readable: a gang may have thousands of members.
+// evidenceLimit is the number of lines of evidence that are printed: a gang may have
+// thousands of members.
 const evidenceLimit = 12
 
 // Violation is one broken invariant.
 type Violation struct {
-	// Invariant is the one that broke.
+	// Invariant is the broken invariant.
 	Invariant Invariant
-	// At is when the checker was sure of it.
+	// At is when the checker reported it.
 	At time.Time
-	// Sentence says what is wrong, with names and numbers.
+	// Sentence describes the violation, with names and numbers.
 	Sentence string
-	// Evidence lists the objects behind it, with the times they were seen.
+	// Evidence lists the objects involved, with the times of their events.
 	Evidence []string
 }
 
-// String is the sentence with its evidence, one line each.
+// String returns the sentence and its evidence, one line each.
 func (v Violation) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s broken at %s: %s", v.Invariant, formatTime(v.At), v.Sentence)
@@ -54,12 +55,12 @@ func (v Violation) String() string {
 	return text.String()
 }
 
-// formatTime is how this package writes a time: tests live for minutes, not days.
+// formatTime omits the date: tests last minutes, not days.
 func formatTime(t time.Time) string {
 	return t.Format("15:04:05.000")
 }
 
-// elapsed rounds a duration to what a reader needs.
+// elapsed rounds a duration for messages.
 func elapsed(d time.Duration) time.Duration {
 	return d.Round(100 * time.Millisecond)
 }
@@ -68,7 +69,7 @@ func podName(pod *v1.Pod) string {
 	return fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
 }
 
-// joinWords lists words in a sentence.
+// joinWords separates words by commas.
 func joinWords(words []string) string {
 	return strings.Join(words, ", ")
 }

@@ -21,7 +21,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// servedPoll is how often a kind that is not served yet is looked for.
+// servedPoll is the interval of discovery calls for a kind that is not served yet.
 const servedPoll = time.Second
 
 // watched is one kind of object with its watch.
@@ -32,13 +32,13 @@ type watched struct {
 	store    cache.ReflectorStore
 	reached  func(version int64) bool
 	synced   chan struct{}
-	// optional kinds come from CRDs or behind gates, and may be served later, or never.
+	// optional is true for kinds of CRDs or feature gates, which may be served later or never.
 	optional bool
-	// ready is closed when the first list arrived, or when the kind is not served.
+	// ready is closed after the first list, or once the kind is known not to be served.
 	ready chan struct{}
 }
 
-// watchedKind puts the parts of one kind together.
+// watchedKind returns the watch of a kind with its store.
 func watchedKind[T object](lock *sync.Mutex, resource schema.GroupVersionResource, expected runtime.Object,
 	source cache.ListerWatcher, changed func(was, is T, now time.Time)) *watched {
 	m := newMirror(lock, changed)
@@ -59,7 +59,7 @@ func listDynamic(client dynamic.Interface, resource schema.GroupVersionResource)
 	}, client)
 }
 
-// run watches until ctx is done, for an optional kind from the moment it is served.
+// run watches until ctx is done. It waits until an optional kind is served.
 func (w *watched) run(ctx context.Context, server discovery.DiscoveryInterface) {
 	if w.optional && !w.waitUntilServed(ctx, server) {
 		return
@@ -77,8 +77,7 @@ func (w *watched) closeReadyOnSync(ctx context.Context) {
 	}
 }
 
-// closeReady is called once for a kind that is served, and before that, if it
-// was not served at first.
+// closeReady closes ready once. A kind that is served later calls it twice.
 func (w *watched) closeReady() {
 	select {
 	case <-w.ready:
@@ -87,8 +86,8 @@ func (w *watched) closeReady() {
 	}
 }
 
-// waitUntilServed says whether the kind is served before ctx is done. A kind
-// that is not served keeps nobody waiting.
+// waitUntilServed reports whether the kind is served before ctx is done. It closes
+// ready if the kind is not served, so that Watch returns.
 func (w *watched) waitUntilServed(ctx context.Context, server discovery.DiscoveryInterface) bool {
 	served := func(context.Context) (bool, error) {
 		list, err := server.ServerResourcesForGroupVersion(w.resource.GroupVersion().String())
@@ -110,12 +109,12 @@ func serves(list *metav1.APIResourceList, resource string) bool {
 	return false
 }
 
-// catchUp waits until the watch has delivered what a fresh list shows.
+// catchUp waits until the watch has delivered every object of a new list.
 func (w *watched) catchUp(ctx context.Context) error {
 	select {
 	case <-w.synced:
 	default:
-		return nil // Not served: there is nothing to see.
+		return nil // The kind is not served.
 	}
 	list, err := cache.ToListerWatcherWithContext(w.source).ListWithContext(ctx, metav1.ListOptions{})
 	if err != nil {

@@ -16,11 +16,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// bringUp starts every component in an empty directory and waits until the whole is ready. It leaves what it has
-// started to its caller when it fails.
+// bringUp starts every component in an empty directory and waits until all are ready. If it fails, the caller must end
+// the processes that it started.
 func (c *Cluster) bringUp(ctx context.Context) error {
 	started := time.Now()
-	// 1. Programs, and the files that they and the API server are given.
+	// 1. Programs, and the modules whose files they read.
 	if err := c.prepareBinaries(ctx); err != nil {
 		return err
 	}
@@ -36,14 +36,14 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	if err := c.startServers(ctx); err != nil {
 		return err
 	}
-	// 5. Everything that talks to it, side by side.
+	// 5. The clients of the API server, concurrently.
 	if err := c.startClients(ctx); err != nil {
 		return err
 	}
-	// 6. A last look at all of it: what was ready first may have failed since.
+	// 6. A last check: a component that was ready first may have failed since.
 	for _, name := range c.options.components() {
 		if err := c.check(ctx, name); err != nil {
-			return c.componentError(name, fmt.Errorf("it was ready, and is not any more: %w", err))
+			return c.componentError(name, fmt.Errorf("it was ready, but is no longer: %w", err))
 		}
 	}
 	fmt.Fprintf(c.out, "the cluster in %s is ready (%s)\n", c.layout, time.Since(started).Round(probeInterval))
@@ -53,7 +53,7 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	return c.writeRecord()
 }
 
-// prepareBinaries builds what the cluster's components need and finds the modules that it reads files of.
+// prepareBinaries builds the programs of the components and finds the modules whose files the cluster reads.
 func (c *Cluster) prepareBinaries(ctx context.Context) error {
 	var names []string
 	for _, name := range c.options.components() {
@@ -101,7 +101,7 @@ func (c *Cluster) startServers(ctx context.Context) error {
 	return nil
 }
 
-// startClients runs the independent parts of the rest side by side; the first failure ends the others.
+// startClients starts the clients of the API server concurrently; the first failure ends the others.
 func (c *Cluster) startClients(ctx context.Context) error {
 	applier, err := apply.New(c.admin)
 	if err != nil {
@@ -135,8 +135,8 @@ func (c *Cluster) startClients(ctx context.Context) error {
 	return group.Wait()
 }
 
-// startControllerManager is done once pods can be created in the default namespace, which takes its ServiceAccount. It
-// begins when the CRDs are there: the garbage collector learns of kinds that come later only half a minute after.
+// startControllerManager returns once pods can be created in the default namespace, which needs its ServiceAccount. It
+// waits for the CRDs first: the garbage collector discovers later kinds only after half a minute.
 func (c *Cluster) startControllerManager(ctx context.Context, definitions <-chan struct{}) error {
 	if err := waitFor(ctx, definitions); err != nil {
 		return err

@@ -28,12 +28,12 @@ type Cluster struct {
 	builder binaries.Builder
 	// modules are the directories of the modules whose files are read.
 	modules map[string]string
-	// bound says that the processes die with this program, temporary that the directory goes with the cluster.
+	// bound is true if the processes die with this program, temporary if Stop removes the directory.
 	bound, temporary bool
 	out              io.Writer
 	lock             *os.File
 	admin            *rest.Config
-	// reserved keeps others from the ports of components that are down for a while.
+	// reserved keeps the ports of components that are down for a while.
 	reserved portpkg.Reservation
 
 	stopOnce sync.Once
@@ -56,7 +56,7 @@ func (c *Cluster) DovetailKubeconfig() string { return c.layout.dovetailKubeconf
 // AdminConfig is the administrator's access for clients in this program, without a client-side rate limit.
 func (c *Cluster) AdminConfig() *rest.Config { return rest.CopyConfig(c.admin) }
 
-// Kubectl is a call of kubectl as the administrator. What it caches stays in the cluster's directory.
+// Kubectl returns a call of kubectl as the administrator. Its cache is in the cluster's directory.
 func (c *Cluster) Kubectl(ctx context.Context, arguments ...string) *exec.Cmd {
 	usual := []string{"--kubeconfig", c.Kubeconfig(), "--cache-dir", filepath.Join(c.Dir(), "kubectl")}
 	return exec.CommandContext(ctx, c.Binary("kubectl"), append(usual, arguments...)...)
@@ -65,8 +65,7 @@ func (c *Cluster) Kubectl(ctx context.Context, arguments ...string) *exec.Cmd {
 // Binary is the path of a program in .cache/bin, for instance kubectl.
 func (c *Cluster) Binary(name string) string { return c.builder.Path(name) }
 
-// open takes hold of the options' directory and ends what an earlier program may have left running in it, unless that
-// was meant to stay.
+// open validates the options, and opens and locks the directory.
 func open(root string, options Options) (*Cluster, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
@@ -89,7 +88,7 @@ func open(root string, options Options) (*Cluster, error) {
 	}, nil
 }
 
-// release gives the directory back to others.
+// release unlocks the directory, and removes it if it is temporary.
 func (c *Cluster) release() error {
 	var err error
 	if c.temporary {

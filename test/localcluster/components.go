@@ -17,40 +17,40 @@ type component struct {
 	binary string
 	// args are its arguments, without those of Options.Args.
 	args []string
-	// env are environment variables of its own, NAME=value.
+	// env are additional environment variables, NAME=value.
 	env []string
-	// health answers 200 when it is ready to work, metrics is for Prometheus.
+	// health is a URL that returns 200 when the component is ready; metrics is the URL of its metrics.
 	health, metrics string
 }
 
 // Numbers that size the components for up to 5,000 simulated nodes on a small machine.
 const (
-	// leaseSeconds is how long a node's lease lasts; KWOK renews it four times as often. The usual 40 seconds would
-	// cost 500 writes a second at 5,000 nodes.
+	// leaseSeconds is the duration of a node's lease; KWOK renews it four times within that. The default of 40 seconds
+	// would cost 500 writes a second at 5,000 nodes.
 	leaseSeconds = 240
-	// monitorGrace is when a node without a sign of life is called dead; more than a lease, or busy machines lose nodes.
+	// monitorGrace is the node monitor's grace period. It exceeds a lease, or a busy machine loses nodes.
 	monitorGrace = "600s"
 	// clientQPS and clientBurst keep client-side limits out of the way; the API server's own limits remain.
 	clientQPS   = "1000"
 	clientBurst = "2000"
-	// serviceCIDR and podCIDR are never connected to. podCIDR is of the block for benchmarks, which nobody's network
-	// routes: the API server's proxy, if somebody uses it, must not reach a stranger.
+	// serviceCIDR and podCIDR have no connections. podCIDR is in the block for benchmarks, which no network routes: the
+	// API server's proxy must not reach another machine.
 	serviceCIDR = "10.96.0.0/12"
 	podCIDR     = "198.18.0.0/15"
-	// nodeAddress leads kubectl logs and exec to KWOK.
+	// nodeAddress directs kubectl logs and exec to KWOK.
 	nodeAddress = "127.0.0.1"
-	// advertisedAddress is of the block for documentation: nobody connects to it, but loopback is refused.
+	// advertisedAddress is in the block for documentation. No client connects to it; the API server refuses loopback.
 	advertisedAddress = "192.0.2.1"
-	// noProxy is a proxy that refuses at once. The operator asks the dashboards of Ray heads through it, which saves it
-	// from asking this machine's name servers for them; what is on loopback it asks directly.
+	// noProxy is a proxy address that refuses connections at once. The operator uses it for the dashboards of Ray heads,
+	// which avoids DNS lookups of them. It connects to loopback directly.
 	noProxy = "http://127.0.0.1:1"
 	// issuer signs service account tokens.
 	issuer = "https://kubernetes.default.svc.cluster.local"
-	// openPaths answer without authorization, for health checks and metrics.
+	// openPaths need no authorization, for health checks and metrics.
 	openPaths = "/healthz,/livez,/readyz,/metrics"
 )
 
-// component describes a component of this cluster by its name.
+// component returns a component of this cluster by its name.
 func (c *Cluster) component(name string) (component, error) {
 	describe, known := map[string]func() component{
 		Etcd: c.etcd, APIServer: c.apiServer, ControllerManager: c.controllerManager, Scheduler: c.scheduler,
@@ -75,7 +75,7 @@ func (c *Cluster) etcd() component {
 			"--listen-metrics-urls=" + metrics,
 			"--client-cert-auth", "--cert-file=" + cert, "--key-file=" + key, "--trusted-ca-file=" + ca,
 			"--peer-client-cert-auth", "--peer-cert-file=" + cert, "--peer-key-file=" + key, "--peer-trusted-ca-file=" + ca,
-			// The data need not survive a power failure, and everything waits for every write.
+			// The data need not survive a power failure, and fsync delays every write.
 			"--unsafe-no-fsync",
 		},
 	}
@@ -89,14 +89,14 @@ func (c *Cluster) apiServer() component {
 		"--advertise-address=" + advertisedAddress, "--endpoint-reconciler-type=none",
 		"--tls-cert-file=" + c.pkiFile("serving.crt"), "--tls-private-key-file=" + c.pkiFile("serving.key"),
 		"--client-ca-file=" + c.pkiFile("ca.crt"), "--authorization-mode=RBAC",
-		// No proxy stands in front, and no certificate has this name; but components look for the setting and complain.
+		// No proxy uses this name, but components log errors without the setting.
 		"--requestheader-client-ca-file=" + c.pkiFile("ca.crt"), "--requestheader-allowed-names=front-proxy",
 		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 		"--service-account-issuer=" + issuer, "--api-audiences=" + issuer,
 		"--service-account-key-file=" + c.pkiFile("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.pkiFile("service-accounts.key"),
 		"--service-cluster-ip-range=" + serviceCIDR, "--allow-privileged=true",
-		// Not by name, which would be asked of this machine's name servers.
+		// Host names would cause DNS lookups.
 		"--kubelet-preferred-address-types=InternalIP",
 		"--max-requests-inflight=1600", "--max-mutating-requests-inflight=800",
 	}
@@ -115,7 +115,7 @@ func (c *Cluster) controllerManager() component {
 		"--authentication-kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
 		"--authorization-kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
 		"--leader-elect=false", "--use-service-account-credentials=true",
-		// It tells kubelets how long to cache secrets, in a write for every node whenever the cluster grows.
+		// The ttl controller annotates every node for kubelets whenever the cluster grows, which costs many writes.
 		"--controllers=*,-ttl-controller",
 		"--service-account-private-key-file=" + c.pkiFile("service-accounts.key"), "--root-ca-file=" + c.pkiFile("ca.crt"),
 		"--node-monitor-grace-period=" + monitorGrace, "--node-startup-grace-period=" + monitorGrace,
@@ -139,9 +139,9 @@ func (c *Cluster) dovetail() component {
 	}
 	args = append(args,
 		"--authentication-kubeconfig="+c.layout.dovetailKubeconfig(), "--authorization-kubeconfig="+c.layout.dovetailKubeconfig(),
-		// One replica: electing it would only make every restart wait for the lease of the one before.
+		// With leader election, a restart would wait for the lease of the former process.
 		"--leader-elect=false", "-v=2")
-	// No feature gates: it finds out by itself which the cluster has.
+	// Dovetail needs no feature gates: it asks the API server which features are available.
 	return c.secure("dovetail-scheduler", c.ports.Dovetail, "/readyz", args)
 }
 
@@ -177,7 +177,7 @@ func (c *Cluster) kubeRay() component {
 	}
 }
 
-// secure adds what all components with Kubernetes' own server have in common.
+// secure adds the arguments of Kubernetes' own HTTPS server.
 func (c *Cluster) secure(binary string, port int, health string, args []string) component {
 	url := "https://" + portpkg.Address(port)
 	return component{

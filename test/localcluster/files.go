@@ -13,14 +13,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Users of the components that are not users by Kubernetes' own bootstrap policy.
+// Users of the components for which Kubernetes' bootstrap policy defines no user.
 const (
 	userKwok    = "kwok-controller"
 	userKubeRay = "kuberay-operator"
 	userJobSet  = "jobset-controller"
 )
 
-// clientSubjects are the holders of client certificates, by the name of their kubeconfig.
+// clientSubjects are the subjects of the client certificates, by the name of their kubeconfig.
 var clientSubjects = map[string]pki.Subject{
 	ControllerManager: {User: "system:kube-controller-manager"},
 	Scheduler:         {User: "system:kube-scheduler"},
@@ -29,7 +29,7 @@ var clientSubjects = map[string]pki.Subject{
 	JobSet:            {User: userJobSet},
 }
 
-// writeFiles writes everything that the components read at their start, but Dovetail's token, which the API server issues.
+// writeFiles writes the files that the components read at their start, except Dovetail's token: the API server issues it.
 func (c *Cluster) writeFiles() error {
 	for _, dir := range []string{c.layout.pki(), c.layout.logs()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -54,7 +54,7 @@ func (c *Cluster) writeFiles() error {
 	return c.readAdmin()
 }
 
-// writeEtcdCertificates gives etcd an authority of its own: the API server is its only client.
+// writeEtcdCertificates creates a separate authority for etcd, whose only client is the API server.
 func (c *Cluster) writeEtcdCertificates() error {
 	authority, err := pki.NewAuthority(c.layout.pki(), "etcd-ca")
 	if err != nil {
@@ -124,7 +124,7 @@ func (c *Cluster) writeKwokConfig() error {
 	})
 }
 
-// writeDovetailConfig writes the configuration that replaces the one of manifests/, if there is one.
+// writeDovetailConfig writes Options.DovetailConfig, if set, with the kubeconfig filled in.
 func (c *Cluster) writeDovetailConfig() error {
 	if c.options.DovetailConfig == nil {
 		return nil
@@ -153,11 +153,10 @@ func writeYAML(file string, content any) error {
 	return nil
 }
 
-// webhookCertificate is the name that a webhook server looks for in its directory of certificates.
+// webhookCertificate is the file name that a webhook server expects in its directory of certificates.
 const webhookCertificate = "tls"
 
-// writeJobSetConfig writes the controller's configuration. Its metrics are served to nobody: that takes an
-// authorization of its own.
+// writeJobSetConfig writes the controller's configuration. It serves no metrics, which would need more authorization.
 func (c *Cluster) writeJobSetConfig() error {
 	return writeYAML(c.layout.jobSetConfig(), map[string]any{
 		"apiVersion":             "config.jobset.x-k8s.io/v1alpha1",

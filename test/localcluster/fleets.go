@@ -24,9 +24,9 @@ import (
 const (
 	// creators is how many nodes are created at a time.
 	creators = 32
-	// stallTimeout is how long no further node may become ready before the fleet is given up.
+	// stallTimeout is the longest wait for the next node to become ready.
 	stallTimeout = 50 * time.Second
-	// quietInterval is how often readiness is looked at; the answer is in memory.
+	// quietInterval is the interval of readiness checks, which read a cache in memory.
 	quietInterval = 50 * time.Millisecond
 )
 
@@ -48,7 +48,7 @@ func (c *Cluster) createFleets(ctx context.Context) error {
 	return c.awaitFleets(ctx)
 }
 
-// CreateNodes creates nodes and their ResourceSlices, many at a time. Nodes that exist are left as they are.
+// CreateNodes creates nodes and their ResourceSlices, many at a time. It does not change existing nodes.
 func (c *Cluster) CreateNodes(ctx context.Context, nodes iter.Seq[fleet.Node]) error {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
@@ -123,10 +123,10 @@ func (c *Cluster) awaitFleets(ctx context.Context) error {
 			best, changed = ready, time.Now()
 		}
 		if time.Since(changed) > stallTimeout {
-			return c.componentError(Kwok, fmt.Errorf("%d of %d nodes are ready, and no other became so in %s", ready, want, stallTimeout))
+			return c.componentError(Kwok, fmt.Errorf("%d of %d nodes are ready, and no further node became ready in %s", ready, want, stallTimeout))
 		}
 		if err := sleep(ctx, quietInterval); err != nil {
-			return fmt.Errorf("waiting for %d nodes, of which %d are ready: %w", want, ready, err)
+			return fmt.Errorf("waiting for %d nodes (%d are ready): %w", want, ready, err)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func countReady(lister corelisters.NodeLister) (int, error) {
 	return ready, nil
 }
 
-// takesPods holds once the node is ready and the node lifecycle controller has taken its taint away.
+// takesPods reports whether the node is ready and the node lifecycle controller has removed its taint.
 func takesPods(node *corev1.Node) bool {
 	for _, taint := range node.Spec.Taints {
 		if taint.Key == corev1.TaintNodeNotReady || taint.Key == corev1.TaintNodeUnreachable {

@@ -20,8 +20,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// applyDefinitions brings in the custom resource definitions, from their modules, and waits until they are served.
-// KubeRay's are there without its operator, too: Dovetail reads RayClusters whoever acts on them.
+// applyDefinitions applies the custom resource definitions of the modules and waits until they are served. It applies
+// those of KubeRay even without the operator, because Dovetail reads RayClusters.
 func (c *Cluster) applyDefinitions(ctx context.Context, applier *apply.Applier) error {
 	bases := filepath.Join("config", "crd", "bases")
 	definitions, err := apply.Read(os.DirFS(filepath.Join(c.modules[binaries.ModuleKubeRay], bases)), "*.yaml")
@@ -82,8 +82,8 @@ func (c *Cluster) startKubeRay(ctx context.Context, applier *apply.Applier, defi
 	return c.StartComponent(ctx, KubeRay)
 }
 
-// startDovetail applies what manifests/ ships, but the Deployment, whose part the local process plays, and runs the
-// scheduler as the ServiceAccount that stands there.
+// startDovetail applies the objects of manifests/ except the Deployment, and runs the scheduler as a local process with
+// the ServiceAccount of the manifests.
 func (c *Cluster) startDovetail(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
 	var objects []*unstructured.Unstructured
 	for _, file := range []string{"namespace.yaml", "serviceaccount.yaml", "rbac.yaml"} {
@@ -105,7 +105,7 @@ func (c *Cluster) startDovetail(ctx context.Context, applier *apply.Applier, def
 	return c.StartComponent(ctx, Dovetail)
 }
 
-// tokenSeconds is as long as the certificates last.
+// tokenSeconds is the lifetime of the certificates.
 const tokenSeconds = 365 * 24 * 3600
 
 func (c *Cluster) writeDovetailKubeconfig(ctx context.Context, objects []*unstructured.Unstructured) error {

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// startJobSet runs the JobSet controller with the role of its module, and then points the API server at its webhooks.
+// startJobSet runs the JobSet controller with the role of its module, and then registers its webhooks.
 func (c *Cluster) startJobSet(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
 	components := os.DirFS(filepath.Join(c.modules[binaries.ModuleJobSet], "config", "components"))
 	roles, err := fs.Sub(components, "rbac")
@@ -43,8 +43,8 @@ func (c *Cluster) startJobSet(ctx context.Context, applier *apply.Applier, defin
 	return applier.Apply(ctx, webhooks)
 }
 
-// jobSetWebhooks are the module's webhook configurations with the module's patches, which limit them to pods of
-// JobSets, and with the address of this cluster's controller.
+// jobSetWebhooks returns the module's webhook configurations with the address of this cluster's controller. The module's
+// patches limit them to pods of JobSets.
 func (c *Cluster) jobSetWebhooks(components fs.FS) ([]*unstructured.Unstructured, error) {
 	objects, err := apply.Read(components, "webhook/manifests.yaml")
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *Cluster) jobSetWebhooks(components fs.FS) ([]*unstructured.Unstructured
 	return objects, nil
 }
 
-// replaceWebhooks carries out a patch of which every step replaces one webhook.
+// replaceWebhooks applies a patch in which every step replaces a webhook.
 func replaceWebhooks(webhooks []any, components fs.FS, patch string) error {
 	content, err := fs.ReadFile(components, patch)
 	if err != nil {
@@ -95,7 +95,7 @@ func replaceWebhooks(webhooks []any, components fs.FS, patch string) error {
 	return nil
 }
 
-// readdress turns a webhook's service into the address of the local process.
+// readdress replaces a webhook's service by the URL of the local process.
 func (c *Cluster) readdress(webhook any) error {
 	fields := webhook.(map[string]any)
 	path, found, err := unstructured.NestedString(fields, "clientConfig", "service", "path")

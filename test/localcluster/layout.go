@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// layout says where in a cluster's directory things are.
+// layout is a cluster's directory; its methods are the paths in it.
 type layout string
 
 func (l layout) kubeconfig() string         { return filepath.Join(string(l), "kubeconfig") }
@@ -30,15 +30,15 @@ func (l layout) clientKubeconfig(name string) string {
 	return filepath.Join(string(l), name+".kubeconfig")
 }
 
-// What Down leaves behind: the logs, to be read afterwards, and the lock, since removing a lock that somebody else
-// may already have opened would let two in.
+// Down keeps the logs and the lock file. If Down removed a lock file that another program has open, two programs could
+// hold the lock.
 const (
 	logsName = "logs"
 	lockName = "lock"
 )
 
-// openLayout makes the directory and returns it by its one true name, which marks the cluster's processes. A directory
-// with content that is not a cluster's is refused: a new cluster removes what it finds.
+// openLayout creates the directory and returns it by its real path, which marks the cluster's processes. It refuses a
+// directory with other content, because a new cluster removes all files in its directory.
 func openLayout(dir string) (layout, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -67,19 +67,19 @@ func (l layout) used() bool {
 	return err == nil
 }
 
-// lock keeps others out of the directory. The kernel drops it when this program ends.
+// lock locks the directory. The kernel releases the lock when this program ends.
 func (l layout) lock() (*os.File, error) {
 	file, err := os.OpenFile(l.lockFile(), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("opening the cluster's lock: %w", err)
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("the cluster in %s is in use by another program that is running it, starting it or ending it: %w", l, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("another program runs, starts or ends the cluster in %s: %w", l, err), file.Close())
 	}
 	return file, nil
 }
 
-// clear removes everything but what is kept.
+// clear removes all files except those to keep.
 func (l layout) clear(keep ...string) error {
 	entries, err := os.ReadDir(string(l))
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// Environment variables that make this test's program, started again, play somebody who starts a cluster.
+// Environment variables that make a child process of the test binary start a cluster.
 const (
 	playMode = "LOCALCLUSTER_TEST_PLAY"
 	playDir  = "LOCALCLUSTER_TEST_DIR"
@@ -42,7 +42,7 @@ func servers(dir string) localcluster.Options {
 	}
 }
 
-// play starts a cluster and stays until it is killed, or, with Up, until it is done or interrupted.
+// play starts a cluster and runs until it is killed, or, with Up, until it is done or interrupted.
 func play(mode string) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -69,13 +69,13 @@ func TestClusterOfAKilledTestDiesWithIt(t *testing.T) {
 	}
 	addresses := listening(t, player.dir)
 	player.end(syscall.SIGKILL)
-	// A process that is about to end loses its environment first and its sockets later.
+	// An ending process loses its environment before its sockets.
 	eventually(t, "every process has ended", func() (bool, error) {
 		return len(marked(t, player.dir)) == 0 && !slices.ContainsFunc(addresses, answers), nil
 	}, nil)
 }
 
-func TestDownEndsWhatAKilledUpHasStarted(t *testing.T) {
+func TestDownEndsTheProcessesOfAKilledUp(t *testing.T) {
 	player := newPlayer(t, "up", filepath.Join(t.TempDir(), "cluster"))
 	player.await("etcd is ready")
 	player.end(syscall.SIGKILL)
@@ -87,7 +87,7 @@ func TestDownEndsWhatAKilledUpHasStarted(t *testing.T) {
 	wantNothingLeft(t, player.dir, addresses)
 }
 
-func TestInterruptedUpEndsWhatItHasStarted(t *testing.T) {
+func TestInterruptedUpEndsItsProcesses(t *testing.T) {
 	player := newPlayer(t, "up", filepath.Join(t.TempDir(), "cluster"))
 	player.await("etcd is ready")
 	addresses := listening(t, player.dir)
@@ -170,7 +170,7 @@ func TestDirectoryWithOtherContentIsLeftAlone(t *testing.T) {
 	}
 }
 
-// player is this test's program, started again to play somebody who starts a cluster.
+// player is a child process of the test binary that starts a cluster.
 type player struct {
 	t       *testing.T
 	dir     string
@@ -194,7 +194,7 @@ func newPlayer(t *testing.T, mode, dir string) *player {
 	return &player{t: t, dir: dir, command: command, output: output}
 }
 
-// await waits until the player has said something.
+// await waits until the player has printed a text.
 func (p *player) await(text string) {
 	p.t.Helper()
 	said := func() string {
@@ -211,11 +211,11 @@ func (p *player) end(sig syscall.Signal) {
 		p.t.Fatal(err)
 	}
 	if err := p.command.Wait(); err == nil {
-		p.t.Errorf("the starter was ended by %s but says that all is well", sig)
+		p.t.Errorf("the player was ended by %s but exits without an error", sig)
 	}
 }
 
-// up runs Up and wants it to say something.
+// up runs Up and fails the test if the output lacks a text.
 func up(t *testing.T, options localcluster.Options, want string) *localcluster.Cluster {
 	t.Helper()
 	var said strings.Builder
@@ -227,7 +227,7 @@ func up(t *testing.T, options localcluster.Options, want string) *localcluster.C
 		t.Fatalf("%v\n%s", err, said.String())
 	}
 	if !strings.Contains(said.String(), want) {
-		t.Errorf("up does not say %q:\n%s", want, said.String())
+		t.Errorf("the output of up lacks %q:\n%s", want, said.String())
 	}
 	return cluster
 }

@@ -26,7 +26,7 @@ import (
 // startTimeout bounds one start, with everything to be built before.
 const startTimeout = 20 * time.Minute
 
-// TestCluster runs a whole cluster and a small one at the same time, and looks at what they are for.
+// TestCluster runs a cluster of all components and a small cluster at the same time, and tests the components.
 func TestCluster(t *testing.T) {
 	whole := start(t, localcluster.Options{Fleets: []fleet.Spec{fleet.Default()}})
 	small := start(t, localcluster.Options{
@@ -88,7 +88,7 @@ func testClaims(t *testing.T, cluster *localcluster.Cluster) {
 	devices := map[string]int{}
 	for _, result := range claim.Status.Allocation.Devices.Results {
 		if result.Pool != worker.Spec.NodeName {
-			t.Errorf("device %s is of node %s, the pod of %s", result.Device, result.Pool, worker.Spec.NodeName)
+			t.Errorf("device %s belongs to node %s, the pod to %s", result.Device, result.Pool, worker.Spec.NodeName)
 		}
 		devices[result.Driver]++
 	}
@@ -97,7 +97,7 @@ func testClaims(t *testing.T, cluster *localcluster.Cluster) {
 	}
 }
 
-// testKubeRay applies samples of the operator's module. The RayCluster must become ready, and so must the RayJob's.
+// testKubeRay applies samples of the operator's module. The RayCluster and that of the RayJob must become ready.
 func testKubeRay(t *testing.T, cluster *localcluster.Cluster) {
 	client, err := dynamic.NewForConfig(cluster.AdminConfig())
 	if err != nil {

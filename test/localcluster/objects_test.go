@@ -24,7 +24,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// patience is how long anything that a cluster does by itself may take on a machine that is busy with other tests.
+// patience limits the wait for a change in the cluster. It allows for a machine that is busy with other tests.
 const patience = 2 * time.Minute
 
 var rayClusters = schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
@@ -66,7 +66,7 @@ func wantRunning(t *testing.T, cluster *localcluster.Cluster, name string) {
 	})
 }
 
-// createClaimTemplate asks for all devices of an ND H100 v5 node.
+// createClaimTemplate requests all devices of an ND H100 v5 node.
 func createClaimTemplate(t *testing.T, client kubernetes.Interface) {
 	t.Helper()
 	request := func(name, class string) resourcev1.DeviceRequest {
@@ -79,7 +79,7 @@ func createClaimTemplate(t *testing.T, client kubernetes.Interface) {
 	}
 }
 
-// applySample applies a sample with kubectl, as its reader would.
+// applySample applies a sample with kubectl, like its reader.
 func applySample(t *testing.T, cluster *localcluster.Cluster, name string) {
 	t.Helper()
 	if output, err := cluster.Kubectl(t.Context(), "apply", "-f", sampleFile(t, name)).CombinedOutput(); err != nil {
@@ -99,7 +99,7 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// eventually waits until a condition holds; explain says what stands in its way.
+// eventually waits until a condition holds; explain describes the present state.
 func eventually(t *testing.T, what string, holds func() (bool, error), explain func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
@@ -119,7 +119,7 @@ func eventually(t *testing.T, what string, holds func() (bool, error), explain f
 	}
 }
 
-// listening are the addresses on which the processes of the cluster in dir listen, and checks that all are loopback.
+// listening returns the addresses on which the processes of the cluster in dir listen, and checks that all are loopback.
 func listening(t *testing.T, dir string) []string {
 	t.Helper()
 	inodes := socketInodes(t, marked(t, dir))
@@ -136,7 +136,7 @@ func listening(t *testing.T, dir string) []string {
 				continue
 			}
 			host, port, _ := strings.Cut(fields[local], ":")
-			// 127.0.0.1 as the kernel writes it: hexadecimal, in the machine's byte order.
+			// This is 127.0.0.1 as the kernel prints it: hexadecimal, in the machine's byte order.
 			if host != "0100007F" {
 				t.Errorf("%s: something listens on %s, which is not loopback", file, fields[local])
 			}
@@ -150,7 +150,7 @@ func listening(t *testing.T, dir string) []string {
 	return addresses
 }
 
-// socketInodes are the sockets that the processes have open.
+// socketInodes returns the inodes of the open sockets of the processes.
 func socketInodes(t *testing.T, pids []int) map[string]bool {
 	t.Helper()
 	inodes := map[string]bool{}
@@ -160,7 +160,7 @@ func socketInodes(t *testing.T, pids []int) map[string]bool {
 			t.Fatal(err)
 		}
 		for _, link := range links {
-			// A descriptor may be closed between the two looks.
+			// The process may close a descriptor between the two reads.
 			if target, err := os.Readlink(link); err == nil {
 				if inode, isSocket := strings.CutPrefix(target, "socket:["); isSocket {
 					inodes[strings.TrimSuffix(inode, "]")] = true
@@ -171,7 +171,7 @@ func socketInodes(t *testing.T, pids []int) map[string]bool {
 	return inodes
 }
 
-// marked are the processes whose environment names dir, found without the code under test.
+// marked returns the processes whose environment names dir, without the code under test.
 func marked(t *testing.T, dir string) []int {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
@@ -202,7 +202,7 @@ func wantNothingLeft(t *testing.T, dir string, addresses []string) {
 	}
 	for _, address := range addresses {
 		if answers(address) {
-			t.Errorf("somebody listens on %s", address)
+			t.Errorf("a process listens on %s", address)
 		}
 	}
 }

@@ -25,17 +25,17 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// ComponentError says which component failed, and shows the end of its log.
+// ComponentError is the failure of a component, with the end of its log.
 type ComponentError struct {
 	// Component is its name.
 	Component string
-	// LogFile is its log, Tail the last lines of it.
+	// LogFile is the path of its log, Tail its last lines.
 	LogFile, Tail string
-	// Err is what was wrong.
+	// Err is the cause.
 	Err error
 }
 
-// Error is the component, the cause and the end of the log.
+// Error returns the component, the cause and the end of the log.
 func (e *ComponentError) Error() string {
 	return fmt.Sprintf("%s did not come up: %v\nthe end of %s:\n%s", e.Component, e.Err, e.LogFile, e.Tail)
 }
@@ -57,8 +57,8 @@ func (c *Cluster) StartComponent(ctx context.Context, name string, extra ...stri
 	return c.await(ctx, name)
 }
 
-// freeNodes deletes the leases of all nodes. A new KWOK would wait for those of the one before to run out until it
-// looks after the nodes' pods.
+// freeNodes deletes the leases of all nodes. Otherwise a new KWOK manages the nodes' pods only after the leases of the
+// former KWOK expire.
 func (c *Cluster) freeNodes(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *Cluster) Restart(ctx context.Context, name string) error {
 	return c.StartComponent(ctx, name)
 }
 
-// Terminate asks a component to end and waits until it has.
+// Terminate ends a component by SIGTERM, or SIGKILL after a grace period, and waits until it is gone.
 func (c *Cluster) Terminate(name string) error {
 	return c.stop(name, stopGrace)
 }
@@ -89,18 +89,18 @@ func (c *Cluster) Kill(name string) error {
 	return c.stop(name, 0)
 }
 
-// Running reports whether the process of a component is there.
+// Running reports whether the process of a component is alive.
 func (c *Cluster) Running(name string) bool { return c.process(name).Alive() }
 
-// Signal sends a signal to a component and does not wait for what comes of it.
+// Signal sends a signal to a component and returns at once.
 func (c *Cluster) Signal(name string, signal syscall.Signal) error {
 	return c.process(name).Signal(signal)
 }
 
-// LogFile is the file that a component logs to.
+// LogFile returns the path of a component's log.
 func (c *Cluster) LogFile(name string) string { return c.layout.log(name) }
 
-// Logs is everything that a component has logged.
+// Logs returns the log of a component.
 func (c *Cluster) Logs(name string) (string, error) {
 	content, err := os.ReadFile(c.layout.log(name))
 	if err != nil {
@@ -109,7 +109,7 @@ func (c *Cluster) Logs(name string) (string, error) {
 	return string(content), nil
 }
 
-// Metrics is what a component answers to a scrape by Prometheus.
+// Metrics returns a component's metrics in Prometheus' text format.
 func (c *Cluster) Metrics(ctx context.Context, name string) (string, error) {
 	component, err := c.component(name)
 	if err != nil {
@@ -124,7 +124,7 @@ func (c *Cluster) Metrics(ctx context.Context, name string) (string, error) {
 
 var gateMetric = regexp.MustCompile(`kubernetes_feature_enabled\{name="(\w+)",stage="\w*"\} (\d)`)
 
-// Gates are the feature gates that a component built from Kubernetes runs with, by what its metrics say.
+// Gates returns the feature gates of a component built from Kubernetes, as its metrics list them.
 func (c *Cluster) Gates(ctx context.Context, name string) (map[string]bool, error) {
 	metrics, err := c.Metrics(ctx, name)
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *Cluster) stop(name string, grace time.Duration) error {
 	return nil
 }
 
-// launch starts a component and writes it down.
+// launch starts a component and records its process.
 func (c *Cluster) launch(name string, extra ...string) error {
 	component, err := c.component(name)
 	if err != nil {
@@ -178,7 +178,7 @@ func (c *Cluster) launch(name string, extra ...string) error {
 	return c.writeRecord()
 }
 
-// writeRecord writes down what runs. The caller holds the lock.
+// writeRecord writes the record of the cluster. The caller holds mu.
 func (c *Cluster) writeRecord() error {
 	options, err := c.options.describe()
 	if err != nil {
@@ -187,7 +187,7 @@ func (c *Cluster) writeRecord() error {
 	return c.layout.writeRecord(record{Options: options, Complete: c.complete, Ports: c.ports, Processes: c.processes})
 }
 
-// await waits until a component is ready. It gives up as soon as the process has ended.
+// await waits until a component is ready. It fails at once if the process ends.
 func (c *Cluster) await(ctx context.Context, name string) error {
 	component, err := c.component(name)
 	if err != nil {
@@ -225,7 +225,7 @@ func (c *Cluster) check(ctx context.Context, name string) error {
 	return c.probe(ctx, component.health)
 }
 
-// errEnded is what is wrong with a component that has no process.
+// errEnded is the error of a component without a process.
 var errEnded = errors.New("the process has ended")
 
 func (c *Cluster) componentError(name string, err error) error {
@@ -233,7 +233,7 @@ func (c *Cluster) componentError(name string, err error) error {
 	return &ComponentError{Component: name, LogFile: file, Tail: tail(file, logTail), Err: err}
 }
 
-// tail is the last lines of a file.
+// tail returns the last lines of a file.
 func tail(file string, count int) string {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -243,7 +243,7 @@ func tail(file string, count int) string {
 	return "  " + strings.Join(lines[max(0, len(lines)-count):], "\n  ")
 }
 
-// probe returns nil when the address answers 200.
+// probe returns nil if the URL returns 200.
 func (c *Cluster) probe(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -251,7 +251,7 @@ func (c *Cluster) probe(ctx context.Context, url string) error {
 	return err
 }
 
-// get reads an address of a component, as the administrator where that is the API server.
+// get reads a URL of a component. It uses the administrator's credentials for the API server.
 func (c *Cluster) get(ctx context.Context, url string) (body string, err error) {
 	client, err := c.client(url)
 	if err != nil {
@@ -276,7 +276,8 @@ func (c *Cluster) get(ctx context.Context, url string) (body string, err error) 
 	return string(content), nil
 }
 
-// client trusts the cluster's authority. It proves to be the administrator only to the API server.
+// client returns a client that trusts the cluster's authority. It has the administrator's credentials only for the API
+// server.
 func (c *Cluster) client(url string) (*http.Client, error) {
 	if strings.HasPrefix(url, c.serverURL()+"/") {
 		return rest.HTTPClientFor(c.admin)

@@ -24,27 +24,27 @@ const (
 	Dovetail          = "dovetail"
 )
 
-// componentNames is every component, in the order of starting.
+// componentNames are all components, in the order of starting.
 var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, JobSet, Dovetail}
 
-// extraComponents are the components that a cluster has only when it asks for them.
+// extraComponents are the components that need Options.With.
 var extraComponents = []string{JobSet}
 
-// required are the components that no cluster can be without.
+// required are the components that Options.Without may not name.
 var required = []string{Etcd, APIServer}
 
-// batchSchedulers are what KubeRay's operator takes for -batch-scheduler.
+// batchSchedulers are the values of KubeRay's -batch-scheduler.
 var batchSchedulers = []string{"", "scheduler-plugins", "volcano", "yunikorn", "kai-scheduler"}
 
-// Options say what cluster to run. The zero value is a cluster of all components but the extra ones, without nodes.
+// Options describe a cluster. The zero value is a cluster of all components but the extra ones, without nodes.
 type Options struct {
-	// Dir holds everything about the cluster. Empty means a directory of its own under .cache/clusters for Start, which
-	// Stop removes, and .cache/cluster for Up.
+	// Dir is the directory of the cluster. The default is a new directory under .cache/clusters for Start, which Stop
+	// removes, and .cache/cluster for Up.
 	Dir string
 	// Fleets are the nodes.
 	Fleets []fleet.Spec
-	// FeatureGates is given to every component of Kubernetes, as in "GenericWorkload=true". API versions that the gates
-	// need are served, by which Dovetail finds out which gates it needs.
+	// FeatureGates are the gates of every component of Kubernetes, such as "GenericWorkload=true". The API server serves
+	// the API versions that the gates need, and Dovetail sets its own gates by them.
 	FeatureGates string
 	// KubeRayBatchScheduler is the operator's -batch-scheduler, for instance scheduler-plugins.
 	KubeRayBatchScheduler string
@@ -52,16 +52,16 @@ type Options struct {
 	Without []string
 	// With names extra components: jobset, the JobSet controller.
 	With []string
-	// Args are further arguments of a component by its name. They stand behind the usual ones and so override them.
+	// Args are further arguments of a component by its name. They follow the usual arguments and so override them.
 	Args map[string][]string
-	// DovetailConfig is a KubeSchedulerConfiguration to run Dovetail with, in place of the one of manifests/. Its
-	// clientConnection.kubeconfig is filled in.
+	// DovetailConfig is a KubeSchedulerConfiguration for Dovetail that replaces the one of manifests/. The cluster fills
+	// in its clientConnection.kubeconfig.
 	DovetailConfig []byte
-	// Out is told about progress. Nil keeps quiet.
+	// Out receives messages of progress; nil discards them.
 	Out io.Writer
 }
 
-// Validate names the option that does not hold.
+// Validate returns an error that names the first invalid option.
 func (o Options) Validate() error {
 	for _, name := range o.Without {
 		if !slices.Contains(componentNames, name) {
@@ -106,7 +106,7 @@ func (o Options) without(name string) bool {
 	return slices.Contains(o.Without, name) || slices.Contains(extraComponents, name) && !slices.Contains(o.With, name)
 }
 
-// components are those that the cluster has, in the order of starting.
+// components returns the components of the cluster, in the order of starting.
 func (o Options) components() []string {
 	return slices.DeleteFunc(slices.Clone(componentNames), o.without)
 }
@@ -117,7 +117,7 @@ func optional() []string {
 	})
 }
 
-// gatedAPIs are the API versions that are off unless a feature gate needs them.
+// gatedAPIs are the API versions that are served only if a feature gate needs them.
 var gatedAPIs = []struct{ gate, version string }{
 	{"GenericWorkload", "scheduling.k8s.io/v1beta1"},
 	{"CompositePodGroup", "scheduling.k8s.io/v1alpha3"},
@@ -141,7 +141,7 @@ func (o Options) runtimeConfig() string {
 	return strings.Join(versions, ",")
 }
 
-// parseGates reads "A=true,B=false". Whether a gate exists is for the components to say.
+// parseGates reads "A=true,B=false". The components reject unknown gates.
 func parseGates(text string) (map[string]bool, error) {
 	gates := map[string]bool{}
 	for _, pair := range strings.Split(text, ",") {

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestOptionsNameWhatIsWrong(t *testing.T) {
+func TestErrorNamesTheInvalidOption(t *testing.T) {
 	for mention, options := range map[string]Options{
 		"kubelet":      {Without: []string{"kubelet"}},
 		"grove":        {With: []string{"grove"}},
@@ -25,7 +25,7 @@ func TestOptionsNameWhatIsWrong(t *testing.T) {
 	} {
 		err := options.Validate()
 		if err == nil {
-			t.Errorf("nothing is found wrong with %s", mention)
+			t.Errorf("options with %s are accepted", mention)
 		} else if !strings.Contains(err.Error(), mention) {
 			t.Errorf("the error does not mention %q: %v", mention, err)
 		}
@@ -49,7 +49,7 @@ func TestAPIVersionsFollowTheFeatureGates(t *testing.T) {
 	}
 }
 
-func TestOptionsAreDescribedByWhatTheClusterIs(t *testing.T) {
+func TestEqualDescriptionsMeanEqualClusters(t *testing.T) {
 	describe := func(options Options) string {
 		t.Helper()
 		text, err := options.describe()

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// sharedWriter lets the parts of a start, which run side by side, write to one place line by line.
+// sharedWriter lets the concurrent parts of a start write lines to the same writer.
 type sharedWriter struct {
 	mu  sync.Mutex
 	out io.Writer

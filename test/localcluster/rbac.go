@@ -13,11 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// batchSchedulerRoleName names what the operator may do besides its module's role.
+// batchSchedulerRoleName is the ClusterRole with the operator's additional rights.
 const batchSchedulerRoleName = "kuberay-operator-batch-scheduler"
 
-// batchSchedulerRole lets the operator make PodGroups. Its module's role has nothing of the kind; KubeRay's chart adds
-// these rules when a batch scheduler is chosen.
+// batchSchedulerRole lets the operator create PodGroups. The role of its module lacks these rules; KubeRay's chart adds
+// them if a batch scheduler is set.
 func batchSchedulerRole() ([]*unstructured.Unstructured, error) {
 	role := &rbacv1.ClusterRole{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},

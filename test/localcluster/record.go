@@ -18,11 +18,11 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
 )
 
-// record is what is written down about a cluster, for whoever comes after the program that started it.
+// record is the file that describes a cluster to later programs.
 type record struct {
-	// Options is a description of the options that two clusters share only when they are alike.
+	// Options describes the options; equal descriptions mean equal clusters.
 	Options string `json:"options"`
-	// Complete says that the cluster was once up as a whole.
+	// Complete is true if all components were ready once.
 	Complete bool `json:"complete"`
 	// Ports are the components' ports by purpose.
 	Ports ports `json:"ports"`
@@ -46,7 +46,7 @@ type ports struct {
 	Dovetail          int `json:"dovetail"`
 }
 
-// all lists the fields, in order, to be filled in.
+// all returns pointers to the fields, in their order.
 func (p *ports) all() []*int {
 	return []*int{
 		&p.EtcdClient, &p.EtcdPeer, &p.EtcdMetrics, &p.APIServer, &p.ControllerManager, &p.Scheduler,
@@ -54,7 +54,7 @@ func (p *ports) all() []*int {
 	}
 }
 
-// readRecord returns nil when nothing is written down.
+// readRecord returns nil if there is no record.
 func (l layout) readRecord() (*record, error) {
 	content, err := os.ReadFile(l.record())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -70,8 +70,8 @@ func (l layout) readRecord() (*record, error) {
 	return found, nil
 }
 
-// recorded is the record, or nil and a message when there is none that can be read. Nothing is lost then but the
-// cluster: its processes are found by their mark.
+// recorded returns the record. It returns nil and prints the error if the record is unreadable: the processes of the
+// cluster are still found by their mark.
 func (l layout) recorded(out io.Writer) *record {
 	found, err := l.readRecord()
 	if err != nil {
@@ -80,7 +80,7 @@ func (l layout) recorded(out io.Writer) *record {
 	return found
 }
 
-// writeRecord replaces the record as a whole, so that a reader never sees half of one.
+// writeRecord replaces the record atomically.
 func (l layout) writeRecord(r record) error {
 	content, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -93,7 +93,7 @@ func (l layout) writeRecord(r record) error {
 	return os.Rename(next, l.record())
 }
 
-// processes are the cluster's processes that are alive: those written down, and those that only carry its mark.
+// processes returns the live processes of the cluster: those in the record, and others with its mark.
 func (l layout) processes(r *record) ([]process.Identity, error) {
 	ids, err := process.Marked(string(l))
 	if err != nil {
@@ -110,7 +110,7 @@ func (l layout) processes(r *record) ([]process.Identity, error) {
 	return ids, nil
 }
 
-// describe is equal for options that make the same cluster.
+// describe returns equal texts for options of the same cluster.
 func (o Options) describe() (string, error) {
 	config := sha256.Sum256(o.DovetailConfig)
 	var fleets []string

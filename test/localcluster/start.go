@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
 )
 
-// Start builds what is missing, starts a new cluster and returns when all of it is ready. The cluster ends with Stop,
-// with a failure of Start, and with the calling program, even when that is killed. The context bounds the start only.
+// Start builds missing programs, starts a new cluster and returns when all components are ready. The cluster ends with
+// Stop, with a failure of Start, and with the calling program, even if that is killed. The context bounds the start only.
 func Start(ctx context.Context, options Options) (*Cluster, error) {
 	root, err := binaries.Root()
 	if err != nil {
@@ -38,13 +38,13 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Stop ends the cluster. Its logs stay where Options.Dir named a directory. A second Stop does nothing.
+// Stop ends the cluster. It keeps the logs if Options.Dir names a directory. A second Stop does nothing.
 func (c *Cluster) Stop() error {
 	c.stopOnce.Do(func() { c.stopErr = errors.Join(c.end(), c.release()) })
 	return c.stopErr
 }
 
-// begin starts a new cluster in place of whatever was in the directory; a failure leaves nothing running.
+// begin replaces the content of the directory by a new cluster; a failure leaves nothing running.
 func (c *Cluster) begin(ctx context.Context) error {
 	if err := c.clean(); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (c *Cluster) begin(ctx context.Context) error {
 	return nil
 }
 
-// clean ends what is left of an earlier cluster and removes its files, logs included.
+// clean ends the processes of an earlier cluster and removes its files, logs included.
 func (c *Cluster) clean() error {
 	ids, err := c.layout.processes(c.layout.recorded(c.out))
 	if err != nil {
@@ -80,7 +80,7 @@ func (l layout) end(r *record) error {
 	if err != nil {
 		return err
 	}
-	// The two servers have nothing to tidy up, and the API server would wait for its clients' watches.
+	// The servers get SIGKILL: they have no state to save, and the API server would wait for its clients' watches.
 	var servers, clients []process.Identity
 	for _, id := range ids {
 		if r != nil && (id == r.Processes[Etcd] || id == r.Processes[APIServer]) {
@@ -92,7 +92,7 @@ func (l layout) end(r *record) error {
 	return errors.Join(process.Stop(clients, stopGrace), process.Stop(servers, 0), l.clear(logsName, lockName))
 }
 
-// temporaryDir makes a directory for a cluster that has none of its own, and removes those that nobody uses any more.
+// temporaryDir creates a directory for a cluster without Options.Dir, and removes the unused directories of others.
 func temporaryDir(root string) (string, error) {
 	parent := filepath.Join(root, ".cache", "clusters")
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -114,8 +114,8 @@ func temporaryDir(root string) (string, error) {
 	return dir, nil
 }
 
-// removeLeftover removes the directory of a test that was killed. One whose lock is held is in use; one without a lock
-// may just have been made.
+// removeLeftover removes the directory of a killed test. A directory with a held lock is in use. A directory without a
+// lock file may be new.
 func removeLeftover(l layout) error {
 	if !l.used() {
 		return nil

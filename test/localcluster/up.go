@@ -16,7 +16,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
 )
 
-// DefaultDir is where Up and Down keep the cluster when no directory is named.
+// DefaultDir returns the directory of Up and Down if the user names none.
 func DefaultDir() (string, error) {
 	root, err := binaries.Root()
 	if err != nil {
@@ -44,9 +44,9 @@ func Program(ctx context.Context, name string, out io.Writer) (string, error) {
 	return builder.Path(name), builder.Build(ctx, []string{name})
 }
 
-// Up sees to it that a cluster with these options runs in the directory, and leaves it running. A cluster that is
-// there and healthy is left alone; one that has lost processes gets them back; what a failed or interrupted start has
-// left is removed first. A cluster with other options is an error: ending it is for its user to decide.
+// Up ensures that a cluster with these options runs in the directory, and leaves it running. It keeps a healthy cluster
+// and restarts lost processes. It first removes the remains of a failed or interrupted start. A cluster with other
+// options is an error, because only its user may end it.
 func Up(ctx context.Context, options Options) (*Cluster, error) {
 	root, err := binaries.Root()
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *Cluster) up(ctx context.Context) error {
 	return c.adopt(ctx, found)
 }
 
-// worthKeeping holds for a cluster that was once complete and of which the data still has a process.
+// worthKeeping reports whether the cluster was complete once and has a live process.
 func (r *record) worthKeeping() bool {
 	if r == nil || !r.Complete {
 		return false
@@ -93,7 +93,7 @@ func (r *record) worthKeeping() bool {
 	return false
 }
 
-// adopt takes over a cluster that an earlier Up has left running, and starts what it has lost.
+// adopt continues a cluster that an earlier Up has left running, and restarts lost components.
 func (c *Cluster) adopt(ctx context.Context, found *record) error {
 	c.ports, c.processes, c.complete = found.Ports, found.Processes, true
 	if err := c.readAdmin(); err != nil {
@@ -116,7 +116,7 @@ func (c *Cluster) adopt(ctx context.Context, found *record) error {
 	return c.completeFleets(ctx)
 }
 
-// completeFleets creates the nodes that have gone since the cluster was complete.
+// completeFleets creates the missing nodes of the fleets.
 func (c *Cluster) completeFleets(ctx context.Context) error {
 	if err := c.CreateNodes(ctx, c.allNodes()); err != nil {
 		return err
@@ -124,8 +124,7 @@ func (c *Cluster) completeFleets(ctx context.Context) error {
 	return c.awaitFleets(ctx)
 }
 
-// lost are the components that are not running, not healthy, or not of the program that was built last, in the order of
-// starting.
+// lost returns the components that are not running, not healthy, or run an outdated program, in the order of starting.
 func (c *Cluster) lost(ctx context.Context) []string {
 	var lost []string
 	for _, name := range c.options.components() {
@@ -137,7 +136,7 @@ func (c *Cluster) lost(ctx context.Context) []string {
 	return lost
 }
 
-// Down ends the cluster in a directory, whoever started it and however far that came, and keeps its logs.
+// Down ends the cluster in a directory, even if it is incomplete, and keeps its logs.
 func Down(dir string, out io.Writer) error {
 	if !layout(dir).used() {
 		fmt.Fprintf(out, "there is no cluster in %s\n", dir)
@@ -167,7 +166,7 @@ func (l layout) down(out io.Writer) error {
 	return nil
 }
 
-// Modules whose files tests and demos may want, for instance KubeRay's samples.
+// Modules whose files tests and demos read, for instance KubeRay's samples.
 const (
 	ModuleKubeRay          = binaries.ModuleKubeRay
 	ModuleKwok             = binaries.ModuleKwok

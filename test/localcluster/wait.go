@@ -12,10 +12,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// errNotReady is the cause when a wait of the start takes too long.
-var errNotReady = fmt.Errorf("not there after %s", readyTimeout)
+// errNotReady is the cause of a timeout during the start.
+var errNotReady = fmt.Errorf("not ready after %s", readyTimeout)
 
-// poll asks until the answer is yes or an error, for at most readyTimeout.
+// poll calls a condition until it is true or fails, for at most readyTimeout.
 func poll(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, errNotReady)
 	defer cancel()
@@ -33,7 +33,7 @@ func poll(ctx context.Context, what string, ask func(context.Context) (bool, err
 	}
 }
 
-// found turns the error of a get into whether the object is there.
+// found reports whether a get found its object, by the error of the get.
 func found(err error) (bool, error) {
 	if apierrors.IsNotFound(err) {
 		return false, nil
@@ -51,7 +51,7 @@ func waitFor(ctx context.Context, closed <-chan struct{}) error {
 	}
 }
 
-// sleep waits for the next look at a condition.
+// sleep waits for an interval, or until ctx is done.
 func sleep(ctx context.Context, interval time.Duration) error {
 	select {
 	case <-time.After(interval):
@@ -63,14 +63,14 @@ func sleep(ctx context.Context, interval time.Duration) error {
 
 // Waiting for a component.
 const (
-	// readyTimeout is how long a component may take to be ready.
+	// readyTimeout limits the wait for a component to become ready.
 	readyTimeout = 50 * time.Second
-	// probeInterval is how often it is asked, probeTimeout how long one answer may take.
+	// probeInterval is the interval of probes, probeTimeout the time limit of a probe.
 	probeInterval = 100 * time.Millisecond
 	probeTimeout  = 5 * time.Second
-	// logTail is how many lines of its log are shown when it fails.
+	// logTail is the number of log lines in a ComponentError.
 	logTail = 15
 )
 
-// stopGrace is how long components may take to end by themselves. What they hold is thrown away anyway.
+// stopGrace is the time between SIGTERM and SIGKILL. It can be short because the data of a cluster is removed anyway.
 const stopGrace = 5 * time.Second

@@ -17,9 +17,9 @@ const (
 	restart      = "dovetail/Restart/40Nodes_160Pods"
 )
 
-// Every kind of workload that bench/perf adds to upstream's runs in a small size, with placements that hold. The
-// oracle's are looked at as well as Dovetail's: a ceiling that cheats is none. Stock is run where the harness does
-// more than to start it.
+// Every kind of workload that bench/perf adds to upstream's runs in a small size with valid placements. The test audits
+// the oracle like Dovetail: an upper bound with invalid placements is none. Stock runs in the workloads that restart the
+// scheduler.
 func TestOwnWorkloads(t *testing.T) {
 	both := []perf.Profile{perf.Dovetail, perf.Oracle}
 	for name, profiles := range map[string][]perf.Profile{
@@ -43,15 +43,15 @@ func TestOwnWorkloads(t *testing.T) {
 	}
 }
 
-// A run whose placements do not hold fails and says why, whoever made them.
-func TestPlacementsThatDoNotHold(t *testing.T) {
+// A run with invalid placements fails with the reason, for every scheduler.
+func TestInvalidPlacementsFailTheRun(t *testing.T) {
 	dir, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const want = "node node-0 has 4 cpu, its pods ask for 6"
 	if _, err := runOwn(t, dir, "dovetail/Overcommitted/3Pods", perf.Stock); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("the run says %v, want %q", err, want)
+		t.Errorf("the run returns %v, want %q", err, want)
 	}
 }
 

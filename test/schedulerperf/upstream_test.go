@@ -18,30 +18,29 @@ import (
 const (
 	// profileEnv names the scheduler to run the workloads with.
 	profileEnv = "SCHEDULERPERF_PROFILE"
-	// allEnv, when set, adds the workloads that take long, and runs each workload with every allocator that upstream
-	// tests it with.
+	// allEnv, if set, adds the slow workloads, and runs each workload with every allocator that upstream tests it with.
 	allEnv = "SCHEDULERPERF_ALL"
 )
 
 func TestMain(m *testing.M) { os.Exit(perf.Main(m)) }
 
-// BenchmarkWorkload is what the process of a workload runs.
+// BenchmarkWorkload runs in the process of a workload.
 func BenchmarkWorkload(b *testing.B) { perf.Workload(b) }
 
 // Every DRA workload that upstream labels an integration test passes with
-// Dovetail's profile; in the short form those that upstream calls fast, which go
-// through all code paths.
+// Dovetail's profile. The short form runs the workloads that upstream calls fast,
+// which cover all code paths.
 func TestUpstreamDRA(t *testing.T) {
 	upstream(t, func(c perf.Case) bool { return strings.Contains(c.Workload, "fast") }, "dra")
 }
 
-// So does every workload of PodGroups, and of preemption for them; in the short form
-// those that upstream calls short.
+// Every workload of PodGroups, and of preemption for them, passes too. The short form
+// runs the workloads that upstream calls short.
 func TestUpstreamPodGroups(t *testing.T) {
 	upstream(t, func(c perf.Case) bool { return c.Has("short") }, "podgroup", "workload_preemption")
 }
 
-// upstream runs the workloads of some directories, in the short form those that are quick.
+// upstream runs the workloads of some directories, in the short form only the quick ones.
 func upstream(t *testing.T, quick func(perf.Case) bool, dirs ...string) {
 	runner, module := newRunner(t)
 	profile := perf.Profile(cmp.Or(os.Getenv(profileEnv), string(perf.Dovetail)))
@@ -73,7 +72,7 @@ func upstream(t *testing.T, quick func(perf.Case) bool, dirs ...string) {
 	}
 }
 
-// newRunner also returns the directory of upstream's module.
+// newRunner returns a runner and the directory of upstream's module.
 func newRunner(t *testing.T) (runner perf.Runner, module string) {
 	t.Helper()
 	module, err := localcluster.ModuleDir(t.Context(), localcluster.ModuleKubernetes)
@@ -90,7 +89,8 @@ func newRunner(t *testing.T) (runner perf.Runner, module string) {
 	}, module
 }
 
-// pass runs a workload. If it fails, stock says whose fault that is.
+// pass runs a workload. If it fails, it runs the workload with stock to find out whether
+// Dovetail is the cause.
 func pass(t *testing.T, runner perf.Runner, run perf.Run) {
 	result, err := runner.Do(t.Context(), run)
 	if err == nil {

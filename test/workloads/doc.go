@@ -2,5 +2,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package workloads tests pkg/workloads against a real API server, on which
-// custom resource definitions come, change and go.
+// custom resource definitions are created, changed and deleted.
 package workloads

@@ -28,20 +28,19 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 )
 
-// patience is how long a test waits for something that a watch brings. It is
-// long because an API server takes its time to serve a new definition.
+// patience limits the wait for an event of a watch. It is long because an API
+// server serves a new definition only after a while.
 const patience = time.Minute
 
 const namespace = "default"
 
 var (
-	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	podGroups   = workloads.CoschedulingGroup.Resource
-	rayClusters = workloads.RayCluster.Resource
+	definitions        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	coschedulingGroups = workloads.CoschedulingGroup.Resource
+	rayClusters        = workloads.RayCluster.Resource
 )
 
-// cluster is the API server as one test uses it, with none of the kinds
-// installed at first.
+// cluster is the API server in a test. Initially none of the kinds is installed.
 type cluster struct {
 	t      *testing.T
 	client dynamic.Interface
@@ -62,7 +61,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// install creates a definition, and waits until its objects can be made.
+// install creates a definition and waits until its objects can be created.
 func (c *cluster) install(definition *unstructured.Unstructured) {
 	c.t.Helper()
 	c.create(definitions, definition)
@@ -82,7 +81,7 @@ func (c *cluster) install(definition *unstructured.Unstructured) {
 	})
 }
 
-// uninstall deletes a definition, if it is there, and waits until it is gone.
+// uninstall deletes a definition, if it exists, and waits until it is gone.
 func (c *cluster) uninstall(name string) {
 	c.t.Helper()
 	err := c.client.Resource(definitions).Delete(context.Background(), name, metav1.DeleteOptions{})
@@ -109,7 +108,7 @@ func (c *cluster) create(resource schema.GroupVersionResource, u *unstructured.U
 	})
 }
 
-// change edits an object, or with "status" that part of it.
+// change edits an object, or with "status" its status.
 func (c *cluster) change(resource schema.GroupVersionResource, name string, edit func(object map[string]any) error, part ...string) {
 	c.t.Helper()
 	c.until("changing "+name, func(ctx context.Context) (bool, error) {
@@ -175,7 +174,7 @@ func (c *cluster) watch(user string) *watched {
 	w.OnChange(watched.recordChange)
 	ctx, cancel := context.WithCancel(context.Background())
 	c.t.Cleanup(cancel)
-	for range 2 { // as two profiles of one process do
+	for range 2 { // Two profiles of a process both call Start.
 		if err := w.Start(ctx); err != nil {
 			c.t.Fatalf("starting the watcher: %v", err)
 		}
@@ -183,7 +182,7 @@ func (c *cluster) watch(user string) *watched {
 	return watched
 }
 
-// watched is a running watcher, and what it has told.
+// watched is a running watcher with the changes that it has reported.
 type watched struct {
 	*workloads.Watcher
 	cluster *cluster
@@ -198,7 +197,7 @@ func (w *watched) recordChange(key gangs.Key) {
 	w.changes = append(w.changes, key)
 }
 
-// forget starts a new count of what is told.
+// forget resets the changes.
 func (w *watched) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -222,18 +221,18 @@ func (w *watched) untilSynced() {
 	w.cluster.until("the watcher has synced", func(context.Context) (bool, error) { return w.HasSynced(), nil })
 }
 
-// untilChanged waits until the watcher tells of the gang.
+// untilChanged waits until the watcher reports a change of the gang.
 func (w *watched) untilChanged(key gangs.Key) {
 	w.cluster.t.Helper()
-	w.cluster.until(fmt.Sprintf("the watcher tells of %s", key), func(context.Context) (bool, error) { return w.times(key) > 0, nil })
+	w.cluster.until(fmt.Sprintf("the watcher reports a change of %s", key), func(context.Context) (bool, error) { return w.times(key) > 0, nil })
 }
 
-// untilPodGroup waits until the lookup of a PodGroup says this.
-func (w *watched) untilPodGroup(name, want string) {
+// untilCoschedulingGroup waits until the lookup of a PodGroup returns a text.
+func (w *watched) untilCoschedulingGroup(name, want string) {
 	w.cluster.t.Helper()
 	got := ""
 	err := wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, patience, true, func(context.Context) (bool, error) {
-		got = w.podGroup(name)
+		got = w.coschedulingGroup(name)
 		return strings.Contains(got, want), nil
 	})
 	if err != nil {
@@ -241,8 +240,8 @@ func (w *watched) untilPodGroup(name, want string) {
 	}
 }
 
-// podGroup says what the lookup of a PodGroup answers.
-func (w *watched) podGroup(name string) string {
+// coschedulingGroup returns the minimum or the error of the lookup of a PodGroup.
+func (w *watched) coschedulingGroup(name string) string {
 	g, err := w.CoschedulingGroup(namespace, name)
 	if err != nil {
 		return err.Error()
@@ -264,8 +263,7 @@ func shipped(t *testing.T, module, file string) *unstructured.Unstructured {
 	return decode(t, string(text))
 }
 
-// loose is a definition under the name of the resource that serves one version
-// and accepts anything.
+// loose returns a definition of a resource that accepts any content.
 func loose(t *testing.T, resource schema.GroupVersionResource, kind string, versions ...string) *unstructured.Unstructured {
 	t.Helper()
 	served := make([]string, len(versions))
@@ -295,7 +293,7 @@ func decode(t *testing.T, text string) *unstructured.Unstructured {
 	return u
 }
 
-func podGroup(t *testing.T, name string, minMember any) *unstructured.Unstructured {
+func coschedulingGroup(t *testing.T, name string, minMember any) *unstructured.Unstructured {
 	return decode(t, fmt.Sprintf("{apiVersion: scheduling.x-k8s.io/v1alpha1, kind: PodGroup, metadata: {namespace: %s, name: %s}, spec: {minMember: %v}}",
 		namespace, name, minMember))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 )
 
-// gangOf asks the source of the key for the gang, with no pods.
+// gangOf returns the gang from the source of the key, without pods.
 func gangOf(w *watched, key gangs.Key) (gangs.Gang, error) {
 	return gangs.NewSources(w).Gang(key, nil)
 }
@@ -63,8 +63,8 @@ func TestEveryKindIsWatchedOnceInstalled(t *testing.T) {
 	}
 }
 
-// readMinimum returns the minimum that the object declares. That of a LeaderWorkerSet
-// stands on its pods.
+// readMinimum returns the minimum that the object declares. A LeaderWorkerSet declares
+// it on its pods, not on the object.
 func readMinimum(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
 	if kind.Name == workloads.LeaderWorkerSet.Name {
 		_, err := w.LeaderWorkerSet(key, key.Namespace, key.Name)
@@ -74,8 +74,8 @@ func readMinimum(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
 	return g.Min, err
 }
 
-// Kinds of Kubernetes itself are read at once, and missed in a sentence where the
-// API server does not serve them.
+// The watcher reads kinds of Kubernetes itself at once, and returns ErrNotInstalled if
+// the API server does not serve them.
 func TestBuiltInKinds(t *testing.T) {
 	c := newCluster(t)
 	w := c.watch("")

@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
-// admin is the configuration of an administrator of the API server, which all
-// tests share one after the other.
+// admin is the configuration of an administrator of the API server. All tests use the
+// same server in sequence.
 var admin *rest.Config
 
 func TestMain(m *testing.M) {

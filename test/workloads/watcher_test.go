@@ -26,7 +26,7 @@ const (
 
 func key(name string) gangs.Key { return gangs.CoschedulingKey(namespace, name) }
 
-// Before Start nothing is known, which is not the same as nothing being there.
+// Before Start a lookup does not return ErrNotFound, because the state is unknown.
 func TestLookupBeforeStart(t *testing.T) {
 	w, err := workloads.New(admin)
 	if err != nil {
@@ -40,7 +40,7 @@ func TestLookupBeforeStart(t *testing.T) {
 	}
 }
 
-// A kind comes, changes, goes and comes again while one watcher runs.
+// A kind is installed, changed, deleted and installed again while a watcher runs.
 func TestKindInstalledRemovedAndInstalledAgain(t *testing.T) {
 	c := newCluster(t)
 	w := c.watch("")
@@ -50,49 +50,49 @@ func TestKindInstalledRemovedAndInstalledAgain(t *testing.T) {
 	if !errors.Is(err, gangs.ErrNotInstalled) {
 		t.Fatalf("want ErrNotInstalled, got %v", err)
 	}
-	w.untilPodGroup("a", "podgroup default/a cannot exist: version v1alpha1 of CustomResourceDefinition podgroups.scheduling.x-k8s.io is not installed")
+	w.untilCoschedulingGroup("a", "podgroup default/a cannot exist: version v1alpha1 of CustomResourceDefinition podgroups.scheduling.x-k8s.io is not installed")
 
 	w.forget()
 	c.install(shipped(t, podGroupModule, podGroupFile))
 	w.untilChanged(key("a")) // who asked in vain hears that the reason is another one
-	w.untilPodGroup("a", "podgroup default/a does not exist")
+	w.untilCoschedulingGroup("a", "podgroup default/a does not exist")
 	if _, err := w.CoschedulingGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotFound) {
 		t.Errorf("want ErrNotFound, got %v", err)
 	}
 
-	c.create(podGroups, podGroup(t, "a", 4))
+	c.create(coschedulingGroups, coschedulingGroup(t, "a", 4))
 	w.untilChanged(key("a"))
-	w.untilPodGroup("a", "minMember 4")
+	w.untilCoschedulingGroup("a", "minMember 4")
 
-	w.untilPodGroup("b", "podgroup default/b does not exist")
+	w.untilCoschedulingGroup("b", "podgroup default/b does not exist")
 	w.forget()
 	c.uninstall("podgroups.scheduling.x-k8s.io")
 	w.untilChanged(key("a"))
 	w.untilChanged(key("b"))
-	w.untilPodGroup("a", "is not installed")
+	w.untilCoschedulingGroup("a", "is not installed")
 
 	w.forget()
 	c.install(shipped(t, podGroupModule, podGroupFile))
-	c.create(podGroups, podGroup(t, "a", 6))
+	c.create(coschedulingGroups, coschedulingGroup(t, "a", 6))
 	w.untilChanged(key("a"))
-	w.untilPodGroup("a", "minMember 6")
+	w.untilCoschedulingGroup("a", "minMember 6")
 }
 
-// Who listens hears of every change to what is declared, and of nothing else.
-func TestChangesAreToldAndStatusIsNot(t *testing.T) {
+// The watcher reports every change of a declaration, and no other change.
+func TestStatusChangesAreNotReported(t *testing.T) {
 	c := newCluster(t)
 	c.install(shipped(t, podGroupModule, podGroupFile))
-	c.create(podGroups, podGroup(t, "a", 4))
+	c.create(coschedulingGroups, coschedulingGroup(t, "a", 4))
 	w := c.watch("")
 	w.untilSynced()
-	if got := w.podGroup("a"); got != "minMember 4" {
+	if got := w.coschedulingGroup("a"); got != "minMember 4" {
 		t.Fatalf("synced, but it says %q", got)
 	}
 	w.untilChanged(key("a"))
 	w.forget()
 
 	for range 5 {
-		c.change(podGroups, "a", func(object map[string]any) error {
+		c.change(coschedulingGroups, "a", func(object map[string]any) error {
 			running, _, err := unstructured.NestedInt64(object, "status", "running")
 			if err != nil {
 				return err
@@ -100,55 +100,55 @@ func TestChangesAreToldAndStatusIsNot(t *testing.T) {
 			return unstructured.SetNestedField(object, running+1, "status", "running")
 		}, "status")
 	}
-	c.change(podGroups, "a", setMinMember(5))
-	w.untilPodGroup("a", "minMember 5")
+	c.change(coschedulingGroups, "a", setMinMember(5))
+	w.untilCoschedulingGroup("a", "minMember 5")
 	w.untilChanged(key("a"))
 	if n := w.times(key("a")); n != 1 {
-		t.Errorf("5 writes to status and 1 to minMember are told %d times", n)
+		t.Errorf("want 1 reported change for 5 writes to status and 1 to minMember, got %d", n)
 	}
 
 	w.forget()
-	c.delete(podGroups, "a")
+	c.delete(coschedulingGroups, "a")
 	w.untilChanged(key("a"))
-	w.untilPodGroup("a", "does not exist")
+	w.untilCoschedulingGroup("a", "does not exist")
 }
 
-// The cluster has an older KubeRay, or a newer one: the definition is there,
-// but not in the version that is read.
+// The cluster has an older or a newer KubeRay: the definition exists, but not in
+// the version that the watcher reads.
 func TestVersionThatIsNotServed(t *testing.T) {
 	c := newCluster(t)
-	c.install(loose(t, podGroups, "PodGroup", "v1"))
+	c.install(loose(t, coschedulingGroups, "PodGroup", "v1"))
 	w := c.watch("")
 	w.untilSynced()
-	w.untilPodGroup("a", "version v1alpha1 of CustomResourceDefinition podgroups.scheduling.x-k8s.io is not installed")
+	w.untilCoschedulingGroup("a", "version v1alpha1 of CustomResourceDefinition podgroups.scheduling.x-k8s.io is not installed")
 
 	c.change(definitions, "podgroups.scheduling.x-k8s.io", func(object map[string]any) error {
 		versions, _, err := unstructured.NestedSlice(object, "spec", "versions")
 		if err != nil {
 			return err
 		}
-		other := loose(t, podGroups, "PodGroup", "v1", "v1alpha1")
+		other := loose(t, coschedulingGroups, "PodGroup", "v1", "v1alpha1")
 		added, _, err := unstructured.NestedSlice(other.Object, "spec", "versions")
 		if err != nil {
 			return err
 		}
 		return unstructured.SetNestedSlice(object, append(versions, added[1]), "spec", "versions")
 	})
-	w.untilPodGroup("a", "does not exist")
-	c.create(podGroups, podGroup(t, "a", 4))
-	w.untilPodGroup("a", "minMember 4")
+	w.untilCoschedulingGroup("a", "does not exist")
+	c.create(coschedulingGroups, coschedulingGroup(t, "a", 4))
+	w.untilCoschedulingGroup("a", "minMember 4")
 }
 
-// One malformed object harms no other.
+// A malformed object does not affect others.
 func TestMalformedObjectBesideGoodOnes(t *testing.T) {
 	c := newCluster(t)
-	c.install(loose(t, podGroups, "PodGroup", "v1alpha1"))
-	c.create(podGroups, podGroup(t, "bad", "four"))
-	c.create(podGroups, podGroup(t, "good", 4))
+	c.install(loose(t, coschedulingGroups, "PodGroup", "v1alpha1"))
+	c.create(coschedulingGroups, coschedulingGroup(t, "bad", "four"))
+	c.create(coschedulingGroups, coschedulingGroup(t, "good", 4))
 	w := c.watch("")
 	w.untilSynced()
-	w.untilPodGroup("good", "minMember 4")
-	w.untilPodGroup("bad", "podgroup default/bad is malformed: field spec.minMember holds a string where int32 is wanted")
+	w.untilCoschedulingGroup("good", "minMember 4")
+	w.untilCoschedulingGroup("bad", "podgroup default/bad is malformed: field spec.minMember holds a string where int32 is wanted")
 
 	g, err := gangs.NewSources(w).Gang(key("bad"), nil)
 	if err != nil || g.Problem == "" || g.Owner.UID == "" {
@@ -156,24 +156,24 @@ func TestMalformedObjectBesideGoodOnes(t *testing.T) {
 	}
 
 	w.forget()
-	c.change(podGroups, "bad", setMinMember(3))
+	c.change(coschedulingGroups, "bad", setMinMember(3))
 	w.untilChanged(key("bad"))
-	w.untilPodGroup("bad", "minMember 3")
+	w.untilCoschedulingGroup("bad", "minMember 3")
 }
 
-// The definition can be listed but its objects cannot: that is said, it is not
-// taken for "does not exist", and it comes right when the role does.
+// The watcher may list the definition but not its objects. The error names the
+// reason and is not ErrNotFound. It ends once the role allows the list.
 func TestObjectsThatMayNotBeRead(t *testing.T) {
 	c := newCluster(t)
 	c.install(shipped(t, podGroupModule, podGroupFile))
-	c.create(podGroups, podGroup(t, "a", 4))
+	c.create(coschedulingGroups, coschedulingGroup(t, "a", 4))
 	c.allow("weak", "apiextensions.k8s.io", "customresourcedefinitions")
 	c.allow("weak", "batch", "jobs")
 	c.allow("weak", "scheduling.k8s.io", "podgroups")
 	w := c.watch("weak")
-	w.untilPodGroup("a", `podgroup default/a could not be read so far: `)
-	w.untilPodGroup("a", `is forbidden`)
-	w.untilPodGroup("b", `is forbidden`)
+	w.untilCoschedulingGroup("a", `podgroup default/a could not be read so far: `)
+	w.untilCoschedulingGroup("a", `is forbidden`)
+	w.untilCoschedulingGroup("b", `is forbidden`)
 	w.forget()
 	if w.HasSynced() {
 		t.Error("it has synced without having read anything")
@@ -182,11 +182,11 @@ func TestObjectsThatMayNotBeRead(t *testing.T) {
 	c.allow("weak", "scheduling.x-k8s.io", "podgroups")
 	w.untilSynced()
 	w.untilChanged(key("b"))
-	w.untilPodGroup("a", "minMember 4")
+	w.untilCoschedulingGroup("a", "minMember 4")
 }
 
-// A gang that a PodGroup names is read from the RayCluster that owns it, so a
-// change of that one is told for both.
+// The gang of a PodGroup that a RayCluster owns is read from the RayCluster, so a
+// change of the RayCluster is reported for both keys.
 func TestRayClusterBehindAPodGroup(t *testing.T) {
 	c := newCluster(t)
 	c.install(shipped(t, podGroupModule, podGroupFile))
@@ -201,14 +201,14 @@ spec:
   - {groupName: gpu, replicas: 2, minReplicas: 0, maxReplicas: 9, rayStartParams: {}, template: {spec: {containers: [{name: worker, image: ray}]}}}
 `)
 	c.create(rayClusters, ray)
-	group := podGroup(t, "other-name", 9)
+	group := coschedulingGroup(t, "other-name", 9)
 	unstructured.RemoveNestedField(group.Object, "metadata", "ownerReferences")
 	if err := unstructured.SetNestedSlice(group.Object, []any{
 		map[string]any{"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "a", "uid": "00000000-0000-0000-0000-000000000000"},
 	}, "metadata", "ownerReferences"); err != nil {
 		t.Fatalf("owning the PodGroup: %v", err)
 	}
-	c.create(podGroups, group)
+	c.create(coschedulingGroups, group)
 
 	w := c.watch("")
 	w.untilSynced()

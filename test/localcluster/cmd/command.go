@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newCommand is the command with its subcommands.
+// newCommand returns the command with its subcommands.
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "localcluster",

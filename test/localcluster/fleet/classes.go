@@ -21,16 +21,16 @@ const (
 	ClassEFA = "efa.networking.k8s.aws"
 	// ClassMRDMA is the RDMA NICs of Google Kubernetes Engine.
 	ClassMRDMA = "mrdma.google.com"
-	// ClassChannel is the IMEX channel that the pods of a ComputeDomain claim, ClassDaemon the place of its daemon.
+	// ClassChannel is the IMEX channel that the pods of a ComputeDomain claim, ClassDaemon the device of its daemon.
 	ClassChannel = "compute-domain-default-channel.nvidia.com"
 	ClassDaemon  = "compute-domain-daemon.nvidia.com"
 )
 
-// ExtendedResourceGPU is the resource name by which pods ask for GPUs without a claim.
+// ExtendedResourceGPU is the resource name by which pods request GPUs without a claim.
 const ExtendedResourceGPU = "nvidia.com/gpu"
 
-// isRDMA holds for NICs whose driver says rdma, and for those where only the RDMA device is known: DRANET's flag is
-// false on AKS nodes with NVIDIA's own network driver.
+// isRDMA matches NICs with DRANET's rdma flag, and NICs with an RDMA device name: the flag is false on AKS nodes with
+// NVIDIA's own network driver.
 const isRDMA = `device.attributes["dra.net"].?rdma.orValue(false) || device.attributes["dra.net"].?rdmaDevice.orValue("") != ""`
 
 // Classes are the DeviceClasses that come with the drivers.
@@ -49,7 +49,7 @@ func Classes() []*resourcev1.DeviceClass {
 	}
 }
 
-// class selects the devices for which every expression holds.
+// class selects the devices that match every expression.
 func class(name string, expressions ...string) *resourcev1.DeviceClass {
 	class := &resourcev1.DeviceClass{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	for _, expression := range expressions {

@@ -24,7 +24,7 @@ func ndh100v5Shape() shape {
 }
 
 // ndgb300v6Shape follows DRANET's Azure examples. GPUs hang on the CPU, NICs on virtual roots of Hyper-V: only GPUs
-// publish a root, and what belongs together is what shares a NUMA node.
+// publish a root, and a GPU and its NICs share a NUMA node.
 func ndgb300v6Shape() shape {
 	s := shape{
 		instanceType: "Standard_ND128isr_GB300_v6", arch: "arm64", cpu: "128", memory: "880Gi", pods: "110",
@@ -49,7 +49,8 @@ func graceGPUs() []gpu {
 	return gpus
 }
 
-// azure is what DRANET reads from Azure's instance metadata service. A rack is an interconnect subgroup.
+// azure returns the attributes that DRANET reads from Azure's instance metadata service. A rack is an interconnect
+// subgroup.
 func azure(n Node, shape *shape) attributes {
 	attrs := attributes{}.
 		text("azure.dra.net/placementGroupId", n.Fleet.PlacementGroup).
@@ -61,7 +62,7 @@ func azure(n Node, shape *shape) attributes {
 	return attrs
 }
 
-// p5Shape has the buses of aws-ofi-nccl's topology file: behind each of eight switches stand four EFAs and a GPU.
+// p5Shape has the buses of aws-ofi-nccl's topology file: four EFAs and a GPU behind each of eight switches.
 func p5Shape() shape {
 	s := shape{
 		instanceType: "p5.48xlarge", arch: "amd64", cpu: "192", memory: "2000Gi", pods: "110",
@@ -93,7 +94,7 @@ func p4dShape() shape {
 	return s
 }
 
-// efaNIC is named by the kernel after bus and slot, in decimal.
+// efaNIC returns an EFA NIC. The kernel names it after bus and slot, in decimal.
 func efaNIC(unit int, numa int64, bus, slot int, root string) nic {
 	return nic{
 		unit: unit, numa: numa, pcieRoot: root,
@@ -130,7 +131,7 @@ func a4Shape() shape {
 	return s
 }
 
-// gce is what DRANET reads from Google's metadata server.
+// gce returns the attributes that DRANET reads from Google's metadata server.
 func gce(n Node, shape *shape) attributes {
 	return attributes{}.
 		text("gce.dra.net/block", n.Spine()).
@@ -148,7 +149,7 @@ func gkeLabels(n Node) map[string]string {
 }
 
 // dgxh100Shape has the pairing and the addresses of NVIDIA's user guide. mlx5_1, 2, 7 and 8 are storage ports, which
-// DRANET cannot tell from the others. What the roots are called is our choice; who shares one is the guide's.
+// DRANET cannot distinguish from the others. The names of the roots are our choice; the devices on each are the guide's.
 func dgxh100Shape() shape {
 	s := shape{instanceType: "dgx-h100", arch: "amd64", cpu: "224", memory: "1950Gi", pods: "110", gpu: h100, nic: connectX7}
 	type pair struct{ gpu, nic int }
@@ -174,8 +175,8 @@ func (s *shape) addMLX5(unit int, numa int64, address, root string) {
 	})
 }
 
-// ocih100Shape has the buses of Oracle's topology file for BM.GPU.H100.8: two ports of one card beside each GPU. What the
-// roots are called is our choice.
+// ocih100Shape has the buses of Oracle's topology file for BM.GPU.H100.8: two ports of a card beside each GPU. The names
+// of the roots are our choice.
 func ocih100Shape() shape {
 	s := shape{
 		instanceType: "BM.GPU.H100.8", arch: "amd64", cpu: "224", memory: "1950Gi", pods: "110",
@@ -197,7 +198,7 @@ func ocih100Shape() shape {
 }
 
 // ocigb200Shape follows DRANET's OKE example, which shows the slices of a real node. GPUs and NICs publish roots that
-// never match; what belongs together is what shares a NUMA node.
+// never match; a GPU and its NICs share a NUMA node.
 func ocigb200Shape() shape {
 	s := shape{
 		instanceType: "BM.GPU.GB200-v3.4", arch: "arm64", cpu: "144", memory: "940Gi", pods: "110",
@@ -218,7 +219,7 @@ func ocigb200Shape() shape {
 	return s
 }
 
-// oke is what DRANET reads from Oracle's metadata service; a rack is one GPU memory fabric.
+// oke returns the attributes that DRANET reads from Oracle's metadata service. A rack is a GPU memory fabric.
 func oke(n Node, shape *shape) attributes {
 	attrs := attributes{}.
 		text("oke.dra.net/hpcIslandId", n.Fleet.Name).

@@ -19,11 +19,11 @@ import (
 const (
 	DriverGPU = "gpu.nvidia.com"
 	DriverNIC = "dra.net"
-	// DriverIMEX offers the channels by which pods of several nodes share GPU memory over NVLink.
+	// DriverIMEX publishes the channels by which pods of several nodes share GPU memory over NVLink.
 	DriverIMEX = "compute-domain.nvidia.com"
 )
 
-// attributes are a device's attributes while it is being put together.
+// attributes are the attributes of a device under construction.
 type attributes map[resourcev1.QualifiedName]resourcev1.DeviceAttribute
 
 // Slices are the ResourceSlices that the node's drivers publish: one for each driver that finds a device.
@@ -42,7 +42,7 @@ func (n Node) Slices() []*resourcev1.ResourceSlice {
 	return slices
 }
 
-// Own makes the registered node the owner of its slices, as the kubelet's DRA plugin helper does: they go when it goes.
+// Own makes the registered node the owner of its slices, like the kubelet's DRA plugin helper: they are deleted with it.
 func Own(slices []*resourcev1.ResourceSlice, node *corev1.Node) {
 	for _, slice := range slices {
 		slice.OwnerReferences = []metav1.OwnerReference{{
@@ -51,7 +51,7 @@ func Own(slices []*resourcev1.ResourceSlice, node *corev1.Node) {
 	}
 }
 
-// slice names the object after node and driver; drivers let the API server finish the name, which no reader may rely on.
+// slice names the object after node and driver. Real drivers use generateName, so no reader may rely on the name.
 func (n Node) slice(driver string, devices []resourcev1.Device) *resourcev1.ResourceSlice {
 	return &resourcev1.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: n.Name() + "-" + driver},
@@ -94,7 +94,7 @@ func (n Node) gpuDevices(shape shape) []resourcev1.Device {
 
 func gpuName(i int) string { return fmt.Sprintf("gpu-%d", i) }
 
-// nicDevices are NICs as DRANET shows them. InfiniBand ports, with --move-ib-interfaces=false, have no network interface,
+// nicDevices are NICs as DRANET publishes them. InfiniBand ports, with --move-ib-interfaces=false, have no network interface,
 // but the name of the RDMA device.
 func (n Node) nicDevices(shape shape) []resourcev1.Device {
 	var devices []resourcev1.Device
@@ -118,8 +118,8 @@ func (n Node) nicDevices(shape shape) []resourcev1.Device {
 	return devices
 }
 
-// imexDevices are what the ComputeDomain driver publishes of a node: the one channel that workloads get by default, and the
-// place of the domain's daemon.
+// imexDevices are the devices that the ComputeDomain driver publishes of a node: the default channel of workloads, and
+// the device of the domain's daemon.
 func imexDevices() []resourcev1.Device {
 	channel := attributes{}.text("type", "channel").number("id", 0)
 	daemon := attributes{}.text("type", "daemon").number("id", 0)
@@ -144,7 +144,7 @@ func (a attributes) version(name resourcev1.QualifiedName, value string) attribu
 	return a
 }
 
-// number sets an integer attribute; -1 is the kernel's word for "unknown", which drivers do not publish.
+// number sets an integer attribute. The kernel uses -1 for "unknown", which drivers do not publish.
 func (a attributes) number(name resourcev1.QualifiedName, value int64) attributes {
 	if value >= 0 {
 		a[name] = resourcev1.DeviceAttribute{IntValue: &value}

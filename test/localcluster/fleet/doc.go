@@ -6,8 +6,8 @@
 // driver and DRANET publish them on that hardware.
 //
 // Everything is a pure function of the Spec: the same line gives the same objects, byte for byte, so that unit tests,
-// benches, the demo and the local cluster speak about the same machines. A further hardware shape is one more entry
-// of the shapes table in shapes.go, put together in clouds.go; nothing else changes.
+// benches, the demo and the local cluster use the same machines. A new hardware shape needs an entry of the shapes
+// table in shapes.go and a function in clouds.go, and nothing else.
 //
-// What a driver publishes of a machine and what the machine is are two things: Slices is the first, Places the second.
+// Slices returns the devices as a driver publishes them, Places the hardware as it is.
 package fleet

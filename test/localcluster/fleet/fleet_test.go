@@ -19,7 +19,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/resource/validation"
 )
 
-func TestNodesStandWhereTheFleetSays(t *testing.T) {
+func TestNodesHaveTheLabelsOfTheirPosition(t *testing.T) {
 	spec := mustParse(t, "shape=ndh100v5,spines=2,leaves=2,nodes=10,name=f")
 	var names []string
 	leaves := map[string]int{}
@@ -89,7 +89,7 @@ func TestNDH100v5HasTheDevicesOfTheTopologyFile(t *testing.T) {
 	}
 }
 
-func TestNICsSayWhereTheCloudHasPutThem(t *testing.T) {
+func TestNICsHaveTheCloudsAttributes(t *testing.T) {
 	spec := mustParse(t, "shape=ndh100v5,nodes=2,group=pg-7")
 	for node := range spec.All() {
 		for _, nic := range node.Slices()[1].Spec.Devices {
@@ -103,7 +103,7 @@ func TestNICsSayWhereTheCloudHasPutThem(t *testing.T) {
 	}
 }
 
-func TestEveryGPUHasAnIdentifierOfItsOwn(t *testing.T) {
+func TestGPUIdentifiersAreUnique(t *testing.T) {
 	seen := map[string]string{}
 	for node := range Default().All() {
 		for _, gpu := range node.Slices()[0].Spec.Devices {
@@ -140,7 +140,7 @@ func TestOwnMakesTheNodeTheController(t *testing.T) {
 	}
 }
 
-// TestAPIServerAcceptsEveryShape asks the API server's own validation, which knows the limits on devices.
+// TestAPIServerAcceptsEveryShape calls the API server's own validation, with its limits on devices.
 func TestAPIServerAcceptsEveryShape(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -162,7 +162,7 @@ func TestAPIServerAcceptsEveryShape(t *testing.T) {
 	}
 }
 
-func TestClassesSelectTheDevicesTheyAreNamedFor(t *testing.T) {
+func TestClassesSelectTheirDevices(t *testing.T) {
 	node := Default().at(0)
 	gpu, nic := node.Slices()[0].Spec.Devices[0], node.Slices()[1].Spec.Devices[0]
 	flagged := resourcev1.Device{Name: "flagged", Attributes: attributes{}.truth("dra.net/rdma", true)}
@@ -193,7 +193,7 @@ func TestClassesSelectTheDevicesTheyAreNamedFor(t *testing.T) {
 	}
 }
 
-// selects evaluates a class as the allocator does: by the stock compiler, all selectors must hold.
+// selects evaluates a class like the allocator: with the stock compiler, and all selectors must match.
 func selects(t *testing.T, class *resourcev1.DeviceClass, driver string, device resourcev1.Device) bool {
 	t.Helper()
 	for _, selector := range class.Spec.Selectors {

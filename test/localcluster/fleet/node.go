@@ -35,14 +35,14 @@ const (
 // maxAttributeLength is the API server's limit on a string attribute of a device.
 const maxAttributeLength = 64
 
-// Position is where a node stands in its fleet; each number counts from 1.
+// Position is the position of a node in its fleet; each number counts from 1.
 type Position struct{ Spine, Leaf, Node int }
 
 // Node is one machine of a fleet.
 type Node struct {
 	// Fleet is the fleet that the machine belongs to.
 	Fleet Spec
-	// Position is where in the fleet it stands.
+	// Position is its position in the fleet.
 	Position Position
 }
 
@@ -57,7 +57,7 @@ func (s Spec) All() iter.Seq[Node] {
 	}
 }
 
-// at is the i-th node, counted from 0.
+// at returns the i-th node, counted from 0.
 func (s Spec) at(i int) Node {
 	return Node{Fleet: s, Position: Position{
 		Spine: i/(s.Leaves*s.Nodes) + 1,
@@ -66,7 +66,7 @@ func (s Spec) at(i int) Node {
 	}}
 }
 
-// Name is the node's name: FLEET-s1-l2-n3, numbers padded so that names sort as the nodes stand.
+// Name is the node's name: FLEET-s1-l2-n3, with padded numbers, so that names sort in the order of positions.
 func (n Node) Name() string { return nodeName(n.Fleet, n.Position) }
 
 // Leaf is the node's leaf, the value of LabelLeaf.
@@ -75,8 +75,8 @@ func (n Node) Leaf() string { return leafName(n.Fleet, n.Position) }
 // Spine is the node's spine, the value of LabelSpine.
 func (n Node) Spine() string { return spineName(n.Fleet, n.Position) }
 
-// Object is the Node as its kubelet would report it, ready for pods. It carries no taint of its own; the API server adds
-// the not-ready taint to every new node and the node lifecycle controller takes it away.
+// Object returns the Node as its kubelet would report it, ready for pods, without taints. The API server adds the
+// not-ready taint to every new node and the node lifecycle controller removes it.
 func (n Node) Object() *corev1.Node {
 	shape := shapes[n.Fleet.Shape]
 	return &corev1.Node{
@@ -102,11 +102,11 @@ func (n Node) Object() *corev1.Node {
 	}
 }
 
-// nodeAddress is every node's: kubectl logs and exec then stay on this machine.
+// nodeAddress is the address of every node: kubectl logs and exec connect to this machine.
 const nodeAddress = "127.0.0.1"
 
-// conditions are those that a healthy kubelet reports. A node that is born with them saves, against one that KWOK makes
-// ready afterwards, several writes: with 5,000 nodes minutes.
+// conditions are the conditions of a healthy kubelet. A node created with them needs several writes less than a node
+// that KWOK makes ready, which saves minutes with 5,000 nodes.
 func conditions() []corev1.NodeCondition {
 	conditions := []corev1.NodeCondition{{
 		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status",
@@ -138,7 +138,7 @@ func (n Node) labels(shape shape) map[string]string {
 		maps.Copy(labels, shape.labels(n))
 	}
 	if shape.rack > 0 {
-		// The UUID of the NVLink cluster and the number of a partition of it.
+		// The label is the UUID of the NVLink cluster and the number of its partition.
 		labels[LabelClique] = uuid("nvlink", n.Leaf()) + ".1"
 	}
 	return labels
@@ -160,7 +160,7 @@ func pad(number, of int) string {
 	return fmt.Sprintf("%0*d", len(strconv.Itoa(of)), number)
 }
 
-// uuid is a stable identifier made of its parts: real hardware has one for ever, and so do these machines.
+// uuid returns an identifier derived from its parts. It is stable, like that of real hardware.
 func uuid(parts ...string) string {
 	sum := sha1.Sum([]byte(strings.Join(parts, "/")))
 	text := hex.EncodeToString(sum[:16])

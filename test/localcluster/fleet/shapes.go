@@ -23,7 +23,7 @@ const (
 	P4d = "p4d"
 	// A4 is Google's a4-highgpu-8g: 8 GPUs, 8 RoCE NICs, two of each on a PCIe root.
 	A4 = "a4"
-	// DGXH100 is NVIDIA's DGX H100: 8 GPUs, 8 compute NICs and 4 storage NICs among them, all of which speak RDMA.
+	// DGXH100 is NVIDIA's DGX H100: 8 GPUs, 8 compute NICs and 4 storage NICs, all with RDMA.
 	DGXH100 = "dgxh100"
 	// OCIH100 is Oracle's BM.GPU.H100.8: 8 GPUs, 16 RoCE ports, two beside each GPU.
 	OCIH100 = "ocih100"
@@ -33,7 +33,7 @@ const (
 	Plain = "plain"
 )
 
-// shape is the hardware of one kind of node: what the kubelet reports, and what the device drivers find.
+// shape is the hardware of a kind of node, as its kubelet and its device drivers report it.
 type shape struct {
 	instanceType, arch string
 	cpu, memory, pods  string
@@ -41,11 +41,11 @@ type shape struct {
 	nic                nicModel
 	gpus               []gpu
 	nics               []nic
-	// rack is how many nodes share one NVLink domain, which is then a leaf; 0 if NVLink does not leave the node. Such
-	// nodes have IMEX channels.
+	// rack is the number of nodes in an NVLink domain, or 0 if NVLink ends at the node. A rack is a leaf, and its nodes
+	// have IMEX channels.
 	rack int
-	// cloud returns the attributes that DRANET's cloud provider adds to every NIC of the node, labels what the cloud
-	// says on the node itself. Either may be nil.
+	// cloud returns the attributes that DRANET's cloud provider adds to every NIC of the node, labels the cloud's labels
+	// of the node. Either may be nil.
 	cloud  func(n Node, shape *shape) attributes
 	labels func(n Node) map[string]string
 }
@@ -53,8 +53,7 @@ type shape struct {
 // NoUnit is the unit of a device that belongs to no GPU, such as a storage NIC.
 const NoUnit = -1
 
-// gpu is one GPU: the unit and NUMA node it stands in, its address on the bus, and the PCIe root where its driver can
-// find one.
+// gpu is a GPU: its unit and NUMA node, its address on the bus, and its PCIe root if the driver finds it.
 type gpu struct {
 	unit     int
 	numa     int64
@@ -62,14 +61,14 @@ type gpu struct {
 	pcieRoot string
 }
 
-// nic is one port of a network card. Compute NICs stand in the order of their rail.
+// nic is a port of a network card. Compute NICs are in the order of their rails.
 type nic struct {
 	unit       int
 	numa       int64
 	pciAddress string
 	pcieRoot   string
 	rdmaDevice string
-	// ifName is the network interface, for NICs that have one: InfiniBand ports that DRANET leaves alone have none.
+	// ifName is the network interface, or "" for InfiniBand ports that DRANET does not move.
 	ifName string
 }
 
@@ -105,17 +104,17 @@ type nicModel struct {
 const mellanox = "Mellanox Technologies"
 
 var (
-	// virtualConnectX is what a virtual machine sees of its host's NIC.
+	// virtualConnectX is a virtual function of the host's NIC.
 	virtualConnectX = nicModel{vendor: mellanox, device: "ConnectX Family mlx5Gen Virtual Function", subsystem: "0042"}
 	connectX7       = nicModel{vendor: mellanox, device: "MT2910 Family [ConnectX-7]"}
 	connectX8       = nicModel{vendor: mellanox, device: "CX8 Family [ConnectX-8]"}
 	efa             = nicModel{vendor: "Amazon.com, Inc.", device: pciDeviceEFA}
 )
 
-// pciDeviceEFA is the PCI name by which Amazon's DeviceClass tells EFAs from other network cards.
+// pciDeviceEFA is the PCI name by which Amazon's DeviceClass selects EFAs.
 const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
 
-// shapes is the hardware that fleets can be made of.
+// shapes is the hardware of all shapes, by name.
 var shapes = map[string]shape{
 	NDH100v5: ndh100v5Shape(), NDGB300v6: ndgb300v6Shape(),
 	P5: p5Shape(), P4d: p4dShape(),
@@ -138,15 +137,15 @@ func (s shape) resources() corev1.ResourceList {
 	}
 }
 
-// Place is where a device stands in the hardware, whatever its driver publishes of it.
+// Place is the position of a device in the hardware, even if its driver does not publish it.
 type Place struct {
-	// Unit is equal for GPUs and NICs that belong together; NoUnit for a device that belongs to no GPU.
+	// Unit is equal for a GPU and its NICs. It is NoUnit for a device that belongs to no GPU.
 	Unit int
 	// NUMA is the number of the NUMA node.
 	NUMA int
 }
 
-// Places says for each GPU and each NIC of the node, by device name, where it stands.
+// Places returns the position of each GPU and NIC of the node, by device name.
 func (n Node) Places() map[string]Place {
 	shape := shapes[n.Fleet.Shape]
 	places := map[string]Place{}

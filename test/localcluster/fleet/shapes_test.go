@@ -14,7 +14,7 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 )
 
-// published lists what a shape's drivers publish of its first node, by driver.
+// published lists the devices that a shape's drivers publish of its first node, by driver.
 func published(t *testing.T, text string) map[string][]resourcev1.Device {
 	t.Helper()
 	devices := map[string][]resourcev1.Device{}
@@ -31,7 +31,7 @@ func textOf(device resourcev1.Device, name resourcev1.QualifiedName) string {
 	return ""
 }
 
-// summary spells out one shape: GPUs and NICs by unit and NUMA node, and how many of each publish a PCIe root.
+// summary describes a shape: GPUs and NICs by unit and NUMA node, and how many of each publish a PCIe root.
 func summary(t *testing.T, shape string) string {
 	t.Helper()
 	places := mustParse(t, "shape="+shape).at(0).Places()
@@ -81,8 +81,8 @@ func TestShapesAreTheHardware(t *testing.T) {
 	}
 }
 
-// What drivers publish never contradicts the hardware: devices of one root are of one unit, and NUMA nodes are true.
-func TestWhatIsPublishedIsTrue(t *testing.T) {
+// Published attributes never contradict the hardware: devices of a root have the same unit, and NUMA nodes are correct.
+func TestPublishedAttributesMatchTheHardware(t *testing.T) {
 	for _, shape := range Shapes() {
 		places := mustParse(t, "shape="+shape).at(0).Places()
 		unitOf, addresses := map[string]int{}, map[string]string{}
@@ -129,7 +129,7 @@ func TestDGXStoragePortsLookLikeTheOthers(t *testing.T) {
 	}
 }
 
-func TestARackIsOneNVLinkDomain(t *testing.T) {
+func TestRackIsAnNVLinkDomain(t *testing.T) {
 	for _, shape := range []string{NDGB300v6, OCIGB200} {
 		cliques := map[string]map[string]int{}
 		for node := range mustParse(t, "shape="+shape+",spines=2,leaves=2,nodes=18").All() {
@@ -153,8 +153,8 @@ func TestARackIsOneNVLinkDomain(t *testing.T) {
 	}
 }
 
-// Where a node stands is said in the words of its cloud, by labels and by attributes of every NIC.
-func TestCloudsSayWhereNodesStand(t *testing.T) {
+// Each cloud publishes a node's position in its own labels and in attributes of every NIC.
+func TestCloudsPublishThePositionOfNodes(t *testing.T) {
 	for text, want := range map[string][]string{
 		"shape=ndh100v5": {"azure.dra.net/placementGroupId=pg"},
 		"shape=ndgb300v6": {

@@ -12,25 +12,25 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// MaxNodes bounds one fleet. It is far above what one machine can serve.
+// MaxNodes limits a fleet. It far exceeds the capacity of a machine.
 const MaxNodes = 100_000
 
 // Spec describes one fleet: a tree of spines, leaves and nodes, all nodes of one hardware shape.
 type Spec struct {
-	// Name starts every name of the fleet: node NAME-s1-l2-n3 stands in leaf NAME-s1-l2 of spine NAME-s1.
+	// Name starts every name of the fleet: node NAME-s1-l2-n3 is in leaf NAME-s1-l2 of spine NAME-s1.
 	Name string
 	// Shape is the name of a hardware shape, see Shapes.
 	Shape string
-	// Spines is how many spines the fleet has.
+	// Spines is the number of spines.
 	Spines int
-	// Leaves is how many leaves each spine has; a leaf of GB200 or GB300 nodes is a rack.
+	// Leaves is the number of leaves of each spine; a leaf of GB200 or GB300 nodes is a rack.
 	Leaves int
-	// Nodes is how many nodes each leaf has.
+	// Nodes is the number of nodes of each leaf.
 	Nodes int
 	// Zone is the value of topology.kubernetes.io/zone.
 	Zone string
-	// PlacementGroup is the Azure placement group of all nodes of the fleet; RDMA does not leave it. A cluster of several
-	// placement groups has several fleets.
+	// PlacementGroup is the Azure placement group of all nodes of the fleet; RDMA works only within it. A cluster of
+	// several placement groups has several fleets.
 	PlacementGroup string
 }
 
@@ -71,7 +71,7 @@ func Parse(text string) (Spec, error) {
 	return spec, nil
 }
 
-// ParseAll reads several fleets and gives fleets without a name of their own distinct ones.
+// ParseAll reads several fleets and gives distinct names to those without a name.
 func ParseAll(texts []string) ([]Spec, error) {
 	var specs []Spec
 	for _, text := range texts {
@@ -85,7 +85,7 @@ func ParseAll(texts []string) ([]Spec, error) {
 	return specs, CheckDistinct(specs)
 }
 
-// Distinct returns the fleets with -2, -3, ... behind a name that merely repeats the shape's.
+// Distinct returns the fleets with a suffix -2, -3, ... on repeated default names.
 func Distinct(specs []Spec) []Spec {
 	out := slices.Clone(specs)
 	count := map[string]int{}
@@ -113,7 +113,7 @@ func CheckDistinct(specs []Spec) error {
 	return nil
 }
 
-// Validate names the field that does not hold.
+// Validate returns an error that names the first invalid field.
 func (s Spec) Validate() error {
 	shape, found := shapes[s.Shape]
 	if !found {
@@ -137,7 +137,7 @@ func (s Spec) Validate() error {
 	return s.validateNames()
 }
 
-// String writes the fleet as Parse reads it.
+// String returns the fleet in the format of Parse.
 func (s Spec) String() string {
 	return fmt.Sprintf("shape=%s,spines=%d,leaves=%d,nodes=%d,name=%s,zone=%s,group=%s",
 		s.Shape, s.Spines, s.Leaves, s.Nodes, s.Name, s.Zone, s.PlacementGroup)
@@ -195,7 +195,7 @@ func withDefaults(spec Spec) Spec {
 	return spec
 }
 
-// rename gives a fleet with a defaulted name another one; a defaulted placement group follows the name.
+// rename changes the default name of a fleet; a default placement group follows the name.
 func (s *Spec) rename(name string) {
 	if s.PlacementGroup == uuid("placement-group", s.Name) {
 		s.PlacementGroup = uuid("placement-group", name)
@@ -203,7 +203,7 @@ func (s *Spec) rename(name string) {
 	s.Name = name
 }
 
-// validateNames checks the longest name that the fleet makes, which is that of a node.
+// validateNames checks the longest name of the fleet, which is that of a node.
 func (s Spec) validateNames() error {
 	longest := nodeName(s, Position{Spine: s.Spines, Leaf: s.Leaves, Node: s.Nodes})
 	if problems := validation.IsDNS1123Label(longest); len(problems) > 0 {

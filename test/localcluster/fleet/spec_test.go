@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseNamesWhatIsWrong(t *testing.T) {
+func TestParseErrorNamesTheCause(t *testing.T) {
 	for text, wantMention := range map[string]string{
 		"":                                 "key=value",
 		"nodes=2":                          "shape",

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// decodeBuffer is how much of a file the YAML decoder looks at to tell YAML from JSON.
+// decodeBuffer is the number of bytes from which the decoder detects YAML or JSON.
 const decodeBuffer = 4096
 
 // Read decodes every object of the files in dir whose names match the pattern, in the order of the names.
@@ -61,7 +61,7 @@ func Decode(content []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// FromTyped turns typed objects, whose apiVersion and kind must be set, into what Objects takes.
+// FromTyped converts typed objects, whose apiVersion and kind must be set, to unstructured objects.
 func FromTyped(typed ...runtime.Object) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for _, object := range typed {

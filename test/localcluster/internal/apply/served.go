@@ -16,10 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// pollInterval is how often the API server is asked whether it serves a kind.
+// pollInterval is the interval of discovery calls for a kind.
 const pollInterval = 100 * time.Millisecond
 
-// definition is what this package needs to know of a custom resource definition.
+// definition is the part of a custom resource definition that this package reads.
 type definition struct {
 	Spec struct {
 		Group string `json:"group"`
@@ -33,8 +33,8 @@ type definition struct {
 	} `json:"spec"`
 }
 
-// WaitServed waits until every one of the custom resource definitions is established, which shows in that the API
-// server offers its resources. KubeRay's definitions are a megabyte each, too much to be read over and over.
+// WaitServed waits until all custom resource definitions are established. It uses discovery, because KubeRay's
+// definitions have a megabyte each, too much for polling.
 func (a *Applier) WaitServed(ctx context.Context, crds []*unstructured.Unstructured) error {
 	for _, crd := range crds {
 		resources, err := resourcesOf(crd)
@@ -72,7 +72,7 @@ func offers(list *metav1.APIResourceList, resource string) bool {
 	return false
 }
 
-// resourcesOf are the resources that a definition is to serve, one for each version.
+// resourcesOf returns the resources of a definition, one for each served version.
 func resourcesOf(crd *unstructured.Unstructured) ([]schema.GroupVersionResource, error) {
 	var found definition
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(crd.Object, &found); err != nil {

@@ -19,22 +19,22 @@ import (
 	"time"
 )
 
-// progressInterval is how often a build that goes on says so: often enough for somebody watching, rarely enough for a log.
+// progressInterval is the interval of progress messages of a build.
 const progressInterval = 15 * time.Second
 
-// Builder builds programs of the repository at Root and tells Out about it.
+// Builder builds programs of the repository at Root and prints progress to Out.
 type Builder struct {
 	Root string
 	Out  io.Writer
 }
 
-// Dir is where the programs are.
+// Dir returns the directory of the programs.
 func (b Builder) Dir() string { return filepath.Join(b.Root, ".cache", "bin") }
 
-// Path is where one program is.
+// Path returns the path of a program.
 func (b Builder) Path(name string) string { return filepath.Join(b.Dir(), name) }
 
-// Build builds the named programs that are not up to date. Several builders may run at once; one works, the others wait.
+// Build builds the named programs that are not up to date. A lock lets only one builder work at a time.
 func (b Builder) Build(ctx context.Context, names []string) error {
 	binaries, err := selected(names)
 	if err != nil {
@@ -60,7 +60,7 @@ func (b Builder) Build(ctx context.Context, names []string) error {
 	return nil
 }
 
-// versions is what the result of a build depends on besides the module's own files.
+// versions are the inputs of a build besides the module's own files.
 type versions struct {
 	toolchain         string
 	kubernetesLdflags string
@@ -79,8 +79,8 @@ func (b Builder) toolchain(ctx context.Context) (versions, error) {
 	return versions{toolchain: toolchain, kubernetesLdflags: kubernetesLdflags(version, date)}, nil
 }
 
-// kubernetesLdflags sets what a Kubernetes release says about itself. The commit is given as the release's tag, which
-// stands for it: modules do not carry the hash.
+// kubernetesLdflags sets the version of a Kubernetes release. The commit is the release's tag, because modules lack the
+// hash.
 func kubernetesLdflags(version, date string) string {
 	major, minor, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
@@ -96,7 +96,7 @@ func kubernetesLdflags(version, date string) string {
 	return strings.Join(flags, " ")
 }
 
-// ensure builds the program unless the stamp beside it says that nothing changed since.
+// ensure builds the program unless its stamp file shows that nothing has changed.
 func (b Builder) ensure(ctx context.Context, binary binary, version versions, label string) error {
 	ldflags := "-s -w"
 	if binary.kubernetes {
@@ -130,7 +130,7 @@ func (b Builder) build(ctx context.Context, binary binary, ldflags, label string
 	return nil
 }
 
-// reportProgress says at intervals that a build goes on, until the returned function is called.
+// reportProgress prints progress at intervals until the returned function is called.
 func (b Builder) reportProgress(label string) (stop func()) {
 	ticker, done, ended := time.NewTicker(progressInterval), make(chan struct{}), make(chan struct{})
 	started := time.Now()
@@ -178,7 +178,7 @@ func (b Builder) upToDate(binary binary, stamp string) bool {
 	return err == nil && string(found) == stamp
 }
 
-// lock keeps a second builder out of the directory of programs. The kernel drops it with the process.
+// lock locks the directory of programs. The kernel releases the lock with the process.
 func (b Builder) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(b.Dir(), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of binaries: %w", err)
@@ -193,7 +193,7 @@ func (b Builder) lock() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// goOutput runs the go command in a directory. What it wrote to standard error is part of the error.
+// goOutput runs the go command in a directory. Its error includes standard error.
 func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir

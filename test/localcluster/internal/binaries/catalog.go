@@ -18,27 +18,27 @@ const (
 	ModuleJobSet           = "sigs.k8s.io/jobset"
 )
 
-// kubeRayDir holds the Go module that pins the KubeRay operator, which needs an older Kubernetes than the rest.
+// kubeRayDir holds the Go module that pins the KubeRay operator, which needs an older Kubernetes than the other programs.
 var kubeRayDir = filepath.Join("test", "localcluster", "kuberay")
 
-// jobSetDir holds the Go module that pins the JobSet controller. It is built with the Kubernetes modules of the rest, not
-// the older ones that it asks for: they are compiled already, and the build takes a tenth of the time.
+// jobSetDir holds the Go module that pins the JobSet controller. It uses the Kubernetes modules of the other programs, not
+// the older versions that it requires: they are compiled already, and the build takes a tenth of the time.
 var jobSetDir = filepath.Join("test", "localcluster", "jobset")
 
-// binary is one program and where it comes from.
+// binary is a program and its source.
 type binary struct {
 	name string
 	// pkg is the Go package of its main function.
 	pkg string
-	// moduleDir is where to build it, relative to the root of the repository.
+	// moduleDir is the directory of the build, relative to the root of the repository.
 	moduleDir string
-	// kubernetes says that it reports Kubernetes' version as its own.
+	// kubernetes is true if the program reports Kubernetes' version.
 	kubernetes bool
-	// ours says that its source is in this repository, so that only the compiler knows whether it is up to date.
+	// ours is true if the source is in this repository. Only the compiler can then check whether the program is up to date.
 	ours bool
 }
 
-// catalog is in the order of building: what others share most comes first, so that the wait for the rest is short.
+// catalog is in the order of building. Programs that share most packages with others come first.
 var catalog = []binary{
 	{name: "etcd", pkg: "go.etcd.io/etcd/server/v3"},
 	{name: "kube-apiserver", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", kubernetes: true},

@@ -33,7 +33,7 @@ func Root() (string, error) {
 	}
 }
 
-// ModuleDir is the directory of a module's files, which are downloaded when the module cache lacks them.
+// ModuleDir returns the directory of a module's files. It downloads them if the module cache lacks them.
 func (b Builder) ModuleDir(ctx context.Context, module string) (string, error) {
 	dir := b.Root
 	if own, ok := map[string]string{ModuleKubeRay: kubeRayDir, ModuleJobSet: jobSetDir}[module]; ok {

@@ -20,7 +20,7 @@ import (
 // lifetime outlives every local cluster.
 const lifetime = 365 * 24 * time.Hour
 
-// clockSkew is how far back certificates are valid, for clocks that are set while a cluster runs.
+// clockSkew is how far back certificates are valid, in case the clock is set back while a cluster runs.
 const clockSkew = time.Hour
 
 // Authority signs certificates.
@@ -40,14 +40,14 @@ type Pair struct {
 	CertPEM, KeyPEM   []byte
 }
 
-// Subject is whom a client certificate stands for.
+// Subject is the user of a client certificate.
 type Subject struct {
 	// User is the name that the API server sees, Groups are its groups.
 	User   string
 	Groups []string
 }
 
-// NewAuthority makes an authority whose files, and those of what it signs, are written to dir.
+// NewAuthority creates an authority that writes its files, and those of its certificates, to dir.
 func NewAuthority(dir, name string) (*Authority, error) {
 	template := newTemplate(pkix.Name{CommonName: name})
 	template.IsCA, template.BasicConstraintsValid = true, true
@@ -68,17 +68,17 @@ func NewAuthority(dir, name string) (*Authority, error) {
 	return authority, writeFile(authority.CertFile, authority.CertPEM)
 }
 
-// Serve makes a certificate for a server on loopback. extra are further names that clients call it by.
+// Serve creates a certificate for a server on loopback. extra are further host names of the server.
 func (a *Authority) Serve(name string, extra ...string) (Pair, error) {
 	template := newTemplate(pkix.Name{CommonName: name})
 	template.DNSNames = append([]string{"localhost"}, extra...)
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
-	// etcd's gRPC gateway calls its own server with the serving certificate, so it must also do for a client.
+	// etcd's gRPC gateway calls its own server with the serving certificate, so it must also be a client certificate.
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	return a.issue(name, template)
 }
 
-// Client makes a certificate by which a client proves to be the subject.
+// Client creates a client certificate of the subject.
 func (a *Authority) Client(name string, subject Subject) (Pair, error) {
 	template := newTemplate(pkix.Name{CommonName: subject.User, Organization: subject.Groups})
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
@@ -124,7 +124,7 @@ func newKey() (*ecdsa.PrivateKey, error) {
 	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
-// newTemplate leaves the serial number to x509, which draws a random one.
+// newTemplate omits the serial number: x509 generates a random number.
 func newTemplate(subject pkix.Name) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:   subject,
@@ -138,7 +138,7 @@ func encodeCert(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// writeFile keeps everything to its owner: keys and kubeconfigs lie next to certificates.
+// writeFile writes a file that only its owner may read, because the directory holds keys and kubeconfigs.
 func writeFile(file string, content []byte) error {
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		return fmt.Errorf("writing %s: %w", file, err)

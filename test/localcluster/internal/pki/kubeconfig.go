@@ -13,7 +13,7 @@ import (
 // contextName names cluster, user and context in every kubeconfig.
 const contextName = "dovetail-local"
 
-// Server is an API server as its clients need to know it.
+// Server is the address and the authority of an API server.
 type Server struct {
 	// URL is its address.
 	URL string

@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-func TestServerAndClientKnowEachOtherByTheirAuthority(t *testing.T) {
+func TestServerAndClientVerifyTheirCertificates(t *testing.T) {
 	dir := t.TempDir()
 	authority, stranger := newAuthority(t, dir, "ca"), newAuthority(t, dir, "stranger")
 	server := serve(t, authority)
@@ -47,7 +47,7 @@ func TestServerAndClientKnowEachOtherByTheirAuthority(t *testing.T) {
 	}
 }
 
-func TestKeysAreTheirOwnersOnly(t *testing.T) {
+func TestOnlyTheOwnerMayReadKeys(t *testing.T) {
 	dir := t.TempDir()
 	authority := newAuthority(t, dir, "ca")
 	if _, err := authority.Serve("serving"); err != nil {
@@ -76,7 +76,7 @@ func TestKeysAreTheirOwnersOnly(t *testing.T) {
 	}
 }
 
-// serve greets clients by name and groups, and refuses those that the authority did not sign.
+// serve returns the name and groups of clients, and refuses clients without a certificate of the authority.
 func serve(t *testing.T, authority *Authority) string {
 	t.Helper()
 	pair, err := authority.Serve("server")
@@ -100,7 +100,7 @@ func serve(t *testing.T, authority *Authority) string {
 	return server.URL
 }
 
-// ask returns the server's answer, or nothing when the two do not trust each other.
+// ask returns the server's response, or "" if client and server do not trust each other.
 func ask(t *testing.T, kubeconfig string) string {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)

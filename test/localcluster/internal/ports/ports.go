@@ -17,7 +17,8 @@ const (
 	last  = 31999
 )
 
-// attempts bounds the search. With fewer than half of the ports in use, a hundred misses in a row do not happen.
+// attempts limits the search. With fewer than half of the ports in use, a hundred misses in a row are practically
+// impossible.
 const attempts = 1000
 
 // Reservation holds ports until it is released.
@@ -40,7 +41,7 @@ func (r *Reservation) Take(count int) ([]int, error) {
 	return taken, nil
 }
 
-// Release gives the ports back. Call it once their users listen on them, or will not.
+// Release releases the ports. Call it once their users listen, or will not start.
 func (r *Reservation) Release() error {
 	var errs []error
 	for _, lock := range r.locks {
@@ -50,8 +51,8 @@ func (r *Reservation) Release() error {
 	return errors.Join(errs...)
 }
 
-// take locks the port and then looks whether anybody listens on it. The lock is an abstract unix socket: it needs no
-// file, and the kernel drops it with the process.
+// take locks the port and then checks that no process listens on it. The lock is an abstract unix socket: it needs no
+// file, and the kernel releases it with the process.
 func (r *Reservation) take(port int) error {
 	lock, err := net.Listen("unix", fmt.Sprintf("@dovetail-localcluster-port-%d", port))
 	if err != nil {
@@ -64,7 +65,7 @@ func (r *Reservation) take(port int) error {
 	return nil
 }
 
-// Free returns an error when somebody listens on the loopback port.
+// Free returns an error if a process listens on the loopback port.
 func Free(port int) error {
 	listener, err := net.Listen("tcp", Address(port))
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // markName is the environment variable that holds the directory of the cluster that a process belongs to.
 const markName = "DOVETAIL_LOCALCLUSTER"
 
-// Identity says which process is meant, for as long as the machine runs and after.
+// Identity identifies a process, even after a reboot.
 type Identity struct {
 	// PID is the process id.
 	PID int `json:"pid"`
@@ -40,7 +40,7 @@ func Identify(pid int) (Identity, error) {
 	return Identity{PID: pid, StartTicks: stat.startTicks, Boot: boot}, nil
 }
 
-// Alive reports whether this very process is still there, with what it has open.
+// Alive reports whether this process still exists and may hold open files.
 func (id Identity) Alive() bool {
 	boot, err := bootID()
 	if err != nil || boot != id.Boot {
@@ -50,7 +50,7 @@ func (id Identity) Alive() bool {
 	return err == nil && stat.startTicks == id.StartTicks && !stat.ended()
 }
 
-// Runs reports whether this very process is there and runs the program that the file holds now.
+// Runs reports whether this process exists and runs the present content of the file.
 func (id Identity) Runs(file string) bool {
 	running, err := os.Stat(procFile(id.PID, "exe"))
 	if err != nil {
@@ -60,7 +60,7 @@ func (id Identity) Runs(file string) bool {
 	return err == nil && os.SameFile(running, current) && id.Alive()
 }
 
-// Signal sends a signal to this very process; one that is gone is no error.
+// Signal sends a signal to this process. It is no error if the process is gone.
 func (id Identity) Signal(signal syscall.Signal) error {
 	// On Linux the handle is a pidfd: it stays with the process that it was opened for, so checking the identity
 	// after opening leaves no moment in which another process could take the pid.
@@ -99,7 +99,7 @@ func Marked(dir string) ([]Identity, error) {
 	return found, nil
 }
 
-// hasMark is false for processes of other users: their environment cannot be read, and they are not ours.
+// hasMark returns false for processes of other users, because it cannot read their environment.
 func hasMark(pid int, mark []byte) bool {
 	environ, err := os.ReadFile(procFile(pid, "environ"))
 	if err != nil {
@@ -113,15 +113,15 @@ func hasMark(pid int, mark []byte) bool {
 	return false
 }
 
-// stat is what the kernel says about a process.
+// stat is the content of /proc/PID/stat that this package uses.
 type stat struct {
 	state      byte
 	threads    int
 	startTicks uint64
 }
 
-// ended holds for a process that only waits to be reaped. The first thread of a killed process is a zombie before the
-// others have ended, and until they have, the process's sockets are open.
+// ended reports whether a process only waits to be reaped. The first thread of a killed process is a zombie before the
+// other threads have ended, and the process's sockets are open until then.
 func (s stat) ended() bool { return s.state == 'X' || s.state == 'Z' && s.threads <= 1 }
 
 // readStat reads /proc/PID/stat. The fields are counted from behind the program's name, which is in parentheses and may

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// helperDir tells this test's program, when it is started again, to play a starter that is about to be killed.
+// helperDir is the environment variable that makes the test binary a starter which is killed later.
 const helperDir = "PROCESS_TEST_HELPER_DIR"
 
 func TestMain(m *testing.M) {
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// playStarter starts one process that is bound to it and one that is not, says so, and waits for its end.
+// playStarter starts a process that is bound to it and a process that is not, prints both, and waits for its end.
 func playStarter(dir string) {
 	for _, bound := range []bool{true, false} {
 		id, err := Start(Command{Path: "sleep", Args: []string{"300"}, Dir: dir, LogFile: filepath.Join(dir, "log"), DieWithParent: bound})
@@ -114,7 +114,7 @@ func TestStubbornProcessIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the trap is set", func() bool { _, err := os.Stat(ready); return err == nil })
-	// The shell's own sleep carries the mark, too, and is found by it.
+	// The shell's own sleep has the mark, too.
 	eventually(t, "shell and sleep are found", func() bool { return len(mustMarked(t, dir)) == 2 })
 	if err := Stop(mustMarked(t, dir), 100*time.Millisecond); err != nil {
 		t.Fatal(err)

@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// Command says what to start and how.
+// Command describes a process to start.
 type Command struct {
 	// Path is the program, Args its arguments without the program's name.
 	Path string
 	Args []string
-	// Env are variables, NAME=value, beside those that every component gets.
+	// Env are additional environment variables, NAME=value.
 	Env []string
 	// Dir is the directory of the cluster that the process belongs to; it is also its working directory and home.
 	Dir string
@@ -51,8 +51,7 @@ func Start(command Command) (Identity, error) {
 	return reapLater(cmd)
 }
 
-// reapLater reads the child's identity and waits for its end in the background, so that it does not stay a zombie. How
-// it ends is in its log.
+// reapLater reads the child's identity and waits for its end in the background, so that it does not stay a zombie.
 func reapLater(cmd *exec.Cmd) (Identity, error) {
 	// The child cannot be reaped before Wait, so its entry in /proc is there even if it has already ended.
 	id, err := Identify(cmd.Process.Pid)
@@ -64,7 +63,7 @@ func reapLater(cmd *exec.Cmd) (Identity, error) {
 	return id, nil
 }
 
-// markWait is how long a started process may take to show its mark. It is a matter of microseconds on an idle machine.
+// markWait limits the wait for the mark of a started process, which takes microseconds on an idle machine.
 const markWait = 10 * time.Second
 
 // awaitMark returns when Marked finds the process, or it has ended. cmd.Start returns in the middle of exec, which closes
@@ -95,8 +94,8 @@ var launcher = sync.OnceValue(func() chan<- func() {
 	return work
 })
 
-// passedOn are the variables that a component may need from this program's environment. Everything else stays behind:
-// a KUBECONFIG or a proxy of the user's has no business in a cluster of its own.
+// passedOn are the variables that a component inherits from this program's environment. It must not inherit others: a
+// KUBECONFIG or a proxy of the user would change the cluster.
 var passedOn = []string{"PATH", "TMPDIR", "GODEBUG", "GOCOVERDIR", "GOMAXPROCS", "GOGC", "GOMEMLIMIT"}
 
 func environment(dir string) []string {

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// pollInterval is how often a process that was told to end is looked at.
+// pollInterval is the interval of checks for the end of a process.
 const pollInterval = 20 * time.Millisecond
 
-// killWait is how long a process may take to disappear after SIGKILL; longer means that the kernel holds it.
+// killWait limits the wait after SIGKILL. A process that takes longer hangs in the kernel.
 const killWait = 10 * time.Second
 
-// Stop asks the processes to end, waits for at most grace, and kills those that are left.
+// Stop sends SIGTERM to the processes, waits for at most grace, and kills the remaining processes.
 func Stop(ids []Identity, grace time.Duration) error {
 	var errs []error
 	for _, id := range ids {
