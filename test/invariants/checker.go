@@ -11,44 +11,18 @@ import (
 	"sync"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 )
-
-const (
-	// defaultGrace is far longer than a healthy scheduler pauses between two binds
-	// of a gang, and short enough for a test to wait for.
-	defaultGrace = 10 * time.Second
-	// defaultSettle is far longer than two watches of one API server are apart.
-	defaultSettle = 2 * time.Second
-	// tick is how often passing time is judged; it bounds how late a report is.
-	tick = 100 * time.Millisecond
-	// syncTimeout is how long the first lists may take.
-	syncTimeout = time.Minute
-)
-
-// Options say whom to judge and how patiently. The zero value judges Dovetail.
-type Options struct {
-	// SchedulerNames are the schedulers whose pods are judged; by default the two
-	// profiles that Dovetail serves.
-	SchedulerNames []string
-	// Grace is how long a gang may stay bound below its minimum without another
-	// binding, and how long a waiting pod may hold a device; 10 s by default.
-	Grace time.Duration
-	// Settle is how far two watches of different kinds may be apart; 2 s by default.
-	Settle time.Duration
-}
-
-func (o Options) withDefaults() Options {
-	if len(o.SchedulerNames) == 0 {
-		o.SchedulerNames = []string{"dovetail", "scheduler-plugins-scheduler"}
-	}
-	o.Grace = cmp.Or(o.Grace, defaultGrace)
-	o.Settle = cmp.Or(o.Settle, defaultSettle)
-	return o
-}
 
 // Checker watches one API server until it is stopped.
 type Checker struct {
@@ -138,7 +112,7 @@ func (c *Checker) Flush(ctx context.Context) error {
 	settled := func(context.Context) (bool, error) {
 		c.lock.Lock()
 		defer c.lock.Unlock()
-		return len(c.judge.charges) == 0, nil
+		return len(c.judge.suspicions) == 0, nil
 	}
 	if err := wait.PollUntilContextCancel(ctx, tick/4, true, settled); err != nil {
 		return fmt.Errorf("waiting for the invariant checker to settle: %w", err)
@@ -150,4 +124,37 @@ func (c *Checker) Flush(ctx context.Context) error {
 func (c *Checker) Stop() {
 	c.stop()
 	c.running.Wait()
+}
+
+func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {
+	core, dra := clients.CoreV1().RESTClient(), clients.ResourceV1().RESTClient()
+	list := func(client rest.Interface, resource string) cache.ListerWatcher {
+		return cache.NewListWatchFromClient(client, resource, metav1.NamespaceAll, fields.Everything())
+	}
+	coreKind, draKind := v1.SchemeGroupVersion.WithResource, resourceapi.SchemeGroupVersion.WithResource
+	return []*watched{
+		watchedKind(&c.lock, coreKind("nodes"), &v1.Node{}, list(core, "nodes"), c.judge.nodeChanged),
+		watchedKind(&c.lock, coreKind("pods"), &v1.Pod{}, list(core, "pods"), c.judge.podChanged),
+		watchedKind(&c.lock, draKind("resourceclaims"), &resourceapi.ResourceClaim{}, list(dra, "resourceclaims"), c.judge.claimChanged),
+		watchedKind(&c.lock, draKind("resourceslices"), &resourceapi.ResourceSlice{}, list(dra, "resourceslices"), c.judge.sliceChanged),
+	}
+}
+
+func (c *Checker) gangWatches(client dynamic.Interface) []*watched {
+	rayClusters := schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
+	coscheduling := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
+	podGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
+	composites := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1alpha3", Resource: "compositepodgroups"}
+	jobs := schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
+	kinds := []*watched{
+		watchedKind(&c.lock, jobs, &unstructured.Unstructured{}, listDynamic(client, jobs), c.judge.jobChanged),
+		watchedKind(&c.lock, composites, &unstructured.Unstructured{}, listDynamic(client, composites), c.judge.compositeChanged),
+		watchedKind(&c.lock, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
+		watchedKind(&c.lock, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
+		watchedKind(&c.lock, coscheduling, &unstructured.Unstructured{}, listDynamic(client, coscheduling), c.judge.coschedulingChanged),
+	}
+	for _, k := range kinds {
+		k.optional = true
+	}
+	return kinds
 }

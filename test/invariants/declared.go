@@ -89,3 +89,8 @@ func number(object map[string]any, field string, unset int64) int64 {
 	}
 	return value
 }
+
+func parentOf(u *unstructured.Unstructured) string {
+	name, _, _ := unstructured.NestedString(u.Object, "spec", "parentCompositePodGroupName")
+	return name
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,14 +30,14 @@ const (
 )
 
 const (
-	podGroupLabel    = "scheduling.x-k8s.io/pod-group"
-	rayGroupLabel    = "ray.io/group"
-	rayNodeTypeLabel = "ray.io/node-type"
-	rayAPIGroup      = "ray.io/"
-	gangNameLabel    = "dovetail.dev/gang-name"
-	gangMinimum      = "dovetail.dev/gang-min"
-	gangMark         = "dovetail.dev/gang"
-	batchAPIGroup    = "batch/"
+	coschedulingLabel = "scheduling.x-k8s.io/pod-group"
+	rayGroupLabel     = "ray.io/group"
+	rayNodeTypeLabel  = "ray.io/node-type"
+	rayAPIGroup       = "ray.io/"
+	gangNameLabel     = "dovetail.dev/gang-name"
+	gangMinimum       = "dovetail.dev/gang-min"
+	gangMark          = "dovetail.dev/gang"
+	batchAPIGroup     = "batch/"
 )
 
 // gangKey identifies a gang. Pods name their PodGroup without its uid, so uid
@@ -79,7 +78,7 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 		}
 		return gangKey{}, "", false
 	}
-	if name := pod.Labels[podGroupLabel]; name != "" {
+	if name := pod.Labels[coschedulingLabel]; name != "" {
 		return gangKey{source: fromCoscheduling, namespace: pod.Namespace, name: name}, anyRole, true
 	}
 	marked := pod.Labels[gangMark] == "true" || pod.Annotations[gangMark] == "true"
@@ -137,10 +136,10 @@ type gang struct {
 	members map[types.UID]*member
 	// lastBind is the last moment at which a member got its node.
 	lastBind time.Time
-	// wasWhole says that the minimum was met since the gang last held nothing.
-	wasWhole bool
-	// accused keeps one broken episode from being reported again and again.
-	accused bool
+	// quorumMet says that the minimum was met since the gang last held nothing.
+	quorumMet bool
+	// reported keeps one broken episode from being reported again and again.
+	reported bool
 }
 
 // holding counts the members that occupy a node and are here to stay.
@@ -167,35 +166,18 @@ func (g *gang) placed() quorum {
 	return count
 }
 
-// declaration is what the gang's object says now or, of a gang without an object, its
-// pods that are neither finished nor being deleted: the most that any of them asks for.
-func (j *judge) declaration(g *gang) (declared declaration, known bool) {
-	if g.key.source != fromLabel {
-		declared, known = j.declarations[g.key]
-		return declared, known
-	}
-	least := int64(0)
-	for _, m := range g.members {
-		n, err := strconv.ParseInt(m.pod.Annotations[gangMinimum], 10, 32)
-		if err == nil && m.pod.DeletionTimestamp == nil && !finished(m.pod) {
-			least = max(least, n)
-		}
-	}
-	return declaration{least: quorum{anyRole: least}}, least > 0
-}
-
 // evidence tells of each member where it is, in the order of names.
 func (g *gang) evidence() []string {
 	var lines []string
 	for _, m := range slices.SortedFunc(maps.Values(g.members), func(a, b *member) int {
 		return strings.Compare(a.pod.Name, b.pod.Name)
 	}) {
-		lines = append(lines, m.whereabouts())
+		lines = append(lines, m.describe())
 	}
 	return lines
 }
 
-func (m *member) whereabouts() string {
+func (m *member) describe() string {
 	if m.pod.Spec.NodeName == "" {
 		return fmt.Sprintf("pod %s (%s): no node", m.pod.Name, m.role)
 	}
@@ -203,7 +185,7 @@ func (m *member) whereabouts() string {
 	if m.pod.DeletionTimestamp != nil {
 		state += ", being deleted"
 	}
-	return fmt.Sprintf("pod %s (%s): on %s since %s, %s", m.pod.Name, m.role, m.pod.Spec.NodeName, clock(m.bound), state)
+	return fmt.Sprintf("pod %s (%s): on %s since %s, %s", m.pod.Name, m.role, m.pod.Spec.NodeName, formatTime(m.bound), state)
 }
 
 // occupies says whether a pod takes room on a node.
@@ -213,4 +195,33 @@ func occupies(pod *v1.Pod) bool {
 
 func finished(pod *v1.Pod) bool {
 	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
+}
+
+// update takes in a member's new state.
+func (g *gang) update(pod *v1.Pod, as role, now time.Time) {
+	m := g.members[pod.UID]
+	if m == nil {
+		m = &member{}
+		g.members[pod.UID] = m
+	}
+	m.pod, m.role = pod, as
+	if pod.Spec.NodeName != "" && m.bound.IsZero() {
+		m.bound, g.lastBind = now, now
+	}
+}
+
+const fromComposite source = "CompositePodGroup"
+
+// composite is what a CompositePodGroup says now.
+type composite struct {
+	// parent is the one that it is in, "" for none.
+	parent string
+	// least is how many groups it needs.
+	least int64
+	ended bool
+}
+
+// hierarchy is what is remembered of a hierarchy, by its root.
+type hierarchy struct {
+	quorumMet, reported bool
 }

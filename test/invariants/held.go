@@ -17,11 +17,11 @@ func (j *judge) judgeHeldClaims(now time.Time) {
 		holder := j.waitingHolder(c)
 		switch {
 		case holder == nil:
-			c.heldSince, c.accused = time.Time{}, false
+			c.heldSince, c.reported = time.Time{}, false
 		case c.heldSince.IsZero():
 			c.heldSince = now
-		case !c.accused && now.Sub(latest(c.heldSince, j.lastBind(holder))) > j.grace:
-			c.accused = true
+		case !c.reported && now.Sub(latest(c.heldSince, j.lastBind(holder))) > j.grace:
+			c.reported = true
 			j.reportHeld(key, holder, now)
 		}
 	}
@@ -37,7 +37,7 @@ func (j *judge) waitingHolder(c *claim) *v1.Pod {
 		holders = append(holders, consumer.UID)
 	}
 	for _, uid := range holders {
-		if pod := j.pods[uid]; pod != nil && j.waits(pod) {
+		if pod := j.pods[uid]; pod != nil && j.isWaiting(pod) {
 			return pod
 		}
 	}
@@ -49,7 +49,7 @@ func (j *judge) waitingHolder(c *claim) *v1.Pod {
 	return nil
 }
 
-func (j *judge) waits(pod *v1.Pod) bool {
+func (j *judge) isWaiting(pod *v1.Pod) bool {
 	return pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && !finished(pod) && j.judges(pod)
 }
 
@@ -63,7 +63,7 @@ func (j *judge) waitingMember(key gangKey) *v1.Pod {
 	}
 	for _, m := range g.members {
 		switch {
-		case !j.waits(m.pod):
+		case !j.isWaiting(m.pod):
 			return nil
 		case first == nil || m.pod.Name < first.Name:
 			first = m.pod
@@ -72,29 +72,19 @@ func (j *judge) waitingMember(key gangKey) *v1.Pod {
 	return first
 }
 
-// waitsForDevices says whether a device of the claim must become ready first.
-func waitsForDevices(c *claim) bool {
-	for _, result := range results(c.object) {
-		if len(result.BindingConditions) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 func (j *judge) reportHeld(key claimKey, holder *v1.Pod, now time.Time) {
 	c := j.claims[key]
 	sentence := fmt.Sprintf("claim %s holds %d devices for %s, which has had no node for %s since",
 		key, len(results(c.object)), podName(holder), elapsed(now.Sub(c.heldSince)))
-	evidence := []string{fmt.Sprintf("claim %s: allocated at %s, %s", key, clock(c.allocated), j.reservation(key))}
+	evidence := []string{fmt.Sprintf("claim %s: allocated at %s, %s", key, formatTime(c.allocated), j.reservation(key))}
 	for _, result := range results(c.object) {
 		evidence = append(evidence, "holds "+deviceOf(result).String())
 	}
-	j.report(HoldsNothing, now, sentence+j.standing(holder), evidence)
+	j.report(HoldsNothing, now, sentence+j.gangProgress(holder), evidence)
 }
 
-// standing tells how far the gang of a pod is, if it is in one.
-func (j *judge) standing(pod *v1.Pod) string {
+// gangProgress tells how far the gang of a pod is, if it is in one.
+func (j *judge) gangProgress(pod *v1.Pod) string {
 	g := j.gangOf(pod)
 	if g == nil {
 		return ""
@@ -103,29 +93,8 @@ func (j *judge) standing(pod *v1.Pod) string {
 	return fmt.Sprintf(" (gang %s: %s)", g.key, declared.least.compared(g.placed()))
 }
 
-func (j *judge) gangOf(pod *v1.Pod) *gang {
-	key, _, isMember := membership(pod)
-	if !isMember {
-		return nil
-	}
-	return j.gangs[key]
-}
-
-func (j *judge) lastBind(pod *v1.Pod) time.Time {
-	if g := j.gangOf(pod); g != nil {
-		return g.lastBind
-	}
-	return time.Time{}
-}
-
-// nomination is a node that the API keeps for a pod without a node.
-type nomination struct {
-	since   time.Time
-	accused bool
-}
-
-// noteNomination remembers since when a waiting pod has had a node kept for it.
-func (j *judge) noteNomination(was, is *v1.Pod, now time.Time) {
+// recordNomination remembers since when a waiting pod has had a node kept for it.
+func (j *judge) recordNomination(was, is *v1.Pod, now time.Time) {
 	if is == nil || is.Spec.NodeName != "" || is.Status.NominatedNodeName == "" {
 		if was != nil {
 			delete(j.nominated, was.UID)
@@ -139,16 +108,16 @@ func (j *judge) noteNomination(was, is *v1.Pod, now time.Time) {
 
 // judgeNominations is I4 for nodes: a gang that was never whole reserves none.
 func (j *judge) judgeNominations(now time.Time) {
-	for uid, kept := range j.nominated {
+	for uid, nominated := range j.nominated {
 		pod := j.pods[uid]
 		g := j.gangOf(pod)
-		if kept.accused || g == nil || g.wasWhole || j.leaving(pod.Status.NominatedNodeName) ||
-			now.Sub(latest(kept.since, g.lastBind)) <= j.grace {
+		if nominated.reported || g == nil || g.quorumMet || j.leaving(pod.Status.NominatedNodeName) ||
+			now.Sub(latest(nominated.since, g.lastBind)) <= j.grace {
 			continue
 		}
-		kept.accused = true
+		nominated.reported = true
 		j.report(HoldsNothing, now, fmt.Sprintf("%s has had node %s nominated for %s without being bound%s",
-			podName(pod), pod.Status.NominatedNodeName, elapsed(now.Sub(kept.since)), j.standing(pod)), g.evidence())
+			podName(pod), pod.Status.NominatedNodeName, elapsed(now.Sub(nominated.since)), j.gangProgress(pod)), g.evidence())
 	}
 }
 
@@ -161,11 +130,4 @@ func (j *judge) leaving(node string) bool {
 		}
 	}
 	return false
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

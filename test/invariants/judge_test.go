@@ -10,26 +10,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// trial is what happens in a cluster and what the judge must say of it.
-type trial struct {
-	events func(c *judgeFixture)
+// judgeCase is what happens in a cluster and what the judge must say of it.
+type judgeCase struct {
+	events func(f *judgeFixture)
 	want   []string
 }
 
-// try runs trials on a cluster of three nodes.
-func try(t *testing.T, trials map[string]trial) {
+// runJudgeCases runs trials on a cluster of three nodes.
+func runJudgeCases(t *testing.T, trials map[string]judgeCase) {
 	for name, test := range trials {
 		t.Run(name, func(t *testing.T) {
-			c := newJudgeFixture()
+			f := newJudgeFixture()
 			for _, node := range []string{"n1", "n2", "n3"} {
-				c.node(node)
+				f.node(node)
 			}
-			test.events(c)
-			if diff := cmp.Diff(test.want, c.verdict()); diff != "" {
+			test.events(f)
+			if diff := cmp.Diff(test.want, f.findings()); diff != "" {
 				t.Errorf("verdict (-want,+got):\n%s", diff)
 			}
 		})
 	}
 }
 
-const patience = defaultGrace + time.Second
+const pastGrace = defaultGrace + time.Second

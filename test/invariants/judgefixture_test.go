@@ -19,40 +19,40 @@ import (
 // at once and every run is the same.
 type judgeFixture struct {
 	*judge
-	now    time.Time
-	podsBy map[string]*v1.Pod
-	nodeBy map[string]*v1.Node
-	claimy map[string]*resourceapi.ResourceClaim
-	groups map[string]*unstructured.Unstructured
+	now     time.Time
+	podBy   map[string]*v1.Pod
+	nodeBy  map[string]*v1.Node
+	claimBy map[string]*resourceapi.ResourceClaim
+	groups  map[string]*unstructured.Unstructured
 }
 
 func newJudgeFixture() *judgeFixture {
 	return &judgeFixture{
 		judge: newJudge(Options{}.withDefaults()), now: time.Unix(1000, 0).UTC(),
-		podsBy: map[string]*v1.Pod{}, nodeBy: map[string]*v1.Node{},
-		claimy: map[string]*resourceapi.ResourceClaim{}, groups: map[string]*unstructured.Unstructured{},
+		podBy: map[string]*v1.Pod{}, nodeBy: map[string]*v1.Node{},
+		claimBy: map[string]*resourceapi.ResourceClaim{}, groups: map[string]*unstructured.Unstructured{},
 	}
 }
 
-// pass lets time go by, a tick at a time.
-func (c *judgeFixture) pass(d time.Duration) {
-	for end := c.now.Add(d); c.now.Before(end); {
-		c.now = c.now.Add(tick)
-		c.timePassed(c.now)
+// advance lets time go by, a tick at a time.
+func (f *judgeFixture) advance(d time.Duration) {
+	for end := f.now.Add(d); f.now.Before(end); {
+		f.now = f.now.Add(tick)
+		f.timePassed(f.now)
 	}
 }
 
 // node adds or changes a node with 10 CPUs and a ResourceSlice of gpu-0 and gpu-1.
-func (c *judgeFixture) node(name string, changes ...func(*v1.Node)) {
-	was := c.nodeBy[name]
+func (f *judgeFixture) node(name string, changes ...func(*v1.Node)) {
+	was := f.nodeBy[name]
 	is := newNode(name)
 	for _, change := range changes {
 		change(is)
 	}
-	c.nodeBy[name] = is
-	c.nodeChanged(was, is, c.now)
+	f.nodeBy[name] = is
+	f.nodeChanged(was, is, f.now)
 	if was == nil {
-		c.sliceChanged(nil, newSlice(name), c.now)
+		f.sliceChanged(nil, newSlice(name), f.now)
 	}
 }
 
@@ -75,8 +75,8 @@ func newSlice(node string) *resourceapi.ResourceSlice {
 }
 
 // pod adds a waiting pod that asks for one CPU.
-func (c *judgeFixture) pod(name string, changes ...func(*v1.Pod)) {
-	c.set(newPod(name, changes...))
+func (f *judgeFixture) pod(name string, changes ...func(*v1.Pod)) {
+	f.set(newPod(name, changes...))
 }
 
 func newPod(name string, changes ...func(*v1.Pod)) *v1.Pod {
@@ -93,44 +93,44 @@ func newPod(name string, changes ...func(*v1.Pod)) *v1.Pod {
 	return pod
 }
 
-func (c *judgeFixture) set(pod *v1.Pod) {
-	was := c.podsBy[pod.Name]
-	c.podsBy[pod.Name] = pod
-	c.podChanged(was, pod, c.now)
+func (f *judgeFixture) set(pod *v1.Pod) {
+	was := f.podBy[pod.Name]
+	f.podBy[pod.Name] = pod
+	f.podChanged(was, pod, f.now)
 }
 
 // edit changes pods that exist.
-func (c *judgeFixture) edit(change func(*v1.Pod), names ...string) {
+func (f *judgeFixture) edit(change func(*v1.Pod), names ...string) {
 	for _, name := range names {
-		pod := c.podsBy[name].DeepCopy()
+		pod := f.podBy[name].DeepCopy()
 		change(pod)
-		c.set(pod)
+		f.set(pod)
 	}
 }
 
-func (c *judgeFixture) bind(node string, names ...string) {
-	c.edit(func(p *v1.Pod) { p.Spec.NodeName = node }, names...)
+func (f *judgeFixture) bind(node string, names ...string) {
+	f.edit(func(p *v1.Pod) { p.Spec.NodeName = node }, names...)
 }
 
-func (c *judgeFixture) remove(names ...string) {
+func (f *judgeFixture) remove(names ...string) {
 	for _, name := range names {
-		c.podChanged(c.podsBy[name], nil, c.now)
-		delete(c.podsBy, name)
+		f.podChanged(f.podBy[name], nil, f.now)
+		delete(f.podBy, name)
 	}
 }
 
 // members adds n waiting pods that the changes make members of a gang.
-func (c *judgeFixture) members(prefix string, n int, changes ...func(*v1.Pod)) []string {
+func (f *judgeFixture) members(prefix string, n int, changes ...func(*v1.Pod)) []string {
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("%s-%d", prefix, i))
-		c.pod(names[i], changes...)
+		f.pod(names[i], changes...)
 	}
 	return names
 }
 
-func inCoschedulingGroup(name string) func(*v1.Pod) {
-	return func(p *v1.Pod) { p.Labels[podGroupLabel] = name }
+func inCoscheduling(name string) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Labels[coschedulingLabel] = name }
 }
 
 func inPodGroup(name string) func(*v1.Pod) {
@@ -182,56 +182,56 @@ func phase(is v1.PodPhase) func(*v1.Pod) {
 	return func(p *v1.Pod) { p.Status.Phase = is }
 }
 
-// coschedulingGroup declares, changes or (with no spec) deletes a PodGroup.
-func (c *judgeFixture) coschedulingGroup(name string, spec map[string]any) {
-	c.declareObject("PodGroup", name, spec, c.coschedulingChanged)
+// coscheduling declares, changes or (with no spec) deletes a PodGroup.
+func (f *judgeFixture) coscheduling(name string, spec map[string]any) {
+	f.declareObject("coscheduling PodGroup", name, spec, f.coschedulingChanged)
 }
 
-// podGroup declares a PodGroup of Kubernetes itself.
-func (c *judgeFixture) podGroup(name string, least int64) {
+// coscheduling declares a PodGroup of Kubernetes itself.
+func (f *judgeFixture) podGroup(name string, least int64) {
 	spec := map[string]any{"schedulingPolicy": map[string]any{"gang": map[string]any{"minCount": least}}}
-	c.declareObject("native PodGroup", name, spec, c.podGroupChanged)
+	f.declareObject("PodGroup", name, spec, f.podGroupChanged)
 }
 
 // rayCluster declares, changes or (with no spec) deletes a RayCluster.
-func (c *judgeFixture) rayCluster(name string, spec map[string]any) {
-	c.declareObject("RayCluster", name, spec, c.rayClusterChanged)
+func (f *judgeFixture) rayCluster(name string, spec map[string]any) {
+	f.declareObject("RayCluster", name, spec, f.rayClusterChanged)
 }
 
 // job declares, changes or (with no spec) deletes a Job of which so many pods succeeded.
-func (c *judgeFixture) job(name string, spec map[string]any, succeeded int64) {
-	c.declareObject("Job", name, spec, func(was, is *unstructured.Unstructured, now time.Time) {
+func (f *judgeFixture) job(name string, spec map[string]any, succeeded int64) {
+	f.declareObject("Job", name, spec, func(was, is *unstructured.Unstructured, now time.Time) {
 		if is != nil {
 			is.Object["status"] = map[string]any{"succeeded": succeeded}
 		}
-		c.jobChanged(was, is, now)
+		f.jobChanged(was, is, now)
 	})
 }
 
-func (c *judgeFixture) declareObject(kind, name string, spec map[string]any, changed func(was, is *unstructured.Unstructured, now time.Time)) {
-	was := c.groups[kind+name]
+func (f *judgeFixture) declareObject(kind, name string, spec map[string]any, changed func(was, is *unstructured.Unstructured, now time.Time)) {
+	was := f.groups[kind+name]
 	if spec == nil {
-		delete(c.groups, kind+name)
-		changed(was, nil, c.now)
+		delete(f.groups, kind+name)
+		changed(was, nil, f.now)
 		return
 	}
 	is := &unstructured.Unstructured{Object: map[string]any{
 		"kind": kind, "metadata": map[string]any{"namespace": "ml", "name": name, "uid": name}, "spec": spec,
 	}}
-	c.groups[kind+name] = is
-	changed(was, is, c.now)
+	f.groups[kind+name] = is
+	changed(was, is, f.now)
 }
 
 // claim adds or changes a claim that holds devices of a node for a pod; without
 // devices it is not allocated.
-func (c *judgeFixture) claim(name, pod, node string, devices ...string) {
-	c.setClaim(name, newClaim(name, pod, node, devices...))
+func (f *judgeFixture) claim(name, pod, node string, devices ...string) {
+	f.setClaim(name, newClaim(name, pod, node, devices...))
 }
 
-func (c *judgeFixture) setClaim(name string, is *resourceapi.ResourceClaim) {
-	was := c.claimy[name]
-	c.claimy[name] = is
-	c.claimChanged(was, is, c.now)
+func (f *judgeFixture) setClaim(name string, is *resourceapi.ResourceClaim) {
+	was := f.claimBy[name]
+	f.claimBy[name] = is
+	f.claimChanged(was, is, f.now)
 }
 
 func newClaim(name, pod, node string, devices ...string) *resourceapi.ResourceClaim {
@@ -250,10 +250,10 @@ func newClaim(name, pod, node string, devices ...string) *resourceapi.ResourceCl
 	return claim
 }
 
-// verdict lists what was found, each as "invariant: sentence".
-func (c *judgeFixture) verdict() []string {
+// findings lists what was found, each as "invariant: sentence".
+func (f *judgeFixture) findings() []string {
 	var found []string
-	for _, v := range c.violations {
+	for _, v := range f.violations {
 		found = append(found, fmt.Sprintf("%s: %s", v.Invariant, v.Sentence))
 	}
 	return found

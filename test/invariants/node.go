@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -28,58 +27,11 @@ type nodeHistory struct {
 	versions []nodeVersion
 }
 
-// nodeChanged takes in one event of the node watch.
-func (j *judge) nodeChanged(was, is *v1.Node, now time.Time) {
-	name := nodeName(was, is)
-	if j.nodes[name] == nil {
-		j.nodes[name] = &nodeHistory{}
-	}
-	history := j.nodes[name]
-	if last := len(history.versions) - 1; last >= 0 && history.versions[last].replaced.IsZero() {
-		history.versions[last].replaced = now
-	}
-	if is != nil {
-		history.versions = append(history.versions, nodeVersion{node: is})
-	}
-}
-
-func nodeName(was, is *v1.Node) string {
-	if is != nil {
-		return is.Name
-	}
-	return was.Name
-}
-
 // forget drops versions that were replaced before a moment.
 func (h *nodeHistory) forget(before time.Time) {
 	h.versions = slices.DeleteFunc(h.versions, func(v nodeVersion) bool {
 		return !v.replaced.IsZero() && v.replaced.Before(before)
 	})
-}
-
-// judgeBinding is I2 for one binding, against the pods that were on the node at
-// that moment.
-func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
-	node := pod.Spec.NodeName
-	load := nodeLoad{wanted: totalRequests(j.onNode[node]), pods: int64(len(j.onNode[node]))}
-	bound := fmt.Sprintf("%s was bound to %s", podName(pod), node)
-	j.charge(charge{at: now, accused: bound + ", which",
-		refusal:  func() string { return j.nodes[node].refusal(pod, load) },
-		evidence: func() []string { return j.tenants(node, now) }})
-	j.charge(charge{at: now, accused: bound,
-		refusal:  func() string { return j.claimsRefusal(pod) },
-		evidence: func() []string { return []string{"bound at " + clock(now)} }})
-}
-
-// tenants tells what each pod on a node asks for.
-func (j *judge) tenants(node string, now time.Time) []string {
-	lines := []string{"bound at " + clock(now)}
-	for _, p := range slices.SortedFunc(maps.Values(j.onNode[node]), func(a, b *v1.Pod) int {
-		return strings.Compare(podName(a), podName(b))
-	}) {
-		lines = append(lines, fmt.Sprintf("on %s: %s asks for %s", node, podName(p), written(requests(p))))
-	}
-	return lines
 }
 
 // nodeLoad is what the pods on a node ask for together.
@@ -88,22 +40,22 @@ type nodeLoad struct {
 	pods   int64
 }
 
-// refusal says why no version of the node that is remembered takes the pod.
-func (h *nodeHistory) refusal(pod *v1.Pod, load nodeLoad) string {
+// problem says why no version of the node that is remembered takes the pod.
+func (h *nodeHistory) problem(pod *v1.Pod, load nodeLoad) string {
 	if h == nil || len(h.versions) == 0 {
 		return "does not exist"
 	}
 	why := ""
 	for _, version := range h.versions {
-		if why = versionRefusal(version.node, pod, load); why == "" {
+		if why = versionProblem(version.node, pod, load); why == "" {
 			return ""
 		}
 	}
 	return why
 }
 
-// versionRefusal says why one state of a node does not take the pod.
-func versionRefusal(node *v1.Node, pod *v1.Pod, load nodeLoad) string {
+// versionProblem says why one state of a node does not take the pod.
+func versionProblem(node *v1.Node, pod *v1.Pod, load nodeLoad) string {
 	if why := overcommitted(node.Status.Allocatable, load); why != "" {
 		return why
 	}
@@ -160,8 +112,8 @@ func totalRequests[K comparable](pods map[K]*v1.Pod) v1.ResourceList {
 	return total
 }
 
-// written lists resources in the order of their names.
-func written(list v1.ResourceList) string {
+// formatResources lists resources in the order of their names.
+func formatResources(list v1.ResourceList) string {
 	if len(list) == 0 {
 		return "nothing"
 	}
@@ -170,5 +122,5 @@ func written(list v1.ResourceList) string {
 		quantity := list[name]
 		words = append(words, fmt.Sprintf("%s %s", quantity.String(), name))
 	}
-	return joined(words)
+	return joinWords(words)
 }

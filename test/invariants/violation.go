@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 // Invariant is the number of an invariant in the design.
@@ -41,7 +43,7 @@ type Violation struct {
 // String is the sentence with its evidence, one line each.
 func (v Violation) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s broken at %s: %s", v.Invariant, clock(v.At), v.Sentence)
+	fmt.Fprintf(&text, "%s broken at %s: %s", v.Invariant, formatTime(v.At), v.Sentence)
 	for i, line := range v.Evidence {
 		if i == evidenceLimit {
 			fmt.Fprintf(&text, "\n    and %d more", len(v.Evidence)-i)
@@ -52,7 +54,28 @@ func (v Violation) String() string {
 	return text.String()
 }
 
-// clock is how this package writes a time: tests live for minutes, not days.
-func clock(t time.Time) string {
+// formatTime is how this package writes a time: tests live for minutes, not days.
+func formatTime(t time.Time) string {
 	return t.Format("15:04:05.000")
+}
+
+// elapsed rounds a duration to what a reader needs.
+func elapsed(d time.Duration) time.Duration {
+	return d.Round(100 * time.Millisecond)
+}
+
+func podName(pod *v1.Pod) string {
+	return fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
+}
+
+// joinWords lists words in a sentence.
+func joinWords(words []string) string {
+	return strings.Join(words, ", ")
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -6,23 +6,18 @@ package invariants
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
-	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -44,46 +39,13 @@ type watched struct {
 }
 
 // watchedKind puts the parts of one kind together.
-func watchedKind[T object](c *Checker, resource schema.GroupVersionResource, expected runtime.Object,
+func watchedKind[T object](lock *sync.Mutex, resource schema.GroupVersionResource, expected runtime.Object,
 	source cache.ListerWatcher, changed func(was, is T, now time.Time)) *watched {
-	m := newMirror(&c.lock, changed)
+	m := newMirror(lock, changed)
 	return &watched{
 		resource: resource, expected: expected, source: source,
 		store: m, reached: m.reached, synced: m.synced, ready: make(chan struct{}),
 	}
-}
-
-func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {
-	core, dra := clients.CoreV1().RESTClient(), clients.ResourceV1().RESTClient()
-	list := func(client rest.Interface, resource string) cache.ListerWatcher {
-		return cache.NewListWatchFromClient(client, resource, metav1.NamespaceAll, fields.Everything())
-	}
-	coreKind, draKind := v1.SchemeGroupVersion.WithResource, resourceapi.SchemeGroupVersion.WithResource
-	return []*watched{
-		watchedKind(c, coreKind("nodes"), &v1.Node{}, list(core, "nodes"), c.judge.nodeChanged),
-		watchedKind(c, coreKind("pods"), &v1.Pod{}, list(core, "pods"), c.judge.podChanged),
-		watchedKind(c, draKind("resourceclaims"), &resourceapi.ResourceClaim{}, list(dra, "resourceclaims"), c.judge.claimChanged),
-		watchedKind(c, draKind("resourceslices"), &resourceapi.ResourceSlice{}, list(dra, "resourceslices"), c.judge.sliceChanged),
-	}
-}
-
-func (c *Checker) gangWatches(client dynamic.Interface) []*watched {
-	rayClusters := schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
-	coschedulingGroups := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
-	podGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
-	composites := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1alpha3", Resource: "compositepodgroups"}
-	jobs := schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
-	kinds := []*watched{
-		watchedKind(c, jobs, &unstructured.Unstructured{}, listDynamic(client, jobs), c.judge.jobChanged),
-		watchedKind(c, composites, &unstructured.Unstructured{}, listDynamic(client, composites), c.judge.compositeChanged),
-		watchedKind(c, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
-		watchedKind(c, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
-		watchedKind(c, coschedulingGroups, &unstructured.Unstructured{}, listDynamic(client, coschedulingGroups), c.judge.coschedulingChanged),
-	}
-	for _, k := range kinds {
-		k.optional = true
-	}
-	return kinds
 }
 
 func listDynamic(client dynamic.Interface, resource schema.GroupVersionResource) cache.ListerWatcher {

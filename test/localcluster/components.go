@@ -196,6 +196,10 @@ func (c *Cluster) gates() []string {
 	return []string{"--feature-gates=" + c.options.FeatureGates}
 }
 
-func (c *Cluster) serverURL() string { return "https://" + portpkg.Address(c.ports.APIServer) }
-
-func (c *Cluster) pkiFile(name string) string { return filepath.Join(c.layout.pki(), name) }
+func (c *Cluster) jobSet() component {
+	return component{
+		binary: "jobset-controller",
+		args:   []string{"--kubeconfig=" + c.layout.clientKubeconfig(JobSet), "--config=" + c.layout.jobSetConfig()},
+		health: "http://" + portpkg.Address(c.ports.JobSetProbe) + "/readyz",
+	}
+}

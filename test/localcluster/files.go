@@ -9,6 +9,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/pki"
+	portpkg "github.com/dovetail-dev/dovetail/test/localcluster/internal/ports"
 	"sigs.k8s.io/yaml"
 )
 
@@ -19,8 +20,8 @@ const (
 	userJobSet  = "jobset-controller"
 )
 
-// clients are the holders of client certificates, by the name of their kubeconfig.
-var clients = map[string]pki.Subject{
+// clientSubjects are the holders of client certificates, by the name of their kubeconfig.
+var clientSubjects = map[string]pki.Subject{
 	ControllerManager: {User: "system:kube-controller-manager"},
 	Scheduler:         {User: "system:kube-scheduler"},
 	Kwok:              {User: userKwok},
@@ -88,7 +89,7 @@ func (c *Cluster) writeCertificates() error {
 	if err := pki.WriteKubeconfig(c.layout.kubeconfig(), server, admin); err != nil {
 		return err
 	}
-	for name, subject := range clients {
+	for name, subject := range clientSubjects {
 		pair, err := authority.Client(name, subject)
 		if err != nil {
 			return err
@@ -150,4 +151,21 @@ func writeYAML(file string, content any) error {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	return nil
+}
+
+// webhookCertificate is the name that a webhook server looks for in its directory of certificates.
+const webhookCertificate = "tls"
+
+// writeJobSetConfig writes the controller's configuration. Its metrics are served to nobody: that takes an
+// authorization of its own.
+func (c *Cluster) writeJobSetConfig() error {
+	return writeYAML(c.layout.jobSetConfig(), map[string]any{
+		"apiVersion":             "config.jobset.x-k8s.io/v1alpha1",
+		"kind":                   "Configuration",
+		"leaderElection":         map[string]any{"leaderElect": false},
+		"internalCertManagement": map[string]any{"enable": false},
+		"health":                 map[string]any{"healthProbeBindAddress": portpkg.Address(c.ports.JobSetProbe)},
+		"metrics":                map[string]any{"bindAddress": "0"},
+		"webhook":                map[string]any{"host": "127.0.0.1", "port": c.ports.JobSetWebhook, "certDir": c.layout.pki()},
+	})
 }

@@ -6,7 +6,6 @@ package localcluster
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -127,20 +126,4 @@ func (c *Cluster) writeDovetailKubeconfig(ctx context.Context, objects []*unstru
 		return pki.WriteTokenKubeconfig(c.layout.dovetailKubeconfig(), server, answer.Status.Token)
 	}
 	return fmt.Errorf("manifests hold no ServiceAccount for Dovetail to run as")
-}
-
-// applyRoles applies the ClusterRoles of role.yaml and binds them to a user.
-func applyRoles(ctx context.Context, applier *apply.Applier, dir fs.FS, user string) error {
-	objects, err := apply.Read(dir, "role.yaml")
-	if err != nil {
-		return err
-	}
-	for _, role := range objects[:len(objects):len(objects)] {
-		bound, err := apply.FromTyped(binding(role.GetName(), user))
-		if err != nil {
-			return err
-		}
-		objects = append(objects, bound...)
-	}
-	return applier.Apply(ctx, objects)
 }

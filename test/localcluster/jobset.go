@@ -20,31 +20,6 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// webhookCertificate is the name that a webhook server looks for in its directory of certificates.
-const webhookCertificate = "tls"
-
-func (c *Cluster) jobSet() component {
-	return component{
-		binary: "jobset-controller",
-		args:   []string{"--kubeconfig=" + c.layout.clientKubeconfig(JobSet), "--config=" + c.layout.jobSetConfig()},
-		health: "http://" + portpkg.Address(c.ports.JobSetProbe) + "/readyz",
-	}
-}
-
-// writeJobSetConfig writes the controller's configuration. Its metrics are served to nobody: that takes an
-// authorization of its own.
-func (c *Cluster) writeJobSetConfig() error {
-	return writeYAML(c.layout.jobSetConfig(), map[string]any{
-		"apiVersion":             "config.jobset.x-k8s.io/v1alpha1",
-		"kind":                   "Configuration",
-		"leaderElection":         map[string]any{"leaderElect": false},
-		"internalCertManagement": map[string]any{"enable": false},
-		"health":                 map[string]any{"healthProbeBindAddress": portpkg.Address(c.ports.JobSetProbe)},
-		"metrics":                map[string]any{"bindAddress": "0"},
-		"webhook":                map[string]any{"host": "127.0.0.1", "port": c.ports.JobSetWebhook, "certDir": c.layout.pki()},
-	})
-}
-
 // startJobSet runs the JobSet controller with the role of its module, and then points the API server at its webhooks.
 func (c *Cluster) startJobSet(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
 	components := os.DirFS(filepath.Join(c.modules[binaries.ModuleJobSet], "config", "components"))

@@ -25,17 +25,6 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Waiting for a component.
-const (
-	// readyTimeout is how long a component may take to be ready.
-	readyTimeout = 50 * time.Second
-	// probeInterval is how often it is asked, probeTimeout how long one answer may take.
-	probeInterval = 100 * time.Millisecond
-	probeTimeout  = 5 * time.Second
-	// logTail is how many lines of its log are shown when it fails.
-	logTail = 15
-)
-
 // ComponentError says which component failed, and shows the end of its log.
 type ComponentError struct {
 	// Component is its name.

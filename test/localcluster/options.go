@@ -27,8 +27,8 @@ const (
 // componentNames is every component, in the order of starting.
 var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, JobSet, Dovetail}
 
-// extra are the components that a cluster has only when it asks for them.
-var extra = []string{JobSet}
+// extraComponents are the components that a cluster has only when it asks for them.
+var extraComponents = []string{JobSet}
 
 // required are the components that no cluster can be without.
 var required = []string{Etcd, APIServer}
@@ -72,8 +72,8 @@ func (o Options) Validate() error {
 		}
 	}
 	for _, name := range o.With {
-		if !slices.Contains(extra, name) {
-			return fmt.Errorf("with: no extra component is called %q, want one of %s", name, strings.Join(extra, ", "))
+		if !slices.Contains(extraComponents, name) {
+			return fmt.Errorf("with: no extra component is called %q, want one of %s", name, strings.Join(extraComponents, ", "))
 		}
 	}
 	for name := range o.Args {
@@ -103,7 +103,7 @@ func (o Options) validateFleets() error {
 }
 
 func (o Options) without(name string) bool {
-	return slices.Contains(o.Without, name) || slices.Contains(extra, name) && !slices.Contains(o.With, name)
+	return slices.Contains(o.Without, name) || slices.Contains(extraComponents, name) && !slices.Contains(o.With, name)
 }
 
 // components are those that the cluster has, in the order of starting.
@@ -112,7 +112,9 @@ func (o Options) components() []string {
 }
 
 func optional() []string {
-	return slices.DeleteFunc(slices.Clone(componentNames), func(name string) bool { return slices.Contains(required, name) || slices.Contains(extra, name) })
+	return slices.DeleteFunc(slices.Clone(componentNames), func(name string) bool {
+		return slices.Contains(required, name) || slices.Contains(extraComponents, name)
+	})
 }
 
 // gatedAPIs are the API versions that are off unless a feature gate needs them.

@@ -4,11 +4,13 @@
 package localcluster
 
 import (
+	"context"
+	"io/fs"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/apply"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	"github.com/dovetail-dev/dovetail/test/localcluster/internal/apply"
 )
 
 // batchSchedulerRoleName names what the operator may do besides its module's role.
@@ -37,4 +39,20 @@ func binding(role, user string) *rbacv1.ClusterRoleBinding {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
 	}
+}
+
+// applyRoles applies the ClusterRoles of role.yaml and binds them to a user.
+func applyRoles(ctx context.Context, applier *apply.Applier, dir fs.FS, user string) error {
+	objects, err := apply.Read(dir, "role.yaml")
+	if err != nil {
+		return err
+	}
+	for _, role := range objects[:len(objects):len(objects)] {
+		bound, err := apply.FromTyped(binding(role.GetName(), user))
+		if err != nil {
+			return err
+		}
+		objects = append(objects, bound...)
+	}
+	return applier.Apply(ctx, objects)
 }

@@ -60,3 +60,17 @@ func sleep(ctx context.Context, interval time.Duration) error {
 		return context.Cause(ctx)
 	}
 }
+
+// Waiting for a component.
+const (
+	// readyTimeout is how long a component may take to be ready.
+	readyTimeout = 50 * time.Second
+	// probeInterval is how often it is asked, probeTimeout how long one answer may take.
+	probeInterval = 100 * time.Millisecond
+	probeTimeout  = 5 * time.Second
+	// logTail is how many lines of its log are shown when it fails.
+	logTail = 15
+)
+
+// stopGrace is how long components may take to end by themselves. What they hold is thrown away anyway.
+const stopGrace = 5 * time.Second

@@ -172,7 +172,7 @@ func (c *cluster) watch(user string) *watched {
 		c.t.Fatalf("making the watcher: %v", err)
 	}
 	watched := &watched{Watcher: w, cluster: c}
-	w.OnChange(watched.note)
+	w.OnChange(watched.recordChange)
 	ctx, cancel := context.WithCancel(context.Background())
 	c.t.Cleanup(cancel)
 	for range 2 { // as two profiles of one process do
@@ -188,28 +188,28 @@ type watched struct {
 	*workloads.Watcher
 	cluster *cluster
 
-	mu   sync.Mutex
-	told []gangs.Key
+	mu      sync.Mutex
+	changes []gangs.Key
 }
 
-func (w *watched) note(key gangs.Key) {
+func (w *watched) recordChange(key gangs.Key) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.told = append(w.told, key)
+	w.changes = append(w.changes, key)
 }
 
 // forget starts a new count of what is told.
 func (w *watched) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.told = nil
+	w.changes = nil
 }
 
 func (w *watched) times(key gangs.Key) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
-	for _, k := range w.told {
+	for _, k := range w.changes {
 		if k == key {
 			n++
 		}
@@ -222,8 +222,8 @@ func (w *watched) untilSynced() {
 	w.cluster.until("the watcher has synced", func(context.Context) (bool, error) { return w.HasSynced(), nil })
 }
 
-// untilTold waits until the watcher tells of the gang.
-func (w *watched) untilTold(key gangs.Key) {
+// untilChanged waits until the watcher tells of the gang.
+func (w *watched) untilChanged(key gangs.Key) {
 	w.cluster.t.Helper()
 	w.cluster.until(fmt.Sprintf("the watcher tells of %s", key), func(context.Context) (bool, error) { return w.times(key) > 0, nil })
 }

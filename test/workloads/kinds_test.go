@@ -19,7 +19,7 @@ func gangOf(w *watched, key gangs.Key) (gangs.Gang, error) {
 }
 
 // Each kind that is not part of Kubernetes may be installed while a watcher runs.
-func TestEveryKindIsNoticedWhenItComes(t *testing.T) {
+func TestEveryKindIsWatchedOnceInstalled(t *testing.T) {
 	objects := map[string]struct {
 		spec string
 		min  int
@@ -43,17 +43,17 @@ func TestEveryKindIsNoticedWhenItComes(t *testing.T) {
 			w := c.watch("")
 			w.untilSynced()
 			key := kind.Key(namespace, "a")
-			if _, err := look(w, kind, key); !errors.Is(err, gangs.ErrNotInstalled) {
+			if _, err := readMinimum(w, kind, key); !errors.Is(err, gangs.ErrNotInstalled) {
 				t.Fatalf("want ErrNotInstalled, got %v", err)
 			}
 			c.install(loose(t, kind.Resource, kind.Name, kind.Resource.Version))
 			c.create(kind.Resource, decode(t, fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {namespace: %s, name: a}, spec: %s}",
 				kind.Resource.GroupVersion(), kind.Name, namespace, object.spec)))
-			w.untilTold(key)
+			w.untilChanged(key)
 			got := 0
 			c.until("the object is read", func(context.Context) (bool, error) {
 				var err error
-				got, err = look(w, kind, key)
+				got, err = readMinimum(w, kind, key)
 				return err == nil, nil
 			})
 			if got != object.min {
@@ -63,9 +63,9 @@ func TestEveryKindIsNoticedWhenItComes(t *testing.T) {
 	}
 }
 
-// look returns the minimum that the object declares. That of a LeaderWorkerSet
+// readMinimum returns the minimum that the object declares. That of a LeaderWorkerSet
 // stands on its pods.
-func look(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
+func readMinimum(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
 	if kind.Name == workloads.LeaderWorkerSet.Name {
 		_, err := w.LeaderWorkerSet(key, key.Namespace, key.Name)
 		return 0, err
@@ -91,11 +91,11 @@ func TestBuiltInKinds(t *testing.T) {
 	c.create(workloads.Job.Resource, decode(t, fmt.Sprintf(`{apiVersion: batch/v1, kind: Job,
 		metadata: {namespace: %s, name: a, labels: {dovetail.dev/gang: "true"}},
 		spec: {parallelism: 3, completions: 3, template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}}}`, namespace)))
-	w.untilTold(key)
+	w.untilChanged(key)
 	if g, err := gangOf(w, key); err != nil || g.Min != 3 {
 		t.Errorf("a Job that asks: want min 3, got %d, %v", g.Min, err)
 	}
 	w.forget()
 	c.delete(workloads.Job.Resource, "a")
-	w.untilTold(key)
+	w.untilChanged(key)
 }

@@ -54,27 +54,27 @@ func TestKindInstalledRemovedAndInstalledAgain(t *testing.T) {
 
 	w.forget()
 	c.install(shipped(t, podGroupModule, podGroupFile))
-	w.untilTold(key("a")) // who asked in vain hears that the reason is another one
+	w.untilChanged(key("a")) // who asked in vain hears that the reason is another one
 	w.untilPodGroup("a", "podgroup default/a does not exist")
 	if _, err := w.CoschedulingGroup(namespace, "a"); !errors.Is(err, gangs.ErrNotFound) {
 		t.Errorf("want ErrNotFound, got %v", err)
 	}
 
 	c.create(podGroups, podGroup(t, "a", 4))
-	w.untilTold(key("a"))
+	w.untilChanged(key("a"))
 	w.untilPodGroup("a", "minMember 4")
 
 	w.untilPodGroup("b", "podgroup default/b does not exist")
 	w.forget()
 	c.uninstall("podgroups.scheduling.x-k8s.io")
-	w.untilTold(key("a"))
-	w.untilTold(key("b"))
+	w.untilChanged(key("a"))
+	w.untilChanged(key("b"))
 	w.untilPodGroup("a", "is not installed")
 
 	w.forget()
 	c.install(shipped(t, podGroupModule, podGroupFile))
 	c.create(podGroups, podGroup(t, "a", 6))
-	w.untilTold(key("a"))
+	w.untilChanged(key("a"))
 	w.untilPodGroup("a", "minMember 6")
 }
 
@@ -88,7 +88,7 @@ func TestChangesAreToldAndStatusIsNot(t *testing.T) {
 	if got := w.podGroup("a"); got != "minMember 4" {
 		t.Fatalf("synced, but it says %q", got)
 	}
-	w.untilTold(key("a"))
+	w.untilChanged(key("a"))
 	w.forget()
 
 	for range 5 {
@@ -102,14 +102,14 @@ func TestChangesAreToldAndStatusIsNot(t *testing.T) {
 	}
 	c.change(podGroups, "a", setMinMember(5))
 	w.untilPodGroup("a", "minMember 5")
-	w.untilTold(key("a"))
+	w.untilChanged(key("a"))
 	if n := w.times(key("a")); n != 1 {
 		t.Errorf("5 writes to status and 1 to minMember are told %d times", n)
 	}
 
 	w.forget()
 	c.delete(podGroups, "a")
-	w.untilTold(key("a"))
+	w.untilChanged(key("a"))
 	w.untilPodGroup("a", "does not exist")
 }
 
@@ -157,7 +157,7 @@ func TestMalformedObjectBesideGoodOnes(t *testing.T) {
 
 	w.forget()
 	c.change(podGroups, "bad", setMinMember(3))
-	w.untilTold(key("bad"))
+	w.untilChanged(key("bad"))
 	w.untilPodGroup("bad", "minMember 3")
 }
 
@@ -181,7 +181,7 @@ func TestObjectsThatMayNotBeRead(t *testing.T) {
 
 	c.allow("weak", "scheduling.x-k8s.io", "podgroups")
 	w.untilSynced()
-	w.untilTold(key("b"))
+	w.untilChanged(key("b"))
 	w.untilPodGroup("a", "minMember 4")
 }
 
@@ -220,7 +220,7 @@ spec:
 		}
 	}
 
-	w.untilTold(key("other-name"))
+	w.untilChanged(key("other-name"))
 	w.forget()
 	c.change(rayClusters, "a", func(object map[string]any) error {
 		groups, _, err := unstructured.NestedSlice(object, "spec", "workerGroupSpecs")
@@ -230,8 +230,8 @@ spec:
 		groups[0].(map[string]any)["replicas"] = int64(5)
 		return unstructured.SetNestedSlice(object, groups, "spec", "workerGroupSpecs")
 	})
-	w.untilTold(gangs.RayClusterKey(namespace, "a"))
-	w.untilTold(key("other-name"))
+	w.untilChanged(gangs.RayClusterKey(namespace, "a"))
+	w.untilChanged(key("other-name"))
 	if g, err := sources.Gang(key("other-name"), nil); err != nil || g.Min != 6 {
 		t.Errorf("want min 6 after the resize, got %+v, %v", g, err)
 	}

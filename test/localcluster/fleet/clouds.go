@@ -154,10 +154,10 @@ func dgxh100Shape() shape {
 	type pair struct{ gpu, nic int }
 	pairs := []pair{{0x1b, 0x18}, {0x43, 0x40}, {0x52, 0x4f}, {0x61, 0x5e}, {0x9d, 0x9a}, {0xc3, 0xc0}, {0xd1, 0xce}, {0xdf, 0xdc}}
 	storage := map[int]int{0: 0x29, 4: 0xaa} // behind the NIC of that unit
-	for i, pair := range pairs {
-		numa, root := int64(i/4), fmt.Sprintf("pci0000:%02x", pair.nic-3)
-		s.gpus = append(s.gpus, gpu{unit: i, numa: numa, pciBusID: fmt.Sprintf("0000:%02x:00.0", pair.gpu), pcieRoot: root})
-		s.addMLX5(i, numa, fmt.Sprintf("0000:%02x:00.0", pair.nic), root)
+	for i, buses := range pairs {
+		numa, root := int64(i/4), fmt.Sprintf("pci0000:%02x", buses.nic-3)
+		s.gpus = append(s.gpus, gpu{unit: i, numa: numa, pciBusID: fmt.Sprintf("0000:%02x:00.0", buses.gpu), pcieRoot: root})
+		s.addMLX5(i, numa, fmt.Sprintf("0000:%02x:00.0", buses.nic), root)
 		if bus := storage[i]; bus != 0 {
 			for port := range 2 {
 				s.addMLX5(NoUnit, numa, fmt.Sprintf("0000:%02x:00.%d", bus, port), fmt.Sprintf("pci0000:%02x", bus-3))

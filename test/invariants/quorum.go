@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// noteWhole remembers that a gang met its minimum, and forgets it when the gang
+// recordQuorum remembers that a gang met its minimum, and forgets it when the gang
 // holds nothing any more.
-func (j *judge) noteWhole(g *gang) {
+func (j *judge) recordQuorum(g *gang) {
 	if g.holding() == 0 {
-		g.wasWhole, g.accused = false, false
+		g.quorumMet, g.reported = false, false
 		return
 	}
 	declared, known := j.declaration(g)
 	if known && !declared.ended && declared.least.metBy(g.placed()) {
-		g.wasWhole, g.accused = true, false
+		g.quorumMet, g.reported = true, false
 	}
 }
 
-// judgeWhole is I1: a gang that holds nodes is, or was, whole.
-func (j *judge) judgeWhole(g *gang, now time.Time) {
-	if g.accused || g.wasWhole || now.Sub(g.lastBind) <= j.grace {
+// judgeQuorum is I1: a gang that holds nodes is, or was, whole.
+func (j *judge) judgeQuorum(g *gang, now time.Time) {
+	if g.reported || g.quorumMet || now.Sub(g.lastBind) <= j.grace {
 		return
 	}
 	holding := g.holding()
@@ -33,21 +33,16 @@ func (j *judge) judgeWhole(g *gang, now time.Time) {
 	declared, known := j.declaration(g)
 	switch {
 	case !known && g.key.source == fromLabel:
-		g.accused = true
+		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though none says how many belong to it", g.key, holding), g.evidence())
 	case !known && (g.key.source == fromCoscheduling || g.key.source == fromPodGroup):
-		g.accused = true
+		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though there is no such PodGroup", g.key, holding), g.evidence())
 	case !known || declared.ended:
 		// The owner is gone or going, and its pods follow.
 	default:
-		g.accused = true
+		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: bound below its minimum (%s), %s after its last binding",
 			g.key, declared.least.compared(g.placed()), elapsed(now.Sub(g.lastBind))), g.evidence())
 	}
-}
-
-// elapsed rounds a duration to what a reader needs.
-func elapsed(d time.Duration) time.Duration {
-	return d.Round(100 * time.Millisecond)
 }

@@ -14,46 +14,8 @@ import (
 // A CompositePodGroup of Kubernetes is a gang of gangs: so many of the groups directly
 // in it stand together, or nothing does.
 
-const fromComposite source = "CompositePodGroup"
-
-// composite is what a CompositePodGroup says now.
-type composite struct {
-	// parent is the one that it is in, "" for none.
-	parent string
-	// least is how many groups it needs.
-	least int64
-	ended bool
-}
-
-// tree is what is remembered of a hierarchy, by its root.
-type tree struct {
-	wasWhole, accused bool
-}
-
-// compositeChanged takes in an add, update or delete of a CompositePodGroup.
-func (j *judge) compositeChanged(was, is *unstructured.Unstructured, _ time.Time) {
-	if is == nil {
-		key := compositeKey(was)
-		before := j.composites[key]
-		before.ended = true
-		j.composites[key] = before
-		return
-	}
-	seen := composite{least: 1, parent: parentOf(is), ended: is.GetDeletionTimestamp() != nil}
-	if gang, found, _ := unstructured.NestedMap(is.Object, "spec", "schedulingPolicy", "gang"); found {
-		seen.least = number(gang, "minGroupCount", 1)
-	}
-	j.composites[compositeKey(is)] = seen
-	j.noteTrees()
-}
-
 func compositeKey(u *unstructured.Unstructured) gangKey {
 	return gangKey{source: fromComposite, namespace: u.GetNamespace(), name: u.GetName()}
-}
-
-func parentOf(u *unstructured.Unstructured) string {
-	name, _, _ := unstructured.NestedString(u.Object, "spec", "parentCompositePodGroupName")
-	return name
 }
 
 // rootOf is the topmost CompositePodGroup above a PodGroup; false if it is in none, or
@@ -71,8 +33,8 @@ func (j *judge) rootOf(key gangKey) (gangKey, bool) {
 	return key, key.source == fromComposite
 }
 
-// leaves are the PodGroups with pods of each hierarchy.
-func (j *judge) leaves() map[gangKey][]*gang {
+// gangsByRoot are the PodGroups with pods of each hierarchy.
+func (j *judge) gangsByRoot() map[gangKey][]*gang {
 	below := map[gangKey][]*gang{}
 	if len(j.composites) == 0 {
 		return below
@@ -85,28 +47,28 @@ func (j *judge) leaves() map[gangKey][]*gang {
 	return below
 }
 
-// noteTrees remembers which hierarchies met their minimum, as noteWhole does.
-func (j *judge) noteTrees() {
-	for root, gangs := range j.leaves() {
-		t := j.trees[root]
+// recordHierarchies remembers which hierarchies met their minimum, as recordQuorum does.
+func (j *judge) recordHierarchies() {
+	for root, gangs := range j.gangsByRoot() {
+		t := j.hierarchies[root]
 		if t == nil {
-			t = &tree{}
-			j.trees[root] = t
+			t = &hierarchy{}
+			j.hierarchies[root] = t
 		}
 		switch {
 		case !slices.ContainsFunc(gangs, func(g *gang) bool { return g.holding() > 0 }):
-			*t = tree{}
-		case j.treeMet(root):
-			*t = tree{wasWhole: true}
+			*t = hierarchy{}
+		case j.hierarchyMet(root):
+			*t = hierarchy{quorumMet: true}
 		}
 	}
 }
 
-// judgeTrees is I1 for hierarchies.
-func (j *judge) judgeTrees(now time.Time) {
-	for root, gangs := range j.leaves() {
-		t := j.trees[root]
-		if t == nil || t.wasWhole || t.accused {
+// judgeHierarchies is I1 for hierarchies.
+func (j *judge) judgeHierarchies(now time.Time) {
+	for root, gangs := range j.gangsByRoot() {
+		t := j.hierarchies[root]
+		if t == nil || t.quorumMet || t.reported {
 			continue
 		}
 		last, holding := time.Time{}, 0
@@ -119,7 +81,7 @@ func (j *judge) judgeTrees(now time.Time) {
 		if holding == 0 || now.Sub(last) <= j.grace {
 			continue
 		}
-		t.accused = true
+		t.reported = true
 		evidence := []string(nil)
 		for _, g := range gangs {
 			for _, line := range g.evidence() {
@@ -132,11 +94,11 @@ func (j *judge) judgeTrees(now time.Time) {
 	}
 }
 
-// treeMet says whether enough of what is in a CompositePodGroup stands.
-func (j *judge) treeMet(key gangKey) bool {
+// hierarchyMet says whether enough of what is in a CompositePodGroup stands.
+func (j *judge) hierarchyMet(key gangKey) bool {
 	met := int64(0)
-	for child, composite := range j.composites {
-		if child.namespace == key.namespace && composite.parent == key.name && j.treeMet(child) {
+	for child, group := range j.composites {
+		if child.namespace == key.namespace && group.parent == key.name && j.hierarchyMet(child) {
 			met++
 		}
 	}

@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func access(t *testing.T) *rest.Config {
+func adminConfig(t *testing.T) *rest.Config {
 	t.Helper()
 	cluster, err := server()
 	if err != nil {
@@ -61,8 +61,8 @@ func access(t *testing.T) *rest.Config {
 	return cluster.AdminConfig()
 }
 
-// hand does by hand, in a namespace of one test, what a scheduler would do.
-type hand struct {
+// manualScheduler does by hand, in a namespace of one test, what a scheduler would do.
+type manualScheduler struct {
 	*testing.T
 	core      kubernetes.Interface
 	raw       dynamic.Interface
@@ -70,26 +70,26 @@ type hand struct {
 	checker   *Checker
 }
 
-// quick is a checker's patience in these tests.
-var quick = Options{Grace: time.Second, Settle: 300 * time.Millisecond}
+// shortOptions is a checker's patience in these tests.
+var shortOptions = Options{Grace: time.Second, Settle: 300 * time.Millisecond}
 
 var notDNS = regexp.MustCompile(`[^a-z0-9]+`)
 
-func newHand(t *testing.T) *hand {
-	h := &hand{T: t, namespace: strings.Trim(notDNS.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")}
-	cfg := access(t)
+func newManualScheduler(t *testing.T) *manualScheduler {
+	h := &manualScheduler{T: t, namespace: strings.Trim(notDNS.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")}
+	cfg := adminConfig(t)
 	h.core, h.raw = kubernetes.NewForConfigOrDie(cfg), dynamic.NewForConfigOrDie(cfg)
 	_, err := h.core.CoreV1().Namespaces().Create(t.Context(), &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: h.namespace}}, metav1.CreateOptions{})
 	h.must(err)
 	_, err = h.core.CoreV1().ServiceAccounts(h.namespace).Create(t.Context(), &v1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{})
 	h.must(err)
-	h.checker, err = Watch(t.Context(), cfg, quick)
+	h.checker, err = Watch(t.Context(), cfg, shortOptions)
 	h.must(err)
 	t.Cleanup(h.checker.Stop)
 	return h
 }
 
-func (h *hand) must(err error) {
+func (h *manualScheduler) must(err error) {
 	h.Helper()
 	if err != nil {
 		h.Fatal(err)
@@ -97,7 +97,7 @@ func (h *hand) must(err error) {
 }
 
 // node registers a node of 10 CPUs with two GPUs, named after the test.
-func (h *hand) node(name string) string {
+func (h *manualScheduler) node(name string) string {
 	node := newNode(h.namespace + "-" + name)
 	node.UID = ""
 	made, err := h.core.CoreV1().Nodes().Create(h.Context(), node, metav1.CreateOptions{})
@@ -116,7 +116,7 @@ func (h *hand) node(name string) string {
 	return node.Name
 }
 
-func (h *hand) pod(name string, changes ...func(*v1.Pod)) *v1.Pod {
+func (h *manualScheduler) pod(name string, changes ...func(*v1.Pod)) *v1.Pod {
 	pod := newPod(name, changes...)
 	pod.Namespace, pod.UID = h.namespace, ""
 	made, err := h.core.CoreV1().Pods(h.namespace).Create(h.Context(), pod, metav1.CreateOptions{})
@@ -125,7 +125,7 @@ func (h *hand) pod(name string, changes ...func(*v1.Pod)) *v1.Pod {
 }
 
 // bind is the pods/binding subresource, as a scheduler uses it.
-func (h *hand) bind(node string, pods ...*v1.Pod) {
+func (h *manualScheduler) bind(node string, pods ...*v1.Pod) {
 	for _, pod := range pods {
 		h.must(h.core.CoreV1().Pods(h.namespace).Bind(h.Context(), &v1.Binding{
 			ObjectMeta: metav1.ObjectMeta{Namespace: h.namespace, Name: pod.Name, UID: pod.UID},
@@ -135,7 +135,7 @@ func (h *hand) bind(node string, pods ...*v1.Pod) {
 }
 
 // claim makes a claim for one GPU and writes an allocation into its status.
-func (h *hand) claim(name string, pod *v1.Pod, node, device string) {
+func (h *manualScheduler) claim(name string, pod *v1.Pod, node, device string) {
 	claims := h.core.ResourceV1().ResourceClaims(h.namespace)
 	made, err := claims.Create(h.Context(), &resourceapi.ResourceClaim{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -150,11 +150,11 @@ func (h *hand) claim(name string, pod *v1.Pod, node, device string) {
 	h.must(err)
 }
 
-var podGroupResource = schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
+var coschedulingResource = schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
 
-func (h *hand) coschedulingGroup(name string, minMember int64) {
+func (h *manualScheduler) coscheduling(name string, minMember int64) {
 	h.must(wait.PollUntilContextCancel(h.Context(), tick, true, func(ctx context.Context) (bool, error) {
-		_, err := h.raw.Resource(podGroupResource).Namespace(h.namespace).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+		_, err := h.raw.Resource(coschedulingResource).Namespace(h.namespace).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup",
 			"metadata": map[string]any{"name": name}, "spec": map[string]any{"minMember": minMember},
 		}}, metav1.CreateOptions{})
@@ -163,20 +163,20 @@ func (h *hand) coschedulingGroup(name string, minMember int64) {
 }
 
 // expect waits until the checker has spoken of this test's namespace.
-func (h *hand) expect(words ...string) {
+func (h *manualScheduler) expect(words ...string) {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(h.Context(), 10*time.Second)
 	defer cancel()
 	err := wait.PollUntilContextCancel(ctx, tick, true, func(context.Context) (bool, error) {
-		return containsAll(h.said(), words), nil
+		return containsAll(h.violationText(), words), nil
 	})
 	if err != nil {
-		h.Errorf("want a violation that says %q, got:\n%s", words, h.said())
+		h.Errorf("want a violation that says %q, got:\n%s", words, h.violationText())
 	}
 }
 
-// said is all that the checker found in this test's namespace.
-func (h *hand) said() string {
+// violationText is all that the checker found in this test's namespace.
+func (h *manualScheduler) violationText() string {
 	var all []string
 	for _, violation := range h.checker.Violations() {
 		if strings.Contains(violation.String(), h.namespace) {
@@ -196,16 +196,16 @@ func containsAll(text string, words []string) bool {
 }
 
 func TestRealHalfGang(t *testing.T) {
-	h := newHand(t)
+	h := newManualScheduler(t)
 	node := h.node("n1")
-	h.coschedulingGroup("g", 3)
-	pods := []*v1.Pod{h.pod("a", inCoschedulingGroup("g")), h.pod("b", inCoschedulingGroup("g")), h.pod("c", inCoschedulingGroup("g"))}
+	h.coscheduling("g", 3)
+	pods := []*v1.Pod{h.pod("a", inCoscheduling("g")), h.pod("b", inCoscheduling("g")), h.pod("c", inCoscheduling("g"))}
 	h.bind(node, pods[:2]...)
 	h.expect("I1", "gang PodGroup "+h.namespace+"/g: bound below its minimum (member 2 of 3)", "pod a (member): on "+node, "pod c (member): no node")
 }
 
 func TestRealOvercommittedNode(t *testing.T) {
-	h := newHand(t)
+	h := newManualScheduler(t)
 	node := h.node("n1")
 	big := func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests["cpu"] = resource.MustParse("6") }
 	h.bind(node, h.pod("a", big), h.pod("b", big))
@@ -213,7 +213,7 @@ func TestRealOvercommittedNode(t *testing.T) {
 }
 
 func TestRealDeviceGivenTwice(t *testing.T) {
-	h := newHand(t)
+	h := newManualScheduler(t)
 	node := h.node("n1")
 	a, b := h.pod("a", withClaim("x")), h.pod("b", withClaim("y"))
 	h.claim("x", a, node, "gpu-1")
@@ -223,24 +223,24 @@ func TestRealDeviceGivenTwice(t *testing.T) {
 }
 
 func TestRealClaimOfAPodThatWaits(t *testing.T) {
-	h := newHand(t)
+	h := newManualScheduler(t)
 	node := h.node("n1")
-	h.coschedulingGroup("g", 2)
-	h.claim("x", h.pod("a", inCoschedulingGroup("g"), withClaim("x")), node, "gpu-0")
+	h.coscheduling("g", 2)
+	h.claim("x", h.pod("a", inCoscheduling("g"), withClaim("x")), node, "gpu-0")
 	h.expect("I4", "claim "+h.namespace+"/x holds 1 devices for pod "+h.namespace+"/a", "member 0 of 2")
 }
 
 func TestRealUnknownNode(t *testing.T) {
-	h := newHand(t)
+	h := newManualScheduler(t)
 	h.bind(h.namespace+"-nowhere", h.pod("a"))
 	h.expect("I2", "which does not exist")
 }
 
-func TestRealHonestScheduler(t *testing.T) {
-	h := newHand(t)
+func TestRealSchedulerWithoutViolation(t *testing.T) {
+	h := newManualScheduler(t)
 	node := h.node("n1")
-	h.coschedulingGroup("g", 2)
-	a, b := h.pod("a", inCoschedulingGroup("g"), withClaim("x")), h.pod("b", inCoschedulingGroup("g"), withClaim("y"))
+	h.coscheduling("g", 2)
+	a, b := h.pod("a", inCoscheduling("g"), withClaim("x")), h.pod("b", inCoscheduling("g"), withClaim("y"))
 	h.claim("x", a, node, "gpu-0")
 	h.claim("y", b, node, "gpu-1")
 	before := h.checker.Bindings()
@@ -249,8 +249,8 @@ func TestRealHonestScheduler(t *testing.T) {
 	if judged := h.checker.Bindings() - before; judged != 2 {
 		t.Errorf("want 2 bindings judged after Flush, got %d", judged)
 	}
-	time.Sleep(2 * quick.Grace) // Silence can only be waited for.
-	if said := h.said(); said != "" {
+	time.Sleep(2 * shortOptions.Grace) // Silence can only be waited for.
+	if said := h.violationText(); said != "" {
 		t.Errorf("want no violation, got:\n%s", said)
 	}
 }
@@ -258,8 +258,8 @@ func TestRealHonestScheduler(t *testing.T) {
 var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 func TestRealDefinitionInstalledLater(t *testing.T) {
-	raw := dynamic.NewForConfigOrDie(access(t)).Resource(crds)
-	name := podGroupResource.GroupResource().String()
+	raw := dynamic.NewForConfigOrDie(adminConfig(t)).Resource(crds)
+	name := coschedulingResource.GroupResource().String()
 	saved, err := raw.Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -268,20 +268,20 @@ func TestRealDefinitionInstalledLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = wait.PollUntilContextCancel(t.Context(), tick, true, func(ctx context.Context) (bool, error) {
-		list, err := kubernetes.NewForConfigOrDie(access(t)).Discovery().ServerResourcesForGroupVersion(podGroupResource.GroupVersion().String())
-		return err != nil || !serves(list, podGroupResource.Resource), nil
+		list, err := kubernetes.NewForConfigOrDie(adminConfig(t)).Discovery().ServerResourcesForGroupVersion(coschedulingResource.GroupVersion().String())
+		return err != nil || !serves(list, coschedulingResource.Resource), nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHand(t)
+	h := newManualScheduler(t)
 	saved.SetResourceVersion("")
 	saved.SetUID("")
 	_, err = raw.Create(t.Context(), saved, metav1.CreateOptions{})
 	h.must(err)
 	node := h.node("n1")
-	h.coschedulingGroup("late", 2)
-	h.bind(node, h.pod("a", inCoschedulingGroup("late")))
+	h.coscheduling("late", 2)
+	h.bind(node, h.pod("a", inCoscheduling("late")))
 	h.expect("I1", "bound below its minimum (member 1 of 2)")
 }
 
@@ -299,9 +299,9 @@ func (r *recorder) Errorf(format string, args ...any) {
 }
 
 func TestRunFailsItsTest(t *testing.T) {
-	h := newHand(t)
+	h := newManualScheduler(t)
 	judged := &recorder{TB: t}
-	RunWith(judged, access(t), quick)
+	RunWith(judged, adminConfig(t), shortOptions)
 	h.bind(h.namespace+"-nowhere", h.pod("a"))
 	for _, cleanup := range judged.cleanups {
 		cleanup()

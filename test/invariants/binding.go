@@ -1,0 +1,90 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package invariants
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// judgeBinding is I2 for one binding, against the pods that were on the node at
+// that moment.
+func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
+	node := pod.Spec.NodeName
+	load := nodeLoad{wanted: totalRequests(j.onNode[node]), pods: int64(len(j.onNode[node]))}
+	bound := fmt.Sprintf("%s was bound to %s", podName(pod), node)
+	j.suspect(suspicion{at: now, subject: bound + ", which",
+		problem:  func() string { return j.nodes[node].problem(pod, load) },
+		evidence: func() []string { return j.requestLines(node, now) }})
+	j.suspect(suspicion{at: now, subject: bound,
+		problem:  func() string { return j.claimsProblem(pod) },
+		evidence: func() []string { return []string{"bound at " + formatTime(now)} }})
+}
+
+// requestLines tells what each pod on a node asks for.
+func (j *judge) requestLines(node string, now time.Time) []string {
+	lines := []string{"bound at " + formatTime(now)}
+	for _, p := range slices.SortedFunc(maps.Values(j.onNode[node]), func(a, b *v1.Pod) int {
+		return strings.Compare(podName(a), podName(b))
+	}) {
+		lines = append(lines, fmt.Sprintf("on %s: %s asks for %s", node, podName(p), formatResources(requests(p))))
+	}
+	return lines
+}
+
+// claimsProblem says what is wrong with the claims of a bound pod.
+func (j *judge) claimsProblem(pod *v1.Pod) string {
+	if current := j.pods[pod.UID]; current != nil {
+		pod = current
+	}
+	for _, name := range claimNames(pod) {
+		if why := j.claimProblem(pod, claimKey{pod.Namespace, name}); why != "" {
+			return fmt.Sprintf("with claim %s, which %s", name, why)
+		}
+	}
+	return ""
+}
+
+func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
+	c := j.claims[key]
+	switch {
+	case c == nil:
+		return "does not exist"
+	case c.object.Status.Allocation == nil:
+		return "is not allocated"
+	case !reservedFor(c.object, pod):
+		return "is not reserved for the pod"
+	}
+	history := j.nodes[pod.Spec.NodeName]
+	if history == nil || len(history.versions) == 0 {
+		return "" // The missing node is judged elsewhere.
+	}
+	node := history.versions[len(history.versions)-1].node
+	if !selects(c.object.Status.Allocation.NodeSelector, node) {
+		return "is allocated for other nodes"
+	}
+	for _, result := range results(c.object) {
+		if !j.reachable(deviceOf(result), node) {
+			return fmt.Sprintf("has device %s, which no ResourceSlice offers on that node", deviceOf(result))
+		}
+	}
+	return ""
+}
+
+// reachable says whether a slice offers the device on the node.
+func (j *judge) reachable(device deviceID, node *v1.Node) bool {
+	for _, s := range j.publishedSlices[poolID{device.driver, device.pool}] {
+		for i := range s.Spec.Devices {
+			if s.Spec.Devices[i].Name == device.name && offersDevice(&s.Spec, &s.Spec.Devices[i], node) {
+				return true
+			}
+		}
+	}
+	return false
+}
