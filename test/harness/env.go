@@ -78,6 +78,14 @@ func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
 	return e
 }
 
+// WithT returns the same namespace for a subtest: waits end with the subtest, and failures are
+// the subtest's.
+func (e *Env) WithT(t *testing.T) *Env {
+	copied := *e
+	copied.T = t
+	return &copied
+}
+
 // DeleteNamespace deletes the namespace and, unless the options say otherwise, waits until
 // its pods hold nothing.
 func (e *Env) DeleteNamespace() {

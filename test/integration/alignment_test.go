@@ -17,6 +17,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -135,7 +136,7 @@ func (e *env) deviceTemplate(name string, counts map[string]int64) {
 			Name: fmt.Sprintf("devices-%d", i), Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: class, Count: counts[class]},
 		})
 	}
-	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.ResourceV1().ResourceClaimTemplates(e.Namespace).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating claim template %s: %v", name, err)
 	}
 }
@@ -147,7 +148,7 @@ func (c *churnRun) all() churnScore {
 		pod := newPod(fmt.Sprintf("%s-%d", c.scheduler, i), withTemplate(a.template()))
 		pod.Spec.SchedulerName = c.scheduler
 		pod.Labels["arrival"] = pod.Name
-		c.create(pod)
+		c.createPods(pod)
 		if !c.decided(pod.Name) {
 			c.score.refused++
 			c.remove(i)
@@ -186,8 +187,8 @@ func (c *churnRun) remove(i int) {
 	name := fmt.Sprintf("%s-%d", c.scheduler, i)
 	c.removePods("arrival=" + name)
 	delete(c.running, i)
-	c.eventually("the claims of pod "+name+" are gone", func() bool {
-		list, err := c.client.ResourceV1().ResourceClaims(c.ns).List(c.Context(), metav1.ListOptions{})
+	c.Eventually("the claims of pod "+name+" are gone", func() bool {
+		list, err := c.Client.ResourceV1().ResourceClaims(c.Namespace).List(c.Context(), metav1.ListOptions{})
 		if err != nil {
 			c.Fatalf("listing claims: %v", err)
 		}
@@ -201,14 +202,14 @@ func (c *churnRun) remove(i int) {
 func (c *churnRun) decided(name string) bool {
 	c.Helper()
 	placed := false
-	c.eventually("the scheduler decides on pod "+name, func() bool {
-		pod, err := c.client.CoreV1().Pods(c.ns).Get(c.Context(), name, metav1.GetOptions{})
+	c.Eventually("the scheduler decides on pod "+name, func() bool {
+		pod, err := c.Client.CoreV1().Pods(c.Namespace).Get(c.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			c.Fatalf("reading pod %s: %v", name, err)
 		}
 		placed = pod.Spec.NodeName != ""
 		// A pod whose claim was not made yet is refused for that, too.
-		return placed || strings.Contains(unschedulable(pod), "nodes are available")
+		return placed || strings.Contains(harness.Unschedulable(pod), "nodes are available")
 	})
 	return placed
 }
@@ -216,13 +217,13 @@ func (c *churnRun) decided(name string) bool {
 // devicesOf lists what the pod's claim holds, as pool/device: a pool is a node.
 func (e *env) devicesOf(name string) []string {
 	e.Helper()
-	pod, err := e.client.CoreV1().Pods(e.ns).Get(e.Context(), name, metav1.GetOptions{})
+	pod, err := e.Client.CoreV1().Pods(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		e.Fatalf("reading pod %s: %v", name, err)
 	}
 	var held []string
 	for _, status := range pod.Status.ResourceClaimStatuses {
-		claim, err := e.client.ResourceV1().ResourceClaims(e.ns).Get(e.Context(), *status.ResourceClaimName, metav1.GetOptions{})
+		claim, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).Get(e.Context(), *status.ResourceClaimName, metav1.GetOptions{})
 		if err != nil {
 			e.Fatalf("reading claim %s: %v", *status.ResourceClaimName, err)
 		}

@@ -19,7 +19,7 @@ import (
 func TestPlannedPodsAreNotNominated(t *testing.T) {
 	const size = 4
 	e := onGPUs(t)
-	changes, err := e.client.CoreV1().Pods(e.ns).Watch(e.Context(), metav1.ListOptions{})
+	changes, err := e.Client.CoreV1().Pods(e.Namespace).Watch(e.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatalf("watching pods: %v", err)
 	}
@@ -27,9 +27,9 @@ func TestPlannedPodsAreNotNominated(t *testing.T) {
 	e.deviceTemplate("two", map[string]int64{fleet.ClassGPU: 2, fleet.ClassRDMA: 2})
 	e.podGroup("plain", size, nil)
 	e.podGroup("paired", size, nil)
-	e.create(members("plain", size)...)
-	e.create(members("paired", size, withTemplates("two"))...)
-	e.create(newPod("lone", withTemplates("two")))
+	e.createPods(members("plain", size)...)
+	e.createPods(members("paired", size, withTemplates("two"))...)
+	e.createPods(newPod("lone", withTemplates("two")))
 
 	bound := sets.New[string]()
 	for change := range changes.ResultChan() {

@@ -52,13 +52,13 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 			if test.change != nil {
 				test.change(bad)
 			}
-			e.create(bad...)
+			e.createPods(bad...)
 			e.podGroup("good", 3, nil)
-			e.create(members("good", 3)...)
-			e.whole(groupLabel+"=good", 3)
-			e.refused(groupLabel+"=bad", 3, e.inNamespace(test.want))
+			e.createPods(members("good", 3)...)
+			e.Whole(groupLabel+"=good", 3)
+			e.Refused(groupLabel+"=bad", 3, e.inNamespace(test.want))
 			if test.group {
-				e.eventually("an event on the PodGroup says why", func() bool { return e.event("bad", e.inNamespace(test.want)) })
+				e.Eventually("an event on the PodGroup says why", func() bool { return e.event("bad", e.inNamespace(test.want)) })
 			}
 		})
 	}
@@ -72,14 +72,14 @@ func TestMembersOfAForeignScheduler(t *testing.T) {
 	foreign := newPod("mixed-2", inGroup("mixed"))
 	foreign.Spec.SchedulerName = "default-scheduler"
 	foreign.Labels["whose"] = "theirs"
-	e.create(foreign)
-	e.whole("whose=theirs", 1)
+	e.createPods(foreign)
+	e.Whole("whose=theirs", 1)
 	ours := members("mixed", 2)
 	for _, pod := range ours {
 		pod.Labels["whose"] = "ours"
 	}
-	e.create(ours...)
-	e.refused("whose=ours", 2, e.inNamespace("members of podgroup NS/mixed differ in spec.schedulerName, which must be the same in all: "+
+	e.createPods(ours...)
+	e.Refused("whose=ours", 2, e.inNamespace("members of podgroup NS/mixed differ in spec.schedulerName, which must be the same in all: "+
 		"dovetail in pod mixed-0, default-scheduler in pod mixed-2"))
 	if e.event("mixed-2", "schedulerName") {
 		t.Error("an event on the other scheduler's pod speaks of ours")
@@ -95,27 +95,27 @@ func TestPodGroupOfZero(t *testing.T) {
 	}
 	e.patchCRD(`[{"op": "remove", "path": "` + minMemberMinimum + `"}]`)
 	t.Cleanup(func() { e.patchCRD(`[{"op": "add", "path": "` + minMemberMinimum + `", "value": 1}]`) })
-	e.eventually("the PodGroup CRD takes zero", func() bool { return e.tryPodGroup("zero", 0, nil) == nil })
-	e.create(members("zero", 2)...)
-	e.refused(groupLabel+"=zero", 2, e.inNamespace("spec.minMember of podgroup NS/zero is 0"))
+	e.Eventually("the PodGroup CRD takes zero", func() bool { return e.tryPodGroup("zero", 0, nil) == nil })
+	e.createPods(members("zero", 2)...)
+	e.Refused(groupLabel+"=zero", 2, e.inNamespace("spec.minMember of podgroup NS/zero is 0"))
 }
 
 func TestPodGroupThatComesLateStartsItsPods(t *testing.T) {
 	e := onGPUs(t)
-	e.create(members("late", 3)...)
-	e.refused(groupLabel+"=late", 3, "which does not exist")
+	e.createPods(members("late", 3)...)
+	e.Refused(groupLabel+"=late", 3, "which does not exist")
 	e.podGroup("late", 3, nil)
-	e.whole(groupLabel+"=late", 3)
+	e.Whole(groupLabel+"=late", 3)
 }
 
 func TestRayClusterDeletedMidway(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("wide", 17))
-	e.refused("ray.io/cluster=wide", 18, "gang raycluster "+e.ns+"/wide: ")
+	e.Refused("ray.io/cluster=wide", 18, "gang raycluster "+e.Namespace+"/wide: ")
 	e.remove(rayClusters, "wide")
 	e.rayCluster(newRayCluster("next", 16))
-	e.whole("ray.io/cluster=next", 17)
+	e.Whole("ray.io/cluster=next", 17)
 }
 
 // A node that is cordoned or gone is used by no plan, and one that comes back
@@ -123,14 +123,14 @@ func TestRayClusterDeletedMidway(t *testing.T) {
 func TestNodesComeAndGo(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
-	nodes, err := e.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	nodes, err := e.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatalf("listing nodes: %v", err)
 	}
 	e.cordon(nodes.Items[0].Name, true)
 	t.Cleanup(func() { e.cordon(nodes.Items[0].Name, false) })
 	e.rayCluster(newRayCluster("full", 16))
-	e.refused("ray.io/cluster=full", 17, "gang raycluster "+e.ns+"/full: ")
+	e.Refused("ray.io/cluster=full", 17, "gang raycluster "+e.Namespace+"/full: ")
 	e.cordon(nodes.Items[0].Name, false)
-	e.whole("ray.io/cluster=full", 17)
+	e.Whole("ray.io/cluster=full", 17)
 }

@@ -27,50 +27,50 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 		small++
 		name := fmt.Sprintf("small%d", small)
 		e.podGroup(name, 1, nil)
-		e.create(members(name, 1, asking("20", "1Gi"))...)
+		e.createPods(members(name, 1, asking("20", "1Gi"))...)
 		return groupLabel + "=" + name
 	}
 	// One on each leaf, so that neither is whole.
-	e.whole(more(), 1)
+	e.Whole(more(), 1)
 	e.podGroup("blocker", 1, nil)
 	blocker := members("blocker", 1, asking("20", "1Gi"))
 	blocker[0].Spec.NodeSelector = map[string]string{fleet.LabelLeaf: e.otherLeaf(groupLabel + "=small1")}
-	e.create(blocker...)
-	e.whole(groupLabel+"=blocker", 1)
+	e.createPods(blocker...)
+	e.Whole(groupLabel+"=blocker", 1)
 	e.podGroup("large", 4, map[string]string{levelRequired: "leaf"})
-	e.create(members("large", 4, asking("20", "1Gi"))...)
-	e.refused(groupLabel+"=large", 4, "3 of 4 members fit leaf")
+	e.createPods(members("large", 4, asking("20", "1Gi"))...)
+	e.Refused(groupLabel+"=large", 4, "3 of 4 members fit leaf")
 
-	e.whole(more(), 1) // the first that passes
-	e.eventually("nodes are kept for the large gang", func() bool {
+	e.Whole(more(), 1) // the first that passes
+	e.Eventually("nodes are kept for the large gang", func() bool {
 		return e.said(groupLabel+"=large", "; 4 nodes are reserved for it, because later gangs have bypassed it for longer than maxBypass (6s)") == 4
 	})
 	var last string
-	e.eventually("a later gang is held back", func() bool {
+	e.Eventually("a later gang is held back", func() bool {
 		last = more()
 		held := 0
-		e.eventually("the gang is placed or held back", func() bool {
-			held = e.said(last, "held back: its only node is reserved for podgroup "+e.ns+"/large, which has been bypassed longer than maxBypass (6s)")
-			return held == 1 || e.bound(last) == 1
+		e.Eventually("the gang is placed or held back", func() bool {
+			held = e.said(last, "held back: its only node is reserved for podgroup "+e.Namespace+"/large, which has been bypassed longer than maxBypass (6s)")
+			return held == 1 || e.Bound(last) == 1
 		})
 		return held == 1
 	})
-	e.create(newPod("plain", asking("8", "1Gi"))) // in no gang: nobody asks it to wait
-	e.eventually("a pod without a gang is placed", func() bool { return e.podHasNode("plain") })
+	e.createPods(newPod("plain", asking("8", "1Gi"))) // in no gang: nobody asks it to wait
+	e.Eventually("a pod without a gang is placed", func() bool { return e.podHasNode("plain") })
 	t.Logf("%d small gangs came after the large one", small)
 	// The pods of one leaf end: of both, because the test does not know which is kept.
 	for i := 1; i < small; i++ {
 		e.removePods(fmt.Sprintf("%s=small%d", groupLabel, i))
 	}
 	e.removePods(groupLabel + "=blocker")
-	e.whole(groupLabel+"=large", 4)
+	e.Whole(groupLabel+"=large", 4)
 	e.leafOf(groupLabel + "=large")
-	e.whole(last, 1) // whom it held back is let go
+	e.Whole(last, 1) // whom it held back is let go
 }
 
 func (e *env) podHasNode(name string) bool {
 	e.Helper()
-	for _, pod := range e.pods("") {
+	for _, pod := range e.Pods("") {
 		if pod.Name == name {
 			return pod.Spec.NodeName != ""
 		}

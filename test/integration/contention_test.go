@@ -30,27 +30,27 @@ func TestTwoGangsOfSixtyPercent(t *testing.T) {
 		a, b := fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)
 		e.podGroup(a, share, nil)
 		e.podGroup(b, share, nil)
-		e.create(interleave(members(a, share, asking("20", "1Gi")), members(b, share, asking("20", "1Gi")))...)
+		e.createPods(interleave(members(a, share, asking("20", "1Gi")), members(b, share, asking("20", "1Gi")))...)
 
 		began := time.Now()
 		var winner, loser string
-		e.eventually("one of the gangs runs whole", func() bool {
+		e.Eventually("one of the gangs runs whole", func() bool {
 			for _, pair := range [][2]string{{a, b}, {b, a}} {
-				if e.bound(groupLabel+"="+pair[0]) == share {
+				if e.Bound(groupLabel+"="+pair[0]) == share {
 					winner, loser = pair[0], pair[1]
 					return true
 				}
 			}
 			return false
 		})
-		e.refused(groupLabel+"="+loser, share, "gang podgroup "+e.ns+"/"+loser+": ")
+		e.Refused(groupLabel+"="+loser, share, "gang podgroup "+e.Namespace+"/"+loser+": ")
 		e.removePods(groupLabel + "=" + winner)
-		e.whole(groupLabel+"="+loser, share)
+		e.Whole(groupLabel+"="+loser, share)
 		longest = max(longest, time.Since(began))
 		e.removePods(groupLabel + "=" + loser)
 		e.remove(podGroups, a)
 		e.remove(podGroups, b)
-		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+		e.Eventually("the round's pods are gone", func() bool { return len(e.Pods("")) == 0 })
 	}
 	t.Logf("%d rounds on %d nodes; the longest from the first pod to both having run: %v", contentionRounds, nodes, longest.Round(time.Millisecond))
 }

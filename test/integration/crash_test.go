@@ -41,23 +41,23 @@ func TestKillWhileBinding(t *testing.T) {
 		e.podGroup(second, rival, nil)
 		stopAt := 1 + random.IntN(gang*3/4)
 		killed := e.killAfter(stopAt, groupLabel+"="+first)
-		e.create(members(first, gang, asking("20", "1Gi"))...)
-		e.create(members(second, rival, asking("20", "1Gi"))...)
+		e.createPods(members(first, gang, asking("20", "1Gi"))...)
+		e.createPods(members(second, rival, asking("20", "1Gi"))...)
 		<-killed
-		left := gang - e.bound(groupLabel+"="+first)
+		left := gang - e.Bound(groupLabel+"="+first)
 		if left > 0 {
 			interrupted++
 		}
 		t.Logf("killed after %d bindings; %d of %d bound", stopAt, gang-left, gang)
-		if err := e.cluster.Restart(t.Context(), localcluster.Dovetail); err != nil {
+		if err := e.Cluster.Restart(t.Context(), localcluster.Dovetail); err != nil {
 			t.Fatalf("starting the scheduler again: %v", err)
 		}
-		e.whole(groupLabel+"="+first, gang)
-		e.refused(groupLabel+"="+second, rival, "gang podgroup "+e.ns+"/"+second+": ")
+		e.Whole(groupLabel+"="+first, gang)
+		e.Refused(groupLabel+"="+second, rival, "gang podgroup "+e.Namespace+"/"+second+": ")
 		e.removePods("")
 		e.remove(podGroups, first)
 		e.remove(podGroups, second)
-		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+		e.Eventually("the round's pods are gone", func() bool { return len(e.Pods("")) == 0 })
 	}
 	t.Logf("%d of %d kills came between two bindings", interrupted, kills)
 	if interrupted < kills/2 {
@@ -81,7 +81,7 @@ func slowly(t *testing.T) []byte {
 // and closes the channel when it is dead.
 func (e *env) killAfter(n int, selector string) <-chan struct{} {
 	e.Helper()
-	watch, err := e.client.CoreV1().Pods(e.ns).Watch(e.Context(), metav1.ListOptions{LabelSelector: selector})
+	watch, err := e.Client.CoreV1().Pods(e.Namespace).Watch(e.Context(), metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		e.Fatalf("watching pods: %v", err)
 	}
@@ -98,7 +98,7 @@ func (e *env) killAfter(n int, selector string) <-chan struct{} {
 				break
 			}
 		}
-		if err := e.cluster.Kill(localcluster.Dovetail); err != nil {
+		if err := e.Cluster.Kill(localcluster.Dovetail); err != nil {
 			e.Errorf("killing the scheduler: %v", err)
 		}
 	}()

@@ -73,15 +73,15 @@ func newPod(name string, options ...podOption) *corev1.Pod {
 	return pod
 }
 
-// create makes pods, some at a time, in about their order.
-func (e *env) create(pods ...*corev1.Pod) {
+// createPods creates pods, some at a time, in about their order.
+func (e *env) createPods(pods ...*corev1.Pod) {
 	e.Helper()
 	var wg sync.WaitGroup
 	next := make(chan *corev1.Pod)
 	for range 8 {
 		wg.Go(func() {
 			for pod := range next {
-				if _, err := e.client.CoreV1().Pods(e.ns).Create(context.Background(), pod, metav1.CreateOptions{}); err != nil {
+				if _, err := e.Client.CoreV1().Pods(e.Namespace).Create(context.Background(), pod, metav1.CreateOptions{}); err != nil {
 					e.Errorf("creating pod %s: %v", pod.Name, err)
 				}
 			}
@@ -118,13 +118,13 @@ func (e *env) tryPodGroup(name string, min int64, annotations map[string]string)
 	}}
 	group.SetName(name)
 	group.SetAnnotations(annotations)
-	_, err := e.dynamic.Resource(podGroups).Namespace(e.ns).Create(e.Context(), group, metav1.CreateOptions{})
+	_, err := e.Dynamic.Resource(podGroups).Namespace(e.Namespace).Create(e.Context(), group, metav1.CreateOptions{})
 	return err
 }
 
 func (e *env) apply(gvr schema.GroupVersionResource, obj *unstructured.Unstructured) {
 	e.Helper()
-	if _, err := e.dynamic.Resource(gvr).Namespace(e.ns).Create(e.Context(), obj, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Dynamic.Resource(gvr).Namespace(e.Namespace).Create(e.Context(), obj, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating %s %s: %v", gvr.Resource, obj.GetName(), err)
 	}
 }
@@ -132,14 +132,14 @@ func (e *env) apply(gvr schema.GroupVersionResource, obj *unstructured.Unstructu
 func (e *env) remove(gvr schema.GroupVersionResource, name string) {
 	e.Helper()
 	background := metav1.DeletePropagationBackground
-	if err := e.dynamic.Resource(gvr).Namespace(e.ns).Delete(e.Context(), name, metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
+	if err := e.Dynamic.Resource(gvr).Namespace(e.Namespace).Delete(e.Context(), name, metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
 		e.Fatalf("deleting %s %s: %v", gvr.Resource, name, err)
 	}
 }
 
 func (e *env) removePods(selector string) {
 	e.Helper()
-	err := e.client.CoreV1().Pods(e.ns).DeleteCollection(e.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector})
+	err := e.Client.CoreV1().Pods(e.Namespace).DeleteCollection(e.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		e.Fatalf("deleting pods with %s: %v", selector, err)
 	}
@@ -154,7 +154,7 @@ func (e *env) claimTemplate() {
 			Name: name, Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: class, Count: 8},
 		})
 	}
-	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.ResourceV1().ResourceClaimTemplates(e.Namespace).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating a claim template: %v", err)
 	}
 }

@@ -41,35 +41,35 @@ func TestGangThatLostANodeMoves(t *testing.T) {
 	})
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("train", 4, annotated(levelRequired, "leaf")))
-	e.whole("ray.io/cluster=train", 5)
+	e.Whole("ray.io/cluster=train", 5)
 	leaf := e.leafOf("ray.io/group=workers")
 	e.budget("keep", 4)
-	lost := e.pods("ray.io/group=workers")[0]
+	lost := e.Pods("ray.io/group=workers")[0]
 	e.cordon(lost.Spec.NodeName, true)
 	e.removePod(lost.Name)
-	e.eventually("the gang says that it is to move, and what keeps it", func() bool {
+	e.Eventually("the gang says that it is to move, and what keeps it", func() bool {
 		// The lost worker's replacement, and that of the head, on which there is no budget.
 		return e.said("ray.io/group=workers", "a PodDisruptionBudget does not allow it yet for pod ") == 1
 	})
-	if n := e.bound("ray.io/group=workers"); n != 3 {
+	if n := e.Bound("ray.io/group=workers"); n != 3 {
 		t.Errorf("%d workers are left, and the budget wants all", n)
 	}
-	if err := e.client.PolicyV1().PodDisruptionBudgets(e.ns).Delete(t.Context(), "keep", metav1.DeleteOptions{}); err != nil {
+	if err := e.Client.PolicyV1().PodDisruptionBudgets(e.Namespace).Delete(t.Context(), "keep", metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("deleting the budget: %v", err)
 	}
-	e.eventually("the gang runs elsewhere", func() bool {
-		pods := e.pods("ray.io/cluster=train")
-		return len(pods) == 5 && e.bound("ray.io/cluster=train") == 5 && e.domains("ray.io/group=workers", fleet.LabelLeaf)[leaf] == 0
+	e.Eventually("the gang runs elsewhere", func() bool {
+		pods := e.Pods("ray.io/cluster=train")
+		return len(pods) == 5 && e.Bound("ray.io/cluster=train") == 5 && e.Domains("ray.io/group=workers", fleet.LabelLeaf)[leaf] == 0
 	})
 	e.leafOf("ray.io/group=workers")
-	e.eventually("an event on the RayCluster says that its pods are evicted", func() bool { return e.event("train", "are being evicted") })
+	e.Eventually("an event on the RayCluster says that its pods are evicted", func() bool { return e.event("train", "are being evicted") })
 }
 
 // budget makes a PodDisruptionBudget for the workers.
 func (e *env) budget(name string, least int) {
 	e.Helper()
 	available := intstr.FromInt(least)
-	_, err := e.client.PolicyV1().PodDisruptionBudgets(e.ns).Create(e.Context(), &policyv1.PodDisruptionBudget{
+	_, err := e.Client.PolicyV1().PodDisruptionBudgets(e.Namespace).Create(e.Context(), &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: policyv1.PodDisruptionBudgetSpec{
 			MinAvailable: &available, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"ray.io/group": "workers"}},
@@ -78,8 +78,8 @@ func (e *env) budget(name string, least int) {
 	if err != nil {
 		e.Fatalf("creating a budget: %v", err)
 	}
-	e.eventually("the budget has counted the workers", func() bool {
-		budget, err := e.client.PolicyV1().PodDisruptionBudgets(e.ns).Get(e.Context(), name, metav1.GetOptions{})
+	e.Eventually("the budget has counted the workers", func() bool {
+		budget, err := e.Client.PolicyV1().PodDisruptionBudgets(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})
 		return err == nil && budget.Status.CurrentHealthy == int32(least)
 	})
 }
@@ -98,24 +98,24 @@ func TestGangThatCannotMoveStays(t *testing.T) {
 		if group == "owned" {
 			e.ownedBy("nobody", pods...)
 		}
-		e.create(pods...)
-		e.whole(groupLabel+"="+group, 3)
+		e.createPods(pods...)
+		e.Whole(groupLabel+"="+group, 3)
 	}
 	for _, test := range []struct{ group, want string }{
 		{"owned", "the 2 members that run stay where they are, because the whole gang fits nowhere else either"},
 		{"bare", "the 2 members that run stay where they are, because no controller would replace pod bare-1"},
 	} {
-		lost := e.pods(groupLabel + "=" + test.group)[0]
+		lost := e.Pods(groupLabel + "=" + test.group)[0]
 		e.cordon(lost.Spec.NodeName, true)
 		e.removePod(lost.Name)
 		again := members(test.group, 1, asking("20", "1Gi"))
 		if test.group == "owned" {
 			e.ownedBy("nobody", again...)
 		}
-		e.eventually("pod "+lost.Name+" is gone", func() bool { return len(e.pods(groupLabel+"="+test.group)) == 2 })
-		e.create(again...)
-		e.eventually("the gang says why it stays", func() bool { return e.said(groupLabel+"="+test.group, test.want) == 1 })
-		if n := e.bound(groupLabel + "=" + test.group); n != 2 {
+		e.Eventually("pod "+lost.Name+" is gone", func() bool { return len(e.Pods(groupLabel+"="+test.group)) == 2 })
+		e.createPods(again...)
+		e.Eventually("the gang says why it stays", func() bool { return e.said(groupLabel+"="+test.group, test.want) == 1 })
+		if n := e.Bound(groupLabel + "=" + test.group); n != 2 {
 			t.Errorf("%d members of %s are left of 2", n, test.group)
 		}
 	}
@@ -124,9 +124,9 @@ func TestGangThatCannotMoveStays(t *testing.T) {
 // ownedBy makes a controller of the pods, which exists and does nothing.
 func (e *env) ownedBy(name string, pods ...*corev1.Pod) {
 	e.Helper()
-	owner, err := e.client.CoreV1().ConfigMaps(e.ns).Get(e.Context(), name, metav1.GetOptions{})
+	owner, err := e.Client.CoreV1().ConfigMaps(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})
 	if err != nil {
-		owner, err = e.client.CoreV1().ConfigMaps(e.ns).Create(e.Context(),
+		owner, err = e.Client.CoreV1().ConfigMaps(e.Namespace).Create(e.Context(),
 			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	}
 	if err != nil {

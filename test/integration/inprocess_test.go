@@ -43,7 +43,7 @@ profiles:
     preFilter: {enabled: [{name: Gang}]}
     filter: {enabled: [{name: Gang}]}
     postFilter: {enabled: [{name: Gang}, {name: DRAAware}]}
-`, e.cluster.Kubeconfig(), extra.Name())
+`, e.Cluster.Kubeconfig(), extra.Name())
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatalf("writing the scheduler's configuration: %v", err)

@@ -23,20 +23,20 @@ import (
 func TestFinishedMembersKeepTheQuorum(t *testing.T) {
 	e := onGPUs(t)
 	e.podGroup("three", 3, nil)
-	e.create(members("three", 3)...)
-	e.whole(groupLabel+"=three", 3)
+	e.createPods(members("three", 3)...)
+	e.Whole(groupLabel+"=three", 3)
 	e.setPhase("three-0", corev1.PodSucceeded)
 	e.setPhase("three-1", corev1.PodSucceeded)
 	e.setPhase("three-2", corev1.PodFailed)
 	e.removePod("three-2")
-	e.create(newPod("three-3", inGroup("three")))
-	e.whole(groupLabel+"=three", 3)
+	e.createPods(newPod("three-3", inGroup("three")))
+	e.Whole(groupLabel+"=three", 3)
 }
 
 func (e *env) setPhase(name string, phase corev1.PodPhase) {
 	e.Helper()
 	patch := fmt.Sprintf(`{"status":{"phase":%q}}`, phase)
-	_, err := e.client.CoreV1().Pods(e.ns).Patch(e.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
+	_, err := e.Client.CoreV1().Pods(e.Namespace).Patch(e.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
 	if err != nil {
 		e.Fatalf("ending pod %s: %v", name, err)
 	}
@@ -44,7 +44,7 @@ func (e *env) setPhase(name string, phase corev1.PodPhase) {
 
 func (e *env) removePod(name string) {
 	e.Helper()
-	if err := e.client.CoreV1().Pods(e.ns).Delete(e.Context(), name, metav1.DeleteOptions{}); err != nil {
+	if err := e.Client.CoreV1().Pods(e.Namespace).Delete(e.Context(), name, metav1.DeleteOptions{}); err != nil {
 		e.Fatalf("deleting pod %s: %v", name, err)
 	}
 }
@@ -55,29 +55,29 @@ func TestReplacementComesBackToItsLeaf(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("train", 3, annotated(levelRequired, "leaf")))
-	e.whole("ray.io/cluster=train", 4)
+	e.Whole("ray.io/cluster=train", 4)
 	leaf := e.leafOf("ray.io/group=workers")
-	lost := e.pods("ray.io/group=workers")[0]
+	lost := e.Pods("ray.io/group=workers")[0]
 	e.removePod(lost.Name)
-	e.eventually("a worker is replaced", func() bool { return e.replaced("ray.io/group=workers", 3, lost.Name) })
+	e.Eventually("a worker is replaced", func() bool { return e.replaced("ray.io/group=workers", 3, lost.Name) })
 	if again := e.leafOf("ray.io/group=workers"); again != leaf {
 		t.Errorf("the replacement is on leaf %s, the others on %s", again, leaf)
 	}
 	for _, node := range e.nodesIn(leaf) {
-		if !slices.Contains(e.nodesOf("ray.io/group=workers"), node) {
+		if !slices.Contains(e.NodesOf("ray.io/group=workers"), node) {
 			e.cordon(node, true)
 			t.Cleanup(func() { e.cordon(node, false) })
 		}
 	}
-	lost = e.pods("ray.io/group=workers")[0]
+	lost = e.Pods("ray.io/group=workers")[0]
 	e.cordon(lost.Spec.NodeName, true)
 	t.Cleanup(func() { e.cordon(lost.Spec.NodeName, false) })
 	e.removePod(lost.Name)
-	e.eventually("the replacement waits for its leaf", func() bool {
-		return e.said("ray.io/group=workers", "gang raycluster "+e.ns+"/train: 0 of 1 member fit leaf ") == 1
+	e.Eventually("the replacement waits for its leaf", func() bool {
+		return e.said("ray.io/group=workers", "gang raycluster "+e.Namespace+"/train: 0 of 1 member fit leaf ") == 1
 	})
 	e.cordon(lost.Spec.NodeName, false)
-	e.whole("ray.io/cluster=train", 4)
+	e.Whole("ray.io/cluster=train", 4)
 	if again := e.leafOf("ray.io/group=workers"); again != leaf {
 		t.Errorf("the replacement is on leaf %s, the others on %s", again, leaf)
 	}
@@ -88,13 +88,13 @@ func TestReplacementGoesToTheNearestPlace(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("train", 4))
-	e.whole("ray.io/cluster=train", 5)
-	lost := e.pods("ray.io/group=workers")[0]
+	e.Whole("ray.io/cluster=train", 5)
+	lost := e.Pods("ray.io/group=workers")[0]
 	e.cordon(lost.Spec.NodeName, true)
 	t.Cleanup(func() { e.cordon(lost.Spec.NodeName, false) })
 	e.removePod(lost.Name)
-	e.eventually("a worker is replaced", func() bool { return e.replaced("ray.io/group=workers", 4, lost.Name) })
-	if spines := e.domains("ray.io/group=workers", fleet.LabelSpine); len(spines) != 1 {
+	e.Eventually("a worker is replaced", func() bool { return e.replaced("ray.io/group=workers", 4, lost.Name) })
+	if spines := e.Domains("ray.io/group=workers", fleet.LabelSpine); len(spines) != 1 {
 		t.Errorf("the workers are on spines %v, want the replacement beside the others", spines)
 	}
 }
@@ -102,15 +102,15 @@ func TestReplacementGoesToTheNearestPlace(t *testing.T) {
 // replaced says that n pods match and are bound, and that one is not among them.
 func (e *env) replaced(selector string, n int, lost string) bool {
 	e.Helper()
-	pods := e.pods(selector)
-	return len(pods) == n && e.bound(selector) == n &&
+	pods := e.Pods(selector)
+	return len(pods) == n && e.Bound(selector) == n &&
 		!slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.Name == lost })
 }
 
 // leafOf returns the one leaf that all pods which match stand on.
 func (e *env) leafOf(selector string) string {
 	e.Helper()
-	leaves := e.domains(selector, fleet.LabelLeaf)
+	leaves := e.Domains(selector, fleet.LabelLeaf)
 	for leaf := range leaves {
 		if len(leaves) == 1 {
 			return leaf
@@ -122,7 +122,7 @@ func (e *env) leafOf(selector string) string {
 
 func (e *env) nodesIn(leaf string) []string {
 	e.Helper()
-	list, err := e.client.CoreV1().Nodes().List(e.Context(), metav1.ListOptions{LabelSelector: fleet.LabelLeaf + "=" + leaf})
+	list, err := e.Client.CoreV1().Nodes().List(e.Context(), metav1.ListOptions{LabelSelector: fleet.LabelLeaf + "=" + leaf})
 	if err != nil {
 		e.Fatalf("listing the nodes of leaf %s: %v", leaf, err)
 	}
@@ -138,22 +138,22 @@ func (e *env) nodesIn(leaf string) []string {
 func TestMinimumChangesWhileTheGangLives(t *testing.T) {
 	e := onGPUs(t)
 	e.podGroup("live", 5, nil)
-	e.create(members("live", 3)...)
-	e.refused(groupLabel+"=live", 3, "waiting for 2 of 5 members")
+	e.createPods(members("live", 3)...)
+	e.Refused(groupLabel+"=live", 3, "waiting for 2 of 5 members")
 	e.setMin("live", 3)
-	e.whole(groupLabel+"=live", 3)
+	e.Whole(groupLabel+"=live", 3)
 	e.setMin("live", 6)
-	e.create(newPod("live-3", inGroup("live"))) // five of six exist at most, and nobody waits
-	e.whole(groupLabel+"=live", 4)
+	e.createPods(newPod("live-3", inGroup("live"))) // five of six exist at most, and nobody waits
+	e.Whole(groupLabel+"=live", 4)
 	e.setMin("live", 2)
-	e.create(newPod("live-4", inGroup("live")))
-	e.whole(groupLabel+"=live", 5)
+	e.createPods(newPod("live-4", inGroup("live")))
+	e.Whole(groupLabel+"=live", 5)
 }
 
 func (e *env) setMin(group string, least int) {
 	e.Helper()
 	patch := fmt.Sprintf(`{"spec":{"minMember":%d}}`, least)
-	_, err := e.dynamic.Resource(podGroups).Namespace(e.ns).Patch(e.Context(), group, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := e.Dynamic.Resource(podGroups).Namespace(e.Namespace).Patch(e.Context(), group, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		e.Fatalf("changing the minimum of PodGroup %s: %v", group, err)
 	}
@@ -165,25 +165,25 @@ func TestSuspendedAndResumed(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("paused", 16))
-	e.whole("ray.io/cluster=paused", 17)
+	e.Whole("ray.io/cluster=paused", 17)
 	suspend := func(yes bool) {
 		e.updateRayCluster("paused", func(c *rayv1.RayCluster) { c.Spec.Suspend = &yes })
 	}
 	suspend(true)
-	e.eventually("its pods are gone", func() bool { return len(e.pods("ray.io/cluster=paused")) == 0 })
+	e.Eventually("its pods are gone", func() bool { return len(e.Pods("ray.io/cluster=paused")) == 0 })
 	e.rayCluster(newRayCluster("other", 16))
-	e.whole("ray.io/cluster=other", 17)
+	e.Whole("ray.io/cluster=other", 17)
 	suspend(false)
-	e.refused("ray.io/cluster=paused", 17, "gang raycluster "+e.ns+"/paused: ")
+	e.Refused("ray.io/cluster=paused", 17, "gang raycluster "+e.Namespace+"/paused: ")
 	e.remove(rayClusters, "other")
-	e.whole("ray.io/cluster=paused", 17)
+	e.Whole("ray.io/cluster=paused", 17)
 }
 
 // said counts the pods that match and say the sentence.
 func (e *env) said(selector, sentence string) int {
 	e.Helper()
 	n := 0
-	for _, pod := range e.pods(selector) {
+	for _, pod := range e.Pods(selector) {
 		if pod.Spec.NodeName == "" && containsSentence(&pod, sentence) {
 			n++
 		}

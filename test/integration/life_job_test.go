@@ -32,7 +32,7 @@ func (l *life) remake(g *lifeGang) {
 	}
 	spec := newPod("", asking(strconv.Itoa(lifeCPU), "1Gi")).Spec
 	spec.RestartPolicy = corev1.RestartPolicyNever
-	_, err := l.client.BatchV1().Jobs(l.ns).Create(l.Context(), &batchv1.Job{
+	_, err := l.Client.BatchV1().Jobs(l.Namespace).Create(l.Context(), &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: g.jobName(), Annotations: annotations},
 		Spec: batchv1.JobSpec{
 			Parallelism: new(int32(g.want)), Completions: new(int32(g.want)),
@@ -53,7 +53,7 @@ func (l *life) complete(g *lifeGang) bool {
 	if g.kind != "job" {
 		return false
 	}
-	job, err := l.client.BatchV1().Jobs(l.ns).Get(l.Context(), g.jobName(), metav1.GetOptions{})
+	job, err := l.Client.BatchV1().Jobs(l.Namespace).Get(l.Context(), g.jobName(), metav1.GetOptions{})
 	if err != nil {
 		l.Fatalf("reading Job %s: %v", g.jobName(), err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -87,13 +88,13 @@ func TestLife(t *testing.T) {
 			t.Logf("neither whole nor true: %s", strings.Join(wrong, "\n"))
 		}
 	})
-	l.eventually("every gang is whole or says truly why not", func() bool {
+	l.Eventually("every gang is whole or says truly why not", func() bool {
 		wrong = l.untrue()
 		return len(wrong) == 0
 	})
 	whole := 0
 	for _, g := range l.gangs {
-		if l.bound(g.selector) == g.want || l.complete(g) {
+		if l.Bound(g.selector) == g.want || l.complete(g) {
 			whole++
 		} else {
 			t.Logf("%s %s waits: %s", g.kind, g.name, l.words(g))
@@ -157,7 +158,7 @@ func (l *life) found(i int) {
 func (l *life) replicaSet(g *lifeGang, label string, annotations map[string]string) {
 	l.Helper()
 	labels := map[string]string{label: g.name}
-	_, err := l.client.AppsV1().ReplicaSets(l.ns).Create(l.Context(), &appsv1.ReplicaSet{
+	_, err := l.Client.AppsV1().ReplicaSets(l.Namespace).Create(l.Context(), &appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{Name: g.name},
 		Spec: appsv1.ReplicaSetSpec{
 			Replicas: new(int32(g.want)), Selector: &metav1.LabelSelector{MatchLabels: labels},
@@ -205,14 +206,14 @@ func (l *life) killMember() {
 		l.remake(g)
 		return
 	}
-	if pods := l.pods(g.selector); len(pods) > 0 {
+	if pods := l.Pods(g.selector); len(pods) > 0 {
 		l.deletePod(pods[l.random.IntN(len(pods))].Name)
 	}
 }
 
 func (l *life) deletePod(name string) {
 	l.Helper()
-	err := l.client.CoreV1().Pods(l.ns).Delete(l.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+	err := l.Client.CoreV1().Pods(l.Namespace).Delete(l.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
 	if err != nil && !apierrors.IsNotFound(err) {
 		l.Fatalf("deleting pod %s: %v", name, err)
 	}
@@ -233,7 +234,7 @@ func (l *life) resize(g *lifeGang) {
 		l.setMin(g.name, g.want)
 	}
 	patch := fmt.Sprintf(`{"spec":{"replicas":%d}}`, g.want)
-	_, err := l.client.AppsV1().ReplicaSets(l.ns).Patch(l.Context(), g.name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := l.Client.AppsV1().ReplicaSets(l.Namespace).Patch(l.Context(), g.name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		l.Fatalf("resizing ReplicaSet %s: %v", g.name, err)
 	}
@@ -244,11 +245,11 @@ func (l *life) loseNode() {
 	l.Helper()
 	nodes := l.nodes()
 	node := nodes[l.random.IntN(len(nodes))]
-	if err := l.client.CoreV1().Nodes().Delete(l.Context(), node.Name, metav1.DeleteOptions{}); err != nil {
+	if err := l.Client.CoreV1().Nodes().Delete(l.Context(), node.Name, metav1.DeleteOptions{}); err != nil {
 		l.Fatalf("deleting node %s: %v", node.Name, err)
 	}
 	l.away = append(l.away, &node)
-	for _, pod := range l.pods("") {
+	for _, pod := range l.Pods("") {
 		if pod.Spec.NodeName == node.Name {
 			l.deletePod(pod.Name)
 		}
@@ -263,7 +264,7 @@ func (l *life) comeBack() {
 		if node.Name() != old.Name {
 			continue
 		}
-		if _, err := l.client.CoreV1().Nodes().Create(l.Context(), node.Object(), metav1.CreateOptions{}); err != nil {
+		if _, err := l.Client.CoreV1().Nodes().Create(l.Context(), node.Object(), metav1.CreateOptions{}); err != nil {
 			l.Fatalf("creating node %s again: %v", old.Name, err)
 		}
 	}
@@ -271,7 +272,7 @@ func (l *life) comeBack() {
 
 func (l *life) nodes() []corev1.Node {
 	l.Helper()
-	list, err := l.client.CoreV1().Nodes().List(l.Context(), metav1.ListOptions{})
+	list, err := l.Client.CoreV1().Nodes().List(l.Context(), metav1.ListOptions{})
 	if err != nil {
 		l.Fatalf("listing nodes: %v", err)
 	}
@@ -280,10 +281,10 @@ func (l *life) nodes() []corev1.Node {
 
 func (l *life) restart() {
 	l.Helper()
-	if err := l.cluster.Kill(localcluster.Dovetail); err != nil {
+	if err := l.Cluster.Kill(localcluster.Dovetail); err != nil {
 		l.Fatalf("killing the scheduler: %v", err)
 	}
-	if err := l.cluster.Restart(l.Context(), localcluster.Dovetail); err != nil {
+	if err := l.Cluster.Restart(l.Context(), localcluster.Dovetail); err != nil {
 		l.Fatalf("starting the scheduler again: %v", err)
 	}
 }
@@ -294,7 +295,7 @@ func (l *life) untrue() []string {
 	free, leafOf := l.room()
 	var wrong []string
 	for _, g := range l.gangs {
-		pods := l.pods(g.selector)
+		pods := l.Pods(g.selector)
 		missing, own := 0, ""
 		for _, pod := range pods {
 			if pod.Spec.NodeName == "" {
@@ -321,7 +322,7 @@ func (l *life) room() (free map[string]int, leafOf map[string]string) {
 	l.Helper()
 	free, leafOf = map[string]int{}, map[string]string{}
 	used := map[string]int{}
-	for _, pod := range l.pods("") {
+	for _, pod := range l.Pods("") {
 		if pod.Status.Phase != corev1.PodSucceeded {
 			used[pod.Spec.NodeName]++
 		}
@@ -349,9 +350,9 @@ func (g *lifeGang) couldStand(missing int, own string, free map[string]int) bool
 // words returns what one member that waits says.
 func (l *life) words(g *lifeGang) string {
 	l.Helper()
-	for _, pod := range l.pods(g.selector) {
+	for _, pod := range l.Pods(g.selector) {
 		if pod.Spec.NodeName == "" {
-			return unschedulable(&pod)
+			return harness.Unschedulable(&pod)
 		}
 	}
 	return ""

@@ -27,10 +27,10 @@ func TestLonePodsWithClaims(t *testing.T) {
 	e.deviceTemplate("two", map[string]int64{fleet.ClassGPU: 2, fleet.ClassRDMA: 2})
 	e.deviceTemplate("nine", map[string]int64{fleet.ClassGPU: 9})
 	for i := range pods {
-		e.create(newPod(fmt.Sprintf("lone-%d", i), withTemplates("two")))
+		e.createPods(newPod(fmt.Sprintf("lone-%d", i), withTemplates("two")))
 	}
-	e.whole("", pods)
-	used := e.domains("", corev1.LabelHostname)
+	e.Whole("", pods)
+	used := e.Domains("", corev1.LabelHostname)
 	t.Logf("%d pods of 2 GPUs on %d nodes: filters ran for %d (pod, node) pairs", pods, len(used), counter.calls.Load())
 	if calls := counter.calls.Load(); calls > 2*pods {
 		t.Errorf("filters ran for %d (pod, node) pairs, want at most %d", calls, 2*pods)
@@ -39,9 +39,9 @@ func TestLonePodsWithClaims(t *testing.T) {
 		t.Errorf("the pods are on nodes %v, want %d nodes with 4 pods each", used, pods/4)
 	}
 
-	e.create(newPod("big", withTemplates("nine")))
-	e.eventually("the pod is told why it waits", func() bool {
-		pods := e.pods("")
+	e.createPods(newPod("big", withTemplates("nine")))
+	e.Eventually("the pod is told why it waits", func() bool {
+		pods := e.Pods("")
 		for i := range pods {
 			if pods[i].Name == "big" {
 				return containsSentence(&pods[i], "devices of class gpu.nvidia.com: 9 wanted")

@@ -58,20 +58,20 @@ func TestNodeGoesBetweenPlanAndBinding(t *testing.T) {
 	})
 	gone := make(chan string, 1)
 	e.runScheduler(t, &interrupter{after: size - 1, do: func(handle fwk.Handle, node string) {
-		if err := e.client.CoreV1().Nodes().Delete(context.Background(), node, metav1.DeleteOptions{}); err != nil {
+		if err := e.Client.CoreV1().Nodes().Delete(context.Background(), node, metav1.DeleteOptions{}); err != nil {
 			t.Errorf("deleting node %s: %v", node, err)
 		}
-		e.eventually("the scheduler hears that the node is gone", func() bool {
+		e.Eventually("the scheduler hears that the node is gone", func() bool {
 			_, err := handle.SharedInformerFactory().Core().V1().Nodes().Lister().Get(node)
 			return apierrors.IsNotFound(err)
 		})
 		gone <- node
 	}})
 	e.podGroup("six", size, nil)
-	e.create(members("six", size, asking("20", "1Gi"))...)
-	e.whole(groupLabel+"=six", size)
+	e.createPods(members("six", size, asking("20", "1Gi"))...)
+	e.Whole(groupLabel+"=six", size)
 	lost := <-gone
-	for _, pod := range e.pods(groupLabel + "=six") {
+	for _, pod := range e.Pods(groupLabel + "=six") {
 		if pod.Spec.NodeName == lost {
 			t.Errorf("pod %s is bound to node %s, which was gone", pod.Name, lost)
 		}
@@ -90,19 +90,19 @@ func TestGangDeletedBetweenPlanAndBinding(t *testing.T) {
 	e.runScheduler(t, &interrupter{after: size / 2, do: func(handle fwk.Handle, _ string) {
 		e.removePods(groupLabel + "=six")
 		e.remove(podGroups, "six")
-		e.eventually("the scheduler hears that the gang is gone", func() bool {
-			pods, err := handle.SharedInformerFactory().Core().V1().Pods().Lister().Pods(e.ns).List(labels.Everything())
+		e.Eventually("the scheduler hears that the gang is gone", func() bool {
+			pods, err := handle.SharedInformerFactory().Core().V1().Pods().Lister().Pods(e.Namespace).List(labels.Everything())
 			return err == nil && len(pods) == 0
 		})
 		close(deleted)
 	}})
 	e.podGroup("six", size, nil)
-	e.create(members("six", size, asking("20", "1Gi"))...)
+	e.createPods(members("six", size, asking("20", "1Gi"))...)
 	<-deleted
 	e.podGroup("next", size, nil)
-	e.create(members("next", size, asking("20", "1Gi"))...)
-	e.whole(groupLabel+"=next", size)
-	if pods := e.pods(groupLabel + "=six"); len(pods) > 0 {
+	e.createPods(members("next", size, asking("20", "1Gi"))...)
+	e.Whole(groupLabel+"=next", size)
+	if pods := e.Pods(groupLabel + "=six"); len(pods) > 0 {
 		t.Errorf("%d pods of the gang that was deleted are there", len(pods))
 	}
 }

@@ -22,13 +22,13 @@ import (
 
 // inNamespace puts the test's namespace in the place of NS.
 func (e *env) inNamespace(text string) string {
-	return strings.ReplaceAll(text, "NS/", e.ns+"/")
+	return strings.ReplaceAll(text, "NS/", e.Namespace+"/")
 }
 
 // event says whether some event about the object contains the sentence.
 func (e *env) event(object, sentence string) bool {
 	e.Helper()
-	list, err := e.client.EventsV1().Events(e.ns).List(e.Context(), metav1.ListOptions{})
+	list, err := e.Client.EventsV1().Events(e.Namespace).List(e.Context(), metav1.ListOptions{})
 	if err != nil {
 		e.Fatalf("listing events: %v", err)
 	}
@@ -47,7 +47,7 @@ func containsEvent(events []eventsv1.Event, object, sentence string) bool {
 func (e *env) cordon(node string, off bool) {
 	e.Helper()
 	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, off)
-	_, err := e.client.CoreV1().Nodes().Patch(context.Background(), node, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := e.Client.CoreV1().Nodes().Patch(context.Background(), node, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		e.Errorf("cordoning node %s: %v", node, err)
 	}
@@ -59,7 +59,7 @@ const minMemberMinimum = "/spec/versions/0/schema/openAPIV3Schema/properties/spe
 func (e *env) patchCRD(patch string) {
 	e.Helper()
 	crds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	_, err := e.dynamic.Resource(crds).Patch(context.Background(), "podgroups.scheduling.x-k8s.io", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := e.Dynamic.Resource(crds).Patch(context.Background(), "podgroups.scheduling.x-k8s.io", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		e.Fatalf("changing the PodGroup CRD: %v", err)
 	}
@@ -67,7 +67,7 @@ func (e *env) patchCRD(patch string) {
 
 func (e *env) readRayCluster(name string) *rayv1.RayCluster {
 	e.Helper()
-	obj, err := e.dynamic.Resource(rayClusters).Namespace(e.ns).Get(e.Context(), name, metav1.GetOptions{})
+	obj, err := e.Dynamic.Resource(rayClusters).Namespace(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		e.Fatalf("reading RayCluster %s: %v", name, err)
 	}
@@ -93,7 +93,7 @@ func (e *env) updateRayCluster(name string, change func(*rayv1.RayCluster)) {
 		if err != nil {
 			return err
 		}
-		_, err = e.dynamic.Resource(rayClusters).Namespace(e.ns).Update(e.Context(), &unstructured.Unstructured{Object: content}, metav1.UpdateOptions{})
+		_, err = e.Dynamic.Resource(rayClusters).Namespace(e.Namespace).Update(e.Context(), &unstructured.Unstructured{Object: content}, metav1.UpdateOptions{})
 		return err
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/dovetail-dev/dovetail/manifests"
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -76,7 +77,7 @@ func (e *env) channelTemplate(name string) {
 			}},
 		}},
 	}
-	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.ResourceV1().ResourceClaimTemplates(e.Namespace).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating claim template %s: %v", name, err)
 	}
 }
@@ -90,22 +91,22 @@ func TestGangFillsAnIdleRack(t *testing.T) {
 	e.deviceTemplate("whole-tray", map[string]int64{fleet.ClassGPU: 4, fleet.ClassRDMA: 4})
 	e.channelTemplate("compute-domain")
 
-	e.create(
+	e.createPods(
 		newPod("early-1", withTemplates("one-gpu"), onNode("gb-s1-l1-n07")),
 		newPod("early-3", withTemplates("whole-tray"), onNode("gb-s1-l3-n18")),
 	)
-	e.whole("", 2)
+	e.Whole("", 2)
 
 	e.podGroup("train", rackNodes, nil)
-	e.create(members("train", rackNodes, withTemplates("whole-tray", "compute-domain"))...)
-	e.whole(groupLabel+"=train", rackNodes)
-	if racks := e.domains(groupLabel+"=train", fleet.LabelLeaf); racks["gb-s1-l2"] != rackNodes {
+	e.createPods(members("train", rackNodes, withTemplates("whole-tray", "compute-domain"))...)
+	e.Whole(groupLabel+"=train", rackNodes)
+	if racks := e.Domains(groupLabel+"=train", fleet.LabelLeaf); racks["gb-s1-l2"] != rackNodes {
 		t.Errorf("the gang stands in racks %v, want all of it in gb-s1-l2", racks)
 	}
-	if cliques := e.domains(groupLabel+"=train", fleet.LabelClique); len(cliques) != 1 {
+	if cliques := e.Domains(groupLabel+"=train", fleet.LabelClique); len(cliques) != 1 {
 		t.Errorf("the gang stands in NVLink cliques %v, want one", cliques)
 	}
-	for _, pod := range e.pods(groupLabel + "=train") {
+	for _, pod := range e.Pods(groupLabel + "=train") {
 		held := e.devicesOf(pod.Name)
 		counts := map[string]int{}
 		for _, device := range held {
@@ -120,14 +121,14 @@ func TestGangFillsAnIdleRack(t *testing.T) {
 	}
 
 	e.podGroup("late", rackNodes, map[string]string{levelRequired: "clique"})
-	e.create(members("late", rackNodes, withTemplates("whole-tray", "compute-domain"))...)
+	e.createPods(members("late", rackNodes, withTemplates("whole-tray", "compute-domain"))...)
 	const sentence = "17 of 18 members fit clique "
-	e.refused(groupLabel+"=late", rackNodes, sentence)
-	e.eventually("the PodGroup has an event that says so", func() bool { return e.event("late", sentence) })
-	t.Log(unschedulable(&e.pods(groupLabel + "=late")[0]))
+	e.Refused(groupLabel+"=late", rackNodes, sentence)
+	e.Eventually("the PodGroup has an event that says so", func() bool { return e.event("late", sentence) })
+	t.Log(harness.Unschedulable(&e.Pods(groupLabel + "=late")[0]))
 	e.removePods("!" + groupLabel) // one rack is whole again
-	e.whole(groupLabel+"=late", rackNodes)
-	if cliques := e.domains(groupLabel+"=late", fleet.LabelClique); len(cliques) != 1 {
+	e.Whole(groupLabel+"=late", rackNodes)
+	if cliques := e.Domains(groupLabel+"=late", fleet.LabelClique); len(cliques) != 1 {
 		t.Errorf("the second gang stands in NVLink cliques %v, want one", cliques)
 	}
 }
@@ -142,27 +143,27 @@ func TestPlacementGroupBoundsRDMA(t *testing.T) {
 	e.deviceTemplate("pairs", map[string]int64{fleet.ClassGPU: 8, fleet.ClassRDMA: 8})
 
 	e.podGroup("rdma", 4, nil)
-	e.create(members("rdma", 4, withTemplates("pairs"))...)
+	e.createPods(members("rdma", 4, withTemplates("pairs"))...)
 	const sentence = "3 of 4 members fit"
 	const because = "placement-group zone-1/pg-a, which RDMA does not leave, though 3 more fit outside"
-	e.refused(groupLabel+"=rdma", 4, sentence)
-	e.refused(groupLabel+"=rdma", 4, because)
-	e.eventually("the PodGroup has an event that says so", func() bool { return e.event("rdma", because) })
-	t.Log(unschedulable(&e.pods(groupLabel + "=rdma")[0]))
+	e.Refused(groupLabel+"=rdma", 4, sentence)
+	e.Refused(groupLabel+"=rdma", 4, because)
+	e.Eventually("the PodGroup has an event that says so", func() bool { return e.event("rdma", because) })
+	t.Log(harness.Unschedulable(&e.Pods(groupLabel + "=rdma")[0]))
 
 	e.podGroup("tcp", 4, nil)
-	e.create(members("tcp", 4, withTemplates("gpus"))...)
-	e.whole(groupLabel+"=tcp", 4)
+	e.createPods(members("tcp", 4, withTemplates("gpus"))...)
+	e.Whole(groupLabel+"=tcp", 4)
 	if groups := e.groupsOf(groupLabel + "=tcp"); len(groups) != 2 {
 		t.Errorf("the gang without RDMA stands in placement groups %v, want both: no group has four nodes", groups)
 	}
-	if n := e.bound(groupLabel + "=rdma"); n != 0 {
+	if n := e.Bound(groupLabel + "=rdma"); n != 0 {
 		t.Errorf("%d pods of the gang with RDMA are bound", n)
 	}
 	e.removePods(groupLabel + "=tcp")
 
 	e.regroup("b-s1-l1-n2", "pg-a")
-	e.whole(groupLabel+"=rdma", 4)
+	e.Whole(groupLabel+"=rdma", 4)
 	if groups := e.groupsOf(groupLabel + "=rdma"); groups["pg-a"] != 4 {
 		t.Errorf("the gang with RDMA stands in placement groups %v, want pg-a", groups)
 	}
@@ -172,7 +173,7 @@ func TestPlacementGroupBoundsRDMA(t *testing.T) {
 func (e *env) groupsOf(selector string) map[string]int {
 	e.Helper()
 	seen := map[string]int{}
-	for _, node := range e.nodesOf(selector) {
+	for _, node := range e.NodesOf(selector) {
 		seen[*e.nicSlice(node).Spec.Devices[0].Attributes[placementGroup].StringValue]++
 	}
 	return seen
@@ -186,14 +187,14 @@ func (e *env) regroup(node, group string) {
 	for i := range slice.Spec.Devices {
 		slice.Spec.Devices[i].Attributes[placementGroup] = resourceapi.DeviceAttribute{StringValue: &group}
 	}
-	if _, err := e.client.ResourceV1().ResourceSlices().Update(e.Context(), slice, metav1.UpdateOptions{}); err != nil {
+	if _, err := e.Client.ResourceV1().ResourceSlices().Update(e.Context(), slice, metav1.UpdateOptions{}); err != nil {
 		e.Fatalf("updating ResourceSlice %s: %v", slice.Name, err)
 	}
 }
 
 func (e *env) nicSlice(node string) *resourceapi.ResourceSlice {
 	e.Helper()
-	slice, err := e.client.ResourceV1().ResourceSlices().Get(e.Context(), node+"-"+fleet.DriverNIC, metav1.GetOptions{})
+	slice, err := e.Client.ResourceV1().ResourceSlices().Get(e.Context(), node+"-"+fleet.DriverNIC, metav1.GetOptions{})
 	if err != nil {
 		e.Fatalf("reading the NICs of node %s: %v", node, err)
 	}
@@ -207,24 +208,24 @@ func TestGangRequiresAlignment(t *testing.T) {
 	e.deviceTemplate("pair", map[string]int64{fleet.ClassGPU: 1, fleet.ClassRDMA: 1})
 	e.selectedTemplate("first-gpu", fleet.ClassGPU, 1, `device.attributes["resource.kubernetes.io"].pciBusID == "0001:00:00.0"`)
 	e.selectedTemplate("other-nics", fleet.ClassRDMA, 6, `!(device.attributes["dra.net"].rdmaDevice in ["mlx5_0", "mlx5_1"])`)
-	e.create(newPod("in-the-way", withTemplates("first-gpu", "other-nics")))
-	e.whole("", 1)
+	e.createPods(newPod("in-the-way", withTemplates("first-gpu", "other-nics")))
+	e.Whole("", 1)
 	// NICs 0 and 1 are left; GPU 0 is taken, so that one of the two has no GPU.
 	required := map[string]string{"dovetail.dev/device-alignment": "required"}
 	e.podGroup("strict", 2, required)
-	e.create(members("strict", 2, withTemplates("pair"))...)
-	e.refused(groupLabel+"=strict", 2, "1 of 2 members fit")
+	e.createPods(members("strict", 2, withTemplates("pair"))...)
+	e.Refused(groupLabel+"=strict", 2, "1 of 2 members fit")
 	e.podGroup("wrong", 1, map[string]string{"dovetail.dev/device-alignment": "strict"})
-	e.create(members("wrong", 1, withTemplates("pair"))...)
-	e.refused(groupLabel+"=wrong", 1, e.inNamespace(`annotation dovetail.dev/device-alignment of podgroup NS/wrong is "strict", which must be preferred, required or none`))
+	e.createPods(members("wrong", 1, withTemplates("pair"))...)
+	e.Refused(groupLabel+"=wrong", 1, e.inNamespace(`annotation dovetail.dev/device-alignment of podgroup NS/wrong is "strict", which must be preferred, required or none`))
 
 	e.podGroup("easy", 2, required)
-	e.create(members("easy", 2, withTemplates("pair"), func(p *corev1.Pod) { p.Annotations["dovetail.dev/device-alignment"] = "preferred" })...)
-	e.whole(groupLabel+"=easy", 2)
+	e.createPods(members("easy", 2, withTemplates("pair"), func(p *corev1.Pod) { p.Annotations["dovetail.dev/device-alignment"] = "preferred" })...)
+	e.Whole(groupLabel+"=easy", 2)
 	e.removePods(groupLabel + "=easy")
 	e.removePods("!" + groupLabel)
-	e.whole(groupLabel+"=strict", 2)
-	for _, pod := range e.pods(groupLabel + "=strict") {
+	e.Whole(groupLabel+"=strict", 2)
+	for _, pod := range e.Pods(groupLabel + "=strict") {
 		gpus, nics := churnDevices(e.Fatalf, e.devicesOf(pod.Name))
 		for nic := range nics {
 			if !gpus[nic] {
@@ -242,7 +243,7 @@ func (e *env) selectedTemplate(name, class string, count int64, expression strin
 		DeviceClassName: class, Count: count,
 		Selectors: []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{Expression: expression}}},
 	}}}
-	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.ResourceV1().ResourceClaimTemplates(e.Namespace).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating claim template %s: %v", name, err)
 	}
 }

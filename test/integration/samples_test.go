@@ -60,18 +60,17 @@ func TestKubeRaySamples(t *testing.T) {
 func (e *env) runSample(t *testing.T, file string) {
 	objects, clusters := withScheduler(t, file)
 	e.kubectl(t, objects, "apply", "--server-side", "-f", "-")
-	sample := *e
-	sample.T = t
+	sample := &env{e.WithT(t)}
 	for _, cluster := range clusters {
-		sample.eventually("RayCluster "+cluster+" is ready", func() bool { return sample.rayReady(cluster) })
-		for _, pod := range sample.pods("ray.io/cluster=" + cluster) {
+		sample.Eventually("RayCluster "+cluster+" is ready", func() bool { return sample.rayReady(cluster) })
+		for _, pod := range sample.Pods("ray.io/cluster=" + cluster) {
 			if pod.Spec.SchedulerName != profile {
 				t.Errorf("pod %s was scheduled by %s", pod.Name, pod.Spec.SchedulerName)
 			}
 		}
 	}
 	e.kubectl(t, objects, "delete", "--wait=false", "-f", "-")
-	sample.eventually("the sample's pods are gone", func() bool { return len(sample.pods("")) == 0 })
+	sample.Eventually("the sample's pods are gone", func() bool { return len(sample.Pods("")) == 0 })
 }
 
 // withScheduler reads a sample, adds the schedulerName to each pod template of
@@ -137,20 +136,20 @@ func TestExtendedResourceBackedByDRA(t *testing.T) {
 	gpus.Limits = gpus.Requests.DeepCopy()
 	worker.Containers[0].Resources = gpus
 	e.rayCluster(cluster)
-	e.whole("ray.io/cluster=legacy", 5)
-	if leaves := e.domains("ray.io/group=workers", fleet.LabelLeaf); len(leaves) != 1 {
+	e.Whole("ray.io/cluster=legacy", 5)
+	if leaves := e.Domains("ray.io/group=workers", fleet.LabelLeaf); len(leaves) != 1 {
 		t.Errorf("the workers are on leaves %v, want one leaf", leaves)
 	}
-	if nodes := e.domains("ray.io/group=workers", "kubernetes.io/hostname"); len(nodes) != 4 {
+	if nodes := e.Domains("ray.io/group=workers", "kubernetes.io/hostname"); len(nodes) != 4 {
 		t.Errorf("the workers are on nodes %v, want one each", nodes)
 	}
-	e.eventually("the RayCluster is ready", func() bool { return e.rayReady("legacy") })
+	e.Eventually("the RayCluster is ready", func() bool { return e.rayReady("legacy") })
 }
 
 // kubectl runs the real kubectl in the test's namespace.
 func (e *env) kubectl(t *testing.T, stdin []byte, args ...string) string {
 	t.Helper()
-	cmd := e.cluster.Kubectl(t.Context(), append([]string{"--namespace", e.ns}, args...)...)
+	cmd := e.Cluster.Kubectl(t.Context(), append([]string{"--namespace", e.Namespace}, args...)...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -50,11 +50,11 @@ func TestFiltersSeeOneNodeForEachPod(t *testing.T) {
 	e.runScheduler(t, counter)
 	e.podGroup("wide", size, nil)
 	began := time.Now()
-	e.create(members("wide", size, asking("20", "1Gi"))...)
-	e.whole(groupLabel+"=wide", size)
+	e.createPods(members("wide", size, asking("20", "1Gi"))...)
+	e.Whole(groupLabel+"=wide", size)
 	took := time.Since(began)
 
-	if nodes := len(e.domains(groupLabel+"=wide", corev1.LabelHostname)); nodes != size {
+	if nodes := len(e.Domains(groupLabel+"=wide", corev1.LabelHostname)); nodes != size {
 		t.Errorf("the gang is on %d nodes, want %d", nodes, size)
 	}
 	calls := counter.calls.Load()

@@ -11,6 +11,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -22,7 +23,7 @@ func (e *env) sharedClaim(name string, gpus int64) {
 	claim.Spec.Devices.Requests = []resourceapi.DeviceRequest{{
 		Name: "gpus", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: fleet.ClassGPU, Count: gpus},
 	}}
-	if _, err := e.client.ResourceV1().ResourceClaims(e.ns).Create(e.Context(), claim, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).Create(e.Context(), claim, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating claim %s: %v", name, err)
 	}
 }
@@ -37,7 +38,7 @@ func naming(claim string) podOption {
 // users are the names of the pods for which a claim is reserved.
 func (e *env) users(claim string) map[string]bool {
 	e.Helper()
-	got, err := e.client.ResourceV1().ResourceClaims(e.ns).Get(e.Context(), claim, metav1.GetOptions{})
+	got, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).Get(e.Context(), claim, metav1.GetOptions{})
 	if err != nil {
 		e.Fatalf("reading claim %s: %v", claim, err)
 	}
@@ -67,13 +68,13 @@ func TestMembersShareClaims(t *testing.T) {
 		if g%2 == 1 {
 			options[0], options[1] = options[1], options[0]
 		}
-		e.create(members(name, size, options...)...)
+		e.createPods(members(name, size, options...)...)
 	}
 	for g := range gangs {
 		name := fmt.Sprintf("g%d", g)
 		selector := groupLabel + "=" + name
-		e.whole(selector, size)
-		if nodes := e.domains(selector, corev1.LabelHostname); len(nodes) != 1 {
+		e.Whole(selector, size)
+		if nodes := e.Domains(selector, corev1.LabelHostname); len(nodes) != 1 {
 			t.Errorf("gang %s stands on nodes %v, want the one where its claim is", name, nodes)
 		}
 		if users := e.users(name); len(users) != size {
@@ -82,18 +83,18 @@ func TestMembersShareClaims(t *testing.T) {
 	}
 
 	// One more member joins later where the claim is, and is no burden to it.
-	e.create(members("g0", size+1, naming("g0"), withTemplates("own"))[size:]...)
-	e.whole(groupLabel+"=g0", size+1)
-	if nodes := e.domains(groupLabel+"=g0", corev1.LabelHostname); len(nodes) != 1 {
+	e.createPods(members("g0", size+1, naming("g0"), withTemplates("own"))[size:]...)
+	e.Whole(groupLabel+"=g0", size+1)
+	if nodes := e.Domains(groupLabel+"=g0", corev1.LabelHostname); len(nodes) != 1 {
 		t.Errorf("after one more member gang g0 stands on nodes %v", nodes)
 	}
 
 	// Nine GPUs beside the shared one are more than any node has.
 	e.sharedClaim("huge", 1)
 	e.podGroup("huge", 9, nil)
-	e.create(members("huge", 9, naming("huge"), withTemplates("own"))...)
-	e.refused(groupLabel+"=huge", 9, "members share resource claims huge, whose devices are one node's")
-	t.Log(unschedulable(&e.pods(groupLabel + "=huge")[0]))
+	e.createPods(members("huge", 9, naming("huge"), withTemplates("own"))...)
+	e.Refused(groupLabel+"=huge", 9, "members share resource claims huge, whose devices are one node's")
+	t.Log(harness.Unschedulable(&e.Pods(groupLabel + "=huge")[0]))
 	if users := e.users("huge"); len(users) != 0 {
 		t.Errorf("the claim of a gang that waits is reserved for %v", users)
 	}

@@ -19,14 +19,14 @@ import (
 func TestStatusOfAPodGroup(t *testing.T) {
 	e := onGPUs(t)
 	e.podGroup("pg", 3, nil)
-	e.create(members("pg", 2)...)
+	e.createPods(members("pg", 2)...)
 	e.status("pg", "phase Pending, running 0, succeeded 0, failed 0")
-	e.create(newPod("pg-2", inGroup("pg")))
+	e.createPods(newPod("pg-2", inGroup("pg")))
 	e.status("pg", "phase Running, running 3, succeeded 0, failed 0")
 	e.setPhase("pg-0", corev1.PodFailed)
 	e.status("pg", "phase Failed, running 2, succeeded 0, failed 1")
 	e.removePod("pg-0")
-	e.create(newPod("pg-3", inGroup("pg")))
+	e.createPods(newPod("pg-3", inGroup("pg")))
 	e.status("pg", "phase Running, running 3, succeeded 0, failed 0")
 	for _, name := range []string{"pg-1", "pg-2", "pg-3"} {
 		e.setPhase(name, corev1.PodSucceeded)
@@ -34,7 +34,7 @@ func TestStatusOfAPodGroup(t *testing.T) {
 	e.status("pg", "phase Finished, running 0, succeeded 3, failed 0")
 	e.removePods("")
 	e.podGroup("other", 1, nil)
-	e.create(members("other", 1)...) // once its status is right, what was to be written before has been
+	e.createPods(members("other", 1)...) // once its status is right, what was to be written before has been
 	e.status("other", "phase Running, running 1, succeeded 0, failed 0")
 	e.status("pg", "phase Finished, running 0, succeeded 3, failed 0")
 }
@@ -44,14 +44,14 @@ func TestStatusOfAnotherControllerIsLeftAlone(t *testing.T) {
 	e := onGPUs(t)
 	e.podGroup("theirs", 2, nil)
 	e.podGroup("ours", 2, nil)
-	_, err := e.dynamic.Resource(podGroups).Namespace(e.ns).Patch(t.Context(), "theirs", types.MergePatchType,
+	_, err := e.Dynamic.Resource(podGroups).Namespace(e.Namespace).Patch(t.Context(), "theirs", types.MergePatchType,
 		[]byte(`{"status":{"phase":"Unknown"}}`), metav1.PatchOptions{FieldManager: "their-controller"}, "status")
 	if err != nil {
 		t.Fatalf("writing a status in another's name: %v", err)
 	}
-	e.create(members("theirs", 2)...)
-	e.whole(groupLabel+"=theirs", 2)
-	e.create(members("ours", 2)...)
+	e.createPods(members("theirs", 2)...)
+	e.Whole(groupLabel+"=theirs", 2)
+	e.createPods(members("ours", 2)...)
 	e.status("ours", "phase Running, running 2, succeeded 0, failed 0")
 	e.status("theirs", "phase Unknown, running 0, succeeded 0, failed 0")
 }
@@ -60,8 +60,8 @@ func TestStatusOfAnotherControllerIsLeftAlone(t *testing.T) {
 func (e *env) status(name, want string) {
 	e.Helper()
 	var got string
-	e.eventually(fmt.Sprintf("the status of PodGroup %s is %s", name, want), func() bool {
-		group, err := e.dynamic.Resource(podGroups).Namespace(e.ns).Get(e.Context(), name, metav1.GetOptions{})
+	e.Eventually(fmt.Sprintf("the status of PodGroup %s is %s", name, want), func() bool {
+		group, err := e.Dynamic.Resource(podGroups).Namespace(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			e.Fatalf("reading PodGroup %s: %v", name, err)
 		}

@@ -62,8 +62,8 @@ func TestWaitingGangWritesLittle(t *testing.T) {
 	})
 	end := time.Now().Add(wait)
 	e.podGroup("wide", int64(size), nil)
-	e.create(members("wide", size, asking("20", "1Gi"))...)
-	e.refused(groupLabel+"=wide", size, fmt.Sprintf("of %d members fit", size))
+	e.createPods(members("wide", size, asking("20", "1Gi"))...)
+	e.Refused(groupLabel+"=wide", size, fmt.Sprintf("of %d members fit", size))
 
 	told, turns, notes := e.writesOnceQuiet(log), 0, e.waitingNotes("wide")
 	var standing []string
@@ -72,7 +72,7 @@ func TestWaitingGangWritesLittle(t *testing.T) {
 		standing = e.comeAndGo(standing, turns)
 	}
 	length := time.Since(quiet)
-	e.refused(groupLabel+"=wide", size, fmt.Sprintf("of %d members fit", size))
+	e.Refused(groupLabel+"=wide", size, fmt.Sprintf("of %d members fit", size))
 	waited := readWrites(t, log)
 	waited.subtract(told)
 	t.Logf("a gang of %d that cannot fit; until every member is told why:\n%s\nin the %v after that, in which %d pods came and went:\n%s", size, told, length.Round(time.Second), turns, waited)
@@ -114,9 +114,9 @@ func roundsIn(length time.Duration, size int) int {
 func (e *env) comeAndGo(standing []string, turn int) []string {
 	e.Helper()
 	name := fmt.Sprintf("passer-by-%d", turn)
-	e.create(newPod(name, asking("20", "1Gi")))
-	e.eventually(name+" is bound", func() bool {
-		pod, err := e.client.CoreV1().Pods(e.ns).Get(e.Context(), name, metav1.GetOptions{})
+	e.createPods(newPod(name, asking("20", "1Gi")))
+	e.Eventually(name+" is bound", func() bool {
+		pod, err := e.Client.CoreV1().Pods(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})
 		return err == nil && pod.Spec.NodeName != ""
 	})
 	for standing = append(standing, name); len(standing) > turn%4; standing = standing[1:] {
@@ -140,7 +140,7 @@ func (e *env) writesOnceQuiet(log string) writes {
 	e.Helper()
 	var seen writes
 	since := time.Now()
-	e.eventually("nothing is written any more", func() bool {
+	e.Eventually("nothing is written any more", func() bool {
 		if now := readWrites(e.T, log); seen == nil || now.sum() != seen.sum() {
 			seen, since = now, time.Now()
 		}
@@ -196,7 +196,7 @@ func (w writes) String() string {
 // waitingNotes counts the events that tell the PodGroup why it waits.
 func (e *env) waitingNotes(gang string) int {
 	e.Helper()
-	list, err := e.client.EventsV1().Events(e.ns).List(e.Context(), metav1.ListOptions{FieldSelector: "reason=GangWaiting"})
+	list, err := e.Client.EventsV1().Events(e.Namespace).List(e.Context(), metav1.ListOptions{FieldSelector: "reason=GangWaiting"})
 	if err != nil {
 		e.Fatalf("listing events: %v", err)
 	}
@@ -213,7 +213,7 @@ func (e *env) waitingNotes(gang string) int {
 // how often they say that something happened.
 func (e *env) eventCounts(gang string) string {
 	e.Helper()
-	list, err := e.client.EventsV1().Events(e.ns).List(e.Context(), metav1.ListOptions{})
+	list, err := e.Client.EventsV1().Events(e.Namespace).List(e.Context(), metav1.ListOptions{})
 	if err != nil {
 		e.Fatalf("listing events: %v", err)
 	}
