@@ -86,7 +86,7 @@ func overridePointer[T any](flags *pflag.FlagSet, name string, get func(string) 
 	return nil
 }
 
-// maxPipe is what a pipe holds on every system without anybody reading it.
+// maxPipe is what a pipe holds on every system without a reader.
 const maxPipe = 16 << 10
 
 // pipe returns the end of a pipe from which text can be read, once.

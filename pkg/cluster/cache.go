@@ -24,7 +24,7 @@ type Level struct {
 	Name            string
 	NodeLabel       string
 	DeviceAttribute string
-	// Boundary says that RDMA cannot cross domains of this level.
+	// Boundary reports that RDMA cannot cross domains of this level.
 	Boundary bool
 }
 
@@ -45,7 +45,7 @@ type Cache struct {
 	kind     map[string]int
 }
 
-// nodeRecord is what a node was like when it was last told to the planner; generation is 0 if it is to be told.
+// nodeRecord is what a node was like when the planner last got it; generation is 0 if the planner is to get it.
 type nodeRecord struct {
 	info       fwk.NodeInfo
 	name       string
@@ -83,7 +83,7 @@ func newCache(levels []Level, devices *Devices) (*Cache, error) {
 	return s, nil
 }
 
-// LevelNames returns the names that a topology wish may use, coarse to fine.
+// LevelNames returns the names that a topology constraint may use, coarse to fine.
 func (s *Cache) LevelNames() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +144,7 @@ func (s *Cache) arrange(nodes []fwk.NodeInfo) {
 	}
 }
 
-// isOf says whether the node is the one that was seen.
+// isOf reports whether the node is the one that was seen.
 func (saw nodeRecord) isOf(info fwk.NodeInfo) bool {
 	return saw.info == info && (saw.generation == info.GetGeneration() || saw.name == nodeNameOf(info))
 }
@@ -173,7 +173,7 @@ func (s *Cache) changed(held map[string][]plan.Need) []int {
 	return changed
 }
 
-// look tells the planner of one node.
+// look passes one node to the planner.
 func (s *Cache) look(saw *nodeRecord, held []plan.Need) error {
 	spec, conflict := s.describe(saw.info)
 	if conflict != "" && conflict != saw.conflict {
@@ -195,7 +195,7 @@ func (s *Cache) look(saw *nodeRecord, held []plan.Need) error {
 	return nil
 }
 
-// describe says what the planner needs to know of a node, devices aside, and where
+// describe returns what the planner needs to know of a node, devices aside, and where
 // its devices disagree on its place.
 func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, conflict string) {
 	node := info.Node()

@@ -31,7 +31,7 @@ type Devices struct {
 	// published and whole are nil until Follow.
 	published Published
 	whole     func() bool
-	// following says that the inventory rests on news; listed, that slices with
+	// following reports that the inventory rests on news; listed, that slices with
 	// the taints of rules were read in full the last time.
 	following, listed bool
 	slices            map[string]bool
@@ -48,7 +48,7 @@ func NewDevices(manager fwk.SharedDRAManager) *Devices {
 	}
 }
 
-// classes are both halves of what the DRA manager knows of DeviceClasses.
+// classes joins the two interfaces of the DRA manager to DeviceClasses.
 type classes struct {
 	fwk.DeviceClassLister
 	fwk.DeviceClassResolver
@@ -113,9 +113,9 @@ func (d *Devices) pending(claim *resourceapi.ResourceClaim) *resourceapi.Allocat
 // PodNeed is what one pod asks of a node.
 type PodNeed struct {
 	plan.Need
-	// RDMA says that some of the devices are RDMA NICs.
+	// RDMA reports that some of the devices are RDMA NICs.
 	RDMA bool
-	// Alternatives says that there were several ways to serve the pod, in an order
+	// Alternatives reports that there were several ways to serve the pod, in an order
 	// that its author wrote, and that the least of them is what stands here.
 	Alternatives bool
 	// alignment is what the pod or its claims say, "" for nothing.
@@ -154,7 +154,7 @@ func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 	return needs, nil
 }
 
-// Unallocated says whether the claim exists, has no devices, and nobody has
+// Unallocated reports whether the claim exists, has no devices, and nobody has
 // reserved any for it.
 func (s *Cache) Unallocated(namespace, name string) bool {
 	if s.devices == nil {

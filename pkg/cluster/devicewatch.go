@@ -15,16 +15,16 @@ import (
 )
 
 // Published is what the API server has of devices, as an informer's store shows
-// it: never behind the news that Devices is told.
+// it: never behind the changes that Devices is notified of.
 type Published interface {
 	// Slice returns the slice of that name, nil if there is none.
 	Slice(name string) (*resourceapi.ResourceSlice, error)
 	// Slices returns all slices.
 	Slices() ([]*resourceapi.ResourceSlice, error)
-	// Ruled says whether DeviceTaintRules exist: their taints stand in no
+	// Ruled reports whether DeviceTaintRules exist: their taints stand in no
 	// published slice.
 	Ruled() bool
-	// Synced says whether everything that exists has been told.
+	// Synced reports whether all objects that exist have been delivered.
 	Synced() bool
 }
 
@@ -34,46 +34,46 @@ type claimNews struct {
 	name types.NamespacedName
 	// version is the least resource version that counts, 0 for any.
 	version int64
-	// gone says that the claim was deleted.
+	// gone reports that the claim was deleted.
 	gone bool
 }
 
 // Follow makes Sync rest on news instead of reading everything, from the moment in
 // which published is synced. Everyone who allocates devices in this process must
-// then tell ClaimAssumed of it; whole says whether that is so.
+// then tell ClaimAssumed of it; whole reports whether that is so.
 func (d *Devices) Follow(published Published, whole func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.published, d.whole = published, whole
 }
 
-// SliceChanged tells of a slice that was published, changed or deleted.
+// SliceChanged notes a slice that was published, changed or deleted.
 func (d *Devices) SliceChanged(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.slices[name] = true
 }
 
-// ClaimChanged tells of a claim as the API server has it now.
+// ClaimChanged notes a claim as the API server has it now.
 func (d *Devices) ClaimChanged(claim *resourceapi.ResourceClaim) {
 	d.news(claim.UID, claimNews{name: nameOf(claim), version: versionOf(claim)})
 }
 
-// ClaimDeleted tells of a claim that the API server has no more.
+// ClaimDeleted notes a claim that the API server no longer has.
 func (d *Devices) ClaimDeleted(claim *resourceapi.ResourceClaim) {
 	d.news(claim.UID, claimNews{name: nameOf(claim), gone: true})
 }
 
-// ClaimAssumed tells that the claim tracker was told something about a claim.
+// ClaimAssumed notes that the claim tracker assumed a new state of a claim.
 func (d *Devices) ClaimAssumed(claim *resourceapi.ResourceClaim) {
 	d.news(claim.UID, claimNews{name: nameOf(claim)})
 }
 
-// ClaimReleased tells that the claim tracker may have dropped what was pending for a
+// ClaimReleased notes that the claim tracker may have dropped what was pending for a
 // claim.
 func (d *Devices) ClaimReleased(uid types.UID) { d.news(uid, claimNews{}) }
 
-// news merges what is told of a claim before anybody looked.
+// news merges the changes of a claim since the last Sync.
 func (d *Devices) news(uid types.UID, n claimNews) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -88,7 +88,7 @@ func (d *Devices) news(uid types.UID, n claimNews) {
 }
 
 // Sync brings the inventory up to date with the scheduler's own view. What
-// changed costs, not what there is, unless nobody tells of changes or
+// changed costs, not what there is, unless changes are not delivered or
 // DeviceTaintRules are about.
 func (d *Devices) Sync() error {
 	d.mu.Lock()
@@ -144,7 +144,7 @@ func (d *Devices) followSlices() error {
 }
 
 // followClaim records what the claim tracker says that a claim holds. It returns
-// true if the tracker has heard the news, too. What is pending is read first: a
+// true if the tracker has seen the change, too. What is pending is read first: a
 // claim is allocated before it stops being pending, so one of the two shows it.
 func (d *Devices) followClaim(uid types.UID, n claimNews) bool {
 	held := d.manager.ResourceClaims().GetPendingAllocation(uid)

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cluster turns what the scheduler knows into what the planner plans
+// Package cluster turns the view of the scheduler into what the planner plans
 // with: NodeInfos and device counts become nodes of a plan.State, a pod becomes
 // a plan.Need. It is the only package that speaks both languages.
 //

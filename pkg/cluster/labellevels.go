@@ -103,7 +103,7 @@ func withLevel(levels []Level, label string, nested bool, nodes []fwk.NodeInfo) 
 	return slices.Insert(slices.Clone(levels), at, Level{Name: label, NodeLabel: label})
 }
 
-// divides says that all nodes with one value of the finer label have one value of the
+// divides reports that all nodes with one value of the finer label have one value of the
 // coarser.
 func divides(finer, coarser string, nodes []fwk.NodeInfo) bool {
 	in := map[string]string{}

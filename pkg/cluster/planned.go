@@ -41,7 +41,7 @@ func PlannedOf(state fwk.CycleState) Planned {
 			return planned
 		}
 	}
-	return Planned{Rail: -1} // nobody planned
+	return Planned{Rail: -1} // there is no plan
 }
 
 // slowKey is where a cycle says that its pod's binding takes long.
@@ -57,7 +57,7 @@ func (s slow) Clone() fwk.StateData { return s }
 // something outside of the scheduler.
 func SetBindsSlowly(state fwk.CycleState) { state.Write(slowKey, slow{}) }
 
-// BindsSlowly says whether that was noted.
+// BindsSlowly reports whether that was noted.
 func BindsSlowly(state fwk.CycleState) bool {
 	_, err := state.Read(slowKey)
 	return err == nil

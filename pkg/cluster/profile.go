@@ -33,7 +33,7 @@ func (d *Profile) SetLevels(levels []Level) {
 }
 
 // Devices returns the device counts, which all profiles of a process share, and
-// leaves them on the profile. It says true to the first who asks: nobody else needs to
+// leaves them on the profile. It returns true to the first caller: the others need not
 // have them follow the cluster.
 func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
 	counts, first = NewDevices(manager), true
@@ -46,7 +46,7 @@ func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first 
 	return counts, first
 }
 
-// CountsAllDevices says whether every profile of the process counts its devices here.
+// CountsAllDevices reports whether every profile of the process counts its devices here.
 func (d *Profile) CountsAllDevices() bool {
 	if d.all == nil {
 		return true
@@ -108,7 +108,7 @@ func (d *Profiles) shared(manager fwk.SharedDRAManager) (counts *Devices, first 
 	return d.devices, true
 }
 
-// whole says that no profile allocates devices behind the back of ours. All
+// whole reports that no profile allocates devices behind the back of ours. All
 // profiles have a profile, because all have the same QueueSort plugin.
 func (d *Profiles) whole() bool {
 	d.mu.Lock()

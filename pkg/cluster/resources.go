@@ -18,7 +18,7 @@ import (
 var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage, v1.ResourcePods}
 
 // meetResources adds the extended resources that changed nodes have come up with
-// to the layout, and says whether there were any.
+// to the layout, and reports whether there were any.
 func (s *Cache) meetResources(changed []int) (bool, error) {
 	before := len(s.layout.Resources)
 	for _, i := range changed {

@@ -65,7 +65,7 @@ type freedClaims struct {
 	devices sets.Set[structured.DeviceID]
 }
 
-// withoutHolders frees the claims that nobody but the pods uses.
+// withoutHolders frees the claims that only these pods use.
 func withoutHolders(manager fwk.SharedDRAManager, gone []*v1.Pod) fwk.SharedDRAManager {
 	claims := &freedClaims{ResourceClaimTracker: manager.ResourceClaims(), freed: sets.New[types.UID](), devices: sets.New[structured.DeviceID]()}
 	uids := sets.New[types.UID]()

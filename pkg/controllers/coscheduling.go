@@ -43,7 +43,7 @@ const (
 var podGroups = schedv1alpha1.SchemeGroupVersion.WithResource("podgroups")
 
 // CoschedulingGroups keeps the status of scheduler-plugins PodGroups as that project's own
-// controller defines it, so that nobody has to run that controller.
+// controller defines it, so that this controller need not run.
 //
 // It writes groups that have pods of our schedulers, and only as long as nobody
 // else does: a group whose status shows another field manager is left alone, and
@@ -51,7 +51,7 @@ var podGroups = schedv1alpha1.SchemeGroupVersion.WithResource("podgroups")
 // same moment do not overwrite each other.
 type CoschedulingGroups struct {
 	client dynamic.Interface
-	// lookup says whether a group exists, from memory.
+	// lookup reports whether a group exists, from memory.
 	lookup      gangs.CoschedulingGroups
 	pods, ended cache.Indexer
 	queue       workqueue.TypedRateLimitingInterface[types.NamespacedName]
@@ -149,7 +149,7 @@ func (r *CoschedulingGroups) Run(ctx context.Context) {
 func (r *CoschedulingGroups) reconcile(ctx context.Context, name types.NamespacedName) error {
 	var lookup *gangs.LookupError
 	if _, err := r.lookup.CoschedulingGroup(name.Namespace, name.Name); errors.As(err, &lookup) {
-		return nil // there is none, or nobody can say
+		return nil // it does not exist, or that is not known
 	}
 	object, err := r.client.Resource(podGroups).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -167,7 +167,7 @@ func (r *CoschedulingGroups) reconcile(ctx context.Context, name types.Namespace
 	}
 	group := &schedv1alpha1.PodGroup{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, group); err != nil {
-		return nil // its own sentence says what is malformed
+		return nil // its gang reports what is malformed
 	}
 	status := nextStatus(group, pods)
 	if status == shownStatus(group) {
@@ -192,8 +192,8 @@ func (r *CoschedulingGroups) apply(ctx context.Context, group *unstructured.Unst
 	return fmt.Errorf("writing the status of PodGroup %s/%s: %w", group.GetNamespace(), group.GetName(), err)
 }
 
-// mine says whether the group's status is ours to write: pods of our schedulers
-// name it, or we wrote it when they did, and nobody else writes it.
+// mine reports whether the group's status is ours to write: pods of our schedulers
+// name it, or this controller wrote it when they did, and no other controller writes it.
 func (r *CoschedulingGroups) mine(group *unstructured.Unstructured, pods []*v1.Pod) bool {
 	mine := false
 	for _, entry := range group.GetManagedFields() {
@@ -255,7 +255,7 @@ func (s groupStatus) fields() map[string]any {
 	return fields
 }
 
-// nextStatus says what a group's status should be. The phases mean what they mean
+// nextStatus returns what a group's status should be. The phases mean what they mean
 // to scheduler-plugins' controller, with one difference: there a group in which a
 // pod failed once is Failed for ever, here it is for as long as that pod is there,
 // because a member that was replaced is no failure of its gang. A group that has

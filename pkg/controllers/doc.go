@@ -1,8 +1,8 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controllers keeps objects of other projects up to date where nobody
-// else does. Each reconciler is one file; it reads from informers that are there
+// Package controllers keeps objects of other projects up to date where no other
+// controller does. Each reconciler is one file; it reads from informers that are there
 // already.
 //
 // CoschedulingGroups keeps the status of scheduler-plugins PodGroups, which it reads from the

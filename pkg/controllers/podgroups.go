@@ -37,7 +37,7 @@ type keyQueue = workqueue.TypedRateLimitingInterface[gangs.Key]
 // are the owner's.
 //
 // A group belongs to its owner and goes with it. What has the name of a group and
-// is somebody else's is left alone. Of an owner that is suspended or ends nothing
+// has another owner is left alone. Of an owner that is suspended or ends nothing
 // is changed; neither is the group of one that asks no longer, for its pods are
 // still in it.
 type PodGroups struct {
@@ -52,7 +52,7 @@ type PodGroups struct {
 	known map[gangs.Key]struct{}
 	// owners are those of groups that were looked for.
 	owners map[types.NamespacedName]gangs.Key
-	queue  keyQueue // nil while nobody works
+	queue  keyQueue // nil while the controller does not run
 
 	// said is the last problem of each owner. Only the one who works touches it.
 	said map[gangs.Key]string
@@ -134,11 +134,11 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 	}
 	if err != nil || !wish.Asked {
 		delete(r.said, key)
-		return nil // not read yet, which is told, or malformed, which its gang says
+		return nil // not read yet: it is notified; or malformed: its gang reports it
 	}
 	gang, err := r.sources.Gang(key, nil)
 	if err != nil {
-		return nil // it went this moment, which is told
+		return nil // it was deleted this moment, and is notified
 	}
 	name := types.NamespacedName{Namespace: key.Namespace, Name: gangs.PodGroupName(key.Name, gang.UID)}
 	r.own(name, key)
@@ -148,7 +148,7 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 		r.complain(key, gang, fmt.Sprintf("PodGroup %s cannot be made: the API server does not serve %s", name.Name, schedulingv1beta1.SchemeGroupVersion))
 		return nil
 	case err != nil && !errors.Is(err, gangs.ErrNotFound):
-		return nil // nobody can say whether there is one; it is told when that changes
+		return nil // whether it exists is not known; a change is notified
 	case wish.Resting:
 		delete(r.said, key)
 		return nil
@@ -242,7 +242,7 @@ func (r *PodGroups) correct(ctx context.Context, key gangs.Key, gang gangs.Gang,
 	}
 	_, err = r.client.PodGroups(group.Namespace).Patch(ctx, group.Name, types.MergePatchType, change, metav1.PatchOptions{FieldManager: fieldManager})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // what has come between is told
+		return nil // the change that came between is notified
 	}
 	r.complain(key, gang, fmt.Sprintf("PodGroup %s could not be changed: %v", group.Name, err))
 	return fmt.Errorf("changing PodGroup %s/%s: %w", group.Namespace, group.Name, err)

@@ -61,7 +61,7 @@ func NextBatch(g Gang, members []Member, placed func(Member) bool) (Gang, []Memb
 }
 
 // setAsideDone takes out the members that have succeeded, and what they count for
-// in the quorum: where they ran ties nobody any more.
+// in the quorum: the nodes where they ran no longer constrain the gang.
 func setAsideDone(g Gang, members []Member) (Gang, []Member) {
 	done := func(m Member) bool { return m.Pod.Status.Phase == corev1.PodSucceeded }
 	if !slices.ContainsFunc(members, done) {

@@ -25,7 +25,7 @@ type Readiness struct {
 	Exist, Ready, Placed int
 }
 
-// Complete says that the quorum is there and ready, and nothing is wrong.
+// Complete reports that the quorum is there and ready, and nothing is wrong.
 func (v Readiness) Complete() bool {
 	return v.Problem == "" && v.Waiting == ""
 }

@@ -90,7 +90,7 @@ func (s coschedulingSource) Gang(key Key, members []Member) (Gang, error) {
 }
 
 // owned takes everything from the object that owns the PodGroup but the key,
-// and the PodGroup's topology wish where that object has none.
+// and the PodGroup's topology constraint where that object has none.
 func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
 	key := CoschedulingKey(group.Namespace, group.Name)
 	g, err := s.ofTruth(key, truth, members)

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gangs says who is in a gang.
+// Package gangs finds the members of a gang.
 //
 // Every way in which a controller or a user declares a gang is one Source in
 // one file. A source answers two questions: which gang a pod belongs to, from

@@ -11,15 +11,15 @@ import (
 )
 
 var (
-	// ErrNotFound says that the declaring object does not exist (yet).
+	// ErrNotFound reports that the declaring object does not exist (yet).
 	ErrNotFound = errors.New("does not exist")
-	// ErrNotInstalled says that the object cannot exist, because the API
+	// ErrNotInstalled reports that the object cannot exist, because the API
 	// server does not serve its kind.
 	ErrNotInstalled = errors.New("kind is not installed")
-	// ErrNotRead says that nothing is known about the object, because its kind
+	// ErrNotRead reports that nothing is known about the object, because its kind
 	// could not be read so far.
 	ErrNotRead = errors.New("could not be read")
-	// ErrNoGang says that the object exists and declares no gang. Pods that
+	// ErrNoGang reports that the object exists and declares no gang. Pods that
 	// were held while that was not known are pods like any other.
 	ErrNoGang = errors.New("declares no gang")
 )

@@ -30,13 +30,13 @@ func (k Key) Messagef(format string, args ...any) string {
 	return "gang " + k.String() + ": " + fmt.Sprintf(format, args...)
 }
 
-// IsZero says that the key names no gang.
+// IsZero reports that the key names no gang.
 func (k Key) IsZero() bool {
 	return k == Key{}
 }
 
-// Topology is a wish about where members stand, as names of fabric levels
-// (TopologyArgs). Empty means no wish.
+// Topology constrains where members run, by names of fabric levels (TopologyArgs).
+// Empty means no constraint.
 type Topology struct {
 	// Required is the level of which one domain must hold all members.
 	Required string
@@ -74,7 +74,7 @@ type Gang struct {
 	Owner corev1.ObjectReference
 	// Created is when the declaring object was made.
 	Created time.Time
-	// Controls says that the members carry the UID of the object (Member.Maker),
+	// Controls reports that the members carry the UID of the object (Member.Maker),
 	// so that a pod of an earlier object with the same name is recognised and
 	// left out.
 	Controls bool
@@ -110,7 +110,7 @@ type Role struct {
 	// or a role that its controller makes only after others are ready. Members
 	// above Min that have no Step start one by one.
 	Step int
-	// Topology is the wish of this role alone, beside the gang's.
+	// Topology is the constraint of this role alone, beside the gang's.
 	Topology Topology
 }
 
@@ -124,7 +124,7 @@ func (g Gang) Role(name string) (Role, bool) {
 	return Role{}, false
 }
 
-// Has says whether the member belongs to this gang's present declaration, and
+// Has reports whether the member belongs to this gang's present declaration, and
 // not to an earlier object of the same name.
 func (g Gang) Has(m Member) bool {
 	return m.Key == g.Key && (!g.Controls || m.Maker == g.UID)

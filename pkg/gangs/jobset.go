@@ -47,7 +47,7 @@ type JobSet struct {
 	metav1.ObjectMeta
 	Spec   JobSetSpec
 	Status JobSetStatus
-	// Exclusive says that exclusive placement is asked for on the JobSet itself.
+	// Exclusive reports that exclusive placement is asked for on the JobSet itself.
 	Exclusive bool
 }
 
@@ -147,7 +147,7 @@ func jobSetReplica(pod *corev1.Pod) string {
 	return pod.Labels[jobSetJobKey]
 }
 
-// AsksForExclusivePlacement says that annotations of a JobSet, of a Job's template
+// AsksForExclusivePlacement reports that annotations of a JobSet, of a Job's template
 // or of a pod ask for a domain to each Job, in the way that makes pods wait for
 // one another.
 func AsksForExclusivePlacement(annotations map[string]string) bool {
@@ -217,7 +217,7 @@ func jobSetRoles(set *JobSet) []Role {
 	return roles
 }
 
-// waitsForAnother says that the Jobs come after those of another role. JobSet
+// waitsForAnother reports that the Jobs come after those of another role. JobSet
 // lets a replicatedJob depend only on ones that stand before it.
 func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 	return slices.ContainsFunc(job.DependsOn, func(on JobSetDependency) bool {

@@ -30,7 +30,7 @@ func initialises(replicatedJob string, labels map[string]string) bool {
 	return false
 }
 
-// isTrainJob says that the reference is to a TrainJob. Its PodGroup and its
+// isTrainJob reports that the reference is to a TrainJob. Its PodGroup and its
 // JobSet have its name.
 func isTrainJob(ref *metav1.OwnerReference) bool {
 	group, _, _ := strings.Cut(ref.APIVersion, "/")

@@ -51,7 +51,7 @@ type LeaderWorkerSetSpec struct {
 	StartupPolicy string `json:"startupPolicy"`
 }
 
-// LeaderWorkerSets looks up LeaderWorkerSets on behalf of a gang, which is told
+// LeaderWorkerSets looks up LeaderWorkerSets on behalf of a gang, which is notified
 // when a reason for having none changes.
 type LeaderWorkerSets interface {
 	LeaderWorkerSet(asks Key, namespace, name string) (*LeaderWorkerSet, error)

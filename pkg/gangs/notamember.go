@@ -12,7 +12,7 @@ import (
 // a RayJob.
 const raySubmitterGroup = "submittergroup"
 
-// notAMember knows the pods that carry the marks of a gang, but exist only
+// notAMember recognises the pods that carry the labels of a gang, but exist only
 // before or after its other members: a quorum that waits for them, or in which
 // they wait, is never complete. No source is asked about them, so that a source
 // which does not know the trap cannot fall into it; they are scheduled like any

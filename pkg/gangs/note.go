@@ -20,7 +20,7 @@ func Note(sentence string) string {
 	return Cut(sentence, noteLimit-len(ellipsis))
 }
 
-// Cut leaves out what a sentence, which is longer, has after so many bytes, and says that
+// Cut leaves out what a sentence, which is longer, has after so many bytes, and reports that
 // there is more. It cuts between characters.
 func Cut(sentence string, end int) string {
 	for end > 0 && !utf8.RuneStart(sentence[end]) {

@@ -19,7 +19,7 @@ func NewPodGroupCycleSource() Source { return podGroupCycleSource{} }
 
 func (podGroupCycleSource) Name() string { return "native" }
 
-// Key says that the pod belongs to somebody else.
+// Key reports that the pod is in no gang of these sources.
 func (podGroupCycleSource) Key(pod *corev1.Pod) (Key, bool) { return Key{}, InPodGroup(pod) }
 
 func (podGroupCycleSource) Role(*corev1.Pod) string { return "" }
@@ -30,7 +30,7 @@ func (podGroupCycleSource) Gang(key Key, _ []Member) (Gang, error) {
 	return Gang{}, &LookupError{Key: key, Reason: ErrNoGang}
 }
 
-// InPodGroup says that the pod names a PodGroup of scheduling.k8s.io.
+// InPodGroup reports that the pod names a PodGroup of scheduling.k8s.io.
 func InPodGroup(pod *corev1.Pod) bool {
 	return pod.Spec.SchedulingGroup != nil && pod.Spec.SchedulingGroup.PodGroupName != nil
 }
@@ -50,7 +50,7 @@ func PodGroupMember(pod *corev1.Pod) Member {
 
 // PodGroupGang reads a PodGroup that the scheduler's own PodGroup cycle is about to
 // place. What the API server lets through is sound, so there is no Problem but
-// wishes of members that contradict each other.
+// constraints of members that contradict each other.
 func PodGroupGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
 	g := declaredBy(group)
 	if constraints := group.Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {

@@ -96,7 +96,7 @@ func (g *Gang) Settle() {
 	g.MinGroups = min(g.MinGroups, g.groupsIn(""))
 }
 
-// Quorate says whether the members that count make a quorum, of the gang and of as
+// Quorate reports whether the members that count make a quorum, of the gang and of as
 // many groups inside it as it needs.
 func (g *Gang) Quorate(members []Member, counts func(Member) bool) bool {
 	in := map[string]string{}
@@ -115,7 +115,7 @@ func (g *Gang) Quorate(members []Member, counts func(Member) bool) bool {
 	return g.groupsMet("", g.MinGroups, have)
 }
 
-// groupsMet says whether enough of the groups directly in one have their quorum.
+// groupsMet reports whether enough of the groups directly in one have their quorum.
 func (g *Gang) groupsMet(parent string, least int, have map[string]int) bool {
 	kids, met := 0, 0
 	for i := range g.Groups {

@@ -22,9 +22,9 @@ const podGroupRequested = "true"
 
 // PodGroupWish is what an object says about the PodGroup to be made for it.
 type PodGroupWish struct {
-	// Asked says that pods of the object will name the group.
+	// Asked reports that pods of the object will name the group.
 	Asked bool
-	// Resting says that no pods are to be expected for now: the object is
+	// Resting reports that no pods are to be expected for now: the object is
 	// suspended or on its way out. Nothing is wrong with that.
 	Resting bool
 	// PriorityClass is the one of all pods. A group whose priority differs from
@@ -47,7 +47,7 @@ func PodGroupName(owner string, uid types.UID) string {
 	return owner[:min(len(owner), maxOwnerName)] + "-" + string(uid)
 }
 
-// RayClusterPodGroup reads the wish from the metadata of the cluster, from
+// RayClusterPodGroup reads the request from the metadata of the cluster, from
 // spec.suspend, and of the head and each worker group from the labels of its pods
 // and their priorityClassName and schedulerName.
 func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
@@ -62,7 +62,7 @@ func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 	return wish
 }
 
-// JobSetPodGroup reads the wish from the metadata of the JobSet, from
+// JobSetPodGroup reads the request from the metadata of the JobSet, from
 // spec.suspend, and of each replicatedJob's pods from their labels,
 // priorityClassName and schedulerName. Initialisers are in no gang, and pods with
 // exclusive placement wait for one another in a way that a PodGroup cannot say:

@@ -38,7 +38,7 @@ type RayClusters interface {
 // rayClusterSource infers a gang from the RayCluster that owns the pod; the
 // operator needs no batch scheduler integration for it. RayJobs and RayServices
 // work because their RayCluster does: KubeRay copies a RayJob's or RayService's
-// annotations to the RayCluster that it creates, so a topology wish written on
+// annotations to the RayCluster that it creates, so a topology constraint written on
 // either is found there, and one in a group's pod template is found on the pods.
 type rayClusterSource struct {
 	clusters RayClusters
@@ -186,7 +186,7 @@ func rayRoles(cluster *rayv1.RayCluster) []Role {
 // autoscaler asks for beyond them joins later and may be taken away again. The
 // hosts of one replica are of use only together, so that they join together.
 // Of numOfHosts 0, which only its author can write since the default is 1,
-// KubeRay 1.5 creates nothing; such a gang waits, and its sentence says for whom.
+// KubeRay 1.5 creates nothing; such a gang waits, and its sentence names the missing members.
 func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 	lowest, highest := valueOr(group.MinReplicas, 0), valueOr(group.MaxReplicas, math.MaxInt32)
 	replicas := min(max(valueOr(group.Replicas, 0), lowest), highest)

@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Ready says whether a pending pod could be scheduled now, as far as the pod
+// Ready reports whether a pending pod could be scheduled now, as far as the pod
 // itself is concerned: it is not on its way out, no gate holds it, and the
 // claims that are made for it from templates are there.
 func Ready(pod *corev1.Pod) bool {
@@ -54,14 +54,14 @@ func hasGeneratedClaim(pod *corev1.Pod, name string) bool {
 	return false
 }
 
-// Live says whether the pod counts as a member that is there: it exists, is
+// Live reports whether the pod counts as a member that is there: it exists, is
 // not on its way out and has not failed. Pods that succeeded stay counted, or a
 // gang whose first member finishes would fall below its quorum.
 func Live(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed
 }
 
-// Placed says whether a live pod is past scheduling: bound, running or done.
+// Placed reports whether a live pod is past scheduling: bound, running or done.
 func Placed(pod *corev1.Pod) bool {
 	return pod.Spec.NodeName != ""
 }

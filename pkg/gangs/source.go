@@ -21,7 +21,7 @@ import (
 type Source interface {
 	// Name is the Key.Source of this source's gangs, a word users know.
 	Name() string
-	// Key returns the gang that the pod belongs to, if this source knows one. True
+	// Key returns the gang that the pod belongs to, if it has one by this source. True
 	// with a zero key says that the pod is in no gang, whatever other sources say.
 	Key(pod *corev1.Pod) (Key, bool)
 	// Role returns the name of the pod's role in its gang.

@@ -21,7 +21,7 @@ type Objects interface {
 	Jobs
 }
 
-// Sources are asked in their order; the first that knows the pod has it, so no
+// Sources are tried in their order; the first that recognises the pod has it, so no
 // pod is in two gangs. Explicit declarations stand before inferred ones.
 type Sources []Source
 
@@ -45,7 +45,7 @@ func NewSources(objects Objects) Sources {
 	}
 }
 
-// find returns the first source that knows the pod.
+// find returns the first source that recognises the pod.
 func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 	if saysNothing(pod) || notAMember(pod) {
 		return nil, Key{}
@@ -61,7 +61,7 @@ func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 	return nil, Key{}
 }
 
-// saysNothing says that the pod has nothing on it by which a source could tell that it
+// saysNothing reports that the pod has nothing on it by which a source could tell that it
 // is in a gang. The queue asks that at every comparison.
 func saysNothing(pod *corev1.Pod) bool {
 	return len(pod.Labels) == 0 && len(pod.Annotations) == 0 && len(pod.OwnerReferences) == 0 && pod.Spec.SchedulingGroup == nil
@@ -89,7 +89,7 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 	return m, true
 }
 
-// Gang returns the gang with that key, its topology wishes merged with those
+// Gang returns the gang with that key, its topology constraints merged with those
 // of its members. A declaration that can be read but is wrong is a gang with a
 // Problem; an error says that there is none to read.
 func (s Sources) Gang(key Key, members []Member) (Gang, error) {

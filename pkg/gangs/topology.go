@@ -12,7 +12,7 @@ import (
 // a declaring object.
 const AnnotationPrefix = "dovetail.dev/"
 
-// The annotations that carry a topology wish, on a declaring object or a pod.
+// The annotations that carry a topology constraint, on a declaring object or a pod.
 // Their value is the name of a level of TopologyArgs.
 const (
 	RequiredAnnotation  = AnnotationPrefix + "topology-required"

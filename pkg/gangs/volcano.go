@@ -79,7 +79,7 @@ func (volcanoSource) Key(pod *corev1.Pod) (Key, bool) {
 	return VolcanoKey(pod.Namespace, group), true
 }
 
-// madeByKubeRay knows the names of KubeRay's PodGroups: ray-NAME-pg with the name
+// madeByKubeRay recognises the names of KubeRay's PodGroups: ray-NAME-pg with the name
 // of the RayCluster or of its RayJob.
 func madeByKubeRay(pod *corev1.Pod, group string) bool {
 	_, ok := rayClusterOf(pod)

@@ -35,7 +35,7 @@ type taskGroup struct {
 // object. Every pod names its task group, and at least one carries the list of all
 // groups with their minimums. KubeRay writes the list on every pod, with
 // minReplicas times numOfHosts for a worker group, and never again on the same
-// pod: the youngest pod that has one knows best.
+// pod: the youngest pod that has one counts.
 type yuniKornSource struct{}
 
 // NewYuniKornSource returns the source of gangs declared by YuniKorn's annotations.
@@ -50,7 +50,7 @@ func (yuniKornSource) Name() string { return YuniKornSource }
 
 // Key names the gang after its RayCluster, if it is one's: KubeRay copies the
 // application from the RayService to both of its clusters during an upgrade. A pod
-// without an application is a gang of its own, to be told so.
+// without an application is a gang of its own, so that its pod gets a sentence.
 func (yuniKornSource) Key(pod *corev1.Pod) (Key, bool) {
 	if pod.Annotations[yuniKornGroupAnnotation] == "" {
 		return Key{}, false

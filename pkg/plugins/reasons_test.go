@@ -19,7 +19,7 @@ type reason struct {
 	title string
 	// before makes the objects that the scheduler finds, after is what happens then.
 	before, after func(*scene)
-	// countless says that there is nothing to count.
+	// countless reports that there is nothing to count.
 	countless bool
 }
 

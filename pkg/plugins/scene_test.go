@@ -54,7 +54,7 @@ type scene struct {
 	// gangArgs are lines of GangArgs, topologyArgs is the one of TopologyArgs.
 	gangArgs     []string
 	topologyArgs string
-	// budget says that a PodDisruptionBudget allows no eviction.
+	// budget reports that a PodDisruptionBudget allows no eviction.
 	budget bool
 }
 

@@ -32,7 +32,7 @@ func NewEndedPods(client kubernetes.Interface, sources gangs.Sources) (cache.Sha
 	return informer, nil
 }
 
-// trimEnded keeps of a pod what says which gang it was in, as what and where.
+// trimEnded keeps the fields of a pod from which its gang, role and node are read.
 func trimEnded(obj any, sources gangs.Sources) any {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {

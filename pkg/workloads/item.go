@@ -62,7 +62,7 @@ func (k Kind) malformed(u *unstructured.Unstructured, err error) *gangs.Malforme
 	}
 }
 
-// declaresSame says whether two versions of an object declare the same gang, as
+// declaresSame reports whether two versions of an object declare the same gang, as
 // those before and after a write to status do.
 func declaresSame(a, b *item) bool {
 	return a.UID == b.UID &&

@@ -18,12 +18,12 @@ import (
 
 // Kind is one kind of object that declares gangs.
 type Kind struct {
-	// Resource is what to watch. Its CustomResourceDefinition says whether it
+	// Resource is what to watch. Its CustomResourceDefinition reports whether it
 	// is there to be watched.
 	Resource schema.GroupVersionResource
 	// Name is the object's kind, as in "RayCluster".
 	Name string
-	// BuiltIn says that the kind is part of Kubernetes and has no definition. It
+	// BuiltIn reports that the kind is part of Kubernetes and has no definition. It
 	// is watched from the start, whether the API server serves it or not.
 	BuiltIn bool
 	// Key is the key of the gang that the object of that name declares.

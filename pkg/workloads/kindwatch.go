@@ -82,7 +82,7 @@ func (kw *kindWatch) begin(ctx context.Context, definition types.UID) {
 	}()
 }
 
-// end stops the watch and forgets all objects; their gangs are told.
+// end stops the watch, forgets all objects and notifies their gangs.
 func (kw *kindWatch) end(ctx context.Context) {
 	kw.mu.Lock()
 	old := kw.current
@@ -183,7 +183,7 @@ func (kw *kindWatch) informer() *kindInformer {
 	return kw.current
 }
 
-// settled says that there is nothing more to wait for at start: the kind is not
+// settled reports that there is nothing more to wait for at start: the kind is not
 // there, or its objects are known.
 func (kw *kindWatch) settled() bool {
 	ki := kw.informer()
@@ -191,8 +191,8 @@ func (kw *kindWatch) settled() bool {
 }
 
 // get returns the object of that name in the gang's namespace, or a
-// *gangs.LookupError that says why there is none. A miss is noted before its
-// reason is looked for, so that a reason that changes meanwhile is still told.
+// *gangs.LookupError with the reason why there is none. A miss is noted before its
+// reason is looked for, so that a reason that changes meanwhile is still reported.
 func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil
@@ -239,7 +239,7 @@ func (kw *kindWatch) notInstalled(key gangs.Key) error {
 	}
 }
 
-// fail notes why the objects cannot be read, and says whether that is news.
+// fail notes why the objects cannot be read, and reports whether that is news.
 func (ki *kindInformer) fail(err error) bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()
@@ -248,7 +248,7 @@ func (ki *kindInformer) fail(err error) bool {
 	return !ki.HasSynced() && (before == nil || before.Error() != err.Error())
 }
 
-// notServed says that the API server knows the definition but does not serve
+// notServed reports that the API server knows the definition but does not serve
 // the version that is read.
 func (ki *kindInformer) notServed() bool {
 	ki.mu.Lock()
@@ -256,7 +256,7 @@ func (ki *kindInformer) notServed() bool {
 	return !ki.HasSynced() && ki.failure != nil && apierrors.IsNotFound(ki.failure)
 }
 
-// notRead says what keeps the objects from being known.
+// notRead returns what keeps the objects from being known.
 func (ki *kindInformer) notRead(asks gangs.Key) error {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 )
 
 // LeaderWorkerSet is the kind of that name. Its gangs are its groups, which the
-// object does not name; so those that asked for it are told by what they asked.
+// object does not name; so lookups of it are notified by the key they asked for.
 var LeaderWorkerSet = Kind{
 	Resource: resourceOf(gangs.LeaderWorkerSetAPIVersion, "leaderworkersets"),
 	Name:     "LeaderWorkerSet",

@@ -14,7 +14,7 @@ import (
 
 // misses are the gangs whose object was asked for and not found. No event will
 // ever tell of an object that is not there, so when the reason for that changes
-// (its kind comes, goes or turns out to be unreadable) these are told instead.
+// (its kind comes, goes or turns out to be unreadable) these are notified instead.
 type misses struct {
 	mu   sync.Mutex
 	keys map[gangs.Key]struct{}

@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// trimTemplate keeps of the pod template at that path what says whether a PodGroup
+// trimTemplate keeps of the pod template at that path what reports whether a PodGroup
 // is to be made, and of which priority. A template of another shape says nothing:
 // its controller will not make pods of it, and that is not for a scheduler to judge.
 func trimTemplate(from map[string]any, path ...string) corev1.PodTemplateSpec {

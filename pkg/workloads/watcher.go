@@ -82,7 +82,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	return nil
 }
 
-// HasSynced says whether it is known which kinds the API server has, and all
+// HasSynced reports whether it is known which kinds the API server has, and all
 // objects of those are known. A kind that is not installed is not waited for.
 // Once true it stays true; a kind that is installed later answers ErrNotRead
 // until it is read.
@@ -111,7 +111,7 @@ func (w *Watcher) definitionsListed() bool {
 	}
 }
 
-// tellWhenListed tells those that asked too early. By then it is known which
+// tellWhenListed notifies the gangs whose lookups came too early. By then it is known which
 // kinds are not installed.
 func (w *Watcher) tellWhenListed(ctx context.Context) {
 	select {

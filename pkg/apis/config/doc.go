@@ -14,8 +14,8 @@
 //     leaving them out is fine;
 //  3. fill defaults (v1), convert and validate.
 //
-// What a Decode function returns is complete and valid: nobody downstream
-// checks it again or knows a default. Every error names the kind and the
+// What a Decode function returns is complete and valid: callers neither
+// check it again nor apply a default. Every error names the kind and the
 // field.
 package config
 

@@ -27,7 +27,7 @@ const (
 	maxPermitTimeout = 15 * time.Minute
 	// maxHealAfter: a gang that may be broken for a day may be broken for ever.
 	maxHealAfter = 24 * time.Hour
-	// maxMaxBypass is a week, longer than which nobody waits unattended.
+	// maxMaxBypass is a week; an administrator looks after a longer wait.
 	maxMaxBypass = 7 * 24 * time.Hour
 	// maxSearchBudget is some minutes of search, beyond any use.
 	maxSearchBudget = 1_000_000_000

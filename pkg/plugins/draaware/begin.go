@@ -53,7 +53,7 @@ func (d *DRAAware) open(c *cycle) error {
 	return nil
 }
 
-// mayWantDevices says whether the pod names claims or extended resources.
+// mayWantDevices reports whether the pod names claims or extended resources.
 func mayWantDevices(pod *v1.Pod) bool {
 	if len(pod.Spec.ResourceClaims) > 0 {
 		return true

@@ -164,7 +164,7 @@ func (c *cycle) judge(found devices.Assessment) nodeResult {
 	return nodeResult{score: score(found)}
 }
 
-// misaligned says why a node cannot give the pod only NICs beside its GPUs.
+// misaligned returns why a node cannot give the pod only NICs beside its GPUs.
 func misaligned(found devices.Assessment) string {
 	want := found.Want
 	switch {

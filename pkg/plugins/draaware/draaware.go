@@ -31,7 +31,7 @@ type DRAAware struct {
 	events     events.EventRecorder
 	profile    string
 	logger     klog.Logger
-	// podGroupCycle says that the scheduler has a cycle of its own for PodGroups of
+	// podGroupCycle reports that the scheduler has a cycle of its own for PodGroups of
 	// scheduling.k8s.io, for which the plugin needs more of the scheduler than the
 	// in-tree plugin.
 	podGroupCycle bool

@@ -29,8 +29,8 @@ type published struct {
 var _ cluster.Published = (*published)(nil)
 
 // follow has the scheduler's informers tell the device counts of every slice and
-// claim that changes. whole says whether everyone in the process who allocates
-// devices tells them, too.
+// claim that changes. whole reports whether everyone in the process who allocates
+// devices notifies them, too.
 func follow(devices *cluster.Devices, factory informers.SharedInformerFactory, whole func() bool) error {
 	api := factory.Resource().V1()
 	p := &published{slices: api.ResourceSlices().Lister()}
@@ -119,7 +119,7 @@ func (p *published) Slices() ([]*resourceapi.ResourceSlice, error) {
 	return p.slices.List(labels.Everything())
 }
 
-// Ruled says whether DeviceTaintRules exist.
+// Ruled reports whether DeviceTaintRules exist.
 func (p *published) Ruled() bool {
 	if p.rules == nil {
 		return false
@@ -128,7 +128,7 @@ func (p *published) Ruled() bool {
 	return err != nil || len(rules) > 0
 }
 
-// Synced says whether everything that exists has been told.
+// Synced reports whether all objects that exist have been delivered.
 func (p *published) Synced() bool {
 	for _, telling := range p.telling {
 		if !telling.HasSynced() {

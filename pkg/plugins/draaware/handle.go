@@ -137,8 +137,8 @@ func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error
 }
 
 // tracker effects which claims got a pending allocation (the one that stands for
-// extended resources is known to nobody else), shows what is in use to the pod on
-// innerCalls, and tells the device counts of everything that it is told.
+// extended resources has no other owner), shows what is in use to the pod on
+// innerCalls, and passes every change on to the device counts.
 type tracker struct {
 	fwk.ResourceClaimTracker
 	innerCalls *innerCalls
@@ -168,7 +168,7 @@ func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error
 	return t.innerCalls.noteShared(sharedClaim{ResourceClaim: claim, gang: on.gang}), nil
 }
 
-// names says whether the claim is one of the pod's.
+// names reports whether the claim is one of the pod's.
 func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 	if pod.Namespace != claim.Namespace {
 		return false

@@ -20,7 +20,7 @@ import (
 // PodGroupPostFilter gives back the devices that a refused group has from a former
 // plan. With nothing to give back it is the in-tree plugin's, but for a group that was
 // refused before the cycle of any of its pods began: that plugin takes the state which
-// it has not written for a fault, and nobody after it could make room.
+// it has not written for a fault, and no later plugin could make room.
 func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, schedule fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	if d.claims != nil && d.giveBack(ctx, group) {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "devices from a former plan are given back")
@@ -95,7 +95,7 @@ func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 	return true
 }
 
-// idle says whether the claim has devices that nobody uses but the group, which does
+// idle reports whether the claim has devices that nobody uses but the group, which does
 // not run. The in-tree plugin deletes its own claims for extended resources.
 func (w *waiting) idle(claim *resourceapi.ResourceClaim) bool {
 	if claim.Status.Allocation == nil || claim.DeletionTimestamp != nil ||

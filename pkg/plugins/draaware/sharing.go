@@ -48,7 +48,7 @@ type writers struct {
 	mu      sync.Mutex
 	byClaim map[types.UID]*writer
 	byPod   map[types.UID]*writer
-	// begun, if somebody waits for it, is closed when a pod becomes a writer.
+	// begun, if a sharer waits for it, is closed when a pod becomes a writer.
 	begun chan struct{}
 }
 
@@ -94,7 +94,7 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	}
 }
 
-// end tells the sharers that the pod writes nothing any more.
+// end lets the sharers go on: the pod writes nothing any more.
 func (w *writers) end(pod types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -112,7 +112,7 @@ func (w *writers) end(pod types.UID) {
 }
 
 // gangOf tells the pod's gang from all others, "" if it is in none. A PodGroup of
-// scheduling.k8s.io for which nothing is planned is a gang to those who share.
+// scheduling.k8s.io for which nothing is planned is a gang to the pods that share.
 func (d *DRAAware) gangOf(state fwk.CycleState, pod *v1.Pod) string {
 	gang := cluster.PlannedOf(state).Gang
 	if gang == "" && d.podGroupCycle && gangs.InPodGroup(pod) {
@@ -131,7 +131,7 @@ type sharer struct {
 type sharedClaim struct {
 	*resourceapi.ResourceClaim
 	gang string
-	// held says that the sharer has a share in the reservation, and writer is whose it
+	// held reports that the sharer has a share in the reservation, and writer is whose it
 	// was then; nil if that one had written already, or was yet to come.
 	held   bool
 	writer *writer
@@ -253,7 +253,7 @@ func (s *sharer) meet(tracker *tracker) error {
 	return nil
 }
 
-// sameDevices says whether a claim got what was reserved for it. The API server drops
+// sameDevices reports whether a claim got what was reserved for it. The API server drops
 // what it does not know of a result, but not which device it is.
 func sameDevices(got, reserved *resourceapi.AllocationResult) bool {
 	same := func(a, b resourceapi.DeviceRequestAllocationResult) bool {

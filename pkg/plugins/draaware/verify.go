@@ -70,7 +70,7 @@ func (d *DRAAware) held(pod *v1.Pod, reserved []types.UID) ([]*resourceapi.Alloc
 	return held, nil
 }
 
-// attaches says whether one of the claims got a device that is to be attached to
+// attaches reports whether one of the claims got a device that is to be attached to
 // the node before the pod may be bound, which can take minutes.
 func (d *DRAAware) attaches(reserved []types.UID) bool {
 	for _, uid := range reserved {

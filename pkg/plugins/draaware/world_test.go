@@ -278,7 +278,7 @@ func (t *trip) best(feasible []string) string {
 	return best
 }
 
-// place runs the whole way to Reserve and says whether the pod has a node.
+// place runs the whole way to Reserve and reports whether the pod has a node.
 func (t *trip) place() bool {
 	t.world.Helper()
 	feasible := t.look()

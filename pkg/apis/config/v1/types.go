@@ -41,7 +41,7 @@ type GangArgs struct {
 	// for which there is no room where it runs, before the members that are left
 	// are evicted so that the gang is placed whole elsewhere. They are evicted
 	// only if the whole gang would find a place, and only if a controller
-	// replaces them; PodDisruptionBudgets are respected. 0s evicts nobody: the
+	// replaces them; PodDisruptionBudgets are respected. 0s evicts no pod: the
 	// gang waits for room. From 0s to 24h.
 	HealAfter *metav1.Duration `json:"healAfter,omitempty"`
 
@@ -120,7 +120,7 @@ type TopologyLevel struct {
 	// level needs the plugin DRAAware.
 	DeviceAttribute *string `json:"deviceAttribute,omitempty"`
 
-	// Boundary says that RDMA cannot cross between two domains of this level:
+	// Boundary means that RDMA cannot cross between two domains of this level:
 	// a gang that asks for RDMA devices is never spread over them, whatever it
 	// prefers.
 	Boundary *bool `json:"boundary,omitempty"`
