@@ -16,11 +16,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// bringUp starts every component in an empty directory and waits until all are ready. If it fails, the caller must end
-// the processes that it started.
+// bringUp starts every component in an empty directory and waits until all are ready. If it
+// fails, the caller must end the started processes.
 func (c *Cluster) bringUp(ctx context.Context) error {
 	started := time.Now()
-	// 1. Programs, and the modules whose files they read.
+	// 1. Programs, and the modules that contain the manifests.
 	if err := c.prepareBinaries(ctx); err != nil {
 		return err
 	}

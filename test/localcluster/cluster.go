@@ -26,14 +26,16 @@ type Cluster struct {
 	layout  layout
 	ports   ports
 	builder binaries.Builder
-	// modules are the directories of the modules whose files are read.
+	// modules are the directories of the modules whose files the cluster reads, by module
+	// path.
 	modules map[string]string
-	// bound is true if the processes die with this program, temporary if Stop removes the directory.
+	// bound is true if the processes die with this program; temporary is true if Stop
+	// removes the directory.
 	bound, temporary bool
 	out              io.Writer
 	lock             *os.File
 	admin            *rest.Config
-	// reserved keeps the ports of components that are down for a while.
+	// reserved keeps the ports of components that are stopped.
 	reserved portpkg.Reservation
 
 	stopOnce sync.Once
@@ -47,16 +49,18 @@ type Cluster struct {
 // Dir is the cluster's directory.
 func (c *Cluster) Dir() string { return string(c.layout) }
 
-// Kubeconfig is the file with the administrator's access.
+// Kubeconfig is the administrator's kubeconfig file.
 func (c *Cluster) Kubeconfig() string { return c.layout.kubeconfig() }
 
-// DovetailKubeconfig is the file with Dovetail's own access: the token of its ServiceAccount.
+// DovetailKubeconfig is the kubeconfig file with the token of Dovetail's ServiceAccount.
 func (c *Cluster) DovetailKubeconfig() string { return c.layout.dovetailKubeconfig() }
 
-// AdminConfig is the administrator's access for clients in this program, without a client-side rate limit.
+// AdminConfig returns the administrator's client configuration, without a client-side rate
+// limit.
 func (c *Cluster) AdminConfig() *rest.Config { return rest.CopyConfig(c.admin) }
 
-// Kubectl returns a call of kubectl as the administrator. Its cache is in the cluster's directory.
+// Kubectl returns a kubectl command that runs as the administrator. Its cache is in the
+// cluster's directory.
 func (c *Cluster) Kubectl(ctx context.Context, arguments ...string) *exec.Cmd {
 	usual := []string{"--kubeconfig", c.Kubeconfig(), "--cache-dir", filepath.Join(c.Dir(), "kubectl")}
 	return exec.CommandContext(ctx, c.Binary("kubectl"), append(usual, arguments...)...)
@@ -97,7 +101,7 @@ func (c *Cluster) release() error {
 	return errors.Join(err, c.reserved.Release(), c.lock.Close())
 }
 
-// readAdmin reads the administrator's access from its kubeconfig.
+// readAdmin reads the administrator's client configuration from its kubeconfig.
 func (c *Cluster) readAdmin() error {
 	admin, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
 	if err != nil {

@@ -19,7 +19,8 @@ type component struct {
 	args []string
 	// env are additional environment variables, NAME=value.
 	env []string
-	// health is a URL that returns 200 when the component is ready; metrics is the URL of its metrics.
+	// health is a URL that returns 200 when the component is ready; metrics is the URL of
+	// its Prometheus metrics.
 	health, metrics string
 }
 
@@ -28,21 +29,26 @@ const (
 	// leaseSeconds is the duration of a node's lease; KWOK renews it four times within that. The default of 40 seconds
 	// would cost 500 writes a second at 5,000 nodes.
 	leaseSeconds = 240
-	// monitorGrace is the node monitor's grace period. It exceeds a lease, or a busy machine loses nodes.
+	// monitorGrace is the node monitor's grace period. It is longer than a lease: on a busy
+	// machine KWOK renews leases late, and nodes would become NotReady.
 	monitorGrace = "600s"
-	// clientQPS and clientBurst keep client-side limits out of the way; the API server's own limits remain.
+	// clientQPS and clientBurst are high enough that client-side rate limits never apply.
+	// The API server's own limits remain.
 	clientQPS   = "1000"
 	clientBurst = "2000"
-	// serviceCIDR and podCIDR have no connections. podCIDR is in the block for benchmarks, which no network routes: the
-	// API server's proxy must not reach another machine.
+	// serviceCIDR and podCIDR carry no traffic. podCIDR is in the address block for
+	// benchmarks, which is not routed: the API server's proxy must not reach another
+	// machine.
 	serviceCIDR = "10.96.0.0/12"
 	podCIDR     = "198.18.0.0/15"
 	// nodeAddress directs kubectl logs and exec to KWOK.
 	nodeAddress = "127.0.0.1"
-	// advertisedAddress is in the block for documentation. No client connects to it; the API server refuses loopback.
+	// advertisedAddress is in the address block for documentation, because the API server
+	// refuses to advertise loopback. No client connects to it.
 	advertisedAddress = "192.0.2.1"
-	// noProxy is a proxy address that refuses connections at once. The operator uses it for the dashboards of Ray heads,
-	// which avoids DNS lookups of them. It connects to loopback directly.
+	// noProxy is a proxy address that refuses connections at once. The KubeRay operator
+	// uses it for the dashboards of Ray heads, which avoids DNS lookups of them. It
+	// connects to loopback directly.
 	noProxy = "http://127.0.0.1:1"
 	// issuer signs service account tokens.
 	issuer = "https://kubernetes.default.svc.cluster.local"
@@ -89,7 +95,7 @@ func (c *Cluster) apiServer() component {
 		"--advertise-address=" + advertisedAddress, "--endpoint-reconciler-type=none",
 		"--tls-cert-file=" + c.pkiFile("serving.crt"), "--tls-private-key-file=" + c.pkiFile("serving.key"),
 		"--client-ca-file=" + c.pkiFile("ca.crt"), "--authorization-mode=RBAC",
-		// No proxy uses this name, but components log errors without the setting.
+		// No proxy uses this name, but components log errors if the flag is not set.
 		"--requestheader-client-ca-file=" + c.pkiFile("ca.crt"), "--requestheader-allowed-names=front-proxy",
 		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 		"--service-account-issuer=" + issuer, "--api-audiences=" + issuer,
@@ -115,7 +121,8 @@ func (c *Cluster) controllerManager() component {
 		"--authentication-kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
 		"--authorization-kubeconfig=" + c.layout.clientKubeconfig(ControllerManager),
 		"--leader-elect=false", "--use-service-account-credentials=true",
-		// The ttl controller annotates every node for kubelets whenever the cluster grows, which costs many writes.
+		// The ttl controller annotates every node for kubelets whenever the cluster grows:
+		// many writes without use here.
 		"--controllers=*,-ttl-controller",
 		"--service-account-private-key-file=" + c.pkiFile("service-accounts.key"), "--root-ca-file=" + c.pkiFile("ca.crt"),
 		"--node-monitor-grace-period=" + monitorGrace, "--node-startup-grace-period=" + monitorGrace,
@@ -139,9 +146,11 @@ func (c *Cluster) dovetail() component {
 	}
 	args = append(args,
 		"--authentication-kubeconfig="+c.layout.dovetailKubeconfig(), "--authorization-kubeconfig="+c.layout.dovetailKubeconfig(),
-		// With leader election, a restart would wait for the lease of the former process.
+		// With leader election, a restarted component would wait until the lease of its
+		// former process expires.
 		"--leader-elect=false", "-v=2")
-	// Dovetail needs no feature gates: it asks the API server which features are available.
+	// Dovetail needs no feature gates: it reads from the API server which features are
+	// available.
 	return c.secure("dovetail-scheduler", c.ports.Dovetail, "/readyz", args)
 }
 
@@ -177,7 +186,7 @@ func (c *Cluster) kubeRay() component {
 	}
 }
 
-// secure adds the arguments of Kubernetes' own HTTPS server.
+// secure adds the flags of Kubernetes' own HTTPS server.
 func (c *Cluster) secure(binary string, port int, health string, args []string) component {
 	url := "https://" + portpkg.Address(port)
 	return component{

@@ -29,7 +29,8 @@ var clientSubjects = map[string]pki.Subject{
 	JobSet:            {User: userJobSet},
 }
 
-// writeFiles writes the files that the components read at their start, except Dovetail's token: the API server issues it.
+// writeFiles writes the files that the components read at their start, except Dovetail's
+// token, which the API server issues.
 func (c *Cluster) writeFiles() error {
 	for _, dir := range []string{c.layout.pki(), c.layout.logs()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -54,7 +55,8 @@ func (c *Cluster) writeFiles() error {
 	return c.readAdmin()
 }
 
-// writeEtcdCertificates creates a separate authority for etcd, whose only client is the API server.
+// writeEtcdCertificates creates a separate certificate authority for etcd. The API server
+// is etcd's only client.
 func (c *Cluster) writeEtcdCertificates() error {
 	authority, err := pki.NewAuthority(c.layout.pki(), "etcd-ca")
 	if err != nil {
@@ -101,10 +103,10 @@ func (c *Cluster) writeCertificates() error {
 	return nil
 }
 
-// kwokParallelism is how many nodes, pods and leases KWOK works on at a time.
+// kwokParallelism is the number of nodes, pods and leases that KWOK processes at a time.
 const kwokParallelism = 16
 
-// writeKwokConfig writes KWOK's options; the stages are read from its module.
+// writeKwokConfig writes KWOK's options. KWOK reads its stages from its module.
 func (c *Cluster) writeKwokConfig() error {
 	return writeYAML(c.layout.kwokConfig(), map[string]any{
 		"apiVersion": "config.kwok.x-k8s.io/v1alpha1",
@@ -124,7 +126,7 @@ func (c *Cluster) writeKwokConfig() error {
 	})
 }
 
-// writeDovetailConfig writes Options.DovetailConfig, if set, with the kubeconfig filled in.
+// writeDovetailConfig writes Options.DovetailConfig, if set, and fills in the kubeconfig.
 func (c *Cluster) writeDovetailConfig() error {
 	if c.options.DovetailConfig == nil {
 		return nil
@@ -156,7 +158,8 @@ func writeYAML(file string, content any) error {
 // webhookCertificate is the file name that a webhook server expects in its directory of certificates.
 const webhookCertificate = "tls"
 
-// writeJobSetConfig writes the controller's configuration. It serves no metrics, which would need more authorization.
+// writeJobSetConfig writes the controller's configuration. The controller serves no
+// metrics, because they would need more authorization.
 func (c *Cluster) writeJobSetConfig() error {
 	return writeYAML(c.layout.jobSetConfig(), map[string]any{
 		"apiVersion":             "config.jobset.x-k8s.io/v1alpha1",

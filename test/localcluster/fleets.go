@@ -22,7 +22,7 @@ import (
 
 // Creating a fleet.
 const (
-	// creators is how many nodes are created at a time.
+	// creators is the number of nodes that are created at a time.
 	creators = 32
 	// stallTimeout is the longest wait for the next node to become ready.
 	stallTimeout = 50 * time.Second
@@ -94,7 +94,8 @@ func (c *Cluster) allNodes() iter.Seq[fleet.Node] {
 	}
 }
 
-// awaitFleets waits until every node of every fleet takes pods. It gives up when nothing has changed for a while.
+// awaitFleets waits until every node of every fleet takes pods. It returns an error when no
+// node becomes ready for stallTimeout.
 func (c *Cluster) awaitFleets(ctx context.Context) error {
 	want := 0
 	for _, spec := range c.options.Fleets {
@@ -131,7 +132,8 @@ func (c *Cluster) awaitFleets(ctx context.Context) error {
 	}
 }
 
-// watchNodes keeps the nodes of the fleets in memory until the context ends.
+// watchNodes returns a lister of the fleets' nodes. An informer updates it until the
+// context ends.
 func (c *Cluster) watchNodes(ctx context.Context) (corelisters.NodeLister, error) {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {

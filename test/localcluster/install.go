@@ -20,8 +20,9 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// applyDefinitions applies the custom resource definitions of the modules and waits until they are served. It applies
-// those of KubeRay even without the operator, because Dovetail reads RayClusters.
+// applyDefinitions applies the custom resource definitions of the modules and waits until
+// the API server serves them. It applies KubeRay's definitions even without the operator,
+// because Dovetail reads RayClusters.
 func (c *Cluster) applyDefinitions(ctx context.Context, applier *apply.Applier) error {
 	bases := filepath.Join("config", "crd", "bases")
 	definitions, err := apply.Read(os.DirFS(filepath.Join(c.modules[binaries.ModuleKubeRay], bases)), "*.yaml")
@@ -61,7 +62,7 @@ func (c *Cluster) startKwok(ctx context.Context, applier *apply.Applier) error {
 	return c.StartComponent(ctx, Kwok)
 }
 
-// startKubeRay runs the operator with the role of its module, once the definitions are there.
+// startKubeRay runs the operator with the role of its module, after definitions is closed.
 func (c *Cluster) startKubeRay(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
 	roles := os.DirFS(filepath.Join(c.modules[binaries.ModuleKubeRay], "config", "rbac"))
 	if err := applyRoles(ctx, applier, roles, userKubeRay); err != nil {

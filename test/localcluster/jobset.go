@@ -43,8 +43,8 @@ func (c *Cluster) startJobSet(ctx context.Context, applier *apply.Applier, defin
 	return applier.Apply(ctx, webhooks)
 }
 
-// jobSetWebhooks returns the module's webhook configurations with the address of this cluster's controller. The module's
-// patches limit them to pods of JobSets.
+// jobSetWebhooks returns the module's webhook configurations with the address of this
+// cluster's controller. The module's patches limit them to pods of JobSets.
 func (c *Cluster) jobSetWebhooks(components fs.FS) ([]*unstructured.Unstructured, error) {
 	objects, err := apply.Read(components, "webhook/manifests.yaml")
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *Cluster) jobSetWebhooks(components fs.FS) ([]*unstructured.Unstructured
 	return objects, nil
 }
 
-// replaceWebhooks applies a patch in which every step replaces a webhook.
+// replaceWebhooks applies a JSON patch in which every operation replaces a webhook.
 func replaceWebhooks(webhooks []any, components fs.FS, patch string) error {
 	content, err := fs.ReadFile(components, patch)
 	if err != nil {
@@ -95,7 +95,7 @@ func replaceWebhooks(webhooks []any, components fs.FS, patch string) error {
 	return nil
 }
 
-// readdress replaces a webhook's service by the URL of the local process.
+// readdress replaces a webhook's service reference by the URL of the local process.
 func (c *Cluster) readdress(webhook any) error {
 	fields := webhook.(map[string]any)
 	path, found, err := unstructured.NestedString(fields, "clientConfig", "service", "path")

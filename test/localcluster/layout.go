@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// layout is a cluster's directory; its methods are the paths in it.
+// layout is a cluster's directory; its methods return the paths in it.
 type layout string
 
 func (l layout) kubeconfig() string         { return filepath.Join(string(l), "kubeconfig") }
@@ -30,15 +30,16 @@ func (l layout) clientKubeconfig(name string) string {
 	return filepath.Join(string(l), name+".kubeconfig")
 }
 
-// Down keeps the logs and the lock file. If Down removed a lock file that another program has open, two programs could
-// hold the lock.
+// Down keeps the logs and the lock file. If Down removed a lock file that another program
+// has open, two programs could hold the lock at once.
 const (
 	logsName = "logs"
 	lockName = "lock"
 )
 
-// openLayout creates the directory and returns it by its real path, which marks the cluster's processes. It refuses a
-// directory with other content, because a new cluster removes all files in its directory.
+// openLayout creates the directory and returns its real path, which marks the cluster's
+// processes. It returns an error for a directory with other content, because a new cluster
+// removes all files in its directory.
 func openLayout(dir string) (layout, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

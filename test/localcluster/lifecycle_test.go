@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// servers is the smallest cluster.
+// servers returns the options of the smallest cluster.
 func servers(dir string) localcluster.Options {
 	return localcluster.Options{
 		Dir: dir, Out: os.Stdout,
@@ -42,7 +42,8 @@ func servers(dir string) localcluster.Options {
 	}
 }
 
-// play starts a cluster and runs until it is killed, or, with Up, until it is done or interrupted.
+// play starts a cluster and runs until it is killed. With mode Up it runs until Up is done
+// or interrupted.
 func play(mode string) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -69,7 +70,7 @@ func TestClusterOfAKilledTestDiesWithIt(t *testing.T) {
 	}
 	addresses := listening(t, player.dir)
 	player.end(syscall.SIGKILL)
-	// An ending process loses its environment before its sockets.
+	// A process that is ending loses its environment before its sockets.
 	eventually(t, "every process has ended", func() (bool, error) {
 		return len(marked(t, player.dir)) == 0 && !slices.ContainsFunc(addresses, answers), nil
 	}, nil)

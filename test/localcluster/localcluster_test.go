@@ -23,7 +23,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// startTimeout bounds one start, with everything to be built before.
+// startTimeout limits one start, including the build of all programs.
 const startTimeout = 20 * time.Minute
 
 // TestCluster runs a cluster of all components and a small cluster at the same time, and tests the components.
@@ -97,7 +97,8 @@ func testClaims(t *testing.T, cluster *localcluster.Cluster) {
 	}
 }
 
-// testKubeRay applies samples of the operator's module. The RayCluster and that of the RayJob must become ready.
+// testKubeRay applies samples of the operator's module. The RayCluster must become ready,
+// and so must the RayCluster of the RayJob.
 func testKubeRay(t *testing.T, cluster *localcluster.Cluster) {
 	client, err := dynamic.NewForConfig(cluster.AdminConfig())
 	if err != nil {
@@ -198,7 +199,7 @@ func testRestart(t *testing.T, cluster *localcluster.Cluster) {
 	wantRunning(t, cluster, "after-restart")
 }
 
-// start runs a cluster for the length of the test.
+// start runs a cluster until the test ends.
 func start(t *testing.T, options localcluster.Options) *localcluster.Cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
@@ -260,7 +261,7 @@ func linesWith(text, word string) string {
 	return strings.Join(lines, "\n")
 }
 
-// sampleFile is a sample of the KubeRay operator's module.
+// sampleFile returns the path of a sample of the KubeRay operator's module.
 func sampleFile(t *testing.T, name string) string {
 	t.Helper()
 	dir, err := localcluster.ModuleDir(t.Context(), localcluster.ModuleKubeRay)

@@ -24,7 +24,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// patience limits the wait for a change in the cluster. It allows for a machine that is busy with other tests.
+// patience limits the wait for a change in the cluster. It is long enough for a machine
+// that runs other tests.
 const patience = 2 * time.Minute
 
 var rayClusters = schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
@@ -66,7 +67,8 @@ func wantRunning(t *testing.T, cluster *localcluster.Cluster, name string) {
 	})
 }
 
-// createClaimTemplate requests all devices of an ND H100 v5 node.
+// createClaimTemplate creates a ResourceClaimTemplate for all devices of an ND H100 v5
+// node.
 func createClaimTemplate(t *testing.T, client kubernetes.Interface) {
 	t.Helper()
 	request := func(name, class string) resourcev1.DeviceRequest {
@@ -79,7 +81,7 @@ func createClaimTemplate(t *testing.T, client kubernetes.Interface) {
 	}
 }
 
-// applySample applies a sample with kubectl, like its reader.
+// applySample applies a sample with kubectl, as a user would.
 func applySample(t *testing.T, cluster *localcluster.Cluster, name string) {
 	t.Helper()
 	if output, err := cluster.Kubectl(t.Context(), "apply", "-f", sampleFile(t, name)).CombinedOutput(); err != nil {
@@ -136,7 +138,8 @@ func listening(t *testing.T, dir string) []string {
 				continue
 			}
 			host, port, _ := strings.Cut(fields[local], ":")
-			// This is 127.0.0.1 as the kernel prints it: hexadecimal, in the machine's byte order.
+			// 0100007F is 127.0.0.1 as the kernel prints it: hexadecimal, in the machine's
+			// byte order.
 			if host != "0100007F" {
 				t.Errorf("%s: something listens on %s, which is not loopback", file, fields[local])
 			}
@@ -171,7 +174,8 @@ func socketInodes(t *testing.T, pids []int) map[string]bool {
 	return inodes
 }
 
-// marked returns the processes whose environment names dir, without the code under test.
+// marked returns the processes whose environment contains dir. It does not use the code
+// under test.
 func marked(t *testing.T, dir string) []int {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/environ")

@@ -25,11 +25,11 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// ComponentError is the failure of a component, with the end of its log.
+// ComponentError reports the failure of a component, with the end of its log.
 type ComponentError struct {
 	// Component is its name.
 	Component string
-	// LogFile is the path of its log, Tail its last lines.
+	// LogFile is the path of its log; Tail holds the last lines.
 	LogFile, Tail string
 	// Err is the cause.
 	Err error
@@ -43,8 +43,8 @@ func (e *ComponentError) Error() string {
 // Unwrap returns the cause.
 func (e *ComponentError) Unwrap() error { return e.Err }
 
-// StartComponent starts a component that is not running, with further arguments behind the usual ones, and waits until
-// it is ready.
+// StartComponent starts a component that is not running and waits until it is ready. It
+// appends extra to the usual arguments.
 func (c *Cluster) StartComponent(ctx context.Context, name string, extra ...string) error {
 	if name == Kwok {
 		if err := c.freeNodes(ctx); err != nil {
@@ -57,8 +57,8 @@ func (c *Cluster) StartComponent(ctx context.Context, name string, extra ...stri
 	return c.await(ctx, name)
 }
 
-// freeNodes deletes the leases of all nodes. Otherwise a new KWOK manages the nodes' pods only after the leases of the
-// former KWOK expire.
+// freeNodes deletes the leases of all nodes. Otherwise a new KWOK manages the nodes' pods
+// only after the leases of the former KWOK expire.
 func (c *Cluster) freeNodes(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
@@ -71,7 +71,8 @@ func (c *Cluster) freeNodes(ctx context.Context) error {
 	return nil
 }
 
-// Restart ends a component, if it runs, starts it with its usual arguments and waits until it is ready.
+// Restart ends a component if it runs, starts it with its usual arguments and waits until
+// it is ready.
 func (c *Cluster) Restart(ctx context.Context, name string) error {
 	if err := c.Terminate(name); err != nil {
 		return err
@@ -79,12 +80,13 @@ func (c *Cluster) Restart(ctx context.Context, name string) error {
 	return c.StartComponent(ctx, name)
 }
 
-// Terminate ends a component by SIGTERM, or SIGKILL after a grace period, and waits until it is gone.
+// Terminate ends a component by SIGTERM, or by SIGKILL after a grace period, and waits
+// until the process has ended.
 func (c *Cluster) Terminate(name string) error {
 	return c.stop(name, stopGrace)
 }
 
-// Kill ends a component by SIGKILL and waits until it is gone.
+// Kill ends a component by SIGKILL and waits until the process has ended.
 func (c *Cluster) Kill(name string) error {
 	return c.stop(name, 0)
 }
@@ -251,7 +253,8 @@ func (c *Cluster) probe(ctx context.Context, url string) error {
 	return err
 }
 
-// get reads a URL of a component. It uses the administrator's credentials for the API server.
+// get reads a URL of a component. For the API server it uses the administrator's
+// credentials.
 func (c *Cluster) get(ctx context.Context, url string) (body string, err error) {
 	client, err := c.client(url)
 	if err != nil {
@@ -276,8 +279,8 @@ func (c *Cluster) get(ctx context.Context, url string) (body string, err error) 
 	return string(content), nil
 }
 
-// client returns a client that trusts the cluster's authority. It has the administrator's credentials only for the API
-// server.
+// client returns a client that trusts the cluster's authority. Only for the API server it
+// has the administrator's credentials.
 func (c *Cluster) client(url string) (*http.Client, error) {
 	if strings.HasPrefix(url, c.serverURL()+"/") {
 		return rest.HTTPClientFor(c.admin)

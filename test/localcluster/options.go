@@ -24,10 +24,10 @@ const (
 	Dovetail          = "dovetail"
 )
 
-// componentNames are all components, in the order of starting.
+// componentNames are all components, in start order.
 var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, JobSet, Dovetail}
 
-// extraComponents are the components that need Options.With.
+// extraComponents are the components that run only if Options.With names them.
 var extraComponents = []string{JobSet}
 
 // required are the components that Options.Without may not name.
@@ -36,28 +36,31 @@ var required = []string{Etcd, APIServer}
 // batchSchedulers are the values of KubeRay's -batch-scheduler.
 var batchSchedulers = []string{"", "scheduler-plugins", "volcano", "yunikorn", "kai-scheduler"}
 
-// Options describe a cluster. The zero value is a cluster of all components but the extra ones, without nodes.
+// Options describe a cluster. The zero value is a cluster of all components except the
+// extra ones, without nodes.
 type Options struct {
-	// Dir is the directory of the cluster. The default is a new directory under .cache/clusters for Start, which Stop
-	// removes, and .cache/cluster for Up.
+	// Dir is the directory of the cluster. The default for Start is a new directory under
+	// .cache/clusters, which Stop removes. The default for Up is .cache/cluster.
 	Dir string
-	// Fleets are the nodes.
+	// Fleets are the fleets whose nodes the cluster has.
 	Fleets []fleet.Spec
-	// FeatureGates are the gates of every component of Kubernetes, such as "GenericWorkload=true". The API server serves
-	// the API versions that the gates need, and Dovetail sets its own gates by them.
+	// FeatureGates are the gates of every Kubernetes component, such as
+	// "GenericWorkload=true". The API server serves the API versions that the gates need.
+	// Dovetail reads them and sets its own gates accordingly.
 	FeatureGates string
 	// KubeRayBatchScheduler is the operator's -batch-scheduler, for instance scheduler-plugins.
 	KubeRayBatchScheduler string
-	// Without names components that are left out.
+	// Without names the components to leave out.
 	Without []string
 	// With names extra components: jobset, the JobSet controller.
 	With []string
-	// Args are further arguments of a component by its name. They follow the usual arguments and so override them.
+	// Args are further arguments of components, by component name. They follow the usual
+	// arguments and override them.
 	Args map[string][]string
-	// DovetailConfig is a KubeSchedulerConfiguration for Dovetail that replaces the one of manifests/. The cluster fills
-	// in its clientConnection.kubeconfig.
+	// DovetailConfig is a KubeSchedulerConfiguration for Dovetail that replaces the one of
+	// manifests/. The cluster fills in its clientConnection.kubeconfig.
 	DovetailConfig []byte
-	// Out receives messages of progress; nil discards them.
+	// Out receives progress messages; nil discards them.
 	Out io.Writer
 }
 
@@ -106,7 +109,7 @@ func (o Options) without(name string) bool {
 	return slices.Contains(o.Without, name) || slices.Contains(extraComponents, name) && !slices.Contains(o.With, name)
 }
 
-// components returns the components of the cluster, in the order of starting.
+// components returns the components of the cluster, in start order.
 func (o Options) components() []string {
 	return slices.DeleteFunc(slices.Clone(componentNames), o.without)
 }
@@ -117,7 +120,8 @@ func optional() []string {
 	})
 }
 
-// gatedAPIs are the API versions that are served only if a feature gate needs them.
+// gatedAPIs are the API versions that the API server serves only if a feature gate needs
+// them.
 var gatedAPIs = []struct{ gate, version string }{
 	{"GenericWorkload", "scheduling.k8s.io/v1beta1"},
 	{"CompositePodGroup", "scheduling.k8s.io/v1alpha3"},
@@ -126,11 +130,11 @@ var gatedAPIs = []struct{ gate, version string }{
 	{"AllBeta", "api/beta"},
 }
 
-// runtimeConfig is the API server's --runtime-config that goes with the gates.
+// runtimeConfig returns the API server's --runtime-config for the feature gates.
 func (o Options) runtimeConfig() string {
 	gates, err := parseGates(o.FeatureGates)
 	if err != nil {
-		return "" // Validate has refused such gates.
+		return "" // Validate has rejected such gates.
 	}
 	var versions []string
 	for _, api := range gatedAPIs {

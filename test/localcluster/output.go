@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// sharedWriter lets the concurrent parts of a start write lines to the same writer.
+// sharedWriter is a writer that several goroutines may write lines to.
 type sharedWriter struct {
 	mu  sync.Mutex
 	out io.Writer

@@ -16,8 +16,9 @@ import (
 // batchSchedulerRoleName is the ClusterRole with the operator's additional rights.
 const batchSchedulerRoleName = "kuberay-operator-batch-scheduler"
 
-// batchSchedulerRole lets the operator create PodGroups. The role of its module lacks these rules; KubeRay's chart adds
-// them if a batch scheduler is set.
+// batchSchedulerRole returns the ClusterRole that lets the operator create PodGroups. The
+// role of its module lacks these rules; KubeRay's chart adds them if a batch scheduler is
+// set.
 func batchSchedulerRole() ([]*unstructured.Unstructured, error) {
 	role := &rbacv1.ClusterRole{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
@@ -31,7 +32,7 @@ func batchSchedulerRole() ([]*unstructured.Unstructured, error) {
 	return apply.FromTyped(role, binding(batchSchedulerRoleName, userKubeRay))
 }
 
-// binding gives a user a role in the whole cluster.
+// binding returns a ClusterRoleBinding of a role to a user.
 func binding(role, user string) *rbacv1.ClusterRoleBinding {
 	return &rbacv1.ClusterRoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},

@@ -18,11 +18,11 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
 )
 
-// record is the file that describes a cluster to later programs.
+// record describes a cluster to later runs of this program. It is stored as a file.
 type record struct {
 	// Options describes the options; equal descriptions mean equal clusters.
 	Options string `json:"options"`
-	// Complete is true if all components were ready once.
+	// Complete is true if all components have been ready at the same time.
 	Complete bool `json:"complete"`
 	// Ports are the components' ports by purpose.
 	Ports ports `json:"ports"`
@@ -54,7 +54,7 @@ func (p *ports) all() []*int {
 	}
 }
 
-// readRecord returns nil if there is no record.
+// readRecord reads the record. It returns nil if there is no record.
 func (l layout) readRecord() (*record, error) {
 	content, err := os.ReadFile(l.record())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -70,8 +70,8 @@ func (l layout) readRecord() (*record, error) {
 	return found, nil
 }
 
-// recorded returns the record. It returns nil and prints the error if the record is unreadable: the processes of the
-// cluster are still found by their mark.
+// recorded returns the record. If the record is unreadable, it prints the error and returns
+// nil: the mark still finds the processes of the cluster.
 func (l layout) recorded(out io.Writer) *record {
 	found, err := l.readRecord()
 	if err != nil {
@@ -93,7 +93,8 @@ func (l layout) writeRecord(r record) error {
 	return os.Rename(next, l.record())
 }
 
-// processes returns the live processes of the cluster: those in the record, and others with its mark.
+// processes returns the live processes of the cluster: those in the record, and others with
+// the cluster's mark.
 func (l layout) processes(r *record) ([]process.Identity, error) {
 	ids, err := process.Marked(string(l))
 	if err != nil {
@@ -110,7 +111,7 @@ func (l layout) processes(r *record) ([]process.Identity, error) {
 	return ids, nil
 }
 
-// describe returns equal texts for options of the same cluster.
+// describe returns a text that is equal for options of the same cluster.
 func (o Options) describe() (string, error) {
 	config := sha256.Sum256(o.DovetailConfig)
 	var fleets []string

@@ -14,8 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
 )
 
-// Start builds missing programs, starts a new cluster and returns when all components are ready. The cluster ends with
-// Stop, with a failure of Start, and with the calling program, even if that is killed. The context bounds the start only.
+// Start builds missing programs, starts a new cluster and returns when all components are
+// ready. The cluster ends with Stop, with a failure of Start, and with the calling program,
+// even if that program is killed. The context limits only the start.
 func Start(ctx context.Context, options Options) (*Cluster, error) {
 	root, err := binaries.Root()
 	if err != nil {
@@ -38,13 +39,15 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Stop ends the cluster. It keeps the logs if Options.Dir names a directory. A second Stop does nothing.
+// Stop ends the cluster. It keeps the logs if Options.Dir is set. A second Stop does
+// nothing.
 func (c *Cluster) Stop() error {
 	c.stopOnce.Do(func() { c.stopErr = errors.Join(c.end(), c.release()) })
 	return c.stopErr
 }
 
-// begin replaces the content of the directory by a new cluster; a failure leaves nothing running.
+// begin replaces the content of the directory by a new cluster. If it fails, it leaves no
+// process running.
 func (c *Cluster) begin(ctx context.Context) error {
 	if err := c.clean(); err != nil {
 		return err
@@ -67,20 +70,22 @@ func (c *Cluster) clean() error {
 	return c.layout.clear(lockName)
 }
 
-// end ends every process and removes everything but the logs.
+// end ends every process and removes all files except the logs.
 func (c *Cluster) end() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.layout.end(&record{Processes: c.processes})
 }
 
-// end ends the cluster's processes, the clients of the API server first, and removes everything but the logs.
+// end ends the cluster's processes, first the clients of the API server. It removes all
+// files except the logs.
 func (l layout) end(r *record) error {
 	ids, err := l.processes(r)
 	if err != nil {
 		return err
 	}
-	// The servers get SIGKILL: they have no state to save, and the API server would wait for its clients' watches.
+	// The servers get SIGKILL. Their state need not be saved, and with SIGTERM the API
+	// server would wait for its clients' watches.
 	var servers, clients []process.Identity
 	for _, id := range ids {
 		if r != nil && (id == r.Processes[Etcd] || id == r.Processes[APIServer]) {
@@ -92,7 +97,8 @@ func (l layout) end(r *record) error {
 	return errors.Join(process.Stop(clients, stopGrace), process.Stop(servers, 0), l.clear(logsName, lockName))
 }
 
-// temporaryDir creates a directory for a cluster without Options.Dir, and removes the unused directories of others.
+// temporaryDir creates a directory for a cluster without Options.Dir, and removes the
+// unused directories of others.
 func temporaryDir(root string) (string, error) {
 	parent := filepath.Join(root, ".cache", "clusters")
 	if err := os.MkdirAll(parent, 0o755); err != nil {

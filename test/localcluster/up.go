@@ -16,7 +16,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
 )
 
-// DefaultDir returns the directory of Up and Down if the user names none.
+// DefaultDir returns the default directory of Up and Down.
 func DefaultDir() (string, error) {
 	root, err := binaries.Root()
 	if err != nil {
@@ -25,7 +25,8 @@ func DefaultDir() (string, error) {
 	return filepath.Join(root, ".cache", "cluster"), nil
 }
 
-// Build builds every program of the local cluster, kubectl included, that is not up to date.
+// Build builds every program of the local cluster that is not up to date, including
+// kubectl.
 func Build(ctx context.Context, out io.Writer) error {
 	root, err := binaries.Root()
 	if err != nil {
@@ -34,7 +35,8 @@ func Build(ctx context.Context, out io.Writer) error {
 	return binaries.Builder{Root: root, Out: out}.Build(ctx, binaries.Names())
 }
 
-// Program builds one program of the local cluster, by its component's name, if it is not up to date, and returns its path.
+// Program builds one program of the local cluster if it is not up to date. name is its
+// component's name. It returns the program's path.
 func Program(ctx context.Context, name string, out io.Writer) (string, error) {
 	root, err := binaries.Root()
 	if err != nil {
@@ -44,9 +46,10 @@ func Program(ctx context.Context, name string, out io.Writer) (string, error) {
 	return builder.Path(name), builder.Build(ctx, []string{name})
 }
 
-// Up ensures that a cluster with these options runs in the directory, and leaves it running. It keeps a healthy cluster
-// and restarts lost processes. It first removes the remains of a failed or interrupted start. A cluster with other
-// options is an error, because only its user may end it.
+// Up ensures that a cluster with these options runs in the directory, and leaves it
+// running. It keeps a healthy cluster and restarts lost processes. It first removes the
+// remains of a failed or interrupted start. If the directory has a cluster with other
+// options, Up returns an error: only the user may end that cluster.
 func Up(ctx context.Context, options Options) (*Cluster, error) {
 	root, err := binaries.Root()
 	if err != nil {
@@ -124,7 +127,8 @@ func (c *Cluster) completeFleets(ctx context.Context) error {
 	return c.awaitFleets(ctx)
 }
 
-// lost returns the components that are not running, not healthy, or run an outdated program, in the order of starting.
+// lost returns the components that are not running, are not healthy, or run an outdated
+// program, in start order.
 func (c *Cluster) lost(ctx context.Context) []string {
 	var lost []string
 	for _, name := range c.options.components() {
@@ -166,7 +170,7 @@ func (l layout) down(out io.Writer) error {
 	return nil
 }
 
-// Modules whose files tests and demos read, for instance KubeRay's samples.
+// Modules whose files tests and demos read, such as KubeRay's samples.
 const (
 	ModuleKubeRay          = binaries.ModuleKubeRay
 	ModuleKwok             = binaries.ModuleKwok
@@ -174,7 +178,7 @@ const (
 	ModuleSchedulerPlugins = binaries.ModuleSchedulerPlugins
 )
 
-// ModuleDir is the directory of a module's files in the module cache. They are read only.
+// ModuleDir returns the directory of a module in the module cache. Its files are read-only.
 func ModuleDir(ctx context.Context, module string) (string, error) {
 	root, err := binaries.Root()
 	if err != nil {

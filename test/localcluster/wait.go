@@ -15,7 +15,7 @@ import (
 // errNotReady is the cause of a timeout during the start.
 var errNotReady = fmt.Errorf("not ready after %s", readyTimeout)
 
-// poll calls a condition until it is true or fails, for at most readyTimeout.
+// poll calls a condition until it returns true or an error, for at most readyTimeout.
 func poll(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, errNotReady)
 	defer cancel()
@@ -33,7 +33,8 @@ func poll(ctx context.Context, what string, ask func(context.Context) (bool, err
 	}
 }
 
-// found reports whether a get found its object, by the error of the get.
+// found converts the error of a get: nil is true, NotFound is false, and others are
+// returned.
 func found(err error) (bool, error) {
 	if apierrors.IsNotFound(err) {
 		return false, nil
@@ -65,12 +66,13 @@ func sleep(ctx context.Context, interval time.Duration) error {
 const (
 	// readyTimeout limits the wait for a component to become ready.
 	readyTimeout = 50 * time.Second
-	// probeInterval is the interval of probes, probeTimeout the time limit of a probe.
+	// probeInterval is the interval of probes; probeTimeout is the time limit of a probe.
 	probeInterval = 100 * time.Millisecond
 	probeTimeout  = 5 * time.Second
 	// logTail is the number of log lines in a ComponentError.
 	logTail = 15
 )
 
-// stopGrace is the time between SIGTERM and SIGKILL. It can be short because the data of a cluster is removed anyway.
+// stopGrace is the time between SIGTERM and SIGKILL. It is short because Down removes the
+// data of a cluster anyway.
 const stopGrace = 5 * time.Second

@@ -11,17 +11,19 @@ import (
 
 // Names of the device classes.
 const (
-	// ClassGPU is every whole GPU of the NVIDIA driver. Pods reach it by claims and as the extended resource nvidia.com/gpu.
+	// ClassGPU selects every whole GPU of the NVIDIA driver. Pods request it by claims and
+	// as the extended resource nvidia.com/gpu.
 	ClassGPU = "gpu.nvidia.com"
-	// ClassNIC is every device that DRANET publishes.
+	// ClassNIC selects every device that DRANET publishes.
 	ClassNIC = "dranet.net"
-	// ClassRDMA is DRANET's RDMA NICs only.
+	// ClassRDMA selects DRANET's RDMA NICs only.
 	ClassRDMA = "rdma.dranet.net"
-	// ClassEFA is the RDMA NICs of Amazon EKS.
+	// ClassEFA selects the RDMA NICs of Amazon EKS.
 	ClassEFA = "efa.networking.k8s.aws"
-	// ClassMRDMA is the RDMA NICs of Google Kubernetes Engine.
+	// ClassMRDMA selects the RDMA NICs of Google Kubernetes Engine.
 	ClassMRDMA = "mrdma.google.com"
-	// ClassChannel is the IMEX channel that the pods of a ComputeDomain claim, ClassDaemon the device of its daemon.
+	// ClassChannel selects the IMEX channel that the pods of a ComputeDomain claim;
+	// ClassDaemon selects the device of its daemon.
 	ClassChannel = "compute-domain-default-channel.nvidia.com"
 	ClassDaemon  = "compute-domain-daemon.nvidia.com"
 )
@@ -33,7 +35,7 @@ const ExtendedResourceGPU = "nvidia.com/gpu"
 // NVIDIA's own network driver.
 const isRDMA = `device.attributes["dra.net"].?rdma.orValue(false) || device.attributes["dra.net"].?rdmaDevice.orValue("") != ""`
 
-// Classes are the DeviceClasses that come with the drivers.
+// Classes returns the DeviceClasses that come with the drivers.
 func Classes() []*resourcev1.DeviceClass {
 	gpu := class(ClassGPU, `device.driver == "gpu.nvidia.com"`, `device.attributes["gpu.nvidia.com"].type == "gpu"`)
 	gpu.Spec.ExtendedResourceName = ptr.To(ExtendedResourceGPU)
@@ -49,7 +51,7 @@ func Classes() []*resourcev1.DeviceClass {
 	}
 }
 
-// class selects the devices that match every expression.
+// class returns a DeviceClass that selects the devices that match every expression.
 func class(name string, expressions ...string) *resourcev1.DeviceClass {
 	class := &resourcev1.DeviceClass{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	for _, expression := range expressions {

@@ -8,8 +8,9 @@ import "fmt"
 // LabelClique is the GPU operator's name for the NVLink domain of a node.
 const LabelClique = "nvidia.com/gpu.clique"
 
-// ndh100v5Shape has addresses and NUMA nodes from azhpc-images' topology file for ND H100 v5. On Hyper-V no PCIe root
-// resolves, so neither driver publishes one. GPU i and NIC i are a pair.
+// ndh100v5Shape has addresses and NUMA nodes from azhpc-images' topology file for ND H100
+// v5. On Hyper-V the drivers cannot resolve a PCIe root, so neither driver publishes one.
+// GPU i and NIC i are a pair.
 func ndh100v5Shape() shape {
 	s := shape{
 		instanceType: "Standard_ND96isr_H100_v5", arch: "amd64", cpu: "96", memory: "1900Gi", pods: "110",
@@ -23,8 +24,8 @@ func ndh100v5Shape() shape {
 	return s
 }
 
-// ndgb300v6Shape follows DRANET's Azure examples. GPUs hang on the CPU, NICs on virtual roots of Hyper-V: only GPUs
-// publish a root, and a GPU and its NICs share a NUMA node.
+// ndgb300v6Shape follows DRANET's Azure examples. GPUs are attached to the CPU, NICs to
+// virtual roots of Hyper-V: only GPUs publish a root. A GPU and its NICs share a NUMA node.
 func ndgb300v6Shape() shape {
 	s := shape{
 		instanceType: "Standard_ND128isr_GB300_v6", arch: "arm64", cpu: "128", memory: "880Gi", pods: "110",
@@ -40,7 +41,7 @@ func ndgb300v6Shape() shape {
 	return s
 }
 
-// graceGPUs are the four GPUs of a tray with two Grace CPUs.
+// graceGPUs returns the four GPUs of a tray with two Grace CPUs.
 func graceGPUs() []gpu {
 	var gpus []gpu
 	for i, domain := range []string{"0008", "0009", "0018", "0019"} {
@@ -62,7 +63,8 @@ func azure(n Node, shape *shape) attributes {
 	return attrs
 }
 
-// p5Shape has the buses of aws-ofi-nccl's topology file: four EFAs and a GPU behind each of eight switches.
+// p5Shape has the buses of aws-ofi-nccl's topology file: each of eight switches has four
+// EFAs and a GPU.
 func p5Shape() shape {
 	s := shape{
 		instanceType: "p5.48xlarge", arch: "amd64", cpu: "192", memory: "2000Gi", pods: "110",
@@ -102,7 +104,7 @@ func efaNIC(unit int, numa int64, bus, slot int, root string) nic {
 	}
 }
 
-// awsLabels are the layers of the network above a node, from the top.
+// awsLabels returns the labels of the network layers above a node, from the top.
 func awsLabels(n Node) map[string]string {
 	return map[string]string{
 		"topology.k8s.aws/network-node-layer-1": n.Fleet.Name,
@@ -111,7 +113,8 @@ func awsLabels(n Node) map[string]string {
 	}
 }
 
-// a4Shape has the buses of DRANET's GKE examples: a root with two GPUs and, behind them, two NICs.
+// a4Shape has the buses of DRANET's GKE examples: each root has two GPUs and, behind them,
+// two NICs.
 func a4Shape() shape {
 	s := shape{
 		instanceType: "a4-highgpu-8g", arch: "amd64", cpu: "224", memory: "3800Gi", pods: "110",
@@ -148,8 +151,9 @@ func gkeLabels(n Node) map[string]string {
 	}
 }
 
-// dgxh100Shape has the pairing and the addresses of NVIDIA's user guide. mlx5_1, 2, 7 and 8 are storage ports, which
-// DRANET cannot distinguish from the others. The names of the roots are our choice; the devices on each are the guide's.
+// dgxh100Shape has the pairing and the addresses of NVIDIA's user guide. mlx5_1, 2, 7 and 8
+// are storage ports, which DRANET cannot distinguish from the others. The names of the
+// roots are arbitrary; the devices on each root are the guide's.
 func dgxh100Shape() shape {
 	s := shape{instanceType: "dgx-h100", arch: "amd64", cpu: "224", memory: "1950Gi", pods: "110", gpu: h100, nic: connectX7}
 	type pair struct{ gpu, nic int }
@@ -168,15 +172,15 @@ func dgxh100Shape() shape {
 	return s
 }
 
-// addMLX5 adds an InfiniBand port, named in the order of the bus.
+// addMLX5 adds an InfiniBand port. Ports are named in bus order.
 func (s *shape) addMLX5(unit int, numa int64, address, root string) {
 	s.nics = append(s.nics, nic{
 		unit: unit, numa: numa, pciAddress: address, pcieRoot: root, rdmaDevice: fmt.Sprintf("mlx5_%d", len(s.nics)),
 	})
 }
 
-// ocih100Shape has the buses of Oracle's topology file for BM.GPU.H100.8: two ports of a card beside each GPU. The names
-// of the roots are our choice.
+// ocih100Shape has the buses of Oracle's topology file for BM.GPU.H100.8: each GPU has the
+// two ports of one card. The names of the roots are arbitrary.
 func ocih100Shape() shape {
 	s := shape{
 		instanceType: "BM.GPU.H100.8", arch: "amd64", cpu: "224", memory: "1950Gi", pods: "110",

@@ -19,14 +19,16 @@ import (
 const (
 	DriverGPU = "gpu.nvidia.com"
 	DriverNIC = "dra.net"
-	// DriverIMEX publishes the channels by which pods of several nodes share GPU memory over NVLink.
+	// DriverIMEX publishes the channels through which pods of several nodes share GPU
+	// memory over NVLink.
 	DriverIMEX = "compute-domain.nvidia.com"
 )
 
 // attributes are the attributes of a device under construction.
 type attributes map[resourcev1.QualifiedName]resourcev1.DeviceAttribute
 
-// Slices are the ResourceSlices that the node's drivers publish: one for each driver that finds a device.
+// Slices returns the ResourceSlices that the node's drivers publish: one for each driver
+// that finds a device.
 func (n Node) Slices() []*resourcev1.ResourceSlice {
 	shape := shapes[n.Fleet.Shape]
 	var slices []*resourcev1.ResourceSlice
@@ -42,7 +44,8 @@ func (n Node) Slices() []*resourcev1.ResourceSlice {
 	return slices
 }
 
-// Own makes the registered node the owner of its slices, like the kubelet's DRA plugin helper: they are deleted with it.
+// Own makes the registered node the owner of its slices, like the kubelet's DRA plugin
+// helper: the garbage collector deletes them with the node.
 func Own(slices []*resourcev1.ResourceSlice, node *corev1.Node) {
 	for _, slice := range slices {
 		slice.OwnerReferences = []metav1.OwnerReference{{
@@ -51,7 +54,8 @@ func Own(slices []*resourcev1.ResourceSlice, node *corev1.Node) {
 	}
 }
 
-// slice names the object after node and driver. Real drivers use generateName, so no reader may rely on the name.
+// slice returns a ResourceSlice named after node and driver. Real drivers use generateName,
+// so no reader may rely on the name.
 func (n Node) slice(driver string, devices []resourcev1.Device) *resourcev1.ResourceSlice {
 	return &resourcev1.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: n.Name() + "-" + driver},
@@ -94,8 +98,8 @@ func (n Node) gpuDevices(shape shape) []resourcev1.Device {
 
 func gpuName(i int) string { return fmt.Sprintf("gpu-%d", i) }
 
-// nicDevices are NICs as DRANET publishes them. InfiniBand ports, with --move-ib-interfaces=false, have no network interface,
-// but the name of the RDMA device.
+// nicDevices returns NICs as DRANET publishes them. With --move-ib-interfaces=false, an
+// InfiniBand port has no network interface but has the name of its RDMA device.
 func (n Node) nicDevices(shape shape) []resourcev1.Device {
 	var devices []resourcev1.Device
 	for _, nic := range shape.nics {
@@ -118,8 +122,8 @@ func (n Node) nicDevices(shape shape) []resourcev1.Device {
 	return devices
 }
 
-// imexDevices are the devices that the ComputeDomain driver publishes of a node: the default channel of workloads, and
-// the device of the domain's daemon.
+// imexDevices returns the devices that the ComputeDomain driver publishes for a node: the
+// default channel of workloads, and the device of the domain's daemon.
 func imexDevices() []resourcev1.Device {
 	channel := attributes{}.text("type", "channel").number("id", 0)
 	daemon := attributes{}.text("type", "daemon").number("id", 0)
@@ -131,7 +135,7 @@ func nicName(pciAddress string) string {
 	return "pci-" + strings.NewReplacer(":", "-", ".", "-").Replace(pciAddress)
 }
 
-// text sets a string attribute; one without a value is not published.
+// text sets a string attribute. It does not publish an empty value.
 func (a attributes) text(name resourcev1.QualifiedName, value string) attributes {
 	if value != "" {
 		a[name] = resourcev1.DeviceAttribute{StringValue: &value}

@@ -1,13 +1,16 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fleet turns one line such as "shape=ndh100v5,spines=2,leaves=2,nodes=4" into the Nodes and ResourceSlices
-// that such a cluster has: fabric labels as topograph writes them, and for each node the devices as the NVIDIA GPU
-// driver and DRANET publish them on that hardware.
+// Package fleet turns one line such as "shape=ndh100v5,spines=2,leaves=2,nodes=4" into the
+// Nodes and ResourceSlices of such a cluster: fabric labels as topograph writes them, and
+// for each node the devices as the NVIDIA GPU driver and DRANET publish them on that
+// hardware.
 //
-// Everything is a pure function of the Spec: the same line gives the same objects, byte for byte, so that unit tests,
-// benches, the demo and the local cluster use the same machines. A new hardware shape needs an entry of the shapes
-// table in shapes.go and a function in clouds.go, and nothing else.
+// All objects are a pure function of the Spec: the same line gives the same objects, byte
+// for byte. Unit tests, benchmarks, the demo and the local cluster therefore use the same
+// machines. A new hardware shape needs an entry in the shapes table in shapes.go and a
+// function in clouds.go.
 //
-// Slices returns the devices as a driver publishes them, Places the hardware as it is.
+// Slices returns the devices as a driver publishes them; Places returns their positions in
+// the hardware.
 package fleet

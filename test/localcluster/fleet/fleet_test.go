@@ -53,7 +53,7 @@ func TestNodesCarryOnlyValidLabels(t *testing.T) {
 	}
 }
 
-// ndh100v5 is the pairing of Azure's topology file: GPU, NIC, NUMA node.
+// ndh100v5 is the pairing of Azure's topology file, each as GPU, NIC, NUMA node.
 var ndh100v5 = []string{
 	"gpu-0 0001:00:00.0 mlx5_0 pci-0101-00-00-0 0", "gpu-1 0002:00:00.0 mlx5_1 pci-0102-00-00-0 0",
 	"gpu-2 0003:00:00.0 mlx5_2 pci-0103-00-00-0 0", "gpu-3 0008:00:00.0 mlx5_3 pci-0104-00-00-0 0",
@@ -140,7 +140,8 @@ func TestOwnMakesTheNodeTheController(t *testing.T) {
 	}
 }
 
-// TestAPIServerAcceptsEveryShape calls the API server's own validation, with its limits on devices.
+// TestAPIServerAcceptsEveryShape calls the API server's own validation, which limits the
+// number and attributes of devices.
 func TestAPIServerAcceptsEveryShape(t *testing.T) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -193,7 +194,8 @@ func TestClassesSelectTheirDevices(t *testing.T) {
 	}
 }
 
-// selects evaluates a class like the allocator: with the stock compiler, and all selectors must match.
+// selects reports whether all selectors of a class match the device. Like the allocator, it
+// uses the stock compiler.
 func selects(t *testing.T, class *resourcev1.DeviceClass, driver string, device resourcev1.Device) bool {
 	t.Helper()
 	for _, selector := range class.Spec.Selectors {

@@ -26,7 +26,7 @@ const (
 // LabelFleet names the fleet that a node belongs to.
 const LabelFleet = "localcluster.dovetail.dev/fleet"
 
-// KWOK manages the nodes that carry this annotation.
+// Annotation of the nodes that KWOK manages.
 const (
 	AnnotationKwok      = "kwok.x-k8s.io/node"
 	AnnotationKwokValue = "fake"
@@ -66,13 +66,14 @@ func (s Spec) at(i int) Node {
 	}}
 }
 
-// Name is the node's name: FLEET-s1-l2-n3, with padded numbers, so that names sort in the order of positions.
+// Name returns the node's name: FLEET-s1-l2-n3, with padded numbers, so names sort by
+// position.
 func (n Node) Name() string { return nodeName(n.Fleet, n.Position) }
 
-// Leaf is the node's leaf, the value of LabelLeaf.
+// Leaf returns the name of the node's leaf, the value of LabelLeaf.
 func (n Node) Leaf() string { return leafName(n.Fleet, n.Position) }
 
-// Spine is the node's spine, the value of LabelSpine.
+// Spine returns the name of the node's spine, the value of LabelSpine.
 func (n Node) Spine() string { return spineName(n.Fleet, n.Position) }
 
 // Object returns the Node as its kubelet would report it, ready for pods, without taints. The API server adds the
@@ -102,11 +103,13 @@ func (n Node) Object() *corev1.Node {
 	}
 }
 
-// nodeAddress is the address of every node: kubectl logs and exec connect to this machine.
+// nodeAddress is the address of every node. kubectl logs and exec thus connect to this
+// machine.
 const nodeAddress = "127.0.0.1"
 
-// conditions are the conditions of a healthy kubelet. A node created with them needs several writes less than a node
-// that KWOK makes ready, which saves minutes with 5,000 nodes.
+// conditions returns the conditions of a healthy kubelet. KWOK needs several writes to make
+// a node ready; a node created with these conditions saves them. With 5,000 nodes that
+// saves minutes.
 func conditions() []corev1.NodeCondition {
 	conditions := []corev1.NodeCondition{{
 		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status",
@@ -138,7 +141,7 @@ func (n Node) labels(shape shape) map[string]string {
 		maps.Copy(labels, shape.labels(n))
 	}
 	if shape.rack > 0 {
-		// The label is the UUID of the NVLink cluster and the number of its partition.
+		// The value is the UUID of the NVLink cluster and the number of its partition.
 		labels[LabelClique] = uuid("nvlink", n.Leaf()) + ".1"
 	}
 	return labels
@@ -160,7 +163,8 @@ func pad(number, of int) string {
 	return fmt.Sprintf("%0*d", len(strconv.Itoa(of)), number)
 }
 
-// uuid returns an identifier derived from its parts. It is stable, like that of real hardware.
+// uuid returns an identifier derived from its parts. It is stable, like the UUID of real
+// hardware.
 func uuid(parts ...string) string {
 	sum := sha1.Sum([]byte(strings.Join(parts, "/")))
 	text := hex.EncodeToString(sum[:16])

@@ -15,25 +15,28 @@ import (
 const (
 	// NDH100v5 is Azure's ND96isr_H100_v5: 8 GPUs, 8 InfiniBand NICs, NUMA 4+4, no PCIe roots.
 	NDH100v5 = "ndh100v5"
-	// NDGB300v6 is Azure's ND128isr_GB300_v6: 4 GPUs, 4 InfiniBand NICs, NUMA 2+2, racks of 18 that are one NVLink domain.
+	// NDGB300v6 is Azure's ND128isr_GB300_v6: 4 GPUs, 4 InfiniBand NICs, NUMA 2+2. A rack
+	// of 18 nodes is one NVLink domain.
 	NDGB300v6 = "ndgb300v6"
-	// P5 is Amazon's p5.48xlarge: 8 GPUs, 32 EFAs, 4 beside each GPU.
+	// P5 is Amazon's p5.48xlarge: 8 GPUs, 32 EFAs, 4 for each GPU.
 	P5 = "p5"
-	// P4d is Amazon's p4d.24xlarge: 8 GPUs, 4 EFAs, one for each two GPUs.
+	// P4d is Amazon's p4d.24xlarge: 8 GPUs, 4 EFAs, 1 for every 2 GPUs.
 	P4d = "p4d"
-	// A4 is Google's a4-highgpu-8g: 8 GPUs, 8 RoCE NICs, two of each on a PCIe root.
+	// A4 is Google's a4-highgpu-8g: 8 GPUs, 8 RoCE NICs, 2 of each on every PCIe root.
 	A4 = "a4"
 	// DGXH100 is NVIDIA's DGX H100: 8 GPUs, 8 compute NICs and 4 storage NICs, all with RDMA.
 	DGXH100 = "dgxh100"
-	// OCIH100 is Oracle's BM.GPU.H100.8: 8 GPUs, 16 RoCE ports, two beside each GPU.
+	// OCIH100 is Oracle's BM.GPU.H100.8: 8 GPUs, 16 RoCE ports, 2 for each GPU.
 	OCIH100 = "ocih100"
-	// OCIGB200 is Oracle's BM.GPU.GB200-v3.4: 4 GPUs, 8 RoCE ports, NUMA 2+4 each, racks of 18 that are one NVLink domain.
+	// OCIGB200 is Oracle's BM.GPU.GB200-v3.4: 4 GPUs, 8 RoCE ports, 2 GPUs and 4 ports for
+	// each NUMA node. A rack of 18 nodes is one NVLink domain.
 	OCIGB200 = "ocigb200"
 	// Plain is a CPU node without devices.
 	Plain = "plain"
 )
 
-// shape is the hardware of a kind of node, as its kubelet and its device drivers report it.
+// shape is the hardware of one kind of node, as its kubelet and its device drivers report
+// it.
 type shape struct {
 	instanceType, arch string
 	cpu, memory, pods  string
@@ -44,8 +47,8 @@ type shape struct {
 	// rack is the number of nodes in an NVLink domain, or 0 if NVLink ends at the node. A rack is a leaf, and its nodes
 	// have IMEX channels.
 	rack int
-	// cloud returns the attributes that DRANET's cloud provider adds to every NIC of the node, labels the cloud's labels
-	// of the node. Either may be nil.
+	// cloud returns the attributes that DRANET's cloud provider adds to every NIC of the
+	// node; labels returns the cloud's labels of the node. Either may be nil.
 	cloud  func(n Node, shape *shape) attributes
 	labels func(n Node) map[string]string
 }
@@ -72,7 +75,7 @@ type nic struct {
 	ifName string
 }
 
-// gpuModel is what all GPUs of a shape have in common.
+// gpuModel holds the properties that all GPUs of a shape have in common.
 type gpuModel struct {
 	product, brand, architecture string
 	computeCapability            string
@@ -80,7 +83,7 @@ type gpuModel struct {
 	memory                       string
 }
 
-// nvidia is a GPU model under the driver that all shapes run.
+// nvidia returns a GPU model with the driver version that all shapes use.
 func nvidia(product, architecture, computeCapability, memory string) gpuModel {
 	return gpuModel{
 		product: product, brand: "Nvidia", architecture: architecture, computeCapability: computeCapability,
@@ -96,7 +99,7 @@ var (
 	gb300 = nvidia("NVIDIA GB300", "Blackwell", "10.3.0", "284208Mi")
 )
 
-// nicModel is what all NICs of a shape have in common.
+// nicModel holds the properties that all NICs of a shape have in common.
 type nicModel struct {
 	vendor, device, subsystem string
 }
@@ -114,7 +117,7 @@ var (
 // pciDeviceEFA is the PCI name by which Amazon's DeviceClass selects EFAs.
 const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
 
-// shapes is the hardware of all shapes, by name.
+// shapes holds the hardware of all shapes, by name.
 var shapes = map[string]shape{
 	NDH100v5: ndh100v5Shape(), NDGB300v6: ndgb300v6Shape(),
 	P5: p5Shape(), P4d: p4dShape(),

@@ -14,7 +14,8 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 )
 
-// published lists the devices that a shape's drivers publish of its first node, by driver.
+// published lists the devices that the drivers publish for the first node of a shape, by
+// driver.
 func published(t *testing.T, text string) map[string][]resourcev1.Device {
 	t.Helper()
 	devices := map[string][]resourcev1.Device{}
@@ -31,7 +32,8 @@ func textOf(device resourcev1.Device, name resourcev1.QualifiedName) string {
 	return ""
 }
 
-// summary describes a shape: GPUs and NICs by unit and NUMA node, and how many of each publish a PCIe root.
+// summary describes a shape: GPUs and NICs by unit and NUMA node, and the number of each
+// that publish a PCIe root.
 func summary(t *testing.T, shape string) string {
 	t.Helper()
 	places := mustParse(t, "shape="+shape).at(0).Places()
@@ -59,7 +61,7 @@ func summary(t *testing.T, shape string) string {
 	return fmt.Sprintf("%s roots %d+%d", strings.Join(lines, " "), roots[0], roots[1])
 }
 
-// NUMA.unit=GPUs+NICs, and how many GPUs and NICs publish a root.
+// Each line is NUMA.unit=GPUs+NICs, and the number of GPUs and NICs that publish a root.
 func TestShapesAreTheHardware(t *testing.T) {
 	want := map[string]string{
 		NDH100v5:  "0.0=1+1 0.1=1+1 0.2=1+1 0.3=1+1 1.4=1+1 1.5=1+1 1.6=1+1 1.7=1+1 roots 0+0",
@@ -81,7 +83,8 @@ func TestShapesAreTheHardware(t *testing.T) {
 	}
 }
 
-// Published attributes never contradict the hardware: devices of a root have the same unit, and NUMA nodes are correct.
+// Published attributes must not contradict the hardware: devices of a root have the same
+// unit, and NUMA nodes are correct.
 func TestPublishedAttributesMatchTheHardware(t *testing.T) {
 	for _, shape := range Shapes() {
 		places := mustParse(t, "shape="+shape).at(0).Places()
@@ -188,7 +191,7 @@ func TestCloudsPublishThePositionOfNodes(t *testing.T) {
 	}
 }
 
-// How many devices of one node each class selects.
+// The values are the number of devices of one node that each class selects.
 func TestClassesSelectTheDevicesOfTheirCloud(t *testing.T) {
 	want := map[string]string{
 		NDH100v5: "8 gpu.nvidia.com, 8 dranet.net, 8 rdma.dranet.net",

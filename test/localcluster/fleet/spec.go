@@ -12,12 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// MaxNodes limits a fleet. It far exceeds the capacity of a machine.
+// MaxNodes limits the nodes of a fleet. It far exceeds the capacity of a machine.
 const MaxNodes = 100_000
 
 // Spec describes one fleet: a tree of spines, leaves and nodes, all nodes of one hardware shape.
 type Spec struct {
-	// Name starts every name of the fleet: node NAME-s1-l2-n3 is in leaf NAME-s1-l2 of spine NAME-s1.
+	// Name is the prefix of every name of the fleet: node NAME-s1-l2-n3 is in leaf
+	// NAME-s1-l2 of spine NAME-s1.
 	Name string
 	// Shape is the name of a hardware shape, see Shapes.
 	Shape string
@@ -29,8 +30,8 @@ type Spec struct {
 	Nodes int
 	// Zone is the value of topology.kubernetes.io/zone.
 	Zone string
-	// PlacementGroup is the Azure placement group of all nodes of the fleet; RDMA works only within it. A cluster of
-	// several placement groups has several fleets.
+	// PlacementGroup is the Azure placement group of all nodes of the fleet; RDMA works
+	// only within it. A cluster with several placement groups has several fleets.
 	PlacementGroup string
 }
 
@@ -42,8 +43,9 @@ func Default() Spec {
 	return withDefaults(Spec{Shape: NDH100v5, Spines: 2, Leaves: 2, Nodes: 4})
 }
 
-// Parse reads "key=value,..." with the keys shape, spines, leaves (of each spine), nodes (of each leaf), name, zone and
-// group (the placement group). Only shape is required; every count left out is 1.
+// Parse reads "key=value,..." with the keys shape, spines, leaves (of each spine), nodes
+// (of each leaf), name, zone and group (the placement group). Only shape is required; the
+// default of every count is 1.
 func Parse(text string) (Spec, error) {
 	spec := Spec{Spines: 1, Leaves: 1, Nodes: 1}
 	fields := spec.fields()
@@ -101,7 +103,8 @@ func Distinct(specs []Spec) []Spec {
 	return out
 }
 
-// CheckDistinct returns an error when two fleets have one name: their nodes would be the same objects.
+// CheckDistinct returns an error when two fleets have the same name: their nodes would be
+// the same objects.
 func CheckDistinct(specs []Spec) error {
 	seen := map[string]bool{}
 	for _, spec := range specs {
@@ -146,7 +149,7 @@ func (s Spec) String() string {
 // Size is the number of nodes in the fleet.
 func (s Spec) Size() int { return s.Spines * s.Leaves * s.Nodes }
 
-// specKeys are the keys that Parse reads, in the order of help texts.
+// specKeys are the keys that Parse reads, in the order in which help texts list them.
 var specKeys = []string{"shape", "spines", "leaves", "nodes", "name", "zone", "group"}
 
 func (s *Spec) fields() map[string]func(string) error {
@@ -203,7 +206,7 @@ func (s *Spec) rename(name string) {
 	s.Name = name
 }
 
-// validateNames checks the longest name of the fleet, which is that of a node.
+// validateNames checks the longest name of the fleet, the name of a node.
 func (s Spec) validateNames() error {
 	longest := nodeName(s, Position{Spine: s.Spines, Leaf: s.Leaves, Node: s.Nodes})
 	if problems := validation.IsDNS1123Label(longest); len(problems) > 0 {

@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// fieldManager owns the fields that are applied.
+// fieldManager is the field manager of all applied fields.
 const fieldManager = "dovetail-localcluster"
 
 // Applier applies objects of any kind that the API server serves. It may be used by several goroutines at once.
@@ -43,7 +43,7 @@ func New(config *rest.Config) (*Applier, error) {
 	return &Applier{client: client, discovery: discoveryClient, mapper: mapper}, nil
 }
 
-// Apply applies the objects in their order and stops at the first that fails.
+// Apply applies the objects in order and stops at the first that fails.
 func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructured) error {
 	for _, object := range objects {
 		if err := a.apply(ctx, object); err != nil {
@@ -58,7 +58,8 @@ func (a *Applier) apply(ctx context.Context, object *unstructured.Unstructured) 
 	if err != nil {
 		return err
 	}
-	// Nobody else owns these objects, so a conflict could only be with an earlier run under another name.
+	// No other field manager owns these objects, so a conflict could only be with an
+	// earlier run under another name.
 	_, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
 	return err
 }
@@ -79,7 +80,8 @@ func (a *Applier) resource(object *unstructured.Unstructured) (dynamic.ResourceI
 	return resource.Namespace(namespace), nil
 }
 
-// mapping asks the API server again when a kind is unknown: its definition may have been applied a moment ago.
+// mapping repeats the discovery when a kind is unknown: its definition may have been
+// applied a moment ago.
 func (a *Applier) mapping(object *unstructured.Unstructured) (*meta.RESTMapping, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,6 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package apply brings manifests into a cluster by server-side apply: the only kind of apply that takes KubeRay's
-// custom resource definitions, which are larger than an annotation may be.
+// Package apply applies manifests to a cluster by server-side apply. Client-side apply
+// fails for KubeRay's custom resource definitions, because they exceed the size limit of an
+// annotation.
 package apply

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// decodeBuffer is the number of bytes from which the decoder detects YAML or JSON.
+// decodeBuffer is the number of bytes that the decoder examines to detect YAML or JSON.
 const decodeBuffer = 4096
 
 // Read decodes every object of the files in dir whose names match the pattern, in the order of the names.
@@ -43,7 +43,7 @@ func Read(dir fs.FS, pattern string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// Decode reads a stream of YAML documents. Empty documents are left out.
+// Decode reads a stream of YAML documents. It skips empty documents.
 func Decode(content []byte) ([]*unstructured.Unstructured, error) {
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), decodeBuffer)
 	var objects []*unstructured.Unstructured

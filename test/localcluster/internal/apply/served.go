@@ -33,8 +33,8 @@ type definition struct {
 	} `json:"spec"`
 }
 
-// WaitServed waits until all custom resource definitions are established. It uses discovery, because KubeRay's
-// definitions have a megabyte each, too much for polling.
+// WaitServed waits until all custom resource definitions are established. It uses
+// discovery, because each of KubeRay's definitions has a megabyte, too much for polling.
 func (a *Applier) WaitServed(ctx context.Context, crds []*unstructured.Unstructured) error {
 	for _, crd := range crds {
 		resources, err := resourcesOf(crd)

@@ -34,7 +34,8 @@ func (b Builder) Dir() string { return filepath.Join(b.Root, ".cache", "bin") }
 // Path returns the path of a program.
 func (b Builder) Path(name string) string { return filepath.Join(b.Dir(), name) }
 
-// Build builds the named programs that are not up to date. A lock lets only one builder work at a time.
+// Build builds the named programs that are not up to date. A file lock allows one builder
+// at a time.
 func (b Builder) Build(ctx context.Context, names []string) error {
 	binaries, err := selected(names)
 	if err != nil {
@@ -79,8 +80,8 @@ func (b Builder) toolchain(ctx context.Context) (versions, error) {
 	return versions{toolchain: toolchain, kubernetesLdflags: kubernetesLdflags(version, date)}, nil
 }
 
-// kubernetesLdflags sets the version of a Kubernetes release. The commit is the release's tag, because modules lack the
-// hash.
+// kubernetesLdflags returns the linker flags that set the version of a Kubernetes release.
+// The release's tag is the commit, because modules lack the hash.
 func kubernetesLdflags(version, date string) string {
 	major, minor, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
@@ -156,7 +157,7 @@ func (b Builder) stampFile(binary binary) string {
 	return filepath.Join(b.Dir(), "."+binary.name+".stamp")
 }
 
-// stamp is a hash of everything that a program from the module cache depends on.
+// stamp returns a hash of all inputs of a program from the module cache.
 func (b Builder) stamp(binary binary, version versions, ldflags string) (string, error) {
 	hash := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum"} {
@@ -178,7 +179,7 @@ func (b Builder) upToDate(binary binary, stamp string) bool {
 	return err == nil && string(found) == stamp
 }
 
-// lock locks the directory of programs. The kernel releases the lock with the process.
+// lock locks the directory of programs. The kernel releases the lock when the process ends.
 func (b Builder) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(b.Dir(), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of binaries: %w", err)
@@ -193,7 +194,8 @@ func (b Builder) lock() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// goOutput runs the go command in a directory. Its error includes standard error.
+// goOutput runs the go command in a directory. Its error includes the command's standard
+// error.
 func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir

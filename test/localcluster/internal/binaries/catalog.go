@@ -18,11 +18,13 @@ const (
 	ModuleJobSet           = "sigs.k8s.io/jobset"
 )
 
-// kubeRayDir holds the Go module that pins the KubeRay operator, which needs an older Kubernetes than the other programs.
+// kubeRayDir holds the Go module that pins the KubeRay operator, because the operator needs
+// an older Kubernetes than the other programs.
 var kubeRayDir = filepath.Join("test", "localcluster", "kuberay")
 
-// jobSetDir holds the Go module that pins the JobSet controller. It uses the Kubernetes modules of the other programs, not
-// the older versions that it requires: they are compiled already, and the build takes a tenth of the time.
+// jobSetDir holds the Go module that pins the JobSet controller. It uses the Kubernetes
+// modules of the other programs instead of the older versions that the controller requires:
+// they are compiled already, and the build takes a tenth of the time.
 var jobSetDir = filepath.Join("test", "localcluster", "jobset")
 
 // binary is a program and its source.
@@ -34,11 +36,12 @@ type binary struct {
 	moduleDir string
 	// kubernetes is true if the program reports Kubernetes' version.
 	kubernetes bool
-	// ours is true if the source is in this repository. Only the compiler can then check whether the program is up to date.
+	// ours is true if the source is in this repository. Only the compiler can then check
+	// whether the program is up to date.
 	ours bool
 }
 
-// catalog is in the order of building. Programs that share most packages with others come first.
+// catalog is in build order. Programs that share most packages with others come first.
 var catalog = []binary{
 	{name: "etcd", pkg: "go.etcd.io/etcd/server/v3"},
 	{name: "kube-apiserver", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", kubernetes: true},
@@ -51,7 +54,7 @@ var catalog = []binary{
 	{name: "dovetail-scheduler", pkg: "./cmd/scheduler", kubernetes: true, ours: true},
 }
 
-// Names lists every program, in the order of building.
+// Names lists every program, in build order.
 func Names() []string {
 	var names []string
 	for _, binary := range catalog {

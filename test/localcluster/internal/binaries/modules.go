@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// repositoryModule is the module that the root of the repository holds.
+// repositoryModule is the path of the module in the root of the repository.
 const repositoryModule = "github.com/dovetail-dev/dovetail"
 
 // Root finds the root of the repository from the working directory upward.

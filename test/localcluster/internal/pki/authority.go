@@ -17,10 +17,11 @@ import (
 	"time"
 )
 
-// lifetime outlives every local cluster.
+// lifetime is the validity of certificates. It exceeds the life of every local cluster.
 const lifetime = 365 * 24 * time.Hour
 
-// clockSkew is how far back certificates are valid, in case the clock is set back while a cluster runs.
+// clockSkew is how long before their creation certificates become valid, in case the clock
+// is set back while a cluster runs.
 const clockSkew = time.Hour
 
 // Authority signs certificates.
@@ -42,7 +43,7 @@ type Pair struct {
 
 // Subject is the user of a client certificate.
 type Subject struct {
-	// User is the name that the API server sees, Groups are its groups.
+	// User is the user name that the API server reads; Groups are the user's groups.
 	User   string
 	Groups []string
 }
@@ -98,7 +99,7 @@ func (a *Authority) issue(name string, template *x509.Certificate) (Pair, error)
 	return pair, writeFile(pair.CertFile, pair.CertPEM)
 }
 
-// NewKey makes a key without a certificate: the one that signs service account tokens.
+// NewKey makes a key without a certificate, for signing service account tokens.
 func NewKey(dir, name string) (Pair, error) {
 	pair, _, err := newPair(dir, name)
 	return pair, err
@@ -124,7 +125,7 @@ func newKey() (*ecdsa.PrivateKey, error) {
 	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
-// newTemplate omits the serial number: x509 generates a random number.
+// newTemplate omits the serial number: x509 generates a random one.
 func newTemplate(subject pkix.Name) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:   subject,

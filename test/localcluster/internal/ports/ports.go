@@ -11,14 +11,15 @@ import (
 	"strconv"
 )
 
-// Ports from first to last are below the ephemeral range of Linux (32768 to 60999) and above what daemons usually use.
+// Range of ports: below the ephemeral range of Linux (32768 to 60999) and above the usual
+// ports of daemons.
 const (
 	first = 20000
 	last  = 31999
 )
 
-// attempts limits the search. With fewer than half of the ports in use, a hundred misses in a row are practically
-// impossible.
+// attempts limits the search. With fewer than half of the ports in use, a hundred failures
+// in a row are practically impossible.
 const attempts = 1000
 
 // Reservation holds ports until it is released.
@@ -41,7 +42,8 @@ func (r *Reservation) Take(count int) ([]int, error) {
 	return taken, nil
 }
 
-// Release releases the ports. Call it once their users listen, or will not start.
+// Release releases the ports. Call it when the programs that use them listen, or will not
+// start.
 func (r *Reservation) Release() error {
 	var errs []error
 	for _, lock := range r.locks {
@@ -74,7 +76,7 @@ func Free(port int) error {
 	return listener.Close()
 }
 
-// Address is the loopback address of a port.
+// Address returns the loopback address of a port.
 func Address(port int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }

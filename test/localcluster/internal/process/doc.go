@@ -1,12 +1,13 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package process starts the local cluster's programs and ends them, even if the program that started them is gone.
+// Package process starts the local cluster's programs and ends them, even if the program that
+// started them has ended.
 //
-// What must hold:
-//   - A process is identified by pid, start time and boot, so a recycled pid is never signalled.
-//   - Every process has its cluster's directory in its environment. This mark finds processes that are not recorded
-//     because their starter was killed.
+// Guarantees:
+//   - A process is identified by pid, start time and boot. It never signals a recycled pid.
+//   - Every process has its cluster's directory in its environment. This mark finds processes
+//     that are not recorded because their starter was killed.
 //   - A process of a test dies with the test, however the test ends.
 //
 // It reads /proc and uses pidfds, so it works on Linux only.

@@ -14,16 +14,16 @@ import (
 	"syscall"
 )
 
-// markName is the environment variable that holds the directory of the cluster that a process belongs to.
+// markName is the environment variable with the directory of the process's cluster.
 const markName = "DOVETAIL_LOCALCLUSTER"
 
 // Identity identifies a process, even after a reboot.
 type Identity struct {
 	// PID is the process id.
 	PID int `json:"pid"`
-	// StartTicks is when the process started, in clock ticks since boot.
+	// StartTicks is the start time of the process, in clock ticks since boot.
 	StartTicks uint64 `json:"startTicks"`
-	// Boot identifies the boot that the pid and the ticks belong to.
+	// Boot identifies the boot during which the pid and the ticks are valid.
 	Boot string `json:"boot"`
 }
 
@@ -62,8 +62,8 @@ func (id Identity) Runs(file string) bool {
 
 // Signal sends a signal to this process. It is no error if the process is gone.
 func (id Identity) Signal(signal syscall.Signal) error {
-	// On Linux the handle is a pidfd: it stays with the process that it was opened for, so checking the identity
-	// after opening leaves no moment in which another process could take the pid.
+	// On Linux the handle is a pidfd, which always refers to the same process. The identity
+	// is checked after opening, so another process cannot take the pid in between.
 	handle, err := os.FindProcess(id.PID)
 	if err != nil {
 		return fmt.Errorf("opening process %d: %w", id.PID, err)
@@ -91,7 +91,7 @@ func Marked(dir string) ([]Identity, error) {
 		if err != nil || pid == os.Getpid() || !hasMark(pid, mark) {
 			continue
 		}
-		// A process that ends between the two reads is no longer of interest.
+		// A process that ends between the two reads is ignored.
 		if id, err := Identify(pid); err == nil && id.Alive() {
 			found = append(found, id)
 		}
@@ -113,19 +113,20 @@ func hasMark(pid int, mark []byte) bool {
 	return false
 }
 
-// stat is the content of /proc/PID/stat that this package uses.
+// stat holds the fields of /proc/PID/stat that this package uses.
 type stat struct {
 	state      byte
 	threads    int
 	startTicks uint64
 }
 
-// ended reports whether a process only waits to be reaped. The first thread of a killed process is a zombie before the
-// other threads have ended, and the process's sockets are open until then.
+// ended reports whether a process has ended, even if it is still to be reaped. The first
+// thread of a killed process is a zombie before the other threads have ended, and the
+// process's sockets are open until then.
 func (s stat) ended() bool { return s.state == 'X' || s.state == 'Z' && s.threads <= 1 }
 
-// readStat reads /proc/PID/stat. The fields are counted from behind the program's name, which is in parentheses and may
-// itself contain spaces and parentheses.
+// readStat reads /proc/PID/stat. It counts the fields from the end of the program's name,
+// which is in parentheses and may itself contain spaces and parentheses.
 func readStat(pid int) (stat, error) {
 	text, err := os.ReadFile(procFile(pid, "stat"))
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// helperDir is the environment variable that makes the test binary a starter which is killed later.
+// helperDir is the environment variable that makes the test binary act as a starter, which
+// the test kills later.
 const helperDir = "PROCESS_TEST_HELPER_DIR"
 
 func TestMain(m *testing.M) {
@@ -25,7 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// playStarter starts a process that is bound to it and a process that is not, prints both, and waits for its end.
+// playStarter starts two processes, one with DieWithParent and one without. It prints both
+// and waits until it is killed.
 func playStarter(dir string) {
 	for _, bound := range []bool{true, false} {
 		id, err := Start(Command{Path: "sleep", Args: []string{"300"}, Dir: dir, LogFile: filepath.Join(dir, "log"), DieWithParent: bound})
@@ -114,7 +116,7 @@ func TestStubbornProcessIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the trap is set", func() bool { _, err := os.Stat(ready); return err == nil })
-	// The shell's own sleep has the mark, too.
+	// The shell's own sleep also has the mark.
 	eventually(t, "shell and sleep are found", func() bool { return len(mustMarked(t, dir)) == 2 })
 	if err := Stop(mustMarked(t, dir), 100*time.Millisecond); err != nil {
 		t.Fatal(err)

@@ -17,20 +17,22 @@ import (
 
 // Command describes a process to start.
 type Command struct {
-	// Path is the program, Args its arguments without the program's name.
+	// Path is the program; Args are its arguments without the program's name.
 	Path string
 	Args []string
 	// Env are additional environment variables, NAME=value.
 	Env []string
-	// Dir is the directory of the cluster that the process belongs to; it is also its working directory and home.
+	// Dir is the directory of the process's cluster. It is also its working directory and
+	// home.
 	Dir string
-	// LogFile receives standard output and standard error; earlier content is kept.
+	// LogFile receives standard output and standard error. Earlier content is kept.
 	LogFile string
 	// DieWithParent ends the process when this program ends, even by SIGKILL.
 	DieWithParent bool
 }
 
-// Start starts the command in a session of its own, so that a terminal's Ctrl-C reaches only this program.
+// Start starts the command in its own session, so a terminal's Ctrl-C reaches only this
+// program.
 func Start(command Command) (Identity, error) {
 	log, err := os.OpenFile(command.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -51,14 +53,16 @@ func Start(command Command) (Identity, error) {
 	return reapLater(cmd)
 }
 
-// reapLater reads the child's identity and waits for its end in the background, so that it does not stay a zombie.
+// reapLater reads the child's identity. It waits for the child's end in the background, so
+// the child does not stay a zombie.
 func reapLater(cmd *exec.Cmd) (Identity, error) {
-	// The child cannot be reaped before Wait, so its entry in /proc is there even if it has already ended.
+	// The child cannot be reaped before Wait, so its entry in /proc exists even if the
+	// child has already ended.
 	id, err := Identify(cmd.Process.Pid)
 	if err != nil {
 		return Identity{}, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
-	go cmd.Wait() //nolint:errcheck // A component that was told to end reports an error, too.
+	go cmd.Wait() //nolint:errcheck // A component ended by a signal also returns an error.
 	id.awaitMark([]byte(markName + "=" + cmd.Dir))
 	return id, nil
 }
@@ -66,16 +70,18 @@ func reapLater(cmd *exec.Cmd) (Identity, error) {
 // markWait limits the wait for the mark of a started process, which takes microseconds on an idle machine.
 const markWait = 10 * time.Second
 
-// awaitMark returns when Marked finds the process, or it has ended. cmd.Start returns in the middle of exec, which closes
-// the pipe between the two some time before it shows the new program's environment; until then Marked would miss it.
+// awaitMark returns when Marked finds the process, or the process has ended. cmd.Start
+// returns in the middle of exec: exec closes the pipe between parent and child before /proc
+// shows the new program's environment. Until then Marked would miss the process.
 func (id Identity) awaitMark(mark []byte) {
 	for deadline := time.Now().Add(markWait); !hasMark(id.PID, mark) && id.Alive() && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// startOnLastingThread starts the command from one thread that lives as long as this program. The kernel sends a
-// parent-death signal when the thread that started the child ends, and Go ends idle threads at will.
+// startOnLastingThread starts the command from a thread that lives as long as this program.
+// The kernel sends a parent-death signal when the thread that started the child ends, and
+// the Go runtime may end idle threads at any time.
 func startOnLastingThread(cmd *exec.Cmd) error {
 	result := make(chan error)
 	launcher() <- func() { result <- cmd.Start() }
@@ -94,8 +100,8 @@ var launcher = sync.OnceValue(func() chan<- func() {
 	return work
 })
 
-// passedOn are the variables that a component inherits from this program's environment. It must not inherit others: a
-// KUBECONFIG or a proxy of the user would change the cluster.
+// passedOn are the environment variables that a component inherits from this program.
+// Others must not be inherited: the user's KUBECONFIG or proxy would change the cluster.
 var passedOn = []string{"PATH", "TMPDIR", "GODEBUG", "GOCOVERDIR", "GOMAXPROCS", "GOGC", "GOMEMLIMIT"}
 
 func environment(dir string) []string {

@@ -32,7 +32,8 @@ func Stop(ids []Identity, grace time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// wait returns the processes that are still alive when the time is over.
+// wait waits for the processes to end, at most limit. It returns the processes that are
+// still alive.
 func wait(ids []Identity, limit time.Duration) []Identity {
 	deadline := time.Now().Add(limit)
 	for {
