@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// claimChanged handles an event of the claim watch. It checks for devices allocated
-// twice at once: the watch delivers the writes of claims in their order.
+// claimChanged handles an event of the claim watch. It checks for devices that are
+// allocated twice at once: the watch delivers the writes of claims in order.
 func (j *judge) claimChanged(was, is *resourceapi.ResourceClaim, now time.Time) {
 	if was != nil {
 		j.releaseDevices(was)

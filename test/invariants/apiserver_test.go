@@ -39,7 +39,7 @@ var server = sync.OnceValues(func() (*localcluster.Cluster, error) {
 	}, Out: os.Stderr})
 })
 
-// started is true once the server must be stopped.
+// started is true when the server runs and must be stopped.
 var started bool
 
 func TestMain(m *testing.M) {
@@ -96,7 +96,7 @@ func (h *manualScheduler) must(err error) {
 	}
 }
 
-// node registers a node of 10 CPUs with two GPUs, named after the test.
+// node registers a node with 10 CPUs and two GPUs, named after the test.
 func (h *manualScheduler) node(name string) string {
 	node := newNode(h.namespace + "-" + name)
 	node.UID = ""

@@ -13,8 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// judgeBinding checks I2 for a binding, with the pods that are on the node at that
-// moment.
+// judgeBinding checks I2 for a binding, with the pods that are on the node at that moment.
 func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
 	node := pod.Spec.NodeName
 	load := nodeLoad{wanted: totalRequests(j.onNode[node]), pods: int64(len(j.onNode[node]))}

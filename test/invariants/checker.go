@@ -81,7 +81,7 @@ func (c *Checker) tick(context.Context) {
 	c.judge.timePassed(time.Now())
 }
 
-// Violations returns the violations found so far, in the order of time.
+// Violations returns the violations found so far, ordered by time.
 func (c *Checker) Violations() []Violation {
 	c.lock.Lock()
 	defer c.lock.Unlock()
@@ -100,9 +100,9 @@ func (c *Checker) Bindings() int {
 	return c.judge.bindings
 }
 
-// Flush waits until the checker has seen all objects that the API server held at
-// the call, and has settled every suspicion. It does not wait for Grace: a gang
-// that is still binding is not a violation yet.
+// Flush waits until the checker has received all objects that existed on the API server at
+// the call, and has settled every suspicion. It does not wait for Grace: a gang that is
+// still binding is not a violation yet.
 func (c *Checker) Flush(ctx context.Context) error {
 	for _, w := range c.watches {
 		if err := w.catchUp(ctx); err != nil {

@@ -38,9 +38,9 @@ type deviceUse struct {
 // claim is a ResourceClaim as last seen.
 type claim struct {
 	object *resourceapi.ResourceClaim
-	// allocated is when the checker first saw its present allocation.
+	// allocated is the time at which the checker first saw its present allocation.
 	allocated time.Time
-	// heldSince is when a pod without a node began to hold it, for I4.
+	// heldSince is the time since which a pod without a node holds it, for I4.
 	heldSince time.Time
 	reported  bool
 }

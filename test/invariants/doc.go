@@ -1,17 +1,15 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package invariants watches an API server with its own client and reports
-// violations of the invariants I1, I2 and I4 of the design. It judges by API
-// objects alone and shares no code with the scheduler, so that a mistake in the
-// scheduler cannot hide here as well.
+// Package invariants watches an API server with its own client and reports violations of the
+// invariants I1, I2 and I4 of the design. It judges by API objects alone and shares no code with
+// the scheduler, so a mistake in the scheduler cannot hide a violation here.
 //
 // # Judged pods
 //
-// The checker judges pods whose schedulerName is in Options.SchedulerNames. Pods
-// of other schedulers only count as load on their nodes. The checker judges a
-// binding when it sees the event. Pods that have a node in the first list are
-// load, too.
+// The checker judges pods whose schedulerName is in Options.SchedulerNames. Pods of other
+// schedulers only count as load on their nodes. The checker judges a binding when it receives the
+// event. Pods that have a node in the first list also count only as load.
 //
 // # Gangs
 //
@@ -24,57 +22,54 @@
 //  4. the Job that is the pod's controller, if its pod template requests a gang
 //  5. the gang of the pod's label dovetail.dev/gang-name
 //
-// The RayCluster comes before the scheduler-plugins PodGroup because KubeRay never
-// updates that PodGroup.
+// The RayCluster comes before the scheduler-plugins PodGroup because KubeRay never updates that
+// PodGroup.
 //
-// The minimum of a RayCluster is one head plus, for each worker group that is not
-// suspended, replicas (clamped to minReplicas and maxReplicas) times numOfHosts, or
-// minReplicas times numOfHosts if the cluster is autoscaled. Each role must have
-// its own minimum. The minimum of a PodGroup is its minMember, or the minCount of
-// its gang policy. The minimum of a Job is its parallelism, or the completions that
-// are left if these are fewer; finished pods do not count for it. The checker
-// follows changes of all these objects. The minimum of a gang by label is the
-// largest dovetail.dev/gang-min of its pods.
+// The minimum of a RayCluster is one head plus, for each worker group that is not suspended,
+// replicas (clamped to minReplicas and maxReplicas) times numOfHosts, or minReplicas times
+// numOfHosts if the cluster is autoscaled. Each role must have its own minimum. The minimum of a
+// PodGroup is its minMember, or the minCount of its gang policy. The minimum of a Job is its
+// parallelism, or the number of remaining completions if that is smaller; finished pods do not
+// count toward it. The checker follows changes of all these objects. The minimum of a gang by
+// label is the largest dovetail.dev/gang-min of its pods.
 //
-// CompositePodGroups are gangs of PodGroups. At least minGroupCount of the groups
-// directly below a CompositePodGroup must meet their own minimum together, or no
-// pod is bound.
+// CompositePodGroups are gangs of PodGroups. No pod may be bound unless at least minGroupCount of
+// the groups directly below a CompositePodGroup meet their own minimum together.
 //
 // # I1, all or nothing
 //
-// A gang holds nodes while a member is bound, neither finished nor being deleted.
-// Such a gang must have met its minimum at some moment, counting all existing
-// members with a node, whatever their phase. If not, it breaks I1 once Grace has
-// passed without another binding. A gang that met its minimum may lose members. It
-// must meet its minimum again only after it held no node.
+// A gang holds nodes while it has a bound member that is neither finished nor being deleted. Such
+// a gang must have met its minimum at some moment, counting all existing members with a node,
+// whatever their phase. If not, it breaks I1 once Grace has passed without another binding. A
+// gang that met its minimum may lose members. It must meet its minimum again only after it held
+// no node.
 //
-// A gang is not judged if its RayCluster, PodGroup or Job is deleted or suspended.
-// Members bound for a PodGroup that never existed break I1. So do members of a gang
-// by label if no pod declares its size.
+// A gang is not judged if its RayCluster, PodGroup or Job is deleted or suspended. Members bound
+// for a PodGroup that never existed break I1. Members of a gang by label break I1 if no pod
+// declares its size.
 //
 // # I2, nothing twice, nothing refused
 //
-//   - A device is in the allocation of one claim at most, except with admin access
-//     or a share ID. The checker judges this at once, on every write of a claim.
-//   - At the moment of a binding its node exists and has allocatable resources for
-//     the sum of requests of all pods bound there and not finished. It has room for
-//     one more pod and matches the pod's nodeSelector and required node affinity. It
-//     is not cordoned and has no NoSchedule or NoExecute taint that the pod does not
-//     tolerate. Nodes and pods arrive by different watches. A binding is therefore
-//     wrong only if it is wrong against every version of the node within Settle.
-//   - Every claim of a bound pod is allocated, reserved for that pod and valid on its
-//     node. Its devices are in a ResourceSlice that the node can reach. This must be
-//     true at some moment within Settle after the binding.
+//   - A device is in the allocation of at most one claim, except with admin access or a share ID.
+//     The checker judges this at once, on every write of a claim.
+//   - At the moment of a binding its node exists and has allocatable resources for the sum of
+//     requests of all unfinished pods bound there. It has room for one more pod and matches the
+//     pod's nodeSelector and required node affinity. It is not cordoned and has no NoSchedule or
+//     NoExecute taint that the pod does not tolerate. Nodes and pods arrive by different watches.
+//     A binding is therefore wrong only if it is wrong against every version of the node within
+//     Settle.
+//   - Every claim of a bound pod is allocated, reserved for that pod and valid on its node. Its
+//     devices are in a ResourceSlice that the node can reach. This must be true at some moment
+//     within Settle after the binding.
 //
-// The checker does not add up counters of partitionable devices and capacity shared
-// by consumers. It does not judge inter-pod affinity, spreading, volumes and host
-// ports.
+// The checker does not add up counters of partitionable devices and consumable capacity. It does
+// not judge inter-pod affinity, topology spread, volumes and host ports.
 //
 // # I4, waiting pods hold nothing
 //
-// A pod without a node breaks I4 if its own claim, or a claim reserved for it, stays
-// allocated: once Grace has passed since the allocation and since the last binding
-// of its gang. A member of a gang that never met its minimum breaks I4 likewise with
-// status.nominatedNodeName set, unless a pod on that node is being deleted. Claims
-// that wait for binding conditions of their devices are exempt.
+// A pod without a node breaks I4 if its own claim, or a claim reserved for it, is still allocated
+// when Grace has passed since the allocation and since the last binding of its gang. A member of a
+// gang that never met its minimum also breaks I4 if it keeps status.nominatedNodeName for that
+// long, unless a pod on that node is being deleted. Claims that wait for binding conditions of
+// their devices are exempt.
 package invariants

@@ -25,7 +25,7 @@ const (
 	fromCoscheduling source = "PodGroup"
 	// fromPodGroup is a PodGroup of Kubernetes itself.
 	fromPodGroup source = "scheduling.k8s.io PodGroup"
-	// fromLabel is Dovetail's own label, on pods alone.
+	// fromLabel is Dovetail's own label on pods, without another object.
 	fromLabel source = "label"
 	fromJob   source = "Job"
 )
@@ -57,9 +57,10 @@ func (k gangKey) String() string {
 type role string
 
 const (
-	// anyRole is the only role of a gang whose pods have the same role.
+	// anyRole is the only role of a gang whose pods all have the same role.
 	anyRole role = "member"
-	// headRole is the role of the Ray head; worker groups are roles by their name.
+	// headRole is the role of the Ray head. The name of a worker group is the role of its
+	// pods.
 	headRole role = "headgroup"
 )
 
@@ -92,7 +93,7 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 	return gangKey{}, "", false
 }
 
-// quorum is how many members of each role a gang needs at least.
+// quorum is the minimum number of members of each role.
 type quorum map[role]int64
 
 // metBy reports whether each role has its minimum.
@@ -117,7 +118,7 @@ func (q quorum) compared(have quorum) string {
 // declaration is the present minimum of a gang, read from its object or its pods.
 type declaration struct {
 	least quorum
-	// ended is true once the object is deleted, being deleted, or suspended.
+	// ended is true when the object is deleted, being deleted, or suspended.
 	ended bool
 	// parent is the name of the CompositePodGroup above a PodGroup of Kubernetes, or "".
 	parent string
@@ -127,7 +128,7 @@ type declaration struct {
 type member struct {
 	pod  *v1.Pod
 	role role
-	// bound is when the checker first saw it with a node.
+	// bound is the time at which the checker first saw it with a node.
 	bound time.Time
 }
 
@@ -135,11 +136,11 @@ type member struct {
 type gang struct {
 	key     gangKey
 	members map[types.UID]*member
-	// lastBind is the last moment at which a member got its node.
+	// lastBind is the time at which a member last got its node.
 	lastBind time.Time
-	// quorumMet is true if the gang met its minimum since it last held no node.
+	// quorumMet is true if the gang has met its minimum since it last held no node.
 	quorumMet bool
-	// reported is true after a report: each broken episode is reported once.
+	// reported is true after a report. Each broken episode is reported once.
 	reported bool
 }
 
@@ -166,7 +167,7 @@ func (g *gang) placed() quorum {
 	return count
 }
 
-// evidence describes each member, in the order of names.
+// evidence describes each member, ordered by name.
 func (g *gang) evidence() []string {
 	var lines []string
 	for _, m := range slices.SortedFunc(maps.Values(g.members), func(a, b *member) int {
@@ -197,7 +198,7 @@ func finished(pod *v1.Pod) bool {
 	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
 }
 
-// update takes in a member's new state.
+// update records a member's new state.
 func (g *gang) update(pod *v1.Pod, as role, now time.Time) {
 	m := g.members[pod.UID]
 	if m == nil {

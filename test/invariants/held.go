@@ -53,8 +53,8 @@ func (j *judge) isWaiting(pod *v1.Pod) bool {
 	return pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && !finished(pod) && j.judges(pod)
 }
 
-// waitingMember returns the first pod by name of a gang whose members all wait, or nil.
-// If a member has a node, it may use the claims reserved for its PodGroup.
+// waitingMember returns the first pod by name of a gang without bound members, or nil. A
+// member with a node may use the claims reserved for its PodGroup.
 func (j *judge) waitingMember(key gangKey) *v1.Pod {
 	var first *v1.Pod
 	g := j.gangs[key]
@@ -122,8 +122,8 @@ func (j *judge) judgeNominations(now time.Time) {
 	}
 }
 
-// leaving reports whether a pod on the node is being deleted. A nomination may then
-// wait for the end of a preemption.
+// leaving reports whether a pod on the node is being deleted. A nomination may then wait
+// until a preemption is complete.
 func (j *judge) leaving(node string) bool {
 	for _, pod := range j.onNode[node] {
 		if pod.DeletionTimestamp != nil {

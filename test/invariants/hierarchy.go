@@ -30,7 +30,7 @@ func (j *judge) rootOf(key gangKey) (gangKey, bool) {
 	return key, key.source == fromComposite
 }
 
-// gangsByRoot returns the PodGroups with pods of each hierarchy, by its root.
+// gangsByRoot returns, for the root of each hierarchy, the PodGroups that have pods.
 func (j *judge) gangsByRoot() map[gangKey][]*gang {
 	below := map[gangKey][]*gang{}
 	if len(j.composites) == 0 {

@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// judge is the checker without its watches. Its input is changes and their times,
-// its output violations. It has no clock and no lock of its own.
+// judge is the checker without its watches. Its input is changes and their times; its
+// output is violations. It has no clock and no lock of its own.
 type judge struct {
 	schedulers sets.Set[string]
 	grace      time.Duration
@@ -43,7 +43,8 @@ type judge struct {
 type suspicion struct {
 	at      time.Time
 	subject string
-	// problem describes the violation by the present state; "" refutes the suspicion.
+	// problem describes the violation by the present state. It returns "" if the present
+	// state refutes the suspicion.
 	problem func() string
 	// evidence is called once, at the start of the suspicion.
 	evidence func() []string

@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// judgeFixture sends events to a judge with a fake clock. Tests do not wait, and every
-// run is the same.
+// judgeFixture sends events to a judge with a fake clock. Tests need no real waits, and
+// every run is the same.
 type judgeFixture struct {
 	*judge
 	now     time.Time
@@ -34,7 +34,7 @@ func newJudgeFixture() *judgeFixture {
 	}
 }
 
-// advance moves the clock, a tick at a time.
+// advance moves the clock forward in steps of one tick.
 func (f *judgeFixture) advance(d time.Duration) {
 	for end := f.now.Add(d); f.now.Before(end); {
 		f.now = f.now.Add(tick)
@@ -99,7 +99,7 @@ func (f *judgeFixture) set(pod *v1.Pod) {
 	f.podChanged(was, pod, f.now)
 }
 
-// edit changes pods that exist.
+// edit changes existing pods.
 func (f *judgeFixture) edit(change func(*v1.Pod), names ...string) {
 	for _, name := range names {
 		pod := f.podBy[name].DeepCopy()
@@ -119,7 +119,7 @@ func (f *judgeFixture) remove(names ...string) {
 	}
 }
 
-// members adds n waiting pods that the changes make members of a gang.
+// members adds n waiting pods and applies the changes, which make them members of a gang.
 func (f *judgeFixture) members(prefix string, n int, changes ...func(*v1.Pod)) []string {
 	var names []string
 	for i := range n {
@@ -222,8 +222,8 @@ func (f *judgeFixture) declareObject(kind, name string, spec map[string]any, cha
 	changed(was, is, f.now)
 }
 
-// claim adds or changes a claim that holds devices of a node for a pod; without
-// devices it is not allocated.
+// claim adds or changes a claim that holds devices of a node for a pod. Without devices the
+// claim is not allocated.
 func (f *judgeFixture) claim(name, pod, node string, devices ...string) {
 	f.setClaim(name, newClaim(name, pod, node, devices...))
 }

@@ -23,9 +23,9 @@ type object interface {
 	metav1.Object
 }
 
-// mirror is the store of a watch. It holds the last state of every object and calls
-// changed for each change in the order in which the API server sent it. An informer
-// would merge the changes of an object.
+// mirror is the store of a watch. It holds the last state of every object. It calls changed
+// for each change, in the order in which the API server sent them. An informer would merge
+// the changes of an object.
 type mirror[T object] struct {
 	lock    *sync.Mutex
 	changed func(was, is T, now time.Time)
@@ -34,7 +34,7 @@ type mirror[T object] struct {
 	synced  chan struct{}
 	once    sync.Once
 	objects map[types.UID]T
-	// seen is the highest resource version received; a watch sends them in order.
+	// seen is the highest resource version received. A watch sends versions in order.
 	seen int64
 }
 
@@ -72,8 +72,8 @@ func (m *mirror[T]) Delete(item any) error {
 	return nil
 }
 
-// Replace stores a complete list. It removes missing objects first, so that no device
-// appears to be allocated twice, and adds the others in the order of their versions.
+// Replace stores a complete list. It removes missing objects first, or a device could
+// appear to be allocated twice. It adds the others in the order of their versions.
 func (m *mirror[T]) Replace(items []any, _ string) error {
 	present := make([]T, 0, len(items))
 	uids := map[types.UID]bool{}

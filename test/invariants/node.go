@@ -16,7 +16,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// nodeVersion is a state of a node; replaced is zero for the present state.
+// nodeVersion is a state of a node; replaced is the time of the next state, zero for the
+// present state.
 type nodeVersion struct {
 	node     *v1.Node
 	replaced time.Time
@@ -88,8 +89,8 @@ func overcommitted(allocatable v1.ResourceList, load nodeLoad) string {
 	return ""
 }
 
-// requests returns the requests of a pod, init containers and overhead included,
-// without the extended resources that a claim provides.
+// requests returns the requests of a pod, including init containers and overhead, without
+// the extended resources that a claim provides.
 func requests(pod *v1.Pod) v1.ResourceList {
 	list := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
 	if status := pod.Status.ExtendedResourceClaimStatus; status != nil {
@@ -112,7 +113,7 @@ func totalRequests[K comparable](pods map[K]*v1.Pod) v1.ResourceList {
 	return total
 }
 
-// formatResources lists resources in the order of their names.
+// formatResources lists resources, ordered by name.
 func formatResources(list v1.ResourceList) string {
 	if len(list) == 0 {
 		return "nothing"

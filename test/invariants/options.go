@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// defaultGrace far exceeds the pause of a healthy scheduler between two binds of
-	// a gang, and a test can wait for it.
+	// defaultGrace far exceeds the pause of a healthy scheduler between two binds of a
+	// gang, and is short enough for a test to wait.
 	defaultGrace = 10 * time.Second
 	// defaultSettle far exceeds the lag between two watches of an API server.
 	defaultSettle = 2 * time.Second
-	// tick is the interval of time-based checks; it bounds the delay of a report.
+	// tick is the interval of time-based checks. It limits the delay of a report.
 	tick = 100 * time.Millisecond
 	// syncTimeout limits the wait for the first lists.
 	syncTimeout = time.Minute
@@ -26,10 +26,10 @@ type Options struct {
 	// SchedulerNames are the schedulers whose pods are judged. The default is the
 	// two profiles of Dovetail.
 	SchedulerNames []string
-	// Grace is how long a gang may stay bound below its minimum without another
-	// binding, and how long a waiting pod may hold a device; 10 s by default.
+	// Grace is how long a gang may stay bound below its minimum without another binding,
+	// and how long a waiting pod may hold a device. The default is 10 s.
 	Grace time.Duration
-	// Settle is the lag allowed between two watches of different kinds; 2 s by default.
+	// Settle is the lag allowed between two watches of different kinds. The default is 2 s.
 	Settle time.Duration
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// recordQuorum records that a gang met its minimum, and resets this once the gang
+// recordQuorum records that a gang met its minimum, and resets the record when the gang
 // holds no node.
 func (j *judge) recordQuorum(g *gang) {
 	if g.holding() == 0 {
@@ -21,7 +21,7 @@ func (j *judge) recordQuorum(g *gang) {
 	}
 }
 
-// judgeQuorum checks I1: a gang that holds nodes meets, or once met, its minimum.
+// judgeQuorum checks I1: a gang that holds nodes meets its minimum or has met it.
 func (j *judge) judgeQuorum(g *gang, now time.Time) {
 	if g.reported || g.quorumMet || now.Sub(g.lastBind) <= j.grace {
 		return
@@ -39,7 +39,7 @@ func (j *judge) judgeQuorum(g *gang, now time.Time) {
 		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though there is no such PodGroup", g.key, holding), g.evidence())
 	case !known || declared.ended:
-		// The owner is deleted or being deleted, and its pods follow.
+		// The owner is deleted or being deleted. The garbage collector deletes its pods.
 	default:
 		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: bound below its minimum (%s), %s after its last binding",

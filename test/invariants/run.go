@@ -14,8 +14,8 @@ import (
 // flushTimeout limits the wait for the watches at the end of a test.
 const flushTimeout = 30 * time.Second
 
-// Run watches the rest of a test with default options and fails the test with every
-// violation. Start the cluster first: its cleanup then runs after the checker's.
+// Run starts a checker with default options. At the end of the test it fails the test with
+// every violation. Start the cluster first: its cleanup then runs after the checker's.
 func Run(t testing.TB, cfg *rest.Config) *Checker {
 	t.Helper()
 	return RunWith(t, cfg, Options{})

@@ -36,7 +36,7 @@ type simulatedGang struct {
 	bound bool
 }
 
-// freeGPU is a free GPU.
+// freeGPU is a GPU that no pod holds.
 type freeGPU struct{ node, gpu string }
 
 var simulatedNodes = []string{"n1", "n2", "n3", "n4"}
@@ -111,7 +111,8 @@ func (s *simulation) schedule() {
 	}
 }
 
-// place allocates and binds in random order: the checker may see either first.
+// place allocates and binds in random order, because the checker may receive either event
+// first.
 func (s *simulation) place(pod string, at freeGPU) {
 	s.holderOf[at.node+" "+at.gpu] = pod
 	steps := []func(){func() { s.claim(pod, pod, at.node, at.gpu) }, func() { s.bind(at.node, pod) }}
@@ -133,8 +134,8 @@ func (s *simulation) free() []freeGPU {
 	return free
 }
 
-// loseMember deletes a bound pod, and sets it to failed first in half of the cases. Its
-// gang stays below its minimum.
+// loseMember deletes a bound pod. In half of the cases the pod fails first. Its gang stays
+// below its minimum.
 func (s *simulation) loseMember() {
 	for _, g := range s.gangs {
 		if !g.bound || len(g.pods) == 0 {

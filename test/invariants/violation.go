@@ -25,7 +25,7 @@ const (
 	HoldsNothing Invariant = "I4"
 )
 
-// evidenceLimit is the number of lines of evidence that are printed: a gang may have
+// evidenceLimit is the maximum number of printed lines of evidence: a gang may have
 // thousands of members.
 const evidenceLimit = 12
 
@@ -33,7 +33,7 @@ const evidenceLimit = 12
 type Violation struct {
 	// Invariant is the broken invariant.
 	Invariant Invariant
-	// At is when the checker reported it.
+	// At is the time of the report.
 	At time.Time
 	// Sentence describes the violation, with names and numbers.
 	Sentence string

@@ -34,7 +34,8 @@ type watched struct {
 	synced   chan struct{}
 	// optional is true for kinds of CRDs or feature gates, which may be served later or never.
 	optional bool
-	// ready is closed after the first list, or once the kind is known not to be served.
+	// ready is closed after the first list, or when discovery shows that the kind is not
+	// served.
 	ready chan struct{}
 }
 
@@ -77,7 +78,8 @@ func (w *watched) closeReadyOnSync(ctx context.Context) {
 	}
 }
 
-// closeReady closes ready once. A kind that is served later calls it twice.
+// closeReady closes ready. Only the first call has an effect: it is called twice for a kind
+// that is served later.
 func (w *watched) closeReady() {
 	select {
 	case <-w.ready:
