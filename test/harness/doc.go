@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package harness is what the integration tests have in common: a local cluster that the
-// tests of a package share (Shared), and for each test a namespace of its own under the
-// invariant checker (Env), with waits that say what they waited for.
+// Package harness holds the common parts of the integration tests: a local cluster that the
+// tests of a package share (Shared), a namespace under the invariant checker for each test
+// (Env), and waits whose failures name the condition.
 package harness

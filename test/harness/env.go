@@ -19,7 +19,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
-// Env is one test's namespace in a cluster that other tests may share.
+// Env is one test's namespace in a cluster that other tests may use at the same time.
 type Env struct {
 	*testing.T
 	Cluster   *localcluster.Cluster
@@ -29,24 +29,24 @@ type Env struct {
 	options   Options
 }
 
-// Options are what an Env is made with. The zero value is right for most tests.
+// Options configure an Env. The zero value suits most tests.
 type Options struct {
-	// Prefix begins the namespace's name.
+	// Prefix is the start of the namespace's name.
 	Prefix string
-	// Labels are the namespace's.
+	// Labels are the labels of the namespace.
 	Labels map[string]string
-	// LeaveNamespace does not wait for the deletion of the namespace: no other test needs
-	// what its pods hold.
+	// LeaveNamespace skips the wait for the deletion of the namespace, for tests whose
+	// resources no other test needs.
 	LeaveNamespace bool
-	// Logs are the components whose last log lines are printed when the test failed; nil for
-	// Dovetail alone.
+	// Logs are the components whose last log lines are printed if the test fails. nil means
+	// Dovetail only.
 	Logs []string
 }
 
-// logLines is how many lines of each component's log are printed when a test failed.
+// logLines is the number of log lines printed for each component if a test fails.
 const logLines = 40
 
-// New gives the test a namespace of its own, which it watches for broken invariants.
+// New creates a namespace for the test and checks the invariants in it until the test ends.
 func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
 	t.Helper()
 	cfg := cluster.AdminConfig()
@@ -78,16 +78,16 @@ func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
 	return e
 }
 
-// WithT returns the same namespace for a subtest: waits end with the subtest, and failures are
-// the subtest's.
+// WithT returns a copy of e for a subtest, with the same namespace. Waits end with the
+// subtest, and failures fail the subtest.
 func (e *Env) WithT(t *testing.T) *Env {
 	copied := *e
 	copied.T = t
 	return &copied
 }
 
-// DeleteNamespace deletes the namespace and, unless the options say otherwise, waits until
-// its pods hold nothing.
+// DeleteNamespace deletes the namespace. Unless Options.LeaveNamespace is set, it waits
+// until the namespace's pods hold no resources.
 func (e *Env) DeleteNamespace() {
 	ctx := context.Background()
 	err := e.Client.CoreV1().Namespaces().Delete(ctx, e.Namespace, metav1.DeleteOptions{})
@@ -106,7 +106,7 @@ func (e *Env) DeleteNamespace() {
 	}
 }
 
-// Explain logs what the namespace holds, its events, and the end of the components' logs.
+// Explain logs the objects and events of the namespace and the end of the components' logs.
 func (e *Env) Explain() {
 	for _, pod := range e.Pods("") {
 		e.Logf("pod %s (scheduler %s, group %q) on %q, %s: %s", pod.Name, pod.Spec.SchedulerName, GroupOf(&pod),

@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Create creates the objects of some YAML documents in the test's namespace, and returns the
-// last.
+// Create creates the objects of YAML documents in the test's namespace and returns the last
+// object.
 func (e *Env) Create(documents ...string) *unstructured.Unstructured {
 	e.Helper()
 	var created *unstructured.Unstructured
@@ -33,17 +33,18 @@ func (e *Env) Create(documents ...string) *unstructured.Unstructured {
 	return created
 }
 
-// Of returns the client of a resource in the test's namespace.
+// Of returns a dynamic client for a resource in the test's namespace.
 func (e *Env) Of(resource schema.GroupVersionResource) dynamic.ResourceInterface {
 	return e.Dynamic.Resource(resource).Namespace(e.Namespace)
 }
 
-// ResourceOf returns the resource of an object: right for every kind that the tests create.
+// ResourceOf returns the resource of an object. It guesses the plural, which is right for
+// every kind that the tests create.
 func ResourceOf(u *unstructured.Unstructured) schema.GroupVersionResource {
 	return u.GroupVersionKind().GroupVersion().WithResource(strings.ToLower(u.GetKind()) + "s")
 }
 
-// Edit changes an object, again if its controller wrote to it meanwhile.
+// Edit changes an object. It retries on a conflict with another writer.
 func (e *Env) Edit(resource schema.GroupVersionResource, name string, change func(*unstructured.Unstructured) error) {
 	e.Helper()
 	e.Until("changing "+name, func(ctx context.Context) string {

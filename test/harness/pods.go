@@ -23,7 +23,7 @@ func (e *Env) Pods(selector string) []corev1.Pod {
 	return slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
-// NodesOf returns the nodes of the pods that match, "" for a pod without one.
+// NodesOf returns the node names of the matching pods, "" for a pod without a node.
 func (e *Env) NodesOf(selector string) []string {
 	e.Helper()
 	var nodes []string
@@ -33,7 +33,7 @@ func (e *Env) NodesOf(selector string) []string {
 	return nodes
 }
 
-// Bound counts the pods that match and have a node.
+// Bound counts the matching pods that have a node.
 func (e *Env) Bound(selector string) int {
 	e.Helper()
 	n := 0
@@ -54,14 +54,14 @@ func (e *Env) Whole(selector string, n int) {
 	})
 }
 
-// UntilBound waits until n of the pods that match have a node.
+// UntilBound waits until n of the matching pods have a node.
 func (e *Env) UntilBound(selector string, n int) {
 	e.Helper()
 	e.Eventually(fmt.Sprintf("%d of the pods with %s are bound", n, selector), func() bool { return e.Bound(selector) == n })
 }
 
-// Waiting waits until n of the pods that match carry a reason for which they wait that
-// contains the sentence.
+// Waiting waits until n of the matching pods have a waiting reason that contains the
+// sentence.
 func (e *Env) Waiting(selector string, n int, sentence string) {
 	e.Helper()
 	e.Until(fmt.Sprintf("%d pods with %s wait because of %q", n, selector, sentence), func(context.Context) string {
@@ -80,7 +80,7 @@ func (e *Env) Waiting(selector string, n int, sentence string) {
 	})
 }
 
-// Refused is Waiting for pods of which none may be bound.
+// Refused is like Waiting, but fails if a matching pod is bound.
 func (e *Env) Refused(selector string, n int, sentence string) {
 	e.Helper()
 	e.Waiting(selector, n, sentence)
@@ -99,7 +99,7 @@ func Unschedulable(pod *corev1.Pod) string {
 	return ""
 }
 
-// GroupOf returns the name of the PodGroup that the pod is in, "" for none.
+// GroupOf returns the name of the pod's PodGroup, or "".
 func GroupOf(pod *corev1.Pod) string {
 	if pod.Spec.SchedulingGroup == nil || pod.Spec.SchedulingGroup.PodGroupName == nil {
 		return ""
@@ -107,7 +107,7 @@ func GroupOf(pod *corev1.Pod) string {
 	return *pod.Spec.SchedulingGroup.PodGroupName
 }
 
-// Domains counts the bound pods that match by the value of a label of their nodes.
+// Domains counts the bound matching pods by the value of a label of their nodes.
 func (e *Env) Domains(selector, label string) map[string]int {
 	e.Helper()
 	seen := map[string]int{}

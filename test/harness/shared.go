@@ -13,15 +13,15 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
-// Shared is a cluster that the tests of a package share. The first test that needs it starts
-// it.
+// Shared is a cluster that the tests of a package share. The first test that needs it
+// starts it.
 type Shared struct {
 	get     func() (*localcluster.Cluster, error)
 	started bool
 }
 
-// Share returns a cluster that is started with the options when it is needed. Prepare, if it
-// is not nil, runs once the cluster is up.
+// Share returns a Shared whose cluster starts with the options on first use. prepare, if
+// not nil, runs when the cluster is ready.
 func Share(options func() (localcluster.Options, error), prepare func(*localcluster.Cluster) error) *Shared {
 	s := &Shared{}
 	s.get = sync.OnceValues(func() (*localcluster.Cluster, error) {
@@ -39,7 +39,7 @@ func Share(options func() (localcluster.Options, error), prepare func(*localclus
 	return s
 }
 
-// Cluster returns the cluster, which it starts if no test did so before.
+// Cluster returns the cluster. The first call starts it.
 func (s *Shared) Cluster(t *testing.T) *localcluster.Cluster {
 	t.Helper()
 	cluster, err := s.get()
@@ -49,7 +49,7 @@ func (s *Shared) Cluster(t *testing.T) *localcluster.Cluster {
 	return cluster
 }
 
-// Main runs the tests of a package, and stops the shared cluster if one of them started it.
+// Main runs the tests of a package and stops the shared cluster if a test started it.
 func (s *Shared) Main(m *testing.M) {
 	code := m.Run()
 	if s.started {
@@ -63,7 +63,7 @@ func (s *Shared) Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Start starts a cluster for one test alone.
+// Start starts a cluster for one test only.
 func Start(t *testing.T, options localcluster.Options) *localcluster.Cluster {
 	t.Helper()
 	cluster, err := localcluster.Start(context.Background(), options)

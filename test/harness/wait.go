@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// Patience bounds every wait for something that should take seconds.
+	// Patience limits every wait for a change that should take seconds.
 	Patience = 90 * time.Second
-	// PollStep is how often a wait looks.
+	// PollStep is the poll interval of waits.
 	PollStep = 50 * time.Millisecond
-	// watchFor is how long Never looks.
+	// watchFor is how long Never polls.
 	watchFor = 3 * time.Second
 )
 
-// Eventually waits until the condition holds; what names it.
+// Eventually waits until the condition holds; what names the condition in a failure.
 func (e *Env) Eventually(what string, holds func() bool) {
 	e.Helper()
 	err := wait.PollUntilContextTimeout(e.Context(), PollStep, Patience, true,
@@ -29,7 +29,7 @@ func (e *Env) Eventually(what string, holds func() bool) {
 	}
 }
 
-// Until waits until wrong returns "": what is still wrong is part of the failure.
+// Until waits until wrong returns "". A failure includes the last result of wrong.
 func (e *Env) Until(what string, wrong func(context.Context) string) {
 	e.Helper()
 	last := ""
@@ -42,7 +42,7 @@ func (e *Env) Until(what string, wrong func(context.Context) string) {
 	}
 }
 
-// Never fails the test if the condition comes to hold within a few seconds.
+// Never fails the test if the condition becomes true within watchFor.
 func (e *Env) Never(what string, holds func() bool) {
 	e.Helper()
 	err := wait.PollUntilContextTimeout(e.Context(), PollStep, watchFor, true,
@@ -52,7 +52,7 @@ func (e *Env) Never(what string, holds func() bool) {
 	}
 }
 
-// Text is the text of an error, "" for nil.
+// Text returns the text of an error, "" for nil.
 func Text(err error) string {
 	if err != nil {
 		return err.Error()
