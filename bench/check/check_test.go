@@ -145,7 +145,7 @@ func TestNothingMeasuredIsAnError(t *testing.T) {
 	}
 }
 
-// The ranges in the repository can be read, and every figure has its origin.
+// The ranges of the repository must parse, and every figure must have an origin.
 func TestRangesOfTheRepository(t *testing.T) {
 	r, err := load("../ranges.yaml")
 	if err != nil {

@@ -47,7 +47,7 @@ func read(dir string) (map[string]figure, error) {
 	return all, err
 }
 
-// parse reads a report. Other JSON files have no figures.
+// parse reads a report. It returns no figures for other JSON files.
 func parse(text []byte) ([]figure, error) {
 	var report ratios.Report
 	if err := json.Unmarshal(text, &report); err != nil {

@@ -21,7 +21,8 @@ import (
 type options struct {
 	dir, file       string
 	record, command string
-	// repo is a checkout with the commits, which must be on branch.
+	// repo is a checkout that has the commits of the figures. The commits must be on
+	// branch.
 	repo, branch string
 }
 
@@ -83,10 +84,11 @@ func (o options) write(r ranges, found map[string]figure) error {
 	return os.WriteFile(o.file, []byte(r.text()), 0o644)
 }
 
-// leastRounds is the minimum number of rounds of a speed. Fewer rounds do not estimate its spread.
+// leastRounds is the minimum number of rounds of a speed. Fewer rounds are too few to
+// estimate its spread.
 const leastRounds = 3
 
-// checkReproducible returns an error if some of the figures cannot be measured again.
+// checkReproducible returns an error if a figure cannot be measured again.
 func (o options) checkReproducible(figures map[string]figure) error {
 	checked := map[string]error{}
 	for _, name := range slices.Sorted(maps.Keys(figures)) {

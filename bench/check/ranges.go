@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ranges are the runs in bench/ranges.yaml.
+// ranges is the content of bench/ranges.yaml.
 type ranges struct {
 	Runs []source `json:"runs"`
 }
@@ -27,7 +27,7 @@ type source struct {
 	Date    string `json:"date"`
 	Commit  string `json:"commit"`
 	Cores   int    `json:"cores"`
-	// Figures by name.
+	// Figures are the figures by name.
 	Figures map[string]statistic `json:"figures"`
 }
 
@@ -39,15 +39,15 @@ type statistic struct {
 }
 
 const (
-	// deviations is how many standard deviations of the difference of two means a
-	// figure may be off. Chance exceeds it once in 370 comparisons.
+	// deviations is the allowed difference of two means, in standard deviations of that
+	// difference. Chance exceeds it once in 370 comparisons.
 	deviations = 3
-	// floor is how far every figure may be off, as a share of its mean, because a few
-	// runs on one machine underestimate the spread.
+	// floor is the least allowed difference, as a fraction of the mean, because a few runs
+	// on one machine underestimate the spread.
 	floor = 0.05
 )
 
-// allowed returns how far a figure of that many runs may be from the mean.
+// allowed returns the allowed difference between the mean and a figure of that many runs.
 func (s statistic) allowed(runs int) float64 {
 	chance := deviations * s.Spread * math.Sqrt(1/float64(max(1, s.Runs))+1/float64(max(1, runs)))
 	return max(chance, floor*math.Abs(s.Mean))
@@ -76,7 +76,8 @@ func load(path string) (ranges, error) {
 
 // checkResult is the result of a check.
 type checkResult struct {
-	// inRange counts the figures in their ranges, absent those that were not measured.
+	// inRange counts the figures in their ranges; absent counts the ranges without a
+	// measured figure.
 	inRange, absent int
 	// outOfRange, missing and unknown hold a line for each other figure.
 	outOfRange, missing, unknown []string
@@ -129,7 +130,7 @@ func (v checkResult) print(w io.Writer) {
 		v.inRange, len(v.outOfRange), v.absent, len(v.unknown))
 }
 
-// record makes the figures the new ranges of all names that begin with prefix.
+// record replaces the ranges of all names that begin with prefix by the figures.
 func (r *ranges) record(figures map[string]figure, prefix, command string) {
 	kept := r.Runs[:0]
 	for _, run := range r.Runs {

@@ -42,7 +42,8 @@ func at(commit, name string, runs int) string {
 	return fmt.Sprintf(`{"taken": "2026-11-28T23:00:00Z", "commit": %q, "cores": 2, "ratios": [{"name": %q, "value": 40, "spread": 1, "runs": %d}]}`, commit, name, runs)
 }
 
-// Recorded figures are in their ranges and have the commit at which they were measured. Other ranges do not change.
+// Recorded figures must be in their ranges and have the commit at which they were measured.
+// Other ranges must not change.
 func TestRecord(t *testing.T) {
 	repo, first, second, _ := checkout(t)
 	file := filepath.Join(written(t, map[string]string{"ranges.yaml": someRanges}), "ranges.yaml")
@@ -83,7 +84,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// Figures that cannot be measured again are not recorded.
+// Figures that cannot be measured again must not be recorded.
 func TestRecordRefuses(t *testing.T) {
 	repo, first, _, beside := checkout(t)
 	for name, tc := range map[string]struct {

@@ -21,7 +21,8 @@ const (
 
 var colours = map[Profile]string{Stock: "#8a8f98", Dovetail: "#2f6fde", Oracle: "#d9b44a"}
 
-// Chart draws the rate of each scheduler as a bar, with a tick for every round, as SVG.
+// Chart returns an SVG with a bar for the rate of each scheduler and a tick for every
+// round.
 func (c Comparison) Chart() string {
 	most, measured := 0.0, c.measure()
 	for _, p := range c.Profiles() {

@@ -24,25 +24,28 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/perf/audit"
 )
 
-// orderEnv holds the order of the process that runs one workload.
+// orderEnv is the environment variable with the order of the process that runs one
+// workload.
 const orderEnv = "DOVETAIL_PERF_ORDER"
 
-// schedulingTimeout is how long the pods of a workload may take: upstream's choice for its slowest.
+// schedulingTimeout limits the scheduling of the pods of a workload. Upstream uses the
+// value for its slowest workload.
 const schedulingTimeout = 20 * time.Minute
 
 // order is the input of the process that runs one workload.
 type order struct {
-	// Config is the file with the workload.
+	// Config is the path of the file with the workload.
 	Config    string
 	Profile   Profile
 	Allocator string
-	// Publish is true if the devices of nodes are published.
+	// Publish is true if the process must publish the devices of nodes.
 	Publish bool
-	// Dir is the directory for figures that upstream does not write.
+	// Dir is the directory for the figures that upstream does not write.
 	Dir string
-	// Rules are the rules of the audit, nil for no audit.
+	// Rules are the rules of the audit, or nil for no audit.
 	Rules *audit.Rules
-	// Restart is the configuration of the scheduler that starts late, "" for none: see restart.
+	// Restart is the configuration file of the scheduler that starts late, or "": see
+	// restart.
 	Restart string
 }
 
@@ -57,11 +60,11 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// serveName is the benchmark of a command that calls Serve.
+// serveName is the name of the benchmark in a command that calls Serve.
 const serveName = "BenchmarkWorkload"
 
-// Serve runs the workload in the process of a workload, and does not return there. main of a command that runs workloads
-// calls it first.
+// Serve runs the workload and exits if this process was started for a workload; otherwise
+// it returns. main of a command that runs workloads must call it first.
 func Serve() {
 	if os.Getenv(orderEnv) == "" {
 		return
@@ -74,7 +77,7 @@ func Serve() {
 	testing.Main(regexp.MatchString, nil, []testing.InternalBenchmark{{Name: serveName, F: Workload}}, nil)
 }
 
-// Workload runs the workload that the process was started for.
+// Workload runs the workload for which the process was started.
 func Workload(b *testing.B) {
 	text := os.Getenv(orderEnv)
 	if text == "" {
@@ -106,7 +109,7 @@ func (o order) registry() frameworkruntime.Registry {
 	return registry
 }
 
-// options are the callbacks for upstream's harness.
+// options returns the callbacks for upstream's harness.
 func (o order) options(registry frameworkruntime.Registry) []upstream.SchedulerPerfOption {
 	options := []upstream.SchedulerPerfOption{upstream.WithPodsSchedulingTimeout(schedulingTimeout), upstream.WithPrepareFn(o.finishAfterwards)}
 	switch {
@@ -122,7 +125,7 @@ func (o order) options(registry frameworkruntime.Registry) []upstream.SchedulerP
 	return options
 }
 
-// withoutYoungFeatures turns off default features that the stable allocator lacks.
+// withoutYoungFeatures disables the default features that the stable allocator lacks.
 func withoutYoungFeatures(tCtx ktesting.TContext, _ *upstream.Workload) (func(), error) {
 	featuregatetesting.SetFeatureGatesDuringTest(tCtx, utilfeature.DefaultFeatureGate, map[featuregate.Feature]bool{
 		features.DRAConsumableCapacity:      false,

@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	// usageMetric is the resource usage of the process when its workload is done.
+	// usageMetric is the resource usage of the process at the end of its workload.
 	usageMetric = "Usage"
-	// problemsFile holds the problems that the audit found.
+	// problemsFile is the file with the problems that the audit found.
 	problemsFile = "problems.txt"
-	// maxProblems limits how many of these problems an error repeats.
+	// maxProblems limits the number of problems in an error.
 	maxProblems = 5
 )
 
@@ -80,7 +80,8 @@ func writeFigure(dir, metric string, data map[string]float64) error {
 	return os.WriteFile(filepath.Join(dir, metric+".json"), text, 0o600)
 }
 
-// problems returns the first sentences of a workload's audit, "" if the audit found nothing or did not run.
+// problems returns the first sentences of a workload's audit. It returns "" if the audit
+// found no problem or did not run.
 func problems(dir string) string {
 	text, err := os.ReadFile(filepath.Join(dir, problemsFile))
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Compare runs a workload in rounds, each scheduler once in each round. The first scheduler changes with every round, so
-// that changes on the machine favour none.
+// Compare runs a workload in rounds. Each round runs every scheduler once. Each round
+// starts with another scheduler, so a change of the machine's load favours none.
 func (r Runner) Compare(ctx context.Context, c Case, profiles []Profile, rounds int, out io.Writer) (map[Profile][]Figures, error) {
 	measured := map[Profile][]Figures{}
 	for round := range rounds {

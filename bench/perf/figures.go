@@ -12,7 +12,7 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// The scheduler's metrics that are reported.
+// Metrics of the scheduler in the reports.
 const (
 	podAlgorithm    = "scheduler_scheduling_algorithm_duration_seconds"
 	groupAlgorithm  = "scheduler_podgroup_scheduling_algorithm_duration_seconds"
@@ -21,10 +21,10 @@ const (
 	extensionPoints = "scheduler_framework_extension_point_duration_seconds"
 )
 
-// cyclePoints are the extension points that choose a node.
+// cyclePoints are the extension points that filter and score nodes.
 var cyclePoints = []string{"PreFilter", "Filter", "PreScore", "Score"}
 
-// collected makes upstream's harness write these metrics for every scheduler.
+// collected configures upstream's harness to write these metrics for every scheduler.
 var collected = fields{"metrics": fields{
 	podAlgorithm:    nil,
 	groupAlgorithm:  nil,
@@ -33,29 +33,32 @@ var collected = fields{"metrics": fields{
 	extensionPoints: []fields{{"label": "extension_point", "values": append(slices.Clone(cyclePoints), "PostFilter", "Reserve", "Permit", "PreBind", "Bind", "PlacementGenerate")}},
 }}
 
-// Figures are the measurements of one run of a workload. Durations are in milliseconds unless their name says otherwise.
+// Figures are the measurements of one run of a workload. Durations are in milliseconds
+// unless the name has another unit.
 type Figures struct {
-	// Throughput is the mean of pods bound in each second, as upstream's harness counts them.
+	// Throughput is the mean number of pods bound per second, as upstream's harness counts
+	// them.
 	Throughput float64 `json:"podsPerSecond"`
-	// Seconds is the time from the creation of the first pod until all pods are bound. Upstream's harness checks that once a
-	// second.
+	// Seconds is the time from the creation of the first pod until all pods are bound.
+	// Upstream's harness checks that once a second.
 	Seconds float64 `json:"seconds"`
-	// AlgorithmP50, AlgorithmP99 and AlgorithmMean are durations of the scheduling algorithm, for a PodGroup if the workload
-	// has any, else for a pod.
+	// AlgorithmP50, AlgorithmP99 and AlgorithmMean are durations of the scheduling
+	// algorithm: for a PodGroup if the workload has PodGroups, otherwise for a pod.
 	AlgorithmP50  float64 `json:"algorithmP50"`
 	AlgorithmP99  float64 `json:"algorithmP99"`
 	AlgorithmMean float64 `json:"algorithmMean"`
-	// Cycle is the sum of the means of PreFilter, Filter, PreScore and Score.
+	// Cycle is the sum of the mean durations of PreFilter, Filter, PreScore and Score.
 	Cycle float64 `json:"cycle"`
-	// Refusal is the mean duration of an attempt that found no node, with its writes to the API.
+	// Refusal is the mean duration of an attempt that found no node, including its writes
+	// to the API.
 	Refusal float64 `json:"verdict,omitempty"`
 	// Ready, FirstBind and GangBound are seconds from the start of a scheduler in a full cluster: until its caches are
 	// filled, until the first waiting pod has a node, and until all pods of a gang of eight have nodes.
 	Ready     float64 `json:"readySeconds,omitempty"`
 	FirstBind float64 `json:"firstBindSeconds,omitempty"`
 	GangBound float64 `json:"gangBoundSeconds,omitempty"`
-	// CPUSeconds and MemoryMB are the usage of the process: scheduler, API server and some controllers. Memory is the
-	// maximum resident size.
+	// CPUSeconds and MemoryMB are the resource usage of the process: scheduler, API server
+	// and some controllers. MemoryMB is the maximum resident set size.
 	CPUSeconds float64 `json:"cpuSeconds"`
 	MemoryMB   float64 `json:"memoryMB"`
 }
@@ -85,10 +88,11 @@ func (r Result) Figures() Figures {
 	return f
 }
 
-// Throughput is the average of pods scheduled in a second, 0 if the workload did not measure it.
+// Throughput is the mean number of pods scheduled per second, or 0 if the workload did not
+// measure it.
 func (r Result) Throughput() float64 { return r.of("SchedulingThroughput", "Average", nil) }
 
-// of returns one of upstream's figures, 0 if there is none.
+// of returns one of upstream's figures, or 0 if there is none.
 func (r Result) of(metric, bucket string, labels map[string]string) float64 {
 	for _, item := range r.Items {
 		matches := item.Labels["Metric"] == metric
@@ -102,7 +106,7 @@ func (r Result) of(metric, bucket string, labels map[string]string) float64 {
 	return 0
 }
 
-// headline is the main figure of a run, with its unit.
+// headline returns the main figure of a run, with its unit.
 func (f Figures) headline() string {
 	if f.FirstBind > 0 {
 		return fmt.Sprintf("first bind after %.2f s, gang after %.2f s", f.FirstBind, f.GangBound)
@@ -110,7 +114,7 @@ func (f Figures) headline() string {
 	return fmt.Sprintf("%7.1f pods/s", f.Throughput)
 }
 
-// Comparison is one workload with each scheduler, round by round.
+// Comparison holds the figures of one workload for each scheduler, by round.
 type Comparison struct {
 	Workload string                `json:"workload"`
 	Case     string                `json:"case"`
@@ -119,11 +123,12 @@ type Comparison struct {
 	Commit   string                `json:"commit"`
 	Cores    int                   `json:"cores"`
 	Rounds   map[Profile][]Figures `json:"rounds"`
-	// Ratios are compared with their ranges by make bench-check. Write fills them in.
+	// Ratios are the ratios that make bench-check compares with their ranges. Write sets
+	// them.
 	Ratios []ratios.Ratio `json:"ratios,omitempty"`
 }
 
-// Median returns the median of one figure over the rounds, 0 without any.
+// Median returns the median of one figure over the rounds, or 0 without rounds.
 func (c Comparison) Median(of Profile, figure func(Figures) float64) float64 {
 	var values []float64
 	for _, f := range c.Rounds[of] {
@@ -132,7 +137,7 @@ func (c Comparison) Median(of Profile, figure func(Figures) float64) float64 {
 	return median(values)
 }
 
-// Profiles are the schedulers that were run, in the order of Profiles.
+// Profiles returns the schedulers of the comparison, in the order of the function Profiles.
 func (c Comparison) Profiles() []Profile {
 	return slices.DeleteFunc(Profiles(), func(p Profile) bool { return !slices.Contains(slices.Collect(maps.Keys(c.Rounds)), p) })
 }

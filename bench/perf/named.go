@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// ownSuite is the suite of our workloads.
+// ownSuite is the suite of Dovetail's own workloads.
 const ownSuite = "dovetail"
 
 // Named is a workload with the short name that reports use.
@@ -26,7 +26,7 @@ type Named struct {
 
 const unknownToStock = "stock does not know these gangs and places single pods"
 
-// named lists the workloads in the order of reports.
+// named lists the workloads, in the order in which reports list them.
 var named = []Named{
 	{Name: "basic", Case: "misc/SchedulingBasic/5000Nodes_10000Pods", Note: "pods that need nothing from Dovetail"},
 	{Name: "basic-short", Case: "misc/SchedulingBasic/5000Nodes", Note: "pods that need nothing from Dovetail", Short: true},
@@ -50,8 +50,8 @@ var named = []Named{
 // Workloads returns the named workloads.
 func Workloads() []Named { return slices.Clone(named) }
 
-// Find returns the workload of a short or a long name. Root is the directory of module k8s.io/kubernetes, own that of our
-// workloads.
+// Find returns the workload with a short or a long name. root is the directory of module
+// k8s.io/kubernetes; own is the directory of Dovetail's own workloads.
 func Find(root, own, name string) (Named, Case, error) {
 	found := Named{Name: strings.ReplaceAll(name, "/", "_"), Case: name}
 	if at := slices.IndexFunc(named, func(n Named) bool { return n.Name == name }); at >= 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/perf/audit"
 )
 
-// own returns one of our workloads by the end of its name.
+// own returns the workload of Dovetail with that name, without its suite.
 func own(t *testing.T, name string) Case {
 	t.Helper()
 	_, c, err := Find(upstreamRoot(t), "workloads", ownSuite+"/"+name)
@@ -44,7 +44,7 @@ func TestSettles(t *testing.T) {
 	}
 }
 
-// The audit rules of a run depend on the scheduler and the workload.
+// The audit rules of a run must depend on the scheduler and the workload.
 func TestRulesOfARun(t *testing.T) {
 	upstreams := find(t, "dra/SchedulingWithResourceClaimTemplate/5000pods_500nodes")
 	for name, tc := range map[string]struct {
@@ -63,7 +63,8 @@ func TestRulesOfARun(t *testing.T) {
 	}
 }
 
-// In a restart workload upstream's harness runs the idle scheduler, and the measured scheduler has its own file.
+// In a restart workload upstream's harness runs the idle scheduler. The measured scheduler
+// must have its own configuration file.
 func TestRestartConfig(t *testing.T) {
 	c := own(t, "Restart/40Nodes_160Pods")
 	for profile, phrase := range map[Profile]string{Stock: "schedulerName: default-scheduler", Dovetail: "name: Gang", Oracle: "name: Oracle"} {
@@ -96,7 +97,7 @@ func TestRestartConfig(t *testing.T) {
 	}
 }
 
-// The error of a run repeats the first sentences of the audit.
+// The error of a run must repeat the first sentences of the audit.
 func TestProblemsInAnError(t *testing.T) {
 	dir := t.TempDir()
 	if got := problems(dir); got != "" {

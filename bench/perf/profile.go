@@ -19,27 +19,27 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins"
 )
 
-// Profile is the name of a scheduler that workloads can be run with.
+// Profile is the name of a scheduler that can run the workloads.
 type Profile string
 
 const (
-	// Stock is kube-scheduler as it is.
+	// Stock is the unmodified kube-scheduler.
 	Stock Profile = "stock"
 	// Dovetail is the first profile of manifests/scheduler-config.yaml.
 	Dovetail Profile = "dovetail"
-	// Oracle chooses nodes without a search. It is the ceiling.
+	// Oracle chooses nodes without a search. Its throughput is an upper bound.
 	Oracle Profile = "oracle"
 )
 
-// Profiles are all schedulers, in the order in which a round runs them.
+// Profiles returns all schedulers, in the order in which a round runs them.
 func Profiles() []Profile { return []Profile{Stock, Dovetail, Oracle} }
 
 // contender is the implementation of a profile.
 type contender struct {
 	// registry returns the out-of-tree plugins; nil for none.
 	registry func() frameworkruntime.Registry
-	// alter sets the contender's plugins in a profile of upstream's configuration, for a workload with these feature gates;
-	// nil keeps upstream's profile.
+	// alter sets the contender's plugins in a profile of upstream's configuration, for a
+	// workload with these feature gates. nil keeps upstream's profile.
 	alter func(profile *schedulerv1.KubeSchedulerProfile, gates map[string]bool) error
 }
 
@@ -58,8 +58,9 @@ func (c contender) writeSchedulerConfig(name, stockFile string, gates map[string
 	return os.WriteFile(name, text, 0o600)
 }
 
-// schedulerConfig returns upstream's scheduler configuration with each profile altered. If upstream has no file, it starts
-// from a single profile with the scheduler name of upstream's pods.
+// schedulerConfig returns upstream's scheduler configuration with each profile altered. If
+// upstream has no file, it alters a single profile with the scheduler name of upstream's
+// pods.
 func (c contender) schedulerConfig(stockFile string, gates map[string]bool) ([]byte, error) {
 	cfg := schedulerv1.KubeSchedulerConfiguration{
 		Profiles: []schedulerv1.KubeSchedulerProfile{{}},
@@ -90,8 +91,8 @@ func (c contender) schedulerConfig(stockFile string, gates map[string]bool) ([]b
 	return yaml.Marshal(&cfg)
 }
 
-// useShippedPlugins sets the plugins of Dovetail's shipped configuration in a profile, and adds their arguments to the
-// profile's.
+// useShippedPlugins sets the plugins of Dovetail's shipped configuration in a profile, and
+// appends their arguments.
 func useShippedPlugins(profile *schedulerv1.KubeSchedulerProfile, _ map[string]bool) error {
 	if profile.Plugins != nil {
 		return fmt.Errorf("it names its own plugins, which cannot be merged with Dovetail's")
@@ -110,7 +111,8 @@ func useShippedPlugins(profile *schedulerv1.KubeSchedulerProfile, _ map[string]b
 	return nil
 }
 
-// useOracle enables only the oracle, the plugins that binding needs, and those that PodGroups and claims need.
+// useOracle enables only the oracle and the plugins that binding, PodGroups and claims
+// need.
 func useOracle(profile *schedulerv1.KubeSchedulerProfile, gates map[string]bool) error {
 	enabled := []string{names.SchedulingGates, names.PrioritySort, oracle.Name}
 	if gates[string(features.DynamicResourceAllocation)] {

@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// measure is the rate by which schedulers are compared. A higher rate is better.
+// measure is the rate in which schedulers are compared. A higher rate is better.
 type measure struct {
 	unit string
 	rate func(Figures) float64
@@ -19,10 +19,10 @@ type measure struct {
 
 var (
 	podsBound = measure{"pods/s", func(f Figures) float64 { return f.Throughput }}
-	// A refusal is a run of the scheduling algorithm. The writes after it, a condition on every pod, are the same for all
-	// schedulers.
+	// A refusal is a run of the scheduling algorithm. The following writes, a condition on
+	// every pod, are the same for all schedulers.
 	refusals = measure{"refusals/s", func(f Figures) float64 { return inverse(f.AlgorithmMean / 1000) }}
-	// A restart is over when the first pod is bound.
+	// A restart ends when the first pod is bound.
 	restarts = measure{"restarts/min", func(f Figures) float64 { return inverse(f.FirstBind / 60) }}
 )
 
@@ -55,11 +55,12 @@ func (c Comparison) any(is func(Figures) bool) bool {
 	return false
 }
 
-// Rate is the rate that ratios compare: pods bound per second; refusals per second in a workload without room; and the
-// inverse of the time to the first binding, per minute, for a scheduler that starts in a full cluster.
+// Rate is the rate that the ratios compare. It is pods bound per second; for a workload
+// without room, refusals per second; for a scheduler that starts in a full cluster, the
+// inverse of the time to the first binding, per minute.
 func (c Comparison) Rate(of Profile) float64 { return c.Median(of, c.measure().rate) }
 
-// Ratio is Dovetail's rate divided by another scheduler's, 0 if either is unknown.
+// Ratio is Dovetail's rate divided by another scheduler's rate, or 0 if either is unknown.
 func (c Comparison) Ratio(to Profile) float64 {
 	if base := c.Rate(to); base > 0 {
 		return c.Rate(Dovetail) / base
@@ -67,8 +68,9 @@ func (c Comparison) Ratio(to Profile) float64 {
 	return 0
 }
 
-// Stock and Dovetail are also compared by these durations. The rate includes the time of the API server, etcd and binding,
-// which is the same for both. With few large gangs the rate is that of bursts, and the total time matters more.
+// Durations by which stock and Dovetail are also compared. The rate includes the time of
+// the API server, etcd and binding, which is the same for both. With few large gangs the
+// rate measures bursts, and the total time matters more.
 var (
 	allBound  = duration{"all-bound", func(f Figures) float64 { return f.Seconds }}
 	cycle     = duration{"cycle", func(f Figures) float64 { return f.Cycle }}
@@ -80,7 +82,7 @@ type duration struct {
 	figure func(Figures) float64
 }
 
-// speedUp is stock's duration divided by Dovetail's, 0 if either is unknown.
+// speedUp is stock's duration divided by Dovetail's, or 0 if either is unknown.
 func (c Comparison) speedUp(d duration) float64 {
 	if ours := c.Median(Dovetail, d.figure); ours > 0 {
 		return c.Median(Stock, d.figure) / ours
@@ -88,8 +90,9 @@ func (c Comparison) speedUp(d duration) float64 {
 	return 0
 }
 
-// allRatios returns the ratios that have ranges. Their values are those of Ratio and speedUp, from medians. Their spread
-// is that of the ratios of single rounds.
+// allRatios returns the ratios that have ranges. Their values are the results of Ratio and
+// speedUp, computed from medians. Their spread is the standard deviation of the ratios of
+// single rounds.
 func (c Comparison) allRatios() []ratios.Ratio {
 	var list []ratios.Ratio
 	measured := c.measure()
@@ -113,7 +116,8 @@ func addRatio(list []ratios.Ratio, name string, value float64, rounds []float64)
 	return append(list, ratios.Ratio{Name: name, Value: value, Spread: deviation(rounds), Runs: len(rounds)})
 }
 
-// pairs returns the ratios of a figure of two schedulers, by round: in a round the machine's load affects both.
+// pairs returns the ratio of a figure of two schedulers in each round. Within a round the
+// machine's load affects both.
 func (c Comparison) pairs(of, by Profile, figure func(Figures) float64) []float64 {
 	var list []float64
 	for i := range min(len(c.Rounds[of]), len(c.Rounds[by])) {
@@ -125,7 +129,7 @@ func (c Comparison) pairs(of, by Profile, figure func(Figures) float64) []float6
 	return list
 }
 
-// median returns 0 for no values.
+// median returns the median, or 0 for no values.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -138,7 +142,7 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// deviation is the standard deviation of a single value.
+// deviation returns the standard deviation of a single value.
 func deviation(values []float64) float64 {
 	if len(values) < 2 {
 		return 0

@@ -46,7 +46,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// The ratios compare medians; their spread is that of the rounds.
+// The ratios must compare medians. Their spread must come from the rounds.
 func TestRatios(t *testing.T) {
 	got := binding.allRatios()
 	want := []ratios.Ratio{
@@ -64,7 +64,7 @@ func TestRatios(t *testing.T) {
 	}
 }
 
-// The table, the chart and the JSON file have the same figures.
+// The table, the chart and the JSON file must have the same figures.
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []Comparison{binding, refusing, restarting} {

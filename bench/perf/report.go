@@ -14,13 +14,14 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// Line is the last line of a comparison. The rate of a scheduler that did not run is 0.
+// Line returns the summary line of a comparison. The rate of a scheduler that did not run
+// is 0.
 func (c Comparison) Line() string {
 	return fmt.Sprintf("workload=%s stock=%s dovetail=%s oracle=%s ratio_stock=%.2f ratio_oracle=%.2f",
 		c.Workload, brief(c.Rate(Stock)), brief(c.Rate(Dovetail)), brief(c.Rate(Oracle)), c.Ratio(Stock), c.Ratio(Oracle))
 }
 
-// brief writes a rate with its significant digits.
+// brief formats a rate with its significant digits.
 func brief(rate float64) string {
 	if rate > 0 && rate < 10 {
 		return fmt.Sprintf("%.3g", rate)
@@ -50,7 +51,8 @@ var columns = []column{
 	{"memory MB", func(f Figures) float64 { return f.MemoryMB }, "%.0f"},
 }
 
-// Table has a row for each scheduler: medians, and the rate of every round. Columns without values are left out.
+// Table returns a Markdown table with a row for each scheduler: medians, and the rate of
+// every round. It omits columns without values.
 func (c Comparison) Table() string {
 	var b strings.Builder
 	columns := slices.DeleteFunc(slices.Clone(columns), func(col column) bool {
@@ -105,7 +107,8 @@ func (c Comparison) Write(dir string) error {
 	return ratios.Write(filepath.Join(dir, c.Workload+".json"), c)
 }
 
-// Read returns the comparisons of a directory in the order of Workloads, then all others by name.
+// Read returns the comparisons of a directory: first those of Workloads, in that order,
+// then all others by name.
 func Read(dir string) ([]Comparison, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
@@ -136,7 +139,7 @@ func position(name string) int {
 	return len(named)
 }
 
-// ShortTable has a row for each comparison.
+// ShortTable returns a table with a row for each comparison.
 func ShortTable(all []Comparison) string {
 	var b strings.Builder
 	fmt.Fprint(&b, "| workload | stock | Dovetail | oracle | × stock | × oracle | makespan speed-up | algorithm speed-up |\n|---|---|---|---|---|---|---|---|\n")

@@ -34,9 +34,10 @@ const (
 	restartMetric = "Restart"
 )
 
-// restart starts the measured scheduler in a full cluster. Upstream's harness starts its scheduler before everything else
-// and cannot start another, so in these workloads its scheduler is idle: no pod has its name, and it only watches. The
-// first operation that creates no nodes starts the measured scheduler.
+// restart starts the measured scheduler in a full cluster. Upstream's harness starts its
+// scheduler first and cannot start another. In these workloads its scheduler is therefore
+// idle: it only watches, because no pod has its scheduler name. The first operation that
+// creates no nodes starts the measured scheduler.
 type restart struct {
 	config   string
 	registry frameworkruntime.Registry
@@ -93,12 +94,14 @@ func readSchedulerConfig(file string) (*config.KubeSchedulerConfiguration, error
 	return cfg, nil
 }
 
-// waiting are the pods without a node when the scheduler starts. Some of them are members of one gang.
+// waiting holds the pods without a node when the scheduler starts. Some of them are members
+// of one gang.
 type waiting struct {
 	pods, members map[string]bool
 	watch         *watchtools.RetryWatcher
 	began         time.Time
-	// first and gang are the times until the first pod and until the whole gang had nodes.
+	// first and gang are the times until the first pod and until all pods of the gang had
+	// nodes.
 	first, gang time.Duration
 }
 
@@ -125,7 +128,7 @@ func listWaiting(ctx context.Context, client kubernetes.Interface) (*waiting, er
 	return w, err
 }
 
-// follow returns when all waiting pods have a node.
+// follow watches the waiting pods. It returns when all have a node.
 func (w *waiting) follow(ctx context.Context) error {
 	for len(w.pods) > 0 {
 		select {
@@ -143,7 +146,7 @@ func (w *waiting) follow(ctx context.Context) error {
 	return nil
 }
 
-// bound records the time after which a pod had a node.
+// bound records how long after the start a pod got its node.
 func (w *waiting) bound(name string, after time.Duration) {
 	if !w.pods[name] {
 		return

@@ -21,13 +21,16 @@ import (
 
 // Runner runs workloads, one at a time.
 type Runner struct {
-	// Benchmark is the name of the binary's benchmark that calls Workload; empty means that its main calls Serve.
+	// Benchmark is the name of the binary's benchmark that calls Workload. It is empty if
+	// the binary's main calls Serve.
 	Benchmark string
-	// Etcd is the path of the program. Each workload starts its own, without a TCP port for clients.
+	// Etcd is the path of the etcd program. Each workload starts its own etcd, without a
+	// TCP port for clients.
 	Etcd string
 	// Logs is the directory for the output of each workload.
 	Logs string
-	// CPUProfiles is true if each workload writes a CPU profile of its measured part beside its log.
+	// CPUProfiles is true if each workload writes a CPU profile of its measured part next
+	// to its log.
 	CPUProfiles bool
 }
 
@@ -35,17 +38,19 @@ type Runner struct {
 type Run struct {
 	Case    Case
 	Profile Profile
-	// Allocator is the implementation of the DRA allocator; empty for the choice of the feature gates.
+	// Allocator is the implementation of the DRA allocator. If it is empty, the feature
+	// gates choose.
 	Allocator string
 	// Audit makes the run fail if its placements are invalid: see package audit.
 	Audit bool
 }
 
-// order returns the input of the run's process, which reads its configuration from dir and writes its figures there.
+// order returns the input of the run's process, which reads its configuration from dir and
+// writes its figures there.
 func (r Run) order(config, dir string) order {
 	o := order{Config: config, Dir: dir, Profile: r.Profile, Allocator: r.Allocator, Publish: r.Case.Suite == ownSuite}
 	if r.Audit {
-		// Our workloads delete no pods.
+		// Dovetail's own workloads delete no pods.
 		o.Rules = &audit.Rules{AllBound: r.Case.Settles, NoDeletions: r.Case.Settles || r.Case.Suite == ownSuite, Labelled: r.Profile != Stock}
 	}
 	if r.Case.Has(restartLabel) {
@@ -113,7 +118,7 @@ func (r Runner) inDir(ctx context.Context, run Run, contender contender, dir str
 	return result, err
 }
 
-// keepProfiles copies the workload's CPU profile to its log.
+// keepProfiles copies the workload's CPU profile to the directory of its log.
 func (r Runner) keepProfiles(dir, logFile string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*cpu.prof"))
 	if err != nil || len(files) == 0 {
@@ -126,11 +131,12 @@ func (r Runner) keepProfiles(dir, logFile string) error {
 	return os.WriteFile(strings.TrimSuffix(logFile, ".log")+".cpu.prof", text, 0o644)
 }
 
-// schedulerFile is the configuration of the measured scheduler, where it is not upstream's own.
+// schedulerFile is the configuration file of the measured scheduler, if it is not
+// upstream's own.
 const schedulerFile = "scheduler-config.yaml"
 
-// writeConfig writes the workload's configuration and returns its path. It also writes the scheduler's configuration if
-// that is not upstream's own.
+// writeConfig writes the workload's configuration and returns its path. It also writes the
+// scheduler's configuration, unless that is upstream's own.
 func writeConfig(c Case, contender contender, dir string) (string, error) {
 	text, err := c.only(func(stockFile string, gates map[string]bool) (string, error) {
 		name := filepath.Join(dir, schedulerFile)
@@ -149,8 +155,8 @@ func writeConfig(c Case, contender contender, dir string) (string, error) {
 	return name, os.WriteFile(name, text, 0o600)
 }
 
-// process runs this binary again, in the workload's directory. The process and its etcd are one process group, which is
-// killed as a whole.
+// process runs this binary again, in the workload's directory. The process and its etcd are
+// in one process group, which is killed as a whole.
 func (r Runner) process(ctx context.Context, workloadDir, dir, logFile, order string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -173,7 +179,8 @@ func (r Runner) process(ctx context.Context, workloadDir, dir, logFile, order st
 	return errors.Join(cmd.Run(), log.Close())
 }
 
-// readItems reads the figures. A workload without any did not run.
+// readItems reads the figures. It returns an error if there are none, because the workload
+// then did not run.
 func readItems(dir string) ([]Item, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {

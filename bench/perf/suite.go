@@ -17,32 +17,34 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// configFile is the name of upstream's file with the workloads of a directory.
+// configFile is the name of upstream's workload file in a directory.
 const configFile = "performance-config.yaml"
 
-// Case is one workload, upstream's or ours.
+// Case is one workload of upstream or Dovetail.
 type Case struct {
 	// Dir is the directory of its file; paths in the file are relative to Dir.
 	Dir string
-	// Suite is the directory below scheduler_perf, or "dovetail" for our workloads. Test and Workload are the names in the
-	// file.
+	// Suite is the directory below scheduler_perf, or "dovetail" for Dovetail's own
+	// workloads. Test and Workload are the names in the file.
 	Suite, Test, Workload string
 	// Labels are the labels of the test and of the workload.
 	Labels []string
-	// Allocators are the DRA allocators that upstream tests the directory with; none for the choice of the feature gates.
+	// Allocators are the DRA allocators with which upstream tests the directory. If it is
+	// empty, the feature gates choose.
 	Allocators []string
 	// Settles is true if the workload waits for all its pods and deletes none.
 	Settles bool
 }
 
-// Name is the unique name of the workload.
+// Name returns the unique name of the workload.
 func (c Case) Name() string { return c.Suite + "/" + c.Test + "/" + c.Workload }
 
 // Has reports whether the workload has a label.
 func (c Case) Has(label string) bool { return slices.Contains(c.Labels, label) }
 
-// Cases reads the workloads of a directory below scheduler_perf and of its subdirectories, in the order of directories
-// and, in each, of its file. Root is the directory of module k8s.io/kubernetes.
+// Cases reads the workloads of a directory below scheduler_perf and of its subdirectories.
+// They are in the order of the directories and, in each directory, of its file. root is the
+// directory of module k8s.io/kubernetes.
 func Cases(root, under string) ([]Case, error) {
 	base := filepath.Join(root, "test", "integration", "scheduler_perf")
 	var cases []Case
@@ -111,7 +113,7 @@ type operation struct {
 	CreatePodsOp         *operation
 }
 
-// settles reports whether a workload of these operations ends with every pod bound.
+// settles reports whether a workload with these operations ends with every pod bound.
 func settles(operations []operation, params map[string]any) bool {
 	waiting := false
 	for _, op := range operations {
@@ -155,9 +157,10 @@ func allocatorsOf(dir string) ([]string, error) {
 // fields is a YAML object. Most of its fields pass through unread.
 type fields map[string]any
 
-// only returns the configuration of this workload alone, as JSON, which is YAML. It has no threshold, and it collects the
-// metrics of this package. schedulerConfig gets the feature gates and the path of the test's scheduler configuration, "" for
-// none. It returns the path of the configuration to use, "" to keep the test's.
+// only returns the configuration of this workload alone, as JSON, which is valid YAML. The
+// configuration has no threshold and collects the metrics of this package. schedulerConfig
+// gets the path of the test's scheduler configuration, or "", and the feature gates. It
+// returns the path of the configuration to use, or "" to keep the test's.
 func (c Case) only(schedulerConfig func(stock string, gates map[string]bool) (string, error)) ([]byte, error) {
 	test, err := c.read()
 	if err != nil {
@@ -193,7 +196,7 @@ func (c Case) read() (fields, error) {
 		return nil, fmt.Errorf("%s: %w", configFile, err)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(asJSON))
-	decoder.UseNumber() // 5000 must not come out as 5e+03
+	decoder.UseNumber() // without UseNumber, 5000 would become 5e+03
 	var tests []fields
 	if err := decoder.Decode(&tests); err != nil {
 		return nil, fmt.Errorf("%s: %w", configFile, err)
@@ -205,7 +208,8 @@ func (c Case) read() (fields, error) {
 	return tests[at], nil
 }
 
-// keepWorkload removes the test's other workloads and the workload's threshold. It returns the workload.
+// keepWorkload removes the test's other workloads and the workload's threshold. It returns
+// the workload.
 func (c Case) keepWorkload(test fields) (fields, error) {
 	workloads, _ := test["workloads"].([]any)
 	for _, object := range workloads {
@@ -232,5 +236,5 @@ func gates(test, workload fields) map[string]bool {
 	return set
 }
 
-// fileName is the name without slashes.
+// fileName returns the name of the workload with slashes replaced.
 func (c Case) fileName() string { return strings.ReplaceAll(c.Name(), "/", "_") }

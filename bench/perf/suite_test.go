@@ -54,8 +54,8 @@ func TestCasesKnowLabelsAndAllocators(t *testing.T) {
 	}
 }
 
-// Dovetail runs upstream's workload. Only the scheduler's configuration, the collected
-// metrics and the threshold differ.
+// A run of Dovetail must differ from upstream's workload only in the scheduler's
+// configuration, the collected metrics and the threshold.
 func TestOnlyTheSchedulerDiffers(t *testing.T) {
 	c := find(t, "dra/SchedulingWithResourceClaimTemplate/5000pods_500nodes")
 	got := writtenTest(t, c, contenders[Dovetail])
@@ -82,7 +82,7 @@ func TestOnlyTheSchedulerDiffers(t *testing.T) {
 	}
 }
 
-// writtenTest writes what a contender runs and reads it back.
+// writtenTest writes the configuration for a contender and reads it back.
 func writtenTest(t *testing.T, c Case, with contender) fields {
 	t.Helper()
 	name, err := writeConfig(c, with, t.TempDir())
@@ -103,7 +103,8 @@ func writtenTest(t *testing.T, c Case, with contender) fields {
 	return tests[0]
 }
 
-// Dovetail's plugins are added to upstream's configuration; stock keeps upstream's file.
+// Dovetail's plugins must be added to upstream's configuration. Stock must keep upstream's
+// file.
 func TestSchedulerConfig(t *testing.T) {
 	c := find(t, "dra/extendedresource/scoring/ExtendedResourceScoring/fast")
 	if got := writtenTest(t, c, contenders[Stock])["schedulerConfigPath"]; got != "scheduler-config.yaml" {
@@ -147,7 +148,7 @@ func TestSchedulerConfig(t *testing.T) {
 	}
 }
 
-// A profile whose plugins cannot be merged with Dovetail's is an error.
+// A profile with plugins that cannot be merged with Dovetail's must be an error.
 func TestSchedulerConfigRefuses(t *testing.T) {
 	for name, profile := range map[string]schedulerv1.KubeSchedulerProfile{
 		"plugins":   {Plugins: &schedulerv1.Plugins{}},
@@ -159,7 +160,8 @@ func TestSchedulerConfigRefuses(t *testing.T) {
 	}
 }
 
-// The oracle's profile enables the plugins that binding and the workload's feature gates need.
+// The oracle's profile must enable the plugins that binding and the workload's feature
+// gates need.
 func TestOracleConfig(t *testing.T) {
 	for gate, want := range map[string][]string{
 		"":                          {"SchedulingGates", "PrioritySort", "Oracle", "DefaultBinder"},
@@ -180,7 +182,7 @@ func TestOracleConfig(t *testing.T) {
 	}
 }
 
-// Every short name is that of a workload that exists.
+// Every short name must belong to an existing workload.
 func TestNamedWorkloadsExist(t *testing.T) {
 	root := upstreamRoot(t)
 	for _, n := range Workloads() {

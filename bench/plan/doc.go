@@ -5,6 +5,6 @@
 //
 //	go test -bench . ./bench/plan
 //
-// Every benchmark asserts its outcome before it is timed and names its
+// Every benchmark asserts its outcome before the timing starts, and its name contains its
 // parameters. README.md documents each figure.
 package plan

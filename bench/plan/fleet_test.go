@@ -13,7 +13,7 @@ import (
 // fleet describes a fabric of equal nodes: 8 GPUs and 8 NICs in pairs.
 type fleet struct {
 	nodes, levels int
-	// full leaves free devices on only one of 20 nodes.
+	// full means that only one of 20 nodes has free devices.
 	full bool
 }
 
@@ -45,8 +45,9 @@ func (f fleet) layout() plan.Layout {
 	return l
 }
 
-// units are the devices of a node, by whether they are free. All nodes share them,
-// so that the garbage collector scans the planner's memory and not the benchmark's.
+// units are the free or the allocated devices of a node, by whether they are free. All
+// nodes share them, so the garbage collector scans the planner's memory and not the
+// benchmark's.
 var units = map[bool][]plan.Unit{true: eight(1), false: eight(0)}
 
 func eight(free int) []plan.Unit {
@@ -71,7 +72,7 @@ func (f fleet) domains(i int) []string {
 	return out
 }
 
-// capacity is the number of pairs of free devices in the fleet.
+// capacity returns the number of pairs of free devices in the fleet.
 func (f fleet) capacity() int {
 	if f.full {
 		return f.nodes / 20 * 8
@@ -104,7 +105,7 @@ func build(tb testing.TB, l plan.Layout, specs []plan.NodeSpec) *plan.State {
 	return st
 }
 
-// pairNeed is n GPUs and n NICs with some CPU and memory.
+// pairNeed returns the need of n GPUs and n NICs with some CPU and memory.
 func pairNeed(n int) plan.Need {
 	return plan.Need{
 		Resources: []int64{int64(4000 * n), int64(n) << 35, 1},
@@ -120,8 +121,8 @@ func role(name string, members int, need plan.Need) plan.Role {
 	return r
 }
 
-// gangOf is a gang of members with a GPU and a NIC each, or of four roles: a head
-// without devices, and workers with one, two and four pairs.
+// gangOf returns a gang. With one role, each member has a GPU and a NIC. With four roles
+// there is a head without devices, and workers with one, two and four pairs.
 func gangOf(members, roles int) plan.Gang {
 	g := plan.Gang{Name: "bench/gang"}
 	if roles == 1 {

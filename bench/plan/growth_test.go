@@ -13,11 +13,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// BenchmarkGrowth reports two ratios: how much more a cold plan costs with ten times
-// the nodes (goal: at most 12), and how many replans after one change cost as much as
-// a cold plan (goal: at least 50). It does not fail. Each ratio is of the least times of
-// alternating rounds in the same run, on which the load of the machine has the least
-// effect.
+// BenchmarkGrowth reports two ratios. The first is the cost of a cold plan with ten times
+// the nodes, relative to the cost with the original number (goal: at most 12). The second
+// is the number of replans after one change that cost as much as a cold plan (goal: at
+// least 50). It does not fail. Each ratio compares the least times of alternating rounds in
+// the same run, which the load of the machine affects least.
 func BenchmarkGrowth(b *testing.B) {
 	for _, nodes := range []int{500, 5000} {
 		small := plannable{fleet: fleet{nodes, 3, false}, gang: 64, roles: 1}
@@ -46,12 +46,12 @@ func coldPlan(b *testing.B, p plannable) func() {
 	return func() { p.mustBe(b, plan.Plan(build(b, l, specs).Freeze(), g, accept, plan.Options{})) }
 }
 
-// rounds is how often each of two functions is timed.
+// rounds is the number of timings of each of two functions.
 const rounds = 25
 
-// ratio reports the least time of one function over that of another, which runs the
-// given number of times in each round. The garbage collector runs between rounds only:
-// otherwise it would run in the longer function more often than that function's own
+// ratio reports the least time of one function divided by the least time of another, which
+// runs the given number of times in each round. The garbage collector runs only between
+// rounds: otherwise it would run in the longer function more often than that function's own
 // garbage causes.
 func ratio(b *testing.B, over, under func(), times int, unit string) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))

@@ -19,8 +19,8 @@ var (
 type plannable struct {
 	fleet
 	gang, roles int
-	// blocked requires a whole node for every worker, and one rack for all of them,
-	// or one node if a rack would hold them.
+	// blocked makes the request infeasible: every worker requires all devices of a node,
+	// and all workers must share one rack, or one node if a rack would have room for them.
 	blocked bool
 }
 
@@ -49,7 +49,7 @@ func (p plannable) request() plan.Gang {
 	return g
 }
 
-// feasible returns true if the devices of the fabric suffice, by arithmetic.
+// feasible reports whether the devices of the fabric suffice, by arithmetic.
 func (p plannable) feasible() bool {
 	need := p.gang
 	if p.roles > 1 {
@@ -58,8 +58,8 @@ func (p plannable) feasible() bool {
 	return !p.blocked && need <= p.capacity()
 }
 
-// BenchmarkWarm plans repeatedly on a snapshot whose counts are cached, like a
-// scheduler between two changes of the cluster.
+// BenchmarkWarm plans repeatedly on a snapshot with cached counts, like a scheduler between
+// two changes of the cluster.
 func BenchmarkWarm(b *testing.B) {
 	for _, nodes := range nodeCounts {
 		for levels := 1; levels <= 4; levels++ {
@@ -97,7 +97,7 @@ func warm(b *testing.B, p plannable, s *plan.Snapshot) {
 	report(b, d)
 }
 
-// BenchmarkCold builds the state, freezes it and plans, like a scheduler that starts.
+// BenchmarkCold builds the state, freezes it and plans, like a scheduler after its start.
 func BenchmarkCold(b *testing.B) {
 	for _, nodes := range nodeCounts {
 		p := plannable{fleet: fleet{nodes, 3, false}, gang: 64, roles: 1}
@@ -162,7 +162,7 @@ func (r *replanner) step(tb testing.TB) plan.Decision {
 
 func accept(int, string, int) bool { return true }
 
-// mustBe asserts the outcome that arithmetic expects.
+// mustBe fails unless the outcome is the one that arithmetic expects.
 func (p plannable) mustBe(tb testing.TB, d plan.Decision) {
 	tb.Helper()
 	if d.Placed != p.feasible() || d.Exhausted {

@@ -12,11 +12,11 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// wholeNode is a pod that takes a node of 8 GPUs and 8 NICs.
+// wholeNode is the request of a pod for all 8 GPUs and 8 NICs of a node.
 var wholeNode = shape{gpus: 8, nics: 8}
 
-// burstOrder is the gang benchmark of NVIDIA's knavigator, as numbers of jobs and of
-// replicas per job, all submitted at once. Each group fills 32 nodes.
+// burstOrder is the gang benchmark of NVIDIA's knavigator: numbers of jobs and of replicas
+// per job, all submitted at once. Each group fills 32 nodes.
 var burstOrder = []struct{ jobs, replicas int }{
 	{1, 32}, {2, 16}, {3, 10}, {1, 2}, {4, 8}, {5, 6}, {2, 1}, {6, 5}, {1, 2}, {7, 4}, {1, 2}, {2, 1}, {8, 4}, {9, 3}, {1, 5},
 }
@@ -30,7 +30,8 @@ const (
 
 var burstFleet = fleet.Spec{Name: "burst", Shape: fleet.NDH100v5, Spines: 2, Leaves: 2, Nodes: 8, Zone: "zone-1", PlacementGroup: "burst"}
 
-// burst returns the jobs in the order of burstOrder for seed 0, else shuffled.
+// burst returns the jobs in the order of burstOrder for seed 0, and shuffled for other
+// seeds.
 func burst(seed uint64) []*job {
 	var jobs []*job
 	for _, group := range burstOrder {
@@ -74,14 +75,13 @@ func runBurst(of contender, seed uint64) (burstResult, error) {
 	return r, nil
 }
 
-// The stream is jobs of one node that keep 32 nodes busy for a day, and a gang of
-// 24 nodes that arrives after an hour. A scheduler without a limit on bypassing
-// starves the gang.
+// Parameters of the stream: one-node jobs keep 32 nodes busy for a day, and a gang of 24
+// nodes arrives after an hour. A scheduler without a limit on bypassing starves the gang.
 const (
 	streamLength  = 24 * time.Hour
 	streamGang    = 24
 	streamArrival = time.Hour
-	// streamLoad is the demand of the small jobs, as a share of all nodes.
+	// streamLoad is the demand of the small jobs, as a fraction of all nodes.
 	streamLoad = 0.95
 	// streamShortest and streamLongest bound the run time of each small job.
 	streamShortest, streamLongest = 10 * time.Minute, 30 * time.Minute
@@ -127,7 +127,7 @@ func runStream(of contender, seed uint64) (streamResult, error) {
 }
 
 // The network topology case of knavigator: 3 spines of 2 leaves of 2 nodes, five busy
-// nodes, and a job of 3 nodes. A single choice of nodes stays below one spine.
+// nodes, and a job of 3 nodes. Only one choice of nodes is within one spine.
 var (
 	topologyFleet = fleet.Spec{Name: "nwtopo", Shape: fleet.NDH100v5, Spines: 3, Leaves: 2, Nodes: 2, Zone: "zone-1", PlacementGroup: "nwtopo"}
 	topologyBusy  = []int{1, 3, 6, 11, 12}

@@ -38,14 +38,14 @@ type machine struct {
 	node        *v1.Node
 	info        *framework.NodeInfo
 	slices      []*resourceapi.ResourceSlice
-	// positions are the positions of the devices in the hardware.
+	// positions are the positions of the devices in the hardware, by device name.
 	positions map[string]fleet.Place
-	// allocated are the devices in use; holders has the pod of each.
+	// allocated are the allocated devices; holders has the pod of each.
 	allocated sets.Set[structured.DeviceID]
 	holders   map[string]*pod
 	free      room
 	capacity  room
-	// pairs is the number of free GPUs with a free NIC beside them.
+	// pairs is the number of free GPUs that have a free NIC in their unit.
 	pairs int
 }
 
@@ -122,7 +122,7 @@ func (c *simulatedCluster) infos() []fwk.NodeInfo {
 	return infos
 }
 
-// rooms returns a copy of the free room of each machine, to try placements on.
+// rooms returns a copy of the free room of each machine. Callers use it to try placements.
 func (c *simulatedCluster) rooms() []room {
 	rooms := make([]room, len(c.machines))
 	for i, m := range c.machines {
@@ -131,8 +131,8 @@ func (c *simulatedCluster) rooms() []room {
 	return rooms
 }
 
-// bind binds the pod to the machine. The stock allocator chooses the devices from the
-// given slices, in their order.
+// bind binds the pod to the machine. The stock allocator chooses devices from the given
+// slices, in their order.
 func (c *simulatedCluster) bind(p *pod, m *machine, slices []*resourceapi.ResourceSlice) error {
 	state := structured.AllocatedState{AllocatedDevices: m.allocated}
 	allocator, err := structured.NewAllocator(context.Background(), stockFeatures, state, c.classes, slices, c.cel)
@@ -214,5 +214,6 @@ func (c *simulatedCluster) notify(claim *resourceapi.ResourceClaim, deleted bool
 	}
 }
 
-// isGPU reports whether a device of the fleets is a GPU and not a NIC, by its name.
+// isGPU reports whether a device of the fleets is a GPU, by its name. Other devices are
+// NICs.
 func isGPU(device string) bool { return strings.HasPrefix(device, "gpu-") }

@@ -14,7 +14,8 @@ type contender struct {
 	build      func(c *simulatedCluster, seed uint64) (scheduler, error)
 }
 
-// holdLimit is a common deadline for all pods of a job to start.
+// holdLimit is the deadline for all pods of a job to start. The value is common in
+// practice.
 const holdLimit = 10 * time.Minute
 
 // dovetailName is the contender whose figures are compared with the others'.

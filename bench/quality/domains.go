@@ -14,7 +14,7 @@ type level struct {
 	of   func(m *machine) int
 }
 
-// levels are the levels of the fabric, fine to coarse.
+// levels are the levels of the fabric, from fine to coarse.
 var levels = []level{
 	{"leaf", func(m *machine) int { return m.leaf }},
 	{"spine", func(m *machine) int { return m.spine }},
@@ -33,8 +33,8 @@ func (c *simulatedCluster) domains(of func(*machine) int) [][]*machine {
 	return all
 }
 
-// tightestDomains returns the domains of a level with slots for all pods of the job by
-// counts of GPUs, CPU and memory, those with the fewest slots first.
+// tightestDomains returns the domains of a level with slots for all pods of the job, by
+// counts of GPUs, CPU and memory. Domains with the fewest slots come first.
 func tightestDomains(s *sim, e *entry, of func(*machine) int) [][]*machine {
 	type candidate struct {
 		machines []*machine

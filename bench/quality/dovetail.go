@@ -18,18 +18,18 @@ import (
 const maxBypass = time.Hour
 
 // dovetail is the contender that schedules as Dovetail does. pkg/gangstate decides when a
-// gang is planned, whose reserved nodes it must avoid and when nodes are reserved for it.
-// Every job is a gang, also a job of one pod.
+// gang is planned, which reserved nodes it must avoid and when nodes are reserved for it.
+// Every job is a gang, including a job of one pod.
 type dovetail struct {
 	planner *planner
-	// empty plans on a cluster with the same nodes and no pods. It is nil if nodes are never
-	// reserved.
+	// empty plans on a cluster with the same nodes and no pods. It is nil if the contender
+	// never reserves nodes.
 	empty   *planner
 	members members
 }
 
 // newDovetail returns the contender. bypass is how long later gangs may bypass a gang
-// without room before nodes are reserved for it; 0 for ever.
+// without room before nodes are reserved for it. 0 means that nodes are never reserved.
 func newDovetail(c *simulatedCluster, bypass time.Duration) (*dovetail, error) {
 	p, err := newPlanner(c)
 	if err != nil {
@@ -42,8 +42,8 @@ func newDovetail(c *simulatedCluster, bypass time.Duration) (*dovetail, error) {
 	return d, err
 }
 
-// pass plans the waiting gangs in the order of their arrival. It skips gangs whose kind
-// found no room, unless they are new or the passing of time allows a retry.
+// pass plans the waiting gangs in the order of their arrival. It skips a gang if no gang of
+// its kind found room, unless the gang is new or enough time has passed for a retry.
 func (d *dovetail) pass(s *sim) error {
 	now := epoch.Add(s.now)
 	d.members.eraseEnded(now)
@@ -86,8 +86,8 @@ func (d *dovetail) schedule(s *sim, e *entry, now time.Time) error {
 	return nil
 }
 
-// answer plans a gang, and again without the nodes reserved for another gang if the first
-// plan uses one of them.
+// answer plans a gang. If the plan uses a node that is reserved for another gang, it plans
+// again without the reserved nodes.
 func (d *dovetail) answer(s *sim, e *entry, question *gangstate.Question) (gangstate.Answer, error) {
 	if s.refusedKinds[e.kind()] {
 		return d.refusal(e, question)
@@ -110,7 +110,8 @@ func (d *dovetail) answer(s *sim, e *entry, question *gangstate.Question) (gangs
 	return gangstate.Answer{Placed: true, Assignment: assignment, Searched: true}, err
 }
 
-// refusal is the answer for a gang without room, with nodes to reserve if they are asked for.
+// refusal returns the answer for a gang without room. The answer has nodes to reserve if
+// the question requests them.
 func (d *dovetail) refusal(e *entry, question *gangstate.Question) (gangstate.Answer, error) {
 	answer := gangstate.Answer{Refusal: "no room", Searched: true}
 	if !question.Reserve {
@@ -121,7 +122,7 @@ func (d *dovetail) refusal(e *entry, question *gangstate.Question) (gangstate.An
 	return answer, err
 }
 
-// assignmentOf translates a decision of the planner for gangstate.
+// assignmentOf converts a decision of the planner to gangstate's assignment.
 func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decision) (gangs.Assignment, error) {
 	a := gangs.Assignment{
 		Nodes: map[types.UID]string{}, Rails: map[types.UID]int{}, Roles: map[types.UID]string{},
@@ -143,8 +144,8 @@ func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decisio
 	return a, nil
 }
 
-// permit leads all members of a planned gang through Reserve and Permit, and returns their
-// nodes. step is the first member's.
+// permit takes all members of a planned gang through Reserve and Permit, and returns their
+// nodes. step is the first member's step.
 func (d *dovetail) permit(e *entry, step gangstate.Step, now time.Time) ([]nodeChoice, error) {
 	tracker, key := d.members.tracker, keyOf(e)
 	choices := make([]nodeChoice, len(e.pods))

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// largeGang is the number of GPUs from which a job counts as large: a leaf of the
-// bench's fleet.
+// largeGang is the minimum number of GPUs of a large job: the GPUs of a leaf in the
+// benchmark's fleet.
 const largeGang = 64
 
 // figure is one measurement of a contender's run.
@@ -63,9 +63,8 @@ func paired(s *sim, _ time.Duration) float64 {
 	return 1 - float64(apart)/float64(nics)
 }
 
-// wait returns the mean wait of jobs with at least that many GPUs. A job that never
-// starts counts as waiting until the last job of any contender ended, which is a
-// lower bound.
+// wait returns the mean wait of jobs with at least that many GPUs. For a job that never
+// starts, the wait ends when the last job of any contender ended, which is a lower bound.
 func wait(gpus int) func(*sim, time.Duration) float64 {
 	return func(s *sim, until time.Duration) float64 {
 		var sum float64
@@ -94,8 +93,8 @@ func (e *entry) waited(until time.Duration) time.Duration {
 	return until - e.arrives
 }
 
-// makespan is the time from the first arrival to the last end, infinite if a job never
-// starts.
+// makespan returns the time from the first arrival to the last end. It is infinite if a job
+// never starts.
 func makespan(s *sim, _ time.Duration) float64 {
 	if s.neverStarted() > 0 {
 		return math.Inf(1)

@@ -27,8 +27,8 @@ const (
 // epoch is the start of simulated time.
 var epoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// cpuOfGPU and memoryOfGPU are a pod's requests for each GPU: a little less than an
-// eighth of an ND H100 v5 node, so that devices run out first.
+// cpuOfGPU and memoryOfGPU are a pod's requests for each GPU. They are a little less than
+// an eighth of an ND H100 v5 node, so devices run out first.
 const (
 	cpuOfGPU    = 11_000
 	memoryOfGPU = 200 << 30
@@ -54,7 +54,7 @@ func (j *job) gpus() int { return j.pods * j.shape.gpus }
 // work returns the job's GPU seconds.
 func (j *job) work() float64 { return float64(j.gpus()) * j.duration.Seconds() }
 
-// kind is equal for jobs that differ only in their arrival.
+// kind is equal for jobs that have the same number and shape of pods.
 type kind struct {
 	pods  int
 	shape shape
@@ -67,12 +67,14 @@ type pod struct {
 	shape  shape
 	object *v1.Pod
 	claim  *resourceapi.ResourceClaim
-	// machine is the pod's node, nil before it is bound. devices are its devices there.
+	// machine is the pod's node, or nil before the pod is bound. devices are the pod's
+	// devices on that node.
 	machine *machine
 	devices []string
 }
 
-// newPods returns the pods of a job, with their claims. They are a gang by Dovetail's label.
+// newPods returns the pods of a job, with their claims. The pods are a gang by Dovetail's
+// label.
 func newPods(j *job) []*pod {
 	pods := make([]*pod, j.pods)
 	for i := range pods {

@@ -19,9 +19,9 @@ import (
 // benchFleet is 96 nodes with 768 GPUs: 3 spines of 4 leaves of 8 nodes.
 var benchFleet = fleet.Spec{Name: "ndh100v5", Shape: fleet.NDH100v5, Spines: 3, Leaves: 4, Nodes: 8, Zone: "zone-1", PlacementGroup: "quality"}
 
-// loads are the jobs' demand while they arrive, as a share of all GPUs. At the first
-// load hardly any job waits, so all contenders run the same jobs at the same time. At
-// the second load gangs queue up.
+// loads are the jobs' demand while they arrive, as fractions of all GPUs. At the first load
+// hardly any job waits, so all contenders run the same jobs at the same time. At the second
+// load gangs queue up.
 var loads = []float64{0.7, 1}
 
 type options struct {

@@ -14,7 +14,7 @@ import (
 
 var sources = gangs.Sources{gangs.NewLabelSource()}
 
-// keyOf returns the gang of a job.
+// keyOf returns the gang key of a job.
 func keyOf(e *entry) gangs.Key {
 	key, _ := sources.Key(e.pods[0].object)
 	return key
@@ -25,7 +25,7 @@ func keyOf(e *entry) gangs.Key {
 type members struct {
 	tracker *gangstate.Tracker
 	known   map[*entry]bool
-	// running has the bound pods of each job that runs.
+	// running holds the bound pods of each running job.
 	running map[*entry][]*v1.Pod
 }
 
@@ -48,7 +48,7 @@ func (m *members) add(e *entry, now time.Time) bool {
 	return true
 }
 
-// tick applies the passing of time and returns the gangs that may be planned again.
+// tick passes the time to the tracker and returns the gangs that may be planned again.
 func (m *members) tick(now time.Time) map[gangs.Key]bool {
 	retry := map[gangs.Key]bool{}
 	effects := m.tracker.Tick(now)

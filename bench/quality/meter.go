@@ -9,11 +9,11 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// footprint is the set of nodes and domains of a job when it starts.
+// footprint is the set of nodes and domains that a job uses when it starts.
 type footprint struct {
 	nodes, leaves, spines int
-	// fewestNodes, fewestLeaves and fewestSpines are the minimum for a job of its size in
-	// an empty cluster.
+	// fewestNodes, fewestLeaves and fewestSpines are the minimum numbers for a job of its
+	// size in an empty cluster.
 	fewestNodes, fewestLeaves, fewestSpines int
 	nics, unpaired                          int
 }
@@ -36,8 +36,8 @@ func (s *sim) footprintOf(e *entry) footprint {
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// unpaired returns how many of the pod's NICs have no GPU of the pod in their unit. Each
-// GPU pairs with its share of the NICs.
+// unpaired returns the number of the pod's NICs without a GPU of the pod in their unit.
+// Each GPU pairs with an equal number of the NICs.
 func unpaired(p *pod) int {
 	if p.shape.nics == 0 {
 		return 0
@@ -63,7 +63,7 @@ func unpaired(p *pod) int {
 	return count
 }
 
-// warmUp is the share of the window in which the cluster fills. The meter skips it.
+// warmUp is the fraction of the window in which the cluster fills. The meter skips it.
 const warmUp = 0.1
 
 // meter integrates the resources in use and the room for further gangs over the time in
@@ -72,12 +72,12 @@ type meter struct {
 	seconds, held, useful float64
 	free, idle            float64
 	// leafFit and spineFit are the GPUs of the largest gang of idle nodes that fits into
-	// one domain. leafMost and spineMost are the same if all free GPUs were together.
+	// one domain. leafMost and spineMost are the same if all free GPUs were in one place.
 	leafFit, leafMost, spineFit, spineMost float64
 	pairs                                  float64
 }
 
-// advance adds the state between now and the next event.
+// advance adds the state from now until the next event.
 func (m *meter) advance(s *sim, next time.Duration) {
 	from := max(s.now, time.Duration(warmUp*float64(s.window)))
 	dt := (min(next, s.window) - from).Seconds()

@@ -17,8 +17,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// planner plans gangs on a simulated cluster as the scheduler does: pkg/cluster counts
-// free resources, pkg/plan chooses the nodes, pkg/devices orders each node's devices.
+// planner plans gangs on a simulated cluster as the scheduler does: pkg/cluster counts free
+// resources, pkg/plan chooses the nodes, pkg/devices orders each node's devices.
 type planner struct {
 	cluster *simulatedCluster
 	infos   []fwk.NodeInfo
@@ -45,7 +45,7 @@ func newPlanner(c *simulatedCluster) (*planner, error) {
 	return p, err
 }
 
-// problem is a gang and the snapshot on which it is to be planned.
+// problem is a gang to plan and the snapshot for the plan.
 type problem struct {
 	snapshot *plan.Snapshot
 	gang     plan.Gang
@@ -87,13 +87,15 @@ func (p *planner) problem(e *entry) (problem, error) {
 	return problem{snapshot, plan.Gang{Name: fmt.Sprintf("%s/job-%05d", namespace, e.id), Min: len(e.pods), Roles: []plan.Role{role}}}, nil
 }
 
-// choose returns the choice of a node and an alignment unit for a pod.
+// choose returns the choice of a node for a pod, with the devices ordered for an alignment
+// unit.
 func (p *planner) choose(node string, rail int) nodeChoice {
 	m := p.cluster.byName[node]
 	return nodeChoice{machine: m, arrange: func(pod *pod) ([]*resourceapi.ResourceSlice, error) { return p.arrange(pod, m, rail) }}
 }
 
-// arrange puts the machine's devices in the order in which the plugin DRAAware does.
+// arrange returns the machine's slices with the devices in the order that the plugin
+// DRAAware gives them.
 func (p *planner) arrange(pod *pod, m *machine, rail int) ([]*resourceapi.ResourceSlice, error) {
 	if err := p.devices.Sync(); err != nil {
 		return nil, fmt.Errorf("counting devices: %w", err)
@@ -113,9 +115,10 @@ func (p *planner) arrange(pod *pod, m *machine, rail int) ([]*resourceapi.Resour
 	return arranged, nil
 }
 
-// cheapestNodes returns nodes on which the gang fits once all pods there have ended, nil
-// if there are none. It clears few nodes: it tries the 1, 2, 4, ... busy nodes with the
-// fewest pods. The planner's cluster must have the same nodes as busy, but no pods.
+// cheapestNodes returns nodes on which the gang fits once all pods there have ended, or nil
+// if there are none. It searches for few nodes with pods: it tries the 1, 2, 4, ... busy
+// nodes with the fewest pods. The planner's cluster must have the same nodes as busy, but
+// no pods.
 func (p *planner) cheapestNodes(e *entry, busy *simulatedCluster) (map[string]bool, error) {
 	all, err := p.problem(e)
 	if err != nil {
@@ -139,7 +142,7 @@ func (p *planner) cheapestNodes(e *entry, busy *simulatedCluster) (map[string]bo
 	return nodesOf(&decision), nil
 }
 
-// busyMachines returns the machines with pods, those with the fewest pods first.
+// busyMachines returns the machines with pods. Machines with the fewest pods come first.
 func (c *simulatedCluster) busyMachines() []*machine {
 	var busy []*machine
 	for _, m := range c.machines {

@@ -15,10 +15,10 @@ import (
 
 const testJobs, testLoad = 120, 1.0
 
-// ruleChecker checks the cluster after each pass: no node is over-committed, each allocated
-// device is in the list of the pod that holds it, and no job of an all-or-nothing
-// contender is partly bound. The cluster itself checks at each binding that no device is
-// allocated twice.
+// ruleChecker checks the cluster after each pass. No node may be over-committed. Each
+// allocated device must be in the list of the pod that holds it. No job of an
+// all-or-nothing contender may be partly bound. The cluster itself checks at each binding
+// that no device is allocated twice.
 type ruleChecker struct {
 	scheduler
 	t            *testing.T
@@ -40,7 +40,7 @@ func (j ruleChecker) pass(s *sim) error {
 	return nil
 }
 
-// checkMachine counts the pods and devices of one machine again.
+// checkMachine recounts the pods and devices of one machine.
 func (j ruleChecker) checkMachine(m *machine) {
 	left := m.capacity
 	held := map[*pod]int{}
@@ -72,7 +72,7 @@ func checkedRun(t *testing.T, of contender, seed uint64) *sim {
 	return s
 }
 
-// Every contender keeps the rules of the cluster, and the same seed gives the same
+// Every contender must keep the rules of the cluster, and the same seed must give the same
 // figures.
 func TestContendersKeepTheRulesAndRepeat(t *testing.T) {
 	for _, of := range contenders {
@@ -99,7 +99,7 @@ func TestContendersKeepTheRulesAndRepeat(t *testing.T) {
 	}
 }
 
-// The sizes and durations of the trace follow their source.
+// The sizes and durations of the trace must follow their source.
 func TestTraceFollowsItsSource(t *testing.T) {
 	jobs := newTrace(3, 20000, 1, 768)
 	var gpus, durations []float64
@@ -114,13 +114,14 @@ func TestTraceFollowsItsSource(t *testing.T) {
 	if median := durations[len(durations)/2]; math.Abs(median-medianSeconds) > 10 {
 		t.Errorf("jobs last %v s in the median, want about %v", median, medianSeconds)
 	}
-	// Cutting the tail reduces the mean.
+	// The cut-off of long durations reduces the mean.
 	if mean, _ := statistics(durations); mean < meanSeconds/2 || mean > meanSeconds {
 		t.Errorf("jobs last %.0f s on average, want from half of %v to all of it", mean, meanSeconds)
 	}
 }
 
-// Dovetail finds the only choice below one spine, and runs the burst without idle nodes.
+// Dovetail must find the only choice within one spine, and run the burst without idle
+// nodes.
 func TestCasesOfKnavigator(t *testing.T) {
 	var replicas, jobs int
 	for _, group := range burstOrder {
@@ -150,8 +151,8 @@ func TestCasesOfKnavigator(t *testing.T) {
 	}
 }
 
-// Two jobs that each need the whole cluster and hold half of it are a deadlock, unless
-// they have a deadline.
+// Two jobs that each need the full cluster and hold half of it must deadlock, unless they
+// have a deadline.
 func TestPartsHeldAreADeadlock(t *testing.T) {
 	jobs := func() []*job {
 		var all []*job
@@ -210,8 +211,8 @@ func bindHalf(s *sim, e *entry) error {
 	return nil
 }
 
-// Nodes are reserved for a gang that small jobs have bypassed for longer than maxBypass.
-// Without a limit the gang waits until the stream of small jobs ends.
+// Nodes must be reserved for a gang that small jobs have bypassed for longer than
+// maxBypass. Without a limit the gang waits until the stream of small jobs ends.
 func TestReservationEndsBypassing(t *testing.T) {
 	waits := map[string]time.Duration{}
 	for _, of := range contenders {

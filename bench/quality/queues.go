@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// picker returns the index of the machine for one pod, -1 for none. rooms is the free room
-// of each machine.
+// picker returns the index of the machine for one pod, or -1 for none. rooms is the free
+// room of each machine.
 type picker interface {
 	pick(machines []*machine, rooms []room, p shape) int
 }
 
 // gangQueue binds all pods of a job or none, in the order of arrival. Later jobs bypass a
-// job without room unless the queue is fifo.
+// job without room, unless the queue is fifo.
 type gangQueue struct {
 	choose func(s *sim, e *entry) ([]nodeChoice, error)
 	fifo   bool
@@ -44,8 +44,8 @@ func (g gangQueue) pass(s *sim) error {
 	return nil
 }
 
-// oneByOne chooses a node for each pod in turn, and no node for the job if one of its pods
-// has none, as gang scheduling pod by pod does.
+// oneByOne chooses a node for each pod in sequence, like gang scheduling pod by pod. If it
+// finds no node for one pod, it returns no node for the job.
 func oneByOne(by picker) func(*sim, *entry) ([]nodeChoice, error) {
 	return func(s *sim, e *entry) ([]nodeChoice, error) {
 		return chooseEach(s.machines, s.rooms(), e, by), nil
@@ -65,12 +65,12 @@ func chooseEach(machines []*machine, rooms []room, e *entry, by picker) []nodeCh
 	return seats
 }
 
-// podQueue binds each pod by itself. A job starts when its last pod is bound; until then
+// podQueue binds each pod separately. A job starts when its last pod is bound. Until then
 // its bound pods hold their nodes.
 type podQueue struct {
 	by picker
-	// holdLimit is how long a job without all its pods holds nodes; 0 is for ever. After it
-	// the job releases them and queues again, as jobs with a deadline for their pods do.
+	// holdLimit is how long a job without all its pods holds nodes; 0 means without limit.
+	// Then the job releases them and queues again, like a job with a deadline for its pods.
 	holdLimit time.Duration
 }
 
@@ -134,7 +134,7 @@ func (s *sim) requeue(e *entry) {
 
 // stockScore prefers the emptiest and most balanced node. It is the sum of the stock scores
 // that differ between these nodes: NodeResourcesFit with LeastAllocated and
-// NodeResourcesBalancedAllocation, of weight 1 each, over CPU and memory. They ignore
+// NodeResourcesBalancedAllocation, each with weight 1, over CPU and memory. Both ignore
 // devices. A random choice breaks ties.
 type stockScore struct{ random *rand.Rand }
 
@@ -156,7 +156,7 @@ func (p stockScore) pick(machines []*machine, rooms []room, of shape) int {
 	return best
 }
 
-// leastAllocated returns the mean free share of CPU and memory, in percent.
+// leastAllocated returns the mean free fraction of CPU and memory, in percent.
 func leastAllocated(m *machine, left room, of shape) int64 {
 	return ((left.cpu-of.cpu())*100/m.capacity.cpu + (left.memory-of.memory())*100/m.capacity.memory) / 2
 }
@@ -168,14 +168,14 @@ func balancedAllocation(m *machine, left room, of shape) int64 {
 	return 50 + (50+balance(m, after)-balance(m, left))/2
 }
 
-// balance is 100 if equal shares of CPU and memory are in use.
+// balance is 100 if equal fractions of CPU and memory are in use.
 func balance(m *machine, left room) int64 {
 	cpu := float64(m.capacity.cpu-left.cpu) / float64(m.capacity.cpu)
 	memory := float64(m.capacity.memory-left.memory) / float64(m.capacity.memory)
 	return int64((1 - max(cpu-memory, memory-cpu)/2) * 100)
 }
 
-// fullest picks the node with room and the fewest free GPUs.
+// fullest picks the node with the fewest free GPUs among the nodes with room.
 type fullest struct{}
 
 func (fullest) pick(_ []*machine, rooms []room, of shape) int {
@@ -205,9 +205,9 @@ func (p anywhere) pick(_ []*machine, rooms []room, of shape) int {
 }
 
 // smallestDomain chooses the domain of the lowest level with room for the job by counts of
-// GPUs, and of several the one with the least room. Pods go to its fullest nodes. NICs are
-// not counted, as in schedulers whose topology search ignores devices. If NICs run out in a
-// domain, the next domain is tried.
+// GPUs. Of several, it chooses the domain with the least room. Pods go to its fullest
+// nodes. It does not count NICs, like schedulers that ignore devices in their topology
+// search. If NICs run out in a domain, it tries the next domain.
 func smallestDomain(s *sim, e *entry) ([]nodeChoice, error) {
 	if len(e.pods) == 1 {
 		return chooseEach(s.machines, s.rooms(), e, fullest{}), nil

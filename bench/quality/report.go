@@ -21,8 +21,9 @@ type report struct {
 	began  time.Time
 	commit string
 	loads  []loadResult
-	// By contender: chosen are the nodes of the topology case, fixed and mixed the results
-	// of the burst in its own order and in others.
+	// chosen are the nodes of the topology case, by contender. fixed and mixed are the
+	// results of the burst, by contender: fixed in the burst's own order, mixed in random
+	// orders.
 	chosen [][]int
 	fixed  []burstResult
 	mixed  [][]burstResult
@@ -123,7 +124,7 @@ func (r *report) streamOf(contender int) (gang, others []float64) {
 	return gang, others
 }
 
-// ofFewest is the makespan over the minimum, which is that of a cluster without idle nodes.
+// ofFewest returns the makespan divided by the minimum, the makespan without idle nodes.
 func (b burstResult) ofFewest() float64 {
 	if b.neverStarted > 0 {
 		return math.Inf(1)
@@ -191,8 +192,8 @@ func statistics(values []float64) (mean, spread float64) {
 // rivals are the contenders with published ratios. The tables have all contenders.
 var rivals = []string{"stock", "stock-gang", "best-fit", "smallest-domain", "dovetail-bypass"}
 
-// publish compares Dovetail with its rivals, seed by seed. It leaves out infinite values
-// and ratios to zero.
+// publish compares Dovetail with its rivals, seed by seed. It omits infinite values and
+// ratios to zero.
 func (r *report) publish() []ratios.Ratio {
 	ours := slices.IndexFunc(contenders, func(c contender) bool { return c.name == dovetailName })
 	var all []ratios.Ratio

@@ -13,7 +13,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// scheduler binds the pods of waiting jobs. pass is called after every event.
+// scheduler binds the pods of waiting jobs. The simulation calls pass after every event.
 type scheduler interface {
 	pass(s *sim) error
 }
@@ -22,9 +22,10 @@ type scheduler interface {
 type entry struct {
 	*job
 	pods []*pod
-	// since is when the job was queued last.
+	// since is the time at which the job was last queued.
 	since time.Duration
-	// bound is the number of its bound pods; holding is when the first was bound.
+	// bound is the number of its bound pods; holding is the time at which the first was
+	// bound.
 	bound     int
 	holding   time.Duration
 	started   bool
@@ -37,7 +38,7 @@ type entry struct {
 // event is a time at which the state may change.
 type event struct {
 	at time.Duration
-	// ends is the job that ends then; nil if the scheduler asked for a pass.
+	// ends is the job that ends at this time. It is nil for a pass of the scheduler.
 	ends *entry
 	seq  int
 }
@@ -72,15 +73,15 @@ type sim struct {
 	events events
 	seq    int
 	// refusedKinds are the kinds of jobs that found no room. It is cleared when devices are
-	// released, because a retry cannot succeed before.
+	// released, because an earlier retry cannot succeed.
 	refusedKinds map[kind]bool
 	meter        meter
-	// window is the time of the last arrival, when the meter stops.
+	// window is the time of the last arrival. The meter stops then.
 	window time.Duration
 }
 
-// maxWindows ends simulations in which jobs never start: it limits their length, as a
-// multiple of the time in which jobs arrive.
+// maxWindows limits the length of simulations in which jobs never start. It is a multiple
+// of the time in which jobs arrive.
 const maxWindows = 20
 
 // run simulates the jobs on the fleet until no event is left.
@@ -152,7 +153,7 @@ func (s *sim) wakeAt(at time.Duration, ends *entry) {
 type nodeChoice struct {
 	machine *machine
 	// arrange returns the machine's slices in the order for the allocator; nil keeps the
-	// published order. It is called once the pods before are bound.
+	// published order. It is called after the preceding pods are bound.
 	arrange func(*pod) ([]*resourceapi.ResourceSlice, error)
 }
 
@@ -176,7 +177,7 @@ func (s *sim) bindNext(e *entry, at nodeChoice) error {
 	return nil
 }
 
-// start binds all pods of a job and starts it. None of them may be bound before.
+// start binds all pods of a job and starts the job. None of the pods may be bound before.
 func (s *sim) start(e *entry, seats []nodeChoice) error {
 	if len(seats) != len(e.pods) || e.bound != 0 {
 		return fmt.Errorf("job %d has %d pods, %d of them bound, and %d chosen nodes", e.id, len(e.pods), e.bound, len(seats))
@@ -189,7 +190,7 @@ func (s *sim) start(e *entry, seats []nodeChoice) error {
 	return s.begin(e)
 }
 
-// begin starts a job whose pods are all bound.
+// begin starts a job with all pods bound.
 func (s *sim) begin(e *entry) error {
 	if e.bound != len(e.pods) || e.started {
 		return fmt.Errorf("job %d cannot start with %d of %d pods bound", e.id, e.bound, len(e.pods))

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Sizes and durations follow the trace "Seren" of Acme (Shanghai AI Laboratory,
-// NSDI'24), whose summary gives, for 663,813 GPU jobs, 5.68 GPUs a job on average
-// and 1 in the median, and a run time of 1,414 s on average and 122 s in the
-// median. README.md lists the assumptions of this bench.
+// Sizes and durations follow the trace "Seren" of Acme (Shanghai AI Laboratory, NSDI'24).
+// For 663,813 GPU jobs its summary gives 5.68 GPUs per job on average and 1 in the median,
+// and a run time of 1,414 s on average and 122 s in the median. README.md lists the
+// assumptions of this benchmark.
 const (
 	medianSeconds = 122.0
 	meanSeconds   = 1414.335
-	// longest cuts the tail off, so that a trace of hours reaches a steady state.
+	// longest limits the duration of jobs, so a trace of hours reaches a steady state.
 	longest = 4 * time.Hour
 )
 
@@ -28,18 +28,19 @@ var sizes = []struct{ gpus, perMille int }{
 }
 
 const (
-	// gpuOnlyPercent of the jobs below 8 GPUs are one pod without NICs:
-	// notebooks, evaluation, inference. The others are workers with a pair each.
+	// gpuOnlyPercent is the percentage of jobs below 8 GPUs that are one pod without NICs:
+	// notebooks, evaluation, inference. The others have workers with a GPU and NIC pair
+	// each.
 	gpuOnlyPercent = 60
-	// wholePercent of the jobs from 8 GPUs up have pods of a whole node. The others have
-	// smaller workers, as Ray jobs often do.
+	// wholePercent is the percentage of jobs from 8 GPUs up that have pods of all 8 GPUs of
+	// a node. The others have smaller workers, as Ray jobs often do.
 	wholePercent = 70
 )
 
 // smallWorkers are the GPU counts of pods that use part of a node.
 var smallWorkers = []int{1, 2, 4}
 
-// newTrace returns count jobs whose demand while they arrive is the load's share of the
+// newTrace returns count jobs. Their demand while they arrive is the load's fraction of the
 // GPUs. Arrivals are uniformly random.
 func newTrace(seed uint64, count int, load float64, gpus int64) []*job {
 	random := rand.New(rand.NewPCG(seed, 7))
@@ -93,7 +94,8 @@ func drawDuration(random *rand.Rand) time.Duration {
 	return min(longest, max(time.Second, seconds(medianSeconds*math.Exp(sigma*random.NormFloat64()))))
 }
 
-// seconds rounds to full seconds, so that sums do not depend on the order of addition.
+// seconds rounds to full seconds. Sums of full seconds do not depend on the order of
+// addition.
 func seconds(s float64) time.Duration {
 	return time.Duration(math.Round(s)) * time.Second
 }

@@ -17,12 +17,12 @@ import (
 type Ratio struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
-	// Spread is the standard deviation of a single run, 0 if there was only one run.
+	// Spread is the standard deviation of a single run, or 0 if there was only one run.
 	Spread float64 `json:"spread"`
 	Runs   int     `json:"runs"`
 }
 
-// Report holds the fields that every file has, beside its own.
+// Report holds the fields that every file has in addition to its own.
 type Report struct {
 	Taken  time.Time `json:"taken"`
 	Commit string    `json:"commit"`
@@ -46,7 +46,7 @@ func Commit(ctx context.Context) string {
 	return strings.TrimSpace(string(text))
 }
 
-// Named reports whether the name is that of a commit without changes.
+// Named reports whether the name is a commit without local changes.
 func Named(commit string) bool {
 	return commit != "" && commit != unknown && !strings.HasSuffix(commit, dirty)
 }

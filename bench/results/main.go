@@ -42,14 +42,14 @@ func run(data, out string) error {
 
 // results is the content of results.yaml.
 type results struct {
-	// Summary is the table that README.md repeats.
+	// Summary is the first table. README.md repeats it.
 	Summary []summary `json:"summary"`
 	Short   []speed   `json:"short"`
 	Long    []speed   `json:"long"`
 	Quality quality   `json:"quality"`
 }
 
-// summary selects a row of another table. Either Workload or Load and Figure are set.
+// summary selects a row of another table. Either Workload, or Load and Figure, must be set.
 type summary struct {
 	// Is describes the row.
 	Is       string `json:"is"`
@@ -62,11 +62,11 @@ type summary struct {
 type speed struct {
 	Workload string `json:"workload"`
 	Is       string `json:"is"`
-	// Stock, Dovetail and Oracle are rates: pods/s unless Is names another unit.
+	// Stock, Dovetail and Oracle are rates, in pods/s unless Is names another unit.
 	Stock    string `json:"stock"`
 	Dovetail string `json:"dovetail"`
 	Oracle   string `json:"oracle"`
-	// The four ratios.
+	// OfStock and the following fields are the four ratios.
 	OfStock          string `json:"ofStock"`
 	OfOracle         string `json:"ofOracle"`
 	MakespanSpeedUp  string `json:"makespanSpeedUp"`
@@ -119,7 +119,7 @@ func render(r results) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// summaryRow returns the line of the first table that a summary selects.
+// summaryRow returns the line that a summary selects, for the first table.
 func (r results) summaryRow(s summary) (string, error) {
 	for _, row := range append(append([]speed(nil), r.Short...), r.Long...) {
 		if row.Workload == s.Workload {

@@ -45,8 +45,8 @@ func TestPageIsGenerated(t *testing.T) {
 	}
 }
 
-// TestReadmeHasTheSummary requires the first table of RESULTS.md in README.md, with
-// these rows and no others.
+// TestReadmeHasTheSummary requires that README.md has the first table of RESULTS.md, with
+// exactly these rows.
 func TestReadmeHasTheSummary(t *testing.T) {
 	r := loaded(t)
 	want := []string{"| result | stock | Dovetail | commit |", "|---|---|---|---|"}
@@ -67,7 +67,7 @@ func TestReadmeHasTheSummary(t *testing.T) {
 	}
 }
 
-// recorded is bench/ranges.yaml, as far as this package reads it.
+// recorded holds the fields of bench/ranges.yaml that this package reads.
 type recorded struct {
 	Runs []recordedRun `json:"runs"`
 }
@@ -81,8 +81,8 @@ type recordedRun struct {
 	} `json:"figures"`
 }
 
-// TestResultsAreThoseOfTheRanges compares every row with bench/ranges.yaml: ratios,
-// commit and command. Workloads of one round have no ranges.
+// TestResultsAreThoseOfTheRanges compares every row with bench/ranges.yaml: ratios, commit
+// and command. Workloads of one round have no ranges.
 func TestResultsAreThoseOfTheRanges(t *testing.T) {
 	var ranges recorded
 	if err := yaml.Unmarshal([]byte(read(t, "bench", "ranges.yaml")), &ranges); err != nil {
@@ -104,8 +104,8 @@ func TestResultsAreThoseOfTheRanges(t *testing.T) {
 	}
 }
 
-// compareRatios compares a row with a run that measured its workload, and returns the
-// number of figures compared.
+// compareRatios compares a row with a run that measured its workload. It returns the number
+// of compared figures.
 func compareRatios(t *testing.T, run recordedRun, row speed) int {
 	t.Helper()
 	compared := 0
@@ -134,8 +134,8 @@ func sameRun(t *testing.T, run recordedRun, commit, command string) {
 	}
 }
 
-// rounded fails if a printed number is not a mean, rounded to the printed digits. The
-// mean itself is rounded to four digits.
+// rounded fails unless a printed number is a mean rounded to the printed digits. The mean
+// itself is rounded to four digits.
 func rounded(t *testing.T, name, printed string, mean float64) {
 	t.Helper()
 	number, err := strconv.ParseFloat(printed, 64)

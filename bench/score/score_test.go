@@ -29,7 +29,7 @@ func BenchmarkScore(b *testing.B) {
 	}
 }
 
-// cpus is how many CPUs are free on a node; some nodes are used.
+// cpus returns the number of free CPUs of a node. The number varies by node.
 func cpus(i int) int64 { return 96 - int64(i%7)*8 }
 
 func name(i int) string { return fmt.Sprintf("node-%05d", i) }

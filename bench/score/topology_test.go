@@ -19,7 +19,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
 )
 
-// gpu is a resource of device plugins: the Topology plugin scores only pods with devices.
+// gpu is an extended resource of a device plugin. The Topology plugin scores only pods with
+// devices.
 const gpu = "example.com/gpu"
 
 // handle is the part of the framework's handle that the plugin uses.
@@ -77,8 +78,8 @@ func (s *scorer) all(tb testing.TB) {
 	}
 }
 
-// The Topology plugin scores nodes without allocating memory. The same test for DRAAware
-// is in its package.
+// The Topology plugin must score nodes without allocating memory. The same test for
+// DRAAware is in its package.
 func TestTopologyScoreAllocatesNothing(t *testing.T) {
 	s := newScorer(t, 100)
 	if made := testing.AllocsPerRun(20, func() { s.all(t) }); made != 0 {
@@ -88,7 +89,7 @@ func TestTopologyScoreAllocatesNothing(t *testing.T) {
 
 func topologyPlugin(b *testing.B, nodes int) {
 	s := newScorer(b, nodes)
-	s.all(b) // the first pod of a shape is counted, later pods use its counts
+	s.all(b) // the first pod of a shape is counted; later pods use its counts
 	b.ReportAllocs()
 	for b.Loop() {
 		s.all(b)
@@ -96,8 +97,8 @@ func topologyPlugin(b *testing.B, nodes int) {
 	perNode(b, nodes)
 }
 
-// BenchmarkPicture is the cost of PreScore of the Topology plugin when nothing has
-// changed. A gang's plan begins with the same check of every node.
+// BenchmarkPicture measures PreScore of the Topology plugin when no node has changed. A
+// gang's plan begins with the same check of every node.
 func BenchmarkPicture(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {

@@ -19,9 +19,10 @@ import (
 type Rules struct {
 	// AllBound is true if the workload waits until every pod has a node.
 	AllBound bool
-	// NoDeletions is true if no client deletes pods, so each gang must have its quorum or no node.
+	// NoDeletions is true if no client deletes pods. Each gang must then have nodes for its
+	// quorum or for none of its pods.
 	NoDeletions bool
-	// Labelled is true if the scheduler places the gangs of Dovetail's label.
+	// Labelled is true if the scheduler supports gangs by Dovetail's label.
 	Labelled bool
 }
 
@@ -37,7 +38,7 @@ type Auditor struct {
 	claims  []claim
 }
 
-// load is the sum of the requests on a node, in thousandths.
+// load is the sum of the requests on a node, in thousandths of a unit.
 type load struct {
 	requests map[v1.ResourceName]int64
 	pods     int64
@@ -139,7 +140,7 @@ func (a *Auditor) overcommittedNodes() []string {
 		}
 		load.requests[v1.ResourcePods] = load.pods * 1000
 		for _, resource := range slices.Sorted(maps.Keys(load.requests)) {
-			// A resource that the node does not list comes from its devices.
+			// A resource that the node does not list comes from DRA devices.
 			if has, named := node.Status.Allocatable[resource]; named && load.requests[resource] > has.MilliValue() {
 				found = append(found, fmt.Sprintf("node %s has %s %s, its pods ask for %g", name, has.String(), resource, float64(load.requests[resource])/1000))
 			}

@@ -66,7 +66,7 @@ func group() *schedulingapi.PodGroup {
 	}
 }
 
-// held is a claim of a pod for a device of node n1.
+// held returns a claim of a pod for a device of node n1.
 func held(name, holder string, changes ...func(*resourceapi.DeviceRequestAllocationResult)) *resourceapi.ResourceClaim {
 	result := resourceapi.DeviceRequestAllocationResult{Driver: "d", Pool: "n1", Device: "gpu-0"}
 	for _, change := range changes {

@@ -1,9 +1,8 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package audit checks the placements of a workload after its measurement, so that
-// no figure comes from invalid placements. It reads the API once and shares no code
-// with a scheduler.
+// Package audit checks the placements of a workload after its measurement, to reject
+// figures of invalid placements. It reads the API once and shares no code with a scheduler.
 //
 // It checks that:
 //
@@ -12,10 +11,10 @@
 //   - Each device is allocated to a single claim, except with admin access or a
 //     share ID, and the pod that holds the claim runs on the device's node.
 //   - The pods of a gang with a required domain are in a single domain.
-//   - A gang has a node for its quorum or for no pod, if no client deletes pods.
+//   - A gang has nodes for its quorum or for none of its pods, if no client deletes pods.
 //   - Every pod has a node, if the workload waits for all its pods.
 //
-// Gangs are PodGroups of scheduling.k8s.io and, for a scheduler that supports it,
-// the gangs of Dovetail's label. The audit does not check affinity, taints, volumes,
-// counters of partitionable devices or nested PodGroups.
+// Gangs are PodGroups of scheduling.k8s.io. For a scheduler that supports Dovetail's label,
+// they are also the gangs of that label. The audit does not check affinity, taints,
+// volumes, counters of partitionable devices or nested PodGroups.
 package audit

@@ -16,13 +16,14 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// The two ways in which the pods of a workload declare a gang.
+// Sources of gangs: the ways in which the pods of a workload declare a gang.
 const (
 	podGroup     = "PodGroup"
 	labelledGang = "labelled gang"
 )
 
-// levelPrefix with the name of a level is the node label of that level in our workloads.
+// levelPrefix is the prefix of the node labels of topology levels in the workloads. The
+// name of a level follows it.
 const levelPrefix = "network.topology.nvidia.com/"
 
 type gangKey struct{ kind, namespace, name string }
@@ -31,7 +32,8 @@ func (k gangKey) String() string { return k.kind + " " + k.namespace + "/" + k.n
 
 // gang is the declaration of a gang and the nodes of its bound members.
 type gang struct {
-	// min is the quorum, 0 for none. label is the node label of the required domain, "" for none.
+	// min is the quorum, 0 for none. label is the node label of the required domain, "" for
+	// none.
 	min   int
 	label string
 	nodes []string
@@ -53,7 +55,7 @@ func (a *Auditor) member(pod *v1.Pod) {
 		g = a.gang(gangKey{podGroup, pod.Namespace, *group.PodGroupName})
 	case a.rules.Labelled && label != "":
 		g = a.gang(gangKey{labelledGang, pod.Namespace, label})
-		// Of a gang with a malformed minimum only the domain is checked.
+		// If the minimum is malformed, only the domain of the gang is checked.
 		g.min, _ = strconv.Atoi(pod.Annotations[gangs.GangMinAnnotation])
 		if level := pod.Annotations[gangs.RequiredAnnotation]; level != "" {
 			g.label = levelPrefix + level
@@ -66,7 +68,7 @@ func (a *Auditor) member(pod *v1.Pod) {
 	}
 }
 
-// brokenGangs returns the gangs that are bound below their minimum or in several domains.
+// brokenGangs describes the gangs that are bound below their minimum or in several domains.
 func (a *Auditor) brokenGangs() []string {
 	var found []string
 	for _, key := range slices.SortedFunc(maps.Keys(a.gangs), func(x, y gangKey) int { return cmp.Compare(x.String(), y.String()) }) {
@@ -90,7 +92,8 @@ func (a *Auditor) brokenGangs() []string {
 	return found
 }
 
-// claimsOffNode returns the claims whose devices are not on the node of the pod that holds them.
+// claimsOffNode describes the claims with devices on another node than the pod that holds
+// them.
 func (a *Auditor) claimsOffNode() []string {
 	var found []string
 	for _, c := range a.claims {

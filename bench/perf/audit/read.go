@@ -17,10 +17,12 @@ import (
 	"k8s.io/client-go/tools/pager"
 )
 
-// pageSize limits how many objects are in memory at a time. The workload may have used most of the machine's memory.
+// pageSize limits the number of objects in memory at a time, because the workload may have
+// used most of the machine's memory.
 const pageSize = 500
 
-// Read adds all nodes, pods, PodGroups and claims of an API server. It skips kinds that the server does not serve.
+// Read adds all nodes, pods, PodGroups and claims of an API server. It skips kinds that the
+// server does not serve.
 func (a *Auditor) Read(ctx context.Context, client kubernetes.Interface) error {
 	for kind, list := range map[string]pager.ListPageFunc{
 		"nodes": func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {

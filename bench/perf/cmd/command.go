@@ -124,7 +124,7 @@ func profileNames() []string {
 	return all
 }
 
-// compare runs the workloads one after the other, and prints their summary lines at the end.
+// compare runs the workloads in sequence and prints their summary lines at the end.
 func (o options) compare(ctx context.Context, workloads []string, out io.Writer) error {
 	runner, root, own, err := o.prepare(ctx)
 	if err != nil {

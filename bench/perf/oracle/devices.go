@@ -20,7 +20,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 )
 
-// devices is the in-tree DynamicResources plugin. Its handle shows it a single node.
+// devices is the in-tree DynamicResources plugin. It sees a single node through its handle.
 type devices struct {
 	*dynamicresources.DynamicResources
 }
@@ -49,8 +49,8 @@ type narrowHandle struct {
 
 func (n narrowHandle) SharedDRAManager() fwk.SharedDRAManager { return n.view }
 
-// deviceView shows the slices and the allocated devices of a single node. Devices are never released, because the
-// workloads delete nothing.
+// deviceView contains the slices and the allocated devices of a single node. It never
+// releases devices, because the workloads delete nothing.
 type deviceView struct {
 	fwk.SharedDRAManager
 	nodes   map[string]*nodeDevices
@@ -67,8 +67,8 @@ type nodeDevices struct {
 	total     int
 }
 
-// devicesFor counts the devices that the pod's claims still need. Each claim must belong to one pod and request an exact
-// count.
+// devicesFor counts the devices that the pod's claims still need. It returns an error
+// unless each claim belongs to one pod and requests an exact count.
 func (s *deviceView) devicesFor(pod *v1.Pod) (int, error) {
 	need := 0
 	for i := range pod.Spec.ResourceClaims {
@@ -96,7 +96,7 @@ func (s *deviceView) devicesFor(pod *v1.Pod) (int, error) {
 	return need, nil
 }
 
-// read reads the devices of every node and which of them are allocated.
+// read reads the devices of every node and their allocations.
 func (s *deviceView) read() error {
 	slices, err := s.SharedDRAManager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {
@@ -132,7 +132,8 @@ func (s *deviceView) markAllocated(id structured.DeviceID) {
 	}
 }
 
-// show makes a node the visible node and returns true, if the node has enough free devices.
+// show makes the node the visible node if it has enough free devices. It reports whether it
+// did.
 func (s *deviceView) show(node string, devices int) bool {
 	s.visible = nil
 	if devices == 0 {
@@ -146,7 +147,7 @@ func (s *deviceView) show(node string, devices int) bool {
 	return true
 }
 
-// reset makes the next pod with claims read all devices again.
+// reset discards the devices. The next pod with claims reads them again.
 func (s *deviceView) reset() { s.nodes, s.pools, s.visible = nil, nil, nil }
 
 func (s *deviceView) ResourceSlices() fwk.ResourceSliceLister { return visibleSlices{s} }
@@ -165,7 +166,8 @@ func (l visibleSlices) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice,
 	return l.view.SharedDRAManager.ResourceSlices().ListWithDeviceTaintRules()
 }
 
-// visibleClaims reports the allocated devices of the visible node, and records new allocations.
+// visibleClaims returns the allocated devices of the visible node, and records new
+// allocations.
 type visibleClaims struct {
 	fwk.ResourceClaimTracker
 	view *deviceView

@@ -15,13 +15,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// levelLabels are the labels of the levels that pods of the workloads here name in their annotation.
+// levelLabels maps the levels in the annotations of the workloads' pods to node labels.
 var levelLabels = map[string]string{"leaf": "network.topology.nvidia.com/leaf"}
 
 // gang identifies a gang.
 type gang struct{ namespace, name string }
 
-// rotation is a set of nodes that pods get in turn.
+// rotation is a set of nodes that pods get in rotation.
 type rotation struct {
 	domain string
 	nodes  []string
@@ -29,14 +29,15 @@ type rotation struct {
 	next int
 }
 
-// nodePicker chooses a node for each pod. The scheduler places one pod at a time.
+// nodePicker chooses a node for each pod. It needs no lock, because the scheduler places
+// one pod at a time.
 type nodePicker struct {
 	handle  fwk.Handle
 	devices *deviceView
 	all     *rotation
 	// domains are the domains of each label, with their nodes sorted by name.
 	domains map[string][]*rotation
-	// gangs holds the domain that was chosen for each gang.
+	// gangs holds the chosen domain of each gang.
 	gangs map[gang]*rotation
 }
 
@@ -44,7 +45,7 @@ func newNodePicker(handle fwk.Handle, view *deviceView) *nodePicker {
 	return &nodePicker{handle: handle, devices: view, all: &rotation{}, gangs: map[gang]*rotation{}}
 }
 
-// refresh reads the nodes again when their number has changed.
+// refresh reads the nodes again if their number has changed.
 func (p *nodePicker) refresh() error {
 	infos, err := p.handle.SnapshotSharedLister().NodeInfos().List()
 	if err != nil || len(infos) == len(p.all.nodes) {
@@ -59,7 +60,7 @@ func (p *nodePicker) refresh() error {
 	return nil
 }
 
-// nodeFor returns the next node on which the pod fits, or "".
+// nodeFor returns the next node on which the pod fits, or "" if there is none.
 func (p *nodePicker) nodeFor(pod *v1.Pod) (string, error) {
 	if err := p.refresh(); err != nil {
 		return "", err
@@ -87,7 +88,7 @@ func (p *nodePicker) nodeFor(pod *v1.Pod) (string, error) {
 	return "", nil
 }
 
-// rotationOf returns the nodes that the pod may use, nil if its gang fits in no domain.
+// rotationOf returns the nodes that the pod may use, or nil if its gang fits in no domain.
 func (p *nodePicker) rotationOf(pod *v1.Pod) (*rotation, error) {
 	if group := pod.Spec.SchedulingGroup; group != nil && group.PodGroupName != nil {
 		if chosen := p.gangs[gang{pod.Namespace, *group.PodGroupName}]; chosen != nil {
@@ -106,7 +107,8 @@ func (p *nodePicker) rotationOf(pod *v1.Pod) (*rotation, error) {
 	return p.domainFor(gang{pod.Namespace, name}, label, pod, size)
 }
 
-// domainFor returns the domain of a gang of size pods like the given one, nil if no domain has room.
+// domainFor returns a domain with room for a gang of size pods that have the requests of
+// like. It returns nil if no domain has room.
 func (p *nodePicker) domainFor(g gang, label string, like *v1.Pod, size int) (*rotation, error) {
 	if err := p.refresh(); err != nil {
 		return nil, err
@@ -125,7 +127,7 @@ func (p *nodePicker) domainFor(g gang, label string, like *v1.Pod, size int) (*r
 			return nil, err
 		}
 		if fits {
-			// The next gang starts its search behind this domain.
+			// The next gang starts its search after this domain.
 			p.domains[label] = slices.Concat(domains[i+1:], domains[:i+1])
 			p.gangs[g] = d
 			return d, nil
@@ -183,7 +185,7 @@ func (p *nodePicker) infos(of *rotation) ([]fwk.NodeInfo, error) {
 	return infos, nil
 }
 
-// demand is what a pod takes from a node.
+// demand is the resource demand of a pod.
 type demand struct {
 	milliCPU, memory int64
 	devices          int
@@ -194,7 +196,7 @@ func demandOf(pod *v1.Pod) demand {
 	return demand{milliCPU: requests.Cpu().MilliValue(), memory: requests.Memory().Value()}
 }
 
-// slotsOn returns how many such pods a node has room for, devices aside.
+// slotsOn returns the number of such pods that a node has room for, ignoring devices.
 func (d demand) slotsOn(info fwk.NodeInfo) int64 {
 	total, used := info.GetAllocatable(), info.GetRequested()
 	room := int64(total.GetAllowedPodNumber() - len(info.GetPods()))

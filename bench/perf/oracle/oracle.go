@@ -20,9 +20,10 @@ const (
 	DevicesName = "OracleDevices"
 )
 
-// Registry returns both plugins, for one profile.
+// Registry returns both plugins for one profile.
 func Registry() frameworkruntime.Registry {
-	// Both plugins share the view, because the framework creates the plugins of a profile in an unspecified order.
+	// Both plugins share the view. It is created here because the framework creates the
+	// plugins of a profile in an unspecified order.
 	view := &deviceView{}
 	return frameworkruntime.Registry{
 		Name: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
@@ -34,7 +35,8 @@ func Registry() frameworkruntime.Registry {
 	}
 }
 
-// oracle leaves the scheduler a single node to evaluate.
+// oracle is the plugin that reduces the nodes to a single node for the scheduler to
+// evaluate.
 type oracle struct {
 	picker *nodePicker
 }
@@ -46,7 +48,7 @@ var (
 
 func (*oracle) Name() string { return Name }
 
-// GeneratePlacements returns the domain that was chosen for the gang.
+// GeneratePlacements returns the chosen domain of the gang.
 func (o *oracle) GeneratePlacements(_ context.Context, _ fwk.PodGroupCycleState, group fwk.PodGroupInfo, parent *fwk.Placement) (*fwk.GeneratePlacementsResult, *fwk.Status) {
 	constraints := group.GetPodGroup().Spec.SchedulingConstraints
 	if constraints == nil || len(constraints.Topology) == 0 {
@@ -67,7 +69,7 @@ func (o *oracle) GeneratePlacements(_ context.Context, _ fwk.PodGroupCycleState,
 	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{{Name: domain.domain, Nodes: infos}}}, nil
 }
 
-// PreFilter returns the node that was chosen for the pod.
+// PreFilter returns the chosen node of the pod.
 func (o *oracle) PreFilter(_ context.Context, _ fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	node, err := o.picker.nodeFor(pod)
 	if err != nil {

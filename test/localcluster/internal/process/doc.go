@@ -5,7 +5,7 @@
 // started them has ended.
 //
 // Guarantees:
-//   - A process is identified by pid, start time and boot. It never signals a recycled pid.
+//   - A process is identified by pid, start time and boot, so a recycled pid never gets a signal.
 //   - Every process has its cluster's directory in its environment. This mark finds processes
 //     that are not recorded because their starter was killed.
 //   - A process of a test dies with the test, however the test ends.
