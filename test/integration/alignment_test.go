@@ -23,19 +23,20 @@ import (
 )
 
 const (
-	// gpuOnlyShare is the percentage of pods that want GPUs and no NICs.
+	// gpuOnlyShare is the percentage of pods that request GPUs and no NICs.
 	gpuOnlyShare = 30
 	stockProfile = "default-scheduler"
-	// churnEnv, when set, runs the churn at full size.
+	// churnEnv is an environment variable. If it is set, the churn test runs at full size.
 	churnEnv = "CHURN_FULL"
 )
 
-// churnSize is how many pods come to which nodes. Pods stay so long that four
-// fifths of the GPUs are in use: with less, stock finds pairs by luck.
+// churnSize is the number of pods and the fleet of the churn test. The pods stay long
+// enough to keep four fifths of the GPUs in use: at lower utilization, stock finds pairs by
+// chance.
 type churnSize struct {
 	fleet    string
 	arrivals int
-	// A pod stays for at least so many arrivals, and for less than so many more.
+	// A pod stays for at least stay and less than stay+spread arrivals.
 	stay, spread int
 }
 
@@ -46,14 +47,15 @@ func sizeOfChurn() churnSize {
 	return churnSize{fleet: "shape=ndh100v5,spines=1,leaves=2,nodes=2", arrivals: 80, stay: 5, spread: 18}
 }
 
-// churnArrival is a pod that comes, and how many arrivals later it goes.
+// churnArrival is an arriving pod; stays is the number of later arrivals after which it is
+// deleted.
 type churnArrival struct {
 	gpus    int
 	gpuOnly bool
 	stays   int
 }
 
-// template is the claim template that the pod uses.
+// template returns the name of the pod's claim template.
 func (a churnArrival) template() string {
 	if a.gpuOnly {
 		return fmt.Sprintf("gpus-%d", a.gpus)
@@ -73,8 +75,9 @@ func (s churnSize) list() []churnArrival {
 	return list
 }
 
-// churnScore is what became of the pods that wanted NICs. Possible counts those for
-// which some node had enough GPUs with their NICs free when they came.
+// churnScore counts the placed pods with NICs, and the refused pods of any kind. possible
+// counts the placed pods for which, at their arrival, some node had enough free GPUs with
+// free NICs in their units. missed counts the pods among them that got unpaired devices.
 type churnScore struct{ placed, refused, paired, oneNUMA, possible, missed int }
 
 func (s churnScore) String() string {
@@ -83,20 +86,20 @@ func (s churnScore) String() string {
 		s.paired, s.placed, percent(s.paired), s.oneNUMA, percent(s.oneNUMA), s.possible, s.missed, s.refused)
 }
 
-// churnRun runs arrivals one after the other through one scheduler.
+// churnRun runs the arrivals in sequence through one scheduler.
 type churnRun struct {
 	*env
 	scheduler string
 	nodes     fleet.Spec
 	list      []churnArrival
-	// running has the devices of each pod that runs, by arrival.
+	// running holds the devices of each running pod, by the index of its arrival.
 	running map[int][]string
 	score   churnScore
 }
 
-// Pods come and go on a fleet of ND H100 v5 nodes, some without NICs, through the
-// real schedulers: with stock's the NICs end up beside other pods' GPUs, with ours
-// every pod for which a pairing exists gets one.
+// Pods arrive and leave on a fleet of ND H100 v5 nodes. Some pods request no NICs. The real
+// schedulers place them. With stock scheduling some pods get NICs that are not paired with
+// their GPUs. With Dovetail every pod for which a pairing exists must get one.
 func TestChurnKeepsPairs(t *testing.T) {
 	size := sizeOfChurn()
 	nodes := plainFleet(t, size.fleet)
@@ -127,7 +130,8 @@ func TestChurnKeepsPairs(t *testing.T) {
 	}
 }
 
-// deviceTemplate makes a claim template for so many devices of each class.
+// deviceTemplate creates a claim template that requests the given number of devices of each
+// class.
 func (e *env) deviceTemplate(name string, counts map[string]int64) {
 	e.Helper()
 	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -172,7 +176,7 @@ func withTemplate(name string) podOption {
 	}
 }
 
-// depart removes the pods whose time is up before the next arrival.
+// depart deletes the pods that leave before the next arrival.
 func (c *churnRun) depart(now int) {
 	for _, i := range slices.Sorted(maps.Keys(c.running)) {
 		if i+c.list[i].stays <= now {
@@ -181,7 +185,7 @@ func (c *churnRun) depart(now int) {
 	}
 }
 
-// remove deletes a pod and waits until its claim is gone and nothing is held.
+// remove deletes a pod and waits until its claims are deleted.
 func (c *churnRun) remove(i int) {
 	c.Helper()
 	name := fmt.Sprintf("%s-%d", c.scheduler, i)
@@ -198,7 +202,8 @@ func (c *churnRun) remove(i int) {
 	})
 }
 
-// decided waits for the scheduler's word on a pod and says whether it has a node.
+// decided waits until the scheduler has bound or refused a pod. It reports whether the pod
+// has a node.
 func (c *churnRun) decided(name string) bool {
 	c.Helper()
 	placed := false
@@ -208,13 +213,14 @@ func (c *churnRun) decided(name string) bool {
 			c.Fatalf("reading pod %s: %v", name, err)
 		}
 		placed = pod.Spec.NodeName != ""
-		// A pod whose claim was not made yet is refused for that, too.
+		// A pod whose claim does not exist yet is also refused, but with another message.
 		return placed || strings.Contains(harness.Unschedulable(pod), "nodes are available")
 	})
 	return placed
 }
 
-// devicesOf lists what the pod's claim holds, as pool/device: a pool is a node.
+// devicesOf lists the devices of the pod's claims, each as pool/device. Each pool belongs
+// to one node.
 func (e *env) devicesOf(name string) []string {
 	e.Helper()
 	pod, err := e.Client.CoreV1().Pods(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})
@@ -234,7 +240,7 @@ func (e *env) devicesOf(name string) []string {
 	return held
 }
 
-// judge looks where a pod's NICs stand.
+// judge adds a placed pod to the score by the units of its GPUs and NICs.
 func (c *churnRun) judge(i int, possible bool) {
 	gpus, nics := churnDevices(c.Fatalf, c.running[i])
 	apart, across := 0, 0
@@ -264,7 +270,7 @@ func truth(b bool) int {
 	return 0
 }
 
-// pairsFree says whether some node has that many GPUs free together with their NICs.
+// pairsFree reports whether a node has that many free GPUs with free NICs in their units.
 func (c *churnRun) pairsFree(count int) bool {
 	busy := map[string][]string{}
 	for _, held := range c.running {
@@ -286,8 +292,8 @@ func (c *churnRun) pairsFree(count int) bool {
 	return false
 }
 
-// churnDevices sorts devices of an ND H100 v5 node by their number: GPU i and NIC i
-// are a pair there, four of them on each socket.
+// churnDevices returns the numbers of the GPUs and of the NICs in a list of devices of an
+// ND H100 v5 node. GPU i and NIC i are a pair. Each socket has four pairs.
 func churnDevices(fatal func(string, ...any), devices []string) (gpus, nics map[int]bool) {
 	gpus, nics = map[int]bool{}, map[int]bool{}
 	for _, device := range devices {

@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// A planned pod is bound without first being nominated: members that wait for each
-// other, with claims or without, and a pod with claims that is in no gang.
+// A planned pod must be bound without a nominatedNodeName before. The test covers gang
+// members with and without claims, and a pod with claims in no gang.
 func TestPlannedPodsAreNotNominated(t *testing.T) {
 	const size = 4
 	e := onGPUs(t)

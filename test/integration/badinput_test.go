@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Each case makes a gang that cannot be placed as it stands, beside a healthy
-// one that must not notice.
+// Each case creates a gang that cannot be placed as declared, and a healthy gang that must
+// be placed all the same.
 func TestBadInputSaysWhatIsWrong(t *testing.T) {
 	tests := map[string]struct {
 		group       bool
@@ -64,8 +64,9 @@ func TestBadInputSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A member that another scheduler has bound already keeps its gang from starting,
-// and the pods that are ours say who it is. Nobody writes on the other.
+// A member that another scheduler has bound must keep its gang from starting. The pods of
+// Dovetail's scheduler must name it in their message. Dovetail must write nothing to the
+// other scheduler's pod.
 func TestMembersOfAForeignScheduler(t *testing.T) {
 	e := onGPUs(t)
 	e.podGroup("mixed", 3, nil)
@@ -86,8 +87,8 @@ func TestMembersOfAForeignScheduler(t *testing.T) {
 	}
 }
 
-// Today's CRD refuses a minMember of zero itself. Older ones let it through, and
-// then we say it.
+// The current CRD rejects a minMember of zero. Older CRDs accept it; then Dovetail must
+// report it.
 func TestPodGroupOfZero(t *testing.T) {
 	e := onGPUs(t)
 	if err := e.tryPodGroup("zero", 0, nil); err == nil || !strings.Contains(err.Error(), "spec.minMember") {
@@ -118,8 +119,8 @@ func TestRayClusterDeletedMidway(t *testing.T) {
 	e.Whole("ray.io/cluster=next", 17)
 }
 
-// A node that is cordoned or gone is used by no plan, and one that comes back
-// is used at once.
+// No plan may use a node that is cordoned or deleted. A plan must use a node as soon as it
+// returns.
 func TestNodesComeAndGo(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()

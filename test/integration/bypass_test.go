@@ -12,9 +12,9 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// A gang that needs a whole leaf waits while small ones pass it. After maxBypass
-// one leaf is kept for it: later gangs fill the other one and then wait, and when
-// the leaf's pods have ended the gang gets it.
+// A gang that needs all nodes of a leaf waits while small gangs bypass it. After maxBypass
+// the nodes of one leaf are reserved for it: later gangs fill the other leaf and then wait.
+// When the pods on the reserved leaf have ended, the gang must be placed there.
 func TestSmallGangsPassForAWhile(t *testing.T) {
 	const bypass = 6 * time.Second
 	e := onOwn(t, localcluster.Options{
@@ -30,7 +30,7 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 		e.createPods(members(name, 1, asking("20", "1Gi"))...)
 		return groupLabel + "=" + name
 	}
-	// One on each leaf, so that neither is whole.
+	// One small pod on each leaf, so neither leaf is idle.
 	e.Whole(more(), 1)
 	e.podGroup("blocker", 1, nil)
 	blocker := members("blocker", 1, asking("20", "1Gi"))
@@ -41,7 +41,7 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 	e.createPods(members("large", 4, asking("20", "1Gi"))...)
 	e.Refused(groupLabel+"=large", 4, "3 of 4 members fit leaf")
 
-	e.Whole(more(), 1) // the first that passes
+	e.Whole(more(), 1) // the first gang that bypasses it
 	e.Eventually("nodes are kept for the large gang", func() bool {
 		return e.said(groupLabel+"=large", "; 4 nodes are reserved for it, because later gangs have bypassed it for longer than maxBypass (6s)") == 4
 	})
@@ -55,17 +55,17 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 		})
 		return held == 1
 	})
-	e.createPods(newPod("plain", asking("8", "1Gi"))) // in no gang: nobody asks it to wait
+	e.createPods(newPod("plain", asking("8", "1Gi"))) // a pod in no gang is not held back
 	e.Eventually("a pod without a gang is placed", func() bool { return e.podHasNode("plain") })
 	t.Logf("%d small gangs came after the large one", small)
-	// The pods of one leaf end: of both, because the test does not know which is kept.
+	// End the pods of both leaves, because the test does not know which leaf is reserved.
 	for i := 1; i < small; i++ {
 		e.removePods(fmt.Sprintf("%s=small%d", groupLabel, i))
 	}
 	e.removePods(groupLabel + "=blocker")
 	e.Whole(groupLabel+"=large", 4)
 	e.leafOf(groupLabel + "=large")
-	e.Whole(last, 1) // whom it held back is let go
+	e.Whole(last, 1) // the gang that was held back is placed
 }
 
 func (e *env) podHasNode(name string) bool {
@@ -78,7 +78,7 @@ func (e *env) podHasNode(name string) bool {
 	return false
 }
 
-// otherLeaf returns a leaf that the pods do not stand on.
+// otherLeaf returns a leaf without nodes of the pods.
 func (e *env) otherLeaf(selector string) string {
 	e.Helper()
 	used := e.leafOf(selector)

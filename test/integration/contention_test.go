@@ -14,11 +14,11 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// contentionRounds is how often the two gangs fight.
+// contentionRounds is the number of rounds in which the two gangs compete.
 const contentionRounds = 20
 
-// Two gangs of 60% of the fleet each, their pods created interleaved: one runs
-// whole, the other holds nothing until it can run whole itself.
+// Two gangs need 60% of the fleet each, and their pods are created interleaved. One gang
+// must run completely. The other must hold no node until it can run completely.
 func TestTwoGangsOfSixtyPercent(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=2,leaves=5,nodes=2")},

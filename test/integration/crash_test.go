@@ -18,17 +18,18 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// The scheduler is killed at a random moment while it binds a gang of 100, on a
-// fleet that a second gang would like to have a part of. When it is back, the
-// first gang becomes whole before the other gets anything.
+// The scheduler is killed at a random moment while it binds a gang of 100, on a fleet for
+// which a second gang competes. After the restart, the first gang must be bound completely
+// before a pod of the second gang is bound.
 func TestKillWhileBinding(t *testing.T) {
 	const kills, gang, rival = 10, 100, 20
 	e := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=2,leaves=7,nodes=8")},
 		Without: []string{localcluster.KubeRay},
-		// Bindings at the pace of a busy API server, so that there is a middle.
+		// The client's rate limit slows bindings down to the rate of a busy API server, so
+		// the kill can interrupt them.
 		DovetailConfig: slowly(t),
-		// A second instance would otherwise wait for the first one's lease.
+		// With leader election, a second instance would wait for the lease of the first.
 		Args: map[string][]string{localcluster.Dovetail: {"--leader-elect=false"}},
 	})
 	seed := uint64(time.Now().UnixNano())
@@ -65,7 +66,7 @@ func TestKillWhileBinding(t *testing.T) {
 	}
 }
 
-// slowly is the shipped configuration with a client that makes 100 requests a
+// slowly returns the shipped configuration with a client rate limit of 100 requests per
 // second.
 func slowly(t *testing.T) []byte {
 	t.Helper()
@@ -77,8 +78,8 @@ func slowly(t *testing.T) []byte {
 	return []byte(slow)
 }
 
-// killAfter kills the scheduler as soon as n of the pods that match are bound,
-// and closes the channel when it is dead.
+// killAfter kills the scheduler as soon as n matching pods are bound, and closes the
+// channel when its process has ended.
 func (e *env) killAfter(n int, selector string) <-chan struct{} {
 	e.Helper()
 	watch, err := e.Client.CoreV1().Pods(e.Namespace).Watch(e.Context(), metav1.ListOptions{LabelSelector: selector})

@@ -27,7 +27,7 @@ const (
 	groupLabel    = podgroupv1.PodGroupLabel
 	levelRequired = "dovetail.dev/topology-required"
 	levelWanted   = "dovetail.dev/topology-preferred"
-	// wholeNode is the claim template for all eight GPUs and NICs of a node.
+	// wholeNode is the name of the claim template for all eight GPUs and NICs of a node.
 	wholeNode = "whole-node"
 )
 
@@ -36,7 +36,7 @@ var (
 	rayClusters = rayv1.GroupVersion.WithResource("rayclusters")
 )
 
-// podOption changes a pod before it is made.
+// podOption changes a pod before its creation.
 type podOption func(*corev1.Pod)
 
 func inGroup(name string) podOption {
@@ -73,7 +73,7 @@ func newPod(name string, options ...podOption) *corev1.Pod {
 	return pod
 }
 
-// createPods creates pods, some at a time, in about their order.
+// createPods creates pods, several at a time, in approximately their order.
 func (e *env) createPods(pods ...*corev1.Pod) {
 	e.Helper()
 	var wg sync.WaitGroup
@@ -103,7 +103,7 @@ func members(group string, n int, options ...podOption) []*corev1.Pod {
 	return pods
 }
 
-// podGroup makes a scheduler-plugins PodGroup.
+// podGroup creates a scheduler-plugins PodGroup.
 func (e *env) podGroup(name string, min int64, annotations map[string]string) {
 	e.Helper()
 	if err := e.tryPodGroup(name, min, annotations); err != nil {
@@ -145,7 +145,7 @@ func (e *env) removePods(selector string) {
 	}
 }
 
-// claimTemplate makes the template for a whole ND H100 v5 node.
+// claimTemplate creates a claim template for all devices of an ND H100 v5 node.
 func (e *env) claimTemplate() {
 	e.Helper()
 	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: wholeNode}}
@@ -159,7 +159,7 @@ func (e *env) claimTemplate() {
 	}
 }
 
-// rayOption changes a RayCluster before it is made.
+// rayOption changes a RayCluster before its creation.
 type rayOption func(*rayv1.RayCluster)
 
 func annotated(key, value string) rayOption {
@@ -170,7 +170,8 @@ func labelled(key, value string) rayOption {
 	return func(c *rayv1.RayCluster) { c.Labels[key] = value }
 }
 
-// newRayCluster returns a cluster of a head and n workers, each on a whole node.
+// newRayCluster returns a cluster of a head and n workers. Each worker uses all devices of
+// a node.
 func newRayCluster(name string, n int32, options ...rayOption) *rayv1.RayCluster {
 	cluster := &rayv1.RayCluster{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rayv1.GroupVersion.String(), Kind: "RayCluster"},

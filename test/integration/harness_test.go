@@ -25,13 +25,13 @@ var gpuCluster = harness.Share(func() (localcluster.Options, error) {
 // TestMain stops the shared cluster, if a test started it.
 func TestMain(m *testing.M) { gpuCluster.Main(m) }
 
-// onGPUs gives the test a namespace in the shared cluster.
+// onGPUs returns a namespace for the test in the shared cluster.
 func onGPUs(t *testing.T) *env {
 	t.Helper()
 	return newEnv(t, gpuCluster.Cluster(t))
 }
 
-// onOwn starts a cluster for this test alone.
+// onOwn starts a cluster for this test only.
 func onOwn(t *testing.T, options localcluster.Options) *env {
 	t.Helper()
 	return newEnv(t, harness.Start(t, options))

@@ -17,7 +17,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// withGangArgs is the shipped configuration with more lines among Gang's arguments.
+// withGangArgs returns the shipped configuration with additional lines in Gang's arguments.
 func withGangArgs(t *testing.T, lines ...string) []byte {
 	t.Helper()
 	const before = "  - name: Gang\n    args:\n"
@@ -32,7 +32,7 @@ func withGangArgs(t *testing.T, lines ...string) []byte {
 	return []byte(strings.Replace(shipped, before, more, 1))
 }
 
-// A gang whose leaf lost a node moves whole to another leaf once healAfter has
+// A gang whose leaf lost a node must move completely to another leaf once healAfter has
 // passed, but not against a PodDisruptionBudget.
 func TestGangThatLostANodeMoves(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
@@ -48,7 +48,8 @@ func TestGangThatLostANodeMoves(t *testing.T) {
 	e.cordon(lost.Spec.NodeName, true)
 	e.removePod(lost.Name)
 	e.Eventually("the gang says that it is to move, and what keeps it", func() bool {
-		// The lost worker's replacement, and that of the head, on which there is no budget.
+		// Only the lost worker's replacement waits with this message; the head has no
+		// budget.
 		return e.said("ray.io/group=workers", "a PodDisruptionBudget does not allow it yet for pod ") == 1
 	})
 	if n := e.Bound("ray.io/group=workers"); n != 3 {
@@ -65,7 +66,7 @@ func TestGangThatLostANodeMoves(t *testing.T) {
 	e.Eventually("an event on the RayCluster says that its pods are evicted", func() bool { return e.event("train", "are being evicted") })
 }
 
-// budget makes a PodDisruptionBudget for the workers.
+// budget creates a PodDisruptionBudget for the workers.
 func (e *env) budget(name string, least int) {
 	e.Helper()
 	available := intstr.FromInt(least)
@@ -84,8 +85,8 @@ func (e *env) budget(name string, least int) {
 	})
 }
 
-// Nobody is evicted when the whole gang fits nowhere else, or when nobody would
-// replace who is evicted.
+// Dovetail must not evict members when the gang fits nowhere else, or when no controller
+// would replace the evicted pods.
 func TestGangThatCannotMoveStays(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:         []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=2,nodes=3")},
@@ -121,7 +122,8 @@ func TestGangThatCannotMoveStays(t *testing.T) {
 	}
 }
 
-// ownedBy makes a controller of the pods, which exists and does nothing.
+// ownedBy sets the controller of the pods to an object that does nothing, and creates the
+// object if it is missing.
 func (e *env) ownedBy(name string, pods ...*corev1.Pod) {
 	e.Helper()
 	owner, err := e.Client.CoreV1().ConfigMaps(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})

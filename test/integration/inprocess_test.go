@@ -20,13 +20,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins"
 )
 
-// extraPlugin is a plugin of a test, told of its handle when it is made.
+// extraPlugin is a test's plugin. use passes it the framework's handle at its creation.
 type extraPlugin interface {
 	fwk.Plugin
 	use(fwk.Handle)
 }
 
-// runScheduler runs the scheduler in this process, with one more plugin.
+// runScheduler runs the scheduler in this process with an additional plugin.
 func (e *env) runScheduler(t *testing.T, extra extraPlugin) {
 	t.Helper()
 	text := fmt.Sprintf(`apiVersion: kubescheduler.config.k8s.io/v1
@@ -48,7 +48,7 @@ profiles:
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatalf("writing the scheduler's configuration: %v", err)
 	}
-	// The command itself listens to signals only; its two halves take a context.
+	// The command stops only on signals. Its two parts, Setup and Run, take a context.
 	opts := options.NewOptions()
 	flags := pflag.NewFlagSet("scheduler", pflag.ContinueOnError)
 	for _, set := range opts.Flags.FlagSets {
@@ -75,6 +75,6 @@ profiles:
 		if err := <-done; err != nil {
 			t.Logf("the scheduler ended: %v", err)
 		}
-		configz.Delete("componentconfig") // it registers there, once for a process
+		configz.Delete("componentconfig") // a process can register it only once
 	})
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// Two of three members are done when the third fails: its replacement starts, though
-// only one pod of three is left that the scheduler's own informer shows
+// Two of three members have finished when the third fails. The replacement must start,
+// although the scheduler's own informer shows only one of the three pods
 // (kubernetes#142330).
 func TestFinishedMembersKeepTheQuorum(t *testing.T) {
 	e := onGPUs(t)
@@ -49,8 +49,8 @@ func (e *env) removePod(name string) {
 	}
 }
 
-// A worker that is replaced comes back to the leaf that its cluster requires. With
-// that leaf full it waits and says so, beside three leaves that are empty.
+// The replacement of a worker must be placed on the leaf that its cluster requires. While
+// that leaf is full, it must wait and report that, although three leaves are empty.
 func TestReplacementComesBackToItsLeaf(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
@@ -83,7 +83,8 @@ func TestReplacementComesBackToItsLeaf(t *testing.T) {
 	}
 }
 
-// Where no level is required a replacement goes as near as it can.
+// If no level is required, a replacement must be placed as near to the other members as
+// possible.
 func TestReplacementGoesToTheNearestPlace(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
@@ -99,7 +100,7 @@ func TestReplacementGoesToTheNearestPlace(t *testing.T) {
 	}
 }
 
-// replaced says that n pods match and are bound, and that one is not among them.
+// replaced reports whether n pods match and are bound, and the lost pod is not among them.
 func (e *env) replaced(selector string, n int, lost string) bool {
 	e.Helper()
 	pods := e.Pods(selector)
@@ -107,7 +108,8 @@ func (e *env) replaced(selector string, n int, lost string) bool {
 		!slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.Name == lost })
 }
 
-// leafOf returns the one leaf that all pods which match stand on.
+// leafOf returns the leaf of the matching pods. It fails the test if they are on several
+// leaves.
 func (e *env) leafOf(selector string) string {
 	e.Helper()
 	leaves := e.Domains(selector, fleet.LabelLeaf)
@@ -133,8 +135,7 @@ func (e *env) nodesIn(leaf string) []string {
 	return names
 }
 
-// A minimum that changes counts from then on, for a gang that waits and for one
-// that runs.
+// A changed minimum must apply from then on, for a waiting gang and for a running gang.
 func TestMinimumChangesWhileTheGangLives(t *testing.T) {
 	e := onGPUs(t)
 	e.podGroup("live", 5, nil)
@@ -143,7 +144,7 @@ func TestMinimumChangesWhileTheGangLives(t *testing.T) {
 	e.setMin("live", 3)
 	e.Whole(groupLabel+"=live", 3)
 	e.setMin("live", 6)
-	e.createPods(newPod("live-3", inGroup("live"))) // five of six exist at most, and nobody waits
+	e.createPods(newPod("live-3", inGroup("live"))) // five of six members exist at most; the pod must not wait
 	e.Whole(groupLabel+"=live", 4)
 	e.setMin("live", 2)
 	e.createPods(newPod("live-4", inGroup("live")))
@@ -159,8 +160,8 @@ func (e *env) setMin(group string, least int) {
 	}
 }
 
-// A RayCluster that is suspended gives everything back, and is placed whole when
-// it is resumed.
+// A suspended RayCluster must release all its nodes. It must be placed completely when it
+// is resumed.
 func TestSuspendedAndResumed(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
@@ -179,7 +180,7 @@ func TestSuspendedAndResumed(t *testing.T) {
 	e.Whole("ray.io/cluster=paused", 17)
 }
 
-// said counts the pods that match and say the sentence.
+// said counts the matching pods without a node that have the sentence in their message.
 func (e *env) said(selector, sentence string) int {
 	e.Helper()
 	n := 0

@@ -12,13 +12,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A Job of TestLife ends a moment after it was placed, because KWOK completes the pods
-// of Jobs at once. So whatever happens to it is that another takes its place. Killing
-// single pods would have the Job controller wait longer and longer to replace them.
+// A Job of TestLife ends a moment after its placement, because KWOK completes the pods of
+// Jobs at once. The test therefore replaces a Job instead of killing its pods. For killed
+// pods, the Job controller would wait longer and longer before it creates replacements.
 
 func (g *lifeGang) jobName() string { return fmt.Sprintf("%s-%d", g.name, g.made) }
 
-// remake puts another Job in the place of the gang's, if it has one.
+// remake replaces the gang's Job, or creates the first.
 func (l *life) remake(g *lifeGang) {
 	l.Helper()
 	if g.made > 0 {
@@ -47,7 +47,7 @@ func (l *life) remake(g *lifeGang) {
 	}
 }
 
-// complete says that the gang is a Job whose work is done.
+// complete reports whether the gang is a completed Job.
 func (l *life) complete(g *lifeGang) bool {
 	l.Helper()
 	if g.kind != "job" {

@@ -26,33 +26,33 @@ import (
 )
 
 const (
-	// lifeLengthEnv is how long the life test goes on, lifeSeedEnv what it does;
-	// shortLife is the length where nothing is said.
+	// lifeLengthEnv is the environment variable for the length of the life test,
+	// lifeSeedEnv for its random seed. shortLife is the default length.
 	lifeLengthEnv = "LIFE_LENGTH"
 	lifeSeedEnv   = "LIFE_SEED"
 	shortLife     = 40 * time.Second
 	lifeGangs     = 30
 	lifeFleet     = "shape=plain,spines=2,leaves=4,nodes=8"
-	// lifeCPU is what each member asks for, a quarter of a node. With lifeMost members
-	// each, all gangs fit in the cluster.
+	// lifeCPU is the CPU request of each member, a quarter of a node. With at most lifeMost
+	// members each, all gangs fit in the cluster.
 	lifeCPU    = 8
 	lifeMost   = 8
 	nodeCPU    = 32
-	lifeAtOnce = 4 // nodes away at one time
+	lifeAtOnce = 4 // maximum number of lost nodes at a time
 )
 
 // lifeGang is a gang whose pods a real controller replaces.
 type lifeGang struct {
 	kind, name, selector string
-	// want is how many pods it is to have; least is what its minimum cannot go below.
+	// want is the desired number of pods; least is the lower limit of the gang's minimum.
 	want, least int
-	// leaf says that all must stand in one leaf.
+	// leaf is true if the gang requires one leaf for all members.
 	leaf bool
-	// made counts the Jobs that took one another's place.
+	// made counts the Jobs that the test created for the gang.
 	made int
 }
 
-// life is a cluster in which things happen.
+// life is a cluster in which the test makes random changes.
 type life struct {
 	*env
 	random *rand.Rand
@@ -61,9 +61,9 @@ type life struct {
 	done   map[string]int
 }
 
-// Thirty gangs live through killed members, nodes that go and come back, resizes and
-// killed schedulers. No invariant breaks, and in the end every gang is whole or says
-// truly why it is not.
+// Thirty gangs exist while members are killed, nodes leave and return, gangs are resized
+// and schedulers are killed. No invariant may break. In the end every gang must be complete
+// or report the correct reason.
 func TestLife(t *testing.T) {
 	length, seed := lifeOptions(t)
 	t.Logf("%s=%d %s=%v", lifeSeedEnv, seed, lifeLengthEnv, length)
@@ -103,7 +103,7 @@ func TestLife(t *testing.T) {
 	t.Logf("done: %v; %d of %d gangs are whole in the end", l.done, whole, len(l.gangs))
 }
 
-// lifeOptions are how long it goes on, and what the random numbers begin with.
+// lifeOptions returns the length of the test and the random seed.
 func lifeOptions(t *testing.T) (length time.Duration, seed uint64) {
 	t.Helper()
 	var err error
@@ -121,7 +121,7 @@ func lifeOptions(t *testing.T) (length time.Duration, seed uint64) {
 	return length, seed
 }
 
-// found makes the i-th gang.
+// found creates the i-th gang.
 func (l *life) found(i int) {
 	l.Helper()
 	g := &lifeGang{kind: []string{"podgroup", "label", "podgroup", "label", "ray", "job"}[i%6], name: fmt.Sprintf("g%d", i), want: 2 + l.random.IntN(lifeMost-1), leaf: l.random.IntN(3) == 0}
@@ -173,7 +173,7 @@ func (l *life) replicaSet(g *lifeGang, label string, annotations map[string]stri
 	}
 }
 
-// step makes one thing happen.
+// step makes one random change.
 func (l *life) step() {
 	l.Helper()
 	what := ""
@@ -219,7 +219,7 @@ func (l *life) deletePod(name string) {
 	}
 }
 
-// resize gives a gang another number of pods, and the minimum that goes with it.
+// resize changes the number of a gang's pods and its minimum.
 func (l *life) resize(g *lifeGang) {
 	l.Helper()
 	g.want = max(g.least, 2+l.random.IntN(lifeMost-1))
@@ -240,7 +240,7 @@ func (l *life) resize(g *lifeGang) {
 	}
 }
 
-// loseNode takes a node away, and with it its pods.
+// loseNode deletes a node and its pods.
 func (l *life) loseNode() {
 	l.Helper()
 	nodes := l.nodes()
@@ -289,7 +289,7 @@ func (l *life) restart() {
 	}
 }
 
-// untrue lists the gangs that are neither whole nor say truly why.
+// untrue describes the gangs that are incomplete and do not report the correct reason.
 func (l *life) untrue() []string {
 	l.Helper()
 	free, leafOf := l.room()
@@ -317,7 +317,8 @@ func (l *life) untrue() []string {
 	return wrong
 }
 
-// room counts how many more members each leaf takes, and says where nodes stand.
+// room returns the number of further members that each leaf has room for, and the leaf of
+// each node.
 func (l *life) room() (free map[string]int, leafOf map[string]string) {
 	l.Helper()
 	free, leafOf = map[string]int{}, map[string]string{}
@@ -335,7 +336,8 @@ func (l *life) room() (free map[string]int, leafOf map[string]string) {
 	return free, leafOf
 }
 
-// couldStand says that so many more members find room where the gang may stand.
+// couldStand reports whether the gang's leaves have room for the missing members. own is
+// the leaf of its bound members, or "".
 func (g *lifeGang) couldStand(missing int, own string, free map[string]int) bool {
 	sum := 0
 	for leaf, n := range free {
@@ -347,7 +349,7 @@ func (g *lifeGang) couldStand(missing int, own string, free map[string]int) bool
 	return !g.leaf && sum >= missing
 }
 
-// words returns what one member that waits says.
+// words returns the message of a waiting member, or "".
 func (l *life) words(g *lifeGang) string {
 	l.Helper()
 	for _, pod := range l.Pods(g.selector) {

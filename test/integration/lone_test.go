@@ -13,9 +13,9 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// Pods with claims and without a gang are gangs of one: each looks at the node that
-// it is planned for, twice, and they fill nodes one after the other. One that no
-// node has room for is told so in stock's words.
+// A pod with claims and without a gang is planned as a gang of one. Filters must run at
+// most twice for each pod, on its planned node. The pods must fill nodes one after the
+// other. A pod that fits on no node must get stock's message.
 func TestLonePodsWithClaims(t *testing.T) {
 	const nodes, pods = 8, 24
 	e := onOwn(t, localcluster.Options{

@@ -18,8 +18,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// interrupter is a Reserve plugin that does something once, right after a given
-// number of members have reserved and before the next one comes up.
+// interrupter is a Reserve plugin. It calls do once, when a given number of members have
+// reserved and before the next member reserves.
 type interrupter struct {
 	handle fwk.Handle
 	after  int
@@ -48,8 +48,8 @@ func (p *interrupter) Reserve(_ context.Context, _ fwk.CycleState, _ *corev1.Pod
 
 func (p *interrupter) Unreserve(context.Context, fwk.CycleState, *corev1.Pod, string) {}
 
-// A node that a member has reserved is deleted before the last member comes up:
-// nobody is bound to it, and the gang runs whole on what is left.
+// A node that a member has reserved is deleted before the last member is scheduled. No pod
+// may be bound to that node, and the gang must run completely on the remaining nodes.
 func TestNodeGoesBetweenPlanAndBinding(t *testing.T) {
 	const size = 6
 	e := onOwn(t, localcluster.Options{
@@ -78,8 +78,8 @@ func TestNodeGoesBetweenPlanAndBinding(t *testing.T) {
 	}
 }
 
-// A gang is deleted when half of its members have reserved their nodes: nobody of it
-// is bound, and nothing is held any more, so that a gang which needs every node runs.
+// A gang is deleted when half of its members have reserved their nodes. No member may be
+// bound. The reservations must be released, so a gang that needs every node can run.
 func TestGangDeletedBetweenPlanAndBinding(t *testing.T) {
 	const size = 6
 	e := onOwn(t, localcluster.Options{

@@ -20,12 +20,12 @@ import (
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 )
 
-// inNamespace puts the test's namespace in the place of NS.
+// inNamespace replaces NS in the text by the test's namespace.
 func (e *env) inNamespace(text string) string {
 	return strings.ReplaceAll(text, "NS/", e.Namespace+"/")
 }
 
-// event says whether some event about the object contains the sentence.
+// event reports whether an event about the object contains the sentence.
 func (e *env) event(object, sentence string) bool {
 	e.Helper()
 	list, err := e.Client.EventsV1().Events(e.Namespace).List(e.Context(), metav1.ListOptions{})
@@ -53,7 +53,7 @@ func (e *env) cordon(node string, off bool) {
 	}
 }
 
-// minMemberMinimum is where the PodGroup CRD bounds minMember.
+// minMemberMinimum is the JSON pointer to the minimum of minMember in the PodGroup CRD.
 const minMemberMinimum = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/minMember/minimum"
 
 func (e *env) patchCRD(patch string) {
@@ -78,7 +78,7 @@ func (e *env) readRayCluster(name string) *rayv1.RayCluster {
 	return cluster
 }
 
-// rayReady says that all pods of the RayCluster are ready.
+// rayReady reports whether all pods of the RayCluster are ready.
 func (e *env) rayReady(name string) bool {
 	e.Helper()
 	return meta.IsStatusConditionTrue(e.readRayCluster(name).Status.Conditions, string(rayv1.RayClusterProvisioned))

@@ -40,8 +40,8 @@ func TestPreferredLevelFallsBackToTheNextOne(t *testing.T) {
 	}
 }
 
-// KubeRay in its scheduler-plugins mode makes a PodGroup, labels the pods with
-// it, and forces another schedulerName on them.
+// KubeRay in its scheduler-plugins mode creates a PodGroup, labels the pods with it, and
+// overrides their schedulerName.
 func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:                []fleet.Spec{fleet.Default()},

@@ -22,12 +22,12 @@ import (
 
 const (
 	placementGroup = "azure.dra.net/placementGroupId"
-	// rackNodes is how many nodes an NVL72 rack has.
+	// rackNodes is the number of nodes in an NVL72 rack.
 	rackNodes = 18
 )
 
-// azureConfig is the configuration that comes with Dovetail, with the preset that
-// an administrator of an Azure cluster writes.
+// azureConfig returns the shipped configuration with the preset that an administrator of an
+// Azure cluster sets.
 func azureConfig(t *testing.T) []byte {
 	t.Helper()
 	config := bytes.ReplaceAll(manifests.SchedulerConfig, []byte("preset: topograph"), []byte("preset: azure"))
@@ -47,7 +47,7 @@ func onAzure(t *testing.T, fleets ...string) *env {
 	return onOwn(t, options)
 }
 
-// withTemplates gives the pod a claim from each template.
+// withTemplates adds a claim from each template to the pod.
 func withTemplates(names ...string) podOption {
 	return func(p *corev1.Pod) {
 		for _, name := range names {
@@ -61,8 +61,8 @@ func onNode(name string) podOption {
 	return func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: name} }
 }
 
-// channelTemplate makes the claim template that NVIDIA's controller makes for a
-// ComputeDomain: the default IMEX channel, with the domain that it is for.
+// channelTemplate creates the claim template that NVIDIA's controller creates for a
+// ComputeDomain. It requests the default IMEX channel and contains the ID of the domain.
 func (e *env) channelTemplate(name string) {
 	e.Helper()
 	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -82,9 +82,9 @@ func (e *env) channelTemplate(name string) {
 	}
 }
 
-// A gang of 18 one-node workers lands whole in the one rack that is idle, though
-// nobody asked for a rack and the others have more free nodes than it needs
-// together. A second one that must have a rack is told what is missing.
+// A gang of 18 one-node workers must be placed in the only idle rack. It does not require a
+// rack, and the other racks together have more free nodes than it needs. A second gang that
+// requires a rack must wait with a message that has the missing number.
 func TestGangFillsAnIdleRack(t *testing.T) {
 	e := onAzure(t, fmt.Sprintf("shape=ndgb300v6,leaves=3,nodes=%d,name=gb", rackNodes))
 	e.deviceTemplate("one-gpu", map[string]int64{fleet.ClassGPU: 1})
@@ -126,17 +126,17 @@ func TestGangFillsAnIdleRack(t *testing.T) {
 	e.Refused(groupLabel+"=late", rackNodes, sentence)
 	e.Eventually("the PodGroup has an event that says so", func() bool { return e.event("late", sentence) })
 	t.Log(harness.Unschedulable(&e.Pods(groupLabel + "=late")[0]))
-	e.removePods("!" + groupLabel) // one rack is whole again
+	e.removePods("!" + groupLabel) // one rack is idle again
 	e.Whole(groupLabel+"=late", rackNodes)
 	if cliques := e.Domains(groupLabel+"=late", fleet.LabelClique); len(cliques) != 1 {
 		t.Errorf("the second gang stands in NVLink cliques %v, want one", cliques)
 	}
 }
 
-// A gang that asks for RDMA stays in one placement group: it waits, and says why
-// with numbers, while nodes enough are free in two. A gang without RDMA takes them.
-// Where a node stands only its NICs say, and a node that turns out to stand in the
-// gang's group lets it in.
+// A gang that requests RDMA must stay in one placement group. It must wait, with a message
+// that has the numbers, while only two groups together have enough free nodes. A gang
+// without RDMA must be placed across both. Only the NICs of a node have its placement
+// group. When a node's NICs change to the gang's group, the gang must be placed.
 func TestPlacementGroupBoundsRDMA(t *testing.T) {
 	e := onAzure(t, "shape=ndh100v5,nodes=3,name=a,group=pg-a", "shape=ndh100v5,nodes=3,name=b,group=pg-b")
 	e.deviceTemplate("gpus", map[string]int64{fleet.ClassGPU: 8})
@@ -169,7 +169,7 @@ func TestPlacementGroupBoundsRDMA(t *testing.T) {
 	}
 }
 
-// groupsOf counts the pods that match by the placement group of their nodes' NICs.
+// groupsOf counts the matching pods by the placement group of their nodes' NICs.
 func (e *env) groupsOf(selector string) map[string]int {
 	e.Helper()
 	seen := map[string]int{}
@@ -179,7 +179,7 @@ func (e *env) groupsOf(selector string) map[string]int {
 	return seen
 }
 
-// regroup publishes another placement group for a node, as DRANET does when a
+// regroup changes the placement group in a node's ResourceSlice, as DRANET does after a
 // machine was moved.
 func (e *env) regroup(node, group string) {
 	e.Helper()
@@ -201,8 +201,8 @@ func (e *env) nicSlice(node string) *resourceapi.ResourceSlice {
 	return slice
 }
 
-// A gang whose declaration requires alignment waits while the only free GPUs and
-// NICs stand apart; one whose pods say otherwise takes them.
+// A gang that requires alignment in its PodGroup must wait while the free GPUs and NICs are
+// not pairs. A gang whose pods override this must be placed on them.
 func TestGangRequiresAlignment(t *testing.T) {
 	e := onAzure(t, "shape=ndh100v5,name=one")
 	e.deviceTemplate("pair", map[string]int64{fleet.ClassGPU: 1, fleet.ClassRDMA: 1})
@@ -210,7 +210,7 @@ func TestGangRequiresAlignment(t *testing.T) {
 	e.selectedTemplate("other-nics", fleet.ClassRDMA, 6, `!(device.attributes["dra.net"].rdmaDevice in ["mlx5_0", "mlx5_1"])`)
 	e.createPods(newPod("in-the-way", withTemplates("first-gpu", "other-nics")))
 	e.Whole("", 1)
-	// NICs 0 and 1 are left; GPU 0 is taken, so that one of the two has no GPU.
+	// NICs 0 and 1 are free, but GPU 0 is not: NIC 0 has no free GPU.
 	required := map[string]string{"dovetail.dev/device-alignment": "required"}
 	e.podGroup("strict", 2, required)
 	e.createPods(members("strict", 2, withTemplates("pair"))...)
@@ -235,7 +235,7 @@ func TestGangRequiresAlignment(t *testing.T) {
 	}
 }
 
-// selectedTemplate makes a claim template for devices that an expression selects.
+// selectedTemplate creates a claim template for devices that match a CEL expression.
 func (e *env) selectedTemplate(name, class string, count int64, expression string) {
 	e.Helper()
 	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name}}

@@ -18,7 +18,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// notHere are the samples that no cluster like ours can run, and why.
+// notHere are the samples that cannot run in a local cluster, each with the reason.
 var notHere = map[string]string{
 	"ray-cluster.gke-bucket.yaml":              "needs a service account and a bucket of GKE",
 	"ray-cluster.persistent-redis.yaml":        "needs a volume provisioner",
@@ -32,8 +32,7 @@ var notHere = map[string]string{
 	"ray-cluster.tpu-v6e-singlehost.yaml":      "needs TPU nodes of GKE",
 }
 
-// The samples that ship with KubeRay become ready with nothing but a
-// schedulerName added.
+// KubeRay's own samples must become ready with an added schedulerName as the only change.
 func TestKubeRaySamples(t *testing.T) {
 	e := onGPUs(t)
 	dir := moduleDir(t, "github.com/ray-project/kuberay/ray-operator")
@@ -73,8 +72,8 @@ func (e *env) runSample(t *testing.T, file string) {
 	sample.Eventually("the sample's pods are gone", func() bool { return len(sample.Pods("")) == 0 })
 }
 
-// withScheduler reads a sample, adds the schedulerName to each pod template of
-// its RayClusters, and returns it with the names of those.
+// withScheduler reads a sample and adds the schedulerName to each pod template of its
+// RayClusters. It returns the text and the names of the RayClusters.
 func withScheduler(t *testing.T, file string) (text []byte, clusters []string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -125,7 +124,7 @@ func addScheduler(t *testing.T, obj *unstructured.Unstructured) {
 	}
 }
 
-// A worker that asks for nvidia.com/gpu the old way gets devices through DRA.
+// A worker that requests the extended resource nvidia.com/gpu must get devices through DRA.
 func TestExtendedResourceBackedByDRA(t *testing.T) {
 	e := onGPUs(t)
 	cluster := newRayCluster("legacy", 4)
@@ -146,7 +145,7 @@ func TestExtendedResourceBackedByDRA(t *testing.T) {
 	e.Eventually("the RayCluster is ready", func() bool { return e.rayReady("legacy") })
 }
 
-// kubectl runs the real kubectl in the test's namespace.
+// kubectl runs the real kubectl in the test's namespace and returns its output.
 func (e *env) kubectl(t *testing.T, stdin []byte, args ...string) string {
 	t.Helper()
 	cmd := e.Cluster.Kubectl(t.Context(), append([]string{"--namespace", e.Namespace}, args...)...)
@@ -158,7 +157,7 @@ func (e *env) kubectl(t *testing.T, stdin []byte, args ...string) string {
 	return string(out)
 }
 
-// moduleDir is where a module's files are.
+// moduleDir returns the directory of a module's files.
 func moduleDir(t *testing.T, module string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", module).Output()

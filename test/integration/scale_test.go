@@ -17,9 +17,9 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// filterCounter is a Filter plugin that lets everything pass and counts how
-// often it is asked. Filters run one after another until one refuses, so the
-// last of them counts the nodes for which all stock filters were run.
+// filterCounter is a Filter plugin that admits every pod and counts its calls. Filters run
+// in sequence until one rejects the node. The last filter therefore counts the nodes for
+// which all stock filters ran.
 type filterCounter struct {
 	calls atomic.Int64
 	mu    sync.Mutex
@@ -38,8 +38,9 @@ func (c *filterCounter) Filter(_ context.Context, _ fwk.CycleState, pod *corev1.
 	return nil
 }
 
-// A gang of 500 on 500 nodes: once it is planned each member looks at one node,
-// and the planner asks the filters about the nodes that it is about to use.
+// A gang of 500 is scheduled on 500 nodes. After the plan, the filters must run on one node
+// for each member. During the plan, they must run only for the nodes that the planner is
+// about to use.
 func TestFiltersSeeOneNodeForEachPod(t *testing.T) {
 	const size = 500
 	e := onOwn(t, localcluster.Options{
@@ -64,7 +65,7 @@ func TestFiltersSeeOneNodeForEachPod(t *testing.T) {
 	}
 	t.Logf("%d pods on %d nodes in %v: filters ran for %d (pod, node) pairs, %.2f nodes for each pod; pods x nodes is %d; the planner's own questions, asked by one pod, are among them: %d for that pod",
 		size, size, took.Round(time.Millisecond), calls, float64(calls)/size, size*size, most)
-	// One for each pod, and one for each node that the planner is about to use.
+	// One call for each pod, and one for each node that the planner is about to use.
 	if limit := int64(2*size + size/10); calls > limit {
 		t.Errorf("filters ran for %d (pod, node) pairs, want at most %d", calls, limit)
 	}

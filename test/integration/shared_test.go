@@ -16,7 +16,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// sharedClaim makes a claim for so many GPUs, which pods name themselves.
+// sharedClaim creates a claim for a number of GPUs. Pods refer to it by name.
 func (e *env) sharedClaim(name string, gpus int64) {
 	e.Helper()
 	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -35,7 +35,7 @@ func naming(claim string) podOption {
 	}
 }
 
-// users are the names of the pods for which a claim is reserved.
+// users returns the names of the pods for which a claim is reserved.
 func (e *env) users(claim string) map[string]bool {
 	e.Helper()
 	got, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).Get(e.Context(), claim, metav1.GetOptions{})
@@ -49,10 +49,10 @@ func (e *env) users(claim string) map[string]bool {
 	return users
 }
 
-// Members of gangs share claims that have no devices when the gangs are planned.
-// Nobody waits for devices that come only when all are placed, whichever claim a
-// pod names first, every claim has devices of its own, and all of a gang stand
-// where its claim is, though there is room to spread.
+// Members of gangs share claims that are not allocated when the gangs are planned. No
+// member may wait for devices that are allocated only after all members are placed,
+// whatever the order of a pod's claims. Every claim must have its own devices. All members
+// of a gang must be on the node of their claim, even with room on other nodes.
 func TestMembersShareClaims(t *testing.T) {
 	const gangs, size = 4, 3
 	e := onOwn(t, localcluster.Options{
@@ -82,14 +82,14 @@ func TestMembersShareClaims(t *testing.T) {
 		}
 	}
 
-	// One more member joins later where the claim is, and is no burden to it.
+	// A further member must be placed on the node of the claim.
 	e.createPods(members("g0", size+1, naming("g0"), withTemplates("own"))[size:]...)
 	e.Whole(groupLabel+"=g0", size+1)
 	if nodes := e.Domains(groupLabel+"=g0", corev1.LabelHostname); len(nodes) != 1 {
 		t.Errorf("after one more member gang g0 stands on nodes %v", nodes)
 	}
 
-	// Nine GPUs beside the shared one are more than any node has.
+	// Nine GPUs and the shared GPU exceed the devices of a node.
 	e.sharedClaim("huge", 1)
 	e.podGroup("huge", 9, nil)
 	e.createPods(members("huge", 9, naming("huge"), withTemplates("own"))...)

@@ -14,8 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A PodGroup's status follows its pods through their life, with nobody to keep it
-// but the scheduler.
+// A PodGroup's status must follow its pods. In this cluster only the scheduler writes it.
 func TestStatusOfAPodGroup(t *testing.T) {
 	e := onGPUs(t)
 	e.podGroup("pg", 3, nil)
@@ -34,12 +33,12 @@ func TestStatusOfAPodGroup(t *testing.T) {
 	e.status("pg", "phase Finished, running 0, succeeded 3, failed 0")
 	e.removePods("")
 	e.podGroup("other", 1, nil)
-	e.createPods(members("other", 1)...) // once its status is right, what was to be written before has been
+	e.createPods(members("other", 1)...) // when this status is correct, all earlier writes are done
 	e.status("other", "phase Running, running 1, succeeded 0, failed 0")
 	e.status("pg", "phase Finished, running 0, succeeded 3, failed 0")
 }
 
-// A status that another controller writes is that controller's.
+// Dovetail must not change a status that another controller writes.
 func TestStatusOfAnotherControllerIsLeftAlone(t *testing.T) {
 	e := onGPUs(t)
 	e.podGroup("theirs", 2, nil)
@@ -56,7 +55,7 @@ func TestStatusOfAnotherControllerIsLeftAlone(t *testing.T) {
 	e.status("theirs", "phase Unknown, running 0, succeeded 0, failed 0")
 }
 
-// status waits until the status of a PodGroup reads as wanted.
+// status waits until the status of a PodGroup is the wanted text.
 func (e *env) status(name, want string) {
 	e.Helper()
 	var got string

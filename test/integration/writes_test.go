@@ -21,14 +21,14 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// writesEnv, when set, has TestWaitingGangWritesLittle wait for five minutes with a
-// gang of 500.
+// writesEnv is an environment variable. If it is set, TestWaitingGangWritesLittle runs for
+// five minutes with a gang of 500.
 const writesEnv = "WRITES_FULL"
 
-// leastTurns is how long pods come and go at least.
+// leastTurns is the minimum time for which pods come and go.
 const leastTurns = 20 * time.Second
 
-// auditPolicy has the API server write down what the scheduler writes.
+// auditPolicy makes the API server log the write requests of the scheduler.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -39,14 +39,13 @@ rules:
 - level: None
 `
 
-// A gang that cannot fit costs the API server little while it waits, though the
-// cluster around it is busy with pods that come and go, each of which takes the room
-// of a member: each member is told why it waits, and again with the numbers that have
-// changed, but not with every pod.
+// A gang that cannot fit must cause few writes while it waits, although other pods come and
+// go and each takes the room of a member. Each member must get a message with the reason.
+// The message must be updated when the numbers change, but not for every pod.
 func TestWaitingGangWritesLittle(t *testing.T) {
 	size, wait := 100, time.Duration(0)
 	if os.Getenv(writesEnv) != "" {
-		size, wait = 500, 5*time.Minute // then the scheduler tries everyone again, whatever happened
+		size, wait = 500, 5*time.Minute // in that time the scheduler retries all pods, whatever events it got
 	}
 	dir := t.TempDir()
 	policy, log := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "audit.log")
@@ -81,13 +80,15 @@ func TestWaitingGangWritesLittle(t *testing.T) {
 	if n := e.waitingNotes("wide") - notes; n < 2 {
 		t.Errorf("the PodGroup was told %d times of other numbers, want at least twice: the pods that passed changed nothing", n)
 	}
-	// That its gang is not there yet, and that it does not fit: a condition and an event each.
+	// Each member gets two messages: that its gang is incomplete, and that it does not fit.
+	// Each is a condition and an event.
 	if most := 4*size + 2; told.sum() > most {
 		t.Errorf("%d writes until every member was told, want at most 4 for each of %d members and 2 for their PodGroup", told.sum(), size)
 	}
-	// A binding and an event are the pod's that passes by. The member that asks for all
-	// gets a condition and an event, and the gang asks every 4 seconds once it was
-	// refused six times. The first round may come after the scheduler has told all.
+	// Each pod that comes and goes gets a binding and an event. The member that is retried
+	// gets a condition and an event. The gang is retried every 4 seconds after its sixth
+	// refusal. The first round of messages may start after all members got their first
+	// message.
 	rounds, asked := 1+roundsIn(length, size), 6+int(length/(4*time.Second))
 	if n, most := waited.sum()-2*turns, rounds*(size+1)+2*asked+2; n > most {
 		t.Errorf("%d writes for the gang while it waited, want at most %d for each of %d members and their PodGroup, and 2 each of %d times that one asks", n, rounds, size, asked)
@@ -97,8 +98,9 @@ func TestWaitingGangWritesLittle(t *testing.T) {
 	}
 }
 
-// roundsIn is how often a gang of that size may be told anew in that time: after
-// 20 ms for each member, and then twice as long each time up to 240 ms.
+// roundsIn returns how many times the messages of a gang of that size may be updated in
+// that time. The first interval is 20 ms for each member. It doubles each time, up to 240
+// ms for each member.
 func roundsIn(length time.Duration, size int) int {
 	pause, rounds := time.Duration(size)*20*time.Millisecond, 0
 	for at := pause; at <= length; at += pause {
@@ -108,9 +110,9 @@ func roundsIn(length time.Duration, size int) int {
 	return rounds
 }
 
-// comeAndGo has another pod without a gang scheduled that takes a node of the gang's,
-// and deletes all but the youngest few: each time the gang is planned by what is left
-// when one goes, and finds room for another number of members.
+// comeAndGo creates a pod without a gang that takes a node, and waits until it is bound. It
+// deletes all but the youngest turn%4 of these pods. The gang is planned after each
+// deletion and finds room for another number of members.
 func (e *env) comeAndGo(standing []string, turn int) []string {
 	e.Helper()
 	name := fmt.Sprintf("passer-by-%d", turn)
@@ -128,14 +130,14 @@ func (e *env) comeAndGo(standing []string, turn int) []string {
 // writes counts requests by verb and resource.
 type writes map[string]int
 
-// eventRetry is longer than the pause after which client-go writes an event again: ten
-// seconds and up to a quarter of that. It has to when a pod's event is followed by
-// another within milliseconds, because it patches the first, which is not there yet,
-// and then makes it, which is there by now.
+// eventRetry exceeds the interval after which client-go retries the write of an event: ten
+// seconds plus up to a quarter. A retry is needed when two events of a pod follow within
+// milliseconds. client-go then patches the first event, which does not exist yet, and then
+// tries to create it, when it already exists.
 const eventRetry = 13 * time.Second
 
-// writesOnceQuiet counts what the audit log has once nothing was added for so long that
-// no event of before is still to be written.
+// writesOnceQuiet counts the writes in the audit log. It first waits until the log has not
+// grown for eventRetry, so no earlier event is still to be written.
 func (e *env) writesOnceQuiet(log string) writes {
 	e.Helper()
 	var seen writes
@@ -149,20 +151,20 @@ func (e *env) writesOnceQuiet(log string) writes {
 	return seen
 }
 
-// readWrites counts what the audit log has, without leases: those are written
-// whether or not a gang waits.
+// readWrites counts the writes in the audit log, except those of leases, which do not
+// depend on waiting gangs.
 func readWrites(t *testing.T, log string) writes {
 	t.Helper()
 	file, err := os.Open(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close() //nolint:errcheck // the file was only read
 	w := writes{}
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		var event auditv1.Event
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			continue // the last line may be half written
+			continue // the last line may be incomplete
 		}
 		if ref := event.ObjectRef; ref != nil && ref.Resource != "leases" {
 			w[strings.TrimSuffix(event.Verb+" "+ref.Resource+"/"+ref.Subresource, "/")]++
@@ -193,7 +195,7 @@ func (w writes) String() string {
 	return strings.Join(append(lines, fmt.Sprintf("  %-24s %d", "together", w.sum())), "\n")
 }
 
-// waitingNotes counts the events that tell the PodGroup why it waits.
+// waitingNotes counts the PodGroup's events with reason GangWaiting.
 func (e *env) waitingNotes(gang string) int {
 	e.Helper()
 	list, err := e.Client.EventsV1().Events(e.Namespace).List(e.Context(), metav1.ListOptions{FieldSelector: "reason=GangWaiting"})
@@ -209,8 +211,8 @@ func (e *env) waitingNotes(gang string) int {
 	return n
 }
 
-// eventCounts says how many Event objects there are about objects of the gang, and
-// how often they say that something happened.
+// eventCounts returns the number of Event objects about the gang and its pods, and the sum
+// of their counts, by kind and reason.
 func (e *env) eventCounts(gang string) string {
 	e.Helper()
 	list, err := e.Client.EventsV1().Events(e.Namespace).List(e.Context(), metav1.ListOptions{})
