@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/demo/picture"
 )
 
-// check examines an observation. It returns a sentence that holds, or an error that
+// check examines an observation. It returns a sentence about the result, or an error that
 // describes the failure.
 type check func(seen *observation) (string, error)
 
@@ -47,8 +47,8 @@ var (
 	spineLevel = level{"spine", spineLabel}
 )
 
-// together checks that the workers of a gang have a node each, in one domain of a
-// level and in the given number of leaves.
+// together checks that each worker of a gang has its own node, all in one domain of a level
+// and in the given number of leaves.
 func together(g gang, workers int, in level, leaves int) check {
 	return func(seen *observation) (string, error) {
 		pods := seen.workers(g)
@@ -88,7 +88,7 @@ func (o *observation) countBy(pods []v1.Pod, property func(*v1.Node) string) (ma
 	return count, nil
 }
 
-// spread writes "4 in a, 2 in b".
+// spread formats counts as "4 in a, 2 in b".
 func spread(count map[string]int) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(count)) {
@@ -139,7 +139,8 @@ func headRuns(g gang) check {
 	}
 }
 
-// cannotFit checks the demo's own arithmetic: fewer nodes are free than a gang needs.
+// cannotFit checks by the demo's own arithmetic that fewer nodes are free than a gang
+// needs.
 func cannotFit(g gang, needed int) check {
 	return func(seen *observation) (string, error) {
 		left := seen.fleet().Share(picture.Free).Nodes
@@ -150,7 +151,7 @@ func cannotFit(g gang, needed int) check {
 	}
 }
 
-// holdsNothing checks that a gang that waits has neither a node nor a device.
+// holdsNothing checks that a waiting gang has neither a node nor a device.
 func holdsNothing(g gang, members int) check {
 	return func(seen *observation) (string, error) {
 		pods := seen.members(g)
@@ -173,8 +174,8 @@ func holdsNothing(g gang, members int) check {
 	}
 }
 
-// reportsReason checks that each waiting pod carries a reason that names its gang, and
-// that its PodGroup has an event with the same sentence. Stock code writes "0/16 nodes
+// reportsReason checks that each waiting pod has a reason that names its gang, and that its
+// PodGroup has an event with the same sentence. The scheduler framework writes "0/16 nodes
 // are available: " before the message of a plugin.
 func reportsReason(g gang, members int) check {
 	return func(seen *observation) (string, error) {
@@ -211,7 +212,7 @@ func unschedulableMessage(pod v1.Pod) string {
 	return ""
 }
 
-// gone checks that no pod of a gang is left.
+// gone checks that a gang has no pods.
 func gone(g gang) check {
 	return func(seen *observation) (string, error) {
 		if left := len(seen.members(g)); left > 0 {

@@ -16,13 +16,13 @@ const why = "gang podgroup demo/serve: 6 of 8 members fit"
 type checkCase struct {
 	arrange func(seen *observation)
 	check   check
-	// want is the sentence or the error.
+	// want is the expected sentence or error.
 	want string
 	fail bool
 }
 
-// TestChecks runs every check on an observation where it holds and on observations
-// where it must fail.
+// TestChecks runs every check on an observation for which it must pass and on observations
+// for which it must fail.
 func TestChecks(t *testing.T) {
 	for name, test := range map[string]checkCase{
 		"four workers in one leaf": {

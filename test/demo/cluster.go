@@ -14,7 +14,7 @@ import (
 // start starts the demo's cluster and returns the function that ends it.
 func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, func() error, error) {
 	progress := indented{s}
-	// The cluster builds its own components when it starts. kubectl is not among them.
+	// The cluster builds its own components when it starts, but not kubectl.
 	if _, err := localcluster.Program(ctx, "kubectl", progress); err != nil {
 		return nil, nil, fmt.Errorf("building kubectl: %w", err)
 	}
@@ -28,7 +28,7 @@ func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, fu
 		}
 		return cluster, cluster.Stop, nil
 	}
-	// A cluster that an earlier --keep left still has the objects of that demo.
+	// A cluster of an earlier run with --keep still has the objects of that run.
 	if err := localcluster.Down(o.dir, progress); err != nil {
 		return nil, nil, fmt.Errorf("ending the cluster that was kept: %w", err)
 	}
@@ -39,7 +39,7 @@ func start(ctx context.Context, o options, s *screen) (*localcluster.Cluster, fu
 	return cluster, func() error { return printHowToContinue(cluster, s) }, nil
 }
 
-// printHowToContinue prints the commands to use the cluster and to end it.
+// printHowToContinue prints the commands that use and end the cluster.
 func printHowToContinue(cluster *localcluster.Cluster, s *screen) error {
 	s.title("The cluster keeps running")
 	s.line(fmt.Sprintf("%s --kubeconfig %s -n %s get pods -o wide", cluster.Binary("kubectl"), cluster.Kubeconfig(), namespace))

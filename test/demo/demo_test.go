@@ -24,7 +24,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// TestFleetIsDrawnAsObserved compares the picture of a known observation.
+// TestFleetIsDrawnAsObserved compares the picture of a fixed observation with the expected
+// picture.
 func TestFleetIsDrawnAsObserved(t *testing.T) {
 	seen := newObservation()
 	seen.head(pretrain, "ndh100v5-s1-l1-n1")
@@ -122,7 +123,7 @@ func decode(t *testing.T, file string, document []byte) {
 	}
 }
 
-// knownClasses checks that a manifest asks for device classes of the fleet.
+// knownClasses checks that a manifest requests only device classes of the fleet.
 func knownClasses(t *testing.T, file string, template *resourceapi.ResourceClaimTemplate) {
 	t.Helper()
 	for _, request := range template.Spec.Spec.Devices.Requests {
@@ -164,7 +165,7 @@ func TestOutputOfKubectlIsCutAtSections(t *testing.T) {
 	}
 }
 
-// TestFailureEndsWithASentence runs the demo where no cluster can come up.
+// TestFailureEndsWithASentence runs the demo in a directory where no cluster can start.
 func TestFailureEndsWithASentence(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -183,9 +184,9 @@ profiles:
   - schedulerName: dovetail
 `
 
-// TestStockSchedulingIsFoundWrong runs the whole demo on stock scheduling, which must
-// fail. Four pods on 16 equal nodes share a leaf once in 455
-// times, and then six must still share a spine.
+// TestStockSchedulingIsFoundWrong runs the entire demo on stock scheduling, which must
+// fail. The chance that it passes is small: four pods on 16 equal nodes share a leaf once
+// in 455 times, and then six pods must also share a spine.
 func TestStockSchedulingIsFoundWrong(t *testing.T) {
 	var out strings.Builder
 	code := run(t.Context(), options{
@@ -197,9 +198,9 @@ func TestStockSchedulingIsFoundWrong(t *testing.T) {
 	t.Log(out.String())
 }
 
-// TestStockPairsAreFoundWrong runs the steps about pairs on two nodes. Stock scheduling
-// has to choose the same nodes as Dovetail there, and gives the workers NICs beside
-// other pods' GPUs. The same steps pass with Dovetail.
+// TestStockPairsAreFoundWrong runs the steps about pairs on two nodes. There, stock
+// scheduling must choose the same nodes as Dovetail, but it gives the workers NICs that are
+// not paired with their GPUs. The same steps pass with Dovetail.
 func TestStockPairsAreFoundWrong(t *testing.T) {
 	twoNodes, err := fleet.Parse("shape=ndh100v5,nodes=2")
 	if err != nil {
@@ -240,7 +241,7 @@ func TestInterruptEndsWith130(t *testing.T) {
 	}
 }
 
-// TestProseFitsATerminal writes every title and story of the steps.
+// TestProseFitsATerminal checks the line width of every title and story of the steps.
 func TestProseFitsATerminal(t *testing.T) {
 	var out strings.Builder
 	s := &screen{out: &out}

@@ -1,11 +1,11 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows Dovetail at work on real parts: it starts a local cluster
-// with a simulated fleet of 16 ND H100 v5 nodes and runs six steps with kubectl. After
-// each step it draws the devices with their holders, lists the GPU-NIC pairs of the new
-// workers by the fleet's hardware data, and checks the outcome through the API. The
-// invariant checker watches from start to end.
+// Command demo demonstrates Dovetail in a local cluster with real components and a
+// simulated fleet of 16 ND H100 v5 nodes. It runs six steps with kubectl. After each step
+// it draws the devices with their holders, lists the GPU-NIC pairs of the new workers by
+// the fleet's hardware data, and checks the outcome through the API. The invariant checker
+// runs from start to end.
 //
 //	go run ./test/demo [--keep] [--dir DIR]
 //
@@ -13,5 +13,5 @@
 // after an interrupt. The demo always ends its cluster, except with --keep. It reads no
 // input and needs no terminal. NO_COLOR is respected.
 //
-// The manifests in this directory are examples to start from.
+// The manifests in this directory are examples for users.
 package main

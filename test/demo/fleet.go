@@ -13,7 +13,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/demo/picture"
 )
 
-// The fabric labels and the device facts of the demo's fleet.
+// Labels and device attributes of the demo's fleet.
 const (
 	spineLabel = "network.topology.nvidia.com/spine"
 	leafLabel  = "network.topology.nvidia.com/leaf"
@@ -25,7 +25,7 @@ const (
 	numaNode   = resourceapi.QualifiedName("resource.kubernetes.io/numaNode")
 )
 
-// deviceKey identifies a device; on this fleet each node is a pool.
+// deviceKey identifies a device. On this fleet each node is a pool.
 type deviceKey struct{ driver, node, name string }
 
 // holder is the pod that holds a device, with the letter of its gang.
@@ -34,7 +34,7 @@ type holder struct {
 	pod    string
 }
 
-// fleet converts an observation to the value that the picture package draws.
+// fleet converts an observation to the input of the picture package.
 func (o *observation) fleet() picture.Fleet {
 	holders := o.holders()
 	var fleet picture.Fleet
@@ -55,7 +55,8 @@ func (o *observation) fleet() picture.Fleet {
 	return fleet
 }
 
-// spineOf finds or adds a spine. Nodes are sorted, so spines are as well.
+// spineOf returns a spine of the fleet, and appends it if it is missing. Nodes are sorted,
+// so spines are as well.
 func spineOf(fleet *picture.Fleet, name string) *picture.Spine {
 	at := slices.IndexFunc(fleet.Spines, func(s picture.Spine) bool { return s.Name == name })
 	if at < 0 {
@@ -74,7 +75,7 @@ func leafOf(spine *picture.Spine, name string) *picture.Leaf {
 	return &spine.Leaves[at]
 }
 
-// holders maps each allocated device to the pod that holds it.
+// holders returns the pod that holds each allocated device.
 func (o *observation) holders() map[deviceKey]holder {
 	holders := map[deviceKey]holder{}
 	for _, g := range gangs {
@@ -109,7 +110,7 @@ func (o *observation) devices(driver, node string, address resourceapi.Qualified
 	return devices
 }
 
-// podsWithoutDevices returns the gang of each pod on a node that holds no device.
+// podsWithoutDevices returns the gang's letter for each pod on a node that holds no device.
 func (o *observation) podsWithoutDevices(node string) []picture.Letter {
 	var letters []picture.Letter
 	for _, g := range gangs {

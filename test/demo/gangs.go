@@ -9,13 +9,13 @@ import (
 	"github.com/dovetail-dev/dovetail/test/demo/picture"
 )
 
-// gang is a workload of the demo. The notebooks count as a gang here, although
-// their pods belong to no gang for Dovetail.
+// gang is a workload of the demo. The notebooks count as a gang here, although Dovetail
+// schedules their pods without a gang.
 type gang struct {
 	letter picture.Letter
 	kind   string
 	name   string
-	// has returns true if the pod is a member, by the labels that a user would select.
+	// has reports whether the pod is a member, by the labels that a user would select.
 	has func(seen *observation, pod *v1.Pod) bool
 }
 

@@ -23,8 +23,8 @@ type kubectl struct {
 	cluster *localcluster.Cluster
 }
 
-// run returns the output of kubectl. A manifest is given on standard input, so the demo
-// does not depend on its working directory.
+// run runs kubectl and returns its output. It passes a manifest on standard input, so the
+// demo does not depend on its working directory.
 func (k kubectl) run(ctx context.Context, arguments ...string) (string, error) {
 	command := k.cluster.Kubectl(ctx, "--namespace", namespace)
 	for _, argument := range arguments {
@@ -43,7 +43,7 @@ func (k kubectl) run(ctx context.Context, arguments ...string) (string, error) {
 	return string(output), nil
 }
 
-// section returns the part of a description from a heading to its end.
+// section returns the part of a description that starts at a heading.
 func section(description, heading string) string {
 	at := strings.Index(description, heading)
 	if at < 0 {

@@ -23,11 +23,11 @@ import (
 // interrupted is the exit code after Ctrl-C.
 const interrupted = 130
 
-// options are the flags, and the settings that a test changes.
+// options are the flags, and the settings that tests change.
 type options struct {
 	dir  string
 	keep bool
-	// schedulerConfig replaces the configuration that Dovetail ships.
+	// schedulerConfig replaces the configuration shipped with Dovetail.
 	schedulerConfig []byte
 	fleet           fleet.Spec
 	steps           []step
@@ -62,7 +62,7 @@ func run(ctx context.Context, o options, s *screen) int {
 	return 1
 }
 
-// runOnCluster starts the cluster, runs the steps and ends the cluster in any case.
+// runOnCluster starts the cluster and runs the steps. It always ends the cluster.
 func runOnCluster(ctx context.Context, o options, s *screen) (err error) {
 	if o.dir == "" {
 		clusterDir, err := localcluster.DefaultDir()

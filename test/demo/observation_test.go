@@ -38,7 +38,7 @@ func label(g gang) map[string]string {
 	return map[string]string{podGroupLabel: "serve"}
 }
 
-// head adds a Ray head. Without a node it waits.
+// head adds a Ray head. node is "" for a waiting pod.
 func (o *observation) head(g gang, node string) {
 	labels := label(g)
 	labels["ray.io/node-type"] = "head"
@@ -47,7 +47,7 @@ func (o *observation) head(g gang, node string) {
 	})
 }
 
-// worker adds a worker with a claim. On a node it holds all eight pairs.
+// worker adds a worker with a claim. If it has a node, it holds all eight pairs there.
 func (o *observation) worker(g gang, node string) {
 	name := fmt.Sprintf("%s-%d", g.name, len(o.pods))
 	o.pods = append(o.pods, v1.Pod{
@@ -70,8 +70,8 @@ func (o *observation) worker(g gang, node string) {
 	o.claims[name] = claim
 }
 
-// holder adds a worker on the first node of the fleet that holds the GPUs and NICs
-// with these indexes.
+// holder adds a worker on the first node of the fleet. It holds the GPUs and NICs with
+// these indexes.
 func (o *observation) holder(g gang, gpus, nics []int) {
 	node := o.nodes[0].Name
 	o.worker(g, node)
@@ -95,7 +95,7 @@ func (o *observation) gangOf(g gang, nodes ...string) {
 	}
 }
 
-// nodesOf names nodes of the demo's fleet.
+// nodesOf returns the names of nodes of the demo's fleet.
 func nodesOf(spine, leaf int, nodes ...int) []string {
 	var names []string
 	for _, node := range nodes {

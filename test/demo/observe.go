@@ -20,22 +20,22 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// namespace is where the demo puts its objects.
+// namespace is the namespace of the demo's objects.
 const namespace = "demo"
 
 var rayClusters = schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
 
-// observation is a copy of the API objects at one moment. The demo draws and checks
-// only this copy.
+// observation is a copy of the API objects at one moment. The demo draws and checks only
+// this copy.
 type observation struct {
 	nodes  []v1.Node
 	slices []resourceapi.ResourceSlice
 	pods   []v1.Pod
 	claims map[string]resourceapi.ResourceClaim
 	events []v1.Event
-	// rayJobs maps each RayCluster to its RayJob, also after the RayCluster is deleted.
+	// rayJobs maps each RayCluster to its RayJob, even if the RayCluster has been deleted.
 	rayJobs map[string]string
-	// hardware has the units of the simulated machines, independent of any API object.
+	// hardware has the units of the simulated machines. It does not depend on API objects.
 	hardware hardware
 }
 
@@ -43,8 +43,8 @@ type observation struct {
 type observer struct {
 	core kubernetes.Interface
 	raw  dynamic.Interface
-	// rayJobs keeps the RayJob of every RayCluster that existed: pods outlive their
-	// deleted RayCluster for a moment and still count.
+	// rayJobs keeps the RayJob of every RayCluster that existed. Pods briefly outlive their
+	// deleted RayCluster and still count.
 	rayJobs  map[string]string
 	hardware hardware
 }
@@ -61,8 +61,8 @@ func newObserver(cfg *rest.Config, spec fleet.Spec) (*observer, error) {
 	return &observer{core: core, raw: raw, rayJobs: map[string]string{}, hardware: hardwareOf(spec)}, nil
 }
 
-// observe lists pods before claims. A pod is bound after its claims are allocated, so
-// the claims of every bound pod are allocated in the copy.
+// observe reads an observation. It lists pods before claims: a pod is bound after its
+// claims are allocated, so the claims of every bound pod are allocated in the copy.
 func (o *observer) observe(ctx context.Context) (*observation, error) {
 	all := metav1.ListOptions{}
 	clusters, err := o.raw.Resource(rayClusters).Namespace(namespace).List(ctx, all)
@@ -132,7 +132,7 @@ func (o *observation) members(g gang) []v1.Pod {
 	return members
 }
 
-// workers returns the members that ask for devices.
+// workers returns the members that request devices.
 func (o *observation) workers(g gang) []v1.Pod {
 	return slices.DeleteFunc(o.members(g), func(pod v1.Pod) bool { return len(pod.Spec.ResourceClaims) == 0 })
 }

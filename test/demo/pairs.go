@@ -14,9 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// hardware maps each device to its alignment unit in the node: a GPU and a NIC of one
-// unit are a pair. It is computed from the fleet's shape, independently of the
-// scheduler.
+// hardware maps each device to its alignment unit in the node: a GPU and a NIC of one unit
+// are a pair. It is computed from the fleet's shape, not from the scheduler's data.
 type hardware map[deviceKey]int
 
 func hardwareOf(spec fleet.Spec) hardware {
@@ -34,17 +33,17 @@ func hardwareOf(spec fleet.Spec) hardware {
 	return units
 }
 
-// isPair returns true if two devices are in the same unit of the same node.
+// isPair reports whether two devices are in the same unit of the same node.
 func (h hardware) isPair(a, b deviceKey) bool {
 	unit, known := h[a]
 	other, alsoKnown := h[b]
 	return known && alsoKnown && a.node == b.node && unit == other && unit != fleet.NoUnit
 }
 
-// pair is a GPU and a NIC of one pod, or a device of the pod that has no counterpart.
+// pair is a GPU and a NIC of one pod, or a device of the pod without a counterpart.
 type pair struct {
 	gpu, nic *deviceKey
-	// isTrue reports that both devices are in one unit.
+	// isTrue is true if both devices are in one unit.
 	isTrue bool
 }
 
@@ -60,8 +59,8 @@ func (p pair) String() string {
 	return p.gpu.name + "+" + p.nic.name
 }
 
-// pairs matches each GPU of a pod with a NIC of the same unit. The GPUs and NICs that
-// have no match are then combined in their order, as the pod has to combine them.
+// pairs matches each GPU of a pod with a NIC of the same unit. It then combines the
+// unmatched GPUs and NICs in order, because the pod must use them together.
 func (o *observation) pairs(pod v1.Pod) []pair {
 	gpus, nics := o.held(pod, gpuDriver), o.held(pod, nicDriver)
 	var pairs []pair
@@ -103,16 +102,16 @@ func (o *observation) held(pod v1.Pod, driver string) []deviceKey {
 	return held
 }
 
-// pairsInLine is how many pairs fit a line of a terminal.
+// pairsInLine is the maximum number of pairs in a line of a terminal.
 const pairsInLine = 3
 
-// pairHeading is the heading of a gang's pairLines.
+// pairHeading returns the heading of a gang's pairLines.
 func pairHeading(g gang) string {
 	return "GPU-NIC pairs of " + g.String() + ", by the hardware's data (devices are listed where they differ from the first pod's):"
 }
 
-// pairLines lists the pairs of each pod of a gang that holds devices. The devices of
-// a pod follow only if their names differ from those of the first pod.
+// pairLines lists the pairs of each pod of a gang that holds devices. After the first pod,
+// it lists the devices of a pod only if their names differ from those of the first pod.
 func (o *observation) pairLines(g gang) []string {
 	var lines []string
 	var first []string
@@ -181,9 +180,9 @@ func paired(g gang) check {
 	}
 }
 
-// gpusOnly checks that pods hold GPUs and no NIC, on a node each. It also checks that
-// the first free GPU and the first free NIC of those nodes are no pair: otherwise
-// the next step would show nothing.
+// gpusOnly checks that each pod is on its own node and holds GPUs and no NIC. It also
+// checks that the first free GPU and the first free NIC of those nodes are no pair:
+// otherwise the next step would demonstrate nothing.
 func gpusOnly(g gang, pods, gpus int) check {
 	return func(seen *observation) (string, error) {
 		nodes := map[string]bool{}
@@ -205,7 +204,7 @@ func gpusOnly(g gang, pods, gpus int) check {
 	}
 }
 
-// firstFree returns the first device of a driver on a node that no pod holds.
+// firstFree returns the first free device of a driver on a node.
 func (o *observation) firstFree(driver, node string) deviceKey {
 	holders := o.holders()
 	for _, slice := range o.slices {

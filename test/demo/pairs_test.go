@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestPairChecks runs every check of pairs on an observation where it holds and on
-// observations where it must fail.
+// TestPairChecks runs every check of pairs on an observation for which it must pass and on
+// observations for which it must fail.
 func TestPairChecks(t *testing.T) {
 	for name, test := range map[string]checkCase{
 		"whole nodes": {
@@ -132,7 +132,8 @@ func TestPairsAreWrittenPerWorker(t *testing.T) {
 			"  gpu-3+pci-0104-00-00-0  gpu-4+pci-0105-00-00-0  gpu-5+pci-0106-00-00-0",
 			"  gpu-6+pci-0107-00-00-0  gpu-7+pci-0108-00-00-0",
 		},
-		// The second worker has devices of the same names, so they are not listed again.
+		// The devices of the second worker have the same names, so they are not listed
+		// again.
 		"pretrain": {
 			"pretrain-4 on ndh100v5-s1-l1-n3: 8 of 8 pairs are true",
 			"  gpu-0+pci-0101-00-00-0  gpu-1+pci-0102-00-00-0  gpu-2+pci-0103-00-00-0",

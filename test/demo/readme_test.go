@@ -13,7 +13,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// readmeWords is the most words that README.md may have.
+// readmeWords is the maximum number of words in README.md.
 const readmeWords = 700
 
 func readFile(t *testing.T, path string) string {
@@ -47,7 +47,7 @@ func TestReadmeExampleIsAGang(t *testing.T) {
 	}
 }
 
-// TestReadmeQuotesASentence looks for the sentence of README.md in the file of all
+// TestReadmeQuotesASentence requires the sentence of README.md in the file of all
 // sentences. The kind of the gang and the name of the domain may differ.
 func TestReadmeQuotesASentence(t *testing.T) {
 	quote := regexp.MustCompile(`gang job ml/train: [^\n]*`).FindString(readFile(t, "README.md"))

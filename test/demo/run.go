@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// stepTimeout is how long a step may take. Each takes seconds.
+	// stepTimeout limits the time of a step. Each step takes seconds.
 	stepTimeout = 90 * time.Second
 	// pollInterval is the time between two reads of the API while a step runs.
 	pollInterval = 100 * time.Millisecond
 )
 
-// watched are the invariants that the checker watches, in a clause each.
+// watched describes the invariants that the checker watches, in a clause each.
 var watched = []string{
 	"I1  a gang is bound whole or not at all",
 	"I2  no device is allocated twice, and no node is over-committed",
@@ -69,7 +69,7 @@ func runSteps(ctx context.Context, cluster *localcluster.Cluster, o options, s *
 	return r.conclude(ctx, o.steps, time.Since(began))
 }
 
-// runStep runs a step: the command, the wait, the picture, the checks.
+// runStep runs a step: its command, its wait, its picture and its checks.
 func (r *session) runStep(ctx context.Context, step step) error {
 	r.screen.title(step.title)
 	r.screen.prose(step.story)
@@ -96,8 +96,8 @@ func (r *session) runStep(ctx context.Context, step step) error {
 	return r.check(seen, step)
 }
 
-// wait polls until everything that the step awaits has happened, and prints each with
-// its time.
+// wait polls until every awaited check of the step has passed, and prints each with its
+// time.
 func (r *session) wait(ctx context.Context, step step, began time.Time) (*observation, error) {
 	var seen *observation
 	awaited := step.awaited
@@ -126,7 +126,7 @@ func (r *session) wait(ctx context.Context, step step, began time.Time) (*observ
 	return seen, err
 }
 
-// stays polls for the step's time that its checks remain true.
+// stays checks repeatedly, for the step's time, that its checks remain true.
 func (r *session) stays(ctx context.Context, step step) error {
 	if step.stays == 0 {
 		return nil
@@ -161,7 +161,7 @@ func (r *session) show(ctx context.Context, step step) error {
 	return nil
 }
 
-// check prints every check that holds and returns the first that does not.
+// check prints every check that passes and returns the error of the first that fails.
 func (r *session) check(seen *observation, step step) error {
 	for _, check := range step.checks {
 		sentence, err := check(seen)

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 )
 
-// width is the width of a terminal that prose is wrapped to.
+// width is the line width in columns to which prose is wrapped.
 const width = 80
 
 // screen writes the output of the demo.
@@ -22,7 +22,7 @@ type screen struct {
 	colour bool
 }
 
-// newScreen uses colour on a terminal, unless NO_COLOR is set.
+// newScreen returns a screen that uses colour on a terminal, unless NO_COLOR is set.
 func newScreen(out *os.File) *screen {
 	return &screen{out: out, colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(out.Fd()))}
 }
@@ -49,7 +49,7 @@ func (s *screen) prose(text string) {
 	}
 }
 
-// line writes a line as it is.
+// line writes a line without changes.
 func (s *screen) line(text string) {
 	fmt.Fprintln(s.out, strings.TrimRight("  "+text, " "))
 }
@@ -89,7 +89,7 @@ func (s *screen) list(heading string, lines []string) {
 	s.line("")
 }
 
-// right and wrong are the two outcomes of a check.
+// right and wrong write the two outcomes of a check.
 func (s *screen) right(sentence string) {
 	lines := wrap(sentence, width-5)
 	fmt.Fprintf(s.out, "  %s %s\n", s.paint("32", "ok"), strings.Join(lines, "\n     "))
@@ -104,11 +104,11 @@ func (s *screen) draw(picture string) {
 	fmt.Fprintf(s.out, "\n%s\n", picture)
 }
 
-// indented writes the cluster's progress indented. It leaves out the programs that
-// are up to date.
+// indented writes the cluster's progress indented. It omits the programs that are up to
+// date.
 type indented struct{ screen *screen }
 
-// Write takes whole lines. The cluster writes nothing else.
+// Write takes complete lines, because the cluster writes nothing else.
 func (w indented) Write(p []byte) (int, error) {
 	for line := range strings.Lines(string(p)) {
 		if strings.Contains(line, ": up to date") || strings.Contains(line, "binaries ready") {

@@ -13,33 +13,33 @@ type step struct {
 	title, story string
 	// command is the command line of the user, after "kubectl".
 	command []string
-	// awaited are checks that the step waits for, in this order.
+	// awaited are the checks that the step waits for, in this order.
 	awaited []check
 	// stays is how long the checks must remain true.
 	stays time.Duration
-	// checks must hold afterwards.
+	// checks are the checks that must pass afterwards.
 	checks []check
-	// places are the gangs whose pairs of devices are listed; none if the step binds
+	// places are the gangs whose pairs of devices are listed. It is empty if the step binds
 	// no pod.
 	places []gang
 	// binds is the number of pods that the step binds.
 	binds int
-	// show are commands whose output is printed.
+	// show are the commands whose output is printed.
 	show []shown
 }
 
-// shown is a command of which one section of the output is printed.
+// shown is a command and the section of its output that is printed.
 type shown struct {
 	command []string
 	section string
 }
 
-// The arithmetic: 16 nodes in 2 spines of 2 leaves of 4. Step 1 takes a leaf: 12 nodes
-// are left, 8 of them in the other spine. Step 2 takes 6 of those 8: 6 are left. Step 3
-// needs 8. Step 4 frees 4: 10 are free, 8 of them in one spine. Nodes become free in
-// any order, and 8 are free before one spine is. Step 3 therefore requires a spine: a
-// gang that only prefers one would rightly start earlier, across two. Two nodes are left
-// then. Step 5 puts a pod on each that takes 2 of its 8 GPUs, and step 6 fills both
+// The number of free nodes: 16 nodes are in 2 spines of 2 leaves of 4. Step 1 takes a leaf:
+// 12 nodes are left, 8 of them in the other spine. Step 2 takes 6 of those 8: 6 are left.
+// Step 3 needs 8. Step 4 frees 4: 10 are free, 8 of them in one spine. Nodes become free in
+// any order, and 8 are free before one spine is. Step 3 therefore requires a spine: a gang
+// that only prefers a spine would correctly start earlier, across two. Afterwards two nodes
+// are left. Step 5 puts a pod on each that takes 2 of its 8 GPUs, and step 6 fills both
 // with 3 workers of 2 GPUs and 2 NICs.
 var steps = []step{
 	{
@@ -85,7 +85,7 @@ var steps = []step{
 	gangAfterwards,
 }
 
-// gpuOnlyFirst and gangAfterwards show pairs on nodes whose first free GPU and first
+// gpuOnlyFirst and gangAfterwards demonstrate pairs on nodes whose first free GPU and first
 // free NIC are no pair.
 var (
 	gpuOnlyFirst = step{
@@ -108,7 +108,7 @@ var (
 	}
 )
 
-// typed returns the step's command as a user types it in the checkout.
+// typed returns the step's command as a user types it in the repository.
 func (s step) typed() string { return typed(s.command) }
 
 func (s shown) typed() string { return typed(s.command) }

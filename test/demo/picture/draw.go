@@ -10,13 +10,13 @@ import (
 	"unicode"
 )
 
-// free marks a device that no pod holds.
+// free is the mark of a device that no pod holds.
 const free = "·"
 
 const (
-	// gutter is the space between two nodes.
+	// gutter is the number of columns between two nodes.
 	gutter = 2
-	// labelWidth is the room for a leaf's branch and name.
+	// labelWidth is the number of columns for a leaf's branch and name.
 	labelWidth = 9
 )
 
@@ -53,7 +53,7 @@ type drawing struct {
 	text  strings.Builder
 }
 
-// nodeWidth is the width of the widest node, by its devices or its name.
+// nodeWidth returns the width of the widest node, by its devices or its name.
 func (f Fleet) nodeWidth() int {
 	width := 0
 	f.nodes(func(node Node, leaf, _ string) {
@@ -81,7 +81,7 @@ func (d *drawing) spine(spine Spine) {
 	}
 }
 
-// row draws one line of a leaf, every node as wide as the widest.
+// row draws one line of a leaf. Every node is as wide as the widest.
 func (d *drawing) row(label string, nodes []Node, draw func(Node) string, remark string) {
 	line := "  " + label + strings.Repeat(" ", max(0, labelWidth-visible(label)))
 	for _, node := range nodes {
@@ -91,7 +91,8 @@ func (d *drawing) row(label string, nodes []Node, draw func(Node) string, remark
 	d.line(line + remark)
 }
 
-// title is a node's name, followed by a small letter for each pod without devices.
+// title returns a node's name, followed by a lower-case letter for each pod without
+// devices.
 func (k ink) title(node Node, leaf string) string {
 	title := k.faint(short(node.Name, leaf))
 	if len(node.CPUOnly) == 0 {
@@ -104,7 +105,7 @@ func (k ink) title(node Node, leaf string) string {
 	return title
 }
 
-// cells draws devices, one letter each, with a gap between NUMA nodes.
+// cells returns one letter for each device, with a gap between NUMA nodes.
 func (k ink) cells(devices []Device) string {
 	row := ""
 	for i := 0; i < len(devices); {
@@ -131,8 +132,8 @@ func run(devices []Device) int {
 	return length
 }
 
-// columns are the titles of the table. The pairs column counts NICs whose own GPU
-// belongs to the same pod.
+// columns are the column titles of the table. The pairs column counts the NICs that have
+// the GPU of their pair in the same pod.
 var columns = []string{"pods", "nodes", "leaves", "spines", "gpu", "nic", "pairs"}
 
 // table lists each gang with its domains and devices, and then the free devices.
@@ -166,7 +167,7 @@ func (f Fleet) row(gang Gang) []string {
 	return cells
 }
 
-// number writes a count, and 0 as a dash.
+// number formats a count, and 0 as a dash.
 func number(n int) string {
 	if n == 0 {
 		return "-"
@@ -174,12 +175,12 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// free counts the nodes of a leaf whose devices are all free.
+// free counts the nodes of a leaf that have only free devices.
 func (l Leaf) free() int {
 	return Fleet{Spines: []Spine{{Leaves: []Leaf{l}}}}.Share(Free).Nodes
 }
 
-// counted writes a count with its noun.
+// counted formats a count with its noun.
 func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -187,7 +188,7 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// short removes the name of the domain above from a name.
+// short removes the name of the parent domain from a name.
 func short(name, above string) string {
 	return strings.TrimPrefix(name, above+"-")
 }

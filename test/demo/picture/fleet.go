@@ -6,10 +6,10 @@ package picture
 // Free is the holder of a device that no pod holds.
 const Free = Letter(0)
 
-// Letter stands for a gang in the picture: 'A', 'B', and so on.
+// Letter identifies a gang in the picture: 'A', 'B', and so on.
 type Letter rune
 
-// Fleet is everything that a picture shows.
+// Fleet is the content of a picture.
 type Fleet struct {
 	Spines []Spine
 	// Gangs are the rows of the table, in this order.
@@ -32,7 +32,7 @@ type Leaf struct {
 type Node struct {
 	Name       string
 	GPUs, NICs []Device
-	// CPUOnly has the gang of each pod that runs here without a device.
+	// CPUOnly has the letter of the gang of each pod without devices on this node.
 	CPUOnly []Letter
 }
 
@@ -42,7 +42,7 @@ type Device struct {
 	NUMA int64
 	// Holder is the gang that holds the device, or Free.
 	Holder Letter
-	// Pod is the pod that holds it. Devices of two pods are never a pair.
+	// Pod is the name of the pod that holds it. Devices of two pods are never a pair.
 	Pod string
 }
 
@@ -51,7 +51,7 @@ type Gang struct {
 	Letter Letter
 	// Name is the kind and name of its object: "RayJob pretrain".
 	Name string
-	// Bound of Members pods have a node.
+	// Bound is the number of the Members pods that have a node.
 	Bound, Members int
 }
 
@@ -70,12 +70,12 @@ func (f Fleet) nodes(yield func(node Node, leaf, spine string)) {
 type Share struct {
 	Nodes, Leaves, Spines int
 	GPUs, NICs            int
-	// Pairs counts the NICs whose GPU belongs to the same pod.
+	// Pairs counts the NICs that have the GPU of their pair in the same pod.
 	Pairs int
 }
 
-// Share returns the share of a gang, or of the free devices for Free. A node counts
-// for a gang that holds one of its devices, and as free if all its devices are free.
+// Share returns the share of a gang, or of the free devices for Free. A node counts for a
+// gang that holds one of its devices. It counts as free if all its devices are free.
 func (f Fleet) Share(of Letter) Share {
 	var share Share
 	leaves, spines := map[string]bool{}, map[string]bool{}

@@ -8,13 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// ink writes with or without colour. Colour only repeats what letters say.
+// ink writes with or without colour. Colours only repeat the information of the letters.
 type ink struct{ colour bool }
 
 // blank is the ink without colour.
 var blank = ink{}
 
-// palette gives gangs their colours in turn: black on cyan, yellow, magenta, green, blue.
+// palette holds the colours of the gangs, used in rotation: black on cyan, yellow, magenta,
+// green, blue.
 var palette = []string{"30;46", "30;43", "30;45", "30;42", "30;44"}
 
 func (k ink) letter(of Letter, text string) string {
@@ -33,7 +34,7 @@ func (k ink) paint(code, text string) string {
 
 var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// visible is how many cells of the terminal a text takes.
+// visible returns the number of terminal cells of a text.
 func visible(text string) int {
 	return utf8.RuneCountInString(escapes.ReplaceAllString(text, ""))
 }

@@ -41,7 +41,7 @@ func devices(n int) []Device {
 	return all
 }
 
-// give gives a whole node to a gang.
+// give allocates all devices of nodes to a gang.
 func (f Fleet) give(to Letter, spine, leaf int, nodes ...int) {
 	for _, n := range nodes {
 		node := &f.Spines[spine-1].Leaves[leaf-1].Nodes[n-1]
@@ -52,7 +52,7 @@ func (f Fleet) give(to Letter, spine, leaf int, nodes ...int) {
 	}
 }
 
-// pictures are the fleets with a golden file each.
+// pictures are the fleets, each with a golden file.
 var pictures = map[string]func() Fleet{
 	"empty": demoFleet,
 	"three_gangs": func() Fleet {
