@@ -17,9 +17,9 @@ const (
 	restart      = "dovetail/Restart/40Nodes_160Pods"
 )
 
-// Every kind of workload that bench/perf adds to upstream's runs in a small size with valid placements. The test audits
-// the oracle like Dovetail: an upper bound with invalid placements is none. Stock runs in the workloads that restart the
-// scheduler.
+// Every kind of workload that bench/perf adds to upstream's must run in a small size with
+// valid placements. The test also audits the oracle, because an upper bound from invalid
+// placements would be meaningless. Stock runs in the workloads that restart the scheduler.
 func TestOwnWorkloads(t *testing.T) {
 	both := []perf.Profile{perf.Dovetail, perf.Oracle}
 	for name, profiles := range map[string][]perf.Profile{
@@ -43,7 +43,7 @@ func TestOwnWorkloads(t *testing.T) {
 	}
 }
 
-// A run with invalid placements fails with the reason, for every scheduler.
+// A run with invalid placements must fail with the reason, for every scheduler.
 func TestInvalidPlacementsFailTheRun(t *testing.T) {
 	dir, err := filepath.Abs("testdata")
 	if err != nil {

@@ -16,31 +16,33 @@ import (
 )
 
 const (
-	// profileEnv names the scheduler to run the workloads with.
+	// profileEnv is the environment variable with the name of the scheduler to run the
+	// workloads with.
 	profileEnv = "SCHEDULERPERF_PROFILE"
-	// allEnv, if set, adds the slow workloads, and runs each workload with every allocator that upstream tests it with.
+	// allEnv is an environment variable. If it is set, the slow workloads run too, and each
+	// workload runs with every allocator with which upstream tests it.
 	allEnv = "SCHEDULERPERF_ALL"
 )
 
 func TestMain(m *testing.M) { os.Exit(perf.Main(m)) }
 
-// BenchmarkWorkload runs in the process of a workload.
+// BenchmarkWorkload runs a workload in the process started for it.
 func BenchmarkWorkload(b *testing.B) { perf.Workload(b) }
 
-// Every DRA workload that upstream labels an integration test passes with
-// Dovetail's profile. The short form runs the workloads that upstream calls fast,
-// which cover all code paths.
+// Every DRA workload that upstream labels an integration test must pass with Dovetail's
+// profile. The short form runs the workloads that upstream labels fast, which cover all
+// code paths.
 func TestUpstreamDRA(t *testing.T) {
 	upstream(t, func(c perf.Case) bool { return strings.Contains(c.Workload, "fast") }, "dra")
 }
 
-// Every workload of PodGroups, and of preemption for them, passes too. The short form
-// runs the workloads that upstream calls short.
+// Every workload of PodGroups, and of preemption for them, must pass too. The short form
+// runs the workloads that upstream labels short.
 func TestUpstreamPodGroups(t *testing.T) {
 	upstream(t, func(c perf.Case) bool { return c.Has("short") }, "podgroup", "workload_preemption")
 }
 
-// upstream runs the workloads of some directories, in the short form only the quick ones.
+// upstream runs the workloads of some directories. The short form runs only the quick ones.
 func upstream(t *testing.T, quick func(perf.Case) bool, dirs ...string) {
 	runner, module := newRunner(t)
 	profile := perf.Profile(cmp.Or(os.Getenv(profileEnv), string(perf.Dovetail)))
@@ -89,7 +91,7 @@ func newRunner(t *testing.T) (runner perf.Runner, module string) {
 	}, module
 }
 
-// pass runs a workload. If it fails, it runs the workload with stock to find out whether
+// pass runs a workload. If it fails, it runs the workload with stock, which shows whether
 // Dovetail is the cause.
 func pass(t *testing.T, runner perf.Runner, run perf.Run) {
 	result, err := runner.Do(t.Context(), run)
