@@ -159,7 +159,7 @@ func readWrites(t *testing.T, log string) writes {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // the file was only read
+	defer file.Close() //nolint:errcheck // it was only read
 	w := writes{}
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		var event auditv1.Event

@@ -91,7 +91,7 @@ func serve(t *testing.T, authority *Authority) string {
 	clients.AppendCertsFromPEM(authority.CertPEM)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		subject := r.TLS.PeerCertificates[0].Subject
-		io.WriteString(w, subject.CommonName+" ["+subject.Organization[0]+"]") //nolint:errcheck // A failed write fails the client's test.
+		io.WriteString(w, subject.CommonName+" ["+subject.Organization[0]+"]") //nolint:errcheck // The client's test fails then.
 	}))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert}
 	server.Config.ErrorLog = nil

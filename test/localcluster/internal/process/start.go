@@ -62,7 +62,7 @@ func reapLater(cmd *exec.Cmd) (Identity, error) {
 	if err != nil {
 		return Identity{}, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
-	go cmd.Wait() //nolint:errcheck // A component ended by a signal also returns an error.
+	go cmd.Wait() //nolint:errcheck // A component that was told to end reports an error, too.
 	id.awaitMark([]byte(markName + "=" + cmd.Dir))
 	return id, nil
 }
