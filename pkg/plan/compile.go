@@ -26,6 +26,7 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	p.bound = slices.Compact(p.bound)
 	p.addScopes()
 	p.addSlices()
+	p.addAntiAffinity()
 	p.ownConfinements, p.ownWishes = len(p.confinements), len(p.wishes)
 	return p, nil
 }

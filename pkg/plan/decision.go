@@ -132,6 +132,8 @@ const (
 	CauseAvoided       = "refused before"
 	CauseFilter        = "filters"
 	CauseAlignment     = "alignment"
+	// CauseAntiAffinity is an AntiAffinity rule: another member is in the way.
+	CauseAntiAffinity = "anti-affinity to other members"
 )
 
 // Change is a change of the cluster that would turn a "no" into a "yes".

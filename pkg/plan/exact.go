@@ -71,7 +71,7 @@ func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact 
 	}
 	for r := range pp.p.roles {
 		for _, t := range pp.p.roles[r].taken {
-			e.taken = append(e.taken, spreadKey{r, t})
+			e.taken = append(e.taken, spreadKey{pp.p.roles[r].family, t})
 		}
 	}
 	for i := range pp.p.batches {
@@ -215,7 +215,7 @@ func (e *exact) enter(u int, pos int32, opens bool) bool {
 		}
 	}
 	if opens && x.spread > 0 {
-		key := spreadKey{x.role, e.partial.f.at(x.spread, pos)}
+		key := spreadKey{e.p.roles[x.role].family, e.partial.f.at(x.spread, pos)}
 		if slices.Contains(e.taken, key) {
 			return false
 		}

@@ -156,6 +156,7 @@ const (
 	causeAvoided
 	causeFilter
 	causeAlignment
+	causeAntiAffinity
 	causes
 )
 
@@ -178,6 +179,9 @@ func (p *problem) cause(pp *partial, role int, pos int32) int {
 	if most, ok := r.spec.Limit[pp.f.names[pos]]; ok && int32(most) <= pp.on(role, pos) {
 		return causeAvoided
 	}
+	if pp.apartRoom(role, pos, false) == 0 {
+		return causeAntiAffinity
+	}
 	return causeFilter
 }
 
@@ -191,6 +195,8 @@ func (p *problem) causeName(i int) string {
 		return CauseFilter
 	case causeAlignment:
 		return CauseAlignment
+	case causeAntiAffinity:
+		return CauseAntiAffinity
 	}
 	return p.dimName(i - causes)
 }

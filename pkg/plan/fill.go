@@ -76,9 +76,14 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 	return want - left
 }
 
-// fillNode puts as many members on one node as the filters accept.
+// fillNode puts as many members on one node as the filters accept. The room may have been
+// read before other members came, which anti-affinity keeps apart.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
-	n := pp.admitted(pp.p.batches[batch].role, pos, int32(min(want, room)))
+	role := pp.p.batches[batch].role
+	if len(pp.p.roles[role].apart) > 0 {
+		room = min(room, int64(pp.slots(role, pos)))
+	}
+	n := pp.admitted(role, pos, int32(min(want, room)))
 	if n > 0 {
 		pp.put(batch, 0, pos, n)
 	}

@@ -21,6 +21,17 @@ type Gang struct {
 	Preferred string
 	// RDMA makes boundary levels hard for every role; Role.RDMA for one role.
 	RDMA bool
+	// AntiAffinity lists the rules that keep members apart.
+	AntiAffinity []AntiAffinity
+}
+
+// AntiAffinity keeps members of some roles apart, as a required pod anti-affinity term
+// or a host port does. A domain of the level that holds a member of one of Roles holds no
+// other member of any role in Others. Nodes without the level are free of the rule.
+type AntiAffinity struct {
+	// Level is the name of a level, or NodeLevel.
+	Level         string
+	Roles, Others []string
 }
 
 // Group is a gang inside a gang: a CompositePodGroup, or a PodGroup in one.
@@ -64,6 +75,9 @@ type Slice struct {
 	Required, Preferred string
 	// Spread names a level of which no two slices may share a domain.
 	Spread string
+	// SpreadWith names a set of roles with the same Spread: no two slices of these roles
+	// share a domain of it. It is empty if only the slices of this role keep apart.
+	SpreadWith string
 }
 
 // Member is one pod of a role.
@@ -85,6 +99,8 @@ type Need struct {
 	Devices []DeviceNeed
 	// Aligned makes full pairing a hard rule; otherwise it is a cost.
 	Aligned bool
+	// PerNode is the most members with this need on one node, 0 for no limit.
+	PerNode int
 }
 
 // DeviceNeed is a number of devices, each of any of the given kinds.

@@ -130,6 +130,7 @@ func compareKinds(a, b kindSet) int {
 func (n *Need) hash() uint64 {
 	h := hasher(1099511628211)
 	h.flag(n.Aligned)
+	h.add(int64(n.PerNode))
 	for _, v := range withoutTail(n.Resources) {
 		h.add(v)
 	}
@@ -144,14 +145,14 @@ func (n *Need) hash() uint64 {
 }
 
 func (n *Need) equal(o *Need) bool {
-	return n.Aligned == o.Aligned && slices.Equal(withoutTail(n.Resources), withoutTail(o.Resources)) &&
+	return n.Aligned == o.Aligned && n.PerNode == o.PerNode && slices.Equal(withoutTail(n.Resources), withoutTail(o.Resources)) &&
 		slices.EqualFunc(n.Devices, o.Devices, func(a, b DeviceNeed) bool {
 			return a.Count == b.Count && slices.Equal(a.Kinds, b.Kinds)
 		})
 }
 
 func (n *Need) clone() Need {
-	c := Need{Resources: trimmed(n.Resources), Aligned: n.Aligned, Devices: slices.Clone(n.Devices)}
+	c := Need{Resources: trimmed(n.Resources), Aligned: n.Aligned, PerNode: n.PerNode, Devices: slices.Clone(n.Devices)}
 	for i := range c.Devices {
 		c.Devices[i].Kinds = slices.Clone(c.Devices[i].Kinds)
 	}

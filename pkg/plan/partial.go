@@ -27,7 +27,9 @@ type partial struct {
 	unpaired      int64
 	offers        railOffers
 	log           []place
-	stats         *Stats
+	// apart counts the members in the domains of each anti-affinity rule.
+	apart []apartCounts
+	stats *Stats
 }
 
 // use is a node that the search has touched.
@@ -62,6 +64,7 @@ func newPartial(p *problem) *partial {
 	for d := range b.opened {
 		b.opened[d] = make([]int32, len(f.tables[d].verts))
 	}
+	b.countApart()
 	for _, pos := range p.bound {
 		b.bind(pos)
 	}
@@ -92,6 +95,14 @@ func (pp *partial) touch(pos int32) int {
 
 // slots returns how many more members of a role the node holds.
 func (pp *partial) slots(role int, pos int32) int32 {
+	if len(pp.p.roles[role].apart) > 0 {
+		return min(pp.slotsByCount(role, pos), pp.apartRoom(role, pos, false))
+	}
+	return pp.slotsByCount(role, pos)
+}
+
+// slotsByCount is slots without the anti-affinity rules between nodes.
+func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
 	}
@@ -181,6 +192,7 @@ func (pp *partial) change(role int, pos, n int32) {
 	for d, take := range r.takes {
 		pp.remaining[i*len(pp.p.dims)+d] -= take * int64(n)
 	}
+	pp.changeApart(role, pos, n)
 	pp.recount(i)
 	if is := pp.used(pos); is != was {
 		pp.mark(pos, is)
@@ -201,6 +213,9 @@ func (pp *partial) recount(i int) {
 			if take > 0 && int64(s)*take > rem[d] {
 				s = int32(rem[d] / take)
 			}
+		}
+		if len(role.apart) > 0 {
+			s = min(s, pp.apartRoom(r, pos, true))
 		}
 		s = max(s, 0)
 		if s != per.slots {

@@ -30,6 +30,7 @@ type problem struct {
 	// addPartner adds further ones for one quorum choice.
 	ownConfinements, ownWishes int
 	batches                    []batch
+	apart                      []apartRule
 	// fresh is the index of the first batch that the last batchesFor made.
 	fresh    int
 	accepted map[fitsKey]int32
@@ -46,8 +47,13 @@ type role struct {
 	confinements, wishes []int32
 	bound                []int32
 	rule                 sliceRule
+	// family is the index of the first role that its slices keep apart from, which may
+	// be its own.
+	family int
 	// taken are the spread domains of slices with bound members.
 	taken []int32
+	// apart are the indices of the anti-affinity rules that name the role.
+	apart []int32
 }
 
 // sliceRule holds the levels that a slice asks for, as depths; 0 is none.

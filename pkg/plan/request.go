@@ -41,6 +41,24 @@ func (g *Gang) check(l *Layout) *fault {
 	if g.Min < 0 || g.Min > members {
 		return faultf("min", "%d of %d members", g.Min, members)
 	}
+	return g.checkAntiAffinity(l)
+}
+
+func (g *Gang) checkAntiAffinity(l *Layout) *fault {
+	for i := range g.AntiAffinity {
+		rule := &g.AntiAffinity[i]
+		if rule.Level == "" {
+			return faultf("antiAffinity", "it names no level")
+		}
+		if f := checkLevels(l, "antiAffinity ", rule.Level, ""); f != nil {
+			return f
+		}
+		for _, name := range slices.Concat(rule.Roles, rule.Others) {
+			if !slices.ContainsFunc(g.Roles, func(r Role) bool { return r.Name == name }) {
+				return faultf("antiAffinity", "role %q does not exist", name)
+			}
+		}
+	}
 	return nil
 }
 
@@ -194,6 +212,9 @@ func (n *Need) check(l *Layout, at string) *fault {
 		if v < 0 {
 			return faultf(at+"resources", "%s is %d", l.Resources[i], v)
 		}
+	}
+	if n.PerNode < 0 {
+		return faultf(at+"perNode", "%d", n.PerNode)
 	}
 	for i := range n.Devices {
 		d := &n.Devices[i]

@@ -140,6 +140,7 @@ func (s *search) beaten(bound []int64) bool {
 // try constructs in one domain, unless an equal domain was already tried.
 func (s *search) try(depth int, v int32, bound []int64) {
 	print, plain := s.partial.fingerprint(depth, v)
+	plain = plain && (len(s.p.apart) == 0 || len(s.p.bound) == 0)
 	if plain && s.tried[print] {
 		return
 	}

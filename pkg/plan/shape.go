@@ -30,6 +30,9 @@ func (s *shape) slots(c *class) int32 {
 		return 0
 	}
 	n := int64(maxSlots)
+	if s.need.PerNode > 0 {
+		n = min(n, int64(s.need.PerNode))
+	}
 	for i := range s.dims {
 		n = min(n, s.dims[i].free(c)/s.takes[i])
 	}

@@ -109,6 +109,38 @@ func drawGang(d dice, sim *simulation) {
 		g.Roles = append(g.Roles, r)
 	}
 	drawMinimums(d, g)
+	drawAntiAffinity(d, sim)
+}
+
+// drawAntiAffinity sometimes keeps roles apart, and slices of several roles.
+func drawAntiAffinity(d dice, sim *simulation) {
+	g := &sim.gang
+	if often(d, 2) {
+		for i := range g.Roles {
+			if g.Roles[i].Slice.Spread != "" {
+				g.Roles[i].Slice.SpreadWith = "all"
+			}
+		}
+	}
+	if !often(d, 4) {
+		return
+	}
+	for range 1 + d.roll(2) {
+		level := drawLevel(d, sim, 10)
+		if level == "" {
+			level = plan.NodeLevel
+		}
+		rule := plan.AntiAffinity{Level: level}
+		for i := range g.Roles {
+			if often(d, 6) {
+				rule.Roles = append(rule.Roles, g.Roles[i].Name)
+			}
+			if often(d, 6) {
+				rule.Others = append(rule.Others, g.Roles[i].Name)
+			}
+		}
+		g.AntiAffinity = append(g.AntiAffinity, rule)
+	}
 }
 
 // drawLevel returns a level in p of ten cases, sometimes the node level.
@@ -163,6 +195,9 @@ func drawRole(d dice, sim *simulation, i int, left *int) plan.Role {
 
 func drawNeed(d dice, l *plan.Layout) plan.Need {
 	n := plan.Need{Resources: []int64{1, int64(d.roll(3))}}
+	if often(d, 1) {
+		n.PerNode = 1 + d.roll(2)
+	}
 	if len(l.Kinds) == 0 || often(d, 3) {
 		return n
 	}
