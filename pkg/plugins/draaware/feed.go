@@ -89,7 +89,7 @@ func claimsTo(devices *cluster.Devices) cache.ResourceEventHandler {
 		UpdateFunc: func(oldObj, obj any) {
 			before, ok := oldObj.(*resourceapi.ResourceClaim)
 			if after, isClaim := obj.(*resourceapi.ResourceClaim); ok && isClaim && before.UID != after.UID {
-				gone(before) // replaced by a claim of the same name while the watch was interrupted
+				gone(before) // recreated while the watch was broken
 			}
 			changed(obj)
 		},
