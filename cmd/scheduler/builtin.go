@@ -16,12 +16,11 @@ import (
 	"github.com/dovetail-dev/dovetail/manifests"
 )
 
-// useBuiltInConfig makes --config point at the built-in configuration, unless
-// the user pointed it elsewhere. The returned closer is to be closed once the
-// scheduler has ended.
+// useBuiltInConfig sets --config to the built-in configuration, unless the user set it. The
+// caller closes the returned closer once the scheduler has ended.
 //
-// Upstream takes a configuration from a file only, so the file is a pipe:
-// nothing is left on the disk, and a read-only root filesystem does not matter.
+// Upstream reads a configuration only from a file, so the file is a pipe: it leaves nothing
+// on disk, and works with a read-only root filesystem.
 func useBuiltInConfig(flags *pflag.FlagSet) (io.Closer, error) {
 	if flags.Changed("config") {
 		return io.NopCloser(nil), nil
@@ -37,8 +36,8 @@ func useBuiltInConfig(flags *pflag.FlagSet) (io.Closer, error) {
 	return reader, flags.Set("config", fmt.Sprintf("/dev/fd/%d", reader.Fd()))
 }
 
-// builtInConfig is the embedded configuration with the flags applied that
-// upstream honours only where no configuration file is given.
+// builtInConfig returns the embedded configuration as YAML. It applies the flags that
+// upstream applies only without a configuration file.
 func builtInConfig(flags *pflag.FlagSet) ([]byte, error) {
 	var cfg kubeschedulerv1.KubeSchedulerConfiguration
 	if err := yaml.UnmarshalStrict(manifests.SchedulerConfig, &cfg); err != nil {
@@ -62,7 +61,7 @@ func applyFlags(flags *pflag.FlagSet, cfg *kubeschedulerv1.KubeSchedulerConfigur
 	)
 }
 
-// override sets the field to the flag's value if the flag was given.
+// override sets the field to the flag's value if the flag is set.
 func override[T any](flags *pflag.FlagSet, name string, get func(string) (T, error), field *T) error {
 	if !flags.Changed(name) {
 		return nil
@@ -86,10 +85,10 @@ func overridePointer[T any](flags *pflag.FlagSet, name string, get func(string) 
 	return nil
 }
 
-// maxPipe is what a pipe holds on every system without a reader.
+// maxPipe is the number of bytes that a pipe buffers without a reader on every system.
 const maxPipe = 16 << 10
 
-// pipe returns the end of a pipe from which text can be read, once.
+// pipe returns the read end of a pipe filled with text.
 func pipe(text []byte) (*os.File, error) {
 	if len(text) > maxPipe {
 		return nil, fmt.Errorf("it has %d bytes, more than the %d that a pipe holds", len(text), maxPipe)

@@ -27,18 +27,17 @@ import (
 )
 
 const (
-	// askTimeout bounds the wait for an API server that does not answer. After that
-	// the process ends with an error and is started again by whoever started it.
+	// askTimeout limits the wait for an API server that does not respond. After it the
+	// process ends with an error, and its supervisor restarts it.
 	askTimeout = 30 * time.Second
 	askPause   = time.Second
 	askOnce    = 5 * time.Second
 )
 
-// servedBy are the feature gates of the scheduler that need a resource to be
-// served: with one of them on where it is not, the scheduler waits for a watch that
-// never comes about, and never gets ready. Those that are off by default are on
-// where the resource is served, unless the command line says otherwise. A gate stands
-// behind those that it depends on.
+// servedBy are the scheduler's feature gates that need a served resource. With the gate on
+// and the resource not served, the scheduler waits for a watch that never starts, and never
+// gets ready. A gate that is off by default is turned on if the resource is served, unless
+// the command line sets it. A gate comes after the gates it depends on.
 var servedBy = []struct {
 	gate     featuregate.Feature
 	resource schema.GroupVersionResource
@@ -50,7 +49,8 @@ var servedBy = []struct {
 	{kubefeatures.CompositePodGroup, schedulingv1alpha3.SchemeGroupVersion.WithResource("compositepodgroups")},
 }
 
-// settleGates sets the feature gates of the process by what the API server serves.
+// settleGates sets the feature gates of the process by the resources that the API server
+// serves.
 func settleGates(ctx context.Context, flags *pflag.FlagSet, gates featuregate.MutableVersionedFeatureGate) error {
 	cfg, err := connection(flags)
 	if err != nil {
@@ -73,7 +73,7 @@ func settleGates(ctx context.Context, flags *pflag.FlagSet, gates featuregate.Mu
 	return gates.SetFromMap(changes)
 }
 
-// connection is how the scheduler will reach the API server.
+// connection returns the client configuration that the scheduler will use.
 func connection(flags *pflag.FlagSet) (*rest.Config, error) {
 	config, err := configured(flags)
 	if err != nil {
@@ -86,8 +86,7 @@ func connection(flags *pflag.FlagSet) (*rest.Config, error) {
 	return clientcmd.BuildConfigFromFlags(master, config.ClientConnection.Kubeconfig)
 }
 
-// askWhatIsServed returns the resources among those of servedBy that the API server
-// serves.
+// askWhatIsServed returns the resources of servedBy that the API server serves.
 func askWhatIsServed(ctx context.Context, client discovery.ServerResourcesInterface) (map[schema.GroupVersionResource]bool, error) {
 	served, last := map[schema.GroupVersionResource]bool{}, error(nil)
 	err := wait.PollUntilContextTimeout(ctx, askPause, askTimeout, true, func(context.Context) (bool, error) {
@@ -111,7 +110,7 @@ func askWhatIsServed(ctx context.Context, client discovery.ServerResourcesInterf
 	return served, err
 }
 
-// gateChanges returns the gates that must change for what is served.
+// gateChanges returns the gates to change for the served resources, with their new values.
 func gateChanges(served map[schema.GroupVersionResource]bool, gates featuregate.MutableVersionedFeatureGate) map[string]bool {
 	settled := map[featuregate.Feature]bool{}
 	enabled := func(gate featuregate.Feature) bool {
@@ -124,7 +123,7 @@ func gateChanges(served map[schema.GroupVersionResource]bool, gates featuregate.
 		wanted := gates.Enabled(gated.gate) || !gates.ExplicitlySet(gated.gate)
 		settled[gated.gate] = wanted && served[gated.resource]
 	}
-	// A gate without those that it depends on would be refused.
+	// SetFromMap would refuse a gate whose dependencies are off.
 	for again := true; again; {
 		again = false
 		for gate, needs := range gates.Dependencies() {

@@ -11,8 +11,8 @@ import (
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 )
 
-// The gates follow what is served; the command line may keep off what is served, and
-// cannot have what is not.
+// The gates follow the served resources. The command line can turn off a gate whose
+// resource is served, but cannot turn on a gate whose resource is not.
 func TestGatesFollowWhatIsServed(t *testing.T) {
 	const (
 		rules      = "devicetaintrules.v1.resource.k8s.io"

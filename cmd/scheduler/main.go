@@ -33,14 +33,14 @@ func main() {
 	os.Exit(cli.Run(newCommand()))
 }
 
-// newCommand is upstream's command with Dovetail's plugins, name, version and
-// default configuration.
+// newCommand returns upstream's command with Dovetail's plugins, name, version and default
+// configuration.
 func newCommand() *cobra.Command {
 	cmd, _ := newCommandWith()
 	return cmd
 }
 
-// newCommandWith also returns the extras that the flags will fill in.
+// newCommandWith also returns the extras that the flags set.
 func newCommandWith() (*cobra.Command, *plugins.Extras) {
 	extras := &plugins.Extras{}
 	cmd := app.NewSchedulerCommand(plugins.OptionsWith(extras)...)

@@ -23,7 +23,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins"
 )
 
-// execute runs the command and returns what it printed.
+// execute runs the command and returns its output.
 func execute(t *testing.T, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -58,7 +58,7 @@ func TestHelpSpeaksOfDovetail(t *testing.T) {
 	}
 }
 
-// parsed returns the command with its flags parsed and nothing run.
+// parsed returns the command with its flags parsed, without running it.
 func parsed(t *testing.T, args ...string) *cobra.Command {
 	t.Helper()
 	cmd := newCommand()
@@ -68,8 +68,7 @@ func parsed(t *testing.T, args ...string) *cobra.Command {
 	return cmd
 }
 
-// configBehind reads the configuration that --config of the command points at
-// as upstream does.
+// configBehind reads the configuration at the command's --config, like upstream.
 func configBehind(t *testing.T, cmd *cobra.Command) *kubeconfig.KubeSchedulerConfiguration {
 	t.Helper()
 	pipe, err := useBuiltInConfig(cmd.Flags())
@@ -124,8 +123,8 @@ func TestConfigTooLargeForAPipeIsAnError(t *testing.T) {
 	}
 }
 
-// nowhere is a kubeconfig of a server that does not exist: making a scheduler
-// asks the server nothing.
+// nowhere is a kubeconfig of a server that does not exist: making a scheduler sends no
+// requests.
 const nowhere = `apiVersion: v1
 kind: Config
 clusters: [{name: nowhere, cluster: {server: "https://127.0.0.1:1"}}]
@@ -134,7 +133,7 @@ users: [{name: nobody, user: {}}]
 current-context: nowhere
 `
 
-// setUp makes a scheduler from a configuration, as the command does.
+// setUp makes a scheduler from a configuration, like the command.
 func setUp(t *testing.T, text []byte) (*scheduler.Scheduler, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -164,9 +163,9 @@ func loadConfig(t *testing.T, path string) *kubeconfig.KubeSchedulerConfiguratio
 	return cfg
 }
 
-// TestProfilesPutThePlanFirst sets the profiles up with the real plugins.
-// Naming a plugin in the list of an extension point is not enough to put it
-// before the stock plugins, so the order is worth a test.
+// TestProfilesPutThePlanFirst sets up the profiles with the real plugins. A plugin in the
+// list of an extension point may still run after the in-tree plugins, so this checks the
+// order.
 func TestProfilesPutThePlanFirst(t *testing.T) {
 	sched, err := setUp(t, manifests.SchedulerConfig)
 	if err != nil {
@@ -191,7 +190,7 @@ func TestProfilesPutThePlanFirst(t *testing.T) {
 	}
 }
 
-// TestBadArgumentsStopTheStart: what is wrong is said with plugin and field.
+// TestBadArgumentsStopTheStart checks that the error names the plugin and the field.
 func TestBadArgumentsStopTheStart(t *testing.T) {
 	tests := map[string]struct {
 		old, bad string

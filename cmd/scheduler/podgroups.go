@@ -20,12 +20,12 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins"
 )
 
-// podGroupLeaseSuffix makes the name of the lease of --native-groups out of that of
-// the scheduler's own. The role in manifests/native-groups allows the result.
+// podGroupLeaseSuffix is appended to the name of the scheduler's lease to name the lease of
+// --native-groups. The role in manifests/native-groups allows that name.
 const podGroupLeaseSuffix = "-native-groups"
 
-// addOwnFlags adds the flags that upstream does not have. Upstream's help prints
-// the sections that it knows, so that of ours is printed after them.
+// addOwnFlags adds Dovetail's own flags. Upstream's help prints only the sections it knows,
+// so Dovetail's section is printed after them.
 func addOwnFlags(cmd *cobra.Command, extras *plugins.Extras) {
 	sections := cliflag.NamedFlagSets{}
 	own := sections.FlagSet("dovetail")
@@ -48,8 +48,8 @@ func addOwnFlags(cmd *cobra.Command, extras *plugins.Extras) {
 	})
 }
 
-// readElection finds out how replicas are to elect the one that makes PodGroups: as
-// those of the scheduler do, by a lease beside theirs, or not at all.
+// readElection sets the leader election for the PodGroup controller: a lease beside the
+// scheduler's, or none if the scheduler has none.
 func readElection(flags *pflag.FlagSet, extras *plugins.Extras) error {
 	if !extras.MakePodGroups {
 		return nil
@@ -65,7 +65,7 @@ func readElection(flags *pflag.FlagSet, extras *plugins.Extras) error {
 	return nil
 }
 
-// configuredElection is the leader election of the configuration, with upstream's
+// configuredElection returns the leader election of the configuration, with upstream's
 // flags for it applied.
 func configuredElection(flags *pflag.FlagSet) (*componentbaseconfig.LeaderElectionConfiguration, error) {
 	config, err := configured(flags)
@@ -83,7 +83,7 @@ func configuredElection(flags *pflag.FlagSet) (*componentbaseconfig.LeaderElecti
 	)
 }
 
-// configured is the configuration that the scheduler will read.
+// configured returns the configuration that the scheduler will read.
 func configured(flags *pflag.FlagSet) (*kubeconfig.KubeSchedulerConfiguration, error) {
 	text, err := configText(flags)
 	if err != nil {

@@ -23,7 +23,7 @@ func TestHelpShowsOurFlag(t *testing.T) {
 	}
 }
 
-// The replicas of --native-groups elect as those of the scheduler do.
+// The replicas with --native-groups use the scheduler's leader election settings.
 func TestPodGroupsElectAsTheSchedulerDoes(t *testing.T) {
 	shipped := controllers.Election{Namespace: "dovetail-system", Name: "dovetail-native-groups",
 		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second}

@@ -14,12 +14,12 @@ import (
 	kubeversion "k8s.io/component-base/version"
 )
 
-// version is Dovetail's; a release build sets it with
-// -ldflags "-X main.version=v1.2.3".
+// version is Dovetail's version. A release build sets it with -ldflags "-X
+// main.version=v1.2.3".
 var version = "v0.1.0-dev"
 
-// printVersion answers --version, and reports whether it was asked to. Other
-// forms of the flag (raw, or a version to claim) stay upstream's.
+// printVersion prints the versions for --version and returns true. It returns false for
+// other forms of the flag (raw, or a version to report), which upstream handles.
 func printVersion(out io.Writer, flags *pflag.FlagSet) bool {
 	if flags.Lookup("version").Value.String() != "true" {
 		return false
@@ -29,8 +29,8 @@ func printVersion(out io.Writer, flags *pflag.FlagSet) bool {
 	return true
 }
 
-// kubernetesVersion is the version that Kubernetes' own -ldflags set or, in a
-// plain build, that of the module this binary was built from.
+// kubernetesVersion returns the version set by Kubernetes' own -ldflags. In a plain build
+// it returns the version of the k8s.io/kubernetes module.
 func kubernetesVersion() string {
 	if v := kubeversion.Get().GitVersion; !strings.HasPrefix(v, "v0.0.0-") {
 		return v

@@ -13,7 +13,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// The pod comes before its claims, they come before the gang, and nobody's word is "preferred".
+// The pod's annotation overrides its claims', these override the gang's, and the default is
+// "preferred".
 func TestAlignmentIsTheNearestWord(t *testing.T) {
 	tests := map[string]struct{ pod, claim, gang, want gangs.Alignment }{
 		"nobody says anything":                {want: gangs.AlignmentPreferred},

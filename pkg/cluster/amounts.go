@@ -10,8 +10,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// FormatAmounts puts the amounts that a decision names into the units that people
-// write them in: the planner counts CPU in thousandths and memory in bytes.
+// FormatAmounts writes the amounts in a decision as Kubernetes quantities. The planner
+// counts CPU in milli-cores and memory in bytes.
 func FormatAmounts(decision *plan.Decision) {
 	for i := range decision.Reasons {
 		for j := range decision.Reasons[i].Changes {

@@ -18,46 +18,47 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Level is one level of the fabric. Its domains are named by a node label, or by
-// an attribute of the nodes' devices if there is one.
+// Level is one level of the fabric. A device attribute names its domains if set, else a
+// node label does.
 type Level struct {
 	Name            string
 	NodeLabel       string
 	DeviceAttribute string
-	// Boundary reports that RDMA cannot cross domains of this level.
+	// Boundary is set if RDMA cannot cross domains of this level.
 	Boundary bool
 }
 
-// Cache keeps the planner's picture of the cluster for one profile. Its
-// methods may be called from any goroutine.
+// Cache keeps the planner's state of the cluster for one profile. Its methods are safe for
+// concurrent use.
 type Cache struct {
 	mu     sync.Mutex
 	levels []Level
 	layout plan.Layout
 	state  *plan.State
-	// seen is what the nodes were like, in the order in which they were last given.
+	// seen has the last state of each node, in the order of the last node list.
 	seen    []nodeRecord
 	devices *Devices
-	// view is what devices were counted as when needs were last read.
+	// view has the device counts of the last Read.
 	view *devices.View
-	// resource gives the index of each resource in the layout.
+	// resource has the layout index of each resource.
 	resource map[v1.ResourceName]int
 	kind     map[string]int
 }
 
-// nodeRecord is what a node was like when the planner last got it; generation is 0 if the planner is to get it.
+// nodeRecord is the node as last passed to the planner. A generation of 0 makes the next
+// Refresh pass it again.
 type nodeRecord struct {
 	info       fwk.NodeInfo
 	name       string
 	generation int64
 	devices    uint64
 	held       bool
-	// conflict says which levels the node is in no domain of because its devices
-	// disagree.
+	// conflict names the levels at which the node is in no domain because its devices have
+	// different attribute values, "" if there are none.
 	conflict string
 }
 
-// NewCache returns a cache without devices over the levels, coarse to fine.
+// NewCache returns a cache without devices. The levels are ordered coarse to fine.
 func NewCache(levels []Level) (*Cache, error) { return newCache(levels, nil) }
 
 func newCache(levels []Level, devices *Devices) (*Cache, error) {
@@ -83,7 +84,7 @@ func newCache(levels []Level, devices *Devices) (*Cache, error) {
 	return s, nil
 }
 
-// LevelNames returns the names that a topology constraint may use, coarse to fine.
+// LevelNames returns the valid level names of a topology constraint, coarse to fine.
 func (s *Cache) LevelNames() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,8 +95,8 @@ func (s *Cache) LevelNames() []string {
 	return append(names, plan.NodeLevel)
 }
 
-// Refresh brings the picture up to date and returns it frozen. The nodes are
-// all nodes of the scheduler's snapshot; holds are subtracted from them.
+// Refresh updates the state and returns a snapshot of it. The nodes must be all nodes of
+// the scheduler's snapshot; Refresh subtracts the holds from their free amounts.
 func (s *Cache) Refresh(nodes []fwk.NodeInfo, holds []gangs.Hold) (*plan.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,10 +119,10 @@ func (s *Cache) Refresh(nodes []fwk.NodeInfo, holds []gangs.Hold) (*plan.Snapsho
 	return s.state.Freeze(), nil
 }
 
-// arrange puts what was seen in the order of the nodes, and removes those that are
-// not among them. The scheduler keeps a node's NodeInfo for as long as there is the
-// node, and gives them in the same order while none comes or goes, so there is
-// mostly nothing to do; looking for every name would be most of the work of a plan.
+// arrange puts the node records in the order of the nodes and removes the records of all
+// other nodes. It returns early if nothing changed, which is the usual case: the scheduler
+// keeps a node's NodeInfo while the node exists, and keeps the order while no node is added
+// or removed. Looking up every name would be most of the work of a plan.
 func (s *Cache) arrange(nodes []fwk.NodeInfo) {
 	if slices.EqualFunc(s.seen, nodes, nodeRecord.isOf) {
 		return
@@ -144,13 +145,13 @@ func (s *Cache) arrange(nodes []fwk.NodeInfo) {
 	}
 }
 
-// isOf reports whether the node is the one that was seen.
+// isOf reports whether the record is of this node.
 func (saw nodeRecord) isOf(info fwk.NodeInfo) bool {
 	return saw.info == info && (saw.generation == info.GetGeneration() || saw.name == nodeNameOf(info))
 }
 
-// nodeNameOf returns "" for a NodeInfo without a node, whose pods outlived it. It keeps its place in the order and is not
-// told to the planner.
+// nodeNameOf returns the node's name, "" for a NodeInfo that only has pods left. Such an
+// entry keeps its position, and the planner does not get it.
 func nodeNameOf(info fwk.NodeInfo) string {
 	if node := info.Node(); node != nil {
 		return node.Name
@@ -158,8 +159,8 @@ func nodeNameOf(info fwk.NodeInfo) string {
 	return ""
 }
 
-// changed returns the nodes to be told to the planner anew, given what is held on
-// each.
+// changed returns the indices of the nodes to pass to the planner again. held has the holds
+// by node name.
 func (s *Cache) changed(held map[string][]plan.Need) []int {
 	var changed []int
 	for i := range s.seen {
@@ -180,7 +181,7 @@ func (s *Cache) look(saw *nodeRecord, held []plan.Need) error {
 		klog.Background().Info("Devices of a node disagree on where it stands; it belongs to no domain of the level",
 			"node", klog.KRef("", saw.name), "disagreement", conflict)
 	}
-	saw.generation = 0 // what fails below is to be looked at again
+	saw.generation = 0 // after an error below, the next Refresh tries again
 	if err := s.addUnits(&spec, saw.info); err != nil {
 		return fmt.Errorf("node %s: %w", saw.name, err)
 	}
@@ -195,8 +196,8 @@ func (s *Cache) look(saw *nodeRecord, held []plan.Need) error {
 	return nil
 }
 
-// describe returns what the planner needs to know of a node, devices aside, and where
-// its devices disagree on its place.
+// describe returns the planner's node without devices. conflict names the levels at which
+// the devices have different attribute values.
 func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, conflict string) {
 	node := info.Node()
 	spec = plan.NodeSpec{
@@ -221,8 +222,8 @@ func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, conflict string
 	return spec, strings.TrimSuffix(conflict, "; ")
 }
 
-// subtract takes a need off a node's free room; devices go from the first
-// units that have them.
+// subtract takes a need off the node's free amounts. It takes devices from the first units
+// that have them.
 func subtract(spec *plan.NodeSpec, need plan.Need) {
 	for i, amount := range need.Resources {
 		spec.Free[i] -= amount

@@ -30,8 +30,7 @@ import (
 
 var errNoSuchObject = errors.New("no such object")
 
-// manager is the scheduler's view of devices, held in memory. Only what a
-// cache reads is there.
+// manager is an in-memory DRA manager. It has only the methods a cache uses.
 type manager struct {
 	slices []*resourceapi.ResourceSlice
 	claims map[string]*resourceapi.ResourceClaim
@@ -79,7 +78,7 @@ func (classes) Get(name string) (*resourceapi.DeviceClass, error) {
 
 func (classes) GetDeviceClass(v1.ResourceName) *resourceapi.DeviceClass { return nil }
 
-// world is a cluster that changes under a cache.
+// world is a cluster with random changes.
 type world struct {
 	t     *testing.T
 	rnd   *rand.Rand
@@ -114,7 +113,7 @@ func twoGPUs(name string) *resourceapi.ResourceClaim {
 	return claim
 }
 
-// cache returns a cache of the world that nobody used yet.
+// cache returns a new cache of the world.
 func (w *world) cache() *cluster.Cache {
 	profile := &cluster.Profile{}
 	profile.SetLevels([]cluster.Level{
@@ -152,25 +151,25 @@ func withClaim(p *v1.Pod, claim string) *v1.Pod {
 	return p
 }
 
-// change makes one random change of nodes, pods or devices.
+// change makes a random change of a node, pod or device.
 func (w *world) change() {
 	i := w.rnd.IntN(len(w.nodes))
 	info := w.nodes[i]
 	switch w.rnd.IntN(8) {
-	case 0: // a pod comes
+	case 0: // add a pod
 		w.made++
 		added, err := framework.NewPodInfo(pod(fmt.Sprintf("p%d", w.made), fmt.Sprint(1+w.rnd.IntN(40))))
 		if err != nil {
 			w.t.Fatalf("reading a pod: %v", err)
 		}
 		info.AddPodInfo(added)
-	case 1: // a pod goes
+	case 1: // remove a pod
 		if pods := info.GetPods(); len(pods) > 0 {
 			if err := info.RemovePod(klog.Background(), pods[w.rnd.IntN(len(pods))].GetPod()); err != nil {
 				w.t.Fatalf("removing a pod: %v", err)
 			}
 		}
-	case 2: // a node moves, is cordoned, or shows a resource that none had
+	case 2: // move or cordon a node, or add a new extended resource
 		node := info.Node().DeepCopy()
 		node.Labels[fleet.LabelLeaf] = w.nodes[w.rnd.IntN(len(w.nodes))].Node().Labels[fleet.LabelLeaf]
 		node.Spec.Unschedulable = w.rnd.IntN(4) == 0
@@ -178,19 +177,19 @@ func (w *world) change() {
 			node.Status.Allocatable["example.com/thing"] = resource.MustParse("3")
 		}
 		info.SetNode(node)
-	case 3: // a node goes
+	case 3: // remove a node
 		if len(w.nodes) > 4 {
 			w.spare = append(w.spare, info)
 			w.nodes = slices.Delete(w.nodes, i, i+1)
 		}
-	case 4: // a node comes back
+	case 4: // restore a node
 		if len(w.spare) > 0 {
 			w.nodes = append(w.nodes, w.spare[0])
 			w.spare = w.spare[1:]
 		}
-	case 5: // a node's placement group becomes another, and sometimes its devices disagree
+	case 5: // change a node's placement group; sometimes its devices disagree
 		w.regroup(info.Node().Name, fmt.Sprintf("pg-%d", w.rnd.IntN(2)), w.rnd.IntN(3) == 0)
-	default: // a device is taken, or given back
+	default: // allocate or free a device
 		slice := w.dra.slices[w.rnd.IntN(len(w.dra.slices))]
 		device := slice.Spec.Devices[w.rnd.IntN(len(slice.Spec.Devices))]
 		id := structured.MakeDeviceID(slice.Spec.Driver, slice.Spec.Pool.Name, device.Name)
@@ -202,13 +201,13 @@ func (w *world) change() {
 	}
 }
 
-// answer is all that can be asked of a picture, in words and by names.
+// answer has the results of plans and scores as text, by name.
 type answer struct {
 	Plans  []string
 	Scores map[string]int64
 }
 
-// ask has the cache read the world, and plans and scores on what it saw.
+// ask refreshes the cache from the world, and plans and scores on the snapshot.
 func (w *world) ask(cache *cluster.Cache, holds func([]cluster.PodNeed) []gangs.Hold) answer {
 	w.t.Helper()
 	needs, err := cache.Read([]*v1.Pod{pod("cpu", "30"), withClaim(pod("gpu", "4"), "two"), pod("thing", "1", "example.com/thing")})
@@ -241,8 +240,7 @@ func (w *world) ask(cache *cluster.Cache, holds func([]cluster.PodNeed) []gangs.
 	return a
 }
 
-// A cache that was kept up to date tells the planner what one made from
-// scratch does.
+// An updated cache gives the planner the same state as a new cache.
 func TestKeptCacheEqualsFreshCache(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
@@ -260,8 +258,7 @@ func TestKeptCacheEqualsFreshCache(t *testing.T) {
 	}
 }
 
-// Room that another gang's plan counts on is taken off, and given back when the
-// plan is through.
+// Refresh subtracts holds, and restores the amounts once the holds are gone.
 func TestHoldsAreSubtracted(t *testing.T) {
 	w := newWorld(t, 0)
 	cache := w.cache()
@@ -269,7 +266,7 @@ func TestHoldsAreSubtracted(t *testing.T) {
 	during := w.ask(cache, func(needs []cluster.PodNeed) []gangs.Hold {
 		var holds []gangs.Hold
 		for _, info := range w.nodes[1:] {
-			for range 4 { // four times two GPUs are all that a node has
+			for range 4 { // a node has the eight GPUs of four members
 				holds = append(holds, gangs.Hold{Node: info.Node().Name, Need: needs[1].Need})
 			}
 		}
@@ -287,7 +284,7 @@ func TestHoldsAreSubtracted(t *testing.T) {
 	}
 }
 
-// A pod whose claim is allocated can go to the node of its devices only.
+// A pod with an allocated claim is pinned to the node of its devices.
 func TestPinned(t *testing.T) {
 	w := newWorld(t, 0)
 	home := w.nodes[5].Node().Name

@@ -18,29 +18,31 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Devices keeps device counts up to date from the scheduler's own view of
-// slices, classes and claims, in-flight allocations included. One serves all
-// profiles of a process, which share that view.
+// Devices keeps device counts up to date from the scheduler's view of ResourceSlices,
+// DeviceClasses and ResourceClaims, pending allocations included. All profiles of a process
+// share that view and one Devices.
 type Devices struct {
 	manager   fwk.SharedDRAManager
 	inventory *devices.Inventory
 
-	// mu guards what follows, and keeps two readers from bringing the inventory
-	// up to date at once.
+	// mu guards the fields below. It also keeps two callers from updating the inventory at
+	// once.
 	mu sync.Mutex
 	// published and whole are nil until Follow.
 	published Published
 	whole     func() bool
-	// following reports that the inventory rests on news; listed, that slices with
-	// the taints of rules were read in full the last time.
+	// following is set while the inventory is updated from changes instead of full lists.
+	// listed is set if the last update listed the slices with the taints of
+	// DeviceTaintRules.
 	following, listed bool
 	slices            map[string]bool
 	claims            map[types.UID]claimNews
-	// named are the claims that hold something, by which the tracker knows them.
+	// named has the name of each claim that holds devices: the claim tracker finds it by
+	// name.
 	named map[types.UID]types.NamespacedName
 }
 
-// NewDevices returns device counts that are read from the manager.
+// NewDevices returns device counts read from the manager.
 func NewDevices(manager fwk.SharedDRAManager) *Devices {
 	return &Devices{
 		manager: manager, inventory: devices.New(devices.DefaultOptions()),
@@ -48,17 +50,17 @@ func NewDevices(manager fwk.SharedDRAManager) *Devices {
 	}
 }
 
-// classes joins the two interfaces of the DRA manager to DeviceClasses.
+// classes joins the manager's two interfaces to DeviceClasses.
 type classes struct {
 	fwk.DeviceClassLister
 	fwk.DeviceClassResolver
 }
 
-// Inventory returns what is counted, as of the last Sync.
+// Inventory returns the inventory, as of the last Sync.
 func (d *Devices) Inventory() *devices.Inventory { return d.inventory }
 
-// Request reads what the pod wants of devices. The error is a sentence about what
-// nobody can serve as it is written.
+// Request returns the devices the pod requests. The error is a sentence that explains why
+// no node could serve the request as written.
 func (d *Devices) Request(pod *v1.Pod) (devices.Request, error) {
 	claims, err := d.Claims(pod)
 	if err != nil {
@@ -67,9 +69,9 @@ func (d *Devices) Request(pod *v1.Pod) (devices.Request, error) {
 	return d.inventory.Request(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
 }
 
-// Claims returns the pod's claims in the order in which the pod names them. A
-// claim whose allocation is on its way to the API server is shown with it, as a
-// copy: such a claim takes nothing more.
+// Claims returns the pod's claims in the order of the pod's spec. It copies a claim with a
+// pending allocation and sets that allocation in the copy's status: such a claim needs no
+// more devices.
 func (d *Devices) Claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
 	claims := make([]*resourceapi.ResourceClaim, 0, len(pod.Spec.ResourceClaims))
 	err := d.each(pod, func(claim *resourceapi.ResourceClaim) {
@@ -82,7 +84,8 @@ func (d *Devices) Claims(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
 	return claims, err
 }
 
-// each calls do for each claim that exists for the pod.
+// each calls do for each of the pod's claims. It returns an error if a claim does not
+// exist.
 func (d *Devices) each(pod *v1.Pod, do func(*resourceapi.ResourceClaim)) error {
 	for i := range pod.Spec.ResourceClaims {
 		ref := &pod.Spec.ResourceClaims[i]
@@ -91,7 +94,7 @@ func (d *Devices) each(pod *v1.Pod, do func(*resourceapi.ResourceClaim)) error {
 			return fmt.Errorf("resourceClaims %s: %w", ref.Name, err)
 		}
 		if name == nil {
-			continue // the controller found that no claim is needed
+			continue // the controller decided that the pod needs no claim
 		}
 		claim, err := d.manager.ResourceClaims().Get(pod.Namespace, *name)
 		if err != nil {
@@ -102,7 +105,7 @@ func (d *Devices) each(pod *v1.Pod, do func(*resourceapi.ResourceClaim)) error {
 	return nil
 }
 
-// pending is what an unallocated claim is about to get, nil if nothing.
+// pending returns the pending allocation of an unallocated claim, nil if there is none.
 func (d *Devices) pending(claim *resourceapi.ResourceClaim) *resourceapi.AllocationResult {
 	if claim.Status.Allocation != nil {
 		return nil
@@ -110,23 +113,22 @@ func (d *Devices) pending(claim *resourceapi.ResourceClaim) *resourceapi.Allocat
 	return d.manager.ResourceClaims().GetPendingAllocation(claim.UID)
 }
 
-// PodNeed is what one pod asks of a node.
+// PodNeed is the amount one pod needs of a node.
 type PodNeed struct {
 	plan.Need
-	// RDMA reports that some of the devices are RDMA NICs.
+	// RDMA is set if some of the devices are RDMA NICs.
 	RDMA bool
-	// Alternatives reports that there were several ways to serve the pod, in an order
-	// that its author wrote, and that the least of them is what stands here.
+	// Alternatives is set if the request has several options in order of preference. Need
+	// then has the smallest.
 	Alternatives bool
-	// alignment is what the pod or its claims say, "" for nothing.
+	// alignment is the alignment that the pod or its claims request, "" if none.
 	alignment gangs.Alignment
-	// want is what it was made of.
+	// want is the device request that Need was made from.
 	want devices.Request
 }
 
-// Read returns what the pods ask of nodes, one for each pod, and reads the
-// present device counts. The error is a sentence about the pod that cannot be
-// understood.
+// Read updates the device counts and returns the need of each pod, in the order of pods.
+// The error is a sentence about the pod with an invalid request.
 func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +156,8 @@ func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 	return needs, nil
 }
 
-// Unallocated reports whether the claim exists, has no devices, and nobody has
-// reserved any for it.
+// Unallocated reports whether the claim exists and has neither an allocation nor a pending
+// allocation.
 func (s *Cache) Unallocated(namespace, name string) bool {
 	if s.devices == nil {
 		return false
@@ -164,8 +166,8 @@ func (s *Cache) Unallocated(namespace, name string) bool {
 	return err == nil && claim.Status.Allocation == nil && s.devices.pending(claim) == nil
 }
 
-// Reach says where the devices of a need, which the last Read returned, can be used
-// by several pods at once.
+// Reach returns where several pods can use the devices of a need at once. The need must
+// come from the last Read.
 func (s *Cache) Reach(need *PodNeed) devices.Reach {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,8 +195,8 @@ func (s *Cache) readDevices(pods []*v1.Pod, wants []devices.Request) error {
 	return s.meetKinds()
 }
 
-// meetKinds adds the view's kinds and permits to the layout. Names are stable,
-// so what an earlier view had keeps its index.
+// meetKinds adds the view's kinds and permits to the layout. A name known from an earlier
+// view keeps its index.
 func (s *Cache) meetKinds() error {
 	for _, kind := range s.view.Kinds {
 		if _, known := s.kind[kind.Name]; !known {
@@ -208,7 +210,7 @@ func (s *Cache) meetKinds() error {
 	return s.grow()
 }
 
-// permitResource is the planner's resource for a permit.
+// permitResource returns the name of the planner resource that counts a permit.
 func permitResource(permit string) v1.ResourceName {
 	return v1.ResourceName("permit " + permit)
 }
@@ -231,7 +233,7 @@ func (s *Cache) addDevices(need *PodNeed, want *devices.Request) {
 	}
 }
 
-// deviceRevision changes with anything that changes the node's device counts.
+// deviceRevision returns a number that changes whenever the node's device counts change.
 func (s *Cache) deviceRevision(node string) uint64 {
 	switch {
 	case s.view == nil:
@@ -242,7 +244,7 @@ func (s *Cache) deviceRevision(node string) uint64 {
 	return s.view.NodeRevision(node)
 }
 
-// addUnits puts the node's devices into its description.
+// addUnits adds the node's units and permits to spec.
 func (s *Cache) addUnits(spec *plan.NodeSpec, info fwk.NodeInfo) error {
 	if s.view == nil {
 		return nil
@@ -265,7 +267,7 @@ func (s *Cache) addUnits(spec *plan.NodeSpec, info fwk.NodeInfo) error {
 	return nil
 }
 
-// freeScalars is what a node's device plugins have left.
+// freeScalars returns the free amounts of the node's extended resources.
 func freeScalars(info fwk.NodeInfo) map[v1.ResourceName]int64 {
 	allocatable := info.GetAllocatable().GetScalarResources()
 	if len(allocatable) == 0 {
@@ -279,9 +281,9 @@ func freeScalars(info fwk.NodeInfo) map[v1.ResourceName]int64 {
 	return free
 }
 
-// Pinned returns the only node that can serve the pod, if claims of it are
-// allocated already: a scheduler that was killed between allocating and binding
-// leaves such pods behind. It is "" for all others.
+// Pinned returns the only node that can serve the pod because of claims that are already
+// allocated, "" if there is no such claim or several nodes can. A scheduler killed between
+// allocation and binding leaves such pods behind.
 func (s *Cache) Pinned(pod *v1.Pod, nodes []fwk.NodeInfo) (string, error) {
 	if s.devices == nil || len(pod.Spec.ResourceClaims) == 0 {
 		return "", nil
@@ -301,7 +303,7 @@ func (s *Cache) Pinned(pod *v1.Pod, nodes []fwk.NodeInfo) (string, error) {
 		switch {
 		case !allowed:
 		case found != "":
-			return "", nil // several nodes will do: the filters tell them apart
+			return "", nil // several nodes match: the filters choose
 		default:
 			found = info.Node().Name
 		}

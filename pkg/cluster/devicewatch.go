@@ -14,66 +14,65 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Published is what the API server has of devices, as an informer's store shows
-// it: never behind the changes that Devices is notified of.
+// Published reads ResourceSlices from the API server through an informer's store. It must
+// not be older than the changes passed to Devices.
 type Published interface {
-	// Slice returns the slice of that name, nil if there is none.
+	// Slice returns the slice with that name, nil if there is none.
 	Slice(name string) (*resourceapi.ResourceSlice, error)
 	// Slices returns all slices.
 	Slices() ([]*resourceapi.ResourceSlice, error)
-	// Ruled reports whether DeviceTaintRules exist: their taints stand in no
-	// published slice.
+	// Ruled reports whether DeviceTaintRules exist. Their taints are in no published slice.
 	Ruled() bool
-	// Synced reports whether all objects that exist have been delivered.
+	// Synced reports whether the informer has delivered all existing objects.
 	Synced() bool
 }
 
-// claimNews is that something about a claim changed, and what the claim tracker
-// must show before the news is old: it gets its own news in its own time.
+// claimNews is a change of a claim. It stays queued until the claim tracker shows the
+// change: the tracker has its own informer.
 type claimNews struct {
 	name types.NamespacedName
-	// version is the least resource version that counts, 0 for any.
+	// version is the least resource version that includes the change, 0 for any.
 	version int64
-	// gone reports that the claim was deleted.
+	// gone is set if the claim was deleted.
 	gone bool
 }
 
-// Follow makes Sync rest on news instead of reading everything, from the moment in
-// which published is synced. Everyone who allocates devices in this process must
-// then tell ClaimAssumed of it; whole reports whether that is so.
+// Follow makes Sync apply changes instead of reading everything, once published is synced.
+// Every allocator of devices in this process must then call ClaimAssumed; whole reports
+// whether all do.
 func (d *Devices) Follow(published Published, whole func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.published, d.whole = published, whole
 }
 
-// SliceChanged notes a slice that was published, changed or deleted.
+// SliceChanged records that a slice was added, changed or deleted.
 func (d *Devices) SliceChanged(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.slices[name] = true
 }
 
-// ClaimChanged notes a claim as the API server has it now.
+// ClaimChanged records the state of a claim in the API server.
 func (d *Devices) ClaimChanged(claim *resourceapi.ResourceClaim) {
 	d.news(claim.UID, claimNews{name: nameOf(claim), version: versionOf(claim)})
 }
 
-// ClaimDeleted notes a claim that the API server no longer has.
+// ClaimDeleted records that a claim was deleted from the API server.
 func (d *Devices) ClaimDeleted(claim *resourceapi.ResourceClaim) {
 	d.news(claim.UID, claimNews{name: nameOf(claim), gone: true})
 }
 
-// ClaimAssumed notes that the claim tracker assumed a new state of a claim.
+// ClaimAssumed records that the claim tracker assumed a new state of a claim.
 func (d *Devices) ClaimAssumed(claim *resourceapi.ResourceClaim) {
 	d.news(claim.UID, claimNews{name: nameOf(claim)})
 }
 
-// ClaimReleased notes that the claim tracker may have dropped what was pending for a
-// claim.
+// ClaimReleased records that the claim tracker may have dropped a claim's pending
+// allocation.
 func (d *Devices) ClaimReleased(uid types.UID) { d.news(uid, claimNews{}) }
 
-// news merges the changes of a claim since the last Sync.
+// news merges a change with earlier changes of the claim since the last Sync.
 func (d *Devices) news(uid types.UID, n claimNews) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -87,9 +86,8 @@ func (d *Devices) news(uid types.UID, n claimNews) {
 	d.claims[uid] = n
 }
 
-// Sync brings the inventory up to date with the scheduler's own view. What
-// changed costs, not what there is, unless changes are not delivered or
-// DeviceTaintRules are about.
+// Sync updates the inventory from the scheduler's view. Its cost grows with the number of
+// changes, not of objects, unless changes are not delivered or DeviceTaintRules exist.
 func (d *Devices) Sync() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -100,7 +98,7 @@ func (d *Devices) Sync() error {
 		return fmt.Errorf("following ResourceSlices: %w", err)
 	}
 	if !d.following {
-		// From here on every claim speaks for itself.
+		// From here on SetAllocation accounts for each claim.
 		d.inventory.SyncAllocated(structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()})
 		d.following = true
 	}
@@ -143,9 +141,10 @@ func (d *Devices) followSlices() error {
 	return nil
 }
 
-// followClaim records what the claim tracker says that a claim holds. It returns
-// true if the tracker has seen the change, too. What is pending is read first: a
-// claim is allocated before it stops being pending, so one of the two shows it.
+// followClaim records the devices that the claim tracker shows for the claim. It returns
+// true if the tracker has seen the change too. It reads the pending allocation first: the
+// tracker sets the claim's allocation before it drops the pending one, so one of the two
+// reads shows it.
 func (d *Devices) followClaim(uid types.UID, n claimNews) bool {
 	held := d.manager.ResourceClaims().GetPendingAllocation(uid)
 	heard := n.gone || n.version == 0
@@ -165,11 +164,11 @@ func (d *Devices) followClaim(uid types.UID, n claimNews) bool {
 	return heard
 }
 
-// gatherTries bounds how often the claim tracker is asked for one consistent
-// state while claims change under it.
+// gatherTries is the maximum number of reads of the claim tracker to get one consistent
+// state while claims change.
 const gatherTries = 100
 
-// readAll reads all slices and all allocations. News is kept for later.
+// readAll reads all slices and all allocations. Queued changes stay queued.
 func (d *Devices) readAll() error {
 	all, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {
@@ -183,8 +182,7 @@ func (d *Devices) readAll() error {
 			d.inventory.SyncAllocated(*state)
 			return nil
 		}
-		// Claims changed while they were counted; the tracker's own error for
-		// that is not exported.
+		// Claims changed during the count. The tracker does not export its error for this.
 		if try == gatherTries {
 			return fmt.Errorf("gathering allocated devices: %w", err)
 		}
@@ -196,8 +194,8 @@ func nameOf(claim *resourceapi.ResourceClaim) types.NamespacedName {
 	return types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}
 }
 
-// versionOf reads a resource version as the scheduler's assume cache does; 0 for
-// one that is no number, as of a claim that is not in the API server.
+// versionOf parses a resource version as the scheduler's assume cache does. It returns 0 if
+// the version is not a number, as for a claim that is not in the API server.
 func versionOf(claim *resourceapi.ResourceClaim) int64 {
 	version, err := strconv.ParseInt(claim.ResourceVersion, 10, 64)
 	if err != nil {

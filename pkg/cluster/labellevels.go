@@ -11,11 +11,11 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// maxExtensions is how many caches with further levels a profile keeps. Each costs
-// as much memory as the profile's own; workloads of one cluster name few labels.
+// maxExtensions is the maximum number of caches with extra levels per profile. Each uses as
+// much memory as the profile's own cache; the workloads of a cluster name few labels.
 const maxExtensions = 4
 
-// extensions are the caches of a profile that have further levels, the latest last.
+// extensions are a profile's caches with extra levels, oldest first.
 type extensions struct {
 	mu   sync.Mutex
 	list []extension
@@ -23,16 +23,16 @@ type extensions struct {
 
 type extension struct {
 	labels string
-	// labelCount is how many nodes had the labels when the cache was made.
+	// labelCount is the number of labels on the nodes at the time the cache was made.
 	labelCount int
 	cache      *Cache
 }
 
-// CacheWithLabels returns a cache that has, beside the profile's levels, a level for
-// each of the node labels that is not one of them, by the label's name. For one
-// label alone it stands above all others, so that they never cut its domains. Nested
-// says that what requires a domain of it may stand in a scope that requires one of
-// another level: then each stands where it belongs by the nodes that there are.
+// CacheWithLabels returns a cache with the profile's levels plus one level for each given
+// node label that is not a level yet. The new level has the label's name. A single label's
+// level goes above all others, so the others do not split its domains. With nested, a
+// constraint on one level may apply inside a constraint on another: each new level then
+// goes below the levels whose domains it divides on the given nodes.
 func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.NodeInfo) (*Cache, error) {
 	base, err := d.Cache()
 	if err != nil {
@@ -78,7 +78,7 @@ func (e *extensions) add(added extension) {
 	e.list = append(e.list, added)
 }
 
-// labelCount counts the labels on the nodes.
+// labelCount returns how many of these labels the nodes have, summed over the nodes.
 func labelCount(labels []string, nodes []fwk.NodeInfo) int {
 	n := 0
 	for _, info := range nodes {
@@ -91,8 +91,8 @@ func labelCount(labels []string, nodes []fwk.NodeInfo) int {
 	return n
 }
 
-// withLevel puts a label among the levels, if they may be nested below those whose
-// domains it divides. A level that it does not nest in is cut by it.
+// withLevel inserts a level for the label. With nested, it goes below the levels whose
+// domains it divides; it splits the domains of the levels below it.
 func withLevel(levels []Level, label string, nested bool, nodes []fwk.NodeInfo) []Level {
 	at := 0
 	for i, level := range levels {
@@ -103,8 +103,8 @@ func withLevel(levels []Level, label string, nested bool, nodes []fwk.NodeInfo) 
 	return slices.Insert(slices.Clone(levels), at, Level{Name: label, NodeLabel: label})
 }
 
-// divides reports that all nodes with one value of the finer label have one value of the
-// coarser.
+// divides reports whether all nodes with the same value of the finer label have the same
+// value of the coarser.
 func divides(finer, coarser string, nodes []fwk.NodeInfo) bool {
 	in := map[string]string{}
 	for _, info := range nodes {
@@ -121,10 +121,9 @@ func divides(finer, coarser string, nodes []fwk.NodeInfo) bool {
 	return true
 }
 
-// LevelOf returns the name of the level whose domains the node label names, "" if
-// there is none.
+// LevelOf returns the name of the level that uses this node label, "" if there is none.
 func (s *Cache) LevelOf(label string) string {
-	for _, level := range s.levels { // they never change
+	for _, level := range s.levels { // s.levels never changes
 		if level.DeviceAttribute == "" && level.NodeLabel == label {
 			return level.Name
 		}

@@ -13,8 +13,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// A label that workloads name stands above all levels, or, where scopes nest, below
-// those that it divides.
+// A label's level goes above all others, or, with nested, below the levels it divides.
 func TestCacheWithLabels(t *testing.T) {
 	var nodes []fwk.NodeInfo
 	for _, labels := range []map[string]string{

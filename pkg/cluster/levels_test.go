@@ -21,7 +21,8 @@ import (
 
 const placementGroup = "azure.dra.net/placementGroupId"
 
-// regroup makes a node's NICs tell another placement group; if only some of them do, they disagree.
+// regroup sets the placement group of a node's NICs. With some, it sets every second NIC
+// only, so the node's devices disagree.
 func (w *world) regroup(node, group string, some bool) {
 	for i, slice := range w.dra.slices {
 		if slice.Spec.Driver != fleet.DriverNIC || *slice.Spec.NodeName != node {
@@ -37,7 +38,7 @@ func (w *world) regroup(node, group string, some bool) {
 	}
 }
 
-// groups is a cluster of two placement groups, A and B, with two nodes each.
+// groups returns a cluster of two placement groups, A and B, with two nodes each.
 func groups(t *testing.T) *world {
 	w := &world{t: t, dra: &manager{claims: map[string]*resourceapi.ResourceClaim{}, taken: sets.New[structured.DeviceID]()}}
 	for _, text := range []string{"shape=ndh100v5,nodes=2,name=a,group=A", "shape=ndh100v5,nodes=2,name=b,group=B"} {
@@ -61,7 +62,8 @@ func groups(t *testing.T) *world {
 	return w
 }
 
-// place plans a gang of so many pods with a claim, and returns where it goes, or why it does not.
+// place plans a gang of size pods with the claim. It returns the placement or the reason
+// for none.
 func (w *world) place(cache *cluster.Cache, claim string, size int) string {
 	w.t.Helper()
 	needs, err := cache.Read([]*v1.Pod{withClaim(pod("p", "1"), claim)})
@@ -90,8 +92,8 @@ func boundedByGroup(t *testing.T, w *world) *cluster.Cache {
 	return cache
 }
 
-// A placement group that only device attributes tell bounds gangs that ask for RDMA and no others; the planner hears of
-// every change of it, and a node whose devices disagree is in none.
+// A placement group from device attributes bounds gangs with RDMA and no others. The
+// planner gets every change of it. A node whose devices disagree is in no group.
 func TestDeviceAttributesNameDomains(t *testing.T) {
 	w := groups(t)
 	cache := boundedByGroup(t, w)
@@ -116,7 +118,7 @@ func TestDeviceAttributesNameDomains(t *testing.T) {
 	check("three with RDMA, they agree again", "nics", 3, "3 members on 3 nodes in group A")
 }
 
-// Levels that devices name need somebody who knows devices.
+// A level named by a device attribute needs plugin DRAAware.
 func TestDeviceAttributeWithoutDevices(t *testing.T) {
 	profile := &cluster.Profile{}
 	profile.SetLevels([]cluster.Level{{Name: "group", DeviceAttribute: placementGroup}})

@@ -9,55 +9,54 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Planned is what a plan says about the pod of a scheduling cycle.
+// Planned is the plan for the pod of a scheduling cycle.
 type Planned struct {
-	// Node is the only node that the pod may go to, "" if there is no plan.
+	// Node is the only node the pod may use, "" if there is no plan.
 	Node string
-	// Rail is the alignment unit that the pod should take its devices from,
-	// because other members of its gang use the same one; -1 if it does not matter.
+	// Rail is the index of the alignment unit to allocate devices from, because other
+	// members of the gang use the same unit. It is -1 if any unit will do.
 	Rail int
-	// Gang tells the pod's gang from all others, "" if it is in none.
+	// Gang identifies the pod's gang, "" if the pod is in no gang.
 	Gang string
-	// Alignment is what the pod's gang says, "" for nothing.
+	// Alignment is the alignment that the pod's gang requests, "" if it requests none.
 	Alignment gangs.Alignment
 }
 
-// plannedKey is where a plan's answer for the pod of a scheduling cycle stands.
+// plannedKey is the CycleState key of Planned.
 const plannedKey fwk.StateKey = "dovetail/planned"
 
-// Clone returns p: it never changes.
+// Clone returns p, which is immutable.
 func (p Planned) Clone() fwk.StateData { return p }
 
-// SetPlanned leaves what a plan says in the pod's cycle, for the plugins that come
-// after.
+// SetPlanned stores the plan in the pod's CycleState for the plugins that run later.
 func SetPlanned(state fwk.CycleState, planned Planned) {
 	state.Write(plannedKey, planned)
 }
 
-// PlannedOf returns what a plan says about the pod of the cycle.
+// PlannedOf returns the plan in the CycleState, or a Planned without node and rail.
 func PlannedOf(state fwk.CycleState) Planned {
 	if data, err := state.Read(plannedKey); err == nil {
 		if planned, ok := data.(Planned); ok {
 			return planned
 		}
 	}
-	return Planned{Rail: -1} // there is no plan
+	return Planned{Rail: -1}
 }
 
-// slowKey is where a cycle says that its pod's binding takes long.
+// slowKey is the CycleState key that marks a slow binding.
 const slowKey fwk.StateKey = "dovetail/binds-slowly"
 
-// slow has no content.
+// slow is empty: the key alone is the mark.
 type slow struct{}
 
 // Clone returns s.
 func (s slow) Clone() fwk.StateData { return s }
 
-// SetBindsSlowly notes that the pod of the cycle waits, before it is bound, for
-// something outside of the scheduler.
+// SetBindsSlowly marks the cycle's pod: before binding it waits for something outside the
+// scheduler.
 func SetBindsSlowly(state fwk.CycleState) { state.Write(slowKey, slow{}) }
 
-// BindsSlowly reports whether that was noted.
+// BindsSlowly reports whether SetBindsSlowly marked the cycle's pod.
 func BindsSlowly(state fwk.CycleState) bool {
 	_, err := state.Read(slowKey)
 	return err == nil

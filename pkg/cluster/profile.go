@@ -10,31 +10,29 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Profile is where the plugins of one profile find the cache that they share.
-// They are made in no particular order: the one that knows the fabric's levels
-// and the one that knows devices leave them here, and the cache is put
-// together when the first pod needs it.
+// Profile holds the cache that the plugins of one scheduler profile share. The framework
+// makes the plugins in no particular order. One plugin sets the levels, another the
+// devices; the first call of Cache builds the cache from both.
 type Profile struct {
-	// all has the other profiles of the process; nil if there are none.
+	// all has the other profiles of the process, nil if there are none.
 	all     *Profiles
 	mu      sync.Mutex
 	levels  []Level
 	devices *Devices
 	cache   atomic.Pointer[Cache]
-	// extended are caches with levels that only workloads name.
+	// extended are caches with extra levels for labels that workloads name.
 	extended extensions
 }
 
-// SetLevels leaves the levels of the fabric, coarse to fine.
+// SetLevels sets the levels of the fabric, coarse to fine.
 func (d *Profile) SetLevels(levels []Level) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.levels = levels
 }
 
-// Devices returns the device counts, which all profiles of a process share, and
-// leaves them on the profile. It returns true to the first caller: the others need not
-// have them follow the cluster.
+// Devices sets the profile's device counts and returns them. All profiles of a process
+// share them. first is true for the first caller, which must keep them up to date.
 func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
 	counts, first = NewDevices(manager), true
 	if d.all != nil {
@@ -46,7 +44,7 @@ func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first 
 	return counts, first
 }
 
-// CountsAllDevices reports whether every profile of the process counts its devices here.
+// CountsAllDevices reports whether every profile of the process has device counts.
 func (d *Profile) CountsAllDevices() bool {
 	if d.all == nil {
 		return true
@@ -60,7 +58,7 @@ func (d *Profile) counts() bool {
 	return d.devices != nil
 }
 
-// Cache returns the profile's cache. The error names the level that is wrong.
+// Cache returns the profile's cache. The error names the invalid level.
 func (d *Profile) Cache() (*Cache, error) {
 	if s := d.cache.Load(); s != nil {
 		return s, nil
@@ -78,14 +76,14 @@ func (d *Profile) Cache() (*Cache, error) {
 	return s, nil
 }
 
-// Profiles gives each profile of a process its profile.
+// Profiles maps the scheduler profiles of a process to their Profile.
 type Profiles struct {
 	mu       sync.Mutex
 	profiles map[string]*Profile
 	devices  *Devices
 }
 
-// Of returns the profile of the profile with that name.
+// Of returns the Profile of the scheduler profile with that name. It makes a missing one.
 func (d *Profiles) Of(profile string) *Profile {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -108,8 +106,8 @@ func (d *Profiles) shared(manager fwk.SharedDRAManager) (counts *Devices, first 
 	return d.devices, true
 }
 
-// whole reports that no profile allocates devices behind the back of ours. All
-// profiles have a profile, because all have the same QueueSort plugin.
+// whole reports whether all profiles count devices, so that no allocation goes unnoticed.
+// Each profile has an entry, because all profiles use the same QueueSort plugin.
 func (d *Profiles) whole() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

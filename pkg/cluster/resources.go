@@ -13,12 +13,12 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// baseResources are what every node has, in layout order. CPU is in
-// milli-cores, memory and storage in bytes.
+// baseResources are the resources of every node, in layout order. CPU is in milli-cores,
+// memory and storage are in bytes.
 var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage, v1.ResourcePods}
 
-// meetResources adds the extended resources that changed nodes have come up with
-// to the layout, and reports whether there were any.
+// meetResources adds new extended resources of the changed nodes to the layout. It reports
+// whether it added any.
 func (s *Cache) meetResources(changed []int) (bool, error) {
 	before := len(s.layout.Resources)
 	for _, i := range changed {
@@ -46,12 +46,12 @@ func (s *Cache) grow() error {
 		return fmt.Errorf("growing the planner's layout: %w", err)
 	}
 	for i := range s.seen {
-		s.seen[i].generation = 0 // every node may have some of what is new
+		s.seen[i].generation = 0 // any node may have the new resources
 	}
 	return nil
 }
 
-// free returns what the node has left, by resource index.
+// free returns the node's free amounts, by resource index.
 func (s *Cache) free(info fwk.NodeInfo) []int64 {
 	allocatable, requested := info.GetAllocatable(), info.GetRequested()
 	free := make([]int64, len(s.layout.Resources))
@@ -66,8 +66,8 @@ func (s *Cache) free(info fwk.NodeInfo) []int64 {
 	return free
 }
 
-// resources returns what the pod asks for, by resource index. The named
-// extended resources come as devices and are left out.
+// resources returns the pod's requests, by resource index. It omits the extended resources
+// in devices: DRA devices serve those.
 func (s *Cache) resources(pod *v1.Pod, devices map[v1.ResourceName]int64) ([]int64, error) {
 	requests := resource.PodRequests(pod, resource.PodResourcesOptions{})
 	before := len(s.layout.Resources)

@@ -16,9 +16,9 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Without returns a cache of the cluster as it would be if some pods were gone,
-// with all that they hold, and the nodes to ask it about. It is made from
-// nothing, so it costs as much as the first look at a cluster.
+// Without returns a cache of the cluster without the given pods and the claims that only
+// they use, and the node list to pass to that cache. It builds the cache from scratch, so
+// it costs as much as a first Refresh.
 func (s *Cache) Without(nodes []fwk.NodeInfo, gone []*v1.Pod) (*Cache, []fwk.NodeInfo, error) {
 	s.mu.Lock()
 	levels, devices := s.levels, s.devices
@@ -50,7 +50,7 @@ func (s *Cache) Without(nodes []fwk.NodeInfo, gone []*v1.Pod) (*Cache, []fwk.Nod
 	return other, infos, nil
 }
 
-// freedManager is a DRA manager to which the claims of some pods are unallocated.
+// freedManager is a DRA manager that shows some claims as unallocated.
 type freedManager struct {
 	fwk.SharedDRAManager
 	claims *freedClaims
@@ -65,7 +65,8 @@ type freedClaims struct {
 	devices sets.Set[structured.DeviceID]
 }
 
-// withoutHolders frees the claims that only these pods use.
+// withoutHolders returns a DRA manager that shows the claims of these pods as unallocated,
+// except claims that other pods have reserved too.
 func withoutHolders(manager fwk.SharedDRAManager, gone []*v1.Pod) fwk.SharedDRAManager {
 	claims := &freedClaims{ResourceClaimTracker: manager.ResourceClaims(), freed: sets.New[types.UID](), devices: sets.New[structured.DeviceID]()}
 	uids := sets.New[types.UID]()
@@ -114,7 +115,7 @@ func (c *freedClaims) free(claim *resourceapi.ResourceClaim, gone sets.Set[types
 	}
 }
 
-// Get returns the claim, without its allocation if it is a freed one.
+// Get returns the claim. A freed claim has an empty status.
 func (c *freedClaims) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
 	claim, err := c.ResourceClaimTracker.Get(namespace, name)
 	if err != nil || !c.freed.Has(claim.UID) {
@@ -125,7 +126,7 @@ func (c *freedClaims) Get(namespace, name string) (*resourceapi.ResourceClaim, e
 	return claim, nil
 }
 
-// GetPendingAllocation returns what a claim that is not freed is about to get.
+// GetPendingAllocation returns the pending allocation of the claim, nil for a freed claim.
 func (c *freedClaims) GetPendingAllocation(uid types.UID) *resourceapi.AllocationResult {
 	if c.freed.Has(uid) {
 		return nil
@@ -133,8 +134,8 @@ func (c *freedClaims) GetPendingAllocation(uid types.UID) *resourceapi.Allocatio
 	return c.ResourceClaimTracker.GetPendingAllocation(uid)
 }
 
-// GatherAllocatedState leaves out the devices of freed claims. Shares of devices
-// are left as they are: the answer is then too careful.
+// GatherAllocatedState omits the devices of freed claims. It keeps their shared devices and
+// consumed capacity, so the result may show too few free devices.
 func (c *freedClaims) GatherAllocatedState() (*structured.AllocatedState, error) {
 	state, err := c.ResourceClaimTracker.GatherAllocatedState()
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// begin reads what there is to know of a pod before its nodes: nil if its devices
-// are left to the in-tree plugin alone. The error is a sentence for its author.
+// begin makes the cycle of a pod before its nodes are known. It returns nil if only the
+// in-tree plugin handles the pod's devices. The error is a sentence for the user.
 func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	if d.devices == nil || !mayWantDevices(pod) {
 		return nil, nil
@@ -32,7 +32,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	case err != nil && mode == gangs.AlignmentRequired:
 		return nil, fmt.Errorf("device alignment is required: %w", err)
 	case err != nil:
-		// The in-tree plugin has its own words for what it cannot serve.
+		// The in-tree plugin has its own message for a request it cannot serve.
 		d.logger.V(4).Info("Devices are not put in order", "pod", klog.KObj(pod), "reason", err.Error())
 		return nil, nil
 	case need.Empty():
@@ -44,7 +44,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	}, nil
 }
 
-// open brings the counts up to date and prepares the cycle's places.
+// open updates the device counts and prepares the cycle's slices.
 func (d *DRAAware) open(c *cycle) error {
 	if err := d.devices.Sync(); err != nil {
 		return fmt.Errorf("counting devices: %w", err)
@@ -53,7 +53,8 @@ func (d *DRAAware) open(c *cycle) error {
 	return nil
 }
 
-// mayWantDevices reports whether the pod names claims or extended resources.
+// mayWantDevices reports whether the pod has resource claims or requests extended
+// resources.
 func mayWantDevices(pod *v1.Pod) bool {
 	if len(pod.Spec.ResourceClaims) > 0 {
 		return true

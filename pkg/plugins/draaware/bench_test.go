@@ -11,9 +11,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// What one pod with a node of its own costs, from PreFilter to Reserve, as the
-// cluster grows; half of the other nodes' GPUs are in use. Stock has no plans: its
-// Filter is asked about that one node as well.
+// The benchmark measures a planned pod from PreFilter to Reserve at several cluster sizes.
+// Half of the GPUs of the other nodes are in use. The in-tree plugin has no plans; the
+// benchmark filters only the planned node there too.
 func BenchmarkPlannedCycle(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		pair := claim("pair", "4 gpu.nvidia.com", "4 rdma.dranet.net")

@@ -10,14 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// claimLocks lets one sharer at a time add itself to a claim: all of them change the same
-// list in the same object. It is safe for concurrent use.
+// claimLocks lets only one sharer at a time reserve a claim: all of them change the claim's
+// reservedFor list. It is safe for concurrent use.
 type claimLocks struct {
 	mu      sync.Mutex
 	byClaim map[types.UID]*claimLock
 }
 
-// claimLock is the lock of one claim, kept as long as it has users.
+// claimLock is the lock of one claim. It exists while it has users.
 type claimLock struct {
 	sync.Mutex
 	users int
@@ -25,10 +25,9 @@ type claimLock struct {
 
 func newClaimLocks() *claimLocks { return &claimLocks{byClaim: map[types.UID]*claimLock{}} }
 
-// take waits until the caller alone holds the locks of the claims. The function that it
-// returns releases them.
+// take locks the claims. The function it returns unlocks them.
 func (t *claimLocks) take(claims []types.UID) (leave func()) {
-	slices.Sort(claims) // two sharers of the same claims must not wait for each other
+	slices.Sort(claims) // a fixed order avoids deadlock between sharers of the same claims
 	taken := t.join(claims)
 	for _, lock := range taken {
 		lock.Lock()

@@ -19,59 +19,59 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// cycle is one pod's scheduling cycle. Slices of a node are copied for it, and
-// the copies put in order when the node is filtered; as the allocator reads a
-// node's slices only when asked about that node, no other goroutine looks at them
-// until then.
+// cycle is one pod's scheduling cycle. It has copies of the nodes' slices, and reorders a
+// node's copies when that node is filtered. The allocator reads a node's slices only to
+// filter that node, so no other goroutine reads them earlier.
 type cycle struct {
 	pod       types.UID
 	need      devices.Request
 	mode      gangs.Alignment
 	inventory *devices.Inventory
 	planned   cluster.Planned
-	// taken are the devices in use when the cycle began: all, or those that the
-	// planned node can be about.
+	// taken are the devices in use at the start of the cycle. For a planned pod, these are
+	// only the devices that its node can use.
 	taken *structured.AllocatedState
-	// slices and places, by the same number, are for a pod that may go to any node.
+	// slices and places have the same indices. They are set for a pod without a planned
+	// node.
 	slices *devices.NodeSlices
 	places []place
-	// own and rest are the slices that a planned pod may see, and here the place of
-	// its node.
+	// own and rest are the local and the shared slices of the planned node; here is its
+	// place.
 	own, rest []*resourceapi.ResourceSlice
 	here      place
 }
 
-// place is a node that has pools of its own.
+// place is a node with device pools of its own.
 type place struct {
 	once sync.Once
-	// copies are the node's slices as the allocator will see them.
+	// copies are the copies of the node's slices that the allocator gets.
 	copies []*resourceapi.ResourceSlice
 	result nodeResult
 }
 
-// nodeResult is what the cycle found on a node.
+// nodeResult is the result of inspecting a node.
 type nodeResult struct {
-	// refusal is why the pod cannot use the node, "" if nothing speaks against it.
+	// refusal is the reason why the pod cannot use the node, "" if there is none.
 	refusal string
 	score   int64
 }
 
 const cycleKey fwk.StateKey = Name + "/cycle"
 
-// Clone returns c: nodes answer the same to every clone.
+// Clone returns c: the results of the nodes are the same for all clones.
 func (c *cycle) Clone() fwk.StateData { return c }
 
 func cycleOf(state fwk.CycleState) *cycle {
 	data, err := state.Read(cycleKey)
 	if err != nil {
-		return nil // the pod wants no devices
+		return nil // the pod requests no devices
 	}
 	c, _ := data.(*cycle)
 	return c
 }
 
-// prepare takes the slices that there are and what is in use of them. For a
-// planned pod that is what one node needs, however large the cluster is.
+// prepare reads the slices and the devices in use. For a planned pod it reads only those of
+// the planned node, so the cost does not grow with the cluster.
 func (c *cycle) prepare() {
 	if c.planned.Node != "" {
 		c.own, c.rest = c.inventory.SlicesOn(c.planned.Node)
@@ -83,8 +83,8 @@ func (c *cycle) prepare() {
 	c.places = make([]place, len(c.slices.Local))
 }
 
-// place finds a node's place; nil if it has no pools of its own, or is not the
-// planned one.
+// place returns the node's place. It returns nil if the node has no pools of its own or is
+// not the planned node.
 func (c *cycle) place(node string) *place {
 	if c.planned.Node != "" {
 		if c.planned.Node != node || len(c.own) == 0 {
@@ -98,7 +98,7 @@ func (c *cycle) place(node string) *place {
 	return nil
 }
 
-// show returns the slices that the pod may see.
+// show returns the slices that the in-tree plugin gets for the pod.
 func (c *cycle) show() []*resourceapi.ResourceSlice {
 	if c.planned.Node != "" {
 		own := c.copies(&c.here, c.own, make([]resourceapi.ResourceSlice, len(c.own)))
@@ -113,8 +113,8 @@ func (c *cycle) show() []*resourceapi.ResourceSlice {
 	return append(shown, c.slices.Shared...)
 }
 
-// copies puts copies of a node's slices at its place. Only what Filter changes is
-// the copies' own: which list of devices they point to.
+// copies stores copies of the node's slices in p. The copies are shallow: Filter only
+// replaces the device list of a slice.
 func (c *cycle) copies(p *place, own []*resourceapi.ResourceSlice, room []resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
 	if c.mode == gangs.AlignmentNone {
 		return own
@@ -127,7 +127,7 @@ func (c *cycle) copies(p *place, own []*resourceapi.ResourceSlice, room []resour
 	return p.copies
 }
 
-// inspectNode looks at a node, and puts its slices in order, once in a cycle.
+// inspectNode assesses the node and reorders its slices, once per cycle.
 func (c *cycle) inspectNode(info fwk.NodeInfo) nodeResult {
 	p := c.place(info.Node().Name)
 	if p == nil {
@@ -151,7 +151,7 @@ func (c *cycle) assess(info fwk.NodeInfo) devices.Assessment {
 	return c.inventory.Assess(info.Node().Name, &c.need, c.planned.Rail, func(name v1.ResourceName) bool { return scalars[name] > 0 })
 }
 
-// judge claimLocks what is known of a node's devices into an answer.
+// judge converts an assessment of the node's devices to a result.
 func (c *cycle) judge(found devices.Assessment) nodeResult {
 	switch {
 	case found.Shortage != "":
@@ -164,7 +164,8 @@ func (c *cycle) judge(found devices.Assessment) nodeResult {
 	return nodeResult{score: score(found)}
 }
 
-// misaligned returns why a node cannot give the pod only NICs beside its GPUs.
+// misaligned returns the reason why the node cannot pair all of the pod's NICs with its
+// GPUs, "" if it can.
 func misaligned(found devices.Assessment) string {
 	want := found.Want
 	switch {
@@ -178,9 +179,8 @@ func misaligned(found devices.Assessment) string {
 	return ""
 }
 
-// The parts of a node's score: how many of the pod's NICs stand beside its GPUs,
-// or at least on their NUMA node, and how few pairs that others could use are
-// broken.
+// The parts of a node's score: the pod's NICs paired with its GPUs, the NICs on the NUMA
+// node of its GPUs, and the pairs left unbroken for other pods.
 const (
 	scorePaired    = 60
 	scoreOneNUMA   = 20
@@ -188,7 +188,7 @@ const (
 	scoreNoDevices = 0
 )
 
-// score says between 0 and 100 how well the node can align the pod's devices.
+// score rates from 0 to 100 how well the node can align the pod's devices.
 func score(found devices.Assessment) int64 {
 	if found.Order == nil {
 		return scoreNoDevices
@@ -200,7 +200,7 @@ func score(found devices.Assessment) int64 {
 		share(scoreUnbroken, want.GPUs+want.NICs, broken)
 }
 
-// share is the part of points that is left when some of all are lost.
+// share returns the part of points that remains after lost of all are subtracted.
 func share(points, all, lost int) int64 {
 	if all == 0 {
 		return int64(points)

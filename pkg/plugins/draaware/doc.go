@@ -1,16 +1,16 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package draaware stands in the place of the in-tree DynamicResources plugin,
-// which still does all the allocating: it takes the first devices that fit. This
-// package shows it each node's devices in an order in which the first that fit
-// are the ones that belong together.
+// Package draaware wraps the in-tree DynamicResources plugin, which still makes all
+// allocations. The in-tree allocator takes the first devices that fit. This package orders
+// each node's devices so that the first that fit are aligned: GPUs and NICs of the same
+// unit.
 //
-// # What must hold
+// # Invariants
 //
-//  1. Objects of informers are never changed. What the in-tree plugin sees are
-//     copies, one set for each cycle, put in order when their node is filtered.
-//  2. In mode preferred and none a node is refused only if the in-tree plugin
-//     would refuse it too; counts only say so sooner.
-//  3. A pod without devices is the in-tree plugin's business alone.
+//  1. It never changes objects of informers. The in-tree plugin gets copies, one set per
+//     cycle; Filter reorders the copies of its node.
+//  2. In modes preferred and none it refuses a node only if the in-tree plugin would
+//     refuse it too. The counts only refuse it sooner.
+//  3. It leaves pods without devices to the in-tree plugin.
 package draaware

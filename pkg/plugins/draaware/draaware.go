@@ -17,9 +17,9 @@ import (
 // Name is the plugin's name in a profile.
 const Name = "DRAAware"
 
-// DRAAware is the in-tree plugin under its own name, with its eyes on devices in
-// the order that suits the pod. Embedding forwards every extension point that
-// the in-tree plugin has.
+// DRAAware wraps the in-tree plugin and shows it the devices in an order that suits the
+// pod. Embedding forwards every extension point of the in-tree plugin. DRAAware has its own
+// name.
 type DRAAware struct {
 	*dynamicresources.DynamicResources
 	innerCalls *innerCalls
@@ -31,13 +31,12 @@ type DRAAware struct {
 	events     events.EventRecorder
 	profile    string
 	logger     klog.Logger
-	// podGroupCycle reports that the scheduler has a cycle of its own for PodGroups of
-	// scheduling.k8s.io, for which the plugin needs more of the scheduler than the
-	// in-tree plugin.
+	// podGroupCycle is set if the scheduler has PodGroup cycles (scheduling.k8s.io). For
+	// them the plugin needs more of the scheduler than the in-tree plugin does.
 	podGroupCycle bool
 	real          fwk.Handle
-	// scoring is the cycle whose nodes are being scored: reading it from the
-	// CycleState would cost an allocation for each node.
+	// scoring is the cycle whose nodes are being scored. Reading it from the CycleState
+	// would cost an allocation per node.
 	scoring atomic.Pointer[cycle]
 }
 

@@ -26,7 +26,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// selecting narrows a claim's request down.
+// selecting adds a CEL selector to a request of the claim.
 func selecting(c *resourceapi.ResourceClaim, request int, expression string) *resourceapi.ResourceClaim {
 	exact := c.Spec.Devices.Requests[request].Exactly
 	exact.Selectors = append(exact.Selectors, resourceapi.DeviceSelector{CEL: &resourceapi.CELDeviceSelector{Expression: expression}})
@@ -41,7 +41,8 @@ func sameNUMA(c *resourceapi.ResourceClaim) *resourceapi.ResourceClaim {
 	return c
 }
 
-// oddPods are pods of many kinds: big and small, picky, constrained, with one claim or two.
+// oddPods returns pods of many kinds: few or many devices, with selectors or constraints,
+// with one claim or two.
 func oddPods(count int) (pods []*v1.Pod, objects []runtime.Object) {
 	random := rand.New(rand.NewPCG(11, 3))
 	for i := range count {
@@ -65,8 +66,8 @@ func oddPods(count int) (pods []*v1.Pod, objects []runtime.Object) {
 	return pods, objects
 }
 
-// In mode preferred ours says yes and no to the same nodes as stock, for every
-// pod and in every state that pods leave behind.
+// In mode preferred DRAAware finds the same nodes feasible as the in-tree plugin, for every
+// pod and after every reservation.
 func TestFeasibilityIsStocks(t *testing.T) {
 	pods, objects := oddPods(120)
 	w := newWorld(t, twoNodes, objects...)
@@ -97,8 +98,8 @@ func TestFeasibilityIsStocks(t *testing.T) {
 	}
 }
 
-// A pod whose search takes stock longer than a cycle may last is refused at once,
-// with the reason.
+// Filter refuses a pod at once, with the reason, if the in-tree plugin would search longer
+// than a cycle may last.
 func TestCountsRefuseAtOnce(t *testing.T) {
 	pairs := claim("pairs")
 	for i := range 8 {
@@ -116,14 +117,14 @@ func TestCountsRefuseAtOnce(t *testing.T) {
 	if _, status := trip.plugin.PreFilter(context.Background(), trip.state, trip.pod, w.nodes); !status.IsSuccess() {
 		t.Fatal(status)
 	}
-	// The allocator would search for seconds and have no such words.
+	// The allocator would search for seconds and has no such message.
 	status := trip.plugin.Filter(context.Background(), trip.state, trip.pod, w.nodes[0])
 	if want := "devices of class rdma.dranet.net: 8 wanted, 7 free"; status.Message() != want || status.Code() != fwk.UnschedulableAndUnresolvable {
 		t.Errorf("Filter: %v %q, want %q", status.Code(), status.Message(), want)
 	}
 }
 
-// pending returns the device of each claim, by claim name.
+// pending returns the pending devices of each claim, by claim name.
 func (w *world) pending(claims ...*resourceapi.ResourceClaim) map[string]string {
 	got := map[string]string{}
 	for _, c := range claims {
@@ -132,10 +133,10 @@ func (w *world) pending(claims ...*resourceapi.ResourceClaim) map[string]string 
 	return got
 }
 
-// In a PodGroup's cycle pods share a claim that is not allocated yet. Where a pod
-// names it before its own, or has extended resources, whose claim stands last, stock
-// gives the shared device to the pod's own claim as well; ours gives every claim
-// devices of its own.
+// In a PodGroup cycle pods share a claim that is not allocated yet. The pod may list it
+// before its own claim, or have extended resources, whose claim comes last. The in-tree
+// plugin then gives the shared device to the pod's own claim too. DRAAware gives each claim
+// its own devices.
 func TestSharedPendingClaim(t *testing.T) {
 	featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.GenericWorkload, true)
 	for name, make := range map[string]func(*world) plugin{"stock": (*world).stock, "ours": (*world).ours} {
@@ -165,8 +166,8 @@ func TestSharedPendingClaim(t *testing.T) {
 	}
 }
 
-// What a pod really got is counted. A promise that did not hold is an event and a
-// refusal: here the GPUs are "all that match", which no order can choose.
+// Reserve counts the pairs that a pod got. If required alignment fails, it emits an event
+// and refuses the pod. Here the GPUs have allocation mode All, so no order can choose them.
 func TestReadBack(t *testing.T) {
 	metrics.Register()
 	all := claim("all", "0 gpu.nvidia.com", "1 rdma.dranet.net")
@@ -224,7 +225,7 @@ func counted(t *testing.T) map[string]float64 {
 	return sums
 }
 
-// The score prefers the node that can still pair the pod, and costs nothing.
+// Score prefers the node that can still pair the pod's devices, and does not allocate.
 func TestScore(t *testing.T) {
 	late := claim("late", "1 gpu.nvidia.com", "1 rdma.dranet.net")
 	split := holding("split", "gpu-0", "gpu-1", "gpu-2", "gpu-3", nic(4), nic(5), nic(6), nic(7))

@@ -18,25 +18,25 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// published reads the scheduler's own informers.
+// published reads from the scheduler's informers.
 type published struct {
 	slices resourcelisters.ResourceSliceLister
-	// rules is nil where the scheduler does not watch them.
+	// rules is nil if the scheduler does not watch DeviceTaintRules.
 	rules   resourcelisters.DeviceTaintRuleLister
 	telling []cache.ResourceEventHandlerRegistration
 }
 
 var _ cluster.Published = (*published)(nil)
 
-// follow has the scheduler's informers tell the device counts of every slice and
-// claim that changes. whole reports whether everyone in the process who allocates
-// devices notifies them, too.
+// follow registers event handlers that pass every changed slice and claim to the device
+// counts. whole reports whether every allocator of devices in the process notifies them
+// too.
 func follow(devices *cluster.Devices, factory informers.SharedInformerFactory, whole func() bool) error {
 	api := factory.Resource().V1()
 	p := &published{slices: api.ResourceSlices().Lister()}
 	if utilfeature.DefaultFeatureGate.Enabled(features.DRADeviceTaintRules) {
 		p.rules = api.DeviceTaintRules().Lister()
-		// Only the store is read; its informer must be one that is synced.
+		// The handler is empty: only the store is read, but the informer must be synced.
 		if err := p.hear(api.DeviceTaintRules().Informer(), cache.ResourceEventHandlerFuncs{}); err != nil {
 			return fmt.Errorf("DeviceTaintRules: %w", err)
 		}
@@ -89,7 +89,7 @@ func claimsTo(devices *cluster.Devices) cache.ResourceEventHandler {
 		UpdateFunc: func(oldObj, obj any) {
 			before, ok := oldObj.(*resourceapi.ResourceClaim)
 			if after, isClaim := obj.(*resourceapi.ResourceClaim); ok && isClaim && before.UID != after.UID {
-				gone(before) // replaced by its namesake while the watch was broken
+				gone(before) // recreated while the watch was broken
 			}
 			changed(obj)
 		},
@@ -97,7 +97,8 @@ func claimsTo(devices *cluster.Devices) cache.ResourceEventHandler {
 	}
 }
 
-// last is the object of a deletion, as far as it is known.
+// last returns the last known state of a deleted object. It returns other objects as they
+// are.
 func last(obj any) any {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		return gone.Obj
@@ -105,7 +106,7 @@ func last(obj any) any {
 	return obj
 }
 
-// Slice returns the slice of that name, nil if there is none.
+// Slice returns the slice with that name, nil if there is none.
 func (p *published) Slice(name string) (*resourceapi.ResourceSlice, error) {
 	slice, err := p.slices.Get(name)
 	if apierrors.IsNotFound(err) {
@@ -119,7 +120,7 @@ func (p *published) Slices() ([]*resourceapi.ResourceSlice, error) {
 	return p.slices.List(labels.Everything())
 }
 
-// Ruled reports whether DeviceTaintRules exist.
+// Ruled reports whether DeviceTaintRules exist. It returns true if it cannot list them.
 func (p *published) Ruled() bool {
 	if p.rules == nil {
 		return false
@@ -128,7 +129,7 @@ func (p *published) Ruled() bool {
 	return err != nil || len(rules) > 0
 }
 
-// Synced reports whether all objects that exist have been delivered.
+// Synced reports whether the informers have delivered all existing objects.
 func (p *published) Synced() bool {
 	for _, telling := range p.telling {
 		if !telling.HasSynced() {

@@ -28,7 +28,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
 )
 
-// full counts how often everything that is in use is read.
+// full counts the full reads of the devices in use.
 type full struct {
 	fwk.SharedDRAManager
 	reads atomic.Int64
@@ -48,14 +48,14 @@ func (t fullTracker) GatherAllocatedState() (*structured.AllocatedState, error) 
 	return t.ResourceClaimTracker.GatherAllocatedState()
 }
 
-// history is one of slices and claims that several writers change.
+// history is a random sequence of changes to slices and claims by several writers.
 type history struct {
 	*world
 	random *rand.Rand
 	plugin plugin
 	counts *cluster.Devices
 	full   *full
-	// trips are the pods that hold a reservation, by claim.
+	// trips has the pods that hold a reservation, by claim.
 	trips map[string]*trip
 	made  int
 }
@@ -87,13 +87,13 @@ func newHistory(t *testing.T, seed uint64) *history {
 	return h
 }
 
-// countVersions has the fake API server give every write a version of its own, as
-// a real one does.
+// countVersions makes the fake API server set a new resource version on every write, like a
+// real one.
 func (w *world) countVersions() {
 	var version atomic.Int64
 	version.Store(100)
 	stamp := func(action clienttesting.Action) (bool, runtime.Object, error) {
-		if write, ok := action.(clienttesting.CreateAction); ok { // an UpdateAction is one as well
+		if write, ok := action.(clienttesting.CreateAction); ok { // an UpdateAction also has these methods
 			write.GetObject().(metav1.Object).SetResourceVersion(strconv.FormatInt(version.Add(1), 10))
 		}
 		return false, nil, nil
@@ -101,7 +101,7 @@ func (w *world) countVersions() {
 	w.handle.client.(*fake.Clientset).PrependReactor("*", "*", stamp)
 }
 
-// step changes one thing, and says what.
+// step makes one random change. It returns a description.
 func (h *history) step() string {
 	name := fmt.Sprintf("c%d", h.random.IntN(historyClaims))
 	holder := h.trips[name]
@@ -130,7 +130,7 @@ func (h *history) step() string {
 }
 
 func (h *history) reserve(name string, now *resourceapi.ResourceClaim) string {
-	h.shows(name, now) // as the scheduler, that tries again when it learns of the claim
+	h.shows(name, now) // the scheduler also retries only after it sees the claim
 	h.made++
 	done := h.trip(h.plugin, podWith(fmt.Sprintf("pod-%d", h.made), now))
 	if !done.place() {
@@ -140,8 +140,8 @@ func (h *history) reserve(name string, now *resourceapi.ResourceClaim) string {
 	return "the scheduler reserves " + name
 }
 
-// allocateElsewhere is another scheduler at work. It takes a free device: when two
-// claims have one, stock's own index forgets both as soon as one goes.
+// allocateElsewhere acts as another scheduler. It takes a free device: if two claims have
+// the same device, the in-tree index forgets it for both as soon as one claim is gone.
 func (h *history) allocateElsewhere(name string, now *resourceapi.ResourceClaim) string {
 	used := h.truth().InUse
 	for _, gpu := range h.random.Perm(8) {
@@ -156,7 +156,7 @@ func (h *history) allocateElsewhere(name string, now *resourceapi.ResourceClaim)
 	return "nobody finds a device for " + name
 }
 
-// write does what the in-tree plugin's PreBind does with a reserved claim.
+// write runs PreBind for the claim's pod.
 func (h *history) write(name string, now *resourceapi.ResourceClaim) string {
 	if err := h.plugin.(fwk.PreBindPlugin).PreBind(context.Background(), h.trips[name].state, h.trips[name].pod, h.trips[name].node); !err.IsSuccess() {
 		h.Fatalf("binding %s: %v", name, err)
@@ -208,7 +208,7 @@ func (h *history) create(name string) string {
 	return "another " + name + " is created"
 }
 
-// changeSlice takes a device from a slice or brings one back, in a new generation.
+// changeSlice removes a device from a slice or adds one, in a new pool generation.
 func (h *history) changeSlice() string {
 	api := h.handle.client.ResourceV1().ResourceSlices()
 	list, err := api.List(context.Background(), metav1.ListOptions{})
@@ -230,7 +230,7 @@ func (h *history) changeSlice() string {
 	return "slice " + slice.Name + " changes"
 }
 
-// shows waits until the scheduler knows the claim as the API server has it.
+// shows waits until the scheduler sees the claim's resource version in the API server.
 func (h *history) shows(name string, now *resourceapi.ResourceClaim) {
 	h.within("the scheduler knows "+name, func() string {
 		known, err := h.handle.manager.ResourceClaims().Get("ml", name)
@@ -241,12 +241,12 @@ func (h *history) shows(name string, now *resourceapi.ResourceClaim) {
 	})
 }
 
-// picture is everything that is published and in use.
+// picture is all published slices and all devices in use.
 type picture struct {
 	Slices, InUse []string
 }
 
-// truth is what the API server has, and what the scheduler holds beside that.
+// truth returns the state of the API server plus the scheduler's pending allocations.
 func (h *history) truth() picture {
 	list, err := h.handle.client.ResourceV1().ResourceSlices().List(context.Background(), metav1.ListOptions{})
 	if err != nil {
@@ -304,7 +304,7 @@ func pictured(all []*resourceapi.ResourceSlice, state *structured.AllocatedState
 	return p
 }
 
-// within waits until there is no difference: informers take their time.
+// within waits up to 20 s until there is no difference: informers lag.
 func (h *history) within(what string, difference func() string) {
 	h.Helper()
 	diff := difference()
@@ -316,8 +316,8 @@ func (h *history) within(what string, difference func() string) {
 	}
 }
 
-// Device counts that follow news are those that reading everything gives, whoever
-// writes what in which order; and nothing is read in full on the way.
+// Device counts updated from changes equal counts from a full read, for any order of writes
+// by several writers. No full read happens.
 func TestNewsEqualsReading(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {

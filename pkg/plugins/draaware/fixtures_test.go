@@ -19,7 +19,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// podWith makes a pod that has the claims.
+// podWith returns a pod with the claims.
 func podWith(name string, claims ...*resourceapi.ResourceClaim) *v1.Pod {
 	pod := &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID(name), Annotations: map[string]string{}},
@@ -39,7 +39,7 @@ func extended(pod *v1.Pod, name v1.ResourceName, count int64) *v1.Pod {
 	return pod
 }
 
-// claim asks for devices, each written as "count class".
+// claim returns a claim with a request for each "count class".
 func claim(name string, wants ...string) *resourceapi.ResourceClaim {
 	c := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID("claim-" + name)}}
 	for i, want := range wants {
@@ -58,7 +58,7 @@ func claim(name string, wants ...string) *resourceapi.ResourceClaim {
 	return c
 }
 
-// holding is a claim that has devices of the first node already.
+// holding returns a claim with the given devices of the first node allocated.
 func holding(name string, devices ...string) *resourceapi.ResourceClaim {
 	c := claim(name)
 	c.Status.Allocation = &resourceapi.AllocationResult{}
@@ -73,7 +73,7 @@ func holding(name string, devices ...string) *resourceapi.ResourceClaim {
 	return c
 }
 
-// firstNode is the name of the first node of any fleet of ND H100 v5 machines.
+// firstNode returns the name of the first node of any fleet of ND H100 v5 machines.
 func firstNode() string {
 	spec, err := fleet.Parse("shape=ndh100v5,spines=1,leaves=1,nodes=1")
 	if err != nil {
@@ -85,10 +85,10 @@ func firstNode() string {
 	return ""
 }
 
-// nic is the name of the NIC that belongs to GPU i.
+// nic returns the name of the NIC paired with GPU i.
 func nic(i int) string { return fmt.Sprintf("pci-010%d-00-00-0", i+1) }
 
-// halfTaken are claims that hold the first four GPUs of every node but the first.
+// halfTaken returns claims for the first four GPUs of every node but the first.
 func halfTaken(t testing.TB, fleetText string) (objects []runtime.Object) {
 	t.Helper()
 	spec, err := fleet.Parse(fleetText)

@@ -23,10 +23,10 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// standing is how many members of each PodGroup have a node.
+// standing is the number of members with a node, by PodGroup name.
 type standing map[string]int
 
-// groupManager knows that, and nothing else.
+// groupManager returns only those numbers.
 type groupManager struct {
 	fwk.PodGroupManager
 	of standing
@@ -48,7 +48,7 @@ type groupState struct {
 
 func (g groupState) ScheduledPodsCount() int { return g.n }
 
-// groupOf is a PodGroup whose pods have the claims, one each.
+// groupOf returns a PodGroup with one pod per claim.
 func groupOf(name string, claims ...*resourceapi.ResourceClaim) *framework.PodGroupInfo {
 	info := &framework.PodGroupInfo{Namespace: "ml", Name: name, Type: fwk.PodGroupKeyType}
 	info.PodGroup = &schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID("group-" + name)}}
@@ -58,7 +58,7 @@ func groupOf(name string, claims ...*resourceapi.ResourceClaim) *framework.PodGr
 	return info
 }
 
-// heldBy is a claim that has a device, for the users.
+// heldBy returns a claim with an allocated device, reserved for the users.
 func heldBy(name, device string, users ...string) *resourceapi.ResourceClaim {
 	c := holding(name, device)
 	for _, user := range users {
@@ -67,7 +67,7 @@ func heldBy(name, device string, users ...string) *resourceapi.ResourceClaim {
 	return c
 }
 
-// A refused group gives back what only it has, if none of its members has a node.
+// A refused group deallocates the claims that only it uses, if no member has a node.
 func TestRefusedGroupGivesBack(t *testing.T) {
 	featuregatetesting.SetFeatureGatesDuringTest(t, utilfeature.DefaultFeatureGate, featuregatetesting.FeatureOverrides{
 		features.GenericWorkload: true, features.DRAWorkloadResourceClaims: true,
@@ -108,7 +108,7 @@ func TestRefusedGroupGivesBack(t *testing.T) {
 	}
 }
 
-// allocated lists the claims that have devices.
+// allocated returns the names of the allocated claims, sorted.
 func (w *world) allocated() (names []string) {
 	list, err := w.handle.client.ResourceV1().ResourceClaims(v1.NamespaceAll).List(context.Background(), metav1.ListOptions{})
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// handle is what the in-tree plugin gets in place of the framework's handle: all
-// is the same but the ResourceSlices that it sees during a call for a pod.
+// handle is the framework handle of the in-tree plugin. It differs from the real one in the
+// ResourceSlices and ResourceClaims that it shows during a call for a pod.
 type handle struct {
 	fwk.Handle
 	manager *manager
@@ -33,10 +33,11 @@ func newHandle(real fwk.Handle, s *innerCalls, t *tracker) *handle {
 	}}
 }
 
-// SharedDRAManager returns the manager of the in-tree plugin.
+// SharedDRAManager returns the manager for the in-tree plugin.
 func (h *handle) SharedDRAManager() fwk.SharedDRAManager { return h.manager }
 
-// manager shares all bookkeeping with the rest of the scheduler.
+// manager wraps the scheduler's DRA manager; it shares all state with the rest of the
+// scheduler.
 type manager struct {
 	fwk.SharedDRAManager
 	lister  *lister
@@ -47,11 +48,11 @@ func (m *manager) ResourceSlices() fwk.ResourceSliceLister { return m.lister }
 
 func (m *manager) ResourceClaims() fwk.ResourceClaimTracker { return m.tracker }
 
-// innerCalls hands the in-tree plugin what it needs during the call that is under way: its
-// interfaces have no room for arguments. The scheduler runs PreFilter and Reserve of a
-// profile one pod at a time; the locks are for callers that do not.
+// innerCalls has the arguments of the current call of the in-tree plugin: its interfaces
+// have no room for them. The scheduler runs PreFilter and Reserve of a profile for one pod
+// at a time; the locks are for callers that do not.
 type innerCalls struct {
-	// running is held during a call.
+	// running is locked during a call.
 	running sync.Mutex
 
 	mu      sync.Mutex
@@ -59,25 +60,25 @@ type innerCalls struct {
 	effects effects
 }
 
-// callContext is what the in-tree plugin sees during a call.
+// callContext is the input of a call of the in-tree plugin.
 type callContext struct {
-	// cycle shows its slices; nil shows all as they are.
+	// cycle has the slices to show; with nil the call sees the real slices.
 	cycle *cycle
-	// gang shows the pod the devices that were reserved for its claims by other
-	// members.
+	// gang is the pod's gang. The pod sees the devices that other members reserved for its
+	// claims.
 	gang string
 	pod  *v1.Pod
 }
 
-// effects are what the in-tree plugin did during a call.
+// effects are the side effects of a call of the in-tree plugin.
 type effects struct {
 	// reserved are the claims that got a pending allocation.
 	reserved []types.UID
-	// shared are the claims that were shown with devices which they do not have yet.
+	// shared are the claims that the call saw with devices that they do not have yet.
 	shared []sharedClaim
 }
 
-// run runs a call of the in-tree plugin with that context.
+// run runs a call of the in-tree plugin with that context. It returns the call's effects.
 func (s *innerCalls) run(in callContext, call func()) effects {
 	s.running.Lock()
 	defer s.running.Unlock()
@@ -107,8 +108,8 @@ func (s *innerCalls) noteReserved(claim types.UID) {
 	s.effects.reserved = append(s.effects.reserved, claim)
 }
 
-// noteShared records a claim that is shown with devices. It returns what was shown
-// before, so that the pod is shown one copy however often it looks.
+// noteShared records a claim shown with devices. If the call saw the claim before, it
+// returns the earlier copy: the pod must always see the same copy.
 func (s *innerCalls) noteShared(shared sharedClaim) *resourceapi.ResourceClaim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,14 +122,14 @@ func (s *innerCalls) noteShared(shared sharedClaim) *resourceapi.ResourceClaim {
 	return shared.ResourceClaim
 }
 
-// lister shows the slices of the pod of the call.
+// lister shows the slices of the current call.
 type lister struct {
 	fwk.ResourceSliceLister
 	innerCalls *innerCalls
 }
 
-// ListWithDeviceTaintRules returns copies that may be rearranged until the node
-// that they belong to is filtered, or else the real slices.
+// ListWithDeviceTaintRules returns the cycle's copies, which Filter of their node may still
+// reorder. Outside a cycle it returns the real slices.
 func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
 	if c := l.innerCalls.current().cycle; c != nil {
 		return c.show(), nil
@@ -136,9 +137,9 @@ func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error
 	return l.ResourceSliceLister.ListWithDeviceTaintRules()
 }
 
-// tracker effects which claims got a pending allocation (the one that stands for
-// extended resources has no other owner), shows what is in use to the pod on
-// innerCalls, and passes every change on to the device counts.
+// tracker wraps the claim tracker. It records the claims that get a pending allocation (no
+// pod lists the claim for extended resources). It shows the devices in use to the pod of
+// the current call. It passes every change to the device counts.
 type tracker struct {
 	fwk.ResourceClaimTracker
 	innerCalls *innerCalls
@@ -146,21 +147,21 @@ type tracker struct {
 	writers    *writers
 }
 
-// Get returns the claim. The member of a gang on innerCalls sees its claims with the
-// devices that another member has reserved for them.
+// Get returns the claim. A gang member sees a claim with the devices that another member
+// has reserved for it.
 func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
 	claim, err := t.ResourceClaimTracker.Get(namespace, name)
 	on := t.innerCalls.current()
 	if err != nil || on.gang == "" || claim.Status.Allocation != nil {
 		return claim, err
 	}
-	// Not only the pod on innerCalls looks: events of claims are judged meanwhile.
+	// Event handlers read claims during the call too; they get the real claim.
 	if t.writers.of(claim.UID, on.gang) == nil || !names(on.pod, claim) {
 		return claim, nil
 	}
 	pending := t.GetPendingAllocation(claim.UID)
 	if pending == nil {
-		// It was written between the two looks, or the writer has just given up.
+		// The claim was written between the two reads, or the writer has just given up.
 		return t.ResourceClaimTracker.Get(namespace, name)
 	}
 	claim = claim.DeepCopy()
@@ -168,7 +169,7 @@ func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error
 	return t.innerCalls.noteShared(sharedClaim{ResourceClaim: claim, gang: on.gang}), nil
 }
 
-// names reports whether the claim is one of the pod's.
+// names reports whether the pod has this claim.
 func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 	if pod.Namespace != claim.Namespace {
 		return false
@@ -181,8 +182,9 @@ func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 	return false
 }
 
-// GatherAllocatedState returns what the cycle on innerCalls began with, or the part of
-// it that the pod's planned node can be about. The allocator only reads it.
+// GatherAllocatedState returns the devices in use at the start of the current call's cycle.
+// For a planned pod, these are only the devices its node can use. The allocator only reads
+// it.
 func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 	if c := t.innerCalls.current().cycle; c != nil {
 		return c.taken, nil
@@ -190,7 +192,7 @@ func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 	return t.ResourceClaimTracker.GatherAllocatedState()
 }
 
-// ListAllAllocatedDevices is GatherAllocatedState where devices cannot be shared.
+// ListAllAllocatedDevices is GatherAllocatedState for allocators without shared devices.
 func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
 	c := t.innerCalls.current().cycle
 	if c == nil {
@@ -203,7 +205,7 @@ func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], erro
 	return all, nil
 }
 
-// SignalClaimPendingAllocation passes the signal on.
+// SignalClaimPendingAllocation also notifies the device counts and records the claim.
 func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
 	if err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim); err != nil {
 		return err
@@ -213,21 +215,21 @@ func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi
 	return nil
 }
 
-// MaybeRemoveClaimPendingAllocation passes the word on.
+// MaybeRemoveClaimPendingAllocation also notifies the device counts.
 func (t *tracker) MaybeRemoveClaimPendingAllocation(uid types.UID, force bool) bool {
 	removed := t.ResourceClaimTracker.MaybeRemoveClaimPendingAllocation(uid, force)
 	t.devices.ClaimReleased(uid)
 	return removed
 }
 
-// AssumeClaimAfterAPICall passes the claim on.
+// AssumeClaimAfterAPICall also notifies the device counts.
 func (t *tracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) error {
 	err := t.ResourceClaimTracker.AssumeClaimAfterAPICall(claim)
 	t.devices.ClaimAssumed(claim)
 	return err
 }
 
-// AssumedClaimRestore passes the word on.
+// AssumedClaimRestore also notifies the device counts.
 func (t *tracker) AssumedClaimRestore(namespace, name string) {
 	t.ResourceClaimTracker.AssumedClaimRestore(namespace, name)
 	if claim, err := t.ResourceClaimTracker.Get(namespace, name); err == nil {

@@ -25,7 +25,7 @@ const (
 	twoNodes = "shape=ndh100v5,spines=1,leaves=1,nodes=2"
 )
 
-// churnPod is a pod that comes, and how many arrivals later it goes.
+// churnPod is an arriving pod. It leaves after so many later arrivals.
 type churnPod struct {
 	pod     *v1.Pod
 	claim   *resourceapi.ResourceClaim
@@ -49,7 +49,7 @@ func churnPods(count, stay int) (pods []churnPod, objects []runtime.Object) {
 	return pods, objects
 }
 
-// outcome is what became of a churn.
+// outcome counts the results of a churn.
 type outcome struct{ placed, paired, refused int }
 
 func churn(t *testing.T, w *world, p plugin, pods []churnPod) outcome {
@@ -82,9 +82,9 @@ func churn(t *testing.T, w *world, p plugin, pods []churnPod) outcome {
 	return o
 }
 
-// Pods come and go, some without NICs: with ours every pod that has NICs gets
-// those beside its GPUs, and no more pods are refused than by stock. Objects of
-// the informers stay as they are.
+// Pods come and go, some without NICs. With DRAAware every pod with NICs gets the NICs
+// paired with its GPUs, and no more pods are refused than with the in-tree plugin. Objects
+// of the informers do not change.
 func TestChurnPairs(t *testing.T) {
 	pods, objects := churnPods(150, 12)
 	w := newWorld(t, twoNodes, objects...)
@@ -115,7 +115,7 @@ func TestChurnPairs(t *testing.T) {
 	}
 }
 
-// GPUs asked for as an extended resource and NICs in a claim belong together too.
+// GPUs from an extended resource are paired with NICs from a claim too.
 func TestExtendedResourceWithClaim(t *testing.T) {
 	nics := claim("nics", "2 rdma.dranet.net")
 	w := newWorld(t, oneNode, holding("taken", "gpu-0", "gpu-1", "gpu-2"), nics)
@@ -124,15 +124,15 @@ func TestExtendedResourceWithClaim(t *testing.T) {
 	if !trip.place() {
 		t.Fatalf("the worker finds no node: %v", trip.said)
 	}
-	// The claim of the GPUs has no name yet: what is in use now and was not before tells which they are.
+	// The claim of the GPUs has no name yet. The new devices in use identify them.
 	got := slices.DeleteFunc(w.inUse(), func(device string) bool { return slices.Contains(before, device) })
 	if len(got) != 4 || apart(t, got) != 0 {
 		t.Errorf("the worker has %v, want two pairs", got)
 	}
 }
 
-// A planned pod sees its node's slices alone, in order; the in-tree plugin finds
-// nothing anywhere else. It keeps to the rail that its plan gives it.
+// A planned pod sees only its node's slices, reordered, and fits no other node. It uses the
+// planned rail.
 func TestPlannedPodSeesOneNode(t *testing.T) {
 	pair := claim("pair", "1 gpu.nvidia.com", "1 rdma.dranet.net")
 	w := newWorld(t, twoNodes, holding("taken", "gpu-0", "gpu-1"), pair)
@@ -152,12 +152,13 @@ func TestPlannedPodSeesOneNode(t *testing.T) {
 	}
 }
 
-// Modes differ in what they refuse, and none takes what stock takes.
+// Alignment modes differ in the nodes they refuse. In mode none the pod gets the same
+// devices as from the in-tree plugin.
 func TestModes(t *testing.T) {
 	late := claim("late", "1 gpu.nvidia.com", "1 rdma.dranet.net")
 	const broken = "device alignment is required, and 1 of 1 NICs would stand apart from the pod's GPUs"
 	first := holding("first", "gpu-0")
-	// The GPUs of one socket and the NICs of the other.
+	// the GPUs of one socket and the NICs of the other are in use
 	split := holding("split", "gpu-0", "gpu-1", "gpu-2", "gpu-3", nic(4), nic(5), nic(6), nic(7))
 	tests := map[string]struct {
 		mode  string
@@ -192,7 +193,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// A claim carries its template's annotations: there the wish may stand as well.
+// The alignment annotation may be on a claim too: a claim copies its template's
+// annotations.
 func TestModeOfClaims(t *testing.T) {
 	split := holding("split", "gpu-0", "gpu-1", "gpu-2", "gpu-3", nic(4), nic(5), nic(6), nic(7))
 	tests := map[string]struct {

@@ -17,10 +17,10 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// PodGroupPostFilter gives back the devices that a refused group has from a former
-// plan. With nothing to give back it is the in-tree plugin's, but for a group that was
-// refused before the cycle of any of its pods began: that plugin takes the state which
-// it has not written for a fault, and no later plugin could make room.
+// PodGroupPostFilter deallocates claims that a refused group has from a former plan. If
+// there are none, it calls the in-tree plugin. That plugin returns an error if the group
+// was refused before any pod's cycle began, because its cycle state is missing then.
+// PodGroupPostFilter turns the error into Unschedulable, or no later plugin could preempt.
 func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, schedule fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	if d.claims != nil && d.giveBack(ctx, group) {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "devices from a former plan are given back")
@@ -32,18 +32,18 @@ func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCyc
 	return result, status
 }
 
-// waiting are the pods of a refused group, and whoever claims may be reserved for
-// that belong to it.
+// waiting has the pods of a refused group, and the UIDs of the group's pods and PodGroups:
+// claims may be reserved for either.
 type waiting struct {
 	pods map[string]*v1.Pod
 	uids sets.Set[types.UID]
 }
 
-// giveBack takes their devices from the claims of a refused group that nobody else
-// uses. A scheduler that died, or a binding that failed, leaves such claims; they
-// would tie the group to the place of a former plan, and keep the devices from
-// others. The in-tree plugin gives back one at most, and none of a group with a topology
-// key or in a hierarchy. A group of which a member has a node keeps all.
+// giveBack deallocates the claims of a refused group that only the group uses. A scheduler
+// that died or a binding that failed leaves such claims. They would tie the group to the
+// nodes of a former plan, and keep the devices from other pods. The in-tree plugin
+// deallocates at most one claim, and none of a group with a topology key or in a hierarchy.
+// giveBack deallocates nothing if a member has a node.
 func (d *DRAAware) giveBack(ctx context.Context, group fwk.PodGroupInfo) (given bool) {
 	w := waiting{pods: map[string]*v1.Pod{}, uids: sets.New[types.UID]()}
 	if !d.gather(group, &w) {
@@ -56,7 +56,8 @@ func (d *DRAAware) giveBack(ctx context.Context, group fwk.PodGroupInfo) (given 
 				continue
 			}
 			if err := d.free(ctx, claim); err != nil {
-				// It changed meanwhile, or the group is refused again and this tried again.
+				// The claim changed meanwhile, or the write failed: the next refusal tries
+				// again.
 				d.logger.V(2).Info("Devices of a refused group are not given back", "pod", klog.KObj(pod), "resourceclaim", klog.KObj(claim), "err", err)
 				continue
 			}
@@ -65,14 +66,14 @@ func (d *DRAAware) giveBack(ctx context.Context, group fwk.PodGroupInfo) (given 
 		}
 	}
 	if given {
-		// What refused the group need not know that claims matter to it.
+		// The plugin that refused the group may not register for claim events.
 		d.real.Activate(d.logger, w.pods)
 	}
 	return given
 }
 
-// gather adds the pods of a group and of those below it. It says false if one of
-// them has a node.
+// gather adds the pods of a group and its subgroups. It returns false if a member has a
+// node.
 func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 	if group.GetCompositePodGroup() != nil {
 		for _, child := range group.GetChildren() {
@@ -82,7 +83,7 @@ func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 		}
 		return true
 	}
-	// Not the cycle's snapshot, which may show members that the cycle itself placed.
+	// The cycle's snapshot may include members that the cycle itself placed.
 	state, err := d.real.PodGroupManager().PodGroupStates().Get(group.GetNamespace(), group.GetName())
 	if err != nil || state.ScheduledPodsCount() > 0 || group.GetPodGroup() == nil {
 		return false
@@ -95,8 +96,8 @@ func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 	return true
 }
 
-// idle reports whether the claim has devices that nobody uses but the group, which does
-// not run. The in-tree plugin deletes its own claims for extended resources.
+// idle reports whether the claim has devices that only this group uses. The in-tree plugin
+// deletes its own claims for extended resources, so they are not idle.
 func (w *waiting) idle(claim *resourceapi.ResourceClaim) bool {
 	if claim.Status.Allocation == nil || claim.DeletionTimestamp != nil ||
 		claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
@@ -110,8 +111,8 @@ func (w *waiting) idle(claim *resourceapi.ResourceClaim) bool {
 	return true
 }
 
-// free writes that the claim has no devices, and shows it to the next cycle so. A claim
-// that changed meanwhile stays as it is.
+// free clears the claim's status in the API server and in the claim tracker. It returns an
+// error if the claim changed meanwhile.
 func (d *DRAAware) free(ctx context.Context, claim *resourceapi.ResourceClaim) error {
 	claim = claim.DeepCopy()
 	claim.Status = resourceapi.ResourceClaimStatus{}

@@ -23,8 +23,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// New makes the plugin and leaves the device counts on the profile's profile. The
-// stock plugin must be off in the same profile: both index pods under one name.
+// New makes the plugin and sets the profile's device counts. The in-tree DynamicResources
+// plugin must be off in the same profile: both index pods under one name.
 func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeDRAAwareArgs(obj)
 	if err != nil {
@@ -59,8 +59,8 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 	return d, nil
 }
 
-// stockArgs writes our arguments as the in-tree plugin's. It refuses a timeout
-// whose feature gate is off.
+// stockArgs converts the arguments to the in-tree plugin's. It omits a timeout if its
+// feature gate is off: the in-tree plugin would refuse it.
 func stockArgs(args *config.DRAAwareArgs, features feature.Features) *stockconfig.DynamicResourcesArgs {
 	stock := &stockconfig.DynamicResourcesArgs{}
 	if features.EnableDRASchedulerFilterTimeout {
@@ -79,8 +79,8 @@ func duration(d time.Duration) *metav1.Duration {
 // Name returns the plugin's name.
 func (d *DRAAware) Name() string { return Name }
 
-// PreFilter reads what the pod wants and has the in-tree plugin prepare itself
-// with slices that are put in order node by node.
+// PreFilter reads the pod's device request. It runs the in-tree plugin's PreFilter with
+// slices that Filter reorders node by node.
 func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	c, err := d.begin(state, pod)
 	if err != nil {
@@ -101,8 +101,8 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	return result, status
 }
 
-// Filter answers from counts where they suffice, and else lets the in-tree plugin
-// look at the node's devices in order.
+// Filter refuses the node if the counts show a shortage. Otherwise the in-tree plugin
+// allocates from the reordered devices.
 func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	if c := cycleOf(state); c != nil {
 		if refusal := c.inspectNode(info).refusal; refusal != "" {
@@ -112,7 +112,7 @@ func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 	return d.DynamicResources.Filter(ctx, state, pod, info)
 }
 
-// PreScore effects whose nodes are scored next. Pods without devices are not scored.
+// PreScore stores the cycle for Score. It skips scoring of pods without devices.
 func (d *DRAAware) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
 	c := cycleOf(state)
 	d.scoring.Store(c)
@@ -122,12 +122,11 @@ func (d *DRAAware) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, 
 	return nil
 }
 
-// wishWeight puts what the author of a claim wrote (the order of firstAvailable)
-// above alignment.
+// wishWeight ranks the order of a claim's firstAvailable alternatives above alignment.
 const wishWeight = fwk.MaxScore + 1
 
-// Score says how well the node can align the pod's devices, after what the
-// in-tree plugin says of alternatives.
+// Score rates how well the node can align the pod's devices. The in-tree plugin's score of
+// alternatives comes first.
 func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
 	c := d.scoring.Load()
 	if c == nil || c.pod != pod.UID {
@@ -146,7 +145,7 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	return wish * wishWeight, nil
 }
 
-// Reserve reserves the devices and checks which ones they are.
+// Reserve reserves the devices and verifies which devices they are.
 func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	var status *fwk.Status
 	did := d.innerCalls.run(callContext{}, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
@@ -167,7 +166,7 @@ func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	return nil
 }
 
-// SignPod keeps pods with a mode of their own out of batches of equal pods.
+// SignPod excludes pods with the alignment annotation from opportunistic batching.
 func (d *DRAAware) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
 	if mode := pod.Annotations[gangs.AlignmentAnnotation]; mode != "" {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "device alignment is "+mode)

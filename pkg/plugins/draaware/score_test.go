@@ -18,8 +18,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/noderesources"
 )
 
-// eitherClaim asks for pairs or, failing that, for one pair less; the order of the
-// two is what the in-tree plugin scores.
+// eitherClaim requests pairs or, as a second choice, one GPU less. The in-tree plugin
+// scores the order of the alternatives.
 func eitherClaim(name string) *resourceapi.ResourceClaim {
 	c := claim(name, "4 rdma.dranet.net")
 	gpus := resourceapi.DeviceRequest{Name: "gpus"}
@@ -33,13 +33,13 @@ func eitherClaim(name string) *resourceapi.ResourceClaim {
 	return c
 }
 
-// scoring is a cycle of a pod that has come as far as Score.
+// scoring is a pod's cycle just before Score.
 type scoring struct {
 	name  string
 	score func(fwk.NodeInfo) (int64, *fwk.Status)
 }
 
-// all scores every node. It is what is timed, so it does nothing else.
+// all scores every node. Benchmarks time it, so it does nothing else.
 func (s scoring) all(t testing.TB, nodes []fwk.NodeInfo) {
 	for _, info := range nodes {
 		if _, status := s.score(info); !status.IsSuccess() {
@@ -48,7 +48,8 @@ func (s scoring) all(t testing.TB, nodes []fwk.NodeInfo) {
 	}
 }
 
-// toScore takes a pod with the claim through the cycles of our plugin and of two of stock's, on one cluster.
+// toScore runs a pod with the claim up to Score, for DRAAware and for two in-tree plugins
+// on one cluster.
 func toScore(w *world, c *resourceapi.ResourceClaim) []scoring {
 	w.Helper()
 	pod := podWith("pod", c)
@@ -98,8 +99,8 @@ func scoreCases() map[string]*resourceapi.ResourceClaim {
 	}
 }
 
-// Scoring a node allocates nothing. Where the claim has alternatives the in-tree
-// plugin is asked for its score of them, and what that allocates is all.
+// Scoring a node does not allocate. With alternatives in the claim, the only allocations
+// are those of the in-tree plugin's score.
 func TestScoreAllocatesNothing(t *testing.T) {
 	const fleetText = "shape=ndh100v5,spines=1,leaves=2,nodes=10"
 	for name, c := range scoreCases() {
@@ -121,8 +122,8 @@ func TestScoreAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What the score of one node costs: ours beside two of stock's, after the same
-// filtering of the same nodes. Read ns/node.
+// The benchmark compares the score of one node by DRAAware and by two in-tree plugins,
+// after the same filtering of the same nodes. Read ns/node.
 func BenchmarkScore(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		for name, c := range scoreCases() {

@@ -22,33 +22,35 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Members of a gang wait for each other before any of them is bound, and a claim
-// gets its devices in the API server only when a pod is about to be bound. So if
-// members share a claim, the first one reserves devices for it, and the others
-// must go on as if it had them already; stock would have them wait until it has,
-// which it never would (https://github.com/kubernetes/kubernetes/issues/137617).
-// The first one is the claim's writer. The others, its sharers, are shown the
-// reserved devices, hold a share in the reservation, and write nothing before the
-// writer has written.
+// Members of a gang wait for each other before any of them is bound. The API server gets a
+// claim's allocation only just before a pod is bound. If members share a claim, the first
+// member reserves its devices, and the others must proceed as if the claim were allocated.
+// The in-tree plugin makes them wait for the allocation, which never comes
+// (https://github.com/kubernetes/kubernetes/issues/137617).
 //
-// In a PodGroup cycle members reserve and give back several times, in the same
-// order, before they are bound. A claim has a new writer each time, so a sharer
-// looks for it when it needs it.
+// The first member is the claim's writer. The others are its sharers. They see the reserved
+// devices, hold a share in the reservation, and write nothing before the writer has
+// written.
+//
+// In a PodGroup cycle members reserve and unreserve several times, in the same order,
+// before they are bound. Each time the claim has a new writer, so a sharer looks the writer
+// up when needed.
 
-// writer is the pod that is going to write the allocations of claims.
+// writer is the pod that will write the allocations of claims.
 type writer struct {
 	gang   string
 	claims []types.UID
-	// done is closed when they are written or never will be by this pod.
+	// done is closed once the pod has written the allocations or will not write them.
 	done chan struct{}
 }
 
-// writers are those of all claims that have one. It is safe for concurrent use.
+// writers has the writer of each claim that has one. It is safe for concurrent use.
 type writers struct {
 	mu      sync.Mutex
 	byClaim map[types.UID]*writer
 	byPod   map[types.UID]*writer
-	// begun, if a sharer waits for it, is closed when a pod becomes a writer.
+	// begun is closed when a pod becomes a writer. It is nil while no sharer waits for
+	// that.
 	begun chan struct{}
 }
 
@@ -56,7 +58,7 @@ func newWriters() *writers {
 	return &writers{byClaim: map[types.UID]*writer{}, byPod: map[types.UID]*writer{}}
 }
 
-// of returns the claim's writer if it is in the gang, else nil.
+// of returns the claim's writer, nil if there is none in the gang.
 func (w *writers) of(claim types.UID, gang string) *writer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,7 +68,7 @@ func (w *writers) of(claim types.UID, gang string) *writer {
 	return nil
 }
 
-// next returns what is closed when there is one more writer.
+// next returns a channel that is closed when another pod becomes a writer.
 func (w *writers) next() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,7 +78,7 @@ func (w *writers) next() <-chan struct{} {
 	return w.begun
 }
 
-// begin makes a gang's pod the writer of the claims that it reserved.
+// begin makes the pod the writer of the claims it reserved. It ignores pods without a gang.
 func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	if gang == "" || len(claims) == 0 {
 		return
@@ -94,7 +96,7 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	}
 }
 
-// end lets the sharers go on: the pod writes nothing any more.
+// end releases the sharers: the pod writes nothing more.
 func (w *writers) end(pod types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -111,8 +113,8 @@ func (w *writers) end(pod types.UID) {
 	close(known.done)
 }
 
-// gangOf tells the pod's gang from all others, "" if it is in none. A PodGroup of
-// scheduling.k8s.io for which nothing is planned is a gang to the pods that share.
+// gangOf returns the key of the pod's gang, "" if the pod is in none. A PodGroup of
+// scheduling.k8s.io without a plan counts as a gang too.
 func (d *DRAAware) gangOf(state fwk.CycleState, pod *v1.Pod) string {
 	gang := cluster.PlannedOf(state).Gang
 	if gang == "" && d.podGroupCycle && gangs.InPodGroup(pod) {
@@ -121,28 +123,28 @@ func (d *DRAAware) gangOf(state fwk.CycleState, pod *v1.Pod) string {
 	return gang
 }
 
-// sharer is a pod that shares claims which have no devices yet.
+// sharer is a pod that shares claims without an allocation.
 type sharer struct {
 	claims []sharedClaim
 }
 
-// sharedClaim is a claim as the sharer was shown it: a copy, which the in-tree
-// plugin goes by until the pod is bound.
+// sharedClaim is the claim as the sharer saw it. It is a copy that the in-tree plugin uses
+// until the pod is bound.
 type sharedClaim struct {
 	*resourceapi.ResourceClaim
 	gang string
-	// held reports that the sharer has a share in the reservation, and writer is whose it
-	// was then; nil if that one had written already, or was yet to come.
+	// held is set if the sharer has a share in the reservation. writer is the reservation's
+	// writer at that time, nil if it had written already or did not exist yet.
 	held   bool
 	writer *writer
 }
 
 const sharerKey fwk.StateKey = Name + "/sharer"
 
-// Clone returns s: a pod shares the same in every clone.
+// Clone returns s: the shared claims are the same in every clone.
 func (s *sharer) Clone() fwk.StateData { return s }
 
-// sharerOf returns what the pod of the cycle shares; nothing for most pods.
+// sharerOf returns the sharer of the cycle. It has no claims for most pods.
 func sharerOf(state fwk.CycleState) *sharer {
 	if data, err := state.Read(sharerKey); err == nil {
 		if s, ok := data.(*sharer); ok {
@@ -160,14 +162,14 @@ func (s *sharer) uids() []types.UID {
 	return uids
 }
 
-// hold takes a share in the reservation of every claim where the sharer has none.
+// hold takes a share in the reservation of each claim in which the sharer has none.
 func (s *sharer) hold(tracker *tracker) error {
 	for i := range s.claims {
 		shared := &s.claims[i]
 		if shared.held {
 			continue
 		}
-		// The tracker may keep what it is given, and the copy is going to change.
+		// The tracker may keep its argument, and the copy will change.
 		if err := tracker.SignalClaimPendingAllocation(shared.UID, shared.DeepCopy()); err != nil {
 			return fmt.Errorf("sharing resource claim %s: %w", klog.KObj(shared), err)
 		}
@@ -177,21 +179,21 @@ func (s *sharer) hold(tracker *tracker) error {
 	return nil
 }
 
-// dropped effects that the in-tree plugin gave the shares back.
+// dropped records that the in-tree plugin returned the shares.
 func (s *sharer) dropped() {
 	for i := range s.claims {
 		s.claims[i].held, s.claims[i].writer = false, nil
 	}
 }
 
-// release forgets the reservations of claims that have their devices now.
+// release removes the reservations of claims that are allocated now.
 func (s *sharer) release(tracker *tracker) {
 	for _, shared := range s.claims {
 		tracker.MaybeRemoveClaimPendingAllocation(shared.UID, true)
 	}
 }
 
-// wait returns when no claim has a writer that is still to write.
+// wait returns once no claim has a writer that has yet to write.
 func (s *sharer) wait(ctx context.Context, tracker *tracker) error {
 	for i := range s.claims {
 		shared := &s.claims[i]
@@ -202,13 +204,12 @@ func (s *sharer) wait(ctx context.Context, tracker *tracker) error {
 	return nil
 }
 
-// writerPatience is how long a sharer waits for a writer that has not reserved its
-// node for good yet. The PodGroups of a hierarchy are handed over to their bindings
-// in any order, one right after the other.
+// writerPatience is the maximum time a sharer waits for a claim to get a writer. The
+// scheduler starts the bindings of a hierarchy's PodGroups in any order, one right after
+// the other.
 const writerPatience = 2 * time.Second
 
-// settle returns when the claim has its devices in the API server, or nobody is
-// going to write them.
+// settle returns once the API server has the claim's allocation or no pod will write it.
 func (c *sharedClaim) settle(ctx context.Context, tracker *tracker) error {
 	late := time.NewTimer(writerPatience)
 	defer late.Stop()
@@ -236,8 +237,9 @@ func (c *sharedClaim) settle(ctx context.Context, tracker *tracker) error {
 	}
 }
 
-// meet shows the in-tree plugin every claim as it is by now: who has reserved it
-// since need not do so again, and nothing is written on top of an old version.
+// meet updates the claims that the in-tree plugin uses. It then does not repeat
+// reservations made meanwhile, and does not write to an old resource version. meet returns
+// an error if a claim got other devices than reserved.
 func (s *sharer) meet(tracker *tracker) error {
 	for i := range s.claims {
 		shared := &s.claims[i]
@@ -253,8 +255,8 @@ func (s *sharer) meet(tracker *tracker) error {
 	return nil
 }
 
-// sameDevices reports whether a claim got what was reserved for it. The API server drops
-// what it does not know of a result, but not which device it is.
+// sameDevices reports whether a claim got the reserved devices. It compares only the device
+// names: the API server drops fields it does not know.
 func sameDevices(got, reserved *resourceapi.AllocationResult) bool {
 	same := func(a, b resourceapi.DeviceRequestAllocationResult) bool {
 		return a.Driver == b.Driver && a.Pool == b.Pool && a.Device == b.Device
@@ -264,8 +266,8 @@ func sameDevices(got, reserved *resourceapi.AllocationResult) bool {
 		apiequality.Semantic.DeepEqual(got.NodeSelector, reserved.NodeSelector)
 }
 
-// Unreserve gives back what Reserve took. The in-tree plugin takes a share back
-// for every claim of the pod, so the pod must have one in each.
+// Unreserve returns the devices that Reserve took. The in-tree plugin returns a share of
+// each of the pod's claims, so Unreserve first takes the missing shares.
 func (d *DRAAware) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
 	s := sharerOf(state)
 	if err := s.hold(d.tracker); err != nil {
@@ -276,9 +278,9 @@ func (d *DRAAware) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.
 	s.dropped()
 }
 
-// PreBind writes the pod's devices into its claims; a sharer adds itself to
-// claims of which another member wrote the devices, unless that one reserved them
-// for all members of the PodGroup.
+// PreBind writes the allocations of the pod's claims. A sharer waits for the writer and
+// then adds itself to the claim's reservedFor, unless the writer reserved the claim for the
+// whole PodGroup.
 func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	defer d.writers.end(pod.UID)
 	s := sharerOf(state)

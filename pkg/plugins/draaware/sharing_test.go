@@ -32,24 +32,25 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// sharers are a PodGroup whose members share claims, and the scheduler's cycles for it.
+// sharers is a PodGroup whose members share claims, and the scheduler's cycles for it.
 type sharers struct {
 	*world
 	plugin plugin
 	group  *schedulingv1beta1.PodGroup
 	pods   []*v1.Pod
-	// ours are claims that the PodGroup has as well, theirs those that only pods name,
-	// own those of one pod each.
+	// ours are claims of the PodGroup and its pods. theirs are claims that all pods name
+	// but the PodGroup does not. own has one claim per pod.
 	ours, theirs, own []*resourceapi.ResourceClaim
-	// writes counts what the API server took, failing what it is to refuse, by claim.
+	// writes counts the successful writes by claim. failing is the number of writes to
+	// refuse.
 	writes  sync.Map
 	failing atomic.Int32
 }
 
 var errBusy = errors.New("the API server is busy")
 
-// newSharers makes a PodGroup of so many members. Each has all claims, in an order
-// of its own; the PodGroup's are named or, every other one, made from a template.
+// newSharers makes a PodGroup of size members. Each has all shared claims, in random order.
+// The PodGroup names its claims or makes them from a template.
 func newSharers(t *testing.T, random *rand.Rand, size int) *sharers {
 	featuregatetesting.SetFeatureGatesDuringTest(t, utilfeature.DefaultFeatureGate, featuregatetesting.FeatureOverrides{
 		features.GenericWorkload: true, features.DRAWorkloadResourceClaims: true,
@@ -106,8 +107,8 @@ func (s *sharers) member(name string, own *resourceapi.ResourceClaim, random *ra
 	return pod
 }
 
-// serve has the fake API server refuse what a real one refuses: a write on top of an
-// old version, and two reservations for one user.
+// serve makes the fake API server refuse the same writes as a real one: a write to an old
+// version, and two reservations for one user.
 func (s *sharers) serve() {
 	s.countVersions()
 	tracker := s.handle.client.(*fake.Clientset).Tracker()
@@ -136,8 +137,8 @@ func (s *sharers) serve() {
 	})
 }
 
-// evaluate takes members through a PodGroup's cycle: each reserves the node, and all
-// give it back. It says what was against it, "" if nothing.
+// evaluate runs members through a PodGroup cycle: each reserves the node, then all
+// unreserve. said is the reason for a refusal, "" if there is none.
 func (s *sharers) evaluate(node int, planned bool, pods ...*v1.Pod) (trips []*trip, said string) {
 	info, cycle := s.nodes[node], framework.NewCycleState()
 	for _, pod := range pods {
@@ -170,7 +171,7 @@ func leaveAll(trips []*trip) {
 	}
 }
 
-// assume is what a hierarchy does with what was evaluated, before it decides.
+// assume repeats the reservations, as the scheduler does for a hierarchy before it decides.
 func (s *sharers) assume(trips []*trip) {
 	for _, done := range trips {
 		if said := done.reserve(); said != "" {
@@ -180,8 +181,8 @@ func (s *sharers) assume(trips []*trip) {
 	leaveAll(trips)
 }
 
-// bind hands members over to their bindings, which run at the same time, in the order
-// in which they come. It returns those that failed.
+// bind reserves the members in order and runs their bindings concurrently. It returns the
+// failures by pod name.
 func (s *sharers) bind(trips []*trip) (failed map[string]string) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -213,9 +214,9 @@ func (s *sharers) now(c *resourceapi.ResourceClaim) *resourceapi.ResourceClaim {
 	return now
 }
 
-// check holds what must be true when all members are bound: every claim has a device
-// of the node, no two the same, nothing is reserved beside that, the PodGroup's claims
-// are reserved for it and the others for those who name them.
+// check verifies the state after all members are bound. Every claim has a device of the
+// node, and no two have the same. Nothing is pending. The PodGroup's claims are reserved
+// for the PodGroup, and the others for the pods that name them.
 func (s *sharers) check(node int) {
 	s.Helper()
 	seen := map[string]string{}
@@ -257,15 +258,16 @@ func (s *sharers) users(c *resourceapi.ResourceClaim) []string {
 	return users
 }
 
-// Members of a PodGroup that share claims get one allocation for each, whatever the
-// cycle tries and takes back before: nobody fails, and nothing is written twice.
+// Members of a PodGroup that share claims get one allocation per claim, whatever
+// reservations the cycle makes and undoes before. No member fails, and no claim is written
+// twice.
 func TestMembersOfAPodGroupShareClaims(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			s := newSharers(t, random, 2+random.IntN(4))
 			planned := random.IntN(4) > 0
-			for range random.IntN(3) { // planned elsewhere and refused
+			for range random.IntN(3) { // planned on another node and refused
 				s.evaluate(1, planned, s.pods[:1+random.IntN(len(s.pods))]...)
 				s.idle()
 			}
@@ -291,7 +293,7 @@ func TestMembersOfAPodGroupShareClaims(t *testing.T) {
 	}
 }
 
-// idle holds that nothing is in use, and nothing reserved.
+// idle verifies that no device is in use or reserved.
 func (s *sharers) idle() {
 	s.Helper()
 	for _, c := range slices.Concat(s.ours, s.theirs, s.own) {
@@ -304,8 +306,8 @@ func (s *sharers) idle() {
 	}
 }
 
-// If the API server refuses a write, some members fail, and whoever failed joins the
-// others in a later cycle, where the claims are.
+// If the API server refuses a write, some members fail. Each failed member joins the others
+// in a later cycle, on the node of the claims.
 func TestSharersComeBack(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
@@ -332,7 +334,7 @@ func TestSharersComeBack(t *testing.T) {
 	}
 }
 
-// A member that comes while the others are bound shares their claims at once.
+// A member that arrives while the others are bound shares their claims at once.
 func TestLateSharer(t *testing.T) {
 	s := newSharers(t, rand.New(rand.NewPCG(1, 2)), 3)
 	trips, said := s.evaluate(0, true, s.pods[:2]...)

@@ -17,12 +17,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// reasonBroken is the reason of the event about a promise that did not hold.
+// reasonBroken is the event reason for a pod whose required alignment failed.
 const reasonBroken = "DeviceAlignmentBroken"
 
-// verifyAllocation looks at the devices that the pod really got. It refuses a device that
-// stands in two of the pod's claims, and a choice that breaks what the pod
-// requires.
+// verifyAllocation checks the devices the pod got. It refuses a device that is in two of
+// the pod's claims, and unpaired NICs if the pod requires alignment.
 func (d *DRAAware) verifyAllocation(c *cycle, pod *v1.Pod, node string, reserved []types.UID) *fwk.Status {
 	held, err := d.held(pod, reserved)
 	if err != nil {
@@ -46,8 +45,8 @@ func (d *DRAAware) verifyAllocation(c *cycle, pod *v1.Pod, node string, reserved
 	return fwk.NewStatus(fwk.Unschedulable, broken)
 }
 
-// held lists what the pod's claims hold: those reserved a moment ago, and those
-// that had their devices before.
+// held returns the allocations of the pod's claims: the newly reserved ones and the older
+// ones.
 func (d *DRAAware) held(pod *v1.Pod, reserved []types.UID) ([]*resourceapi.AllocationResult, error) {
 	var held []*resourceapi.AllocationResult
 	seen := map[types.UID]bool{}
@@ -70,8 +69,8 @@ func (d *DRAAware) held(pod *v1.Pod, reserved []types.UID) ([]*resourceapi.Alloc
 	return held, nil
 }
 
-// attaches reports whether one of the claims got a device that is to be attached to
-// the node before the pod may be bound, which can take minutes.
+// attaches reports whether a claim got a device with binding conditions. Such a device must
+// be attached to the node before the pod is bound, which can take minutes.
 func (d *DRAAware) attaches(reserved []types.UID) bool {
 	for _, uid := range reserved {
 		allocation := d.claims.GetPendingAllocation(uid)

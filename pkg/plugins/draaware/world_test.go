@@ -35,7 +35,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// plugin is what stock's plugin and ours have in common.
+// plugin has the extension points that DRAAware and the in-tree plugin have in common.
 type plugin interface {
 	fwk.PreFilterPlugin
 	fwk.FilterPlugin
@@ -43,8 +43,7 @@ type plugin interface {
 	fwk.ReservePlugin
 }
 
-// handle gives a plugin the parts of a scheduler that it asks for; anything else
-// is not there.
+// handle has only the parts of a scheduler that the plugins use.
 type handle struct {
 	fwk.Handle
 	client   kubernetes.Interface
@@ -64,10 +63,10 @@ func (h *handle) ProfileName() string                                    { retur
 func (h *handle) PodGroupManager() fwk.PodGroupManager                   { return groupManager{of: h.standing} }
 func (h *handle) SnapshotSharedLister() fwk.SharedLister                 { return lister{groups: h.groups} }
 
-// Activate is for a queue that is not there.
+// Activate does nothing: there is no queue.
 func (h *handle) Activate(klog.Logger, map[string]*v1.Pod) {}
 
-// lister shows PodGroups, and nothing else.
+// lister only lists PodGroups.
 type lister struct {
 	fwk.SharedLister
 	groups map[string]*schedulingv1beta1.PodGroup
@@ -77,8 +76,8 @@ func (l lister) PodGroups() fwk.PodGroupLister { return l }
 
 func (l lister) Get(_, name string) (*schedulingv1beta1.PodGroup, error) { return l.groups[name], nil }
 
-// world is a scheduler's DRA machinery over some objects: real informers, slice
-// tracker, claim tracker and allocator; only the API server is client-go's fake.
+// world is a scheduler's DRA machinery over some objects. Informers, slice tracker, claim
+// tracker and allocator are real; the API server is client-go's fake.
 type world struct {
 	testing.TB
 	handle *handle
@@ -86,7 +85,7 @@ type world struct {
 	seq    int
 }
 
-// newWorld starts the machinery. The nodes are those of the fleet.
+// newWorld starts the machinery with the nodes of the fleet.
 func newWorld(t testing.TB, fleetText string, objects ...runtime.Object) *world {
 	t.Helper()
 	spec, err := fleet.Parse(fleetText)
@@ -143,7 +142,7 @@ func (w *world) start(objects []runtime.Object) {
 	w.settle(objects)
 }
 
-// settle waits until the machinery shows all slices, claims, devices in use and classes.
+// settle waits until the machinery shows all slices, claims, classes and devices in use.
 func (w *world) settle(objects []runtime.Object) {
 	counts, taken := map[string]int{}, 0
 	for _, object := range objects {
@@ -171,7 +170,7 @@ func (w *world) settle(objects []runtime.Object) {
 	}
 }
 
-// ours makes our plugin, under a profile name of its own.
+// ours makes DRAAware, with its own profile name.
 func (w *world) ours() plugin {
 	w.Helper()
 	w.seq++
@@ -200,13 +199,13 @@ func (w *world) stock() plugin {
 	return p.(plugin)
 }
 
-// trip is a pod on its way through a plugin.
+// trip is the scheduling cycle of a pod with a plugin.
 type trip struct {
 	world  *world
 	plugin plugin
 	pod    *v1.Pod
 	state  *framework.CycleState
-	// said is what each node answered, by name; "" is yes.
+	// said is the refusal of each node, by name; "" means feasible.
 	said map[string]string
 	node string
 }
@@ -215,11 +214,11 @@ func (w *world) trip(p plugin, pod *v1.Pod) *trip {
 	return &trip{world: w, plugin: p, pod: pod, state: framework.NewCycleState(), said: map[string]string{}}
 }
 
-// parallelism is how many nodes the scheduler filters at a time by default.
+// parallelism is the default number of nodes that the scheduler filters concurrently.
 const parallelism = 16
 
-// look runs PreFilter and then Filter for all nodes, as many at a time as
-// the scheduler does. It returns the nodes that will do, in order.
+// look runs PreFilter, then Filter for all nodes, concurrently like the scheduler. It
+// returns the feasible nodes, in order.
 func (t *trip) look() []string {
 	t.world.Helper()
 	if _, status := t.plugin.PreFilter(context.Background(), t.state, t.pod, t.world.nodes); !status.IsSuccess() {
@@ -254,7 +253,7 @@ func (t *trip) look() []string {
 	return feasible
 }
 
-// best is the node that the plugin scores highest; of equals the first.
+// best returns the node with the highest score; of equals, the first.
 func (t *trip) best(feasible []string) string {
 	t.world.Helper()
 	if p, ok := t.plugin.(fwk.PreScorePlugin); ok {
@@ -278,7 +277,7 @@ func (t *trip) best(feasible []string) string {
 	return best
 }
 
-// place runs the whole way to Reserve and reports whether the pod has a node.
+// place runs the cycle up to Reserve and reports whether the pod has a node.
 func (t *trip) place() bool {
 	t.world.Helper()
 	feasible := t.look()
@@ -289,7 +288,7 @@ func (t *trip) place() bool {
 	return t.reserve() == ""
 }
 
-// reserve returns what Reserve had against the node.
+// reserve returns the reason why Reserve failed, "" if it succeeded.
 func (t *trip) reserve() string {
 	if status := t.plugin.Reserve(context.Background(), t.state, t.pod, t.node); !status.IsSuccess() {
 		t.leave()
@@ -298,10 +297,10 @@ func (t *trip) reserve() string {
 	return ""
 }
 
-// leave gives everything back.
+// leave unreserves the node.
 func (t *trip) leave() { t.plugin.Unreserve(context.Background(), t.state, t.pod, t.node) }
 
-// devices lists what the pod holds by its claims, as driver/device in the order of allocation.
+// devices lists the devices of the claims as driver/device, in the order of allocation.
 func (t *trip) devices(claims ...*resourceapi.ResourceClaim) []string {
 	var held []string
 	for _, claim := range claims {
@@ -316,8 +315,8 @@ func (t *trip) devices(claims ...*resourceapi.ResourceClaim) []string {
 	return held
 }
 
-// apart counts the NICs of an ND H100 v5 node whose GPU the pod does not have:
-// GPU i and NIC 0101+i are a pair there.
+// apart counts the NICs of an ND H100 v5 node whose GPU the pod does not have. GPU i and
+// NIC 0101+i are a pair there.
 func apart(t testing.TB, held []string) int {
 	t.Helper()
 	gpus := map[int]bool{}
@@ -341,11 +340,11 @@ func apart(t testing.TB, held []string) int {
 	return lost
 }
 
-// inUse lists all devices that are taken or about to be, as driver/device.
+// inUse lists all allocated and pending devices, as driver/device.
 func (w *world) inUse() []string {
 	state, err := w.handle.manager.ResourceClaims().GatherAllocatedState()
 	if err != nil {
-		return nil // claims changed while they were counted
+		return nil // claims changed during the count
 	}
 	var list []string
 	for id := range state.AllocatedDevices {

@@ -17,15 +17,16 @@ import (
 )
 
 const (
-	// releasePeriod is how often a failed attempt looks for members that still wait. A member
-	// enters the scheduler's list of waiting pods only after Permit returned, so a single look
-	// could miss it.
+	// releasePeriod is the interval at which a failed attempt looks for members that still
+	// wait. A member enters the scheduler's list of waiting pods only after Permit has
+	// returned, so a single look could miss it.
 	releasePeriod = 5 * time.Millisecond
-	// clockPeriod is how exact healAfter and maxBypass are. No event reports that time passed.
+	// clockPeriod is the resolution of healAfter and maxBypass: no event reports passed
+	// time.
 	clockPeriod = time.Second
 )
 
-// apply carries out what a change of state asks for. It takes the locks of the queue and of
+// apply carries out the effects of a state change. It takes the locks of the queue and of
 // the scheduler's cache.
 func (g *Gang) apply(effects gangstate.Effects) {
 	if attempt := effects.Release; attempt != nil {
@@ -66,15 +67,15 @@ func (g *Gang) activate(pods []*v1.Pod) {
 	g.handle.Activate(g.logger, byName)
 }
 
-// allow lets a member that waits in Permit bind.
+// allow lets a member bind that waits in Permit.
 func (g *Gang) allow(uid types.UID) {
 	if waiting := g.handle.GetWaitingPod(uid); waiting != nil {
 		waiting.Allow(Name)
 	}
 }
 
-// release rejects the waiting members of a failed attempt until none holds a node. Unreserve
-// takes each off the attempt.
+// release rejects the waiting members of a failed attempt until none holds a node. Their
+// Unreserve removes them from the attempt.
 func (g *Gang) release(attempt *gangstate.Attempt) {
 	for {
 		holders, reason := g.tracker.Holders(attempt)
@@ -91,7 +92,7 @@ func (g *Gang) release(attempt *gangstate.Attempt) {
 	g.apply(g.tracker.Released(attempt, time.Now()))
 }
 
-// watchClock applies the passing of time.
+// watchClock evicts due gangs and ticks the tracker every clockPeriod.
 func (g *Gang) watchClock(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		now := time.Now()
@@ -100,13 +101,13 @@ func (g *Gang) watchClock(ctx context.Context) {
 	}, clockPeriod)
 }
 
-// recoverTimeout bounds the wait for the first full view of the cluster: a kind of object
-// that cannot be listed must not stop all others.
+// recoverTimeout limits the wait for the first full view of the cluster: an unreadable kind
+// of object must not block all gangs.
 const recoverTimeout = 10 * time.Second
 
-// recoverOnce waits, in the profile's first cycle, until the tracker knows what exists, and
-// then plans the gangs that a crash left partly bound before any other gang: the room that
-// they need belongs to them.
+// recoverOnce runs in the profile's first cycle. It waits until the tracker knows all
+// existing pods and declarations. Then it plans the gangs that a crash left partly bound,
+// before any other gang can take the room they need.
 func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 	g.recovered.Do(func() {
 		err := wait.PollUntilContextTimeout(ctx, releasePeriod, recoverTimeout, true,
@@ -118,7 +119,7 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 			if err := g.planPartial(ctx, key, nodes); err != nil {
 				g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
 			}
-			// All its members are in the queue, and none of them gets hints about events.
+			// All members are in the queue, and the queue evaluates no hints for them.
 			g.apply(g.tracker.RetryOthers(key, nil, time.Now()))
 		}
 		if g.podGroups != nil {
@@ -127,7 +128,7 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 	})
 }
 
-// planPartial plans a gang that is bound in part, outside of any member's cycle.
+// planPartial plans a partly bound gang outside a member's cycle.
 func (g *Gang) planPartial(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) error {
 	began := time.Now()
 	step := g.tracker.Ask(key, began)

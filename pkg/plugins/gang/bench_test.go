@@ -33,8 +33,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
 
-// The cost of one comparison of the queue, beside stock's, among members of so many gangs and
-// among single pods.
+// The benchmark measures one comparison of the queue, for members of several numbers of
+// gangs and for single pods, and compares it with the in-tree plugin.
 func BenchmarkLess(b *testing.B) {
 	for _, gangs := range []int{100, 1000, 5000} {
 		members, singles := queueOf(b, gangs)
@@ -60,7 +60,7 @@ func BenchmarkLess(b *testing.B) {
 	}
 }
 
-// membersOf are the pods of gangs, and the plugin whose tracker has them.
+// membersOf has the pods of gangs, and the plugin whose tracker has them.
 type membersOf struct {
 	plugin *Gang
 	pods   []*framework.QueuedPodInfo
@@ -82,13 +82,13 @@ func queueOf(b *testing.B, gangs int) (membersOf, []*framework.QueuedPodInfo) {
 	return members, singles
 }
 
-// clusterSizes are how many nodes a cluster of the benchmarks below has.
+// clusterSizes are the numbers of nodes in the benchmarks below.
 var clusterSizes = []int{100, 1000, 5000}
 
-// gangSize is how many members the gang has that is placed in them.
+// gangSize is the number of members of the placed gang.
 const gangSize = 100
 
-// benchHandle is what both plugins use of the framework's.
+// benchHandle has the parts of the framework handle that both plugins use.
 type benchHandle struct {
 	fwk.Handle
 	groups fwk.PodGroupManager
@@ -101,7 +101,7 @@ func (h benchHandle) SnapshotSharedLister() fwk.SharedLister    { return h.nodes
 func (h benchHandle) Activate(klog.Logger, map[string]*v1.Pod)  {}
 func (h benchHandle) GetWaitingPod(types.UID) fwk.WaitingPod    { return nil }
 
-// clusterOf makes the nodes of one.
+// clusterOf returns n nodes.
 func clusterOf(n int) (nodes []*v1.Node) {
 	for i := range n {
 		nodes = append(nodes, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%04d", i)}})
@@ -109,8 +109,8 @@ func clusterOf(n int) (nodes []*v1.Node) {
 	return nodes
 }
 
-// planned has a gang planned on the nodes, among so many others that wait. It is Binding, or
-// waits for its quorum for ever if short is positive.
+// planned plans a gang on the nodes, among other waiting gangs. The gang is Binding, or
+// waits for its quorum forever if short is positive.
 func planned(b *testing.B, nodes []*v1.Node, short int) (*Gang, []*v1.Pod) {
 	b.Helper()
 	g := pluginWith(b, nodes)
@@ -132,8 +132,8 @@ func planned(b *testing.B, nodes []*v1.Node, short int) (*Gang, []*v1.Pod) {
 	return g, pods
 }
 
-// The cost of leaving a pod one node: that of a plan and, with stock, that of the pod's own
-// affinity, as a DaemonSet writes it.
+// The benchmark measures restricting a pod to one node: by a plan, and in the in-tree
+// plugin by the pod's own affinity, like a DaemonSet's.
 func BenchmarkPlannedPreFilter(b *testing.B) {
 	for _, n := range clusterSizes {
 		nodes := clusterOf(n)
@@ -168,7 +168,7 @@ func BenchmarkPlannedPreFilter(b *testing.B) {
 	}
 }
 
-// pinnedPods name their node.
+// pinnedPods returns pods whose affinity names their node.
 func pinnedPods(nodes []*v1.Node) (pods []*v1.Pod) {
 	for i := range gangSize {
 		pod := member("", fmt.Sprint("p", i), 0)
@@ -182,9 +182,9 @@ func pinnedPods(nodes []*v1.Node) (pods []*v1.Pod) {
 	return pods
 }
 
-// The cost of making a member wait for its gang.
+// The benchmark measures Permit of a member that waits for its gang.
 func BenchmarkPermit(b *testing.B) {
-	featuregatetesting.SetFeatureGateDuringTest(b, utilfeature.DefaultFeatureGate, features.GenericWorkload, true) // stock's has it
+	featuregatetesting.SetFeatureGateDuringTest(b, utilfeature.DefaultFeatureGate, features.GenericWorkload, true) // the in-tree plugin has it on
 	for _, n := range clusterSizes {
 		nodes := clusterOf(n)
 		g, pods := planned(b, nodes, math.MaxInt)

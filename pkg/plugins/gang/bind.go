@@ -15,15 +15,15 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// maxBindings is how many members are bound at once, of all gangs of all profiles. A gang
-// comes out of Permit as a whole, and each member sends its binding. An API server takes 100
-// requests at a time on one connection (HTTP2MaxStreamsPerConnection of k8s.io/apiserver), a
-// few dozen of which are the scheduler's watches; for every request beyond that the client
-// opens another connection, whose TLS handshake costs both ends more than the binding. The
-// limit does not slow bindings: the API server works on fewer at a time.
+// maxBindings is the maximum number of concurrent bindings, over all gangs and profiles.
+// All members of a gang leave Permit together, and each sends its binding. An API server
+// accepts 100 concurrent requests per connection (HTTP2MaxStreamsPerConnection of
+// k8s.io/apiserver). The scheduler's watches use a few dozen of them. For further requests
+// the client opens another connection, whose TLS handshake costs both ends more than the
+// binding. The limit does not slow bindings down: the API server processes fewer at a time.
 const maxBindings = 50
 
-// newBinder makes the in-tree plugin that binds, for use inside of this one.
+// newBinder makes the in-tree plugin that binds pods.
 func newBinder(ctx context.Context, handle fwk.Handle) (fwk.BindPlugin, error) {
 	inner, err := defaultbinder.New(ctx, nil, handle)
 	if err != nil {
@@ -36,8 +36,8 @@ func newBinder(ctx context.Context, handle fwk.Handle) (fwk.BindPlugin, error) {
 	return binder, nil
 }
 
-// Bind binds a member as the in-tree plugin does, once fewer than maxBindings are under way.
-// It leaves other pods to the plugins after it.
+// Bind binds a member like the in-tree plugin, once fewer than maxBindings are in progress.
+// It skips pods without a gang.
 func (g *Gang) Bind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	if destinationOf(state) == nil && !gangs.InPodGroup(pod) {
 		return fwk.NewStatus(fwk.Skip)
@@ -49,16 +49,15 @@ func (g *Gang) Bind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node
 	return g.binder.Bind(ctx, state, pod, node)
 }
 
-// skipNomination keeps the scheduler from writing the planned node on the pod
-// (status.nominatedNodeName) where the binding follows at once: for a gang that is one write
-// for each member but the last, beside its creation and its binding, and one more event for
-// every watch of pods. The scheduler writes it before a pod waits in Permit or is prepared
-// for its binding, and only if the pod of its cycle does not carry it already. That pod is
-// the cycle's own copy; when Permit gets it, no other goroutine has it apart from the
-// scheduler's cache, which reads no status (ADR 0013).
+// skipNomination keeps the scheduler from writing the planned node to the pod
+// (status.nominatedNodeName) if the binding follows at once. For a gang that saves one
+// write per member except the last, and one event for every watch of pods. The scheduler
+// writes the nomination before a pod waits in Permit or in PreBind, and only if the pod of
+// its cycle does not have it already. That pod is the cycle's own copy. During Permit the
+// only other reader is the scheduler's cache, which reads no status (ADR 0013).
 //
-// Where preparing takes long, cluster autoscalers need the nomination: volumes may have to
-// be created first, devices to be attached.
+// Cluster autoscalers need the nomination if PreBind takes long: volumes may have to be
+// created, or devices attached.
 func skipNomination(state fwk.CycleState, pod *v1.Pod, node string) {
 	if cluster.PlannedOf(state).Node != node || cluster.BindsSlowly(state) || hasVolumeClaims(pod) {
 		return

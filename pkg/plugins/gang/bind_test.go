@@ -14,7 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// slowBinder takes a binding from many at once and lets them go when they are enough.
+// slowBinder blocks in Bind until the test frees a binding. It counts concurrent bindings.
 type slowBinder struct {
 	fwk.BindPlugin
 	mu         sync.Mutex
@@ -35,8 +35,8 @@ func (b *slowBinder) Bind(context.Context, fwk.CycleState, *v1.Pod, string) *fwk
 	return nil
 }
 
-// Members that come out of Permit together are bound a few at a time, and all of them;
-// one that is given up while it waits is not bound.
+// Members that leave Permit together are all bound, a few at a time. A member whose context
+// ends while it waits is not bound.
 func TestFewMembersAreBoundAtOnce(t *testing.T) {
 	const members, places = 9, 3
 	group := "train"

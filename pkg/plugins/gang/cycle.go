@@ -21,7 +21,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/placement"
 )
 
-// destination is where the plan sends the pod of this cycle.
+// destination is the gang and the planned node of the cycle's pod; node is "" without a
+// plan.
 type destination struct {
 	key  gangs.Key
 	node string
@@ -29,11 +30,11 @@ type destination struct {
 
 const destinationKey fwk.StateKey = Name + "/destination"
 
-// Clone returns d: it never changes.
+// Clone returns d, which is immutable.
 func (d *destination) Clone() fwk.StateData { return d }
 
-// destinationOf returns where the plan sends the pod of this cycle, nil for a pod without a
-// gang and in a PodGroup cycle.
+// destinationOf returns the destination of the cycle's pod, nil for a pod without a gang
+// and in a PodGroup cycle.
 func destinationOf(state fwk.CycleState) *destination {
 	data, err := state.Read(destinationKey)
 	if err != nil {
@@ -43,8 +44,8 @@ func destinationOf(state fwk.CycleState) *destination {
 	return d
 }
 
-// PreFilter returns the pod's planned node, after planning its gang if no plan is in force.
-// A pod with claims and without a gang is a gang of one.
+// PreFilter returns the pod's planned node. It plans the gang first if no plan is in force.
+// It plans a pod with claims and without a gang as a gang of one.
 func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if placement.IsDryRun(state) {
 		return nil, fwk.NewStatus(fwk.Skip)
@@ -57,21 +58,21 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 		return g.preFilterSingle(ctx, state, pod, nodes)
 	}
 	g.recoverOnce(ctx, nodes)
-	// 1. What may this member do now?
+	// 1. Read the member's next step.
 	began := time.Now()
 	step := g.tracker.NextStep(key, pod.UID, pod.Name, began)
-	// 2. If no plan is in force, plan the whole gang on one view of the cluster.
+	// 2. If no plan is in force, plan the whole gang on one snapshot of the cluster.
 	if step.Plan != nil {
 		answer, err := g.plan(ctx, step.Plan, nodes)
 		if err != nil {
 			return nil, fwk.AsStatus(err)
 		}
-		// 3. The answer becomes an attempt or a refusal.
+		// 3. Record the answer as an attempt or a refusal.
 		step = g.tracker.Resolve(step.Plan, &answer, pod.UID, time.Now())
 	}
-	// 4. The only place with side effects.
+	// 4. Apply all side effects.
 	g.applyStep(key, &step, began)
-	// 5. Send the pod to its node.
+	// 5. Restrict the pod to its node.
 	state.Write(destinationKey, &destination{key: key, node: step.Node})
 	if step.Node == "" {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, step.Refusal)
@@ -81,7 +82,8 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	return &fwk.PreFilterResult{NodeNames: sets.New(step.Node)}, nil
 }
 
-// plan finds nodes for a gang and, if there are none, what may be done instead.
+// plan finds nodes for a gang. If there are none, it looks for nodes without the gang's own
+// remaining pods, or for nodes to reserve, as the question asks.
 func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []fwk.NodeInfo) (gangstate.Answer, error) {
 	key, profile := question.Gang.Key, g.handle.ProfileName()
 	outcome, err := g.placer.Place(ctx, question.Request, nodes)
@@ -119,10 +121,9 @@ func (g *Gang) applyStep(key gangs.Key, step *gangstate.Step, began time.Time) {
 	g.apply(step.Effects)
 }
 
-// preFilterSingle plans a pod without a gang that has claims as a gang of one: it gets the
-// node on which it leaves the most whole domains, and its cycle looks at no other. A pod
-// that the planner cannot judge, or for which it finds no node, takes the ordinary cycle
-// with all that stock does for it, preemption included.
+// preFilterSingle plans a pod with claims and without a gang as a gang of one. It returns
+// the node that leaves the most domains unbroken. If the planner does not support the pod
+// or finds no node, the pod takes an ordinary cycle, preemption included.
 func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if len(pod.Spec.ResourceClaims) == 0 {
 		return nil, fwk.NewStatus(fwk.Skip)
@@ -146,8 +147,8 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 // remove.
 func (g *Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
-// Filter holds the pod to its planned node. The scheduler tries a node that was nominated
-// earlier before it looks at what PreFilter returned.
+// Filter refuses all nodes except the planned one. The scheduler tries an earlier nominated
+// node before the nodes from PreFilter.
 func (g *Gang) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	if placement.IsDryRun(state) {
 		return nil
@@ -158,8 +159,8 @@ func (g *Gang) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info f
 	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "not the planned node")
 }
 
-// PostFilter ends the attempt when a filter refused a planned node. It keeps preemption from
-// making room for a single member.
+// PostFilter ends the attempt if a filter refused the planned node. It prevents preemption
+// for a single member.
 func (g *Gang) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	d := destinationOf(state)
 	if d == nil {
@@ -171,12 +172,12 @@ func (g *Gang) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, 
 	return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable)
 }
 
-// filterRefused has a gang planned again without the node that a filter refused.
+// filterRefused plans a gang again without the node that a filter refused.
 func (g *Gang) filterRefused(d *destination, pod *v1.Pod, status *fwk.Status) {
 	reason := fmt.Sprintf("node %s refused member %s: %s", d.node, pod.Name, status.Message())
 	effects := g.tracker.FilterRefused(d.key, pod, d.node, reason, time.Now())
 	if effects.Key.IsZero() {
-		return // the attempt is over
+		return // the attempt has already ended
 	}
 	g.logger.V(2).Info("Planned node refused", "gang", d.key, "pod", klog.KObj(pod), "node", d.node, "reason", status.Message())
 	metrics.Refused(g.handle.ProfileName())
@@ -194,16 +195,16 @@ func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, nod
 	return nil
 }
 
-// Unreserve gives back the whole gang when a member gives back its node before the quorum
-// has reserved.
+// Unreserve releases the nodes of the whole gang if a member releases its node before the
+// quorum has reserved.
 func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
 	if d := destinationOf(state); d != nil {
 		g.apply(g.tracker.Unreserve(d.key, pod, node))
 	}
 }
 
-// Permit makes a member wait for the quorum. The member that completes it lets all members
-// bind.
+// Permit makes a member wait for the quorum. The member that completes the quorum lets all
+// members bind.
 func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	skipNomination(state, pod, node)
 	if g.podGroups != nil && gangs.InPodGroup(pod) {
@@ -230,8 +231,8 @@ func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, no
 	return fwk.NewStatus(fwk.Unschedulable, d.key.Messagef("the plan was dropped while this member was placed")), 0
 }
 
-// missingNode returns the name of a planned node that has left the cluster since the plan
-// was made, "" if all are there.
+// missingNode returns the name of a planned node that was deleted after planning, "" if all
+// nodes exist.
 func (g *Gang) missingNode(attempt *gangstate.Attempt) string {
 	for _, node := range g.tracker.ReservedNodes(attempt) {
 		if !g.nodeExists(node) {
@@ -241,7 +242,7 @@ func (g *Gang) missingNode(attempt *gangstate.Attempt) string {
 	return ""
 }
 
-// open lets the whole gang through Permit. It returns false if the attempt failed since its
+// open lets the whole gang through Permit. It returns false if the attempt failed after its
 // last member arrived.
 func (g *Gang) open(attempt *gangstate.Attempt) bool {
 	effects, ok := g.tracker.Open(attempt)
@@ -255,9 +256,9 @@ func (g *Gang) open(attempt *gangstate.Attempt) bool {
 	return true
 }
 
-// dropNominations drops nominations that members of the same gang hold on a node that the
-// plan gives to another of them: a scheduler that was killed between Permit and the binding
-// leaves them behind, and the filters would count them as pods.
+// dropNominations drops nominations of other members of the gang on this node. A scheduler
+// killed between Permit and binding leaves them behind, and the filters would count them as
+// pods on the node.
 func (g *Gang) dropNominations(key gangs.Key, uid types.UID, node string) {
 	for _, info := range g.handle.NominatedPodsForNode(node) {
 		other := info.GetPod()

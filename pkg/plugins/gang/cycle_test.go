@@ -25,7 +25,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
 )
 
-// countingLock counts how often it was taken.
+// countingLock counts its Lock calls.
 type countingLock struct {
 	sync.Mutex
 	taken int
@@ -56,8 +56,8 @@ func (h *acceptingHandle) RunFilterPlugins(context.Context, fwk.CycleState, *v1.
 	return nil
 }
 
-// A PreFilter that plans takes the tracker's lock twice, whether there is room or not, and a
-// PreFilter of a planned member takes it once.
+// A PreFilter that plans takes the tracker's lock twice, with or without room. A PreFilter
+// of a planned member takes it once.
 func TestPreFilterTakesTheLockTwice(t *testing.T) {
 	for name, test := range map[string]struct {
 		nodes, locks, activated int
@@ -89,8 +89,8 @@ func TestPreFilterTakesTheLockTwice(t *testing.T) {
 	}
 }
 
-// planningPlugin returns a plugin that plans a gang of four pods, which need a node each, on
-// so many nodes.
+// planningPlugin returns a plugin that plans a gang of four pods, which need a node each,
+// on count nodes.
 func planningPlugin(t *testing.T, count int) (*Gang, *acceptingHandle, *countingLock, []fwk.NodeInfo) {
 	t.Helper()
 	full := v1.ResourceList{v1.ResourceCPU: resource.MustParse("4"), v1.ResourcePods: resource.MustParse("10")}

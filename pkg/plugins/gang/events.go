@@ -25,8 +25,8 @@ func (g *Gang) podAdded(obj any) {
 	}
 }
 
-// podUpdated tells a pod that went to another gang, or was replaced by a pod of the same
-// name while the watch was broken, from a pod that only changed.
+// podUpdated handles a pod update. It treats a pod that moved to another gang, or was
+// recreated while the watch was broken, as deleted and added.
 func (g *Gang) podUpdated(oldObj, obj any) {
 	before, ok := oldObj.(*v1.Pod)
 	after, isPod := obj.(*v1.Pod)
@@ -46,8 +46,8 @@ func (g *Gang) podDeleted(obj any) {
 	}
 }
 
-// endedEvents keep members that have succeeded in the tracker. A member that failed is
-// forgotten; its replacement is a pod of its own.
+// endedEvents keep succeeded members in the tracker. They remove a failed member: its
+// replacement is a new pod.
 func (g *Gang) endedEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    g.podEnded,
@@ -73,7 +73,7 @@ func (g *Gang) erase(pod *v1.Pod) {
 	}
 }
 
-// deletedPod returns the pod of a deletion event, nil if the object is no pod.
+// deletedPod returns the pod of a deletion event, nil if the object is not a pod.
 func deletedPod(obj any) *v1.Pod {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj

@@ -17,7 +17,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// evictDue requests the eviction of what is left of every gang that is to move.
+// evictDue evicts the remaining pods of every gang that must move.
 func (g *Gang) evictDue(ctx context.Context, now time.Time) {
 	for key, pods := range g.tracker.Evictions(now) {
 		budgeted := ""
@@ -30,7 +30,8 @@ func (g *Gang) evictDue(ctx context.Context, now time.Time) {
 	}
 }
 
-// evictPod returns false if a PodDisruptionBudget does not allow the eviction now.
+// evictPod requests the eviction of a pod. It returns false if a PodDisruptionBudget
+// forbids the eviction for now.
 func (g *Gang) evictPod(ctx context.Context, key gangs.Key, pod *v1.Pod) bool {
 	err := g.handle.ClientSet().PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},

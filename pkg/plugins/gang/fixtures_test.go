@@ -23,8 +23,8 @@ const profile = "dovetail"
 
 var epoch = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 
-// member returns a pod that can be placed now, of a gang of so many members that its label
-// names; a pod without a gang if the name is empty.
+// member returns a pod that is ready to be placed. Its label names its gang, which has a
+// quorum of least members. With an empty name the pod has no gang.
 func member(gang, name string, least int) *v1.Pod {
 	pod := &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -41,15 +41,14 @@ func member(gang, name string, least int) *v1.Pod {
 	return pod
 }
 
-// placedOn returns the pod as it is on a node.
+// placedOn returns a copy of the pod that is bound to the node.
 func placedOn(pod *v1.Pod, node string) *v1.Pod {
 	pod = pod.DeepCopy()
 	pod.Spec.NodeName = node
 	return pod
 }
 
-// pluginWith returns the parts of the plugin that need no scheduler around it. Its tracker
-// knows the pods.
+// pluginWith returns a plugin without a scheduler around it. Its tracker knows the pods.
 func pluginWith(t testing.TB, nodes []*v1.Node, pods ...*v1.Pod) *Gang {
 	t.Helper()
 	store := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
@@ -66,7 +65,7 @@ func pluginWith(t testing.TB, nodes []*v1.Node, pods ...*v1.Pod) *Gang {
 	return g
 }
 
-// answer has the gang planned at that time, with that answer.
+// answer plans the gang at the given time, with the given answer.
 func (g *Gang) answer(t testing.TB, key gangs.Key, answer *gangstate.Answer, at time.Time) {
 	t.Helper()
 	step := g.tracker.Ask(key, at)
@@ -76,7 +75,7 @@ func (g *Gang) answer(t testing.TB, key gangs.Key, answer *gangstate.Answer, at 
 	g.tracker.Resolve(step.Plan, answer, "", at)
 }
 
-// queued returns a pod as the queue holds it.
+// queued returns the pod as a queue entity.
 func queued(t testing.TB, pod *v1.Pod, at time.Time) *framework.QueuedPodInfo {
 	t.Helper()
 	info, err := framework.NewPodInfo(pod)

@@ -26,23 +26,23 @@ import (
 // Name is the plugin's name in a profile.
 const Name = "Gang"
 
-// Shared is what the Gang plugins of all profiles of a process use together.
+// Shared has the informers and sources that the Gang plugins of all profiles share.
 type Shared interface {
-	// Sources returns the gang sources with these names, reading objects that are watched
-	// once for the process.
+	// Sources returns the gang sources with these names. Their objects are watched once per
+	// process.
 	Sources(names []config.GangSource) gangs.Sources
-	// Ended is the informer of pods that succeeded or failed, which the scheduler's own
-	// informer does not show.
+	// Ended returns the informer of pods that succeeded or failed. The scheduler's own
+	// informer omits them.
 	Ended() cache.SharedIndexInformer
-	// OnChange registers a function to call when a declaration changed.
+	// OnChange registers a function that is called when a declaration changes.
 	OnChange(func(gangs.Key))
-	// Start begins to watch; it does nothing the second time.
+	// Start starts the watches. A second call does nothing.
 	Start(ctx context.Context) error
-	// HasSynced reports that every declaration that exists has been read.
+	// HasSynced reports whether all existing declarations have been read.
 	HasSynced() bool
 }
 
-// podGroups is the part of the plugin that takes part in the scheduler's PodGroup cycles.
+// podGroups is the plugin's part in the scheduler's PodGroup cycles.
 type podGroups interface {
 	PreFilter(context.Context, fwk.CycleState, *v1.Pod, []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status)
 	Reserve(fwk.CycleState, *v1.Pod)
@@ -52,8 +52,8 @@ type podGroups interface {
 
 // Gang places gangs.
 type Gang struct {
-	// Cycle has the extension points of PodGroup cycles; nil without the feature gate
-	// GenericWorkload, as podGroups.
+	// Cycle has the extension points of PodGroup cycles. Cycle and podGroups are nil if the
+	// feature gate GenericWorkload is off.
 	*podgroup.Cycle
 	podGroups podGroups
 
@@ -65,13 +65,13 @@ type Gang struct {
 	report  *report.Reporter
 	// ended is the informer of pods that succeeded or failed.
 	ended cache.SharedIndexInformer
-	// gated reports that the plugin GangGate keeps pods out of the queue, and not this one.
+	// gated is set if the plugin GangGate runs PreEnqueue instead of this plugin.
 	gated bool
-	// binder binds the members; bindings limits how many bind at once.
+	// binder binds the members; bindings limits the number of concurrent bindings.
 	binder   fwk.BindPlugin
 	bindings *semaphore.Weighted
 	nodes    corelisters.NodeLister
-	// synced reports that the tracker knows all pods and declarations that exist.
+	// synced reports whether the tracker knows all existing pods and declarations.
 	synced func() bool
 	// recovered runs the recovery in the profile's first cycle.
 	recovered sync.Once
@@ -93,8 +93,8 @@ var (
 	_ fwk.PodGroupPostFilterPlugin = (*Gang)(nil)
 )
 
-// nodeExists reports whether the informer's store, which is ahead of a cycle's snapshot, has
-// the node.
+// nodeExists reports whether the informer's store has the node. The store is newer than a
+// cycle's snapshot.
 func (g *Gang) nodeExists(name string) bool {
 	_, err := g.nodes.Get(name)
 	return err == nil
@@ -103,7 +103,8 @@ func (g *Gang) nodeExists(name string) bool {
 // Name returns the plugin's name.
 func (g *Gang) Name() string { return Name }
 
-// status returns what there is to write about a gang, whichever cycle places it.
+// status returns the status to write for a gang, from the tracker or from the PodGroup
+// cycle.
 func (g *Gang) status(key gangs.Key) report.Status {
 	status := report.Status{Status: g.tracker.Status(key)}
 	if status.Sentence == "" && g.Cycle != nil && key.Source == gangs.PodGroupSource {

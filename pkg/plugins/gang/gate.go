@@ -19,12 +19,12 @@ const GateName = "GangGate"
 
 // Gate keeps a pod out of the queue until its gang's quorum exists.
 //
-// It is a plugin of its own for the sake of the queue. At every event that the plugin which
-// keeps a pod out registers, the queue evaluates a hint for the pod, and for a pod in a
-// PodGroup also for all other pods of that. Gang registers many events, and the in-tree
-// GangScheduling every pod that comes or is bound; with either, a group of n pods costs n²
-// hints. This plugin registers hardly any: the pod informer shows who completes a quorum,
-// and the members are activated.
+// It is a separate plugin to reduce queueing hints. The queue evaluates hints for the
+// events of the plugin that keeps a pod out, for the pod and for all other pods of its
+// PodGroup. Gang registers many events, and the in-tree GangScheduling registers every
+// added or bound pod. With either, a group of n pods costs n² hints. This plugin registers
+// few events: it sees in the pod informer that a quorum is complete, and activates the
+// members.
 type Gate struct{ gang *Gang }
 
 var (
@@ -32,8 +32,9 @@ var (
 	_ fwk.EnqueueExtensions = (*Gate)(nil)
 )
 
-// Gates connects Gate and Gang of each profile. They are made in no stated order, and before
-// anything is scheduled. The limit on bindings at once is one for all profiles.
+// Gates connects Gate and Gang of each profile. The framework makes them in no stated
+// order, and before it schedules any pod. All profiles share one limit on concurrent
+// bindings.
 type Gates struct {
 	mu        sync.Mutex
 	byProfile map[string]*gateway
@@ -67,7 +68,7 @@ func (g *Gates) enter(profile string, made gateway) {
 	}
 }
 
-// NewGate makes the plugin for one profile, which does nothing without Gang.
+// NewGate makes the plugin for one profile. It does nothing if the profile has no Gang.
 func NewGate(handle fwk.Handle, gates *Gates) (fwk.Plugin, error) {
 	gate := &Gate{}
 	gates.enter(handle.ProfileName(), gateway{gate: gate})
@@ -88,7 +89,7 @@ func (p *Gate) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
 	return p.gang.admit(pod)
 }
 
-// EventsToRegister returns the events that may complete the quorum of a PodGroup.
+// EventsToRegister returns the events that may complete a PodGroup's quorum.
 func (p *Gate) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint, error) {
 	if p.gang == nil || p.gang.Cycle == nil {
 		return nil, nil
@@ -96,8 +97,8 @@ func (p *Gate) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint
 	return p.gang.Cycle.Gate().EventsToRegister(ctx)
 }
 
-// PreEnqueue keeps a pod out of the queue until its gang's quorum exists, unless the plugin
-// GangGate does so.
+// PreEnqueue keeps a pod out of the queue until its gang's quorum exists. It does nothing
+// if the profile has GangGate.
 func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	if g.gated {
 		return nil
@@ -105,7 +106,7 @@ func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	return g.admit(pod)
 }
 
-// admit is PreEnqueue for a pod that is in no PodGroup of scheduling.k8s.io.
+// admit is PreEnqueue for a pod outside PodGroups of scheduling.k8s.io.
 func (g *Gang) admit(pod *v1.Pod) *fwk.Status {
 	key, ok := g.sources.Key(pod)
 	if !ok || g.tracker.Admit(key, pod) {

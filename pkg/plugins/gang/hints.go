@@ -23,37 +23,36 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/placement"
 )
 
-// EventsToRegister returns the events that may give a refused gang room. Events of members
-// and declarations are not among them: the tracker gets those from informers and activates
-// the gang once, where a hint would be evaluated for every waiting pod of the cluster at
-// every new pod.
+// EventsToRegister returns the events that may free room for a refused gang. It omits
+// events of members and declarations: the tracker gets those from informers and activates
+// the gang once. A hint would run for every waiting pod of the cluster at every new pod.
 func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint
 	events := []fwk.ClusterEventWithHint{
 		// A node with room, or with the labels of a better domain.
 		registered(fwk.Node, grown, g.isSchedulableAfterNodeChange),
-		// A pod that gives its room back.
+		// A pod that frees its resources.
 		registered(fwk.AssignedPod, fwk.Delete|fwk.UpdatePodScaleDown, g.isSchedulableAfterPodDeleted),
-		// A running pod that an affinity of a member requires.
+		// A running pod that a member's affinity requires.
 		registered(fwk.AssignedPod, fwk.Add|fwk.UpdatePodLabel, g.isSchedulableAfterPodAdded),
-		// A member that now tolerates or wants something else.
+		// A member whose tolerations or other constraints changed.
 		registered(fwk.TargetPod, fwk.Update, g.isSchedulableAfterEvent),
-		// Devices that appear, are described otherwise, or are given back.
+		// Devices that are added, changed or freed.
 		registered(fwk.ResourceSlice, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
 		registered(fwk.ResourceClaim, fwk.Add|fwk.Update|fwk.Delete, g.isSchedulableAfterClaimChange),
 		registered(fwk.DeviceClass, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
-		// Volumes that a member waits for.
+		// Volumes of a member.
 		registered(fwk.PersistentVolumeClaim, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
 		registered(fwk.PersistentVolume, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
 		registered(fwk.StorageClass, fwk.Add, g.isSchedulableAfterEvent),
 		registered(fwk.CSINode, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
 	}
 	if g.podGroups != nil {
-		// The spec and annotations of a PodGroup of scheduling.k8s.io, not its status.
+		// Changes of a PodGroup's spec and annotations; status changes are skipped.
 		events = append(events, registered(fwk.PodGroup, fwk.Update, isSchedulableAfterPodGroupChange))
 	}
 	if g.podGroups != nil && g.Cycle.Hierarchies {
-		// Of a CompositePodGroup only the annotations can change.
+		// Only the annotations of a CompositePodGroup can change.
 		events = append(events, registered(fwk.CompositePodGroup, fwk.Update, isSchedulableAfterCompositeChange))
 	}
 	return events, nil
@@ -74,8 +73,9 @@ func isSchedulableAfterPodGroupChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj
 	return fwk.Queue, nil
 }
 
-// isSchedulableAfterCompositeChange queues the members of all hierarchies of a namespace in
-// which the annotations of one changed: finding out which hierarchy a pod is in costs more.
+// isSchedulableAfterCompositeChange queues the members of all hierarchies in the namespace
+// of a CompositePodGroup whose annotations changed. Finding the pod's hierarchy would cost
+// more.
 func isSchedulableAfterCompositeChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*schedulingv1alpha3.CompositePodGroup)
 	after, ok := newObj.(*schedulingv1alpha3.CompositePodGroup)
@@ -92,10 +92,10 @@ func registered(resource fwk.EventResource, action fwk.ActionType, hint fwk.Queu
 	}
 }
 
-// isSchedulableAfterEvent queues one member of a refused gang: if the gang can be planned
-// now, the plan activates the others. What members of the same gang give back helps no
-// member of it, or a refused gang would queue itself for ever. It would do so, too, if the
-// condition that says why a pod waits were taken for a change of the pod.
+// isSchedulableAfterEvent queues one member of a refused gang. If the gang can be planned
+// now, the plan activates the others. It skips resources freed by members of the same gang,
+// and writes of the condition with the waiting reason: either would make a refused gang
+// queue itself forever.
 func (g *Gang) isSchedulableAfterEvent(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*v1.Pod)
 	after, _ := newObj.(*v1.Pod)
@@ -110,7 +110,7 @@ func (g *Gang) isSchedulableAfterEvent(_ klog.Logger, pod *v1.Pod, oldObj, newOb
 	if !own && (g.memberOf(key, before) || g.memberOf(key, after)) {
 		return fwk.QueueSkip, nil
 	}
-	// A member that cannot have a cycle must not be the one that has the gang planned.
+	// A member that cannot have a cycle must not be the one to plan the gang.
 	retries := false
 	if gangs.Ready(pod) {
 		var effects gangstate.Effects
@@ -131,10 +131,10 @@ func (g *Gang) memberOf(key gangs.Key, pod *v1.Pod) bool {
 	return ok && k == key
 }
 
-// retryOtherMembers is the answer for an event that does not help the pod, but may help
-// another member of its gang. Members that wait get hints of their own. A member whose cycle
-// is still to come gets none, and its cycle would repeat the refusal from before the event.
-// If the event is about certain pods, only they matter.
+// retryOtherMembers handles an event that does not help the pod but may help another member
+// of its gang. The queue evaluates hints only for waiting members. A member already queued
+// gets no hint, and its cycle would repeat the refusal from before the event. If the event
+// concerns certain pods, about has their UIDs; with none, it concerns all members.
 func (g *Gang) retryOtherMembers(pod *v1.Pod, about ...types.UID) (fwk.QueueingHint, error) {
 	if key, ok := g.sources.Key(pod); ok {
 		g.apply(g.tracker.RetryOthers(key, about, time.Now()))
@@ -142,8 +142,8 @@ func (g *Gang) retryOtherMembers(pod *v1.Pod, about ...types.UID) (fwk.QueueingH
 	return fwk.QueueSkip, nil
 }
 
-// isSchedulableAfterNodeChange is isSchedulableAfterEvent for nodes: a node that the member
-// cannot use helps its gang only if it helps another role.
+// isSchedulableAfterNodeChange is isSchedulableAfterEvent for nodes. For a node that the
+// pod cannot use it only retries other members.
 func (g *Gang) isSchedulableAfterNodeChange(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	if node, ok := newObj.(*v1.Node); ok && !placement.NodeEligible(pod, node) {
 		return g.retryOtherMembers(pod)
@@ -151,8 +151,8 @@ func (g *Gang) isSchedulableAfterNodeChange(logger klog.Logger, pod *v1.Pod, old
 	return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
 }
 
-// isSchedulableAfterPodDeleted is isSchedulableAfterEvent for pods that give back their room
-// on a node.
+// isSchedulableAfterPodDeleted is isSchedulableAfterEvent for pods that free their
+// resources.
 func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, ok := oldObj.(*v1.Pod)
 	if !ok {
@@ -165,8 +165,8 @@ func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, old
 	return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
 }
 
-// isSchedulableAfterPodAdded is isSchedulableAfterEvent for pods that come to run: they take
-// room, and help only members with a constraint on other pods.
+// isSchedulableAfterPodAdded is isSchedulableAfterEvent for newly assigned pods. They take
+// resources, and help only members with a constraint on other pods.
 func (g *Gang) isSchedulableAfterPodAdded(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	affinity := pod.Spec.Affinity
 	if len(pod.Spec.TopologySpreadConstraints) == 0 &&
@@ -176,8 +176,8 @@ func (g *Gang) isSchedulableAfterPodAdded(logger klog.Logger, pod *v1.Pod, oldOb
 	return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
 }
 
-// isSchedulableAfterClaimChange is isSchedulableAfterEvent for claims: those of the pod
-// itself, and those that give their devices back. A claim that takes devices helps no pod.
+// isSchedulableAfterClaimChange is isSchedulableAfterEvent for claims: the pod's own claims
+// and claims that free devices. A claim that gets devices helps no pod.
 func (g *Gang) isSchedulableAfterClaimChange(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*resourceapi.ResourceClaim)
 	after, _ := newObj.(*resourceapi.ResourceClaim)
@@ -195,8 +195,8 @@ func (g *Gang) isSchedulableAfterClaimChange(logger klog.Logger, pod *v1.Pod, ol
 	return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
 }
 
-// claimOf reports whether the pod names the claim, or has it made from a template. It is
-// evaluated for every pod that waits, at every change of a claim.
+// claimOf reports whether the pod names the claim or owns it through a template. It runs
+// for every waiting pod at every change of a claim.
 func claimOf(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 	if claim == nil || claim.Namespace != pod.Namespace || len(pod.Spec.ResourceClaims) == 0 {
 		return false

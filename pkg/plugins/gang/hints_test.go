@@ -18,7 +18,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
 
-// firstBackoff is at least the first pause of a refused gang.
+// firstBackoff is at least the first backoff of a refused gang.
 const firstBackoff = 100 * time.Millisecond
 
 func claim(name string, allocated bool) *resourceapi.ResourceClaim {
@@ -29,7 +29,7 @@ func claim(name string, allocated bool) *resourceapi.ResourceClaim {
 	return c
 }
 
-// The events that queue a member of a gang that was refused.
+// Events that may free room queue a member of a refused gang.
 func TestHints(t *testing.T) {
 	pod := member("a", "p", 1)
 	pod.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "gpu", ResourceClaimName: new(string)}}
@@ -92,7 +92,7 @@ func event(resource fwk.EventResource, action fwk.ActionType) fwk.ClusterEvent {
 	return fwk.ClusterEvent{Resource: resource, ActionType: action}
 }
 
-// hint evaluates every function that is registered for the event.
+// hint returns a function that evaluates every hint registered for the event.
 func (g *Gang) hint(t *testing.T, event fwk.ClusterEvent) func(pod *v1.Pod, old, new any) fwk.QueueingHint {
 	t.Helper()
 	registered, err := g.EventsToRegister(t.Context())
@@ -112,8 +112,8 @@ func (g *Gang) hint(t *testing.T, event fwk.ClusterEvent) func(pod *v1.Pod, old,
 	}
 }
 
-// The queue evaluates hints for members that wait, and for none whose cycle is still to come.
-// If an event may help one of those, the gang must be planned again.
+// The queue evaluates hints for waiting members, not for queued ones. If an event may help
+// a queued member, the gang must be planned again.
 func TestEventsForMembersInTheQueue(t *testing.T) {
 	p, q := member("a", "p", 2), member("a", "q", 2)
 	p.Spec.NodeSelector = map[string]string{"shape": "large"}
@@ -125,7 +125,7 @@ func TestEventsForMembersInTheQueue(t *testing.T) {
 	tests := map[string]struct {
 		event    fwk.ClusterEvent
 		old, new any
-		// after is how long before the event the gang was refused.
+		// after is the time between the refusal and the event.
 		after   time.Duration
 		retries int
 	}{

@@ -26,18 +26,18 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
 )
 
-// Parts are what Gang has in common with other plugins.
+// Parts has the objects that Gang shares with other plugins and profiles.
 type Parts struct {
-	// Shared is one for all profiles.
+	// Shared is common to all profiles.
 	Shared Shared
 	// Profile has the profile's view of the cluster.
 	Profile *cluster.Profile
-	// Gates are where GangGate is found, if the profile has it.
+	// Gates connects Gang with the profile's GangGate, if there is one.
 	Gates *Gates
 }
 
-// New makes the plugin for one profile. The watch on declaring objects belongs to the
-// process and not to a scheduler's informer factory, so it starts here.
+// New makes the plugin for one profile. It starts the watch on declaring objects, which
+// belongs to the process and not to a scheduler's informer factory.
 func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts) (fwk.Plugin, error) {
 	args, err := config.DecodeGangArgs(obj)
 	if err != nil {
@@ -87,7 +87,7 @@ func (g *Gang) podGroupOptions() podgroup.Options {
 	}
 }
 
-// countGangs keeps the metric of known gangs.
+// countGangs returns a function that updates the metric of known gangs.
 func countGangs(profile string) func(source string, change int) {
 	return func(source string, change int) {
 		if change > 0 {
@@ -116,7 +116,8 @@ func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, share
 	return nil
 }
 
-// existsIn reports whether the informer's store has this very pod.
+// existsIn returns a function that reports whether the informer's store has the pod with
+// this UID.
 func existsIn(store cache.Store) func(*v1.Pod) bool {
 	return func(pod *v1.Pod) bool {
 		obj, ok, err := store.GetByKey(pod.Namespace + "/" + pod.Name)

@@ -15,9 +15,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
 
-// Less puts members of one gang next to each other: by priority, then by the time of the
-// gang's first pod, then by gang, then by name. A pod without a gang stands where stock
-// puts it, by its own time in the queue.
+// Less keeps members of one gang adjacent. It orders by priority, then by the time of the
+// gang's first pod, then by gang, then by name. For a pod without a gang the time is its
+// own queueing time, as in the in-tree plugin.
 func (g *Gang) Less(a, b fwk.QueuedEntityInfo) bool {
 	if pa, pb := a.GetPriority(), b.GetPriority(); pa != pb {
 		return pa > pb
@@ -32,7 +32,7 @@ func (g *Gang) Less(a, b fwk.QueuedEntityInfo) bool {
 	return ka.name < kb.name
 }
 
-// queueKey is where an entity stands among those of its priority.
+// queueKey is the sort key among entities of equal priority.
 type queueKey struct {
 	at   time.Time
 	gang gangs.Key
@@ -59,8 +59,8 @@ func (g *Gang) queueKey(entity fwk.QueuedEntityInfo) queueKey {
 	return queueKey{at: at, gang: key, name: pod.Name}
 }
 
-// groupQueueKey orders PodGroups of scheduling.k8s.io by their age, so that after a restart a
-// group that is bound in part comes before those that were created after it.
+// groupQueueKey orders PodGroups of scheduling.k8s.io by creation time. After a restart, a
+// partly bound group then comes before all newer groups.
 func groupQueueKey(group *framework.QueuedPodGroupInfo) queueKey {
 	key := queueKey{at: group.GetTimestamp(), name: group.Namespace + "/" + group.Name}
 	switch {
@@ -72,7 +72,7 @@ func groupQueueKey(group *framework.QueuedPodGroupInfo) queueKey {
 	return key
 }
 
-// SignPod keeps members out of batches of equal pods: their plan decides.
+// SignPod excludes members from opportunistic batching: each follows its plan.
 func (g *Gang) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
 	if key, ok := g.sources.Key(pod); ok {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "member of "+key.String())

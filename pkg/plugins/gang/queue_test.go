@@ -16,8 +16,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// The queue's order is a strict weak order in which members of one gang stand next to each
-// other, whenever they came.
+// Less is a strict weak order that keeps members of a gang adjacent, in any order of
+// arrival.
 func TestLess(t *testing.T) {
 	g := pluginWith(t, nil)
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -58,7 +58,7 @@ func TestLess(t *testing.T) {
 	}
 }
 
-// ordered checks three pods by the laws of a strict weak order.
+// ordered checks the laws of a strict weak order on three pods.
 func (g *Gang) ordered(t *testing.T, a, b, c *framework.QueuedPodInfo) {
 	t.Helper()
 	if g.Less(a, b) && g.Less(b, a) {

@@ -27,8 +27,8 @@ const Name = "Topology"
 type Topology struct {
 	handle  fwk.Handle
 	profile *cluster.Profile
-	// scoring is the cycle whose nodes are being scored: reading it from the
-	// CycleState would cost an allocation for each node.
+	// scoring is the cycle whose nodes are being scored. Reading it from the CycleState
+	// would cost an allocation per node.
 	scoring atomic.Pointer[scoring]
 }
 
@@ -38,7 +38,7 @@ var (
 	_ fwk.SignPlugin     = (*Topology)(nil)
 )
 
-// New makes the plugin and leaves the fabric's levels on the profile's profile.
+// New makes the plugin and sets the levels of the fabric on the profile.
 func New(_ context.Context, obj runtime.Object, handle fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeTopologyArgs(obj)
 	if err != nil {
@@ -55,7 +55,7 @@ func New(_ context.Context, obj runtime.Object, handle fwk.Handle, profile *clus
 // Name returns the plugin's name.
 func (t *Topology) Name() string { return Name }
 
-// scoring is what Score needs of its cycle.
+// scoring has the data for Score in one cycle.
 type scoring struct {
 	pod     types.UID
 	picture *plan.Snapshot
@@ -64,11 +64,11 @@ type scoring struct {
 
 const scoringKey fwk.StateKey = Name + "/scoring"
 
-// Clone returns s: it never changes.
+// Clone returns s, which is immutable.
 func (s *scoring) Clone() fwk.StateData { return s }
 
-// PreScore takes the picture that the nodes of this cycle are scored by. A pod
-// that asks for no devices is left to stock.
+// PreScore takes the snapshot by which Score rates the nodes of this cycle. It skips pods
+// that request no devices.
 func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
 	if !asksForDevices(pod) {
 		return fwk.NewStatus(fwk.Skip)
@@ -79,7 +79,7 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	}
 	needs, err := cache.Read([]*v1.Pod{pod})
 	if err != nil {
-		return fwk.NewStatus(fwk.Skip) // the filters let the pod pass, so it is only our count that fails
+		return fwk.NewStatus(fwk.Skip) // the filters accepted the pod, so only the device count failed
 	}
 	nodes, err := t.handle.SnapshotSharedLister().NodeInfos().List()
 	if err != nil {
@@ -95,7 +95,7 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	return nil
 }
 
-// Score prefers the node whose use leaves most free domains whole.
+// Score prefers the node that leaves the most free domains unbroken.
 func (t *Topology) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
 	s := t.scoring.Load()
 	if s == nil || s.pod != pod.UID {
@@ -108,10 +108,10 @@ func (t *Topology) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, i
 	return max(plan.Score(s.picture, s.need, info.Node().Name), fwk.MinScore), nil
 }
 
-// ScoreExtensions returns nil: scores are between 0 and 100 as they are.
+// ScoreExtensions returns nil: scores are already between 0 and 100.
 func (t *Topology) ScoreExtensions() fwk.ScoreExtensions { return nil }
 
-// SignPod adds nothing: the score depends on requests, which stock plugins sign.
+// SignPod adds nothing: the score depends on requests, which in-tree plugins sign.
 func (t *Topology) SignPod(context.Context, *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
 	return nil, nil
 }

@@ -21,20 +21,20 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/placement"
 )
 
-// Host is what the plugin around the cycle does for it.
+// Host has the functions of the Gang plugin that a Cycle calls.
 type Host struct {
-	// Recover waits for the first full view of the cluster and recovers what a crash
-	// interrupted, once.
+	// Recover waits for the first full view of the cluster and recovers partly bound gangs.
+	// It runs once.
 	Recover func(ctx context.Context, nodes []fwk.NodeInfo)
 	// Apply applies effects of the tracker.
 	Apply func(gangstate.Effects)
-	// Report has the status of a gang written if it waits long enough.
+	// Report schedules a report on a gang that waits long enough.
 	Report func(gangs.Key)
 	// DropNominations drops nominations of other members of the gang on a planned node.
 	DropNominations func(key gangs.Key, uid types.UID, node string)
 }
 
-// Options are what a Cycle is made with.
+// Options are the parameters of a Cycle.
 type Options struct {
 	Handle  fwk.Handle
 	Tracker *gangstate.Tracker
@@ -43,9 +43,9 @@ type Options struct {
 	Ended  cache.SharedIndexInformer
 	Logger klog.Logger
 	Host   Host
-	// Hierarchies reports that the scheduler has a cycle for CompositePodGroups too.
+	// Hierarchies is set if the scheduler has cycles for CompositePodGroups too.
 	Hierarchies bool
-	// ReportDelay is how long a gang waits before its status is written.
+	// ReportDelay is the time a gang waits before a report.
 	ReportDelay time.Duration
 }
 
@@ -57,7 +57,7 @@ type Cycle struct {
 	gate   *Gate
 }
 
-// New returns the part of a profile's plugin that takes part in PodGroup cycles.
+// New returns the Cycle of a profile's Gang plugin.
 func New(ctx context.Context, options Options) (*Cycle, error) {
 	quorum, err := newQuorum(ctx, options.Handle)
 	if err != nil {
@@ -71,10 +71,10 @@ func New(ctx context.Context, options Options) (*Cycle, error) {
 	return c, nil
 }
 
-// Gate returns what keeps incomplete groups out of the queue.
+// Gate returns the gate that keeps incomplete groups out of the queue.
 func (c *Cycle) Gate() *Gate { return c.gate }
 
-// follow watches the pods that come to PodGroups and leave them.
+// follow watches pods that are added to or removed from PodGroups.
 func (c *Cycle) follow() error {
 	_, err := c.Handle.SharedInformerFactory().Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
@@ -106,7 +106,7 @@ func (c *Cycle) follow() error {
 	return nil
 }
 
-// reportOn has the status of the pod's PodGroup written, in case it lacks members.
+// reportOn schedules a report on the pod's PodGroup, which may lack members.
 func (c *Cycle) reportOn(pod *v1.Pod) {
 	if gangs.InPodGroup(pod) && pod.Spec.SchedulerName == c.Handle.ProfileName() {
 		c.Host.Report(gangs.PodGroupKeyOf(pod))
@@ -138,7 +138,7 @@ func (c *Cycle) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 	return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 }
 
-// Reserve notes in the cycle's plan that a node was reserved for the pod.
+// Reserve records in the cycle's plan that the pod has reserved a node.
 func (c *Cycle) Reserve(state fwk.CycleState, pod *v1.Pod) {
 	if !state.IsPodGroupSchedulingCycle() {
 		return
@@ -148,8 +148,8 @@ func (c *Cycle) Reserve(state fwk.CycleState, pod *v1.Pod) {
 	}
 }
 
-// Permit counts the quorum as the in-tree plugin does. The first member that leaves the
-// PodGroup cycle for its binding shows that the gang is placed.
+// Permit counts the quorum like the in-tree plugin. The first member that leaves the
+// PodGroup cycle for binding marks the gang as placed.
 func (c *Cycle) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	if p := memberPlan(state); p != nil && !p.placed {
 		p.placed = true
@@ -158,8 +158,8 @@ func (c *Cycle) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, n
 	return c.quorum.Permit(ctx, state, pod, node)
 }
 
-// planGroupOf plans the PodGroup of a pod whose cycle asked for no placement. The cycle
-// places all members that wait for nothing else.
+// planGroupOf plans the pod's PodGroup for a cycle without GeneratePlacements. The plan
+// covers all members that wait only for a cycle.
 func (c *Cycle) planGroupOf(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo) (*cyclePlan, error) {
 	group, err := c.groups.groupAt(fwk.PodGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName))
 	if err != nil {
@@ -168,7 +168,7 @@ func (c *Cycle) planGroupOf(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeIn
 	return c.planGroup(ctx, group, nodes)
 }
 
-// planGroup plans the group of a cycle, with all groups below it.
+// planGroup plans the group of a cycle and all groups below it.
 func (c *Cycle) planGroup(ctx context.Context, group fwk.PodGroupInfo, nodes []fwk.NodeInfo) (*cyclePlan, error) {
 	c.Host.Recover(ctx, nodes)
 	request, err := c.groupRequest(group)

@@ -4,11 +4,13 @@
 // Package podgroup is Gang's part in the scheduler's own cycle for PodGroups of
 // scheduling.k8s.io, where the feature gate GenericWorkload is on.
 //
-// The cycle brings the members of a group, places them one after the other on a snapshot of
-// its own, and hands all of them to their bindings or none. Dovetail adds the plan. It is
-// made once in a cycle, for a PodGroup or for all PodGroups below a CompositePodGroup: in
-// GeneratePlacements, or in the PreFilter of the first member where the gate
-// TopologyAwareWorkloadScheduling is off. Preemption repeats a cycle with fewer pods in the
-// cluster, so a plan changes no state: refusals are recorded in PodGroupPostFilter, which
-// comes once, and a placed gang is recorded when its first member leaves the cycle.
+// The cycle gets the members of a group. It places them one after the other on a snapshot,
+// and then binds all of them or none. Dovetail adds the plan. It plans once per cycle, for
+// a PodGroup or for all PodGroups below a CompositePodGroup. It plans in
+// GeneratePlacements, or in the PreFilter of the first member if the gate
+// TopologyAwareWorkloadScheduling is off.
+//
+// Preemption repeats a cycle with fewer pods in the cluster, so planning changes no state.
+// PodGroupPostFilter, which runs once, records a refusal. Permit of the first member that
+// leaves the cycle records a placed gang.
 package podgroup

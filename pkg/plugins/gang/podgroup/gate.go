@@ -29,7 +29,7 @@ func newGate(quorum quorum, groups groupReader, activate func([]*v1.Pod)) *Gate 
 }
 
 // PreEnqueue admits the pod once its group has its quorum. It runs under the queue's lock,
-// once for every pod of the group.
+// once per pod of the group.
 func (g *Gate) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
 	status := g.quorum.PreEnqueue(ctx, pod)
 	if !status.IsSuccess() {
@@ -38,8 +38,8 @@ func (g *Gate) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
 	return status
 }
 
-// EventsToRegister returns the events that the pod informer does not bring: PodGroups that
-// are created, and that need fewer members than before.
+// EventsToRegister returns the events that are not pod events: created PodGroups, and
+// PodGroups whose quorum was lowered. The pod informer covers pod events.
 func (g *Gate) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint, error) {
 	events, err := g.quorum.EventsToRegister(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (g *Gate) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint
 	}), nil
 }
 
-// complete reports that the pod's PodGroup has its quorum of pods.
+// complete reports whether the pod's PodGroup has its quorum of pods.
 func (g *Gate) complete(pod *v1.Pod) bool {
 	return g.quorum.PreEnqueue(context.Background(), pod).IsSuccess()
 }
@@ -58,18 +58,18 @@ func (g *Gate) complete(pod *v1.Pod) bool {
 // podAdded rechecks the group of a new pod.
 func (g *Gate) podAdded(pod *v1.Pod) { g.gated.recheck(g.groups.rootOf(pod)) }
 
-// recheckDelays are the pauses before each check whether a gated group is complete, from the
-// last time that something happened to it. The scheduler, whose count decides, may see a pod
-// later than this plugin does, and sees many when it starts; the last pause is repeated
-// until the group is admitted or gone.
+// recheckDelays are the pauses between checks of a gated group, counted from the last
+// change of the group. The scheduler's count decides. It may include a pod later than this
+// plugin's informer does, and lags most at startup. The last pause repeats until the group
+// is admitted or gone.
 var recheckDelays = []time.Duration{2 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond, time.Second, 5 * time.Second}
 
-// gatedGroups are the groups that wait to be admitted to the queue.
+// gatedGroups are the groups that wait for admission to the queue.
 type gatedGroups struct {
-	// complete reports that the group of the pod may be admitted; activate admits it.
+	// complete reports whether the pod's group may be admitted; activate admits it.
 	complete func(*v1.Pod) bool
 	activate func([]*v1.Pod)
-	// anyWaiting is any pod of the group that waits, nil if none does any more.
+	// anyWaiting returns any waiting pod of the group, nil if there is none.
 	anyWaiting    func(fwk.EntityKey) *v1.Pod
 	recheckDelays []time.Duration
 
@@ -77,14 +77,14 @@ type gatedGroups struct {
 	groups map[fwk.EntityKey]*gatedGroup
 }
 
-// gatedGroup is one of them, known by any of its pods.
+// gatedGroup is a gated group, represented by any of its pods.
 type gatedGroup struct {
 	pod *v1.Pod
-	// check is the index in recheckDelays of the check for which a timer runs.
+	// check is the index in recheckDelays of the scheduled check.
 	check int
 }
 
-// add notes that a group is kept out because of that pod.
+// add records that the gate keeps this pod of the group out.
 func (g *gatedGroups) add(group fwk.EntityKey, pod *v1.Pod) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -99,7 +99,7 @@ func (g *gatedGroups) add(group fwk.EntityKey, pod *v1.Pod) {
 	g.checkLater(group, 0)
 }
 
-// recheck has a group checked again soon, because something happened to it.
+// recheck restarts the checks of a group that changed.
 func (g *gatedGroups) recheck(group fwk.EntityKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -113,7 +113,7 @@ func (g *gatedGroups) checkLater(group fwk.EntityKey, n int) {
 	time.AfterFunc(g.recheckDelays[n], func() { g.checkNow(group, n) })
 }
 
-// checkNow is the n-th check of a group, unless it was rechecked since.
+// checkNow runs the n-th check of a group, unless a recheck has replaced it.
 func (g *gatedGroups) checkNow(group fwk.EntityKey, n int) {
 	g.mu.Lock()
 	known := g.groups[group]
@@ -124,9 +124,9 @@ func (g *gatedGroups) checkNow(group fwk.EntityKey, n int) {
 	pod := known.pod
 	g.mu.Unlock()
 
-	// Both calls take the lock of the scheduler's cache, which must not be taken under this
-	// one. The pod may be gone, and its PodGroup with it, while other pods of the hierarchy
-	// wait; finding another pod visits all of them, so only the slowest checks do it.
+	// Both calls take the lock of the scheduler's cache, so they must not run under g.mu.
+	// The pod and its PodGroup may be deleted while other pods of the hierarchy wait.
+	// Finding another pod visits all groups, so only the last, slowest check does it.
 	complete, another := g.complete(pod), pod
 	if !complete && n == len(g.recheckDelays)-1 {
 		another = g.anyWaiting(group)

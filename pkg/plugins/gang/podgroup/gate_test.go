@@ -12,12 +12,12 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// gateFixture is a group that is kept out of the queue, with what is checked and done about it.
+// gateFixture is a gated group with counters of the checks and activations.
 type gateFixture struct {
 	gatedGroups
 	full, gone         atomic.Bool
 	checked, activated atomic.Int32
-	// last is the pod that was checked last, found the pod that is found to wait.
+	// last is the pod of the last check; found is the pod that anyWaiting returns.
 	last, found atomic.Pointer[v1.Pod]
 }
 
@@ -55,11 +55,11 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 var group = fwk.PodGroupKey("ml", "train")
 
-// The scheduler counts a pod later than the informer shows it: the group is admitted although
-// no event comes after that.
+// The scheduler counts a pod later than the informer shows it. The group is admitted
+// although no event follows.
 func TestGroupIsAdmittedWhenTheSchedulerHasCounted(t *testing.T) {
 	d := newGateFixture(time.Millisecond, time.Millisecond)
-	for range 3 { // every member that waits is kept out
+	for range 3 { // the gate keeps out every waiting member
 		d.add(group, &v1.Pod{})
 	}
 	eventually(t, "it was checked more often than there are pauses", func() bool { return d.checked.Load() > 3 })
@@ -75,7 +75,7 @@ func TestGroupIsAdmittedWhenTheSchedulerHasCounted(t *testing.T) {
 	}
 }
 
-// A pod that comes after a while does not wait for the next check.
+// A new pod triggers a check of its group at once.
 func TestNewPodHasItsGroupChecked(t *testing.T) {
 	d := newGateFixture(time.Millisecond, time.Hour)
 	d.add(group, &v1.Pod{})
@@ -90,7 +90,7 @@ func TestNewPodHasItsGroupChecked(t *testing.T) {
 	eventually(t, "it is admitted", func() bool { return d.activated.Load() == 1 && d.waiting() == 0 })
 }
 
-// Groups that are deleted while they wait are forgotten.
+// The gate forgets groups that are deleted while they wait.
 func TestGroupThatLeftIsForgotten(t *testing.T) {
 	d := newGateFixture(time.Millisecond, time.Millisecond)
 	d.add(group, &v1.Pod{})
@@ -102,8 +102,8 @@ func TestGroupThatLeftIsForgotten(t *testing.T) {
 	}
 }
 
-// The pod by which a group is known may be deleted, and its PodGroup with it, while other
-// pods of the hierarchy wait: then the group is known by one of those.
+// The pod that represents a group may be deleted, and its PodGroup too, while other pods of
+// the hierarchy wait. Another waiting pod then represents the group.
 func TestGroupIsKnownByAPodThatWaits(t *testing.T) {
 	d := newGateFixture(time.Millisecond, time.Millisecond)
 	d.add(group, &v1.Pod{})
@@ -115,7 +115,7 @@ func TestGroupIsKnownByAPodThatWaits(t *testing.T) {
 	}
 }
 
-// A pod that is kept out while no pod is found to wait keeps its group known.
+// A pod kept out while anyWaiting finds no pod keeps its group known.
 func TestPodThatComesWhileItsGroupIsForgotten(t *testing.T) {
 	d := newGateFixture(time.Millisecond, time.Millisecond)
 	var late atomic.Bool

@@ -14,8 +14,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
 
-// GeneratePlacements returns one placement: the planned nodes. There is no second best to
-// choose from, so no placement is scored.
+// GeneratePlacements returns one placement, the planned nodes. There is no alternative, so
+// no placement is scored.
 func (c *Cycle) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, parent *fwk.Placement) (*fwk.GeneratePlacementsResult, *fwk.Status) {
 	p := planOf(state)
 	if p == nil {
@@ -26,8 +26,8 @@ func (c *Cycle) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleS
 		state.Write(planKey, p)
 	}
 	if p.stock || len(podsBelow(group)) == 0 {
-		// A group of a hierarchy whose members are all bound needs no nodes; without a placement
-		// the scheduler would count it as refused, and refuse the hierarchy with it.
+		// A group of a hierarchy whose members are all bound needs no nodes. Without a
+		// placement the scheduler would refuse the group and with it the hierarchy.
 		return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{parent}}, nil
 	}
 	placement, err := c.placement(p, group)
@@ -40,7 +40,7 @@ func (c *Cycle) GeneratePlacements(ctx context.Context, state fwk.PodGroupCycleS
 	return &fwk.GeneratePlacementsResult{Placements: []*fwk.Placement{placement}}, nil
 }
 
-// placement is the nodes that the plan has for members of the group, nil if it has none.
+// placement returns the planned nodes of the group's members, nil if there are none.
 func (c *Cycle) placement(p *cyclePlan, group fwk.PodGroupInfo) (*fwk.Placement, error) {
 	var placement *fwk.Placement
 	seen := sets.New[string]()
@@ -62,9 +62,9 @@ func (c *Cycle) placement(p *cyclePlan, group fwk.PodGroupInfo) (*fwk.Placement,
 	return placement, nil
 }
 
-// unplaced is the status of a group without nodes. The error in it names the plugins whose
-// events activate the group: without it the scheduler would take the refusal for a fault,
-// and log it as one.
+// unplaced returns the status of a group without nodes. Its error names the plugins whose
+// events activate the group. Without it the scheduler would treat and log the refusal as an
+// internal error.
 func (p *cyclePlan) unplaced(group fwk.PodGroupInfo, nodes int) *fwk.Status {
 	p.fit = &framework.FitError{NumAllNodes: nodes, Diagnosis: framework.Diagnosis{
 		NodeToStatus:         framework.NewDefaultNodeToStatus(),
@@ -74,11 +74,11 @@ func (p *cyclePlan) unplaced(group fwk.PodGroupInfo, nodes int) *fwk.Status {
 	if pods := podsBelow(group); len(pods) > 0 {
 		p.fit.Pod = pods[0]
 	}
-	p.status = fwk.NewStatus(fwk.Unschedulable).WithError(p.fit) // whose text is the message
+	p.status = fwk.NewStatus(fwk.Unschedulable).WithError(p.fit) // the message is the error's text
 	return p.status
 }
 
-// podsBelow returns the pods that the cycle is to place.
+// podsBelow returns the pods of the group and its subgroups for the cycle to place.
 func podsBelow(group fwk.PodGroupInfo) []*v1.Pod {
 	if group.GetCompositePodGroup() == nil {
 		return group.GetUnscheduledPods()

@@ -18,41 +18,43 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// cyclePlan is what was planned in a PodGroup cycle. Only that cycle uses it, one extension
-// point after the other.
+// cyclePlan is the plan of a PodGroup cycle. Only that cycle uses it, one extension point
+// after the other.
 type cyclePlan struct {
 	request gangs.Request
-	// stock reports that there is nothing to plan: the pods take ordinary cycles.
+	// stock is set if there is nothing to plan: the pods take ordinary cycles.
 	stock bool
-	// assignment is where the members go; it has no nodes if there is no plan.
+	// assignment has the planned nodes of the members, none if there is no plan.
 	assignment gangs.Assignment
-	// refusal says why there is no plan, surplus why some members have no part in it.
+	// refusal is the reason for no plan; surplus is the reason why the plan omits some
+	// members.
 	refusal, surplus string
-	// answer is what the refusal came from, nodes where it was looked for.
+	// answer has the details of the refusal; nodes are the nodes that were searched.
 	answer gangstate.Answer
 	nodes  []fwk.NodeInfo
-	// status is the refusal that the cycle got in place of nodes, fit the error in it.
+	// status is the refusal that the cycle got instead of nodes; fit is its error.
 	status *fwk.Status
 	fit    *framework.FitError
-	// placed reports that a member left the cycle for its binding.
+	// placed is set if a member left the cycle for binding.
 	placed bool
-	// tried are the members whose cycle began, in that order; reserved those for which a node
-	// was reserved.
+	// tried are the members whose cycle began, in order; reserved has the members with a
+	// reserved node.
 	tried    []types.UID
 	reserved map[types.UID]bool
 }
 
 const (
-	// planKey is where the cycle of a group keeps its plan, memberPlanKey where the cycle of a
-	// planned member does.
+	// planKey is the key of the plan in a group's cycle state, memberPlanKey in a planned
+	// member's.
 	planKey       fwk.StateKey = "Gang/podgroup"
 	memberPlanKey fwk.StateKey = "Gang/podgroup-member"
 )
 
-// Clone returns p: a cycle has one plan.
+// Clone returns p: a cycle has only one plan.
 func (p *cyclePlan) Clone() fwk.StateData { return p }
 
-// planOf finds the plan of the cycle, which the topmost group has.
+// planOf returns the plan of the cycle, nil if there is none. The topmost group's cycle has
+// it.
 func planOf(state fwk.PodGroupCycleState) *cyclePlan {
 	for state != nil {
 		if data, err := state.Read(planKey); err == nil {
@@ -68,7 +70,7 @@ func planOf(state fwk.PodGroupCycleState) *cyclePlan {
 	return nil
 }
 
-// memberPlan finds the plan that sends the pod of a cycle to its node, nil if none does.
+// memberPlan returns the plan that assigns the cycle's pod to a node, nil if there is none.
 func memberPlan(state fwk.CycleState) *cyclePlan {
 	data, err := state.Read(memberPlanKey)
 	if err != nil {
@@ -78,15 +80,15 @@ func memberPlan(state fwk.CycleState) *cyclePlan {
 	return p
 }
 
-// key is the gang that is planned.
+// key returns the key of the planned gang.
 func (p *cyclePlan) key() gangs.Key { return p.request.Gang.Key }
 
-// why says in a sentence why members have no node.
+// why returns the reason, in a sentence, why members have no node.
 func (p *cyclePlan) why() string {
 	return cmp.Or(p.refusal, p.surplus, "gang "+p.key().String()+" is placed without this member, which is tried again")
 }
 
-// instructions is what the plan says about a member.
+// instructions returns the plan for one member.
 func (p *cyclePlan) instructions(uid types.UID) cluster.Planned {
 	planned := cluster.Planned{Node: p.assignment.Nodes[uid], Rail: -1, Gang: p.key().String(), Alignment: p.assignment.Alignment}
 	if rail, ok := p.assignment.Rails[uid]; ok {
@@ -99,12 +101,12 @@ func (p *cyclePlan) instructions(uid types.UID) cluster.Planned {
 type refusedMember struct {
 	gangstate.RefusedMember
 	pod string
-	// stuck reports that no other plan would help: the member's claims have their devices on
-	// that node, and so have those of all other members that are planned there.
+	// stuck is set if no other plan would help: the claims of this member and of all other
+	// members planned on the node have their devices there.
 	stuck bool
 }
 
-// refusedMember returns the first member whose cycle began and that has no node reserved.
+// refusedMember returns the first member whose cycle began and that has no reserved node.
 func (p *cyclePlan) refusedMember() (refusedMember, bool) {
 	for _, uid := range p.tried {
 		if p.reserved[uid] {
@@ -137,7 +139,7 @@ func (p *cyclePlan) nameOf(uid types.UID) string {
 	return ""
 }
 
-// plan plans what a cycle is to place.
+// plan plans a request.
 func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (*cyclePlan, error) {
 	start := time.Now()
 	p := &cyclePlan{request: request, nodes: nodes, reserved: map[types.UID]bool{}}
@@ -166,8 +168,8 @@ func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.Nod
 	return p, nil
 }
 
-// leftToStock reports that nothing holds the members together: each may go anywhere, with
-// any number of others.
+// leftToStock reports whether the gang has no constraint across members: each member may
+// use any node, and any number may run.
 func leftToStock(g gangs.Gang) bool {
 	return g.Min <= 1 && g.MinField == "" && len(g.Groups) == 0 && g.Topology == (gangs.Topology{}) && g.Problem == ""
 }

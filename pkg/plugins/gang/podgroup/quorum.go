@@ -26,14 +26,14 @@ type quorum interface {
 	fwk.PermitPlugin
 }
 
-// newQuorum makes the in-tree plugin that lets the members of a PodGroup of
-// scheduling.k8s.io into the queue and through Permit once there are enough of them, for use
-// inside of Gang and GangGate. The shipped configuration disables the plugin itself.
+// newQuorum makes the in-tree GangScheduling plugin for use inside Gang and GangGate. It
+// lets the members of a PodGroup of scheduling.k8s.io into the queue and through Permit
+// once there are enough of them. The shipped configuration disables the plugin itself.
 //
-// On its own it makes the queue look in Permit for the members that are not there yet, each
-// time another member comes: for a group of a thousand half a million times, all in the
-// scheduler's only cycle. The PodGroup cycle brings all its members one after the other, so
-// there is nothing to look for. The comment of GangGate says what PreEnqueue costs.
+// On its own, the plugin makes the queue look for the missing members in Permit whenever
+// another member arrives there. For a group of a thousand these are half a million
+// look-ups, all in the scheduler's only cycle. They are unnecessary: the PodGroup cycle
+// contains all members. The comment on Gate explains the cost of PreEnqueue.
 func newQuorum(ctx context.Context, handle fwk.Handle) (quorum, error) {
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
 	inner, err := gangscheduling.New(ctx, nil, quorumHandle{handle}, features)
@@ -47,28 +47,28 @@ func newQuorum(ctx context.Context, handle fwk.Handle) (quorum, error) {
 	return q, nil
 }
 
-// quorumHandle is what the in-tree plugin gets.
+// quorumHandle is the framework handle of the in-tree plugin.
 type quorumHandle struct{ fwk.Handle }
 
-// Activate does nothing.
+// Activate does nothing: the PodGroup cycle contains all members.
 func (quorumHandle) Activate(klog.Logger, map[string]*v1.Pod) {}
 
-// PodGroupManager returns groups without the pods that would be activated: each member that
-// comes to Permit would cost a map of all others.
+// PodGroupManager returns groups without the pods to activate: each member in Permit would
+// cost a map of all others.
 func (h quorumHandle) PodGroupManager() fwk.PodGroupManager {
 	return quorumGroups{h.Handle.PodGroupManager()}
 }
 
 type quorumGroups struct{ fwk.PodGroupManager }
 
-// PodGroupStates lists what is counted of each group.
+// PodGroupStates lists the pod counts of the groups.
 func (g quorumGroups) PodGroupStates() fwk.PodGroupStateLister {
 	return quorumStates{g.PodGroupManager.PodGroupStates()}
 }
 
 type quorumStates struct{ fwk.PodGroupStateLister }
 
-// Get returns what is counted of a group.
+// Get returns the pod counts of a group.
 func (s quorumStates) Get(namespace, name string) (fwk.PodGroupState, error) {
 	state, err := s.PodGroupStateLister.Get(namespace, name)
 	if err != nil {
@@ -79,10 +79,11 @@ func (s quorumStates) Get(namespace, name string) (fwk.PodGroupState, error) {
 
 type quorumState struct{ fwk.PodGroupState }
 
-// UnscheduledPods returns nil, for Activate.
+// UnscheduledPods returns nil: Activate does not need them.
 func (quorumState) UnscheduledPods() map[string]*v1.Pod { return nil }
 
-// GetWaitingPod returns a pod that waits, as the framework sees it, for Gang.
+// GetWaitingPod returns a waiting pod whose Allow acts for Gang, under whose name the
+// framework keeps it.
 func (h quorumHandle) GetWaitingPod(uid types.UID) fwk.WaitingPod {
 	if waiting := h.Handle.GetWaitingPod(uid); waiting != nil {
 		return quorumPod{waiting}

@@ -15,9 +15,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
 
-// Recover holds room for the rest of gangs that a crash left partly bound, and has their
-// cycles come next: the queue may bring other groups before them, of a higher priority, or
-// because they were admitted sooner.
+// Recover holds room for the unbound members of gangs that a crash left partly bound, and
+// activates them so that their cycles come next. Without it the queue may run other groups
+// first, because of a higher priority or an earlier admission.
 func (c *Cycle) Recover(ctx context.Context, nodes []fwk.NodeInfo) {
 	waiting, err := c.groups.waitingRoots()
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *Cycle) Recover(ctx context.Context, nodes []fwk.NodeInfo) {
 	byName := func(a, b fwk.EntityKey) int { return cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) }
 	for _, root := range slices.SortedFunc(maps.Keys(waiting), byName) {
 		if !c.gate.complete(waiting[root]) {
-			continue // it has no cycle before it is complete
+			continue // an incomplete group has no cycle yet
 		}
 		if err := c.recoverGroup(ctx, root, nodes); err != nil {
 			c.Logger.Error(err, "Could not plan the rest of a group that is bound in part", "group", root)
@@ -35,7 +35,7 @@ func (c *Cycle) Recover(ctx context.Context, nodes []fwk.NodeInfo) {
 	}
 }
 
-// recoverGroup holds room for the rest of a group if it is bound in part.
+// recoverGroup holds room for the unbound members of a partly bound group.
 func (c *Cycle) recoverGroup(ctx context.Context, root fwk.EntityKey, nodes []fwk.NodeInfo) error {
 	group, err := c.groups.groupAt(root)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Cycle) recoverGroup(ctx context.Context, root fwk.EntityKey, nodes []fw
 	return nil
 }
 
-// ActivateAll has all groups tried again that wait.
+// ActivateAll activates all waiting groups.
 func (c *Cycle) ActivateAll() {
 	waiting, err := c.groups.waitingRoots()
 	if err != nil {

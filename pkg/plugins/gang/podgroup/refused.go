@@ -17,9 +17,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// PodGroupPostFilter records why a group was refused. It comes once in each cycle, before
-// preemption is considered, which repeats the cycle with fewer pods in the cluster; so a
-// refusal takes effect here and not in the plan.
+// PodGroupPostFilter records the reason for a group's refusal. It runs once per cycle,
+// before preemption. Preemption repeats the cycle with fewer pods in the cluster, so the
+// plan itself must not record the refusal.
 func (c *Cycle) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, _ fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	p := planOf(state)
 	if p == nil || p.stock {
@@ -35,14 +35,14 @@ func (c *Cycle) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleS
 	return nil, p.write(code, p.why()+addition)
 }
 
-// memberRefused has a group planned again without the node that a filter refused, a bounded
-// number of times. After that it has another cycle, which only repeats the refusal.
+// memberRefused plans a group again without the node that a filter refused, a limited
+// number of times. After that, the group's next cycle only repeats the refusal.
 func (c *Cycle) memberRefused(p *cyclePlan, member refusedMember, pods []*v1.Pod) *fwk.Status {
 	c.Logger.V(2).Info("Planned node refused", "gang", p.key(), "pod", member.pod, "node", member.Node)
 	metrics.Refused(c.Handle.ProfileName())
 	reason := member.Sentence
 	if member.stuck {
-		// Devices have to be given back first, which the next plugin in the profile does.
+		// Devices must be freed first. The next plugin in the profile does that.
 		return fwk.NewStatus(fwk.Unschedulable, reason+", where its claims have their devices")
 	}
 	if c.Tracker.PodGroupFilterRefused(&p.request, member.RefusedMember, time.Now()) {
@@ -57,8 +57,8 @@ const (
 	repeatTimeout = 30 * time.Second
 )
 
-// repeatCycle has a refused group planned again as soon as its cycle has ended: until then
-// the queue does not hold it, and after that it would hold it for its backoff.
+// repeatCycle activates a refused group once its cycle has ended. Before that the queue
+// does not have the group; later the queue would keep it in backoff.
 func (c *Cycle) repeatCycle(key gangs.Key, pods []*v1.Pod) {
 	for end := time.Now().Add(repeatTimeout); c.Tracker.AwaitsCycle(key) && time.Now().Before(end); {
 		c.Host.Apply(gangstate.Effects{Activate: pods})
@@ -66,11 +66,11 @@ func (c *Cycle) repeatCycle(key gangs.Key, pods []*v1.Pod) {
 	}
 }
 
-// groupRefused records that a group has no plan, and returns what that adds to its sentence.
-// Preemption is not to be considered for a group that is evicted to move.
+// groupRefused records that a group has no plan. It returns the text to add to the
+// sentence. Its code forbids preemption for a group that is evicted to move.
 func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, addition string, err error) {
 	if p.refusal == "" {
-		return fwk.Unschedulable, "", nil // it runs, and other members may join it where there is room
+		return fwk.Unschedulable, "", nil // the gang runs, and more members may join it where there is room
 	}
 	done, err := c.succeeded(&p.request)
 	if err != nil {
@@ -89,7 +89,8 @@ func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, 
 	return fwk.Unschedulable, addition, nil
 }
 
-// lookElsewhere answers what the tracker asks about a group without room.
+// lookElsewhere answers the tracker's questions about a group without room: whether it fits
+// elsewhere, and which nodes to reserve.
 func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question, p *cyclePlan) (err error) {
 	if question.Lost != nil && question.Lost.Search {
 		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, p.nodes)
@@ -100,8 +101,8 @@ func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question,
 	return err
 }
 
-// succeeded returns the members that have succeeded. The PodGroup cycle does not count them;
-// but a gang whose members end one after the other has lost none.
+// succeeded returns the members that have succeeded. The PodGroup cycle does not count
+// them, but a gang whose members end one after the other has not lost any.
 func (c *Cycle) succeeded(request *gangs.Request) ([]gangs.Member, error) {
 	if len(request.Placed) == 0 {
 		return nil, nil
@@ -123,11 +124,12 @@ func (c *Cycle) succeeded(request *gangs.Request) ([]gangs.Member, error) {
 	return members, nil
 }
 
-// write puts the sentence where users read it. The status of a group that was refused as a
-// whole begins with the text of its error, which its pods have taken over by now: on the
-// PodGroup the sentence stands alone, and pods get it as it is in the end. It is not
-// returned as a reason: preemption's would replace it, and the groups of a hierarchy share
-// one status, to which what is returned is added once for each of them.
+// write sets the sentence in the status that users see. The status of a group refused as a
+// whole begins with the text of its error, which its pods have already copied. The error
+// text is removed, so the PodGroup gets only the sentence; pods get the final sentence.
+// write does not return the sentence as a reason: the reason of preemption would replace
+// it, and the groups of a hierarchy share one status, to which the scheduler would add it
+// once per group.
 func (p *cyclePlan) write(code fwk.Code, sentence string) *fwk.Status {
 	if p.status == nil {
 		return fwk.NewStatus(code, sentence)

@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// groupRequest returns what there is to plan for the group of a cycle.
+// groupRequest returns the planning request for the group of a cycle.
 func (c *Cycle) groupRequest(group fwk.PodGroupInfo) (gangs.Request, error) {
 	composite := group.GetCompositePodGroup()
 	if composite == nil {
@@ -28,7 +28,8 @@ func (c *Cycle) groupRequest(group fwk.PodGroupInfo) (gangs.Request, error) {
 	return request, nil
 }
 
-// addChildren adds the groups below a composite group, which has that name in the gang.
+// addChildren adds the groups below a composite group. parent is that group's name in the
+// gang.
 func (c *Cycle) addChildren(request *gangs.Request, parent string, group fwk.PodGroupInfo) error {
 	for _, child := range group.GetChildren() {
 		if composite := child.GetCompositePodGroup(); composite != nil {
@@ -46,7 +47,7 @@ func (c *Cycle) addChildren(request *gangs.Request, parent string, group fwk.Pod
 	return nil
 }
 
-// podGroupRequest returns what there is to plan for a PodGroup that is in no other group.
+// podGroupRequest returns the planning request for a PodGroup outside a hierarchy.
 func (c *Cycle) podGroupRequest(group *schedulingv1beta1.PodGroup, unscheduled []*v1.Pod) (gangs.Request, error) {
 	members, err := c.groupMembers(group.Namespace, group.Name, unscheduled)
 	if err != nil {
@@ -57,7 +58,7 @@ func (c *Cycle) podGroupRequest(group *schedulingv1beta1.PodGroup, unscheduled [
 	return request, nil
 }
 
-// newRequest begins the request for a gang, whose members are to be added.
+// newRequest returns a request for a gang, without members.
 func newRequest(gang gangs.Gang) gangs.Request {
 	return gangs.Request{Gang: gang, Placed: map[types.UID]string{}, Done: map[string]int{}, PreferAll: true}
 }
@@ -72,8 +73,8 @@ func addMembers(request *gangs.Request, members []gangs.Member) {
 	request.Members = append(request.Members, members...)
 }
 
-// groupMembers returns the members of a PodGroup that are to be placed, and those that are
-// placed already.
+// groupMembers returns the live members of a PodGroup: the given unscheduled pods and the
+// placed ones.
 func (c *Cycle) groupMembers(namespace, name string, unscheduled []*v1.Pod) ([]gangs.Member, error) {
 	state, err := c.Handle.SnapshotSharedLister().PodGroupStates().Get(namespace, name)
 	if err != nil {

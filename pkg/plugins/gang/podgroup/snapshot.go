@@ -17,14 +17,15 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// groupReader reads the groups that the scheduler knows.
+// groupReader reads the scheduler's groups.
 type groupReader struct {
 	handle fwk.Handle
-	// hierarchies reports that the queue holds CompositePodGroups as one entity.
+	// hierarchies is set if the queue holds the groups of a CompositePodGroup as one
+	// entity.
 	hierarchies bool
 }
 
-// rootOf returns the group that the queue has the pod in: the topmost of its hierarchy.
+// rootOf returns the group that the queue holds the pod in: the topmost of its hierarchy.
 func (r groupReader) rootOf(pod *v1.Pod) fwk.EntityKey {
 	own := fwk.PodGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
 	if !r.hierarchies {
@@ -33,10 +34,11 @@ func (r groupReader) rootOf(pod *v1.Pod) fwk.EntityKey {
 	if root, ok, err := r.handle.PodGroupManager().GetRootKeyForGroup(own); err == nil && ok {
 		return root
 	}
-	return own // what is above it is not known yet, and the queue does not hold it
+	return own // the groups above are not known yet, and the queue does not hold the pod
 }
 
-// anyWaiting returns any pod that waits for a node in a group or below it, nil if none does.
+// anyWaiting returns any pod without a node in the group or its subgroups, nil if there is
+// none.
 func (r groupReader) anyWaiting(group fwk.EntityKey) *v1.Pod {
 	groups := r.handle.PodGroupManager()
 	if group.Type == fwk.PodGroupKeyType {
@@ -57,8 +59,7 @@ func (r groupReader) anyWaiting(group fwk.EntityKey) *v1.Pod {
 	return nil
 }
 
-// waitingRoots returns the topmost groups of pods that wait for a node, with one of these
-// pods each.
+// waitingRoots returns the topmost groups with waiting pods, each with one of these pods.
 func (r groupReader) waitingRoots() (map[fwk.EntityKey]*v1.Pod, error) {
 	pods, err := r.handle.SharedInformerFactory().Core().V1().Pods().Lister().List(labels.Everything())
 	if err != nil {
@@ -73,13 +74,14 @@ func (r groupReader) waitingRoots() (map[fwk.EntityKey]*v1.Pod, error) {
 	return waiting, nil
 }
 
-// awaitsCycle reports that the pod has no node and waits only for a cycle of this profile.
+// awaitsCycle reports whether the pod has no node and waits only for a cycle of this
+// profile.
 func (r groupReader) awaitsCycle(pod *v1.Pod) bool {
 	return pod.Spec.NodeName == "" && gangs.Ready(pod) && pod.Spec.SchedulerName == r.handle.ProfileName()
 }
 
-// waitingGroup is a group of the snapshot with the members in it that wait, as a PodGroup
-// cycle would bring it.
+// waitingGroup is a group of the snapshot with its waiting members, as a PodGroup cycle
+// would get it.
 type waitingGroup struct {
 	fwk.EntityKey
 	group     *schedulingv1beta1.PodGroup
@@ -90,10 +92,10 @@ type waitingGroup struct {
 
 var _ fwk.PodGroupInfo = (*waitingGroup)(nil)
 
-// GetKey returns what names the group.
+// GetKey returns the group's key.
 func (w *waitingGroup) GetKey() string { return w.EntityKey.String() }
 
-// GetType returns what kind of group it is.
+// GetType returns the kind of group.
 func (w *waitingGroup) GetType() fwk.EntityKeyType { return w.Type }
 
 // GetPodGroup returns the PodGroup, nil for a CompositePodGroup.
@@ -104,13 +106,13 @@ func (w *waitingGroup) GetCompositePodGroup() *schedulingv1alpha3.CompositePodGr
 	return w.composite
 }
 
-// GetUnscheduledPods returns the members that wait, in a PodGroup.
+// GetUnscheduledPods returns the waiting members of a PodGroup.
 func (w *waitingGroup) GetUnscheduledPods() []*v1.Pod { return w.waiting }
 
 // GetChildren returns the groups below a CompositePodGroup.
 func (w *waitingGroup) GetChildren() []fwk.PodGroupInfo { return w.children }
 
-// groupAt reads a group in the snapshot, with all that is below it.
+// groupAt reads a group and all groups below it from the snapshot.
 func (r groupReader) groupAt(key fwk.EntityKey) (*waitingGroup, error) {
 	if key.Type == fwk.CompositePodGroupKeyType {
 		return r.compositeAt(key)

@@ -18,11 +18,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
 )
 
-// The scheduler's PodGroup cycle does not begin before a group has its quorum of pods, and
-// the scheduler writes only about groups that it tried. So this file says what is missing.
+// The scheduler starts no PodGroup cycle before a group has its quorum of pods, and it
+// writes only about groups that it tried. This file reports what an incomplete group lacks.
 
-// Status returns what there is to write about a PodGroup that waits for members, its own or
-// those of other groups of its hierarchy.
+// Status returns the status to write for a PodGroup that waits for its own members or for
+// other groups of its hierarchy.
 func (c *Cycle) Status(key gangs.Key) report.Status {
 	groups := c.Handle.PodGroupManager()
 	state, err := groups.PodGroupStates().Get(key.Namespace, key.Name)
@@ -56,16 +56,16 @@ func (c *Cycle) Status(key gangs.Key) report.Status {
 	return status
 }
 
-// stillCreated reports that the youngest of the pods was created a moment ago: while a
-// controller creates pods there are too few of them, and each sentence would be a write for
-// each pod.
+// stillCreated reports whether the youngest pod is younger than the report delay. While a
+// controller creates pods, the group is incomplete, and each sentence would cost a write
+// per pod.
 func (c *Cycle) stillCreated(pods []*v1.Pod) bool {
 	const clock = time.Second // the resolution of creationTimestamp
 	youngest := slices.MaxFunc(pods, func(a, b *v1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 	return time.Since(youngest.CreationTimestamp.Time) < c.ReportDelay+clock
 }
 
-// shortOfMembers returns what a group of so many pods lacks for its quorum, "" for nothing.
+// shortOfMembers returns what a group of exist pods lacks for its quorum, "" if nothing.
 func shortOfMembers(group *schedulingv1beta1.PodGroup, exist int) string {
 	g := gangs.PodGroupGang(group, nil)
 	if exist >= g.Min || g.MinField == "" {
@@ -74,7 +74,7 @@ func shortOfMembers(group *schedulingv1beta1.PodGroup, exist int) string {
 	return fmt.Sprintf("waiting for %d of %d members: %s of %s is %d, and %d exist so far", g.Min-exist, g.Min, g.MinField, g.Key, g.Min, exist)
 }
 
-// shortOfGroups returns what the hierarchy of a group lacks for its quorum, "" for nothing.
+// shortOfGroups returns what the group's hierarchy lacks for its quorum, "" if nothing.
 func shortOfGroups(groups fwk.PodGroupManager, key fwk.EntityKey) string {
 	root, ok, err := groups.GetRootKeyForGroup(key)
 	if err != nil || !ok {
@@ -90,7 +90,7 @@ func shortOfGroups(groups fwk.PodGroupManager, key fwk.EntityKey) string {
 	return fmt.Sprintf("waiting for groups of %s %s/%s%s", gangs.CompositeSource, root.Namespace, root.Name, example)
 }
 
-// groupReady reports whether enough members and groups of a group exist. If not, it returns
+// groupReady reports whether a group has enough members and subgroups. If not, it returns
 // an example of what is missing.
 func groupReady(groups fwk.PodGroupManager, key fwk.EntityKey) (ready bool, example string) {
 	if key.Type == fwk.PodGroupKeyType {

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// A sentence has numbers that change with every pod that comes or goes in the cluster, and
-// writing it costs a request for each member. So it is written again after a pause that
-// doubles and that is longer for larger gangs: for 500 members after 10 seconds and in the
-// end every two minutes, for 5 after a second and in the end every ten seconds. A member
-// gets an event only when the words change; events of the gang's owner carry the numbers.
+// The numbers in a sentence change with every pod that comes or goes, and writing the
+// sentence costs a request per member. A changed sentence is therefore written only after a
+// pause. The pause doubles from write to write and grows with the gang: from 10 seconds to
+// 2 minutes for 500 members, from 1 to 10 seconds for 5 members. A member gets an event
+// only if the words change. Events on the gang's owner include changed numbers.
 const (
 	pauseOfMember    = 20 * time.Millisecond
 	maxPauseOfMember = 240 * time.Millisecond
@@ -20,39 +20,40 @@ const (
 	leastMaxPause    = 10 * time.Second
 )
 
-// firstPause is the pause after a sentence on so many pods was written once.
+// firstPause returns the pause after the first write of a sentence to so many pods.
 func firstPause(pods int) time.Duration {
 	return max(leastPause, time.Duration(pods)*pauseOfMember)
 }
 
-// maxDeferral bounds deferToScheduler, for members that are kept out of the queue and get
-// their sentence from the reporter alone.
+// maxDeferral limits deferToScheduler: members outside the queue get their sentence only
+// from the reporter.
 const maxDeferral = 10 * time.Second
 
-// deferToScheduler is for how long the scheduler is left to write a first refusal on so many
-// members. They are in the queue, and each gets it in a cycle of its own: writing the same
-// in that time would cost most of them another request and another event.
+// deferToScheduler returns how long the reporter leaves the first refusal of so many
+// members to the scheduler. Queued members get it in their own cycles. An earlier write
+// would cost most of them another request and another event.
 func deferToScheduler(pods int) time.Duration {
 	return min(firstPause(pods), maxDeferral)
 }
 
-// messageBackoff is what was last written about a gang.
+// messageBackoff is the last message written about a gang.
 type messageBackoff struct {
 	sentence string
-	// next is when another sentence may be written; pause is how long that is after this one.
+	// next is the earliest time for another sentence; pause is the wait from the last one
+	// to next.
 	next  time.Time
 	pause time.Duration
 }
 
-// note records that the sentence is written on so many pods.
+// note records the sentence as written to so many pods.
 func (b *messageBackoff) note(sentence string, pods int, at time.Time) {
 	most := max(leastMaxPause, time.Duration(pods)*maxPauseOfMember)
 	b.sentence, b.pause = sentence, min(max(firstPause(pods), 2*b.pause), most)
 	b.next = at.Add(b.pause)
 }
 
-// sameWords reports that the sentence stands in an earlier message, with the same numbers or
-// others. Its details, behind a semicolon, do not matter: some come and go with the numbers.
+// sameWords reports whether an earlier message has the sentence, apart from numbers. It
+// ignores the details after a semicolon, some of which come and go with the numbers.
 func sameWords(before, sentence string) bool {
 	head, _, _ := strings.Cut(sentence, ";")
 	words := func(r rune) rune {

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// A gang is written about again after pauses that double, up to a longest one; larger gangs less
-// often.
+// The pause between messages doubles up to a maximum. Larger gangs have longer pauses.
 func TestMessageBackoff(t *testing.T) {
 	for _, tc := range []struct {
 		pods int

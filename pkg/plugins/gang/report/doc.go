@@ -4,6 +4,6 @@
 // Package report writes why a gang waits where users read it: as the PodScheduled condition
 // of its pods, as events on its pods and its owner, and as the condition of its PodGroup.
 //
-// The scheduler itself writes about pods whose cycles failed. Pods that wait in PreEnqueue,
-// or while another member has the gang planned, would otherwise carry no reason.
+// The scheduler itself writes only about pods whose cycles failed. Without this package,
+// pods that wait in PreEnqueue or for another member's plan would have no reason.
 package report

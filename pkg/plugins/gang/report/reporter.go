@@ -28,23 +28,23 @@ const (
 	reasonEvicted    = "GangMoves"
 )
 
-// Status is what there is to write about a gang.
+// Status is the content of the report on a gang.
 type Status struct {
 	gangstate.Status
-	// PodGroup is the PodGroup of scheduling.k8s.io whose condition carries the sentence too,
+	// PodGroup is the PodGroup of scheduling.k8s.io whose condition has the sentence too,
 	// nil for none.
 	PodGroup *schedulingv1beta1.PodGroup
 }
 
-// Reporter keeps the sentence that says why a gang waits on its pods and on its owner.
+// Reporter writes the reason why a gang waits to the gang's pods and owner.
 type Reporter struct {
 	handle fwk.Handle
-	// status returns what there is to write about a gang now.
+	// status returns the present status of a gang.
 	status func(gangs.Key) Status
 	delay  time.Duration
 	queue  workqueue.TypedDelayingInterface[gangs.Key]
-	// written is what was last written about each gang, so that a gang which waits for hours
-	// is not written about again and again.
+	// written has the last message about each gang. It limits repeated messages about a
+	// gang that waits for hours.
 	written map[gangs.Key]*messageBackoff
 }
 
@@ -59,33 +59,33 @@ func New(handle fwk.Handle, delay time.Duration, status func(gangs.Key) Status) 
 	}
 }
 
-// Later has the gang's sentence written once the gang has waited for a while. Most gangs
-// are placed within milliseconds of their first pod, and nothing is written about them.
+// Later schedules a report on the gang after the delay. Most gangs are placed within
+// milliseconds of their first pod, so no report is written for them.
 func (r *Reporter) Later(key gangs.Key) {
 	r.queue.AddAfter(key, r.delay)
 }
 
-// Placed writes on the owner that its gang runs.
+// Placed writes an event on the owner that its gang is placed.
 func (r *Reporter) Placed(attempt *gangstate.Attempt, members int) {
 	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members of %s placed in %s", members, attempt.Key, attempt.Domain))
 	r.Later(attempt.Key)
 }
 
-// Evicting writes on the owner at once that what is left of its gang is evicted: the gang
-// may be whole elsewhere before a sentence is due.
+// Evicting writes an event on the owner that the remaining members of its gang are evicted.
+// It does not wait for the delay: the gang may be placed again before then.
 func (r *Reporter) Evicting(key gangs.Key) {
 	status := r.status(key)
 	r.onOwner(status.Gang.Owner, v1.EventTypeNormal, reasonEvicted, status.Sentence)
 	r.Later(key)
 }
 
-// Evicted writes on a member why it is evicted.
+// Evicted writes an event with the reason for its eviction on a member.
 func (r *Reporter) Evicted(key gangs.Key, pod *v1.Pod) {
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
 		gangs.Note("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
 }
 
-// Run writes until the context ends.
+// Run writes reports until the context ends.
 func (r *Reporter) Run(ctx context.Context) {
 	go func() {
 		<-ctx.Done()
@@ -104,8 +104,8 @@ func (r *Reporter) Run(ctx context.Context) {
 	}
 }
 
-// write brings pods and owner up to date. A sentence that changes again soon is written
-// only on pods without a reason.
+// write updates the gang's pods, owner and PodGroup. During the pause after a message it
+// only writes to pods without a reason.
 func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 	status := r.status(key)
 	if len(status.Pods) == 0 {
@@ -113,7 +113,7 @@ func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 		return nil
 	}
 	if status.Sentence == "" {
-		return nil // a member's cycle is under way, and its result will be reported
+		return nil // a member is in its cycle, whose result will be reported
 	}
 	last, now := r.written[key], time.Now()
 	if last == nil {
@@ -129,7 +129,7 @@ func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 		pods = slices.DeleteFunc(pods, hasReason)
 	default:
 		if err := r.onOwnerAnew(ctx, status.Gang.Owner, status.Sentence); err != nil {
-			failed = append(failed, err) // the pods are written to nevertheless, and both are tried again
+			failed = append(failed, err) // continue with the pods; both are retried
 			break
 		}
 		last.note(status.Sentence, len(pods), now)
@@ -141,7 +141,7 @@ func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 	}
 	for _, pod := range pods {
 		if len(pod.Spec.SchedulingGates) > 0 {
-			continue // its condition names the gate; an autoscaler must not make room for it yet
+			continue // its condition names the gate; autoscalers must not add nodes for it yet
 		}
 		if err := r.onPod(ctx, pod, status.Sentence); err != nil {
 			failed = append(failed, err)

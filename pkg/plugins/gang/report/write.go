@@ -23,19 +23,19 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// onOwner writes an event on the object that declares a gang, if it exists.
+// onOwner writes an event on the object that declares a gang, if there is one.
 func (r *Reporter) onOwner(owner v1.ObjectReference, kind, reason, note string) {
 	if owner.Name == "" {
-		return // the pods carry the sentence
+		return // the pods have the sentence
 	}
 	r.handle.EventRecorder().Eventf(&owner, nil, kind, reason, "Scheduling", "%s", gangs.Note(note))
 }
 
-// onOwnerAnew writes the sentence as an event of its own on the owner. The scheduler's
-// recorder would take it for a repetition of the sentence before, and keep that.
+// onOwnerAnew writes the sentence as a new event on the owner. The scheduler's recorder
+// would merge it into the earlier event and keep the old sentence.
 func (r *Reporter) onOwnerAnew(ctx context.Context, owner v1.ObjectReference, sentence string) error {
 	if owner.Name == "" {
-		return nil // the pods carry the sentence
+		return nil // the pods have the sentence
 	}
 	now := metav1.NowMicro()
 	_, err := r.handle.ClientSet().EventsV1().Events(owner.Namespace).Create(ctx, &eventsv1.Event{
@@ -56,7 +56,8 @@ func (r *Reporter) onOwnerAnew(ctx context.Context, owner v1.ObjectReference, se
 }
 
 // onPod writes the sentence as the pod's PodScheduled condition, which cluster autoscalers
-// and people read, and as an event unless the pod carried it with other numbers before.
+// and users read. It also writes an event, unless only numbers changed since the last
+// message.
 func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) error {
 	status := pod.Status.DeepCopy()
 	before := waitReason(status)
@@ -87,13 +88,13 @@ func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) erro
 	return nil
 }
 
-// hasReason reports that the pod carries a reason for which it waits, or waited a while ago.
+// hasReason reports whether the pod's condition has a waiting reason, present or past.
 func hasReason(pod *v1.Pod) bool {
 	return waitReason(&pod.Status) != ""
 }
 
-// waitReason is the reason that the pod carries: the reporter's sentence by itself or within
-// the words that the scheduler puts around it.
+// waitReason returns the message of the pod's PodScheduled condition, "" if the condition
+// is not False. The scheduler may have put its own text around the reporter's sentence.
 func waitReason(status *v1.PodStatus) string {
 	_, condition := podutil.GetPodCondition(status, v1.PodScheduled)
 	if condition == nil || condition.Status != v1.ConditionFalse {
@@ -102,11 +103,11 @@ func waitReason(status *v1.PodStatus) string {
 	return condition.Message
 }
 
-// onPodGroup writes the sentence as the condition of a PodGroup, which the scheduler writes
-// once it has tried the group; nil stands for no PodGroup.
+// onPodGroup writes the sentence as the PodGroup's condition. The scheduler writes that
+// condition only after it has tried the group. A nil group is ignored.
 func (r *Reporter) onPodGroup(ctx context.Context, group *schedulingv1beta1.PodGroup, sentence string) error {
 	if group == nil || meta.IsStatusConditionTrue(group.Status.Conditions, schedulingv1beta1.PodGroupInitiallyScheduled) {
-		return nil // the condition only tells whether the group was placed once
+		return nil // the condition only records that the group was placed once
 	}
 	status := group.Status.DeepCopy()
 	changed := meta.SetStatusCondition(&status.Conditions, metav1.Condition{
@@ -116,7 +117,8 @@ func (r *Reporter) onPodGroup(ctx context.Context, group *schedulingv1beta1.PodG
 	if !changed {
 		return nil
 	}
-	// With the version that was read: the scheduler may have placed the group since.
+	// The patch has the resource version that was read: the scheduler may have placed the
+	// group since.
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"resourceVersion": group.ResourceVersion}, "status": map[string]any{"conditions": status.Conditions},
 	})
