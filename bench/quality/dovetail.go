@@ -125,7 +125,7 @@ func (d *dovetail) refusal(e *entry, question *gangstate.Question) (gangstate.An
 // assignmentOf converts a decision of the planner to gangstate's assignment.
 func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decision) (gangs.Assignment, error) {
 	a := gangs.Assignment{
-		Nodes: map[types.UID]string{}, Rails: map[types.UID]int{}, Roles: map[types.UID]string{},
+		Nodes: map[types.UID]string{}, Rails: map[types.UID]int{}, Roles: map[types.UID]gangs.RoleSignature{},
 		Needs: map[types.UID]plan.Need{}, Short: map[string]int{},
 	}
 	if len(decision.Assignments) != len(e.pods) || len(question.Members) != len(e.pods) {
@@ -134,7 +134,7 @@ func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decisio
 	uids := map[string]types.UID{}
 	for _, m := range question.Members {
 		uids[m.Pod.Name] = m.Pod.UID
-		a.Roles[m.Pod.UID] = m.Role
+		a.Roles[m.Pod.UID] = gangs.RoleSignature{Role: m.Role, Signature: m.Signature}
 		a.Short[m.Role]++
 	}
 	for _, planned := range decision.Assignments {

@@ -166,6 +166,23 @@ func (s *Cache) Unallocated(namespace, name string) bool {
 	return err == nil && claim.Status.Allocation == nil && s.devices.pending(claim) == nil
 }
 
+// ClaimKey returns a key that is equal for claims that ask for the same devices, "" for a
+// claim that does not exist.
+func (s *Cache) ClaimKey(namespace, name string) string {
+	if s.devices == nil {
+		return ""
+	}
+	claim, err := s.devices.manager.ResourceClaims().Get(namespace, name)
+	if err != nil {
+		return ""
+	}
+	encoded, err := claim.Spec.Marshal()
+	if err != nil {
+		return ""
+	}
+	return string(encoded)
+}
+
 // Reach returns where several pods can use the devices of a need at once. The need must
 // come from the last Read.
 func (s *Cache) Reach(need *PodNeed) devices.Reach {

@@ -170,6 +170,7 @@ func TestShapeMakesTheRole(t *testing.T) {
 		"an equal quantity written otherwise": requests("nvidia.com/gpu", "8000m"),
 		"its image":                           func(p *corev1.Pod) { p.Spec.Containers[0].Image = "other" },
 		"its node":                            bound,
+		"an init container that asks for no more": func(p *corev1.Pod) { p.Spec.InitContainers = p.Spec.Containers },
 	}
 	other := map[string]change{
 		"its requests":      requests("nvidia.com/gpu", "4"),
@@ -179,14 +180,19 @@ func TestShapeMakesTheRole(t *testing.T) {
 		"the template of a claim": func(p *corev1.Pod) {
 			p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpus", ResourceClaimTemplateName: ptr("eight")}}
 		},
-		"its overhead":      func(p *corev1.Pod) { p.Spec.Overhead = corev1.ResourceList{"cpu": resource.MustParse("1")} },
-		"an init container": func(p *corev1.Pod) { p.Spec.InitContainers = p.Spec.Containers },
-		"a host port":       func(p *corev1.Pod) { p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: 80}} },
+		"its overhead": func(p *corev1.Pod) { p.Spec.Overhead = corev1.ResourceList{"cpu": resource.MustParse("1")} },
+		"a larger init container": func(p *corev1.Pod) {
+			p.Spec.InitContainers = []corev1.Container{*p.Spec.Containers[0].DeepCopy()}
+			p.Spec.InitContainers[0].Resources.Requests["nvidia.com/gpu"] = resource.MustParse("16")
+		},
+		"a host port": func(p *corev1.Pod) { p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: 80}} },
 		"its spread": func(p *corev1.Pod) {
 			p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{MaxSkew: 1}}
 		},
-		"pod-level requests": func(p *corev1.Pod) { p.Spec.Resources = &corev1.ResourceRequirements{} },
-		"its part in a job":  part("master"),
+		"pod-level requests": func(p *corev1.Pod) {
+			p.Spec.Resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("1")}}
+		},
+		"its part in a job": part("master"),
 	}
 	sources := objects{}.sources()
 	role := func(changes ...change) string {

@@ -146,6 +146,8 @@ type Member struct {
 	// Maker is the UID of the object that made the pod: its controller or, where
 	// the pod says so, the object that made its controller.
 	Maker types.UID
+	// Signature identifies what the pod asks of its node.
+	Signature Signature
 }
 
 // Rank is a member's place among the members of its role. Only the order

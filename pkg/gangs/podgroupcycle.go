@@ -39,12 +39,13 @@ func InPodGroup(pod *corev1.Pod) bool {
 // that it names.
 func PodGroupMember(pod *corev1.Pod) Member {
 	return Member{
-		Key:     PodGroupKeyOf(pod),
-		Pod:     pod,
-		Role:    groupRole(pod),
-		Rank:    groupRank(pod),
-		Replica: groupReplica(pod),
-		Maker:   controllerUID(pod),
+		Key:       PodGroupKeyOf(pod),
+		Pod:       pod,
+		Role:      groupRole(pod),
+		Rank:      groupRank(pod),
+		Replica:   groupReplica(pod),
+		Maker:     controllerUID(pod),
+		Signature: signatureOf(pod),
 	}
 }
 

@@ -20,9 +20,9 @@ type Request struct {
 	// Done counts, by role, the members that have succeeded: they are in the quorum and
 	// occupy no node.
 	Done map[string]int
-	// Limits is the largest number of members that a node takes, by role and node, as stock
-	// filters refused more. Callers must not change it.
-	Limits map[string]map[string]int
+	// Limits is the largest number of members that a node takes, by role and signature and
+	// by node, as stock filters refused more. Callers must not change it.
+	Limits map[RoleSignature]map[string]int
 	// Holds is the room that the plans of other gangs count on.
 	Holds []Hold
 	// Reserved are the nodes that this gang must leave to Holder; nil if there are none.
@@ -44,8 +44,8 @@ type Assignment struct {
 	Nodes map[types.UID]string
 	// Rails is the alignment unit that the plan chose for a member, if it chose one.
 	Rails map[types.UID]int
-	// Roles is the role of every member that waits, planned or not.
-	Roles map[types.UID]string
+	// Roles is the role and signature of every member that waits, planned or not.
+	Roles map[types.UID]RoleSignature
 	// Needs is what each of those members takes.
 	Needs map[types.UID]plan.Need
 	// Pinned are the members whose allocated claims left the plan no choice of node.

@@ -4,9 +4,7 @@
 package gangs
 
 import (
-	"encoding/json"
 	"fmt"
-	"hash/fnv"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -19,39 +17,8 @@ var roleLabels = []string{
 	"trainer.kubeflow.org/trainjob-ancestor-step",
 }
 
-// shape is everything in a pod that decides where it fits, and nothing that
-// differs between pods of one template. Volumes are left out for that reason:
-// a StatefulSet's pods each name a volume claim of their own.
-type shape struct {
-	Resources      *corev1.ResourceRequirements
-	Containers     []containerShape
-	InitContainers []containerShape
-	Overhead       corev1.ResourceList
-	NodeSelector   map[string]string
-	Affinity       *corev1.Affinity
-	Tolerations    []corev1.Toleration
-	Spread         []corev1.TopologySpreadConstraint
-	Claims         []claimShape
-	RuntimeClass   *string
-	HostNetwork    bool
-}
-
-type containerShape struct {
-	Requests corev1.ResourceList
-	Claims   []corev1.ResourceClaim
-	Ports    []int32
-	Restart  *corev1.ContainerRestartPolicy
-}
-
-type claimShape struct {
-	Name     string
-	Claim    *string
-	Template *string
-}
-
-// shapeRole names the role of a pod whose gang declares none: what its
-// controller calls its part, and a hash of its shape. It costs some
-// microseconds, so Member keeps it.
+// shapeRole names the role of a pod whose gang declares none: what its controller calls
+// its part, and the pod's signature.
 func shapeRole(pod *corev1.Pod) string {
 	part := "pods"
 	for _, label := range roleLabels {
@@ -60,46 +27,5 @@ func shapeRole(pod *corev1.Pod) string {
 			break
 		}
 	}
-	return fmt.Sprintf("%s-%08x", part, shapeHash(&pod.Spec))
-}
-
-// shapeHash hashes the shape's JSON, which has sorted keys and canonical
-// quantities.
-func shapeHash(spec *corev1.PodSpec) uint32 {
-	s := shape{
-		Resources:      spec.Resources,
-		Containers:     containerShapes(spec.Containers),
-		InitContainers: containerShapes(spec.InitContainers),
-		Overhead:       spec.Overhead,
-		NodeSelector:   spec.NodeSelector,
-		Affinity:       spec.Affinity,
-		Tolerations:    spec.Tolerations,
-		Spread:         spec.TopologySpreadConstraints,
-		RuntimeClass:   spec.RuntimeClassName,
-		HostNetwork:    spec.HostNetwork,
-	}
-	for i := range spec.ResourceClaims {
-		c := &spec.ResourceClaims[i]
-		s.Claims = append(s.Claims, claimShape{c.Name, c.ResourceClaimName, c.ResourceClaimTemplateName})
-	}
-	h := fnv.New32a()
-	if err := json.NewEncoder(h).Encode(s); err != nil {
-		// API types always encode, and a hash never fails to write.
-		panic(fmt.Sprintf("encoding a pod's shape: %v", err))
-	}
-	return h.Sum32()
-}
-
-func containerShapes(containers []corev1.Container) []containerShape {
-	shapes := make([]containerShape, len(containers))
-	for i := range containers {
-		c := &containers[i]
-		shapes[i] = containerShape{Requests: c.Resources.Requests, Claims: c.Resources.Claims, Restart: c.RestartPolicy}
-		for _, port := range c.Ports {
-			if port.HostPort != 0 {
-				shapes[i].Ports = append(shapes[i].Ports, port.HostPort)
-			}
-		}
-	}
-	return shapes
+	return fmt.Sprintf("%s-%08x", part, uint32(signatureOf(pod)))
 }

@@ -73,13 +73,14 @@ func (a *Attempt) fail(reason string) *Attempt {
 
 // arrive counts a member that stands in Permit.
 func (a *Attempt) arrive(uid types.UID) {
-	if role := a.plan.Roles[uid]; a.plan.Short[role] > 0 {
+	if role := a.plan.Roles[uid].Role; a.plan.Short[role] > 0 {
 		a.plan.Short[role]--
 	}
 }
 
-// heldOn counts the members of a role that a failing attempt gives back on a node.
-func (a *Attempt) heldOn(role, node string) int {
+// heldOn counts the members with a role and signature that a failing attempt gives back
+// on a node.
+func (a *Attempt) heldOn(role gangs.RoleSignature, node string) int {
 	if a.phase == Binding {
 		return 0
 	}

@@ -13,7 +13,11 @@ import (
 
 // attempt returns an attempt with those planned nodes and roles, and so many members short.
 func (s *simulation) attempt(key gangs.Key, nodes, roles map[types.UID]string, short int) *Attempt {
-	return newAttempt(gangs.Gang{Key: key}, gangs.Assignment{Nodes: nodes, Roles: roles, Short: map[string]int{"worker": short}}, s.now)
+	signed := map[types.UID]gangs.RoleSignature{}
+	for uid, role := range roles {
+		signed[uid] = gangs.RoleSignature{Role: role}
+	}
+	return newAttempt(gangs.Gang{Key: key}, gangs.Assignment{Nodes: nodes, Roles: signed, Short: map[string]int{"worker": short}}, s.now)
 }
 
 // begin puts an attempt in force; it returns false if the quorum counts on a member that left.

@@ -82,8 +82,9 @@ func (t *Tracker) AwaitsCycle(key gangs.Key) bool {
 
 // RefusedMember is a member of a PodGroup cycle whose planned node a filter refused.
 type RefusedMember struct {
-	Role, Node string
-	// Held is how many members of its role had reserved the node before.
+	Role gangs.RoleSignature
+	Node string
+	// Held is how many members with its role and signature had reserved the node before.
 	Held int
 	// Sentence says so.
 	Sentence string

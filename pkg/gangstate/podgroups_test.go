@@ -198,13 +198,13 @@ func TestPodGroupIsForgotten(t *testing.T) {
 func TestPodGroupIsPlannedAgainWithoutRefusedNodes(t *testing.T) {
 	tr := podGroupTracker(t)
 	request := podGroupRequest("a", 2, 0, podOf("a", "p", ""), podOf("a", "q", ""))
-	refused := RefusedMember{Role: "worker", Node: "n1", Held: 1, Sentence: "node n1 refused member p"}
+	refused := RefusedMember{Role: gangs.RoleSignature{Role: "worker"}, Node: "n1", Held: 1, Sentence: "node n1 refused member p"}
 	for i := range tr.options.MaxReplans {
 		if !tr.PodGroupFilterRefused(&request, refused, epoch) || !tr.AwaitsCycle(request.Gang.Key) {
 			t.Fatalf("after %d refusals the gang is not planned again", i+1)
 		}
 		next := podGroupRequest("a", 2, 0)
-		if refusal := tr.BeginPodGroupCycle(&next); refusal != "" || next.Limits["worker"]["n1"] != 1 || tr.AwaitsCycle(request.Gang.Key) {
+		if refusal := tr.BeginPodGroupCycle(&next); refusal != "" || next.Limits[gangs.RoleSignature{Role: "worker"}]["n1"] != 1 || tr.AwaitsCycle(request.Gang.Key) {
 			t.Fatalf("the next cycle has limits %v and refusal %q", next.Limits, refusal)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // A refused gang is not planned again at every event that may help it, but after
@@ -54,17 +56,17 @@ type retry struct {
 	// member was activated to have the gang planned again, at that time.
 	member types.UID
 	at     time.Time
-	// limits is the largest number of members that a node takes, by role and node, as
-	// filters refused more.
-	limits map[string]map[string]int
+	// limits is the largest number of members that a node takes, by role and signature
+	// and by node, as filters refused more.
+	limits map[gangs.RoleSignature]map[string]int
 	// replans counts the plans that failed since the gang was last refused or placed.
 	replans int
 }
 
-// limit notes that a node takes no more than so many members of a role.
-func (r *retry) limit(role, node string, most int) {
+// limit notes that a node takes no more than so many members of a role with one signature.
+func (r *retry) limit(role gangs.RoleSignature, node string, most int) {
 	if r.limits == nil {
-		r.limits = map[string]map[string]int{}
+		r.limits = map[gangs.RoleSignature]map[string]int{}
 	}
 	if r.limits[role] == nil {
 		r.limits[role] = map[string]int{}

@@ -98,7 +98,7 @@ func (s *simulation) plan(key gangs.Key) {
 // resolve is a planner that counts: the quorum must fit, and the rest may.
 func (s *simulation) resolve(question *Question, asks types.UID) Step {
 	request, answer := &question.Request, Answer{Searched: true, Refusal: "no room", FitsElsewhere: true}
-	plan := gangs.Assignment{Nodes: map[types.UID]string{}, Roles: map[types.UID]string{}, Short: map[string]int{}}
+	plan := gangs.Assignment{Nodes: map[types.UID]string{}, Roles: map[types.UID]gangs.RoleSignature{}, Short: map[string]int{}}
 	least := request.Gang.Min
 	for _, n := range request.Done {
 		least -= n
@@ -109,7 +109,7 @@ func (s *simulation) resolve(question *Question, asks types.UID) Step {
 		if request.Placed[m.Pod.UID] != "" {
 			continue
 		}
-		plan.Roles[m.Pod.UID] = "worker"
+		plan.Roles[m.Pod.UID] = gangs.RoleSignature{Role: "worker"}
 		if left > 0 {
 			plan.Nodes[m.Pod.UID] = "node"
 			left--

@@ -18,7 +18,7 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 	a := gangs.Assignment{
 		Nodes:     map[types.UID]string{},
 		Rails:     map[types.UID]int{},
-		Roles:     map[types.UID]string{},
+		Roles:     map[types.UID]gangs.RoleSignature{},
 		Needs:     map[types.UID]plan.Need{},
 		Pinned:    map[types.UID]bool{},
 		Short:     map[string]int{},
@@ -30,22 +30,29 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 		a.Nodes[uid], a.Rails[uid] = planned.Node, planned.Rail
 	}
 	for i := range found.gang.Roles {
-		p.assignRole(&a, &found.gang.Roles[i], p.roles[i].base)
+		p.assignRole(&a, &found.gang.Roles[i], &p.roles[i])
+	}
+	for i := range found.gang.Groups {
+		if base, ok := p.joined[found.gang.Groups[i].Name]; ok {
+			a.Short[base] += found.gang.Groups[i].Min
+		}
 	}
 	return a
 }
 
 // assignRole adds the members of a role of the planner, under the gang's name of the
 // role.
-func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, name string) {
+func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *roleInput) {
+	name := input.base
 	a.Short[name] += role.Min
-	for _, m := range role.Members {
+	for i, m := range role.Members {
 		pod := p.pending[m.Name]
 		if pod == nil {
 			a.Short[name]-- // it has its node, and counts in the quorum
 			continue
 		}
-		a.Roles[pod.UID], a.Needs[pod.UID] = name, role.Need
+		a.Roles[pod.UID] = gangs.RoleSignature{Role: name, Signature: input.members[i].Signature}
+		a.Needs[pod.UID] = role.Need
 		if m.Node != "" {
 			a.Nodes[pod.UID], a.Pinned[pod.UID] = m.Node, true
 		}

@@ -27,6 +27,9 @@ type planInput struct {
 	// keep their users on one node.
 	zones     claimZones
 	colocated []string
+	// joined gives the role of the gang for each group that joins its parts and has its
+	// minimum.
+	joined map[string]string
 }
 
 // planGang returns the gang as the planner takes it.
@@ -44,22 +47,26 @@ type builder struct {
 	request *gangs.Request
 	cache   *cluster.Cache
 	nodes   []fwk.NodeInfo
+	volumes *volumeReader
+	terms   *podTerms
 }
 
 // build writes a request in the planner's terms. It returns a sentence if the gang's
 // alignment, or what a member needs, cannot be understood.
-func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo) (*planInput, string) {
+func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, volumes Volumes) (*planInput, string) {
 	key := request.Gang.Key
 	alignment, err := gangs.ParseAlignment(request.Gang.Topology.Alignment, key.String())
 	if err != nil {
 		return nil, err.Error()
 	}
-	b := &builder{request: request, cache: cache, nodes: nodes}
+	b := &builder{request: request, cache: cache, nodes: nodes, volumes: &volumeReader{source: volumes}, terms: readPodTerms(request)}
 	b.alignment = alignment
 	// 1. The topology wishes, the roles, and the members that need a node.
 	b.readGang()
-	// 2. One member owns each claim that whole roles share.
+	// 2. Members that differ are roles of their own, and one member owns each claim that
+	// whole roles share.
 	shared, claims := findSharedClaims(request, b.roles, cache)
+	b.roles = b.splitter().splitRoles(b.roles, shared)
 	b.roles = splitClaimOwners(b.roles, shared, claims)
 	// 3. What a member of each role needs, and what each shared claim needs.
 	needs, err := cache.Read(b.podsToRead(claims))
@@ -69,9 +76,17 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo) (
 	if err := b.setNeeds(needs[:len(b.roles)]); err != nil {
 		return nil, key.Messagef("%v", err)
 	}
-	// 4. The users of shared claims stay where the devices can be used.
+	// 4. Which nodes the members may use, and which members keep apart.
+	limitNodes(b.roles, b.volumes, nodes)
+	b.gang.AntiAffinity = keepApart(b.roles, b.terms, cache)
+	// 5. The users of shared claims stay where the devices can be used.
 	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&needs[len(b.roles)+i]) })
 	return &b.planInput, ""
+}
+
+func (b *builder) splitter() *splitter {
+	b.joined = map[string]string{}
+	return &splitter{request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, gang: &b.gang, joined: b.joined}
 }
 
 // readGang reads all of the request that needs no pod's claims.
@@ -82,6 +97,11 @@ func (b *builder) readGang() {
 		Groups: wishes.groups, MinGroups: wishes.minGroups,
 	}
 	b.roles = rolesOf(b.request, wishes.inner)
+	if len(b.request.Gang.Groups) == 0 {
+		for i := range b.roles {
+			b.gang.Min += b.roles[i].Min
+		}
+	}
 	b.pending = map[string]*v1.Pod{}
 	for _, m := range b.request.Members {
 		if b.request.Placed[m.Pod.UID] == "" {
@@ -109,9 +129,6 @@ func (b *builder) setNeeds(needs []cluster.PodNeed) error {
 		role := &b.roles[i]
 		needs[i].ApplyGangAlignment(b.alignment)
 		role.Need, role.RDMA = needs[i].Need, needs[i].RDMA
-		if len(b.request.Gang.Groups) == 0 {
-			b.gang.Min += role.Min
-		}
 		if err := b.pin(role); err != nil {
 			return err
 		}

@@ -37,8 +37,9 @@ func splitClaimOwners(roles []roleInput, shared sets.Set[string], claims []share
 // own, which owns the claims.
 func (r *roleInput) splitOwner(claims []string) roleInput {
 	owner := *r
-	owner.Name = r.Name + " with resource claims " + strings.Join(claims, ", ")
+	owner.ownsClaims, owner.Name = true, r.Name+" with resource claims "+strings.Join(claims, ", ")
 	owner.Members, r.Members = r.Members[:1:1], r.Members[1:]
+	owner.members, r.members = r.members[:1:1], r.members[1:]
 	owner.Min = min(1, r.Min)
 	r.Min -= owner.Min
 	owner.Limit = map[string]int{}
@@ -49,6 +50,3 @@ func (r *roleInput) splitOwner(claims []string) roleInput {
 	}
 	return owner
 }
-
-// ownsClaims reports whether the role was split off for shared claims.
-func (r *roleInput) ownsClaims() bool { return r.Name != r.base }

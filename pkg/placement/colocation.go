@@ -79,7 +79,7 @@ func (c *colocation) scope(roles []roleInput) (group string, all, common bool) {
 // owner, which is on the same node.
 func (c *colocation) leaveRoomForOwners(roles []roleInput) {
 	for o := range roles {
-		if !roles[o].ownsClaims() || !c.roles.Has(roles[o].base) {
+		if !roles[o].ownsClaims || !c.roles.Has(roles[o].base) {
 			continue
 		}
 		for i := range roles {

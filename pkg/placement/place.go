@@ -20,6 +20,8 @@ type Options struct {
 	SearchBudget int
 	// MaxBypass is only named in sentences.
 	MaxBypass time.Duration
+	// Volumes reads the storage objects of the cluster; nil leaves volumes to the filters.
+	Volumes Volumes
 }
 
 // Placer finds nodes for the gangs of one profile.
@@ -46,7 +48,7 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	if refusal := unknownLevel(request.Gang, cache.LevelNames()); refusal != "" {
 		return Outcome{Refusal: refusal}, nil
 	}
-	input, refusal := build(&request, cache, nodes)
+	input, refusal := build(&request, cache, nodes, p.options.Volumes)
 	if refusal != "" {
 		return Outcome{Refusal: refusal}, nil
 	}

@@ -160,7 +160,7 @@ func TestPlaceAssignsEveryMember(t *testing.T) {
 	f.checkNodes(out.Assignment.Nodes, "l1-a", "l1-b")
 	out.Assignment.Nodes, out.Assignment.Needs = nil, nil
 	want := gangs.Assignment{
-		Rails: map[types.UID]int{"uid-train-0": -1, "uid-train-1": -1}, Roles: map[types.UID]string{"uid-train-0": "w", "uid-train-1": "w"},
+		Rails: map[types.UID]int{"uid-train-0": -1, "uid-train-1": -1}, Roles: map[types.UID]gangs.RoleSignature{"uid-train-0": {Role: "w"}, "uid-train-1": {Role: "w"}},
 		Pinned: map[types.UID]bool{}, Short: map[string]int{"w": 2}, Domain: "leaf l1",
 	}
 	if diff := cmp.Diff(want, out.Assignment); diff != "" {

@@ -87,6 +87,7 @@ func shareOf(taken, all int) string {
 func (p *proposal) outcome(gang *gangs.Gang) Outcome {
 	decision := &p.answer.decision
 	cluster.FormatAmounts(decision)
+	explainNodes(p.input.roles, decision, p.runs)
 	explainFilters(decision, p.answer.gang.Roles, func(role int) filterRefusals { return p.runs.roles[role].refused })
 	if decision.Placed {
 		return Outcome{Searched: true, Placed: true, Assignment: p.input.assignment(&p.answer), Surplus: surplus(gang, decision)}

@@ -15,17 +15,36 @@ import (
 // roleInput is a role of the planner's gang, and the pods that it is read from.
 type roleInput struct {
 	plan.Role
-	// base is the gang's name for the role. Only the role of a claim owner has a name
-	// of its own.
+	// base is the gang's name for the role. Roles that were split off have names of their
+	// own.
 	base string
+	// ownsClaims reports that the role was split off for shared claims.
+	ownsClaims bool
 	// sample is the member for which the stock filters run.
 	sample *v1.Pod
 	// needs is the pod from which the needs of a member are read: the sample without
 	// the shared claims that it does not own.
 	needs *v1.Pod
+	// members are the pods of Members, in the same order.
+	members []gangs.Member
+	// key is what the members have in common, if the role is a part of a role.
+	key partKey
+	// rule says which nodes the members may use, nil for all.
+	rule *nodeRule
 	// companions is how many members with the same base, but in another role, are on
 	// each node that the role uses.
 	companions int
+}
+
+// partKey identifies the members that are alike to the planner.
+type partKey struct {
+	signature gangs.Signature
+	// volumes identifies the nodes that the member's volumes allow, and claims what the
+	// resource claims ask for that the member names.
+	volumes, claims string
+	// terms has a bit for each anti-affinity term of the gang that matches the member's
+	// labels.
+	terms uint64
 }
 
 // rolesOf returns the roles that have members, in the planner's terms. inner gives the
@@ -44,13 +63,11 @@ func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 			Min:       min(max(0, declared.Min-request.Done[declared.Name]), len(members)),
 			Required:  declared.Topology.Required,
 			Preferred: declared.Topology.Preferred,
-			Limit:     request.Limits[declared.Name],
 		}
 		for _, m := range members {
 			planned.Members = append(planned.Members, plan.Member{Name: m.Pod.Name, Node: request.Placed[m.Pod.UID], Rank: int(m.Rank.Index)})
 		}
-		sample := sampleOf(request, members)
-		roles = append(roles, roleInput{Role: planned, base: declared.Name, sample: sample, needs: sample})
+		roles = append(roles, roleInput{Role: planned, base: declared.Name, members: members})
 	}
 	return roles
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/dovetail-dev/dovetail/pkg/devices"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
@@ -22,6 +23,7 @@ func inputOf(groups map[string]string, sizes map[string]int, order ...string) *p
 		input := roleInput{Role: plan.Role{Name: name, Group: groups[name], Min: sizes[name] / 2}, base: name, sample: &v1.Pod{}}
 		for i := range sizes[name] {
 			input.Members = append(input.Members, plan.Member{Name: name, Rank: i})
+			input.members = append(input.members, gangs.Member{Pod: input.sample})
 		}
 		p.roles = append(p.roles, input)
 	}

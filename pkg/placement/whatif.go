@@ -72,7 +72,7 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 		return nil, err
 	}
 	request.Placed, request.Limits = nil, nil
-	input, refusal := build(&request, other, infos)
+	input, refusal := build(&request, other, infos, p.options.Volumes)
 	if refusal != "" {
 		return nil, nil
 	}

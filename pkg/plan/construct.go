@@ -60,7 +60,7 @@ func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
 	}
 	for r := range pp.p.roles {
 		for _, t := range pp.p.roles[r].taken {
-			c.taken[spreadKey{pp.p.roles[r].family, t}] = true
+			c.taken[spreadKey{r, t}] = true
 		}
 	}
 	c.until = pp.p.steps + max(1, pp.p.size/constructShare)

@@ -118,8 +118,8 @@ type Exclusion struct {
 	// Cause is a resource or kind name, or one of the Cause constants.
 	Cause string
 	Nodes int
-	// Refused names the nodes, for CauseFilter only: the implementation of Fits
-	// may have details about them.
+	// Refused names the nodes, for CauseFilter only, those that Role.Nodes leaves out
+	// included: the implementation of Fits may have details about them.
 	Refused []string
 	// Detail is what the filters reported, as a part of a sentence. The planner
 	// leaves it empty; the caller may set it.

@@ -35,7 +35,11 @@
 //  5. Slice.Spread: a slice is in one domain of that level and shares it with no
 //     other slice of the role.
 //  6. Need.Aligned: every follower is beside an anchor (see unpaired below).
-//  7. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
+//  7. Role.Nodes and Need.PerNode: the nodes that pending members of a role may use, and
+//     how many of them one node takes.
+//  8. AntiAffinity: no domain of the rule's level holds a member of a role in Roles and
+//     another member of a role in Others, bound members included.
+//  9. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
 //     with its own minimums. A group that is not complete places no member. A scope
 //     that states no minimum, nor its direct roles, needs all of them. Slices
 //     are rounded up to whole slices.
@@ -103,7 +107,8 @@
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
 //     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
-//   - The request compiled: problem.go; scope.go, quorumchoice.go, batch.go; compile.go.
+//   - The request compiled: problem.go; allowed.go, apart.go, scope.go,
+//     quorumchoice.go, batch.go; compile.go.
 //   - A partial placement: rails.go, partial.go; filters.go (calls of Fits), cost.go,
 //     fingerprint.go, basedomain.go.
 //   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go, exact.go.

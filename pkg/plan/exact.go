@@ -71,7 +71,7 @@ func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact 
 	}
 	for r := range pp.p.roles {
 		for _, t := range pp.p.roles[r].taken {
-			e.taken = append(e.taken, spreadKey{pp.p.roles[r].family, t})
+			e.taken = append(e.taken, spreadKey{r, t})
 		}
 	}
 	for i := range pp.p.batches {
@@ -187,7 +187,7 @@ func (e *exact) repeats(tried []int32, pos int32) bool {
 	}
 	c, home := e.p.snap.class(pos), e.partial.f.at(e.partial.f.levels, pos)
 	for _, t := range tried {
-		if e.p.snap.class(t) == c && e.partial.f.at(e.partial.f.levels, t) == home && e.partial.pristine(t) {
+		if e.p.snap.class(t) == c && e.p.alike(t, pos) && e.partial.f.at(e.partial.f.levels, t) == home && e.partial.pristine(t) {
 			return true
 		}
 	}
@@ -215,7 +215,7 @@ func (e *exact) enter(u int, pos int32, opens bool) bool {
 		}
 	}
 	if opens && x.spread > 0 {
-		key := spreadKey{e.p.roles[x.role].family, e.partial.f.at(x.spread, pos)}
+		key := spreadKey{x.role, e.partial.f.at(x.spread, pos)}
 		if slices.Contains(e.taken, key) {
 			return false
 		}

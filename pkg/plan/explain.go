@@ -179,7 +179,7 @@ func (p *problem) cause(pp *partial, role int, pos int32) int {
 	if most, ok := r.spec.Limit[pp.f.names[pos]]; ok && int32(most) <= pp.on(role, pos) {
 		return causeAvoided
 	}
-	if pp.apartRoom(role, pos, false) == 0 {
+	if pp.apart.room(role, pos, false) == 0 {
 		return causeAntiAffinity
 	}
 	return causeFilter

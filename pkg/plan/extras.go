@@ -107,7 +107,7 @@ func (filler *extrasFiller) settle(l place) {
 		}
 	}
 	if x := &filler.c.p.batches[l.batch]; x.rule.spread > 0 {
-		filler.c.taken[spreadKey{filler.c.p.roles[x.role].family, f.at(x.rule.spread, l.pos)}] = true
+		filler.c.taken[spreadKey{x.role, f.at(x.rule.spread, l.pos)}] = true
 	}
 }
 

@@ -61,6 +61,8 @@ type Role struct {
 	Slice               Slice
 	// RDMA makes boundary levels hard among this role and the other RDMA roles.
 	RDMA bool
+	// Nodes names the only nodes that pending members of the role may use, nil for all.
+	Nodes []string
 	// Limit is, by node name, the most pending members of the role that may be placed
 	// there, as earlier refusals have shown. 0 excludes the node.
 	Limit map[string]int
@@ -75,9 +77,6 @@ type Slice struct {
 	Required, Preferred string
 	// Spread names a level of which no two slices may share a domain.
 	Spread string
-	// SpreadWith names a set of roles with the same Spread: no two slices of these roles
-	// share a domain of it. It is empty if only the slices of this role keep apart.
-	SpreadWith string
 }
 
 // Member is one pod of a role.

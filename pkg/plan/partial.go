@@ -28,7 +28,7 @@ type partial struct {
 	offers        railOffers
 	log           []place
 	// apart counts the members in the domains of each anti-affinity rule.
-	apart []apartCounts
+	apart apartCounts
 	stats *Stats
 }
 
@@ -54,7 +54,7 @@ type place struct {
 func newPartial(p *problem) *partial {
 	f := p.snap.fabric
 	b := &partial{
-		p: p, f: f, stats: p.stats, offers: railOffers{},
+		p: p, f: f, stats: p.stats, offers: railOffers{}, apart: newApartCounts(p),
 		slot:    newPages[int32](len(f.names)),
 		sums:    make([][][]int64, len(p.roles)),
 		opened:  make([][]int32, f.levels+1),
@@ -64,7 +64,11 @@ func newPartial(p *problem) *partial {
 	for d := range b.opened {
 		b.opened[d] = make([]int32, len(f.tables[d].verts))
 	}
-	b.countApart()
+	for r := range p.roles {
+		if p.roles[r].limited {
+			b.sums[r] = p.allowedSums(r)
+		}
+	}
 	for _, pos := range p.bound {
 		b.bind(pos)
 	}
@@ -87,7 +91,7 @@ func (pp *partial) touch(pos int32) int {
 		pp.remaining = append(pp.remaining, pp.p.dims[i].free(c))
 	}
 	for r := range pp.p.roles {
-		pp.per = append(pp.per, perRole{limit: maxSlots, slots: pp.p.roles[r].roll.slots.at(pos)})
+		pp.per = append(pp.per, perRole{limit: maxSlots, slots: pp.p.slotsAt(r, pos)})
 	}
 	pp.slot.set(pos, int32(len(pp.uses)))
 	return len(pp.uses) - 1
@@ -96,7 +100,7 @@ func (pp *partial) touch(pos int32) int {
 // slots returns how many more members of a role the node holds.
 func (pp *partial) slots(role int, pos int32) int32 {
 	if len(pp.p.roles[role].apart) > 0 {
-		return min(pp.slotsByCount(role, pos), pp.apartRoom(role, pos, false))
+		return min(pp.slotsByCount(role, pos), pp.apart.room(role, pos, false))
 	}
 	return pp.slotsByCount(role, pos)
 }
@@ -106,7 +110,7 @@ func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
 	}
-	return pp.p.roles[role].roll.slots.at(pos)
+	return pp.p.slotsAt(role, pos)
 }
 
 // on returns how many members of a role this placement has put on the node.
@@ -192,7 +196,7 @@ func (pp *partial) change(role int, pos, n int32) {
 	for d, take := range r.takes {
 		pp.remaining[i*len(pp.p.dims)+d] -= take * int64(n)
 	}
-	pp.changeApart(role, pos, n)
+	pp.apart.change(role, pos, n)
 	pp.recount(i)
 	if is := pp.used(pos); is != was {
 		pp.mark(pos, is)
@@ -208,14 +212,14 @@ func (pp *partial) recount(i int) {
 	for r := range pp.p.roles {
 		per := &pp.per[i*n+r]
 		role := &pp.p.roles[r]
-		s := min(role.roll.slots.at(pos), per.limit) - per.put
+		s := min(pp.p.slotsAt(r, pos), per.limit) - per.put
 		for d, take := range role.takes {
 			if take > 0 && int64(s)*take > rem[d] {
 				s = int32(rem[d] / take)
 			}
 		}
 		if len(role.apart) > 0 {
-			s = min(s, pp.apartRoom(r, pos, true))
+			s = min(s, pp.apart.room(r, pos, true))
 		}
 		s = max(s, 0)
 		if s != per.slots {

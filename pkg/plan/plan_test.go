@@ -74,7 +74,8 @@ func compare(sim *simulation) (plan.Decision, error) {
 	return d, nil
 }
 
-// refused checks that the filters refuse the nodes that a "no" lists as refused.
+// refused checks that the filters refuse the nodes that a "no" lists as refused, or that
+// the role may not use them.
 func (sim *simulation) refused(d *plan.Decision) error {
 	for _, reason := range d.Reasons {
 		role := slices.IndexFunc(sim.gang.Roles, func(r plan.Role) bool { return r.Name == reason.Role })
@@ -83,7 +84,8 @@ func (sim *simulation) refused(d *plan.Decision) error {
 				return fmt.Errorf("%d nodes are excluded by filters, listed are %v", exclusion.Nodes, exclusion.Refused)
 			}
 			for _, node := range exclusion.Refused {
-				if sim.fits(role, node, 0) {
+				only := sim.gang.Roles[role].Nodes
+				if sim.fits(role, node, 0) && (only == nil || slices.Contains(only, node)) {
 					return fmt.Errorf("node %s is listed as refused to role %s, but the filters accept it", node, reason.Role)
 				}
 			}

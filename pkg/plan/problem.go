@@ -31,6 +31,9 @@ type problem struct {
 	ownConfinements, ownWishes int
 	batches                    []batch
 	apart                      []apartRule
+	// allowed identifies, for each position, the roles that may use only some nodes and
+	// may use this one. It is empty if no role is so.
+	allowed map[int32]uint64
 	// fresh is the index of the first batch that the last batchesFor made.
 	fresh    int
 	accepted map[fitsKey]int32
@@ -38,18 +41,18 @@ type problem struct {
 
 // role is a Role compiled for the search.
 type role struct {
-	index                int // in Gang.Roles
-	spec                 *Role
-	roll                 *rollup
-	takes                []int64 // by dims
-	limits               []limit
+	index  int // in Gang.Roles
+	spec   *Role
+	roll   *rollup
+	takes  []int64 // by dims
+	limits []limit
+	// only are the positions that the role may use if limited is set.
+	only                 map[int32]bool
+	limited              bool
 	slices               []slice
 	confinements, wishes []int32
 	bound                []int32
 	rule                 sliceRule
-	// family is the index of the first role that its slices keep apart from, which may
-	// be its own.
-	family int
 	// taken are the spread domains of slices with bound members.
 	taken []int32
 	// apart are the indices of the anti-affinity rules that name the role.

@@ -180,9 +180,6 @@ func (r *reference) checkSlices() (broken int64, ok bool) {
 
 func (r *reference) spreadKey(role, depth, node int) string {
 	key, _ := r.domain(depth, node)
-	if with := r.sim.gang.Roles[role].Slice.SpreadWith; with != "" {
-		return fmt.Sprint(with, depth, key)
-	}
 	return fmt.Sprint(role, key)
 }
 

@@ -164,9 +164,6 @@ func (p *problem) addSlices() {
 		s := &r.spec.Slice
 		required, preferred, spread := p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
 		// A slice that must not share a domain must be in one domain itself.
-		r.family = slices.IndexFunc(p.roles, func(o role) bool {
-			return o.spec == r.spec || s.SpreadWith != "" && o.spec.Slice.SpreadWith == s.SpreadWith && o.spec.Slice.Spread == s.Spread
-		})
 		r.rule = sliceRule{required: max(required, spread), coarser: min(required, spread), preferred: preferred, spread: spread}
 		if r.rule.implies(preferred, len(p.snap.layout.Levels)) {
 			r.rule.preferred = 0

@@ -112,16 +112,9 @@ func drawGang(d dice, sim *simulation) {
 	drawAntiAffinity(d, sim)
 }
 
-// drawAntiAffinity sometimes keeps roles apart, and slices of several roles.
+// drawAntiAffinity sometimes keeps roles apart.
 func drawAntiAffinity(d dice, sim *simulation) {
 	g := &sim.gang
-	if often(d, 2) {
-		for i := range g.Roles {
-			if g.Roles[i].Slice.Spread != "" {
-				g.Roles[i].Slice.SpreadWith = "all"
-			}
-		}
-	}
 	if !often(d, 4) {
 		return
 	}
@@ -186,6 +179,14 @@ func drawRole(d dice, sim *simulation, i int, left *int) plan.Role {
 	r.Need = drawNeed(d, &sim.layout)
 	if often(d, 3) {
 		r.Slice = plan.Slice{Size: 2 + d.roll(2), Required: drawLevel(d, sim, 5), Preferred: drawLevel(d, sim, 4), Spread: drawLevel(d, sim, 3)}
+	}
+	if often(d, 2) {
+		r.Nodes = []string{"elsewhere"}
+		for _, n := range sim.nodes {
+			if often(d, 6) {
+				r.Nodes = append(r.Nodes, n.Name)
+			}
+		}
 	}
 	if often(d, 1) {
 		r.Limit = map[string]int{sim.nodes[d.roll(len(sim.nodes))].Name: d.roll(3)}

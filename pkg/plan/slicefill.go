@@ -26,8 +26,8 @@ type slicer struct {
 }
 
 type spreadKey struct {
-	family int
-	v      int32
+	role int
+	v    int32
 }
 
 // fillBatch puts a whole batch into a domain. If it returns false, a part of the
@@ -82,7 +82,7 @@ func (s *slicer) allowed(depth int, v int32) int64 {
 		return int64(x.count)
 	}
 	at := s.partial.f.at(s.spread, lo)
-	if s.taken[spreadKey{s.family(), at}] {
+	if s.taken[spreadKey{x.role, at}] {
 		return 0
 	}
 	return 1
@@ -92,11 +92,9 @@ func (s *slicer) allowed(depth int, v int32) int64 {
 func (s *slicer) take(depth int, v int32) {
 	if s.spread > 0 {
 		lo, _ := s.partial.f.span(depth, v)
-		s.taken[spreadKey{s.family(), s.partial.f.at(s.spread, lo)}] = true
+		s.taken[spreadKey{s.partial.p.batches[s.batch].role, s.partial.f.at(s.spread, lo)}] = true
 	}
 }
-
-func (s *slicer) family() int { return s.partial.p.roles[s.partial.p.batches[s.batch].role].family }
 
 // run fills slices that one domain of a depth below the given vertex holds.
 func (s *slicer) run(at, depth int, v int32, want int64) int64 {
@@ -125,7 +123,7 @@ func (s *slicer) measure(depth int, v int32) int64 {
 	}
 	if depth == s.spread && n > 0 {
 		n = 1
-		if s.taken[spreadKey{s.family(), v}] {
+		if s.taken[spreadKey{x.role, v}] {
 			n = 0
 		}
 	}

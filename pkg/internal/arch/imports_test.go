@@ -28,7 +28,7 @@ var allowances = []allowance{
 	},
 	{
 		packages: []string{"pkg/gangs"},
-		imports: []string{"pkg/plan", "k8s.io/api/...", "k8s.io/apimachinery/...", "k8s.io/utils/...",
+		imports: []string{"pkg/plan", "k8s.io/api/...", "k8s.io/apimachinery/...", "k8s.io/utils/...", "k8s.io/component-helpers/resource",
 			"github.com/ray-project/kuberay/ray-operator/apis/...", "sigs.k8s.io/scheduler-plugins/apis/..."},
 		reason: "gangs reads API types that somebody else fetched",
 	},
@@ -42,7 +42,7 @@ var allowances = []allowance{
 		packages: []string{"pkg/placement"},
 		imports: []string{"pkg/plan", "pkg/devices", "pkg/gangs", "pkg/cluster", "pkg/metrics", "k8s.io/api/...", "k8s.io/apimachinery/...",
 			"k8s.io/component-helpers/...", "k8s.io/dynamic-resource-allocation/...", "k8s.io/klog/v2",
-			"k8s.io/kube-scheduler/framework", "k8s.io/kubernetes/pkg/scheduler/framework"},
+			"k8s.io/kube-scheduler/framework", "k8s.io/kubernetes/pkg/scheduler/framework", "k8s.io/kubernetes/pkg/scheduler/util"},
 		reason: "placement gets all that limits a plan in the request: it knows neither the state of gangs nor the plugins, and has no client",
 	},
 	{

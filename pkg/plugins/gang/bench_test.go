@@ -118,12 +118,12 @@ func planned(b *testing.B, nodes []*v1.Node, short int) (*Gang, []*v1.Pod) {
 		name := fmt.Sprint("other", i)
 		g.tracker.Upsert(member(name, name+"-0", 1), epoch)
 	}
-	plan := gangs.Assignment{Nodes: map[types.UID]string{}, Roles: map[types.UID]string{}, Short: map[string]int{"worker": short}}
+	plan := gangs.Assignment{Nodes: map[types.UID]string{}, Roles: map[types.UID]gangs.RoleSignature{}, Short: map[string]int{"worker": short}}
 	var pods []*v1.Pod
 	for i := range gangSize {
 		pod := member("g", fmt.Sprint("m", i), gangSize)
 		g.tracker.Upsert(pod, epoch)
-		plan.Nodes[pod.UID], plan.Roles[pod.UID] = nodes[i].Name, "worker"
+		plan.Nodes[pod.UID], plan.Roles[pod.UID] = nodes[i].Name, gangs.RoleSignature{Role: "worker"}
 		pods = append(pods, pod)
 	}
 	g.answer(b, gangs.LabelKey("ml", "g"), &gangstate.Answer{Placed: true, Assignment: plan}, epoch)

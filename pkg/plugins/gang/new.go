@@ -47,10 +47,12 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		handle:  handle,
 		args:    args,
 		sources: parts.Shared.Sources(args.Sources),
-		placer:  placement.New(handle, parts.Profile, placement.Options{SearchBudget: args.SearchBudget, MaxBypass: args.MaxBypass}),
-		ended:   parts.Shared.Ended(),
-		nodes:   handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
-		logger:  klog.FromContext(ctx).WithName(Name),
+		placer: placement.New(handle, parts.Profile, placement.Options{
+			SearchBudget: args.SearchBudget, MaxBypass: args.MaxBypass, Volumes: newVolumes(handle.SharedInformerFactory()),
+		}),
+		ended:  parts.Shared.Ended(),
+		nodes:  handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
+		logger: klog.FromContext(ctx).WithName(Name),
 	}
 	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
 	g.tracker = gangstate.New(gangstate.Options{

@@ -1,0 +1,111 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"cmp"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	schedulerutil "k8s.io/kubernetes/pkg/scheduler/util"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// termRules returns the planner's rules for the terms whose topology key is a level.
+func termRules(roles []roleInput, known *podTerms, cache *cluster.Cache) []plan.AntiAffinity {
+	var rules []plan.AntiAffinity
+	for i := range known.terms {
+		rule := plan.AntiAffinity{Level: levelOfKey(known.terms[i].topologyKey, cache)}
+		if rule.Level == "" {
+			continue
+		}
+		for r := range roles {
+			if known.bySignature[roles[r].key.signature]>>i&1 == 1 {
+				rule.Roles = append(rule.Roles, roles[r].Name)
+			}
+			if roles[r].key.terms>>i&1 == 1 {
+				rule.Others = append(rule.Others, roles[r].Name)
+			}
+		}
+		if len(rule.Roles) > 0 && len(rule.Others) > 0 {
+			rules = append(rules, rule)
+		}
+	}
+	return rules
+}
+
+// levelOfKey returns the planner's level for a topology key, "" if there is none.
+func levelOfKey(key string, cache *cluster.Cache) string {
+	if key == v1.LabelHostname {
+		return plan.NodeLevel
+	}
+	return cache.LevelOf(key)
+}
+
+// hostPort is a port of a node that one pod can have.
+type hostPort struct {
+	protocol v1.Protocol
+	ip       string
+	port     int32
+}
+
+// allAddresses is the host IP of a port that a pod has on every address of its node.
+const allAddresses = "0.0.0.0"
+
+// portRules returns the rules that keep members with the same host port on different
+// nodes.
+func portRules(roles []roleInput) []plan.AntiAffinity {
+	users := map[hostPort][]string{}
+	for i := range roles {
+		for _, port := range hostPortsOf(roles[i].sample) {
+			if names := users[port]; !slices.Contains(names, roles[i].Name) {
+				users[port] = append(names, roles[i].Name)
+			}
+		}
+	}
+	var ports []hostPort
+	for port := range users {
+		ports = append(ports, port)
+	}
+	slices.SortFunc(ports, func(a, b hostPort) int {
+		return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.ip, b.ip))
+	})
+	var rules []plan.AntiAffinity
+	for _, port := range ports {
+		rules = append(rules, plan.AntiAffinity{Level: plan.NodeLevel, Roles: users[port], Others: users[port]})
+		everywhere := hostPort{port.protocol, allAddresses, port.port}
+		if port.ip != allAddresses && len(users[everywhere]) > 0 {
+			rules = append(rules, plan.AntiAffinity{Level: plan.NodeLevel, Roles: users[port], Others: users[everywhere]})
+		}
+	}
+	return rules
+}
+
+// hostPortsOf returns the host ports of a pod as the stock scheduler compares them.
+func hostPortsOf(pod *v1.Pod) []hostPort {
+	var ports []hostPort
+	for _, p := range schedulerutil.GetHostPorts(pod) {
+		ports = append(ports, hostPort{cmp.Or(p.Protocol, v1.ProtocolTCP), cmp.Or(p.HostIP, allAddresses), p.HostPort})
+	}
+	return ports
+}
+
+// keepApart returns the rules of host ports and anti-affinity. A role whose members keep
+// apart from each other on nodes gets at most one on each.
+func keepApart(roles []roleInput, terms *podTerms, cache *cluster.Cache) []plan.AntiAffinity {
+	rules := append(portRules(roles), termRules(roles, terms, cache)...)
+	for _, rule := range rules {
+		if rule.Level != plan.NodeLevel {
+			continue
+		}
+		for i := range roles {
+			if name := roles[i].Name; slices.Contains(rule.Roles, name) && slices.Contains(rule.Others, name) {
+				roles[i].Need.PerNode = 1
+			}
+		}
+	}
+	return rules
+}

@@ -1,0 +1,59 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+)
+
+// What the stock plugins say of nodes that a nodeRule excludes.
+var (
+	affinityConflict = filterRefusal{plugin: "NodeAffinity", message: "node(s) didn't match Pod's node affinity/selector"}
+	volumeConflict   = filterRefusal{plugin: "VolumeBinding", message: "node(s) didn't match PersistentVolume's node affinity"}
+	noVolume         = filterRefusal{plugin: "VolumeBinding", message: "node(s) didn't find available persistent volumes to bind"}
+)
+
+// nodeRule is which nodes the members of a role may use by their node selector, their
+// node affinity and their volumes. The planner gets these nodes as a list, so that it
+// does not try the others.
+type nodeRule struct {
+	// affinity is nil for a role without node selector and required node affinity.
+	affinity *nodeaffinity.RequiredNodeAffinity
+	volumes  volumeNodes
+}
+
+// newNodeRule returns the rule for pods like this one, nil if they may use all nodes.
+func newNodeRule(pod *v1.Pod, volumes *volumeReader) *nodeRule {
+	rule := &nodeRule{volumes: volumes.allowedBy(pod)}
+	if choosesNodes(pod) {
+		required := nodeaffinity.GetRequiredNodeAffinity(pod)
+		rule.affinity = &required
+	}
+	if rule.affinity == nil && rule.volumes.key == "" {
+		return nil
+	}
+	return rule
+}
+
+// choosesNodes reports whether the pod has a node selector or a required node affinity.
+func choosesNodes(pod *v1.Pod) bool {
+	affinity := pod.Spec.Affinity
+	return len(pod.Spec.NodeSelector) > 0 ||
+		affinity != nil && affinity.NodeAffinity != nil && affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil
+}
+
+// refusal returns what the stock filters say of a node that the rule excludes. ok is false
+// for a node that the members may use.
+func (r *nodeRule) refusal(node *v1.Node) (refusal filterRefusal, ok bool) {
+	if r.affinity != nil {
+		if match, err := r.affinity.Match(node); err == nil && !match {
+			return affinityConflict, true
+		}
+	}
+	if !r.volumes.reachable(node) {
+		return volumeConflict, true
+	}
+	return filterRefusal{}, false
+}

@@ -1,0 +1,159 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"cmp"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// A role of a gang is the members that its controller makes from one template. Members
+// may still differ: a controller adds a node selector to each, or each has a volume of
+// its own. The planner treats the members of its roles alike, so such a role becomes
+// several of its roles.
+
+// splitter splits the roles of one gang.
+type splitter struct {
+	request *gangs.Request
+	cache   *cluster.Cache
+	volumes *volumeReader
+	terms   *podTerms
+	// gang gets the groups that join the parts of a role. joined gives the role of the
+	// gang for each of them that has the role's minimum.
+	gang   *plan.Gang
+	joined map[string]string
+}
+
+// splitRoles splits the roles whose members differ. Roles with a claim that several
+// members share stay whole: the claim is planned for the role.
+func (s *splitter) splitRoles(roles []roleInput, shared sets.Set[string]) []roleInput {
+	var split []roleInput
+	for i := range roles {
+		role := &roles[i]
+		parts := s.partsOf(role)
+		if len(parts) > 1 && (usesAny(role.members, shared) || s.countsGroups(role.Group)) {
+			parts = []roleInput{*role}
+		}
+		for j := range parts {
+			part := &parts[j]
+			part.sample = sampleOf(s.request, part.members)
+			part.needs = part.sample
+			part.Limit = limitsOf(s.request, part.base, part.members)
+		}
+		if len(parts) > 1 {
+			s.join(role, parts)
+		}
+		split = append(split, parts...)
+	}
+	return split
+}
+
+// partsOf returns the members of a role, divided into those that are alike, in the order
+// of their first members.
+func (s *splitter) partsOf(role *roleInput) []roleInput {
+	var parts []roleInput
+	index := map[partKey]int{}
+	for i, m := range role.members {
+		key := partKey{
+			signature: m.Signature, volumes: s.volumes.allowedBy(m.Pod).key, claims: s.namedClaims(m.Pod),
+			terms: s.terms.matching(m.Pod),
+		}
+		at, known := index[key]
+		if !known {
+			at = len(parts)
+			index[key] = at
+			part := *role
+			part.key, part.members, part.Members = key, nil, nil
+			parts = append(parts, part)
+		}
+		parts[at].members = append(parts[at].members, m)
+		parts[at].Members = append(parts[at].Members, role.Members[i])
+	}
+	return parts
+}
+
+// namedClaims identifies what the resource claims ask for that the pod names.
+func (s *splitter) namedClaims(pod *v1.Pod) string {
+	key := ""
+	for i := range pod.Spec.ResourceClaims {
+		if name := pod.Spec.ResourceClaims[i].ResourceClaimName; name != nil {
+			key += s.cache.ClaimKey(pod.Namespace, *name) + ";"
+		}
+	}
+	return key
+}
+
+// countsGroups reports whether a group, or the gang for the empty name, states how many
+// of its groups must be complete. A further group in it would count.
+func (s *splitter) countsGroups(group string) bool {
+	if group == "" {
+		return s.gang.MinGroups > 0
+	}
+	return slices.ContainsFunc(s.gang.Groups, func(g plan.Group) bool { return g.Name == group && g.MinGroups > 0 })
+}
+
+// join names the parts of a role and makes them meet the role's minimum and constraints
+// together. If that needs a group, the parts become one.
+func (s *splitter) join(role *roleInput, parts []roleInput) {
+	for i := range parts {
+		first := slices.MinFunc(parts[i].members, func(a, b gangs.Member) int { return cmp.Compare(a.Pod.Name, b.Pod.Name) })
+		parts[i].Name = role.Name + " like " + first.Pod.Name
+	}
+	all := role.Min == len(role.Members)
+	for i := range parts {
+		parts[i].Min = 0
+		if all {
+			parts[i].Min = len(parts[i].Members)
+		}
+	}
+	if role.Min == 0 || all && role.Required == "" && role.Preferred == "" {
+		return
+	}
+	group := plan.Group{Name: role.Name + " together", Parent: role.Group, Required: role.Required, Preferred: role.Preferred}
+	if !all {
+		group.Min = role.Min
+		s.joined[group.Name] = role.base
+	}
+	s.gang.Groups = append(s.gang.Groups, group)
+	for i := range parts {
+		parts[i].Group, parts[i].Required, parts[i].Preferred = group.Name, "", ""
+	}
+}
+
+// usesAny reports whether a member has one of the claims.
+func usesAny(members []gangs.Member, claims sets.Set[string]) bool {
+	return claims.Len() > 0 && slices.ContainsFunc(members, func(m gangs.Member) bool { return claims.HasAny(sharableClaims(m.Pod)...) })
+}
+
+// limitsOf returns the limits that hold for some members of a role: the lowest of each
+// node, if members with several signatures have some.
+func limitsOf(request *gangs.Request, role string, members []gangs.Member) map[string]int {
+	if len(request.Limits) == 0 {
+		return nil
+	}
+	var limits map[string]int
+	signatures := sets.New[gangs.Signature]()
+	for _, m := range members {
+		if signatures.Has(m.Signature) {
+			continue
+		}
+		signatures.Insert(m.Signature)
+		for node, most := range request.Limits[gangs.RoleSignature{Role: role, Signature: m.Signature}] {
+			if limits == nil {
+				limits = map[string]int{}
+			}
+			if known, ok := limits[node]; !ok || most < known {
+				limits[node] = most
+			}
+		}
+	}
+	return limits
+}

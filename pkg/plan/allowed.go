@@ -1,0 +1,52 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// addNodes compiles the nodes of the roles that may use only some.
+func (p *problem) addNodes() {
+	for i := range p.roles {
+		r := &p.roles[i]
+		if r.spec.Nodes == nil {
+			continue
+		}
+		print := hasher(i)
+		print.add(int64(i) + 1)
+		r.limited, r.only = true, make(map[int32]bool, len(r.spec.Nodes))
+		if p.allowed == nil {
+			p.allowed = map[int32]uint64{}
+		}
+		for _, name := range r.spec.Nodes {
+			if pos, ok := p.snap.fabric.pos(name); ok && !r.only[pos] {
+				r.only[pos] = true
+				p.allowed[pos] ^= uint64(print)
+			}
+		}
+	}
+}
+
+// slotsAt returns how many members of a role an unused node holds.
+func (p *problem) slotsAt(role int, pos int32) int32 {
+	r := &p.roles[role]
+	if r.limited && !r.only[pos] {
+		return 0
+	}
+	return r.roll.slots.at(pos)
+}
+
+// alike returns true if the same roles may use two nodes, as far as Role.Nodes says.
+func (p *problem) alike(a, b int32) bool { return p.allowed[a] == p.allowed[b] }
+
+// allowedSums returns the slots of a role that may use only some nodes, by depth and
+// vertex.
+func (p *problem) allowedSums(role int) [][]int64 {
+	r, f := &p.roles[role], p.snap.fabric
+	sums := make([][]int64, len(r.roll.sum))
+	for d := range sums {
+		sums[d] = make([]int64, len(r.roll.sum[d]))
+		for pos := range r.only {
+			sums[d][f.tables[d].of[pos]] += int64(r.roll.slots.at(pos))
+		}
+	}
+	return sums
+}

@@ -1,0 +1,107 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// apartRule is an AntiAffinity compiled for the search.
+type apartRule struct {
+	// depth is the depth of the rule's level; nodes are one below the finest level.
+	depth int
+	// holders and others report, by role, whether it is in Roles and in Others.
+	holders, others []bool
+}
+
+// addAntiAffinity compiles the rules that keep members apart.
+func (p *problem) addAntiAffinity() {
+	for i := range p.gang.AntiAffinity {
+		spec := &p.gang.AntiAffinity[i]
+		rule := apartRule{depth: p.depth(spec.Level)}
+		for r := range p.roles {
+			name := p.roles[r].spec.Name
+			holder, other := slices.Contains(spec.Roles, name), slices.Contains(spec.Others, name)
+			rule.holders, rule.others = append(rule.holders, holder), append(rule.others, other)
+			if holder || other {
+				p.roles[r].apart = append(p.roles[r].apart, int32(i))
+			}
+		}
+		p.apart = append(p.apart, rule)
+	}
+}
+
+// apartCounts counts the members in the domains of the anti-affinity rules, members that
+// run already included.
+type apartCounts struct {
+	p *problem
+	// rules are by rule of the problem.
+	rules []domainCounts
+}
+
+// domainCounts has members of a rule's Roles and Others by vertex at the rule's depth.
+type domainCounts struct{ holders, others map[int32]int32 }
+
+// newApartCounts counts the members that run already.
+func newApartCounts(p *problem) apartCounts {
+	c := apartCounts{p: p}
+	for range p.apart {
+		c.rules = append(c.rules, domainCounts{holders: map[int32]int32{}, others: map[int32]int32{}})
+	}
+	for r := range p.roles {
+		if len(p.roles[r].apart) == 0 {
+			continue
+		}
+		for _, pos := range p.roles[r].bound {
+			if pos >= 0 {
+				c.change(r, pos, 1)
+			}
+		}
+	}
+	return c
+}
+
+// domain returns the domain of a rule that a node is in. ok is false for a node without
+// the rule's level.
+func (c *apartCounts) domain(rule *apartRule, pos int32) (v int32, ok bool) {
+	f := c.p.snap.fabric
+	v = f.at(rule.depth, pos)
+	return v, f.real(rule.depth, v)
+}
+
+// change adds n members of a role on a node.
+func (c *apartCounts) change(role int, pos, n int32) {
+	for _, i := range c.p.roles[role].apart {
+		rule := &c.p.apart[i]
+		v, ok := c.domain(rule, pos)
+		if !ok {
+			continue
+		}
+		if rule.holders[role] {
+			c.rules[i].holders[v] += n
+		}
+		if rule.others[role] {
+			c.rules[i].others[v] += n
+		}
+	}
+}
+
+// room returns how many more members of a role the rules allow on a node: none, one or
+// any number. With onlyNodes it reads only the rules of the node level.
+func (c *apartCounts) room(role int, pos int32, onlyNodes bool) int32 {
+	room := int32(maxSlots)
+	for _, i := range c.p.roles[role].apart {
+		rule := &c.p.apart[i]
+		v, ok := c.domain(rule, pos)
+		if !ok || onlyNodes && rule.depth <= c.p.snap.fabric.levels {
+			continue
+		}
+		holder, other := rule.holders[role], rule.others[role]
+		switch counts := &c.rules[i]; {
+		case holder && counts.others[v] > 0, other && counts.holders[v] > 0:
+			return 0
+		case holder && other:
+			room = 1
+		}
+	}
+	return room
+}

@@ -1,0 +1,45 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	storagelisters "k8s.io/client-go/listers/storage/v1"
+)
+
+// volumes reads storage objects from the scheduler's informers, which the stock plugins
+// for volumes use too.
+type volumes struct {
+	claims  corelisters.PersistentVolumeClaimLister
+	volumes corelisters.PersistentVolumeLister
+	classes storagelisters.StorageClassLister
+}
+
+func newVolumes(factory informers.SharedInformerFactory) *volumes {
+	core := factory.Core().V1()
+	return &volumes{
+		claims: core.PersistentVolumeClaims().Lister(), volumes: core.PersistentVolumes().Lister(),
+		classes: factory.Storage().V1().StorageClasses().Lister(),
+	}
+}
+
+// Claim returns a PersistentVolumeClaim.
+func (v *volumes) Claim(namespace, name string) (*v1.PersistentVolumeClaim, error) {
+	return v.claims.PersistentVolumeClaims(namespace).Get(name)
+}
+
+// Volume returns a PersistentVolume.
+func (v *volumes) Volume(name string) (*v1.PersistentVolume, error) { return v.volumes.Get(name) }
+
+// Class returns a StorageClass.
+func (v *volumes) Class(name string) (*storagev1.StorageClass, error) { return v.classes.Get(name) }
+
+// ListVolumes returns all PersistentVolumes.
+func (v *volumes) ListVolumes() ([]*v1.PersistentVolume, error) {
+	return v.volumes.List(labels.Everything())
+}
