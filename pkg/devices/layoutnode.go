@@ -3,11 +3,11 @@
 
 package devices
 
-// layoutNode is what a layout keeps for one node.
+// layoutNode is a layout's cached data for one node.
 type layoutNode struct {
 	node *node
 	spec uint64
-	// columns is how many queries the signatures cover.
+	// columns is the number of queries that the signatures cover.
 	columns    int
 	signatures []signature
 	distinct   []signature
