@@ -13,7 +13,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// assignment translates the answer from names of members to pods.
+// assignment converts the planner's answer from member names to pods.
 func (p *planInput) assignment(found *answer) gangs.Assignment {
 	a := gangs.Assignment{
 		Nodes:     map[types.UID]string{},
@@ -35,14 +35,13 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 	return a
 }
 
-// assignRole adds the members of a role of the planner, under the gang's name of the
-// role.
+// assignRole adds the members of a planner role under the gang's name for the role.
 func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, name string) {
 	a.Short[name] += role.Min
 	for _, m := range role.Members {
 		pod := p.pending[m.Name]
 		if pod == nil {
-			a.Short[name]-- // it has its node, and counts in the quorum
+			a.Short[name]-- // it has a node already and counts for the quorum
 			continue
 		}
 		a.Roles[pod.UID], a.Needs[pod.UID] = name, role.Need
@@ -52,8 +51,8 @@ func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, name string
 	}
 }
 
-// surplus returns the sentence about members beyond the quorum that got no node, "" if
-// all have one.
+// surplus returns the sentence about members beyond the quorum without a node, or "" if all
+// have a node.
 func surplus(gang *gangs.Gang, decision *plan.Decision) string {
 	if decision.Unplaced == 0 {
 		return ""
@@ -66,7 +65,7 @@ func surplus(gang *gangs.Gang, decision *plan.Decision) string {
 		gang.Key, quorum, decision.Domain, decision.Unplaced, decision.LeftOver())
 }
 
-// domainOf names the domain of a decision for people.
+// domainOf names the domain of a decision, for messages.
 func domainOf(decision *plan.Decision) string {
 	return strings.TrimSpace(decision.Domain.Level + " " + decision.Domain.Path)
 }
