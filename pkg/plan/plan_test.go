@@ -18,8 +18,8 @@ var (
 	simulations = flag.Int("simulations", 20000, "number of random simulations compared with the reference")
 )
 
-// TestReference compares answer and cost with the reference planner's on many
-// small simulations.
+// TestReference compares the planner's answer and cost with those of the reference planner
+// on many small simulations.
 func TestReference(t *testing.T) {
 	placed, not := 0, 0
 	for i := range *simulations {
@@ -74,7 +74,8 @@ func compare(sim *simulation) (plan.Decision, error) {
 	return d, nil
 }
 
-// refused checks that the filters refuse the nodes that a "no" lists as refused.
+// refused checks that the filters refuse the nodes that a negative decision lists as
+// refused.
 func (sim *simulation) refused(d *plan.Decision) error {
 	for _, reason := range d.Reasons {
 		role := slices.IndexFunc(sim.gang.Roles, func(r plan.Role) bool { return r.Name == reason.Role })
@@ -107,7 +108,7 @@ func (sim *simulation) String() string {
 	return s + fmt.Sprintf("caps %v", sim.caps)
 }
 
-// A sentence names a domain by its whole path, unless machines gave the names.
+// A sentence names a domain by its whole path, unless the names are generated.
 func TestDomainString(t *testing.T) {
 	id := strings.Repeat("0f0ba375-", 4)
 	for want, domain := range map[string]plan.Domain{
