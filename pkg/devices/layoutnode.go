@@ -13,7 +13,8 @@ type layoutNode struct {
 	distinct   []signature
 }
 
-// outdated returns true if the node's slices or the layout's queries are newer than the signatures.
+// outdated returns true if the node's slices or the layout's queries are newer than the
+// signatures.
 func (k *layoutNode) outdated(n *node, columns int) bool {
 	return k.spec != n.spec || k.columns != columns
 }

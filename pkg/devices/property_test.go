@@ -36,7 +36,8 @@ func (s *stock) allocate(state structured.AllocatedState, claims []*resourceapi.
 	}
 	results, err := allocator.Allocate(s.t.Context(), node(name), claims)
 	if err != nil {
-		// The stock allocator returns an error for incomplete or broken pools and requests for all their devices.
+		// The stock allocator returns an error for incomplete or broken pools and requests
+		// for all their devices.
 		return nil
 	}
 	return results
