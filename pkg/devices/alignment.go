@@ -11,14 +11,15 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Alignment is how well the GPUs and RDMA NICs that a pod holds are aligned.
+// Alignment measures the alignment of the GPUs and RDMA NICs allocated to a pod.
 type Alignment struct {
 	GPUs, NICs int
 	// Unpaired and Crossing are counted as in Pairing.
 	Unpaired, Crossing int
 }
 
-// Alignment counts the devices that a pod holds on a node. It ignores devices that the inventory does not have.
+// Alignment counts a pod's allocated devices on a node. It ignores devices that are not in
+// the inventory.
 func (inv *Inventory) Alignment(node string, allocations []*resourceapi.AllocationResult) Alignment {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -47,7 +48,8 @@ func (inv *Inventory) Alignment(node string, allocations []*resourceapi.Allocati
 	return a
 }
 
-// count counts the NICs beyond the share of the GPUs in their unit, and those beyond it on their NUMA node.
+// count counts the NICs beyond the share of the GPUs in their unit, and the NICs beyond
+// that share on their NUMA node.
 func (a *Alignment) count(units []unitInfo, taken []Taken) {
 	share := 1
 	if a.GPUs > 0 {
@@ -69,7 +71,8 @@ func (a *Alignment) count(units []unitInfo, taken []Taken) {
 	}
 }
 
-// FindDuplicate finds a whole device that is in more than one of the allocations, or twice in the same allocation.
+// FindDuplicate returns a whole device that is in more than one of the allocations, or
+// twice in the same allocation. It returns false if there is none.
 func FindDuplicate(allocations []*resourceapi.AllocationResult) (structured.DeviceID, bool) {
 	seen := sets.New[structured.DeviceID]()
 	for _, allocation := range allocations {

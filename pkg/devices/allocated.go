@@ -10,7 +10,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// noneAllocated is a state in which every device is free.
+// noneAllocated returns a state with every device free.
 func noneAllocated() *structured.AllocatedState {
 	return &structured.AllocatedState{
 		AllocatedDevices:         sets.New[structured.DeviceID](),
@@ -19,7 +19,8 @@ func noneAllocated() *structured.AllocatedState {
 	}
 }
 
-// gatherPool adds to the state what is in use of the pool's devices, of any generation.
+// gatherPool adds the allocated devices and shares of a pool, of any generation, to the
+// state.
 func (l *ledger) gatherPool(p *pool, into *structured.AllocatedState) {
 	for _, slice := range p.slices {
 		for i := range slice.Spec.Devices {
@@ -54,7 +55,7 @@ func (s *share) gather(into *structured.AllocatedState) {
 	}
 }
 
-// everything is the state of both sources.
+// everything returns the combined state of both sources.
 func (l *ledger) everything() *structured.AllocatedState {
 	all := noneAllocated()
 	maps.Copy(all.AllocatedDevices, l.gathered.AllocatedDevices)

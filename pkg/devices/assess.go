@@ -5,12 +5,13 @@ package devices
 
 import v1 "k8s.io/api/core/v1"
 
-// maxAssessments bounds the assessments cached for one node; a gang has few roles.
+// maxAssessments is the maximum number of cached assessments of one node. A gang has few
+// roles.
 const maxAssessments = 4
 
-// Assess returns what a node offers a pod. The rail is the unit that other members of its gang use, or NoRail.
-// Extended resources for which plugin returns true come from the node's device plugins and need no device. The result
-// is cached until the node changes; treat it as read-only.
+// Assess counts a node's devices for a pod. rail is the unit that other members of its gang
+// use, or NoRail. Extended resources with plugin true come from the node's device plugins
+// and need no device. The result is cached until the node changes; treat it as read-only.
 func (inv *Inventory) Assess(node string, request *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
 	served := request.served(plugin)
 	inv.mu.Lock()

@@ -16,8 +16,8 @@ import (
 
 func noPlugin(v1.ResourceName) bool { return false }
 
-// Assess never reports a shortage where the stock allocator finds devices, whatever slices, taints, counters, shares
-// and constraints there are. It reports at least half of the real shortages.
+// Assess never reports a shortage if the stock allocator finds devices, for any slices,
+// taints, counters, shares and constraints. It reports at least half of the real shortages.
 func TestShortageNeverContradictsStock(t *testing.T) {
 	const simulations, pods = 250, 10
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
@@ -52,7 +52,8 @@ func TestShortageNeverContradictsStock(t *testing.T) {
 	}
 }
 
-// Extended resources that the node's device plugin serves are not counted as a shortage of devices.
+// Extended resources that the node's device plugin serves do not count as a shortage of
+// devices.
 func TestPluginResourcesAreNotShort(t *testing.T) {
 	inv := inventory()
 	asking := pod.DeepCopy()
@@ -69,7 +70,7 @@ func TestPluginResourcesAreNotShort(t *testing.T) {
 	}
 }
 
-// Alignment of allocations whose pairing is obvious.
+// The alignment of allocations with an obvious pairing is correct.
 func TestAlignment(t *testing.T) {
 	tests := map[string]struct {
 		held []string
@@ -90,8 +91,8 @@ func TestAlignment(t *testing.T) {
 	}
 }
 
-// Requests that select different devices of one kind get what they select, paired, whatever the order of the
-// requests.
+// Requests that select different devices of one kind get matching devices, paired, for any
+// order of the requests.
 func TestOrderServesRequestsThatDiffer(t *testing.T) {
 	const socket1 = `device.attributes["resource.kubernetes.io"].numaNode == 1`
 	cache := cel.NewCache(10, cel.Features{EnableConsumableCapacity: true})
@@ -112,8 +113,8 @@ func TestOrderServesRequestsThatDiffer(t *testing.T) {
 	}
 }
 
-// A whole p5.48xlarge has more devices than one claim can hold. One claim for all of them is refused with a sentence.
-// Two claims are paired like one.
+// A whole p5.48xlarge has more devices than one claim can hold. A single claim for all of
+// them is refused with a sentence. Two claims are paired in the same way as one claim.
 func TestWholeP5TakesTwoClaims(t *testing.T) {
 	machine := firstNode(t, fleet.P5)
 	inv := inventory(machine.Slices()...)

@@ -5,23 +5,23 @@ package devices
 
 import v1 "k8s.io/api/core/v1"
 
-// Assessment is what a node's devices offer a pod.
+// Assessment is the result of Assess: a node's devices for one pod.
 type Assessment struct {
-	// Shortage is a sentence that names the devices the node lacks, "" if counts do not exclude the node. It is never
-	// set where the stock allocator would find devices.
+	// Shortage is a sentence that names the missing devices, "" if counts do not exclude
+	// the node. It is "" whenever the stock allocator would find devices.
 	Shortage string
-	// Order is the order in which to show the node's devices. It is nil if there is nothing to choose, as for
-	// Inventory.Order.
+	// Order is the order of the node's devices for the allocator. It is nil if there is
+	// nothing to choose, as in Inventory.Order.
 	Order *Order
-	// Want is what the pod takes of the GPUs and NICs that the node has.
+	// Want is the pod's demand for the node's GPUs and NICs.
 	Want Demand
 }
 
-// assessmentKey is what an Assessment depends on besides the node.
+// assessmentKey holds the inputs of an Assessment other than the node.
 type assessmentKey struct {
 	request string
-	// plugin is the first extended resource of the request that the node's device plugins serve. A second one is
-	// rare; such an assessment is not cached.
+	// plugin is the first extended resource of the request that the node's device plugins
+	// serve. A second one is rare; such an assessment is not cached.
 	plugin v1.ResourceName
 	rail   int
 }

@@ -3,9 +3,10 @@
 
 package devices
 
-// assign gives every request its number of devices; all devices are used. It returns the devices in the order of the
-// requests, or false if some request cannot be served. The first devices go to the first requests. A device moves to
-// a later request only if that has no other choice.
+// assign gives every request its number of devices and uses all devices. It returns the
+// devices in the order of the requests, or false if it cannot serve some request. The first
+// devices go to the first requests. A device moves to a later request only if that request
+// has no other choice.
 func assign(devices []*device, requests []*deviceRequest) ([]*device, bool) {
 	a := assignment{devices: devices, holder: make([]int, len(devices))}
 	for i := range a.holder {
@@ -31,19 +32,20 @@ func assign(devices []*device, requests []*deviceRequest) ([]*device, bool) {
 	return ordered, true
 }
 
-// unassigned is the holder of a device that no slot has.
+// unassigned is the holder of a device without a slot.
 const unassigned = -1
 
-// assignment is a matching of devices with slots. Each request has one slot for each device it takes.
+// assignment is a matching of devices with slots. Each request has one slot for each device
+// it needs.
 type assignment struct {
 	devices []*device
 	slots   [][]*deviceQuery
-	// holder is, by device, the slot that has it.
+	// holder is the slot of each device, by device index.
 	holder []int
 }
 
-// assign finds a device for the slot, if necessary by moving other slots to other devices. seen marks the devices
-// already tried for this slot.
+// assign finds a device for the slot. It may move other slots to other devices. seen marks
+// the devices already tried for this slot.
 func (a *assignment) assign(slot int, seen []bool) bool {
 	for i, d := range a.devices {
 		if seen[i] || !satisfies(d, a.slots[slot]) {

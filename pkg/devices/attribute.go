@@ -11,7 +11,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Attribute names that this package reads itself. Selectors may read any attribute, through the CEL evaluator.
+// These are the attribute names that this package reads itself. Selectors may read any
+// attribute through the CEL evaluator.
 const (
 	attrPCIeRoot = "resource.kubernetes.io/pcieRoot"
 	attrPCIBusID = "resource.kubernetes.io/pciBusID"
@@ -33,7 +34,7 @@ const (
 	attrAMDNUMANode    = driverAMD + "/numaNode"
 )
 
-// Drivers whose devices are recognised as GPUs or RDMA NICs by their attributes.
+// The attributes of these drivers' devices identify GPUs and RDMA NICs.
 const (
 	driverNVIDIA = "gpu.nvidia.com"
 	driverAMD    = "gpu.amd.com"
@@ -41,18 +42,19 @@ const (
 	driverSRIOV  = "sriovnetwork.k8snetworkplumbingwg.io"
 )
 
-// unknownNUMA is the NUMA node of a device that publishes none, and of a unit whose devices differ in it.
+// unknownNUMA is the NUMA node of a device that publishes none, and of a unit with devices
+// on different NUMA nodes.
 const unknownNUMA = -1
 
-// device is a device of a usable pool, with what was computed when its slice was read.
+// device is a device of a usable pool, with values computed when its slice was read.
 type device struct {
 	id     structured.DeviceID
 	driver string
 	pool   *pool
-	// slice and spec belong to the informer; this package never changes them.
+	// slice and spec belong to the informer. This package never changes them.
 	slice *resourceapi.ResourceSlice
 	spec  *resourceapi.Device
-	// capacities is a text of the device's capacities, for comparing shapes.
+	// capacities is the device's capacities as text, for comparing shapes.
 	capacities string
 	// unit is the index of the device's alignment unit on its node.
 	unit int
@@ -64,8 +66,8 @@ func (d *device) attribute(name string) (resourceapi.DeviceAttribute, bool) {
 	return attributeOf(d.driver, d.spec, name)
 }
 
-// attributeOf finds an attribute by its full name like the stock allocator: as written, or without the domain if that
-// is the driver's name.
+// attributeOf finds an attribute by its full name, in the same way as the stock allocator:
+// as written, or without the domain if the domain is the driver's name.
 func attributeOf(driver string, d *resourceapi.Device, name string) (resourceapi.DeviceAttribute, bool) {
 	if value, ok := d.Attributes[resourceapi.QualifiedName(name)]; ok {
 		return value, true
@@ -91,7 +93,8 @@ func (d *device) boolAttribute(name string) bool {
 	return ok && value.BoolValue != nil && *value.BoolValue
 }
 
-// pciAddress returns the device's bus address in lower case, or "" if its driver publishes none.
+// pciAddress returns the device's bus address in lower case, or "" if its driver publishes
+// none.
 func (d *device) pciAddress() string {
 	for _, name := range []string{attrPCIBusID, attrDRANETPCIAddress, attrSRIOVPCIAddress} {
 		if address := d.stringAttribute(name); address != "" {
@@ -101,8 +104,9 @@ func (d *device) pciAddress() string {
 	return ""
 }
 
-// numaNode returns the NUMA node of the device, or unknownNUMA. The standard attribute comes first. Before Kubernetes
-// 1.37 each driver used its own name. A negative value means that the machine does not report one.
+// numaNode returns the NUMA node of the device, or unknownNUMA. It prefers the standard
+// attribute. Before Kubernetes 1.37 each driver used its own name. A negative value means
+// that the machine does not report a NUMA node.
 func (d *device) numaNode() int {
 	for _, name := range []string{attrNUMANode, attrDRANETNUMANode, attrNVIDIANUMANode, attrAMDNUMANode} {
 		if value, ok := d.attribute(name); ok {
@@ -114,7 +118,8 @@ func (d *device) numaNode() int {
 	return unknownNUMA
 }
 
-// firstInt reads an int attribute. Of a list it returns the first value, which for NUMA is the physical node.
+// firstInt reads an int attribute. For a list it returns the first value. For NUMA the
+// first value is the physical node.
 func firstInt(value resourceapi.DeviceAttribute) (int64, bool) {
 	switch {
 	case value.IntValue != nil:
@@ -125,7 +130,8 @@ func firstInt(value resourceapi.DeviceAttribute) (int64, bool) {
 	return 0, false
 }
 
-// scalarText is a text of a scalar attribute value; equal texts mean equal values. Lists and unknown types give "".
+// scalarText returns a scalar attribute value as text. Equal texts mean equal values. It
+// returns "" for lists and unknown types.
 func scalarText(value resourceapi.DeviceAttribute) string {
 	switch {
 	case value.StringValue != nil:
@@ -140,7 +146,7 @@ func scalarText(value resourceapi.DeviceAttribute) string {
 	return ""
 }
 
-// listText is the same for list attributes.
+// listText returns a list attribute value as text. It returns "" for other types.
 func listText(value resourceapi.DeviceAttribute) string {
 	var parts []string
 	for _, item := range value.StringValues {

@@ -35,7 +35,7 @@ func bigInventory(b *testing.B, nodes int) (*devices.Inventory, []*resourceapi.R
 	return inv, slices, request
 }
 
-// The cost of a view after one node's allocation changed.
+// BenchmarkViewAfterOneAllocation measures a view after a change of one node's allocation.
 func BenchmarkViewAfterOneAllocation(b *testing.B) {
 	for _, nodes := range sizes {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
@@ -54,7 +54,7 @@ func BenchmarkViewAfterOneAllocation(b *testing.B) {
 	}
 }
 
-// The cost of a view after one node published a slice again.
+// BenchmarkViewAfterOneSlice measures a view after one node published a slice again.
 func BenchmarkViewAfterOneSlice(b *testing.B) {
 	for _, nodes := range sizes {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
@@ -68,7 +68,7 @@ func BenchmarkViewAfterOneSlice(b *testing.B) {
 	}
 }
 
-// The cost of the first view of a cluster, which evaluates every device.
+// BenchmarkFirstView measures the first view of a cluster. It evaluates every device.
 func BenchmarkFirstView(b *testing.B) {
 	for _, nodes := range sizes {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
@@ -81,7 +81,8 @@ func BenchmarkFirstView(b *testing.B) {
 	}
 }
 
-// The cost of taking over the tracker's whole state after one device changed.
+// BenchmarkSyncAllocated measures SyncAllocated with the tracker's whole state after a
+// change of one device.
 func BenchmarkSyncAllocated(b *testing.B) {
 	for _, nodes := range sizes {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
@@ -118,9 +119,10 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// The cost of choosing a pod's devices on one node, four pairs of eight. plugin=Order orders the node's devices, as
-// for a planned pod. plugin=Allocator allocates afterwards: from the node's slices (shown=node), or like the stock
-// scheduler from the slices of the whole cluster (shown=cluster).
+// BenchmarkOrder measures the choice of a pod's devices on one node, four pairs of eight.
+// plugin=Order orders the node's devices for a planned pod. plugin=Allocator then
+// allocates: from the node's slices (shown=node), or from the slices of the whole cluster
+// as in the stock scheduler (shown=cluster).
 func BenchmarkOrder(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		inv, all, _ := bigInventory(b, nodes)
@@ -165,7 +167,8 @@ func BenchmarkOrder(b *testing.B) {
 	}
 }
 
-// oneAllocated is a cluster in which one GPU of a node is in use, so that the node's first NICs are not the best.
+// oneAllocated returns a state with one GPU of a node in use. The node's first NICs are
+// then not the best choice.
 func oneAllocated(node string) structured.AllocatedState {
 	return structured.AllocatedState{
 		AllocatedDevices:         sets.New(structured.MakeDeviceID("gpu.nvidia.com", node, "gpu-0")),

@@ -9,18 +9,20 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// candidates are the devices of a node from which a pod's GPUs and NICs are chosen, unit by unit.
+// candidates holds the devices of a node for choosing a pod's GPUs and NICs, unit by unit.
 type candidates struct {
 	demand     Demand
 	supply     []Supply
 	gpus, nics [][]*device
-	// gpuRequests and nicRequests are the pod's requests for them, in the order in which the allocator serves them.
+	// gpuRequests and nicRequests are the pod's requests for GPUs and NICs, in the order of
+	// the allocator.
 	gpuRequests, nicRequests []*deviceRequest
 }
 
-// Order chooses devices of a node for a pod. rails are the units that other members of its gang use. It returns false
-// if there is nothing to choose: the pod requests no GPUs or NICs that can be ordered, or the node lacks them. Then
-// the slices should be shown as they are, and the allocator decides.
+// Order chooses devices of a node for a pod. rails are the units that other members of its
+// gang use. It returns false if there is nothing to choose: the pod requests no GPUs or
+// NICs that can be ordered, or the node lacks them. The caller then leaves the slices in
+// their own order, and the allocator decides.
 func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -31,10 +33,11 @@ func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, 
 	return inv.order(n, request, rails)
 }
 
-// order tries the options of a request in the order of their preference.
+// order tries the options of a request in the order of preference.
 func (c *contents) order(n *node, request *Request, rails []int) (Order, bool) {
 	for i := range request.options {
-		// If requests select different devices, devices that satisfy some request may not suffice for all.
+		// If requests select different devices, devices that satisfy some request may not
+		// suffice for all requests.
 		for _, accepts := range []func(*device, []*deviceRequest) bool{servesOne, servesEach} {
 			from := candidatesOf(n, &request.options[i], accepts, &c.ledger)
 			if from.demand.GPUs+from.demand.NICs == 0 {
@@ -53,7 +56,8 @@ func (c *contents) order(n *node, request *Request, rails []int) (Order, bool) {
 	return Order{}, false
 }
 
-// candidatesOf lists the devices for an option that accepts admits and that are free.
+// candidatesOf lists the free devices for an option. accepts filters them by the option's
+// requests.
 func candidatesOf(n *node, option *requestOption, accepts func(*device, []*deviceRequest) bool, used *ledger) candidates {
 	units := len(n.units)
 	c := candidates{supply: make([]Supply, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
@@ -78,7 +82,8 @@ func candidatesOf(n *node, option *requestOption, accepts func(*device, []*devic
 	return c
 }
 
-// servesOne returns true if the device satisfies some request, servesEach if it satisfies all of them.
+// servesOne returns true if the device satisfies some request. servesEach returns true if
+// it satisfies all of them.
 func servesOne(d *device, requests []*deviceRequest) bool {
 	return slices.ContainsFunc(requests, func(request *deviceRequest) bool { return satisfies(d, request.queries) })
 }
@@ -87,13 +92,15 @@ func servesEach(d *device, requests []*deviceRequest) bool {
 	return !slices.ContainsFunc(requests, func(request *deviceRequest) bool { return !satisfies(d, request.queries) })
 }
 
-// serves returns true if the node has such a device that satisfies one of the queries.
+// serves returns true if the node has a device that passes such and satisfies one of the
+// queries.
 func (n *node) serves(queries []*deviceQuery, such func(*device) bool) bool {
 	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, queries) })
 }
 
-// add adds a device to its unit's supply. Devices that share counters with others, or are shared themselves, are left
-// to the allocator: a count cannot express which of them can be allocated together.
+// add adds a device to its unit's supply. It does not order shared devices or devices that
+// share counters: a count cannot express which of them can be allocated together. The
+// allocator chooses among them.
 func (c *candidates) add(d *device, accepts func(*device, []*deviceRequest) bool, used *ledger) {
 	supply := &c.supply[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)
@@ -114,8 +121,9 @@ func (c *candidates) add(d *device, accepts func(*device, []*deviceRequest) bool
 	}
 }
 
-// order ranks the devices of a pairing. The allocator serves requests one after the other, and must find for each the
-// devices meant for it first. It returns false if some request cannot get what it selects.
+// order ranks the devices of a pairing. The allocator serves requests one after the other,
+// so the devices for each request must come first when it is served. order returns false if
+// some request cannot get devices that it selects.
 func (c *candidates) order(pairing Pairing) (Order, bool) {
 	var gpus, nics []*device
 	for unit, take := range pairing.Takes {

@@ -10,10 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// maxShares bounds how often one shared device is counted: no node runs more pods than that.
+// maxShares is the maximum count of one shared device. No node runs more pods.
 const maxShares = 1024
 
-// capacities are requested parts of a device, by the name of the capacity in the claim.
+// capacities are the requested parts of a device, by the capacity's name in the claim.
 type capacities map[resourceapi.QualifiedName]resource.Quantity
 
 func capacitiesOf(requirements *resourceapi.CapacityRequirements) capacities {
@@ -23,9 +23,10 @@ func capacitiesOf(requirements *resourceapi.CapacityRequirements) capacities {
 	return requirements.Requests
 }
 
-// consumed returns what one allocation takes of the device's capacities, or false if the device cannot serve the
-// request. By the rules of the resource API, a capacity that is not requested takes the policy's default, or
-// everything if there is no policy.
+// consumed returns the amounts that one allocation takes of the device's capacities, or
+// false if the device cannot serve the request. By the rules of the resource API, a
+// capacity that is not requested takes the policy's default, or all of the capacity if
+// there is no policy.
 func (c capacities) consumed(d *resourceapi.Device) (map[resourceapi.QualifiedName]resource.Quantity, bool) {
 	for name := range c {
 		if _, ok := d.Capacity[name]; !ok {
@@ -61,7 +62,8 @@ func consumedOf(c capacities, name resourceapi.QualifiedName, capacity resourcea
 	return wanted, true
 }
 
-// roundToValues returns the first allowed value that is large enough; the API keeps them in rising order.
+// roundToValues returns the first allowed value that is large enough, or false. The API
+// keeps the values in ascending order.
 func roundToValues(wanted resource.Quantity, allowed []resource.Quantity) (resource.Quantity, bool) {
 	for _, value := range allowed {
 		if wanted.Cmp(value) <= 0 {
@@ -71,8 +73,8 @@ func roundToValues(wanted resource.Quantity, allowed []resource.Quantity) (resou
 	return resource.Quantity{}, false
 }
 
-// roundToRange rounds up to a step of the range. It refuses amounts beyond milli units in 64 bits: the device is then
-// not counted, where the allocator would report an error.
+// roundToRange rounds up to a step of the range. It returns false for amounts beyond milli
+// units in 64 bits: the device is then not counted. The allocator would report an error.
 func roundToRange(wanted resource.Quantity, allowed *resourceapi.CapacityRequestPolicyRange) (resource.Quantity, bool) {
 	if allowed.Min != nil && wanted.Cmp(*allowed.Min) < 0 {
 		wanted = *allowed.Min
@@ -100,7 +102,8 @@ func roundToStep(wanted, least, step resource.Quantity) (resource.Quantity, bool
 	return *resource.NewMilliQuantity(leastMilli+steps*stepMilli, step.Format), true
 }
 
-// roundLargeToStep is roundToStep in whole units, for amounts of bytes too large for milli units.
+// roundLargeToStep is roundToStep in whole units. It is for byte amounts too large for
+// milli units.
 func roundLargeToStep(wanted, least, step resource.Quantity) (resource.Quantity, bool) {
 	limit := resource.NewQuantity(math.MaxInt64/2, resource.DecimalSI)
 	if wanted.Cmp(*limit) > 0 || step.Cmp(*limit) > 0 || step.Value() <= 0 {
@@ -110,7 +113,7 @@ func roundLargeToStep(wanted, least, step resource.Quantity) (resource.Quantity,
 	return *resource.NewQuantity(least.Value()+steps*step.Value(), step.Format), true
 }
 
-// shares returns how many more allocations of this size a shared device holds.
+// shares returns how many more allocations of this size fit in a shared device.
 func (c capacities) shares(d *resourceapi.Device, used map[resourceapi.QualifiedName]resource.Quantity) int {
 	taken, ok := c.consumed(d)
 	if !ok {
@@ -125,7 +128,8 @@ func (c capacities) shares(d *resourceapi.Device, used map[resourceapi.Qualified
 	return shares
 }
 
-// timesIn returns how often amount goes into left, at most maxShares. Repeated addition keeps the arithmetic exact.
+// timesIn returns how often amount fits into left, at most maxShares. Repeated addition
+// keeps the arithmetic exact.
 func timesIn(amount, left resource.Quantity) int {
 	if left.Sign() < 0 {
 		return 0

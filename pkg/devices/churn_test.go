@@ -21,13 +21,14 @@ import (
 )
 
 const (
-	// Each figure comes from churnSeeds runs of churnArrivals pods.
+	// Each figure comes from churnSeeds runs with churnArrivals pods.
 	churnSeeds, churnArrivals = 3, 250
 )
 
-// churnCase is a machine and how many NICs its pods take. least is what ordering achieved when it was first measured:
-// the share of pods that are fully paired and on one NUMA node, in percent, by the share of pods that request GPUs
-// only. A nil map means that it was not measured. Every case must miss no possible pairing.
+// churnCase is a machine and the number of NICs per pod. least is the result of ordering in
+// the first measurement: the percentage of pods that are fully paired and on one NUMA node,
+// by the percentage of pods that request only GPUs. A nil map means no measurement. No case
+// may miss a possible pairing.
 type churnCase struct {
 	name, shape string
 	nics        func(gpus int) int
@@ -44,8 +45,8 @@ var (
 
 func times(n int) func(int) int { return func(gpus int) int { return n * gpus } }
 
-// Where GPUs share NICs, churnCases have pods that no choice can keep paired: GPU-only pods leave single GPUs whose
-// NICs are in use.
+// If GPUs share NICs, churnCases include pods that no choice can keep paired: GPU-only pods
+// leave single GPUs with NICs that are in use.
 var churnCases = []churnCase{
 	{"ND H100 v5", fleet.NDH100v5, oneEach, always},
 	{"ND GB300 v6", fleet.NDGB300v6, oneEach, always},
@@ -61,7 +62,7 @@ var churnCases = []churnCase{
 	{"OCI GB200, 2 NICs a GPU", fleet.OCIGB200, times(2), always},
 }
 
-// arrival is a pod and the number of later arrivals after which it departs.
+// arrival is a pod and the number of later arrivals before it departs.
 type arrival struct {
 	gpus    int
 	gpuOnly bool
@@ -77,8 +78,9 @@ func arrivals(gpuOnlyPercent, seed, count int) []arrival {
 	return list
 }
 
-// score counts the pods that requested NICs. possible counts those for which free GPUs with their NICs existed on
-// arrival, missed those of them that did not get such devices.
+// score counts the pods that requested NICs. possible counts the pods for which free GPUs
+// with their NICs existed on arrival. missed counts those of them that did not get such
+// devices.
 type score struct{ placed, refused, paired, oneNUMA, possible, missed int }
 
 func (s *score) add(other score) {
@@ -87,14 +89,15 @@ func (s *score) add(other score) {
 	s.possible, s.missed = s.possible+other.possible, s.missed+other.missed
 }
 
-// percent is n as a percentage of the pods placed.
+// percent returns n as a percentage of the placed pods.
 func (s score) percent(n int) float64 { return 100 * float64(n) / float64(max(1, s.placed)) }
 
 func (s score) String() string {
 	return fmt.Sprintf("%5.1f / %5.1f, missed %5.1f, %3d refused", s.percent(s.paired), s.percent(s.oneNUMA), s.percent(s.missed), s.refused)
 }
 
-// churn runs arrivals on one node through the stock allocator, which gets the devices in our order or as published.
+// churn runs arrivals on one node through the stock allocator. The allocator gets the
+// devices in our order or as published.
 type churn struct {
 	t      *testing.T
 	name   string
@@ -108,7 +111,7 @@ type churn struct {
 	score  score
 }
 
-// newChurn makes an idle node of the shape.
+// newChurn returns an idle node of the shape.
 func newChurn(t *testing.T, of churnCase, cache *cel.Cache, ours bool) *churn {
 	machine := firstNode(t, of.shape)
 	return &churn{
@@ -159,8 +162,9 @@ func (c *churn) depart(now int, list []arrival) {
 	}
 }
 
-// pairingExists tries every way to take GPUs from the units of the hardware, and returns true if one of them has all
-// NICs beside its GPUs. It uses the positions of devices and what is held, and none of the code under test.
+// pairingExists tries every way to take GPUs from the hardware's units. It returns true if
+// for one of them all NICs are beside the GPUs. It uses the positions and allocations of
+// devices, and none of the code under test.
 func (c *churn) pairingExists(gpus, nics int) bool {
 	type stock struct{ gpus, nics int }
 	free := map[int]*stock{}
@@ -206,7 +210,7 @@ func isGPUName(name string) bool {
 	return n == 1
 }
 
-// allocate returns the allocator's result and the pairing that our order promised.
+// allocate returns the allocator's result and the pairing of our order.
 func (c *churn) allocate(wanted *resourceapi.ResourceClaim) (*resourceapi.AllocationResult, *devices.Pairing) {
 	state := structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()}
 	for _, allocation := range c.held {
@@ -227,7 +231,7 @@ func (c *churn) allocate(wanted *resourceapi.ResourceClaim) (*resourceapi.Alloca
 	return &results[0], promised
 }
 
-// shown are the slices that the allocator gets.
+// shown returns the slices for the allocator and the pairing of our order.
 func (c *churn) shown(wanted *resourceapi.ResourceClaim) ([]*resourceapi.ResourceSlice, *devices.Pairing) {
 	if !c.ours {
 		return c.slices, nil
@@ -247,8 +251,8 @@ func (c *churn) shown(wanted *resourceapi.ResourceClaim) ([]*resourceapi.Resourc
 	return arranged, &order.Pairing
 }
 
-// check counts whether the pod's NICs are beside its GPUs, each GPU with its share, and on their NUMA nodes. It
-// returns how many are not beside the GPUs.
+// check counts whether the pod's NICs are beside its GPUs, each GPU with its share, and on
+// their NUMA nodes. It returns the number of NICs that are not beside the GPUs.
 func (c *churn) check(result *resourceapi.AllocationResult) int {
 	var gpus, nics []fleet.Place
 	for _, device := range result.Devices.Results {
@@ -285,9 +289,10 @@ func apart(gpus, nics []fleet.Place, at func(fleet.Place) int) int {
 	return count
 }
 
-// TestChurn compares stock order and our order over the same arrivals on one busy node: the share of pods whose NICs
-// are all beside their GPUs / on the same NUMA node. The allocator gives what our order promises, and every pod for
-// which a pairing exists gets one.
+// TestChurn compares stock order and our order over the same arrivals on one busy node. It
+// measures the share of pods with all NICs beside their GPUs / on the same NUMA node. The
+// allocator must return the devices of our order. Every pod with a possible pairing must
+// get one.
 func TestChurn(t *testing.T) {
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 	t.Logf("%-24s %-9s %-45s %s", "% of pods that want NICs", "GPU-only", "stock: paired / one NUMA, missed pairings", "ours")

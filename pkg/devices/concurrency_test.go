@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Watches change the inventory while planners read requests and views. The race detector finds no race, and no view
-// counts more devices than exist.
+// Watches change the inventory while planners read requests and views. There is no data
+// race, and no view counts more devices than exist.
 func TestConcurrentUse(t *testing.T) {
 	slices := ndH100v5().slices("n1")
 	inv := inventory(slices...)

@@ -10,8 +10,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// contents are the slices and allocations that an inventory has, and what follows from them alone. They know nothing of
-// requests.
+// contents holds the slices and allocations of an inventory, and the data derived from them
+// alone. It does not depend on requests.
 type contents struct {
 	// pairMaps are explicit alignment units by machine type.
 	pairMaps []PairMap
@@ -23,9 +23,10 @@ type contents struct {
 	revision uint64
 	// spec increases with every change of slices.
 	spec uint64
-	// multiNode are the pools with devices that more than one node can use.
+	// multiNode has the pools with devices that more than one node can use.
 	multiNode map[poolKey]*pool
-	// common are the pools that do not belong to a single node: the allocator may read them for any node.
+	// common has the pools that do not belong to a single node. The allocator may read them
+	// for any node.
 	common map[poolKey]*pool
 }
 
@@ -43,7 +44,8 @@ func newContents(pairMaps []PairMap) contents {
 	return c
 }
 
-// node returns a node whose devices and units are up to date, nil if it has no slices of its own.
+// node returns a node with its devices and units up to date. It returns nil if the node has
+// no slices of its own.
 func (c *contents) node(name string) *node {
 	n := c.nodes.get(name)
 	if n != nil {
@@ -52,7 +54,7 @@ func (c *contents) node(name string) *node {
 	return n
 }
 
-// holdsExactly returns true if nothing changed, which is the usual case.
+// holdsExactly returns true if the slices are unchanged, the usual case.
 func (c *contents) holdsExactly(all []*resourceapi.ResourceSlice) bool {
 	if len(all) != len(c.slices) {
 		return false
@@ -65,7 +67,7 @@ func (c *contents) holdsExactly(all []*resourceapi.ResourceSlice) bool {
 	return true
 }
 
-// replaceSlice puts now in the place of the slice called name and marks the nodes that change.
+// replaceSlice replaces the slice called name with now and marks the changed nodes.
 func (c *contents) replaceSlice(name string, now *resourceapi.ResourceSlice) {
 	before := c.slices[name]
 	if before == now {
@@ -88,8 +90,8 @@ func (c *contents) replaceSlice(name string, now *resourceapi.ResourceSlice) {
 	}
 }
 
-// changePool exchanges one slice of a pool. As long as the pool stays as usable as before, only the slice's own node
-// is computed again.
+// changePool replaces one slice of a pool. If the pool stays as usable as before, only the
+// slice's own node is computed again.
 func (c *contents) changePool(key poolKey, before, now *resourceapi.ResourceSlice) {
 	p := c.pools[key]
 	if p == nil {
@@ -126,7 +128,7 @@ func (c *contents) changePool(key poolKey, before, now *resourceapi.ResourceSlic
 	}
 }
 
-// markChanged marks the nodes of devices whose allocation changed.
+// markChanged marks the nodes of devices with a changed allocation.
 func (c *contents) markChanged(ids []structured.DeviceID) {
 	if len(ids) > 0 {
 		c.revision++

@@ -3,10 +3,11 @@
 
 package devices
 
-// available returns how many allocations each device still takes: none or one, more for shared devices. Devices of
-// one kind that consume common counters are taken one after the other in the allocator's order, so that the counted
-// devices can be allocated together. Each kind is counted as if it were alone: whole GPUs must not hide partitions
-// that other pods request.
+// available returns the number of further allocations for each device: zero or one, more
+// for shared devices. Devices of one kind that consume common counters are taken one after
+// the other in the allocator's order, so the counted devices can be allocated together.
+// Each kind is counted as if it were alone: whole GPUs must not hide partitions that other
+// pods request.
 func (t *queryTable) available(devices []*device, signatures []signature, used *ledger) []int {
 	free := make([]int, len(devices))
 	var counters map[counterUser]remaining
@@ -31,7 +32,8 @@ func (t *queryTable) available(devices []*device, signatures []signature, used *
 	return free
 }
 
-// shares returns how many more allocations a shared device takes from the query that takes the least of it.
+// shares returns how many more allocations fit in a shared device, for the matching query
+// that takes the least of it.
 func (t *queryTable) shares(d *device, s signature, used *ledger) int {
 	if !s.matchesAny() {
 		return 1
@@ -52,8 +54,9 @@ type counterUser struct {
 	signature signature
 }
 
-// drawCounters subtracts the device's counters from what its pool has left for the kind, and returns false if they do
-// not suffice. A shared device that is partly in use has already consumed its counters.
+// drawCounters subtracts the device's counters from its pool's remaining counters for the
+// kind. It returns false if they do not suffice. A shared device that is partly in use has
+// already consumed its counters.
 func drawCounters(counters map[counterUser]remaining, d *device, s signature, used *ledger) bool {
 	if isShared(d.spec) && used.partlyInUse(d.id) {
 		return true
@@ -71,7 +74,7 @@ func drawCounters(counters map[counterUser]remaining, d *device, s signature, us
 	return true
 }
 
-// remaining returns what the devices in use leave of the pool's counters, on whatever node they are.
+// remaining returns the pool's counters minus the devices in use on any node.
 func (p *pool) remaining(used *ledger) remaining {
 	left := p.state.counters.remaining()
 	for _, d := range p.devices(everySlice) {

@@ -8,10 +8,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// counterSets are the shared counters of a pool: by set name, by counter name.
+// counterSets has the shared counters of a pool, by set name and counter name.
 type counterSets map[string]map[string]resourceapi.Counter
 
-// missing returns the first counter that the device consumes and the pool does not have, or "".
+// missing returns the first counter that the device consumes and the pool lacks, or "".
 func (c counterSets) missing(d *resourceapi.Device) string {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]
@@ -28,7 +28,8 @@ func (c counterSets) missing(d *resourceapi.Device) string {
 	return ""
 }
 
-// remaining is what is left of a pool's counters while devices are taken one after the other.
+// remaining has the free amounts of a pool's counters while devices are taken one after the
+// other.
 type remaining map[string]map[string]resource.Quantity
 
 func (c counterSets) remaining() remaining {
@@ -42,7 +43,8 @@ func (c counterSets) remaining() remaining {
 	return left
 }
 
-// take subtracts what the device consumes, also below zero, since the allocation exists.
+// take subtracts the device's consumption. The result may be negative, since the allocation
+// exists.
 func (r remaining) take(d *resourceapi.Device) {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]
@@ -54,7 +56,7 @@ func (r remaining) take(d *resourceapi.Device) {
 	}
 }
 
-// fits returns true if the device can still be allocated.
+// fits returns true if the remaining counters suffice for the device.
 func (r remaining) fits(d *resourceapi.Device) bool {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]

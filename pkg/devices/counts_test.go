@@ -19,7 +19,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// The slots of pods on machines where the answer is obvious. The stock allocator needs seconds for some of them.
+// Machines with obvious results have the right slots. The stock allocator needs seconds for
+// some of them.
 func TestSlots(t *testing.T) {
 	pairs := func(n int) *resourceapi.ResourceClaim {
 		c := claim("pairs")
@@ -64,8 +65,8 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// A partitionable GPU counts whole for requests of whole GPUs, and in parts for requests of parts, also if both are
-// in use.
+// A partitionable GPU counts whole for requests of whole GPUs, and in parts for requests of
+// parts, even if both kinds of request are in use.
 func TestPartitionableDevices(t *testing.T) {
 	sim := newSimulation(1)
 	inv := inventory(sim.partitions("n1")...)
@@ -120,7 +121,7 @@ func TestSharedDevices(t *testing.T) {
 	}
 }
 
-// Times equals the result of giving devices to demands one by one, in every way.
+// Times equals the result of assigning devices to demands one by one, in every way.
 func TestTimesAgainstBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 3))
 	for round := range 3000 {

@@ -17,12 +17,14 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 )
 
-// maxMatchResults bounds the results cached for one query. A query whose selectors read unique attributes would
-// otherwise keep a result for every device that ever existed.
+// maxMatchResults is the maximum number of results cached for one query. A query with
+// selectors on unique attributes would otherwise keep a result for every device that ever
+// existed.
 const maxMatchResults = 4096
 
-// deviceQuery is what a request demands of a device: class, selectors, tolerations and capacity, without the count.
-// Equal queries of different claims are one value, so that a device shape is evaluated once for all of them.
+// deviceQuery is a request's demands on a device: class, selectors, tolerations and
+// capacity, without the count. Equal queries of different claims are one value. A device
+// shape is therefore evaluated once for all of them.
 type deviceQuery struct {
 	// key orders and identifies queries.
 	key         string
@@ -32,31 +34,34 @@ type deviceQuery struct {
 	capacity    capacities
 	reads       readSet
 	results     map[string]matchResult
-	// failure is the least runtime error in text order, "" if there was none.
+	// failure is the first runtime error in text order, "" if there was none.
 	failure string
-	// rdmaNode is the last node on which everything that satisfies this query was an RDMA NIC. If there is none, the
-	// whole cluster was searched when the inventory's spec was rdmaSearchedAt.
+	// rdmaNode is the last node on which all devices that satisfy this query were RDMA
+	// NICs. If it is empty, a search of the whole cluster found none when the inventory's
+	// spec was rdmaSearchedAt.
 	rdmaNode       string
 	rdmaSearchedAt uint64
-	// multiNode is set if devices for several nodes satisfied the query when the inventory's spec was multiNodeAt.
+	// multiNode is true if devices for several nodes satisfied the query when the
+	// inventory's spec was multiNodeAt.
 	multiNode   bool
 	multiNodeAt uint64
 }
 
-// celSelector is a compiled CEL expression; source is its position in the request, for errors.
+// celSelector is a compiled CEL expression. source is its position in the request, for
+// errors.
 type celSelector struct {
 	source  string
 	program cel.CompilationResult
 }
 
-// matchResult is the stock evaluator's answer for one device shape. A runtime error is in problem and counts as no
-// match.
+// matchResult is the stock evaluator's result for one device shape. A runtime error is in
+// problem and counts as no match.
 type matchResult struct {
 	selects bool
 	problem string
 }
 
-// querySpec is the part of an exact request or subrequest that makes a query.
+// querySpec is the part of an exact request or subrequest that defines a query.
 type querySpec struct {
 	class       *resourceapi.DeviceClass
 	selectors   []resourceapi.DeviceSelector
@@ -88,7 +93,8 @@ func (s *querySpec) key() string {
 	return b.String()
 }
 
-// compileQuery compiles the selectors of the class and of the request with the stock compiler.
+// compileQuery compiles the selectors of the class and of the request with the stock
+// compiler. It returns an error if a selector does not compile.
 func compileQuery(cache *cel.Cache, spec *querySpec) (*deviceQuery, error) {
 	q := &deviceQuery{
 		key: spec.key(), class: spec.class.Name, tolerations: spec.tolerations,
@@ -119,8 +125,8 @@ func (q *deviceQuery) compile(cache *cel.Cache, source string, from []resourceap
 	return nil
 }
 
-// match returns whether the device satisfies selectors and capacity; it ignores taints. Each device shape is
-// evaluated once.
+// match evaluates the selectors and the capacity for a device. It ignores taints. Each
+// device shape is evaluated once.
 func (q *deviceQuery) match(d *device) matchResult {
 	shape := q.shape(d)
 	if cached, ok := q.results[shape]; ok {
@@ -144,7 +150,7 @@ func (q *deviceQuery) evaluate(d *device) matchResult {
 	}
 	for i := range q.selectors {
 		selector := &q.selectors[i]
-		// The evaluator has its own cost limit, so the call needs no cancellation.
+		// The evaluator has its own cost limit. The call needs no cancellation.
 		matches, _, err := selector.program.DeviceMatches(context.Background(), input)
 		if err != nil {
 			return matchResult{problem: fmt.Sprintf("%s: CEL runtime error: %v", selector.source, cel.EnhanceRuntimeError(err))}
@@ -157,7 +163,7 @@ func (q *deviceQuery) evaluate(d *device) matchResult {
 	return matchResult{selects: fits}
 }
 
-// problem is a sentence about devices on which the selectors failed, or "".
+// problem returns a sentence about devices on which the selectors failed, or "".
 func (q *deviceQuery) problem() string {
 	if q.failure == "" {
 		return ""
@@ -165,7 +171,8 @@ func (q *deviceQuery) problem() string {
 	return fmt.Sprintf("class %s: some devices are not counted: %s", q.class, q.failure)
 }
 
-// tolerates returns true if no taint excludes the device. Effects unknown to this version exclude no device.
+// tolerates returns true if no taint excludes the device. Effects unknown to this version
+// exclude no device.
 func (q *deviceQuery) tolerates(d *device) bool {
 	return !slices.ContainsFunc(d.spec.Taints, func(taint resourceapi.DeviceTaint) bool {
 		if taint.Effect != resourceapi.DeviceTaintEffectNoSchedule && taint.Effect != resourceapi.DeviceTaintEffectNoExecute {
@@ -177,7 +184,7 @@ func (q *deviceQuery) tolerates(d *device) bool {
 	})
 }
 
-// shape is a text of everything that the match result depends on. Capacities are always included.
+// shape returns all inputs of the match result as text. Capacities are always included.
 func (q *deviceQuery) shape(d *device) string {
 	var b strings.Builder
 	b.WriteString(d.driver)
@@ -213,7 +220,7 @@ func writeAttribute(b *strings.Builder, value resourceapi.DeviceAttribute) {
 	b.WriteString(listText(value))
 }
 
-// capacityText is a text of a device's capacities and of the rules for sharing them.
+// capacityText returns a device's capacities and their sharing rules as text.
 func capacityText(d *resourceapi.Device) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(d.Capacity)) {
@@ -235,7 +242,7 @@ func satisfies(d *device, queries []*deviceQuery) bool {
 	return slices.ContainsFunc(queries, func(q *deviceQuery) bool { return q.match(d).selects && q.tolerates(d) })
 }
 
-// label identifies a query: its class, and a hash of its key.
+// label returns a name for a query: its class and a hash of its key.
 func (q *deviceQuery) label() string { return q.class + "{" + shortHash(q.key) + "}" }
 
 func shortHash(text string) string {

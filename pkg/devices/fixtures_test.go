@@ -20,7 +20,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// attrs are attributes in short form: values may be string, int or bool.
+// attrs are attributes in short form. Values may be string, int or bool.
 type attrs map[string]any
 
 func device(name string, of attrs) resourceapi.Device {
@@ -40,7 +40,7 @@ func device(name string, of attrs) resourceapi.Device {
 	return d
 }
 
-// slice is a complete pool of one node, named after it.
+// slice returns a complete pool of one node, named after the node.
 func slice(driver, node string, of ...resourceapi.Device) *resourceapi.ResourceSlice {
 	return &resourceapi.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: node + "-" + driver},
@@ -51,7 +51,7 @@ func slice(driver, node string, of ...resourceapi.Device) *resourceapi.ResourceS
 	}
 }
 
-// machine is a hardware shape: what NVIDIA's driver and DRANET publish for it.
+// machine is a hardware shape as published by NVIDIA's driver and DRANET.
 type machine struct{ gpus, nics []attrs }
 
 func (m machine) slices(node string) []*resourceapi.ResourceSlice {
@@ -75,7 +75,7 @@ const (
 	numaNode = "resource.kubernetes.io/numaNode"
 )
 
-// firstNode is a node of a hardware shape.
+// firstNode returns a node of a hardware shape.
 func firstNode(t testing.TB, shape string) fleet.Node {
 	t.Helper()
 	spec, err := fleet.Parse("shape=" + shape + ",group=pg-1")
@@ -88,8 +88,8 @@ func firstNode(t testing.TB, shape string) fleet.Node {
 	panic("a fleet without nodes")
 }
 
-// machineOf is what the drivers publish of a hardware shape, for tests that change it. Its NICs are numbered in
-// order.
+// machineOf returns a hardware shape as published by the drivers, for tests that change it.
+// Its NICs are numbered in order.
 func machineOf(shape string) machine {
 	spec, err := fleet.Parse("shape=" + shape + ",group=pg-1")
 	if err != nil {
@@ -126,8 +126,8 @@ func attrsOf(d resourceapi.Device) attrs {
 	return of
 }
 
-// ndH100v5 is Azure's ND96isr_H100_v5, where pairs are known only by address. AKS publishes it like this under
-// NVIDIA's own network driver: rdma is false.
+// ndH100v5 returns Azure's ND96isr_H100_v5. Its pairs are known only by address. AKS
+// publishes it like this under NVIDIA's own network driver: rdma is false.
 func ndH100v5() machine {
 	m := machineOf(fleet.NDH100v5)
 	for _, nic := range m.nics {
@@ -140,7 +140,7 @@ func p4d() machine { return machineOf(fleet.P4d) }
 
 func dgxH100() machine { return machineOf(fleet.DGXH100) }
 
-// fleetClasses are the DeviceClasses that come with the drivers.
+// fleetClasses returns the DeviceClasses that come with the drivers.
 func fleetClasses() classes {
 	all := classes{}
 	for _, class := range fleet.Classes() {
@@ -196,21 +196,21 @@ func standardClasses() classes {
 	}
 }
 
-// wants is an exact request.
+// wants returns an exact request.
 func wants(name, class string, count int64, expressions ...string) resourceapi.DeviceRequest {
 	return resourceapi.DeviceRequest{Name: name, Exactly: &resourceapi.ExactDeviceRequest{
 		DeviceClassName: class, Count: count, AllocationMode: resourceapi.DeviceAllocationModeExactCount, Selectors: selectors(expressions...),
 	}}
 }
 
-// wantsAll requests every device of a class.
+// wantsAll returns a request for every device of a class.
 func wantsAll(name, class string) resourceapi.DeviceRequest {
 	request := wants(name, class, 0)
 	request.Exactly.AllocationMode = resourceapi.DeviceAllocationModeAll
 	return request
 }
 
-// wantsFirst is a request with alternatives, named alt-0 and so on.
+// wantsFirst returns a request with alternatives named alt-0 and so on.
 func wantsFirst(name string, alternatives ...resourceapi.DeviceRequest) resourceapi.DeviceRequest {
 	request := resourceapi.DeviceRequest{Name: name}
 	for i, alternative := range alternatives {
@@ -223,7 +223,7 @@ func wantsFirst(name string, alternatives ...resourceapi.DeviceRequest) resource
 	return request
 }
 
-// pod owns the claims that claim makes.
+// pod owns the claims that the function claim returns.
 var pod = &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "worker", UID: "pod"}}
 
 func claim(name string, requests ...resourceapi.DeviceRequest) *resourceapi.ResourceClaim {
@@ -244,7 +244,7 @@ func match(c *resourceapi.ResourceClaim, attribute string, requests ...string) *
 	return c
 }
 
-// allocated is the allocation of whole devices, written driver/pool/device.
+// allocated returns an allocation of whole devices. ids have the form driver/pool/device.
 func allocated(ids ...string) *resourceapi.AllocationResult {
 	result := &resourceapi.AllocationResult{}
 	for _, id := range ids {
@@ -284,7 +284,7 @@ func mustNode(t *testing.T, view *devices.View, name string) devices.NodeDevices
 	return counts
 }
 
-// slots is how many pods of a request a node holds by the view's counts.
+// slots returns the number of pods of a request that fit on a node by the view's counts.
 func slots(t *testing.T, view *devices.View, request devices.Request, name string) int {
 	t.Helper()
 	counts := mustNode(t, view, name)
@@ -308,7 +308,7 @@ func optionSlots(option devices.Option, counts devices.NodeDevices) int {
 	return fit
 }
 
-// drawUnits writes a node's units, one a line: name, NUMA node, free/total by label.
+// drawUnits returns one line for each unit of a node: name, NUMA node, free/total by label.
 func drawUnits(view *devices.View, counts devices.NodeDevices) []string {
 	var lines []string
 	for _, unit := range counts.Units {

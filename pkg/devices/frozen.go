@@ -5,8 +5,8 @@ package devices
 
 import "slices"
 
-// frozenChunk is how many nodes share a chunk of a frozen list: the square root of a few thousand, which keeps both
-// the chunks and the list of chunks short.
+// frozenChunk is the number of nodes in a chunk of a frozen list. It is the square root of
+// a few thousand, so both the chunks and the list of chunks are short.
 const frozenChunk = 64
 
 // frozen is an immutable list of node counts. A changed list shares all unchanged chunks.
@@ -19,7 +19,8 @@ func (f frozen) at(i int) *NodeDevices {
 	return f[i/frozenChunk][i%frozenChunk]
 }
 
-// with returns a list that differs at the given places, which are in order. of returns the new element of a place.
+// with returns a list with new elements at the given places. places are in ascending order.
+// of returns the new element of a place.
 func (f frozen) with(places []int, of func(int) *NodeDevices) frozen {
 	if len(places) == 0 {
 		return f

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every list stays unchanged after later lists were made from it, over many chunks.
+// Every list stays unchanged after later lists were derived from it, over many chunks.
 func TestFrozenListsDoNotChange(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 9))
 	const places = 5 * frozenChunk

@@ -12,31 +12,36 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// maxQueries bounds the cached queries. Beyond it all are dropped, and those in use are compiled again.
+// maxQueries is the maximum number of cached queries. Beyond it, all are dropped, and the
+// queries in use are compiled again.
 const maxQueries = 256
 
-// Options are the choices of an Inventory.
+// Options configures an Inventory.
 type Options struct {
-	// CEL are the selector features; they must be those of the scheduler's DynamicResources plugin.
+	// CEL has the selector features. They must equal those of the scheduler's
+	// DynamicResources plugin.
 	CEL cel.Features
-	// PairMaps are explicit alignment units by machine type. Of two maps for one type the later counts.
+	// PairMaps are explicit alignment units by machine type. A later map replaces an
+	// earlier map for the same type.
 	PairMaps []PairMap
 }
 
-// DefaultOptions fit Kubernetes 1.37 with default feature gates.
+// DefaultOptions returns the options for Kubernetes 1.37 with default feature gates.
 func DefaultOptions() Options {
 	return Options{CEL: cel.Features{EnableConsumableCapacity: true}, PairMaps: DefaultPairMaps()}
 }
 
-// Inventory holds the devices of a cluster, node by node, and which of them are in use. All its methods are safe for
-// concurrent use. It keeps the objects given to it and never changes them.
+// Inventory holds the devices of a cluster, node by node, and their allocations. All its
+// methods are safe for concurrent use. It keeps the objects passed to it and never changes
+// them.
 type Inventory struct {
 	mu sync.Mutex
 	contents
 
 	celCache *cel.Cache
 	queries  map[string]*deviceQuery
-	// layout partitions devices for the requests in use. layouts counts the layouts that views had (see View.Layout).
+	// layout partitions devices for the requests in use. layouts is the number of the last
+	// view's layout (see View.Layout).
 	layout  *layout
 	layouts uint64
 	shown   shownLayout
@@ -55,14 +60,15 @@ func New(options Options) *Inventory {
 	}
 }
 
-// Revision increases with every change that can change a count; equal revisions mean equal counts.
+// Revision increases with every change that can change a count. Equal revisions mean equal
+// counts.
 func (inv *Inventory) Revision() uint64 {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	return inv.revision
 }
 
-// SyncSlices makes the inventory hold exactly these slices. A slice that is the same object as before costs one
+// SyncSlices makes the inventory hold exactly these slices. An unchanged object costs one
 // comparison. Only nodes with changed slices are computed again.
 func (inv *Inventory) SyncSlices(all []*resourceapi.ResourceSlice) {
 	inv.mu.Lock()
@@ -89,34 +95,37 @@ func (inv *Inventory) SetSlice(slice *resourceapi.ResourceSlice) {
 	inv.replaceSlice(slice.Name, slice)
 }
 
-// DeleteSlice removes a slice; an unknown name is no error.
+// DeleteSlice removes a slice. It ignores an unknown name.
 func (inv *Inventory) DeleteSlice(name string) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	inv.replaceSlice(name, nil)
 }
 
-// SyncAllocated replaces the state of the scheduler's claim tracker, in-flight allocations included. The caller must
-// not change the state afterwards. Only nodes whose devices changed are counted again.
+// SyncAllocated replaces the state of the scheduler's claim tracker, in-flight allocations
+// included. The caller must not change the state afterwards. Only nodes with changed
+// devices are counted again.
 func (inv *Inventory) SyncAllocated(state structured.AllocatedState) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	inv.markChanged(inv.ledger.gather(state))
 }
 
-// SetAllocation sets what one claim holds; nil means nothing. It adds to the state of SyncAllocated: use it instead
-// of SyncAllocated, or for allocations that the tracker does not have yet.
+// SetAllocation sets the allocation of one claim; nil means none. It adds to the state of
+// SyncAllocated. Use it instead of SyncAllocated, or for allocations that the tracker does
+// not have yet.
 func (inv *Inventory) SetAllocation(claim types.UID, allocation *resourceapi.AllocationResult) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	inv.markChanged(inv.ledger.hold(claim, holdingOf(allocation)))
 }
 
-// AttributeValues returns the distinct values, as sorted text, that the node's own devices publish of a fully
-// qualified attribute. Clouds repeat facts about the whole node on each of its NICs, for instance
-// azure.dra.net/placementGroupId; then there is a single value. Pools that are being replaced count, too: a node does
-// not leave its placement group while its driver restarts. The result is kept until the node's slices change; callers
-// must not change it.
+// AttributeValues returns the distinct values of a fully qualified attribute that the
+// node's own devices publish, as sorted text. Clouds repeat facts about the whole node on
+// each of its NICs, for instance azure.dra.net/placementGroupId. The result is then a
+// single value. Pools that are being replaced count, too: a node stays in its placement
+// group while its driver restarts. The result is cached until the node's slices change;
+// callers must not change it.
 func (inv *Inventory) AttributeValues(name, attribute string) []string {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -127,8 +136,9 @@ func (inv *Inventory) AttributeValues(name, attribute string) []string {
 	return n.attributeValues(attribute)
 }
 
-// NodeRevision increases with every change of the node's slices or of what is in use there. It is 0 for a node
-// without slices of its own. Changes of pools for many nodes do not change it; they change Revision.
+// NodeRevision increases with every change of the node's slices or allocations. It is 0 for
+// a node without slices of its own. Changes of pools for many nodes do not change it; they
+// change Revision.
 func (inv *Inventory) NodeRevision(name string) uint64 {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -138,7 +148,8 @@ func (inv *Inventory) NodeRevision(name string) uint64 {
 	return 0
 }
 
-// NodeSlices sorts the slices of the inventory. The result is kept until slices change.
+// NodeSlices groups the slices of the inventory by node. The result is cached until slices
+// change.
 func (inv *Inventory) NodeSlices() *NodeSlices {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -148,23 +159,23 @@ func (inv *Inventory) NodeSlices() *NodeSlices {
 	return inv.nodeSlices
 }
 
-// SlicesOn returns the slices of the pools that belong to the node alone, and those of all pools that belong to no
-// single node. It costs only those slices.
+// SlicesOn returns the slices of the pools that belong to the node alone (local) and of all
+// pools that belong to no single node (shared). Its cost is proportional to these slices.
 func (inv *Inventory) SlicesOn(node string) (local, shared []*resourceapi.ResourceSlice) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	return inv.slicesOn(node)
 }
 
-// AllocatedOn returns what is in use of the pools that SlicesOn returns, which is what the allocator needs for the
-// node.
+// AllocatedOn returns the allocated devices of the pools that SlicesOn returns: the state
+// that the allocator needs for the node.
 func (inv *Inventory) AllocatedOn(node string) *structured.AllocatedState {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	return inv.allocatedOn(node)
 }
 
-// Allocated returns everything that is in use, as a copy that the caller may change.
+// Allocated returns all allocated devices. The caller may change the result.
 func (inv *Inventory) Allocated() *structured.AllocatedState {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()

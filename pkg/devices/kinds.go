@@ -11,15 +11,17 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// Kind is one column of the counts in a View. Devices of one kind are interchangeable for every request in use.
+// Kind is one column of the counts in a View. Devices of one kind are interchangeable for
+// every request in use.
 type Kind struct {
-	// Name identifies the kind: kinds of equal name in two views are the same devices.
+	// Name identifies the kind. Kinds with equal names in two views contain the same
+	// devices.
 	Name string
 	// Label is a short name for sentences. Several kinds may share it.
 	Label string
 	GPU   bool
 	RDMA  bool
-	// Plugin is set for devices that a device plugin offers under this extended resource.
+	// Plugin is the extended resource if a device plugin offers the devices, otherwise "".
 	Plugin v1.ResourceName
 }
 
@@ -32,8 +34,9 @@ type kindTable struct {
 	plugin     map[v1.ResourceName]int
 }
 
-// newKindTable numbers the kinds of the signatures present, and of the resources that device plugins offer. Kinds are in
-// the order of their names, so they do not depend on the order in which devices came.
+// newKindTable numbers the kinds of the present signatures and of the device plugins'
+// resources. Kinds are sorted by name, so their order does not depend on the order in which
+// devices appeared.
 func newKindTable(queries *queryTable, plugins []v1.ResourceName, present []signature) kindTable {
 	table := kindTable{queries: queries, signatures: present, of: map[signature]int{}, plugin: map[v1.ResourceName]int{}}
 	names := map[string]signature{}
@@ -56,7 +59,8 @@ func newKindTable(queries *queryTable, plugins []v1.ResourceName, present []sign
 	return table
 }
 
-// kindName spells out the signature without positions, so that it means the same in every table.
+// kindName describes the signature without query positions. The name has the same meaning
+// in every table.
 func (t *queryTable) kindName(s signature) string {
 	var parts []string
 	for i, q := range t.queries {
@@ -94,7 +98,7 @@ func isGPUResource(name v1.ResourceName) bool {
 	return name == "nvidia.com/gpu" || name == "amd.com/gpu" || strings.HasPrefix(string(name), "nvidia.com/mig-")
 }
 
-// kindsOf lists the kinds whose devices satisfy one of the queries.
+// kindsOf lists the kinds that satisfy one of the queries.
 func (t *kindTable) kindsOf(queries []*deviceQuery) []int {
 	var kinds []int
 	for s, kind := range t.of {

@@ -11,27 +11,30 @@ import (
 	"strings"
 )
 
-// looseUnit is the name of the unit for devices that belong to none.
+// looseUnit is the name of the unit for devices without a unit.
 const looseUnit = "loose"
 
-// unitInfo is what an alignment unit is for every request: its name and NUMA node.
+// unitInfo holds an alignment unit's name and NUMA node. They are the same for every
+// request.
 type unitInfo struct {
 	name string
 	numa int
 }
 
-// rung is one step of the alignment ladder: it names the unit of a device, or "" if it cannot.
+// rung is one step of the alignment ladder. Its unit function returns the name of a
+// device's unit, or "" if the rung has none for it.
 type rung struct {
 	name string
 	unit func(*device) string
-	// numa holds the NUMA nodes of units where the rung itself defines them.
+	// numa holds the NUMA nodes of units if the rung itself defines them.
 	numa map[string]int
-	// usable returns true if the rung shows which GPUs and NICs of this node belong together.
+	// usable returns true if the rung puts GPUs and NICs of this node into common units.
 	usable func(gpus, nics []*device) bool
 }
 
-// align puts every device of a node into its alignment unit by the first usable rung, and returns the units. The last
-// unit has the devices without a unit. It always exists and is often empty.
+// align assigns every device of a node to its alignment unit with the first usable rung. It
+// returns the units. The last unit has the devices without a unit. It always exists and is
+// often empty.
 func align(devices []*device, pairMaps []PairMap) []unitInfo {
 	gpus, nics := recognised(devices)
 	var units []unitInfo
@@ -89,8 +92,8 @@ func chooseRung(gpus, nics []*device, rungs []rung) *rung {
 	return nil
 }
 
-// names returns a function that names the unit of a device by its address, and each unit's NUMA node. A name carries
-// the unit's index in the map, so that names sort by it.
+// names returns a function from a device to the name of its unit, by address, and each
+// unit's NUMA node. A name contains the unit's index in the map, so names sort by index.
 func (m *PairMap) names() (unit func(*device) string, numa map[string]int) {
 	byAddress := map[string]string{}
 	numa = map[string]int{}
@@ -113,8 +116,8 @@ func numaName(d *device) string {
 	return ""
 }
 
-// shareUnit requires a GPU and a NIC in one unit: on GB300 only the GPU publishes a root, on OCI GB200 roots never
-// match.
+// shareUnit requires a GPU and a NIC in one unit: on GB300 only the GPU publishes a root,
+// on OCI GB200 roots never match.
 func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	return func(gpus, nics []*device) bool {
 		roots := map[string]bool{}
@@ -126,7 +129,8 @@ func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	}
 }
 
-// knowsBoth requires that the rung names units of GPUs and of NICs. It ignores a side that the node does not have.
+// knowsBoth requires that the rung names units of GPUs and of NICs. It ignores GPUs or NICs
+// if the node has none.
 func knowsBoth(unit func(*device) string) func(gpus, nics []*device) bool {
 	named := func(side []*device) bool {
 		return len(side) == 0 || slices.ContainsFunc(side, func(d *device) bool { return unit(d) != "" })
@@ -134,8 +138,8 @@ func knowsBoth(unit func(*device) string) func(gpus, nics []*device) bool {
 	return func(gpus, nics []*device) bool { return named(gpus) && named(nics) }
 }
 
-// assignUnits numbers the units in the order of their names. Only GPUs and RDMA NICs make units; other devices join
-// them.
+// assignUnits numbers the units in the order of their names. Only GPUs and RDMA NICs create
+// units. Other devices join these units.
 func assignUnits(devices, gpus, nics []*device, chosen *rung) []unitInfo {
 	members := map[string][]*device{}
 	for _, d := range slices.Concat(gpus, nics) {
@@ -162,7 +166,8 @@ func assignUnits(devices, gpus, nics []*device, chosen *rung) []unitInfo {
 	return units
 }
 
-// commonNUMA returns the NUMA node of the devices that publish one, or unknownNUMA if they differ.
+// commonNUMA returns the NUMA node of the devices that publish one, or unknownNUMA if they
+// differ.
 func commonNUMA(devices []*device) int {
 	var seen []int
 	for _, d := range devices {

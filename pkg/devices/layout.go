@@ -11,9 +11,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// layout is the partition of the cluster's devices into kinds for the requests in use, with the counts of every node.
-// Queries and pod limits are only added, so that a new request costs one more column and not a new partition. When
-// there are too many, the inventory starts a new layout with the requests at hand.
+// layout is the partition of the cluster's devices into kinds for the requests in use, with
+// the counts of every node. Queries and pod limits are only added. A new request costs one
+// more column instead of a new partition. When there are too many, the inventory starts a
+// new layout with the current requests.
 type layout struct {
 	queryTable
 	podLimits  []podLimit
@@ -23,7 +24,8 @@ type layout struct {
 	generation uint64
 
 	nodes []layoutNode
-	// present counts the nodes that have a signature, so that kinds do not depend on removed devices.
+	// present counts the nodes with each signature. Kinds therefore do not depend on
+	// removed devices.
 	present map[signature]int
 	// revision and current are the inventory's revision and the generation at the last update.
 	revision  uint64
@@ -37,7 +39,7 @@ func newLayout() *layout {
 	return &layout{queryTable: queryTable{column: map[string]int{}}, limitIndex: map[string]int{}, present: map[signature]int{}, generation: 1}
 }
 
-// addRequest adds the queries, plugins and pod limits of the request that the layout does not have.
+// addRequest adds the request's queries, plugins and pod limits that the layout lacks.
 func (l *layout) addRequest(request *Request) {
 	for i := range request.options {
 		l.addOption(&request.options[i])
@@ -69,8 +71,8 @@ func (l *layout) addOption(o *requestOption) {
 	}
 }
 
-// update brings the layout up to date with the contents. Its cost grows with what changed, unless queries or kinds
-// changed.
+// update updates the layout from the contents. Its cost is proportional to the changes,
+// unless queries or kinds changed.
 func (l *layout) update(c *contents) {
 	if l.current == l.generation && l.revision == c.revision {
 		return
@@ -86,7 +88,7 @@ func (l *layout) update(c *contents) {
 			l.updateSignatures(cached, n, c.pairMaps)
 		}
 	}
-	// Both must run, whatever the other returns.
+	// Both calls must run, so || cannot combine them.
 	renumbered, unbound := l.renumberKinds(c.multiNode), l.markUnbounded(c.multiNode)
 	if renumbered || unbound || l.current != l.generation {
 		changed = everyNode(all)
@@ -94,7 +96,8 @@ func (l *layout) update(c *contents) {
 	l.frozen = l.frozen.with(changed, func(i int) *NodeDevices { return l.recount(&l.nodes[i], &c.ledger) })
 	l.multiNode = countMultiNode(c.multiNode, &l.kinds, &c.ledger)
 	l.revision, l.current = c.revision, l.generation
-	// Not cleared: a map that once held every node keeps its size, and iterating over it would cost the whole cluster.
+	// clear is not enough: a map that once held every node keeps its size, and iterating
+	// over it would cost the whole cluster.
 	c.nodes.changed = map[int]bool{}
 }
 
@@ -106,7 +109,8 @@ func everyNode(nodes []*node) []int {
 	return every
 }
 
-// updateSignatures computes the signatures of a node's devices and updates the count of the signatures present.
+// updateSignatures computes the signatures of a node's devices and updates the counts of
+// the present signatures.
 func (l *layout) updateSignatures(cached *layoutNode, n *node, pairMaps []PairMap) {
 	for _, s := range cached.distinct {
 		if l.present[s]--; l.present[s] == 0 {
@@ -131,7 +135,7 @@ func (l *layout) updateSignatures(cached *layoutNode, n *node, pairMaps []PairMa
 	}
 }
 
-// presentSignatures lists, in order, every signature that some device has.
+// presentSignatures lists, in order, the signatures of all devices.
 func (l *layout) presentSignatures(multiNode map[poolKey]*pool) []signature {
 	present := distinctSignatures(maps.Keys(l.present))
 	for _, p := range inAllocatorOrder(multiNode) {
@@ -142,7 +146,8 @@ func (l *layout) presentSignatures(multiNode map[poolKey]*pool) []signature {
 	return distinctSignatures(slices.Values(present))
 }
 
-// renumberKinds rebuilds the table if the signatures present have changed, and returns whether they have.
+// renumberKinds rebuilds the kind table if the present signatures have changed. It returns
+// true if it rebuilt the table.
 func (l *layout) renumberKinds(multiNode map[poolKey]*pool) bool {
 	present := l.presentSignatures(multiNode)
 	if l.current == l.generation && slices.Equal(present, l.kinds.signatures) {
@@ -152,7 +157,7 @@ func (l *layout) renumberKinds(multiNode map[poolKey]*pool) bool {
 	return true
 }
 
-// markUnbounded sets unbounded of all limits, and returns true if any changed.
+// markUnbounded sets unbounded of all limits. It returns true if any changed.
 func (l *layout) markUnbounded(multiNode map[poolKey]*pool) bool {
 	changed := false
 	for i := range l.podLimits {
@@ -167,7 +172,8 @@ func (l *layout) markUnbounded(multiNode map[poolKey]*pool) bool {
 	return changed
 }
 
-// recount counts one node; it returns nil for a removed node. Signatures and kinds must be up to date.
+// recount counts one node. It returns nil for a removed node. Signatures and kinds must be
+// up to date.
 func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
 	n := cached.node
 	if n == nil {
@@ -198,7 +204,8 @@ func (l *layout) emptyUnit(info unitInfo) Unit {
 	return Unit{Name: info.name, NUMA: info.numa, Free: make([]int, kinds), Total: make([]int, kinds)}
 }
 
-// localKinds returns, by kind, whether some devices of it belong to one node, free or not.
+// localKinds returns, by kind, true if some devices of the kind belong to one node, free or
+// not.
 func (l *layout) localKinds() []bool {
 	own := make([]bool, len(l.kinds.kinds))
 	for s := range l.present {

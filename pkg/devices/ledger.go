@@ -16,7 +16,7 @@ import (
 // amounts are quantities by capacity name.
 type amounts = map[resourceapi.QualifiedName]resource.Quantity
 
-// holding is what one claim holds: whole devices and shares of others.
+// holding is the allocation of one claim: whole devices and shares of other devices.
 type holding struct {
 	devices []structured.DeviceID
 	shares  []share
@@ -29,12 +29,14 @@ type share struct {
 	taken amounts
 }
 
-// ledger holds which devices are in use. It has two sources: the state that the scheduler's claim tracker gathers,
-// and single claims. A device is in use if either source lists it.
+// ledger records the devices in use. It has two sources: the state gathered by the
+// scheduler's claim tracker, and single claims. A device is in use if either source lists
+// it.
 type ledger struct {
 	gathered structured.AllocatedState
 	claims   map[types.UID]holding
-	// held counts the claims that hold a device; shared lists the claims' shares of a device.
+	// held counts the claims that hold a device. shared lists the claims' shares of a
+	// device.
 	held   map[structured.DeviceID]int
 	shared map[structured.DeviceID]map[types.UID][]share
 }
@@ -47,7 +49,7 @@ func newLedger() ledger {
 	}
 }
 
-// holdingOf reads an allocation. Admin access holds nothing.
+// holdingOf reads an allocation. Requests with admin access hold no device.
 func holdingOf(allocation *resourceapi.AllocationResult) holding {
 	var h holding
 	if allocation == nil {
@@ -68,7 +70,7 @@ func holdingOf(allocation *resourceapi.AllocationResult) holding {
 	return h
 }
 
-// ids lists all devices that the holding touches.
+// ids lists all whole and shared devices of the holding.
 func (h *holding) ids() []structured.DeviceID {
 	ids := append([]structured.DeviceID(nil), h.devices...)
 	for _, s := range h.shares {
@@ -80,7 +82,7 @@ func (h *holding) ids() []structured.DeviceID {
 // whole returns true if no device is shared.
 func (h *holding) whole() bool { return len(h.shares) == 0 }
 
-// hold sets what a claim holds and returns the devices whose state may have changed.
+// hold sets the holding of a claim. It returns the devices whose state may have changed.
 func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	before := l.claims[claim]
 	if before.whole() && now.whole() && slices.Equal(before.devices, now.devices) {
@@ -112,7 +114,7 @@ func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	return append(before.ids(), now.ids()...)
 }
 
-// gather replaces the tracker's state and returns the devices whose state may have changed.
+// gather replaces the tracker's state. It returns the devices whose state may have changed.
 func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 	before := l.gathered
 	l.gathered = state
@@ -122,7 +124,7 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 			changed = append(changed, id)
 		}
 	}
-	// Removed devices are looked up only if the sizes show that there are some.
+	// The sizes show whether there are removed devices to look up.
 	if len(before.AllocatedDevices)+len(changed) != len(state.AllocatedDevices) {
 		for id := range before.AllocatedDevices {
 			if !state.AllocatedDevices.Has(id) {
@@ -163,7 +165,8 @@ func (l *ledger) partlyInUse(id structured.DeviceID) bool {
 	return false
 }
 
-// used sums what is taken of a shared device. Both sources may have the same share; the larger sum counts.
+// used sums the consumed capacity of a shared device. Both sources may have the same share;
+// the larger sum counts.
 func (l *ledger) used(id structured.DeviceID) amounts {
 	sum := amounts{}
 	for _, shares := range l.shared[id] {

@@ -14,32 +14,33 @@ import (
 type node struct {
 	name  string
 	pools map[poolKey]*pool
-	// revision is the inventory's at the last change of anything that counts here, spec that at the last change of
-	// slices.
+	// revision is the inventory's revision at the last change of this node's counts. spec
+	// is its revision at the last change of the node's slices.
 	revision uint64
 	spec     uint64
-	// stale is set if slices changed and the fields below are not yet computed from them.
+	// stale is true if slices changed and the fields below are not yet computed from them.
 	stale   bool
 	devices []*device
 	units   []unitInfo
-	// values are the results of AttributeValues since slices last changed.
+	// values caches the results of AttributeValues since slices last changed.
 	values map[string][]string
-	// unusable is set if a pool whose newest generation has devices here is incomplete or broken. Then no request for
-	// "all" devices can be met.
+	// unusable is true if a pool is incomplete or broken and its newest generation has
+	// devices here. Then the node cannot meet a request for "all" devices.
 	unusable bool
-	// assessed caches assessments of the node as it was at revision assessedAt.
+	// assessed caches assessments of the node at revision assessedAt.
 	assessed   map[assessmentKey]Assessment
 	assessedAt uint64
 }
 
-// nodeTable numbers nodes densely, so that per-node results are slices. Numbers of removed nodes are reused.
+// nodeTable gives nodes dense numbers. Per-node results are slices indexed by number.
+// Numbers of removed nodes are reused.
 type nodeTable struct {
 	index map[string]int
-	// shared is set while a View uses index: then it is copied before it changes.
+	// shared is true while a View uses index. The table copies index before it changes it.
 	shared bool
 	nodes  []*node
 	free   []int
-	// changed are the numbers of nodes that changed since the last update of the layout.
+	// changed has the numbers of nodes that changed since the last update of the layout.
 	changed map[int]bool
 }
 
@@ -115,7 +116,7 @@ func (t *nodeTable) remove(name string) {
 	delete(t.index, name)
 }
 
-// refresh computes devices and units from the pools, if slices changed.
+// refresh computes devices and units from the pools if slices changed.
 func (n *node) refresh(pairMaps []PairMap) {
 	if !n.stale {
 		return
@@ -133,7 +134,8 @@ func (n *node) refresh(pairMaps []PairMap) {
 	n.units = align(n.devices, pairMaps)
 }
 
-// attributeValues returns the values that the node's devices publish of an attribute, sorted.
+// attributeValues returns the values of an attribute that the node's devices publish,
+// sorted.
 func (n *node) attributeValues(attribute string) []string {
 	values, cached := n.values[attribute]
 	if !cached {

@@ -11,18 +11,21 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// NodeSlices are the ResourceSlices of a cluster, sorted by the nodes that can use them. Treat them as read-only.
+// NodeSlices are the ResourceSlices of a cluster, grouped by the nodes that can use them.
+// Treat them as read-only.
 type NodeSlices struct {
-	// Index numbers the nodes that have pools of their own; Local lists the slices of those pools by that number.
+	// Index numbers the nodes with pools of their own. Local lists the slices of those
+	// pools by that number.
 	Index map[string]int
 	Local [][]*resourceapi.ResourceSlice
-	// Shared are the slices of all other pools. The allocator may read any of them for any node.
+	// Shared has the slices of all other pools. The allocator may read any of them for any
+	// node.
 	Shared []*resourceapi.ResourceSlice
-	// Count is how many slices Local has.
+	// Count is the number of slices in Local.
 	Count int
 }
 
-// sortSlices sorts all slices by node.
+// sortSlices groups all slices by node.
 func (c *contents) sortSlices() *NodeSlices {
 	s := &NodeSlices{Index: map[string]int{}}
 	for _, slice := range c.slices {
@@ -44,7 +47,7 @@ func (c *contents) sortSlices() *NodeSlices {
 	return s
 }
 
-// slicesOn is SlicesOn of an Inventory.
+// slicesOn implements Inventory.SlicesOn.
 func (c *contents) slicesOn(node string) (local, shared []*resourceapi.ResourceSlice) {
 	if n := c.nodes.get(node); n != nil {
 		for _, p := range n.pools {
@@ -59,7 +62,7 @@ func (c *contents) slicesOn(node string) (local, shared []*resourceapi.ResourceS
 	return local, shared
 }
 
-// allocatedOn is AllocatedOn of an Inventory.
+// allocatedOn implements Inventory.AllocatedOn.
 func (c *contents) allocatedOn(node string) *structured.AllocatedState {
 	allocated := noneAllocated()
 	if n := c.nodes.get(node); n != nil {

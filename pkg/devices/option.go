@@ -5,9 +5,10 @@ package devices
 
 import "slices"
 
-// Option is one way to meet a request: all its demands together, and each of its pod limits once.
+// Option is one way to meet a request: all its demands together, and each of its pod limits
+// once.
 type Option struct {
-	// Demands come in the order GPUs, RDMA NICs, others.
+	// Demands are in the order GPUs, RDMA NICs, others.
 	Demands []DeviceDemand
 	// Permits are indexes into NodeDevices.Permits and View.Permits.
 	Permits []int

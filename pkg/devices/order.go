@@ -10,19 +10,20 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Order is the order in which the stock allocator should see a node's devices, so that the first devices that fit
-// belong together.
+// Order is the order of a node's devices for the stock allocator. The first devices that
+// fit belong together.
 type Order struct {
-	// Pairing is the choice of units that the order leads to.
+	// Pairing is the chosen units.
 	Pairing Pairing
-	// Want is what the pod takes of GPUs and NICs.
+	// Want is the pod's demand for GPUs and NICs.
 	Want Demand
-	// first ranks the chosen devices. All others keep their order behind them.
+	// first ranks the chosen devices. All others follow them in their own order.
 	first map[structured.DeviceID]int
 }
 
-// Arrange returns the slice with the chosen devices first: a copy, or the slice itself if it is already in that
-// order. The copy shares everything with the slice except the list of devices.
+// Arrange returns the slice with the chosen devices first. The result is a copy, or the
+// slice itself if it is already in that order. The copy shares everything with the slice
+// except the list of devices.
 func (o *Order) Arrange(slice *resourceapi.ResourceSlice) *resourceapi.ResourceSlice {
 	rank := make(map[string]int, len(slice.Spec.Devices))
 	ranks := make([]int, len(slice.Spec.Devices))

@@ -5,43 +5,49 @@ package devices
 
 import "slices"
 
-// Supply counts the GPUs and NICs of one alignment unit that a pod could use: the free ones and all of them.
+// Supply counts the GPUs and NICs of one alignment unit that a pod could use: the free ones
+// and all of them.
 type Supply struct {
 	FreeGPUs, FreeNICs int
 	AllGPUs, AllNICs   int
-	// NUMA is the unit's NUMA node, -1 if unknown. Taking NICs from an unknown node counts as no crossing.
+	// NUMA is the unit's NUMA node, -1 if unknown. NICs of an unknown node never count as
+	// crossing.
 	NUMA int
-	// Loose is set for the unit of devices that belong to no unit: nothing in it is paired.
+	// Loose is true for the unit of devices without a unit. Nothing in it is paired.
 	Loose bool
 }
 
-// Demand is what a pod takes of a node.
+// Demand is a pod's demand for GPUs and NICs of a node.
 type Demand struct {
 	GPUs, NICs int
-	// Rails are the units that other members of the gang use on their nodes. The pod keeps to them if that costs no
-	// alignment. Without rails there is nothing to keep to.
+	// Rails are the units that other members of the gang use on their nodes. The pod uses
+	// the same units if that costs no alignment. Without rails this preference does not
+	// apply.
 	Rails []int
 }
 
-// Taken is what a pairing takes of one unit.
+// Taken is the number of devices that a pairing takes from one unit.
 type Taken struct{ GPUs, NICs int }
 
 // Pairing is the best choice of units for a pod.
 type Pairing struct {
 	// Takes has one entry for each unit.
 	Takes []Taken
-	// Unpaired counts the pod's NICs without a GPU: each GPU pairs with its share of the NICs in its own unit. Crossing
-	// counts those of them that are also beyond the share of the pod's GPUs on their NUMA node.
+	// Unpaired counts the pod's NICs without a GPU: each GPU pairs with its share of the
+	// NICs in its own unit. Crossing counts the unpaired NICs that are also beyond the
+	// share of the pod's GPUs on their NUMA node.
 	Unpaired, Crossing int
-	// PairsLost is how many GPUs of the node lose the NICs that belong to them, so that fewer pairs are left for the
-	// next pod.
+	// PairsLost is how many GPUs of the node lose their NICs. The next pod has that many
+	// fewer pairs.
 	PairsLost int
 }
 
-// Pair chooses the units for a pod, or returns false if the node does not have the devices. The choice is optimal in
-// this order: fewest unpaired NICs, fewest NICs across NUMA nodes, fewest NUMA nodes, fewest units off the rails.
-// Then it leaves most to the next pod: pairs that are kept, GPUs kept together in units, and in NUMA nodes. All these
-// terms add up over units and NUMA nodes, so choosing unit by unit for every number of devices taken so far is exact.
+// Pair chooses the units for a pod. It returns false if the node does not have the devices.
+// The choice is optimal in this order: fewest unpaired NICs, fewest NICs across NUMA nodes,
+// fewest NUMA nodes, fewest units off the rails. Then it leaves most to the next pod: pairs
+// that are kept, GPUs kept together in units, and in NUMA nodes. All these terms add up
+// over units and NUMA nodes. Choosing unit by unit for every number of devices is therefore
+// exact.
 func Pair(units []Supply, demand Demand) (Pairing, bool) {
 	s := solver{demand: demand, share: 1}
 	if demand.GPUs > 0 {
@@ -71,8 +77,8 @@ func Pair(units []Supply, demand Demand) (Pairing, bool) {
 	return pairing, true
 }
 
-// numaGroups sorts unit numbers into NUMA nodes, in the order of their first unit. Each unit of unknown NUMA node is
-// a group of its own.
+// numaGroups groups unit numbers by NUMA node, in the order of their first unit. Each unit
+// with an unknown NUMA node is a group of its own.
 func numaGroups(units []Supply) [][]int {
 	var groups [][]int
 	groupOf := map[int]int{}
@@ -88,7 +94,7 @@ func numaGroups(units []Supply) [][]int {
 	return groups
 }
 
-// The terms of a cost, most important first.
+// These are the terms of a cost, most important first.
 const (
 	costUnpaired = iota
 	costCrossing
@@ -114,7 +120,7 @@ func (c cost) less(other cost) bool { return slices.Compare(c[:], other[:]) < 0 
 
 type solver struct {
 	demand Demand
-	// share is how many NICs belong to each GPU of the pod.
+	// share is the number of NICs that belong to each GPU of the pod.
 	share int
 }
 
@@ -138,7 +144,7 @@ func (s *solver) solveGroup(units []Supply, group []int) *table {
 	return t
 }
 
-// unitTable is the cost of taking any number of devices from one unit.
+// unitTable returns the cost of taking any number of devices from one unit.
 func (s *solver) unitTable(units []Supply, unit int) *table {
 	supply := &units[unit]
 	t := newTable(min(supply.FreeGPUs, s.demand.GPUs), min(supply.FreeNICs, s.demand.NICs))
@@ -165,7 +171,8 @@ func (s *solver) unitCost(supply *Supply, unit int, take Taken) cost {
 	return c
 }
 
-// pairs returns how many GPUs of the unit have their share of its NICs after that many devices are taken from it.
+// pairs returns how many GPUs of the unit keep their share of its NICs after that many
+// devices are taken from it.
 func (s *Supply) pairs(gpus, nics int) int {
 	if s.Loose {
 		return 0
@@ -177,7 +184,8 @@ func (s *Supply) pairs(gpus, nics int) int {
 	return min(s.FreeGPUs-gpus, (s.FreeNICs-nics)/share)
 }
 
-// groupCost is the cost of taking from a NUMA node beyond the cost of its units.
+// groupCost returns the cost of taking devices from a NUMA node, without the cost of its
+// units. free is the number of its free GPUs.
 func (s *solver) groupCost(first *Supply, take Taken, free int) cost {
 	var c cost
 	left := free - take.GPUs
@@ -196,14 +204,14 @@ func (s *solver) groupCost(first *Supply, take Taken, free int) cost {
 type table struct {
 	gpus, nics int
 	entries    []entry
-	// before and last are the tables that it was joined from.
+	// before and last are the two tables that were joined into this table.
 	before, last *table
 }
 
 type entry struct {
 	reached bool
 	cost    cost
-	// of is how much the last part gave.
+	// of is the number of devices taken from the last part.
 	of Taken
 }
 
@@ -211,15 +219,15 @@ func newTable(gpus, nics int) *table {
 	return &table{gpus: gpus, nics: nics, entries: make([]entry, (gpus+1)*(nics+1))}
 }
 
-// start makes the table that has taken nothing yet.
+// start marks the entry with no devices taken as reached, at zero cost.
 func (t *table) start() { t.entries[0].reached = true }
 
 func (t *table) at(gpus, nics int) *entry { return &t.entries[gpus*(t.nics+1)+nics] }
 
 func (t *table) take(i int) Taken { return Taken{GPUs: i / (t.nics + 1), NICs: i % (t.nics + 1)} }
 
-// join adds one more part to choose from. Of ways with equal cost it keeps the one that takes most from earlier
-// parts.
+// join adds one more part. Among choices with equal cost it keeps the choice that takes
+// most from earlier parts.
 func (t *table) join(part *table) *table {
 	joined := newTable(t.gpus, t.nics)
 	joined.before, joined.last = t, part
@@ -246,7 +254,7 @@ func (t *table) update(before, part Taken, c cost) {
 	}
 }
 
-// history returns how much each part gave to the entry for take, first part first.
+// history returns the devices taken from each part for the entry take, first part first.
 func (t *table) history(take Taken) []Taken {
 	var parts []Taken
 	for ; t.before != nil; t = t.before {

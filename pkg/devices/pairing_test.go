@@ -13,7 +13,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 )
 
-// priceOf is the cost of a choice of units, computed term by term as Pair documents it, without its arithmetic.
+// priceOf returns the cost of a choice of units. It computes each term from the
+// documentation of Pair and uses none of its code.
 func priceOf(units []devices.Supply, want devices.Demand, takes []devices.Taken) []int {
 	share := 1
 	if want.GPUs > 0 {
@@ -68,7 +69,7 @@ func priceOf(units []devices.Supply, want devices.Demand, takes []devices.Taken)
 	return []int{unpaired, crossing, nodes, offRail, -pairsLeft, -unitsKept, -nodesKept}
 }
 
-// cheapest tries every choice.
+// cheapest returns the lowest cost over all choices.
 func cheapest(units []devices.Supply, want devices.Demand) []int {
 	var best []int
 	takes := make([]devices.Taken, len(units))
@@ -95,7 +96,8 @@ func cheapest(units []devices.Supply, want devices.Demand) []int {
 	return best
 }
 
-// randomNode is a node of up to five units with any number of devices free.
+// randomNode returns a node of up to five units with random numbers of free devices, and a
+// random demand.
 func randomNode(random *rand.Rand) ([]devices.Supply, devices.Demand) {
 	units := make([]devices.Supply, 1+random.IntN(5))
 	for i := range units {
@@ -157,7 +159,7 @@ func checkTakes(t *testing.T, units []devices.Supply, want devices.Demand, pairi
 	}
 }
 
-// The order of the terms on a real machine.
+// On a real machine the terms apply in their documented order.
 func TestPairOnNDH100v5(t *testing.T) {
 	// GPUs of units 1 and 4 have lost their NICs, unit 0 its GPU.
 	units := make([]devices.Supply, 9)

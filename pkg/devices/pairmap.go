@@ -9,25 +9,27 @@ import (
 	"strings"
 )
 
-// PairMap lists by PCI address which devices of a machine type belong together. It is the first rung of the alignment
-// ladder, for machines whose drivers do not publish it. It keeps storage NICs out of the pairs.
+// PairMap lists, by PCI address, the devices of a machine type that belong together. It is
+// the first rung of the alignment ladder, for machines with drivers that do not publish
+// pairs. It keeps storage NICs out of the pairs.
 type PairMap struct {
-	// VMSize is the value of the attribute azure.dra.net/vmSize, compared without case.
+	// VMSize is the value of the attribute azure.dra.net/vmSize. Case is ignored.
 	VMSize string
 	Units  []PairUnit
 }
 
 // PairUnit is one unit of a PairMap.
 type PairUnit struct {
-	// Addresses are PCI addresses in lower case, GPUs and NICs alike.
+	// Addresses are PCI addresses of GPUs and NICs in lower case.
 	Addresses []string
 	NUMA      int
 }
 
-// DefaultPairMaps are the machine types whose pairs are published but not visible in their devices' attributes: those
-// for which Azure's images install a topology file. Hyper-V gives every device a PCI domain of its own, so that no
-// two share a PCIe root. Larger and newer Azure sizes (MI300X, GB200, GB300) have no such file. Their devices belong
-// together if they share a NUMA node, which drivers publish.
+// DefaultPairMaps returns the machine types with published pairs that are not visible in
+// their devices' attributes. For these types Azure's images install a topology file.
+// Hyper-V gives every device a PCI domain of its own, so no two devices share a PCIe root.
+// Larger and newer Azure sizes (MI300X, GB200, GB300) have no such file. Their devices
+// belong together if they share a NUMA node. Drivers publish the NUMA node.
 func DefaultPairMaps() []PairMap {
 	units := map[string][]PairUnit{
 		"Standard_ND96asr_v4":       ndv4Units(),
@@ -44,7 +46,7 @@ func DefaultPairMaps() []PairMap {
 	return list
 }
 
-// ndv5Units are the eight pairs of Azure's H100 and H200 machines.
+// ndv5Units returns the eight pairs of Azure's H100 and H200 machines.
 func ndv5Units() []PairUnit {
 	return []PairUnit{
 		hyperVPair("0001", "0101", 0), hyperVPair("0002", "0102", 0),
@@ -54,7 +56,8 @@ func ndv5Units() []PairUnit {
 	}
 }
 
-// ndv4Units are the four switches of Azure's A100 machines, each with two GPUs and two NICs and a NUMA node of its own.
+// ndv4Units returns the four switches of Azure's A100 machines. Each has two GPUs, two NICs
+// and its own NUMA node.
 func ndv4Units() []PairUnit {
 	unit := func(numa int, domains ...string) PairUnit {
 		addresses := make([]string, 0, len(domains))
@@ -77,7 +80,8 @@ func hyperVPair(gpuDomain, nicDomain string, numa int) PairUnit {
 
 func hyperVAddress(domain string) string { return domain + ":00:00.0" }
 
-// pairMapFor finds the map of a machine type. Later maps win, so that an admin's map can replace a default.
+// pairMapFor returns the map of a machine type, or nil. Later maps win, so an admin's map
+// replaces a default.
 func pairMapFor(maps []PairMap, vmSize string) *PairMap {
 	if vmSize == "" {
 		return nil

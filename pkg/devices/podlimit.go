@@ -11,28 +11,30 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// podLimit bounds how many pods of one request a node can hold where counts of devices cannot express it. Each pod
-// uses the limit once.
+// podLimit limits how many pods of one request fit on a node if counts of devices cannot
+// express the limit. Each pod uses the limit once.
 type podLimit struct {
 	key  string
 	name string
-	// all is set for a request of all devices that satisfy the query.
+	// all is the query of a request for all devices that satisfy it, otherwise nil.
 	all *deviceQuery
-	// times is how many constraints over disjoint requests demand the same devices of the same attribute.
+	// times is the number of constraints over disjoint requests that demand the same
+	// devices of the same attribute.
 	times     int
 	attribute string
 	demands   []limitDemand
-	// unbounded is set if devices for several nodes may serve the limit's requests: then it does not bound them.
+	// unbounded is true if devices for several nodes may serve the limit's requests. Then
+	// the limit does not apply.
 	unbounded bool
 }
 
-// limitDemand is a number of devices, each of which satisfies one of the queries.
+// limitDemand is a number of devices. Each must satisfy one of the queries.
 type limitDemand struct {
 	queries []*deviceQuery
 	count   int
 }
 
-// podLimits lists what bounds an option beyond counts of devices.
+// podLimits lists the limits of an option beyond counts of devices.
 func (o *requestOption) podLimits() []podLimit {
 	var list []podLimit
 	for i := range o.requests {
@@ -44,16 +46,17 @@ func (o *requestOption) podLimits() []podLimit {
 	return append(list, o.constraintLimits()...)
 }
 
-// constraintLimits makes the pod limits of constraints. Constraints that demand the same devices of the same
-// attribute for different requests compete with each other and make one limit: eight pairs, each on some PCIe root,
-// need eight roots' worth of pairs.
+// constraintLimits returns the pod limits of constraints. Constraints that demand the same
+// devices of the same attribute for different requests compete. They form one limit: eight
+// pairs, each on some PCIe root, need eight roots' worth of pairs.
 func (o *requestOption) constraintLimits() []podLimit {
 	var list []podLimit
 	members := map[string]map[int]bool{}
 	for _, g := range o.groups {
 		p := o.groupLimit(g)
 		if len(p.demands) == 0 {
-			// Only requests for all devices: they have no number to compare with the devices of a value.
+			// The group has only requests for all devices. They have no number to compare
+			// with the devices of a value.
 			continue
 		}
 		base := p.key
@@ -103,7 +106,8 @@ func (o *requestOption) groupLimit(g group) podLimit {
 	return p
 }
 
-// admits returns how many pods the limit admits to the node, never fewer than really fit.
+// admits returns how many pods the limit admits to the node. The result is never less than
+// the number of pods that fit.
 func (p *podLimit) admits(kinds *kindTable, cached *layoutNode, free []int) int {
 	if p.unbounded {
 		return maxShares
@@ -127,7 +131,8 @@ func (p *podLimit) admits(kinds *kindTable, cached *layoutNode, free []int) int 
 	return sum / p.times
 }
 
-// admitsElsewhere returns how many pods the limit admits to a node without devices of its own.
+// admitsElsewhere returns how many pods the limit admits to a node without devices of its
+// own.
 func (p *podLimit) admitsElsewhere() int {
 	if p.unbounded {
 		return maxShares
@@ -145,8 +150,9 @@ func (p *podLimit) serves(d *device) bool {
 	})
 }
 
-// admitsAll is admits for a request of all devices. It admits one pod if every device of the node that satisfies the
-// query is free for it. If all of them are shared, it admits as many pods as the scarcest has shares.
+// admitsAll implements admits for a request of all devices. It admits one pod if every
+// device of the node that satisfies the query is free for it. If all of them are shared, it
+// admits as many pods as the scarcest device has shares.
 func (p *podLimit) admitsAll(n *node, free []int) int {
 	if n.unusable {
 		return 0
@@ -167,7 +173,8 @@ func (p *podLimit) admitsAll(n *node, free []int) int {
 	return admitted
 }
 
-// timesAmong returns how often the limit's requests fit together into devices that share a value.
+// timesAmong returns how often the limit's requests fit together into devices with a common
+// value.
 func (p *podLimit) timesAmong(kinds *kindTable, cached *layoutNode, devices, free []int) int {
 	supply := make([]int, len(kinds.kinds))
 	for _, i := range devices {

@@ -11,40 +11,44 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// poolKey names a pool of devices. Pools belong to the cluster, not to a node, though nearly all are for one node.
+// poolKey identifies a pool of devices. Pools belong to the cluster, not to a node, though
+// nearly all are for one node.
 type poolKey struct{ driver, name string }
 
 func poolOf(slice *resourceapi.ResourceSlice) poolKey {
 	return poolKey{driver: slice.Spec.Driver, name: slice.Spec.Pool.Name}
 }
 
-// pool is every known ResourceSlice of one pool, of any generation.
+// pool has every known ResourceSlice of one pool, of any generation.
 type pool struct {
 	key    poolKey
 	slices map[string]*resourceapi.ResourceSlice
-	// state is computed from the slices again whenever one of them changes.
+	// state is computed again from the slices after each change of a slice.
 	state poolState
 }
 
 // poolState is the newest generation of a pool.
 type poolState struct {
 	generation int64
-	// slices are those of the newest generation in the order of their names, as the stock allocator walks them.
+	// slices has the slices of the newest generation by name, the order of the stock
+	// allocator.
 	slices []*resourceapi.ResourceSlice
-	// problem says why no device of the pool may be counted; "" if all may.
+	// problem explains why no device of the pool counts. It is "" if all devices count.
 	problem string
-	// counters are shared by partitionable devices of the pool.
+	// counters are the counters that partitionable devices of the pool share.
 	counters counterSets
-	// nodes are those that slices of any generation name, in order.
+	// nodes are the nodes named by slices of any generation, in order.
 	nodes []string
-	// multiNode is set if some devices are for more than one named node.
+	// multiNode is true if some devices are for more than one named node.
 	multiNode bool
-	// bindingConditions is set if devices have some: the allocator tries the pool after all pools without.
+	// bindingConditions is true if devices have binding conditions. The allocator tries
+	// such pools last.
 	bindingConditions bool
 }
 
-// refresh computes the pool's state. A pool counts only if every slice of its newest generation is there, because a
-// driver replaces pools slice by slice and the missing slices may differ.
+// refresh computes the pool's state. A pool counts only if every slice of its newest
+// generation is present: a driver replaces pools slice by slice, and the missing slices may
+// differ.
 func (p *pool) refresh() {
 	state := poolState{}
 	for _, slice := range p.slices {
@@ -83,7 +87,8 @@ func (s *poolState) check() string {
 	return s.gatherCounters()
 }
 
-// gatherCounters collects the pool's counter sets and checks that every device consumes existing counters.
+// gatherCounters collects the pool's counter sets. It returns a problem if a set name is
+// repeated or a device consumes a counter that does not exist, or "".
 func (s *poolState) gatherCounters() string {
 	for _, slice := range s.slices {
 		for i := range slice.Spec.SharedCounters {
@@ -107,7 +112,7 @@ func (s *poolState) gatherCounters() string {
 	return ""
 }
 
-// place sets the nodes that the slices name, in order, and whether some devices are for more than one node.
+// place sets nodes and multiNode from the slices.
 func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 	for _, slice := range all {
 		if name := nodeOf(slice); name != "" {
@@ -123,13 +128,14 @@ func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 // local returns true if the pool belongs to one node alone.
 func (s *poolState) local() bool { return !s.multiNode && len(s.nodes) == 1 }
 
-// sameUse returns true if a slice that changed between the two states leaves the nodes of the other slices unchanged.
+// sameUse returns true if a slice that changed between the two states leaves the nodes of
+// the other slices unchanged.
 func (s *poolState) sameUse(other *poolState) bool {
 	return s.generation == other.generation && s.problem == other.problem && s.bindingConditions == other.bindingConditions &&
 		s.counters == nil && other.counters == nil
 }
 
-// nodesOfDevice lists the nodes whose counts depend on whether the device is in use.
+// nodesOfDevice lists the nodes whose counts depend on the device's allocation.
 func (p *pool) nodesOfDevice(name string) []string {
 	if len(p.state.nodes) <= 1 || p.state.counters != nil {
 		return p.state.nodes
@@ -144,8 +150,8 @@ func (p *pool) nodesOfDevice(name string) []string {
 	return nil
 }
 
-// nodeOf returns the node of a slice, or "" if the slice is for several nodes or its devices select theirs one by
-// one.
+// nodeOf returns the node of a slice. It returns "" if the slice is for several nodes or
+// selects nodes for each device.
 func nodeOf(slice *resourceapi.ResourceSlice) string {
 	if slice.Spec.NodeName == nil {
 		return ""

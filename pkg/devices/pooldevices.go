@@ -12,7 +12,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// inAllocatorOrder sorts pools like the stock allocator: by driver and name, pools with binding conditions last.
+// inAllocatorOrder sorts pools in the order of the stock allocator: by driver and name,
+// with pools with binding conditions last.
 func inAllocatorOrder(pools map[poolKey]*pool) []*pool {
 	return slices.SortedFunc(maps.Values(pools), func(a, b *pool) int {
 		if a.state.bindingConditions != b.state.bindingConditions {
@@ -25,7 +26,7 @@ func inAllocatorOrder(pools map[poolKey]*pool) []*pool {
 	})
 }
 
-// devices lists the pool's devices from the chosen slices, in the order in which the allocator tries them.
+// devices lists the pool's devices from the chosen slices, in the order of the allocator.
 func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
 	var list []*device
 	for _, slice := range p.state.slices {
@@ -47,7 +48,7 @@ func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
 
 func everySlice(*resourceapi.ResourceSlice) bool { return true }
 
-// multiNodeDevices are the devices of a usable pool that more than one node may use.
+// multiNodeDevices lists the devices of a usable pool that more than one node may use.
 func multiNodeDevices(p *pool) []*device {
 	if p.state.problem != "" {
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 )
 
-// stockFeatures are those of Kubernetes 1.37 with default gates.
+// stockFeatures are the allocator features of Kubernetes 1.37 with default gates.
 var stockFeatures = structured.Features{
 	AdminAccess: true, PrioritizedList: true, PartitionableDevices: true, DeviceTaints: true, DeviceBindingAndStatus: true,
 	ConsumableCapacity: true, FractionalCapacityRange: true,
@@ -36,13 +36,14 @@ func (s *stock) allocate(state structured.AllocatedState, claims []*resourceapi.
 	}
 	results, err := allocator.Allocate(s.t.Context(), node(name), claims)
 	if err != nil {
-		// The stock allocator returns an error for incomplete or broken pools and requests for all their devices.
+		// The stock allocator returns an error for incomplete or broken pools and requests
+		// for all their devices.
 		return nil
 	}
 	return results
 }
 
-// slots is how many pods stock places one after the other, at most limit.
+// slots returns the number of pods that stock places one after the other, at most limit.
 func (s *stock) slots(claims []*resourceapi.ResourceClaim, name string, limit int) int {
 	state := s.sim.state()
 	for placed := range limit {
@@ -57,14 +58,16 @@ func (s *stock) slots(claims []*resourceapi.ResourceClaim, name string, limit in
 	return limit
 }
 
-// traits are why counts may differ from the stock allocator, as documented in doc.go.
+// traits are the documented reasons (doc.go) for counts that differ from the stock
+// allocator.
 type traits struct {
 	constraint, all, parts, shared, multiNode bool
 	requests                                  int
 }
 
-// exact returns true if counts must be exact about whether one pod fits. For all devices of a kind, and for devices
-// that consume common counters, that is so if the pod requests nothing else.
+// exact returns true if counts must be exact for one pod: they must then agree with stock
+// on whether it fits. For all devices of a kind, and for devices that consume common
+// counters, counts are exact only if the pod requests nothing else.
 func (t traits) exact() bool {
 	return !t.constraint && !t.shared && (t.requests == 1 || !t.parts && !t.all) && !(t.all && t.multiNode)
 }
@@ -92,8 +95,8 @@ func traitsOf(sim *simulation, claims []*resourceapi.ResourceClaim) traits {
 	return t
 }
 
-// Counts never refuse what the stock allocator grants, and promise nothing that it refuses, except for the
-// differences that the package documents.
+// Counts never refuse a pod that the stock allocator accepts, and never accept a pod that
+// it refuses, except for the documented differences.
 func TestCountsAgreeWithStockAllocator(t *testing.T) {
 	const simulations, pods = 250, 10
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
@@ -115,8 +118,8 @@ func TestCountsAgreeWithStockAllocator(t *testing.T) {
 	t.Logf("cases with one right answer: %d granted, %d refused", granted, refused)
 }
 
-// compare compares our counts for one pod on every node with stock. It returns how often stock granted or refused the
-// pod, in the cases with a single correct answer.
+// compare compares our counts for one pod on every node with stock. It returns how often
+// stock granted or refused the pod, in the cases with a single correct answer.
 func (s *stock) compare(inv *devices.Inventory, claims []*resourceapi.ResourceClaim, where string) (granted, refused int) {
 	const limit = 5
 	s.t.Helper()
@@ -138,7 +141,7 @@ func (s *stock) compare(inv *devices.Inventory, claims []*resourceapi.ResourceCl
 	return granted, refused
 }
 
-// bestSlots is the sum of what the options admit, or 0 if none admits a pod.
+// bestSlots returns the sum of the pods that the options admit, or 0 if none admits a pod.
 func bestSlots(t *testing.T, view *devices.View, request devices.Request, name string) int {
 	t.Helper()
 	counts, best, sum := mustNode(t, view, name), 0, 0
@@ -149,7 +152,7 @@ func bestSlots(t *testing.T, view *devices.View, request devices.Request, name s
 	if best == 0 {
 		return 0
 	}
-	// Pods may take different options; together they are never more than the sum.
+	// Pods may take different options. Together they are never more than the sum.
 	return sum
 }
 
@@ -170,7 +173,7 @@ func describe(sim *simulation, claims []*resourceapi.ResourceClaim) string {
 	return text
 }
 
-// viewContents is everything that a view returns, for comparing.
+// viewContents has all results of a view, for comparison.
 type viewContents struct {
 	Kinds    []devices.Kind
 	Permits  []string
@@ -184,7 +187,7 @@ func contentsOf(t *testing.T, view *devices.View, requests []devices.Request) vi
 	p := viewContents{Kinds: view.Kinds, Permits: view.Permits, Nodes: map[string]devices.NodeDevices{}, Problems: view.Problems()}
 	for _, name := range []string{"n1", "n2", "n3", "n4", "n9", "other"} {
 		counts := mustNode(t, view, name)
-		// Revisions depend on the order of the changes, which must not matter.
+		// Revisions depend on the order of the changes. The comparison ignores them.
 		counts.Revision = 0
 		p.Nodes[name] = counts
 	}
@@ -194,8 +197,8 @@ func contentsOf(t *testing.T, view *devices.View, requests []devices.Request) vi
 	return p
 }
 
-// An inventory that was changed step by step equals one that was built from the final state, and earlier views stay
-// unchanged.
+// An inventory after step-by-step changes equals an inventory built from the final state.
+// Earlier views stay unchanged.
 func TestIncrementalEqualsFresh(t *testing.T) {
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { checkIncremental(t, newSimulation(1000+seed)) })

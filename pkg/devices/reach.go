@@ -9,17 +9,18 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// Reach is where several pods can use devices that are allocated once for all of them.
+// Reach describes the nodes on which several pods can use devices allocated once for all of
+// them.
 type Reach struct {
-	// OneNode is set if devices of the request may be usable only on their own node: then all pods must run on one
-	// node.
+	// OneNode is true if devices of the request may be usable only on their own node. Then
+	// all pods must run on one node.
 	OneNode bool
-	// NodeSets are the sets of nodes with enough devices for several nodes to meet the request, in the allocator's
-	// order. It is empty with OneNode, and if no set has enough devices.
+	// NodeSets are the sets of nodes whose multi-node devices suffice for the request, in
+	// the allocator's order. It is empty with OneNode, and if no set has enough devices.
 	NodeSets []NodeSet
 }
 
-// NodeSet is the nodes that can use some devices.
+// NodeSet is a set of nodes that can use the same devices.
 type NodeSet struct{ of multiNodeSlice }
 
 // AllNodes returns true if every node is in the set.
@@ -30,12 +31,12 @@ func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 	return p.of.contains(node)
 }
 
-// Reach returns where the devices of a request can be used. The view must have been made with the request. Its least
-// option counts.
+// Reach returns the nodes that can use the devices of a request. The view must have been
+// made with the request. Reach uses the request's least option.
 func (v *View) Reach(request *Request) Reach {
 	option := v.Least(request)
 	if len(option.Demands) == 0 {
-		return Reach{OneNode: len(option.Permits) > 0} // all devices of a kind: those of one node
+		return Reach{OneNode: len(option.Permits) > 0} // all devices of a kind are those of one node
 	}
 	for _, demand := range option.Demands {
 		if slices.ContainsFunc(demand.Kinds, func(kind int) bool { return v.localKinds[kind] }) {
@@ -52,8 +53,8 @@ func (v *View) Reach(request *Request) Reach {
 	return reach
 }
 
-// meets returns true if the devices for a set of nodes, together with those for all nodes, are enough for each
-// demand.
+// meets returns true if the devices for a set of nodes, together with the devices for all
+// nodes, suffice for each demand.
 func (v *View) meets(nodes *multiNodeSlice, demands []DeviceDemand) bool {
 	for _, demand := range demands {
 		free := 0

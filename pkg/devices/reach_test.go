@@ -22,7 +22,8 @@ import (
 
 var reachNodes = []string{"n1", "n2", "n3", "n4"}
 
-// onNetwork is a pool of devices that the nodes can use, or all nodes if none is named.
+// onNetwork returns a pool of devices that the given nodes can use. All nodes can use it if
+// none is given.
 func onNetwork(pool string, count int, nodes ...string) *resourceapi.ResourceSlice {
 	published := slice("network", pool)
 	published.Spec.NodeName = nil
@@ -55,7 +56,8 @@ func reachClasses() classes {
 	}
 }
 
-// reachOf returns where a claim's devices can be used: on one node, or the nodes of each node set.
+// reachOf returns where a claim's devices are usable: on one node, or on the nodes of each
+// node set.
 func reachOf(t *testing.T, inv *devices.Inventory, c *resourceapi.ResourceClaim) (oneNode bool, sets [][]string) {
 	t.Helper()
 	request, err := inv.Request(pod, []*resourceapi.ResourceClaim{c}, reachClasses())
@@ -111,7 +113,8 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// reachSimulation is a few nodes with devices of their own, and disjoint node sets with devices on the network.
+// reachSimulation returns a few nodes with devices of their own, and disjoint node sets
+// with devices on the network.
 func reachSimulation(random *rand.Rand) *simulation {
 	sim := &simulation{Rand: random, allocations: map[types.UID]*resourceapi.AllocationResult{}}
 	for _, name := range reachNodes {
@@ -131,8 +134,9 @@ func reachSimulation(random *rand.Rand) *simulation {
 	return sim
 }
 
-// If a claim's devices are usable in node sets, all nodes of a set can use whatever the stock allocator takes on one
-// of them, and it takes nothing elsewhere. If it ties devices to one node, OneNode is set.
+// If a claim's devices are usable in node sets, all nodes of a set can use the devices that
+// the stock allocator takes on one of them. The allocator takes none on other nodes. If it
+// binds devices to one node, OneNode is true.
 func TestReachAgreesWithStockAllocator(t *testing.T) {
 	cache := cel.NewCache(100, cel.Features{EnableConsumableCapacity: true})
 	tied, spread := 0, 0
@@ -169,8 +173,8 @@ func TestReachAgreesWithStockAllocator(t *testing.T) {
 	}
 }
 
-// usable lists the nodes that can use what the stock allocator takes for the claim on a node. It is nil if the
-// allocator takes nothing.
+// usable returns the nodes that can use the devices that the stock allocator takes for the
+// claim on a node. It returns nil if the allocator takes none.
 func (sim *simulation) usable(t *testing.T, cache *cel.Cache, c *resourceapi.ResourceClaim, name string) (nodes []string) {
 	allocator, err := structured.NewAllocator(t.Context(), stockFeatures, sim.state(), reachClasses(), sim.slices, cache)
 	if err != nil {

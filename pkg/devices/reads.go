@@ -8,12 +8,13 @@ import (
 	"strings"
 )
 
-// readSet is what a CEL selector can read of a device besides its driver, capacities and allowMultipleAllocations. It
-// makes match results reusable: devices that are equal in what a selector reads get the same result, though each has
-// its own UUID.
+// readSet is the set of attributes that a CEL selector may read. Selectors may also read
+// driver, capacities and allowMultipleAllocations. It makes match results reusable: devices
+// with equal values for these attributes get the same result, although each has its own
+// UUID.
 type readSet struct {
-	// everything is set if the expression may read any attribute. Then only devices with equal attributes share
-	// results.
+	// everything is true if the expression may read any attribute. Then only devices with
+	// equal attributes share results.
 	everything bool
 	attributes []string
 }
@@ -25,15 +26,16 @@ func (r *readSet) add(other readSet) {
 	r.attributes = slices.Compact(r.attributes)
 }
 
-// readsOf finds which attributes an expression reads. Only the variable `device` gives access to a device's data. So the
-// attributes are known if every use of the variable has one of these forms:
+// readsOf returns the attributes that an expression reads. Only the variable `device` gives
+// access to a device's data. The attributes are therefore known if every use of the
+// variable has one of these forms:
 //
 //	device.driver   device.allowMultipleAllocations   device.capacity...
 //	device.attributes["domain"].name   device.attributes["domain"]["name"]
 //	device.attributes["domain"].?name   "name" in device.attributes["domain"]
 //
-// For any other use (macros over the map, computed keys, unusual literals) the result is "everything", which is always
-// correct.
+// For any other use (macros over the map, computed keys, unusual literals) the result is
+// "everything", which is always correct.
 func readsOf(expression string) readSet {
 	tokens, ok := tokenize(expression)
 	if !ok {
@@ -55,8 +57,8 @@ func readsOf(expression string) readSet {
 	return reads
 }
 
-// mention reads one access that starts with the token `device` at position i. It returns the attribute that is read,
-// "" for none.
+// mention parses one access that starts with the token `device` at position i. It returns
+// the attribute, or "" if the access reads none. ok is false if the form is not supported.
 func mention(tokens []celToken, i int) (attribute string, ok bool) {
 	at := func(offset int) celToken {
 		if i+offset < 0 || i+offset >= len(tokens) {
@@ -80,9 +82,10 @@ func mention(tokens []celToken, i int) (attribute string, ok bool) {
 	return "", false
 }
 
-// entryName finds which entry of a domain's map is read: the name after the brackets, or before the word `in`. A name
-// that is called is a macro or function over the map. A literal that is part of a larger operand is not the whole
-// key.
+// entryName returns the entry of a domain's map that an access reads: the name after the
+// brackets, or before the word `in`. It returns false for a name that is called, since this
+// is a macro or function over the map, and for a literal that is part of a larger operand,
+// since it is not the whole key.
 func entryName(at func(int) celToken) (string, bool) {
 	switch {
 	case at(6).is(".") && at(7).is("?") && at(8).identifier():
@@ -109,8 +112,8 @@ func (t celToken) identifier() bool {
 	return !t.literal && t.text != "" && isWordByte(t.text[0]) && (t.text[0] < '0' || t.text[0] > '9')
 }
 
-// tokenize splits an expression. It returns false if the expression has a token that this simple reader does not
-// support.
+// tokenize splits an expression. It returns false if the expression has an unsupported
+// token.
 func tokenize(expression string) ([]celToken, bool) {
 	var tokens []celToken
 	for i := 0; i < len(expression); {
@@ -119,7 +122,7 @@ func tokenize(expression string) ([]celToken, bool) {
 			continue
 		}
 		token, width := nextToken(expression[i:])
-		// A word directly before a quote makes it a raw or bytes literal.
+		// A word directly before a quote makes the literal a raw or bytes literal.
 		if width == 0 || token.literal && i > 0 && isWordByte(expression[i-1]) {
 			return nil, false
 		}
@@ -129,7 +132,8 @@ func tokenize(expression string) ([]celToken, bool) {
 	return tokens, true
 }
 
-// nextToken reads the token at the start of text and returns its length, 0 if the token is not supported.
+// nextToken reads the token at the start of text. It returns the token's length, 0 if the
+// token is not supported.
 func nextToken(text string) (celToken, int) {
 	switch c := text[0]; {
 	case c == '"' || c == '\'':
@@ -146,7 +150,8 @@ func nextToken(text string) (celToken, int) {
 	return celToken{text: text[:1]}, 1
 }
 
-// plainLiteral reads a one-line string without escapes. It does not support triple quotes and backslashes.
+// plainLiteral reads a one-line string without escapes. It does not support triple quotes
+// and backslashes.
 func plainLiteral(text string) (celToken, int) {
 	quote := text[0]
 	if len(text) >= 3 && text[1] == quote && text[2] == quote {

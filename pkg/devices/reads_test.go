@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What an expression reads is either exactly known or "everything".
+// The reads of an expression are either exactly known or "everything".
 func TestReadsOf(t *testing.T) {
 	tests := map[string]string{
 		`true`:                            "",

@@ -3,14 +3,15 @@
 
 package devices
 
-// rdmaClasses are DeviceClasses of managed clouds for RDMA NICs, whatever their devices publish.
+// rdmaClasses are DeviceClasses of managed clouds for RDMA NICs. Attributes of their
+// devices do not matter.
 var rdmaClasses = map[string]bool{
 	"efa.networking.k8s.aws": true,
 	"mrdma.google.com":       true,
 }
 
-// isGPU returns true for a whole NVIDIA GPU, a MIG slice of an NVIDIA GPU, or an AMD GPU. An NVIDIA device without a
-// type comes from a driver older than the attribute and is a whole GPU.
+// isGPU returns true for a whole NVIDIA GPU, a MIG slice of an NVIDIA GPU, or an AMD GPU.
+// An NVIDIA device without a type is a whole GPU of a driver older than the attribute.
 func isGPU(d *device) bool {
 	switch d.driver {
 	case driverAMD:
@@ -22,11 +23,13 @@ func isGPU(d *device) bool {
 	return false
 }
 
-// pciDeviceEFA is Amazon's name for an Elastic Fabric Adapter. The class efa.networking.k8s.aws selects by it.
+// pciDeviceEFA is Amazon's name for an Elastic Fabric Adapter. The selector of the class
+// efa.networking.k8s.aws uses it.
 const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
 
-// isRDMANIC returns true for a network interface with RDMA. On AKS, DRANET publishes rdma=false after the vendor's
-// driver was installed (dranet #51), so a named RDMA device is enough, and so is an EFA.
+// isRDMANIC returns true for a network interface with RDMA. On AKS, DRANET publishes
+// rdma=false after the installation of the vendor's driver (dranet #51). A named RDMA
+// device or an EFA is therefore enough.
 func isRDMANIC(d *device) bool {
 	switch d.driver {
 	case driverDRANET:

@@ -15,7 +15,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// Which devices are GPUs and which are RDMA NICs, by what drivers publish.
+// GPUs and RDMA NICs are recognised by the attributes that drivers publish.
 func TestRecognition(t *testing.T) {
 	const sriov = "sriovnetwork.k8snetworkplumbingwg.io"
 	tests := map[string]struct {
@@ -53,8 +53,9 @@ func TestRecognition(t *testing.T) {
 	}
 }
 
-// A claim for RDMA NICs is recognised by its class where managed clouds name one, and otherwise by what it selects:
-// on every machine of the fleets, through every class of its cloud and as an extended resource.
+// A claim for RDMA NICs is recognised by its class if managed clouds name one, and
+// otherwise by its selected devices: on every machine of the fleets, through every class of
+// its cloud and as an extended resource.
 func TestRDMAIsKnownByClassAndBySelection(t *testing.T) {
 	nics := fleetClasses()[fleet.ClassRDMA].DeepCopy()
 	nics.Name, nics.Spec.ExtendedResourceName = "nics", new(string)
@@ -83,7 +84,7 @@ func TestRDMAIsKnownByClassAndBySelection(t *testing.T) {
 	}
 }
 
-// Every size of Azure with a published topology file has its pairs.
+// Every Azure size with a published topology file has its pairs.
 func TestPairMapsOfAzureSizes(t *testing.T) {
 	pairs := func(domains ...string) []string { return domains }
 	ndv4 := pairs("0003 0004 0103 0104 n0", "0001 0002 0101 0102 n1", "000d 000e 0107 0108 n2", "000b 000c 0105 0106 n3")
@@ -108,7 +109,7 @@ func TestPairMapsOfAzureSizes(t *testing.T) {
 	}
 }
 
-// The units that the ladder finds on a machine are those of its hardware.
+// The ladder's units on a machine are those of its hardware.
 func TestUnitsAreTheHardware(t *testing.T) {
 	for _, shape := range fleet.Shapes() {
 		machine := firstNode(t, shape)

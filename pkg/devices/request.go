@@ -12,26 +12,29 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Request is what one pod requests of a node's devices. Requests with equal keys are interchangeable when counting.
+// Request holds one pod's requests for a node's devices. Requests with equal keys are
+// interchangeable in counts.
 type Request struct {
-	// Key is equal for pods that request the same devices, whatever their claims are called.
+	// Key is equal for pods that request the same devices. It does not depend on the names
+	// of their claims.
 	Key string
-	// Pins are the node selectors of claims that are already allocated. The pod must run on a node that all of them
-	// match.
+	// Pins are the node selectors of allocated claims. The pod must run on a node that
+	// matches all of them.
 	Pins []*v1.NodeSelector
-	// SharedClaims are unallocated claims that were not made from a template for this pod. Other pods may use them
-	// too. They are allocated once, and the first pod determines the node.
+	// SharedClaims are unallocated claims that were not made from a template for this pod.
+	// Other pods may use them too. They are allocated once, and the first pod determines
+	// the node.
 	SharedClaims []types.NamespacedName
-	// Extended are extended resources that stand for devices. They are part of Options: leave them out of the pod's
-	// plain resources.
+	// Extended are extended resources that devices provide. They are part of Options: omit
+	// them from the pod's plain resources.
 	Extended map[v1.ResourceName]int64
-	// RDMA is set if only RDMA NICs can meet one of its device requests.
+	// RDMA is true if only RDMA NICs can meet one of its device requests.
 	RDMA bool
-	// Alternatives is set if a device request has alternatives (firstAvailable).
+	// Alternatives is true if a device request has alternatives (firstAvailable).
 	Alternatives bool
 
 	options []requestOption
-	// relaxed is met wherever one of the options is.
+	// relaxed is an option that is met whenever one of the options is met.
 	relaxed requestOption
 }
 
@@ -41,30 +44,34 @@ type requestOption struct {
 	groups   []group
 }
 
-// deviceRequest is a number of devices, each of which satisfies one of the queries.
+// deviceRequest is a number of devices. Each must satisfy one of the queries.
 type deviceRequest struct {
 	// name is "claim/request", or an extended resource's name.
 	name    string
 	queries []*deviceQuery
 	count   int
-	// all requests every device of the node that satisfies the query, however many.
+	// all is true if the request is for every device of the node that satisfies the query.
 	all bool
-	// plugin is the extended resource of which a node's device plugin may serve the count instead.
+	// plugin is the extended resource that a node's device plugin may serve instead, or "".
 	plugin v1.ResourceName
-	// alternative is the subrequest's name if the device request is one of several alternatives.
+	// alternative is the subrequest's name if the device request is one of several
+	// alternatives.
 	alternative string
 }
 
-// group is a matchAttribute constraint: the devices of these requests share one value of the attribute.
+// group is a matchAttribute constraint: the devices of these requests share one value of
+// the attribute.
 type group struct {
 	attribute string
 	requests  []int
 }
 
-// Empty returns true if the pod needs no device. Its allocated claims may still pin it.
+// Empty returns true if the pod needs no device. Its allocated claims may still restrict
+// its nodes.
 func (r *Request) Empty() bool { return len(r.options) == 0 }
 
-// AllowsNode returns true if the pod's allocated claims can be used on the node.
+// AllowsNode returns true if the pod's allocated claims can be used on the node. It returns
+// an error if a node selector is invalid.
 func (r *Request) AllowsNode(node *v1.Node) (bool, error) {
 	for _, pin := range r.Pins {
 		matches, err := structured.NodeMatches(structured.Features{}, node, "", false, pin)
@@ -92,7 +99,8 @@ func optionsKey(options []requestOption) string {
 	return b.String()
 }
 
-// served lists, in order, the request's extended resources that do not come from devices.
+// served lists, in order, the request's extended resources that the node's device plugins
+// serve.
 func (r *Request) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
 	var names []v1.ResourceName
 	for i := range r.relaxed.requests {

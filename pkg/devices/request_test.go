@@ -18,7 +18,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/devices"
 )
 
-// drawOption writes an option as "2 gpu of GPU, ...; limits".
+// drawOption returns an option as "2 gpu of GPU, ...; limits".
 func drawOption(view *devices.View, option devices.Option) string {
 	var parts []string
 	for _, demand := range option.Demands {
@@ -101,7 +101,8 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// The error names the claim, the request and what is wrong. The next pod is counted as if there had been no error.
+// The error names the claim, the request and the fault. It does not affect the count of the
+// next pod.
 func TestMalformedClaims(t *testing.T) {
 	odd := wants("gpu", "gpu", 1)
 	odd.Exactly.AllocationMode = "Half"
@@ -137,7 +138,7 @@ func TestMalformedClaims(t *testing.T) {
 	}
 }
 
-// A device on which a selector fails is not counted, and the view reports the failure.
+// A device does not count if a selector fails on it. The view reports the failure.
 func TestSelectorThatFailsOnDevices(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
 	request := mustRequest(t, inv, claim("c", wants("gpu", "gpu", 1, `device.attributes["gpu.nvidia.com"].noSuchThing == 3`)))
@@ -202,8 +203,8 @@ func container(gpus string, sidecar bool) v1.Container {
 	return c
 }
 
-// Devices for extended resources are counted like in the stock scheduler: init containers share devices with later
-// containers.
+// Devices for extended resources are counted as in the stock scheduler: init containers
+// share devices with later containers.
 func TestExtendedResources(t *testing.T) {
 	tests := map[string]struct {
 		init, main []v1.Container
@@ -260,7 +261,8 @@ func TestExtendedResourceFromPlugin(t *testing.T) {
 	}
 }
 
-// Any number of different requests are counted correctly, also after earlier ones were dropped from the cache.
+// Any number of different requests are counted correctly, even after earlier requests were
+// dropped from the cache.
 func TestManyDifferentRequests(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
 	first := mustRequest(t, inv, claim("c", wants("g", "gpu", 4)))

@@ -14,20 +14,24 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Classes finds DeviceClasses. The scheduler's DRA manager implements the two methods in two of its parts.
+// Classes finds DeviceClasses. The scheduler's DRA manager implements the two methods in
+// two of its parts.
 type Classes interface {
 	// Get returns the DeviceClass of that name, or an error if there is none.
 	Get(name string) (*resourceapi.DeviceClass, error)
-	// GetDeviceClass returns the class behind an extended resource name, explicit or implicit, or nil.
+	// GetDeviceClass returns the class of an extended resource, explicit or implicit, or
+	// nil.
 	GetDeviceClass(resource v1.ResourceName) *resourceapi.DeviceClass
 }
 
-// maxOptions bounds the combinations of firstAvailable alternatives that a request spells out. A pod with more gets
-// one option that asks for the least of each. That option may count too much; the stock Filter decides.
+// maxOptions is the maximum number of combinations of firstAvailable alternatives in a
+// request. A pod with more combinations gets one option with the smallest demand of each
+// alternative. That option may count too much. The stock Filter then decides.
 const maxOptions = 32
 
-// Request reads what a pod requests from its claims and from extended resources that stand for devices. The error
-// names the claim and request that cannot be served as written: a missing class, a selector that does not compile.
+// Request reads a pod's device requests from its claims and from extended resources that
+// devices provide. It returns an error that names the claim and request if the class is
+// missing or a selector does not compile.
 func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Request, error) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -57,9 +61,10 @@ type requestReader struct {
 // constraint is a matchAttribute constraint over the parts of one claim.
 type constraint struct {
 	attribute string
-	// names are those in the claim: "request", "request/alternative". No names means all of the claim.
+	// names are those in the claim: "request" or "request/alternative". An empty list means
+	// all requests of the claim.
 	names []string
-	// first and last delimit the claim's parts.
+	// first and last are the range of the claim's parts.
 	first, last int
 }
 
@@ -71,7 +76,8 @@ func (r *requestReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) err
 		return nil
 	}
 	if claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
-		// A leftover of an earlier attempt: the stock scheduler deletes it, and the pod's resources have what it was for.
+		// The claim is left over from an earlier attempt. The stock scheduler deletes it.
+		// The pod's extended resources still have its devices.
 		return nil
 	}
 	first, least := len(r.parts), 0
@@ -117,7 +123,8 @@ func leastCount(alternatives []deviceRequest) int {
 	return least
 }
 
-// deviceRequest reads one request of a claim as its alternatives. There are none if it requests nothing that counts.
+// deviceRequest reads one request of a claim as a list of alternatives. The list is empty
+// if the request has no devices that count.
 func (r *requestReader) deviceRequest(claim string, from *resourceapi.DeviceRequest) ([]deviceRequest, error) {
 	name := claim + "/" + from.Name
 	switch {
@@ -176,8 +183,9 @@ func (r *requestReader) exact(name string, mode resourceapi.DeviceAllocationMode
 	return request, nil
 }
 
-// extended adds the pod's extended resources that have a DeviceClass. Nodes whose device plugin offers the resource
-// use the plugin; on all other nodes devices are allocated.
+// extended adds the pod's extended resources that have a DeviceClass. Nodes with a device
+// plugin for the resource use the plugin. On all other nodes the scheduler allocates
+// devices.
 func (r *requestReader) extended(pod *v1.Pod) error {
 	for _, name := range extendedNames(pod) {
 		class := r.classes.GetDeviceClass(name)
@@ -201,7 +209,8 @@ func (r *requestReader) extended(pod *v1.Pod) error {
 	return nil
 }
 
-// query returns the single value for equal queries, compiled if it is new.
+// query returns the single value for equal queries. It compiles a new query. It returns an
+// error if a selector does not compile.
 func (inv *Inventory) query(spec *querySpec) (*deviceQuery, error) {
 	key := spec.key()
 	if cached, ok := inv.queries[key]; ok {
@@ -218,8 +227,8 @@ func (inv *Inventory) query(spec *querySpec) (*deviceQuery, error) {
 	return q, nil
 }
 
-// forgetQueries drops all queries when there are too many. Requests that callers still hold keep their queries, and
-// add them to the new layout when they are viewed.
+// forgetQueries drops all queries and the layout. Requests held by callers keep their
+// queries. A view with such a request adds them to the new layout.
 func (inv *Inventory) forgetQueries() {
 	clear(inv.queries)
 	inv.layout = newLayout()
@@ -255,7 +264,8 @@ func (r *requestReader) finish() Request {
 	return r.request
 }
 
-// merge makes one request of alternatives for one device each: any device that satisfies one of them will do.
+// merge combines alternatives for one device each into one request: any device that
+// satisfies one of them meets the request.
 func (r *requestReader) merge(part []deviceRequest, index int) []deviceRequest {
 	for i := range part {
 		if part[i].count != 1 || part[i].all {
@@ -272,7 +282,7 @@ func (r *requestReader) merge(part []deviceRequest, index int) []deviceRequest {
 
 func isAlternative(name string) bool { return strings.Contains(name, "/") }
 
-// relax replaces alternatives by one request that is met whenever one of them is.
+// relax replaces alternatives with one request that is met whenever one of them is met.
 func relax(part []deviceRequest) []deviceRequest {
 	if len(part) <= 1 {
 		return part
@@ -287,7 +297,7 @@ func relax(part []deviceRequest) []deviceRequest {
 	return []deviceRequest{request}
 }
 
-// options lists every combination of alternatives, in the order of preference of the claims.
+// options lists every combination of alternatives, in the claims' order of preference.
 func (r *requestReader) options(chosen []deviceRequest) {
 	if len(chosen) == len(r.parts) {
 		option := requestOption{requests: slices.Clone(chosen)}
@@ -304,7 +314,7 @@ func (r *requestReader) options(chosen []deviceRequest) {
 	}
 }
 
-// over finds the requests of an option to which the constraint applies.
+// over returns the requests of an option to which the constraint applies.
 func (c *constraint) over(requests []deviceRequest) group {
 	g := group{attribute: c.attribute}
 	for i := c.first; i < c.last; i++ {

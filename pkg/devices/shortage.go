@@ -11,10 +11,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// shortage returns which devices a node lacks for a request, "" if counts do not exclude the node. It never excludes
-// a node where the stock allocator finds devices: it treats shared counters as full, shared devices as unlimited, and
-// devices for several nodes as available. Only a request with all options short is short; the sentence is the first
-// option's.
+// shortage returns a sentence that names a node's missing devices for a request. It returns
+// "" if counts do not exclude the node. It never excludes a node on which the stock
+// allocator finds devices: it treats shared counters as full, shared devices as unlimited,
+// and devices for several nodes as available. A request is short only if all its options
+// are short. The sentence describes the first option.
 func (c *contents) shortage(n *node, request *Request, served []v1.ResourceName) string {
 	var reason string
 	for i := range request.options {
@@ -29,13 +30,14 @@ func (c *contents) shortage(n *node, request *Request, served []v1.ResourceName)
 	return reason
 }
 
-// census counts what a node has free for the requests of one option. Requests for the same devices are one class.
+// census counts a node's free devices for the requests of one option. Requests for the same
+// devices are one class.
 type census struct {
 	contents *contents
 	option   *requestOption
 	free     []*device
-	// classes are the different requests, by their queries. of is the class of each request, -1 if counts cannot
-	// bound it.
+	// classes are the different requests, by their queries. of is the class of each
+	// request, -1 if counts cannot limit it.
 	classes [][]*deviceQuery
 	wanted  []int
 	of      []int
@@ -67,8 +69,8 @@ func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
 	return class
 }
 
-// short returns the first shortage: of one class alone, of all classes together, or of the classes that share an
-// attribute's value.
+// short returns the first shortage: of one class alone, of all classes together, or of the
+// classes that share an attribute's value. It returns "" if there is none.
 func (c *census) short() string {
 	if len(c.classes) == 0 {
 		return ""
@@ -91,7 +93,8 @@ func (c *census) short() string {
 	return c.shortOfValue()
 }
 
-// shortOfValue checks constraints: a number of equal constraints needs the devices of that many values.
+// shortOfValue checks constraints: a number of equal constraints needs the devices of that
+// many values.
 func (c *census) shortOfValue() string {
 	for _, p := range c.option.constraintLimits() {
 		classes := make([][]*deviceQuery, len(p.demands))
@@ -121,7 +124,7 @@ func (c *census) unbounded(queries []*deviceQuery) bool {
 	return !slices.ContainsFunc(c.classes, func(class []*deviceQuery) bool { return slices.Equal(class, queries) })
 }
 
-// byValue groups devices by an attribute. Devices without it are in no group.
+// byValue groups devices by an attribute. It omits devices without the attribute.
 func byValue(devices []*device, attribute string) map[string][]*device {
 	groups := map[string][]*device{}
 	for _, d := range devices {
@@ -132,7 +135,7 @@ func byValue(devices []*device, attribute string) map[string][]*device {
 	return groups
 }
 
-// describe returns the devices that one constraint of the limit demands.
+// describe returns, as text, the devices that one constraint of the limit demands.
 func (p *podLimit) describe() string {
 	parts := make([]string, len(p.demands))
 	for i := range p.demands {
@@ -141,7 +144,8 @@ func (p *podLimit) describe() string {
 	return strings.Join(parts, " and ")
 }
 
-// name returns the name of a class of requests: the extended resource, or the DeviceClass of the first alternative.
+// name returns the name of a class of requests: the extended resource, or the DeviceClass
+// of the first alternative.
 func (c *census) name(class int) string {
 	request := &c.option.requests[slices.Index(c.of, class)]
 	if request.plugin != "" {
@@ -150,7 +154,7 @@ func (c *census) name(class int) string {
 	return "devices of class " + request.queries[0].class
 }
 
-// classCounts is how many devices there are for each set of classes that they satisfy.
+// classCounts is the number of devices for each set of classes (mask) that they satisfy.
 type classCounts struct {
 	masks  []uint64
 	supply []int
@@ -159,7 +163,8 @@ type classCounts struct {
 // unlimited is more shares than any pod requests.
 const unlimited = 1 << 20
 
-// maxCounted is how many classes of requests a mask holds. Further classes are not bounded.
+// maxCounted is the number of classes of requests in a mask. Further classes are not
+// limited.
 const maxCounted = 64
 
 func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts {
@@ -195,7 +200,7 @@ func (t *classCounts) kinds(class int) []int {
 	return kinds
 }
 
-// found counts the devices for a class alone.
+// found returns the number of devices for a class alone.
 func (t *classCounts) found(class int) int {
 	sum := 0
 	for _, kind := range t.kinds(class) {

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// signature is the set of a query table's queries that a device satisfies: a byte of recognition flags, then one bit for
-// each query. Devices of equal signature are interchangeable for every request of the table.
+// signature is the set of a query table's queries that a device satisfies: a byte of
+// recognition flags, then one bit for each query. Devices with equal signatures are
+// interchangeable for every request of the table.
 type signature string
 
 const (
@@ -21,10 +22,11 @@ const (
 func (s signature) gpu() bool  { return s[0]&flagGPU != 0 }
 func (s signature) rdma() bool { return s[0]&flagRDMA != 0 }
 
-// matchesAny returns true if some query is satisfied. Other devices are counted only if they are GPUs or RDMA NICs.
+// matchesAny returns true if some query is satisfied. Other devices count only if they are
+// GPUs or RDMA NICs.
 func (s signature) matchesAny() bool { return strings.Trim(string(s[1:]), "\x00") != "" }
 
-// counted returns true if the device is counted at all.
+// counted returns true if the device counts.
 func (s signature) counted() bool { return s[0] != 0 || s.matchesAny() }
 
 func (s signature) has(query int) bool { return s[1+query/8]&(1<<(query%8)) != 0 }
@@ -35,7 +37,7 @@ type queryTable struct {
 	column  map[string]int
 }
 
-// add returns false if the table has the query already.
+// add adds a query. It returns false if the table already has it.
 func (t *queryTable) add(q *deviceQuery) bool {
 	if _, added := t.column[q.key]; added {
 		return false
@@ -63,7 +65,7 @@ func (t *queryTable) signatureOf(d *device, cached signature, columns int) signa
 	return signature(bits)
 }
 
-// distinctSignatures sorts the signatures that are counted and drops duplicates.
+// distinctSignatures sorts the counted signatures and drops duplicates.
 func distinctSignatures(all iter.Seq[signature]) []signature {
 	distinct := slices.Compact(slices.Sorted(all))
 	return slices.DeleteFunc(distinct, func(s signature) bool { return !s.counted() })

@@ -21,7 +21,7 @@ import (
 // simulation is a small random cluster that uses every feature of a ResourceSlice.
 type simulation struct {
 	*rand.Rand
-	// sharing is set if it has NICs that several claims may share.
+	// sharing is true if the cluster has NICs that several claims may share.
 	sharing     bool
 	slices      []*resourceapi.ResourceSlice
 	allocations map[types.UID]*resourceapi.AllocationResult
@@ -39,7 +39,8 @@ func newSimulation(seed uint64) *simulation {
 
 func (sim *simulation) chance(percent int) bool { return sim.IntN(100) < percent }
 
-// nodeSlices are one node's pools: GPUs, NICs, perhaps partitions, perhaps split, incomplete or of two generations.
+// nodeSlices returns one node's pools: GPUs, NICs, perhaps partitions, perhaps split,
+// incomplete or of two generations.
 func (sim *simulation) nodeSlices(name string) []*resourceapi.ResourceSlice {
 	gpus := slice("gpu.nvidia.com", name, sim.gpus()...)
 	list := []*resourceapi.ResourceSlice{gpus, slice("dra.net", name, sim.nics()...)}
@@ -94,7 +95,7 @@ func (sim *simulation) taint(d *resourceapi.Device) {
 	}
 }
 
-// share lets several claims use the device, each taking bandwidth.
+// share allows several claims to use the device. Each takes some bandwidth.
 func (sim *simulation) share(d *resourceapi.Device) {
 	d.AllowMultipleAllocations = ptr.To(true)
 	capacity := resourceapi.DeviceCapacity{Value: quantity("400")}
@@ -107,7 +108,8 @@ func (sim *simulation) share(d *resourceapi.Device) {
 	d.Capacity = map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{"bandwidth": capacity}
 }
 
-// partitions is a GPU that can be allocated whole or in two parts, all consuming the same memory.
+// partitions returns a GPU that can be allocated whole or in two parts. All of these
+// consume the same memory.
 func (sim *simulation) partitions(node string) []*resourceapi.ResourceSlice {
 	part := func(name, kind, memory string) resourceapi.Device {
 		d := device(name, attrs{"type": kind, "model": "a"})
@@ -128,7 +130,7 @@ func (sim *simulation) partitions(node string) []*resourceapi.ResourceSlice {
 	return []*resourceapi.ResourceSlice{parts, counters}
 }
 
-// multiNode are devices on the network, for all nodes or for some.
+// multiNode returns devices on the network, for all nodes or for some.
 func (sim *simulation) multiNode() []*resourceapi.ResourceSlice {
 	if sim.chance(70) {
 		return nil
@@ -145,7 +147,8 @@ func (sim *simulation) multiNode() []*resourceapi.ResourceSlice {
 	return []*resourceapi.ResourceSlice{published}
 }
 
-// rack is one pool with a slice for each of two nodes, perhaps not both of the same generation.
+// rack returns one pool with a slice for each of two nodes. The slices may have different
+// generations.
 func (sim *simulation) rack() []*resourceapi.ResourceSlice {
 	if sim.chance(60) {
 		return nil
@@ -160,7 +163,7 @@ func (sim *simulation) rack() []*resourceapi.ResourceSlice {
 	return list
 }
 
-// allocate allocates some devices, each to a claim of its own.
+// allocate allocates some devices, each to its own claim.
 func (sim *simulation) allocate(percent int) {
 	for _, s := range sim.slices {
 		for _, d := range s.Spec.Devices {
@@ -176,7 +179,7 @@ func isWhole(d resourceapi.Device) bool {
 	return d.AllowMultipleAllocations == nil && len(d.ConsumesCounters) == 0
 }
 
-// state is what the scheduler's claim tracker would gather.
+// state returns the state that the scheduler's claim tracker would gather.
 func (sim *simulation) state() structured.AllocatedState {
 	state := structured.AllocatedState{
 		AllocatedDevices:         sets.New[structured.DeviceID](),
@@ -201,7 +204,8 @@ func addTo(state *structured.AllocatedState, allocation *resourceapi.AllocationR
 	}
 }
 
-// request is a random request. Its selectors never fail, since the stock allocator then returns an error.
+// request returns a random request. Its selectors never fail, since the stock allocator
+// then returns an error.
 func (sim *simulation) request(name string) resourceapi.DeviceRequest {
 	if sim.chance(15) {
 		return wantsFirst(name, sim.exact(name), sim.exact(name))
@@ -234,7 +238,7 @@ func (sim *simulation) exact(name string) resourceapi.DeviceRequest {
 	return request
 }
 
-// claims are the claims of one random pod.
+// claims returns the claims of one random pod.
 func (sim *simulation) claims() []*resourceapi.ResourceClaim {
 	var list []*resourceapi.ResourceClaim
 	for i := range 1 + sim.IntN(2) {
@@ -250,7 +254,7 @@ func (sim *simulation) claims() []*resourceapi.ResourceClaim {
 	return list
 }
 
-// mutate changes one slice, and passes the change on like a watch.
+// mutate changes one slice and calls notify like a watch.
 func (sim *simulation) mutate(notify func(set *resourceapi.ResourceSlice, gone string)) {
 	i := sim.IntN(len(sim.slices))
 	switch sim.IntN(4) {

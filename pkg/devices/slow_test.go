@@ -19,7 +19,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// slowCase is a pod for which the stock allocator searches long and finds nothing.
+// slowCase is a pod for which the stock allocator searches for a long time and finds
+// nothing.
 type slowCase struct {
 	name    string
 	machine machine
@@ -29,7 +30,7 @@ type slowCase struct {
 	want string
 }
 
-// inPairs requests eight pairs of a GPU and a NIC, each with a constraint of its own.
+// inPairs requests eight pairs of a GPU and a NIC, each with its own constraint.
 func inPairs(class, attribute string) *resourceapi.ResourceClaim {
 	c := claim("c")
 	for i := range 8 {
@@ -40,7 +41,7 @@ func inPairs(class, attribute string) *resourceapi.ResourceClaim {
 	return c
 }
 
-// nics are names of NICs by their numbers.
+// nics returns names of NICs by number.
 func nics(from, to int) []string {
 	var names []string
 	for i := from; i < to; i++ {
@@ -78,7 +79,7 @@ func slowCases() []slowCase {
 	}
 }
 
-// state has the devices that are in use.
+// state returns the state with the devices in use.
 func (s slowCase) state() structured.AllocatedState {
 	state := structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()}
 	for _, name := range s.used {
@@ -93,7 +94,7 @@ func (s slowCase) inventory() *devices.Inventory {
 	return inv
 }
 
-// Counts alone find that the pods of the slow cases have no room, and why.
+// Counts alone show that the pods of the slow cases have no room, with the reason.
 func TestCountsRefuseSlowCases(t *testing.T) {
 	for _, test := range slowCases() {
 		t.Run(test.name, func(t *testing.T) {
@@ -106,8 +107,9 @@ func TestCountsRefuseSlowCases(t *testing.T) {
 	}
 }
 
-// How long a node takes to refuse the pods of the slow cases: our counts without cached assessments, and the stock
-// allocator, with the scheduler's default timeout.
+// BenchmarkSlowCases measures how long a node takes to refuse the pods of the slow cases:
+// our counts without cached assessments, and the stock allocator with the scheduler's
+// default timeout.
 func BenchmarkSlowCases(b *testing.B) {
 	for _, test := range slowCases() {
 		b.Run(test.name, func(b *testing.B) {
@@ -157,7 +159,7 @@ func (s slowCase) timeStock(b *testing.B) time.Duration {
 	return b.Elapsed() / time.Duration(b.N)
 }
 
-// stockSearch runs the stock allocator, and returns true if it was stopped.
+// stockSearch runs the stock allocator. It returns true if the timeout stopped it.
 func (s slowCase) stockSearch(b *testing.B, published []*resourceapi.ResourceSlice, cache *cel.Cache) bool {
 	ctx, cancel := context.WithTimeout(b.Context(), filterTimeout)
 	defer cancel()

@@ -3,13 +3,15 @@
 
 package devices
 
-// exactDemands is the most demands for which Times checks every subset. Real pods have two or three demands.
+// exactDemands is the maximum number of demands for which Times checks every subset. Real
+// pods have two or three demands.
 const exactDemands = 12
 
-// Times returns how often all the demands together can be met from a supply by kind, if each device serves one
-// demand. By Hall's theorem that is the least, over all sets of demands, of the devices that the set can use divided
-// by the devices that it demands. Beyond exactDemands demands it checks only single demands and all of them together,
-// which may be too many, never too few.
+// Times returns how often all the demands together can be met from a supply by kind, if
+// each device serves one demand. By Hall's theorem the result is the minimum over all sets
+// of demands: the number of devices that the set can use divided by the number that it
+// demands. Beyond exactDemands demands it checks only single demands and all of them
+// together. The result may then be too high, never too low.
 func Times(demands []DeviceDemand, supply []int) int {
 	times := -1
 	bound := func(set func(int) bool) {
@@ -49,11 +51,12 @@ func Times(demands []DeviceDemand, supply []int) int {
 	return max(times, 0)
 }
 
-// DeviceDemand is a number of devices, each of one of the kinds.
+// DeviceDemand is a number of devices of the given kinds.
 type DeviceDemand struct {
 	// Name is the DeviceClass or extended resource requested.
 	Name string
-	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the cluster will do.
+	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the
+	// cluster satisfies the demand.
 	Kinds []int
 	Count int
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// The units of real machines, by the rung of the ladder that applies to them.
+// Real machines have the expected units, by the rung of the ladder that applies to them.
 func TestUnits(t *testing.T) {
 	withoutGPUNUMA := ndH100v5()
 	for _, gpu := range withoutGPUNUMA.gpus {
@@ -76,7 +76,7 @@ func TestStorageNICsStandApart(t *testing.T) {
 	}
 }
 
-// An admin's pair map replaces the one that is built in.
+// An admin's pair map replaces the built-in map.
 func TestPairMapOfAdminWins(t *testing.T) {
 	options := devices.DefaultOptions()
 	options.PairMaps = append(options.PairMaps, devices.PairMap{
@@ -92,8 +92,8 @@ func TestPairMapOfAdminWins(t *testing.T) {
 	}
 }
 
-// The values that a cloud publishes for the whole node on each of its NICs, while pools are complete and while they
-// are being replaced.
+// AttributeValues returns the values that a cloud publishes for the whole node on each of
+// its NICs, both while pools are complete and while they are being replaced.
 func TestAttributeValues(t *testing.T) {
 	machine := firstNode(t, fleet.NDH100v5)
 	name, nics := machine.Name(), machine.Slices()[1]

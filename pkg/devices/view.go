@@ -10,16 +10,19 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// View is the inventory frozen for a planner, and counted by kinds. The partition into kinds is fine enough for every
-// request in use. For a single request it may be finer than necessary, which changes no sum.
+// View is a frozen copy of the inventory for a planner, counted by kinds. The kinds are
+// fine enough for every request in use. For a single request they may be finer than
+// necessary; the sums are the same.
 type View struct {
-	// Layout is equal for views with the same Kinds and Permits: then counts of equal Revision are equal.
+	// Layout is equal for views with the same Kinds and Permits. In such views counts with
+	// equal Revision are equal.
 	Layout uint64
-	// Revision is the inventory's when the view was made.
+	// Revision is the inventory's revision when the view was made.
 	Revision uint64
 	Kinds    []Kind
-	// Permits name what bounds pods on a node beyond counts of devices: a request for all devices of the node, or for
-	// devices that have an attribute in common. Every pod of such a request takes one.
+	// Permits name the pod limits beyond counts of devices: a request for all devices of
+	// the node, or for devices that have an attribute in common. Every pod with such a
+	// request uses one permit.
 	Permits []string
 
 	plugin       map[v1.ResourceName]int
@@ -27,7 +30,7 @@ type View struct {
 	nodes        frozen
 	multiNode    []multiNodeSlice
 	hasMultiNode bool
-	// localKinds is, by kind, whether some devices of it belong to one node.
+	// localKinds is, by kind, true if some devices of the kind belong to one node.
 	localKinds []bool
 	// limitsElsewhere are the Permits of a node without devices of its own.
 	limitsElsewhere []int
@@ -36,7 +39,8 @@ type View struct {
 	problems        []string
 }
 
-// View freezes the inventory for planners, with kinds fine enough for these requests and for those of recent views.
+// View freezes the inventory for planners. Its kinds are fine enough for these requests and
+// for those of recent views.
 func (inv *Inventory) View(requests ...Request) *View {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -77,19 +81,23 @@ func (v *View) add(l *layout, request *Request) {
 	v.relaxed[request.Key] = l.option(&request.relaxed)
 }
 
-// Options are the ways to meet a request that the view was made with, in the claims' order of preference. There are
-// none if the request needs nothing. There are several only if firstAvailable alternatives differ in number.
+// Options returns the ways to meet a request, in the claims' order of preference. The view
+// must have been made with the request. The result is empty if the request needs nothing.
+// It has several options only if firstAvailable alternatives differ in number.
 func (v *View) Options(request *Request) []Option { return v.options[request.Key] }
 
-// Least is an option that is met wherever one of Options is. It is the same if there is only one.
+// Least returns an option that is met whenever one of Options is met. If there is only one
+// option, Least returns it.
 func (v *View) Least(request *Request) Option { return v.relaxed[request.Key] }
 
-// Problems are sentences about selectors that failed on devices; those devices are not counted.
+// Problems returns sentences about selectors that failed on devices. Those devices do not
+// count.
 func (v *View) Problems() []string { return v.problems }
 
-// Node returns the devices of a node. plugin is how many of each extended resource the node's device plugins have
-// free; it may be nil. On a node with both, devices and plugin add up, though the stock scheduler takes extended
-// resources only from the plugin there.
+// Node returns the devices of a node. plugin is the free amount of each extended resource
+// of the node's device plugins; it may be nil. On a node with both, devices and plugin add
+// up, though the stock scheduler takes extended resources only from the plugin there. Node
+// returns an error if a node selector is invalid.
 func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevices, error) {
 	counts := v.nodeCounts(node.Name)
 	if len(v.multiNode) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
@@ -118,7 +126,7 @@ func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevice
 	return counts, nil
 }
 
-// NodeRevision is the Revision of the node's counts in this view.
+// NodeRevision returns the Revision of the node's counts in this view.
 func (v *View) NodeRevision(name string) uint64 {
 	if i, ok := v.index[name]; ok && v.nodes.at(i) != nil {
 		return v.nodes.at(i).Revision
@@ -126,7 +134,7 @@ func (v *View) NodeRevision(name string) uint64 {
 	return 0
 }
 
-// nodeCounts are the devices that only this node can use.
+// nodeCounts returns the devices that only this node can use.
 func (v *View) nodeCounts(name string) NodeDevices {
 	if i, ok := v.index[name]; ok && v.nodes.at(i) != nil {
 		return *v.nodes.at(i)
@@ -135,8 +143,8 @@ func (v *View) nodeCounts(name string) NodeDevices {
 	return NodeDevices{Units: []Unit{unit}, Permits: v.limitsElsewhere}
 }
 
-// MultiNode returns true if there are devices that several nodes can use. Then every node's counts may change with
-// Revision.
+// MultiNode returns true if some devices are usable by several nodes. Then every node's
+// counts may change with Revision.
 func (v *View) MultiNode() bool { return v.hasMultiNode }
 
 // layoutFor returns a layout that covers the requests.
@@ -150,9 +158,10 @@ func (inv *Inventory) layoutFor(requests []Request) *layout {
 	return inv.layout
 }
 
-// layoutNumber counts the layouts of views. It increases when kinds or pod limits differ from those of the last view.
-// It also increases when the first device for several nodes appears or the last one disappears, since then a
-// different revision shows what changed.
+// layoutNumber returns the number of the view's layout. The number increases when kinds or
+// pod limits differ from those of the last view. It also increases when the first device
+// for several nodes appears or the last one disappears: a different revision then shows the
+// changes.
 func (inv *Inventory) layoutNumber(l *layout) uint64 {
 	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
 	last := &inv.shown

@@ -13,36 +13,38 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Attempt is one plan on its way from the planner to the bindings. Its exported fields
-// never change; the tracker's lock guards the others.
+// Attempt is one plan from the planner's answer until all its members are bound or their
+// nodes are released. Its exported fields never change; the tracker's lock guards the
+// others.
 type Attempt struct {
 	Key  gangs.Key
 	Gang gangs.Gang
-	// Domain names the planned domain for people.
+	// Domain names the planned domain, for messages.
 	Domain string
-	// Began is when planning began.
+	// Began is the time at which planning began.
 	Began time.Time
 
-	// plan is the assignment that is still open: Nodes loses a member once it is placed, and
-	// Short counts down as members arrive in Permit.
+	// plan is the open part of the assignment. Nodes loses a member once the member is
+	// placed. Short, by role, decreases as members arrive in Permit.
 	plan gangs.Assignment
 	// phase is Reserving, Binding or Releasing.
 	phase Phase
-	// reason says why the attempt failed.
+	// reason is the reason for the failure of the attempt.
 	reason string
-	// outdated reports that the gang is no longer what was planned, which is no fault of the
-	// plan and not counted as a replan.
+	// outdated is true if the gang changed after it was planned. This is not a fault of the
+	// plan and does not count as a replan.
 	outdated bool
-	// reserved holds the members past Reserve until the informer shows them bound. The
-	// scheduler's own snapshot has them on their nodes.
+	// reserved holds the node of each member past Reserve until the informer shows the
+	// member bound. The scheduler's own snapshot already has these members on their nodes.
 	reserved map[types.UID]string
 	// cycles counts the scheduling cycles of each planned member. A cycle that ends in an
-	// error reports nothing, so the next cycle is how the tracker learns of it.
+	// error calls no extension point, so the tracker detects the error in the member's next
+	// cycle.
 	cycles map[types.UID]int
 }
 
-// maxCycles is how many cycles of a member may end in an error, which may be temporary,
-// while the other members hold their nodes for it.
+// maxCycles is the maximum number of cycles of a member while the other members hold their
+// nodes. An error that ends a cycle may be temporary.
 const maxCycles = 2
 
 func newAttempt(gang gangs.Gang, plan gangs.Assignment, began time.Time) *Attempt {
@@ -52,7 +54,7 @@ func newAttempt(gang gangs.Gang, plan gangs.Assignment, began time.Time) *Attemp
 	}
 }
 
-// quorate reports that no role lacks a member of the quorum.
+// quorate reports whether every role has its members of the quorum.
 func (a *Attempt) quorate() bool {
 	for _, n := range a.plan.Short {
 		if n > 0 {
@@ -62,7 +64,7 @@ func (a *Attempt) quorate() bool {
 	return true
 }
 
-// fail ends an attempt that is still Reserving. It returns nil if it is not.
+// fail moves an attempt from Reserving to Releasing. It returns nil in any other phase.
 func (a *Attempt) fail(reason string) *Attempt {
 	if a.phase != Reserving {
 		return nil
@@ -71,7 +73,7 @@ func (a *Attempt) fail(reason string) *Attempt {
 	return a
 }
 
-// arrive counts a member that stands in Permit.
+// arrive counts a member that arrived in Permit.
 func (a *Attempt) arrive(uid types.UID) {
 	if role := a.plan.Roles[uid].Role; a.plan.Short[role] > 0 {
 		a.plan.Short[role]--
@@ -93,7 +95,7 @@ func (a *Attempt) heldOn(role gangs.RoleSignature, node string) int {
 	return n
 }
 
-// holds returns the room that the plan counts on and no member has reserved yet.
+// holds returns the room that the plan needs and no member has reserved yet.
 func (a *Attempt) holds() []gangs.Hold {
 	if a.phase == Releasing {
 		return nil
@@ -107,17 +109,17 @@ func (a *Attempt) holds() []gangs.Hold {
 	return holds
 }
 
-// over reports that nothing is left of an attempt: every planned member is bound.
+// over reports whether every planned member is bound, so the attempt is complete.
 func (a *Attempt) over() bool {
 	return a.phase == Binding && len(a.plan.Nodes) == 0 && len(a.reserved) == 0
 }
 
-// has reports that the attempt in force has a node for the member.
+// has reports whether the current attempt has a node for the member.
 func (a *Attempt) has(uid types.UID) bool {
 	return a.phase != Releasing && (a.plan.Nodes[uid] != "" || a.reserved[uid] != "")
 }
 
-// inherit takes over the members that an earlier attempt has still to bind.
+// inherit adds the unbound members of an earlier attempt.
 func (a *Attempt) inherit(earlier *Attempt) {
 	maps.Copy(a.reserved, earlier.reserved)
 	for uid := range earlier.reserved {
@@ -125,7 +127,7 @@ func (a *Attempt) inherit(earlier *Attempt) {
 	}
 }
 
-// reservedNodes returns the nodes that members have reserved, sorted.
+// reservedNodes returns the nodes reserved by members, sorted.
 func (a *Attempt) reservedNodes() []string {
 	return slices.Compact(slices.Sorted(maps.Values(a.reserved)))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// attempt returns an attempt with those planned nodes and roles, and so many members short.
+// attempt returns an attempt with these planned nodes and roles. short members are missing.
 func (s *simulation) attempt(key gangs.Key, nodes, roles map[types.UID]string, short int) *Attempt {
 	signed := map[types.UID]gangs.RoleSignature{}
 	for uid, role := range roles {
@@ -20,7 +20,7 @@ func (s *simulation) attempt(key gangs.Key, nodes, roles map[types.UID]string, s
 	return newAttempt(gangs.Gang{Key: key}, gangs.Assignment{Nodes: nodes, Roles: signed, Short: map[string]int{"worker": short}}, s.now)
 }
 
-// begin puts an attempt in force; it returns false if the quorum counts on a member that left.
+// begin puts an attempt in force. It returns false if a member of the planned quorum left.
 func (s *simulation) begin(attempt *Attempt) bool {
 	g := s.tracker.gangs[attempt.Key]
 	whole := s.tracker.begin(g, attempt, s.now)
@@ -28,8 +28,8 @@ func (s *simulation) begin(attempt *Attempt) bool {
 	return whole
 }
 
-// A plan counts on members that bind by an earlier plan. When one of them leaves, the
-// members that reserve are no quorum.
+// A plan may need members that bind by an earlier plan. If one of them leaves, the members
+// that reserve are no quorum.
 func TestMemberThatBindsLeavesWhileOthersReserve(t *testing.T) {
 	s := newSimulation(t, 0)
 	key, binds, joins := s.pair("binds", "joins")
@@ -41,8 +41,8 @@ func TestMemberThatBindsLeavesWhileOthersReserve(t *testing.T) {
 	}
 }
 
-// Members for which there is no room keep their refusal when the gang may bind; those that
-// came after the plan was made get a plan of their own.
+// Members without room keep their refusal when the gang may bind. Members that came after
+// the plan was made get their own plan.
 func TestOpenActivatesMembersThatCameMeanwhile(t *testing.T) {
 	s := newSimulation(t, 0)
 	key := s.groups.declare("a", 1)
@@ -64,8 +64,7 @@ func TestOpenActivatesMembersThatCameMeanwhile(t *testing.T) {
 	}
 }
 
-// A member may leave after the planner was asked and before its answer is in force. No later
-// event would take it off the plan.
+// A member may leave during planning. No later event would remove it from the plan.
 func TestMemberLeavesWhileItsPlaceIsPlanned(t *testing.T) {
 	for name, test := range map[string]struct {
 		short       int
@@ -126,8 +125,8 @@ func TestAttemptThatFailedStaysFailed(t *testing.T) {
 	}
 }
 
-// A member whose cycles end in errors must not make the others hold their nodes until the
-// permit times out.
+// A member with failing cycles must not make the others hold their nodes until the permit
+// times out.
 func TestErrorsOfOneMemberEndTheAttempt(t *testing.T) {
 	s := newSimulation(t, 0)
 	key, _, q := s.pair("p", "q")

@@ -1,15 +1,15 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gangstate is the state machine of gangs: it decides what a gang and its members
-// may do next.
+// Package gangstate is the state machine of gangs. It decides the next action of each gang
+// and its members.
 //
-// A Tracker holds the gangs of one scheduler profile. Four kinds of input go in: pods and
+// A Tracker holds the gangs of one scheduler profile. It has four kinds of input: pods and
 // declarations from informers (Upsert, Remove, Erase, DeclarationChanged), the extension
 // points of the scheduling cycle (Admit, NextStep, Resolve, Reserve, Permit, Open,
 // FilterRefused, Unreserve), hints about events (AllowRetry, RetryOthers), and the passing of
-// time (Tick, Retry, Evictions). Effects come out, and the caller applies them; there is no
-// clock, client or queue inside.
+// time (Tick, Retry, Evictions). Its output is Effects. The caller applies them. The package
+// has no clock, client or queue.
 //
 // A gang is in one phase at a time. These are all transitions; the random simulation in the
 // tests takes each of them and no other:
@@ -47,17 +47,20 @@
 //	Placed -> Incomplete     a member left, or the declaration changed
 //	Placed -> Refused        a member may be placed again before the last refusal was dropped
 //
-// A gang of the scheduler's own PodGroup cycle goes through the same phases, but is tracked
-// only while there is no room for it, or while room is held for the rest of it (Reserving):
-// the cycle itself reserves and binds all members or none.
+// A gang of the scheduler's own PodGroup cycle goes through the same phases. The tracker has
+// it only while there is no room for it, or while room is held for its remaining members
+// (Reserving). The cycle itself reserves and binds all members or none.
 //
-// Invariants, which the simulation checks: Open lets members bind only if the quorum stands;
-// at rest no member holds a node without being bound; a gang with a ready quorum and room is
-// placed; nothing is remembered of a gang without members; of a gang whose attempt is
-// Releasing no member binds.
+// The simulation checks these invariants:
 //
-// What is planned next has its place in the table: a gang below its minimum that keeps the
-// room of its rest is Reserving with a held attempt, a gang that makes room by preemption is
-// Refused with a Reservation until its victims are gone, and members that are judged one by
-// one change only what NextStep asks of the planner.
+//   - Open allows members to bind only if the quorum has reserved its nodes.
+//   - When nothing is in progress, no unbound member holds a node.
+//   - A gang with a ready quorum and room is placed.
+//   - The tracker keeps no state of a gang without members.
+//   - No member binds while its gang's attempt is Releasing.
+//
+// Planned features fit into the table. A gang below its minimum that keeps room for its
+// remaining members is Reserving with a held attempt. A gang that makes room by preemption is
+// Refused with a Reservation until its victims are gone. Members planned one by one change
+// only the question that NextStep returns for the planner.
 package gangstate

@@ -12,26 +12,27 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Effects is all that a change of state asks of the scheduler. The caller applies them
-// after the tracker has released its lock; the zero value asks for nothing.
+// Effects are the actions that the scheduler must take after a change of state. The caller
+// applies them after the tracker has released its lock. The zero value has no action.
 type Effects struct {
-	// Key is the gang that the effects are about; the zero key if they are about several.
+	// Key is the gang of the effects. It is the zero key if they concern several gangs.
 	Key gangs.Key
-	// Release is an attempt whose members must give their nodes back: reject those that wait
-	// in Permit until Holders is empty, then call Released.
+	// Release is an attempt whose members must release their nodes. The caller rejects the
+	// members that wait in Permit until Holders is empty, then calls Released.
 	Release *Attempt
-	// Allow are members that wait in Permit and may bind.
+	// Allow lists members that wait in Permit and may bind.
 	Allow []types.UID
-	// Activate are pods to move to the active queue.
+	// Activate lists pods to move to the active queue.
 	Activate []*v1.Pod
-	// RetryAfter asks for a call of Retry after this time; 0 for none.
+	// RetryAfter is the time after which the caller must call Retry; 0 for no call.
 	RetryAfter time.Duration
-	// Report asks for the gang's status to be written, if it waits long enough.
+	// Report is true if the caller must write the gang's status.
 	Report bool
-	// Evicting reports that the eviction of what is left of the gang begins.
+	// Evicting is true if the eviction of the gang's remaining members begins.
 	Evicting bool
-	// Reserved is how many nodes were reserved for the gang.
+	// Reserved is the number of nodes reserved for the gang.
 	Reserved int
-	// ActivatePodGroups asks for every group that waits for a PodGroup cycle to be activated.
+	// ActivatePodGroups is true if the caller must activate every group that waits for a
+	// PodGroup cycle.
 	ActivatePodGroups bool
 }

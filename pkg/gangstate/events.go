@@ -11,8 +11,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Upsert records a pod that is new or changed. Members are activated when the pod
-// completes their quorum.
+// Upsert records a new or changed pod. It activates the members if the pod completes their
+// quorum.
 func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	key, ok := t.options.Sources.Key(pod)
 	if !ok && gangs.InPodGroup(pod) {
@@ -30,7 +30,7 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	g := t.gangOf(m)
 	old := g.members[pod.UID].Pod
 	if old != nil && isDone(old) && !isDone(pod) {
-		return Effects{} // the informer of running pods is behind that of ended ones
+		return Effects{} // the informer of running pods may be behind the informer of ended pods
 	}
 	g.put(m)
 	g.noteGain(old, pod)
@@ -43,8 +43,8 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	return effects
 }
 
-// refresh replaces a member's pod by a newer state that does not differ in what matters.
-// Most updates of a running pod are of this kind, and reading its role again is not cheap.
+// refresh replaces a member's pod with a newer state without relevant differences. Most
+// updates of a running pod are of this kind, and reading its role again is expensive.
 func (t *Tracker) refresh(key gangs.Key, pod *v1.Pod) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,18 +61,18 @@ func (t *Tracker) refresh(key gangs.Key, pod *v1.Pod) bool {
 	return true
 }
 
-// Remove forgets a pod that the scheduler's own informer no longer shows. A member that
-// succeeded has left that informer for good and stays a member.
+// Remove forgets a pod that is no longer in the scheduler's own informer. A member that
+// succeeded leaves that informer but remains a member.
 func (t *Tracker) Remove(pod *v1.Pod, now time.Time) Effects {
 	return t.forget(pod, now, func(known *v1.Pod) bool { return !isDone(known) })
 }
 
-// Erase forgets a pod, whether it succeeded or not.
+// Erase forgets a pod, succeeded or not.
 func (t *Tracker) Erase(pod *v1.Pod, now time.Time) Effects {
 	return t.forget(pod, now, func(*v1.Pod) bool { return true })
 }
 
-// forget forgets a pod if the state in which it is known allows it.
+// forget forgets a pod if may returns true for the pod's recorded state.
 func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) bool) Effects {
 	key, ok := t.options.Sources.Key(pod)
 	if !ok && gangs.InPodGroup(pod) {
@@ -92,7 +92,7 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	effects := Effects{Key: key}
 	broken := g.disturbedBy(old, pod, true)
 	effects.Activate = g.left(old, now)
-	effects.Report = len(g.members) == 0 // to forget what was written about the gang
+	effects.Report = len(g.members) == 0 // clears the status written about the gang
 	if broken != nil {
 		effects.Release = broken.fail("member " + pod.Name + " was deleted")
 	}
@@ -100,8 +100,8 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	return effects
 }
 
-// DeclarationChanged has the declaration of a gang read again. A plan that was made for the
-// old one is dropped, unless the gang has its nodes.
+// DeclarationChanged reads the declaration of a gang again. It drops a plan for the old
+// declaration, unless the gang has its nodes.
 func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -135,9 +135,9 @@ func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	return effects
 }
 
-// releaseStrangers forgets members that were kept only as long as their object was not
-// known to declare no gang. It returns those that wait: from now on they are pods without
-// a gang.
+// releaseStrangers forgets the members that the sources do not put into the gang. The gang
+// kept them until their object was known to declare no gang. It returns those that wait:
+// they are now pods without a gang.
 func (t *Tracker) releaseStrangers(g *Gang) []*v1.Pod {
 	if g.attempt != nil {
 		return nil
@@ -156,9 +156,9 @@ func (t *Tracker) releaseStrangers(g *Gang) []*v1.Pod {
 	return free
 }
 
-// Admit reports whether the pod may enter the queue: it is in no gang after all, or it is
-// ready and its gang's quorum exists, or a part of the gang is placed and the pod joins it.
-// It runs under the queue's lock and activates no pod.
+// Admit reports whether the pod may enter the queue. It may if it is in no gang, if it is
+// ready and its gang's quorum exists, or if it joins a gang with placed members. Admit runs
+// under the queue's lock and activates no pod.
 func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -185,7 +185,7 @@ func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
 	return g.quorumReady
 }
 
-// Order returns the time by which the gang stands in the queue.
+// Order returns the time by which the queue sorts the gang.
 func (t *Tracker) Order(key gangs.Key) (time.Time, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

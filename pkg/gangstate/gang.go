@@ -16,34 +16,35 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Gang is what the tracker knows of one gang. The tracker's lock guards it.
+// Gang is the tracker's state of one gang. The tracker's lock guards it.
 type Gang struct {
 	key     gangs.Key
 	sources gangs.Sources
 	// profile is the scheduler name of the pods that this scheduler places.
 	profile string
-	// priority is that of the members. They all have the same, or the gang has a problem.
+	// priority is the members' priority. They all have the same, or the gang has a problem.
 	priority int32
-	// order is when the first pod of the gang was created. It is fixed once a member may
-	// have entered the queue, because the queue sorts pods by it inside heaps.
+	// order is the creation time of the gang's first pod. It is fixed once a member may
+	// have entered the queue, because the queue keeps pods in heaps ordered by it.
 	order      time.Time
 	orderFixed bool
 	members    map[types.UID]gangs.Member
 
-	// ready counts the members that are placed or could be now, placed those of them that are.
+	// ready counts the members that are placed or could be placed now. placed counts the
+	// placed members among them.
 	ready, placed int
-	// running is how many members occupied a node when the gang was last evaluated.
+	// running is the number of members on nodes at the last evaluation of the gang.
 	running int
-	// min is the quorum as last read. minKnown is false until it was read, again once the
-	// declaration changed or a member was placed, and always while members run, because a
-	// member that joins those waits for no quorum.
+	// min is the quorum as last read. minKnown is false before the first read, and again
+	// after a change of the declaration or a placement of a member. It is also false while
+	// members run, because a member that joins a running gang waits for no quorum.
 	min      int
 	minKnown bool
-	// quorumReady caches whether members may be scheduled. New members do not change that; a
-	// member that leaves does.
+	// quorumReady caches whether members may be scheduled. A new member does not invalidate
+	// it; a member that leaves does.
 	quorumReady bool
-	// activationDue reports that Admit found the quorum complete. It runs under the queue's
-	// lock, where it cannot activate the members that waited for the quorum.
+	// activationDue is true if Admit found the quorum complete. Admit runs under the
+	// queue's lock and cannot activate the members that waited for the quorum.
 	activationDue bool
 
 	phase       Phase
@@ -52,25 +53,27 @@ type Gang struct {
 	retry       retry
 	reservation Reservation
 	loss        loss
-	// podGroup is the gang as its last PodGroup cycle read it; nil unless the scheduler has
-	// such a cycle for it.
+	// podGroup is the gang as its last PodGroup cycle read it. It is nil unless the
+	// scheduler has such a cycle for it.
 	podGroup *podGroupState
 }
 
-// podGroupState is what only a gang of a PodGroup cycle has.
+// podGroupState is the additional state of a gang that PodGroup cycles place.
 type podGroupState struct {
 	gang gangs.Gang
-	// awaitsCycle reports that no cycle has come since a filter refused a planned node.
+	// awaitsCycle is true if no cycle has come since a filter refused a planned node.
 	awaitsCycle bool
-	// lastRefusal answers the next cycle in place of a plan, after too many failed plans.
+	// lastRefusal is the refusal for the next cycle, without a plan, after too many failed
+	// plans.
 	lastRefusal string
-	// learnedAt is when a filter last refused a planned node.
+	// learnedAt is the time at which a filter last refused a planned node.
 	learnedAt time.Time
-	// heldSince is when room for the rest of a partly bound gang was first held.
+	// heldSince is the time at which room for the rest of a partly bound gang was first
+	// held.
 	heldSince time.Time
 }
 
-// put adds a member or replaces what is known of it.
+// put adds a member or replaces its state.
 func (g *Gang) put(m gangs.Member) {
 	old := g.members[m.Pod.UID].Pod
 	g.drop(m.Pod.UID)
@@ -108,15 +111,15 @@ func (g *Gang) drop(uid types.UID) {
 	}
 }
 
-// markStale notes that the refusal was given to other members.
+// markStale marks the refusal as outdated, because the members changed.
 func (g *Gang) markStale() {
 	if g.refusal != nil {
 		g.refusal.stale = true
 	}
 }
 
-// refuse records that the gang cannot be placed now. to is the member in whose cycle that
-// was found, "" for none.
+// refuse records that the gang cannot be placed now. The refusal was found in the cycle of
+// member to, "" for none.
 func (g *Gang) refuse(message string, to types.UID, now time.Time) {
 	g.refusal, g.retry.pending = &refusal{message: message, at: now, to: to}, false
 	if g.retry.refusals == 0 {
@@ -125,7 +128,7 @@ func (g *Gang) refuse(message string, to types.UID, now time.Time) {
 	g.retry.refusals++
 }
 
-// backoff is for how long the gang is not to be planned again, whichever member asks.
+// backoff returns the time until the gang may be planned again.
 func (g *Gang) backoff(now time.Time) time.Duration {
 	if g.refusal == nil {
 		return 0
@@ -133,7 +136,8 @@ func (g *Gang) backoff(now time.Time) time.Duration {
 	return max(0, g.retry.backoff()-now.Sub(g.refusal.at))
 }
 
-// retryNow drops the refusal and returns one member to activate, which has the gang planned.
+// retryNow drops the refusal and returns one member to activate. The gang is planned in
+// that member's cycle.
 func (g *Gang) retryNow(now time.Time) []*v1.Pod {
 	pods := g.retryMember(now)
 	if len(pods) > 0 {
@@ -143,7 +147,7 @@ func (g *Gang) retryNow(now time.Time) []*v1.Pod {
 	return pods
 }
 
-// retryMember chooses the first member by name that could be placed and has no node yet.
+// retryMember returns the first member by name that could be placed and has no node yet.
 func (g *Gang) retryMember(now time.Time) []*v1.Pod {
 	for _, pod := range g.unplanned() {
 		if gangs.Ready(pod) {
@@ -154,7 +158,7 @@ func (g *Gang) retryMember(now time.Time) []*v1.Pod {
 	return nil
 }
 
-// waits reports that the pod waits for a node from this scheduler.
+// waits reports whether the pod waits for a node from this scheduler.
 func (g *Gang) waits(pod *v1.Pod) bool {
 	return gangs.Live(pod) && !gangs.Placed(pod) && pod.Spec.SchedulerName == g.profile
 }
@@ -170,7 +174,7 @@ func (g *Gang) pending() []*v1.Pod {
 	return pods
 }
 
-// unplanned returns the pending members that no attempt has a node for.
+// unplanned returns the pending members without a node in an attempt.
 func (g *Gang) unplanned() []*v1.Pod {
 	pods := g.pending()
 	if g.attempt == nil {
@@ -179,7 +183,7 @@ func (g *Gang) unplanned() []*v1.Pod {
 	return slices.DeleteFunc(pods, func(pod *v1.Pod) bool { return g.attempt.has(pod.UID) })
 }
 
-// runners returns the members of a declaration that occupy nodes, by name.
+// runners returns the members of a declaration that are on nodes, by name.
 func (g *Gang) runners(declared gangs.Gang) []*v1.Pod {
 	var pods []*v1.Pod
 	for _, m := range g.sorted() {
@@ -190,15 +194,15 @@ func (g *Gang) runners(declared gangs.Gang) []*v1.Pod {
 	return pods
 }
 
-// sorted returns the members by name, which is unique in a namespace among the pods that
-// exist at one time, and by UID where a pod replaced another of the same name.
+// sorted returns the members by name, then by UID. Names are unique in a namespace among
+// the pods that exist at one time, but a pod may replace another of the same name.
 func (g *Gang) sorted() []gangs.Member {
 	return slices.SortedFunc(maps.Values(g.members), func(a, b gangs.Member) int {
 		return cmp.Or(cmp.Compare(a.Pod.Name, b.Pod.Name), cmp.Compare(a.Pod.UID, b.Pod.UID))
 	})
 }
 
-// precedes reports that g comes before another gang in the queue.
+// precedes reports whether g is before another gang in the queue.
 func (g *Gang) precedes(other *Gang) bool {
 	if g.priority != other.priority {
 		return g.priority > other.priority
@@ -214,7 +218,7 @@ func CompareKeys(a, b gangs.Key) int {
 	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
-// currentPhase derives the phase from what is known.
+// currentPhase derives the phase from the gang's state.
 func (g *Gang) currentPhase() Phase {
 	switch {
 	case g.loss.evicting:

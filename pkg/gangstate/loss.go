@@ -11,52 +11,55 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// An eviction that was refused is requested again after evictionPause, and then after
-// twice as long each time: PodDisruptionBudgets open when pods elsewhere become ready,
-// which takes seconds to minutes.
+// A refused eviction is requested again after evictionPause, then each time after twice the
+// pause up to maxEvictionPause. PodDisruptionBudgets allow evictions again when other pods
+// become ready. This takes seconds to minutes.
 const (
 	evictionPause    = time.Second
 	maxEvictionPause = 30 * time.Second
 )
 
-// whatIfPause is how long the answer to "what if some pods were gone" serves. Finding it
-// costs as much as the first plan on a cluster, in a cycle for which all pods wait.
+// whatIfPause is how long the result of a what-if plan (a cluster without some pods) is
+// reused. Such a plan costs as much as the first plan on a cluster, in a cycle that delays
+// all pods.
 const whatIfPause = 30 * time.Second
 
-// loss is what a gang that ran has lost.
+// loss describes the lost members of a gang that ran.
 type loss struct {
-	// since is when the gang lost a member that its quorum needs; zero while the quorum is met.
+	// since is the time at which the gang lost a member that its quorum needs. It is zero
+	// while the quorum is met.
 	since time.Time
-	// searched is when another place for the whole gang was last looked for.
+	// searched is the time of the last search for another place for the whole gang.
 	searched time.Time
-	// evicting reports that the members that are left are being evicted. No member joins the
-	// gang until they are gone, or it would come back where it cannot be whole.
+	// evicting is true while the remaining members are being evicted. No member joins the
+	// gang until they are gone: it would return to a place without room for the whole gang.
 	evicting bool
-	// after is the healAfter with which the eviction began.
+	// after is the healAfter at the start of the eviction.
 	after time.Duration
-	// next is when evictions are requested again, pause the time since the last requests.
+	// next is the time of the next eviction requests. pause is the time since the last
+	// requests.
 	next  time.Time
 	pause time.Duration
 	// budgeted is a member that a PodDisruptionBudget protects.
 	budgeted string
 }
 
-// settle ends a loss that is made good, or the loss of a gang that no longer runs.
+// settle ends the loss if the quorum is met again or the gang no longer runs.
 func (l *loss) settle(quorum bool, running int) {
 	if quorum || running == 0 {
 		*l = loss{}
 	}
 }
 
-// due reports that the gang has lacked members for long enough to look for another place.
+// due reports whether the gang has lacked members long enough to search for another place.
 func (l *loss) due(healAfter time.Duration, now time.Time) bool {
 	return healAfter > 0 && !l.evicting && !l.since.IsZero() && now.Sub(l.since) >= healAfter && now.Sub(l.searched) >= whatIfPause
 }
 
-// begin starts the eviction of the members that are left.
+// begin starts the eviction of the remaining members.
 func (l *loss) begin(after time.Duration) { l.evicting, l.after = true, after }
 
-// evictionDue reports that evictions are to be requested now, and schedules the next time.
+// evictionDue reports whether evictions are due now. If so, it schedules the next time.
 func (l *loss) evictionDue(now time.Time) bool {
 	if !l.evicting || now.Before(l.next) {
 		return false
@@ -68,12 +71,12 @@ func (l *loss) evictionDue(now time.Time) bool {
 
 // Lost is a gang that runs without its quorum.
 type Lost struct {
-	// Left are the members that run.
+	// Left are the running members.
 	Left []*v1.Pod
-	// Request is the gang as if none of its members had a node.
+	// Request is the request for the gang as if none of its members had a node.
 	Request gangs.Request
-	// Search reports that it is time to look for another place for the whole gang, and that
-	// a controller would replace each evicted member.
+	// Search is true if a search for another place for the whole gang is due and a
+	// controller would replace each evicted member.
 	Search bool
 	// unowned is a member that no controller would replace.
 	unowned string

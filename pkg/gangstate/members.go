@@ -12,25 +12,27 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// counts reports that the pod adds to its gang's quorum.
+// counts reports whether the pod counts for its gang's quorum.
 func counts(pod *v1.Pod) bool {
 	return gangs.Live(pod) && (gangs.Placed(pod) || gangs.Ready(pod))
 }
 
-// isDone reports that the pod has succeeded: it counts for its gang and occupies no node.
+// isDone reports whether the pod has succeeded. It then counts for its gang and is on no
+// node.
 func isDone(pod *v1.Pod) bool {
 	return pod.Status.Phase == v1.PodSucceeded
 }
 
-// runs reports that the member is one of the declared gang and occupies a node.
+// runs reports whether the member belongs to the declared gang and is on a node.
 func runs(declared gangs.Gang, m gangs.Member) bool {
 	return declared.Has(m) && gangs.Live(m.Pod) && gangs.Placed(m.Pod) && !isDone(m.Pod)
 }
 
-// isPlaced reports that the member is placed, or was until it succeeded.
+// isPlaced reports whether the member is placed, or was placed until it succeeded.
 func isPlaced(m gangs.Member) bool { return gangs.Live(m.Pod) && gangs.Placed(m.Pod) }
 
-// SameForGang reports that two states of a pod do not differ in what matters to its gang.
+// SameForGang reports whether two states of a pod are equal in the fields relevant to its
+// gang.
 func SameForGang(a, b *v1.Pod) bool {
 	return a.UID == b.UID && counts(a) == counts(b) && gangs.Placed(a) == gangs.Placed(b) &&
 		gangs.Ready(a) == gangs.Ready(b) && gangs.Live(a) == gangs.Live(b) && isDone(a) == isDone(b) &&

@@ -5,24 +5,27 @@ package gangstate
 
 import "fmt"
 
-// Phase is where a gang stands on its way to its nodes. The table of transitions is in
-// the package comment.
+// Phase is the position of a gang in the state machine. The package comment has the table
+// of transitions.
 type Phase int
 
 const (
 	// Incomplete means that members are missing or not ready, or the declaration has a problem.
 	Incomplete Phase = iota
-	// Ready means that the quorum exists and waits to be planned, or members may join a gang that runs.
+	// Ready means that the quorum exists and is not planned yet, or that members may join a
+	// gang that runs.
 	Ready
 	// Refused means that the last plan found no room. The gang backs off.
 	Refused
-	// Reserving means that a plan is in force, and members reserve their nodes and wait in Permit.
+	// Reserving means that a plan is in force. Members reserve their nodes and wait in
+	// Permit.
 	Reserving
-	// Binding means that the quorum has reserved, so every planned member may bind.
+	// Binding means that the quorum has reserved. Every planned member may bind.
 	Binding
-	// Releasing means that the attempt failed, and members that reserved give their nodes back.
+	// Releasing means that the attempt failed. Members that reserved release their nodes.
 	Releasing
-	// Evicting means that the gang lost members for which there is no room, and the rest is evicted.
+	// Evicting means that the gang lost members and has no room for new ones. The remaining
+	// members are being evicted.
 	Evicting
 	// Placed means that members run, and no ready member waits.
 	Placed

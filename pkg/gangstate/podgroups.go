@@ -15,16 +15,16 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A gang that the scheduler's PodGroup cycle places is tracked only while there is no room
-// for it: the cycle brings its members and places all of them or none. Retries, healAfter
-// and maxBypass need a memory from one cycle to the next. What the cycle read is recorded
-// when the gang was refused; events of pods keep it current; a placed gang is forgotten.
+// If the scheduler's PodGroup cycle places a gang, the tracker has the gang only while
+// there is no room for it: the cycle reads its members and places all of them or none.
+// Retries, healAfter and maxBypass need state between cycles. A refusal records the data
+// that the cycle read. Pod events update it. A placement deletes it.
 
-// podGroupLife is how long failed plans of a gang are remembered: no event tells of a gang
+// podGroupLife is how long failed plans of a gang are kept. There is no event for a gang
 // that was deleted before its next cycle.
 const podGroupLife = 10 * time.Minute
 
-// newPodGroupGang returns what a gang of a PodGroup cycle is to the queue.
+// newPodGroupGang returns a Gang with the queue order of a gang of a PodGroup cycle.
 func (t *Tracker) newPodGroupGang(request *gangs.Request) *Gang {
 	g := &Gang{
 		key: request.Gang.Key, sources: t.options.Sources, profile: t.options.Profile, order: request.Gang.Created, orderFixed: true,
@@ -36,7 +36,7 @@ func (t *Tracker) newPodGroupGang(request *gangs.Request) *Gang {
 	return g
 }
 
-// podGroupGang returns the tracked gang of a request, which it adds if it is new.
+// podGroupGang returns the tracked gang of a request. It adds a new gang.
 func (t *Tracker) podGroupGang(request *gangs.Request) *Gang {
 	g := t.gangs[request.Gang.Key]
 	if g == nil {
@@ -46,8 +46,8 @@ func (t *Tracker) podGroupGang(request *gangs.Request) *Gang {
 	return g
 }
 
-// BeginPodGroupCycle completes the request of a PodGroup cycle by all that limits where the
-// gang may go, or returns the sentence that refuses it without a plan.
+// BeginPodGroupCycle adds all limits on the gang's nodes to the request of a PodGroup
+// cycle. If the gang is refused without a plan, it returns the refusal.
 func (t *Tracker) BeginPodGroupCycle(request *gangs.Request) (refusal string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,7 +72,7 @@ func (t *Tracker) forgetPlans(g *Gang) {
 	t.settlePodGroup(g)
 }
 
-// AwaitsCycle reports that no cycle of the gang has come since a filter refused a node.
+// AwaitsCycle reports whether no cycle of the gang has come since a filter refused a node.
 func (t *Tracker) AwaitsCycle(key gangs.Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,18 +80,18 @@ func (t *Tracker) AwaitsCycle(key gangs.Key) bool {
 	return g != nil && g.podGroup != nil && g.podGroup.awaitsCycle
 }
 
-// RefusedMember is a member of a PodGroup cycle whose planned node a filter refused.
+// RefusedMember is a member of a PodGroup cycle with a planned node that a filter refused.
 type RefusedMember struct {
 	Role gangs.RoleSignature
 	Node string
 	// Held is how many members with its role and signature had reserved the node before.
 	Held int
-	// Sentence says so.
+	// Sentence describes the refusal.
 	Sentence string
 }
 
 // PodGroupFilterRefused records that a filter refused a planned node of a gang. It reports
-// whether the gang may be planned again; otherwise its next cycle only repeats the refusal.
+// whether the gang may be planned again. If not, its next cycle only repeats the refusal.
 func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMember, now time.Time) (again bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -116,8 +116,9 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 	return true
 }
 
-// RefusePodGroup records that a PodGroup cycle found no room for a gang, and returns what
-// may be done instead. done are members that have succeeded, which the cycle does not know.
+// RefusePodGroup records that a PodGroup cycle found no room for a gang. It returns a
+// question with the alternatives to search for. done are members that have succeeded; the
+// cycle does not have them.
 func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, answer *Answer, now time.Time) *Question {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,8 +145,8 @@ func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, ans
 	return question
 }
 
-// ResolvePodGroup applies what was found for a refused gang. It returns what that adds to
-// the gang's sentence, and the sentence that replaces it if what is left of it is evicted.
+// ResolvePodGroup applies the answer for a refused gang. addition is the text to append to
+// the gang's sentence. evicting replaces the sentence if the remaining members are evicted.
 func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.Time) (addition, evicting string, effects Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,7 +160,7 @@ func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.T
 	return addition, g.evictingSentence(), effects
 }
 
-// PodGroupPlaced records that a PodGroup cycle placed a gang: its members bind.
+// PodGroupPlaced records that a PodGroup cycle placed a gang. Its members bind.
 func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -175,7 +176,7 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	t.settlePodGroup(g)
 }
 
-// HoldForRest holds the room that a plan has for the members that wait, until their cycle.
+// HoldForRest holds the planned room for the members that wait until their cycle.
 func (t *Tracker) HoldForRest(request *gangs.Request, plan gangs.Assignment, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -184,11 +185,11 @@ func (t *Tracker) HoldForRest(request *gangs.Request, plan gangs.Assignment, now
 	t.observe(g)
 }
 
-// podGroupHoldLife is how long room is held for the rest of a gang whose PodGroup cycle does
-// not come. It comes at once unless the gang has lost members meanwhile.
+// podGroupHoldLife is how long room is held for the rest of a gang without a PodGroup
+// cycle. The cycle comes at once unless the gang has lost members meanwhile.
 const podGroupHoldLife = 30 * time.Second
 
-// dropHold gives up the room that was held for the rest of a gang.
+// dropHold releases the room held for the rest of a gang.
 func (t *Tracker) dropHold(g *Gang, used bool) {
 	if g.attempt == nil {
 		return
@@ -197,8 +198,8 @@ func (t *Tracker) dropHold(g *Gang, used bool) {
 	t.heldInVain = t.heldInVain || !used
 }
 
-// dropExpiredHolds gives up the room of gangs whose cycle did not come. It reports, once,
-// that room was held in vain.
+// dropExpiredHolds releases the room of gangs whose cycle did not come. It reports, once,
+// whether room was held in vain.
 func (t *Tracker) dropExpiredHolds(now time.Time) bool {
 	for _, g := range t.gangs {
 		if g.podGroup != nil && g.attempt != nil && now.Sub(g.podGroup.heldSince) > podGroupHoldLife {
@@ -220,7 +221,7 @@ func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 	}
 }
 
-// settlePodGroup forgets a gang of which nothing need be remembered.
+// settlePodGroup forgets a gang without state to keep.
 func (t *Tracker) settlePodGroup(g *Gang) {
 	remembers := g.reservation.blocked || g.reservation.displaced || !g.loss.since.IsZero() ||
 		g.retry.replans > 0 || g.podGroup.lastRefusal != ""
@@ -232,8 +233,8 @@ func (t *Tracker) settlePodGroup(g *Gang) {
 	maps.DeleteFunc(t.podGroups, func(_ gangs.Key, other *Gang) bool { return other == g })
 }
 
-// upsertInPodGroup records a member of a refused gang that changed. A new member is
-// recorded by the cycle that it brings about.
+// upsertInPodGroup records a changed member of a refused gang. A new member leads to a new
+// cycle. That cycle records it.
 func (t *Tracker) upsertInPodGroup(pod *v1.Pod) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -265,7 +266,7 @@ func (t *Tracker) forgetInPodGroup(pod *v1.Pod, may func(known *v1.Pod) bool) Ef
 	return t.podGroupChanged(g)
 }
 
-// podGroupChanged activates a gang of which the last evicted member is gone.
+// podGroupChanged activates a gang after the last evicted member is gone.
 func (t *Tracker) podGroupChanged(g *Gang) Effects {
 	wasEvicting := g.loss.evicting
 	_, readiness := g.readPodGroup()

@@ -31,7 +31,8 @@ func podOf(group, name, node string) *v1.Pod {
 	return pod
 }
 
-// podGroupRequest is what a cycle of a PodGroup created at that minute reads.
+// podGroupRequest returns the request that a cycle of a PodGroup created at that minute
+// reads.
 func podGroupRequest(name string, least int32, minute int, pods ...*v1.Pod) gangs.Request {
 	group := &schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "ml", Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(epoch.Add(time.Duration(minute) * time.Minute)),
@@ -56,7 +57,7 @@ func podNames(pods []*v1.Pod) []string {
 	return all
 }
 
-// podGroupTracker is the tracker of a scheduler that has the PodGroup cycle.
+// podGroupTracker returns the tracker of a scheduler with the PodGroup cycle.
 func podGroupTracker(t *testing.T) *Tracker {
 	options := newSimulation(t, 0).tracker.options
 	options.Sources = append(gangs.Sources{gangs.NewPodGroupCycleSource()}, options.Sources...)
@@ -65,13 +66,13 @@ func podGroupTracker(t *testing.T) *Tracker {
 	return New(options)
 }
 
-// refusePodGroup refuses a gang for which the planner found no room.
+// refusePodGroup refuses a gang without room.
 func refusePodGroup(tr *Tracker, request gangs.Request, done []gangs.Member, now time.Time) *Question {
 	return tr.RefusePodGroup(request, done, &Answer{Refusal: "no room", Searched: true}, now)
 }
 
-// A group that lost a member is planned again after healAfter, is closed while its members
-// are evicted, and is activated when the last of them is gone.
+// A group that lost a member is planned again after healAfter. It is closed during the
+// eviction of its members, and activated when the last of them is gone.
 func TestPodGroupIsEvictedAfterALoss(t *testing.T) {
 	tr := podGroupTracker(t)
 	left, late := podOf("a", "left", "n1"), podOf("a", "late", "")
@@ -97,7 +98,7 @@ func TestPodGroupIsEvictedAfterALoss(t *testing.T) {
 	evict(t, tr, request, left, now)
 }
 
-// evict has the member that is left go, which opens the gang for the other.
+// evict removes the remaining member, which opens the gang for the other.
 func evict(t *testing.T, tr *Tracker, request gangs.Request, left *v1.Pod, now time.Time) {
 	t.Helper()
 	closed := func() bool { return strings.Contains(tr.BeginPodGroupCycle(&request), "are being evicted") }
@@ -120,7 +121,7 @@ func evict(t *testing.T, tr *Tracker, request gangs.Request, left *v1.Pod, now t
 	}
 }
 
-// A group of which members have succeeded has lost none.
+// A group whose members have succeeded has lost no member.
 func TestPodGroupThatEndsHasNoLoss(t *testing.T) {
 	tr := podGroupTracker(t)
 	ended := podOf("a", "ended", "n1")
@@ -136,8 +137,8 @@ func TestPodGroupThatEndsHasNoLoss(t *testing.T) {
 	}
 }
 
-// A group for which there is no room is bypassed by later ones for maxBypass, and then has
-// nodes reserved against them, but not against earlier ones.
+// Later groups bypass a group without room for maxBypass. Then nodes are reserved for it
+// against later groups, but not against earlier groups.
 func TestPodGroupIsNotBypassedForEver(t *testing.T) {
 	tr := podGroupTracker(t)
 	request := podGroupRequest("large", 2, 5, podOf("large", "l0", ""), podOf("large", "l1", ""))
@@ -170,7 +171,8 @@ func TestPodGroupIsNotBypassedForEver(t *testing.T) {
 	}
 }
 
-// A change of the declaration ends a reservation; without members nothing is left of the gang.
+// A change of the declaration ends a reservation. The tracker keeps no state of a gang
+// without members.
 func TestPodGroupIsForgotten(t *testing.T) {
 	tr := podGroupTracker(t)
 	l0, l1 := podOf("large", "l0", ""), podOf("large", "l1", "")
@@ -193,8 +195,8 @@ func TestPodGroupIsForgotten(t *testing.T) {
 	}
 }
 
-// Filters may refuse planned nodes a bounded number of times; after that the next cycle gets
-// the last refusal in place of a plan, and the one after it begins anew.
+// Filters may refuse planned nodes up to MaxReplans times. After that the next cycle
+// returns the last refusal without a plan, and the cycle after it starts again.
 func TestPodGroupIsPlannedAgainWithoutRefusedNodes(t *testing.T) {
 	tr := podGroupTracker(t)
 	request := podGroupRequest("a", 2, 0, podOf("a", "p", ""), podOf("a", "q", ""))

@@ -14,10 +14,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// begin puts a fresh plan in force. Members of an earlier attempt that still bind stay
-// reserved. It returns false if the quorum counts on a member that left while the plan was
-// made; a member that only was to join the gang is taken off the plan, which would never
-// end otherwise.
+// begin puts a new plan in force. Members of an earlier attempt that still bind stay
+// reserved. It returns false if a member of the planned quorum left during planning. If a
+// member left that was only to join the gang, begin removes it from the plan: otherwise the
+// plan would never end.
 func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 	if g.attempt != nil {
 		attempt.inherit(g.attempt)
@@ -36,13 +36,13 @@ func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 	return !attempt.outdated
 }
 
-// planned returns the members that an attempt has nodes for.
+// planned returns the members with a node in an attempt.
 func (g *Gang) planned(attempt *Attempt) []*v1.Pod {
 	return slices.DeleteFunc(g.pending(), func(pod *v1.Pod) bool { return attempt.plan.Nodes[pod.UID] == "" })
 }
 
 // FilterRefused records that a stock filter refused the planned node of a member. The gang
-// is planned again without that node, a bounded number of times.
+// is planned again without that node, up to MaxReplans times.
 func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -58,7 +58,7 @@ func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string,
 		t.observe(g)
 		return effects
 	}
-	// The gang runs without this member, which is planned again by itself.
+	// The gang runs without this member. It is planned again alone.
 	delete(attempt.plan.Nodes, pod.UID)
 	t.settle(g)
 	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
@@ -69,7 +69,7 @@ func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string,
 	return effects
 }
 
-// Reserve records that the member holds its node.
+// Reserve records that the member has reserved its node.
 func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,8 +78,8 @@ func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) {
 	}
 }
 
-// Unreserve records that the member gave its node back. Before the quorum has reserved,
-// that ends the attempt; after that, the member is activated to join the gang again.
+// Unreserve records that the member released its node. Before the quorum has reserved, this
+// ends the attempt. Afterwards it activates the member to join the gang again.
 func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,21 +101,21 @@ func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
 	return effects
 }
 
-// Permit is what the Permit extension point does with a member.
+// Permit is the action of the Permit extension point for a member.
 type Permit int
 
 const (
-	// PermitAllow means that the quorum has reserved, so the member may bind.
+	// PermitAllow means that the quorum has reserved. The member may bind.
 	PermitAllow Permit = iota
 	// PermitWait means that other members of the quorum are missing.
 	PermitWait
-	// PermitComplete means that the quorum is complete with this member; call Open.
+	// PermitComplete means that this member completes the quorum. The caller calls Open.
 	PermitComplete
-	// PermitReject means that the attempt failed meanwhile.
+	// PermitReject means that the attempt has failed.
 	PermitReject
 )
 
-// Permit records that the member stands in Permit.
+// Permit records that the member arrived in Permit.
 func (t *Tracker) Permit(key gangs.Key, uid types.UID) (Permit, *Attempt) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -136,8 +136,8 @@ func (t *Tracker) Permit(key gangs.Key, uid types.UID) (Permit, *Attempt) {
 	return PermitWait, attempt
 }
 
-// Open lets every member of the attempt bind, unless the attempt failed since its last
-// member arrived. Members that the plan did not know and that may join now are activated.
+// Open allows every member of the attempt to bind, unless the attempt failed after its last
+// member arrived. It activates members that are not in the plan and may join now.
 func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,29 +156,29 @@ func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
 		return known || !gangs.Ready(pod)
 	})
 	if len(effects.Activate) > 0 {
-		g.markStale() // the refusal was about members of the plan; these are others
+		g.markStale() // the refusal was about members of the plan, not about these
 	}
 	t.observe(g)
 	return effects, true
 }
 
-// ReservedNodes returns the nodes that the attempt's members have reserved, sorted.
+// ReservedNodes returns the nodes reserved by the attempt's members, sorted.
 func (t *Tracker) ReservedNodes(attempt *Attempt) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return attempt.reservedNodes()
 }
 
-// Holders returns the members of a failed attempt that have not given back their nodes yet,
-// and the reason for which the attempt failed.
+// Holders returns the members of a failed attempt that have not released their nodes yet,
+// and the reason for the failure.
 func (t *Tracker) Holders(attempt *Attempt) ([]types.UID, string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return attempt.waiting(), attempt.reason
 }
 
-// Released ends a failed attempt whose members have given back their nodes. The members
-// are activated if the gang may be planned again at once.
+// Released ends a failed attempt after its members have released their nodes. It activates
+// the members if the gang may be planned again at once.
 func (t *Tracker) Released(attempt *Attempt, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()

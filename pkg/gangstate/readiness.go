@@ -12,9 +12,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// evaluate finds out whether members may be scheduled. As long as the count alone rules
-// that out, it does not look at the members one by one, so that a gang of n pods that
-// arrive one after another costs n steps and not n².
+// evaluate reports whether members may be scheduled. While the count alone excludes that,
+// it does not examine each member. The arrival of a gang's n pods then costs n steps
+// instead of n².
 func (g *Gang) evaluate() bool {
 	if g.minKnown && g.ready < g.min {
 		return false
@@ -24,13 +24,14 @@ func (g *Gang) evaluate() bool {
 	return g.quorumReady
 }
 
-// schedulable reports that the quorum is ready, or that the gang runs and its members may
+// schedulable reports whether the quorum is ready, or the gang runs and its members may
 // rejoin it.
 func (g *Gang) schedulable(readiness gangs.Readiness) bool {
 	return readiness.Problem == "" && !g.loss.evicting && (readiness.Waiting == "" || g.running > 0)
 }
 
-// read reads the declaration and compares the members with it.
+// read reads the declaration and compares it with the members. It returns an error if the
+// declaration cannot be read.
 func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 	if g.podGroup != nil {
 		declared, readiness := g.readPodGroup()
@@ -50,8 +51,8 @@ func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 }
 
 // readPodGroup compares the members with the gang as its last cycle read it. Members that
-// are being deleted count as running: the PodGroup cycle counts them as scheduled, and
-// would find a quorum that is about to break.
+// are being deleted count as running. The PodGroup cycle counts them as scheduled, and
+// would count them for a quorum that is about to break.
 func (g *Gang) readPodGroup() (gangs.Gang, gangs.Readiness) {
 	declared, members := g.podGroup.gang, g.sorted()
 	g.running = 0
@@ -68,8 +69,8 @@ func (g *Gang) readPodGroup() (gangs.Gang, gangs.Readiness) {
 	return declared, readiness
 }
 
-// noteLoss records the loss of a member that was placed. It reports whether the gang was
-// being evicted before that.
+// noteLoss records the loss of a placed member. It reports whether the gang was already
+// being evicted.
 func (g *Gang) noteLoss(lost *v1.Pod, now time.Time) (wasEvicting bool) {
 	wasEvicting = g.loss.evicting
 	if !gangs.Placed(lost) || isDone(lost) {
@@ -82,15 +83,15 @@ func (g *Gang) noteLoss(lost *v1.Pod, now time.Time) (wasEvicting bool) {
 	return wasEvicting
 }
 
-// noteGain ends a loss that a newly placed member makes good.
+// noteGain ends a loss if a newly placed member restores the quorum.
 func (g *Gang) noteGain(old, pod *v1.Pod) {
 	if !g.loss.since.IsZero() && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
 		g.evaluate()
 	}
 }
 
-// afterEviction returns the members to activate once the evicted members are gone, so that
-// the gang is placed whole.
+// afterEviction returns the members to activate after the evicted members are gone. The
+// whole gang is then placed again.
 func (g *Gang) afterEviction() []*v1.Pod {
 	if g.loss.evicting || g.ready == g.placed || !g.evaluate() {
 		return nil
@@ -98,7 +99,7 @@ func (g *Gang) afterEviction() []*v1.Pod {
 	return g.pending()
 }
 
-// tooFewExist reports that too few members exist for a quorum.
+// tooFewExist reports whether too few members exist for a quorum.
 func (g *Gang) tooFewExist(declared gangs.Gang, readiness gangs.Readiness) bool {
 	if g.podGroup != nil {
 		return readiness.Waiting != ""
@@ -106,7 +107,7 @@ func (g *Gang) tooFewExist(declared gangs.Gang, readiness gangs.Readiness) bool 
 	return readiness.Exist < declared.Min
 }
 
-// changed returns the members to activate after one of them changed; old is nil for a new
+// changed returns the members to activate after a change of a member. old is nil for a new
 // member.
 func (g *Gang) changed(old, pod *v1.Pod, now time.Time) []*v1.Pod {
 	was, is := old != nil && counts(old), counts(pod)
@@ -124,9 +125,9 @@ func (g *Gang) changed(old, pod *v1.Pod, now time.Time) []*v1.Pod {
 	return g.pending()
 }
 
-// left returns the member to activate after a member stopped to count. If the gang was
-// refused, perhaps because of that member, or if that member was to have it planned again,
-// another member does so.
+// left returns the member to activate after a member stopped counting for the quorum. The
+// gang is planned in that member's cycle. This is needed if the gang was refused, perhaps
+// because of the member that left, or if the gang was to be planned in that member's cycle.
 func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 	asks := g.retry.member == gone.UID || g.refusal != nil && !g.refusal.stale
 	g.quorumReady = false
@@ -140,8 +141,8 @@ func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 	return g.retryMember(now)
 }
 
-// disturbedBy applies a change of a member, or its end, to the attempt in force. It
-// returns the attempt if it cannot succeed any more.
+// disturbedBy applies a change or the end of a member to the current attempt. It returns
+// the attempt if it can no longer succeed.
 func (g *Gang) disturbedBy(old, pod *v1.Pod, gone bool) *Attempt {
 	attempt, placed := g.attempt, gangs.Placed(pod)
 	gone = gone || !counts(pod)
@@ -153,7 +154,7 @@ func (g *Gang) disturbedBy(old, pod *v1.Pod, gone bool) *Attempt {
 		delete(attempt.reserved, pod.UID) // the pod itself shows its node
 	}
 	if attempt.phase == Reserving && (gone && counted || attempt.plan.Nodes[pod.UID] != "") {
-		attempt.outdated = true // its quorum was counted otherwise
+		attempt.outdated = true // the plan counted its quorum differently
 		return attempt
 	}
 	delete(attempt.plan.Nodes, pod.UID)

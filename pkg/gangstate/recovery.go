@@ -9,8 +9,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// PartialGangs returns, once, the gangs that are placed in part, in the order of their
-// keys: at start these are the gangs that a crash interrupted.
+// PartialGangs returns the partly placed gangs, sorted by key, on its first call only. At
+// start these are the gangs that a crash interrupted.
 func (t *Tracker) PartialGangs() []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -31,7 +31,7 @@ func (t *Tracker) PartialGangs() []gangs.Key {
 	return keys
 }
 
-// IsPartial reports that members of a request run and the quorum does not; done are members
+// IsPartial reports whether members of a request run without its quorum. done are members
 // that have succeeded.
 func IsPartial(request *gangs.Request, done []gangs.Member) bool {
 	return len(request.Placed) > 0 && !request.Gang.Quorate(slices.Concat(request.Members, done), isPlaced)

@@ -14,9 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Room for the rest of a gang is held against all others until the gang has had its cycle, or
-// podGroupHoldLife has passed. Groups that were refused for it are tried again if it was held
-// in vain.
+// Room for the rest of a gang is held against all others until the gang's cycle, or until
+// podGroupHoldLife has passed. If it was held in vain, the groups refused because of it are
+// tried again.
 func TestHoldForRest(t *testing.T) {
 	mine, other := podGroupRequest("mine", 2, 0), podGroupRequest("other", 2, 0)
 	need := plan.Need{Resources: []int64{1}}

@@ -14,9 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// noteBypass records that a gang is placed: blocked gangs before it in the queue are
-// bypassed, and its own reservation is over. A member that joins a gang which runs
-// bypasses no gang.
+// noteBypass records the placement of a gang. Blocked gangs before it in the queue are
+// bypassed, and its own reservation ends. A member that joins a running gang bypasses no
+// gang.
 func (t *Tracker) noteBypass(g *Gang, now time.Time) {
 	g.reservation = Reservation{}
 	if g.running > 0 {
@@ -29,8 +29,8 @@ func (t *Tracker) noteBypass(g *Gang, now time.Time) {
 	}
 }
 
-// reserving returns the gang that nodes are reserved for, nil if there is none. The
-// reservation of a gang that lost members rests until it is whole again.
+// reserving returns the gang that holds the reservation, or nil. If the gang loses members,
+// its reservation is suspended until its quorum is ready again.
 func (t *Tracker) reserving() *Gang {
 	holder := t.holder
 	if holder == nil || t.gangs[holder.key] != holder || len(holder.reservation.nodes) == 0 || !holder.quorumReady {
@@ -39,12 +39,12 @@ func (t *Tracker) reserving() *Gang {
 	return holder
 }
 
-// reservationDue reports that nodes are to be reserved for a gang.
+// reservationDue reports whether nodes must be reserved for a gang.
 func (t *Tracker) reservationDue(g *Gang, now time.Time) bool {
 	return t.reserving() == nil && g.reservation.due(t.options.MaxBypass, now)
 }
 
-// wantsReservation reports that nodes are to be looked for if there is no room for a gang.
+// wantsReservation reports whether to search for nodes to reserve if a gang has no room.
 func (t *Tracker) wantsReservation(g *Gang, now time.Time) bool {
 	if g.running > 0 {
 		return false
@@ -55,8 +55,8 @@ func (t *Tracker) wantsReservation(g *Gang, now time.Time) bool {
 	return t.reservationDue(g, now)
 }
 
-// reservedAgainst returns the nodes that a gang must leave to another one, and that gang's
-// key. A gang that runs already may use them: its members join it.
+// reservedAgainst returns the nodes reserved for another gang, and that gang's key. A
+// running gang may use them: its members join it.
 func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
 	holder := t.reserving()
 	if holder == nil || holder == g || g.running > 0 || !holder.precedes(g) {
@@ -65,8 +65,8 @@ func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
 	return holder.reservation.nodes, holder.key
 }
 
-// AvoidReserved returns the nodes that a pod without a gang must leave to a gang. The pod is
-// activated when the reservation ends.
+// AvoidReserved returns the reserved nodes, which a pod without a gang must not use. The
+// pod is activated when the reservation ends.
 func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,15 +82,15 @@ func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 	return holder.reservation.nodes
 }
 
-// Holds returns the room that the plans of gangs count on and no pod shows yet.
+// Holds returns the room that gangs' plans need and that no pod shows yet.
 func (t *Tracker) Holds() []gangs.Hold {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.holds(gangs.Key{})
 }
 
-// endReservation ends a reservation that has lasted too long, and returns the pods to
-// activate that were displaced by a reservation which is over.
+// endReservation ends a reservation that has lasted too long. It returns the pods to
+// activate that were displaced by an ended reservation.
 func (t *Tracker) endReservation(now time.Time) []*v1.Pod {
 	if holder := t.reserving(); holder != nil {
 		if now.Sub(holder.reservation.reservedAt) <= reservationLimit {

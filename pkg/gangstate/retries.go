@@ -13,9 +13,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// AllowRetry drops the refusal of a gang, because an event may help it, and reports
-// whether this member has the gang planned again. While the gang backs off it does not;
-// the first event in that time asks for a retry when the backoff ends.
+// AllowRetry drops the refusal of a gang, because an event may help it. It reports whether
+// the gang is planned again in this member's cycle. During the gang's backoff it is not.
+// The first event in that time schedules a retry for the end of the backoff.
 func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries bool, effects Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -36,8 +36,8 @@ func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries
 	return true, Effects{}
 }
 
-// Retry activates the member that has a gang planned again whose backoff ended, if an
-// event since the refusal may help it.
+// Retry activates a member of a gang whose backoff ended, if an event since the refusal may
+// help the gang. The gang is planned again in that member's cycle.
 func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,9 +51,9 @@ func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	return effects
 }
 
-// RetryOthers records an event that may help members which get no hint about it, because
-// their cycles are still to come. If the event is about certain pods, it matters only to
-// the gang that has one of them.
+// RetryOthers records an event that may help members without a queueing hint for it,
+// because their cycles are still to come. If about lists pods, the event concerns only a
+// gang with one of them.
 func (t *Tracker) RetryOthers(key gangs.Key, about []types.UID, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,9 +69,9 @@ func (t *Tracker) RetryOthers(key gangs.Key, about []types.UID, now time.Time) E
 	return Effects{Key: key, RetryAfter: max(1, g.backoff(now))}
 }
 
-// Tick applies the passing of time. It activates members of refused gangs whose
-// reservation or move has become due, members and pods that were displaced by a
-// reservation which is over, and members of gangs whose eviction has ended.
+// Tick applies the passing of time. It activates members of refused gangs whose reservation
+// or move is due, pods and members displaced by an ended reservation, and members of gangs
+// whose eviction has ended.
 func (t *Tracker) Tick(now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,7 +113,7 @@ func (t *Tracker) Evictions(now time.Time) map[gangs.Key][]*v1.Pod {
 	return all
 }
 
-// Budgeted records the member that a PodDisruptionBudget protects, "" if none does.
+// Budgeted records the member that a PodDisruptionBudget protects, or "".
 func (t *Tracker) Budgeted(key gangs.Key, name string) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()

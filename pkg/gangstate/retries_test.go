@@ -10,7 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// One member has a refused gang planned again; if nothing comes of that, another may.
+// One member retries for a refused gang. If it does not, another member may.
 func TestOneMemberRetries(t *testing.T) {
 	s := newSimulation(t, 0)
 	key, p, q := s.pair("p", "q")
@@ -26,8 +26,8 @@ func TestOneMemberRetries(t *testing.T) {
 	}
 }
 
-// A backoff ends for the next event and for the timer that an earlier event set. One of them
-// has the gang planned again, and the other does not.
+// After a backoff either the next event or the timer of an earlier event retries the gang,
+// but not both.
 func TestOneMemberRetriesWhenTheBackoffEnds(t *testing.T) {
 	s := newSimulation(t, 0)
 	key, p, q := s.pair("p", "q")
@@ -43,9 +43,8 @@ func TestOneMemberRetriesWhenTheBackoffEnds(t *testing.T) {
 	}
 }
 
-// A gang that is refused again and again backs off as a whole, whichever member retries, until
-// a member is placed; and if an event came meanwhile that may help, it retries when the
-// backoff is over.
+// A gang that is refused repeatedly backs off as a whole, for any retrying member, until a
+// member is placed. If an event that may help came meanwhile, it retries after the backoff.
 func TestGangBacksOffAsOne(t *testing.T) {
 	s := newSimulation(t, 0)
 	key, p, q := s.pair("p", "q")
@@ -83,9 +82,9 @@ func TestGangBacksOffAsOne(t *testing.T) {
 	}
 }
 
-// While the member in whose cycle the gang was refused is in the queue again, no hint is
-// evaluated for any member; so it has the gang planned again, and the refusal answers the
-// other members alone.
+// While the refused member is in the queue again, the queue evaluates no hint for any
+// member. The gang is therefore planned again in that member's cycle. The refusal applies
+// only to the other members.
 func TestRefusedMemberRetries(t *testing.T) {
 	s := newSimulation(t, 0)
 	key, p, q := s.pair("p", "q")

@@ -11,49 +11,49 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A refused gang is not planned again at every event that may help it, but after
-// firstBackoff at the soonest, and then twice as long each time up to maxBackoff. That is
-// less than the ten seconds for which stock keeps a pod: large gangs must retry often, or
+// A refused gang is not planned again at every event that may help it. The first retry is
+// after firstBackoff, each further retry after twice the time, up to maxBackoff. That is
+// less than the ten seconds of the stock pod backoff: large gangs must retry often, or
 // smaller ones take the free nodes first.
 const (
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 4 * time.Second
 )
 
-// refusalLife is how long a refusal answers the members whose cycles come right after
-// the cycle that was refused. Events that can help the gang end it earlier.
+// refusalLife is how long a refusal applies to the members whose cycles follow the refused
+// cycle. Events that can help the gang end it earlier.
 const refusalLife = 5 * time.Second
 
-// retryMemberLife is how long the other members rely on the member that was activated to
-// have the gang planned again: longer than the longest backoff of a pod. After that
-// another member may be activated.
+// retryMemberLife is how long the gang waits for the cycle of its activated member. It is
+// longer than the longest backoff of a pod. Afterwards another member may be activated.
 const retryMemberLife = 15 * time.Second
 
-// refusal is the last plan's "no".
+// refusal is the failure of the last plan.
 type refusal struct {
 	message string
 	at      time.Time
 	// to is the member in whose cycle the gang was refused, "" for none.
 	to types.UID
-	// stale reports that members came or went since.
+	// stale is true if members joined or left since.
 	stale bool
 }
 
-// answers reports whether the refusal still answers a member's cycle. The member in whose
-// cycle the gang was refused has it planned again: it may have missed an event, because
-// the queue sends hints only to waiting pods.
+// answers reports whether the refusal applies to a member's cycle. It does not apply to
+// another cycle of the refused member, in which the gang is planned again: the member may
+// have missed an event, because the queue sends hints only to waiting pods.
 func (r *refusal) answers(uid types.UID, now time.Time) bool {
 	return r != nil && !r.stale && r.to != uid && now.Sub(r.at) <= refusalLife
 }
 
-// retry is what a gang remembers from one plan to the next.
+// retry is a gang's state between plans.
 type retry struct {
-	// refusals counts the refusals since a member was last placed; the first came at since.
+	// refusals counts the refusals since a member was last placed. since is the time of the
+	// first.
 	refusals int
 	since    time.Time
-	// pending reports that an event since the last refusal may help the gang.
+	// pending is true if an event since the last refusal may help the gang.
 	pending bool
-	// member was activated to have the gang planned again, at that time.
+	// member was activated at time at. The gang is planned again in its cycle.
 	member types.UID
 	at     time.Time
 	// limits is the largest number of members that a node takes, by role and signature
@@ -74,10 +74,10 @@ func (r *retry) limit(role gangs.RoleSignature, node string, most int) {
 	r.limits[role][node] = most
 }
 
-// forgetPlans drops what failed plans taught.
+// forgetPlans drops the results of failed plans.
 func (r *retry) forgetPlans() { r.replans, r.limits = 0, nil }
 
-// backoff is how long the gang backs off after so many refusals.
+// backoff returns the backoff after that many refusals.
 func (r *retry) backoff() time.Duration {
 	pause := firstBackoff
 	for i := 1; i < r.refusals && pause < maxBackoff; i++ {
@@ -86,7 +86,7 @@ func (r *retry) backoff() time.Duration {
 	return min(pause, maxBackoff)
 }
 
-// memberAsks reports whether an activated member is still expected to have the gang planned.
+// memberAsks reports whether the gang still waits for the cycle of its activated member.
 func (r *retry) memberAsks(now time.Time) bool {
 	return r.member != "" && now.Sub(r.at) < retryMemberLife
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// cycle gives a pod its scheduling cycle; accepted reports whether a filter accepts its node.
+// cycle runs a pod's scheduling cycle. accepted is true if the filters accept its node.
 func (s *simulation) cycle(pod *v1.Pod, accepted bool) {
 	s.at[pod.UID] = idle
 	if !gangs.Ready(pod) {
@@ -60,8 +60,8 @@ func (s *simulation) permit(pod *v1.Pod, node string) {
 	}
 }
 
-// mayOpen is the oracle of Permit: the quorum is there, counted from outside. Of a gang that
-// runs and lost members, those that the plan found are enough.
+// mayOpen is the oracle of Permit: the quorum exists, by an independent count. For a gang
+// that runs and lost members, the members in the plan are enough.
 func (s *simulation) mayOpen(attempt *Attempt) {
 	placed, running := 0, 0
 	for _, pod := range s.store {
@@ -72,7 +72,7 @@ func (s *simulation) mayOpen(attempt *Attempt) {
 			}
 		}
 	}
-	known := 0 // late members are not waited for
+	known := 0 // the quorum does not wait for late members
 	for uid := range attempt.plan.Roles {
 		if pod := s.store[uid]; pod != nil && !gangs.Placed(pod) {
 			known++
@@ -88,14 +88,14 @@ func (s *simulation) mayOpen(attempt *Attempt) {
 	}
 }
 
-// plan plans a gang outside of any member's cycle and applies the answer.
+// plan plans a gang outside any member's cycle and applies the answer.
 func (s *simulation) plan(key gangs.Key) {
 	if step := s.tracker.Ask(key, s.now); step.Plan != nil {
 		s.apply(s.resolve(step.Plan, "").Effects)
 	}
 }
 
-// resolve is a planner that counts: the quorum must fit, and the rest may.
+// resolve answers a question by counting: the quorum must fit, and the rest may.
 func (s *simulation) resolve(question *Question, asks types.UID) Step {
 	request, answer := &question.Request, Answer{Searched: true, Refusal: "no room", FitsElsewhere: true}
 	plan := gangs.Assignment{Nodes: map[types.UID]string{}, Roles: map[types.UID]gangs.RoleSignature{}, Short: map[string]int{}}
@@ -125,7 +125,7 @@ func (s *simulation) resolve(question *Question, asks types.UID) Step {
 	return s.tracker.Resolve(question, &answer, asks, s.now)
 }
 
-// bind ends the binding of a pod, well or not.
+// bind ends the binding of a pod, with success if well is true.
 func (s *simulation) bind(pod *v1.Pod, well bool) {
 	if !well {
 		s.unreserve(pod)
@@ -135,8 +135,8 @@ func (s *simulation) bind(pod *v1.Pod, well bool) {
 	s.update(placedOn(pod, "node"))
 }
 
-// event is a change of the cluster that may help: the queue evaluates the hint of every pod
-// that was refused.
+// event is a change of the cluster that may help. The queue evaluates the hint of every
+// refused pod.
 func (s *simulation) event() {
 	for _, uid := range slices.Sorted(maps.Keys(s.store)) {
 		pod := s.store[uid]
@@ -149,7 +149,7 @@ func (s *simulation) event() {
 	}
 }
 
-// pass lets time go by, in which gangs end backing off.
+// pass advances the time. Backoffs may end meanwhile.
 func (s *simulation) pass(d time.Duration) {
 	s.now = s.now.Add(d)
 	for _, key := range slices.SortedFunc(maps.Keys(s.tracker.gangs), CompareKeys) {
@@ -166,7 +166,7 @@ func (s *simulation) pass(d time.Duration) {
 	s.apply(effects)
 }
 
-// settle lets all that is under way happen, and every filter accept.
+// settle completes everything in progress, with every filter accepting.
 func (s *simulation) settle() {
 	for range 10000 {
 		if pod := s.pick(s.is(binding)); pod != nil {

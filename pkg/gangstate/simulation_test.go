@@ -24,7 +24,7 @@ const profile = "dovetail"
 
 var epoch = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 
-// podGroups are the declarations that exist, by name; all are in namespace ml.
+// podGroups are the existing declarations, by name. All are in namespace ml.
 type podGroups map[string]*schedv1alpha1.PodGroup
 
 func (g podGroups) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
@@ -70,11 +70,11 @@ func placedOn(pod *v1.Pod, node string) *v1.Pod {
 	return pod
 }
 
-// location is where the queue and the scheduler have a pod.
+// location is a pod's location in the queue and the scheduler.
 type location int
 
 const (
-	idle    location = iota // gated or unschedulable: an activation is needed
+	idle    location = iota // gated or unschedulable: needs an activation
 	active                  // its cycle comes
 	waiting                 // past Permit with Wait
 	binding                 // allowed
@@ -82,8 +82,8 @@ const (
 	ended
 )
 
-// simulation is a scheduler around one tracker, as far as the tracker can observe: it keeps
-// pods in a queue, gives them cycles, and reports what happens to them.
+// simulation is a scheduler around one tracker, as seen by the tracker: it keeps pods in a
+// queue, runs their cycles, and reports the results.
 type simulation struct {
 	t       *testing.T
 	rnd     *rand.Rand
@@ -91,9 +91,9 @@ type simulation struct {
 	tracker *Tracker
 	store   map[types.UID]*v1.Pod
 	at      map[types.UID]location
-	// releasing are the failed attempts whose members give back their nodes.
+	// releasing are the failed attempts whose members release their nodes.
 	releasing []*Attempt
-	// room is how many more members the cluster takes, all on one node.
+	// room is the number of further members that fit in the cluster, all on one node.
 	room int
 	made int
 	now  time.Time
@@ -111,7 +111,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	return s
 }
 
-// pair declares gang a, which needs two members, and adds both.
+// pair declares gang a with a quorum of two members, and adds both.
 func (s *simulation) pair(first, second string) (key gangs.Key, a, b *v1.Pod) {
 	key, a, b = s.groups.declare("a", 2), member("a", first), member("a", second)
 	s.tracker.Upsert(a, s.now)
@@ -132,7 +132,7 @@ func (s *simulation) key(pod *v1.Pod) gangs.Key {
 	return gangs.CoschedulingKey("ml", pod.Labels[gangs.CoschedulingLabel])
 }
 
-// pick returns one of the pods that match, nil if there is none.
+// pick returns one of the matching pods, or nil if there is none.
 func (s *simulation) pick(match func(*v1.Pod) bool) *v1.Pod {
 	var found []*v1.Pod
 	for _, uid := range slices.Sorted(maps.Keys(s.store)) {
@@ -150,7 +150,7 @@ func (s *simulation) is(l location) func(*v1.Pod) bool {
 	return func(pod *v1.Pod) bool { return s.at[pod.UID] == l }
 }
 
-// activate does what the queue does: PreEnqueue decides.
+// activate moves pods to the active queue if PreEnqueue admits them, as the queue does.
 func (s *simulation) activate(pods []*v1.Pod) {
 	for _, pod := range pods {
 		pod, ok := s.store[pod.UID]
@@ -160,7 +160,7 @@ func (s *simulation) activate(pods []*v1.Pod) {
 	}
 }
 
-// apply applies what a change of state asks for. Retries come with the time that passes.
+// apply applies the effects of a change of state. pass runs retries.
 func (s *simulation) apply(effects Effects) {
 	if attempt := effects.Release; attempt != nil {
 		s.releasing = append(s.releasing, attempt)
@@ -198,7 +198,7 @@ func (s *simulation) create(gang string) {
 	s.update(pod)
 }
 
-// change replaces a pod by a changed copy.
+// change replaces a pod with a changed copy.
 func (s *simulation) change(pod *v1.Pod, edit func(*v1.Pod)) {
 	pod = pod.DeepCopy()
 	edit(pod)
@@ -206,7 +206,7 @@ func (s *simulation) change(pod *v1.Pod, edit func(*v1.Pod)) {
 	s.update(pod)
 }
 
-// remove deletes a pod. A pod that holds a node gives it back, sooner or later.
+// remove deletes a pod. A pod that holds a node releases it later.
 func (s *simulation) remove(pod *v1.Pod) {
 	where := s.at[pod.UID]
 	delete(s.store, pod.UID)
@@ -224,7 +224,7 @@ func (s *simulation) remove(pod *v1.Pod) {
 	}
 }
 
-// succeed ends a pod well. Two informers report it, in either order.
+// succeed ends a pod successfully. Two informers report it, in either order.
 func (s *simulation) succeed(pod *v1.Pod) {
 	pod = pod.DeepCopy()
 	pod.Status.Phase = v1.PodSucceeded
@@ -248,7 +248,7 @@ func (s *simulation) unreserve(pod *v1.Pod) {
 	s.apply(s.tracker.Unreserve(s.key(pod), pod, "node"))
 }
 
-// release takes one step of giving back.
+// release performs one step of a release.
 func (s *simulation) release() {
 	if len(s.releasing) == 0 {
 		return

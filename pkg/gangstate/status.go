@@ -14,19 +14,19 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Status is what users read about a gang.
+// Status is the user-visible state of a gang.
 type Status struct {
 	Phase Phase
-	// Sentence says why the gang waits; "" if it does not.
+	// Sentence explains why the gang waits. It is "" if the gang does not wait.
 	Sentence string
 	Gang     gangs.Gang
-	// Pods are the members that wait.
+	// Pods are the waiting members.
 	Pods []*v1.Pod
-	// RefusedSince is when they were refused for the first time, zero if they were not.
+	// RefusedSince is the time of their first refusal, zero if there was none.
 	RefusedSince time.Time
 }
 
-// Status returns what there is to write about a gang now.
+// Status returns the current status of a gang.
 func (t *Tracker) Status(key gangs.Key) Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,13 +54,14 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	return status
 }
 
-// onlyRetries reports that a gang of a PodGroup cycle is tracked for the sake of its failed
-// plans or held room alone.
+// onlyRetries reports whether a gang of a PodGroup cycle is tracked only for its failed
+// plans or held room.
 func (g *Gang) onlyRetries() bool {
 	return g.podGroup != nil && g.refusal == nil && !g.loss.evicting && g.reservation.nodes == nil && !g.reservation.blocked && g.loss.since.IsZero()
 }
 
-// lookupReason is the predicate of a lookup's sentence; the subject is in the sentence already.
+// lookupReason returns the predicate of a lookup error's sentence. The sentence already has
+// the subject.
 func lookupReason(err *gangs.LookupError) string {
 	return strings.TrimPrefix(err.Error(), err.Key.String()+" ")
 }

@@ -12,57 +12,57 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// reasonMemberLeft is why a plan fails that counts on a member which is gone already.
+// reasonMemberLeft is the failure of a plan that needs a member which no longer exists.
 const reasonMemberLeft = "a member left while its place was planned"
 
-// Step is what a member may do in its scheduling cycle: exactly one of Node, Refusal and
-// Plan is set.
+// Step is the result of NextStep for a member's scheduling cycle. Exactly one of Node,
+// Refusal and Plan is set.
 type Step struct {
 	// Node is the member's planned node, with the alignment unit and the gang's alignment.
 	Node      string
 	Rail      int
 	Alignment gangs.Alignment
-	// Refusal says why the member gets no node now.
+	// Refusal explains why the member gets no node now.
 	Refusal string
-	// Plan is what there is to plan first; the answer goes to Resolve.
+	// Plan is the question to plan first. The caller passes the answer to Resolve.
 	Plan *Question
-	// Denied reports that the gang was refused in this step.
+	// Denied is true if the gang was refused in this step.
 	Denied  bool
 	Effects Effects
 }
 
-// Question is what there is to plan for a gang.
+// Question is a request to plan a gang.
 type Question struct {
 	gangs.Request
-	// Began is when the question was asked.
+	// Began is the time of the question.
 	Began time.Time
-	// Lost is set if the gang runs without its quorum: if there is no room, the whole gang
+	// Lost is set if the gang runs without its quorum. If there is no room, the whole gang
 	// may have to move.
 	Lost *Lost
-	// Reserve asks for nodes to reserve if there is no room.
+	// Reserve is true if the planner must search for nodes to reserve if there is no room.
 	Reserve bool
 }
 
-// Answer is what planning found.
+// Answer is the result of planning.
 type Answer struct {
-	// Placed reports that Assignment has a node for the quorum.
+	// Placed is true if Assignment has a node for each member of the quorum.
 	Placed     bool
 	Assignment gangs.Assignment
-	// Surplus says why members beyond the quorum got no node; "" if all have one.
+	// Surplus explains why members beyond the quorum got no node. It is "" if all have one.
 	Surplus string
-	// Refusal says why the gang is not placed.
+	// Refusal explains why the gang is not placed.
 	Refusal string
-	// HeldBack reports that only another gang's reservation kept it from being placed.
+	// HeldBack is true if only another gang's reservation prevented the placement.
 	HeldBack bool
-	// Searched reports that the planner was asked; otherwise the request itself is at fault.
+	// Searched is true if the planner ran. Otherwise the request itself is invalid.
 	Searched bool
-	// FitsElsewhere answers Question.Lost: the whole gang would have a place.
+	// FitsElsewhere answers Question.Lost. It is true if the whole gang would have a place.
 	FitsElsewhere bool
-	// Reserve answers Question.Reserve.
+	// Reserve answers Question.Reserve with the names of the nodes to reserve.
 	Reserve map[string]bool
 }
 
-// NextStep returns what the member may do in the cycle that begins.
+// NextStep returns the step for a member at the start of its scheduling cycle.
 func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.Time) Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,15 +75,15 @@ func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.T
 	return t.ask(key, uid, now)
 }
 
-// Ask returns what there is to plan for a gang outside of any member's cycle.
+// Ask returns the question to plan for a gang, outside any member's cycle.
 func (t *Tracker) Ask(key gangs.Key, now time.Time) Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.ask(key, "", now)
 }
 
-// stepInAttempt is the step of a member whose gang has an attempt in force. It returns
-// false if the gang is to be planned.
+// stepInAttempt returns the step of a member of a gang with a current attempt. It returns
+// false if the gang must be planned.
 func (t *Tracker) stepInAttempt(key gangs.Key, uid types.UID, name string) (Step, bool) {
 	attempt := t.attemptOf(key)
 	if attempt == nil {
@@ -113,7 +113,7 @@ func plannedAgain(key gangs.Key, reason string) string {
 	return "gang " + key.String() + " is planned again: " + reason
 }
 
-// stepTo sends a member to its planned node.
+// stepTo returns the step to a member's planned node.
 func stepTo(attempt *Attempt, uid types.UID, node string) Step {
 	step := Step{Node: node, Rail: -1, Alignment: attempt.plan.Alignment}
 	if rail, ok := attempt.plan.Rails[uid]; ok {
@@ -122,8 +122,8 @@ func stepTo(attempt *Attempt, uid types.UID, node string) Step {
 	return step
 }
 
-// ask returns what there is to plan for the gang. A gang for which nothing can be planned
-// is refused.
+// ask returns a step with the question to plan for the gang. It refuses a gang that cannot
+// be planned.
 func (t *Tracker) ask(key gangs.Key, uid types.UID, now time.Time) Step {
 	g := t.gangs[key]
 	if g == nil {
@@ -139,8 +139,8 @@ func (t *Tracker) ask(key gangs.Key, uid types.UID, now time.Time) Step {
 	return Step{Plan: question}
 }
 
-// request returns what there is to plan for a gang, or the sentence that says why nothing
-// can be planned.
+// request returns the request to plan for a gang, or a sentence that explains why the gang
+// cannot be planned.
 func (t *Tracker) request(g *Gang) (gangs.Request, string) {
 	declared, readiness, err := g.read()
 	if err != nil {
@@ -178,7 +178,7 @@ func (t *Tracker) request(g *Gang) (gangs.Request, string) {
 	return request, wait
 }
 
-// askWhatIf adds to a question what is to be looked for if there is no room.
+// askWhatIf adds the searches to do if there is no room to a question.
 func (t *Tracker) askWhatIf(g *Gang, question *Question, now time.Time) {
 	if question.Lost = t.lost(g, now); question.Lost == nil {
 		question.Reserve = t.wantsReservation(g, now)
@@ -194,8 +194,7 @@ func (t *Tracker) refuseInCycle(g *Gang, message string, uid types.UID, now time
 	return Step{Refusal: message, Denied: true, Effects: effects}
 }
 
-// Resolve puts the answer to a question in force, in the cycle of a member; uid is "" for
-// none.
+// Resolve applies the answer to a question in the cycle of a member. uid is "" for none.
 func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now time.Time) Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -209,7 +208,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		addition := t.resolveWhatIf(g, question, answer, now, &effects)
 		return t.refuseInCycle(g, answer.Refusal+addition, uid, now, effects)
 	}
-	if g == nil { // the last member was deleted while the plan was made
+	if g == nil { // the last member was deleted during planning
 		return Step{Refusal: "gang " + key.String() + " is placed; this member is not ready to join it"}
 	}
 	attempt := newAttempt(question.Gang, answer.Assignment, question.Began)

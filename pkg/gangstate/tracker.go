@@ -13,21 +13,22 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Options are what a Tracker is made with.
+// Options configures a Tracker.
 type Options struct {
 	// Profile is the scheduler name of the pods that this scheduler places. Pods of other
-	// schedulers are members too, but are neither planned nor activated nor written to.
+	// schedulers are also members, but the tracker does not plan, activate or report them.
 	Profile string
 	Sources gangs.Sources
-	// Exists reports whether the pod informer's store has this very pod. The store is never
-	// behind the events.
+	// Exists reports whether the pod informer's store has this pod, by UID. The store is
+	// never behind the events.
 	Exists func(*v1.Pod) bool
-	// NodeExists reports whether the cluster has a node of that name; nil for always.
+	// NodeExists reports whether the cluster has a node of that name. Nil means that every
+	// node exists.
 	NodeExists func(string) bool
-	// Counted is called when a gang of a source becomes known (+1) or is forgotten (-1); nil
-	// for none.
+	// Counted is called when the tracker adds a gang of a source (+1) or forgets it (-1).
+	// It may be nil.
 	Counted func(source string, change int)
-	// Lock guards the tracker; nil for a mutex of its own.
+	// Lock guards the tracker. Nil means a new mutex.
 	Lock sync.Locker
 	// HealAfter, MaxBypass and MaxReplans are arguments of the plugin Gang.
 	HealAfter  time.Duration
@@ -35,30 +36,30 @@ type Options struct {
 	MaxReplans int
 }
 
-// Tracker knows where each gang of one profile stands. Informer events, extension points
-// and the passing of time go in, each from a goroutine of its own; Effects come out. It
-// calls neither a client nor the scheduling queue, and has no clock.
+// Tracker holds the state of each gang of one profile. Its inputs are informer events,
+// extension points and the passing of time, each from its own goroutine. Its outputs are
+// Effects. It calls neither a client nor the scheduling queue, and has no clock.
 type Tracker struct {
 	options Options
 
 	mu    sync.Locker
 	gangs map[gangs.Key]*Gang
-	// podGroups finds the gangs that PodGroup cycles place by the PodGroups in them.
+	// podGroups has the gangs that PodGroup cycles place, by the keys of their PodGroups.
 	podGroups map[gangs.Key]*Gang
-	// holder is the gang that nodes are reserved for, nil if there is none.
+	// holder is the gang with reserved nodes, or nil.
 	holder *Gang
-	// displaced are pods without a gang that were refused for its reservation.
+	// displaced are pods without a gang that were refused because of its reservation.
 	displaced map[types.UID]*v1.Pod
-	// recovered reports that the gangs that a crash left partly bound were looked for.
+	// recovered is true after the search for gangs that a crash left partly bound.
 	recovered bool
-	// heldInVain reports that room for the rest of such a gang was held, and not used; other
-	// groups may have been refused for it.
+	// heldInVain is true if room for the rest of a partly bound gang was held and not used.
+	// Other groups may have been refused because of it.
 	heldInVain bool
-	// onTransition is called at every change of a gang's phase; tests set it.
+	// onTransition is called at every change of a gang's phase. Tests set it.
 	onTransition func(key gangs.Key, from, to Phase)
 }
 
-// New returns a tracker that knows no gang.
+// New returns a tracker without gangs.
 func New(options Options) *Tracker {
 	if options.NodeExists == nil {
 		options.NodeExists = func(string) bool { return true }
@@ -74,9 +75,9 @@ func New(options Options) *Tracker {
 	}
 }
 
-// settle ends what has nothing left in it: an attempt whose members are all bound, and a
-// gang without members. A gang whose attempt is Releasing stays, because its members have
-// still to give their nodes back. It is called at the end of every change.
+// settle removes a completed attempt, whose members are all bound, and a gang without
+// members. It keeps a gang whose attempt is Releasing, because its members have not
+// released their nodes yet. Every change calls it at the end.
 func (t *Tracker) settle(g *Gang) {
 	if g.attempt != nil && g.attempt.over() {
 		g.attempt = nil
@@ -88,7 +89,7 @@ func (t *Tracker) settle(g *Gang) {
 	t.observe(g)
 }
 
-// observe notes the phase that a change led to.
+// observe records the phase after a change.
 func (t *Tracker) observe(g *Gang) {
 	phase := g.currentPhase()
 	if phase != g.phase && t.onTransition != nil {
@@ -97,7 +98,7 @@ func (t *Tracker) observe(g *Gang) {
 	g.phase = phase
 }
 
-// gangOf returns the gang of a member, which it makes if the member is its first.
+// gangOf returns the gang of a member. It creates the gang for its first member.
 func (t *Tracker) gangOf(m gangs.Member) *Gang {
 	g := t.gangs[m.Key]
 	if g == nil {
@@ -111,14 +112,14 @@ func (t *Tracker) gangOf(m gangs.Member) *Gang {
 	return g
 }
 
-// belongs reports that the pod is in that gang by what the sources read now.
+// belongs reports whether the sources currently put the pod into that gang.
 func (t *Tracker) belongs(key gangs.Key, pod *v1.Pod) bool {
 	now, ok := t.options.Sources.Key(pod)
 	return ok && now == key
 }
 
-// addUnseen adds a pod that PreEnqueue sees before its informer event has come. A pod that
-// the informer has dropped already is not added, or it would stay a member for ever.
+// addUnseen adds a pod that reaches PreEnqueue before its informer event. It does not add a
+// pod that the informer has already dropped: that pod would stay a member forever.
 func (t *Tracker) addUnseen(pod *v1.Pod) *Gang {
 	m, ok := t.options.Sources.Member(pod)
 	if !ok || !t.options.Exists(pod) {
@@ -129,7 +130,7 @@ func (t *Tracker) addUnseen(pod *v1.Pod) *Gang {
 	return g
 }
 
-// attemptOf returns the attempt in force for a gang, nil if there is none.
+// attemptOf returns the current attempt of a gang, or nil.
 func (t *Tracker) attemptOf(key gangs.Key) *Attempt {
 	if g := t.gangs[key]; g != nil {
 		return g.attempt
@@ -137,7 +138,7 @@ func (t *Tracker) attemptOf(key gangs.Key) *Attempt {
 	return nil
 }
 
-// holds returns the room that the plans of other gangs count on and no pod shows yet.
+// holds returns the room that the plans of other gangs need and that no pod shows yet.
 func (t *Tracker) holds(except gangs.Key) []gangs.Hold {
 	var holds []gangs.Hold
 	for key, g := range t.gangs {

@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Long random histories of two gangs: each step is compared with the oracles of the
-// simulation, and each end with those in this test.
+// This test runs long random histories of two gangs. The simulation's oracles check each
+// step. The oracles in this test check the end.
 func TestTrackerOverRandomHistories(t *testing.T) {
 	for seed := range uint64(500) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestTrackerOverRandomHistories(t *testing.T) {
 	}
 }
 
-// step makes one thing happen, if there is a pod that it can happen to.
+// step performs one random event, if there is a suitable pod.
 func (s *simulation) step() {
 	anywhere := func(*v1.Pod) bool { return true }
 	held := func(p *v1.Pod) bool { return len(p.Spec.SchedulingGates) > 0 }
@@ -68,7 +68,7 @@ func (s *simulation) to(where func(*v1.Pod) bool, do func(*v1.Pod)) {
 	}
 }
 
-// outside makes something happen that is not of a pod's life.
+// outside performs an event that is not part of a pod's life.
 func (s *simulation) outside(n int) {
 	gang := string(rune('a' + s.rnd.IntN(2)))
 	switch {
@@ -84,8 +84,8 @@ func (s *simulation) outside(n int) {
 	}
 }
 
-// atRest lets all end that is under way: no pod holds a node without being bound, except for
-// members that a planned member still is to join.
+// atRest completes everything in progress. Then no unbound pod holds a node, except for
+// members that a planned member still joins.
 func (s *simulation) atRest() {
 	s.settle()
 	if pod := s.pick(s.is(waiting)); pod != nil {
@@ -98,8 +98,8 @@ func (s *simulation) atRest() {
 	}
 }
 
-// allPlacedWhenThereIsRoom is liveness: one event, and every gang whose quorum is ready is
-// placed whole, once it has backed off.
+// allPlacedWhenThereIsRoom checks liveness: after one event and the backoff, every gang
+// with a ready quorum is placed whole.
 func (s *simulation) allPlacedWhenThereIsRoom() {
 	s.room = 1000
 	s.event()
@@ -119,7 +119,7 @@ func (s *simulation) allPlacedWhenThereIsRoom() {
 	}
 }
 
-// nothingIsKept deletes every pod, and looks for what is left.
+// nothingIsKept deletes every pod and checks that no state is left.
 func (s *simulation) nothingIsKept() {
 	for len(s.store) > 0 {
 		s.remove(s.pick(func(*v1.Pod) bool { return true }))
@@ -130,7 +130,7 @@ func (s *simulation) nothingIsKept() {
 	}
 }
 
-// The sentence on a gang, by what there is of it.
+// Status returns the right sentence for each state of a gang.
 func TestStatus(t *testing.T) {
 	foreign := func(p *v1.Pod) *v1.Pod { p.Spec.SchedulerName = "default-scheduler"; return p }
 	tests := map[string]struct {
@@ -168,8 +168,8 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// Members that are done count for the quorum, whatever the informer of running
-// pods says of them and when; they are not what a newcomer joins.
+// Members that are done count for the quorum, for any order and content of the running-pod
+// informer's events. A new member does not join them.
 func TestFinishedMembersStayInTheQuorum(t *testing.T) {
 	s := newSimulation(t, 0)
 	key := s.groups.declare("a", 3)
@@ -180,7 +180,7 @@ func TestFinishedMembersStayInTheQuorum(t *testing.T) {
 	for i, pod := range []*v1.Pod{first, second} {
 		over := pod.DeepCopy()
 		over.Status.Phase = v1.PodSucceeded
-		if i == 0 { // the news of its end comes first, or last
+		if i == 0 { // the event of its end comes first or last
 			s.tracker.Upsert(over, s.now)
 			s.tracker.Remove(pod, s.now)
 			s.tracker.Upsert(pod, s.now)
@@ -206,8 +206,8 @@ func TestFinishedMembersStayInTheQuorum(t *testing.T) {
 	}
 }
 
-// The time by which a gang stands in the queue is its oldest pod's, in whatever
-// order pods are seen, and stays once a member may stand in the queue.
+// The queue time of a gang is the creation time of its oldest pod, for any order of events.
+// It is fixed once a member may be in the queue.
 func TestOrderIsTheOldestPods(t *testing.T) {
 	s := newSimulation(t, 0)
 	key := s.groups.declare("a", 2)
@@ -229,8 +229,8 @@ func TestOrderIsTheOldestPods(t *testing.T) {
 	}
 }
 
-// A gang that was placed before this scheduler started takes a member back,
-// though its quorum is not met; the informer may name the pods in any order.
+// A gang that was placed before this scheduler started takes a member back, though its
+// quorum is not met. The informer may list the pods in any order.
 func TestMemberComesBackAfterARestart(t *testing.T) {
 	s := newSimulation(t, 0)
 	key := s.groups.declare("a", 4)
@@ -251,7 +251,7 @@ func TestMemberComesBackAfterARestart(t *testing.T) {
 	}
 }
 
-// Gangs of pods that another scheduler places are nobody's business here.
+// The tracker leaves gangs of other schedulers' pods alone.
 func TestGangsOfOtherSchedulersAreLeftAlone(t *testing.T) {
 	s := newSimulation(t, 0)
 	s.groups.declare("a", 2)
@@ -269,7 +269,7 @@ func TestGangsOfOtherSchedulersAreLeftAlone(t *testing.T) {
 	}
 }
 
-// An update that says nothing new must not cost a reading of the pod's role.
+// An update without relevant changes must not read the pod's role again.
 func TestRefreshKeepsWhatIsKnown(t *testing.T) {
 	s := newSimulation(t, 0)
 	key := s.groups.declare("a", 1)
@@ -299,9 +299,9 @@ func TestRefreshKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// PreEnqueue sees a pod before the tracker does, and cannot activate other members under the
-// queue's lock. Another plugin may then keep the pod itself out, so the other members must
-// not depend on its cycle.
+// PreEnqueue receives a pod before the tracker does, and cannot activate other members
+// under the queue's lock. Another plugin may then keep the pod itself out, so the other
+// members must not depend on its cycle.
 func TestQuorumThatAdmitFoundActivatesTheOthers(t *testing.T) {
 	s := newSimulation(t, 0)
 	key := s.groups.declare("a", 2)
@@ -322,7 +322,7 @@ func TestQuorumThatAdmitFoundActivatesTheOthers(t *testing.T) {
 	}
 }
 
-// A declaration that changes while members reserve makes another gang of them.
+// A change of the declaration while members reserve makes the plan outdated.
 func TestDeclarationChangesWhileReserving(t *testing.T) {
 	s := newSimulation(t, 0)
 	s.tracker.options.MaxReplans = 0

@@ -16,8 +16,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A gang goes from phase to phase by the transitions in the package comment and by no
-// others, and random histories take each of them.
+// A gang changes phase only by the transitions in the package comment. Random histories
+// take each of them.
 func TestTransitions(t *testing.T) {
 	seen := map[[2]Phase]int{}
 	for seed := range uint64(800) {
@@ -46,7 +46,7 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-// documented returns the transitions that the package comment lists, in the order of phases.
+// documented returns the transitions in the package comment, in the order of phases.
 func documented(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("doc.go")

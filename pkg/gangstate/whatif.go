@@ -13,7 +13,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// lost returns what a gang that runs without its quorum may do, nil if it has its quorum.
+// lost returns the Lost of a gang that runs without its quorum, or nil.
 func (t *Tracker) lost(g *Gang, now time.Time) *Lost {
 	if t.options.HealAfter == 0 || g.loss.since.IsZero() || g.attempt != nil {
 		return nil
@@ -49,9 +49,9 @@ func (t *Tracker) wholeRequest(g *Gang, declared gangs.Gang) gangs.Request {
 	return request
 }
 
-// resolveWhatIf applies what follows when the planner found no room: a gang that lost
-// members may have to move, and a gang that waits for the first time may have nodes
-// reserved. It returns what that adds to the gang's sentence.
+// resolveWhatIf handles a plan without room. A gang that lost members may have to move. A
+// gang that waits for the first time may get reserved nodes. It returns the text to append
+// to the gang's sentence.
 func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now time.Time, effects *Effects) string {
 	switch {
 	case answer.HeldBack:
@@ -65,7 +65,8 @@ func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now
 	return t.block(g, question.Reserve, answer.Reserve, now, effects)
 }
 
-// resolveLost decides whether what is left of a gang is evicted.
+// resolveLost decides whether to evict the remaining members of a gang. It returns the text
+// to append to the gang's sentence.
 func (t *Tracker) resolveLost(g *Gang, lost *Lost, fits bool, now time.Time, effects *Effects) string {
 	left, after := len(lost.Left), t.options.HealAfter
 	if lost.due {
@@ -87,8 +88,8 @@ func (t *Tracker) resolveLost(g *Gang, lost *Lost, fits bool, now time.Time, eff
 	return ""
 }
 
-// block records that there is no room for a gang, and reserves the nodes that were found
-// for it. It returns what that adds to the gang's sentence.
+// block records that there is no room for a gang and reserves the nodes found for it. It
+// returns the text to append to the gang's sentence.
 func (t *Tracker) block(g *Gang, searched bool, found map[string]bool, now time.Time, effects *Effects) string {
 	if g.running > 0 || t.options.MaxBypass == 0 {
 		return ""
@@ -112,7 +113,7 @@ func (t *Tracker) block(g *Gang, searched bool, found map[string]bool, now time.
 		len(g.reservation.nodes), t.options.MaxBypass)
 }
 
-// evictingSentence is the sentence on a gang whose members are being evicted, or "".
+// evictingSentence returns the sentence for a gang whose members are being evicted, or "".
 func (g *Gang) evictingSentence() string {
 	if !g.loss.evicting {
 		return ""

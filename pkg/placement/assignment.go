@@ -13,7 +13,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// assignment translates the answer from names of members to pods.
+// assignment converts the planner's answer from member names to pods.
 func (p *planInput) assignment(found *answer) gangs.Assignment {
 	a := gangs.Assignment{
 		Nodes:     map[types.UID]string{},
@@ -48,7 +48,7 @@ func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *role
 	for i, m := range role.Members {
 		pod := p.pending[m.Name]
 		if pod == nil {
-			a.Short[name]-- // it has its node, and counts in the quorum
+			a.Short[name]-- // it has a node already and counts for the quorum
 			continue
 		}
 		a.Roles[pod.UID] = gangs.RoleSignature{Role: name, Signature: input.members[i].Signature}
@@ -59,8 +59,8 @@ func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *role
 	}
 }
 
-// surplus returns the sentence about members beyond the quorum that got no node, "" if
-// all have one.
+// surplus returns the sentence about members beyond the quorum without a node, or "" if all
+// have a node.
 func surplus(gang *gangs.Gang, decision *plan.Decision) string {
 	if decision.Unplaced == 0 {
 		return ""
@@ -73,7 +73,7 @@ func surplus(gang *gangs.Gang, decision *plan.Decision) string {
 		gang.Key, quorum, decision.Domain, decision.Unplaced, decision.LeftOver())
 }
 
-// domainOf names the domain of a decision for people.
+// domainOf names the domain of a decision, for messages.
 func domainOf(decision *plan.Decision) string {
 	return strings.TrimSpace(decision.Domain.Level + " " + decision.Domain.Path)
 }

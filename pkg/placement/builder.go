@@ -15,16 +15,16 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// planInput is a gang in the planner's terms.
+// planInput is a gang converted to the planner's types.
 type planInput struct {
-	// gang has every field but Roles, which are those of roles.
+	// gang has every field but Roles. The planner's roles are in roles.
 	gang  plan.Gang
 	roles []roleInput
-	// pending gives the pod of each member name that needs a node.
+	// pending maps the name of each member without a node to its pod.
 	pending   map[string]*v1.Pod
 	alignment gangs.Alignment
-	// zones limit the users of one shared claim; colocated are the shared claims that
-	// keep their users on one node.
+	// zones limit the users of one shared claim. colocated are the shared claims that keep
+	// their users on one node.
 	zones     claimZones
 	colocated []string
 	// joined gives the role of the gang for each group that joins its parts and has its
@@ -32,7 +32,7 @@ type planInput struct {
 	joined map[string]string
 }
 
-// planGang returns the gang as the planner takes it.
+// planGang returns the gang as the planner's input.
 func (p *planInput) planGang() plan.Gang {
 	gang := p.gang
 	for i := range p.roles {
@@ -41,7 +41,7 @@ func (p *planInput) planGang() plan.Gang {
 	return gang
 }
 
-// builder turns one request into a planInput.
+// builder converts one request to a planInput.
 type builder struct {
 	planInput
 	request *gangs.Request
@@ -61,14 +61,14 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	}
 	b := &builder{request: request, cache: cache, nodes: nodes, volumes: &volumeReader{source: volumes}, terms: readPodTerms(request)}
 	b.alignment = alignment
-	// 1. The topology wishes, the roles, and the members that need a node.
+	// 1. Read the topology constraints, the roles, and the members without a node.
 	b.readGang()
 	// 2. Members that differ are roles of their own, and one member owns each claim that
 	// whole roles share.
 	shared, claims := findSharedClaims(request, b.roles, cache)
 	b.roles = b.splitter().splitRoles(b.roles, shared)
 	b.roles = splitClaimOwners(b.roles, shared, claims)
-	// 3. What a member of each role needs, and what each shared claim needs.
+	// 3. Read the needs of a member of each role and of each shared claim.
 	needs, err := cache.Read(b.podsToRead(claims))
 	if err != nil {
 		return nil, key.Messagef("%v", err)
@@ -110,7 +110,7 @@ func (b *builder) readGang() {
 	}
 }
 
-// podsToRead returns a pod for each role and, after those, a pod for each shared claim.
+// podsToRead returns a pod for each role, followed by a pod for each shared claim.
 func (b *builder) podsToRead(claims []sharedClaim) []*v1.Pod {
 	pods := make([]*v1.Pod, 0, len(b.roles)+len(claims))
 	for i := range b.roles {
@@ -122,8 +122,8 @@ func (b *builder) podsToRead(claims []sharedClaim) []*v1.Pod {
 	return pods
 }
 
-// setNeeds gives each role the needs of its members, and their nodes to members whose
-// claims have devices already.
+// setNeeds sets the needs of each role's members. It sets the node of members whose claims
+// already have devices.
 func (b *builder) setNeeds(needs []cluster.PodNeed) error {
 	for i := range b.roles {
 		role := &b.roles[i]
@@ -136,7 +136,7 @@ func (b *builder) setNeeds(needs []cluster.PodNeed) error {
 	return nil
 }
 
-// pin gives members their node whose claims have devices there.
+// pin sets the node of members whose claims already have devices there.
 func (b *builder) pin(role *roleInput) error {
 	for i := range role.Members {
 		pod := b.pending[role.Members[i].Name]
@@ -152,9 +152,9 @@ func (b *builder) pin(role *roleInput) error {
 	return nil
 }
 
-// confine makes the planner put the users of each shared claim where its devices can be
-// used, which reach returns. Only the first claim that has zones is planned for; the
-// stock filters judge the others.
+// confine confines the users of each shared claim to nodes that can use its devices. reach
+// returns these nodes. Only the first claim with zones is planned for. The stock filters
+// check the others.
 func (p *planInput) confine(claims []sharedClaim, reach func(claim int) devices.Reach) {
 	var colocations []colocation
 	for i, claim := range claims {

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// splitClaimOwners splits the claim owner off each role that has one, and appends the
-// new roles. shared are all claims that several members have; claims are those that
-// whole roles share.
+// splitClaimOwners splits the claim owner off each role that has one, and appends the new
+// roles. shared are all claims that several members have. claims are the claims that whole
+// roles share.
 func splitClaimOwners(roles []roleInput, shared sets.Set[string], claims []sharedClaim) []roleInput {
 	for i := range roles {
 		var owned []string
@@ -33,8 +33,8 @@ func splitClaimOwners(roles []roleInput, shared sets.Set[string], claims []share
 	return roles
 }
 
-// splitOwner removes the first member from the role and returns it as a role of its
-// own, which owns the claims.
+// splitOwner removes the first member from the role. It returns the member as a role of its
+// own that owns the claims.
 func (r *roleInput) splitOwner(claims []string) roleInput {
 	owner := *r
 	owner.ownsClaims, owner.Name = true, r.Name+" with resource claims "+strings.Join(claims, ", ")

@@ -14,12 +14,12 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// maxZones is how many zones of a claim are planned for: each one costs a plan.
+// maxZones is the maximum number of zones planned for a claim. Each zone costs a plan.
 const maxZones = 8
 
-// claimZones are the zones of a shared claim whose devices several nodes can use, but
-// not all nodes. All its users must be on nodes of one zone. The zero value has no
-// claim and limits nothing.
+// claimZones are the zones of a shared claim with devices that several nodes, but not all
+// nodes, can use. All its users must be on nodes of one zone. The zero value has no claim
+// and limits nothing.
 type claimZones struct {
 	claim string
 	// roles are the planner's names of the roles that use the claim.
@@ -27,7 +27,7 @@ type claimZones struct {
 	zones []devices.NodeSet
 }
 
-// limiting reports whether the node sets keep pods off some nodes.
+// limiting reports whether the node sets exclude some nodes.
 func limiting(zones []devices.NodeSet) bool {
 	return len(zones) > 0 && !slices.ContainsFunc(zones, devices.NodeSet.AllNodes)
 }
@@ -42,8 +42,8 @@ func newClaimZones(claim sharedClaim, zones []devices.NodeSet, roles []roleInput
 	return z
 }
 
-// best runs the planner once for each zone and returns the best answer. If the gang
-// fits in none, it returns a sentence as well.
+// best runs the planner once for each zone and returns the best answer. If the gang fits in
+// no zone, it also returns a sentence.
 func (z *claimZones) best(p *planner, gang plan.Gang, nodes []fwk.NodeInfo) (answer, string, error) {
 	if z.claim == "" {
 		return p.best(gang), "", nil
@@ -66,7 +66,7 @@ func (z *claimZones) best(p *planner, gang plan.Gang, nodes []fwk.NodeInfo) (ans
 	return best, z.refusal(&best.decision, size), nil
 }
 
-// refusal returns the sentence about a gang of which too few members fit if the users of
+// refusal returns the sentence for a gang with too few members that fit while the users of
 // the claim are on the nodes of one zone. size is the number of these nodes.
 func (z *claimZones) refusal(decision *plan.Decision, size int) string {
 	found, wanted := 0, decision.Wanted
@@ -77,7 +77,7 @@ func (z *claimZones) refusal(decision *plan.Decision, size int) string {
 		decision.Gang, found, wanted, z.claim, nodeCount(size))
 }
 
-// nodeCount writes a number of nodes: "1 node", "4 nodes".
+// nodeCount returns a number of nodes as text: "1 node", "4 nodes".
 func nodeCount(n int) string {
 	if n == 1 {
 		return "1 node"
@@ -85,7 +85,7 @@ func nodeCount(n int) string {
 	return fmt.Sprintf("%d nodes", n)
 }
 
-// divide lists the nodes outside the zone and counts those inside.
+// divide returns the names of the nodes outside the zone and the number of nodes inside.
 func divide(zone devices.NodeSet, nodes []fwk.NodeInfo) (outside []string, inside int, err error) {
 	for _, info := range nodes {
 		if info.Node() == nil {
@@ -104,8 +104,9 @@ func divide(zone devices.NodeSet, nodes []fwk.NodeInfo) (outside []string, insid
 	return outside, inside, nil
 }
 
-// better reports whether decision a is preferred to b: it places the quorum, leaves
-// fewer members out, costs less; or, if neither places it, finds room for more.
+// better reports whether decision a is better than b: it places the quorum, then leaves
+// fewer members without a node, then costs less. If neither places the quorum, the better
+// decision has room for more members.
 func better(a, b *plan.Decision) bool {
 	switch {
 	case a.Placed != b.Placed:

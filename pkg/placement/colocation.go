@@ -13,16 +13,16 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// colocation is a set of roles whose members must be on one node, because only that
-// node can use the devices of claims that they share.
+// colocation is a set of roles whose members must be on one node, because their shared
+// claims have devices that only that node can use.
 type colocation struct {
 	claims []string
-	// roles are the gang's names.
+	// roles are the gang's names of the roles.
 	roles sets.Set[string]
 }
 
-// merge adds a claim to the colocations. Those that have a role in common with it
-// become one.
+// merge adds a claim to the colocations. It merges all colocations that have a role in
+// common with the claim.
 func merge(colocations []colocation, claim sharedClaim) []colocation {
 	merged := colocation{claims: []string{claim.name}, roles: sets.New(claim.roles...)}
 	var disjoint []colocation
@@ -36,9 +36,9 @@ func merge(colocations []colocation, claim sharedClaim) []colocation {
 	return append(disjoint, merged)
 }
 
-// apply makes the planner put the roles on one node. If they are the whole gang, the
-// gang requires one node; otherwise they become a group in the group that they have in
-// common. It returns false if they have no group in common.
+// apply requires one node for the roles. If they are the whole gang, the gang requires one
+// node. Otherwise they become a new group inside their common group. apply returns false if
+// they have no common group.
 func (c *colocation) apply(gang *plan.Gang, roles []roleInput) bool {
 	group, all, common := c.scope(roles)
 	switch {
@@ -59,8 +59,8 @@ func (c *colocation) apply(gang *plan.Gang, roles []roleInput) bool {
 	return true
 }
 
-// scope returns the group that the roles have in common, and whether they are all roles
-// of the gang.
+// scope returns the common group of the roles. all reports whether they are all roles of
+// the gang. common is false if they have no common group.
 func (c *colocation) scope(roles []roleInput) (group string, all, common bool) {
 	all, common = true, true
 	found := false
@@ -75,8 +75,8 @@ func (c *colocation) scope(roles []roleInput) (group string, all, common bool) {
 	return group, all, common
 }
 
-// leaveRoomForOwners makes the other members of a claim owner's role leave room for the
-// owner, which is on the same node.
+// leaveRoomForOwners reserves room for a claim owner on the nodes of its role's other
+// members. The owner is on the same node.
 func (c *colocation) leaveRoomForOwners(roles []roleInput) {
 	for o := range roles {
 		if !roles[o].ownsClaims || !c.roles.Has(roles[o].base) {
@@ -95,7 +95,7 @@ func (c *colocation) leaveRoomForOwners(roles []roleInput) {
 	}
 }
 
-// describeColocated ends a refusal with the claims that keep members on one node.
+// describeColocated returns the end of a refusal: the claims that keep members on one node.
 func describeColocated(claims []string) string {
 	if len(claims) == 0 {
 		return ""

@@ -13,19 +13,18 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// innerSuffix is added to the name of a group to name the group inside it.
+// innerSuffix is appended to the name of a group to name the group inside it.
 const innerSuffix = "/within"
 
-// constraints are the topology wishes of a gang and of its groups in the planner's
-// terms. A scope may require one domain of a level and one value of a node label. The
-// planner has one required level for each group, so such a scope becomes two groups,
-// one inside the other.
+// constraints are the topology constraints of a gang and its groups as the planner's
+// groups. A scope may require one domain of a level and one value of a node label. The
+// planner has one required level for each group, so such a scope becomes two groups, one
+// inside the other.
 type constraints struct {
 	required, preferred string
 	minGroups           int
 	groups              []plan.Group
-	// inner is, by name of a group of the gang, the planner's group for the members
-	// directly in it.
+	// inner maps the name of a gang's group to the planner's group for its direct members.
 	inner map[string]string
 }
 
@@ -59,8 +58,8 @@ func (c *constraints) addGroup(group gangs.Group, cache *cluster.Cache) {
 	c.groups = append(c.groups, outer, within)
 }
 
-// requiredLevels returns the levels of which one domain must hold a scope. The second
-// is "" if there is only one.
+// requiredLevels returns the levels that a scope requires. One domain of each must hold the
+// scope. inner is "" if there is only one.
 func requiredLevels(t gangs.Topology, cache *cluster.Cache) (outer, inner string) {
 	label := cache.LevelOf(t.RequiredLabel)
 	if t.RequiredLabel == "" || label == t.Required {
@@ -69,8 +68,8 @@ func requiredLevels(t gangs.Topology, cache *cluster.Cache) (outer, inner string
 	return label, t.Required
 }
 
-// unknownLevel returns a sentence about the first topology wish that names no level of
-// the fabric, "" if there is none.
+// unknownLevel returns a sentence about the first topology constraint with a level that the
+// fabric does not have, or "".
 func unknownLevel(g gangs.Gang, levels []string) string {
 	wishes := []gangs.Topology{g.Topology}
 	for _, group := range g.Groups {

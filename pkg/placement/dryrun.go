@@ -19,56 +19,57 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// dryRuns runs the stock filters for the roles of one gang while it is planned. It
-// keeps the PreFilter state of one pod of each role, made when it is first needed.
+// dryRuns runs the stock filters for the roles of one gang during planning. It keeps the
+// PreFilter state of one pod of each role, created on first use.
 type dryRuns struct {
 	ctx    context.Context
 	handle fwk.Handle
-	// roles has the planner's indexes.
+	// roles is indexed like the planner's roles.
 	roles []*dryRun
-	// err is the first failure that is no refusal. It ends the plan.
+	// err is the first error other than a refusal. It ends the plan.
 	err error
 }
 
-// dryRun has what the stock plugins know and refuse of one role.
+// dryRun has the stock plugins' state and refusals for one role.
 type dryRun struct {
 	pod *v1.Pod
-	// gang and alignment are what the plugins of this profile read in the cycle state.
+	// gang and alignment are values that the plugins of this profile read in the cycle
+	// state.
 	gang      string
 	alignment gangs.Alignment
-	// companions is how many members in another role, but like the pod, are on each node.
+	// companions is the number of similar members of another role on each node.
 	companions int
-	// prepared reports that state was made, for all nodes.
+	// prepared is true if state was created for all nodes.
 	prepared bool
 	state    fwk.CycleState
-	// nodes are the only nodes that the PreFilter plugins leave to the role, nil for all
-	// nodes. The status is for every other node.
+	// nodes are the nodes that the PreFilter plugins allow for the role, nil for all nodes.
+	// excluded is the status of every other node.
 	nodes    sets.Set[string]
 	excluded *fwk.Status
-	// refusal is the message of a PreFilter plugin that refuses every node.
+	// refusal is the message of a PreFilter plugin that refused every node.
 	refusal string
 	// refused has the refusals of single nodes.
 	refused filterRefusals
-	// single is the state for one node alone; singles counts how often one was made.
+	// single is the state for one node alone. singles counts how often such a state was
+	// created.
 	single  *nodeState
 	singles int
 }
 
-// nodeState is the PreFilter state of a role that is prepared for one node alone.
+// nodeState is the PreFilter state of a role, prepared for one node alone.
 type nodeState struct {
 	node  string
 	state fwk.CycleState
 }
 
-// maxSingles is how many nodes a role with claims is prepared for one at a time. To
-// prepare it for all of 5,000 nodes with devices took 17 ms (3.4 s of CPU for the 200
-// gangs of the workload pairs-5000, by its CPU profile), and a whole cycle that is
-// prepared for one node takes 0.4 ms (go test ./pkg/plugins/draaware -run '^$' -bench
-// PlannedCycle).
+// maxSingles is the maximum number of nodes for which a role with claims is prepared node
+// by node. Preparing it for all of 5,000 nodes with devices took 17 ms (3.4 s of CPU for
+// the 200 gangs of the workload pairs-5000, by its CPU profile). A whole cycle prepared for
+// one node takes 0.4 ms (go test ./pkg/plugins/draaware -run '^$' -bench PlannedCycle).
 const maxSingles = 32
 
-// fits reports whether the node takes one more member of the role when the plan
-// has put that many there already.
+// fits reports whether the node accepts one more member of the role, after the plan has put
+// already members there.
 func (d *dryRuns) fits(role int, node string, already int) bool {
 	run := d.roles[role]
 	state := d.singleState(run, node)
@@ -130,7 +131,7 @@ func (r *dryRun) refuse(node string, status *fwk.Status) {
 	r.refused.add(node, status)
 }
 
-// clusterState returns the filters' state of a role, prepared for all nodes. It is nil
+// clusterState returns the filters' state of a role, prepared for all nodes. It returns nil
 // if the PreFilter plugins refuse this node.
 func (d *dryRuns) clusterState(run *dryRun, node string) fwk.CycleState {
 	if err := d.prepare(run); err != nil {
@@ -148,9 +149,9 @@ func (d *dryRuns) clusterState(run *dryRun, node string) fwk.CycleState {
 }
 
 // singleState returns the filters' state of a role with claims, prepared for one node
-// alone: most plans try a few nodes. It is nil if the role must be prepared for all
-// nodes: because that was done already, because the plan tries many nodes, or because
-// the answer of the PreFilter plugins is not about this node alone.
+// alone. This is cheaper because most plans try few nodes. It returns nil if the role must
+// be prepared for all nodes: it already is, the plan tries many nodes, or the result of the
+// PreFilter plugins is not about this node alone.
 func (d *dryRuns) singleState(run *dryRun, node string) fwk.CycleState {
 	if run.prepared || len(run.pod.Spec.ResourceClaims) == 0 || readsOtherNodes(run.pod) {
 		return nil
@@ -171,15 +172,15 @@ func (d *dryRuns) singleState(run *dryRun, node string) fwk.CycleState {
 	return state
 }
 
-// readsOtherNodes reports whether PreFilter plugins count the pods on all nodes for
-// this pod.
+// readsOtherNodes reports whether PreFilter plugins count the pods on all nodes for this
+// pod.
 func readsOtherNodes(pod *v1.Pod) bool {
 	affinity := pod.Spec.Affinity
 	return len(pod.Spec.TopologySpreadConstraints) > 0 || affinity != nil && (affinity.PodAffinity != nil || affinity.PodAntiAffinity != nil)
 }
 
-// simulatePods returns the filters' state and the node as they would be with copies of
-// the role's pod on the node. It changes its arguments.
+// simulatePods returns the filters' state and the node with copies of the role's pod added
+// to the node. It changes its arguments.
 func (d *dryRuns) simulatePods(run *dryRun, state fwk.CycleState, info fwk.NodeInfo, copies int) (fwk.CycleState, fwk.NodeInfo, error) {
 	for i := range copies {
 		pod := run.pod.DeepCopy()
@@ -197,8 +198,8 @@ func (d *dryRuns) simulatePods(run *dryRun, state fwk.CycleState, info fwk.NodeI
 	return state, info, nil
 }
 
-// preFilterRefusal returns the sentence about a role that PreFilter plugins keep off
-// every node, "" if there is none.
+// preFilterRefusal returns the sentence about a role that PreFilter plugins exclude from
+// every node, or "".
 func (d *dryRuns) preFilterRefusal(gang gangs.Key) string {
 	for _, run := range d.roles {
 		if run.refusal != "" {

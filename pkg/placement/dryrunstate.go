@@ -14,13 +14,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// preFilterRunner is the part of the framework that fwk.Handle leaves out: it runs the
-// profile's PreFilter plugins for a pod that has no cycle of its own yet.
+// preFilterRunner is the part of the framework that fwk.Handle omits. It runs the profile's
+// PreFilter plugins for a pod without a cycle of its own.
 type preFilterRunner interface {
 	RunPreFilterPlugins(context.Context, fwk.CycleState, *v1.Pod) (*fwk.PreFilterResult, *fwk.Status, sets.Set[string])
 }
 
-// dryRunKey marks a cycle state that was made for a dry run.
+// dryRunKey marks a cycle state that was created for a dry run.
 const dryRunKey fwk.StateKey = "dovetail/dry-run"
 
 // dryRunMark has no content.
@@ -29,15 +29,14 @@ type dryRunMark struct{}
 // Clone returns m.
 func (m dryRunMark) Clone() fwk.StateData { return m }
 
-// IsDryRun reports whether the cycle state was made to run the stock filters while
-// planning. A plugin that plans must skip such a cycle, or planning would not end.
+// IsDryRun reports whether the cycle state was created to run the stock filters during
+// planning. A plugin that plans must skip such a cycle to avoid infinite recursion.
 func IsDryRun(state fwk.CycleState) bool {
 	_, err := state.Read(dryRunKey)
 	return err == nil
 }
 
-// newDryRunState returns the state of a cycle in which a plan is tried that is not made
-// yet.
+// newDryRunState returns the cycle state for a tentative plan.
 func newDryRunState(planned cluster.Planned) fwk.CycleState {
 	state := framework.NewCycleState()
 	state.Write(dryRunKey, dryRunMark{})

@@ -12,8 +12,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// NodeEligible reports whether the pod's node selector, its node affinity and the
-// node's taints let the pod run on the node if the node were empty.
+// NodeEligible reports whether the pod could run on the node if the node were empty. It
+// checks the pod's node selector and node affinity and the node's taints.
 func NodeEligible(pod *v1.Pod, node *v1.Node) bool {
 	if match, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !match {
 		return false
@@ -27,8 +27,8 @@ func NodeEligible(pod *v1.Pod, node *v1.Node) bool {
 	return !repelled
 }
 
-// ExcludeNodes returns the PreFilter result that keeps a pod without a gang off nodes
-// that are reserved for a gang. It returns Skip if no node is reserved.
+// ExcludeNodes returns a PreFilter result that excludes the nodes reserved for a gang, for
+// a pod without a gang. It returns Skip if no node is reserved.
 func ExcludeNodes(reserved map[string]bool, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if len(reserved) == 0 {
 		return nil, fwk.NewStatus(fwk.Skip)

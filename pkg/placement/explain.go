@@ -15,26 +15,25 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// quoteLimit bounds how much of a plugin's message is quoted in a gang's sentence, which
-// is written on every member and, within 1024 bytes, in an event. The messages of the
-// stock plugins are shorter.
+// quoteLimit is the maximum length of a plugin's message quoted in a gang's sentence. The
+// sentence is written on every member and in an event of at most 1024 bytes. The messages
+// of the stock plugins are shorter.
 const quoteLimit = 160
 
 // filterRefusal is the message of a plugin that refused a node.
 type filterRefusal struct{ plugin, message string }
 
-// filterRefusals has the last refusal of each node for one role. When a node refuses
-// several members, the planner tries the node for the first member last; so the last
-// message is the one that keeps the role off the node.
+// filterRefusals has the last refusal of each node for one role. If a node refuses several
+// members, the planner tries the node for the first member last. The last message is
+// therefore the reason that excludes the role from the node.
 type filterRefusals map[string]filterRefusal
 
 func (r filterRefusals) add(node string, status *fwk.Status) {
 	r[node] = filterRefusal{plugin: cmp.Or(status.Plugin(), "a filter"), message: status.Message()}
 }
 
-// explainFilters completes a decision with the reasons for which filters refused nodes.
-// The planner has only the names of these nodes. refusals gives those of each role,
-// by its index.
+// explainFilters adds the filters' messages about refused nodes to a decision. The planner
+// has only the names of these nodes. refusals returns the refusals of a role by its index.
 func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(role int) filterRefusals) {
 	for i := range decision.Reasons {
 		reason := &decision.Reasons[i]
@@ -49,8 +48,8 @@ func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(ro
 	}
 }
 
-// mostFrequent quotes the plugin that refused the most of the nodes, with its most
-// frequent message: `2 by NodeAffinity: "node(s) didn't match ..."`.
+// mostFrequent quotes the plugin that refused the most nodes, with its most frequent
+// message: `2 by NodeAffinity: "node(s) didn't match ..."`.
 func (r filterRefusals) mostFrequent(nodes []string) string {
 	byPlugin, byMessage := map[string]int{}, map[filterRefusal]int{}
 	for _, node := range nodes {
@@ -72,7 +71,7 @@ func (r filterRefusals) mostFrequent(nodes []string) string {
 	return fmt.Sprintf("%d by %s: \"%s\"", byPlugin[plugin], plugin, shortened(quoted.message))
 }
 
-// shortened cuts a message that is too long to quote.
+// shortened truncates a message that is too long to quote.
 func shortened(message string) string {
 	if len(message) <= quoteLimit {
 		return message

@@ -38,7 +38,7 @@ func TestMostFrequentRefusal(t *testing.T) {
 	}
 }
 
-// The quoted messages are those of the role that is short.
+// The quoted messages are those of the role without enough room.
 func TestExplainFilters(t *testing.T) {
 	roles := []plan.Role{{Name: "head"}, {Name: "workers"}}
 	refusals := []filterRefusals{

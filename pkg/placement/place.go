@@ -14,11 +14,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Options of a Placer.
+// Options configures a Placer.
 type Options struct {
-	// SearchBudget is the number of steps after which the planner gives up.
+	// SearchBudget is the maximum number of search steps of a plan.
 	SearchBudget int
-	// MaxBypass is only named in sentences.
+	// MaxBypass is used only in messages.
 	MaxBypass time.Duration
 	// Volumes reads the storage objects of the cluster; nil leaves volumes to the filters.
 	Volumes Volumes
@@ -31,20 +31,19 @@ type Placer struct {
 	options Options
 }
 
-// New returns a Placer that plans with the cache of the profile and runs the filters of
-// the handle.
+// New returns a Placer that plans with the profile's cache and runs the handle's filters.
 func New(handle fwk.Handle, profile *cluster.Profile, options Options) *Placer {
 	return &Placer{handle: handle, profile: profile, options: options}
 }
 
-// Place plans a gang on the nodes of the scheduler's snapshot, and runs the stock
-// filters on every node of the plan.
+// Place plans a gang on the nodes of the scheduler's snapshot. It runs the stock filters on
+// every node of the plan.
 func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (Outcome, error) {
 	cache, err := p.profile.CacheWithLabels(request.Gang.Labels(), len(request.Gang.Groups) > 0, nodes)
 	if err != nil {
 		return Outcome{}, err
 	}
-	// 1. Write the gang in the planner's terms.
+	// 1. Convert the gang to the planner's input.
 	if refusal := unknownLevel(request.Gang, cache.LevelNames()); refusal != "" {
 		return Outcome{Refusal: refusal}, nil
 	}
@@ -52,19 +51,19 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	if refusal != "" {
 		return Outcome{Refusal: refusal}, nil
 	}
-	// 2. Bring the planner's view of the cluster up to date.
+	// 2. Update the planner's snapshot of the cluster.
 	snapshot, err := cache.Refresh(nodes, request.Holds)
 	if err != nil {
 		return Outcome{}, err
 	}
-	// 3. Run the planner, which runs the stock filters.
+	// 3. Run the planner. It calls the stock filters.
 	runs := newDryRuns(ctx, p.handle, input)
 	found := proposal{input: input, runs: runs, planner: p.newPlanner(snapshot, runs.fits)}
 	found.planner.preferAll = request.PreferAll
 	if err := found.plan(nodes); err != nil {
 		return Outcome{}, err
 	}
-	// 4. Leave reserved nodes to the gang that they are reserved for.
+	// 4. Avoid nodes that are reserved for another gang.
 	if err := found.avoidReserved(&request, p.options.MaxBypass); err != nil {
 		return Outcome{}, err
 	}

@@ -27,14 +27,14 @@ import (
 
 const profileName = "dovetail"
 
-// handle runs one filter, which refuses the nodes in it, on a snapshot.
+// handle runs one filter on a snapshot. The filter refuses the listed nodes.
 type handle struct {
 	fwk.Handle
 	snapshot fwk.SharedLister
 	refused  map[string]bool
 	// everywhere is the message of a PreFilter plugin that refuses every node.
 	everywhere string
-	// copies are how many copies of a pod were simulated.
+	// copies is the number of simulated copies of a pod.
 	copies int
 }
 
@@ -107,8 +107,7 @@ func cpuPod(name, cpu, node string) *v1.Pod {
 	}
 }
 
-// gangOf returns a request of members with 4 CPUs each, of which so many are the quorum,
-// in one leaf.
+// gangOf returns a request of members with 4 CPUs each, in one leaf, with the given quorum.
 func gangOf(members, quorum int) gangs.Request {
 	key := gangs.CoschedulingKey("ml", "train")
 	request := gangs.Request{Gang: gangs.Gang{
@@ -131,7 +130,7 @@ func (f *fixture) place(request gangs.Request) Outcome {
 	return out
 }
 
-// sentences are the parts of an Outcome that users read, and those that callers switch on.
+// sentences returns the parts of an Outcome that users read or callers switch on.
 func sentences(out Outcome) Outcome {
 	out.Assignment = gangs.Assignment{}
 	return out

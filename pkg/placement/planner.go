@@ -17,11 +17,11 @@ type planner struct {
 	budget   int
 	snapshot *plan.Snapshot
 	fits     plan.Fits
-	// preferAll makes best look for a place for all members before one for a quorum.
+	// preferAll makes best search for a place for all members before a place for a quorum.
 	preferAll bool
 }
 
-// answer is a decision and the gang that it is about, as the planner was given it.
+// answer is a decision with the planner's input gang.
 type answer struct {
 	gang     plan.Gang
 	decision plan.Decision
@@ -34,8 +34,8 @@ func (p *planner) plan(gang plan.Gang) answer {
 	return answer{gang: gang, decision: decision}
 }
 
-// best runs the planner. With preferAll it first requires all members of a gang of
-// which some part must be in one domain, and a quorum only if they have no room.
+// best runs the planner. If preferAll is set and some part of the gang must be in one
+// domain, it first requires all members. It requires only a quorum if they have no room.
 func (p *planner) best(gang plan.Gang) answer {
 	if p.preferAll && confined(&gang) {
 		if all, more := requireAll(gang); more {
@@ -53,8 +53,8 @@ func confined(gang *plan.Gang) bool {
 		slices.ContainsFunc(gang.Roles, func(r plan.Role) bool { return r.Required != "" })
 }
 
-// requireAll returns the gang with all its members in the quorum, and whether that is
-// more than before.
+// requireAll returns the gang with all its members in the quorum. more reports whether the
+// quorum has more members than before.
 func requireAll(gang plan.Gang) (all plan.Gang, more bool) {
 	gang.Roles, gang.Groups = slices.Clone(gang.Roles), slices.Clone(gang.Groups)
 	gang.Min, gang.MinGroups = 0, 0
@@ -69,7 +69,7 @@ func requireAll(gang plan.Gang) (all plan.Gang, more bool) {
 	return gang, more
 }
 
-// withoutNodes returns the gang with some of its roles kept off the nodes.
+// withoutNodes returns the gang with the nodes excluded for the roles that applies accepts.
 func withoutNodes(gang plan.Gang, nodes []string, applies func(role string) bool) plan.Gang {
 	gang.Roles = slices.Clone(gang.Roles)
 	for i := range gang.Roles {

@@ -19,28 +19,29 @@ import (
 
 // Outcome is the result of planning a gang.
 type Outcome struct {
-	// Placed reports whether Assignment holds a place for the quorum.
+	// Placed reports whether Assignment has a node for each member of the quorum.
 	Placed     bool
 	Assignment gangs.Assignment
-	// Surplus is the sentence about members beyond the quorum that got no node, "" if all have one.
+	// Surplus is the sentence about members beyond the quorum without a node, "" if all
+	// have one.
 	Surplus string
-	// Refusal is the sentence with the reason why the gang is not placed.
+	// Refusal is the sentence that explains why the gang is not placed.
 	Refusal string
-	// HeldBack reports that only a reservation for another gang kept it from being placed.
+	// HeldBack is true if only another gang's reservation prevented the placement.
 	HeldBack bool
-	// Searched reports that the planner ran. Without it, Refusal is about the request itself.
+	// Searched is true if the planner ran. Otherwise Refusal is about the request itself.
 	Searched bool
 }
 
-// proposal is a plan on its way to an Outcome.
+// proposal is a plan before its conversion to an Outcome.
 type proposal struct {
 	input   *planInput
 	planner planner
 	runs    *dryRuns
 	answer  answer
-	// unreachable is the sentence about a shared claim that the gang has no room for.
+	// unreachable is the sentence about a shared claim without room for the gang.
 	unreachable string
-	// heldBack is the sentence about nodes that are reserved for another gang.
+	// heldBack is the sentence about nodes reserved for another gang.
 	heldBack string
 }
 
@@ -50,8 +51,8 @@ func (p *proposal) plan(nodes []fwk.NodeInfo) (err error) {
 	return cmp.Or(err, p.runs.err)
 }
 
-// avoidReserved runs the planner again, without reserved nodes, if the plan takes some.
-// If the gang has no place without them, it is held back.
+// avoidReserved runs the planner again without reserved nodes if the plan uses some. If the
+// gang has no place without them, it is held back.
 func (p *proposal) avoidReserved(request *gangs.Request, maxBypass time.Duration) error {
 	used, taken := sets.New[string](), 0
 	for _, a := range p.answer.decision.Assignments {
@@ -72,7 +73,7 @@ func (p *proposal) avoidReserved(request *gangs.Request, maxBypass time.Duration
 	return p.runs.err
 }
 
-// shareOf is the subject of a sentence about so many nodes of a plan.
+// shareOf returns the subject of a sentence about a number of nodes of a plan.
 func shareOf(taken, all int) string {
 	switch {
 	case all == 1:
@@ -83,7 +84,7 @@ func shareOf(taken, all int) string {
 	return fmt.Sprintf("%d of its %d nodes are", taken, all)
 }
 
-// outcome translates the planner's answer.
+// outcome converts the planner's answer.
 func (p *proposal) outcome(gang *gangs.Gang) Outcome {
 	decision := &p.answer.decision
 	cluster.FormatAmounts(decision)

@@ -12,7 +12,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// roleInput is a role of the planner's gang, and the pods that it is read from.
+// roleInput is a role of the planner's gang, with the pods that represent it.
 type roleInput struct {
 	plan.Role
 	// base is the gang's name for the role. Roles that were split off have names of their
@@ -22,8 +22,8 @@ type roleInput struct {
 	ownsClaims bool
 	// sample is the member for which the stock filters run.
 	sample *v1.Pod
-	// needs is the pod from which the needs of a member are read: the sample without
-	// the shared claims that it does not own.
+	// needs is the pod for reading a member's needs: the sample without the shared claims
+	// that it does not own.
 	needs *v1.Pod
 	// members are the pods of Members, in the same order.
 	members []gangs.Member
@@ -59,7 +59,8 @@ func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 		planned := plan.Role{
 			Name:  declared.Name,
 			Group: inner[declared.Group],
-			// A gang that lost members while it runs cannot require more members than exist.
+			// A gang that lost members while running cannot require more members than
+			// exist.
 			Min:       min(max(0, declared.Min-request.Done[declared.Name]), len(members)),
 			Required:  declared.Topology.Required,
 			Preferred: declared.Topology.Preferred,
@@ -72,8 +73,8 @@ func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 	return roles
 }
 
-// declaredRoles returns the roles of the declaration, and after them those that only
-// members name. Members of the latter join without being in the quorum.
+// declaredRoles returns the declared roles, followed by roles that only members name.
+// Members of undeclared roles join without being in the quorum.
 func declaredRoles(request *gangs.Request) []gangs.Role {
 	roles := slices.Clone(request.Gang.Roles)
 	for _, m := range request.Members {
@@ -94,8 +95,8 @@ func membersOf(request *gangs.Request, role string) []gangs.Member {
 	return members
 }
 
-// sampleOf returns the pod that represents its role. A member without a node comes
-// first: its claims show what still has to be found.
+// sampleOf returns the pod that represents its role. It prefers a member without a node:
+// its claims include the devices still to be found.
 func sampleOf(request *gangs.Request, members []gangs.Member) *v1.Pod {
 	for _, m := range members {
 		if request.Placed[m.Pod.UID] == "" {

@@ -16,26 +16,26 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A claim that several members share, and that has no devices yet, is allocated once:
-// the first member gets devices for all. So the claim is in the needs of one member,
-// the claim owner, and the planner keeps the other members where the devices can be
-// used. A claim that only some members of a role share is left to the stock filters:
-// they know where the devices are once the first member has reserved them.
+// A claim without devices that several members share is allocated once: the first member
+// gets devices for all. The planner therefore adds the claim to the needs of one member,
+// the claim owner. It confines the other members to nodes that can use the devices. The
+// stock filters handle a claim that only some members of a role share: they see the
+// devices' location after the first member has reserved them.
 
-// sharedClaim is a claim of all waiting members of some roles.
+// sharedClaim is a claim that all waiting members of some roles share.
 type sharedClaim struct {
 	name string
-	// roles are in the order of the planner's roles. The first one has the claim owner.
+	// roles are in the order of the planner's roles. The first role has the claim owner.
 	roles []string
 }
 
-// claimUsers counts the waiting members of a gang by the claims that they have.
+// claimUsers counts the waiting members of a gang by their claims.
 type claimUsers struct {
 	// byRole counts users by claim and role, total by claim.
 	byRole map[string]map[string]int
 	total  map[string]int
-	// waiting counts the members of each role that need a node; roles in placed have a
-	// member that has one already.
+	// waiting counts the members of each role without a node. placed has the roles with a
+	// member that already has a node.
 	waiting map[string]int
 	placed  sets.Set[string]
 }
@@ -59,8 +59,8 @@ func countClaimUsers(request *gangs.Request) claimUsers {
 	return users
 }
 
-// wholeRoles returns the roles that have the claim. It returns false if some members of
-// one of them do not have it.
+// wholeRoles returns the roles that have the claim. whole is false if some members of one
+// of them do not have it.
 func (u *claimUsers) wholeRoles(claim string, roles []roleInput) (names []string, whole bool) {
 	whole = true
 	for i := range roles {
@@ -73,8 +73,8 @@ func (u *claimUsers) wholeRoles(claim string, roles []roleInput) (names []string
 	return names, whole
 }
 
-// findSharedClaims returns the names of all unallocated claims that several waiting
-// members have, and, sorted by name, the claims among them that whole roles share.
+// findSharedClaims returns the names of all unallocated claims that several waiting members
+// have (shared), and those of them that whole roles share, sorted by name (byRoles).
 func findSharedClaims(request *gangs.Request, roles []roleInput, cache *cluster.Cache) (shared sets.Set[string], byRoles []sharedClaim) {
 	users := countClaimUsers(request)
 	maps.DeleteFunc(users.total, func(claim string, n int) bool {
@@ -88,9 +88,9 @@ func findSharedClaims(request *gangs.Request, roles []roleInput, cache *cluster.
 	return sets.KeySet(users.total), byRoles
 }
 
-// sharableClaims returns the claims of the pod that other pods can have as well: those
-// that the pod names, and for a member of a PodGroup also those made from a template,
-// which can belong to the PodGroup.
+// sharableClaims returns the claims of the pod that other pods may also have: claims that
+// the pod names, and for a member of a PodGroup also claims made from a template, since
+// they can belong to the PodGroup.
 func sharableClaims(pod *v1.Pod) []string {
 	var names []string
 	for i := range pod.Spec.ResourceClaims {
@@ -112,7 +112,7 @@ func sharableName(pod *v1.Pod, claim *v1.PodResourceClaim) string {
 	return *name
 }
 
-// withoutClaims returns the pod as if it did not have these claims.
+// withoutClaims returns a copy of the pod without these claims.
 func withoutClaims(pod *v1.Pod, claims sets.Set[string]) *v1.Pod {
 	has := func(claim v1.PodResourceClaim) bool { return claims.Has(sharableName(pod, &claim)) }
 	if claims.Len() == 0 || !slices.ContainsFunc(pod.Spec.ResourceClaims, has) {
@@ -123,7 +123,7 @@ func withoutClaims(pod *v1.Pod, claims sets.Set[string]) *v1.Pod {
 	return without
 }
 
-// podWithClaim returns a pod that needs nothing but the claim.
+// podWithClaim returns a pod that needs only the claim.
 func podWithClaim(namespace, claim string) *v1.Pod {
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: claim}}
 	pod.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "shared", ResourceClaimName: &claim}}

@@ -15,8 +15,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// inputOf returns the input of roles that have so many members, of which half are the
-// minimum, each in a group.
+// inputOf returns the input of roles with these sizes, each in a group. Half of the members
+// are the minimum.
 func inputOf(groups map[string]string, sizes map[string]int, order ...string) *planInput {
 	p := &planInput{}
 	for _, name := range order {
@@ -30,8 +30,8 @@ func inputOf(groups map[string]string, sizes map[string]int, order ...string) *p
 	return p
 }
 
-// colocate confines claims whose devices belong to one node each. It returns the gang's
-// required level and the roles in each group that was made.
+// colocate confines claims with devices that belong to one node each. It returns the gang's
+// required level and the roles in each new group.
 func colocate(p *planInput, claims ...sharedClaim) (required string, groups map[string][]string) {
 	shared := sets.New[string]()
 	for _, claim := range claims {
@@ -95,7 +95,7 @@ func TestMembersThatShareClaimsAreColocated(t *testing.T) {
 	}
 }
 
-// The limits that filters set count the claim owner and the others of a node together.
+// The filters' limits count the claim owner and the other members of a node together.
 func TestLimitsOfClaimOwners(t *testing.T) {
 	p := inputOf(nil, map[string]int{"a": 4}, "a")
 	p.roles[0].Limit = map[string]int{"none": 0, "one": 1, "three": 3}

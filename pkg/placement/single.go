@@ -14,14 +14,14 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// maxSingleRefusals is how many nodes the filters may refuse to a pod that is planned
-// as a gang of one. After that the pod is left to the ordinary cycle, which runs the
-// filters on all nodes at once.
+// maxSingleRefusals is how many nodes the filters may refuse for a pod planned as a gang of
+// one. After that the ordinary cycle handles the pod. It runs the filters on all nodes at
+// once.
 const maxSingleRefusals = 8
 
 // Plannable reports whether a pod without a gang may be planned as a gang of one. The
-// filters enforce its requirements, but the planner ignores preferences, so a pod that has
-// preferences is not plannable.
+// filters enforce its requirements, but the planner ignores preferences. A pod with
+// preferences is therefore not plannable.
 func Plannable(pod *v1.Pod) bool {
 	if pod.Status.NominatedNodeName != "" {
 		return false
@@ -40,10 +40,10 @@ func Plannable(pod *v1.Pod) bool {
 		(affinity.PodAntiAffinity == nil || len(affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) == 0)
 }
 
-// PlaceSingle returns the node for a pod without a gang, planned as a gang of one: the
-// node on which the pod leaves the least broken up. It returns "" if the ordinary cycle
-// is to find a node: the pod needs no devices, it has alternatives, or the plan found
-// none. Callers must check Plannable first. Reserved nodes are not used.
+// PlaceSingle returns the node for a pod without a gang, planned as a gang of one: the node
+// on which the pod breaks up the fewest free resources. It returns "" to leave the pod to
+// the ordinary cycle: the pod needs no devices, it has alternatives, or the plan found no
+// node. Callers must check Plannable first. PlaceSingle does not use reserved nodes.
 func (p *Placer) PlaceSingle(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo, reserved map[string]bool, holds []gangs.Hold) (string, error) {
 	cache, err := p.profile.Cache()
 	if err != nil {
@@ -51,7 +51,7 @@ func (p *Placer) PlaceSingle(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeI
 	}
 	needs, err := cache.Read([]*v1.Pod{pod})
 	if err != nil || len(needs[0].Devices) == 0 || needs[0].Alternatives {
-		return "", nil // the in-tree plugin reports what it cannot serve
+		return "", nil // the in-tree plugin reports a request that it cannot serve
 	}
 	snapshot, err := cache.Refresh(nodes, holds)
 	if err != nil {
@@ -70,8 +70,9 @@ func (p *Placer) PlaceSingle(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeI
 	return decision.Assignments[0].Node, nil
 }
 
-// singleRun runs the filters for one pod on one node after the other. Each time the
-// PreFilter plugins are prepared for that node alone, so a run costs what the node costs.
+// singleRun runs the filters for one pod on one node after the other. For each node it
+// prepares the PreFilter plugins for that node alone, so the cost depends only on the tried
+// nodes.
 type singleRun struct {
 	ctx     context.Context
 	handle  fwk.Handle
@@ -80,7 +81,7 @@ type singleRun struct {
 	err     error
 }
 
-// fits reports whether the node takes the pod.
+// fits reports whether the node accepts the pod.
 func (r *singleRun) fits(_ int, node string, _ int) bool {
 	if r.err != nil || r.refused == maxSingleRefusals {
 		return false

@@ -16,16 +16,16 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// whatIf plans a gang, as if none of its members had a node, in the cluster without
-// some pods. It shows only whether there would be a place. The stock filters do not
-// run, because they read the cluster as it is.
+// whatIf plans a gang, as if none of its members had a node, in the cluster without some
+// pods. Its result shows only whether a place would exist. The stock filters do not run,
+// because they read the cluster as it is.
 type whatIf struct {
 	gang    plan.Gang
 	planner planner
 }
 
-// FitsWithout reports whether the whole request would have a place if these pods were
-// gone. The stock filters do not run.
+// FitsWithout reports whether the whole request would have a place if these pods were gone.
+// The stock filters do not run.
 func (p *Placer) FitsWithout(_ context.Context, request gangs.Request, gone []*v1.Pod, nodes []fwk.NodeInfo) (bool, error) {
 	w, err := p.newWhatIf(request, gone, nodes)
 	if err != nil || w == nil {
@@ -34,9 +34,9 @@ func (p *Placer) FitsWithout(_ context.Context, request gangs.Request, gone []*v
 	return w.planner.plan(w.gang).decision.Placed, nil
 }
 
-// NodesToReserve returns nodes on which the gang would have a place if this scheduler's
-// pods ended there. They are among the fewest nodes that must be cleared: it tries the
-// 1, 2, 4, ... nodes that have the fewest such pods. It returns nil if there are none.
+// NodesToReserve returns nodes with a place for the gang if this scheduler's pods on them
+// were gone. It tries the 1, 2, 4, ... nodes with the fewest such pods and stops at the
+// first success, so few nodes must be cleared. It returns nil if it finds none.
 func (p *Placer) NodesToReserve(_ context.Context, request gangs.Request, nodes []fwk.NodeInfo) (map[string]bool, error) {
 	busy, gone := podsOfScheduler(p.handle.ProfileName(), nodes)
 	w, err := p.newWhatIf(request, gone, nodes)
@@ -61,7 +61,8 @@ func (p *Placer) NodesToReserve(_ context.Context, request gangs.Request, nodes 
 	return found, nil
 }
 
-// newWhatIf returns nil if the request cannot be written in the planner's terms.
+// newWhatIf prepares a whatIf. It returns nil if the request cannot be converted to the
+// planner's input.
 func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.NodeInfo) (*whatIf, error) {
 	cache, err := p.profile.CacheWithLabels(request.Gang.Labels(), len(request.Gang.Groups) > 0, nodes)
 	if err != nil {
@@ -91,7 +92,7 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 }
 
 // podsOfScheduler returns the pods of the scheduler that are on nodes, and the names of
-// those nodes: the nodes with the fewest such pods first, then by name.
+// these nodes. Nodes with the fewest such pods come first, then by name.
 func podsOfScheduler(name string, nodes []fwk.NodeInfo) (busy []string, pods []*v1.Pod) {
 	count := map[string]int{}
 	for _, info := range nodes {

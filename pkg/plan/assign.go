@@ -28,9 +28,8 @@ func (p *problem) domainOf(pp *partial) Domain {
 	return p.domain(0, 0)
 }
 
-// assign hands the nodes to members, so that neighbours in rank are neighbours in
-// the fabric: slices in the order of their first node, members of a slice in
-// fabric order.
+// assign gives nodes to members. Members with adjacent ranks get adjacent nodes in fabric
+// order. Slices are ordered by their first node.
 func (p *problem) assign(pp *partial) []Assignment {
 	perBatch := make([][]place, len(p.batches))
 	members := 0
@@ -67,7 +66,8 @@ func (p *problem) assign(pp *partial) []Assignment {
 	return out
 }
 
-// inFabricOrder sorts places by slice, and slices by their first node.
+// inFabricOrder sorts places by slice, then by position. Slices are ordered by their first
+// node.
 func inFabricOrder(places []place) {
 	first := map[int32]int32{}
 	for _, l := range places {

@@ -8,10 +8,11 @@ import (
 	"slices"
 )
 
-// maxReasons is how many of the best candidates a "no" describes.
+// maxReasons is the number of candidate domains that a negative Decision describes.
 const maxReasons = 3
 
-// nearMisses returns the domains of the required level with most room by count.
+// nearMisses returns up to maxReasons domains of the required level. The domain with room
+// for the most members, by counts, is first.
 func (p *problem) nearMisses(pp *partial) []int32 {
 	total := make([]int64, len(p.roles))
 	for i := range p.batches {
@@ -53,10 +54,10 @@ func (p *problem) holdsBound(f *fabric, v int32) bool {
 	return len(p.bound) == 0 || f.at(p.required, p.bound[0]) == v
 }
 
-// base returns the domain that must hold all members. With a required level that
-// is the gang's domain of this level, or else the one with most room. Without a
-// required level it is the whole fabric. ok is false if there is none, or if
-// bound members are apart.
+// base returns the domain that must hold all members, as a depth and a vertex. With a
+// required level it is the gang's domain of this level, or else the domain with most room.
+// Without a required level it is the whole fabric. ok is false if there is no such domain
+// or if bound members are in different domains.
 func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 	if p.required == 0 {
 		return 0, 0, true

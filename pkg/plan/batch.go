@@ -3,9 +3,9 @@
 
 package plan
 
-// batchesFor makes the batches that bring each role to the wanted number of
-// members, bound members included. It uses pending members that are in no batch
-// yet and rounds sliced roles up to whole slices. Earlier batches stay.
+// batchesFor adds the batches that bring each role to the wanted number of members, bound
+// members included. It uses pending members that are in no batch yet. It rounds sliced
+// roles up to whole slices. Earlier batches stay.
 func (p *problem) batchesFor(want []int) {
 	p.fresh = len(p.batches)
 	for r := range p.roles {
@@ -22,7 +22,7 @@ func (p *problem) handed(r int) int {
 	return n
 }
 
-// reset removes all batches, and the confinements and wishes that addPartner
+// reset removes all batches. It also removes the confinements and wishes that addPartner
 // added.
 func (p *problem) reset() {
 	for r := range p.roles {
@@ -69,7 +69,7 @@ func (p *problem) addRun(r int, members []*Member) {
 	})
 }
 
-// addSlice adds a whole slice. Equal slices of a role share one batch.
+// addSlice adds a whole slice. Slices of the same role and size share one batch.
 func (p *problem) addSlice(r int, members []*Member) {
 	if n := len(p.batches); n > p.fresh {
 		b := &p.batches[n-1]
@@ -86,7 +86,7 @@ func (p *problem) addSlice(r int, members []*Member) {
 	})
 }
 
-// addPartner adds the rest of a slice some of whose members already run: an
+// addPartner adds the pending members of a slice that has bound members. It adds them as an
 // unsliced run with its own confinement and wish.
 func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	p.addRun(r, members)

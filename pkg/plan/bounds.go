@@ -3,8 +3,8 @@
 
 package plan
 
-// bounds holds what the members of one quorum take, and bounds from counts alone
-// what a placement of them in a domain costs.
+// bounds holds the demand of one quorum's members. Its methods return lower bounds, from
+// counts alone, of the cost of placing them in a domain.
 type bounds struct {
 	p       *problem
 	partial *partial
@@ -24,8 +24,8 @@ func newBounds(p *problem, pp *partial) bounds {
 	return b
 }
 
-// addDemand sums what all members take together. A single role needs no resource
-// sums: its slots are exact.
+// addDemand sums the demand of all members in each dimension. A gang with a single role
+// needs no resource sums: its slots are exact.
 func (b *bounds) addDemand() {
 	if len(b.p.roles) == 1 {
 		return
@@ -39,8 +39,8 @@ func (b *bounds) addDemand() {
 	}
 }
 
-// mayHold returns false if a count rules a domain out: the slots of a role, or
-// the sum of what all roles take.
+// mayHold returns false if counts prove that a domain has too little room: too few slots
+// for a role, or too little of a dimension for all roles together.
 func (b *bounds) mayHold(depth int, v int32) bool {
 	for r, n := range b.total {
 		if n > 0 && b.partial.sum(r, depth, v) < n {
@@ -55,7 +55,7 @@ func (b *bounds) mayHold(depth int, v int32) bool {
 	return true
 }
 
-// eligible returns true if a domain lies in a real domain of the required level.
+// eligible returns true if a domain lies inside a real domain of the required level.
 func (b *bounds) eligible(depth int, v int32) bool {
 	if b.p.required == 0 {
 		return true
@@ -64,7 +64,7 @@ func (b *bounds) eligible(depth int, v int32) bool {
 	return lo < hi && b.partial.f.real(b.p.required, b.partial.f.at(b.p.required, lo))
 }
 
-// room returns the leading role's room in a domain.
+// room returns the leading role's slots in a domain.
 func (b *bounds) room(depth int, v int32) int64 {
 	switch lead := b.p.roles[0].roll; {
 	case depth > b.partial.f.levels:
@@ -75,8 +75,8 @@ func (b *bounds) room(depth int, v int32) int64 {
 	return b.total[0]
 }
 
-// apart returns the fewest further domains, one depth below, that a placement
-// uses which none of these domains holds alone.
+// apart returns a lower bound of the further domains, one depth below, that a placement
+// uses. It assumes that none of these domains holds all members.
 func (b *bounds) apart(depth int, v int32) int64 {
 	f := b.partial.f
 	x := &f.tables[depth].verts[v]
@@ -110,8 +110,8 @@ func (b *bounds) unpaired(depth int, v int32) int64 {
 	return 0
 }
 
-// nodes returns the fewest nodes that a single role needs. Placements on one node
-// are left out with multiNodeOnly.
+// nodes returns the fewest nodes that a single role needs. With multiNodeOnly it ignores
+// placements on one node.
 func (b *bounds) nodes(depth int, v int32) int64 {
 	if depth > b.partial.f.levels {
 		return 1

@@ -3,12 +3,12 @@
 
 package plan
 
-// candidates hands out the domains of one depth that hold every role by count,
-// the lowest bound of the cost first. A bound covers the placements that no
-// domain below the candidate holds; those below were candidates of their own.
+// candidates returns the domains of one depth that hold every role by count, in ascending
+// order of the lower bound of their cost. A bound covers only the placements that no single
+// domain below the candidate holds. The search tries those as candidates of their own.
 //
-// Usually only the first candidate is needed. It is found by a scan, and the
-// second call makes a heap of the others.
+// The search usually needs only the first candidate. A scan finds it. The second call makes
+// a heap of the others.
 type candidates struct {
 	b           *bounds
 	depth       int
@@ -18,8 +18,8 @@ type candidates struct {
 	heap        []candidate
 }
 
-// candidate is a domain with those terms of its bound that differ among the
-// candidates of a depth. The room of coarser domains is left out.
+// candidate is a domain with the terms of its bound that differ between the candidates of
+// one depth. It omits the room of coarser domains.
 type candidate struct {
 	v                            int32
 	apart, unpaired, nodes, room int64
@@ -39,7 +39,7 @@ func newCandidates(b *bounds, depth int) *candidates {
 	return c
 }
 
-// before orders candidates by their bounds, equal bounds in fabric order.
+// before orders candidates by their bounds, then by fabric order.
 func (c *candidates) before(a, b *candidate) bool {
 	switch {
 	case a.apart != b.apart:
@@ -52,8 +52,8 @@ func (c *candidates) before(a, b *candidate) bool {
 	return c.fuller(a, b)
 }
 
-// fuller is the last part of before: the candidate with less room comes first, in
-// itself and then in the domains around it.
+// fuller breaks ties for before. The candidate with less room comes first: less room in the
+// domain itself, then in each domain around it.
 func (c *candidates) fuller(a, b *candidate) bool {
 	if a.room != b.room {
 		return a.room < b.room
@@ -68,7 +68,7 @@ func (c *candidates) fuller(a, b *candidate) bool {
 	return a.v < b.v
 }
 
-// pop takes out the best candidate left.
+// pop removes and returns the best remaining candidate.
 func (c *candidates) pop() (candidate, bool) {
 	c.popped++
 	if c.popped == 1 {
@@ -85,9 +85,9 @@ func (c *candidates) pop() (candidate, bool) {
 	return top, true
 }
 
-// best scans all domains for the best candidate. Once it has one with the least
-// possible apart, unpaired and nodes, which are costly to compute, it looks only
-// at domains with less room.
+// best scans all domains for the best candidate. The terms apart, unpaired and nodes are
+// costly to compute. After best has found a candidate with the least possible values of
+// these, it examines only domains with less room.
 func (c *candidates) best() (top candidate, ok bool) {
 	ideal := false
 	for v := c.first; v <= c.last; v++ {
@@ -105,7 +105,7 @@ func (c *candidates) best() (top candidate, ok bool) {
 	return top, ok
 }
 
-// collect makes the heap of all candidates except the one that best returned.
+// collect makes a heap of all candidates except the one that best returned.
 func (c *candidates) collect() {
 	for v := c.first; v <= c.last; v++ {
 		if v != c.top && c.b.mayHold(c.depth, v) && c.b.eligible(c.depth, v) {
@@ -125,7 +125,7 @@ func (c *candidates) price(x *candidate) {
 	}
 }
 
-// lowerBound returns a lower bound of the cost of placements in a candidate.
+// lowerBound returns a lower bound of the cost of the placements in a candidate.
 func (c *candidates) lowerBound(x candidate) []int64 {
 	p, f := c.b.p, c.b.partial.f
 	out := make([]int64, 1, 4+2*len(p.terms))

@@ -12,17 +12,17 @@ type chosen struct {
 	*solution
 }
 
-// quorumSearch solves quorums one after the other. They share the problem, which
-// holds the batches of the last one.
+// quorumSearch solves quorums one after the other. They share the problem. Its batches are
+// those of the last solved quorum.
 type quorumSearch struct {
 	p *problem
-	// last is the partial placement that the batches are for.
+	// last is the partial placement of the problem's current batches.
 	last *partial
 }
 
-// choose places all members if that breaks no more wishes and uses no more
-// domains than the cheapest quorum. Otherwise it places that quorum. proven is
-// true if no part of the search was cut short.
+// choose places all members if that breaks no more wishes and uses no more domains than the
+// cheapest quorum. Otherwise it places the cheapest quorum. proven is true if no part of
+// the search was cut short.
 func (s *quorumSearch) choose() (c *chosen, proven bool) {
 	members := s.p.allMembers()
 	quorums, listed := s.p.quorumChoices()
@@ -45,7 +45,7 @@ func (s *quorumSearch) choose() (c *chosen, proven bool) {
 	return best, proven && allProven
 }
 
-// cheapest solves each quorum and returns the one of least cost.
+// cheapest solves each quorum and returns the quorum with the lowest cost.
 func (s *quorumSearch) cheapest(quorums [][]int) (best *chosen, proven bool) {
 	proven = true
 	for i, quorum := range quorums {
@@ -58,8 +58,7 @@ func (s *quorumSearch) cheapest(quorums [][]int) (best *chosen, proven bool) {
 	return best, proven
 }
 
-// solveQuorum solves one quorum with the given fraction, 1/parts, of the budget
-// that is left.
+// solveQuorum solves one quorum with 1/parts of the remaining budget.
 func (s *quorumSearch) solveQuorum(quorum []int, parts int) (*chosen, bool) {
 	s.p.allot(parts)
 	s.p.reset()
@@ -73,8 +72,8 @@ func (s *quorumSearch) solveQuorum(quorum []int, parts int) (*chosen, bool) {
 	return &chosen{quorum, pp, best}, proven
 }
 
-// restore puts the placement of a choice back. If another quorum was solved after
-// it, the batches are made again on a partial placement that has all refusals.
+// restore puts the placement of a choice back. If another quorum was solved after it,
+// restore makes the batches again on a partial placement that has all filter refusals.
 func (s *quorumSearch) restore(c *chosen) *partial {
 	pp := c.partial
 	if pp != s.last {

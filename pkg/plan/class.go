@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// class is what nodes of equal shape and equal free state have in common. It is
-// immutable, except for refs, which only the State reads and writes.
+// class holds the shape and free state that several nodes share. It is immutable, except
+// for refs, which only the State reads and writes.
 type class struct {
 	id            int32
 	refs          int
@@ -17,8 +17,8 @@ type class struct {
 	unschedulable bool
 }
 
-// classTable interns classes. An id is unique among the classes in use at one
-// moment, hence within any one Snapshot. Later classes reuse it.
+// classTable interns classes. An id is unique among the classes in use at one moment, hence
+// within any Snapshot. Later classes reuse ids.
 type classTable struct {
 	byHash map[uint64][]*class
 	idle   []int32
@@ -90,8 +90,7 @@ func (c *class) describes(n *NodeSpec) bool {
 		slices.EqualFunc(c.units, n.Units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
 }
 
-// resource returns the free amount, zero for a resource that the node does not
-// list.
+// resource returns the free amount of a resource, or zero if the node does not list it.
 func (c *class) resource(i int) int64 {
 	if i < len(c.free) {
 		return c.free[i]

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// compact empties nodes whose members fit on other nodes of the same run. Filling
-// domain by domain may leave room on the last node of a run for the members that
-// an earlier, smaller node got. Members move only to nodes that the run already
-// uses, so no rule is broken and no cost term rises.
+// compact frees a node if its members fit on other nodes of the same run. Filling domain by
+// domain may leave room on the last node of a run for the members of an earlier, smaller
+// node. Members move only to nodes that the run already uses. The move therefore breaks no
+// rule and raises no cost term.
 func (pp *partial) compact() {
 	for i := range pp.p.batches {
 		if !pp.p.batches[i].sliced {
@@ -22,7 +22,8 @@ func (pp *partial) compact() {
 	}
 }
 
-// emptyNode moves the members of the least filled node that can be emptied.
+// emptyNode frees one node by moving its members. It chooses the node with the fewest
+// members that it can free.
 func (pp *partial) emptyNode(batch int32) bool {
 	role := pp.p.batches[batch].role
 	roomy := func(l place) bool { return l.batch == batch && pp.cleanRoom(role, l.pos) > 0 }
@@ -45,7 +46,7 @@ func (pp *partial) emptyNode(batch int32) bool {
 	return false
 }
 
-// nodesOf lists the nodes of a batch, the least filled first.
+// nodesOf lists the nodes of a batch, the node with the fewest members first.
 func (pp *partial) nodesOf(batch int32) []place {
 	var nodes []place
 	for _, l := range pp.log {
@@ -66,13 +67,13 @@ func (pp *partial) nodesOf(batch int32) []place {
 	return out
 }
 
-// cleanRoom returns how many more members a node holds with no follower unpaired.
+// cleanRoom returns how many more members a node holds without an unpaired follower.
 func (pp *partial) cleanRoom(role int, pos int32) int32 {
 	return max(0, min(pp.slots(role, pos), pp.p.roles[role].roll.clean.at(pos)-pp.on(role, pos)))
 }
 
-// move takes a node's members of a batch to the other nodes. It moves none unless
-// the filters accept all of them.
+// move moves a node's members of a batch to the other nodes. It moves none unless the
+// filters accept all of them.
 func (pp *partial) move(batch int32, from place, nodes []place) bool {
 	role := pp.p.batches[batch].role
 	left := from.n

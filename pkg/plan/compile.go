@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// compile turns a checked request into a problem. It returns a Reason for a fault
-// that only the snapshot shows.
+// compile turns a checked request into a problem. It returns a Reason if the request has a
+// fault that only the snapshot reveals.
 func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
 	p := &problem{snap: s, gang: g, filters: fits, stats: st, budget: o.Budget, accepted: map[fitsKey]int32{}}
 	p.terms = s.terms.depths
@@ -71,7 +71,7 @@ func compareRoles(a, b role) int {
 	)
 }
 
-// addMembers sorts a role's members and cuts them into slices.
+// addMembers sorts a role's members and divides them into slices.
 func (p *problem) addMembers(r *role) {
 	members := orderedMembers(r.spec.Members)
 	size := r.spec.Slice.Size

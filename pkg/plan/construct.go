@@ -9,16 +9,16 @@ import (
 	"slices"
 )
 
-// construct builds a placement inside one domain, batch by batch. It fills a
-// batch greedily. The domain of a confinement or wish is a choice to which it
-// backtracks.
+// construct builds a placement inside one domain, batch by batch. It fills each batch
+// greedily. The domain of each confinement or wish is a choice. construct backtracks only
+// over choices.
 type construct struct {
 	p       *problem
 	partial *partial
 	depth   int
 	v       int32
 	order   []int32
-	// choices are the confinements, then the wishes, of the problem.
+	// choices are the problem's confinements, followed by its wishes.
 	choices []choice
 	taken   map[spreadKey]bool
 	// until is the step at which the attempt ends.
@@ -67,7 +67,7 @@ func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
 	return c
 }
 
-// constructShare: one attempt at one order gets 1/constructShare of the budget.
+// constructShare limits one attempt at one batch order to 1/constructShare of the budget.
 const constructShare = 16
 
 func newChoice(depth int, v int32, soft bool) choice {
@@ -77,8 +77,8 @@ func newChoice(depth int, v int32, soft bool) choice {
 	return choice{depth: depth, soft: soft}
 }
 
-// run places the batches of order from the i-th on. On failure it restores the
-// partial placement.
+// run places the batches of order from index i on. On failure it restores the partial
+// placement.
 func (c *construct) run(i int) bool {
 	c.p.steps++
 	if i == len(c.order) {
@@ -106,7 +106,7 @@ func (c *construct) run(i int) bool {
 	return false
 }
 
-// of lists the choices that a batch belongs to, as indices, coarsest first.
+// of lists the indices of a batch's choices, coarsest first.
 func (c *construct) of(batch int32) []int32 {
 	x := &c.p.batches[batch]
 	out := slices.Clone(x.confinements)
@@ -117,8 +117,7 @@ func (c *construct) of(batch int32) []int32 {
 	return out
 }
 
-// undecided returns the coarsest undecided choice of a batch, -1 if there is
-// none.
+// undecided returns the index of a batch's coarsest undecided choice, or -1.
 func (c *construct) undecided(batch int32) int {
 	for _, n := range c.of(batch) {
 		if c.choices[n].state == undecided {
@@ -128,8 +127,8 @@ func (c *construct) undecided(batch int32) int {
 	return -1
 }
 
-// home returns the smallest domain that a batch's settled choices leave it. ok is
-// false if they contradict each other. A settled wish elsewhere is ignored.
+// home returns the smallest domain allowed by a batch's settled choices. ok is false if
+// they contradict each other. It ignores a settled wish outside that domain.
 func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	depth, v = c.depth, c.v
 	for _, n := range c.of(batch) {
@@ -151,7 +150,8 @@ func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	return depth, v, true
 }
 
-// decide tries the domains of a choice, those in use and the tightest first.
+// decide tries the domains of a choice. Domains in use come first, then the domain with the
+// least room.
 func (c *construct) decide(i, n int) bool {
 	x := &c.choices[n]
 	for _, v := range c.candidates(i, n) {
@@ -175,8 +175,8 @@ func (c *construct) decide(i, n int) bool {
 	return false
 }
 
-// candidates lists the domains of a choice's depth that have room for all its
-// members still to be placed.
+// candidates lists the domains at a choice's depth that have room for all its unplaced
+// members.
 func (c *construct) candidates(i, n int) []int32 {
 	depth, v, ok := c.home(c.order[i])
 	if !ok {
@@ -210,7 +210,7 @@ func (c *construct) candidates(i, n int) []int32 {
 	return out
 }
 
-// pending counts, by role, the members still to be placed that share a choice.
+// pending counts, by role, the unplaced members that share a choice.
 func (c *construct) pending(i, n int) []int64 {
 	want := make([]int64, len(c.p.roles))
 	for _, batch := range c.order[i:] {
@@ -221,7 +221,7 @@ func (c *construct) pending(i, n int) []int64 {
 	return want
 }
 
-// holds returns true if a domain has the room by each role's count.
+// holds returns true if a domain has room for the wanted number of each role, by counts.
 func (c *construct) holds(depth int, v int32, want []int64) bool {
 	for r, n := range want {
 		if n > 0 && c.partial.sum(r, depth, v) < n {

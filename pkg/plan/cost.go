@@ -5,7 +5,7 @@ package plan
 
 import "slices"
 
-// cost writes the cost into buf, given the number of broken wishes.
+// cost writes the cost vector into buf. broken is the number of broken wishes.
 func (pp *partial) cost(buf []int64, broken int64) []int64 {
 	buf = append(buf[:0], broken)
 	for _, d := range pp.p.terms {
@@ -32,10 +32,10 @@ func (p *problem) named(v []int64) Cost {
 	return out
 }
 
-// locality is the part of a cost vector that measures how near the members are.
+// locality returns the terms of a cost vector that measure how close the members are.
 func (p *problem) locality(v []int64) []int64 { return v[:1+len(p.terms)] }
 
-// broken counts the wishes that the places do not keep.
+// broken counts the wishes that the places break.
 func (p *problem) broken(f *fabric, places []place) int64 {
 	state := slices.Clone(p.wishes)
 	bySlice := make([][]wish, len(p.batches))

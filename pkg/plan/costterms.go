@@ -3,17 +3,18 @@
 
 package plan
 
-// costs are vectors of the terms in this order:
+// A cost is a vector of the terms in this order:
 //
-//	wishes           preferred levels not kept
-//	domains LEVEL    domains used beyond the first; boundary levels, then the
-//	                 others, each from the top down
+//	wishes           preferred levels that are not kept
+//	domains LEVEL    domains used beyond the first: boundary levels, then the
+//	                 others, each group from coarse to fine
 //	unpaired         followers without an anchor in their unit
 //	nodes            nodes used
-//	room node        leading-role slots of the used node, if a single node is used
-//	room LEVEL       the same for the used domains, from the finest level up:
-//	                 less is left behind in them
-//	room node        the same for the used nodes, if there are several
+//	room node        the leading role's slots on the used node, if a single node
+//	                 is used
+//	room LEVEL       the leading role's slots in the used domains, from the finest
+//	                 level up (fewer slots leave less room behind)
+//	room node        the leading role's slots on the used nodes, if several are used
 
 // terms are the parts of a cost vector that depend on the levels.
 type terms struct {

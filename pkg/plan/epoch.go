@@ -8,11 +8,10 @@ import (
 	"sync"
 )
 
-// maxRollups bounds the shapes kept; a cluster runs few at a time.
+// maxRollups is the maximum number of shapes kept. A cluster runs few shapes at a time.
 const maxRollups = 64
 
-// epoch keeps rollups and resource sums between plans, as long as the tree stays
-// the same.
+// epoch keeps rollups and resource sums between plans while the tree is unchanged.
 type epoch struct {
 	mu     sync.RWMutex
 	byHash map[uint64]*rollup
@@ -22,8 +21,8 @@ type epoch struct {
 
 func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, sums: map[uint64]*resourceSums{}} }
 
-// rollup returns the counts for a need, updated from those of the last plan if
-// possible.
+// rollup returns the slots for a need and the number of nodes it counted. It updates the
+// rollup of the last plan if there is one.
 func (e *epoch) rollup(nc *nodeClasses, n *Need) (r *rollup, touched int, err error) {
 	h := n.hash()
 	old := e.find(h, n)
@@ -45,8 +44,8 @@ func (e *epoch) rollup(nc *nodeClasses, n *Need) (r *rollup, touched int, err er
 	return r, touched, nil
 }
 
-// resourceSums returns the sums of a dimension, updated from those of the last
-// plan if possible.
+// resourceSums returns the sums of a dimension. It updates those of the last plan if there
+// are any.
 func (e *epoch) resourceSums(nc *nodeClasses, d *dimension) *resourceSums {
 	h := d.hash()
 	old := e.findSums(h, d)
@@ -98,8 +97,8 @@ func (e *epoch) findSums(h uint64, d *dimension) *resourceSums {
 	return nil
 }
 
-// keepSums stores the newest sums of a dimension. It evicts none: there are at
-// most as many dimensions as the layout has resources and unions of kinds in use.
+// keepSums stores the newest sums of a dimension. It evicts nothing: the number of
+// dimensions is at most the number of resources and of unions of kinds in use.
 func (e *epoch) keepSums(h uint64, t *resourceSums) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

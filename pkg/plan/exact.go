@@ -5,10 +5,10 @@ package plan
 
 import "slices"
 
-// exact finds the cheapest placement inside one domain by trying all placements,
-// member by member. It leaves out those that cannot be cheaper than the best one
-// found, that differ only by exchanging equal nodes or equal slices, or that
-// leave no room for the rest.
+// exact finds the cheapest placement inside one domain by exhaustive search, member by
+// member. It skips placements that cannot be cheaper than the best one found, that differ
+// only by exchanging equal nodes or equal slices, or that leave no room for the remaining
+// members.
 type exact struct {
 	p            *problem
 	partial      *partial
@@ -22,7 +22,7 @@ type exact struct {
 	first        []int32 // by unit, the position of its first member
 	left         []int64 // by role, the members still to place
 	until        int
-	cut          bool // the steps ended before the search
+	cut          bool // the step budget ended before the search did
 	refused      *refusedNode
 	costToBeat   []int64 // nil if there is none
 	places       []place // of the best placement found
@@ -30,7 +30,7 @@ type exact struct {
 	undoWish     []wishUndo
 }
 
-// unit is one slice, or one run of a role that is not sliced.
+// unit is one slice, or one run of an unsliced role.
 type unit struct {
 	batch, slice, n      int32
 	role                 int
@@ -81,8 +81,8 @@ func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact 
 	return e
 }
 
-// newConfinementState is the state of a confinement. Bound members fix its domain. If
-// they are apart, it is fixed to a domain that does not exist.
+// newConfinementState returns the state of a confinement. Bound members fix its domain. If
+// they are in different domains, the state is fixed to a domain that does not exist.
 func newConfinementState(depth int, fixed int32, apart bool) confinementState {
 	switch {
 	case apart:
@@ -119,14 +119,14 @@ func (e *exact) addUnits(batch int32) {
 	}
 }
 
-// run searches. complete is false if the steps ended first. It restores the
-// partial placement.
+// run searches. complete is false if the step budget ended first. run restores the partial
+// placement.
 func (e *exact) run() (complete bool) {
 	e.walk(0, e.units[0].n, e.lo)
 	return !e.cut
 }
 
-// walk places the members left of unit u, from a position on, and then all later
+// walk places the remaining members of unit u on positions >= from, and then all later
 // units.
 func (e *exact) walk(u int, left, from int32) {
 	e.p.steps++
@@ -165,8 +165,8 @@ func (e *exact) walk(u int, left, from int32) {
 	}
 }
 
-// hopeless returns true if the members placed so far cannot lead to a cheaper
-// placement.
+// hopeless returns true if no placement that extends the current one can be cheaper than
+// the best one.
 func (e *exact) hopeless() bool {
 	for r, n := range e.left {
 		if n > 0 && e.partial.sum(r, e.depth, e.v) < n {
@@ -180,7 +180,7 @@ func (e *exact) hopeless() bool {
 	return slices.Compare(e.buf, e.costToBeat) >= 0
 }
 
-// repeats returns true if a position is interchangeable with one already tried.
+// repeats returns true if a position is interchangeable with a position already tried.
 func (e *exact) repeats(tried []int32, pos int32) bool {
 	if !e.partial.pristine(pos) {
 		return false
@@ -194,8 +194,8 @@ func (e *exact) repeats(tried []int32, pos int32) bool {
 	return false
 }
 
-// stopped returns true if the walk must go back: the steps ended, or a node
-// filled earlier holds more members than the filters accept.
+// stopped returns true if the walk must backtrack: the step budget ended, or an earlier
+// node holds more members than the filters accept.
 func (e *exact) stopped() bool {
 	if e.refused != nil && e.partial.on(e.refused.role, e.refused.pos) <= e.partial.limit(e.refused.role, e.refused.pos) {
 		e.refused = nil
@@ -203,8 +203,8 @@ func (e *exact) stopped() bool {
 	return e.cut || e.refused != nil
 }
 
-// enter puts one member of a unit on a node. It returns false if a confinement or
-// the spread rule forbids that.
+// enter puts one member of a unit on a node. It returns false if a confinement or the
+// spread rule forbids the node.
 func (e *exact) enter(u int, pos int32, opens bool) bool {
 	x := &e.units[u]
 	for _, n := range x.confinements {
@@ -237,7 +237,7 @@ func (e *exact) enter(u int, pos int32, opens bool) bool {
 	return true
 }
 
-// addToWish records one more member of a wish.
+// addToWish adds one member's position to a wish.
 func (e *exact) addToWish(w *wishState, pos int32) {
 	v := e.partial.f.at(w.depth, pos)
 	if !w.broken && (w.v >= 0 && w.v != v || !e.partial.f.real(w.depth, v)) {
@@ -247,7 +247,7 @@ func (e *exact) addToWish(w *wishState, pos int32) {
 	w.v = v
 }
 
-// leave undoes enter.
+// leave reverts enter.
 func (e *exact) leave(u int, pos int32, opens bool) {
 	x := &e.units[u]
 	e.partial.undo(len(e.partial.log) - 1)
@@ -268,8 +268,7 @@ func (e *exact) leave(u int, pos int32, opens bool) {
 	}
 }
 
-// finish keeps a complete placement as the best if it is cheaper and the filters
-// accept it.
+// finish keeps a complete placement as the best if it is cheaper and the filters accept it.
 func (e *exact) finish() {
 	e.buf = e.partial.cost(e.buf, e.broken)
 	if e.costToBeat != nil && slices.Compare(e.buf, e.costToBeat) >= 0 {

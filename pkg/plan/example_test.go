@@ -9,7 +9,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// A gang of two workers with 8 GPUs each, which should share a leaf.
+// The gang has two workers with 8 GPUs each. They should share a leaf.
 func ExamplePlan() {
 	st, err := plan.NewState(plan.Layout{
 		Levels:    []plan.Level{{Name: "spine"}, {Name: "leaf"}},

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// explain describes, for each of the best candidate domains, how many members fit
-// and why the other nodes are excluded.
+// explain describes each of the best candidate domains: how many members fit, and the
+// causes that exclude the other nodes.
 func (p *problem) explain(ended bool) []Reason {
 	quorums, _ := p.quorumChoices()
 	if len(quorums) == 0 {
 		return []Reason{{Kind: BadRequest, Subject: "min", Detail: "the groups chosen cannot reach it"}}
 	}
-	p.filters = nil // report what is known, without further calls
+	p.filters = nil // report from known refusals, without further calls
 	p.reset()
 	p.batchesFor(quorums[0])
 	if s := p.contradiction(); s != nil {
@@ -40,8 +40,8 @@ func (p *problem) explain(ended bool) []Reason {
 	return out
 }
 
-// contradiction finds a confinement that bound members already break and that
-// pending members share.
+// contradiction returns a confinement that bound members already break and that has pending
+// members, or nil.
 func (p *problem) contradiction() *confinement {
 	if _, apart := p.commonDomain(p.required, p.bound); apart {
 		return &confinement{depth: p.required, subject: "the gang", bound: len(p.bound)}
@@ -65,7 +65,7 @@ func (p *problem) wanted() int {
 	return int(n)
 }
 
-// miss fills a candidate as far as it goes and describes what is short.
+// miss fills a candidate domain as far as possible and describes the missing room.
 func (p *problem) miss(pp *partial, v int32) Reason {
 	r := Reason{Kind: NoRoom, Domain: p.domain(p.required, v), Wanted: p.wanted()}
 	filler := newExtrasFiller(pp, p.required, v)
@@ -94,8 +94,7 @@ func (p *problem) miss(pp *partial, v int32) Reason {
 	return r
 }
 
-// outside counts the room for a role that lies outside its boundary domain but
-// within the candidate v.
+// outside returns the room for a role outside its boundary domain but within candidate v.
 func (p *problem) outside(pp *partial, v int32, s shortage) int {
 	rdma := p.gang.RDMA || p.roles[s.role].spec.RDMA
 	if !rdma || s.depth != p.boundary() || s.depth <= p.required {
@@ -104,7 +103,7 @@ func (p *problem) outside(pp *partial, v int32, s shortage) int {
 	return int(pp.sum(s.role, p.required, v) - pp.sum(s.role, s.depth, s.v))
 }
 
-// shortage is a batch of which some members found no room in a domain.
+// shortage is a batch with members that found no room in a domain.
 type shortage struct {
 	*batch
 	depth   int
@@ -120,8 +119,8 @@ func putSince(log []place) int64 {
 	return n
 }
 
-// excluded counts, by cause in a fixed order, the unused nodes of a domain
-// without room for the role.
+// excluded counts the unused nodes of a domain without room for the role. It groups them by
+// cause, in a fixed order.
 func (p *problem) excluded(pp *partial, role, depth int, v int32) []Exclusion {
 	lo, hi := pp.f.span(depth, v)
 	counts := make([]int, causes+len(p.dims))
@@ -150,7 +149,7 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) []Exclusion {
 	return out
 }
 
-// Causes with a name of their own. Those of the dimensions follow them.
+// These causes have names of their own. The causes of the dimensions follow them.
 const (
 	causeUnschedulable = iota
 	causeAvoided
@@ -160,8 +159,8 @@ const (
 	causes
 )
 
-// cause returns why a node has no room for one more member of a role: one of the
-// cause constants, or causes plus the index of a dimension.
+// cause returns the cause that keeps one more member of a role off a node: one of the cause
+// constants, or causes plus the index of a dimension.
 func (p *problem) cause(pp *partial, role int, pos int32) int {
 	c := p.snap.class(pos)
 	if c.unschedulable {
@@ -214,9 +213,8 @@ func (p *problem) dimName(d int) string {
 	return strings.Join(names, "|")
 }
 
-// changes lists what would make room for a shortage: the least amount of one
-// resource on one node, whole nodes like the best in the fabric, or further
-// domains for slices.
+// changes lists the changes that would resolve a shortage: the least amount of one resource
+// on one node, whole nodes like the best in the fabric, or further domains for slices.
 func (p *problem) changes(pp *partial, s shortage) []Change {
 	where := p.domain(s.depth, s.v).String()
 	if s.sliced {
@@ -236,7 +234,8 @@ func (p *problem) changes(pp *partial, s shortage) []Change {
 	return out
 }
 
-// repair finds the node where the least of a single resource or kind is missing.
+// repair returns the smallest amount of a single resource or kind that would resolve the
+// shortage, and its node.
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
 	lo, hi := pp.f.span(depth, v)
@@ -252,8 +251,8 @@ func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) C
 	return best
 }
 
-// onlyLack returns the dimension that alone keeps n members off a node, and how
-// much of it is missing. The amount is zero if several dimensions are short.
+// onlyLack returns the single dimension that keeps n members off a node, and the missing
+// amount. The amount is zero if several dimensions are short.
 func (p *problem) onlyLack(role int, pos int32, n int64) (dim int, lack int64) {
 	c := p.snap.class(pos)
 	for d, take := range p.roles[role].takes {

@@ -5,9 +5,9 @@ package plan
 
 import "slices"
 
-// placeExtras places as many of the members beyond the quorum as find room, as
-// near to the quorum as possible. A group without members in the quorum is placed
-// up to at least its own minimum or not at all.
+// placeExtras places as many members beyond the quorum as have room, as near to the quorum
+// as possible. A group without members in the quorum gets at least its own minimum or no
+// node at all.
 func (p *problem) placeExtras(pp *partial) {
 	home := len(p.batches)
 	quorum := p.counts(pp)
@@ -39,7 +39,7 @@ func (p *problem) placeExtras(pp *partial) {
 
 func (p *problem) groupOf(batch int) string { return p.roles[p.batches[batch].role].spec.Group }
 
-// counts returns, by role, the members that run or have been put.
+// counts returns, by role, the number of bound and placed members.
 func (p *problem) counts(pp *partial) []int {
 	out := make([]int, len(p.roles))
 	for r := range p.roles {
@@ -51,8 +51,8 @@ func (p *problem) counts(pp *partial) []int {
 	return out
 }
 
-// complete returns true if a group is part of the quorum or has now reached its
-// minimums. Without minimums it needs all its members.
+// complete returns true if a group is part of the quorum or has now reached its minimums. A
+// group without minimums needs all its members.
 func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	i := slices.IndexFunc(p.gang.Groups, func(g Group) bool { return g.Name == group })
 	if i < 0 {
@@ -81,8 +81,8 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	return sum >= p.gang.Groups[i].Min
 }
 
-// extrasFiller fills batches one after the other as far as there is room, without
-// backtracking.
+// extrasFiller fills batches one after the other while there is room. It does not
+// backtrack.
 type extrasFiller struct{ c *construct }
 
 func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
@@ -93,7 +93,7 @@ func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
 	return filler
 }
 
-// settle settles the choices of a batch on the domains of one of its members.
+// settle fixes the choices of a batch to the domains of one of its members.
 func (filler *extrasFiller) settle(l place) {
 	f := filler.c.partial.f
 	for _, n := range filler.c.of(l.batch) {
@@ -111,8 +111,8 @@ func (filler *extrasFiller) settle(l place) {
 	}
 }
 
-// fillWhatFits puts as much of a batch as has room. It returns the domain in
-// which it looked for room.
+// fillWhatFits places as many members of a batch as have room. It returns the searched
+// domain.
 func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	c := filler.c
 	for n := c.undecided(batch); n >= 0; n = c.undecided(batch) {
@@ -126,9 +126,9 @@ func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	return depth, v
 }
 
-// prefer settles a choice on the domain with room for most of the batch: among
-// equal ones a domain in use, then the tightest. If there is none, a wish is
-// waived and a confinement gets no domain.
+// prefer fixes a choice to the domain with room for most of the batch. Among equal domains
+// it takes a domain in use, then the domain with the least room. Without such a domain it
+// waives a wish and leaves a confinement without a domain.
 func (filler *extrasFiller) prefer(batch int32, n int) {
 	c := filler.c
 	x, role := &c.choices[n], c.p.batches[batch].role

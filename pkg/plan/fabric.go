@@ -9,11 +9,10 @@ import (
 	"sync"
 )
 
-// The tree has one vertex for the whole fabric at depth 0, the layout's levels
-// at depths 1..levels, and the nodes at depth levels+1. Every node has a vertex at
-// every depth. Where a node lacks a level, its vertex there stands in for the finer
-// domain below it. If there is no finer domain, the vertex is virtual and holds only
-// this node.
+// The tree has one vertex for the whole fabric at depth 0, the layout's levels at depths
+// 1..levels, and the nodes at depth levels+1. Every node has a vertex at every depth. If a
+// node lacks a level, its vertex at that depth represents the finer domain below it. If
+// there is no finer domain, the vertex is virtual and holds only this node.
 
 // branch is a vertex of the mutable tree in the State.
 type branch struct {
@@ -24,10 +23,10 @@ type branch struct {
 	byKey   map[string]*branch
 	kids    []*branch
 	nodes   []*entry
-	// unsorted is set while kids or nodes are out of order.
+	// unsorted is true while kids or nodes are out of order.
 	unsorted bool
-	// path holds the domains of the nodes directly below, which are equal for all
-	// of them.
+	// path holds the domain names of the nodes directly below. They are the same for all of
+	// them.
 	path []string
 }
 
@@ -39,11 +38,11 @@ type entry struct {
 	pos   int32
 }
 
-// fabric is the immutable tree: nodes in fabric order, every vertex a range of
-// them.
+// fabric is the immutable tree. Nodes are in fabric order; every vertex is a range of
+// nodes.
 type fabric struct {
 	levels int
-	// tables by depth 0..levels.
+	// tables has the vertices of depths 0..levels.
 	tables []table
 	names  []string
 	once   sync.Once
@@ -62,12 +61,12 @@ type vertex struct {
 	name    string
 	virtual bool
 	parent  int32
-	// lo, hi are the positions of its nodes. kidLo, kidHi are its vertices one
-	// depth below; at the finest depth these are positions.
+	// lo and hi are the range of its nodes' positions. kidLo and kidHi are the range of its
+	// vertices one depth below. At the finest depth these are positions.
 	lo, hi, kidLo, kidHi int32
 }
 
-// child returns the branch for a key below b, and creates it if it is missing.
+// child returns the branch for a key below b. It creates a missing branch.
 func (b *branch) child(key, name string, virtual bool) *branch {
 	if c := b.byKey[key]; c != nil {
 		return c
@@ -93,8 +92,7 @@ func (b *branch) attach(e *entry) {
 	b.nodes = append(b.nodes, e)
 }
 
-// locate returns the finest branch for a node's domains, and creates what is
-// missing.
+// locate returns the finest branch for a node's domains. It creates missing branches.
 func (b *branch) locate(node string, domains []string, levels int) *branch {
 	for i := range levels {
 		if i < len(domains) && domains[i] != "" {
@@ -111,10 +109,9 @@ func (b *branch) locate(node string, domains []string, levels int) *branch {
 	return b
 }
 
-// standIn returns the key of a missing level. If the node has a finer domain, the
-// key is that domain, whose nodes are then all of the vertex. Otherwise it is the
-// node itself, and the vertex is virtual. The zero byte keeps such keys apart
-// from names.
+// standIn returns the key of a missing level. If the node has a finer domain, the key is
+// that domain; its nodes are then all nodes of the vertex. Otherwise the key is the node
+// itself, and the vertex is virtual. The zero byte separates such keys from names.
 func standIn(node string, rest []string) (key string, virtual bool) {
 	for _, name := range rest {
 		if name != "" {
@@ -154,7 +151,7 @@ func compareBranches(x, y *branch) int {
 	return natural(x.key, y.key)
 }
 
-// layOut freezes the tree, sets the position of every entry and fills the pages.
+// layOut builds the immutable tree, sets the position of every entry and fills the pages.
 func layOut(root *branch, levels, nodes int, classes pages[*class]) *fabric {
 	f := &fabric{levels: levels, tables: make([]table, levels+1), names: make([]string, 0, nodes)}
 	for d := range f.tables {
@@ -205,7 +202,7 @@ func (f *fabric) pos(name string) (int32, bool) {
 	return p, ok
 }
 
-// at returns the vertex of a position at a depth; at depth levels+1 that is the
+// at returns the vertex of a position at a depth. At depth levels+1 the vertex is the
 // position.
 func (f *fabric) at(depth int, pos int32) int32 {
 	if depth > f.levels {
@@ -223,13 +220,14 @@ func (f *fabric) span(depth int, v int32) (lo, hi int32) {
 	return x.lo, x.hi
 }
 
-// real returns true if a vertex is a domain, and false if it is only a node
-// without the level.
+// real returns true if a vertex is a domain. It returns false if the vertex is only a node
+// that lacks the level.
 func (f *fabric) real(depth int, v int32) bool {
 	return depth > f.levels || !f.tables[depth].verts[v].virtual
 }
 
-// path joins the names from the top. The fabric itself has the empty path.
+// path returns the names from coarse to fine, joined by "/". The path of the whole fabric
+// is empty.
 func (f *fabric) path(depth int, v int32) string {
 	var parts []string
 	if depth > f.levels {
@@ -246,7 +244,7 @@ func (f *fabric) path(depth int, v int32) string {
 	return strings.Join(parts, "/")
 }
 
-// above maps sorted vertices of depth d+1 to their parents, each once.
+// above maps sorted vertices of depth d+1 to their parents, without duplicates.
 func (f *fabric) above(d int, below []int32) []int32 {
 	var out []int32
 	for _, v := range below {
@@ -258,8 +256,7 @@ func (f *fabric) above(d int, below []int32) []int32 {
 	return out
 }
 
-// parent returns the vertex above a vertex; for a position that is its finest
-// domain.
+// parent returns the vertex above a vertex. The parent of a position is its finest domain.
 func (f *fabric) parent(depth int, v int32) int32 {
 	if depth > f.levels {
 		return f.tables[f.levels].of[v]
@@ -275,7 +272,7 @@ func (f *fabric) width(depth int) int32 {
 	return int32(len(f.tables[depth].verts))
 }
 
-// inner returns the smaller of two domains; ok is false if they are disjoint.
+// inner returns the smaller of two domains. ok is false if they are disjoint.
 func (f *fabric) inner(d1 int, v1 int32, d2 int, v2 int32) (d int, v int32, ok bool) {
 	if d1 > d2 {
 		d1, v1, d2, v2 = d2, v2, d1, v1

@@ -5,8 +5,8 @@ package plan
 
 import "math/bits"
 
-// fill puts up to want members of a batch into a domain and returns how many it
-// put. It opens as few domains as it can at each depth.
+// fill puts up to want members of a batch into a domain and returns the number placed. It
+// opens as few domains as possible at each depth.
 func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	if depth > pp.f.levels {
 		return pp.fillNode(batch, v, want, int64(pp.slots(pp.p.batches[batch].role, v)))
@@ -33,11 +33,11 @@ func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	return want - left
 }
 
-// scanSteps is how many scanned vertices cost one step.
+// scanSteps is the number of scanned vertices that cost one step.
 const scanSteps = 16
 
-// fillNodes fills the nodes of a finest domain: first with members that can be
-// fully paired, then by counts alone.
+// fillNodes fills the nodes of a finest domain: first with members whose followers are all
+// paired, then by counts alone.
 func (pp *partial) fillNodes(batch int32, v int32, want int64) int64 {
 	role := pp.p.batches[batch].role
 	roll := pp.p.roles[role].roll
@@ -90,8 +90,8 @@ func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	return int64(n)
 }
 
-// commonRail returns the unit that most nodes with room in a range offer to a
-// role, -1 if all offer the same units.
+// commonRail returns the unit that most nodes with room offer to a role. It returns -1 if
+// all of them offer the same units.
 func (pp *partial) commonRail(role int, lo, hi int32) int {
 	if len(pp.p.roles[role].roll.shape.pairs) == 0 {
 		return -1
@@ -120,8 +120,8 @@ func (pp *partial) commonRail(role int, lo, hi int32) int {
 	return best
 }
 
-// railsOf returns the set of units of an unused node that each hold all the
-// devices of one member of a role.
+// railsOf returns the units of an unused node that each hold all the devices of one member
+// of a role. The result has one bit for each unit.
 func (pp *partial) railsOf(role int, pos int32) uint64 {
 	return pp.offers.of(role, &pp.p.roles[role].spec.Need, pp.p.snap.class(pos))
 }

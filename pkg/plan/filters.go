@@ -9,12 +9,12 @@ type refusedNode struct {
 	pos  int32
 }
 
-// fitsPerStep calls of the filters cost one step. Calls are bounded by the number
-// of nodes, since no call is repeated.
+// fitsPerStep is the number of filter calls that cost one step. Plans repeat no call, so
+// the number of nodes bounds the calls.
 const fitsPerStep = 8
 
-// admitted returns how many of n further members the filters accept on a node,
-// and remembers a refusal. Fits is monotone, so only the last member is checked.
+// admitted returns how many of n further members the filters accept on a node. It remembers
+// a refusal. Fits is monotone, so admitted checks only the last member.
 func (pp *partial) admitted(role int, pos, n int32) int32 {
 	if pp.p.filters == nil || n <= 0 {
 		return n
@@ -27,7 +27,7 @@ func (pp *partial) admitted(role int, pos, n int32) int32 {
 	return max(0, pp.limit(role, pos)-on)
 }
 
-// fits calls the filters, at most once for each question of a plan.
+// fits calls the filters, at most once for the same arguments in a plan.
 func (pp *partial) fits(role int, pos, already int32) bool {
 	key := fitsKey{int32(role), pos}
 	accepted, called := pp.p.accepted[key]
@@ -45,14 +45,13 @@ func (pp *partial) fits(role int, pos, already int32) bool {
 	return true
 }
 
-// limit returns the most members of a role that may be put on a node with an
-// entry.
+// limit returns the most members of a role that may be put on a node with an entry in uses.
 func (pp *partial) limit(role int, pos int32) int32 {
 	return pp.per[int(pp.slot.at(pos)-1)*len(pp.p.roles)+role].limit
 }
 
-// verify calls the filters for every node in use. It returns the first node that
-// holds more members than they accept.
+// verify calls the filters for every node in use. It returns the first node that holds more
+// members than they accept, or nil.
 func (pp *partial) verify() *refusedNode {
 	if pp.p.filters == nil {
 		return nil
@@ -69,8 +68,8 @@ func (pp *partial) verify() *refusedNode {
 	return nil
 }
 
-// narrow finds how many members the filters accept, after they refused the member
-// beyond hi, and remembers the number. It tries none first, the usual answer.
+// narrow finds how many members the filters accept, after they refused member hi+1, and
+// remembers the number. It tries zero first, the usual answer.
 func (pp *partial) narrow(role int, pos, hi int32) {
 	lo := int32(0)
 	if hi > 0 && pp.fits(role, pos, 0) {

@@ -10,16 +10,16 @@ type Gang struct {
 	Roles []Role
 	// Groups are gangs inside the gang, at any depth. A role names its group.
 	Groups []Group
-	// Min is the fewest members that may run, bound members included. Zero leaves it
-	// to the minimums of roles and groups. Without any minimum all members are needed.
+	// Min is the fewest members that may run, bound members included. With zero, the
+	// minimums of roles and groups decide. Without any minimum all members are needed.
 	Min int
 	// MinGroups is the fewest top-level groups that must be complete. Zero means all.
 	MinGroups int
-	// Required names the level of which one domain must hold the whole gang.
+	// Required names a level. One domain of it must hold the whole gang.
 	Required string
-	// Preferred names the level of which one domain should hold it.
+	// Preferred names a level. One domain of it should hold the whole gang.
 	Preferred string
-	// RDMA makes boundary levels hard for every role; Role.RDMA for one role.
+	// RDMA requires boundary levels for every role; Role.RDMA for one role.
 	RDMA bool
 	// AntiAffinity lists the rules that keep members apart.
 	AntiAffinity []AntiAffinity
@@ -39,7 +39,7 @@ type Group struct {
 	Name string
 	// Parent is the enclosing group's name, "" for the gang itself.
 	Parent string
-	// Min is the fewest members in it. Zero leaves that to its roles.
+	// Min is the fewest members of the group. With zero, its roles' minimums decide.
 	Min int
 	// MinGroups is the fewest direct child groups that must be complete. Zero means
 	// all.
@@ -47,7 +47,7 @@ type Group struct {
 	Required, Preferred string
 }
 
-// Role is the members of a gang that have the same shape.
+// Role is the set of members of a gang with the same shape.
 type Role struct {
 	Name string
 	// Group is the group that the role belongs to, "" for the gang itself.
@@ -59,7 +59,7 @@ type Role struct {
 	// Required and Preferred name levels for the members of this role.
 	Required, Preferred string
 	Slice               Slice
-	// RDMA makes boundary levels hard among this role and the other RDMA roles.
+	// RDMA requires boundary levels among this role and the other RDMA roles.
 	RDMA bool
 	// Nodes names the only nodes that pending members of the role may use, nil for all.
 	Nodes []string
@@ -68,35 +68,35 @@ type Role struct {
 	Limit map[string]int
 }
 
-// Slice cuts a role into runs of consecutive members (a multi-host replica, an
-// NVLink clique) that belong together.
+// Slice divides a role into runs of consecutive members that belong together, for example a
+// multi-host replica or an NVLink clique.
 type Slice struct {
 	// Size is the number of members in a slice. Below 2 the role is not sliced.
 	Size int
 	// Required and Preferred name levels for each slice.
 	Required, Preferred string
-	// Spread names a level of which no two slices may share a domain.
+	// Spread names a level. No two slices may share a domain of it.
 	Spread string
 }
 
 // Member is one pod of a role.
 type Member struct {
 	Name string
-	// Node is where the member is bound or reserved, "" if it is to be placed.
+	// Node is the member's node if it is bound or reserved, "" if it is pending.
 	Node string
 	// Rank orders the members of a role; equal ranks are ordered by name. If all
 	// ranks of a sliced role differ, a member is in slice Rank/Size.
 	Rank int
 }
 
-// Need is what one member needs of its node.
+// Need is the demand of one member on its node.
 type Need struct {
-	// Resources by resource index; missing entries are zero.
+	// Resources has amounts by resource index. Missing entries are zero.
 	Resources []int64
-	// Devices: the first is the anchor (GPUs). The others are followers (NICs), which
-	// are paired if they are in a unit with anchors.
+	// Devices has the anchor (GPUs) first. The others are followers (NICs). A follower is
+	// paired if it is in a unit with anchors.
 	Devices []DeviceNeed
-	// Aligned makes full pairing a hard rule; otherwise it is a cost.
+	// Aligned requires full pairing. Without it, unpaired followers only raise the cost.
 	Aligned bool
 	// PerNode is the most members with this need on one node, 0 for no limit.
 	PerNode int
@@ -108,11 +108,11 @@ type DeviceNeed struct {
 	Count int
 }
 
-// Fits returns true if one more member of role (an index into Gang.Roles) fits
-// node, after this plan has put the given number of members of the same role
-// there. The planner calls it only for nodes that it is about to use, and only
-// for the last member of a role on the node. Fits must be monotone: a node that
-// refuses one number of members refuses every larger number.
+// Fits returns true if node accepts one more member of role (an index into Gang.Roles),
+// after this plan has put already members of the same role there. The planner calls it only
+// for nodes that it is about to use, and only for the last member of a role on the node.
+// Fits must be monotone: a node that refuses one number of members refuses every larger
+// number.
 type Fits func(role int, node string, already int) bool
 
 // Options bound the work of a plan.
@@ -121,7 +121,6 @@ type Options struct {
 	Budget int
 }
 
-// DefaultBudget is many times the steps of a complete search in a fabric of about
-// ten nodes. In a large fabric it keeps a search without a result below a tenth
-// of a second.
+// DefaultBudget is many times the steps of a complete search in a fabric of about ten
+// nodes. In a large fabric it ends a search without a result within a tenth of a second.
 const DefaultBudget = 1 << 18

@@ -3,18 +3,18 @@
 
 package plan
 
-// A heap is a slice whose first element is the one that sorts before all others.
-// container/heap would box every element in an interface. These functions take
-// the slice and its order as they are, so that they allocate nothing.
+// A heap is a slice. Its first element sorts before all others. container/heap would box
+// every element in an interface. These functions take the slice and its order as arguments
+// and allocate nothing.
 
-// heapify makes a heap of elements in any order.
+// heapify turns h, in any order, into a heap.
 func heapify[T any](h []T, before func(a, b *T) bool) {
 	for i := len(h)/2 - 1; i >= 0; i-- {
 		siftDown(h, i, before)
 	}
 }
 
-// removeAt takes the i-th element out of a heap.
+// removeAt removes the i-th element from a heap. It returns the element and the heap.
 func removeAt[T any](h []T, i int, before func(a, b *T) bool) (T, []T) {
 	removed, last := h[i], len(h)-1
 	h[i] = h[last]

@@ -16,11 +16,11 @@ const NodeLevel = "node"
 type Level struct {
 	// Name is the level's name in requests, for example "leaf".
 	Name string
-	// Boundary is set if RDMA cannot cross domains of this level.
+	// Boundary is true if RDMA cannot cross domains of this level.
 	Boundary bool
 }
 
-// Layout names the indices that all other types use.
+// Layout defines the indices that all other types use.
 type Layout struct {
 	// Levels are ordered from coarse to fine. The node is not listed.
 	Levels []Level
@@ -30,8 +30,8 @@ type Layout struct {
 	Kinds []string
 }
 
-// Unit is one alignment unit of a node: devices that share a PCIe root, a NUMA node
-// or a vendor's pair. Unit i of every node is rail i.
+// Unit is one alignment unit of a node: devices that share a PCIe root, a NUMA node or a
+// vendor's pair. Unit i of every node is rail i.
 type Unit struct {
 	// Free counts free devices by kind.
 	Free []int
@@ -43,8 +43,8 @@ type NodeSpec struct {
 	// Domains has one name for each level, coarse to fine. "" means that the node
 	// lacks the level.
 	Domains []string
-	// Free is what members may still use, by resource index. The caller subtracts
-	// members that are already bound or reserved on the node.
+	// Free is the amount available to new members, by resource index. The caller subtracts
+	// members already bound or reserved on the node.
 	Free []int64
 	// Units are the node's alignment units, in rail order.
 	Units []Unit
@@ -52,7 +52,8 @@ type NodeSpec struct {
 	Unschedulable bool
 }
 
-// level returns the index of a level by name; len(Levels) is the node.
+// level returns the index of a level by name. len(Levels) is the node level. ok is false
+// for an unknown name.
 func (l *Layout) level(name string) (int, bool) {
 	if name == NodeLevel {
 		return len(l.Levels), true
@@ -61,7 +62,7 @@ func (l *Layout) level(name string) (int, bool) {
 	return i, i >= 0
 }
 
-// levelName is the inverse of level; -1 is the whole fabric.
+// levelName is the inverse of level. Index -1 is the whole fabric.
 func (l *Layout) levelName(i int) string {
 	switch {
 	case i < 0:
@@ -112,7 +113,7 @@ func (l Layout) clone() Layout {
 	}
 }
 
-// withoutTail drops trailing zeros, which mean the same as missing entries.
+// withoutTail drops trailing zeros. They mean the same as missing entries.
 func withoutTail(v []int64) []int64 {
 	for len(v) > 0 && v[len(v)-1] == 0 {
 		v = v[:len(v)-1]

@@ -5,8 +5,8 @@ package plan
 
 import "strings"
 
-// natural compares names in natural order: digit runs by value ("n2" before
-// "n10"), equal values as strings. It returns zero only for equal strings.
+// natural compares names in natural order: digit runs by value ("n2" before "n10"), equal
+// values as strings. It returns zero only for equal strings.
 func natural(a, b string) int {
 	x, y := cutCommonPrefix(a, b)
 	for x != "" && y != "" {
@@ -35,8 +35,7 @@ func natural(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// cutCommonPrefix cuts off the common prefix of two names. It never cuts a digit
-// run in two.
+// cutCommonPrefix removes the common prefix of two names. It never splits a digit run.
 func cutCommonPrefix(a, b string) (x, y string) {
 	n := min(len(a), len(b))
 	i := 0
@@ -49,7 +48,7 @@ func cutCommonPrefix(a, b string) (x, y string) {
 	return a[i:], b[i:]
 }
 
-// digits returns the length of the digit run that s starts with.
+// digits returns the length of the digit run at the start of s.
 func digits(s string) int {
 	n := 0
 	for n < len(s) && s[n] >= '0' && s[n] <= '9' {

@@ -9,12 +9,12 @@ import (
 	"slices"
 )
 
-// maxSlots bounds the members counted on one node, so that sums over any fabric
+// maxSlots is the maximum number of members counted on one node. Sums over any fabric then
 // stay far from overflow.
 const maxSlots = 1 << 20
 
-// maxOverlap bounds the device needs that overlap in kinds: each of them doubles
-// the number of sets to check.
+// maxOverlap is the maximum number of device needs that overlap in kinds. Each of them
+// doubles the number of sets to check.
 const maxOverlap = 10
 
 // kindSet is a sorted set of device kinds.
@@ -34,9 +34,9 @@ func (s kindSet) within(o kindSet) bool {
 	return !slices.ContainsFunc(s, func(k int) bool { return !slices.Contains(o, k) })
 }
 
-// dimension is one linear limit of a node: a resource, or the devices of a set of
-// kinds. By Hall's theorem all device needs can be met if and only if each union
-// of their kind sets has as many devices as the needs inside it.
+// dimension is one linear limit of a node: a resource, or the devices of a set of kinds. By
+// Hall's theorem the devices meet all needs if and only if each union of the needs' kind
+// sets has as many devices as the needs inside it.
 type dimension struct {
 	resource int // -1 for devices
 	kinds    kindSet
@@ -49,7 +49,7 @@ func (d *dimension) free(c *class) int64 {
 	return c.devices(d.kinds)
 }
 
-// demand returns how much of the dimension one member with this need takes.
+// demand returns the amount of the dimension that one member with this need takes.
 func (d *dimension) demand(n *Need) int64 {
 	if d.resource >= 0 {
 		if d.resource < len(n.Resources) {
@@ -66,7 +66,8 @@ func (d *dimension) demand(n *Need) int64 {
 	return sum
 }
 
-// dimensionsOf lists the limits that matter to the needs, resources first.
+// dimensionsOf lists the limits that apply to the needs, resources first. It returns an
+// error if too many device needs overlap.
 func dimensionsOf(needs []*Need) ([]dimension, error) {
 	var dims []dimension
 	for r := 0; ; r++ {
@@ -92,8 +93,8 @@ func dimensionsOf(needs []*Need) ([]dimension, error) {
 	return dims, nil
 }
 
-// hallSets returns the unions of overlapping kind sets, each once, in a fixed
-// order.
+// hallSets returns the unions of overlapping kind sets, without duplicates, in a fixed
+// order. It returns an error if more than maxOverlap needs overlap.
 func hallSets(needs []*Need) ([]kindSet, error) {
 	var base []kindSet
 	for _, n := range needs {

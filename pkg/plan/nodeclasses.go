@@ -3,7 +3,7 @@
 
 package plan
 
-// nodeClasses is the class of every node at one moment.
+// nodeClasses holds the class of every node at one moment.
 type nodeClasses struct {
 	fabric *fabric
 	// pages hold the class of each position.

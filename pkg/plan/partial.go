@@ -13,16 +13,18 @@ type partial struct {
 	// slot maps a position to its index in uses plus one; zero means no entry.
 	slot pages[int32]
 	uses []use
-	// remaining is what is left of each dimension, for each use.
+	// remaining is the free amount of each dimension, for each use.
 	remaining []int64
-	// per holds, for each use and role, what this placement has put and learned.
+	// per holds, for each use and role, the members placed and the limits found by this
+	// placement.
 	per []perRole
-	// sums replace the rollup's sums of roles whose slots have changed.
+	// sums replaces the rollup's sums of roles with changed slots. It is by role, depth and
+	// vertex.
 	sums [][][]int64
 	// opened counts the used nodes below each vertex, by depth 0..levels.
 	opened [][]int32
-	// crossed counts the used vertices of each depth 0..levels+1. room adds up
-	// the leading role's slots in them.
+	// crossed counts the used vertices of each depth 0..levels+1. room is the leading
+	// role's total slots in them.
 	crossed, room []int64
 	unpaired      int64
 	offers        railOffers
@@ -42,8 +44,8 @@ type use struct {
 // perRole is the state of one role on a node with an entry in uses.
 type perRole struct {
 	put   int32 // members of the role put here
-	limit int32 // most that may be put, by Role.Limit and by refusals of the filters
-	slots int32 // how many more fit
+	limit int32 // most members of the role here, by Role.Limit and refusals of the filters
+	slots int32 // number of further members that fit
 }
 
 // place is a number of members of one slice of a batch on one node.
@@ -80,7 +82,7 @@ func newPartial(p *problem) *partial {
 	return b
 }
 
-// touch returns the index in uses of a position; it makes a missing entry.
+// touch returns the index in uses of a position. It creates a missing entry.
 func (pp *partial) touch(pos int32) int {
 	if i := pp.slot.at(pos); i > 0 {
 		return int(i - 1)
@@ -121,8 +123,7 @@ func (pp *partial) on(role int, pos int32) int32 {
 	return 0
 }
 
-// pristine returns true if nothing distinguishes the node from others of its
-// class.
+// pristine returns true if the node has the same state as other nodes of its class.
 func (pp *partial) pristine(pos int32) bool {
 	i := pp.slot.at(pos)
 	if i == 0 {
@@ -172,7 +173,7 @@ func (pp *partial) put(batch, slice, pos, n int32) {
 	pp.change(pp.p.batches[batch].role, pos, n)
 }
 
-// undo takes back everything that was put after the log had length mark.
+// undo removes all members put after the log had length mark.
 func (pp *partial) undo(mark int) {
 	for i := len(pp.log) - 1; i >= mark; i-- {
 		l := pp.log[i]
@@ -181,7 +182,7 @@ func (pp *partial) undo(mark int) {
 	pp.log = pp.log[:mark]
 }
 
-// change adds n members to a node; a negative n takes members away.
+// change adds n members to a node. A negative n removes members.
 func (pp *partial) change(role int, pos, n int32) {
 	i := pp.touch(pos)
 	was := pp.used(pos)
@@ -203,8 +204,8 @@ func (pp *partial) change(role int, pos, n int32) {
 	}
 }
 
-// recount sets the slots of every role on a node with an entry, and updates the
-// sums above it.
+// recount sets the slots of every role on a node with an entry in uses. It updates the sums
+// above the node.
 func (pp *partial) recount(i int) {
 	n := len(pp.p.roles)
 	rem := pp.remaining[i*len(pp.p.dims) : (i+1)*len(pp.p.dims)]
@@ -240,7 +241,7 @@ func (pp *partial) adjust(role int, pos int32, delta int64) {
 	}
 }
 
-// mark opens or closes the vertices above a node that became used or unused.
+// mark counts a node that became used (open) or unused in the vertices above it.
 func (pp *partial) mark(pos int32, open bool) {
 	lead := pp.p.roles[0].roll
 	pp.count(pp.f.levels+1, int64(lead.slots.at(pos)), open)
@@ -279,7 +280,7 @@ func (pp *partial) bind(pos int32) {
 	}
 }
 
-// restrict lowers the most members of a role that may be put on a node.
+// restrict lowers the limit of a role on a node to most members.
 func (pp *partial) restrict(role int, pos, most int32) {
 	i := pp.touch(pos)
 	per := &pp.per[i*len(pp.p.roles)+role]

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestUndo puts members on nodes at random and takes them back. Every count must
-// be as it was (P5).
+// TestUndo puts members on nodes at random and undoes this. Every count must be restored
+// (P5).
 func TestUndo(t *testing.T) {
 	for seed := range uint64(200) {
 		pp := randomPartial(t, rand.New(rand.NewPCG(seed, 1)))
@@ -72,7 +72,7 @@ func (pp *partial) walkUndo(t *testing.T, rng *rand.Rand, depth int) {
 	}
 }
 
-// describe prints everything that a search reads from a partial placement.
+// describe prints all data of a partial placement that a search reads.
 func (pp *partial) describe() string {
 	s := fmt.Sprintln(pp.cost(nil, 0), pp.opened)
 	for r := range pp.p.roles {

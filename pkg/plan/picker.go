@@ -7,15 +7,14 @@ package plan
 type option struct {
 	id   int32
 	room int64
-	// off is set when the child lacks the rail that most others offer.
+	// off is true if the child lacks the rail that most others offer.
 	off bool
 }
 
-// picker hands out the children of a domain so that few new ones are opened and
-// little room is left in them. Children already in use come first. Then comes the
-// smallest child that holds all that is wanted, or else the largest. Among equal
-// children those on the common rail come first, then fabric order decides. Each
-// child is handed out once.
+// picker returns the children of a domain in an order that opens few unused children and
+// leaves little room in them. Children already in use come first. Then comes the smallest
+// child that holds all wanted members, or else the largest. Ties go to children on the
+// common rail, then to fabric order. picker returns each child once.
 type picker struct {
 	open   []option
 	closed []option // a heap, largest room first
@@ -35,7 +34,8 @@ func (k *picker) add(o option, open bool) {
 // ready must be called once after the last add.
 func (k *picker) ready() { heapify(k.closed, roomier) }
 
-// next takes out the best child for what is wanted.
+// next removes and returns the best child for want members. It returns false if none is
+// left.
 func (k *picker) next(want int64) (option, bool) {
 	if len(k.open) > 0 {
 		i := bestOf(k.open, want)
@@ -55,7 +55,7 @@ func (k *picker) next(want int64) (option, bool) {
 	return o, true
 }
 
-// bestOf finds the smallest option with enough room, or else the largest.
+// bestOf returns the index of the smallest option with enough room, or else of the largest.
 func bestOf(opts []option, want int64) int {
 	best := 0
 	for i := 1; i < len(opts); i++ {

@@ -3,9 +3,9 @@
 
 package plan
 
-// Plan places the gang, or returns the reasons why it cannot. It is a pure
-// function: the same snapshot, gang and answers of fits give the same Decision,
-// whatever the order of nodes, roles and members. A nil fits accepts everything.
+// Plan places the gang, or returns the reasons for the failure. It is a pure function: the
+// same snapshot, gang and answers of fits give the same Decision, for any order of nodes,
+// roles and members. A nil fits accepts everything.
 func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
 	d := Decision{Gang: g.Name}
 	// 1. Check the request and compile it against this snapshot.
@@ -27,7 +27,7 @@ func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
 		d.Reasons = p.explain(d.Exhausted)
 		return d
 	}
-	// 4. Place the members beyond the quorum as near to it as there is room.
+	// 4. Place the members beyond the quorum as near to it as possible.
 	pp := quorums.restore(c)
 	p.placeExtras(pp)
 	// 5. Assign the nodes to members, in rank order.
@@ -35,7 +35,8 @@ func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
 	return d
 }
 
-// rejected is the decision with this single reason. The "no" is proven.
+// rejected returns the decision with this single reason. It is proven that no placement
+// exists.
 func (d Decision) rejected(r Reason) Decision {
 	d.Reasons = []Reason{r}
 	d.Stats.Proven = true

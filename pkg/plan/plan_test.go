@@ -18,8 +18,8 @@ var (
 	simulations = flag.Int("simulations", 20000, "number of random simulations compared with the reference")
 )
 
-// TestReference compares answer and cost with the reference planner's on many
-// small simulations.
+// TestReference compares the planner's answer and cost with those of the reference planner
+// on many small simulations.
 func TestReference(t *testing.T) {
 	placed, not := 0, 0
 	for i := range *simulations {
@@ -109,7 +109,7 @@ func (sim *simulation) String() string {
 	return s + fmt.Sprintf("caps %v", sim.caps)
 }
 
-// A sentence names a domain by its whole path, unless machines gave the names.
+// A sentence names a domain by its whole path, unless the names are generated.
 func TestDomainString(t *testing.T) {
 	id := strings.Repeat("0f0ba375-", 4)
 	for want, domain := range map[string]plan.Domain{

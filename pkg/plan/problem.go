@@ -3,16 +3,15 @@
 
 package plan
 
-// problem is a request made ready for the search: names are turned into indices,
-// and the order of everything is independent of the order of the input.
+// problem is a request compiled for the search. It uses indices instead of names. Its order
+// does not depend on the order of the input.
 type problem struct {
 	snap    *Snapshot
 	gang    *Gang
 	filters Fits
 	stats   *Stats
-	// steps is how much of the budget is used; the budget is shared by all
-	// quorums. The search for one quorum began at step from and may take size
-	// steps.
+	// steps is the number of search steps used. All quorums share the budget. The search
+	// for the current quorum began at step from and may take size steps.
 	steps, budget, from, size int
 	// roles are ordered by need, largest first: fewest slots in the whole fabric,
 	// then most devices, then name. The first is the leading role.
@@ -22,11 +21,11 @@ type problem struct {
 	terms []int
 	// bound are the nodes of bound members, each once.
 	bound []int32
-	// required and preferred are the gang's own depths, 0 for none.
+	// required and preferred are the depths of the gang's own levels, 0 for none.
 	required, preferred int
 	confinements        []confinement
 	wishes              []wish
-	// The first ownConfinements and ownWishes of them are the request's own.
+	// The first ownConfinements confinements and ownWishes wishes come from the request.
 	// addPartner adds further ones for one quorum choice.
 	ownConfinements, ownWishes int
 	batches                    []batch
@@ -59,22 +58,22 @@ type role struct {
 	apart []int32
 }
 
-// sliceRule holds the levels that a slice asks for, as depths; 0 is none.
+// sliceRule holds the levels of a slice as depths; 0 is none.
 type sliceRule struct {
-	// One domain of depth required must hold the slice, also one of depth coarser
-	// if it is set. One domain of depth preferred should hold it.
+	// One domain of depth required must hold the slice. So must one domain of depth
+	// coarser, if it is set. One domain of depth preferred should hold it.
 	required, coarser, preferred int
 	// No two slices of a role share a domain of depth spread.
 	spread int
 }
 
-// implies returns true if a slice that keeps to the required depth keeps to the
-// given depth as well. A node is no domain of a level that it lacks.
+// implies returns true if one domain of the given depth holds every slice that one domain
+// of the required depth holds. A node is not a domain of a level that it lacks.
 func (s *sliceRule) implies(depth, levels int) bool {
 	return depth == s.required || depth < s.required && s.required <= levels
 }
 
-// limit is the most members of a role that a node may get.
+// limit is the most members of a role that one node may get.
 type limit struct{ pos, most int32 }
 
 // slice is a run of members. A role that is not sliced has a single slice.
@@ -89,8 +88,8 @@ type confinement struct {
 	depth int
 	// fixed is the domain where its members already run, -1 if none run.
 	fixed int32
-	// apart is set if its bound members are in several domains, or on nodes
-	// without the level. Then none of its pending members can be placed.
+	// apart is true if its bound members are in several domains or on nodes without the
+	// level. Then none of its pending members can be placed.
 	apart   bool
 	subject string
 	// bound counts its bound members.
@@ -102,13 +101,11 @@ type wish struct {
 	depth int
 	// first is the domain of the members that already run, -1 if none run.
 	first int32
-	// broken is set if its members are in several domains, or on a node without
-	// the level.
+	// broken is true if its members are in several domains or on a node without the level.
 	broken bool
 }
 
-// batch is a number of equal slices of one role, which the search places
-// together.
+// batch is a number of equal slices of one role that the search places together.
 type batch struct {
 	role int
 	// Each of count slices has size members. An unsliced run has size 1.
@@ -116,32 +113,32 @@ type batch struct {
 	sliced               bool
 	confinements, wishes []int32
 	rule                 sliceRule
-	// members of each slice, or of the unsliced run as a single list.
+	// members has one list for each slice, or a single list for an unsliced run.
 	members [][]*Member
 }
 
 func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
 
-// fitsKey is a role and a position, for which the filters were called.
+// fitsKey is a role and a position with a completed filter call.
 type fitsKey struct{ role, pos int32 }
 
-// rememberLimit keeps a refusal of the filters for later partial placements.
+// rememberLimit stores a refusal of the filters for later partial placements.
 func (p *problem) rememberLimit(role int, pos, most int32) {
 	p.roles[role].limits = append(p.roles[role].limits, limit{pos, most})
 }
 
-// allot gives the next search its part of the budget that is left.
+// allot gives the next search 1/parts of the remaining budget.
 func (p *problem) allot(parts int) {
 	p.from, p.size = p.steps, max(0, p.budget-p.steps)/parts
 }
 
-// left returns how many steps the search may still take.
+// left returns the remaining steps of the current search.
 func (p *problem) left() int { return p.from + p.size - p.steps }
 
 // spent returns true if the search has no steps left.
 func (p *problem) spent() bool { return p.left() <= 0 }
 
-// domain names the vertex of a depth.
+// domain returns the Domain of a vertex.
 func (p *problem) domain(depth int, v int32) Domain {
 	return Domain{Level: p.snap.layout.levelName(depth - 1), Path: p.snap.fabric.path(depth, v)}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// TestOrderOfInput permutes nodes, roles, groups and members. The output must not
-// change, except for the work that caches save.
+// TestOrderOfInput permutes nodes, roles, groups and members. The output must not change,
+// except for the statistics of work that caches save.
 func TestOrderOfInput(t *testing.T) {
 	for i := range 3000 {
 		sim := draw(seeded(*seed+1, uint64(i)))
@@ -35,7 +35,7 @@ func TestOrderOfInput(t *testing.T) {
 	}
 }
 
-// permuted is the same simulation with everything in another order.
+// permuted returns the same simulation with all lists in another order.
 func (sim *simulation) permuted(rng *rand.Rand) *simulation {
 	p := &simulation{layout: sim.layout, nodes: slices.Clone(sim.nodes), gang: sim.gang}
 	rng.Shuffle(len(p.nodes), func(a, b int) { p.nodes[a], p.nodes[b] = p.nodes[b], p.nodes[a] })
@@ -54,8 +54,7 @@ func (sim *simulation) permuted(rng *rand.Rand) *simulation {
 	return p
 }
 
-// ignoreWork leaves out how much was counted again, which depends on earlier
-// plans.
+// ignoreWork ignores the number of recounted nodes. It depends on earlier plans.
 var ignoreWork = cmpopts.IgnoreFields(plan.Stats{}, "NodesTouched")
 
 // TestIncremental changes a fabric at random. It compares plans on it, and on old
@@ -130,8 +129,8 @@ func (sim *simulation) check(t *testing.T, what string, s *plan.Snapshot) {
 	}
 }
 
-// TestConcurrentPlans runs plans on one snapshot while the state changes; run it
-// with -race. All must give the same answer.
+// TestConcurrentPlans runs plans on one snapshot while the state changes; run it with
+// -race. All plans must give the same answer.
 func TestConcurrentPlans(t *testing.T) {
 	sim := draw(seeded(*seed+3, 1))
 	st, err := plan.NewState(sim.layout)
@@ -190,7 +189,7 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// FuzzPlan compares the planner with the reference on simulations made from
+// FuzzPlan compares the planner with the reference on simulations built from the fuzzer's
 // bytes.
 func FuzzPlan(f *testing.F) {
 	for i := range uint64(16) {
@@ -209,7 +208,7 @@ func FuzzPlan(f *testing.F) {
 	})
 }
 
-// TestScore checks what the score of a single pod prefers.
+// TestScore checks the preferences of a single pod's score.
 func TestScore(t *testing.T) {
 	st, err := plan.NewState(plan.Layout{
 		Levels: []plan.Level{{Name: "leaf"}}, Resources: []string{"pods"}, Kinds: []string{"gpu", "nic"},

@@ -5,22 +5,22 @@ package plan
 
 import "slices"
 
-// A quorum choice is a number of members of each role that together make a quorum,
-// bound members included. There may be several: different roles can meet a gang's min,
-// and a group may need only some of its children.
+// A quorum choice is a number of members of each role that together form a quorum, bound
+// members included. A gang may have several: different roles can meet its Min, and a group
+// may need only some of its children.
 
-// maxQuorumChoices bounds how many are tried; further ones rarely differ in kind.
+// maxQuorumChoices is the maximum number of choices tried. Further choices rarely differ in
+// kind.
 const maxQuorumChoices = 64
 
-// quorumChoice is the number of members of each role, and which groups these
-// complete.
+// quorumChoice is the number of members of each role, and the groups that they complete.
 type quorumChoice struct {
 	counts   []int
 	complete []bool
 }
 
-// quorumChoices lists the ways to a quorum, in a fixed order. proven is false if
-// there are more than maxQuorumChoices, so that the list may lack the best one.
+// quorumChoices lists the quorum choices in a fixed order. proven is false if there are
+// more than maxQuorumChoices: the list may then lack the best choice.
 func (p *problem) quorumChoices() (list [][]int, proven bool) {
 	q := quorumLister{p: p, proven: true}
 	for _, v := range q.scope("", p.gang.Min, p.gang.MinGroups, false) {
@@ -33,7 +33,7 @@ func (p *problem) quorumChoices() (list [][]int, proven bool) {
 	return slices.CompactFunc(list, slices.Equal[[]int]), q.proven
 }
 
-// allMembers is the quorum choice of all members.
+// allMembers returns the quorum choice with all members.
 func (p *problem) allMembers() []int {
 	out := make([]int, len(p.roles))
 	for r := range p.roles {
@@ -42,15 +42,15 @@ func (p *problem) allMembers() []int {
 	return out
 }
 
-// quorumLister lists quorum choices. proven is false once it has left some out.
+// quorumLister lists quorum choices. proven is false after it has omitted some.
 type quorumLister struct {
 	p      *problem
 	proven bool
 }
 
-// scope lists the choices of a group, or of the gang for the empty name. If it or
-// a scope around it has a minimum of members (pressed), more groups than the
-// fewest may have to be complete.
+// scope lists the choices of a group, or of the gang for the empty name. pressed is true if
+// the scope or a scope around it has a minimum of members. Then more groups than the fewest
+// may have to be complete.
 func (q *quorumLister) scope(name string, least, leastGroups int, pressed bool) []quorumChoice {
 	pressed = pressed || least > 0
 	own := quorumChoice{q.ownRoles(name, least), make([]bool, len(q.p.gang.Groups))}
@@ -93,8 +93,8 @@ func (q *quorumLister) children(name string) []int {
 	return out
 }
 
-// ownRoles returns the minimums of a scope's direct roles. If neither they nor
-// the scope state a minimum, it returns all their members.
+// ownRoles returns the minimums of a scope's direct roles. If neither they nor the scope
+// have a minimum, it returns all their members.
 func (q *quorumLister) ownRoles(name string, least int) []int {
 	out, stated := make([]int, len(q.p.roles)), least
 	for r := range q.p.roles {
@@ -114,7 +114,7 @@ func (q *quorumLister) ownRoles(name string, least int) []int {
 	return out
 }
 
-// cross combines each choice in a with each choice in b, which completes the
+// cross combines each choice in a with each choice in b. The combined choice completes the
 // group.
 func (q *quorumLister) cross(a, b []quorumChoice, group int) []quorumChoice {
 	var out []quorumChoice
@@ -138,8 +138,8 @@ func (q *quorumLister) cross(a, b []quorumChoice, group int) []quorumChoice {
 	return out
 }
 
-// raise lifts a choice to at least that many members in every possible way, from
-// the scope's own roles and those of complete groups.
+// raise increases a choice to at least that many members in every possible way. It adds
+// members of the scope's own roles and of complete groups.
 func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumChoice {
 	missing := least
 	var may []int
@@ -175,7 +175,7 @@ func (q *quorumLister) open(group, scope string, complete []bool) bool {
 	return true
 }
 
-// distribute hands missing members to the roles in may, in every way.
+// distribute adds the missing members to the roles in may, in every way.
 func (q *quorumLister) distribute(v, may []int, missing int, out *[][]int) {
 	if missing <= 0 {
 		*out = append(*out, slices.Clone(v))
@@ -197,8 +197,8 @@ func (q *quorumLister) distribute(v, may []int, missing int, out *[][]int) {
 	v[r] = had
 }
 
-// choose lists the ways to take least..most of n, small and early ones first, at
-// most maxQuorumChoices+1.
+// choose lists the subsets of n with least..most elements, small and early ones first. It
+// returns at most maxQuorumChoices+1.
 func choose(n, least, most int) [][]int {
 	var out [][]int
 	var walk func(from, k int, have []int)

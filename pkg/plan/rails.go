@@ -3,10 +3,10 @@
 
 package plan
 
-// maxRails bounds the units considered; no node has more NICs than that.
+// maxRails is the maximum number of units considered. No node has more NICs.
 const maxRails = 64
 
-// railOffers caches sets of units, a bit for each unit.
+// railOffers caches sets of units, with one bit for each unit.
 type railOffers map[offerKey]uint64
 
 type offerKey struct {
@@ -14,8 +14,8 @@ type offerKey struct {
 	class int32
 }
 
-// of returns the set of units of an unused node of a class that each hold all the
-// devices of one member of a role.
+// of returns the units of an unused node of a class that each hold all the devices of one
+// member of a role.
 func (o railOffers) of(role int, need *Need, c *class) uint64 {
 	key := offerKey{role, c.id}
 	if set, cached := o[key]; cached {
@@ -32,15 +32,15 @@ func (o railOffers) of(role int, need *Need, c *class) uint64 {
 	return set
 }
 
-// rails picks the alignment unit from which each member should take its devices:
-// the same unit on every node, if the nodes of the role offer it.
+// rails picks each member's alignment unit: the same unit on every node, if the nodes of
+// the role offer it.
 type rails struct {
 	p    *problem
 	left map[int32][]Unit
-	// votes counts, by role and unit, the members that got the unit so far.
+	// votes counts, by role and unit, the members that already got the unit.
 	votes [][]int
 	trial Unit
-	// pos is the node of the last unitsOf call, units are its free devices.
+	// pos is the node of the last unitsOf call. units are its free devices.
 	pos   int32
 	units []Unit
 }
@@ -49,7 +49,7 @@ func newRails(p *problem) *rails {
 	return &rails{p: p, left: map[int32][]Unit{}, votes: make([][]int, len(p.roles))}
 }
 
-// take returns a unit that holds all the member's devices, -1 if there is none.
+// take returns a unit that holds all the member's devices, or -1.
 func (r *rails) take(role int, pos int32) int {
 	need := &r.p.roles[role].spec.Need
 	if need.devices() == 0 {
@@ -72,7 +72,7 @@ func (r *rails) take(role int, pos int32) int {
 	return best
 }
 
-// unitsOf returns what earlier members left of a node's units.
+// unitsOf returns a node's units without the devices of earlier members.
 func (r *rails) unitsOf(pos int32) []Unit {
 	if pos == r.pos && r.units != nil {
 		return r.units
@@ -117,8 +117,8 @@ func (r *rails) holds(u *Unit, n *Need) bool {
 	return r.trial.remove(n)
 }
 
-// remove takes the devices of a need out of a unit, from the kinds in their
-// order. It returns false if the unit does not have enough.
+// remove subtracts the devices of a need from a unit, in the order of the kinds. It returns
+// false if the unit does not have enough.
 func (u *Unit) remove(n *Need) bool {
 	for i := range n.Devices {
 		missing := n.Devices[i].Count

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// depthOf is 1 for the coarsest level, 0 for no level at all.
+// depthOf returns 1 for the coarsest level and 0 for "".
 func (r *reference) depthOf(level string) int {
 	for i, l := range r.sim.layout.Levels {
 		if l.Name == level {
@@ -21,8 +21,8 @@ func (r *reference) depthOf(level string) int {
 	return 0
 }
 
-// domain returns a key of the domain of a node at a depth, made of all names
-// above it.
+// domain returns a key for the domain of a node at a depth: the names from the top down to
+// the domain. real is false if the node lacks the level.
 func (r *reference) domain(depth, node int) (key string, real bool) {
 	n := &r.sim.nodes[node]
 	label := func(i int) string {
@@ -53,7 +53,7 @@ func (r *reference) domain(depth, node int) (key string, real bool) {
 	return key, depth == 0 || real
 }
 
-// together returns true if nodes are all in one real domain of a depth.
+// together returns true if all nodes are in one real domain of a depth.
 func (r *reference) together(depth int, nodes []int) bool {
 	if depth == 0 || len(nodes) == 0 {
 		return true
@@ -67,8 +67,7 @@ func (r *reference) together(depth int, nodes []int) bool {
 	return true
 }
 
-// nodesOf collects the nodes of the members of some roles, bound members
-// included.
+// nodesOf returns the nodes of the members of some roles, bound members included.
 func (r *reference) nodesOf(in func(role int) bool) []int {
 	var out []int
 	for i := range r.sim.gang.Roles {
@@ -118,7 +117,7 @@ func (r *reference) rules() []rule {
 	return out
 }
 
-// evaluate computes the cost of a complete placement and keeps the least.
+// evaluate computes the cost of a complete placement and keeps the lowest cost.
 func (r *reference) evaluate() {
 	broken := int64(0)
 	for _, x := range r.rules() {
@@ -183,7 +182,7 @@ func (r *reference) spreadKey(role, depth, node int) string {
 	return fmt.Sprint(role, key)
 }
 
-// price computes the cost terms in their order.
+// price returns the cost terms in order.
 func (r *reference) price(broken int64) []int64 {
 	all := r.nodesOf(func(int) bool { return true })
 	levels := r.sim.layout.Levels
@@ -222,7 +221,7 @@ func (r *reference) used(depth int, nodes []int) map[string]bool {
 	return out
 }
 
-// roomIn adds up the leading role's slots of the domains in use.
+// roomIn returns the sum of the leading role's slots in the used domains.
 func (r *reference) roomIn(depth int, nodes []int) int64 {
 	used, sum := r.used(depth, nodes), 0
 	for n := range r.sim.nodes {

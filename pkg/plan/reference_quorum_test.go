@@ -5,7 +5,8 @@ package plan_test
 
 import "slices"
 
-// quorumChoices are the member counts from which no member can be left out.
+// quorumChoices returns the minimal quorums as member counts by role: no member can be
+// removed from them.
 func (r *reference) quorumChoices() [][]int {
 	var all [][]int
 	v := make([]int, len(r.sim.gang.Roles))
@@ -51,7 +52,7 @@ func (r *reference) boundOf(role int) int {
 	return n
 }
 
-// quorum returns true if counts satisfy every minimum of a scope.
+// quorum returns true if the counts satisfy every minimum of a scope.
 func (r *reference) quorum(scope string, v []int) bool {
 	least, groups := r.minimums(scope)
 	sum, stated := 0, least
@@ -84,7 +85,7 @@ func (r *reference) quorum(scope string, v []int) bool {
 	return done >= groups && (groups > 0 || done == kids)
 }
 
-// minimums returns the fewest members and groups of a scope.
+// minimums returns the minimum members and groups of a scope.
 func (r *reference) minimums(scope string) (members, groups int) {
 	for _, p := range r.sim.gang.Groups {
 		if p.Name == scope {
@@ -94,8 +95,8 @@ func (r *reference) minimums(scope string) (members, groups int) {
 	return r.sim.gang.Min, r.sim.gang.MinGroups
 }
 
-// incompleteEmpty returns true if no group below a scope has placed members
-// without being complete.
+// incompleteEmpty returns true if every incomplete group below a scope has placed no
+// member.
 func (r *reference) incompleteEmpty(scope string, v []int) bool {
 	for _, p := range r.sim.gang.Groups {
 		if p.Parent != scope {

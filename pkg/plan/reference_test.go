@@ -11,9 +11,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// The reference planner tries every placement. It implements the rules of doc.go and
-// shares no code with the planner: it counts by adding single members, matches single
-// devices, and compares domains by their names.
+// The reference planner tries every placement. It implements the rules of doc.go and shares
+// no code with the planner: it counts by adding single members, matches single devices, and
+// compares domains by name.
 
 // simulation is a small cluster and a gang: an input of both planners.
 type simulation struct {
@@ -43,10 +43,10 @@ func (sim *simulation) snapshot() *plan.Snapshot {
 	return st.Freeze()
 }
 
-// refUnit is a set of members that the reference places together.
+// refUnit is a set of members that the reference planner places together.
 type refUnit struct {
 	role, n  int
-	slice    int // in its role; -1 when the role is not sliced
+	slice    int // in its role; -1 if the role is not sliced
 	partners []int
 	names    []string // of its pending members
 }
@@ -67,7 +67,7 @@ type reference struct {
 	nodes map[string]int
 }
 
-// solve returns the cheapest cost, nil if nothing fits.
+// solve returns the lowest cost, or nil if nothing fits.
 func (sim *simulation) solve() []int64 {
 	r := &reference{sim: sim, memo: map[string]bool{}, nodes: map[string]int{}}
 	for i, n := range sim.nodes {
@@ -96,8 +96,8 @@ func (r *reference) everyone() []int {
 	return out
 }
 
-// countSlots adds members of each role alone until they no longer fit, and
-// finds the leading role.
+// countSlots adds members of each role alone until they no longer fit. It then finds the
+// leading role.
 func (r *reference) countSlots() {
 	total := make([]int, len(r.sim.gang.Roles))
 	for i := range r.sim.gang.Roles {
@@ -130,7 +130,7 @@ func (r *reference) countSlots() {
 	}
 }
 
-// room returns true if a node holds members of each role by counts alone.
+// room returns true if the members of each role fit on a node by counts alone.
 func (r *reference) room(n int, put []int) bool {
 	var key strings.Builder
 	key.WriteByte(byte(n))
@@ -186,9 +186,10 @@ func (r *reference) roomFor(n int, put []int) bool {
 	return r.match(node, wanted)
 }
 
-// match finds a device for each wanted kind list by augmenting paths.
+// match finds a device for each kind list by augmenting paths. It returns false if there is
+// none for some list.
 func (r *reference) match(node *plan.NodeSpec, wanted [][]int) bool {
-	var devices []int // kind of each
+	var devices []int // the kind of each device
 	for _, u := range node.Units {
 		for k, c := range u.Free {
 			for range c {
@@ -222,7 +223,8 @@ func (r *reference) match(node *plan.NodeSpec, wanted [][]int) bool {
 	return true
 }
 
-// unpaired tries every way of taking the anchors from the units.
+// unpaired returns the fewest unpaired followers. It tries every way to take the anchors
+// from the units.
 func (r *reference) unpaired(role, n, k int) int {
 	need := &r.sim.gang.Roles[role].Need
 	if len(need.Devices) < 2 || need.Devices[0].Count == 0 {
@@ -262,7 +264,7 @@ func freeOf(u plan.Unit, kinds []int) int {
 	return n
 }
 
-// cheapest places that many members of each role in every way.
+// cheapest places that many members of each role in every possible way.
 func (r *reference) cheapest(want []int) []int64 {
 	r.units, r.bound, r.best = nil, nil, nil
 	r.put, r.at = nil, nil
@@ -275,7 +277,7 @@ func (r *reference) cheapest(want []int) []int64 {
 	return r.best
 }
 
-// addUnits cuts the first pending members of a role into slices.
+// addUnits divides the first pending members of a role into slices.
 func (r *reference) addUnits(role, want int) {
 	ro := &r.sim.gang.Roles[role]
 	members := slices.Clone(ro.Members)
@@ -328,7 +330,7 @@ func (r *reference) addUnits(role, want int) {
 	}
 }
 
-// place tries every node, from the last one on, for the next member of a unit.
+// place tries every node from index from on for the next member of a unit.
 func (r *reference) place(u, n, from int) {
 	if u == len(r.units) {
 		r.evaluate()

@@ -15,7 +15,7 @@ func faultf(subject, format string, args ...any) *fault {
 	return &fault{subject, fmt.Sprintf(format, args...)}
 }
 
-// check finds the first mistake in a request, in a fixed order.
+// check returns the first fault of a request in a fixed order, or nil.
 func (g *Gang) check(l *Layout) *fault {
 	if len(g.Roles) == 0 {
 		return faultf("roles", "the gang has none")
@@ -133,8 +133,8 @@ func (g *Gang) membersIn(group string) int {
 	return n
 }
 
-// inside returns true if a group is the scope or lies below it. The empty name is
-// the gang. Parents must have been checked.
+// inside returns true if a group is the scope or lies below it. The empty name is the gang.
+// The caller must have checked the groups' parents.
 func (g *Gang) inside(group, scope string) bool {
 	for group != scope {
 		if group == "" {
@@ -169,7 +169,7 @@ func (r *Role) check(l *Layout, g *Gang) *fault {
 	return r.Need.check(l, at)
 }
 
-// repeated finds a name that two members share. Ascending names need no map.
+// repeated returns a name that two members share. It needs no map if names are ascending.
 func repeated(members []Member) (name string, ok bool) {
 	ascend := true
 	for i := 1; i < len(members) && ascend; i++ {

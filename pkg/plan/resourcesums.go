@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// resourceSums is how much of one dimension is free, summed up the tree. Slots
-// count each role alone; resource sums show whether all roles fit together.
+// resourceSums is the free amount of one dimension, summed up the tree. Slots count each
+// role alone. Resource sums limit all roles together.
 type resourceSums struct {
 	dim dimension
 	at  int
@@ -15,7 +15,7 @@ type resourceSums struct {
 	sum  [][]int64
 }
 
-// amount returns what a node adds to the sums.
+// amount returns the amount that one node of the class adds to the sums.
 func (d *dimension) amount(c *class) int64 {
 	if c.unschedulable {
 		return 0
@@ -55,7 +55,7 @@ func (nc *nodeClasses) sumResources(d *dimension) *resourceSums {
 	return t
 }
 
-// updateSums brings sums up to the end of the log.
+// updateSums returns the sums updated with all changes in the log.
 func (nc *nodeClasses) updateSums(old *resourceSums) *resourceSums {
 	t := &resourceSums{dim: old.dim, at: len(nc.log)}
 	for _, sum := range old.sum {

@@ -5,25 +5,25 @@ package plan
 
 import "slices"
 
-// rollup is how many members of one shape every node holds, summed up the tree.
-// It is immutable; a later rollup starts from a copy.
+// rollup is the number of members of one shape that fit on every node, summed up the tree.
+// It is immutable. A later rollup starts from a copy.
 type rollup struct {
 	shape *shape
-	// at is the length of the change log that it reflects.
+	// at is the number of change log entries included.
 	at int
-	// slots and clean are by position: the members by counts, and how many of
-	// them can be fully paired. For shapes without pairings clean is slots
+	// slots and clean are by position. slots is the number of members that fit by counts.
+	// clean is the number that fit fully paired. For shapes without pairings clean is slots
 	// itself.
 	slots, clean pages[int32]
-	// sum, cleanSum and most are by depth 0..levels and vertex: all slots, all
-	// clean slots, and the slots of the best node.
+	// sum, cleanSum and most are by depth 0..levels and vertex: all slots, all clean slots,
+	// and the slots of the best node.
 	sum, cleanSum [][]int64
 	most          [][]int32
 	// top is the most slots in one vertex, by depth.
 	top []int64
 }
 
-// count builds a rollup from nothing; it computes each class once.
+// count builds a new rollup. It computes each class once.
 func (nc *nodeClasses) count(sh *shape) *rollup {
 	f := nc.fabric
 	r := &rollup{shape: sh, at: len(nc.log), slots: newPages[int32](len(f.names))}
@@ -107,8 +107,8 @@ func (r *rollup) sumVertex(f *fabric, d int, v int32) {
 	r.sum[d][v], r.cleanSum[d][v], r.most[d][v] = sum, clean, most
 }
 
-// advance brings a rollup up to the end of the log. It counts only the changed
-// nodes and the vertices above them again.
+// advance updates a rollup with all changes in the log. It recounts only the changed nodes
+// and the vertices above them.
 func (nc *nodeClasses) advance(old *rollup) *rollup {
 	f := nc.fabric
 	r := &rollup{shape: old.shape, at: len(nc.log), slots: old.slots, clean: old.clean}
@@ -127,8 +127,8 @@ func (nc *nodeClasses) advance(old *rollup) *rollup {
 	return r
 }
 
-// recount updates the slots of nodes and returns the nodes whose slots changed,
-// sorted.
+// recount updates the slots of the changed nodes. It returns the sorted positions with new
+// slots.
 func (r *rollup) recount(nc *nodeClasses, changed []int32) []int32 {
 	slots, clean := edit(r.slots), edit(r.clean)
 	var dirty []int32

@@ -31,7 +31,7 @@ func distinctRanks(members []*Member) bool {
 	return true
 }
 
-// scope is some roles that share a required or preferred level.
+// scope is a set of roles that share a required or preferred level.
 type scope struct {
 	subject             string
 	required, preferred int
@@ -70,7 +70,7 @@ func (p *problem) addScopes() {
 	}
 }
 
-// depth turns a checked level name into a depth, 0 for none.
+// depth returns the depth of a checked level name, 0 for "".
 func (p *problem) depth(level string) int {
 	if level == "" {
 		return 0
@@ -107,8 +107,8 @@ func (p *problem) boundIn(roles []int) []int32 {
 	return out
 }
 
-// commonDomain returns the domain where bound members run, -1 if there are none. apart
-// is true if they are in several domains or on nodes without the level.
+// commonDomain returns the domain of the bound members, or -1 if there are none. apart is
+// true if they are in several domains or on nodes without the level.
 func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 	v = -1
 	if depth == 0 {
@@ -127,8 +127,8 @@ func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 	return v, false
 }
 
-// implied returns true if any candidate domain lies in a single domain of a
-// depth. A node is no domain of a level that it lacks.
+// implied returns true if every candidate domain lies in a single domain of a depth. A node
+// is not a domain of a level that it lacks.
 func (p *problem) implied(depth int) bool {
 	return depth == p.required || depth < p.required && p.required <= len(p.snap.layout.Levels)
 }
@@ -163,7 +163,7 @@ func (p *problem) addSlices() {
 		r := &p.roles[i]
 		s := &r.spec.Slice
 		required, preferred, spread := p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
-		// A slice that must not share a domain must be in one domain itself.
+		// A slice with a spread level must itself be in one domain of that level.
 		r.rule = sliceRule{required: max(required, spread), coarser: min(required, spread), preferred: preferred, spread: spread}
 		if r.rule.implies(preferred, len(p.snap.layout.Levels)) {
 			r.rule.preferred = 0

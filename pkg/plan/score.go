@@ -9,10 +9,10 @@ const MaxScore = 100
 // NoFit is the score of a node that is unknown or has no room by counts.
 const NoFit = -1
 
-// Score rates a node for one pod outside any gang, 0 to MaxScore, by the terms of
-// a gang's cost: first followers beside their anchors, then little room left in
-// the node and in each domain around it. Free nodes and free domains so stay
-// whole for gangs. It allocates nothing once the snapshot has counted the shape.
+// Score rates a node for one pod outside any gang, from 0 to MaxScore. It uses the terms of
+// a gang's cost: first followers beside their anchors, then little room left in the node
+// and in each domain around it. This keeps free nodes and free domains whole for gangs.
+// Score allocates nothing once the snapshot has counted the shape.
 func Score(s *Snapshot, need Need, node string) int64 {
 	r, _, err := s.rollup(&need)
 	if err != nil {
@@ -27,7 +27,7 @@ type Scorer struct {
 	roll *rollup
 }
 
-// Scorer counts a need once. The error says what is wrong with the need.
+// Scorer counts a need once. It returns an error if the need is invalid.
 func (s *Snapshot) Scorer(need Need) (*Scorer, error) {
 	r, _, err := s.rollup(&need)
 	if err != nil {
@@ -36,14 +36,14 @@ func (s *Snapshot) Scorer(need Need) (*Scorer, error) {
 	return &Scorer{s, r}, nil
 }
 
-// Score rates a node like the function Score.
+// Score rates a node in the same way as the function Score.
 func (c *Scorer) Score(node string) int64 {
 	pos, ok := c.snap.fabric.pos(node)
 	if !ok || c.roll.slots.at(pos) == 0 {
 		return NoFit
 	}
-	// Each level weighs half of the finer level below it. Pairing weighs as much as
-	// all levels together. The unit is 1/scoreUnit of a term.
+	// Each level weighs half of the next finer level. Pairing weighs as much as all levels
+	// together. The unit is 1/scoreUnit of a term.
 	weight := int64(1) << (c.snap.fabric.levels + 1)
 	sum, total := weight*c.paired(pos), weight
 	for d := c.snap.fabric.levels + 1; d > 0; d-- {
@@ -56,7 +56,7 @@ func (c *Scorer) Score(node string) int64 {
 
 const scoreUnit = 1024
 
-// paired returns the share of followers that fit beside their anchors.
+// paired returns the share of followers that fit beside their anchors, in scoreUnit.
 func (c *Scorer) paired(pos int32) int64 {
 	if c.roll.clean.at(pos) > 0 {
 		return scoreUnit
@@ -69,8 +69,8 @@ func (c *Scorer) paired(pos int32) int64 {
 	return scoreUnit * (followers - sh.unpaired(c.snap.class(pos), 1)) / followers
 }
 
-// tight rates how little room for such pods the domain of a depth has, relative
-// to the domain of that depth with most room.
+// tight rates how little room a position's domain of a depth has for such pods, relative to
+// the domain of that depth with most room.
 func (c *Scorer) tight(depth int, pos int32) int64 {
 	room, top := int64(c.roll.slots.at(pos)), int64(c.roll.most[0][0])
 	if depth <= c.snap.fabric.levels {

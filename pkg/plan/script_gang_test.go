@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// options reads "key=value" words into the fields named by their keys.
+// options maps keys to fields. It parses "key=value" words into these fields.
 type options map[string]any
 
 func (o options) read(words []string) error {
@@ -54,8 +54,7 @@ func (s *script) newGroup(words []string) error {
 	return err
 }
 
-// newRole reads "role NAME COUNT options". An existing role gets COUNT more
-// members.
+// newRole parses "role NAME COUNT options". An existing role gets COUNT more members.
 func (s *script) newRole(words []string) error {
 	var count int
 	if _, err := fmt.Sscan(words[1], &count); err != nil {
@@ -110,8 +109,7 @@ func (s *script) deviceOption(r *plan.Role, kinds []int) func(string) error {
 	}
 }
 
-// newRefusal reads "refuse ROLE NODE MOST": the filters accept only MOST members
-// there.
+// newRefusal parses "refuse ROLE NODE MOST": the filters accept only MOST members there.
 func (s *script) newRefusal(words []string) error {
 	most := 0
 	if len(words) > 2 {
@@ -138,8 +136,8 @@ func (s *script) plan() error {
 	return nil
 }
 
-// show prints a decision: the sentence, the members of each node, the cost, and
-// for a "no" the other candidates.
+// show prints a decision: the sentence, the members of each node, the cost, and the other
+// candidates of a negative decision.
 func (s *script) show(d *plan.Decision) {
 	fmt.Fprintln(&s.out, d.Why())
 	for _, n := range s.sim.nodes {
@@ -179,8 +177,8 @@ func member(a plan.Assignment) string {
 	return fmt.Sprintf("%s@%d", a.Member, a.Rail)
 }
 
-// bind binds the last plan: members get their nodes, and nodes lose what the
-// members take, from the planned rail or else unit by unit.
+// bind binds the last plan. Members get their nodes. Nodes lose the members' resources,
+// from the planned rail or else unit by unit.
 func (s *script) bind() error {
 	for _, a := range s.last.Assignments {
 		i := slices.IndexFunc(s.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })

@@ -19,8 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
-// TestScripts runs the golden scripts; testdata/README.md documents their
-// language.
+// TestScripts runs the golden scripts. testdata/README.md documents their language.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -81,7 +80,7 @@ type script struct {
 	gang  *plan.Gang
 	// path is the domain of the previous line, by indentation.
 	path []string
-	// refuse is how many members the filters accept, by role and node. Other
+	// refuse is the number of members that the filters accept, by role and node. Other
 	// nodes have no limit.
 	refuse map[string]map[string]int
 	budget int
@@ -133,8 +132,8 @@ func (s *script) levels(names []string) error {
 	return err
 }
 
-// fabric reads " name:" for a domain; the indentation is its depth. Nodes follow
-// the colon of a finest domain. A dash is a missing level.
+// fabric parses " name:" as a domain; the indentation is its depth. Nodes follow the colon
+// of a finest domain. A dash is a missing level.
 func (s *script) fabric(line string) error {
 	depth := (len(line) - len(strings.TrimLeft(line, " "))) / 2
 	name, nodes, ok := strings.Cut(strings.TrimSpace(line), ":")
@@ -154,7 +153,7 @@ func (s *script) fabric(line string) error {
 	return s.addNodes(nodes, s.path)
 }
 
-// addNodes reads nodes as "n1(gpu=8 nic=8) n2..n4(cpu=4)".
+// addNodes parses nodes like "n1(gpu=8 nic=8) n2..n4(cpu=4)".
 func (s *script) addNodes(text string, path []string) error {
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
 		open, end := strings.Index(text, "("), strings.Index(text, ")")
@@ -171,7 +170,7 @@ func (s *script) addNodes(text string, path []string) error {
 	return nil
 }
 
-// expand turns n2..n4 into n2, n3, n4.
+// expand expands n2..n4 to n2, n3, n4.
 func expand(name string) []string {
 	from, to, ok := strings.Cut(name, "..")
 	if !ok {
@@ -207,7 +206,7 @@ func (s *script) addNode(name, text string, path []string) error {
 	return s.st.Upsert(n)
 }
 
-// nodeWord reads one property: cpu=4, pods=10, gpu=8 (one in each unit),
+// nodeWord parses one property: cpu=4, pods=10, gpu=8 (one in each unit),
 // units=gpu+nic,gpu+nic,nic (unit by unit), down.
 func (s *script) nodeWord(n *plan.NodeSpec, word string) error {
 	key, value, _ := strings.Cut(word, "=")
@@ -242,7 +241,7 @@ func (s *script) nodeWord(n *plan.NodeSpec, word string) error {
 	return nil
 }
 
-// unit reads one unit as gpu+gpu+nic; "none" is an empty one.
+// unit parses one unit like gpu+gpu+nic. "none" is an empty unit.
 func (s *script) unit(text string) []int {
 	free := make([]int, len(s.sim.layout.Kinds))
 	for _, d := range strings.Split(text, "+") {

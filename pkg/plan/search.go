@@ -5,34 +5,33 @@ package plan
 
 import "slices"
 
-// The search for one quorum choice has three parts: first single nodes that hold all
-// members, then candidate domains from the smallest level upward. Within a level the
-// candidates come in the order of a lower bound of their cost. In each the search
-// constructs a placement. Then exact search goes through the candidates that are
-// unproven: constructing failed there, or did not reach the lower bound. The search
-// ends when no candidate left can be cheaper than the best placement found.
+// The search for one quorum choice has three parts. First it tries single nodes that hold
+// all members. Then it tries candidate domains from the smallest level upward, within a
+// level in ascending order of the lower bound of their cost. It constructs a placement in
+// each. Last, exact search covers the unproven candidates: construction failed there or did
+// not reach the lower bound. The search ends when no remaining candidate can be cheaper
+// than the best placement found.
 
 const (
-	// tinyNodes and tinyMembers bound the fabrics in which the whole budget may
-	// go into proving the optimum, and the domains in which a part of it may. In
-	// larger ones a good placement now is worth more than the proof.
+	// tinyNodes and tinyMembers limit the fabrics that may spend the whole budget, and the
+	// domains that may spend a part of it, on proving the optimum. In larger ones a good
+	// placement now is worth more than the proof.
 	tinyNodes, tinyMembers = 48, 48
-	// maxTried bounds the candidates of a larger fabric in which constructing
-	// continues after a success. maxImproved bounds the exact searches after a
-	// success.
+	// maxTried is the maximum number of candidates in a larger fabric for construction
+	// after a success. maxImproved is the maximum number of exact searches after a success.
 	maxTried, maxImproved = 8, 4
-	// One exact search gets at least 1/exactShare of the budget while there is no
-	// placement, and 1/improveShare when it can only improve one.
+	// One exact search gets at least 1/exactShare of the budget without a placement, and
+	// 1/improveShare if it can only improve a placement.
 	exactShare, improveShare = 8, 128
-	// 1/constructHalf of the budget is left for exact search.
+	// 1/constructHalf of the budget is reserved for exact search.
 	constructHalf = 2
-	// maxOrders bounds the batch orders tried in one domain. A gang of at most
-	// fewMembers tries all of them, a larger gang stops at the first that works.
+	// maxOrders is the maximum number of batch orders tried in one domain. A gang of at
+	// most fewMembers members tries all of them. A larger gang stops at the first success.
 	maxOrders, fewMembers = 6, 256
-	// maxSingleNodes bounds the single nodes that are tried before the domains.
+	// maxSingleNodes is the maximum number of single nodes tried before the domains.
 	maxSingleNodes = 16
-	// maxRefusals bounds how often a domain is tried again after filters refused
-	// nodes in it.
+	// maxRefusals is how often a domain is tried again after the filters refused nodes in
+	// it.
 	maxRefusals = 4
 )
 
@@ -42,32 +41,32 @@ type solution struct {
 	cost   []int64
 }
 
-// search is the work on one quorum choice.
+// search is the state of the search for one quorum choice.
 type search struct {
 	bounds
 	count int64 // members to place
 	best  *solution
-	// proven is set as long as nothing was left out of the search.
+	// proven is true while the search has skipped nothing.
 	proven bool
 	tiny   bool
-	// triedAfterSuccess counts the candidates tried since constructing first
-	// succeeded.
+	// triedAfterSuccess counts the candidates tried since the first successful
+	// construction.
 	triedAfterSuccess int
 	// unproven are candidates that may hold a cheaper placement.
 	unproven []unproven
 	tried    map[fingerprint]bool
 }
 
-// unproven is a candidate domain whose cheapest placement is not proven.
+// unproven is a candidate domain without a proof of its cheapest placement.
 type unproven struct {
 	depth      int
 	v          int32
 	lowerBound []int64
 }
 
-// solve finds the cheapest placement of the problem's batches. proven is true if
-// the answer, also "none", is certain. What the filters refused stays in the
-// partial placement.
+// solve finds the cheapest placement of the problem's batches. It returns nil if it finds
+// none. proven is true if the answer is certain. The partial placement keeps the refusals
+// of the filters.
 func solve(p *problem, pp *partial) (best *solution, proven bool) {
 	s := &search{bounds: newBounds(p, pp), proven: true, tried: map[fingerprint]bool{}}
 	for _, n := range s.total {
@@ -86,8 +85,8 @@ func solve(p *problem, pp *partial) (best *solution, proven bool) {
 	return s.best, s.proven
 }
 
-// trySingleNodes constructs on single nodes. If it cannot go through all nodes
-// that matter, it leaves the others to the search of the domains around them.
+// trySingleNodes constructs on single nodes. If it cannot try all relevant nodes, the
+// search of the domains around them covers the others.
 func (s *search) trySingleNodes() {
 	depth := s.partial.f.levels + 1
 	if s.p.required >= depth || s.nodes(0, 0) > 1 {
@@ -113,7 +112,7 @@ func (s *search) trySingleNodes() {
 	s.unproven, s.triedAfterSuccess = nil, 0
 }
 
-// tryLevel constructs in the candidates of one depth.
+// tryLevel constructs in the candidate domains of one depth.
 func (s *search) tryLevel(depth int) {
 	c := newCandidates(&s.bounds, depth)
 	for x, ok := c.pop(); ok; x, ok = c.pop() {
@@ -132,12 +131,12 @@ func (s *search) tryLevel(depth int) {
 	}
 }
 
-// beaten returns true if no placement with that lower bound can be the best.
+// beaten returns true if no placement with that lower bound can become the best.
 func (s *search) beaten(bound []int64) bool {
 	return s.best != nil && slices.Compare(bound, s.best.cost) >= 0
 }
 
-// try constructs in one domain, unless an equal domain was already tried.
+// try constructs in one domain, unless it already tried an equal domain.
 func (s *search) try(depth int, v int32, bound []int64) {
 	print, plain := s.partial.fingerprint(depth, v)
 	plain = plain && (len(s.p.apart) == 0 || len(s.p.bound) == 0)
@@ -157,7 +156,7 @@ func (s *search) try(depth int, v int32, bound []int64) {
 	s.unproven = append(s.unproven, unproven{depth, v, bound})
 }
 
-// searchUnproven searches the unproven candidates exactly.
+// searchUnproven runs exact search on the unproven candidates.
 func (s *search) searchUnproven() {
 	improved := 0
 	for i, domain := range s.unproven {
@@ -180,13 +179,13 @@ func (s *search) searchUnproven() {
 	}
 }
 
-// small returns true if exact search has a chance to improve a placement there.
+// small returns true if exact search has a chance to improve a placement in the domain.
 func (s *search) small(d unproven) bool {
 	lo, hi := s.partial.f.span(d.depth, d.v)
 	return hi-lo <= tinyNodes && s.count <= tinyMembers
 }
 
-// prove searches one domain exactly.
+// prove runs exact search on one domain.
 func (s *search) prove(d unproven, steps int) {
 	var toBeat []int64
 	if s.best != nil {
@@ -201,9 +200,9 @@ func (s *search) prove(d unproven, steps int) {
 	}
 }
 
-// construct tries batch orders in a domain and keeps the best placement. found is
-// true if one succeeded here. Refusals of the filters lower the counts, so the
-// domain is tried again with the corrected counts.
+// construct tries batch orders in a domain and keeps the best placement. found is true if
+// one succeeded here. Refusals of the filters lower the counts. construct then tries the
+// domain again with the corrected counts.
 func (s *search) construct(depth int, v int32) (found bool) {
 	for _, order := range s.orders() {
 		for range maxRefusals {
@@ -221,9 +220,8 @@ func (s *search) construct(depth int, v int32) (found bool) {
 	return found
 }
 
-// attempt constructs once and keeps the result if it is the best so far. Once
-// there is a placement, it calls the filters only if the counts allow a cheaper
-// one.
+// attempt constructs once and keeps the result if it is the best so far. After a first
+// placement, it calls the filters only if the counts allow a cheaper one.
 func (s *search) attempt(depth int, v int32, order []int32) bool {
 	if filters := s.p.filters; filters != nil && s.best != nil {
 		s.p.filters = nil
@@ -240,8 +238,8 @@ func (s *search) attempt(depth int, v int32, order []int32) bool {
 	return built != nil
 }
 
-// build constructs once. It returns nil if that fails or is no cheaper than the
-// best.
+// build constructs once. It returns nil if construction fails or the result is no cheaper
+// than the best.
 func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	c := newConstruct(s.partial, depth, v, order)
 	if !c.run(0) {
@@ -256,8 +254,8 @@ func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	return built
 }
 
-// orders lists batch orders: the given order (largest need first), its reverse,
-// then each batch moved to the front.
+// orders lists batch orders: the given order (largest need first), its reverse, then each
+// batch moved to the front.
 func (s *search) orders() [][]int32 {
 	n := len(s.p.batches)
 	plain := make([]int32, n)

@@ -24,7 +24,7 @@ func newShape(n *Need) (*shape, error) {
 	return s, nil
 }
 
-// slots returns how many members a node of the class holds by counts.
+// slots returns the number of members that fit on a node of the class, by counts.
 func (s *shape) slots(c *class) int32 {
 	if c.unschedulable {
 		return 0
@@ -42,8 +42,8 @@ func (s *shape) slots(c *class) int32 {
 	return int32(max(n, 0))
 }
 
-// unpaired counts the followers of k members on one node that fit beside no
-// anchor of these members. It is convex in k and never falls.
+// unpaired returns the followers of k members on one node that fit beside no anchor of
+// these members. It is convex in k and never decreases.
 func (s *shape) unpaired(c *class, k int32) int64 {
 	var sum int64
 	for i := range s.pairs {
@@ -53,7 +53,7 @@ func (s *shape) unpaired(c *class, k int32) int64 {
 	return sum
 }
 
-// paired returns the most members, up to limit, that a node holds fully paired.
+// paired returns the most members, up to limit, that fit on a node fully paired.
 func (s *shape) paired(c *class, limit int32) int32 {
 	if len(s.pairs) == 0 {
 		return limit

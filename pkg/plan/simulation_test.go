@@ -10,9 +10,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// dice draws the choices that make a simulation.
+// dice returns the random choices for a simulation.
 type dice interface {
-	// roll returns 0..n-1.
+	// roll returns a number in 0..n-1.
 	roll(n int) int
 }
 
@@ -22,7 +22,7 @@ func (d randomDice) roll(n int) int { return d.IntN(n) }
 
 func seeded(seed, n uint64) dice { return randomDice{rand.New(rand.NewPCG(seed, n))} }
 
-// byteDice reads its choices from a fuzzer's bytes, zeros when they end.
+// byteDice reads its choices from a fuzzer's bytes. It returns zeros after their end.
 type byteDice struct{ data []byte }
 
 func (d *byteDice) roll(n int) int {
@@ -34,13 +34,13 @@ func (d *byteDice) roll(n int) int {
 	return v
 }
 
-// often is true in p of ten cases.
+// often returns true in p of ten cases.
 func often(d dice, p int) bool { return d.roll(10) < p }
 
-// maxMembers keeps the reference's work small.
+// maxMembers limits the reference planner's work.
 const maxMembers = 6
 
-// draw makes a small simulation: a few nodes and members, and sometimes each
+// draw returns a small random simulation: a few nodes and members, and sometimes each
 // feature.
 func draw(d dice) *simulation {
 	sim := &simulation{}

@@ -8,19 +8,19 @@ import (
 	"slices"
 )
 
-// slicer fills whole slices. Above the depth of which one domain must hold a
-// slice it counts in slices, below that depth in members.
+// slicer fills whole slices. One domain of depth at must hold a slice. Above that depth
+// slicer counts slices, below it members.
 type slicer struct {
 	partial *partial
 	batch   int32
-	// One domain of depth at holds a slice. The domains at the depths in must
-	// have to be real.
+	// One domain of depth at holds a slice. The domains at the depths in must have to be
+	// real.
 	at     int
 	must   [4]int
 	spread int
-	// taken are the spread domains in use.
+	// taken has the spread domains in use.
 	taken map[spreadKey]bool
-	// rooms are the slices that fit, by depth and vertex.
+	// rooms has the number of slices that fit, by depth and vertex.
 	rooms [][]int64
 	next  int32
 }
@@ -30,15 +30,15 @@ type spreadKey struct {
 	v    int32
 }
 
-// fillBatch puts a whole batch into a domain. If it returns false, a part of the
-// batch is there.
+// fillBatch puts a whole batch into a domain. If it returns false, a part of the batch may
+// be in the domain.
 func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
 	return pp.fillSome(batch, depth, v, taken) == pp.p.batches[batch].total()
 }
 
-// fillSome puts as many members of a batch into a domain as fit, in whole slices,
-// and returns their number. It fills domains of the preferred level first, then
-// those of the required level.
+// fillSome puts as many members of a batch into a domain as fit, in whole slices. It
+// returns their number. It fills domains of the preferred level first, then those of the
+// required level.
 func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bool) int64 {
 	x := &pp.p.batches[batch]
 	if !x.sliced {
@@ -68,8 +68,7 @@ func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey
 	return (may - left) * int64(x.size)
 }
 
-// allowed returns how many slices the levels at or above the domain itself
-// permit.
+// allowed returns the most slices that the levels at or above the vertex allow.
 func (s *slicer) allowed(depth int, v int32) int64 {
 	x := &s.partial.p.batches[s.batch]
 	lo, _ := s.partial.f.span(depth, v)
@@ -96,7 +95,7 @@ func (s *slicer) take(depth int, v int32) {
 	}
 }
 
-// run fills slices that one domain of a depth below the given vertex holds.
+// run fills up to want slices, each into one domain of depth at, below the given vertex.
 func (s *slicer) run(at, depth int, v int32, want int64) int64 {
 	s.at = at
 	s.rooms = make([][]int64, s.partial.f.levels+1)
@@ -107,7 +106,7 @@ func (s *slicer) run(at, depth int, v int32, want int64) int64 {
 	return s.fill(depth, v, want)
 }
 
-// measure counts the slices that fit below a vertex.
+// measure returns the number of slices that fit below a vertex.
 func (s *slicer) measure(depth int, v int32) int64 {
 	x := &s.partial.p.batches[s.batch]
 	var n int64
@@ -134,7 +133,7 @@ func (s *slicer) measure(depth int, v int32) int64 {
 	return n
 }
 
-// fill puts up to want slices into a vertex and returns how many.
+// fill puts up to want slices into a vertex and returns the number placed.
 func (s *slicer) fill(depth int, v int32, want int64) int64 {
 	if depth == s.at {
 		return s.fillDomain(depth, v, want)
@@ -167,7 +166,7 @@ func (s *slicer) room(depth int, v int32) int64 {
 	return s.measure(depth, v)
 }
 
-// fillDomain puts slices into the domain that holds each of them whole.
+// fillDomain puts slices into a domain of depth at.
 func (s *slicer) fillDomain(depth int, v int32, want int64) int64 {
 	got := s.loose(depth, v, want)
 	if depth == s.spread && got > 0 {
@@ -176,7 +175,7 @@ func (s *slicer) fillDomain(depth int, v int32, want int64) int64 {
 	return got
 }
 
-// loose puts slices into a domain without rules for the levels below it.
+// loose puts slices into a domain. No rule applies to the levels below it.
 func (s *slicer) loose(depth int, v int32, want int64) int64 {
 	size := int64(s.partial.p.batches[s.batch].size)
 	mark := len(s.partial.log)
@@ -190,7 +189,7 @@ func (s *slicer) loose(depth int, v int32, want int64) int64 {
 	return got / size
 }
 
-// cut divides what was put after mark into slices, in fabric order.
+// cut divides the members put after mark into slices, in fabric order.
 func (s *slicer) cut(mark int, size int32) {
 	puts := slices.Clone(s.partial.log[mark:])
 	slices.SortFunc(puts, func(a, b place) int { return cmp.Compare(a.pos, b.pos) })

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// State is the fabric and what is free in it. It has a single writer. Any number
-// of readers may use the Snapshots that it freezes while it changes.
+// State is the fabric and its free resources. It has a single writer. Any number of readers
+// may use its Snapshots while it changes.
 type State struct {
 	layout  Layout
 	terms   *terms
@@ -20,8 +20,8 @@ type State struct {
 	root *branch
 	// fabric is nil if nodes were added, removed or moved since the last Freeze.
 	fabric *fabric
-	// pages hold the class of each position. A page that a Snapshot may still read is
-	// copied before it is written, and so is the table of pages.
+	// pages hold the class of each position. State copies a page before it writes to it if
+	// a Snapshot may still read the page. The same holds for the table of pages.
 	pages  pages[*class]
 	owned  []bool
 	shared bool
@@ -30,7 +30,7 @@ type State struct {
 	epoch *epoch
 }
 
-// Snapshot is a State at one moment, safe for any number of concurrent plans.
+// Snapshot is a State at one moment. Any number of plans may use it concurrently.
 type Snapshot struct {
 	layout Layout
 	terms  *terms
@@ -41,11 +41,10 @@ type Snapshot struct {
 // slabSize is small because an entry in use keeps its whole slab in memory.
 const slabSize = 64
 
-// minLog keeps small fabrics from starting an epoch at every change.
+// minLog prevents a new epoch at every change of a small fabric.
 const minLog = 1024
 
-// NewState returns an empty State, or an error that names the fault of the
-// layout.
+// NewState returns an empty State. It returns an error if the layout is invalid.
 func NewState(l Layout) (*State, error) {
 	if err := l.validate(); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
@@ -60,8 +59,8 @@ func NewState(l Layout) (*State, error) {
 	}, nil
 }
 
-// Grow appends resources and kinds. Levels and existing names must not change.
-// Nodes that do not mention the new ones have none of them.
+// Grow appends resources and kinds to the layout. It returns an error if levels or existing
+// names change. Nodes that do not list the new resources and kinds have none of them.
 func (s *State) Grow(l Layout) error {
 	if err := s.layout.grows(l); err != nil {
 		return fmt.Errorf("growing the layout: %w", err)
@@ -70,15 +69,15 @@ func (s *State) Grow(l Layout) error {
 	return nil
 }
 
-// Reserve allocates room for that many nodes in an empty State.
+// Reserve allocates memory for that many nodes in an empty State.
 func (s *State) Reserve(nodes int) {
 	if len(s.nodes) == 0 {
 		s.nodes = make(map[string]*entry, nodes)
 	}
 }
 
-// Upsert adds a node or replaces its data. For unchanged data it costs only the
-// comparison.
+// Upsert adds a node or replaces its data. Unchanged data costs only the comparison. Upsert
+// returns an error if the data is invalid.
 func (s *State) Upsert(n NodeSpec) error {
 	if err := s.check(&n); err != nil {
 		return fmt.Errorf("node %q: %w", n.Name, err)
@@ -103,7 +102,7 @@ func (s *State) Upsert(n NodeSpec) error {
 	return nil
 }
 
-// Remove removes a node; an unknown name is no error.
+// Remove removes a node. It ignores an unknown name.
 func (s *State) Remove(name string) {
 	if e := s.nodes[name]; e != nil {
 		s.classes.release(e.class)
@@ -115,8 +114,8 @@ func (s *State) Remove(name string) {
 // Len is the number of nodes.
 func (s *State) Len() int { return len(s.nodes) }
 
-// Freeze returns the present state. It costs the changes since the last call, or
-// a walk over the fabric if nodes were added, removed or moved.
+// Freeze returns a Snapshot of the current state. Its cost is proportional to the changes
+// since the last call, or to the whole fabric if nodes were added, removed or moved.
 func (s *State) Freeze() *Snapshot {
 	switch {
 	case s.fabric == nil:
@@ -179,7 +178,8 @@ func (s *State) layOutAgain() {
 	s.log, s.epoch = nil, newEpoch()
 }
 
-// write changes the class at a position; it never writes to frozen pages.
+// write changes the class at a position. It never writes to a page that a Snapshot may
+// read.
 func (s *State) write(pos int32, c *class) {
 	if s.fabric == nil {
 		return
@@ -197,7 +197,7 @@ func (s *State) write(pos int32, c *class) {
 	s.log = append(s.log, pos)
 }
 
-// rollup returns the counts for a need, and how many nodes were counted for it.
+// rollup returns the slots for a need, and the number of nodes counted for it.
 func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
 	return s.epoch.rollup(&s.nodeClasses, n)
 }

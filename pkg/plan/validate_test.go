@@ -10,8 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// validate checks a placement against the rules, with the nodes that the members
-// really got.
+// validate checks a placement against the rules. It uses the assigned nodes of the members.
 func (sim *simulation) validate(d *plan.Decision) error {
 	r := &reference{sim: sim, memo: map[string]bool{}, nodes: map[string]int{}}
 	for i, n := range sim.nodes {
@@ -48,7 +47,7 @@ func (sim *simulation) validate(d *plan.Decision) error {
 	return nil
 }
 
-// given is the node of each placed member, by role.
+// given returns the node of each placed member, by role.
 func (sim *simulation) given(d *plan.Decision) ([]map[string]string, error) {
 	out := make([]map[string]string, len(sim.gang.Roles))
 	for i := range out {
@@ -68,7 +67,7 @@ func (sim *simulation) given(d *plan.Decision) ([]map[string]string, error) {
 	return out, nil
 }
 
-// addGiven makes the units of a role from where its members were placed.
+// addGiven builds the units of a role from its members' nodes.
 func (r *reference) addGiven(role int, given map[string]string) {
 	r.addUnits(role, len(r.sim.gang.Roles[role].Members))
 	for u := range r.units {

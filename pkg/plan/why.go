@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// longestPath is the longest path that a sentence prints. Names given by people
-// are short. Names given by machines are long, and unique without their parents.
+// longestPath is the maximum length of a domain path in a sentence. Names chosen by people
+// are short. Generated names are long and are unique without their parents.
 const longestPath = 64
 
 // rdmaRoles is the subject of the confinement that all RDMA roles share.
 const rdmaRoles = "the RDMA roles"
 
-// String names a domain as sentences do: "leaf s1/l2", or "leaf .../l2" if the
-// whole path is too long. A node is named without its path.
+// String names a domain: "leaf s1/l2", or "leaf .../l2" if the whole path is too long. A
+// node has no path.
 func (d Domain) String() string {
 	if d.Path == "" {
 		return "the " + d.Level
@@ -32,8 +32,8 @@ func (d Domain) String() string {
 	return d.Level + " " + d.Path
 }
 
-// Why returns the decision in one sentence, always in this order: the gang, how
-// many of its members fit, where, and why the other nodes are excluded.
+// Why returns the decision as one sentence, always in this order: the gang, the number of
+// members that fit, the domain, and the causes that exclude the other nodes.
 func (d Decision) Why() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "gang %s: ", d.Gang)
@@ -96,8 +96,8 @@ func (r *Reason) write(b *strings.Builder) {
 	}
 }
 
-// writeApart writes where bound members are that a required level should hold together.
-// A single bound member contradicts the level only if its node lacks the level.
+// writeApart writes the nodes or domains of bound members that a required level should hold
+// together. A single bound member contradicts the level only if its node lacks the level.
 func (r *Reason) writeApart(b *strings.Builder) {
 	requires := "requires"
 	if r.Subject == rdmaRoles {
@@ -110,8 +110,8 @@ func (r *Reason) writeApart(b *strings.Builder) {
 	fmt.Fprintf(b, "%d members are already bound in different %s domains; %s %s one", r.Found, r.Domain.Level, r.Subject, requires)
 }
 
-// LeftOver returns the end of a sentence that says why members beyond the quorum
-// got no node, or "" if all of them got one.
+// LeftOver returns the end of a sentence that explains why members beyond the quorum got no
+// node. It returns "" if all of them got a node.
 func (d Decision) LeftOver() string {
 	var b strings.Builder
 	if d.Unplaced > 0 && len(d.Reasons) > 0 {
@@ -137,7 +137,7 @@ func (r *Reason) writeExcluded(b *strings.Builder) {
 	}
 }
 
-// writeChanges writes what would change the answer.
+// writeChanges writes the changes that would make the placement possible.
 func (r *Reason) writeChanges(b *strings.Builder) {
 	var parts []string
 	for _, c := range r.Changes {
@@ -148,7 +148,7 @@ func (r *Reason) writeChanges(b *strings.Builder) {
 	}
 }
 
-// String describes a change as sentences do: "3 more nic on n7".
+// String describes a change: "3 more nic on n7".
 func (c Change) String() string {
 	switch {
 	case c.Room > 0:
