@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// roleLabels are the labels by which controllers name the part a pod plays.
+// roleLabels are the labels in which controllers name the role of a pod.
 var roleLabels = []string{
 	"training.kubeflow.org/replica-type",
 	"training.kubeflow.org/job-role",
@@ -19,9 +19,9 @@ var roleLabels = []string{
 	"trainer.kubeflow.org/trainjob-ancestor-step",
 }
 
-// shape is everything in a pod that decides where it fits, and nothing that
-// differs between pods of one template. Volumes are left out for that reason:
-// a StatefulSet's pods each name a volume claim of their own.
+// shape holds every pod field that decides where the pod fits, and no field that differs
+// between pods of one template. It has no volumes, because each pod of a StatefulSet names
+// its own volume claim.
 type shape struct {
 	Resources      *corev1.ResourceRequirements
 	Containers     []containerShape
@@ -49,9 +49,9 @@ type claimShape struct {
 	Template *string
 }
 
-// shapeRole names the role of a pod whose gang declares none: what its
-// controller calls its part, and a hash of its shape. It costs some
-// microseconds, so Member keeps it.
+// shapeRole returns the role of a pod whose gang declares no roles: the controller's name
+// for the role and a hash of the shape. It takes some microseconds, so Member keeps the
+// result.
 func shapeRole(pod *corev1.Pod) string {
 	part := "pods"
 	for _, label := range roleLabels {
