@@ -35,8 +35,8 @@ type CoschedulingGroups interface {
 // minMember counts pods that exist only before or after the others, so its JobSet is
 // authoritative.
 //
-// minResources and scheduleTimeoutSeconds are not read. The plan computes exactly what
-// minResources estimates, and no gang holds resources while it waits.
+// minResources and scheduleTimeoutSeconds are not read. minResources is an estimate, and
+// the plan computes the exact value. No gang holds resources while it waits.
 type coschedulingSource struct {
 	groups   CoschedulingGroups
 	clusters RayClusters

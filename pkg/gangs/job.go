@@ -45,7 +45,7 @@ type jobSource struct {
 	jobs Jobs
 }
 
-// NewJobSource returns the source of gangs that Jobs ask for.
+// NewJobSource returns the source of gangs that Jobs request.
 func NewJobSource(jobs Jobs) Source {
 	return jobSource{jobs: jobs}
 }

@@ -50,8 +50,8 @@ type LeaderWorkerSetSpec struct {
 	StartupPolicy string `json:"startupPolicy"`
 }
 
-// LeaderWorkerSets looks up LeaderWorkerSets for the gang asks. That gang is notified when
-// the reason for a missing object changes.
+// LeaderWorkerSets looks up LeaderWorkerSets for the gang with key asks. That gang is
+// notified when the reason for a missing object changes.
 type LeaderWorkerSets interface {
 	LeaderWorkerSet(asks Key, namespace, name string) (*LeaderWorkerSet, error)
 }

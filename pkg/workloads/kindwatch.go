@@ -42,7 +42,7 @@ type kindInformer struct {
 	stop       context.CancelFunc
 
 	mu      sync.Mutex
-	failure error // the last watch error
+	failure error // the last watch error, used only until the first list
 }
 
 // run starts the watch. It restarts a watch that belongs to another definition, or whose
@@ -190,9 +190,10 @@ func (kw *kindWatch) settled() bool {
 	return ki == nil || ki.notServed() || ki.handled.HasSynced()
 }
 
-// get returns the object of that name in the namespace of the gang asks. If there is none,
-// it returns a *gangs.LookupError with the reason. It adds the gang to misses before it
-// determines the reason, so that a change of the reason in the meantime is still reported.
+// get returns the object of that name in the namespace of the gang with key asks. If there
+// is none, it returns a *gangs.LookupError with the reason. It adds the gang to misses
+// before it determines the reason, so that a change of the reason in the meantime is still
+// reported.
 func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil

@@ -174,9 +174,9 @@ func trimDefinition(obj any) (any, error) {
 	}, nil
 }
 
-// lookup returns the object of that name in the namespace of the gang asks. The error is a
-// *gangs.LookupError if there is no object, and a *gangs.MalformedError if it could not be
-// decoded.
+// lookup returns the object of that name in the namespace of the gang with key asks. The
+// error is a *gangs.LookupError if there is no object, and a *gangs.MalformedError if it
+// could not be decoded.
 func lookup[T any](w *Watcher, kind Kind, asks gangs.Key, name string) (T, error) {
 	var none T
 	kw := w.byName[kind.definition()]
