@@ -30,28 +30,28 @@ import (
 )
 
 const (
-	// fieldManager is the name under which status is written. Whoever else has
-	// written a group's status keeps it.
+	// fieldManager is the field manager of all writes. A status written by another field
+	// manager is not overwritten.
 	fieldManager = "dovetail"
-	// quiet is how long changes of a group are gathered before its status is
-	// written: its pods start within moments of each other.
+	// quiet is the time for which changes of a group are collected before its status is
+	// written: the pods of a group start within moments of each other.
 	quiet = time.Second
-	// groupIndex finds pods by the PodGroup that they name.
+	// groupIndex is an informer index. It finds pods by the PodGroup that they name.
 	groupIndex = "dovetail/podgroup"
 )
 
 var podGroups = schedv1alpha1.SchemeGroupVersion.WithResource("podgroups")
 
-// CoschedulingGroups keeps the status of scheduler-plugins PodGroups as that project's own
+// CoschedulingGroups writes the status of scheduler-plugins PodGroups as that project's own
 // controller defines it, so that this controller need not run.
 //
-// It writes groups that have pods of our schedulers, and only as long as nobody
-// else does: a group whose status shows another field manager is left alone, and
-// a server-side apply that is never forced makes sure that two who start at the
-// same moment do not overwrite each other.
+// It writes groups that have pods of Dovetail's schedulers, and only while no other
+// controller writes their status. It skips a group whose status has another field manager.
+// It uses server-side apply without force, so that two controllers that start at the same
+// moment do not overwrite each other.
 type CoschedulingGroups struct {
 	client dynamic.Interface
-	// lookup reports whether a group exists, from memory.
+	// lookup reports from memory whether a group exists.
 	lookup      gangs.CoschedulingGroups
 	pods, ended cache.Indexer
 	queue       workqueue.TypedRateLimitingInterface[types.NamespacedName]
@@ -60,8 +60,9 @@ type CoschedulingGroups struct {
 	profiles sets.Set[string]
 }
 
-// NewCoschedulingGroups returns the reconciler over the informers of pods that are there
-// and of pods that have ended.
+// NewCoschedulingGroups returns the reconciler. pods is the informer of existing pods,
+// ended that of pods that have ended. It returns an error if an informer refuses an index
+// or an event handler.
 func NewCoschedulingGroups(client dynamic.Interface, lookup gangs.CoschedulingGroups, pods, ended cache.SharedIndexInformer) (*CoschedulingGroups, error) {
 	r := &CoschedulingGroups{
 		client: client, lookup: lookup, profiles: sets.New[string](),
@@ -79,7 +80,7 @@ func NewCoschedulingGroups(client dynamic.Interface, lookup gangs.CoschedulingGr
 	return r, nil
 }
 
-// Serve adds a scheduler name to those whose pods make a group ours.
+// Serve adds a scheduler name. Pods with that name make their group one of Dovetail's.
 func (r *CoschedulingGroups) Serve(profile string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,14 +118,15 @@ func (r *CoschedulingGroups) podEvents() cache.ResourceEventHandler {
 	}
 }
 
-// Changed has the status of a group looked at soon; other gangs are nothing to it.
+// Changed queues the group of that key for a check of its status after a short delay. It
+// ignores keys of other sources.
 func (r *CoschedulingGroups) Changed(key gangs.Key) {
 	if key.Source == gangs.CoschedulingSource {
 		r.queue.AddAfter(types.NamespacedName{Namespace: key.Namespace, Name: key.Name}, quiet)
 	}
 }
 
-// Run works until ctx is done.
+// Run reconciles queued groups until ctx is done.
 func (r *CoschedulingGroups) Run(ctx context.Context) {
 	go func() {
 		<-ctx.Done()
@@ -145,11 +147,12 @@ func (r *CoschedulingGroups) Run(ctx context.Context) {
 	}
 }
 
-// reconcile writes the status of one group, if it is ours and says otherwise.
+// reconcile writes the status of one group, if the group is Dovetail's and its status
+// differs.
 func (r *CoschedulingGroups) reconcile(ctx context.Context, name types.NamespacedName) error {
 	var lookup *gangs.LookupError
 	if _, err := r.lookup.CoschedulingGroup(name.Namespace, name.Name); errors.As(err, &lookup) {
-		return nil // it does not exist, or that is not known
+		return nil // the group does not exist, or has not been read yet
 	}
 	object, err := r.client.Resource(podGroups).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -167,7 +170,7 @@ func (r *CoschedulingGroups) reconcile(ctx context.Context, name types.Namespace
 	}
 	group := &schedv1alpha1.PodGroup{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, group); err != nil {
-		return nil // its gang reports what is malformed
+		return nil // the gang reports the malformed object
 	}
 	status := nextStatus(group, pods)
 	if status == shownStatus(group) {
@@ -176,8 +179,8 @@ func (r *CoschedulingGroups) reconcile(ctx context.Context, name types.Namespace
 	return r.apply(ctx, object, status)
 }
 
-// apply writes the status. Somebody else's claim on it, made since it was read,
-// is respected.
+// apply writes the status. If another field manager has claimed a field since the group was
+// read, apply writes nothing and returns nil.
 func (r *CoschedulingGroups) apply(ctx context.Context, group *unstructured.Unstructured, status groupStatus) error {
 	change := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": group.GetAPIVersion(), "kind": group.GetKind(),
@@ -192,8 +195,9 @@ func (r *CoschedulingGroups) apply(ctx context.Context, group *unstructured.Unst
 	return fmt.Errorf("writing the status of PodGroup %s/%s: %w", group.GetNamespace(), group.GetName(), err)
 }
 
-// mine reports whether the group's status is ours to write: pods of our schedulers
-// name it, or this controller wrote it when they did, and no other controller writes it.
+// mine reports whether Dovetail may write the group's status: pods of its schedulers name
+// the group, or this controller wrote the status earlier, and no other controller writes
+// it.
 func (r *CoschedulingGroups) mine(group *unstructured.Unstructured, pods []*v1.Pod) bool {
 	mine := false
 	for _, entry := range group.GetManagedFields() {
@@ -210,8 +214,8 @@ func (r *CoschedulingGroups) mine(group *unstructured.Unstructured, pods []*v1.P
 	return mine || slices.ContainsFunc(pods, func(pod *v1.Pod) bool { return r.profiles.Has(pod.Spec.SchedulerName) })
 }
 
-// members returns the pods that name the group, each once. One that has just
-// ended may stand in both informers, and counts as what it became.
+// members returns the pods that name the group, each once. A pod that has just ended may be
+// in both informers; it counts as ended.
 func (r *CoschedulingGroups) members(name types.NamespacedName) ([]*v1.Pod, error) {
 	byUID := map[types.UID]*v1.Pod{}
 	for _, indexer := range []cache.Indexer{r.pods, r.ended} {
@@ -233,7 +237,7 @@ func (r *CoschedulingGroups) members(name types.NamespacedName) ([]*v1.Pod, erro
 	return pods, nil
 }
 
-// groupStatus is the part of a group's status that is kept.
+// groupStatus holds the fields of a group's status that this controller writes.
 type groupStatus struct {
 	phase                      schedv1alpha1.PodGroupPhase
 	occupiedBy                 string
@@ -255,11 +259,11 @@ func (s groupStatus) fields() map[string]any {
 	return fields
 }
 
-// nextStatus returns what a group's status should be. The phases mean what they mean
-// to scheduler-plugins' controller, with one difference: there a group in which a
-// pod failed once is Failed for ever, here it is for as long as that pod is there,
-// because a member that was replaced is no failure of its gang. A group that has
-// finished stays so, though its pods go.
+// nextStatus returns the correct status of a group. The phases are those of
+// scheduler-plugins' controller, with one difference. There a group is Failed for ever once
+// a pod has failed. Here it is Failed only while the failed pod exists, because a replaced
+// member is no failure of its gang. A Finished group stays Finished when its pods are
+// deleted.
 func nextStatus(group *schedv1alpha1.PodGroup, pods []*v1.Pod) groupStatus {
 	s := shownStatus(group)
 	if s.phase == schedv1alpha1.PodGroupFinished {
@@ -298,7 +302,8 @@ func countPhases(pods []*v1.Pod) (running, succeeded, failed int32) {
 	return running, succeeded, failed
 }
 
-// ownersOf names the owners of the first pod, as scheduler-plugins does.
+// ownersOf returns the owners of the first pod, as scheduler-plugins does: sorted
+// namespace/name strings, separated by commas.
 func ownersOf(pods []*v1.Pod) string {
 	if len(pods) == 0 {
 		return ""

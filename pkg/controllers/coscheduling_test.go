@@ -16,7 +16,7 @@ import (
 	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
 )
 
-// inPhases returns pods that are in these phases.
+// inPhases returns one pod for each phase.
 func inPhases(phases ...v1.PodPhase) []*v1.Pod {
 	pods := make([]*v1.Pod, len(phases))
 	for i, phase := range phases {

@@ -17,16 +17,16 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Election is the lease by which replicas agree on the one that works.
+// Election is the Lease with which replicas elect the one that runs the controllers.
 type Election struct {
 	Namespace, Name                           string
 	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
 }
 
-// Elected calls work whenever this process gets the lease, with a context that ends
-// when it loses it. It returns when ctx is done. Upstream's own election tells
-// nobody but the scheduler who leads, and a process that loses it ends; so a
-// controller inside has a lease of its own.
+// Elected calls work whenever this process gets the Lease, with a context that is cancelled
+// when it loses the Lease. It returns nil when ctx is done, and an error if the election
+// cannot be set up. The kube-scheduler's own leader election cannot be used: it notifies
+// only the scheduler, and a process that loses its Lease exits.
 func (e Election) Elected(ctx context.Context, client kubernetes.Interface, work func(context.Context)) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -37,7 +37,7 @@ func (e Election) Elected(ctx context.Context, client kubernetes.Interface, work
 	if err != nil {
 		return fmt.Errorf("making lease %s/%s: %w", e.Namespace, e.Name, err)
 	}
-	var term sync.Mutex // the end of one term may still be under way when the next begins
+	var term sync.Mutex // a term may begin before work of the previous term has returned
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: lock, Name: e.Name, ReleaseOnCancel: true,
 		LeaseDuration: e.LeaseDuration, RenewDeadline: e.RenewDeadline, RetryPeriod: e.RetryPeriod,

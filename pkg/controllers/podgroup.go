@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// newGroup is the PodGroup of a gang. The owner reference does not block the
-// owner's deletion: that would take a right on the owner.
+// newGroup returns the PodGroup of a gang. The owner reference does not set
+// blockOwnerDeletion, which would need a permission on the owner.
 func newGroup(gang gangs.Gang, wish gangs.PodGroupWish) *schedulingv1beta1.PodGroup {
 	owner := gang.Owner
 	group := &schedulingv1beta1.PodGroup{
@@ -41,16 +41,16 @@ func newGroup(gang gangs.Gang, wish gangs.PodGroupWish) *schedulingv1beta1.PodGr
 	return group
 }
 
-// minCount is the quorum, within what the API can say.
+// minCount returns the quorum, limited to what the API field can hold.
 func minCount(gang gangs.Gang) int32 {
 	return int32(min(gang.Min, math.MaxInt32))
 }
 
 type annotated struct{ annotation, value string }
 
-// wishesOf are the owner's wishes. They stay annotations: the levels that they
-// name are Dovetail's, while a topology constraint of the API takes the label key
-// of a node, cannot be changed later, and knows no preference.
+// wishesOf returns the topology and alignment annotations of the owner. They stay
+// annotations, because they name Dovetail's levels. A topology constraint in the API takes
+// a node label key, cannot be changed later, and cannot express a preference.
 func wishesOf(gang gangs.Gang) []annotated {
 	return []annotated{
 		{gangs.RequiredAnnotation, gang.Topology.Required},
@@ -59,8 +59,8 @@ func wishesOf(gang gangs.Gang) []annotated {
 	}
 }
 
-// unlikeOurs says in a sentence what is wrong with the group that stands under our
-// name and cannot be put right, and whether the rest of it is ours to keep.
+// unlikeOurs returns a sentence about a difference that cannot be corrected in the existing
+// group of that name, or "". ours reports whether the reconciler may correct the rest.
 func unlikeOurs(gang gangs.Gang, wish gangs.PodGroupWish, group *schedulingv1beta1.PodGroup) (problem string, ours bool) {
 	switch controller := metav1.GetControllerOfNoCopy(group); {
 	case controller == nil || controller.UID != gang.UID:
@@ -76,8 +76,8 @@ func unlikeOurs(gang gangs.Gang, wish gangs.PodGroupWish, group *schedulingv1bet
 	return "", true
 }
 
-// groupChange is the merge patch that makes the group what it should be, or nil if
-// it is that. It holds for this very group only.
+// groupChange returns the merge patch that corrects the group, or nil if nothing differs.
+// The patch contains the group's UID, so that it fails for another group of the same name.
 func groupChange(gang gangs.Gang, group *schedulingv1beta1.PodGroup) ([]byte, error) {
 	meta, change := map[string]any{"uid": group.UID}, map[string]any{}
 	if least := minCount(gang); group.Spec.SchedulingPolicy.Gang.MinCount != least {

@@ -23,7 +23,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Reasons of the events that a PodGroups puts on owners.
+// Reasons of the events that PodGroups records on owners.
 const (
 	reasonGroupMade    = "PodGroupCreated"
 	reasonGroupProblem = "PodGroupProblem"
@@ -31,15 +31,14 @@ const (
 
 type keyQueue = workqueue.TypedRateLimitingInterface[gangs.Key]
 
-// PodGroups makes a PodGroup of Kubernetes itself for each RayCluster and JobSet
-// whose pods ask for one (gangs.MakePodGroupLabel), and keeps it true: minCount is
-// what pkg/gangs says that the quorum is, and the wishes for topology and alignment
-// are the owner's.
+// PodGroups creates a PodGroup of scheduling.k8s.io for each RayCluster and JobSet whose
+// pods request one (gangs.MakePodGroupLabel), and keeps it up to date. minCount is the
+// quorum that pkg/gangs computes. The topology and alignment annotations are the owner's.
 //
-// A group belongs to its owner and goes with it. What has the name of a group and
-// has another owner is left alone. Of an owner that is suspended or ends nothing
-// is changed; neither is the group of one that asks no longer, for its pods are
-// still in it.
+// The owner controls its group, and the group is deleted with it. A PodGroup of the same
+// name with another owner is left alone. Nothing is changed while the owner is suspended or
+// being deleted. If an owner no longer requests a group, its group stays as it is, because
+// pods still name it.
 type PodGroups struct {
 	client   schedulingclient.PodGroupsGetter
 	objects  gangs.Objects
@@ -47,19 +46,19 @@ type PodGroups struct {
 	recorder events.EventRecorder
 
 	mu sync.Mutex
-	// known are the objects that may ask. They outlast a run, so that the next
-	// one looks at all of them.
+	// known are the objects that may request a group. They are kept between runs, so that
+	// the next run checks all of them.
 	known map[gangs.Key]struct{}
-	// owners are those of groups that were looked for.
+	// owners maps groups that were looked up to their owners.
 	owners map[types.NamespacedName]gangs.Key
-	queue  keyQueue // nil while the controller does not run
+	queue  keyQueue // nil while Run is not active
 
-	// said is the last problem of each owner. Only the one who works touches it.
+	// said is the last problem recorded for each owner. Only the goroutine of Run uses it.
 	said map[gangs.Key]string
 }
 
-// NewPodGroups returns the reconciler. Its Changed is to be called with the key
-// of every gang whose declaration changes, also before and between its runs.
+// NewPodGroups returns the reconciler. Callers must call Changed with the key of every gang
+// whose declaration changes, also before and between runs.
 func NewPodGroups(client schedulingclient.PodGroupsGetter, objects gangs.Objects, recorder events.EventRecorder) *PodGroups {
 	return &PodGroups{
 		client: client, objects: objects, sources: gangs.NewSources(objects), recorder: recorder,
@@ -67,7 +66,8 @@ func NewPodGroups(client schedulingclient.PodGroupsGetter, objects gangs.Objects
 	}
 }
 
-// Changed has the object that declares the gang looked at, or the owner of a group.
+// Changed queues the RayCluster or JobSet with that key, or the owner of the PodGroup with
+// that key. It ignores other keys.
 func (r *PodGroups) Changed(key gangs.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +88,7 @@ func (r *PodGroups) Changed(key gangs.Key) {
 	}
 }
 
-// Run works until ctx is done. It may be called again after that.
+// Run reconciles queued objects until ctx is done. It may be called again after that.
 func (r *PodGroups) Run(ctx context.Context) {
 	queue := r.open()
 	go func() {
@@ -113,7 +113,7 @@ func (r *PodGroups) Run(ctx context.Context) {
 	}
 }
 
-// open makes a queue that holds all that is known.
+// open makes the queue of a run and adds all known objects to it.
 func (r *PodGroups) open() keyQueue {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[gangs.Key]())
 	r.mu.Lock()
@@ -125,7 +125,7 @@ func (r *PodGroups) open() keyQueue {
 	return queue
 }
 
-// reconcile makes or corrects the group of one owner, if that asks for one.
+// reconcile creates or corrects the group of one owner, if the owner requests one.
 func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 	wish, err := r.wish(key)
 	if errors.Is(err, gangs.ErrNotFound) || errors.Is(err, gangs.ErrNotInstalled) {
@@ -134,11 +134,11 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 	}
 	if err != nil || !wish.Asked {
 		delete(r.said, key)
-		return nil // not read yet: it is notified; or malformed: its gang reports it
+		return nil // not read yet: its change calls Changed; malformed: its gang reports it
 	}
 	gang, err := r.sources.Gang(key, nil)
 	if err != nil {
-		return nil // it was deleted this moment, and is notified
+		return nil // the object was deleted just now; its deletion calls Changed
 	}
 	name := types.NamespacedName{Namespace: key.Namespace, Name: gangs.PodGroupName(key.Name, gang.UID)}
 	r.own(name, key)
@@ -148,7 +148,7 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 		r.complain(key, gang, fmt.Sprintf("PodGroup %s cannot be made: the API server does not serve %s", name.Name, schedulingv1beta1.SchemeGroupVersion))
 		return nil
 	case err != nil && !errors.Is(err, gangs.ErrNotFound):
-		return nil // whether it exists is not known; a change is notified
+		return nil // the group's existence is unknown; a change calls Changed
 	case wish.Resting:
 		delete(r.said, key)
 		return nil
@@ -156,7 +156,7 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 		r.complain(key, gang, "PodGroup "+name.Name+" is not kept: "+cmp.Or(wish.Problem, gang.Problem))
 		return nil
 	case gang.Min < 1:
-		return nil // a group of none cannot be; there are no pods that would miss it
+		return nil // the API allows no empty group, and no pods need it
 	case err != nil:
 		return r.create(ctx, key, gang, wish)
 	default:
@@ -164,7 +164,7 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 	}
 }
 
-// wish reads what the object of that key asks for.
+// wish returns the request of the object with that key.
 func (r *PodGroups) wish(key gangs.Key) (gangs.PodGroupWish, error) {
 	if key.Source == gangs.JobSetSource {
 		set, err := r.objects.JobSet(key.Namespace, key.Name)
@@ -180,7 +180,8 @@ func (r *PodGroups) wish(key gangs.Key) (gangs.PodGroupWish, error) {
 	return gangs.RayClusterPodGroup(cluster), nil
 }
 
-// own notes whose group it is. An earlier object of the same name had another.
+// own stores the owner of a group. It removes the group of an earlier object with the same
+// name as the owner.
 func (r *PodGroups) own(group types.NamespacedName, key gangs.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -216,7 +217,7 @@ func (r *PodGroups) create(ctx context.Context, key gangs.Key, gang gangs.Gang, 
 			"Made PodGroup %s for %s: %d pods start together", group.Name, key, gang.Min)
 		return nil
 	case apierrors.IsAlreadyExists(err):
-		return nil // it is on its way to the informer
+		return nil // the informer does not show the group yet
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil
 	}
@@ -224,8 +225,8 @@ func (r *PodGroups) create(ctx context.Context, key gangs.Key, gang gangs.Gang, 
 	return fmt.Errorf("making PodGroup %s/%s: %w", group.Namespace, group.Name, err)
 }
 
-// correct writes what differs between the group and what it should be. What can
-// never be changed is said.
+// correct patches the fields in which the group differs from its correct state. It records
+// a problem if a difference cannot be corrected.
 func (r *PodGroups) correct(ctx context.Context, key gangs.Key, gang gangs.Gang, wish gangs.PodGroupWish, group *schedulingv1beta1.PodGroup) error {
 	problem, ours := unlikeOurs(gang, wish, group)
 	if problem == "" {
@@ -242,13 +243,14 @@ func (r *PodGroups) correct(ctx context.Context, key gangs.Key, gang gangs.Gang,
 	}
 	_, err = r.client.PodGroups(group.Namespace).Patch(ctx, group.Name, types.MergePatchType, change, metav1.PatchOptions{FieldManager: fieldManager})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // the change that came between is notified
+		return nil // the informer reports the conflicting change
 	}
 	r.complain(key, gang, fmt.Sprintf("PodGroup %s could not be changed: %v", group.Name, err))
 	return fmt.Errorf("changing PodGroup %s/%s: %w", group.Namespace, group.Name, err)
 }
 
-// complain puts a problem on the owner, once as long as it stays the same.
+// complain records a problem as an event on the owner, and does not repeat the same
+// problem.
 func (r *PodGroups) complain(key gangs.Key, gang gangs.Gang, sentence string) {
 	sentence = key.Messagef("%s", sentence)
 	if r.said[key] == sentence {

@@ -20,10 +20,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// reconcilerFixture is a PodGroups over an API server's memory, with the objects of one
-// RayCluster, one JobSet and whatever groups that server holds.
+// reconcilerFixture is a PodGroups reconciler with a fake clientset, which holds the
+// groups, and with at most one RayCluster and one JobSet.
 type reconcilerFixture struct {
-	gangs.Objects // nil: what is not overridden is never asked for
+	gangs.Objects // nil: lookups without an override are never called
 	*testing.T
 	client  *fake.Clientset
 	events  *events.FakeRecorder
@@ -65,8 +65,8 @@ func (d *reconcilerFixture) PodGroup(namespace, name string) (*schedulingv1beta1
 	return group, err
 }
 
-// look reconciles the RayCluster and the JobSet, and returns the writes and the
-// events that came of it.
+// look reconciles the RayCluster and the JobSet, and returns the verbs of the writes and
+// the events.
 func (d *reconcilerFixture) look() (writes, said []string) {
 	d.Helper()
 	d.client.ClearActions()
@@ -117,7 +117,7 @@ func (d *reconcilerFixture) group(uid types.UID) *schedulingv1beta1.PodGroup {
 
 var gangOwner = corev1.ObjectReference{APIVersion: "ray.io/v1", Kind: "RayCluster", Namespace: "ml", Name: "a", UID: "uid-of-a"}
 
-// asking is RayCluster ml/a with one worker group, whose pods ask for a PodGroup.
+// asking returns RayCluster ml/a with one worker group, whose pods request a PodGroup.
 func asking(workers int32) *rayv1.RayCluster {
 	c := &rayv1.RayCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "uid-of-a",
 		Annotations: map[string]string{gangs.RequiredAnnotation: "leaf"}}}
@@ -154,7 +154,7 @@ func TestGroupOfARayClusterIsMadeAndKept(t *testing.T) {
 
 	d.cluster = asking(2)
 	d.cluster.Annotations = map[string]string{gangs.PreferredAnnotation: "leaf"}
-	// The memory behind the fake client refuses a patch that names a UID it never gave.
+	// The fake client rejects a patch with a UID that it did not assign.
 	if change, err := groupChange(gangs.Gang{Min: 3, Topology: gangs.Topology{Preferred: "leaf"}}, got); err != nil ||
 		string(change) != `{"metadata":{"annotations":{"dovetail.dev/topology-preferred":"leaf","dovetail.dev/topology-required":null},"uid":""},"spec":{"schedulingPolicy":{"gang":{"minCount":3}}}}` {
 		t.Errorf("the change is %s, %v", change, err)
@@ -164,7 +164,7 @@ func TestGroupOfARayClusterIsMadeAndKept(t *testing.T) {
 		t.Errorf("after the resize the group is %v, %+v", got.Annotations, got.Spec.SchedulingPolicy)
 	}
 	d.cluster.Spec.Suspend = new(true)
-	d.want() // it keeps its size until it is resumed
+	d.want() // a suspended cluster keeps the size of its group
 	d.cluster.Spec.Suspend = nil
 	d.cluster.Spec.WorkerGroupSpecs[0].Template.Labels = nil
 	d.wantSaid(d.want(), "not on that of worker group gpu")
@@ -176,7 +176,7 @@ func TestGroupOfAJobSet(t *testing.T) {
 	job := gangs.ReplicatedJob{Name: "w", Replicas: &two}
 	job.Template.Spec.Parallelism, job.Template.Spec.Completions = &three, &three
 	d.set = &gangs.JobSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "uid-of-set"}, Spec: gangs.JobSetSpec{ReplicatedJobs: []gangs.ReplicatedJob{job}}}
-	d.want() // it does not ask
+	d.want() // the JobSet requests no group
 	d.set.Spec.ReplicatedJobs[0].Template.Spec.Template.Labels = map[string]string{gangs.MakePodGroupLabel: "true"}
 	d.set.Spec.Suspend = new(true)
 	d.want()
@@ -188,10 +188,10 @@ func TestGroupOfAJobSet(t *testing.T) {
 		t.Errorf("with one of two Jobs complete minCount is %d, want 3", got)
 	}
 	d.set.Status.ReplicatedJobsStatus[0].Succeeded = 2
-	d.want() // nothing is left to start together
+	d.want() // no pods are left to start together
 }
 
-// What cannot be put right is said on the owner once, and nothing is written.
+// A problem that cannot be corrected is recorded on the owner once, and nothing is written.
 func TestProblemsAreSaidOnce(t *testing.T) {
 	const name = "a-uid-of-a"
 	ours := func() *schedulingv1beta1.PodGroup {
@@ -240,8 +240,8 @@ func TestProblemsAreSaidOnce(t *testing.T) {
 	}
 }
 
-// A key that comes before a run, in it and between two is looked at, and that of a
-// group is its owner's.
+// A key that comes before, during or between runs is queued. The key of a group queues its
+// owner.
 func TestPodGroupsRunsAgain(t *testing.T) {
 	d := newReconcilerFixture(t)
 	cluster, other := gangs.RayClusterKey("ml", "a"), gangs.CoschedulingKey("ml", "a")

@@ -5,26 +5,28 @@ package gangs
 
 import "fmt"
 
-// AlignmentAnnotation says on a pod, on a claim or its template, or on the object that
-// declares a gang, how much a pod's GPUs and RDMA NICs must belong together.
+// AlignmentAnnotation sets how strictly a pod's GPUs and RDMA NICs must be close to each
+// other. It is read from pods, claims, claim templates and the object that declares a gang.
 const AlignmentAnnotation = AnnotationPrefix + "device-alignment"
 
 // Alignment is a value of AlignmentAnnotation.
 type Alignment string
 
-// The values.
+// The values of AlignmentAnnotation.
 const (
-	// AlignmentPreferred chooses the best devices of a node and never refuses one.
+	// AlignmentPreferred chooses the best-aligned devices of a node and never refuses a
+	// node.
 	AlignmentPreferred Alignment = "preferred"
-	// AlignmentRequired refuses nodes where a NIC would stand apart from the
-	// pod's GPUs.
+	// AlignmentRequired refuses nodes on which a NIC would not be aligned with the pod's
+	// GPUs.
 	AlignmentRequired Alignment = "required"
 	// AlignmentNone leaves the choice to the stock allocator.
 	AlignmentNone Alignment = "none"
 )
 
-// ParseAlignment checks a value of AlignmentAnnotation, "" being none. The error is
-// a sentence that names the object.
+// ParseAlignment returns a value of AlignmentAnnotation as an Alignment. An empty value is
+// valid and stays empty. For an invalid value it returns an error that names the object and
+// the valid values.
 func ParseAlignment(value, object string) (Alignment, error) {
 	switch a := Alignment(value); a {
 	case "", AlignmentPreferred, AlignmentRequired, AlignmentNone:

@@ -10,17 +10,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// NextBatch says which members of a gang are to be planned now, and how many of each
-// role the plan must place: the members that stand already, and of those that
-// wait, all but the ones that have to start together with others (Role.Step) and
-// cannot yet. The members must be the gang's, live, and placed or ready; placed
-// tells which.
+// NextBatch returns the members to plan now, and the gang with the minimum of each role set
+// to what the plan must place. The members to plan are those already placed and those that
+// wait, except the members that must start together with others (Role.Step) and cannot yet.
+// All members passed in must be live members of the gang, and placed or ready; placed
+// reports which are placed.
 //
-// Before the gang stands, its quorum goes. After that roles with a Step go on by
-// whole steps: first the rest of a step of which a part stands, for a member that
-// came back must not wait; then a step of which all are there.
+// Before the gang has started, NextBatch takes its quorum. After that it takes roles with a
+// Step in whole steps: first the missing members of a partly placed step, because a
+// recreated member must not wait; then a step whose members all exist.
 //
-// If members wait and none has its turn, NextBatch says why in a sentence.
+// If members wait and none of them can start, NextBatch returns a sentence with the reason.
 func NextBatch(g Gang, members []Member, placed func(Member) bool) (Gang, []Member, string) {
 	started := g.Min == 0 || slices.ContainsFunc(members, placed)
 	g, members = setAsideDone(g, members)
@@ -60,8 +60,8 @@ func NextBatch(g Gang, members []Member, placed func(Member) bool) (Gang, []Memb
 	return g, now, sentence
 }
 
-// setAsideDone takes out the members that have succeeded, and what they count for
-// in the quorum: the nodes where they ran no longer constrain the gang.
+// setAsideDone removes the members that have succeeded and subtracts them from the minimums
+// of their roles: the nodes where they ran no longer constrain the gang.
 func setAsideDone(g Gang, members []Member) (Gang, []Member) {
 	done := func(m Member) bool { return m.Pod.Status.Phase == corev1.PodSucceeded }
 	if !slices.ContainsFunc(members, done) {
@@ -82,8 +82,7 @@ func setAsideDone(g Gang, members []Member) (Gang, []Member) {
 	return g, rest
 }
 
-// split returns the members of a role that stand, and those that wait in the order
-// in which they go.
+// split returns the placed members of a role, and its waiting members in quorum order.
 func split(role string, members []Member, placed func(Member) bool) (stand, wait []Member) {
 	for _, m := range members {
 		switch {
@@ -98,7 +97,8 @@ func split(role string, members []Member, placed func(Member) bool) (stand, wait
 	return stand, wait
 }
 
-// take returns those that have their turn of the members that wait.
+// take returns the waiting members to plan now: those missing from the role's minimum, or
+// else those of one step.
 func (r Role) take(stand, wait []Member, started bool) []Member {
 	if missing := r.Min - len(stand); missing > 0 && len(wait) >= missing {
 		return wait[:missing]
@@ -123,7 +123,7 @@ func (r Role) take(stand, wait []Member, started bool) []Member {
 	return nil
 }
 
-// replicasOf returns the replicas that the members are of, in their order.
+// replicasOf returns the distinct replica names of the members, in the members' order.
 func replicasOf(members []Member) []string {
 	var replicas []string
 	for _, m := range members {

@@ -16,8 +16,8 @@ import (
 
 func isPlaced(m gangs.Member) bool { return gangs.Placed(m.Pod) }
 
-// NextBatch after turn a gang comes to stand as far as its steps allow: nobody is left
-// behind for ever who has all the company it needs, and no step starts in part.
+// Repeated NextBatch calls place as many members as the steps allow: no member with a
+// complete step waits for ever, and no step starts in part.
 func TestTurnsPlaceWholeSteps(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -61,7 +61,8 @@ func TestTurnsPlaceWholeSteps(t *testing.T) {
 	}
 }
 
-// steppedGang has a head and two roles of which members above Min go by steps.
+// steppedGang returns a gang with a head and two roles whose members above Min start in
+// steps.
 func steppedGang(rng *rand.Rand) (gangs.Gang, []gangs.Member) {
 	g := gangs.Gang{Key: rayKey, Roles: []gangs.Role{{Name: "headgroup", Min: 1, Want: 1}}}
 	members := []gangs.Member{{Key: rayKey, Role: "headgroup", Pod: head("h")}}
@@ -90,7 +91,7 @@ func standing(members []gangs.Member) []gangs.Member {
 	return slices.DeleteFunc(slices.Clone(members), func(m gangs.Member) bool { return !isPlaced(m) })
 }
 
-// checkSteps holds what a turn may do to a role with steps.
+// checkSteps checks the members that one batch placed in roles with steps.
 func checkSteps(t *testing.T, g gangs.Gang, before, after []gangs.Member) {
 	t.Helper()
 	count := func(members []gangs.Member, role string) int {
@@ -131,7 +132,7 @@ func names(members []gangs.Member) []string {
 	return names
 }
 
-// A member that has succeeded counts, and ties nobody to where it ran.
+// A succeeded member counts for the quorum, and its node does not constrain the others.
 func TestTurnSetsAsideWhoIsDone(t *testing.T) {
 	g := gangs.Gang{Key: rayKey, Min: 3, Roles: []gangs.Role{{Name: "w", Min: 3, Want: 3}}}
 	members := []gangs.Member{

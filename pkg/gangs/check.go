@@ -12,25 +12,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Readiness is what Check finds. At most one of Problem and Waiting is set; a
-// gang with neither can be planned.
+// Readiness is the result of Check. At most one of Problem and Waiting is set; a gang with
+// neither can be planned.
 type Readiness struct {
-	// Problem is one sentence about something that will not come right by
-	// itself.
+	// Problem is one sentence about a condition that does not resolve by itself.
 	Problem string
-	// Waiting is one sentence about members that are not there or not ready.
+	// Waiting is one sentence about members that do not exist or are not ready.
 	Waiting string
-	// Exist, Ready and Placed count towards Gang.Min: members of the quorum
-	// that are live, those of them that are ready or placed, those placed.
+	// Exist, Ready and Placed count members of the quorum, up to Gang.Min: the live
+	// members, those that are ready or placed, and those that are placed.
 	Exist, Ready, Placed int
 }
 
-// Complete reports that the quorum is there and ready, and nothing is wrong.
+// Complete reports that the quorum exists and is ready, and that there is no problem.
 func (v Readiness) Complete() bool {
 	return v.Problem == "" && v.Waiting == ""
 }
 
-// Check holds a gang against its member pods.
+// Check compares a gang with its member pods.
 func Check(g Gang, members []Member) Readiness {
 	live := make([]Member, 0, len(members))
 	for _, m := range members {
@@ -59,9 +58,9 @@ func priority(pod *corev1.Pod) int32 {
 	return *pod.Spec.Priority
 }
 
-// unlike finds two members that differ in a field in which all must agree: one
-// scheduler decides for the gang, and preemption must take it whole or not at
-// all. It names the first by name and the first after it that differs.
+// unlike returns a sentence if two live members differ in a field that must be the same in
+// all, or "". All members need one scheduler, and preemption must evict all of the gang or
+// nothing. The sentence names the first pod by name and the first after it that differs.
 func unlike[T comparable](g Gang, live []Member, field string, of func(*corev1.Pod) T) string {
 	differs := func(m Member) bool { return of(m.Pod) != of(live[0].Pod) }
 	if !slices.ContainsFunc(live, differs) {
@@ -74,7 +73,7 @@ func unlike[T comparable](g Gang, live []Member, field string, of func(*corev1.P
 		g.Key, field, of(a), a.Name, of(b), b.Name)
 }
 
-// sortByName is for sentences that give an example; nothing else may depend on
+// sortByName sorts members for sentences that give an example. Nothing else may depend on
 // the order of members.
 func sortByName(members []Member) {
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.Pod.Name, b.Pod.Name) })
@@ -82,7 +81,7 @@ func sortByName(members []Member) {
 
 // tally counts the live members of each role, and of the quorum.
 type tally struct {
-	byRole               []roleTally // beside Gang.Roles
+	byRole               []roleTally // indexed like Gang.Roles
 	exist, ready, placed int         // of the quorum: never more than Gang.Min
 }
 
@@ -125,8 +124,8 @@ func waiting(g Gang, live []Member, t tally) string {
 	}
 }
 
-// missing names the roles that lack pods; where the roles are only known from
-// the pods, it names the field that asks for more.
+// missing names the roles that lack pods. If the roles are only known from the pods, it
+// names the field that sets the minimum.
 func missing(g Gang, t tally) string {
 	if g.MinField != "" {
 		return fmt.Sprintf("%s is %d, and %d exist so far", g.MinField, g.Min, t.exist)
@@ -140,8 +139,8 @@ func missing(g Gang, t tally) string {
 	return strings.Join(parts, ", ") + " do not exist yet"
 }
 
-// unready gives the first pod by name as the example, and counts the rest. Only
-// roles that are short are looked at.
+// unready names the first unready pod by name, and counts the others. It considers only
+// roles with fewer ready members than their minimum.
 func unready(g Gang, live []Member, t tally) string {
 	sortByName(live)
 	first, more := "", -1

@@ -12,11 +12,10 @@ import (
 	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
 )
 
-// CoschedulingSource is the Key.Source of gangs declared by a scheduler-plugins
-// CoschedulingGroup.
+// CoschedulingSource is the Key.Source of gangs declared by a scheduler-plugins PodGroup.
 const CoschedulingSource = "podgroup"
 
-// CoschedulingLabel is how a pod names its scheduler-plugins PodGroup.
+// CoschedulingLabel is the pod label that names the pod's scheduler-plugins PodGroup.
 const CoschedulingLabel = schedv1alpha1.PodGroupLabel
 
 // CoschedulingGroups looks up scheduler-plugins PodGroups. Only their metadata and spec
@@ -25,19 +24,19 @@ type CoschedulingGroups interface {
 	CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error)
 }
 
-// coschedulingSource reads the PodGroup that a pod names by label, as Kubeflow,
-// KubeRay in scheduler-plugins mode and hand-written manifests use it.
+// coschedulingSource reads the scheduler-plugins PodGroup that a pod label names. Kubeflow,
+// KubeRay in scheduler-plugins mode and hand-written manifests set that label.
 //
-// KubeRay creates its PodGroup once and never updates it, so after a resize,
-// with a suspended group or with autoscaling its minMember is wrong. The
-// RayCluster is the truth: a head or worker whose label names its own
-// RayCluster is left to the RayCluster source, and a PodGroup that a RayCluster
-// owns lends only its name, the roles and the minimum being the RayCluster's.
-// It is the same with the PodGroup of a TrainJob, whose minMember counts pods
-// that exist only before or after the others: its JobSet is the truth.
+// KubeRay creates its PodGroup once and never updates it, so minMember is wrong after a
+// resize, with a suspended worker group or with autoscaling. The RayCluster is
+// authoritative: the RayCluster source takes a head or worker whose label names its own
+// RayCluster. If a RayCluster owns the PodGroup, the gang has the name of the PodGroup, and
+// the roles and the minimum of the RayCluster. The PodGroup of a TrainJob is similar: its
+// minMember counts pods that exist only before or after the others, so its JobSet is
+// authoritative.
 //
-// minResources and scheduleTimeoutSeconds are not read: the plan answers
-// exactly what minResources guesses, and no gang ever waits holding something.
+// minResources and scheduleTimeoutSeconds are not read. minResources is an estimate, and
+// the plan computes the exact value. No gang holds resources while it waits.
 type coschedulingSource struct {
 	groups   CoschedulingGroups
 	clusters RayClusters
@@ -45,12 +44,12 @@ type coschedulingSource struct {
 }
 
 // NewCoschedulingSource returns the source of gangs declared by scheduler-plugins
-// CoschedulingGroups.
+// PodGroups.
 func NewCoschedulingSource(groups CoschedulingGroups, clusters RayClusters, jobSets JobSets) Source {
 	return coschedulingSource{groups: groups, clusters: clusters, jobSets: jobSets}
 }
 
-// CoschedulingKey is the key of the gang that this PodGroup declares.
+// CoschedulingKey returns the key of the gang that this PodGroup declares.
 func CoschedulingKey(namespace, name string) Key {
 	return Key{Source: CoschedulingSource, Namespace: namespace, Name: name}
 }
@@ -89,8 +88,8 @@ func (s coschedulingSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// owned takes everything from the object that owns the PodGroup but the key,
-// and the PodGroup's topology constraint where that object has none.
+// owned returns the gang described by the owner of the PodGroup, under the key of the
+// PodGroup. The topology constraint of the PodGroup applies where the owner has none.
 func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
 	key := CoschedulingKey(group.Namespace, group.Name)
 	g, err := s.ofTruth(key, truth, members)
@@ -117,9 +116,8 @@ func (s coschedulingSource) ofTruth(key, truth Key, members []Member) (Gang, err
 	return g, nil
 }
 
-// CoschedulingOwner returns the key of the RayCluster that owns the PodGroup, or of
-// the JobSet of the TrainJob that does; a gang that the PodGroup names is then
-// read from there.
+// CoschedulingOwner returns the key of the RayCluster that owns the PodGroup, or of the
+// JobSet of the TrainJob that owns it. The gang is then read from that object.
 func CoschedulingOwner(group *schedv1alpha1.PodGroup) (Key, bool) {
 	for i := range group.OwnerReferences {
 		ref := &group.OwnerReferences[i]

@@ -82,7 +82,7 @@ func TestProblemsOfPodGroup(t *testing.T) {
 	}
 }
 
-// part gives the pod a role by name, so that a test can read it.
+// part gives the pod a named role, for readable tests.
 func part(name string) change { return label("training.kubeflow.org/replica-type", name) }
 
 func created(after time.Duration) change {
@@ -92,7 +92,7 @@ func created(after time.Duration) change {
 func TestWhichMembersAreTheQuorum(t *testing.T) {
 	tests := map[string]struct {
 		pods []*corev1.Pod
-		want map[string]int // how many of the quorum are of which part
+		want map[string]int // members of the quorum, by part
 	}{
 		"placed ones first, however young": {
 			pods: []*corev1.Pod{
@@ -214,8 +214,7 @@ func TestShapeMakesTheRole(t *testing.T) {
 	}
 }
 
-// A PodGroup that KubeRay made is stale by design; its RayCluster was resized
-// from 8 workers to 2 since.
+// KubeRay never updates its PodGroup; the RayCluster was resized from 8 workers to 2 since.
 func TestTrapKubeRayStalePodGroup(t *testing.T) {
 	g := podGroup(9)
 	g.Annotations = map[string]string{gangs.RequiredAnnotation: "leaf"}

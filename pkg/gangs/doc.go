@@ -3,13 +3,13 @@
 
 // Package gangs finds the members of a gang.
 //
-// Every way in which a controller or a user declares a gang is one Source in
-// one file. A source answers two questions: which gang a pod belongs to, from
-// the pod alone, and what that gang is, from the object that declares it and
-// the pods that are there. Sources asks them in a stated order.
+// There is one Source, in one file, for every way in which a controller or a user declares
+// a gang. A source reads from a pod alone which gang it belongs to. It reads the content of
+// that gang from the declaring object and the existing pods. Sources tries all sources in a
+// fixed order.
 //
-// The package is pure: it has no client, no informer, no clock and no log.
-// Objects come in through the small lookup interfaces declared here
-// (implemented by pkg/workloads), pods through arguments. The same input gives
-// the same output, in whatever order the members are given.
+// The package is pure: it has no client, no informer, no clock and no log. Objects come
+// from the small lookup interfaces declared here, which pkg/workloads implements; pods come
+// from arguments. The same input gives the same output, in whatever order the members are
+// passed.
 package gangs

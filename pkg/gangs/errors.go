@@ -16,25 +16,25 @@ var (
 	// ErrNotInstalled reports that the object cannot exist, because the API
 	// server does not serve its kind.
 	ErrNotInstalled = errors.New("kind is not installed")
-	// ErrNotRead reports that nothing is known about the object, because its kind
-	// could not be read so far.
+	// ErrNotRead reports that the state of the object is unknown, because its kind could
+	// not be read so far.
 	ErrNotRead = errors.New("could not be read")
-	// ErrNoGang reports that the object exists and declares no gang. Pods that
-	// were held while that was not known are pods like any other.
+	// ErrNoGang reports that the object exists and declares no gang. Pods held back until
+	// this was known are then scheduled as pods without a gang.
 	ErrNoGang = errors.New("declares no gang")
 )
 
-// LookupError is how a lookup answers when it has no object. Its text is a
-// sentence for users; errors.Is tells the reasons apart.
+// LookupError is the error of a lookup that has no object. Its text is a sentence for
+// users; errors.Is distinguishes the reasons.
 type LookupError struct {
 	Key Key
 	// Reason is ErrNotFound, ErrNotInstalled, ErrNotRead or ErrNoGang.
 	Reason error
-	// Listing says of ErrNotRead that nothing failed: the objects of the kind
-	// are on their way.
+	// Listing reports, with ErrNotRead, that nothing failed: the first list of the kind is
+	// still in progress.
 	Listing bool
-	// Detail completes the sentence for ErrNotInstalled (what is missing) and
-	// for ErrNotRead (what the API server said).
+	// Detail completes the sentence: the missing API for ErrNotInstalled, the answer of the
+	// API server for ErrNotRead.
 	Detail string
 }
 
@@ -57,15 +57,15 @@ func (e *LookupError) Unwrap() error {
 	return e.Reason
 }
 
-// mayStillCome says of a lookup's error that the object, which was not there
-// yet, may show up at any moment and declare a gang.
+// mayStillCome reports, from the error of a lookup, that the object was missing but may
+// still appear and declare a gang.
 func mayStillCome(err error) bool {
 	lookup := (*LookupError)(nil)
 	return errors.As(err, &lookup) && (errors.Is(lookup.Reason, ErrNotFound) || lookup.Listing)
 }
 
-// MalformedError is how a lookup answers when the object exists but is not of
-// the shape that its kind promises. Such a gang waits with this sentence.
+// MalformedError is the error of a lookup whose object exists but does not match the schema
+// of its kind. Such a gang waits with this sentence.
 type MalformedError struct {
 	Key     Key
 	Owner   corev1.ObjectReference

@@ -19,7 +19,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// objects is a cluster's declaring objects, held in memory.
+// objects holds the declaring objects of a cluster in memory.
 type objects struct {
 	clusters   map[string]*rayv1.RayCluster
 	groups     map[string]*schedv1alpha1.PodGroup
@@ -28,7 +28,7 @@ type objects struct {
 	lws        map[string]*gangs.LeaderWorkerSet
 	jobSets    map[string]*gangs.JobSet
 	jobs       map[string]*batchv1.Job
-	// failure, if set, is why no object can be read.
+	// failure, if set, returns the error of every lookup.
 	failure func(gangs.Key) error
 }
 
@@ -70,12 +70,12 @@ func find[T any](o objects, in map[string]*T, key gangs.Key) (*T, error) {
 	return nil, &gangs.LookupError{Key: key, Reason: gangs.ErrNotFound}
 }
 
-// clusterOnly returns the objects that hold just this RayCluster.
+// clusterOnly returns objects with this RayCluster alone.
 func clusterOnly(c *rayv1.RayCluster) objects {
 	return objects{clusters: map[string]*rayv1.RayCluster{c.Namespace + "/" + c.Name: c}}
 }
 
-// groupOnly returns the objects that hold just this PodGroup.
+// groupOnly returns objects with this PodGroup alone.
 func groupOnly(g *schedv1alpha1.PodGroup) objects {
 	return objects{groups: map[string]*schedv1alpha1.PodGroup{g.Namespace + "/" + g.Name: g}}
 }
@@ -96,7 +96,7 @@ func rayCluster(groups ...rayv1.WorkerGroupSpec) *rayv1.RayCluster {
 	}
 }
 
-// workers returns a worker group as the API server holds it: every default set.
+// workers returns a worker group with all defaults set, as the API server stores it.
 func workers(name string, replicas int32) rayv1.WorkerGroupSpec {
 	return rayv1.WorkerGroupSpec{
 		GroupName: name, Replicas: &replicas, MinReplicas: new(int32), MaxReplicas: ptr[int32](2147483647), NumOfHosts: 1,
@@ -111,7 +111,7 @@ func podGroup(minMember int32) *schedv1alpha1.PodGroup {
 	}
 }
 
-// change is one way in which a pod of a test differs from the plain one.
+// change modifies a plain pod for a test.
 type change func(*corev1.Pod)
 
 func pod(name string, changes ...change) *corev1.Pod {
@@ -158,7 +158,7 @@ func controlledBy(apiVersion, kind, name string, uid types.UID) change {
 
 func nodeType(t string) change { return label("ray.io/node-type", t) }
 
-// ofCluster makes the pod one of RayCluster ml/a, as KubeRay labels it.
+// ofCluster makes the pod a pod of RayCluster ml/a, with KubeRay's labels.
 func ofCluster(p *corev1.Pod) {
 	controlledBy("ray.io/v1", "RayCluster", "a", clusterUID)(p)
 	label("ray.io/cluster", "a")(p)

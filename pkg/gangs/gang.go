@@ -11,21 +11,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Key is the identity of a gang: the source that declares it and the object
-// that it is declared by.
+// Key identifies a gang: the source that declares it, and the namespace and name of the
+// object or group that declares it.
 type Key struct {
 	Source    string
 	Namespace string
 	Name      string
 }
 
-// String returns the key as users read it: "raycluster ml/a".
+// String returns the key as users see it, for example "raycluster ml/a".
 func (k Key) String() string {
 	return k.Source + " " + k.Namespace + "/" + k.Name
 }
 
-// Messagef formats a sentence about the gang and puts the gang's name before it, so that
-// users see in every sentence which source declared the gang.
+// Messagef formats a sentence about the gang and puts the gang's key before it, so that
+// every sentence shows users which source declared the gang.
 func (k Key) Messagef(format string, args ...any) string {
 	return "gang " + k.String() + ": " + fmt.Sprintf(format, args...)
 }
@@ -35,82 +35,84 @@ func (k Key) IsZero() bool {
 	return k == Key{}
 }
 
-// Topology constrains where members run, by names of fabric levels (TopologyArgs).
-// Empty means no constraint.
+// Topology constrains the nodes of the members, by names of fabric levels (TopologyArgs).
+// An empty field is no constraint.
 type Topology struct {
-	// Required is the level of which one domain must hold all members.
+	// Required is a fabric level: one domain of it must hold all members.
 	Required string
-	// Preferred is the level of which one domain should hold all members.
+	// Preferred is a fabric level: one domain of it should hold all members.
 	Preferred string
-	// RequiredLabel is a node label, configured as a level or not, of which one
-	// value must hold all members.
+	// RequiredLabel is a node label: all members must run on nodes with the same value of
+	// it. The label need not be configured as a level.
 	RequiredLabel string
-	// Alignment is the gang's value of AlignmentAnnotation, as it is written. Roles
-	// have none: their pods say it themselves.
+	// Alignment is the gang's unparsed value of AlignmentAnnotation. It is empty for roles:
+	// their pods carry the annotation.
 	Alignment string
 }
 
-// Gang is what one declaration says.
+// Gang is the content of one declaration.
 type Gang struct {
 	Key Key
-	// UID is the declaring object's. A gang that is declared by its pods alone
-	// has none.
+	// UID is the UID of the declaring object. It is empty for a gang declared by its pods
+	// alone.
 	UID types.UID
-	// Min is how many members make a quorum.
+	// Min is the number of members in the quorum.
 	Min int
-	// MinField is the field that Min was read from, where it is one field.
+	// MinField names the field that Min was read from. It is empty if Min comes from
+	// several fields.
 	MinField string
-	// Roles are sorted by name. Their Mins add up to Min, except while a
-	// source that finds the roles on the pods still misses some of them.
+	// Roles are sorted by name. Their Mins add up to Min, unless the source finds the roles
+	// on the pods and some pods are still missing.
 	Roles []Role
-	// Groups are gangs inside the gang, of any depth. Only CompositePodGroups have
-	// them.
+	// Groups are gangs nested in the gang, at any depth. Only CompositePodGroups have them.
 	Groups []Group
-	// MinGroups is how many of the groups directly in the gang make a quorum; zero
+	// MinGroups is the number of groups directly in the gang that its quorum needs; zero
 	// means all of them.
 	MinGroups int
 	Topology  Topology
-	// Owner is the object to put events on.
+	// Owner is the object that events are recorded on.
 	Owner corev1.ObjectReference
-	// Created is when the declaring object was made.
+	// Created is the creation time of the declaring object, or of the oldest pod if there
+	// is no object.
 	Created time.Time
-	// Controls reports that the members carry the UID of the object (Member.Maker),
-	// so that a pod of an earlier object with the same name is recognised and
-	// left out.
+	// Controls reports that the members carry the UID of the object (Member.Maker). Pods of
+	// an earlier object with the same name are then recognised and left out.
 	Controls bool
-	// Problem is one sentence that says what is wrong with the declaration. A
-	// gang with a problem waits.
+	// Problem is one sentence about an error in the declaration. A gang with a problem
+	// waits.
 	Problem string
 }
 
-// Group is a gang inside a gang.
+// Group is a gang nested in a gang.
 type Group struct {
 	Name string
-	// Parent is the group that it is directly in, "" for the gang itself.
+	// Parent is the Name of the group that directly contains this group, "" for the gang
+	// itself.
 	Parent string
-	// Min is how many of its members make a quorum of it.
+	// Min is the number of members in the quorum of this group.
 	Min int
-	// MinGroups is how many of the groups directly in it do; zero means all.
+	// MinGroups is the number of groups directly in this group that its quorum needs; zero
+	// means all of them.
 	MinGroups int
 	Topology  Topology
 }
 
-// Role is the members of a gang that have one pod shape.
+// Role describes the members of a gang that have one pod shape.
 type Role struct {
 	Name string
-	// Group is the group that the role is in, "" for the gang itself.
+	// Group is the Name of the group that contains the role, "" for the gang itself.
 	Group string
-	// Min is how many of the quorum are of this role.
+	// Min is the number of members of this role in the quorum.
 	Min int
-	// Want is how many members the declaration asks for in all; those above
-	// Min join when they come.
+	// Want is the number of members that the declaration requests in all. Members above Min
+	// join when they exist.
 	Want int
-	// Step, where it is above 1, is how many members start together or not at
-	// all once the gang runs: the hosts of one replica that an autoscaler adds,
-	// or a role that its controller makes only after others are ready. Members
-	// above Min that have no Step start one by one.
+	// Step, if above 1, is the number of members that start together or not at all once the
+	// gang runs. Examples are the hosts of one replica that an autoscaler adds, and a role
+	// whose controller creates it only after other roles are ready. Members above Min
+	// without a Step start one by one.
 	Step int
-	// Topology is the constraint of this role alone, beside the gang's.
+	// Topology is the constraint of this role alone, in addition to the gang's.
 	Topology Topology
 }
 
@@ -124,34 +126,33 @@ func (g Gang) Role(name string) (Role, bool) {
 	return Role{}, false
 }
 
-// Has reports whether the member belongs to this gang's present declaration, and
-// not to an earlier object of the same name.
+// Has reports that the member belongs to the current declaration of this gang, and not to
+// an earlier object with the same name.
 func (g Gang) Has(m Member) bool {
 	return m.Key == g.Key && (!g.Controls || m.Maker == g.UID)
 }
 
-// Member is one pod of a gang with all that its source reads from the pod
-// alone. It is worth keeping: it stays right as long as the pod's metadata and
-// spec do.
+// Member is one pod of a gang, with the data that its source reads from the pod alone. It
+// can be cached: it stays valid until the pod's metadata or spec changes.
 type Member struct {
 	Key Key
 	Pod *corev1.Pod
 	// Role is the name of the member's role.
 	Role string
-	// Rank orders the members of a role, where the pod says so.
+	// Rank orders the members of a role. It is unknown if the pod carries no index.
 	Rank Rank
-	// Replica names the replica of the role that the member is one host of,
-	// where the pod says so. It matters to roles that have a Step.
+	// Replica names the replica that the member is one host of, if the pod carries it. Only
+	// roles with a Step use it.
 	Replica string
-	// Maker is the UID of the object that made the pod: its controller or, where
-	// the pod says so, the object that made its controller.
+	// Maker is the UID of the pod's controller or, if the pod carries it, the UID of the
+	// object that created the controller.
 	Maker types.UID
 	// Signature identifies what the pod asks of its node.
 	Signature Signature
 }
 
-// Rank is a member's place among the members of its role. Only the order
-// matters; ranks may have gaps.
+// Rank is the position of a member in its role. Only the order matters; an Index may be
+// skipped.
 type Rank struct {
 	Known bool
 	Index int64

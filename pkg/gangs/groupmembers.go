@@ -8,19 +8,19 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Labels and annotations by which controllers number their pods.
+// Labels and annotations in which controllers number their pods.
 const (
 	completionIndex = "batch.kubernetes.io/job-completion-index"
 	kubeflowIndex   = "training.kubeflow.org/replica-index"
 	statefulIndex   = "apps.kubernetes.io/pod-index"
 )
 
-// The functions here read pods that name a group, whoever's kind of group it is:
-// the group says how many, the pods' own controller says which and in what order.
+// The functions below read pods that name a group of any kind. The group gives the number
+// of members; the pods' own controller gives their roles and their order.
 
-// groupRole of a Ray or JobSet pod is what its controller calls its part, because
-// the group may be read from there. Of any other pod nothing is known but its
-// shape.
+// groupRole returns the role of a pod that names a group. For a Ray or JobSet pod it is the
+// controller's name for the role, because the gang may be read from the controller. For any
+// other pod it is shapeRole.
 func groupRole(pod *corev1.Pod) string {
 	if _, ok := rayClusterOf(pod); ok {
 		return rayRole(pod)

@@ -17,8 +17,8 @@ import (
 // JobSource is the Key.Source of gangs that are the pods of a Job.
 const JobSource = "job"
 
-// GangAnnotation asks for a gang of all pods of a Job that run at a time. It is an
-// annotation or a label, of the Job or of its pod template, with the value "true".
+// GangAnnotation with the value "true" makes a gang of all pods of a Job that run at the
+// same time. It is an annotation or a label, on the Job or on its pod template.
 const GangAnnotation = AnnotationPrefix + "gang"
 
 // The values of GangAnnotation.
@@ -27,31 +27,30 @@ const (
 	gangRefused = "false"
 )
 
-// jobRole is the one role of a Job: its pods have one template.
+// jobRole is the only role of a Job: all its pods have one template.
 const jobRole = "pods"
 
-// Jobs looks up Jobs. Read are their metadata, with the label of GangAnnotation
-// among the annotations, the numbers of their spec and status.succeeded.
+// Jobs looks up Jobs. Only their metadata, the numbers and suspend of their spec and
+// status.succeeded are read. A GangAnnotation label is expected among the annotations.
 type Jobs interface {
 	Job(namespace, name string) (*batchv1.Job, error)
 }
 
-// jobSource makes a gang of the pods of a Job that asks for it. Most Jobs do not:
-// their pods are independent, and to hold them back would be wrong.
+// jobSource makes a gang of the pods of a Job that requests it. Most Jobs do not: their
+// pods are independent, and holding them back would be wrong.
 //
-// A mark on the Job alone cannot be seen on its pods. So a pod of a Job that is
-// not known yet is taken for a member, and held for the moment that it takes to
-// learn whether it is one.
+// An annotation on the Job alone is not visible on its pods. The source therefore takes a
+// pod of an unknown Job for a member, and the pod is held back until the Job is known.
 type jobSource struct {
 	jobs Jobs
 }
 
-// NewJobSource returns the source of gangs that Jobs ask for.
+// NewJobSource returns the source of gangs that Jobs request.
 func NewJobSource(jobs Jobs) Source {
 	return jobSource{jobs: jobs}
 }
 
-// JobKey is the key of the gang of that Job's pods.
+// JobKey returns the key of the gang of that Job's pods.
 func JobKey(namespace, name string) Key {
 	return Key{Source: JobSource, Namespace: namespace, Name: name}
 }
@@ -133,8 +132,9 @@ func (s jobSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// jobNeeds is how many pods run at a time: parallelism, or as many as are left to
-// complete. A Job without completions makes no new pod once one has succeeded.
+// jobNeeds returns how many pods run at the same time: parallelism, or the number left to
+// complete if that is lower. A Job without completions creates no new pod once one has
+// succeeded.
 func jobNeeds(job *batchv1.Job) int {
 	parallel, done := valueOr(job.Spec.Parallelism, 1), int64(job.Status.Succeeded)
 	if job.Spec.Completions == nil {

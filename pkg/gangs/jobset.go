@@ -17,10 +17,10 @@ import (
 // JobSetSource is the Key.Source of gangs inferred from a JobSet.
 const JobSetSource = "jobset"
 
-// JobSetAPIVersion is the version of JobSet that is read.
+// JobSetAPIVersion is the JobSet API version that Dovetail reads.
 const JobSetAPIVersion = "jobset.x-k8s.io/v1alpha2"
 
-// What the JobSet controller writes on its pods, as labels and as annotations.
+// Keys that the JobSet controller sets on its pods, as labels and as annotations.
 const (
 	jobSetName          = "jobset.sigs.k8s.io/jobset-name"
 	jobSetUID           = "jobset.sigs.k8s.io/jobset-uid"
@@ -29,25 +29,24 @@ const (
 	jobSetJobKey        = "jobset.sigs.k8s.io/job-key"
 )
 
-// Annotations that ask for exclusive placement: of a Job in a domain to itself.
-// With the second of them the nodes are labelled beforehand, and no pod has to
-// wait for another.
+// Annotations that request exclusive placement: a topology domain for each Job alone. With
+// jobSetNodeSelector the nodes are labelled beforehand, and no pod has to wait for another.
 const (
 	jobSetExclusive    = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 	jobSetNodeSelector = "alpha.jobset.sigs.k8s.io/node-selector"
 )
 
-// jobSetInOrder is the startupPolicyOrder under which the Jobs of a replicatedJob
-// are made only when those before it are ready.
+// jobSetInOrder is the startupPolicyOrder with which the controller creates the Jobs of a
+// replicatedJob only when the replicatedJobs before it are ready.
 const jobSetInOrder = "InOrder"
 
-// JobSet is what is read of a JobSet. JobSet's own module is not worth its
-// dependencies for a few numbers.
+// JobSet holds the parts of a JobSet that Dovetail reads. JobSet's own Go module has too
+// many dependencies for a few numbers.
 type JobSet struct {
 	metav1.ObjectMeta
 	Spec   JobSetSpec
 	Status JobSetStatus
-	// Exclusive reports that exclusive placement is asked for on the JobSet itself.
+	// Exclusive reports that the JobSet itself requests exclusive placement.
 	Exclusive bool
 }
 
@@ -63,20 +62,20 @@ type JobSetStatus struct {
 	ReplicatedJobsStatus []ReplicatedJobStatus `json:"replicatedJobsStatus"`
 }
 
-// ReplicatedJobStatus says how many Jobs of a replicatedJob are complete. A
-// scheduler does not see pods that have ended, so this is how it knows.
+// ReplicatedJobStatus counts the complete Jobs of a replicatedJob. A scheduler does not see
+// pods that have ended, so it needs this count.
 type ReplicatedJobStatus struct {
 	Name      string `json:"name"`
 	Succeeded int32  `json:"succeeded"`
 }
 
-// JobSetStartupPolicy says in which order Jobs are made.
+// JobSetStartupPolicy gives the order in which Jobs are created.
 type JobSetStartupPolicy struct {
 	StartupPolicyOrder string `json:"startupPolicyOrder"`
 }
 
-// ReplicatedJob is a number of equal Jobs. Of its template the numbers of pods
-// are read, the labels of the pods and the annotations of the Job.
+// ReplicatedJob is a number of equal Jobs. From its template Dovetail reads the numbers of
+// pods, the pods' labels, priorityClassName and schedulerName, and the Job's annotations.
 type ReplicatedJob struct {
 	Name      string                  `json:"name"`
 	Replicas  *int32                  `json:"replicas"`
@@ -84,8 +83,8 @@ type ReplicatedJob struct {
 	Template  batchv1.JobTemplateSpec `json:"template"`
 }
 
-// JobSetDependency names the replicatedJob that has to be ready or complete
-// before the Jobs of another are made.
+// JobSetDependency names a replicatedJob that must be ready or complete before the Jobs of
+// another are created.
 type JobSetDependency struct {
 	Name string `json:"name"`
 }
@@ -95,14 +94,13 @@ type JobSets interface {
 	JobSet(namespace, name string) (*JobSet, error)
 }
 
-// jobSetSource infers a gang from the JobSet that made the pod's Job. The pod
-// names it by label; there is no object that declares a gang.
+// jobSetSource infers a gang from the JobSet that created the pod's Job. A pod label names
+// the JobSet; no object declares a gang.
 //
-// Jobs that the controller makes only after others are ready or complete
-// (startup in order, dependsOn) start together once those run, and near them: a
-// gang of all would wait for ever. With exclusive placement the first pod of
-// every Job starts alone, by JobSet's own rules, and the others of the Job
-// together after it.
+// The controller creates some Jobs only after others are ready or complete (startup in
+// order, dependsOn). Their pods start together once those run, and near them: a gang of all
+// Jobs would wait for ever. With exclusive placement JobSet requires the first pod of every
+// Job to start alone; the other pods of the Job start together after it.
 type jobSetSource struct {
 	sets JobSets
 }
@@ -112,7 +110,7 @@ func NewJobSetSource(sets JobSets) Source {
 	return jobSetSource{sets: sets}
 }
 
-// JobSetKey is the key of the gang inferred from that JobSet.
+// JobSetKey returns the key of the gang inferred from that JobSet.
 func JobSetKey(namespace, name string) Key {
 	return Key{Source: JobSetSource, Namespace: namespace, Name: name}
 }
@@ -139,7 +137,7 @@ func (s jobSetSource) Gang(key Key, members []Member) (Gang, error) {
 	return gangOfJobSet(key, key, s.sets, members)
 }
 
-// jobSetReplica is the Job of a pod whose Job is placed by itself.
+// jobSetReplica returns the Job key of a pod with exclusive placement, "" for other pods.
 func jobSetReplica(pod *corev1.Pod) string {
 	if pod.Labels[jobSetName] == "" || !AsksForExclusivePlacement(pod.Annotations) {
 		return ""
@@ -147,9 +145,8 @@ func jobSetReplica(pod *corev1.Pod) string {
 	return pod.Labels[jobSetJobKey]
 }
 
-// AsksForExclusivePlacement reports that annotations of a JobSet, of a Job's template
-// or of a pod ask for a domain to each Job, in the way that makes pods wait for
-// one another.
+// AsksForExclusivePlacement reports that the annotations of a JobSet, a Job template or a
+// pod request a domain for each Job, in the mode in which pods wait for one another.
 func AsksForExclusivePlacement(annotations map[string]string) bool {
 	_, asks := annotations[jobSetExclusive]
 	_, prepared := annotations[jobSetNodeSelector]
@@ -163,7 +160,8 @@ func completionIndexOf(pod *corev1.Pod) string {
 	return pod.Annotations[completionIndex]
 }
 
-// gangOfJobSet is the gang that a JobSet describes, under the given key.
+// gangOfJobSet returns the gang that the JobSet with key of describes, under the given key.
+// It returns an error if the lookup of the JobSet fails.
 func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
 	set, err := sets.JobSet(of.Namespace, of.Name)
 	if err != nil {
@@ -200,7 +198,8 @@ func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// jobSetRoles are the replicatedJobs that make pods for the gang, by name.
+// jobSetRoles returns a role for each replicatedJob that creates pods for the gang, by
+// name.
 func jobSetRoles(set *JobSet) []Role {
 	inOrder := set.Spec.StartupPolicy != nil && set.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
 	var roles []Role
@@ -217,15 +216,15 @@ func jobSetRoles(set *JobSet) []Role {
 	return roles
 }
 
-// waitsForAnother reports that the Jobs come after those of another role. JobSet
-// lets a replicatedJob depend only on ones that stand before it.
+// waitsForAnother reports that the replicatedJob depends on one that has a role in before.
+// JobSet allows dependencies only on replicatedJobs earlier in the list.
 func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 	return slices.ContainsFunc(job.DependsOn, func(on JobSetDependency) bool {
 		return slices.ContainsFunc(before, func(r Role) bool { return r.Name == on.Name })
 	})
 }
 
-// done is how many Jobs of a replicatedJob are complete and make no more pods.
+// done returns how many Jobs of a replicatedJob are complete and create no more pods.
 func (s *JobSet) done(name string) int64 {
 	for i := range s.Status.ReplicatedJobsStatus {
 		if status := &s.Status.ReplicatedJobsStatus[i]; status.Name == name {
@@ -249,8 +248,7 @@ func replicatedJobRole(job *ReplicatedJob, done int64, later, alone bool) Role {
 	return r
 }
 
-// podsOfJob is how many pods of a Job run at first: never more than are left to
-// complete.
+// podsOfJob returns how many pods of a Job run at first: parallelism, at most completions.
 func podsOfJob(spec *batchv1.JobSpec) int64 {
 	parallel := valueOr(spec.Parallelism, 1)
 	if spec.Completions == nil {

@@ -9,18 +9,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Kubeflow declares gangs by PodGroups of scheduler-plugins or Volcano, so it has
-// no source of its own; here is what those sources know of it. The training
-// operator (PyTorchJob and its like) and the MPI operator number their pods and
-// name their parts by labels, which groupRank and shapeRole read.
+// Kubeflow declares gangs by PodGroups of scheduler-plugins or Volcano, so it has no source
+// of its own. This file holds the Kubeflow knowledge of those sources. The training
+// operator (PyTorchJob and similar) and the MPI operator set labels with the index and the
+// role of a pod; groupRank and shapeRole read them.
 
-// trainJobStep is the label by which Kubeflow's runtimes say what a replicatedJob
-// of a TrainJob is for. It stands on the template of the Job; the runtimes that
-// Kubeflow ships name the replicatedJob by the same word, and that reaches the pods.
+// trainJobStep is the label in which Kubeflow's runtimes give the purpose of a
+// replicatedJob of a TrainJob. It is set on the template of the Job. The runtimes that
+// Kubeflow ships give the replicatedJob the same name, which reaches the pods.
 const trainJobStep = "trainer.kubeflow.org/trainjob-ancestor-step"
 
-// initialises says of a replicatedJob, by its name and the labels of its pods,
-// that it fetches data or a model before a TrainJob trains.
+// initialises reports, from the name of a replicatedJob and the labels of its pods, that it
+// fetches data or a model before a TrainJob trains.
 func initialises(replicatedJob string, labels map[string]string) bool {
 	for _, step := range []string{"dataset-initializer", "model-initializer"} {
 		if replicatedJob == step || labels[trainJobStep] == step {
@@ -30,8 +30,8 @@ func initialises(replicatedJob string, labels map[string]string) bool {
 	return false
 }
 
-// isTrainJob reports that the reference is to a TrainJob. Its PodGroup and its
-// JobSet have its name.
+// isTrainJob reports that the reference is to a TrainJob. The PodGroup and the JobSet of a
+// TrainJob have its name.
 func isTrainJob(ref *metav1.OwnerReference) bool {
 	group, _, _ := strings.Cut(ref.APIVersion, "/")
 	return ref.Kind == "TrainJob" && group == "trainer.kubeflow.org"

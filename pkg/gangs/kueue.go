@@ -8,7 +8,8 @@ import corev1 "k8s.io/api/core/v1"
 // KueueSource is the Key.Source of gangs that are Kueue's groups of plain pods.
 const KueueSource = "kueue"
 
-// How a pod names its Kueue pod group and says how many pods the group has.
+// Labels and annotations in which a pod names its Kueue pod group and the group's pod
+// count.
 const (
 	kueueGroupLabel     = "kueue.x-k8s.io/pod-group-name"
 	kueueIndexLabel     = "kueue.x-k8s.io/pod-group-pod-index"
@@ -17,19 +18,19 @@ const (
 	annotationValueTrue = "true"
 )
 
-// kueueSource reads a Kueue pod group from the labels and annotations of its
-// pods. Until Kueue admits the group its pods carry a scheduling gate, so they are
-// not ready, and the gang waits for them by name.
+// kueueSource reads a Kueue pod group from the labels and annotations of its pods. The pods
+// carry a scheduling gate until Kueue admits the group. Gated pods are not ready, so the
+// gang waits, and its sentence names a gated pod.
 //
-// A group with fast admission is one of which Kueue itself does not expect that
-// all pods exist at first: those of a StatefulSet, which come one after another,
-// or of a LeaderWorkerSet, which has a source of its own. It is no gang.
+// A group with fast admission is not a gang, because Kueue itself does not expect all its
+// pods to exist at first. Kueue uses it for the pods of a StatefulSet, which are created
+// one after another, and of a LeaderWorkerSet, which has a source of its own.
 type kueueSource struct{}
 
 // NewKueueSource returns the source of gangs that are Kueue pod groups.
 func NewKueueSource() Source { return kueueSource{} }
 
-// KueueKey is the key of the gang that is the pod group of that name.
+// KueueKey returns the key of the gang that is the pod group of that name.
 func KueueKey(namespace, name string) Key {
 	return Key{Source: KueueSource, Namespace: namespace, Name: name}
 }

@@ -9,21 +9,21 @@ import corev1 "k8s.io/api/core/v1"
 // label and annotation on their pods.
 const LabelSource = "ganglabel"
 
-// How a pod of no known controller names its gang and says how many members make
-// the quorum.
+// The label that names a pod's gang, and the annotation with the number of members in its
+// quorum. They work for pods of any controller.
 const (
 	GangNameLabel     = AnnotationPrefix + "gang-name"
 	GangMinAnnotation = AnnotationPrefix + "gang-min"
 )
 
-// labelSource is for pods that nothing else speaks for, such as those of a
+// labelSource reads the gangs of pods that no other source recognises, such as those of a
 // StatefulSet or a Deployment, or single pods that belong together.
 type labelSource struct{}
 
 // NewLabelSource returns the source of gangs declared by Dovetail's own label.
 func NewLabelSource() Source { return labelSource{} }
 
-// LabelKey is the key of the gang of that name.
+// LabelKey returns the key of the gang of that name.
 func LabelKey(namespace, name string) Key {
 	return Key{Source: LabelSource, Namespace: namespace, Name: name}
 }

@@ -16,10 +16,10 @@ import (
 // LeaderWorkerSet: a leader and its workers.
 const LeaderWorkerSetSource = "leaderworkerset"
 
-// LeaderWorkerSetAPIVersion is the version of LeaderWorkerSet that is read.
+// LeaderWorkerSetAPIVersion is the LeaderWorkerSet API version that Dovetail reads.
 const LeaderWorkerSetAPIVersion = "leaderworkerset.x-k8s.io/v1"
 
-// What the LeaderWorkerSet controller writes on its pods.
+// Labels and annotations that the LeaderWorkerSet controller sets on its pods.
 const (
 	lwsNameLabel   = "leaderworkerset.sigs.k8s.io/name"
 	lwsGroupIndex  = "leaderworkerset.sigs.k8s.io/group-index"
@@ -29,8 +29,8 @@ const (
 	lwsExclusive   = "leaderworkerset.sigs.k8s.io/exclusive-topology"
 )
 
-// lwsLeaderReady is the startupPolicy under which workers are made only when the
-// leader is ready.
+// lwsLeaderReady is the startupPolicy with which the controller creates workers only when
+// the leader is ready.
 const lwsLeaderReady = "LeaderReady"
 
 // The roles of a group.
@@ -39,32 +39,31 @@ const (
 	lwsWorker = "worker"
 )
 
-// LeaderWorkerSet is what is read of a LeaderWorkerSet.
+// LeaderWorkerSet holds the parts of a LeaderWorkerSet that Dovetail reads.
 type LeaderWorkerSet struct {
 	metav1.ObjectMeta
 	Spec LeaderWorkerSetSpec
 }
 
-// LeaderWorkerSetSpec is the part of a LeaderWorkerSet's spec that its pods do
-// not tell.
+// LeaderWorkerSetSpec is the part of a LeaderWorkerSet's spec that its pods do not carry.
 type LeaderWorkerSetSpec struct {
 	StartupPolicy string `json:"startupPolicy"`
 }
 
-// LeaderWorkerSets looks up LeaderWorkerSets on behalf of a gang, which is notified
-// when a reason for having none changes.
+// LeaderWorkerSets looks up LeaderWorkerSets for the gang with key asks. That gang is
+// notified when the reason for a missing object changes.
 type LeaderWorkerSets interface {
 	LeaderWorkerSet(asks Key, namespace, name string) (*LeaderWorkerSet, error)
 }
 
-// leaderWorkerSetSource reads a group of a LeaderWorkerSet from its pods, which
-// say everything but whether the workers come only after the leader: the object
-// says that, and where it cannot be had, they are taken to come at once.
+// leaderWorkerSetSource reads a group of a LeaderWorkerSet from its pods. Only the
+// LeaderWorkerSet object shows whether the workers are created after the leader. If the
+// object does not exist, the source assumes that all pods are created at once.
 //
-// Where the workers come later (startupPolicy LeaderReady, or the annotation
-// exclusive-topology, which makes them follow the leader's node) a gang of all
-// would wait for ever. There the leader starts by itself, and the workers
-// together, in the domain of the leader.
+// If the workers are created later (startupPolicy LeaderReady, or the annotation
+// exclusive-topology, with which they follow the leader's node), a gang of all pods would
+// wait for ever. In that case the leader starts alone, and the workers start together in
+// the domain of the leader.
 type leaderWorkerSetSource struct {
 	sets LeaderWorkerSets
 }
@@ -75,8 +74,8 @@ func NewLeaderWorkerSetSource(sets LeaderWorkerSets) Source {
 	return leaderWorkerSetSource{sets: sets}
 }
 
-// LeaderWorkerSetKey is the key of the gang whose leader has that name, which is
-// the name of the set and the index of the group.
+// LeaderWorkerSetKey returns the key of the gang with that leader. The name of a leader is
+// the name of the set, a dash and the index of the group.
 func LeaderWorkerSetKey(namespace, leader string) Key {
 	return Key{Source: LeaderWorkerSetSource, Namespace: namespace, Name: leader}
 }
@@ -135,8 +134,8 @@ func (s leaderWorkerSetSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// isAbsent says of a lookup's error that there is no object, and why that is so
-// is known.
+// isAbsent reports that a lookup failed because the object does not exist or its kind is
+// not installed.
 func isAbsent(err error) bool {
 	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotInstalled)
 }
@@ -155,7 +154,8 @@ func describeLWS(g *Gang, set *LeaderWorkerSet) {
 	}
 }
 
-// lwsRoles returns the quorum of a group of that size, and its roles.
+// lwsRoles returns the quorum and the roles of a group of that size. If late, the quorum is
+// the leader alone, and the workers start in one step.
 func lwsRoles(size int, late bool) (int, []Role) {
 	leader := Role{Name: lwsLeader, Min: 1, Want: 1}
 	if size == 1 {

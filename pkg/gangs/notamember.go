@@ -8,28 +8,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// raySubmitterGroup is the task group that KubeRay gives the pod which submits
-// a RayJob.
+// raySubmitterGroup is the task group of the pod that submits a RayJob. KubeRay sets it.
 const raySubmitterGroup = "submittergroup"
 
-// notAMember recognises the pods that carry the labels of a gang, but exist only
-// before or after its other members: a quorum that waits for them, or in which
-// they wait, is never complete. No source is asked about them, so that a source
-// which does not know the trap cannot fall into it; they are scheduled like any
-// pod without a gang.
+// notAMember reports pods that carry the labels of a gang but exist only before or after
+// its other members. A quorum that contains such a pod is never complete. Sources.find
+// skips these pods before it calls any source; they are scheduled like pods without a gang.
 func notAMember(pod *corev1.Pod) bool {
 	return isRedisCleanup(pod) || isRaySubmitter(pod) || isInitialiser(pod) || isExclusiveLeader(pod)
 }
 
-// isRedisCleanup: KubeRay starts it when the RayCluster is gone, with labels as
-// the cluster's pods have them.
+// isRedisCleanup reports the Redis cleanup pod. KubeRay creates it when the RayCluster is
+// gone, with labels like those of the cluster's pods.
 func isRedisCleanup(pod *corev1.Pod) bool {
 	return pod.Labels[rayNodeTypeLabel] == string(rayv1.RedisCleanupNode)
 }
 
-// isRaySubmitter: KubeRay starts it when all of the RayCluster is ready, and
-// marks it for Volcano or YuniKorn as if it were of the same gang. A worker group
-// may have the same name; its pods are Ray nodes.
+// isRaySubmitter reports the pod that submits a RayJob. KubeRay creates it when all of the
+// RayCluster is ready, and marks it for Volcano or YuniKorn as a member of the same gang. A
+// worker group may have the same name; its pods have a Ray node type.
 func isRaySubmitter(pod *corev1.Pod) bool {
 	if pod.Labels[rayNodeTypeLabel] != "" {
 		return false
@@ -38,14 +35,14 @@ func isRaySubmitter(pod *corev1.Pod) bool {
 		pod.Annotations[yuniKornGroupAnnotation] == raySubmitterGroup
 }
 
-// isInitialiser: the steps of a TrainJob that fetch data and model have to be
-// over before the pods that train are made.
+// isInitialiser reports pods that fetch data or a model for a TrainJob. They must complete
+// before the training pods are created.
 func isInitialiser(pod *corev1.Pod) bool {
 	return initialises(pod.Labels[jobSetReplicatedJob], pod.Labels)
 }
 
-// isExclusiveLeader: with exclusive placement JobSet's webhook refuses every
-// other pod of a Job until the one with index 0 has a node.
+// isExclusiveLeader reports the pod with index 0 of a Job with exclusive placement.
+// JobSet's webhook rejects every other pod of the Job until that pod has a node.
 func isExclusiveLeader(pod *corev1.Pod) bool {
 	return pod.Labels[jobSetName] != "" && AsksForExclusivePlacement(pod.Annotations) && completionIndexOf(pod) == "0"
 }

@@ -6,13 +6,13 @@ package gangs
 import "unicode/utf8"
 
 const (
-	// noteLimit is the longest note that the API takes in an event, in bytes.
+	// noteLimit is the maximum length of an event's note in the API, in bytes.
 	noteLimit = 1024
 	ellipsis  = " ..."
 )
 
-// Note is a sentence about a gang as the note of an event: its end is left out if the
-// API would refuse the whole.
+// Note returns the sentence as the note of an event. It cuts a sentence that the API would
+// reject as too long.
 func Note(sentence string) string {
 	if len(sentence) <= noteLimit {
 		return sentence
@@ -20,8 +20,8 @@ func Note(sentence string) string {
 	return Cut(sentence, noteLimit-len(ellipsis))
 }
 
-// Cut leaves out what a sentence, which is longer, has after so many bytes, and reports that
-// there is more. It cuts between characters.
+// Cut returns the first end bytes of a longer sentence and an ellipsis. It cuts between
+// characters.
 func Cut(sentence string, end int) string {
 	for end > 0 && !utf8.RuneStart(sentence[end]) {
 		end--

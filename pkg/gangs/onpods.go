@@ -13,7 +13,7 @@ import (
 
 // The functions here are for gangs that are declared on their pods alone.
 
-// podsGang is a gang without an object: it is as old as its first pod.
+// podsGang returns a gang without a declaring object, as old as its oldest pod.
 func podsGang(key Key, members []Member) Gang {
 	g := Gang{Key: key}
 	for _, m := range members {
@@ -24,9 +24,9 @@ func podsGang(key Key, members []Member) Gang {
 	return g
 }
 
-// countedGang is a gang of which each pod says in an annotation how many make the
-// quorum. They must agree: whom to believe otherwise would depend on who came
-// first.
+// countedGang returns a gang whose pods carry the size of its quorum in an annotation. Pods
+// with different values are a Problem: any choice between them would depend on the order in
+// which the pods were created.
 func countedGang(key Key, members []Member, annotation string) Gang {
 	g := podsGang(key, members)
 	g.MinField = "annotation " + annotation
@@ -56,7 +56,7 @@ func countedGang(key Key, members []Member, annotation string) Gang {
 	return g
 }
 
-// liveByName returns the live members of the gang, by name.
+// liveByName returns the live members of the gang, sorted by pod name.
 func liveByName(g Gang, members []Member) []Member {
 	var live []Member
 	for _, m := range members {
@@ -68,8 +68,8 @@ func liveByName(g Gang, members []Member) []Member {
 	return live
 }
 
-// youngestWith returns the youngest pod that has the annotation, nil if none has;
-// of equally old ones the last by name.
+// youngestWith returns the youngest live member pod that has the annotation, or nil. Of
+// equally old pods it returns the last by name.
 func youngestWith(g Gang, members []Member, annotation string) *corev1.Pod {
 	var youngest *corev1.Pod
 	for _, m := range members {
@@ -87,8 +87,8 @@ func younger(a, b *corev1.Pod) bool {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) > 0
 }
 
-// wantWhatIsThere raises what roles want to the members that exist, where the
-// declaration has a minimum only.
+// wantWhatIsThere raises Role.Want to the number of live members, for declarations that
+// only have a minimum.
 func wantWhatIsThere(g Gang, members []Member) {
 	there := map[string]int{}
 	for _, m := range members {

@@ -11,8 +11,7 @@ import (
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 )
 
-// PodGroupSource is the Key.Source of gangs declared by the PodGroup of
-// Kubernetes itself.
+// PodGroupSource is the Key.Source of gangs declared by a PodGroup of scheduling.k8s.io.
 const PodGroupSource = "schedulinggroup"
 
 // PodGroups looks up PodGroups of scheduling.k8s.io. Only their metadata
@@ -21,13 +20,12 @@ type PodGroups interface {
 	PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error)
 }
 
-// podGroupSource reads the PodGroup that a pod names in its spec, for a
-// scheduler whose own feature gate for such groups (GenericWorkload) is off.
-// With the gate on, the stock PodGroup cycle has these pods, and this source is
-// to be left out.
+// podGroupSource reads the PodGroup that a pod names in its spec. It is for a scheduler
+// whose feature gate GenericWorkload is off. With the gate on, the stock PodGroup cycle
+// schedules these pods, and this source must be left out.
 //
-// A PodGroup with the basic policy is no gang: where the cluster's Job controller
-// makes PodGroups, every Job has one of that kind.
+// A PodGroup with the basic policy is not a gang. If the cluster's Job controller creates
+// PodGroups, every Job has a PodGroup of that kind.
 type podGroupSource struct {
 	groups PodGroups
 }
@@ -38,14 +36,14 @@ func NewPodGroupSource(groups PodGroups) Source {
 	return podGroupSource{groups: groups}
 }
 
-// PodGroupKey is the key of the gang that this PodGroup declares.
+// PodGroupKey returns the key of the gang that this PodGroup declares.
 func PodGroupKey(namespace, name string) Key {
 	return Key{Source: PodGroupSource, Namespace: namespace, Name: name}
 }
 
 func (podGroupSource) Name() string { return PodGroupSource }
 
-// Key takes the pod unless the PodGroup is known to be no gang.
+// Key takes the pod unless its PodGroup is known and is not a gang.
 func (s podGroupSource) Key(pod *corev1.Pod) (Key, bool) {
 	if !InPodGroup(pod) {
 		return Key{}, false
@@ -76,8 +74,8 @@ func (s podGroupSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// declaredBy is the gang that a PodGroup declares, whoever places it, without its
-// roles. A group with the basic policy needs one member.
+// declaredBy returns the gang that a PodGroup declares, without its roles. It serves both
+// this source and the stock PodGroup cycle. A group with the basic policy has Min 1.
 func declaredBy(group *schedulingv1beta1.PodGroup) Gang {
 	g := Gang{
 		Key:      PodGroupKey(group.Namespace, group.Name),
@@ -99,7 +97,8 @@ func declaredBy(group *schedulingv1beta1.PodGroup) Gang {
 	return g
 }
 
-// notServed says of a kind that is part of Kubernetes how it is turned on.
+// notServed completes an ErrNotInstalled error with how to turn the API on. It returns any
+// other error unchanged.
 func notServed(err error) error {
 	lookup := (*LookupError)(nil)
 	if !errors.As(err, &lookup) || !errors.Is(lookup.Reason, ErrNotInstalled) {
@@ -110,8 +109,9 @@ func notServed(err error) error {
 	return &told
 }
 
-// podGroupProblem refuses what only the stock PodGroup cycle carries out:
-// to leave it out in silence would break a promise.
+// podGroupProblem returns a sentence if the PodGroup is invalid or sets a field that only
+// the stock PodGroup cycle implements. Ignoring such a field silently would break a
+// promise.
 func podGroupProblem(key Key, group *schedulingv1beta1.PodGroup) string {
 	unread := func(field, instead string) string {
 		return fmt.Sprintf("%s of %s is not carried out while this scheduler's feature gate GenericWorkload is off%s", field, key, instead)

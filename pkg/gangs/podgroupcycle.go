@@ -8,18 +8,18 @@ import (
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 )
 
-// podGroupCycleSource takes the pods that name a PodGroup of scheduling.k8s.io, for no
-// gang of ours: the scheduler's own PodGroup cycle has them, whatever else
-// would speak for them.
+// podGroupCycleSource takes the pods that name a PodGroup of scheduling.k8s.io, and puts
+// them in no gang. The scheduler's own PodGroup cycle schedules them, even if another
+// source would recognise them.
 type podGroupCycleSource struct{}
 
-// NewPodGroupCycleSource returns the source to ask first where the scheduler's feature
+// NewPodGroupCycleSource returns the source that comes first if the scheduler's feature
 // gate GenericWorkload is on.
 func NewPodGroupCycleSource() Source { return podGroupCycleSource{} }
 
 func (podGroupCycleSource) Name() string { return "native" }
 
-// Key reports that the pod is in no gang of these sources.
+// Key returns true with a zero key: the pod is in no gang of these sources.
 func (podGroupCycleSource) Key(pod *corev1.Pod) (Key, bool) { return Key{}, InPodGroup(pod) }
 
 func (podGroupCycleSource) Role(*corev1.Pod) string { return "" }
@@ -49,19 +49,19 @@ func PodGroupMember(pod *corev1.Pod) Member {
 	}
 }
 
-// PodGroupGang reads a PodGroup that the scheduler's own PodGroup cycle is about to
-// place. What the API server lets through is sound, so there is no Problem but
-// constraints of members that contradict each other.
+// PodGroupGang returns the gang of a PodGroup that the scheduler's own PodGroup cycle is
+// about to place. The API server has validated the PodGroup, so the only Problem left is
+// members with contradictory constraints.
 func PodGroupGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
 	g := declaredBy(group)
 	if constraints := group.Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {
-		g.Topology.RequiredLabel = constraints.Topology[0].Key // the API takes no second one
+		g.Topology.RequiredLabel = constraints.Topology[0].Key // the API allows only one
 	}
 	g.Roles = rolesByQuorum(g, members)
 	return mergeTopology(g, members)
 }
 
-// PodGroupKeyOf is the key of the PodGroup of scheduling.k8s.io that the pod names.
+// PodGroupKeyOf returns the key of the PodGroup of scheduling.k8s.io that the pod names.
 func PodGroupKeyOf(pod *corev1.Pod) Key {
 	return PodGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
 }

@@ -52,8 +52,8 @@ func TestPodGroupGang(t *testing.T) {
 	}
 }
 
-// A hierarchy counts what can be whole: a group that lacks members has no part in it,
-// and a group of groups without any is taken out.
+// A hierarchy contains only groups with enough members: AddGroup omits a PodGroup below its
+// minimum, and Settle removes a group of groups that is empty.
 func TestHierarchyOfPodGroups(t *testing.T) {
 	composite := func(name string, least int32) *schedulingv1alpha3.CompositePodGroup {
 		c := &schedulingv1alpha3.CompositePodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name}}
@@ -88,7 +88,8 @@ func TestHierarchyOfPodGroups(t *testing.T) {
 	}
 }
 
-// A pod that names a PodGroup of Kubernetes is in no gang, whatever else it says.
+// A pod that names a PodGroup of scheduling.k8s.io is in no gang, even with labels of
+// another source.
 func TestPodGroupCycleSourceComesFirst(t *testing.T) {
 	pod := podGroupMembers("train", 1)[0].Pod
 	pod.Labels = map[string]string{"dovetail.dev/gang-name": "other"}
@@ -101,8 +102,8 @@ func TestPodGroupCycleSourceComesFirst(t *testing.T) {
 	}
 }
 
-// A hierarchy is quorate with as many groups as it needs, each of which has its own
-// quorum; a group alone with its minimum.
+// A hierarchy is quorate if as many groups as it needs have their own quorum. A single
+// group is quorate with its minimum.
 func TestQuorate(t *testing.T) {
 	alone := PodGroupGang(gangPodGroup("train", 2), podGroupMembers("train", 3))
 	tree := CompositeGang(&schedulingv1alpha3.CompositePodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "top"},

@@ -11,12 +11,12 @@ import (
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 )
 
-// CompositeSource is the Key.Source of gangs of gangs declared by a
-// CompositePodGroup of scheduling.k8s.io.
+// CompositeSource is the Key.Source of nested gangs declared by a CompositePodGroup of
+// scheduling.k8s.io.
 const CompositeSource = "compositepodgroup"
 
-// CompositeGang returns the gang that a CompositePodGroup at the top of its
-// hierarchy declares. What is below it is to be added.
+// CompositeGang returns the gang that a CompositePodGroup at the top of its hierarchy
+// declares. The caller adds the lower levels with AddComposite and AddGroup.
 func CompositeGang(c *schedulingv1alpha3.CompositePodGroup) Gang {
 	return Gang{
 		Key:       Key{Source: CompositeSource, Namespace: c.Namespace, Name: c.Name},
@@ -35,17 +35,17 @@ func CompositeGang(c *schedulingv1alpha3.CompositePodGroup) Gang {
 	}
 }
 
-// AddComposite adds a CompositePodGroup below a group of the gang, "" for the gang
-// itself, and returns its name in the gang.
+// AddComposite adds a CompositePodGroup below the group parent, "" for the gang itself, and
+// returns its name in the gang.
 func (g *Gang) AddComposite(parent string, c *schedulingv1alpha3.CompositePodGroup) string {
 	name := "composite " + c.Name // a PodGroup may have the same name
 	g.Groups = append(g.Groups, Group{Name: name, Parent: parent, MinGroups: minGroups(c), Topology: compositeTopology(c)})
 	return name
 }
 
-// AddGroup adds the gang of a PodGroup below a group of the gang, and returns its
-// members as members of the whole. A PodGroup that lacks members for its quorum has
-// no part in what can be placed now.
+// AddGroup adds the gang of a PodGroup below the group parent, and returns its members as
+// members of the whole gang. If the PodGroup has too few members for its quorum, it cannot
+// be placed now: AddGroup adds nothing and returns nil.
 func (g *Gang) AddGroup(parent string, child Gang, members []Member) []Member {
 	if len(members) < child.Min {
 		return nil
@@ -65,8 +65,8 @@ func (g *Gang) AddGroup(parent string, child Gang, members []Member) []Member {
 	return members
 }
 
-// Joined returns a pod of a PodGroup as a member of the gang that its PodGroup cycle
-// read, under the gang's key; false if it has no part in that.
+// Joined returns a pod of a PodGroup as a member of this gang, under the gang's key. It
+// returns false if the gang, as its PodGroup cycle read it, does not contain that PodGroup.
 func (g *Gang) Joined(pod *corev1.Pod) (Member, bool) {
 	m := PodGroupMember(pod)
 	if len(g.Groups) == 0 {
@@ -78,13 +78,13 @@ func (g *Gang) Joined(pod *corev1.Pod) (Member, bool) {
 	return m, known
 }
 
-// groupedRole is the name in a hierarchy of a role in a PodGroup.
+// groupedRole returns the name of a PodGroup's role in a hierarchy.
 func groupedRole(group, role string) string { return group + "/" + role }
 
-// Settle ends adding: what lacks members counts for no minimum of groups, and
-// groups without anything in them are taken out.
+// Settle is called after the last addition. It removes groups with nothing in them and
+// lowers every MinGroups to the number of groups that are left.
 func (g *Gang) Settle() {
-	for i := len(g.Groups) - 1; i >= 0; i-- { // children stand behind their parents
+	for i := len(g.Groups) - 1; i >= 0; i-- { // children come after their parents
 		group := &g.Groups[i]
 		kids := g.groupsIn(group.Name)
 		if kids == 0 && group.Min == 0 {
@@ -96,8 +96,8 @@ func (g *Gang) Settle() {
 	g.MinGroups = min(g.MinGroups, g.groupsIn(""))
 }
 
-// Quorate reports whether the members that count make a quorum, of the gang and of as
-// many groups inside it as it needs.
+// Quorate reports whether the members for which counts is true make a quorum of the gang,
+// and of as many groups inside it as it needs.
 func (g *Gang) Quorate(members []Member, counts func(Member) bool) bool {
 	in := map[string]string{}
 	for _, role := range g.Roles {
@@ -115,7 +115,8 @@ func (g *Gang) Quorate(members []Member, counts func(Member) bool) bool {
 	return g.groupsMet("", g.MinGroups, have)
 }
 
-// groupsMet reports whether enough of the groups directly in one have their quorum.
+// groupsMet reports whether at least the given number of groups directly in parent have
+// their quorum; zero means all of them.
 func (g *Gang) groupsMet(parent string, least int, have map[string]int) bool {
 	kids, met := 0, 0
 	for i := range g.Groups {
@@ -141,8 +142,7 @@ func (g *Gang) groupsIn(parent string) int {
 	return n
 }
 
-// minGroups is how many groups a CompositePodGroup needs; with the basic policy one
-// is enough.
+// minGroups returns how many groups a CompositePodGroup needs, 1 with the basic policy.
 func minGroups(c *schedulingv1alpha3.CompositePodGroup) int {
 	if policy := c.Spec.SchedulingPolicy.Gang; policy != nil {
 		return int(policy.MinGroupCount)

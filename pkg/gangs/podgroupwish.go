@@ -12,44 +12,44 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// MakePodGroupLabel asks for a PodGroup of Kubernetes itself in place of a gang that
-// is inferred, with the value "true" on every pod template of a RayCluster or a
-// JobSet. It stands on pod templates because admission, which has to put the
-// name of the group on the pods, sees nothing but the pod.
+// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of an inferred gang.
+// It must have the value "true" on every pod template of a RayCluster or a JobSet. It is on
+// pod templates because admission puts the name of the group on the pods, and sees only the
+// pod.
 const MakePodGroupLabel = AnnotationPrefix + "native-gang"
 
 const podGroupRequested = "true"
 
-// PodGroupWish is what an object says about the PodGroup to be made for it.
+// PodGroupWish is the request of an object for a PodGroup.
 type PodGroupWish struct {
 	// Asked reports that pods of the object will name the group.
 	Asked bool
-	// Resting reports that no pods are to be expected for now: the object is
-	// suspended or on its way out. Nothing is wrong with that.
+	// Resting reports that no pods are expected for now, because the object is suspended or
+	// being deleted. This is not an error.
 	Resting bool
-	// PriorityClass is the one of all pods. A group whose priority differs from
-	// that of its pods is refused by the scheduler.
+	// PriorityClass is the priorityClassName of all pods. The scheduler rejects a group
+	// whose priority differs from that of its pods.
 	PriorityClass string
-	// Problem is one sentence that says why there can be no group.
+	// Problem is one sentence with the reason why there can be no group.
 	Problem string
 }
 
-// maxOwnerName leaves room for a dash and a UID in a name of 253 characters.
+// maxOwnerName is the longest part of an object's name in the name of its PodGroup, in
+// bytes. It leaves room for a dash and a UID in a name of 253 characters.
 const maxOwnerName = 253 - 1 - 36
 
-// PodGroupName is the name of the PodGroup made for the object with that name
-// and UID. The UID keeps it apart from every other name, from objects of other
-// kinds and from an earlier object of the same name, whose group may still be on
-// its way out; the name in front is for people. The policies in
-// manifests/native-groups compute the same.
+// PodGroupName returns the name of the PodGroup made for the object with that name and UID.
+// The UID makes the name unique: an object of another kind may have the same name, and the
+// group of an earlier object may still be terminating. The owner's name in front is for
+// readers. The policies in manifests/native-groups compute the same name.
 func PodGroupName(owner string, uid types.UID) string {
 	owner = strings.ReplaceAll(owner, ".", "-")
 	return owner[:min(len(owner), maxOwnerName)] + "-" + string(uid)
 }
 
-// RayClusterPodGroup reads the request from the metadata of the cluster, from
-// spec.suspend, and of the head and each worker group from the labels of its pods
-// and their priorityClassName and schedulerName.
+// RayClusterPodGroup reads the request from the cluster's metadata and spec.suspend, and
+// from the pod labels, priorityClassName and schedulerName of the head and each worker
+// group.
 func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 	head := &cluster.Spec.HeadGroupSpec
 	templates := []podGroupTemplate{templateOf("the head", &head.Template, head.Labels)}
@@ -62,11 +62,10 @@ func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 	return wish
 }
 
-// JobSetPodGroup reads the request from the metadata of the JobSet, from
-// spec.suspend, and of each replicatedJob's pods from their labels,
-// priorityClassName and schedulerName. Initialisers are in no gang, and pods with
-// exclusive placement wait for one another in a way that a PodGroup cannot say:
-// neither are put into the group, whatever their templates say.
+// JobSetPodGroup reads the request from the JobSet's metadata and spec.suspend, and from
+// the pod labels, priorityClassName and schedulerName of each replicatedJob. It ignores the
+// templates of initialisers, which are in no gang. It also ignores those with exclusive
+// placement: a PodGroup cannot express how their pods wait for one another.
 func JobSetPodGroup(set *JobSet) PodGroupWish {
 	var templates []podGroupTemplate
 	for i := range set.Spec.ReplicatedJobs {
@@ -82,15 +81,15 @@ func JobSetPodGroup(set *JobSet) PodGroupWish {
 	return wish
 }
 
-// podGroupTemplate is what one pod template says.
+// podGroupTemplate holds the fields read from one pod template.
 type podGroupTemplate struct {
 	of                       string
 	asks                     bool
 	priorityClass, scheduler string
 }
 
-// templateOf reads a template. Ray's groups have labels beside those of their
-// template, and KubeRay lets the former win.
+// templateOf reads a template. Ray's groups have labels of their own (more), and KubeRay
+// lets them override those of the template.
 func templateOf(of string, template *corev1.PodTemplateSpec, more map[string]string) podGroupTemplate {
 	label, ok := more[MakePodGroupLabel]
 	if !ok {
@@ -102,8 +101,8 @@ func templateOf(of string, template *corev1.PodTemplateSpec, more map[string]str
 	}
 }
 
-// mergeTemplates holds the templates against each other: what must be the same in all
-// pods of a PodGroup must be the same in all templates.
+// mergeTemplates compares the templates. Fields that must be the same in all pods of a
+// PodGroup must be the same in all templates; a difference is a Problem.
 func mergeTemplates(key Key, templates []podGroupTemplate) PodGroupWish {
 	var asking, silent *podGroupTemplate
 	for i := range templates {
@@ -136,7 +135,7 @@ func mergeTemplates(key Key, templates []podGroupTemplate) PodGroupWish {
 	return wish
 }
 
-// saying is what a template has in a field, and whose template it is.
+// saying formats a field's value and the name of its template.
 func (t *podGroupTemplate) saying(value string) string {
 	return fmt.Sprintf("%q in that of %s", value, t.of)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// template is a pod template that requests a PodGroup, or does not.
+// template returns a pod template, with the label that requests a PodGroup if asks is true.
 func template(asks bool, priorityClass, scheduler string) corev1.PodTemplateSpec {
 	t := corev1.PodTemplateSpec{Spec: corev1.PodSpec{PriorityClassName: priorityClass, SchedulerName: scheduler}}
 	if asks {
@@ -100,8 +100,7 @@ func TestPodGroupOfAJobSet(t *testing.T) {
 	}
 }
 
-// The name of a group is one that the API takes whatever the owner is called, and
-// no two owners share it.
+// The API accepts the name of a group for every owner name, and no two owners share a name.
 func TestPodGroupNames(t *testing.T) {
 	const uid, other = types.UID("0d5e6b1c-6f0e-4f2c-9d3b-0c9f6c2f3b1a"), types.UID("1d5e6b1c-6f0e-4f2c-9d3b-0c9f6c2f3b1a")
 	long := strings.Repeat("a", 253)

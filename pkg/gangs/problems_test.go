@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A declaration that is wrong is told in one sentence, with the name of the field.
+// An invalid declaration is reported in one sentence with the name of the field.
 func TestWrongDeclarations(t *testing.T) {
 	group := func(change func(*schedulingv1beta1.PodGroupSpec)) objects {
 		g := kubernetesGroup(2)
@@ -153,8 +153,8 @@ func TestWrongDeclarations(t *testing.T) {
 	}
 }
 
-// A role of a Volcano PodGroup has a minimum of its own, and the rest of the quorum
-// goes to whoever is there.
+// Each role of a Volcano PodGroup has its own minimum, and the rest of the quorum goes to
+// the other existing members.
 func TestRolesOfVolcanoPodGroup(t *testing.T) {
 	tests := map[string]struct {
 		minMember int32

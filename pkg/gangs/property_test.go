@@ -15,8 +15,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// The order in which members are handed in changes nothing: neither the gang
-// nor what is said about it.
+// The order of the members changes neither the gang nor its messages.
 func TestOrderOfMembersChangesNothing(t *testing.T) {
 	const gangsTried, ordersTried = 400, 5
 	seed := rand.Uint64()
@@ -69,7 +68,7 @@ func outcome(t *testing.T, sources gangs.Sources, key gangs.Key, members []gangs
 	return result{g, gangs.Check(g, members)}
 }
 
-// checkLaws holds what must be true of every gang.
+// checkLaws checks invariants of every gang.
 func checkLaws(t *testing.T, r result) {
 	t.Helper()
 	sum := 0
@@ -115,7 +114,7 @@ func randomGang(rng *rand.Rand) (gangs.Sources, gangs.Key, []*corev1.Pod) {
 	return clusterOnly(cluster).sources(), rayKey, pods
 }
 
-// randomChanges makes most pods plain, so that some gangs are whole.
+// randomChanges returns few changes, so that some gangs are complete.
 func randomChanges(rng *rand.Rand) []change {
 	rare := []change{
 		gated, bound, bound, succeeded, failed, deleted, priority(5), scheduler("other"), required("leaf"), required("leaf"),

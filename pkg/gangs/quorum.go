@@ -10,10 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// rolesByQuorum makes a role of every shape among the live members. Which of
-// them are the quorum is nowhere said, so it is settled here, the same way every
-// time: those already placed, then those that could be placed now, then by
-// rank, age and name.
+// rolesByQuorum returns a role for every shape among the live members. The declaration does
+// not say which members are the quorum, so this function chooses them in a fixed order:
+// first placed members, then ready members, then by rank, age and name.
 func rolesByQuorum(g Gang, members []Member) []Role {
 	var roles []Role
 	for i, m := range quorumOrder(g, members) {
@@ -31,10 +30,10 @@ func rolesByQuorum(g Gang, members []Member) []Role {
 	return roles
 }
 
-// addDone adds to a role's minimum, where it has one, members that have succeeded and
-// that the declaration has struck off already, at most so many. Whoever holds members
-// against a minimum counts those that have succeeded with those that run, and without
-// this the others would start one by one.
+// addDone adds succeeded members to the minimum of a role that has a minimum. It adds no
+// more than most, the number that the declaration has already subtracted. Readiness counts
+// succeeded members like running ones, so without the addition the others would start one
+// by one.
 func addDone(g Gang, members []Member, role string, most int64) {
 	done := int64(0)
 	for _, m := range members {
@@ -50,8 +49,7 @@ func addDone(g Gang, members []Member, role string, most int64) {
 	}
 }
 
-// quorumOrder returns the live members of the gang, those first that the quorum
-// is made of.
+// quorumOrder returns the live members of the gang, with those of the quorum first.
 func quorumOrder(g Gang, members []Member) []Member {
 	var live []Member
 	for _, m := range members {

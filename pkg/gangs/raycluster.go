@@ -35,11 +35,11 @@ type RayClusters interface {
 	RayCluster(namespace, name string) (*rayv1.RayCluster, error)
 }
 
-// rayClusterSource infers a gang from the RayCluster that owns the pod; the
-// operator needs no batch scheduler integration for it. RayJobs and RayServices
-// work because their RayCluster does: KubeRay copies a RayJob's or RayService's
-// annotations to the RayCluster that it creates, so a topology constraint written on
-// either is found there, and one in a group's pod template is found on the pods.
+// rayClusterSource infers a gang from the RayCluster that owns the pod. The operator needs
+// no batch scheduler integration for it. RayJobs and RayServices work through their
+// RayCluster: KubeRay copies their annotations to the RayCluster that it creates, so a
+// topology constraint on them is found there. A constraint in a group's pod template is
+// found on the pods.
 type rayClusterSource struct {
 	clusters RayClusters
 }
@@ -49,7 +49,7 @@ func NewRayClusterSource(clusters RayClusters) Source {
 	return rayClusterSource{clusters: clusters}
 }
 
-// RayClusterKey is the key of the gang inferred from that RayCluster.
+// RayClusterKey returns the key of the gang inferred from that RayCluster.
 func RayClusterKey(namespace, name string) Key {
 	return Key{Source: RayClusterSource, Namespace: namespace, Name: name}
 }
@@ -67,11 +67,11 @@ func (rayClusterSource) Key(pod *corev1.Pod) (Key, bool) {
 
 func (rayClusterSource) Role(pod *corev1.Pod) string { return rayRole(pod) }
 
-// Rank is known only where the operator numbers replicas and their hosts (gate
+// Rank is known only if the operator numbers replicas and their hosts (feature gate
 // RayMultiHostIndexing, off in KubeRay 1.5).
 func (rayClusterSource) Rank(pod *corev1.Pod) Rank { return rayRank(pod) }
 
-// Replica, like Rank, is known only where the operator numbers.
+// Replica, like Rank, is known only if the operator numbers replicas.
 func (rayClusterSource) Replica(pod *corev1.Pod) string { return rayReplica(pod) }
 
 func (s rayClusterSource) Gang(key Key, _ []Member) (Gang, error) {
@@ -119,7 +119,7 @@ func rayReplica(pod *corev1.Pod) string {
 	return pod.Labels[rayReplicaNameLabel]
 }
 
-// rayGang is the gang that a RayCluster's spec describes, under the given key.
+// rayGang returns the gang that a RayCluster's spec describes, under the given key.
 func rayGang(key Key, cluster *rayv1.RayCluster) Gang {
 	g := Gang{
 		Key:      key,
@@ -164,7 +164,7 @@ func rayProblem(cluster *rayv1.RayCluster) string {
 	return ""
 }
 
-// rayRoles are the head and every worker group that is not suspended, by name.
+// rayRoles returns the head and every worker group that is not suspended, by name.
 func rayRoles(cluster *rayv1.RayCluster) []Role {
 	if isTrue(cluster.Spec.Suspend) {
 		return nil
@@ -180,13 +180,13 @@ func rayRoles(cluster *rayv1.RayCluster) []Role {
 	return roles
 }
 
-// rayWorkerRole counts as KubeRay creates: replicas within minReplicas and
-// maxReplicas, maxReplicas winning where they contradict, times numOfHosts.
-// With the in-tree autoscaler only minReplicas are the gang's: what the
-// autoscaler asks for beyond them joins later and may be taken away again. The
-// hosts of one replica are of use only together, so that they join together.
-// Of numOfHosts 0, which only its author can write since the default is 1,
-// KubeRay 1.5 creates nothing; such a gang waits, and its sentence names the missing members.
+// rayWorkerRole counts pods as KubeRay creates them: replicas between minReplicas and
+// maxReplicas, times numOfHosts. If the limits contradict each other, maxReplicas wins.
+// With the in-tree autoscaler, Min counts only minReplicas: replicas that the autoscaler
+// adds join later and may be removed again. The hosts of one replica are useful only
+// together, so they join together. With numOfHosts 0, which must be written explicitly
+// since the default is 1, KubeRay 1.5 creates no pods. Such a gang waits, and its sentence
+// names the missing members.
 func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 	lowest, highest := valueOr(group.MinReplicas, 0), valueOr(group.MaxReplicas, math.MaxInt32)
 	replicas := min(max(valueOr(group.Replicas, 0), lowest), highest)
@@ -203,7 +203,7 @@ func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 	return role
 }
 
-// pods multiplies within what an API object can count: a declaration may hold
+// pods returns the product, at least 0 and at most math.MaxInt32. A declaration may hold
 // any two int32.
 func pods(replicas, hosts int64) int {
 	return int(min(max(0, replicas)*hosts, math.MaxInt32))

@@ -17,7 +17,7 @@ import (
 
 var rayKey = gangs.RayClusterKey("ml", "a")
 
-// group returns a worker group after the change.
+// group returns a worker group with the change applied.
 func group(g rayv1.WorkerGroupSpec, change func(*rayv1.WorkerGroupSpec)) rayv1.WorkerGroupSpec {
 	change(&g)
 	return g

@@ -9,15 +9,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Ready reports whether a pending pod could be scheduled now, as far as the pod
-// itself is concerned: it is not on its way out, no gate holds it, and the
-// claims that are made for it from templates are there.
+// Ready reports whether the pod itself allows a pending pod to be scheduled now: it is not
+// being deleted, it has no scheduling gate, and the claims made for it from templates
+// exist.
 func Ready(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 && missingClaim(pod) == nil
 }
 
-// NotReady says in half a sentence what keeps a pending pod from being Ready,
-// or "" if nothing does.
+// NotReady returns the reason why a pending pod is not Ready as half a sentence, such as
+// "is being deleted", or "".
 func NotReady(pod *corev1.Pod) string {
 	if pod.DeletionTimestamp != nil {
 		return "is being deleted"
@@ -31,8 +31,8 @@ func NotReady(pod *corev1.Pod) string {
 	return ""
 }
 
-// missingClaim returns the pod's first claim that is to be made from a template
-// and is not made yet.
+// missingClaim returns the pod's first claim with a template from which no ResourceClaim
+// has been made yet, or nil.
 func missingClaim(pod *corev1.Pod) *corev1.PodResourceClaim {
 	for i := range pod.Spec.ResourceClaims {
 		claim := &pod.Spec.ResourceClaims[i]
@@ -43,8 +43,8 @@ func missingClaim(pod *corev1.Pod) *corev1.PodResourceClaim {
 	return nil
 }
 
-// hasGeneratedClaim looks for the entry only: an entry without a claim name
-// says that the controller found no claim to be needed.
+// hasGeneratedClaim reports that the pod's status has an entry for the claim. An entry
+// without a claim name counts: the controller found that no claim is needed.
 func hasGeneratedClaim(pod *corev1.Pod, name string) bool {
 	for i := range pod.Status.ResourceClaimStatuses {
 		if pod.Status.ResourceClaimStatuses[i].Name == name {
@@ -54,9 +54,9 @@ func hasGeneratedClaim(pod *corev1.Pod, name string) bool {
 	return false
 }
 
-// Live reports whether the pod counts as a member that is there: it exists, is
-// not on its way out and has not failed. Pods that succeeded stay counted, or a
-// gang whose first member finishes would fall below its quorum.
+// Live reports whether the pod counts as an existing member: it is not being deleted and
+// has not failed. Succeeded pods count, or a gang would fall below its quorum as soon as
+// its first member finishes.
 func Live(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Request is a gang as it is to be planned: the members of its next batch, and all that
-// limits where they may go.
+// Request is the input for planning a gang: the members of its next batch, and everything
+// that limits their nodes.
 type Request struct {
 	Gang Gang
 	// Members are live, and placed or ready.
 	Members []Member
-	// Placed gives the node of each member that runs or binds already.
+	// Placed is the node of each member that runs or is being bound.
 	Placed map[types.UID]string
-	// Done counts, by role, the members that have succeeded: they are in the quorum and
+	// Done counts, by role, the members that have succeeded. They count for the quorum and
 	// occupy no node.
 	Done map[string]int
 	// Limits is the largest number of members that a node takes, by role and signature and
@@ -25,35 +25,38 @@ type Request struct {
 	Limits map[RoleSignature]map[string]int
 	// Holds is the room that the plans of other gangs count on.
 	Holds []Hold
-	// Reserved are the nodes that this gang must leave to Holder; nil if there are none.
+	// Reserved are the nodes reserved for the gang Holder, which this gang must not use;
+	// nil if there are none.
 	Reserved map[string]bool
 	Holder   Key
-	// PreferAll asks for all members in one required domain before a quorum in a better one.
+	// PreferAll prefers a required domain that holds all members to a better domain that
+	// holds only a quorum.
 	PreferAll bool
 }
 
-// Hold is room on a node that a plan counts on and no pod shows yet.
+// Hold is capacity of a node that a plan needs and no pod uses yet.
 type Hold struct {
 	Node string
 	Need plan.Need
 }
 
-// Assignment is where a plan puts the members of a gang that are not placed yet.
+// Assignment is the planned placement of the members of a gang that are not placed yet.
 type Assignment struct {
-	// Nodes is the planned node of each member that gets one.
+	// Nodes is the planned node of each member that has one.
 	Nodes map[types.UID]string
-	// Rails is the alignment unit that the plan chose for a member, if it chose one.
+	// Rails is the alignment unit that the plan chose for a member. Members without one
+	// have no entry.
 	Rails map[types.UID]int
 	// Roles is the role and signature of every member that waits, planned or not.
 	Roles map[types.UID]RoleSignature
 	// Needs is what each of those members takes.
 	Needs map[types.UID]plan.Need
-	// Pinned are the members whose allocated claims left the plan no choice of node.
+	// Pinned are the members whose allocated claims determined their node.
 	Pinned map[types.UID]bool
-	// Short is how many members of each role the quorum still waits for.
+	// Short is the number of members of each role that the quorum still lacks.
 	Short map[string]int
-	// Alignment is what the gang says of its members' devices.
+	// Alignment is the gang's device alignment.
 	Alignment Alignment
-	// Domain names the chosen domain for people.
+	// Domain is the name of the chosen domain, for messages.
 	Domain string
 }

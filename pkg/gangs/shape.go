@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// roleLabels are the labels by which controllers name the part a pod plays.
+// roleLabels are the labels in which controllers name the role of a pod.
 var roleLabels = []string{
 	"training.kubeflow.org/replica-type",
 	"training.kubeflow.org/job-role",

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Objects looks up everything that the sources read beside pods.
+// Objects looks up all objects that the sources read in addition to pods.
 type Objects interface {
 	PodGroups
 	CoschedulingGroups
@@ -21,15 +21,15 @@ type Objects interface {
 	Jobs
 }
 
-// Sources are tried in their order; the first that recognises the pod has it, so no
-// pod is in two gangs. Explicit declarations stand before inferred ones.
+// Sources are tried in order. The first that recognises a pod takes it, so no pod is in two
+// gangs. Explicit declarations come before inferred ones.
 type Sources []Source
 
-// NewSources returns all sources in the order in which they are asked. First
-// come the groups that a pod names itself, Kubernetes' own before those of other
-// schedulers; then what its controller's labels tell, from the controller that
-// says most about its pods to the one that says least; last Dovetail's own
-// labels, for pods that nothing else speaks for.
+// NewSources returns all sources in the order in which they are tried. First come the
+// groups that a pod names itself, those of Kubernetes before those of other schedulers.
+// Next come the labels of a pod's controller, from the controller that describes its pods
+// best to the one that describes them least. Last come Dovetail's own labels, for pods that
+// no other source recognises.
 func NewSources(objects Objects) Sources {
 	return Sources{
 		NewPodGroupSource(objects),
@@ -45,7 +45,7 @@ func NewSources(objects Objects) Sources {
 	}
 }
 
-// find returns the first source that recognises the pod.
+// find returns the first source that recognises the pod, or nil, and the key of the gang.
 func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 	if saysNothing(pod) || notAMember(pod) {
 		return nil, Key{}
@@ -61,8 +61,8 @@ func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 	return nil, Key{}
 }
 
-// saysNothing reports that the pod has nothing on it by which a source could tell that it
-// is in a gang. The queue asks that at every comparison.
+// saysNothing reports that the pod has no field by which a source could recognise a member
+// of a gang. The scheduling queue calls it at every comparison.
 func saysNothing(pod *corev1.Pod) bool {
 	return len(pod.Labels) == 0 && len(pod.Annotations) == 0 && len(pod.OwnerReferences) == 0 && pod.Spec.SchedulingGroup == nil
 }
@@ -89,9 +89,9 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 	return m, true
 }
 
-// Gang returns the gang with that key, its topology constraints merged with those
-// of its members. A declaration that can be read but is wrong is a gang with a
-// Problem; an error says that there is none to read.
+// Gang returns the gang with that key, its topology constraints merged with those of its
+// members. A readable but invalid declaration is a gang with a Problem. Gang returns an
+// error if there is no declaration to read.
 func (s Sources) Gang(key Key, members []Member) (Gang, error) {
 	for _, source := range s {
 		if source.Name() != key.Source {

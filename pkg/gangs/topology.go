@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// AnnotationPrefix begins the name of every annotation that a source reads from
-// a declaring object.
+// AnnotationPrefix is the prefix of every annotation that a source reads from a declaring
+// object.
 const AnnotationPrefix = "dovetail.dev/"
 
-// The annotations that carry a topology constraint, on a declaring object or a pod.
-// Their value is the name of a level of TopologyArgs.
+// The annotations with a topology constraint, on a declaring object or a pod. Their value
+// is the name of a level of TopologyArgs.
 const (
 	RequiredAnnotation  = AnnotationPrefix + "topology-required"
 	PreferredAnnotation = AnnotationPrefix + "topology-preferred"
@@ -27,7 +27,7 @@ func topologyOf(annotations map[string]string) Topology {
 	}
 }
 
-// wish is one of the two fields of a Topology.
+// wish is one of the two fields of a Topology that hold a level.
 type wish struct {
 	annotation string
 	of         func(*Topology) *string
@@ -38,18 +38,17 @@ var wishes = []wish{
 	{PreferredAnnotation, func(t *Topology) *string { return &t.Preferred }},
 }
 
-// said is what the members of one role say about one wish.
+// said holds the level that the members of one role request in one wish.
 type said struct {
 	level string
-	pod   string // the first by name that says it
-	pods  int    // live members of the role, whether they say it or not
+	pod   string // the first pod by name that requests it
+	pods  int    // live members of the role, with or without a level
 }
 
-// mergeTopology adds the wishes of the members to the gang's, whose own come
-// first. A wish that every role has is the whole gang's. So is that of a role
-// of one pod, a Ray head for instance, which says nothing when read as the
-// pod's own. Any other is its role's. Two levels where one is needed are a
-// Problem.
+// mergeTopology adds the wishes of the members to the gang's own, which come first. A wish
+// of every role becomes the gang's. So does the wish of a role with one pod, such as a Ray
+// head, because a constraint on that pod alone has no effect. Any other wish stays with its
+// role. Two levels for the same wish of the gang or of a role are a Problem.
 func mergeTopology(g Gang, members []Member) Gang {
 	if !slices.ContainsFunc(members, hasWish) {
 		return g
@@ -73,7 +72,8 @@ func hasWish(m Member) bool {
 	return m.Pod.Annotations[RequiredAnnotation] != "" || m.Pod.Annotations[PreferredAnnotation] != ""
 }
 
-// byRole collects what the members of each of the gang's roles say.
+// byRole returns the level that each role's members request, in the order of g.Roles. It
+// returns a sentence if members of a role request different levels.
 func (w wish) byRole(g Gang, members []Member) ([]said, string) {
 	saids := make([]said, len(g.Roles))
 	for _, m := range members {
@@ -95,7 +95,8 @@ func (w wish) byRole(g Gang, members []Member) ([]said, string) {
 	return saids, ""
 }
 
-// settle says whose wish each role's is.
+// settle assigns each role's wish to the gang or to the role. It returns a sentence if two
+// wishes contradict each other.
 func (w wish) settle(g *Gang, saids []said) string {
 	whole := w.of(&g.Topology)
 	first := said{level: *whole}
@@ -117,8 +118,7 @@ func (w wish) settle(g *Gang, saids []said) string {
 	return w.dropRepeated(g)
 }
 
-// dropRepeated clears the wishes of roles that turned out to be the whole
-// gang's.
+// dropRepeated clears the wishes of roles that are equal to the gang's.
 func (w wish) dropRepeated(g *Gang) string {
 	for i := range g.Roles {
 		if own := w.of(&g.Roles[i].Topology); *own == *w.of(&g.Topology) {
@@ -128,7 +128,7 @@ func (w wish) dropRepeated(g *Gang) string {
 	return ""
 }
 
-// sharedByAll returns the level that every role with members asks for.
+// sharedByAll returns the level that every role with members requests, if they agree.
 func sharedByAll(saids []said) (string, bool) {
 	level := ""
 	for _, s := range saids {
@@ -148,8 +148,7 @@ func (w wish) contradiction(g Gang, a, b said) string {
 		g.Key, w.annotation, a.level, a.pod, b.level, b.pod)
 }
 
-// Labels returns the node labels that the gang and the groups in it require one
-// value of.
+// Labels returns the RequiredLabel of the gang and of each group that has one.
 func (g Gang) Labels() []string {
 	var labels []string
 	if g.Topology.RequiredLabel != "" {

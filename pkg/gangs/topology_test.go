@@ -109,8 +109,8 @@ func TestTopologyOfObjectAndPods(t *testing.T) {
 	}
 }
 
-// The head lifts its wish to the gang; that of a worker group is then no wish of
-// its own any more, and a third group need not repeat it.
+// The constraint of the head becomes the gang's. The same constraint on a worker group is
+// then cleared, and a third group need not repeat it.
 func TestTopologyOfOneRoleAndTheGang(t *testing.T) {
 	sources := clusterOnly(rayCluster(workers("a", 2), workers("z", 2))).sources()
 	pods := slices.Concat(manyWorkers("a", 2, required("leaf")), manyWorkers("z", 2), []*corev1.Pod{head("h", required("leaf"))})
@@ -128,7 +128,7 @@ func TestTopologyOfOneRoleAndTheGang(t *testing.T) {
 	}
 }
 
-// Two lone pods of a hand-written PodGroup wish for the gang, each its own way.
+// Two roles of one pod each, in a hand-written PodGroup, set different levels for the gang.
 func TestTopologyContradictionBetweenLonePods(t *testing.T) {
 	sources := groupOnly(podGroup(3)).sources()
 	pods := []*corev1.Pod{

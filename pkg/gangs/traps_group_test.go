@@ -13,8 +13,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Where Kubernetes' Job controller makes PodGroups, every Job has one of the
-// policy basic, which promises nothing.
+// If Kubernetes' Job controller creates PodGroups, every Job has one with the basic policy,
+// which guarantees nothing.
 func TestTrapBasicPodGroup(t *testing.T) {
 	basic := kubernetesGroup(1)
 	basic.Spec.SchedulingPolicy = schedulingv1beta1.PodGroupSchedulingPolicy{Basic: &schedulingv1beta1.BasicSchedulingPolicy{}}
@@ -67,7 +67,7 @@ func TestTrapKueueFastAdmission(t *testing.T) {
 	})
 }
 
-// KubeRay writes the list of task groups when it makes a pod and never again.
+// KubeRay writes the list of task groups when it creates a pod, and never updates it.
 func TestTrapYuniKornStaleList(t *testing.T) {
 	before, after := `[{"name":"x","minMember":4}]`, `[{"name":"x","minMember":2}]`
 	play(t, map[string]scene{
@@ -82,7 +82,8 @@ func TestTrapYuniKornStaleList(t *testing.T) {
 	})
 }
 
-// A pod with the marks of several sources is in the gang of the first alone.
+// A pod with the labels and annotations of several sources is only in the gang of the first
+// source.
 func TestTrapGangedTwice(t *testing.T) {
 	marks := []change{
 		annotation("yunikorn.apache.org/task-group-name", "x"), taskGroups(`[{"name":"x","minMember":1}]`), label("applicationId", "a"),

@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// trainJob is what Kubeflow Trainer makes of a TrainJob of three nodes.
+// trainJob returns what Kubeflow Trainer creates for a TrainJob of three nodes.
 func trainJob(jobs ...gangs.ReplicatedJob) objects {
 	group := podGroup(5)
 	group.OwnerReferences = []metav1.OwnerReference{{APIVersion: "trainer.kubeflow.org/v1alpha1", Kind: "TrainJob", Name: "a", Controller: ptr(true)}}
@@ -156,7 +156,7 @@ func TestTrapJobSetExclusiveTopology(t *testing.T) {
 	})
 }
 
-// A Job says on itself alone that it is a gang; its pods may be seen first.
+// If only the Job has the gang annotation, the scheduler may see its pods before the Job.
 func TestTrapJobSeenAfterItsPods(t *testing.T) {
 	asks := label(gangs.GangAnnotation, "true")
 	asking := job("a", "uid-of-a", 2, nil)

@@ -35,7 +35,7 @@ func TestTrapLWSLeaderReady(t *testing.T) {
 			want:    outlook{Key: "leaderworkerset ml/a-0", Says: "waiting for 3 of 4 members of leaderworkerset ml/a-0: 3 of role worker do not exist yet"},
 		},
 		"and all start together": {
-			objects: objects{}, // the pods say enough
+			objects: objects{}, // the pods carry everything needed
 			pods:    lwsPods(4),
 			want:    outlook{Key: "leaderworkerset ml/a-0", Starts: map[string]int{"leader": 1, "worker": 3}, Must: 4},
 		},

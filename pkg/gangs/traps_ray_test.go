@@ -100,8 +100,8 @@ func TestTrapRayAutoscaledGroup(t *testing.T) {
 	})
 }
 
-// With the operator's gate RayMultiHostIndexing, pods say which replica they are
-// of, and hosts of two half replicas do not make one.
+// With KubeRay's feature gate RayMultiHostIndexing, pods carry the name of their replica.
+// Hosts of two incomplete replicas do not make a complete one.
 func TestTrapRayMultiHostReplica(t *testing.T) {
 	o := clusterOnly(autoscaled(rayCluster(group(group(workers("w", 3), floor(0)), hosts(2)))))
 	host := func(name, replica, index, host string, changes ...change) *corev1.Pod {

@@ -14,27 +14,27 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A trap is what a workload's controller does that would make a scheduler wait
-// for ever, or take apart what belongs together. Each has one table test named
+// A trap is a behaviour of a workload controller with which a simple gang scheduler would
+// wait for ever, or separate pods that belong together. Each trap has one table test named
 // after it; docs/workloads.md lists them.
 
-// scene is a moment in the life of one gang.
+// scene is the state of one gang at one time.
 type scene struct {
 	objects objects
 	pods    []*corev1.Pod
 	want    outlook
 }
 
-// outlook is what happens at that moment.
+// outlook is the expected result for a scene.
 type outlook struct {
 	// Alone are the pods that are in no gang.
 	Alone []string
-	// Key is the gang of the others, which must be the same of all.
+	// Key is the gang of all other pods.
 	Key string
-	// Says is why nobody starts; empty if somebody does.
+	// Says is the message why no pod starts; empty if a pod starts.
 	Says string
-	// Starts are the pods that are planned now, by role; Must is how many of them
-	// the plan has to place, beside those that stand.
+	// Starts counts the pods planned now, by role. Must is how many of them the plan has to
+	// place, in addition to those already placed.
 	Starts map[string]int
 	Must   int
 }
@@ -50,8 +50,8 @@ func play(t *testing.T, scenes map[string]scene) {
 	}
 }
 
-// look does with the pods what the Gang plugin does. Whatever is said of a gang, it
-// must name the source that declared it.
+// look calls the package like the Gang plugin does. Every message about a gang must name
+// the source that declared it.
 func look(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook {
 	t.Helper()
 	out := outlookOf(t, sources, pods)
@@ -93,7 +93,7 @@ func outlookOf(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) outlook 
 
 func placed(m gangs.Member) bool { return gangs.Placed(m.Pod) }
 
-// gather sorts the pods into members of one gang and those of none.
+// gather separates the members of the gang from the pods that are in no gang.
 func gather(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) (outlook, []gangs.Member) {
 	t.Helper()
 	var out outlook
@@ -113,7 +113,7 @@ func gather(t *testing.T, sources gangs.Sources, pods []*corev1.Pod) (outlook, [
 	return out, members
 }
 
-// count says who starts now, and how many of them must.
+// count counts the pods that start now, and how many of them must.
 func (o *outlook) count(g gangs.Gang, now []gangs.Member) {
 	for _, r := range g.Roles {
 		o.Must += r.Min
@@ -128,7 +128,7 @@ func (o *outlook) count(g gangs.Gang, now []gangs.Member) {
 		}
 		role := m.Role
 		if strings.HasPrefix(role, "pods-") {
-			role = "pods" // and a hash of their shape
+			role = "pods" // without the hash of the shape
 		}
 		o.Starts[role]++
 	}

@@ -18,25 +18,25 @@ import (
 // VolcanoSource is the Key.Source of gangs declared by a Volcano PodGroup.
 const VolcanoSource = "volcano"
 
-// Annotations by which a pod names its Volcano PodGroup, and its part in it.
+// Annotations in which a pod names its Volcano PodGroup, and its task in the group.
 const (
 	volcanoGroupAnnotation    = "scheduling.k8s.io/group-name"
 	volcanoGroupAnnotationOwn = "scheduling.volcano.sh/group-name"
 	volcanoTaskAnnotation     = "volcano.sh/task-spec"
 )
 
-// VolcanoAPIVersion is the version of Volcano's PodGroup that is read.
+// VolcanoAPIVersion is the API version of Volcano's PodGroup that Dovetail reads.
 const VolcanoAPIVersion = "scheduling.volcano.sh/v1beta1"
 
-// VolcanoPodGroup is what is read of a Volcano PodGroup. Volcano's own module is
-// not worth its dependencies for two fields.
+// VolcanoPodGroup holds the parts of a Volcano PodGroup that Dovetail reads. Volcano's own
+// Go module has too many dependencies for two fields.
 type VolcanoPodGroup struct {
 	metav1.ObjectMeta
 	Spec VolcanoPodGroupSpec
 }
 
-// VolcanoPodGroupSpec is the part of a Volcano PodGroup's spec that is read. Its
-// queue, network topology and sub-groups are Volcano's alone.
+// VolcanoPodGroupSpec is the part of a Volcano PodGroup's spec that Dovetail reads. The
+// queue, the network topology and the sub-groups apply to Volcano alone.
 type VolcanoPodGroupSpec struct {
 	MinMember     int32            `json:"minMember"`
 	MinTaskMember map[string]int32 `json:"minTaskMember"`
@@ -47,13 +47,13 @@ type VolcanoPodGroups interface {
 	VolcanoPodGroup(namespace, name string) (*VolcanoPodGroup, error)
 }
 
-// volcanoSource reads the Volcano PodGroup that a pod names by annotation, as
-// Kubeflow, LeaderWorkerSet and hand-written manifests use it.
+// volcanoSource reads the Volcano PodGroup that a pod annotation names. Kubeflow,
+// LeaderWorkerSet and hand-written manifests set that annotation.
 //
-// The pods of a RayCluster in KubeRay's volcano mode name a PodGroup too. It
-// holds the sum that the RayCluster source makes itself, without saying how much
-// of it is the head, and where a RayJob owns it, it is not kept up to date: the
-// RayCluster is the truth. A TrainJob's is its JobSet.
+// The pods of a RayCluster in KubeRay's volcano mode name a PodGroup too. Its minimum is
+// the sum that the RayCluster source computes itself, but it does not show the head's part
+// of it. A PodGroup that a RayJob owns is not kept up to date. The RayCluster is therefore
+// authoritative, and for a TrainJob its JobSet.
 type volcanoSource struct {
 	groups  VolcanoPodGroups
 	jobSets JobSets
@@ -64,7 +64,7 @@ func NewVolcanoSource(groups VolcanoPodGroups, jobSets JobSets) Source {
 	return volcanoSource{groups: groups, jobSets: jobSets}
 }
 
-// VolcanoKey is the key of the gang that this Volcano PodGroup declares.
+// VolcanoKey returns the key of the gang that this Volcano PodGroup declares.
 func VolcanoKey(namespace, name string) Key {
 	return Key{Source: VolcanoSource, Namespace: namespace, Name: name}
 }
@@ -79,14 +79,15 @@ func (volcanoSource) Key(pod *corev1.Pod) (Key, bool) {
 	return VolcanoKey(pod.Namespace, group), true
 }
 
-// madeByKubeRay recognises the names of KubeRay's PodGroups: ray-NAME-pg with the name
-// of the RayCluster or of its RayJob.
+// madeByKubeRay reports that the pod is a Ray pod and the group has a name that KubeRay
+// gives: ray-NAME-pg with the name of the RayCluster or of its RayJob.
 func madeByKubeRay(pod *corev1.Pod, group string) bool {
 	_, ok := rayClusterOf(pod)
 	return ok && strings.HasPrefix(group, "ray-") && strings.HasSuffix(group, "-pg")
 }
 
-// Role is the task, by whose name minTaskMember counts.
+// Role returns the task, the key of minTaskMember. For a JobSet pod or a pod without a task
+// it returns groupRole.
 func (volcanoSource) Role(pod *corev1.Pod) string {
 	if task := pod.Annotations[volcanoTaskAnnotation]; task != "" && pod.Labels[jobSetName] == "" {
 		return task
@@ -138,8 +139,8 @@ func (s volcanoSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// VolcanoOwner returns the key of the JobSet of the TrainJob that owns the
-// CoschedulingGroup, if one does.
+// VolcanoOwner returns the key of the JobSet of the TrainJob that owns the PodGroup, if a
+// TrainJob does.
 func VolcanoOwner(group *VolcanoPodGroup) (Key, bool) {
 	for i := range group.OwnerReferences {
 		if ref := &group.OwnerReferences[i]; isTrainJob(ref) {
@@ -164,8 +165,8 @@ func volcanoProblem(key Key, group *VolcanoPodGroup) string {
 	return ""
 }
 
-// rolesByTask gives each task its own minimum, and the rest of the quorum to
-// whoever is there beyond it.
+// rolesByTask gives each task its own minimum, and the rest of the quorum (spare) to the
+// members beyond those minimums, in quorum order.
 func rolesByTask(g Gang, members []Member, mins map[string]int32, spare int) []Role {
 	byName := map[string]*Role{}
 	for task, n := range mins {

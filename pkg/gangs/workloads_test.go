@@ -15,13 +15,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// The fixtures here are the pods and objects as each controller writes them.
+// The fixtures below are pods and objects as each controller writes them.
 
 func meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID("uid-of-" + name), CreationTimestamp: metav1.NewTime(epoch)}
 }
 
-// job returns a Job; without completions if they are nil.
+// job returns a Job; nil completions are left unset.
 func job(name string, uid types.UID, parallelism int32, completions *int32) *batchv1.Job {
 	j := &batchv1.Job{ObjectMeta: meta(name)}
 	j.UID = uid
@@ -54,7 +54,8 @@ func complete(set *gangs.JobSet, job string, jobs int32) *gangs.JobSet {
 	return set
 }
 
-// replicated returns a replicatedJob of so many Jobs of so many pods each.
+// replicated returns a replicatedJob with the given numbers of Jobs, and of pods for each
+// Job.
 func replicated(name string, replicas, each int32, after ...string) gangs.ReplicatedJob {
 	j := gangs.ReplicatedJob{Name: name, Replicas: &replicas}
 	j.Template.Spec.Parallelism, j.Template.Spec.Completions = &each, &each
@@ -82,7 +83,7 @@ func jobSetPod(job string, jobIndex, index int, changes ...change) *corev1.Pod {
 	return pod(fmt.Sprintf("%s-%d", name, index), append(all, changes...)...)
 }
 
-// jobSetPods returns all pods of some Jobs of a replicatedJob.
+// jobSetPods returns all pods of the given number of Jobs of a replicatedJob.
 func jobSetPods(job string, jobs, each int, changes ...change) []*corev1.Pod {
 	var pods []*corev1.Pod
 	for j := range jobs {
@@ -97,7 +98,7 @@ func exclusiveTopology(p *corev1.Pod) {
 	annotation("alpha.jobset.sigs.k8s.io/exclusive-topology", "rack")(p)
 }
 
-// lwsPod returns a pod of group 0 of LeaderWorkerSet ml/a, which has four.
+// lwsPod returns a pod of group 0 of LeaderWorkerSet ml/a. A group has four pods.
 func lwsPod(index int, changes ...change) *corev1.Pod {
 	name := "a-0"
 	all := []change{
@@ -165,7 +166,7 @@ func schedulingGroup(p *corev1.Pod) {
 	p.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: ptr("a")}
 }
 
-// named returns n pods of a prefix with the changes.
+// named returns n pods with the changes, named after the prefix.
 func named(prefix string, n int, changes ...change) []*corev1.Pod {
 	pods := make([]*corev1.Pod, n)
 	for i := range pods {

@@ -16,7 +16,7 @@ import (
 // YuniKornSource is the Key.Source of gangs declared by YuniKorn's annotations.
 const YuniKornSource = "yunikorn"
 
-// How a pod names its YuniKorn application and its part in it.
+// Labels and annotations in which a pod names its YuniKorn application and its task group.
 const (
 	yuniKornGroupAnnotation  = "yunikorn.apache.org/task-group-name"
 	yuniKornGroupsAnnotation = "yunikorn.apache.org/task-groups"
@@ -24,33 +24,33 @@ const (
 	yuniKornAppLabelOwn      = "yunikorn.apache.org/app-id"
 )
 
-// taskGroup is what is read of one entry of the annotation task-groups. What else
-// it holds are resources and constraints that the pods state themselves.
+// taskGroup holds the fields read from one entry of the annotation task-groups. The other
+// fields are resources and constraints that the pods carry themselves.
 type taskGroup struct {
 	Name      string `json:"name"`
 	MinMember int32  `json:"minMember"`
 }
 
-// yuniKornSource reads a gang from the annotations of its pods; there is no
-// object. Every pod names its task group, and at least one carries the list of all
-// groups with their minimums. KubeRay writes the list on every pod, with
-// minReplicas times numOfHosts for a worker group, and never again on the same
-// pod: the youngest pod that has one counts.
+// yuniKornSource reads a gang from the annotations of its pods; there is no object. Every
+// pod names its task group, and at least one carries the list of all groups with their
+// minimums. KubeRay writes the list on every pod, with minReplicas times numOfHosts for a
+// worker group, and never updates it. The source uses the list of the youngest pod that has
+// one.
 type yuniKornSource struct{}
 
 // NewYuniKornSource returns the source of gangs declared by YuniKorn's annotations.
 func NewYuniKornSource() Source { return yuniKornSource{} }
 
-// YuniKornKey is the key of the gang of that application.
+// YuniKornKey returns the key of the gang of that application.
 func YuniKornKey(namespace, application string) Key {
 	return Key{Source: YuniKornSource, Namespace: namespace, Name: application}
 }
 
 func (yuniKornSource) Name() string { return YuniKornSource }
 
-// Key names the gang after its RayCluster, if it is one's: KubeRay copies the
-// application from the RayService to both of its clusters during an upgrade. A pod
-// without an application is a gang of its own, so that its pod gets a sentence.
+// Key names the gang of a Ray pod after its RayCluster: during an upgrade KubeRay copies
+// the application of a RayService to both of its clusters. A pod without an application is
+// a gang of its own, so that a Problem is reported for it.
 func (yuniKornSource) Key(pod *corev1.Pod) (Key, bool) {
 	if pod.Annotations[yuniKornGroupAnnotation] == "" {
 		return Key{}, false
@@ -100,8 +100,8 @@ func (s yuniKornSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// readTaskGroups returns what the pod's list says, or the sentence that says what
-// is wrong with it.
+// readTaskGroups returns the task groups in the pod's annotation, or a sentence about the
+// first error in it.
 func readTaskGroups(key Key, pod *corev1.Pod) ([]taskGroup, string) {
 	wrong := func(format string, args ...any) string {
 		return fmt.Sprintf("annotation %s of pod %s of %s ", yuniKornGroupsAnnotation, pod.Name, key) + fmt.Sprintf(format, args...)

@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// CoschedulingGroup is the PodGroup of scheduler-plugins.
+// CoschedulingGroup is the kind of scheduler-plugins PodGroups.
 var CoschedulingGroup = Kind{
 	Resource: schedv1alpha1.SchemeGroupVersion.WithResource("podgroups"),
 	Name:     "PodGroup",

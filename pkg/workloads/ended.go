@@ -15,12 +15,14 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// notEnded are the phases of pods that the scheduler's own informer shows.
+// notEnded is the field selector of ended pods: it excludes the phases of the pods that the
+// scheduler's own informer shows.
 const notEnded = "status.phase!=Pending,status.phase!=Running,status.phase!=Unknown"
 
-// NewEndedPods returns an informer of the pods that have succeeded or failed. A
-// scheduler's own informer drops those, but a member that is done still counts
-// for its gang. Of pods in no gang nothing is kept but their names.
+// NewEndedPods returns an informer of the pods that have succeeded or failed. A scheduler's
+// own informer drops them, but a succeeded member still counts for its gang. Of a pod
+// without a gang and without CoschedulingLabel, the informer stores only the name, UID and
+// phase. NewEndedPods returns an error if the informer refuses the transform function.
 func NewEndedPods(client kubernetes.Interface, sources gangs.Sources) (cache.SharedIndexInformer, error) {
 	informer := coreinformers.NewFilteredPodInformer(client, metav1.NamespaceAll, 0,
 		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
@@ -32,7 +34,7 @@ func NewEndedPods(client kubernetes.Interface, sources gangs.Sources) (cache.Sha
 	return informer, nil
 }
 
-// trimEnded keeps the fields of a pod from which its gang, role and node are read.
+// trimEnded returns a copy of a pod with only the fields that give its gang, role and node.
 func trimEnded(obj any, sources gangs.Sources) any {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {

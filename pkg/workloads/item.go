@@ -14,16 +14,16 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// item is one object as it stands in a store: the metadata that the store
-// needs, and either the trimmed object or why there is none.
+// item is one object in an informer's store: the metadata that the store needs, and either
+// the trimmed object or the error why it could not be decoded.
 type item struct {
 	metav1.ObjectMeta
 	object    any
 	malformed *gangs.MalformedError
 }
 
-// newItem turns what the API server sent into an item. Informers may pass an
-// object through here more than once, so an item stays as it is.
+// newItem makes an item of an object from the API server. Informers may pass an object
+// through the transform more than once, so it returns an item unchanged.
 func (k Kind) newItem(object any) (any, error) {
 	u, ok := object.(*unstructured.Unstructured)
 	if !ok {
@@ -62,8 +62,8 @@ func (k Kind) malformed(u *unstructured.Unstructured, err error) *gangs.Malforme
 	}
 }
 
-// declaresSame reports whether two versions of an object declare the same gang, as
-// those before and after a write to status do.
+// declaresSame reports whether two versions of an object declare the same gang. A write to
+// status usually changes nothing in the declaration.
 func declaresSame(a, b *item) bool {
 	return a.UID == b.UID &&
 		equality.Semantic.DeepEqual(a.object, b.object) &&

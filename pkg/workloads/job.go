@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Job is the Job of Kubernetes itself.
+// Job is the kind of Jobs of batch/v1.
 var Job = Kind{
 	Resource: batchv1.SchemeGroupVersion.WithResource("jobs"),
 	Name:     "Job",

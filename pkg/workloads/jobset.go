@@ -9,7 +9,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// JobSet is the kind of that name.
+// JobSet is the kind of JobSets.
 var JobSet = Kind{
 	Resource: resourceOf(gangs.JobSetAPIVersion, "jobsets"),
 	Name:     "JobSet",
@@ -48,8 +48,9 @@ func pickJobSetSpec(spec map[string]any) map[string]any {
 	})
 }
 
-// pickJobTemplate drops the pod template but for its labels and what must be the
-// same in all pods of a PodGroup.
+// pickJobTemplate keeps the Job annotations and pod counts of a Job template. Of the pod
+// template it keeps the labels, and the fields that must be the same in all pods of a
+// PodGroup.
 func pickJobTemplate(template map[string]any) map[string]any {
 	template = pickFields(template, "metadata", "spec")
 	template = pickIn(template, "metadata", func(meta map[string]any) map[string]any { return pickFields(meta, "annotations") })

@@ -18,36 +18,38 @@ import (
 
 // Kind is one kind of object that declares gangs.
 type Kind struct {
-	// Resource is what to watch. Its CustomResourceDefinition reports whether it
-	// is there to be watched.
+	// Resource is the resource to watch. It is watched while its CustomResourceDefinition
+	// exists.
 	Resource schema.GroupVersionResource
-	// Name is the object's kind, as in "RayCluster".
+	// Name is the API kind of the object, for example "RayCluster".
 	Name string
-	// BuiltIn reports that the kind is part of Kubernetes and has no definition. It
-	// is watched from the start, whether the API server serves it or not.
+	// BuiltIn reports that the kind is part of Kubernetes and has no
+	// CustomResourceDefinition. It is watched from the start, even if the API server does
+	// not serve it.
 	BuiltIn bool
-	// Key is the key of the gang that the object of that name declares.
+	// Key returns the key of the gang that the object of that name declares.
 	Key func(namespace, name string) gangs.Key
-	// Trim makes the typed object, with no more in it than pkg/gangs reads.
+	// Trim returns the typed object with only the fields that pkg/gangs reads, or an error
+	// if they cannot be decoded.
 	Trim func(*unstructured.Unstructured) (any, error)
-	// Owner, if set, returns the key of another object that a gang declared by
-	// this one is read from as well.
+	// Owner, if set, returns the key of another object from which the gang that this object
+	// declares is read too.
 	Owner func(object any) (gangs.Key, bool)
 }
 
-// definition is the name of the kind's CustomResourceDefinition.
+// definition returns the name of the kind's CustomResourceDefinition.
 func (k Kind) definition() string {
 	return k.Resource.GroupResource().String()
 }
 
-// resourceOf is for kinds whose API module is not imported.
+// resourceOf returns the resource of a kind whose API module is not imported.
 func resourceOf(apiVersion, resource string) schema.GroupVersionResource {
 	group, version, _ := strings.Cut(apiVersion, "/")
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 }
 
-// trimMeta keeps what the sources read of any object. Its resource version is
-// left out, so that two versions that declare the same are equal.
+// trimMeta returns the metadata that the sources read. It omits the resource version, so
+// that two versions with the same declaration are equal.
 func trimMeta(u *unstructured.Unstructured) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{
 		Namespace:         u.GetNamespace(),
@@ -65,14 +67,14 @@ func trimMeta(u *unstructured.Unstructured) metav1.ObjectMeta {
 	return m
 }
 
-// decodeSpec reads the given fields of an object's spec into a typed one.
+// decodeSpec decodes the picked fields of an object's spec into a typed spec.
 func decodeSpec(u *unstructured.Unstructured, into any, pick func(spec map[string]any) map[string]any) error {
 	return decodePart(u, "spec", into, pick)
 }
 
-// decodePart reads the given fields of one part of an object into a typed one.
-// Fields that are not named are not looked at, so that what is wrong with them
-// harms nothing here.
+// decodePart decodes the picked fields of one part of an object, such as spec or status,
+// into a typed value. It ignores all other fields, so that an error in them does no harm.
+// It returns an error that names the first field of a wrong type.
 func decodePart(u *unstructured.Unstructured, part string, into any, pick func(map[string]any) map[string]any) error {
 	fields, ok := u.Object[part].(map[string]any)
 	if !ok && u.Object[part] != nil {
@@ -89,7 +91,7 @@ func decodePart(u *unstructured.Unstructured, part string, into any, pick func(m
 	return err
 }
 
-// pickFields returns the map with the named fields only.
+// pickFields returns a map with only the named fields.
 func pickFields(from map[string]any, names ...string) map[string]any {
 	picked := make(map[string]any, len(names))
 	for _, name := range names {
@@ -100,7 +102,7 @@ func pickFields(from map[string]any, names ...string) map[string]any {
 	return picked
 }
 
-// pickIn replaces the map at the key, if there is one, by what is picked of it.
+// pickIn replaces the map at the key, if there is one, by the result of pick.
 func pickIn(from map[string]any, key string, pick func(map[string]any) map[string]any) map[string]any {
 	if fields, ok := from[key].(map[string]any); ok {
 		from[key] = pick(fields)
@@ -108,8 +110,7 @@ func pickIn(from map[string]any, key string, pick func(map[string]any) map[strin
 	return from
 }
 
-// pickEach does with each element of the list at the key what pickIn does with a
-// map.
+// pickEach replaces each map in the list at the key by the result of pick.
 func pickEach(from map[string]any, key string, pick func(map[string]any) map[string]any) map[string]any {
 	list, ok := from[key].([]any)
 	if !ok {

@@ -101,7 +101,7 @@ func TestTrimOfEachKind(t *testing.T) {
 	}
 }
 
-// The key that a kind gives its objects is that of the source which looks them up.
+// Every kind must have its own definition and its own source name in its keys.
 func TestKindsAreNamedApart(t *testing.T) {
 	definitions, sources := map[string]bool{}, map[string]bool{}
 	for _, kind := range Kinds() {

@@ -18,13 +18,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// truthIndex finds the objects whose gang is also read from another object, by
-// the key of that one.
+// truthIndex is an informer index. It finds the objects whose gang is also read from
+// another object, by the key of that other object.
 const truthIndex = "truth"
 
-// kindWatch watches one kind while its CustomResourceDefinition exists, or all the
-// time if it needs none. run and
-// end are called from one goroutine; everything else from any.
+// kindWatch watches one kind while its CustomResourceDefinition exists, or always if the
+// kind is built in. One goroutine calls run and end; any goroutine may call the other
+// methods.
 type kindWatch struct {
 	kind    Kind
 	watcher *Watcher
@@ -42,12 +42,12 @@ type kindInformer struct {
 	stop       context.CancelFunc
 
 	mu      sync.Mutex
-	failure error // the last one, while nothing could be read yet
+	failure error // the last watch error, used only until the first list
 }
 
-// run starts the watch, or starts it afresh where the old one is of no use: the
-// definition is another one by now, or changed after its version was not
-// served, which is how a definition looks that was made a moment ago.
+// run starts the watch. It restarts a watch that belongs to another definition, or whose
+// version was not served: a definition that was created a moment ago is not served yet, and
+// changes when it is.
 func (kw *kindWatch) run(ctx context.Context, definition types.UID) {
 	old := kw.informer()
 	if old != nil && old.definition == definition && !old.notServed() {
@@ -62,7 +62,7 @@ func (kw *kindWatch) run(ctx context.Context, definition types.UID) {
 func (kw *kindWatch) begin(ctx context.Context, definition types.UID) {
 	ki, err := kw.newInformer(definition)
 	if err != nil {
-		// These are errors of a set-up that is always the same.
+		// The set-up has constant arguments, so an error is a bug.
 		panic(fmt.Sprintf("setting up the watch of %s: %v", kw.kind.definition(), err))
 	}
 	ctx, ki.stop = context.WithCancel(ctx)
@@ -127,7 +127,7 @@ func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
 	return ki, err
 }
 
-// tell reports the gang that the object declares as changed.
+// tell notifies the gang that the object declares of a change.
 func (kw *kindWatch) tell(obj any) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj
@@ -138,8 +138,8 @@ func (kw *kindWatch) tell(obj any) {
 	kw.watcher.changed(key)
 }
 
-// tellMisses reports the gangs whose object is missing, after the reason why it
-// is may have changed.
+// tellMisses notifies the gangs whose object is missing, when the reason for that may have
+// changed.
 func (kw *kindWatch) tellMisses() {
 	for _, key := range kw.misses.take() {
 		kw.watcher.changed(key)
@@ -158,8 +158,8 @@ func (kw *kindWatch) truth(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// readFrom returns the gangs declared by this kind that are also read from the
-// object with that key.
+// readFrom returns the gangs declared by this kind that are also read from the object with
+// that key.
 func (kw *kindWatch) readFrom(key gangs.Key) []gangs.Key {
 	ki := kw.informer()
 	if ki == nil || kw.kind.Owner == nil {
@@ -183,16 +183,17 @@ func (kw *kindWatch) informer() *kindInformer {
 	return kw.current
 }
 
-// settled reports that there is nothing more to wait for at start: the kind is not
-// there, or its objects are known.
+// settled reports that the start need not wait for this kind: it is not installed or not
+// served, or all its objects are in memory.
 func (kw *kindWatch) settled() bool {
 	ki := kw.informer()
 	return ki == nil || ki.notServed() || ki.handled.HasSynced()
 }
 
-// get returns the object of that name in the gang's namespace, or a
-// *gangs.LookupError with the reason why there is none. A miss is noted before its
-// reason is looked for, so that a reason that changes meanwhile is still reported.
+// get returns the object of that name in the namespace of the gang with key asks. If there
+// is none, it returns a *gangs.LookupError with the reason. It adds the gang to misses
+// before it determines the reason, so that a change of the reason in the meantime is still
+// reported.
 func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil
@@ -223,7 +224,7 @@ func (kw *kindWatch) find(namespace, name string) *item {
 	}
 	obj, exists, err := ki.GetStore().GetByKey(cache.NewObjectName(namespace, name).String())
 	if err != nil || !exists {
-		return nil // the store of an informer is memory and has no errors
+		return nil // an informer's store is in memory and returns no errors
 	}
 	return obj.(*item)
 }
@@ -239,7 +240,8 @@ func (kw *kindWatch) notInstalled(key gangs.Key) error {
 	}
 }
 
-// fail notes why the objects cannot be read, and reports whether that is news.
+// fail stores the watch error, and reports whether the objects have never been listed and
+// the error differs from the last one.
 func (ki *kindInformer) fail(err error) bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()
@@ -248,15 +250,14 @@ func (ki *kindInformer) fail(err error) bool {
 	return !ki.HasSynced() && (before == nil || before.Error() != err.Error())
 }
 
-// notServed reports that the API server knows the definition but does not serve
-// the version that is read.
+// notServed reports that the API server does not serve the version that Dovetail reads.
 func (ki *kindInformer) notServed() bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()
 	return !ki.HasSynced() && ki.failure != nil && apierrors.IsNotFound(ki.failure)
 }
 
-// notRead returns what keeps the objects from being known.
+// notRead returns the LookupError of a kind whose objects are not listed yet.
 func (ki *kindInformer) notRead(asks gangs.Key) error {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()

@@ -9,8 +9,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// LeaderWorkerSet is the kind of that name. Its gangs are its groups, which the
-// object does not name; so lookups of it are notified by the key they asked for.
+// LeaderWorkerSet is the kind of LeaderWorkerSets. Each group of such an object is a gang,
+// and the object does not name its groups. A lookup therefore passes the key of the gang to
+// notify.
 var LeaderWorkerSet = Kind{
 	Resource: resourceOf(gangs.LeaderWorkerSetAPIVersion, "leaderworkersets"),
 	Name:     "LeaderWorkerSet",

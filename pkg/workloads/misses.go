@@ -12,9 +12,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// misses are the gangs whose object was asked for and not found. No event will
-// ever tell of an object that is not there, so when the reason for that changes
-// (its kind comes, goes or turns out to be unreadable) these are notified instead.
+// misses are the gangs whose object was looked up and not found. A missing object has no
+// events. These gangs are therefore notified when the reason changes: when the kind is
+// installed or removed, or turns out to be unreadable.
 type misses struct {
 	mu   sync.Mutex
 	keys map[gangs.Key]struct{}
@@ -35,8 +35,8 @@ func (m *misses) remove(key gangs.Key) {
 	delete(m.keys, key)
 }
 
-// take returns all misses and forgets them: who still misses the object asks
-// again.
+// take returns all misses, sorted, and clears them. A gang whose object is still missing is
+// added again at its next lookup.
 func (m *misses) take() []gangs.Key {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -13,13 +13,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Kinds are all kinds that pkg/gangs has a source for.
+// Kinds returns all kinds that pkg/gangs has a source for.
 func Kinds() []Kind {
 	return []Kind{PodGroup, CoschedulingGroup, VolcanoPodGroup, LeaderWorkerSet, RayCluster, JobSet, Job}
 }
 
-// New returns a Watcher of the given kinds, or of all kinds if none is given.
-// It makes no request before Start.
+// New returns a Watcher of the given kinds, or of all kinds if none is given. It sends no
+// request before Start. It returns an error if a client cannot be made from cfg.
 func New(cfg *rest.Config, kinds ...Kind) (*Watcher, error) {
 	dyn, err := dynamic.NewForConfig(dynamic.ConfigFor(cfg))
 	if err != nil {
@@ -32,7 +32,7 @@ func New(cfg *rest.Config, kinds ...Kind) (*Watcher, error) {
 	return NewWithClients(dyn, meta, kinds...)
 }
 
-// NewWithClients is New for clients that are there already.
+// NewWithClients is like New, with existing clients.
 func NewWithClients(dyn dynamic.Interface, meta metadata.Interface, kinds ...Kind) (*Watcher, error) {
 	if len(kinds) == 0 {
 		kinds = Kinds()

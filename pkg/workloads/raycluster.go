@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// RayCluster is KubeRay's cluster.
+// RayCluster is the kind of KubeRay's RayClusters.
 var RayCluster = Kind{
 	Resource: rayv1.GroupVersion.WithResource("rayclusters"),
 	Name:     "RayCluster",
@@ -24,9 +24,9 @@ func (w *Watcher) RayCluster(namespace, name string) (*rayv1.RayCluster, error) 
 	return lookup[*rayv1.RayCluster](w, RayCluster, gangs.RayClusterKey(namespace, name), name)
 }
 
-// trimRayCluster drops the pod templates above all: they are nearly all of the
-// object, and the pods themselves show what came of them. Kept of them is what a
-// CoschedulingGroup made for the cluster is made of.
+// trimRayCluster decodes a RayCluster without its pod templates. They are nearly all of the
+// object, and the pods themselves show their content. It keeps only the fields of a
+// template that the PodGroup of the cluster is made from.
 func trimRayCluster(u *unstructured.Unstructured) (any, error) {
 	cluster := &rayv1.RayCluster{ObjectMeta: trimMeta(u)}
 	if err := decodeSpec(u, &cluster.Spec, pickRaySpec); err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// trimTemplate keeps of the pod template at that path what reports whether a PodGroup
-// is to be made, and of which priority. A template of another shape says nothing:
-// its controller will not make pods of it, and that is not for a scheduler to judge.
+// trimTemplate returns the pod template at that path with only the fields that request a
+// PodGroup, its priority class and its scheduler. It reads a malformed template as an empty
+// one: its controller creates no pods from it, and validation is not the scheduler's job.
 func trimTemplate(from map[string]any, path ...string) corev1.PodTemplateSpec {
 	word := func(fields ...string) string {
 		text, _, _ := unstructured.NestedString(from, append(path[:len(path):len(path)], fields...)...)
@@ -25,7 +25,8 @@ func trimTemplate(from map[string]any, path ...string) corev1.PodTemplateSpec {
 	}
 }
 
-// podGroupRequest keeps of the labels at that path the one that asks for a PodGroup.
+// podGroupRequest returns the label that requests a PodGroup from the labels at that path,
+// or nil.
 func podGroupRequest(from map[string]any, path ...string) map[string]string {
 	labels, _, _ := unstructured.NestedFieldNoCopy(from, path...)
 	fields, _ := labels.(map[string]any)

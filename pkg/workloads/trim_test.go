@@ -104,7 +104,7 @@ func TestMalformedObjects(t *testing.T) {
 	tests := map[string]struct {
 		kind   Kind
 		spec   string
-		detail string // empty: nothing is wrong
+		detail string // empty: the object is valid
 	}{
 		"a RayCluster without spec": {
 			kind: RayCluster,

@@ -9,7 +9,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// VolcanoPodGroup is the PodGroup of Volcano.
+// VolcanoPodGroup is the kind of Volcano's PodGroups.
 var VolcanoPodGroup = Kind{
 	Resource: resourceOf(gangs.VolcanoAPIVersion, "podgroups"),
 	Name:     "PodGroup",

@@ -26,11 +26,11 @@ var definitions = schema.GroupVersionResource{
 	Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
 }
 
-// Watcher holds the objects of all kinds. One serves all scheduler profiles of
-// a process. It is safe for concurrent use.
+// Watcher holds the objects of all kinds. One Watcher serves all scheduler profiles of a
+// process. It is safe for concurrent use.
 type Watcher struct {
 	dynamic dynamic.Interface
-	byName  map[string]*kindWatch // by the name of the CustomResourceDefinition
+	byName  map[string]*kindWatch // by name of the CustomResourceDefinition
 	watches []*kindWatch
 
 	definitions cache.SharedIndexInformer
@@ -43,20 +43,20 @@ type Watcher struct {
 	handlers []func(gangs.Key)
 }
 
-// OnChange adds a function that is called with the key of a gang whenever what
-// declares it is created, changed or deleted, and whenever a lookup that found
-// nothing would now give another reason for it. It is not called for changes
-// that no source reads, such as those of status. The lookups answer with the
-// new state by then. The function must not block, and may be called from several
-// goroutines at once.
+// OnChange adds a function that is called with the key of a gang whenever the declaration
+// of the gang is created, changed or deleted. It is also called when the error of a failed
+// lookup changes. It is not called for changes that no source reads, such as most writes to
+// status. At the time of the call, lookups return the new state. The function must not
+// block, and may be called from several goroutines at once.
 func (w *Watcher) OnChange(f func(gangs.Key)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.handlers = append(slices.Clip(w.handlers), f)
 }
 
-// Start begins to watch, until the context ends, and returns at once. Only the
-// first call does anything.
+// Start begins to watch until the context is done, and returns at once. Only the first call
+// has an effect. It returns an error if the informer of CustomResourceDefinitions refuses
+// the event handler.
 func (w *Watcher) Start(ctx context.Context) error {
 	var err error
 	w.start.Do(func() {
@@ -82,10 +82,9 @@ func (w *Watcher) Start(ctx context.Context) error {
 	return nil
 }
 
-// HasSynced reports whether it is known which kinds the API server has, and all
-// objects of those are known. A kind that is not installed is not waited for.
-// Once true it stays true; a kind that is installed later answers ErrNotRead
-// until it is read.
+// HasSynced reports whether the installed kinds are known and all their objects are in
+// memory. It does not wait for kinds that are not installed. Once true it stays true;
+// lookups of a kind that is installed later return ErrNotRead until its objects are listed.
 func (w *Watcher) HasSynced() bool {
 	if w.synced.Load() {
 		return true
@@ -111,8 +110,8 @@ func (w *Watcher) definitionsListed() bool {
 	}
 }
 
-// tellWhenListed notifies the gangs whose lookups came too early. By then it is known which
-// kinds are not installed.
+// tellWhenListed notifies the gangs whose lookups came before the first list of
+// CustomResourceDefinitions. That list shows which kinds are not installed.
 func (w *Watcher) tellWhenListed(ctx context.Context) {
 	select {
 	case <-w.listed.HasSyncedChecker().Done():
@@ -140,8 +139,8 @@ func (w *Watcher) removed(ctx context.Context, obj any) {
 	}
 }
 
-// changed tells of the gang that the object declares, and of those declared
-// elsewhere that are read from it too.
+// changed calls the handlers with the key of the gang that an object declares, and with the
+// keys of gangs of other objects that are read from that object too.
 func (w *Watcher) changed(key gangs.Key) {
 	w.mu.Lock()
 	handlers := w.handlers
@@ -158,8 +157,8 @@ func (w *Watcher) changed(key gangs.Key) {
 	}
 }
 
-// trimDefinition keeps the name and identity of a CustomResourceDefinition; the
-// rest of its metadata can be long.
+// trimDefinition keeps the name, UID and resource version of a CustomResourceDefinition.
+// The rest of its metadata can be long.
 func trimDefinition(obj any) (any, error) {
 	m, ok := obj.(*metav1.PartialObjectMetadata)
 	if !ok {
@@ -175,8 +174,9 @@ func trimDefinition(obj any) (any, error) {
 	}, nil
 }
 
-// lookup answers for the sources in pkg/gangs: the object of that name in the
-// namespace of the gang that asks.
+// lookup returns the object of that name in the namespace of the gang with key asks. The
+// error is a *gangs.LookupError if there is no object, and a *gangs.MalformedError if it
+// could not be decoded.
 func lookup[T any](w *Watcher, kind Kind, asks gangs.Key, name string) (T, error) {
 	var none T
 	kw := w.byName[kind.definition()]
@@ -193,8 +193,8 @@ func lookup[T any](w *Watcher, kind Kind, asks gangs.Key, name string) (T, error
 	return it.object.(T), nil
 }
 
-// logWatchError keeps the log quiet about a kind that is not served (yet, or
-// any more) and leaves every other failure to client-go's own report.
+// logWatchError logs an unserved kind at a high verbosity only, and passes every other
+// error to client-go's default handler.
 func logWatchError(ctx context.Context, r *cache.Reflector, kind Kind, err error) {
 	if apierrors.IsNotFound(err) {
 		klog.FromContext(ctx).V(2).Info("Workload kind is not served", "resource", kind.Resource, "err", err)
