@@ -60,9 +60,9 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 	t.Logf("%d small gangs came after the large one", small)
 	// The pods of one leaf end: of both, because the test does not know which is kept.
 	for i := 1; i < small; i++ {
-		e.removePods(fmt.Sprintf("%s=small%d", groupLabel, i))
+		e.RemovePods(fmt.Sprintf("%s=small%d", groupLabel, i))
 	}
-	e.removePods(groupLabel + "=blocker")
+	e.RemovePods(groupLabel + "=blocker")
 	e.Whole(groupLabel+"=large", 4)
 	e.leafOf(groupLabel + "=large")
 	e.Whole(last, 1) // whom it held back is let go

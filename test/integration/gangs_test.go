@@ -137,14 +137,6 @@ func (e *env) remove(gvr schema.GroupVersionResource, name string) {
 	}
 }
 
-func (e *env) removePods(selector string) {
-	e.Helper()
-	err := e.Client.CoreV1().Pods(e.Namespace).DeleteCollection(e.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector})
-	if err != nil {
-		e.Fatalf("deleting pods with %s: %v", selector, err)
-	}
-}
-
 // claimTemplate makes the template for a whole ND H100 v5 node.
 func (e *env) claimTemplate() {
 	e.Helper()
