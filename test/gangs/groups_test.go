@@ -14,10 +14,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/yaml"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
+	"github.com/dovetail-dev/dovetail/test/harness"
 )
 
 // groupScenarios are those of groups whose controllers cannot be built here. Their
@@ -38,13 +38,13 @@ func podGroup(name string, minMember int) string {
 }
 
 func podGroupByHand(e *env) {
-	e.create(podGroup("a", 3))
+	e.Create(podGroup("a", 3))
 	for i := range 2 {
 		e.createPod(fmt.Sprintf("p-%d", i), labels("scheduling.x-k8s.io/pod-group", "a"))
 	}
-	e.waits(2, "waiting for 1 of 3 members of podgroup "+e.ns+"/a: spec.minMember is 3, and 2 exist so far")
+	e.Refused("", 2, "waiting for 1 of 3 members of podgroup "+e.Namespace+"/a: spec.minMember is 3, and 2 exist so far")
 	e.createPod("p-2", labels("scheduling.x-k8s.io/pod-group", "a"))
-	e.placed(gangs.CoschedulingKey(e.ns, "a"), map[string]int{"pods": 3})
+	e.placed(gangs.CoschedulingKey(e.Namespace, "a"), map[string]int{"pods": 3})
 }
 
 // kubeflowPod is a pod as the training operator and the MPI operator label it.
@@ -64,55 +64,36 @@ func (e *env) kubeflowPod(job, operator, part, jobRole string, index int) {
 }
 
 func pyTorchJob(e *env) {
-	e.create(podGroup("bert", 4))
+	e.Create(podGroup("bert", 4))
 	e.kubeflowPod("bert", "pytorchjob-controller", "master", "master", 0)
 	e.kubeflowPod("bert", "pytorchjob-controller", "worker", "", 0)
 	e.kubeflowPod("bert", "pytorchjob-controller", "worker", "", 1)
-	e.waits(3, "waiting for 1 of 4 members")
+	e.Refused("", 3, "waiting for 1 of 4 members")
 	e.kubeflowPod("bert", "pytorchjob-controller", "worker", "", 2)
-	e.placed(gangs.CoschedulingKey(e.ns, "bert"), map[string]int{"master": 1, "worker": 3})
+	e.placed(gangs.CoschedulingKey(e.Namespace, "bert"), map[string]int{"master": 1, "worker": 3})
 }
 
 func mpiJob(e *env) {
-	e.create(podGroup("pi", 3))
+	e.Create(podGroup("pi", 3))
 	e.kubeflowPod("pi", "mpi-operator", "worker", "worker", 0)
 	e.kubeflowPod("pi", "mpi-operator", "worker", "worker", 1)
-	e.waits(2, "waiting for 1 of 3 members")
+	e.Refused("", 2, "waiting for 1 of 3 members")
 	e.kubeflowPod("pi", "mpi-operator", "launcher", "launcher", 0)
-	e.placed(gangs.CoschedulingKey(e.ns, "pi"), map[string]int{"launcher": 1, "worker": 2})
+	e.placed(gangs.CoschedulingKey(e.Namespace, "pi"), map[string]int{"launcher": 1, "worker": 2})
 }
 
-var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-
-// install makes a kind that no module here defines. It accepts anything: what its
-// fields are called, and what they hold, is what the tests write.
+// install creates the definition of a kind that no module here defines, and leaves it to later
+// tests.
 func (e *env) install(resource schema.GroupVersionResource, kind string) {
 	e.Helper()
-	u := &unstructured.Unstructured{}
-	err := yaml.Unmarshal(fmt.Appendf(nil, `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: %[1]s.%[2]s, annotations: {api-approved.kubernetes.io: unapproved}}
-spec:
-  group: %[2]s
-  scope: Namespaced
-  names: {plural: %[1]s, kind: %[3]s, listKind: %[3]sList}
-  versions:
-  - name: %[4]s
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-`, resource.Resource, resource.Group, kind, resource.Version), &u.Object)
-	if err != nil {
-		e.Fatal(err)
-	}
-	_, err = e.client.Resource(definitions).Create(e.Context(), u, metav1.CreateOptions{})
+	definition := harness.LooseDefinition(e.T, resource.GroupResource(), kind, resource.Version)
+	_, err := e.Of(harness.Definitions).Create(e.Context(), definition, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		e.Fatalf("installing %s: %v", kind, err)
 	}
-	e.until(kind+" is served", func(ctx context.Context) string {
-		_, err := e.of(resource).List(ctx, metav1.ListOptions{})
-		return text(err)
+	e.Until(kind+" is served", func(ctx context.Context) string {
+		_, err := e.Of(resource).List(ctx, metav1.ListOptions{})
+		return harness.Text(err)
 	})
 }
 
@@ -126,18 +107,18 @@ func volcanoTasks(e *env) {
 	e.volcanoPod("worker-0", "a", "worker")
 	e.volcanoPod("worker-1", "a", "worker")
 	e.volcanoPod("worker-2", "a", "worker")
-	e.until("the pods say that nothing can declare their gang, or that nothing does", func(context.Context) string {
-		why := unschedulable(&e.pods()[0])
+	e.Until("the pods say that nothing can declare their gang, or that nothing does", func(context.Context) string {
+		why := harness.Unschedulable(&e.Pods("")[0])
 		if why != "" {
 			return ""
 		}
 		return "they say nothing"
 	})
 	e.install(workloads.VolcanoPodGroup.Resource, "PodGroup")
-	e.create("{apiVersion: scheduling.volcano.sh/v1beta1, kind: PodGroup, metadata: {name: a}, spec: {minMember: 3, minTaskMember: {ps: 1, worker: 2}}}")
-	e.waits(3, "waiting for 1 of 3 members")
+	e.Create("{apiVersion: scheduling.volcano.sh/v1beta1, kind: PodGroup, metadata: {name: a}, spec: {minMember: 3, minTaskMember: {ps: 1, worker: 2}}}")
+	e.Refused("", 3, "waiting for 1 of 3 members")
 	e.volcanoPod("ps-0", "a", "ps")
-	e.placed(gangs.VolcanoKey(e.ns, "a"), map[string]int{"ps": 1, "worker": 3})
+	e.placed(gangs.VolcanoKey(e.Namespace, "a"), map[string]int{"ps": 1, "worker": 3})
 }
 
 func yuniKornApplication(e *env) {
@@ -145,9 +126,9 @@ func yuniKornApplication(e *env) {
 	app := labels("applicationId", "spark-1", "queue", "root.default")
 	e.createPod("driver", app, annotations("yunikorn.apache.org/task-group-name", "driver", "yunikorn.apache.org/task-groups", list))
 	e.createPod("exec-1", app, annotations("yunikorn.apache.org/task-group-name", "executor"))
-	e.waits(2, "waiting for 1 of 3 members of yunikorn "+e.ns+"/spark-1: 1 of role executor do not exist yet")
+	e.Refused("", 2, "waiting for 1 of 3 members of yunikorn "+e.Namespace+"/spark-1: 1 of role executor do not exist yet")
 	e.createPod("exec-2", app, annotations("yunikorn.apache.org/task-group-name", "executor"))
-	e.placed(gangs.YuniKornKey(e.ns, "spark-1"), map[string]int{"driver": 1, "executor": 2})
+	e.placed(gangs.YuniKornKey(e.Namespace, "spark-1"), map[string]int{"driver": 1, "executor": 2})
 }
 
 // kueuePodGroup: Kueue's webhook puts the gate on each pod, and Kueue takes it off
@@ -162,15 +143,15 @@ func kueuePodGroup(e *env) {
 			annotations("kueue.x-k8s.io/pod-group-total-count", "3", "kueue.x-k8s.io/role-hash", "2e85e4"))
 	}
 	for i := range 3 {
-		e.edit(corev1.SchemeGroupVersion.WithResource("pods"), fmt.Sprintf("p-%d", i), func(u *unstructured.Unstructured) error {
+		e.Edit(corev1.SchemeGroupVersion.WithResource("pods"), fmt.Sprintf("p-%d", i), func(u *unstructured.Unstructured) error {
 			unstructured.RemoveNestedField(u.Object, "spec", "schedulingGates")
 			return nil
 		})
 		if i == 1 {
-			e.waits(2, "waiting for 1 of 3 members of kueue "+e.ns+"/a: pod p-2 has scheduling gate kueue.x-k8s.io/admission")
+			e.Refused("", 2, "waiting for 1 of 3 members of kueue "+e.Namespace+"/a: pod p-2 has scheduling gate kueue.x-k8s.io/admission")
 		}
 	}
-	e.placed(gangs.KueueKey(e.ns, "a"), map[string]int{"pods": 3})
+	e.placed(gangs.KueueKey(e.Namespace, "a"), map[string]int{"pods": 3})
 }
 
 // lwsPod is a pod of the only group of a LeaderWorkerSet of three.
@@ -192,31 +173,31 @@ func (e *env) lwsPod(set string, index int) {
 func (e *env) createLWS(name, startupPolicy string) {
 	e.Helper()
 	e.install(workloads.LeaderWorkerSet.Resource, "LeaderWorkerSet")
-	e.create(fmt.Sprintf("{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, metadata: {name: %s}, spec: {replicas: 1, startupPolicy: %s, leaderWorkerTemplate: {size: 3}}}", name, startupPolicy))
+	e.Create(fmt.Sprintf("{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, metadata: {name: %s}, spec: {replicas: 1, startupPolicy: %s, leaderWorkerTemplate: {size: 3}}}", name, startupPolicy))
 }
 
 func leaderCreated(e *env) {
 	e.createLWS("vllm", "LeaderCreated")
 	e.lwsPod("vllm", 0)
 	e.lwsPod("vllm", 1)
-	e.waits(2, "waiting for 1 of 3 members of leaderworkerset "+e.ns+"/vllm-0: 1 of role worker do not exist yet")
+	e.Refused("", 2, "waiting for 1 of 3 members of leaderworkerset "+e.Namespace+"/vllm-0: 1 of role worker do not exist yet")
 	e.lwsPod("vllm", 2)
-	e.placed(gangs.LeaderWorkerSetKey(e.ns, "vllm-0"), map[string]int{"leader": 1, "worker": 2})
+	e.placed(gangs.LeaderWorkerSetKey(e.Namespace, "vllm-0"), map[string]int{"leader": 1, "worker": 2})
 }
 
 func leaderReady(e *env) {
 	e.createLWS("vllm", "LeaderReady")
-	key := gangs.LeaderWorkerSetKey(e.ns, "vllm-0")
+	key := gangs.LeaderWorkerSetKey(e.Namespace, "vllm-0")
 	e.lwsPod("vllm", 0)
 	e.placed(key, map[string]int{"leader": 1})
 	e.lwsPod("vllm", 1)
-	e.until("the first worker says that it waits for the second", func(context.Context) string {
-		for _, pod := range e.pods() {
-			if pod.Name == "vllm-0-1" && strings.Contains(unschedulable(&pod), "waiting for 1 of 2 members of role worker of "+key.String()+", which start together") {
+	e.Until("the first worker says that it waits for the second", func(context.Context) string {
+		for _, pod := range e.Pods("") {
+			if pod.Name == "vllm-0-1" && strings.Contains(harness.Unschedulable(&pod), "waiting for 1 of 2 members of role worker of "+key.String()+", which start together") {
 				return ""
 			}
 		}
-		return fmt.Sprint(e.pods()[1].Status.Conditions)
+		return fmt.Sprint(e.Pods("")[1].Status.Conditions)
 	})
 	e.lwsPod("vllm", 2)
 	e.placed(key, map[string]int{"leader": 1, "worker": 2})

@@ -31,24 +31,24 @@ func replicatedJob(name string, replicas, pods int, more, podMeta string) string
 
 func (e *env) createJobSet(name, meta, spec string, jobs ...string) {
 	e.Helper()
-	e.create(fmt.Sprintf("{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: %s%s}, spec: {%sreplicatedJobs: [%s]}}",
+	e.Create(fmt.Sprintf("{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: %s%s}, spec: {%sreplicatedJobs: [%s]}}",
 		name, meta, spec, strings.Join(jobs, ", ")))
 }
 
 func jobSetAnyOrder(e *env) {
 	e.createJobSet("a", "", "", replicatedJob("driver", 1, 1, "", ""), replicatedJob("workers", 2, 3, "", ""))
-	e.placed(gangs.JobSetKey(e.ns, "a"), map[string]int{"driver": 1, "workers": 6})
+	e.placed(gangs.JobSetKey(e.Namespace, "a"), map[string]int{"driver": 1, "workers": 6})
 }
 
 func jobSetInOrder(e *env) {
 	e.createJobSet("a", "", "startupPolicy: {startupPolicyOrder: InOrder}, ", replicatedJob("driver", 1, 1, "", ""), replicatedJob("workers", 2, 3, "", ""))
-	e.placed(gangs.JobSetKey(e.ns, "a"), map[string]int{"driver": 1, "workers": 6})
+	e.placed(gangs.JobSetKey(e.Namespace, "a"), map[string]int{"driver": 1, "workers": 6})
 }
 
 func jobSetDependsOn(e *env) {
 	e.createJobSet("a", "", "", replicatedJob("fetch", 1, 2, "", ""),
 		replicatedJob("train", 1, 4, "dependsOn: [{name: fetch, status: Complete}], ", ""))
-	e.placed(gangs.JobSetKey(e.ns, "a"), map[string]int{"fetch": 2, "train": 4})
+	e.placed(gangs.JobSetKey(e.Namespace, "a"), map[string]int{"fetch": 2, "train": 4})
 }
 
 // jobSetExclusive: JobSet's webhook refuses the other pods of a Job until the first
@@ -57,7 +57,7 @@ func jobSetExclusive(e *env) {
 	e.createJobSet("a", ", annotations: {alpha.jobset.sigs.k8s.io/exclusive-topology: network.topology.nvidia.com/leaf}", "", replicatedJob("workers", 2, 3, "", ""))
 	first := func(p *corev1.Pod) bool { return p.Labels["batch.kubernetes.io/job-completion-index"] == "0" }
 	e.alone(2, first)
-	e.placed(gangs.JobSetKey(e.ns, "a"), map[string]int{"workers": 4})
+	e.placed(gangs.JobSetKey(e.Namespace, "a"), map[string]int{"workers": 4})
 }
 
 // trainJob is what Kubeflow Trainer makes of a TrainJob with the coscheduling
@@ -65,12 +65,12 @@ func jobSetExclusive(e *env) {
 // PodGroup on all pods. minMember counts the initialiser too.
 func trainJob(e *env) {
 	e.install(schema.GroupVersionResource{Group: "trainer.kubeflow.org", Version: "v1alpha1", Resource: "trainjobs"}, "TrainJob")
-	owner := e.create("{apiVersion: trainer.kubeflow.org/v1alpha1, kind: TrainJob, metadata: {name: llm}, spec: {}}")
+	owner := e.Create("{apiVersion: trainer.kubeflow.org/v1alpha1, kind: TrainJob, metadata: {name: llm}, spec: {}}")
 	owned := fmt.Sprintf(", ownerReferences: [{apiVersion: trainer.kubeflow.org/v1alpha1, kind: TrainJob, name: llm, uid: %s, controller: true}]", owner.GetUID())
-	e.create(strings.Replace(podGroup("llm", 4), "name: llm", "name: llm"+owned, 1))
+	e.Create(strings.Replace(podGroup("llm", 4), "name: llm", "name: llm"+owned, 1))
 	label := "labels: {scheduling.x-k8s.io/pod-group: llm}"
 	e.createJobSet("llm", owned, "", replicatedJob("dataset-initializer", 1, 1, "", label),
 		replicatedJob("node", 1, 3, "dependsOn: [{name: dataset-initializer, status: Complete}], ", label))
-	e.placed(gangs.CoschedulingKey(e.ns, "llm"), map[string]int{"node": 3})
+	e.placed(gangs.CoschedulingKey(e.Namespace, "llm"), map[string]int{"node": 3})
 	e.alone(1, func(p *corev1.Pod) bool { return strings.HasPrefix(p.Name, "llm-dataset-initializer-") })
 }

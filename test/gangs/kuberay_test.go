@@ -80,11 +80,12 @@ var shapes = map[string]struct {
 func TestKubeRayWithoutIntegration(t *testing.T) {
 	c := newEnv(t)
 	c.kubeRay("")
-	t.Run("topology", c.topology)
+	t.Run("topology", func(t *testing.T) { c.withT(t).topology() })
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
-			c.create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: %s}, spec: %s}", name, shape.spec))
-			c.complete(gangs.RayClusterKey(c.ns, name), shape.want)
+			c := c.withT(t)
+			c.Create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: %s}, spec: %s}", name, shape.spec))
+			c.complete(gangs.RayClusterKey(c.Namespace, name), shape.want)
 		})
 	}
 }
@@ -96,9 +97,10 @@ func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 	c.kubeRay("scheduler-plugins")
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
-			c.create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: %s, labels: {ray.io/gang-scheduling-enabled: 'true'}}, spec: %s}", name, shape.spec))
-			c.complete(gangs.RayClusterKey(c.ns, name), shape.want)
-			for _, pod := range c.pods() {
+			c := c.withT(t)
+			c.Create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: %s, labels: {ray.io/gang-scheduling-enabled: 'true'}}, spec: %s}", name, shape.spec))
+			c.complete(gangs.RayClusterKey(c.Namespace, name), shape.want)
+			for _, pod := range c.Pods("") {
 				if pod.Labels["ray.io/cluster"] == name && pod.Labels[gangs.CoschedulingLabel] != name {
 					t.Errorf("pod %s names PodGroup %q: this is not the mode that is tested", pod.Name, pod.Labels[gangs.CoschedulingLabel])
 				}
@@ -106,7 +108,8 @@ func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 		})
 	}
 	t.Run("resized", func(t *testing.T) {
-		c.edit(rayClusters, "plain", func(u *unstructured.Unstructured) error {
+		c := c.withT(t)
+		c.Edit(rayClusters, "plain", func(u *unstructured.Unstructured) error {
 			groups, _, err := unstructured.NestedSlice(u.Object, "spec", "workerGroupSpecs")
 			if err != nil {
 				return err
@@ -114,8 +117,8 @@ func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 			groups[1].(map[string]any)["replicas"] = int64(1)
 			return unstructured.SetNestedSlice(u.Object, groups, "spec", "workerGroupSpecs")
 		})
-		c.complete(gangs.RayClusterKey(c.ns, "plain"), map[string]counts{"headgroup": {1, 1}, "cpu": {2, 2}, "gpu": {1, 1}})
-		group, err := c.watcher.CoschedulingGroup(c.ns, "plain")
+		c.complete(gangs.RayClusterKey(c.Namespace, "plain"), map[string]counts{"headgroup": {1, 1}, "cpu": {2, 2}, "gpu": {1, 1}})
+		group, err := c.watcher.CoschedulingGroup(c.Namespace, "plain")
 		if err != nil || group.Spec.MinMember != 6 {
 			t.Errorf("KubeRay's PodGroup was expected to keep its first minMember 6: %+v, %v", group, err)
 		}
@@ -124,14 +127,14 @@ func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 
 // topology: a wish reaches the RayCluster that a RayJob or RayService creates,
 // and one in a pod template reaches the pods.
-func (c *env) topology(t *testing.T) {
+func (c *env) topology() {
 	workers := "groupName: w, replicas: 2, minReplicas: 0, maxReplicas: 9"
-	c.create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayJob, metadata: {name: job, annotations: {%s: leaf}}, spec: {entrypoint: sleep 1, rayClusterSpec: %s}}",
+	c.Create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayJob, metadata: {name: job, annotations: {%s: leaf}}, spec: {entrypoint: sleep 1, rayClusterSpec: %s}}",
 		gangs.RequiredAnnotation, spec("", workers)))
-	c.create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayService, metadata: {name: service, annotations: {%s: rack}}, spec: {serveConfigV2: 'applications: []', rayClusterConfig: %s}}",
+	c.Create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: RayService, metadata: {name: service, annotations: {%s: rack}}, spec: {serveConfigV2: 'applications: []', rayClusterConfig: %s}}",
 		gangs.PreferredAnnotation, spec("", workers)))
 	inTemplate := strings.Replace(spec("", workers), "template: {spec", "template: {metadata: {annotations: {"+gangs.RequiredAnnotation+": spine}}, spec", 1)
-	c.create("{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: template}, spec: " + inTemplate + "}")
+	c.Create("{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: template}, spec: " + inTemplate + "}")
 
 	want := map[string]gangs.Topology{
 		"job":      {Required: "leaf"},
@@ -139,8 +142,9 @@ func (c *env) topology(t *testing.T) {
 		"template": {Required: "spine"},
 	}
 	for origin, topology := range want {
-		t.Run(origin, func(t *testing.T) {
-			key := gangs.RayClusterKey(c.ns, c.rayClusterOf(origin))
+		c.Run(origin, func(t *testing.T) {
+			c := c.withT(t)
+			key := gangs.RayClusterKey(c.Namespace, c.rayClusterOf(origin))
 			g := c.complete(key, map[string]counts{"headgroup": {1, 1}, "w": {2, 2}})
 			if diff := cmp.Diff(topology, g.Topology); diff != "" {
 				t.Errorf("topology (-want,+got):\n%s", diff)
@@ -154,7 +158,7 @@ func (c *env) topology(t *testing.T) {
 func (c *env) complete(key gangs.Key, want map[string]counts) gangs.Gang {
 	c.Helper()
 	var g gangs.Gang
-	c.until(key.String()+" (-want,+got)", func(ctx context.Context) string {
+	c.Until(key.String()+" (-want,+got)", func(ctx context.Context) string {
 		members := c.members(key)
 		var err error
 		if g, err = c.sources.Gang(key, members); err != nil {
@@ -175,7 +179,7 @@ func (c *env) complete(key gangs.Key, want map[string]counts) gangs.Gang {
 // operatorView compares with how many workers the operator itself says that it
 // wants, once it has seen the present spec.
 func (c *env) operatorView(ctx context.Context, key gangs.Key, g gangs.Gang) string {
-	u, err := c.client.Resource(rayClusters).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	u, err := c.Of(rayClusters).Get(ctx, key.Name, metav1.GetOptions{})
 	if err != nil {
 		return err.Error()
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/test/harness"
 )
 
 // kubernetesScenarios are those of kinds that are part of Kubernetes.
@@ -31,18 +32,18 @@ func inSchedulingGroup(name string) change {
 
 func schedulingGroup(e *env) {
 	e.createPod("p-0", inSchedulingGroup("train"))
-	e.waits(1, "waiting for schedulinggroup "+e.ns+"/train, which does not exist")
-	e.create("{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, metadata: {name: train}, spec: {schedulingPolicy: {gang: {minCount: 3}}}}")
+	e.Refused("", 1, "waiting for schedulinggroup "+e.Namespace+"/train, which does not exist")
+	e.Create("{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, metadata: {name: train}, spec: {schedulingPolicy: {gang: {minCount: 3}}}}")
 	e.createPod("p-1", inSchedulingGroup("train"))
-	e.waits(2, "waiting for 1 of 3 members of schedulinggroup "+e.ns+"/train: spec.schedulingPolicy.gang.minCount is 3, and 2 exist so far")
+	e.Refused("", 2, "waiting for 1 of 3 members of schedulinggroup "+e.Namespace+"/train: spec.schedulingPolicy.gang.minCount is 3, and 2 exist so far")
 	e.createPod("p-2", inSchedulingGroup("train"))
-	e.placed(gangs.PodGroupKey(e.ns, "train"), map[string]int{"pods": 3})
+	e.placed(gangs.PodGroupKey(e.Namespace, "train"), map[string]int{"pods": 3})
 }
 
 // basicGroup: the pod may be seen before the group, and must not be held for ever.
 func basicGroup(e *env) {
 	e.createPod("p-0", inSchedulingGroup("web"))
-	e.create("{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, metadata: {name: web}, spec: {schedulingPolicy: {basic: {}}}}")
+	e.Create("{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, metadata: {name: web}, spec: {schedulingPolicy: {basic: {}}}}")
 	e.alone(1, func(*corev1.Pod) bool { return true })
 }
 
@@ -50,23 +51,23 @@ const podOfJob = "containers: [{name: main, image: registry.k8s.io/pause}], rest
 
 func (e *env) createJob(name, meta, templateMeta string) {
 	e.Helper()
-	e.create(fmt.Sprintf("{apiVersion: batch/v1, kind: Job, metadata: {name: %s%s}, spec: {parallelism: 3, completions: 3, completionMode: Indexed, template: {metadata: {%s}, spec: {%s}}}}",
+	e.Create(fmt.Sprintf("{apiVersion: batch/v1, kind: Job, metadata: {name: %s%s}, spec: {parallelism: 3, completions: 3, completionMode: Indexed, template: {metadata: {%s}, spec: {%s}}}}",
 		name, meta, templateMeta, podOfJob))
 }
 
 func jobMarkedOnTemplate(e *env) {
 	e.createJob("train", "", "labels: {dovetail.dev/gang: 'true'}")
-	e.placed(gangs.JobKey(e.ns, "train"), map[string]int{"pods": 3})
+	e.placed(gangs.JobKey(e.Namespace, "train"), map[string]int{"pods": 3})
 }
 
 func jobMarkedOnItself(e *env) {
 	e.createJob("train", ", annotations: {dovetail.dev/gang: 'true'}", "")
-	e.placed(gangs.JobKey(e.ns, "train"), map[string]int{"pods": 3})
+	e.placed(gangs.JobKey(e.Namespace, "train"), map[string]int{"pods": 3})
 	e.createJob("wrong", ", annotations: {dovetail.dev/gang: 'yes'}", "")
-	e.until("the pods of a Job with a wrong mark say so", func(context.Context) string {
+	e.Until("the pods of a Job with a wrong mark say so", func(context.Context) string {
 		said := 0
-		for _, pod := range e.pods() {
-			if strings.Contains(unschedulable(&pod), `annotation dovetail.dev/gang of job `+e.ns+`/wrong is "yes", but must be "true" or "false"`) {
+		for _, pod := range e.Pods("") {
+			if strings.Contains(harness.Unschedulable(&pod), `annotation dovetail.dev/gang of job `+e.Namespace+`/wrong is "yes", but must be "true" or "false"`) {
 				said++
 			}
 		}
@@ -83,10 +84,10 @@ func jobWithoutMark(e *env) {
 }
 
 func statefulSet(e *env) {
-	e.create("{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: serve}, spec: {replicas: 3, podManagementPolicy: Parallel, serviceName: serve, selector: {matchLabels: {app: serve}}, template: {metadata: {labels: {app: serve, dovetail.dev/gang-name: serve}, annotations: {dovetail.dev/gang-min: '4'}}, spec: {schedulerName: dovetail, containers: [{name: main, image: registry.k8s.io/pause}]}}}}")
-	e.waits(3, "waiting for 1 of 4 members of ganglabel "+e.ns+"/serve: annotation dovetail.dev/gang-min is 4, and 3 exist so far")
-	e.edit(appsv1.SchemeGroupVersion.WithResource("statefulsets"), "serve", func(u *unstructured.Unstructured) error {
+	e.Create("{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: serve}, spec: {replicas: 3, podManagementPolicy: Parallel, serviceName: serve, selector: {matchLabels: {app: serve}}, template: {metadata: {labels: {app: serve, dovetail.dev/gang-name: serve}, annotations: {dovetail.dev/gang-min: '4'}}, spec: {schedulerName: dovetail, containers: [{name: main, image: registry.k8s.io/pause}]}}}}")
+	e.Refused("", 3, "waiting for 1 of 4 members of ganglabel "+e.Namespace+"/serve: annotation dovetail.dev/gang-min is 4, and 3 exist so far")
+	e.Edit(appsv1.SchemeGroupVersion.WithResource("statefulsets"), "serve", func(u *unstructured.Unstructured) error {
 		return unstructured.SetNestedField(u.Object, int64(4), "spec", "replicas")
 	})
-	e.placed(gangs.LabelKey(e.ns, "serve"), map[string]int{"pods": 4})
+	e.placed(gangs.LabelKey(e.Namespace, "serve"), map[string]int{"pods": 4})
 }

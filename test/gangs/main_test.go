@@ -4,50 +4,34 @@
 package gangs_test
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/dovetail-dev/dovetail/manifests"
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// TestMain ends the cluster that all tests share, if one started it.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if started {
-		if cluster, err := sharedCluster(); err == nil {
-			if err := cluster.Stop(); err != nil {
-				fmt.Fprintln(os.Stderr, "stopping the shared cluster:", err)
-				code = max(code, 1)
-			}
-		}
-	}
-	os.Exit(code)
-}
-
-// started says that the shared cluster has to be stopped.
-var started bool
+// TestMain stops the shared cluster, if a test started it.
+func TestMain(m *testing.M) { shared.Main(m) }
 
 // emulated is the version of Kubernetes that everything but Dovetail emulates, "" for
 // their own. Those before 1.37 serve no PodGroups of Kubernetes itself.
 var emulated = os.Getenv("GANGS_EMULATE")
 
-// sharedCluster has every controller that the tests need but the stock scheduler,
-// so that nobody but Dovetail binds a pod. The API server serves Kubernetes' own
+// shared has every controller that the tests need but the stock scheduler,
+// so that only Dovetail binds pods. The API server serves Kubernetes' own
 // PodGroups; the gate is off for Dovetail, whose sources are tested here.
-var sharedCluster = sync.OnceValues(func() (*localcluster.Cluster, error) {
-	started = true
+var shared = harness.Share(func() (localcluster.Options, error) {
 	config, err := everyName(manifests.SchedulerConfig, "volcano", "yunikorn")
 	if err != nil {
-		return nil, err
+		return localcluster.Options{}, err
 	}
-	return localcluster.Start(context.Background(), localcluster.Options{
+	return localcluster.Options{
 		Fleets:                []fleet.Spec{{Name: "plain", Shape: fleet.Plain, Spines: 1, Leaves: 2, Nodes: 8}},
 		With:                  []string{localcluster.JobSet},
 		Without:               []string{localcluster.Scheduler},
@@ -55,8 +39,8 @@ var sharedCluster = sync.OnceValues(func() (*localcluster.Cluster, error) {
 		Args:                  arguments(),
 		DovetailConfig:        config,
 		Out:                   os.Stderr,
-	})
-})
+	}, nil
+}, nil)
 
 func arguments() map[string][]string {
 	if emulated != "" {

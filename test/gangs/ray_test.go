@@ -15,6 +15,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
+	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
 // suspendGate lets worker groups be suspended, which the operator refuses
@@ -48,10 +49,10 @@ func (e *env) kubeRay(mode string) {
 	if mode == kubeRayMode {
 		return
 	}
-	if err := e.cluster.Terminate(localcluster.KubeRay); err != nil {
+	if err := e.Cluster.Terminate(localcluster.KubeRay); err != nil {
 		e.Fatalf("ending the operator: %v", err)
 	}
-	if err := e.cluster.StartComponent(e.Context(), localcluster.KubeRay, "-batch-scheduler="+mode); err != nil {
+	if err := e.Cluster.StartComponent(e.Context(), localcluster.KubeRay, "-batch-scheduler="+mode); err != nil {
 		e.Fatalf("starting the operator in mode %q: %v", mode, err)
 	}
 	kubeRayMode = mode
@@ -70,7 +71,7 @@ var headAndTwo = map[string]int{"headgroup": 1, "w": 2}
 
 func (e *env) createRay(kind, name, meta, spec string) {
 	e.Helper()
-	e.create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: %s, metadata: {name: %s%s}, spec: %s}", kind, name, meta, spec))
+	e.Create(fmt.Sprintf("{apiVersion: ray.io/v1, kind: %s, metadata: {name: %s%s}, spec: %s}", kind, name, meta, spec))
 }
 
 // gangLabel opts in to the gangs of KubeRay's modes.
@@ -79,7 +80,7 @@ const gangLabel = ", labels: {ray.io/gang-scheduling-enabled: 'true'}"
 func rayCluster(e *env) {
 	e.kubeRay("")
 	e.createRay("RayCluster", "a", "", forDovetail("", twoWorkers))
-	e.placed(gangs.RayClusterKey(e.ns, "a"), headAndTwo)
+	e.placed(gangs.RayClusterKey(e.Namespace, "a"), headAndTwo)
 }
 
 // rayAutoscaled: Ray's autoscaler asks for replicas by patching their number. Each
@@ -89,18 +90,11 @@ func rayAutoscaled(e *env) {
 	large := "image: rayproject/ray:2.46.0, resources: {requests: {cpu: 20}}" // one on a node of 32
 	e.createRay("RayCluster", "a", "", strings.ReplaceAll(
 		forDovetail(autoscaling, "groupName: w, replicas: 1, minReplicas: 1, maxReplicas: 9, numOfHosts: 2"), "image: rayproject/ray:2.46.0", large))
-	key := gangs.RayClusterKey(e.ns, "a")
+	key := gangs.RayClusterKey(e.Namespace, "a")
 	e.placed(key, headAndTwo)
 	e.scaleRay("a", 3)
 	e.placed(key, map[string]int{"headgroup": 1, "w": 6})
-	leaves := map[string]bool{}
-	for _, m := range e.members(key) {
-		node, err := e.core.CoreV1().Nodes().Get(e.Context(), m.Pod.Spec.NodeName, metav1.GetOptions{})
-		if err != nil {
-			e.Fatal(err)
-		}
-		leaves[node.Labels["network.topology.nvidia.com/leaf"]] = true
-	}
+	leaves := e.Domains("ray.io/cluster=a", fleet.LabelLeaf)
 	if len(leaves) != 1 {
 		e.Errorf("the gang spread over leaves %v as it grew, while one has room for all", leaves)
 	}
@@ -113,7 +107,7 @@ func rayAutoscaled(e *env) {
 // does.
 func (e *env) scaleRay(name string, replicas int64, goes ...string) {
 	e.Helper()
-	e.edit(rayClusters, name, func(u *unstructured.Unstructured) error {
+	e.Edit(rayClusters, name, func(u *unstructured.Unstructured) error {
 		groups, _, err := unstructured.NestedSlice(u.Object, "spec", "workerGroupSpecs")
 		if err != nil {
 			return err
@@ -144,7 +138,7 @@ func rayJobSpec(mode, cluster string) string {
 func rayJob(e *env, mode string) {
 	e.kubeRay("")
 	e.createRay("RayJob", "train", "", rayJobSpec(mode, forDovetail("", twoWorkers)))
-	e.placed(gangs.RayClusterKey(e.ns, e.rayClusterOf("train")), headAndTwo)
+	e.placed(gangs.RayClusterKey(e.Namespace, e.rayClusterOf("train")), headAndTwo)
 	if mode == "K8sJobMode" {
 		e.alone(1, isSubmitter)
 	}
@@ -157,13 +151,13 @@ func isSubmitter(pod *corev1.Pod) bool {
 func rayService(e *env) {
 	e.kubeRay("")
 	e.createRay("RayService", "serve", "", fmt.Sprintf("{serveConfigV2: 'applications: []', rayClusterConfig: %s}", forDovetail("", twoWorkers)))
-	e.placed(gangs.RayClusterKey(e.ns, e.rayClusterOf("serve")), headAndTwo)
+	e.placed(gangs.RayClusterKey(e.Namespace, e.rayClusterOf("serve")), headAndTwo)
 }
 
 func raySchedulerPlugins(e *env) {
 	e.kubeRay("scheduler-plugins")
 	e.createRay("RayCluster", "a", gangLabel, spec("", twoWorkers))
-	e.placed(gangs.RayClusterKey(e.ns, "a"), headAndTwo)
+	e.placed(gangs.RayClusterKey(e.Namespace, "a"), headAndTwo)
 	e.every(func(p *corev1.Pod) string { return p.Labels[gangs.CoschedulingLabel] }, "a")
 }
 
@@ -171,17 +165,17 @@ func rayVolcano(e *env) {
 	e.install(workloads.VolcanoPodGroup.Resource, "PodGroup")
 	e.kubeRay("volcano")
 	e.createRay("RayCluster", "a", "", spec("", twoWorkers))
-	e.placed(gangs.RayClusterKey(e.ns, "a"), headAndTwo)
+	e.placed(gangs.RayClusterKey(e.Namespace, "a"), headAndTwo)
 	e.every(func(p *corev1.Pod) string { return p.Annotations["scheduling.k8s.io/group-name"] }, "ray-a-pg")
 	e.createRay("RayJob", "train", "", rayJobSpec("K8sJobMode", spec("", twoWorkers)))
-	e.placed(gangs.RayClusterKey(e.ns, e.rayClusterOf("train")), headAndTwo)
+	e.placed(gangs.RayClusterKey(e.Namespace, e.rayClusterOf("train")), headAndTwo)
 	e.alone(1, isSubmitter)
 }
 
 // every checks that this is the mode that is meant to be tested.
 func (e *env) every(of func(*corev1.Pod) string, want string) {
 	e.Helper()
-	pods := e.pods()
+	pods := e.Pods("")
 	for i := range pods {
 		if got := of(&pods[i]); got != want {
 			e.Errorf("pod %s carries %q, want %q: this is not the mode that is tested", pods[i].Name, got, want)
@@ -192,7 +186,7 @@ func (e *env) every(of func(*corev1.Pod) string, want string) {
 func rayYuniKorn(e *env) {
 	e.kubeRay("yunikorn")
 	e.createRay("RayCluster", "a", gangLabel, spec("", "groupName: w, replicas: 3, minReplicas: 2, maxReplicas: 9"))
-	key := gangs.YuniKornKey(e.ns, "a")
+	key := gangs.YuniKornKey(e.Namespace, "a")
 	e.placed(key, map[string]int{"headgroup": 1, "w": 3})
 	e.quorum(key, map[string]int{"headgroup": 1, "w": 2})
 }
@@ -200,7 +194,7 @@ func rayYuniKorn(e *env) {
 func rayJobYuniKorn(e *env) {
 	e.kubeRay("yunikorn")
 	e.createRay("RayJob", "train", gangLabel, rayJobSpec("K8sJobMode", spec("", twoWorkers)))
-	key := gangs.YuniKornKey(e.ns, e.rayClusterOf("train"))
+	key := gangs.YuniKornKey(e.Namespace, e.rayClusterOf("train"))
 	e.placed(key, headAndTwo)
 	e.quorum(key, headAndTwo)
 	e.alone(1, isSubmitter)
@@ -227,8 +221,8 @@ func (e *env) quorum(key gangs.Key, want map[string]int) {
 func (e *env) rayClusterOf(origin string) string {
 	e.Helper()
 	found := ""
-	e.until("there is a RayCluster of "+origin, func(ctx context.Context) string {
-		list, err := e.of(rayClusters).List(ctx, metav1.ListOptions{})
+	e.Until("there is a RayCluster of "+origin, func(ctx context.Context) string {
+		list, err := e.Of(rayClusters).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err.Error()
 		}

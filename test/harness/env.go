@@ -33,10 +33,15 @@ type Env struct {
 type Options struct {
 	// Prefix is the start of the namespace's name.
 	Prefix string
-	// Labels are the labels of the namespace.
+	// Namespace is one that exists, for tests on a bare API server: the test gets none of its
+	// own, and nothing in it is deleted.
+	Namespace string
+	// Labels are the namespace's.
 	Labels map[string]string
-	// LeaveNamespace skips the wait for the deletion of the namespace, for tests whose
-	// resources no other test needs.
+	// Unchecked leaves the invariant checker out.
+	Unchecked bool
+	// LeaveNamespace does not wait for the deletion of the namespace: no other test needs
+	// what its pods hold.
 	LeaveNamespace bool
 	// Logs are the components whose last log lines are printed if the test fails. nil means
 	// Dovetail only.
@@ -46,7 +51,8 @@ type Options struct {
 // logLines is the number of log lines printed for each component if a test fails.
 const logLines = 40
 
-// New creates a namespace for the test and checks the invariants in it until the test ends.
+// New gives the test a namespace of its own, which it watches for broken invariants. Options
+// may turn either off.
 func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
 	t.Helper()
 	cfg := cluster.AdminConfig()
@@ -58,18 +64,12 @@ func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
 		options.Logs = []string{localcluster.Dovetail}
 	}
 	e := &Env{T: t, Cluster: cluster, Client: kubernetes.NewForConfigOrDie(cfg), Dynamic: dynamic.NewForConfigOrDie(cfg), options: options}
-	ns, err := e.Client.CoreV1().Namespaces().Create(t.Context(),
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: options.Prefix, Labels: options.Labels}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatalf("creating a namespace: %v", err)
+	if e.Namespace = options.Namespace; e.Namespace == "" {
+		e.createNamespace()
 	}
-	e.Namespace = ns.Name
-	t.Cleanup(e.DeleteNamespace)
-	e.Until("the namespace has its ServiceAccount", func(ctx context.Context) string {
-		_, err := e.Client.CoreV1().ServiceAccounts(e.Namespace).Get(ctx, "default", metav1.GetOptions{})
-		return Text(err)
-	})
-	invariants.Run(t, cfg)
+	if !options.Unchecked {
+		invariants.Run(t, cfg)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			e.Explain()
@@ -78,8 +78,24 @@ func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
 	return e
 }
 
-// WithT returns a copy of e for a subtest, with the same namespace. Waits end with the
-// subtest, and failures fail the subtest.
+// createNamespace creates the namespace, and returns when pods can be created in it.
+func (e *Env) createNamespace() {
+	e.Helper()
+	ns, err := e.Client.CoreV1().Namespaces().Create(e.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: e.options.Prefix, Labels: e.options.Labels}}, metav1.CreateOptions{})
+	if err != nil {
+		e.Fatalf("creating a namespace: %v", err)
+	}
+	e.Namespace = ns.Name
+	e.Cleanup(e.DeleteNamespace)
+	e.Until("the namespace has its ServiceAccount", func(ctx context.Context) string {
+		_, err := e.Client.CoreV1().ServiceAccounts(e.Namespace).Get(ctx, "default", metav1.GetOptions{})
+		return Text(err)
+	})
+}
+
+// WithT returns the same namespace for a subtest: waits end with the subtest, and failures are
+// the subtest's.
 func (e *Env) WithT(t *testing.T) *Env {
 	copied := *e
 	copied.T = t

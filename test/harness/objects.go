@@ -6,8 +6,11 @@ package harness
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,10 +24,7 @@ func (e *Env) Create(documents ...string) *unstructured.Unstructured {
 	e.Helper()
 	var created *unstructured.Unstructured
 	for _, document := range documents {
-		u := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal([]byte(document), &u.Object); err != nil {
-			e.Fatalf("reading a test's object: %v\n%s", err, document)
-		}
+		u := Decode(e.T, document)
 		var err error
 		if created, err = e.Of(ResourceOf(u)).Create(e.Context(), u, metav1.CreateOptions{}); err != nil {
 			e.Fatalf("creating %s %s: %v", u.GetKind(), u.GetName(), err)
@@ -33,19 +33,32 @@ func (e *Env) Create(documents ...string) *unstructured.Unstructured {
 	return created
 }
 
-// Of returns a dynamic client for a resource in the test's namespace.
+// Of returns the client of a resource, in the test's namespace if the resource has namespaces.
 func (e *Env) Of(resource schema.GroupVersionResource) dynamic.ResourceInterface {
+	if slices.Contains(clusterScoped, resource.GroupResource()) {
+		return e.Dynamic.Resource(resource)
+	}
 	return e.Dynamic.Resource(resource).Namespace(e.Namespace)
 }
 
-// ResourceOf returns the resource of an object. It guesses the plural, which is right for
-// every kind that the tests create.
+// Definitions is the resource of custom resource definitions.
+var Definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+
+// clusterScoped are the resources without namespaces that the tests create.
+var clusterScoped = []schema.GroupResource{
+	Definitions.GroupResource(),
+	{Group: rbacv1.GroupName, Resource: "clusterroles"},
+	{Group: rbacv1.GroupName, Resource: "clusterrolebindings"},
+}
+
+// ResourceOf returns the resource of an object: right for every kind that the tests create.
 func ResourceOf(u *unstructured.Unstructured) schema.GroupVersionResource {
 	return u.GroupVersionKind().GroupVersion().WithResource(strings.ToLower(u.GetKind()) + "s")
 }
 
-// Edit changes an object. It retries on a conflict with another writer.
-func (e *Env) Edit(resource schema.GroupVersionResource, name string, change func(*unstructured.Unstructured) error) {
+// Edit changes an object, or with "status" its status, again if its controller wrote to it
+// meanwhile.
+func (e *Env) Edit(resource schema.GroupVersionResource, name string, change func(*unstructured.Unstructured) error, part ...string) {
 	e.Helper()
 	e.Until("changing "+name, func(ctx context.Context) string {
 		u, err := e.Of(resource).Get(ctx, name, metav1.GetOptions{})
@@ -55,9 +68,41 @@ func (e *Env) Edit(resource schema.GroupVersionResource, name string, change fun
 		if err := change(u); err != nil {
 			return err.Error()
 		}
-		_, err = e.Of(resource).Update(ctx, u, metav1.UpdateOptions{})
+		_, err = e.Of(resource).Update(ctx, u, metav1.UpdateOptions{}, part...)
 		return Text(err)
 	})
+}
+
+// Decode reads the object of a YAML document.
+func Decode(t *testing.T, document string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(document), &u.Object); err != nil {
+		t.Fatalf("reading a test's object: %v\n%s", err, document)
+	}
+	return u
+}
+
+// LooseDefinition returns the definition of a kind that accepts any content, with a status of
+// its own. It stores the first version.
+func LooseDefinition(t *testing.T, resource schema.GroupResource, kind string, versions ...string) *unstructured.Unstructured {
+	t.Helper()
+	served := make([]string, len(versions))
+	for i, version := range versions {
+		served[i] = fmt.Sprintf("{name: %s, served: true, storage: %v, subresources: {status: {}}, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}", version, i == 0)
+	}
+	return Decode(t, fmt.Sprintf(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: %[1]s.%[2]s
+  annotations: {api-approved.kubernetes.io: unapproved}
+spec:
+  group: %[2]s
+  scope: Namespaced
+  names: {plural: %[1]s, kind: %[3]s, listKind: %[3]sList}
+  versions: [%[4]s]
+`, resource.Resource, resource.Group, kind, strings.Join(served, ", ")))
 }
 
 // Events returns the events of the namespace, each as "Kind name: reason: note".

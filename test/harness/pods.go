@@ -6,6 +6,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,11 +17,46 @@ import (
 // Pods lists the namespace's pods that match the selector and are not being deleted.
 func (e *Env) Pods(selector string) []corev1.Pod {
 	e.Helper()
+	return slices.DeleteFunc(e.allPods(selector), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+}
+
+// allPods is Pods with those that are being deleted.
+func (e *Env) allPods(selector string) []corev1.Pod {
+	e.Helper()
 	list, err := e.Client.CoreV1().Pods(e.Namespace).List(context.Background(), metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		e.Fatalf("listing pods: %v", err)
 	}
-	return slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+	return list.Items
+}
+
+// RemovePod deletes a pod.
+func (e *Env) RemovePod(name string) {
+	e.Helper()
+	if err := e.Client.CoreV1().Pods(e.Namespace).Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+		e.Fatalf("deleting pod %s: %v", name, err)
+	}
+}
+
+// RemovePods deletes the pods that match.
+func (e *Env) RemovePods(selector string) {
+	e.Helper()
+	err := e.Client.CoreV1().Pods(e.Namespace).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		e.Fatalf("deleting pods with %q: %v", selector, err)
+	}
+}
+
+// Gone waits until no pod matches, not even one that is being deleted.
+func (e *Env) Gone(selector string) {
+	e.Helper()
+	e.Until(fmt.Sprintf("the pods with %q are gone", selector), func(context.Context) string {
+		left := ""
+		for _, pod := range e.allPods(selector) {
+			left += fmt.Sprintf("pod %s on %q is there, deleted at %v; ", pod.Name, pod.Spec.NodeName, pod.DeletionTimestamp)
+		}
+		return left
+	})
 }
 
 // NodesOf returns the node names of the matching pods, "" for a pod without a node.
@@ -122,4 +158,14 @@ func (e *Env) Domains(selector, label string) map[string]int {
 		seen[node.Labels[label]]++
 	}
 	return seen
+}
+
+// OnlyDomain returns the value of the label that the nodes of all bound pods that match share.
+func (e *Env) OnlyDomain(selector, label string) string {
+	e.Helper()
+	domains := e.Domains(selector, label)
+	if len(domains) != 1 {
+		e.Fatalf("pods with %s stand in %v, want one domain of %s", selector, domains, label)
+	}
+	return slices.Collect(maps.Keys(domains))[0]
 }

@@ -22,7 +22,7 @@ const (
 // Eventually waits until the condition holds; what names the condition in a failure.
 func (e *Env) Eventually(what string, holds func() bool) {
 	e.Helper()
-	err := wait.PollUntilContextTimeout(e.Context(), PollStep, Patience, true,
+	err := wait.PollUntilContextTimeout(e.waitContext(), PollStep, Patience, true,
 		func(context.Context) (bool, error) { return holds(), nil })
 	if err != nil {
 		e.Fatalf("waited %v in vain: %s", Patience, what)
@@ -33,7 +33,7 @@ func (e *Env) Eventually(what string, holds func() bool) {
 func (e *Env) Until(what string, wrong func(context.Context) string) {
 	e.Helper()
 	last := ""
-	err := wait.PollUntilContextTimeout(e.Context(), PollStep, Patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(e.waitContext(), PollStep, Patience, true, func(ctx context.Context) (bool, error) {
 		last = wrong(ctx)
 		return last == "", nil
 	})
@@ -52,7 +52,16 @@ func (e *Env) Never(what string, holds func() bool) {
 	}
 }
 
-// Text returns the text of an error, "" for nil.
+// waitContext returns the context of a wait. Waits of the test end with it; its context is done
+// when its cleanups run, and their waits have none but Patience to end them.
+func (e *Env) waitContext() context.Context {
+	if e.Context().Err() != nil {
+		return context.Background()
+	}
+	return e.Context()
+}
+
+// Text is the text of an error, "" for nil.
 func Text(err error) string {
 	if err != nil {
 		return err.Error()

@@ -189,7 +189,7 @@ func (c *churnRun) depart(now int) {
 func (c *churnRun) remove(i int) {
 	c.Helper()
 	name := fmt.Sprintf("%s-%d", c.scheduler, i)
-	c.removePods("arrival=" + name)
+	c.RemovePods("arrival=" + name)
 	delete(c.running, i)
 	c.Eventually("the claims of pod "+name+" are gone", func() bool {
 		list, err := c.Client.ResourceV1().ResourceClaims(c.Namespace).List(c.Context(), metav1.ListOptions{})

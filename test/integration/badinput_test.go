@@ -128,10 +128,10 @@ func TestNodesComeAndGo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("listing nodes: %v", err)
 	}
-	e.cordon(nodes.Items[0].Name, true)
-	t.Cleanup(func() { e.cordon(nodes.Items[0].Name, false) })
+	e.Cordon(nodes.Items[0].Name, true)
+	t.Cleanup(func() { e.Cordon(nodes.Items[0].Name, false) })
 	e.rayCluster(newRayCluster("full", 16))
 	e.Refused("ray.io/cluster=full", 17, "gang raycluster "+e.Namespace+"/full: ")
-	e.cordon(nodes.Items[0].Name, false)
+	e.Cordon(nodes.Items[0].Name, false)
 	e.Whole("ray.io/cluster=full", 17)
 }

@@ -60,9 +60,9 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 	t.Logf("%d small gangs came after the large one", small)
 	// End the pods of both leaves, because the test does not know which leaf is reserved.
 	for i := 1; i < small; i++ {
-		e.removePods(fmt.Sprintf("%s=small%d", groupLabel, i))
+		e.RemovePods(fmt.Sprintf("%s=small%d", groupLabel, i))
 	}
-	e.removePods(groupLabel + "=blocker")
+	e.RemovePods(groupLabel + "=blocker")
 	e.Whole(groupLabel+"=large", 4)
 	e.leafOf(groupLabel + "=large")
 	e.Whole(last, 1) // the gang that was held back is placed

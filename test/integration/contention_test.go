@@ -44,13 +44,13 @@ func TestTwoGangsOfSixtyPercent(t *testing.T) {
 			return false
 		})
 		e.Refused(groupLabel+"="+loser, share, "gang podgroup "+e.Namespace+"/"+loser+": ")
-		e.removePods(groupLabel + "=" + winner)
+		e.RemovePods(groupLabel + "=" + winner)
 		e.Whole(groupLabel+"="+loser, share)
 		longest = max(longest, time.Since(began))
-		e.removePods(groupLabel + "=" + loser)
+		e.RemovePods(groupLabel + "=" + loser)
 		e.remove(podGroups, a)
 		e.remove(podGroups, b)
-		e.Eventually("the round's pods are gone", func() bool { return len(e.Pods("")) == 0 })
+		e.Gone("")
 	}
 	t.Logf("%d rounds on %d nodes; the longest from the first pod to both having run: %v", contentionRounds, nodes, longest.Round(time.Millisecond))
 }

@@ -137,15 +137,7 @@ func (e *env) remove(gvr schema.GroupVersionResource, name string) {
 	}
 }
 
-func (e *env) removePods(selector string) {
-	e.Helper()
-	err := e.Client.CoreV1().Pods(e.Namespace).DeleteCollection(e.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector})
-	if err != nil {
-		e.Fatalf("deleting pods with %s: %v", selector, err)
-	}
-}
-
-// claimTemplate creates a claim template for all devices of an ND H100 v5 node.
+// claimTemplate makes the template for a whole ND H100 v5 node.
 func (e *env) claimTemplate() {
 	e.Helper()
 	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: wholeNode}}

@@ -45,8 +45,8 @@ func TestGangThatLostANodeMoves(t *testing.T) {
 	leaf := e.leafOf("ray.io/group=workers")
 	e.budget("keep", 4)
 	lost := e.Pods("ray.io/group=workers")[0]
-	e.cordon(lost.Spec.NodeName, true)
-	e.removePod(lost.Name)
+	e.Cordon(lost.Spec.NodeName, true)
+	e.RemovePod(lost.Name)
 	e.Eventually("the gang says that it is to move, and what keeps it", func() bool {
 		// Only the lost worker's replacement waits with this message; the head has no
 		// budget.
@@ -107,8 +107,8 @@ func TestGangThatCannotMoveStays(t *testing.T) {
 		{"bare", "the 2 members that run stay where they are, because no controller would replace pod bare-1"},
 	} {
 		lost := e.Pods(groupLabel + "=" + test.group)[0]
-		e.cordon(lost.Spec.NodeName, true)
-		e.removePod(lost.Name)
+		e.Cordon(lost.Spec.NodeName, true)
+		e.RemovePod(lost.Name)
 		again := members(test.group, 1, asking("20", "1Gi"))
 		if test.group == "owned" {
 			e.ownedBy("nobody", again...)

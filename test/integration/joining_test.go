@@ -28,7 +28,7 @@ func TestFinishedMembersKeepTheQuorum(t *testing.T) {
 	e.setPhase("three-0", corev1.PodSucceeded)
 	e.setPhase("three-1", corev1.PodSucceeded)
 	e.setPhase("three-2", corev1.PodFailed)
-	e.removePod("three-2")
+	e.RemovePod("three-2")
 	e.createPods(newPod("three-3", inGroup("three")))
 	e.Whole(groupLabel+"=three", 3)
 }
@@ -42,15 +42,8 @@ func (e *env) setPhase(name string, phase corev1.PodPhase) {
 	}
 }
 
-func (e *env) removePod(name string) {
-	e.Helper()
-	if err := e.Client.CoreV1().Pods(e.Namespace).Delete(e.Context(), name, metav1.DeleteOptions{}); err != nil {
-		e.Fatalf("deleting pod %s: %v", name, err)
-	}
-}
-
-// The replacement of a worker must be placed on the leaf that its cluster requires. While
-// that leaf is full, it must wait and report that, although three leaves are empty.
+// A worker that is replaced comes back to the leaf that its cluster requires. With
+// that leaf full it waits and says so, beside three leaves that are empty.
 func TestReplacementComesBackToItsLeaf(t *testing.T) {
 	e := onGPUs(t)
 	e.claimTemplate()
@@ -58,25 +51,25 @@ func TestReplacementComesBackToItsLeaf(t *testing.T) {
 	e.Whole("ray.io/cluster=train", 4)
 	leaf := e.leafOf("ray.io/group=workers")
 	lost := e.Pods("ray.io/group=workers")[0]
-	e.removePod(lost.Name)
+	e.RemovePod(lost.Name)
 	e.Eventually("a worker is replaced", func() bool { return e.replaced("ray.io/group=workers", 3, lost.Name) })
 	if again := e.leafOf("ray.io/group=workers"); again != leaf {
 		t.Errorf("the replacement is on leaf %s, the others on %s", again, leaf)
 	}
 	for _, node := range e.nodesIn(leaf) {
 		if !slices.Contains(e.NodesOf("ray.io/group=workers"), node) {
-			e.cordon(node, true)
-			t.Cleanup(func() { e.cordon(node, false) })
+			e.Cordon(node, true)
+			t.Cleanup(func() { e.Cordon(node, false) })
 		}
 	}
 	lost = e.Pods("ray.io/group=workers")[0]
-	e.cordon(lost.Spec.NodeName, true)
-	t.Cleanup(func() { e.cordon(lost.Spec.NodeName, false) })
-	e.removePod(lost.Name)
+	e.Cordon(lost.Spec.NodeName, true)
+	t.Cleanup(func() { e.Cordon(lost.Spec.NodeName, false) })
+	e.RemovePod(lost.Name)
 	e.Eventually("the replacement waits for its leaf", func() bool {
 		return e.said("ray.io/group=workers", "gang raycluster "+e.Namespace+"/train: 0 of 1 member fit leaf ") == 1
 	})
-	e.cordon(lost.Spec.NodeName, false)
+	e.Cordon(lost.Spec.NodeName, false)
 	e.Whole("ray.io/cluster=train", 4)
 	if again := e.leafOf("ray.io/group=workers"); again != leaf {
 		t.Errorf("the replacement is on leaf %s, the others on %s", again, leaf)
@@ -91,9 +84,9 @@ func TestReplacementGoesToTheNearestPlace(t *testing.T) {
 	e.rayCluster(newRayCluster("train", 4))
 	e.Whole("ray.io/cluster=train", 5)
 	lost := e.Pods("ray.io/group=workers")[0]
-	e.cordon(lost.Spec.NodeName, true)
-	t.Cleanup(func() { e.cordon(lost.Spec.NodeName, false) })
-	e.removePod(lost.Name)
+	e.Cordon(lost.Spec.NodeName, true)
+	t.Cleanup(func() { e.Cordon(lost.Spec.NodeName, false) })
+	e.RemovePod(lost.Name)
 	e.Eventually("a worker is replaced", func() bool { return e.replaced("ray.io/group=workers", 4, lost.Name) })
 	if spines := e.Domains("ray.io/group=workers", fleet.LabelSpine); len(spines) != 1 {
 		t.Errorf("the workers are on spines %v, want the replacement beside the others", spines)
@@ -112,14 +105,7 @@ func (e *env) replaced(selector string, n int, lost string) bool {
 // leaves.
 func (e *env) leafOf(selector string) string {
 	e.Helper()
-	leaves := e.Domains(selector, fleet.LabelLeaf)
-	for leaf := range leaves {
-		if len(leaves) == 1 {
-			return leaf
-		}
-	}
-	e.Fatalf("pods with %s are on leaves %v, want one", selector, leaves)
-	return ""
+	return e.OnlyDomain(selector, fleet.LabelLeaf)
 }
 
 func (e *env) nodesIn(leaf string) []string {
@@ -171,7 +157,7 @@ func TestSuspendedAndResumed(t *testing.T) {
 		e.updateRayCluster("paused", func(c *rayv1.RayCluster) { c.Spec.Suspend = &yes })
 	}
 	suspend(true)
-	e.Eventually("its pods are gone", func() bool { return len(e.Pods("ray.io/cluster=paused")) == 0 })
+	e.Gone("ray.io/cluster=paused")
 	e.rayCluster(newRayCluster("other", 16))
 	e.Whole("ray.io/cluster=other", 17)
 	suspend(false)

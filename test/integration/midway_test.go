@@ -88,7 +88,7 @@ func TestGangDeletedBetweenPlanAndBinding(t *testing.T) {
 	})
 	deleted := make(chan struct{})
 	e.runScheduler(t, &interrupter{after: size / 2, do: func(handle fwk.Handle, _ string) {
-		e.removePods(groupLabel + "=six")
+		e.RemovePods(groupLabel + "=six")
 		e.remove(podGroups, "six")
 		e.Eventually("the scheduler hears that the gang is gone", func() bool {
 			pods, err := handle.SharedInformerFactory().Core().V1().Pods().Lister().Pods(e.Namespace).List(labels.Everything())

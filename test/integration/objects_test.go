@@ -5,7 +5,6 @@ package integration
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	eventsv1 "k8s.io/api/events/v1"
@@ -13,11 +12,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+
+	"github.com/dovetail-dev/dovetail/test/harness"
 )
 
 // inNamespace replaces NS in the text by the test's namespace.
@@ -44,22 +44,12 @@ func containsEvent(events []eventsv1.Event, object, sentence string) bool {
 	return false
 }
 
-func (e *env) cordon(node string, off bool) {
-	e.Helper()
-	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, off)
-	_, err := e.Client.CoreV1().Nodes().Patch(context.Background(), node, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	if err != nil {
-		e.Errorf("cordoning node %s: %v", node, err)
-	}
-}
-
-// minMemberMinimum is the JSON pointer to the minimum of minMember in the PodGroup CRD.
+// minMemberMinimum is where the PodGroup CRD bounds minMember.
 const minMemberMinimum = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/minMember/minimum"
 
 func (e *env) patchCRD(patch string) {
 	e.Helper()
-	crds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	_, err := e.Dynamic.Resource(crds).Patch(context.Background(), "podgroups.scheduling.x-k8s.io", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := e.Of(harness.Definitions).Patch(context.Background(), "podgroups.scheduling.x-k8s.io", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		e.Fatalf("changing the PodGroup CRD: %v", err)
 	}

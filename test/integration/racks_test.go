@@ -126,7 +126,7 @@ func TestGangFillsAnIdleRack(t *testing.T) {
 	e.Refused(groupLabel+"=late", rackNodes, sentence)
 	e.Eventually("the PodGroup has an event that says so", func() bool { return e.event("late", sentence) })
 	t.Log(harness.Unschedulable(&e.Pods(groupLabel + "=late")[0]))
-	e.removePods("!" + groupLabel) // one rack is idle again
+	e.RemovePods("!" + groupLabel) // one rack is whole again
 	e.Whole(groupLabel+"=late", rackNodes)
 	if cliques := e.Domains(groupLabel+"=late", fleet.LabelClique); len(cliques) != 1 {
 		t.Errorf("the second gang stands in NVLink cliques %v, want one", cliques)
@@ -160,7 +160,7 @@ func TestPlacementGroupBoundsRDMA(t *testing.T) {
 	if n := e.Bound(groupLabel + "=rdma"); n != 0 {
 		t.Errorf("%d pods of the gang with RDMA are bound", n)
 	}
-	e.removePods(groupLabel + "=tcp")
+	e.RemovePods(groupLabel + "=tcp")
 
 	e.regroup("b-s1-l1-n2", "pg-a")
 	e.Whole(groupLabel+"=rdma", 4)
@@ -222,8 +222,8 @@ func TestGangRequiresAlignment(t *testing.T) {
 	e.podGroup("easy", 2, required)
 	e.createPods(members("easy", 2, withTemplates("pair"), func(p *corev1.Pod) { p.Annotations["dovetail.dev/device-alignment"] = "preferred" })...)
 	e.Whole(groupLabel+"=easy", 2)
-	e.removePods(groupLabel + "=easy")
-	e.removePods("!" + groupLabel)
+	e.RemovePods(groupLabel + "=easy")
+	e.RemovePods("!" + groupLabel)
 	e.Whole(groupLabel+"=strict", 2)
 	for _, pod := range e.Pods(groupLabel + "=strict") {
 		gpus, nics := churnDevices(e.Fatalf, e.devicesOf(pod.Name))

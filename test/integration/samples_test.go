@@ -69,7 +69,7 @@ func (e *env) runSample(t *testing.T, file string) {
 		}
 	}
 	e.kubectl(t, objects, "delete", "--wait=false", "-f", "-")
-	sample.Eventually("the sample's pods are gone", func() bool { return len(sample.Pods("")) == 0 })
+	sample.Gone("")
 }
 
 // withScheduler reads a sample and adds the schedulerName to each pod template of its

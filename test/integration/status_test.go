@@ -24,14 +24,14 @@ func TestStatusOfAPodGroup(t *testing.T) {
 	e.status("pg", "phase Running, running 3, succeeded 0, failed 0")
 	e.setPhase("pg-0", corev1.PodFailed)
 	e.status("pg", "phase Failed, running 2, succeeded 0, failed 1")
-	e.removePod("pg-0")
+	e.RemovePod("pg-0")
 	e.createPods(newPod("pg-3", inGroup("pg")))
 	e.status("pg", "phase Running, running 3, succeeded 0, failed 0")
 	for _, name := range []string{"pg-1", "pg-2", "pg-3"} {
 		e.setPhase(name, corev1.PodSucceeded)
 	}
 	e.status("pg", "phase Finished, running 0, succeeded 3, failed 0")
-	e.removePods("")
+	e.RemovePods("")
 	e.podGroup("other", 1, nil)
 	e.createPods(members("other", 1)...) // when this status is correct, all earlier writes are done
 	e.status("other", "phase Running, running 1, succeeded 0, failed 0")

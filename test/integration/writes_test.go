@@ -122,7 +122,7 @@ func (e *env) comeAndGo(standing []string, turn int) []string {
 		return err == nil && pod.Spec.NodeName != ""
 	})
 	for standing = append(standing, name); len(standing) > turn%4; standing = standing[1:] {
-		e.removePod(standing[0])
+		e.RemovePod(standing[0])
 	}
 	return standing
 }

@@ -14,7 +14,6 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
@@ -31,18 +30,18 @@ const (
 // devices publishes the devices that a test is about; they go with it.
 func (e *env) devices() (nodes []string) {
 	e.Helper()
-	list, err := e.client.CoreV1().Nodes().List(e.Context(), metav1.ListOptions{})
+	list, err := e.Client.CoreV1().Nodes().List(e.Context(), metav1.ListOptions{})
 	if err != nil {
 		e.Fatal(err)
 	}
 	for _, driver := range []string{localDriver, remoteDriver} {
 		class := &resourceapi.DeviceClass{ObjectMeta: metav1.ObjectMeta{Name: driver}}
 		class.Spec.Selectors = []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{Expression: fmt.Sprintf("device.driver == %q", driver)}}}
-		if _, err := e.client.ResourceV1().DeviceClasses().Create(e.Context(), class, metav1.CreateOptions{}); err != nil {
+		if _, err := e.Client.ResourceV1().DeviceClasses().Create(e.Context(), class, metav1.CreateOptions{}); err != nil {
 			e.Fatal(err)
 		}
 		e.Cleanup(func() {
-			_ = e.client.ResourceV1().DeviceClasses().Delete(context.Background(), driver, metav1.DeleteOptions{})
+			_ = e.Client.ResourceV1().DeviceClasses().Delete(context.Background(), driver, metav1.DeleteOptions{})
 		})
 	}
 	for _, node := range list.Items[:deviceNodes] {
@@ -62,20 +61,11 @@ func (e *env) devices() (nodes []string) {
 			})
 		}
 	}
-	e.Cleanup(e.vacate) // before the devices go
+	e.Cleanup(func() { // before the devices go
+		e.RemovePods("")
+		e.Gone("")
+	})
 	return nodes
-}
-
-// vacate deletes all pods of the test.
-func (e *env) vacate() {
-	ctx := context.Background()
-	if err := e.client.CoreV1().Pods(e.ns).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
-		e.Errorf("deleting pods: %v", err)
-	}
-	err := wait.PollUntilContextTimeout(ctx, pollStep, patience, true, func(context.Context) (bool, error) { return len(e.pods("")) == 0, nil })
-	if err != nil {
-		e.Errorf("pods do not go: %v", err)
-	}
 }
 
 func (e *env) publish(driver, pool string, count int, where func(*resourceapi.ResourceSliceSpec)) {
@@ -86,12 +76,12 @@ func (e *env) publish(driver, pool string, count int, where func(*resourceapi.Re
 		slice.Spec.Devices = append(slice.Spec.Devices, resourceapi.Device{Name: fmt.Sprintf("device-%d", i)})
 	}
 	where(&slice.Spec)
-	made, err := e.client.ResourceV1().ResourceSlices().Create(e.Context(), slice, metav1.CreateOptions{})
+	made, err := e.Client.ResourceV1().ResourceSlices().Create(e.Context(), slice, metav1.CreateOptions{})
 	if err != nil {
 		e.Fatalf("publishing %s of pool %s: %v", driver, pool, err)
 	}
 	e.Cleanup(func() {
-		_ = e.client.ResourceV1().ResourceSlices().Delete(context.Background(), made.Name, metav1.DeleteOptions{})
+		_ = e.Client.ResourceV1().ResourceSlices().Delete(context.Background(), made.Name, metav1.DeleteOptions{})
 	})
 }
 
@@ -103,7 +93,7 @@ func wants(class string, count int64) resourceapi.ResourceClaimSpec {
 
 func (e *env) claim(name, class string, count int64) *resourceapi.ResourceClaim {
 	e.Helper()
-	made, err := e.client.ResourceV1().ResourceClaims(e.ns).Create(e.Context(),
+	made, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).Create(e.Context(),
 		&resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: wants(class, count)}, metav1.CreateOptions{})
 	if err != nil {
 		e.Fatalf("creating claim %s: %v", name, err)
@@ -113,7 +103,7 @@ func (e *env) claim(name, class string, count int64) *resourceapi.ResourceClaim 
 
 func (e *env) template(name, class string, count int64) {
 	e.Helper()
-	_, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), &resourceapi.ResourceClaimTemplate{
+	_, err := e.Client.ResourceV1().ResourceClaimTemplates(e.Namespace).Create(e.Context(), &resourceapi.ResourceClaimTemplate{
 		ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: resourceapi.ResourceClaimTemplateSpec{Spec: wants(class, count)},
 	}, metav1.CreateOptions{})
 	if err != nil {
@@ -152,7 +142,7 @@ func referring(to corev1.PodResourceClaim) func(*corev1.Pod) {
 // groupClaims lists, by claim, the PodGroups for which claims are reserved.
 func (e *env) groupClaims() map[string][]string {
 	e.Helper()
-	list, err := e.client.ResourceV1().ResourceClaims(e.ns).List(e.Context(), metav1.ListOptions{})
+	list, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).List(e.Context(), metav1.ListOptions{})
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -171,8 +161,8 @@ func (e *env) groupClaims() map[string][]string {
 // one domain of the label.
 func (e *env) sharesOne(group, label string, pods int) {
 	e.Helper()
-	e.whole(of(group), pods)
-	if got := e.domains(of(group), label); len(got) != 1 {
+	e.Whole(of(group), pods)
+	if got := e.Domains(of(group), label); len(got) != 1 {
 		e.Errorf("%s stands in %v, want one domain of %s", group, got, label)
 	}
 	claims := 0
@@ -207,7 +197,7 @@ func TestSharedClaims(t *testing.T) {
 	group, pod := made("two")
 	e.group("large", devicesEach-1, group)
 	e.members("large", 0, devicesEach-1, small, pod, own("one"))
-	e.refused("large", devicesEach-1, fmt.Sprintf("gang schedulinggroup %s/large: 2 of 3 members fit node ", e.ns))
+	e.refused("large", devicesEach-1, fmt.Sprintf("gang schedulinggroup %s/large: 2 of 3 members fit node ", e.Namespace))
 	if users := e.groupClaims(); len(users) != 2 {
 		t.Errorf("claims are reserved for %v, want two groups that run", users)
 	}
@@ -239,10 +229,10 @@ func TestSharedNetworkDevice(t *testing.T) {
 	e.group("network", perLeaf, group)
 	e.members("network", 0, perLeaf, pod)
 	e.sharesOne("network", fleet.LabelLeaf, perLeaf)
-	if got := e.domains(of("network"), fleet.LabelSpine); len(got) != 1 {
+	if got := e.Domains(of("network"), fleet.LabelSpine); len(got) != 1 {
 		t.Errorf("the gang stands in spines %v", got)
 	}
-	if got := e.domains(of("network"), corev1.LabelHostname); len(got) != perLeaf {
+	if got := e.Domains(of("network"), corev1.LabelHostname); len(got) != perLeaf {
 		t.Errorf("the gang stands on nodes %v, want %d", got, perLeaf)
 	}
 	e.claim("wide", remoteDriver, 1)
@@ -250,7 +240,7 @@ func TestSharedNetworkDevice(t *testing.T) {
 	e.group("wide", perLeaf+1, group)
 	e.members("wide", 0, perLeaf+1, pod)
 	e.refused("wide", perLeaf+1, fmt.Sprintf("gang schedulinggroup %s/wide: %d of %d members fit if the members that share resource claim wide run on the %d nodes that can use its devices",
-		e.ns, perLeaf, perLeaf+1, perLeaf))
+		e.Namespace, perLeaf, perLeaf+1, perLeaf))
 	e.noErrorsSince(said)
 }
 
@@ -264,9 +254,9 @@ func TestSharedClaimsInHierarchy(t *testing.T) {
 	group, pod := made("one")
 	both := "both"
 	e.treeOf("tree", group, small, pod, referring(corev1.PodResourceClaim{Name: both, ResourceClaimName: &both}))
-	e.whole(of("tree-a"), 3)
-	e.whole(of("tree-b"), 3)
-	a, b := e.domains(of("tree-a"), corev1.LabelHostname), e.domains(of("tree-b"), corev1.LabelHostname)
+	e.Whole(of("tree-a"), 3)
+	e.Whole(of("tree-b"), 3)
+	a, b := e.Domains(of("tree-a"), corev1.LabelHostname), e.Domains(of("tree-b"), corev1.LabelHostname)
 	if len(a) != 1 || fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Errorf("the groups stand on %v and %v, want the node of the claim that both have", a, b)
 	}
@@ -284,11 +274,11 @@ func TestKillWhileBindingSharers(t *testing.T) {
 		name := fmt.Sprintf("gang%d", round)
 		group, pod := made("one")
 		e.group(name, size, group)
-		killed := e.killAfter(1+4*round, of(name))
+		killed := e.KillAfter(1+4*round, of(name))
 		e.members(name, 0, size, small, pod)
 		<-killed
-		t.Logf("killed after %d of %d bindings", e.bound(of(name)), size)
-		if err := e.cluster.Restart(t.Context(), localcluster.Dovetail); err != nil {
+		t.Logf("killed after %d of %d bindings", e.Bound(of(name)), size)
+		if err := e.Cluster.Restart(t.Context(), localcluster.Dovetail); err != nil {
 			t.Fatalf("starting the scheduler again: %v", err)
 		}
 		e.sharesOne(name, corev1.LabelHostname, size)
@@ -303,7 +293,7 @@ func TestLeftOverClaimIsGivenBack(t *testing.T) {
 	nodes := e.devices()
 	filler := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "filler"}, Spec: podSpec()}
 	filler.Spec.NodeName = nodes[0]
-	if _, err := e.client.CoreV1().Pods(e.ns).Create(t.Context(), filler, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.CoreV1().Pods(e.Namespace).Create(t.Context(), filler, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	group, pod := named("left")
@@ -311,7 +301,7 @@ func TestLeftOverClaimIsGivenBack(t *testing.T) {
 	e.leave(e.claim("left", localDriver, 1), "left", nodes[0])
 	e.members("left", 0, 1, pod)
 	e.sharesOne("left", corev1.LabelHostname, 1)
-	if got := e.domains(of("left"), corev1.LabelHostname); got[nodes[0]] > 0 {
+	if got := e.Domains(of("left"), corev1.LabelHostname); got[nodes[0]] > 0 {
 		t.Errorf("the gang stands on %v, where there was no room", got)
 	}
 
@@ -320,23 +310,23 @@ func TestLeftOverClaimIsGivenBack(t *testing.T) {
 	e.group("never", size, group)
 	e.leave(e.claim("never", localDriver, 1), "never", nodes[0])
 	e.members("never", 0, size, pod)
-	e.eventually("the claim has no devices", func() bool {
-		claim, err := e.client.ResourceV1().ResourceClaims(e.ns).Get(t.Context(), "never", metav1.GetOptions{})
+	e.Eventually("the claim has no devices", func() bool {
+		claim, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).Get(t.Context(), "never", metav1.GetOptions{})
 		return err == nil && claim.Status.Allocation == nil && len(claim.Status.ReservedFor) == 0
 	})
-	e.refused("never", size, "gang schedulinggroup "+e.ns+"/never: ")
+	e.refused("never", size, "gang schedulinggroup "+e.Namespace+"/never: ")
 }
 
 // leave writes what a scheduler does before it binds the first member: the claim has a
 // device of the node, for the group.
 func (e *env) leave(claim *resourceapi.ResourceClaim, group, node string) {
 	e.Helper()
-	owner, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Get(e.Context(), group, metav1.GetOptions{})
+	owner, err := e.Client.SchedulingV1beta1().PodGroups(e.Namespace).Get(e.Context(), group, metav1.GetOptions{})
 	if err != nil {
 		e.Fatal(err)
 	}
 	claim.Finalizers = append(claim.Finalizers, resourceapi.Finalizer)
-	if claim, err = e.client.ResourceV1().ResourceClaims(e.ns).Update(e.Context(), claim, metav1.UpdateOptions{}); err != nil {
+	if claim, err = e.Client.ResourceV1().ResourceClaims(e.Namespace).Update(e.Context(), claim, metav1.UpdateOptions{}); err != nil {
 		e.Fatal(err)
 	}
 	claim.Status.Allocation = &resourceapi.AllocationResult{
@@ -350,7 +340,7 @@ func (e *env) leave(claim *resourceapi.ResourceClaim, group, node string) {
 	claim.Status.ReservedFor = []resourceapi.ResourceClaimConsumerReference{{
 		APIGroup: schedulingv1beta1.GroupName, Resource: "podgroups", Name: group, UID: owner.UID,
 	}}
-	if _, err := e.client.ResourceV1().ResourceClaims(e.ns).UpdateStatus(e.Context(), claim, metav1.UpdateOptions{}); err != nil {
+	if _, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).UpdateStatus(e.Context(), claim, metav1.UpdateOptions{}); err != nil {
 		e.Fatalf("writing what a scheduler leaves behind: %v", err)
 	}
 }

@@ -23,22 +23,22 @@ func TestSecondChildUndoesFirstChoice(t *testing.T) {
 	e := newEnv(t)
 	e.leaveRoom(3, 2, 0, 0)
 	e.tree("stock", corev1.DefaultSchedulerName)
-	e.eventually("the stock scheduler says that there is no room", func() bool {
+	e.Eventually("the stock scheduler says that there is no room", func() bool {
 		return e.condition("stock-b", metav1.ConditionFalse) != ""
 	})
-	if n := e.bound(of("stock-a")) + e.bound(of("stock-b")); n != 0 {
+	if n := e.Bound(of("stock-a")) + e.Bound(of("stock-b")); n != 0 {
 		t.Fatalf("the stock scheduler bound %d pods", n)
 	}
 	t.Logf("stock: 0 pods bound; %s", e.condition("stock-b", metav1.ConditionFalse))
 
 	e.tree("ours", "dovetail")
-	e.whole(of("ours-b"), 3)
-	e.whole(of("ours-a"), 2)
-	a, b := e.domains(of("ours-a"), fleet.LabelLeaf), e.domains(of("ours-b"), fleet.LabelLeaf)
+	e.Whole(of("ours-b"), 3)
+	e.UntilBound(of("ours-a"), 2)
+	a, b := e.Domains(of("ours-a"), fleet.LabelLeaf), e.Domains(of("ours-b"), fleet.LabelLeaf)
 	if len(a) != 1 || len(b) != 1 {
 		t.Errorf("the gangs stand in %v and %v, want one leaf each", a, b)
 	}
-	if n := e.bound(of("stock-a")) + e.bound(of("stock-b")); n != 0 {
+	if n := e.Bound(of("stock-a")) + e.Bound(of("stock-b")); n != 0 {
 		t.Errorf("the stock scheduler bound %d pods", n)
 	}
 	t.Logf("dovetail: 5 pods bound, in leaves %v and %v", a, b)
@@ -53,13 +53,13 @@ func TestGroupOfAHierarchyIsPlacedAgain(t *testing.T) {
 		e.group(name, 3, below("all"))
 		e.members(name, 0, 3)
 	}
-	e.whole(of("a"), 3)
-	e.whole(of("b"), 3)
+	e.Whole(of("a"), 3)
+	e.Whole(of("b"), 3)
 	for _, lost := range []string{"b", "a"} {
-		e.remove(of(lost))
-		e.eventually("the pods of "+lost+" are gone", func() bool { return len(e.pods(of(lost))) == 0 })
+		e.RemovePods(of(lost))
+		e.Gone(of(lost))
 		e.members(lost, 0, 3)
-		e.whole(of(lost), 3)
+		e.Whole(of(lost), 3)
 	}
 }
 
@@ -83,15 +83,15 @@ func TestThreeLevels(t *testing.T) {
 		}
 	}
 	e.members("many-b", 0, 4)
-	e.never("a hierarchy that lacks a member is bound", func() bool { return e.bound("") > e.bound("filler=yes") })
+	e.Never("a hierarchy that lacks a member is bound", func() bool { return e.Bound("") > e.Bound("filler=yes") })
 	e.members("many-b", 4, 5)
 	for name, size := range sizes {
-		e.whole(of(name), size)
-		if got := e.domains(of(name), fleet.LabelLeaf); len(got) != 1 {
+		e.Whole(of(name), size)
+		if got := e.Domains(of(name), fleet.LabelLeaf); len(got) != 1 {
 			t.Errorf("group %s stands in leaves %v, want one", name, got)
 		}
 	}
-	few, many := e.domains(ofAny("few-a", "few-b"), fleet.LabelSpine), e.domains(ofAny("many-a", "many-b"), fleet.LabelSpine)
+	few, many := e.Domains(ofAny("few-a", "few-b"), fleet.LabelSpine), e.Domains(ofAny("many-a", "many-b"), fleet.LabelSpine)
 	if len(few) != 1 || len(many) != 1 {
 		t.Errorf("the halves stand in spines %v and %v, want one each", few, many)
 	}
@@ -106,8 +106,8 @@ func TestHierarchyThatDoesNotFit(t *testing.T) {
 	e.group("b", perLeaf+1, key(fleet.LabelLeaf), below("all"))
 	e.members("a", 0, perLeaf)
 	e.members("b", 0, perLeaf+1)
-	e.refused("a", perLeaf, "gang compositepodgroup "+e.ns+"/all: ")
-	e.refused("b", perLeaf+1, "gang compositepodgroup "+e.ns+"/all: ")
+	e.refused("a", perLeaf, "gang compositepodgroup "+e.Namespace+"/all: ")
+	e.refused("b", perLeaf+1, "gang compositepodgroup "+e.Namespace+"/all: ")
 }
 
 // A hierarchy of which one group is enough starts with that, and the other joins it.
@@ -119,12 +119,12 @@ func TestHierarchyOfOneGroupIsEnough(t *testing.T) {
 	e.group("b", 3, key(fleet.LabelLeaf), below("all"))
 	e.members("a", 0, 5)
 	e.members("b", 0, 3)
-	e.whole(of("a"), 5)
-	if n := e.bound(of("b")); n != 0 {
+	e.Whole(of("a"), 5)
+	if n := e.Bound(of("b")); n != 0 {
 		t.Errorf("%d pods of a group are bound for which there is no room", n)
 	}
-	e.remove("filler=yes")
-	e.whole(of("b"), 3)
+	e.RemovePods("filler=yes")
+	e.Whole(of("b"), 3)
 }
 
 // tree makes a CompositePodGroup of two PodGroups, which need both.
@@ -159,7 +159,7 @@ func (e *env) composite(name, parent string, least int32, change ...func(*schedu
 	for _, edit := range change {
 		edit(composite)
 	}
-	if _, err := e.client.SchedulingV1alpha3().CompositePodGroups(e.ns).Create(e.Context(), composite, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.SchedulingV1alpha3().CompositePodGroups(e.Namespace).Create(e.Context(), composite, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating CompositePodGroup %s: %v", name, err)
 	}
 }
@@ -181,7 +181,7 @@ func below(parent string) func(*schedulingv1beta1.PodGroup) {
 // leaveRoom fills the nodes of the leaves, but for so many in each.
 func (e *env) leaveRoom(free ...int) {
 	e.Helper()
-	list, err := e.client.CoreV1().Nodes().List(e.Context(), metav1.ListOptions{})
+	list, err := e.Client.CoreV1().Nodes().List(e.Context(), metav1.ListOptions{})
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func (e *env) leaveRoom(free ...int) {
 		}
 		filler := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "filler-" + node.Name, Labels: map[string]string{"filler": "yes"}}, Spec: podSpec()}
 		filler.Spec.NodeName = node.Name
-		if _, err := e.client.CoreV1().Pods(e.ns).Create(e.Context(), filler, metav1.CreateOptions{}); err != nil {
+		if _, err := e.Client.CoreV1().Pods(e.Namespace).Create(e.Context(), filler, metav1.CreateOptions{}); err != nil {
 			e.Fatalf("filling node %s: %v", node.Name, err)
 		}
 	}

@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
@@ -32,17 +29,17 @@ func TestTwoGangsOfSixtyPercent(t *testing.T) {
 			e.members(b, i, i+1)
 		}
 		winner, loser := a, b
-		e.eventually("one of the gangs runs whole", func() bool {
-			if e.bound(of(b)) == share {
+		e.Eventually("one of the gangs runs whole", func() bool {
+			if e.Bound(of(b)) == share {
 				winner, loser = b, a
 			}
-			return e.bound(of(winner)) == share
+			return e.Bound(of(winner)) == share
 		})
-		e.refused(loser, share, "gang schedulinggroup "+e.ns+"/"+loser+": ")
-		e.remove(of(winner))
-		e.whole(of(loser), share)
-		e.remove(of(loser))
-		e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+		e.refused(loser, share, "gang schedulinggroup "+e.Namespace+"/"+loser+": ")
+		e.RemovePods(of(winner))
+		e.Whole(of(loser), share)
+		e.RemovePods(of(loser))
+		e.Gone("")
 	}
 }
 
@@ -59,7 +56,7 @@ func TestKillWhileBinding(t *testing.T) {
 			e.group(second, share)
 		}
 		e.group(first, nodes)
-		killed := e.killAfter(2+3*round, of(first))
+		killed := e.KillAfter(2+3*round, of(first))
 		e.members(first, 0, nodes)
 		if round == 0 {
 			e.group(second, share)
@@ -82,7 +79,7 @@ func TestKillWhileBindingHierarchy(t *testing.T) {
 		e.composite(all, "", 2)
 		e.group(a, nodes/2, below(all))
 		e.group(b, nodes/2, below(all))
-		killed := e.killAfter(2+4*round, ofAny(a, b))
+		killed := e.KillAfter(2+4*round, ofAny(a, b))
 		e.members(a, 0, nodes/2)
 		e.members(b, 0, nodes/2)
 		interrupted += e.wholeAfterKill(killed, ofAny(a, b), elder)
@@ -98,46 +95,18 @@ func TestKillWhileBindingHierarchy(t *testing.T) {
 func (e *env) wholeAfterKill(killed <-chan struct{}, first, second string) int {
 	e.Helper()
 	<-killed
-	n := e.bound(first)
+	n := e.Bound(first)
 	e.Logf("killed after %d of %d bindings", n, nodes)
 	e.members(second, 0, share)
-	if err := e.cluster.Restart(e.Context(), localcluster.Dovetail); err != nil {
+	if err := e.Cluster.Restart(e.Context(), localcluster.Dovetail); err != nil {
 		e.Fatalf("starting the scheduler again: %v", err)
 	}
-	e.whole(first, nodes)
-	e.refused(second, share, "gang schedulinggroup "+e.ns+"/"+second+": ")
-	e.remove("")
-	e.eventually("the round's pods are gone", func() bool { return len(e.pods("")) == 0 })
+	e.Whole(first, nodes)
+	e.refused(second, share, "gang schedulinggroup "+e.Namespace+"/"+second+": ")
+	e.RemovePods("")
+	e.Gone("")
 	if n < nodes {
 		return 1
 	}
 	return 0
-}
-
-// killAfter kills the scheduler as soon as n of the pods are bound, and closes the
-// channel when it is dead.
-func (e *env) killAfter(n int, selector string) <-chan struct{} {
-	e.Helper()
-	watch, err := e.client.CoreV1().Pods(e.ns).Watch(e.Context(), metav1.ListOptions{LabelSelector: selector})
-	if err != nil {
-		e.Fatalf("watching pods: %v", err)
-	}
-	dead := make(chan struct{})
-	go func() {
-		defer close(dead)
-		defer watch.Stop()
-		bound := map[string]bool{}
-		for event := range watch.ResultChan() {
-			if pod, ok := event.Object.(*corev1.Pod); ok && pod.Spec.NodeName != "" {
-				bound[pod.Name] = true
-			}
-			if len(bound) >= n {
-				break
-			}
-		}
-		if err := e.cluster.Kill(localcluster.Dovetail); err != nil {
-			e.Errorf("killing the scheduler: %v", err)
-		}
-	}()
-	return dead
 }

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
@@ -22,13 +23,13 @@ import (
 func TestTopologyKeys(t *testing.T) {
 	e := newEnv(t)
 	const room = "example.com/room"
-	list, err := e.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	list, err := e.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, node := range list.Items {
 		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:"room-%d"}}}`, room, i%3)
-		if _, err := e.client.CoreV1().Nodes().Patch(t.Context(), node.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		if _, err := e.Client.CoreV1().Nodes().Patch(t.Context(), node.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -45,16 +46,16 @@ func TestTopologyKeys(t *testing.T) {
 		"annotation": {fleet.LabelLeaf, perLeaf, byAnnotation},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := inCluster(t, e.cluster)
+			e := inCluster(t, e.Cluster)
 			e.group(name, int32(test.size), test.wish)
 			e.members(name, 0, test.size)
-			e.whole(of(name), test.size)
-			if got := e.domains(of(name), test.label); len(got) != 1 {
+			e.Whole(of(name), test.size)
+			if got := e.Domains(of(name), test.label); len(got) != 1 {
 				t.Errorf("the gang stands in %v, want one domain", got)
 			}
 			e.group("large", int32(2*test.size), test.wish)
 			e.members("large", 0, 2*test.size)
-			e.refused("large", 2*test.size, "gang schedulinggroup "+e.ns+"/large: ")
+			e.refused("large", 2*test.size, "gang schedulinggroup "+e.Namespace+"/large: ")
 		})
 	}
 }
@@ -71,19 +72,19 @@ func TestWishesBesideTheKey(t *testing.T) {
 	}
 	e.group("one", perLeaf-1, key(fleet.LabelSpine), wish("preferred"))
 	e.members("one", 0, perLeaf-1)
-	e.whole(of("one"), perLeaf-1)
-	if got := e.domains(of("one"), fleet.LabelLeaf); len(got) != 1 {
+	e.Whole(of("one"), perLeaf-1)
+	if got := e.Domains(of("one"), fleet.LabelLeaf); len(got) != 1 {
 		t.Errorf("a leaf had room, and the gang stands in %v", got)
 	}
 	e.group("two", 2*perLeaf, key(fleet.LabelSpine), wish("preferred"))
 	e.members("two", 0, 2*perLeaf)
-	e.whole(of("two"), 2*perLeaf)
-	if got := e.domains(of("two"), fleet.LabelSpine); len(got) != 1 {
+	e.Whole(of("two"), 2*perLeaf)
+	if got := e.Domains(of("two"), fleet.LabelSpine); len(got) != 1 {
 		t.Errorf("the gang stands in spines %v, want one", got)
 	}
 	e.group("three", perLeaf+1, key(fleet.LabelSpine), wish("required"))
 	e.members("three", 0, perLeaf+1)
-	e.refused("three", perLeaf+1, "gang schedulinggroup "+e.ns+"/three: ")
+	e.refused("three", perLeaf+1, "gang schedulinggroup "+e.Namespace+"/three: ")
 }
 
 // Without a gang policy pods start one by one.
@@ -91,7 +92,7 @@ func TestBasicPolicy(t *testing.T) {
 	e := newEnv(t)
 	e.group("basic", 0)
 	e.members("basic", 0, nodes+1)
-	e.whole(of("basic"), nodes)
+	e.UntilBound(of("basic"), nodes)
 }
 
 // A gang that is too large starts when its minimum falls, and a late member joins it.
@@ -99,21 +100,21 @@ func TestMinChangesAndLateMember(t *testing.T) {
 	e := newEnv(t)
 	e.group("train", nodes+1)
 	e.members("train", 0, nodes+1)
-	e.refused("train", nodes+1, fmt.Sprintf("gang schedulinggroup %s/train: %d of %d members fit", e.ns, nodes, nodes+1))
+	e.refused("train", nodes+1, fmt.Sprintf("gang schedulinggroup %s/train: %d of %d members fit", e.Namespace, nodes, nodes+1))
 	patch := fmt.Sprintf(`{"spec":{"schedulingPolicy":{"gang":{"minCount":%d}}}}`, nodes-1)
-	if _, err := e.client.SchedulingV1beta1().PodGroups(e.ns).Patch(t.Context(), "train", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+	if _, err := e.Client.SchedulingV1beta1().PodGroups(e.Namespace).Patch(t.Context(), "train", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	e.whole(of("train"), nodes)
-	e.eventually("the PodGroup is scheduled", func() bool { return e.condition("train", metav1.ConditionTrue) != "" })
+	e.UntilBound(of("train"), nodes)
+	e.Eventually("the PodGroup is scheduled", func() bool { return e.condition("train", metav1.ConditionTrue) != "" })
 
-	e.remove(of("train"))
-	e.eventually("they are gone", func() bool { return len(e.pods("")) == 0 })
+	e.RemovePods(of("train"))
+	e.Gone("")
 	e.group("late", 3)
 	e.members("late", 0, 3)
-	e.whole(of("late"), 3)
+	e.Whole(of("late"), 3)
 	e.members("late", 3, 4)
-	e.whole(of("late"), 4)
+	e.Whole(of("late"), 4)
 }
 
 // A Job asks for a gang in its own spec, and its controller makes the PodGroup.
@@ -130,22 +131,22 @@ func TestJobWithGangPolicy(t *testing.T) {
 				Template: corev1.PodTemplateSpec{Spec: podSpec()},
 			},
 		}
-		if _, err := e.client.BatchV1().Jobs(e.ns).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+		if _, err := e.Client.BatchV1().Jobs(e.Namespace).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
 			t.Fatalf("creating Job %s: %v", name, err)
 		}
 	}
 	create("large", nodes+1)
-	e.eventually("the large Job's pods say why they wait", func() bool {
-		for _, pod := range e.pods("batch.kubernetes.io/job-name=large") {
-			if unschedulable(&pod) != "" {
+	e.Eventually("the large Job's pods say why they wait", func() bool {
+		for _, pod := range e.Pods("batch.kubernetes.io/job-name=large") {
+			if harness.Unschedulable(&pod) != "" {
 				return true
 			}
 		}
 		return false
 	})
 	create("small", nodes)
-	e.whole("batch.kubernetes.io/job-name=small", nodes)
-	if n := e.bound("batch.kubernetes.io/job-name=large"); n != 0 {
+	e.Whole("batch.kubernetes.io/job-name=small", nodes)
+	if n := e.Bound("batch.kubernetes.io/job-name=large"); n != 0 {
 		t.Errorf("%d pods of a gang that does not fit are bound", n)
 	}
 }

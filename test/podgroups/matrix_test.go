@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -50,18 +51,9 @@ func TestGateMatrix(t *testing.T) {
 			gates = append(gates, row.gate)
 		}
 		t.Run(row.name, func(t *testing.T) {
-			cluster, err := localcluster.Start(t.Context(), localcluster.Options{
+			e := inCluster(t, harness.Start(t, localcluster.Options{
 				FeatureGates: strings.Join(gates, ","), Fleets: []fleet.Spec{spec}, Without: []string{localcluster.KubeRay},
-			})
-			if err != nil {
-				t.Fatalf("starting a cluster with %v: %v", gates, err)
-			}
-			t.Cleanup(func() {
-				if err := cluster.Stop(); err != nil {
-					t.Errorf("stopping the cluster: %v", err)
-				}
-			})
-			e := inCluster(t, cluster)
+			}))
 			e.gates(map[string]bool{
 				"DRADeviceTaintRules": true, "GenericWorkload": i > 0, "TopologyAwareWorkloadScheduling": i > 0,
 				"DRAWorkloadResourceClaims": i > 0, "CompositePodGroup": i > 2,
@@ -77,7 +69,7 @@ func TestGateMatrix(t *testing.T) {
 // gates fails the test if Dovetail's feature gates are not as they should be.
 func (e *env) gates(want map[string]bool) {
 	e.Helper()
-	got, err := e.cluster.Gates(e.Context(), localcluster.Dovetail)
+	got, err := e.Cluster.Gates(e.Context(), localcluster.Dovetail)
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -97,7 +89,7 @@ func (e *env) noErrors() { e.noErrorsSince(0) }
 // logged is how much Dovetail has logged so far.
 func (e *env) logged() int {
 	e.Helper()
-	text, err := e.cluster.Logs(localcluster.Dovetail)
+	text, err := e.Cluster.Logs(localcluster.Dovetail)
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -106,7 +98,7 @@ func (e *env) logged() int {
 
 func (e *env) noErrorsSince(start int) {
 	e.Helper()
-	text, err := e.cluster.Logs(localcluster.Dovetail)
+	text, err := e.Cluster.Logs(localcluster.Dovetail)
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -131,31 +123,31 @@ func (e *env) labelled() {
 		pod.Labels["dovetail.dev/gang-name"] = "labelled"
 		pod.Annotations = map[string]string{"dovetail.dev/gang-min": "2"}
 	})
-	e.whole(of("labelled"), 2)
+	e.Whole(of("labelled"), 2)
 }
 
 func (e *env) grouped() {
 	e.group("gang", 2)
 	e.members("gang", 0, 2, small)
-	e.whole(of("gang"), 2)
+	e.Whole(of("gang"), 2)
 	e.group("basic", 0)
 	e.members("basic", 0, 2, small)
-	e.whole(of("basic"), 2)
+	e.Whole(of("basic"), 2)
 }
 
 func (e *env) inOneLeaf() {
 	e.group("leaf", 3, key(fleet.LabelLeaf))
 	e.members("leaf", 0, 3)
-	e.whole(of("leaf"), 3)
-	if got := e.domains(of("leaf"), fleet.LabelLeaf); len(got) != 1 {
+	e.Whole(of("leaf"), 3)
+	if got := e.Domains(of("leaf"), fleet.LabelLeaf); len(got) != 1 {
 		e.Errorf("the gang stands in %v, want one leaf", got)
 	}
 }
 
 func (e *env) inTree() {
 	e.tree("tree", "dovetail", small)
-	e.whole(of("tree-a"), 3)
-	e.whole(of("tree-b"), 3)
+	e.Whole(of("tree-a"), 3)
+	e.Whole(of("tree-b"), 3)
 }
 
 // sharing is gangs whose PodGroups have a claim that their members name, and a template

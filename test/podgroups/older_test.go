@@ -10,10 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -33,19 +31,10 @@ func TestOlderServers(t *testing.T) {
 	for _, version := range []string{"1.36", "1.35"} {
 		t.Run(version, func(t *testing.T) {
 			emulate := []string{"--emulated-version=" + version}
-			cluster, err := localcluster.Start(t.Context(), localcluster.Options{
+			e := inCluster(t, harness.Start(t, localcluster.Options{
 				Fleets: []fleet.Spec{spec}, Without: []string{localcluster.KubeRay},
 				Args: map[string][]string{localcluster.APIServer: emulate, localcluster.ControllerManager: emulate, localcluster.Scheduler: emulate},
-			})
-			if err != nil {
-				t.Fatalf("starting a cluster of %s: %v", version, err)
-			}
-			t.Cleanup(func() {
-				if err := cluster.Stop(); err != nil {
-					t.Errorf("stopping the cluster: %v", err)
-				}
-			})
-			e := inCluster(t, cluster)
+			}))
 			e.serves("resource.k8s.io/v1", "devicetaintrules", false)
 			e.gates(map[string]bool{"DRADeviceTaintRules": false, "GenericWorkload": false})
 			e.labelled()
@@ -59,7 +48,7 @@ func TestOlderServers(t *testing.T) {
 // serves fails the test if it is not as it says with a resource of the API server.
 func (e *env) serves(version, resource string, want bool) {
 	e.Helper()
-	list, err := e.client.Discovery().ServerResourcesForGroupVersion(version)
+	list, err := e.Client.Discovery().ServerResourcesForGroupVersion(version)
 	if err != nil {
 		e.Fatalf("asking for %s: %v", version, err)
 	}
@@ -75,20 +64,12 @@ func (e *env) serves(version, resource string, want bool) {
 // inPodGroup is a gang of a PodGroup of scheduler-plugins.
 func (e *env) inPodGroup() {
 	e.Helper()
-	groups := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
-	group := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": groups.GroupVersion().String(), "kind": "PodGroup",
-		"metadata": map[string]any{"name": "plugins"}, "spec": map[string]any{"minMember": int64(3)},
-	}}
-	client := dynamic.NewForConfigOrDie(e.cluster.AdminConfig())
-	if _, err := client.Resource(groups).Namespace(e.ns).Create(e.Context(), group, metav1.CreateOptions{}); err != nil {
-		e.Fatalf("creating a PodGroup: %v", err)
-	}
+	e.Create("{apiVersion: scheduling.x-k8s.io/v1alpha1, kind: PodGroup, metadata: {name: plugins}, spec: {minMember: 3}}")
 	e.members("plugins", 0, 3, small, func(pod *corev1.Pod) {
 		pod.Spec.SchedulingGroup = nil
 		pod.Labels["scheduling.x-k8s.io/pod-group"] = "plugins"
 	})
-	e.whole(of("plugins"), 3)
+	e.Whole(of("plugins"), 3)
 }
 
 // withDevices is a gang whose members ask for two GPUs each, by a template.
@@ -98,7 +79,7 @@ func (e *env) withDevices() {
 	template.Spec.Spec.Devices.Requests = []resourceapi.DeviceRequest{{
 		Name: "gpus", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: fleet.ClassGPU, Count: 2},
 	}}
-	if _, err := e.client.ResourceV1().ResourceClaimTemplates(e.ns).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.ResourceV1().ResourceClaimTemplates(e.Namespace).Create(e.Context(), template, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating a claim template: %v", err)
 	}
 	e.members("devices", 0, 6, small, func(pod *corev1.Pod) {
@@ -108,8 +89,8 @@ func (e *env) withDevices() {
 		pod.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpus", ResourceClaimTemplateName: &template.Name}}
 		pod.Spec.Containers[0].Resources.Claims = []corev1.ResourceClaim{{Name: "gpus"}}
 	})
-	e.whole(of("devices"), 6)
-	if got := e.domains(of("devices"), fleet.LabelLeaf); len(got) != 1 {
+	e.Whole(of("devices"), 6)
+	if got := e.Domains(of("devices"), fleet.LabelLeaf); len(got) != 1 {
 		e.Errorf("the gang stands in %v, want one leaf", got)
 	}
 }

@@ -5,6 +5,7 @@ package podgroups
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +13,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/manifests"
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -31,19 +32,10 @@ func patient(t *testing.T, perLeaf int, lines ...string) *env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, err := localcluster.Start(t.Context(), localcluster.Options{
+	return inCluster(t, harness.Start(t, localcluster.Options{
 		FeatureGates: allGates, Fleets: []fleet.Spec{spec}, Without: []string{localcluster.KubeRay, localcluster.Scheduler},
 		DovetailConfig: []byte(strings.Replace(string(manifests.SchedulerConfig), before, before+"      "+strings.Join(lines, "\n      ")+"\n", 1)),
-	})
-	if err != nil {
-		t.Fatalf("starting a cluster: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Errorf("stopping the cluster: %v", err)
-		}
-	})
-	return inCluster(t, cluster)
+	}))
 }
 
 // A gang that lost a node, and finds no room for its member's replacement where it
@@ -52,29 +44,22 @@ func TestGroupThatLostANodeMoves(t *testing.T) {
 	e := patient(t, 4, "healAfter: 3s")
 	e.group("train", 4, key(fleet.LabelLeaf))
 	e.replicas("train", 4)
-	e.whole(of("train"), 4)
-	leaf := e.theDomain(of("train"), fleet.LabelLeaf)
-	lost := e.pods(of("train"))[0]
-	e.cordon(lost.Spec.NodeName)
-	e.removePod(lost.Name)
-	e.eventually("the gang says that it will move", func() bool {
+	e.Whole(of("train"), 4)
+	leaf := e.OnlyDomain(of("train"), fleet.LabelLeaf)
+	lost := e.Pods(of("train"))[0]
+	e.Cordon(lost.Spec.NodeName, true)
+	e.RemovePod(lost.Name)
+	e.Eventually("the gang says that it will move", func() bool {
 		return strings.Contains(e.waitingPods(of("train")), "; if nothing changes within healAfter (3s), the 3 members that run are evicted to place the gang whole elsewhere")
 	})
-	e.eventually("the gang runs elsewhere", func() bool {
-		return len(e.pods(of("train"))) == 4 && e.bound(of("train")) == 4 && e.domains(of("train"), fleet.LabelLeaf)[leaf] == 0
+	e.Eventually("the gang runs elsewhere", func() bool {
+		return len(e.Pods(of("train"))) == 4 && e.Bound(of("train")) == 4 && e.Domains(of("train"), fleet.LabelLeaf)[leaf] == 0
 	})
-	e.theDomain(of("train"), fleet.LabelLeaf)
-	e.eventually("an event on the PodGroup says that its pods are evicted", func() bool {
-		list, err := e.client.EventsV1().Events(e.ns).List(t.Context(), metav1.ListOptions{})
-		if err != nil {
-			t.Fatalf("listing events: %v", err)
-		}
-		for i := range list.Items {
-			if event := &list.Items[i]; event.Regarding.Kind == "PodGroup" && strings.Contains(event.Note, "are being evicted") {
-				return true
-			}
-		}
-		return false
+	e.OnlyDomain(of("train"), fleet.LabelLeaf)
+	e.Eventually("an event on the PodGroup says that its pods are evicted", func() bool {
+		return slices.ContainsFunc(e.Events(), func(event string) bool {
+			return strings.HasPrefix(event, "PodGroup ") && strings.Contains(event, "are being evicted")
+		})
 	})
 }
 
@@ -87,17 +72,17 @@ func TestHierarchyThatLostANodeMoves(t *testing.T) {
 	e.group("pair-b", 2, below("pair"))
 	e.replicas("pair-a", 2)
 	e.replicas("pair-b", 2)
-	e.whole(of("pair-a"), 2)
-	e.whole(of("pair-b"), 2)
-	leaf := e.theDomain(ofAny("pair-a", "pair-b"), fleet.LabelLeaf)
-	lost := e.pods(of("pair-a"))[0]
-	e.cordon(lost.Spec.NodeName)
-	e.removePod(lost.Name)
-	e.eventually("the hierarchy runs elsewhere", func() bool {
+	e.Whole(of("pair-a"), 2)
+	e.Whole(of("pair-b"), 2)
+	leaf := e.OnlyDomain(ofAny("pair-a", "pair-b"), fleet.LabelLeaf)
+	lost := e.Pods(of("pair-a"))[0]
+	e.Cordon(lost.Spec.NodeName, true)
+	e.RemovePod(lost.Name)
+	e.Eventually("the hierarchy runs elsewhere", func() bool {
 		all := ofAny("pair-a", "pair-b")
-		return len(e.pods(all)) == 4 && e.bound(all) == 4 && e.domains(all, fleet.LabelLeaf)[leaf] == 0
+		return len(e.Pods(all)) == 4 && e.Bound(all) == 4 && e.Domains(all, fleet.LabelLeaf)[leaf] == 0
 	})
-	e.theDomain(ofAny("pair-a", "pair-b"), fleet.LabelLeaf)
+	e.OnlyDomain(ofAny("pair-a", "pair-b"), fleet.LabelLeaf)
 }
 
 // A gang that needs a whole leaf waits while small ones pass it. After maxBypass one
@@ -114,31 +99,31 @@ func TestSmallGroupsPassForAWhile(t *testing.T) {
 		return name
 	}
 	first := more()
-	e.whole(of(first), 1)
-	other := more(e.notIn(e.theDomain(of(first), fleet.LabelLeaf))) // so that neither leaf is whole
-	e.whole(of(other), 1)
+	e.Whole(of(first), 1)
+	other := more(e.notIn(e.OnlyDomain(of(first), fleet.LabelLeaf))) // so that neither leaf is whole
+	e.Whole(of(other), 1)
 	e.group("large", 4, key(fleet.LabelLeaf))
 	e.members("large", 0, 4)
-	e.refused("large", 4, "gang schedulinggroup "+e.ns+"/large: 3 of 4 members fit")
+	e.refused("large", 4, "gang schedulinggroup "+e.Namespace+"/large: 3 of 4 members fit")
 
-	e.whole(of(more()), 1) // the first that passes
-	e.eventually("nodes are kept for the large gang", func() bool {
+	e.Whole(of(more()), 1) // the first that passes
+	e.Eventually("nodes are kept for the large gang", func() bool {
 		return strings.Contains(e.condition("large", metav1.ConditionFalse), "; 4 nodes are reserved for it, because later gangs have bypassed it for longer than maxBypass (5s)")
 	})
-	held := fmt.Sprintf("held back: its only node is reserved for schedulinggroup %s/large, which has been bypassed longer than maxBypass (5s)", e.ns)
+	held := fmt.Sprintf("held back: its only node is reserved for schedulinggroup %s/large, which has been bypassed longer than maxBypass (5s)", e.Namespace)
 	last := ""
-	e.eventually("a later gang is held back", func() bool {
+	e.Eventually("a later gang is held back", func() bool {
 		last = more()
-		e.eventually("the gang is placed or held back", func() bool {
-			return e.bound(of(last)) == 1 || strings.Contains(e.condition(last, metav1.ConditionFalse), held)
+		e.Eventually("the gang is placed or held back", func() bool {
+			return e.Bound(of(last)) == 1 || strings.Contains(e.condition(last, metav1.ConditionFalse), held)
 		})
-		return e.bound(of(last)) == 0
+		return e.Bound(of(last)) == 0
 	})
 	t.Logf("%d small gangs came", made)
-	e.remove("small=yes," + groupName + "!=" + last)
-	e.whole(of("large"), 4)
-	e.theDomain(of("large"), fleet.LabelLeaf)
-	e.whole(of(last), 1) // whom it held back is let go
+	e.RemovePods("small=yes," + groupName + "!=" + last)
+	e.Whole(of("large"), 4)
+	e.OnlyDomain(of("large"), fleet.LabelLeaf)
+	e.Whole(of(last), 1) // whom it held back is let go
 }
 
 // replicas makes a ReplicaSet whose pods name the group, each as large as a node.
@@ -151,30 +136,9 @@ func (e *env) replicas(group string, n int32) {
 	set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: group}, Spec: appsv1.ReplicaSetSpec{
 		Replicas: &n, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template,
 	}}
-	if _, err := e.client.AppsV1().ReplicaSets(e.ns).Create(e.Context(), set, metav1.CreateOptions{}); err != nil {
+	if _, err := e.Client.AppsV1().ReplicaSets(e.Namespace).Create(e.Context(), set, metav1.CreateOptions{}); err != nil {
 		e.Fatalf("creating ReplicaSet %s: %v", group, err)
 	}
-}
-
-func (e *env) cordon(node string) {
-	e.Helper()
-	_, err := e.client.CoreV1().Nodes().Patch(e.Context(), node, types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
-	if err != nil {
-		e.Fatalf("cordoning node %s: %v", node, err)
-	}
-}
-
-// theDomain is the only domain that the pods stand in.
-func (e *env) theDomain(selector, label string) string {
-	e.Helper()
-	domains := e.domains(selector, label)
-	if len(domains) != 1 {
-		e.Fatalf("pods with %s stand in %v, want one domain", selector, domains)
-	}
-	for domain := range domains {
-		return domain
-	}
-	return ""
 }
 
 // notIn keeps a pod out of a leaf.
@@ -192,9 +156,9 @@ func (e *env) notIn(leaf string) func(*corev1.Pod) {
 func (e *env) waitingPods(selector string) string {
 	e.Helper()
 	said := ""
-	for _, pod := range e.pods(selector) {
+	for _, pod := range e.Pods(selector) {
 		if pod.Spec.NodeName == "" {
-			said += unschedulable(&pod)
+			said += harness.Unschedulable(&pod)
 		}
 	}
 	return said

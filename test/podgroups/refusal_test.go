@@ -39,7 +39,7 @@ func inTeam(team string) func(*corev1.Pod) {
 func TestPlannedAgainAfterARefusal(t *testing.T) {
 	e := newEnv(t)
 	before := e.refusals()
-	list, err := e.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	list, err := e.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,12 +50,12 @@ func TestPlannedAgainAfterARefusal(t *testing.T) {
 	})
 	e.members("train", 2, 4, small, inTeam("blue"), away("red", corev1.LabelHostname))
 	began := time.Now()
-	e.whole(of("train"), 4)
+	e.Whole(of("train"), 4)
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %v: the scheduler's backoff was waited for", took)
 	}
-	red := e.domains(of("train")+",team=red", corev1.LabelHostname)
-	for node := range e.domains(of("train")+",team=blue", corev1.LabelHostname) {
+	red := e.Domains(of("train")+",team=red", corev1.LabelHostname)
+	for node := range e.Domains(of("train")+",team=blue", corev1.LabelHostname) {
 		if red[node] > 0 {
 			t.Errorf("both teams stand on node %s", node)
 		}
@@ -74,14 +74,14 @@ func TestRefusedHoweverPlanned(t *testing.T) {
 	e.group("train", 4, key(fleet.LabelLeaf))
 	e.members("train", 0, 2, small, inTeam("red"))
 	e.members("train", 2, 4, small, inTeam("blue"), away("red", fleet.LabelLeaf))
-	e.refused("train", 4, "gang schedulinggroup "+e.ns+"/train: node ")
+	e.refused("train", 4, "gang schedulinggroup "+e.Namespace+"/train: node ")
 	said := e.condition("train", metav1.ConditionFalse)
 	if !strings.Contains(said, " refused member train-") || strings.Contains(said, "first placement status") {
 		t.Errorf("the PodGroup says %q", said)
 	}
 	e.group("other", nodes)
 	e.members("other", 0, nodes)
-	e.whole(of("other"), nodes)
+	e.Whole(of("other"), nodes)
 }
 
 var refusalMetric = regexp.MustCompile(`dovetail_gang_plan_refusals_total\{profile="dovetail"\} (\d+)`)
@@ -89,7 +89,7 @@ var refusalMetric = regexp.MustCompile(`dovetail_gang_plan_refusals_total\{profi
 // refusals is how many planned nodes were refused since the scheduler started.
 func (e *env) refusals() int {
 	e.Helper()
-	metrics, err := e.cluster.Metrics(e.Context(), localcluster.Dovetail)
+	metrics, err := e.Cluster.Metrics(e.Context(), localcluster.Dovetail)
 	if err != nil {
 		e.Fatal(err)
 	}

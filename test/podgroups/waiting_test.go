@@ -17,17 +17,17 @@ import (
 func TestGroupThatLacksMembers(t *testing.T) {
 	e := newEnv(t)
 	e.members("train", 0, 1)
-	e.eventually("a pod says that its PodGroup does not exist", func() bool {
-		return e.waitingPods(of("train")) == "waiting for schedulinggroup "+e.ns+"/train, which does not exist"
+	e.Eventually("a pod says that its PodGroup does not exist", func() bool {
+		return e.waitingPods(of("train")) == "waiting for schedulinggroup "+e.Namespace+"/train, which does not exist"
 	})
 	e.group("train", 3)
 	e.members("train", 1, 2)
-	e.refused("train", 2, "waiting for 1 of 3 members: spec.schedulingPolicy.gang.minCount of schedulinggroup "+e.ns+"/train is 3, and 2 exist so far")
-	e.removePod("train-1")
-	e.refused("train", 1, "waiting for 2 of 3 members: spec.schedulingPolicy.gang.minCount of schedulinggroup "+e.ns+"/train is 3, and 1 exist so far")
+	e.refused("train", 2, "waiting for 1 of 3 members: spec.schedulingPolicy.gang.minCount of schedulinggroup "+e.Namespace+"/train is 3, and 2 exist so far")
+	e.RemovePod("train-1")
+	e.refused("train", 1, "waiting for 2 of 3 members: spec.schedulingPolicy.gang.minCount of schedulinggroup "+e.Namespace+"/train is 3, and 1 exist so far")
 	e.members("train", 1, 3)
-	e.whole(of("train"), 3)
-	e.eventually("the PodGroup is scheduled", func() bool { return e.condition("train", metav1.ConditionTrue) != "" })
+	e.Whole(of("train"), 3)
+	e.Eventually("the PodGroup is scheduled", func() bool { return e.condition("train", metav1.ConditionTrue) != "" })
 }
 
 // A group that is complete waits for the others of its hierarchy, and says for which.
@@ -38,9 +38,9 @@ func TestHierarchyThatLacksMembers(t *testing.T) {
 	e.group("b", 3, key(fleet.LabelLeaf), below("all"))
 	e.members("a", 0, 2)
 	e.members("b", 0, 1)
-	e.refused("a", 2, "waiting for groups of compositepodgroup "+e.ns+"/all: 1 of the 3 members that PodGroup b needs exist so far")
+	e.refused("a", 2, "waiting for groups of compositepodgroup "+e.Namespace+"/all: 1 of the 3 members that PodGroup b needs exist so far")
 	e.refused("b", 1, "waiting for 2 of 3 members: ")
 	e.members("b", 1, 3)
-	e.whole(of("a"), 2)
-	e.whole(of("b"), 3)
+	e.Whole(of("a"), 2)
+	e.Whole(of("b"), 3)
 }

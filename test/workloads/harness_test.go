@@ -13,46 +13,46 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
+	"github.com/dovetail-dev/dovetail/test/harness"
+	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
-
-// patience limits the wait for an event of a watch. It is long because an API
-// server serves a new definition only after a while.
-const patience = time.Minute
 
 const namespace = "default"
 
 var (
-	definitions        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	coschedulingGroups = workloads.CoschedulingGroup.Resource
 	rayClusters        = workloads.RayCluster.Resource
 )
 
+// shared is an API server and nothing else. All tests use it in sequence.
+var shared = harness.Share(func() (localcluster.Options, error) {
+	return localcluster.Options{
+		Without: []string{
+			localcluster.ControllerManager, localcluster.Scheduler, localcluster.Kwok, localcluster.KubeRay, localcluster.Dovetail,
+		},
+		Out: os.Stderr,
+	}, nil
+}, nil)
+
+// TestMain stops the API server, if a test started it.
+func TestMain(m *testing.M) { shared.Main(m) }
+
 // cluster is the API server in a test. Initially none of the kinds is installed.
-type cluster struct {
-	t      *testing.T
-	client dynamic.Interface
-}
+type cluster struct{ *harness.Env }
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	client, err := dynamic.NewForConfig(admin)
-	if err != nil {
-		t.Fatalf("making a client: %v", err)
-	}
-	c := &cluster{t: t, client: client}
+	c := &cluster{harness.New(t, shared.Cluster(t), harness.Options{
+		Namespace: namespace, Unchecked: true, Logs: []string{localcluster.APIServer},
+	})}
 	for _, kind := range workloads.Kinds() {
 		if !kind.BuiltIn {
 			c.uninstall(kind.Resource.GroupResource().String())
@@ -63,120 +63,83 @@ func newCluster(t *testing.T) *cluster {
 
 // install creates a definition and waits until its objects can be created.
 func (c *cluster) install(definition *unstructured.Unstructured) {
-	c.t.Helper()
-	c.create(definitions, definition)
+	c.Helper()
+	c.create(harness.Definitions, definition)
 	name := definition.GetName()
-	c.t.Cleanup(func() { c.uninstall(name) })
-	c.until("definition "+name+" is established", func(ctx context.Context) (bool, error) {
-		got, err := c.client.Resource(definitions).Get(ctx, name, metav1.GetOptions{})
+	c.Cleanup(func() { c.uninstall(name) })
+	c.Until("definition "+name+" is established", func(ctx context.Context) string {
+		got, err := c.Of(harness.Definitions).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			return false, err
+			return err.Error()
 		}
 		status, _ := got.Object["status"].(map[string]any)
 		conditions, _ := status["conditions"].([]any) // null at first
-		return slices.ContainsFunc(conditions, func(c any) bool {
+		if slices.ContainsFunc(conditions, func(c any) bool {
 			m := c.(map[string]any)
 			return m["type"] == "Established" && m["status"] == "True"
-		}), nil
+		}) {
+			return ""
+		}
+		return fmt.Sprintf("its conditions are %v", conditions)
 	})
 }
 
 // uninstall deletes a definition, if it exists, and waits until it is gone.
 func (c *cluster) uninstall(name string) {
-	c.t.Helper()
-	err := c.client.Resource(definitions).Delete(context.Background(), name, metav1.DeleteOptions{})
+	c.Helper()
+	err := c.Of(harness.Definitions).Delete(context.Background(), name, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
-		c.t.Fatalf("deleting definition %s: %v", name, err)
+		c.Fatalf("deleting definition %s: %v", name, err)
 	}
-	c.until("definition "+name+" is gone", func(ctx context.Context) (bool, error) {
-		_, err := c.client.Resource(definitions).Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return true, nil
+	c.Until("definition "+name+" is gone", func(ctx context.Context) string {
+		_, err := c.Of(harness.Definitions).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return ""
+		case err != nil:
+			return err.Error()
 		}
-		return false, err
+		return "it is there"
 	})
 }
 
+// create creates an object once its kind is served.
 func (c *cluster) create(resource schema.GroupVersionResource, u *unstructured.Unstructured) {
-	c.t.Helper()
-	c.until("creating "+u.GetName(), func(ctx context.Context) (bool, error) {
-		_, err := c.resource(resource, u).Create(ctx, u, metav1.CreateOptions{})
-		if apierrors.IsNotFound(err) {
-			return false, nil // not served yet
+	c.Helper()
+	c.Until("creating "+u.GetName(), func(ctx context.Context) string {
+		_, err := c.Of(resource).Create(ctx, u, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			c.Fatalf("creating %s %s: %v", u.GetKind(), u.GetName(), err)
 		}
-		return err == nil, err
-	})
-}
-
-// change edits an object, or with "status" its status.
-func (c *cluster) change(resource schema.GroupVersionResource, name string, edit func(object map[string]any) error, part ...string) {
-	c.t.Helper()
-	c.until("changing "+name, func(ctx context.Context) (bool, error) {
-		u := &unstructured.Unstructured{}
-		u.SetNamespace(namespaceOf(resource))
-		u, err := c.resource(resource, u).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return false, err
-		}
-		if err := edit(u.Object); err != nil {
-			return false, err
-		}
-		_, err = c.resource(resource, u).Update(ctx, u, metav1.UpdateOptions{}, part...)
-		if apierrors.IsConflict(err) {
-			return false, nil
-		}
-		return err == nil, err
+		return harness.Text(err)
 	})
 }
 
 func (c *cluster) delete(resource schema.GroupVersionResource, name string) {
-	c.t.Helper()
-	err := c.client.Resource(resource).Namespace(namespace).Delete(context.Background(), name, metav1.DeleteOptions{})
-	if err != nil {
-		c.t.Fatalf("deleting %s: %v", name, err)
-	}
-}
-
-func (c *cluster) resource(resource schema.GroupVersionResource, u *unstructured.Unstructured) dynamic.ResourceInterface {
-	if u.GetNamespace() == "" {
-		return c.client.Resource(resource)
-	}
-	return c.client.Resource(resource).Namespace(u.GetNamespace())
-}
-
-func namespaceOf(resource schema.GroupVersionResource) string {
-	if resource == definitions {
-		return ""
-	}
-	return namespace
-}
-
-func (c *cluster) until(what string, done func(context.Context) (bool, error)) {
-	c.t.Helper()
-	err := wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, patience, true, done)
-	if err != nil {
-		c.t.Fatalf("%s: %v", what, err)
+	c.Helper()
+	if err := c.Of(resource).Delete(c.Context(), name, metav1.DeleteOptions{}); err != nil {
+		c.Fatalf("deleting %s: %v", name, err)
 	}
 }
 
 // watch starts a watcher, for the given user or for the administrator.
 func (c *cluster) watch(user string) *watched {
-	c.t.Helper()
-	cfg := rest.CopyConfig(admin)
+	c.Helper()
+	cfg := c.Cluster.AdminConfig()
 	if user != "" {
 		cfg.Impersonate.UserName = user
 	}
 	w, err := workloads.New(cfg)
 	if err != nil {
-		c.t.Fatalf("making the watcher: %v", err)
+		c.Fatalf("making the watcher: %v", err)
 	}
 	watched := &watched{Watcher: w, cluster: c}
 	w.OnChange(watched.recordChange)
 	ctx, cancel := context.WithCancel(context.Background())
-	c.t.Cleanup(cancel)
+	c.Cleanup(cancel)
 	for range 2 { // Two profiles of a process both call Start.
 		if err := w.Start(ctx); err != nil {
-			c.t.Fatalf("starting the watcher: %v", err)
+			c.Fatalf("starting the watcher: %v", err)
 		}
 	}
 	return watched
@@ -217,27 +180,25 @@ func (w *watched) times(key gangs.Key) int {
 }
 
 func (w *watched) untilSynced() {
-	w.cluster.t.Helper()
-	w.cluster.until("the watcher has synced", func(context.Context) (bool, error) { return w.HasSynced(), nil })
+	w.cluster.Helper()
+	w.cluster.Eventually("the watcher has synced", w.HasSynced)
 }
 
 // untilChanged waits until the watcher reports a change of the gang.
 func (w *watched) untilChanged(key gangs.Key) {
-	w.cluster.t.Helper()
-	w.cluster.until(fmt.Sprintf("the watcher reports a change of %s", key), func(context.Context) (bool, error) { return w.times(key) > 0, nil })
+	w.cluster.Helper()
+	w.cluster.Eventually(fmt.Sprintf("the watcher reports a change of %s", key), func() bool { return w.times(key) > 0 })
 }
 
 // untilCoschedulingGroup waits until the lookup of a PodGroup returns a text.
 func (w *watched) untilCoschedulingGroup(name, want string) {
-	w.cluster.t.Helper()
-	got := ""
-	err := wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, patience, true, func(context.Context) (bool, error) {
-		got = w.coschedulingGroup(name)
-		return strings.Contains(got, want), nil
+	w.cluster.Helper()
+	w.cluster.Until(fmt.Sprintf("PodGroup %s: want %q", name, want), func(context.Context) string {
+		if got := w.coschedulingGroup(name); !strings.Contains(got, want) {
+			return fmt.Sprintf("got %q", got)
+		}
+		return ""
 	})
-	if err != nil {
-		w.cluster.t.Fatalf("PodGroup %s: want %q, got %q", name, want, got)
-	}
 }
 
 // coschedulingGroup returns the minimum or the error of the lookup of a PodGroup.
@@ -260,44 +221,16 @@ func shipped(t *testing.T, module, file string) *unstructured.Unstructured {
 	if err != nil {
 		t.Fatalf("reading the definition: %v", err)
 	}
-	return decode(t, string(text))
-}
-
-// loose returns a definition of a resource that accepts any content.
-func loose(t *testing.T, resource schema.GroupVersionResource, kind string, versions ...string) *unstructured.Unstructured {
-	t.Helper()
-	served := make([]string, len(versions))
-	for i, v := range versions {
-		served[i] = fmt.Sprintf("{name: %s, served: true, storage: %v, subresources: {status: {}}, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}", v, i == 0)
-	}
-	return decode(t, fmt.Sprintf(`
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: %[1]s.%[2]s
-  annotations: {api-approved.kubernetes.io: unapproved}
-spec:
-  group: %[2]s
-  scope: Namespaced
-  names: {plural: %[1]s, kind: %[3]s, listKind: %[3]sList}
-  versions: [%[4]s]
-`, resource.Resource, resource.Group, kind, strings.Join(served, ", ")))
-}
-
-func decode(t *testing.T, text string) *unstructured.Unstructured {
-	t.Helper()
-	u := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
-		t.Fatalf("reading a test's object: %v", err)
-	}
-	return u
+	return harness.Decode(t, string(text))
 }
 
 func coschedulingGroup(t *testing.T, name string, minMember any) *unstructured.Unstructured {
-	return decode(t, fmt.Sprintf("{apiVersion: scheduling.x-k8s.io/v1alpha1, kind: PodGroup, metadata: {namespace: %s, name: %s}, spec: {minMember: %v}}",
+	return harness.Decode(t, fmt.Sprintf("{apiVersion: scheduling.x-k8s.io/v1alpha1, kind: PodGroup, metadata: {namespace: %s, name: %s}, spec: {minMember: %v}}",
 		namespace, name, minMember))
 }
 
-func setMinMember(n int64) func(map[string]any) error {
-	return func(object map[string]any) error { return unstructured.SetNestedField(object, n, "spec", "minMember") }
+func setMinMember(n int64) func(*unstructured.Unstructured) error {
+	return func(u *unstructured.Unstructured) error {
+		return unstructured.SetNestedField(u.Object, n, "spec", "minMember")
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
+	"github.com/dovetail-dev/dovetail/test/harness"
 )
 
 // gangOf returns the gang from the source of the key, without pods.
@@ -46,15 +47,15 @@ func TestEveryKindIsWatchedOnceInstalled(t *testing.T) {
 			if _, err := readMinimum(w, kind, key); !errors.Is(err, gangs.ErrNotInstalled) {
 				t.Fatalf("want ErrNotInstalled, got %v", err)
 			}
-			c.install(loose(t, kind.Resource, kind.Name, kind.Resource.Version))
-			c.create(kind.Resource, decode(t, fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {namespace: %s, name: a}, spec: %s}",
+			c.install(harness.LooseDefinition(t, kind.Resource.GroupResource(), kind.Name, kind.Resource.Version))
+			c.create(kind.Resource, harness.Decode(t, fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {namespace: %s, name: a}, spec: %s}",
 				kind.Resource.GroupVersion(), kind.Name, namespace, object.spec)))
 			w.untilChanged(key)
 			got := 0
-			c.until("the object is read", func(context.Context) (bool, error) {
+			c.Until("the object is read", func(context.Context) string {
 				var err error
 				got, err = readMinimum(w, kind, key)
-				return err == nil, nil
+				return harness.Text(err)
 			})
 			if got != object.min {
 				t.Errorf("min: want %d, got %d", object.min, got)
@@ -88,7 +89,7 @@ func TestBuiltInKinds(t *testing.T) {
 	if _, err := gangOf(w, key); !errors.Is(err, gangs.ErrNotFound) {
 		t.Errorf("a Job that is not there: want ErrNotFound, got %v", err)
 	}
-	c.create(workloads.Job.Resource, decode(t, fmt.Sprintf(`{apiVersion: batch/v1, kind: Job,
+	c.create(workloads.Job.Resource, harness.Decode(t, fmt.Sprintf(`{apiVersion: batch/v1, kind: Job,
 		metadata: {namespace: %s, name: a, labels: {dovetail.dev/gang: "true"}},
 		spec: {parallelism: 3, completions: 3, template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}}}`, namespace)))
 	w.untilChanged(key)

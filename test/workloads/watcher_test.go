@@ -15,6 +15,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
+	"github.com/dovetail-dev/dovetail/test/harness"
 )
 
 const (
@@ -28,7 +29,7 @@ func key(name string) gangs.Key { return gangs.CoschedulingKey(namespace, name) 
 
 // Before Start a lookup does not return ErrNotFound, because the state is unknown.
 func TestLookupBeforeStart(t *testing.T) {
-	w, err := workloads.New(admin)
+	w, err := workloads.New(shared.Cluster(t).AdminConfig())
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
@@ -92,15 +93,15 @@ func TestStatusChangesAreNotReported(t *testing.T) {
 	w.forget()
 
 	for range 5 {
-		c.change(coschedulingGroups, "a", func(object map[string]any) error {
-			running, _, err := unstructured.NestedInt64(object, "status", "running")
+		c.Edit(coschedulingGroups, "a", func(u *unstructured.Unstructured) error {
+			running, _, err := unstructured.NestedInt64(u.Object, "status", "running")
 			if err != nil {
 				return err
 			}
-			return unstructured.SetNestedField(object, running+1, "status", "running")
+			return unstructured.SetNestedField(u.Object, running+1, "status", "running")
 		}, "status")
 	}
-	c.change(coschedulingGroups, "a", setMinMember(5))
+	c.Edit(coschedulingGroups, "a", setMinMember(5))
 	w.untilCoschedulingGroup("a", "minMember 5")
 	w.untilChanged(key("a"))
 	if n := w.times(key("a")); n != 1 {
@@ -117,22 +118,22 @@ func TestStatusChangesAreNotReported(t *testing.T) {
 // the version that the watcher reads.
 func TestVersionThatIsNotServed(t *testing.T) {
 	c := newCluster(t)
-	c.install(loose(t, coschedulingGroups, "PodGroup", "v1"))
+	c.install(harness.LooseDefinition(t, coschedulingGroups.GroupResource(), "PodGroup", "v1"))
 	w := c.watch("")
 	w.untilSynced()
 	w.untilCoschedulingGroup("a", "version v1alpha1 of CustomResourceDefinition podgroups.scheduling.x-k8s.io is not installed")
 
-	c.change(definitions, "podgroups.scheduling.x-k8s.io", func(object map[string]any) error {
-		versions, _, err := unstructured.NestedSlice(object, "spec", "versions")
+	c.Edit(harness.Definitions, "podgroups.scheduling.x-k8s.io", func(u *unstructured.Unstructured) error {
+		versions, _, err := unstructured.NestedSlice(u.Object, "spec", "versions")
 		if err != nil {
 			return err
 		}
-		other := loose(t, coschedulingGroups, "PodGroup", "v1", "v1alpha1")
+		other := harness.LooseDefinition(t, coschedulingGroups.GroupResource(), "PodGroup", "v1", "v1alpha1")
 		added, _, err := unstructured.NestedSlice(other.Object, "spec", "versions")
 		if err != nil {
 			return err
 		}
-		return unstructured.SetNestedSlice(object, append(versions, added[1]), "spec", "versions")
+		return unstructured.SetNestedSlice(u.Object, append(versions, added[1]), "spec", "versions")
 	})
 	w.untilCoschedulingGroup("a", "does not exist")
 	c.create(coschedulingGroups, coschedulingGroup(t, "a", 4))
@@ -142,7 +143,7 @@ func TestVersionThatIsNotServed(t *testing.T) {
 // A malformed object does not affect others.
 func TestMalformedObjectBesideGoodOnes(t *testing.T) {
 	c := newCluster(t)
-	c.install(loose(t, coschedulingGroups, "PodGroup", "v1alpha1"))
+	c.install(harness.LooseDefinition(t, coschedulingGroups.GroupResource(), "PodGroup", "v1alpha1"))
 	c.create(coschedulingGroups, coschedulingGroup(t, "bad", "four"))
 	c.create(coschedulingGroups, coschedulingGroup(t, "good", 4))
 	w := c.watch("")
@@ -156,7 +157,7 @@ func TestMalformedObjectBesideGoodOnes(t *testing.T) {
 	}
 
 	w.forget()
-	c.change(coschedulingGroups, "bad", setMinMember(3))
+	c.Edit(coschedulingGroups, "bad", setMinMember(3))
 	w.untilChanged(key("bad"))
 	w.untilCoschedulingGroup("bad", "minMember 3")
 }
@@ -191,7 +192,7 @@ func TestRayClusterBehindAPodGroup(t *testing.T) {
 	c := newCluster(t)
 	c.install(shipped(t, podGroupModule, podGroupFile))
 	c.install(shipped(t, rayModule, rayFile))
-	ray := decode(t, `
+	ray := harness.Decode(t, `
 apiVersion: ray.io/v1
 kind: RayCluster
 metadata: {namespace: default, name: a, annotations: {dovetail.dev/topology-required: leaf}}
@@ -222,13 +223,13 @@ spec:
 
 	w.untilChanged(key("other-name"))
 	w.forget()
-	c.change(rayClusters, "a", func(object map[string]any) error {
-		groups, _, err := unstructured.NestedSlice(object, "spec", "workerGroupSpecs")
+	c.Edit(rayClusters, "a", func(u *unstructured.Unstructured) error {
+		groups, _, err := unstructured.NestedSlice(u.Object, "spec", "workerGroupSpecs")
 		if err != nil {
 			return err
 		}
 		groups[0].(map[string]any)["replicas"] = int64(5)
-		return unstructured.SetNestedSlice(object, groups, "spec", "workerGroupSpecs")
+		return unstructured.SetNestedSlice(u.Object, groups, "spec", "workerGroupSpecs")
 	})
 	w.untilChanged(gangs.RayClusterKey(namespace, "a"))
 	w.untilChanged(key("other-name"))
@@ -239,19 +240,19 @@ spec:
 
 // allow lets a user read a resource.
 func (c *cluster) allow(user, group, resource string) {
-	c.t.Helper()
+	c.Helper()
 	name := user + "-" + resource + "." + group
 	roles := schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "clusterroles"}
 	bindings := schema.GroupVersionResource{Group: rbacv1.GroupName, Version: "v1", Resource: "clusterrolebindings"}
-	c.create(roles, decode(c.t, `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: `+name+`},
+	c.create(roles, harness.Decode(c.T, `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: `+name+`},
 		rules: [{apiGroups: [`+group+`], resources: [`+resource+`], verbs: [get, list, watch]}]}`))
-	c.create(bindings, decode(c.t, `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: `+name+`},
+	c.create(bindings, harness.Decode(c.T, `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: `+name+`},
 		roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: `+name+`},
 		subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: `+user+`}]}`))
-	c.t.Cleanup(func() {
+	c.Cleanup(func() {
 		for _, r := range []schema.GroupVersionResource{roles, bindings} {
-			if err := c.client.Resource(r).Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
-				c.t.Errorf("deleting %s %s: %v", r.Resource, name, err)
+			if err := c.Of(r).Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+				c.Errorf("deleting %s %s: %v", r.Resource, name, err)
 			}
 		}
 	})
