@@ -6,8 +6,6 @@ package gangs
 import (
 	"fmt"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // NextBatch says which members of a gang are to be planned now, and how many of each
@@ -63,14 +61,13 @@ func NextBatch(g Gang, members []Member, placed func(Member) bool) (Gang, []Memb
 // setAsideDone takes out the members that have succeeded, and what they count for
 // in the quorum: the nodes where they ran no longer constrain the gang.
 func setAsideDone(g Gang, members []Member) (Gang, []Member) {
-	done := func(m Member) bool { return m.Pod.Status.Phase == corev1.PodSucceeded }
-	if !slices.ContainsFunc(members, done) {
+	if !slices.ContainsFunc(members, isDone) {
 		return g, members
 	}
 	g.Roles = slices.Clone(g.Roles)
 	var rest []Member
 	for _, m := range members {
-		if !done(m) {
+		if !isDone(m) {
 			rest = append(rest, m)
 			continue
 		}

@@ -78,6 +78,9 @@ type Gang struct {
 	// so that a pod of an earlier object with the same name is recognised and
 	// left out.
 	Controls bool
+	// Attempt, if set, is the present attempt of an object that makes all its pods anew
+	// when it restarts. A pod of another attempt (Member.Attempt) is left out.
+	Attempt string
 	// Problem is one sentence that says what is wrong with the declaration. A
 	// gang with a problem waits.
 	Problem string
@@ -125,9 +128,10 @@ func (g Gang) Role(name string) (Role, bool) {
 }
 
 // Has reports whether the member belongs to this gang's present declaration, and
-// not to an earlier object of the same name.
+// not to an earlier object of the same name or to another attempt.
 func (g Gang) Has(m Member) bool {
-	return m.Key == g.Key && (!g.Controls || m.Maker == g.UID)
+	return m.Key == g.Key && (!g.Controls || m.Maker == g.UID) &&
+		(g.Attempt == "" || m.Attempt == "" || m.Attempt == g.Attempt)
 }
 
 // Member is one pod of a gang with all that its source reads from the pod
@@ -146,6 +150,9 @@ type Member struct {
 	// Maker is the UID of the object that made the pod: its controller or, where
 	// the pod says so, the object that made its controller.
 	Maker types.UID
+	// Attempt is the attempt of the object in which the pod was made, where the pod
+	// says so.
+	Attempt string
 }
 
 // Rank is a member's place among the members of its role. Only the order

@@ -27,6 +27,7 @@ const (
 	jobSetReplicatedJob = "jobset.sigs.k8s.io/replicatedjob-name"
 	jobSetJobIndex      = "jobset.sigs.k8s.io/job-index"
 	jobSetJobKey        = "jobset.sigs.k8s.io/job-key"
+	jobSetAttempt       = "jobset.sigs.k8s.io/restart-attempt"
 )
 
 // Annotations that ask for exclusive placement: of a Job in a domain to itself.
@@ -56,18 +57,6 @@ type JobSetSpec struct {
 	Suspend        *bool                `json:"suspend"`
 	StartupPolicy  *JobSetStartupPolicy `json:"startupPolicy"`
 	ReplicatedJobs []ReplicatedJob      `json:"replicatedJobs"`
-}
-
-// JobSetStatus is the part of a JobSet's status that is read.
-type JobSetStatus struct {
-	ReplicatedJobsStatus []ReplicatedJobStatus `json:"replicatedJobsStatus"`
-}
-
-// ReplicatedJobStatus says how many Jobs of a replicatedJob are complete. A
-// scheduler does not see pods that have ended, so this is how it knows.
-type ReplicatedJobStatus struct {
-	Name      string `json:"name"`
-	Succeeded int32  `json:"succeeded"`
 }
 
 // JobSetStartupPolicy says in which order Jobs are made.
@@ -182,17 +171,21 @@ func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
 		},
 		Created:  set.CreationTimestamp.Time,
 		Controls: true,
+		Attempt:  set.attempt(),
 		Roles:    jobSetRoles(set),
 	}
-	switch name := JobSetKey(set.Namespace, set.Name); {
+	switch name, ended := JobSetKey(set.Namespace, set.Name), set.ended(); {
 	case set.DeletionTimestamp != nil:
 		g.Problem = fmt.Sprintf("%s is being deleted", name)
+	case ended != "":
+		g.Problem = fmt.Sprintf("%s makes no more pods: condition %s is true", name, ended)
 	case isTrue(set.Spec.Suspend):
 		g.Problem = fmt.Sprintf("%s is suspended: spec.suspend is true", name)
 	}
 	for i := range set.Spec.ReplicatedJobs {
 		job := &set.Spec.ReplicatedJobs[i]
-		addDone(g, members, job.Name, set.done(job.Name)*podsOfJob(&job.Template.Spec))
+		most := pods(set.done(job), podsOfJob(&job.Template.Spec))
+		addDone(g, job.Name, min(most, doneInIdleJobs(g, members, job.Name)))
 	}
 	for _, r := range g.Roles {
 		g.Min += r.Min
@@ -211,7 +204,7 @@ func jobSetRoles(set *JobSet) []Role {
 		}
 		later := inOrder && len(roles) > 0 || waitsForAnother(job, roles)
 		alone := set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations)
-		roles = append(roles, replicatedJobRole(job, set.done(job.Name), later, alone))
+		roles = append(roles, replicatedJobRole(job, set.done(job), later, alone))
 	}
 	slices.SortFunc(roles, func(a, b Role) int { return strings.Compare(a.Name, b.Name) })
 	return roles
@@ -223,16 +216,6 @@ func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 	return slices.ContainsFunc(job.DependsOn, func(on JobSetDependency) bool {
 		return slices.ContainsFunc(before, func(r Role) bool { return r.Name == on.Name })
 	})
-}
-
-// done is how many Jobs of a replicatedJob are complete and make no more pods.
-func (s *JobSet) done(name string) int64 {
-	for i := range s.Status.ReplicatedJobsStatus {
-		if status := &s.Status.ReplicatedJobsStatus[i]; status.Name == name {
-			return int64(status.Succeeded)
-		}
-	}
-	return 0
 }
 
 func replicatedJobRole(job *ReplicatedJob, done int64, later, alone bool) Role {

@@ -25,7 +25,7 @@ type PodGroupWish struct {
 	// Asked reports that pods of the object will name the group.
 	Asked bool
 	// Resting reports that no pods are to be expected for now: the object is
-	// suspended or on its way out. Nothing is wrong with that.
+	// suspended, has ended or is on its way out. Nothing is wrong with that.
 	Resting bool
 	// PriorityClass is the one of all pods. A group whose priority differs from
 	// that of its pods is refused by the scheduler.
@@ -63,7 +63,7 @@ func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 }
 
 // JobSetPodGroup reads the request from the metadata of the JobSet, from
-// spec.suspend, and of each replicatedJob's pods from their labels,
+// spec.suspend and the conditions, and of each replicatedJob's pods from their labels,
 // priorityClassName and schedulerName. Initialisers are in no gang, and pods with
 // exclusive placement wait for one another in a way that a PodGroup cannot say:
 // neither are put into the group, whatever their templates say.
@@ -78,7 +78,7 @@ func JobSetPodGroup(set *JobSet) PodGroupWish {
 		templates = append(templates, templateOf("replicatedJob "+job.Name, template, nil))
 	}
 	wish := mergeTemplates(JobSetKey(set.Namespace, set.Name), templates)
-	wish.Resting = set.DeletionTimestamp != nil || isTrue(set.Spec.Suspend)
+	wish.Resting = set.DeletionTimestamp != nil || isTrue(set.Spec.Suspend) || set.ended() != ""
 	return wish
 }
 

@@ -46,7 +46,7 @@ type Watcher struct {
 // OnChange adds a function that is called with the key of a gang whenever what
 // declares it is created, changed or deleted, and whenever a lookup that found
 // nothing would now give another reason for it. It is not called for changes
-// that no source reads, such as those of status. The lookups answer with the
+// that no source reads, such as most of those of status. The lookups answer with the
 // new state by then. The function must not block, and may be called from several
 // goroutines at once.
 func (w *Watcher) OnChange(f func(gangs.Key)) {
