@@ -206,8 +206,9 @@ func indexesLeft(job *batchv1.Job, g Gang, members []Member) int64 {
 		ended = append(ended, parseIndexes(*failed)...)
 	}
 	for _, m := range members {
-		if g.Has(m) && isDone(m) && m.Rank.Known && slices.Contains(m.Pod.Finalizers, batchv1.JobTrackingFinalizer) {
-			ended = append(ended, indexRange{m.Rank.Index, m.Rank.Index})
+		index, ok := indexAt(m.Pod, completionIndex)
+		if ok && g.Has(m) && isDone(m) && slices.Contains(m.Pod.Finalizers, batchv1.JobTrackingFinalizer) {
+			ended = append(ended, indexRange{index, index})
 		}
 	}
 	completions := int64(*job.Spec.Completions)

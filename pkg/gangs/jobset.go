@@ -84,6 +84,12 @@ type JobSets interface {
 	JobSet(namespace, name string) (*JobSet, error)
 }
 
+// JobSetObjects looks up JobSets and their Jobs.
+type JobSetObjects interface {
+	JobSets
+	Jobs
+}
+
 // jobSetSource infers a gang from the JobSet that made the pod's Job. The pod
 // names it by label; there is no object that declares a gang.
 //
@@ -93,12 +99,12 @@ type JobSets interface {
 // every Job starts alone, by JobSet's own rules, and the others of the Job
 // together after it.
 type jobSetSource struct {
-	sets JobSets
+	objects JobSetObjects
 }
 
 // NewJobSetSource returns the source of gangs inferred from JobSets.
-func NewJobSetSource(sets JobSets) Source {
-	return jobSetSource{sets: sets}
+func NewJobSetSource(objects JobSetObjects) Source {
+	return jobSetSource{objects: objects}
 }
 
 // JobSetKey is the key of the gang inferred from that JobSet.
@@ -125,7 +131,7 @@ func (jobSetSource) Replica(pod *corev1.Pod) string { return jobSetReplica(pod) 
 func (jobSetSource) Maker(pod *corev1.Pod) types.UID { return groupMaker(pod) }
 
 func (s jobSetSource) Gang(key Key, members []Member) (Gang, error) {
-	return gangOfJobSet(key, key, s.sets, members)
+	return gangOfJobSet(key, key, s.objects, members)
 }
 
 // jobSetReplica is the Job of a pod whose Job is placed by itself.
@@ -153,8 +159,8 @@ func completionIndexOf(pod *corev1.Pod) string {
 }
 
 // gangOfJobSet is the gang that a JobSet describes, under the given key.
-func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
-	set, err := sets.JobSet(of.Namespace, of.Name)
+func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, error) {
+	set, err := objects.JobSet(of.Namespace, of.Name)
 	if err != nil {
 		return Gang{}, err
 	}
@@ -172,7 +178,6 @@ func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
 		Created:  set.CreationTimestamp.Time,
 		Controls: true,
 		Attempt:  set.attempt(),
-		Roles:    jobSetRoles(set),
 	}
 	switch name, ended := JobSetKey(set.Namespace, set.Name), set.ended(); {
 	case set.DeletionTimestamp != nil:
@@ -182,11 +187,7 @@ func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
 	case isTrue(set.Spec.Suspend):
 		g.Problem = fmt.Sprintf("%s is suspended: spec.suspend is true", name)
 	}
-	for i := range set.Spec.ReplicatedJobs {
-		job := &set.Spec.ReplicatedJobs[i]
-		most := pods(set.done(job), podsOfJob(&job.Template.Spec))
-		addDone(g, job.Name, min(most, doneInIdleJobs(g, members, job.Name)))
-	}
+	g.Roles = jobSetRoles(g, set, members, objects)
 	for _, r := range g.Roles {
 		g.Min += r.Min
 	}
@@ -194,7 +195,7 @@ func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
 }
 
 // jobSetRoles are the replicatedJobs that make pods for the gang, by name.
-func jobSetRoles(set *JobSet) []Role {
+func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
 	inOrder := set.Spec.StartupPolicy != nil && set.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
 	var roles []Role
 	for i := range set.Spec.ReplicatedJobs {
@@ -202,9 +203,14 @@ func jobSetRoles(set *JobSet) []Role {
 		if initialises(job.Name, job.Template.Spec.Template.Labels) {
 			continue
 		}
+		done, each := set.done(job), podsOfJob(&job.Template.Spec)
+		left := valueOr(job.Replicas, 1) - done
+		if set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations) {
+			roles = append(roles, Role{Name: job.Name, Want: pods(left, each-1), Step: int(max(0, each-1))})
+			continue
+		}
 		later := inOrder && len(roles) > 0 || waitsForAnother(job, roles)
-		alone := set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations)
-		roles = append(roles, replicatedJobRole(job, set.done(job), later, alone))
+		roles = append(roles, jobsRole(jobsOf(g, job, members, jobs, pods(done, each)), job.Name, left, each, later))
 	}
 	slices.SortFunc(roles, func(a, b Role) int { return strings.Compare(a.Name, b.Name) })
 	return roles
@@ -218,16 +224,20 @@ func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 	})
 }
 
-func replicatedJobRole(job *ReplicatedJob, done int64, later, alone bool) Role {
-	replicas, each := valueOr(job.Replicas, 1)-done, podsOfJob(&job.Template.Spec)
-	r := Role{Name: job.Name, Want: pods(replicas, each)}
-	switch {
-	case alone:
-		r.Want, r.Step = pods(replicas, each-1), int(max(0, each-1))
-	case later:
+// jobsRole is the role of a replicatedJob of which so many Jobs are left, of so many pods
+// each where nothing more is known of them.
+func jobsRole(jobs jobsOfRole, name string, left, each int64, later bool) Role {
+	r := Role{Name: name}
+	if left > 0 {
+		r.Want = jobs.needs + pods(left-jobs.busy, each)
+	}
+	if later {
 		r.Step = r.Want
-	default:
-		r.Min = r.Want
+		return r
+	}
+	if r.Min = r.Want; r.Min > 0 {
+		r.Min += jobs.done
+		r.Want = r.Min
 	}
 	return r
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // JobSetStatus is the part of a JobSet's status that is read: of the conditions those
@@ -71,28 +70,4 @@ func (s *JobSet) done(job *ReplicatedJob) int64 {
 		}
 	}
 	return 0
-}
-
-// doneInIdleJobs counts the members of a replicatedJob that have succeeded in Jobs of which
-// no other member is left to run. The status says how many Jobs are complete but not which;
-// a Job with members to run is not, and the quorum counts all its pods already.
-func doneInIdleJobs(g Gang, members []Member, role string) int {
-	done, busy := map[types.UID]int{}, map[types.UID]bool{}
-	for _, m := range members {
-		if m.Role != role || !g.Has(m) || !Live(m.Pod) {
-			continue
-		}
-		if job := controllerUID(m.Pod); isDone(m) {
-			done[job]++
-		} else {
-			busy[job] = true
-		}
-	}
-	sum := 0
-	for job, n := range done {
-		if !busy[job] {
-			sum += n
-		}
-	}
-	return sum
 }

@@ -6,8 +6,10 @@ package gangs_test
 import (
 	"testing"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -145,6 +147,72 @@ func TestTrapJobSetEnded(t *testing.T) {
 			objects: objects{jobSets: with("a", endedBy(leads(), "StartupPolicyCompleted"))},
 			pods:    append(jobSetPods("w", 2, 2), jobSetPod("lead", 0, 0)),
 			want:    outlook{Key: "jobset ml/a", Starts: map[string]int{"w": 4, "lead": 1}, Must: 5},
+		},
+	})
+}
+
+// childJob returns Job ml/a-w-INDEX of JobSet ml/a, whose pods are those of jobSetPod.
+func childJob(index string, parallelism, completions int32, completed, failed string) *batchv1.Job {
+	j := indexedJob(parallelism, completions, completed, failed)
+	j.Name, j.UID = "a-w-"+index, types.UID("uid-of-a-w-"+index)
+	return j
+}
+
+// What a Job of a JobSet completed or gave up, the JobSet's own status does not say.
+func TestTrapJobSetJobsStatus(t *testing.T) {
+	of := func(set *gangs.JobSet, jobs ...*batchv1.Job) objects {
+		o := objects{jobSets: with("a", set), jobs: map[string]*batchv1.Job{}}
+		for _, j := range jobs {
+			o.jobs["ml/"+j.Name] = j
+		}
+		return o
+	}
+	plain := func() *gangs.JobSet { return jobSet(replicated("w", 2, 2)) }
+	queue := jobSet(replicated("w", 1, 2))
+	queue.Spec.ReplicatedJobs[0].Template.Spec.Completions = ptr[int32](6)
+	ordered := inOrder(jobSet(replicated("driver", 1, 1), replicated("w", 1, 3)))
+	another := childJob("0", 2, 2, "", "0")
+	another.UID = "uid-before"
+	play(t, map[string]scene{
+		"an index that failed for good is not waited for": {
+			objects: of(plain(), childJob("0", 2, 2, "", ""), childJob("1", 2, 2, "", "1")),
+			pods:    append(jobSetPods("w", 1, 2), jobSetPod("w", 1, 0)),
+			want:    startsOf("jobset", "w", 3),
+		},
+		"nor an index whose pod succeeded and is gone": {
+			objects: of(plain(), childJob("0", 2, 2, "1", ""), childJob("1", 2, 2, "", "")),
+			pods:    []*corev1.Pod{jobSetPod("w", 0, 0), jobSetPod("w", 1, 0), jobSetPod("w", 1, 1)},
+			want:    startsOf("jobset", "w", 3),
+		},
+		"and one whose pod is there counts once": {
+			objects: of(plain(), childJob("0", 2, 2, "1", ""), childJob("1", 2, 2, "", "")),
+			pods:    append(jobSetPods("w", 2, 2)[:1], jobSetPod("w", 0, 1, succeeded), jobSetPod("w", 1, 0), jobSetPod("w", 1, 1)),
+			want:    startsOf("jobset", "w", 3),
+		},
+		"pods that are done do not stand in for those that come next": {
+			objects: of(queue, childJob("0", 2, 6, "0,1", "")),
+			pods:    []*corev1.Pod{jobSetPod("w", 0, 0, succeeded), jobSetPod("w", 0, 1, succeeded), jobSetPod("w", 0, 2)},
+			want:    waitsIn("jobset", "waiting for 1 of 4 members of jobset ml/a: 1 of role w do not exist yet"),
+		},
+		"a Job without pods is waited for": {
+			objects: of(plain(), childJob("0", 2, 2, "", "1")),
+			pods:    []*corev1.Pod{jobSetPod("w", 0, 0)},
+			want:    waitsIn("jobset", "waiting for 2 of 3 members of jobset ml/a: 2 of role w do not exist yet"),
+		},
+		"a Job that is complete before the JobSet says so is waited for, for that moment": {
+			objects: of(plain(), withCondition(childJob("0", 2, 2, "0,1", ""), batchv1.JobComplete, corev1.ConditionTrue), childJob("1", 2, 2, "", "")),
+			pods:    append([]*corev1.Pod{jobSetPod("w", 1, 0), jobSetPod("w", 1, 1)}, jobSetPods("w", 1, 2, succeeded)...),
+			want:    waitsIn("jobset", "waiting for 2 of 6 members of jobset ml/a: 2 of role w do not exist yet"),
+		},
+		"an earlier Job of the same name tells nothing": {
+			objects: of(plain(), another, childJob("1", 2, 2, "", "")),
+			pods:    jobSetPods("w", 2, 2)[1:],
+			want:    waitsIn("jobset", "waiting for 1 of 4 members of jobset ml/a: 1 of role w do not exist yet"),
+		},
+		"Jobs that come after others start without failed indexes too": {
+			objects: of(ordered, childJob("0", 3, 3, "", "2")),
+			pods:    []*corev1.Pod{jobSetPod("driver", 0, 0, bound), jobSetPod("w", 0, 0), jobSetPod("w", 0, 1)},
+			want:    startsOf("jobset", "w", 2),
 		},
 	})
 }

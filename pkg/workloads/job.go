@@ -18,6 +18,7 @@ var Job = Kind{
 	BuiltIn:  true,
 	Key:      gangs.JobKey,
 	Trim:     trimJob,
+	Reader:   func(object any) (gangs.Key, bool) { return gangs.JobSetOfJob(object.(*batchv1.Job)) },
 }
 
 // Job returns the Job of that name; see gangs.Jobs. The object is shared and must
@@ -29,6 +30,11 @@ func (w *Watcher) Job(namespace, name string) (*batchv1.Job, error) {
 func trimJob(u *unstructured.Unstructured) (any, error) {
 	job := &batchv1.Job{ObjectMeta: trimMeta(u)}
 	job.OwnerReferences = nil
+	for _, ref := range u.GetOwnerReferences() {
+		if gangs.IsJobSet(&ref) {
+			job.OwnerReferences = append(job.OwnerReferences, ref)
+		}
+	}
 	if mark, ok := u.GetLabels()[gangs.GangAnnotation]; ok && job.Annotations[gangs.GangAnnotation] == "" {
 		metav1.SetMetaDataAnnotation(&job.ObjectMeta, gangs.GangAnnotation, mark)
 	}

@@ -33,6 +33,8 @@ type Kind struct {
 	// Owner, if set, returns the key of another object that a gang declared by
 	// this one is read from as well.
 	Owner func(object any) (gangs.Key, bool)
+	// Reader, if set, returns the key of another object whose gang this one changes.
+	Reader func(object any) (gangs.Key, bool)
 }
 
 // definition is the name of the kind's CustomResourceDefinition.

@@ -127,7 +127,7 @@ var Rows = []Row{
 		Source: "jobset",
 		For:    "JobSet; TrainJob without a PodGroup",
 		Pod:    "label `jobset.sigs.k8s.io/jobset-name`",
-		Reads:  "JobSet `jobset.x-k8s.io/v1alpha2`",
+		Reads:  "JobSet `jobset.x-k8s.io/v1alpha2`, and the status of its Jobs",
 		Min:    "Σ Jobs not complete × min(parallelism, completions), of the present attempt; a replicatedJob that is made after others (`InOrder`, `dependsOn`) starts together after them; with exclusive topology the first pod of a Job alone, and then the rest of the Job together",
 		Cases: []Case{
 			{"any-order", jobSet},
@@ -195,6 +195,7 @@ var Traps = []Trap{
 	{"A Job ends before all its pods are done, as by `successPolicy`", "its pods start no more, and the condition is named", "TestTrapJobEnded"},
 	{"The parallelism of a Job is changed", "the quorum follows it", "TestTrapJobElastic"},
 	{"Pods of complete Jobs of a JobSet are deleted, or stay", "the JobSet's status says how many Jobs are complete", "TestTrapJobSetDonePods"},
+	{"Of pods that a Job of a JobSet completed or gave up, the JobSet's status says nothing", "the Jobs themselves are read too", "TestTrapJobSetJobsStatus"},
 	{"A JobSet restarts, and pods of the former attempt are still there", "only pods of the present attempt are in the gang", "TestTrapJobSetRestart"},
 	{"A JobSet ends before all its Jobs are complete, as by `successPolicy`", "its pods start no more, and the condition is named", "TestTrapJobSetEnded"},
 }
