@@ -6,8 +6,6 @@ package gangs
 import (
 	"fmt"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // NextBatch returns the members to plan now, and the gang with the minimum of each role set
@@ -63,14 +61,13 @@ func NextBatch(g Gang, members []Member, placed func(Member) bool) (Gang, []Memb
 // setAsideDone removes the members that have succeeded and subtracts them from the minimums
 // of their roles: the nodes where they ran no longer constrain the gang.
 func setAsideDone(g Gang, members []Member) (Gang, []Member) {
-	done := func(m Member) bool { return m.Pod.Status.Phase == corev1.PodSucceeded }
-	if !slices.ContainsFunc(members, done) {
+	if !slices.ContainsFunc(members, isDone) {
 		return g, members
 	}
 	g.Roles = slices.Clone(g.Roles)
 	var rest []Member
 	for _, m := range members {
-		if !done(m) {
+		if !isDone(m) {
 			rest = append(rest, m)
 			continue
 		}

@@ -40,12 +40,12 @@ type CoschedulingGroups interface {
 type coschedulingSource struct {
 	groups   CoschedulingGroups
 	clusters RayClusters
-	jobSets  JobSets
+	jobSets  JobSetObjects
 }
 
 // NewCoschedulingSource returns the source of gangs declared by scheduler-plugins
-// PodGroups.
-func NewCoschedulingSource(groups CoschedulingGroups, clusters RayClusters, jobSets JobSets) Source {
+// CoschedulingGroups.
+func NewCoschedulingSource(groups CoschedulingGroups, clusters RayClusters, jobSets JobSetObjects) Source {
 	return coschedulingSource{groups: groups, clusters: clusters, jobSets: jobSets}
 }
 

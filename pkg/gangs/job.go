@@ -6,7 +6,7 @@ package gangs
 import (
 	"cmp"
 	"fmt"
-	"math"
+	"slices"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -30,8 +30,9 @@ const (
 // jobRole is the only role of a Job: all its pods have one template.
 const jobRole = "pods"
 
-// Jobs looks up Jobs. Only their metadata, the numbers and suspend of their spec and
-// status.succeeded are read. A GangAnnotation label is expected among the annotations.
+// Jobs looks up Jobs. Read are their metadata, with the label of GangAnnotation
+// among the annotations, the numbers and the completionMode of their spec, and of
+// their status the pods and indexes that have ended and the conditions of EndsJob.
 type Jobs interface {
 	Job(namespace, name string) (*batchv1.Job, error)
 }
@@ -116,14 +117,16 @@ func (s jobSource) Gang(key Key, members []Member) (Gang, error) {
 	if asked == "" || asked == gangRefused {
 		return Gang{}, &LookupError{Key: key, Reason: ErrNoGang}
 	}
-	needs := jobNeeds(job)
+	needs := jobNeeds(job, g, members)
 	g.Roles = []Role{{Name: jobRole, Min: needs, Want: needs}}
-	addDone(g, members, jobRole, math.MaxInt32)
+	addDone(g, jobRole, countDone(g, members))
 	g.Min = g.Roles[0].Min
 	wantWhatIsThere(g, members)
-	switch {
+	switch ended := jobEnded(job); {
 	case job.DeletionTimestamp != nil:
 		g.Problem = fmt.Sprintf("%s is being deleted", key)
+	case ended != "":
+		g.Problem = fmt.Sprintf("%s makes no more pods: condition %s is true", key, ended)
 	case isTrue(job.Spec.Suspend):
 		g.Problem = fmt.Sprintf("%s is suspended: spec.suspend is true", key)
 	case asked != gangAsked:
@@ -132,13 +135,81 @@ func (s jobSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// jobNeeds returns how many pods run at the same time: parallelism, or the number left to
-// complete if that is lower. A Job without completions creates no new pod once one has
-// succeeded.
-func jobNeeds(job *batchv1.Job) int {
-	parallel, done := valueOr(job.Spec.Parallelism, 1), int64(job.Status.Succeeded)
-	if job.Spec.Completions == nil {
-		return pods(parallel-done, 1)
+// jobNeeds is how many members beside those that have succeeded make the quorum: as
+// many pods as the Job runs at a time, and never more than it still makes.
+func jobNeeds(job *batchv1.Job, g Gang, members []Member) int {
+	parallel, left := valueOr(job.Spec.Parallelism, 1), int64(0)
+	switch {
+	case jobEnded(job) != "":
+	case job.Spec.Completions == nil:
+		left = leftWithoutCompletions(job, g, members)
+	case isIndexed(job):
+		left = indexesLeft(job, g, members)
+	default:
+		left = int64(*job.Spec.Completions) - succeededPods(job)
 	}
-	return pods(min(parallel, int64(*job.Spec.Completions)-done), 1)
+	return pods(min(parallel, left), 1)
+}
+
+// EndsJob reports that a Job makes no more pods once its condition of that type is true.
+func EndsJob(condition string) bool {
+	switch batchv1.JobConditionType(condition) {
+	case batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget:
+		return true
+	default:
+		return false
+	}
+}
+
+// jobEnded returns the condition that ended the Job, "" if none did.
+func jobEnded(job *batchv1.Job) string {
+	for i := range job.Status.Conditions {
+		if c := &job.Status.Conditions[i]; c.Status == corev1.ConditionTrue && EndsJob(string(c.Type)) {
+			return string(c.Type)
+		}
+	}
+	return ""
+}
+
+// succeededPods is how many pods of the Job have succeeded. The Job controller lists a
+// pod by UID until it has removed the pod's finalizer, and adds it to the number after that.
+func succeededPods(job *batchv1.Job) int64 {
+	done := int64(job.Status.Succeeded)
+	if uncounted := job.Status.UncountedTerminatedPods; uncounted != nil {
+		done += int64(len(uncounted.Succeeded))
+	}
+	return done
+}
+
+// leftWithoutCompletions is how many pods a Job without completions has to run. It makes
+// none once one has succeeded, so that only those are left that are there.
+func leftWithoutCompletions(job *batchv1.Job, g Gang, members []Member) int64 {
+	if succeededPods(job) == 0 {
+		return valueOr(job.Spec.Parallelism, 1)
+	}
+	return int64(len(liveByName(g, members)) - countDone(g, members))
+}
+
+func isIndexed(job *batchv1.Job) bool {
+	mode := job.Spec.CompletionMode
+	return mode != nil && *mode == batchv1.IndexedCompletion
+}
+
+// indexesLeft is how many indexes are neither complete nor failed for good. A pod that
+// has succeeded and still has the Job's finalizer completes an index that the status may not
+// list yet. After that the status alone counts: a Job that was scaled down and up
+// runs indexes again whose pods have succeeded.
+func indexesLeft(job *batchv1.Job, g Gang, members []Member) int64 {
+	ended := parseIndexes(job.Status.CompletedIndexes)
+	if failed := job.Status.FailedIndexes; failed != nil {
+		ended = append(ended, parseIndexes(*failed)...)
+	}
+	for _, m := range members {
+		index, ok := indexAt(m.Pod, completionIndex)
+		if ok && g.Has(m) && isDone(m) && slices.Contains(m.Pod.Finalizers, batchv1.JobTrackingFinalizer) {
+			ended = append(ended, indexRange{index, index})
+		}
+	}
+	completions := int64(*job.Spec.Completions)
+	return completions - countIndexes(ended, completions)
 }

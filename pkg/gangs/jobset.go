@@ -27,6 +27,7 @@ const (
 	jobSetReplicatedJob = "jobset.sigs.k8s.io/replicatedjob-name"
 	jobSetJobIndex      = "jobset.sigs.k8s.io/job-index"
 	jobSetJobKey        = "jobset.sigs.k8s.io/job-key"
+	jobSetAttempt       = "jobset.sigs.k8s.io/restart-attempt"
 )
 
 // Annotations that request exclusive placement: a topology domain for each Job alone. With
@@ -57,19 +58,7 @@ type JobSetSpec struct {
 	ReplicatedJobs []ReplicatedJob      `json:"replicatedJobs"`
 }
 
-// JobSetStatus is the part of a JobSet's status that is read.
-type JobSetStatus struct {
-	ReplicatedJobsStatus []ReplicatedJobStatus `json:"replicatedJobsStatus"`
-}
-
-// ReplicatedJobStatus counts the complete Jobs of a replicatedJob. A scheduler does not see
-// pods that have ended, so it needs this count.
-type ReplicatedJobStatus struct {
-	Name      string `json:"name"`
-	Succeeded int32  `json:"succeeded"`
-}
-
-// JobSetStartupPolicy gives the order in which Jobs are created.
+// JobSetStartupPolicy says in which order Jobs are made.
 type JobSetStartupPolicy struct {
 	StartupPolicyOrder string `json:"startupPolicyOrder"`
 }
@@ -94,20 +83,26 @@ type JobSets interface {
 	JobSet(namespace, name string) (*JobSet, error)
 }
 
-// jobSetSource infers a gang from the JobSet that created the pod's Job. A pod label names
-// the JobSet; no object declares a gang.
+// JobSetObjects looks up JobSets and their Jobs.
+type JobSetObjects interface {
+	JobSets
+	Jobs
+}
+
+// jobSetSource infers a gang from the JobSet that made the pod's Job. The pod
+// names it by label; there is no object that declares a gang.
 //
 // The controller creates some Jobs only after others are ready or complete (startup in
 // order, dependsOn). Their pods start together once those run, and near them: a gang of all
 // Jobs would wait for ever. With exclusive placement JobSet requires the first pod of every
 // Job to start alone; the other pods of the Job start together after it.
 type jobSetSource struct {
-	sets JobSets
+	objects JobSetObjects
 }
 
 // NewJobSetSource returns the source of gangs inferred from JobSets.
-func NewJobSetSource(sets JobSets) Source {
-	return jobSetSource{sets: sets}
+func NewJobSetSource(objects JobSetObjects) Source {
+	return jobSetSource{objects: objects}
 }
 
 // JobSetKey returns the key of the gang inferred from that JobSet.
@@ -134,7 +129,7 @@ func (jobSetSource) Replica(pod *corev1.Pod) string { return jobSetReplica(pod) 
 func (jobSetSource) Maker(pod *corev1.Pod) types.UID { return groupMaker(pod) }
 
 func (s jobSetSource) Gang(key Key, members []Member) (Gang, error) {
-	return gangOfJobSet(key, key, s.sets, members)
+	return gangOfJobSet(key, key, s.objects, members)
 }
 
 // jobSetReplica returns the Job key of a pod with exclusive placement, "" for other pods.
@@ -160,10 +155,9 @@ func completionIndexOf(pod *corev1.Pod) string {
 	return pod.Annotations[completionIndex]
 }
 
-// gangOfJobSet returns the gang that the JobSet with key of describes, under the given key.
-// It returns an error if the lookup of the JobSet fails.
-func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
-	set, err := sets.JobSet(of.Namespace, of.Name)
+// gangOfJobSet is the gang that a JobSet describes, under the given key.
+func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, error) {
+	set, err := objects.JobSet(of.Namespace, of.Name)
 	if err != nil {
 		return Gang{}, err
 	}
@@ -180,27 +174,25 @@ func gangOfJobSet(key, of Key, sets JobSets, members []Member) (Gang, error) {
 		},
 		Created:  set.CreationTimestamp.Time,
 		Controls: true,
-		Roles:    jobSetRoles(set),
+		Attempt:  set.attempt(),
 	}
-	switch name := JobSetKey(set.Namespace, set.Name); {
+	switch name, ended := JobSetKey(set.Namespace, set.Name), set.ended(); {
 	case set.DeletionTimestamp != nil:
 		g.Problem = fmt.Sprintf("%s is being deleted", name)
+	case ended != "":
+		g.Problem = fmt.Sprintf("%s makes no more pods: condition %s is true", name, ended)
 	case isTrue(set.Spec.Suspend):
 		g.Problem = fmt.Sprintf("%s is suspended: spec.suspend is true", name)
 	}
-	for i := range set.Spec.ReplicatedJobs {
-		job := &set.Spec.ReplicatedJobs[i]
-		addDone(g, members, job.Name, set.done(job.Name)*podsOfJob(&job.Template.Spec))
-	}
+	g.Roles = jobSetRoles(g, set, members, objects)
 	for _, r := range g.Roles {
 		g.Min += r.Min
 	}
 	return g, nil
 }
 
-// jobSetRoles returns a role for each replicatedJob that creates pods for the gang, by
-// name.
-func jobSetRoles(set *JobSet) []Role {
+// jobSetRoles are the replicatedJobs that make pods for the gang, by name.
+func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
 	inOrder := set.Spec.StartupPolicy != nil && set.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
 	var roles []Role
 	for i := range set.Spec.ReplicatedJobs {
@@ -208,9 +200,14 @@ func jobSetRoles(set *JobSet) []Role {
 		if initialises(job.Name, job.Template.Spec.Template.Labels) {
 			continue
 		}
+		done, each := set.done(job), podsOfJob(&job.Template.Spec)
+		left := valueOr(job.Replicas, 1) - done
+		if set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations) {
+			roles = append(roles, Role{Name: job.Name, Want: pods(left, each-1), Step: int(max(0, each-1))})
+			continue
+		}
 		later := inOrder && len(roles) > 0 || waitsForAnother(job, roles)
-		alone := set.Exclusive || AsksForExclusivePlacement(job.Template.Annotations)
-		roles = append(roles, replicatedJobRole(job, set.done(job.Name), later, alone))
+		roles = append(roles, jobsRole(jobsOf(g, job, members, jobs, pods(done, each)), job.Name, left, each, later))
 	}
 	slices.SortFunc(roles, func(a, b Role) int { return strings.Compare(a.Name, b.Name) })
 	return roles
@@ -224,26 +221,20 @@ func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 	})
 }
 
-// done returns how many Jobs of a replicatedJob are complete and create no more pods.
-func (s *JobSet) done(name string) int64 {
-	for i := range s.Status.ReplicatedJobsStatus {
-		if status := &s.Status.ReplicatedJobsStatus[i]; status.Name == name {
-			return int64(status.Succeeded)
-		}
+// jobsRole is the role of a replicatedJob of which so many Jobs are left, of so many pods
+// each where nothing more is known of them.
+func jobsRole(jobs jobsOfRole, name string, left, each int64, later bool) Role {
+	r := Role{Name: name}
+	if left > 0 {
+		r.Want = jobs.needs + pods(left-jobs.busy, each)
 	}
-	return 0
-}
-
-func replicatedJobRole(job *ReplicatedJob, done int64, later, alone bool) Role {
-	replicas, each := valueOr(job.Replicas, 1)-done, podsOfJob(&job.Template.Spec)
-	r := Role{Name: job.Name, Want: pods(replicas, each)}
-	switch {
-	case alone:
-		r.Want, r.Step = pods(replicas, each-1), int(max(0, each-1))
-	case later:
+	if later {
 		r.Step = r.Want
-	default:
-		r.Min = r.Want
+		return r
+	}
+	if r.Min = r.Want; r.Min > 0 {
+		r.Min += jobs.done
+		r.Want = r.Min
 	}
 	return r
 }

@@ -24,8 +24,8 @@ const podGroupRequested = "true"
 type PodGroupWish struct {
 	// Asked reports that pods of the object will name the group.
 	Asked bool
-	// Resting reports that no pods are expected for now, because the object is suspended or
-	// being deleted. This is not an error.
+	// Resting reports that no pods are to be expected for now: the object is
+	// suspended, has ended or is on its way out. Nothing is wrong with that.
 	Resting bool
 	// PriorityClass is the priorityClassName of all pods. The scheduler rejects a group
 	// whose priority differs from that of its pods.
@@ -62,10 +62,11 @@ func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 	return wish
 }
 
-// JobSetPodGroup reads the request from the JobSet's metadata and spec.suspend, and from
-// the pod labels, priorityClassName and schedulerName of each replicatedJob. It ignores the
-// templates of initialisers, which are in no gang. It also ignores those with exclusive
-// placement: a PodGroup cannot express how their pods wait for one another.
+// JobSetPodGroup reads the request from the metadata of the JobSet, from
+// spec.suspend and the conditions, and of each replicatedJob's pods from their labels,
+// priorityClassName and schedulerName. Initialisers are in no gang, and pods with
+// exclusive placement wait for one another in a way that a PodGroup cannot say:
+// neither are put into the group, whatever their templates say.
 func JobSetPodGroup(set *JobSet) PodGroupWish {
 	var templates []podGroupTemplate
 	for i := range set.Spec.ReplicatedJobs {
@@ -77,7 +78,7 @@ func JobSetPodGroup(set *JobSet) PodGroupWish {
 		templates = append(templates, templateOf("replicatedJob "+job.Name, template, nil))
 	}
 	wish := mergeTemplates(JobSetKey(set.Namespace, set.Name), templates)
-	wish.Resting = set.DeletionTimestamp != nil || isTrue(set.Spec.Suspend)
+	wish.Resting = set.DeletionTimestamp != nil || isTrue(set.Spec.Suspend) || set.ended() != ""
 	return wish
 }
 

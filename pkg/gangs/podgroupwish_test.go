@@ -88,6 +88,7 @@ func TestPodGroupOfAJobSet(t *testing.T) {
 		"initialisers are not asked": {jobSet(replicated("model-initializer", 1, 1), asks(replicated("node", 1, 4))),
 			gangs.PodGroupWish{Asked: true}},
 		"nor are pods with exclusive placement": {jobSet(alone, asks(replicated("b", 1, 4))), gangs.PodGroupWish{Asked: true}},
+		"ended":                                 {endedBy(jobSet(asks(replicated("a", 2, 4))), "Completed"), gangs.PodGroupWish{Asked: true, Resting: true}},
 		"one does not ask": {jobSet(asks(replicated("a", 2, 4)), replicated("b", 1, 1)), gangs.PodGroupWish{Asked: true,
 			Problem: "label dovetail.dev/native-gang=true must stand on all pod templates of jobset ml/a or on none: it does on that of replicatedJob a, and not on that of replicatedJob b"}},
 	}

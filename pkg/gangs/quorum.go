@@ -30,20 +30,27 @@ func rolesByQuorum(g Gang, members []Member) []Role {
 	return roles
 }
 
-// addDone adds succeeded members to the minimum of a role that has a minimum. It adds no
-// more than most, the number that the declaration has already subtracted. Readiness counts
-// succeeded members like running ones, so without the addition the others would start one
-// by one.
-func addDone(g Gang, members []Member, role string, most int64) {
-	done := int64(0)
+// isDone reports that the member has succeeded.
+func isDone(m Member) bool { return m.Pod.Status.Phase == corev1.PodSucceeded }
+
+// countDone counts the members that have succeeded and that Check counts.
+func countDone(g Gang, members []Member) int {
+	done := 0
 	for _, m := range members {
-		if m.Role == role && m.Pod.Status.Phase == corev1.PodSucceeded && g.Has(m) && Live(m.Pod) {
+		if isDone(m) && g.Has(m) && Live(m.Pod) {
 			done++
 		}
 	}
+	return done
+}
+
+// addDone adds to a role's minimum, where it has one, so many members that have succeeded
+// and that the declaration has struck off already. Check counts these with the members
+// that run, and without this the others would start one by one.
+func addDone(g Gang, role string, done int) {
 	for i := range g.Roles {
 		if r := &g.Roles[i]; r.Name == role && r.Min > 0 {
-			r.Min += int(min(done, most))
+			r.Min += done
 			r.Want = max(r.Want, r.Min)
 		}
 	}

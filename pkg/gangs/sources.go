@@ -79,7 +79,10 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 	if source == nil {
 		return Member{}, false
 	}
-	m := Member{Key: key, Pod: pod, Role: source.Role(pod), Rank: source.Rank(pod), Maker: controllerUID(pod), Signature: signatureOf(pod)}
+	m := Member{
+		Key: key, Pod: pod, Role: source.Role(pod), Rank: source.Rank(pod),
+		Maker: controllerUID(pod), Attempt: pod.Labels[jobSetAttempt],
+	}
 	if r, ok := source.(replicaSource); ok {
 		m.Replica = r.Replica(pod)
 	}

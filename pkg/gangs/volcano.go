@@ -56,11 +56,11 @@ type VolcanoPodGroups interface {
 // authoritative, and for a TrainJob its JobSet.
 type volcanoSource struct {
 	groups  VolcanoPodGroups
-	jobSets JobSets
+	jobSets JobSetObjects
 }
 
 // NewVolcanoSource returns the source of gangs declared by Volcano PodGroups.
-func NewVolcanoSource(groups VolcanoPodGroups, jobSets JobSets) Source {
+func NewVolcanoSource(groups VolcanoPodGroups, jobSets JobSetObjects) Source {
 	return volcanoSource{groups: groups, jobSets: jobSets}
 }
 

@@ -18,6 +18,7 @@ var Job = Kind{
 	BuiltIn:  true,
 	Key:      gangs.JobKey,
 	Trim:     trimJob,
+	Reader:   func(object any) (gangs.Key, bool) { return gangs.JobSetOfJob(object.(*batchv1.Job)) },
 }
 
 // Job returns the Job of that name; see gangs.Jobs. The object is shared and must
@@ -29,18 +30,33 @@ func (w *Watcher) Job(namespace, name string) (*batchv1.Job, error) {
 func trimJob(u *unstructured.Unstructured) (any, error) {
 	job := &batchv1.Job{ObjectMeta: trimMeta(u)}
 	job.OwnerReferences = nil
+	for _, ref := range u.GetOwnerReferences() {
+		if gangs.IsJobSet(&ref) {
+			job.OwnerReferences = append(job.OwnerReferences, ref)
+		}
+	}
 	if mark, ok := u.GetLabels()[gangs.GangAnnotation]; ok && job.Annotations[gangs.GangAnnotation] == "" {
 		metav1.SetMetaDataAnnotation(&job.ObjectMeta, gangs.GangAnnotation, mark)
 	}
 	pick := func(spec map[string]any) map[string]any {
-		return pickFields(spec, "parallelism", "completions", "suspend")
+		return pickFields(spec, "parallelism", "completions", "completionMode", "suspend")
 	}
 	if err := decodeSpec(u, &job.Spec, pick); err != nil {
 		return nil, err
 	}
-	done := func(status map[string]any) map[string]any { return pickFields(status, "succeeded") }
-	if err := decodePart(u, "status", &job.Status, done); err != nil {
+	if err := decodePart(u, "status", &job.Status, pickJobStatus); err != nil {
 		return nil, err
 	}
 	return job, nil
+}
+
+// pickJobStatus keeps what the Job will not run again. The other numbers change with every
+// pod, and a changed object has its gang planned anew.
+func pickJobStatus(status map[string]any) map[string]any {
+	status = pickFields(status, "succeeded", "completedIndexes", "failedIndexes", "uncountedTerminatedPods", "conditions")
+	status = pickIn(status, "uncountedTerminatedPods", func(pods map[string]any) map[string]any { return pickFields(pods, "succeeded") })
+	if uncounted, ok := status["uncountedTerminatedPods"].(map[string]any); ok && len(uncounted) == 0 {
+		delete(status, "uncountedTerminatedPods")
+	}
+	return pickConditions(status, gangs.EndsJob)
 }

@@ -4,6 +4,9 @@
 package workloads
 
 import (
+	"slices"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -31,13 +34,18 @@ func trimJobSet(u *unstructured.Unstructured) (any, error) {
 	if err := decodePart(u, "status", &set.Status, pickJobSetStatus); err != nil {
 		return nil, err
 	}
+	slices.SortFunc(set.Status.ReplicatedJobsStatus, func(a, b gangs.ReplicatedJobStatus) int {
+		return strings.Compare(a.Name, b.Name) // the controller writes them in any order
+	})
 	return set, nil
 }
 
 func pickJobSetStatus(status map[string]any) map[string]any {
-	return pickEach(pickFields(status, "replicatedJobsStatus"), "replicatedJobsStatus", func(job map[string]any) map[string]any {
-		return pickFields(job, "name", "succeeded")
+	status = pickFields(status, "restarts", "conditions", "replicatedJobsStatus")
+	status = pickEach(status, "replicatedJobsStatus", func(job map[string]any) map[string]any {
+		return pickFields(job, "name", "succeeded", "failed")
 	})
+	return pickConditions(status, gangs.EndsJobSet)
 }
 
 func pickJobSetSpec(spec map[string]any) map[string]any {

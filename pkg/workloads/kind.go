@@ -35,6 +35,8 @@ type Kind struct {
 	// Owner, if set, returns the key of another object from which the gang that this object
 	// declares is read too.
 	Owner func(object any) (gangs.Key, bool)
+	// Reader, if set, returns the key of another object whose gang this one changes.
+	Reader func(object any) (gangs.Key, bool)
 }
 
 // definition returns the name of the kind's CustomResourceDefinition.
@@ -125,4 +127,25 @@ func pickEach(from map[string]any, key string, pick func(map[string]any) map[str
 	}
 	from[key] = picked
 	return from
+}
+
+// pickConditions keeps of a status the conditions that are true and of a type that ends the
+// object, without what is said of them.
+func pickConditions(status map[string]any, ends func(condition string) bool) map[string]any {
+	list, ok := status["conditions"].([]any)
+	if !ok {
+		return status
+	}
+	delete(status, "conditions")
+	var picked []any
+	for _, element := range list {
+		condition, _ := element.(map[string]any)
+		if kind, _ := condition["type"].(string); condition["status"] == "True" && ends(kind) {
+			picked = append(picked, pickFields(condition, "type", "status"))
+		}
+	}
+	if len(picked) > 0 {
+		status["conditions"] = picked
+	}
+	return status
 }

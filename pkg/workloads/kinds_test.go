@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
@@ -37,9 +38,10 @@ func TestTrimOfEachKind(t *testing.T) {
 					{name: w, groupName: default, replicas: 2, dependsOn: [{name: v, status: Ready}], template: {
 						metadata: {annotations: {alpha.jobset.sigs.k8s.io/exclusive-topology: rack}, labels: {a: b}},
 						spec: {parallelism: 3, completions: 4, backoffLimit: 1, template: {metadata: {labels: {step: x}, annotations: {c: d}}, spec: {schedulerName: dovetail, priorityClassName: high, containers: []}}}}}]},
-				status: {restarts: 1, replicatedJobsStatus: [{name: w, ready: 1, succeeded: 1, active: 0}]}}`,
+				status: {restarts: 1, conditions: [{type: Suspended, status: "True"}, {type: Completed, status: "False"}],
+					replicatedJobsStatus: [{name: w, ready: 1, succeeded: 1, active: 0}, {name: v, ready: 0, succeeded: 0, failed: 1}]}}`,
 			want: &gangs.JobSet{ObjectMeta: meta, Exclusive: true, Status: gangs.JobSetStatus{
-				ReplicatedJobsStatus: []gangs.ReplicatedJobStatus{{Name: "w", Succeeded: 1}},
+				Restarts: 1, ReplicatedJobsStatus: []gangs.ReplicatedJobStatus{{Name: "v", Failed: 1}, {Name: "w", Succeeded: 1}},
 			}, Spec: gangs.JobSetSpec{
 				Suspend: new(true), StartupPolicy: &gangs.JobSetStartupPolicy{StartupPolicyOrder: "InOrder"}, ReplicatedJobs: []gangs.ReplicatedJob{jobs},
 			}},
@@ -59,6 +61,23 @@ func TestTrimOfEachKind(t *testing.T) {
 			text: `{metadata: {namespace: ml, name: a, labels: {dovetail.dev/gang: "true", x: z}, ownerReferences: [{apiVersion: v1, kind: X, name: x, uid: u}]},
 				spec: {parallelism: 2, completions: 3, suspend: false, template: {spec: {containers: []}}}, status: {succeeded: 1, active: 2}}`,
 			want: &batchv1.Job{ObjectMeta: marked, Spec: batchv1.JobSpec{Parallelism: p(2), Completions: p(3), Suspend: new(bool)}, Status: batchv1.JobStatus{Succeeded: 1}},
+		},
+		"an indexed Job that has ended": {
+			kind: Job,
+			text: `{metadata: {namespace: ml, name: a}, spec: {completionMode: Indexed, completions: 4},
+				status: {succeeded: 1, failed: 2, ready: 0, terminating: 1, completedIndexes: "0", failedIndexes: "1,3", uncountedTerminatedPods: {failed: [u]},
+					conditions: [{type: FailureTarget, status: "True", reason: x, lastProbeTime: "2026-01-01T00:00:00Z"}, {type: Suspended, status: "True"}]}}`,
+			want: &batchv1.Job{ObjectMeta: meta, Spec: batchv1.JobSpec{CompletionMode: new(batchv1.IndexedCompletion), Completions: p(4)}, Status: batchv1.JobStatus{
+				Succeeded: 1, CompletedIndexes: "0", FailedIndexes: new("1,3"),
+				Conditions: []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue}},
+			}},
+		},
+		"a Job with pods that it has not counted yet": {
+			kind: Job,
+			text: `{metadata: {namespace: ml, name: a}, spec: {parallelism: 2}, status: {active: 1, uncountedTerminatedPods: {succeeded: [u], failed: [v]}}}`,
+			want: &batchv1.Job{ObjectMeta: meta, Spec: batchv1.JobSpec{Parallelism: p(2)}, Status: batchv1.JobStatus{
+				UncountedTerminatedPods: &batchv1.UncountedTerminatedPods{Succeeded: []types.UID{"u"}},
+			}},
 		},
 		"a PodGroup of Kubernetes": {
 			kind: PodGroup,

@@ -127,7 +127,8 @@ func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
 	return ki, err
 }
 
-// tell notifies the gang that the object declares of a change.
+// tell reports the gang that the object declares as changed, and the gang of another
+// object that it changes.
 func (kw *kindWatch) tell(obj any) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj
@@ -136,6 +137,12 @@ func (kw *kindWatch) tell(obj any) {
 	key := kw.kind.Key(it.Namespace, it.Name)
 	kw.misses.remove(key)
 	kw.watcher.changed(key)
+	if kw.kind.Reader == nil || it.object == nil {
+		return
+	}
+	if reader, ok := kw.kind.Reader(it.object); ok {
+		kw.watcher.changed(reader)
+	}
 }
 
 // tellMisses notifies the gangs whose object is missing, when the reason for that may have

@@ -244,3 +244,31 @@ func TestTruthOfPodGroup(t *testing.T) {
 		t.Errorf("want %v, got %v %v", want, key, ok)
 	}
 }
+
+// A Job changes the gang of its JobSet while it has pods that are not made again.
+func TestReaderOfJob(t *testing.T) {
+	const of = `metadata: {namespace: ml, name: a-w-0, ownerReferences: [{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, name: a, uid: u, controller: true}]}`
+	tests := map[string]struct {
+		text string
+		want bool
+	}{
+		"nothing has ended":         {`{` + of + `, status: {active: 2}}`, false},
+		"no index has failed":       {`{` + of + `, status: {failedIndexes: ""}}`, false},
+		"an index has failed":       {`{` + of + `, status: {failedIndexes: "1"}}`, true},
+		"a pod has succeeded":       {`{` + of + `, status: {succeeded: 1, completedIndexes: "0"}}`, true},
+		"all is over":               {`{` + of + `, status: {succeeded: 2, conditions: [{type: Complete, status: "True"}]}}`, false},
+		"a Job that no JobSet made": {`{metadata: {namespace: ml, name: b}, status: {succeeded: 1}}`, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			made, err := Job.newItem(object(t, tc.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, ok := Job.Reader(made.(*item).object)
+			if ok != tc.want || ok && key != gangs.JobSetKey("ml", "a") {
+				t.Errorf("want %v, got %v %v", tc.want, key, ok)
+			}
+		})
+	}
+}

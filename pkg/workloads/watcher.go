@@ -43,11 +43,12 @@ type Watcher struct {
 	handlers []func(gangs.Key)
 }
 
-// OnChange adds a function that is called with the key of a gang whenever the declaration
-// of the gang is created, changed or deleted. It is also called when the error of a failed
-// lookup changes. It is not called for changes that no source reads, such as most writes to
-// status. At the time of the call, lookups return the new state. The function must not
-// block, and may be called from several goroutines at once.
+// OnChange adds a function that is called with the key of a gang whenever what
+// declares it is created, changed or deleted, and whenever a lookup that found
+// nothing would now give another reason for it. It is not called for changes
+// that no source reads, such as most of those of status. The lookups answer with the
+// new state by then. The function must not block, and may be called from several
+// goroutines at once.
 func (w *Watcher) OnChange(f func(gangs.Key)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -127,8 +127,8 @@ var Rows = []Row{
 		Source: "jobset",
 		For:    "JobSet; TrainJob without a PodGroup",
 		Pod:    "label `jobset.sigs.k8s.io/jobset-name`",
-		Reads:  "JobSet `jobset.x-k8s.io/v1alpha2`",
-		Min:    "Σ replicas × min(parallelism, completions); a replicatedJob that is made after others (`InOrder`, `dependsOn`) starts together after them; with exclusive topology the first pod of a Job alone, and then the rest of the Job together",
+		Reads:  "JobSet `jobset.x-k8s.io/v1alpha2`, and the status of its Jobs",
+		Min:    "Σ Jobs not complete × min(parallelism, completions), of the present attempt; a replicatedJob that is made after others (`InOrder`, `dependsOn`) starts together after them; with exclusive topology the first pod of a Job alone, and then the rest of the Job together",
 		Cases: []Case{
 			{"any-order", jobSet},
 			{"in-order", jobSet},
@@ -141,7 +141,7 @@ var Rows = []Row{
 		For:    "a Job that asks for it",
 		Pod:    "a Job as controller, and label or annotation `dovetail.dev/gang: \"true\"` on the pod template or the Job",
 		Reads:  "Job `batch/v1`",
-		Min:    "min(parallelism, completions left)",
+		Min:    "min(parallelism, completions left), where an index that failed for good is not left",
 		Cases: []Case{
 			{"template", kcm + ", marked on the pod template"},
 			{"job", kcm + ", marked on the Job"},
@@ -190,4 +190,12 @@ var Traps = []Trap{
 	{"The list of task groups is written once on each pod", "the youngest pod's is read", "TestTrapYuniKornStaleList"},
 	{"A pod has the marks of several sources", "it is in the gang of the first", "TestTrapGangedTwice"},
 	{"A pod is seen before the Job that says whether it is in a gang", "it waits for that moment", "TestTrapJobSeenAfterItsPods"},
+	{"With `backoffLimitPerIndex` an index that failed for good gets no more pods", "the quorum leaves out `status.failedIndexes`", "TestTrapJobFailedIndexes"},
+	{"Pods of a Job that are done are deleted", "the Job's status says what is done, each pod or index once", "TestTrapJobDonePodsDeleted"},
+	{"A Job ends before all its pods are done, as by `successPolicy`", "its pods start no more, and the condition is named", "TestTrapJobEnded"},
+	{"The parallelism of a Job is changed", "the quorum follows it", "TestTrapJobElastic"},
+	{"Pods of complete Jobs of a JobSet are deleted, or stay", "the JobSet's status says how many Jobs are complete", "TestTrapJobSetDonePods"},
+	{"Of pods that a Job of a JobSet completed or gave up, the JobSet's status says nothing", "the Jobs themselves are read too", "TestTrapJobSetJobsStatus"},
+	{"A JobSet restarts, and pods of the former attempt are still there", "only pods of the present attempt are in the gang", "TestTrapJobSetRestart"},
+	{"A JobSet ends before all its Jobs are complete, as by `successPolicy`", "its pods start no more, and the condition is named", "TestTrapJobSetEnded"},
 }

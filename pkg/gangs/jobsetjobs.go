@@ -1,0 +1,112 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// jobMembers are the live members of a gang that one Job of a JobSet made.
+type jobMembers struct {
+	name    string
+	members []Member
+	done    int
+}
+
+// busy reports that the Job has members that have not succeeded.
+func (j *jobMembers) busy() bool { return j.done < len(j.members) }
+
+// jobsOfRole sums up the Jobs of a replicatedJob that have members.
+type jobsOfRole struct {
+	// busy counts the Jobs that run, needs what the quorum needs of them.
+	busy  int64
+	needs int
+	// done counts members that have succeeded beside those needs.
+	done int
+}
+
+// jobsOf looks at the Jobs that made the members of a role. A JobSet's status says how many
+// Jobs are complete, but neither which nor how far the others are. The Job itself says that:
+// what it completed may be gone, and with backoffLimitPerIndex it makes no pod for an index
+// that failed for good.
+//
+// most is how many members may have succeeded in Jobs that are complete by the status of
+// the JobSet; it bounds those in idle Jobs whose object is not known.
+func jobsOf(g Gang, job *ReplicatedJob, members []Member, jobs Jobs, most int) jobsOfRole {
+	sum, idle := jobsOfRole{}, 0
+	for uid, of := range membersByJob(g, members, job.Name) {
+		object := jobOf(g, jobs, of.name, uid)
+		switch {
+		case object != nil && of.busy() && jobEnded(object) == "":
+			sum.busy++
+			sum.needs += jobNeeds(object, g, of.members)
+			sum.done += of.done
+		case object != nil:
+			sum.done += of.done
+		case of.busy():
+			sum.busy++
+			sum.needs += int(podsOfJob(&job.Template.Spec)) // those that are done are among them
+		default:
+			idle += of.done
+		}
+	}
+	sum.done += min(most, idle)
+	return sum
+}
+
+func membersByJob(g Gang, members []Member, role string) map[types.UID]*jobMembers {
+	byJob := map[types.UID]*jobMembers{}
+	for _, m := range members {
+		if m.Role != role || !g.Has(m) || !Live(m.Pod) {
+			continue
+		}
+		ref := metav1.GetControllerOfNoCopy(m.Pod)
+		if ref == nil {
+			continue
+		}
+		of := byJob[ref.UID]
+		if of == nil {
+			of = &jobMembers{name: ref.Name}
+			byJob[ref.UID] = of
+		}
+		of.members = append(of.members, m)
+		if isDone(m) {
+			of.done++
+		}
+	}
+	return byJob
+}
+
+// jobOf returns the Job with that name and UID, nil if it is not known.
+func jobOf(g Gang, jobs Jobs, name string, uid types.UID) *batchv1.Job {
+	job, err := jobs.Job(g.Key.Namespace, name)
+	if err != nil || job.UID != uid {
+		return nil // the status of the JobSet must do
+	}
+	return job
+}
+
+// JobSetOfJob returns the key of the gang of the JobSet that made a Job, if the Job changes
+// the quorum of that: it is not through, and some of its pods are not made again.
+func JobSetOfJob(job *batchv1.Job) (Key, bool) {
+	owner := metav1.GetControllerOfNoCopy(job)
+	if owner == nil || !IsJobSet(owner) || jobEnded(job) != "" {
+		return Key{}, false
+	}
+	failed := job.Status.FailedIndexes
+	if succeededPods(job) == 0 && (failed == nil || *failed == "") {
+		return Key{}, false
+	}
+	return JobSetKey(job.Namespace, owner.Name), true
+}
+
+// IsJobSet reports that the reference is to a JobSet.
+func IsJobSet(ref *metav1.OwnerReference) bool {
+	group, _, _ := strings.Cut(ref.APIVersion, "/")
+	return ref.Kind == "JobSet" && group == "jobset.x-k8s.io"
+}
