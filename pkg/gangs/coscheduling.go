@@ -44,7 +44,7 @@ type coschedulingSource struct {
 }
 
 // NewCoschedulingSource returns the source of gangs declared by scheduler-plugins
-// CoschedulingGroups.
+// PodGroups.
 func NewCoschedulingSource(groups CoschedulingGroups, clusters RayClusters, jobSets JobSetObjects) Source {
 	return coschedulingSource{groups: groups, clusters: clusters, jobSets: jobSets}
 }

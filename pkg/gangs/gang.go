@@ -78,11 +78,11 @@ type Gang struct {
 	// Controls reports that the members carry the UID of the object (Member.Maker). Pods of
 	// an earlier object with the same name are then recognised and left out.
 	Controls bool
-	// Attempt, if set, is the present attempt of an object that makes all its pods anew
-	// when it restarts. A pod of another attempt (Member.Attempt) is left out.
+	// Attempt is the current restart attempt of an owner that replaces all its pods when it
+	// restarts, "" for other owners. Pods of another attempt (Member.Attempt) are left out.
 	Attempt string
-	// Problem is one sentence that says what is wrong with the declaration. A
-	// gang with a problem waits.
+	// Problem is one sentence about an error in the declaration. A gang with a problem
+	// waits.
 	Problem string
 }
 
@@ -129,8 +129,8 @@ func (g Gang) Role(name string) (Role, bool) {
 	return Role{}, false
 }
 
-// Has reports whether the member belongs to this gang's present declaration, and
-// not to an earlier object of the same name or to another attempt.
+// Has reports that the member belongs to the current declaration of this gang, and not to
+// an earlier object with the same name or to another attempt.
 func (g Gang) Has(m Member) bool {
 	return m.Key == g.Key && (!g.Controls || m.Maker == g.UID) &&
 		(g.Attempt == "" || m.Attempt == "" || m.Attempt == g.Attempt)
@@ -151,9 +151,11 @@ type Member struct {
 	// Maker is the UID of the pod's controller or, if the pod carries it, the UID of the
 	// object that created the controller.
 	Maker types.UID
-	// Attempt is the attempt of the object in which the pod was made, where the pod
-	// says so.
+	// Attempt is the restart attempt of the owner that the pod belongs to, "" if the pod
+	// does not carry one.
 	Attempt string
+	// Signature identifies what the pod asks of its node.
+	Signature Signature
 }
 
 // Rank is the position of a member in its role. Only the order matters; an Index may be

@@ -44,9 +44,9 @@ func countDone(g Gang, members []Member) int {
 	return done
 }
 
-// addDone adds to a role's minimum, where it has one, so many members that have succeeded
-// and that the declaration has struck off already. Check counts these with the members
-// that run, and without this the others would start one by one.
+// addDone adds members that have succeeded, and that the declaration has already
+// subtracted, to the minimum of a role that has a minimum. Check counts them like running
+// ones, so without the addition the others would start one by one.
 func addDone(g Gang, role string, done int) {
 	for i := range g.Roles {
 		if r := &g.Roles[i]; r.Name == role && r.Min > 0 {
