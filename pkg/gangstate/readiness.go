@@ -124,6 +124,17 @@ func (g *Gang) changed(old, pod *v1.Pod, now time.Time) []*v1.Pod {
 	return g.pending()
 }
 
+// retryChanged returns in what time a refused gang is planned again because a member that
+// waits changed, 0 for never. The queue gives that member a cycle, which may come before this
+// change is known and be answered with the refusal.
+func (g *Gang) retryChanged(old, pod *v1.Pod, now time.Time) time.Duration {
+	if old == nil || g.refusal == nil || g.retry.pending || !g.waits(old) || !g.waits(pod) || counts(old) != counts(pod) {
+		return 0
+	}
+	g.markStale()
+	return g.retryLater(now)
+}
+
 // left returns the member to activate after a member stopped to count. If the gang was
 // refused, perhaps because of that member, or if that member was to have it planned again,
 // another member does so.

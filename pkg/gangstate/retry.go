@@ -27,14 +27,21 @@ const refusalLife = 5 * time.Second
 // another member may be activated.
 const retryMemberLife = 15 * time.Second
 
+// pictureLag is how far what a plan reads may be behind an event. Most events reach the queue
+// after the scheduler's cache. These do not: the queue gets the deletion of a node before the
+// cache, and the handlers that fill the caches of volumes and devices run beside the queue's.
+const pictureLag = 100 * time.Millisecond
+
 // refusal is the last plan's "no".
 type refusal struct {
 	message string
 	at      time.Time
 	// to is the member in whose cycle the gang was refused, "" for none.
 	to types.UID
-	// stale reports that members came or went since.
+	// stale reports that members came, went or changed since.
 	stale bool
+	// judged is the last event that RetryOthers found to help no member.
+	judged any
 }
 
 // answers reports whether the refusal still answers a member's cycle. The member in whose
@@ -54,6 +61,8 @@ type retry struct {
 	// member was activated to have the gang planned again, at that time.
 	member types.UID
 	at     time.Time
+	// unseenUntil is when the last event must have reached what plans read.
+	unseenUntil time.Time
 	// limits is the largest number of members that a node takes, by role and node, as
 	// filters refused more.
 	limits map[string]map[string]int
@@ -83,6 +92,16 @@ func (r *retry) backoff() time.Duration {
 	}
 	return min(pause, maxBackoff)
 }
+
+// noteLate notes an event that what plans read may not show yet.
+func (r *retry) noteLate(event Event, now time.Time) {
+	if event.Late {
+		r.unseenUntil = now.Add(pictureLag)
+	}
+}
+
+// mayMiss reports that a plan that began then may not show the last event.
+func (r *retry) mayMiss(began time.Time) bool { return began.Before(r.unseenUntil) }
 
 // memberAsks reports whether an activated member is still expected to have the gang planned.
 func (r *retry) memberAsks(now time.Time) bool {

@@ -119,7 +119,7 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 				g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
 			}
 			// All its members are in the queue, and none of them gets hints about events.
-			g.apply(g.tracker.RetryOthers(key, nil, time.Now()))
+			g.apply(g.tracker.RetryOthers(key, gangstate.Event{}, time.Now()))
 		}
 		if g.podGroups != nil {
 			g.podGroups.Recover(ctx, nodes)

@@ -46,6 +46,17 @@ func (g *Gang) podDeleted(obj any) {
 	}
 }
 
+// namespaceEvents pass changes of namespaces to the tracker: the queue has no event for them.
+func (g *Gang) namespaceEvents() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{UpdateFunc: func(oldObj, obj any) {
+		before, ok := oldObj.(*v1.Namespace)
+		after, isNamespace := obj.(*v1.Namespace)
+		if ok && isNamespace {
+			g.namespaceChanged(before, after)
+		}
+	}}
+}
+
 // endedEvents keep members that have succeeded in the tracker. A member that failed is
 // forgotten; its replacement is a pod of its own.
 func (g *Gang) endedEvents() cache.ResourceEventHandler {

@@ -71,6 +71,7 @@ type Gang struct {
 	binder   fwk.BindPlugin
 	bindings *semaphore.Weighted
 	nodes    corelisters.NodeLister
+	pods     corelisters.PodLister
 	// synced reports that the tracker knows all pods and declarations that exist.
 	synced func() bool
 	// recovered runs the recovery in the profile's first cycle.
