@@ -7,9 +7,9 @@
 // A Tracker holds the gangs of one scheduler profile. It has four kinds of input: pods and
 // declarations from informers (Upsert, Remove, Erase, DeclarationChanged), the extension
 // points of the scheduling cycle (Admit, NextStep, Resolve, Reserve, Permit, Open,
-// FilterRefused, Unreserve), hints about events (AllowRetry, RetryOthers), and the passing of
-// time (Tick, Retry, Evictions). Its output is Effects. The caller applies them. The package
-// has no clock, client or queue.
+// FilterRefused, Unreserve), hints about events (AllowRetry, RetryOthers, RetryWhere,
+// NoteEvent), and the passing of time (Tick, Retry, Evictions). Effects come out, and the
+// caller applies them; there is no clock, client or queue inside.
 //
 // A gang is in one phase at a time. These are all transitions; the random simulation in the
 // tests takes each of them and no other:

@@ -35,7 +35,7 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	g.put(m)
 	g.noteGain(old, pod)
 	broken := g.disturbedBy(old, pod, false)
-	effects := Effects{Key: g.key, Activate: g.changed(old, pod, now)}
+	effects := Effects{Key: g.key, Activate: g.changed(old, pod, now), RetryAfter: g.retryChanged(old, pod, now)}
 	if broken != nil {
 		effects.Release = broken.fail("member " + pod.Name + " changed")
 	}
@@ -89,6 +89,7 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	}
 	old := g.members[pod.UID].Pod
 	g.drop(pod.UID)
+	g.changes++
 	effects := Effects{Key: key}
 	broken := g.disturbedBy(old, pod, true)
 	effects.Activate = g.left(old, now)

@@ -29,6 +29,9 @@ type Gang struct {
 	order      time.Time
 	orderFixed bool
 	members    map[types.UID]gangs.Member
+	// changes counts the changes of members. A plan answers for the members as they were
+	// when it was asked for.
+	changes int
 
 	// ready counts the members that are placed or could be placed now. placed counts the
 	// placed members among them.
@@ -91,6 +94,9 @@ func (g *Gang) put(m gangs.Member) {
 	if old == nil || counts(old) != counts(m.Pod) {
 		g.markStale()
 	}
+	if old == nil || gangs.Placed(old) || !gangs.Placed(m.Pod) { // a member that binds changes no plan
+		g.changes++
+	}
 	if gangs.Placed(m.Pod) && (old == nil || !gangs.Placed(old)) {
 		g.minKnown, g.retry.refusals = false, 0 // a member that rejoins a running gang waits for no quorum
 	}
@@ -136,8 +142,36 @@ func (g *Gang) backoff(now time.Time) time.Duration {
 	return max(0, g.retry.backoff()-now.Sub(g.refusal.at))
 }
 
-// retryNow drops the refusal and returns one member to activate. The gang is planned in
-// that member's cycle.
+// retryLater notes that the gang is to be planned again, and returns in what time Retry does
+// it.
+func (g *Gang) retryLater(now time.Time) time.Duration {
+	g.retry.pending = true
+	return max(1, g.backoff(now), g.retry.unseenUntil.Sub(now))
+}
+
+// retryOutdated returns in what time the gang is planned again because the refusal that it
+// got answers for an older state: members changed since the plan was asked for, or the plan
+// may have missed an event. It returns 0 if the refusal stands.
+func (g *Gang) retryOutdated(began time.Time, changes int, now time.Time) time.Duration {
+	if changes != g.changes {
+		g.markStale()
+	} else if !g.retry.mayMiss(began) {
+		return 0
+	}
+	return g.retryLater(now)
+}
+
+// anyWaits reports that the condition holds for a member that waits for a node.
+func (g *Gang) anyWaits(condition func(*v1.Pod) bool) bool {
+	for _, m := range g.members {
+		if g.waits(m.Pod) && condition(m.Pod) {
+			return true
+		}
+	}
+	return false
+}
+
+// retryNow drops the refusal and returns one member to activate, which has the gang planned.
 func (g *Gang) retryNow(now time.Time) []*v1.Pod {
 	pods := g.retryMember(now)
 	if len(pods) > 0 {

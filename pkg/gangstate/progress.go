@@ -194,6 +194,9 @@ func (t *Tracker) Released(attempt *Attempt, now time.Time) Effects {
 	}
 	if g.retry.replans > t.options.MaxReplans {
 		g.refuse(attempt.Key.Messagef("%s", attempt.reason), "", now)
+		if g.retry.mayMiss(attempt.Began) {
+			effects.RetryAfter = g.retryLater(now)
+		}
 		t.observe(g)
 		return effects
 	}

@@ -125,9 +125,20 @@ func (g *Gang) changed(old, pod *v1.Pod, now time.Time) []*v1.Pod {
 	return g.pending()
 }
 
-// left returns the member to activate after a member stopped counting for the quorum. The
-// gang is planned in that member's cycle. This is needed if the gang was refused, perhaps
-// because of the member that left, or if the gang was to be planned in that member's cycle.
+// retryChanged returns in what time a refused gang is planned again because a member that
+// waits changed, 0 for never. The queue gives that member a cycle, which may come before this
+// change is known and be answered with the refusal.
+func (g *Gang) retryChanged(old, pod *v1.Pod, now time.Time) time.Duration {
+	if old == nil || g.refusal == nil || g.retry.pending || !g.waits(old) || !g.waits(pod) || counts(old) != counts(pod) {
+		return 0
+	}
+	g.markStale()
+	return g.retryLater(now)
+}
+
+// left returns the member to activate after a member stopped to count. If the gang was
+// refused, perhaps because of that member, or if that member was to have it planned again,
+// another member does so.
 func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 	asks := g.retry.member == gone.UID || g.refusal != nil && !g.refusal.stale
 	g.quorumReady = false

@@ -4,11 +4,9 @@
 package gangstate
 
 import (
-	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
@@ -51,22 +49,60 @@ func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	return effects
 }
 
-// RetryOthers records an event that may help members without a queueing hint for it,
-// because their cycles are still to come. If about lists pods, the event concerns only a
-// gang with one of them.
-func (t *Tracker) RetryOthers(key gangs.Key, about []types.UID, now time.Time) Effects {
+// Event is a change of the cluster that may help members of a refused gang.
+type Event struct {
+	// ID identifies the event and is comparable.
+	ID any
+	// Affects reports whether the event may help a pod; nil if it may help any.
+	Affects func(*v1.Pod) bool
+	// Late reports that what plans read may not show the event yet. If a plan that begins
+	// within cacheLag finds no room, the gang is planned once more.
+	Late bool
+}
+
+// RetryOthers records an event that may help members which get no hint about it, because
+// their cycles are still to come. Each of n members gets a hint; the first one compares the
+// event with all members.
+func (t *Tracker) RetryOthers(key gangs.Key, event Event, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.refusal == nil || g.retry.pending || now.Sub(g.refusal.at) > refusalLife {
 		return Effects{} // after refusalLife every cycle has come
 	}
-	isMember := func(uid types.UID) bool { _, is := g.members[uid]; return is }
-	if len(about) > 0 && !slices.ContainsFunc(about, isMember) {
+	if event.Affects != nil && (g.refusal.judged == event.ID || !g.anyWaits(event.Affects)) {
+		g.refusal.judged = event.ID
 		return Effects{}
 	}
-	g.retry.pending = true
-	return Effects{Key: key, RetryAfter: max(1, g.backoff(now))}
+	g.retry.noteLate(event, now)
+	return Effects{Key: key, RetryAfter: g.retryLater(now)}
+}
+
+// NoteEvent records an event that helps a member, before AllowRetry.
+func (t *Tracker) NoteEvent(key gangs.Key, event Event, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if g := t.gangs[key]; g != nil {
+		g.retry.noteLate(event, now)
+	}
+}
+
+// RetryWhere records an event that helps certain pods and for which the queue evaluates no
+// hints. It returns the effects by gang.
+func (t *Tracker) RetryWhere(helps func(*v1.Pod) bool, now time.Time) []Effects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []Effects
+	for key, g := range t.gangs {
+		if !g.anyWaits(helps) {
+			continue
+		}
+		g.retry.unseenUntil = now.Add(cacheLag) // a plan may be under way
+		if g.refusal != nil && !g.retry.pending {
+			all = append(all, Effects{Key: key, RetryAfter: g.retryLater(now)})
+		}
+	}
+	return all
 }
 
 // Tick applies the passing of time. It activates members of refused gangs whose reservation

@@ -95,3 +95,89 @@ func TestRefusedMemberRetries(t *testing.T) {
 		}
 	}
 }
+
+// A plan answers for the members as they were when it was asked for. If it finds no room and
+// they have changed since, the gang is planned again.
+func TestMembersChangeWhileTheGangIsPlanned(t *testing.T) {
+	labelled := member("a", "q")
+	labelled.Labels["x"] = "y"
+	tests := map[string]struct {
+		happens func(s *simulation, p, q *v1.Pod)
+		want    bool
+	}{
+		"nothing":                {func(*simulation, *v1.Pod, *v1.Pod) {}, false},
+		"a status is written":    {func(s *simulation, _, q *v1.Pod) { s.tracker.Upsert(withIP(q), s.now) }, false},
+		"a member changes":       {func(s *simulation, _, _ *v1.Pod) { s.tracker.Upsert(labelled, s.now) }, true},
+		"a member comes":         {func(s *simulation, _, _ *v1.Pod) { s.tracker.Upsert(member("a", "r"), s.now) }, true},
+		"a member leaves":        {func(s *simulation, _, q *v1.Pod) { s.tracker.Remove(q, s.now) }, true},
+		"the one that asks goes": {func(s *simulation, p, _ *v1.Pod) { s.tracker.Remove(p, s.now) }, true},
+		"a member binds":         {func(s *simulation, _, q *v1.Pod) { s.tracker.Upsert(placedOn(q, "n"), s.now) }, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSimulation(t, 0)
+			key, p, q := s.pair("p", "q")
+			s.tracker.Upsert(member("a", "other"), s.now)
+			step := s.tracker.NextStep(key, p.UID, p.Name, s.now)
+			tc.happens(s, p, q)
+			step = s.tracker.Resolve(step.Plan, &Answer{Refusal: "no room", Searched: true}, p.UID, s.now)
+			if again := step.Effects.RetryAfter > 0; again != tc.want {
+				t.Errorf("planned again: %v, want %v", again, tc.want)
+			}
+			s.now = s.now.Add(firstBackoff)
+			if pods := s.tracker.Retry(key, s.now).Activate; (len(pods) == 1) != tc.want {
+				t.Errorf("%d members are activated when the backoff ends, want one: %v", len(pods), tc.want)
+			}
+		})
+	}
+}
+
+// The queue may give a member that changed its cycle before the tracker knows of the change.
+// The refusal from before it is dropped.
+func TestMemberChangesAfterTheGangIsRefused(t *testing.T) {
+	s := newSimulation(t, 0)
+	key, p, q := s.pair("p", "q")
+	s.refuse(key, "no room", p.UID)
+	if effects := s.tracker.Upsert(withIP(q), s.now); effects.RetryAfter != 0 {
+		t.Error("the gang is planned again because a status was written")
+	}
+	q = q.DeepCopy()
+	q.Labels["x"] = "y"
+	if effects := s.tracker.Upsert(q, s.now); effects.RetryAfter != firstBackoff {
+		t.Errorf("the gang is planned again in %v, want %v", effects.RetryAfter, firstBackoff)
+	}
+	if s.tracker.gangs[key].refusal.answers(q.UID, s.now) {
+		t.Error("the member that changed is answered with the refusal from before")
+	}
+	if pods := s.tracker.Retry(key, s.now.Add(firstBackoff)).Activate; len(pods) != 1 {
+		t.Errorf("%d members are activated when the backoff ends, want one", len(pods))
+	}
+}
+
+func withIP(pod *v1.Pod) *v1.Pod {
+	pod = pod.DeepCopy()
+	pod.Status.PodIP = "10.0.0.1"
+	return pod
+}
+
+// Each member that waits gets a hint about an event; the gang's members are compared with it
+// once. A later event, and a later refusal, are compared anew.
+func TestEventIsJudgedOnce(t *testing.T) {
+	s := newSimulation(t, 0)
+	key, _, _ := s.pair("p", "q")
+	judged := 0
+	no := func(*v1.Pod) bool { judged++; return false }
+	s.refuse(key, "no room", "")
+	for range 3 {
+		s.tracker.RetryOthers(key, Event{ID: 1, Affects: no}, s.now)
+	}
+	if judged != 2 {
+		t.Errorf("members are compared %d times with one event, want 2", judged)
+	}
+	s.tracker.RetryOthers(key, Event{ID: 2, Affects: no}, s.now)
+	s.refuse(key, "no room", "")
+	s.tracker.RetryOthers(key, Event{ID: 2, Affects: no}, s.now)
+	if judged != 6 {
+		t.Errorf("members are compared %d times with two events and a later refusal, want 6", judged)
+	}
+}

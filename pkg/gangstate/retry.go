@@ -28,14 +28,21 @@ const refusalLife = 5 * time.Second
 // longer than the longest backoff of a pod. Afterwards another member may be activated.
 const retryMemberLife = 15 * time.Second
 
-// refusal is the failure of the last plan.
+// cacheLag is how far what a plan reads may be behind an event. Most events reach the queue
+// after the scheduler's cache. These do not: the queue gets the deletion of a node before the
+// cache, and the handlers that fill the caches of volumes and devices run beside the queue's.
+const cacheLag = 100 * time.Millisecond
+
+// refusal is the last plan's "no".
 type refusal struct {
 	message string
 	at      time.Time
 	// to is the member in whose cycle the gang was refused, "" for none.
 	to types.UID
-	// stale is true if members joined or left since.
+	// stale reports that members came, went or changed since.
 	stale bool
+	// judged is the last event that RetryOthers found to help no member.
+	judged any
 }
 
 // answers reports whether the refusal applies to a member's cycle. It does not apply to
@@ -56,8 +63,10 @@ type retry struct {
 	// member was activated at time at. The gang is planned again in its cycle.
 	member types.UID
 	at     time.Time
-	// limits is the largest number of members that a node takes, by role and signature
-	// and by node, as filters refused more.
+	// unseenUntil is when the last event must have reached what plans read.
+	unseenUntil time.Time
+	// limits is the largest number of members that a node takes, by role and signature and
+	// by node, as filters refused more.
 	limits map[gangs.RoleSignature]map[string]int
 	// replans counts the plans that failed since the gang was last refused or placed.
 	replans int
@@ -86,7 +95,17 @@ func (r *retry) backoff() time.Duration {
 	return min(pause, maxBackoff)
 }
 
-// memberAsks reports whether the gang still waits for the cycle of its activated member.
+// noteLate notes an event that what plans read may not show yet.
+func (r *retry) noteLate(event Event, now time.Time) {
+	if event.Late {
+		r.unseenUntil = now.Add(cacheLag)
+	}
+}
+
+// mayMiss reports that a plan that began then may not show the last event.
+func (r *retry) mayMiss(began time.Time) bool { return began.Before(r.unseenUntil) }
+
+// memberAsks reports whether an activated member is still expected to have the gang planned.
 func (r *retry) memberAsks(now time.Time) bool {
 	return r.member != "" && now.Sub(r.at) < retryMemberLife
 }

@@ -41,6 +41,8 @@ type Question struct {
 	Lost *Lost
 	// Reserve is true if the planner must search for nodes to reserve if there is no room.
 	Reserve bool
+	// changes is the gang's count of changes when the question was asked.
+	changes int
 }
 
 // Answer is the result of planning.
@@ -134,7 +136,7 @@ func (t *Tracker) ask(key gangs.Key, uid types.UID, now time.Time) Step {
 		return t.refuseInCycle(g, refusal, uid, now, Effects{Key: key})
 	}
 	t.observe(g)
-	question := &Question{Request: request, Began: now}
+	question := &Question{Request: request, Began: now, changes: g.changes}
 	t.askWhatIf(g, question, now)
 	return Step{Plan: question}
 }
@@ -206,7 +208,9 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		}
 		effects := Effects{Key: key}
 		addition := t.resolveWhatIf(g, question, answer, now, &effects)
-		return t.refuseInCycle(g, answer.Refusal+addition, uid, now, effects)
+		step := t.refuseInCycle(g, answer.Refusal+addition, uid, now, effects)
+		step.Effects.RetryAfter = g.retryOutdated(question.Began, question.changes, now)
+		return step
 	}
 	if g == nil { // the last member was deleted during planning
 		return Step{Refusal: "gang " + key.String() + " is placed; this member is not ready to join it"}
@@ -223,6 +227,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 	if answer.Surplus != "" {
 		g.refuse(answer.Surplus, uid, now)
 		g.retry.member = ""
+		effects.RetryAfter = g.retryOutdated(question.Began, question.changes, now)
 		t.observe(g)
 	}
 	step := Step{Refusal: cmp.Or(answer.Surplus, "gang "+key.String()+" is placed; this member is not ready to join it")}

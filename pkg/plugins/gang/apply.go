@@ -119,8 +119,8 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 			if err := g.planPartial(ctx, key, nodes); err != nil {
 				g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
 			}
-			// All members are in the queue, and the queue evaluates no hints for them.
-			g.apply(g.tracker.RetryOthers(key, nil, time.Now()))
+			// All its members are in the queue, and none of them gets hints about events.
+			g.apply(g.tracker.RetryOthers(key, gangstate.Event{}, time.Now()))
 		}
 		if g.podGroups != nil {
 			g.podGroups.Recover(ctx, nodes)

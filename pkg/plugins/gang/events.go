@@ -46,8 +46,19 @@ func (g *Gang) podDeleted(obj any) {
 	}
 }
 
-// endedEvents keep succeeded members in the tracker. They remove a failed member: its
-// replacement is a new pod.
+// namespaceEvents pass changes of namespaces to the tracker: the queue has no event for them.
+func (g *Gang) namespaceEvents() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{UpdateFunc: func(oldObj, obj any) {
+		before, ok := oldObj.(*v1.Namespace)
+		after, isNamespace := obj.(*v1.Namespace)
+		if ok && isNamespace {
+			g.namespaceChanged(before, after)
+		}
+	}}
+}
+
+// endedEvents keep members that have succeeded in the tracker. A member that failed is
+// forgotten; its replacement is a pod of its own.
 func (g *Gang) endedEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    g.podEnded,

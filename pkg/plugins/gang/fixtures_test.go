@@ -48,7 +48,8 @@ func placedOn(pod *v1.Pod, node string) *v1.Pod {
 	return pod
 }
 
-// pluginWith returns a plugin without a scheduler around it. Its tracker knows the pods.
+// pluginWith returns the parts of the plugin that need no scheduler around it. Its tracker
+// knows the pods, and its informer has them.
 func pluginWith(t testing.TB, nodes []*v1.Node, pods ...*v1.Pod) *Gang {
 	t.Helper()
 	store := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
@@ -57,9 +58,15 @@ func pluginWith(t testing.TB, nodes []*v1.Node, pods ...*v1.Pod) *Gang {
 			t.Fatalf("storing node %s: %v", node.Name, err)
 		}
 	}
-	g := &Gang{sources: gangs.Sources{gangs.NewLabelSource()}, nodes: corelisters.NewNodeLister(store)}
+	existing := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	g := &Gang{
+		sources: gangs.Sources{gangs.NewLabelSource()}, nodes: corelisters.NewNodeLister(store), pods: corelisters.NewPodLister(existing),
+	}
 	g.tracker = gangstate.New(gangstate.Options{Profile: profile, Sources: g.sources, Exists: func(*v1.Pod) bool { return true }})
 	for _, pod := range pods {
+		if err := existing.Add(pod); err != nil {
+			t.Fatalf("storing pod %s: %v", pod.Name, err)
+		}
 		g.tracker.Upsert(pod, epoch)
 	}
 	return g

@@ -71,7 +71,8 @@ type Gang struct {
 	binder   fwk.BindPlugin
 	bindings *semaphore.Weighted
 	nodes    corelisters.NodeLister
-	// synced reports whether the tracker knows all existing pods and declarations.
+	pods     corelisters.PodLister
+	// synced reports that the tracker knows all pods and declarations that exist.
 	synced func() bool
 	// recovered runs the recovery in the profile's first cycle.
 	recovered sync.Once

@@ -14,38 +14,52 @@ import (
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
-	"github.com/dovetail-dev/dovetail/pkg/placement"
 )
 
-// EventsToRegister returns the events that may free room for a refused gang. It omits
-// events of members and declarations: the tracker gets those from informers and activates
-// the gang once. A hint would run for every waiting pod of the cluster at every new pod.
+// EventsToRegister returns the events that may give a refused gang room: at least those that
+// the stock filters register, because a member that this plugin refuses gets no hints of
+// theirs (TestEventsOfStock). Events of members and declarations are not among them: the
+// tracker gets those from informers and activates the gang once, where a hint would be
+// evaluated for every waiting pod of the cluster at every new pod. Changes of namespaces,
+// which the queue does not know, come from an informer, too. A DeviceTaintRule shows as an
+// update of the ResourceSlices that it taints.
 func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
-	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint
+	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint | fwk.UpdateNodeDeclaredFeature
 	events := []fwk.ClusterEventWithHint{
-		// A node with room, or with the labels of a better domain.
+		// A node with room, with a feature that a member needs, or with the labels of a better
+		// domain.
 		registered(fwk.Node, grown, g.isSchedulableAfterNodeChange),
-		// A pod that frees its resources.
+		// A node whose domain had the fewest pods of a topology spread constraint.
+		registered(fwk.Node, fwk.Delete, g.isSchedulableAfterNodeDeleted),
+		// A pod that gives its room, its ports, its volumes or its place in a domain back.
 		registered(fwk.AssignedPod, fwk.Delete|fwk.UpdatePodScaleDown, g.isSchedulableAfterPodDeleted),
-		// A running pod that a member's affinity requires.
+		// A running pod that an affinity of a member requires, or no longer forbids.
 		registered(fwk.AssignedPod, fwk.Add|fwk.UpdatePodLabel, g.isSchedulableAfterPodAdded),
-		// A member whose tolerations or other constraints changed.
-		registered(fwk.TargetPod, fwk.Update, g.isSchedulableAfterEvent),
-		// Devices that are added, changed or freed.
-		registered(fwk.ResourceSlice, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
+		// A member that now tolerates or wants something else, or whose claims were made.
+		registered(fwk.TargetPod, fwk.Update, g.isSchedulableAfterOwnUpdate),
+		// Devices that appear, are described otherwise, or are given back.
+		registered(fwk.ResourceSlice, fwk.Add|fwk.Update, g.isSchedulableAfterSliceChange),
 		registered(fwk.ResourceClaim, fwk.Add|fwk.Update|fwk.Delete, g.isSchedulableAfterClaimChange),
 		registered(fwk.DeviceClass, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
-		// Volumes of a member.
-		registered(fwk.PersistentVolumeClaim, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
-		registered(fwk.PersistentVolume, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
-		registered(fwk.StorageClass, fwk.Add, g.isSchedulableAfterEvent),
-		registered(fwk.CSINode, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
+		// A claim for a volume that was made or bound.
+		registered(fwk.PersistentVolumeClaim, fwk.Add|fwk.Update, g.isSchedulableAfterVolumeClaimChange),
+		// A volume that a claim can have, or that moved to another zone.
+		registered(fwk.PersistentVolume, fwk.Add|fwk.Update, g.isSchedulableAfterVolumeChange),
+		// A class that a claim names, or that allows more domains.
+		registered(fwk.StorageClass, fwk.Add|fwk.Update, g.isSchedulableAfterStorageClassChange),
+		// A driver that was installed on a node, or attaches more volumes there.
+		registered(fwk.CSINode, fwk.Add|fwk.Update, g.isSchedulableAfterCSINodeChange),
+		// A driver for which the scheduler no longer checks capacity, or attach limits.
+		registered(fwk.CSIDriver, fwk.Update, g.isSchedulableAfterCSIDriverChange),
+		// Storage from which a driver can make larger volumes.
+		registered(fwk.CSIStorageCapacity, fwk.Add|fwk.Update, g.isSchedulableAfterStorageCapacityChange),
+		// A volume that left a node at its attach limit.
+		registered(fwk.VolumeAttachment, fwk.Delete, g.isSchedulableAfterDetach),
 	}
 	if g.podGroups != nil {
 		// Changes of a PodGroup's spec and annotations; status changes are skipped.
@@ -92,107 +106,93 @@ func registered(resource fwk.EventResource, action fwk.ActionType, hint fwk.Queu
 	}
 }
 
-// isSchedulableAfterEvent queues one member of a refused gang. If the gang can be planned
-// now, the plan activates the others. It skips resources freed by members of the same gang,
-// and writes of the condition with the waiting reason: either would make a refused gang
-// queue itself forever.
-func (g *Gang) isSchedulableAfterEvent(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	before, _ := oldObj.(*v1.Pod)
-	after, _ := newObj.(*v1.Pod)
-	own := after != nil && after.UID == pod.UID
-	if own && before != nil && gangstate.SameForGang(before, after) {
-		return fwk.QueueSkip, nil
-	}
+// isSchedulableAfterEvent queues one member of a refused gang: if the gang can be planned
+// now, the plan activates the others.
+func (g *Gang) isSchedulableAfterEvent(_ klog.Logger, pod *v1.Pod, _, _ any) (fwk.QueueingHint, error) {
 	key, ok := g.sources.Key(pod)
-	if !ok {
-		return fwk.Queue, nil
-	}
-	if !own && (g.memberOf(key, before) || g.memberOf(key, after)) {
-		return fwk.QueueSkip, nil
-	}
-	// A member that cannot have a cycle must not be the one to plan the gang.
-	retries := false
-	if gangs.Ready(pod) {
-		var effects gangstate.Effects
-		retries, effects = g.tracker.AllowRetry(key, pod, time.Now())
-		g.apply(effects)
-	}
-	if own || retries {
+	if !ok || g.retries(key, pod) {
 		return fwk.Queue, nil
 	}
 	return fwk.QueueSkip, nil
 }
 
-func (g *Gang) memberOf(key gangs.Key, pod *v1.Pod) bool {
-	if pod == nil {
+// retries reports whether the member has its gang planned again. A member that cannot have
+// a cycle must not be the one that does.
+func (g *Gang) retries(key gangs.Key, pod *v1.Pod) bool {
+	if !gangs.Ready(pod) {
 		return false
 	}
-	k, ok := g.sources.Key(pod)
-	return ok && k == key
+	retries, effects := g.tracker.AllowRetry(key, pod, time.Now())
+	g.apply(effects)
+	return retries
 }
 
-// retryOtherMembers handles an event that does not help the pod but may help another member
-// of its gang. The queue evaluates hints only for waiting members. A member already queued
-// gets no hint, and its cycle would repeat the refusal from before the event. If the event
-// concerns certain pods, about has their UIDs; with none, it concerns all members.
-func (g *Gang) retryOtherMembers(pod *v1.Pod, about ...types.UID) (fwk.QueueingHint, error) {
-	if key, ok := g.sources.Key(pod); ok {
-		g.apply(g.tracker.RetryOthers(key, about, time.Now()))
-	}
-	return fwk.QueueSkip, nil
-}
-
-// isSchedulableAfterNodeChange is isSchedulableAfterEvent for nodes. For a node that the
-// pod cannot use it only retries other members.
-func (g *Gang) isSchedulableAfterNodeChange(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	if node, ok := newObj.(*v1.Node); ok && !placement.NodeEligible(pod, node) {
-		return g.retryOtherMembers(pod)
-	}
-	return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
-}
-
-// isSchedulableAfterPodDeleted is isSchedulableAfterEvent for pods that free their
-// resources.
-func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	before, ok := oldObj.(*v1.Pod)
-	if !ok {
-		return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
-	}
-	node, err := g.nodes.Get(before.Spec.NodeName)
-	if err == nil && !placement.NodeEligible(pod, node) {
-		return g.retryOtherMembers(pod)
-	}
-	return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
-}
-
-// isSchedulableAfterPodAdded is isSchedulableAfterEvent for newly assigned pods. They take
-// resources, and help only members with a constraint on other pods.
-func (g *Gang) isSchedulableAfterPodAdded(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	affinity := pod.Spec.Affinity
-	if len(pod.Spec.TopologySpreadConstraints) == 0 &&
-		(affinity == nil || affinity.PodAffinity == nil && affinity.PodAntiAffinity == nil) {
+// isSchedulableAfterOwnUpdate queues a member that changed. A refused gang would queue itself
+// for ever if the condition that says why a pod waits were taken for a change of the pod.
+func (g *Gang) isSchedulableAfterOwnUpdate(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	before, _ := oldObj.(*v1.Pod)
+	after, _ := newObj.(*v1.Pod)
+	if before != nil && after != nil && gangstate.SameForGang(before, after) {
 		return fwk.QueueSkip, nil
 	}
-	return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
+	if key, ok := g.sources.Key(pod); ok {
+		g.retries(key, pod)
+	}
+	return fwk.Queue, nil
 }
 
-// isSchedulableAfterClaimChange is isSchedulableAfterEvent for claims: the pod's own claims
-// and claims that free devices. A claim that gets devices helps no pod.
-func (g *Gang) isSchedulableAfterClaimChange(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+// objects identify an event.
+type objects struct{ before, after any }
+
+// eventFor returns an event that helps certain pods.
+func eventFor(helps func(*v1.Pod) bool, oldObj, newObj any) gangstate.Event {
+	return gangstate.Event{ID: objects{oldObj, newObj}, Affects: helps}
+}
+
+// late returns the event as one that plans may see later than the queue.
+func late(event gangstate.Event) gangstate.Event {
+	event.Late = true
+	return event
+}
+
+// whereItHelps is isSchedulableAfterEvent for an event that helps certain pods. If it does
+// not help this one, it may help another member of the gang. Members that wait get hints of
+// their own. A member whose cycle is still to come gets none, and its cycle would repeat the
+// refusal from before the event; and while a member has the gang planned in its cycle, no
+// other member's hint does anything.
+func (g *Gang) whereItHelps(pod *v1.Pod, event gangstate.Event) (fwk.QueueingHint, error) {
+	key, ok := g.sources.Key(pod)
+	switch {
+	case !event.Affects(pod):
+		if ok {
+			g.apply(g.tracker.RetryOthers(key, event, time.Now()))
+		}
+		return fwk.QueueSkip, nil
+	case ok && event.Late:
+		g.tracker.NoteEvent(key, event, time.Now())
+	}
+	return g.isSchedulableAfterEvent(g.logger, pod, nil, nil)
+}
+
+func anyPod(*v1.Pod) bool { return true }
+
+// isSchedulableAfterSliceChange is isSchedulableAfterEvent for devices. The device inventory
+// has handlers of its own.
+func (g *Gang) isSchedulableAfterSliceChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	return g.whereItHelps(pod, late(eventFor(anyPod, oldObj, newObj)))
+}
+
+// isSchedulableAfterClaimChange is isSchedulableAfterEvent for claims: those of the pod
+// itself, and those that give their devices back. A claim that takes devices helps no pod.
+// The device inventory has handlers of its own.
+func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*resourceapi.ResourceClaim)
 	after, _ := newObj.(*resourceapi.ResourceClaim)
-	freed := before != nil && before.Status.Allocation != nil && (after == nil || after.Status.Allocation == nil)
-	switch {
-	case freed || claimOf(pod, before) || claimOf(pod, after):
-	case before == nil:
-		if owner := metav1.GetControllerOfNoCopy(after); owner != nil {
-			return g.retryOtherMembers(pod, owner.UID)
-		}
-		return g.retryOtherMembers(pod)
-	default:
-		return fwk.QueueSkip, nil
+	if before != nil && before.Status.Allocation != nil && (after == nil || after.Status.Allocation == nil) {
+		return g.whereItHelps(pod, late(eventFor(anyPod, oldObj, newObj)))
 	}
-	return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
+	helps := func(pod *v1.Pod) bool { return claimOf(pod, before) || claimOf(pod, after) }
+	return g.whereItHelps(pod, late(eventFor(helps, oldObj, newObj)))
 }
 
 // claimOf reports whether the pod names the claim or owns it through a template. It runs

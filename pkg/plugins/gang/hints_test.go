@@ -44,6 +44,12 @@ func TestHints(t *testing.T) {
 	ending.DeletionTimestamp = &metav1.Time{Time: epoch}
 	runs := placedOn(member("b", "r", 1), "n")
 	kin := placedOn(member("a", "q", 1), "n")
+	assumed, assumedOfOther := placedOn(member("a", "assumed", 1), "n"), placedOn(member("b", "other", 1), "n")
+	relabelled := kin.DeepCopy()
+	relabelled.Labels["x"] = "y"
+	guarded := elsewhereWith(v1.Affinity{PodAntiAffinity: &v1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []v1.PodAffinityTerm{{}}}})
+	spread := pod.DeepCopy()
+	spread.Spec.TopologySpreadConstraints = []v1.TopologySpreadConstraint{{WhenUnsatisfiable: v1.DoNotSchedule}}
 	elsewhere := placedOn(member("b", "r", 1), "tainted")
 	tainted := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "tainted"}, Spec: v1.NodeSpec{Taints: []v1.Taint{{Key: "x", Effect: v1.TaintEffectNoSchedule}}}}
 	choosy := pod.DeepCopy()
@@ -61,7 +67,17 @@ func TestHints(t *testing.T) {
 		"a node comes that it may not use":   {choosy, event(fwk.Node, fwk.Add), nil, &v1.Node{}, fwk.QueueSkip},
 		"a pod goes where it may not stand":  {pod, event(fwk.AssignedPod, fwk.Delete), elsewhere, nil, fwk.QueueSkip},
 		"a pod of another gang goes":         {pod, event(fwk.AssignedPod, fwk.Delete), runs, nil, fwk.Queue},
-		"a pod of its own gang goes":         {pod, event(fwk.AssignedPod, fwk.Delete), kin, nil, fwk.QueueSkip},
+		"a pod of its own gang is gone":      {pod, event(fwk.AssignedPod, fwk.Delete), kin, nil, fwk.Queue},
+		"one of its own is forgotten":        {pod, event(fwk.AssignedPod, fwk.Delete), assumed, nil, fwk.QueueSkip},
+		"one of another gang is forgotten":   {pod, event(fwk.AssignedPod, fwk.Delete), assumedOfOther, nil, fwk.Queue},
+		"it is itself forgotten":             {pod, event(fwk.AssignedPod, fwk.Delete), placedOn(pod, "n"), nil, fwk.QueueSkip},
+		"one of its own is labelled":         {near, event(fwk.AssignedPod, fwk.UpdatePodLabel), kin, relabelled, fwk.Queue},
+		"one of its own gives up requests":   {pod, event(fwk.AssignedPod, fwk.UpdatePodScaleDown), kin, kin, fwk.Queue},
+		"a pod goes that repelled others":    {pod, event(fwk.AssignedPod, fwk.Delete), guarded, nil, fwk.Queue},
+		"a pod goes from a domain it counts": {spread, event(fwk.AssignedPod, fwk.Delete), elsewhere, nil, fwk.Queue},
+		"a node goes":                        {pod, event(fwk.Node, fwk.Delete), &v1.Node{}, nil, fwk.QueueSkip},
+		"a node goes, and it must spread":    {spread, event(fwk.Node, fwk.Delete), &v1.Node{}, nil, fwk.Queue},
+		"a node declares a feature":          {pod, event(fwk.Node, fwk.UpdateNodeDeclaredFeature), &v1.Node{}, &v1.Node{}, fwk.Queue},
 		"a pod comes to run":                 {pod, event(fwk.AssignedPod, fwk.Add), nil, runs, fwk.QueueSkip},
 		"a pod comes that it may want near":  {near, event(fwk.AssignedPod, fwk.Add), nil, runs, fwk.Queue},
 		"one of its own comes, wanted near":  {near, event(fwk.AssignedPod, fwk.Add), nil, kin, fwk.QueueSkip},
@@ -76,7 +92,7 @@ func TestHints(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			g := pluginWith(t, []*v1.Node{tainted}, tc.pod)
+			g := pluginWith(t, []*v1.Node{tainted}, tc.pod, member("a", "assumed", 1), member("b", "other", 1))
 			if tc.pod != ending {
 				g.answer(t, gangs.LabelKey("ml", "a"), &gangstate.Answer{Refusal: "no room"}, epoch)
 			}
@@ -86,6 +102,13 @@ func TestHints(t *testing.T) {
 			}
 		})
 	}
+}
+
+// elsewhereWith returns a pod of another gang with that affinity, on a node with a taint.
+func elsewhereWith(affinity v1.Affinity) *v1.Pod {
+	pod := placedOn(member("b", "r", 1), "tainted")
+	pod.Spec.Affinity = &affinity
+	return pod
 }
 
 func event(resource fwk.EventResource, action fwk.ActionType) fwk.ClusterEvent {
@@ -117,6 +140,14 @@ func (g *Gang) hint(t *testing.T, event fwk.ClusterEvent) func(pod *v1.Pod, old,
 func TestEventsForMembersInTheQueue(t *testing.T) {
 	p, q := member("a", "p", 2), member("a", "q", 2)
 	p.Spec.NodeSelector = map[string]string{"shape": "large"}
+	named := "named"
+	q.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "gpu", ResourceClaimName: &named}}
+	q.Spec.Affinity = &v1.Affinity{PodAffinity: &v1.PodAffinity{}}
+	q.Spec.Volumes = []v1.Volume{{VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+	volumeClaim := func(name string) *v1.PersistentVolumeClaim {
+		return &v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name}}
+	}
+	runs := placedOn(member("b", "r", 1), "n")
 	of := func(pod *v1.Pod) *resourceapi.ResourceClaim {
 		c := claim(pod.Name+"-devices", false)
 		c.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(pod, v1.SchemeGroupVersion.WithKind("Pod"))}
@@ -130,9 +161,13 @@ func TestEventsForMembersInTheQueue(t *testing.T) {
 		retries int
 	}{
 		"the other's claim comes":              {event(fwk.ResourceClaim, fwk.Add), nil, of(q), 0, 1},
-		"a claim comes that anybody may name":  {event(fwk.ResourceClaim, fwk.Add), nil, claim("named", false), 0, 1},
+		"a claim comes that the other names":   {event(fwk.ResourceClaim, fwk.Add), nil, claim("named", false), 0, 1},
+		"a claim comes that no member names":   {event(fwk.ResourceClaim, fwk.Add), nil, claim("strange", false), 0, 0},
+		"the other's volume claim comes":       {event(fwk.PersistentVolumeClaim, fwk.Add), nil, volumeClaim("data"), 0, 1},
+		"the volume claim of a stranger comes": {event(fwk.PersistentVolumeClaim, fwk.Add), nil, volumeClaim("strange"), 0, 0},
+		"a pod comes that the other wants":     {event(fwk.AssignedPod, fwk.Add), nil, runs, 0, 1},
 		"the claim of a stranger comes":        {event(fwk.ResourceClaim, fwk.Add), nil, of(member("b", "r", 1)), 0, 0},
-		"a claim takes devices":                {event(fwk.ResourceClaim, fwk.Update), claim("named", false), claim("named", true), 0, 0},
+		"a claim takes devices":                {event(fwk.ResourceClaim, fwk.Update), claim("strange", false), claim("strange", true), 0, 0},
 		"a node comes for the other alone":     {event(fwk.Node, fwk.Add), nil, &v1.Node{}, 0, 1},
 		"it comes when nobody is in the queue": {event(fwk.Node, fwk.Add), nil, &v1.Node{}, time.Minute, 0},
 	}

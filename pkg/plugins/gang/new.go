@@ -55,6 +55,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		logger: klog.FromContext(ctx).WithName(Name),
 	}
 	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
+	g.pods = handle.SharedInformerFactory().Core().V1().Pods().Lister()
 	g.tracker = gangstate.New(gangstate.Options{
 		Profile: handle.ProfileName(), Sources: g.sources, Exists: existsIn(pods.GetStore()), NodeExists: g.nodeExists,
 		Counted:   countGangs(handle.ProfileName()),
@@ -111,6 +112,10 @@ func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, share
 		return fmt.Errorf("watching pods that have ended: %w", err)
 	}
 	g.synced = func() bool { return handlers.HasSynced() && ended.HasSynced() && shared.HasSynced() }
+	namespaces := g.handle.SharedInformerFactory().Core().V1().Namespaces().Informer()
+	if _, err := namespaces.AddEventHandler(g.namespaceEvents()); err != nil {
+		return fmt.Errorf("watching namespaces: %w", err)
+	}
 	shared.OnChange(func(key gangs.Key) { g.apply(g.tracker.DeclarationChanged(key, time.Now())) })
 	if err := shared.Start(ctx); err != nil {
 		return fmt.Errorf("watching objects that declare gangs: %w", err)
