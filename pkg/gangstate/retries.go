@@ -49,17 +49,6 @@ func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	return effects
 }
 
-// Event is a change of the cluster that may help members of a refused gang.
-type Event struct {
-	// ID identifies the event and is comparable.
-	ID any
-	// Affects reports whether the event may help a pod; nil if it may help any.
-	Affects func(*v1.Pod) bool
-	// Late reports that what plans read may not show the event yet. If a plan that begins
-	// within cacheLag finds no room, the gang is planned once more.
-	Late bool
-}
-
 // RetryOthers records an event that may help members which get no hint about it, because
 // their cycles are still to come. Each of n members gets a hint; the first one compares the
 // event with all members.

@@ -6,6 +6,7 @@ package gangstate
 import (
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -93,6 +94,17 @@ func (r *retry) backoff() time.Duration {
 		pause *= 2
 	}
 	return min(pause, maxBackoff)
+}
+
+// Event is a change of the cluster that may help members of a refused gang.
+type Event struct {
+	// ID identifies the event and is comparable.
+	ID any
+	// Affects reports whether the event may help a pod; nil if it may help any.
+	Affects func(*v1.Pod) bool
+	// Late reports that what plans read may not show the event yet. If a plan that begins
+	// within cacheLag finds no room, the gang is planned once more.
+	Late bool
 }
 
 // noteLate notes an event that what plans read may not show yet.
