@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Readiness is the result of Check. At most one of Problem and Waiting is set; a gang with
@@ -116,7 +117,7 @@ func count(g Gang, live []Member) tally {
 func waiting(g Gang, live []Member, t tally) string {
 	switch {
 	case t.exist < g.Min:
-		return fmt.Sprintf("waiting for %d of %d members of %s: %s", g.Min-t.exist, g.Min, g.Key, missing(g, t))
+		return fmt.Sprintf("waiting for %d of %d members of %s: %s%s", g.Min-t.exist, g.Min, g.Key, missing(g, t), createdInOrder(live))
 	case t.ready < g.Min:
 		return fmt.Sprintf("waiting for %d of %d members of %s: %s", g.Min-t.ready, g.Min, g.Key, unready(g, live, t))
 	default:
@@ -137,6 +138,27 @@ func missing(g Gang, t tally) string {
 		}
 	}
 	return strings.Join(parts, ", ") + " do not exist yet"
+}
+
+// createdInOrder explains why the other pods of a StatefulSet may never exist: by default it
+// creates a pod once all former pods are ready. It returns "" if several pods of the
+// StatefulSet wait for nodes, because then it does not create them in order.
+func createdInOrder(live []Member) string {
+	set := ""
+	for _, m := range live {
+		ref := metav1.GetControllerOfNoCopy(m.Pod)
+		if Placed(m.Pod) || ref == nil || ref.Kind != "StatefulSet" {
+			continue
+		}
+		if set == ref.Name {
+			return ""
+		}
+		set = ref.Name
+	}
+	if set == "" {
+		return ""
+	}
+	return fmt.Sprintf("; StatefulSet %s creates one pod after the other unless its spec.podManagementPolicy is Parallel", set)
 }
 
 // unready names the first unready pod by name, and counts the others. It considers only

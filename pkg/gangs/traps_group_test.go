@@ -4,11 +4,13 @@
 package gangs_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
@@ -109,6 +111,33 @@ func TestTrapGangedTwice(t *testing.T) {
 			key, _ := objects{}.sources().Key(tc.pod)
 			if key.String() != tc.want {
 				t.Errorf("the pod is in %s, want %s", key, tc.want)
+			}
+		})
+	}
+}
+
+// A StatefulSet creates its pods in order unless it says otherwise: the second pod does not
+// exist before the first one runs, and the gang waits for both.
+func TestStatefulSetCreatesPodsInOrder(t *testing.T) {
+	member := func(name, set string, changes ...change) *corev1.Pod {
+		return pod(name, append([]change{
+			label(gangs.GangNameLabel, "a"), annotation(gangs.GangMinAnnotation, "3"), controlledBy("apps/v1", "StatefulSet", set, types.UID(set)),
+		}, changes...)...)
+	}
+	const ordered = "; StatefulSet db creates one pod after the other unless its spec.podManagementPolicy is Parallel"
+	for name, tc := range map[string]struct {
+		pods []*corev1.Pod
+		want bool
+	}{
+		"the first pod waits":                 {[]*corev1.Pod{member("db-0", "db")}, true},
+		"the first runs and the second waits": {[]*corev1.Pod{member("db-0", "db", bound), member("db-1", "db")}, true},
+		"two pods wait":                       {[]*corev1.Pod{member("db-0", "db"), member("db-1", "db")}, false},
+		"nothing waits":                       {[]*corev1.Pod{member("db-0", "db", bound)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			waiting := verdict(t, objects{}.sources(), gangs.Key{Source: "ganglabel", Namespace: tc.pods[0].Namespace, Name: "a"}, tc.pods).Waiting
+			if got := strings.HasSuffix(waiting, ordered); got != tc.want {
+				t.Errorf("the hint is there: %v, want %v: %s", got, tc.want, waiting)
 			}
 		})
 	}
