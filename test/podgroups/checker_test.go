@@ -19,7 +19,7 @@ import (
 // of a gang of three is bound by hand, and it says so.
 func TestCheckerSeesHalfAGroup(t *testing.T) {
 	// Its own checker would fail the test.
-	e := &env{harness.New(t, shared.Cluster(t), harness.Options{Prefix: "half-", Unchecked: true})}
+	e := &env{Env: harness.New(t, shared.Cluster(t), harness.Options{Prefix: "half-", Unchecked: true})}
 	checker, err := invariants.Watch(t.Context(), e.Cluster.AdminConfig(), invariants.Options{Grace: time.Second, Settle: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

@@ -46,7 +46,11 @@ var shared = harness.Share(func() (localcluster.Options, error) {
 func TestMain(m *testing.M) { shared.Main(m) }
 
 // env is one test's namespace in a cluster that other tests may share.
-type env struct{ *harness.Env }
+type env struct {
+	*harness.Env
+	// removals counts the calls of RemovePods.
+	removals int
+}
 
 func newEnv(t *testing.T) *env {
 	t.Helper()
@@ -55,7 +59,16 @@ func newEnv(t *testing.T) *env {
 
 func inCluster(t *testing.T, cluster *localcluster.Cluster) *env {
 	t.Helper()
-	return &env{harness.New(t, cluster, harness.Options{Prefix: "native-"})}
+	return &env{Env: harness.New(t, cluster, harness.Options{Prefix: "native-"})}
+}
+
+// RemovePods deletes the pods that match. KWOK deletes a terminating pod by its name, even
+// after the API server has removed it. So members gets new names after a removal, or KWOK
+// could delete a new pod in place of the old one.
+func (e *env) RemovePods(selector string) {
+	e.Helper()
+	e.removals++
+	e.Env.RemovePods(selector)
 }
 
 // group makes a PodGroup with the gang policy, or with the basic one if least is 0.
@@ -83,12 +96,20 @@ func key(label string) func(*schedulingv1beta1.PodGroup) {
 	}
 }
 
+// memberName returns the name of a member, which no pod had before the last removal.
+func (e *env) memberName(group string, i int) string {
+	if e.removals == 0 {
+		return fmt.Sprintf("%s-%d", group, i)
+	}
+	return fmt.Sprintf("%s-%d-%d", group, e.removals, i)
+}
+
 // members makes pods from the first number up to the last, each as large as a node.
 func (e *env) members(group string, from, to int, change ...func(*corev1.Pod)) {
 	e.Helper()
 	for i := from; i < to; i++ {
 		pod := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", group, i), Labels: map[string]string{groupName: group}},
+			ObjectMeta: metav1.ObjectMeta{Name: e.memberName(group, i), Labels: map[string]string{groupName: group}},
 			Spec:       podSpec(),
 		}
 		pod.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &group}
