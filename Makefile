@@ -151,7 +151,7 @@ BENCHTIME ?= 1s
 
 .PHONY: bench-score
 bench-score: ## Run the benchmarks of what is done for every pod or node (scores, queue, plans, Permit, order of devices), each beside stock's.
-	go test ./bench/score ./pkg/devices ./pkg/plugins/draaware ./pkg/plugins/gang -run '^$$' -bench 'Score|Picture|Planned|Permit|Less|Order' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
+	go test ./bench/score ./pkg/devices ./pkg/plugins/draaware ./pkg/plugins/gang -run '^$$' -bench 'Score|Snapshot|Planned|Permit|Less|Order' -benchmem -benchtime $(BENCHTIME) -count $(COUNT)
 
 .PHONY: bench-micro
 bench-micro: ## Run the benchmarks of single parts (make bench-micro BENCH=Plan COUNT=10).

@@ -97,9 +97,9 @@ func topologyPlugin(b *testing.B, nodes int) {
 	perNode(b, nodes)
 }
 
-// BenchmarkPicture measures PreScore of the Topology plugin when no node has changed. A
+// BenchmarkSnapshot measures PreScore of the Topology plugin when no node has changed. A
 // gang's plan begins with the same check of every node.
-func BenchmarkPicture(b *testing.B) {
+func BenchmarkSnapshot(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
 			s := newScorer(b, nodes)

@@ -221,15 +221,15 @@ func (s *Cache) meetKinds() error {
 			s.layout.Kinds = append(s.layout.Kinds, kind.Label)
 		}
 	}
-	for _, permit := range s.view.Permits {
-		s.addResources([]v1.ResourceName{permitResource(permit)})
+	for _, limit := range s.view.PodLimits {
+		s.addResources([]v1.ResourceName{podLimitResource(limit)})
 	}
 	return s.grow()
 }
 
-// permitResource returns the name of the planner resource that counts a permit.
-func permitResource(permit string) v1.ResourceName {
-	return v1.ResourceName("permit " + permit)
+// podLimitResource returns the name of the planner resource that counts a limit.
+func podLimitResource(limit string) v1.ResourceName {
+	return v1.ResourceName("limit " + limit)
 }
 
 func (s *Cache) addDevices(need *PodNeed, want *devices.Request) {
@@ -243,8 +243,8 @@ func (s *Cache) addDevices(need *PodNeed, want *devices.Request) {
 		}
 		need.Devices = append(need.Devices, deviceNeed)
 	}
-	for _, permit := range option.Permits {
-		i := s.resource[permitResource(view.Permits[permit])]
+	for _, limit := range option.PodLimits {
+		i := s.resource[podLimitResource(view.PodLimits[limit])]
 		need.Resources = append(need.Resources, make([]int64, max(0, i+1-len(need.Resources)))...)
 		need.Resources[i] = 1
 	}
@@ -278,8 +278,8 @@ func (s *Cache) addUnits(spec *plan.NodeSpec, info fwk.NodeInfo) error {
 		}
 		spec.Units = append(spec.Units, plan.Unit{Free: free})
 	}
-	for i, n := range counts.Permits {
-		spec.Free[s.resource[permitResource(view.Permits[i])]] = int64(n)
+	for i, n := range counts.PodLimits {
+		spec.Free[s.resource[podLimitResource(view.PodLimits[i])]] = int64(n)
 	}
 	return nil
 }

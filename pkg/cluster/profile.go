@@ -106,8 +106,9 @@ func (d *Profiles) shared(manager fwk.SharedDRAManager) (counts *Devices, first 
 	return d.devices, true
 }
 
-// whole reports whether all profiles count devices, so that no allocation goes unnoticed.
-// Each profile has an entry, because all profiles use the same QueueSort plugin.
+// whole reports whether every profile counts devices. An allocation by a profile that does
+// not would go unnoticed. No profile is missing from d.profiles: all profiles of a scheduler
+// must use the same QueueSort plugin, and Dovetail's calls Of when it is created.
 func (d *Profiles) whole() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

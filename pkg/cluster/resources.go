@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
 	fwk "k8s.io/kube-scheduler/framework"
+	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
 // baseResources are the resources of every node, in layout order. CPU is in milli-cores,
@@ -94,4 +95,18 @@ func (s *Cache) resources(pod *v1.Pod, devices map[v1.ResourceName]int64) ([]int
 		}
 	}
 	return need, nil
+}
+
+// RequestsDevices reports whether the pod has resource claims or requests extended
+// resources.
+func RequestsDevices(pod *v1.Pod) bool {
+	if len(pod.Spec.ResourceClaims) > 0 {
+		return true
+	}
+	for name := range resource.PodRequests(pod, resource.PodResourcesOptions{}) {
+		if v1helper.IsExtendedResourceName(name) {
+			return true
+		}
+	}
+	return false
 }

@@ -51,9 +51,9 @@ func (c *contents) assess(n *node, request *Request, rail int, served []v1.Resou
 		rails = []int{rail}
 	}
 	if order, ok := c.order(n, request, rails); ok {
-		assessment.Order, assessment.Want = &order, order.Want
+		assessment.Order, assessment.Demand = &order, order.Demand
 		return assessment
 	}
-	assessment.Want = candidatesOf(n, &request.options[0], servesOne, &c.ledger).demand
+	assessment.Demand = candidatesOf(n, &request.options[0], servesOne, &c.ledger).demand
 	return assessment
 }

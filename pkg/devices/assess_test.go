@@ -128,7 +128,7 @@ func TestWholeP5TakesTwoClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	order, ok := inv.Order(machine.Name(), &request, nil)
-	if want := (devices.Demand{GPUs: 8, NICs: 32}); !ok || order.Want.GPUs != want.GPUs || order.Want.NICs != want.NICs || order.Pairing.Unpaired != 0 || !request.RDMA {
-		t.Errorf("two claims: ordered %v, want %+v, %+v, RDMA %v", ok, order.Want, order.Pairing, request.RDMA)
+	if want := (devices.Demand{GPUs: 8, NICs: 32}); !ok || order.Demand.GPUs != want.GPUs || order.Demand.NICs != want.NICs || order.Pairing.Unpaired != 0 || !request.RDMA {
+		t.Errorf("two claims: ordered %v, want %+v, %+v, RDMA %v", ok, order.Demand, order.Pairing, request.RDMA)
 	}
 }

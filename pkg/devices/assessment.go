@@ -13,8 +13,8 @@ type Assessment struct {
 	// Order is the order of the node's devices for the allocator. It is nil if there is
 	// nothing to choose, as in Inventory.Order.
 	Order *Order
-	// Want is the pod's demand for the node's GPUs and NICs.
-	Want Demand
+	// Demand is the pod's demand for the node's GPUs and NICs.
+	Demand Demand
 }
 
 // assessmentKey holds the inputs of an Assessment other than the node.

@@ -137,7 +137,7 @@ func (c *candidates) order(pairing Pairing) (Order, bool) {
 	if nics, ok = assign(nics, c.nicRequests); !ok {
 		return Order{}, false
 	}
-	o := Order{Pairing: pairing, Want: c.demand, first: map[structured.DeviceID]int{}}
+	o := Order{Pairing: pairing, Demand: c.demand, first: map[structured.DeviceID]int{}}
 	for _, d := range slices.Concat(gpus, nics) {
 		o.first[d.id] = len(o.first)
 	}

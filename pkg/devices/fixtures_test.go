@@ -302,8 +302,8 @@ func optionSlots(option devices.Option, counts devices.NodeDevices) int {
 	if len(option.Demands) > 0 {
 		fit = devices.Times(option.Demands, supply)
 	}
-	for _, limit := range option.Permits {
-		fit = min(fit, counts.Permits[limit])
+	for _, limit := range option.PodLimits {
+		fit = min(fit, counts.PodLimits[limit])
 	}
 	return fit
 }

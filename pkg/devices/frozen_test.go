@@ -33,7 +33,7 @@ func TestFrozenListsDoNotChange(t *testing.T) {
 		slices.Sort(changed)
 		changed = slices.Compact(changed)
 		for _, i := range changed {
-			plain[i] = &NodeDevices{Permits: []int{step}}
+			plain[i] = &NodeDevices{PodLimits: []int{step}}
 		}
 		list = list.with(changed, func(i int) *NodeDevices { return plain[i] })
 		if diff := cmp.Diff(plain, read(list)); diff != "" {

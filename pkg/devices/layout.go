@@ -179,7 +179,7 @@ func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
 	if n == nil {
 		return nil
 	}
-	counts := &NodeDevices{Units: make([]Unit, len(n.units)), Permits: make([]int, len(l.podLimits)), Revision: n.revision}
+	counts := &NodeDevices{Units: make([]Unit, len(n.units)), PodLimits: make([]int, len(l.podLimits)), Revision: n.revision}
 	for i, unit := range n.units {
 		counts.Units[i] = l.emptyUnit(unit)
 	}
@@ -194,7 +194,7 @@ func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
 		unit.Total[kind] += max(free[i], 1)
 	}
 	for i := range l.podLimits {
-		counts.Permits[i] = l.podLimits[i].admits(&l.kinds, cached, free)
+		counts.PodLimits[i] = l.podLimits[i].admits(&l.kinds, cached, free)
 	}
 	return counts
 }

@@ -11,8 +11,8 @@ type NodeDevices struct {
 	// without a unit, including device plugins' devices and devices that other nodes can
 	// use. It is often empty.
 	Units []Unit
-	// Permits is the number of pods that the node admits, by pod limit (see View.Permits).
-	Permits []int
+	// PodLimits is the number of pods that the node admits, by pod limit (see View.PodLimits).
+	PodLimits []int
 	// Revision changes with the counts while the view's layout stays the same. It is 0 for
 	// a node without devices of its own.
 	Revision uint64

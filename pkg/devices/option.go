@@ -10,8 +10,8 @@ import "slices"
 type Option struct {
 	// Demands are in the order GPUs, RDMA NICs, others.
 	Demands []DeviceDemand
-	// Permits are indexes into NodeDevices.Permits and View.Permits.
-	Permits []int
+	// PodLimits are indexes into NodeDevices.PodLimits and View.PodLimits.
+	PodLimits []int
 }
 
 // option turns requests into demands by kind. Requests for the same devices become one demand.
@@ -31,7 +31,7 @@ func (l *layout) option(o *requestOption) Option {
 	}
 	slices.SortStableFunc(option.Demands, func(a, b DeviceDemand) int { return l.demandRank(a) - l.demandRank(b) })
 	for _, p := range o.podLimits() {
-		option.Permits = append(option.Permits, l.limitIndex[p.key])
+		option.PodLimits = append(option.PodLimits, l.limitIndex[p.key])
 	}
 	return option
 }

@@ -15,8 +15,8 @@ import (
 type Order struct {
 	// Pairing is the chosen units.
 	Pairing Pairing
-	// Want is the pod's demand for GPUs and NICs.
-	Want Demand
+	// Demand is the pod's demand for GPUs and NICs.
+	Demand Demand
 	// first ranks the chosen devices. All others follow them in their own order.
 	first map[structured.DeviceID]int
 }

@@ -175,16 +175,16 @@ func describe(sim *simulation, claims []*resourceapi.ResourceClaim) string {
 
 // viewContents has all results of a view, for comparison.
 type viewContents struct {
-	Kinds    []devices.Kind
-	Permits  []string
-	Nodes    map[string]devices.NodeDevices
-	Options  [][]devices.Option
-	Problems []string
+	Kinds     []devices.Kind
+	PodLimits []string
+	Nodes     map[string]devices.NodeDevices
+	Options   [][]devices.Option
+	Problems  []string
 }
 
 func contentsOf(t *testing.T, view *devices.View, requests []devices.Request) viewContents {
 	t.Helper()
-	p := viewContents{Kinds: view.Kinds, Permits: view.Permits, Nodes: map[string]devices.NodeDevices{}, Problems: view.Problems()}
+	p := viewContents{Kinds: view.Kinds, PodLimits: view.PodLimits, Nodes: map[string]devices.NodeDevices{}, Problems: view.Problems()}
 	for _, name := range []string{"n1", "n2", "n3", "n4", "n9", "other"} {
 		counts := mustNode(t, view, name)
 		// Revisions depend on the order of the changes. The comparison ignores them.

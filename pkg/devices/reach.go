@@ -36,7 +36,7 @@ func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 func (v *View) Reach(request *Request) Reach {
 	option := v.Least(request)
 	if len(option.Demands) == 0 {
-		return Reach{OneNode: len(option.Permits) > 0} // all devices of a kind are those of one node
+		return Reach{OneNode: len(option.PodLimits) > 0} // all devices of a kind are those of one node
 	}
 	for _, demand := range option.Demands {
 		if slices.ContainsFunc(demand.Kinds, func(kind int) bool { return v.localKinds[kind] }) {

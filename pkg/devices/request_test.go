@@ -28,8 +28,8 @@ func drawOption(view *devices.View, option devices.Option) string {
 		}
 		parts = append(parts, fmt.Sprintf("%d %s of %s", demand.Count, demand.Name, strings.Join(labels, "|")))
 	}
-	for _, limit := range option.Permits {
-		name, _, _ := strings.Cut(view.Permits[limit], "{")
+	for _, limit := range option.PodLimits {
+		name, _, _ := strings.Cut(view.PodLimits[limit], "{")
 		parts = append(parts, "limit "+name)
 	}
 	return strings.Join(parts, ", ")

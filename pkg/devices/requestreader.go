@@ -25,8 +25,9 @@ type Classes interface {
 }
 
 // maxOptions is the maximum number of combinations of firstAvailable alternatives in a
-// request. A pod with more combinations gets one option with the smallest demand of each
-// alternative. That option may count too much. The stock Filter then decides.
+// request. A pod with more combinations gets one option, which takes for each request the
+// smallest demand among its alternatives. By that option more pods may seem to fit a node
+// than do; the stock Filter then refuses them.
 const maxOptions = 32
 
 // Request reads a pod's device requests from its claims and from extended resources that

@@ -14,16 +14,16 @@ import (
 // fine enough for every request in use. For a single request they may be finer than
 // necessary; the sums are the same.
 type View struct {
-	// Layout is equal for views with the same Kinds and Permits. In such views counts with
+	// Layout is equal for views with the same Kinds and PodLimits. In such views counts with
 	// equal Revision are equal.
 	Layout uint64
 	// Revision is the inventory's revision when the view was made.
 	Revision uint64
 	Kinds    []Kind
-	// Permits name the pod limits beyond counts of devices: a request for all devices of
+	// PodLimits name the pod limits beyond counts of devices: a request for all devices of
 	// the node, or for devices that have an attribute in common. Every pod with such a
 	// request uses one permit.
-	Permits []string
+	PodLimits []string
 
 	plugin       map[v1.ResourceName]int
 	index        map[string]int
@@ -32,7 +32,8 @@ type View struct {
 	hasMultiNode bool
 	// localKinds is, by kind, true if some devices of the kind belong to one node.
 	localKinds []bool
-	// limitsElsewhere are the Permits of a node without devices of its own.
+	// limitsElsewhere has, by index of PodLimits, how many pods under that limit a node
+	// without devices of its own admits.
 	limitsElsewhere []int
 	options         map[string][]Option
 	relaxed         map[string]Option
@@ -62,7 +63,7 @@ func (inv *Inventory) View(requests ...Request) *View {
 		problems:     l.problems(),
 	}
 	for i := range l.podLimits {
-		view.Permits = append(view.Permits, l.podLimits[i].name)
+		view.PodLimits = append(view.PodLimits, l.podLimits[i].name)
 		view.limitsElsewhere = append(view.limitsElsewhere, l.podLimits[i].admitsElsewhere())
 	}
 	for i := range requests {
@@ -140,11 +141,11 @@ func (v *View) nodeCounts(name string) NodeDevices {
 		return *v.nodes.at(i)
 	}
 	unit := Unit{Name: looseUnit, NUMA: unknownNUMA, Free: make([]int, len(v.Kinds)), Total: make([]int, len(v.Kinds))}
-	return NodeDevices{Units: []Unit{unit}, Permits: v.limitsElsewhere}
+	return NodeDevices{Units: []Unit{unit}, PodLimits: v.limitsElsewhere}
 }
 
-// MultiNode returns true if some devices are usable by several nodes. Then every node's
-// counts may change with Revision.
+// MultiNode returns true if several nodes can use some of the devices. Then the counts of
+// any node may change when View.Revision changes, even if its NodeRevision does not.
 func (v *View) MultiNode() bool { return v.hasMultiNode }
 
 // layoutFor returns a layout that covers the requests.

@@ -58,7 +58,9 @@ func (s *quorumSearch) cheapest(quorums [][]int) (best *chosen, proven bool) {
 	return best, proven
 }
 
-// solveQuorum solves one quorum with 1/parts of the remaining budget.
+// solveQuorum searches for the cheapest placement of one choice of a quorum, the number of
+// members of each role, within 1/parts of the remaining steps. proven is true if there is
+// no cheaper one, or none at all.
 func (s *quorumSearch) solveQuorum(quorum []int, parts int) (*chosen, bool) {
 	s.p.allot(parts)
 	s.p.reset()

@@ -56,7 +56,8 @@ type Role struct {
 	Min     int
 	Members []Member
 	Need    Need
-	// Required and Preferred name levels for the members of this role.
+	// Required names the level of which one domain must hold all members of the role,
+	// Preferred the level of which one domain should.
 	Required, Preferred string
 	Slice               Slice
 	// RDMA requires boundary levels among this role and the other RDMA roles.
@@ -73,7 +74,8 @@ type Role struct {
 type Slice struct {
 	// Size is the number of members in a slice. Below 2 the role is not sliced.
 	Size int
-	// Required and Preferred name levels for each slice.
+	// Required names the level of which one domain must hold each slice, Preferred the
+	// level of which one domain should.
 	Required, Preferred string
 	// Spread names a level. No two slices may share a domain of it.
 	Spread string

@@ -30,8 +30,8 @@ type spreadKey struct {
 	v    int32
 }
 
-// fillBatch puts a whole batch into a domain. If it returns false, a part of the batch may
-// be in the domain.
+// fillBatch puts all members of a batch, some slices of one role, into a domain. If it
+// returns false, it has put only some of them, and the caller must undo that.
 func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
 	return pp.fillSome(batch, depth, v, taken) == pp.p.batches[batch].total()
 }

@@ -35,7 +35,8 @@ var allowances = []allowance{
 	{
 		packages: []string{"pkg/cluster"},
 		imports: []string{"pkg/plan", "pkg/devices", "pkg/gangs", "k8s.io/api/...", "k8s.io/apimachinery/...", "k8s.io/utils/...",
-			"k8s.io/component-helpers/...", "k8s.io/dynamic-resource-allocation/...", "k8s.io/klog/v2", "k8s.io/kube-scheduler/framework"},
+			"k8s.io/component-helpers/...", "k8s.io/dynamic-resource-allocation/...", "k8s.io/klog/v2", "k8s.io/kube-scheduler/framework",
+			"k8s.io/kubernetes/pkg/apis/core/v1/helper"},
 		reason: "cluster translates between the scheduler's view and the planner's, and asks no server",
 	},
 	{

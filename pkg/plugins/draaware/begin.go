@@ -7,10 +7,8 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/component-helpers/resource"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
-	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -19,7 +17,7 @@ import (
 // begin makes the cycle of a pod before its nodes are known. It returns nil if only the
 // in-tree plugin handles the pod's devices. The error is a sentence for the user.
 func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
-	if d.devices == nil || !mayWantDevices(pod) {
+	if d.devices == nil || !cluster.RequestsDevices(pod) {
 		return nil, nil
 	}
 	planned := cluster.PlannedOf(state)
@@ -51,18 +49,4 @@ func (d *DRAAware) open(c *cycle) error {
 	}
 	c.prepare()
 	return nil
-}
-
-// mayWantDevices reports whether the pod has resource claims or requests extended
-// resources.
-func mayWantDevices(pod *v1.Pod) bool {
-	if len(pod.Spec.ResourceClaims) > 0 {
-		return true
-	}
-	for name := range resource.PodRequests(pod, resource.PodResourcesOptions{}) {
-		if v1helper.IsExtendedResourceName(name) {
-			return true
-		}
-	}
-	return false
 }

@@ -167,7 +167,7 @@ func (c *cycle) judge(found devices.Assessment) nodeResult {
 // misaligned returns the reason why the node cannot pair all of the pod's NICs with its
 // GPUs, "" if it can.
 func misaligned(found devices.Assessment) string {
-	want := found.Want
+	want := found.Demand
 	switch {
 	case want.GPUs == 0 || want.NICs == 0:
 		return ""
@@ -193,7 +193,7 @@ func score(found devices.Assessment) int64 {
 	if found.Order == nil {
 		return scoreNoDevices
 	}
-	pairing, want := &found.Order.Pairing, found.Want
+	pairing, want := &found.Order.Pairing, found.Demand
 	broken := max(0, pairing.PairsLost-min(want.GPUs, want.NICs))
 	return share(scorePaired, want.NICs, pairing.Unpaired) +
 		share(scoreOneNUMA, want.NICs, pairing.Crossing) +

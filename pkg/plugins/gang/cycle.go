@@ -143,8 +143,8 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 	return placement.ExcludeNodes(reserved, nodes)
 }
 
-// PreFilterExtensions returns nil: a plan does not depend on pods that preemption would
-// remove.
+// PreFilterExtensions returns nil: when preemption tries what happens without some pods,
+// the gang is not planned again, and Filter accepts every node.
 func (g *Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
 // Filter refuses all nodes except the planned one. The scheduler tries an earlier nominated

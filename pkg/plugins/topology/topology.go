@@ -11,9 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/component-helpers/resource"
 	fwk "k8s.io/kube-scheduler/framework"
-	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
@@ -70,7 +68,7 @@ func (s *scoring) Clone() fwk.StateData { return s }
 // PreScore takes the snapshot by which Score rates the nodes of this cycle. It skips pods
 // that request no devices.
 func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
-	if !asksForDevices(pod) {
+	if !cluster.RequestsDevices(pod) {
 		return fwk.NewStatus(fwk.Skip)
 	}
 	cache, err := t.profile.Cache()
@@ -114,16 +112,4 @@ func (t *Topology) ScoreExtensions() fwk.ScoreExtensions { return nil }
 // SignPod adds nothing: the score depends on requests, which in-tree plugins sign.
 func (t *Topology) SignPod(context.Context, *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
 	return nil, nil
-}
-
-func asksForDevices(pod *v1.Pod) bool {
-	if len(pod.Spec.ResourceClaims) > 0 {
-		return true
-	}
-	for name := range resource.PodRequests(pod, resource.PodResourcesOptions{}) {
-		if v1helper.IsExtendedResourceName(name) {
-			return true
-		}
-	}
-	return false
 }
