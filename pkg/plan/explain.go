@@ -228,7 +228,7 @@ func (p *problem) changes(pp *partial, s shortage) []Change {
 	if c := p.repair(pp, s.role, s.depth, s.v, s.missing); c.Count > 0 {
 		out = append(out, c)
 	}
-	if most := int64(p.roles[s.role].roll.most[0][0]); most > 0 && s.depth <= pp.f.levels {
+	if most := int64(p.roles[s.role].roll.most[0][0]); most > 0 && s.depth <= pp.f.levels && p.usesNewNodes(s.role) {
 		out = append(out, Change{Count: (s.missing + most - 1) / most, What: NodeLevel, Where: where})
 	}
 	return out
@@ -236,6 +236,16 @@ func (p *problem) changes(pp *partial, s shortage) []Change {
 
 // repair returns the smallest amount of a single resource or kind that would resolve the
 // shortage, and its node.
+// usesNewNodes reports whether further nodes may help a role: they may be nodes that it can
+// use, and no rule keeps its members out of whole domains.
+func (p *problem) usesNewNodes(role int) bool {
+	r := &p.roles[role]
+	if r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
+		return false
+	}
+	return !slices.ContainsFunc(r.apart, func(i int32) bool { return p.apart[i].depth <= p.snap.fabric.levels })
+}
+
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
 	lo, hi := pp.f.span(depth, v)

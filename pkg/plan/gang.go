@@ -64,6 +64,8 @@ type Role struct {
 	RDMA bool
 	// Nodes names the only nodes that pending members of the role may use, nil for all.
 	Nodes []string
+	// NodesFixed reports that a node which joins the cluster would not be one of Nodes.
+	NodesFixed bool
 	// Limit is, by node name, the most pending members of the role that may be placed
 	// there, as earlier refusals have shown. 0 excludes the node.
 	Limit map[string]int

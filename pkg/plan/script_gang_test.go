@@ -91,7 +91,9 @@ func (s *script) roleOptions(r *plan.Role) options {
 			r.Limit[node] = n
 			return err
 		},
-		"cpu": func(v string) error { _, err := fmt.Sscan(v, &r.Need.Resources[0]); return err },
+		"perNode": &r.Need.PerNode,
+		"nodes":   func(v string) error { r.Nodes, r.NodesFixed = expand(v), true; return nil },
+		"cpu":     func(v string) error { _, err := fmt.Sscan(v, &r.Need.Resources[0]); return err },
 	}
 	for k, kind := range s.sim.layout.Kinds {
 		o[kind] = s.deviceOption(r, []int{k})
@@ -107,6 +109,18 @@ func (s *script) deviceOption(r *plan.Role, kinds []int) func(string) error {
 		r.Need.Devices = append(r.Need.Devices, d)
 		return err
 	}
+}
+
+// newAntiAffinity reads "apart LEVEL ROLES OTHERS", with commas between roles. Without
+// OTHERS the roles keep apart from each other.
+func (s *script) newAntiAffinity(words []string) error {
+	rule := plan.AntiAffinity{Level: words[0], Roles: strings.Split(words[1], ",")}
+	rule.Others = rule.Roles
+	if len(words) > 2 {
+		rule.Others = strings.Split(words[2], ",")
+	}
+	s.gang.AntiAffinity = append(s.gang.AntiAffinity, rule)
+	return nil
 }
 
 // newRefusal parses "refuse ROLE NODE MOST": the filters accept only MOST members there.

@@ -17,14 +17,17 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// away keeps a pod out of every domain of a label in which pods of the team stand. The
-// plan asks the filters about one role at a time, and does not see that two of its own
-// get on badly.
+// away keeps a pod out of every domain of a label that has pods of the team. The term
+// selects namespaces by a label, which the planner leaves to the filters: it does not see
+// that two members of a plan keep each other away.
 func away(team, label string) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
 			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
 				TopologyKey: label, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": team}},
+				NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+					{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpExists},
+				}},
 			}},
 		}}
 	}
