@@ -14,13 +14,15 @@ import (
 // makes the plugins in no particular order. One plugin sets the levels, another the
 // devices; the first call of Cache builds the cache from both.
 type Profile struct {
-	// all has the other profiles of the process, nil if there are none.
+	// all has every profile of the process, this one included. It is nil for a Profile that
+	// Profiles.Of did not make.
 	all     *Profiles
 	mu      sync.Mutex
 	levels  []Level
 	devices *Devices
 	cache   atomic.Pointer[Cache]
-	// extended are caches with extra levels for labels that workloads name.
+	// extended are caches with extra levels, for node labels that workloads request as
+	// topology levels.
 	extended extensions
 }
 
@@ -31,8 +33,8 @@ func (d *Profile) SetLevels(levels []Level) {
 	d.levels = levels
 }
 
-// Devices sets the profile's device counts and returns them. All profiles of a process
-// share them. first is true for the first caller, which must keep them up to date.
+// Devices sets the profile's device counts and returns them. The profiles of a process that
+// have the same manager share them. first is true for the first caller, which must keep them up to date.
 func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
 	counts, first = NewDevices(manager), true
 	if d.all != nil {

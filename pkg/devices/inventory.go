@@ -21,8 +21,8 @@ type Options struct {
 	// CEL has the selector features. They must equal those of the scheduler's
 	// DynamicResources plugin.
 	CEL cel.Features
-	// PairMaps are explicit alignment units by machine type. A later map replaces an
-	// earlier map for the same type.
+	// PairMaps state, by machine type, which GPUs and NICs form one unit for alignment. A
+	// later map replaces an earlier map for the same type.
 	PairMaps []PairMap
 }
 

@@ -116,8 +116,9 @@ func numaName(d *device) string {
 	return ""
 }
 
-// shareUnit requires a GPU and a NIC in one unit: on GB300 only the GPU publishes a root,
-// on OCI GB200 roots never match.
+// shareUnit returns a test whether some GPU and some NIC are in the same unit. Units are PCIe
+// roots, which do not always pair them: on GB300 only the GPU publishes a root, and on OCI
+// GB200 the roots of GPUs and NICs never match.
 func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	return func(gpus, nics []*device) bool {
 		roots := map[string]bool{}

@@ -24,10 +24,10 @@ type Classes interface {
 	GetDeviceClass(resource v1.ResourceName) *resourceapi.DeviceClass
 }
 
-// maxOptions is the maximum number of combinations of firstAvailable alternatives in a
-// request. A pod with more combinations gets one option, which takes for each request the
-// smallest demand among its alternatives. By that option more pods may seem to fit a node
-// than do; the stock Filter then refuses them.
+// maxOptions is the maximum number of ways to pick one firstAvailable alternative for every
+// device request of a pod. A pod with more ways gets a single option, which has for each
+// device request the smallest demand among its alternatives. By it, more pods may seem to
+// fit a node than do; the stock Filter refuses the others.
 const maxOptions = 32
 
 // Request reads a pod's device requests from its claims and from extended resources that

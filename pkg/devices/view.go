@@ -32,8 +32,8 @@ type View struct {
 	hasMultiNode bool
 	// localKinds is, by kind, true if some devices of the kind belong to one node.
 	localKinds []bool
-	// limitsElsewhere has, by index of PodLimits, how many pods under that limit a node
-	// without devices of its own admits.
+	// limitsElsewhere is for nodes without devices of their own: by index of PodLimits, the
+	// number of pods with such a request that the node admits.
 	limitsElsewhere []int
 	options         map[string][]Option
 	relaxed         map[string]Option

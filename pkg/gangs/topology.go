@@ -45,10 +45,11 @@ type said struct {
 	pods  int    // live members of the role, with or without a level
 }
 
-// mergeTopology adds the wishes of the members to the gang's own, which come first. A wish
-// of every role becomes the gang's. So does the wish of a role with one pod, such as a Ray
-// head, because a constraint on that pod alone has no effect. Any other wish stays with its
-// role. Two levels for the same wish of the gang or of a role are a Problem.
+// mergeTopology adds the wishes of the members to the gang's own, which take precedence. A
+// wish that all roles share becomes the gang's. So does the wish of a role with one pod, such
+// as a Ray head, because a constraint on that pod alone has no effect. Any other wish stays
+// with its role. Members of one role that name different levels for the same wish are a
+// Problem, and so are two single pods.
 func mergeTopology(g Gang, members []Member) Gang {
 	if !slices.ContainsFunc(members, hasWish) {
 		return g

@@ -21,7 +21,7 @@ const (
 	PlanError   PlanResult = "error"
 )
 
-// PairResult is how a NIC that a pod got stands to the pod's GPUs.
+// PairResult is whether a NIC that a pod got is in one alignment unit with a GPU of the pod.
 type PairResult string
 
 // The results of pairing.

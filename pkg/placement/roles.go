@@ -18,7 +18,8 @@ type roleInput struct {
 	// base is the gang's name for the role. Roles that were split off have names of their
 	// own.
 	base string
-	// ownsClaims reports that the role was split off for shared claims.
+	// ownsClaims is true for a role that was split off another role because its only member
+	// gets the devices of claims that members share.
 	ownsClaims bool
 	// sample is the member for which the stock filters run.
 	sample *v1.Pod

@@ -16,7 +16,8 @@ type chosen struct {
 // those of the last solved quorum.
 type quorumSearch struct {
 	p *problem
-	// last is the partial placement of the problem's current batches.
+	// last is the partial placement of the last solved quorum, the only one that matches the
+	// problem's batches.
 	last *partial
 }
 
@@ -58,9 +59,9 @@ func (s *quorumSearch) cheapest(quorums [][]int) (best *chosen, proven bool) {
 	return best, proven
 }
 
-// solveQuorum searches for the cheapest placement of one choice of a quorum, the number of
-// members of each role, within 1/parts of the remaining steps. proven is true if there is
-// no cheaper one, or none at all.
+// solveQuorum searches for the cheapest placement of one quorum, which has the number of
+// members of each role, within 1/parts of the remaining steps. The second result is true if
+// the search has shown that there is no cheaper placement, or, with a nil result, none.
 func (s *quorumSearch) solveQuorum(quorum []int, parts int) (*chosen, bool) {
 	s.p.allot(parts)
 	s.p.reset()

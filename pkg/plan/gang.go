@@ -56,8 +56,8 @@ type Role struct {
 	Min     int
 	Members []Member
 	Need    Need
-	// Required names the level of which one domain must hold all members of the role,
-	// Preferred the level of which one domain should.
+	// Required names a level: all members of the role must be inside one domain of it.
+	// Preferred names a level: they should be inside one domain of it.
 	Required, Preferred string
 	Slice               Slice
 	// RDMA requires boundary levels among this role and the other RDMA roles.
@@ -76,8 +76,9 @@ type Role struct {
 type Slice struct {
 	// Size is the number of members in a slice. Below 2 the role is not sliced.
 	Size int
-	// Required names the level of which one domain must hold each slice, Preferred the
-	// level of which one domain should.
+	// Required names a level: each slice must be inside one domain of it, and different
+	// slices may be in different domains. Preferred names a level: each slice should be
+	// inside one domain of it.
 	Required, Preferred string
 	// Spread names a level. No two slices may share a domain of it.
 	Spread string

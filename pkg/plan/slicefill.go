@@ -30,8 +30,9 @@ type spreadKey struct {
 	v    int32
 }
 
-// fillBatch puts all members of a batch, some slices of one role, into a domain. If it
-// returns false, it has put only some of them, and the caller must undo that.
+// fillBatch puts all members of a batch into a domain: slices of one role, or members of a
+// role without slices. If it returns false, it has put only some of them, and the caller
+// must undo that.
 func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
 	return pp.fillSome(batch, depth, v, taken) == pp.p.batches[batch].total()
 }

@@ -145,9 +145,9 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	return wish * wishWeight, nil
 }
 
-// Reserve has the stock plugin allocate devices to the pod's claims, and then compares them
-// with the devices that the node was chosen for. It fails if the gang does not allow the
-// devices that were allocated.
+// Reserve has the stock plugin allocate devices to the pod's claims and then checks them. It
+// fails if a device is in two of the claims, or if the gang requires alignment and a NIC has
+// no GPU of the pod in its unit.
 func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	var status *fwk.Status
 	did := d.innerCalls.run(callContext{}, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })

@@ -143,8 +143,8 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 	return placement.ExcludeNodes(reserved, nodes)
 }
 
-// PreFilterExtensions returns nil: when preemption tries what happens without some pods,
-// the gang is not planned again, and Filter accepts every node.
+// PreFilterExtensions returns nil: the plan does not change while preemption simulates the
+// removal of pods.
 func (g *Gang) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
 // Filter refuses all nodes except the planned one. The scheduler tries an earlier nominated

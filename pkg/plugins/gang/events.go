@@ -21,6 +21,7 @@ func (g *Gang) podEvents() cache.ResourceEventHandler {
 
 func (g *Gang) podAdded(obj any) {
 	if pod, ok := obj.(*v1.Pod); ok {
+		g.noteDependent(pod)
 		g.apply(g.tracker.Upsert(pod, time.Now()))
 	}
 }

@@ -67,6 +67,7 @@ func pluginWith(t testing.TB, nodes []*v1.Node, pods ...*v1.Pod) *Gang {
 		if err := existing.Add(pod); err != nil {
 			t.Fatalf("storing pod %s: %v", pod.Name, err)
 		}
+		g.noteDependent(pod)
 		g.tracker.Upsert(pod, epoch)
 	}
 	return g

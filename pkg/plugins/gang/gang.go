@@ -6,6 +6,7 @@ package gang
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -72,6 +73,8 @@ type Gang struct {
 	bindings *semaphore.Weighted
 	nodes    corelisters.NodeLister
 	pods     corelisters.PodLister
+	// dependent is set once a pod has come for which other pods decide where it may go.
+	dependent atomic.Bool
 	// synced reports that the tracker knows all pods and declarations that exist.
 	synced func() bool
 	// recovered runs the recovery in the profile's first cycle.

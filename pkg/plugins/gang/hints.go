@@ -192,6 +192,9 @@ func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj,
 		return g.whereItHelps(pod, late(eventFor(anyPod, oldObj, newObj)))
 	}
 	helps := func(pod *v1.Pod) bool { return claimOf(pod, before) || claimOf(pod, after) }
+	if before != nil && !helps(pod) {
+		return fwk.QueueSkip, nil // most events are such: claims that get devices
+	}
 	return g.whereItHelps(pod, late(eventFor(helps, oldObj, newObj)))
 }
 

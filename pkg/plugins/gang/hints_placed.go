@@ -68,6 +68,9 @@ func (g *Gang) remains(pod *v1.Pod) bool {
 // labels of pods that run: they take room, and help only members with a constraint on other
 // pods. A plan has placed the members of the same gang that come to run.
 func (g *Gang) isSchedulableAfterPodAdded(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	if !g.dependent.Load() {
+		return fwk.QueueSkip, nil
+	}
 	if after, ok := newObj.(*v1.Pod); ok && oldObj == nil && g.ofSameGang(pod, after) {
 		return fwk.QueueSkip, nil
 	}
@@ -86,6 +89,13 @@ func dependsOnPods(pod *v1.Pod) bool {
 	affinity := pod.Spec.Affinity
 	return len(pod.Spec.TopologySpreadConstraints) > 0 ||
 		affinity != nil && (affinity.PodAffinity != nil || affinity.PodAntiAffinity != nil)
+}
+
+// noteDependent records that there are pods for which events of other pods matter.
+func (g *Gang) noteDependent(pod *v1.Pod) {
+	if dependsOnPods(pod) {
+		g.dependent.Store(true)
+	}
 }
 
 // repels reports that the pod keeps other pods out of its domains.

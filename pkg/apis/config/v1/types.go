@@ -95,7 +95,8 @@ type TopologyArgs struct {
 
 	// Levels are the levels of the fabric from the coarsest to the finest. The
 	// nodes themselves are always the last level, named "node", and are not
-	// listed. From 1 to 16 levels; a fabric without any is preset flat.
+	// listed. From 1 to 16 levels. A fabric without levels is written as preset
+	// flat, with levels left out.
 	Levels []TopologyLevel `json:"levels,omitempty"`
 }
 
