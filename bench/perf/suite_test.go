@@ -141,7 +141,7 @@ func TestSchedulerConfig(t *testing.T) {
 		"arguments":  {"NodeResourcesFit", "Gang", "Topology"},
 		"multiPoint": {"Gang", "GangGate", "Topology", "DRAAware", "-DynamicResources", "-TopologyPlacementGenerator"},
 		"queueSort":  {"Gang", "-PrioritySort"},
-		"postFilter": {"Gang", "DRAAware"},
+		"postFilter": {"DRAAware", "Gang"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("profile (-want,+got):\n%s", diff)

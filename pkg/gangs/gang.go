@@ -154,7 +154,8 @@ type Member struct {
 	// Attempt is the restart attempt of the owner that the pod belongs to, "" if the pod
 	// does not carry one.
 	Attempt string
-	// Signature identifies what the pod asks of its node.
+	// Signature identifies what the pod asks of its node. It may be 0, for not computed, if
+	// the pod has a node.
 	Signature Signature
 }
 

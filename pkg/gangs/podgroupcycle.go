@@ -45,7 +45,7 @@ func PodGroupMember(pod *corev1.Pod) Member {
 		Rank:      groupRank(pod),
 		Replica:   groupReplica(pod),
 		Maker:     controllerUID(pod),
-		Signature: signatureOf(pod),
+		Signature: SignatureOf(pod),
 	}
 }
 

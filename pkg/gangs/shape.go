@@ -27,5 +27,5 @@ func shapeRole(pod *corev1.Pod) string {
 			break
 		}
 	}
-	return fmt.Sprintf("%s-%08x", part, uint32(signatureOf(pod)))
+	return fmt.Sprintf("%s-%08x", part, uint32(SignatureOf(pod)))
 }

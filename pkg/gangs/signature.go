@@ -25,8 +25,8 @@ type RoleSignature struct {
 	Signature Signature
 }
 
-// signatureOf computes the signature of a pod from its spec.
-func signatureOf(pod *corev1.Pod) Signature {
+// SignatureOf computes the signature of a pod from its spec. It costs some microseconds.
+func SignatureOf(pod *corev1.Pod) Signature {
 	s := signer{}
 	s.resources(pod)
 	s.ports(pod)
@@ -103,5 +103,5 @@ func (s *signer) claims(pod *corev1.Pod) {
 func (s *signer) sum() Signature {
 	h := fnv.New64a()
 	h.Write(s.data) // never fails
-	return Signature(h.Sum64())
+	return Signature(max(h.Sum64(), 1))
 }

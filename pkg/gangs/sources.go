@@ -81,7 +81,10 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 	}
 	m := Member{
 		Key: key, Pod: pod, Role: source.Role(pod), Rank: source.Rank(pod),
-		Maker: controllerUID(pod), Attempt: pod.Labels[jobSetAttempt], Signature: signatureOf(pod),
+		Maker: controllerUID(pod), Attempt: pod.Labels[jobSetAttempt],
+	}
+	if !Placed(pod) {
+		m.Signature = SignatureOf(pod)
 	}
 	if r, ok := source.(replicaSource); ok {
 		m.Replica = r.Replica(pod)

@@ -78,7 +78,11 @@ type podGroupState struct {
 
 // put adds a member or replaces its state.
 func (g *Gang) put(m gangs.Member) {
-	old := g.members[m.Pod.UID].Pod
+	known := g.members[m.Pod.UID]
+	old := known.Pod
+	if m.Signature == 0 {
+		m.Signature = known.Signature // a pod that gets a node asks for the same
+	}
 	g.drop(m.Pod.UID)
 	g.members[m.Pod.UID] = m
 	g.priority = corev1helpers.PodPriority(m.Pod)

@@ -59,6 +59,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	if err != nil {
 		return nil, err.Error()
 	}
+	request = signed(request)
 	b := &builder{request: request, cache: cache, nodes: nodes, volumes: &volumeReader{source: volumes}, terms: readPodTerms(request)}
 	b.alignment = alignment
 	// 1. Read the topology constraints, the roles, and the members without a node.

@@ -115,7 +115,7 @@ func gangOf(members, quorum int) gangs.Request {
 	}}
 	for i := range members {
 		request.Members = append(request.Members, gangs.Member{
-			Key: key, Pod: cpuPod(fmt.Sprint("train-", i), "4", ""), Role: "w", Rank: gangs.Rank{Known: true, Index: int64(i)},
+			Key: key, Pod: cpuPod(fmt.Sprint("train-", i), "4", ""), Role: "w", Rank: gangs.Rank{Known: true, Index: int64(i)}, Signature: 100,
 		})
 	}
 	return request
@@ -159,7 +159,7 @@ func TestPlaceAssignsEveryMember(t *testing.T) {
 	f.checkNodes(out.Assignment.Nodes, "l1-a", "l1-b")
 	out.Assignment.Nodes, out.Assignment.Needs = nil, nil
 	want := gangs.Assignment{
-		Rails: map[types.UID]int{"uid-train-0": -1, "uid-train-1": -1}, Roles: map[types.UID]gangs.RoleSignature{"uid-train-0": {Role: "w"}, "uid-train-1": {Role: "w"}},
+		Rails: map[types.UID]int{"uid-train-0": -1, "uid-train-1": -1}, Roles: map[types.UID]gangs.RoleSignature{"uid-train-0": {Role: "w", Signature: 100}, "uid-train-1": {Role: "w", Signature: 100}},
 		Pinned: map[types.UID]bool{}, Short: map[string]int{"w": 2}, Domain: "leaf l1",
 	}
 	if diff := cmp.Diff(want, out.Assignment); diff != "" {

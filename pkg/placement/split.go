@@ -20,6 +20,21 @@ import (
 // its own. The planner treats the members of its roles alike, so such a role becomes
 // several of its roles.
 
+// signed returns the request with the signatures of all members.
+func signed(request *gangs.Request) *gangs.Request {
+	if !slices.ContainsFunc(request.Members, func(m gangs.Member) bool { return m.Signature == 0 }) {
+		return request
+	}
+	with := *request
+	with.Members = slices.Clone(request.Members)
+	for i := range with.Members {
+		if m := &with.Members[i]; m.Signature == 0 {
+			m.Signature = gangs.SignatureOf(m.Pod)
+		}
+	}
+	return &with
+}
+
 // splitter splits the roles of one gang.
 type splitter struct {
 	request *gangs.Request

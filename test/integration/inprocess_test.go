@@ -42,7 +42,7 @@ profiles:
     queueSort: {enabled: [{name: Gang}], disabled: [{name: PrioritySort}]}
     preFilter: {enabled: [{name: Gang}]}
     filter: {enabled: [{name: Gang}]}
-    postFilter: {enabled: [{name: Gang}, {name: DRAAware}]}
+    postFilter: {enabled: [{name: DRAAware}, {name: Gang}]}
 `, e.Cluster.Kubeconfig(), extra.Name())
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

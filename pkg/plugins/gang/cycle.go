@@ -75,6 +75,7 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	// 5. Restrict the pod to its node.
 	state.Write(destinationKey, &destination{key: key, node: step.Node})
 	if step.Node == "" {
+		cluster.SetPlanned(state, cluster.Planned{Rail: -1, Gang: key.String()})
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, step.Refusal)
 	}
 	cluster.SetPlanned(state, cluster.Planned{Node: step.Node, Rail: step.Rail, Gang: key.String(), Alignment: step.Alignment})
