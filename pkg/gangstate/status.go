@@ -19,7 +19,10 @@ type Status struct {
 	Phase Phase
 	// Sentence explains why the gang waits. It is "" if the gang does not wait.
 	Sentence string
-	Gang     gangs.Gang
+	// Incomplete is true if members are missing or not ready, or the declaration has an
+	// error. Further nodes would not help then.
+	Incomplete bool
+	Gang       gangs.Gang
 	// Pods are the waiting members.
 	Pods []*v1.Pod
 	// RefusedSince is the time of their first refusal, zero if there was none.
@@ -43,10 +46,12 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	var lookup *gangs.LookupError
 	switch {
 	case errors.As(err, &lookup):
+		status.Incomplete = true
 		status.Sentence = "waiting for " + key.String() + ", which " + lookupReason(lookup)
 	case err != nil:
 		status.Sentence = err.Error()
 	case !g.schedulable(readiness):
+		status.Incomplete = true
 		status.Sentence = cmp.Or(readiness.Problem, g.evictingSentence(), readiness.Waiting)
 	case g.refusal != nil:
 		status.Sentence, status.RefusedSince = g.refusal.message, g.retry.since

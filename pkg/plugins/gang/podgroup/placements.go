@@ -6,6 +6,7 @@ package podgroup
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -55,12 +56,16 @@ func (c *Cycle) placement(p *cyclePlan, group fwk.PodGroupInfo) (*fwk.Placement,
 			return nil, fmt.Errorf("planned node %s: %w", node, err)
 		}
 		if placement == nil {
-			placement = &fwk.Placement{Name: p.assignment.Domain}
+			placement = &fwk.Placement{Name: placementName(p.assignment.Domain)}
 		}
 		placement.Nodes = append(placement.Nodes, info)
 	}
 	return placement, nil
 }
+
+// placementName returns the name of a placement in a domain, without slashes: Kubernetes 1.38
+// refuses a placement that has one in its name.
+func placementName(domain string) string { return strings.ReplaceAll(domain, "/", ".") }
 
 // unplaced returns the status of a group without nodes. Its error names the plugins whose
 // events activate the group. Without it the scheduler would treat and log the refusal as an

@@ -30,6 +30,7 @@ func (c *Cycle) Status(key gangs.Key) report.Status {
 		return report.Status{} // it has no pods
 	}
 	status := report.Status{}
+	status.Incomplete = true
 	waiting := state.UnscheduledPods()
 	for _, name := range slices.Sorted(maps.Keys(waiting)) {
 		if waiting[name].Spec.SchedulerName == c.Handle.ProfileName() {

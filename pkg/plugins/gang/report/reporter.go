@@ -28,6 +28,11 @@ const (
 	reasonEvicted    = "GangMoves"
 )
 
+// ReasonWaitingForGang is the reason of the PodScheduled condition of a member whose gang is
+// incomplete. Autoscalers add nodes for pods with the reason Unschedulable, which members of
+// a gang without room have.
+const ReasonWaitingForGang = "WaitingForGang"
+
 // Status is the content of the report on a gang.
 type Status struct {
 	gangstate.Status
@@ -143,7 +148,7 @@ func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 		if len(pod.Spec.SchedulingGates) > 0 {
 			continue // its condition names the gate; autoscalers must not add nodes for it yet
 		}
-		if err := r.onPod(ctx, pod, status.Sentence); err != nil {
+		if err := r.onPod(ctx, pod, reasonOf(&status), status.Sentence); err != nil {
 			failed = append(failed, err)
 		}
 	}

@@ -55,10 +55,10 @@ func (r *Reporter) onOwnerAnew(ctx context.Context, owner v1.ObjectReference, se
 	return fmt.Errorf("writing an event on %s %s/%s: %w", owner.Kind, owner.Namespace, owner.Name, err)
 }
 
-// onPod writes the sentence as the pod's PodScheduled condition, which cluster autoscalers
-// and users read. It also writes an event, unless only numbers changed since the last
-// message.
-func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) error {
+// onPod writes reason and sentence as the pod's PodScheduled condition, which cluster
+// autoscalers and users read. It also writes an event, unless only numbers changed since the
+// last message.
+func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, reason, sentence string) error {
 	status := pod.Status.DeepCopy()
 	before := waitReason(status)
 	if strings.Contains(before, sentence) {
@@ -68,7 +68,7 @@ func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) erro
 		Type:               v1.PodScheduled,
 		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status, pod.Generation, v1.PodScheduled),
 		Status:             v1.ConditionFalse,
-		Reason:             v1.PodReasonUnschedulable,
+		Reason:             reason,
 		Message:            sentence,
 	})
 	if !changed {
@@ -86,6 +86,14 @@ func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, sentence string) erro
 	}
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, reasonScheduling, "Scheduling", "%s", gangs.Note(sentence))
 	return nil
+}
+
+// reasonOf returns the reason of the conditions of a gang's waiting members.
+func reasonOf(status *Status) string {
+	if status.Incomplete {
+		return ReasonWaitingForGang
+	}
+	return v1.PodReasonUnschedulable
 }
 
 // hasReason reports whether the pod's condition has a waiting reason, present or past.
