@@ -56,3 +56,13 @@ func totalOf(counts map[string]int, names []string) int {
 	}
 	return sum
 }
+
+// tooMany returns true if a node has more members of a role than the role's need allows.
+func (r *reference) tooMany(put []int) bool {
+	for i, k := range put {
+		if most := r.sim.gang.Roles[i].Need.PerNode; most > 0 && k > most {
+			return true
+		}
+	}
+	return false
+}

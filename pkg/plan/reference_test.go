@@ -150,10 +150,8 @@ func (r *reference) roomFor(n int, put []int) bool {
 	if node.Unschedulable {
 		return slices.Max(put) == 0
 	}
-	for i, k := range put {
-		if most := r.sim.gang.Roles[i].Need.PerNode; most > 0 && k > most {
-			return false
-		}
+	if r.tooMany(put) {
+		return false
 	}
 	for res := range r.sim.layout.Resources {
 		used, free := int64(0), int64(0)
