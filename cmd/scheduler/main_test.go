@@ -180,9 +180,16 @@ func TestProfilesPutThePlanFirst(t *testing.T) {
 		for point, set := range map[string]kubeconfig.PluginSet{
 			"queueSort": list.QueueSort, "preFilter": list.PreFilter, "filter": list.Filter, "postFilter": list.PostFilter,
 		} {
-			if len(set.Enabled) == 0 || set.Enabled[0].Name != "Gang" {
-				t.Errorf("profile %s: %s runs %v, want Gang first", name, point, set.Enabled)
+			first := "Gang"
+			if point == "postFilter" {
+				first = "DRAAware" // it gives claims back, and Gang then ends the chain before preemption
 			}
+			if len(set.Enabled) == 0 || set.Enabled[0].Name != first {
+				t.Errorf("profile %s: %s runs %v, want %s first", name, point, set.Enabled, first)
+			}
+		}
+		if last := list.PostFilter.Enabled; len(last) < 3 || last[1].Name != "Gang" {
+			t.Errorf("profile %s: postFilter runs %v, want Gang before preemption", name, last)
 		}
 		if len(list.QueueSort.Enabled) != 1 {
 			t.Errorf("profile %s: queueSort runs %v, want Gang alone", name, list.QueueSort.Enabled)
