@@ -78,7 +78,7 @@ test-integration: build ## Run the tests that start real clusters.
 PROFILE ?= dovetail
 
 .PHONY: test-upstream
-test-upstream: build ## Run all of upstream's integration workloads of DRA, with each allocator, and of PodGroups (PROFILE=stock).
+test-upstream: build ## Run all of upstream's integration workloads of DRA, with each allocator, of PodGroups and of pods (PROFILE=stock).
 	SCHEDULERPERF_ALL=1 SCHEDULERPERF_PROFILE=$(PROFILE) go test -v -timeout 4h -run TestUpstream ./test/schedulerperf
 
 .PHONY: test-churn

@@ -69,7 +69,7 @@ func TestRestartConfig(t *testing.T) {
 	c := own(t, "Restart/40Nodes_160Pods")
 	for profile, phrase := range map[Profile]string{Stock: "schedulerName: default-scheduler", Dovetail: "name: Gang", Oracle: "name: Oracle"} {
 		dir := t.TempDir()
-		name, err := writeConfig(c, contenders[profile], dir)
+		name, err := writeConfig(Run{Case: c}, contenders[profile], dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,6 +43,8 @@ type Run struct {
 	Allocator string
 	// Audit makes the run fail if its placements are invalid: see package audit.
 	Audit bool
+	// Gangs makes the pods of each createPods operation one gang.
+	Gangs bool
 }
 
 // order returns the input of the run's process, which reads its configuration from dir and
@@ -93,7 +95,7 @@ func (r Runner) Do(ctx context.Context, run Run) (Result, error) {
 }
 
 func (r Runner) inDir(ctx context.Context, run Run, contender contender, dir string) (Result, error) {
-	config, err := writeConfig(run.Case, contender, dir)
+	config, err := writeConfig(run, contender, dir)
 	if err != nil {
 		return Result{}, err
 	}
@@ -101,7 +103,11 @@ func (r Runner) inDir(ctx context.Context, run Run, contender contender, dir str
 	if err != nil {
 		return Result{}, err
 	}
-	logFile := filepath.Join(r.Logs, strings.Join([]string{run.Case.fileName(), string(run.Profile), run.Allocator}, "_")+".log")
+	parts := []string{run.Case.fileName(), string(run.Profile), run.Allocator}
+	if run.Gangs {
+		parts = append(parts, "gangs")
+	}
+	logFile := filepath.Join(r.Logs, strings.Join(parts, "_")+".log")
 	began := time.Now()
 	err = r.process(ctx, run.Case.Dir, dir, logFile, string(text))
 	result := Result{Took: time.Since(began), Log: logFile}
@@ -137,7 +143,12 @@ const schedulerFile = "scheduler-config.yaml"
 
 // writeConfig writes the workload's configuration and returns its path. It also writes the
 // scheduler's configuration, unless that is upstream's own.
-func writeConfig(c Case, contender contender, dir string) (string, error) {
+func writeConfig(run Run, contender contender, dir string) (string, error) {
+	c := run.Case
+	var alter func(test, workload fields) error
+	if run.Gangs {
+		alter = func(test, workload fields) error { return c.asGangs(test, workload, dir) }
+	}
 	text, err := c.only(func(stockFile string, gates map[string]bool) (string, error) {
 		name := filepath.Join(dir, schedulerFile)
 		switch {
@@ -147,7 +158,7 @@ func writeConfig(c Case, contender contender, dir string) (string, error) {
 			return "", nil
 		}
 		return name, contender.writeSchedulerConfig(name, stockFile, gates)
-	})
+	}, alter)
 	if err != nil {
 		return "", err
 	}

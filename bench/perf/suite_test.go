@@ -85,7 +85,7 @@ func TestOnlyTheSchedulerDiffers(t *testing.T) {
 // writtenTest writes the configuration for a contender and reads it back.
 func writtenTest(t *testing.T, c Case, with contender) fields {
 	t.Helper()
-	name, err := writeConfig(c, with, t.TempDir())
+	name, err := writeConfig(Run{Case: c}, with, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

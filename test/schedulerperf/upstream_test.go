@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,50 @@ func TestUpstreamDRA(t *testing.T) {
 // runs the workloads that upstream labels short.
 func TestUpstreamPodGroups(t *testing.T) {
 	upstream(t, func(c perf.Case) bool { return c.Has("short") }, "podgroup", "workload_preemption")
+}
+
+// podSuites are the directories with workloads of pods that ask something of one another, of
+// their nodes or of volumes.
+var podSuites = []string{"affinity", "topology_spreading", "volumes", "misc"}
+
+// Every such workload must pass with single pods. The slow form alone runs them: as gangs
+// they take the same paths and more.
+func TestUpstreamPods(t *testing.T) {
+	if os.Getenv(allEnv) == "" {
+		t.Skip(allEnv + " is not set")
+	}
+	upstream(t, func(perf.Case) bool { return true }, podSuites...)
+}
+
+// quickAsGangs are the tests that the short form runs with gangs, one for each way in which
+// the planner treats what the pods ask for.
+var quickAsGangs = []string{"SchedulingPodAntiAffinity", "SchedulingPodAffinity", "TopologySpreading", "SchedulingCSIPVs"}
+
+// noGang has the tests whose pods cannot be bound as one gang, with the reason.
+var noGang = map[string]string{
+	"PreemptionPVs": "the pods must preempt others, and a gang preempts nobody",
+}
+
+// Every such workload must pass too if the pods of each of its operations are one gang.
+func TestUpstreamPodsAsGangs(t *testing.T) {
+	runner, module := newRunner(t)
+	for _, dir := range podSuites {
+		cases, err := perf.Cases(module, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range cases {
+			if !c.Has("integration-test") || os.Getenv(allEnv) == "" && !slices.Contains(quickAsGangs, c.Test) {
+				continue
+			}
+			t.Run(c.Name(), func(t *testing.T) {
+				if reason := noGang[c.Test]; reason != "" {
+					t.Skip(reason)
+				}
+				pass(t, runner, perf.Run{Case: c, Profile: perf.Dovetail, Gangs: true})
+			})
+		}
+	}
 }
 
 // upstream runs the workloads of some directories. The short form runs only the quick ones.
