@@ -14,15 +14,17 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Alignment returns the alignment for the pod. The order of precedence is: the pod's
-// annotation; the annotations of its claims, which must agree; the given alignment of its
-// gang, "" for none; AlignmentPreferred. The error is a sentence for the user.
+// Alignment returns the pod's device alignment: how strictly its GPUs and NICs must be
+// close to each other. The order of precedence is: the pod's annotation; the annotations
+// of its claims, which must agree; the given alignment of its gang, "" for none;
+// AlignmentPreferred. The error is a sentence for the user.
 func (d *Devices) Alignment(pod *v1.Pod, gang gangs.Alignment) (gangs.Alignment, error) {
 	said, err := d.alignmentSaid(pod)
 	return cmp.Or(said, gang, gangs.AlignmentPreferred), err
 }
 
-// alignmentSaid returns the alignment that the pod or its claims request, "" if none.
+// alignmentSaid returns the device alignment that the annotations of the pod or of its
+// claims request, "" if none.
 func (d *Devices) alignmentSaid(pod *v1.Pod) (gangs.Alignment, error) {
 	if own, err := alignmentOn("pod", pod); own != "" || err != nil {
 		return own, err
@@ -53,8 +55,8 @@ func alignmentOn(kind string, object metav1.Object) (gangs.Alignment, error) {
 	return gangs.ParseAlignment(value, fmt.Sprintf("%s %s/%s", kind, object.GetNamespace(), object.GetName()))
 }
 
-// ApplyGangAlignment applies the alignment of the pod's gang if neither the pod nor its
-// claims request one.
+// ApplyGangAlignment applies the device alignment of the pod's gang if neither the pod
+// nor its claims request one.
 func (n *PodNeed) ApplyGangAlignment(gang gangs.Alignment) {
 	if n.alignment == "" && len(n.Devices) > 0 {
 		n.Aligned = gang == gangs.AlignmentRequired

@@ -18,8 +18,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Level is one level of the fabric. A device attribute names its domains if set, else a
-// node label does.
+// Level is one level of the network topology, such as rack. The value of DeviceAttribute
+// on a node's devices names the node's domain of the level. If DeviceAttribute is "", the
+// node's label NodeLabel does.
 type Level struct {
 	Name            string
 	NodeLabel       string
@@ -35,12 +36,13 @@ type Cache struct {
 	levels []Level
 	layout plan.Layout
 	state  *plan.State
-	// seen has the last state of each node, in the order of the last node list.
+	// seen has the state of each node as last passed to the planner, in the order of the
+	// last node list.
 	seen    []nodeRecord
 	devices *Devices
 	// view has the device counts of the last Read.
 	view *devices.View
-	// resource has the layout index of each resource.
+	// resource has the index of each resource in the planner's layout.
 	resource map[v1.ResourceName]int
 	kind     map[string]int
 }
@@ -58,7 +60,7 @@ type nodeRecord struct {
 	conflict string
 }
 
-// NewCache returns a cache without devices. The levels are ordered coarse to fine.
+// NewCache returns a cache that counts no devices. The levels are ordered coarse to fine.
 func NewCache(levels []Level) (*Cache, error) { return newCache(levels, nil) }
 
 func newCache(levels []Level, devices *Devices) (*Cache, error) {
@@ -95,8 +97,9 @@ func (s *Cache) LevelNames() []string {
 	return append(names, plan.NodeLevel)
 }
 
-// Refresh updates the state and returns a snapshot of it. The nodes must be all nodes of
-// the scheduler's snapshot; Refresh subtracts the holds from their free amounts.
+// Refresh updates the planner's state and returns a snapshot of it. The nodes must be all
+// nodes of the scheduler's snapshot. Refresh subtracts the holds (capacity that plans
+// need and no pod uses yet) from the nodes' free amounts.
 func (s *Cache) Refresh(nodes []fwk.NodeInfo, holds []gangs.Hold) (*plan.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,8 +162,8 @@ func nodeNameOf(info fwk.NodeInfo) string {
 	return ""
 }
 
-// changed returns the indices of the nodes to pass to the planner again. held has the holds
-// by node name.
+// changed returns the indices in s.seen of the nodes to pass to the planner again. held
+// is, by node name, the capacity that plans need and no pod uses yet.
 func (s *Cache) changed(held map[string][]plan.Need) []int {
 	var changed []int
 	for i := range s.seen {
@@ -174,7 +177,8 @@ func (s *Cache) changed(held map[string][]plan.Need) []int {
 	return changed
 }
 
-// look passes one node to the planner.
+// look computes the free capacity of one node, less the needs held for plans, and passes
+// it to the planner.
 func (s *Cache) look(saw *nodeRecord, held []plan.Need) error {
 	spec, conflict := s.describe(saw.info)
 	if conflict != "" && conflict != saw.conflict {
@@ -222,8 +226,8 @@ func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, conflict string
 	return spec, strings.TrimSuffix(conflict, "; ")
 }
 
-// subtract takes a need off the node's free amounts. It takes devices from the first units
-// that have them.
+// subtract subtracts a need from the node's free amounts. It takes devices from the first
+// alignment units that have any free.
 func subtract(spec *plan.NodeSpec, need plan.Need) {
 	for i, amount := range need.Resources {
 		spec.Free[i] -= amount

@@ -28,7 +28,7 @@ type Devices struct {
 	// mu guards the fields below. It also keeps two callers from updating the inventory at
 	// once.
 	mu sync.Mutex
-	// published and whole are nil until Follow.
+	// published and whole are nil until Follow is called.
 	published Published
 	whole     func() bool
 	// following is set while the inventory is updated from changes instead of full lists.
@@ -37,8 +37,8 @@ type Devices struct {
 	following, listed bool
 	slices            map[string]bool
 	claims            map[types.UID]claimNews
-	// named has the name of each claim that holds devices: the claim tracker finds it by
-	// name.
+	// named has the name of each claim that holds devices, because the scheduler's claim
+	// tracker finds claims by name.
 	named map[types.UID]types.NamespacedName
 }
 
@@ -113,13 +113,13 @@ func (d *Devices) pending(claim *resourceapi.ResourceClaim) *resourceapi.Allocat
 	return d.manager.ResourceClaims().GetPendingAllocation(claim.UID)
 }
 
-// PodNeed is the amount one pod needs of a node.
+// PodNeed is what one pod needs of a node.
 type PodNeed struct {
 	plan.Need
 	// RDMA is set if some of the devices are RDMA NICs.
 	RDMA bool
 	// Alternatives is set if the request has several options in order of preference. Need
-	// then has the smallest.
+	// is then that of the smallest option.
 	Alternatives bool
 	// alignment is the alignment that the pod or its claims request, "" if none.
 	alignment gangs.Alignment
@@ -166,8 +166,8 @@ func (s *Cache) Unallocated(namespace, name string) bool {
 	return err == nil && claim.Status.Allocation == nil && s.devices.pending(claim) == nil
 }
 
-// ClaimKey returns a key that is equal for claims that ask for the same devices, "" for a
-// claim that does not exist.
+// ClaimKey returns a key that is equal for claims with equal specs, which ask for the
+// same devices. It returns "" for a claim that does not exist.
 func (s *Cache) ClaimKey(namespace, name string) string {
 	if s.devices == nil {
 		return ""
@@ -183,8 +183,8 @@ func (s *Cache) ClaimKey(namespace, name string) string {
 	return string(encoded)
 }
 
-// Reach returns where several pods can use the devices of a need at once. The need must
-// come from the last Read.
+// Reach returns on which nodes several pods can use the devices of one need at the same
+// time. The need must come from the last Read.
 func (s *Cache) Reach(need *PodNeed) devices.Reach {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,8 +212,8 @@ func (s *Cache) readDevices(pods []*v1.Pod, wants []devices.Request) error {
 	return s.meetKinds()
 }
 
-// meetKinds adds the view's kinds and permits to the layout. A name known from an earlier
-// view keeps its index.
+// meetKinds adds the device kinds and the pod limits of the view to the planner's layout.
+// A name known from an earlier view keeps its index.
 func (s *Cache) meetKinds() error {
 	for _, kind := range s.view.Kinds {
 		if _, known := s.kind[kind.Name]; !known {
@@ -227,7 +227,8 @@ func (s *Cache) meetKinds() error {
 	return s.grow()
 }
 
-// podLimitResource returns the name of the planner resource that counts a limit.
+// podLimitResource returns the name of the planner resource that counts how many more
+// pods the devices of a node allow (a pod limit).
 func podLimitResource(limit string) v1.ResourceName {
 	return v1.ResourceName("limit " + limit)
 }
@@ -261,7 +262,7 @@ func (s *Cache) deviceRevision(node string) uint64 {
 	return s.view.NodeRevision(node)
 }
 
-// addUnits adds the node's units and permits to spec.
+// addUnits adds the node's free devices, by alignment unit, and its pod limits to spec.
 func (s *Cache) addUnits(spec *plan.NodeSpec, info fwk.NodeInfo) error {
 	if s.view == nil {
 		return nil

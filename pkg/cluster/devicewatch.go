@@ -27,8 +27,8 @@ type Published interface {
 	Synced() bool
 }
 
-// claimNews is a change of a claim. It stays queued until the claim tracker shows the
-// change: the tracker has its own informer.
+// claimNews is a change of a claim. It stays queued until the scheduler's claim tracker
+// shows the change: the tracker has its own informer.
 type claimNews struct {
 	name types.NamespacedName
 	// version is the least resource version that includes the change, 0 for any.
@@ -37,9 +37,9 @@ type claimNews struct {
 	gone bool
 }
 
-// Follow makes Sync apply changes instead of reading everything, once published is synced.
-// Every allocator of devices in this process must then call ClaimAssumed; whole reports
-// whether all do.
+// Follow makes Sync apply single changes instead of reading all slices and claims, once
+// published is synced. Every allocator of devices in this process must then call
+// ClaimAssumed; whole reports whether all of them do.
 func (d *Devices) Follow(published Published, whole func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -98,7 +98,7 @@ func (d *Devices) Sync() error {
 		return fmt.Errorf("following ResourceSlices: %w", err)
 	}
 	if !d.following {
-		// From here on SetAllocation accounts for each claim.
+		// From here on SetAllocation records the devices of each claim.
 		d.inventory.SyncAllocated(structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()})
 		d.following = true
 	}

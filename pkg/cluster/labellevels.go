@@ -29,10 +29,10 @@ type extension struct {
 }
 
 // CacheWithLabels returns a cache with the profile's levels plus one level for each given
-// node label that is not a level yet. The new level has the label's name. A single label's
-// level goes above all others, so the others do not split its domains. With nested, a
-// constraint on one level may apply inside a constraint on another: each new level then
-// goes below the levels whose domains it divides on the given nodes.
+// node label that is not a level yet. The new level has the label's name. Without nested,
+// it goes above all other levels, which then do not split its domains. With nested, a
+// constraint on one level may apply inside a constraint on another: a new level goes
+// below the levels whose domains it divides on the given nodes.
 func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.NodeInfo) (*Cache, error) {
 	base, err := d.Cache()
 	if err != nil {
@@ -91,8 +91,8 @@ func labelCount(labels []string, nodes []fwk.NodeInfo) int {
 	return n
 }
 
-// withLevel inserts a level for the label. With nested, it goes below the levels whose
-// domains it divides; it splits the domains of the levels below it.
+// withLevel inserts a level for the label above all others or, with nested, below the
+// levels whose domains it divides. The domains of all levels below it are split by it.
 func withLevel(levels []Level, label string, nested bool, nodes []fwk.NodeInfo) []Level {
 	at := 0
 	for i, level := range levels {

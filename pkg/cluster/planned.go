@@ -43,7 +43,7 @@ func PlannedOf(state fwk.CycleState) Planned {
 	return Planned{Rail: -1}
 }
 
-// slowKey is the CycleState key that marks a slow binding.
+// slowKey is the CycleState key that marks a pod whose binding takes long.
 const slowKey fwk.StateKey = "dovetail/binds-slowly"
 
 // slow is empty: the key alone is the mark.

@@ -33,8 +33,9 @@ func (d *Profile) SetLevels(levels []Level) {
 	d.levels = levels
 }
 
-// Devices sets the profile's device counts and returns them. The profiles of a process that
-// have the same manager share them. first is true for the first caller, which must keep them up to date.
+// Devices returns the device counts for the profile and makes the profile use them.
+// Profiles of a process that have the same manager share them. first is true for the
+// first caller, which must keep the counts up to date.
 func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
 	counts, first = NewDevices(manager), true
 	if d.all != nil {
@@ -108,9 +109,10 @@ func (d *Profiles) shared(manager fwk.SharedDRAManager) (counts *Devices, first 
 	return d.devices, true
 }
 
-// whole reports whether every profile counts devices. An allocation by a profile that does
-// not would go unnoticed. No profile is missing from d.profiles: all profiles of a scheduler
-// must use the same QueueSort plugin, and Dovetail's calls Of when it is created.
+// whole reports whether every profile counts devices. An allocation by a profile that
+// does not count devices would go unnoticed. No profile is missing from d.profiles: all
+// profiles of a scheduler must use the same QueueSort plugin, and Dovetail's calls Of
+// when it is created.
 func (d *Profiles) whole() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -14,12 +14,12 @@ import (
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
-// baseResources are the resources of every node, in layout order. CPU is in milli-cores,
-// memory and storage are in bytes.
+// baseResources are the resources of every node, in the order of the planner's layout.
+// CPU is in milli-cores, memory and storage are in bytes.
 var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage, v1.ResourcePods}
 
-// meetResources adds new extended resources of the changed nodes to the layout. It reports
-// whether it added any.
+// meetResources adds new extended resources of the changed nodes to the planner's layout.
+// It reports whether it added any.
 func (s *Cache) meetResources(changed []int) (bool, error) {
 	before := len(s.layout.Resources)
 	for _, i := range changed {
@@ -52,7 +52,7 @@ func (s *Cache) grow() error {
 	return nil
 }
 
-// free returns the node's free amounts, by resource index.
+// free returns the node's free amounts, by the resources' index in the planner's layout.
 func (s *Cache) free(info fwk.NodeInfo) []int64 {
 	allocatable, requested := info.GetAllocatable(), info.GetRequested()
 	free := make([]int64, len(s.layout.Resources))
@@ -67,8 +67,8 @@ func (s *Cache) free(info fwk.NodeInfo) []int64 {
 	return free
 }
 
-// resources returns the pod's requests, by resource index. It omits the extended resources
-// in devices: DRA devices serve those.
+// resources returns the pod's requests, by the resources' index in the planner's layout.
+// It omits the extended resources in devices: DRA devices serve those.
 func (s *Cache) resources(pod *v1.Pod, devices map[v1.ResourceName]int64) ([]int64, error) {
 	requests := resource.PodRequests(pod, resource.PodResourcesOptions{})
 	before := len(s.layout.Resources)

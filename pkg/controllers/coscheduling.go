@@ -147,7 +147,7 @@ func (r *CoschedulingGroups) Run(ctx context.Context) {
 	}
 }
 
-// reconcile writes the status of one group, if the group is Dovetail's and its status
+// reconcile writes the status of one group, if Dovetail may write it and the status
 // differs.
 func (r *CoschedulingGroups) reconcile(ctx context.Context, name types.NamespacedName) error {
 	var lookup *gangs.LookupError

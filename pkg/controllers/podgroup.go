@@ -59,8 +59,9 @@ func wishesOf(gang gangs.Gang) []annotated {
 	}
 }
 
-// unlikeOurs returns a sentence about a difference that cannot be corrected in the existing
-// group of that name, or "". ours reports whether the reconciler may correct the rest.
+// unlikeOurs compares an existing PodGroup with the one that the owner requests. problem
+// is a sentence about a difference that cannot be corrected, or "". ours reports whether
+// the reconciler may correct all other differences.
 func unlikeOurs(gang gangs.Gang, wish gangs.PodGroupWish, group *schedulingv1beta1.PodGroup) (problem string, ours bool) {
 	switch controller := metav1.GetControllerOfNoCopy(group); {
 	case controller == nil || controller.UID != gang.UID:

@@ -134,7 +134,7 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 	}
 	if err != nil || !wish.Asked {
 		delete(r.said, key)
-		return nil // not read yet: its change calls Changed; malformed: its gang reports it
+		return nil // an unread object calls Changed later; a malformed one is reported by its gang
 	}
 	gang, err := r.sources.Gang(key, nil)
 	if err != nil {
@@ -164,7 +164,7 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 	}
 }
 
-// wish returns the request of the object with that key.
+// wish returns the request for a PodGroup of the RayCluster or JobSet with that key.
 func (r *PodGroups) wish(key gangs.Key) (gangs.PodGroupWish, error) {
 	if key.Source == gangs.JobSetSource {
 		set, err := r.objects.JobSet(key.Namespace, key.Name)
@@ -180,8 +180,8 @@ func (r *PodGroups) wish(key gangs.Key) (gangs.PodGroupWish, error) {
 	return gangs.RayClusterPodGroup(cluster), nil
 }
 
-// own stores the owner of a group. It removes the group of an earlier object with the same
-// name as the owner.
+// own records the owner of a PodGroup. It drops the record of a PodGroup whose owner was
+// an earlier object with the same name.
 func (r *PodGroups) own(group types.NamespacedName, key gangs.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -20,7 +20,7 @@ const (
 	// AlignmentRequired refuses nodes on which a NIC would not be aligned with the pod's
 	// GPUs.
 	AlignmentRequired Alignment = "required"
-	// AlignmentNone leaves the choice to the stock allocator.
+	// AlignmentNone leaves the choice of devices to Kubernetes' own allocator.
 	AlignmentNone Alignment = "none"
 )
 

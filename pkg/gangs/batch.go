@@ -94,8 +94,9 @@ func split(role string, members []Member, placed func(Member) bool) (stand, wait
 	return stand, wait
 }
 
-// take returns the waiting members to plan now: those missing from the role's minimum, or
-// else those of one step.
+// take returns the role's waiting members to plan now: those that are missing from the
+// role's minimum or else, if the gang has started, those that complete one step
+// (Role.Step members that start together). It returns nil if none can start now.
 func (r Role) take(stand, wait []Member, started bool) []Member {
 	if missing := r.Min - len(stand); missing > 0 && len(wait) >= missing {
 		return wait[:missing]

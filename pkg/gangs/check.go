@@ -140,9 +140,9 @@ func missing(g Gang, t tally) string {
 	return strings.Join(parts, ", ") + " do not exist yet"
 }
 
-// createdInOrder explains why the other pods of a StatefulSet may never exist: by default it
-// creates a pod once all former pods are ready. It returns "" if several pods of the
-// StatefulSet wait for nodes, because then it does not create them in order.
+// createdInOrder explains why the other pods of a StatefulSet may never exist: by default
+// a StatefulSet creates a pod once all former pods are ready. It returns "" if several
+// pods of the StatefulSet wait for nodes, because then they are not created in order.
 func createdInOrder(live []Member) string {
 	set := ""
 	for _, m := range live {

@@ -24,21 +24,21 @@ var (
 	ErrNoGang = errors.New("declares no gang")
 )
 
-// LookupError is the error of a lookup that has no object. Its text is a sentence for
-// users; errors.Is distinguishes the reasons.
+// LookupError reports that the object which declares a gang is not available. Its text is
+// a sentence for users; errors.Is distinguishes the reasons.
 type LookupError struct {
 	Key Key
 	// Reason is ErrNotFound, ErrNotInstalled, ErrNotRead or ErrNoGang.
 	Reason error
-	// Listing reports, with ErrNotRead, that nothing failed: the first list of the kind is
-	// still in progress.
+	// Listing is true if Reason is ErrNotRead and nothing failed: the first list of the
+	// object's kind is still in progress.
 	Listing bool
 	// Detail completes the sentence: the missing API for ErrNotInstalled, the answer of the
 	// API server for ErrNotRead.
 	Detail string
 }
 
-// Error returns the sentence.
+// Error returns the reason as a sentence for users.
 func (e *LookupError) Error() string {
 	switch {
 	case errors.Is(e.Reason, ErrNotInstalled):
@@ -64,8 +64,8 @@ func mayStillCome(err error) bool {
 	return errors.As(err, &lookup) && (errors.Is(lookup.Reason, ErrNotFound) || lookup.Listing)
 }
 
-// MalformedError is the error of a lookup whose object exists but does not match the schema
-// of its kind. Such a gang waits with this sentence.
+// MalformedError reports that the object which declares a gang exists and does not match
+// the schema of its kind. The gang waits, with this error as the reason.
 type MalformedError struct {
 	Key     Key
 	Owner   corev1.ObjectReference
@@ -73,7 +73,7 @@ type MalformedError struct {
 	Detail  string
 }
 
-// Error returns the sentence.
+// Error returns the reason as a sentence for users.
 func (e *MalformedError) Error() string {
 	return e.Key.String() + " is malformed: " + e.Detail
 }

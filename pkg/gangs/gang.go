@@ -35,12 +35,13 @@ func (k Key) IsZero() bool {
 	return k == Key{}
 }
 
-// Topology constrains the nodes of the members, by names of fabric levels (TopologyArgs).
-// An empty field is no constraint.
+// Topology constrains the nodes of a gang's members, by names of levels of the network
+// topology, such as rack (TopologyArgs). An empty field is no constraint.
 type Topology struct {
-	// Required is a fabric level: one domain of it must hold all members.
+	// Required names a topology level: one domain of the level, such as one rack, must
+	// hold all members.
 	Required string
-	// Preferred is a fabric level: one domain of it should hold all members.
+	// Preferred names a topology level: one domain of the level should hold all members.
 	Preferred string
 	// RequiredLabel is a node label: all members must run on nodes with the same value of
 	// it. The label need not be configured as a level.
@@ -50,7 +51,7 @@ type Topology struct {
 	Alignment string
 }
 
-// Gang is the content of one declaration.
+// Gang is what one declaration says about a gang.
 type Gang struct {
 	Key Key
 	// UID is the UID of the declaring object. It is empty for a gang declared by its pods
@@ -100,7 +101,8 @@ type Group struct {
 	Topology  Topology
 }
 
-// Role describes the members of a gang that have one pod shape.
+// Role describes the members of a gang that serve one purpose and have similar pods, such
+// as the workers.
 type Role struct {
 	Name string
 	// Group is the Name of the group that contains the role, "" for the gang itself.
@@ -145,8 +147,8 @@ type Member struct {
 	Role string
 	// Rank orders the members of a role. It is unknown if the pod carries no index.
 	Rank Rank
-	// Replica names the replica that the member is one host of, if the pod carries it. Only
-	// roles with a Step use it.
+	// Replica names the replica of several hosts to which the member belongs, if the pod
+	// carries the name. Only roles with a Step use it.
 	Replica string
 	// Maker is the UID of the pod's controller or, if the pod carries it, the UID of the
 	// object that created the controller.
@@ -154,8 +156,8 @@ type Member struct {
 	// Attempt is the restart attempt of the owner that the pod belongs to, "" if the pod
 	// does not carry one.
 	Attempt string
-	// Signature identifies what the pod asks of its node. It may be 0, for not computed, if
-	// the pod has a node.
+	// Signature is equal for pods that need the same of their node: resources, devices,
+	// affinity and the like. It may be 0, for not computed, if the pod has a node.
 	Signature Signature
 }
 

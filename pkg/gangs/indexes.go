@@ -15,8 +15,8 @@ type indexRange struct {
 	first, last int64
 }
 
-// parseIndexes reads the list of a Job's status, such as "1,3-5". It leaves out what it
-// cannot read, as the Job controller does.
+// parseIndexes parses a list of completion indexes in a Job's status, such as "1,3-5". It
+// skips entries that are not numbers, as the Job controller does.
 func parseIndexes(list string) []indexRange {
 	var ranges []indexRange
 	for _, text := range strings.Split(list, ",") {

@@ -30,9 +30,10 @@ const (
 // jobRole is the only role of a Job: all its pods have one template.
 const jobRole = "pods"
 
-// Jobs looks up Jobs. Read are their metadata, with the label of GangAnnotation
-// among the annotations, the numbers and the completionMode of their spec, and of
-// their status the pods and indexes that have ended and the conditions of EndsJob.
+// Jobs looks up Jobs. The objects have only these fields: metadata (a label
+// GangAnnotation is copied to the annotations), the pod counts and completionMode of the
+// spec and, of the status, the pods and indexes that have ended and the conditions that
+// end the Job (EndsJob).
 type Jobs interface {
 	Job(namespace, name string) (*batchv1.Job, error)
 }
@@ -135,8 +136,8 @@ func (s jobSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// jobNeeds is how many members beside those that have succeeded make the quorum: as
-// many pods as the Job runs at a time, and never more than it still makes.
+// jobNeeds returns how many members the quorum needs besides those that have succeeded:
+// as many pods as the Job runs at a time, and never more than the Job will still create.
 func jobNeeds(job *batchv1.Job, g Gang, members []Member) int {
 	parallel, left := valueOr(job.Spec.Parallelism, 1), int64(0)
 	switch {
@@ -151,7 +152,8 @@ func jobNeeds(job *batchv1.Job, g Gang, members []Member) int {
 	return pods(min(parallel, left), 1)
 }
 
-// EndsJob reports that a Job makes no more pods once its condition of that type is true.
+// EndsJob reports whether a Job creates no more pods once its condition of this type is
+// true.
 func EndsJob(condition string) bool {
 	switch batchv1.JobConditionType(condition) {
 	case batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget:
@@ -171,8 +173,9 @@ func jobEnded(job *batchv1.Job) string {
 	return ""
 }
 
-// succeededPods is how many pods of the Job have succeeded. The Job controller lists a
-// pod by UID until it has removed the pod's finalizer, and adds it to the number after that.
+// succeededPods returns how many pods of a Job have succeeded: those in status.succeeded,
+// and those that the Job controller still lists by UID because it has not removed their
+// finalizer yet.
 func succeededPods(job *batchv1.Job) int64 {
 	done := int64(job.Status.Succeeded)
 	if uncounted := job.Status.UncountedTerminatedPods; uncounted != nil {
@@ -181,8 +184,9 @@ func succeededPods(job *batchv1.Job) int64 {
 	return done
 }
 
-// leftWithoutCompletions is how many pods a Job without completions has to run. It makes
-// none once one has succeeded, so that only those are left that are there.
+// leftWithoutCompletions returns how many pods a Job without spec.completions still has
+// to run. Once a pod has succeeded, such a Job creates no more pods: only its existing
+// pods that have not succeeded are left.
 func leftWithoutCompletions(job *batchv1.Job, g Gang, members []Member) int64 {
 	if succeededPods(job) == 0 {
 		return valueOr(job.Spec.Parallelism, 1)
@@ -195,10 +199,10 @@ func isIndexed(job *batchv1.Job) bool {
 	return mode != nil && *mode == batchv1.IndexedCompletion
 }
 
-// indexesLeft is how many indexes are neither complete nor failed for good. A pod that
-// has succeeded and still has the Job's finalizer completes an index that the status may not
-// list yet. After that the status alone counts: a Job that was scaled down and up
-// runs indexes again whose pods have succeeded.
+// indexesLeft returns how many indexes of a Job are neither complete nor failed for good.
+// A succeeded pod that still has the Job's finalizer completes an index that the status
+// may not list yet. Without the finalizer only the status counts: a Job that was scaled
+// down and up runs indexes again whose pods have succeeded.
 func indexesLeft(job *batchv1.Job, g Gang, members []Member) int64 {
 	ended := parseIndexes(job.Status.CompletedIndexes)
 	if failed := job.Status.FailedIndexes; failed != nil {

@@ -30,8 +30,9 @@ const (
 	jobSetAttempt       = "jobset.sigs.k8s.io/restart-attempt"
 )
 
-// Annotations that request exclusive placement: a topology domain for each Job alone. With
-// jobSetNodeSelector the nodes are labelled beforehand, and no pod has to wait for another.
+// Annotations that request exclusive placement: each Job of a JobSet gets a topology
+// domain of its own. With jobSetNodeSelector the nodes are labelled beforehand, and no
+// pod has to wait for another.
 const (
 	jobSetExclusive    = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 	jobSetNodeSelector = "alpha.jobset.sigs.k8s.io/node-selector"
@@ -58,7 +59,7 @@ type JobSetSpec struct {
 	ReplicatedJobs []ReplicatedJob      `json:"replicatedJobs"`
 }
 
-// JobSetStartupPolicy says in which order Jobs are made.
+// JobSetStartupPolicy is the order in which the Jobs of a JobSet are created.
 type JobSetStartupPolicy struct {
 	StartupPolicyOrder string `json:"startupPolicyOrder"`
 }
@@ -89,13 +90,14 @@ type JobSetObjects interface {
 	Jobs
 }
 
-// jobSetSource infers a gang from the JobSet that made the pod's Job. The pod
-// names it by label; there is no object that declares a gang.
+// jobSetSource infers a gang from the JobSet that created the pod's Job. The pod names
+// the JobSet by label; no object declares the gang.
 //
 // The controller creates some Jobs only after others are ready or complete (startup in
-// order, dependsOn). Their pods start together once those run, and near them: a gang of all
-// Jobs would wait for ever. With exclusive placement JobSet requires the first pod of every
-// Job to start alone; the other pods of the Job start together after it.
+// order, dependsOn). A gang of all Jobs would wait for ever. The pods of a later Job
+// therefore start together after the gang runs, and near its members. With exclusive
+// placement JobSet requires the first pod of every Job to start alone; the other pods of
+// the Job start together after it.
 type jobSetSource struct {
 	objects JobSetObjects
 }
@@ -140,8 +142,9 @@ func jobSetReplica(pod *corev1.Pod) string {
 	return pod.Labels[jobSetJobKey]
 }
 
-// AsksForExclusivePlacement reports that the annotations of a JobSet, a Job template or a
-// pod request a domain for each Job, in the mode in which pods wait for one another.
+// AsksForExclusivePlacement reports whether the annotations of a JobSet, a Job template
+// or a pod request a topology domain for each Job, in the mode in which the pods of a Job
+// wait for its first pod.
 func AsksForExclusivePlacement(annotations map[string]string) bool {
 	_, asks := annotations[jobSetExclusive]
 	_, prepared := annotations[jobSetNodeSelector]
@@ -155,7 +158,8 @@ func completionIndexOf(pod *corev1.Pod) string {
 	return pod.Annotations[completionIndex]
 }
 
-// gangOfJobSet is the gang that a JobSet describes, under the given key.
+// gangOfJobSet returns the gang that the JobSet with key of describes, under the given
+// key.
 func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, error) {
 	set, err := objects.JobSet(of.Namespace, of.Name)
 	if err != nil {
@@ -191,7 +195,8 @@ func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, e
 	return g, nil
 }
 
-// jobSetRoles are the replicatedJobs that make pods for the gang, by name.
+// jobSetRoles returns a role for each replicatedJob of the JobSet, by name, without those
+// whose pods only fetch data for the others.
 func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
 	inOrder := set.Spec.StartupPolicy != nil && set.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
 	var roles []Role
@@ -213,16 +218,17 @@ func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
 	return roles
 }
 
-// waitsForAnother reports that the replicatedJob depends on one that has a role in before.
-// JobSet allows dependencies only on replicatedJobs earlier in the list.
+// waitsForAnother reports whether the replicatedJob depends on another that has a role in
+// before. JobSet allows dependencies only on replicatedJobs earlier in the list.
 func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 	return slices.ContainsFunc(job.DependsOn, func(on JobSetDependency) bool {
 		return slices.ContainsFunc(before, func(r Role) bool { return r.Name == on.Name })
 	})
 }
 
-// jobsRole is the role of a replicatedJob of which so many Jobs are left, of so many pods
-// each where nothing more is known of them.
+// jobsRole returns the role of a replicatedJob. jobs sums up its Jobs that have pods.
+// left is the number of its Jobs that are not complete, and each the number of pods of a
+// Job that has none yet. later is true if its Jobs are created after others.
 func jobsRole(jobs jobsOfRole, name string, left, each int64, later bool) Role {
 	r := Role{Name: name}
 	if left > 0 {

@@ -11,32 +11,34 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// jobMembers are the live members of a gang that one Job of a JobSet made.
+// jobMembers are the live members of a gang that belong to one Job of a JobSet. done
+// counts those that have succeeded.
 type jobMembers struct {
 	name    string
 	members []Member
 	done    int
 }
 
-// busy reports that the Job has members that have not succeeded.
+// busy reports whether the Job has members that have not succeeded.
 func (j *jobMembers) busy() bool { return j.done < len(j.members) }
 
 // jobsOfRole sums up the Jobs of a replicatedJob that have members.
 type jobsOfRole struct {
-	// busy counts the Jobs that run, needs what the quorum needs of them.
+	// busy counts the Jobs with members that have not succeeded. needs is how many
+	// members the quorum needs from these Jobs.
 	busy  int64
 	needs int
-	// done counts members that have succeeded beside those needs.
+	// done counts succeeded members that needs does not include.
 	done int
 }
 
-// jobsOf looks at the Jobs that made the members of a role. A JobSet's status says how many
-// Jobs are complete, but neither which nor how far the others are. The Job itself says that:
-// what it completed may be gone, and with backoffLimitPerIndex it makes no pod for an index
-// that failed for good.
+// jobsOf sums up the Jobs that created the members of a role. The status of a JobSet says
+// how many Jobs are complete, but not which ones, nor how far the others are. Each Job's
+// own status does: it also counts pods that were deleted and, with backoffLimitPerIndex,
+// indexes that failed for good and get no pod.
 //
-// most is how many members may have succeeded in Jobs that are complete by the status of
-// the JobSet; it bounds those in idle Jobs whose object is not known.
+// most is the number of pods in those Jobs that the JobSet's status counts as complete.
+// It limits the number of succeeded members in Jobs whose object is not known.
 func jobsOf(g Gang, job *ReplicatedJob, members []Member, jobs Jobs, most int) jobsOfRole {
 	sum, idle := jobsOfRole{}, 0
 	for uid, of := range membersByJob(g, members, job.Name) {
@@ -50,7 +52,7 @@ func jobsOf(g Gang, job *ReplicatedJob, members []Member, jobs Jobs, most int) j
 			sum.done += of.done
 		case of.busy():
 			sum.busy++
-			sum.needs += int(podsOfJob(&job.Template.Spec)) // those that are done are among them
+			sum.needs += int(podsOfJob(&job.Template.Spec)) // this includes the members that have succeeded
 		default:
 			idle += of.done
 		}
@@ -86,13 +88,14 @@ func membersByJob(g Gang, members []Member, role string) map[types.UID]*jobMembe
 func jobOf(g Gang, jobs Jobs, name string, uid types.UID) *batchv1.Job {
 	job, err := jobs.Job(g.Key.Namespace, name)
 	if err != nil || job.UID != uid {
-		return nil // the status of the JobSet must do
+		return nil // the caller uses the status of the JobSet
 	}
 	return job
 }
 
-// JobSetOfJob returns the key of the gang of the JobSet that made a Job, if the Job changes
-// the quorum of that: it is not through, and some of its pods are not made again.
+// JobSetOfJob returns the key of the gang of the JobSet that owns the Job. It returns
+// false if the Job does not change the quorum of that gang: the Job has ended, or none of
+// its pods has succeeded or failed for good.
 func JobSetOfJob(job *batchv1.Job) (Key, bool) {
 	owner := metav1.GetControllerOfNoCopy(job)
 	if owner == nil || !IsJobSet(owner) || jobEnded(job) != "" {

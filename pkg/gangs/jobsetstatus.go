@@ -10,29 +10,30 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// JobSetStatus is the part of a JobSet's status that is read: of the conditions those
-// of EndsJobSet.
+// JobSetStatus is the part of a JobSet's status that is read. Of the conditions, these
+// are only those that end the JobSet (EndsJobSet).
 //
-// The controller writes the success policy's verdict into the conditions in the update that
-// counts the Jobs, so that the policy itself is not read. A Job that is ready, active or
-// suspended still has pods to run, and a suspended Job of a JobSet that is not is resumed.
+// The JobSet's success policy is not read: the controller writes its result into the
+// conditions in the same update that counts the Jobs. A Job that is ready, active or
+// suspended still has pods to run, because a suspended Job is resumed unless its JobSet
+// is suspended.
 type JobSetStatus struct {
-	// Restarts is the number of the present attempt, from 0.
+	// Restarts is the number of the current restart attempt, from 0.
 	Restarts             int32                 `json:"restarts"`
 	Conditions           []metav1.Condition    `json:"conditions"`
 	ReplicatedJobsStatus []ReplicatedJobStatus `json:"replicatedJobsStatus"`
 }
 
-// ReplicatedJobStatus says how many Jobs of a replicatedJob are complete or failed. A
-// scheduler does not see pods that are gone, so this is how it knows.
+// ReplicatedJobStatus is how many Jobs of a replicatedJob are complete or failed. A
+// scheduler does not see deleted pods, so it needs these numbers.
 type ReplicatedJobStatus struct {
 	Name      string `json:"name"`
 	Succeeded int32  `json:"succeeded"`
 	Failed    int32  `json:"failed"`
 }
 
-// EndsJobSet reports that a JobSet makes no more pods once its condition of that type is
-// true.
+// EndsJobSet reports whether a JobSet creates no more pods once its condition of this
+// type is true.
 func EndsJobSet(condition string) bool {
 	return condition == "Completed" || condition == "Failed"
 }
@@ -47,15 +48,17 @@ func (s *JobSet) ended() string {
 	return ""
 }
 
-// attempt is the value of the restart-attempt label of the pods that belong to the present
-// attempt.
+// attempt returns the value of the restart-attempt label on the pods of the current
+// restart attempt.
 func (s *JobSet) attempt() string { return strconv.FormatInt(int64(s.Status.Restarts), 10) }
 
-// done is how many Jobs of a replicatedJob make no more pods in the present attempt.
+// done returns how many Jobs of a replicatedJob create no more pods in the current
+// restart attempt.
 //
-// A Job that has failed either ends the JobSet or is made anew, with or without the other
-// Jobs. The update that begins a new attempt still counts the Jobs of the attempt before,
-// and among them at least one that has failed: none of these numbers is about the new one.
+// A failed Job either ends the JobSet or is created again, with or without the other
+// Jobs. The status update that begins a new attempt still counts the Jobs of the previous
+// attempt, among them at least one that failed. So if any Job has failed, the numbers say
+// nothing about the new attempt, and done returns 0.
 func (s *JobSet) done(job *ReplicatedJob) int64 {
 	counts := s.Status.ReplicatedJobsStatus
 	if s.ended() != "" {

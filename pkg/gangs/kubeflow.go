@@ -19,8 +19,9 @@ import (
 // Kubeflow ships give the replicatedJob the same name, which reaches the pods.
 const trainJobStep = "trainer.kubeflow.org/trainjob-ancestor-step"
 
-// initialises reports, from the name of a replicatedJob and the labels of its pods, that it
-// fetches data or a model before a TrainJob trains.
+// initialises reports whether the pods of a replicatedJob only fetch data or a model
+// before a TrainJob trains. It knows this from the replicatedJob's name and the pods'
+// labels.
 func initialises(replicatedJob string, labels map[string]string) bool {
 	for _, step := range []string{"dataset-initializer", "model-initializer"} {
 		if replicatedJob == step || labels[trainJobStep] == step {
@@ -30,8 +31,8 @@ func initialises(replicatedJob string, labels map[string]string) bool {
 	return false
 }
 
-// isTrainJob reports that the reference is to a TrainJob. The PodGroup and the JobSet of a
-// TrainJob have its name.
+// isTrainJob reports whether the reference is to a TrainJob. The PodGroup and the JobSet
+// of a TrainJob have the TrainJob's name.
 func isTrainJob(ref *metav1.OwnerReference) bool {
 	group, _, _ := strings.Cut(ref.APIVersion, "/")
 	return ref.Kind == "TrainJob" && group == "trainer.kubeflow.org"

@@ -11,22 +11,22 @@ import (
 // raySubmitterGroup is the task group of the pod that submits a RayJob. KubeRay sets it.
 const raySubmitterGroup = "submittergroup"
 
-// notAMember reports pods that carry the labels of a gang but exist only before or after
-// its other members. A quorum that contains such a pod is never complete. Sources.find
-// skips these pods before it calls any source; they are scheduled like pods without a gang.
+// notAMember reports whether the pod carries the labels of a gang but exists only before
+// or after the gang's other members. A quorum that contains such a pod is never complete.
+// Sources skip the pod, and it is scheduled like a pod without a gang.
 func notAMember(pod *corev1.Pod) bool {
 	return isRedisCleanup(pod) || isRaySubmitter(pod) || isInitialiser(pod) || isExclusiveLeader(pod)
 }
 
-// isRedisCleanup reports the Redis cleanup pod. KubeRay creates it when the RayCluster is
-// gone, with labels like those of the cluster's pods.
+// isRedisCleanup reports whether the pod is a Redis cleanup pod. KubeRay creates it when
+// the RayCluster is deleted, with labels like those of the cluster's pods.
 func isRedisCleanup(pod *corev1.Pod) bool {
 	return pod.Labels[rayNodeTypeLabel] == string(rayv1.RedisCleanupNode)
 }
 
-// isRaySubmitter reports the pod that submits a RayJob. KubeRay creates it when all of the
-// RayCluster is ready, and marks it for Volcano or YuniKorn as a member of the same gang. A
-// worker group may have the same name; its pods have a Ray node type.
+// isRaySubmitter reports whether the pod submits a RayJob. KubeRay creates such a pod
+// when all of the RayCluster is ready, and marks it for Volcano or YuniKorn as a member
+// of the same gang. A worker group may have the same name; its pods have a Ray node type.
 func isRaySubmitter(pod *corev1.Pod) bool {
 	if pod.Labels[rayNodeTypeLabel] != "" {
 		return false
@@ -35,14 +35,15 @@ func isRaySubmitter(pod *corev1.Pod) bool {
 		pod.Annotations[yuniKornGroupAnnotation] == raySubmitterGroup
 }
 
-// isInitialiser reports pods that fetch data or a model for a TrainJob. They must complete
-// before the training pods are created.
+// isInitialiser reports whether the pod fetches data or a model for a TrainJob. Such pods
+// must complete before the training pods are created.
 func isInitialiser(pod *corev1.Pod) bool {
 	return initialises(pod.Labels[jobSetReplicatedJob], pod.Labels)
 }
 
-// isExclusiveLeader reports the pod with index 0 of a Job with exclusive placement.
-// JobSet's webhook rejects every other pod of the Job until that pod has a node.
+// isExclusiveLeader reports whether the pod has index 0 of a Job with exclusive
+// placement. JobSet's webhook rejects every other pod of the Job until that pod has a
+// node.
 func isExclusiveLeader(pod *corev1.Pod) bool {
 	return pod.Labels[jobSetName] != "" && AsksForExclusivePlacement(pod.Annotations) && completionIndexOf(pod) == "0"
 }

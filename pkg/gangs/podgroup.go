@@ -43,7 +43,8 @@ func PodGroupKey(namespace, name string) Key {
 
 func (podGroupSource) Name() string { return PodGroupSource }
 
-// Key takes the pod unless its PodGroup is known and is not a gang.
+// Key returns the gang of the pod's PodGroup, unless the PodGroup is known and declares
+// no gang.
 func (s podGroupSource) Key(pod *corev1.Pod) (Key, bool) {
 	if !InPodGroup(pod) {
 		return Key{}, false

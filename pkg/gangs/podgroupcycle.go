@@ -13,8 +13,8 @@ import (
 // source would recognise them.
 type podGroupCycleSource struct{}
 
-// NewPodGroupCycleSource returns the source that comes first if the scheduler's feature
-// gate GenericWorkload is on.
+// NewPodGroupCycleSource returns the source that must come before all others if the
+// scheduler's feature gate GenericWorkload is on.
 func NewPodGroupCycleSource() Source { return podGroupCycleSource{} }
 
 func (podGroupCycleSource) Name() string { return "native" }

@@ -81,8 +81,8 @@ func (g *Gang) Joined(pod *corev1.Pod) (Member, bool) {
 // groupedRole returns the name of a PodGroup's role in a hierarchy.
 func groupedRole(group, role string) string { return group + "/" + role }
 
-// Settle is called after the last addition. It removes groups with nothing in them and
-// lowers every MinGroups to the number of groups that are left.
+// Settle completes the gang after the last AddComposite and AddGroup. It removes groups
+// with nothing in them and lowers every MinGroups to the number of groups that are left.
 func (g *Gang) Settle() {
 	for i := len(g.Groups) - 1; i >= 0; i-- { // children come after their parents
 		group := &g.Groups[i]
@@ -96,8 +96,8 @@ func (g *Gang) Settle() {
 	g.MinGroups = min(g.MinGroups, g.groupsIn(""))
 }
 
-// Quorate reports whether the members for which counts is true make a quorum of the gang,
-// and of as many groups inside it as it needs.
+// Quorate reports whether the members for which counts returns true make a quorum of the
+// gang, and of as many nested groups as the gang needs.
 func (g *Gang) Quorate(members []Member, counts func(Member) bool) bool {
 	in := map[string]string{}
 	for _, role := range g.Roles {
@@ -115,8 +115,8 @@ func (g *Gang) Quorate(members []Member, counts func(Member) bool) bool {
 	return g.groupsMet("", g.MinGroups, have)
 }
 
-// groupsMet reports whether at least the given number of groups directly in parent have
-// their quorum; zero means all of them.
+// groupsMet reports whether at least this number of the groups directly in parent have
+// their quorum; zero means all of them. have is the number of members in each group.
 func (g *Gang) groupsMet(parent string, least int, have map[string]int) bool {
 	kids, met := 0, 0
 	for i := range g.Groups {

@@ -22,7 +22,8 @@ const podGroupRequested = "true"
 
 // PodGroupWish is the request of an object for a PodGroup.
 type PodGroupWish struct {
-	// Asked reports that pods of the object will name the group.
+	// Asked reports that the object requests a PodGroup, so that its pods will name the
+	// group.
 	Asked bool
 	// Resting reports that no pods are to be expected for now: the object is
 	// suspended, has ended or is on its way out. Nothing is wrong with that.
@@ -47,9 +48,9 @@ func PodGroupName(owner string, uid types.UID) string {
 	return owner[:min(len(owner), maxOwnerName)] + "-" + string(uid)
 }
 
-// RayClusterPodGroup reads the request from the cluster's metadata and spec.suspend, and
-// from the pod labels, priorityClassName and schedulerName of the head and each worker
-// group.
+// RayClusterPodGroup returns the request of a RayCluster for a PodGroup. It reads the
+// cluster's metadata and spec.suspend, and the pod labels, priorityClassName and
+// schedulerName of the head and each worker group.
 func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 	head := &cluster.Spec.HeadGroupSpec
 	templates := []podGroupTemplate{templateOf("the head", &head.Template, head.Labels)}
@@ -62,11 +63,11 @@ func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 	return wish
 }
 
-// JobSetPodGroup reads the request from the metadata of the JobSet, from
-// spec.suspend and the conditions, and of each replicatedJob's pods from their labels,
-// priorityClassName and schedulerName. Initialisers are in no gang, and pods with
-// exclusive placement wait for one another in a way that a PodGroup cannot say:
-// neither are put into the group, whatever their templates say.
+// JobSetPodGroup returns the request of a JobSet for a PodGroup. It reads the metadata,
+// spec.suspend and conditions of the JobSet, and the labels, priorityClassName and
+// schedulerName of each replicatedJob's pods. Two kinds of pods are never put into the
+// group: pods that only fetch data for the others, and pods with exclusive placement,
+// which wait for one another in a way that a PodGroup cannot express.
 func JobSetPodGroup(set *JobSet) PodGroupWish {
 	var templates []podGroupTemplate
 	for i := range set.Spec.ReplicatedJobs {
@@ -89,8 +90,8 @@ type podGroupTemplate struct {
 	priorityClass, scheduler string
 }
 
-// templateOf reads a template. Ray's groups have labels of their own (more), and KubeRay
-// lets them override those of the template.
+// templateOf reads a pod template. more has the labels of a Ray group, which KubeRay lets
+// override those of the template.
 func templateOf(of string, template *corev1.PodTemplateSpec, more map[string]string) podGroupTemplate {
 	label, ok := more[MakePodGroupLabel]
 	if !ok {
@@ -136,7 +137,7 @@ func mergeTemplates(key Key, templates []podGroupTemplate) PodGroupWish {
 	return wish
 }
 
-// saying formats a field's value and the name of its template.
+// saying returns a field's value with the name of its template, for a message.
 func (t *podGroupTemplate) saying(value string) string {
 	return fmt.Sprintf("%q in that of %s", value, t.of)
 }

@@ -10,9 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// rolesByQuorum returns a role for every shape among the live members. The declaration does
-// not say which members are the quorum, so this function chooses them in a fixed order:
-// first placed members, then ready members, then by rank, age and name.
+// rolesByQuorum returns a role for every role name among the live members. The
+// declaration does not say which members are the quorum, so this function chooses them in
+// a fixed order: first placed members, then ready members, then by rank, age and name.
 func rolesByQuorum(g Gang, members []Member) []Role {
 	var roles []Role
 	for i, m := range quorumOrder(g, members) {
@@ -33,7 +33,7 @@ func rolesByQuorum(g Gang, members []Member) []Role {
 // isDone reports that the member has succeeded.
 func isDone(m Member) bool { return m.Pod.Status.Phase == corev1.PodSucceeded }
 
-// countDone counts the members that have succeeded and that Check counts.
+// countDone counts the live members of the gang that have succeeded.
 func countDone(g Gang, members []Member) int {
 	done := 0
 	for _, m := range members {
@@ -44,9 +44,9 @@ func countDone(g Gang, members []Member) int {
 	return done
 }
 
-// addDone adds members that have succeeded, and that the declaration has already
-// subtracted, to the minimum of a role that has a minimum. Check counts them like running
-// ones, so without the addition the others would start one by one.
+// addDone adds succeeded members to the minimum of a role, if its declaration has already
+// subtracted them. Check counts succeeded members like running ones; without the addition
+// they would take the place of members that the quorum still needs.
 func addDone(g Gang, role string, done int) {
 	for i := range g.Roles {
 		if r := &g.Roles[i]; r.Name == role && r.Min > 0 {

@@ -35,8 +35,8 @@ type RayClusters interface {
 	RayCluster(namespace, name string) (*rayv1.RayCluster, error)
 }
 
-// rayClusterSource infers a gang from the RayCluster that owns the pod. The operator needs
-// no batch scheduler integration for it. RayJobs and RayServices work through their
+// rayClusterSource infers a gang from the RayCluster that owns the pod. KubeRay needs no
+// batch scheduler integration for this. RayJobs and RayServices work through their
 // RayCluster: KubeRay copies their annotations to the RayCluster that it creates, so a
 // topology constraint on them is found there. A constraint in a group's pod template is
 // found on the pods.
@@ -56,7 +56,7 @@ func RayClusterKey(namespace, name string) Key {
 
 func (rayClusterSource) Name() string { return RayClusterSource }
 
-// Key takes heads and workers that a RayCluster controls.
+// Key returns the gang of a head or worker pod that a RayCluster controls.
 func (rayClusterSource) Key(pod *corev1.Pod) (Key, bool) {
 	cluster, ok := rayClusterOf(pod)
 	if !ok {
@@ -203,8 +203,8 @@ func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 	return role
 }
 
-// pods returns the product, at least 0 and at most math.MaxInt32. A declaration may hold
-// any two int32.
+// pods returns replicas times hosts, at least 0 and at most math.MaxInt32. A declaration
+// may hold any two int32.
 func pods(replicas, hosts int64) int {
 	return int(min(max(0, replicas)*hosts, math.MaxInt32))
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Request is the input for planning a gang: the members of its next batch, and everything
-// that limits their nodes.
+// Request is the input for planning a gang: the members to plan now, and everything that
+// limits their nodes.
 type Request struct {
 	Gang Gang
 	// Members are live, and placed or ready.
@@ -20,17 +20,18 @@ type Request struct {
 	// Done counts, by role, the members that have succeeded. They count for the quorum and
 	// occupy no node.
 	Done map[string]int
-	// Limits is the largest number of members that a node takes, by role and signature and
-	// by node, as stock filters refused more. Callers must not change it.
+	// Limits is the largest number of members that a node takes, by role and signature
+	// and by node name. It is known for nodes that refused one member more. Callers must
+	// not change it.
 	Limits map[RoleSignature]map[string]int
-	// Holds is the room that the plans of other gangs count on.
+	// Holds is capacity that the plans of other gangs need and no pod uses yet.
 	Holds []Hold
 	// Reserved are the nodes reserved for the gang Holder, which this gang must not use;
 	// nil if there are none.
 	Reserved map[string]bool
 	Holder   Key
-	// PreferAll prefers a required domain that holds all members to a better domain that
-	// holds only a quorum.
+	// PreferAll makes the planner prefer a required domain that holds all members to a
+	// better domain that holds only a quorum.
 	PreferAll bool
 }
 
@@ -44,14 +45,15 @@ type Hold struct {
 type Assignment struct {
 	// Nodes is the planned node of each member that has one.
 	Nodes map[types.UID]string
-	// Rails is the alignment unit that the plan chose for a member. Members without one
-	// have no entry.
+	// Rails is the index of the alignment unit (devices of a node that are close to each
+	// other) that the plan chose for a member. Members without one have no entry.
 	Rails map[types.UID]int
-	// Roles is the role and signature of every member that waits, planned or not.
+	// Roles is the role and signature of every waiting member, planned or not.
 	Roles map[types.UID]RoleSignature
-	// Needs is what each of those members takes.
+	// Needs is the capacity that each waiting member needs of its node.
 	Needs map[types.UID]plan.Need
-	// Pinned are the members whose allocated claims determined their node.
+	// Pinned are the members whose node is determined by claims that are allocated
+	// already.
 	Pinned map[types.UID]bool
 	// Short is the number of members of each role that the quorum still lacks.
 	Short map[string]int

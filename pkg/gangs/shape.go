@@ -17,8 +17,9 @@ var roleLabels = []string{
 	"trainer.kubeflow.org/trainjob-ancestor-step",
 }
 
-// shapeRole names the role of a pod whose gang declares none: what its controller calls
-// its part, and the pod's signature.
+// shapeRole returns a role name for a pod whose gang declares no roles: the role that a
+// label of the pod's controller gives ("pods" without a label), and a hash of what the
+// pod needs of its node.
 func shapeRole(pod *corev1.Pod) string {
 	part := "pods"
 	for _, label := range roleLabels {

@@ -46,7 +46,7 @@ func SignatureOf(pod *corev1.Pod) Signature {
 	return s.sum()
 }
 
-// signer collects what a signature is computed from.
+// signer collects the data of a pod whose hash is the signature.
 type signer struct{ data []byte }
 
 // text adds strings, each with its length before it.

@@ -13,12 +13,12 @@ import (
 //
 // Key, Role and Rank read the pod alone and are cheap. Their results stay the same until
 // the pod's metadata or spec changes. The sources of Jobs and PodGroups differ, because
-// their objects may declare no gang: their Key also reads the object, and takes the pod
-// while the object is unknown.
+// their objects may declare no gang: their Key also reads the object, and counts the pod
+// as a member while the object is unknown.
 //
 // Gang reads the declaring object through a lookup. It may read the members too, because
-// some gangs are declared on their pods, and some have only the shapes of their pods as
-// roles. The result does not depend on the order of the members.
+// some gangs are declared on their pods, and some have no roles but the shapes of their
+// pods. The result does not depend on the order of the members.
 type Source interface {
 	// Name returns the Key.Source of this source's gangs, a word that users know.
 	Name() string
@@ -34,13 +34,14 @@ type Source interface {
 	Gang(key Key, members []Member) (Gang, error)
 }
 
-// replicaSource is a Source whose pods name the replica that they are one host of.
+// replicaSource is a Source whose pods name the replica of several hosts that they belong
+// to.
 type replicaSource interface {
 	Replica(pod *corev1.Pod) string
 }
 
-// makerSource is a Source whose gangs' objects do not control the pods, but created the
-// pods' controllers.
+// makerSource is a Source of gangs whose object does not control the pods, but created
+// the pods' controllers.
 type makerSource interface {
 	Maker(pod *corev1.Pod) types.UID
 }

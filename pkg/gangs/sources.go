@@ -61,8 +61,9 @@ func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 	return nil, Key{}
 }
 
-// saysNothing reports that the pod has no field by which a source could recognise a member
-// of a gang. The scheduling queue calls it at every comparison.
+// saysNothing reports whether the pod has no field by which a source could recognise a
+// member of a gang. The scheduling queue calls saysNothing at every comparison of two
+// pods.
 func saysNothing(pod *corev1.Pod) bool {
 	return len(pod.Labels) == 0 && len(pod.Annotations) == 0 && len(pod.OwnerReferences) == 0 && pod.Spec.SchedulingGroup == nil
 }

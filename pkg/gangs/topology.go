@@ -27,7 +27,8 @@ func topologyOf(annotations map[string]string) Topology {
 	}
 }
 
-// wish is one of the two fields of a Topology that hold a level.
+// wish is one kind of topology constraint, required or preferred: its annotation, and its
+// field in a Topology.
 type wish struct {
 	annotation string
 	of         func(*Topology) *string
@@ -38,18 +39,18 @@ var wishes = []wish{
 	{PreferredAnnotation, func(t *Topology) *string { return &t.Preferred }},
 }
 
-// said holds the level that the members of one role request in one wish.
+// said is the level that the members of one role request in one annotation.
 type said struct {
 	level string
 	pod   string // the first pod by name that requests it
 	pods  int    // live members of the role, with or without a level
 }
 
-// mergeTopology adds the wishes of the members to the gang's own, which take precedence. A
-// wish that all roles share becomes the gang's. So does the wish of a role with one pod, such
-// as a Ray head, because a constraint on that pod alone has no effect. Any other wish stays
-// with its role. Members of one role that name different levels for the same wish are a
-// Problem, and so are two single pods.
+// mergeTopology adds the topology constraints on the members to the gang's own, which
+// take precedence. A constraint that all roles share becomes the gang's. So does that of
+// a role with one pod, such as a Ray head, because a constraint on one pod alone has no
+// effect. Any other constraint applies to its role only. It is a Problem if members of
+// one role name different levels in one annotation, or if two roles with one pod each do.
 func mergeTopology(g Gang, members []Member) Gang {
 	if !slices.ContainsFunc(members, hasWish) {
 		return g
@@ -73,8 +74,9 @@ func hasWish(m Member) bool {
 	return m.Pod.Annotations[RequiredAnnotation] != "" || m.Pod.Annotations[PreferredAnnotation] != ""
 }
 
-// byRole returns the level that each role's members request, in the order of g.Roles. It
-// returns a sentence if members of a role request different levels.
+// byRole returns the level that the members of each role request in the annotation, in
+// the order of g.Roles. It returns a sentence if members of a role request different
+// levels.
 func (w wish) byRole(g Gang, members []Member) ([]said, string) {
 	saids := make([]said, len(g.Roles))
 	for _, m := range members {
@@ -96,8 +98,8 @@ func (w wish) byRole(g Gang, members []Member) ([]said, string) {
 	return saids, ""
 }
 
-// settle assigns each role's wish to the gang or to the role. It returns a sentence if two
-// wishes contradict each other.
+// settle stores the level that each role requests as the gang's or as the role's
+// constraint. It returns a sentence if two requests contradict each other.
 func (w wish) settle(g *Gang, saids []said) string {
 	whole := w.of(&g.Topology)
 	first := said{level: *whole}
@@ -119,7 +121,8 @@ func (w wish) settle(g *Gang, saids []said) string {
 	return w.dropRepeated(g)
 }
 
-// dropRepeated clears the wishes of roles that are equal to the gang's.
+// dropRepeated clears the level of each role that has the same level as the gang. It
+// returns "", for no problem.
 func (w wish) dropRepeated(g *Gang) string {
 	for i := range g.Roles {
 		if own := w.of(&g.Roles[i].Topology); *own == *w.of(&g.Topology) {

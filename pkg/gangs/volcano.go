@@ -51,9 +51,10 @@ type VolcanoPodGroups interface {
 // LeaderWorkerSet and hand-written manifests set that annotation.
 //
 // The pods of a RayCluster in KubeRay's volcano mode name a PodGroup too. Its minimum is
-// the sum that the RayCluster source computes itself, but it does not show the head's part
-// of it. A PodGroup that a RayJob owns is not kept up to date. The RayCluster is therefore
-// authoritative, and for a TrainJob its JobSet.
+// the sum that the RayCluster source computes itself, and does not show how the sum is
+// divided between head and workers. A PodGroup that a RayJob owns is not kept up to date.
+// The gang of such pods is therefore read from the RayCluster, and that of a TrainJob
+// from its JobSet.
 type volcanoSource struct {
 	groups  VolcanoPodGroups
 	jobSets JobSetObjects
@@ -79,15 +80,15 @@ func (volcanoSource) Key(pod *corev1.Pod) (Key, bool) {
 	return VolcanoKey(pod.Namespace, group), true
 }
 
-// madeByKubeRay reports that the pod is a Ray pod and the group has a name that KubeRay
-// gives: ray-NAME-pg with the name of the RayCluster or of its RayJob.
+// madeByKubeRay reports whether the pod is a Ray pod and the group has a name that
+// KubeRay gives: ray-NAME-pg with the name of the RayCluster or of its RayJob.
 func madeByKubeRay(pod *corev1.Pod, group string) bool {
 	_, ok := rayClusterOf(pod)
 	return ok && strings.HasPrefix(group, "ray-") && strings.HasSuffix(group, "-pg")
 }
 
-// Role returns the task, the key of minTaskMember. For a JobSet pod or a pod without a task
-// it returns groupRole.
+// Role returns the pod's task, which is a key of minTaskMember. For a JobSet pod or a pod
+// without a task it returns the role that the pod's controller gives.
 func (volcanoSource) Role(pod *corev1.Pod) string {
 	if task := pod.Annotations[volcanoTaskAnnotation]; task != "" && pod.Labels[jobSetName] == "" {
 		return task

@@ -90,7 +90,7 @@ func (s yuniKornSource) Gang(key Key, members []Member) (Gang, error) {
 	}
 	for _, group := range groups {
 		if group.Name == raySubmitterGroup {
-			continue // see isRaySubmitter
+			continue // the pod that submits a RayJob is not a member
 		}
 		g.Roles = append(g.Roles, Role{Name: group.Name, Min: int(group.MinMember), Want: int(group.MinMember)})
 		g.Min += int(group.MinMember)

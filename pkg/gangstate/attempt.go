@@ -13,29 +13,31 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Attempt is one plan from the planner's answer until all its members are bound or their
-// nodes are released. Its exported fields never change; the tracker's lock guards the
-// others.
+// Attempt is the execution of one plan of a gang: from the plan until all planned members
+// are bound, or until the attempt has failed and their nodes are released. The exported
+// fields never change; the Tracker's lock guards the others.
 type Attempt struct {
 	Key  gangs.Key
 	Gang gangs.Gang
-	// Domain names the planned domain, for messages.
+	// Domain names the topology domain that the plan chose, for messages.
 	Domain string
 	// Began is the time at which planning began.
 	Began time.Time
 
-	// plan is the open part of the assignment. Nodes loses a member once the member is
-	// placed. Short, by role, decreases as members arrive in Permit.
+	// plan is the part of the planned assignment that is not carried out yet. plan.Nodes
+	// loses a member once the member is bound. plan.Short, the number of members that
+	// each role lacks for the quorum, decreases as members arrive in Permit.
 	plan gangs.Assignment
 	// phase is Reserving, Binding or Releasing.
 	phase Phase
 	// reason is the reason for the failure of the attempt.
 	reason string
-	// outdated is true if the gang changed after it was planned. This is not a fault of the
-	// plan and does not count as a replan.
+	// outdated is true if the attempt ends because the gang changed after it was planned.
+	// Such an attempt does not count as a failed plan (retry.replans).
 	outdated bool
-	// reserved holds the node of each member past Reserve until the informer shows the
-	// member bound. The scheduler's own snapshot already has these members on their nodes.
+	// reserved has the node of each member that passed the Reserve extension point, until
+	// the informer shows the member bound. The scheduler's own snapshot already has these
+	// members on their nodes.
 	reserved map[types.UID]string
 	// cycles counts the scheduling cycles of each planned member. A cycle that ends in an
 	// error calls no extension point, so the tracker detects the error in the member's next
@@ -54,7 +56,8 @@ func newAttempt(gang gangs.Gang, plan gangs.Assignment, began time.Time) *Attemp
 	}
 }
 
-// quorate reports whether every role has its members of the quorum.
+// quorate reports whether no role lacks members of the quorum: enough members of every
+// role are bound or have arrived in Permit.
 func (a *Attempt) quorate() bool {
 	for _, n := range a.plan.Short {
 		if n > 0 {
@@ -64,7 +67,8 @@ func (a *Attempt) quorate() bool {
 	return true
 }
 
-// fail moves an attempt from Reserving to Releasing. It returns nil in any other phase.
+// fail moves an attempt from Reserving to Releasing and returns it. In any other phase it
+// does nothing and returns nil.
 func (a *Attempt) fail(reason string) *Attempt {
 	if a.phase != Reserving {
 		return nil
@@ -73,15 +77,16 @@ func (a *Attempt) fail(reason string) *Attempt {
 	return a
 }
 
-// arrive counts a member that arrived in Permit.
+// arrive records that a member arrived in Permit: its role lacks one member less.
 func (a *Attempt) arrive(uid types.UID) {
 	if role := a.plan.Roles[uid].Role; a.plan.Short[role] > 0 {
 		a.plan.Short[role]--
 	}
 }
 
-// heldOn counts the members with a role and signature that a failing attempt gives back
-// on a node.
+// heldOn returns how many members with this role and signature (equal requests) have
+// reserved the node and release it when the attempt fails. In phase Binding they keep it,
+// so the result is 0.
 func (a *Attempt) heldOn(role gangs.RoleSignature, node string) int {
 	if a.phase == Binding {
 		return 0
@@ -95,7 +100,8 @@ func (a *Attempt) heldOn(role gangs.RoleSignature, node string) int {
 	return n
 }
 
-// holds returns the room that the plan needs and no member has reserved yet.
+// holds returns the planned node and the resource needs of each member that has not
+// reserved yet. Other plans must leave this capacity free.
 func (a *Attempt) holds() []gangs.Hold {
 	if a.phase == Releasing {
 		return nil
@@ -119,7 +125,8 @@ func (a *Attempt) has(uid types.UID) bool {
 	return a.phase != Releasing && (a.plan.Nodes[uid] != "" || a.reserved[uid] != "")
 }
 
-// inherit adds the unbound members of an earlier attempt.
+// inherit adds to this attempt the members of an earlier attempt that have reserved and
+// are not bound yet.
 func (a *Attempt) inherit(earlier *Attempt) {
 	maps.Copy(a.reserved, earlier.reserved)
 	for uid := range earlier.reserved {
@@ -132,7 +139,7 @@ func (a *Attempt) reservedNodes() []string {
 	return slices.Compact(slices.Sorted(maps.Values(a.reserved)))
 }
 
-// waiting returns the members that have reserved.
+// waiting returns the members that have reserved a node and are not known to be bound.
 func (a *Attempt) waiting() []types.UID {
 	return slices.Collect(maps.Keys(a.reserved))
 }

@@ -26,13 +26,13 @@ type Effects struct {
 	Activate []*v1.Pod
 	// RetryAfter is the time after which the caller must call Retry; 0 for no call.
 	RetryAfter time.Duration
-	// Report is true if the caller must write the gang's status.
+	// Report is true if the caller must publish the gang's current status on its pods.
 	Report bool
 	// Evicting is true if the eviction of the gang's remaining members begins.
 	Evicting bool
-	// Reserved is the number of nodes reserved for the gang.
+	// Reserved is the number of nodes that this change reserved for the gang, 0 for none.
 	Reserved int
-	// ActivatePodGroups is true if the caller must activate every group that waits for a
-	// PodGroup cycle.
+	// ActivatePodGroups is true if the caller must activate all PodGroups that wait in
+	// the queue for the scheduler's PodGroup cycle.
 	ActivatePodGroups bool
 }

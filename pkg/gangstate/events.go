@@ -30,7 +30,7 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	g := t.gangOf(m)
 	old := g.members[pod.UID].Pod
 	if old != nil && isDone(old) && !isDone(pod) {
-		return Effects{} // the informer of running pods may be behind the informer of ended pods
+		return Effects{} // late event: the informer of ended pods has already shown that this pod succeeded
 	}
 	g.put(m)
 	g.noteGain(old, pod)
@@ -43,8 +43,9 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	return effects
 }
 
-// refresh replaces a member's pod with a newer state without relevant differences. Most
-// updates of a running pod are of this kind, and reading its role again is expensive.
+// refresh replaces the recorded pod of a member if no field changed that matters to its
+// gang. It returns false if the change must be handled in full. Most updates of a running
+// pod change nothing that matters, and determining a member's role again is expensive.
 func (t *Tracker) refresh(key gangs.Key, pod *v1.Pod) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,12 +68,13 @@ func (t *Tracker) Remove(pod *v1.Pod, now time.Time) Effects {
 	return t.forget(pod, now, func(known *v1.Pod) bool { return !isDone(known) })
 }
 
-// Erase forgets a pod, succeeded or not.
+// Erase forgets a deleted pod. Unlike Remove, it also forgets a pod that has succeeded.
 func (t *Tracker) Erase(pod *v1.Pod, now time.Time) Effects {
 	return t.forget(pod, now, func(*v1.Pod) bool { return true })
 }
 
-// forget forgets a pod if may returns true for the pod's recorded state.
+// forget removes a pod from its gang if may returns true for the last recorded state of
+// the pod. It returns the effects on the gang.
 func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) bool) Effects {
 	key, ok := t.options.Sources.Key(pod)
 	if !ok && gangs.InPodGroup(pod) {
@@ -101,8 +103,9 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	return effects
 }
 
-// DeclarationChanged reads the declaration of a gang again. It drops a plan for the old
-// declaration, unless the gang has its nodes.
+// DeclarationChanged makes the tracker read the declaration of a gang again, and drops
+// the gang's refusal. An attempt fails if it was planned for the old declaration and the
+// quorum has not reserved yet.
 func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -136,9 +139,9 @@ func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	return effects
 }
 
-// releaseStrangers forgets the members that the sources do not put into the gang. The gang
-// kept them until their object was known to declare no gang. It returns those that wait:
-// they are now pods without a gang.
+// releaseStrangers removes the members that no source puts into the gang any more: their
+// owner was unknown at first, and then turned out to declare no gang. It returns those
+// that wait for a node. They are scheduled as pods without a gang.
 func (t *Tracker) releaseStrangers(g *Gang) []*v1.Pod {
 	if g.attempt != nil {
 		return nil
@@ -175,7 +178,8 @@ func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
 		return false
 	}
 	defer t.observe(g)
-	// The queue's copy of the pod and the tracker's are updated one after the other.
+	// The queue and the tracker receive the updates of a pod separately; either copy may
+	// be newer.
 	ready := gangs.Ready(pod) || gangs.Ready(g.members[pod.UID].Pod)
 	if !ready || g.quorumReady {
 		g.orderFixed = g.orderFixed || ready
@@ -186,7 +190,8 @@ func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
 	return g.quorumReady
 }
 
-// Order returns the time by which the queue sorts the gang.
+// Order returns the creation time by which the queue sorts the pods of the gang. It
+// returns false for an unknown gang.
 func (t *Tracker) Order(key gangs.Key) (time.Time, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -22,32 +22,36 @@ type Gang struct {
 	sources gangs.Sources
 	// profile is the scheduler name of the pods that this scheduler places.
 	profile string
-	// priority is the members' priority. They all have the same, or the gang has a problem.
+	// priority is the priority of the members. A gang whose members have different
+	// priorities is an error and waits.
 	priority int32
-	// order is the creation time of the gang's first pod. It is fixed once a member may
-	// have entered the queue, because the queue keeps pods in heaps ordered by it.
+	// order is the creation time of the gang's first pod. The queue sorts by it and keeps
+	// pods in heaps, so order no longer changes (orderFixed) once a member may have
+	// entered the queue.
 	order      time.Time
 	orderFixed bool
 	members    map[types.UID]gangs.Member
-	// changes counts the changes of members. A plan answers for the members as they were
-	// when it was asked for.
+	// changes counts the changes of members. A plan is outdated if the count differs from
+	// the count at the time when the plan was requested.
 	changes int
 
-	// ready counts the members that are placed or could be placed now. placed counts the
-	// placed members among them.
+	// ready counts the members that are placed (on a node) or could be placed now. placed
+	// counts the placed members among them.
 	ready, placed int
 	// running is the number of members on nodes at the last evaluation of the gang.
 	running int
-	// min is the quorum as last read. minKnown is false before the first read, and again
-	// after a change of the declaration or a placement of a member. It is also false while
-	// members run, because a member that joins a running gang waits for no quorum.
+	// min is the number of members in the quorum, as last read from the declaration.
+	// minKnown is false before the first read, and again after a change of the
+	// declaration or a placement of a member. It is also false while members run, because
+	// a member that joins a running gang waits for no quorum.
 	min      int
 	minKnown bool
 	// quorumReady caches whether members may be scheduled. A new member does not invalidate
 	// it; a member that leaves does.
 	quorumReady bool
-	// activationDue is true if Admit found the quorum complete. Admit runs under the
-	// queue's lock and cannot activate the members that waited for the quorum.
+	// activationDue is true if Admit found the quorum complete but could not activate the
+	// members that wait for it, because Admit runs under the queue's lock. The next
+	// change of a member activates them.
 	activationDue bool
 
 	phase       Phase
@@ -56,23 +60,23 @@ type Gang struct {
 	retry       retry
 	reservation Reservation
 	loss        loss
-	// podGroup is the gang as its last PodGroup cycle read it. It is nil unless the
-	// scheduler has such a cycle for it.
+	// podGroup is set only for a gang that the scheduler's PodGroup cycle places.
 	podGroup *podGroupState
 }
 
 // podGroupState is the additional state of a gang that PodGroup cycles place.
 type podGroupState struct {
 	gang gangs.Gang
-	// awaitsCycle is true if no cycle has come since a filter refused a planned node.
+	// awaitsCycle is true if a filter refused a planned node and no PodGroup cycle of the
+	// gang has begun since.
 	awaitsCycle bool
-	// lastRefusal is the refusal for the next cycle, without a plan, after too many failed
-	// plans.
+	// lastRefusal is the message with which the next cycle refuses the gang without a
+	// plan, because too many plans failed. It is "" if the next cycle plans the gang.
 	lastRefusal string
 	// learnedAt is the time at which a filter last refused a planned node.
 	learnedAt time.Time
-	// heldSince is the time at which room for the rest of a partly bound gang was first
-	// held.
+	// heldSince is the time at which nodes were held for the unbound members of a partly
+	// bound gang (HoldForRest).
 	heldSince time.Time
 }
 
@@ -81,7 +85,7 @@ func (g *Gang) put(m gangs.Member) {
 	known := g.members[m.Pod.UID]
 	old := known.Pod
 	if m.Signature == 0 {
-		m.Signature = known.Signature // a pod that gets a node asks for the same
+		m.Signature = known.Signature // binding a pod does not change its requests
 	}
 	g.drop(m.Pod.UID)
 	g.members[m.Pod.UID] = m
@@ -98,7 +102,7 @@ func (g *Gang) put(m gangs.Member) {
 	if old == nil || counts(old) != counts(m.Pod) {
 		g.markStale()
 	}
-	if old == nil || gangs.Placed(old) || !gangs.Placed(m.Pod) { // a member that binds changes no plan
+	if old == nil || gangs.Placed(old) || !gangs.Placed(m.Pod) { // binding a member makes no plan outdated
 		g.changes++
 	}
 	if gangs.Placed(m.Pod) && (old == nil || !gangs.Placed(old)) {
@@ -121,15 +125,15 @@ func (g *Gang) drop(uid types.UID) {
 	}
 }
 
-// markStale marks the refusal as outdated, because the members changed.
+// markStale marks the gang's refusal as outdated, because members changed after it.
 func (g *Gang) markStale() {
 	if g.refusal != nil {
 		g.refusal.stale = true
 	}
 }
 
-// refuse records that the gang cannot be placed now. The refusal was found in the cycle of
-// member to, "" for none.
+// refuse records that the gang cannot be placed now; message is for users. to is the
+// member in whose scheduling cycle this was found, "" for none.
 func (g *Gang) refuse(message string, to types.UID, now time.Time) {
 	g.refusal, g.retry.pending = &refusal{message: message, at: now, to: to}, false
 	if g.retry.refusals == 0 {
@@ -146,16 +150,17 @@ func (g *Gang) backoff(now time.Time) time.Duration {
 	return max(0, g.retry.backoff()-now.Sub(g.refusal.at))
 }
 
-// retryLater notes that the gang is to be planned again, and returns in what time Retry does
-// it.
+// retryLater marks the gang to be planned again. It returns the time after which the
+// caller must call Tracker.Retry.
 func (g *Gang) retryLater(now time.Time) time.Duration {
 	g.retry.pending = true
 	return max(1, g.backoff(now), g.retry.unseenUntil.Sub(now))
 }
 
-// retryOutdated returns in what time the gang is planned again because the refusal that it
-// got answers for an older state: members changed since the plan was asked for, or the plan
-// may have missed an event. It returns 0 if the refusal stands.
+// retryOutdated handles a new refusal that is based on old data: the members changed
+// since the plan was requested (when their count of changes was changes), or the plan may
+// have missed an event. It then returns the time after which the gang is planned again,
+// otherwise 0.
 func (g *Gang) retryOutdated(began time.Time, changes int, now time.Time) time.Duration {
 	if changes != g.changes {
 		g.markStale()
@@ -165,7 +170,7 @@ func (g *Gang) retryOutdated(began time.Time, changes int, now time.Time) time.D
 	return g.retryLater(now)
 }
 
-// anyWaits reports that the condition holds for a member that waits for a node.
+// anyWaits reports whether the condition holds for any member that waits for a node.
 func (g *Gang) anyWaits(condition func(*v1.Pod) bool) bool {
 	for _, m := range g.members {
 		if g.waits(m.Pod) && condition(m.Pod) {
@@ -175,7 +180,9 @@ func (g *Gang) anyWaits(condition func(*v1.Pod) bool) bool {
 	return false
 }
 
-// retryNow drops the refusal and returns one member to activate, which has the gang planned.
+// retryNow drops the gang's refusal and returns one member to activate, in whose
+// scheduling cycle the whole gang is planned again. It returns nil if no member can have
+// a cycle.
 func (g *Gang) retryNow(now time.Time) []*v1.Pod {
 	pods := g.retryMember(now)
 	if len(pods) > 0 {
@@ -185,7 +192,8 @@ func (g *Gang) retryNow(now time.Time) []*v1.Pod {
 	return pods
 }
 
-// retryMember returns the first member by name that could be placed and has no node yet.
+// retryMember chooses the member in whose scheduling cycle the gang is planned again: the
+// first by name that is ready and has no planned node. It returns nil if there is none.
 func (g *Gang) retryMember(now time.Time) []*v1.Pod {
 	for _, pod := range g.unplanned() {
 		if gangs.Ready(pod) {

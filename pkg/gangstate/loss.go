@@ -19,39 +19,42 @@ const (
 	maxEvictionPause = 30 * time.Second
 )
 
-// whatIfPause is how long the result of a what-if plan (a cluster without some pods) is
-// reused. Such a plan costs as much as the first plan on a cluster, in a cycle that delays
-// all pods.
+// whatIfPause is the shortest time between two what-if plans of a gang: plans for a
+// cluster without some of its pods. Such a plan costs as much as the first plan on a
+// cluster, and the scheduling cycle that makes it delays all other pods.
 const whatIfPause = 30 * time.Second
 
-// loss describes the lost members of a gang that ran.
+// loss is the state of a running gang that has lost members which its quorum needs.
 type loss struct {
 	// since is the time at which the gang lost a member that its quorum needs. It is zero
 	// while the quorum is met.
 	since time.Time
-	// searched is the time of the last search for another place for the whole gang.
+	// searched is the time of the last search for other nodes that fit the whole gang.
 	searched time.Time
-	// evicting is true while the remaining members are being evicted. No member joins the
-	// gang until they are gone: it would return to a place without room for the whole gang.
+	// evicting is true while the remaining members are being evicted. No new member is
+	// placed before they are gone: it would start where there is no room for the whole
+	// gang.
 	evicting bool
-	// after is the healAfter at the start of the eviction.
+	// after is the value of the argument healAfter when the eviction began, for messages.
 	after time.Duration
-	// next is the time of the next eviction requests. pause is the time since the last
-	// requests.
+	// next is the time at which evictions are requested again. pause is the current
+	// interval between two requests.
 	next  time.Time
 	pause time.Duration
-	// budgeted is a member that a PodDisruptionBudget protects.
+	// budgeted is the name of a member whose eviction a PodDisruptionBudget forbids now,
+	// "" for none.
 	budgeted string
 }
 
-// settle ends the loss if the quorum is met again or the gang no longer runs.
+// settle clears the loss if the quorum is met again (quorum) or no member runs any more.
 func (l *loss) settle(quorum bool, running int) {
 	if quorum || running == 0 {
 		*l = loss{}
 	}
 }
 
-// due reports whether the gang has lacked members long enough to search for another place.
+// due reports whether the quorum has been unmet for at least healAfter, and the last
+// search for other nodes was long enough ago to search again.
 func (l *loss) due(healAfter time.Duration, now time.Time) bool {
 	return healAfter > 0 && !l.evicting && !l.since.IsZero() && now.Sub(l.since) >= healAfter && now.Sub(l.searched) >= whatIfPause
 }
@@ -59,7 +62,8 @@ func (l *loss) due(healAfter time.Duration, now time.Time) bool {
 // begin starts the eviction of the remaining members.
 func (l *loss) begin(after time.Duration) { l.evicting, l.after = true, after }
 
-// evictionDue reports whether evictions are due now. If so, it schedules the next time.
+// evictionDue reports whether evictions must be requested now. If so, it schedules the
+// next request.
 func (l *loss) evictionDue(now time.Time) bool {
 	if !l.evicting || now.Before(l.next) {
 		return false
@@ -69,16 +73,18 @@ func (l *loss) evictionDue(now time.Time) bool {
 	return true
 }
 
-// Lost is a gang that runs without its quorum.
+// Lost describes a running gang that has too few members for its quorum. The planner is
+// asked whether the whole gang would fit elsewhere.
 type Lost struct {
 	// Left are the running members.
 	Left []*v1.Pod
-	// Request is the request for the gang as if none of its members had a node.
+	// Request asks for nodes for the whole gang, as if none of its members had a node.
 	Request gangs.Request
-	// Search is true if a search for another place for the whole gang is due and a
-	// controller would replace each evicted member.
+	// Search is true if the planner must search for other nodes now: the search is due,
+	// and a controller would replace each evicted member.
 	Search bool
-	// unowned is a member that no controller would replace.
+	// unowned is the name of a running member that no controller would replace, "" for
+	// none.
 	unowned string
 	due     bool
 }

@@ -17,8 +17,8 @@ func counts(pod *v1.Pod) bool {
 	return gangs.Live(pod) && (gangs.Placed(pod) || gangs.Ready(pod))
 }
 
-// isDone reports whether the pod has succeeded. It then counts for its gang and is on no
-// node.
+// isDone reports whether the pod has succeeded. Such a pod counts for its gang's quorum
+// and occupies no node.
 func isDone(pod *v1.Pod) bool {
 	return pod.Status.Phase == v1.PodSucceeded
 }

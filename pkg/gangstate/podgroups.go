@@ -15,16 +15,18 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// If the scheduler's PodGroup cycle places a gang, the tracker has the gang only while
-// there is no room for it: the cycle reads its members and places all of them or none.
-// Retries, healAfter and maxBypass need state between cycles. A refusal records the data
-// that the cycle read. Pod events update it. A placement deletes it.
+// The scheduler's own PodGroup cycle places all pods of a PodGroup or none. The tracker
+// has such a gang only while there is no room for it, because retries, healAfter and
+// maxBypass need state between cycles. A refusal records the members that the cycle read,
+// pod events update them, and a placement deletes the gang.
 
-// podGroupLife is how long failed plans of a gang are kept. There is no event for a gang
-// that was deleted before its next cycle.
+// podGroupLife is how long the tracker keeps what it learned from failed plans of a gang
+// that the PodGroup cycle places. No event reports that such a gang was deleted before
+// its next cycle.
 const podGroupLife = 10 * time.Minute
 
-// newPodGroupGang returns a Gang with the queue order of a gang of a PodGroup cycle.
+// newPodGroupGang returns a Gang for a gang that the PodGroup cycle places. It does not
+// add the Gang to the tracker.
 func (t *Tracker) newPodGroupGang(request *gangs.Request) *Gang {
 	g := &Gang{
 		key: request.Gang.Key, sources: t.options.Sources, profile: t.options.Profile, order: request.Gang.Created, orderFixed: true,
@@ -36,7 +38,8 @@ func (t *Tracker) newPodGroupGang(request *gangs.Request) *Gang {
 	return g
 }
 
-// podGroupGang returns the tracked gang of a request. It adds a new gang.
+// podGroupGang returns the tracked Gang for a request of a PodGroup cycle. It adds an
+// unknown gang to the tracker.
 func (t *Tracker) podGroupGang(request *gangs.Request) *Gang {
 	g := t.gangs[request.Gang.Key]
 	if g == nil {
@@ -46,8 +49,9 @@ func (t *Tracker) podGroupGang(request *gangs.Request) *Gang {
 	return g
 }
 
-// BeginPodGroupCycle adds all limits on the gang's nodes to the request of a PodGroup
-// cycle. If the gang is refused without a plan, it returns the refusal.
+// BeginPodGroupCycle adds to the request of a PodGroup cycle what its plan must not use:
+// capacity held or reserved for other gangs, and nodes that filters refused. It returns a
+// message if the gang must be refused without a plan, otherwise "".
 func (t *Tracker) BeginPodGroupCycle(request *gangs.Request) (refusal string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,14 +69,16 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request) (refusal string) {
 	return refusal
 }
 
-// forgetPlans forgets the failed plans of a gang of a PodGroup cycle.
+// forgetPlans drops what failed plans of a gang taught. The gang is one that the PodGroup
+// cycle places.
 func (t *Tracker) forgetPlans(g *Gang) {
 	g.retry.forgetPlans()
 	g.podGroup.awaitsCycle, g.podGroup.lastRefusal = false, ""
 	t.settlePodGroup(g)
 }
 
-// AwaitsCycle reports whether no cycle of the gang has come since a filter refused a node.
+// AwaitsCycle reports whether a filter refused a planned node of the gang and no PodGroup
+// cycle of the gang has begun since.
 func (t *Tracker) AwaitsCycle(key gangs.Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,11 +86,12 @@ func (t *Tracker) AwaitsCycle(key gangs.Key) bool {
 	return g != nil && g.podGroup != nil && g.podGroup.awaitsCycle
 }
 
-// RefusedMember is a member of a PodGroup cycle with a planned node that a filter refused.
+// RefusedMember is a member in a PodGroup cycle whose planned node a filter refused.
 type RefusedMember struct {
 	Role gangs.RoleSignature
 	Node string
-	// Held is how many members with its role and signature had reserved the node before.
+	// Held is how many members of the same role and signature (equal requests) had
+	// already reserved the node.
 	Held int
 	// Sentence describes the refusal.
 	Sentence string
@@ -116,9 +123,9 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 	return true
 }
 
-// RefusePodGroup records that a PodGroup cycle found no room for a gang. It returns a
-// question with the alternatives to search for. done are members that have succeeded; the
-// cycle does not have them.
+// RefusePodGroup records that a PodGroup cycle found no room for a gang. It returns the
+// question which alternatives to search for; ResolvePodGroup takes the answer. done are
+// the members that have succeeded: the cycle does not show them.
 func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, answer *Answer, now time.Time) *Question {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -145,8 +152,9 @@ func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, ans
 	return question
 }
 
-// ResolvePodGroup applies the answer for a refused gang. addition is the text to append to
-// the gang's sentence. evicting replaces the sentence if the remaining members are evicted.
+// ResolvePodGroup applies the answer to a question of RefusePodGroup. addition is the
+// text to append to the gang's message. evicting replaces the message if the remaining
+// members are being evicted; otherwise it is "".
 func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.Time) (addition, evicting string, effects Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -160,7 +168,8 @@ func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.T
 	return addition, g.evictingSentence(), effects
 }
 
-// PodGroupPlaced records that a PodGroup cycle placed a gang. Its members bind.
+// PodGroupPlaced records that a PodGroup cycle found nodes for a gang, whose members now
+// bind.
 func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -176,7 +185,8 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	t.settlePodGroup(g)
 }
 
-// HoldForRest holds the planned room for the members that wait until their cycle.
+// HoldForRest holds the planned nodes of the unbound members of a partly bound gang, so
+// that other gangs cannot take them before the gang's next PodGroup cycle.
 func (t *Tracker) HoldForRest(request *gangs.Request, plan gangs.Assignment, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -185,11 +195,13 @@ func (t *Tracker) HoldForRest(request *gangs.Request, plan gangs.Assignment, now
 	t.observe(g)
 }
 
-// podGroupHoldLife is how long room is held for the rest of a gang without a PodGroup
-// cycle. The cycle comes at once unless the gang has lost members meanwhile.
+// podGroupHoldLife is how long nodes are held for the unbound members of a partly bound
+// gang if no PodGroup cycle of the gang begins. A cycle begins at once unless the gang
+// has lost members meanwhile.
 const podGroupHoldLife = 30 * time.Second
 
-// dropHold releases the room held for the rest of a gang.
+// dropHold releases the nodes held for the unbound members of a gang. used is false if
+// the gang did not take them.
 func (t *Tracker) dropHold(g *Gang, used bool) {
 	if g.attempt == nil {
 		return
@@ -198,8 +210,9 @@ func (t *Tracker) dropHold(g *Gang, used bool) {
 	t.heldInVain = t.heldInVain || !used
 }
 
-// dropExpiredHolds releases the room of gangs whose cycle did not come. It reports, once,
-// whether room was held in vain.
+// dropExpiredHolds releases the nodes held for gangs whose PodGroup cycle did not begin
+// in time. It reports whether any nodes were held and not used since the last call: other
+// gangs may have been refused because of them.
 func (t *Tracker) dropExpiredHolds(now time.Time) bool {
 	for _, g := range t.gangs {
 		if g.podGroup != nil && g.attempt != nil && now.Sub(g.podGroup.heldSince) > podGroupHoldLife {
@@ -212,7 +225,7 @@ func (t *Tracker) dropExpiredHolds(now time.Time) bool {
 	return inVain
 }
 
-// putMembers adds members of a PodGroup cycle.
+// putMembers records the members that a PodGroup cycle read.
 func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 	for _, m := range members {
 		t.podGroups[gangs.PodGroupKeyOf(m.Pod)] = g
@@ -221,7 +234,8 @@ func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 	}
 }
 
-// settlePodGroup forgets a gang without state to keep.
+// settlePodGroup removes a gang of PodGroup cycles from the tracker if it has no state
+// that its next cycle needs.
 func (t *Tracker) settlePodGroup(g *Gang) {
 	remembers := g.reservation.blocked || g.reservation.displaced || !g.loss.since.IsZero() ||
 		g.retry.replans > 0 || g.podGroup.lastRefusal != ""
@@ -233,8 +247,8 @@ func (t *Tracker) settlePodGroup(g *Gang) {
 	maps.DeleteFunc(t.podGroups, func(_ gangs.Key, other *Gang) bool { return other == g })
 }
 
-// upsertInPodGroup records a changed member of a refused gang. A new member leads to a new
-// cycle. That cycle records it.
+// upsertInPodGroup records a changed member of a tracked gang that the PodGroup cycle
+// places. It ignores a new member: that leads to a new cycle, which records it.
 func (t *Tracker) upsertInPodGroup(pod *v1.Pod) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -251,7 +265,8 @@ func (t *Tracker) upsertInPodGroup(pod *v1.Pod) Effects {
 	return t.podGroupChanged(g)
 }
 
-// forgetInPodGroup forgets a member of a refused gang.
+// forgetInPodGroup removes a member of a tracked gang that the PodGroup cycle places, if
+// may returns true for the last recorded state of the pod.
 func (t *Tracker) forgetInPodGroup(pod *v1.Pod, may func(known *v1.Pod) bool) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -266,7 +281,8 @@ func (t *Tracker) forgetInPodGroup(pod *v1.Pod, may func(known *v1.Pod) bool) Ef
 	return t.podGroupChanged(g)
 }
 
-// podGroupChanged activates a gang after the last evicted member is gone.
+// podGroupChanged evaluates a gang of PodGroup cycles after a member changed. It
+// activates the waiting members once the last evicted member is gone.
 func (t *Tracker) podGroupChanged(g *Gang) Effects {
 	wasEvicting := g.loss.evicting
 	_, readiness := g.readPodGroup()

@@ -14,10 +14,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// begin puts a new plan in force. Members of an earlier attempt that still bind stay
-// reserved. It returns false if a member of the planned quorum left during planning. If a
-// member left that was only to join the gang, begin removes it from the plan: otherwise the
-// plan would never end.
+// begin makes the attempt the gang's current one. The attempt takes over members of an
+// earlier attempt that still bind. begin returns false if a member of the planned quorum
+// left during planning. If the quorum was complete without the planned members, begin
+// only removes those that left from the plan: otherwise the attempt would never be
+// complete.
 func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 	if g.attempt != nil {
 		attempt.inherit(g.attempt)
@@ -58,7 +59,8 @@ func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string,
 		t.observe(g)
 		return effects
 	}
-	// The gang runs without this member. It is planned again alone.
+	// The quorum has reserved, and the gang runs without this member. Only this member is
+	// planned again.
 	delete(attempt.plan.Nodes, pod.UID)
 	t.settle(g)
 	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
@@ -78,8 +80,8 @@ func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) {
 	}
 }
 
-// Unreserve records that the member released its node. Before the quorum has reserved, this
-// ends the attempt. Afterwards it activates the member to join the gang again.
+// Unreserve records that the member released its node. If the quorum has not reserved
+// yet, the attempt fails. Otherwise the member is activated to join the gang again.
 func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,7 +97,7 @@ func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
 		t.observe(g)
 	case Binding:
 		delete(attempt.plan.Nodes, pod.UID)
-		effects.Activate = []*v1.Pod{pod} // its rejection registers no event that would activate it
+		effects.Activate = []*v1.Pod{pod} // no event would activate the pod after its rejection
 		t.settle(g)
 	}
 	return effects
@@ -107,7 +109,7 @@ type Permit int
 const (
 	// PermitAllow means that the quorum has reserved. The member may bind.
 	PermitAllow Permit = iota
-	// PermitWait means that other members of the quorum are missing.
+	// PermitWait means that the member must wait for others of the quorum to arrive.
 	PermitWait
 	// PermitComplete means that this member completes the quorum. The caller calls Open.
 	PermitComplete
@@ -115,7 +117,8 @@ const (
 	PermitReject
 )
 
-// Permit records that the member arrived in Permit.
+// Permit records that the member arrived in Permit. It returns what the member may do
+// there, and the gang's current attempt, nil if there is none.
 func (t *Tracker) Permit(key gangs.Key, uid types.UID) (Permit, *Attempt) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -136,8 +139,9 @@ func (t *Tracker) Permit(key gangs.Key, uid types.UID) (Permit, *Attempt) {
 	return PermitWait, attempt
 }
 
-// Open allows every member of the attempt to bind, unless the attempt failed after its last
-// member arrived. It activates members that are not in the plan and may join now.
+// Open allows every member of the attempt to bind. It returns false if the attempt failed
+// after its last member arrived. It activates members that are not in the plan and may
+// join now.
 func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,7 +160,7 @@ func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
 		return known || !gangs.Ready(pod)
 	})
 	if len(effects.Activate) > 0 {
-		g.markStale() // the refusal was about members of the plan, not about these
+		g.markStale() // the refusal is about members of the plan, not about the activated ones
 	}
 	t.observe(g)
 	return effects, true

@@ -12,9 +12,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// evaluate reports whether members may be scheduled. While the count alone excludes that,
-// it does not examine each member. The arrival of a gang's n pods then costs n steps
-// instead of n².
+// evaluate reports whether members of the gang may be scheduled. It examines the members
+// only if enough of them are ready, so the arrival of n pods costs n steps, not n².
 func (g *Gang) evaluate() bool {
 	if g.minKnown && g.ready < g.min {
 		return false
@@ -24,8 +23,8 @@ func (g *Gang) evaluate() bool {
 	return g.quorumReady
 }
 
-// schedulable reports whether the quorum is ready, or the gang runs and its members may
-// rejoin it.
+// schedulable reports whether members may be scheduled: the quorum is ready, or some
+// members run and the others may join them.
 func (g *Gang) schedulable(readiness gangs.Readiness) bool {
 	return readiness.Problem == "" && !g.loss.evicting && (readiness.Waiting == "" || g.running > 0)
 }
@@ -50,9 +49,9 @@ func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 	return declared, readiness, nil
 }
 
-// readPodGroup compares the members with the gang as its last cycle read it. Members that
-// are being deleted count as running. The PodGroup cycle counts them as scheduled, and
-// would count them for a quorum that is about to break.
+// readPodGroup compares the recorded members with the gang as its last PodGroup cycle
+// read it. Members being deleted count as running until they are gone: a new cycle would
+// still count them as scheduled, for a quorum that is about to break.
 func (g *Gang) readPodGroup() (gangs.Gang, gangs.Readiness) {
 	declared, members := g.podGroup.gang, g.sorted()
 	g.running = 0
@@ -83,15 +82,15 @@ func (g *Gang) noteLoss(lost *v1.Pod, now time.Time) (wasEvicting bool) {
 	return wasEvicting
 }
 
-// noteGain ends a loss if a newly placed member restores the quorum.
+// noteGain ends the gang's loss of members if a newly placed member restores the quorum.
 func (g *Gang) noteGain(old, pod *v1.Pod) {
 	if !g.loss.since.IsZero() && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
 		g.evaluate()
 	}
 }
 
-// afterEviction returns the members to activate after the evicted members are gone. The
-// whole gang is then placed again.
+// afterEviction returns the members to activate once all evicted members are gone, so
+// that the whole gang is placed again. Before that it returns nil.
 func (g *Gang) afterEviction() []*v1.Pod {
 	if g.loss.evicting || g.ready == g.placed || !g.evaluate() {
 		return nil
@@ -118,16 +117,16 @@ func (g *Gang) changed(old, pod *v1.Pod, now time.Time) []*v1.Pod {
 		g.activationDue = false
 		return g.pending()
 	case g.quorumReady && old != nil && !was && is:
-		return []*v1.Pod{pod} // it can join now, and no event would activate it
+		return []*v1.Pod{pod} // the pod can join now, and no event would activate it
 	case g.quorumReady || g.ready == g.placed || !g.evaluate():
 		return nil
 	}
 	return g.pending()
 }
 
-// retryChanged returns in what time a refused gang is planned again because a member that
-// waits changed, 0 for never. The queue gives that member a cycle, which may come before this
-// change is known and be answered with the refusal.
+// retryChanged returns the time after which a refused gang is planned again because a
+// waiting member changed, 0 for never. The queue may begin a cycle of that member before
+// the tracker knows of the change; that cycle only repeats the refusal.
 func (g *Gang) retryChanged(old, pod *v1.Pod, now time.Time) time.Duration {
 	if old == nil || g.refusal == nil || g.retry.pending || !g.waits(old) || !g.waits(pod) || counts(old) != counts(pod) {
 		return 0
@@ -136,9 +135,9 @@ func (g *Gang) retryChanged(old, pod *v1.Pod, now time.Time) time.Duration {
 	return g.retryLater(now)
 }
 
-// left returns the member to activate after a member stopped to count. If the gang was
-// refused, perhaps because of that member, or if that member was to have it planned again,
-// another member does so.
+// left handles a member that no longer counts for its gang. If the gang was refused, or
+// was to be planned in a cycle of that member, left returns another member to activate,
+// in whose cycle the gang is planned.
 func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 	asks := g.retry.member == gone.UID || g.refusal != nil && !g.refusal.stale
 	g.quorumReady = false
@@ -152,8 +151,8 @@ func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 	return g.retryMember(now)
 }
 
-// disturbedBy applies a change or the end of a member to the current attempt. It returns
-// the attempt if it can no longer succeed.
+// disturbedBy updates the gang's current attempt after a member was bound, changed or
+// deleted (gone). It returns the attempt if it can no longer succeed, otherwise nil.
 func (g *Gang) disturbedBy(old, pod *v1.Pod, gone bool) *Attempt {
 	attempt, placed := g.attempt, gangs.Placed(pod)
 	gone = gone || !counts(pod)
@@ -162,10 +161,10 @@ func (g *Gang) disturbedBy(old, pod *v1.Pod, gone bool) *Attempt {
 	}
 	counted := attempt.reserved[pod.UID] != "" || old != nil && counts(old) && gangs.Placed(old)
 	if placed || attempt.phase == Binding {
-		delete(attempt.reserved, pod.UID) // the pod itself shows its node
+		delete(attempt.reserved, pod.UID) // the pod is bound or gone: no reservation is needed
 	}
 	if attempt.phase == Reserving && (gone && counted || attempt.plan.Nodes[pod.UID] != "") {
-		attempt.outdated = true // the plan counted its quorum differently
+		attempt.outdated = true // the plan assumed another quorum
 		return attempt
 	}
 	delete(attempt.plan.Nodes, pod.UID)

@@ -9,8 +9,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// PartialGangs returns the partly placed gangs, sorted by key, on its first call only. At
-// start these are the gangs that a crash interrupted.
+// PartialGangs returns the gangs that run without their quorum while other members wait,
+// sorted by key. Only its first call returns any: after a start these are the gangs whose
+// binding a crash interrupted.
 func (t *Tracker) PartialGangs() []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -31,8 +32,8 @@ func (t *Tracker) PartialGangs() []gangs.Key {
 	return keys
 }
 
-// IsPartial reports whether members of a request run without its quorum. done are members
-// that have succeeded.
+// IsPartial reports whether members of the request's gang run but are too few for its
+// quorum, with the members that have succeeded (done) counted.
 func IsPartial(request *gangs.Request, done []gangs.Member) bool {
 	return len(request.Placed) > 0 && !request.Gang.Quorate(slices.Concat(request.Members, done), isPlaced)
 }

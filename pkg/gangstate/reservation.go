@@ -5,28 +5,31 @@ package gangstate
 
 import "time"
 
-// reservationLimit is how long nodes are reserved for one gang at a time. If the pods on
-// them never end, other gangs get their chance: they may bypass the gang for maxBypass
-// again before nodes are reserved for it again.
+// reservationLimit is the longest time for which nodes are reserved for one gang. Pods on
+// these nodes may never end, and other gangs must not wait for ever: after the limit they
+// may bypass the gang for maxBypass again before nodes are reserved for it again.
 const reservationLimit = 24 * time.Hour
 
-// Reservation describes a gang without room and the gangs behind it in the queue.
+// Reservation is the state of a gang that waits for room while gangs behind it in the
+// queue are placed (they bypass it), and the nodes that are reserved for it therefore.
 type Reservation struct {
 	// blocked is true if the planner found no room and the gang was not placed since.
 	blocked bool
-	// bypassed is the time at which the first gang behind this gang was placed.
+	// bypassed is the time at which a gang behind this waiting gang was first placed,
+	// zero if none was.
 	bypassed time.Time
 	// nodes are reserved for the gang since reservedAt.
 	nodes      map[string]bool
 	reservedAt time.Time
 	// searched is the time of the last search for nodes to reserve.
 	searched time.Time
-	// displaced is true if the gang was refused because of another gang's reservation.
+	// displaced is true if the gang was refused because nodes are reserved for another
+	// gang.
 	displaced bool
 }
 
-// due reports whether the gang was bypassed long enough to have nodes reserved. The caller
-// checks that no other gang has a reservation.
+// due reports whether the gang has been bypassed for at least maxBypass, so that nodes
+// must be reserved for it. The caller checks that no other gang has reserved nodes.
 func (r *Reservation) due(maxBypass time.Duration, now time.Time) bool {
 	return maxBypass > 0 && r.blocked && !r.bypassed.IsZero() && now.Sub(r.bypassed) >= maxBypass && now.Sub(r.searched) >= whatIfPause
 }

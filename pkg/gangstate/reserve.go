@@ -14,9 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// noteBypass records the placement of a gang. Blocked gangs before it in the queue are
-// bypassed, and its own reservation ends. A member that joins a running gang bypasses no
-// gang.
+// noteBypass records that the gang was placed. This ends its own reservation, and means
+// that the waiting gangs before it in the queue were bypassed. A member that joins a
+// running gang bypasses no gang.
 func (t *Tracker) noteBypass(g *Gang, now time.Time) {
 	g.reservation = Reservation{}
 	if g.running > 0 {
@@ -29,8 +29,9 @@ func (t *Tracker) noteBypass(g *Gang, now time.Time) {
 	}
 }
 
-// reserving returns the gang that holds the reservation, or nil. If the gang loses members,
-// its reservation is suspended until its quorum is ready again.
+// reserving returns the gang for which nodes are reserved, or nil. A reservation has no
+// effect while the quorum of its gang is not ready, for example because the gang lost
+// members.
 func (t *Tracker) reserving() *Gang {
 	holder := t.holder
 	if holder == nil || t.gangs[holder.key] != holder || len(holder.reservation.nodes) == 0 || !holder.quorumReady {
@@ -44,7 +45,8 @@ func (t *Tracker) reservationDue(g *Gang, now time.Time) bool {
 	return t.reserving() == nil && g.reservation.due(t.options.MaxBypass, now)
 }
 
-// wantsReservation reports whether to search for nodes to reserve if a gang has no room.
+// wantsReservation reports whether the planner must search for nodes to reserve if it
+// finds no room for the gang.
 func (t *Tracker) wantsReservation(g *Gang, now time.Time) bool {
 	if g.running > 0 {
 		return false
@@ -55,8 +57,9 @@ func (t *Tracker) wantsReservation(g *Gang, now time.Time) bool {
 	return t.reservationDue(g, now)
 }
 
-// reservedAgainst returns the nodes reserved for another gang, and that gang's key. A
-// running gang may use them: its members join it.
+// reservedAgainst returns the nodes that the gang must not use because they are reserved
+// for another gang, and that gang's key. A running gang may use them, because its new
+// members have to join it.
 func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
 	holder := t.reserving()
 	if holder == nil || holder == g || g.running > 0 || !holder.precedes(g) {
@@ -65,8 +68,8 @@ func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
 	return holder.reservation.nodes, holder.key
 }
 
-// AvoidReserved returns the reserved nodes, which a pod without a gang must not use. The
-// pod is activated when the reservation ends.
+// AvoidReserved returns the reserved nodes that a pod without a gang must not use, nil
+// for none. It records the pod, so that the pod is activated when the reservation ends.
 func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,15 +85,17 @@ func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 	return holder.reservation.nodes
 }
 
-// Holds returns the room that gangs' plans need and that no pod shows yet.
+// Holds returns the capacity of nodes that the plans of all gangs need for members that
+// have not reserved yet.
 func (t *Tracker) Holds() []gangs.Hold {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.holds(gangs.Key{})
 }
 
-// endReservation ends a reservation that has lasted too long. It returns the pods to
-// activate that were displaced by an ended reservation.
+// endReservation ends a reservation that has lasted longer than reservationLimit. If no
+// nodes are reserved then, it returns the pods to activate that were refused because of a
+// reservation.
 func (t *Tracker) endReservation(now time.Time) []*v1.Pod {
 	if holder := t.reserving(); holder != nil {
 		if now.Sub(holder.reservation.reservedAt) <= reservationLimit {

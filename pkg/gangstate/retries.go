@@ -11,9 +11,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// AllowRetry drops the refusal of a gang, because an event may help it. It reports whether
-// the gang is planned again in this member's cycle. During the gang's backoff it is not.
-// The first event in that time schedules a retry for the end of the backoff.
+// AllowRetry handles an event that may help a refused gang. It drops the refusal and
+// returns true if the gang is planned again in the scheduling cycle of this member.
+// During the gang's backoff it returns false; the first event in that time schedules a
+// retry for the end of the backoff.
 func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries bool, effects Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -34,8 +35,8 @@ func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries
 	return true, Effects{}
 }
 
-// Retry activates a member of a gang whose backoff ended, if an event since the refusal may
-// help the gang. The gang is planned again in that member's cycle.
+// Retry ends the backoff of a gang. If an event since the gang's refusal may help the
+// gang, Retry activates a member, in whose scheduling cycle the gang is planned again.
 func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -49,15 +50,16 @@ func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	return effects
 }
 
-// RetryOthers records an event that may help members which get no hint about it, because
-// their cycles are still to come. Each of n members gets a hint; the first one compares the
-// event with all members.
+// RetryOthers handles an event that may help members of a refused gang which get no
+// queueing hint about it, because they do not wait in the queue yet. Each waiting member
+// of the gang gets a hint and calls RetryOthers; only the first call compares the event
+// with all members.
 func (t *Tracker) RetryOthers(key gangs.Key, event Event, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.gangs[key]
 	if g == nil || g.refusal == nil || g.retry.pending || now.Sub(g.refusal.at) > refusalLife {
-		return Effects{} // after refusalLife every cycle has come
+		return Effects{} // after refusalLife the cycles of all members have ended
 	}
 	if event.Affects != nil && (g.refusal.judged == event.ID || !g.anyWaits(event.Affects)) {
 		g.refusal.judged = event.ID
@@ -67,7 +69,8 @@ func (t *Tracker) RetryOthers(key gangs.Key, event Event, now time.Time) Effects
 	return Effects{Key: key, RetryAfter: g.retryLater(now)}
 }
 
-// NoteEvent records an event that helps a member, before AllowRetry.
+// NoteEvent records an event that may help a member. A plan that begins too early to see
+// the event is then repeated. It is called before AllowRetry.
 func (t *Tracker) NoteEvent(key gangs.Key, event Event, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,8 +79,9 @@ func (t *Tracker) NoteEvent(key gangs.Key, event Event, now time.Time) {
 	}
 }
 
-// RetryWhere records an event that helps certain pods and for which the queue evaluates no
-// hints. It returns the effects by gang.
+// RetryWhere handles an event for which the scheduling queue evaluates no hints. helps
+// reports whether the event may help a pod. RetryWhere schedules a retry of each refused
+// gang with such a pod, and returns the effects by gang.
 func (t *Tracker) RetryWhere(helps func(*v1.Pod) bool, now time.Time) []Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,7 +90,7 @@ func (t *Tracker) RetryWhere(helps func(*v1.Pod) bool, now time.Time) []Effects 
 		if !g.anyWaits(helps) {
 			continue
 		}
-		g.retry.unseenUntil = now.Add(cacheLag) // a plan may be under way
+		g.retry.unseenUntil = now.Add(cacheLag) // a plan in progress may miss the event
 		if g.refusal != nil && !g.retry.pending {
 			all = append(all, Effects{Key: key, RetryAfter: g.retryLater(now)})
 		}
@@ -94,9 +98,10 @@ func (t *Tracker) RetryWhere(helps func(*v1.Pod) bool, now time.Time) []Effects 
 	return all
 }
 
-// Tick applies the passing of time. It activates members of refused gangs whose reservation
-// or move is due, pods and members displaced by an ended reservation, and members of gangs
-// whose eviction has ended.
+// Tick applies the passing of time. It activates a member of each refused gang for which
+// a search is due (for nodes to reserve, or to move the gang to), the pods and gangs that
+// were refused because of a reservation that has ended, and the gangs whose evicted
+// members are gone.
 func (t *Tracker) Tick(now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,7 +143,8 @@ func (t *Tracker) Evictions(now time.Time) map[gangs.Key][]*v1.Pod {
 	return all
 }
 
-// Budgeted records the member that a PodDisruptionBudget protects, or "".
+// Budgeted records the name of a member whose eviction a PodDisruptionBudget forbids, ""
+// for none.
 func (t *Tracker) Budgeted(key gangs.Key, name string) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -21,59 +21,65 @@ const (
 	maxBackoff   = 4 * time.Second
 )
 
-// refusalLife is how long a refusal applies to the members whose cycles follow the refused
-// cycle. Events that can help the gang end it earlier.
+// refusalLife is how long the cycles of the other members of a refused gang repeat the
+// refusal without a new plan. An event that can help the gang ends this time early.
 const refusalLife = 5 * time.Second
 
-// retryMemberLife is how long the gang waits for the cycle of its activated member. It is
-// longer than the longest backoff of a pod. Afterwards another member may be activated.
+// retryMemberLife is how long a refused gang waits for the scheduling cycle of the member
+// that was activated to have the gang planned again. It is longer than the longest
+// backoff of a pod. Afterwards another member may be activated.
 const retryMemberLife = 15 * time.Second
 
-// cacheLag is how far what a plan reads may be behind an event. Most events reach the queue
-// after the scheduler's cache. These do not: the queue gets the deletion of a node before the
-// cache, and the handlers that fill the caches of volumes and devices run beside the queue's.
+// cacheLag is how long after an event a plan may read caches that do not show the event
+// yet. Most events reach the queue after the scheduler's cache. Not so the deletion of a
+// node, and events of volumes and devices, whose caches are filled beside the queue.
 const cacheLag = 100 * time.Millisecond
 
-// refusal is the last plan's "no".
+// refusal records why and when a gang could not be placed.
 type refusal struct {
 	message string
 	at      time.Time
 	// to is the member in whose cycle the gang was refused, "" for none.
 	to types.UID
-	// stale reports that members came, went or changed since.
+	// stale is true if members came, left or changed after the refusal.
 	stale bool
-	// judged is the last event that RetryOthers found to help no member.
+	// judged is the ID of the last event that RetryOthers found to help no member.
 	judged any
 }
 
-// answers reports whether the refusal applies to a member's cycle. It does not apply to
-// another cycle of the refused member, in which the gang is planned again: the member may
-// have missed an event, because the queue sends hints only to waiting pods.
+// answers reports whether a member's cycle repeats this refusal without a new plan. It
+// does not in another cycle of the member whose cycle was refused (to): the gang is
+// planned again, because it may have missed an event. The queue sends hints only to
+// waiting pods.
 func (r *refusal) answers(uid types.UID, now time.Time) bool {
 	return r != nil && !r.stale && r.to != uid && now.Sub(r.at) <= refusalLife
 }
 
-// retry is a gang's state between plans.
+// retry is the state of a refused gang between two plans.
 type retry struct {
-	// refusals counts the refusals since a member was last placed. since is the time of the
-	// first.
+	// refusals counts the refusals since a member was last placed. since is the time of
+	// the first refusal.
 	refusals int
 	since    time.Time
-	// pending is true if an event since the last refusal may help the gang.
+	// pending is true if the gang must be planned again after its backoff, because an
+	// event since its refusal may help it.
 	pending bool
-	// member was activated at time at. The gang is planned again in its cycle.
+	// member is the member that was activated, at time at, so that the gang is planned in
+	// its scheduling cycle. It is "" for none.
 	member types.UID
 	at     time.Time
-	// unseenUntil is when the last event must have reached what plans read.
+	// unseenUntil is the time at which the caches that plans read show the last event at
+	// the latest.
 	unseenUntil time.Time
-	// limits is the largest number of members that a node takes, by role and signature and
-	// by node, as filters refused more.
+	// limits is the largest number of members that a node takes, by role and signature
+	// and by node, learned from filters that refused one member more.
 	limits map[gangs.RoleSignature]map[string]int
 	// replans counts the plans that failed since the gang was last refused or placed.
 	replans int
 }
 
-// limit notes that a node takes no more than so many members of a role with one signature.
+// limit records that a node takes no more than this number of members of a role with one
+// signature (equal requests).
 func (r *retry) limit(role gangs.RoleSignature, node string, most int) {
 	if r.limits == nil {
 		r.limits = map[gangs.RoleSignature]map[string]int{}
@@ -84,10 +90,11 @@ func (r *retry) limit(role gangs.RoleSignature, node string, most int) {
 	r.limits[role][node] = most
 }
 
-// forgetPlans drops the results of failed plans.
+// forgetPlans drops the count of failed plans, and the limits of nodes learned from them.
 func (r *retry) forgetPlans() { r.replans, r.limits = 0, nil }
 
-// backoff returns the backoff after that many refusals.
+// backoff returns how long the gang waits after its last refusal, by the number of
+// refusals.
 func (r *retry) backoff() time.Duration {
 	pause := firstBackoff
 	for i := 1; i < r.refusals && pause < maxBackoff; i++ {
@@ -102,22 +109,23 @@ type Event struct {
 	ID any
 	// Affects reports whether the event may help a pod; nil if it may help any.
 	Affects func(*v1.Pod) bool
-	// Late reports that what plans read may not show the event yet. If a plan that begins
-	// within cacheLag finds no room, the gang is planned once more.
+	// Late reports that the caches that plans read may not show the event yet. If a plan
+	// that begins within cacheLag finds no room, the gang is planned once more.
 	Late bool
 }
 
-// noteLate notes an event that what plans read may not show yet.
+// noteLate records an event that the caches which plans read may not show yet.
 func (r *retry) noteLate(event Event, now time.Time) {
 	if event.Late {
 		r.unseenUntil = now.Add(cacheLag)
 	}
 }
 
-// mayMiss reports that a plan that began then may not show the last event.
+// mayMiss reports whether a plan that began at this time may have missed the last event.
 func (r *retry) mayMiss(began time.Time) bool { return began.Before(r.unseenUntil) }
 
-// memberAsks reports whether an activated member is still expected to have the gang planned.
+// memberAsks reports whether the gang still waits for the scheduling cycle of its
+// activated member, in which the gang is planned again.
 func (r *retry) memberAsks(now time.Time) bool {
 	return r.member != "" && now.Sub(r.at) < retryMemberLife
 }

@@ -20,12 +20,13 @@ type Status struct {
 	// Sentence explains why the gang waits. It is "" if the gang does not wait.
 	Sentence string
 	// Incomplete is true if members are missing or not ready, or the declaration has an
-	// error. Further nodes would not help then.
+	// error. More nodes would not help such a gang.
 	Incomplete bool
 	Gang       gangs.Gang
 	// Pods are the waiting members.
 	Pods []*v1.Pod
-	// RefusedSince is the time of their first refusal, zero if there was none.
+	// RefusedSince is the time of the gang's first refusal since a member was last
+	// placed, zero if there was none.
 	RefusedSince time.Time
 }
 
@@ -59,14 +60,14 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	return status
 }
 
-// onlyRetries reports whether a gang of a PodGroup cycle is tracked only for its failed
-// plans or held room.
+// onlyRetries reports whether a gang of PodGroup cycles is tracked only because of failed
+// plans or held nodes, so that there is nothing to report about it.
 func (g *Gang) onlyRetries() bool {
 	return g.podGroup != nil && g.refusal == nil && !g.loss.evicting && g.reservation.nodes == nil && !g.reservation.blocked && g.loss.since.IsZero()
 }
 
-// lookupReason returns the predicate of a lookup error's sentence. The sentence already has
-// the subject.
+// lookupReason returns the text of a lookup error without its subject, the key of the
+// object. The caller's sentence already has the subject.
 func lookupReason(err *gangs.LookupError) string {
 	return strings.TrimPrefix(err.Error(), err.Key.String()+" ")
 }

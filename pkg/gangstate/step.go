@@ -12,13 +12,16 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// reasonMemberLeft is the failure of a plan that needs a member which no longer exists.
+// reasonMemberLeft is the reason of failure of an attempt if a planned member was deleted
+// during planning.
 const reasonMemberLeft = "a member left while its place was planned"
 
 // Step is the result of NextStep for a member's scheduling cycle. Exactly one of Node,
 // Refusal and Plan is set.
 type Step struct {
-	// Node is the member's planned node, with the alignment unit and the gang's alignment.
+	// Node is the member's planned node, and Alignment the device alignment of its gang.
+	// Rail is the index of the alignment unit on the node (devices close to each other)
+	// to allocate from, -1 for any.
 	Node      string
 	Rail      int
 	Alignment gangs.Alignment
@@ -26,7 +29,7 @@ type Step struct {
 	Refusal string
 	// Plan is the question to plan first. The caller passes the answer to Resolve.
 	Plan *Question
-	// Denied is true if the gang was refused in this step.
+	// Denied is true if this step refused the gang, false if it repeats a refusal.
 	Denied  bool
 	Effects Effects
 }
@@ -34,14 +37,16 @@ type Step struct {
 // Question is a request to plan a gang.
 type Question struct {
 	gangs.Request
-	// Began is the time of the question.
+	// Began is the time at which the question was asked.
 	Began time.Time
-	// Lost is set if the gang runs without its quorum. If there is no room, the whole gang
-	// may have to move.
+	// Lost is set if the gang runs without its quorum. If there is no room for the
+	// missing members, the planner also checks whether the whole gang would fit
+	// elsewhere.
 	Lost *Lost
-	// Reserve is true if the planner must search for nodes to reserve if there is no room.
+	// Reserve is true if the planner must search for nodes to reserve for the gang if it
+	// finds no room now.
 	Reserve bool
-	// changes is the gang's count of changes when the question was asked.
+	// changes is the gang's count of member changes when the question was asked.
 	changes int
 }
 
@@ -54,17 +59,20 @@ type Answer struct {
 	Surplus string
 	// Refusal explains why the gang is not placed.
 	Refusal string
-	// HeldBack is true if only another gang's reservation prevented the placement.
+	// HeldBack is true if the gang would be placed if no nodes were reserved for another
+	// gang.
 	HeldBack bool
 	// Searched is true if the planner ran. Otherwise the request itself is invalid.
 	Searched bool
-	// FitsElsewhere answers Question.Lost. It is true if the whole gang would have a place.
+	// FitsElsewhere answers Question.Lost: it is true if the whole gang would fit after
+	// the eviction of its running members.
 	FitsElsewhere bool
 	// Reserve answers Question.Reserve with the names of the nodes to reserve.
 	Reserve map[string]bool
 }
 
-// NextStep returns the step for a member at the start of its scheduling cycle.
+// NextStep returns what a member does at the start of its scheduling cycle: take its
+// planned node, be refused, or have the gang planned first.
 func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.Time) Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,7 +123,7 @@ func plannedAgain(key gangs.Key, reason string) string {
 	return "gang " + key.String() + " is planned again: " + reason
 }
 
-// stepTo returns the step to a member's planned node.
+// stepTo returns the step that sends a member to its planned node.
 func stepTo(attempt *Attempt, uid types.UID, node string) Step {
 	step := Step{Node: node, Rail: -1, Alignment: attempt.plan.Alignment}
 	if rail, ok := attempt.plan.Rails[uid]; ok {
@@ -180,14 +188,16 @@ func (t *Tracker) request(g *Gang) (gangs.Request, string) {
 	return request, wait
 }
 
-// askWhatIf adds the searches to do if there is no room to a question.
+// askWhatIf adds to a question what to search for if there is no room: other nodes for
+// the whole gang, or nodes to reserve for it.
 func (t *Tracker) askWhatIf(g *Gang, question *Question, now time.Time) {
 	if question.Lost = t.lost(g, now); question.Lost == nil {
 		question.Reserve = t.wantsReservation(g, now)
 	}
 }
 
-// refuseInCycle refuses a gang in a member's cycle.
+// refuseInCycle records that the gang cannot be placed, found in the cycle of member uid
+// ("" for none). It returns the step with the refusal.
 func (t *Tracker) refuseInCycle(g *Gang, message string, uid types.UID, now time.Time, effects Effects) Step {
 	g.refuse(message, uid, now)
 	g.retry.member = ""
@@ -196,7 +206,9 @@ func (t *Tracker) refuseInCycle(g *Gang, message string, uid types.UID, now time
 	return Step{Refusal: message, Denied: true, Effects: effects}
 }
 
-// Resolve applies the answer to a question in the cycle of a member. uid is "" for none.
+// Resolve applies the planner's answer to a question. uid is the member in whose
+// scheduling cycle the gang was planned, "" for none. Resolve returns the step for that
+// cycle.
 func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now time.Time) Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()

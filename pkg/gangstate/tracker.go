@@ -19,8 +19,8 @@ type Options struct {
 	// schedulers are also members, but the tracker does not plan, activate or report them.
 	Profile string
 	Sources gangs.Sources
-	// Exists reports whether the pod informer's store has this pod, by UID. The store is
-	// never behind the events.
+	// Exists reports whether the pod informer's store has this pod, by UID. The informer
+	// updates its store before it calls event handlers.
 	Exists func(*v1.Pod) bool
 	// NodeExists reports whether the cluster has a node of that name. Nil means that every
 	// node exists.
@@ -48,12 +48,14 @@ type Tracker struct {
 	podGroups map[gangs.Key]*Gang
 	// holder is the gang with reserved nodes, or nil.
 	holder *Gang
-	// displaced are pods without a gang that were refused because of its reservation.
+	// displaced are the pods without a gang that were refused because nodes are reserved
+	// for holder.
 	displaced map[types.UID]*v1.Pod
-	// recovered is true after the search for gangs that a crash left partly bound.
+	// recovered is true after PartialGangs has returned the gangs that a crash left
+	// partly bound.
 	recovered bool
-	// heldInVain is true if room for the rest of a partly bound gang was held and not used.
-	// Other groups may have been refused because of it.
+	// heldInVain is true if nodes were held for the unbound members of a partly bound
+	// gang and not used. Other PodGroups may have been refused because of them.
 	heldInVain bool
 	// onTransition is called at every change of a gang's phase. Tests set it.
 	onTransition func(key gangs.Key, from, to Phase)
@@ -89,7 +91,7 @@ func (t *Tracker) settle(g *Gang) {
 	t.observe(g)
 }
 
-// observe records the phase after a change.
+// observe updates the gang's recorded phase after a change of the gang.
 func (t *Tracker) observe(g *Gang) {
 	phase := g.currentPhase()
 	if phase != g.phase && t.onTransition != nil {
@@ -112,14 +114,15 @@ func (t *Tracker) gangOf(m gangs.Member) *Gang {
 	return g
 }
 
-// belongs reports whether the sources currently put the pod into that gang.
+// belongs reports whether the sources currently put the pod into the gang with this key.
 func (t *Tracker) belongs(key gangs.Key, pod *v1.Pod) bool {
 	now, ok := t.options.Sources.Key(pod)
 	return ok && now == key
 }
 
-// addUnseen adds a pod that reaches PreEnqueue before its informer event. It does not add a
-// pod that the informer has already dropped: that pod would stay a member forever.
+// addUnseen adds a pod that reaches PreEnqueue before its informer event, and returns its
+// gang. It returns nil for a pod that the informer has already dropped: that pod would
+// stay a member forever.
 func (t *Tracker) addUnseen(pod *v1.Pod) *Gang {
 	m, ok := t.options.Sources.Member(pod)
 	if !ok || !t.options.Exists(pod) {
@@ -138,7 +141,8 @@ func (t *Tracker) attemptOf(key gangs.Key) *Attempt {
 	return nil
 }
 
-// holds returns the room that the plans of other gangs need and that no pod shows yet.
+// holds returns the capacity of nodes that plans need for members that have not reserved
+// yet, for all gangs except one.
 func (t *Tracker) holds(except gangs.Key) []gangs.Hold {
 	var holds []gangs.Hold
 	for key, g := range t.gangs {

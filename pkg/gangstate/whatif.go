@@ -13,14 +13,15 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// lost returns the Lost of a gang that runs without its quorum, or nil.
+// lost describes a gang that runs without its quorum, for the question whether the whole
+// gang must move. It returns nil if the gang need not or cannot move.
 func (t *Tracker) lost(g *Gang, now time.Time) *Lost {
 	if t.options.HealAfter == 0 || g.loss.since.IsZero() || g.attempt != nil {
 		return nil
 	}
 	declared, readiness, err := g.read()
 	if err != nil || g.tooFewExist(declared, readiness) || g.loss.since.IsZero() {
-		return nil // members that do not exist fit nowhere
+		return nil // a gang with too few pods for its quorum cannot be placed anywhere
 	}
 	lost := &Lost{due: g.loss.due(t.options.HealAfter, now), Left: g.runners(declared)}
 	for _, pod := range lost.Left {
@@ -49,9 +50,9 @@ func (t *Tracker) wholeRequest(g *Gang, declared gangs.Gang) gangs.Request {
 	return request
 }
 
-// resolveWhatIf handles a plan without room. A gang that lost members may have to move. A
-// gang that waits for the first time may get reserved nodes. It returns the text to append
-// to the gang's sentence.
+// resolveWhatIf handles a plan that found no room. A gang that lost members may have to
+// move to other nodes. A gang that does not run yet may get reserved nodes. It returns
+// the text to append to the gang's message.
 func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now time.Time, effects *Effects) string {
 	switch {
 	case answer.HeldBack:
@@ -65,8 +66,9 @@ func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now
 	return t.block(g, question.Reserve, answer.Reserve, now, effects)
 }
 
-// resolveLost decides whether to evict the remaining members of a gang. It returns the text
-// to append to the gang's sentence.
+// resolveLost decides whether to evict the remaining members of a gang that lost members;
+// fits reports whether the whole gang fits elsewhere. It returns the text to append to
+// the gang's message.
 func (t *Tracker) resolveLost(g *Gang, lost *Lost, fits bool, now time.Time, effects *Effects) string {
 	left, after := len(lost.Left), t.options.HealAfter
 	if lost.due {
@@ -88,8 +90,8 @@ func (t *Tracker) resolveLost(g *Gang, lost *Lost, fits bool, now time.Time, eff
 	return ""
 }
 
-// block records that there is no room for a gang and reserves the nodes found for it. It
-// returns the text to append to the gang's sentence.
+// block records that there is no room for a gang, and reserves the nodes that a search
+// found for it. It returns the text to append to the gang's message.
 func (t *Tracker) block(g *Gang, searched bool, found map[string]bool, now time.Time, effects *Effects) string {
 	if g.running > 0 || t.options.MaxBypass == 0 {
 		return ""

@@ -101,7 +101,8 @@ func Planned(profile string, result PlanResult, took time.Duration) {
 	planDuration.WithLabelValues(profile, string(result)).Observe(took.Seconds())
 }
 
-// Work counts what one plan looked at.
+// Work records how often one plan called the stock filters, and how many nodes it
+// examined.
 func Work(profile string, fitsCalls, nodes int) {
 	planFits.WithLabelValues(profile).Observe(float64(fitsCalls))
 	planNodes.WithLabelValues(profile).Observe(float64(nodes))
@@ -117,7 +118,7 @@ func Refused(profile string) {
 	refusedPlans.WithLabelValues(profile).Inc()
 }
 
-// Evicted counts a member that was evicted for its gang's sake.
+// Evicted counts a member that was evicted so that its whole gang can move.
 func Evicted(profile string) {
 	evictions.WithLabelValues(profile).Inc()
 }

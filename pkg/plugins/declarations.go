@@ -21,19 +21,20 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 )
 
-// declarations are the objects that declare gangs, the pods that have ended, and
-// the reconcilers over both: once for all profiles of a scheduler.
+// declarations has the watches on objects that declare gangs and on pods that have ended,
+// and the controllers that use them. All profiles of a scheduler share one.
 type declarations struct {
 	*workloads.Watcher
 	extras    *Extras
 	ended     cache.SharedIndexInformer
 	groups    *controllers.CoschedulingGroups
-	podGroups func(context.Context) // nil unless it is among the extras
+	podGroups func(context.Context) // nil unless Extras.MakePodGroups is set
 	mu        sync.Mutex
 	start     sync.Once
 }
 
-// open makes the watches if they are not there yet, for one more profile.
+// open makes the watches and controllers at its first call, and has the controllers serve
+// the profile of the handle.
 func (d *declarations) open(handle fwk.Handle) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -72,7 +73,7 @@ func (d *declarations) make(handle fwk.Handle) error {
 	return nil
 }
 
-// makePodGroups prepares the reconciler of PodGroups of Kubernetes itself.
+// makePodGroups prepares the controller that creates PodGroups of scheduling.k8s.io.
 func (d *declarations) makePodGroups(handle fwk.Handle) {
 	podGroups := controllers.NewPodGroups(handle.ClientSet().SchedulingV1beta1(), d.Watcher, handle.EventRecorder())
 	d.OnChange(podGroups.Changed)
@@ -91,7 +92,7 @@ func (d *declarations) makePodGroups(handle fwk.Handle) {
 // Ended returns the informer of pods that have ended.
 func (d *declarations) Ended() cache.SharedIndexInformer { return d.ended }
 
-// Start begins to watch; it does nothing the second time.
+// Start starts the watches and the controllers. A second call does nothing.
 func (d *declarations) Start(ctx context.Context) error {
 	d.start.Do(func() {
 		go d.ended.RunWithContext(ctx)
@@ -103,9 +104,9 @@ func (d *declarations) Start(ctx context.Context) error {
 	return d.Watcher.Start(ctx)
 }
 
-// Sources returns the gang sources with these names, in the order in which
-// pkg/gangs asks them. Pods of a scheduling.k8s.io PodGroup are left to the stock
-// PodGroup cycle where this scheduler has it.
+// Sources returns the gang sources with these names, in the order in which pkg/gangs
+// tries them. If the scheduler has its own PodGroup cycle, pods that name a PodGroup of
+// scheduling.k8s.io are in no gang of these sources.
 func (d *declarations) Sources(names []config.GangSource) gangs.Sources {
 	wanted := map[string]bool{}
 	for _, name := range names {

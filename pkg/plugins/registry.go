@@ -19,20 +19,18 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
 )
 
-// Registry returns the factory of each plugin by its name. Plugins made by one
-// registry share the watch on objects that declare gangs, and those of one
-// profile share their picture of the cluster; so one registry serves one
-// scheduler.
+// Registry returns the factory of each plugin by its name. Plugins made by one registry
+// share the watch on objects that declare gangs, and those of one profile share their
+// cached state of the cluster. One registry therefore serves one scheduler.
 func Registry() frameworkruntime.Registry { return registry(&Extras{}) }
 
-// Extras are parts of the scheduler that are off unless its command line says
-// otherwise. They are read when the first plugin is made, which is after the flags
-// are.
+// Extras are parts of the scheduler that are off unless a flag turns them on. They are
+// read when the first plugin is made, which is after the flags are parsed.
 type Extras struct {
-	// MakePodGroups makes PodGroups of Kubernetes itself for RayClusters and JobSets
-	// that ask for one.
+	// MakePodGroups makes the scheduler create a PodGroup of scheduling.k8s.io for each
+	// RayCluster and JobSet that requests one.
 	MakePodGroups bool
-	// Election, if set, sees to it that one replica alone does that.
+	// Election, if set, ensures that only one replica creates PodGroups.
 	Election *controllers.Election
 }
 
@@ -62,7 +60,8 @@ func registry(extras *Extras) frameworkruntime.Registry {
 // Options returns the registry as options of the scheduler command.
 func Options() []app.Option { return OptionsWith(&Extras{}) }
 
-// OptionsWith is Options for a scheduler that may have extras.
+// OptionsWith returns the registry as options of the scheduler command, with the given
+// extras.
 func OptionsWith(extras *Extras) []app.Option {
 	var options []app.Option
 	for name, factory := range registry(extras) {

@@ -50,8 +50,9 @@ func trimJob(u *unstructured.Unstructured) (any, error) {
 	return job, nil
 }
 
-// pickJobStatus keeps what the Job will not run again. The other numbers change with every
-// pod, and a changed object has its gang planned anew.
+// pickJobStatus keeps the fields of a Job's status about pods and indexes that the Job
+// will not run again. The other fields change with every pod, and each change would have
+// the gang planned again.
 func pickJobStatus(status map[string]any) map[string]any {
 	status = pickFields(status, "succeeded", "completedIndexes", "failedIndexes", "uncountedTerminatedPods", "conditions")
 	status = pickIn(status, "uncountedTerminatedPods", func(pods map[string]any) map[string]any { return pickFields(pods, "succeeded") })

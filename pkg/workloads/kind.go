@@ -27,15 +27,17 @@ type Kind struct {
 	// CustomResourceDefinition. It is watched from the start, even if the API server does
 	// not serve it.
 	BuiltIn bool
-	// Key returns the key of the gang that the object of that name declares.
+	// Key returns the key of the gang that the object with this namespace and name
+	// declares.
 	Key func(namespace, name string) gangs.Key
 	// Trim returns the typed object with only the fields that pkg/gangs reads, or an error
 	// if they cannot be decoded.
 	Trim func(*unstructured.Unstructured) (any, error)
-	// Owner, if set, returns the key of another object from which the gang that this object
-	// declares is read too.
+	// Owner, if set, returns the key of another object that the gang of this object is
+	// also read from, such as the RayCluster that owns a PodGroup.
 	Owner func(object any) (gangs.Key, bool)
-	// Reader, if set, returns the key of another object whose gang this one changes.
+	// Reader, if set, returns the key of another object whose gang is also read from this
+	// object, such as the JobSet of a Job.
 	Reader func(object any) (gangs.Key, bool)
 }
 
@@ -129,8 +131,8 @@ func pickEach(from map[string]any, key string, pick func(map[string]any) map[str
 	return from
 }
 
-// pickConditions keeps of a status the conditions that are true and of a type that ends the
-// object, without what is said of them.
+// pickConditions keeps only those conditions of a status that are true and whose type
+// ends the object and, of these, only the fields type and status.
 func pickConditions(status map[string]any, ends func(condition string) bool) map[string]any {
 	list, ok := status["conditions"].([]any)
 	if !ok {

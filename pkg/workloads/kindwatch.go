@@ -19,7 +19,8 @@ import (
 )
 
 // truthIndex is an informer index. It finds the objects whose gang is also read from
-// another object, by the key of that other object.
+// another object (for example PodGroups that a RayCluster owns), by the key of that other
+// object.
 const truthIndex = "truth"
 
 // kindWatch watches one kind while its CustomResourceDefinition exists, or always if the
@@ -45,9 +46,9 @@ type kindInformer struct {
 	failure error // the last watch error, used only until the first list
 }
 
-// run starts the watch. It restarts a watch that belongs to another definition, or whose
-// version was not served: a definition that was created a moment ago is not served yet, and
-// changes when it is.
+// run starts the watch for a CustomResourceDefinition. It restarts a watch if the
+// definition was replaced, or if the API server did not serve the kind's version: a new
+// definition is served only after a moment, and is updated then.
 func (kw *kindWatch) run(ctx context.Context, definition types.UID) {
 	old := kw.informer()
 	if old != nil && old.definition == definition && !old.notServed() {
@@ -127,8 +128,8 @@ func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
 	return ki, err
 }
 
-// tell reports the gang that the object declares as changed, and the gang of another
-// object that it changes.
+// tell reports that the gang which the object declares has changed. It also reports the
+// gang of another object that is read from this object (Kind.Reader).
 func (kw *kindWatch) tell(obj any) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj
@@ -145,15 +146,16 @@ func (kw *kindWatch) tell(obj any) {
 	}
 }
 
-// tellMisses notifies the gangs whose object is missing, when the reason for that may have
-// changed.
+// tellMisses notifies the gangs whose object was not found, because the reason for that
+// may have changed.
 func (kw *kindWatch) tellMisses() {
 	for _, key := range kw.misses.take() {
 		kw.watcher.changed(key)
 	}
 }
 
-// truth is the index function of truthIndex.
+// truth is the index function of truthIndex. It returns the key of the other object that
+// the gang of obj is also read from.
 func (kw *kindWatch) truth(obj any) ([]string, error) {
 	it := obj.(*item)
 	if kw.kind.Owner == nil || it.object == nil {
@@ -190,8 +192,8 @@ func (kw *kindWatch) informer() *kindInformer {
 	return kw.current
 }
 
-// settled reports that the start need not wait for this kind: it is not installed or not
-// served, or all its objects are in memory.
+// settled reports whether the scheduler's start need not wait for this kind: the kind is
+// not installed or not served, or all its objects are in memory.
 func (kw *kindWatch) settled() bool {
 	ki := kw.informer()
 	return ki == nil || ki.notServed() || ki.handled.HasSynced()

@@ -24,9 +24,9 @@ func (w *Watcher) RayCluster(namespace, name string) (*rayv1.RayCluster, error) 
 	return lookup[*rayv1.RayCluster](w, RayCluster, gangs.RayClusterKey(namespace, name), name)
 }
 
-// trimRayCluster decodes a RayCluster without its pod templates. They are nearly all of the
-// object, and the pods themselves show their content. It keeps only the fields of a
-// template that the PodGroup of the cluster is made from.
+// trimRayCluster decodes a RayCluster without its pod templates. The templates are nearly
+// all of the object, and the pods themselves show their content. Of a template it keeps
+// only the fields that the PodGroup of the cluster is made from.
 func trimRayCluster(u *unstructured.Unstructured) (any, error) {
 	cluster := &rayv1.RayCluster{ObjectMeta: trimMeta(u)}
 	if err := decodeSpec(u, &cluster.Spec, pickRaySpec); err != nil {

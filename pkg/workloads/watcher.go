@@ -43,12 +43,11 @@ type Watcher struct {
 	handlers []func(gangs.Key)
 }
 
-// OnChange adds a function that is called with the key of a gang whenever what
-// declares it is created, changed or deleted, and whenever a lookup that found
-// nothing would now give another reason for it. It is not called for changes
-// that no source reads, such as most of those of status. The lookups answer with the
-// new state by then. The function must not block, and may be called from several
-// goroutines at once.
+// OnChange adds a function that is called with the key of a gang whenever the object that
+// declares the gang is created, changed or deleted, and whenever a lookup that found no
+// object would now return another reason. It is not called for changes that no source
+// reads, such as most changes of status. Lookups return the new state by the time of the
+// call. The function must not block, and may be called from several goroutines at once.
 func (w *Watcher) OnChange(f func(gangs.Key)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,9 +9,9 @@ import (
 	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
 )
 
-// The conversions expect defaulted input: every pointer is set, except Preset,
-// which is nil when the levels are written out, and the one of a level's
-// NodeLabel and DeviceAttribute that it does not have.
+// The conversions expect input with defaults: every pointer is set, except Preset if the
+// levels are written out, and the one of a level's NodeLabel and DeviceAttribute that the
+// level does not have.
 
 func convertGang(in *v1.GangArgs) *GangArgs {
 	sources := make([]GangSource, len(in.Sources))
@@ -29,8 +29,8 @@ func convertGang(in *v1.GangArgs) *GangArgs {
 	}
 }
 
-// convertTopology resolves the preset; one that does not exist gives no levels
-// and is validation's to report.
+// convertTopology replaces a preset by its levels. An unknown preset gives no levels;
+// validation reports it.
 func convertTopology(in *v1.TopologyArgs) *TopologyArgs {
 	if in.Preset != nil {
 		levels, _ := presetLevels(*in.Preset)

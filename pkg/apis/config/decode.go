@@ -18,8 +18,8 @@ import (
 	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
 )
 
-// DecodeGangArgs turns what the scheduler hands to the Gang plugin's factory
-// into complete, valid arguments. A nil obj gives the defaults.
+// DecodeGangArgs converts the arguments that the scheduler passes to the Gang plugin's
+// factory into complete, valid arguments. A nil obj gives the defaults.
 func DecodeGangArgs(obj runtime.Object) (*GangArgs, error) {
 	in, err := decode[v1.GangArgs](KindGangArgs, obj)
 	if err != nil {
@@ -30,9 +30,9 @@ func DecodeGangArgs(obj runtime.Object) (*GangArgs, error) {
 	return checked(KindGangArgs, args, validateGang(args))
 }
 
-// DecodeTopologyArgs turns what the scheduler hands to the Topology plugin's
-// factory into complete, valid arguments, with a preset resolved into its
-// levels. A nil obj gives the defaults.
+// DecodeTopologyArgs converts the arguments that the scheduler passes to the Topology
+// plugin's factory into complete, valid arguments, with a preset replaced by its levels.
+// A nil obj gives the defaults.
 func DecodeTopologyArgs(obj runtime.Object) (*TopologyArgs, error) {
 	in, err := decode[v1.TopologyArgs](KindTopologyArgs, obj)
 	if err != nil {
@@ -43,8 +43,8 @@ func DecodeTopologyArgs(obj runtime.Object) (*TopologyArgs, error) {
 	return checked(KindTopologyArgs, convertTopology(in), errs)
 }
 
-// DecodeDRAAwareArgs turns what the scheduler hands to the DRAAware plugin's
-// factory into complete, valid arguments. A nil obj gives the defaults.
+// DecodeDRAAwareArgs converts the arguments that the scheduler passes to the DRAAware
+// plugin's factory into complete, valid arguments. A nil obj gives the defaults.
 func DecodeDRAAwareArgs(obj runtime.Object) (*DRAAwareArgs, error) {
 	in, err := decode[v1.DRAAwareArgs](KindDRAAwareArgs, obj)
 	if err != nil {
@@ -69,9 +69,9 @@ type object[T any] interface {
 	runtime.Object
 }
 
-// decode reads obj as a T. Besides what the scheduler hands over it takes a T,
-// which tests and tools that build a profile in Go use; it is copied, because
-// defaulting writes.
+// decode returns obj as a *T. obj is what the scheduler passes to a factory, or a *T,
+// which tests and tools that build a profile in Go use. A *T is copied, because setting
+// defaults changes it.
 func decode[T any, P object[T]](kind Kind, obj runtime.Object) (*T, error) {
 	switch in := obj.(type) {
 	case nil:
@@ -111,8 +111,8 @@ func decodeUnknown[T any](kind Kind, in *runtime.Unknown) (*T, error) {
 	return out, nil
 }
 
-// toJSON also finds duplicate keys, where the arguments are YAML; for JSON the
-// strict decoder does.
+// toJSON returns the arguments as JSON. It refuses YAML with duplicate keys; in JSON the
+// strict decoder finds them.
 func toJSON(in *runtime.Unknown) ([]byte, error) {
 	switch in.ContentType {
 	case "", runtime.ContentTypeJSON:
@@ -124,7 +124,8 @@ func toJSON(in *runtime.Unknown) ([]byte, error) {
 	}
 }
 
-// checkTypeMeta refuses arguments that say they are something else.
+// checkTypeMeta refuses arguments with another apiVersion or kind than expected. Both may
+// be absent.
 func checkTypeMeta(kind Kind, raw []byte) error {
 	var meta metav1.TypeMeta
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &meta); err != nil {

@@ -9,7 +9,7 @@ import "slices"
 // or cloud puts on nodes, or for the attributes that it gives to their devices.
 type Preset struct {
 	Name string
-	// Source says who sets the labels and attributes.
+	// Source names the tool or cloud that sets the labels and attributes.
 	Source string
 	Levels []TopologyLevel
 }
@@ -18,7 +18,8 @@ const (
 	// The labels of Kubernetes itself, which every cloud sets.
 	regionLabel = "topology.kubernetes.io/region"
 	zoneLabel   = "topology.kubernetes.io/zone"
-	// cliqueLabel is the GPU operator's, for nodes whose NVLink leaves the case.
+	// cliqueLabel is set by NVIDIA's GPU operator on nodes whose NVLink connects several
+	// machines.
 	cliqueLabel = "nvidia.com/gpu.clique"
 )
 
@@ -54,9 +55,9 @@ var presets = []Preset{
 			"clique", cliqueLabel),
 	},
 	{
-		// Azure has no node labels for its fabric. InfiniBand ends at the placement
-		// group; a subgroup is an interconnect block, which of GB200 and GB300 is a
-		// rack, and NVLink spans a rack or a part of one.
+		// Azure has no node labels for its fabric. InfiniBand does not cross placement
+		// groups. An interconnect subgroup is a block, for GB200 and GB300 a rack. NVLink
+		// spans a rack or less.
 		Name:   "azure",
 		Source: "Azure, through DRANET; cliques by the NVIDIA GPU operator",
 		Levels: slices.Concat(levels("zone", zoneLabel),
@@ -97,8 +98,8 @@ var presets = []Preset{
 			"rack", "oci.oraclecloud.com/host.rack_id"),
 	},
 	{
-		// About 2,000 nodes, 64 to 128, 8 to 32; a GPU memory fabric is an NVLink
-		// domain, which only GB200 and GB300 have.
+		// An island has about 2,000 nodes, a block 64 to 128, a local block 8 to 32. A
+		// GPU memory fabric is an NVLink domain, which only GB200 and GB300 have.
 		Name:   "oci-dra",
 		Source: "Oracle Cloud Infrastructure, through DRANET",
 		Levels: slices.Concat(levels("zone", zoneLabel),

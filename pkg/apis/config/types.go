@@ -5,7 +5,7 @@ package config
 
 import "time"
 
-// Kind names the arguments of one plugin, as an error or a configuration does.
+// Kind is the API kind of the arguments of one plugin.
 type Kind string
 
 // The kinds of arguments.
@@ -40,11 +40,12 @@ type GangArgs struct {
 	PermitTimeout time.Duration
 	// HealAfter is 0 when gangs that lost members are never moved.
 	HealAfter time.Duration
-	// MaxBypass is 0 when nothing is ever held back for a blocked gang.
+	// MaxBypass is 0 if no nodes are ever reserved for a gang that waits for room.
 	MaxBypass time.Duration
-	// Sources are a set; the order in which sources are asked is pkg/gangs'.
+	// Sources are a set: pkg/gangs defines the order in which sources are tried.
 	Sources []GangSource
-	// SearchBudget is in planner steps; 0 means the planner's own.
+	// SearchBudget is the maximum number of planner steps for one plan; 0 means the
+	// planner's default.
 	SearchBudget int
 }
 
@@ -80,7 +81,7 @@ func (a *TopologyArgs) LevelNames() []string {
 // DRAAwareArgs are the arguments of the DRAAware plugin: what it passes on to
 // the stock DynamicResources plugin.
 type DRAAwareArgs struct {
-	// FilterTimeout is 0 when the search has no limit.
+	// FilterTimeout is 0 if the search for devices on a node has no time limit.
 	FilterTimeout  time.Duration
 	BindingTimeout time.Duration
 }

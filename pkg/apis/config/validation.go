@@ -74,8 +74,8 @@ func validateSources(path *field.Path, sources []GangSource) field.ErrorList {
 	return errs
 }
 
-// validateTopology looks at what was written rather than at what it becomes,
-// because a preset hides the levels that it must not stand beside.
+// validateTopology checks the arguments as written and not as converted: the conversion
+// of a preset replaces the levels, which must not be written beside it.
 func validateTopology(args *v1.TopologyArgs) field.ErrorList {
 	levels := field.NewPath("levels")
 	if args.Preset == nil {

@@ -14,8 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// begin makes the cycle of a pod before its nodes are known. It returns nil if only the
-// in-tree plugin handles the pod's devices. The error is a sentence for the user.
+// begin reads the pod's device request at the start of its scheduling cycle. It returns
+// nil if only the in-tree plugin handles the pod's devices. The error is a sentence for
+// the user.
 func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	if d.devices == nil || !cluster.RequestsDevices(pod) {
 		return nil, nil
@@ -42,7 +43,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	}, nil
 }
 
-// open updates the device counts and prepares the cycle's slices.
+// open updates the device counts and reads the ResourceSlices for the cycle.
 func (d *DRAAware) open(c *cycle) error {
 	if err := d.devices.Sync(); err != nil {
 		return fmt.Errorf("counting devices: %w", err)

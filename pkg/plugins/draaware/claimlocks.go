@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// claimLocks lets only one sharer at a time reserve a claim: all of them change the claim's
-// reservedFor list. It is safe for concurrent use.
+// claimLocks lets only one pod at a time reserve a claim that several pods share: all of
+// them change the claim's reservedFor list. It is safe for concurrent use.
 type claimLocks struct {
 	mu      sync.Mutex
 	byClaim map[types.UID]*claimLock
@@ -27,7 +27,7 @@ func newClaimLocks() *claimLocks { return &claimLocks{byClaim: map[types.UID]*cl
 
 // take locks the claims. The function it returns unlocks them.
 func (t *claimLocks) take(claims []types.UID) (leave func()) {
-	slices.Sort(claims) // a fixed order avoids deadlock between sharers of the same claims
+	slices.Sort(claims) // a fixed order avoids deadlock between pods that share the same claims
 	taken := t.join(claims)
 	for _, lock := range taken {
 		lock.Lock()

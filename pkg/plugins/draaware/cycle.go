@@ -19,9 +19,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// cycle is one pod's scheduling cycle. It has copies of the nodes' slices, and reorders a
-// node's copies when that node is filtered. The allocator reads a node's slices only to
-// filter that node, so no other goroutine reads them earlier.
+// cycle is the data of one pod's scheduling cycle. It has copies of the nodes'
+// ResourceSlices, and reorders the devices in a node's copies when that node is filtered.
+// The allocator reads a node's slices only to filter that node, so no other goroutine
+// reads them earlier.
 type cycle struct {
 	pod       types.UID
 	need      devices.Request
@@ -31,17 +32,17 @@ type cycle struct {
 	// taken are the devices in use at the start of the cycle. For a planned pod, these are
 	// only the devices that its node can use.
 	taken *structured.AllocatedState
-	// slices and places have the same indices. They are set for a pod without a planned
-	// node.
+	// slices are the ResourceSlices of all nodes. places has, at the same indices, the
+	// results for the nodes. Both are set for a pod without a planned node.
 	slices *devices.NodeSlices
 	places []place
-	// own and rest are the local and the shared slices of the planned node; here is its
-	// place.
+	// own and rest are the local and the shared ResourceSlices of the planned node. here
+	// has the results for that node.
 	own, rest []*resourceapi.ResourceSlice
 	here      place
 }
 
-// place is a node with device pools of its own.
+// place has the results of a cycle for one node with device pools of its own.
 type place struct {
 	once sync.Once
 	// copies are the copies of the node's slices that the allocator gets.
@@ -83,8 +84,8 @@ func (c *cycle) prepare() {
 	c.places = make([]place, len(c.slices.Local))
 }
 
-// place returns the node's place. It returns nil if the node has no pools of its own or is
-// not the planned node.
+// place returns the cycle's results for the node. It returns nil if the node has no
+// device pools of its own or is not the planned node.
 func (c *cycle) place(node string) *place {
 	if c.planned.Node != "" {
 		if c.planned.Node != node || len(c.own) == 0 {
@@ -98,7 +99,8 @@ func (c *cycle) place(node string) *place {
 	return nil
 }
 
-// show returns the slices that the in-tree plugin gets for the pod.
+// show returns the ResourceSlices that the in-tree plugin gets for the pod: copies of
+// those of the nodes, then the shared ones.
 func (c *cycle) show() []*resourceapi.ResourceSlice {
 	if c.planned.Node != "" {
 		own := c.copies(&c.here, c.own, make([]resourceapi.ResourceSlice, len(c.own)))
@@ -113,8 +115,8 @@ func (c *cycle) show() []*resourceapi.ResourceSlice {
 	return append(shown, c.slices.Shared...)
 }
 
-// copies stores copies of the node's slices in p. The copies are shallow: Filter only
-// replaces the device list of a slice.
+// copies makes copies of a node's ResourceSlices and stores them in p. The copies are
+// shallow: Filter only replaces the device list of a slice.
 func (c *cycle) copies(p *place, own []*resourceapi.ResourceSlice, room []resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
 	if c.mode == gangs.AlignmentNone {
 		return own
@@ -127,7 +129,8 @@ func (c *cycle) copies(p *place, own []*resourceapi.ResourceSlice, room []resour
 	return p.copies
 }
 
-// inspectNode assesses the node and reorders its slices, once per cycle.
+// inspectNode rates the node's devices for the pod and reorders them in the node's
+// ResourceSlices, once per cycle.
 func (c *cycle) inspectNode(info fwk.NodeInfo) nodeResult {
 	p := c.place(info.Node().Name)
 	if p == nil {
@@ -179,8 +182,8 @@ func misaligned(found devices.Assessment) string {
 	return ""
 }
 
-// The parts of a node's score: the pod's NICs paired with its GPUs, the NICs on the NUMA
-// node of its GPUs, and the pairs left unbroken for other pods.
+// The maximum points of a node for: the pod's NICs that are paired with its GPUs, its
+// NICs on the NUMA node of its GPUs, and GPU-NIC pairs left whole for other pods.
 const (
 	scorePaired    = 60
 	scoreOneNUMA   = 20
@@ -200,7 +203,7 @@ func score(found devices.Assessment) int64 {
 		share(scoreUnbroken, want.GPUs+want.NICs, broken)
 }
 
-// share returns the part of points that remains after lost of all are subtracted.
+// share returns the fraction of points that remains if lost of all are lost.
 func share(points, all, lost int) int64 {
 	if all == 0 {
 		return int64(points)

@@ -31,8 +31,8 @@ type DRAAware struct {
 	events     events.EventRecorder
 	profile    string
 	logger     klog.Logger
-	// podGroupCycle is set if the scheduler has PodGroup cycles (scheduling.k8s.io). For
-	// them the plugin needs more of the scheduler than the in-tree plugin does.
+	// podGroupCycle is set if the scheduler has PodGroup cycles (scheduling.k8s.io). real
+	// is the scheduler's own framework handle.
 	podGroupCycle bool
 	real          fwk.Handle
 	// scoring is the cycle whose nodes are being scored. Reading it from the CycleState

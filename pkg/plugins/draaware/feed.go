@@ -18,7 +18,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// published reads from the scheduler's informers.
+// published reads ResourceSlices and DeviceTaintRules from the scheduler's informers.
 type published struct {
 	slices resourcelisters.ResourceSliceLister
 	// rules is nil if the scheduler does not watch DeviceTaintRules.

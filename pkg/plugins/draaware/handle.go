@@ -62,7 +62,8 @@ type innerCalls struct {
 
 // callContext is the input of a call of the in-tree plugin.
 type callContext struct {
-	// cycle has the slices to show; with nil the call sees the real slices.
+	// cycle has the ResourceSlices to show to the call. If it is nil, the call sees the
+	// real slices.
 	cycle *cycle
 	// gang is the pod's gang. The pod sees the devices that other members reserved for its
 	// claims.
@@ -74,11 +75,13 @@ type callContext struct {
 type effects struct {
 	// reserved are the claims that got a pending allocation.
 	reserved []types.UID
-	// shared are the claims that the call saw with devices that they do not have yet.
+	// shared are the claims that the call saw with devices which another member of the
+	// gang has reserved for them and not written yet.
 	shared []sharedClaim
 }
 
-// run runs a call of the in-tree plugin with that context. It returns the call's effects.
+// run runs a call of the in-tree plugin with the given input. It returns the call's
+// effects.
 func (s *innerCalls) run(in callContext, call func()) effects {
 	s.running.Lock()
 	defer s.running.Unlock()
@@ -108,8 +111,9 @@ func (s *innerCalls) noteReserved(claim types.UID) {
 	s.effects.reserved = append(s.effects.reserved, claim)
 }
 
-// noteShared records a claim shown with devices. If the call saw the claim before, it
-// returns the earlier copy: the pod must always see the same copy.
+// noteShared records a claim that the call sees with the devices that another member of
+// the gang has reserved for it. If the call saw the claim before, noteShared returns the
+// earlier copy: the pod must always see the same copy.
 func (s *innerCalls) noteShared(shared sharedClaim) *resourceapi.ResourceClaim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,7 +165,7 @@ func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error
 	}
 	pending := t.GetPendingAllocation(claim.UID)
 	if pending == nil {
-		// The claim was written between the two reads, or the writer has just given up.
+		// The claim was written between the two reads, or the other member has given up.
 		return t.ResourceClaimTracker.Get(namespace, name)
 	}
 	claim = claim.DeepCopy()
@@ -192,7 +196,9 @@ func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 	return t.ResourceClaimTracker.GatherAllocatedState()
 }
 
-// ListAllAllocatedDevices is GatherAllocatedState for allocators without shared devices.
+// ListAllAllocatedDevices returns the devices in use at the start of the current call's
+// cycle, shared devices included. It is for allocators that do not support shared
+// devices.
 func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
 	c := t.innerCalls.current().cycle
 	if c == nil {

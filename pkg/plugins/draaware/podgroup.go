@@ -96,8 +96,9 @@ func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 	return true
 }
 
-// idle reports whether the claim has devices that only this group uses. The in-tree plugin
-// deletes its own claims for extended resources, so they are not idle.
+// idle reports whether the claim has devices that only the refused pods or their
+// PodGroups use. The in-tree plugin deletes its own claims for extended resources, so
+// they are not idle.
 func (w *waiting) idle(claim *resourceapi.ResourceClaim) bool {
 	if claim.Status.Allocation == nil || claim.DeletionTimestamp != nil ||
 		claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {

@@ -80,7 +80,7 @@ func duration(d time.Duration) *metav1.Duration {
 func (d *DRAAware) Name() string { return Name }
 
 // PreFilter reads the pod's device request. It runs the in-tree plugin's PreFilter with
-// slices that Filter reorders node by node.
+// copies of the ResourceSlices, in which Filter reorders the devices node by node.
 func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	c, err := d.begin(state, pod)
 	if err != nil {
@@ -101,8 +101,8 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	return result, status
 }
 
-// Filter refuses the node if the counts show a shortage. Otherwise the in-tree plugin
-// allocates from the reordered devices.
+// Filter refuses the node if the device counts show a shortage. Otherwise the in-tree
+// plugin allocates from the reordered devices.
 func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	if c := cycleOf(state); c != nil {
 		if refusal := c.inspectNode(info).refusal; refusal != "" {

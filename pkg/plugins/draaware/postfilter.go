@@ -17,12 +17,12 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// PostFilter deallocates the claims of a refused member that only the member uses, as
-// giveBack does for PodGroups. A binding that failed leaves such claims, and they tie the
-// member to a node that may have no room any more. The in-tree plugin does so only if the
-// cycle has seen a node that the claim excludes, and a planned member sees one node. For
-// other pods PostFilter calls the in-tree plugin. That plugin returns an error if the pod
-// was refused before its own PreFilter, which PostFilter turns into Unschedulable.
+// PostFilter deallocates the claims of a refused gang member that only the member uses. A
+// binding that failed leaves such claims, and they tie the member to a node that may have
+// no room any more. The in-tree plugin deallocates them only if the cycle has seen a node
+// that the claim excludes, and a planned member sees one node. For other pods PostFilter
+// calls the in-tree plugin. That plugin returns an error if the pod was refused before
+// its own PreFilter, which PostFilter turns into Unschedulable.
 func (d *DRAAware) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	if cluster.PlannedOf(state).Gang != "" && d.claims != nil && d.giveBackOf(ctx, pod) {
 		return nil, fwk.NewStatus(fwk.Unschedulable, "devices from a former plan are given back")
@@ -35,7 +35,7 @@ func (d *DRAAware) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1
 }
 
 // giveBackOf deallocates the claims of a pod without a node that only the pod uses. It
-// reports whether there were some.
+// reports whether it deallocated any.
 func (d *DRAAware) giveBackOf(ctx context.Context, pod *v1.Pod) (given bool) {
 	w := waiting{uids: sets.New[types.UID](pod.UID)}
 	for name := range resourceclaim.PodClaims(pod) {

@@ -36,7 +36,8 @@ import (
 // before they are bound. Each time the claim has a new writer, so a sharer looks the writer
 // up when needed.
 
-// writer is the pod that will write the allocations of claims.
+// writer is a gang member that has reserved devices for claims and will write their
+// allocations to the API server.
 type writer struct {
 	gang   string
 	claims []types.UID
@@ -68,7 +69,7 @@ func (w *writers) of(claim types.UID, gang string) *writer {
 	return nil
 }
 
-// next returns a channel that is closed when another pod becomes a writer.
+// next returns a channel that is closed when the next pod becomes a writer.
 func (w *writers) next() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,7 +79,8 @@ func (w *writers) next() <-chan struct{} {
 	return w.begun
 }
 
-// begin makes the pod the writer of the claims it reserved. It ignores pods without a gang.
+// begin makes the pod the writer of the claims for which it has reserved devices: the pod
+// that will write their allocations. It ignores pods without a gang.
 func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	if gang == "" || len(claims) == 0 {
 		return
@@ -96,7 +98,8 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	}
 }
 
-// end releases the sharers: the pod writes nothing more.
+// end records that the pod writes no more allocations. This wakes the pods that wait for
+// its writes.
 func (w *writers) end(pod types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,13 +126,14 @@ func (d *DRAAware) gangOf(state fwk.CycleState, pod *v1.Pod) string {
 	return gang
 }
 
-// sharer is a pod that shares claims without an allocation.
+// sharer is a pod with claims for which another member of its gang has reserved devices
+// and not yet written the allocation.
 type sharer struct {
 	claims []sharedClaim
 }
 
-// sharedClaim is the claim as the sharer saw it. It is a copy that the in-tree plugin uses
-// until the pod is bound.
+// sharedClaim is a claim as seen by a pod that shares it with other members of its gang.
+// It is a copy that the in-tree plugin uses until the pod is bound.
 type sharedClaim struct {
 	*resourceapi.ResourceClaim
 	gang string
@@ -144,7 +148,8 @@ const sharerKey fwk.StateKey = Name + "/sharer"
 // Clone returns s: the shared claims are the same in every clone.
 func (s *sharer) Clone() fwk.StateData { return s }
 
-// sharerOf returns the sharer of the cycle. It has no claims for most pods.
+// sharerOf returns the claims of the cycle's pod that it shares with other members of its
+// gang; most pods have none.
 func sharerOf(state fwk.CycleState) *sharer {
 	if data, err := state.Read(sharerKey); err == nil {
 		if s, ok := data.(*sharer); ok {
@@ -162,7 +167,8 @@ func (s *sharer) uids() []types.UID {
 	return uids
 }
 
-// hold takes a share in the reservation of each claim in which the sharer has none.
+// hold reserves the devices of each shared claim for this pod too (it takes a share in
+// the reservation), unless the pod has done so before.
 func (s *sharer) hold(tracker *tracker) error {
 	for i := range s.claims {
 		shared := &s.claims[i]
@@ -179,21 +185,24 @@ func (s *sharer) hold(tracker *tracker) error {
 	return nil
 }
 
-// dropped records that the in-tree plugin returned the shares.
+// dropped records that the in-tree plugin gave back the sharer's shares in the
+// reservations.
 func (s *sharer) dropped() {
 	for i := range s.claims {
 		s.claims[i].held, s.claims[i].writer = false, nil
 	}
 }
 
-// release removes the reservations of claims that are allocated now.
+// release removes the reservations of the sharer's claims, whose allocations are written
+// now.
 func (s *sharer) release(tracker *tracker) {
 	for _, shared := range s.claims {
 		tracker.MaybeRemoveClaimPendingAllocation(shared.UID, true)
 	}
 }
 
-// wait returns once no claim has a writer that has yet to write.
+// wait returns once the allocation of each of the sharer's claims is written or will not
+// be written.
 func (s *sharer) wait(ctx context.Context, tracker *tracker) error {
 	for i := range s.claims {
 		shared := &s.claims[i]
@@ -204,9 +213,9 @@ func (s *sharer) wait(ctx context.Context, tracker *tracker) error {
 	return nil
 }
 
-// writerPatience is the maximum time a sharer waits for a claim to get a writer. The
-// scheduler starts the bindings of a hierarchy's PodGroups in any order, one right after
-// the other.
+// writerPatience is the maximum time a pod waits for another member to become the writer
+// of a shared claim, the pod that will write its allocation. The scheduler starts the
+// bindings of a hierarchy's PodGroups in any order, one right after the other.
 const writerPatience = 2 * time.Second
 
 // settle returns once the API server has the claim's allocation or no pod will write it.
@@ -237,9 +246,9 @@ func (c *sharedClaim) settle(ctx context.Context, tracker *tracker) error {
 	}
 }
 
-// meet updates the claims that the in-tree plugin uses. It then does not repeat
-// reservations made meanwhile, and does not write to an old resource version. meet returns
-// an error if a claim got other devices than reserved.
+// meet updates the copies of the claims that the in-tree plugin uses, so that the plugin
+// does not repeat reservations made meanwhile and does not write to an old resource
+// version. It returns an error if a claim got other devices than reserved.
 func (s *sharer) meet(tracker *tracker) error {
 	for i := range s.claims {
 		shared := &s.claims[i]
@@ -278,9 +287,9 @@ func (d *DRAAware) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.
 	s.dropped()
 }
 
-// PreBind writes the allocations of the pod's claims. A sharer waits for the writer and
-// then adds itself to the claim's reservedFor, unless the writer reserved the claim for the
-// whole PodGroup.
+// PreBind writes the allocations of the pod's claims. For claims whose allocation another
+// member of the gang writes, the pod waits and then adds itself to the claim's
+// reservedFor, unless that member reserved the claim for the whole PodGroup.
 func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	defer d.writers.end(pod.UID)
 	s := sharerOf(state)

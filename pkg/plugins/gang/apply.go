@@ -21,8 +21,8 @@ const (
 	// wait. A member enters the scheduler's list of waiting pods only after Permit has
 	// returned, so a single look could miss it.
 	releasePeriod = 5 * time.Millisecond
-	// clockPeriod is the resolution of healAfter and maxBypass: no event reports passed
-	// time.
+	// clockPeriod is the interval between checks whether healAfter or maxBypass has
+	// passed for a gang: no event reports that time has passed.
 	clockPeriod = time.Second
 )
 
@@ -74,8 +74,8 @@ func (g *Gang) allow(uid types.UID) {
 	}
 }
 
-// release rejects the waiting members of a failed attempt until none holds a node. Their
-// Unreserve removes them from the attempt.
+// release rejects the members of a failed attempt that wait in Permit, until none holds a
+// node. The rejection runs Unreserve, which removes the member from the attempt.
 func (g *Gang) release(attempt *gangstate.Attempt) {
 	for {
 		holders, reason := g.tracker.Holders(attempt)
@@ -92,7 +92,8 @@ func (g *Gang) release(attempt *gangstate.Attempt) {
 	g.apply(g.tracker.Released(attempt, time.Now()))
 }
 
-// watchClock evicts due gangs and ticks the tracker every clockPeriod.
+// watchClock evicts members of gangs that must move, and passes the time to the tracker,
+// every clockPeriod.
 func (g *Gang) watchClock(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		now := time.Now()
@@ -119,7 +120,8 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 			if err := g.planPartial(ctx, key, nodes); err != nil {
 				g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
 			}
-			// All its members are in the queue, and none of them gets hints about events.
+			// All members of the gang are in the active queue, where they get no hints
+			// about events.
 			g.apply(g.tracker.RetryOthers(key, gangstate.Event{}, time.Now()))
 		}
 		if g.podGroups != nil {

@@ -44,8 +44,8 @@ func destinationOf(state fwk.CycleState) *destination {
 	return d
 }
 
-// PreFilter returns the pod's planned node. It plans the gang first if no plan is in force.
-// It plans a pod with claims and without a gang as a gang of one.
+// PreFilter returns the pod's planned node. It plans the gang first if no plan is in
+// force. It plans a pod with claims and without a gang as a gang of one pod.
 func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if placement.IsDryRun(state) {
 		return nil, fwk.NewStatus(fwk.Skip)
@@ -83,8 +83,9 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	return &fwk.PreFilterResult{NodeNames: sets.New(step.Node)}, nil
 }
 
-// plan finds nodes for a gang. If there are none, it looks for nodes without the gang's own
-// remaining pods, or for nodes to reserve, as the question asks.
+// plan finds nodes for a gang. If there are none, it searches for what else the question
+// asks: nodes that would fit the whole gang without its running pods, or nodes to reserve
+// for it.
 func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []fwk.NodeInfo) (gangstate.Answer, error) {
 	key, profile := question.Gang.Key, g.handle.ProfileName()
 	outcome, err := g.placer.Place(ctx, question.Request, nodes)
@@ -122,9 +123,10 @@ func (g *Gang) applyStep(key gangs.Key, step *gangstate.Step, began time.Time) {
 	g.apply(step.Effects)
 }
 
-// preFilterSingle plans a pod with claims and without a gang as a gang of one. It returns
-// the node that leaves the most domains unbroken. If the planner does not support the pod
-// or finds no node, the pod takes an ordinary cycle, preemption included.
+// preFilterSingle plans a pod with claims and without a gang as a gang of one pod. It
+// returns the node whose use splits the fewest free topology domains. If the planner does
+// not support the pod or finds no node, the pod takes an ordinary cycle, preemption
+// included.
 func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if len(pod.Spec.ResourceClaims) == 0 {
 		return nil, fwk.NewStatus(fwk.Skip)
@@ -257,9 +259,9 @@ func (g *Gang) open(attempt *gangstate.Attempt) bool {
 	return true
 }
 
-// dropNominations drops nominations of other members of the gang on this node. A scheduler
-// killed between Permit and binding leaves them behind, and the filters would count them as
-// pods on the node.
+// dropNominations makes the scheduler forget nominations (nominatedNodeName) of other
+// members of the gang to this node. A scheduler killed between Permit and binding leaves
+// them behind, and the filters would count them as pods on the node.
 func (g *Gang) dropNominations(key gangs.Key, uid types.UID, node string) {
 	for _, info := range g.handle.NominatedPodsForNode(node) {
 		other := info.GetPod()

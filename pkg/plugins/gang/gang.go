@@ -43,7 +43,7 @@ type Shared interface {
 	HasSynced() bool
 }
 
-// podGroups is the plugin's part in the scheduler's PodGroup cycles.
+// podGroups has the functions that the plugin calls in the scheduler's PodGroup cycles.
 type podGroups interface {
 	PreFilter(context.Context, fwk.CycleState, *v1.Pod, []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status)
 	Reserve(fwk.CycleState, *v1.Pod)
@@ -73,7 +73,8 @@ type Gang struct {
 	bindings *semaphore.Weighted
 	nodes    corelisters.NodeLister
 	pods     corelisters.PodLister
-	// dependent is set once a pod has come for which other pods decide where it may go.
+	// dependent is set once the plugin has seen a pod with a constraint on other pods
+	// (affinity or topology spread).
 	dependent atomic.Bool
 	// synced reports that the tracker knows all pods and declarations that exist.
 	synced func() bool
@@ -107,8 +108,8 @@ func (g *Gang) nodeExists(name string) bool {
 // Name returns the plugin's name.
 func (g *Gang) Name() string { return Name }
 
-// status returns the status to write for a gang, from the tracker or from the PodGroup
-// cycle.
+// status returns what to report to users about a gang, from the tracker or from the
+// PodGroup cycle.
 func (g *Gang) status(key gangs.Key) report.Status {
 	status := report.Status{Status: g.tracker.Status(key)}
 	if status.Sentence == "" && g.Cycle != nil && key.Source == gangs.PodGroupSource {

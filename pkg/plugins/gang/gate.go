@@ -68,7 +68,8 @@ func (g *Gates) enter(profile string, made gateway) {
 	}
 }
 
-// NewGate makes the plugin for one profile. It does nothing if the profile has no Gang.
+// NewGate makes the plugin GangGate for one profile. The plugin does nothing if the
+// profile does not have the plugin Gang.
 func NewGate(handle fwk.Handle, gates *Gates) (fwk.Plugin, error) {
 	gate := &Gate{}
 	gates.enter(handle.ProfileName(), gateway{gate: gate})
@@ -106,7 +107,8 @@ func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	return g.admit(pod)
 }
 
-// admit is PreEnqueue for a pod outside PodGroups of scheduling.k8s.io.
+// admit decides in PreEnqueue whether a pod may enter the queue: its gang's quorum must
+// exist. It is not for pods that name a PodGroup of scheduling.k8s.io.
 func (g *Gang) admit(pod *v1.Pod) *fwk.Status {
 	key, ok := g.sources.Key(pod)
 	if !ok || g.tracker.Admit(key, pod) {

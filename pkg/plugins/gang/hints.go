@@ -21,44 +21,48 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
 
-// EventsToRegister returns the events that may give a refused gang room: at least those that
-// the stock filters register, because a member that this plugin refuses gets no hints of
-// theirs (TestEventsOfStock). Events of members and declarations are not among them: the
-// tracker gets those from informers and activates the gang once, where a hint would be
-// evaluated for every waiting pod of the cluster at every new pod. Changes of namespaces,
-// which the queue does not know, come from an informer, too. A DeviceTaintRule shows as an
-// update of the ResourceSlices that it taints.
+// EventsToRegister returns the events that may give a refused gang room. These are at
+// least the events that the stock filters register, because a member that this plugin
+// refuses gets no hints from the stock plugins (TestEventsOfStock). Events of members and
+// declarations are not included: the tracker gets them from informers and activates the
+// gang once, while a hint would be evaluated for every waiting pod of the cluster at
+// every new pod. The queue has no events for namespaces, so their changes come from an
+// informer too. A DeviceTaintRule shows as an update of the ResourceSlices that it
+// taints.
 func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint | fwk.UpdateNodeDeclaredFeature
 	events := []fwk.ClusterEventWithHint{
-		// A node with room, with a feature that a member needs, or with the labels of a better
-		// domain.
+		// A node with room, with a feature that a member needs, or with other labels.
 		registered(fwk.Node, grown, g.isSchedulableAfterNodeChange),
-		// A node whose domain had the fewest pods of a topology spread constraint.
+		// A deleted node no longer counts as a domain of a topology spread constraint.
 		registered(fwk.Node, fwk.Delete, g.isSchedulableAfterNodeDeleted),
-		// A pod that gives its room, its ports, its volumes or its place in a domain back.
+		// A deleted or smaller pod frees resources, host ports, volumes or its topology
+		// domain.
 		registered(fwk.AssignedPod, fwk.Delete|fwk.UpdatePodScaleDown, g.isSchedulableAfterPodDeleted),
-		// A running pod that an affinity of a member requires, or no longer forbids.
+		// A new or relabelled running pod, which a member's affinity requires or no
+		// longer forbids.
 		registered(fwk.AssignedPod, fwk.Add|fwk.UpdatePodLabel, g.isSchedulableAfterPodAdded),
-		// A member that now tolerates or wants something else, or whose claims were made.
+		// A waiting member with changed requests or tolerations, or with new resource
+		// claims.
 		registered(fwk.TargetPod, fwk.Update, g.isSchedulableAfterOwnUpdate),
-		// Devices that appear, are described otherwise, or are given back.
+		// Devices that are new, changed or released by a claim.
 		registered(fwk.ResourceSlice, fwk.Add|fwk.Update, g.isSchedulableAfterSliceChange),
 		registered(fwk.ResourceClaim, fwk.Add|fwk.Update|fwk.Delete, g.isSchedulableAfterClaimChange),
 		registered(fwk.DeviceClass, fwk.Add|fwk.Update, g.isSchedulableAfterEvent),
-		// A claim for a volume that was made or bound.
+		// A volume claim that was created or bound.
 		registered(fwk.PersistentVolumeClaim, fwk.Add|fwk.Update, g.isSchedulableAfterVolumeClaimChange),
-		// A volume that a claim can have, or that moved to another zone.
+		// A volume that a claim can bind to, or whose zone changed.
 		registered(fwk.PersistentVolume, fwk.Add|fwk.Update, g.isSchedulableAfterVolumeChange),
-		// A class that a claim names, or that allows more domains.
+		// A storage class that a claim names, or that allows more topology domains.
 		registered(fwk.StorageClass, fwk.Add|fwk.Update, g.isSchedulableAfterStorageClassChange),
-		// A driver that was installed on a node, or attaches more volumes there.
+		// A CSI driver that was installed on a node, or can attach more volumes there.
 		registered(fwk.CSINode, fwk.Add|fwk.Update, g.isSchedulableAfterCSINodeChange),
-		// A driver for which the scheduler no longer checks capacity, or attach limits.
+		// A CSI driver for which the scheduler makes fewer checks, such as storage
+		// capacity.
 		registered(fwk.CSIDriver, fwk.Update, g.isSchedulableAfterCSIDriverChange),
-		// Storage from which a driver can make larger volumes.
+		// Storage from which a CSI driver can create larger volumes.
 		registered(fwk.CSIStorageCapacity, fwk.Add|fwk.Update, g.isSchedulableAfterStorageCapacityChange),
-		// A volume that left a node at its attach limit.
+		// A volume was detached from a node that may have been at its attach limit.
 		registered(fwk.VolumeAttachment, fwk.Delete, g.isSchedulableAfterDetach),
 	}
 	if g.podGroups != nil {
@@ -106,8 +110,9 @@ func registered(resource fwk.EventResource, action fwk.ActionType, hint fwk.Queu
 	}
 }
 
-// isSchedulableAfterEvent queues one member of a refused gang: if the gang can be planned
-// now, the plan activates the others.
+// isSchedulableAfterEvent queues a member of a refused gang if the gang may be planned
+// again in this member's cycle. It skips the other members: a plan with room activates
+// them. It queues a pod without a gang.
 func (g *Gang) isSchedulableAfterEvent(_ klog.Logger, pod *v1.Pod, _, _ any) (fwk.QueueingHint, error) {
 	key, ok := g.sources.Key(pod)
 	if !ok || g.retries(key, pod) {
@@ -116,8 +121,8 @@ func (g *Gang) isSchedulableAfterEvent(_ klog.Logger, pod *v1.Pod, _, _ any) (fw
 	return fwk.QueueSkip, nil
 }
 
-// retries reports whether the member has its gang planned again. A member that cannot have
-// a cycle must not be the one that does.
+// retries reports whether the gang is planned again in this member's scheduling cycle. It
+// returns false for a member that is not ready and can have no cycle.
 func (g *Gang) retries(key gangs.Key, pod *v1.Pod) bool {
 	if !gangs.Ready(pod) {
 		return false
@@ -127,8 +132,9 @@ func (g *Gang) retries(key gangs.Key, pod *v1.Pod) bool {
 	return retries
 }
 
-// isSchedulableAfterOwnUpdate queues a member that changed. A refused gang would queue itself
-// for ever if the condition that says why a pod waits were taken for a change of the pod.
+// isSchedulableAfterOwnUpdate queues a member that changed. It skips changes that do not
+// matter to the gang, such as the condition with the reason why a pod waits: otherwise a
+// refused gang would queue itself for ever.
 func (g *Gang) isSchedulableAfterOwnUpdate(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*v1.Pod)
 	after, _ := newObj.(*v1.Pod)
@@ -141,25 +147,25 @@ func (g *Gang) isSchedulableAfterOwnUpdate(_ klog.Logger, pod *v1.Pod, oldObj, n
 	return fwk.Queue, nil
 }
 
-// objects identify an event.
+// objects has the old and the new object of an event, which identify the event.
 type objects struct{ before, after any }
 
-// eventFor returns an event that helps certain pods.
+// eventFor returns an event that may help the pods for which helps returns true.
 func eventFor(helps func(*v1.Pod) bool, oldObj, newObj any) gangstate.Event {
 	return gangstate.Event{ID: objects{oldObj, newObj}, Affects: helps}
 }
 
-// late returns the event as one that plans may see later than the queue.
+// late marks an event that plans may see later than the queue, because the caches that
+// plans read are filled separately.
 func late(event gangstate.Event) gangstate.Event {
 	event.Late = true
 	return event
 }
 
-// whereItHelps is isSchedulableAfterEvent for an event that helps certain pods. If it does
-// not help this one, it may help another member of the gang. Members that wait get hints of
-// their own. A member whose cycle is still to come gets none, and its cycle would repeat the
-// refusal from before the event; and while a member has the gang planned in its cycle, no
-// other member's hint does anything.
+// whereItHelps queues the pod if the event may help it and its gang may be planned again
+// in its cycle. If the event does not help this pod, it may help another member of the
+// gang that gets no hint of its own, because its cycle is still to come. That cycle would
+// repeat the refusal from before the event, so the tracker plans a retry.
 func (g *Gang) whereItHelps(pod *v1.Pod, event gangstate.Event) (fwk.QueueingHint, error) {
 	key, ok := g.sources.Key(pod)
 	switch {
@@ -176,15 +182,17 @@ func (g *Gang) whereItHelps(pod *v1.Pod, event gangstate.Event) (fwk.QueueingHin
 
 func anyPod(*v1.Pod) bool { return true }
 
-// isSchedulableAfterSliceChange is isSchedulableAfterEvent for devices. The device inventory
-// has handlers of its own.
+// isSchedulableAfterSliceChange queues a pod after a change of a ResourceSlice, which may
+// help any pod. The device inventory has event handlers of its own, so plans may see the
+// change later than the queue.
 func (g *Gang) isSchedulableAfterSliceChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	return g.whereItHelps(pod, late(eventFor(anyPod, oldObj, newObj)))
 }
 
-// isSchedulableAfterClaimChange is isSchedulableAfterEvent for claims: those of the pod
-// itself, and those that give their devices back. A claim that takes devices helps no pod.
-// The device inventory has handlers of its own.
+// isSchedulableAfterClaimChange queues a pod after a change of a ResourceClaim. A claim
+// that gives its devices back may help any pod, and a claim of the pod itself helps that
+// pod. A claim that takes devices helps no pod. The device inventory has event handlers
+// of its own, so plans may see the change later than the queue.
 func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*resourceapi.ResourceClaim)
 	after, _ := newObj.(*resourceapi.ResourceClaim)
@@ -193,7 +201,7 @@ func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj,
 	}
 	helps := func(pod *v1.Pod) bool { return claimOf(pod, before) || claimOf(pod, after) }
 	if before != nil && !helps(pod) {
-		return fwk.QueueSkip, nil // most events are such: claims that get devices
+		return fwk.QueueSkip, nil // most events are of other pods' claims that get devices
 	}
 	return g.whereItHelps(pod, late(eventFor(helps, oldObj, newObj)))
 }

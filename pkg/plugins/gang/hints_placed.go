@@ -17,8 +17,9 @@ import (
 
 // The hints in this file are about nodes and about pods on nodes.
 
-// isSchedulableAfterNodeChange is isSchedulableAfterEvent for a node that the pod may use. A
-// node that it may not use changes which domains a constraint on other pods counts.
+// isSchedulableAfterNodeChange queues a pod that may use the changed node, or that has a
+// constraint on other pods: even a node that the pod cannot use changes which domains
+// such a constraint counts.
 func (g *Gang) isSchedulableAfterNodeChange(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	node, ok := newObj.(*v1.Node)
 	if !ok {
@@ -28,17 +29,17 @@ func (g *Gang) isSchedulableAfterNodeChange(logger klog.Logger, pod *v1.Pod, old
 	return g.whereItHelps(pod, eventFor(helps, oldObj, newObj))
 }
 
-// isSchedulableAfterNodeDeleted is isSchedulableAfterEvent for a pod with a topology spread
-// constraint: a node that is gone no longer counts as the domain with the fewest pods. The
-// scheduler's cache drops the node after the queue has evaluated the hints.
+// isSchedulableAfterNodeDeleted queues a pod with a required topology spread constraint:
+// the deleted node no longer counts as the domain with the fewest pods. The scheduler's
+// cache drops the node after the hints, so plans may see the deletion later than the
+// queue.
 func (g *Gang) isSchedulableAfterNodeDeleted(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	return g.whereItHelps(pod, late(eventFor(mustSpread, oldObj, newObj)))
 }
 
-// isSchedulableAfterPodDeleted is isSchedulableAfterEvent for a pod that gives back what it
-// had on a node. What a member of the same gang gives back helps the gang only if that
-// member is gone: an attempt that fails gives its nodes back, and the refused gang would
-// queue itself for ever.
+// isSchedulableAfterPodDeleted queues a pod that may use what another pod frees on a
+// node. If the other pod is a member of the same gang, it must be gone: a failed attempt
+// frees nodes too, and the refused gang would queue itself for ever.
 func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, ok := oldObj.(*v1.Pod)
 	if !ok {
@@ -51,22 +52,24 @@ func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, old
 	helps := func(pod *v1.Pod) bool {
 		return err != nil || placement.NodeEligible(pod, node) || dependsOnPods(pod) || repels(before) || sharesVolume(pod, before)
 	}
-	// An update of labels and requests is two events with the same objects; the other has both.
+	// An update of a pod's labels and requests is two events with the same two objects.
+	// The ID of this event has only the old one, so the IDs differ.
 	return g.whereItHelps(pod, eventFor(helps, oldObj, nil))
 }
 
-// remains reports that a pod exists and is not being deleted. The scheduler sends the same
-// event for a pod that was deleted, or ended, and for an assumed pod that it forgets. The
-// informer's store, which is never behind the events, has dropped the first and shows the
-// second. An assumed pod that is being deleted gets no further cycle.
+// remains reports whether a pod exists and is not being deleted. The scheduler sends the
+// same event for a pod that was deleted or has ended, and for a pod that it assumed on a
+// node and then forgot. The informer's store, which is updated before the events, only
+// has the forgotten pod. A forgotten pod that is being deleted gets no further cycle.
 func (g *Gang) remains(pod *v1.Pod) bool {
 	stored, err := g.pods.Pods(pod.Namespace).Get(pod.Name)
 	return err == nil && stored.UID == pod.UID && stored.DeletionTimestamp == nil
 }
 
-// isSchedulableAfterPodAdded is isSchedulableAfterEvent for pods that come to run, and for
-// labels of pods that run: they take room, and help only members with a constraint on other
-// pods. A plan has placed the members of the same gang that come to run.
+// isSchedulableAfterPodAdded queues a pod with a constraint on other pods after another
+// pod began to run or changed its labels. Such a change takes room, so it helps no pod
+// without a constraint. It skips new running members of the same gang: a plan has placed
+// them.
 func (g *Gang) isSchedulableAfterPodAdded(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	if !g.dependent.Load() {
 		return fwk.QueueSkip, nil
@@ -84,21 +87,24 @@ func (g *Gang) ofSameGang(pod, other *v1.Pod) bool {
 	return ok && isMember && k == key
 }
 
-// dependsOnPods reports that other pods decide where the pod may go.
+// dependsOnPods reports whether the pod has a constraint on other pods (affinity or
+// topology spread).
 func dependsOnPods(pod *v1.Pod) bool {
 	affinity := pod.Spec.Affinity
 	return len(pod.Spec.TopologySpreadConstraints) > 0 ||
 		affinity != nil && (affinity.PodAffinity != nil || affinity.PodAntiAffinity != nil)
 }
 
-// noteDependent records that there are pods for which events of other pods matter.
+// noteDependent records that some pod has a constraint on other pods, so that events of
+// running pods matter.
 func (g *Gang) noteDependent(pod *v1.Pod) {
 	if dependsOnPods(pod) {
 		g.dependent.Store(true)
 	}
 }
 
-// repels reports that the pod keeps other pods out of its domains.
+// repels reports whether the pod has an anti-affinity that keeps other pods out of its
+// topology domains.
 func repels(pod *v1.Pod) bool {
 	affinity := pod.Spec.Affinity
 	return affinity != nil && affinity.PodAntiAffinity != nil &&
@@ -115,8 +121,9 @@ func mustSpread(pod *v1.Pod) bool {
 	return false
 }
 
-// namespaceChanged has gangs planned again for which the labels of a namespace matter: those
-// whose members select namespaces by label, and those in it, which other pods may select.
+// namespaceChanged has gangs planned again for which the labels of the namespace matter:
+// gangs with members that select namespaces by label, and gangs in the namespace, because
+// running pods may select them.
 func (g *Gang) namespaceChanged(before, after *v1.Namespace) {
 	helps := func(pod *v1.Pod) bool { return pod.Namespace == after.Name || selectsNamespaces(pod) }
 	if maps.Equal(before.Labels, after.Labels) {
@@ -127,7 +134,8 @@ func (g *Gang) namespaceChanged(before, after *v1.Namespace) {
 	}
 }
 
-// selectsNamespaces reports that a constraint on other pods names their namespaces by label.
+// selectsNamespaces reports whether an affinity of the pod selects the namespaces of
+// other pods by label.
 func selectsNamespaces(pod *v1.Pod) bool {
 	affinity := pod.Spec.Affinity
 	if affinity == nil {

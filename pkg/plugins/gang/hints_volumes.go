@@ -13,12 +13,13 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// The hints in this file are about volumes, and concern pods with volumes alone. They queue a
-// pod if the object of the event is not of the kind that they read: the informer delivers
-// another one for a deletion that it missed.
+// The hints in this file are about volumes, and help only pods with volumes. They queue a
+// pod if the object of the event has an unexpected type: the informer delivers another
+// type for a deletion that it missed.
 
-// isSchedulableAfterVolumeClaimChange is isSchedulableAfterEvent for a claim of the pod. The
-// cache of claims that the stock filter reads has a handler of its own.
+// isSchedulableAfterVolumeClaimChange queues a pod that uses the added or changed
+// PersistentVolumeClaim. The cache of claims that the stock filter reads has an event
+// handler of its own, so plans may see the claim later than the queue.
 func (g *Gang) isSchedulableAfterVolumeClaimChange(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	claim, ok := newObj.(*v1.PersistentVolumeClaim)
 	if !ok {
@@ -28,14 +29,16 @@ func (g *Gang) isSchedulableAfterVolumeClaimChange(logger klog.Logger, pod *v1.P
 	return g.whereItHelps(pod, late(eventFor(helps, oldObj, newObj)))
 }
 
-// isSchedulableAfterVolumeChange is isSchedulableAfterEvent for volumes. The cache of volumes
-// that the stock filter reads has a handler of its own.
+// isSchedulableAfterVolumeChange queues a pod with volume claims after a PersistentVolume
+// was added or changed. The cache of volumes that the stock filter reads has an event
+// handler of its own, so plans may see the volume later than the queue.
 func (g *Gang) isSchedulableAfterVolumeChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	return g.whereItHelps(pod, late(eventFor(hasVolumeClaims, oldObj, newObj)))
 }
 
-// isSchedulableAfterStorageClassChange is isSchedulableAfterEvent for a new class, and for a
-// class whose domains changed; nothing else that matters to pods can change.
+// isSchedulableAfterStorageClassChange queues a pod with volume claims after a
+// StorageClass was added or its allowed topologies changed. No other field that matters
+// to pods can change.
 func (g *Gang) isSchedulableAfterStorageClassChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, isUpdate := oldObj.(*storagev1.StorageClass)
 	after, ok := newObj.(*storagev1.StorageClass)
@@ -45,13 +48,14 @@ func (g *Gang) isSchedulableAfterStorageClassChange(_ klog.Logger, pod *v1.Pod, 
 	return g.whereItHelps(pod, eventFor(hasVolumeClaims, oldObj, newObj))
 }
 
-// isSchedulableAfterCSINodeChange is isSchedulableAfterEvent for the drivers on a node.
+// isSchedulableAfterCSINodeChange queues a pod with CSI volumes after the drivers on a
+// node changed.
 func (g *Gang) isSchedulableAfterCSINodeChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	return g.whereItHelps(pod, eventFor(attachesVolumes, oldObj, newObj))
 }
 
-// isSchedulableAfterCSIDriverChange is isSchedulableAfterEvent for a driver that asks for
-// fewer checks.
+// isSchedulableAfterCSIDriverChange queues a pod with CSI volumes after a driver turned
+// off a check: of storage capacity, or whether the driver is on the node.
 func (g *Gang) isSchedulableAfterCSIDriverChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, isUpdate := oldObj.(*storagev1.CSIDriver)
 	after, ok := newObj.(*storagev1.CSIDriver)
@@ -66,8 +70,9 @@ func switchedOff(before, after *bool) bool {
 	return before != nil && *before && (after == nil || !*after)
 }
 
-// isSchedulableAfterStorageCapacityChange is isSchedulableAfterEvent for storage that is new,
-// or from which larger volumes can be made. Drivers report what is left after every volume.
+// isSchedulableAfterStorageCapacityChange queues a pod with volume claims if storage is
+// new or allows larger volumes. Drivers also report the lower capacity after every new
+// volume; that helps no pod.
 func (g *Gang) isSchedulableAfterStorageCapacityChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, isUpdate := oldObj.(*storagev1.CSIStorageCapacity)
 	after, ok := newObj.(*storagev1.CSIStorageCapacity)
@@ -77,7 +82,8 @@ func (g *Gang) isSchedulableAfterStorageCapacityChange(_ klog.Logger, pod *v1.Po
 	return g.whereItHelps(pod, eventFor(hasVolumeClaims, oldObj, newObj))
 }
 
-// largestVolume is the size that the stock filter compares with a request, nil for none.
+// largestVolume returns the size that the stock filter compares with a claim's request,
+// nil for none.
 func largestVolume(storage *storagev1.CSIStorageCapacity) *resource.Quantity {
 	if storage.MaximumVolumeSize != nil {
 		return storage.MaximumVolumeSize
@@ -89,13 +95,15 @@ func larger(before, after *resource.Quantity) bool {
 	return after != nil && (before == nil || after.Cmp(*before) > 0)
 }
 
-// isSchedulableAfterDetach is isSchedulableAfterEvent for a volume that left a node.
+// isSchedulableAfterDetach queues a pod with CSI volumes after a volume was detached from
+// a node.
 func (g *Gang) isSchedulableAfterDetach(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	return g.whereItHelps(pod, eventFor(attachesVolumes, oldObj, newObj))
 }
 
-// attachesVolumes reports that the pod has a volume that a CSI driver attaches or makes: all
-// but those that kubelet fills itself, or mounts from the network or the node.
+// attachesVolumes reports whether the pod has a volume that a CSI driver may attach or
+// create: any type except those that kubelet fills itself, or mounts from the network or
+// the node.
 func attachesVolumes(pod *v1.Pod) bool {
 	for i := range pod.Spec.Volumes {
 		switch v := &pod.Spec.Volumes[i].VolumeSource; {
@@ -108,7 +116,8 @@ func attachesVolumes(pod *v1.Pod) bool {
 	return false
 }
 
-// claimsVolume reports that the pod names a claim of its namespace, or has it made.
+// claimsVolume reports whether the pod uses this claim of its namespace, by name or
+// through an ephemeral volume, for which the claim is created.
 func claimsVolume(pod *v1.Pod, claim string) bool {
 	for i := range pod.Spec.Volumes {
 		volume := &pod.Spec.Volumes[i]
@@ -121,7 +130,8 @@ func claimsVolume(pod *v1.Pod, claim string) bool {
 	return false
 }
 
-// sharesVolume reports that two pods claim one volume, which may be for one pod at a time.
+// sharesVolume reports whether both pods use one volume claim, whose volume may allow
+// only one pod at a time.
 func sharesVolume(pod, other *v1.Pod) bool {
 	if pod.Namespace != other.Namespace {
 		return false

@@ -93,7 +93,7 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	return nil
 }
 
-// Score prefers the node that leaves the most free domains unbroken.
+// Score prefers the node whose use splits the fewest free topology domains.
 func (t *Topology) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
 	s := t.scoring.Load()
 	if s == nil || s.pod != pod.UID {

@@ -22,9 +22,9 @@ const (
 	defaultPermitTimeout = 10 * time.Minute
 	// defaultHealAfter: to end pods that run is a decision for an administrator.
 	defaultHealAfter = 0
-	// defaultMaxBypass is longer than most jobs run, so that a place comes free by
-	// itself for most gangs: nodes that are kept stand idle until the last pod on them
-	// ends. bench/quality compares an hour with ten minutes and with no end.
+	// defaultMaxBypass is longer than most jobs run, so that most gangs get room without
+	// a reservation: reserved nodes are idle until the last pod on them ends.
+	// bench/quality compares one hour with ten minutes and with no reservation.
 	defaultMaxBypass = time.Hour
 	// defaultPreset is topograph's label set, the one that is not tied to a cloud.
 	defaultPreset = "topograph"
@@ -33,8 +33,8 @@ const (
 	defaultBindingTimeout = 10 * time.Minute
 )
 
-// DefaultSources lists every source of gangs, in the order in which they are
-// asked. The caller owns the slice.
+// DefaultSources lists every source of gangs, in the order in which sources are tried.
+// The caller owns the slice.
 func DefaultSources() []string {
 	return []string{
 		"schedulinggroup", "podgroup", "volcano", "yunikorn", "kueue", "leaderworkerset", "raycluster", "jobset", "job", "ganglabel",

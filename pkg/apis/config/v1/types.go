@@ -37,26 +37,24 @@ type GangArgs struct {
 	// wait that the scheduling framework allows.
 	PermitTimeout *metav1.Duration `json:"permitTimeout,omitempty"`
 
-	// HealAfter is how long a gang that runs may lack members that it lost, and
-	// for which there is no room where it runs, before the members that are left
-	// are evicted so that the gang is placed whole elsewhere. They are evicted
-	// only if the whole gang would find a place, and only if a controller
-	// replaces them; PodDisruptionBudgets are respected. 0s evicts no pod: the
-	// gang waits for room. From 0s to 24h.
+	// HealAfter is how long a running gang may lack members that it lost and for which
+	// there is no room where it runs. After that its remaining members are evicted, so
+	// that the whole gang is placed elsewhere. They are evicted only if the whole gang
+	// would fit elsewhere and a controller replaces them; PodDisruptionBudgets are
+	// respected. 0s evicts no pod: the gang waits for room. From 0s to 24h.
 	HealAfter *metav1.Duration `json:"healAfter,omitempty"`
 
-	// MaxBypass is how long later gangs of the same or of lower priority may be
-	// placed past a gang for which there is no room, counted from the first that
-	// was. After that the nodes on which the gang could stand, if the pods that
-	// this scheduler placed there ended, are kept for it: later gangs, and pods
-	// with resource claims, go elsewhere or wait. One gang at a time has nodes
-	// kept for it, and for a day at the longest. 0s keeps nothing.
-	// From 0s to 168h.
+	// MaxBypass is how long later gangs of the same or of lower priority may be placed
+	// while an earlier gang has no room, counted from the first of them. After that,
+	// nodes are reserved for the earlier gang: nodes on which it would fit if the pods
+	// that this scheduler placed there ended. Later gangs, and pods with resource claims,
+	// then use other nodes or wait. Nodes are reserved for one gang at a time, and for a
+	// day at the longest. 0s reserves no nodes. From 0s to 168h.
 	MaxBypass *metav1.Duration `json:"maxBypass,omitempty"`
 
-	// Sources are the ways of declaring a gang that are looked for. They may
-	// stand here in any order; a pod that several know belongs to the first of
-	// this list. A source whose kind is not installed costs nothing. Known sources:
+	// Sources are the ways of declaring a gang that are looked for. Their order has no
+	// effect; a pod that several of them recognise belongs to the first in the list
+	// below. A source whose kind is not installed costs nothing. Known sources:
 	//  - schedulinggroup: pods that name a PodGroup of scheduling.k8s.io in their
 	//    spec; left to the stock scheduler where its feature gate GenericWorkload
 	//    is on;
@@ -73,6 +71,7 @@ type GangArgs struct {
 	//  - jobset: the pods of a JobSet;
 	//  - job: the pods of a Job with the label or annotation dovetail.dev/gang;
 	//  - ganglabel: pods with the label dovetail.dev/gang-name.
+	//
 	// At least one; to run without gangs, leave the plugin out of the profile.
 	// docs/workloads.md says what is read of each.
 	Sources []string `json:"sources,omitempty"`
@@ -121,9 +120,9 @@ type TopologyLevel struct {
 	// level needs the plugin DRAAware.
 	DeviceAttribute *string `json:"deviceAttribute,omitempty"`
 
-	// Boundary means that RDMA cannot cross between two domains of this level:
-	// a gang that asks for RDMA devices is never spread over them, whatever it
-	// prefers.
+	// Boundary means that RDMA cannot cross between two domains of this level: a gang
+	// that requests RDMA devices is never spread over two domains, whatever its topology
+	// annotations prefer.
 	Boundary *bool `json:"boundary,omitempty"`
 }
 

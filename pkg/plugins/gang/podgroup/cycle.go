@@ -23,14 +23,15 @@ import (
 
 // Host has the functions of the Gang plugin that a Cycle calls.
 type Host struct {
-	// Recover waits for the first full view of the cluster and recovers partly bound gangs.
-	// It runs once.
+	// Recover waits until all existing pods and declarations are known, and then recovers
+	// gangs that a crash left partly bound. Only its first call has an effect.
 	Recover func(ctx context.Context, nodes []fwk.NodeInfo)
-	// Apply applies effects of the tracker.
+	// Apply carries out the Effects that a call of the tracker returned.
 	Apply func(gangstate.Effects)
-	// Report schedules a report on a gang that waits long enough.
+	// Report schedules a report on the reason why a gang waits.
 	Report func(gangs.Key)
-	// DropNominations drops nominations of other members of the gang on a planned node.
+	// DropNominations makes the scheduler forget nominations (nominatedNodeName) of other
+	// members of the gang to this node.
 	DropNominations func(key gangs.Key, uid types.UID, node string)
 }
 
@@ -45,11 +46,11 @@ type Options struct {
 	Host   Host
 	// Hierarchies is set if the scheduler has cycles for CompositePodGroups too.
 	Hierarchies bool
-	// ReportDelay is the time a gang waits before a report.
+	// ReportDelay is how long a gang must wait before a report is written.
 	ReportDelay time.Duration
 }
 
-// Cycle is Gang's part in the PodGroup cycles of one profile.
+// Cycle has the plugin Gang's extension points for the PodGroup cycles of one profile.
 type Cycle struct {
 	Options
 	quorum quorum
@@ -148,8 +149,9 @@ func (c *Cycle) Reserve(state fwk.CycleState, pod *v1.Pod) {
 	}
 }
 
-// Permit counts the quorum like the in-tree plugin. The first member that leaves the
-// PodGroup cycle for binding marks the gang as placed.
+// Permit makes the pod wait for the quorum of its PodGroup, like the in-tree plugin
+// GangScheduling. The first member that leaves the PodGroup cycle for binding marks the
+// gang as placed.
 func (c *Cycle) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	if p := memberPlan(state); p != nil && !p.placed {
 		p.placed = true
@@ -158,8 +160,9 @@ func (c *Cycle) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, n
 	return c.quorum.Permit(ctx, state, pod, node)
 }
 
-// planGroupOf plans the pod's PodGroup for a cycle without GeneratePlacements. The plan
-// covers all members that wait only for a cycle.
+// planGroupOf plans the PodGroup of a pod, in a PodGroup cycle in which the scheduler
+// does not call GeneratePlacements. The plan covers all members of the PodGroup that wait
+// only for a cycle.
 func (c *Cycle) planGroupOf(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo) (*cyclePlan, error) {
 	group, err := c.groups.groupAt(fwk.PodGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName))
 	if err != nil {

@@ -21,7 +21,7 @@ type Gate struct {
 	gated  gatedGroups
 }
 
-// newGate returns a gate that activates complete groups.
+// newGate returns a gate that calls activate for a group once the group has its quorum.
 func newGate(quorum quorum, groups groupReader, activate func([]*v1.Pod)) *Gate {
 	g := &Gate{quorum: quorum, groups: groups}
 	g.gated = gatedGroups{complete: g.complete, activate: activate, anyWaiting: groups.anyWaiting, recheckDelays: recheckDelays}
@@ -55,18 +55,20 @@ func (g *Gate) complete(pod *v1.Pod) bool {
 	return g.quorum.PreEnqueue(context.Background(), pod).IsSuccess()
 }
 
-// podAdded rechecks the group of a new pod.
+// podAdded checks whether the group of a new pod has its quorum now.
 func (g *Gate) podAdded(pod *v1.Pod) { g.gated.recheck(g.groups.rootOf(pod)) }
 
-// recheckDelays are the pauses between checks of a gated group, counted from the last
-// change of the group. The scheduler's count decides. It may include a pod later than this
-// plugin's informer does, and lags most at startup. The last pause repeats until the group
-// is admitted or gone.
+// recheckDelays are the pauses between checks whether a group that the gate keeps out has
+// its quorum, counted from the last change of the group. The checks are needed because
+// the scheduler's own count decides, which may include a pod later than this plugin's
+// informer does. It lags most at startup. The last pause repeats until the group is
+// admitted or deleted.
 var recheckDelays = []time.Duration{2 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond, time.Second, 5 * time.Second}
 
 // gatedGroups are the groups that wait for admission to the queue.
 type gatedGroups struct {
-	// complete reports whether the pod's group may be admitted; activate admits it.
+	// complete reports whether the group of the pod may enter the queue; activate makes
+	// it enter.
 	complete func(*v1.Pod) bool
 	activate func([]*v1.Pod)
 	// anyWaiting returns any waiting pod of the group, nil if there is none.
@@ -77,10 +79,11 @@ type gatedGroups struct {
 	groups map[fwk.EntityKey]*gatedGroup
 }
 
-// gatedGroup is a gated group, represented by any of its pods.
+// gatedGroup is a group that the gate keeps out of the queue, represented by any of its
+// pods.
 type gatedGroup struct {
 	pod *v1.Pod
-	// check is the index in recheckDelays of the scheduled check.
+	// check is the index in recheckDelays of the next check.
 	check int
 }
 
@@ -99,7 +102,7 @@ func (g *gatedGroups) add(group fwk.EntityKey, pod *v1.Pod) {
 	g.checkLater(group, 0)
 }
 
-// recheck restarts the checks of a group that changed.
+// recheck restarts the checks of a group that changed, with the shortest delay.
 func (g *gatedGroups) recheck(group fwk.EntityKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

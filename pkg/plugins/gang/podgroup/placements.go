@@ -67,9 +67,9 @@ func (c *Cycle) placement(p *cyclePlan, group fwk.PodGroupInfo) (*fwk.Placement,
 // refuses a placement that has one in its name.
 func placementName(domain string) string { return strings.ReplaceAll(domain, "/", ".") }
 
-// unplaced returns the status of a group without nodes. Its error names the plugins whose
-// events activate the group. Without it the scheduler would treat and log the refusal as an
-// internal error.
+// unplaced returns the status of a group without nodes. The error in it names the plugins
+// whose events activate the group. Without the error the scheduler would treat and log
+// the refusal as an internal error.
 func (p *cyclePlan) unplaced(group fwk.PodGroupInfo, nodes int) *fwk.Status {
 	p.fit = &framework.FitError{NumAllNodes: nodes, Diagnosis: framework.Diagnosis{
 		NodeToStatus:         framework.NewDefaultNodeToStatus(),

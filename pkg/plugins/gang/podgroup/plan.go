@@ -26,8 +26,8 @@ type cyclePlan struct {
 	stock bool
 	// assignment has the planned nodes of the members, none if there is no plan.
 	assignment gangs.Assignment
-	// refusal is the reason for no plan; surplus is the reason why the plan omits some
-	// members.
+	// refusal is the reason why there is no plan. surplus is the reason why the plan has
+	// no node for some members.
 	refusal, surplus string
 	// answer has the details of the refusal; nodes are the nodes that were searched.
 	answer gangstate.Answer
@@ -53,8 +53,8 @@ const (
 // Clone returns p: a cycle has only one plan.
 func (p *cyclePlan) Clone() fwk.StateData { return p }
 
-// planOf returns the plan of the cycle, nil if there is none. The topmost group's cycle has
-// it.
+// planOf returns the plan of the cycle, nil if there is none. In a hierarchy of groups,
+// the cycle state of the topmost group has the plan.
 func planOf(state fwk.PodGroupCycleState) *cyclePlan {
 	for state != nil {
 		if data, err := state.Read(planKey); err == nil {
@@ -88,7 +88,8 @@ func (p *cyclePlan) why() string {
 	return cmp.Or(p.refusal, p.surplus, "gang "+p.key().String()+" is placed without this member, which is tried again")
 }
 
-// instructions returns the plan for one member.
+// instructions returns the plan for one member, in the form for plugins that run later in
+// the cycle.
 func (p *cyclePlan) instructions(uid types.UID) cluster.Planned {
 	planned := cluster.Planned{Node: p.assignment.Nodes[uid], Rail: -1, Gang: p.key().String(), Alignment: p.assignment.Alignment}
 	if rail, ok := p.assignment.Rails[uid]; ok {
@@ -101,8 +102,8 @@ func (p *cyclePlan) instructions(uid types.UID) cluster.Planned {
 type refusedMember struct {
 	gangstate.RefusedMember
 	pod string
-	// stuck is set if no other plan would help: the claims of this member and of all other
-	// members planned on the node have their devices there.
+	// stuck is set if no other plan would help: this member, and all others planned on
+	// the node, have claims whose allocated devices are on that node.
 	stuck bool
 }
 
@@ -139,7 +140,8 @@ func (p *cyclePlan) nameOf(uid types.UID) string {
 	return ""
 }
 
-// plan plans a request.
+// plan finds nodes for the members of a request. The result has the nodes, or the reason
+// why there are none.
 func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (*cyclePlan, error) {
 	start := time.Now()
 	p := &cyclePlan{request: request, nodes: nodes, reserved: map[types.UID]bool{}}

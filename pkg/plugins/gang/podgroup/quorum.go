@@ -19,21 +19,24 @@ import (
 // pluginName is the plugin that waiting pods and refused groups are attributed to.
 const pluginName = "Gang"
 
-// quorum counts the members of PodGroups of scheduling.k8s.io.
+// quorum is the part of the in-tree plugin GangScheduling that counts the members of
+// PodGroups of scheduling.k8s.io.
 type quorum interface {
 	fwk.PreEnqueuePlugin
 	fwk.EnqueueExtensions
 	fwk.PermitPlugin
 }
 
-// newQuorum makes the in-tree GangScheduling plugin for use inside Gang and GangGate. It
-// lets the members of a PodGroup of scheduling.k8s.io into the queue and through Permit
-// once there are enough of them. The shipped configuration disables the plugin itself.
+// newQuorum makes the in-tree GangScheduling plugin for use inside Gang and GangGate. The
+// plugin lets the members of a PodGroup of scheduling.k8s.io into the queue and through
+// Permit once there are enough of them. The shipped configuration disables the plugin
+// itself.
 //
 // On its own, the plugin makes the queue look for the missing members in Permit whenever
 // another member arrives there. For a group of a thousand these are half a million
 // look-ups, all in the scheduler's only cycle. They are unnecessary: the PodGroup cycle
-// contains all members. The comment on Gate explains the cost of PreEnqueue.
+// contains all members. In PreEnqueue, the plugin alone would cost n² queueing hints for a
+// group of n pods.
 func newQuorum(ctx context.Context, handle fwk.Handle) (quorum, error) {
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
 	inner, err := gangscheduling.New(ctx, nil, quorumHandle{handle}, features)
@@ -53,8 +56,8 @@ type quorumHandle struct{ fwk.Handle }
 // Activate does nothing: the PodGroup cycle contains all members.
 func (quorumHandle) Activate(klog.Logger, map[string]*v1.Pod) {}
 
-// PodGroupManager returns groups without the pods to activate: each member in Permit would
-// cost a map of all others.
+// PodGroupManager returns a manager whose groups list no unscheduled pods. The in-tree
+// plugin would otherwise build a map of them for each member in Permit.
 func (h quorumHandle) PodGroupManager() fwk.PodGroupManager {
 	return quorumGroups{h.Handle.PodGroupManager()}
 }
@@ -79,11 +82,12 @@ func (s quorumStates) Get(namespace, name string) (fwk.PodGroupState, error) {
 
 type quorumState struct{ fwk.PodGroupState }
 
-// UnscheduledPods returns nil: Activate does not need them.
+// UnscheduledPods returns nil: the in-tree plugin only passes these pods to Activate,
+// which does nothing here.
 func (quorumState) UnscheduledPods() map[string]*v1.Pod { return nil }
 
-// GetWaitingPod returns a waiting pod whose Allow acts for Gang, under whose name the
-// framework keeps it.
+// GetWaitingPod returns a pod that waits in Permit. The framework has recorded that the
+// plugin Gang makes it wait, so the returned pod's Allow uses that name.
 func (h quorumHandle) GetWaitingPod(uid types.UID) fwk.WaitingPod {
 	if waiting := h.Handle.GetWaitingPod(uid); waiting != nil {
 		return quorumPod{waiting}

@@ -66,8 +66,9 @@ func (c *Cycle) repeatCycle(key gangs.Key, pods []*v1.Pod) {
 	}
 }
 
-// groupRefused records that a group has no plan. It returns the text to add to the
-// sentence. Its code forbids preemption for a group that is evicted to move.
+// groupRefused records that a group has no plan. addition is the text to add to the
+// message for users. code forbids preemption if the group's running members are evicted
+// so that the whole group moves.
 func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, addition string, err error) {
 	if p.refusal == "" {
 		return fwk.Unschedulable, "", nil // the gang runs, and more members may join it where there is room
@@ -124,12 +125,12 @@ func (c *Cycle) succeeded(request *gangs.Request) ([]gangs.Member, error) {
 	return members, nil
 }
 
-// write sets the sentence in the status that users see. The status of a group refused as a
-// whole begins with the text of its error, which its pods have already copied. The error
-// text is removed, so the PodGroup gets only the sentence; pods get the final sentence.
-// write does not return the sentence as a reason: the reason of preemption would replace
-// it, and the groups of a hierarchy share one status, to which the scheduler would add it
-// once per group.
+// write puts the message for users into the status of the group and of its pods. If the
+// group was refused as a whole, its status (p.status) begins with an error text, which
+// the pods have already copied. write replaces that text, so that the group and its pods
+// get only the message. In this case write does not return the message as a reason:
+// preemption's reason would replace it, and the groups of a hierarchy share one status,
+// to which the scheduler would add it once per group.
 func (p *cyclePlan) write(code fwk.Code, sentence string) *fwk.Status {
 	if p.status == nil {
 		return fwk.NewStatus(code, sentence)

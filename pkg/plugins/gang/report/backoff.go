@@ -20,23 +20,25 @@ const (
 	leastMaxPause    = 10 * time.Second
 )
 
-// firstPause returns the pause after the first write of a sentence to so many pods.
+// firstPause returns the pause after the first write of a sentence to this number of
+// pods.
 func firstPause(pods int) time.Duration {
 	return max(leastPause, time.Duration(pods)*pauseOfMember)
 }
 
-// maxDeferral limits deferToScheduler: members outside the queue get their sentence only
-// from the reporter.
+// maxDeferral is the longest time for which the reporter leaves a refusal to the
+// scheduler, because members outside the queue get the reason only from the reporter.
 const maxDeferral = 10 * time.Second
 
-// deferToScheduler returns how long the reporter leaves the first refusal of so many
-// members to the scheduler. Queued members get it in their own cycles. An earlier write
-// would cost most of them another request and another event.
+// deferToScheduler returns for how long the reporter does not write the first refusal of
+// a gang to its waiting members; pods is their number. Queued members get the refusal in
+// their own cycles. An earlier write would cost most of them another request and another
+// event.
 func deferToScheduler(pods int) time.Duration {
 	return min(firstPause(pods), maxDeferral)
 }
 
-// messageBackoff is the last message written about a gang.
+// messageBackoff has the last message written about a gang, and the time of the next one.
 type messageBackoff struct {
 	sentence string
 	// next is the earliest time for another sentence; pause is the wait from the last one
@@ -45,7 +47,7 @@ type messageBackoff struct {
 	pause time.Duration
 }
 
-// note records the sentence as written to so many pods.
+// note records that the sentence was written to this number of pods.
 func (b *messageBackoff) note(sentence string, pods int, at time.Time) {
 	most := max(leastMaxPause, time.Duration(pods)*maxPauseOfMember)
 	b.sentence, b.pause = sentence, min(max(firstPause(pods), 2*b.pause), most)

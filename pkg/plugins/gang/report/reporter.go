@@ -84,7 +84,7 @@ func (r *Reporter) Evicting(key gangs.Key) {
 	r.Later(key)
 }
 
-// Evicted writes an event with the reason for its eviction on a member.
+// Evicted writes an event on an evicted member, with the reason for the eviction.
 func (r *Reporter) Evicted(key gangs.Key, pod *v1.Pod) {
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
 		gangs.Note("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
@@ -109,8 +109,8 @@ func (r *Reporter) Run(ctx context.Context) {
 	}
 }
 
-// write updates the gang's pods, owner and PodGroup. During the pause after a message it
-// only writes to pods without a reason.
+// write writes why the gang waits to its pods, owner and PodGroup. During the pause after
+// a message it only writes to pods that have no reason yet.
 func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 	status := r.status(key)
 	if len(status.Pods) == 0 {

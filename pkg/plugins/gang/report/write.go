@@ -96,7 +96,8 @@ func reasonOf(status *Status) string {
 	return v1.PodReasonUnschedulable
 }
 
-// hasReason reports whether the pod's condition has a waiting reason, present or past.
+// hasReason reports whether the pod's PodScheduled condition has a reason for waiting,
+// current or outdated.
 func hasReason(pod *v1.Pod) bool {
 	return waitReason(&pod.Status) != ""
 }
