@@ -10,16 +10,16 @@ func (p *problem) addNodes() {
 		if r.spec.Nodes == nil {
 			continue
 		}
-		print := hasher(i)
-		print.add(int64(i) + 1)
+		mark := hasher(markSeed)
+		mark.add(int64(i) + 1)
 		r.limited, r.only = true, make(map[int32]bool, len(r.spec.Nodes))
-		if p.allowed == nil {
-			p.allowed = map[int32]uint64{}
+		if p.marks == nil {
+			p.marks = map[int32]uint64{}
 		}
 		for _, name := range r.spec.Nodes {
 			if pos, ok := p.snap.fabric.pos(name); ok && !r.only[pos] {
 				r.only[pos] = true
-				p.allowed[pos] ^= uint64(print)
+				p.marks[pos] ^= uint64(mark)
 			}
 		}
 	}
@@ -34,8 +34,9 @@ func (p *problem) slotsAt(role int, pos int32) int32 {
 	return r.roll.slots.at(pos)
 }
 
-// alike returns true if the same roles may use two nodes, as far as Role.Nodes says.
-func (p *problem) alike(a, b int32) bool { return p.allowed[a] == p.allowed[b] }
+// alike returns true if the same roles may use two nodes, as far as Role.Nodes says, and
+// the rules between members put them in the same domains.
+func (p *problem) alike(a, b int32) bool { return p.marks[a] == p.marks[b] }
 
 // allowedSums returns the slots of a role that may use only some nodes, by depth and
 // vertex.

@@ -3,12 +3,9 @@
 
 package plan
 
-import "slices"
-
 // apartRule is an AntiAffinity compiled for the search.
 type apartRule struct {
-	// depth is the depth of the rule's level; nodes are one below the finest level.
-	depth int
+	domains *domains
 	// holders and others report, by role, whether it is in Roles and in Others.
 	holders, others []bool
 }
@@ -17,14 +14,14 @@ type apartRule struct {
 func (p *problem) addAntiAffinity() {
 	for i := range p.gang.AntiAffinity {
 		spec := &p.gang.AntiAffinity[i]
-		rule := apartRule{depth: p.depth(spec.Level)}
+		rule := apartRule{domains: p.domainsOf(spec.Level), holders: p.roleSet(spec.Roles), others: p.roleSet(spec.Others)}
 		for r := range p.roles {
-			name := p.roles[r].spec.Name
-			holder, other := slices.Contains(spec.Roles, name), slices.Contains(spec.Others, name)
-			rule.holders, rule.others = append(rule.holders, holder), append(rule.others, other)
-			if holder || other {
+			if rule.holders[r] || rule.others[r] {
 				p.roles[r].apart = append(p.roles[r].apart, int32(i))
 			}
+		}
+		if rule.domains.depth < 0 {
+			p.tell(rule.domains, nil)
 		}
 		p.apart = append(p.apart, rule)
 	}
@@ -38,7 +35,7 @@ type apartCounts struct {
 	rules []domainCounts
 }
 
-// domainCounts has members of a rule's Roles and Others by vertex at the rule's depth.
+// domainCounts has members of a rule's Roles and Others by domain.
 type domainCounts struct{ holders, others map[int32]int32 }
 
 // newApartCounts counts the members that run already.
@@ -60,19 +57,11 @@ func newApartCounts(p *problem) apartCounts {
 	return c
 }
 
-// domain returns the domain of a rule that a node is in. ok is false for a node without
-// the rule's level.
-func (c *apartCounts) domain(rule *apartRule, pos int32) (v int32, ok bool) {
-	f := c.p.snap.fabric
-	v = f.at(rule.depth, pos)
-	return v, f.real(rule.depth, v)
-}
-
 // change adds n members of a role on a node.
 func (c *apartCounts) change(role int, pos, n int32) {
 	for _, i := range c.p.roles[role].apart {
 		rule := &c.p.apart[i]
-		v, ok := c.domain(rule, pos)
+		v, ok := rule.domains.at(pos)
 		if !ok {
 			continue
 		}
@@ -91,8 +80,8 @@ func (c *apartCounts) room(role int, pos int32, onlyNodes bool) int32 {
 	room := int32(maxSlots)
 	for _, i := range c.p.roles[role].apart {
 		rule := &c.p.apart[i]
-		v, ok := c.domain(rule, pos)
-		if !ok || onlyNodes && rule.depth <= c.p.snap.fabric.levels {
+		v, ok := rule.domains.at(pos)
+		if !ok || onlyNodes && !rule.domains.areNodes() {
 			continue
 		}
 		holder, other := rule.holders[role], rule.others[role]

@@ -40,6 +40,7 @@ func (p *problem) assign(pp *partial) []Assignment {
 	out := make([]Assignment, 0, members)
 	nodes := make([]int32, 0, members)
 	rails := newRails(p)
+	numbers := newOrderNumbers(p)
 	for _, i := range p.byRoleName() {
 		x := &p.batches[i]
 		inFabricOrder(perBatch[i])
@@ -55,6 +56,7 @@ func (p *problem) assign(pp *partial) []Assignment {
 				if n == len(nodes) {
 					break
 				}
+				numbers.add(int32(i), nodes[n], len(out))
 				out = append(out, Assignment{
 					Role: p.roles[x.role].spec.Name, Member: m.Name,
 					Node: pp.f.names[nodes[n]], Rail: rails.take(x.role, nodes[n]),
@@ -63,7 +65,49 @@ func (p *problem) assign(pp *partial) []Assignment {
 			}
 		}
 	}
+	numbers.set(pp.log, out)
 	return out
+}
+
+// orderNumbers sets Assignment.Order.
+type orderNumbers struct {
+	p *problem
+	// at has, by batch and node, the indices of the assignments. It is nil if no rule
+	// depends on the order of members.
+	at map[batchNode][]int
+}
+
+type batchNode struct{ batch, pos int32 }
+
+func newOrderNumbers(p *problem) orderNumbers {
+	if !p.ordered() {
+		return orderNumbers{p: p}
+	}
+	return orderNumbers{p: p, at: map[batchNode][]int{}}
+}
+
+// add adds the assignment with an index. Assignments come in rank order.
+func (o *orderNumbers) add(batch, pos int32, index int) {
+	if o.at != nil && o.p.roles[o.p.batches[batch].role].ordered() {
+		key := batchNode{batch, pos}
+		o.at[key] = append(o.at[key], index)
+	}
+}
+
+// set numbers the assignments as the log of the placement has them.
+func (o *orderNumbers) set(log []place, out []Assignment) {
+	if o.at == nil {
+		return
+	}
+	number := 0
+	for _, l := range log {
+		key := batchNode{l.batch, l.pos}
+		for range min(int(l.n), len(o.at[key])) {
+			number++
+			out[o.at[key][0]].Order = number
+			o.at[key] = o.at[key][1:]
+		}
+	}
 }
 
 // inFabricOrder sorts places by slice, then by position. Slices are ordered by their first

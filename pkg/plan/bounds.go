@@ -52,7 +52,32 @@ func (b *bounds) mayHold(depth int, v int32) bool {
 			return false
 		}
 	}
+	for i := range b.p.spreads {
+		if !b.maySpread(&b.p.spreads[i], depth, v) {
+			return false
+		}
+	}
 	return true
+}
+
+// maySpread returns false if the domains of a spread rule inside a domain take too few
+// members, however high the smallest number gets.
+func (b *bounds) maySpread(rule *spreadRule, depth int, v int32) bool {
+	want := int64(0)
+	for r, n := range b.total {
+		if rule.holders[r] && rule.counted[r] {
+			want += n
+		}
+	}
+	lo, hi := b.partial.f.span(depth, v)
+	seen := map[int32]bool{}
+	for pos := lo; pos < hi && want > 0; pos++ {
+		if d, ok := rule.domains.at(pos); ok && !seen[d] {
+			seen[d] = true
+			want -= int64(max(0, rule.skew+rule.highest-rule.existing[d]))
+		}
+	}
+	return want <= 0
 }
 
 // eligible returns true if a domain lies inside a real domain of the required level.

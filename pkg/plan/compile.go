@@ -27,6 +27,8 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	p.addScopes()
 	p.addSlices()
 	p.addAntiAffinity()
+	p.addSpreads()
+	p.addAffinities()
 	p.addNodes()
 	p.ownConfinements, p.ownWishes = len(p.confinements), len(p.wishes)
 	return p, nil

@@ -82,7 +82,7 @@ func newChoice(depth int, v int32, soft bool) choice {
 func (c *construct) run(i int) bool {
 	c.p.steps++
 	if i == len(c.order) {
-		return true
+		return !c.p.ordered() || c.fillInOrder()
 	}
 	if c.p.steps >= c.until {
 		return false
@@ -94,6 +94,9 @@ func (c *construct) run(i int) bool {
 	depth, v, ok := c.home(batch)
 	if !ok {
 		return false
+	}
+	if c.p.ordered() && !c.p.batches[batch].sliced {
+		return c.run(i + 1) // fillInOrder places it
 	}
 	mark := len(c.partial.log)
 	before := c.taken
@@ -210,11 +213,11 @@ func (c *construct) candidates(i, n int) []int32 {
 	return out
 }
 
-// pending counts, by role, the unplaced members that share a choice.
+// pending counts, by role, the unplaced members that share a choice, or all for -1.
 func (c *construct) pending(i, n int) []int64 {
 	want := make([]int64, len(c.p.roles))
 	for _, batch := range c.order[i:] {
-		if slices.Contains(c.of(batch), int32(n)) {
+		if n < 0 || slices.Contains(c.of(batch), int32(n)) {
 			want[c.p.batches[batch].role] += c.p.batches[batch].total()
 		}
 	}

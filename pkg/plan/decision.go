@@ -36,6 +36,10 @@ type Assignment struct {
 	// Rail is the index of the alignment unit for the member's devices. It is -1 if the
 	// devices span several units or if the member needs none.
 	Rail int
+	// Order numbers from 1 the members that a Spread or an Affinity rule names. If each is
+	// placed after all members with smaller numbers, the rules accept it. It is 0 for other
+	// members.
+	Order int
 }
 
 // Domain is one vertex of the fabric.
@@ -132,6 +136,12 @@ const (
 	CauseAlignment     = "alignment"
 	// CauseAntiAffinity is an AntiAffinity rule: another member is in the way.
 	CauseAntiAffinity = "anti-affinity to other members"
+	// CauseSpread is a Spread rule: too many counted members are in the domain already, or
+	// the node has no domain of it.
+	CauseSpread = "topology spread"
+	// CauseAffinity is an Affinity rule: no matching pod is in the domain, or the node has
+	// no domain of it.
+	CauseAffinity = "pod affinity"
 )
 
 // Change is a change of the cluster that would make the placement possible.

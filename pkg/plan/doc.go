@@ -41,7 +41,10 @@
 //     how many of them one node takes.
 //  8. AntiAffinity: no domain of the rule's level holds a member of a role in Roles and
 //     another member of a role in Others, bound members included.
-//  9. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
+//  9. Spread and Affinity: the members have an order (Assignment.Order) in which the
+//     rules accept each of them, with the pods that exist and the members before it. These
+//     are the rules of the stock filters, which see a member as soon as it is reserved.
+//  10. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
 //     with its own minimums. A group that is not complete places no member. A scope
 //     that states no minimum, nor its direct roles, needs all of them. Slices
 //     are rounded up to whole slices.
@@ -99,21 +102,26 @@
 // be cheaper. If construction fails, or its result is not proven to be the cheapest, an
 // exact search decides within the step budget. Both work on a partial placement.
 //
+// With Spread or Affinity rules, construction places member by member in an order that
+// they accept. The exact search looks for such an order of each placement that it would
+// return. Counts bound what these rules leave of a domain, whatever the order.
+//
 // # Files, from the bottom up
 //
 // A file uses only its own line and the lines above it.
 //
 //   - Tools: names.go (natural order), pages.go, heap.go, picker.go.
-//   - Input and output: layout.go, gang.go, request.go, decision.go, why.go.
+//   - Input and output: layout.go, gang.go, constraints.go, request.go, decision.go, why.go.
 //   - One node: class.go; need.go, pairing.go, shape.go (a need compiled for counting).
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
 //     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
-//   - The request compiled: problem.go; allowed.go, apart.go, scope.go,
-//     quorumchoice.go, batch.go; compile.go.
+//   - The request compiled: problem.go; allowed.go, domains.go, apart.go, spread.go,
+//     affinity.go, order.go, scope.go, quorumchoice.go, batch.go; compile.go.
 //   - A partial placement: rails.go, partial.go; filters.go (calls of Fits), cost.go,
 //     fingerprint.go, basedomain.go.
-//   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go, exact.go.
+//   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go (with
+//     fillinorder.go), exact.go.
 //   - The search: bounds.go, candidates.go, search.go (one quorum), choose.go (all).
 //   - The decision: extras.go, assign.go, explain.go, plan.go.
 package plan

@@ -23,6 +23,7 @@ type exact struct {
 	left         []int64 // by role, the members still to place
 	until        int
 	cut          bool // the step budget ended before the search did
+	unsure       bool // the search for an order of a placement's members was cut short
 	refused      *refusedNode
 	costToBeat   []int64 // nil if there is none
 	places       []place // of the best placement found
@@ -123,7 +124,7 @@ func (e *exact) addUnits(batch int32) {
 // placement.
 func (e *exact) run() (complete bool) {
 	e.walk(0, e.units[0].n, e.lo)
-	return !e.cut
+	return !e.cut && !e.unsure
 }
 
 // walk places the remaining members of unit u on positions >= from, and then all later
@@ -268,15 +269,21 @@ func (e *exact) leave(u int, pos int32, opens bool) {
 	}
 }
 
-// finish keeps a complete placement as the best if it is cheaper and the filters accept it.
+// finish keeps a complete placement as the best if it is cheaper, its members have an order
+// that the rules accept, and the filters accept it.
 func (e *exact) finish() {
 	e.buf = e.partial.cost(e.buf, e.broken)
 	if e.costToBeat != nil && slices.Compare(e.buf, e.costToBeat) >= 0 {
+		return
+	}
+	places, ok, proven := e.p.inOrder(e.partial.log)
+	e.unsure = e.unsure || !proven
+	if !ok {
 		return
 	}
 	if e.refused = e.partial.verify(); e.refused != nil {
 		return
 	}
 	e.costToBeat = slices.Clone(e.buf)
-	e.places = slices.Clone(e.partial.log)
+	e.places = slices.Clone(places)
 }

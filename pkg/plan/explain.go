@@ -126,7 +126,7 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) []Exclusion {
 	counts := make([]int, causes+len(p.dims))
 	var refused []string
 	for pos := lo; pos < hi; pos++ {
-		if pp.used(pos) || pp.slots(role, pos) > 0 {
+		if pp.used(pos) || pp.slots(role, pos) > 0 && pp.order.accepts(role, pos) {
 			continue
 		}
 		cause := p.cause(pp, role, pos)
@@ -156,6 +156,8 @@ const (
 	causeFilter
 	causeAlignment
 	causeAntiAffinity
+	causeSpread
+	causeAffinity
 	causes
 )
 
@@ -181,7 +183,13 @@ func (p *problem) cause(pp *partial, role int, pos int32) int {
 	if pp.apart.room(role, pos, false) == 0 {
 		return causeAntiAffinity
 	}
-	return causeFilter
+	if pp.slotsByCount(role, pos) == 0 {
+		return causeFilter
+	}
+	if !pp.order.acceptsSpread(role, pos) {
+		return causeSpread
+	}
+	return causeAffinity
 }
 
 func (p *problem) causeName(i int) string {
@@ -196,6 +204,10 @@ func (p *problem) causeName(i int) string {
 		return CauseAlignment
 	case causeAntiAffinity:
 		return CauseAntiAffinity
+	case causeSpread:
+		return CauseSpread
+	case causeAffinity:
+		return CauseAffinity
 	}
 	return p.dimName(i - causes)
 }
@@ -240,10 +252,10 @@ func (p *problem) changes(pp *partial, s shortage) []Change {
 // use, and no rule keeps its members out of whole domains.
 func (p *problem) usesNewNodes(role int) bool {
 	r := &p.roles[role]
-	if r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
+	if r.ordered() || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
 		return false
 	}
-	return !slices.ContainsFunc(r.apart, func(i int32) bool { return p.apart[i].depth <= p.snap.fabric.levels })
+	return !slices.ContainsFunc(r.apart, func(i int32) bool { return !p.apart[i].domains.areNodes() })
 }
 
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {

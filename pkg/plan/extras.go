@@ -3,7 +3,10 @@
 
 package plan
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // placeExtras places as many members beyond the quorum as have room, as near to the quorum
 // as possible. A group without members in the quorum gets at least its own minimum or no
@@ -122,8 +125,32 @@ func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	if !ok {
 		return c.depth, c.v
 	}
+	if c.p.ordered() {
+		filler.fillInOrder(batch, depth, v)
+		return depth, v
+	}
 	c.partial.fillSome(batch, depth, v, c.taken)
 	return depth, v
+}
+
+// fillInOrder places as many members of a batch as the rules between members accept after
+// those that have nodes. Slices are placed together or not at all.
+func (filler *extrasFiller) fillInOrder(batch int32, depth int, v int32) {
+	c := filler.c
+	if x := &c.p.batches[batch]; !x.sliced {
+		s := orderFiller{partial: c.partial, homes: []batchHome{{batch, depth, v, x.total()}}, ask: true}
+		s.run()
+		return
+	}
+	mark, taken := len(c.partial.log), maps.Clone(c.taken)
+	c.partial.fillSome(batch, depth, v, c.taken)
+	places, ok, _ := c.p.inOrder(c.partial.log)
+	if !ok {
+		c.partial.undo(mark)
+		c.taken = taken
+		return
+	}
+	c.partial.log = append(c.partial.log[:0], places...)
 }
 
 // prefer fixes a choice to the domain with room for most of the batch. Among equal domains

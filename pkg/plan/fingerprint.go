@@ -36,7 +36,7 @@ func (pp *partial) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
 func (pp *partial) contents(depth int, v int32) (l fingerprint, plain bool) {
 	f := pp.f
 	if depth > f.levels {
-		h := pp.p.snap.class(v).hash ^ pp.p.allowed[v]
+		h := pp.p.snap.class(v).hash ^ pp.p.marks[v]
 		return fingerprint{h, h}, pp.pristine(v)
 	}
 	x := &f.tables[depth].verts[v]

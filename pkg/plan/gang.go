@@ -21,17 +21,12 @@ type Gang struct {
 	Preferred string
 	// RDMA requires boundary levels for every role; Role.RDMA for one role.
 	RDMA bool
-	// AntiAffinity lists the rules that keep members apart.
+	// AntiAffinity, Spread and Affinity list the rules between members.
 	AntiAffinity []AntiAffinity
-}
-
-// AntiAffinity keeps members of some roles apart, as a required pod anti-affinity term
-// or a host port does. A domain of the level that holds a member of one of Roles holds no
-// other member of any role in Others. Nodes without the level are free of the rule.
-type AntiAffinity struct {
-	// Level is the name of a level, or NodeLevel.
-	Level         string
-	Roles, Others []string
+	Spread       []Spread
+	Affinity     []Affinity
+	// Partitions are the domains of these rules that are no levels of the fabric.
+	Partitions []Partition
 }
 
 // Group is a gang inside a gang: a CompositePodGroup, or a PodGroup in one.

@@ -31,6 +31,9 @@ type partial struct {
 	log           []place
 	// apart counts the members in the domains of each anti-affinity rule.
 	apart apartCounts
+	// order counts the members for the rules that depend on the order of members. The log
+	// is one order, and not always the right one.
+	order orderCounts
 	stats *Stats
 }
 
@@ -56,7 +59,7 @@ type place struct {
 func newPartial(p *problem) *partial {
 	f := p.snap.fabric
 	b := &partial{
-		p: p, f: f, stats: p.stats, offers: railOffers{}, apart: newApartCounts(p),
+		p: p, f: f, stats: p.stats, offers: railOffers{}, apart: newApartCounts(p), order: newOrderCounts(p),
 		slot:    newPages[int32](len(f.names)),
 		sums:    make([][][]int64, len(p.roles)),
 		opened:  make([][]int32, f.levels+1),
@@ -101,13 +104,22 @@ func (pp *partial) touch(pos int32) int {
 
 // slots returns how many more members of a role the node holds.
 func (pp *partial) slots(role int, pos int32) int32 {
-	if len(pp.p.roles[role].apart) > 0 {
-		return min(pp.slotsByCount(role, pos), pp.apart.room(role, pos, false))
+	slots := pp.slotsByCount(role, pos)
+	if r := &pp.p.roles[role]; slots > 0 && r.ruled() {
+		if len(r.apart) > 0 {
+			slots = min(slots, pp.apart.room(role, pos, false))
+		}
+		if r.ordered() {
+			slots = min(slots, pp.order.room(role, pos))
+		}
 	}
-	return pp.slotsByCount(role, pos)
+	return slots
 }
 
-// slotsByCount is slots without the anti-affinity rules between nodes.
+// ruled reports whether a rule between members names the role.
+func (r *role) ruled() bool { return len(r.apart) > 0 || r.ordered() }
+
+// slotsByCount is slots without the rules between members on several nodes.
 func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
@@ -198,6 +210,7 @@ func (pp *partial) change(role int, pos, n int32) {
 		pp.remaining[i*len(pp.p.dims)+d] -= take * int64(n)
 	}
 	pp.apart.change(role, pos, n)
+	pp.order.change(role, pos, n)
 	pp.recount(i)
 	if is := pp.used(pos); is != was {
 		pp.mark(pos, is)

@@ -16,6 +16,7 @@ import (
 var (
 	seed        = flag.Uint64("seed", 20261123, "seed of the random simulations")
 	simulations = flag.Int("simulations", 20000, "number of random simulations compared with the reference")
+	withRules   = flag.Int("with-rules", 400, "number of random simulations for each kind of rule between members")
 )
 
 // TestReference compares the planner's answer and cost with those of the reference planner
@@ -121,5 +122,42 @@ func TestDomainString(t *testing.T) {
 		if got := domain.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestReferenceRules compares the planner with the reference planner on simulations that
+// have one kind of rule between members each.
+func TestReferenceRules(t *testing.T) {
+	for name, add := range map[string]func(d dice, sim *simulation){
+		"anti-affinity": drawAntiAffinity,
+		"spread":        drawSpread,
+		"affinity":      drawAffinity,
+		"all": func(d dice, sim *simulation) {
+			drawAntiAffinity(d, sim)
+			drawSpread(d, sim)
+			drawAffinity(d, sim)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			placed := 0
+			for i := range *withRules {
+				d := seeded(*seed+4, uint64(i))
+				sim := draw(d)
+				g := &sim.gang
+				g.AntiAffinity, g.Spread, g.Affinity, g.Partitions = nil, nil, nil, nil
+				if often(d, 6) {
+					simplify(d, sim)
+				}
+				add(d, sim)
+				decision, err := compare(sim)
+				if err != nil {
+					t.Fatalf("simulation %d of seed %d: %v\n%s", i, *seed+4, err, sim)
+				}
+				if decision.Placed {
+					placed++
+				}
+			}
+			t.Logf("%d simulations of seed %d: %d placed, answer and cost equal to the reference in all", *withRules, *seed+4, placed)
+		})
 	}
 }

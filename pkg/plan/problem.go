@@ -30,9 +30,17 @@ type problem struct {
 	ownConfinements, ownWishes int
 	batches                    []batch
 	apart                      []apartRule
-	// allowed identifies, for each position, the roles that may use only some nodes and
-	// may use this one. It is empty if no role is so.
-	allowed map[int32]uint64
+	spreads                    []spreadRule
+	affinities                 []affinityRule
+	// partitions are the compiled partitions by their index, nil until a rule uses one.
+	// roleIndex is the index of each role by its name, nil until a rule names one.
+	partitions []*domains
+	roleIndex  map[string]int
+	// marks differ between positions that Role.Nodes or the domains of rules tell apart. It
+	// is nil if there are no such roles and rules.
+	marks map[int32]uint64
+	// told counts the domains of rules in marks.
+	told int
 	// fresh is the index of the first batch that the last batchesFor made.
 	fresh    int
 	accepted map[fitsKey]int32
@@ -54,8 +62,8 @@ type role struct {
 	rule                 sliceRule
 	// taken are the spread domains of slices with bound members.
 	taken []int32
-	// apart are the indices of the anti-affinity rules that name the role.
-	apart []int32
+	// apart, spreads and affinities are the indices of the rules that name the role.
+	apart, spreads, affinities []int32
 }
 
 // sliceRule holds the levels of a slice as depths; 0 is none.

@@ -14,7 +14,7 @@ func (r *reference) apart(role, node int) bool {
 		if !holds && !matches {
 			continue
 		}
-		near := r.membersNear(r.depthOf(rule.Level), node)
+		near := r.membersNear(rule.Level, node)
 		near[name]-- // itself
 		if holds && totalOf(near, rule.Others) > 0 || matches && totalOf(near, rule.Roles) > 0 {
 			return false
@@ -24,15 +24,15 @@ func (r *reference) apart(role, node int) bool {
 }
 
 // membersNear counts, by role, the members in the domain of a node, none if the node
-// lacks the level.
-func (r *reference) membersNear(depth, node int) map[string]int {
+// is in none.
+func (r *reference) membersNear(level string, node int) map[string]int {
 	near := map[string]int{}
-	home, real := r.domain(depth, node)
+	home, real := r.ruleDomain(level, node)
 	if !real {
 		return near
 	}
 	count := func(role, n, members int) {
-		if at, real := r.domain(depth, n); real && at == home {
+		if at, real := r.ruleDomain(level, n); real && at == home {
 			near[r.sim.gang.Roles[role].Name] += members
 		}
 	}

@@ -134,7 +134,7 @@ func (r *reference) evaluate() {
 		return
 	}
 	c := r.price(broken + n)
-	if r.best == nil || slices.Compare(c, r.best) < 0 {
+	if (r.best == nil || slices.Compare(c, r.best) < 0) && r.orderly() {
 		r.best = c
 	}
 }

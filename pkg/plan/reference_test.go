@@ -65,6 +65,8 @@ type reference struct {
 	memo  map[string]bool
 	best  []int64
 	nodes map[string]int
+	// domains are those of each node, by the level that a rule between members names.
+	domains map[string][]string
 }
 
 // solve returns the lowest cost, or nil if nothing fits.

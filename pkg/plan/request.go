@@ -41,25 +41,7 @@ func (g *Gang) check(l *Layout) *fault {
 	if g.Min < 0 || g.Min > members {
 		return faultf("min", "%d of %d members", g.Min, members)
 	}
-	return g.checkAntiAffinity(l)
-}
-
-func (g *Gang) checkAntiAffinity(l *Layout) *fault {
-	for i := range g.AntiAffinity {
-		rule := &g.AntiAffinity[i]
-		if rule.Level == "" {
-			return faultf("antiAffinity", "it names no level")
-		}
-		if f := checkLevels(l, "antiAffinity ", rule.Level, ""); f != nil {
-			return f
-		}
-		for _, name := range slices.Concat(rule.Roles, rule.Others) {
-			if !slices.ContainsFunc(g.Roles, func(r Role) bool { return r.Name == name }) {
-				return faultf("antiAffinity", "role %q does not exist", name)
-			}
-		}
-	}
-	return nil
+	return g.checkConstraints(l)
 }
 
 func checkLevels(l *Layout, subject, required, preferred string) *fault {

@@ -111,18 +111,6 @@ func (s *script) deviceOption(r *plan.Role, kinds []int) func(string) error {
 	}
 }
 
-// newAntiAffinity reads "apart LEVEL ROLES OTHERS", with commas between roles. Without
-// OTHERS the roles keep apart from each other.
-func (s *script) newAntiAffinity(words []string) error {
-	rule := plan.AntiAffinity{Level: words[0], Roles: strings.Split(words[1], ",")}
-	rule.Others = rule.Roles
-	if len(words) > 2 {
-		rule.Others = strings.Split(words[2], ",")
-	}
-	s.gang.AntiAffinity = append(s.gang.AntiAffinity, rule)
-	return nil
-}
-
 // newRefusal parses "refuse ROLE NODE MOST": the filters accept only MOST members there.
 func (s *script) newRefusal(words []string) error {
 	most := 0
@@ -185,10 +173,14 @@ func (s *script) show(d *plan.Decision) {
 }
 
 func member(a plan.Assignment) string {
-	if a.Rail < 0 {
-		return a.Member
+	name := a.Member
+	if a.Rail >= 0 {
+		name += fmt.Sprintf("@%d", a.Rail)
 	}
-	return fmt.Sprintf("%s@%d", a.Member, a.Rail)
+	if a.Order > 0 {
+		name += fmt.Sprintf("#%d", a.Order)
+	}
+	return name
 }
 
 // bind binds the last plan. Members get their nodes. Nodes lose the members' resources,

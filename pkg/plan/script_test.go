@@ -103,8 +103,8 @@ func (s *script) command(line string) error {
 		return s.newRole(words[1:])
 	case "group":
 		return s.newGroup(words[1:])
-	case "apart":
-		return s.newAntiAffinity(words[1:])
+	case "partition", "apart", "spread", "near":
+		return s.newRule(words[0], words[1:])
 	case "refuse":
 		return s.newRefusal(words[1:])
 	case "budget":

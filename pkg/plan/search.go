@@ -20,6 +20,8 @@ const (
 	// maxTried is the maximum number of candidates in a larger fabric for construction
 	// after a success. maxImproved is the maximum number of exact searches after a success.
 	maxTried, maxImproved = 8, 4
+	// maxTriedInOrder is maxTried for gangs whose members are placed one after the other.
+	maxTriedInOrder = 2
 	// One exact search gets at least 1/exactShare of the budget without a placement, and
 	// 1/improveShare if it can only improve a placement.
 	exactShare, improveShare = 8, 128
@@ -120,7 +122,7 @@ func (s *search) tryLevel(depth int) {
 		if s.beaten(bound) {
 			return
 		}
-		if s.p.left()*constructHalf <= s.p.size || s.triedAfterSuccess >= maxTried && !s.tiny {
+		if s.p.left()*constructHalf <= s.p.size || s.triedAfterSuccess >= s.maxTried() && !s.tiny {
 			s.proven = false
 			return
 		}
@@ -129,6 +131,13 @@ func (s *search) tryLevel(depth int) {
 			return // no bound after this one is lower
 		}
 	}
+}
+
+func (s *search) maxTried() int {
+	if s.p.ordered() {
+		return maxTriedInOrder
+	}
+	return maxTried
 }
 
 // beaten returns true if no placement with that lower bound can become the best.
@@ -245,7 +254,9 @@ func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	if !c.run(0) {
 		return nil
 	}
-	s.partial.compact()
+	if !s.p.ordered() {
+		s.partial.compact()
+	}
 	cost := s.partial.cost(nil, s.p.broken(s.partial.f, s.partial.log))
 	if s.best == nil || slices.Compare(cost, s.best.cost) < 0 {
 		built = &solution{slices.Clone(s.partial.log), cost}

@@ -109,30 +109,14 @@ func drawGang(d dice, sim *simulation) {
 		g.Roles = append(g.Roles, r)
 	}
 	drawMinimums(d, g)
-	drawAntiAffinity(d, sim)
-}
-
-// drawAntiAffinity sometimes keeps roles apart.
-func drawAntiAffinity(d dice, sim *simulation) {
-	g := &sim.gang
-	if !often(d, 4) {
-		return
+	if often(d, 4) {
+		drawAntiAffinity(d, sim)
 	}
-	for range 1 + d.roll(2) {
-		level := drawLevel(d, sim, 10)
-		if level == "" {
-			level = plan.NodeLevel
-		}
-		rule := plan.AntiAffinity{Level: level}
-		for i := range g.Roles {
-			if often(d, 6) {
-				rule.Roles = append(rule.Roles, g.Roles[i].Name)
-			}
-			if often(d, 6) {
-				rule.Others = append(rule.Others, g.Roles[i].Name)
-			}
-		}
-		g.AntiAffinity = append(g.AntiAffinity, rule)
+	if often(d, 2) {
+		drawSpread(d, sim)
+	}
+	if often(d, 2) {
+		drawAffinity(d, sim)
 	}
 }
 

@@ -44,7 +44,7 @@ func (sim *simulation) validate(d *plan.Decision) error {
 	if _, ok := r.checkSlices(); !ok {
 		return fmt.Errorf("a slice is not together or shares a spread domain")
 	}
-	return nil
+	return r.checkOrder(d)
 }
 
 // given returns the node of each placed member, by role.

@@ -1,0 +1,138 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// AntiAffinity keeps members of some roles apart, as a required pod anti-affinity term
+// or a host port does. A domain of the level that holds a member of one of Roles holds no
+// other member of any role in Others. Nodes without the level are free of the rule.
+type AntiAffinity struct {
+	// Level is the name of a level or of a partition, or NodeLevel.
+	Level         string
+	Roles, Others []string
+}
+
+// Partition divides nodes into domains that are no level of the fabric, for example by a
+// node label.
+type Partition struct {
+	// Name is the partition's name in rules. It must differ from the names of levels.
+	Name string
+	// Domains is, by node name, the domain of each node that is in one.
+	Domains map[string]string
+}
+
+// Spread limits how unevenly members are spread over domains, as a topology spread
+// constraint of pods does that must be satisfied. Members of Roles are placed one after the
+// other, each only on a node with the level, in a domain where afterwards the number of
+// counted members is at most MaxSkew larger than the smallest number of any domain.
+type Spread struct {
+	// Level is the name of a level or of a partition, or NodeLevel. The domains of all nodes
+	// count for the smallest number, so nodes that must not count are left out of a
+	// partition.
+	Level string
+	// Roles are the roles whose members keep the rule. Counted are the roles whose members
+	// count, for the members of Roles that are placed after them. Bound members do not count
+	// unless they are in Existing.
+	Roles, Counted []string
+	MaxSkew        int
+	// MinDomains is the fewest domains. With fewer domains, the smallest number is zero.
+	MinDomains int
+	// Existing is, by node name, the number of pods that count already.
+	Existing map[string]int
+}
+
+// Affinity keeps members near others, as the required pod affinity terms of a pod do.
+// Members of Roles are placed one after the other, each in domains where a matching pod
+// is: for each level, one domain of it holds the member and some matching pod. If there is
+// no matching pod in any domain, a member of Roles that is also in Matching may be placed
+// on any node with all the levels.
+type Affinity struct {
+	// Levels are names of levels or partitions, or NodeLevel, one for each term.
+	Levels []string
+	// Roles are the roles whose members have the terms. Matching are the roles whose members
+	// match all terms. Bound members do not match unless they are in Existing.
+	Roles, Matching []string
+	// Existing are the names of the nodes that have a matching pod already.
+	Existing []string
+}
+
+// checkConstraints returns the first fault of the rules between members, or nil.
+func (g *Gang) checkConstraints(l *Layout) *fault {
+	if len(g.AntiAffinity)+len(g.Spread)+len(g.Affinity)+len(g.Partitions) == 0 {
+		return nil
+	}
+	if f := g.checkPartitions(l); f != nil {
+		return f
+	}
+	c := ruleChecker{g: g, layout: l, roles: make(map[string]bool, len(g.Roles))}
+	for i := range g.Roles {
+		c.roles[g.Roles[i].Name] = true
+	}
+	for i := range g.AntiAffinity {
+		rule := &g.AntiAffinity[i]
+		if f := c.check("antiAffinity", []string{rule.Level}, rule.Roles, rule.Others); f != nil {
+			return f
+		}
+	}
+	for i := range g.Spread {
+		rule := &g.Spread[i]
+		if f := c.check("spread", []string{rule.Level}, rule.Roles, rule.Counted); f != nil {
+			return f
+		}
+		if rule.MaxSkew < 1 {
+			return faultf("spread maxSkew", "%d", rule.MaxSkew)
+		}
+	}
+	for i := range g.Affinity {
+		rule := &g.Affinity[i]
+		if f := c.check("affinity", rule.Levels, rule.Roles, rule.Matching); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func (g *Gang) checkPartitions(l *Layout) *fault {
+	for i := range g.Partitions {
+		name := g.Partitions[i].Name
+		_, isLevel := l.level(name)
+		if name == "" || isLevel || g.partition(name) != i {
+			return faultf("partition "+name, "its name is empty or taken")
+		}
+	}
+	return nil
+}
+
+// ruleChecker checks the names of levels and roles in rules.
+type ruleChecker struct {
+	g      *Gang
+	layout *Layout
+	roles  map[string]bool
+}
+
+func (c *ruleChecker) check(subject string, levels, roles, others []string) *fault {
+	if len(levels) == 0 || slices.Contains(levels, "") {
+		return faultf(subject, "it names no level")
+	}
+	for _, level := range levels {
+		if c.g.partition(level) >= 0 {
+			continue
+		}
+		if f := checkLevels(c.layout, subject+" ", level, ""); f != nil {
+			return f
+		}
+	}
+	for _, name := range slices.Concat(roles, others) {
+		if !c.roles[name] {
+			return faultf(subject, "role %q does not exist", name)
+		}
+	}
+	return nil
+}
+
+// partition returns the index of a partition, -1 for an unknown name.
+func (g *Gang) partition(name string) int {
+	return slices.IndexFunc(g.Partitions, func(p Partition) bool { return p.Name == name })
+}

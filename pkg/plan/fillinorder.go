@@ -1,0 +1,263 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// orderFiller puts the members of several batches on nodes one after the other, each where
+// the rules between members accept it with the members before it. The log of the partial
+// placement then is an order that keeps these rules. A batch without an accepted node waits
+// for the members of other batches.
+type orderFiller struct {
+	partial *partial
+	homes   []batchHome
+	near    anchor
+	// even prefers the domains with the fewest members. Otherwise nodes and domains in use
+	// come first.
+	even bool
+	// ask calls the filters for each member, not only for the first on a node.
+	ask bool
+}
+
+// batchHome is a domain that must hold a batch, and the number of its members without a
+// node.
+type batchHome struct {
+	batch int32
+	depth int
+	v     int32
+	left  int64
+}
+
+// anchor is a domain of an affinity rule's first term in which all members that the rule
+// names are placed. The zero value, without a rule, does not limit the members.
+type anchor struct {
+	rule   *affinityRule
+	domain int32
+}
+
+// excludes reports whether a member of the role may not use the node.
+func (a *anchor) excludes(role int, pos int32) bool {
+	if a.rule == nil || !a.rule.holders[role] && !a.rule.matching[role] {
+		return false
+	}
+	v, ok := a.rule.terms[0].at(pos)
+	return !ok || v != a.domain
+}
+
+const (
+	// maxAnchors is the maximum number of domains tried for an affinity rule.
+	maxAnchors = 16
+	// maxScanned is the maximum number of nodes compared for each member. Larger domains are
+	// filled in fabric order.
+	maxScanned = 64
+)
+
+// fillInOrder places the batches without slices: their choices are made, and batches of
+// slices have their nodes. It restores the partial placement if it fails.
+func (c *construct) fillInOrder() bool {
+	pp := c.partial
+	mark := len(pp.log)
+	before := slices.Clone(pp.log)
+	for _, near := range c.anchors() {
+		for _, even := range []bool{false, true} {
+			filler := orderFiller{partial: pp, homes: c.homes(), near: near, even: even}
+			if filler.run() {
+				places, ok, _ := c.p.inOrder(pp.log)
+				if ok && pp.verify() == nil {
+					pp.log = slices.Clone(places)
+					return true
+				}
+			}
+			pp.undo(mark)
+			pp.log = append(pp.log[:0], before...)
+			if c.p.steps >= c.until {
+				return false
+			}
+		}
+	}
+	return false
+}
+
+// homes returns the domains of the batches without slices.
+func (c *construct) homes() []batchHome {
+	var homes []batchHome
+	for _, batch := range c.order {
+		if c.p.batches[batch].sliced {
+			continue
+		}
+		if depth, v, ok := c.home(batch); ok {
+			homes = append(homes, batchHome{batch, depth, v, c.p.batches[batch].total()})
+		}
+	}
+	return homes
+}
+
+// anchors lists domains for the first affinity rule that no existing pod matches: those
+// that have room for all its members by counts, the smallest first. The last anchor has no
+// rule.
+func (c *construct) anchors() []anchor {
+	none := []anchor{{}}
+	i := slices.IndexFunc(c.p.affinities, func(a affinityRule) bool { return a.exist == 0 })
+	if i < 0 {
+		return none
+	}
+	rule := &c.p.affinities[i]
+	lo, hi := c.partial.f.span(c.depth, c.v)
+	want := c.pending(0, -1)
+	room := map[int32][]int64{}
+	for pos := lo; pos < hi; pos++ {
+		v, ok := rule.terms[0].at(pos)
+		if !ok {
+			continue
+		}
+		if room[v] == nil {
+			room[v] = make([]int64, len(want))
+		}
+		for r := range want {
+			room[v][r] += int64(c.partial.slots(r, pos))
+		}
+	}
+	c.p.steps += int(hi-lo)/scanSteps + 1
+	var found []anchor
+	for v, slots := range room {
+		enough := true
+		for r, n := range want {
+			enough = enough && (!rule.holders[r] || slots[r] >= n)
+		}
+		if enough {
+			found = append(found, anchor{rule, v})
+		}
+	}
+	slices.SortFunc(found, func(a, b anchor) int {
+		return cmp.Or(slices.Compare(room[a.domain], room[b.domain]), cmp.Compare(a.domain, b.domain))
+	})
+	return append(found[:min(len(found), maxAnchors)], none...)
+}
+
+// run places all members. It returns false if some find no node, and keeps the others.
+func (s *orderFiller) run() bool {
+	left := int64(0)
+	for i := range s.homes {
+		left += s.homes[i].left
+	}
+	for left > 0 {
+		put := int64(0)
+		for i := range s.homes {
+			put += s.fill(&s.homes[i])
+		}
+		if put == 0 {
+			return false
+		}
+		left -= put
+	}
+	return true
+}
+
+// fill places as many members of a batch as find a node now. It returns their number.
+func (s *orderFiller) fill(h *batchHome) int64 {
+	lo, hi := s.partial.f.span(h.depth, h.v)
+	before := h.left
+	if hi-lo > maxScanned {
+		for h.left > 0 && s.sweep(h, lo, hi) {
+			s.partial.p.steps += int(hi-lo)/(maxScanned*scanSteps) + 1
+		}
+		return before - h.left
+	}
+	for h.left > 0 {
+		pos, ok := s.best(h, lo, hi)
+		if !ok {
+			break
+		}
+		s.put(h, pos)
+		s.partial.p.steps++
+	}
+	return before - h.left
+}
+
+// sweep visits the nodes in fabric order and puts members on each that takes some.
+func (s *orderFiller) sweep(h *batchHome, lo, hi int32) (progress bool) {
+	for pos := lo; pos < hi && h.left > 0; pos++ {
+		for h.left > 0 && s.takes(h, pos) && s.put(h, pos) {
+			progress = true
+			if s.even {
+				break
+			}
+		}
+	}
+	return progress
+}
+
+// takes reports whether the node takes the next member of a batch.
+func (s *orderFiller) takes(h *batchHome, pos int32) bool {
+	role := s.partial.p.batches[h.batch].role
+	return s.partial.order.accepts(role, pos) && !s.near.excludes(role, pos) && s.partial.slots(role, pos) > 0
+}
+
+// put puts the next member of a batch on a node, unless the filters refuse it.
+func (s *orderFiller) put(h *batchHome, pos int32) bool {
+	role := s.partial.p.batches[h.batch].role
+	if (s.ask || s.partial.on(role, pos) == 0) && s.partial.admitted(role, pos, 1) == 0 {
+		return false
+	}
+	s.partial.put(h.batch, 0, pos, 1)
+	h.left--
+	return true
+}
+
+// best returns the best node for the next member of a batch.
+func (s *orderFiller) best(h *batchHome, lo, hi int32) (pos int32, ok bool) {
+	var top nodeChoice
+	for at := lo; at < hi; at++ {
+		if !s.takes(h, at) {
+			continue
+		}
+		if x := s.choice(h, at); !ok || x.before(&top, h.left) {
+			top, ok = x, true
+		}
+	}
+	return top.id, ok
+}
+
+// nodeChoice is a node for the next member, with what makes it better or worse.
+type nodeChoice struct {
+	option
+	load    int64
+	opened  int
+	unclean bool
+	used    bool
+}
+
+func (s *orderFiller) choice(h *batchHome, pos int32) nodeChoice {
+	pp, role := s.partial, s.partial.p.batches[h.batch].role
+	x := nodeChoice{option: option{id: pos, room: int64(pp.slots(role, pos))}, used: pp.used(pos)}
+	if s.even {
+		x.load = pp.order.load(role, pos)
+	}
+	for depth := pp.f.levels; depth > 0 && x.opened == 0; depth-- {
+		if pp.opened[depth][pp.f.at(depth, pos)] > 0 {
+			x.opened = depth
+		}
+	}
+	x.unclean = len(pp.p.roles[role].roll.shape.pairs) > 0 && pp.cleanRoom(role, pos) == 0
+	return x
+}
+
+// before orders choices: few members in the spread domains, a fine domain in use, paired
+// devices, a node in use, and then as picker does.
+func (x *nodeChoice) before(y *nodeChoice, want int64) bool {
+	switch {
+	case x.load != y.load:
+		return x.load < y.load
+	case x.opened != y.opened:
+		return x.opened > y.opened
+	case x.unclean != y.unclean:
+		return y.unclean
+	case x.used != y.used:
+		return x.used
+	}
+	return better(x.option, y.option, want)
+}

@@ -1,0 +1,228 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
+
+// orderCounts counts members for the rules that are checked whenever a member is placed:
+// spread and affinity. Each member meets such a rule with the members placed before it, so
+// a placement is valid if some order of its members is.
+type orderCounts struct {
+	p          *problem
+	spreads    []spreadCounts
+	affinities []affinityCounts
+}
+
+func newOrderCounts(p *problem) orderCounts {
+	c := orderCounts{p: p}
+	for i := range p.spreads {
+		c.spreads = append(c.spreads, newSpreadCounts(&p.spreads[i]))
+	}
+	for i := range p.affinities {
+		c.affinities = append(c.affinities, newAffinityCounts(&p.affinities[i]))
+	}
+	return c
+}
+
+// ordered reports whether the order of members matters.
+func (p *problem) ordered() bool { return len(p.spreads)+len(p.affinities) > 0 }
+
+// ordered reports whether the order matters in which members of the role are placed.
+func (r *role) ordered() bool { return len(r.spreads)+len(r.affinities) > 0 }
+
+// change adds n members of a role on a node.
+func (c *orderCounts) change(role int, pos, n int32) {
+	r := &c.p.roles[role]
+	for _, i := range r.spreads {
+		if v, ok := c.spreads[i].rule.domains.at(pos); ok {
+			c.spreads[i].change(role, v, n)
+		}
+	}
+	for _, i := range r.affinities {
+		c.affinities[i].change(role, pos, n)
+	}
+}
+
+// accepts reports whether the rules allow the next member of a role on a node.
+func (c *orderCounts) accepts(role int, pos int32) bool {
+	return c.acceptsSpread(role, pos) && c.acceptsAffinity(role, pos)
+}
+
+func (c *orderCounts) acceptsSpread(role int, pos int32) bool {
+	for _, i := range c.p.roles[role].spreads {
+		if s := &c.spreads[i]; s.rule.holders[role] {
+			if v, ok := s.rule.domains.at(pos); !ok || !s.accepts(role, v) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (c *orderCounts) acceptsAffinity(role int, pos int32) bool {
+	for _, i := range c.p.roles[role].affinities {
+		if a := &c.affinities[i]; a.rule.holders[role] && !a.accepts(role, pos) {
+			return false
+		}
+	}
+	return true
+}
+
+// room returns an upper bound of the further members of a role on a node, whatever the
+// order in which all members are placed.
+func (c *orderCounts) room(role int, pos int32) int32 {
+	room := int32(maxSlots)
+	r := &c.p.roles[role]
+	for _, i := range r.spreads {
+		s := &c.spreads[i]
+		if !s.rule.holders[role] {
+			continue
+		}
+		v, ok := s.rule.domains.at(pos)
+		if !ok {
+			return 0
+		}
+		room = min(room, s.room(role, v))
+	}
+	for _, i := range r.affinities {
+		if a := &c.affinities[i]; a.rule.holders[role] && !a.rule.covers(pos) {
+			return 0
+		}
+	}
+	return room
+}
+
+// load returns the sum of the numbers of the spread domains that a further member of the
+// role on a node would count in.
+func (c *orderCounts) load(role int, pos int32) int64 {
+	sum := int64(0)
+	for _, i := range c.p.roles[role].spreads {
+		if s := &c.spreads[i]; s.rule.counted[role] {
+			if v, ok := s.rule.domains.at(pos); ok {
+				sum += int64(s.now[v])
+			}
+		}
+	}
+	return sum
+}
+
+// inOrder returns places in an order in which the rules accept each member. ok is false if
+// there is none. proven is false if the search for it was cut short.
+func (p *problem) inOrder(places []place) (out []place, ok, proven bool) {
+	if !p.ordered() {
+		return places, true, true
+	}
+	s := orderSearch{p: p, counts: newOrderCounts(p), proven: true}
+	if s.keeps(places) {
+		return places, true, true
+	}
+	s.counts = newOrderCounts(p)
+	s.failed = map[string]bool{}
+	members := int32(0)
+	for _, l := range places {
+		if !p.roles[p.batches[l.batch].role].ordered() {
+			s.out = append(s.out, l)
+			continue
+		}
+		members += l.n
+		i := slices.IndexFunc(s.left, func(o place) bool { return o.batch == l.batch && o.slice == l.slice && o.pos == l.pos })
+		if i < 0 {
+			s.left = append(s.left, l)
+			continue
+		}
+		s.left[i].n += l.n
+	}
+	s.until = p.steps + orderSteps*(1+int(members))*(1+len(s.left)/scanSteps)
+	ok = s.walk(members)
+	return s.out, ok, ok || s.proven
+}
+
+// orderSteps is how many steps the search for an order may take for each member. The first
+// order that it tries is right unless several rules depend on each other.
+const orderSteps = 16
+
+// orderSearch looks for an order of placed members.
+type orderSearch struct {
+	p      *problem
+	counts orderCounts
+	// left are the members without a place in the order yet, out is the order.
+	left, out []place
+	// failed has the sets of remaining members for which there is no order.
+	failed map[string]bool
+	until  int
+	proven bool
+}
+
+// keeps reports whether the order of the places is right.
+func (s *orderSearch) keeps(places []place) bool {
+	for _, l := range places {
+		role := s.p.batches[l.batch].role
+		for range l.n {
+			if !s.counts.accepts(role, l.pos) {
+				return false
+			}
+			s.counts.change(role, l.pos, 1)
+		}
+	}
+	return true
+}
+
+// walk puts the remaining members in order. It tries domains with few members first.
+func (s *orderSearch) walk(members int32) bool {
+	if members == 0 {
+		return true
+	}
+	key := s.key()
+	if s.failed[key] {
+		return false
+	}
+	if s.p.steps += 1 + len(s.left)/scanSteps; s.p.steps > s.until {
+		s.proven = false
+		return false
+	}
+	for _, i := range s.next() {
+		l := &s.left[i]
+		role := s.p.batches[l.batch].role
+		l.n--
+		s.counts.change(role, l.pos, 1)
+		s.out = append(s.out, place{l.batch, l.slice, l.pos, 1})
+		if s.walk(members - 1) {
+			return true
+		}
+		s.out = s.out[:len(s.out)-1]
+		s.counts.change(role, l.pos, -1)
+		l.n++
+	}
+	s.failed[key] = true
+	return false
+}
+
+// next lists the indices of the places that the rules accept now. It lists places that are
+// equal to the rules once.
+func (s *orderSearch) next() []int {
+	var out []int
+	for i := range s.left {
+		l := &s.left[i]
+		role := s.p.batches[l.batch].role
+		same := func(j int) bool { return s.left[j].pos == l.pos && s.p.batches[s.left[j].batch].role == role }
+		if l.n > 0 && !slices.ContainsFunc(out, same) && s.counts.accepts(role, l.pos) {
+			out = append(out, i)
+		}
+	}
+	load := func(i int) int64 { return s.counts.load(s.p.batches[s.left[i].batch].role, s.left[i].pos) }
+	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(load(a), load(b)) })
+	return out
+}
+
+func (s *orderSearch) key() string {
+	var key []byte
+	for i := range s.left {
+		key = binary.AppendVarint(key, int64(s.left[i].n))
+	}
+	return string(key)
+}

@@ -1,0 +1,176 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// spreadRule is a Spread compiled for the search.
+type spreadRule struct {
+	domains *domains
+	// holders and counted report, by role, whether it is in Roles and in Counted.
+	holders, counted []bool
+	skew             int32
+	// zero is true if there are so few domains that their smallest number counts as zero.
+	zero bool
+	// sizes has, by domain, the number of its nodes. existing is the number of pods that
+	// count already.
+	sizes, existing []int32
+	// highest is an upper bound of the smallest number of any domain, whatever the plan.
+	highest int32
+}
+
+// addSpreads compiles the rules that spread members.
+func (p *problem) addSpreads() {
+	for i := range p.gang.Spread {
+		spec := &p.gang.Spread[i]
+		rule := spreadRule{
+			domains: p.domainsOf(spec.Level), holders: p.roleSet(spec.Roles), counted: p.roleSet(spec.Counted),
+			skew: int32(min(spec.MaxSkew, maxSlots)),
+		}
+		rule.sizes = rule.domains.sizes()
+		rule.existing = p.existingIn(rule.domains, spec.Existing)
+		members, domains := 0, 0
+		for r := range p.roles {
+			if rule.holders[r] || rule.counted[r] {
+				p.roles[r].spreads = append(p.roles[r].spreads, int32(i))
+			}
+			if rule.counted[r] {
+				members += len(p.roles[r].spec.Members) - len(p.roles[r].bound)
+			}
+		}
+		for _, n := range rule.sizes {
+			if n > 0 {
+				domains++
+			}
+		}
+		rule.zero = domains < spec.MinDomains
+		rule.highest = rule.highestLeast(members)
+		p.tell(rule.domains, rule.existing)
+		p.spreads = append(p.spreads, rule)
+	}
+}
+
+// existingIn sums the pods of nodes by domain.
+func (p *problem) existingIn(d *domains, byNode map[string]int) []int32 {
+	out := make([]int32, d.count)
+	for node, n := range byNode {
+		pos, ok := p.snap.fabric.pos(node)
+		if !ok || n <= 0 {
+			continue
+		}
+		if v, ok := d.at(pos); ok {
+			out[v] += int32(min(n, maxSlots))
+		}
+	}
+	return out
+}
+
+// highestLeast returns the largest smallest number of any domain that so many members can
+// reach together.
+func (s *spreadRule) highestLeast(members int) int32 {
+	if s.zero {
+		return 0
+	}
+	var counts []int32
+	for v, n := range s.existing {
+		if s.sizes[v] > 0 {
+			counts = append(counts, n)
+		}
+	}
+	if len(counts) == 0 {
+		return 0
+	}
+	slices.Sort(counts)
+	least, left := int64(counts[0]), int64(members)
+	for i := range counts {
+		next := least + left
+		if i+1 < len(counts) {
+			next = int64(counts[i+1])
+		}
+		raise := min(next-least, left/int64(i+1))
+		least, left = least+raise, left-raise*int64(i+1)
+	}
+	return int32(least)
+}
+
+// spreadCounts counts members in the domains of a spread rule.
+type spreadCounts struct {
+	rule *spreadRule
+	// now has, by domain, the pods and members that count. held has only the members of
+	// Roles among them.
+	now, held []int32
+	// with has, by number, the domains with that number. least is the smallest number.
+	with  []int32
+	least int32
+}
+
+func newSpreadCounts(rule *spreadRule) spreadCounts {
+	c := spreadCounts{rule: rule, now: slices.Clone(rule.existing), held: make([]int32, len(rule.existing))}
+	for v, n := range c.now {
+		if rule.sizes[v] > 0 {
+			c.count(n, 1)
+		}
+	}
+	c.settle(0)
+	return c
+}
+
+// count adds domains with a number.
+func (c *spreadCounts) count(number, domains int32) {
+	if int(number) >= len(c.with) {
+		c.with = append(c.with, make([]int32, int(number)+1-len(c.with))...)
+	}
+	c.with[number] += domains
+}
+
+// settle finds the smallest number from a number on that none is below.
+func (c *spreadCounts) settle(from int32) {
+	c.least = from
+	for int(c.least) < len(c.with)-1 && c.with[c.least] == 0 {
+		c.least++
+	}
+}
+
+// change adds n members of a role in a domain.
+func (c *spreadCounts) change(role int, v, n int32) {
+	if !c.rule.counted[role] {
+		return
+	}
+	c.count(c.now[v], -1)
+	c.now[v] += n
+	c.count(c.now[v], 1)
+	c.settle(min(c.least, c.now[v]))
+	if c.rule.holders[role] {
+		c.held[v] += n
+	}
+}
+
+// accepts reports whether the rule allows the next member of a role in a domain.
+func (c *spreadCounts) accepts(role int, v int32) bool {
+	least := c.least
+	if c.rule.zero {
+		least = 0
+	}
+	return c.now[v]+c.self(role)-least <= c.rule.skew
+}
+
+func (c *spreadCounts) self(role int) int32 {
+	if c.rule.counted[role] {
+		return 1
+	}
+	return 0
+}
+
+// room returns an upper bound of the further members of a role in a domain, whatever the
+// order in which all members are placed. Members that only count may come later.
+func (c *spreadCounts) room(role int, v int32) int32 {
+	most := c.rule.skew + c.rule.highest - c.rule.existing[v]
+	switch {
+	case most >= 0 && !c.rule.counted[role]:
+		return maxSlots
+	case !c.rule.counted[role]:
+		return 0
+	}
+	return max(0, most-c.held[v])
+}
