@@ -34,7 +34,8 @@ func (p *problem) slotsAt(role int, pos int32) int32 {
 	return r.roll.slots.at(pos)
 }
 
-// alike returns true if the same roles may use two nodes, as far as Role.Nodes says.
+// alike returns true if the same roles may use two nodes, as far as Role.Nodes says, with
+// the same items of pools and the same node limits.
 func (p *problem) alike(a, b int32) bool { return p.allowed[a] == p.allowed[b] }
 
 // allowedSums returns the slots of a role that may use only some nodes, by depth and

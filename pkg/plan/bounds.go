@@ -52,7 +52,7 @@ func (b *bounds) mayHold(depth int, v int32) bool {
 			return false
 		}
 	}
-	return true
+	return len(b.p.pools) == 0 || b.p.poolsHold(depth, v, b.total)
 }
 
 // eligible returns true if a domain lies inside a real domain of the required level.

@@ -28,6 +28,8 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	p.addSlices()
 	p.addAntiAffinity()
 	p.addNodes()
+	p.addPools()
+	p.addNodeLimits()
 	p.ownConfinements, p.ownWishes = len(p.confinements), len(p.wishes)
 	return p, nil
 }

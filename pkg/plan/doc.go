@@ -41,7 +41,12 @@
 //     how many of them one node takes.
 //  8. AntiAffinity: no domain of the rule's level holds a member of a role in Roles and
 //     another member of a role in Others, bound members included.
-//  9. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
+//  9. Pools: each member of a pool's users, bound members included, has items of its own
+//     at its node. With Pool.AnyOrder this holds for whatever items the members take, in
+//     any order, as long as each takes the smallest that will do.
+//  10. NodeLimits: the pending members on a node take no more than is free there. A shared
+//     thing counts once on a node, and not if it is present already.
+//  11. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
 //     with its own minimums. A group that is not complete places no member. A scope
 //     that states no minimum, nor its direct roles, needs all of them. Slices
 //     are rounded up to whole slices.
@@ -104,16 +109,17 @@
 // A file uses only its own line and the lines above it.
 //
 //   - Tools: names.go (natural order), pages.go, heap.go, picker.go.
-//   - Input and output: layout.go, gang.go, request.go, decision.go, why.go.
+//   - Input and output: layout.go, gang.go, supply.go, request.go, decision.go, why.go.
 //   - One node: class.go; need.go, pairing.go, shape.go (a need compiled for counting).
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
 //     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
-//   - The request compiled: problem.go; allowed.go, apart.go, scope.go,
-//     quorumchoice.go, batch.go; compile.go.
+//   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go.
+//   - The request compiled: problem.go; allowed.go, apart.go, scope.go, poolcompile.go,
+//     limitcompile.go, quorumchoice.go, batch.go; compile.go.
 //   - A partial placement: rails.go, partial.go; filters.go (calls of Fits), cost.go,
 //     fingerprint.go, basedomain.go.
 //   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go, exact.go.
 //   - The search: bounds.go, candidates.go, search.go (one quorum), choose.go (all).
-//   - The decision: extras.go, assign.go, explain.go, plan.go.
+//   - The decision: extras.go, assign.go, explainsupply.go, explain.go, plan.go.
 package plan

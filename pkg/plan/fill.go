@@ -77,10 +77,11 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 }
 
 // fillNode puts as many members on one node as the filters accept. The room may have been
-// read before other members came, which anti-affinity keeps apart.
+// read before other members came, which anti-affinity keeps apart or which took items of a
+// pool.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	role := pp.p.batches[batch].role
-	if len(pp.p.roles[role].apart) > 0 {
+	if r := &pp.p.roles[role]; len(r.apart) > 0 || r.pooled {
 		room = min(room, int64(pp.slots(role, pos)))
 	}
 	n := pp.admitted(role, pos, int32(min(want, room)))

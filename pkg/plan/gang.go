@@ -23,6 +23,10 @@ type Gang struct {
 	RDMA bool
 	// AntiAffinity lists the rules that keep members apart.
 	AntiAffinity []AntiAffinity
+	// Pools are sets of items that exist once, of which members take some.
+	Pools []Pool
+	// NodeLimits limit what the members on one node take together.
+	NodeLimits []NodeLimit
 }
 
 // AntiAffinity keeps members of some roles apart, as a required pod anti-affinity term

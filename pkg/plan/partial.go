@@ -31,6 +31,7 @@ type partial struct {
 	log           []place
 	// apart counts the members in the domains of each anti-affinity rule.
 	apart apartCounts
+	pools poolCounts
 	stats *Stats
 }
 
@@ -56,7 +57,7 @@ type place struct {
 func newPartial(p *problem) *partial {
 	f := p.snap.fabric
 	b := &partial{
-		p: p, f: f, stats: p.stats, offers: railOffers{}, apart: newApartCounts(p),
+		p: p, f: f, stats: p.stats, offers: railOffers{}, apart: newApartCounts(p), pools: newPoolCounts(p.pools),
 		slot:    newPages[int32](len(f.names)),
 		sums:    make([][][]int64, len(p.roles)),
 		opened:  make([][]int32, f.levels+1),
@@ -74,12 +75,27 @@ func newPartial(p *problem) *partial {
 	for _, pos := range p.bound {
 		b.bind(pos)
 	}
+	b.poolBound()
 	for r := range p.roles {
 		for _, l := range p.roles[r].limits {
 			b.restrict(r, l.pos, l.most)
 		}
 	}
 	return b
+}
+
+// poolBound counts the members that run already in their pools.
+func (pp *partial) poolBound() {
+	for r := range pp.p.roles {
+		if !pp.p.roles[r].pooled {
+			continue
+		}
+		for _, pos := range pp.p.roles[r].bound {
+			if pos >= 0 {
+				pp.pools.change(r, pos, 1)
+			}
+		}
+	}
 }
 
 // touch returns the index in uses of a position. It creates a missing entry.
@@ -101,13 +117,18 @@ func (pp *partial) touch(pos int32) int {
 
 // slots returns how many more members of a role the node holds.
 func (pp *partial) slots(role int, pos int32) int32 {
-	if len(pp.p.roles[role].apart) > 0 {
-		return min(pp.slotsByCount(role, pos), pp.apart.room(role, pos, false))
+	n := pp.slotsByCount(role, pos)
+	if n > 0 && len(pp.p.roles[role].apart) > 0 {
+		n = min(n, pp.apart.room(role, pos, false))
 	}
-	return pp.slotsByCount(role, pos)
+	if n > 0 && pp.p.roles[role].pooled {
+		room, _ := pp.pools.room(role, pos)
+		n = min(n, room)
+	}
+	return n
 }
 
-// slotsByCount is slots without the anti-affinity rules between nodes.
+// slotsByCount is slots without the anti-affinity rules between nodes and without pools.
 func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
@@ -198,6 +219,9 @@ func (pp *partial) change(role int, pos, n int32) {
 		pp.remaining[i*len(pp.p.dims)+d] -= take * int64(n)
 	}
 	pp.apart.change(role, pos, n)
+	if r.pooled {
+		pp.pools.change(role, pos, n)
+	}
 	pp.recount(i)
 	if is := pp.used(pos); is != was {
 		pp.mark(pos, is)
@@ -221,6 +245,10 @@ func (pp *partial) recount(i int) {
 		}
 		if len(role.apart) > 0 {
 			s = min(s, pp.apart.room(r, pos, true))
+		}
+		if role.counted {
+			most, _ := limitRoom(pp.p.nodeLimits, r, pos, func(other int) int32 { return pp.per[i*n+other].put })
+			s = min(s, most)
 		}
 		s = max(s, 0)
 		if s != per.slots {

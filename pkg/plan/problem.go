@@ -30,8 +30,11 @@ type problem struct {
 	ownConfinements, ownWishes int
 	batches                    []batch
 	apart                      []apartRule
+	pools                      []poolRule
+	nodeLimits                 []nodeLimit
 	// allowed identifies, for each position, the roles that may use only some nodes and
-	// may use this one. It is empty if no role is so.
+	// may use this one, its sites in the pools, and what is free by the node limits. It is
+	// empty for a gang without such rules.
 	allowed map[int32]uint64
 	// fresh is the index of the first batch that the last batchesFor made.
 	fresh    int
@@ -56,6 +59,8 @@ type role struct {
 	taken []int32
 	// apart are the indices of the anti-affinity rules that name the role.
 	apart []int32
+	// pooled is true if members take items of a pool, counted if a node limit counts them.
+	pooled, counted bool
 }
 
 // sliceRule holds the levels of a slice as depths; 0 is none.

@@ -105,6 +105,14 @@ func (s *script) command(line string) error {
 		return s.newGroup(words[1:])
 	case "apart":
 		return s.newAntiAffinity(words[1:])
+	case "pool":
+		return s.newPool(words[1:])
+	case "takes":
+		return s.newTaker(words[1:])
+	case "limit":
+		return s.newNodeLimit(words[1:])
+	case "counts":
+		return s.newLimitUser(words[1:])
 	case "refuse":
 		return s.newRefusal(words[1:])
 	case "budget":

@@ -110,6 +110,7 @@ func drawGang(d dice, sim *simulation) {
 	}
 	drawMinimums(d, g)
 	drawAntiAffinity(d, sim)
+	drawSupply(d, sim)
 }
 
 // drawAntiAffinity sometimes keeps roles apart.
