@@ -98,5 +98,3 @@ func numbered(names []string, numbers map[string]int32) []int32 {
 	slices.Sort(out)
 	return slices.Compact(out)
 }
-
-func sortedKeys[V any](m map[int32]V) []int32 { return slices.Sorted(maps.Keys(m)) }

@@ -11,41 +11,180 @@ import (
 // addPools compiles the pools of items that exist once.
 func (p *problem) addPools() {
 	for i := range p.gang.Pools {
-		spec := &p.gang.Pools[i]
-		rule := poolRule{name: spec.Name, anyOrder: spec.AnyOrder, siteOf: map[int32]int32{}, rooms: map[string]int32{}}
-		p.addSites(&rule, spec, i)
-		p.addItems(&rule, spec)
-		rule.link()
-		for _, user := range rule.users {
-			p.roles[user.role].pooled = true
+		c := poolCompiler{p: p, spec: &p.gang.Pools[i], itemsOf: map[int32][]int{}}
+		c.rule = poolRule{name: c.spec.Name, anyOrder: c.spec.AnyOrder, siteOf: map[int32]int32{}}
+		c.addUsers()
+		if len(c.rule.users) > 0 {
+			c.addSites(i)
+			c.addParts()
+			c.addItems()
 		}
-		p.pools = append(p.pools, rule)
+		p.pools = append(p.pools, c.rule)
+	}
+}
+
+// poolCompiler compiles one pool.
+type poolCompiler struct {
+	p    *problem
+	spec *Pool
+	rule poolRule
+	// takes are those of the rule's users.
+	takes [][][]int
+	// itemsOf has the items that name a position.
+	itemsOf map[int32][]int
+	// sitesOf has the sites of each item.
+	sitesOf [][]int32
+}
+
+func (c *poolCompiler) addUsers() {
+	for r := range c.p.roles {
+		role := &c.p.roles[r]
+		u := slices.IndexFunc(c.spec.Users, func(user PoolUser) bool { return user.Role == role.spec.Name })
+		if u < 0 || len(c.spec.Users[u].Takes) == 0 {
+			continue
+		}
+		role.pooled = true
+		c.rule.users, c.takes = append(c.rule.users, r), append(c.takes, c.spec.Users[u].Takes)
 	}
 }
 
 // addSites finds the nodes that have the same items. Nodes of different sites are not
 // alike.
-func (p *problem) addSites(rule *poolRule, spec *Pool, pool int) {
-	items := map[int32][]byte{}
-	for i := range spec.Items {
-		for _, name := range spec.Items[i].Nodes {
-			if pos, ok := p.snap.fabric.pos(name); ok {
-				items[pos] = binary.AppendUvarint(items[pos], uint64(i))
+func (c *poolCompiler) addSites(pool int) {
+	for i := range c.spec.Items {
+		for _, name := range c.spec.Items[i].Nodes {
+			if pos, ok := c.p.snap.fabric.pos(name); ok {
+				c.itemsOf[pos] = append(c.itemsOf[pos], i)
 			}
 		}
 	}
-	rule.sites = 1
-	known := map[string]int32{}
-	for _, pos := range sortedKeys(items) {
-		site, ok := known[string(items[pos])]
-		if !ok {
-			site = rule.sites
-			known[string(items[pos])] = site
-			rule.sites++
+	sites, known := int32(1), map[string]int32{}
+	c.sitesOf = make([][]int32, len(c.spec.Items))
+	for _, pos := range sortedKeys(c.itemsOf) {
+		items := slices.Compact(c.itemsOf[pos])
+		var key []byte
+		for _, i := range items {
+			key = binary.AppendUvarint(key, uint64(i))
 		}
-		rule.siteOf[pos] = site
-		p.mark(pos, poolMark, int64(pool), int64(site))
+		site, ok := known[string(key)]
+		if !ok {
+			site = sites
+			known[string(key)] = site
+			sites++
+			for _, i := range items {
+				c.sitesOf[i] = append(c.sitesOf[i], site)
+			}
+		}
+		c.rule.siteOf[pos] = site
+		c.p.mark(pos, poolMark, int64(pool), int64(site))
 	}
+	c.rule.at = make([]sitePlace, sites)
+	for i := range c.spec.Items {
+		for s := int32(0); c.spec.Items[i].Nodes == nil && s < sites; s++ {
+			c.sitesOf[i] = append(c.sitesOf[i], s)
+		}
+	}
+}
+
+// addParts divides the sites into parts.
+func (c *poolCompiler) addParts() {
+	root := make([]int32, len(c.rule.at))
+	for s := range root {
+		root[s] = int32(s)
+	}
+	find := func(s int32) int32 {
+		for root[s] != s {
+			root[s] = root[root[s]]
+			s = root[s]
+		}
+		return s
+	}
+	for _, sites := range c.sitesOf {
+		for _, s := range sites {
+			root[find(s)] = find(sites[0])
+		}
+	}
+	parts := map[int32]int32{}
+	for s := range c.rule.at {
+		k, known := parts[find(int32(s))]
+		if !known {
+			k = int32(len(c.rule.parts))
+			parts[find(int32(s))] = k
+			c.rule.parts = append(c.rule.parts, poolPart{anyOrder: c.spec.AnyOrder, takes: c.noTakes()})
+		}
+		c.rule.at[s] = sitePlace{k, c.rule.parts[k].sites}
+		c.rule.parts[k].sites++
+	}
+}
+
+// noTakes returns takes that accept none of no groups.
+func (c *poolCompiler) noTakes() [][][]bool {
+	takes := make([][][]bool, len(c.takes))
+	for u := range takes {
+		takes[u] = make([][]bool, len(c.takes[u]))
+	}
+	return takes
+}
+
+// addItems groups the items of each part.
+func (c *poolCompiler) addItems() {
+	accepts := c.accepted()
+	known := map[string]int{}
+	for i, sites := range c.sitesOf {
+		if len(sites) == 0 {
+			continue
+		}
+		k := c.rule.at[sites[0]].part
+		part := &c.rule.parts[k]
+		at := make([]bool, part.sites)
+		for _, s := range sites {
+			at[c.rule.at[s].site] = true
+		}
+		key := binary.AppendVarint(binary.AppendUvarint(nil, uint64(k)), c.spec.Items[i].Size)
+		key = appendFlags(appendFlags(key, at), accepts[i])
+		if g, ok := known[string(key)]; ok {
+			part.groups[g].count++
+			continue
+		}
+		known[string(key)] = len(part.groups)
+		part.groups = append(part.groups, itemGroup{count: 1, size: c.spec.Items[i].Size, at: at})
+		n := 0
+		for u := range part.takes {
+			for t := range part.takes[u] {
+				part.takes[u][t] = append(part.takes[u][t], accepts[i][n])
+				n++
+			}
+		}
+	}
+}
+
+// accepted reports, by item, for which takes of the users it will do.
+func (c *poolCompiler) accepted() [][]bool {
+	var all [][]int
+	for u := range c.takes {
+		all = append(all, c.takes[u]...)
+	}
+	accepts := make([][]bool, len(c.spec.Items))
+	for i := range accepts {
+		accepts[i] = make([]bool, len(all))
+	}
+	for t, items := range all {
+		for _, i := range items {
+			accepts[i][t] = true
+		}
+	}
+	return accepts
+}
+
+func appendFlags(key []byte, flags []bool) []byte {
+	for _, set := range flags {
+		if set {
+			key = append(key, 1)
+		} else {
+			key = append(key, 0)
+		}
+	}
+	return key
 }
 
 // The kinds of marks.
@@ -66,118 +205,20 @@ func (p *problem) mark(pos int32, words ...int64) {
 	p.allowed[pos] ^= uint64(print)
 }
 
-// addItems groups the items and writes what the users accept in terms of the groups.
-func (p *problem) addItems(rule *poolRule, spec *Pool) {
-	for r := range p.roles {
-		for u := range spec.Users {
-			if user := &spec.Users[u]; user.Role == p.roles[r].spec.Name && len(user.Takes) > 0 {
-				rule.users = append(rule.users, poolUser{role: r, takes: make([][]bool, len(user.Takes))})
-			}
-		}
-	}
-	known := map[string]int{}
-	for i := range spec.Items {
-		at := p.sitesOf(rule, &spec.Items[i])
-		accepted := p.acceptedBy(rule, spec, i)
-		key := string(appendFlags(appendFlags(binary.AppendVarint(nil, spec.Items[i].Size), at), accepted))
-		if g, ok := known[key]; ok {
-			rule.groups[g].count++
-			continue
-		}
-		known[key] = len(rule.groups)
-		rule.groups = append(rule.groups, itemGroup{count: 1, size: spec.Items[i].Size, at: at})
-		n := 0
-		for u := range rule.users {
-			for t := range rule.users[u].takes {
-				rule.users[u].takes[t] = append(rule.users[u].takes[t], accepted[n])
-				n++
-			}
-		}
-	}
-}
-
-// sitesOf returns the sites where an item can be used.
-func (p *problem) sitesOf(rule *poolRule, item *Item) []bool {
-	at := make([]bool, rule.sites)
-	for s := range at {
-		at[s] = item.Nodes == nil
-	}
-	for _, name := range item.Nodes {
-		if pos, ok := p.snap.fabric.pos(name); ok {
-			at[rule.siteOf[pos]] = true
-		}
-	}
-	return at
-}
-
-// acceptedBy reports, for each take of each user, whether an item will do.
-func (p *problem) acceptedBy(rule *poolRule, spec *Pool, item int) []bool {
-	var accepted []bool
-	for u := range rule.users {
-		name := p.roles[rule.users[u].role].spec.Name
-		at := slices.IndexFunc(spec.Users, func(user PoolUser) bool { return user.Role == name })
-		for _, items := range spec.Users[at].Takes {
-			accepted = append(accepted, slices.Contains(items, item))
-		}
-	}
-	return accepted
-}
-
-func appendFlags(key []byte, flags []bool) []byte {
-	for _, set := range flags {
-		if set {
-			key = append(key, 1)
-		} else {
-			key = append(key, 0)
-		}
-	}
-	return key
-}
-
-// link finds the sites that items connect, directly or through other sites.
-func (r *poolRule) link() {
-	root := make([]int32, r.sites)
-	for s := range root {
-		root[s] = int32(s)
-	}
-	for g := range r.groups {
-		first := int32(-1)
-		for s, is := range r.groups[g].at {
-			switch {
-			case !is:
-			case first < 0:
-				first = root[s]
-			default:
-				old := root[s]
-				for k := range root {
-					if root[k] == old {
-						root[k] = first
-					}
-				}
-			}
-		}
-	}
-	r.linked = make([][]int32, r.sites)
-	for s := range root {
-		for k := range root {
-			if root[s] == root[k] {
-				r.linked[s] = append(r.linked[s], int32(k))
-			}
-		}
-	}
-}
-
 // poolsHold returns false if the items in a domain are too few for so many members of
 // each role.
 func (p *problem) poolsHold(depth int, v int32, total []int64) bool {
 	lo, hi := p.snap.fabric.span(depth, v)
 	for i := range p.pools {
 		r := &p.pools[i]
-		within := make([]bool, r.sites)
-		for pos := lo; pos < hi; pos++ {
-			within[r.siteOf[pos]] = true
+		if len(r.users) == 0 {
+			continue
 		}
-		if !r.holdsWithin(within, total) {
+		sites := map[int32]bool{}
+		for pos := lo; pos < hi; pos++ {
+			sites[r.siteOf[pos]] = true
+		}
+		if !r.holdsWithin(sites, total) {
 			return false
 		}
 	}

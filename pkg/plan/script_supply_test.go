@@ -10,6 +10,19 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
+// supply runs a line about a pool or a node limit.
+func (s *script) supply(words []string) error {
+	switch words[0] {
+	case "pool":
+		return s.newPool(words[1:])
+	case "takes":
+		return s.newTaker(words[1:])
+	case "limit":
+		return s.newNodeLimit(words[1:])
+	}
+	return s.newLimitUser(words[1:])
+}
+
 // newPool parses "pool NAME anyorder n1:10 n1,n2:20 *:5": items by node and size.
 func (s *script) newPool(words []string) error {
 	pool := plan.Pool{Name: words[0]}

@@ -105,14 +105,8 @@ func (s *script) command(line string) error {
 		return s.newGroup(words[1:])
 	case "apart":
 		return s.newAntiAffinity(words[1:])
-	case "pool":
-		return s.newPool(words[1:])
-	case "takes":
-		return s.newTaker(words[1:])
-	case "limit":
-		return s.newNodeLimit(words[1:])
-	case "counts":
-		return s.newLimitUser(words[1:])
+	case "pool", "takes", "limit", "counts":
+		return s.supply(words)
 	case "refuse":
 		return s.newRefusal(words[1:])
 	case "budget":
