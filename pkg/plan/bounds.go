@@ -57,7 +57,7 @@ func (b *bounds) mayHold(depth int, v int32) bool {
 			return false
 		}
 	}
-	return true
+	return len(b.p.pools) == 0 || b.p.poolsHold(depth, v, b.total)
 }
 
 // maySpread returns false if the domains of a spread rule inside a domain take too few

@@ -11,10 +11,11 @@ import (
 // compact frees a node if its members fit on other nodes of the same run. Filling domain by
 // domain may leave room on the last node of a run for the members of an earlier, smaller
 // node. Members move only to nodes that the run already uses. The move therefore breaks no
-// rule and raises no cost term.
+// rule and raises no cost term. Members that take items of a pool do not move: together
+// they may find too few items on the other nodes.
 func (pp *partial) compact() {
 	for i := range pp.p.batches {
-		if !pp.p.batches[i].sliced {
+		if x := &pp.p.batches[i]; !x.sliced && !pp.p.roles[x.role].pooled {
 			for pp.emptyNode(int32(i)) {
 				pp.p.steps++
 			}

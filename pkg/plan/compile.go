@@ -30,6 +30,8 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	p.addSpreads()
 	p.addAffinities()
 	p.addNodes()
+	p.addPools()
+	p.addNodeLimits()
 	p.ownConfinements, p.ownWishes = len(p.confinements), len(p.wishes)
 	return p, nil
 }

@@ -44,7 +44,12 @@
 //  9. Spread and Affinity: the members have an order (Assignment.Order) in which the
 //     rules accept each of them, with the pods that exist and the members before it. These
 //     are the rules of the stock filters, which see a member as soon as it is reserved.
-//  10. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
+//  10. Pools: each member of a pool's users, bound members included, has items of its own
+//     at its node. With Pool.AnyOrder this holds for whatever items the members take, in
+//     any order, as long as each takes the smallest that will do.
+//  11. NodeLimits: the pending members on a node take no more than is free there. A shared
+//     thing counts once on a node, and not if it is present already.
+//  12. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
 //     with its own minimums. A group that is not complete places no member. A scope
 //     that states no minimum, nor its direct roles, needs all of them. Slices
 //     are rounded up to whole slices.
@@ -111,17 +116,20 @@
 // A file uses only its own line and the lines above it.
 //
 //   - Tools: names.go (natural order), pages.go, heap.go, picker.go.
-//   - Input and output: layout.go, gang.go, constraints.go, request.go, decision.go, why.go.
+//   - Input and output: layout.go, gang.go, constraints.go, supply.go, request.go,
+//     decision.go, why.go.
 //   - One node: class.go; need.go, pairing.go, shape.go (a need compiled for counting).
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
 //     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
+//   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go.
 //   - The request compiled: problem.go; allowed.go, domains.go, apart.go, spread.go,
-//     affinity.go, order.go, scope.go, quorumchoice.go, batch.go; compile.go.
+//     affinity.go, order.go, scope.go, poolcompile.go, limitcompile.go, quorumchoice.go,
+//     batch.go; compile.go.
 //   - A partial placement: rails.go, partial.go; filters.go (calls of Fits), cost.go,
 //     fingerprint.go, basedomain.go.
 //   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go (with
 //     fillinorder.go), exact.go.
 //   - The search: bounds.go, candidates.go, search.go (one quorum), choose.go (all).
-//   - The decision: extras.go, assign.go, explain.go, plan.go.
+//   - The decision: extras.go, assign.go, explainsupply.go, explain.go, plan.go.
 package plan

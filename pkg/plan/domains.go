@@ -84,33 +84,24 @@ func newPartition(f *fabric, named map[string]string) *domains {
 	return d
 }
 
-// markSeed begins each hash of problem.marks. The hashes of a position are combined by
-// exclusive or, so no two of them may be equal by construction.
-const markSeed = 1099511628211
-
 // tell makes nodes in different domains different for the search. existing is, by domain, a
 // number that tells domains of single nodes apart; nil stands for zeros.
 func (p *problem) tell(d *domains, existing []int32) {
 	p.told++
-	if p.marks == nil {
-		p.marks = make(map[int32]uint64, len(p.snap.fabric.names))
-	}
 	sizes := d.sizes()
 	for pos := range int32(len(p.snap.fabric.names)) {
 		v, ok := d.at(pos)
 		if !ok {
 			continue
 		}
-		mark := hasher(markSeed)
-		mark.add(int64(-p.told))
-		mark.flag(sizes[v] == 1)
+		several, pods := int64(-1), int64(0)
 		if sizes[v] > 1 {
-			mark.add(int64(v))
+			several = int64(v)
 		}
 		if existing != nil {
-			mark.add(int64(existing[v]))
+			pods = int64(existing[v])
 		}
-		p.marks[pos] ^= uint64(mark)
+		p.mark(pos, domainMark, int64(p.told), several, pods)
 	}
 }
 

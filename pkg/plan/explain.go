@@ -123,7 +123,7 @@ func putSince(log []place) int64 {
 // cause, in a fixed order.
 func (p *problem) excluded(pp *partial, role, depth int, v int32) []Exclusion {
 	lo, hi := pp.f.span(depth, v)
-	counts := make([]int, causes+len(p.dims))
+	counts := make([]int, causes+len(p.dims)+len(p.nodeLimits)+len(p.pools))
 	var refused []string
 	for pos := lo; pos < hi; pos++ {
 		if pp.used(pos) || pp.slots(role, pos) > 0 && pp.order.accepts(role, pos) {
@@ -149,7 +149,8 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) []Exclusion {
 	return out
 }
 
-// These causes have names of their own. The causes of the dimensions follow them.
+// These causes have names of their own. The causes of the dimensions follow them, then the
+// node limits and the pools.
 const (
 	causeUnschedulable = iota
 	causeAvoided
@@ -162,7 +163,7 @@ const (
 )
 
 // cause returns the cause that keeps one more member of a role off a node: one of the cause
-// constants, or causes plus the index of a dimension.
+// constants, or causes plus the index of a dimension, node limit or pool.
 func (p *problem) cause(pp *partial, role int, pos int32) int {
 	c := p.snap.class(pos)
 	if c.unschedulable {
@@ -183,8 +184,8 @@ func (p *problem) cause(pp *partial, role int, pos int32) int {
 	if pp.apart.room(role, pos, false) == 0 {
 		return causeAntiAffinity
 	}
-	if pp.slotsByCount(role, pos) == 0 {
-		return causeFilter
+	if cause := p.causeOfSupply(pp, role, pos); cause != causeFilter || pp.slotsByCount(role, pos) == 0 {
+		return cause
 	}
 	if !pp.order.acceptsSpread(role, pos) {
 		return causeSpread
@@ -209,7 +210,10 @@ func (p *problem) causeName(i int) string {
 	case causeAffinity:
 		return CauseAffinity
 	}
-	return p.dimName(i - causes)
+	if i -= causes; i < len(p.dims) {
+		return p.dimName(i)
+	}
+	return p.supplyName(i - len(p.dims))
 }
 
 // dimName returns the name of a resource, or the names of device kinds.
@@ -246,23 +250,26 @@ func (p *problem) changes(pp *partial, s shortage) []Change {
 	return out
 }
 
-// repair returns the smallest amount of a single resource or kind that would resolve the
-// shortage, and its node.
 // usesNewNodes reports whether further nodes may help a role: they may be nodes that it can
-// use, and no rule keeps its members out of whole domains.
+// use, no rule keeps its members out of whole domains, and they need no item of a pool.
 func (p *problem) usesNewNodes(role int) bool {
 	r := &p.roles[role]
-	if r.ordered() || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
+	if r.ordered() || r.pooled || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
 		return false
 	}
 	return !slices.ContainsFunc(r.apart, func(i int32) bool { return !p.apart[i].domains.areNodes() })
 }
 
+// repair returns the smallest amount of a single resource or kind that would resolve the
+// shortage, and its node.
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
 	lo, hi := pp.f.span(depth, v)
 	for pos := lo; pos < hi; pos++ {
-		if pp.used(pos) || pp.slots(role, pos) > 0 || p.cause(pp, role, pos) < causes {
+		if pp.used(pos) || pp.slots(role, pos) > 0 {
+			continue
+		}
+		if cause := p.cause(pp, role, pos); cause < causes || cause >= causes+len(p.dims) {
 			continue
 		}
 		d, lack := p.onlyLack(role, pos, missing)

@@ -77,10 +77,11 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 }
 
 // fillNode puts as many members on one node as the filters accept. The room may have been
-// read before other members came, and a rule between them may leave less.
+// read before other members came; a rule between them, or the items of a pool that they
+// took, may leave less.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	role := pp.p.batches[batch].role
-	if pp.p.roles[role].ruled() {
+	if r := &pp.p.roles[role]; r.ruled() || r.pooled {
 		room = min(room, int64(pp.slots(role, pos)))
 	}
 	n := pp.admitted(role, pos, int32(min(want, room)))

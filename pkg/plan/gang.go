@@ -27,6 +27,10 @@ type Gang struct {
 	Affinity     []Affinity
 	// Partitions are the domains of these rules that are no levels of the fabric.
 	Partitions []Partition
+	// Pools are sets of items that exist once, of which members take some.
+	Pools []Pool
+	// NodeLimits limit what the members on one node take together.
+	NodeLimits []NodeLimit
 }
 
 // Group is a gang inside a gang: a CompositePodGroup, or a PodGroup in one.

@@ -3,7 +3,10 @@
 
 package plan
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 const (
 	pageBits = 8
@@ -51,3 +54,6 @@ func (e *editor[T]) set(pos int32, v T) {
 	}
 	e.pages.set(pos, v)
 }
+
+// sortedKeys returns the keys of a map, ascending.
+func sortedKeys[V any](m map[int32]V) []int32 { return slices.Sorted(maps.Keys(m)) }

@@ -34,6 +34,8 @@ type partial struct {
 	// order counts the members for the rules that depend on the order of members. The log
 	// is one order, and not always the right one.
 	order orderCounts
+	// pools counts the items that members took.
+	pools poolCounts
 	stats *Stats
 }
 
@@ -59,7 +61,7 @@ type place struct {
 func newPartial(p *problem) *partial {
 	f := p.snap.fabric
 	b := &partial{
-		p: p, f: f, stats: p.stats, offers: railOffers{}, apart: newApartCounts(p), order: newOrderCounts(p),
+		p: p, f: f, stats: p.stats, offers: railOffers{}, apart: newApartCounts(p), order: newOrderCounts(p), pools: newPoolCounts(p.pools),
 		slot:    newPages[int32](len(f.names)),
 		sums:    make([][][]int64, len(p.roles)),
 		opened:  make([][]int32, f.levels+1),
@@ -77,12 +79,27 @@ func newPartial(p *problem) *partial {
 	for _, pos := range p.bound {
 		b.bind(pos)
 	}
+	b.poolBound()
 	for r := range p.roles {
 		for _, l := range p.roles[r].limits {
 			b.restrict(r, l.pos, l.most)
 		}
 	}
 	return b
+}
+
+// poolBound counts the members that run already in their pools.
+func (pp *partial) poolBound() {
+	for r := range pp.p.roles {
+		if !pp.p.roles[r].pooled {
+			continue
+		}
+		for _, pos := range pp.p.roles[r].bound {
+			if pos >= 0 {
+				pp.pools.change(r, pos, 1)
+			}
+		}
+	}
 }
 
 // touch returns the index in uses of a position. It creates a missing entry.
@@ -104,8 +121,8 @@ func (pp *partial) touch(pos int32) int {
 
 // slots returns how many more members of a role the node holds.
 func (pp *partial) slots(role int, pos int32) int32 {
-	slots := pp.slotsByCount(role, pos)
-	if r := &pp.p.roles[role]; slots > 0 && r.ruled() {
+	slots, r := pp.slotsByCount(role, pos), &pp.p.roles[role]
+	if slots > 0 && r.ruled() {
 		if len(r.apart) > 0 {
 			slots = min(slots, pp.apart.room(role, pos, false))
 		}
@@ -113,13 +130,18 @@ func (pp *partial) slots(role int, pos int32) int32 {
 			slots = min(slots, pp.order.room(role, pos))
 		}
 	}
+	if slots > 0 && r.pooled {
+		room, _ := pp.pools.room(role, pos)
+		slots = min(slots, room)
+	}
 	return slots
 }
 
 // ruled reports whether a rule between members names the role.
 func (r *role) ruled() bool { return len(r.apart) > 0 || r.ordered() }
 
-// slotsByCount is slots without the rules between members on several nodes.
+// slotsByCount is slots without the rules between members on several nodes and without
+// pools.
 func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
@@ -211,6 +233,9 @@ func (pp *partial) change(role int, pos, n int32) {
 	}
 	pp.apart.change(role, pos, n)
 	pp.order.change(role, pos, n)
+	if r.pooled {
+		pp.pools.change(role, pos, n)
+	}
 	pp.recount(i)
 	if is := pp.used(pos); is != was {
 		pp.mark(pos, is)
@@ -234,6 +259,10 @@ func (pp *partial) recount(i int) {
 		}
 		if len(role.apart) > 0 {
 			s = min(s, pp.apart.room(r, pos, true))
+		}
+		if role.counted {
+			most, _ := limitRoom(pp.p.nodeLimits, r, pos, func(other int) int32 { return pp.per[i*n+other].put })
+			s = min(s, most)
 		}
 		s = max(s, 0)
 		if s != per.slots {

@@ -32,12 +32,14 @@ type problem struct {
 	apart                      []apartRule
 	spreads                    []spreadRule
 	affinities                 []affinityRule
+	pools                      []poolRule
+	nodeLimits                 []nodeLimit
 	// partitions are the compiled partitions by their index, nil until a rule uses one.
 	// roleIndex is the index of each role by its name, nil until a rule names one.
 	partitions []*domains
 	roleIndex  map[string]int
-	// marks differ between positions that Role.Nodes or the domains of rules tell apart. It
-	// is nil if there are no such roles and rules.
+	// marks differ between positions that Role.Nodes, the domains of rules, the sites of
+	// pools or node limits tell apart. It is nil for a gang without these.
 	marks map[int32]uint64
 	// told counts the domains of rules in marks.
 	told int
@@ -64,6 +66,8 @@ type role struct {
 	taken []int32
 	// apart, spreads and affinities are the indices of the rules that name the role.
 	apart, spreads, affinities []int32
+	// pooled is true if members take items of a pool, counted if a node limit counts them.
+	pooled, counted bool
 }
 
 // sliceRule holds the levels of a slice as depths; 0 is none.

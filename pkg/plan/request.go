@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -41,7 +42,7 @@ func (g *Gang) check(l *Layout) *fault {
 	if g.Min < 0 || g.Min > members {
 		return faultf("min", "%d of %d members", g.Min, members)
 	}
-	return g.checkConstraints(l)
+	return cmp.Or(g.checkConstraints(l), g.checkPools(), g.checkNodeLimits())
 }
 
 func checkLevels(l *Layout, subject, required, preferred string) *fault {

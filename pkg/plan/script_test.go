@@ -105,6 +105,8 @@ func (s *script) command(line string) error {
 		return s.newGroup(words[1:])
 	case "partition", "apart", "spread", "near":
 		return s.newRule(words[0], words[1:])
+	case "pool", "takes", "limit", "counts":
+		return s.supply(words)
 	case "refuse":
 		return s.newRefusal(words[1:])
 	case "budget":

@@ -109,6 +109,7 @@ func drawGang(d dice, sim *simulation) {
 		g.Roles = append(g.Roles, r)
 	}
 	drawMinimums(d, g)
+	drawSupply(d, sim)
 	if often(d, 4) {
 		drawAntiAffinity(d, sim)
 	}

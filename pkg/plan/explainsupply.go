@@ -1,0 +1,33 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// causeOfSupply returns the cause that keeps one more member of a role off a node by the
+// pools and node limits, as cause does. If neither does, the filters or Role.Nodes do.
+func (p *problem) causeOfSupply(pp *partial, role int, pos int32) int {
+	r := &p.roles[role]
+	if r.limited && !r.only[pos] {
+		return causeFilter
+	}
+	if r.counted {
+		on := func(other int) int32 { return pp.on(other, pos) }
+		if room, l := limitRoom(p.nodeLimits, role, pos, on); room == 0 {
+			return causes + len(p.dims) + l
+		}
+	}
+	if r.pooled {
+		if room, pool := pp.pools.room(role, pos); room == 0 {
+			return causes + len(p.dims) + len(p.nodeLimits) + pool
+		}
+	}
+	return causeFilter
+}
+
+// supplyName returns the name of a node limit or, after these, of a pool.
+func (p *problem) supplyName(i int) string {
+	if i < len(p.nodeLimits) {
+		return p.nodeLimits[i].name
+	}
+	return p.pools[i-len(p.nodeLimits)].name
+}

@@ -1,0 +1,62 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// nodeLimit is a NodeLimit compiled for the search. own and shared are by role.
+type nodeLimit struct {
+	name    string
+	free    map[int32]int32
+	own     []int32
+	shared  [][]int32
+	present map[int32][]int32
+}
+
+// room returns how many more members of a role the limit allows on a node. on returns how
+// many members of a role are there.
+func (l *nodeLimit) room(role int, pos int32, on func(role int) int32) int32 {
+	free, limited := l.free[pos]
+	if !limited || l.own[role] == 0 && len(l.shared[role]) == 0 {
+		return maxSlots
+	}
+	left := int64(free)
+	there := slices.Clone(l.present[pos])
+	count := func(role int) {
+		for _, thing := range l.shared[role] {
+			if !slices.Contains(there, thing) {
+				there = append(there, thing)
+				left--
+			}
+		}
+	}
+	for r := range l.own {
+		if n := on(r); n > 0 {
+			left -= int64(l.own[r]) * int64(n)
+			count(r)
+		}
+	}
+	before := left
+	count(role)
+	switch {
+	case left < 0 && (left < before || l.own[role] > 0):
+		return 0
+	case l.own[role] == 0:
+		return maxSlots
+	}
+	return int32(left / int64(l.own[role]))
+}
+
+// limitRoom returns how many more members of a role the limits allow on a node. on returns
+// how many members of a role are there. cause is the index of the limit that allows the
+// fewest.
+func limitRoom(limits []nodeLimit, role int, pos int32, on func(role int) int32) (room int32, cause int) {
+	room = maxSlots
+	for i := range limits {
+		if n := limits[i].room(role, pos, on); n < room {
+			room, cause = n, i
+		}
+	}
+	return room, cause
+}
