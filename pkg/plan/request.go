@@ -38,10 +38,34 @@ func (g *Gang) check(l *Layout) *fault {
 		}
 		members += len(r.Members)
 	}
+	if f := g.checkAlternatives(); f != nil {
+		return f
+	}
 	if g.Min < 0 || g.Min > members {
 		return faultf("min", "%d of %d members", g.Min, members)
 	}
 	return g.checkAntiAffinity(l)
+}
+
+// checkAlternatives checks the roles that serve as alternatives.
+func (g *Gang) checkAlternatives() *fault {
+	used := map[string]bool{}
+	for i := range g.Roles {
+		for _, name := range g.Roles[i].Alternatives {
+			at := "role " + g.Roles[i].Name + " alternatives"
+			other := slices.IndexFunc(g.Roles, func(r Role) bool { return r.Name == name })
+			switch {
+			case other < 0:
+				return faultf(at, "role %q does not exist", name)
+			case used[name]:
+				return faultf(at, "role %q is there twice", name)
+			case len(g.Roles[other].Members)+len(g.Roles[other].Alternatives) > 0:
+				return faultf(at, "role %q has members or alternatives", name)
+			}
+			used[name] = true
+		}
+	}
+	return nil
 }
 
 func (g *Gang) checkAntiAffinity(l *Layout) *fault {
