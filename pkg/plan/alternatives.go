@@ -99,18 +99,20 @@ func (s *divisionSearch) run() {
 	s.refused = nil
 	s.try(last, 0)
 	unplaced := 0
-	if s.smallest() {
+	if s.smallest() && s.stats.FitsRefused == 0 {
 		if s.best == nil {
 			return
 		}
 		unplaced = s.best.Unplaced
 	}
-	// 3. As many members as possible have the earlier needs.
-	if s.descending() {
-		s.raise(last, unplaced)
-		return
+	// 3. As many members as possible have the earlier needs. What the filters refuse is not a
+	// matter of sizes.
+	if s.best != nil && s.descending() {
+		s.raise(last.clone(), unplaced)
 	}
-	s.list(last, 0, 0, unplaced)
+	if !s.descending() || s.stats.FitsRefused > 0 {
+		s.list(last, 0, 0, unplaced)
+	}
 }
 
 // uniform returns the division in which all units have the same need: the first, or the last
@@ -143,10 +145,9 @@ func (s *divisionSearch) mayFit(d division) bool {
 // smallest returns true if the last need of each chooser is within all its others.
 func (s *divisionSearch) smallest() bool {
 	for i := range s.choosers {
-		needs := s.choosers[i].needs
-		last := &s.gang.Roles[needs[len(needs)-1]]
-		for _, need := range needs {
-			if !last.within(&s.gang.Roles[need]) {
+		last := len(s.choosers[i].needs) - 1
+		for n := range last {
+			if !s.within(&s.choosers[i], last, n) {
 				return false
 			}
 		}
@@ -157,14 +158,23 @@ func (s *divisionSearch) smallest() bool {
 // descending returns true if each need of each chooser is within the need before it.
 func (s *divisionSearch) descending() bool {
 	for i := range s.choosers {
-		needs := s.choosers[i].needs
-		for n := 1; n < len(needs); n++ {
-			if !s.gang.Roles[needs[n]].within(&s.gang.Roles[needs[n-1]]) {
+		for n := 1; n < len(s.choosers[i].needs); n++ {
+			if !s.within(&s.choosers[i], n, n-1) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// within returns true if wherever a member with need b has room, a member with need a has
+// room, too. False says nothing.
+func (s *divisionSearch) within(c *chooser, a, b int) bool {
+	x, y := s.gang.Roles[c.needs[a]], s.gang.Roles[c.needs[b]]
+	if s.gang.apartOnNodes(c.spec.Name) {
+		x.Need.PerNode, y.Need.PerNode = 0, 0
+	}
+	return x.within(&y)
 }
 
 // raise gives each need in turn to as many units as possible, while the others have the

@@ -148,7 +148,7 @@ func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 			out.Roles, index = append(out.Roles, g.Roles[i]), append(index, i)
 		}
 	}
-	out.AntiAffinity = rulesOf(&out)
+	out.AntiAffinity = g.rulesFor(choosers, d)
 	return out, index
 }
 
@@ -156,27 +156,33 @@ func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 // minimum or levels are about all of them together.
 func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 	out := make([]Role, len(c.needs))
-	used, next, rest := 0, 0, c.bound
+	parts, next, rest := 0, 0, c.bound
 	for n, need := range c.needs {
 		other := &from.Roles[need]
 		out[n] = *c.spec
 		out[n].Name, out[n].Need, out[n].RDMA = other.Name, other.Need, other.RDMA
 		out[n].Nodes, out[n].NodesFixed, out[n].Limit = other.Nodes, other.NodesFixed, other.Limit
 		out[n].Alternatives, out[n].Members = nil, nil
-		if counts[n] == 0 && (len(c.units) > 0 || n > 0) {
+		if !used(c, counts, n) {
 			continue
 		}
-		used++
+		parts++
 		out[n].Members, rest = slices.Clone(rest), nil
 		for range counts[n] {
 			out[n].Members = append(out[n].Members, c.units[next]...)
 			next++
 		}
 	}
-	if used > 1 {
+	if parts > 1 {
 		g.together(c, out)
 	}
 	return out
+}
+
+// used returns true if a chooser's part with that need has members. Bound members are in
+// the first such part.
+func used(c *chooser, counts []int, need int) bool {
+	return counts[need] > 0 || need == 0 && len(c.units) == 0
 }
 
 // together makes the parts of a role keep its minimum and levels.
@@ -201,47 +207,53 @@ func (g *Gang) together(c *chooser, parts []Role) {
 	}
 }
 
-// rulesOf returns the anti-affinity rules without the names of roles that do not exist.
-func rulesOf(g *Gang) []AntiAffinity {
-	exists := map[string]bool{}
-	for i := range g.Roles {
-		exists[g.Roles[i].Name] = true
-	}
-	existing := func(names []string) []string {
-		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !exists[name] })
+// rulesFor returns the anti-affinity rules with the parts of each chooser instead of it.
+func (g *Gang) rulesFor(choosers []chooser, d division) []AntiAffinity {
+	named := func(names []string) []string {
+		var out []string
+		for _, name := range names {
+			at := slices.IndexFunc(choosers, func(c chooser) bool { return c.spec.Name == name })
+			if at < 0 {
+				out = append(out, name)
+				continue
+			}
+			for n, need := range choosers[at].needs {
+				if used(&choosers[at], d[at], n) {
+					out = append(out, g.Roles[need].Name)
+				}
+			}
+		}
+		return out
 	}
 	var out []AntiAffinity
 	for _, rule := range g.AntiAffinity {
-		rule.Roles, rule.Others = existing(rule.Roles), existing(rule.Others)
-		if len(rule.Roles) > 0 && len(rule.Others) > 0 {
-			out = append(out, rule)
-		}
+		rule.Roles, rule.Others = named(rule.Roles), named(rule.Others)
+		out = append(out, rule)
 	}
 	return out
 }
 
-// within returns true if wherever a member of b has room, a member of a has room, too.
+// apartOnNodes returns true if a rule gives each node at most one member of the role.
+func (g *Gang) apartOnNodes(role string) bool {
+	return slices.ContainsFunc(g.AntiAffinity, func(rule AntiAffinity) bool {
+		return rule.Level == NodeLevel && slices.Contains(rule.Roles, role) && slices.Contains(rule.Others, role)
+	})
+}
+
+// within returns true if wherever a member of b has room, a member of r has room, too.
 // False says nothing.
 func (r *Role) within(b *Role) bool {
-	if r.Need.equal(&b.Need) && r.RDMA == b.RDMA && r.sameNodes(b) {
-		return true
-	}
-	if r.Need.Aligned && len(r.Need.Devices) > 1 {
-		return false // fewer anchors leave more followers unpaired
-	}
-	return (b.RDMA || !r.RDMA) && r.sameNodes(b) && r.Need.within(&b.Need)
-}
-
-// sameNodes returns true if members of both roles may use the same nodes. It returns false
-// if it would have to compare limits.
-func (r *Role) sameNodes(b *Role) bool {
-	return len(r.Limit) == 0 && slices.Equal(r.Nodes, b.Nodes) && (r.Nodes == nil) == (b.Nodes == nil)
-}
-
-// within returns true if a member with need b has all that a member with need n takes.
-func (n *Need) within(b *Need) bool {
-	if n.Aligned && !b.Aligned || n.PerNode > 0 && (b.PerNode == 0 || b.PerNode > n.PerNode) {
+	if len(r.Limit) > 0 || r.RDMA && !b.RDMA || (r.Nodes == nil) != (b.Nodes == nil) || !slices.Equal(r.Nodes, b.Nodes) {
 		return false
+	}
+	return r.Need.within(&b.Need)
+}
+
+// within returns true if a member with need b takes all that a member with need n takes, and
+// no limit applies that is not a sum.
+func (n *Need) within(b *Need) bool {
+	if n.PerNode > 0 || n.Aligned && (len(n.Devices) > 1 || len(b.Devices) > 1) {
+		return false // fewer anchors leave more followers unpaired
 	}
 	for i, amount := range n.Resources {
 		if amount > 0 && (i >= len(b.Resources) || b.Resources[i] < amount) {
@@ -250,12 +262,12 @@ func (n *Need) within(b *Need) bool {
 	}
 	left := slices.Clone(b.Devices)
 	for _, d := range n.Devices {
-		at := slices.IndexFunc(left, func(o DeviceNeed) bool {
-			return o.Count >= d.Count && slices.Equal(newKindSet(o.Kinds), newKindSet(d.Kinds))
-		})
 		if d.Count == 0 {
 			continue
 		}
+		at := slices.IndexFunc(left, func(o DeviceNeed) bool {
+			return o.Count >= d.Count && slices.Equal(newKindSet(o.Kinds), newKindSet(d.Kinds))
+		})
 		if at < 0 {
 			return false
 		}

@@ -64,7 +64,8 @@ type Role struct {
 	RDMA bool
 	// Alternatives names further roles whose needs pending members of this role may have
 	// instead of Need, in order of preference after it. Such a role has a name, a need, RDMA,
-	// Nodes and Limit of its own, and nothing else.
+	// Nodes and Limit of its own, and nothing else. Rules about this role hold for its members
+	// whatever they need.
 	Alternatives []string
 	// Nodes names the only nodes that pending members of the role may use, nil for all.
 	Nodes []string

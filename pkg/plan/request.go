@@ -59,6 +59,8 @@ func (g *Gang) checkAlternatives() *fault {
 				return faultf(at, "role %q does not exist", name)
 			case used[name]:
 				return faultf(at, "role %q is there twice", name)
+			case g.namedApart(name):
+				return faultf("antiAffinity", "role %q is an alternative", name)
 			case len(g.Roles[other].Members)+len(g.Roles[other].Alternatives) > 0:
 				return faultf(at, "role %q has members or alternatives", name)
 			}
@@ -66,6 +68,13 @@ func (g *Gang) checkAlternatives() *fault {
 		}
 	}
 	return nil
+}
+
+// namedApart returns true if an anti-affinity rule names the role.
+func (g *Gang) namedApart(name string) bool {
+	return slices.ContainsFunc(g.AntiAffinity, func(rule AntiAffinity) bool {
+		return slices.Contains(rule.Roles, name) || slices.Contains(rule.Others, name)
+	})
 }
 
 func (g *Gang) checkAntiAffinity(l *Layout) *fault {
