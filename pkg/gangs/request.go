@@ -47,6 +47,8 @@ type Assignment struct {
 	// Rails is the alignment unit that the plan chose for a member. Members without one
 	// have no entry.
 	Rails map[types.UID]int
+	// Subrequests is the plan's choice for members whose claims have alternatives.
+	Subrequests map[types.UID]Subrequests
 	// Roles is the role and signature of every member that waits, planned or not.
 	Roles map[types.UID]RoleSignature
 	// Needs is what each of those members takes.

@@ -18,10 +18,12 @@ const reasonMemberLeft = "a member left while its place was planned"
 // Step is the result of NextStep for a member's scheduling cycle. Exactly one of Node,
 // Refusal and Plan is set.
 type Step struct {
-	// Node is the member's planned node, with the alignment unit and the gang's alignment.
-	Node      string
-	Rail      int
-	Alignment gangs.Alignment
+	// Node is the member's planned node, with the alignment unit, the subrequests of its
+	// claims and the gang's alignment.
+	Node        string
+	Rail        int
+	Subrequests gangs.Subrequests
+	Alignment   gangs.Alignment
 	// Refusal explains why the member gets no node now.
 	Refusal string
 	// Plan is the question to plan first. The caller passes the answer to Resolve.
@@ -117,7 +119,7 @@ func plannedAgain(key gangs.Key, reason string) string {
 
 // stepTo returns the step to a member's planned node.
 func stepTo(attempt *Attempt, uid types.UID, node string) Step {
-	step := Step{Node: node, Rail: -1, Alignment: attempt.plan.Alignment}
+	step := Step{Node: node, Rail: -1, Subrequests: attempt.plan.Subrequests[uid], Alignment: attempt.plan.Alignment}
 	if rail, ok := attempt.plan.Rails[uid]; ok {
 		step.Rail = rail
 	}
