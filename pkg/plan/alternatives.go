@@ -134,7 +134,7 @@ func (s *divisionSearch) uniform(need int) division {
 func (s *divisionSearch) mayFit(d division) bool {
 	for i := range s.choosers {
 		for n, units := range d[i] {
-			if s.choosers[i].whole && units > s.choosers[i].rooms[n] {
+			if s.choosers[i].allNeeded && units > s.choosers[i].rooms[n] {
 				return false
 			}
 		}

@@ -15,9 +15,9 @@ type chooser struct {
 	bound []Member
 	// rooms is, by need, the most units that could have it.
 	rooms []int
-	// whole is true if all members of the role are needed: its minimum says so, or its scope
+	// allNeeded is true if all members of the role are needed: its minimum says so, or its scope
 	// has no minimum at all.
-	whole bool
+	allNeeded bool
 }
 
 // division is, by chooser and need, the number of units that have the need.
@@ -55,7 +55,7 @@ func (g *Gang) choosers() []chooser {
 		if len(r.Alternatives) == 0 || len(r.Members) == 0 {
 			continue
 		}
-		c := chooser{spec: r, needs: []int{i}, whole: r.Min == len(r.Members) || g.unstated(r.Group)}
+		c := chooser{spec: r, needs: []int{i}, allNeeded: r.Min == len(r.Members) || g.unstated(r.Group)}
 		for _, name := range r.Alternatives {
 			c.needs = append(c.needs, slices.IndexFunc(g.Roles, func(o Role) bool { return o.Name == name }))
 		}
