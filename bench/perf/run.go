@@ -145,9 +145,12 @@ const schedulerFile = "scheduler-config.yaml"
 // scheduler's configuration, unless that is upstream's own.
 func writeConfig(run Run, contender contender, dir string) (string, error) {
 	c := run.Case
-	var alter func(test, workload fields) error
-	if run.Gangs {
-		alter = func(test, workload fields) error { return c.asGangs(test, workload, dir) }
+	alter := func(test, workload fields) error {
+		test["metricsCollectorConfig"] = collected
+		if run.Gangs {
+			return c.asGangs(test, workload, dir)
+		}
+		return nil
 	}
 	text, err := c.only(func(stockFile string, gates map[string]bool) (string, error) {
 		name := filepath.Join(dir, schedulerFile)

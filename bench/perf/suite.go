@@ -158,10 +158,10 @@ func allocatorsOf(dir string) ([]string, error) {
 type fields map[string]any
 
 // only returns the configuration of this workload alone, as JSON, which is valid YAML. The
-// configuration has no threshold and collects the metrics of this package. schedulerConfig
+// configuration has no threshold. schedulerConfig
 // gets the path of the test's scheduler configuration, or "", and the feature gates. It
-// returns the path of the configuration to use, or "" to keep the test's. alter may change
-// the test; it may be nil.
+// returns the path of the configuration to use, or "" to keep the test's. alter
+// changes the test.
 func (c Case) only(schedulerConfig func(stock string, gates map[string]bool) (string, error), alter func(test, workload fields) error) ([]byte, error) {
 	test, err := c.read()
 	if err != nil {
@@ -182,11 +182,8 @@ func (c Case) only(schedulerConfig func(stock string, gates map[string]bool) (st
 	if ours != "" {
 		test["schedulerConfigPath"] = ours
 	}
-	test["metricsCollectorConfig"] = collected
-	if alter != nil {
-		if err := alter(test, workload); err != nil {
-			return nil, err
-		}
+	if err := alter(test, workload); err != nil {
+		return nil, err
 	}
 	return json.Marshal([]fields{test})
 }

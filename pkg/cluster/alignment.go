@@ -59,6 +59,13 @@ func alignmentOn(kind string, object metav1.Object) (gangs.Alignment, error) {
 // nor its claims request one.
 func (n *PodNeed) ApplyGangAlignment(gang gangs.Alignment) {
 	if n.alignment == "" && len(n.Devices) > 0 {
-		n.Aligned = gang == gangs.AlignmentRequired
+		n.setAligned(gang)
+	}
+}
+
+func (n *PodNeed) setAligned(alignment gangs.Alignment) {
+	n.Aligned = alignment == gangs.AlignmentRequired
+	for i := range n.Alternatives {
+		n.Alternatives[i].Aligned = n.Aligned
 	}
 }

@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -62,11 +63,7 @@ func (d *Devices) Inventory() *devices.Inventory { return d.inventory }
 // Request returns the devices the pod requests. The error is a sentence that explains why
 // no node could serve the request as written.
 func (d *Devices) Request(pod *v1.Pod) (devices.Request, error) {
-	claims, err := d.Claims(pod)
-	if err != nil {
-		return devices.Request{}, err
-	}
-	return d.inventory.Request(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
+	return d.RequestOf(pod, "")
 }
 
 // Claims returns the pod's claims in the order of the pod's spec. It copies a claim with a
@@ -118,9 +115,11 @@ type PodNeed struct {
 	plan.Need
 	// RDMA is set if some of the devices are RDMA NICs.
 	RDMA bool
-	// Alternatives is set if the request has several options in order of preference. Need
-	// is then that of the smallest option.
-	Alternatives bool
+	// FirstAvailable is set if requests have alternatives. Need then has the least of each.
+	FirstAvailable bool
+	// Alternatives are the different ways to choose among them, in order of preference. It is
+	// empty if there are none or too many.
+	Alternatives []Alternative
 	// alignment is the alignment that the pod or its claims request, "" if none.
 	alignment gangs.Alignment
 	// want is the device request that Need was made from.
@@ -132,13 +131,12 @@ type PodNeed struct {
 func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wants := make([]devices.Request, len(pods))
+	wants, needs := make([]devices.Request, len(pods)), make([]PodNeed, len(pods))
 	if s.devices != nil {
-		if err := s.readDevices(pods, wants); err != nil {
+		if err := s.readDevices(pods, wants, needs); err != nil {
 			return nil, err
 		}
 	}
-	needs := make([]PodNeed, len(pods))
 	for i, pod := range pods {
 		var err error
 		if needs[i].Resources, err = s.resources(pod, wants[i].Extended); err != nil {
@@ -147,11 +145,17 @@ func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 		if s.devices == nil || wants[i].Empty() {
 			continue
 		}
-		s.addDevices(&needs[i], &wants[i])
+		for a := range needs[i].Alternatives {
+			way := &needs[i].Alternatives[a]
+			way.Resources, way.RDMA = slices.Clone(needs[i].Resources), way.want.RDMA
+			s.addDevices(&way.Need, &way.want)
+		}
+		needs[i].RDMA, needs[i].FirstAvailable, needs[i].want = wants[i].RDMA, wants[i].Alternatives, wants[i]
+		s.addDevices(&needs[i].Need, &wants[i])
 		if needs[i].alignment, err = s.devices.alignmentSaid(pod); err != nil {
 			return nil, err
 		}
-		needs[i].Aligned = needs[i].alignment == gangs.AlignmentRequired
+		needs[i].setAligned(needs[i].alignment)
 	}
 	return needs, nil
 }
@@ -194,7 +198,8 @@ func (s *Cache) Reach(need *PodNeed) devices.Reach {
 	return s.view.Reach(&need.want)
 }
 
-func (s *Cache) readDevices(pods []*v1.Pod, wants []devices.Request) error {
+// readDevices reads the pods' requests and the alternatives in them.
+func (s *Cache) readDevices(pods []*v1.Pod, wants []devices.Request, needs []PodNeed) error {
 	if err := s.devices.Sync(); err != nil {
 		return err
 	}
@@ -204,8 +209,18 @@ func (s *Cache) readDevices(pods []*v1.Pod, wants []devices.Request) error {
 			return fmt.Errorf("pod %s: %w", pod.Name, err)
 		}
 	}
+	all := wants
+	for i, pod := range pods {
+		if !wants[i].Alternatives {
+			continue
+		}
+		needs[i].Alternatives = s.devices.alternatives(pod)
+		for _, way := range needs[i].Alternatives {
+			all = append(all[:len(all):len(all)], way.want)
+		}
+	}
 	old := s.view
-	s.view = s.devices.inventory.View(wants...)
+	s.view = s.devices.inventory.View(all...)
 	if old != nil && old.Layout == s.view.Layout {
 		return nil
 	}
@@ -233,8 +248,7 @@ func podLimitResource(limit string) v1.ResourceName {
 	return v1.ResourceName("limit " + limit)
 }
 
-func (s *Cache) addDevices(need *PodNeed, want *devices.Request) {
-	need.RDMA, need.Alternatives, need.want = want.RDMA, want.Alternatives, *want
+func (s *Cache) addDevices(need *plan.Need, want *devices.Request) {
 	view := s.view
 	option := view.Least(want)
 	for _, demand := range option.Demands {

@@ -16,6 +16,9 @@ type Planned struct {
 	// Rail is the index of the alignment unit to allocate devices from, because other
 	// members of the gang use the same unit. It is -1 if any unit will do.
 	Rail int
+	// Subrequests are those that the plan chose for the pod's claims, "" if the allocator
+	// chooses.
+	Subrequests gangs.Subrequests
 	// Gang identifies the pod's gang, "" if the pod is in no gang.
 	Gang string
 	// Alignment is the alignment that the pod's gang requests, "" if it requests none.

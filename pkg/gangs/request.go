@@ -48,6 +48,8 @@ type Assignment struct {
 	// Rails is the index of the alignment unit (devices of a node that are close to each
 	// other) that the plan chose for a member. Members without one have no entry.
 	Rails map[types.UID]int
+	// Subrequests is the plan's choice for members whose claims have alternatives.
+	Subrequests map[types.UID]Subrequests
 	// Roles is the role and signature of every waiting member, planned or not.
 	Roles map[types.UID]RoleSignature
 	// Needs is the capacity that each waiting member needs of its node.

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
@@ -19,10 +20,23 @@ import (
 // claims are not part of it, because they differ between the members of many gangs.
 type Signature uint64
 
-// RoleSignature names the members of one role that have the same signature.
+// RoleSignature names the members of one role that have the same signature and for which
+// a plan chose the same subrequests.
 type RoleSignature struct {
-	Role      string
-	Signature Signature
+	Role        string
+	Signature   Signature
+	Subrequests Subrequests
+}
+
+// Subrequests is the plan's choice for a pod whose claims have requests with alternatives
+// (firstAvailable): "CLAIM/REQUEST/SUBREQUEST" for each such request, separated by spaces.
+// CLAIM is the pod's name for the claim, so equal members have equal choices. It is empty if
+// the allocator chooses.
+type Subrequests string
+
+// Has reports whether the subrequest is chosen.
+func (s Subrequests) Has(claim, request, subrequest string) bool {
+	return slices.Contains(strings.Fields(string(s)), claim+"/"+request+"/"+subrequest)
 }
 
 // SignatureOf computes the signature of a pod from its spec. It costs some microseconds.

@@ -21,10 +21,12 @@ const reasonMemberLeft = "a member left while its place was planned"
 type Step struct {
 	// Node is the member's planned node, and Alignment the device alignment of its gang.
 	// Rail is the index of the alignment unit on the node (devices close to each other)
-	// to allocate from, -1 for any.
-	Node      string
-	Rail      int
-	Alignment gangs.Alignment
+	// to allocate from, -1 for any. Subrequests are the plan's choices among the
+	// alternatives of its claims.
+	Node        string
+	Rail        int
+	Subrequests gangs.Subrequests
+	Alignment   gangs.Alignment
 	// Refusal explains why the member gets no node now.
 	Refusal string
 	// Plan is the question to plan first. The caller passes the answer to Resolve.
@@ -125,7 +127,7 @@ func plannedAgain(key gangs.Key, reason string) string {
 
 // stepTo returns the step that sends a member to its planned node.
 func stepTo(attempt *Attempt, uid types.UID, node string) Step {
-	step := Step{Node: node, Rail: -1, Alignment: attempt.plan.Alignment}
+	step := Step{Node: node, Rail: -1, Subrequests: attempt.plan.Subrequests[uid], Alignment: attempt.plan.Alignment}
 	if rail, ok := attempt.plan.Rails[uid]; ok {
 		step.Rail = rail
 	}

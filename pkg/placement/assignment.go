@@ -5,6 +5,7 @@ package placement
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -32,6 +33,7 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 	for i := range found.gang.Roles {
 		p.assignRole(&a, &found.gang.Roles[i], &p.roles[i])
 	}
+	p.assignAlternatives(&a, found)
 	for i := range found.gang.Groups {
 		if base, ok := p.joined[found.gang.Groups[i].Name]; ok {
 			a.Short[base] += found.gang.Groups[i].Min
@@ -56,6 +58,25 @@ func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *role
 		if m.Node != "" {
 			a.Nodes[pod.UID], a.Pinned[pod.UID] = m.Node, true
 		}
+	}
+}
+
+// assignAlternatives replaces what assignRole has set for members that the planner gave the
+// need of an alternative, and adds the subrequests that it chose.
+func (p *planInput) assignAlternatives(a *gangs.Assignment, found *answer) {
+	if !slices.ContainsFunc(p.roles, func(r roleInput) bool { return r.subrequests != "" }) {
+		return
+	}
+	a.Subrequests = map[types.UID]gangs.Subrequests{}
+	for _, planned := range found.decision.Assignments {
+		role := &p.roles[slices.IndexFunc(p.roles, func(r roleInput) bool { return r.Name == planned.Role })]
+		if role.subrequests == "" {
+			continue
+		}
+		uid := p.pending[planned.Member].UID
+		signed := a.Roles[uid]
+		signed.Subrequests = role.subrequests
+		a.Roles[uid], a.Needs[uid], a.Subrequests[uid] = signed, role.Need, role.subrequests
 	}
 }
 

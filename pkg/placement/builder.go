@@ -74,14 +74,17 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	if err != nil {
 		return nil, key.Messagef("%v", err)
 	}
-	if err := b.setNeeds(needs[:len(b.roles)]); err != nil {
+	own, ofClaims := needs[:len(b.roles)], needs[len(b.roles):]
+	if err := b.setNeeds(own); err != nil {
 		return nil, key.Messagef("%v", err)
 	}
 	// 4. Which nodes the members may use, and which members keep apart.
 	limitNodes(b.roles, b.volumes, nodes)
 	b.gang.AntiAffinity = keepApart(b.roles, b.terms, cache)
-	// 5. The users of shared claims stay where the devices can be used.
-	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&needs[len(b.roles)+i]) })
+	// 5. Members with alternatives choose among needs.
+	b.addAlternatives(own)
+	// 6. The users of shared claims stay where the devices can be used.
+	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&ofClaims[i]) })
 	return &b.planInput, ""
 }
 

@@ -83,7 +83,7 @@ func (c *colocation) leaveRoomForOwners(roles []roleInput) {
 			continue
 		}
 		for i := range roles {
-			if roles[i].Name != roles[o].base {
+			if roles[i].base != roles[o].base || roles[i].ownsClaims {
 				continue
 			}
 			roles[i].companions = 1

@@ -35,8 +35,9 @@ type dryRun struct {
 	pod *v1.Pod
 	// gang and alignment are values that the plugins of this profile read in the cycle
 	// state.
-	gang      string
-	alignment gangs.Alignment
+	gang        string
+	alignment   gangs.Alignment
+	subrequests gangs.Subrequests
 	// companions is the number of similar members of another role on each node.
 	companions int
 	// prepared is true if state was created for all nodes.
@@ -121,7 +122,7 @@ func (d *dryRuns) prepare(run *dryRun) error {
 }
 
 func (r *dryRun) newState(node string) fwk.CycleState {
-	return newDryRunState(cluster.Planned{Node: node, Rail: -1, Gang: r.gang, Alignment: r.alignment})
+	return newDryRunState(cluster.Planned{Node: node, Rail: -1, Subrequests: r.subrequests, Gang: r.gang, Alignment: r.alignment})
 }
 
 func (r *dryRun) refuse(node string, status *fwk.Status) {

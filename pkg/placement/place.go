@@ -81,6 +81,7 @@ func newDryRuns(ctx context.Context, handle fwk.Handle, input *planInput) *dryRu
 		role := &input.roles[i]
 		runs.roles = append(runs.roles, &dryRun{
 			pod: role.sample, gang: input.gang.Name, alignment: input.alignment, companions: role.companions,
+			subrequests: role.subrequests,
 		})
 	}
 	return runs

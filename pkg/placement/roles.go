@@ -35,6 +35,10 @@ type roleInput struct {
 	// companions is how many members with the same base, but in another role, are on
 	// each node that the role uses.
 	companions int
+	// subrequests are those that the role's need has, and asks lists them for messages. They
+	// are empty if the members have no alternatives.
+	subrequests gangs.Subrequests
+	asks        string
 }
 
 // partKey identifies the members that are alike to the planner.

@@ -50,7 +50,7 @@ func (p *Placer) PlaceSingle(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeI
 		return "", err
 	}
 	needs, err := cache.Read([]*v1.Pod{pod})
-	if err != nil || len(needs[0].Devices) == 0 || needs[0].Alternatives {
+	if err != nil || len(needs[0].Devices) == 0 || needs[0].FirstAvailable {
 		return "", nil // the in-tree plugin reports a request that it cannot serve
 	}
 	snapshot, err := cache.Refresh(nodes, holds)

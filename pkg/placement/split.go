@@ -61,7 +61,7 @@ func (s *splitter) splitRoles(roles []roleInput, shared sets.Set[string]) []role
 			part := &parts[j]
 			part.sample = sampleOf(s.request, part.members)
 			part.needs = part.sample
-			part.Limit = limitsOf(s.request, part.base, part.members)
+			part.Limit = limitsOf(s.request, part.base, part.members, "")
 		}
 		if len(parts) > 1 {
 			s.join(role, parts)
@@ -148,9 +148,9 @@ func usesAny(members []gangs.Member, claims sets.Set[string]) bool {
 	return claims.Len() > 0 && slices.ContainsFunc(members, func(m gangs.Member) bool { return claims.HasAny(sharableClaims(m.Pod)...) })
 }
 
-// limitsOf returns the limits that hold for some members of a role: the lowest of each
-// node, if members with several signatures have some.
-func limitsOf(request *gangs.Request, role string, members []gangs.Member) map[string]int {
+// limitsOf returns the limits that hold for some members of a role with these subrequests:
+// the lowest of each node, if members with several signatures have some.
+func limitsOf(request *gangs.Request, role string, members []gangs.Member, chosen gangs.Subrequests) map[string]int {
 	if len(request.Limits) == 0 {
 		return nil
 	}
@@ -161,7 +161,7 @@ func limitsOf(request *gangs.Request, role string, members []gangs.Member) map[s
 			continue
 		}
 		signatures.Insert(m.Signature)
-		for node, most := range request.Limits[gangs.RoleSignature{Role: role, Signature: m.Signature}] {
+		for node, most := range request.Limits[gangs.RoleSignature{Role: role, Signature: m.Signature, Subrequests: chosen}] {
 			if limits == nil {
 				limits = map[string]int{}
 			}

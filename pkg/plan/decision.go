@@ -32,6 +32,7 @@ type Decision struct {
 
 // Assignment gives a member its node.
 type Assignment struct {
+	// Role is the member's role, or the alternative whose need the member has there.
 	Role, Member, Node string
 	// Rail is the index of the alignment unit for the member's devices. It is -1 if the
 	// devices span several units or if the member needs none.

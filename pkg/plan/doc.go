@@ -54,6 +54,21 @@
 //     that states no minimum, nor its direct roles, needs all of them. Slices
 //     are rounded up to whole slices.
 //
+// # Alternatives
+//
+// A role may have alternatives: each of its pending members has the role's own need, or the
+// need of one of the alternatives. Members of one slice have the same need. So have all
+// members of a role if other rules are about the role as a whole (see indivisible). Plan
+// decides how many members have each need. It prefers, in this order:
+//
+//  1. a placement of more members;
+//  2. role by role in the order of their names, the most members with the role's own need,
+//     then the most with the first alternative, and so on;
+//  3. the lower cost.
+//
+// Each such division is planned as a gang without alternatives. All plans share one step
+// budget. If it ends, Plan returns the best placement so far, or Exhausted.
+//
 // # Cost
 //
 // The better of two placements of a quorum has the smaller cost. A cost is a
@@ -131,5 +146,7 @@
 //   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go (with
 //     fillinorder.go), exact.go.
 //   - The search: bounds.go, candidates.go, search.go (one quorum), choose.go (all).
-//   - The decision: extras.go, assign.go, explainsupply.go, explain.go, plan.go.
+//   - The decision: extras.go, assign.go, explainsupply.go, explain.go, fixed.go (a gang
+//     without alternatives), division.go (members divided over needs), rulesof.go,
+//     alternatives.go, plan.go.
 package plan

@@ -61,6 +61,11 @@ type Role struct {
 	Slice               Slice
 	// RDMA requires boundary levels among this role and the other RDMA roles.
 	RDMA bool
+	// Alternatives names further roles whose needs pending members of this role may have
+	// instead of Need, in order of preference after it. Such a role has a name, a need, RDMA,
+	// Nodes and Limit of its own, and nothing else. Rules about this role hold for its members
+	// whatever they need.
+	Alternatives []string
 	// Nodes names the only nodes that pending members of the role may use, nil for all.
 	Nodes []string
 	// NodesFixed reports that a node which joins the cluster would not be one of Nodes.

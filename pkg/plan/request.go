@@ -39,10 +39,36 @@ func (g *Gang) check(l *Layout) *fault {
 		}
 		members += len(r.Members)
 	}
+	if f := g.checkAlternatives(); f != nil {
+		return f
+	}
 	if g.Min < 0 || g.Min > members {
 		return faultf("min", "%d of %d members", g.Min, members)
 	}
 	return cmp.Or(g.checkConstraints(l), g.checkPools(), g.checkNodeLimits())
+}
+
+// checkAlternatives checks the roles that serve as alternatives.
+func (g *Gang) checkAlternatives() *fault {
+	used := map[string]bool{}
+	for i := range g.Roles {
+		for _, name := range g.Roles[i].Alternatives {
+			at := "role " + g.Roles[i].Name + " alternatives"
+			other := slices.IndexFunc(g.Roles, func(r Role) bool { return r.Name == name })
+			switch {
+			case other < 0:
+				return faultf(at, "role %q does not exist", name)
+			case used[name]:
+				return faultf(at, "role %q is there twice", name)
+			case g.ruled(name):
+				return faultf(at, "a rule, pool or node limit names role %q", name)
+			case len(g.Roles[other].Members)+len(g.Roles[other].Alternatives) > 0:
+				return faultf(at, "role %q has members or alternatives", name)
+			}
+			used[name] = true
+		}
+	}
+	return nil
 }
 
 func checkLevels(l *Layout, subject, required, preferred string) *fault {

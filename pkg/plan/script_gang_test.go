@@ -92,6 +92,7 @@ func (s *script) roleOptions(r *plan.Role) options {
 			return err
 		},
 		"perNode": &r.Need.PerNode,
+		"or":      func(v string) error { r.Alternatives = strings.Split(v, ","); return nil },
 		"nodes":   func(v string) error { r.Nodes, r.NodesFixed = expand(v), true; return nil },
 		"cpu":     func(v string) error { _, err := fmt.Sscan(v, &r.Need.Resources[0]); return err },
 	}
@@ -146,7 +147,7 @@ func (s *script) show(d *plan.Decision) {
 		var names []string
 		for _, a := range d.Assignments {
 			if a.Node == n.Name {
-				names = append(names, member(a))
+				names = append(names, s.member(a))
 			}
 		}
 		if len(names) > 0 {
@@ -172,15 +173,30 @@ func (s *script) show(d *plan.Decision) {
 	}
 }
 
-func member(a plan.Assignment) string {
-	name := a.Member
+// member draws an assignment: the member, its unit, its place in the order, and the
+// alternative whose need it has.
+func (s *script) member(a plan.Assignment) string {
+	out := a.Member
 	if a.Rail >= 0 {
-		name += fmt.Sprintf("@%d", a.Rail)
+		out += fmt.Sprintf("@%d", a.Rail)
 	}
 	if a.Order > 0 {
-		name += fmt.Sprintf("#%d", a.Order)
+		out += fmt.Sprintf("#%d", a.Order)
 	}
-	return name
+	if s.roleOf(a.Member).Name != a.Role {
+		out += "=" + a.Role
+	}
+	return out
+}
+
+// roleOf returns the role of a member.
+func (s *script) roleOf(member string) *plan.Role {
+	for i := range s.gang.Roles {
+		if slices.ContainsFunc(s.gang.Roles[i].Members, func(m plan.Member) bool { return m.Name == member }) {
+			return &s.gang.Roles[i]
+		}
+	}
+	return &plan.Role{}
 }
 
 // bind binds the last plan. Members get their nodes. Nodes lose the members' resources,
@@ -188,9 +204,9 @@ func member(a plan.Assignment) string {
 func (s *script) bind() error {
 	for _, a := range s.last.Assignments {
 		i := slices.IndexFunc(s.gang.Roles, func(r plan.Role) bool { return r.Name == a.Role })
-		r := &s.gang.Roles[i]
-		m := slices.IndexFunc(r.Members, func(m plan.Member) bool { return m.Name == a.Member })
-		r.Members[m].Node = a.Node
+		r, of := &s.gang.Roles[i], s.roleOf(a.Member)
+		m := slices.IndexFunc(of.Members, func(m plan.Member) bool { return m.Name == a.Member })
+		of.Members[m].Node = a.Node
 		n := slices.IndexFunc(s.sim.nodes, func(n plan.NodeSpec) bool { return n.Name == a.Node })
 		node := s.sim.nodes[n]
 		node.Free = slices.Clone(node.Free)

@@ -26,7 +26,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	if err != nil {
 		return nil, err
 	}
-	need, err := d.devices.Request(pod)
+	need, err := d.devices.RequestOf(pod, planned.Subrequests)
 	switch {
 	case err != nil && mode == gangs.AlignmentRequired:
 		return nil, fmt.Errorf("device alignment is required: %w", err)

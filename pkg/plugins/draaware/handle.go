@@ -15,6 +15,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // handle is the framework handle of the in-tree plugin. It differs from the real one in the
@@ -69,6 +70,8 @@ type callContext struct {
 	// claims.
 	gang string
 	pod  *v1.Pod
+	// subrequests are those that the plan chose. The pod sees its claims without the others.
+	subrequests gangs.Subrequests
 }
 
 // effects are the side effects of a call of the in-tree plugin.
@@ -78,6 +81,8 @@ type effects struct {
 	// shared are the claims that the call saw with devices which another member of the
 	// gang has reserved for them and not written yet.
 	shared []sharedClaim
+	// narrowed are the claims that the call saw with the chosen subrequests alone.
+	narrowed []narrowedClaim
 }
 
 // run runs a call of the in-tree plugin with the given input. It returns the call's
@@ -126,6 +131,20 @@ func (s *innerCalls) noteShared(shared sharedClaim) *resourceapi.ResourceClaim {
 	return shared.ResourceClaim
 }
 
+// noteNarrowed records a claim shown with the chosen subrequests alone. If the call saw the
+// claim before, it returns the earlier copy.
+func (s *innerCalls) noteNarrowed(narrowed narrowedClaim) *resourceapi.ResourceClaim {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, before := range s.effects.narrowed {
+		if before.shown.UID == narrowed.shown.UID {
+			return before.shown
+		}
+	}
+	s.effects.narrowed = append(s.effects.narrowed, narrowed)
+	return narrowed.shown
+}
+
 // lister shows the slices of the current call.
 type lister struct {
 	fwk.ResourceSliceLister
@@ -152,7 +171,7 @@ type tracker struct {
 }
 
 // Get returns the claim. A gang member sees a claim with the devices that another member
-// has reserved for it.
+// has reserved for it, and otherwise with the subrequests that the plan chose.
 func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
 	claim, err := t.ResourceClaimTracker.Get(namespace, name)
 	on := t.innerCalls.current()
@@ -161,7 +180,7 @@ func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error
 	}
 	// Event handlers read claims during the call too; they get the real claim.
 	if t.writers.of(claim.UID, on.gang) == nil || !names(on.pod, claim) {
-		return claim, nil
+		return t.narrow(on, claim), nil
 	}
 	pending := t.GetPendingAllocation(claim.UID)
 	if pending == nil {

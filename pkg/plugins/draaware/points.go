@@ -94,9 +94,13 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	}
 	var result *fwk.PreFilterResult
 	var status *fwk.Status
-	in := callContext{cycle: c, pod: pod, gang: d.gangOf(state, pod)}
-	if did := d.innerCalls.run(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) }); len(did.shared) > 0 {
+	in := callContext{cycle: c, pod: pod, gang: d.gangOf(state, pod), subrequests: cluster.PlannedOf(state).Subrequests}
+	did := d.innerCalls.run(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) })
+	if len(did.shared) > 0 {
 		state.Write(sharerKey, &sharer{claims: did.shared})
+	}
+	if len(did.narrowed) > 0 {
+		state.Write(narrowedKey, &narrowed{claims: did.narrowed})
 	}
 	return result, status
 }
@@ -149,6 +153,7 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 // fails if a device is in two of the claims, or if the gang requires alignment and a NIC has
 // no GPU of the pod in its unit.
 func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
+	widen(state)
 	var status *fwk.Status
 	did := d.innerCalls.run(callContext{}, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
 	if !status.IsSuccess() {

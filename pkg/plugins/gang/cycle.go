@@ -78,7 +78,9 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 		cluster.SetPlanned(state, cluster.Planned{Rail: -1, Gang: key.String()})
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, step.Refusal)
 	}
-	cluster.SetPlanned(state, cluster.Planned{Node: step.Node, Rail: step.Rail, Gang: key.String(), Alignment: step.Alignment})
+	cluster.SetPlanned(state, cluster.Planned{
+		Node: step.Node, Rail: step.Rail, Subrequests: step.Subrequests, Gang: key.String(), Alignment: step.Alignment,
+	})
 	g.dropNominations(key, pod.UID, step.Node)
 	return &fwk.PreFilterResult{NodeNames: sets.New(step.Node)}, nil
 }

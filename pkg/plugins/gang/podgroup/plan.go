@@ -91,7 +91,10 @@ func (p *cyclePlan) why() string {
 // instructions returns the plan for one member, in the form for plugins that run later in
 // the cycle.
 func (p *cyclePlan) instructions(uid types.UID) cluster.Planned {
-	planned := cluster.Planned{Node: p.assignment.Nodes[uid], Rail: -1, Gang: p.key().String(), Alignment: p.assignment.Alignment}
+	planned := cluster.Planned{
+		Node: p.assignment.Nodes[uid], Rail: -1, Subrequests: p.assignment.Subrequests[uid],
+		Gang: p.key().String(), Alignment: p.assignment.Alignment,
+	}
 	if rail, ok := p.assignment.Rails[uid]; ok {
 		planned.Rail = rail
 	}

@@ -1,0 +1,267 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// chooser is a role with alternatives. Its members choose among its needs.
+type chooser struct {
+	spec *Role
+	// needs are indices in Gang.Roles: the role itself, then its alternatives.
+	needs []int
+	// units are the pending members, divided into those that must have the same need.
+	units [][]Member
+	bound []Member
+	// rooms is, by need, the most units that could have it.
+	rooms []int
+	// allNeeded is true if all members of the role are needed: its minimum says so, or its scope
+	// has no minimum at all.
+	allNeeded bool
+}
+
+// division is, by chooser and need, the number of units that have the need.
+type division [][]int
+
+// before returns true if a division is preferred to another: it differs from it first in a
+// need that more units have.
+func (d division) before(o division) bool {
+	for i := range d {
+		if c := slices.Compare(d[i], o[i]); c != 0 {
+			return c > 0
+		}
+	}
+	return false
+}
+
+func (d division) clone() division {
+	out := make(division, len(d))
+	for i := range d {
+		out[i] = slices.Clone(d[i])
+	}
+	return out
+}
+
+// hasAlternatives returns true if a role has alternatives.
+func (g *Gang) hasAlternatives() bool {
+	return slices.ContainsFunc(g.Roles, func(r Role) bool { return len(r.Alternatives) > 0 && len(r.Members) > 0 })
+}
+
+// choosers returns the roles with alternatives, by name.
+func (g *Gang) choosers() []chooser {
+	var out []chooser
+	for i := range g.Roles {
+		r := &g.Roles[i]
+		if len(r.Alternatives) == 0 || len(r.Members) == 0 {
+			continue
+		}
+		c := chooser{spec: r, needs: []int{i}, allNeeded: r.Min == len(r.Members) || g.unstated(r.Group)}
+		for _, name := range r.Alternatives {
+			c.needs = append(c.needs, slices.IndexFunc(g.Roles, func(o Role) bool { return o.Name == name }))
+		}
+		c.divide(g.indivisible(r))
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b chooser) int { return natural(a.spec.Name, b.spec.Name) })
+	return out
+}
+
+// indivisible returns true if all members of a role must have the same need, because the
+// role cannot become several roles that keep its rules together: slices that keep apart from
+// each other or have bound members, and a role that would need a group of its own where
+// groups are counted or where only some members are needed.
+func (g *Gang) indivisible(r *Role) bool {
+	isBound := func(m Member) bool { return m.Node != "" }
+	if r.Slice.Size > 1 && (r.Slice.Spread != "" || slices.ContainsFunc(r.Members, isBound)) {
+		return true
+	}
+	if !r.needsGroup() {
+		return false
+	}
+	counted := g.MinGroups > 0
+	if r.Group != "" {
+		counted = slices.ContainsFunc(g.Groups, func(o Group) bool { return o.Name == r.Group && o.MinGroups > 0 })
+	}
+	return counted || r.Min == 0 && !g.unstated(r.Group)
+}
+
+// unstated returns true if neither the group, or the gang for the empty name, nor its direct
+// roles have a minimum. Then all their members are needed.
+func (g *Gang) unstated(group string) bool {
+	least := g.Min
+	if group != "" {
+		least = g.Groups[slices.IndexFunc(g.Groups, func(o Group) bool { return o.Name == group })].Min
+	}
+	return least == 0 && !slices.ContainsFunc(g.Roles, func(r Role) bool { return r.Group == group && r.Min > 0 })
+}
+
+// needsGroup returns true if several roles need a group around them to stand for this role.
+func (r *Role) needsGroup() bool {
+	return r.Required+r.Preferred != "" || r.Min > 0 && r.Min < len(r.Members)
+}
+
+// divide sets the units and the bound members.
+func (c *chooser) divide(indivisible bool) {
+	members := orderedMembers(c.spec.Members)
+	size, byRank := c.spec.Slice.Size, distinctRanks(members)
+	last := -1
+	for i, m := range members {
+		if m.Node != "" {
+			c.bound = append(c.bound, *m)
+			continue
+		}
+		member, unit := *m, i
+		if size > 1 {
+			if !byRank {
+				member.Rank = i
+			}
+			unit = member.Rank / size
+		}
+		if indivisible {
+			unit = 0
+		}
+		if unit != last {
+			c.units = append(c.units, nil)
+			last = unit
+		}
+		c.units[len(c.units)-1] = append(c.units[len(c.units)-1], member)
+	}
+}
+
+// fixed returns the gang without alternatives for a division, and for each of its roles the
+// index in the roles of the gang.
+func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
+	out := *g
+	out.Groups, out.Roles = slices.Clone(g.Groups), nil
+	var index []int
+	parts := map[int]bool{}
+	for i := range choosers {
+		for n, role := range out.parts(g, &choosers[i], d[i]) {
+			if len(role.Members) > 0 {
+				out.Roles, index = append(out.Roles, role), append(index, choosers[i].needs[n])
+			}
+			parts[choosers[i].needs[n]] = true
+		}
+	}
+	for i := range g.Roles {
+		if !parts[i] {
+			out.Roles, index = append(out.Roles, g.Roles[i]), append(index, i)
+		}
+	}
+	out.renameRoles(func(role string) []string { return g.standIns(choosers, d, role) })
+	return out, index
+}
+
+// parts returns a role for each need of a chooser. It adds a group around them if the role's
+// minimum or levels are about all of them together.
+func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
+	out := make([]Role, len(c.needs))
+	parts, next, rest := 0, 0, c.bound
+	for n, need := range c.needs {
+		other := &from.Roles[need]
+		out[n] = *c.spec
+		out[n].Name, out[n].Need, out[n].RDMA = other.Name, other.Need, other.RDMA
+		out[n].Nodes, out[n].NodesFixed, out[n].Limit = other.Nodes, other.NodesFixed, other.Limit
+		out[n].Alternatives, out[n].Members = nil, nil
+		if !used(c, counts, n) {
+			continue
+		}
+		parts++
+		out[n].Members, rest = slices.Clone(rest), nil
+		for range counts[n] {
+			out[n].Members = append(out[n].Members, c.units[next]...)
+			next++
+		}
+	}
+	if parts > 1 {
+		g.together(c, out)
+	}
+	return out
+}
+
+// used returns true if a chooser's part with that need has members. Bound members are in
+// the first such part.
+func used(c *chooser, counts []int, need int) bool {
+	return counts[need] > 0 || need == 0 && len(c.units) == 0
+}
+
+// together makes the parts of a role keep its minimum and levels.
+func (g *Gang) together(c *chooser, parts []Role) {
+	all := c.spec.Min == len(c.spec.Members)
+	for n := range parts {
+		parts[n].Min = 0
+		if all {
+			parts[n].Min = len(parts[n].Members)
+		}
+	}
+	if !c.spec.needsGroup() {
+		return
+	}
+	group := Group{Name: "alternatives of role " + c.spec.Name, Parent: c.spec.Group, Required: c.spec.Required, Preferred: c.spec.Preferred}
+	if !all {
+		group.Min = c.spec.Min
+	}
+	g.Groups = append(g.Groups, group)
+	for n := range parts {
+		parts[n].Group, parts[n].Required, parts[n].Preferred = group.Name, "", ""
+	}
+}
+
+// standIns returns the roles that stand for a role of the gang in a division: the parts of a
+// chooser, the role itself if it has no alternatives.
+func (g *Gang) standIns(choosers []chooser, d division, role string) []string {
+	at := slices.IndexFunc(choosers, func(c chooser) bool { return c.spec.Name == role })
+	if at < 0 {
+		return []string{role}
+	}
+	var out []string
+	for n, need := range choosers[at].needs {
+		if used(&choosers[at], d[at], n) {
+			out = append(out, g.Roles[need].Name)
+		}
+	}
+	return out
+}
+
+// apartOnNodes returns true if a rule gives each node at most one member of the role.
+func (g *Gang) apartOnNodes(role string) bool {
+	return slices.ContainsFunc(g.AntiAffinity, func(rule AntiAffinity) bool {
+		return rule.Level == NodeLevel && slices.Contains(rule.Roles, role) && slices.Contains(rule.Others, role)
+	})
+}
+
+// within returns true if wherever a member of b has room, a member of r has room, too.
+// False says nothing.
+func (r *Role) within(b *Role) bool {
+	if len(r.Limit) > 0 || r.RDMA && !b.RDMA || (r.Nodes == nil) != (b.Nodes == nil) || !slices.Equal(r.Nodes, b.Nodes) {
+		return false
+	}
+	return r.Need.within(&b.Need)
+}
+
+// within returns true if a member with need b takes all that a member with need n takes, and
+// no limit applies that is not a sum.
+func (n *Need) within(b *Need) bool {
+	if n.PerNode > 0 || n.Aligned && (len(n.Devices) > 1 || len(b.Devices) > 1) {
+		return false // fewer anchors leave more followers unpaired
+	}
+	for i, amount := range n.Resources {
+		if amount > 0 && (i >= len(b.Resources) || b.Resources[i] < amount) {
+			return false
+		}
+	}
+	left := slices.Clone(b.Devices)
+	for _, d := range n.Devices {
+		if d.Count == 0 {
+			continue
+		}
+		at := slices.IndexFunc(left, func(o DeviceNeed) bool {
+			return o.Count >= d.Count && slices.Equal(newKindSet(o.Kinds), newKindSet(d.Kinds))
+		})
+		if at < 0 {
+			return false
+		}
+		left = slices.Delete(left, at, at+1)
+	}
+	return true
+}
