@@ -47,6 +47,9 @@ type Assignment struct {
 	// Rails is the alignment unit that the plan chose for a member. Members without one
 	// have no entry.
 	Rails map[types.UID]int
+	// Order numbers the members that must be scheduled in this order, each after all with
+	// smaller numbers. Other members have no entry.
+	Order map[types.UID]int
 	// Roles is the role and signature of every member that waits, planned or not.
 	Roles map[types.UID]RoleSignature
 	// Needs is what each of those members takes.
