@@ -50,6 +50,9 @@ type Assignment struct {
 	Rails map[types.UID]int
 	// Subrequests is the plan's choice for members whose claims have alternatives.
 	Subrequests map[types.UID]Subrequests
+	// Order numbers the members that must be scheduled in this order, each after all with
+	// smaller numbers. Other members have no entry.
+	Order map[types.UID]int
 	// Roles is the role and signature of every waiting member, planned or not.
 	Roles map[types.UID]RoleSignature
 	// Needs is the capacity that each waiting member needs of its node.

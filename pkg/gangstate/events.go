@@ -39,6 +39,7 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	if broken != nil {
 		effects.Release = broken.fail("member " + pod.Name + " changed")
 	}
+	effects.Activate = append(effects.Activate, g.nextInOrder()...)
 	t.settle(g)
 	return effects
 }
@@ -99,6 +100,7 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	if broken != nil {
 		effects.Release = broken.fail("member " + pod.Name + " was deleted")
 	}
+	effects.Activate = append(effects.Activate, g.nextInOrder()...)
 	t.settle(g)
 	return effects
 }

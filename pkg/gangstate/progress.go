@@ -37,9 +37,11 @@ func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 	return !attempt.outdated
 }
 
-// planned returns the members with a node in an attempt.
+// planned returns the members with a node in an attempt whose cycle may come now.
 func (g *Gang) planned(attempt *Attempt) []*v1.Pod {
-	return slices.DeleteFunc(g.pending(), func(pod *v1.Pod) bool { return attempt.plan.Nodes[pod.UID] == "" })
+	return slices.DeleteFunc(g.pending(), func(pod *v1.Pod) bool {
+		return attempt.plan.Nodes[pod.UID] == "" || attempt.tooEarly(pod.UID)
+	})
 }
 
 // FilterRefused records that a stock filter refused the planned node of a member. The gang
@@ -67,17 +69,21 @@ func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string,
 		g.refuse(key.Messagef("%s", reason), "", now)
 		t.observe(g)
 	}
-	effects.Activate = []*v1.Pod{pod}
+	effects.Activate = append(g.nextInOrder(), pod)
 	return effects
 }
 
-// Reserve records that the member has reserved its node.
-func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) {
+// Reserve records that the member has reserved its node. It activates the next member if
+// the plan has an order.
+func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if attempt := t.attemptOf(key); attempt != nil {
-		attempt.reserved[uid] = node
+	g := t.gangs[key]
+	if g == nil || g.attempt == nil {
+		return Effects{}
 	}
+	g.attempt.reserved[uid] = node
+	return Effects{Key: key, Activate: g.nextInOrder()}
 }
 
 // Unreserve records that the member released its node. If the quorum has not reserved
@@ -97,7 +103,7 @@ func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
 		t.observe(g)
 	case Binding:
 		delete(attempt.plan.Nodes, pod.UID)
-		effects.Activate = []*v1.Pod{pod} // no event would activate the pod after its rejection
+		effects.Activate = append(g.nextInOrder(), pod) // no event would activate the pod after its rejection
 		t.settle(g)
 	}
 	return effects

@@ -41,7 +41,8 @@ func (s *simulation) cycle(pod *v1.Pod, accepted bool) {
 
 func (s *simulation) permit(pod *v1.Pod, node string) {
 	s.room--
-	s.tracker.Reserve(s.key(pod), pod.UID, node)
+	s.mayReserve(pod)
+	s.apply(s.tracker.Reserve(s.key(pod), pod.UID, node))
 	permit, attempt := s.tracker.Permit(s.key(pod), pod.UID)
 	switch permit {
 	case PermitWait:
@@ -88,6 +89,17 @@ func (s *simulation) mayOpen(attempt *Attempt) {
 	}
 }
 
+// mayReserve is the oracle of a plan's order: the planned members before this one have
+// reserved, or are no longer in the plan.
+func (s *simulation) mayReserve(pod *v1.Pod) {
+	attempt := s.tracker.gangs[s.key(pod)].attempt
+	for uid, number := range attempt.plan.Order {
+		if number < attempt.plan.Order[pod.UID] && s.store[uid] != nil && attempt.plan.Nodes[uid] != "" && attempt.reserved[uid] == "" {
+			s.t.Fatalf("%s reserves before %s", pod.Name, uid)
+		}
+	}
+}
+
 // plan plans a gang outside any member's cycle and applies the answer.
 func (s *simulation) plan(key gangs.Key) {
 	if step := s.tracker.Ask(key, s.now); step.Plan != nil {
@@ -116,6 +128,9 @@ func (s *simulation) resolve(question *Question, asks types.UID) Step {
 		}
 	}
 	plan.Short["worker"] = missing
+	if s.ordered {
+		plan.Order = s.anyOrder(plan.Nodes)
+	}
 	if len(plan.Nodes) >= missing && (len(plan.Nodes) > 0 || len(plan.Roles) == 0) {
 		answer.Placed, answer.Assignment = true, plan
 		if len(plan.Nodes) < len(plan.Roles) {
@@ -123,6 +138,15 @@ func (s *simulation) resolve(question *Question, asks types.UID) Step {
 		}
 	}
 	return s.tracker.Resolve(question, &answer, asks, s.now)
+}
+
+// anyOrder numbers the planned members at random.
+func (s *simulation) anyOrder(nodes map[types.UID]string) map[types.UID]int {
+	uids, order := slices.Sorted(maps.Keys(nodes)), map[types.UID]int{}
+	for i, k := range s.rnd.Perm(len(uids)) {
+		order[uids[k]] = i + 1
+	}
+	return order
 }
 
 // bind ends the binding of a pod, with success if well is true.

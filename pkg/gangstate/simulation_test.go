@@ -97,12 +97,14 @@ type simulation struct {
 	room int
 	made int
 	now  time.Time
+	// ordered gives plans an order of their members.
+	ordered bool
 }
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{
 		t: t, rnd: rand.New(rand.NewPCG(seed, 0)), groups: podGroups{},
-		store: map[types.UID]*v1.Pod{}, at: map[types.UID]location{}, now: epoch,
+		store: map[types.UID]*v1.Pod{}, at: map[types.UID]location{}, now: epoch, ordered: seed%4 == 3,
 	}
 	s.tracker = New(Options{
 		Profile: profile, Sources: gangs.Sources{gangs.NewCoschedulingSource(s.groups, s.groups, nil)},

@@ -107,6 +107,8 @@ func (t *Tracker) stepInAttempt(key gangs.Key, uid types.UID, name string) (Step
 		return Step{Refusal: plannedAgain(key, attempt.reason)}, true
 	case attempt.phase == Reserving && node == "":
 		return Step{Refusal: "gang " + key.String() + " is being placed; this member joins it afterwards"}, true
+	case node != "" && attempt.tooEarly(uid):
+		return Step{Refusal: notYet(key)}, true
 	case attempt.phase == Reserving:
 		attempt.cycles[uid]++
 		if attempt.cycles[uid] > maxCycles {
@@ -245,7 +247,10 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		t.observe(g)
 	}
 	step := Step{Refusal: cmp.Or(answer.Surplus, "gang "+key.String()+" is placed; this member is not ready to join it")}
-	if node := attempt.plan.Nodes[uid]; node != "" {
+	switch node := attempt.plan.Nodes[uid]; {
+	case node != "" && attempt.tooEarly(uid):
+		step.Refusal = notYet(key)
+	case node != "":
 		step = stepTo(attempt, uid, node)
 	}
 	step.Effects = effects

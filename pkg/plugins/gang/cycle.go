@@ -189,10 +189,11 @@ func (g *Gang) filterRefused(d *destination, pod *v1.Pod, status *fwk.Status) {
 	g.apply(effects)
 }
 
-// Reserve records that the member holds its node.
+// Reserve records that the member holds its node. The next member of a plan with an order
+// may then have its cycle.
 func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	if d := destinationOf(state); d != nil {
-		g.tracker.Reserve(d.key, pod.UID, node)
+		g.apply(g.tracker.Reserve(d.key, pod.UID, node))
 	}
 	if g.podGroups != nil {
 		g.podGroups.Reserve(state, pod)
