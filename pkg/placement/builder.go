@@ -27,6 +27,8 @@ type planInput struct {
 	// their users on one node.
 	zones     claimZones
 	colocated []string
+	// exclusive is the end of a refusal about claims that one member can use.
+	exclusive string
 	// joined gives the role of the gang for each group that joins its parts and has its
 	// minimum.
 	joined map[string]string
@@ -60,7 +62,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 		return nil, err.Error()
 	}
 	request = signed(request)
-	b := &builder{request: request, cache: cache, nodes: nodes, volumes: &volumeReader{source: volumes}, terms: readPodTerms(request)}
+	b := &builder{request: request, cache: cache, nodes: nodes, volumes: readVolumes(volumes, request, nodes), terms: readPodTerms(request)}
 	b.alignment = alignment
 	// 1. Read the topology constraints, the roles, and the members without a node.
 	b.readGang()
@@ -80,6 +82,9 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	}
 	// 4. Which nodes the members may use, and which members keep apart.
 	limitNodes(b.roles, b.volumes, nodes)
+	b.gang.Pools = append(b.volumes.pools(b.roles, nodes), b.volumes.exclusivePools(b.roles)...)
+	b.exclusive = b.volumes.describeExclusive()
+	b.gang.NodeLimits = b.volumes.nodeLimits(b.roles)
 	b.gang.AntiAffinity = keepApart(b.roles, b.terms, cache)
 	// 5. Members with alternatives choose among needs.
 	b.addAlternatives(own)

@@ -21,17 +21,17 @@ var (
 type nodeRule struct {
 	// affinity is nil for a role without node selector and required node affinity.
 	affinity *nodeaffinity.RequiredNodeAffinity
-	volumes  volumeNodes
+	volumes  *podVolumes
 }
 
 // newNodeRule returns the rule for pods like this one, nil if they may use all nodes.
 func newNodeRule(pod *v1.Pod, volumes *volumeReader) *nodeRule {
-	rule := &nodeRule{volumes: volumes.allowedBy(pod)}
+	rule := &nodeRule{volumes: volumes.of(pod)}
 	if choosesNodes(pod) {
 		required := nodeaffinity.GetRequiredNodeAffinity(pod)
 		rule.affinity = &required
 	}
-	if rule.affinity == nil && rule.volumes.key == "" {
+	if rule.affinity == nil && !rule.volumes.limitNodes() {
 		return nil
 	}
 	return rule

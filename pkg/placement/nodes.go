@@ -36,17 +36,20 @@ func (r *roleInput) mayUse(node *v1.Node, volumes *volumeReader) bool {
 	if _, refused := r.rule.refusal(node); refused {
 		return false
 	}
-	if len(r.rule.volumes.waiting) == 0 {
+	if len(r.rule.volumes.waiting)+len(r.rule.volumes.joint) == 0 {
 		return true
 	}
-	room := volumes.room(&r.rule.volumes, node, len(r.Members))
+	room := volumes.room(r.rule.volumes, node, len(r.Members))
+	if room == 0 || room == len(r.Members) {
+		return room > 0
+	}
 	if most, limited := r.Limit[node.Name]; !limited || room < most {
 		if r.Limit == nil {
 			r.Limit = map[string]int{}
 		}
 		r.Limit[node.Name] = room
 	}
-	return room > 0
+	return true
 }
 
 // explainNodes adds to the refusals of a plan's filters those of the nodes that a role may
@@ -75,7 +78,7 @@ func (r *nodeRule) explain(nodes []string, runs *dryRuns, run *dryRun) {
 			continue
 		}
 		refusal, refused := r.refusal(info.Node())
-		if !refused && len(r.volumes.waiting) > 0 {
+		if !refused && len(r.volumes.waiting)+len(r.volumes.joint) > 0 {
 			refusal, refused = noVolume, true
 		}
 		if !refused {

@@ -27,8 +27,23 @@ type answer struct {
 	decision plan.Decision
 }
 
-// plan runs the planner once and counts its work.
+// plan runs the planner. If no placement leaves a volume for each member in whatever order
+// they come, it accepts one that needs a fortunate order: the stock filters then judge.
 func (p *planner) plan(gang plan.Gang) answer {
+	found := p.planOnce(gang)
+	if found.decision.Placed || !slices.ContainsFunc(gang.Pools, func(p plan.Pool) bool { return p.AnyOrder }) {
+		return found
+	}
+	fortunate := gang
+	fortunate.Pools = slices.Clone(gang.Pools)
+	for i := range fortunate.Pools {
+		fortunate.Pools[i].AnyOrder = false
+	}
+	return p.planOnce(fortunate)
+}
+
+// planOnce runs the planner once and counts its work.
+func (p *planner) planOnce(gang plan.Gang) answer {
 	decision := plan.Plan(p.snapshot, gang, p.fits, plan.Options{Budget: p.budget})
 	metrics.Work(p.profile, decision.Stats.FitsCalls, decision.Stats.NodesTouched)
 	return answer{gang: gang, decision: decision}

@@ -93,6 +93,7 @@ func (p *proposal) outcome(gang *gangs.Gang) Outcome {
 	if decision.Placed {
 		return Outcome{Searched: true, Placed: true, Assignment: p.input.assignment(&p.answer), Surplus: surplus(gang, decision)}
 	}
-	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), p.heldBack, p.unreachable, decision.Why()+describeAlternative(decision, p.input.roles)+describeColocated(p.input.colocated))
+	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), p.heldBack, p.unreachable,
+		decision.Why()+describeAlternative(decision, p.input.roles)+describeColocated(p.input.colocated)+p.input.exclusive)
 	return Outcome{Searched: true, Refusal: refusal, HeldBack: p.heldBack != ""}
 }

@@ -78,7 +78,7 @@ func (s *splitter) partsOf(role *roleInput) []roleInput {
 	index := map[partKey]int{}
 	for i, m := range role.members {
 		key := partKey{
-			signature: m.Signature, volumes: s.volumes.allowedBy(m.Pod).key, claims: s.namedClaims(m.Pod),
+			signature: m.Signature, volumes: s.volumes.of(m.Pod).key, claims: s.namedClaims(m.Pod),
 			terms: s.terms.matching(m.Pod),
 		}
 		at, known := index[key]

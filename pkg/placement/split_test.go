@@ -174,9 +174,16 @@ func TestSplitRolesKeepTheirMinimum(t *testing.T) {
 type storage struct {
 	claims  map[string]*v1.PersistentVolumeClaim
 	volumes []*v1.PersistentVolume
+	// classes has the provisioner of each class that has one.
+	classes     map[string]string
+	drivers     map[string]*storagev1.CSINode
+	attachments []*storagev1.VolumeAttachment
+	// reads counts the calls of Claim.
+	reads int
 }
 
 func (s *storage) Claim(_, name string) (*v1.PersistentVolumeClaim, error) {
+	s.reads++
 	if claim := s.claims[name]; claim != nil {
 		return claim, nil
 	}
@@ -194,8 +201,21 @@ func (s *storage) Volume(name string) (*v1.PersistentVolume, error) {
 
 func (s *storage) Class(name string) (*storagev1.StorageClass, error) {
 	mode := storagev1.VolumeBindingWaitForFirstConsumer
-	return &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: staticProvisioner, VolumeBindingMode: &mode}, nil
+	provisioner := staticProvisioner
+	if s.classes[name] != "" {
+		provisioner = s.classes[name]
+	}
+	return &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: provisioner, VolumeBindingMode: &mode}, nil
 }
+
+func (s *storage) Drivers(node string) (*storagev1.CSINode, error) {
+	if drivers := s.drivers[node]; drivers != nil {
+		return drivers, nil
+	}
+	return nil, fmt.Errorf("node %s has no drivers", node)
+}
+
+func (s *storage) ListAttachments() ([]*storagev1.VolumeAttachment, error) { return s.attachments, nil }
 
 func (s *storage) ListVolumes() ([]*v1.PersistentVolume, error) { return s.volumes, nil }
 

@@ -5,11 +5,16 @@ package placement
 
 import (
 	"encoding/binary"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/component-helpers/storage/ephemeral"
 	"k8s.io/component-helpers/storage/volume"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // Volumes reads the storage objects that decide where a pod with volumes can run.
@@ -19,61 +24,132 @@ type Volumes interface {
 	Class(name string) (*storagev1.StorageClass, error)
 	// ListVolumes returns all volumes.
 	ListVolumes() ([]*v1.PersistentVolume, error)
+	// Drivers returns the CSI drivers of a node and their limits.
+	Drivers(node string) (*storagev1.CSINode, error)
+	// ListAttachments returns all volumes that are or will be attached to nodes.
+	ListAttachments() ([]*storagev1.VolumeAttachment, error)
 }
 
-// staticProvisioner is the provisioner of classes whose volumes an administrator creates.
-const staticProvisioner = "kubernetes.io/no-provisioner"
-
-// volumeReader reads the volumes of a gang's members for one plan.
+// volumeReader has the volumes of a gang's members for one plan.
 type volumeReader struct {
 	source Volumes
-	// listed reports that the volumes were listed.
-	listed bool
-	// free has the volumes that no claim has: by storage class those of any node, and by
-	// storage class and host name those of one node. promised has the volumes that name
-	// their claim and are not bound to it yet, by the claim's namespace and name.
-	free     map[string][]*v1.PersistentVolume
-	freeAt   map[[2]string][]*v1.PersistentVolume
-	promised map[[2]string]*v1.PersistentVolume
+	// pods has the members with claims, each read once.
+	pods map[*v1.Pod]*podVolumes
+	// users counts the members that have a claim, by the claim's name.
+	users map[string]int
+	freeVolumes
+	attachLimits
+	exclusiveClaims
 }
 
-// volumeNodes is which nodes the volumes of a pod allow.
-type volumeNodes struct {
-	// key is equal for pods whose volumes allow the same nodes, and "" for all nodes.
+// podVolumes is what the volumes of a pod ask of its node.
+type podVolumes struct {
+	// key is equal for pods that the planner may treat alike as far as volumes go, and ""
+	// for a pod without volumes that matter.
 	key string
 	// bound are the pod's volumes.
 	bound []*v1.PersistentVolume
 	// waiting are the pod's claims that get one of the volumes that exist once the pod
-	// has a node.
-	waiting []*v1.PersistentVolumeClaim
+	// has a node, the smallest first. joint are such claims that other members have too.
+	waiting, joint []*v1.PersistentVolumeClaim
+	// mounts are the volumes that a CSI driver attaches to the node.
+	mounts []mount
+	// exclusive are the claims that only one pod may use at a time.
+	exclusive []string
 }
 
-// allowedBy reads the claims of a pod. What cannot be read is left to the stock filters.
-func (r *volumeReader) allowedBy(pod *v1.Pod) volumeNodes {
-	var allowed volumeNodes
-	if r.source == nil {
-		return allowed
+// readVolumes reads the claims of a gang's members. What cannot be read is left to the
+// stock filters.
+func readVolumes(source Volumes, request *gangs.Request, nodes []fwk.NodeInfo) *volumeReader {
+	r := &volumeReader{source: source}
+	if source == nil {
+		return r
 	}
+	for i := range request.Members {
+		if pod := request.Members[i].Pod; mayHaveClaims(pod) {
+			r.read(pod)
+		}
+	}
+	if len(r.pods) == 0 {
+		return r
+	}
+	for _, volumes := range r.pods {
+		volumes.separateJoint(r.users)
+	}
+	r.readAttachLimits(request, nodes)
+	r.readExclusive(request, nodes)
+	return r
+}
+
+func mayHaveClaims(pod *v1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.PersistentVolumeClaim != nil || v.Ephemeral != nil })
+}
+
+// of returns what the volumes of a member ask of its node.
+func (r *volumeReader) of(pod *v1.Pod) *podVolumes {
+	if volumes := r.pods[pod]; volumes != nil {
+		return volumes
+	}
+	return &podVolumes{}
+}
+
+// read reads the claims of a pod.
+func (r *volumeReader) read(pod *v1.Pod) {
+	if r.pods == nil {
+		r.pods, r.users = map[*v1.Pod]*podVolumes{}, map[string]int{}
+	}
+	volumes := &podVolumes{}
+	names := sets.New[string]()
 	for i := range pod.Spec.Volumes {
 		name := volumeClaimName(pod, &pod.Spec.Volumes[i])
-		if name == "" {
+		if name == "" || names.Has(name) {
 			continue
 		}
+		names.Insert(name)
 		claim, err := r.source.Claim(pod.Namespace, name)
 		if err != nil {
 			continue
 		}
-		bound := r.volumeOf(claim)
-		switch {
-		case bound != nil && bound.Spec.NodeAffinity != nil:
-			allowed.bound = append(allowed.bound, bound)
-			allowed.add("bound", bound.Spec.NodeAffinity)
-		case bound == nil && claim.Spec.VolumeName == "" && r.isStatic(claim):
-			allowed.waiting = append(allowed.waiting, claim)
-			allowed.add("waiting", &claim.Spec)
+		r.users[name]++
+		r.add(volumes, claim)
+		if pod.Spec.Volumes[i].Ephemeral == nil && slices.Contains(claim.Spec.AccessModes, v1.ReadWriteOncePod) {
+			volumes.exclusive = append(volumes.exclusive, name)
 		}
 	}
-	return allowed
+	slices.SortStableFunc(volumes.waiting, func(a, b *v1.PersistentVolumeClaim) int {
+		x, y := a.Spec.Resources.Requests[v1.ResourceStorage], b.Spec.Resources.Requests[v1.ResourceStorage]
+		return x.Cmp(y)
+	})
+	r.pods[pod] = volumes
+}
+
+// add adds a claim of a pod.
+func (r *volumeReader) add(volumes *podVolumes, claim *v1.PersistentVolumeClaim) {
+	bound := r.volumeOf(claim)
+	switch {
+	case bound != nil && bound.Spec.NodeAffinity != nil:
+		volumes.bound = append(volumes.bound, bound)
+		volumes.addObject("bound", bound.Spec.NodeAffinity)
+	case bound == nil && claim.Spec.VolumeName == "" && r.isStatic(claim):
+		volumes.waiting = append(volumes.waiting, claim)
+		volumes.addObject("waiting", &claim.Spec)
+	}
+	if m, ok := r.mountOf(claim, bound); ok {
+		volumes.mounts = append(volumes.mounts, m)
+	}
+}
+
+// separateJoint takes the claims that other members have too out of waiting: the first of
+// these members gets a volume for all.
+func (p *podVolumes) separateJoint(users map[string]int) {
+	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
+		joint := users[claim.Name] > 1
+		if joint {
+			p.joint = append(p.joint, claim)
+			p.addWords("joint", claim.Name)
+		}
+		return joint
+	})
 }
 
 // volumeClaimName returns the name of the PersistentVolumeClaim of a pod's volume, "" if
@@ -88,20 +164,26 @@ func volumeClaimName(pod *v1.Pod, v *v1.Volume) string {
 	return ""
 }
 
-// add adds an object to the key.
-func (a *volumeNodes) add(kind string, object interface{ Marshal() ([]byte, error) }) {
-	encoded, err := object.Marshal()
-	if err != nil {
-		return
+// addObject adds an object to the key.
+func (p *podVolumes) addObject(kind string, object interface{ Marshal() ([]byte, error) }) {
+	if encoded, err := object.Marshal(); err == nil {
+		p.addWords(kind, string(encoded))
 	}
-	key := binary.AppendUvarint(append([]byte(a.key), kind...), uint64(len(encoded)))
-	a.key = string(append(key, encoded...))
+}
+
+// addWords adds words to the key.
+func (p *podVolumes) addWords(words ...string) {
+	key := []byte(p.key)
+	for _, word := range words {
+		key = append(binary.AppendUvarint(key, uint64(len(word))), word...)
+	}
+	p.key = string(key)
 }
 
 // volumeOf returns the volume that a claim is or will be bound to, nil if none is known.
 func (r *volumeReader) volumeOf(claim *v1.PersistentVolumeClaim) *v1.PersistentVolume {
 	if claim.Spec.VolumeName == "" {
-		r.list()
+		r.list(r.source)
 		return r.promised[[2]string{claim.Namespace, claim.Name}]
 	}
 	bound, err := r.source.Volume(claim.Spec.VolumeName)
@@ -117,80 +199,4 @@ func (r *volumeReader) isStatic(claim *v1.PersistentVolumeClaim) bool {
 	class, err := r.source.Class(volume.GetPersistentVolumeClaimClass(claim))
 	return err == nil && class.Provisioner == staticProvisioner &&
 		class.VolumeBindingMode != nil && *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
-}
-
-// list sorts the volumes that exist, once in a plan.
-func (r *volumeReader) list() {
-	if r.listed {
-		return
-	}
-	r.listed = true
-	all, err := r.source.ListVolumes()
-	if err != nil {
-		return
-	}
-	r.free, r.freeAt = map[string][]*v1.PersistentVolume{}, map[[2]string][]*v1.PersistentVolume{}
-	r.promised = map[[2]string]*v1.PersistentVolume{}
-	for _, v := range all {
-		class := volume.GetPersistentVolumeClass(v)
-		switch host := hostOf(v); {
-		case v.Spec.ClaimRef != nil:
-			r.promised[[2]string{v.Spec.ClaimRef.Namespace, v.Spec.ClaimRef.Name}] = v
-		case v.Status.Phase != v1.VolumeAvailable:
-		case host != "":
-			r.freeAt[[2]string{class, host}] = append(r.freeAt[[2]string{class, host}], v)
-		default:
-			r.free[class] = append(r.free[class], v)
-		}
-	}
-}
-
-// hostOf returns the host name that a local volume requires of its node, "" if it requires
-// something else.
-func hostOf(v *v1.PersistentVolume) string {
-	if v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil || len(v.Spec.NodeAffinity.Required.NodeSelectorTerms) != 1 {
-		return ""
-	}
-	for _, e := range v.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions {
-		if e.Key == v1.LabelHostname && e.Operator == v1.NodeSelectorOpIn && len(e.Values) == 1 {
-			return e.Values[0]
-		}
-	}
-	return ""
-}
-
-// reachable reports whether the pod's volumes can be used on the node.
-func (a *volumeNodes) reachable(node *v1.Node) bool {
-	for _, v := range a.bound {
-		if volume.CheckNodeAffinity(v, node.Labels) != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// room returns for how many of so many pods alike the node has volumes that no claim has.
-func (r *volumeReader) room(allowed *volumeNodes, node *v1.Node, pods int) int {
-	taken := map[string]*v1.PersistentVolume{}
-	for n := range pods {
-		for _, claim := range allowed.waiting {
-			found := r.match(claim, node, taken)
-			if found == nil {
-				return n
-			}
-			taken[found.Name] = found
-		}
-	}
-	return pods
-}
-
-// match returns the volume that a claim would get on the node, nil if there is none.
-func (r *volumeReader) match(claim *v1.PersistentVolumeClaim, node *v1.Node, taken map[string]*v1.PersistentVolume) *v1.PersistentVolume {
-	class := volume.GetPersistentVolumeClaimClass(claim)
-	for _, volumes := range [][]*v1.PersistentVolume{r.freeAt[[2]string{class, node.Labels[v1.LabelHostname]}], r.free[class]} {
-		if found, err := volume.FindMatchingVolume(claim, volumes, node, taken, false, true); err == nil && found != nil {
-			return found
-		}
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -73,7 +74,7 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 		return nil, err
 	}
 	request.Placed, request.Limits = nil, nil
-	input, refusal := build(&request, other, infos, p.options.Volumes)
+	input, refusal := build(&request, other, infos, withoutAttachments(p.options.Volumes))
 	if refusal != "" {
 		return nil, nil
 	}
@@ -108,3 +109,18 @@ func podsOfScheduler(name string, nodes []fwk.NodeInfo) (busy []string, pods []*
 	})
 	return busy, pods
 }
+
+// detached are storage objects without VolumeAttachments.
+type detached struct{ Volumes }
+
+// withoutAttachments returns the storage objects as they are once the volumes of deleted
+// pods are detached.
+func withoutAttachments(volumes Volumes) Volumes {
+	if volumes == nil {
+		return nil
+	}
+	return detached{volumes}
+}
+
+// ListAttachments returns nothing.
+func (detached) ListAttachments() ([]*storagev1.VolumeAttachment, error) { return nil, nil }

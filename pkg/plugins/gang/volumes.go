@@ -18,13 +18,17 @@ type volumes struct {
 	claims  corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	classes storagelisters.StorageClassLister
+	drivers storagelisters.CSINodeLister
+	// attachments is shared with the stock plugin for attach limits.
+	attachments storagelisters.VolumeAttachmentLister
 }
 
 func newVolumes(factory informers.SharedInformerFactory) *volumes {
 	core := factory.Core().V1()
 	return &volumes{
 		claims: core.PersistentVolumeClaims().Lister(), volumes: core.PersistentVolumes().Lister(),
-		classes: factory.Storage().V1().StorageClasses().Lister(),
+		classes: factory.Storage().V1().StorageClasses().Lister(), drivers: factory.Storage().V1().CSINodes().Lister(),
+		attachments: factory.Storage().V1().VolumeAttachments().Lister(),
 	}
 }
 
@@ -42,4 +46,12 @@ func (v *volumes) Class(name string) (*storagev1.StorageClass, error) { return v
 // ListVolumes returns all PersistentVolumes.
 func (v *volumes) ListVolumes() ([]*v1.PersistentVolume, error) {
 	return v.volumes.List(labels.Everything())
+}
+
+// Drivers returns the CSI drivers of a node.
+func (v *volumes) Drivers(node string) (*storagev1.CSINode, error) { return v.drivers.Get(node) }
+
+// ListAttachments returns all VolumeAttachments.
+func (v *volumes) ListAttachments() ([]*storagev1.VolumeAttachment, error) {
+	return v.attachments.List(labels.Everything())
 }
