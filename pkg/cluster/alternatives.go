@@ -35,15 +35,10 @@ type Alternative struct {
 	want devices.Request
 }
 
-// alternatives lists the ways to choose subrequests for the pod's claims without devices, in
-// order of preference: the later of two requests gives way first. It leaves out a way that
-// asks for the same devices as an earlier one, and returns nil if there is only one way or
-// more than maxAlternatives.
-func (d *Devices) alternatives(pod *v1.Pod) []Alternative {
-	claims, err := d.Claims(pod)
-	if err != nil {
-		return nil
-	}
+// waysToChoose lists the ways to choose subrequests for those of the pod's claims that have
+// no devices, in order of preference: the later of two requests gives way first. It returns
+// nil if there is only one way or more than maxAlternatives.
+func waysToChoose(pod *v1.Pod, claims []*resourceapi.ResourceClaim) []Alternative {
 	ways := []Alternative{{}}
 	for _, claim := range claims {
 		ref := refOf(pod, claim)
@@ -60,7 +55,10 @@ func (d *Devices) alternatives(pod *v1.Pod) []Alternative {
 			}
 		}
 	}
-	return d.distinct(pod, ways)
+	if len(ways) < 2 {
+		return nil
+	}
+	return ways
 }
 
 // combine continues each way with each subrequest of a request.
@@ -84,39 +82,6 @@ func asks(sub *resourceapi.DeviceSubRequest) string {
 		return "all of class " + sub.DeviceClassName
 	}
 	return fmt.Sprintf("%d of class %s", max(sub.Count, 1), sub.DeviceClassName)
-}
-
-// distinct reads the request of each way. It returns nil if fewer than two differ.
-func (d *Devices) distinct(pod *v1.Pod, ways []Alternative) []Alternative {
-	if len(ways) < 2 {
-		return nil
-	}
-	var out []Alternative
-	for _, way := range ways {
-		var err error
-		if way.want, err = d.RequestOf(pod, way.Subrequests); err != nil {
-			continue // together its subrequests ask for more devices than a claim can hold
-		}
-		if !slices.ContainsFunc(out, func(other Alternative) bool { return other.want.Key == way.want.Key }) {
-			out = append(out, way)
-		}
-	}
-	if len(out) < 2 {
-		return nil
-	}
-	return out
-}
-
-// RequestOf is Request for a pod for which a plan chose subrequests.
-func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests) (devices.Request, error) {
-	claims, err := d.Claims(pod)
-	if err != nil {
-		return devices.Request{}, err
-	}
-	for i := range claims {
-		claims[i] = Narrow(pod, claims[i], chosen)
-	}
-	return d.inventory.Request(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
 }
 
 // Narrow returns the pod's claim with only the chosen subrequest of each request that has

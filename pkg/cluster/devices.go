@@ -66,6 +66,40 @@ func (d *Devices) Request(pod *v1.Pod) (devices.Request, error) {
 	return d.RequestOf(pod, "")
 }
 
+// RequestOf is Request for a pod for which a plan chose subrequests.
+func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests) (devices.Request, error) {
+	claims, err := d.Claims(pod)
+	if err != nil {
+		return devices.Request{}, err
+	}
+	for i := range claims {
+		claims[i] = Narrow(pod, claims[i], chosen)
+	}
+	return d.inventory.Request(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
+}
+
+// alternatives returns the ways to choose subrequests for the pod's claims that ask for
+// different devices, nil if there are fewer than two or too many.
+func (d *Devices) alternatives(pod *v1.Pod) []Alternative {
+	claims, err := d.Claims(pod)
+	if err != nil {
+		return nil
+	}
+	var out []Alternative
+	for _, way := range waysToChoose(pod, claims) {
+		if way.want, err = d.RequestOf(pod, way.Subrequests); err != nil {
+			continue // together its subrequests ask for more devices than a claim can hold
+		}
+		if !slices.ContainsFunc(out, func(other Alternative) bool { return other.want.Key == way.want.Key }) {
+			out = append(out, way)
+		}
+	}
+	if len(out) < 2 {
+		return nil
+	}
+	return out
+}
+
 // Claims returns the pod's claims in the order of the pod's spec. It copies a claim with a
 // pending allocation and sets that allocation in the copy's status: such a claim needs no
 // more devices.
