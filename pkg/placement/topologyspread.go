@@ -10,8 +10,6 @@ import (
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/helper"
-	"k8s.io/utils/ptr"
 
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
@@ -37,7 +35,7 @@ func (w *ruleWriter) addSpread(term int) {
 			at[level] = i
 			w.gang.Spread = append(w.gang.Spread, plan.Spread{
 				Level: level, Counted: counted, Existing: existing,
-				MaxSkew: int(known.even.MaxSkew), MinDomains: int(ptr.Deref(known.even.MinDomains, 1)),
+				MaxSkew: int(known.even.MaxSkew), MinDomains: int(valueOr(known.even.MinDomains, 1)),
 			})
 		}
 		w.gang.Spread[i].Roles = append(w.gang.Spread[i].Roles, role.Name)
@@ -68,8 +66,8 @@ func (w *ruleWriter) countedNodes(role *roleInput, constraint *v1.TopologySpread
 	pod := role.sample
 	keys := spreadKeys(pod)
 	affinity := nodeaffinity.GetRequiredNodeAffinity(pod)
-	honorsAffinity := choosesNodes(pod) && ptr.Deref(constraint.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) == v1.NodeInclusionPolicyHonor
-	honorsTaints := ptr.Deref(constraint.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) == v1.NodeInclusionPolicyHonor
+	honorsAffinity := choosesNodes(pod) && valueOr(constraint.NodeAffinityPolicy, v1.NodeInclusionPolicyHonor) == v1.NodeInclusionPolicyHonor
+	honorsTaints := valueOr(constraint.NodeTaintsPolicy, v1.NodeInclusionPolicyIgnore) == v1.NodeInclusionPolicyHonor
 	name := fmt.Sprintf("label %s of nodes with %q", constraint.TopologyKey, keys)
 	if honorsAffinity || honorsTaints {
 		name += fmt.Sprintf(" for members like %s, by affinity %v and taints %v", role.Name, honorsAffinity, honorsTaints)
@@ -102,7 +100,14 @@ func spreadKeys(pod *v1.Pod) []string {
 
 // tolerates reports whether no taint of the node keeps the pod from being scheduled there.
 func tolerates(pod *v1.Pod, node *v1.Node) bool {
-	_, repelled := corev1helpers.FindMatchingUntoleratedTaint(
-		klog.Background(), node.Spec.Taints, pod.Spec.Tolerations, helper.DoNotScheduleTaintsFilterFunc(), true)
+	_, repelled := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), node.Spec.Taints, pod.Spec.Tolerations, repels, true)
 	return !repelled
+}
+
+// valueOr returns what a pointer points to, or a default for nil.
+func valueOr[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
 }
