@@ -58,6 +58,7 @@
 //   - A gang with a ready quorum and room is placed.
 //   - The tracker keeps no state of a gang without members.
 //   - No member binds while its gang's attempt is Releasing.
+//   - The members of a plan with an order reserve in that order.
 //
 // Planned features fit into the table. A gang below its minimum that keeps room for its
 // remaining members is Reserving with a held attempt. A gang that makes room by preemption is

@@ -29,13 +29,19 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 	for _, planned := range found.decision.Assignments {
 		uid := p.pending[planned.Member].UID
 		a.Nodes[uid], a.Rails[uid] = planned.Node, planned.Rail
+		if planned.Order > 0 {
+			if a.Order == nil {
+				a.Order = map[types.UID]int{}
+			}
+			a.Order[uid] = planned.Order
+		}
 	}
 	for i := range found.gang.Roles {
 		p.assignRole(&a, &found.gang.Roles[i], &p.roles[i])
 	}
 	p.assignAlternatives(&a, found)
 	for i := range found.gang.Groups {
-		if base, ok := p.joined[found.gang.Groups[i].Name]; ok {
+		if base, ok := p.roleOfGroup[found.gang.Groups[i].Name]; ok {
 			a.Short[base] += found.gang.Groups[i].Min
 		}
 	}

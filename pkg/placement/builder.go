@@ -29,9 +29,9 @@ type planInput struct {
 	colocated []string
 	// exclusive is the end of a refusal about claims that one member can use.
 	exclusive string
-	// joined gives the role of the gang for each group that joins its parts and has its
-	// minimum.
-	joined map[string]string
+	// roleOfGroup is the gang's name of a role, by the planner's group that holds the parts
+	// of the role and has its minimum.
+	roleOfGroup map[string]string
 }
 
 // planGang returns the gang as the planner's input.
@@ -80,12 +80,13 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	if err := b.setNeeds(own); err != nil {
 		return nil, key.Messagef("%v", err)
 	}
-	// 4. Which nodes the members may use, and which members keep apart.
+	// 4. Which nodes the members may use, and what they ask of each other.
 	limitNodes(b.roles, b.volumes, nodes)
 	b.gang.Pools = append(b.volumes.pools(b.roles, nodes), b.volumes.exclusivePools(b.roles)...)
 	b.exclusive = b.volumes.describeExclusive()
 	b.gang.NodeLimits = b.volumes.nodeLimits(b.roles)
-	b.gang.AntiAffinity = keepApart(b.roles, b.terms, cache)
+	rules := ruleWriter{roles: b.roles, terms: b.terms, cache: cache, nodes: nodes, gang: &b.gang}
+	rules.write()
 	// 5. Members with alternatives choose among needs.
 	b.addAlternatives(own)
 	// 6. The users of shared claims stay where the devices can be used.
@@ -94,8 +95,8 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 }
 
 func (b *builder) splitter() *splitter {
-	b.joined = map[string]string{}
-	return &splitter{request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, gang: &b.gang, joined: b.joined}
+	b.roleOfGroup = map[string]string{}
+	return &splitter{request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, gang: &b.gang, roleOfGroup: b.roleOfGroup}
 }
 
 // readGang reads all of the request that needs no pod's claims.

@@ -22,10 +22,12 @@ func NodeEligible(pod *v1.Pod, node *v1.Node) bool {
 	if node.Spec.Unschedulable {
 		taints = append(taints[:len(taints):len(taints)], v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule})
 	}
-	repels := func(t *v1.Taint) bool { return t.Effect != v1.TaintEffectPreferNoSchedule }
 	_, repelled := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), taints, pod.Spec.Tolerations, repels, true)
 	return !repelled
 }
+
+// repels reports whether a taint keeps pods from being scheduled.
+func repels(t *v1.Taint) bool { return t.Effect != v1.TaintEffectPreferNoSchedule }
 
 // ExcludeNodes returns a PreFilter result that excludes the nodes reserved for a gang, for
 // a pod without a gang. It returns Skip if no node is reserved.

@@ -80,7 +80,7 @@ func newDryRuns(ctx context.Context, handle fwk.Handle, input *planInput) *dryRu
 	for i := range input.roles {
 		role := &input.roles[i]
 		runs.roles = append(runs.roles, &dryRun{
-			pod: role.sample, gang: input.gang.Name, alignment: input.alignment, companions: role.companions,
+			pod: role.filtered, gang: input.gang.Name, alignment: input.alignment, companions: role.companions,
 			subrequests: role.subrequests,
 		})
 	}

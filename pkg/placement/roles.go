@@ -21,8 +21,9 @@ type roleInput struct {
 	// ownsClaims is true for a role that was split off another role because its only member
 	// gets the devices of claims that members share.
 	ownsClaims bool
-	// sample is the member for which the stock filters run.
-	sample *v1.Pod
+	// sample is the member that represents the role. The stock filters run for filtered, the
+	// sample without the terms that the planner knows.
+	sample, filtered *v1.Pod
 	// needs is the pod for reading a member's needs: the sample without the shared claims
 	// that it does not own.
 	needs *v1.Pod
@@ -47,9 +48,9 @@ type partKey struct {
 	// volumes identifies the nodes that the member's volumes allow, and claims what the
 	// resource claims ask for that the member names.
 	volumes, claims string
-	// terms has a bit for each anti-affinity term of the gang that matches the member's
-	// labels.
-	terms uint64
+	// held has a bit for each term of the gang that the member has, and terms for each that
+	// matches its labels.
+	held, terms uint64
 }
 
 // rolesOf returns the roles that have members, in the planner's terms. inner gives the

@@ -41,10 +41,10 @@ type splitter struct {
 	cache   *cluster.Cache
 	volumes *volumeReader
 	terms   *podTerms
-	// gang gets the groups that join the parts of a role. joined gives the role of the
-	// gang for each of them that has the role's minimum.
-	gang   *plan.Gang
-	joined map[string]string
+	// gang gets the groups that hold the parts of a role. roleOfGroup is the gang's name of
+	// the role, for each of them that has the role's minimum.
+	gang        *plan.Gang
+	roleOfGroup map[string]string
 }
 
 // splitRoles splits the roles whose members differ. Roles with a claim that several
@@ -64,7 +64,7 @@ func (s *splitter) splitRoles(roles []roleInput, shared sets.Set[string]) []role
 			part.Limit = limitsOf(s.request, part.base, part.members, "")
 		}
 		if len(parts) > 1 {
-			s.join(role, parts)
+			s.groupParts(role, parts)
 		}
 		split = append(split, parts...)
 	}
@@ -79,7 +79,7 @@ func (s *splitter) partsOf(role *roleInput) []roleInput {
 	for i, m := range role.members {
 		key := partKey{
 			signature: m.Signature, volumes: s.volumes.of(m.Pod).key, claims: s.namedClaims(m.Pod),
-			terms: s.terms.matching(m.Pod),
+			held: s.terms.heldBy(&m), terms: s.terms.matching(m.Pod),
 		}
 		at, known := index[key]
 		if !known {
@@ -115,9 +115,9 @@ func (s *splitter) countsGroups(group string) bool {
 	return slices.ContainsFunc(s.gang.Groups, func(g plan.Group) bool { return g.Name == group && g.MinGroups > 0 })
 }
 
-// join names the parts of a role and makes them meet the role's minimum and constraints
-// together. If that needs a group, the parts become one.
-func (s *splitter) join(role *roleInput, parts []roleInput) {
+// groupParts names the parts of a role and makes all of them meet the role's minimum and
+// constraints. If that needs a group, the parts become one.
+func (s *splitter) groupParts(role *roleInput, parts []roleInput) {
 	for i := range parts {
 		first := slices.MinFunc(parts[i].members, func(a, b gangs.Member) int { return cmp.Compare(a.Pod.Name, b.Pod.Name) })
 		parts[i].Name = role.Name + " like " + first.Pod.Name
@@ -132,10 +132,10 @@ func (s *splitter) join(role *roleInput, parts []roleInput) {
 	if role.Min == 0 || all && role.Required == "" && role.Preferred == "" {
 		return
 	}
-	group := plan.Group{Name: role.Name + " together", Parent: role.Group, Required: role.Required, Preferred: role.Preferred}
+	group := plan.Group{Name: role.Name + " (all kinds)", Parent: role.Group, Required: role.Required, Preferred: role.Preferred}
 	if !all {
 		group.Min = role.Min
-		s.joined[group.Name] = role.base
+		s.roleOfGroup[group.Name] = role.base
 	}
 	s.gang.Groups = append(s.gang.Groups, group)
 	for i := range parts {

@@ -5,6 +5,13 @@ package plan
 
 import "slices"
 
+// apartRule is an AntiAffinity compiled for the search.
+type apartRule struct {
+	domains *domains
+	// holders and others report, by role, whether it is in Roles and in Others.
+	holders, others []bool
+}
+
 // affinityRule is an Affinity compiled for the search.
 type affinityRule struct {
 	// terms has the domains of each term.
@@ -15,32 +22,6 @@ type affinityRule struct {
 	// the number of those in any domain.
 	existing [][]int32
 	exist    int32
-}
-
-// addAffinities compiles the rules that keep members near others.
-func (p *problem) addAffinities() {
-	for i := range p.gang.Affinity {
-		spec := &p.gang.Affinity[i]
-		rule := affinityRule{holders: p.roleSet(spec.Roles), matching: p.roleSet(spec.Matching)}
-		for _, level := range spec.Levels {
-			rule.terms = append(rule.terms, p.domainsOf(level))
-			rule.existing = append(rule.existing, make([]int32, rule.terms[len(rule.terms)-1].count))
-		}
-		for _, node := range slices.Compact(slices.Sorted(slices.Values(spec.Existing))) {
-			if pos, ok := p.snap.fabric.pos(node); ok && rule.count(rule.existing, pos, 1) {
-				rule.exist++
-			}
-		}
-		for r := range p.roles {
-			if rule.holders[r] || rule.matching[r] {
-				p.roles[r].affinities = append(p.roles[r].affinities, int32(i))
-			}
-		}
-		for t, d := range rule.terms {
-			p.tell(d, rule.existing[t])
-		}
-		p.affinities = append(p.affinities, rule)
-	}
 }
 
 // count adds n matching pods on a node. It returns false if the node is in no domain.

@@ -3,30 +3,6 @@
 
 package plan
 
-// apartRule is an AntiAffinity compiled for the search.
-type apartRule struct {
-	domains *domains
-	// holders and others report, by role, whether it is in Roles and in Others.
-	holders, others []bool
-}
-
-// addAntiAffinity compiles the rules that keep members apart.
-func (p *problem) addAntiAffinity() {
-	for i := range p.gang.AntiAffinity {
-		spec := &p.gang.AntiAffinity[i]
-		rule := apartRule{domains: p.domainsOf(spec.Level), holders: p.roleSet(spec.Roles), others: p.roleSet(spec.Others)}
-		for r := range p.roles {
-			if rule.holders[r] || rule.others[r] {
-				p.roles[r].apart = append(p.roles[r].apart, int32(i))
-			}
-		}
-		if rule.domains.depth < 0 {
-			p.tell(rule.domains, nil)
-		}
-		p.apart = append(p.apart, rule)
-	}
-}
-
 // apartCounts counts the members in the domains of the anti-affinity rules, members that
 // run already included.
 type apartCounts struct {

@@ -138,9 +138,9 @@
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
 //     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
 //   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go.
-//   - The request compiled: problem.go; allowed.go, domains.go, apart.go, spread.go,
-//     affinity.go, order.go, scope.go, poolcompile.go, limitcompile.go, quorumchoice.go,
-//     batch.go; compile.go.
+//   - The request compiled: problem.go (with the rules between members: domains.go,
+//     spread.go, affinity.go); rules.go, allowed.go, apart.go, order.go, scope.go,
+//     poolcompile.go, limitcompile.go, quorumchoice.go, batch.go; compile.go.
 //   - A partial placement: rails.go, partial.go; filters.go (calls of Fits), cost.go,
 //     fingerprint.go, basedomain.go.
 //   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go (with

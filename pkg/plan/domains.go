@@ -45,23 +45,6 @@ func (d *domains) sizes() []int32 {
 	return out
 }
 
-// domainsOf returns the domains of a checked name of a level or of a partition. A partition
-// is compiled once.
-func (p *problem) domainsOf(name string) *domains {
-	i := p.gang.partition(name)
-	if i < 0 {
-		depth, f := p.depth(name), p.snap.fabric
-		return &domains{fabric: f, depth: depth, count: f.width(depth)}
-	}
-	if p.partitions == nil {
-		p.partitions = make([]*domains, len(p.gang.Partitions))
-	}
-	if p.partitions[i] == nil {
-		p.partitions[i] = newPartition(p.snap.fabric, p.gang.Partitions[i].Domains)
-	}
-	return p.partitions[i]
-}
-
 // newPartition numbers the domains of a partition by their names.
 func newPartition(f *fabric, named map[string]string) *domains {
 	d := &domains{fabric: f, depth: -1, of: make([]int32, len(f.names))}
@@ -82,40 +65,4 @@ func newPartition(f *fabric, named map[string]string) *domains {
 	}
 	d.count = int32(len(numbers))
 	return d
-}
-
-// tell makes nodes in different domains different for the search. existing is, by domain, a
-// number that tells domains of single nodes apart; nil stands for zeros.
-func (p *problem) tell(d *domains, existing []int32) {
-	p.told++
-	sizes := d.sizes()
-	for pos := range int32(len(p.snap.fabric.names)) {
-		v, ok := d.at(pos)
-		if !ok {
-			continue
-		}
-		several, pods := int64(-1), int64(0)
-		if sizes[v] > 1 {
-			several = int64(v)
-		}
-		if existing != nil {
-			pods = int64(existing[v])
-		}
-		p.mark(pos, domainMark, int64(p.told), several, pods)
-	}
-}
-
-// roleSet returns, by role, whether it is named.
-func (p *problem) roleSet(names []string) []bool {
-	if p.roleIndex == nil {
-		p.roleIndex = make(map[string]int, len(p.roles))
-		for r := range p.roles {
-			p.roleIndex[p.roles[r].spec.Name] = r
-		}
-	}
-	out := make([]bool, len(p.roles))
-	for _, name := range names {
-		out[p.roleIndex[name]] = true
-	}
-	return out
 }

@@ -20,52 +20,6 @@ type spreadRule struct {
 	highest int32
 }
 
-// addSpreads compiles the rules that spread members.
-func (p *problem) addSpreads() {
-	for i := range p.gang.Spread {
-		spec := &p.gang.Spread[i]
-		rule := spreadRule{
-			domains: p.domainsOf(spec.Level), holders: p.roleSet(spec.Roles), counted: p.roleSet(spec.Counted),
-			skew: int32(min(spec.MaxSkew, maxSlots)),
-		}
-		rule.sizes = rule.domains.sizes()
-		rule.existing = p.existingIn(rule.domains, spec.Existing)
-		members, domains := 0, 0
-		for r := range p.roles {
-			if rule.holders[r] || rule.counted[r] {
-				p.roles[r].spreads = append(p.roles[r].spreads, int32(i))
-			}
-			if rule.counted[r] {
-				members += len(p.roles[r].spec.Members) - len(p.roles[r].bound)
-			}
-		}
-		for _, n := range rule.sizes {
-			if n > 0 {
-				domains++
-			}
-		}
-		rule.zero = domains < spec.MinDomains
-		rule.highest = rule.highestLeast(members)
-		p.tell(rule.domains, rule.existing)
-		p.spreads = append(p.spreads, rule)
-	}
-}
-
-// existingIn sums the pods of nodes by domain.
-func (p *problem) existingIn(d *domains, byNode map[string]int) []int32 {
-	out := make([]int32, d.count)
-	for node, n := range byNode {
-		pos, ok := p.snap.fabric.pos(node)
-		if !ok || n <= 0 {
-			continue
-		}
-		if v, ok := d.at(pos); ok {
-			out[v] += int32(min(n, maxSlots))
-		}
-	}
-	return out
-}
-
 // highestLeast returns the largest smallest number of any domain that so many members can
 // reach together.
 func (s *spreadRule) highestLeast(members int) int32 {

@@ -10,40 +10,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	schedulerutil "k8s.io/kubernetes/pkg/scheduler/util"
 
-	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
-
-// termRules returns the planner's rules for the terms whose topology key is a level.
-func termRules(roles []roleInput, known *podTerms, cache *cluster.Cache) []plan.AntiAffinity {
-	var rules []plan.AntiAffinity
-	for i := range known.terms {
-		rule := plan.AntiAffinity{Level: levelOfKey(known.terms[i].topologyKey, cache)}
-		if rule.Level == "" {
-			continue
-		}
-		for r := range roles {
-			if known.bySignature[roles[r].key.signature]>>i&1 == 1 {
-				rule.Roles = append(rule.Roles, roles[r].Name)
-			}
-			if roles[r].key.terms>>i&1 == 1 {
-				rule.Others = append(rule.Others, roles[r].Name)
-			}
-		}
-		if len(rule.Roles) > 0 && len(rule.Others) > 0 {
-			rules = append(rules, rule)
-		}
-	}
-	return rules
-}
-
-// levelOfKey returns the planner's level for a topology key, "" if there is none.
-func levelOfKey(key string, cache *cluster.Cache) string {
-	if key == v1.LabelHostname {
-		return plan.NodeLevel
-	}
-	return cache.LevelOf(key)
-}
 
 // hostPort is a port of a node that one pod can have.
 type hostPort struct {
@@ -61,7 +29,7 @@ func portRules(roles []roleInput) []plan.AntiAffinity {
 	users := map[hostPort][]string{}
 	for i := range roles {
 		for _, port := range hostPortsOf(roles[i].sample) {
-			if names := users[port]; !slices.Contains(names, roles[i].Name) {
+			if names := users[port]; len(names) == 0 || names[len(names)-1] != roles[i].Name {
 				users[port] = append(names, roles[i].Name)
 			}
 		}
@@ -91,21 +59,4 @@ func hostPortsOf(pod *v1.Pod) []hostPort {
 		ports = append(ports, hostPort{cmp.Or(p.Protocol, v1.ProtocolTCP), cmp.Or(p.HostIP, allAddresses), p.HostPort})
 	}
 	return ports
-}
-
-// keepApart returns the rules of host ports and anti-affinity. A role whose members keep
-// apart from each other on nodes gets at most one on each.
-func keepApart(roles []roleInput, terms *podTerms, cache *cluster.Cache) []plan.AntiAffinity {
-	rules := append(portRules(roles), termRules(roles, terms, cache)...)
-	for _, rule := range rules {
-		if rule.Level != plan.NodeLevel {
-			continue
-		}
-		for i := range roles {
-			if name := roles[i].Name; slices.Contains(rule.Roles, name) && slices.Contains(rule.Others, name) {
-				roles[i].Need.PerNode = 1
-			}
-		}
-	}
-	return rules
 }
