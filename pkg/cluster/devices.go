@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -229,8 +230,14 @@ func (s *Cache) meetKinds() error {
 
 // podLimitResource returns the name of the planner resource that counts a limit.
 func podLimitResource(limit string) v1.ResourceName {
-	return v1.ResourceName("limit " + limit)
+	return v1.ResourceName(podLimitPrefix + limit)
 }
+
+// podLimitPrefix begins the names of the resources that count a limit. No resource of a
+// node has a space in its name.
+const podLimitPrefix = "limit "
+
+func isPodLimit(name v1.ResourceName) bool { return strings.HasPrefix(string(name), podLimitPrefix) }
 
 func (s *Cache) addDevices(need *PodNeed, want *devices.Request) {
 	need.RDMA, need.Alternatives, need.want = want.RDMA, want.Alternatives, *want

@@ -115,5 +115,6 @@
 //     fingerprint.go, basedomain.go.
 //   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go, exact.go.
 //   - The search: bounds.go, candidates.go, search.go (one quorum), choose.go (all).
-//   - The decision: extras.go, assign.go, explain.go, plan.go.
+//   - The decision: extras.go, assign.go; capacity.go, causes.go, changes.go,
+//     explain.go; plan.go.
 package plan
