@@ -24,7 +24,7 @@ type Status struct {
 	Incomplete bool
 	// Problem is true if the sentence is about a mistake in the declaration or the members.
 	Problem bool
-	Gang       gangs.Gang
+	Gang    gangs.Gang
 	// Pods are the waiting members.
 	Pods []*v1.Pod
 	// RefusedSince is the time of their first refusal, zero if there was none.

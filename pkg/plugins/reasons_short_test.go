@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -38,6 +39,22 @@ var shortReasons = []reason{
 		s.nodes(gpus)
 		s.group("train", 2)
 		s.claimed("train", 2, []any{fleet.ClassGPU, 16}, inGroup("train"))
+	}},
+	{title: "A member that is terminating still uses its node", before: func(s *scene) {
+		s.nodes(plain)
+		s.group("train", 4, required, "leaf")
+		for i := range 4 {
+			s.pod(fmt.Sprintf("train-%d", i), inGroup("train"), cpu("20"), runsOn(s.node(i).Name))
+		}
+		s.start[len(s.start)-1].(*v1.Pod).DeletionTimestamp = &metav1.Time{Time: birth}
+		s.pod("train-4", inGroup("train"), cpu("20"))
+	}},
+	{title: "A member that is terminating has no replacement yet", before: func(s *scene) {
+		s.nodes(plain)
+		s.group("train", 3)
+		s.pod("train-0", inGroup("train"), runsOn(s.node(0).Name), func(p *v1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: birth} })
+		s.pod("train-1", inGroup("train"))
+		s.pod("train-2", inGroup("train"))
 	}},
 	{title: "A taint keeps members off all nodes", before: func(s *scene) {
 		s.nodes(plain)
