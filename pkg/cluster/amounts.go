@@ -14,14 +14,29 @@ import (
 // counts CPU in milli-cores and memory in bytes.
 func FormatAmounts(decision *plan.Decision) {
 	for i := range decision.Reasons {
-		for j := range decision.Reasons[i].Changes {
-			change := &decision.Reasons[i].Changes[j]
-			switch v1.ResourceName(change.What) {
-			case v1.ResourceCPU:
-				change.Amount = resource.NewMilliQuantity(change.Count, resource.DecimalSI).String()
-			case v1.ResourceMemory, v1.ResourceEphemeralStorage:
-				change.Amount = resource.NewQuantity(change.Count, resource.BinarySI).String()
-			}
+		reason := &decision.Reasons[i]
+		for j := range reason.Changes {
+			change := &reason.Changes[j]
+			change.Amount = quantity(change.What, change.Count)
+		}
+		for j := range reason.Full {
+			full := &reason.Full[j]
+			full.Amount = quantity(full.Cause, full.Short)
+		}
+		if never := reason.Never; never != nil {
+			never.NeedAmount, never.MostAmount = quantity(never.What, never.Need), quantity(never.What, never.Most)
 		}
 	}
+}
+
+// quantity returns an amount of a resource as a Kubernetes quantity, "" for resources and
+// devices that are counted one by one.
+func quantity(name string, amount int64) string {
+	switch v1.ResourceName(name) {
+	case v1.ResourceCPU:
+		return resource.NewMilliQuantity(amount, resource.DecimalSI).String()
+	case v1.ResourceMemory, v1.ResourceEphemeralStorage:
+		return resource.NewQuantity(amount, resource.BinarySI).String()
+	}
+	return ""
 }

@@ -6,6 +6,7 @@ package cluster
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -279,8 +280,14 @@ func (s *Cache) meetKinds() error {
 // podLimitResource returns the name of the planner resource that counts how many more
 // pods the devices of a node allow (a pod limit).
 func podLimitResource(limit string) v1.ResourceName {
-	return v1.ResourceName("limit " + limit)
+	return v1.ResourceName(podLimitPrefix + limit)
 }
+
+// podLimitPrefix begins the names of the resources that count a limit. No resource of a
+// node has a space in its name.
+const podLimitPrefix = "limit "
+
+func isPodLimit(name v1.ResourceName) bool { return strings.HasPrefix(string(name), podLimitPrefix) }
 
 func (s *Cache) addDevices(need *plan.Need, want *devices.Request) {
 	view := s.view

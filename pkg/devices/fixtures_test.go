@@ -4,13 +4,13 @@
 package devices_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -156,7 +156,7 @@ func (c classes) Get(name string) (*resourceapi.DeviceClass, error) {
 	if class, ok := c[name]; ok {
 		return class, nil
 	}
-	return nil, errors.New("not found")
+	return nil, apierrors.NewNotFound(resourceapi.Resource("deviceclasses"), name)
 }
 
 func (c classes) List() ([]*resourceapi.DeviceClass, error) { return nil, nil }

@@ -191,12 +191,21 @@ func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
 		}
 		unit := &counts.Units[d.unit]
 		unit.Free[kind] += free[i]
-		unit.Total[kind] += max(free[i], 1)
+		unit.Total[kind] += totalOf(d, free[i])
 	}
 	for i := range l.podLimits {
 		counts.PodLimits[i] = l.podLimits[i].admits(&l.kinds, cached, free)
 	}
 	return counts
+}
+
+// totalOf returns how many allocations a device holds if it is not in use. A shared device
+// counts as the most that any device holds.
+func totalOf(d *device, free int) int {
+	if isShared(d.spec) {
+		return maxShares
+	}
+	return max(free, 1)
 }
 
 func (l *layout) emptyUnit(info unitInfo) Unit {

@@ -23,7 +23,8 @@ type Unit struct {
 	Name string
 	// NUMA is the unit's NUMA node, -1 if unknown or mixed.
 	NUMA int
-	// Free counts the devices available for allocation, Total all devices, both by kind.
+	// Free counts the devices available for allocation, Total all devices, both by kind. A
+	// device that several allocations share counts as maxShares in Total.
 	Free  []int
 	Total []int
 }

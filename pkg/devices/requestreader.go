@@ -10,6 +10,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -163,6 +164,9 @@ func (r *requestReader) firstAvailable(name string, from []resourceapi.DeviceSub
 
 func (r *requestReader) exact(name string, mode resourceapi.DeviceAllocationMode, count int64, spec querySpec, className string) (deviceRequest, error) {
 	class, err := r.classes.Get(className)
+	if apierrors.IsNotFound(err) {
+		return deviceRequest{}, fmt.Errorf("DeviceClass %s does not exist", className)
+	}
 	if err != nil {
 		return deviceRequest{}, fmt.Errorf("device class %q: %w", className, err)
 	}

@@ -48,6 +48,9 @@ func Check(g Gang, members []Member) Readiness {
 	)
 	if v.Problem == "" {
 		v.Waiting = waiting(g, live, t)
+		if t.exist < g.Min {
+			v.Waiting += Terminating(g, members)
+		}
 	}
 	return v
 }

@@ -54,7 +54,12 @@ func TestCheckOfRayCluster(t *testing.T) {
 		},
 		"failed members and those being deleted are not there": {
 			pods: append(manyWorkers("workers", 5), head("head"), worker("f", "workers", failed), worker("d", "workers", bound, deleted)),
-			want: gangs.Readiness{Exist: 6, Ready: 6, Waiting: "waiting for 2 of 8 members of raycluster ml/a: 2 of role workers do not exist yet"},
+			want: gangs.Readiness{Exist: 6, Ready: 6, Waiting: "waiting for 2 of 8 members of raycluster ml/a: 2 of role workers do not exist yet; pod d is terminating and still uses node n1"},
+		},
+		"several are terminating, and one of them has ended": {
+			pods: append(manyWorkers("workers", 4), head("head"), worker("e", "workers", bound, deleted),
+				worker("d", "workers", bound, deleted), worker("c", "workers", succeeded, deleted), worker("b", "workers", deleted)),
+			want: gangs.Readiness{Exist: 5, Ready: 5, Waiting: "waiting for 3 of 8 members of raycluster ml/a: 3 of role workers do not exist yet; pod d is terminating and still uses node n1, and 1 more are"},
 		},
 		"pods of an earlier RayCluster of the same name are not members": {
 			pods: append(manyWorkers("workers", 7, controlledBy("ray.io/v1", "RayCluster", "a", "uid-before")), head("head")),

@@ -22,7 +22,9 @@ type Status struct {
 	// Incomplete is true if members are missing or not ready, or the declaration has an
 	// error. More nodes would not help such a gang.
 	Incomplete bool
-	Gang       gangs.Gang
+	// Problem is true if the sentence is about a mistake in the declaration or the members.
+	Problem bool
+	Gang    gangs.Gang
 	// Pods are the waiting members.
 	Pods []*v1.Pod
 	// RefusedSince is the time of the gang's first refusal since a member was last
@@ -52,7 +54,7 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	case err != nil:
 		status.Sentence = err.Error()
 	case !g.schedulable(readiness):
-		status.Incomplete = true
+		status.Incomplete, status.Problem = true, readiness.Problem != ""
 		status.Sentence = cmp.Or(readiness.Problem, g.evictingSentence(), readiness.Waiting)
 	case g.refusal != nil:
 		status.Sentence, status.RefusedSince = g.refusal.message, g.retry.since

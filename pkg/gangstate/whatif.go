@@ -5,6 +5,8 @@ package gangstate
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,10 +62,12 @@ func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now
 		return ""
 	case !answer.Searched:
 		return ""
-	case question.Lost != nil:
-		return t.resolveLost(g, question.Lost, answer.FitsElsewhere, now, effects)
 	}
-	return t.block(g, question.Reserve, answer.Reserve, now, effects)
+	terminating := gangs.Terminating(question.Gang, slices.Collect(maps.Values(g.members)))
+	if question.Lost != nil {
+		return terminating + t.resolveLost(g, question.Lost, answer.FitsElsewhere, now, effects)
+	}
+	return terminating + t.block(g, question.Reserve, answer.Reserve, now, effects)
 }
 
 // resolveLost decides whether to evict the remaining members of a gang that lost members;

@@ -22,8 +22,13 @@ func NodeEligible(pod *v1.Pod, node *v1.Node) bool {
 	if node.Spec.Unschedulable {
 		taints = append(taints[:len(taints):len(taints)], v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule})
 	}
-	_, repelled := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), taints, pod.Spec.Tolerations, repels, true)
+	_, repelled := repellingTaint(pod, taints)
 	return !repelled
+}
+
+// repellingTaint returns the first taint that keeps the pod off a node.
+func repellingTaint(pod *v1.Pod, taints []v1.Taint) (taint v1.Taint, found bool) {
+	return corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), taints, pod.Spec.Tolerations, repels, true)
 }
 
 // repels reports whether a taint keeps pods from being scheduled.

@@ -20,8 +20,12 @@ import (
 // of the stock plugins are shorter.
 const quoteLimit = 160
 
-// filterRefusal is the message of a plugin that refused a node.
-type filterRefusal struct{ plugin, message string }
+// filterRefusal is the message of a plugin that refused a node. own is true for words of
+// this package, which name what is in the way.
+type filterRefusal struct {
+	plugin, message string
+	own             bool
+}
 
 // filterRefusals has the last refusal of each node for one role. If a node refuses several
 // members, the planner tries the node for the first member last. The last message is
@@ -41,9 +45,10 @@ func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(ro
 		if role < 0 {
 			continue
 		}
-		for j := range reason.Excluded {
-			excluded := &reason.Excluded[j]
-			excluded.Detail = refusals(role).mostFrequent(excluded.Refused)
+		for _, exclusions := range [][]plan.Exclusion{reason.Excluded, reason.Full} {
+			for j := range exclusions {
+				exclusions[j].Detail = refusals(role).mostFrequent(exclusions[j].Refused)
+			}
 		}
 	}
 }
@@ -68,6 +73,9 @@ func (r filterRefusals) mostFrequent(nodes []string) string {
 	quoted := slices.MinFunc(slices.Collect(maps.Keys(byMessage)), func(a, b filterRefusal) int {
 		return cmp.Or(byMessage[b]-byMessage[a], cmp.Compare(a.message, b.message))
 	})
+	if quoted.own {
+		return fmt.Sprintf("%d by %s: %s", byPlugin[plugin], plugin, quoted.message)
+	}
 	return fmt.Sprintf("%d by %s: \"%s\"", byPlugin[plugin], plugin, shortened(quoted.message))
 }
 

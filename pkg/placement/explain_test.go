@@ -15,9 +15,9 @@ import (
 func TestMostFrequentRefusal(t *testing.T) {
 	const affinity, taint = "didn't match Pod's node affinity/selector", "had untolerated taint(s)"
 	refused := filterRefusals{
-		"n1": {"NodeAffinity", affinity}, "n2": {"NodeAffinity", affinity}, "n3": {"NodeAffinity", "another"},
-		"n4": {"TaintToleration", taint}, "n5": {"TaintToleration", taint},
-		"n6": {"Long", strings.Repeat("é", quoteLimit)},
+		"n1": {plugin: "NodeAffinity", message: affinity}, "n2": {plugin: "NodeAffinity", message: affinity}, "n3": {plugin: "NodeAffinity", message: "another"},
+		"n4": {plugin: "TaintToleration", message: taint}, "n5": {plugin: "TaintToleration", message: taint},
+		"n6": {plugin: "Long", message: strings.Repeat("é", quoteLimit)},
 	}
 	tests := map[string]struct {
 		nodes []string
@@ -42,8 +42,8 @@ func TestMostFrequentRefusal(t *testing.T) {
 func TestExplainFilters(t *testing.T) {
 	roles := []plan.Role{{Name: "head"}, {Name: "workers"}}
 	refusals := []filterRefusals{
-		{"n1": {"NodePorts", "ports"}},
-		{"n1": {"NodeAffinity", "labels"}},
+		{"n1": {plugin: "NodePorts", message: "ports"}},
+		{"n1": {plugin: "NodeAffinity", message: "labels"}},
 	}
 	decision := plan.Decision{Reasons: []plan.Reason{
 		{Kind: plan.BadRequest},

@@ -201,7 +201,7 @@ func TestStockFiltersAgree(t *testing.T) {
 		}
 		if !out.Placed {
 			if j.fits(pods, map[string]bool{}) {
-				t.Fatalf("case %d of seed %d is refused, but the stock filters accept some nodes: %s\n%s", i, *judgeSeed, out.Refusal, describe(j, pods))
+				t.Fatalf("case %d of seed %d is refused, but the stock filters accept some nodes: %s\n%s", i, *judgeSeed, out.Refusal, describeWorld(j, pods))
 			}
 			continue
 		}
@@ -212,7 +212,7 @@ func TestStockFiltersAgree(t *testing.T) {
 			node := out.Assignment.Nodes[pod.UID]
 			if status := now.accepts(pod, node); !status.IsSuccess() {
 				t.Fatalf("case %d of seed %d: %s on %s: %s\norder %v nodes %v\n%s", i, *judgeSeed, pod.Name, node, status.Message(),
-					out.Assignment.Order, out.Assignment.Nodes, describe(j, pods))
+					out.Assignment.Order, out.Assignment.Nodes, describeWorld(j, pods))
 			}
 			now = now.with(bound(pod, node))
 		}
@@ -226,7 +226,7 @@ func newProfile() *cluster.Profile {
 	return profile
 }
 
-func describe(j *judge, pods []*v1.Pod) string {
+func describeWorld(j *judge, pods []*v1.Pod) string {
 	s := ""
 	for _, n := range j.nodes {
 		s += fmt.Sprintf("node %s %v taints %v cpu %v\n", n.Name, n.Labels, n.Spec.Taints, n.Status.Allocatable.Cpu())

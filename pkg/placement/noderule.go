@@ -8,6 +8,9 @@ import (
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
+// taintPlugin is the stock plugin that refuses nodes with taints.
+const taintPlugin = "TaintToleration"
+
 // What the stock plugins say of nodes that a nodeRule excludes.
 var (
 	affinityConflict = filterRefusal{plugin: "NodeAffinity", message: "node(s) didn't match Pod's node affinity/selector"}

@@ -5,10 +5,12 @@ package placement
 
 import (
 	"maps"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
@@ -52,36 +54,38 @@ func (r *roleInput) mayUse(node *v1.Node, volumes *volumeReader) bool {
 	return true
 }
 
-// explainNodes adds to the refusals of a plan's filters those of the nodes that a role may
-// not use, as far as the decision counts them.
+// explainNodes replaces and adds refusals, so that they name what is in the way: the
+// requirement of the node selector or node affinity, or the taint. The planner does not ask
+// the filters about nodes that a role may not use.
 func explainNodes(roles []roleInput, decision *plan.Decision, runs *dryRuns) {
 	for i := range decision.Reasons {
 		reason := &decision.Reasons[i]
-		for r := range roles {
-			if roles[r].Name != reason.Role || roles[r].rule == nil {
-				continue
-			}
-			for _, excluded := range reason.Excluded {
-				roles[r].rule.explain(excluded.Refused, runs, runs.roles[r])
-			}
+		r := slices.IndexFunc(roles, func(r roleInput) bool { return r.Name == reason.Role })
+		if r < 0 {
+			continue
+		}
+		for _, excluded := range slices.Concat(reason.Excluded, reason.Full) {
+			roles[r].explain(excluded.Refused, runs, runs.roles[r])
 		}
 	}
 }
 
-func (r *nodeRule) explain(nodes []string, runs *dryRuns, run *dryRun) {
+func (r *roleInput) explain(nodes []string, runs *dryRuns, run *dryRun) {
 	for _, name := range nodes {
-		if _, known := run.refused[name]; known {
-			continue
-		}
 		info, err := runs.handle.SnapshotSharedLister().NodeInfos().Get(name)
 		if err != nil || info.Node() == nil {
 			continue
 		}
-		refusal, refused := r.refusal(info.Node())
-		if !refused && len(r.volumes.waiting)+len(r.volumes.joint) > 0 {
-			refusal, refused = noVolume, true
+		refusal, known := run.refused[name]
+		switch {
+		case !known:
+			refusal, known = r.refusalByRule(info.Node())
+		case refusal.plugin == taintPlugin:
+			if taint := untolerated(run.pod, info.Node()); taint != "" {
+				refusal.message, refusal.own = "taint "+taint+" is not tolerated", true
+			}
 		}
-		if !refused {
+		if !known {
 			continue
 		}
 		if run.refused == nil {
@@ -89,4 +93,40 @@ func (r *nodeRule) explain(nodes []string, runs *dryRuns, run *dryRun) {
 		}
 		run.refused[name] = refusal
 	}
+}
+
+// refusalByRule returns the refusal of a node that the role may not use.
+func (r *roleInput) refusalByRule(node *v1.Node) (refusal filterRefusal, ok bool) {
+	if r.rule == nil {
+		return filterRefusal{}, false
+	}
+	refusal, ok = r.rule.refusal(node)
+	switch {
+	case refusal == affinityConflict:
+		refusal = affinityRefusal(r.sample, node)
+	case !ok && len(r.rule.volumes.waiting)+len(r.rule.volumes.joint) > 0:
+		return noVolume, true
+	}
+	return refusal, ok
+}
+
+// unmatchedNodes returns a sentence about the first role that the gang needs, if no node
+// matches its node selector or node affinity, and otherwise "".
+func unmatchedNodes(gang gangs.Key, roles []roleInput, decision *plan.Decision, nodes []fwk.NodeInfo) string {
+	for i := range roles {
+		role := &roles[i]
+		short := len(decision.Reasons) > 0 && decision.Reasons[0].Role == role.Name
+		if role.rule == nil || role.rule.affinity == nil || len(role.Nodes) > 0 || role.Min == 0 && !short || !role.hasPending() {
+			continue
+		}
+		if why := unmatched(role.sample, nodes); why != "" {
+			return gang.Messagef("%s", why)
+		}
+	}
+	return ""
+}
+
+// hasPending reports whether a member of the role has no node.
+func (r *roleInput) hasPending() bool {
+	return slices.ContainsFunc(r.Members, func(m plan.Member) bool { return m.Node == "" })
 }

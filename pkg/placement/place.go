@@ -59,7 +59,7 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	// 3. Run the planner. It calls the stock filters.
 	runs := newDryRuns(ctx, p.handle, input)
 	found := proposal{input: input, runs: runs, planner: p.newPlanner(snapshot, runs.fits)}
-	found.planner.preferAll = request.PreferAll
+	found.planner.preferAll, found.planner.capacity = request.PreferAll, p.capacity(cache)
 	if err := found.plan(nodes); err != nil {
 		return Outcome{}, err
 	}
@@ -72,6 +72,15 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 
 func (p *Placer) newPlanner(snapshot *plan.Snapshot, fits plan.Fits) planner {
 	return planner{profile: p.handle.ProfileName(), budget: p.options.SearchBudget, snapshot: snapshot, fits: fits}
+}
+
+// capacity returns a function that reads the total amounts of a node of the scheduler's
+// snapshot.
+func (p *Placer) capacity(cache *cluster.Cache) func(node string, into *plan.Capacity) bool {
+	return func(node string, into *plan.Capacity) bool {
+		info, err := p.handle.SnapshotSharedLister().NodeInfos().Get(node)
+		return err == nil && cache.Capacity(info, into)
+	}
 }
 
 // newDryRuns prepares dry runs for the roles of the input.

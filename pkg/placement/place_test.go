@@ -184,7 +184,7 @@ func TestPlaceCountsPlacedMembers(t *testing.T) {
 func TestPlaceReportsMembersBeyondTheQuorum(t *testing.T) {
 	f := newFixture(t)
 	f.check(f.place(gangOf(3, 2)), Outcome{Placed: true, Searched: true,
-		Surplus: "gang podgroup ml/train has its quorum of 2 in leaf l1; no room for 1 more members that may join it"})
+		Surplus: "gang podgroup ml/train has its quorum of 2 in leaf l1; no room for 1 more members that may join it; 2 nodes with members are full: cpu 2 (4 short)"})
 }
 
 func TestSurplus(t *testing.T) {
@@ -243,7 +243,7 @@ func TestPlaceRefuses(t *testing.T) {
 		"filters": {
 			filters: func(h *handle) { h.refused = map[string]bool{"l1-a": true, "l2-b": true} },
 			want: Outcome{Searched: true,
-				Refusal: `gang podgroup ml/train: 1 of 2 members fit leaf l1; excluded 1 node: filters 1 (1 by Ghosts: "node(s) are haunted"); would fit with 1 more node in leaf l1`},
+				Refusal: `gang podgroup ml/train: 1 of 2 members fit leaf l1; excluded 1 node: filters 1 (1 by Ghosts: "node(s) are haunted"); 1 node with members is full: cpu 1 (4 short); would fit with 1 more node in that leaf`},
 		},
 		"a node that is reserved for another gang": {
 			request: func(r *gangs.Request) {
@@ -305,7 +305,7 @@ func TestPlacePrefersAllMembers(t *testing.T) {
 func TestFitsWithout(t *testing.T) {
 	busy := []*v1.Pod{cpuPod("x", "4", "l1-a"), cpuPod("y", "4", "l2-a")}
 	f := newFixture(t, busy...)
-	f.check(f.place(gangOf(2, 2)), Outcome{Searched: true, Refusal: "gang podgroup ml/train: 1 of 2 members fit leaf l1; excluded 1 node: cpu 1; would fit with 4 more cpu on l1-a or 1 more node in leaf l1"})
+	f.check(f.place(gangOf(2, 2)), Outcome{Searched: true, Refusal: "gang podgroup ml/train: 1 of 2 members fit leaf l1; excluded 1 node: cpu 1; 1 node with members is full: cpu 1 (4 short); would fit with 4 more cpu on l1-a or 1 more node in that leaf"})
 	for gone, want := range map[int]bool{0: false, 1: true} {
 		got, err := f.placer.FitsWithout(t.Context(), gangOf(2, 2), busy[:gone], f.nodes)
 		if err != nil || got != want {

@@ -17,6 +17,8 @@ type planner struct {
 	budget   int
 	snapshot *plan.Snapshot
 	fits     plan.Fits
+	// capacity reads the total amounts of a node. It is nil if they do not matter.
+	capacity func(node string, into *plan.Capacity) bool
 	// preferAll makes best search for a place for all members before a place for a quorum.
 	preferAll bool
 }
@@ -44,7 +46,7 @@ func (p *planner) plan(gang plan.Gang) answer {
 
 // planOnce runs the planner once and counts its work.
 func (p *planner) planOnce(gang plan.Gang) answer {
-	decision := plan.Plan(p.snapshot, gang, p.fits, plan.Options{Budget: p.budget})
+	decision := plan.Plan(p.snapshot, gang, p.fits, plan.Options{Budget: p.budget, Capacity: p.capacity})
 	metrics.Work(p.profile, decision.Stats.FitsCalls, decision.Stats.NodesTouched)
 	return answer{gang: gang, decision: decision}
 }

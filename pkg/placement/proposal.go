@@ -15,6 +15,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
 // Outcome is the result of planning a gang.
@@ -41,12 +42,15 @@ type proposal struct {
 	answer  answer
 	// unreachable is the sentence about a shared claim without room for the gang.
 	unreachable string
+	// nodes are all nodes.
+	nodes []fwk.NodeInfo
 	// heldBack is the sentence about nodes reserved for another gang.
 	heldBack string
 }
 
 // plan runs the planner for the first time.
 func (p *proposal) plan(nodes []fwk.NodeInfo) (err error) {
+	p.nodes = nodes
 	p.answer, p.unreachable, err = p.input.zones.best(&p.planner, p.input.planGang(), nodes)
 	return cmp.Or(err, p.runs.err)
 }
@@ -88,12 +92,26 @@ func shareOf(taken, all int) string {
 func (p *proposal) outcome(gang *gangs.Gang) Outcome {
 	decision := &p.answer.decision
 	cluster.FormatAmounts(decision)
+	p.input.dropRole(decision)
 	explainNodes(p.input.roles, decision, p.runs)
 	explainFilters(decision, p.answer.gang.Roles, func(role int) filterRefusals { return p.runs.roles[role].refused })
 	if decision.Placed {
 		return Outcome{Searched: true, Placed: true, Assignment: p.input.assignment(&p.answer), Surplus: surplus(gang, decision)}
 	}
-	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), p.heldBack, p.unreachable,
+	mistake := unmatchedNodes(gang.Key, p.input.roles, decision, p.nodes)
+	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), mistake, p.heldBack, p.unreachable,
 		decision.Why()+describeAlternative(decision, p.input.roles)+describeColocated(p.input.colocated)+p.input.exclusive)
 	return Outcome{Searched: true, Refusal: refusal, HeldBack: p.heldBack != ""}
+}
+
+// dropRole leaves the role out of the sentence if the gang has one role, of which the
+// planner's roles are parts.
+func (p *planInput) dropRole(decision *plan.Decision) {
+	differs := func(r roleInput) bool { return r.base != p.roles[0].base }
+	if slices.ContainsFunc(p.roles, differs) {
+		return
+	}
+	for i := range decision.Reasons {
+		decision.Reasons[i].ManyRoles = false
+	}
 }

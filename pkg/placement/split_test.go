@@ -99,7 +99,7 @@ func TestMembersThatDiffer(t *testing.T) {
 		},
 		"a selector without nodes": {
 			request: anywhere(2, 2, onNodesWith("leaf", "l9"), leaf2),
-			refusal: `gang podgroup ml/train: 1 of 2 members fit the fabric; excluded 3 nodes: filters 3 (3 by NodeAffinity: "node(s) didn't match Pod's node affinity/selector")`,
+			refusal: "gang podgroup ml/train: no node has label leaf=l9, which the node selector of pod train-0 requires",
 		},
 		"a required leaf holds them together": {
 			request: func() gangs.Request {

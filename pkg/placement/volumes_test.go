@@ -314,7 +314,7 @@ func TestExclusiveClaims(t *testing.T) {
 		},
 		"two roles": {
 			prepare: exclusive, claims: [][]string{{"data"}, {"data"}}, heads: 1, quorum: 2, cpu: "1",
-			refusal: "1 of 2 members fit the fabric; excluded 3 nodes: ReadWriteOncePod claim data 3; claim data is",
+			refusal: "1 of 2 members fit the fabric; excluded 3 nodes: ReadWriteOncePod claim data 3; 1 node with members is full for role w: ReadWriteOncePod claim data 1; claim data is",
 		},
 		"one is enough": {
 			prepare: exclusive, claims: [][]string{{"data"}, {"data"}}, quorum: 1, cpu: "1",

@@ -19,6 +19,7 @@ type divisionSearch struct {
 	gang     *Gang
 	fits     Fits
 	choosers []chooser
+	options  Options
 	// budget is the step budget, left is what remains of it.
 	budget, left int
 	// answers are the answers of Fits to all plans.
@@ -44,7 +45,7 @@ type fitsCall struct {
 // planAlternatives plans a gang with alternatives, which is checked.
 func planAlternatives(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	search := divisionSearch{
-		snap: s, gang: g, fits: fits, choosers: g.choosers(), budget: o.Budget,
+		snap: s, gang: g, fits: fits, choosers: g.choosers(), options: o, budget: o.Budget,
 		answers: map[fitsCall]bool{}, decisions: map[string]*Decision{}, proven: true,
 	}
 	if search.budget <= 0 {
@@ -254,7 +255,7 @@ func (s *divisionSearch) decide(d division) *Decision {
 		return nil
 	}
 	gang, index := s.gang.fixed(s.choosers, d)
-	decision := planFixed(s.snap, &gang, s.asking(index), Options{Budget: max(1, s.left/budgetShare)})
+	decision := planFixed(s.snap, &gang, s.asking(index), Options{Budget: max(1, s.left/budgetShare), Capacity: s.options.Capacity})
 	s.left -= max(decision.Stats.Steps, s.budget/maxDivisions)
 	s.stats.Steps += decision.Stats.Steps
 	s.stats.NodesTouched += decision.Stats.NodesTouched

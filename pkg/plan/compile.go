@@ -11,7 +11,7 @@ import (
 // compile turns a checked request into a problem. It returns a Reason if the request has a
 // fault that only the snapshot reveals.
 func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
-	p := &problem{snap: s, gang: g, filters: fits, stats: st, budget: o.Budget, accepted: map[fitsKey]int32{}}
+	p := &problem{snap: s, gang: g, filters: fits, stats: st, budget: o.Budget, accepted: map[fitsKey]int32{}, capacity: o.Capacity}
 	p.terms = s.terms.depths
 	if p.budget <= 0 {
 		p.budget = DefaultBudget

@@ -109,9 +109,15 @@ type Reason struct {
 	Wanted, Found int
 	// Nodes is the number of nodes checked for a NoDomain.
 	Nodes int
-	// Excluded counts the domain's nodes that hold no member of Role, by the resource, kind
-	// or other cause.
-	Excluded []Exclusion
+	// ManyRoles is true if the gang has other roles than Role.
+	ManyRoles bool
+	// Excluded counts the domain's nodes that hold no member of the gang and have no room
+	// for Role, by the resource, kind or other cause. Full counts the nodes that hold
+	// members and have no room for one more of Role.
+	Excluded, Full []Exclusion
+	// Never is set if no pods but the gang's own are in the way: the nodes that exist are
+	// too small or too few.
+	Never *Never
 	// Changes lists changes of the cluster. Each alone would make the placement possible.
 	Changes []Change
 }
@@ -127,6 +133,29 @@ type Exclusion struct {
 	// Detail is the message of the filters, as a part of a sentence. The planner leaves it
 	// empty; the caller may set it.
 	Detail string
+	// Short is the missing amount of the resource or kind for one more member on a node that
+	// holds members, 0 for other causes. With Varies it is the least amount of several.
+	Short  int64
+	Varies bool
+	// Amount is Short in the usual notation of the resource. The planner leaves it empty.
+	Amount string
+}
+
+// Never explains why a role does not fit the nodes that exist, even if they were empty.
+// Either one member is too large for each node, or one domain of a level must hold more
+// members than the domain with the most room would hold.
+type Never struct {
+	// What is the resource or kind of which a member needs more than any node has. Need and
+	// Most are the two amounts.
+	What       string
+	Need, Most int64
+	// NeedAmount and MostAmount are Need and Most in the usual notation of the resource. The
+	// planner leaves them empty.
+	NeedAmount, MostAmount string
+	// Level is the level, if What is empty. Its domain with the most room has Nodes nodes
+	// and would hold Room of the Wanted members of the role.
+	Level               string
+	Nodes, Room, Wanted int
 }
 
 // Causes that are not a resource or a kind.
@@ -155,7 +184,9 @@ type Change struct {
 	// planner leaves it empty.
 	Amount string
 	// Room is the number of members that each missing domain must hold. It is 0 if the
-	// change is further nodes like the best node in the domain.
-	Room  int
+	// change is further nodes like the best node, or like the node Like.
+	Room int
+	// Like names a node that is like the further nodes, if no node has room at present.
+	Like  string
 	Where string
 }

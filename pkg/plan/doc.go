@@ -146,7 +146,7 @@
 //   - Filling a domain: fill.go, slicefill.go, compact.go, construct.go (with
 //     fillinorder.go), exact.go.
 //   - The search: bounds.go, candidates.go, search.go (one quorum), choose.go (all).
-//   - The decision: extras.go, assign.go, explainsupply.go, explain.go, fixed.go (a gang
-//     without alternatives), division.go (members divided over needs), rulesof.go,
-//     alternatives.go, plan.go.
+//   - The decision: extras.go, assign.go; capacity.go, causes.go (with explainsupply.go),
+//     changes.go, explain.go; fixed.go (a gang without alternatives), division.go (members
+//     divided over needs), rulesof.go, alternatives.go, plan.go.
 package plan

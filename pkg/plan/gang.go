@@ -128,8 +128,23 @@ type Fits func(role int, node string, already int) bool
 type Options struct {
 	// Budget is the number of search steps. Zero means DefaultBudget.
 	Budget int
+	// Capacity reads a node's total amounts into the given Capacity, whose slices are empty.
+	// It returns false if they are unknown. The planner calls it only to explain a failure.
+	// Nil means that all capacities are unknown.
+	Capacity func(node string, into *Capacity) bool
 }
 
 // DefaultBudget is many times the steps of a complete search in a fabric of about ten
 // nodes. In a large fabric it ends a search without a result within a tenth of a second.
 const DefaultBudget = 1 << 18
+
+// Unlimited is an amount in Capacity that never excludes a node.
+const Unlimited = int64(1) << 60
+
+// Capacity has the total amounts of a node, whoever uses them. Amounts may be too high,
+// never too low.
+type Capacity struct {
+	// Resources and Kinds have amounts by index of resource and device kind. Missing
+	// entries are zero.
+	Resources, Kinds []int64
+}

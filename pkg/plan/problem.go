@@ -46,6 +46,9 @@ type problem struct {
 	// fresh is the index of the first batch that the last batchesFor made.
 	fresh    int
 	accepted map[fitsKey]int32
+	// capacity is Options.Capacity; total is its last answer.
+	capacity func(string, *Capacity) bool
+	total    Capacity
 }
 
 // role is a Role compiled for the search.

@@ -255,3 +255,73 @@ func TestScore(t *testing.T) {
 		t.Errorf("Score allocates %v times", n)
 	}
 }
+
+// TestNever draws clusters whose nodes are partly used. If the planner answers that a gang
+// can never fit, the gang must not fit the empty nodes either, whatever filters accept. An
+// amount that a change asks for on one node must be one that the node has.
+func TestNever(t *testing.T) {
+	never := 0
+	for i := range 10000 {
+		d := seeded(*seed+7, uint64(i))
+		empty := draw(d)
+		busy := *empty
+		busy.nodes = nil
+		for _, n := range empty.nodes {
+			n.Free = slices.Clone(n.Free)
+			for r := range n.Free {
+				n.Free[r] = int64(d.roll(int(n.Free[r]) + 1))
+			}
+			if often(d, 3) {
+				n.Units = nil
+			}
+			busy.nodes = append(busy.nodes, n)
+		}
+		decision := plan.Plan(busy.snapshot(), busy.gang, busy.fits, plan.Options{Capacity: empty.capacity})
+		for _, reason := range decision.Reasons {
+			if reason.Never != nil {
+				never++
+				empty.mustRefuse(t, i, &decision)
+			}
+			for _, change := range reason.Changes {
+				if at := slices.Index(empty.layout.Resources, change.What); at >= 0 && change.Count > empty.most(change.Where, at) {
+					t.Fatalf("simulation %d: %s: the node has %d\n%s", i, decision.Why(), empty.most(change.Where, at), empty)
+				}
+			}
+		}
+	}
+	if never < 100 {
+		t.Errorf("only %d of the gangs can never fit", never)
+	}
+	t.Logf("%d answers that a gang can never fit", never)
+}
+
+func (sim *simulation) mustRefuse(t *testing.T, i int, decision *plan.Decision) {
+	t.Helper()
+	empty := *sim
+	empty.nodes = slices.Clone(sim.nodes)
+	for n := range empty.nodes {
+		empty.nodes[n].Unschedulable = false
+	}
+	if found := plan.Plan(empty.snapshot(), sim.gang, nil, plan.Options{}); found.Placed {
+		t.Fatalf("simulation %d: %s; but empty nodes hold it: %v\n%s", i, decision.Why(), found.Assignments, sim)
+	}
+}
+
+// most returns the amount of a resource that a node has.
+func (sim *simulation) most(node string, resource int) int64 {
+	i := slices.IndexFunc(sim.nodes, func(n plan.NodeSpec) bool { return n.Name == node })
+	return sim.nodes[i].Free[resource]
+}
+
+// capacity is a plan.Options.Capacity with the free amounts of the simulation's nodes.
+func (sim *simulation) capacity(node string, into *plan.Capacity) bool {
+	i := slices.IndexFunc(sim.nodes, func(n plan.NodeSpec) bool { return n.Name == node })
+	into.Resources = append(into.Resources, sim.nodes[i].Free...)
+	into.Kinds = append(into.Kinds, make([]int64, len(sim.layout.Kinds))...)
+	for _, unit := range sim.nodes[i].Units {
+		for k, n := range unit.Free {
+			into.Kinds[k] += int64(n)
+		}
+	}
+	return true
+}

@@ -134,9 +134,28 @@ func (s *script) plan() error {
 		most, ok := s.refuse[s.gang.Roles[role].Name][node]
 		return !ok || already < most
 	}
-	s.last = plan.Plan(s.st.Freeze(), *s.gang, fits, plan.Options{Budget: s.budget})
+	s.last = plan.Plan(s.st.Freeze(), *s.gang, fits, plan.Options{Budget: s.budget, Capacity: s.capacity()})
 	s.show(&s.last)
 	return nil
+}
+
+// capacity returns what the nodes had when they were first listed, if the script asks for
+// it with "empty".
+func (s *script) capacity() func(string, *plan.Capacity) bool {
+	if !s.empty {
+		return nil
+	}
+	return func(node string, into *plan.Capacity) bool {
+		spec, ok := s.first[node]
+		into.Resources = append(into.Resources, spec.Free...)
+		for _, unit := range spec.Units {
+			into.Kinds = append(into.Kinds, make([]int64, max(0, len(unit.Free)-len(into.Kinds)))...)
+			for k, n := range unit.Free {
+				into.Kinds[k] += int64(n)
+			}
+		}
+		return ok
+	}
 }
 
 // show prints a decision: the sentence, the members of each node, the cost, and the other

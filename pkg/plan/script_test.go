@@ -84,8 +84,12 @@ type script struct {
 	// nodes have no limit.
 	refuse map[string]map[string]int
 	budget int
-	last   plan.Decision
-	out    strings.Builder
+	// first has each node as it was first listed. empty reports that the planner knows these
+	// amounts.
+	first map[string]plan.NodeSpec
+	empty bool
+	last  plan.Decision
+	out   strings.Builder
 }
 
 // command runs one line.
@@ -112,6 +116,9 @@ func (s *script) command(line string) error {
 	case "budget":
 		_, err := fmt.Sscan(words[1], &s.budget)
 		return err
+	case "empty":
+		s.empty = true
+		return nil
 	case "plan":
 		return s.plan()
 	case "bind":
@@ -130,7 +137,7 @@ func (s *script) levels(names []string) error {
 		l.Levels = append(l.Levels, plan.Level{Name: strings.TrimSuffix(n, "!"), Boundary: strings.HasSuffix(n, "!")})
 	}
 	s.sim.layout = l
-	s.sim.nodes = nil
+	s.sim.nodes, s.first = nil, map[string]plan.NodeSpec{}
 	var err error
 	s.st, err = plan.NewState(l)
 	return err
@@ -206,6 +213,7 @@ func (s *script) addNode(name, text string, path []string) error {
 		s.sim.nodes[i] = n
 	} else {
 		s.sim.nodes = append(s.sim.nodes, n)
+		s.first[name] = n
 	}
 	return s.st.Upsert(n)
 }

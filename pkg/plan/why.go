@@ -58,6 +58,7 @@ func (d *Decision) writePlaced(b *strings.Builder) {
 		fmt.Fprintf(b, "; %d more beyond the minimum found no room", d.Unplaced)
 		if len(d.Reasons) > 0 {
 			d.Reasons[0].writeExcluded(b)
+			d.Reasons[0].writeFull(b)
 		}
 	}
 }
@@ -84,6 +85,7 @@ func (r *Reason) write(b *strings.Builder) {
 	case NoDomain:
 		fmt.Fprintf(b, "none of %s belongs to a %s, which is required", count(r.Nodes, "node"), r.Domain.Level)
 	default:
+		r.writeNever(b)
 		fmt.Fprintf(b, "%d of %s fit %s", r.Found, count(r.Wanted, "member"), r.Domain)
 		if r.RoleDomain != r.Domain {
 			fmt.Fprintf(b, "; role %s is short in %s", r.Role, r.RoleDomain)
@@ -91,8 +93,11 @@ func (r *Reason) write(b *strings.Builder) {
 		if r.Outside > 0 {
 			fmt.Fprintf(b, ", which RDMA does not leave, though %d more fit outside", r.Outside)
 		}
-		r.writeExcluded(b)
-		r.writeChanges(b)
+		if r.Never == nil {
+			r.writeExcluded(b)
+			r.writeFull(b)
+			r.writeChanges(b)
+		}
 	}
 }
 
@@ -116,6 +121,7 @@ func (d Decision) LeftOver() string {
 	var b strings.Builder
 	if d.Unplaced > 0 && len(d.Reasons) > 0 {
 		d.Reasons[0].writeExcluded(&b)
+		d.Reasons[0].writeFull(&b)
 	}
 	return b.String()
 }
@@ -137,10 +143,72 @@ func (r *Reason) writeExcluded(b *strings.Builder) {
 	}
 }
 
+// writeFull writes how many nodes hold members and have no room for one more, by cause, with
+// the amount that is missing.
+func (r *Reason) writeFull(b *strings.Builder) {
+	total := 0
+	var parts []string
+	for _, e := range r.Full {
+		total += e.Nodes
+		parts = append(parts, fmt.Sprintf("%s %d%s", e.Cause, e.Nodes, e.shortBy()))
+	}
+	if total == 0 {
+		return
+	}
+	are, role := "are", ""
+	if total == 1 {
+		are = "is"
+	}
+	if r.ManyRoles {
+		role = " for role " + r.Role
+	}
+	fmt.Fprintf(b, "; %s with members %s full%s: %s", count(total, "node"), are, role, strings.Join(parts, ", "))
+}
+
+// shortBy returns the missing amount, or the filters' message, in brackets.
+func (e *Exclusion) shortBy() string {
+	switch {
+	case e.Detail != "":
+		return " (" + e.Detail + ")"
+	case e.Short == 0:
+		return ""
+	}
+	more := ""
+	if e.Varies {
+		more = " or more"
+	}
+	return fmt.Sprintf(" (%s%s short)", cmp.Or(e.Amount, strconv.FormatInt(e.Short, 10)), more)
+}
+
+// writeNever writes that the role can never fit the nodes that exist.
+func (r *Reason) writeNever(b *strings.Builder) {
+	n := r.Never
+	if n == nil {
+		return
+	}
+	role := ""
+	if r.ManyRoles {
+		role = " of role " + r.Role
+	}
+	switch {
+	case n.What != "":
+		fmt.Fprintf(b, "can never fit: a member%s needs %s %s, and the largest node has %s; ", role,
+			cmp.Or(n.NeedAmount, strconv.FormatInt(n.Need, 10)), n.What, cmp.Or(n.MostAmount, strconv.FormatInt(n.Most, 10)))
+	case n.Level == NodeLevel:
+		fmt.Fprintf(b, "can never fit: an empty node holds at most %d of %s%s; ", n.Room, count(n.Wanted, "member"), role)
+	default:
+		fmt.Fprintf(b, "can never fit: the largest %s has %s, which hold %d of %s%s if empty; ",
+			n.Level, count(n.Nodes, "node"), n.Room, count(n.Wanted, "member"), role)
+	}
+}
+
 // writeChanges writes the changes that would make the placement possible.
 func (r *Reason) writeChanges(b *strings.Builder) {
 	var parts []string
 	for _, c := range r.Changes {
+		if c.Where == r.RoleDomain.String() && r.RoleDomain.Path != "" {
+			c.Where = "that " + r.RoleDomain.Level // the sentence has named it
+		}
 		parts = append(parts, c.String())
 	}
 	if len(parts) > 0 {
@@ -153,6 +221,8 @@ func (c Change) String() string {
 	switch {
 	case c.Room > 0:
 		return fmt.Sprintf("%s with room for %d in %s", count(int(c.Count), "more "+c.What), c.Room, c.Where)
+	case c.What == NodeLevel && c.Like != "":
+		return fmt.Sprintf("%s like %s in %s", count(int(c.Count), "more "+c.What), c.Like, c.Where)
 	case c.What == NodeLevel:
 		return fmt.Sprintf("%s in %s", count(int(c.Count), "more "+c.What), c.Where)
 	}

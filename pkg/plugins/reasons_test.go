@@ -33,7 +33,7 @@ const (
 	gpus  = "shape=ndh100v5,spines=1,leaves=2,nodes=4"
 )
 
-var reasons = slices.Concat(declarationReasons, roomReasons, deviceReasons, lifeReasons)
+var reasons = slices.Concat(declarationReasons, roomReasons, deviceReasons, lifeReasons, shortReasons, mistakeReasons)
 
 // declarationReasons are about members that are not there, and about what is
 // written wrong.
@@ -63,6 +63,7 @@ var declarationReasons = []reason{
 	{title: "Members' claims are not made yet", before: func(s *scene) {
 		s.nodes(plain)
 		s.group("train", 3)
+		s.template("eight-gpus")
 		s.pods("train", 3, inGroup("train"), fromTemplate("eight-gpus"))
 	}},
 	{title: "The PodGroup does not exist", countless: true, before: func(s *scene) {

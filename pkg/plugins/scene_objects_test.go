@@ -201,6 +201,11 @@ func fromTemplate(template string) change {
 	}
 }
 
+// template adds a template of claims.
+func (s *scene) template(name string) {
+	s.start = append(s.start, &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
+}
+
 // claim adds a claim for so many devices of each class.
 func (s *scene) claim(name string, counts ...any) *resourceapi.ResourceClaim {
 	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("uid-of-" + name)}}

@@ -325,22 +325,7 @@ func (e *env) leave(claim *resourceapi.ResourceClaim, group, node string) {
 	if err != nil {
 		e.Fatal(err)
 	}
-	claim.Finalizers = append(claim.Finalizers, resourceapi.Finalizer)
-	if claim, err = e.Client.ResourceV1().ResourceClaims(e.Namespace).Update(e.Context(), claim, metav1.UpdateOptions{}); err != nil {
-		e.Fatal(err)
-	}
-	claim.Status.Allocation = &resourceapi.AllocationResult{
-		Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{{
-			Request: "devices", Driver: localDriver, Pool: node, Device: "device-0",
-		}}},
-		NodeSelector: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-			MatchFields: []corev1.NodeSelectorRequirement{{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node}}},
-		}}},
-	}
-	claim.Status.ReservedFor = []resourceapi.ResourceClaimConsumerReference{{
+	e.AllocateOn(claim.Name, localDriver, node, resourceapi.ResourceClaimConsumerReference{
 		APIGroup: schedulingv1beta1.GroupName, Resource: "podgroups", Name: group, UID: owner.UID,
-	}}
-	if _, err := e.Client.ResourceV1().ResourceClaims(e.Namespace).UpdateStatus(e.Context(), claim, metav1.UpdateOptions{}); err != nil {
-		e.Fatalf("writing what a scheduler leaves behind: %v", err)
-	}
+	})
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
@@ -17,39 +19,91 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// PostFilter deallocates the claims of a refused gang member that only the member uses. A
-// binding that failed leaves such claims, and they tie the member to a node that may have
-// no room any more. The in-tree plugin deallocates them only if the cycle has seen a node
-// that the claim excludes, and a planned member sees one node. For other pods PostFilter
-// calls the in-tree plugin. That plugin returns an error if the pod was refused before
-// its own PreFilter, which PostFilter turns into Unschedulable.
+// PostFilter deallocates the claims of a refused member that only the member uses, as
+// PodGroupPostFilter does for PodGroups. A binding that failed leaves such claims, and they
+// tie the member to a node that may have no room any more. The in-tree plugin does so only
+// if the cycle has seen a node that the claim excludes, and a planned member sees one node.
+// For other pods PostFilter calls the in-tree plugin, which does not know a pod that was
+// refused before its own PreFilter.
 func (d *DRAAware) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
-	if cluster.PlannedOf(state).Gang != "" && d.claims != nil && d.giveBackOf(ctx, pod) {
-		return nil, fwk.NewStatus(fwk.Unschedulable, "devices from a former plan are given back")
+	if cluster.PlannedOf(state).Gang != "" && d.claims != nil {
+		w := waiting{pods: map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod}, uids: sets.New(pod.UID)}
+		if d.giveBack(ctx, &w) {
+			return nil, fwk.NewStatus(fwk.Unschedulable, givenBack)
+		}
 	}
 	result, status := d.DynamicResources.PostFilter(ctx, state, pod, statuses)
-	if status.IsError() && errors.Is(status.AsError(), fwk.ErrNotFound) {
-		return nil, fwk.NewStatus(fwk.Unschedulable)
-	}
-	return result, status
+	return result, refusedBefore(status)
 }
 
-// giveBackOf deallocates the claims of a pod without a node that only the pod uses. It
-// reports whether it deallocated any.
-func (d *DRAAware) giveBackOf(ctx context.Context, pod *v1.Pod) (given bool) {
-	w := waiting{uids: sets.New[types.UID](pod.UID)}
-	for name := range resourceclaim.PodClaims(pod) {
-		claim, err := d.claims.Get(pod.Namespace, name)
-		if err != nil || !w.idle(claim) {
-			continue
+// givenBack is the message of a cycle that deallocated claims of the refused pods.
+const givenBack = "devices from a former plan are given back"
+
+// refusedBefore returns Unschedulable for the error of the in-tree plugin about pods that
+// were refused before its PreFilter: its cycle state is missing then. With the error no
+// later plugin could preempt. refusedBefore returns any other status as it is.
+func refusedBefore(status *fwk.Status) *fwk.Status {
+	if status.IsError() && errors.Is(status.AsError(), fwk.ErrNotFound) {
+		return fwk.NewStatus(fwk.Unschedulable)
+	}
+	return status
+}
+
+// waiting has refused pods, and the UIDs of the pods and of their PodGroups: claims may be
+// reserved for either.
+type waiting struct {
+	pods map[string]*v1.Pod
+	uids sets.Set[types.UID]
+}
+
+// giveBack deallocates the claims of refused pods that only these pods and their PodGroups
+// use. It reports whether there were some.
+func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
+	for _, pod := range w.pods {
+		for name := range resourceclaim.PodClaims(pod) {
+			claim, err := d.claims.Get(pod.Namespace, name)
+			if err != nil || !w.idle(claim) {
+				continue
+			}
+			if err := d.free(ctx, claim); err != nil {
+				// The claim changed meanwhile, or the write failed: the next refusal tries
+				// again.
+				d.logger.V(2).Info("Devices of a refused pod are not given back", "pod", klog.KObj(pod), "resourceclaim", klog.KObj(claim), "err", err)
+				continue
+			}
+			given = true
+			d.logger.V(2).Info("Devices of a refused pod given back", "pod", klog.KObj(pod), "resourceclaim", klog.KObj(claim))
 		}
-		if err := d.free(ctx, claim); err != nil {
-			// The claim changed meanwhile, or the write failed: the next refusal tries again.
-			d.logger.V(2).Info("Devices of a refused member are not given back", "pod", klog.KObj(pod), "resourceclaim", klog.KObj(claim), "err", err)
-			continue
-		}
-		given = true
-		d.logger.V(2).Info("Devices of a refused member given back", "pod", klog.KObj(pod), "resourceclaim", klog.KObj(claim))
 	}
 	return given
+}
+
+// idle reports whether the claim has devices that only this group uses. The in-tree plugin
+// deletes its own claims for extended resources, so they are not idle.
+func (w *waiting) idle(claim *resourceapi.ResourceClaim) bool {
+	if claim.Status.Allocation == nil || claim.DeletionTimestamp != nil ||
+		claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
+		return false
+	}
+	for _, user := range claim.Status.ReservedFor {
+		if !w.uids.Has(user.UID) {
+			return false
+		}
+	}
+	return true
+}
+
+// free clears the claim's status in the API server and in the claim tracker. It returns an
+// error if the claim changed meanwhile.
+func (d *DRAAware) free(ctx context.Context, claim *resourceapi.ResourceClaim) error {
+	claim = claim.DeepCopy()
+	claim.Status = resourceapi.ResourceClaimStatus{}
+	freed, err := d.real.ClientSet().ResourceV1().ResourceClaims(claim.Namespace).UpdateStatus(ctx, claim, metav1.UpdateOptions{})
+	if err != nil {
+		return err
+	}
+	if err := d.tracker.AssumeClaimAfterAPICall(freed); err != nil {
+		d.logger.V(4).Info("The informer was faster", "resourceclaim", klog.KObj(claim), "err", err)
+	}
+	return nil
 }

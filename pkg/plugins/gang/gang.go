@@ -110,10 +110,11 @@ func (g *Gang) Name() string { return Name }
 
 // status returns what to report to users about a gang, from the tracker or from the
 // PodGroup cycle.
-func (g *Gang) status(key gangs.Key) report.Status {
+func (g *Gang) status(ctx context.Context, key gangs.Key) report.Status {
 	status := report.Status{Status: g.tracker.Status(key)}
 	if status.Sentence == "" && g.Cycle != nil && key.Source == gangs.PodGroupSource {
-		return g.Cycle.Status(key)
+		status = g.Cycle.Status(key)
 	}
+	g.nameMissing(ctx, key, &status)
 	return status
 }

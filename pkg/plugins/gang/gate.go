@@ -111,7 +111,13 @@ func (g *Gang) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 // exist. It is not for pods that name a PodGroup of scheduling.k8s.io.
 func (g *Gang) admit(pod *v1.Pod) *fwk.Status {
 	key, ok := g.sources.Key(pod)
-	if !ok || g.tracker.Admit(key, pod) {
+	if !ok {
+		return nil
+	}
+	if g.tracker.Admit(key, pod) {
+		if g.namesMissingClaim(pod) != "" {
+			g.report.Later(key)
+		}
 		return nil
 	}
 	g.report.Later(key)

@@ -45,7 +45,7 @@ type Status struct {
 type Reporter struct {
 	handle fwk.Handle
 	// status returns the present status of a gang.
-	status func(gangs.Key) Status
+	status func(context.Context, gangs.Key) Status
 	delay  time.Duration
 	queue  workqueue.TypedDelayingInterface[gangs.Key]
 	// written has the last message about each gang. It limits repeated messages about a
@@ -54,7 +54,7 @@ type Reporter struct {
 }
 
 // New returns a reporter that writes about a gang once it has waited for delay.
-func New(handle fwk.Handle, delay time.Duration, status func(gangs.Key) Status) *Reporter {
+func New(handle fwk.Handle, delay time.Duration, status func(context.Context, gangs.Key) Status) *Reporter {
 	return &Reporter{
 		handle:  handle,
 		status:  status,
@@ -79,7 +79,7 @@ func (r *Reporter) Placed(attempt *gangstate.Attempt, members int) {
 // Evicting writes an event on the owner that the remaining members of its gang are evicted.
 // It does not wait for the delay: the gang may be placed again before then.
 func (r *Reporter) Evicting(key gangs.Key) {
-	status := r.status(key)
+	status := r.status(context.Background(), key)
 	r.onOwner(status.Gang.Owner, v1.EventTypeNormal, reasonEvicted, status.Sentence)
 	r.Later(key)
 }
@@ -112,7 +112,7 @@ func (r *Reporter) Run(ctx context.Context) {
 // write writes why the gang waits to its pods, owner and PodGroup. During the pause after
 // a message it only writes to pods that have no reason yet.
 func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
-	status := r.status(key)
+	status := r.status(ctx, key)
 	if len(status.Pods) == 0 {
 		delete(r.written, key)
 		return nil

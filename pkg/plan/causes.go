@@ -1,0 +1,154 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// excluded counts the nodes of a domain without room for one more member of the role, by
+// cause, in a fixed order: nodes without any member of the gang, and full nodes that hold
+// some.
+func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full []Exclusion) {
+	lo, hi := pp.f.span(depth, v)
+	without, with := newCauseCounts(p), newCauseCounts(p)
+	for pos := lo; pos < hi; pos++ {
+		switch {
+		case pp.slots(role, pos) > 0 && pp.order.accepts(role, pos):
+		case pp.used(pos):
+			cause, short := p.causeBeside(pp, role, pos)
+			with.add(cause, pp.f.names[pos], short)
+		default:
+			without.add(p.cause(pp, role, pos), pp.f.names[pos], 0)
+		}
+	}
+	p.stats.NodesTouched += int(hi - lo)
+	return without.list(p), with.list(p)
+}
+
+// causeCounts counts nodes by cause.
+type causeCounts []Exclusion
+
+func newCauseCounts(p *problem) causeCounts {
+	return make(causeCounts, causes+len(p.dims)+len(p.nodeLimits)+len(p.pools))
+}
+
+// add counts a node that lacks an amount for one more member.
+func (c causeCounts) add(cause int, node string, short int64) {
+	e := &c[cause]
+	switch {
+	case cause == causeFilter:
+		e.Refused = append(e.Refused, node)
+	case e.Nodes == 0:
+		e.Short = short
+	case e.Short != short:
+		e.Short, e.Varies = min(e.Short, short), true
+	}
+	e.Nodes++
+}
+
+func (c causeCounts) list(p *problem) []Exclusion {
+	var out []Exclusion
+	for i, e := range c {
+		if e.Nodes > 0 {
+			e.Cause = p.causeName(i)
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// These causes have names of their own. The causes of the dimensions follow them, then the
+// node limits and the pools.
+const (
+	causeUnschedulable = iota
+	causeAvoided
+	causeFilter
+	causeAlignment
+	causeAntiAffinity
+	causeSpread
+	causeAffinity
+	causes
+)
+
+// cause returns the cause that keeps one more member of a role off a node: one of the cause
+// constants, or causes plus the index of a dimension, node limit or pool.
+func (p *problem) cause(pp *partial, role int, pos int32) int {
+	c := p.snap.class(pos)
+	if c.unschedulable {
+		return causeUnschedulable
+	}
+	r := &p.roles[role]
+	for d, take := range r.takes {
+		if p.dims[d].free(c) < take {
+			return causes + d
+		}
+	}
+	if r.roll.slots.at(pos) == 0 {
+		return causeAlignment
+	}
+	return p.causeOfRules(pp, role, pos)
+}
+
+// causeBeside returns the cause that keeps one more member of a role off a node that holds
+// members, and the missing amount of the resource or kind.
+func (p *problem) causeBeside(pp *partial, role int, pos int32) (cause int, short int64) {
+	i := int(pp.slot.at(pos) - 1)
+	r, remaining := &p.roles[role], pp.remaining[i*len(p.dims):(i+1)*len(p.dims)]
+	on := pp.on(role, pos)
+	switch {
+	case p.snap.class(pos).unschedulable:
+		return causeUnschedulable, 0
+	case r.limited && !r.only[pos]:
+		return causeFilter, 0
+	}
+	for d, take := range r.takes {
+		if remaining[d] < take {
+			return causes + d, take - remaining[d]
+		}
+	}
+	if most := r.spec.Need.PerNode; most > 0 && int(on) >= most {
+		return causeAntiAffinity, 0
+	}
+	if r.spec.Need.Aligned && r.roll.slots.at(pos) <= on {
+		return causeAlignment, 0
+	}
+	return p.causeOfRules(pp, role, pos), 0
+}
+
+// causeOfRules returns the cause that keeps a role off a node with enough of everything.
+func (p *problem) causeOfRules(pp *partial, role int, pos int32) int {
+	if most, ok := p.roles[role].spec.Limit[pp.f.names[pos]]; ok && int32(most) <= pp.on(role, pos) {
+		return causeAvoided
+	}
+	if pp.apart.room(role, pos, false) == 0 {
+		return causeAntiAffinity
+	}
+	if cause := p.causeOfSupply(pp, role, pos); cause != causeFilter || pp.slotsByCount(role, pos) == 0 {
+		return cause
+	}
+	if !pp.order.acceptsSpread(role, pos) {
+		return causeSpread
+	}
+	return causeAffinity
+}
+
+func (p *problem) causeName(i int) string {
+	switch i {
+	case causeUnschedulable:
+		return CauseUnschedulable
+	case causeAvoided:
+		return CauseAvoided
+	case causeFilter:
+		return CauseFilter
+	case causeAlignment:
+		return CauseAlignment
+	case causeAntiAffinity:
+		return CauseAntiAffinity
+	case causeSpread:
+		return CauseSpread
+	case causeAffinity:
+		return CauseAffinity
+	}
+	if i -= causes; i < len(p.dims) {
+		return p.dimName(i)
+	}
+	return p.supplyName(i - len(p.dims))
+}

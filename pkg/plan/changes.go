@@ -1,0 +1,104 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// changes lists the changes that would resolve a shortage: the least amount of one resource
+// on one node, whole nodes like the best in the fabric, or further domains for slices.
+func (p *problem) changes(pp *partial, s shortage) []Change {
+	where := p.domain(s.depth, s.v).String()
+	if s.sliced {
+		if s.rule.required <= s.depth {
+			return nil
+		}
+		level := p.snap.layout.levelName(s.rule.required - 1)
+		return []Change{{Count: (s.missing + int64(s.size) - 1) / int64(s.size), What: level, Room: int(s.size), Where: where}}
+	}
+	var out []Change
+	if c := p.repair(pp, s.role, s.depth, s.v, s.missing); c.Count > 0 {
+		out = append(out, c)
+	}
+	if s.depth <= pp.f.levels && p.usesNewNodes(s.role) {
+		if most, like := p.newNode(pp, s.role); most > 0 {
+			out = append(out, Change{Count: (s.missing + most - 1) / most, What: NodeLevel, Like: like, Where: where})
+		}
+	}
+	return out
+}
+
+// newNode returns how many members of a role a further node would hold: as many as the best
+// node does now. If no node has room, it is as many as a node would hold if it were empty.
+// like names the node if not every node would do. Without a node that the filters accept,
+// further nodes of the same kind would be refused as well, and newNode returns 0.
+func (p *problem) newNode(pp *partial, role int) (most int64, like string) {
+	r := &p.roles[role]
+	full := r.roll.most[0][0] == 0
+	if full && p.capacity == nil {
+		return 0, ""
+	}
+	for pos := range int32(len(pp.f.names)) {
+		if r.limited && !r.only[pos] || pp.slot.at(pos) > 0 && pp.limit(role, pos) == 0 {
+			continue
+		}
+		switch n := int64(r.roll.slots.at(pos)); {
+		case n > 0 && !r.limited:
+			return int64(r.roll.most[0][0]), ""
+		case n > most:
+			most, like = n, pp.f.names[pos]
+		case full:
+			if n = p.emptySlots(role, pos); n > 0 {
+				return n, pp.f.names[pos]
+			}
+		}
+	}
+	return most, like
+}
+
+// usesNewNodes reports whether further nodes may help a role: they may be nodes that it can
+// use, no rule keeps its members out of whole domains, and they need no item of a pool.
+func (p *problem) usesNewNodes(role int) bool {
+	r := &p.roles[role]
+	if r.ordered() || r.pooled || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
+		return false
+	}
+	return !slices.ContainsFunc(r.apart, func(i int32) bool { return !p.apart[i].domains.areNodes() })
+}
+
+// repair returns the smallest amount of a single resource or kind that would resolve the
+// shortage, and its node. The node must have that much if it is empty.
+func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
+	var best Change
+	lo, hi := pp.f.span(depth, v)
+	for pos := lo; pos < hi; pos++ {
+		if pp.used(pos) || pp.slots(role, pos) > 0 {
+			continue
+		}
+		if cause := p.cause(pp, role, pos); cause < causes || cause >= causes+len(p.dims) {
+			continue
+		}
+		d, lack := p.onlyLack(role, pos, missing)
+		if lack > 0 && (best.Count == 0 || lack < best.Count) && p.emptySlots(role, pos) >= missing {
+			best = Change{Count: lack, What: p.dimName(d), Where: pp.f.names[pos]}
+		}
+	}
+	return best
+}
+
+// onlyLack returns the single dimension that keeps n members off a node, and the missing
+// amount. The amount is zero if several dimensions are short.
+func (p *problem) onlyLack(role int, pos int32, n int64) (dim int, lack int64) {
+	c := p.snap.class(pos)
+	for d, take := range p.roles[role].takes {
+		short := take*n - p.dims[d].free(c)
+		if take == 0 || short <= 0 {
+			continue
+		}
+		if lack > 0 {
+			return 0, 0
+		}
+		dim, lack = d, short
+	}
+	return dim, lack
+}
