@@ -19,13 +19,6 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// mount is a volume that a CSI driver attaches to the node of a pod.
-type mount struct {
-	driver string
-	// volume is equal for the same volume of the driver.
-	volume string
-}
-
 // attachLimits are the limits of CSI drivers on how many volumes a node attaches, counted
 // as the stock plugin NodeVolumeLimits counts them.
 type attachLimits struct {

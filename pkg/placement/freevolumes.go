@@ -8,9 +8,6 @@ import (
 	"k8s.io/component-helpers/storage/volume"
 )
 
-// staticProvisioner is the provisioner of classes whose volumes an administrator creates.
-const staticProvisioner = "kubernetes.io/no-provisioner"
-
 // freeVolumes are the volumes that a claim may still get.
 type freeVolumes struct {
 	// listed reports that the volumes were listed.
@@ -49,30 +46,6 @@ func (r *freeVolumes) list(source Volumes) {
 	}
 }
 
-// hostOf returns the host name that a local volume requires of its node, "" if it requires
-// something else.
-func hostOf(v *v1.PersistentVolume) string {
-	if v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil || len(v.Spec.NodeAffinity.Required.NodeSelectorTerms) != 1 {
-		return ""
-	}
-	for _, e := range v.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions {
-		if e.Key == v1.LabelHostname && e.Operator == v1.NodeSelectorOpIn && len(e.Values) == 1 {
-			return e.Values[0]
-		}
-	}
-	return ""
-}
-
-// reachable reports whether the pod's volumes can be used on the node.
-func (p *podVolumes) reachable(node *v1.Node) bool {
-	for _, v := range p.bound {
-		if volume.CheckNodeAffinity(v, node.Labels) != nil {
-			return false
-		}
-	}
-	return true
-}
-
 // room returns for how many of so many pods alike the node has volumes that no claim has.
 func (r *freeVolumes) room(volumes *podVolumes, node *v1.Node, pods int) int {
 	for _, claim := range volumes.joint {
@@ -107,6 +80,16 @@ func (r *freeVolumes) match(claim *v1.PersistentVolumeClaim, node *v1.Node, take
 	return nil
 }
 
-// limitNodes reports whether the pod's volumes exclude nodes, or nodes have a number of
-// them.
-func (p *podVolumes) limitNodes() bool { return len(p.bound)+len(p.waiting)+len(p.joint) > 0 }
+// hostOf returns the host name that a local volume requires of its node, "" if it requires
+// something else.
+func hostOf(v *v1.PersistentVolume) string {
+	if v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil || len(v.Spec.NodeAffinity.Required.NodeSelectorTerms) != 1 {
+		return ""
+	}
+	for _, e := range v.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions {
+		if e.Key == v1.LabelHostname && e.Operator == v1.NodeSelectorOpIn && len(e.Values) == 1 {
+			return e.Values[0]
+		}
+	}
+	return ""
+}

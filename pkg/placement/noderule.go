@@ -28,8 +28,8 @@ type nodeRule struct {
 }
 
 // newNodeRule returns the rule for pods like this one, nil if they may use all nodes.
-func newNodeRule(pod *v1.Pod, volumes *volumeReader) *nodeRule {
-	rule := &nodeRule{volumes: volumes.of(pod)}
+func newNodeRule(pod *v1.Pod, volumes *podVolumes) *nodeRule {
+	rule := &nodeRule{volumes: volumes}
 	if choosesNodes(pod) {
 		required := nodeaffinity.GetRequiredNodeAffinity(pod)
 		rule.affinity = &required

@@ -19,7 +19,7 @@ import (
 func limitNodes(roles []roleInput, volumes *volumeReader, nodes []fwk.NodeInfo) {
 	for i := range roles {
 		role := &roles[i]
-		if role.rule = newNodeRule(role.sample, volumes); role.rule == nil {
+		if role.rule = newNodeRule(role.sample, volumes.of(role.sample)); role.rule == nil {
 			continue
 		}
 		role.Nodes, role.Limit = []string{}, maps.Clone(role.Limit)

@@ -4,31 +4,16 @@
 package placement
 
 import (
-	"encoding/binary"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/component-helpers/storage/ephemeral"
 	"k8s.io/component-helpers/storage/volume"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
-
-// Volumes reads the storage objects that decide where a pod with volumes can run.
-type Volumes interface {
-	Claim(namespace, name string) (*v1.PersistentVolumeClaim, error)
-	Volume(name string) (*v1.PersistentVolume, error)
-	Class(name string) (*storagev1.StorageClass, error)
-	// ListVolumes returns all volumes.
-	ListVolumes() ([]*v1.PersistentVolume, error)
-	// Drivers returns the CSI drivers of a node and their limits.
-	Drivers(node string) (*storagev1.CSINode, error)
-	// ListAttachments returns all volumes that are or will be attached to nodes.
-	ListAttachments() ([]*storagev1.VolumeAttachment, error)
-}
 
 // volumeReader has the volumes of a gang's members for one plan.
 type volumeReader struct {
@@ -40,22 +25,6 @@ type volumeReader struct {
 	freeVolumes
 	attachLimits
 	exclusiveClaims
-}
-
-// podVolumes is what the volumes of a pod ask of its node.
-type podVolumes struct {
-	// key is equal for pods that the planner may treat alike as far as volumes go, and ""
-	// for a pod without volumes that matter.
-	key string
-	// bound are the pod's volumes.
-	bound []*v1.PersistentVolume
-	// waiting are the pod's claims that get one of the volumes that exist once the pod
-	// has a node, the smallest first. joint are such claims that other members have too.
-	waiting, joint []*v1.PersistentVolumeClaim
-	// mounts are the volumes that a CSI driver attaches to the node.
-	mounts []mount
-	// exclusive are the claims that only one pod may use at a time.
-	exclusive []string
 }
 
 // readVolumes reads the claims of a gang's members. What cannot be read is left to the
@@ -82,15 +51,23 @@ func readVolumes(source Volumes, request *gangs.Request, nodes []fwk.NodeInfo) *
 }
 
 func mayHaveClaims(pod *v1.Pod) bool {
-	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.PersistentVolumeClaim != nil || v.Ephemeral != nil })
+	for i := range pod.Spec.Volumes {
+		if v := &pod.Spec.Volumes[i]; v.PersistentVolumeClaim != nil || v.Ephemeral != nil {
+			return true
+		}
+	}
+	return false
 }
+
+// noVolumes is what pods without claims ask of their nodes.
+var noVolumes = &podVolumes{}
 
 // of returns what the volumes of a member ask of its node.
 func (r *volumeReader) of(pod *v1.Pod) *podVolumes {
 	if volumes := r.pods[pod]; volumes != nil {
 		return volumes
 	}
-	return &podVolumes{}
+	return noVolumes
 }
 
 // read reads the claims of a pod.
@@ -137,47 +114,6 @@ func (r *volumeReader) add(volumes *podVolumes, claim *v1.PersistentVolumeClaim)
 	if m, ok := r.mountOf(claim, bound); ok {
 		volumes.mounts = append(volumes.mounts, m)
 	}
-}
-
-// separateJoint takes the claims that other members have too out of waiting: the first of
-// these members gets a volume for all.
-func (p *podVolumes) separateJoint(users map[string]int) {
-	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
-		joint := users[claim.Name] > 1
-		if joint {
-			p.joint = append(p.joint, claim)
-			p.addWords("joint", claim.Name)
-		}
-		return joint
-	})
-}
-
-// volumeClaimName returns the name of the PersistentVolumeClaim of a pod's volume, "" if
-// it has none.
-func volumeClaimName(pod *v1.Pod, v *v1.Volume) string {
-	switch {
-	case v.PersistentVolumeClaim != nil:
-		return v.PersistentVolumeClaim.ClaimName
-	case v.Ephemeral != nil:
-		return ephemeral.VolumeClaimName(pod, v)
-	}
-	return ""
-}
-
-// addObject adds an object to the key.
-func (p *podVolumes) addObject(kind string, object interface{ Marshal() ([]byte, error) }) {
-	if encoded, err := object.Marshal(); err == nil {
-		p.addWords(kind, string(encoded))
-	}
-}
-
-// addWords adds words to the key.
-func (p *podVolumes) addWords(words ...string) {
-	key := []byte(p.key)
-	for _, word := range words {
-		key = append(binary.AppendUvarint(key, uint64(len(word))), word...)
-	}
-	p.key = string(key)
 }
 
 // volumeOf returns the volume that a claim is or will be bound to, nil if none is known.

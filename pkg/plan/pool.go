@@ -5,6 +5,7 @@ package plan
 
 import (
 	"encoding/binary"
+	"slices"
 	"sort"
 )
 
@@ -35,6 +36,8 @@ type poolPart struct {
 	// rooms keeps the results of room, by the members at the sites.
 	rooms map[string]int32
 	key   []byte
+	// lists has the results of takesAt.
+	lists [][][]int32
 }
 
 // itemGroup is a number of items with the same size that the same takes accept at the same
@@ -104,25 +107,22 @@ func (c *poolCounts) room(role int, pos int32) (room int32, cause int) {
 	return room, cause
 }
 
-// room returns how many more members of a user find items at a site.
+// room returns how many more members of a user find items at a site. It looks at the
+// members that compete with them for items, directly or through others.
 func (p *poolPart) room(user int, site int32, counts []int32) int32 {
-	p.key = binary.AppendUvarint(p.key[:0], uint64(user))
-	p.key = binary.AppendUvarint(p.key, uint64(site))
-	for _, n := range counts {
-		p.key = binary.AppendUvarint(p.key, uint64(n))
+	rivals := p.rivals(user, site, counts)
+	p.key = binary.AppendUvarint(p.key[:0], uint64(p.index(user, site)))
+	for _, at := range rivals {
+		p.key = binary.AppendUvarint(binary.AppendUvarint(p.key, uint64(at)), uint64(counts[at]))
 	}
 	if room, known := p.rooms[string(p.key)]; known {
 		return room
 	}
-	members := p.members(counts)
-	more := memberGroup{takes: p.takesAt(user, site)}
-	items := 0
-	for i := range p.groups {
-		items += int(p.groups[i].count)
-	}
-	room := int32(sort.Search(items+1, func(n int) bool {
-		more.count = int32(n) + 1
-		return !p.holds(append(members[:len(members):len(members)], more))
+	c := newContest(p, p.index(user, site), rivals, counts)
+	more := len(c.members) - 1
+	room := int32(sort.Search(c.most(more), func(n int) bool {
+		c.members[more].count = int32(n) + 1
+		return !c.holds(p.anyOrder)
 	}))
 	if p.rooms == nil {
 		p.rooms = map[string]int32{}
@@ -131,51 +131,71 @@ func (p *poolPart) room(user int, site int32, counts []int32) int32 {
 	return room
 }
 
-// memberGroup is a number of members of one user at one site.
-type memberGroup struct {
-	count int32
-	// takes are the groups that will do, for each item that a member takes.
-	takes [][]bool
-}
+// index returns the index of a user's members at a site in counts.
+func (p *poolPart) index(user int, site int32) int32 { return site*int32(len(p.takes)) + int32(user) }
 
-// members returns the members of a part.
-func (p *poolPart) members(counts []int32) []memberGroup {
-	var members []memberGroup
-	for i, n := range counts {
+// rivals returns the indices of the members that compete for items with those of a user at
+// a site, directly or through others, ascending.
+func (p *poolPart) rivals(user int, site int32, counts []int32) []int32 {
+	var waiting, rivals []int32
+	for at, n := range counts {
 		if n > 0 {
-			members = append(members, memberGroup{n, p.takesAt(i%len(p.takes), int32(i/len(p.takes)))})
+			waiting = append(waiting, int32(at))
 		}
 	}
-	return members
-}
-
-// takesAt returns the groups that will do for each item that a member takes at a site.
-func (p *poolPart) takesAt(user int, site int32) [][]bool {
-	takes := make([][]bool, len(p.takes[user]))
-	for t, accepted := range p.takes[user] {
-		takes[t] = make([]bool, len(accepted))
-		for g, will := range accepted {
-			takes[t][g] = will && p.groups[g].at[site]
+	wanted := make([]bool, len(p.groups))
+	want := func(at int32) {
+		for _, take := range p.takesAt(at) {
+			for _, g := range take {
+				wanted[g] = true
+			}
 		}
 	}
-	return takes
+	want(p.index(user, site))
+	for found := true; found; {
+		found = false
+		waiting = slices.DeleteFunc(waiting, func(at int32) bool {
+			rival := slices.ContainsFunc(p.takesAt(at), func(take []int32) bool {
+				return slices.ContainsFunc(take, func(g int32) bool { return wanted[g] })
+			})
+			if rival {
+				found = true
+				want(at)
+				rivals = append(rivals, at)
+			}
+			return rival
+		})
+	}
+	slices.Sort(rivals)
+	return rivals
 }
 
-// holds returns true if there are items for all these members.
-func (p *poolPart) holds(members []memberGroup) bool {
-	if !divide(p.groups, members) {
-		return false
+// takesAt returns the groups that will do for each item that a member takes, by its index
+// in counts.
+func (p *poolPart) takesAt(at int32) [][]int32 {
+	if p.lists == nil {
+		p.lists = make([][][]int32, int(p.sites)*len(p.takes))
 	}
-	return !p.anyOrder || nested(p.groups, members) || plenty(p.groups, members) || !newAdversary(p.groups, members).starves()
+	if p.lists[at] == nil {
+		user, site := int(at)%len(p.takes), int(at)/len(p.takes)
+		p.lists[at] = make([][]int32, len(p.takes[user]))
+		for t, accepted := range p.takes[user] {
+			for g, will := range accepted {
+				if will && p.groups[g].at[site] {
+					p.lists[at][t] = append(p.lists[at][t], int32(g))
+				}
+			}
+		}
+	}
+	return p.lists[at]
 }
 
 // holdsWithin returns false if the items of these sites are too few for so many members of
 // each role, wherever they are placed.
 func (r *poolRule) holdsWithin(sites map[int32]bool, total []int64) bool {
-	var groups []itemGroup
-	members := make([]memberGroup, len(r.users))
+	c := contest{members: make([]memberGroup, len(r.users))}
 	for u, role := range r.users {
-		members[u] = memberGroup{count: int32(min(total[role], maxSlots)), takes: make([][]bool, len(r.parts[0].takes[u]))}
+		c.members[u] = memberGroup{count: int32(min(total[role], maxSlots)), takes: make([][]int32, len(r.parts[0].takes[u]))}
 	}
 	here := map[int32][]bool{}
 	for site := range sites {
@@ -188,18 +208,24 @@ func (r *poolRule) holdsWithin(sites map[int32]bool, total []int64) bool {
 	for _, k := range sortedKeys(here) {
 		part := &r.parts[k]
 		for g := range part.groups {
-			if !overlap(part.groups[g].at, here[k]) {
-				continue
-			}
-			groups = append(groups, part.groups[g])
-			for u := range members {
-				for t := range members[u].takes {
-					members[u].takes[t] = append(members[u].takes[t], part.takes[u][t][g])
-				}
+			if overlap(part.groups[g].at, here[k]) {
+				c.addGroup(part, g)
 			}
 		}
 	}
-	return divide(groups, members)
+	return c.divides()
+}
+
+// addGroup adds a group of a part to a contest of all users.
+func (c *contest) addGroup(part *poolPart, group int) {
+	for u := range c.members {
+		for t := range c.members[u].takes {
+			if part.takes[u][t][group] {
+				c.members[u].takes[t] = append(c.members[u].takes[t], int32(len(c.groups)))
+			}
+		}
+	}
+	c.groups = append(c.groups, part.groups[group])
 }
 
 func overlap(a, b []bool) bool {

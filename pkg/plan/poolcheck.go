@@ -8,21 +8,74 @@ import (
 	"slices"
 )
 
-// divide returns true if the items can be divided among the members: a flow from the
-// members' takes to the groups of items.
-func divide(groups []itemGroup, members []memberGroup) bool {
-	f := flow{left: make([]int32, len(groups)), given: make([][]int32, len(groups))}
-	for g := range groups {
-		f.left[g] = groups[g].count
+// contest is a number of members and the items that they compete for.
+type contest struct {
+	groups  []itemGroup
+	members []memberGroup
+}
+
+// memberGroup is a number of members of one user at one site.
+type memberGroup struct {
+	count int32
+	// takes are the groups that will do, for each item that a member takes.
+	takes [][]int32
+}
+
+// newContest returns the contest of the rivals, followed by a group for the members at
+// index more. Both are indices of counts.
+func newContest(p *poolPart, more int32, rivals, counts []int32) *contest {
+	c := &contest{}
+	number := map[int32]int32{}
+	for _, at := range append(rivals, more) {
+		m := memberGroup{count: counts[at]}
+		for _, take := range p.takesAt(at) {
+			var groups []int32
+			for _, g := range take {
+				n, known := number[g]
+				if !known {
+					n = int32(len(c.groups))
+					number[g] = n
+					c.groups = append(c.groups, p.groups[g])
+				}
+				groups = append(groups, n)
+			}
+			m.takes = append(m.takes, groups)
+		}
+		c.members = append(c.members, m)
 	}
-	for _, m := range members {
+	return c
+}
+
+// most returns the most members of a group that could find items.
+func (c *contest) most(member int) int {
+	items := 0
+	for _, g := range c.members[member].takes[0] {
+		items += int(c.groups[g].count)
+	}
+	return items
+}
+
+// holds returns true if there are items for all members, with anyOrder whatever order they
+// come in.
+func (c *contest) holds(anyOrder bool) bool {
+	return c.divides() && (!anyOrder || c.nested() || c.plenty() || !newAdversary(c).starves())
+}
+
+// divides returns true if the items can be divided among the members: a flow from the
+// members' takes to the groups of items.
+func (c *contest) divides() bool {
+	f := flow{left: make([]int32, len(c.groups)), given: make([][]gift, len(c.groups))}
+	for g := range c.groups {
+		f.left[g] = c.groups[g].count
+	}
+	seen := make([]int32, len(c.groups))
+	round := int32(0)
+	for _, m := range c.members {
 		for _, take := range m.takes {
 			f.takes = append(f.takes, take)
-			for g := range groups {
-				f.given[g] = append(f.given[g], 0)
-			}
 			for wanted := m.count; wanted > 0; {
-				n := f.give(len(f.takes)-1, wanted, make([]bool, len(groups)))
+				round++
+				n := f.give(int32(len(f.takes)-1), wanted, seen, round)
 				if n == 0 {
 					return false
 				}
@@ -35,32 +88,38 @@ func divide(groups []itemGroup, members []memberGroup) bool {
 
 // flow gives items to takes.
 type flow struct {
-	takes [][]bool
-	// left is by group, given by group and take.
+	takes [][]int32
+	// left and given are by group.
 	left  []int32
-	given [][]int32
+	given [][]gift
 }
 
+// gift is a number of items of a group that a take has.
+type gift struct{ take, n int32 }
+
 // give gives up to wanted items to a take. It finds other items for the takes that have
-// them. It returns the number of items.
-func (f *flow) give(take int, wanted int32, seen []bool) int32 {
-	for g, will := range f.takes[take] {
-		if !will || seen[g] {
-			continue
-		}
-		seen[g] = true
+// them. It returns the number of items. seen marks the groups of this round.
+func (f *flow) give(take, wanted int32, seen []int32, round int32) int32 {
+	for _, g := range f.takes[take] {
 		if n := min(wanted, f.left[g]); n > 0 {
 			f.left[g] -= n
-			f.given[g][take] += n
+			f.add(g, take, n)
 			return n
 		}
-		for other, has := range f.given[g] {
-			if has == 0 || other == take {
+	}
+	for _, g := range f.takes[take] {
+		if seen[g] == round {
+			continue
+		}
+		seen[g] = round
+		for i := range f.given[g] {
+			other := f.given[g][i]
+			if other.n == 0 || other.take == take {
 				continue
 			}
-			if n := f.give(other, min(wanted, has), seen); n > 0 {
-				f.given[g][other] -= n
-				f.given[g][take] += n
+			if n := f.give(other.take, min(wanted, other.n), seen, round); n > 0 {
+				f.add(g, other.take, -n)
+				f.add(g, take, n)
 				return n
 			}
 		}
@@ -68,14 +127,40 @@ func (f *flow) give(take int, wanted int32, seen []bool) int32 {
 	return 0
 }
 
+func (f *flow) add(group, take, n int32) {
+	for i := range f.given[group] {
+		if f.given[group][i].take == take {
+			f.given[group][i].n += n
+			return
+		}
+	}
+	f.given[group] = append(f.given[group], gift{take, n})
+}
+
 // nested returns true if a take that has a choice takes the item that is of least use to
 // the other members. Then any order succeeds if the items can be divided: whenever a
 // member takes an item that a division gives to another member, the two can exchange.
 // Volumes of single nodes that differ by size alone are so.
-func nested(groups []itemGroup, members []memberGroup) bool {
-	for a := range groups {
-		for b := range groups {
-			if a != b && groups[a].size <= groups[b].size && !exchangeable(members, a, b) {
+func (c *contest) nested() bool {
+	for i := range c.members {
+		for _, take := range c.members[i].takes {
+			for _, a := range take {
+				for _, b := range take {
+					if a != b && c.groups[a].size <= c.groups[b].size && !c.servesAll(a, b) {
+						return false
+					}
+				}
+			}
+		}
+	}
+	return true
+}
+
+// servesAll returns true if group b will do for every take for which group a will.
+func (c *contest) servesAll(a, b int32) bool {
+	for i := range c.members {
+		for _, take := range c.members[i].takes {
+			if slices.Contains(take, a) && !slices.Contains(take, b) {
 				return false
 			}
 		}
@@ -83,33 +168,18 @@ func nested(groups []itemGroup, members []memberGroup) bool {
 	return true
 }
 
-// exchangeable returns false if some take may choose between groups a and b while another
-// accepts only a.
-func exchangeable(members []memberGroup, a, b int) bool {
-	choice, only := false, false
-	for i := range members {
-		for _, take := range members[i].takes {
-			choice = choice || take[a] && take[b]
-			only = only || take[a] && !take[b]
-		}
-	}
-	return !choice || !only
-}
-
 // plenty returns true if each take finds an item even after all others that might take it.
-func plenty(groups []itemGroup, members []memberGroup) bool {
-	for i := range members {
-		for _, take := range members[i].takes {
+func (c *contest) plenty() bool {
+	for i := range c.members {
+		for _, take := range c.members[i].takes {
 			items, rivals := int32(0), int32(0)
-			for g, will := range take {
-				if will {
-					items += groups[g].count
-				}
+			for _, g := range take {
+				items += c.groups[g].count
 			}
-			for k := range members {
-				for _, other := range members[k].takes {
-					if overlap(take, other) {
-						rivals += members[k].count
+			for k := range c.members {
+				for _, other := range c.members[k].takes {
+					if slices.ContainsFunc(other, func(g int32) bool { return slices.Contains(take, g) }) {
+						rivals += c.members[k].count
 					}
 				}
 			}
@@ -121,27 +191,28 @@ func plenty(groups []itemGroup, members []memberGroup) bool {
 	return true
 }
 
-// maxStates is the maximum number of states that an adversary visits. A pool with more of
-// them counts as one in which some order fails.
-const maxStates = 1 << 12
+// maxRivals is the maximum number of members, and maxStates of states, that an adversary
+// tries to order. A contest with more of them counts as one in which some order fails.
+const maxRivals, maxStates = 12, 1 << 12
 
 // adversary searches for an order of members, and for choices between items of equal size,
 // that leaves a member without an item.
 type adversary struct {
-	groups  []itemGroup
-	members []memberGroup
+	*contest
 	// waiting counts the members of each group without items, left the items.
 	waiting, left []int32
+	total         int32
 	seen          map[string]bool
 }
 
-func newAdversary(groups []itemGroup, members []memberGroup) *adversary {
-	a := &adversary{groups: groups, members: members, seen: map[string]bool{}}
-	for i := range members {
-		a.waiting = append(a.waiting, members[i].count)
+func newAdversary(c *contest) *adversary {
+	a := &adversary{contest: c, seen: map[string]bool{}}
+	for i := range c.members {
+		a.waiting = append(a.waiting, c.members[i].count)
+		a.total += c.members[i].count
 	}
-	for g := range groups {
-		a.left = append(a.left, groups[g].count)
+	for g := range c.groups {
+		a.left = append(a.left, c.groups[g].count)
 	}
 	return a
 }
@@ -158,7 +229,7 @@ func (a *adversary) starves() bool {
 	if a.seen[string(key)] {
 		return false
 	}
-	if len(a.seen) == maxStates {
+	if a.total > maxRivals || len(a.seen) == maxStates {
 		return true
 	}
 	a.seen[string(key)] = true
@@ -177,12 +248,12 @@ func (a *adversary) starves() bool {
 }
 
 // takes takes the remaining items of one member, then goes on with the other members.
-func (a *adversary) takes(takes [][]bool) bool {
+func (a *adversary) takes(takes [][]int32) bool {
 	if len(takes) == 0 {
 		return a.starves()
 	}
 	choices := a.smallest(takes[0])
-	return len(choices) == 0 || slices.ContainsFunc(choices, func(g int) bool {
+	return len(choices) == 0 || slices.ContainsFunc(choices, func(g int32) bool {
 		a.left[g]--
 		failed := a.takes(takes[1:])
 		a.left[g]++
@@ -191,10 +262,10 @@ func (a *adversary) takes(takes [][]bool) bool {
 }
 
 // smallest returns the groups of the smallest items that will do and are left.
-func (a *adversary) smallest(take []bool) []int {
-	var choices []int
-	for g, will := range take {
-		if !will || a.left[g] == 0 {
+func (a *adversary) smallest(take []int32) []int32 {
+	var choices []int32
+	for _, g := range take {
+		if a.left[g] == 0 {
 			continue
 		}
 		if len(choices) > 0 && a.groups[g].size < a.groups[choices[0]].size {

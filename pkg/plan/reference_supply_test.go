@@ -14,8 +14,9 @@ import (
 
 // taker is a member that takes items of a pool at a node.
 type taker struct {
-	node  string
-	takes [][]int
+	index      int
+	role, node string
+	takes      [][]int
 }
 
 // supplied returns true if the members of a role at a node leave every pool and node limit
@@ -24,7 +25,7 @@ func (r *reference) supplied(role, node int) bool {
 	name := r.sim.gang.Roles[role].Name
 	for i := range r.sim.gang.Pools {
 		pool := &r.sim.gang.Pools[i]
-		if slices.ContainsFunc(pool.Users, func(u plan.PoolUser) bool { return u.Role == name && len(u.Takes) > 0 }) && !r.enough(pool, r.sim.nodes[node].Name) {
+		if slices.ContainsFunc(pool.Users, func(u plan.PoolUser) bool { return u.Role == name && len(u.Takes) > 0 }) && !r.enough(pool, name, r.sim.nodes[node].Name) {
 			return false
 		}
 	}
@@ -36,34 +37,39 @@ func (r *reference) supplied(role, node int) bool {
 	return true
 }
 
-// enough judges the members on the nodes that items connect with a node.
-func (r *reference) enough(pool *plan.Pool, node string) bool {
-	near := connected(pool, node, r.sim.nodes)
-	takers := slices.DeleteFunc(r.takers(pool), func(t taker) bool { return !slices.Contains(near, t.node) })
+// enough judges the members that compete for items with those of a role on a node, directly
+// or through others.
+func (r *reference) enough(pool *plan.Pool, role, node string) bool {
+	all := r.takers(pool)
+	rivals := slices.DeleteFunc(slices.Clone(all), func(t taker) bool { return t.role != role || t.node != node })
+	for i := 0; i < len(rivals); i++ {
+		for _, t := range all {
+			if !slices.ContainsFunc(rivals, func(o taker) bool { return o.index == t.index }) && compete(pool, rivals[i], t) {
+				rivals = append(rivals, t)
+			}
+		}
+	}
 	left := make([]bool, len(pool.Items))
 	for i := range left {
 		left[i] = true
 	}
 	if pool.AnyOrder {
-		return alwaysEnough(pool, takers, left)
+		return alwaysEnough(pool, rivals, left)
 	}
-	return divisible(pool, takers, nil, left)
+	return divisible(pool, rivals, nil, left)
 }
 
-// connected returns the nodes that share an item with the node, or with such a node.
-func connected(pool *plan.Pool, node string, nodes []plan.NodeSpec) []string {
-	near := []string{node}
-	for i := 0; i < len(near); i++ {
-		for _, item := range pool.Items {
-			for _, n := range nodes {
-				at := func(name string) bool { return item.Nodes == nil || slices.Contains(item.Nodes, name) }
-				if at(near[i]) && at(n.Name) && !slices.Contains(near, n.Name) {
-					near = append(near, n.Name)
-				}
-			}
+// compete returns true if some item will do for both members.
+func compete(pool *plan.Pool, a, b taker) bool {
+	for i := range pool.Items {
+		will := func(t taker) bool {
+			return slices.ContainsFunc(t.takes, func(take []int) bool { return usable(pool, i, take, t.node) })
+		}
+		if will(a) && will(b) {
+			return true
 		}
 	}
-	return near
+	return false
 }
 
 // takers lists all members that take items, bound members included.
@@ -76,12 +82,12 @@ func (r *reference) takers(pool *plan.Pool) []taker {
 			}
 			for n, members := range r.put[i] {
 				for range members {
-					out = append(out, taker{r.sim.nodes[n].Name, user.Takes})
+					out = append(out, taker{len(out), user.Role, r.sim.nodes[n].Name, user.Takes})
 				}
 			}
 			for _, m := range r.sim.gang.Roles[i].Members {
 				if _, ok := r.nodes[m.Node]; ok && m.Node != "" {
-					out = append(out, taker{m.Node, user.Takes})
+					out = append(out, taker{len(out), user.Role, m.Node, user.Takes})
 				}
 			}
 		}

@@ -1,0 +1,78 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"encoding/binary"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/storage/volume"
+)
+
+// podVolumes is what the volumes of a pod ask of its node.
+type podVolumes struct {
+	// key is equal for pods that the planner may treat alike as far as volumes go, and ""
+	// for a pod without volumes that matter.
+	key string
+	// bound are the pod's volumes.
+	bound []*v1.PersistentVolume
+	// waiting are the pod's claims that get one of the volumes that exist once the pod
+	// has a node, the smallest first. joint are such claims that other members have too.
+	waiting, joint []*v1.PersistentVolumeClaim
+	// mounts are the volumes that a CSI driver attaches to the node.
+	mounts []mount
+	// exclusive are the claims that only one pod may use at a time.
+	exclusive []string
+}
+
+// mount is a volume that a CSI driver attaches to the node of a pod.
+type mount struct {
+	driver string
+	// volume is equal for the same volume of the driver.
+	volume string
+}
+
+// separateJoint takes the claims that other members have too out of waiting: the first of
+// these members gets a volume for all.
+func (p *podVolumes) separateJoint(users map[string]int) {
+	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
+		joint := users[claim.Name] > 1
+		if joint {
+			p.joint = append(p.joint, claim)
+			p.addWords("joint", claim.Name)
+		}
+		return joint
+	})
+}
+
+// addObject adds an object to the key.
+func (p *podVolumes) addObject(kind string, object interface{ Marshal() ([]byte, error) }) {
+	if encoded, err := object.Marshal(); err == nil {
+		p.addWords(kind, string(encoded))
+	}
+}
+
+// addWords adds words to the key.
+func (p *podVolumes) addWords(words ...string) {
+	key := []byte(p.key)
+	for _, word := range words {
+		key = append(binary.AppendUvarint(key, uint64(len(word))), word...)
+	}
+	p.key = string(key)
+}
+
+// reachable reports whether the pod's volumes can be used on the node.
+func (p *podVolumes) reachable(node *v1.Node) bool {
+	for _, v := range p.bound {
+		if volume.CheckNodeAffinity(v, node.Labels) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// limitNodes reports whether the pod's volumes exclude nodes, or nodes have a number of
+// them.
+func (p *podVolumes) limitNodes() bool { return len(p.bound)+len(p.waiting)+len(p.joint) > 0 }
