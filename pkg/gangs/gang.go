@@ -48,6 +48,9 @@ type Topology struct {
 	// Alignment is the gang's unparsed value of AlignmentAnnotation. It is empty for roles:
 	// their pods carry the annotation.
 	Alignment string
+	// Mistake is the first annotation of the declaring object that has Dovetail's prefix and
+	// no effect, "" if there is none. It is empty for roles.
+	Mistake string
 }
 
 // Gang is the content of one declaration.
