@@ -49,6 +49,9 @@ type Topology struct {
 	// Alignment is the gang's unparsed value of AlignmentAnnotation. It is empty for roles:
 	// their pods carry the annotation.
 	Alignment string
+	// Mistake is the first annotation of the declaring object that has Dovetail's prefix and
+	// no effect, "" if there is none. It is empty for roles.
+	Mistake string
 }
 
 // Gang is what one declaration says about a gang.

@@ -24,6 +24,7 @@ func topologyOf(annotations map[string]string) Topology {
 		Required:  annotations[RequiredAnnotation],
 		Preferred: annotations[PreferredAnnotation],
 		Alignment: annotations[AlignmentAnnotation],
+		Mistake:   annotationMistake(annotations),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
@@ -93,5 +94,34 @@ var mistakeReasons = []reason{
 		s.nodes(gpus)
 		s.group("train", 2)
 		s.pods("train", 2, inGroup("train"), claiming("shared"))
+	}},
+}
+
+// metadataReasons are about labels and annotations of Dovetail that have no effect. The pods
+// without a gang are too large for the nodes.
+var metadataReasons = []reason{
+	{title: "A pod without a gang has an unknown annotation", single: true, before: func(s *scene) {
+		s.nodes(plain)
+		s.pod("train-0", cpu("64"), annotation("dovetail.dev/topology-requierd", "leaf"))
+	}},
+	{title: "A pod without a gang has a wrong alignment", single: true, before: func(s *scene) {
+		s.nodes(plain)
+		s.pod("train-0", cpu("64"), annotation(alignment, "always"))
+	}},
+	{title: "A pod without a gang asks for devices with a wrong alignment", single: true, before: func(s *scene) {
+		s.nodes(gpus)
+		s.claimed("train", 1, []any{fleet.ClassGPU, 1}, annotation(alignment, "always"))
+	}},
+	{title: "The gang's name is an annotation", single: true, before: func(s *scene) {
+		s.nodes(plain)
+		s.pod("train-0", cpu("64"), annotation(gangs.GangNameLabel, "train"), annotation(gangs.GangMinAnnotation, "3"))
+	}},
+	{title: "The gang's minimum is a label", countless: true, before: func(s *scene) {
+		s.nodes(plain)
+		s.pods("train", 3, label(gangs.GangNameLabel, "train"), label(gangs.GangMinAnnotation, "3"))
+	}},
+	{title: "A member has an unknown annotation", before: func(s *scene) {
+		s.nodes(plain)
+		s.pods("train", 3, label(gangs.GangNameLabel, "train"), annotation(gangs.GangMinAnnotation, "5"), annotation("dovetail.dev/topology_required", "leaf"))
 	}},
 }

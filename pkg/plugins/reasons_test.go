@@ -21,6 +21,8 @@ type reason struct {
 	before, after func(*scene)
 	// countless reports that there is nothing to count.
 	countless bool
+	// single reports that the pods are in no gang.
+	single bool
 }
 
 const (
@@ -33,7 +35,7 @@ const (
 	gpus  = "shape=ndh100v5,spines=1,leaves=2,nodes=4"
 )
 
-var reasons = slices.Concat(declarationReasons, roomReasons, deviceReasons, lifeReasons, shortReasons, mistakeReasons)
+var reasons = slices.Concat(declarationReasons, roomReasons, deviceReasons, lifeReasons, shortReasons, mistakeReasons, metadataReasons)
 
 // declarationReasons are about members that are not there, and about what is
 // written wrong.

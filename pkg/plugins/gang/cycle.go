@@ -165,16 +165,25 @@ func (g *Gang) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info f
 }
 
 // PostFilter ends the attempt if a filter refused the planned node. It prevents preemption
-// for a single member.
+// for a single member. Its message is the mistake in the pod's metadata, which the scheduler
+// adds to the pod's condition.
 func (g *Gang) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	d := destinationOf(state)
 	if d == nil {
-		return nil, fwk.NewStatus(fwk.Unschedulable)
+		return nil, withMistake(fwk.Unschedulable, pod)
 	}
 	if d.node != "" {
 		g.filterRefused(d, pod, statuses.Get(d.node))
 	}
-	return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable)
+	return nil, withMistake(fwk.UnschedulableAndUnresolvable, pod)
+}
+
+// withMistake returns a status with the mistake in the pod's metadata.
+func withMistake(code fwk.Code, pod *v1.Pod) *fwk.Status {
+	if mistake := gangs.MetadataMistake(pod); mistake != "" {
+		return fwk.NewStatus(code, mistake)
+	}
+	return fwk.NewStatus(code)
 }
 
 // filterRefused plans a gang again without the node that a filter refused.

@@ -8,15 +8,28 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // podEvents pass pods to the tracker.
 func (g *Gang) podEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    g.podAdded,
+		AddFunc:    g.podCreated,
 		UpdateFunc: g.podUpdated,
 		DeleteFunc: g.podDeleted,
 	}
+}
+
+// podCreated handles a new pod. It also reports mistakes in the pod's metadata.
+func (g *Gang) podCreated(obj any) {
+	g.podAdded(obj)
+	pod, ok := obj.(*v1.Pod)
+	if !ok || pod.Spec.NodeName != "" || pod.Spec.SchedulerName != g.handle.ProfileName() || gangs.MetadataMistake(pod) == "" {
+		return
+	}
+	key, _ := g.sources.Key(pod)
+	g.report.Metadata(key, pod)
 }
 
 func (g *Gang) podAdded(obj any) {

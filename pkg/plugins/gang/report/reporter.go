@@ -51,6 +51,8 @@ type Reporter struct {
 	// written has the last message about each gang. It limits repeated messages about a
 	// gang that waits for hours.
 	written map[gangs.Key]*messageBackoff
+	// noted has the mistakes in metadata that have an event.
+	noted notedMistakes
 }
 
 // New returns a reporter that writes about a gang once it has waited for delay.
@@ -73,6 +75,7 @@ func (r *Reporter) Later(key gangs.Key) {
 // Placed writes an event on the owner that its gang is placed.
 func (r *Reporter) Placed(attempt *gangstate.Attempt, members int) {
 	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members of %s placed in %s", members, attempt.Key, attempt.Domain))
+	r.onDeclaration(&attempt.Gang)
 	r.Later(attempt.Key)
 }
 
@@ -120,6 +123,7 @@ func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 	if status.Sentence == "" {
 		return nil // a member is in its cycle, whose result will be reported
 	}
+	r.onDeclaration(&status.Gang)
 	last, now := r.written[key], time.Now()
 	if last == nil {
 		last = &messageBackoff{}
@@ -148,7 +152,7 @@ func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 		if len(pod.Spec.SchedulingGates) > 0 {
 			continue // its condition names the gate; autoscalers must not add nodes for it yet
 		}
-		if err := r.onPod(ctx, pod, reasonOf(&status), status.Sentence); err != nil {
+		if err := r.onPod(ctx, pod, &status); err != nil {
 			failed = append(failed, err)
 		}
 	}

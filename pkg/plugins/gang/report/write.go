@@ -55,20 +55,22 @@ func (r *Reporter) onOwnerAnew(ctx context.Context, owner v1.ObjectReference, se
 	return fmt.Errorf("writing an event on %s %s/%s: %w", owner.Kind, owner.Namespace, owner.Name, err)
 }
 
-// onPod writes reason and sentence as the pod's PodScheduled condition, which cluster
-// autoscalers and users read. It also writes an event, unless only numbers changed since the
-// last message.
-func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, reason, sentence string) error {
+// onPod writes the reason and the sentence of a gang as the pod's PodScheduled condition,
+// which cluster autoscalers and users read, with the mistakes in the metadata of the pod and
+// of the declaration. It also writes an event, unless only numbers changed since the last
+// message.
+func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, of *Status) error {
 	status := pod.Status.DeepCopy()
-	before := waitReason(status)
-	if strings.Contains(before, sentence) {
+	before, sentence, mistake := waitReason(status), of.Sentence, gangs.MetadataMistake(pod)
+	if strings.Contains(before, sentence) && strings.Contains(before, mistake) {
 		return nil
 	}
+	sentence = withMistake(withMistake(sentence, mistake), of.Gang.MetadataMistake())
 	changed := podutil.UpdatePodCondition(status, &v1.PodCondition{
 		Type:               v1.PodScheduled,
 		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status, pod.Generation, v1.PodScheduled),
 		Status:             v1.ConditionFalse,
-		Reason:             reason,
+		Reason:             reasonOf(of),
 		Message:            sentence,
 	})
 	if !changed {
