@@ -5,10 +5,6 @@ package gangs
 
 import "fmt"
 
-// AlignmentAnnotation sets how strictly a pod's GPUs and RDMA NICs must be close to each
-// other. It is read from pods, claims, claim templates and the object that declares a gang.
-const AlignmentAnnotation = AnnotationPrefix + "device-alignment"
-
 // Alignment is a value of AlignmentAnnotation.
 type Alignment string
 

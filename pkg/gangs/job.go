@@ -17,10 +17,6 @@ import (
 // JobSource is the Key.Source of gangs that are the pods of a Job.
 const JobSource = "job"
 
-// GangAnnotation with the value "true" makes a gang of all pods of a Job that run at the
-// same time. It is an annotation or a label, on the Job or on its pod template.
-const GangAnnotation = AnnotationPrefix + "gang"
-
 // The values of GangAnnotation.
 const (
 	gangAsked   = "true"

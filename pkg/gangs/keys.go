@@ -3,154 +3,37 @@
 
 package gangs
 
-import (
-	"fmt"
-	"strings"
+// AnnotationPrefix is the prefix of every label and annotation of Dovetail.
+const AnnotationPrefix = "dovetail.dev/"
 
-	corev1 "k8s.io/api/core/v1"
+// The annotations with a topology constraint, on a declaring object or a pod. Their value
+// is the name of a level of TopologyArgs.
+const (
+	RequiredAnnotation  = AnnotationPrefix + "topology-required"
+	PreferredAnnotation = AnnotationPrefix + "topology-preferred"
 )
+
+// AlignmentAnnotation sets how strictly a pod's GPUs and RDMA NICs must be close to each
+// other. It is read from pods, claims, claim templates and the object that declares a gang.
+const AlignmentAnnotation = AnnotationPrefix + "device-alignment"
+
+// GangAnnotation with the value "true" makes a gang of all pods of a Job that run at the
+// same time. It is an annotation or a label, on the Job or on its pod template.
+const GangAnnotation = AnnotationPrefix + "gang"
+
+// The label that names a pod's gang, and the annotation with the number of members in its
+// quorum. They work for pods of any controller.
+const (
+	GangNameLabel     = AnnotationPrefix + "gang-name"
+	GangMinAnnotation = AnnotationPrefix + "gang-min"
+)
+
+// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of an inferred gang.
+// It must have the value "true" on every pod template of a RayCluster or a JobSet. It is on
+// pod templates because admission puts the name of the group on the pods, and sees only the
+// pod.
+const MakePodGroupLabel = AnnotationPrefix + "native-gang"
 
 // scheduleLabel makes an admission policy set spec.schedulerName. See
 // manifests/scheduler-name.
 const scheduleLabel = AnnotationPrefix + "schedule"
-
-// knownKey is a key of Dovetail with the kinds of metadata that may have it.
-type knownKey struct {
-	key               string
-	label, annotation bool
-}
-
-// knownKeys are all keys with AnnotationPrefix.
-var knownKeys = []knownKey{
-	{key: GangAnnotation, label: true, annotation: true},
-	{key: GangNameLabel, label: true},
-	{key: GangMinAnnotation, annotation: true},
-	{key: RequiredAnnotation, annotation: true},
-	{key: PreferredAnnotation, annotation: true},
-	{key: AlignmentAnnotation, annotation: true},
-	{key: MakePodGroupLabel, label: true},
-	{key: scheduleLabel, label: true},
-}
-
-// maxTypos is the most edits between a misspelt key and the key that is suggested. In short
-// keys it is a third of the length after the prefix.
-const maxTypos = 4
-
-// thePod is the subject of sentences that are written on the pod itself. All pods of a
-// template then have the same sentence.
-const thePod = "the pod"
-
-// MetadataMistake returns a sentence about a label or annotation of the pod with Dovetail's
-// prefix that has no effect: an unknown key, a label that must be an annotation or the
-// reverse, or a wrong alignment of a pod without claims. It returns "" if there is none. A
-// pod with claims and a wrong alignment is refused with a sentence of its own.
-func MetadataMistake(pod *corev1.Pod) string {
-	if !hasOwnKey(pod.Labels) && !hasOwnKey(pod.Annotations) {
-		return ""
-	}
-	if key := firstMistake(pod.Labels, func(k knownKey) bool { return k.label }); key != "" {
-		return keySentence("label", key, thePod)
-	}
-	if key := annotationMistake(pod.Annotations); key != "" {
-		return keySentence("annotation", key, thePod)
-	}
-	if len(pod.Spec.ResourceClaims) > 0 {
-		return ""
-	}
-	if _, err := ParseAlignment(pod.Annotations[AlignmentAnnotation], thePod); err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
-// MetadataMistake returns a sentence about an annotation of the declaring object that has no
-// effect, "" if there is none.
-func (g *Gang) MetadataMistake() string {
-	if g.Topology.Mistake == "" {
-		return ""
-	}
-	return keySentence("annotation", g.Topology.Mistake, g.Key.String())
-}
-
-func hasOwnKey(metadata map[string]string) bool {
-	for key := range metadata {
-		if strings.HasPrefix(key, AnnotationPrefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// annotationMistake returns the first annotation with Dovetail's prefix that has no effect.
-func annotationMistake(annotations map[string]string) string {
-	return firstMistake(annotations, func(k knownKey) bool { return k.annotation })
-}
-
-// firstMistake returns the first key by name with Dovetail's prefix that is not valid as
-// this kind of metadata.
-func firstMistake(metadata map[string]string, valid func(knownKey) bool) string {
-	first := ""
-	for key := range metadata {
-		if !strings.HasPrefix(key, AnnotationPrefix) || first != "" && key > first {
-			continue
-		}
-		if known := knownKeyOf(key); known == nil || !valid(*known) {
-			first = key
-		}
-	}
-	return first
-}
-
-func knownKeyOf(key string) *knownKey {
-	for i := range knownKeys {
-		if knownKeys[i].key == key {
-			return &knownKeys[i]
-		}
-	}
-	return nil
-}
-
-// keySentence describes a key that has no effect as this kind of metadata.
-func keySentence(kind, key, object string) string {
-	other := map[string]string{"label": "an annotation", "annotation": "a label"}
-	if knownKeyOf(key) != nil {
-		return fmt.Sprintf("%s %s of %s has no effect: it must be %s", kind, key, object, other[kind])
-	}
-	sentence := fmt.Sprintf("%s %s of %s has no effect: the key is unknown", kind, key, object)
-	if near := nearestKey(key); near != "" {
-		sentence += ", perhaps " + near + " is meant"
-	}
-	return sentence
-}
-
-// nearestKey returns the known key with the fewest edits from this one, "" if none is near.
-func nearestKey(key string) string {
-	best, least := "", min(maxTypos, (len(key)-len(AnnotationPrefix))/3)+1
-	for _, known := range knownKeys {
-		if n := edits(key, known.key); n < least {
-			best, least = known.key, n
-		}
-	}
-	return best
-}
-
-// edits returns how many bytes to insert, delete or replace to turn a into b.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		above := row[0] // of the row before, left of the present column
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := above
-			if a[i] != b[j] {
-				cost++
-			}
-			above = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}

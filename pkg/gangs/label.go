@@ -9,13 +9,6 @@ import corev1 "k8s.io/api/core/v1"
 // label and annotation on their pods.
 const LabelSource = "ganglabel"
 
-// The label that names a pod's gang, and the annotation with the number of members in its
-// quorum. They work for pods of any controller.
-const (
-	GangNameLabel     = AnnotationPrefix + "gang-name"
-	GangMinAnnotation = AnnotationPrefix + "gang-min"
-)
-
 // labelSource reads the gangs of pods that no other source recognises, such as those of a
 // StatefulSet or a Deployment, or single pods that belong together.
 type labelSource struct{}

@@ -12,12 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of an inferred gang.
-// It must have the value "true" on every pod template of a RayCluster or a JobSet. It is on
-// pod templates because admission puts the name of the group on the pods, and sees only the
-// pod.
-const MakePodGroupLabel = AnnotationPrefix + "native-gang"
-
 const podGroupRequested = "true"
 
 // PodGroupWish is the request of an object for a PodGroup.

@@ -8,17 +8,6 @@ import (
 	"slices"
 )
 
-// AnnotationPrefix is the prefix of every annotation that a source reads from a declaring
-// object.
-const AnnotationPrefix = "dovetail.dev/"
-
-// The annotations with a topology constraint, on a declaring object or a pod. Their value
-// is the name of a level of TopologyArgs.
-const (
-	RequiredAnnotation  = AnnotationPrefix + "topology-required"
-	PreferredAnnotation = AnnotationPrefix + "topology-preferred"
-)
-
 func topologyOf(annotations map[string]string) Topology {
 	return Topology{
 		Required:  annotations[RequiredAnnotation],
