@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,7 +61,10 @@ type schedule struct {
 	tracker *gangstate.Tracker
 	placer  *placement.Placer
 	active  []*v1.Pod
-	now     time.Time
+	// inFlight is the member whose cycle runs. again is true if it was activated meanwhile.
+	inFlight *v1.Pod
+	again    bool
+	now      time.Time
 	// placed reports that the quorum has reserved. lessons counts the refusals of planned
 	// nodes. trace tells what happened.
 	placed  bool
@@ -91,13 +95,18 @@ func (r *schedule) run() {
 		i := r.rnd.IntN(len(r.active))
 		pod := r.active[i]
 		r.active = slices.Delete(r.active, i, i+1)
+		r.inFlight, r.again = pod, false
 		r.cycle(pod)
+		if r.inFlight = nil; r.again {
+			r.activate([]*v1.Pod{pod})
+		}
 	}
 }
 
 func (r *schedule) activate(pods []*v1.Pod) {
 	for _, pod := range pods {
-		if r.s.pods[pod.UID] == nil && !slices.Contains(r.active, pod) {
+		r.again = r.again || pod == r.inFlight
+		if pod != r.inFlight && r.s.pods[pod.UID] == nil && !slices.Contains(r.active, pod) {
 			r.active = append(r.active, pod)
 		}
 	}
@@ -266,6 +275,9 @@ func TestStockFiltersJudge(t *testing.T) {
 	for n := range uint64(number(t, judgedEnv, 100)) {
 		v := judge(t, drawWorld(seed, n, only), n)
 		all.add(v)
+		if len(v.lessons) > 0 && os.Getenv("JUDGE_SHOW") != "" {
+			t.Logf("world %d lessons %v\n%s\n%s", n, v.lessons, strings.Join(v.trace, "\n"), drawWorld(seed, n, only).describe())
+		}
 		if v.fault != "" {
 			reportFault(t, v, seed, n, only)
 		}
