@@ -118,9 +118,12 @@ func drawWorld(seed, number uint64, only asks) *world {
 	w := &world{}
 	d := drawer{rand.New(rand.NewPCG(seed, number)), w, 0}
 	for range 1 + d.IntN(3) { // all at once leave no placement
-		d.asks |= 1 << d.IntN(7)
+		ask := asks(1) << d.IntN(7)
+		for only&ask == 0 && only != 0 {
+			ask = asks(1) << d.IntN(7)
+		}
+		d.asks |= ask & only
 	}
-	d.asks &= only
 	for i := range 2 + d.IntN(4) {
 		w.nodes = append(w.nodes, d.node(fmt.Sprint("n", i)))
 	}
