@@ -87,6 +87,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	b.gang.NodeLimits = b.volumes.nodeLimits(b.roles)
 	rules := ruleWriter{roles: b.roles, terms: b.terms, cache: cache, nodes: nodes, gang: &b.gang}
 	rules.write()
+	rules.addJointClaims(b.volumes)
 	// 5. Members with alternatives choose among needs.
 	b.addAlternatives(own)
 	// 6. The users of shared claims stay where the devices can be used.

@@ -49,6 +49,19 @@ func (r *freeVolumes) list(source Volumes) {
 	}
 }
 
+// hasFree reports whether a class has volumes that no claim has.
+func (r *freeVolumes) hasFree(class string) bool {
+	if len(r.free[class]) > 0 {
+		return true
+	}
+	for at := range r.freeAt {
+		if at[0] == class {
+			return true
+		}
+	}
+	return false
+}
+
 // hostOf returns the host name that a local volume requires of its node, "" if it requires
 // something else.
 func hostOf(v *v1.PersistentVolume) string {
@@ -70,7 +83,7 @@ func (p *podVolumes) reachable(node *v1.Node) bool {
 			return false
 		}
 	}
-	return true
+	return p.selected == "" || p.selected == node.Name
 }
 
 // room returns for how many of so many pods alike the node has volumes that no claim has.
@@ -109,4 +122,6 @@ func (r *freeVolumes) match(claim *v1.PersistentVolumeClaim, node *v1.Node, take
 
 // limitNodes reports whether the pod's volumes exclude nodes, or nodes have a number of
 // them.
-func (p *podVolumes) limitNodes() bool { return len(p.bound)+len(p.waiting)+len(p.joint) > 0 }
+func (p *podVolumes) limitNodes() bool {
+	return len(p.bound)+len(p.zoned)+len(p.waiting)+len(p.joint) > 0 || p.selected != ""
+}

@@ -223,8 +223,8 @@ func describePod(b *strings.Builder, p *v1.Pod) {
 func describeObject(b *strings.Builder, o runtime.Object) {
 	switch o := o.(type) {
 	case *v1.PersistentVolumeClaim:
-		fmt.Fprintf(b, "claim %s/%s of class %s: %v %v volume %q\n", o.Namespace, o.Name, *o.Spec.StorageClassName,
-			o.Spec.AccessModes, o.Spec.Resources.Requests.Storage(), o.Spec.VolumeName)
+		fmt.Fprintf(b, "claim %s/%s of class %s: %v %v volume %q %v\n", o.Namespace, o.Name, *o.Spec.StorageClassName,
+			o.Spec.AccessModes, o.Spec.Resources.Requests.Storage(), o.Spec.VolumeName, o.Annotations)
 	case *v1.PersistentVolume:
 		fmt.Fprintf(b, "volume %s of class %s: %v for %v on %v labels %v\n", o.Name, o.Spec.StorageClassName, o.Spec.Capacity.Storage(),
 			o.Spec.ClaimRef, o.Spec.NodeAffinity, o.Labels)

@@ -10,6 +10,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/storage/volume"
 )
 
 const (
@@ -118,6 +119,8 @@ func (d drawer) disk(namespace, name string) string {
 	if d.often(7) {
 		claim.Spec.VolumeName = d.volume("of-"+name, diskClass, namespace+"/"+name).Name
 		claim.Annotations = map[string]string{"pv.kubernetes.io/bind-completed": "yes"}
+	} else if d.often(2) {
+		claim.Annotations = map[string]string{volume.AnnSelectedNode: d.w.nodes[d.IntN(len(d.w.nodes))].Name}
 	}
 	return name
 }

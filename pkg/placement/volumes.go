@@ -52,6 +52,13 @@ type podVolumes struct {
 	// waiting are the pod's claims that get one of the volumes that exist once the pod
 	// has a node, the smallest first. joint are such claims that other members have too.
 	waiting, joint []*v1.PersistentVolumeClaim
+	// provisioned are the pod's claims that get a new volume once the pod has a node.
+	provisioned []*v1.PersistentVolumeClaim
+	// selected is the node that an earlier cycle selected for one of provisioned, "" for
+	// none.
+	selected string
+	// zoned are the pod's volumes with a zone or region in their labels.
+	zoned []*v1.PersistentVolume
 	// mounts are the volumes that a CSI driver attaches to the node.
 	mounts []mount
 	// exclusive are the claims that only one pod may use at a time.
@@ -112,6 +119,9 @@ func (r *volumeReader) read(pod *v1.Pod) {
 		}
 		r.users[name]++
 		r.add(volumes, claim)
+		if pod.Spec.Volumes[i].Ephemeral == nil { // the stock plugin VolumeZone ignores ephemeral volumes
+			r.addZoned(volumes, claim)
+		}
 		if pod.Spec.Volumes[i].Ephemeral == nil && slices.Contains(claim.Spec.AccessModes, v1.ReadWriteOncePod) {
 			volumes.exclusive = append(volumes.exclusive, name)
 		}
@@ -133,23 +143,12 @@ func (r *volumeReader) add(volumes *podVolumes, claim *v1.PersistentVolumeClaim)
 	case bound == nil && claim.Spec.VolumeName == "" && r.isStatic(claim):
 		volumes.waiting = append(volumes.waiting, claim)
 		volumes.addObject("waiting", &claim.Spec)
+	case bound == nil && claim.Spec.VolumeName == "":
+		r.addProvisioned(volumes, claim)
 	}
 	if m, ok := r.mountOf(claim, bound); ok {
 		volumes.mounts = append(volumes.mounts, m)
 	}
-}
-
-// separateJoint takes the claims that other members have too out of waiting: the first of
-// these members gets a volume for all.
-func (p *podVolumes) separateJoint(users map[string]int) {
-	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
-		joint := users[claim.Name] > 1
-		if joint {
-			p.joint = append(p.joint, claim)
-			p.addWords("joint", claim.Name)
-		}
-		return joint
-	})
 }
 
 // volumeClaimName returns the name of the PersistentVolumeClaim of a pod's volume, "" if
