@@ -147,6 +147,11 @@ func (s *stockFilters) unreserve(pod *v1.Pod) {
 	s.RunReservePluginsUnreserve(s.ctx, s.cycles[pod.UID], pod, s.pods[pod.UID].Spec.NodeName)
 	delete(s.pods, pod.UID)
 	delete(s.cycles, pod.UID)
+	// The stock plugin VolumeBinding has given back the volumes of the pod's claims, also of
+	// those that others have.
+	for uid, state := range s.cycles {
+		s.RunReservePluginsReserve(s.ctx, state, s.pods[uid], s.pods[uid].Spec.NodeName)
+	}
 	s.refresh()
 }
 

@@ -5,6 +5,7 @@ package placement_test
 
 import (
 	"fmt"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -15,6 +16,8 @@ import (
 
 const (
 	localClass = "local"
+	// jointClass is the class of claims that members share.
+	jointClass = "joint"
 	diskClass  = "disk"
 	diskDriver = "csi.example.com"
 )
@@ -25,8 +28,9 @@ func (d drawer) storage() {
 	for name, team := range map[string]string{"ml": "red", "other": "blue"} {
 		w.objects = append(w.objects, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": team}}})
 	}
+	const static = "kubernetes.io/no-provisioner"
 	waits := storagev1.VolumeBindingWaitForFirstConsumer
-	for class, provisioner := range map[string]string{localClass: "kubernetes.io/no-provisioner", diskClass: diskDriver} {
+	for class, provisioner := range map[string]string{localClass: static, jointClass: static, diskClass: diskDriver} {
 		w.objects = append(w.objects, &storagev1.StorageClass{
 			ObjectMeta: metav1.ObjectMeta{Name: class}, Provisioner: provisioner, VolumeBindingMode: &waits,
 		})
@@ -43,8 +47,10 @@ func (d drawer) storage() {
 		d.claims(3, d.disk)
 	}
 	if d.has(askLocal) {
-		for i := range d.IntN(2 * len(w.members)) {
-			d.volume(fmt.Sprint("free-", i), localClass, "")
+		for _, class := range []string{localClass, jointClass} {
+			for i := range d.IntN(2 * len(w.members)) {
+				d.volume(fmt.Sprint(class, "-", i), class, "")
+			}
 		}
 		d.claims(4, d.local)
 	}
@@ -101,13 +107,17 @@ func (d drawer) use(pod *v1.Pod, claim string) {
 // it, or any.
 func (d drawer) local(namespace, name string) string {
 	name = "local-" + name
-	claim := d.claim(namespace, name, localClass)
+	class := localClass
+	if strings.Contains(name, "joint") && !d.has(askExotic) {
+		class = jointClass // the planner does not know that joint claims take volumes from others
+	}
+	claim := d.claim(namespace, name, class)
 	switch d.IntN(6) {
 	case 0, 1:
-		claim.Spec.VolumeName = d.volume("of-"+name, localClass, namespace+"/"+name).Name
+		claim.Spec.VolumeName = d.volume("of-"+name, class, namespace+"/"+name).Name
 		claim.Annotations = map[string]string{"pv.kubernetes.io/bind-completed": "yes"}
 	case 2:
-		d.volume("of-"+name, localClass, namespace+"/"+name)
+		d.volume("of-"+name, class, namespace+"/"+name)
 	}
 	return name
 }
@@ -165,7 +175,7 @@ func (d drawer) volume(name, class, claim string) *v1.PersistentVolume {
 		v.Spec.CSI = &v1.CSIPersistentVolumeSource{Driver: diskDriver, VolumeHandle: name}
 	}
 	switch n := d.IntN(10); {
-	case class == localClass && n < 7:
+	case class == jointClass, class == localClass && n < 7:
 		v.Spec.NodeAffinity = onNodes(v1.LabelHostname, d.w.nodes[d.IntN(len(d.w.nodes))].Name)
 	case class == localClass || n < 3:
 		v.Spec.NodeAffinity = onNodes(d.of(zoneKey, rackKey), d.of("a", "b", "x", "y"))
