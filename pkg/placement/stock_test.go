@@ -65,9 +65,8 @@ type schedule struct {
 	inFlight *v1.Pod
 	again    bool
 	now      time.Time
-	// placed reports that the quorum has reserved. lessons counts the refusals of planned
-	// nodes. trace tells what happened.
-	placed  bool
+	// refusal is set if the gang was refused. lessons has the filter of each refusal of a
+	// planned node. trace tells what happened.
 	refusal string
 	lessons []string
 	trace   []string
@@ -90,7 +89,7 @@ func (r *schedule) run() {
 	for _, pod := range r.w.members {
 		r.tracker.Upsert(pod, r.now)
 	}
-	r.activate(r.w.members)
+	r.activate(r.w.pending())
 	for len(r.active) > 0 && r.refusal == "" && len(r.lessons) < maxLessons {
 		i := r.rnd.IntN(len(r.active))
 		pod := r.active[i]
@@ -119,7 +118,7 @@ func (r *schedule) cycle(pod *v1.Pod) {
 	if step.Plan != nil {
 		answer := r.plan(step.Plan)
 		step = r.tracker.Resolve(step.Plan, &answer, pod.UID, r.now)
-		if !answer.Placed && !r.placed {
+		if !answer.Placed && !r.w.quorate(r.s) {
 			r.refusal = answer.Refusal
 		}
 	}
@@ -144,7 +143,6 @@ func (r *schedule) cycle(pod *v1.Pod) {
 	r.apply(r.tracker.Reserve(key, pod.UID, step.Node))
 	if permit, attempt := r.tracker.Permit(key, pod.UID); permit == gangstate.PermitComplete {
 		effects, _ := r.tracker.Open(attempt)
-		r.placed = true
 		r.apply(effects)
 	}
 }
@@ -199,14 +197,14 @@ func judge(t *testing.T, w *world, seed uint64) (v verdict) {
 		synctest.Wait()
 		r := newSchedule(t, w, s, rand.New(rand.NewPCG(seed, 7)))
 		r.run()
-		v.placed, v.lessons, v.trace = r.placed, r.lessons, r.trace
+		v.placed, v.lessons, v.trace = w.quorate(s), r.lessons, r.trace
 		switch {
-		case r.placed:
+		case v.placed:
 			v.fault, v.detail = judgeTogether(r)
 		case r.refusal == "":
 			v.fault = fmt.Sprintf("neither placed nor refused after %d lessons", len(r.lessons))
 		}
-		if !r.placed {
+		if !v.placed {
 			judgeRefusal(r, &v)
 		}
 	})
@@ -216,7 +214,7 @@ func judge(t *testing.T, w *world, seed uint64) (v verdict) {
 // judgeTogether returns which filter refuses a placed member beside all others. Spread and
 // affinity look at the members before it only.
 func judgeTogether(r *schedule) (fault, detail string) {
-	for _, pod := range r.w.members {
+	for _, pod := range r.w.pending() {
 		if r.s.pods[pod.UID] == nil {
 			continue
 		}
@@ -235,7 +233,7 @@ func judgeTogether(r *schedule) (fault, detail string) {
 
 // judgeRefusal searches for a placement of a gang that was refused.
 func judgeRefusal(r *schedule, v *verdict) {
-	for _, pod := range r.w.members {
+	for _, pod := range r.w.pending() {
 		if r.s.pods[pod.UID] != nil {
 			r.s.unreserve(pod)
 		}

@@ -72,7 +72,10 @@ func newStockFilters(ctx context.Context, w *world) (*stockFilters, error) {
 		ctx: ctx, snapshot: &lister{}, informers: informers.NewSharedInformerFactory(client, 0), nodes: w.nodes,
 		pods: map[types.UID]*v1.Pod{}, cycles: map[types.UID]fwk.CycleState{},
 	}
-	for _, pod := range w.running {
+	for _, pod := range slices.Concat(w.running, w.members) {
+		if pod.Spec.NodeName == "" {
+			continue
+		}
 		s.pods[pod.UID] = pod
 	}
 	s.refresh()
@@ -223,7 +226,7 @@ type search struct {
 
 // find reports whether the remaining members have a placement.
 func (x *search) find() (bool, error) {
-	if x.quorate() {
+	if x.w.quorate(x.s) {
 		return true, nil
 	}
 	key := x.key()
@@ -271,14 +274,14 @@ func (x *search) tryNodes(pod *v1.Pod) (bool, error) {
 }
 
 // quorate reports whether enough members of each role are placed.
-func (x *search) quorate() bool {
+func (w *world) quorate(s *stockFilters) bool {
 	have := map[string]int{}
-	for _, pod := range x.w.members {
-		if x.s.pods[pod.UID] != nil {
+	for _, pod := range w.members {
+		if s.pods[pod.UID] != nil {
 			have[roleOf(pod)]++
 		}
 	}
-	return !slices.ContainsFunc(x.w.gang.Roles, func(r role) bool { return have[r.Name] < r.Min })
+	return !slices.ContainsFunc(w.gang.Roles, func(r role) bool { return have[r.Name] < r.Min })
 }
 
 // key identifies what is placed where. Which volume a member gets depends on the order.

@@ -78,7 +78,7 @@ func (d drawer) claims(roles int, draw func(namespace, name string) string) {
 		if d.IntN(6) == 0 {
 			joint = draw("ml", "joint-"+r.Name)
 		}
-		for _, pod := range d.w.members {
+		for _, pod := range d.w.pending() {
 			for i := range 1 + d.IntN(5)/4 {
 				switch {
 				case roleOf(pod) != r.Name:
@@ -176,7 +176,7 @@ func (d drawer) volume(name, class, claim string) *v1.PersistentVolume {
 	}
 	switch n := d.IntN(10); {
 	case class == jointClass, class == localClass && n < 7:
-		v.Spec.NodeAffinity = onNodes(v1.LabelHostname, d.w.nodes[d.IntN(len(d.w.nodes))].Name)
+		v.Spec.NodeAffinity = onNodes(v1.LabelHostname, d.w.nodes[d.IntN(len(d.w.nodes))].Labels[v1.LabelHostname])
 	case class == localClass || n < 3:
 		v.Spec.NodeAffinity = onNodes(d.of(zoneKey, rackKey), d.of("a", "b", "x", "y"))
 	case n == 3:

@@ -70,6 +70,11 @@ func (w *world) waitsForVolumes() bool {
 	})
 }
 
+// pending returns the members without a node.
+func (w *world) pending() []*v1.Pod {
+	return slices.DeleteFunc(slices.Clone(w.members), func(pod *v1.Pod) bool { return pod.Spec.NodeName != "" })
+}
+
 // allowedDomain reports whether the gang's required level allows a further member on a node.
 func (w *world) allowedDomain(s *stockFilters, node *v1.Node) bool {
 	if w.gang.Topology.Required == "" {
@@ -137,6 +142,9 @@ func drawWorld(seed, number uint64, only asks) *world {
 
 func (d drawer) node(name string) *v1.Node {
 	n := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1.LabelHostname: name}}}
+	if d.often(1) {
+		n.Labels[v1.LabelHostname] = "host-of-" + name
+	}
 	if !d.often(1) {
 		n.Labels[zoneKey] = d.of("a", "b")
 	}
@@ -217,6 +225,9 @@ func (d drawer) gang() {
 			}
 			if d.IntN(10) == 0 {
 				d.label(pod)
+			}
+			if d.IntN(20) == 0 {
+				pod.Spec.NodeName = w.nodes[d.IntN(len(w.nodes))].Name
 			}
 			w.members = append(w.members, pod)
 		}
