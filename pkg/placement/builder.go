@@ -97,7 +97,10 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 
 func (b *builder) splitter() *splitter {
 	b.roleOfGroup = map[string]string{}
-	return &splitter{request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, gang: &b.gang, roleOfGroup: b.roleOfGroup}
+	return &splitter{
+		request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, running: readRunningTerms(b.nodes),
+		gang: &b.gang, roleOfGroup: b.roleOfGroup,
+	}
 }
 
 // readGang reads all of the request that needs no pod's claims.

@@ -182,6 +182,8 @@ type verdict struct {
 	placed    bool
 	lessons   []string
 	undecided bool
+	// unlucky reports a refusal after lessons that a fortunate order would have avoided.
+	unlucky bool
 	// fault is the kind of disagreement, "" for none.
 	fault, detail string
 	trace         []string
@@ -247,6 +249,8 @@ func judgeRefusal(r *schedule, v *verdict) {
 		r.t.Fatal(err)
 	case found && v.fault == "" && len(r.lessons) == 0:
 		v.fault = "refused though a placement exists"
+	case found && v.fault == "" && r.w.needsLuck() && !slices.ContainsFunc(r.lessons, func(by string) bool { return by != names.VolumeBinding }):
+		v.unlucky = true
 	case found && v.fault == "":
 		v.fault = "refused after lessons though a placement exists"
 	}

@@ -17,7 +17,7 @@ import (
 
 // tally counts verdicts.
 type tally struct {
-	placed, refused, undecided int
+	placed, refused, undecided, unlucky int
 	// lessons are those of each gang, sorted before use. by counts them by filter.
 	lessons []int
 	by      map[string]int
@@ -33,6 +33,8 @@ func (a *tally) add(v verdict) {
 		a.placed++
 	case v.undecided:
 		a.undecided++
+	case v.unlucky:
+		a.unlucky++
 	default:
 		a.refused++
 	}
@@ -52,8 +54,8 @@ func (a *tally) percentile(p int) int {
 }
 
 func (a *tally) describe() string {
-	return fmt.Sprintf("%d gangs: %d placed, %d refused, %d refused and not decided by the search; lessons: median %d, 99 %% %d, most %d, by filter %v; faults %v",
-		len(a.lessons), a.placed, a.refused, a.undecided, a.percentile(50), a.percentile(99), a.percentile(100), a.by, a.faults)
+	return fmt.Sprintf("%d gangs: %d placed, %d refused, %d refused and not decided by the search, %d refused after an unlucky order of volumes; lessons: median %d, 99 %% %d, most %d, by filter %v; faults %v",
+		len(a.lessons), a.placed, a.refused, a.undecided, a.unlucky, a.percentile(50), a.percentile(99), a.percentile(100), a.by, a.faults)
 }
 
 func (a *tally) check(t *testing.T) {
@@ -103,7 +105,7 @@ func smallerWorlds(w *world) []*world {
 		add(func(c *world) { c.running = slices.Delete(c.running, i, i+1) })
 	}
 	for i := range w.nodes {
-		if !slices.ContainsFunc(w.running, func(pod *v1.Pod) bool { return pod.Spec.NodeName == w.nodes[i].Name }) && len(w.nodes) > 1 {
+		if !slices.ContainsFunc(slices.Concat(w.running, w.members), func(pod *v1.Pod) bool { return pod.Spec.NodeName == w.nodes[i].Name }) && len(w.nodes) > 1 {
 			add(func(c *world) { c.nodes = slices.Delete(c.nodes, i, i+1) })
 		}
 		add(func(c *world) { c.nodes[i].Spec.Taints, c.nodes[i].Spec.Unschedulable = nil, false })

@@ -16,8 +16,8 @@ import (
 
 const (
 	localClass = "local"
-	// jointClass is the class of claims that members share.
-	jointClass = "joint"
+	// jointClass is the beginning of the class of a claim that members share.
+	jointClass = "joint-"
 	diskClass  = "disk"
 	diskDriver = "csi.example.com"
 )
@@ -30,7 +30,9 @@ func (d drawer) storage() {
 	}
 	const static = "kubernetes.io/no-provisioner"
 	waits := storagev1.VolumeBindingWaitForFirstConsumer
-	for class, provisioner := range map[string]string{localClass: static, jointClass: static, diskClass: diskDriver} {
+	for class, provisioner := range map[string]string{
+		localClass: static, jointClass + "role0": static, jointClass + "role1": static, jointClass + "role2": static, diskClass: diskDriver,
+	} {
 		w.objects = append(w.objects, &storagev1.StorageClass{
 			ObjectMeta: metav1.ObjectMeta{Name: class}, Provisioner: provisioner, VolumeBindingMode: &waits,
 		})
@@ -47,10 +49,8 @@ func (d drawer) storage() {
 		d.claims(3, d.disk)
 	}
 	if d.has(askLocal) {
-		for _, class := range []string{localClass, jointClass} {
-			for i := range d.IntN(2 * len(w.members)) {
-				d.volume(fmt.Sprint(class, "-", i), class, "")
-			}
+		for i := range d.IntN(2 * len(w.members)) {
+			d.volume(fmt.Sprint("free-", i), localClass, "")
 		}
 		d.claims(4, d.local)
 	}
@@ -76,7 +76,7 @@ func (d drawer) claims(roles int, draw func(namespace, name string) string) {
 		}
 		joint := ""
 		if d.IntN(6) == 0 {
-			joint = draw("ml", "joint-"+r.Name)
+			joint = draw("ml", jointClass+r.Name)
 		}
 		for _, pod := range d.w.pending() {
 			for i := range 1 + d.IntN(5)/4 {
@@ -106,11 +106,14 @@ func (d drawer) use(pod *v1.Pod, claim string) {
 // local draws a claim of a local volume: one that it is bound to, one that is reserved for
 // it, or any.
 func (d drawer) local(namespace, name string) string {
-	name = "local-" + name
 	class := localClass
-	if strings.Contains(name, "joint") && !d.has(askExotic) {
-		class = jointClass // the planner does not know that joint claims take volumes from others
+	if strings.HasPrefix(name, jointClass) && !d.has(askExotic) {
+		class = name // the planner does not know that joint claims take volumes from others
+		for i := range 1 + d.IntN(3) {
+			d.volume(fmt.Sprint(name, "-", i), class, "")
+		}
 	}
+	name = "local-" + name
 	claim := d.claim(namespace, name, class)
 	switch d.IntN(6) {
 	case 0, 1:
@@ -140,15 +143,20 @@ func (d drawer) size() v1.ResourceList {
 }
 
 func (d drawer) claim(namespace, name, class string) *v1.PersistentVolumeClaim {
+	claim := d.newClaim(namespace, name, class, d.of("1Gi", "1Gi", "2Gi"))
+	if d.IntN(8) == 0 {
+		claim.Spec.AccessModes[0] = v1.ReadWriteOncePod
+	}
+	return claim
+}
+
+func (d drawer) newClaim(namespace, name, class, size string) *v1.PersistentVolumeClaim {
 	claim := &v1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1.PersistentVolumeClaimSpec{
 			StorageClassName: &class, AccessModes: []v1.PersistentVolumeAccessMode{v1.ReadWriteOnce},
-			Resources: v1.VolumeResourceRequirements{Requests: d.size()},
+			Resources: v1.VolumeResourceRequirements{Requests: v1.ResourceList{v1.ResourceStorage: resource.MustParse(size)}},
 		},
-	}
-	if d.IntN(8) == 0 {
-		claim.Spec.AccessModes[0] = v1.ReadWriteOncePod
 	}
 	d.w.objects = append(d.w.objects, claim)
 	return claim
@@ -175,7 +183,7 @@ func (d drawer) volume(name, class, claim string) *v1.PersistentVolume {
 		v.Spec.CSI = &v1.CSIPersistentVolumeSource{Driver: diskDriver, VolumeHandle: name}
 	}
 	switch n := d.IntN(10); {
-	case class == jointClass, class == localClass && n < 7:
+	case class != diskClass && (n < 7 || class != localClass):
 		v.Spec.NodeAffinity = onNodes(v1.LabelHostname, d.w.nodes[d.IntN(len(d.w.nodes))].Labels[v1.LabelHostname])
 	case class == localClass || n < 3:
 		v.Spec.NodeAffinity = onNodes(d.of(zoneKey, rackKey), d.of("a", "b", "x", "y"))

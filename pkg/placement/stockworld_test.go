@@ -70,6 +70,15 @@ func (w *world) waitsForVolumes() bool {
 	})
 }
 
+// needsLuck reports whether the order of the members may decide who gets a volume, since
+// several nodes can use it: the planner accepts a plan that succeeds in a fortunate order.
+func (w *world) needsLuck() bool {
+	return w.waitsForVolumes() && slices.ContainsFunc(w.objects, func(o runtime.Object) bool {
+		v, ok := o.(*v1.PersistentVolume)
+		return ok && v.Spec.ClaimRef == nil && v.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0].Key != v1.LabelHostname
+	})
+}
+
 // pending returns the members without a node.
 func (w *world) pending() []*v1.Pod {
 	return slices.DeleteFunc(slices.Clone(w.members), func(pod *v1.Pod) bool { return pod.Spec.NodeName != "" })
@@ -84,7 +93,9 @@ func (w *world) allowedDomain(s *stockFilters, node *v1.Node) bool {
 	for _, pod := range w.members {
 		if placed := s.pods[pod.UID]; placed != nil {
 			at := slices.IndexFunc(w.nodes, func(n *v1.Node) bool { return n.Name == placed.Spec.NodeName })
-			return zone == w.nodes[at].Labels[zoneKey]
+			if zone != w.nodes[at].Labels[zoneKey] {
+				return false
+			}
 		}
 	}
 	return zone != ""
