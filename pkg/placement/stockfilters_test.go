@@ -150,11 +150,6 @@ func (s *stockFilters) unreserve(pod *v1.Pod) {
 	s.RunReservePluginsUnreserve(s.ctx, s.cycles[pod.UID], pod, s.pods[pod.UID].Spec.NodeName)
 	delete(s.pods, pod.UID)
 	delete(s.cycles, pod.UID)
-	// The stock plugin VolumeBinding has given back the volumes of the pod's claims, also of
-	// those that others have.
-	for uid, state := range s.cycles {
-		s.RunReservePluginsReserve(s.ctx, state, s.pods[uid], s.pods[uid].Spec.NodeName)
-	}
 	s.refresh()
 }
 
@@ -221,8 +216,16 @@ type search struct {
 	// steps are the filter runs that are left.
 	steps int
 	// order has the members placed so far.
-	order []string
+	order []step
 }
+
+// step is one member placed on a node.
+type step struct {
+	pod  *v1.Pod
+	node string
+}
+
+func (s step) String() string { return s.pod.Name + " on " + s.node }
 
 // find reports whether the remaining members have a placement.
 func (x *search) find() (bool, error) {
@@ -247,30 +250,52 @@ func (x *search) find() (bool, error) {
 }
 
 func (x *search) tryNodes(pod *v1.Pod) (bool, error) {
-	first := x.s.begin(pod)
 	for _, node := range x.s.nodes {
 		if x.steps--; x.steps < 0 {
 			return false, errSearch
 		}
-		if !x.w.allowedDomain(x.s, node) || !first.filter(node.Name).IsSuccess() {
+		if !x.w.allowedDomain(x.s, node) {
 			continue
 		}
-		c := x.s.begin(pod) // Reserve reads what Filter wrote for the node
+		c := x.s.begin(pod)
 		if !c.filter(node.Name).IsSuccess() {
 			continue
 		}
 		if err := c.reserve(node.Name); err != nil {
 			return false, err
 		}
-		x.order = append(x.order, pod.Name+" -> "+node.Name)
-		found, err := x.find()
-		x.s.unreserve(pod)
-		if found || err != nil {
+		x.order = append(x.order, step{pod, node.Name})
+		if found, err := x.find(); found || err != nil {
 			return found, err
 		}
+		x.s.unreserve(pod)
 		x.order = x.order[:len(x.order)-1]
+		if err := x.repeat(); err != nil {
+			return false, err
+		}
 	}
 	return false, nil
+}
+
+// repeat places all members again if they may share a volume: the stock plugin VolumeBinding
+// gives a volume back as soon as one of its users is taken away.
+func (x *search) repeat() error {
+	if !x.w.waitsForVolumes() {
+		return nil
+	}
+	for _, done := range slices.Backward(x.order) {
+		x.s.unreserve(done.pod)
+	}
+	for _, next := range x.order {
+		c := x.s.begin(next.pod)
+		if !c.filter(next.node).IsSuccess() {
+			return errSearch // of equal volumes, it got another
+		}
+		if err := c.reserve(next.node); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // quorate reports whether enough members of each role are placed.
@@ -286,7 +311,10 @@ func (w *world) quorate(s *stockFilters) bool {
 
 // key identifies what is placed where. Which volume a member gets depends on the order.
 func (x *search) key() string {
-	placed := slices.Clone(x.order)
+	var placed []string
+	for _, done := range x.order {
+		placed = append(placed, done.String())
+	}
 	if !x.w.waitsForVolumes() {
 		slices.Sort(placed)
 	}
