@@ -87,6 +87,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	b.gang.NodeLimits = b.volumes.nodeLimits(b.roles)
 	rules := ruleWriter{roles: b.roles, terms: b.terms, cache: cache, nodes: nodes, gang: &b.gang}
 	rules.write()
+	rules.addJointClaims(b.volumes)
 	// 5. Members with alternatives choose among needs.
 	b.addAlternatives(own)
 	// 6. The users of shared claims stay where the devices can be used.
@@ -96,7 +97,10 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 
 func (b *builder) splitter() *splitter {
 	b.roleOfGroup = map[string]string{}
-	return &splitter{request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, gang: &b.gang, roleOfGroup: b.roleOfGroup}
+	return &splitter{
+		request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, running: readRunningTerms(b.nodes),
+		gang: &b.gang, roleOfGroup: b.roleOfGroup,
+	}
 }
 
 // readGang reads all of the request that needs no pod's claims.

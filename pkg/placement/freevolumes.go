@@ -46,6 +46,19 @@ func (r *freeVolumes) list(source Volumes) {
 	}
 }
 
+// hasFree reports whether a storage class has volumes that no claim has.
+func (r *freeVolumes) hasFree(class string) bool {
+	if len(r.free[class]) > 0 {
+		return true
+	}
+	for at := range r.freeAt {
+		if at[0] == class {
+			return true
+		}
+	}
+	return false
+}
+
 // room returns for how many of so many pods alike the node has volumes that no claim has.
 func (r *freeVolumes) room(volumes *podVolumes, node *v1.Node, pods int) int {
 	for _, claim := range volumes.joint {

@@ -15,6 +15,7 @@ const taintPlugin = "TaintToleration"
 var (
 	affinityConflict = filterRefusal{plugin: "NodeAffinity", message: "node(s) didn't match Pod's node affinity/selector"}
 	volumeConflict   = filterRefusal{plugin: "VolumeBinding", message: "node(s) didn't match PersistentVolume's node affinity"}
+	zoneConflict     = filterRefusal{plugin: "VolumeZone", message: "node(s) had no available volume zone"}
 	noVolume         = filterRefusal{plugin: "VolumeBinding", message: "node(s) didn't find available persistent volumes to bind"}
 )
 
@@ -57,6 +58,9 @@ func (r *nodeRule) refusal(node *v1.Node) (refusal filterRefusal, ok bool) {
 	}
 	if !r.volumes.reachable(node) {
 		return volumeConflict, true
+	}
+	if !r.volumes.inZones(node) {
+		return zoneConflict, true
 	}
 	return filterRefusal{}, false
 }

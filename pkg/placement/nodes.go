@@ -23,7 +23,7 @@ func limitNodes(roles []roleInput, volumes *volumeReader, nodes []fwk.NodeInfo) 
 			continue
 		}
 		role.Nodes, role.Limit = []string{}, maps.Clone(role.Limit)
-		role.NodesFixed = len(role.rule.volumes.bound) > 0
+		role.NodesFixed = len(role.rule.volumes.bound) > 0 || role.rule.volumes.selected != ""
 		for _, info := range nodes {
 			if node := info.Node(); node != nil && role.mayUse(node, volumes) {
 				role.Nodes = append(role.Nodes, node.Name)

@@ -5,7 +5,6 @@ package placement
 
 import (
 	"encoding/binary"
-	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/storage/volume"
@@ -21,6 +20,13 @@ type podVolumes struct {
 	// waiting are the pod's claims that get one of the volumes that exist once the pod
 	// has a node, the smallest first. joint are such claims that other members have too.
 	waiting, joint []*v1.PersistentVolumeClaim
+	// provisioned are the pod's claims that get a new volume once the pod has a node.
+	provisioned []*v1.PersistentVolumeClaim
+	// selected is the node that an earlier cycle selected for one of provisioned, "" for
+	// none.
+	selected string
+	// zoned are the pod's volumes with a zone or region in their labels.
+	zoned []*v1.PersistentVolume
 	// mounts are the volumes that a CSI driver attaches to the node.
 	mounts []mount
 	// exclusive are the claims that only one pod may use at a time.
@@ -32,19 +38,6 @@ type mount struct {
 	driver string
 	// volume is equal for the same volume of the driver.
 	volume string
-}
-
-// separateJoint takes the claims that other members have too out of waiting: the first of
-// these members gets a volume for all.
-func (p *podVolumes) separateJoint(users map[string]int) {
-	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
-		joint := users[claim.Name] > 1
-		if joint {
-			p.joint = append(p.joint, claim)
-			p.addWords("joint", claim.Name)
-		}
-		return joint
-	})
 }
 
 // addObject adds an object to the key.
@@ -70,9 +63,11 @@ func (p *podVolumes) reachable(node *v1.Node) bool {
 			return false
 		}
 	}
-	return true
+	return p.selected == "" || p.selected == node.Name
 }
 
 // limitNodes reports whether the pod's volumes exclude nodes, or nodes have a number of
 // them.
-func (p *podVolumes) limitNodes() bool { return len(p.bound)+len(p.waiting)+len(p.joint) > 0 }
+func (p *podVolumes) limitNodes() bool {
+	return len(p.bound)+len(p.zoned)+len(p.waiting)+len(p.joint) > 0 || p.selected != ""
+}

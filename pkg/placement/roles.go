@@ -51,6 +51,8 @@ type partKey struct {
 	// held has a bit for each term of the gang that the member has, and terms for each that
 	// matches its labels.
 	held, terms uint64
+	// running identifies the terms of running pods that match the member's labels.
+	running string
 }
 
 // rolesOf returns the roles that have members, in the planner's terms. inner gives the

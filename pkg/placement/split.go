@@ -41,6 +41,7 @@ type splitter struct {
 	cache   *cluster.Cache
 	volumes *volumeReader
 	terms   *podTerms
+	running *runningTerms
 	// gang gets the groups that hold the parts of a role. roleOfGroup is the gang's name of
 	// the role, for each of them that has the role's minimum.
 	gang        *plan.Gang
@@ -80,6 +81,7 @@ func (s *splitter) partsOf(role *roleInput) []roleInput {
 		key := partKey{
 			signature: m.Signature, volumes: s.volumes.of(m.Pod).key, claims: s.namedClaims(m.Pod),
 			held: s.terms.heldBy(&m), terms: s.terms.matching(m.Pod),
+			running: s.running.matching(m.Pod),
 		}
 		at, known := index[key]
 		if !known {

@@ -89,6 +89,9 @@ func (r *volumeReader) read(pod *v1.Pod) {
 		}
 		r.users[name]++
 		r.add(volumes, claim)
+		if pod.Spec.Volumes[i].Ephemeral == nil { // the stock plugin VolumeZone ignores ephemeral volumes
+			r.addZoned(volumes, claim)
+		}
 		if pod.Spec.Volumes[i].Ephemeral == nil && slices.Contains(claim.Spec.AccessModes, v1.ReadWriteOncePod) {
 			volumes.exclusive = append(volumes.exclusive, name)
 		}
@@ -110,6 +113,8 @@ func (r *volumeReader) add(volumes *podVolumes, claim *v1.PersistentVolumeClaim)
 	case bound == nil && claim.Spec.VolumeName == "" && r.isStatic(claim):
 		volumes.waiting = append(volumes.waiting, claim)
 		volumes.addObject("waiting", &claim.Spec)
+	case bound == nil && claim.Spec.VolumeName == "":
+		r.addProvisioned(volumes, claim)
 	}
 	if m, ok := r.mountOf(claim, bound); ok {
 		volumes.mounts = append(volumes.mounts, m)
