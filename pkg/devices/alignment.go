@@ -14,12 +14,14 @@ import (
 // Alignment measures the alignment of the GPUs and RDMA NICs allocated to a pod.
 type Alignment struct {
 	GPUs, NICs int
-	// Unpaired and Crossing are counted as in Pairing.
+	// Unpaired counts the NICs without a GPU in their alignment unit, Crossing those of
+	// them that have none on their NUMA node either. A GPU pairs with its share of the
+	// pod's NICs.
 	Unpaired, Crossing int
 }
 
-// Alignment counts a pod's allocated devices on a node. It ignores devices that are not in
-// the inventory.
+// Alignment returns the alignment of a pod's allocated devices on a node. It ignores
+// devices that are not in the inventory.
 func (inv *Inventory) Alignment(node string, allocations []*resourceapi.AllocationResult) Alignment {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -48,8 +50,9 @@ func (inv *Inventory) Alignment(node string, allocations []*resourceapi.Allocati
 	return a
 }
 
-// count counts the NICs beyond the share of the GPUs in their unit, and the NICs beyond
-// that share on their NUMA node.
+// count counts the NICs beyond the share of the GPUs in their alignment unit, and the
+// NICs beyond the share of the GPUs on their NUMA node. taken has the pod's devices by
+// unit.
 func (a *Alignment) count(units []unitInfo, taken []Taken) {
 	share := 1
 	if a.GPUs > 0 {
@@ -62,7 +65,7 @@ func (a *Alignment) count(units []unitInfo, taken []Taken) {
 			byNUMA[units[i].numa] += unitTaken.NICs - room
 		}
 		if i == len(units)-1 {
-			room = 0 // devices of the last unit are never paired
+			room = 0 // the last unit has the devices without a unit, which are never paired
 		}
 		a.Unpaired += max(0, unitTaken.NICs-room)
 	}

@@ -10,7 +10,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// noneAllocated returns a state with every device free.
+// noneAllocated returns an allocation state in which every device is free.
 func noneAllocated() *structured.AllocatedState {
 	return &structured.AllocatedState{
 		AllocatedDevices:         sets.New[structured.DeviceID](),
@@ -19,8 +19,8 @@ func noneAllocated() *structured.AllocatedState {
 	}
 }
 
-// gatherPool adds the allocated devices and shares of a pool, of any generation, to the
-// state.
+// gatherPool adds the allocated devices of a pool, and the shares of its shared devices,
+// to the state into. It includes devices of slices of older generations.
 func (l *ledger) gatherPool(p *pool, into *structured.AllocatedState) {
 	for _, slice := range p.slices {
 		for i := range slice.Spec.Devices {
@@ -55,7 +55,8 @@ func (s *share) gather(into *structured.AllocatedState) {
 	}
 }
 
-// everything returns the combined state of both sources.
+// everything returns all allocations: those of the scheduler's claim tracker and those of
+// single claims.
 func (l *ledger) everything() *structured.AllocatedState {
 	all := noneAllocated()
 	maps.Copy(all.AllocatedDevices, l.gathered.AllocatedDevices)

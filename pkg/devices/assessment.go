@@ -11,20 +11,21 @@ type Assessment struct {
 	// the node. It is "" whenever the stock allocator would find devices.
 	Shortage string
 	// Order is the order of the node's devices for the allocator. It is nil if there is
-	// nothing to choose, as in Inventory.Order.
+	// nothing to choose: the pod requests no GPUs or NICs that can be ordered, or the
+	// node lacks them.
 	Order *Order
-	// Demand is the pod's demand for the node's GPUs and NICs.
+	// Demand is how many GPUs and NICs the pod needs of the node.
 	Demand Demand
 }
 
-// assessmentKey holds the inputs of an Assessment other than the node.
+// assessmentKey has the inputs, other than the node, that an Assessment depends on.
 type assessmentKey struct {
 	request string
 	// plugin is the first extended resource of the request that the node's device plugins
-	// serve. A second one is rare; such an assessment is not cached.
+	// serve. An assessment with a second such resource is rare and is not cached.
 	plugin v1.ResourceName
 	rail   int
 }
 
-// NoRail means that a pod may take its devices from any unit.
+// NoRail means that a pod may take its devices from any alignment unit.
 const NoRail = -1

@@ -3,10 +3,10 @@
 
 package devices
 
-// assign gives every request its number of devices and uses all devices. It returns the
-// devices in the order of the requests, or false if it cannot serve some request. The first
-// devices go to the first requests. A device moves to a later request only if that request
-// has no other choice.
+// assign divides devices among requests so that every request gets its number of devices
+// and no device is left over. It returns the devices in the order of the requests, or
+// false if some request cannot be served. The first devices go to the first requests. A
+// device moves to a later request only if this request has no other choice.
 func assign(devices []*device, requests []*deviceRequest) ([]*device, bool) {
 	a := assignment{devices: devices, holder: make([]int, len(devices))}
 	for i := range a.holder {
@@ -32,20 +32,20 @@ func assign(devices []*device, requests []*deviceRequest) ([]*device, bool) {
 	return ordered, true
 }
 
-// unassigned is the holder of a device without a slot.
+// unassigned is the holder of a device that no request has.
 const unassigned = -1
 
-// assignment is a matching of devices with slots. Each request has one slot for each device
-// it needs.
+// assignment is a matching of devices with slots. A slot is one of the devices that a
+// request needs.
 type assignment struct {
 	devices []*device
 	slots   [][]*deviceQuery
-	// holder is the slot of each device, by device index.
+	// holder has, by index of a device, the slot that has the device.
 	holder []int
 }
 
-// assign finds a device for the slot. It may move other slots to other devices. seen marks
-// the devices already tried for this slot.
+// assign finds a device for the slot. It may move other slots to other devices. seen
+// marks the devices already tried. assign returns false if there is no device.
 func (a *assignment) assign(slot int, seen []bool) bool {
 	for i, d := range a.devices {
 		if seen[i] || !satisfies(d, a.slots[slot]) {

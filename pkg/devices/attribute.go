@@ -11,7 +11,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// These are the attribute names that this package reads itself. Selectors may read any
+// Names of device attributes that this package reads itself. Selectors may read any
 // attribute through the CEL evaluator.
 const (
 	attrPCIeRoot = "resource.kubernetes.io/pcieRoot"
@@ -34,7 +34,7 @@ const (
 	attrAMDNUMANode    = driverAMD + "/numaNode"
 )
 
-// The attributes of these drivers' devices identify GPUs and RDMA NICs.
+// Drivers whose devices' attributes identify GPUs and RDMA NICs.
 const (
 	driverNVIDIA = "gpu.nvidia.com"
 	driverAMD    = "gpu.amd.com"
@@ -46,15 +46,16 @@ const (
 // on different NUMA nodes.
 const unknownNUMA = -1
 
-// device is a device of a usable pool, with values computed when its slice was read.
+// device is a device of a usable pool, with values computed when the device's
+// ResourceSlice was read.
 type device struct {
 	id     structured.DeviceID
 	driver string
 	pool   *pool
-	// slice and spec belong to the informer. This package never changes them.
+	// slice and spec are the informer's objects. This package never changes them.
 	slice *resourceapi.ResourceSlice
 	spec  *resourceapi.Device
-	// capacities is the device's capacities as text, for comparing shapes.
+	// capacities is a text that is equal for devices with equal capacities.
 	capacities string
 	// unit is the index of the device's alignment unit on its node.
 	unit int
@@ -105,8 +106,8 @@ func (d *device) pciAddress() string {
 }
 
 // numaNode returns the NUMA node of the device, or unknownNUMA. It prefers the standard
-// attribute. Before Kubernetes 1.37 each driver used its own name. A negative value means
-// that the machine does not report a NUMA node.
+// attribute to the drivers' own, which they used before Kubernetes 1.37. A negative value
+// of an attribute means that the machine does not report a NUMA node.
 func (d *device) numaNode() int {
 	for _, name := range []string{attrNUMANode, attrDRANETNUMANode, attrNVIDIANUMANode, attrAMDNUMANode} {
 		if value, ok := d.attribute(name); ok {
@@ -118,8 +119,9 @@ func (d *device) numaNode() int {
 	return unknownNUMA
 }
 
-// firstInt reads an int attribute. For a list it returns the first value. For NUMA the
-// first value is the physical node.
+// firstInt reads an attribute with an int or a list of ints, of which it returns the
+// first. The first value of a NUMA attribute is the physical node. It returns false for
+// other types.
 func firstInt(value resourceapi.DeviceAttribute) (int64, bool) {
 	switch {
 	case value.IntValue != nil:

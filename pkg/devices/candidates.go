@@ -9,20 +9,21 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// candidates holds the devices of a node for choosing a pod's GPUs and NICs, unit by unit.
+// candidates has the devices of a node among which a pod's GPUs and NICs are chosen.
+// demand is what the pod needs; the other lists are by alignment unit.
 type candidates struct {
 	demand     Demand
 	supply     []Supply
 	gpus, nics [][]*device
-	// gpuRequests and nicRequests are the pod's requests for GPUs and NICs, in the order of
-	// the allocator.
+	// gpuRequests and nicRequests are the pod's requests for GPUs and for NICs, in the
+	// order in which the allocator serves them.
 	gpuRequests, nicRequests []*deviceRequest
 }
 
-// Order chooses devices of a node for a pod. rails are the units that other members of its
-// gang use. It returns false if there is nothing to choose: the pod requests no GPUs or
-// NICs that can be ordered, or the node lacks them. The caller then leaves the slices in
-// their own order, and the allocator decides.
+// Order chooses devices of a node for a pod. rails are the indices of the alignment units
+// that other members of the pod's gang use. It returns false if there is nothing to
+// choose: the pod requests no GPUs or NICs that can be ordered, or the node lacks them.
+// The allocator then takes devices in the order of the slices.
 func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -33,11 +34,13 @@ func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, 
 	return inv.order(n, request, rails)
 }
 
-// order tries the options of a request in the order of preference.
+// order chooses devices for the first option of a request (a way to meet it) for which
+// the node has enough. It returns false if there is none.
 func (c *contents) order(n *node, request *Request, rails []int) (Order, bool) {
 	for i := range request.options {
-		// If requests select different devices, devices that satisfy some request may not
-		// suffice for all requests.
+		// Try devices that satisfy any request, then only devices that satisfy all of
+		// them: if requests select different devices, the first choice may not suffice
+		// for all requests.
 		for _, accepts := range []func(*device, []*deviceRequest) bool{servesOne, servesEach} {
 			from := candidatesOf(n, &request.options[i], accepts, &c.ledger)
 			if from.demand.GPUs+from.demand.NICs == 0 {
@@ -56,8 +59,8 @@ func (c *contents) order(n *node, request *Request, rails []int) (Order, bool) {
 	return Order{}, false
 }
 
-// candidatesOf lists the free devices for an option. accepts filters them by the option's
-// requests.
+// candidatesOf returns the free devices of a node for an option (one way to meet a pod's
+// request). accepts decides whether a device serves the option's requests.
 func candidatesOf(n *node, option *requestOption, accepts func(*device, []*deviceRequest) bool, used *ledger) candidates {
 	units := len(n.units)
 	c := candidates{supply: make([]Supply, units), gpus: make([][]*device, units), nics: make([][]*device, units)}
@@ -82,8 +85,8 @@ func candidatesOf(n *node, option *requestOption, accepts func(*device, []*devic
 	return c
 }
 
-// servesOne returns true if the device satisfies some request. servesEach returns true if
-// it satisfies all of them.
+// servesOne returns true if the device satisfies one of the requests. servesEach returns
+// true if it satisfies all of them.
 func servesOne(d *device, requests []*deviceRequest) bool {
 	return slices.ContainsFunc(requests, func(request *deviceRequest) bool { return satisfies(d, request.queries) })
 }
@@ -92,15 +95,15 @@ func servesEach(d *device, requests []*deviceRequest) bool {
 	return !slices.ContainsFunc(requests, func(request *deviceRequest) bool { return !satisfies(d, request.queries) })
 }
 
-// serves returns true if the node has a device that passes such and satisfies one of the
-// queries.
+// serves returns true if the node has a device that such accepts and that satisfies one
+// of the queries.
 func (n *node) serves(queries []*deviceQuery, such func(*device) bool) bool {
 	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, queries) })
 }
 
-// add adds a device to its unit's supply. It does not order shared devices or devices that
-// share counters: a count cannot express which of them can be allocated together. The
-// allocator chooses among them.
+// add adds a device to the supply of its alignment unit. It does not choose among shared
+// devices or devices that consume counters: a count cannot express which of them can be
+// allocated together. The allocator chooses among them.
 func (c *candidates) add(d *device, accepts func(*device, []*deviceRequest) bool, used *ledger) {
 	supply := &c.supply[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)
@@ -121,9 +124,10 @@ func (c *candidates) add(d *device, accepts func(*device, []*deviceRequest) bool
 	}
 }
 
-// order ranks the devices of a pairing. The allocator serves requests one after the other,
-// so the devices for each request must come first when it is served. order returns false if
-// some request cannot get devices that it selects.
+// order returns an order of the devices that a pairing (the number of devices from each
+// alignment unit) takes. The allocator serves requests one after the other, so the order
+// has the devices of each request at its place. order returns false if some request
+// cannot get devices that it selects.
 func (c *candidates) order(pairing Pairing) (Order, bool) {
 	var gpus, nics []*device
 	for unit, take := range pairing.Takes {

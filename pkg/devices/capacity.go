@@ -10,10 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// maxShares is the maximum count of one shared device. No node runs more pods.
+// maxShares is the maximum number of allocations counted for one shared device. No node
+// runs more pods.
 const maxShares = 1024
 
-// capacities are the requested parts of a device, by the capacity's name in the claim.
+// capacities has the requested amounts of a device's capacities, by name of the capacity.
 type capacities map[resourceapi.QualifiedName]resource.Quantity
 
 func capacitiesOf(requirements *resourceapi.CapacityRequirements) capacities {
@@ -25,8 +26,8 @@ func capacitiesOf(requirements *resourceapi.CapacityRequirements) capacities {
 
 // consumed returns the amounts that one allocation takes of the device's capacities, or
 // false if the device cannot serve the request. By the rules of the resource API, a
-// capacity that is not requested takes the policy's default, or all of the capacity if
-// there is no policy.
+// capacity that is not requested takes the default of the capacity's policy, or all of
+// the capacity without a policy.
 func (c capacities) consumed(d *resourceapi.Device) (map[resourceapi.QualifiedName]resource.Quantity, bool) {
 	for name := range c {
 		if _, ok := d.Capacity[name]; !ok {
@@ -73,8 +74,9 @@ func roundToValues(wanted resource.Quantity, allowed []resource.Quantity) (resou
 	return resource.Quantity{}, false
 }
 
-// roundToRange rounds up to a step of the range. It returns false for amounts beyond milli
-// units in 64 bits: the device is then not counted. The allocator would report an error.
+// roundToRange rounds an amount up to a step of the allowed range. It returns false for
+// amounts beyond the range, or beyond milli units in 64 bits: the device is then not
+// counted. The allocator would report an error for the latter.
 func roundToRange(wanted resource.Quantity, allowed *resourceapi.CapacityRequestPolicyRange) (resource.Quantity, bool) {
 	if allowed.Min != nil && wanted.Cmp(*allowed.Min) < 0 {
 		wanted = *allowed.Min
@@ -102,8 +104,8 @@ func roundToStep(wanted, least, step resource.Quantity) (resource.Quantity, bool
 	return *resource.NewMilliQuantity(leastMilli+steps*stepMilli, step.Format), true
 }
 
-// roundLargeToStep is roundToStep in whole units. It is for byte amounts too large for
-// milli units.
+// roundLargeToStep rounds an amount up to a step, in whole units. It is for byte amounts
+// that are too large for milli units.
 func roundLargeToStep(wanted, least, step resource.Quantity) (resource.Quantity, bool) {
 	limit := resource.NewQuantity(math.MaxInt64/2, resource.DecimalSI)
 	if wanted.Cmp(*limit) > 0 || step.Cmp(*limit) > 0 || step.Value() <= 0 {
@@ -113,7 +115,8 @@ func roundLargeToStep(wanted, least, step resource.Quantity) (resource.Quantity,
 	return *resource.NewQuantity(least.Value()+steps*step.Value(), step.Format), true
 }
 
-// shares returns how many more allocations of this size fit in a shared device.
+// shares returns how many more allocations with these requested amounts fit in a shared
+// device. used has the consumed amounts.
 func (c capacities) shares(d *resourceapi.Device, used map[resourceapi.QualifiedName]resource.Quantity) int {
 	taken, ok := c.consumed(d)
 	if !ok {

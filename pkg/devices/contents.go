@@ -10,10 +10,10 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// contents holds the slices and allocations of an inventory, and the data derived from them
-// alone. It does not depend on requests.
+// contents has the slices and allocations of an inventory, and what is derived from them
+// without regard to requests.
 type contents struct {
-	// pairMaps are explicit alignment units by machine type.
+	// pairMaps state, by machine type, which GPUs and NICs form one alignment unit.
 	pairMaps []PairMap
 	slices   map[string]*resourceapi.ResourceSlice
 	pools    map[poolKey]*pool
@@ -21,12 +21,12 @@ type contents struct {
 	ledger   ledger
 	// revision increases with every change of slices or allocations.
 	revision uint64
-	// spec increases with every change of slices.
+	// spec is the revision of the slices: it increases only with changes of slices.
 	spec uint64
 	// multiNode has the pools with devices that more than one node can use.
 	multiNode map[poolKey]*pool
-	// common has the pools that do not belong to a single node. The allocator may read them
-	// for any node.
+	// common has the pools that do not belong to a single node. The allocator may read
+	// their slices for any node.
 	common map[poolKey]*pool
 }
 
@@ -54,7 +54,7 @@ func (c *contents) node(name string) *node {
 	return n
 }
 
-// holdsExactly returns true if the slices are unchanged, the usual case.
+// holdsExactly returns true if the inventory holds exactly these slices, the usual case.
 func (c *contents) holdsExactly(all []*resourceapi.ResourceSlice) bool {
 	if len(all) != len(c.slices) {
 		return false
@@ -67,7 +67,8 @@ func (c *contents) holdsExactly(all []*resourceapi.ResourceSlice) bool {
 	return true
 }
 
-// replaceSlice replaces the slice called name with now and marks the changed nodes.
+// replaceSlice replaces the slice called name with now, or removes it for nil. It marks
+// the nodes whose devices may have changed.
 func (c *contents) replaceSlice(name string, now *resourceapi.ResourceSlice) {
 	before := c.slices[name]
 	if before == now {
@@ -90,8 +91,8 @@ func (c *contents) replaceSlice(name string, now *resourceapi.ResourceSlice) {
 	}
 }
 
-// changePool replaces one slice of a pool. If the pool stays as usable as before, only the
-// slice's own node is computed again.
+// changePool replaces the slice before of a pool with now. Nil means that there is none.
+// If the pool stays as usable as before, only the slice's own node is computed again.
 func (c *contents) changePool(key poolKey, before, now *resourceapi.ResourceSlice) {
 	p := c.pools[key]
 	if p == nil {
@@ -128,7 +129,8 @@ func (c *contents) changePool(key poolKey, before, now *resourceapi.ResourceSlic
 	}
 }
 
-// markChanged marks the nodes of devices with a changed allocation.
+// markChanged marks, as changed, the nodes that can use these devices, whose allocation
+// has changed.
 func (c *contents) markChanged(ids []structured.DeviceID) {
 	if len(ids) > 0 {
 		c.revision++
@@ -144,7 +146,8 @@ func (c *contents) markChanged(ids []structured.DeviceID) {
 	}
 }
 
-// servedByMultiNode returns true if devices for several nodes satisfy the query.
+// servedByMultiNode returns true if a device that several nodes can use satisfies the
+// query. The answer is cached until slices change.
 func (c *contents) servedByMultiNode(q *deviceQuery) bool {
 	if len(c.multiNode) == 0 {
 		return false

@@ -3,11 +3,11 @@
 
 package devices
 
-// available returns the number of further allocations for each device: zero or one, more
-// for shared devices. Devices of one kind that consume common counters are taken one after
-// the other in the allocator's order, so the counted devices can be allocated together.
-// Each kind is counted as if it were alone: whole GPUs must not hide partitions that other
-// pods request.
+// available returns, by device, how many further allocations it can have: zero or one,
+// more for shared devices. Devices of one kind that consume common counters are taken one
+// after the other in the allocator's order, so the counted devices can be allocated
+// together. Each kind is counted as if it were alone: whole GPUs must not hide partitions
+// that other pods request.
 func (t *queryTable) available(devices []*device, signatures []signature, used *ledger) []int {
 	free := make([]int, len(devices))
 	var counters map[counterUser]remaining
@@ -32,8 +32,8 @@ func (t *queryTable) available(devices []*device, signatures []signature, used *
 	return free
 }
 
-// shares returns how many more allocations fit in a shared device, for the matching query
-// that takes the least of it.
+// shares returns how many more allocations fit in a shared device, counted for the query
+// that takes the least of the device. s has the queries that the device satisfies.
 func (t *queryTable) shares(d *device, s signature, used *ledger) int {
 	if !s.matchesAny() {
 		return 1
@@ -48,15 +48,16 @@ func (t *queryTable) shares(d *device, s signature, used *ledger) int {
 	return shares
 }
 
-// counterUser is a kind that consumes a pool's counters.
+// counterUser identifies the devices of one kind (signature) that consume the counters of
+// one pool.
 type counterUser struct {
 	pool      *pool
 	signature signature
 }
 
-// drawCounters subtracts the device's counters from its pool's remaining counters for the
-// kind. It returns false if they do not suffice. A shared device that is partly in use has
-// already consumed its counters.
+// drawCounters subtracts the counters that a device consumes from what remains of its
+// pool's counters for devices of its kind. It returns false if too little remains. A
+// shared device that is partly in use has already consumed its counters.
 func drawCounters(counters map[counterUser]remaining, d *device, s signature, used *ledger) bool {
 	if isShared(d.spec) && used.partlyInUse(d.id) {
 		return true
@@ -74,7 +75,8 @@ func drawCounters(counters map[counterUser]remaining, d *device, s signature, us
 	return true
 }
 
-// remaining returns the pool's counters minus the devices in use on any node.
+// remaining returns the pool's counters minus what the devices in use, on any node,
+// consume.
 func (p *pool) remaining(used *ledger) remaining {
 	left := p.state.counters.remaining()
 	for _, d := range p.devices(everySlice) {

@@ -8,10 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// counterSets has the shared counters of a pool, by set name and counter name.
+// counterSets has the counters that devices of a pool share, by set name and counter
+// name.
 type counterSets map[string]map[string]resourceapi.Counter
 
-// missing returns the first counter that the device consumes and the pool lacks, or "".
+// missing returns the name of the first counter that the device consumes and its pool
+// does not have, or "".
 func (c counterSets) missing(d *resourceapi.Device) string {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]
@@ -28,8 +30,8 @@ func (c counterSets) missing(d *resourceapi.Device) string {
 	return ""
 }
 
-// remaining has the free amounts of a pool's counters while devices are taken one after the
-// other.
+// remaining has the free amounts of a pool's counters, by set and counter name, while
+// devices are taken one after the other.
 type remaining map[string]map[string]resource.Quantity
 
 func (c counterSets) remaining() remaining {
@@ -43,8 +45,8 @@ func (c counterSets) remaining() remaining {
 	return left
 }
 
-// take subtracts the device's consumption. The result may be negative, since the allocation
-// exists.
+// take subtracts what the device consumes. A counter may become negative, because
+// existing allocations are subtracted as well.
 func (r remaining) take(d *resourceapi.Device) {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]
@@ -56,7 +58,8 @@ func (r remaining) take(d *resourceapi.Device) {
 	}
 }
 
-// fits returns true if the remaining counters suffice for the device.
+// fits returns true if the remaining amounts of all counters that the device consumes
+// suffice.
 func (r remaining) fits(d *resourceapi.Device) bool {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]

@@ -17,16 +17,17 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 )
 
-// maxMatchResults is the maximum number of results cached for one query. A query with
-// selectors on unique attributes would otherwise keep a result for every device that ever
-// existed.
+// maxMatchResults is the maximum number of results cached for one query. Without it, a
+// query with selectors on unique attributes would keep a result for every device that
+// ever existed.
 const maxMatchResults = 4096
 
-// deviceQuery is a request's demands on a device: class, selectors, tolerations and
-// capacity, without the count. Equal queries of different claims are one value. A device
-// shape is therefore evaluated once for all of them.
+// deviceQuery is what a request demands of a device: class, selectors, tolerations and
+// capacity, without the count. Equal queries of different claims are one value, so each
+// device shape (the attributes and capacities that a query reads) is evaluated once for
+// all claims.
 type deviceQuery struct {
-	// key orders and identifies queries.
+	// key identifies the query and is the text by which queries are sorted.
 	key         string
 	class       string
 	selectors   []celSelector
@@ -34,34 +35,35 @@ type deviceQuery struct {
 	capacity    capacities
 	reads       readSet
 	results     map[string]matchResult
-	// failure is the first runtime error in text order, "" if there was none.
+	// failure is the first runtime error of a selector, in the order of the texts, ""
+	// without any.
 	failure string
 	// rdmaNode is the last node on which all devices that satisfy this query were RDMA
-	// NICs. If it is empty, a search of the whole cluster found none when the inventory's
-	// spec was rdmaSearchedAt.
+	// NICs. If it is empty, no node had only RDMA NICs for the query when the inventory's
+	// spec (the revision of its slices) was rdmaSearchedAt.
 	rdmaNode       string
 	rdmaSearchedAt uint64
-	// multiNode is true if devices for several nodes satisfied the query when the
-	// inventory's spec was multiNodeAt.
+	// multiNode is true if a device that several nodes can use satisfied the query when
+	// the inventory's spec (the revision of its slices) was multiNodeAt.
 	multiNode   bool
 	multiNodeAt uint64
 }
 
-// celSelector is a compiled CEL expression. source is its position in the request, for
-// errors.
+// celSelector is a compiled CEL expression. source names its place in the class or
+// request, for error messages.
 type celSelector struct {
 	source  string
 	program cel.CompilationResult
 }
 
-// matchResult is the stock evaluator's result for one device shape. A runtime error is in
-// problem and counts as no match.
+// matchResult is the result of a query for one device shape (all that the query reads of
+// a device). A runtime error is in problem and counts as no match.
 type matchResult struct {
 	selects bool
 	problem string
 }
 
-// querySpec is the part of an exact request or subrequest that defines a query.
+// querySpec is the part of a device request or subrequest that defines a query.
 type querySpec struct {
 	class       *resourceapi.DeviceClass
 	selectors   []resourceapi.DeviceSelector
@@ -125,8 +127,8 @@ func (q *deviceQuery) compile(cache *cel.Cache, source string, from []resourceap
 	return nil
 }
 
-// match evaluates the selectors and the capacity for a device. It ignores taints. Each
-// device shape is evaluated once.
+// match evaluates the query's selectors and capacity for a device. It ignores taints.
+// Devices that do not differ for the query are evaluated once.
 func (q *deviceQuery) match(d *device) matchResult {
 	shape := q.shape(d)
 	if cached, ok := q.results[shape]; ok {
@@ -163,7 +165,7 @@ func (q *deviceQuery) evaluate(d *device) matchResult {
 	return matchResult{selects: fits}
 }
 
-// problem returns a sentence about devices on which the selectors failed, or "".
+// problem returns a sentence about devices for which the query's selectors failed, or "".
 func (q *deviceQuery) problem() string {
 	if q.failure == "" {
 		return ""
@@ -171,8 +173,8 @@ func (q *deviceQuery) problem() string {
 	return fmt.Sprintf("class %s: some devices are not counted: %s", q.class, q.failure)
 }
 
-// tolerates returns true if no taint excludes the device. Effects unknown to this version
-// exclude no device.
+// tolerates returns true if the query tolerates all taints of the device. Taints with
+// effects unknown to this version exclude no device.
 func (q *deviceQuery) tolerates(d *device) bool {
 	return !slices.ContainsFunc(d.spec.Taints, func(taint resourceapi.DeviceTaint) bool {
 		if taint.Effect != resourceapi.DeviceTaintEffectNoSchedule && taint.Effect != resourceapi.DeviceTaintEffectNoExecute {
@@ -184,7 +186,8 @@ func (q *deviceQuery) tolerates(d *device) bool {
 	})
 }
 
-// shape returns all inputs of the match result as text. Capacities are always included.
+// shape returns, as text, all that the query's result for a device depends on: the
+// attributes that the selectors read, and always the capacities.
 func (q *deviceQuery) shape(d *device) string {
 	var b strings.Builder
 	b.WriteString(d.driver)
@@ -220,7 +223,8 @@ func writeAttribute(b *strings.Builder, value resourceapi.DeviceAttribute) {
 	b.WriteString(listText(value))
 }
 
-// capacityText returns a device's capacities and their sharing rules as text.
+// capacityText returns, as text, a device's capacities and the policies for requests of
+// parts of them.
 func capacityText(d *resourceapi.Device) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(d.Capacity)) {
@@ -242,7 +246,7 @@ func satisfies(d *device, queries []*deviceQuery) bool {
 	return slices.ContainsFunc(queries, func(q *deviceQuery) bool { return q.match(d).selects && q.tolerates(d) })
 }
 
-// label returns a name for a query: its class and a hash of its key.
+// label returns a short name for a query: its class and a hash of its key.
 func (q *deviceQuery) label() string { return q.class + "{" + shortHash(q.key) + "}" }
 
 func shortHash(text string) string {

@@ -31,17 +31,19 @@
 //     ignores the pod's other requests. A shared device counts once for each share of the
 //     request that takes the least of it. Devices of different kinds that consume the same
 //     counters are counted as if they did not. A device for several nodes counts on each
-//     of them. The cheapest alternative suffices for Least. The stock Filter decides, so
-//     such a count costs only another plan.
+//     of them. View.Least has the smallest demand of the alternatives. The stock Filter
+//     decides, so such a count costs only another plan.
 //  4. Equal devices, allocations and requests give equal views, in any order of arrival.
 //  5. A change of one node's slices or allocations costs the work for that node, not for the
 //     cluster.
 //
 // # Alignment
 //
-// Units follow a ladder: an explicit pair map by machine type, a PCIe root that some GPU and
-// NIC of the node share, the NUMA node. Every node has a last unit for the devices without a
-// unit.
+// An alignment unit is a set of devices of one node that are close to each other. A
+// ladder has the sources of units, the most reliable first: an explicit pair map by
+// machine type, a PCIe root that some GPU and NIC of the node share, the NUMA node. A node
+// uses the first that names units for its devices. It has a last unit for the devices
+// without a unit.
 //
 // # Files, from the bottom up
 //

@@ -23,10 +23,10 @@ func extendedNames(pod *v1.Pod) []v1.ResourceName {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// extendedCount returns how many devices the stock scheduler requests. Each container that
-// runs for the lifetime of the pod has its own devices. Init containers run earlier and use
-// the devices of later containers. extendedCount adds the largest shortage of an init
-// container.
+// extendedCount returns how many devices the stock scheduler requests for an extended
+// resource of the pod. Each container that runs for the lifetime of the pod has its own
+// devices. Init containers run earlier and use the devices of later containers.
+// extendedCount adds the most that an init container needs beyond these.
 func extendedCount(pod *v1.Pod, name v1.ResourceName) int64 {
 	containers := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
 	var later, shortage int64

@@ -5,11 +5,12 @@ package devices
 
 import "slices"
 
-// frozenChunk is the number of nodes in a chunk of a frozen list. It is the square root of
-// a few thousand, so both the chunks and the list of chunks are short.
+// frozenChunk is the number of nodes in a chunk of a frozen list. It is about the square
+// root of a few thousand nodes, so both the chunks and the list of chunks are short.
 const frozenChunk = 64
 
-// frozen is an immutable list of node counts. A changed list shares all unchanged chunks.
+// frozen is an immutable list of the devices of each node, divided into chunks. A changed
+// list shares all unchanged chunks with the original.
 type frozen [][]*NodeDevices
 
 func (f frozen) at(i int) *NodeDevices {
@@ -19,8 +20,8 @@ func (f frozen) at(i int) *NodeDevices {
 	return f[i/frozenChunk][i%frozenChunk]
 }
 
-// with returns a list with new elements at the given places. places are in ascending order.
-// of returns the new element of a place.
+// with returns a list with new elements at the given indices, in ascending order. of
+// returns the new element of an index.
 func (f frozen) with(places []int, of func(int) *NodeDevices) frozen {
 	if len(places) == 0 {
 		return f

@@ -12,14 +12,14 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// maxQueries is the maximum number of cached queries. Beyond it, all are dropped, and the
-// queries in use are compiled again.
+// maxQueries is the maximum number of cached queries (demands on a device). Beyond it,
+// all are dropped, and the queries in use are compiled again.
 const maxQueries = 256
 
 // Options configures an Inventory.
 type Options struct {
-	// CEL has the selector features. They must equal those of the scheduler's
-	// DynamicResources plugin.
+	// CEL has the features of the selectors' language. They must equal those of the
+	// scheduler's DynamicResources plugin.
 	CEL cel.Features
 	// PairMaps state, by machine type, which GPUs and NICs form one unit for alignment. A
 	// later map replaces an earlier map for the same type.
@@ -40,8 +40,8 @@ type Inventory struct {
 
 	celCache *cel.Cache
 	queries  map[string]*deviceQuery
-	// layout partitions devices for the requests in use. layouts is the number of the last
-	// view's layout (see View.Layout).
+	// layout divides the devices into kinds for the requests in use. layouts is the
+	// number of the layout of the last View (see View.Layout).
 	layout  *layout
 	layouts uint64
 	shown   shownLayout
@@ -111,9 +111,9 @@ func (inv *Inventory) SyncAllocated(state structured.AllocatedState) {
 	inv.markChanged(inv.ledger.gather(state))
 }
 
-// SetAllocation sets the allocation of one claim; nil means none. It adds to the state of
-// SyncAllocated. Use it instead of SyncAllocated, or for allocations that the tracker does
-// not have yet.
+// SetAllocation sets the allocation of one claim; nil means none. It adds to the
+// allocations of SyncAllocated. Use it instead of SyncAllocated, or for allocations that
+// the scheduler's claim tracker does not have yet.
 func (inv *Inventory) SetAllocation(claim types.UID, allocation *resourceapi.AllocationResult) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()

@@ -11,21 +11,23 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// Kind is one column of the counts in a View. Devices of one kind are interchangeable for
-// every request in use.
+// Kind is a set of devices that are interchangeable for every request in use. Devices in
+// a View are counted by kind.
 type Kind struct {
 	// Name identifies the kind. Kinds with equal names in two views contain the same
 	// devices.
 	Name string
-	// Label is a short name for sentences. Several kinds may share it.
+	// Label is a short name of the kind for sentences. Several kinds may share it.
 	Label string
 	GPU   bool
 	RDMA  bool
-	// Plugin is the extended resource if a device plugin offers the devices, otherwise "".
+	// Plugin is the extended resource if device plugins, and not DRA drivers, offer the
+	// devices, otherwise "".
 	Plugin v1.ResourceName
 }
 
-// kindTable numbers the kinds of a layout.
+// kindTable numbers the kinds of a layout: of by signature (the queries that devices of
+// the kind satisfy), plugin by extended resource of device plugins.
 type kindTable struct {
 	queries    *queryTable
 	kinds      []Kind
@@ -34,8 +36,9 @@ type kindTable struct {
 	plugin     map[v1.ResourceName]int
 }
 
-// newKindTable numbers the kinds of the present signatures and of the device plugins'
-// resources. Kinds are sorted by name, so their order does not depend on the order in which
+// newKindTable numbers the kinds: one for each signature (the queries that a device
+// satisfies) of the present devices, and one for each extended resource of device
+// plugins. Kinds are sorted by name, so their order does not depend on the order in which
 // devices appeared.
 func newKindTable(queries *queryTable, plugins []v1.ResourceName, present []signature) kindTable {
 	table := kindTable{queries: queries, signatures: present, of: map[signature]int{}, plugin: map[v1.ResourceName]int{}}
@@ -59,8 +62,8 @@ func newKindTable(queries *queryTable, plugins []v1.ResourceName, present []sign
 	return table
 }
 
-// kindName describes the signature without query positions. The name has the same meaning
-// in every table.
+// kindName names a signature (the queries that a device satisfies) by these queries and
+// not by their positions. The name has the same meaning in every table.
 func (t *queryTable) kindName(s signature) string {
 	var parts []string
 	for i, q := range t.queries {
@@ -98,7 +101,7 @@ func isGPUResource(name v1.ResourceName) bool {
 	return name == "nvidia.com/gpu" || name == "amd.com/gpu" || strings.HasPrefix(string(name), "nvidia.com/mig-")
 }
 
-// kindsOf lists the kinds that satisfy one of the queries.
+// kindsOf returns the numbers of the kinds whose devices satisfy one of the queries.
 func (t *kindTable) kindsOf(queries []*deviceQuery) []int {
 	var kinds []int
 	for s, kind := range t.of {

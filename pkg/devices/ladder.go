@@ -11,30 +11,31 @@ import (
 	"strings"
 )
 
-// looseUnit is the name of the unit for devices without a unit.
+// looseUnit is the name of the alignment unit that has a node's devices without a unit.
 const looseUnit = "loose"
 
-// unitInfo holds an alignment unit's name and NUMA node. They are the same for every
-// request.
+// unitInfo is the name and NUMA node of an alignment unit: devices of a node that are
+// close to each other. They are the same for every request.
 type unitInfo struct {
 	name string
 	numa int
 }
 
-// rung is one step of the alignment ladder. Its unit function returns the name of a
-// device's unit, or "" if the rung has none for it.
+// rung is one way to divide a node's devices into alignment units, a step of the ladder
+// from the most to the least reliable way. Its unit function returns the name of a
+// device's unit, or "" if the rung knows none for the device.
 type rung struct {
 	name string
 	unit func(*device) string
-	// numa holds the NUMA nodes of units if the rung itself defines them.
+	// numa has the NUMA nodes of units by name, if the rung itself defines them.
 	numa map[string]int
-	// usable returns true if the rung puts GPUs and NICs of this node into common units.
+	// usable returns true if the rung puts GPUs and NICs of a node into common units.
 	usable func(gpus, nics []*device) bool
 }
 
-// align assigns every device of a node to its alignment unit with the first usable rung. It
-// returns the units. The last unit has the devices without a unit. It always exists and is
-// often empty.
+// align assigns every device of a node to an alignment unit (devices close to each
+// other), by the first rung of the ladder that is usable. It returns the units. The last
+// unit has the devices without a unit. It always exists and is often empty.
 func align(devices []*device, pairMaps []PairMap) []unitInfo {
 	gpus, nics := recognised(devices)
 	var units []unitInfo
@@ -63,7 +64,8 @@ func recognised(devices []*device) (gpus, nics []*device) {
 	return gpus, nics
 }
 
-// ladder lists the rungs from the most to the least reliable.
+// ladder lists the rungs (ways to divide a node's devices into alignment units), the most
+// reliable first.
 func ladder(devices []*device, pairMaps []PairMap) []rung {
 	rungs := []rung{
 		{name: "pcieRoot", unit: pcieRoot, usable: shareUnit(pcieRoot)},
@@ -92,8 +94,9 @@ func chooseRung(gpus, nics []*device, rungs []rung) *rung {
 	return nil
 }
 
-// names returns a function from a device to the name of its unit, by address, and each
-// unit's NUMA node. A name contains the unit's index in the map, so names sort by index.
+// names returns a function from a device to the name of its alignment unit in the map, by
+// PCI address, and each unit's NUMA node by name. A name contains the unit's index in the
+// map, so names sort by index.
 func (m *PairMap) names() (unit func(*device) string, numa map[string]int) {
 	byAddress := map[string]string{}
 	numa = map[string]int{}
@@ -116,9 +119,9 @@ func numaName(d *device) string {
 	return ""
 }
 
-// shareUnit returns a test whether some GPU and some NIC are in the same unit. Units are PCIe
-// roots, which do not always pair them: on GB300 only the GPU publishes a root, and on OCI
-// GB200 the roots of GPUs and NICs never match.
+// shareUnit returns a function that reports whether some GPU and some NIC are in the same
+// unit. It is for PCIe roots, which do not always pair them: on GB300 only the GPU
+// publishes a root, and on OCI GB200 the roots of GPUs and NICs never match.
 func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	return func(gpus, nics []*device) bool {
 		roots := map[string]bool{}
@@ -130,8 +133,8 @@ func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	}
 }
 
-// knowsBoth requires that the rung names units of GPUs and of NICs. It ignores GPUs or NICs
-// if the node has none.
+// knowsBoth returns a function that reports whether unit names a unit for some GPU and
+// for some NIC. Without GPUs, or without NICs, the other side is enough.
 func knowsBoth(unit func(*device) string) func(gpus, nics []*device) bool {
 	named := func(side []*device) bool {
 		return len(side) == 0 || slices.ContainsFunc(side, func(d *device) bool { return unit(d) != "" })
@@ -139,8 +142,9 @@ func knowsBoth(unit func(*device) string) func(gpus, nics []*device) bool {
 	return func(gpus, nics []*device) bool { return named(gpus) && named(nics) }
 }
 
-// assignUnits numbers the units in the order of their names. Only GPUs and RDMA NICs create
-// units. Other devices join these units.
+// assignUnits assigns the devices of a node to alignment units by the chosen rung and
+// returns the units, in the order of their names. Only GPUs and RDMA NICs create units.
+// Other devices join these units.
 func assignUnits(devices, gpus, nics []*device, chosen *rung) []unitInfo {
 	members := map[string][]*device{}
 	for _, d := range slices.Concat(gpus, nics) {
@@ -167,8 +171,8 @@ func assignUnits(devices, gpus, nics []*device, chosen *rung) []unitInfo {
 	return units
 }
 
-// commonNUMA returns the NUMA node of the devices that publish one, or unknownNUMA if they
-// differ.
+// commonNUMA returns the NUMA node of those devices that publish one, or unknownNUMA if
+// none does or they differ.
 func commonNUMA(devices []*device) int {
 	var seen []int
 	for _, d := range devices {

@@ -11,23 +11,25 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// layout is the partition of the cluster's devices into kinds for the requests in use, with
-// the counts of every node. Queries and pod limits are only added. A new request costs one
-// more column instead of a new partition. When there are too many, the inventory starts a
-// new layout with the current requests.
+// layout divides the cluster's devices into kinds for the requests in use, and counts
+// each node's devices by kind. Queries and pod limits are only added, so a new request
+// costs one more column instead of a new division. When there are too many, the inventory
+// starts a new layout with the current requests.
 type layout struct {
 	queryTable
 	podLimits  []podLimit
 	limitIndex map[string]int
 	plugins    []v1.ResourceName
-	// generation increases when queries, pod limits or plugins are added.
+	// generation increases when queries, pod limits or device plugins' resources are
+	// added.
 	generation uint64
 
 	nodes []layoutNode
-	// present counts the nodes with each signature. Kinds therefore do not depend on
-	// removed devices.
+	// present has, by signature (the queries that a device satisfies), the number of
+	// nodes with such devices. Kinds therefore do not depend on removed devices.
 	present map[signature]int
-	// revision and current are the inventory's revision and the generation at the last update.
+	// revision is the inventory's revision at the last update, current the generation of
+	// the layout then.
 	revision  uint64
 	current   uint64
 	kinds     kindTable
@@ -39,7 +41,8 @@ func newLayout() *layout {
 	return &layout{queryTable: queryTable{column: map[string]int{}}, limitIndex: map[string]int{}, present: map[signature]int{}, generation: 1}
 }
 
-// addRequest adds the request's queries, plugins and pod limits that the layout lacks.
+// addRequest adds those queries, device plugins' resources and pod limits of a request
+// that the layout does not have yet.
 func (l *layout) addRequest(request *Request) {
 	for i := range request.options {
 		l.addOption(&request.options[i])
@@ -71,8 +74,8 @@ func (l *layout) addOption(o *requestOption) {
 	}
 }
 
-// update updates the layout from the contents. Its cost is proportional to the changes,
-// unless queries or kinds changed.
+// update recomputes the layout's counts from the inventory's contents. Its cost is
+// proportional to the changes, unless queries or kinds changed.
 func (l *layout) update(c *contents) {
 	if l.current == l.generation && l.revision == c.revision {
 		return
@@ -109,8 +112,8 @@ func everyNode(nodes []*node) []int {
 	return every
 }
 
-// updateSignatures computes the signatures of a node's devices and updates the counts of
-// the present signatures.
+// updateSignatures computes the signature of each of a node's devices (the queries that
+// the device satisfies) and updates how many nodes have each signature.
 func (l *layout) updateSignatures(cached *layoutNode, n *node, pairMaps []PairMap) {
 	for _, s := range cached.distinct {
 		if l.present[s]--; l.present[s] == 0 {
@@ -135,7 +138,8 @@ func (l *layout) updateSignatures(cached *layoutNode, n *node, pairMaps []PairMa
 	}
 }
 
-// presentSignatures lists, in order, the signatures of all devices.
+// presentSignatures lists, sorted, the signatures (sets of satisfied queries) of all
+// devices, also of those that several nodes can use.
 func (l *layout) presentSignatures(multiNode map[poolKey]*pool) []signature {
 	present := distinctSignatures(maps.Keys(l.present))
 	for _, p := range inAllocatorOrder(multiNode) {
@@ -146,8 +150,8 @@ func (l *layout) presentSignatures(multiNode map[poolKey]*pool) []signature {
 	return distinctSignatures(slices.Values(present))
 }
 
-// renumberKinds rebuilds the kind table if the present signatures have changed. It returns
-// true if it rebuilt the table.
+// renumberKinds rebuilds the table of kinds if other signatures (sets of satisfied
+// queries) are present than at the last update. It returns true if it rebuilt the table.
 func (l *layout) renumberKinds(multiNode map[poolKey]*pool) bool {
 	present := l.presentSignatures(multiNode)
 	if l.current == l.generation && slices.Equal(present, l.kinds.signatures) {
@@ -157,7 +161,8 @@ func (l *layout) renumberKinds(multiNode map[poolKey]*pool) bool {
 	return true
 }
 
-// markUnbounded sets unbounded of all limits. It returns true if any changed.
+// markUnbounded sets unbounded of each pod limit: whether devices that several nodes can
+// use may serve its requests. It returns true if any changed.
 func (l *layout) markUnbounded(multiNode map[poolKey]*pool) bool {
 	changed := false
 	for i := range l.podLimits {
@@ -172,8 +177,8 @@ func (l *layout) markUnbounded(multiNode map[poolKey]*pool) bool {
 	return changed
 }
 
-// recount counts one node. It returns nil for a removed node. Signatures and kinds must be
-// up to date.
+// recount counts the devices of one node by alignment unit and kind. It returns nil for a
+// removed node. Signatures and kinds must be up to date.
 func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
 	n := cached.node
 	if n == nil {
@@ -199,8 +204,8 @@ func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
 	return counts
 }
 
-// totalOf returns how many allocations a device holds if it is not in use. A shared device
-// counts as the most that any device holds.
+// totalOf returns how many allocations a device can have if it is not in use. A shared
+// device counts as maxShares, the most that any device can have.
 func totalOf(d *device, free int) int {
 	if isShared(d.spec) {
 		return maxShares
@@ -213,8 +218,8 @@ func (l *layout) emptyUnit(info unitInfo) Unit {
 	return Unit{Name: info.name, NUMA: info.numa, Free: make([]int, kinds), Total: make([]int, kinds)}
 }
 
-// localKinds returns, by kind, true if some devices of the kind belong to one node, free or
-// not.
+// localKinds reports, by kind, whether some devices of the kind belong to a single node,
+// free or not.
 func (l *layout) localKinds() []bool {
 	own := make([]bool, len(l.kinds.kinds))
 	for s := range l.present {
@@ -225,7 +230,7 @@ func (l *layout) localKinds() []bool {
 	return own
 }
 
-// problems lists the runtime errors of selectors, in order.
+// problems returns sentences about the selectors that failed on devices, sorted.
 func (l *layout) problems() []string {
 	var problems []string
 	for _, q := range l.queries {
@@ -237,7 +242,7 @@ func (l *layout) problems() []string {
 	return problems
 }
 
-// shownLayout is the layout of the last View.
+// shownLayout is what a layout was when the last View was made.
 type shownLayout struct {
 	layout     *layout
 	generation uint64

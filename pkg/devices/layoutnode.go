@@ -3,18 +3,19 @@
 
 package devices
 
-// layoutNode is a layout's cached data for one node.
+// layoutNode is what a layout caches for one node.
 type layoutNode struct {
 	node *node
 	spec uint64
-	// columns is the number of queries that the signatures cover.
+	// columns is the number of queries that the signatures cover. A signature says which
+	// of the queries a device satisfies.
 	columns    int
 	signatures []signature
 	distinct   []signature
 }
 
-// outdated returns true if the node's slices or the layout's queries are newer than the
-// signatures.
+// outdated returns true if the node's slices have changed since the signatures were
+// computed, or the layout has more queries (columns) than these cover.
 func (k *layoutNode) outdated(n *node, columns int) bool {
 	return k.spec != n.spec || k.columns != columns
 }

@@ -16,7 +16,8 @@ import (
 // amounts are quantities by capacity name.
 type amounts = map[resourceapi.QualifiedName]resource.Quantity
 
-// holding is the allocation of one claim: whole devices and shares of other devices.
+// holding is what the allocation of one claim holds: whole devices, and shares of other
+// devices.
 type holding struct {
 	devices []structured.DeviceID
 	shares  []share
@@ -35,8 +36,8 @@ type share struct {
 type ledger struct {
 	gathered structured.AllocatedState
 	claims   map[types.UID]holding
-	// held counts the claims that hold a device. shared lists the claims' shares of a
-	// device.
+	// held has, by device, the number of claims that hold the whole device. shared has,
+	// by device and claim, the shares of the device that the claim holds.
 	held   map[structured.DeviceID]int
 	shared map[structured.DeviceID]map[types.UID][]share
 }
@@ -49,7 +50,8 @@ func newLedger() ledger {
 	}
 }
 
-// holdingOf reads an allocation. Requests with admin access hold no device.
+// holdingOf returns the devices that an allocation holds. Requests with admin access hold
+// none.
 func holdingOf(allocation *resourceapi.AllocationResult) holding {
 	var h holding
 	if allocation == nil {
@@ -70,7 +72,7 @@ func holdingOf(allocation *resourceapi.AllocationResult) holding {
 	return h
 }
 
-// ids lists all whole and shared devices of the holding.
+// ids returns the devices of which the holding has the whole or a share.
 func (h *holding) ids() []structured.DeviceID {
 	ids := append([]structured.DeviceID(nil), h.devices...)
 	for _, s := range h.shares {
@@ -79,10 +81,11 @@ func (h *holding) ids() []structured.DeviceID {
 	return ids
 }
 
-// whole returns true if no device is shared.
+// whole returns true if the holding has only whole devices, no shares.
 func (h *holding) whole() bool { return len(h.shares) == 0 }
 
-// hold sets the holding of a claim. It returns the devices whose state may have changed.
+// hold sets the devices that a claim holds. It returns the devices whose allocation may
+// have changed.
 func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	before := l.claims[claim]
 	if before.whole() && now.whole() && slices.Equal(before.devices, now.devices) {
@@ -114,7 +117,8 @@ func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	return append(before.ids(), now.ids()...)
 }
 
-// gather replaces the tracker's state. It returns the devices whose state may have changed.
+// gather replaces the state of the scheduler's claim tracker. It returns the devices
+// whose allocation may have changed.
 func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 	before := l.gathered
 	l.gathered = state
@@ -124,7 +128,7 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 			changed = append(changed, id)
 		}
 	}
-	// The sizes show whether there are removed devices to look up.
+	// The numbers of devices show whether any was removed and must be looked up.
 	if len(before.AllocatedDevices)+len(changed) != len(state.AllocatedDevices) {
 		for id := range before.AllocatedDevices {
 			if !state.AllocatedDevices.Has(id) {
@@ -165,8 +169,9 @@ func (l *ledger) partlyInUse(id structured.DeviceID) bool {
 	return false
 }
 
-// used sums the consumed capacity of a shared device. Both sources may have the same share;
-// the larger sum counts.
+// used returns the capacity that allocations consume of a shared device. The claim
+// tracker's state and the single claims may have the same share, so the larger of the two
+// sums counts.
 func (l *ledger) used(id structured.DeviceID) amounts {
 	sum := amounts{}
 	for _, shares := range l.shared[id] {
@@ -186,7 +191,8 @@ func (l *ledger) used(id structured.DeviceID) amounts {
 	return sum
 }
 
-// emptyState is the gathered state of a new inventory.
+// emptyState returns the claim tracker's state for a new inventory: no device is
+// allocated.
 func emptyState() structured.AllocatedState {
 	return structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()}
 }

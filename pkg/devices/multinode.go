@@ -10,8 +10,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// multiNodeSlice has the free devices, by kind, for one node, for all nodes, or for the
-// nodes that a selector matches.
+// multiNodeSlice has the free devices, by kind, that one named node, all nodes, or the
+// nodes matched by a selector can use.
 type multiNodeSlice struct {
 	nodeName string
 	allNodes bool
@@ -19,9 +19,9 @@ type multiNodeSlice struct {
 	free     []int
 }
 
-// countMultiNode counts devices that several nodes can use, slice by slice. Each of these
-// nodes counts all of them. The count is too high if two nodes use the devices. The stock
-// Filter then rejects a plan that relied on it.
+// countMultiNode counts the devices that several nodes can use, slice by slice. Each of
+// these nodes counts all the devices. The count is therefore too high if two nodes use
+// the devices. The stock Filter then rejects a plan that relied on it.
 func countMultiNode(pools map[poolKey]*pool, kinds *kindTable, used *ledger) []multiNodeSlice {
 	var list []multiNodeSlice
 	for _, p := range inAllocatorOrder(pools) {
@@ -48,8 +48,8 @@ func countMultiNode(pools map[poolKey]*pool, kinds *kindTable, used *ledger) []m
 	return list
 }
 
-// nodesOf returns the nodes that can use a device. The slice defines them, or else the
-// device itself.
+// nodesOf returns the nodes that can use a device, without counts. The device's slice
+// names them, or the device itself if the slice says so.
 func nodesOf(d *device) multiNodeSlice {
 	name, selector, all := d.slice.Spec.NodeName, d.slice.Spec.NodeSelector, d.slice.Spec.AllNodes
 	if isSet(d.slice.Spec.PerDeviceNodeSelection) {
@@ -62,8 +62,8 @@ func nodesOf(d *device) multiNodeSlice {
 	return usable
 }
 
-// contains returns true if the node can use the devices. It returns an error if the node
-// selector is invalid.
+// contains returns true if the node is one of those that can use the devices. It returns
+// an error if the node selector is invalid.
 func (r *multiNodeSlice) contains(node *v1.Node) (bool, error) {
 	matches, err := structured.NodeMatches(structured.Features{}, node, r.nodeName, r.allNodes, r.selector)
 	if err != nil {
@@ -72,7 +72,8 @@ func (r *multiNodeSlice) contains(node *v1.Node) (bool, error) {
 	return matches, nil
 }
 
-// sameNodes compares selectors by identity. The devices of one slice share one selector.
+// sameNodes returns true if the same nodes can use the devices of both. It compares
+// selectors by identity: the devices of one slice share one selector.
 func (r *multiNodeSlice) sameNodes(other *multiNodeSlice) bool {
 	return r.nodeName == other.nodeName && r.allNodes == other.allNodes && samePointer(r.selector, other.selector)
 }

@@ -14,33 +14,38 @@ import (
 type node struct {
 	name  string
 	pools map[poolKey]*pool
-	// revision is the inventory's revision at the last change of this node's counts. spec
-	// is its revision at the last change of the node's slices.
+	// revision is the inventory's revision at the last change of this node's slices or
+	// allocations, spec its revision at the last change of the node's slices.
 	revision uint64
 	spec     uint64
-	// stale is true if slices changed and the fields below are not yet computed from them.
+	// stale is true if the node's slices changed and devices, units and unusable are not
+	// computed from the new ones yet.
 	stale   bool
 	devices []*device
 	units   []unitInfo
-	// values caches the results of AttributeValues since slices last changed.
+	// values caches the values that the node's devices publish, by attribute, until
+	// slices change.
 	values map[string][]string
 	// unusable is true if a pool is incomplete or broken and its newest generation has
 	// devices here. Then the node cannot meet a request for "all" devices.
 	unusable bool
-	// assessed caches assessments of the node at revision assessedAt.
+	// assessed caches the counts of the node's devices for pods, as they were at the
+	// node's revision assessedAt.
 	assessed   map[assessmentKey]Assessment
 	assessedAt uint64
 }
 
-// nodeTable gives nodes dense numbers. Per-node results are slices indexed by number.
-// Numbers of removed nodes are reused.
+// nodeTable numbers the nodes, so that values by node can be slices indexed by number.
+// Numbers of removed nodes are used again.
 type nodeTable struct {
 	index map[string]int
-	// shared is true while a View uses index. The table copies index before it changes it.
+	// shared is true while a View uses the map index. The table copies the map before it
+	// changes it.
 	shared bool
 	nodes  []*node
 	free   []int
-	// changed has the numbers of nodes that changed since the last update of the layout.
+	// changed has the numbers of the nodes that changed since the kinds and counts of the
+	// layout were last updated.
 	changed map[int]bool
 }
 
@@ -55,7 +60,8 @@ func (t *nodeTable) get(name string) *node {
 	return nil
 }
 
-// relink updates a node's list of pools after one pool changed, and marks the node.
+// relink updates a node's list of pools after the pool p changed, and marks the node as
+// changed. It adds a missing node, and removes a node that has no pools left.
 func (t *nodeTable) relink(name string, p *pool, revision uint64) {
 	if name == "" {
 		return
@@ -80,7 +86,8 @@ func (t *nodeTable) relink(name string, p *pool, revision uint64) {
 	t.changed[t.index[name]] = true
 }
 
-// markChanged marks a node with a device whose allocation changed.
+// markChanged marks a node as changed because the allocation of one of its devices
+// changed.
 func (t *nodeTable) markChanged(name string, revision uint64) {
 	if i, ok := t.index[name]; ok {
 		t.nodes[i].revision = revision
@@ -116,7 +123,8 @@ func (t *nodeTable) remove(name string) {
 	delete(t.index, name)
 }
 
-// refresh computes devices and units from the pools if slices changed.
+// refresh computes the node's devices and alignment units from its pools if slices
+// changed.
 func (n *node) refresh(pairMaps []PairMap) {
 	if !n.stale {
 		return

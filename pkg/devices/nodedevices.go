@@ -5,16 +5,18 @@ package devices
 
 import "slices"
 
-// NodeDevices are the devices of one node in a View. Views share it; treat it as read-only.
+// NodeDevices are the devices of one node in a View. Several Views share one value; treat
+// it as read-only.
 type NodeDevices struct {
-	// Units are the node's alignment units in a fixed order. The last unit has all devices
-	// without a unit, including device plugins' devices and devices that other nodes can
-	// use. It is often empty.
+	// Units are the node's alignment units (GPUs and NICs close to each other) in a fixed
+	// order. The last unit has all devices without a unit, including device plugins'
+	// devices and devices that other nodes can use as well. It is often empty.
 	Units []Unit
-	// PodLimits is the number of pods that the node admits, by pod limit (see View.PodLimits).
+	// PodLimits has, by index of a limit in View.PodLimits, the number of pods that the
+	// node admits.
 	PodLimits []int
-	// Revision changes with the counts while the view's layout stays the same. It is 0 for
-	// a node without devices of its own.
+	// Revision changes whenever the counts change, as long as View.Layout stays the same.
+	// It is 0 for a node without devices of its own.
 	Revision uint64
 }
 
@@ -23,13 +25,15 @@ type Unit struct {
 	Name string
 	// NUMA is the unit's NUMA node, -1 if unknown or mixed.
 	NUMA int
-	// Free counts the devices available for allocation, Total all devices, both by kind. A
-	// device that several allocations share counts as maxShares in Total.
+	// Free counts the devices available for allocation, Total all devices, both by kind:
+	// a set of devices that are interchangeable for all requests. A device that several
+	// allocations share counts as maxShares in Total.
 	Free  []int
 	Total []int
 }
 
-// withOwnLast copies the parts that Node changes. The shared counts stay unchanged.
+// withOwnLast returns a copy in which the last unit can be changed: this leaves the
+// counts that views share as they are.
 func (n NodeDevices) withOwnLast() NodeDevices {
 	n.Units = slices.Clone(n.Units)
 	last := &n.Units[len(n.Units)-1]

@@ -14,8 +14,8 @@ import (
 // NodeSlices are the ResourceSlices of a cluster, grouped by the nodes that can use them.
 // Treat them as read-only.
 type NodeSlices struct {
-	// Index numbers the nodes with pools of their own. Local lists the slices of those
-	// pools by that number.
+	// Index has, by name of a node with pools of its own, the node's index in Local.
+	// Local has the slices of these pools.
 	Index map[string]int
 	Local [][]*resourceapi.ResourceSlice
 	// Shared has the slices of all other pools. The allocator may read any of them for any
@@ -25,7 +25,7 @@ type NodeSlices struct {
 	Count int
 }
 
-// sortSlices groups all slices by node.
+// sortSlices groups all slices by the node that alone can use their pool.
 func (c *contents) sortSlices() *NodeSlices {
 	s := &NodeSlices{Index: map[string]int{}}
 	for _, slice := range c.slices {
@@ -47,7 +47,8 @@ func (c *contents) sortSlices() *NodeSlices {
 	return s
 }
 
-// slicesOn implements Inventory.SlicesOn.
+// slicesOn returns the slices of the pools that belong to the node alone (local) and of
+// all pools that belong to no single node (shared).
 func (c *contents) slicesOn(node string) (local, shared []*resourceapi.ResourceSlice) {
 	if n := c.nodes.get(node); n != nil {
 		for _, p := range n.pools {
@@ -62,7 +63,8 @@ func (c *contents) slicesOn(node string) (local, shared []*resourceapi.ResourceS
 	return local, shared
 }
 
-// allocatedOn implements Inventory.AllocatedOn.
+// allocatedOn returns the allocated devices of the pools with devices of the node and of
+// all pools that belong to no single node.
 func (c *contents) allocatedOn(node string) *structured.AllocatedState {
 	allocated := noneAllocated()
 	if n := c.nodes.get(node); n != nil {

@@ -5,16 +5,17 @@ package devices
 
 import "slices"
 
-// Option is one way to meet a request: all its demands together, and each of its pod limits
-// once.
+// Option is one way to meet a pod's request: the node must have the devices of all
+// demands together, and the pod counts once for each of the pod limits.
 type Option struct {
-	// Demands are in the order GPUs, RDMA NICs, others.
+	// Demands are sorted: first those for GPUs, then those for RDMA NICs, then others.
 	Demands []DeviceDemand
 	// PodLimits are indexes into NodeDevices.PodLimits and View.PodLimits.
 	PodLimits []int
 }
 
-// option turns requests into demands by kind. Requests for the same devices become one demand.
+// option converts device requests to demands: numbers of devices by kind. Requests for
+// the same devices become one demand.
 func (l *layout) option(o *requestOption) Option {
 	var option Option
 	for i := range o.requests {
@@ -46,7 +47,7 @@ func (l *layout) demand(request *deviceRequest) DeviceDemand {
 	return demand
 }
 
-// demandRank orders demands: GPUs before RDMA NICs before others.
+// demandRank is the sort order of demands: GPUs before RDMA NICs before others.
 func (l *layout) demandRank(d DeviceDemand) int {
 	gpu := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].GPU })
 	rdma := slices.ContainsFunc(d.Kinds, func(kind int) bool { return l.kinds.kinds[kind].RDMA })

@@ -10,20 +10,21 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Order is the order of a node's devices for the stock allocator. The first devices that
-// fit belong together.
+// Order is an order of a node's devices for the stock allocator. The allocator takes the
+// first devices that fit, and these are the ones that were chosen for alignment.
 type Order struct {
-	// Pairing is the chosen units.
+	// Pairing is the number of devices chosen from each alignment unit.
 	Pairing Pairing
-	// Demand is the pod's demand for GPUs and NICs.
+	// Demand is how many GPUs and NICs the pod needs.
 	Demand Demand
-	// first ranks the chosen devices. All others follow them in their own order.
+	// first has the rank of each chosen device. All other devices follow in their own
+	// order.
 	first map[structured.DeviceID]int
 }
 
-// Arrange returns the slice with the chosen devices first. The result is a copy, or the
-// slice itself if it is already in that order. The copy shares everything with the slice
-// except the list of devices.
+// Arrange returns the ResourceSlice with the chosen devices first. The result is a copy,
+// or the slice itself if it already has this order. The copy shares everything with the
+// slice except the list of devices.
 func (o *Order) Arrange(slice *resourceapi.ResourceSlice) *resourceapi.ResourceSlice {
 	rank := make(map[string]int, len(slice.Spec.Devices))
 	ranks := make([]int, len(slice.Spec.Devices))

@@ -5,49 +5,50 @@ package devices
 
 import "slices"
 
-// Supply counts the GPUs and NICs of one alignment unit that a pod could use: the free ones
-// and all of them.
+// Supply counts the GPUs and NICs of one alignment unit: FreeGPUs and FreeNICs those that
+// the pod could use, AllGPUs and AllNICs also the others.
 type Supply struct {
 	FreeGPUs, FreeNICs int
 	AllGPUs, AllNICs   int
-	// NUMA is the unit's NUMA node, -1 if unknown. NICs of an unknown node never count as
-	// crossing.
+	// NUMA is the unit's NUMA node, -1 if unknown. NICs of a unit whose NUMA node is
+	// unknown never count as crossing NUMA nodes.
 	NUMA int
-	// Loose is true for the unit of devices without a unit. Nothing in it is paired.
+	// Loose is true for the last unit, which has the devices without an alignment unit.
+	// No NIC in it is paired with a GPU.
 	Loose bool
 }
 
 // Demand is a pod's demand for GPUs and NICs of a node.
 type Demand struct {
 	GPUs, NICs int
-	// Rails are the units that other members of the gang use on their nodes. The pod uses
-	// the same units if that costs no alignment. Without rails this preference does not
-	// apply.
+	// Rails are the indices of the alignment units that other members of the pod's gang
+	// use on their nodes. The pod uses the same units if this costs no alignment. Empty
+	// means no preference.
 	Rails []int
 }
 
-// Taken is the number of devices that a pairing takes from one unit.
+// Taken is the number of devices that a pod takes from one alignment unit.
 type Taken struct{ GPUs, NICs int }
 
-// Pairing is the best choice of units for a pod.
+// Pairing is the best choice of alignment units for a pod's devices.
 type Pairing struct {
-	// Takes has one entry for each unit.
+	// Takes has, by alignment unit, the number of devices taken.
 	Takes []Taken
-	// Unpaired counts the pod's NICs without a GPU: each GPU pairs with its share of the
-	// NICs in its own unit. Crossing counts the unpaired NICs that are also beyond the
-	// share of the pod's GPUs on their NUMA node.
+	// Unpaired counts the pod's NICs that no GPU pairs with: each GPU of the pod pairs
+	// with its share of the pod's NICs, in its own unit. Crossing counts the NICs of each
+	// NUMA node beyond the share of the pod's GPUs there.
 	Unpaired, Crossing int
-	// PairsLost is how many GPUs of the node lose their NICs. The next pod has that many
-	// fewer pairs.
+	// PairsLost is how many free GPUs of the node lose the NICs that they could pair
+	// with: the next pod finds that many fewer pairs.
 	PairsLost int
 }
 
-// Pair chooses the units for a pod. It returns false if the node does not have the devices.
-// The choice is optimal in this order: fewest unpaired NICs, fewest NICs across NUMA nodes,
-// fewest NUMA nodes, fewest units off the rails. Then it leaves most to the next pod: pairs
-// that are kept, GPUs kept together in units, and in NUMA nodes. All these terms add up
-// over units and NUMA nodes. Choosing unit by unit for every number of devices is therefore
-// exact.
+// Pair chooses the alignment units for a pod's devices. It returns false if the node does
+// not have the devices. The choice is optimal in this order: fewest unpaired NICs, fewest
+// NICs across NUMA nodes, fewest NUMA nodes, fewest units that other members of the gang
+// do not use. Then it leaves most to the next pod: pairs that are kept, GPUs kept
+// together in units, and in NUMA nodes. All these terms add up over units and NUMA nodes,
+// so choosing unit by unit for every number of devices is exact.
 func Pair(units []Supply, demand Demand) (Pairing, bool) {
 	s := solver{demand: demand, share: 1}
 	if demand.GPUs > 0 {
@@ -77,8 +78,8 @@ func Pair(units []Supply, demand Demand) (Pairing, bool) {
 	return pairing, true
 }
 
-// numaGroups groups unit numbers by NUMA node, in the order of their first unit. Each unit
-// with an unknown NUMA node is a group of its own.
+// numaGroups groups the indices of alignment units by NUMA node, in the order of their
+// first unit. Each unit with an unknown NUMA node is a group of its own.
 func numaGroups(units []Supply) [][]int {
 	var groups [][]int
 	groupOf := map[int]int{}
@@ -94,7 +95,7 @@ func numaGroups(units []Supply) [][]int {
 	return groups
 }
 
-// These are the terms of a cost, most important first.
+// Terms of the cost of a choice of alignment units, most important first.
 const (
 	costUnpaired = iota
 	costCrossing
@@ -106,7 +107,8 @@ const (
 	costTerms
 )
 
-// cost is compared term by term. Costs of parts add up.
+// cost is the cost of taking devices from some alignment units. It is compared term by
+// term. Costs of disjoint units add up.
 type cost [costTerms]int
 
 func (c cost) plus(other cost) cost {
@@ -120,11 +122,12 @@ func (c cost) less(other cost) bool { return slices.Compare(c[:], other[:]) < 0 
 
 type solver struct {
 	demand Demand
-	// share is the number of NICs that belong to each GPU of the pod.
+	// share is the number of the pod's NICs that belong to each GPU of the pod.
 	share int
 }
 
-// solveGroup finds the best way to take any number of devices from the units of one NUMA node.
+// solveGroup returns the cheapest way to take each number of devices from the alignment
+// units of one NUMA node.
 func (s *solver) solveGroup(units []Supply, group []int) *table {
 	gpus, nics, pairs := 0, 0, 0
 	for _, i := range group {
@@ -144,7 +147,7 @@ func (s *solver) solveGroup(units []Supply, group []int) *table {
 	return t
 }
 
-// unitTable returns the cost of taking any number of devices from one unit.
+// unitTable returns the cost of taking each number of devices from one alignment unit.
 func (s *solver) unitTable(units []Supply, unit int) *table {
 	supply := &units[unit]
 	t := newTable(min(supply.FreeGPUs, s.demand.GPUs), min(supply.FreeNICs, s.demand.NICs))
@@ -171,8 +174,8 @@ func (s *solver) unitCost(supply *Supply, unit int, take Taken) cost {
 	return c
 }
 
-// pairs returns how many GPUs of the unit keep their share of its NICs after that many
-// devices are taken from it.
+// pairs returns how many GPUs of the unit keep their share of its NICs after this number
+// of GPUs and NICs is taken from the unit.
 func (s *Supply) pairs(gpus, nics int) int {
 	if s.Loose {
 		return 0
@@ -185,7 +188,7 @@ func (s *Supply) pairs(gpus, nics int) int {
 }
 
 // groupCost returns the cost of taking devices from a NUMA node, without the cost of its
-// units. free is the number of its free GPUs.
+// units. first is one of its units, free the number of its free GPUs.
 func (s *solver) groupCost(first *Supply, take Taken, free int) cost {
 	var c cost
 	left := free - take.GPUs
@@ -200,18 +203,20 @@ func (s *solver) groupCost(first *Supply, take Taken, free int) cost {
 	return c
 }
 
-// table holds the cheapest way to take each number of GPUs and NICs from some units.
+// table has, for each number of GPUs and NICs, the cheapest way to take them from some
+// alignment units.
 type table struct {
 	gpus, nics int
 	entries    []entry
-	// before and last are the two tables that were joined into this table.
+	// before and last are the two tables from which this table was joined, nil for a
+	// table that was not joined.
 	before, last *table
 }
 
 type entry struct {
 	reached bool
 	cost    cost
-	// of is the number of devices taken from the last part.
+	// of is how many of the devices are taken from the units of the table last.
 	of Taken
 }
 
@@ -219,15 +224,15 @@ func newTable(gpus, nics int) *table {
 	return &table{gpus: gpus, nics: nics, entries: make([]entry, (gpus+1)*(nics+1))}
 }
 
-// start marks the entry with no devices taken as reached, at zero cost.
+// start makes taking no devices possible, at zero cost.
 func (t *table) start() { t.entries[0].reached = true }
 
 func (t *table) at(gpus, nics int) *entry { return &t.entries[gpus*(t.nics+1)+nics] }
 
 func (t *table) take(i int) Taken { return Taken{GPUs: i / (t.nics + 1), NICs: i % (t.nics + 1)} }
 
-// join adds one more part. Among choices with equal cost it keeps the choice that takes
-// most from earlier parts.
+// join returns the table for the units of t and of part together. Among choices with
+// equal cost it keeps the one that takes most from the units of t.
 func (t *table) join(part *table) *table {
 	joined := newTable(t.gpus, t.nics)
 	joined.before, joined.last = t, part
@@ -254,7 +259,8 @@ func (t *table) update(before, part Taken, c cost) {
 	}
 }
 
-// history returns the devices taken from each part for the entry take, first part first.
+// history returns, for the cheapest way to take these devices, how many come from each
+// table that was joined, the first table first.
 func (t *table) history(take Taken) []Taken {
 	var parts []Taken
 	for ; t.before != nil; t = t.before {

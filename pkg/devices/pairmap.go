@@ -9,27 +9,27 @@ import (
 	"strings"
 )
 
-// PairMap lists, by PCI address, the devices of a machine type that belong together. It is
-// the first rung of the alignment ladder, for machines with drivers that do not publish
-// pairs. It keeps storage NICs out of the pairs.
+// PairMap lists, by PCI address, which devices of a machine type belong together. It
+// comes first among the sources of alignment units, for machines with drivers that do not
+// publish pairs. Storage NICs are not in the map and so not in pairs.
 type PairMap struct {
 	// VMSize is the value of the attribute azure.dra.net/vmSize. Case is ignored.
 	VMSize string
 	Units  []PairUnit
 }
 
-// PairUnit is one unit of a PairMap.
+// PairUnit has the devices of one alignment unit in a PairMap.
 type PairUnit struct {
 	// Addresses are PCI addresses of GPUs and NICs in lower case.
 	Addresses []string
 	NUMA      int
 }
 
-// DefaultPairMaps returns the machine types with published pairs that are not visible in
-// their devices' attributes. For these types Azure's images install a topology file.
-// Hyper-V gives every device a PCI domain of its own, so no two devices share a PCIe root.
-// Larger and newer Azure sizes (MI300X, GB200, GB300) have no such file. Their devices
-// belong together if they share a NUMA node. Drivers publish the NUMA node.
+// DefaultPairMaps returns the maps for machine types whose published pairs of GPUs and
+// NICs are not visible in the devices' attributes. For these types Azure's images install
+// a topology file. Hyper-V gives every device a PCI domain of its own, so no two devices
+// share a PCIe root. Larger and newer Azure sizes (MI300X, GB200, GB300) have no such
+// file. Their devices belong together if they share a NUMA node, which drivers publish.
 func DefaultPairMaps() []PairMap {
 	units := map[string][]PairUnit{
 		"Standard_ND96asr_v4":       ndv4Units(),
@@ -46,7 +46,7 @@ func DefaultPairMaps() []PairMap {
 	return list
 }
 
-// ndv5Units returns the eight pairs of Azure's H100 and H200 machines.
+// ndv5Units returns the eight pairs of a GPU and a NIC of Azure's H100 and H200 machines.
 func ndv5Units() []PairUnit {
 	return []PairUnit{
 		hyperVPair("0001", "0101", 0), hyperVPair("0002", "0102", 0),
@@ -56,8 +56,8 @@ func ndv5Units() []PairUnit {
 	}
 }
 
-// ndv4Units returns the four switches of Azure's A100 machines. Each has two GPUs, two NICs
-// and its own NUMA node.
+// ndv4Units returns the four PCIe switches of Azure's A100 machines. Each has two GPUs,
+// two NICs and its own NUMA node.
 func ndv4Units() []PairUnit {
 	unit := func(numa int, domains ...string) PairUnit {
 		addresses := make([]string, 0, len(domains))

@@ -11,30 +11,33 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// podLimit limits how many pods of one request fit on a node if counts of devices cannot
-// express the limit. Each pod uses the limit once.
+// podLimit limits how many pods with the same request fit on a node where counts of
+// devices cannot express this: a request for all devices, or for devices with a common
+// attribute value.
 type podLimit struct {
 	key  string
 	name string
-	// all is the query of a request for all devices that satisfy it, otherwise nil.
+	// all is the query of a request for all devices of a node that satisfy the query,
+	// otherwise nil.
 	all *deviceQuery
-	// times is the number of constraints over disjoint requests that demand the same
-	// devices of the same attribute.
+	// times is the number of equal matchAttribute constraints, over different requests,
+	// that the limit stands for. Each needs devices of its own.
 	times     int
 	attribute string
 	demands   []limitDemand
-	// unbounded is true if devices for several nodes may serve the limit's requests. Then
-	// the limit does not apply.
+	// unbounded is true if devices that several nodes can use may serve the limit's
+	// requests. Then the limit does not apply.
 	unbounded bool
 }
 
-// limitDemand is a number of devices. Each must satisfy one of the queries.
+// limitDemand demands count devices, each of which must satisfy one of the queries.
 type limitDemand struct {
 	queries []*deviceQuery
 	count   int
 }
 
-// podLimits lists the limits of an option beyond counts of devices.
+// podLimits returns the pod limits of an option (a way to meet a pod's request): what the
+// option requires beyond counts of devices.
 func (o *requestOption) podLimits() []podLimit {
 	var list []podLimit
 	for i := range o.requests {
@@ -46,17 +49,17 @@ func (o *requestOption) podLimits() []podLimit {
 	return append(list, o.constraintLimits()...)
 }
 
-// constraintLimits returns the pod limits of constraints. Constraints that demand the same
-// devices of the same attribute for different requests compete. They form one limit: eight
-// pairs, each on some PCIe root, need eight roots' worth of pairs.
+// constraintLimits returns the pod limits of matchAttribute constraints. Constraints that
+// demand the same devices of the same attribute for different requests compete. They form
+// one limit: eight pairs, each on some PCIe root, need eight roots' worth of pairs.
 func (o *requestOption) constraintLimits() []podLimit {
 	var list []podLimit
 	members := map[string]map[int]bool{}
 	for _, g := range o.groups {
 		p := o.groupLimit(g)
 		if len(p.demands) == 0 {
-			// The group has only requests for all devices. They have no number to compare
-			// with the devices of a value.
+			// The constraint has only requests for all devices. These have no number to
+			// compare with the devices that have one value.
 			continue
 		}
 		base := p.key
@@ -106,8 +109,9 @@ func (o *requestOption) groupLimit(g group) podLimit {
 	return p
 }
 
-// admits returns how many pods the limit admits to the node. The result is never less than
-// the number of pods that fit.
+// admits returns how many pods with such a request the node admits. free has the further
+// allocations of each of the node's devices. The result is never less than the number of
+// pods that fit.
 func (p *podLimit) admits(kinds *kindTable, cached *layoutNode, free []int) int {
 	if p.unbounded {
 		return maxShares
@@ -131,8 +135,8 @@ func (p *podLimit) admits(kinds *kindTable, cached *layoutNode, free []int) int 
 	return sum / p.times
 }
 
-// admitsElsewhere returns how many pods the limit admits to a node without devices of its
-// own.
+// admitsElsewhere returns how many pods with such a request a node without devices of its
+// own admits.
 func (p *podLimit) admitsElsewhere() int {
 	if p.unbounded {
 		return maxShares
@@ -140,7 +144,8 @@ func (p *podLimit) admitsElsewhere() int {
 	return 0
 }
 
-// serves returns true if the device satisfies one of the limit's requests.
+// serves returns true if the device satisfies one of the requests that the limit is
+// about.
 func (p *podLimit) serves(d *device) bool {
 	if p.all != nil {
 		return p.all.match(d).selects
@@ -150,9 +155,9 @@ func (p *podLimit) serves(d *device) bool {
 	})
 }
 
-// admitsAll implements admits for a request of all devices. It admits one pod if every
-// device of the node that satisfies the query is free for it. If all of them are shared, it
-// admits as many pods as the scarcest device has shares.
+// admitsAll returns how many pods with a request for all devices the node admits: one if
+// every device of the node that satisfies the query is free for the pod. If all of these
+// devices are shared, it is the number of free shares of the scarcest device.
 func (p *podLimit) admitsAll(n *node, free []int) int {
 	if n.unusable {
 		return 0
@@ -173,8 +178,8 @@ func (p *podLimit) admitsAll(n *node, free []int) int {
 	return admitted
 }
 
-// timesAmong returns how often the limit's requests fit together into devices with a common
-// value.
+// timesAmong returns how often the limit's demands can all be met from these devices,
+// which have one value of the attribute in common.
 func (p *podLimit) timesAmong(kinds *kindTable, cached *layoutNode, devices, free []int) int {
 	supply := make([]int, len(kinds.kinds))
 	for _, i := range devices {

@@ -11,8 +11,8 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// poolKey identifies a pool of devices. Pools belong to the cluster, not to a node, though
-// nearly all are for one node.
+// poolKey identifies a pool of devices. A pool belongs to the cluster, not to a node,
+// though nearly all pools have devices of one node only.
 type poolKey struct{ driver, name string }
 
 func poolOf(slice *resourceapi.ResourceSlice) poolKey {
@@ -27,7 +27,7 @@ type pool struct {
 	state poolState
 }
 
-// poolState is the newest generation of a pool.
+// poolState is the state of a pool by the slices of its newest generation.
 type poolState struct {
 	generation int64
 	// slices has the slices of the newest generation by name, the order of the stock
@@ -37,12 +37,12 @@ type poolState struct {
 	problem string
 	// counters are the counters that partitionable devices of the pool share.
 	counters counterSets
-	// nodes are the nodes named by slices of any generation, in order.
+	// nodes are the names of nodes in the slices of any generation, sorted.
 	nodes []string
-	// multiNode is true if some devices are for more than one named node.
+	// multiNode is true if some devices can be used on more than one node.
 	multiNode bool
-	// bindingConditions is true if devices have binding conditions. The allocator tries
-	// such pools last.
+	// bindingConditions is true if some devices have binding conditions. The allocator
+	// tries such pools last.
 	bindingConditions bool
 }
 
@@ -112,7 +112,7 @@ func (s *poolState) gatherCounters() string {
 	return ""
 }
 
-// place sets nodes and multiNode from the slices.
+// place sets nodes and multiNode from all slices of the pool, of any generation.
 func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 	for _, slice := range all {
 		if name := nodeOf(slice); name != "" {
@@ -125,17 +125,18 @@ func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 	s.nodes = slices.Compact(s.nodes)
 }
 
-// local returns true if the pool belongs to one node alone.
+// local returns true if only one node can use devices of the pool.
 func (s *poolState) local() bool { return !s.multiNode && len(s.nodes) == 1 }
 
-// sameUse returns true if a slice that changed between the two states leaves the nodes of
-// the other slices unchanged.
+// sameUse returns true if the change of one slice, from one state of the pool to the
+// other, changes nothing for the nodes of the pool's other slices.
 func (s *poolState) sameUse(other *poolState) bool {
 	return s.generation == other.generation && s.problem == other.problem && s.bindingConditions == other.bindingConditions &&
 		s.counters == nil && other.counters == nil
 }
 
-// nodesOfDevice lists the nodes whose counts depend on the device's allocation.
+// nodesOfDevice returns the nodes whose counts depend on the allocation of the named
+// device.
 func (p *pool) nodesOfDevice(name string) []string {
 	if len(p.state.nodes) <= 1 || p.state.counters != nil {
 		return p.state.nodes
@@ -150,8 +151,8 @@ func (p *pool) nodesOfDevice(name string) []string {
 	return nil
 }
 
-// nodeOf returns the node of a slice. It returns "" if the slice is for several nodes or
-// selects nodes for each device.
+// nodeOf returns the node that alone can use a slice's devices. It returns "" if several
+// nodes can use them, or if the slice names nodes for each device.
 func nodeOf(slice *resourceapi.ResourceSlice) string {
 	if slice.Spec.NodeName == nil {
 		return ""

@@ -26,7 +26,8 @@ func inAllocatorOrder(pools map[poolKey]*pool) []*pool {
 	})
 }
 
-// devices lists the pool's devices from the chosen slices, in the order of the allocator.
+// devices returns the devices of those slices of the pool that chosen accepts, in the
+// order of the allocator.
 func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
 	var list []*device
 	for _, slice := range p.state.slices {
@@ -48,7 +49,8 @@ func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
 
 func everySlice(*resourceapi.ResourceSlice) bool { return true }
 
-// multiNodeDevices lists the devices of a usable pool that more than one node may use.
+// multiNodeDevices returns the devices of a pool that more than one node may use. It
+// returns none if the pool is incomplete or broken.
 func multiNodeDevices(p *pool) []*device {
 	if p.state.problem != "" {
 		return nil

@@ -9,14 +9,15 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// Reach describes the nodes on which several pods can use devices allocated once for all of
-// them.
+// Reach says on which nodes several pods can use devices that are allocated once for all
+// of these pods.
 type Reach struct {
-	// OneNode is true if devices of the request may be usable only on their own node. Then
-	// all pods must run on one node.
+	// OneNode is true if devices for the request may be usable only on their own node.
+	// Then all pods must run on one node.
 	OneNode bool
-	// NodeSets are the sets of nodes whose multi-node devices suffice for the request, in
-	// the allocator's order. It is empty with OneNode, and if no set has enough devices.
+	// NodeSets has the sets of nodes, in the allocator's order, for which there are
+	// enough devices that all nodes of the set can use. It is empty with OneNode, and if
+	// no set has enough devices.
 	NodeSets []NodeSet
 }
 
@@ -32,11 +33,11 @@ func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 }
 
 // Reach returns the nodes that can use the devices of a request. The view must have been
-// made with the request. Reach uses the request's least option.
+// made with the request. If the request has alternatives, the smallest demand counts.
 func (v *View) Reach(request *Request) Reach {
 	option := v.Least(request)
 	if len(option.Demands) == 0 {
-		return Reach{OneNode: len(option.PodLimits) > 0} // all devices of a kind are those of one node
+		return Reach{OneNode: len(option.PodLimits) > 0} // a request for all devices is for those of one node
 	}
 	for _, demand := range option.Demands {
 		if slices.ContainsFunc(demand.Kinds, func(kind int) bool { return v.localKinds[kind] }) {
@@ -53,8 +54,8 @@ func (v *View) Reach(request *Request) Reach {
 	return reach
 }
 
-// meets returns true if the devices for a set of nodes, together with the devices for all
-// nodes, suffice for each demand.
+// meets returns true if there are enough devices for each demand that all these nodes can
+// use: those for this set of nodes and those for all nodes.
 func (v *View) meets(nodes *multiNodeSlice, demands []DeviceDemand) bool {
 	for _, demand := range demands {
 		free := 0

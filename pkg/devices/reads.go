@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// readSet is the set of attributes that a CEL selector may read. Selectors may also read
-// driver, capacities and allowMultipleAllocations. It makes match results reusable: devices
-// with equal values for these attributes get the same result, although each has its own
-// UUID.
+// readSet is the set of device attributes that a CEL selector may read. Selectors may
+// also read the driver, capacities and allowMultipleAllocations. The set makes results of
+// selectors reusable: devices with equal values of these attributes get the same result,
+// although each has its own UUID.
 type readSet struct {
-	// everything is true if the expression may read any attribute. Then only devices with
+	// everything is true if the selector may read any attribute. Then only devices with
 	// equal attributes share results.
 	everything bool
 	attributes []string
@@ -57,8 +57,9 @@ func readsOf(expression string) readSet {
 	return reads
 }
 
-// mention parses one access that starts with the token `device` at position i. It returns
-// the attribute, or "" if the access reads none. ok is false if the form is not supported.
+// mention parses one access to a device's data that starts with the token `device` at
+// index i. It returns the attribute that it reads, or "" if it reads none. ok is false if
+// the form of the access is not supported.
 func mention(tokens []celToken, i int) (attribute string, ok bool) {
 	at := func(offset int) celToken {
 		if i+offset < 0 || i+offset >= len(tokens) {
@@ -82,10 +83,11 @@ func mention(tokens []celToken, i int) (attribute string, ok bool) {
 	return "", false
 }
 
-// entryName returns the entry of a domain's map that an access reads: the name after the
-// brackets, or before the word `in`. It returns false for a name that is called, since this
-// is a macro or function over the map, and for a literal that is part of a larger operand,
-// since it is not the whole key.
+// entryName returns the name of the attribute that an access reads, without the domain:
+// the name after the brackets, or before the word `in`. at returns the token at an offset
+// from the word `device`. entryName returns false for a name that is called, since this
+// is a macro or function over the map, and for a literal that is part of a larger
+// operand, since it is not the whole key.
 func entryName(at func(int) celToken) (string, bool) {
 	switch {
 	case at(6).is(".") && at(7).is("?") && at(8).identifier():
@@ -112,8 +114,8 @@ func (t celToken) identifier() bool {
 	return !t.literal && t.text != "" && isWordByte(t.text[0]) && (t.text[0] < '0' || t.text[0] > '9')
 }
 
-// tokenize splits an expression. It returns false if the expression has an unsupported
-// token.
+// tokenize splits a CEL expression into tokens. It returns false if the expression has an
+// unsupported token.
 func tokenize(expression string) ([]celToken, bool) {
 	var tokens []celToken
 	for i := 0; i < len(expression); {
@@ -150,8 +152,9 @@ func nextToken(text string) (celToken, int) {
 	return celToken{text: text[:1]}, 1
 }
 
-// plainLiteral reads a one-line string without escapes. It does not support triple quotes
-// and backslashes.
+// plainLiteral reads a string literal of one line without escapes at the start of text,
+// and its length. The length is 0 for triple quotes and backslashes, which are not
+// supported.
 func plainLiteral(text string) (celToken, int) {
 	quote := text[0]
 	if len(text) >= 3 && text[1] == quote && text[2] == quote {

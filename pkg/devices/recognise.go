@@ -3,8 +3,8 @@
 
 package devices
 
-// rdmaClasses are DeviceClasses of managed clouds for RDMA NICs. Attributes of their
-// devices do not matter.
+// rdmaClasses are the names of managed clouds' DeviceClasses for RDMA NICs. Their devices
+// count as such whatever their attributes are.
 var rdmaClasses = map[string]bool{
 	"efa.networking.k8s.aws": true,
 	"mrdma.google.com":       true,
@@ -23,8 +23,8 @@ func isGPU(d *device) bool {
 	return false
 }
 
-// pciDeviceEFA is Amazon's name for an Elastic Fabric Adapter. The selector of the class
-// efa.networking.k8s.aws uses it.
+// pciDeviceEFA is Amazon's name for an Elastic Fabric Adapter, a NIC with RDMA. The
+// selector of the DeviceClass efa.networking.k8s.aws uses it.
 const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
 
 // isRDMANIC returns true for a network interface with RDMA. On AKS, DRANET publishes

@@ -18,15 +18,16 @@ type Request struct {
 	// Key is equal for pods that request the same devices. It does not depend on the names
 	// of their claims.
 	Key string
-	// Pins are the node selectors of allocated claims. The pod must run on a node that
-	// matches all of them.
+	// Pins are the node selectors of the pod's allocated claims. The pod must run on a
+	// node that matches all of them.
 	Pins []*v1.NodeSelector
-	// SharedClaims are unallocated claims that were not made from a template for this pod.
-	// Other pods may use them too. They are allocated once, and the first pod determines
-	// the node.
+	// SharedClaims are unallocated claims that were not made from a template for this
+	// pod, so other pods may use them, too. Such a claim is allocated once, and the first
+	// pod determines the node.
 	SharedClaims []types.NamespacedName
-	// Extended are extended resources that devices provide. They are part of Options: omit
-	// them from the pod's plain resources.
+	// Extended has the extended resources of the pod that DRA devices provide, with their
+	// amounts. The request's options include them: omit them from the pod's plain
+	// resources.
 	Extended map[v1.ResourceName]int64
 	// RDMA is true if only RDMA NICs can meet one of its device requests.
 	RDMA bool
@@ -34,7 +35,7 @@ type Request struct {
 	Alternatives bool
 
 	options []requestOption
-	// relaxed is an option that is met whenever one of the options is met.
+	// relaxed is an option that can be met whenever one of options can be met.
 	relaxed requestOption
 }
 
@@ -44,23 +45,25 @@ type requestOption struct {
 	groups   []group
 }
 
-// deviceRequest is a number of devices. Each must satisfy one of the queries.
+// deviceRequest asks for count devices, each of which must satisfy one of the queries.
 type deviceRequest struct {
 	// name is "claim/request", or an extended resource's name.
 	name    string
 	queries []*deviceQuery
 	count   int
-	// all is true if the request is for every device of the node that satisfies the query.
+	// all is true if the request is for every device of the node that satisfies its
+	// query.
 	all bool
-	// plugin is the extended resource that a node's device plugin may serve instead, or "".
+	// plugin is the extended resource that a node's device plugin may serve instead of
+	// devices, or "".
 	plugin v1.ResourceName
-	// alternative is the subrequest's name if the device request is one of several
-	// alternatives.
+	// alternative is the name of the subrequest if the device request has alternatives
+	// (firstAvailable), or "".
 	alternative string
 }
 
-// group is a matchAttribute constraint: the devices of these requests share one value of
-// the attribute.
+// group is a matchAttribute constraint: the devices of these requests (indices in the
+// option) must have the same value of the attribute.
 type group struct {
 	attribute string
 	requests  []int
@@ -99,8 +102,8 @@ func optionsKey(options []requestOption) string {
 	return b.String()
 }
 
-// served lists, in order, the request's extended resources that the node's device plugins
-// serve.
+// served returns the extended resources of the request that the node's device plugins
+// serve, in the order of the request. plugin reports whether they serve a resource.
 func (r *Request) served(plugin func(v1.ResourceName) bool) []v1.ResourceName {
 	var names []v1.ResourceName
 	for i := range r.relaxed.requests {

@@ -25,10 +25,10 @@ type Classes interface {
 	GetDeviceClass(resource v1.ResourceName) *resourceapi.DeviceClass
 }
 
-// maxOptions is the maximum number of ways to pick one firstAvailable alternative for every
-// device request of a pod. A pod with more ways gets a single option, which has for each
-// device request the smallest demand among its alternatives. By it, more pods may seem to
-// fit a node than do; the stock Filter refuses the others.
+// maxOptions is the maximum number of ways to pick one firstAvailable alternative for
+// every device request of a pod. A pod with more ways gets a single option, which has for
+// each device request the smallest demand among its alternatives. More pods may then seem
+// to fit on a node than do; the stock Filter refuses the others.
 const maxOptions = 32
 
 // Request reads a pod's device requests from its claims and from extended resources that
@@ -49,24 +49,25 @@ func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, 
 	return r.finish(), nil
 }
 
-// requestReader reads one pod's request.
+// requestReader collects one pod's Request from its claims and extended resources.
 type requestReader struct {
 	inv     *Inventory
 	classes Classes
 	request Request
-	// parts are the device requests in order, each with its alternatives.
+	// parts has the device requests in order, each as the list of its alternatives.
 	parts [][]deviceRequest
-	// constraints refer to parts by index.
+	// constraints has the matchAttribute constraints. They refer to device requests by
+	// index in parts.
 	constraints []constraint
 }
 
-// constraint is a matchAttribute constraint over the parts of one claim.
+// constraint is a matchAttribute constraint over some device requests of one claim.
 type constraint struct {
 	attribute string
-	// names are those in the claim: "request" or "request/alternative". An empty list means
-	// all requests of the claim.
+	// names are the names of device requests in the claim: "request" or
+	// "request/alternative". An empty list means all requests of the claim.
 	names []string
-	// first and last are the range of the claim's parts.
+	// The claim's device requests are parts[first:last].
 	first, last int
 }
 
@@ -125,8 +126,8 @@ func leastCount(alternatives []deviceRequest) int {
 	return least
 }
 
-// deviceRequest reads one request of a claim as a list of alternatives. The list is empty
-// if the request has no devices that count.
+// deviceRequest reads one request of a claim as a list of alternatives, often only one.
+// The list is empty if the request is for admin access, which takes no device.
 func (r *requestReader) deviceRequest(claim string, from *resourceapi.DeviceRequest) ([]deviceRequest, error) {
 	name := claim + "/" + from.Name
 	switch {
@@ -188,9 +189,9 @@ func (r *requestReader) exact(name string, mode resourceapi.DeviceAllocationMode
 	return request, nil
 }
 
-// extended adds the pod's extended resources that have a DeviceClass. Nodes with a device
-// plugin for the resource use the plugin. On all other nodes the scheduler allocates
-// devices.
+// extended adds the pod's extended resources that have a DeviceClass as device requests.
+// Nodes with a device plugin for the resource use the plugin. On all other nodes the
+// scheduler allocates devices.
 func (r *requestReader) extended(pod *v1.Pod) error {
 	for _, name := range extendedNames(pod) {
 		class := r.classes.GetDeviceClass(name)
@@ -214,8 +215,8 @@ func (r *requestReader) extended(pod *v1.Pod) error {
 	return nil
 }
 
-// query returns the single value for equal queries. It compiles a new query. It returns an
-// error if a selector does not compile.
+// query returns the deviceQuery for what a request demands of a device. Equal demands
+// share one value, compiled once. It returns an error if a selector does not compile.
 func (inv *Inventory) query(spec *querySpec) (*deviceQuery, error) {
 	key := spec.key()
 	if cached, ok := inv.queries[key]; ok {
@@ -232,14 +233,16 @@ func (inv *Inventory) query(spec *querySpec) (*deviceQuery, error) {
 	return q, nil
 }
 
-// forgetQueries drops all queries and the layout. Requests held by callers keep their
-// queries. A view with such a request adds them to the new layout.
+// forgetQueries drops all cached queries and the layout that counts devices by them.
+// Requests held by callers keep their queries, and a View made with such a request adds
+// these to the new layout.
 func (inv *Inventory) forgetQueries() {
 	clear(inv.queries)
 	inv.layout = newLayout()
 }
 
-// finish turns parts and constraints into options.
+// finish turns the device requests and constraints into options: the ways to meet all of
+// them.
 func (r *requestReader) finish() Request {
 	if len(r.parts) == 0 {
 		return r.request
@@ -269,8 +272,9 @@ func (r *requestReader) finish() Request {
 	return r.request
 }
 
-// merge combines alternatives for one device each into one request: any device that
-// satisfies one of them meets the request.
+// merge returns the alternatives of a device request as one alternative if each is for
+// one device: any device that satisfies one of them then meets the request. index is the
+// request's index in parts.
 func (r *requestReader) merge(part []deviceRequest, index int) []deviceRequest {
 	for i := range part {
 		if part[i].count != 1 || part[i].all {
@@ -287,7 +291,8 @@ func (r *requestReader) merge(part []deviceRequest, index int) []deviceRequest {
 
 func isAlternative(name string) bool { return strings.Contains(name, "/") }
 
-// relax replaces alternatives with one request that is met whenever one of them is met.
+// relax replaces the alternatives of a device request with a single one that is met
+// whenever one of them is met.
 func relax(part []deviceRequest) []deviceRequest {
 	if len(part) <= 1 {
 		return part
@@ -302,7 +307,8 @@ func relax(part []deviceRequest) []deviceRequest {
 	return []deviceRequest{request}
 }
 
-// options lists every combination of alternatives, in the claims' order of preference.
+// options adds an option to the request for every combination of alternatives, in the
+// claims' order of preference. chosen has the alternatives chosen so far.
 func (r *requestReader) options(chosen []deviceRequest) {
 	if len(chosen) == len(r.parts) {
 		option := requestOption{requests: slices.Clone(chosen)}
@@ -319,7 +325,8 @@ func (r *requestReader) options(chosen []deviceRequest) {
 	}
 }
 
-// over returns the requests of an option to which the constraint applies.
+// over returns the constraint for an option: the indices of those requests of the option
+// to which it applies.
 func (c *constraint) over(requests []deviceRequest) group {
 	g := group{attribute: c.attribute}
 	for i := c.first; i < c.last; i++ {

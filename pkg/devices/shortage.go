@@ -11,11 +11,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// shortage returns a sentence that names a node's missing devices for a request. It returns
-// "" if counts do not exclude the node. It never excludes a node on which the stock
-// allocator finds devices: it treats shared counters as full, shared devices as unlimited,
-// and devices for several nodes as available. A request is short only if all its options
-// are short. The sentence describes the first option.
+// shortage returns a sentence that names the devices that a node lacks for a request. It
+// returns "" if counts do not exclude the node. It never excludes a node on which the
+// stock allocator finds devices: it treats shared counters as full, shared devices as
+// unlimited, and devices for several nodes as available. A request is short only if all
+// its options (ways to meet it) are short. The sentence describes the first option.
 func (c *contents) shortage(n *node, request *Request, served []v1.ResourceName) string {
 	var reason string
 	for i := range request.options {
@@ -30,14 +30,14 @@ func (c *contents) shortage(n *node, request *Request, served []v1.ResourceName)
 	return reason
 }
 
-// census counts a node's free devices for the requests of one option. Requests for the same
-// devices are one class.
+// census counts a node's free devices for the requests of one option (a way to meet a
+// pod's request). Requests for the same devices form a class.
 type census struct {
 	contents *contents
 	option   *requestOption
 	free     []*device
-	// classes are the different requests, by their queries. of is the class of each
-	// request, -1 if counts cannot limit it.
+	// classes has the queries of each class of requests. of has, by request, the index of
+	// its class, -1 if counts cannot limit the request. wanted is by class.
 	classes [][]*deviceQuery
 	wanted  []int
 	of      []int
@@ -69,8 +69,9 @@ func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
 	return class
 }
 
-// short returns the first shortage: of one class alone, of all classes together, or of the
-// classes that share an attribute's value. It returns "" if there is none.
+// short returns a sentence about the first shortage: of devices for one class of
+// requests, for all classes together, or for classes whose devices must share an
+// attribute's value. It returns "" if there is none.
 func (c *census) short() string {
 	if len(c.classes) == 0 {
 		return ""
@@ -93,8 +94,9 @@ func (c *census) short() string {
 	return c.shortOfValue()
 }
 
-// shortOfValue checks constraints: a number of equal constraints needs the devices of that
-// many values.
+// shortOfValue returns a sentence about matchAttribute constraints for which there are
+// too few devices with a common value, or "". Equal constraints compete: each needs
+// devices of its own.
 func (c *census) shortOfValue() string {
 	for _, p := range c.option.constraintLimits() {
 		classes := make([][]*deviceQuery, len(p.demands))
@@ -124,7 +126,8 @@ func (c *census) unbounded(queries []*deviceQuery) bool {
 	return !slices.ContainsFunc(c.classes, func(class []*deviceQuery) bool { return slices.Equal(class, queries) })
 }
 
-// byValue groups devices by an attribute. It omits devices without the attribute.
+// byValue groups devices by their value of an attribute. It omits devices without the
+// attribute.
 func byValue(devices []*device, attribute string) map[string][]*device {
 	groups := map[string][]*device{}
 	for _, d := range devices {
@@ -135,7 +138,8 @@ func byValue(devices []*device, attribute string) map[string][]*device {
 	return groups
 }
 
-// describe returns, as text, the devices that one constraint of the limit demands.
+// describe returns, as text, the devices that one matchAttribute constraint of the limit
+// demands.
 func (p *podLimit) describe() string {
 	parts := make([]string, len(p.demands))
 	for i := range p.demands {
@@ -144,8 +148,8 @@ func (p *podLimit) describe() string {
 	return strings.Join(parts, " and ")
 }
 
-// name returns the name of a class of requests: the extended resource, or the DeviceClass
-// of the first alternative.
+// name returns the name of a class of requests for sentences: the extended resource, or
+// the DeviceClass of the first alternative.
 func (c *census) name(class int) string {
 	request := &c.option.requests[slices.Index(c.of, class)]
 	if request.plugin != "" {
@@ -154,17 +158,18 @@ func (c *census) name(class int) string {
 	return "devices of class " + request.queries[0].class
 }
 
-// classCounts is the number of devices for each set of classes (mask) that they satisfy.
+// classCounts counts devices by the set of classes of requests that they satisfy. A set
+// is a mask with one bit for each class; supply has the number of devices for each mask.
 type classCounts struct {
 	masks  []uint64
 	supply []int
 }
 
-// unlimited is more shares than any pod requests.
+// unlimited is the count of a shared device: more shares than any pod requests.
 const unlimited = 1 << 20
 
-// maxCounted is the number of classes of requests in a mask. Further classes are not
-// limited.
+// maxCounted is the maximum number of classes of requests in a mask. Counts do not limit
+// further classes.
 const maxCounted = 64
 
 func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts {
@@ -189,7 +194,8 @@ func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts 
 	return t
 }
 
-// kinds lists the masks that contain the class.
+// kinds returns the indices of the masks (sets of classes of requests) that contain the
+// class.
 func (t *classCounts) kinds(class int) []int {
 	var kinds []int
 	for i, mask := range t.masks {
@@ -200,7 +206,8 @@ func (t *classCounts) kinds(class int) []int {
 	return kinds
 }
 
-// found returns the number of devices for a class alone.
+// found returns the number of devices that satisfy a class of requests, as if it were
+// alone.
 func (t *classCounts) found(class int) int {
 	sum := 0
 	for _, kind := range t.kinds(class) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// signature is the set of a query table's queries that a device satisfies: a byte of
-// recognition flags, then one bit for each query. Devices with equal signatures are
+// signature says which queries of a query table a device satisfies: a byte of flags for
+// GPUs and RDMA NICs, then one bit for each query. Devices with equal signatures are
 // interchangeable for every request of the table.
 type signature string
 
@@ -22,22 +22,24 @@ const (
 func (s signature) gpu() bool  { return s[0]&flagGPU != 0 }
 func (s signature) rdma() bool { return s[0]&flagRDMA != 0 }
 
-// matchesAny returns true if some query is satisfied. Other devices count only if they are
-// GPUs or RDMA NICs.
+// matchesAny returns true if devices with the signature satisfy some query. Other devices
+// count only if they are GPUs or RDMA NICs.
 func (s signature) matchesAny() bool { return strings.Trim(string(s[1:]), "\x00") != "" }
 
-// counted returns true if the device counts.
+// counted returns true if devices with the signature count: they satisfy some query, or
+// are GPUs or RDMA NICs.
 func (s signature) counted() bool { return s[0] != 0 || s.matchesAny() }
 
 func (s signature) has(query int) bool { return s[1+query/8]&(1<<(query%8)) != 0 }
 
-// queryTable numbers the queries of a layout. Queries are only added.
+// queryTable numbers the queries (demands on a device) of a layout. Queries are only
+// added.
 type queryTable struct {
 	queries []*deviceQuery
 	column  map[string]int
 }
 
-// add adds a query. It returns false if the table already has it.
+// add gives a query the next number. It returns false if the table already has the query.
 func (t *queryTable) add(q *deviceQuery) bool {
 	if _, added := t.column[q.key]; added {
 		return false
@@ -47,7 +49,8 @@ func (t *queryTable) add(q *deviceQuery) bool {
 	return true
 }
 
-// signatureOf extends a device's signature, "" for none yet, to all queries of the table.
+// signatureOf returns the signature of a device for all queries of the table. cached is
+// its signature for the first columns queries, "" if there is none yet.
 func (t *queryTable) signatureOf(d *device, cached signature, columns int) signature {
 	bits := make([]byte, 1+(len(t.queries)+7)/8)
 	copy(bits, cached)
@@ -65,7 +68,8 @@ func (t *queryTable) signatureOf(d *device, cached signature, columns int) signa
 	return signature(bits)
 }
 
-// distinctSignatures sorts the counted signatures and drops duplicates.
+// distinctSignatures returns the signatures of devices that count, sorted and without
+// duplicates.
 func distinctSignatures(all iter.Seq[signature]) []signature {
 	distinct := slices.Compact(slices.Sorted(all))
 	return slices.DeleteFunc(distinct, func(s signature) bool { return !s.counted() })

@@ -10,19 +10,19 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// View is a frozen copy of the inventory for a planner, counted by kinds. The kinds are
-// fine enough for every request in use. For a single request they may be finer than
-// necessary; the sums are the same.
+// View is a frozen copy of the inventory for a planner. It counts devices by kind:
+// devices of a kind are interchangeable for every request in use. For a single request
+// kinds may be finer than necessary; the sums are the same.
 type View struct {
-	// Layout is equal for views with the same Kinds and PodLimits. In such views counts with
-	// equal Revision are equal.
+	// Layout is equal for views with the same Kinds and PodLimits. If it is equal, counts
+	// of a node with equal NodeDevices.Revision are equal.
 	Layout uint64
 	// Revision is the inventory's revision when the view was made.
 	Revision uint64
 	Kinds    []Kind
-	// PodLimits name the pod limits beyond counts of devices: a request for all devices of
-	// the node, or for devices that have an attribute in common. Every pod with such a
-	// request uses one permit.
+	// PodLimits has the names of limits beyond counts of devices: on pods that request
+	// all devices of the node, or devices that have an attribute in common. Every pod
+	// with such a request counts once for the limit.
 	PodLimits []string
 
 	plugin       map[v1.ResourceName]int
@@ -30,18 +30,19 @@ type View struct {
 	nodes        frozen
 	multiNode    []multiNodeSlice
 	hasMultiNode bool
-	// localKinds is, by kind, true if some devices of the kind belong to one node.
+	// localKinds reports, by kind, whether some devices of the kind belong to a single
+	// node.
 	localKinds []bool
-	// limitsElsewhere is for nodes without devices of their own: by index of PodLimits, the
-	// number of pods with such a request that the node admits.
+	// limitsElsewhere has, by index in PodLimits, the number of pods with such a request
+	// that a node without devices of its own admits.
 	limitsElsewhere []int
 	options         map[string][]Option
 	relaxed         map[string]Option
 	problems        []string
 }
 
-// View freezes the inventory for planners. Its kinds are fine enough for these requests and
-// for those of recent views.
+// View freezes the inventory for planners. Its kinds (sets of interchangeable devices)
+// are fine enough for these requests and for those of recent views.
 func (inv *Inventory) View(requests ...Request) *View {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -87,18 +88,19 @@ func (v *View) add(l *layout, request *Request) {
 // It has several options only if firstAvailable alternatives differ in number.
 func (v *View) Options(request *Request) []Option { return v.options[request.Key] }
 
-// Least returns an option that is met whenever one of Options is met. If there is only one
-// option, Least returns it.
+// Least returns an option that can be met whenever one of Options can be met: if there
+// are several, the smallest demand of each alternative. If there is only one option,
+// Least returns it.
 func (v *View) Least(request *Request) Option { return v.relaxed[request.Key] }
 
-// Problems returns sentences about selectors that failed on devices. Those devices do not
-// count.
+// Problems returns sentences about selectors that failed on some devices. These devices
+// do not count for the selectors' requests.
 func (v *View) Problems() []string { return v.problems }
 
-// Node returns the devices of a node. plugin is the free amount of each extended resource
-// of the node's device plugins; it may be nil. On a node with both, devices and plugin add
-// up, though the stock scheduler takes extended resources only from the plugin there. Node
-// returns an error if a node selector is invalid.
+// Node returns the devices of a node. plugin has the free amount of each extended
+// resource of the node's device plugins; it may be nil. On a node with both, devices and
+// plugin amounts add up, though the stock scheduler takes extended resources only from
+// the plugin there. Node returns an error if a node selector is invalid.
 func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevices, error) {
 	counts := v.nodeCounts(node.Name)
 	if len(v.multiNode) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
@@ -127,7 +129,8 @@ func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevice
 	return counts, nil
 }
 
-// NodeRevision returns the Revision of the node's counts in this view.
+// NodeRevision returns NodeDevices.Revision of a node in this view, 0 for a node without
+// devices of its own.
 func (v *View) NodeRevision(name string) uint64 {
 	if i, ok := v.index[name]; ok && v.nodes.at(i) != nil {
 		return v.nodes.at(i).Revision
@@ -135,7 +138,8 @@ func (v *View) NodeRevision(name string) uint64 {
 	return 0
 }
 
-// nodeCounts returns the devices that only this node can use.
+// nodeCounts returns the devices that only this node can use. A node without such devices
+// has one empty unit.
 func (v *View) nodeCounts(name string) NodeDevices {
 	if i, ok := v.index[name]; ok && v.nodes.at(i) != nil {
 		return *v.nodes.at(i)
@@ -148,7 +152,8 @@ func (v *View) nodeCounts(name string) NodeDevices {
 // any node may change when View.Revision changes, even if its NodeRevision does not.
 func (v *View) MultiNode() bool { return v.hasMultiNode }
 
-// layoutFor returns a layout that covers the requests.
+// layoutFor returns the layout, a division of the devices into kinds, with the queries of
+// these requests added. It starts a new layout if the old one has too many queries.
 func (inv *Inventory) layoutFor(requests []Request) *layout {
 	if len(inv.layout.queries) >= maxQueries || len(inv.layout.podLimits) >= maxQueries {
 		inv.layout = newLayout()
@@ -159,10 +164,10 @@ func (inv *Inventory) layoutFor(requests []Request) *layout {
 	return inv.layout
 }
 
-// layoutNumber returns the number of the view's layout. The number increases when kinds or
-// pod limits differ from those of the last view. It also increases when the first device
-// for several nodes appears or the last one disappears: a different revision then shows the
-// changes.
+// layoutNumber returns the number of the layout for a new View. The number increases when
+// kinds or pod limits differ from those of the last View. It also increases when the
+// first device for several nodes appears or the last one disappears: a different number
+// then shows the changes.
 func (inv *Inventory) layoutNumber(l *layout) uint64 {
 	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
 	last := &inv.shown

@@ -12,13 +12,14 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// A member whose claims have requests with alternatives (firstAvailable) may be given any
-// of them. The planner chooses: its role has the first way to meet all requests, and a
-// further role of the planner stands for each other way. The allocator is then shown only
-// what the planner chose, see pkg/plugins/draaware.
+// A member's resource claim may have requests with alternatives (firstAvailable in DRA)
+// and be given any of them. The planner chooses: the member's role has the first way to
+// meet all requests, and one further role of the planner stands for each other way.
+// pkg/plugins/draaware then shows the DRA allocator only the chosen alternatives.
 
-// addAlternatives adds the planner's roles that stand for alternatives. needs are those of
-// the roles so far.
+// addAlternatives adds, for each role whose members have requests with alternatives
+// (firstAvailable), a role of the planner for each other way to meet the requests. needs
+// has the need of each role so far.
 func (b *builder) addAlternatives(needs []cluster.PodNeed) {
 	for i := range needs {
 		ways := needs[i].Alternatives
@@ -42,8 +43,9 @@ func (b *builder) addAlternatives(needs []cluster.PodNeed) {
 	}
 }
 
-// choose gives the role the need of one way to choose subrequests, and what the filters
-// have refused to members with it.
+// choose gives the role the need of one way to meet requests with alternatives. It also
+// limits the role on nodes where the filters have refused members with these
+// alternatives.
 func (r *roleInput) choose(request *gangs.Request, members []gangs.Member, way cluster.Alternative) {
 	most := r.Need.PerNode
 	r.Need, r.RDMA, r.subrequests, r.asks = way.Need, way.RDMA, way.Subrequests, way.Asks
@@ -63,8 +65,9 @@ func (r *roleInput) choose(request *gangs.Request, members []gangs.Member, way c
 	}
 }
 
-// describeAlternative returns the end of a refusal of members with alternatives: what the
-// members ask for that found no room.
+// describeAlternative returns the end of a refusal of members with alternatives
+// (firstAvailable): the devices that the role without room asks for. It returns "" for
+// other refusals.
 func describeAlternative(decision *plan.Decision, roles []roleInput) string {
 	for _, reason := range decision.Reasons {
 		for i := range roles {

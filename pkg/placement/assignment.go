@@ -14,7 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// assignment converts the planner's answer from member names to pods.
+// assignment converts the planner's answer, which has names of members, to an Assignment
+// by pod UID.
 func (p *planInput) assignment(found *answer) gangs.Assignment {
 	a := gangs.Assignment{
 		Nodes:     map[types.UID]string{},
@@ -48,15 +49,15 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 	return a
 }
 
-// assignRole adds the members of a role of the planner, under the gang's name of the
-// role.
+// assignRole adds the members of one of the planner's roles to the assignment, under the
+// name that the role has in the gang. input is the role before planning.
 func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *roleInput) {
 	name := input.base
 	a.Short[name] += role.Min
 	for i, m := range role.Members {
 		pod := p.pending[m.Name]
 		if pod == nil {
-			a.Short[name]-- // it has a node already and counts for the quorum
+			a.Short[name]-- // the member has a node already and counts for the quorum
 			continue
 		}
 		a.Roles[pod.UID] = gangs.RoleSignature{Role: name, Signature: input.members[i].Signature}
@@ -67,8 +68,9 @@ func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *role
 	}
 }
 
-// assignAlternatives replaces what assignRole has set for members that the planner gave the
-// need of an alternative, and adds the subrequests that it chose.
+// assignAlternatives corrects the assignment for members whose requests have alternatives
+// (firstAvailable): their need is that of the chosen alternatives. It adds the
+// subrequests that the planner chose.
 func (p *planInput) assignAlternatives(a *gangs.Assignment, found *answer) {
 	if !slices.ContainsFunc(p.roles, func(r roleInput) bool { return r.subrequests != "" }) {
 		return
@@ -86,8 +88,8 @@ func (p *planInput) assignAlternatives(a *gangs.Assignment, found *answer) {
 	}
 }
 
-// surplus returns the sentence about members beyond the quorum without a node, or "" if all
-// have a node.
+// surplus returns the sentence about members beyond the gang's quorum that got no node,
+// or "" if all members have a node.
 func surplus(gang *gangs.Gang, decision *plan.Decision) string {
 	if decision.Unplaced == 0 {
 		return ""

@@ -19,20 +19,21 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// attachLimits are the limits of CSI drivers on how many volumes a node attaches, counted
-// as the stock plugin NodeVolumeLimits counts them.
+// attachLimits has the limits of CSI drivers on how many volumes a node attaches, counted
+// in the same way as by the stock plugin NodeVolumeLimits.
 type attachLimits struct {
-	// attachable is how many more volumes a node attaches, by driver and node name. It has only
-	// drivers of the gang's volumes, and nodes that limit them.
+	// attachable has, by driver and node name, how many more volumes the node attaches.
+	// It has only drivers of the gang's volumes, and only nodes that limit these drivers.
 	attachable map[string]map[string]int
-	// running has the volumes of the pods on the nodes with limits, by node name.
+	// running has, by name of a node with limits, the volumes of the pods on the node.
 	running map[string]sets.Set[mount]
-	// shared are the volumes of several members, or of a member and a running pod.
+	// shared has the volumes that several members use, or a member and a running pod.
 	shared sets.Set[mount]
 }
 
-// mountOf returns the volume that a driver attaches for a claim. A claim without a volume
-// gets one of the driver that is its class's provisioner.
+// mountOf returns the volume that a CSI driver attaches for a claim. For a claim without
+// a volume it returns the volume that the provisioner of the claim's class would create.
+// The second result is false if no driver attaches a volume.
 func (r *volumeReader) mountOf(claim *v1.PersistentVolumeClaim, bound *v1.PersistentVolume) (mount, bool) {
 	if claim.Spec.VolumeName != "" && bound != nil {
 		if bound.Spec.CSI == nil {
@@ -47,8 +48,9 @@ func (r *volumeReader) mountOf(claim *v1.PersistentVolumeClaim, bound *v1.Persis
 	return mount{class.Provisioner, claim.Namespace + "/" + claim.Name}, true
 }
 
-// readAttachLimits reads the limits of the drivers of the gang's volumes. Members with
-// different numbers of such volumes, or with different shared volumes, differ.
+// readAttachLimits reads the attach limits of the CSI drivers of the gang's volumes. It
+// marks members with different numbers of such volumes, or with different shared volumes,
+// as different for the planner.
 func (r *volumeReader) readAttachLimits(request *gangs.Request, nodes []fwk.NodeInfo) {
 	users := map[mount]int{}
 	drivers := sets.New[string]()
@@ -82,7 +84,7 @@ func (r *volumeReader) readAttachLimits(request *gangs.Request, nodes []fwk.Node
 	}
 }
 
-// readFree reads how many volumes of the drivers the nodes attach.
+// readFree reads how many volumes of these CSI drivers each node attaches at most.
 func (r *volumeReader) readFree(drivers sets.Set[string], nodes []fwk.NodeInfo) {
 	limits := map[string]map[string]int{}
 	for _, info := range nodes {
@@ -107,8 +109,9 @@ func (r *volumeReader) readFree(drivers sets.Set[string], nodes []fwk.NodeInfo) 
 	r.attachable = limits
 }
 
-// countRunning takes the volumes of the pods on nodes from what is free there, and finds
-// the volumes that are shared. users counts the members that have a volume.
+// countRunning subtracts the volumes of running pods from what each node may still
+// attach, and finds the volumes that are shared. users has the number of members with a
+// volume.
 func (r *volumeReader) countRunning(request *gangs.Request, nodes []fwk.NodeInfo, users map[mount]int) {
 	members := sets.New[types.UID]()
 	for i := range request.Members {
@@ -140,7 +143,7 @@ func (r *volumeReader) countRunning(request *gangs.Request, nodes []fwk.NodeInfo
 	}
 }
 
-// limits reports whether a node limits one of the drivers.
+// limits reports whether a node limits the attachments of one of the CSI drivers.
 func (a *attachLimits) limits(node string) bool {
 	for _, nodes := range a.attachable {
 		if _, limited := nodes[node]; limited {
@@ -150,14 +153,14 @@ func (a *attachLimits) limits(node string) bool {
 	return false
 }
 
-// take takes one volume of a driver from what is free on a node.
+// take subtracts one volume of a CSI driver from what a node may still attach.
 func (a *attachLimits) take(driver, node string) {
 	if left, limited := a.attachable[driver][node]; limited {
 		a.attachable[driver][node] = left - 1
 	}
 }
 
-// mountsOf returns the volumes of a running pod that drivers attach.
+// mountsOf returns the volumes of a running pod that CSI drivers attach to its node.
 func (r *volumeReader) mountsOf(pod *v1.Pod) []mount {
 	var mounts []mount
 	for i := range pod.Spec.Volumes {
@@ -182,8 +185,8 @@ func (r *volumeReader) mountsOf(pod *v1.Pod) []mount {
 	return mounts
 }
 
-// countAttachments takes the volumes that are attached to nodes without a pod there that
-// uses them.
+// countAttachments subtracts volumes that are attached to a node, without a pod there
+// that uses them, from what the node may still attach.
 func (r *volumeReader) countAttachments() {
 	attachments, err := r.source.ListAttachments()
 	if err != nil {
@@ -210,7 +213,7 @@ func (r *volumeReader) countAttachments() {
 	}
 }
 
-// nodeLimits returns the attach limits for the planner.
+// nodeLimits returns the attach limits of CSI drivers as the planner's node limits.
 func (r *volumeReader) nodeLimits(roles []roleInput) []plan.NodeLimit {
 	var limits []plan.NodeLimit
 	for _, driver := range slices.Sorted(maps.Keys(r.attachable)) {

@@ -15,26 +15,28 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// planInput is a gang converted to the planner's types.
+// planInput is a gang in the planner's types, with what is needed to convert the answer.
 type planInput struct {
-	// gang has every field but Roles. The planner's roles are in roles.
+	// gang has every field but Roles: these are in roles until the planner runs.
 	gang  plan.Gang
 	roles []roleInput
 	// pending maps the name of each member without a node to its pod.
 	pending   map[string]*v1.Pod
 	alignment gangs.Alignment
-	// zones limit the users of one shared claim. colocated are the shared claims that keep
-	// their users on one node.
+	// zones are the sets of nodes that can use the devices of one shared claim. colocated
+	// has the shared claims whose devices only one node can use, which keep members on
+	// one node.
 	zones     claimZones
 	colocated []string
-	// exclusive is the end of a refusal about claims that one member can use.
+	// exclusive is the end of a refusal about claims that only one pod can use at a time.
 	exclusive string
-	// roleOfGroup is the gang's name of a role, by the planner's group that holds the parts
-	// of the role and has its minimum.
+	// roleOfGroup has, by name of a planner's group that replaces a role and has its
+	// minimum, the gang's name of the role. The members of the role differ and are in
+	// several roles of this group.
 	roleOfGroup map[string]string
 }
 
-// planGang returns the gang as the planner's input.
+// planGang returns the gang with its roles, as the planner takes it.
 func (p *planInput) planGang() plan.Gang {
 	gang := p.gang
 	for i := range p.roles {
@@ -43,7 +45,7 @@ func (p *planInput) planGang() plan.Gang {
 	return gang
 }
 
-// builder converts one request to a planInput.
+// builder converts one request to a planInput, the gang in the planner's types.
 type builder struct {
 	planInput
 	request *gangs.Request
@@ -53,7 +55,7 @@ type builder struct {
 	terms   *podTerms
 }
 
-// build writes a request in the planner's terms. It returns a sentence if the gang's
+// build converts a request to the planner's types. It returns a sentence if the gang's
 // alignment, or what a member needs, cannot be understood.
 func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, volumes Volumes) (*planInput, string) {
 	key := request.Gang.Key
@@ -64,14 +66,14 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	request = signed(request)
 	b := &builder{request: request, cache: cache, nodes: nodes, volumes: readVolumes(volumes, request, nodes), terms: readPodTerms(request)}
 	b.alignment = alignment
-	// 1. Read the topology constraints, the roles, and the members without a node.
+	// 1. Read the gang's topology constraints, its roles, and its members without a node.
 	b.readGang()
-	// 2. Members that differ are roles of their own, and one member owns each claim that
-	// whole roles share.
+	// 2. Members of a role that differ become roles of their own. Of the members of whole
+	// roles that share a claim, one becomes the role that owns the claim.
 	shared, claims := findSharedClaims(request, b.roles, cache)
 	b.roles = b.splitter().splitRoles(b.roles, shared)
 	b.roles = splitClaimOwners(b.roles, shared, claims)
-	// 3. Read the needs of a member of each role and of each shared claim.
+	// 3. Read the need of a member of each role, and the need for each shared claim.
 	needs, err := cache.Read(b.podsToRead(claims))
 	if err != nil {
 		return nil, key.Messagef("%v", err)
@@ -80,7 +82,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	if err := b.setNeeds(own); err != nil {
 		return nil, key.Messagef("%v", err)
 	}
-	// 4. Which nodes the members may use, and what they ask of each other.
+	// 4. Set which nodes the members may use, and the rules between members.
 	limitNodes(b.roles, b.volumes, nodes)
 	b.gang.Pools = append(b.volumes.pools(b.roles, nodes), b.volumes.exclusivePools(b.roles)...)
 	b.exclusive = b.volumes.describeExclusive()
@@ -88,9 +90,9 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 	rules := ruleWriter{roles: b.roles, terms: b.terms, cache: cache, nodes: nodes, gang: &b.gang}
 	rules.write()
 	rules.addJointClaims(b.volumes)
-	// 5. Members with alternatives choose among needs.
+	// 5. Add a role for each alternative (firstAvailable) among the members' requests.
 	b.addAlternatives(own)
-	// 6. The users of shared claims stay where the devices can be used.
+	// 6. Keep the members with shared claims on nodes that can use the claims' devices.
 	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&ofClaims[i]) })
 	return &b.planInput, ""
 }
@@ -103,7 +105,8 @@ func (b *builder) splitter() *splitter {
 	}
 }
 
-// readGang reads all of the request that needs no pod's claims.
+// readGang reads the topology constraints, roles and pending members of the request. It
+// reads no claims.
 func (b *builder) readGang() {
 	wishes := newConstraints(b.request.Gang, b.cache)
 	b.gang = plan.Gang{
@@ -136,8 +139,8 @@ func (b *builder) podsToRead(claims []sharedClaim) []*v1.Pod {
 	return pods
 }
 
-// setNeeds sets the needs of each role's members. It sets the node of members whose claims
-// already have devices.
+// setNeeds sets the need of each role's members. If claims of a member already have
+// devices, it sets the member's node.
 func (b *builder) setNeeds(needs []cluster.PodNeed) error {
 	for i := range b.roles {
 		role := &b.roles[i]
@@ -150,7 +153,7 @@ func (b *builder) setNeeds(needs []cluster.PodNeed) error {
 	return nil
 }
 
-// pin sets the node of members whose claims already have devices there.
+// pin sets the node of each member of a role whose claims already have devices of a node.
 func (b *builder) pin(role *roleInput) error {
 	for i := range role.Members {
 		pod := b.pending[role.Members[i].Name]
@@ -166,9 +169,10 @@ func (b *builder) pin(role *roleInput) error {
 	return nil
 }
 
-// confine confines the users of each shared claim to nodes that can use its devices. reach
-// returns these nodes. Only the first claim with zones is planned for. The stock filters
-// check the others.
+// confine keeps the members with a shared claim on nodes that can use the claim's
+// devices. reach returns these nodes for the claim with an index. Among claims with
+// devices for several nodes only the first is planned for. The stock filters check the
+// others.
 func (p *planInput) confine(claims []sharedClaim, reach func(claim int) devices.Reach) {
 	var colocations []colocation
 	for i, claim := range claims {

@@ -9,9 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// splitClaimOwners splits the claim owner off each role that has one, and appends the new
-// roles. shared are all claims that several members have. claims are the claims that whole
-// roles share.
+// splitClaimOwners makes one member of a role the owner of each claim that all members of
+// the role share: the member becomes a role of its own whose need includes the claim's
+// devices. It appends these roles. shared has all claims of several members, claims those
+// that whole roles share.
 func splitClaimOwners(roles []roleInput, shared sets.Set[string], claims []sharedClaim) []roleInput {
 	for i := range roles {
 		var owned []string
@@ -33,8 +34,8 @@ func splitClaimOwners(roles []roleInput, shared sets.Set[string], claims []share
 	return roles
 }
 
-// splitOwner removes the first member from the role. It returns the member as a role of its
-// own that owns the claims.
+// splitOwner removes the first member from the role and returns it as a role of its own
+// that owns the claims: its need will include their devices.
 func (r *roleInput) splitOwner(claims []string) roleInput {
 	owner := *r
 	owner.ownsClaims, owner.Name = true, r.Name+" with resource claims "+strings.Join(claims, ", ")

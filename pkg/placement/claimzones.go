@@ -14,20 +14,21 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// maxZones is the maximum number of zones planned for a claim. Each zone costs a plan.
+// maxZones is the maximum number of zones planned for a shared claim. A zone is a set of
+// nodes that can use the claim's devices. Each zone costs a plan.
 const maxZones = 8
 
-// claimZones are the zones of a shared claim with devices that several nodes, but not all
-// nodes, can use. All its users must be on nodes of one zone. The zero value has no claim
-// and limits nothing.
+// claimZones has the zones of a shared claim: the sets of nodes (several, but not all
+// nodes) that can use its devices. All members with the claim must be on nodes of one
+// zone. The zero value has no claim and limits nothing.
 type claimZones struct {
 	claim string
-	// roles are the planner's names of the roles that use the claim.
+	// roles has the planner's names of the roles whose members use the claim.
 	roles sets.Set[string]
 	zones []devices.NodeSet
 }
 
-// limiting reports whether the node sets exclude some nodes.
+// limiting reports whether there are node sets and none of them contains all nodes.
 func limiting(zones []devices.NodeSet) bool {
 	return len(zones) > 0 && !slices.ContainsFunc(zones, devices.NodeSet.AllNodes)
 }
@@ -42,8 +43,9 @@ func newClaimZones(claim sharedClaim, zones []devices.NodeSet, roles []roleInput
 	return z
 }
 
-// best runs the planner once for each zone and returns the best answer. If the gang fits in
-// no zone, it also returns a sentence.
+// best runs the planner once for each zone (a set of nodes that can use the claim's
+// devices) and returns the best answer. If the gang fits in no zone, it also returns a
+// sentence.
 func (z *claimZones) best(p *planner, gang plan.Gang, nodes []fwk.NodeInfo) (answer, string, error) {
 	if z.claim == "" {
 		return p.best(gang), "", nil
@@ -66,8 +68,8 @@ func (z *claimZones) best(p *planner, gang plan.Gang, nodes []fwk.NodeInfo) (ans
 	return best, z.refusal(&best.decision, size), nil
 }
 
-// refusal returns the sentence for a gang with too few members that fit while the users of
-// the claim are on the nodes of one zone. size is the number of these nodes.
+// refusal returns the sentence for a gang that does not fit while the members with the
+// claim are on the nodes of one zone. size is the number of these nodes.
 func (z *claimZones) refusal(decision *plan.Decision, size int) string {
 	found, wanted := 0, decision.Wanted
 	if len(decision.Reasons) > 0 {
@@ -85,7 +87,8 @@ func nodeCount(n int) string {
 	return fmt.Sprintf("%d nodes", n)
 }
 
-// divide returns the names of the nodes outside the zone and the number of nodes inside.
+// divide returns the names of the nodes outside the zone (a set of nodes) and the number
+// of nodes inside.
 func divide(zone devices.NodeSet, nodes []fwk.NodeInfo) (outside []string, inside int, err error) {
 	for _, info := range nodes {
 		if info.Node() == nil {

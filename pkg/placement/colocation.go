@@ -13,16 +13,16 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// colocation is a set of roles whose members must be on one node, because their shared
-// claims have devices that only that node can use.
+// colocation is a set of roles whose members must be on one node, because they share
+// claims whose devices only one node can use.
 type colocation struct {
 	claims []string
-	// roles are the gang's names of the roles.
+	// roles has the names of the roles in the gang.
 	roles sets.Set[string]
 }
 
-// merge adds a claim to the colocations. It merges all colocations that have a role in
-// common with the claim.
+// merge adds a shared claim whose devices only one node can use. It merges all
+// colocations (roles that must be on one node) that have a role in common with the claim.
 func merge(colocations []colocation, claim sharedClaim) []colocation {
 	merged := colocation{claims: []string{claim.name}, roles: sets.New(claim.roles...)}
 	var disjoint []colocation
@@ -36,9 +36,9 @@ func merge(colocations []colocation, claim sharedClaim) []colocation {
 	return append(disjoint, merged)
 }
 
-// apply requires one node for the roles. If they are the whole gang, the gang requires one
-// node. Otherwise they become a new group inside their common group. apply returns false if
-// they have no common group.
+// apply requires one node for all members of the colocation's roles. If these are all
+// roles of the gang, the gang requires one node. Otherwise they become a new group inside
+// their common group. apply returns false if they have no common group.
 func (c *colocation) apply(gang *plan.Gang, roles []roleInput) bool {
 	group, all, common := c.scope(roles)
 	switch {
@@ -59,8 +59,8 @@ func (c *colocation) apply(gang *plan.Gang, roles []roleInput) bool {
 	return true
 }
 
-// scope returns the common group of the roles. all reports whether they are all roles of
-// the gang. common is false if they have no common group.
+// scope returns the group that all roles of the colocation are in. all reports whether
+// these are all roles of the gang. common is false if they are in different groups.
 func (c *colocation) scope(roles []roleInput) (group string, all, common bool) {
 	all, common = true, true
 	found := false
@@ -75,8 +75,9 @@ func (c *colocation) scope(roles []roleInput) (group string, all, common bool) {
 	return group, all, common
 }
 
-// leaveRoomForOwners reserves room for a claim owner on the nodes of its role's other
-// members. The owner is on the same node.
+// leaveRoomForOwners leaves room for a claim owner (a member split off its role, whose
+// need has the devices of shared claims) on the nodes of the role's other members: the
+// owner will be on the same node.
 func (c *colocation) leaveRoomForOwners(roles []roleInput) {
 	for o := range roles {
 		if !roles[o].ownsClaims || !c.roles.Has(roles[o].base) {
@@ -95,7 +96,8 @@ func (c *colocation) leaveRoomForOwners(roles []roleInput) {
 	}
 }
 
-// describeColocated returns the end of a refusal: the claims that keep members on one node.
+// describeColocated returns the end of a refusal: the shared claims that keep members on
+// one node. It returns "" without such claims.
 func describeColocated(claims []string) string {
 	if len(claims) == 0 {
 		return ""

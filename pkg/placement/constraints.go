@@ -13,22 +13,25 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// innerSuffix is appended to the name of a group to name the group inside it.
+// innerSuffix is appended to the name of a gang's group to name the planner's group
+// inside it, which requires a second level.
 const innerSuffix = "/within"
 
-// constraints are the topology constraints of a gang and its groups as the planner's
-// groups. A scope may require one domain of a level and one value of a node label. The
-// planner has one required level for each group, so such a scope becomes two groups, one
-// inside the other.
+// constraints are the topology constraints of a gang and its groups, written as groups of
+// the planner. The gang, or a group, may require one domain of a level and also one value
+// of a node label. The planner has one required level for each group, so two groups, one
+// inside the other, then replace the group.
 type constraints struct {
 	required, preferred string
 	minGroups           int
 	groups              []plan.Group
-	// inner maps the name of a gang's group to the planner's group for its direct members.
+	// inner has, by name of a gang's group, the name of the planner's group for the roles
+	// and groups directly in it.
 	inner map[string]string
 }
 
-// newConstraints reads the constraints of a gang. Parents must come before their children.
+// newConstraints reads the topology constraints of a gang and its groups. Each group must
+// come after its parent.
 func newConstraints(gang gangs.Gang, cache *cluster.Cache) constraints {
 	outer, inner := requiredLevels(gang.Topology, cache)
 	c := constraints{required: outer, preferred: gang.Topology.Preferred, minGroups: gang.MinGroups, inner: map[string]string{}}
@@ -58,8 +61,8 @@ func (c *constraints) addGroup(group gangs.Group, cache *cluster.Cache) {
 	c.groups = append(c.groups, outer, within)
 }
 
-// requiredLevels returns the levels that a scope requires. One domain of each must hold the
-// scope. inner is "" if there is only one.
+// requiredLevels returns the one or two levels that a topology constraint requires: one
+// domain of each must hold the members. inner is "" if there is only one.
 func requiredLevels(t gangs.Topology, cache *cluster.Cache) (outer, inner string) {
 	label := cache.LevelOf(t.RequiredLabel)
 	if t.RequiredLabel == "" || label == t.Required {

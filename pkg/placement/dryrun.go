@@ -19,28 +19,30 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// dryRuns runs the stock filters for the roles of one gang during planning. It keeps the
-// PreFilter state of one pod of each role, created on first use.
+// dryRuns runs the stock filters for the roles of one gang during planning. For each role
+// it keeps the PreFilter state of one pod, created when the planner first needs it.
 type dryRuns struct {
 	ctx    context.Context
 	handle fwk.Handle
-	// roles is indexed like the planner's roles.
+	// roles has an entry for each of the planner's roles, with the same index.
 	roles []*dryRun
-	// err is the first error other than a refusal. It ends the plan.
+	// err is the first error of a plugin that is not a refusal. It ends the plan.
 	err error
 }
 
-// dryRun has the stock plugins' state and refusals for one role.
+// dryRun has the PreFilter state and the refusals of the stock plugins for one role of
+// the planner.
 type dryRun struct {
 	pod *v1.Pod
-	// gang and alignment are values that the plugins of this profile read in the cycle
-	// state.
+	// gang, alignment and subrequests are values that this project's plugins read in the
+	// cycle state.
 	gang        string
 	alignment   gangs.Alignment
 	subrequests gangs.Subrequests
-	// companions is the number of similar members of another role on each node.
+	// companions is the number of similar pods, members of another role, on each node
+	// that this role will use.
 	companions int
-	// prepared is true if state was created for all nodes.
+	// prepared is true once the PreFilter plugins ran for all nodes.
 	prepared bool
 	state    fwk.CycleState
 	// nodes are the nodes that the PreFilter plugins allow for the role, nil for all nodes.
@@ -49,10 +51,10 @@ type dryRun struct {
 	excluded *fwk.Status
 	// refusal is the message of a PreFilter plugin that refused every node.
 	refusal string
-	// refused has the refusals of single nodes.
+	// refused has the refusals of the Filter plugins, by node.
 	refused filterRefusals
-	// single is the state for one node alone. singles counts how often such a state was
-	// created.
+	// single is the PreFilter state for one node alone. singles counts how often such a
+	// state was created.
 	single  *nodeState
 	singles int
 }
@@ -69,8 +71,8 @@ type nodeState struct {
 // one node takes 0.4 ms (go test ./pkg/plugins/draaware -run '^$' -bench PlannedCycle).
 const maxSingles = 32
 
-// fits reports whether the node accepts one more member of the role, after the plan has put
-// already members there.
+// fits reports whether the filters accept one more member of the role on the node, after
+// the plan has put already members of the role there.
 func (d *dryRuns) fits(role int, node string, already int) bool {
 	run := d.roles[role]
 	state := d.singleState(run, node)
@@ -100,7 +102,7 @@ func (d *dryRuns) fits(role int, node string, already int) bool {
 	return status.IsSuccess()
 }
 
-// prepare runs the PreFilter plugins for the role's pod on all nodes.
+// prepare runs the PreFilter plugins for the role's pod on all nodes, once.
 func (d *dryRuns) prepare(run *dryRun) error {
 	if run.prepared {
 		return nil
@@ -132,8 +134,8 @@ func (r *dryRun) refuse(node string, status *fwk.Status) {
 	r.refused.add(node, status)
 }
 
-// clusterState returns the filters' state of a role, prepared for all nodes. It returns nil
-// if the PreFilter plugins refuse this node.
+// clusterState returns the filters' state of a role, prepared for all nodes. It returns
+// nil if the PreFilter plugins refuse this node for the role, or fail.
 func (d *dryRuns) clusterState(run *dryRun, node string) fwk.CycleState {
 	if err := d.prepare(run); err != nil {
 		d.err = err
@@ -149,10 +151,10 @@ func (d *dryRuns) clusterState(run *dryRun, node string) fwk.CycleState {
 	return run.state
 }
 
-// singleState returns the filters' state of a role with claims, prepared for one node
-// alone. This is cheaper because most plans try few nodes. It returns nil if the role must
-// be prepared for all nodes: it already is, the plan tries many nodes, or the result of the
-// PreFilter plugins is not about this node alone.
+// singleState returns the filters' state of a role with resource claims, prepared for one
+// node alone. This is cheaper because most plans try few nodes. It returns nil if the
+// state for all nodes must be used: it exists, the plan tries many nodes, or the result
+// of the PreFilter plugins is not about this node alone.
 func (d *dryRuns) singleState(run *dryRun, node string) fwk.CycleState {
 	if run.prepared || len(run.pod.Spec.ResourceClaims) == 0 || readsOtherNodes(run.pod) {
 		return nil
@@ -173,15 +175,15 @@ func (d *dryRuns) singleState(run *dryRun, node string) fwk.CycleState {
 	return state
 }
 
-// readsOtherNodes reports whether PreFilter plugins count the pods on all nodes for this
-// pod.
+// readsOtherNodes reports whether the stock PreFilter plugins must count pods on all
+// nodes for this pod: it has topology spread constraints or pod affinity.
 func readsOtherNodes(pod *v1.Pod) bool {
 	affinity := pod.Spec.Affinity
 	return len(pod.Spec.TopologySpreadConstraints) > 0 || affinity != nil && (affinity.PodAffinity != nil || affinity.PodAntiAffinity != nil)
 }
 
-// simulatePods returns the filters' state and the node with copies of the role's pod added
-// to the node. It changes its arguments.
+// simulatePods returns the filters' state and the node after adding copies of the role's
+// pod to the node. It changes its arguments state and info.
 func (d *dryRuns) simulatePods(run *dryRun, state fwk.CycleState, info fwk.NodeInfo, copies int) (fwk.CycleState, fwk.NodeInfo, error) {
 	for i := range copies {
 		pod := run.pod.DeepCopy()
@@ -199,8 +201,8 @@ func (d *dryRuns) simulatePods(run *dryRun, state fwk.CycleState, info fwk.NodeI
 	return state, info, nil
 }
 
-// preFilterRefusal returns the sentence about a role that PreFilter plugins exclude from
-// every node, or "".
+// preFilterRefusal returns the sentence about a role whose pod PreFilter plugins refuse
+// on every node, or "".
 func (d *dryRuns) preFilterRefusal(gang gangs.Key) string {
 	for _, run := range d.roles {
 		if run.refusal != "" {

@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// preFilterRunner is the part of the framework that fwk.Handle omits. It runs the profile's
-// PreFilter plugins for a pod without a cycle of its own.
+// preFilterRunner is a method of the framework that fwk.Handle omits. It runs the
+// profile's PreFilter plugins for a pod outside the pod's scheduling cycle.
 type preFilterRunner interface {
 	RunPreFilterPlugins(context.Context, fwk.CycleState, *v1.Pod) (*fwk.PreFilterResult, *fwk.Status, sets.Set[string])
 }
@@ -23,7 +23,7 @@ type preFilterRunner interface {
 // dryRunKey marks a cycle state that was created for a dry run.
 const dryRunKey fwk.StateKey = "dovetail/dry-run"
 
-// dryRunMark has no content.
+// dryRunMark is the value stored under dryRunKey. It has no content.
 type dryRunMark struct{}
 
 // Clone returns m.
@@ -36,7 +36,8 @@ func IsDryRun(state fwk.CycleState) bool {
 	return err == nil
 }
 
-// newDryRunState returns the cycle state for a tentative plan.
+// newDryRunState returns a cycle state for a dry run of the filters, with what the
+// tentative plan intends for the pod.
 func newDryRunState(planned cluster.Planned) fwk.CycleState {
 	state := framework.NewCycleState()
 	state.Write(dryRunKey, dryRunMark{})

@@ -26,16 +26,17 @@ func NodeEligible(pod *v1.Pod, node *v1.Node) bool {
 	return !repelled
 }
 
-// repellingTaint returns the first taint that keeps the pod off a node.
+// repellingTaint returns the first of the taints that keeps the pod from being scheduled
+// on a node. found is false if the pod tolerates all.
 func repellingTaint(pod *v1.Pod, taints []v1.Taint) (taint v1.Taint, found bool) {
 	return corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), taints, pod.Spec.Tolerations, repels, true)
 }
 
-// repels reports whether a taint keeps pods from being scheduled.
+// repels reports whether a taint keeps pods without a toleration from being scheduled.
 func repels(t *v1.Taint) bool { return t.Effect != v1.TaintEffectPreferNoSchedule }
 
-// ExcludeNodes returns a PreFilter result that excludes the nodes reserved for a gang, for
-// a pod without a gang. It returns Skip if no node is reserved.
+// ExcludeNodes returns the PreFilter result for a pod without a gang that excludes the
+// nodes reserved for a gang. Its status is Skip if no node is reserved.
 func ExcludeNodes(reserved map[string]bool, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if len(reserved) == 0 {
 		return nil, fwk.NewStatus(fwk.Skip)

@@ -15,16 +15,17 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// exclusiveClaims are the claims of access mode ReadWriteOncePod that several members
-// have, or a member and another pod. The pod that comes first keeps all others out.
+// exclusiveClaims has the claims of access mode ReadWriteOncePod that several members
+// have, or a member and another pod. Only one pod can use such a claim at a time.
 type exclusiveClaims struct {
-	// names are sorted. held are those that a pod of another workload uses.
+	// names has all these claims, sorted. held has those that a pod outside the gang uses
+	// now.
 	names []string
 	held  sets.Set[string]
 }
 
-// readExclusive finds the exclusive claims that matter. Members that have some differ from
-// members that do not.
+// readExclusive finds the ReadWriteOncePod claims that keep members out. It marks members
+// with such claims as different for the planner from members without.
 func (r *volumeReader) readExclusive(request *gangs.Request, nodes []fwk.NodeInfo) {
 	used := sets.New[string]()
 	for _, volumes := range r.pods {
@@ -48,7 +49,8 @@ func (r *volumeReader) readExclusive(request *gangs.Request, nodes []fwk.NodeInf
 	}
 }
 
-// heldByOthers returns the claims that pods on nodes use which are no members.
+// heldByOthers returns the claims that are used by pods on nodes which are no members of
+// the gang.
 func (r *volumeReader) heldByOthers(request *gangs.Request, nodes []fwk.NodeInfo, claims sets.Set[string]) sets.Set[string] {
 	count := map[string]int{}
 	for _, info := range nodes {
@@ -77,8 +79,9 @@ func (r *volumeReader) heldByOthers(request *gangs.Request, nodes []fwk.NodeInfo
 	return held
 }
 
-// exclusivePools returns a pool for each exclusive claim: the claim itself, which one
-// member can have.
+// exclusivePools returns a planner's pool for each ReadWriteOncePod claim that several
+// pods want. Its only item is the claim, which one member can take. It has no item if a
+// pod outside the gang has the claim.
 func (r *volumeReader) exclusivePools(roles []roleInput) []plan.Pool {
 	var pools []plan.Pool
 	for _, name := range r.names {
@@ -99,7 +102,8 @@ func (r *volumeReader) exclusivePools(roles []roleInput) []plan.Pool {
 	return pools
 }
 
-// describeExclusive returns the end of a refusal: the claims that keep members out.
+// describeExclusive returns the end of a refusal: the ReadWriteOncePod claims that keep
+// members out.
 func (e *exclusiveClaims) describeExclusive() string {
 	text := ""
 	for _, name := range e.names {

@@ -20,8 +20,8 @@ import (
 // of the stock plugins are shorter.
 const quoteLimit = 160
 
-// filterRefusal is the message of a plugin that refused a node. own is true for words of
-// this package, which name what is in the way.
+// filterRefusal is the message of a plugin that refused a node. own is true if the
+// message was written by this package and names what is in the way.
 type filterRefusal struct {
 	plugin, message string
 	own             bool
@@ -36,8 +36,9 @@ func (r filterRefusals) add(node string, status *fwk.Status) {
 	r[node] = filterRefusal{plugin: cmp.Or(status.Plugin(), "a filter"), message: status.Message()}
 }
 
-// explainFilters adds the filters' messages about refused nodes to a decision. The planner
-// has only the names of these nodes. refusals returns the refusals of a role by its index.
+// explainFilters adds the filters' messages to the exclusions of a decision, which has
+// only the names of the refused nodes. refusals returns the refusals of the role with an
+// index.
 func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(role int) filterRefusals) {
 	for i := range decision.Reasons {
 		reason := &decision.Reasons[i]
@@ -53,8 +54,8 @@ func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(ro
 	}
 }
 
-// mostFrequent quotes the plugin that refused the most nodes, with its most frequent
-// message: `2 by NodeAffinity: "node(s) didn't match ..."`.
+// mostFrequent returns a quote of the plugin that refused the most of these nodes, with
+// its most frequent message: `2 by NodeAffinity: "node(s) didn't match ..."`.
 func (r filterRefusals) mostFrequent(nodes []string) string {
 	byPlugin, byMessage := map[string]int{}, map[filterRefusal]int{}
 	for _, node := range nodes {

@@ -8,19 +8,21 @@ import (
 	"k8s.io/component-helpers/storage/volume"
 )
 
-// freeVolumes are the volumes that a claim may still get.
+// freeVolumes has the existing PersistentVolumes that a claim may still get.
 type freeVolumes struct {
-	// listed reports that the volumes were listed.
+	// listed is true once the volumes have been listed.
 	listed bool
-	// free has the volumes that no claim has: by storage class those of any node, and by
-	// storage class and host name those of one node. promised has the volumes that name
-	// their claim and are not bound to it yet, by the claim's namespace and name.
+	// free and freeAt have the volumes that no claim has: free by storage class, those
+	// that are not tied to one host name; freeAt by storage class and host name, the
+	// others. promised has, by namespace and name of a claim, the volume that names the
+	// claim.
 	free     map[string][]*v1.PersistentVolume
 	freeAt   map[[2]string][]*v1.PersistentVolume
 	promised map[[2]string]*v1.PersistentVolume
 }
 
-// list sorts the volumes that exist, once in a plan.
+// list reads the existing PersistentVolumes and sorts them into free, freeAt and
+// promised, once in a plan.
 func (r *freeVolumes) list(source Volumes) {
 	if r.listed {
 		return
@@ -59,7 +61,8 @@ func (r *freeVolumes) hasFree(class string) bool {
 	return false
 }
 
-// room returns for how many of so many pods alike the node has volumes that no claim has.
+// room returns how many of this number of equal pods find free volumes on the node for
+// all their claims.
 func (r *freeVolumes) room(volumes *podVolumes, node *v1.Node, pods int) int {
 	for _, claim := range volumes.joint {
 		if r.match(claim, node, nil) == nil {
@@ -82,7 +85,8 @@ func (r *freeVolumes) room(volumes *podVolumes, node *v1.Node, pods int) int {
 	return pods
 }
 
-// match returns the volume that a claim would get on the node, nil if there is none.
+// match returns the free volume that a claim would get on the node, nil if there is none.
+// taken has the volumes that are no longer free.
 func (r *freeVolumes) match(claim *v1.PersistentVolumeClaim, node *v1.Node, taken map[string]*v1.PersistentVolume) *v1.PersistentVolume {
 	class := volume.GetPersistentVolumeClaimClass(claim)
 	for _, volumes := range [][]*v1.PersistentVolume{r.freeAt[[2]string{class, node.Labels[v1.LabelHostname]}], r.free[class]} {
@@ -93,8 +97,8 @@ func (r *freeVolumes) match(claim *v1.PersistentVolumeClaim, node *v1.Node, take
 	return nil
 }
 
-// hostOf returns the host name that a local volume requires of its node, "" if it requires
-// something else.
+// hostOf returns the host name that the node affinity of a local volume requires, "" if
+// it requires something else.
 func hostOf(v *v1.PersistentVolume) string {
 	if v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil || len(v.Spec.NodeAffinity.Required.NodeSelectorTerms) != 1 {
 		return ""

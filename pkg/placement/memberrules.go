@@ -13,8 +13,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// ruleWriter writes the planner's rules between members of a gang: host ports and the terms
-// of the members.
+// ruleWriter converts the host ports, pod affinity, anti-affinity and topology spread
+// constraints of a gang's members to the planner's rules between members.
 type ruleWriter struct {
 	roles []roleInput
 	terms *podTerms
@@ -23,8 +23,8 @@ type ruleWriter struct {
 	gang  *plan.Gang
 }
 
-// write adds the rules to the gang. A role whose members keep apart from each other on
-// nodes gets at most one on each.
+// write adds the rules between members to the gang. A role whose members must be on
+// different nodes gets at most one on each node.
 func (w *ruleWriter) write() {
 	w.gang.AntiAffinity = portRules(w.roles)
 	for i := range w.terms.terms {
@@ -43,8 +43,9 @@ func (w *ruleWriter) write() {
 	}
 }
 
-// holders returns the names of the roles whose members have a term, and matching of those
-// whose members it matches.
+// holders returns the names of the roles whose members have the term (of affinity,
+// anti-affinity or spread) with this index. matching returns the names of the roles whose
+// members the term matches.
 func (w *ruleWriter) holders(term int) []string {
 	return w.named(func(key *partKey) bool { return key.held>>term&1 == 1 })
 }
@@ -77,7 +78,8 @@ func (w *ruleWriter) addAntiAffinity(term int, key string) {
 	w.gang.AntiAffinity = append(w.gang.AntiAffinity, rule)
 }
 
-// addAffinity adds the rule of required pod affinity terms. Terminating pods match, too.
+// addAffinity adds the planner's rule for the required pod affinity terms of some
+// members. Terminating pods match these terms, too.
 func (w *ruleWriter) addAffinity(term int) {
 	rule := plan.Affinity{Roles: w.holders(term), Matching: w.matching(term)}
 	if len(rule.Roles) == 0 {
@@ -96,7 +98,8 @@ func (w *ruleWriter) addAffinity(term int) {
 	w.gang.Affinity = append(w.gang.Affinity, rule)
 }
 
-// limitPerNode sets the need of roles whose members keep apart on nodes.
+// limitPerNode sets Need.PerNode to one for roles whose members must be on different
+// nodes.
 func (w *ruleWriter) limitPerNode() {
 	alone := map[string]bool{}
 	for i := range w.gang.AntiAffinity {
@@ -119,14 +122,15 @@ func (w *ruleWriter) limitPerNode() {
 	}
 }
 
-// labelDomains returns the name of a partition of all nodes with a label, by its value.
+// labelDomains returns the name of a partition that divides the nodes with a label by the
+// label's value. It adds the partition to the gang.
 func (w *ruleWriter) labelDomains(key string) string {
 	return w.partition("label "+key, key, func(node *v1.Node) bool { _, ok := node.Labels[key]; return ok })
 }
 
-// partition adds a partition of nodes by the value of a label, unless the gang has one of
-// that name. It returns the name. If each node is a domain of its own, it returns
-// plan.NodeLevel.
+// partition adds a partition with this name to the gang, unless it exists. It divides the
+// nodes that has accepts by the value of the label key. partition returns the name, or
+// plan.NodeLevel if each node is a domain of its own.
 func (w *ruleWriter) partition(name, key string, has func(*v1.Node) bool) string {
 	if slices.ContainsFunc(w.gang.Partitions, func(p plan.Partition) bool { return p.Name == name }) {
 		return name
@@ -152,9 +156,10 @@ func (w *ruleWriter) partition(name, key string, has func(*v1.Node) bool) string
 	return name
 }
 
-// withoutKnown returns the sample of a role without what the planner's rules say, for the
-// stock filters: they would compare the pod with the cluster as it is, without the members
-// that the plan places before it.
+// withoutKnown returns the sample pod of a role without the affinity and spread
+// constraints that the planner's rules cover. The stock filters get this pod: they would
+// compare the constraints with the cluster as it is, without the members that the plan
+// places before.
 func (t *podTerms) withoutKnown(role *roleInput) *v1.Pod {
 	pod := role.sample
 	if role.key.held == 0 {
@@ -165,7 +170,8 @@ func (t *podTerms) withoutKnown(role *roleInput) *v1.Pod {
 		reduced.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution = nil
 	}
 	for j := range reduced.Spec.TopologySpreadConstraints {
-		// Without any constraint the stock filter would use its default constraints.
+		// The constraint stays, but only as a preference: a pod without any constraint
+		// would get the default constraints of the stock filter.
 		constraint := &reduced.Spec.TopologySpreadConstraints[j]
 		if i := t.constraint(pod, &pod.Spec.TopologySpreadConstraints[j]); i >= 0 && role.key.held>>i&1 == 1 {
 			constraint.WhenUnsatisfiable = v1.ScheduleAnyway

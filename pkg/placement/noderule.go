@@ -11,7 +11,7 @@ import (
 // taintPlugin is the stock plugin that refuses nodes with taints.
 const taintPlugin = "TaintToleration"
 
-// What the stock plugins say of nodes that a nodeRule excludes.
+// The refusals that the stock plugins have for the nodes which a nodeRule excludes.
 var (
 	affinityConflict = filterRefusal{plugin: "NodeAffinity", message: "node(s) didn't match Pod's node affinity/selector"}
 	volumeConflict   = filterRefusal{plugin: "VolumeBinding", message: "node(s) didn't match PersistentVolume's node affinity"}
@@ -19,16 +19,16 @@ var (
 	noVolume         = filterRefusal{plugin: "VolumeBinding", message: "node(s) didn't find available persistent volumes to bind"}
 )
 
-// nodeRule is which nodes the members of a role may use by their node selector, their
-// node affinity and their volumes. The planner gets these nodes as a list, so that it
-// does not try the others.
+// nodeRule says which nodes the members of a role may use, by their node selector, node
+// affinity and volumes. The planner gets these nodes as a list, so that it does not try
+// the others.
 type nodeRule struct {
 	// affinity is nil for a role without node selector and required node affinity.
 	affinity *nodeaffinity.RequiredNodeAffinity
 	volumes  *podVolumes
 }
 
-// newNodeRule returns the rule for pods like this one, nil if they may use all nodes.
+// newNodeRule returns which nodes pods like this one may use, nil if all.
 func newNodeRule(pod *v1.Pod, volumes *podVolumes) *nodeRule {
 	rule := &nodeRule{volumes: volumes}
 	if choosesNodes(pod) {
@@ -48,8 +48,8 @@ func choosesNodes(pod *v1.Pod) bool {
 		affinity != nil && affinity.NodeAffinity != nil && affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil
 }
 
-// refusal returns what the stock filters say of a node that the rule excludes. ok is false
-// for a node that the members may use.
+// refusal returns the refusal that the stock filters would have for a node that the rule
+// excludes. ok is false for a node that the members may use.
 func (r *nodeRule) refusal(node *v1.Node) (refusal filterRefusal, ok bool) {
 	if r.affinity != nil {
 		if match, err := r.affinity.Match(node); err == nil && !match {

@@ -14,8 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// limitNodes gives each role the nodes that its members may use. Where members wait for
-// volumes that exist, a node takes no more of them than it has such volumes.
+// limitNodes gives each role the list of nodes that its members may use. If members wait
+// for volumes that exist already, a node takes only as many members as it has such
+// volumes for.
 func limitNodes(roles []roleInput, volumes *volumeReader, nodes []fwk.NodeInfo) {
 	for i := range roles {
 		role := &roles[i]
@@ -32,8 +33,8 @@ func limitNodes(roles []roleInput, volumes *volumeReader, nodes []fwk.NodeInfo) 
 	}
 }
 
-// mayUse reports whether members of the role may use the node. It limits them to the
-// volumes of the node that they wait for.
+// mayUse reports whether members of the role may use the node. If they wait for volumes
+// that exist already, it limits their number to those that find volumes on the node.
 func (r *roleInput) mayUse(node *v1.Node, volumes *volumeReader) bool {
 	if _, refused := r.rule.refusal(node); refused {
 		return false
@@ -54,9 +55,10 @@ func (r *roleInput) mayUse(node *v1.Node, volumes *volumeReader) bool {
 	return true
 }
 
-// explainNodes replaces and adds refusals, so that they name what is in the way: the
-// requirement of the node selector or node affinity, or the taint. The planner does not ask
-// the filters about nodes that a role may not use.
+// explainNodes completes the refusals of the nodes that a decision excludes, so that they
+// name what is in the way: the unmet requirement of the node selector or node affinity,
+// or the taint. It adds refusals for nodes that a role may not use, because the planner
+// does not ask the filters about these.
 func explainNodes(roles []roleInput, decision *plan.Decision, runs *dryRuns) {
 	for i := range decision.Reasons {
 		reason := &decision.Reasons[i]
@@ -95,7 +97,8 @@ func (r *roleInput) explain(nodes []string, runs *dryRuns, run *dryRun) {
 	}
 }
 
-// refusalByRule returns the refusal of a node that the role may not use.
+// refusalByRule returns the refusal of a node that the role's rule (node selector, node
+// affinity, volumes) excludes. ok is false if the rule does not exclude it.
 func (r *roleInput) refusalByRule(node *v1.Node) (refusal filterRefusal, ok bool) {
 	if r.rule == nil {
 		return filterRefusal{}, false
@@ -110,8 +113,8 @@ func (r *roleInput) refusalByRule(node *v1.Node) (refusal filterRefusal, ok bool
 	return refusal, ok
 }
 
-// unmatchedNodes returns a sentence about the first role that the gang needs, if no node
-// matches its node selector or node affinity, and otherwise "".
+// unmatchedNodes returns a sentence about the first role that the gang needs and whose
+// node selector or node affinity no node matches. It returns "" if there is no such role.
 func unmatchedNodes(gang gangs.Key, roles []roleInput, decision *plan.Decision, nodes []fwk.NodeInfo) string {
 	for i := range roles {
 		role := &roles[i]

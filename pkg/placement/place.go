@@ -18,20 +18,23 @@ import (
 type Options struct {
 	// SearchBudget is the maximum number of search steps of a plan.
 	SearchBudget int
-	// MaxBypass is used only in messages.
+	// MaxBypass is how long a gang may be bypassed before nodes are reserved for it. It
+	// is used only in messages.
 	MaxBypass time.Duration
-	// Volumes reads the storage objects of the cluster; nil leaves volumes to the filters.
+	// Volumes reads the storage objects of the cluster. If it is nil, only the stock
+	// filters look at volumes.
 	Volumes Volumes
 }
 
-// Placer finds nodes for the gangs of one profile.
+// Placer finds nodes for the gangs of one scheduler profile.
 type Placer struct {
 	handle  fwk.Handle
 	profile *cluster.Profile
 	options Options
 }
 
-// New returns a Placer that plans with the profile's cache and runs the handle's filters.
+// New returns a Placer that plans with the cache of the profile and runs the stock
+// filters of the handle.
 func New(handle fwk.Handle, profile *cluster.Profile, options Options) *Placer {
 	return &Placer{handle: handle, profile: profile, options: options}
 }
@@ -63,7 +66,8 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	if err := found.plan(nodes); err != nil {
 		return Outcome{}, err
 	}
-	// 4. Avoid nodes that are reserved for another gang.
+	// 4. Plan again without nodes that are reserved for another gang, if the plan uses
+	// some.
 	if err := found.avoidReserved(&request, p.options.MaxBypass); err != nil {
 		return Outcome{}, err
 	}
@@ -83,7 +87,7 @@ func (p *Placer) capacity(cache *cluster.Cache) func(node string, into *plan.Cap
 	}
 }
 
-// newDryRuns prepares dry runs for the roles of the input.
+// newDryRuns returns a dry run of the stock filters for each role of the input.
 func newDryRuns(ctx context.Context, handle fwk.Handle, input *planInput) *dryRuns {
 	runs := &dryRuns{ctx: ctx, handle: handle}
 	for i := range input.roles {

@@ -11,26 +11,27 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// planner runs the planner of package plan on one snapshot of the cluster.
+// planner runs plan.Plan, possibly several times, on one snapshot of the cluster.
 type planner struct {
 	profile  string
 	budget   int
 	snapshot *plan.Snapshot
 	fits     plan.Fits
-	// capacity reads the total amounts of a node. It is nil if they do not matter.
+	// capacity reads the total amounts of a node. It is nil if no explanation needs them.
 	capacity func(node string, into *plan.Capacity) bool
-	// preferAll makes best search for a place for all members before a place for a quorum.
+	// preferAll makes the method best try to place all members before it tries a quorum.
 	preferAll bool
 }
 
-// answer is a decision with the planner's input gang.
+// answer is a decision with the gang that was given to plan.Plan.
 type answer struct {
 	gang     plan.Gang
 	decision plan.Decision
 }
 
-// plan runs the planner. If no placement leaves a volume for each member in whatever order
-// they come, it accepts one that needs a fortunate order: the stock filters then judge.
+// plan runs the planner. A gang's volumes may be pools with AnyOrder: whatever order the
+// members come in, each must find a volume. If no placement is that safe, plan accepts
+// one in which some order works: the stock filters then judge.
 func (p *planner) plan(gang plan.Gang) answer {
 	found := p.planOnce(gang)
 	if found.decision.Placed || !slices.ContainsFunc(gang.Pools, func(p plan.Pool) bool { return p.AnyOrder }) {
@@ -44,7 +45,7 @@ func (p *planner) plan(gang plan.Gang) answer {
 	return p.planOnce(fortunate)
 }
 
-// planOnce runs the planner once and counts its work.
+// planOnce runs the planner once and counts the planner's work in the metrics.
 func (p *planner) planOnce(gang plan.Gang) answer {
 	decision := plan.Plan(p.snapshot, gang, p.fits, plan.Options{Budget: p.budget, Capacity: p.capacity})
 	metrics.Work(p.profile, decision.Stats.FitsCalls, decision.Stats.NodesTouched)
@@ -52,7 +53,8 @@ func (p *planner) planOnce(gang plan.Gang) answer {
 }
 
 // best runs the planner. If preferAll is set and some part of the gang must be in one
-// domain, it first requires all members. It requires only a quorum if they have no room.
+// domain, best first requires room for all members, and for a quorum only if they have
+// none.
 func (p *planner) best(gang plan.Gang) answer {
 	if p.preferAll && confined(&gang) {
 		if all, more := requireAll(gang); more {
@@ -70,8 +72,8 @@ func confined(gang *plan.Gang) bool {
 		slices.ContainsFunc(gang.Roles, func(r plan.Role) bool { return r.Required != "" })
 }
 
-// requireAll returns the gang with all its members in the quorum. more reports whether the
-// quorum has more members than before.
+// requireAll returns the gang with all its members in the quorum. more is false if they
+// were in the quorum already.
 func requireAll(gang plan.Gang) (all plan.Gang, more bool) {
 	gang.Roles, gang.Groups = slices.Clone(gang.Roles), slices.Clone(gang.Groups)
 	gang.Min, gang.MinGroups = 0, 0
@@ -86,7 +88,8 @@ func requireAll(gang plan.Gang) (all plan.Gang, more bool) {
 	return gang, more
 }
 
-// withoutNodes returns the gang with the nodes excluded for the roles that applies accepts.
+// withoutNodes returns the gang with these nodes excluded for each role that applies
+// accepts.
 func withoutNodes(gang plan.Gang, nodes []string, applies func(role string) bool) plan.Gang {
 	gang.Roles = slices.Clone(gang.Roles)
 	for i := range gang.Roles {

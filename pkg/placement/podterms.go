@@ -14,18 +14,18 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// maxTerms is how many terms of a gang the planner knows. The stock filters judge the
-// others.
+// maxTerms is the maximum number of affinity, anti-affinity and spread terms of a gang
+// that the planner gets. The stock filters judge the others.
 const maxTerms = 64
 
-// podTerms has what a gang's members ask of where other pods are: required pod
-// anti-affinity that can match members, required pod affinity, and topology spread
-// constraints that must be satisfied.
+// podTerms has the terms of a gang's members about other pods: required pod anti-affinity
+// that can match members, required pod affinity, and topology spread constraints that
+// must be satisfied. index has the index in terms of each term, by its encoding.
 type podTerms struct {
 	terms []podTerm
 	index map[string]int
-	// held has the terms of the members with one signature and the same labels in
-	// matchLabelKeys, as bits.
+	// held has, by signature of a member and its labels that matchLabelKeys names, the
+	// terms of such members, as bits.
 	held map[heldKey]uint64
 }
 
@@ -34,21 +34,23 @@ type heldKey struct {
 	labels    string
 }
 
-// podTerm is one term that the planner understands. It has one of three forms.
+// podTerm is a term about other pods that the planner understands. It has one of three
+// forms: away, near or even.
 type podTerm struct {
 	// away is a required pod anti-affinity term.
 	away *fwk.AffinityTerm
-	// near are all required pod affinity terms of a pod: a pod matches if it matches all.
+	// near has all required pod affinity terms of a pod. Another pod matches if it
+	// matches all of them.
 	near []fwk.AffinityTerm
-	// even is a topology spread constraint, with its selector for the labels of the pod, for
-	// pods of the namespace.
+	// even is a topology spread constraint. selector selects the pods that it counts,
+	// with the pod's labels of matchLabelKeys. Only pods of the namespace count.
 	even      *v1.TopologySpreadConstraint
 	selector  labels.Selector
 	namespace string
 }
 
-// matches reports whether the term is about a pod. A constraint with an empty selector
-// counts no pods.
+// matches reports whether a term selects a pod. A topology spread constraint with an
+// empty selector counts no pods.
 func (t *podTerm) matches(pod *v1.Pod) bool {
 	switch {
 	case t.away != nil:
@@ -64,7 +66,8 @@ func (t *podTerm) matches(pod *v1.Pod) bool {
 	return true
 }
 
-// readPodTerms reads the terms of all members, those of equal members once.
+// readPodTerms reads the affinity, anti-affinity and spread terms of all members. Of
+// equal members it reads one.
 func readPodTerms(request *gangs.Request) *podTerms {
 	t := &podTerms{}
 	for i := range request.Members {
@@ -83,7 +86,8 @@ func readPodTerms(request *gangs.Request) *podTerms {
 	return t
 }
 
-// hasTerms reports whether a pod may have terms.
+// hasTerms reports whether a pod has pod affinity, pod anti-affinity or topology spread
+// constraints.
 func hasTerms(pod *v1.Pod) bool {
 	affinity := pod.Spec.Affinity
 	return len(pod.Spec.TopologySpreadConstraints) > 0 ||
@@ -100,7 +104,7 @@ func heldKeyOf(m *gangs.Member) heldKey {
 	return key
 }
 
-// heldBy returns the terms of a member, as bits.
+// heldBy returns the terms that a member has: bit i is podTerms.terms[i].
 func (t *podTerms) heldBy(m *gangs.Member) uint64 {
 	if len(t.terms) == 0 || !hasTerms(m.Pod) {
 		return 0
@@ -108,7 +112,7 @@ func (t *podTerms) heldBy(m *gangs.Member) uint64 {
 	return t.held[heldKeyOf(m)]
 }
 
-// matching returns the terms that match a pod, as bits.
+// matching returns the terms that select a pod: bit i is podTerms.terms[i].
 func (t *podTerms) matching(pod *v1.Pod) uint64 {
 	bits := uint64(0)
 	for i := range t.terms {
@@ -119,7 +123,7 @@ func (t *podTerms) matching(pod *v1.Pod) uint64 {
 	return bits
 }
 
-// read returns the terms of a pod, as bits.
+// read adds the terms that a pod has and returns them: bit i is podTerms.terms[i].
 func (t *podTerms) read(pod *v1.Pod) uint64 {
 	bits := uint64(0)
 	for _, i := range t.antiAffinity(pod) {
@@ -136,8 +140,9 @@ func (t *podTerms) read(pod *v1.Pod) uint64 {
 	return bits
 }
 
-// antiAffinity returns the indices of a pod's required anti-affinity terms, without those
-// that match no pod of the namespace or that only the stock filters understand.
+// antiAffinity adds a pod's required anti-affinity terms and returns their indices. It
+// leaves out terms that match no pod of the pod's namespace, or that only the stock
+// filters understand.
 func (t *podTerms) antiAffinity(pod *v1.Pod) []int {
 	required := fwk.GetPodAntiAffinityTerms(pod.Spec.Affinity)
 	var found []int
@@ -156,8 +161,8 @@ func (t *podTerms) antiAffinity(pod *v1.Pod) []int {
 	return found
 }
 
-// affinity returns the index of a pod's required affinity terms, -1 if it has none or if
-// only the stock filters understand one of them.
+// affinity adds a pod's required affinity terms, which are one entry, and returns its
+// index. It returns -1 if there are none or only the stock filters understand one.
 func (t *podTerms) affinity(pod *v1.Pod) int {
 	required := fwk.GetPodAffinityTerms(pod.Spec.Affinity)
 	if len(required) == 0 || slices.ContainsFunc(required, func(term v1.PodAffinityTerm) bool { return !understood(&term) }) {
@@ -170,8 +175,8 @@ func (t *podTerms) affinity(pod *v1.Pod) int {
 	return t.add("near "+pod.Namespace, encode(required), podTerm{near: terms})
 }
 
-// constraint returns the index of a pod's topology spread constraint, -1 for one that need
-// not be satisfied.
+// constraint adds a pod's topology spread constraint and returns its index. It returns -1
+// for a constraint that is only a preference or that the planner does not get.
 func (t *podTerms) constraint(pod *v1.Pod, constraint *v1.TopologySpreadConstraint) int {
 	if constraint.WhenUnsatisfiable != v1.DoNotSchedule {
 		return -1
@@ -188,8 +193,8 @@ func (t *podTerms) constraint(pod *v1.Pod, constraint *v1.TopologySpreadConstrai
 	return t.add("even "+pod.Namespace, selector.String()+"\x00"+string(encoded), term)
 }
 
-// spreadSelector returns the selector of a constraint with the pod's labels of
-// matchLabelKeys, as the stock filter does.
+// spreadSelector returns the label selector of a topology spread constraint, together
+// with the pod's values of the labels in matchLabelKeys, as the stock filter does.
 func spreadSelector(pod *v1.Pod, constraint *v1.TopologySpreadConstraint) (labels.Selector, error) {
 	selector, err := metav1.LabelSelectorAsSelector(constraint.LabelSelector)
 	if err != nil {
@@ -208,7 +213,8 @@ func spreadSelector(pod *v1.Pod, constraint *v1.TopologySpreadConstraint) (label
 	return labels.SelectorFromSet(same).Add(requirements...), nil
 }
 
-// encode identifies terms. It returns "" for terms that cannot be encoded.
+// encode returns a text that is equal for equal terms. It returns "" for terms that
+// cannot be encoded.
 func encode(terms []v1.PodAffinityTerm) string {
 	encoded, err := (&v1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: terms}).Marshal()
 	if err != nil {
@@ -217,7 +223,8 @@ func encode(terms []v1.PodAffinityTerm) string {
 	return string(encoded)
 }
 
-// add returns the index of a term, -1 if there are too many.
+// add returns the index of a term, which it adds if it is new. It returns -1 if there are
+// maxTerms terms already.
 func (t *podTerms) add(kind, encoded string, term podTerm) int {
 	key := kind + "\x00" + encoded
 	if at, known := t.index[key]; known {
@@ -232,15 +239,15 @@ func (t *podTerms) add(kind, encoded string, term podTerm) int {
 	return at
 }
 
-// understood reports whether a term needs no labels of namespaces: it has no namespace
-// selector, or one that selects all.
+// understood reports whether a term can be judged without the labels of namespaces: it
+// has no namespace selector, or one that selects all namespaces.
 func understood(term *v1.PodAffinityTerm) bool {
 	s := term.NamespaceSelector
 	return s == nil || len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0
 }
 
-// coversNamespace reports whether an understood term is about pods of the namespace that it
-// is written in.
+// coversNamespace reports whether a term of a pod in this namespace selects pods of the
+// same namespace, and can be judged without the labels of namespaces.
 func coversNamespace(namespace string, term *v1.PodAffinityTerm) bool {
 	return understood(term) &&
 		(term.NamespaceSelector != nil || len(term.Namespaces) == 0 || slices.Contains(term.Namespaces, namespace))

@@ -10,44 +10,45 @@ import (
 	"k8s.io/component-helpers/storage/volume"
 )
 
-// podVolumes is what the volumes of a pod ask of its node.
+// podVolumes has what limits the nodes of a pod because of its volumes.
 type podVolumes struct {
-	// key is equal for pods that the planner may treat alike as far as volumes go, and ""
-	// for a pod without volumes that matter.
+	// key is equal for pods that the planner may treat alike as far as volumes go. It is
+	// "" for a pod without volumes that limit its nodes.
 	key string
-	// bound are the pod's volumes.
+	// bound has the pod's volumes that can be used only on some nodes.
 	bound []*v1.PersistentVolume
-	// waiting are the pod's claims that get one of the volumes that exist once the pod
-	// has a node, the smallest first. joint are such claims that other members have too.
+	// waiting has the pod's claims that get one of the existing volumes once the pod has
+	// a node, the smallest first. joint has such claims that other members have as well.
 	waiting, joint []*v1.PersistentVolumeClaim
-	// provisioned are the pod's claims that get a new volume once the pod has a node.
+	// provisioned has the pod's claims that get a new volume once the pod has a node.
 	provisioned []*v1.PersistentVolumeClaim
-	// selected is the node that an earlier cycle selected for one of provisioned, "" for
-	// none.
+	// selected is the node that an earlier cycle selected for one of the provisioned
+	// claims, "" for none.
 	selected string
-	// zoned are the pod's volumes with a zone or region in their labels.
+	// zoned has the pod's volumes with a zone or region in their labels.
 	zoned []*v1.PersistentVolume
-	// mounts are the volumes that a CSI driver attaches to the node.
+	// mounts has the pod's volumes that a CSI driver attaches to its node.
 	mounts []mount
-	// exclusive are the claims that only one pod may use at a time.
+	// exclusive has the names of the pod's claims that only one pod may use at a time.
 	exclusive []string
 }
 
 // mount is a volume that a CSI driver attaches to the node of a pod.
 type mount struct {
 	driver string
-	// volume is equal for the same volume of the driver.
+	// volume identifies the volume for the driver.
 	volume string
 }
 
-// addObject adds an object to the key.
+// addObject adds the encoding of an API object to the key, which tells different pods
+// apart.
 func (p *podVolumes) addObject(kind string, object interface{ Marshal() ([]byte, error) }) {
 	if encoded, err := object.Marshal(); err == nil {
 		p.addWords(kind, string(encoded))
 	}
 }
 
-// addWords adds words to the key.
+// addWords adds words to the key, which tells different pods apart.
 func (p *podVolumes) addWords(words ...string) {
 	key := []byte(p.key)
 	for _, word := range words {
@@ -66,8 +67,8 @@ func (p *podVolumes) reachable(node *v1.Node) bool {
 	return p.selected == "" || p.selected == node.Name
 }
 
-// limitNodes reports whether the pod's volumes exclude nodes, or nodes have a number of
-// them.
+// limitNodes reports whether the pod's volumes limit its nodes: some can be used only on
+// some nodes, or some claims wait for volumes that exist already.
 func (p *podVolumes) limitNodes() bool {
 	return len(p.bound)+len(p.zoned)+len(p.waiting)+len(p.joint) > 0 || p.selected != ""
 }

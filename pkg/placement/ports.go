@@ -13,18 +13,18 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// hostPort is a port of a node that one pod can have.
+// hostPort is a port of a node that only one pod can have.
 type hostPort struct {
 	protocol v1.Protocol
 	ip       string
 	port     int32
 }
 
-// allAddresses is the host IP of a port that a pod has on every address of its node.
+// allAddresses is the host IP of a port that a pod takes on all addresses of its node.
 const allAddresses = "0.0.0.0"
 
-// portRules returns the rules that keep members with the same host port on different
-// nodes.
+// portRules returns the rules that keep members with the same host port off the same
+// node.
 func portRules(roles []roleInput) []plan.AntiAffinity {
 	users := map[hostPort][]string{}
 	for i := range roles {
@@ -52,7 +52,7 @@ func portRules(roles []roleInput) []plan.AntiAffinity {
 	return rules
 }
 
-// hostPortsOf returns the host ports of a pod as the stock scheduler compares them.
+// hostPortsOf returns the host ports of a pod, with the defaults of the stock scheduler.
 func hostPortsOf(pod *v1.Pod) []hostPort {
 	var ports []hostPort
 	for _, p := range schedulerutil.GetHostPorts(pod) {

@@ -23,40 +23,45 @@ type Outcome struct {
 	// Placed reports whether Assignment has a node for each member of the quorum.
 	Placed     bool
 	Assignment gangs.Assignment
-	// Surplus is the sentence about members beyond the quorum without a node, "" if all
-	// have one.
+	// Surplus is the sentence about members beyond the quorum that got no node, "" if all
+	// members have a node.
 	Surplus string
 	// Refusal is the sentence that explains why the gang is not placed.
 	Refusal string
-	// HeldBack is true if only another gang's reservation prevented the placement.
+	// HeldBack is true if the gang has no placement only because nodes are reserved for
+	// another gang.
 	HeldBack bool
-	// Searched is true if the planner ran. Otherwise Refusal is about the request itself.
+	// Searched is true if the planner ran. If it is false, Refusal is about the request
+	// itself.
 	Searched bool
 }
 
-// proposal is a plan before its conversion to an Outcome.
+// proposal is the planner's answer before its conversion to an Outcome.
 type proposal struct {
 	input   *planInput
 	planner planner
 	runs    *dryRuns
 	answer  answer
-	// unreachable is the sentence about a shared claim without room for the gang.
+	// unreachable is the sentence about a shared claim if the nodes that can use the
+	// claim's devices have no room for the gang.
 	unreachable string
-	// nodes are all nodes.
+	// nodes are all nodes of the scheduler's snapshot.
 	nodes []fwk.NodeInfo
-	// heldBack is the sentence about nodes reserved for another gang.
+	// heldBack is the sentence about nodes reserved for another gang, "" if these do not
+	// matter.
 	heldBack string
 }
 
-// plan runs the planner for the first time.
+// plan runs the planner for the first time, once for each zone if a shared claim has
+// zones.
 func (p *proposal) plan(nodes []fwk.NodeInfo) (err error) {
 	p.nodes = nodes
 	p.answer, p.unreachable, err = p.input.zones.best(&p.planner, p.input.planGang(), nodes)
 	return cmp.Or(err, p.runs.err)
 }
 
-// avoidReserved runs the planner again without reserved nodes if the plan uses some. If the
-// gang has no place without them, it is held back.
+// avoidReserved runs the planner again without the nodes reserved for another gang if the
+// plan uses some of them. If there is then no placement, it sets heldBack.
 func (p *proposal) avoidReserved(request *gangs.Request, maxBypass time.Duration) error {
 	used, taken := sets.New[string](), 0
 	for _, a := range p.answer.decision.Assignments {
@@ -77,7 +82,8 @@ func (p *proposal) avoidReserved(request *gangs.Request, maxBypass time.Duration
 	return p.runs.err
 }
 
-// shareOf returns the subject of a sentence about a number of nodes of a plan.
+// shareOf returns the subject of a sentence about taken of all nodes of a plan, with its
+// verb.
 func shareOf(taken, all int) string {
 	switch {
 	case all == 1:
@@ -88,7 +94,7 @@ func shareOf(taken, all int) string {
 	return fmt.Sprintf("%d of its %d nodes are", taken, all)
 }
 
-// outcome converts the planner's answer.
+// outcome converts the planner's answer to an Outcome, with sentences for users.
 func (p *proposal) outcome(gang *gangs.Gang) Outcome {
 	decision := &p.answer.decision
 	cluster.FormatAmounts(decision)
@@ -104,8 +110,8 @@ func (p *proposal) outcome(gang *gangs.Gang) Outcome {
 	return Outcome{Searched: true, Refusal: refusal, HeldBack: p.heldBack != ""}
 }
 
-// dropRole leaves the role out of the sentence if the gang has one role, of which the
-// planner's roles are parts.
+// dropRole leaves the name of the role out of the sentences of a decision if the gang has
+// only one role, even if that became several roles of the planner.
 func (p *planInput) dropRole(decision *plan.Decision) {
 	differs := func(r roleInput) bool { return r.base != p.roles[0].base }
 	if slices.ContainsFunc(p.roles, differs) {

@@ -15,17 +15,19 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// requirement is a part of a pod's node selector or required node affinity. A node must
-// meet all of them.
+// requirement is one condition of a pod's node selector or required node affinity. A node
+// must meet all requirements of the pod.
 type requirement struct {
 	// field is "node selector" or "node affinity", and text describes the requirement.
 	field, text string
 	met         func(*v1.Node) bool
-	// alternatives is true if text describes several terms, one of which must match.
+	// alternatives is true if text describes several node selector terms, one of which
+	// must match.
 	alternatives bool
 }
 
-// verb returns the predicate of a sentence about nodes that meet the requirement.
+// verb returns the end of a sentence about nodes that meet the requirement, for example
+// "has label pool=train".
 func (r *requirement) verb() string {
 	switch {
 	case r.alternatives:
@@ -72,15 +74,16 @@ func requiredTerms(pod *v1.Pod) []v1.NodeSelectorTerm {
 	return affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
 }
 
-// newRequirement returns the requirement that a node matches one of the terms. An invalid
-// term counts as met: the filters describe it.
+// newRequirement returns the requirement that a node matches one of the node selector
+// terms. Nodes meet an invalid term: the filters describe the fault.
 func newRequirement(text string, terms ...v1.NodeSelectorTerm) requirement {
 	selector, err := nodeaffinity.NewNodeSelector(&v1.NodeSelector{NodeSelectorTerms: terms})
 	met := func(node *v1.Node) bool { return err != nil || selector.Match(node) }
 	return requirement{field: "node affinity", text: text, met: met}
 }
 
-// describe writes an expression: "label pool=train", "label pool in (train, serve)".
+// describe writes a node selector expression as "label pool=train" or "label pool in
+// (train, serve)".
 func describe(subject string, e v1.NodeSelectorRequirement) string {
 	values := strings.Join(e.Values, ", ")
 	switch e.Operator {

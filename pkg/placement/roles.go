@@ -12,51 +12,53 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// roleInput is a role of the planner's gang, with the pods that represent it.
+// roleInput is one of the planner's roles, with the pods of its members. A role of the
+// gang may become several.
 type roleInput struct {
 	plan.Role
-	// base is the gang's name for the role. Roles that were split off have names of their
-	// own.
+	// base is the name of the role in the gang. Roles that were split off it have other
+	// names for the planner.
 	base string
-	// ownsClaims is true for a role that was split off another role because its only member
-	// gets the devices of claims that members share.
+	// ownsClaims is true for a role that was split off to own claims that members share:
+	// the need of its only member has the devices of these claims.
 	ownsClaims bool
-	// sample is the member that represents the role. The stock filters run for filtered, the
-	// sample without the terms that the planner knows.
+	// sample is the member whose pod represents the role. The stock filters run for
+	// filtered: the sample without the affinity and spread terms that the planner judges.
 	sample, filtered *v1.Pod
-	// needs is the pod for reading a member's needs: the sample without the shared claims
-	// that it does not own.
+	// needs is the pod from which a member's need is read: the sample without the shared
+	// claims that this role does not own.
 	needs *v1.Pod
 	// members are the pods of Members, in the same order.
 	members []gangs.Member
-	// key is what the members have in common, if the role is a part of a role.
+	// key is what the role's members have in common, unlike the members of other roles
+	// with the same base.
 	key partKey
 	// rule says which nodes the members may use, nil for all.
 	rule *nodeRule
-	// companions is how many members with the same base, but in another role, are on
-	// each node that the role uses.
+	// companions is how many members of another role with the same base will be on each
+	// node that the role uses.
 	companions int
-	// subrequests are those that the role's need has, and asks lists them for messages. They
-	// are empty if the members have no alternatives.
+	// subrequests are the alternatives (firstAvailable) chosen for the role's need, and
+	// asks lists them for messages. They are empty if the members have no alternatives.
 	subrequests gangs.Subrequests
 	asks        string
 }
 
-// partKey identifies the members that are alike to the planner.
+// partKey is equal for members of a role that do not differ for the planner.
 type partKey struct {
 	signature gangs.Signature
-	// volumes identifies the nodes that the member's volumes allow, and claims what the
-	// resource claims ask for that the member names.
+	// volumes identifies what the member's volumes ask of a node. claims identifies what
+	// the resource claims that the member names ask for.
 	volumes, claims string
-	// held has a bit for each term of the gang that the member has, and terms for each that
-	// matches its labels.
+	// held has a bit for each of the gang's podTerms that the member has, terms a bit for
+	// each that matches the member's labels.
 	held, terms uint64
 	// running identifies the terms of running pods that match the member's labels.
 	running string
 }
 
-// rolesOf returns the roles that have members, in the planner's terms. inner gives the
-// planner's group for each group of the gang.
+// rolesOf returns the gang's roles that have members, in the planner's types. inner has
+// the name of the planner's group for each group of the gang.
 func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 	var roles []roleInput
 	for _, declared := range declaredRoles(request) {
@@ -68,7 +70,7 @@ func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 			Name:  declared.Name,
 			Group: inner[declared.Group],
 			// A gang that lost members while running cannot require more members than
-			// exist.
+			// exist now.
 			Min:       min(max(0, declared.Min-request.Done[declared.Name]), len(members)),
 			Required:  declared.Topology.Required,
 			Preferred: declared.Topology.Preferred,
@@ -81,8 +83,8 @@ func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 	return roles
 }
 
-// declaredRoles returns the declared roles, followed by roles that only members name.
-// Members of undeclared roles join without being in the quorum.
+// declaredRoles returns the roles that the gang declares, followed by roles that only
+// members name. Members of the latter join the gang without being in the quorum.
 func declaredRoles(request *gangs.Request) []gangs.Role {
 	roles := slices.Clone(request.Gang.Roles)
 	for _, m := range request.Members {
@@ -103,8 +105,8 @@ func membersOf(request *gangs.Request, role string) []gangs.Member {
 	return members
 }
 
-// sampleOf returns the pod that represents its role. It prefers a member without a node:
-// its claims include the devices still to be found.
+// sampleOf returns the pod that represents members of a role. It prefers a member without
+// a node: its claims still ask for devices.
 func sampleOf(request *gangs.Request, members []gangs.Member) *v1.Pod {
 	for _, m := range members {
 		if request.Placed[m.Pod.UID] == "" {

@@ -16,26 +16,28 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A claim without devices that several members share is allocated once: the first member
-// gets devices for all. The planner therefore adds the claim to the needs of one member,
-// the claim owner. It confines the other members to nodes that can use the devices. The
-// stock filters handle a claim that only some members of a role share: they see the
-// devices' location after the first member has reserved them.
+// A claim that several members share, and that has no devices yet, is allocated once: the
+// first member gets devices for all. The planner therefore adds the claim to the need of
+// one member, the claim owner. It keeps the other members on nodes that can use the
+// devices. If only some members of a role share a claim, the stock filters handle it:
+// they see where its devices are after the first member has reserved them.
 
 // sharedClaim is a claim that all waiting members of some roles share.
 type sharedClaim struct {
 	name string
-	// roles are in the order of the planner's roles. The first role has the claim owner.
+	// roles has the names of these roles, in the order of the planner's roles. The first
+	// role has the claim owner, whose need includes the claim's devices.
 	roles []string
 }
 
-// claimUsers counts the waiting members of a gang by their claims.
+// claimUsers counts the members of a gang without a node by the resource claims that they
+// have.
 type claimUsers struct {
-	// byRole counts users by claim and role, total by claim.
+	// byRole has the number of users by claim and role, total by claim.
 	byRole map[string]map[string]int
 	total  map[string]int
-	// waiting counts the members of each role without a node. placed has the roles with a
-	// member that already has a node.
+	// waiting has, by role, the number of members without a node. placed has the roles
+	// with a member that already has a node.
 	waiting map[string]int
 	placed  sets.Set[string]
 }
@@ -59,8 +61,8 @@ func countClaimUsers(request *gangs.Request) claimUsers {
 	return users
 }
 
-// wholeRoles returns the roles that have the claim. whole is false if some members of one
-// of them do not have it.
+// wholeRoles returns the roles with members that have the claim. whole is false if some
+// members of one of these roles do not have the claim or already have a node.
 func (u *claimUsers) wholeRoles(claim string, roles []roleInput) (names []string, whole bool) {
 	whole = true
 	for i := range roles {
@@ -73,8 +75,9 @@ func (u *claimUsers) wholeRoles(claim string, roles []roleInput) (names []string
 	return names, whole
 }
 
-// findSharedClaims returns the names of all unallocated claims that several waiting members
-// have (shared), and those of them that whole roles share, sorted by name (byRoles).
+// findSharedClaims returns the names of all claims without devices that several waiting
+// members have (shared), and those of them that all members of some roles share, sorted
+// by name (byRoles).
 func findSharedClaims(request *gangs.Request, roles []roleInput, cache *cluster.Cache) (shared sets.Set[string], byRoles []sharedClaim) {
 	users := countClaimUsers(request)
 	maps.DeleteFunc(users.total, func(claim string, n int) bool {
@@ -88,9 +91,9 @@ func findSharedClaims(request *gangs.Request, roles []roleInput, cache *cluster.
 	return sets.KeySet(users.total), byRoles
 }
 
-// sharableClaims returns the claims of the pod that other pods may also have: claims that
-// the pod names, and for a member of a PodGroup also claims made from a template, since
-// they can belong to the PodGroup.
+// sharableClaims returns the names of the pod's resource claims that other pods may have
+// as well: claims that the pod names. A member of a PodGroup may also share claims made
+// from a template, since they can belong to the PodGroup.
 func sharableClaims(pod *v1.Pod) []string {
 	var names []string
 	for i := range pod.Spec.ResourceClaims {
@@ -107,7 +110,7 @@ func sharableName(pod *v1.Pod, claim *v1.PodResourceClaim) string {
 	}
 	name, _, err := resourceclaim.Name(pod, claim)
 	if err != nil || name == nil {
-		return "" // the claim does not exist, or not yet
+		return "" // the claim does not exist, now or ever
 	}
 	return *name
 }
@@ -123,7 +126,7 @@ func withoutClaims(pod *v1.Pod, claims sets.Set[string]) *v1.Pod {
 	return without
 }
 
-// podWithClaim returns a pod that needs only the claim.
+// podWithClaim returns a pod that needs only this claim, to read the claim's need.
 func podWithClaim(namespace, claim string) *v1.Pod {
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: claim}}
 	pod.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "shared", ResourceClaimName: &claim}}

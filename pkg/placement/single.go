@@ -14,9 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// maxSingleRefusals is how many nodes the filters may refuse for a pod planned as a gang of
-// one. After that the ordinary cycle handles the pod. It runs the filters on all nodes at
-// once.
+// maxSingleRefusals is how many nodes the filters may refuse for a pod without a gang
+// that is planned as a gang of one. After that the ordinary cycle handles the pod. It
+// runs the filters on all nodes at once.
 const maxSingleRefusals = 8
 
 // Plannable reports whether a pod without a gang may be planned as a gang of one. The
@@ -70,9 +70,9 @@ func (p *Placer) PlaceSingle(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeI
 	return decision.Assignments[0].Node, nil
 }
 
-// singleRun runs the filters for one pod on one node after the other. For each node it
-// prepares the PreFilter plugins for that node alone, so the cost depends only on the tried
-// nodes.
+// singleRun runs the filters for one pod without a gang on one node after the other. It
+// runs the PreFilter plugins for each node alone, so the cost depends only on the number
+// of tried nodes.
 type singleRun struct {
 	ctx     context.Context
 	handle  fwk.Handle
@@ -81,7 +81,7 @@ type singleRun struct {
 	err     error
 }
 
-// fits reports whether the node accepts the pod.
+// fits reports whether the filters accept the pod on the node.
 func (r *singleRun) fits(_ int, node string, _ int) bool {
 	if r.err != nil || r.refused == maxSingleRefusals {
 		return false

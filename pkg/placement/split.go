@@ -15,12 +15,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// A role of a gang is the members that its controller makes from one template. Members
+// A role of a gang has the members that its controller makes from one template. Members
 // may still differ: a controller adds a node selector to each, or each has a volume of
-// its own. The planner treats the members of its roles alike, so such a role becomes
-// several of its roles.
+// its own. The planner treats the members of a role alike, so a role with different
+// members becomes several roles of the planner, its parts.
 
-// signed returns the request with the signatures of all members.
+// signed returns the request with Member.Signature, which is equal for members with equal
+// pod specs, set for all members.
 func signed(request *gangs.Request) *gangs.Request {
 	if !slices.ContainsFunc(request.Members, func(m gangs.Member) bool { return m.Signature == 0 }) {
 		return request
@@ -35,21 +36,23 @@ func signed(request *gangs.Request) *gangs.Request {
 	return &with
 }
 
-// splitter splits the roles of one gang.
+// splitter splits each role of one gang whose members differ into several roles of the
+// planner.
 type splitter struct {
 	request *gangs.Request
 	cache   *cluster.Cache
 	volumes *volumeReader
 	terms   *podTerms
 	running *runningTerms
-	// gang gets the groups that hold the parts of a role. roleOfGroup is the gang's name of
-	// the role, for each of them that has the role's minimum.
+	// gang gets the groups that hold the parts of a role. roleOfGroup has, by name of
+	// such a group with a minimum, the gang's name of the role.
 	gang        *plan.Gang
 	roleOfGroup map[string]string
 }
 
-// splitRoles splits the roles whose members differ. Roles with a claim that several
-// members share stay whole: the claim is planned for the role.
+// splitRoles returns the roles, with each role whose members differ split into several,
+// its parts. A role is not split if its members share claims (these are planned for the
+// role as a whole) or if a further group would count in the role's group.
 func (s *splitter) splitRoles(roles []roleInput, shared sets.Set[string]) []roleInput {
 	var split []roleInput
 	for i := range roles {
@@ -72,8 +75,8 @@ func (s *splitter) splitRoles(roles []roleInput, shared sets.Set[string]) []role
 	return split
 }
 
-// partsOf returns the members of a role, divided into those that are alike, in the order
-// of their first members.
+// partsOf returns the parts of a role: the members that do not differ for the planner are
+// a part. Parts are in the order of their first members.
 func (s *splitter) partsOf(role *roleInput) []roleInput {
 	var parts []roleInput
 	index := map[partKey]int{}
@@ -97,7 +100,8 @@ func (s *splitter) partsOf(role *roleInput) []roleInput {
 	return parts
 }
 
-// namedClaims identifies what the resource claims ask for that the pod names.
+// namedClaims returns a text that is equal for pods whose named resource claims ask for
+// the same.
 func (s *splitter) namedClaims(pod *v1.Pod) string {
 	key := ""
 	for i := range pod.Spec.ResourceClaims {
@@ -109,7 +113,7 @@ func (s *splitter) namedClaims(pod *v1.Pod) string {
 }
 
 // countsGroups reports whether a group, or the gang for the empty name, states how many
-// of its groups must be complete. A further group in it would count.
+// of the groups in it must be complete. One more group in it would then count.
 func (s *splitter) countsGroups(group string) bool {
 	if group == "" {
 		return s.gang.MinGroups > 0
@@ -117,8 +121,8 @@ func (s *splitter) countsGroups(group string) bool {
 	return slices.ContainsFunc(s.gang.Groups, func(g plan.Group) bool { return g.Name == group && g.MinGroups > 0 })
 }
 
-// groupParts names the parts of a role and makes all of them meet the role's minimum and
-// constraints. If that needs a group, the parts become one.
+// groupParts names the parts of a role and makes all of them together meet the role's
+// minimum and constraints. If this needs a group around the parts, it adds one.
 func (s *splitter) groupParts(role *roleInput, parts []roleInput) {
 	for i := range parts {
 		first := slices.MinFunc(parts[i].members, func(a, b gangs.Member) int { return cmp.Compare(a.Pod.Name, b.Pod.Name) })
@@ -145,13 +149,14 @@ func (s *splitter) groupParts(role *roleInput, parts []roleInput) {
 	}
 }
 
-// usesAny reports whether a member has one of the claims.
+// usesAny reports whether one of the members has one of the resource claims.
 func usesAny(members []gangs.Member, claims sets.Set[string]) bool {
 	return claims.Len() > 0 && slices.ContainsFunc(members, func(m gangs.Member) bool { return claims.HasAny(sharableClaims(m.Pod)...) })
 }
 
-// limitsOf returns the limits that hold for some members of a role with these subrequests:
-// the lowest of each node, if members with several signatures have some.
+// limitsOf returns, by node, the limits from earlier refusals for members of a role with
+// these subrequests (chosen alternatives). If limits of several members differ, the
+// lowest holds.
 func limitsOf(request *gangs.Request, role string, members []gangs.Member, chosen gangs.Subrequests) map[string]int {
 	if len(request.Limits) == 0 {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// addSpread adds the rules of a topology spread constraint: one for each set of nodes that
-// counts for some roles.
+// addSpread adds the planner's rules for a topology spread constraint: one rule for each
+// set of nodes that counts for some of the roles with the constraint.
 func (w *ruleWriter) addSpread(term int) {
 	known := &w.terms.terms[term]
 	counted, at := w.matching(term), map[string]int{}
@@ -42,7 +42,8 @@ func (w *ruleWriter) addSpread(term int) {
 	}
 }
 
-// count returns, by node, the pods that a constraint counts. Terminating pods do not count.
+// count returns, by node, the pods that a topology spread constraint counts. Terminating
+// pods do not count.
 func (w *ruleWriter) count(term *podTerm) map[string]int {
 	counts := map[string]int{}
 	for _, info := range w.nodes {
@@ -58,10 +59,10 @@ func (w *ruleWriter) count(term *podTerm) map[string]int {
 	return counts
 }
 
-// countedNodes returns the name of the partition of the nodes that count in a constraint of
-// a role: they have the topology keys of all constraints of the pod, and they meet the
-// constraint's policies. The role's members cannot use other nodes: this constraint,
-// another one, the node affinity or a taint keeps them away.
+// countedNodes returns the name of a partition of the nodes that a topology spread
+// constraint counts for a role: nodes with the topology keys of all constraints of the
+// pod that meet the constraint's node policies. The role's members cannot use other
+// nodes: this constraint, another one, the node affinity or a taint keeps them away.
 func (w *ruleWriter) countedNodes(role *roleInput, constraint *v1.TopologySpreadConstraint) string {
 	pod := role.sample
 	keys := spreadKeys(pod)
@@ -79,7 +80,7 @@ func (w *ruleWriter) countedNodes(role *roleInput, constraint *v1.TopologySpread
 			}
 		}
 		if honorsAffinity {
-			if match, _ := affinity.Match(node); !match { // as the stock filter reads it
+			if match, _ := affinity.Match(node); !match { // the stock filter ignores the error as well
 				return false
 			}
 		}
@@ -87,7 +88,8 @@ func (w *ruleWriter) countedNodes(role *roleInput, constraint *v1.TopologySpread
 	})
 }
 
-// spreadKeys returns the topology keys of the constraints that must be satisfied.
+// spreadKeys returns the topology keys of a pod's spread constraints that must be
+// satisfied.
 func spreadKeys(pod *v1.Pod) []string {
 	var keys []string
 	for i := range pod.Spec.TopologySpreadConstraints {

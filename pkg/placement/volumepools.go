@@ -15,11 +15,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Volumes of a class without provisioner exist once. Role.Limit counts them for each role
-// and node, which is enough if each can be used on one node and one role waits for volumes
-// of the class. Otherwise they become a pool of the planner.
+// The volumes of a storage class without provisioner exist once. If each can be used on
+// one node and only one role waits for volumes of the class, it is enough that Role.Limit
+// counts them for the role and node. Otherwise they become a pool of the planner.
 
-// pools returns a pool for each class whose volumes Role.Limit would count twice.
+// pools returns a planner's pool for each storage class whose volumes Role.Limit cannot
+// count: several roles wait for them, or some can be used on several nodes, or members
+// have a node.
 func (r *volumeReader) pools(roles []roleInput, nodes []fwk.NodeInfo) []plan.Pool {
 	users := map[string][]int{}
 	for i := range roles {
@@ -43,9 +45,10 @@ func hasBound(members []plan.Member) bool {
 	return slices.ContainsFunc(members, func(m plan.Member) bool { return m.Node != "" })
 }
 
-// pool returns the pool of a class for the roles that wait for its volumes. The stock
-// plugin VolumeBinding gives a pod the smallest volume on its node, whatever others need,
-// and the members come in any order.
+// pool returns the planner's pool with the free volumes of a storage class, for the roles
+// (indices users) that wait for them. The stock plugin VolumeBinding gives a pod the
+// smallest volume on its node, whatever other pods need, and the members come in any
+// order.
 func (r *volumeReader) pool(class string, roles []roleInput, users []int, nodes []fwk.NodeInfo) plan.Pool {
 	pool := plan.Pool{Name: "free volumes of class " + class, AnyOrder: true}
 	var volumes []*v1.PersistentVolume
@@ -85,11 +88,11 @@ func accepted(claim *v1.PersistentVolumeClaim, volumes []*v1.PersistentVolume) [
 	return take
 }
 
-// nodeFinder finds the nodes where volumes can be used.
+// nodeFinder finds the nodes where the node affinity of volumes allows their use.
 type nodeFinder struct {
 	nodes  []fwk.NodeInfo
 	byHost map[string][]fwk.NodeInfo
-	// known has the nodes by the encoded affinity.
+	// known caches the names of the nodes by the encoded node affinity.
 	known map[string][]string
 }
 

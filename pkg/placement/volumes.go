@@ -15,20 +15,21 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// volumeReader has the volumes of a gang's members for one plan.
+// volumeReader reads what the volumes of a gang's members ask of nodes, for one plan.
 type volumeReader struct {
 	source Volumes
-	// pods has the members with claims, each read once.
+	// pods has, for each member with PersistentVolumeClaims, what its volumes ask of a
+	// node.
 	pods map[*v1.Pod]*podVolumes
-	// users counts the members that have a claim, by the claim's name.
+	// users has, by the name of a claim, the number of members that have the claim.
 	users map[string]int
 	freeVolumes
 	attachLimits
 	exclusiveClaims
 }
 
-// readVolumes reads the claims of a gang's members. What cannot be read is left to the
-// stock filters.
+// readVolumes reads the PersistentVolumeClaims of a gang's members. If an object cannot
+// be read, the stock filters judge it.
 func readVolumes(source Volumes, request *gangs.Request, nodes []fwk.NodeInfo) *volumeReader {
 	r := &volumeReader{source: source}
 	if source == nil {
@@ -59,10 +60,10 @@ func mayHaveClaims(pod *v1.Pod) bool {
 	return false
 }
 
-// noVolumes is what pods without claims ask of their nodes.
+// noVolumes is the value for pods without PersistentVolumeClaims.
 var noVolumes = &podVolumes{}
 
-// of returns what the volumes of a member ask of its node.
+// of returns what the volumes of a member ask of its node. It never returns nil.
 func (r *volumeReader) of(pod *v1.Pod) *podVolumes {
 	if volumes := r.pods[pod]; volumes != nil {
 		return volumes
@@ -70,7 +71,7 @@ func (r *volumeReader) of(pod *v1.Pod) *podVolumes {
 	return noVolumes
 }
 
-// read reads the claims of a pod.
+// read reads the PersistentVolumeClaims of a pod and counts its users.
 func (r *volumeReader) read(pod *v1.Pod) {
 	if r.pods == nil {
 		r.pods, r.users = map[*v1.Pod]*podVolumes{}, map[string]int{}
@@ -103,7 +104,7 @@ func (r *volumeReader) read(pod *v1.Pod) {
 	r.pods[pod] = volumes
 }
 
-// add adds a claim of a pod.
+// add adds what a claim of a pod asks of the pod's node to volumes.
 func (r *volumeReader) add(volumes *podVolumes, claim *v1.PersistentVolumeClaim) {
 	bound := r.volumeOf(claim)
 	switch {
@@ -121,7 +122,8 @@ func (r *volumeReader) add(volumes *podVolumes, claim *v1.PersistentVolumeClaim)
 	}
 }
 
-// volumeOf returns the volume that a claim is or will be bound to, nil if none is known.
+// volumeOf returns the volume that a claim is or will be bound to, nil if it is not known
+// yet.
 func (r *volumeReader) volumeOf(claim *v1.PersistentVolumeClaim) *v1.PersistentVolume {
 	if claim.Spec.VolumeName == "" {
 		r.list(r.source)
@@ -134,8 +136,8 @@ func (r *volumeReader) volumeOf(claim *v1.PersistentVolumeClaim) *v1.PersistentV
 	return bound
 }
 
-// isStatic reports whether a claim waits for a node, and then gets one of the volumes
-// that exist.
+// isStatic reports whether a claim gets one of the existing volumes, once its pod has a
+// node.
 func (r *volumeReader) isStatic(claim *v1.PersistentVolumeClaim) bool {
 	class, err := r.source.Class(volume.GetPersistentVolumeClaimClass(claim))
 	return err == nil && class.Provisioner == staticProvisioner &&

@@ -18,15 +18,15 @@ import (
 )
 
 // whatIf plans a gang, as if none of its members had a node, in the cluster without some
-// pods. Its result shows only whether a place would exist. The stock filters do not run,
-// because they read the cluster as it is.
+// pods. Its result shows only whether a placement would exist. The stock filters do not
+// run, because they read the cluster as it is.
 type whatIf struct {
 	gang    plan.Gang
 	planner planner
 }
 
-// FitsWithout reports whether the whole request would have a place if these pods were gone.
-// The stock filters do not run.
+// FitsWithout reports whether the gang of the request, all members without a node, would
+// have a placement if the pods in gone did not exist. The stock filters do not run.
 func (p *Placer) FitsWithout(_ context.Context, request gangs.Request, gone []*v1.Pod, nodes []fwk.NodeInfo) (bool, error) {
 	w, err := p.newWhatIf(request, gone, nodes)
 	if err != nil || w == nil {
@@ -35,9 +35,10 @@ func (p *Placer) FitsWithout(_ context.Context, request gangs.Request, gone []*v
 	return w.planner.plan(w.gang).decision.Placed, nil
 }
 
-// NodesToReserve returns nodes with a place for the gang if this scheduler's pods on them
-// were gone. It tries the 1, 2, 4, ... nodes with the fewest such pods and stops at the
-// first success, so few nodes must be cleared. It returns nil if it finds none.
+// NodesToReserve returns nodes on which the gang would have a placement if the pods of
+// this scheduler on them did not exist. It tries the 1, 2, 4, ... nodes with the fewest
+// such pods and stops at the first success, so few nodes must be cleared. It returns nil
+// if it finds no placement.
 func (p *Placer) NodesToReserve(_ context.Context, request gangs.Request, nodes []fwk.NodeInfo) (map[string]bool, error) {
 	busy, gone := podsOfScheduler(p.handle.ProfileName(), nodes)
 	w, err := p.newWhatIf(request, gone, nodes)
@@ -62,8 +63,8 @@ func (p *Placer) NodesToReserve(_ context.Context, request gangs.Request, nodes 
 	return found, nil
 }
 
-// newWhatIf prepares a whatIf. It returns nil if the request cannot be converted to the
-// planner's input.
+// newWhatIf returns the plan of a gang in a cluster without the pods in gone. It returns
+// nil if the request cannot be converted to the planner's input.
 func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.NodeInfo) (*whatIf, error) {
 	cache, err := p.profile.CacheWithLabels(request.Gang.Labels(), len(request.Gang.Groups) > 0, nodes)
 	if err != nil {
@@ -110,11 +111,11 @@ func podsOfScheduler(name string, nodes []fwk.NodeInfo) (busy []string, pods []*
 	return busy, pods
 }
 
-// detached are storage objects without VolumeAttachments.
+// detached reads storage objects of a cluster without VolumeAttachments.
 type detached struct{ Volumes }
 
 // withoutAttachments returns the storage objects as they are once the volumes of deleted
-// pods are detached.
+// pods are detached: without VolumeAttachments.
 func withoutAttachments(volumes Volumes) Volumes {
 	if volumes == nil {
 		return nil
@@ -122,5 +123,5 @@ func withoutAttachments(volumes Volumes) Volumes {
 	return detached{volumes}
 }
 
-// ListAttachments returns nothing.
+// ListAttachments returns no attachments.
 func (detached) ListAttachments() ([]*storagev1.VolumeAttachment, error) { return nil, nil }

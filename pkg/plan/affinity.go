@@ -5,26 +5,32 @@ package plan
 
 import "slices"
 
-// apartRule is an AntiAffinity compiled for the search.
+// apartRule is an AntiAffinity (members of some roles share no domain) with indices
+// instead of names.
 type apartRule struct {
 	domains *domains
-	// holders and others report, by role, whether it is in Roles and in Others.
+	// holders and others report, by role index, whether the role is in AntiAffinity.Roles
+	// and in AntiAffinity.Others.
 	holders, others []bool
 }
 
-// affinityRule is an Affinity compiled for the search.
+// affinityRule is an Affinity (members must be near matching pods) with indices instead
+// of names.
 type affinityRule struct {
-	// terms has the domains of each term.
+	// terms has, for each entry of Affinity.Levels, the domains of this level.
 	terms []*domains
-	// holders and matching report, by role, whether it is in Roles and in Matching.
+	// holders and matching report, by role index, whether the role is in Affinity.Roles
+	// and in Affinity.Matching.
 	holders, matching []bool
-	// existing has, by term and domain, the number of nodes with a matching pod. exist is
-	// the number of those in any domain.
+	// existing has, by term and domain number, how many nodes have a pod that matches
+	// before any member is placed. exist is the number of such nodes that are in a domain
+	// of some term.
 	existing [][]int32
 	exist    int32
 }
 
-// count adds n matching pods on a node. It returns false if the node is in no domain.
+// count adds n to the matching pods in byTerm, for each domain that contains the node at
+// pos. It returns false if no term has a domain with this node.
 func (a *affinityRule) count(byTerm [][]int32, pos, n int32) bool {
 	counts := false
 	for t, d := range a.terms {
@@ -36,7 +42,7 @@ func (a *affinityRule) count(byTerm [][]int32, pos, n int32) bool {
 	return counts
 }
 
-// covers reports whether a node is in a domain of each term.
+// covers reports whether each term of the rule has a domain with the node at pos.
 func (a *affinityRule) covers(pos int32) bool {
 	return !slices.ContainsFunc(a.terms, func(d *domains) bool { _, ok := d.at(pos); return !ok })
 }
@@ -44,7 +50,8 @@ func (a *affinityRule) covers(pos int32) bool {
 // affinityCounts counts matching pods and members in the domains of an affinity rule.
 type affinityCounts struct {
 	rule *affinityRule
-	// now is by term and domain. all are the matching pods and members in any domain.
+	// now has, by term and domain number, the matching pods and members in the domain.
+	// all counts those that are in a domain of some term.
 	now [][]int32
 	all int32
 }
@@ -57,14 +64,16 @@ func newAffinityCounts(rule *affinityRule) affinityCounts {
 	return c
 }
 
-// change adds n members of a role on a node.
+// change adds n members of a role on the node at pos to the counts. A negative n removes
+// members.
 func (c *affinityCounts) change(role int, pos, n int32) {
 	if c.rule.matching[role] && c.rule.count(c.now, pos, n) {
 		c.all += n
 	}
 }
 
-// accepts reports whether the rule allows the next member of a role on a node.
+// accepts reports whether the affinity rule allows one more member of a role on the node
+// at pos.
 func (c *affinityCounts) accepts(role int, pos int32) bool {
 	near := true
 	for t, d := range c.rule.terms {

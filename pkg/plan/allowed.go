@@ -3,7 +3,8 @@
 
 package plan
 
-// addNodes compiles the nodes of the roles that may use only some.
+// addNodes turns Role.Nodes (the only nodes that a role may use) into node positions, for
+// each role that has this list.
 func (p *problem) addNodes() {
 	for i := range p.roles {
 		r := &p.roles[i]
@@ -20,7 +21,8 @@ func (p *problem) addNodes() {
 	}
 }
 
-// The kinds of marks: for which reason a position differs from others.
+// The kinds of marks. A mark is a reason why the search must not treat a node as
+// interchangeable with other nodes in the same state.
 const (
 	nodesMark int64 = iota
 	domainMark
@@ -28,7 +30,8 @@ const (
 	limitMark
 )
 
-// mark makes a position differ from those without the same mark. words begin with the kind.
+// mark makes the node at pos differ, for the search, from nodes without the same mark.
+// words describe the reason; the first word is the kind of mark.
 func (p *problem) mark(pos int32, words ...int64) {
 	mark := hasher(14695981039346656037)
 	for _, word := range words {
@@ -40,7 +43,8 @@ func (p *problem) mark(pos int32, words ...int64) {
 	p.marks[pos] ^= uint64(mark)
 }
 
-// slotsAt returns how many members of a role an unused node holds.
+// slotsAt returns how many members of a role fit on the node at pos, by counts, while no
+// member of the gang is there.
 func (p *problem) slotsAt(role int, pos int32) int32 {
 	r := &p.roles[role]
 	if r.limited && !r.only[pos] {
@@ -49,13 +53,12 @@ func (p *problem) slotsAt(role int, pos int32) int32 {
 	return r.roll.slots.at(pos)
 }
 
-// alike returns true if the same roles may use two nodes, as far as Role.Nodes says, with
-// the same items of pools and the same node limits, and the rules between members put the
-// nodes in the same domains.
+// alike returns true if Role.Nodes, pools, node limits and the domains of rules between
+// members do not tell the nodes at positions a and b apart.
 func (p *problem) alike(a, b int32) bool { return p.marks[a] == p.marks[b] }
 
-// allowedSums returns the slots of a role that may use only some nodes, by depth and
-// vertex.
+// allowedSums returns, by depth in the tree and vertex, how many members of a role fit on
+// those nodes of the vertex that Role.Nodes allows.
 func (p *problem) allowedSums(role int) [][]int64 {
 	r, f := &p.roles[role], p.snap.fabric
 	sums := make([][]int64, len(r.roll.sum))

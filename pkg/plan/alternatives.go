@@ -5,15 +5,17 @@ package plan
 
 import "fmt"
 
-// maxDivisions is the number of divisions planned with the default step budget: each plan
-// costs at least that part of the budget.
+// maxDivisions is the maximum number of divisions that are planned. A division says how
+// many members have each of their alternative needs. Each plan is charged at least
+// 1/maxDivisions of the step budget.
 const maxDivisions = 256
 
-// budgetShare is the part of the remaining step budget that the plan of one division may
-// use.
+// The plan of one division (how many members have each alternative need) may use
+// 1/budgetShare of the remaining step budget.
 const budgetShare = 4
 
-// divisionSearch plans divisions of the members over their needs.
+// divisionSearch plans a gang whose roles have alternative needs. It plans one division
+// (how many members have each need) after the other.
 type divisionSearch struct {
 	snap     *Snapshot
 	gang     *Gang
@@ -22,27 +24,31 @@ type divisionSearch struct {
 	options  Options
 	// budget is the step budget, left is what remains of it.
 	budget, left int
-	// answers are the answers of Fits to all plans.
+	// answers caches the results of Fits, the caller's filters, for the plans of all
+	// divisions.
 	answers map[fitsCall]bool
-	// decisions has the decision for each division planned.
+	// decisions has the decision for each division planned so far, by the division as
+	// text.
 	decisions map[string]*Decision
 	stats     Stats
-	// proven is true while no plan has failed for want of steps and none was omitted.
+	// proven is true while no division was skipped for lack of steps and no plan ran out
+	// of steps.
 	proven bool
-	// best is the best placement, nil if there is none. refused is the decision to report
-	// then.
+	// best is the decision with the best placement so far, nil without a placement.
+	// refused is the decision without a placement that has room for the most members; it
+	// is reported if best stays nil.
 	best, refused *Decision
 	bestDivision  division
 }
 
-// fitsCall is a call of Fits.
+// fitsCall has the arguments of a call of Fits, the caller's filters.
 type fitsCall struct {
 	role    int
 	node    string
 	already int
 }
 
-// planAlternatives plans a gang with alternatives, which is checked.
+// planAlternatives plans a checked gang of which some roles have alternative needs.
 func planAlternatives(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	search := divisionSearch{
 		snap: s, gang: g, fits: fits, choosers: g.choosers(), options: o, budget: o.Budget,
@@ -68,8 +74,9 @@ func planAlternatives(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	return *d
 }
 
-// setRooms bounds the units that can have each need. Units beyond the bounds have the last
-// need, whether or not they have room.
+// setRooms sets, for each need of a role with alternatives, an upper bound of the units
+// (members that must have the same need) that have room with this need. Units beyond it
+// get the role's last need, even without room.
 func (s *divisionSearch) setRooms() {
 	for i := range s.choosers {
 		c := &s.choosers[i]
@@ -88,15 +95,16 @@ func (s *divisionSearch) setRooms() {
 	}
 }
 
-// run plans divisions until no better one is left.
+// run plans divisions (how many members have each alternative need) until none can be
+// better than the best.
 func (s *divisionSearch) run() {
-	// 1. All members have the first need.
+	// 1. Try the division in which all members have the need of their own role.
 	first, last := s.uniform(0), s.uniform(-1)
 	if s.mayFit(first) && s.try(first, 0) {
 		return
 	}
-	// 2. All members have the last need. If that is the smallest of all, then no division
-	// places more members.
+	// 2. Try the division in which all members have their last alternative. If this is
+	// the smallest need of each role, no other division places more members.
 	s.refused = nil
 	s.try(last, 0)
 	unplaced := 0
@@ -106,8 +114,9 @@ func (s *divisionSearch) run() {
 		}
 		unplaced = s.best.Unplaced
 	}
-	// 3. As many members as possible have the earlier needs. What the filters refuse is not a
-	// matter of sizes.
+	// 3. Give as many members as possible an earlier need. If each need is smaller than
+	// the one before, bisection finds the number. Refusals of the filters do not depend
+	// on sizes: after a refusal, all divisions are tried.
 	if s.best != nil && s.descending() {
 		s.raise(last.clone(), unplaced)
 	}
@@ -116,8 +125,8 @@ func (s *divisionSearch) run() {
 	}
 }
 
-// uniform returns the division in which all units have the same need: the first, or the last
-// for -1.
+// uniform returns the division in which all units (members that must have the same need)
+// have their role's need at this index, or the last need for -1.
 func (s *divisionSearch) uniform(need int) division {
 	d := make(division, len(s.choosers))
 	for i := range s.choosers {
@@ -131,7 +140,8 @@ func (s *divisionSearch) uniform(need int) division {
 	return d
 }
 
-// mayFit returns false if counts show that the division cannot place all members.
+// mayFit returns false if counts show that some role which needs all its members has too
+// little room for the units that a division gives to one of its needs.
 func (s *divisionSearch) mayFit(d division) bool {
 	for i := range s.choosers {
 		for n, units := range d[i] {
@@ -143,7 +153,8 @@ func (s *divisionSearch) mayFit(d division) bool {
 	return true
 }
 
-// smallest returns true if the last need of each chooser is within all its others.
+// smallest returns true if, for each role with alternatives, the last need fits wherever
+// one of the other needs fits.
 func (s *divisionSearch) smallest() bool {
 	for i := range s.choosers {
 		last := len(s.choosers[i].needs) - 1
@@ -156,7 +167,8 @@ func (s *divisionSearch) smallest() bool {
 	return true
 }
 
-// descending returns true if each need of each chooser is within the need before it.
+// descending returns true if, for each role with alternatives, each need fits wherever
+// the need before it fits.
 func (s *divisionSearch) descending() bool {
 	for i := range s.choosers {
 		for n := 1; n < len(s.choosers[i].needs); n++ {
@@ -168,8 +180,8 @@ func (s *divisionSearch) descending() bool {
 	return true
 }
 
-// within returns true if wherever a member with need b has room, a member with need a has
-// room, too. False says nothing.
+// within returns true if a member with need a of a role fits wherever a member with need
+// b fits. a and b are indices in chooser.needs. False means unknown.
 func (s *divisionSearch) within(c *chooser, a, b int) bool {
 	x, y := s.gang.Roles[c.needs[a]], s.gang.Roles[c.needs[b]]
 	if s.gang.apartOnNodes(c.spec.Name) {
@@ -178,8 +190,10 @@ func (s *divisionSearch) within(c *chooser, a, b int) bool {
 	return x.within(&y)
 }
 
-// raise gives each need in turn to as many units as possible, while the others have the
-// smallest. Smaller needs only make room, so it finds the number by bisection.
+// raise gives each need in turn to as many units (members that share a need) as possible,
+// while the remaining units have the last need, the smallest. Smaller needs only make
+// room, so bisection finds the number. unplaced is how many members may stay without a
+// node.
 func (s *divisionSearch) raise(d division, unplaced int) {
 	for i := range d {
 		last := len(d[i]) - 1
@@ -200,8 +214,9 @@ func (s *divisionSearch) raise(d division, unplaced int) {
 	}
 }
 
-// list plans the divisions in order of preference, from a need of a chooser on. It returns
-// true after one that leaves at most that many members without a node.
+// list plans the divisions in order of preference, varying the needs from need n of
+// chooser i on. It returns true after a division that leaves at most unplaced members
+// without a node, and when the steps end.
 func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 	if i == len(d) {
 		return s.mayFit(d) && s.try(d, unplaced)
@@ -225,8 +240,8 @@ func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 	return false
 }
 
-// try plans a division and keeps the decision if it is the best. It returns true if at most
-// that many members have no node.
+// try plans a division and keeps its decision if it is the best so far. It returns true
+// if at most unplaced members have no node.
 func (s *divisionSearch) try(d division, unplaced int) bool {
 	decision := s.decide(d)
 	if decision == nil {
@@ -244,7 +259,8 @@ func (s *divisionSearch) try(d division, unplaced int) bool {
 	return decision.Unplaced <= unplaced
 }
 
-// decide plans a division. It returns nil if no steps are left.
+// decide returns the decision for a division and plans each division once. It returns nil
+// if no steps are left.
 func (s *divisionSearch) decide(d division) *Decision {
 	key := fmt.Sprint(d)
 	if before := s.decisions[key]; before != nil {
@@ -265,7 +281,7 @@ func (s *divisionSearch) decide(d division) *Decision {
 	return &decision
 }
 
-// found returns the number of members for which a refused division has room.
+// found returns for how many members a decision without a placement found room.
 func found(d *Decision) int {
 	if len(d.Reasons) == 0 {
 		return 0
@@ -273,7 +289,8 @@ func found(d *Decision) int {
 	return d.Reasons[0].Found
 }
 
-// asking returns Fits for a division's roles. It asks each question once.
+// asking returns a Fits for the roles of a division. index has the index of each in
+// Gang.Roles. The caller's Fits gets each question once: the answers are cached.
 func (s *divisionSearch) asking(index []int) Fits {
 	if s.fits == nil {
 		return nil

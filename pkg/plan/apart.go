@@ -3,18 +3,20 @@
 
 package plan
 
-// apartCounts counts the members in the domains of the anti-affinity rules, members that
-// run already included.
+// apartCounts counts, for each anti-affinity rule, the members in its domains, members
+// that already run included.
 type apartCounts struct {
 	p *problem
-	// rules are by rule of the problem.
+	// rules has an entry for each rule in problem.apart.
 	rules []domainCounts
 }
 
-// domainCounts has members of a rule's Roles and Others by domain.
+// domainCounts has, by domain number, the members whose role is in AntiAffinity.Roles
+// (holders) and those whose role is in AntiAffinity.Others.
 type domainCounts struct{ holders, others map[int32]int32 }
 
-// newApartCounts counts the members that run already.
+// newApartCounts returns the counts for the anti-affinity rules of p, with the members
+// that already run.
 func newApartCounts(p *problem) apartCounts {
 	c := apartCounts{p: p}
 	for range p.apart {
@@ -33,7 +35,8 @@ func newApartCounts(p *problem) apartCounts {
 	return c
 }
 
-// change adds n members of a role on a node.
+// change adds n members of a role on the node at pos to the counts of the anti-affinity
+// rules. A negative n removes members.
 func (c *apartCounts) change(role int, pos, n int32) {
 	for _, i := range c.p.roles[role].apart {
 		rule := &c.p.apart[i]
@@ -50,8 +53,9 @@ func (c *apartCounts) change(role int, pos, n int32) {
 	}
 }
 
-// room returns how many more members of a role the rules allow on a node: none, one or
-// any number. With onlyNodes it reads only the rules of the node level.
+// room returns how many more members of a role the anti-affinity rules allow on the node
+// at pos: 0, 1 or maxSlots for any number. With onlyNodes it reads only the rules whose
+// domains are single nodes.
 func (c *apartCounts) room(role int, pos int32, onlyNodes bool) int32 {
 	room := int32(maxSlots)
 	for _, i := range c.p.roles[role].apart {

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// domainOf returns the smallest domain around all used nodes.
+// domainOf returns the smallest domain around all nodes that hold members of the gang.
 func (p *problem) domainOf(pp *partial) Domain {
 	f := pp.f
 	lo, hi := int32(len(f.names)), int32(-1)
@@ -28,8 +28,9 @@ func (p *problem) domainOf(pp *partial) Domain {
 	return p.domain(0, 0)
 }
 
-// assign gives nodes to members. Members with adjacent ranks get adjacent nodes in fabric
-// order. Slices are ordered by their first node.
+// assign gives the nodes of a placement to members. Members with adjacent ranks get
+// adjacent nodes in fabric order. Slices (runs of members that belong together) are
+// ordered by their first node.
 func (p *problem) assign(pp *partial) []Assignment {
 	perBatch := make([][]place, len(p.batches))
 	members := 0
@@ -69,11 +70,12 @@ func (p *problem) assign(pp *partial) []Assignment {
 	return out
 }
 
-// orderNumbers sets Assignment.Order.
+// orderNumbers sets Assignment.Order: the number of a member in an order of members that
+// the Spread and Affinity rules accept.
 type orderNumbers struct {
 	p *problem
-	// at has, by batch and node, the indices of the assignments. It is nil if no rule
-	// depends on the order of members.
+	// at has, by batch and node, the indices of the assignments without a number. It is
+	// nil if no rule depends on the order of members.
 	at map[batchNode][]int
 }
 
@@ -86,7 +88,8 @@ func newOrderNumbers(p *problem) orderNumbers {
 	return orderNumbers{p: p, at: map[batchNode][]int{}}
 }
 
-// add adds the assignment with an index. Assignments come in rank order.
+// add notes the assignment with this index, for a member of a batch on the node at pos.
+// Assignments of a batch come in rank order.
 func (o *orderNumbers) add(batch, pos int32, index int) {
 	if o.at != nil && o.p.roles[o.p.batches[batch].role].ordered() {
 		key := batchNode{batch, pos}
@@ -94,7 +97,7 @@ func (o *orderNumbers) add(batch, pos int32, index int) {
 	}
 }
 
-// set numbers the assignments as the log of the placement has them.
+// set numbers the assignments from 1, in the order in which log puts members on nodes.
 func (o *orderNumbers) set(log []place, out []Assignment) {
 	if o.at == nil {
 		return
@@ -110,8 +113,8 @@ func (o *orderNumbers) set(log []place, out []Assignment) {
 	}
 }
 
-// inFabricOrder sorts places by slice, then by position. Slices are ordered by their first
-// node.
+// inFabricOrder sorts the places of a batch by slice (a run of members that belong
+// together), then by node position. Slices are ordered by their first node.
 func inFabricOrder(places []place) {
 	first := map[int32]int32{}
 	for _, l := range places {
@@ -124,8 +127,8 @@ func inFabricOrder(places []place) {
 	})
 }
 
-// byRoleName lists the batches by the names of their roles. Batches of one role
-// keep their order.
+// byRoleName returns the indices of the batches (members of one role that are placed
+// together), ordered by role name. Batches of one role keep their order.
 func (p *problem) byRoleName() []int {
 	out := make([]int, len(p.batches))
 	for i := range out {

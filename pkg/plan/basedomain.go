@@ -8,11 +8,13 @@ import (
 	"slices"
 )
 
-// maxReasons is the number of candidate domains that a negative Decision describes.
+// maxReasons is the maximum number of candidate domains that a Decision without a
+// placement describes.
 const maxReasons = 3
 
-// nearMisses returns up to maxReasons domains of the required level. The domain with room
-// for the most members, by counts, is first.
+// nearMisses returns up to maxReasons domains of the gang's required level, as vertices.
+// The domain with room for the most members, by counts, is first. If members are bound,
+// only their domain counts.
 func (p *problem) nearMisses(pp *partial) []int32 {
 	total := make([]int64, len(p.roles))
 	for i := range p.batches {
@@ -54,10 +56,10 @@ func (p *problem) holdsBound(f *fabric, v int32) bool {
 	return len(p.bound) == 0 || f.at(p.required, p.bound[0]) == v
 }
 
-// base returns the domain that must hold all members, as a depth and a vertex. With a
-// required level it is the gang's domain of this level, or else the domain with most room.
-// Without a required level it is the whole fabric. ok is false if there is no such domain
-// or if bound members are in different domains.
+// base returns the domain that must hold all members of the gang, as a depth and a vertex
+// of the tree. If the gang requires a level, it is the domain of this level with the
+// gang's members, or with most room if there are none. Otherwise it is the whole fabric.
+// ok is false if there is no such domain or if bound members are in different domains.
 func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 	if p.required == 0 {
 		return 0, 0, true

@@ -3,9 +3,9 @@
 
 package plan
 
-// batchesFor adds the batches that bring each role to the wanted number of members, bound
-// members included. It uses pending members that are in no batch yet. It rounds sliced
-// roles up to whole slices. Earlier batches stay.
+// batchesFor adds batches (members of one role that are placed together) until role r has
+// want[r] members, bound members and earlier batches included. A role with slices is
+// rounded up to whole slices.
 func (p *problem) batchesFor(want []int) {
 	p.fresh = len(p.batches)
 	for r := range p.roles {
@@ -13,7 +13,7 @@ func (p *problem) batchesFor(want []int) {
 	}
 }
 
-// handed counts the bound members of a role and those already in batches.
+// handed returns how many members of role r are bound or already in a batch.
 func (p *problem) handed(r int) int {
 	n := len(p.roles[r].bound)
 	for i := range p.roles[r].slices {
@@ -22,8 +22,8 @@ func (p *problem) handed(r int) int {
 	return n
 }
 
-// reset removes all batches. It also removes the confinements and wishes that addPartner
-// added.
+// reset removes all batches. It also removes what addPartner added for them: confinements
+// (members that one domain must hold) and wishes (members that one domain should hold).
 func (p *problem) reset() {
 	for r := range p.roles {
 		for i := range p.roles[r].slices {
@@ -60,7 +60,7 @@ func (p *problem) batchesOf(r, n int) {
 	}
 }
 
-// addRun adds members of a role that is not sliced.
+// addRun adds a batch of members that are placed one by one, not as a slice.
 func (p *problem) addRun(r int, members []*Member) {
 	ro := &p.roles[r]
 	p.batches = append(p.batches, batch{
@@ -69,7 +69,8 @@ func (p *problem) addRun(r int, members []*Member) {
 	})
 }
 
-// addSlice adds a whole slice. Slices of the same role and size share one batch.
+// addSlice adds a slice (a run of members that belong together) to a batch. Slices of the
+// same role and size share one batch.
 func (p *problem) addSlice(r int, members []*Member) {
 	if n := len(p.batches); n > p.fresh {
 		b := &p.batches[n-1]
@@ -86,8 +87,9 @@ func (p *problem) addSlice(r int, members []*Member) {
 	})
 }
 
-// addPartner adds the pending members of a slice that has bound members. It adds them as an
-// unsliced run with its own confinement and wish.
+// addPartner adds the remaining members of a slice (a run of members that belong
+// together) of which other members are bound or in an earlier batch. They are placed one
+// by one, with the slice's levels as a confinement and a wish of their own.
 func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	p.addRun(r, members)
 	b := &p.batches[len(p.batches)-1]
@@ -107,7 +109,7 @@ func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	}
 }
 
-// pending counts the members without a node.
+// pending returns the number of members, over all roles, that have no node.
 func (p *problem) pending() int {
 	n := 0
 	for r := range p.roles {

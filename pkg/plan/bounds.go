@@ -3,19 +3,20 @@
 
 package plan
 
-// bounds holds the demand of one quorum's members. Its methods return lower bounds, from
-// counts alone, of the cost of placing them in a domain.
+// bounds computes lower bounds, from counts alone, of the cost of placing the members of
+// one quorum in a domain.
 type bounds struct {
 	p       *problem
 	partial *partial
 	total   []int64 // members to place, by role
-	demand  []int64 // of each dimension, by all members
+	demand  []int64 // what all members take, by resource or set of device kinds
 	sums    []*resourceSums
-	// multiNodeOnly is set once the search has covered all placements on one node.
+	// multiNodeOnly is true once the search has covered all placements on one node. The
+	// bounds then are about placements on several nodes.
 	multiNodeOnly bool
 }
 
-// newBounds returns the bounds for the problem's batches.
+// newBounds returns the bounds for the members in the problem's batches.
 func newBounds(p *problem, pp *partial) bounds {
 	b := bounds{p: p, partial: pp, total: make([]int64, len(p.roles))}
 	for i := range p.batches {
@@ -24,8 +25,9 @@ func newBounds(p *problem, pp *partial) bounds {
 	return b
 }
 
-// addDemand sums the demand of all members in each dimension. A gang with a single role
-// needs no resource sums: its slots are exact.
+// addDemand sums what all members take of each dimension (a resource, or a set of device
+// kinds). A gang with a single role does not need these sums: counting the members that
+// fit is exact.
 func (b *bounds) addDemand() {
 	if len(b.p.roles) == 1 {
 		return
@@ -39,8 +41,9 @@ func (b *bounds) addDemand() {
 	}
 }
 
-// mayHold returns false if counts prove that a domain has too little room: too few slots
-// for a role, or too little of a dimension for all roles together.
+// mayHold returns false if counts prove that the domain with vertex v cannot hold the
+// quorum: too few slots for a role, too little of a resource or of devices for all roles
+// together, or too little room by spread rules or pools.
 func (b *bounds) mayHold(depth int, v int32) bool {
 	for r, n := range b.total {
 		if n > 0 && b.partial.sum(r, depth, v) < n {
@@ -60,8 +63,9 @@ func (b *bounds) mayHold(depth int, v int32) bool {
 	return len(b.p.pools) == 0 || b.p.poolsHold(depth, v, b.total)
 }
 
-// maySpread returns false if the domains of a spread rule inside a domain take too few
-// members, however high the smallest number gets.
+// maySpread returns false if the spread rule leaves too little room for its members in
+// the domain with vertex v, even if the smallest number of all rule domains gets as high
+// as it can.
 func (b *bounds) maySpread(rule *spreadRule, depth int, v int32) bool {
 	want := int64(0)
 	for r, n := range b.total {
@@ -80,7 +84,8 @@ func (b *bounds) maySpread(rule *spreadRule, depth int, v int32) bool {
 	return want <= 0
 }
 
-// eligible returns true if a domain lies inside a real domain of the required level.
+// eligible returns true if the domain with vertex v lies inside a domain of the gang's
+// required level, or if the gang requires no level.
 func (b *bounds) eligible(depth int, v int32) bool {
 	if b.p.required == 0 {
 		return true
@@ -89,7 +94,9 @@ func (b *bounds) eligible(depth int, v int32) bool {
 	return lo < hi && b.partial.f.real(b.p.required, b.partial.f.at(b.p.required, lo))
 }
 
-// room returns the leading role's slots in a domain.
+// room returns how many members of the leading role (the role with the fewest slots in
+// the fabric) fit in a domain, by counts. For the whole fabric it returns the members to
+// place.
 func (b *bounds) room(depth int, v int32) int64 {
 	switch lead := b.p.roles[0].roll; {
 	case depth > b.partial.f.levels:
@@ -100,8 +107,8 @@ func (b *bounds) room(depth int, v int32) int64 {
 	return b.total[0]
 }
 
-// apart returns a lower bound of the further domains, one depth below, that a placement
-// uses. It assumes that none of these domains holds all members.
+// apart returns a lower bound of how many child domains of vertex v a placement uses
+// beyond the first. It assumes that no child holds all members.
 func (b *bounds) apart(depth int, v int32) int64 {
 	f := b.partial.f
 	x := &f.tables[depth].verts[v]
@@ -118,7 +125,8 @@ func (b *bounds) apart(depth int, v int32) int64 {
 	return least
 }
 
-// unpaired returns 1 if some follower must stay unpaired, else 0.
+// unpaired returns 1 if counts prove that some follower device (NIC) of a member in the
+// domain must be in a unit without an anchor (GPU) of this member, else 0.
 func (b *bounds) unpaired(depth int, v int32) int64 {
 	for r, n := range b.total {
 		roll := b.p.roles[r].roll
@@ -135,8 +143,9 @@ func (b *bounds) unpaired(depth int, v int32) int64 {
 	return 0
 }
 
-// nodes returns the fewest nodes that a single role needs. With multiNodeOnly it ignores
-// placements on one node.
+// nodes returns a lower bound of the nodes that a placement in the domain uses: the most
+// that any role needs by itself. It is at least 2 with multiNodeOnly, unless the domain
+// is a node.
 func (b *bounds) nodes(depth int, v int32) int64 {
 	if depth > b.partial.f.levels {
 		return 1

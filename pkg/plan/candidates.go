@@ -3,30 +3,30 @@
 
 package plan
 
-// candidates returns the domains of one depth that hold every role by count, in ascending
-// order of the lower bound of their cost. A bound covers only the placements that no single
-// domain below the candidate holds. The search tries those as candidates of their own.
+// candidates yields the domains of one depth that hold every role by count, in ascending
+// order of the lower bound of their cost. The bound covers only placements over several
+// children of the domain: a child that holds all members is a candidate itself.
 //
-// The search usually needs only the first candidate. A scan finds it. The second call makes
-// a heap of the others.
+// The search usually needs only the first candidate. The first pop finds it by a scan.
+// The second pop makes a heap of the others.
 type candidates struct {
 	b           *bounds
 	depth       int
-	first, last int32 // the range of vertices
+	first, last int32 // the range of vertices of this depth
 	popped      int
 	top         int32
 	heap        []candidate
 }
 
-// candidate is a domain with the terms of its bound that differ between the candidates of
-// one depth. It omits the room of coarser domains.
+// candidate is the domain with vertex v, with the terms of its lower bound that differ
+// between the domains of one depth. The room of coarser domains is left out.
 type candidate struct {
 	v                            int32
 	apart, unpaired, nodes, room int64
 }
 
-// newCandidates returns the domains of a depth that have room by every count and
-// hold all bound members.
+// newCandidates returns the candidate domains of a depth. If members are bound, only the
+// domain that holds all of them is a candidate.
 func newCandidates(b *bounds, depth int) *candidates {
 	f := b.partial.f
 	c := &candidates{b: b, depth: depth, last: f.width(depth) - 1}
@@ -39,7 +39,8 @@ func newCandidates(b *bounds, depth int) *candidates {
 	return c
 }
 
-// before orders candidates by their bounds, then by fabric order.
+// before reports whether candidate a has a smaller lower bound of cost than b or, if both
+// are equal, comes first in fabric order.
 func (c *candidates) before(a, b *candidate) bool {
 	switch {
 	case a.apart != b.apart:
@@ -52,8 +53,9 @@ func (c *candidates) before(a, b *candidate) bool {
 	return c.fuller(a, b)
 }
 
-// fuller breaks ties for before. The candidate with less room comes first: less room in the
-// domain itself, then in each domain around it.
+// fuller reports whether candidate a comes before b of equal other terms. The candidate
+// with less room comes first: less room in the domain itself, then in each domain around
+// it.
 func (c *candidates) fuller(a, b *candidate) bool {
 	if a.room != b.room {
 		return a.room < b.room
@@ -105,7 +107,8 @@ func (c *candidates) best() (top candidate, ok bool) {
 	return top, ok
 }
 
-// collect makes a heap of all candidates except the one that best returned.
+// collect makes a heap of all candidate domains except the one that the first pop
+// returned.
 func (c *candidates) collect() {
 	for v := c.first; v <= c.last; v++ {
 		if v != c.top && c.b.mayHold(c.depth, v) && c.b.eligible(c.depth, v) {
@@ -117,7 +120,8 @@ func (c *candidates) collect() {
 	heapify(c.heap, c.before)
 }
 
-// price computes the terms of a candidate's bound that come before its room.
+// price sets the terms apart, unpaired and nodes of a candidate's lower bound. They weigh
+// more than its room.
 func (c *candidates) price(x *candidate) {
 	x.unpaired, x.nodes = c.b.unpaired(c.depth, x.v), c.b.nodes(c.depth, x.v)
 	if c.depth < c.b.partial.f.levels {
@@ -125,7 +129,8 @@ func (c *candidates) price(x *candidate) {
 	}
 }
 
-// lowerBound returns a lower bound of the cost of the placements in a candidate.
+// lowerBound returns a cost vector. No placement in candidate x over several children of
+// its domain is cheaper.
 func (c *candidates) lowerBound(x candidate) []int64 {
 	p, f := c.b.p, c.b.partial.f
 	out := make([]int64, 1, 4+2*len(p.terms))

@@ -5,7 +5,8 @@ package plan
 
 import "strings"
 
-// total returns the amount of the dimension that the node has.
+// total returns the amount of a dimension (a resource, or a set of device kinds) in the
+// capacity of a node.
 func (d *dimension) total(c *Capacity) int64 {
 	if d.resource >= 0 {
 		if d.resource < len(c.Resources) {
@@ -22,8 +23,8 @@ func (d *dimension) total(c *Capacity) int64 {
 	return sum
 }
 
-// capacityAt reads the total amounts of a node. ok is false if they are unknown. The result
-// is valid until the next call.
+// capacityAt reads the total amounts of the node at pos, whether used or free. ok is
+// false if they are unknown. The result is valid until the next call.
 func (p *problem) capacityAt(pos int32) (c *Capacity, ok bool) {
 	if p.capacity == nil {
 		return nil, false
@@ -32,7 +33,8 @@ func (p *problem) capacityAt(pos int32) (c *Capacity, ok bool) {
 	return &p.total, p.capacity(p.snap.fabric.names[pos], &p.total)
 }
 
-// emptySlots returns the most members of a role that a node could hold if it were empty.
+// emptySlots returns the most members of a role that the node at pos could hold if it
+// were empty.
 func (p *problem) emptySlots(role int, pos int32) int64 {
 	c, ok := p.capacityAt(pos)
 	if !ok {
@@ -51,7 +53,8 @@ func (p *problem) emptySlots(role int, pos int32) int64 {
 	return n
 }
 
-// shortage is a batch with members that found no room in a domain.
+// shortage says that missing members of a batch found no room in the domain with vertex v
+// at this depth.
 type shortage struct {
 	*batch
 	depth   int
@@ -59,8 +62,9 @@ type shortage struct {
 	missing int64
 }
 
-// never returns why a role can never fit the nodes that exist, even if no other pod used
-// them. It returns nil if the role might fit, or if the capacity of the nodes is unknown.
+// never returns why the role of a shortage can never fit the nodes that exist, even if no
+// other pod used them. It returns nil if the role might fit, or if the capacity of the
+// nodes is unknown.
 func (p *problem) never(s shortage) *Never {
 	if p.capacity == nil {
 		return nil
@@ -74,7 +78,8 @@ func (p *problem) never(s shortage) *Never {
 	return p.tooMany(s)
 }
 
-// confined returns true if one domain of the shortage's depth must hold its batch.
+// confined returns true if a required level demands that one domain, of the depth of the
+// shortage, holds all members of its batch.
 func (p *problem) confined(s shortage) bool {
 	if s.depth == p.required {
 		return true
@@ -108,8 +113,9 @@ func (p *problem) tooLarge(role int) *Never {
 	return nil
 }
 
-// tooMany returns the domain of the shortage's level that would hold the most members, or
-// nil if some domain would hold all of them.
+// tooMany describes the domain, of the shortage's depth, that would hold the most members
+// of its role if all nodes were empty. It returns nil if some domain would hold all
+// members of the batch.
 func (p *problem) tooMany(s shortage) *Never {
 	f := p.snap.fabric
 	last := int32(len(f.names))
@@ -118,7 +124,7 @@ func (p *problem) tooMany(s shortage) *Never {
 	}
 	wanted := s.total()
 	if p.emptyRoom(s, s.v, wanted) >= wanted {
-		return nil // the usual case, at the cost of one domain
+		return nil // the domain of the shortage would do: the usual case
 	}
 	n := &Never{Level: p.snap.layout.levelName(s.depth - 1), Wanted: int(wanted)}
 	for v := range last {
@@ -136,7 +142,8 @@ func (p *problem) tooMany(s shortage) *Never {
 	return n
 }
 
-// emptyRoom returns how many members a domain would hold if it were empty, or at least most.
+// emptyRoom returns how many members of the shortage's role the domain with vertex v
+// would hold if all its nodes were empty. It stops to count at most.
 func (p *problem) emptyRoom(s shortage, v int32, most int64) int64 {
 	lo, hi := p.snap.fabric.span(s.depth, v)
 	room := int64(0)
@@ -146,7 +153,8 @@ func (p *problem) emptyRoom(s shortage, v int32, most int64) int64 {
 	return room
 }
 
-// dimName returns the name of a resource, or the names of device kinds.
+// dimName returns the name of the resource, or the names of the device kinds, of
+// dimension d.
 func (p *problem) dimName(d int) string {
 	x := &p.dims[d]
 	if x.resource >= 0 {

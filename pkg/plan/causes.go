@@ -4,8 +4,8 @@
 package plan
 
 // excluded counts the nodes of a domain without room for one more member of the role, by
-// cause, in a fixed order: nodes without any member of the gang, and full nodes that hold
-// some.
+// cause, in a fixed order. unused has the nodes without a member of the gang, full the
+// nodes that hold some.
 func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full []Exclusion) {
 	lo, hi := pp.f.span(depth, v)
 	without, with := newCauseCounts(p), newCauseCounts(p)
@@ -23,14 +23,16 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full 
 	return without.list(p), with.list(p)
 }
 
-// causeCounts counts nodes by cause.
+// causeCounts counts nodes by cause. Its index is a cause constant, or causes plus the
+// index of a dimension, a node limit or a pool.
 type causeCounts []Exclusion
 
 func newCauseCounts(p *problem) causeCounts {
 	return make(causeCounts, causes+len(p.dims)+len(p.nodeLimits)+len(p.pools))
 }
 
-// add counts a node that lacks an amount for one more member.
+// add counts a node that has no room for one more member because of this cause. short is
+// the missing amount, 0 for causes that are not about an amount.
 func (c causeCounts) add(cause int, node string, short int64) {
 	e := &c[cause]
 	switch {
@@ -55,8 +57,9 @@ func (c causeCounts) list(p *problem) []Exclusion {
 	return out
 }
 
-// These causes have names of their own. The causes of the dimensions follow them, then the
-// node limits and the pools.
+// Indices of the causes that keep a member off a node and have names of their own. The
+// indices of the dimensions (resources and sets of device kinds) follow, then those of
+// the node limits and of the pools.
 const (
 	causeUnschedulable = iota
 	causeAvoided
@@ -68,8 +71,9 @@ const (
 	causes
 )
 
-// cause returns the cause that keeps one more member of a role off a node: one of the cause
-// constants, or causes plus the index of a dimension, node limit or pool.
+// cause returns why the node at pos, which holds no member of the gang, has no room for a
+// member of a role: one of the cause constants, or causes plus the index of a dimension,
+// node limit or pool.
 func (p *problem) cause(pp *partial, role int, pos int32) int {
 	c := p.snap.class(pos)
 	if c.unschedulable {
@@ -87,8 +91,9 @@ func (p *problem) cause(pp *partial, role int, pos int32) int {
 	return p.causeOfRules(pp, role, pos)
 }
 
-// causeBeside returns the cause that keeps one more member of a role off a node that holds
-// members, and the missing amount of the resource or kind.
+// causeBeside returns why the node at pos, which holds members of the gang, has no room
+// for one more member of a role, and the missing amount if the cause is a resource or a
+// device kind.
 func (p *problem) causeBeside(pp *partial, role int, pos int32) (cause int, short int64) {
 	i := int(pp.slot.at(pos) - 1)
 	r, remaining := &p.roles[role], pp.remaining[i*len(p.dims):(i+1)*len(p.dims)]
@@ -113,7 +118,9 @@ func (p *problem) causeBeside(pp *partial, role int, pos int32) (cause int, shor
 	return p.causeOfRules(pp, role, pos), 0
 }
 
-// causeOfRules returns the cause that keeps a role off a node with enough of everything.
+// causeOfRules returns why the node at pos, which has enough resources and devices, has
+// no room for one more member of a role: an earlier refusal, a rule between members, a
+// node limit, a pool or the filters.
 func (p *problem) causeOfRules(pp *partial, role int, pos int32) int {
 	if most, ok := p.roles[role].spec.Limit[pp.f.names[pos]]; ok && int32(most) <= pp.on(role, pos) {
 		return causeAvoided

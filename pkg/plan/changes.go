@@ -5,8 +5,9 @@ package plan
 
 import "slices"
 
-// changes lists the changes that would resolve a shortage: the least amount of one resource
-// on one node, whole nodes like the best in the fabric, or further domains for slices.
+// changes lists changes of the cluster that would each resolve a shortage (members of a
+// batch without room in a domain): the least amount of one resource on one node, further
+// nodes, or further domains that hold a slice.
 func (p *problem) changes(pp *partial, s shortage) []Change {
 	where := p.domain(s.depth, s.v).String()
 	if s.sliced {
@@ -28,10 +29,11 @@ func (p *problem) changes(pp *partial, s shortage) []Change {
 	return out
 }
 
-// newNode returns how many members of a role a further node would hold: as many as the best
-// node does now. If no node has room, it is as many as a node would hold if it were empty.
-// like names the node if not every node would do. Without a node that the filters accept,
-// further nodes of the same kind would be refused as well, and newNode returns 0.
+// newNode returns how many members of a role a node that joins the cluster would hold: as
+// many as the best node does now. If no node has room, it is as many as a node would hold
+// if it were empty. like names an existing node that the new node must resemble, "" if
+// that does not matter. newNode returns 0 if the filters refuse all existing nodes,
+// because they would refuse further nodes like these as well.
 func (p *problem) newNode(pp *partial, role int) (most int64, like string) {
 	r := &p.roles[role]
 	full := r.roll.most[0][0] == 0
@@ -56,8 +58,9 @@ func (p *problem) newNode(pp *partial, role int) (most int64, like string) {
 	return most, like
 }
 
-// usesNewNodes reports whether further nodes may help a role: they may be nodes that it can
-// use, no rule keeps its members out of whole domains, and they need no item of a pool.
+// usesNewNodes reports whether nodes that join the cluster may help a role: the role may
+// use them, no rule keeps its members out of whole domains, and its members take no item
+// of a pool.
 func (p *problem) usesNewNodes(role int) bool {
 	r := &p.roles[role]
 	if r.ordered() || r.pooled || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
@@ -66,8 +69,9 @@ func (p *problem) usesNewNodes(role int) bool {
 	return !slices.ContainsFunc(r.apart, func(i int32) bool { return !p.apart[i].domains.areNodes() })
 }
 
-// repair returns the smallest amount of a single resource or kind that would resolve the
-// shortage, and its node. The node must have that much if it is empty.
+// repair returns the smallest amount of a single resource or device kind with which one
+// node of the domain would hold all missing members, and this node. The node must hold
+// them if it is empty.
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
 	lo, hi := pp.f.span(depth, v)
@@ -86,8 +90,9 @@ func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) C
 	return best
 }
 
-// onlyLack returns the single dimension that keeps n members off a node, and the missing
-// amount. The amount is zero if several dimensions are short.
+// onlyLack returns the single dimension (a resource, or a set of device kinds) that keeps
+// n members of a role off the node at pos, and the missing amount. The amount is zero if
+// several dimensions are short.
 func (p *problem) onlyLack(role int, pos int32, n int64) (dim int, lack int64) {
 	c := p.snap.class(pos)
 	for d, take := range p.roles[role].takes {

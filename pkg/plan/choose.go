@@ -5,15 +5,15 @@ package plan
 
 import "slices"
 
-// chosen is a quorum with its placement.
+// chosen is a quorum (a number of members of each role) with its placement.
 type chosen struct {
 	quorum  []int
 	partial *partial
 	*solution
 }
 
-// quorumSearch solves quorums one after the other. They share the problem. Its batches are
-// those of the last solved quorum.
+// quorumSearch searches placements for one quorum (a number of members of each role)
+// after the other. All share one problem, whose batches are those of the last quorum.
 type quorumSearch struct {
 	p *problem
 	// last is the partial placement of the last solved quorum, the only one that matches the
@@ -21,9 +21,10 @@ type quorumSearch struct {
 	last *partial
 }
 
-// choose places all members if that breaks no more wishes and uses no more domains than the
-// cheapest quorum. Otherwise it places the cheapest quorum. proven is true if no part of
-// the search was cut short.
+// choose returns the placement of all members if it breaks no more wishes (preferred
+// levels) and uses no more domains than the cheapest quorum, else the placement of the
+// cheapest quorum. It returns nil without a placement. proven is true if no part of the
+// search was cut short.
 func (s *quorumSearch) choose() (c *chosen, proven bool) {
 	members := s.p.allMembers()
 	quorums, listed := s.p.quorumChoices()
@@ -46,7 +47,8 @@ func (s *quorumSearch) choose() (c *chosen, proven bool) {
 	return best, proven && allProven
 }
 
-// cheapest solves each quorum and returns the quorum with the lowest cost.
+// cheapest searches a placement for each quorum (a number of members of each role) and
+// returns the cheapest, nil if there is none. proven is true if no search was cut short.
 func (s *quorumSearch) cheapest(quorums [][]int) (best *chosen, proven bool) {
 	proven = true
 	for i, quorum := range quorums {
@@ -75,8 +77,9 @@ func (s *quorumSearch) solveQuorum(quorum []int, parts int) (*chosen, bool) {
 	return &chosen{quorum, pp, best}, proven
 }
 
-// restore puts the placement of a choice back. If another quorum was solved after it,
-// restore makes the batches again on a partial placement that has all filter refusals.
+// restore returns a partial placement with the members of c on their nodes. If another
+// quorum was searched after c, restore first makes the batches of c again. The filters'
+// refusals are kept.
 func (s *quorumSearch) restore(c *chosen) *partial {
 	pp := c.partial
 	if pp != s.last {

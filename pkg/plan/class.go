@@ -5,8 +5,9 @@ package plan
 
 import "slices"
 
-// class holds the shape and free state that several nodes share. It is immutable, except
-// for refs, which only the State reads and writes.
+// class holds the free resources and devices that several nodes have in common. It is
+// immutable, except for refs, the number of these nodes, which only the State reads and
+// writes.
 type class struct {
 	id            int32
 	refs          int
@@ -17,8 +18,8 @@ type class struct {
 	unschedulable bool
 }
 
-// classTable interns classes. An id is unique among the classes in use at one moment, hence
-// within any Snapshot. Later classes reuse ids.
+// classTable has one class for all nodes of equal free state. An id is unique among the
+// classes in use at one moment, hence within any Snapshot. Later classes reuse ids.
 type classTable struct {
 	byHash map[uint64][]*class
 	idle   []int32
@@ -29,7 +30,7 @@ func newClassTable() classTable {
 	return classTable{byHash: map[uint64][]*class{}}
 }
 
-// acquire returns the class of a node and increments its reference count.
+// acquire returns the class of a node and increments the class's reference count.
 func (t *classTable) acquire(n *NodeSpec) *class {
 	h := hashNode(n)
 	for _, c := range t.byHash[h] {

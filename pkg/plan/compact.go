@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// compact frees a node if its members fit on other nodes of the same run. Filling domain by
-// domain may leave room on the last node of a run for the members of an earlier, smaller
-// node. Members move only to nodes that the run already uses. The move therefore breaks no
-// rule and raises no cost term. Members that take items of a pool do not move: together
-// they may find too few items on the other nodes.
+// compact frees nodes: it moves all members of a batch on one node to other nodes of the
+// batch. Filling domain by domain may leave room on the last node for the members of an
+// earlier, smaller node. A move uses no further node. It therefore breaks no rule and
+// raises no cost term. Batches of slices do not move, nor members that take items of a
+// pool: together they may find too few items on the other nodes.
 func (pp *partial) compact() {
 	for i := range pp.p.batches {
 		if x := &pp.p.batches[i]; !x.sliced && !pp.p.roles[x.role].pooled {
@@ -23,8 +23,9 @@ func (pp *partial) compact() {
 	}
 }
 
-// emptyNode frees one node by moving its members. It chooses the node with the fewest
-// members that it can free.
+// emptyNode moves all members of a batch off one node, to other nodes of the batch. It
+// chooses the node with the fewest members that it can free. It returns false if there is
+// none.
 func (pp *partial) emptyNode(batch int32) bool {
 	role := pp.p.batches[batch].role
 	roomy := func(l place) bool { return l.batch == batch && pp.cleanRoom(role, l.pos) > 0 }
@@ -47,7 +48,8 @@ func (pp *partial) emptyNode(batch int32) bool {
 	return false
 }
 
-// nodesOf lists the nodes of a batch, the node with the fewest members first.
+// nodesOf lists the nodes of a batch with its members there, the node with the fewest
+// first.
 func (pp *partial) nodesOf(batch int32) []place {
 	var nodes []place
 	for _, l := range pp.log {
@@ -68,13 +70,15 @@ func (pp *partial) nodesOf(batch int32) []place {
 	return out
 }
 
-// cleanRoom returns how many more members a node holds without an unpaired follower.
+// cleanRoom returns how many more members of a role the node at pos holds while all
+// follower devices (NICs) are in units with anchors (GPUs) of their member.
 func (pp *partial) cleanRoom(role int, pos int32) int32 {
 	return max(0, min(pp.slots(role, pos), pp.p.roles[role].roll.clean.at(pos)-pp.on(role, pos)))
 }
 
-// move moves a node's members of a batch to the other nodes. It moves none unless the
-// filters accept all of them.
+// move moves the members of a batch on the node of from to the batch's other nodes. It
+// returns false and moves none unless the other nodes have room and the filters accept
+// all of them.
 func (pp *partial) move(batch int32, from place, nodes []place) bool {
 	role := pp.p.batches[batch].role
 	left := from.n

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// compile turns a checked request into a problem. It returns a Reason if the request has a
-// fault that only the snapshot reveals.
+// compile turns a checked request into a problem, which has indices instead of names. It
+// returns a Reason if the request has a fault that only the snapshot reveals.
 func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
 	p := &problem{snap: s, gang: g, filters: fits, stats: st, budget: o.Budget, accepted: map[fitsKey]int32{}, capacity: o.Capacity}
 	p.terms = s.terms.depths
@@ -36,7 +36,9 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	return p, nil
 }
 
-// addRoles counts slots and sorts the roles into search order.
+// addRoles counts how many members of each role fit on every node. It sorts the roles:
+// the role with the fewest slots in the whole fabric is first. It returns a Reason for a
+// need that cannot be counted.
 func (p *problem) addRoles() *Reason {
 	needs := make([]*Need, len(p.gang.Roles))
 	for i := range p.gang.Roles {
@@ -75,7 +77,8 @@ func compareRoles(a, b role) int {
 	)
 }
 
-// addMembers sorts a role's members and divides them into slices.
+// addMembers sorts a role's members and divides them into slices (runs of members that
+// belong together). It also turns Role.Limit into node positions.
 func (p *problem) addMembers(r *role) {
 	members := orderedMembers(r.spec.Members)
 	size := r.spec.Slice.Size

@@ -9,7 +9,8 @@ import "slices"
 // or a host port does. A domain of the level that holds a member of one of Roles holds no
 // other member of any role in Others. Nodes without the level are free of the rule.
 type AntiAffinity struct {
-	// Level is the name of a level or of a partition, or NodeLevel.
+	// Level is the name of a fabric level or of a Partition, or NodeLevel for single
+	// nodes.
 	Level         string
 	Roles, Others []string
 }
@@ -19,7 +20,8 @@ type AntiAffinity struct {
 type Partition struct {
 	// Name is the partition's name in rules. It must differ from the names of levels.
 	Name string
-	// Domains is, by node name, the domain of each node that is in one.
+	// Domains has, by node name, the name of the node's domain. Other nodes are in no
+	// domain.
 	Domains map[string]string
 }
 
@@ -28,18 +30,20 @@ type Partition struct {
 // other, each only on a node with the level, in a domain where afterwards the number of
 // counted members is at most MaxSkew larger than the smallest number of any domain.
 type Spread struct {
-	// Level is the name of a level or of a partition, or NodeLevel. The domains of all nodes
-	// count for the smallest number, so nodes that must not count are left out of a
-	// partition.
+	// Level is the name of a fabric level or of a Partition, or NodeLevel. The domains of
+	// all nodes count for the smallest number, so nodes that must not count are left out
+	// of a Partition.
 	Level string
 	// Roles are the roles whose members keep the rule. Counted are the roles whose members
 	// count, for the members of Roles that are placed after them. Bound members do not count
 	// unless they are in Existing.
 	Roles, Counted []string
 	MaxSkew        int
-	// MinDomains is the fewest domains. With fewer domains, the smallest number is zero.
+	// MinDomains is the fewest domains that the rule expects. With fewer domains, the
+	// smallest number counts as zero.
 	MinDomains int
-	// Existing is, by node name, the number of pods that count already.
+	// Existing has, by node name, the number of pods that count before any member is
+	// placed.
 	Existing map[string]int
 }
 
@@ -49,16 +53,19 @@ type Spread struct {
 // no matching pod in any domain, a member of Roles that is also in Matching may be placed
 // on any node with all the levels.
 type Affinity struct {
-	// Levels are names of levels or partitions, or NodeLevel, one for each term.
+	// Levels has, for each pod affinity term, the name of a fabric level or of a
+	// Partition, or NodeLevel.
 	Levels []string
-	// Roles are the roles whose members have the terms. Matching are the roles whose members
-	// match all terms. Bound members do not match unless they are in Existing.
+	// Roles are the roles whose members must be near a matching pod. Matching are the
+	// roles whose members match all terms. Bound members do not match unless they are in
+	// Existing.
 	Roles, Matching []string
 	// Existing are the names of the nodes that have a matching pod already.
 	Existing []string
 }
 
-// checkConstraints returns the first fault of the rules between members, or nil.
+// checkConstraints returns the first fault of the gang's Partitions, AntiAffinity, Spread
+// and Affinity rules, or nil.
 func (g *Gang) checkConstraints(l *Layout) *fault {
 	if len(g.AntiAffinity)+len(g.Spread)+len(g.Affinity)+len(g.Partitions) == 0 {
 		return nil
@@ -105,7 +112,7 @@ func (g *Gang) checkPartitions(l *Layout) *fault {
 	return nil
 }
 
-// ruleChecker checks the names of levels and roles in rules.
+// ruleChecker checks that the rules between members name levels and roles that exist.
 type ruleChecker struct {
 	g      *Gang
 	layout *Layout
@@ -132,7 +139,8 @@ func (c *ruleChecker) check(subject string, levels, roles, others []string) *fau
 	return nil
 }
 
-// partition returns the index of a partition, -1 for an unknown name.
+// partition returns the index in Partitions of the partition with this name, -1 for an
+// unknown name.
 func (g *Gang) partition(name string) int {
 	return slices.IndexFunc(g.Partitions, func(p Partition) bool { return p.Name == name })
 }

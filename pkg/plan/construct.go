@@ -9,23 +9,26 @@ import (
 	"slices"
 )
 
-// construct builds a placement inside one domain, batch by batch. It fills each batch
-// greedily. The domain of each confinement or wish is a choice. construct backtracks only
-// over choices.
+// construct builds a placement inside one domain, batch by batch (a batch is members of
+// one role that are placed together). It fills each batch greedily. It backtracks only
+// over choices: the domain of each confinement (members that one domain must hold) and
+// wish (members that one domain should hold).
 type construct struct {
 	p       *problem
 	partial *partial
 	depth   int
 	v       int32
 	order   []int32
-	// choices are the problem's confinements, followed by its wishes.
+	// choices has an entry for each of the problem's confinements, then one for each of
+	// its wishes.
 	choices []choice
 	taken   map[spreadKey]bool
-	// until is the step at which the attempt ends.
+	// until is the step of the search at which this attempt must end.
 	until int
 }
 
-// choice is a confinement or a wish and the domain chosen for it.
+// choice is a set of members that one domain of a depth must hold, or should hold if it
+// is soft, and the vertex of the domain chosen for it.
 type choice struct {
 	depth int
 	v     int32
@@ -38,8 +41,8 @@ type choiceState uint8
 const (
 	undecided choiceState = iota
 	settled
-	waived  // a wish that is not kept
-	nowhere // a confinement without a possible domain
+	waived  // the members that one domain should hold need not be in one
+	nowhere // no domain can hold the members that one domain must hold
 )
 
 func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
@@ -67,7 +70,8 @@ func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
 	return c
 }
 
-// constructShare limits one attempt at one batch order to 1/constructShare of the budget.
+// An attempt at one order of the batches may use 1/constructShare of the steps of a
+// search.
 const constructShare = 16
 
 func newChoice(depth int, v int32, soft bool) choice {
@@ -77,8 +81,8 @@ func newChoice(depth int, v int32, soft bool) choice {
 	return choice{depth: depth, soft: soft}
 }
 
-// run places the batches of order from index i on. On failure it restores the partial
-// placement.
+// run places the batches c.order[i:]. If it returns false, the partial placement is as
+// before.
 func (c *construct) run(i int) bool {
 	c.p.steps++
 	if i == len(c.order) {
@@ -96,7 +100,7 @@ func (c *construct) run(i int) bool {
 		return false
 	}
 	if c.p.ordered() && !c.p.batches[batch].sliced {
-		return c.run(i + 1) // fillInOrder places it
+		return c.run(i + 1) // fillInOrder places this batch, member by member
 	}
 	mark := len(c.partial.log)
 	before := c.taken
@@ -109,7 +113,8 @@ func (c *construct) run(i int) bool {
 	return false
 }
 
-// of lists the indices of a batch's choices, coarsest first.
+// of returns the indices of the choices that concern a batch, coarsest depth first. A
+// choice is a set of members that must or should be in one domain.
 func (c *construct) of(batch int32) []int32 {
 	x := &c.p.batches[batch]
 	out := slices.Clone(x.confinements)
@@ -120,7 +125,8 @@ func (c *construct) of(batch int32) []int32 {
 	return out
 }
 
-// undecided returns the index of a batch's coarsest undecided choice, or -1.
+// undecided returns the index of the coarsest choice (members that must or should be in
+// one domain) of a batch for which no domain is chosen yet, or -1.
 func (c *construct) undecided(batch int32) int {
 	for _, n := range c.of(batch) {
 		if c.choices[n].state == undecided {
@@ -130,8 +136,10 @@ func (c *construct) undecided(batch int32) int {
 	return -1
 }
 
-// home returns the smallest domain allowed by a batch's settled choices. ok is false if
-// they contradict each other. It ignores a settled wish outside that domain.
+// home returns the smallest domain in which a batch must be placed, by the domains chosen
+// for the sets of members that it belongs to. ok is false if these domains contradict
+// each other. A domain that only should hold the batch is ignored if it contradicts the
+// others.
 func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	depth, v = c.depth, c.v
 	for _, n := range c.of(batch) {
@@ -153,8 +161,9 @@ func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 	return depth, v, true
 }
 
-// decide tries the domains of a choice. Domains in use come first, then the domain with the
-// least room.
+// decide chooses a domain for choice n (members that must or should be in one domain) and
+// places the batches from index i on. It tries domains in use first, then the domain with
+// the least room. It returns false if no domain works.
 func (c *construct) decide(i, n int) bool {
 	x := &c.choices[n]
 	for _, v := range c.candidates(i, n) {
@@ -178,8 +187,9 @@ func (c *construct) decide(i, n int) bool {
 	return false
 }
 
-// candidates lists the domains at a choice's depth that have room for all its unplaced
-// members.
+// candidates lists the domains that may be chosen for choice n when batch order[i] is
+// placed next: those with room, by counts, for all unplaced members that share the
+// choice.
 func (c *construct) candidates(i, n int) []int32 {
 	depth, v, ok := c.home(c.order[i])
 	if !ok {
@@ -213,7 +223,8 @@ func (c *construct) candidates(i, n int) []int32 {
 	return out
 }
 
-// pending counts, by role, the unplaced members that share a choice, or all for -1.
+// pending counts, by role, the members of the batches order[i:] that share choice n, or
+// all their members for -1.
 func (c *construct) pending(i, n int) []int64 {
 	want := make([]int64, len(c.p.roles))
 	for _, batch := range c.order[i:] {
@@ -224,7 +235,8 @@ func (c *construct) pending(i, n int) []int64 {
 	return want
 }
 
-// holds returns true if a domain has room for the wanted number of each role, by counts.
+// holds returns true if the domain with vertex v has room, by counts, for want[role]
+// members of each role.
 func (c *construct) holds(depth int, v int32, want []int64) bool {
 	for r, n := range want {
 		if n > 0 && c.partial.sum(r, depth, v) < n {

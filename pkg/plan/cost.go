@@ -5,7 +5,8 @@ package plan
 
 import "slices"
 
-// cost writes the cost vector into buf. broken is the number of broken wishes.
+// cost writes the cost vector of the partial placement into buf and returns it. broken is
+// the number of preferred levels that are not kept.
 func (pp *partial) cost(buf []int64, broken int64) []int64 {
 	buf = append(buf[:0], broken)
 	for _, d := range pp.p.terms {
@@ -23,7 +24,7 @@ func (pp *partial) cost(buf []int64, broken int64) []int64 {
 	return append(buf, multiNode)
 }
 
-// named pairs a cost vector with the names of its terms.
+// named returns a cost vector with the names of its terms.
 func (p *problem) named(v []int64) Cost {
 	out := make(Cost, len(v))
 	for i, n := range p.snap.terms.names {
@@ -35,7 +36,8 @@ func (p *problem) named(v []int64) Cost {
 // locality returns the terms of a cost vector that measure how close the members are.
 func (p *problem) locality(v []int64) []int64 { return v[:1+len(p.terms)] }
 
-// broken counts the wishes that the places break.
+// broken counts the wishes (members that one domain should hold) of which the members at
+// these places and the bound members are not in one domain.
 func (p *problem) broken(f *fabric, places []place) int64 {
 	state := slices.Clone(p.wishes)
 	bySlice := make([][]wish, len(p.batches))
@@ -59,7 +61,8 @@ func (p *problem) broken(f *fabric, places []place) int64 {
 	return n
 }
 
-// add records a member at a position.
+// add records that a member of the wish is on the node at pos. A second domain, or a node
+// without the level, breaks the wish.
 func (w *wish) add(f *fabric, pos int32) {
 	v := f.at(w.depth, pos)
 	if w.first >= 0 && w.first != v || !f.real(w.depth, v) {

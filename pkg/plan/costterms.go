@@ -5,20 +5,22 @@ package plan
 
 // A cost is a vector of the terms in this order:
 //
-//	wishes           preferred levels that are not kept
-//	domains LEVEL    domains used beyond the first: boundary levels, then the
-//	                 others, each group from coarse to fine
-//	unpaired         followers without an anchor in their unit
-//	nodes            nodes used
-//	room node        the leading role's slots on the used node, if a single node
-//	                 is used
-//	room LEVEL       the leading role's slots in the used domains, from the finest
-//	                 level up (fewer slots leave less room behind)
-//	room node        the leading role's slots on the used nodes, if several are used
+// wishes           preferred levels that are not kept
+// domains LEVEL    domains used beyond the first: boundary levels (which RDMA cannot
+//                  cross), then the others, each group from coarse to fine
+// unpaired         follower devices (NICs) in a unit without an anchor (GPU) of the
+//                  same member
+// nodes            nodes used
+// room node        the leading role's slots on the used node, if a single node
+//                  is used (the leading role has the fewest slots in the fabric)
+// room LEVEL       the leading role's slots in the used domains, from the finest
+//                  level up (fewer slots leave less room behind)
+// room node        the leading role's slots on the used nodes, if several are used
 
-// terms are the parts of a cost vector that depend on the levels.
+// terms has the names of all terms of a cost vector, for the levels of a Layout.
 type terms struct {
-	// depths of the domain terms, in order.
+	// depths has the depth of the level of each term "domains LEVEL", in the order of the
+	// terms.
 	depths []int
 	names  []string
 }

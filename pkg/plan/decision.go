@@ -6,7 +6,7 @@ package plan
 // Decision is the answer to a Gang: a node for every pending quorum member, or the reasons
 // for the failure.
 type Decision struct {
-	// Gang is the name from the request.
+	// Gang is the name of the gang in the request.
 	Gang string
 	// Placed is true if at least the quorum has nodes.
 	Placed bool
@@ -15,7 +15,7 @@ type Decision struct {
 	Assignments []Assignment
 	// Domain is the smallest domain that holds the gang, bound members included.
 	Domain Domain
-	// Cost is the plan's cost by term, most important first.
+	// Cost is the cost of the placement by term, most important first.
 	Cost Cost
 	// PreferredKept is true if every preferred level was kept.
 	PreferredKept bool
@@ -32,10 +32,12 @@ type Decision struct {
 
 // Assignment gives a member its node.
 type Assignment struct {
-	// Role is the member's role, or the alternative whose need the member has there.
+	// Role is the member's role, or the role in Role.Alternatives whose need the member
+	// has on the node.
 	Role, Member, Node string
-	// Rail is the index of the alignment unit for the member's devices. It is -1 if the
-	// devices span several units or if the member needs none.
+	// Rail is the index of the alignment unit (such as a PCIe root) that holds the
+	// member's devices. It is -1 if the devices span several units or if the member needs
+	// none.
 	Rail int
 	// Order numbers from 1 the members that a Spread or an Affinity rule names. If each is
 	// placed after all members with smaller numbers, the rules accept it. It is 0 for other
@@ -43,7 +45,7 @@ type Assignment struct {
 	Order int
 }
 
-// Domain is one vertex of the fabric.
+// Domain is one part of the fabric: the whole fabric, a domain of a level, or a node.
 type Domain struct {
 	// Level is the level's name: "fabric" for the whole fabric, NodeLevel for a node.
 	Level string
@@ -66,18 +68,20 @@ type Stats struct {
 	Steps int
 	// FitsCalls counts the calls of Fits. FitsRefused counts the calls that returned false.
 	FitsCalls, FitsRefused int
-	// NodesTouched counts nodes whose slots were computed or read.
+	// NodesTouched counts nodes for which the planner computed or read how many members
+	// fit.
 	NodesTouched int
 	// DomainsTried counts candidate domains in which a placement was attempted.
 	DomainsTried int
-	// Proven is true if the cost is proven to be the lowest, or if no placement exists.
+	// Proven is true if no cheaper placement exists or, without a placement, if none
+	// exists.
 	Proven bool
 }
 
 // ReasonKind classifies a Reason.
 type ReasonKind string
 
-// The kinds of reasons.
+// The kinds of reasons for a Decision that is not Placed.
 const (
 	// NoRoom: the domain cannot hold the quorum.
 	NoRoom ReasonKind = "NoRoom"
@@ -98,16 +102,19 @@ type Reason struct {
 	Domain Domain
 	// Subject is the field or object that caused a BadRequest. Detail describes the fault.
 	Subject, Detail string
-	// Role is the role without enough room. RoleDomain is the domain available to it.
+	// Role is the role without enough room. RoleDomain is the domain, in Domain, that
+	// must hold its members.
 	Role       string
 	RoleDomain Domain
-	// Outside is the number of further members of Role that fit outside RoleDomain. It is
-	// set only if a boundary level keeps RDMA members in RoleDomain.
+	// Outside is the number of further members of Role that fit in Domain outside
+	// RoleDomain. It is set only if RDMA keeps the members in RoleDomain, a domain of a
+	// boundary level.
 	Outside int
 	// Wanted and Found count pending quorum members. For BoundApart, Found counts
 	// the bound members.
 	Wanted, Found int
-	// Nodes is the number of nodes checked for a NoDomain.
+	// Nodes is the number of nodes, none of which has the required level. It is set for
+	// NoDomain.
 	Nodes int
 	// ManyRoles is true if the gang has other roles than Role.
 	ManyRoles bool
@@ -127,8 +134,8 @@ type Exclusion struct {
 	// Cause is a resource or kind name, or one of the Cause constants.
 	Cause string
 	Nodes int
-	// Refused names the nodes, for CauseFilter only, those that Role.Nodes leaves out
-	// included: the implementation of Fits may have details about them.
+	// Refused names the excluded nodes if Cause is CauseFilter, nodes that Role.Nodes
+	// leaves out included. The implementation of Fits may have details about them.
 	Refused []string
 	// Detail is the message of the filters, as a part of a sentence. The planner leaves it
 	// empty; the caller may set it.
@@ -158,7 +165,7 @@ type Never struct {
 	Nodes, Room, Wanted int
 }
 
-// Causes that are not a resource or a kind.
+// Causes of an Exclusion that are not a resource or a device kind.
 const (
 	CauseUnschedulable = "unschedulable"
 	CauseAvoided       = "refused before"
@@ -166,11 +173,11 @@ const (
 	CauseAlignment     = "alignment"
 	// CauseAntiAffinity is an AntiAffinity rule: another member is in the way.
 	CauseAntiAffinity = "anti-affinity to other members"
-	// CauseSpread is a Spread rule: too many counted members are in the domain already, or
-	// the node has no domain of it.
+	// CauseSpread is a Spread rule: too many counted members are in the node's domain
+	// already, or the node has no domain of the rule's level.
 	CauseSpread = "topology spread"
-	// CauseAffinity is an Affinity rule: no matching pod is in the domain, or the node has
-	// no domain of it.
+	// CauseAffinity is an Affinity rule: no matching pod is in the node's domain, or the
+	// node has no domain of the rule's levels.
 	CauseAffinity = "pod affinity"
 )
 
@@ -186,7 +193,8 @@ type Change struct {
 	// Room is the number of members that each missing domain must hold. It is 0 if the
 	// change is further nodes like the best node, or like the node Like.
 	Room int
-	// Like names a node that is like the further nodes, if no node has room at present.
+	// Like names an existing node that the missing nodes must resemble. It is empty if
+	// the best node is meant.
 	Like  string
 	Where string
 }

@@ -5,26 +5,30 @@ package plan
 
 import "slices"
 
-// chooser is a role with alternatives. Its members choose among its needs.
+// chooser is a role with alternatives: each of its members has the role's own need or the
+// need of an alternative.
 type chooser struct {
 	spec *Role
 	// needs are indices in Gang.Roles: the role itself, then its alternatives.
 	needs []int
-	// units are the pending members, divided into those that must have the same need.
+	// units are the pending members, grouped: the members of a unit must have the same
+	// need.
 	units [][]Member
 	bound []Member
-	// rooms is, by need, the most units that could have it.
+	// rooms has, by index in needs, an upper bound of the units that have room with this
+	// need.
 	rooms []int
-	// allNeeded is true if all members of the role are needed: its minimum says so, or its scope
-	// has no minimum at all.
+	// allNeeded is true if all members of the role are needed: its minimum says so, or
+	// the gang or group around it has no minimum at all.
 	allNeeded bool
 }
 
-// division is, by chooser and need, the number of units that have the need.
+// division has, by chooser (role with alternatives) and need, the number of units
+// (members that must have the same need) that have the need.
 type division [][]int
 
-// before returns true if a division is preferred to another: it differs from it first in a
-// need that more units have.
+// before returns true if division d is preferred to o: of the first need in which they
+// differ, more units have it in d.
 func (d division) before(o division) bool {
 	for i := range d {
 		if c := slices.Compare(d[i], o[i]); c != 0 {
@@ -47,7 +51,7 @@ func (g *Gang) hasAlternatives() bool {
 	return slices.ContainsFunc(g.Roles, func(r Role) bool { return len(r.Alternatives) > 0 && len(r.Members) > 0 })
 }
 
-// choosers returns the roles with alternatives, by name.
+// choosers returns the roles that have alternatives and members, ordered by name.
 func (g *Gang) choosers() []chooser {
 	var out []chooser
 	for i := range g.Roles {
@@ -66,10 +70,10 @@ func (g *Gang) choosers() []chooser {
 	return out
 }
 
-// indivisible returns true if all members of a role must have the same need, because the
-// role cannot become several roles that keep its rules together: slices that keep apart from
-// each other or have bound members, and a role that would need a group of its own where
-// groups are counted or where only some members are needed.
+// indivisible returns true if all pending members of a role must have the same need.
+// Different needs make several roles of it, and these could not keep some rules together:
+// those of slices that spread or have bound members, and those that need a group around
+// the roles where groups are counted or only some members are needed.
 func (g *Gang) indivisible(r *Role) bool {
 	isBound := func(m Member) bool { return m.Node != "" }
 	if r.Slice.Size > 1 && (r.Slice.Spread != "" || slices.ContainsFunc(r.Members, isBound)) {
@@ -85,8 +89,8 @@ func (g *Gang) indivisible(r *Role) bool {
 	return counted || r.Min == 0 && !g.unstated(r.Group)
 }
 
-// unstated returns true if neither the group, or the gang for the empty name, nor its direct
-// roles have a minimum. Then all their members are needed.
+// unstated returns true if neither the group (the gang for the empty name) nor the roles
+// directly in it have a minimum. Then all their members are needed.
 func (g *Gang) unstated(group string) bool {
 	least := g.Min
 	if group != "" {
@@ -95,12 +99,14 @@ func (g *Gang) unstated(group string) bool {
 	return least == 0 && !slices.ContainsFunc(g.Roles, func(r Role) bool { return r.Group == group && r.Min > 0 })
 }
 
-// needsGroup returns true if several roles need a group around them to stand for this role.
+// needsGroup returns true if the role's levels or minimum are about all its members
+// together. Several roles in its place then need a group around them.
 func (r *Role) needsGroup() bool {
 	return r.Required+r.Preferred != "" || r.Min > 0 && r.Min < len(r.Members)
 }
 
-// divide sets the units and the bound members.
+// divide sets the chooser's units (pending members that must have the same need) and
+// bound members.
 func (c *chooser) divide(indivisible bool) {
 	members := orderedMembers(c.spec.Members)
 	size, byRank := c.spec.Slice.Size, distinctRanks(members)
@@ -128,8 +134,8 @@ func (c *chooser) divide(indivisible bool) {
 	}
 }
 
-// fixed returns the gang without alternatives for a division, and for each of its roles the
-// index in the roles of the gang.
+// fixed returns the gang without alternatives that a division describes, and for each
+// role of this gang its index in g.Roles.
 func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 	out := *g
 	out.Groups, out.Roles = slices.Clone(g.Groups), nil
@@ -152,7 +158,8 @@ func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 	return out, index
 }
 
-// parts returns a role for each need of a chooser. It adds a group around them if the role's
+// parts returns a role for each need of a chooser, with its share of the members: counts
+// has the units by need. It adds a group around these roles if the original role's
 // minimum or levels are about all of them together.
 func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 	out := make([]Role, len(c.needs))
@@ -179,13 +186,14 @@ func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 	return out
 }
 
-// used returns true if a chooser's part with that need has members. Bound members are in
-// the first such part.
+// used returns true if members of a chooser have the need with this index: some units or,
+// without any pending member, the bound members for the first need.
 func used(c *chooser, counts []int, need int) bool {
 	return counts[need] > 0 || need == 0 && len(c.units) == 0
 }
 
-// together makes the parts of a role keep its minimum and levels.
+// together makes the roles that replace a role with alternatives keep its minimum and
+// levels.
 func (g *Gang) together(c *chooser, parts []Role) {
 	all := c.spec.Min == len(c.spec.Members)
 	for n := range parts {
@@ -207,8 +215,8 @@ func (g *Gang) together(c *chooser, parts []Role) {
 	}
 }
 
-// standIns returns the roles that stand for a role of the gang in a division: the parts of a
-// chooser, the role itself if it has no alternatives.
+// standIns returns the names of the roles that replace a role in the gang of a division:
+// one for each need that members have, or the role itself if it has no alternatives.
 func (g *Gang) standIns(choosers []chooser, d division, role string) []string {
 	at := slices.IndexFunc(choosers, func(c chooser) bool { return c.spec.Name == role })
 	if at < 0 {
@@ -230,8 +238,8 @@ func (g *Gang) apartOnNodes(role string) bool {
 	})
 }
 
-// within returns true if wherever a member of b has room, a member of r has room, too.
-// False says nothing.
+// within returns true if a member of r fits wherever a member of b fits. False means
+// unknown.
 func (r *Role) within(b *Role) bool {
 	if len(r.Limit) > 0 || r.RDMA && !b.RDMA || (r.Nodes == nil) != (b.Nodes == nil) || !slices.Equal(r.Nodes, b.Nodes) {
 		return false
@@ -239,11 +247,11 @@ func (r *Role) within(b *Role) bool {
 	return r.Need.within(&b.Need)
 }
 
-// within returns true if a member with need b takes all that a member with need n takes, and
-// no limit applies that is not a sum.
+// within returns true if need n takes nothing that need b does not take as well, and has
+// no limit but sums, so that n fits wherever b fits. False means unknown.
 func (n *Need) within(b *Need) bool {
 	if n.PerNode > 0 || n.Aligned && (len(n.Devices) > 1 || len(b.Devices) > 1) {
-		return false // fewer anchors leave more followers unpaired
+		return false // fewer anchors (GPUs) may leave more followers (NICs) unpaired
 	}
 	for i, amount := range n.Resources {
 		if amount > 0 && (i >= len(b.Resources) || b.Resources[i] < amount) {

@@ -19,6 +19,20 @@
 // excludes it. If it has a level finer than the missing one, the finer domain takes
 // the place of the missing domain.
 //
+// An alignment unit, or unit, is a set of devices of one node that are close to each
+// other, such as those of a PCIe root. Rail i is unit i of every node. The first device
+// need of a member is its anchor (GPUs). The others are followers (NICs), which should be
+// in units with anchors of the same member.
+//
+// A slice is a run of members of a role that belong together. A batch is a number of
+// equal slices, or of members of a role without slices, that the search places together.
+// A confinement is a set of members that one domain must hold. A wish is a set of members
+// that one domain should hold.
+//
+// A position is the index of a node in fabric order: the order of the tree. A depth is a
+// distance from the root: 0 is the whole fabric, 1 the coarsest level. A dimension is a
+// resource or a set of device kinds of which members take an amount.
+//
 // # Rules
 //
 // A placement keeps these rules:
@@ -36,7 +50,7 @@
 //     that need RDMA.
 //  5. Slice.Spread: a slice is in one domain of that level and shares it with no
 //     other slice of the role.
-//  6. Need.Aligned: every follower is beside an anchor (see unpaired below).
+//  6. Need.Aligned: every follower is in a unit with an anchor of its member.
 //  7. Role.Nodes and Need.PerNode: the nodes that pending members of a role may use, and
 //     how many of them one node takes.
 //  8. AntiAffinity: no domain of the rule's level holds a member of a role in Roles and
@@ -56,10 +70,11 @@
 //
 // # Alternatives
 //
-// A role may have alternatives: each of its pending members has the role's own need, or the
-// need of one of the alternatives. Members of one slice have the same need. So have all
-// members of a role if other rules are about the role as a whole (see indivisible). Plan
-// decides how many members have each need. It prefers, in this order:
+// A role may have alternatives: each of its pending members has the role's own need, or
+// the need of one of the alternatives. Members of one slice have the same need. So have
+// all members of a role if other rules are about the role as a whole and could not hold
+// for its parts, for example those of slices that have bound members. Plan decides how
+// many members have each need. It prefers, in this order:
 //
 //  1. a placement of more members;
 //  2. role by role in the order of their names, the most members with the role's own need,

@@ -8,20 +8,22 @@ import (
 	"slices"
 )
 
-// domains are the domains in which a rule between members counts: those of a level, or
-// those of a partition. They have numbers from zero.
+// domains are the domains that a rule between members is about: those of a fabric level
+// or of a Partition. Domains are numbered from zero.
 type domains struct {
 	fabric *fabric
-	// depth is the depth of the level, one below the finest level for nodes. It is -1 for a
-	// partition.
+	// depth is the depth of the level in the tree, one below the finest level for nodes.
+	// It is -1 for a Partition.
 	depth int
-	// of is, by position, the number of the node's domain in a partition, -1 for none.
+	// of has, by node position, the number of the node's domain in a Partition, -1 for
+	// none.
 	of []int32
-	// count is one more than the largest number.
+	// count is one more than the largest domain number.
 	count int32
 }
 
-// at returns the domain of a node. ok is false for a node that is in none.
+// at returns the number of the domain with the node at pos. ok is false if no domain has
+// this node.
 func (d *domains) at(pos int32) (v int32, ok bool) {
 	if d.depth < 0 {
 		v = d.of[pos]
@@ -34,7 +36,8 @@ func (d *domains) at(pos int32) (v int32, ok bool) {
 // areNodes reports whether each domain is a single node.
 func (d *domains) areNodes() bool { return d.depth > d.fabric.levels }
 
-// sizes returns the number of nodes by domain. It is zero for numbers without a domain.
+// sizes returns the number of nodes by domain number. It is zero for numbers without a
+// domain.
 func (d *domains) sizes() []int32 {
 	out := make([]int32, d.count)
 	for pos := range int32(len(d.fabric.names)) {

@@ -8,10 +8,12 @@ import (
 	"sync"
 )
 
-// maxRollups is the maximum number of shapes kept. A cluster runs few shapes at a time.
+// maxRollups is the maximum number of needs for which counts of members that fit are
+// kept. A cluster runs members with few different needs at a time.
 const maxRollups = 64
 
-// epoch keeps rollups and resource sums between plans while the tree is unchanged.
+// epoch keeps counts between plans while the tree of nodes is unchanged: how many members
+// with a need fit (rollups), and the free amounts of resources and devices (sums).
 type epoch struct {
 	mu     sync.RWMutex
 	byHash map[uint64]*rollup
@@ -21,8 +23,9 @@ type epoch struct {
 
 func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, sums: map[uint64]*resourceSums{}} }
 
-// rollup returns the slots for a need and the number of nodes it counted. It updates the
-// rollup of the last plan if there is one.
+// rollup returns how many members with a need fit on each node and in each domain, and
+// how many nodes it counted for this. It updates the counts of an earlier plan if there
+// are any.
 func (e *epoch) rollup(nc *nodeClasses, n *Need) (r *rollup, touched int, err error) {
 	h := n.hash()
 	old := e.find(h, n)
@@ -44,8 +47,8 @@ func (e *epoch) rollup(nc *nodeClasses, n *Need) (r *rollup, touched int, err er
 	return r, touched, nil
 }
 
-// resourceSums returns the sums of a dimension. It updates those of the last plan if there
-// are any.
+// resourceSums returns the free amount of a dimension (a resource, or a set of device
+// kinds) in each domain. It updates the sums of an earlier plan if there are any.
 func (e *epoch) resourceSums(nc *nodeClasses, d *dimension) *resourceSums {
 	h := d.hash()
 	old := e.findSums(h, d)
@@ -70,7 +73,8 @@ func (e *epoch) find(h uint64, n *Need) *rollup {
 	return nil
 }
 
-// keep stores the newest rollup of a shape and evicts the oldest shape.
+// keep stores the newest rollup (counts of members that fit) of the need with hash h.
+// Beyond maxRollups it evicts the need that came first.
 func (e *epoch) keep(h uint64, r *rollup) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -97,8 +101,9 @@ func (e *epoch) findSums(h uint64, d *dimension) *resourceSums {
 	return nil
 }
 
-// keepSums stores the newest sums of a dimension. It evicts nothing: the number of
-// dimensions is at most the number of resources and of unions of kinds in use.
+// keepSums stores the newest sums of the dimension with hash h. It evicts nothing: the
+// number of dimensions is at most the number of resources and of unions of device kinds
+// in use.
 func (e *epoch) keepSums(h uint64, t *resourceSums) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

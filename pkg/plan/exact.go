@@ -19,25 +19,26 @@ type exact struct {
 	wishes       []wishState
 	broken       int64
 	taken        []spreadKey
-	first        []int32 // by unit, the position of its first member
+	first        []int32 // by unit, the position of the node of its first member
 	left         []int64 // by role, the members still to place
 	until        int
 	cut          bool // the step budget ended before the search did
 	unsure       bool // the search for an order of a placement's members was cut short
 	refused      *refusedNode
-	costToBeat   []int64 // nil if there is none
-	places       []place // of the best placement found
+	costToBeat   []int64 // the cost of the best placement known, nil if there is none
+	places       []place // the places of the members in the best placement found
 	buf          []int64
 	undoWish     []wishUndo
 }
 
-// unit is one slice, or one run of an unsliced role.
+// unit is what exact places as a whole: one slice (members that belong together), or the
+// members of a batch without slices.
 type unit struct {
 	batch, slice, n      int32
 	role                 int
 	confinements, wishes []int32
 	spread               int
-	twin                 bool // interchangeable with the unit before it
+	twin                 bool // interchangeable with the unit before it: an equal slice
 }
 
 type confinementState struct {
@@ -82,8 +83,9 @@ func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact 
 	return e
 }
 
-// newConfinementState returns the state of a confinement. Bound members fix its domain. If
-// they are in different domains, the state is fixed to a domain that does not exist.
+// newConfinementState returns the state of a confinement: members that one domain must
+// hold. Bound members fix the domain. If they are in different domains (apart), it is a
+// domain that does not exist.
 func newConfinementState(depth int, fixed int32, apart bool) confinementState {
 	switch {
 	case apart:
@@ -120,15 +122,15 @@ func (e *exact) addUnits(batch int32) {
 	}
 }
 
-// run searches. complete is false if the step budget ended first. run restores the partial
-// placement.
+// run searches all placements in the domain. complete is false if a part of the search
+// was cut short. run restores the partial placement.
 func (e *exact) run() (complete bool) {
 	e.walk(0, e.units[0].n, e.lo)
 	return !e.cut && !e.unsure
 }
 
-// walk places the remaining members of unit u on positions >= from, and then all later
-// units.
+// walk places the remaining members of unit u (a slice, or a batch without slices) on
+// node positions >= from, and then all later units.
 func (e *exact) walk(u int, left, from int32) {
 	e.p.steps++
 	if e.p.steps >= e.until {
@@ -181,7 +183,7 @@ func (e *exact) hopeless() bool {
 	return slices.Compare(e.buf, e.costToBeat) >= 0
 }
 
-// repeats returns true if a position is interchangeable with a position already tried.
+// repeats returns true if the node at pos is interchangeable with a node already tried.
 func (e *exact) repeats(tried []int32, pos int32) bool {
 	if !e.partial.pristine(pos) {
 		return false
@@ -204,8 +206,8 @@ func (e *exact) stopped() bool {
 	return e.cut || e.refused != nil
 }
 
-// enter puts one member of a unit on a node. It returns false if a confinement or the
-// spread rule forbids the node.
+// enter puts one member of unit u on the node at pos. It returns false if a required
+// level or Slice.Spread forbids the node. opens is true for the unit's first member.
 func (e *exact) enter(u int, pos int32, opens bool) bool {
 	x := &e.units[u]
 	for _, n := range x.confinements {
@@ -238,7 +240,8 @@ func (e *exact) enter(u int, pos int32, opens bool) bool {
 	return true
 }
 
-// addToWish adds one member's position to a wish.
+// addToWish adds a member on the node at pos to a wish: members that one domain should
+// hold. A second domain breaks the wish.
 func (e *exact) addToWish(w *wishState, pos int32) {
 	v := e.partial.f.at(w.depth, pos)
 	if !w.broken && (w.v >= 0 && w.v != v || !e.partial.f.real(w.depth, v)) {
@@ -248,7 +251,8 @@ func (e *exact) addToWish(w *wishState, pos int32) {
 	w.v = v
 }
 
-// leave reverts enter.
+// leave removes the member that enter put on the node at pos. Its arguments are those of
+// enter.
 func (e *exact) leave(u int, pos int32, opens bool) {
 	x := &e.units[u]
 	e.partial.undo(len(e.partial.log) - 1)

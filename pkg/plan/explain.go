@@ -8,14 +8,15 @@ import (
 	"slices"
 )
 
-// explain describes each of the best candidate domains: how many members fit, and the
-// causes that exclude the other nodes.
+// explain returns the reasons why the gang has no placement: for each of the best
+// candidate domains, how many members fit and what excludes the other nodes. ended is
+// true if the search ran out of steps.
 func (p *problem) explain(ended bool) []Reason {
 	quorums, complete := p.quorumChoices()
 	if len(quorums) == 0 {
 		return []Reason{{Kind: BadRequest, Subject: "min", Detail: "the groups chosen cannot reach it"}}
 	}
-	p.filters = nil // report from known refusals, without further calls
+	p.filters = nil // use the refusals known by now, without further calls of Fits
 	p.reset()
 	p.batchesFor(quorums[0])
 	if s := p.contradiction(); s != nil {
@@ -39,8 +40,8 @@ func (p *problem) explain(ended bool) []Reason {
 	return out
 }
 
-// contradiction returns a confinement that bound members already break and that has pending
-// members, or nil.
+// contradiction returns a set of members, some of them pending, that one domain must hold
+// although its bound members are not in one. It returns nil if there is no such set.
 func (p *problem) contradiction() *confinement {
 	if _, apart := p.commonDomain(p.required, p.bound); apart {
 		return &confinement{depth: p.required, subject: "the gang", bound: len(p.bound)}
@@ -55,7 +56,7 @@ func (p *problem) contradiction() *confinement {
 	return nil
 }
 
-// wanted counts the members in batches.
+// wanted returns the number of members in all batches.
 func (p *problem) wanted() int {
 	n := int64(0)
 	for i := range p.batches {
@@ -64,8 +65,9 @@ func (p *problem) wanted() int {
 	return int(n)
 }
 
-// miss fills a candidate domain as far as possible and describes the missing room. Only for
-// the only quorum it looks whether the room can never suffice.
+// miss fills the candidate domain with vertex v as far as possible and describes the room
+// that is missing. onlyQuorum is true if there is a single quorum choice: only then miss
+// checks whether the room can never suffice.
 func (p *problem) miss(pp *partial, v int32, onlyQuorum bool) Reason {
 	r := Reason{Kind: NoRoom, Domain: p.domain(p.required, v), Wanted: p.wanted()}
 	filler := newExtrasFiller(pp, p.required, v)
@@ -98,7 +100,9 @@ func (p *problem) miss(pp *partial, v int32, onlyQuorum bool) Reason {
 	return r
 }
 
-// outside returns the room for a role outside its boundary domain but within candidate v.
+// outside returns how many members of the role that lacks room fit in the candidate
+// domain with vertex v, but outside the boundary domain that RDMA keeps them in. It
+// returns 0 without RDMA.
 func (p *problem) outside(pp *partial, v int32, s shortage) int {
 	rdma := p.gang.RDMA || p.roles[s.role].spec.RDMA
 	if !rdma || s.depth != p.boundary() || s.depth <= p.required {
@@ -115,7 +119,8 @@ func putSince(log []place) int64 {
 	return n
 }
 
-// leftOver explains members beyond the quorum that found no room.
+// leftOver explains why some members beyond the quorum found no room. It describes the
+// first batch with such members.
 func (p *problem) leftOver(pp *partial) []Reason {
 	put := make([]int64, len(p.batches))
 	for _, l := range pp.log {

@@ -3,8 +3,8 @@
 
 package plan
 
-// causeOfSupply returns the cause that keeps one more member of a role off a node by the
-// pools and node limits, as cause does. If neither does, the filters or Role.Nodes do.
+// causeOfSupply returns the cause, as an index of causeCounts, for a role without room on
+// the node at pos: the node limit or pool that has none left, else causeFilter.
 func (p *problem) causeOfSupply(pp *partial, role int, pos int32) int {
 	r := &p.roles[role]
 	if r.limited && !r.only[pos] {
@@ -24,7 +24,8 @@ func (p *problem) causeOfSupply(pp *partial, role int, pos int32) int {
 	return causeFilter
 }
 
-// supplyName returns the name of a node limit or, after these, of a pool.
+// supplyName returns the name of the i-th node limit. After the node limits, i counts the
+// pools.
 func (p *problem) supplyName(i int) string {
 	if i < len(p.nodeLimits) {
 		return p.nodeLimits[i].name

@@ -42,7 +42,7 @@ func (p *problem) placeExtras(pp *partial) {
 
 func (p *problem) groupOf(batch int) string { return p.roles[p.batches[batch].role].spec.Group }
 
-// counts returns, by role, the number of bound and placed members.
+// counts returns, by role, the number of bound members and of members with a node in pp.
 func (p *problem) counts(pp *partial) []int {
 	out := make([]int, len(p.roles))
 	for r := range p.roles {
@@ -54,8 +54,9 @@ func (p *problem) counts(pp *partial) []int {
 	return out
 }
 
-// complete returns true if a group is part of the quorum or has now reached its minimums. A
-// group without minimums needs all its members.
+// complete returns true if a group has members in the quorum or has now reached its
+// minimums, so that its members may keep their nodes. A group without minimums needs all
+// its members.
 func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	i := slices.IndexFunc(p.gang.Groups, func(g Group) bool { return g.Name == group })
 	if i < 0 {
@@ -84,8 +85,8 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	return sum >= p.gang.Groups[i].Min
 }
 
-// extrasFiller fills batches one after the other while there is room. It does not
-// backtrack.
+// extrasFiller places as many members of one batch after the other as have room. It does
+// not backtrack.
 type extrasFiller struct{ c *construct }
 
 func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
@@ -96,7 +97,8 @@ func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
 	return filler
 }
 
-// settle fixes the choices of a batch to the domains of one of its members.
+// settle chooses domains for the batch of one of its placed members: each set of members
+// that must or should be in one domain gets the domain of this member's node.
 func (filler *extrasFiller) settle(l place) {
 	f := filler.c.partial.f
 	for _, n := range filler.c.of(l.batch) {
@@ -114,8 +116,8 @@ func (filler *extrasFiller) settle(l place) {
 	}
 }
 
-// fillWhatFits places as many members of a batch as have room. It returns the searched
-// domain.
+// fillWhatFits places as many members of a batch as have room. It returns the domain, as
+// depth and vertex, in which it looked for room.
 func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	c := filler.c
 	for n := c.undecided(batch); n >= 0; n = c.undecided(batch) {
@@ -133,8 +135,9 @@ func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	return depth, v
 }
 
-// fillInOrder places as many members of a batch as the rules between members accept after
-// those that have nodes. Slices are placed together or not at all.
+// fillInOrder places as many members of a batch in a domain as the Spread and Affinity
+// rules accept after the members that have nodes. Of a batch of slices it places none if
+// the rules do not accept those that fit.
 func (filler *extrasFiller) fillInOrder(batch int32, depth int, v int32) {
 	c := filler.c
 	if x := &c.p.batches[batch]; !x.sliced {
@@ -153,9 +156,10 @@ func (filler *extrasFiller) fillInOrder(batch int32, depth int, v int32) {
 	c.partial.log = append(c.partial.log[:0], places...)
 }
 
-// prefer fixes a choice to the domain with room for most of the batch. Among equal domains
-// it takes a domain in use, then the domain with the least room. Without such a domain it
-// waives a wish and leaves a confinement without a domain.
+// prefer chooses a domain for choice n, a set of members that must or should be in one
+// domain: the domain with room for most of the batch. Among equal domains it takes a
+// domain in use, then the domain with the least room. If there is no such domain, it
+// gives up a preferred level, and marks a required level as impossible.
 func (filler *extrasFiller) prefer(batch int32, n int) {
 	c := filler.c
 	x, role := &c.choices[n], c.p.batches[batch].role
@@ -180,7 +184,8 @@ func (filler *extrasFiller) prefer(batch int32, n int) {
 	}
 }
 
-// nearer returns true if a is the better domain for a choice than b.
+// nearer returns true if domain a is better than b for want members of a role: more of
+// them fit or, if this is equal, it is in use or has less room.
 func (filler *extrasFiller) nearer(depth int, a, b int32, role int, want int64) bool {
 	sa, sb := filler.c.partial.sum(role, depth, a), filler.c.partial.sum(role, depth, b)
 	if ma, mb := min(sa, want), min(sb, want); ma != mb {

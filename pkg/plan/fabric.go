@@ -14,7 +14,8 @@ import (
 // node lacks a level, its vertex at that depth represents the finer domain below it. If
 // there is no finer domain, the vertex is virtual and holds only this node.
 
-// branch is a vertex of the mutable tree in the State.
+// branch is a vertex of the tree in the State, which changes. fabric is the immutable
+// form.
 type branch struct {
 	name    string
 	key     string
@@ -30,7 +31,7 @@ type branch struct {
 	path []string
 }
 
-// entry is a node of the mutable tree in the State.
+// entry is a node of the tree in the State.
 type entry struct {
 	name  string
 	class *class
@@ -38,8 +39,8 @@ type entry struct {
 	pos   int32
 }
 
-// fabric is the immutable tree. Nodes are in fabric order; every vertex is a range of
-// nodes.
+// fabric is the immutable tree of domains. Nodes are numbered in fabric order (their
+// positions), and every vertex has a range of them.
 type fabric struct {
 	levels int
 	// tables has the vertices of depths 0..levels.
@@ -52,17 +53,18 @@ type fabric struct {
 // table holds the vertices of one depth, in fabric order.
 type table struct {
 	verts []vertex
-	// of maps a node's position to its vertex.
+	// of has, by node position, the index of the vertex that contains the node.
 	of []int32
 }
 
-// vertex is one domain.
+// vertex is a domain, or stands for a node that lacks the level (virtual).
 type vertex struct {
 	name    string
 	virtual bool
 	parent  int32
-	// lo and hi are the range of its nodes' positions. kidLo and kidHi are the range of its
-	// vertices one depth below. At the finest depth these are positions.
+	// lo and hi are the range of positions of the vertex's nodes: lo to hi-1. kidLo and
+	// kidHi are the range of its children one depth below. At the finest depth the
+	// children are node positions.
 	lo, hi, kidLo, kidHi int32
 }
 
@@ -83,7 +85,8 @@ func (b *branch) child(key, name string, virtual bool) *branch {
 	return c
 }
 
-// attach adds an entry. Names that arrive in order need no sorting.
+// attach adds a node directly below b. Nodes that are added in the order of their names
+// need no sorting.
 func (b *branch) attach(e *entry) {
 	e.home = b
 	if n := len(b.nodes); n > 0 && natural(b.nodes[n-1].name, e.name) > 0 {
@@ -92,7 +95,8 @@ func (b *branch) attach(e *entry) {
 	b.nodes = append(b.nodes, e)
 }
 
-// locate returns the finest branch for a node's domains. It creates missing branches.
+// locate returns the finest branch below b with the given domains, one for each level. It
+// creates missing branches. node is the name of the node that will be attached there.
 func (b *branch) locate(node string, domains []string, levels int) *branch {
 	for i := range levels {
 		if i < len(domains) && domains[i] != "" {
@@ -109,9 +113,10 @@ func (b *branch) locate(node string, domains []string, levels int) *branch {
 	return b
 }
 
-// standIn returns the key of a missing level. If the node has a finer domain, the key is
-// that domain; its nodes are then all nodes of the vertex. Otherwise the key is the node
-// itself, and the vertex is virtual. The zero byte separates such keys from names.
+// standIn returns the key of the branch for a level that a node lacks. rest has the
+// node's domains of finer levels. With such a domain, the key is this domain: all nodes
+// of the branch are in it. Otherwise the key is the node itself, and the branch is
+// virtual. The zero byte separates such keys from names.
 func standIn(node string, rest []string) (key string, virtual bool) {
 	for _, name := range rest {
 		if name != "" {
@@ -121,7 +126,7 @@ func standIn(node string, rest []string) (key string, virtual bool) {
 	return "\x00node " + node, true
 }
 
-// detach removes an entry and the branches that become empty.
+// detach removes a node from b, and then each branch that has become empty.
 func (b *branch) detach(e *entry) {
 	b.nodes = slices.DeleteFunc(b.nodes, func(o *entry) bool { return o == e })
 	for b.parent != nil && len(b.nodes) == 0 && len(b.kids) == 0 {
@@ -151,7 +156,8 @@ func compareBranches(x, y *branch) int {
 	return natural(x.key, y.key)
 }
 
-// layOut builds the immutable tree, sets the position of every entry and fills the pages.
+// layOut builds the immutable tree, sets the position of every node and writes the class
+// of each position to the pages.
 func layOut(root *branch, levels, nodes int, classes pages[*class]) *fabric {
 	f := &fabric{levels: levels, tables: make([]table, levels+1), names: make([]string, 0, nodes)}
 	for d := range f.tables {
@@ -190,7 +196,8 @@ func (f *fabric) add(b *branch, depth int, parent int32, classes pages[*class]) 
 	}
 }
 
-// pos finds a node by name.
+// pos returns the position of a node, which is its index in fabric order, by its name.
+// The second result is false for an unknown name.
 func (f *fabric) pos(name string) (int32, bool) {
 	f.once.Do(func() {
 		f.byName = make(map[string]int32, len(f.names))
@@ -202,8 +209,8 @@ func (f *fabric) pos(name string) (int32, bool) {
 	return p, ok
 }
 
-// at returns the vertex of a position at a depth. At depth levels+1 the vertex is the
-// position.
+// at returns the vertex, at a depth of the tree, that contains the node at pos. At depth
+// levels+1 the vertex is the position.
 func (f *fabric) at(depth int, pos int32) int32 {
 	if depth > f.levels {
 		return pos
@@ -211,7 +218,7 @@ func (f *fabric) at(depth int, pos int32) int32 {
 	return f.tables[depth].of[pos]
 }
 
-// span returns the positions of a vertex.
+// span returns the positions lo to hi-1 of the nodes in a vertex.
 func (f *fabric) span(depth int, v int32) (lo, hi int32) {
 	if depth > f.levels {
 		return v, v + 1
@@ -220,14 +227,14 @@ func (f *fabric) span(depth int, v int32) (lo, hi int32) {
 	return x.lo, x.hi
 }
 
-// real returns true if a vertex is a domain. It returns false if the vertex is only a node
-// that lacks the level.
+// real returns true if a vertex is a domain of the level. It returns false if the vertex
+// only stands for a node that lacks the level.
 func (f *fabric) real(depth int, v int32) bool {
 	return depth > f.levels || !f.tables[depth].verts[v].virtual
 }
 
-// path returns the names from coarse to fine, joined by "/". The path of the whole fabric
-// is empty.
+// path returns the domain names from the coarsest level to the vertex, joined by "/". The
+// path of the whole fabric is empty.
 func (f *fabric) path(depth int, v int32) string {
 	var parts []string
 	if depth > f.levels {
@@ -256,7 +263,8 @@ func (f *fabric) above(d int, below []int32) []int32 {
 	return out
 }
 
-// parent returns the vertex above a vertex. The parent of a position is its finest domain.
+// parent returns the vertex, one depth above, that contains v. The parent of a node
+// position is its finest domain.
 func (f *fabric) parent(depth int, v int32) int32 {
 	if depth > f.levels {
 		return f.tables[f.levels].of[v]

@@ -5,8 +5,8 @@ package plan
 
 import "math/bits"
 
-// fill puts up to want members of a batch into a domain and returns the number placed. It
-// opens as few domains as possible at each depth.
+// fill puts up to want members of a batch into the domain with vertex v and returns the
+// number placed. It begins to use as few domains as possible at each depth.
 func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	if depth > pp.f.levels {
 		return pp.fillNode(batch, v, want, int64(pp.slots(pp.p.batches[batch].role, v)))
@@ -33,11 +33,13 @@ func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	return want - left
 }
 
-// scanSteps is the number of scanned vertices that cost one step.
+// scanSteps is the number of scanned vertices (domains or nodes) that cost one step of
+// the search budget.
 const scanSteps = 16
 
-// fillNodes fills the nodes of a finest domain: first with members whose followers are all
-// paired, then by counts alone.
+// fillNodes fills the nodes of a domain of the finest level: first with members whose
+// follower devices (NICs) are all in units with their anchors (GPUs), then by counts
+// alone.
 func (pp *partial) fillNodes(batch int32, v int32, want int64) int64 {
 	role := pp.p.batches[batch].role
 	roll := pp.p.roles[role].roll
@@ -76,9 +78,9 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 	return want - left
 }
 
-// fillNode puts as many members on one node as the filters accept. The room may have been
-// read before other members came; a rule between them, or the items of a pool that they
-// took, may leave less.
+// fillNode puts up to want members of a batch on the node at pos, as many as the filters
+// accept, and returns the number. room may have been read before other members came; a
+// rule between members, or the items of a pool that they took, may leave less.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	role := pp.p.batches[batch].role
 	if r := &pp.p.roles[role]; r.ruled() || r.pooled {
@@ -91,8 +93,9 @@ func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	return int64(n)
 }
 
-// commonRail returns the unit that most nodes with room offer to a role. It returns -1 if
-// all of them offer the same units.
+// commonRail returns the rail (index of an alignment unit, such as a PCIe root) that most
+// nodes with room offer to members of a role. It returns -1 if all these nodes offer the
+// same rails.
 func (pp *partial) commonRail(role int, lo, hi int32) int {
 	if len(pp.p.roles[role].roll.shape.pairs) == 0 {
 		return -1
@@ -121,8 +124,9 @@ func (pp *partial) commonRail(role int, lo, hi int32) int {
 	return best
 }
 
-// railsOf returns the units of an unused node that each hold all the devices of one member
-// of a role. The result has one bit for each unit.
+// railsOf returns the rails of an unused node: its alignment units (such as PCIe roots)
+// that each hold all the devices of one member of a role. The result has one bit for each
+// unit.
 func (pp *partial) railsOf(role int, pos int32) uint64 {
 	return pp.offers.of(role, &pp.p.roles[role].spec.Need, pp.p.snap.class(pos))
 }

@@ -16,15 +16,16 @@ type orderFiller struct {
 	partial *partial
 	homes   []batchHome
 	near    anchor
-	// even prefers the domains with the fewest members. Otherwise nodes and domains in use
-	// come first.
+	// even is true if the domains with the fewest members are preferred. Otherwise nodes
+	// and domains in use come first.
 	even bool
-	// ask calls the filters for each member, not only for the first on a node.
+	// ask is true if the filters are called for each member, not only for the first on a
+	// node.
 	ask bool
 }
 
-// batchHome is a domain that must hold a batch, and the number of its members without a
-// node.
+// batchHome is the domain that must hold a batch. left is how many of the batch's members
+// have no node.
 type batchHome struct {
 	batch int32
 	depth int
@@ -32,14 +33,16 @@ type batchHome struct {
 	left  int64
 }
 
-// anchor is a domain of an affinity rule's first term in which all members that the rule
-// names are placed. The zero value, without a rule, does not limit the members.
+// anchor limits orderFiller to one domain of an affinity rule's first term: all members
+// that the rule names must be placed there. The zero value, without a rule, limits no
+// member.
 type anchor struct {
 	rule   *affinityRule
 	domain int32
 }
 
-// excludes reports whether a member of the role may not use the node.
+// excludes reports whether the anchor (a domain that must hold all members of an affinity
+// rule) keeps members of the role off the node at pos.
 func (a *anchor) excludes(role int, pos int32) bool {
 	if a.rule == nil || !a.rule.holders[role] && !a.rule.matching[role] {
 		return false
@@ -49,15 +52,17 @@ func (a *anchor) excludes(role int, pos int32) bool {
 }
 
 const (
-	// maxAnchors is the maximum number of domains tried for an affinity rule.
+	// maxAnchors is the maximum number of domains tried as the one that holds all members
+	// of an affinity rule.
 	maxAnchors = 16
-	// maxScanned is the maximum number of nodes compared for each member. Larger domains are
-	// filled in fabric order.
+	// maxScanned is the maximum number of nodes of a domain that are compared for each
+	// member. Larger domains are filled in fabric order.
 	maxScanned = 64
 )
 
-// fillInOrder places the batches without slices: their choices are made, and batches of
-// slices have their nodes. It restores the partial placement if it fails.
+// fillInOrder places the members of batches without slices one by one, so that the Spread
+// and Affinity rules accept each. Batches of slices already have their nodes. If it
+// returns false, the partial placement is as before.
 func (c *construct) fillInOrder() bool {
 	pp := c.partial
 	mark := len(pp.log)
@@ -82,7 +87,7 @@ func (c *construct) fillInOrder() bool {
 	return false
 }
 
-// homes returns the domains of the batches without slices.
+// homes returns, for each batch without slices, the domain that must hold the batch.
 func (c *construct) homes() []batchHome {
 	var homes []batchHome
 	for _, batch := range c.order {
@@ -96,9 +101,9 @@ func (c *construct) homes() []batchHome {
 	return homes
 }
 
-// anchors lists domains for the first affinity rule that no existing pod matches: those
-// that have room for all its members by counts, the smallest first. The last anchor has no
-// rule.
+// anchors lists domains that may hold all members of the first affinity rule without an
+// existing matching pod: domains with enough room by counts, the smallest first. The last
+// anchor has no rule and limits nothing.
 func (c *construct) anchors() []anchor {
 	none := []anchor{{}}
 	i := slices.IndexFunc(c.p.affinities, func(a affinityRule) bool { return a.exist == 0 })
@@ -138,7 +143,8 @@ func (c *construct) anchors() []anchor {
 	return append(found[:min(len(found), maxAnchors)], none...)
 }
 
-// run places all members. It returns false if some find no node, and keeps the others.
+// run places the members of all batches. It returns false if some find no node; the
+// others keep theirs.
 func (s *orderFiller) run() bool {
 	left := int64(0)
 	for i := range s.homes {
@@ -157,7 +163,8 @@ func (s *orderFiller) run() bool {
 	return true
 }
 
-// fill places as many members of a batch as find a node now. It returns their number.
+// fill places as many members of a batch as find a node now. It returns the number
+// placed.
 func (s *orderFiller) fill(h *batchHome) int64 {
 	lo, hi := s.partial.f.span(h.depth, h.v)
 	before := h.left
@@ -178,7 +185,8 @@ func (s *orderFiller) fill(h *batchHome) int64 {
 	return before - h.left
 }
 
-// sweep visits the nodes in fabric order and puts members on each that takes some.
+// sweep visits the nodes at lo to hi-1 in fabric order and puts members of a batch on
+// each that takes some. It returns false if no node did.
 func (s *orderFiller) sweep(h *batchHome, lo, hi int32) (progress bool) {
 	for pos := lo; pos < hi && h.left > 0; pos++ {
 		for h.left > 0 && s.takes(h, pos) && s.put(h, pos) {
@@ -191,13 +199,15 @@ func (s *orderFiller) sweep(h *batchHome, lo, hi int32) (progress bool) {
 	return progress
 }
 
-// takes reports whether the node takes the next member of a batch.
+// takes reports whether the node at pos takes the next member of a batch, as far as rules
+// and counts say.
 func (s *orderFiller) takes(h *batchHome, pos int32) bool {
 	role := s.partial.p.batches[h.batch].role
 	return s.partial.order.accepts(role, pos) && !s.near.excludes(role, pos) && s.partial.slots(role, pos) > 0
 }
 
-// put puts the next member of a batch on a node, unless the filters refuse it.
+// put puts the next member of a batch on the node at pos. It returns false if the filters
+// refuse the member.
 func (s *orderFiller) put(h *batchHome, pos int32) bool {
 	role := s.partial.p.batches[h.batch].role
 	if (s.ask || s.partial.on(role, pos) == 0) && s.partial.admitted(role, pos, 1) == 0 {
@@ -208,7 +218,7 @@ func (s *orderFiller) put(h *batchHome, pos int32) bool {
 	return true
 }
 
-// best returns the best node for the next member of a batch.
+// best returns the best node, of those at lo to hi-1, for the next member of a batch.
 func (s *orderFiller) best(h *batchHome, lo, hi int32) (pos int32, ok bool) {
 	var top nodeChoice
 	for at := lo; at < hi; at++ {
@@ -222,7 +232,7 @@ func (s *orderFiller) best(h *batchHome, lo, hi int32) (pos int32, ok bool) {
 	return top.id, ok
 }
 
-// nodeChoice is a node for the next member, with what makes it better or worse.
+// nodeChoice is a node for the next member, with the values by which nodes are compared.
 type nodeChoice struct {
 	option
 	load    int64
@@ -246,8 +256,9 @@ func (s *orderFiller) choice(h *batchHome, pos int32) nodeChoice {
 	return x
 }
 
-// before orders choices: few members in the spread domains, a fine domain in use, paired
-// devices, a node in use, and then as picker does.
+// before reports whether node x is better than y: fewer members in its spread domains, a
+// finer domain in use, paired devices, a node in use, and last the room that fits want
+// members best.
 func (x *nodeChoice) before(y *nodeChoice, want int64) bool {
 	switch {
 	case x.load != y.load:

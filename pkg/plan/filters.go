@@ -3,7 +3,7 @@
 
 package plan
 
-// refusedNode is a node that the filters refused after it was filled.
+// refusedNode is a node that holds more members of a role than the filters accept.
 type refusedNode struct {
 	role int
 	pos  int32
@@ -13,8 +13,9 @@ type refusedNode struct {
 // the number of nodes bounds the calls.
 const fitsPerStep = 8
 
-// admitted returns how many of n further members the filters accept on a node. It remembers
-// a refusal. Fits is monotone, so admitted checks only the last member.
+// admitted returns how many of n further members of a role the filters accept on the node
+// at pos. It remembers a refusal. It asks the filters only about the last of them,
+// because Fits is monotone.
 func (pp *partial) admitted(role int, pos, n int32) int32 {
 	if pp.p.filters == nil || n <= 0 {
 		return n
@@ -27,7 +28,8 @@ func (pp *partial) admitted(role int, pos, n int32) int32 {
 	return max(0, pp.limit(role, pos)-on)
 }
 
-// fits calls the filters, at most once for the same arguments in a plan.
+// fits reports whether the filters accept one more member of a role on the node at pos
+// after already members. A plan calls the filters at most once for the same arguments.
 func (pp *partial) fits(role int, pos, already int32) bool {
 	key := fitsKey{int32(role), pos}
 	accepted, called := pp.p.accepted[key]
@@ -45,13 +47,14 @@ func (pp *partial) fits(role int, pos, already int32) bool {
 	return true
 }
 
-// limit returns the most members of a role that may be put on a node with an entry in uses.
+// limit returns the most members of a role that the node at pos may get, by Role.Limit
+// and the filters' refusals. The node must have an entry in uses.
 func (pp *partial) limit(role int, pos int32) int32 {
 	return pp.per[int(pp.slot.at(pos)-1)*len(pp.p.roles)+role].limit
 }
 
-// verify calls the filters for every node in use. It returns the first node that holds more
-// members than they accept, or nil.
+// verify calls the filters for every node in use. It returns the first node that holds
+// more members of a role than the filters accept, or nil.
 func (pp *partial) verify() *refusedNode {
 	if pp.p.filters == nil {
 		return nil
@@ -68,8 +71,9 @@ func (pp *partial) verify() *refusedNode {
 	return nil
 }
 
-// narrow finds how many members the filters accept, after they refused member hi+1, and
-// remembers the number. It tries zero first, the usual answer.
+// narrow finds how many members of a role the filters accept on the node at pos, after
+// they refused member hi+1, and remembers the number. It tries zero first, the usual
+// answer.
 func (pp *partial) narrow(role int, pos, hi int32) {
 	lo := int32(0)
 	if hi > 0 && pp.fits(role, pos, 0) {

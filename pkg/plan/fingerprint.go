@@ -3,9 +3,9 @@
 
 package plan
 
-// fingerprint identifies the contents of a domain: the number of nodes of each class in
-// each subdomain, in any order. It has two sums over differently mixed hashes. A collision
-// is as unlikely as a memory error.
+// fingerprint identifies the contents of a domain: how many nodes with each free state
+// (class) are in each subdomain, in any order. It has two sums over differently mixed
+// hashes. A collision is as unlikely as a memory error.
 type fingerprint struct{ a, b uint64 }
 
 func (l *fingerprint) add(x fingerprint) {
@@ -19,9 +19,9 @@ func mix(x, by uint64) uint64 {
 	return x ^ x>>33
 }
 
-// fingerprint describes a domain and the real levels above it. plain is false if a node in
-// it differs from other nodes of its class: the node holds a member, or the filters or the
-// request limit it.
+// fingerprint identifies the contents of the domain with vertex v and the levels above it
+// that are missing. plain is false if a node in the domain differs from other nodes of
+// its class: it holds a member, or the filters or the request limit it.
 func (pp *partial) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
 	l, plain = pp.contents(depth, v)
 	for d, up := depth-1, v; d > 0; d-- {

@@ -3,7 +3,7 @@
 
 package plan
 
-// planFixed plans a gang without alternatives, which is checked.
+// planFixed plans a checked gang whose roles have no alternatives.
 func planFixed(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	d := Decision{Gang: g.Name}
 	// 1. Compile the request against this snapshot.
@@ -30,15 +30,16 @@ func planFixed(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	return d
 }
 
-// rejected returns the decision with this single reason. It is proven that no placement
-// exists.
+// rejected returns the decision d with a single reason. It marks as proven that no
+// placement exists.
 func (d Decision) rejected(r Reason) Decision {
 	d.Reasons = []Reason{r}
 	d.Stats.Proven = true
 	return d
 }
 
-// decide fills the decision from the placement.
+// decide fills the decision d from the placement: c has the cost, pp the nodes of the
+// members.
 func (p *problem) decide(d *Decision, c *chosen, pp *partial) {
 	d.Placed = true
 	d.Cost = p.named(c.cost)

@@ -5,7 +5,7 @@ package plan
 
 // Gang is one request: members that start together or not at all.
 type Gang struct {
-	// Name appears in the Decision's sentence, for example "ml/a".
+	// Name appears in the sentence of Decision.Why, for example "ml/a".
 	Name  string
 	Roles []Role
 	// Groups are gangs inside the gang, at any depth. A role names its group.
@@ -19,13 +19,15 @@ type Gang struct {
 	Required string
 	// Preferred names a level. One domain of it should hold the whole gang.
 	Preferred string
-	// RDMA requires boundary levels for every role; Role.RDMA for one role.
+	// RDMA requires that one domain of the finest boundary level holds all roles.
+	// Role.RDMA requires this of some roles only.
 	RDMA bool
 	// AntiAffinity, Spread and Affinity list the rules between members.
 	AntiAffinity []AntiAffinity
 	Spread       []Spread
 	Affinity     []Affinity
-	// Partitions are the domains of these rules that are no levels of the fabric.
+	// Partitions are divisions of the nodes into domains that AntiAffinity, Spread and
+	// Affinity may name in the same way as levels.
 	Partitions []Partition
 	// Pools are sets of items that exist once, of which members take some.
 	Pools []Pool
@@ -59,7 +61,8 @@ type Role struct {
 	// Preferred names a level: they should be inside one domain of it.
 	Required, Preferred string
 	Slice               Slice
-	// RDMA requires boundary levels among this role and the other RDMA roles.
+	// RDMA requires that one domain of the finest boundary level holds this role and all
+	// other roles with RDMA.
 	RDMA bool
 	// Alternatives names further roles whose needs pending members of this role may have
 	// instead of Need, in order of preference after it. Such a role has a name, a need, RDMA,
@@ -100,12 +103,14 @@ type Member struct {
 
 // Need is the demand of one member on its node.
 type Need struct {
-	// Resources has amounts by resource index. Missing entries are zero.
+	// Resources has amounts by index in Layout.Resources. Missing entries are zero.
 	Resources []int64
 	// Devices has the anchor (GPUs) first. The others are followers (NICs). A follower is
-	// paired if it is in a unit with anchors.
+	// paired if it is in an alignment unit (such as a PCIe root) with anchors of the same
+	// member.
 	Devices []DeviceNeed
-	// Aligned requires full pairing. Without it, unpaired followers only raise the cost.
+	// Aligned requires that every follower device is paired. Without it, unpaired
+	// followers only raise the cost.
 	Aligned bool
 	// PerNode is the most members with this need on one node, 0 for no limit.
 	PerNode int
@@ -144,7 +149,7 @@ const Unlimited = int64(1) << 60
 // Capacity has the total amounts of a node, whoever uses them. Amounts may be too high,
 // never too low.
 type Capacity struct {
-	// Resources and Kinds have amounts by index of resource and device kind. Missing
-	// entries are zero.
+	// Resources and Kinds have amounts by index in Layout.Resources and Layout.Kinds.
+	// Missing entries are zero.
 	Resources, Kinds []int64
 }

@@ -20,7 +20,8 @@ type Level struct {
 	Boundary bool
 }
 
-// Layout defines the indices that all other types use.
+// Layout names levels, resources and device kinds. All other types refer to these by
+// index.
 type Layout struct {
 	// Levels are ordered from coarse to fine. The node is not listed.
 	Levels []Level
@@ -46,14 +47,14 @@ type NodeSpec struct {
 	// Free is the amount available to new members, by resource index. The caller subtracts
 	// members already bound or reserved on the node.
 	Free []int64
-	// Units are the node's alignment units, in rail order.
+	// Units are the node's alignment units. A unit's index is its rail.
 	Units []Unit
 	// Unschedulable excludes the node from every plan.
 	Unschedulable bool
 }
 
-// level returns the index of a level by name. len(Levels) is the node level. ok is false
-// for an unknown name.
+// level returns the index of a level by name. len(Levels) is the node level. The second
+// result is false for an unknown name.
 func (l *Layout) level(name string) (int, bool) {
 	if name == NodeLevel {
 		return len(l.Levels), true
@@ -62,7 +63,8 @@ func (l *Layout) level(name string) (int, bool) {
 	return i, i >= 0
 }
 
-// levelName is the inverse of level. Index -1 is the whole fabric.
+// levelName returns the name of the i-th level. Index -1 is the whole fabric, len(Levels)
+// the node level.
 func (l *Layout) levelName(i int) string {
 	switch {
 	case i < 0:
@@ -87,7 +89,8 @@ func (l *Layout) validate() error {
 	return nil
 }
 
-// grows returns an error unless next only appends resources and kinds to l.
+// grows returns an error unless next has the levels of l and only appends resources and
+// kinds.
 func (l *Layout) grows(next Layout) error {
 	if !slices.Equal(l.Levels, next.Levels) {
 		return errors.New("levels differ: a State cannot change its levels")

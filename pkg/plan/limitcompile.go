@@ -9,7 +9,8 @@ import (
 	"slices"
 )
 
-// addNodeLimits compiles the limits of what members take together on one node.
+// addNodeLimits compiles Gang.NodeLimits, the limits of what the members on one node take
+// together.
 func (p *problem) addNodeLimits() {
 	for i := range p.gang.NodeLimits {
 		l := p.newNodeLimit(&p.gang.NodeLimits[i])
@@ -32,8 +33,8 @@ func (p *problem) addNodeLimits() {
 	}
 }
 
-// limitAlone limits a role on the nodes that hold fewer of its members than by resources,
-// without members of other roles.
+// limitAlone limits a role on each node where node limits allow fewer of its members than
+// resources do, even if no members of other roles are there.
 func (p *problem) limitAlone(role int) {
 	r := &p.roles[role]
 	none := func(int) int32 { return 0 }
@@ -87,7 +88,8 @@ func (p *problem) newNodeLimit(spec *NodeLimit) nodeLimit {
 	return l
 }
 
-// numbered returns the known numbers of names, ascending, each once.
+// numbered returns the numbers of the names that have one in numbers, ascending, each
+// once.
 func numbered(names []string, numbers map[string]int32) []int32 {
 	var out []int32
 	for _, name := range names {

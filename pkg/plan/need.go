@@ -9,12 +9,12 @@ import (
 	"slices"
 )
 
-// maxSlots is the maximum number of members counted on one node. Sums over any fabric then
+// maxSlots is the most members that are counted on one node. Sums over any fabric then
 // stay far from overflow.
 const maxSlots = 1 << 20
 
-// maxOverlap is the maximum number of device needs that overlap in kinds. Each of them
-// doubles the number of sets to check.
+// maxOverlap limits the device needs that overlap in kinds: their unions may be at most
+// 1<<maxOverlap.
 const maxOverlap = 10
 
 // kindSet is a sorted set of device kinds.
@@ -49,7 +49,8 @@ func (d *dimension) free(c *class) int64 {
 	return c.devices(d.kinds)
 }
 
-// demand returns the amount of the dimension that one member with this need takes.
+// demand returns how much of the dimension (a resource, or a set of device kinds) a
+// member with need n takes.
 func (d *dimension) demand(n *Need) int64 {
 	if d.resource >= 0 {
 		if d.resource < len(n.Resources) {
@@ -66,8 +67,9 @@ func (d *dimension) demand(n *Need) int64 {
 	return sum
 }
 
-// dimensionsOf lists the limits that apply to the needs, resources first. It returns an
-// error if too many device needs overlap.
+// dimensionsOf lists the dimensions (resources, and sets of device kinds) of which some
+// of the needs take an amount, resources first. It returns an error if too many device
+// needs overlap.
 func dimensionsOf(needs []*Need) ([]dimension, error) {
 	var dims []dimension
 	for r := 0; ; r++ {
@@ -93,8 +95,9 @@ func dimensionsOf(needs []*Need) ([]dimension, error) {
 	return dims, nil
 }
 
-// hallSets returns the unions of overlapping kind sets, without duplicates, in a fixed
-// order. It returns an error if more than maxOverlap needs overlap.
+// hallSets returns the kind sets of all device needs and the unions of those that
+// overlap, without duplicates, in a fixed order. It returns an error if there are more
+// than 1<<maxOverlap.
 func hallSets(needs []*Need) ([]kindSet, error) {
 	var base []kindSet
 	for _, n := range needs {

@@ -3,14 +3,16 @@
 
 package plan
 
-// nodeClasses holds the class of every node at one moment.
+// nodeClasses has, for every node at one moment, its class: the free state that it shares
+// with equal nodes.
 type nodeClasses struct {
 	fabric *fabric
-	// pages hold the class of each position.
+	// pages have the class of the node at each position.
 	pages pages[*class]
-	// log lists the positions changed since the epoch began.
+	// log lists the positions whose class changed since the epoch began. An epoch keeps
+	// counts between plans.
 	log []int32
 }
 
-// class returns the class at a position.
+// class returns the class of the node at pos.
 func (nc *nodeClasses) class(pos int32) *class { return nc.pages.at(pos) }

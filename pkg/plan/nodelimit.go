@@ -5,7 +5,8 @@ package plan
 
 import "slices"
 
-// nodeLimit is a NodeLimit compiled for the search. own and shared are by role.
+// nodeLimit is a NodeLimit (what the members on one node may take together) with indices
+// instead of names. free and present are by node position, own and shared by role.
 type nodeLimit struct {
 	name    string
 	free    map[int32]int32
@@ -14,8 +15,8 @@ type nodeLimit struct {
 	present map[int32][]int32
 }
 
-// room returns how many more members of a role the limit allows on a node. on returns how
-// many members of a role are there.
+// room returns how many more members of a role the limit allows on the node at pos. on
+// returns how many members of a role the node holds now.
 func (l *nodeLimit) room(role int, pos int32, on func(role int) int32) int32 {
 	free, limited := l.free[pos]
 	if !limited || l.own[role] == 0 && len(l.shared[role]) == 0 {
@@ -48,9 +49,9 @@ func (l *nodeLimit) room(role int, pos int32, on func(role int) int32) int32 {
 	return int32(left / int64(l.own[role]))
 }
 
-// limitRoom returns how many more members of a role the limits allow on a node. on returns
-// how many members of a role are there. cause is the index of the limit that allows the
-// fewest.
+// limitRoom returns how many more members of a role all the limits allow on the node at
+// pos. on returns how many members of a role the node holds now. cause is the index of
+// the limit that allows the fewest.
 func limitRoom(limits []nodeLimit, role int, pos int32, on func(role int) int32) (room int32, cause int) {
 	room = maxSlots
 	for i := range limits {

@@ -9,9 +9,9 @@ import (
 	"slices"
 )
 
-// orderCounts counts members for the rules that are checked whenever a member is placed:
-// spread and affinity. Each member meets such a rule with the members placed before it, so
-// a placement is valid if some order of its members is.
+// orderCounts counts members for the Spread and Affinity rules. The scheduler checks
+// these rules whenever it places a member, with the members placed before. A placement is
+// therefore valid if the rules accept its members in some order.
 type orderCounts struct {
 	p          *problem
 	spreads    []spreadCounts
@@ -29,13 +29,16 @@ func newOrderCounts(p *problem) orderCounts {
 	return c
 }
 
-// ordered reports whether the order of members matters.
+// ordered reports whether the order in which members are placed matters: the gang has
+// Spread or Affinity rules.
 func (p *problem) ordered() bool { return len(p.spreads)+len(p.affinities) > 0 }
 
-// ordered reports whether the order matters in which members of the role are placed.
+// ordered reports whether the order in which members of the role are placed matters: a
+// Spread or Affinity rule names the role.
 func (r *role) ordered() bool { return len(r.spreads)+len(r.affinities) > 0 }
 
-// change adds n members of a role on a node.
+// change adds n members of a role on the node at pos to the counts of the Spread and
+// Affinity rules. A negative n removes members.
 func (c *orderCounts) change(role int, pos, n int32) {
 	r := &c.p.roles[role]
 	for _, i := range r.spreads {
@@ -48,7 +51,8 @@ func (c *orderCounts) change(role int, pos, n int32) {
 	}
 }
 
-// accepts reports whether the rules allow the next member of a role on a node.
+// accepts reports whether the Spread and Affinity rules allow the next member of a role
+// on the node at pos.
 func (c *orderCounts) accepts(role int, pos int32) bool {
 	return c.acceptsSpread(role, pos) && c.acceptsAffinity(role, pos)
 }
@@ -73,8 +77,9 @@ func (c *orderCounts) acceptsAffinity(role int, pos int32) bool {
 	return true
 }
 
-// room returns an upper bound of the further members of a role on a node, whatever the
-// order in which all members are placed.
+// room returns an upper bound of how many further members of a role the Spread and
+// Affinity rules allow on the node at pos, whatever the order in which all members are
+// placed.
 func (c *orderCounts) room(role int, pos int32) int32 {
 	room := int32(maxSlots)
 	r := &c.p.roles[role]
@@ -97,8 +102,8 @@ func (c *orderCounts) room(role int, pos int32) int32 {
 	return room
 }
 
-// load returns the sum of the numbers of the spread domains that a further member of the
-// role on a node would count in.
+// load returns how many pods and members count in the spread domains of the node at pos,
+// summed over the Spread rules that would count a further member of the role.
 func (c *orderCounts) load(role int, pos int32) int64 {
 	sum := int64(0)
 	for _, i := range c.p.roles[role].spreads {
@@ -111,8 +116,9 @@ func (c *orderCounts) load(role int, pos int32) int64 {
 	return sum
 }
 
-// inOrder returns places in an order in which the rules accept each member. ok is false if
-// there is none. proven is false if the search for it was cut short.
+// inOrder returns the places in an order in which the Spread and Affinity rules accept
+// each member. ok is false if no such order was found. proven is false if the search for
+// an order was cut short.
 func (p *problem) inOrder(places []place) (out []place, ok, proven bool) {
 	if !p.ordered() {
 		return places, true, true
@@ -150,15 +156,16 @@ const orderSteps = 16
 type orderSearch struct {
 	p      *problem
 	counts orderCounts
-	// left are the members without a place in the order yet, out is the order.
+	// left has the placed members that are not in the order yet, out the order so far.
 	left, out []place
-	// failed has the sets of remaining members for which there is no order.
+	// failed has the sets of members left, as keys, for which there is no order.
 	failed map[string]bool
 	until  int
 	proven bool
 }
 
-// keeps reports whether the order of the places is right.
+// keeps reports whether the Spread and Affinity rules accept the members in the order of
+// the places.
 func (s *orderSearch) keeps(places []place) bool {
 	for _, l := range places {
 		role := s.p.batches[l.batch].role
@@ -172,7 +179,8 @@ func (s *orderSearch) keeps(places []place) bool {
 	return true
 }
 
-// walk puts the remaining members in order. It tries domains with few members first.
+// walk puts the remaining members in an order that the rules accept. It tries members in
+// domains with few members first. It returns false if there is no order or the steps end.
 func (s *orderSearch) walk(members int32) bool {
 	if members == 0 {
 		return true
@@ -202,8 +210,8 @@ func (s *orderSearch) walk(members int32) bool {
 	return false
 }
 
-// next lists the indices of the places that the rules accept now. It lists places that are
-// equal to the rules once.
+// next returns the indices, in left, of the places whose next member the rules accept
+// now. Of places that do not differ for the rules it lists one.
 func (s *orderSearch) next() []int {
 	var out []int
 	for i := range s.left {

@@ -37,7 +37,7 @@ func (p pages[T]) set(pos int32, v T) {
 	(*page)[pos&(pageSize-1)] = v
 }
 
-// editor writes to a copy of pages and copies each page at most once.
+// editor is a copy of pages that can be written: it copies each page at most once.
 type editor[T any] struct {
 	pages[T]
 	own []bool

@@ -5,8 +5,9 @@ package plan
 
 import "slices"
 
-// pairing is a follower (NICs) that needs units with the anchors (GPUs) of the same member.
-// One anchor device pairs with up to ratio followers.
+// pairing is a follower device need (NICs) that should be in the alignment units (such as
+// PCIe roots) of the anchors (GPUs) of the same member. One anchor device pairs with up
+// to ratio followers.
 type pairing struct {
 	anchor, follower kindSet
 	anchors, count   int64
@@ -32,9 +33,9 @@ func pairingsOf(n *Need) []pairing {
 	return out
 }
 
-// reach returns the most followers that fit beside that many anchors, for the best choice
-// of devices. Each further anchor in a unit adds at most as much as the anchor before, so
-// the greedy choice is exact.
+// reach returns the most followers that are in units with anchors on a node of the class,
+// for the best choice of this number of anchors. Each further anchor in a unit adds at
+// most as much as the anchor before, so the greedy choice is exact.
 func (p *pairing) reach(c *class, anchors int64) int64 {
 	var full int64    // anchors with ratio followers beside them
 	var buf [16]int64 // real nodes have few units

@@ -5,55 +5,60 @@ package plan
 
 import "slices"
 
-// partial is a partial placement: the snapshot's counts minus the members that
-// the search has put on nodes so far. put and undo are exact inverses.
+// partial is a partial placement: the snapshot's counts minus the members that the search
+// has put on nodes so far. The method undo reverts put exactly.
 type partial struct {
 	p *problem
 	f *fabric
-	// slot maps a position to its index in uses plus one; zero means no entry.
+	// slot maps a node position to an index in uses plus one; zero means that the search
+	// has not touched the node.
 	slot pages[int32]
 	uses []use
-	// remaining is the free amount of each dimension, for each use.
+	// remaining has, for each entry of uses, the free amount of each dimension (a
+	// resource, or a set of device kinds).
 	remaining []int64
-	// per holds, for each use and role, the members placed and the limits found by this
-	// placement.
+	// per has, for each entry of uses and each role, the members placed on the node and
+	// the limits found by this placement.
 	per []perRole
-	// sums replaces the rollup's sums of roles with changed slots. It is by role, depth and
-	// vertex.
+	// sums has, by role, depth and vertex, how many more members fit. It is nil for a
+	// role without changes: the role's rollup then has the sums.
 	sums [][][]int64
-	// opened counts the used nodes below each vertex, by depth 0..levels.
+	// opened has, by depth 0..levels and vertex, the number of nodes in the vertex that
+	// hold members of the gang.
 	opened [][]int32
-	// crossed counts the used vertices of each depth 0..levels+1. room is the leading
-	// role's total slots in them.
+	// crossed counts the used vertices of each depth 0..levels+1. room is how many
+	// members of the leading role (the role with the fewest slots in the fabric) fit in
+	// these vertices.
 	crossed, room []int64
 	unpaired      int64
 	offers        railOffers
 	log           []place
-	// apart counts the members in the domains of each anti-affinity rule.
+	// apart counts the members in the domains of each AntiAffinity rule.
 	apart apartCounts
-	// order counts the members for the rules that depend on the order of members. The log
-	// is one order, and not always the right one.
+	// order counts the members for the Spread and Affinity rules, which depend on the
+	// order of members. The log is one order, and not always one that the rules accept.
 	order orderCounts
-	// pools counts the items that members took.
+	// pools counts the members that take items of each pool.
 	pools poolCounts
 	stats *Stats
 }
 
-// use is a node that the search has touched.
+// use is a node that holds members of the gang, or has changed counts for another reason.
 type use struct {
 	pos     int32
 	members int32 // put here by this placement
 	bound   bool  // a member of the gang already runs here
 }
 
-// perRole is the state of one role on a node with an entry in uses.
+// perRole is what this placement knows of one role on one node that it has touched.
 type perRole struct {
-	put   int32 // members of the role put here
-	limit int32 // most members of the role here, by Role.Limit and refusals of the filters
-	slots int32 // number of further members that fit
+	put   int32 // members of the role that this placement put on the node
+	limit int32 // most members that may be put on the node, by Role.Limit and refusals of the filters
+	slots int32 // number of further members of the role that fit on the node
 }
 
-// place is a number of members of one slice of a batch on one node.
+// place says that the node at pos holds n members of a batch, of one slice (a run of
+// members that belong together) if the batch has slices.
 type place struct {
 	batch, slice, pos, n int32
 }
@@ -88,7 +93,7 @@ func newPartial(p *problem) *partial {
 	return b
 }
 
-// poolBound counts the members that run already in their pools.
+// poolBound counts the members that run already among those that take items of pools.
 func (pp *partial) poolBound() {
 	for r := range pp.p.roles {
 		if !pp.p.roles[r].pooled {
@@ -102,7 +107,7 @@ func (pp *partial) poolBound() {
 	}
 }
 
-// touch returns the index in uses of a position. It creates a missing entry.
+// touch returns the index in uses of the node at pos. It creates a missing entry.
 func (pp *partial) touch(pos int32) int {
 	if i := pp.slot.at(pos); i > 0 {
 		return int(i - 1)
@@ -119,7 +124,8 @@ func (pp *partial) touch(pos int32) int {
 	return len(pp.uses) - 1
 }
 
-// slots returns how many more members of a role the node holds.
+// slots returns how many more members of a role the node at pos holds, by counts and by
+// rules between members.
 func (pp *partial) slots(role int, pos int32) int32 {
 	slots, r := pp.slotsByCount(role, pos), &pp.p.roles[role]
 	if slots > 0 && r.ruled() {
@@ -137,11 +143,11 @@ func (pp *partial) slots(role int, pos int32) int32 {
 	return slots
 }
 
-// ruled reports whether a rule between members names the role.
+// ruled reports whether an AntiAffinity, Spread or Affinity rule names the role.
 func (r *role) ruled() bool { return len(r.apart) > 0 || r.ordered() }
 
-// slotsByCount is slots without the rules between members on several nodes and without
-// pools.
+// slotsByCount returns how many more members of a role the node at pos holds, without the
+// rules between members on several nodes and without pools.
 func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
@@ -149,7 +155,7 @@ func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	return pp.p.slotsAt(role, pos)
 }
 
-// on returns how many members of a role this placement has put on the node.
+// on returns how many members of a role this placement has put on the node at pos.
 func (pp *partial) on(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].put
@@ -157,7 +163,8 @@ func (pp *partial) on(role int, pos int32) int32 {
 	return 0
 }
 
-// pristine returns true if the node has the same state as other nodes of its class.
+// pristine returns true if the node at pos has the same state as unused nodes of its
+// class: no member is on it, and no limit of a role has been found.
 func (pp *partial) pristine(pos int32) bool {
 	i := pp.slot.at(pos)
 	if i == 0 {
@@ -176,13 +183,13 @@ func (pp *partial) pristine(pos int32) bool {
 	return true
 }
 
-// used returns true if the node holds a member of the gang.
+// used returns true if the node at pos holds a member of the gang.
 func (pp *partial) used(pos int32) bool {
 	i := pp.slot.at(pos)
 	return i > 0 && (pp.uses[i-1].members > 0 || pp.uses[i-1].bound)
 }
 
-// isOpen returns true if a vertex holds a member of the gang.
+// isOpen returns true if the vertex (a domain or node) holds a member of the gang.
 func (pp *partial) isOpen(depth int, v int32) bool {
 	if depth > pp.f.levels {
 		return pp.used(v)
@@ -190,7 +197,7 @@ func (pp *partial) isOpen(depth int, v int32) bool {
 	return pp.opened[depth][v] > 0
 }
 
-// sum returns the free slots of a role in a vertex.
+// sum returns how many more members of a role fit in vertex v, by counts.
 func (pp *partial) sum(role, depth int, v int32) int64 {
 	if depth > pp.f.levels {
 		return int64(pp.slots(role, v))
@@ -201,7 +208,7 @@ func (pp *partial) sum(role, depth int, v int32) int64 {
 	return pp.p.roles[role].roll.sum[depth][v]
 }
 
-// put places n members of a batch on a node and logs it.
+// put places n members of a batch on the node at pos and appends this to the log.
 func (pp *partial) put(batch, slice, pos, n int32) {
 	pp.log = append(pp.log, place{batch, slice, pos, n})
 	pp.change(pp.p.batches[batch].role, pos, n)
@@ -216,7 +223,7 @@ func (pp *partial) undo(mark int) {
 	pp.log = pp.log[:mark]
 }
 
-// change adds n members to a node. A negative n removes members.
+// change adds n members of a role to the node at pos. A negative n removes members.
 func (pp *partial) change(role int, pos, n int32) {
 	i := pp.touch(pos)
 	was := pp.used(pos)
@@ -242,8 +249,8 @@ func (pp *partial) change(role int, pos, n int32) {
 	}
 }
 
-// recount sets the slots of every role on a node with an entry in uses. It updates the sums
-// above the node.
+// recount recomputes how many more members of every role fit on the node uses[i]. It
+// updates the sums of the vertices above the node.
 func (pp *partial) recount(i int) {
 	n := len(pp.p.roles)
 	rem := pp.remaining[i*len(pp.p.dims) : (i+1)*len(pp.p.dims)]
@@ -283,7 +290,8 @@ func (pp *partial) adjust(role int, pos int32, delta int64) {
 	}
 }
 
-// mark counts a node that became used (open) or unused in the vertices above it.
+// mark updates the counts of the vertices above the node at pos after it became used
+// (open) or unused.
 func (pp *partial) mark(pos int32, open bool) {
 	lead := pp.p.roles[0].roll
 	pp.count(pp.f.levels+1, int64(lead.slots.at(pos)), open)
@@ -312,7 +320,7 @@ func (pp *partial) count(depth int, room int64, open bool) {
 	pp.room[depth] -= room
 }
 
-// bind marks a node on which a member already runs.
+// bind marks the node at pos, on which a member already runs, as used.
 func (pp *partial) bind(pos int32) {
 	i := pp.touch(pos)
 	was := pp.used(pos)
@@ -322,7 +330,7 @@ func (pp *partial) bind(pos int32) {
 	}
 }
 
-// restrict lowers the limit of a role on a node to most members.
+// restrict lowers the limit of a role on the node at pos to most members.
 func (pp *partial) restrict(role int, pos, most int32) {
 	i := pp.touch(pos)
 	per := &pp.per[i*len(pp.p.roles)+role]

@@ -3,21 +3,24 @@
 
 package plan
 
-// option is a child of a domain that has room.
+// option is a child (domain or node) of a domain, with room for that many members or
+// slices.
 type option struct {
 	id   int32
 	room int64
-	// off is true if the child lacks the rail that most others offer.
+	// off is true if the child lacks the rail (index of an alignment unit) that most
+	// others offer.
 	off bool
 }
 
-// picker returns the children of a domain in an order that opens few unused children and
-// leaves little room in them. Children already in use come first. Then comes the smallest
-// child that holds all wanted members, or else the largest. Ties go to children on the
-// common rail, then to fabric order. picker returns each child once.
+// picker returns the children of a domain, each once, in an order that uses few unused
+// children and leaves little room in them. Children already in use come first. Then comes
+// the smallest child that holds all wanted members, or else the largest. Ties go to
+// children with the common rail (the alignment unit that most others offer), then to
+// fabric order.
 type picker struct {
 	open   []option
-	closed []option // a heap, largest room first
+	closed []option // unused children, a heap with the largest room first
 }
 
 func (k *picker) add(o option, open bool) {
@@ -31,7 +34,7 @@ func (k *picker) add(o option, open bool) {
 	k.closed = append(k.closed, o)
 }
 
-// ready must be called once after the last add.
+// ready must be called once after the last add. It makes the heap of unused children.
 func (k *picker) ready() { heapify(k.closed, roomier) }
 
 // next removes and returns the best child for want members. It returns false if none is
@@ -75,7 +78,8 @@ func better(a, b option, want int64) bool {
 	return a.first(b)
 }
 
-// first orders options with equal room.
+// first reports whether o comes before p if both have equal room: o offers the common
+// rail, or has the lower id.
 func (o option) first(p option) bool {
 	if o.off != p.off {
 		return p.off
@@ -83,5 +87,5 @@ func (o option) first(p option) bool {
 	return o.id < p.id
 }
 
-// roomier is the order of the heap of closed options.
+// roomier is the order of the heap of unused children: the largest room is first.
 func roomier(a, b *option) bool { return a.room > b.room || a.room == b.room && a.first(*b) }

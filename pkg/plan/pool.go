@@ -9,47 +9,54 @@ import (
 	"sort"
 )
 
-// poolRule is a Pool compiled for the search. Nodes where the same items can be used are
-// a site: they differ for no member. Sites that items connect form a part.
+// poolRule is a Pool (items that exist once) compiled for the search. Nodes where the
+// same items can be used are a site: no member prefers one to the other. Sites that share
+// items form a part.
 type poolRule struct {
 	name     string
 	anyOrder bool
-	// siteOf has the site of each position that an item names. The others are of site 0.
+	// siteOf has, by node position, the site (nodes with the same items) of each node
+	// that an item names. All other nodes are of site 0.
 	siteOf map[int32]int32
-	// at has the place of each site in parts.
+	// at has, by site, the part of the pool that the site belongs to.
 	at []sitePlace
-	// users are the roles that take items.
+	// users has the indices of the roles whose members take items.
 	users []int
 	parts []poolPart
 }
 
-// sitePlace is the part of a site, and the site's index there.
+// sitePlace is the part (sites that share items) of a site (nodes with the same items),
+// and the site's index in the part.
 type sitePlace struct{ part, site int32 }
 
-// poolPart is a set of sites and their items. No item of it can be used elsewhere.
+// poolPart is a set of sites (nodes with the same items) and their items. No item of a
+// part can be used outside it.
 type poolPart struct {
 	anyOrder bool
 	sites    int32
 	groups   []itemGroup
-	// takes reports, by user and by item that a member takes, which groups will do.
+	// takes reports, by user (role), by item that each member takes, and by group,
+	// whether items of the group will do.
 	takes [][][]bool
-	// rooms keeps the results of room, by the members at the sites.
+	// rooms caches the results of room, by the members that compete for items. key is its
+	// buffer.
 	rooms map[string]int32
 	key   []byte
-	// lists has the results of takesAt.
+	// lists caches the results of takesAt.
 	lists [][][]int32
 }
 
-// itemGroup is a number of items with the same size that the same takes accept at the same
-// sites.
+// itemGroup is a number of interchangeable items: they have the same size, can be used at
+// the same sites, and will do for the same members.
 type itemGroup struct {
 	count int32
 	size  int64
-	// at is by site of the part.
+	// at reports, by site of the part, whether the items can be used there.
 	at []bool
 }
 
-// userOf returns the index of a role in users, -1 for a role that takes nothing.
+// userOf returns the index, in users, of the role with this index in the problem, -1 for
+// a role that takes no items.
 func (r *poolRule) userOf(role int) int {
 	for u, user := range r.users {
 		if user == role {
@@ -59,8 +66,8 @@ func (r *poolRule) userOf(role int) int {
 	return -1
 }
 
-// poolCounts counts the members of each pool's users, by pool and part, then by site and
-// user.
+// poolCounts counts the members that take items of pools, by pool and part, then by site
+// and user (role).
 type poolCounts struct {
 	rules  []poolRule
 	counts [][][]int32
@@ -78,7 +85,8 @@ func newPoolCounts(rules []poolRule) poolCounts {
 	return c
 }
 
-// change adds n members of a role at a position.
+// change adds n members of a role on the node at pos to the counts of its pools. A
+// negative n removes members.
 func (c *poolCounts) change(role int, pos, n int32) {
 	for i := range c.rules {
 		r := &c.rules[i]
@@ -89,8 +97,8 @@ func (c *poolCounts) change(role int, pos, n int32) {
 	}
 }
 
-// room returns how many more members of a role find items at a position. cause is the
-// index of the pool with the fewest.
+// room returns how many more members of a role find items at the node at pos. cause is
+// the index of the pool with items for the fewest.
 func (c *poolCounts) room(role int, pos int32) (room int32, cause int) {
 	room = maxSlots
 	for i := range c.rules {
@@ -107,8 +115,9 @@ func (c *poolCounts) room(role int, pos int32) (room int32, cause int) {
 	return room, cause
 }
 
-// room returns how many more members of a user find items at a site. It looks at the
-// members that compete with them for items, directly or through others.
+// room returns how many more members of a user (role) find items at a site (nodes with
+// the same items). It looks at the members that compete with these for items, directly or
+// through others.
 func (p *poolPart) room(user int, site int32, counts []int32) int32 {
 	rivals := p.rivals(user, site, counts)
 	p.key = binary.AppendUvarint(p.key[:0], uint64(p.index(user, site)))
@@ -131,11 +140,12 @@ func (p *poolPart) room(user int, site int32, counts []int32) int32 {
 	return room
 }
 
-// index returns the index of a user's members at a site in counts.
+// index returns the index, in the counts of a part, of the members of a user (role) at a
+// site.
 func (p *poolPart) index(user int, site int32) int32 { return site*int32(len(p.takes)) + int32(user) }
 
-// rivals returns the indices of the members that compete for items with those of a user at
-// a site, directly or through others, ascending.
+// rivals returns the indices, in counts, of the members that compete for items with the
+// members of a user (role) at a site, directly or through others, ascending.
 func (p *poolPart) rivals(user int, site int32, counts []int32) []int32 {
 	var waiting, rivals []int32
 	for at, n := range counts {
@@ -170,8 +180,8 @@ func (p *poolPart) rivals(user int, site int32, counts []int32) []int32 {
 	return rivals
 }
 
-// takesAt returns the groups that will do for each item that a member takes, by its index
-// in counts.
+// takesAt returns, for each item that a member takes, the item groups that will do. at is
+// the index of the member's user and site in the counts of the part.
 func (p *poolPart) takesAt(at int32) [][]int32 {
 	if p.lists == nil {
 		p.lists = make([][][]int32, int(p.sites)*len(p.takes))
@@ -190,8 +200,8 @@ func (p *poolPart) takesAt(at int32) [][]int32 {
 	return p.lists[at]
 }
 
-// holdsWithin returns false if the items of these sites are too few for so many members of
-// each role, wherever they are placed.
+// holdsWithin returns false if the items of these sites (sets of nodes with the same
+// items) are too few for total[role] members of each role, wherever they are placed.
 func (r *poolRule) holdsWithin(sites map[int32]bool, total []int64) bool {
 	c := contest{members: make([]memberGroup, len(r.users))}
 	for u, role := range r.users {
@@ -216,7 +226,7 @@ func (r *poolRule) holdsWithin(sites map[int32]bool, total []int64) bool {
 	return c.divides()
 }
 
-// addGroup adds a group of a part to a contest of all users.
+// addGroup adds an item group of a part to a contest in which all users (roles) compete.
 func (c *contest) addGroup(part *poolPart, group int) {
 	for u := range c.members {
 		for t := range c.members[u].takes {

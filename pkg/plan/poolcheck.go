@@ -8,21 +8,23 @@ import (
 	"slices"
 )
 
-// contest is a number of members and the items that they compete for.
+// contest is a number of members and the groups of items that they compete for.
 type contest struct {
 	groups  []itemGroup
 	members []memberGroup
 }
 
-// memberGroup is a number of members of one user at one site.
+// memberGroup is a number of members of one user (role) at one site (nodes with the same
+// items).
 type memberGroup struct {
 	count int32
-	// takes are the groups that will do, for each item that a member takes.
+	// takes has, for each item that each member takes, the item groups that will do, as
+	// indices in contest.groups.
 	takes [][]int32
 }
 
-// newContest returns the contest of the rivals, followed by a group for the members at
-// index more. Both are indices of counts.
+// newContest returns the contest of the members with the indices rivals in counts,
+// followed by the members with index more.
 func newContest(p *poolPart, more int32, rivals, counts []int32) *contest {
 	c := &contest{}
 	number := map[int32]int32{}
@@ -46,7 +48,7 @@ func newContest(p *poolPart, more int32, rivals, counts []int32) *contest {
 	return c
 }
 
-// most returns the most members of a group that could find items.
+// most returns an upper bound of how many members of a member group could find items.
 func (c *contest) most(member int) int {
 	items := 0
 	for _, g := range c.members[member].takes[0] {
@@ -55,14 +57,14 @@ func (c *contest) most(member int) int {
 	return items
 }
 
-// holds returns true if there are items for all members, with anyOrder whatever order they
-// come in.
+// holds returns true if there are items for all members. With anyOrder this is true only
+// if it holds for every order in which the members take items.
 func (c *contest) holds(anyOrder bool) bool {
 	return c.divides() && (!anyOrder || c.nested() || c.plenty() || !newAdversary(c).starves())
 }
 
-// divides returns true if the items can be divided among the members: a flow from the
-// members' takes to the groups of items.
+// divides returns true if the items can be divided among the members so that each has all
+// it takes. It computes a flow from what members take to the item groups.
 func (c *contest) divides() bool {
 	f := flow{left: make([]int32, len(c.groups)), given: make([][]gift, len(c.groups))}
 	for g := range c.groups {
@@ -86,19 +88,22 @@ func (c *contest) divides() bool {
 	return true
 }
 
-// flow gives items to takes.
+// flow assigns items to takes. A take is the set of item groups of which each member of a
+// member group needs one item.
 type flow struct {
 	takes [][]int32
-	// left and given are by group.
+	// left has the free items, and given the takes that have items, both by item group.
 	left  []int32
 	given [][]gift
 }
 
-// gift is a number of items of a group that a take has.
+// gift is a number of items of one group that a take (an item that each member of a
+// member group needs) has.
 type gift struct{ take, n int32 }
 
-// give gives up to wanted items to a take. It finds other items for the takes that have
-// them. It returns the number of items. seen marks the groups of this round.
+// give assigns up to wanted items to a take and returns the number. If its item groups
+// have none left, it finds other items for the takes that have theirs. seen marks the
+// groups of this round.
 func (f *flow) give(take, wanted int32, seen []int32, round int32) int32 {
 	for _, g := range f.takes[take] {
 		if n := min(wanted, f.left[g]); n > 0 {
@@ -137,10 +142,10 @@ func (f *flow) add(group, take, n int32) {
 	f.given[group] = append(f.given[group], gift{take, n})
 }
 
-// nested returns true if a take that has a choice takes the item that is of least use to
-// the other members. Then any order succeeds if the items can be divided: whenever a
-// member takes an item that a division gives to another member, the two can exchange.
-// Volumes of single nodes that differ by size alone are so.
+// nested returns true if a member that has a choice of items always takes the item that
+// is of least use to the other members. Then any order succeeds if the items can be
+// divided: whenever a member takes an item that a division gives to another member, the
+// two can exchange. This is so for volumes of single nodes that differ by size alone.
 func (c *contest) nested() bool {
 	for i := range c.members {
 		for _, take := range c.members[i].takes {
@@ -156,7 +161,7 @@ func (c *contest) nested() bool {
 	return true
 }
 
-// servesAll returns true if group b will do for every take for which group a will.
+// servesAll returns true if item group b will do for every member for which group a will.
 func (c *contest) servesAll(a, b int32) bool {
 	for i := range c.members {
 		for _, take := range c.members[i].takes {
@@ -168,7 +173,8 @@ func (c *contest) servesAll(a, b int32) bool {
 	return true
 }
 
-// plenty returns true if each take finds an item even after all others that might take it.
+// plenty returns true if each member finds each of its items even after all other members
+// that might take one of the same groups.
 func (c *contest) plenty() bool {
 	for i := range c.members {
 		for _, take := range c.members[i].takes {
@@ -191,15 +197,18 @@ func (c *contest) plenty() bool {
 	return true
 }
 
-// maxRivals is the maximum number of members, and maxStates of states, that an adversary
-// tries to order. A contest with more of them counts as one in which some order fails.
+// An adversary looks for an order in which members take items and one of them finds none.
+// maxRivals is the maximum number of members, and maxStates of search states, that it
+// tries. With more of them, some order counts as one that fails.
 const maxRivals, maxStates = 12, 1 << 12
 
-// adversary searches for an order of members, and for choices between items of equal size,
-// that leaves a member without an item.
+// adversary searches for an order of members, and for choices between items of equal
+// size, that leaves a member without an item. Members take the smallest item that will
+// do.
 type adversary struct {
 	*contest
-	// waiting counts the members of each group without items, left the items.
+	// waiting counts, by member group, the members without items. left counts, by item
+	// group, the free items.
 	waiting, left []int32
 	total         int32
 	seen          map[string]bool
@@ -217,7 +226,8 @@ func newAdversary(c *contest) *adversary {
 	return a
 }
 
-// starves returns true if some order from here on leaves a member without an item.
+// starves returns true if some order of the waiting members leaves one of them without an
+// item, or if there are too many orders to try.
 func (a *adversary) starves() bool {
 	var key []byte
 	for _, n := range a.waiting {
@@ -247,7 +257,8 @@ func (a *adversary) starves() bool {
 	return false
 }
 
-// takes takes the remaining items of one member, then goes on with the other members.
+// takes gives one member an item for each entry of takes, then lets the other members
+// follow. It returns true if this can leave a member without an item.
 func (a *adversary) takes(takes [][]int32) bool {
 	if len(takes) == 0 {
 		return a.starves()
@@ -261,7 +272,8 @@ func (a *adversary) takes(takes [][]int32) bool {
 	})
 }
 
-// smallest returns the groups of the smallest items that will do and are left.
+// smallest returns the item groups of which a member may take its next item: among the
+// groups that will do and have items left, those of the smallest size.
 func (a *adversary) smallest(take []int32) []int32 {
 	var choices []int32
 	for _, g := range take {

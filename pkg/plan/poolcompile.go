@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// addPools compiles the pools of items that exist once.
+// addPools compiles Gang.Pools, the items that exist once.
 func (p *problem) addPools() {
 	for i := range p.gang.Pools {
 		c := poolCompiler{p: p, spec: &p.gang.Pools[i], itemsOf: map[int32][]int{}}
@@ -23,16 +23,18 @@ func (p *problem) addPools() {
 	}
 }
 
-// poolCompiler compiles one pool.
+// poolCompiler compiles one Pool (items that exist once) to a poolRule.
 type poolCompiler struct {
 	p    *problem
 	spec *Pool
 	rule poolRule
-	// takes are those of the rule's users.
+	// takes has, by user of the rule and by item that each member takes, the indices of
+	// the items that will do.
 	takes [][][]int
-	// itemsOf has the items that name a position.
+	// itemsOf has, by node position, the indices of the items that name the node.
 	itemsOf map[int32][]int
-	// sitesOf has the sites of each item.
+	// sitesOf has, by item, the sites (sets of nodes with the same items) where the item
+	// can be used.
 	sitesOf [][]int32
 }
 
@@ -48,8 +50,8 @@ func (c *poolCompiler) addUsers() {
 	}
 }
 
-// addSites finds the nodes that have the same items. Nodes of different sites are not
-// alike.
+// addSites divides the nodes into sites: sets of nodes with the same items. The search
+// treats nodes of different sites as different.
 func (c *poolCompiler) addSites(pool int) {
 	for i := range c.spec.Items {
 		for _, name := range c.spec.Items[i].Nodes {
@@ -86,7 +88,7 @@ func (c *poolCompiler) addSites(pool int) {
 	}
 }
 
-// addParts divides the sites into parts.
+// addParts divides the sites into parts: sites that share an item are in the same part.
 func (c *poolCompiler) addParts() {
 	root := make([]int32, len(c.rule.at))
 	for s := range root {
@@ -117,7 +119,8 @@ func (c *poolCompiler) addParts() {
 	}
 }
 
-// noTakes returns takes that accept none of no groups.
+// noTakes returns, for each user and each item that its members take, an empty list of
+// item groups.
 func (c *poolCompiler) noTakes() [][][]bool {
 	takes := make([][][]bool, len(c.takes))
 	for u := range takes {
@@ -126,7 +129,8 @@ func (c *poolCompiler) noTakes() [][][]bool {
 	return takes
 }
 
-// addItems groups the items of each part.
+// addItems divides the items of each part of the pool into groups of interchangeable
+// items.
 func (c *poolCompiler) addItems() {
 	accepts := c.accepted()
 	known := map[string]int{}
@@ -158,7 +162,8 @@ func (c *poolCompiler) addItems() {
 	}
 }
 
-// accepted reports, by item, for which takes of the users it will do.
+// accepted reports, by item of the pool, for which of the items that members take (those
+// of all users in one list) it will do.
 func (c *poolCompiler) accepted() [][]bool {
 	var all [][]int
 	for u := range c.takes {
@@ -187,8 +192,8 @@ func appendFlags(key []byte, flags []bool) []byte {
 	return key
 }
 
-// poolsHold returns false if the items in a domain are too few for so many members of
-// each role.
+// poolsHold returns false if the items in the domain with vertex v are too few for
+// total[role] members of each role.
 func (p *problem) poolsHold(depth int, v int32, total []int64) bool {
 	lo, hi := p.snap.fabric.span(depth, v)
 	for i := range p.pools {

@@ -13,20 +13,23 @@ type problem struct {
 	// steps is the number of search steps used. All quorums share the budget. The search
 	// for the current quorum began at step from and may take size steps.
 	steps, budget, from, size int
-	// roles are ordered by need, largest first: fewest slots in the whole fabric,
-	// then most devices, then name. The first is the leading role.
+	// roles are sorted: fewest slots in the whole fabric first, then most devices, then
+	// by name. Slots are the members that fit on each node by counts. The first role is
+	// the leading role.
 	roles []role
 	dims  []dimension
-	// terms are the depths of the domain terms of the cost.
+	// terms are the depths of the levels in the cost's terms "domains LEVEL".
 	terms []int
-	// bound are the nodes of bound members, each once.
+	// bound has the positions of the nodes with bound members, each once.
 	bound []int32
-	// required and preferred are the depths of the gang's own levels, 0 for none.
+	// required and preferred are the depths of the levels Gang.Required and
+	// Gang.Preferred, 0 for none.
 	required, preferred int
 	confinements        []confinement
 	wishes              []wish
-	// The first ownConfinements confinements and ownWishes wishes come from the request.
-	// addPartner adds further ones for one quorum choice.
+	// ownConfinements and ownWishes count the first confinements (members that one domain
+	// must hold) and wishes (members that one domain should hold), which come from the
+	// request. addPartner adds further ones for one quorum choice.
 	ownConfinements, ownWishes int
 	batches                    []batch
 	apart                      []apartRule
@@ -38,12 +41,14 @@ type problem struct {
 	// roleIndex is the index of each role by its name, nil until a rule names one.
 	partitions []*domains
 	roleIndex  map[string]int
-	// marks differ between positions that Role.Nodes, the domains of rules, the sites of
-	// pools or node limits tell apart. It is nil for a gang without these.
+	// marks has, by node position, a hash of what tells the node from others of its
+	// class: Role.Nodes, the domains of rules, the sites of pools, node limits. It is nil
+	// for a gang without these.
 	marks map[int32]uint64
-	// told counts the domains of rules in marks.
+	// told counts the sets of domains, one for each rule between members, that are part
+	// of marks.
 	told int
-	// fresh is the index of the first batch that the last batchesFor made.
+	// fresh is the index of the first batch that the last call of batchesFor made.
 	fresh    int
 	accepted map[fitsKey]int32
 	// capacity is Options.Capacity; total is its last answer.
@@ -56,7 +61,7 @@ type role struct {
 	index  int // in Gang.Roles
 	spec   *Role
 	roll   *rollup
-	takes  []int64 // by dims
+	takes  []int64 // what one member takes, by index in problem.dims
 	limits []limit
 	// only are the positions that the role may use if limited is set.
 	only                 map[int32]bool
@@ -65,15 +70,16 @@ type role struct {
 	confinements, wishes []int32
 	bound                []int32
 	rule                 sliceRule
-	// taken are the spread domains of slices with bound members.
+	// taken has the domains of level Slice.Spread that hold slices with bound members.
 	taken []int32
-	// apart, spreads and affinities are the indices of the rules that name the role.
+	// apart, spreads and affinities are the indices of the rules between members that
+	// name the role.
 	apart, spreads, affinities []int32
 	// pooled is true if members take items of a pool, counted if a node limit counts them.
 	pooled, counted bool
 }
 
-// sliceRule holds the levels of a slice as depths; 0 is none.
+// sliceRule holds the levels of a role's Slice as depths; 0 is none.
 type sliceRule struct {
 	// One domain of depth required must hold the slice. So must one domain of depth
 	// coarser, if it is set. One domain of depth preferred should hold it.
@@ -82,62 +88,67 @@ type sliceRule struct {
 	spread int
 }
 
-// implies returns true if one domain of the given depth holds every slice that one domain
-// of the required depth holds. A node is not a domain of a level that it lacks.
+// implies returns true if a domain of the required depth always lies in one domain of the
+// given depth, so that a slice in the one is in the other. A node is not in a domain of a
+// level that it lacks.
 func (s *sliceRule) implies(depth, levels int) bool {
 	return depth == s.required || depth < s.required && s.required <= levels
 }
 
-// limit is the most members of a role that one node may get.
+// limit is the most members of a role that the node at pos may get.
 type limit struct{ pos, most int32 }
 
-// slice is a run of members. A role that is not sliced has a single slice.
+// slice is a run of members that belong together. A role that is not sliced has a single
+// slice.
 type slice struct {
 	pending []*Member
 	bound   []int32
-	taken   int // pending members already handed to batches
+	taken   int // the first taken members of pending are already in batches
 }
 
 // confinement is a set of members that one domain must hold.
 type confinement struct {
 	depth int
-	// fixed is the domain where its members already run, -1 if none run.
+	// fixed is the domain in which members of the set already run, -1 if none run.
 	fixed int32
-	// apart is true if its bound members are in several domains or on nodes without the
-	// level. Then none of its pending members can be placed.
+	// apart is true if the bound members of the set are in several domains or on nodes
+	// without the level. Then none of its pending members can be placed.
 	apart   bool
 	subject string
-	// bound counts its bound members.
+	// bound counts the bound members of the set.
 	bound int
 }
 
 // wish is a set of members that one domain should hold.
 type wish struct {
 	depth int
-	// first is the domain of the members that already run, -1 if none run.
+	// first is the domain in which members of the set already run, -1 if none run.
 	first int32
-	// broken is true if its members are in several domains or on a node without the level.
+	// broken is true if members of the set are in several domains or on a node without
+	// the level.
 	broken bool
 }
 
-// batch is a number of equal slices of one role that the search places together.
+// batch is a number of equal slices (runs of members that belong together) of one role,
+// or of members of a role without slices, that the search places together.
 type batch struct {
 	role int
-	// Each of count slices has size members. An unsliced run has size 1.
+	// Each of count slices has size members. Members without slices have size 1.
 	size, count          int32
 	sliced               bool
 	confinements, wishes []int32
 	rule                 sliceRule
-	// members has one list for each slice, or a single list for an unsliced run.
+	// members has one list for each slice, or a single list for members without slices.
 	members [][]*Member
 }
 
 func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
 
-// fitsKey is a role and a position with a completed filter call.
+// fitsKey is a role and a node position for which a call of the filters accepted members.
 type fitsKey struct{ role, pos int32 }
 
-// rememberLimit stores a refusal of the filters for later partial placements.
+// rememberLimit stores, for later partial placements, that the filters accept at most
+// this many members of a role on the node at pos.
 func (p *problem) rememberLimit(role int, pos, most int32) {
 	p.roles[role].limits = append(p.roles[role].limits, limit{pos, most})
 }
@@ -153,7 +164,7 @@ func (p *problem) left() int { return p.from + p.size - p.steps }
 // spent returns true if the search has no steps left.
 func (p *problem) spent() bool { return p.left() <= 0 }
 
-// domain returns the Domain of a vertex.
+// domain returns the Domain (level and path) of a vertex of the tree.
 func (p *problem) domain(depth int, v int32) Domain {
 	return Domain{Level: p.snap.layout.levelName(depth - 1), Path: p.snap.fabric.path(depth, v)}
 }

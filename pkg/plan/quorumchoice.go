@@ -13,7 +13,8 @@ import "slices"
 // kind.
 const maxQuorumChoices = 64
 
-// quorumChoice is the number of members of each role, and the groups that they complete.
+// quorumChoice is a number of members of each role that form a quorum, and the groups
+// that these complete.
 type quorumChoice struct {
 	counts   []int
 	complete []bool
@@ -42,15 +43,17 @@ func (p *problem) allMembers() []int {
 	return out
 }
 
-// quorumLister lists quorum choices. proven is false after it has omitted some.
+// quorumLister lists quorum choices (numbers of members by role). proven is false after
+// it has omitted some.
 type quorumLister struct {
 	p      *problem
 	proven bool
 }
 
-// scope lists the choices of a group, or of the gang for the empty name. pressed is true if
-// the scope or a scope around it has a minimum of members. Then more groups than the fewest
-// may have to be complete.
+// scope lists the quorum choices of a group, or of the gang for the empty name: at least
+// least members and leastGroups complete child groups, 0 for all. pressed is true if a
+// group around it has a minimum of members. Then more child groups than the fewest may
+// have to be complete.
 func (q *quorumLister) scope(name string, least, leastGroups int, pressed bool) []quorumChoice {
 	pressed = pressed || least > 0
 	own := quorumChoice{q.ownRoles(name, least), make([]bool, len(q.p.gang.Groups))}
@@ -80,7 +83,8 @@ func (q *quorumLister) scope(name string, least, leastGroups int, pressed bool) 
 	return sums
 }
 
-// children lists the groups directly below a scope, by name.
+// children returns the indices of the groups directly below a group, or below the gang
+// for the empty name, ordered by name.
 func (q *quorumLister) children(name string) []int {
 	groups := q.p.gang.Groups
 	var out []int
@@ -93,8 +97,9 @@ func (q *quorumLister) children(name string) []int {
 	return out
 }
 
-// ownRoles returns the minimums of a scope's direct roles. If neither they nor the scope
-// have a minimum, it returns all their members.
+// ownRoles returns, by role, the minimums of the roles directly in a group, or in the
+// gang for the empty name. If neither these roles nor the group have a minimum, it
+// returns the number of all their members.
 func (q *quorumLister) ownRoles(name string, least int) []int {
 	out, stated := make([]int, len(q.p.roles)), least
 	for r := range q.p.roles {
@@ -114,8 +119,8 @@ func (q *quorumLister) ownRoles(name string, least int) []int {
 	return out
 }
 
-// cross combines each choice in a with each choice in b. The combined choice completes the
-// group.
+// cross combines each quorum choice in a with each in b, the choices of a child group.
+// The combined choice completes this group.
 func (q *quorumLister) cross(a, b []quorumChoice, group int) []quorumChoice {
 	var out []quorumChoice
 	for _, x := range a {
@@ -138,8 +143,8 @@ func (q *quorumLister) cross(a, b []quorumChoice, group int) []quorumChoice {
 	return out
 }
 
-// raise increases a choice to at least that many members in every possible way. It adds
-// members of the scope's own roles and of complete groups.
+// raise increases a quorum choice to at least least members of the named group in every
+// possible way. It adds members of the group's own roles and of complete groups below it.
 func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumChoice {
 	missing := least
 	var may []int
@@ -163,7 +168,8 @@ func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumCho
 	return out
 }
 
-// open returns true if all groups from the given one up to a scope are complete.
+// open returns true if all groups from the given one up to the one named scope, without
+// this, are complete.
 func (q *quorumLister) open(group, scope string, complete []bool) bool {
 	for group != scope {
 		i := slices.IndexFunc(q.p.gang.Groups, func(p Group) bool { return p.Name == group })
@@ -175,7 +181,8 @@ func (q *quorumLister) open(group, scope string, complete []bool) bool {
 	return true
 }
 
-// distribute adds the missing members to the roles in may, in every way.
+// distribute adds missing members to the counts v by role, in every way. It adds only to
+// the roles in may. It appends each result to out.
 func (q *quorumLister) distribute(v, may []int, missing int, out *[][]int) {
 	if missing <= 0 {
 		*out = append(*out, slices.Clone(v))
@@ -197,8 +204,8 @@ func (q *quorumLister) distribute(v, may []int, missing int, out *[][]int) {
 	v[r] = had
 }
 
-// choose lists the subsets of n with least..most elements, small and early ones first. It
-// returns at most maxQuorumChoices+1.
+// choose lists the subsets of the numbers 0..n-1 with least to most elements, small and
+// early ones first. It returns at most maxQuorumChoices+1.
 func choose(n, least, most int) [][]int {
 	var out [][]int
 	var walk func(from, k int, have []int)

@@ -3,10 +3,12 @@
 
 package plan
 
-// maxRails is the maximum number of units considered. No node has more NICs.
+// maxRails is the maximum number of alignment units (such as PCIe roots) of a node that
+// are considered. No node has more NICs.
 const maxRails = 64
 
-// railOffers caches sets of units, with one bit for each unit.
+// railOffers caches, by role and class of nodes, which alignment units hold all devices
+// of a member, with one bit for each unit.
 type railOffers map[offerKey]uint64
 
 type offerKey struct {
@@ -14,8 +16,8 @@ type offerKey struct {
 	class int32
 }
 
-// of returns the units of an unused node of a class that each hold all the devices of one
-// member of a role.
+// of returns the alignment units (such as PCIe roots) of an unused node of a class that
+// each hold all the devices of one member of a role, with one bit for each unit.
 func (o railOffers) of(role int, need *Need, c *class) uint64 {
 	key := offerKey{role, c.id}
 	if set, cached := o[key]; cached {
@@ -32,15 +34,15 @@ func (o railOffers) of(role int, need *Need, c *class) uint64 {
 	return set
 }
 
-// rails picks each member's alignment unit: the same unit on every node, if the nodes of
-// the role offer it.
+// rails picks the alignment unit (such as a PCIe root) for each member's devices: the
+// same unit on every node, if the nodes of the role offer it.
 type rails struct {
 	p    *problem
 	left map[int32][]Unit
-	// votes counts, by role and unit, the members that already got the unit.
+	// votes counts, by role and index of a unit, the members that already got the unit.
 	votes [][]int
 	trial Unit
-	// pos is the node of the last unitsOf call. units are its free devices.
+	// pos is the node of the last unitsOf call. units are the free devices of its units.
 	pos   int32
 	units []Unit
 }
@@ -49,7 +51,8 @@ func newRails(p *problem) *rails {
 	return &rails{p: p, left: map[int32][]Unit{}, votes: make([][]int, len(p.roles))}
 }
 
-// take returns a unit that holds all the member's devices, or -1.
+// take returns the index of an alignment unit on the node at pos that holds all the
+// devices of one member, and takes these devices. It returns -1 if no unit does.
 func (r *rails) take(role int, pos int32) int {
 	need := &r.p.roles[role].spec.Need
 	if need.devices() == 0 {
@@ -72,7 +75,8 @@ func (r *rails) take(role int, pos int32) int {
 	return best
 }
 
-// unitsOf returns a node's units without the devices of earlier members.
+// unitsOf returns the alignment units of the node at pos without the devices of earlier
+// members.
 func (r *rails) unitsOf(pos int32) []Unit {
 	if pos == r.pos && r.units != nil {
 		return r.units
@@ -108,7 +112,7 @@ func cloneUnits(in []Unit) []Unit {
 	return out
 }
 
-// holds returns true if the unit alone has the devices of a need.
+// holds returns true if the alignment unit alone has the devices of a need.
 func (r *rails) holds(u *Unit, n *Need) bool {
 	if len(n.Devices) > 0 && u.count(n.Devices[0].Kinds) < int64(n.Devices[0].Count) {
 		return false
@@ -117,8 +121,8 @@ func (r *rails) holds(u *Unit, n *Need) bool {
 	return r.trial.remove(n)
 }
 
-// remove subtracts the devices of a need from a unit, in the order of the kinds. It returns
-// false if the unit does not have enough.
+// remove subtracts the devices of a need from an alignment unit, in the order of the
+// kinds. It returns false if the unit does not have enough.
 func (u *Unit) remove(n *Need) bool {
 	for i := range n.Devices {
 		missing := n.Devices[i].Count

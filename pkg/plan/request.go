@@ -48,7 +48,8 @@ func (g *Gang) check(l *Layout) *fault {
 	return cmp.Or(g.checkConstraints(l), g.checkPools(), g.checkNodeLimits())
 }
 
-// checkAlternatives checks the roles that serve as alternatives.
+// checkAlternatives returns the first fault of the roles that serve as alternatives of
+// another role, or nil.
 func (g *Gang) checkAlternatives() *fault {
 	used := map[string]bool{}
 	for i := range g.Roles {
@@ -142,8 +143,8 @@ func (g *Gang) membersIn(group string) int {
 	return n
 }
 
-// inside returns true if a group is the scope or lies below it. The empty name is the gang.
-// The caller must have checked the groups' parents.
+// inside returns true if a group is the group named scope or lies below it. The empty
+// name is the gang. The caller must have checked the groups' parents.
 func (g *Gang) inside(group, scope string) bool {
 	for group != scope {
 		if group == "" {

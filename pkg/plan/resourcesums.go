@@ -5,17 +5,18 @@ package plan
 
 import "slices"
 
-// resourceSums is the free amount of one dimension, summed up the tree. Slots count each
-// role alone. Resource sums limit all roles together.
+// resourceSums is the free amount of one dimension (a resource, or a set of device
+// kinds), summed up the tree. It limits all roles together, while counts of members that
+// fit limit each role alone.
 type resourceSums struct {
 	dim dimension
 	at  int
-	// free is by position, sum by depth 0..levels and vertex.
+	// free is by node position, sum by depth 0..levels and vertex.
 	free pages[int64]
 	sum  [][]int64
 }
 
-// amount returns the amount that one node of the class adds to the sums.
+// amount returns the amount of the dimension that one node of the class adds to the sums.
 func (d *dimension) amount(c *class) int64 {
 	if c.unschedulable {
 		return 0
@@ -55,7 +56,7 @@ func (nc *nodeClasses) sumResources(d *dimension) *resourceSums {
 	return t
 }
 
-// updateSums returns the sums updated with all changes in the log.
+// updateSums returns the sums updated with all nodes that the log lists as changed.
 func (nc *nodeClasses) updateSums(old *resourceSums) *resourceSums {
 	t := &resourceSums{dim: old.dim, at: len(nc.log)}
 	for _, sum := range old.sum {
@@ -74,7 +75,7 @@ func (nc *nodeClasses) updateSums(old *resourceSums) *resourceSums {
 	return t
 }
 
-// in returns the amount in a vertex or on a node.
+// in returns the free amount in a vertex at a depth of the tree, or on a node.
 func (t *resourceSums) in(f *fabric, depth int, v int32) int64 {
 	if depth > f.levels {
 		return t.free.at(v)

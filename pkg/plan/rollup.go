@@ -5,25 +5,26 @@ package plan
 
 import "slices"
 
-// rollup is the number of members of one shape that fit on every node, summed up the tree.
-// It is immutable. A later rollup starts from a copy.
+// rollup has how many members of one shape (a compiled Need) fit on every node, summed up
+// the tree. It is immutable. A later rollup starts from a copy.
 type rollup struct {
 	shape *shape
-	// at is the number of change log entries included.
+	// at is the number of entries of the log of changed nodes that are included.
 	at int
-	// slots and clean are by position. slots is the number of members that fit by counts.
-	// clean is the number that fit fully paired. For shapes without pairings clean is slots
-	// itself.
+	// slots and clean are by node position. slots is the number of members that fit by
+	// counts. clean is the number that fit with all follower devices (NICs) in units with
+	// anchors (GPUs). For shapes without followers clean is slots itself.
 	slots, clean pages[int32]
-	// sum, cleanSum and most are by depth 0..levels and vertex: all slots, all clean slots,
-	// and the slots of the best node.
+	// sum, cleanSum and most are by depth 0..levels and vertex: the sum of slots, the sum
+	// of clean, and the slots of the best node.
 	sum, cleanSum [][]int64
 	most          [][]int32
-	// top is the most slots in one vertex, by depth.
+	// top has, by depth, the most members that fit in one vertex.
 	top []int64
 }
 
-// count builds a new rollup. It computes each class once.
+// count computes a new rollup: how many members of the shape fit on every node and in
+// every vertex. It computes each class of nodes once.
 func (nc *nodeClasses) count(sh *shape) *rollup {
 	f := nc.fabric
 	r := &rollup{shape: sh, at: len(nc.log), slots: newPages[int32](len(f.names))}
@@ -43,7 +44,7 @@ func (nc *nodeClasses) count(sh *shape) *rollup {
 	return r
 }
 
-// classMemo caches the slots of each class while counting.
+// classMemo caches how many members fit on a node of each class.
 type classMemo struct{ byID []classSlots }
 
 type classSlots struct {
@@ -66,7 +67,7 @@ func (m *classMemo) of(sh *shape, c *class) classSlots {
 	return *e
 }
 
-// sumUp sets the sums of every vertex, finest depth first.
+// sumUp computes sum, cleanSum and most of every vertex, finest depth first.
 func (r *rollup) sumUp(f *fabric) {
 	n := f.levels + 1
 	r.sum, r.cleanSum, r.most = make([][]int64, n), make([][]int64, n), make([][]int32, n)
@@ -107,8 +108,8 @@ func (r *rollup) sumVertex(f *fabric, d int, v int32) {
 	r.sum[d][v], r.cleanSum[d][v], r.most[d][v] = sum, clean, most
 }
 
-// advance updates a rollup with all changes in the log. It recounts only the changed nodes
-// and the vertices above them.
+// advance returns a rollup updated with all nodes that the log lists as changed. It
+// recounts only these nodes and the vertices above them.
 func (nc *nodeClasses) advance(old *rollup) *rollup {
 	f := nc.fabric
 	r := &rollup{shape: old.shape, at: len(nc.log), slots: old.slots, clean: old.clean}
@@ -127,8 +128,8 @@ func (nc *nodeClasses) advance(old *rollup) *rollup {
 	return r
 }
 
-// recount updates the slots of the changed nodes. It returns the sorted positions with new
-// slots.
+// recount updates how many members fit on each changed node. It returns the sorted
+// positions of the nodes where the numbers differ now.
 func (r *rollup) recount(nc *nodeClasses, changed []int32) []int32 {
 	slots, clean := edit(r.slots), edit(r.clean)
 	var dirty []int32

@@ -5,7 +5,7 @@ package plan
 
 import "slices"
 
-// addAntiAffinity compiles the rules that keep members apart.
+// addAntiAffinity compiles Gang.AntiAffinity, the rules that keep members apart.
 func (p *problem) addAntiAffinity() {
 	for i := range p.gang.AntiAffinity {
 		spec := &p.gang.AntiAffinity[i]
@@ -22,7 +22,7 @@ func (p *problem) addAntiAffinity() {
 	}
 }
 
-// addSpreads compiles the rules that spread members.
+// addSpreads compiles Gang.Spread, the rules that spread members over domains.
 func (p *problem) addSpreads() {
 	for i := range p.gang.Spread {
 		spec := &p.gang.Spread[i]
@@ -53,7 +53,7 @@ func (p *problem) addSpreads() {
 	}
 }
 
-// existingIn sums the pods of nodes by domain.
+// existingIn sums pods, given by node name, by domain number.
 func (p *problem) existingIn(d *domains, byNode map[string]int) []int32 {
 	out := make([]int32, d.count)
 	for node, n := range byNode {
@@ -68,7 +68,7 @@ func (p *problem) existingIn(d *domains, byNode map[string]int) []int32 {
 	return out
 }
 
-// addAffinities compiles the rules that keep members near others.
+// addAffinities compiles Gang.Affinity, the rules that keep members near matching pods.
 func (p *problem) addAffinities() {
 	for i := range p.gang.Affinity {
 		spec := &p.gang.Affinity[i]
@@ -94,8 +94,8 @@ func (p *problem) addAffinities() {
 	}
 }
 
-// domainsOf returns the domains of a checked name of a level or of a partition. A partition
-// is compiled once.
+// domainsOf returns the domains of a level or Partition by its name, which has been
+// checked. A Partition is compiled once.
 func (p *problem) domainsOf(name string) *domains {
 	i := p.gang.partition(name)
 	if i < 0 {
@@ -111,8 +111,9 @@ func (p *problem) domainsOf(name string) *domains {
 	return p.partitions[i]
 }
 
-// tell makes nodes in different domains different for the search. existing is, by domain, a
-// number that tells domains of single nodes apart; nil stands for zeros.
+// tell makes the search treat nodes in different domains of a rule as different. existing
+// has, by domain, the pods that count already; nil stands for zeros. Only this number
+// tells domains of a single node apart.
 func (p *problem) tell(d *domains, existing []int32) {
 	p.told++
 	sizes := d.sizes()
@@ -132,7 +133,7 @@ func (p *problem) tell(d *domains, existing []int32) {
 	}
 }
 
-// roleSet returns, by role, whether it is named.
+// roleSet returns, by role index, whether names contains the role's name.
 func (p *problem) roleSet(names []string) []bool {
 	if p.roleIndex == nil {
 		p.roleIndex = make(map[string]int, len(p.roles))

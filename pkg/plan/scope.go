@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// orderedMembers sorts by rank, then by name in natural order.
+// orderedMembers returns the members sorted by rank, then by name in natural order.
 func orderedMembers(in []Member) []*Member {
 	out := make([]*Member, len(in))
 	for i := range in {
@@ -21,7 +21,8 @@ func orderedMembers(in []Member) []*Member {
 	return out
 }
 
-// distinctRanks returns true if all ranks of sorted members differ.
+// distinctRanks returns true if the ranks of sorted members all differ and none is
+// negative.
 func distinctRanks(members []*Member) bool {
 	for i, m := range members {
 		if m.Rank < 0 || i > 0 && m.Rank == members[i-1].Rank {
@@ -31,7 +32,8 @@ func distinctRanks(members []*Member) bool {
 	return true
 }
 
-// scope is a set of roles that share a required or preferred level.
+// scope is a set of roles (of the gang, a group or one role) that have a required or
+// preferred level in common.
 type scope struct {
 	subject             string
 	required, preferred int
@@ -39,7 +41,8 @@ type scope struct {
 }
 
 // addScopes turns the levels of the gang, its RDMA roles, groups and roles into
-// confinements and wishes.
+// confinements (members that one domain must hold) and wishes (members that one domain
+// should hold).
 func (p *problem) addScopes() {
 	g := p.gang
 	p.required, p.preferred = p.depth(g.Required), p.depth(g.Preferred)
@@ -70,7 +73,8 @@ func (p *problem) addScopes() {
 	}
 }
 
-// depth returns the depth of a checked level name, 0 for "".
+// depth returns the depth in the tree of a level by its name, which has been checked, 0
+// for "".
 func (p *problem) depth(level string) int {
 	if level == "" {
 		return 0
@@ -79,7 +83,8 @@ func (p *problem) depth(level string) int {
 	return i + 1
 }
 
-// boundary returns the depth of the finest boundary level, 0 for none.
+// boundary returns the depth of the finest boundary level (a level whose domains RDMA
+// cannot cross), 0 for none.
 func (p *problem) boundary() int {
 	for i := len(p.snap.layout.Levels) - 1; i >= 0; i-- {
 		if p.snap.layout.Levels[i].Boundary {
@@ -107,8 +112,9 @@ func (p *problem) boundIn(roles []int) []int32 {
 	return out
 }
 
-// commonDomain returns the domain of the bound members, or -1 if there are none. apart is
-// true if they are in several domains or on nodes without the level.
+// commonDomain returns the vertex, at a depth of the tree, that holds all bound members,
+// or -1 if there are none. apart is true if these members are in several domains or on
+// nodes without the level.
 func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 	v = -1
 	if depth == 0 {
@@ -127,13 +133,14 @@ func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 	return v, false
 }
 
-// implied returns true if every candidate domain lies in a single domain of a depth. A node
-// is not a domain of a level that it lacks.
+// implied returns true if each domain in which the search tries to place the gang lies in
+// a single domain of this depth. A node is not in a domain of a level that it lacks.
 func (p *problem) implied(depth int) bool {
 	return depth == p.required || depth < p.required && p.required <= len(p.snap.layout.Levels)
 }
 
-// addConfinement adds a scope's required level.
+// addConfinement adds the rule that one domain of the scope's required level must hold
+// all members of its roles, unless every candidate domain implies this.
 func (p *problem) addConfinement(s scope) {
 	if s.required == 0 || p.implied(s.required) {
 		return
@@ -145,7 +152,8 @@ func (p *problem) addConfinement(s scope) {
 	}
 }
 
-// addWish adds a scope's preferred level.
+// addWish adds the rule that one domain of the scope's preferred level should hold all
+// members of its roles, unless every candidate domain implies this.
 func (p *problem) addWish(s scope) {
 	v, apart := p.commonDomain(s.preferred, p.boundIn(s.roles))
 	if s.preferred == 0 || p.implied(s.preferred) && !apart {
@@ -157,13 +165,13 @@ func (p *problem) addWish(s scope) {
 	}
 }
 
-// addSlices resolves the levels of each role's slices.
+// addSlices turns the level names in each role's Slice into depths.
 func (p *problem) addSlices() {
 	for i := range p.roles {
 		r := &p.roles[i]
 		s := &r.spec.Slice
 		required, preferred, spread := p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
-		// A slice with a spread level must itself be in one domain of that level.
+		// A slice with a spread level must itself be in one domain of this level.
 		r.rule = sliceRule{required: max(required, spread), coarser: min(required, spread), preferred: preferred, spread: spread}
 		if r.rule.implies(preferred, len(p.snap.layout.Levels)) {
 			r.rule.preferred = 0

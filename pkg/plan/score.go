@@ -6,13 +6,14 @@ package plan
 // MaxScore is the best score of a node.
 const MaxScore = 100
 
-// NoFit is the score of a node that is unknown or has no room by counts.
+// NoFit is the score of a node that is unknown or has no room for the pod, by counts.
 const NoFit = -1
 
-// Score rates a node for one pod outside any gang, from 0 to MaxScore. It uses the terms of
-// a gang's cost: first followers beside their anchors, then little room left in the node
-// and in each domain around it. This keeps free nodes and free domains whole for gangs.
-// Score allocates nothing once the snapshot has counted the shape.
+// Score rates a node for one pod outside any gang, from 0 to MaxScore. It uses the terms
+// of a gang's cost: first follower devices (NICs) in units with anchors (GPUs), then
+// little room left in the node and in each domain around it. This keeps free nodes and
+// free domains whole for gangs. Score allocates nothing once the snapshot has counted the
+// need.
 func Score(s *Snapshot, need Need, node string) int64 {
 	r, _, err := s.rollup(&need)
 	if err != nil {
@@ -27,7 +28,8 @@ type Scorer struct {
 	roll *rollup
 }
 
-// Scorer counts a need once. It returns an error if the need is invalid.
+// Scorer counts how many members with the need fit on each node, once. It returns an
+// error if the need is invalid.
 func (s *Snapshot) Scorer(need Need) (*Scorer, error) {
 	r, _, err := s.rollup(&need)
 	if err != nil {
@@ -42,8 +44,8 @@ func (c *Scorer) Score(node string) int64 {
 	if !ok || c.roll.slots.at(pos) == 0 {
 		return NoFit
 	}
-	// Each level weighs half of the next finer level. Pairing weighs as much as all levels
-	// together. The unit is 1/scoreUnit of a term.
+	// Each level weighs half of the next finer level. Pairing of followers with anchors
+	// weighs as much as all levels together. A term has values from 0 to scoreUnit.
 	weight := int64(1) << (c.snap.fabric.levels + 1)
 	sum, total := weight*c.paired(pos), weight
 	for d := c.snap.fabric.levels + 1; d > 0; d-- {
@@ -56,7 +58,8 @@ func (c *Scorer) Score(node string) int64 {
 
 const scoreUnit = 1024
 
-// paired returns the share of followers that fit beside their anchors, in scoreUnit.
+// paired returns the share of follower devices (NICs) of one pod that are in units with
+// its anchors (GPUs) on the node at pos. scoreUnit means all.
 func (c *Scorer) paired(pos int32) int64 {
 	if c.roll.clean.at(pos) > 0 {
 		return scoreUnit
@@ -69,8 +72,9 @@ func (c *Scorer) paired(pos int32) int64 {
 	return scoreUnit * (followers - sh.unpaired(c.snap.class(pos), 1)) / followers
 }
 
-// tight rates how little room a position's domain of a depth has for such pods, relative to
-// the domain of that depth with most room.
+// tight rates how little room for such pods there is in the domain of a depth with the
+// node at pos, relative to the domain of that depth with most room. It is at most
+// scoreUnit, for no room.
 func (c *Scorer) tight(depth int, pos int32) int64 {
 	room, top := int64(c.roll.slots.at(pos)), int64(c.roll.most[0][0])
 	if depth <= c.snap.fabric.levels {

@@ -13,22 +13,25 @@ import "slices"
 // than the best placement found.
 
 const (
-	// tinyNodes and tinyMembers limit the fabrics that may spend the whole budget, and the
-	// domains that may spend a part of it, on proving the optimum. In larger ones a good
-	// placement now is worth more than the proof.
+	// tinyNodes and tinyMembers bound the fabrics for which the whole budget, and the
+	// domains for which a part of it, may be spent on the proof that a placement is the
+	// cheapest. In larger ones a good placement now is worth more than the proof.
 	tinyNodes, tinyMembers = 48, 48
-	// maxTried is the maximum number of candidates in a larger fabric for construction
-	// after a success. maxImproved is the maximum number of exact searches after a success.
+	// maxTried is the maximum number of candidate domains tried after the first placement
+	// is found, in a fabric that is not tiny. maxImproved is the maximum number of exact
+	// searches after a placement is found.
 	maxTried, maxImproved = 8, 4
-	// maxTriedInOrder is maxTried for gangs whose members are placed one after the other.
+	// maxTriedInOrder replaces maxTried for gangs with Spread or Affinity rules, whose
+	// members are placed one after the other.
 	maxTriedInOrder = 2
-	// One exact search gets at least 1/exactShare of the budget without a placement, and
-	// 1/improveShare if it can only improve a placement.
+	// One exact search may use at least 1/exactShare of the step budget if there is no
+	// placement yet, and 1/improveShare if it can only improve one.
 	exactShare, improveShare = 8, 128
-	// 1/constructHalf of the budget is reserved for exact search.
+	// 1/constructHalf of the step budget is reserved for exact search.
 	constructHalf = 2
-	// maxOrders is the maximum number of batch orders tried in one domain. A gang of at
-	// most fewMembers members tries all of them. A larger gang stops at the first success.
+	// maxOrders is the maximum number of orders of the batches tried in one domain. A
+	// gang of at most fewMembers members tries all of them. A larger gang stops at the
+	// first success.
 	maxOrders, fewMembers = 6, 256
 	// maxSingleNodes is the maximum number of single nodes tried before the domains.
 	maxSingleNodes = 16
@@ -48,18 +51,19 @@ type search struct {
 	bounds
 	count int64 // members to place
 	best  *solution
-	// proven is true while the search has skipped nothing.
+	// proven is true while no domain or placement that could be cheaper has been skipped.
 	proven bool
 	tiny   bool
-	// triedAfterSuccess counts the candidates tried since the first successful
+	// triedAfterSuccess counts the candidate domains tried since the first successful
 	// construction.
 	triedAfterSuccess int
-	// unproven are candidates that may hold a cheaper placement.
+	// unproven has the candidate domains that may hold a cheaper placement than the best.
 	unproven []unproven
 	tried    map[fingerprint]bool
 }
 
-// unproven is a candidate domain without a proof of its cheapest placement.
+// unproven is a candidate domain whose cheapest placement is not known for certain.
+// lowerBound is the bound of cost with which it was a candidate.
 type unproven struct {
 	depth      int
 	v          int32
@@ -67,8 +71,8 @@ type unproven struct {
 }
 
 // solve finds the cheapest placement of the problem's batches. It returns nil if it finds
-// none. proven is true if the answer is certain. The partial placement keeps the refusals
-// of the filters.
+// none. proven is true if no cheaper placement, or without a result none, exists. pp
+// keeps the refusals of the filters.
 func solve(p *problem, pp *partial) (best *solution, proven bool) {
 	s := &search{bounds: newBounds(p, pp), proven: true, tried: map[fingerprint]bool{}}
 	for _, n := range s.total {
@@ -87,8 +91,9 @@ func solve(p *problem, pp *partial) (best *solution, proven bool) {
 	return s.best, s.proven
 }
 
-// trySingleNodes constructs on single nodes. If it cannot try all relevant nodes, the
-// search of the domains around them covers the others.
+// trySingleNodes constructs placements that use one node. multiNodeOnly is set if no
+// other single node matters. Otherwise the search of larger domains covers the remaining
+// nodes.
 func (s *search) trySingleNodes() {
 	depth := s.partial.f.levels + 1
 	if s.p.required >= depth || s.nodes(0, 0) > 1 {
@@ -114,7 +119,8 @@ func (s *search) trySingleNodes() {
 	s.unproven, s.triedAfterSuccess = nil, 0
 }
 
-// tryLevel constructs in the candidate domains of one depth.
+// tryLevel constructs placements in the candidate domains of one depth, those with the
+// lowest bound of cost first.
 func (s *search) tryLevel(depth int) {
 	c := newCandidates(&s.bounds, depth)
 	for x, ok := c.pop(); ok; x, ok = c.pop() {
@@ -140,12 +146,14 @@ func (s *search) maxTried() int {
 	return maxTried
 }
 
-// beaten returns true if no placement with that lower bound can become the best.
+// beaten returns true if no placement that costs at least bound can become the best.
 func (s *search) beaten(bound []int64) bool {
 	return s.best != nil && slices.Compare(bound, s.best.cost) >= 0
 }
 
-// try constructs in one domain, unless it already tried an equal domain.
+// try constructs a placement in the domain with vertex v, unless it already tried a
+// domain with equal contents. If a cheaper placement may exist there, it adds the domain
+// to unproven.
 func (s *search) try(depth int, v int32, bound []int64) {
 	print, plain := s.partial.fingerprint(depth, v)
 	plain = plain && (len(s.p.apart) == 0 || len(s.p.bound) == 0)
@@ -165,7 +173,8 @@ func (s *search) try(depth int, v int32, bound []int64) {
 	s.unproven = append(s.unproven, unproven{depth, v, bound})
 }
 
-// searchUnproven runs exact search on the unproven candidates.
+// searchUnproven runs exact search on the candidate domains whose cheapest placement is
+// not known for certain.
 func (s *search) searchUnproven() {
 	improved := 0
 	for i, domain := range s.unproven {
@@ -188,13 +197,15 @@ func (s *search) searchUnproven() {
 	}
 }
 
-// small returns true if exact search has a chance to improve a placement in the domain.
+// small returns true if the domain and the gang are small enough that exact search has a
+// chance to improve a placement.
 func (s *search) small(d unproven) bool {
 	lo, hi := s.partial.f.span(d.depth, d.v)
 	return hi-lo <= tinyNodes && s.count <= tinyMembers
 }
 
-// prove runs exact search on one domain.
+// prove runs exact search on one domain, with this number of steps, and keeps a placement
+// that is cheaper than the best.
 func (s *search) prove(d unproven, steps int) {
 	var toBeat []int64
 	if s.best != nil {
@@ -209,9 +220,9 @@ func (s *search) prove(d unproven, steps int) {
 	}
 }
 
-// construct tries batch orders in a domain and keeps the best placement. found is true if
-// one succeeded here. Refusals of the filters lower the counts. construct then tries the
-// domain again with the corrected counts.
+// construct tries to place the batches in the domain with vertex v in several orders and
+// keeps the best placement. found is true if an order succeeded. Refusals of the filters
+// lower the counts; construct then tries again with the corrected counts.
 func (s *search) construct(depth int, v int32) (found bool) {
 	for _, order := range s.orders() {
 		for range maxRefusals {
@@ -229,8 +240,9 @@ func (s *search) construct(depth int, v int32) (found bool) {
 	return found
 }
 
-// attempt constructs once and keeps the result if it is the best so far. After a first
-// placement, it calls the filters only if the counts allow a cheaper one.
+// attempt constructs a placement for one order of the batches and keeps it if it is the
+// best so far. After a first placement, it calls the filters only if the counts allow a
+// cheaper one.
 func (s *search) attempt(depth int, v int32, order []int32) bool {
 	if filters := s.p.filters; filters != nil && s.best != nil {
 		s.p.filters = nil
@@ -247,8 +259,8 @@ func (s *search) attempt(depth int, v int32, order []int32) bool {
 	return built != nil
 }
 
-// build constructs once. It returns nil if construction fails or the result is no cheaper
-// than the best.
+// build constructs a placement for one order of the batches. It returns nil if this fails
+// or the placement is no cheaper than the best.
 func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	c := newConstruct(s.partial, depth, v, order)
 	if !c.run(0) {
@@ -265,8 +277,8 @@ func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	return built
 }
 
-// orders lists batch orders: the given order (largest need first), its reverse, then each
-// batch moved to the front.
+// orders lists orders in which the batches are placed: the given order (largest need
+// first), its reverse, then each batch moved to the front.
 func (s *search) orders() [][]int32 {
 	n := len(s.p.batches)
 	plain := make([]int32, n)

@@ -3,12 +3,12 @@
 
 package plan
 
-// shape is a Need compiled for counting.
+// shape is a Need compiled for counting how many members with it fit on a node.
 type shape struct {
 	need  Need
 	hash  uint64
 	dims  []dimension
-	takes []int64 // by dims
+	takes []int64 // what one member takes, by index in dims
 	pairs []pairing
 }
 
@@ -24,7 +24,7 @@ func newShape(n *Need) (*shape, error) {
 	return s, nil
 }
 
-// slots returns the number of members that fit on a node of the class, by counts.
+// slots returns how many members with the need fit on a node of the class, by counts.
 func (s *shape) slots(c *class) int32 {
 	if c.unschedulable {
 		return 0
@@ -42,8 +42,8 @@ func (s *shape) slots(c *class) int32 {
 	return int32(max(n, 0))
 }
 
-// unpaired returns the followers of k members on one node that fit beside no anchor of
-// these members. It is convex in k and never decreases.
+// unpaired returns how many follower devices (NICs) of k members on one node are in no
+// unit with an anchor (GPU) of these members. It is convex in k and never decreases.
 func (s *shape) unpaired(c *class, k int32) int64 {
 	var sum int64
 	for i := range s.pairs {
@@ -53,7 +53,8 @@ func (s *shape) unpaired(c *class, k int32) int64 {
 	return sum
 }
 
-// paired returns the most members, up to limit, that fit on a node fully paired.
+// paired returns the most members, up to limit, that fit on a node of the class while
+// every follower device (NIC) is in a unit with anchors (GPUs).
 func (s *shape) paired(c *class, limit int32) int32 {
 	if len(s.pairs) == 0 {
 		return limit

@@ -8,19 +8,20 @@ import (
 	"slices"
 )
 
-// slicer fills whole slices. One domain of depth at must hold a slice. Above that depth
-// slicer counts slices, below it members.
+// slicer puts whole slices (runs of members that belong together) into a domain. One
+// domain of depth at must hold each slice. Above that depth slicer counts slices, below
+// it members.
 type slicer struct {
 	partial *partial
 	batch   int32
-	// One domain of depth at holds a slice. The domains at the depths in must have to be
-	// real.
+	// at is the depth of which one domain must hold a slice. must has the depths at which
+	// a slice must be in a domain of the level, not on nodes that lack the level.
 	at     int
 	must   [4]int
 	spread int
-	// taken has the spread domains in use.
+	// taken has, by role, the domains of level Slice.Spread that hold a slice.
 	taken map[spreadKey]bool
-	// rooms has the number of slices that fit, by depth and vertex.
+	// rooms has, by depth and vertex, the number of slices that fit.
 	rooms [][]int64
 	next  int32
 }
@@ -30,9 +31,9 @@ type spreadKey struct {
 	v    int32
 }
 
-// fillBatch puts all members of a batch into a domain: slices of one role, or members of a
-// role without slices. If it returns false, it has put only some of them, and the caller
-// must undo that.
+// fillBatch puts all members of a batch into the domain with vertex v: slices of one
+// role, or members of a role without slices. If it returns false, it has put only some of
+// them, and the caller must undo this.
 func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
 	return pp.fillSome(batch, depth, v, taken) == pp.p.batches[batch].total()
 }
@@ -69,7 +70,9 @@ func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey
 	return (may - left) * int64(x.size)
 }
 
-// allowed returns the most slices that the levels at or above the vertex allow.
+// allowed returns the most slices that vertex v may get, by the levels at or above the
+// vertex: 0 if v lacks a level that slices must be in or shares a spread domain with a
+// slice, 1 if only one slice may be in it.
 func (s *slicer) allowed(depth int, v int32) int64 {
 	x := &s.partial.p.batches[s.batch]
 	lo, _ := s.partial.f.span(depth, v)
@@ -88,7 +91,8 @@ func (s *slicer) allowed(depth int, v int32) int64 {
 	return 1
 }
 
-// take marks the spread domain at or above a vertex as used.
+// take marks the domain of level Slice.Spread at or above vertex v as one that holds a
+// slice.
 func (s *slicer) take(depth int, v int32) {
 	if s.spread > 0 {
 		lo, _ := s.partial.f.span(depth, v)
@@ -96,7 +100,8 @@ func (s *slicer) take(depth int, v int32) {
 	}
 }
 
-// run fills up to want slices, each into one domain of depth at, below the given vertex.
+// run puts up to want slices into domains of depth at, each slice into one domain, below
+// vertex v. It returns the number placed.
 func (s *slicer) run(at, depth int, v int32, want int64) int64 {
 	s.at = at
 	s.rooms = make([][]int64, s.partial.f.levels+1)
@@ -107,7 +112,7 @@ func (s *slicer) run(at, depth int, v int32, want int64) int64 {
 	return s.fill(depth, v, want)
 }
 
-// measure returns the number of slices that fit below a vertex.
+// measure returns the number of slices that fit below a vertex and stores it in rooms.
 func (s *slicer) measure(depth int, v int32) int64 {
 	x := &s.partial.p.batches[s.batch]
 	var n int64
@@ -134,7 +139,7 @@ func (s *slicer) measure(depth int, v int32) int64 {
 	return n
 }
 
-// fill puts up to want slices into a vertex and returns the number placed.
+// fill puts up to want slices of the batch into vertex v and returns the number placed.
 func (s *slicer) fill(depth int, v int32, want int64) int64 {
 	if depth == s.at {
 		return s.fillDomain(depth, v, want)
@@ -167,7 +172,8 @@ func (s *slicer) room(depth int, v int32) int64 {
 	return s.measure(depth, v)
 }
 
-// fillDomain puts slices into a domain of depth at.
+// fillDomain puts up to want slices into a domain of depth at and returns the number
+// placed.
 func (s *slicer) fillDomain(depth int, v int32, want int64) int64 {
 	got := s.loose(depth, v, want)
 	if depth == s.spread && got > 0 {
@@ -176,7 +182,8 @@ func (s *slicer) fillDomain(depth int, v int32, want int64) int64 {
 	return got
 }
 
-// loose puts slices into a domain. No rule applies to the levels below it.
+// loose puts up to want whole slices into the domain with vertex v and returns the number
+// placed. Members of a slice may be anywhere in the domain.
 func (s *slicer) loose(depth int, v int32, want int64) int64 {
 	size := int64(s.partial.p.batches[s.batch].size)
 	mark := len(s.partial.log)
@@ -190,7 +197,7 @@ func (s *slicer) loose(depth int, v int32, want int64) int64 {
 	return got / size
 }
 
-// cut divides the members put after mark into slices, in fabric order.
+// cut divides the members that the log has after index mark into slices, in fabric order.
 func (s *slicer) cut(mark int, size int32) {
 	puts := slices.Clone(s.partial.log[mark:])
 	slices.SortFunc(puts, func(a, b place) int { return cmp.Compare(a.pos, b.pos) })

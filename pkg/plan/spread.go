@@ -5,23 +5,27 @@ package plan
 
 import "slices"
 
-// spreadRule is a Spread compiled for the search.
+// spreadRule is a Spread (how unevenly members may be spread over domains) with indices
+// instead of names.
 type spreadRule struct {
 	domains *domains
-	// holders and counted report, by role, whether it is in Roles and in Counted.
+	// holders and counted report, by role index, whether the role is in Spread.Roles and
+	// in Spread.Counted.
 	holders, counted []bool
 	skew             int32
-	// zero is true if there are so few domains that their smallest number counts as zero.
+	// zero is true if the rule has fewer domains than Spread.MinDomains. Then their
+	// smallest number counts as zero.
 	zero bool
-	// sizes has, by domain, the number of its nodes. existing is the number of pods that
-	// count already.
+	// sizes has, by domain number, the nodes of the domain. existing has the pods there
+	// that count already.
 	sizes, existing []int32
-	// highest is an upper bound of the smallest number of any domain, whatever the plan.
+	// highest is an upper bound of the smallest number of counted members in any domain,
+	// whatever is placed where.
 	highest int32
 }
 
-// highestLeast returns the largest smallest number of any domain that so many members can
-// reach together.
+// highestLeast returns how large the smallest number of counted pods and members in any
+// domain can get if this many further members are placed.
 func (s *spreadRule) highestLeast(members int) int32 {
 	if s.zero {
 		return 0
@@ -48,13 +52,14 @@ func (s *spreadRule) highestLeast(members int) int32 {
 	return int32(least)
 }
 
-// spreadCounts counts members in the domains of a spread rule.
+// spreadCounts counts pods and members in the domains of a Spread rule.
 type spreadCounts struct {
 	rule *spreadRule
-	// now has, by domain, the pods and members that count. held has only the members of
-	// Roles among them.
+	// now has, by domain number, the pods and members that count. held has only the
+	// members of roles in Spread.Roles among these.
 	now, held []int32
-	// with has, by number, the domains with that number. least is the smallest number.
+	// with has, by number of counted pods and members, how many domains have that number.
+	// least is the smallest number of any domain.
 	with  []int32
 	least int32
 }
@@ -70,7 +75,7 @@ func newSpreadCounts(rule *spreadRule) spreadCounts {
 	return c
 }
 
-// count adds domains with a number.
+// count adds domains to those that have this number of counted pods and members.
 func (c *spreadCounts) count(number, domains int32) {
 	if int(number) >= len(c.with) {
 		c.with = append(c.with, make([]int32, int(number)+1-len(c.with))...)
@@ -78,7 +83,8 @@ func (c *spreadCounts) count(number, domains int32) {
 	c.with[number] += domains
 }
 
-// settle finds the smallest number from a number on that none is below.
+// settle sets least to the smallest number that a domain has. The caller knows that no
+// domain has less than from.
 func (c *spreadCounts) settle(from int32) {
 	c.least = from
 	for int(c.least) < len(c.with)-1 && c.with[c.least] == 0 {
@@ -86,7 +92,8 @@ func (c *spreadCounts) settle(from int32) {
 	}
 }
 
-// change adds n members of a role in a domain.
+// change adds n members of a role to the counts of the domain with number v. A negative n
+// removes members.
 func (c *spreadCounts) change(role int, v, n int32) {
 	if !c.rule.counted[role] {
 		return
@@ -100,7 +107,8 @@ func (c *spreadCounts) change(role int, v, n int32) {
 	}
 }
 
-// accepts reports whether the rule allows the next member of a role in a domain.
+// accepts reports whether the Spread rule allows the next member of a role in the domain
+// with number v.
 func (c *spreadCounts) accepts(role int, v int32) bool {
 	least := c.least
 	if c.rule.zero {
@@ -116,8 +124,9 @@ func (c *spreadCounts) self(role int) int32 {
 	return 0
 }
 
-// room returns an upper bound of the further members of a role in a domain, whatever the
-// order in which all members are placed. Members that only count may come later.
+// room returns an upper bound of how many further members of a role fit in the domain
+// with number v, whatever the order in which all members are placed. Members that only
+// count, and do not keep the rule, may come later.
 func (c *spreadCounts) room(role int, v int32) int32 {
 	most := c.rule.skew + c.rule.highest - c.rule.existing[v]
 	switch {

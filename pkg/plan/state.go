@@ -15,17 +15,19 @@ type State struct {
 	terms   *terms
 	classes classTable
 	nodes   map[string]*entry
-	// slab is a block of preallocated entries.
+	// slab has preallocated entries for new nodes.
 	slab []entry
 	root *branch
 	// fabric is nil if nodes were added, removed or moved since the last Freeze.
 	fabric *fabric
-	// pages hold the class of each position. State copies a page before it writes to it if
-	// a Snapshot may still read the page. The same holds for the table of pages.
+	// pages have the class of the node at each position. State copies a page before it
+	// writes to the page if a Snapshot may still read it (owned says which it may write).
+	// The same holds for the list of pages (shared).
 	pages  pages[*class]
 	owned  []bool
 	shared bool
-	// log lists the positions changed since the epoch began.
+	// log lists the positions whose class changed since the epoch began. An epoch keeps
+	// counts between plans.
 	log   []int32
 	epoch *epoch
 }
@@ -41,7 +43,8 @@ type Snapshot struct {
 // slabSize is small because an entry in use keeps its whole slab in memory.
 const slabSize = 64
 
-// minLog prevents a new epoch at every change of a small fabric.
+// minLog is the fewest changes after which a new epoch begins, which drops the counts
+// kept between plans. Without it, a small fabric would begin one at every change.
 const minLog = 1024
 
 // NewState returns an empty State. It returns an error if the layout is invalid.
@@ -69,7 +72,8 @@ func (s *State) Grow(l Layout) error {
 	return nil
 }
 
-// Reserve allocates memory for that many nodes in an empty State.
+// Reserve allocates memory for a number of nodes. It does nothing unless the State is
+// empty.
 func (s *State) Reserve(nodes int) {
 	if len(s.nodes) == 0 {
 		s.nodes = make(map[string]*entry, nodes)
@@ -170,7 +174,8 @@ func (s *State) extract(e *entry) {
 	s.fabric = nil
 }
 
-// layOutAgain lays the fabric out and starts an epoch.
+// layOutAgain builds the immutable tree anew and starts an epoch without counts of
+// earlier plans.
 func (s *State) layOutAgain() {
 	s.pages = newPages[*class](len(s.nodes))
 	s.fabric = layOut(s.root, len(s.layout.Levels), len(s.nodes), s.pages)
@@ -178,8 +183,8 @@ func (s *State) layOutAgain() {
 	s.log, s.epoch = nil, newEpoch()
 }
 
-// write changes the class at a position. It never writes to a page that a Snapshot may
-// read.
+// write changes the class of the node at pos. It never writes to a page that a Snapshot
+// may read.
 func (s *State) write(pos int32, c *class) {
 	if s.fabric == nil {
 		return
@@ -197,12 +202,14 @@ func (s *State) write(pos int32, c *class) {
 	s.log = append(s.log, pos)
 }
 
-// rollup returns the slots for a need, and the number of nodes counted for it.
+// rollup returns how many members with a need fit on each node and in each domain, and
+// the number of nodes that it counted for this.
 func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {
 	return s.epoch.rollup(&s.nodeClasses, n)
 }
 
-// resourceSums returns the sums of a dimension.
+// resourceSums returns the free amount of a dimension (a resource, or a set of device
+// kinds) in each domain.
 func (s *Snapshot) resourceSums(d *dimension) *resourceSums {
 	return s.epoch.resourceSums(&s.nodeClasses, d)
 }

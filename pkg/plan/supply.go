@@ -32,7 +32,7 @@ type Item struct {
 type PoolUser struct {
 	Role string
 	// Takes has an entry for each item that a member takes, in the order of taking: the
-	// indices of the items that will do.
+	// indices, in Pool.Items, of the items that will do.
 	Takes [][]int
 }
 

@@ -14,11 +14,12 @@ import (
 // are short. Generated names are long and are unique without their parents.
 const longestPath = 64
 
-// rdmaRoles is the subject of the confinement that all RDMA roles share.
+// rdmaRoles is the subject of sentences about all roles with RDMA, which one boundary
+// domain must hold.
 const rdmaRoles = "the RDMA roles"
 
 // String names a domain: "leaf s1/l2", or "leaf .../l2" if the whole path is too long. A
-// node has no path.
+// node is named without the domains around it.
 func (d Domain) String() string {
 	if d.Path == "" {
 		return "the " + d.Level
@@ -207,7 +208,7 @@ func (r *Reason) writeChanges(b *strings.Builder) {
 	var parts []string
 	for _, c := range r.Changes {
 		if c.Where == r.RoleDomain.String() && r.RoleDomain.Path != "" {
-			c.Where = "that " + r.RoleDomain.Level // the sentence has named it
+			c.Where = "that " + r.RoleDomain.Level // the sentence has named this domain before
 		}
 		parts = append(parts, c.String())
 	}
