@@ -85,16 +85,18 @@ func (r *freeVolumes) room(volumes *podVolumes, node *v1.Node, pods int) int {
 	return pods
 }
 
-// match returns the free volume that a claim would get on the node, nil if there is none.
-// taken has the volumes that are no longer free.
+// match returns the smallest free volume that satisfies a claim on the node, nil if there
+// is none. taken has the volumes that are no longer free.
 func (r *freeVolumes) match(claim *v1.PersistentVolumeClaim, node *v1.Node, taken map[string]*v1.PersistentVolume) *v1.PersistentVolume {
 	class := volume.GetPersistentVolumeClaimClass(claim)
+	var smallest *v1.PersistentVolume
 	for _, volumes := range [][]*v1.PersistentVolume{r.freeAt[[2]string{class, node.Labels[v1.LabelHostname]}], r.free[class]} {
-		if found, err := volume.FindMatchingVolume(claim, volumes, node, taken, false, true); err == nil && found != nil {
-			return found
+		found, err := volume.FindMatchingVolume(claim, volumes, node, taken, false, true)
+		if err == nil && found != nil && (smallest == nil || found.Spec.Capacity.Storage().Cmp(*smallest.Spec.Capacity.Storage()) < 0) {
+			smallest = found
 		}
 	}
-	return nil
+	return smallest
 }
 
 // hostOf returns the host name that the node affinity of a local volume requires, "" if

@@ -18,23 +18,6 @@ import (
 // member's node if the volume is still to be made. To the planner, the users of the claim
 // have affinity to each other.
 
-// separateJoint takes the claims that other members have too out of waiting. Members with
-// different joint claims differ.
-func (p *podVolumes) separateJoint(users map[string]int) {
-	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
-		joint := users[claim.Name] > 1
-		if joint {
-			p.joint = append(p.joint, claim)
-			p.addWords("joint", claim.Name)
-		}
-		return joint
-	})
-	p.provisioned = slices.DeleteFunc(p.provisioned, func(claim *v1.PersistentVolumeClaim) bool { return users[claim.Name] < 2 })
-	for _, claim := range p.provisioned {
-		p.addWords("joint", claim.Name)
-	}
-}
-
 // addJointClaims adds a rule for each claim without volume that several members have.
 func (w *ruleWriter) addJointClaims(volumes *volumeReader) {
 	claims, users := map[string]*v1.PersistentVolumeClaim{}, map[string][]int{}

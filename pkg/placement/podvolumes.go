@@ -5,6 +5,7 @@ package placement
 
 import (
 	"encoding/binary"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/storage/volume"
@@ -71,4 +72,21 @@ func (p *podVolumes) reachable(node *v1.Node) bool {
 // some nodes, or some claims wait for volumes that exist already.
 func (p *podVolumes) limitNodes() bool {
 	return len(p.bound)+len(p.zoned)+len(p.waiting)+len(p.joint) > 0 || p.selected != ""
+}
+
+// separateJoint takes the claims that other members have too out of waiting. Members with
+// different joint claims differ.
+func (p *podVolumes) separateJoint(users map[string]int) {
+	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
+		joint := users[claim.Name] > 1
+		if joint {
+			p.joint = append(p.joint, claim)
+			p.addWords("joint", claim.Name)
+		}
+		return joint
+	})
+	p.provisioned = slices.DeleteFunc(p.provisioned, func(claim *v1.PersistentVolumeClaim) bool { return users[claim.Name] < 2 })
+	for _, claim := range p.provisioned {
+		p.addWords("joint", claim.Name)
+	}
 }

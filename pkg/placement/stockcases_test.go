@@ -125,11 +125,29 @@ func TestStockFiltersAgreeInSmallWorlds(t *testing.T) {
 				w.claim("joint", localClass, 0, 2)
 			},
 		},
+		"the smaller claim gets the smaller volume, whatever nodes can use it": {
+			nodes: 1, members: 1,
+			prepare: func(w *world) {
+				w.local("large", "n0")
+				w.local("small", "n0")
+				for _, o := range w.objects {
+					if v, ok := o.(*v1.PersistentVolume); ok && v.Name == "large" {
+						v.Spec.Capacity[v1.ResourceStorage] = resource.MustParse("2Gi")
+					} else if ok {
+						v.Spec.NodeAffinity = onNodes(zoneKey, "a")
+					}
+				}
+				w.claim("a", localClass, 0)
+				w.claim("b", localClass, 0).Spec.Resources.Requests[v1.ResourceStorage] = resource.MustParse("2Gi")
+			},
+		},
 		"a volume that is being made on a node": {
 			nodes: 2, members: 2,
 			prepare: func(w *world) {
 				w.claim("a", diskClass, 0).Annotations = map[string]string{volume.AnnSelectedNode: "n1"}
 				w.claim("b", diskClass, 1)
+				setCPU(w.members[0], "1500m")
+				setCPU(w.members[1], "1500m")
 			},
 		},
 		"running pods away from some members of a role": {

@@ -90,8 +90,10 @@ func (r *volumeReader) read(pod *v1.Pod) {
 		}
 		r.users[name]++
 		r.add(volumes, claim)
-		if pod.Spec.Volumes[i].Ephemeral == nil { // the stock plugin VolumeZone ignores ephemeral volumes
-			r.addZoned(volumes, claim)
+		if pod.Spec.Volumes[i].Ephemeral == nil && claim.Spec.VolumeName != "" { // the stock plugin VolumeZone ignores ephemeral volumes
+			if bound := r.volumeOf(claim); bound != nil {
+				volumes.addZoned(bound)
+			}
 		}
 		if pod.Spec.Volumes[i].Ephemeral == nil && slices.Contains(claim.Spec.AccessModes, v1.ReadWriteOncePod) {
 			volumes.exclusive = append(volumes.exclusive, name)
@@ -115,7 +117,7 @@ func (r *volumeReader) add(volumes *podVolumes, claim *v1.PersistentVolumeClaim)
 		volumes.waiting = append(volumes.waiting, claim)
 		volumes.addObject("waiting", &claim.Spec)
 	case bound == nil && claim.Spec.VolumeName == "":
-		r.addProvisioned(volumes, claim)
+		volumes.addProvisioned(claim)
 	}
 	if m, ok := r.mountOf(claim, bound); ok {
 		volumes.mounts = append(volumes.mounts, m)

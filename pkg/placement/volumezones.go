@@ -21,24 +21,17 @@ var zoneLabels = []struct{ name, newer string }{
 	{v1.LabelFailureDomainBetaRegion, v1.LabelTopologyRegion},
 }
 
-// addZoned adds the volume of a bound claim if it has a zone or region.
-func (r *volumeReader) addZoned(volumes *podVolumes, claim *v1.PersistentVolumeClaim) {
-	if claim.Spec.VolumeName == "" {
-		return
-	}
-	bound, err := r.source.Volume(claim.Spec.VolumeName)
-	if err != nil {
-		return
-	}
+// addZoned adds the volume of a bound claim if the volume has a zone or region.
+func (p *podVolumes) addZoned(bound *v1.PersistentVolume) {
 	zoned := false
 	for _, label := range zoneLabels {
 		if value := bound.Labels[label.name]; value != "" {
-			volumes.addWords(label.name, value)
+			p.addWords(label.name, value)
 			zoned = true
 		}
 	}
 	if zoned {
-		volumes.zoned = append(volumes.zoned, bound)
+		p.zoned = append(p.zoned, bound)
 	}
 }
 
@@ -65,12 +58,12 @@ const volumeZoneSeparator = "__"
 
 // addProvisioned adds a claim that gets a new volume on the node of its first pod. The class
 // and the size decide where the stock plugin VolumeBinding finds room for the volume.
-func (r *volumeReader) addProvisioned(volumes *podVolumes, claim *v1.PersistentVolumeClaim) {
+func (p *podVolumes) addProvisioned(claim *v1.PersistentVolumeClaim) {
 	size := claim.Spec.Resources.Requests[v1.ResourceStorage]
-	volumes.provisioned = append(volumes.provisioned, claim)
-	volumes.addWords("provisioned", volume.GetPersistentVolumeClaimClass(claim), size.String())
+	p.provisioned = append(p.provisioned, claim)
+	p.addWords("provisioned", volume.GetPersistentVolumeClaimClass(claim), size.String())
 	if node := claim.Annotations[volume.AnnSelectedNode]; node != "" {
-		volumes.selected = node
-		volumes.addWords("selected", node)
+		p.selected = node
+		p.addWords("selected", node)
 	}
 }
