@@ -152,10 +152,22 @@ var leftoverScenes = []scene{
 		check: []step{within(4, 5, 6, 7)},
 	},
 	{
-		name:  "devices of a former plan on a node with room are kept",
+		name:  "devices of a former plan on a node with room for the gang are kept",
+		given: []step{left("a", 7)},
+		gang:  []role{one("first", large, uses("a")), one("second", cpu(8))},
+		check: []step{stand("first", 7), stand("second", 7)},
+	},
+	{
+		name:  "devices of a former plan on a node with room for one of two members",
 		given: []step{left("a", 7)},
 		gang:  []role{one("first", large, uses("a")), one("second", large)},
-		check: []step{stand("first", 7)},
+		check: []step{counts(host, 1, 1)},
+	},
+	{
+		name:  "every member has devices of a former plan, and one of the nodes is full",
+		given: []step{left("a", 1), left("b", 2), left("c", 3), running("full", 2, cpu(90))},
+		gang:  []role{one("first", cpu(20), uses("a")), one("second", cpu(20), uses("b")), one("third", cpu(20), uses("c"))},
+		check: []step{within(0, 1, 3, 4, 5, 6, 7)},
 	},
 }
 

@@ -38,12 +38,12 @@ var integrationTests = []struct{ kind, name, does string }{
 func page() string {
 	var b strings.Builder
 	b.WriteString("# Scenes\n\n<!-- Written by go test ./test/scenes -run TestDocument -update. -->\n\n")
-	b.WriteString("Situations that gangs must master, each from the API server down on a local cluster of eight\nnodes: `go test ./test/scenes -run TestScenes/KIND`. ")
+	b.WriteString("Situations that gangs must master, each from the API server down on a local cluster of eight\nnodes: `go test ./test/scenes -run TestScenes/KIND`.\n")
 	total := 0
 	for _, k := range kinds {
 		total += len(k.scenes)
 	}
-	fmt.Fprintf(&b, "There are %d.\nThe sources are those that declare the gang: a scene runs once for each.\n", total)
+	fmt.Fprintf(&b, "There are %d scenes. A scene runs once for each source that declares its gang.\n", total)
 	for _, k := range kinds {
 		fmt.Fprintf(&b, "\n## %s. %s\n\n| scene | sources | ends |\n|---|---|---|\n", k.letter, k.title)
 		for _, s := range k.scenes {

@@ -6,6 +6,7 @@ package scenes
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,7 +19,7 @@ import (
 // The nodes of these scenes have no simulated kubelet, which would complete the pods of Jobs.
 var quorumScenes = []scene{
 	{
-		name:    "an index that failed for good does not count when the other pods are lost",
+		name:    "an index that failed for good does not count when the Job resumes",
 		sources: []source{byJob},
 		given:   []step{added(true, 4)},
 		gang:    []role{many("worker", 4, large, onAdded)},
@@ -31,21 +32,19 @@ var quorumScenes = []scene{
 			jobShows("index 3 failed", func(job *batchv1.Job) bool {
 				return job.Status.FailedIndexes != nil && *job.Status.FailedIndexes == "3"
 			}),
-			ends(ofGang, 3, disrupted),
+			suspended, jobPatched(`{"spec":{"suspend":false}}`),
 		},
 		want: 3,
 	},
 	{
-		name:    "completed pods that were deleted do not count when the other pods are lost",
+		name:    "completed pods that were deleted do not count when the Job resumes",
 		sources: []source{byJob},
 		given:   []step{added(true, 4)},
 		gang:    []role{many("worker", 4, large, onAdded)},
-		job:     ignoringDisruption,
 		then: []step{
 			runs(4), ends(ofGang, 2, `{"phase":"Succeeded"}`),
 			jobShows("two pods succeeded", func(job *batchv1.Job) bool { return job.Status.Succeeded == 2 }),
-			completedDeleted,
-			ends(ofGang, 2, disrupted),
+			completedDeleted, suspended, jobPatched(`{"spec":{"suspend":false}}`),
 		},
 		want: 2,
 	},
@@ -88,7 +87,7 @@ var quorumScenes = []scene{
 		gang:    []role{many("worker", 4, large, onAdded)},
 		job:     indexed,
 		then: []step{
-			runs(4), jobPatched(`{"spec":{"suspend":true}}`), func(s *stage) { s.Gone(ofGang) },
+			runs(4), suspended,
 			jobPatched(`{"spec":{"suspend":false,"parallelism":2,"completions":2}}`),
 		},
 		want: 2,
@@ -106,19 +105,20 @@ var quorumScenes = []scene{
 	},
 }
 
-// disrupted is the status of a pod that was lost, not one that failed.
-const disrupted = `{"phase":"Failed","conditions":[{"type":"DisruptionTarget","status":"True","reason":"DeletionByPodGC","lastTransitionTime":"2026-01-01T00:00:00Z"}]}`
+func indexed(spec *batchv1.JobSpec) { spec.CompletionMode = new(batchv1.IndexedCompletion) }
 
-func indexed(spec *batchv1.JobSpec) {
-	spec.CompletionMode = new(batchv1.IndexedCompletion)
-	ignoringDisruption(spec)
+// suspended suspends the Job, and waits until no pod is left that has not ended.
+func suspended(s *stage) {
+	s.Helper()
+	jobPatched(`{"spec":{"suspend":true}}`)(s)
+	s.Eventually("the pods of the suspended Job are deleted", func() bool {
+		return !slices.ContainsFunc(s.Pods(ofGang), func(pod corev1.Pod) bool { return !ended(&pod) })
+	})
 }
 
-func ignoringDisruption(spec *batchv1.JobSpec) {
-	spec.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
-		Action:          batchv1.PodFailurePolicyActionIgnore,
-		OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
-	}}}
+// ended reports whether a pod has succeeded or failed.
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
 // index selects the pods of an index of a Job.
@@ -138,18 +138,19 @@ func runs(n int) step {
 func ends(selector string, n int, status string) step {
 	return func(s *stage) {
 		s.Helper()
+		left := n
 		for _, pod := range s.Pods(selector) {
-			if n == 0 || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			if left == 0 || ended(&pod) {
 				continue
 			}
-			n--
+			left--
 			_, err := s.Client.CoreV1().Pods(s.Namespace).Patch(s.Context(), pod.Name, types.StrategicMergePatchType, []byte(`{"status":`+status+`}`), metav1.PatchOptions{}, "status")
 			if err != nil {
 				s.Fatalf("ending pod %s: %v", pod.Name, err)
 			}
 		}
-		if n != 0 {
-			s.Fatalf("%d pods too few match %s", n, selector)
+		if left != 0 {
+			s.Fatalf("%d pods too few match %s", left, selector)
 		}
 	}
 }

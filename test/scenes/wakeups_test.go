@@ -127,11 +127,10 @@ var storageScenes = []scene{
 		check:   []step{stand("store", 2)},
 	},
 	{
-		name:    "the storage class of the claims is created",
-		given:   []step{volume("disk", "a", 2), volume("disk", "b", 5)},
+		name:    "the storage class of the claims is created, and then their volumes",
 		gang:    []role{many("worker", 2, mountsOwn("disk"))},
-		refused: "0 of 2 members fit",
-		then:    []step{class("disk")},
+		refused: "pod has unbound immediate PersistentVolumeClaims",
+		then:    []step{class("disk"), volume("disk", "a", 2), volume("disk", "b", 5)},
 		check:   []step{stand("worker", 2, 5)},
 	},
 	{
