@@ -31,9 +31,6 @@ var shared = harness.Share(func() (localcluster.Options, error) {
 // TestMain stops the shared cluster, if a test started it.
 func TestMain(m *testing.M) { shared.Main(m) }
 
-// nodes is the number of nodes of the cluster.
-const nodes = 8
-
 // nodeName returns the name of a node of the cluster.
 func nodeName(i int) string {
 	return fmt.Sprintf("h-s%d-l%d-n%d", 1+i/4, 1+i/2%2, 1+i%2)
