@@ -192,7 +192,7 @@ func attachesMore(node int, limit int32) step {
 	}
 }
 
-// capacity creates the CSI driver with a storage capacity for the nodes of one leaf.
+// capacity creates the CSI driver with a storage capacity that all nodes can use.
 func capacity(size string) step {
 	return func(s *stage) {
 		s.Helper()
