@@ -168,6 +168,8 @@ type tracker struct {
 	innerCalls *innerCalls
 	devices    *cluster.Devices
 	writers    *writers
+	// published returns the claim as the informer has it.
+	published func(namespace, name string) (*resourceapi.ResourceClaim, error)
 }
 
 // Get returns the claim. A gang member sees a claim with the devices that another member
@@ -254,9 +256,15 @@ func (t *tracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) erro
 	return err
 }
 
-// AssumedClaimRestore also notifies the device counts.
+// AssumedClaimRestore also notifies the device counts. The wrapped tracker skips an informer
+// event about a write that was assumed already, and would restore the claim from before that
+// write. Nothing would correct it until the next write, so the informer's claim is assumed.
 func (t *tracker) AssumedClaimRestore(namespace, name string) {
 	t.ResourceClaimTracker.AssumedClaimRestore(namespace, name)
+	restored, err := t.ResourceClaimTracker.Get(namespace, name)
+	if newest, missing := t.published(namespace, name); err == nil && missing == nil && newest != restored {
+		_ = t.ResourceClaimTracker.AssumeClaimAfterAPICall(newest) // an error means that the tracker has a newer one
+	}
 	if claim, err := t.ResourceClaimTracker.Get(namespace, name); err == nil {
 		t.devices.ClaimAssumed(claim)
 	}

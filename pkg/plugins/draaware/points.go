@@ -9,6 +9,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -44,7 +45,13 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 				return nil, fmt.Errorf("watching devices: %w", err)
 			}
 		}
-		d.tracker = &tracker{ResourceClaimTracker: d.claims, innerCalls: d.innerCalls, devices: d.devices, writers: d.writers}
+		published := real.SharedInformerFactory().Resource().V1().ResourceClaims().Lister()
+		d.tracker = &tracker{
+			ResourceClaimTracker: d.claims, innerCalls: d.innerCalls, devices: d.devices, writers: d.writers,
+			published: func(namespace, name string) (*resourceapi.ResourceClaim, error) {
+				return published.ResourceClaims(namespace).Get(name)
+			},
+		}
 		seen = newHandle(real, d.innerCalls, d.tracker)
 	}
 	inner, err := dynamicresources.New(ctx, stockArgs(args, features), seen, features)
