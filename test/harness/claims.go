@@ -29,7 +29,10 @@ func (e *Env) AllocateOn(claimName, driver, node string, users ...resourceapi.Re
 		e.Fatal(err)
 	}
 	published := slices.Items[0].Spec
+	// Schedulers write the time. Without it they would add it, which the API server refuses.
+	now := metav1.Now()
 	claim.Status.Allocation = &resourceapi.AllocationResult{
+		AllocationTimestamp: &now,
 		Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{{
 			Request: claim.Spec.Devices.Requests[0].Name, Driver: driver, Pool: published.Pool.Name, Device: published.Devices[0].Name,
 		}}},
