@@ -101,16 +101,8 @@ func (s *script) command(line string) error {
 	switch words[0] {
 	case "levels":
 		return s.levels(words[1:])
-	case "gang":
-		return s.newGang(words[1:])
-	case "role":
-		return s.newRole(words[1:])
-	case "group":
-		return s.newGroup(words[1:])
-	case "partition", "apart", "spread", "near":
-		return s.newRule(words[0], words[1:])
-	case "pool", "takes", "limit", "counts":
-		return s.supply(words)
+	case "gang", "role", "group", "partition", "apart", "spread", "near", "pool", "takes", "limit", "counts":
+		return s.request(words)
 	case "refuse":
 		return s.newRefusal(words[1:])
 	case "budget":
@@ -129,6 +121,21 @@ func (s *script) command(line string) error {
 		return s.score(words[1:])
 	}
 	return s.fabric(line)
+}
+
+// request adds to the gang that is planned next.
+func (s *script) request(words []string) error {
+	switch words[0] {
+	case "gang":
+		return s.newGang(words[1:])
+	case "role":
+		return s.newRole(words[1:])
+	case "group":
+		return s.newGroup(words[1:])
+	case "partition", "apart", "spread", "near":
+		return s.newRule(words[0], words[1:])
+	}
+	return s.supply(words)
 }
 
 func (s *script) levels(names []string) error {
