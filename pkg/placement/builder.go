@@ -50,21 +50,26 @@ type builder struct {
 	planInput
 	request *gangs.Request
 	cache   *cluster.Cache
-	nodes   []fwk.NodeInfo
-	volumes *volumeReader
-	terms   *podTerms
+	// repelling are the nodes with pods that have required anti-affinity.
+	nodes, repelling []fwk.NodeInfo
+	volumes          *volumeReader
+	terms            *podTerms
 }
 
 // build converts a request to the planner's types. It returns a sentence if the gang's
-// alignment, or what a member needs, cannot be understood.
-func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, volumes Volumes) (*planInput, string) {
+// alignment, or what a member needs, cannot be understood. repelling are at least the nodes
+// with pods that have required anti-affinity.
+func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.NodeInfo, volumes Volumes) (*planInput, string) {
 	key := request.Gang.Key
 	alignment, err := gangs.ParseAlignment(request.Gang.Topology.Alignment, key.String())
 	if err != nil {
 		return nil, err.Error()
 	}
 	request = signed(request)
-	b := &builder{request: request, cache: cache, nodes: nodes, volumes: readVolumes(volumes, request, nodes), terms: readPodTerms(request)}
+	b := &builder{
+		request: request, cache: cache, nodes: nodes, repelling: repelling,
+		volumes: readVolumes(volumes, request, nodes), terms: readPodTerms(request),
+	}
 	b.alignment = alignment
 	// 1. Read the gang's topology constraints, its roles, and its members without a node.
 	b.readGang()
@@ -100,7 +105,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes []fwk.NodeInfo, v
 func (b *builder) splitter() *splitter {
 	b.roleOfGroup = map[string]string{}
 	return &splitter{
-		request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, running: readRunningTerms(b.nodes),
+		request: b.request, cache: b.cache, volumes: b.volumes, terms: b.terms, running: readRunningTerms(b.repelling),
 		gang: &b.gang, roleOfGroup: b.roleOfGroup,
 	}
 }

@@ -50,7 +50,11 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	if refusal := unknownLevel(request.Gang, cache.LevelNames()); refusal != "" {
 		return Outcome{Refusal: refusal}, nil
 	}
-	input, refusal := build(&request, cache, nodes, p.options.Volumes)
+	repelling, err := p.handle.SnapshotSharedLister().NodeInfos().HavePodsWithRequiredAntiAffinityList()
+	if err != nil {
+		return Outcome{}, err
+	}
+	input, refusal := build(&request, cache, nodes, repelling, p.options.Volumes)
 	if refusal != "" {
 		return Outcome{Refusal: refusal}, nil
 	}

@@ -75,7 +75,7 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 		return nil, err
 	}
 	request.Placed, request.Limits = nil, nil
-	input, refusal := build(&request, other, infos, withoutAttachments(p.options.Volumes))
+	input, refusal := build(&request, other, infos, infos, withoutAttachments(p.options.Volumes))
 	if refusal != "" {
 		return nil, nil
 	}
