@@ -7,7 +7,7 @@ var affinityScenes = []scene{
 	{
 		name:    "only the head refuses workers on its node",
 		sources: twoSources,
-		gang:    []role{one("head", cpu(8), apart(host, roleLabel, "worker")), many("worker", 7, large)},
+		gang:    []role{single("head", cpu(8), apart(host, roleLabel, "worker")), many("worker", 7, large)},
 		check:   []step{counts(host, 1, 1, 1, 1, 1, 1, 1, 1)},
 	},
 	{
@@ -57,7 +57,7 @@ var affinityScenes = []scene{
 		name:    "the room of the head is too small for the workers that require it",
 		sources: twoSources,
 		given:   []step{rooms("a", "a", "b", "b", "c", "c", "", "")},
-		gang:    []role{one("head", large), many("worker", 2, large, near(room, roleLabel, "head"))},
+		gang:    []role{single("head", large), many("worker", 2, large, near(room, roleLabel, "head"))},
 		refused: "2 of 3 members fit",
 	},
 	{

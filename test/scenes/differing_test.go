@@ -19,7 +19,7 @@ var differingScenes = []scene{
 	{
 		name: "overlapping node affinity leaves one way to place the members",
 		gang: []role{
-			one("a", large, hosts(0, 1)), one("b", large, hosts(0)), one("c", large, hosts(1, 2)), one("d", large, hosts(2, 3)),
+			single("a", large, hosts(0, 1)), single("b", large, hosts(0)), single("c", large, hosts(1, 2)), single("d", large, hosts(2, 3)),
 		},
 		check: []step{stand("a", 1), stand("b", 0), stand("c", 2), stand("d", 3)},
 	},
@@ -47,7 +47,7 @@ var differingScenes = []scene{
 			template("gpus", exactly(fleetGPU, 8)), template("nics", exactly(fleetNIC, 8)),
 		},
 		gang: []role{
-			one("gpu", claims("gpus"), hosts(2, 3)), one("nic", claims("nics"), hosts(2)), one("both", claims("gpus"), hosts(2)), one("none", hosts(2)),
+			single("gpu", claims("gpus"), hosts(2, 3)), single("nic", claims("nics"), hosts(2)), single("both", claims("gpus"), hosts(2)), single("none", hosts(2)),
 		},
 		check: []step{stand("gpu", 3), stand("both", 2)},
 	},
@@ -65,7 +65,7 @@ var differingScenes = []scene{
 	},
 	{
 		name:  "one member of a role refuses the others, and each has a node affinity of its own",
-		gang:  []role{one("a", hosts(0, 1), apart(host, gangLabel, gangName)), one("b", hosts(0, 1)), one("c", hosts(1, 2)), one("d", hosts(1))},
+		gang:  []role{single("a", hosts(0, 1), apart(host, gangLabel, gangName)), single("b", hosts(0, 1)), single("c", hosts(1, 2)), single("d", hosts(1))},
 		check: []step{stand("a", 0), stand("b", 1), stand("d", 1)},
 	},
 	{

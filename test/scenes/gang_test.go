@@ -49,7 +49,7 @@ type role struct {
 	options []option
 }
 
-func one(name string, options ...option) role { return many(name, 1, options...) }
+func single(name string, options ...option) role { return many(name, 1, options...) }
 
 func many(name string, n int, options ...option) role {
 	return role{name: name, n: n, options: options}
@@ -59,7 +59,7 @@ func many(name string, n int, options ...option) role {
 func each(n int, options func(int) []option) []role {
 	var roles []role
 	for i := range n {
-		roles = append(roles, one(fmt.Sprintf("member%d", i), options(i)...))
+		roles = append(roles, single(fmt.Sprintf("member%d", i), options(i)...))
 	}
 	return roles
 }

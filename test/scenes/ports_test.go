@@ -11,25 +11,25 @@ var portScenes = []scene{
 	{
 		name:    "a small head and seven workers use one host port, so each has a node of its own",
 		sources: twoSources,
-		gang:    []role{one("head", cpu(8), port(9000)), many("worker", 7, large, port(9000))},
+		gang:    []role{single("head", cpu(8), port(9000)), many("worker", 7, large, port(9000))},
 		check:   []step{counts(host, 1, 1, 1, 1, 1, 1, 1, 1)},
 	},
 	{
 		name: "the same port number of TCP and UDP is no conflict",
-		gang: []role{one("tcp", port(9000), hosts(0)), one("udp", portOf(9000, corev1.ProtocolUDP, ""), hosts(0))},
+		gang: []role{single("tcp", port(9000), hosts(0)), single("udp", portOf(9000, corev1.ProtocolUDP, ""), hosts(0))},
 	},
 	{
 		name: "a port on two addresses of a node is no conflict",
 		gang: []role{
-			one("inner", portOf(9000, corev1.ProtocolTCP, "10.0.0.1"), hosts(0)),
-			one("outer", portOf(9000, corev1.ProtocolTCP, "10.0.0.2"), hosts(0)),
+			single("inner", portOf(9000, corev1.ProtocolTCP, "10.0.0.1"), hosts(0)),
+			single("outer", portOf(9000, corev1.ProtocolTCP, "10.0.0.2"), hosts(0)),
 		},
 	},
 	{
 		name: "a port on all addresses excludes the same port on one address",
 		gang: []role{
-			one("all", port(9000), hosts(0)),
-			one("inner", portOf(9000, corev1.ProtocolTCP, "10.0.0.1"), hosts(0)),
+			single("all", port(9000), hosts(0)),
+			single("inner", portOf(9000, corev1.ProtocolTCP, "10.0.0.1"), hosts(0)),
 		},
 		refused: "1 of 2 members fit",
 	},
@@ -43,7 +43,7 @@ var portScenes = []scene{
 	{
 		name: "two roles share one of their two ports, a third role has a free port",
 		gang: []role{
-			one("head", port(9000), port(9001), hosts(0, 1, 2, 3)),
+			single("head", port(9000), port(9001), hosts(0, 1, 2, 3)),
 			many("worker", 3, port(9001), port(9002), hosts(0, 1, 2, 3)),
 			many("store", 4, port(9003), hosts(0, 1, 2, 3)),
 		},
@@ -58,9 +58,9 @@ var portScenes = []scene{
 	{
 		name: "a port of the head and anti-affinity of the workers leave it one node",
 		gang: []role{
-			one("head", port(9000), hosts(0, 1, 2, 3)),
+			single("head", port(9000), hosts(0, 1, 2, 3)),
 			many("proxy", 2, port(9000), hosts(1, 2)),
-			one("store", apart(host, roleLabel, "head"), hosts(3)),
+			single("store", apart(host, roleLabel, "head"), hosts(3)),
 		},
 		check: []step{stand("head", 0)},
 	},

@@ -14,7 +14,7 @@ var volumeScenes = []scene{
 		name:    "each member mounts a local volume of its node, in two roles",
 		sources: twoSources,
 		given:   []step{class("disk"), volume("disk", "a", 1), volume("disk", "b", 4), volume("disk", "c", 6)},
-		gang:    []role{one("head", cpu(8), mountsOwn("disk")), many("worker", 2, mountsOwn("disk"))},
+		gang:    []role{single("head", cpu(8), mountsOwn("disk")), many("worker", 2, mountsOwn("disk"))},
 		check:   []step{counts(host, 1, 1, 1), within(1, 4, 6)},
 	},
 	{
@@ -41,7 +41,7 @@ var volumeScenes = []scene{
 	{
 		name:  "a volume that two nodes reach, where a host port excludes one of them",
 		given: []step{class("disk"), volume("disk", "wide", 2, 3), running("exporter", 2, port(9000))},
-		gang:  []role{one("store", mountsOwn("disk"), port(9000)), one("worker", large)},
+		gang:  []role{single("store", mountsOwn("disk"), port(9000)), single("worker", large)},
 		check: []step{stand("store", 3)},
 	},
 	{
@@ -71,7 +71,7 @@ var volumeScenes = []scene{
 		name:    "a volume that members share counts once beside their own",
 		sources: everySource[:2],
 		given:   []step{attaching(2, 0), attached("data", corev1.ReadWriteMany)},
-		gang:    []role{many("reader", 3, hosts(0), mounts("data")), one("writer", hosts(0), mounts("data"), attachesOwn)},
+		gang:    []role{many("reader", 3, hosts(0), mounts("data")), single("writer", hosts(0), mounts("data"), attachesOwn)},
 		check:   []step{counts(host, 4)},
 	},
 	{
@@ -89,7 +89,7 @@ var volumeScenes = []scene{
 	{
 		name:  "local volumes of the workers, and the head in the room of one of them",
 		given: append([]step{class("disk"), rooms("a", "a", "b", "b", "", "", "", "")}, volumesOf("disk", 0, 2, 3)...),
-		gang:  []role{one("head", large, near(room, roleLabel, "worker")), many("worker", 3, large, mountsOwn("disk"))},
+		gang:  []role{single("head", large, near(room, roleLabel, "worker")), many("worker", 3, large, mountsOwn("disk"))},
 		check: []step{stand("head", 1), stand("worker", 0, 2, 3)},
 	},
 }

@@ -98,7 +98,7 @@ var podScenes = []scene{
 			rooms("a", "b", "", "", "", "", "", ""), cordoned(1),
 			running("old", 0, labelled("app", "web")),
 		},
-		gang: []role{one("worker", inARoom, func(s *stage, p *corev1.Pod) {
+		gang: []role{single("worker", inARoom, func(s *stage, p *corev1.Pod) {
 			p.Labels["app"] = "web"
 			even(room, 1, taints(corev1.NodeInclusionPolicyIgnore))(s, p)
 			p.Spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels = map[string]string{"app": "web"}
@@ -121,7 +121,7 @@ var storageScenes = []scene{
 	{
 		name:    "the claim of a member is created",
 		given:   []step{class("disk"), volume("disk", "a", 2)},
-		gang:    []role{one("store", mounts("data")), one("worker", large)},
+		gang:    []role{single("store", mounts("data")), single("worker", large)},
 		refused: `persistentvolumeclaim "data" not found`,
 		then:    []step{claimed("disk", "data")},
 		check:   []step{stand("store", 2)},
@@ -161,7 +161,7 @@ var storageScenes = []scene{
 	{
 		name:    "the pod goes that uses a ReadWriteOncePod claim of a member",
 		given:   []step{attaching(9, 0), attached("data", corev1.ReadWriteOncePod), running("reader", 0, mounts("data"))},
-		gang:    []role{one("store", mounts("data")), many("worker", 2, large)},
+		gang:    []role{single("store", mounts("data")), many("worker", 2, large)},
 		refused: "2 of 3 members fit",
 		then:    []step{deleted("reader")},
 	},
