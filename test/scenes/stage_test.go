@@ -54,9 +54,6 @@ type scene struct {
 	gang []role
 	// job changes the Job of a gang by Job.
 	job func(*batchv1.JobSpec)
-	// unchecked leaves the invariant checker out, whose limits are for bindings that wait for
-	// no volume.
-	unchecked bool
 	// sources are the ways in which the gang is declared, one after the other. nil means a
 	// PodGroup only.
 	sources []source
@@ -107,7 +104,7 @@ func TestScenes(t *testing.T) {
 		t.Run(k.letter, func(t *testing.T) {
 			for _, scene := range k.scenes {
 				for _, source := range scene.by() {
-					t.Run(fmt.Sprintf("%s by %s", scene.name, source), func(t *testing.T) { newStage(t, scene.unchecked).play(scene, source) })
+					t.Run(fmt.Sprintf("%s by %s", scene.name, source), func(t *testing.T) { newStage(t).play(scene, source) })
 				}
 			}
 		})
@@ -122,11 +119,11 @@ func (s scene) by() []source {
 }
 
 // newStage returns a namespace that leaves nothing behind that could change another scene.
-func newStage(t *testing.T, unchecked bool) *stage {
+func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{}
 	t.Cleanup(func() { s.clear() })
-	s.Env = harness.New(t, shared.Cluster(t), harness.Options{Prefix: "scene-", LeaveNamespace: true, Unchecked: unchecked})
+	s.Env = harness.New(t, shared.Cluster(t), harness.Options{Prefix: "scene-", LeaveNamespace: true})
 	return s
 }
 

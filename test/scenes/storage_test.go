@@ -222,30 +222,34 @@ func capacityGrows(size string, n int) step {
 	}
 }
 
+// selectedNode is the annotation with the node for which a claim's volume is created.
+const selectedNode = "volume.kubernetes.io/selected-node"
+
 // provision waits until n claims have a node, and creates a volume there for each.
 func (s *stage) provision(n int) {
 	s.Helper()
 	claims := s.Client.CoreV1().PersistentVolumeClaims(s.Namespace)
-	chosen := map[string]string{}
+	chosen := map[string]*corev1.PersistentVolumeClaim{}
 	s.Until(fmt.Sprintf("%d claims have a node", n), func(ctx context.Context) string {
 		list, err := claims.List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err.Error()
 		}
-		for _, claim := range list.Items {
-			if node := claim.Annotations["volume.kubernetes.io/selected-node"]; node != "" {
-				chosen[claim.Name] = node
+		for i := range list.Items {
+			if list.Items[i].Annotations[selectedNode] != "" {
+				chosen[list.Items[i].Name] = &list.Items[i]
 			}
 		}
 		if len(chosen) == n {
 			return ""
 		}
-		return fmt.Sprintf("these have: %v", chosen)
+		return fmt.Sprintf("%d have", len(chosen))
 	})
-	for name, node := range chosen {
-		v := s.newVolume("csi", name, host, node)
+	for name, claim := range chosen {
+		v := s.newVolume("csi", name, host, claim.Annotations[selectedNode])
 		v.Spec.Local, v.Spec.CSI = nil, &corev1.CSIPersistentVolumeSource{Driver: s.driver(), VolumeHandle: v.Name}
-		v.Spec.ClaimRef = &corev1.ObjectReference{Namespace: s.Namespace, Name: name}
+		// With the UID the controller binds the claim at once, and not at its next resync.
+		v.Spec.ClaimRef = &corev1.ObjectReference{Namespace: s.Namespace, Name: name, UID: claim.UID}
 		s.createVolume(v)
 	}
 }
