@@ -68,11 +68,11 @@ test: test-unit test-integration ## Run everything that a change must pass.
 test-unit: ## Run the tests that need no cluster.
 	go test -timeout 10m $(UNIT_PACKAGES)
 
-# One package at a time: each starts clusters of its own, and the machine may be
-# a small one.
+# Two packages at a time: each starts clusters of its own, which wait most of the time,
+# and the machine may be a small one.
 .PHONY: test-integration
 test-integration: build ## Run the tests that start real clusters.
-	go test -timeout 45m -p 1 ./test/...
+	go test -timeout 45m -p 2 ./test/...
 
 # The scheduler that test-upstream runs workloads with: dovetail or stock.
 PROFILE ?= dovetail
