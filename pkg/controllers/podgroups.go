@@ -53,7 +53,8 @@ type PodGroups struct {
 	owners map[types.NamespacedName]gangs.Key
 	queue  keyQueue // nil while Run is not active
 
-	// said is the last problem recorded for each owner. Only the goroutine of Run uses it.
+	// said is the last problem that an event reported for each gang. Only the goroutine of
+	// Run uses it.
 	said map[gangs.Key]string
 }
 

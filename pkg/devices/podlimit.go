@@ -49,9 +49,10 @@ func (o *requestOption) podLimits() []podLimit {
 	return append(list, o.constraintLimits()...)
 }
 
-// constraintLimits returns the pod limits of matchAttribute constraints. Constraints that
-// demand the same devices of the same attribute for different requests compete. They form
-// one limit: eight pairs, each on some PCIe root, need eight roots' worth of pairs.
+// constraintLimits returns the limits that matchAttribute constraints put on the number of
+// such pods on a node. Constraints of one pod that take devices of the same kind and compare
+// the same attribute, but for different requests, compete for values of the attribute (such
+// as PCIe roots), so they form one limit.
 func (o *requestOption) constraintLimits() []podLimit {
 	var list []podLimit
 	members := map[string]map[int]bool{}

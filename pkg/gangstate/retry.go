@@ -90,7 +90,8 @@ func (r *retry) limit(role gangs.RoleSignature, node string, most int) {
 	r.limits[role][node] = most
 }
 
-// forgetPlans drops the count of failed plans, and the limits of nodes learned from them.
+// forgetPlans drops the count of failed plans, and the limits learned from them: how many
+// members of a role the filters accept on a node.
 func (r *retry) forgetPlans() { r.replans, r.limits = 0, nil }
 
 // backoff returns how long the gang waits after its last refusal, by the number of

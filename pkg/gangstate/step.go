@@ -69,7 +69,8 @@ type Answer struct {
 	// FitsElsewhere answers Question.Lost: it is true if the whole gang would fit after
 	// the eviction of its running members.
 	FitsElsewhere bool
-	// Reserve answers Question.Reserve with the names of the nodes to reserve.
+	// Reserve has the names of the nodes to keep free for the gang, if Question.Reserve
+	// asked for some. All values are true.
 	Reserve map[string]bool
 }
 

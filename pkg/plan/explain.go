@@ -65,9 +65,10 @@ func (p *problem) wanted() int {
 	return int(n)
 }
 
-// miss fills the candidate domain with vertex v as far as possible and describes the room
-// that is missing. onlyQuorum is true if there is a single quorum choice: only then miss
-// checks whether the room can never suffice.
+// miss fills one domain in which the gang could be placed, that of vertex v, as far as
+// possible and describes the room that is missing. onlyQuorum is true if only one choice of
+// members satisfies the gang's minimums: only then miss checks whether the room can never
+// suffice.
 func (p *problem) miss(pp *partial, v int32, onlyQuorum bool) Reason {
 	r := Reason{Kind: NoRoom, Domain: p.domain(p.required, v), Wanted: p.wanted()}
 	filler := newExtrasFiller(pp, p.required, v)

@@ -48,7 +48,8 @@ type problem struct {
 	// told counts the sets of domains, one for each rule between members, that are part
 	// of marks.
 	told int
-	// fresh is the index of the first batch that the last call of batchesFor made.
+	// fresh is the index in batches (members that are placed in one go) of the first batch
+	// that the last call of batchesFor appended.
 	fresh    int
 	accepted map[fitsKey]int32
 	// capacity is Options.Capacity; total is its last answer.

@@ -53,7 +53,7 @@ func (m *manager) ResourceClaims() fwk.ResourceClaimTracker { return m.tracker }
 // have no room for them. The scheduler runs PreFilter and Reserve of a profile for one pod
 // at a time; the locks are for callers that do not.
 type innerCalls struct {
-	// running is locked during a call.
+	// running is locked during each call of the in-tree plugin.
 	running sync.Mutex
 
 	mu      sync.Mutex
