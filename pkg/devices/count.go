@@ -33,7 +33,8 @@ func (t *queryTable) available(devices []*device, signatures []signature, used *
 }
 
 // shares returns how many more allocations fit in a shared device, counted for the query
-// that takes the least of the device. s has the queries that the device satisfies.
+// (what a request says about one device) that takes the least of the device. s has the
+// queries that the device satisfies; without any, shares returns 1.
 func (t *queryTable) shares(d *device, s signature, used *ledger) int {
 	if !s.matchesAny() {
 		return 1

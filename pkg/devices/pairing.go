@@ -43,7 +43,8 @@ type Pairing struct {
 	PairsLost int
 }
 
-// Pair chooses the alignment units for a pod's devices. It returns false if the node does
+// Pair chooses the alignment units (devices of a node that are close to each other, as on
+// one PCIe root) for a pod's devices. It returns false if the node does
 // not have the devices. The choice is optimal in this order: fewest unpaired NICs, fewest
 // NICs across NUMA nodes, fewest NUMA nodes, fewest units that other members of the gang
 // do not use. Then it leaves most to the next pod: pairs that are kept, GPUs kept

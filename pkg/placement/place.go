@@ -82,8 +82,9 @@ func (p *Placer) newPlanner(snapshot *plan.Snapshot, fits plan.Fits) planner {
 	return planner{profile: p.handle.ProfileName(), budget: p.options.SearchBudget, snapshot: snapshot, fits: fits}
 }
 
-// capacity returns a function that reads the total amounts of a node of the scheduler's
-// snapshot.
+// capacity returns a function that reads the resources and devices that a node of the
+// scheduler's snapshot has in total, used or free, into a Capacity. The function returns
+// false if the node or its devices are unknown.
 func (p *Placer) capacity(cache *cluster.Cache) func(node string, into *plan.Capacity) bool {
 	return func(node string, into *plan.Capacity) bool {
 		info, err := p.handle.SnapshotSharedLister().NodeInfos().Get(node)

@@ -63,9 +63,10 @@ func (b *bounds) mayHold(depth int, v int32) bool {
 	return len(b.p.pools) == 0 || b.p.poolsHold(depth, v, b.total)
 }
 
-// maySpread returns false if the spread rule leaves too little room for its members in
-// the domain with vertex v, even if the smallest number of all rule domains gets as high
-// as it can.
+// maySpread returns false if a topology spread rule leaves too little room in the domain
+// with vertex v for the members that keep the rule and count for it. It assumes the best
+// case: the smallest number of members in any of the rule's own domains (such as zones),
+// from which the skew is measured, gets as high as it can.
 func (b *bounds) maySpread(rule *spreadRule, depth int, v int32) bool {
 	want := int64(0)
 	for r, n := range b.total {
