@@ -226,7 +226,8 @@ func (r *poolRule) holdsWithin(sites map[int32]bool, total []int64) bool {
 	return c.divides()
 }
 
-// addGroup adds an item group of a part to a contest in which all users (roles) compete.
+// addGroup adds a group of equal items to a contest, the question whether all members of
+// the users (roles) find an item each. The group joins those that a user's members can take.
 func (c *contest) addGroup(part *poolPart, group int) {
 	for u := range c.members {
 		for t := range c.members[u].takes {
