@@ -9,8 +9,8 @@ type refusedNode struct {
 	pos  int32
 }
 
-// fitsPerStep is the number of filter calls that cost one step. Plans repeat no call, so
-// the number of nodes bounds the calls.
+// fitsPerStep is the number of filter calls that cost one step of the search budget
+// (Options.Budget). A plan asks about a role, a node and a number of members once.
 const fitsPerStep = 8
 
 // admitted returns how many of n further members of a role the filters accept on the node

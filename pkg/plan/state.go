@@ -118,8 +118,9 @@ func (s *State) Remove(name string) {
 // Len is the number of nodes.
 func (s *State) Len() int { return len(s.nodes) }
 
-// Freeze returns a Snapshot of the current state. Its cost is proportional to the changes
-// since the last call, or to the whole fabric if nodes were added, removed or moved.
+// Freeze returns a Snapshot of the current state. The snapshot shares the state's pages of
+// nodes; a later change copies the page that it writes to. Freeze lays out the whole fabric
+// again if nodes were added, removed or moved since the last call.
 func (s *State) Freeze() *Snapshot {
 	switch {
 	case s.fabric == nil:

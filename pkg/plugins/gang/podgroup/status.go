@@ -21,8 +21,9 @@ import (
 // The scheduler starts no PodGroup cycle before a group has its quorum of pods, and it
 // writes only about groups that it tried. This file reports what an incomplete group lacks.
 
-// Status returns the status to write for a PodGroup that waits for its own members or for
-// other groups of its hierarchy.
+// Status returns what the reporter writes to the pods and the owner of a PodGroup that waits
+// for its own members or for other groups of its hierarchy. It is empty, so that nothing is
+// written, for a group without waiting pods or with pods too young for a report.
 func (c *Cycle) Status(key gangs.Key) report.Status {
 	groups := c.Handle.PodGroupManager()
 	state, err := groups.PodGroupStates().Get(key.Namespace, key.Name)
