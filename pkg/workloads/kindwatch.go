@@ -128,15 +128,20 @@ func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
 	return ki, err
 }
 
-// tell reports that the gang which the object declares has changed. It also reports the
-// gang of another object that is read from this object (Kind.Reader).
+// tell reports that the gang which the object declares has changed, and the gangs that
+// missed the object: a LeaderWorkerSet does not name the gangs that read it. It also reports
+// the gang of another object that is read from this object (Kind.Reader).
 func (kw *kindWatch) tell(obj any) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj
 	}
 	it := obj.(*item)
 	key := kw.kind.Key(it.Namespace, it.Name)
-	kw.misses.remove(key)
+	for _, missed := range kw.misses.takeOf(cache.NewObjectName(it.Namespace, it.Name)) {
+		if missed != key {
+			kw.watcher.changed(missed)
+		}
+	}
 	kw.watcher.changed(key)
 	if kw.kind.Reader == nil || it.object == nil {
 		return
@@ -207,7 +212,7 @@ func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil
 	}
-	kw.misses.add(asks)
+	kw.misses.add(cache.NewObjectName(asks.Namespace, name), asks)
 
 	ki := kw.informer()
 	switch {

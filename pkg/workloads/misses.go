@@ -9,30 +9,39 @@ import (
 	"slices"
 	"sync"
 
+	"k8s.io/client-go/tools/cache"
+
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// misses are the gangs whose object was looked up and not found. A missing object has no
-// events. These gangs are therefore notified when the reason changes: when the kind is
-// installed or removed, or turns out to be unreadable.
+// misses are the gangs whose object was looked up and not found, by the object. A missing
+// object has no events, so these gangs are notified when the object appears, and when the
+// kind is installed or removed, or turns out to be unreadable.
 type misses struct {
 	mu   sync.Mutex
-	keys map[gangs.Key]struct{}
+	keys map[cache.ObjectName]map[gangs.Key]struct{}
 }
 
-func (m *misses) add(key gangs.Key) {
+// add adds a gang whose object was not found.
+func (m *misses) add(object cache.ObjectName, key gangs.Key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.keys == nil {
-		m.keys = map[gangs.Key]struct{}{}
+		m.keys = map[cache.ObjectName]map[gangs.Key]struct{}{}
 	}
-	m.keys[key] = struct{}{}
+	if m.keys[object] == nil {
+		m.keys[object] = map[gangs.Key]struct{}{}
+	}
+	m.keys[object][key] = struct{}{}
 }
 
-func (m *misses) remove(key gangs.Key) {
+// takeOf removes the gangs that missed an object, and returns them, sorted.
+func (m *misses) takeOf(object cache.ObjectName) []gangs.Key {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.keys, key)
+	keys := slices.SortedFunc(maps.Keys(m.keys[object]), compareKeys)
+	delete(m.keys, object)
+	return keys
 }
 
 // take returns all misses, sorted, and clears them. A gang whose object is still missing is
@@ -40,9 +49,15 @@ func (m *misses) remove(key gangs.Key) {
 func (m *misses) take() []gangs.Key {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	keys := slices.SortedFunc(maps.Keys(m.keys), func(a, b gangs.Key) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
+	var keys []gangs.Key
+	for _, missed := range m.keys {
+		keys = slices.AppendSeq(keys, maps.Keys(missed))
+	}
+	slices.SortFunc(keys, compareKeys)
 	m.keys = nil
 	return keys
+}
+
+func compareKeys(a, b gangs.Key) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

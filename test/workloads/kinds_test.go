@@ -64,6 +64,27 @@ func TestEveryKindIsWatchedOnceInstalled(t *testing.T) {
 	}
 }
 
+// A group of a LeaderWorkerSet is notified if the object appears after its pods: the object
+// does not name its groups.
+func TestGroupThatMissedItsObjectIsNotified(t *testing.T) {
+	kind := workloads.LeaderWorkerSet
+	c := newCluster(t)
+	c.install(harness.LooseDefinition(t, kind.Resource.GroupResource(), kind.Name, kind.Resource.Version))
+	w := c.watch("")
+	w.untilSynced()
+	group := gangs.LeaderWorkerSetKey(namespace, "vllm-0")
+	c.Until("the kind is watched", func(context.Context) string {
+		if _, err := w.LeaderWorkerSet(group, namespace, "vllm"); !errors.Is(err, gangs.ErrNotFound) {
+			return harness.Text(err)
+		}
+		return ""
+	})
+	before := w.times(group)
+	c.create(kind.Resource, harness.Decode(t, fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {namespace: %s, name: vllm}, spec: {startupPolicy: LeaderReady}}",
+		kind.Resource.GroupVersion(), kind.Name, namespace)))
+	c.Eventually("the watcher reports the group", func() bool { return w.times(group) > before })
+}
+
 // readMinimum returns the minimum that the object declares. A LeaderWorkerSet declares
 // it on its pods, not on the object.
 func readMinimum(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
