@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -93,22 +94,15 @@ func writeMember(template, name, gang string, members int) error {
 	if err := yaml.Unmarshal(text, &pod); err != nil {
 		return fmt.Errorf("%s: %w", template, err)
 	}
-	metadata := child(pod, "metadata")
-	child(metadata, "labels")[gangs.GangNameLabel] = gang
-	child(metadata, "annotations")[gangs.GangMinAnnotation] = strconv.Itoa(members)
+	if err := unstructured.SetNestedField(pod, gang, "metadata", "labels", gangs.GangNameLabel); err != nil {
+		return err
+	}
+	if err := unstructured.SetNestedField(pod, strconv.Itoa(members), "metadata", "annotations", gangs.GangMinAnnotation); err != nil {
+		return err
+	}
 	text, err = yaml.Marshal(pod)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(name, text, 0o600)
-}
-
-// child returns an object's field that is an object, and creates it if it is absent.
-func child(object map[string]any, name string) map[string]any {
-	if found, ok := object[name].(map[string]any); ok {
-		return found
-	}
-	created := map[string]any{}
-	object[name] = created
-	return created
 }
