@@ -137,7 +137,7 @@ func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, ans
 	t.putMembers(g, done)
 	declared, readiness := g.readPodGroup()
 	g.quorumReady = readiness.Waiting == ""
-	g.refusal = &refusal{message: answer.Refusal, at: now}
+	g.refusal = &refusal{message: answer.Refusal, at: now, heldBack: answer.HeldBack}
 	if answer.Searched {
 		g.retry.forgetPlans()
 	}

@@ -41,6 +41,8 @@ type refusal struct {
 	at      time.Time
 	// to is the member in whose cycle the gang was refused, "" for none.
 	to types.UID
+	// heldBack is true if the gang has room, but only on nodes reserved for another gang.
+	heldBack bool
 	// stale is true if members came, left or changed after the refusal.
 	stale bool
 	// judged is the ID of the last event that RetryOthers found to help no member.

@@ -22,6 +22,9 @@ type Status struct {
 	// Incomplete is true if members are missing or not ready, or the declaration has an
 	// error. More nodes would not help such a gang.
 	Incomplete bool
+	// HeldBack is true if the gang has room, but only on nodes reserved for another gang.
+	// The other gang needs nodes; this one waits for its turn.
+	HeldBack bool
 	// Problem is true if the sentence is about a mistake in the declaration or the members.
 	Problem bool
 	Gang    gangs.Gang
@@ -52,12 +55,13 @@ func (t *Tracker) Status(key gangs.Key) Status {
 		status.Incomplete = true
 		status.Sentence = "waiting for " + key.String() + ", which " + lookupReason(lookup)
 	case err != nil:
+		status.Incomplete, status.Problem = true, true
 		status.Sentence = err.Error()
 	case !g.schedulable(readiness):
 		status.Incomplete, status.Problem = true, readiness.Problem != ""
 		status.Sentence = cmp.Or(readiness.Problem, g.evictingSentence(), readiness.Waiting)
 	case g.refusal != nil:
-		status.Sentence, status.RefusedSince = g.refusal.message, g.retry.since
+		status.Sentence, status.RefusedSince, status.HeldBack = g.refusal.message, g.retry.since, g.refusal.heldBack
 	}
 	return status
 }

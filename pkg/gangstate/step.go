@@ -226,6 +226,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		effects := Effects{Key: key}
 		addition := t.resolveWhatIf(g, question, answer, now, &effects)
 		step := t.refuseInCycle(g, answer.Refusal+addition, uid, now, effects)
+		g.refusal.heldBack = answer.HeldBack
 		step.Effects.RetryAfter = g.retryOutdated(question.Began, question.changes, now)
 		return step
 	}

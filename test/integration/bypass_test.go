@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -55,6 +58,10 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 		})
 		return held == 1
 	})
+	e.Eventually("autoscalers add no node for the gang that is held back", func() bool { return e.reasonsAre(last, report.ReasonWaitingForGang) })
+	if !e.reasonsAre(groupLabel+"=large", corev1.PodReasonUnschedulable) {
+		e.Errorf("the gang with reserved nodes, which has no room, must have the reason %s", corev1.PodReasonUnschedulable)
+	}
 	e.createPods(newPod("plain", asking("8", "1Gi"))) // a pod in no gang is not held back
 	e.Eventually("a pod without a gang is placed", func() bool { return e.podHasNode("plain") })
 	t.Logf("%d small gangs came after the large one", small)

@@ -29,8 +29,8 @@ const (
 )
 
 // ReasonWaitingForGang is the reason of the PodScheduled condition of a member whose gang is
-// incomplete. Autoscalers add nodes for pods with the reason Unschedulable, which members of
-// a gang without room have.
+// incomplete, or held back because its nodes are reserved for another gang. Autoscalers add
+// nodes for pods with the reason Unschedulable, which members of a gang without room have.
 const ReasonWaitingForGang = "WaitingForGang"
 
 // Status is the content of the report on a gang.

@@ -61,8 +61,8 @@ func (r *Reporter) onOwnerAnew(ctx context.Context, owner v1.ObjectReference, se
 // message.
 func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, of *Status) error {
 	status := pod.Status.DeepCopy()
-	before, sentence, mistake := waitReason(status), of.Sentence, gangs.MetadataMistake(pod)
-	if strings.Contains(before, sentence) && strings.Contains(before, mistake) {
+	before, sentence, mistake := waitCondition(status), of.Sentence, gangs.MetadataMistake(pod)
+	if before.Reason == reasonOf(of) && strings.Contains(before.Message, sentence) && strings.Contains(before.Message, mistake) {
 		return nil
 	}
 	sentence = withMistake(withMistake(sentence, mistake), of.Gang.MetadataMistake())
@@ -83,7 +83,7 @@ func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, of *Status) error {
 	if err != nil {
 		return fmt.Errorf("writing the condition of pod %s: %w", klog.KObj(pod), err)
 	}
-	if sameWords(before, sentence) {
+	if sameWords(before.Message, sentence) {
 		return nil
 	}
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, reasonScheduling, "Scheduling", "%s", gangs.Note(sentence))
@@ -92,7 +92,7 @@ func (r *Reporter) onPod(ctx context.Context, pod *v1.Pod, of *Status) error {
 
 // reasonOf returns the reason of the conditions of a gang's waiting members.
 func reasonOf(status *Status) string {
-	if status.Incomplete {
+	if status.Incomplete || status.HeldBack {
 		return ReasonWaitingForGang
 	}
 	return v1.PodReasonUnschedulable
@@ -101,17 +101,17 @@ func reasonOf(status *Status) string {
 // hasReason reports whether the pod's PodScheduled condition has a reason for waiting,
 // current or outdated.
 func hasReason(pod *v1.Pod) bool {
-	return waitReason(&pod.Status) != ""
+	return waitCondition(&pod.Status).Message != ""
 }
 
-// waitReason returns the message of the pod's PodScheduled condition, "" if the condition
-// is not False. The scheduler may have put its own text around the reporter's sentence.
-func waitReason(status *v1.PodStatus) string {
+// waitCondition returns the pod's PodScheduled condition, an empty one if the condition is
+// not False. The scheduler may have put its own text around the reporter's sentence.
+func waitCondition(status *v1.PodStatus) v1.PodCondition {
 	_, condition := podutil.GetPodCondition(status, v1.PodScheduled)
 	if condition == nil || condition.Status != v1.ConditionFalse {
-		return ""
+		return v1.PodCondition{}
 	}
-	return condition.Message
+	return *condition
 }
 
 // onPodGroup writes the sentence as the PodGroup's condition. The scheduler writes that
