@@ -50,15 +50,16 @@ type partKey struct {
 	// volumes identifies what the member's volumes ask of a node. claims identifies what
 	// the resource claims that the member names ask for.
 	volumes, claims string
-	// held has a bit for each of the gang's podTerms that the member has, terms a bit for
-	// each that matches the member's labels.
+	// held has a bit for each affinity, anti-affinity or spread term of the gang that the
+	// member has, terms a bit for each that matches the member's labels.
 	held, terms uint64
-	// running identifies the terms of running pods that match the member's labels.
+	// running identifies the anti-affinity terms of running pods that match the member's
+	// labels.
 	running string
 }
 
-// rolesOf returns the gang's roles that have members, in the planner's types. inner has
-// the name of the planner's group for each group of the gang.
+// rolesOf returns the gang's roles that have members, in the planner's types. inner has,
+// by name of a group of the gang, the name of the planner's group for the roles in it.
 func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 	var roles []roleInput
 	for _, declared := range declaredRoles(request) {

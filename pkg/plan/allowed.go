@@ -57,8 +57,8 @@ func (p *problem) slotsAt(role int, pos int32) int32 {
 // members do not tell the nodes at positions a and b apart.
 func (p *problem) alike(a, b int32) bool { return p.marks[a] == p.marks[b] }
 
-// allowedSums returns, by depth in the tree and vertex, how many members of a role fit on
-// those nodes of the vertex that Role.Nodes allows.
+// allowedSums returns, by depth and vertex of the tree of domains, how many members of a
+// role fit on those nodes of the vertex that Role.Nodes allows.
 func (p *problem) allowedSums(role int) [][]int64 {
 	r, f := &p.roles[role], p.snap.fabric
 	sums := make([][]int64, len(r.roll.sum))

@@ -48,7 +48,8 @@ type fitsCall struct {
 	already int
 }
 
-// planAlternatives plans a checked gang of which some roles have alternative needs.
+// planAlternatives plans a gang without faults of which some roles have alternative
+// needs.
 func planAlternatives(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	search := divisionSearch{
 		snap: s, gang: g, fits: fits, choosers: g.choosers(), options: o, budget: o.Budget,
@@ -181,7 +182,7 @@ func (s *divisionSearch) descending() bool {
 }
 
 // within returns true if a member with need a of a role fits wherever a member with need
-// b fits. a and b are indices in chooser.needs. False means unknown.
+// b fits. a and b are indices in chooser.needs. False may also mean that this is unknown.
 func (s *divisionSearch) within(c *chooser, a, b int) bool {
 	x, y := s.gang.Roles[c.needs[a]], s.gang.Roles[c.needs[b]]
 	if s.gang.apartOnNodes(c.spec.Name) {

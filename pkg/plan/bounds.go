@@ -42,8 +42,8 @@ func (b *bounds) addDemand() {
 }
 
 // mayHold returns false if counts prove that the domain with vertex v cannot hold the
-// quorum: too few slots for a role, too little of a resource or of devices for all roles
-// together, or too little room by spread rules or pools.
+// quorum: room for too few members of a role, too little of a resource or of devices for
+// all roles together, or too little room by spread rules or pools.
 func (b *bounds) mayHold(depth int, v int32) bool {
 	for r, n := range b.total {
 		if n > 0 && b.partial.sum(r, depth, v) < n {

@@ -70,8 +70,8 @@ func (p *problem) usesNewNodes(role int) bool {
 }
 
 // repair returns the smallest amount of a single resource or device kind with which one
-// node of the domain would hold all missing members, and this node. The node must hold
-// them if it is empty.
+// node of the domain would hold all missing members, and this node. Nodes that could not
+// hold them even if empty do not count.
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
 	lo, hi := pp.f.span(depth, v)

@@ -9,10 +9,10 @@ import (
 )
 
 // compact frees nodes: it moves all members of a batch on one node to other nodes of the
-// batch. Filling domain by domain may leave room on the last node for the members of an
-// earlier, smaller node. A move uses no further node. It therefore breaks no rule and
-// raises no cost term. Batches of slices do not move, nor members that take items of a
-// pool: together they may find too few items on the other nodes.
+// batch. Filling domain by domain may leave room on the last node for all members of an
+// earlier node. A move uses no further node. It therefore breaks no rule and raises no
+// cost term. Batches of slices do not move, nor members that take items of a pool:
+// together they may find too few items on the other nodes.
 func (pp *partial) compact() {
 	for i := range pp.p.batches {
 		if x := &pp.p.batches[i]; !x.sliced && !pp.p.roles[x.role].pooled {

@@ -6,7 +6,7 @@ package plan
 import "math/bits"
 
 // fill puts up to want members of a batch into the domain with vertex v and returns the
-// number placed. It begins to use as few domains as possible at each depth.
+// number placed. At each depth it uses as few unused domains as possible.
 func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	if depth > pp.f.levels {
 		return pp.fillNode(batch, v, want, int64(pp.slots(pp.p.batches[batch].role, v)))

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// orderFiller puts the members of several batches on nodes one after the other, each where
-// the rules between members accept it with the members before it. The log of the partial
-// placement then is an order that keeps these rules. A batch without an accepted node waits
-// for the members of other batches.
+// orderFiller puts the members of several batches on nodes one after the other, each
+// where the rules between members accept it with the members before it. The log of the
+// partial placement (its places in the order of the search) then is an order that keeps
+// these rules. If no node accepts a batch now, the members of other batches come first.
 type orderFiller struct {
 	partial *partial
 	homes   []batchHome
@@ -256,9 +256,9 @@ func (s *orderFiller) choice(h *batchHome, pos int32) nodeChoice {
 	return x
 }
 
-// before reports whether node x is better than y: fewer members in its spread domains, a
-// finer domain in use, paired devices, a node in use, and last the room that fits want
-// members best.
+// before reports whether node x is better than y. It compares, in this order: fewer
+// members in the node's spread domains, a finer domain in use around the node, paired
+// devices, a node in use, and room that is closest to want members.
 func (x *nodeChoice) before(y *nodeChoice, want int64) bool {
 	switch {
 	case x.load != y.load:

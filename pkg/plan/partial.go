@@ -36,7 +36,8 @@ type partial struct {
 	// apart counts the members in the domains of each AntiAffinity rule.
 	apart apartCounts
 	// order counts the members for the Spread and Affinity rules, which depend on the
-	// order of members. The log is one order, and not always one that the rules accept.
+	// order of members. The log (all places in the order of put) is one order, but not
+	// always one that the rules accept.
 	order orderCounts
 	// pools counts the members that take items of each pool.
 	pools poolCounts
