@@ -43,7 +43,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	}, nil
 }
 
-// open updates the device counts and reads the ResourceSlices for the cycle.
+// open updates the counts of free devices and reads the ResourceSlices for the cycle.
 func (d *DRAAware) open(c *cycle) error {
 	if err := d.devices.Sync(); err != nil {
 		return fmt.Errorf("counting devices: %w", err)

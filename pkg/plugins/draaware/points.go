@@ -24,8 +24,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// New makes the plugin and sets the profile's device counts. The in-tree DynamicResources
-// plugin must be off in the same profile: both index pods under one name.
+// New makes the plugin and sets the profile's counts of free devices. The in-tree
+// DynamicResources plugin must be off in the same profile: both index pods under one
+// name.
 func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeDRAAwareArgs(obj)
 	if err != nil {
@@ -112,8 +113,8 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	return result, status
 }
 
-// Filter refuses the node if the device counts show a shortage. Otherwise the in-tree
-// plugin allocates from the reordered devices.
+// Filter refuses the node if the counts of free devices show a shortage. Otherwise the
+// in-tree plugin allocates from the reordered devices.
 func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	if c := cycleOf(state); c != nil {
 		if refusal := c.inspectNode(info).refusal; refusal != "" {
