@@ -44,7 +44,7 @@ type Devices struct {
 	named map[types.UID]types.NamespacedName
 }
 
-// NewDevices returns device counts read from the manager.
+// NewDevices returns device counts that are read from the scheduler's DRA manager.
 func NewDevices(manager fwk.SharedDRAManager) *Devices {
 	return &Devices{
 		manager: manager, inventory: devices.New(devices.DefaultOptions()),

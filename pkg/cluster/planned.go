@@ -16,8 +16,8 @@ type Planned struct {
 	// Rail is the index of the alignment unit to allocate devices from, because other
 	// members of the gang use the same unit. It is -1 if any unit will do.
 	Rail int
-	// Subrequests are those that the plan chose for the pod's claims, "" if the allocator
-	// chooses.
+	// Subrequests are the alternatives (firstAvailable) that the plan chose in the pod's
+	// claims, "" if the allocator chooses.
 	Subrequests gangs.Subrequests
 	// Gang identifies the pod's gang, "" if the pod is in no gang.
 	Gang string

@@ -17,7 +17,7 @@ import (
 // JobSource is the Key.Source of gangs that are the pods of a Job.
 const JobSource = "job"
 
-// The values of GangAnnotation.
+// The values of GangAnnotation, with which a Job requests that its pods are a gang.
 const (
 	gangAsked   = "true"
 	gangRefused = "false"

@@ -7,7 +7,7 @@ package gangs
 const AnnotationPrefix = "dovetail.dev/"
 
 // The annotations with a topology constraint, on a declaring object or a pod. Their value
-// is the name of a level of TopologyArgs.
+// is the name of a network level that the plugin arguments (TopologyArgs) list.
 const (
 	RequiredAnnotation  = AnnotationPrefix + "topology-required"
 	PreferredAnnotation = AnnotationPrefix + "topology-preferred"
@@ -28,10 +28,10 @@ const (
 	GangMinAnnotation = AnnotationPrefix + "gang-min"
 )
 
-// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of an inferred gang.
-// It must have the value "true" on every pod template of a RayCluster or a JobSet. It is on
-// pod templates because admission puts the name of the group on the pods, and sees only the
-// pod.
+// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of an inferred
+// gang. It must have the value "true" on every pod template of a RayCluster or a JobSet.
+// It is on pod templates because an admission policy puts the name of the group on the
+// pods, and the policy sees only the pod.
 const MakePodGroupLabel = AnnotationPrefix + "native-gang"
 
 // scheduleLabel makes an admission policy set spec.schedulerName. See

@@ -106,8 +106,8 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 }
 
 // DeclarationChanged makes the tracker read the declaration of a gang again, and drops
-// the gang's refusal. An attempt fails if it was planned for the old declaration and the
-// quorum has not reserved yet.
+// the gang's refusal. The gang's attempt (the execution of a plan) fails if it was
+// planned for the old declaration and the quorum has not reserved yet.
 func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -141,9 +141,9 @@ func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	return effects
 }
 
-// releaseStrangers removes the members that no source puts into the gang any more: their
-// owner was unknown at first, and then turned out to declare no gang. It returns those
-// that wait for a node. They are scheduled as pods without a gang.
+// releaseStrangers removes the members that are not in the gang any more: their owner was
+// unknown at first, and then turned out to declare no gang. It returns those that wait
+// for a node. They are scheduled as pods without a gang.
 func (t *Tracker) releaseStrangers(g *Gang) []*v1.Pod {
 	if g.attempt != nil {
 		return nil

@@ -22,7 +22,8 @@ const (
 	Reserving
 	// Binding means that the quorum has reserved. Every planned member may bind.
 	Binding
-	// Releasing means that the attempt failed. Members that reserved release their nodes.
+	// Releasing means that the execution of a plan failed. Members that reserved nodes
+	// release them.
 	Releasing
 	// Evicting means that the gang lost members and has no room for new ones. The remaining
 	// members are being evicted.

@@ -114,7 +114,8 @@ func (t *Tracker) gangOf(m gangs.Member) *Gang {
 	return g
 }
 
-// belongs reports whether the sources currently put the pod into the gang with this key.
+// belongs reports whether the pod is now in the gang with this key, by the sources (the
+// ways to declare a gang).
 func (t *Tracker) belongs(key gangs.Key, pod *v1.Pod) bool {
 	now, ok := t.options.Sources.Key(pod)
 	return ok && now == key

@@ -21,8 +21,8 @@ var CoschedulingGroup = Kind{
 	},
 }
 
-// CoschedulingGroup returns the scheduler-plugins PodGroup of that name; see
-// gangs.CoschedulingGroups. The object is shared and must not be changed.
+// CoschedulingGroup implements gangs.CoschedulingGroups. It returns the scheduler-plugins
+// PodGroup of that name, which is shared and must not be changed.
 func (w *Watcher) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
 	return lookup[*schedv1alpha1.PodGroup](w, CoschedulingGroup, gangs.CoschedulingKey(namespace, name), name)
 }

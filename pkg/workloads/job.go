@@ -21,7 +21,7 @@ var Job = Kind{
 	Reader:   func(object any) (gangs.Key, bool) { return gangs.JobSetOfJob(object.(*batchv1.Job)) },
 }
 
-// Job returns the Job of that name; see gangs.Jobs. The object is shared and must
+// Job implements gangs.Jobs. It returns the Job of that name, which is shared and must
 // not be changed.
 func (w *Watcher) Job(namespace, name string) (*batchv1.Job, error) {
 	return lookup[*batchv1.Job](w, Job, gangs.JobKey(namespace, name), name)

@@ -20,7 +20,7 @@ var JobSet = Kind{
 	Trim:     trimJobSet,
 }
 
-// JobSet returns the JobSet of that name; see gangs.JobSets. The object is shared
+// JobSet implements gangs.JobSets. It returns the JobSet of that name, which is shared
 // and must not be changed.
 func (w *Watcher) JobSet(namespace, name string) (*gangs.JobSet, error) {
 	return lookup[*gangs.JobSet](w, JobSet, gangs.JobSetKey(namespace, name), name)

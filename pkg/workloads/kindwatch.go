@@ -128,9 +128,10 @@ func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
 	return ki, err
 }
 
-// tell reports that the gang which the object declares has changed, and the gangs that
-// missed the object: a LeaderWorkerSet does not name the gangs that read it. It also reports
-// the gang of another object that is read from this object (Kind.Reader).
+// tell reports that the gang which the object declares has changed. It also reports the
+// gangs whose lookups did not find the object: a LeaderWorkerSet does not name the gangs
+// that read it. It also reports the gang of another object that is read from this object
+// (Kind.Reader).
 func (kw *kindWatch) tell(obj any) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj

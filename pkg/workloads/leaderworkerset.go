@@ -19,8 +19,9 @@ var LeaderWorkerSet = Kind{
 	Trim:     trimLeaderWorkerSet,
 }
 
-// LeaderWorkerSet returns the LeaderWorkerSet of that name; see
-// gangs.LeaderWorkerSets. The object is shared and must not be changed.
+// LeaderWorkerSet implements gangs.LeaderWorkerSets. It returns the LeaderWorkerSet of
+// that name, which is shared and must not be changed. If there is none, the gang with key
+// asks is notified when one appears.
 func (w *Watcher) LeaderWorkerSet(asks gangs.Key, namespace, name string) (*gangs.LeaderWorkerSet, error) {
 	asks.Namespace = namespace
 	return lookup[*gangs.LeaderWorkerSet](w, LeaderWorkerSet, asks, name)

@@ -19,8 +19,8 @@ var PodGroup = Kind{
 	Trim:     trimSchedulingGroup,
 }
 
-// PodGroup returns the scheduling.k8s.io PodGroup of that name; see
-// gangs.PodGroups. The object is shared and must not be changed.
+// PodGroup implements gangs.PodGroups. It returns the scheduling.k8s.io PodGroup of that
+// name, which is shared and must not be changed.
 func (w *Watcher) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
 	return lookup[*schedulingv1beta1.PodGroup](w, PodGroup, gangs.PodGroupKey(namespace, name), name)
 }

@@ -20,8 +20,8 @@ var VolcanoPodGroup = Kind{
 	},
 }
 
-// VolcanoPodGroup returns the Volcano PodGroup of that name; see
-// gangs.VolcanoPodGroups. The object is shared and must not be changed.
+// VolcanoPodGroup implements gangs.VolcanoPodGroups. It returns the Volcano PodGroup of
+// that name, which is shared and must not be changed.
 func (w *Watcher) VolcanoPodGroup(namespace, name string) (*gangs.VolcanoPodGroup, error) {
 	return lookup[*gangs.VolcanoPodGroup](w, VolcanoPodGroup, gangs.VolcanoKey(namespace, name), name)
 }
