@@ -17,8 +17,8 @@ import (
 type podLimit struct {
 	key  string
 	name string
-	// all is the query of a request for all devices of a node that satisfy the query,
-	// otherwise nil.
+	// all is the query (what a request demands of a device) of a request for all devices
+	// of a node that satisfy the query, otherwise nil.
 	all *deviceQuery
 	// times is the number of equal matchAttribute constraints, over different requests,
 	// that the limit stands for. Each needs devices of its own.

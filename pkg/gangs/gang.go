@@ -60,7 +60,7 @@ type Gang struct {
 	// UID is the UID of the declaring object. It is empty for a gang declared by its pods
 	// alone.
 	UID types.UID
-	// Min is the number of members in the quorum.
+	// Min is the number of members in the quorum: those that must start together.
 	Min int
 	// MinField names the field that Min was read from. It is empty if Min comes from
 	// several fields.

@@ -22,7 +22,7 @@ const AlignmentAnnotation = AnnotationPrefix + "device-alignment"
 const GangAnnotation = AnnotationPrefix + "gang"
 
 // The label that names a pod's gang, and the annotation with the number of members in its
-// quorum. They work for pods of any controller.
+// quorum (those that must start together). They work for pods of any controller.
 const (
 	GangNameLabel     = AnnotationPrefix + "gang-name"
 	GangMinAnnotation = AnnotationPrefix + "gang-min"

@@ -24,9 +24,10 @@ func podsGang(key Key, members []Member) Gang {
 	return g
 }
 
-// countedGang returns a gang whose pods carry the size of its quorum in an annotation. Pods
-// with different values are a Problem: any choice between them would depend on the order in
-// which the pods were created.
+// countedGang returns a gang whose pods carry the size of its quorum (the members that
+// must start together) in an annotation. Pods with different values are an error
+// (Gang.Problem): any choice between them would depend on the order in which the pods
+// were created.
 func countedGang(key Key, members []Member, annotation string) Gang {
 	g := podsGang(key, members)
 	g.MinField = "annotation " + annotation
@@ -56,7 +57,8 @@ func countedGang(key Key, members []Member, annotation string) Gang {
 	return g
 }
 
-// liveByName returns the live members of the gang, sorted by pod name.
+// liveByName returns the live members of the gang (neither failed nor being deleted),
+// sorted by pod name.
 func liveByName(g Gang, members []Member) []Member {
 	var live []Member
 	for _, m := range members {

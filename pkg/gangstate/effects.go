@@ -12,8 +12,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Effects are the actions that the scheduler must take after a change of state. The caller
-// applies them after the tracker has released its lock. The zero value has no action.
+// Effects are the actions that the scheduler must take after a change of state. The
+// caller applies them after the tracker, which holds the states of all gangs, has
+// released its lock. The zero value has no action.
 type Effects struct {
 	// Key is the gang of the effects. It is the zero key if they concern several gangs.
 	Key gangs.Key

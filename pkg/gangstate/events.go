@@ -11,8 +11,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Upsert records a new or changed pod. It activates the members if the pod completes their
-// quorum.
+// Upsert records a new or changed pod. It activates the members if the pod completes
+// their quorum (the members that must start together).
 func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	key, ok := t.options.Sources.Key(pod)
 	if !ok && gangs.InPodGroup(pod) {
@@ -105,9 +105,10 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	return effects
 }
 
-// DeclarationChanged makes the tracker read the declaration of a gang again, and drops
-// the gang's refusal. The gang's attempt (the execution of a plan) fails if it was
-// planned for the old declaration and the quorum has not reserved yet.
+// DeclarationChanged makes the tracker read the declaration of a gang (such as a JobSet)
+// again, and drops the gang's refusal: the result that it cannot be placed. The gang's
+// attempt (the execution of a plan) fails if it was planned for the old declaration and
+// the quorum has not reserved yet.
 func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,8 +12,8 @@ type Phase int
 const (
 	// Incomplete means that members are missing or not ready, or the declaration has a problem.
 	Incomplete Phase = iota
-	// Ready means that the quorum exists and is not planned yet, or that members may join a
-	// gang that runs.
+	// Ready means that the quorum (the members that must start together) exists and is not
+	// planned yet, or that members may join a gang that runs.
 	Ready
 	// Refused means that the last plan found no room. The gang backs off.
 	Refused

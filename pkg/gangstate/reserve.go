@@ -30,8 +30,8 @@ func (t *Tracker) noteBypass(g *Gang, now time.Time) {
 }
 
 // reserving returns the gang for which nodes are reserved, or nil. A reservation has no
-// effect while the quorum of its gang is not ready, for example because the gang lost
-// members.
+// effect while the quorum (the members that must start together) of its gang is not
+// ready, for example because the gang lost members.
 func (t *Tracker) reserving() *Gang {
 	holder := t.holder
 	if holder == nil || t.gangs[holder.key] != holder || len(holder.reservation.nodes) == 0 || !holder.quorumReady {

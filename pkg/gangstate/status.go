@@ -19,8 +19,8 @@ type Status struct {
 	Phase Phase
 	// Sentence explains why the gang waits. It is "" if the gang does not wait.
 	Sentence string
-	// Incomplete is true if members are missing or not ready, or the declaration has an
-	// error. More nodes would not help such a gang.
+	// Incomplete is true if members are missing or not ready, or the gang's declaration
+	// has an error. More nodes would not help such a gang.
 	Incomplete bool
 	// Problem is true if the sentence is about a mistake in the declaration or the members.
 	Problem bool

@@ -77,9 +77,9 @@ func New(options Options) *Tracker {
 	}
 }
 
-// settle removes a completed attempt, whose members are all bound, and a gang without
-// members. It keeps a gang whose attempt is Releasing, because its members have not
-// released their nodes yet. Every change calls it at the end.
+// settle removes a completed attempt (an executed plan), whose members are all bound, and
+// a gang without members. It keeps a gang whose attempt is Releasing, because its members
+// have not released their nodes yet. Every change calls it at the end.
 func (t *Tracker) settle(g *Gang) {
 	if g.attempt != nil && g.attempt.over() {
 		g.attempt = nil
