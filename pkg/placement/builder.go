@@ -58,8 +58,9 @@ type builder struct {
 }
 
 // build converts a request to the planner's types. It returns a sentence if the gang's
-// alignment, or what a member needs, cannot be understood. repelling are at least the nodes
-// with pods that have required anti-affinity.
+// alignment (how close GPUs and NICs must be to each other), or what a member needs,
+// cannot be understood. repelling are at least the nodes with pods that have required
+// anti-affinity.
 func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.NodeInfo, volumes Volumes) (*planInput, string) {
 	key := request.Gang.Key
 	alignment, err := gangs.ParseAlignment(request.Gang.Topology.Alignment, key.String())

@@ -34,7 +34,8 @@ type dryRuns struct {
 // the planner.
 type dryRun struct {
 	pod *v1.Pod
-	// gang, alignment and subrequests are values that this project's plugins read in the
+	// gang (its key), alignment (how close GPUs and NICs must be) and subrequests (the
+	// chosen alternatives of requests) are values that this project's plugins read in the
 	// cycle state.
 	gang        string
 	alignment   gangs.Alignment

@@ -156,10 +156,10 @@ func (w *ruleWriter) partition(name, key string, has func(*v1.Node) bool) string
 	return name
 }
 
-// withoutKnown returns the sample pod of a role without the affinity and spread
-// constraints that the planner's rules cover. The stock filters get this pod: they would
-// compare the constraints with the cluster as it is, without the members that the plan
-// places before.
+// withoutKnown returns the sample pod of a role (the pod that represents it) without the
+// affinity and spread constraints that the planner's rules cover. The stock filters get
+// this pod: they would compare the constraints with the cluster as it is, without the
+// members that the plan places before.
 func (t *podTerms) withoutKnown(role *roleInput) *v1.Pod {
 	pod := role.sample
 	if role.key.held == 0 {

@@ -44,7 +44,7 @@ func Plannable(pod *v1.Pod) bool {
 // node on which the pod breaks up the fewest free resources. It returns "" to leave the
 // pod to the ordinary cycle: the pod needs no devices, its requests have alternatives
 // (firstAvailable), or the plan found no node. Callers must check Plannable first.
-// PlaceSingle does not use reserved nodes.
+// PlaceSingle does not use nodes reserved for a gang.
 func (p *Placer) PlaceSingle(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo, reserved map[string]bool, holds []gangs.Hold) (string, error) {
 	cache, err := p.profile.Cache()
 	if err != nil {

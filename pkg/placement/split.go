@@ -52,7 +52,8 @@ type splitter struct {
 
 // splitRoles returns the roles, with each role whose members differ split into several,
 // its parts. A role is not split if its members share claims (these are planned for the
-// role as a whole) or if a further group would count in the role's group.
+// role as a whole) or if a further group (a gang inside the gang) would count in the
+// role's group.
 func (s *splitter) splitRoles(roles []roleInput, shared sets.Set[string]) []roleInput {
 	var split []roleInput
 	for i := range roles {

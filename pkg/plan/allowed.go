@@ -43,8 +43,8 @@ func (p *problem) mark(pos int32, words ...int64) {
 	p.marks[pos] ^= uint64(mark)
 }
 
-// slotsAt returns how many members of a role fit on the node at pos, by counts, while no
-// member of the gang is there.
+// slotsAt returns how many members of a role fit on the node at pos, by counts of
+// resources and devices, while no member of the gang is there.
 func (p *problem) slotsAt(role int, pos int32) int32 {
 	r := &p.roles[role]
 	if r.limited && !r.only[pos] {

@@ -60,7 +60,7 @@ func (p *problem) newNode(pp *partial, role int) (most int64, like string) {
 
 // usesNewNodes reports whether nodes that join the cluster may help a role: the role may
 // use them, no rule keeps its members out of whole domains, and its members take no item
-// of a pool.
+// of a pool (items that exist once).
 func (p *problem) usesNewNodes(role int) bool {
 	r := &p.roles[role]
 	if r.ordered() || r.pooled || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {

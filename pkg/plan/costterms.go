@@ -17,7 +17,8 @@ package plan
 //                  level up (fewer slots leave less room behind)
 // room node        the leading role's slots on the used nodes, if several are used
 
-// terms has the names of all terms of a cost vector, for the levels of a Layout.
+// terms has the names of all terms of a cost vector, for the levels of a Layout (the list
+// of the fabric's levels).
 type terms struct {
 	// depths has the depth of the level of each term "domains LEVEL", in the order of the
 	// terms.

@@ -85,8 +85,8 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	return sum >= p.gang.Groups[i].Min
 }
 
-// extrasFiller places as many members of one batch after the other as have room. It does
-// not backtrack.
+// extrasFiller places as many members of one batch (members of one role that are placed
+// together) after the other as have room. It does not backtrack.
 type extrasFiller struct{ c *construct }
 
 func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {

@@ -26,8 +26,8 @@ type partial struct {
 	// opened has, by depth 0..levels and vertex, the number of nodes in the vertex that
 	// hold members of the gang.
 	opened [][]int32
-	// crossed counts the used vertices of each depth 0..levels+1. room is how many
-	// members of the leading role (the role with the fewest slots in the fabric) fit in
+	// crossed counts the used vertices of each depth 0..levels+1. room is how many members
+	// of the leading role (the role of which the fewest members fit in the fabric) fit in
 	// these vertices.
 	crossed, room []int64
 	unpaired      int64
@@ -58,8 +58,9 @@ type perRole struct {
 	slots int32 // number of further members of the role that fit on the node
 }
 
-// place says that the node at pos holds n members of a batch, of one slice (a run of
-// members that belong together) if the batch has slices.
+// place says that the node at pos holds n members of a batch (members of one role that
+// are placed together), of one slice (a run of members that belong together) if the batch
+// has slices.
 type place struct {
 	batch, slice, pos, n int32
 }
@@ -125,8 +126,8 @@ func (pp *partial) touch(pos int32) int {
 	return len(pp.uses) - 1
 }
 
-// slots returns how many more members of a role the node at pos holds, by counts and by
-// rules between members.
+// slots returns how many more members of a role the node at pos holds, by counts of
+// resources and devices and by rules between members.
 func (pp *partial) slots(role int, pos int32) int32 {
 	slots, r := pp.slotsByCount(role, pos), &pp.p.roles[role]
 	if slots > 0 && r.ruled() {

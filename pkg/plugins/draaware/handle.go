@@ -210,9 +210,9 @@ func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 	return false
 }
 
-// GatherAllocatedState returns the devices in use at the start of the current call's cycle.
-// For a planned pod, these are only the devices its node can use. The allocator only reads
-// it.
+// GatherAllocatedState returns the devices in use at the start of the current call's
+// cycle. For a pod with a planned node, these are only the devices that this node can
+// use. The allocator only reads it.
 func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 	if c := t.innerCalls.current().cycle; c != nil {
 		return c.taken, nil

@@ -134,11 +134,12 @@ func (d *DRAAware) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, 
 	return nil
 }
 
-// wishWeight ranks the order of a claim's firstAvailable alternatives above alignment.
+// wishWeight ranks the order of a claim's firstAvailable alternatives above the alignment
+// of GPUs with NICs.
 const wishWeight = fwk.MaxScore + 1
 
-// Score rates how well the node can align the pod's devices. The in-tree plugin's score of
-// alternatives comes first.
+// Score rates how close to each other the node's GPUs and NICs for the pod can be (their
+// alignment). The in-tree plugin's score of alternatives comes first.
 func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
 	c := d.scoring.Load()
 	if c == nil || c.pod != pod.UID {

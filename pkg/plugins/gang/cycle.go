@@ -218,8 +218,8 @@ func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, n
 	}
 }
 
-// Permit makes a member wait for the quorum. The member that completes the quorum lets all
-// members bind.
+// Permit makes a member wait for the quorum, the members that must start together. The
+// member that completes the quorum lets all members bind.
 func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	skipNomination(state, pod, node)
 	if g.podGroups != nil && gangs.InPodGroup(pod) {

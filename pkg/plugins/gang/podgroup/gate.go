@@ -14,7 +14,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Gate keeps the members of a PodGroup out of the queue until the group has its quorum.
+// Gate keeps the members of a PodGroup out of the queue until the group has its quorum
+// (the members that must start together).
 type Gate struct {
 	quorum quorum
 	groups groupReader

@@ -90,8 +90,8 @@ func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, 
 	return fwk.Unschedulable, addition, nil
 }
 
-// lookElsewhere answers the tracker's questions about a group without room: whether it fits
-// elsewhere, and which nodes to reserve.
+// lookElsewhere answers the questions about a group without room that the tracker of the
+// gangs' states asks: whether it fits elsewhere, and which nodes to reserve.
 func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question, p *cyclePlan) (err error) {
 	if question.Lost != nil && question.Lost.Search {
 		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, p.nodes)
