@@ -168,7 +168,8 @@ func (d *Devices) followClaim(uid types.UID, n claimNews) bool {
 // state while claims change.
 const gatherTries = 100
 
-// readAll reads all slices and all allocations. Queued changes stay queued.
+// readAll reads all slices and all allocations. Queued changes stay queued, because the
+// claim tracker may not show them yet.
 func (d *Devices) readAll() error {
 	all, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {

@@ -178,7 +178,7 @@ func (b *builder) pin(role *roleInput) error {
 }
 
 // confine keeps the members with a shared claim on nodes that can use the claim's
-// devices. reach returns these nodes for the claim with an index. Among claims with
+// devices. reach returns these nodes for a claim, given its index. Among claims with
 // devices for several nodes only the first is planned for. The stock filters check the
 // others.
 func (p *planInput) confine(claims []sharedClaim, reach func(claim int) devices.Reach) {

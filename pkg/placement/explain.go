@@ -20,8 +20,9 @@ import (
 // of the stock plugins are shorter.
 const quoteLimit = 160
 
-// filterRefusal is the message of a plugin that refused a node. own is true if the
-// message was written by this package and names what is in the way.
+// filterRefusal is the message of a plugin that refused a node. own is true if this
+// package wrote the message, which then names the node requirement or taint that excludes
+// the node.
 type filterRefusal struct {
 	plugin, message string
 	own             bool

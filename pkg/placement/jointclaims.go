@@ -18,7 +18,8 @@ import (
 // that can use the volume, or to the first member's node if the volume is still to be
 // created. For the planner, the users of the claim therefore have affinity to each other.
 
-// addJointClaims adds a rule for each claim without volume that several members have.
+// addJointClaims adds an affinity rule for each claim without a volume that several
+// members use.
 func (w *ruleWriter) addJointClaims(volumes *volumeReader) {
 	claims, users := map[string]*v1.PersistentVolumeClaim{}, map[string][]int{}
 	for r := range w.roles {

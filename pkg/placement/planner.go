@@ -90,8 +90,8 @@ func requireAll(gang plan.Gang) (all plan.Gang, more bool) {
 	return gang, more
 }
 
-// withoutNodes returns the gang with these nodes excluded for each role that applies
-// accepts.
+// withoutNodes returns the gang with these nodes excluded for each role for which applies
+// returns true.
 func withoutNodes(gang plan.Gang, nodes []string, applies func(role string) bool) plan.Gang {
 	gang.Roles = slices.Clone(gang.Roles)
 	for i := range gang.Roles {

@@ -28,7 +28,8 @@ type roleInput struct {
 	// needs is the pod from which a member's need is read: the sample without the shared
 	// claims that this role does not own.
 	needs *v1.Pod
-	// members are the pods of Members, in the same order.
+	// members are the members with their pods, in the order of Members, which has them in
+	// the planner's types.
 	members []gangs.Member
 	// key is what the role's members have in common, unlike the members of other roles
 	// with the same base.

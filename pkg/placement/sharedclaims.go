@@ -111,7 +111,7 @@ func sharableName(pod *v1.Pod, claim *v1.PodResourceClaim) string {
 	}
 	name, _, err := resourceclaim.Name(pod, claim)
 	if err != nil || name == nil {
-		return "" // the claim does not exist, now or ever
+		return "" // the claim does not exist yet, or the pod needs none
 	}
 	return *name
 }

@@ -215,9 +215,9 @@ func (s *divisionSearch) raise(d division, unplaced int) {
 	}
 }
 
-// list plans the divisions in order of preference, varying the needs from need n of
-// chooser i on. It returns true after a division that leaves at most unplaced members
-// without a node, and when the steps end.
+// list plans the divisions in order of preference. It varies the needs from need n of the
+// i-th role with alternatives (chooser) on. It returns true after a division that leaves
+// at most unplaced members without a node, and when the steps end.
 func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 	if i == len(d) {
 		return s.mayFit(d) && s.try(d, unplaced)

@@ -7,7 +7,7 @@ import "slices"
 
 // changes lists changes of the cluster that would each resolve a shortage (members of a
 // batch without room in a domain): the least amount of one resource on one node, further
-// nodes, or further domains that hold a slice.
+// nodes, or further domains that hold a slice (a run of members that belong together).
 func (p *problem) changes(pp *partial, s shortage) []Change {
 	where := p.domain(s.depth, s.v).String()
 	if s.sliced {

@@ -23,7 +23,7 @@ type construct struct {
 	// its wishes.
 	choices []choice
 	taken   map[spreadKey]bool
-	// until is the step of the search at which this attempt must end.
+	// until is the step of the search at which this construction must end.
 	until int
 }
 

@@ -11,8 +11,9 @@ package plan
 // unpaired         follower devices (NICs) in a unit without an anchor (GPU) of the
 //                  same member
 // nodes            nodes used
-// room node        the leading role's slots on the used node, if a single node
-//                  is used (the leading role has the fewest slots in the fabric)
+// room node        the leading role's slots (members that fit) on the used node, if a
+//                  single node is used (the leading role has the fewest slots in the
+//                  fabric)
 // room LEVEL       the leading role's slots in the used domains, from the finest
 //                  level up (fewer slots leave less room behind)
 // room node        the leading role's slots on the used nodes, if several are used

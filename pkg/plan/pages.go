@@ -29,7 +29,7 @@ func (p pages[T]) at(pos int32) T {
 	return page[pos&(pageSize-1)]
 }
 
-// set writes a value. No copy may share the page.
+// set writes a value. The caller ensures that no copy shares the page.
 func (p pages[T]) set(pos int32, v T) {
 	page := &p[pos>>pageBits]
 	if *page == nil {

@@ -95,7 +95,8 @@ func newPartial(p *problem) *partial {
 	return b
 }
 
-// poolBound counts the members that run already among those that take items of pools.
+// poolBound adds the members that already run to the counts of members that take items of
+// pools.
 func (pp *partial) poolBound() {
 	for r := range pp.p.roles {
 		if !pp.p.roles[r].pooled {

@@ -23,8 +23,8 @@ type memberGroup struct {
 	takes [][]int32
 }
 
-// newContest returns the contest of the members with the indices rivals in counts,
-// followed by the members with index more.
+// newContest returns the contest of the members whose numbers counts has at the indices
+// rivals, followed by those at index more.
 func newContest(p *poolPart, more int32, rivals, counts []int32) *contest {
 	c := &contest{}
 	number := map[int32]int32{}

@@ -168,8 +168,8 @@ func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumCho
 	return out
 }
 
-// open returns true if all groups from the given one up to the one named scope, without
-// this, are complete.
+// open returns true if the given group and all groups around it are complete, up to the
+// group named scope but without it.
 func (q *quorumLister) open(group, scope string, complete []bool) bool {
 	for group != scope {
 		i := slices.IndexFunc(q.p.gang.Groups, func(p Group) bool { return p.Name == group })

@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// CoschedulingGroup is the kind of scheduler-plugins PodGroups.
+// CoschedulingGroup says how scheduler-plugins PodGroups are watched and read.
 var CoschedulingGroup = Kind{
 	Resource: schedv1alpha1.SchemeGroupVersion.WithResource("podgroups"),
 	Name:     "PodGroup",

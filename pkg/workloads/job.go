@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Job is the kind of Jobs of batch/v1.
+// Job says how Jobs of batch/v1 are watched and read.
 var Job = Kind{
 	Resource: batchv1.SchemeGroupVersion.WithResource("jobs"),
 	Name:     "Job",

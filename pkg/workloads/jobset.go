@@ -12,7 +12,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// JobSet is the kind of JobSets.
+// JobSet says how JobSets are watched and read.
 var JobSet = Kind{
 	Resource: resourceOf(gangs.JobSetAPIVersion, "jobsets"),
 	Name:     "JobSet",

@@ -9,9 +9,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// LeaderWorkerSet is the kind of LeaderWorkerSets. Each group of such an object is a gang,
-// and the object does not name its groups. A lookup therefore passes the key of the gang to
-// notify.
+// LeaderWorkerSet says how LeaderWorkerSets are watched and read. Each group of such an
+// object is a gang, and the object does not name its groups. A lookup therefore passes
+// the key of the gang to notify.
 var LeaderWorkerSet = Kind{
 	Resource: resourceOf(gangs.LeaderWorkerSetAPIVersion, "leaderworkersets"),
 	Name:     "LeaderWorkerSet",

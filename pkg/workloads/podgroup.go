@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// PodGroup is the kind of PodGroups of scheduling.k8s.io.
+// PodGroup says how PodGroups of scheduling.k8s.io are watched and read.
 var PodGroup = Kind{
 	Resource: schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups"),
 	Name:     "PodGroup",

@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// RayCluster is the kind of KubeRay's RayClusters.
+// RayCluster says how KubeRay's RayClusters are watched and read.
 var RayCluster = Kind{
 	Resource: rayv1.GroupVersion.WithResource("rayclusters"),
 	Name:     "RayCluster",

@@ -9,7 +9,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// VolcanoPodGroup is the kind of Volcano's PodGroups.
+// VolcanoPodGroup says how Volcano's PodGroups are watched and read.
 var VolcanoPodGroup = Kind{
 	Resource: resourceOf(gangs.VolcanoAPIVersion, "podgroups"),
 	Name:     "PodGroup",
