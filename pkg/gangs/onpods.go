@@ -89,8 +89,8 @@ func younger(a, b *corev1.Pod) bool {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) > 0
 }
 
-// wantWhatIsThere raises each role's Want to the number of the role's live members, for
-// declarations that only have a minimum.
+// wantWhatIsThere raises each role's Want (the number of members requested) to the number
+// of the role's live members, for declarations that only have a minimum.
 func wantWhatIsThere(g Gang, members []Member) {
 	there := map[string]int{}
 	for _, m := range members {

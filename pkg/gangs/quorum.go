@@ -46,8 +46,9 @@ func countDone(g Gang, members []Member) int {
 }
 
 // addDone adds succeeded members to the minimum of a role, if its declaration has already
-// subtracted them. Check counts succeeded members like running ones; without the addition
-// they would take the place of members that the quorum still needs.
+// subtracted them. Check, which judges a gang's readiness, counts succeeded members like
+// running ones; without the addition they would take the place of members that the quorum
+// still needs.
 func addDone(g Gang, role string, done int) {
 	for i := range g.Roles {
 		if r := &g.Roles[i]; r.Name == role && r.Min > 0 {

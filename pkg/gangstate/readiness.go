@@ -39,7 +39,7 @@ func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 	members := g.sorted()
 	declared, err := g.sources.Gang(g.key, members)
 	if err != nil {
-		g.min, g.minKnown = math.MaxInt, true // until the declaration changes
+		g.min, g.minKnown = math.MaxInt, true // members wait until the declaration changes
 		return gangs.Gang{}, gangs.Readiness{}, err
 	}
 	readiness := gangs.Check(declared, members)

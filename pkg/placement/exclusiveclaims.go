@@ -49,8 +49,8 @@ func (r *volumeReader) readExclusive(request *gangs.Request, nodes []fwk.NodeInf
 	}
 }
 
-// heldByOthers returns those of the claims that pods on nodes use and that are not in use
-// by members of the gang alone.
+// heldByOthers returns those of the claims that pods outside the gang use. It reads the
+// pods that are on nodes.
 func (r *volumeReader) heldByOthers(request *gangs.Request, nodes []fwk.NodeInfo, claims sets.Set[string]) sets.Set[string] {
 	count := map[string]int{}
 	for _, info := range nodes {

@@ -18,7 +18,8 @@ import (
 // narrowedClaim is a claim of which the in-tree plugin sees a narrowed copy.
 type narrowedClaim struct{ shown, real *resourceapi.ResourceClaim }
 
-// narrow returns the claim as the pod of the call sees it.
+// narrow returns the claim as the pod of the call sees it: with the chosen subrequests
+// alone.
 func (t *tracker) narrow(on callContext, claim *resourceapi.ResourceClaim) *resourceapi.ResourceClaim {
 	if on.subrequests == "" {
 		return claim

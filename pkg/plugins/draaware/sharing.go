@@ -98,8 +98,8 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	}
 }
 
-// end records that the pod writes no more allocations. This wakes the pods that wait for
-// its writes.
+// end records that the pod writes no more allocations. Pods that wait for its writes then
+// continue.
 func (w *writers) end(pod types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

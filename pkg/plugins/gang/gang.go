@@ -29,8 +29,8 @@ const Name = "Gang"
 
 // Shared has the informers and sources that the Gang plugins of all profiles share.
 type Shared interface {
-	// Sources returns the gang sources with these names. Their objects are watched once per
-	// process.
+	// Sources returns the gang sources (ways to declare a gang) with these names. Their
+	// objects are watched once per process.
 	Sources(names []config.GangSource) gangs.Sources
 	// Ended returns the informer of pods that succeeded or failed. The scheduler's own
 	// informer omits them.
