@@ -35,8 +35,9 @@ type Alternative struct {
 	want devices.Request
 }
 
-// waysToChoose lists the ways to choose subrequests for those of the pod's claims that have
-// no devices, in order of preference: the later of two requests gives way first. It returns
+// waysToChoose lists the ways to choose subrequests for those of the pod's claims that
+// have no devices, in order of preference: a way that gives only a later request a less
+// preferred subrequest comes before one that does so for an earlier request. It returns
 // nil if there is only one way or more than maxAlternatives.
 func waysToChoose(pod *v1.Pod, claims []*resourceapi.ResourceClaim) []Alternative {
 	ways := []Alternative{{}}

@@ -96,8 +96,8 @@ func servesEach(d *device, requests []*deviceRequest) bool {
 	return !slices.ContainsFunc(requests, func(request *deviceRequest) bool { return !satisfies(d, request.queries) })
 }
 
-// serves returns true if the node has a device that such accepts and that satisfies one
-// of the queries.
+// serves returns true if the node has a device for which such returns true and that
+// satisfies one of the queries.
 func (n *node) serves(queries []*deviceQuery, such func(*device) bool) bool {
 	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, queries) })
 }

@@ -35,8 +35,8 @@ type deviceQuery struct {
 	capacity    capacities
 	reads       readSet
 	results     map[string]matchResult
-	// failure is the first runtime error of a selector, in the order of the texts, ""
-	// without any.
+	// failure is the runtime error of a selector whose text sorts first, "" if there was
+	// no error.
 	failure string
 	// rdmaNode is the last node on which all devices that satisfy this query were RDMA
 	// NICs. If it is empty, no node had only RDMA NICs for the query when the inventory's

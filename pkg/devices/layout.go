@@ -243,7 +243,7 @@ func (l *layout) problems() []string {
 	return problems
 }
 
-// shownLayout is what a layout was when the last View was made.
+// shownLayout is the state that a layout had when the last View was made.
 type shownLayout struct {
 	layout     *layout
 	generation uint64

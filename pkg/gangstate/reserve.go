@@ -14,9 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// noteBypass records that the gang was placed. This ends its own reservation, and means
-// that the waiting gangs before it in the queue were bypassed. A member that joins a
-// running gang bypasses no gang.
+// noteBypass records that the gang was placed. This ends its own reservation. The gangs
+// that wait before it in the queue were bypassed, because it was placed before them. A
+// member that joins a running gang bypasses no gang.
 func (t *Tracker) noteBypass(g *Gang, now time.Time) {
 	g.reservation = Reservation{}
 	if g.running > 0 {

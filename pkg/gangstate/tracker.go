@@ -25,8 +25,8 @@ type Options struct {
 	// NodeExists reports whether the cluster has a node of that name. Nil means that every
 	// node exists.
 	NodeExists func(string) bool
-	// Counted is called when the tracker adds a gang (+1) or forgets it (-1). source is
-	// the way in which the gang is declared. It may be nil.
+	// Counted, unless it is nil, is called when the tracker adds a gang (+1) or forgets it
+	// (-1). source is the way in which the gang is declared.
 	Counted func(source string, change int)
 	// Lock guards the tracker. Nil means a new mutex.
 	Lock sync.Locker
