@@ -98,7 +98,8 @@ func (d *Devices) Sync() error {
 		return fmt.Errorf("following ResourceSlices: %w", err)
 	}
 	if !d.following {
-		// From here on SetAllocation records the devices of each claim.
+		// Drop the allocations read from full lists: from here on SetAllocation records the
+		// devices of each claim.
 		d.inventory.SyncAllocated(structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()})
 		d.following = true
 	}

@@ -152,7 +152,7 @@ func (q *deviceQuery) evaluate(d *device) matchResult {
 	}
 	for i := range q.selectors {
 		selector := &q.selectors[i]
-		// The evaluator has its own cost limit. The call needs no cancellation.
+		// The call needs no context that ends it: the evaluator has its own cost limit.
 		matches, _, err := selector.program.DeviceMatches(context.Background(), input)
 		if err != nil {
 			return matchResult{problem: fmt.Sprintf("%s: CEL runtime error: %v", selector.source, cel.EnhanceRuntimeError(err))}

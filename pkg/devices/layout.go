@@ -92,7 +92,8 @@ func (l *layout) update(c *contents) {
 			l.updateSignatures(cached, n, c.pairMaps)
 		}
 	}
-	// Both calls must run, so || cannot combine them.
+	// Call both functions before ||, which would skip the second if the first returned
+	// true.
 	renumbered, unbound := l.renumberKinds(c.multiNode), l.markUnbounded(c.multiNode)
 	if renumbered || unbound || l.current != l.generation {
 		changed = everyNode(all)
@@ -100,8 +101,8 @@ func (l *layout) update(c *contents) {
 	l.frozen = l.frozen.with(changed, func(i int) *NodeDevices { return l.recount(&l.nodes[i], &c.ledger) })
 	l.multiNode = countMultiNode(c.multiNode, &l.kinds, &c.ledger)
 	l.revision, l.current = c.revision, l.generation
-	// clear is not enough: a map that once held every node keeps its size, and iterating
-	// over it would cost the whole cluster.
+	// Make a new map: a cleared map that once held every node keeps its size, and
+	// iterating over it would cost as much as over the whole cluster.
 	c.nodes.changed = map[int]bool{}
 }
 

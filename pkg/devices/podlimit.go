@@ -59,7 +59,7 @@ func (o *requestOption) constraintLimits() []podLimit {
 	for _, g := range o.groups {
 		p := o.groupLimit(g)
 		if len(p.demands) == 0 {
-			// The constraint has only requests for all devices. These have no number to
+			// Skip a constraint with only requests for all devices: these have no number to
 			// compare with the devices that have one value.
 			continue
 		}

@@ -181,8 +181,8 @@ func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
 		return false
 	}
 	defer t.observe(g)
-	// The queue and the tracker receive the updates of a pod separately; either copy may
-	// be newer.
+	// One ready copy is enough: the queue and the tracker receive the updates of a pod
+	// separately, and either copy may be newer.
 	ready := gangs.Ready(pod) || gangs.Ready(g.members[pod.UID].Pod)
 	if !ready || g.quorumReady {
 		g.orderFixed = g.orderFixed || ready

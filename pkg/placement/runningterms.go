@@ -58,7 +58,7 @@ func (t *runningTerms) add(terms []fwk.AffinityTerm, keys sets.Set[string]) {
 	for i := range terms {
 		requirements, _ := terms[i].Selector.Requirements()
 		if len(requirements) == 0 {
-			continue // it matches all labels, or none
+			continue // the selector matches all labels or none, so it tells no pods apart
 		}
 		t.selectors = append(t.selectors, terms[i].Selector)
 		for j := range requirements {

@@ -71,9 +71,10 @@ func (g *Gang) choosers() []chooser {
 }
 
 // indivisible returns true if all pending members of a role must have the same need.
-// Different needs make several roles of it, and these could not keep some rules together:
-// those of slices that spread or have bound members, and those that need a group around
-// the roles where groups are counted or only some members are needed.
+// Different needs make several roles of it. Some rules cannot hold for several roles
+// together: those of slices that spread or have bound members. Some roles would need a
+// group around the new roles. That is impossible if a minimum counts groups, or if only
+// the gang or group around the role has a minimum.
 func (g *Gang) indivisible(r *Role) bool {
 	isBound := func(m Member) bool { return m.Node != "" }
 	if r.Slice.Size > 1 && (r.Slice.Spread != "" || slices.ContainsFunc(r.Members, isBound)) {

@@ -39,7 +39,7 @@ func pairingsOf(n *Need) []pairing {
 // choice is exact.
 func (p *pairing) reach(c *class, anchors int64) int64 {
 	var full int64    // anchors with ratio followers beside them
-	var buf [16]int64 // real nodes have few units
+	var buf [16]int64 // avoids an allocation: real nodes have few units
 	remainders := buf[:0]
 	for i := range c.units {
 		a, f := c.units[i].count(p.anchor), c.units[i].count(p.follower)

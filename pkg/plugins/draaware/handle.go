@@ -182,14 +182,15 @@ func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error
 	if err != nil || on.gang == "" || claim.Status.Allocation != nil {
 		return claim, err
 	}
-	// Event handlers read claims during the call too; they get the real claim.
+	// Only a claim of the call's pod is replaced: event handlers read claims during the
+	// call, too, and get the real ones.
 	if t.writers.of(claim.UID, on.gang) == nil || !names(on.pod, claim) {
 		return t.narrow(on, claim), nil
 	}
 	pending := t.GetPendingAllocation(claim.UID)
 	if pending == nil {
-		// The claim was written between the two reads, or the other member gave the devices
-		// back.
+		// Read the claim again: it was written between the two reads, or the other member
+		// gave the devices back.
 		return t.ResourceClaimTracker.Get(namespace, name)
 	}
 	claim = claim.DeepCopy()

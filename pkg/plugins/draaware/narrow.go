@@ -44,7 +44,7 @@ func (n *narrowed) Clone() fwk.StateData { return n }
 func widen(state fwk.CycleState) {
 	data, err := state.Read(narrowedKey)
 	if err != nil {
-		return // the plan chose nothing
+		return // the plan chose no alternatives
 	}
 	if n, ok := data.(*narrowed); ok {
 		for _, claim := range n.claims {

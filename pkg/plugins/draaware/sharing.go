@@ -175,7 +175,8 @@ func (s *sharer) hold(tracker *tracker) error {
 		if shared.held {
 			continue
 		}
-		// The tracker may keep its argument, and the copy will change.
+		// Pass another copy: the tracker may keep its argument, and the claim here will
+		// change.
 		if err := tracker.SignalClaimPendingAllocation(shared.UID, shared.DeepCopy()); err != nil {
 			return fmt.Errorf("sharing resource claim %s: %w", klog.KObj(shared), err)
 		}

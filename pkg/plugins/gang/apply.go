@@ -120,8 +120,8 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 			if err := g.planPartial(ctx, key, nodes); err != nil {
 				g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
 			}
-			// All members of the gang are in the active queue, where they get no hints
-			// about events.
+			// Have a gang without room planned again later: its members are in the active
+			// queue, where they get no hints about events.
 			g.apply(g.tracker.RetryOthers(key, gangstate.Event{}, time.Now()))
 		}
 		if g.podGroups != nil {
