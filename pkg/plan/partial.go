@@ -44,7 +44,8 @@ type partial struct {
 	stats *Stats
 }
 
-// use is a node that holds members of the gang, or has changed counts for another reason.
+// use is a node that holds members of the gang, or whose counts changed because the
+// filters refused a member there.
 type use struct {
 	pos     int32
 	members int32 // put here by this placement

@@ -103,7 +103,7 @@ type gift struct{ take, n int32 }
 
 // give assigns up to wanted items to a take and returns the number. If its item groups
 // have none left, it finds other items for the takes that have theirs. seen marks the
-// groups of this round.
+// item groups that were tried in this round.
 func (f *flow) give(take, wanted int32, seen []int32, round int32) int32 {
 	for _, g := range f.takes[take] {
 		if n := min(wanted, f.left[g]); n > 0 {
