@@ -44,8 +44,8 @@ type partial struct {
 	stats *Stats
 }
 
-// use is a node that holds members of the gang, or whose counts changed because the
-// filters refused a member there.
+// use is a node that holds members of the gang, or that may hold fewer members of a role
+// than its resources allow: Role.Limit or a refusal of the filters says so.
 type use struct {
 	pos     int32
 	members int32 // put here by this placement
