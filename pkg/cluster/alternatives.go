@@ -62,7 +62,8 @@ func waysToChoose(pod *v1.Pod, claims []*resourceapi.ResourceClaim) []Alternativ
 	return ways
 }
 
-// combine continues each way with each subrequest of a request.
+// combine returns every way that one of these ways and one subrequest of the request make
+// together.
 func combine(ways []Alternative, ref string, request *resourceapi.DeviceRequest) []Alternative {
 	var out []Alternative
 	for _, way := range ways {
