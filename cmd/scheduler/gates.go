@@ -123,7 +123,7 @@ func gateChanges(served map[schema.GroupVersionResource]bool, gates featuregate.
 		wanted := gates.Enabled(gated.gate) || !gates.ExplicitlySet(gated.gate)
 		settled[gated.gate] = wanted && served[gated.resource]
 	}
-	// SetFromMap would refuse a gate whose dependencies are off.
+	// Turn off each gate whose dependencies are off, because SetFromMap would refuse it.
 	for again := true; again; {
 		again = false
 		for gate, needs := range gates.Dependencies() {

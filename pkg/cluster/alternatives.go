@@ -17,9 +17,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// maxAlternatives is the maximum number of ways to choose a subrequest for each of a pod's
-// requests. A pod with more ways has none that a plan could choose: it is counted with the
-// least of each request, and the allocator chooses.
+// maxAlternatives is the maximum number of ways to choose a subrequest for each of a
+// pod's requests. For a pod with more ways the plan chooses none: the pod is counted with
+// the smallest subrequest of each request, and the allocator chooses.
 const maxAlternatives = 32
 
 // Alternative is one way to choose a subrequest for each of a pod's requests with
@@ -35,8 +35,9 @@ type Alternative struct {
 	want devices.Request
 }
 
-// waysToChoose lists the ways to choose subrequests for those of the pod's claims that have
-// no devices, in order of preference: the later of two requests gives way first. It returns
+// waysToChoose lists the ways to choose subrequests for those of the pod's claims that
+// have no devices, in order of preference: a way that gives only a later request a less
+// preferred subrequest comes before one that does so for an earlier request. It returns
 // nil if there is only one way or more than maxAlternatives.
 func waysToChoose(pod *v1.Pod, claims []*resourceapi.ResourceClaim) []Alternative {
 	ways := []Alternative{{}}
@@ -61,7 +62,8 @@ func waysToChoose(pod *v1.Pod, claims []*resourceapi.ResourceClaim) []Alternativ
 	return ways
 }
 
-// combine continues each way with each subrequest of a request.
+// combine returns every way that one of these ways and one subrequest of the request make
+// together.
 func combine(ways []Alternative, ref string, request *resourceapi.DeviceRequest) []Alternative {
 	var out []Alternative
 	for _, way := range ways {

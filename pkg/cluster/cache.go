@@ -42,7 +42,8 @@ type Cache struct {
 	devices *Devices
 	// view has the device counts of the last Read.
 	view *devices.View
-	// resource has the index of each resource in the planner's layout.
+	// resource has the index of each resource in the planner's layout (its list of
+	// resources).
 	resource map[v1.ResourceName]int
 	kind     map[string]int
 }

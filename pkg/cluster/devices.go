@@ -44,7 +44,7 @@ type Devices struct {
 	named map[types.UID]types.NamespacedName
 }
 
-// NewDevices returns device counts read from the manager.
+// NewDevices returns device counts that are read from the scheduler's DRA manager.
 func NewDevices(manager fwk.SharedDRAManager) *Devices {
 	return &Devices{
 		manager: manager, inventory: devices.New(devices.DefaultOptions()),
@@ -262,8 +262,9 @@ func (s *Cache) readDevices(pods []*v1.Pod, wants []devices.Request, needs []Pod
 	return s.meetKinds()
 }
 
-// meetKinds adds the device kinds and the pod limits of the view to the planner's layout.
-// A name known from an earlier view keeps its index.
+// meetKinds adds the device kinds (sets of interchangeable devices) and the pod limits of
+// the view to the planner's layout, its lists of resources and kinds. A name known from
+// an earlier view keeps its index.
 func (s *Cache) meetKinds() error {
 	for _, kind := range s.view.Kinds {
 		if _, known := s.kind[kind.Name]; !known {
@@ -317,7 +318,8 @@ func (s *Cache) deviceRevision(node string) uint64 {
 	return s.view.NodeRevision(node)
 }
 
-// addUnits adds the node's free devices, by alignment unit, and its pod limits to spec.
+// addUnits adds the node's free devices, by alignment unit (devices that are close to
+// each other), and its pod limits to spec.
 func (s *Cache) addUnits(spec *plan.NodeSpec, info fwk.NodeInfo) error {
 	if s.view == nil {
 		return nil

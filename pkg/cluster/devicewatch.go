@@ -98,7 +98,8 @@ func (d *Devices) Sync() error {
 		return fmt.Errorf("following ResourceSlices: %w", err)
 	}
 	if !d.following {
-		// From here on SetAllocation records the devices of each claim.
+		// Drop the allocations read from full lists: from here on SetAllocation records the
+		// devices of each claim.
 		d.inventory.SyncAllocated(structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID]()})
 		d.following = true
 	}
@@ -168,7 +169,8 @@ func (d *Devices) followClaim(uid types.UID, n claimNews) bool {
 // state while claims change.
 const gatherTries = 100
 
-// readAll reads all slices and all allocations. Queued changes stay queued.
+// readAll reads all slices and all allocations. Queued changes stay queued, because the
+// claim tracker may not show them yet.
 func (d *Devices) readAll() error {
 	all, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {

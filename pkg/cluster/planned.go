@@ -13,11 +13,12 @@ import (
 type Planned struct {
 	// Node is the only node the pod may use, "" if there is no plan.
 	Node string
-	// Rail is the index of the alignment unit to allocate devices from, because other
-	// members of the gang use the same unit. It is -1 if any unit will do.
+	// Rail is the index of the alignment unit (devices of a node that are close to each
+	// other) to allocate devices from, because other members of the gang use the same
+	// unit. It is -1 if any unit will do.
 	Rail int
-	// Subrequests are those that the plan chose for the pod's claims, "" if the allocator
-	// chooses.
+	// Subrequests are the alternatives (firstAvailable) that the plan chose in the pod's
+	// claims, "" if the allocator chooses.
 	Subrequests gangs.Subrequests
 	// Gang identifies the pod's gang, "" if the pod is in no gang.
 	Gang string

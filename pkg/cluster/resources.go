@@ -14,8 +14,8 @@ import (
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
-// baseResources are the resources of every node, in the order of the planner's layout.
-// CPU is in milli-cores, memory and storage are in bytes.
+// baseResources are the resources of every node, in the order of the planner's layout
+// (its list of resources). CPU is in milli-cores, memory and storage are in bytes.
 var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage, v1.ResourcePods}
 
 // meetResources adds new extended resources of the changed nodes to the planner's layout.

@@ -119,7 +119,7 @@ func (r *CoschedulingGroups) podEvents() cache.ResourceEventHandler {
 }
 
 // Changed queues the group of that key for a check of its status after a short delay. It
-// ignores keys of other sources.
+// ignores keys of gangs that no such group declares.
 func (r *CoschedulingGroups) Changed(key gangs.Key) {
 	if key.Source == gangs.CoschedulingSource {
 		r.queue.AddAfter(types.NamespacedName{Namespace: key.Namespace, Name: key.Name}, quiet)

@@ -48,9 +48,10 @@ func minCount(gang gangs.Gang) int32 {
 
 type annotated struct{ annotation, value string }
 
-// wishesOf returns the topology and alignment annotations of the owner. They stay
-// annotations, because they name Dovetail's levels. A topology constraint in the API takes
-// a node label key, cannot be changed later, and cannot express a preference.
+// wishesOf returns the topology and alignment annotations of the owner, which is a
+// RayCluster or a JobSet. They stay annotations, because they name Dovetail's levels. A
+// topology constraint in the API takes a node label key, cannot be changed later, and
+// cannot express a preference.
 func wishesOf(gang gangs.Gang) []annotated {
 	return []annotated{
 		{gangs.RequiredAnnotation, gang.Topology.Required},

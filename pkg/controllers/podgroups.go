@@ -49,7 +49,7 @@ type PodGroups struct {
 	// known are the objects that may request a group. They are kept between runs, so that
 	// the next run checks all of them.
 	known map[gangs.Key]struct{}
-	// owners maps groups that were looked up to their owners.
+	// owners has the owner of each group that was looked up.
 	owners map[types.NamespacedName]gangs.Key
 	queue  keyQueue // nil while Run is not active
 

@@ -14,9 +14,9 @@ import (
 // Alignment measures the alignment of the GPUs and RDMA NICs allocated to a pod.
 type Alignment struct {
 	GPUs, NICs int
-	// Unpaired counts the NICs without a GPU in their alignment unit, Crossing those of
-	// them that have none on their NUMA node either. A GPU pairs with its share of the
-	// pod's NICs.
+	// Unpaired counts the NICs without a GPU in their alignment unit (devices that are
+	// close to each other), Crossing those of them that have none on their NUMA node
+	// either. A GPU pairs with its share of the pod's NICs.
 	Unpaired, Crossing int
 }
 

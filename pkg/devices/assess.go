@@ -9,10 +9,11 @@ import v1 "k8s.io/api/core/v1"
 // roles.
 const maxAssessments = 4
 
-// Assess counts a node's devices for a pod. rail is the index of the alignment unit that
-// other members of the pod's gang use, or NoRail. Extended resources for which plugin
-// returns true come from the node's device plugins and need no device. The result is
-// cached until the node changes; treat it as read-only.
+// Assess counts a node's devices for a pod. rail is the index of the alignment unit
+// (devices that are close to each other) that other members of the pod's gang use, or
+// NoRail. Extended resources for which plugin returns true come from the node's device
+// plugins and need no device. The result is cached until the node changes; treat it as
+// read-only.
 func (inv *Inventory) Assess(node string, request *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
 	served := request.served(plugin)
 	inv.mu.Lock()

@@ -27,5 +27,6 @@ type assessmentKey struct {
 	rail   int
 }
 
-// NoRail means that a pod may take its devices from any alignment unit.
+// NoRail means that a pod may take its devices from any alignment unit (devices of a node
+// that are close to each other).
 const NoRail = -1

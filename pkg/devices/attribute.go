@@ -57,7 +57,8 @@ type device struct {
 	spec  *resourceapi.Device
 	// capacities is a text that is equal for devices with equal capacities.
 	capacities string
-	// unit is the index of the device's alignment unit on its node.
+	// unit is the index of the device's alignment unit (devices that are close to each
+	// other) on its node.
 	unit int
 	gpu  bool
 	rdma bool

@@ -10,7 +10,8 @@ import (
 )
 
 // candidates has the devices of a node among which a pod's GPUs and NICs are chosen.
-// demand is what the pod needs; the other lists are by alignment unit.
+// demand is what the pod needs; the other lists are by alignment unit (devices that are
+// close to each other).
 type candidates struct {
 	demand     Demand
 	supply     []Supply
@@ -95,15 +96,15 @@ func servesEach(d *device, requests []*deviceRequest) bool {
 	return !slices.ContainsFunc(requests, func(request *deviceRequest) bool { return !satisfies(d, request.queries) })
 }
 
-// serves returns true if the node has a device that such accepts and that satisfies one
-// of the queries.
+// serves returns true if the node has a device for which such returns true and that
+// satisfies one of the queries.
 func (n *node) serves(queries []*deviceQuery, such func(*device) bool) bool {
 	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, queries) })
 }
 
-// add adds a device to the supply of its alignment unit. It does not choose among shared
-// devices or devices that consume counters: a count cannot express which of them can be
-// allocated together. The allocator chooses among them.
+// add adds a device to the supply (the counts of devices) of its alignment unit. It does
+// not choose among shared devices or devices that consume counters: a count cannot
+// express which of them can be allocated together. The allocator chooses among them.
 func (c *candidates) add(d *device, accepts func(*device, []*deviceRequest) bool, used *ledger) {
 	supply := &c.supply[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)

@@ -91,8 +91,9 @@ func (c *contents) replaceSlice(name string, now *resourceapi.ResourceSlice) {
 	}
 }
 
-// changePool replaces the slice before of a pool with now. Nil means that there is none.
-// If the pool stays as usable as before, only the slice's own node is computed again.
+// changePool replaces one slice of a pool: now takes the place of before. Nil stands for
+// a slice that does not exist. If the pool stays as usable as before, only the slice's
+// own node is computed again.
 func (c *contents) changePool(key poolKey, before, now *resourceapi.ResourceSlice) {
 	p := c.pools[key]
 	if p == nil {

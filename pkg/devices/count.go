@@ -49,8 +49,8 @@ func (t *queryTable) shares(d *device, s signature, used *ledger) int {
 	return shares
 }
 
-// counterUser identifies the devices of one kind (signature) that consume the counters of
-// one pool.
+// counterUser identifies the devices of one kind (those that satisfy the same requests)
+// that consume the counters of one pool.
 type counterUser struct {
 	pool      *pool
 	signature signature

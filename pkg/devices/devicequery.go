@@ -35,8 +35,8 @@ type deviceQuery struct {
 	capacity    capacities
 	reads       readSet
 	results     map[string]matchResult
-	// failure is the first runtime error of a selector, in the order of the texts, ""
-	// without any.
+	// failure is the runtime error of a selector whose text sorts first, "" if there was
+	// no error.
 	failure string
 	// rdmaNode is the last node on which all devices that satisfy this query were RDMA
 	// NICs. If it is empty, no node had only RDMA NICs for the query when the inventory's
@@ -152,7 +152,7 @@ func (q *deviceQuery) evaluate(d *device) matchResult {
 	}
 	for i := range q.selectors {
 		selector := &q.selectors[i]
-		// The evaluator has its own cost limit. The call needs no cancellation.
+		// The call needs no context that ends it: the evaluator has its own cost limit.
 		matches, _, err := selector.program.DeviceMatches(context.Background(), input)
 		if err != nil {
 			return matchResult{problem: fmt.Sprintf("%s: CEL runtime error: %v", selector.source, cel.EnhanceRuntimeError(err))}

@@ -20,8 +20,8 @@ func (f frozen) at(i int) *NodeDevices {
 	return f[i/frozenChunk][i%frozenChunk]
 }
 
-// with returns a list with new elements at the given indices, in ascending order. of
-// returns the new element of an index.
+// with returns a copy of the list with new elements at the indices places, which are
+// ascending. of returns the new element for an index.
 func (f frozen) with(places []int, of func(int) *NodeDevices) frozen {
 	if len(places) == 0 {
 		return f

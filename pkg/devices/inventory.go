@@ -40,8 +40,9 @@ type Inventory struct {
 
 	celCache *cel.Cache
 	queries  map[string]*deviceQuery
-	// layout divides the devices into kinds for the requests in use. layouts is the
-	// number of the layout of the last View (see View.Layout).
+	// layout divides the devices into kinds (sets of devices that are interchangeable for
+	// the requests in use). layouts is the number of the layout of the last View (see
+	// View.Layout).
 	layout  *layout
 	layouts uint64
 	shown   shownLayout

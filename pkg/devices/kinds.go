@@ -26,8 +26,9 @@ type Kind struct {
 	Plugin v1.ResourceName
 }
 
-// kindTable numbers the kinds of a layout: of by signature (the queries that devices of
-// the kind satisfy), plugin by extended resource of device plugins.
+// kindTable numbers the kinds of a layout (a division of devices into kinds). of has the
+// numbers by signature (the queries that devices of the kind satisfy), plugin by extended
+// resource of device plugins.
 type kindTable struct {
 	queries    *queryTable
 	kinds      []Kind

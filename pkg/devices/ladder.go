@@ -133,8 +133,9 @@ func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	}
 }
 
-// knowsBoth returns a function that reports whether unit names a unit for some GPU and
-// for some NIC. Without GPUs, or without NICs, the other side is enough.
+// knowsBoth returns a function that reports whether the function unit returns a name of
+// an alignment unit for some GPU and for some NIC. Without GPUs, or without NICs, the
+// other side is enough.
 func knowsBoth(unit func(*device) string) func(gpus, nics []*device) bool {
 	named := func(side []*device) bool {
 		return len(side) == 0 || slices.ContainsFunc(side, func(d *device) bool { return unit(d) != "" })

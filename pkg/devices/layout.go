@@ -11,10 +11,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// layout divides the cluster's devices into kinds for the requests in use, and counts
-// each node's devices by kind. Queries and pod limits are only added, so a new request
-// costs one more column instead of a new division. When there are too many, the inventory
-// starts a new layout with the current requests.
+// layout divides the cluster's devices into kinds (sets of devices that are
+// interchangeable for the requests in use), and counts each node's devices by kind.
+// Queries (demands on a device) and pod limits (demands beyond counts of devices) are
+// only added, so a new request costs one more column instead of a new division. When
+// there are too many, the inventory starts a new layout with the current requests.
 type layout struct {
 	queryTable
 	podLimits  []podLimit
@@ -91,7 +92,8 @@ func (l *layout) update(c *contents) {
 			l.updateSignatures(cached, n, c.pairMaps)
 		}
 	}
-	// Both calls must run, so || cannot combine them.
+	// Call both functions before ||, which would skip the second if the first returned
+	// true.
 	renumbered, unbound := l.renumberKinds(c.multiNode), l.markUnbounded(c.multiNode)
 	if renumbered || unbound || l.current != l.generation {
 		changed = everyNode(all)
@@ -99,8 +101,8 @@ func (l *layout) update(c *contents) {
 	l.frozen = l.frozen.with(changed, func(i int) *NodeDevices { return l.recount(&l.nodes[i], &c.ledger) })
 	l.multiNode = countMultiNode(c.multiNode, &l.kinds, &c.ledger)
 	l.revision, l.current = c.revision, l.generation
-	// clear is not enough: a map that once held every node keeps its size, and iterating
-	// over it would cost the whole cluster.
+	// Make a new map: a cleared map that once held every node keeps its size, and
+	// iterating over it would cost as much as over the whole cluster.
 	c.nodes.changed = map[int]bool{}
 }
 
@@ -242,7 +244,7 @@ func (l *layout) problems() []string {
 	return problems
 }
 
-// shownLayout is what a layout was when the last View was made.
+// shownLayout is the state that a layout had when the last View was made.
 type shownLayout struct {
 	layout     *layout
 	generation uint64

@@ -3,7 +3,7 @@
 
 package devices
 
-// layoutNode is what a layout caches for one node.
+// layoutNode is what a layout (a division of devices into kinds) caches for one node.
 type layoutNode struct {
 	node *node
 	spec uint64

@@ -128,7 +128,7 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 			changed = append(changed, id)
 		}
 	}
-	// The numbers of devices show whether any was removed and must be looked up.
+	// Look for removed devices only if the numbers of devices show that there are some.
 	if len(before.AllocatedDevices)+len(changed) != len(state.AllocatedDevices) {
 		for id := range before.AllocatedDevices {
 			if !state.AllocatedDevices.Has(id) {
@@ -136,7 +136,8 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 			}
 		}
 	}
-	// Shared devices are few. Counting them again costs less than comparing their shares.
+	// Return all shared devices as changed. They are few, and counting them again costs
+	// less than comparing their shares.
 	for _, of := range []structured.AllocatedState{before, state} {
 		for id := range of.AllocatedSharedDeviceIDs {
 			changed = append(changed, id.GetDeviceID())

@@ -10,8 +10,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// multiNodeSlice has the free devices, by kind, that one named node, all nodes, or the
-// nodes matched by a selector can use.
+// multiNodeSlice has the free devices, by kind (a set of interchangeable devices), that
+// one named node, all nodes, or the nodes matched by a selector can use.
 type multiNodeSlice struct {
 	nodeName string
 	allNodes bool

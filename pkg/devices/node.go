@@ -44,8 +44,8 @@ type nodeTable struct {
 	shared bool
 	nodes  []*node
 	free   []int
-	// changed has the numbers of the nodes that changed since the kinds and counts of the
-	// layout were last updated.
+	// changed has the numbers of the nodes that changed since the counts of devices by
+	// kind (the layout) were last updated.
 	changed map[int]bool
 }
 
@@ -123,8 +123,8 @@ func (t *nodeTable) remove(name string) {
 	delete(t.index, name)
 }
 
-// refresh computes the node's devices and alignment units from its pools if slices
-// changed.
+// refresh computes the node's devices and alignment units (devices that are close to each
+// other) from its pools if slices changed.
 func (n *node) refresh(pairMaps []PairMap) {
 	if !n.stale {
 		return

@@ -14,8 +14,8 @@ type Option struct {
 	PodLimits []int
 }
 
-// option converts device requests to demands: numbers of devices by kind. Requests for
-// the same devices become one demand.
+// option converts device requests to demands: numbers of devices by kind (a set of
+// interchangeable devices). Requests for the same devices become one demand.
 func (l *layout) option(o *requestOption) Option {
 	var option Option
 	for i := range o.requests {

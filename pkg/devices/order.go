@@ -13,7 +13,8 @@ import (
 // Order is an order of a node's devices for the stock allocator. The allocator takes the
 // first devices that fit, and these are the ones that were chosen for alignment.
 type Order struct {
-	// Pairing is the number of devices chosen from each alignment unit.
+	// Pairing is the number of devices chosen from each alignment unit (devices that are
+	// close to each other).
 	Pairing Pairing
 	// Demand is how many GPUs and NICs the pod needs.
 	Demand Demand

@@ -44,12 +44,12 @@ type Pairing struct {
 }
 
 // Pair chooses the alignment units (devices of a node that are close to each other, as on
-// one PCIe root) for a pod's devices. It returns false if the node does
-// not have the devices. The choice is optimal in this order: fewest unpaired NICs, fewest
-// NICs across NUMA nodes, fewest NUMA nodes, fewest units that other members of the gang
-// do not use. Then it leaves most to the next pod: pairs that are kept, GPUs kept
-// together in units, and in NUMA nodes. All these terms add up over units and NUMA nodes,
-// so choosing unit by unit for every number of devices is exact.
+// one PCIe root) for a pod's devices. It returns false if the node does not have the
+// devices. The choice is optimal in this order: fewest unpaired NICs, fewest NICs across
+// NUMA nodes, fewest NUMA nodes, fewest units that other members of the gang do not use.
+// Then it leaves most to the next pod: pairs that are kept, GPUs kept together in units,
+// and in NUMA nodes. All these terms add up over units and NUMA nodes, so choosing unit
+// by unit for every number of devices is exact.
 func Pair(units []Supply, demand Demand) (Pairing, bool) {
 	s := solver{demand: demand, share: 1}
 	if demand.GPUs > 0 {
@@ -189,7 +189,7 @@ func (s *Supply) pairs(gpus, nics int) int {
 }
 
 // groupCost returns the cost of taking devices from a NUMA node, without the cost of its
-// units. first is one of its units, free the number of its free GPUs.
+// units. first is one of its units, free the number of free GPUs of the NUMA node.
 func (s *solver) groupCost(first *Supply, take Taken, free int) cost {
 	var c cost
 	left := free - take.GPUs

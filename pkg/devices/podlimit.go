@@ -17,8 +17,8 @@ import (
 type podLimit struct {
 	key  string
 	name string
-	// all is the query of a request for all devices of a node that satisfy the query,
-	// otherwise nil.
+	// all is the query (what a request demands of a device) of a request for all devices
+	// of a node that satisfy the query, otherwise nil.
 	all *deviceQuery
 	// times is the number of equal matchAttribute constraints, over different requests,
 	// that the limit stands for. Each needs devices of its own.
@@ -59,7 +59,7 @@ func (o *requestOption) constraintLimits() []podLimit {
 	for _, g := range o.groups {
 		p := o.groupLimit(g)
 		if len(p.demands) == 0 {
-			// The constraint has only requests for all devices. These have no number to
+			// Skip a constraint with only requests for all devices: these have no number to
 			// compare with the devices that have one value.
 			continue
 		}

@@ -26,8 +26,8 @@ func inAllocatorOrder(pools map[poolKey]*pool) []*pool {
 	})
 }
 
-// devices returns the devices of those slices of the pool that chosen accepts, in the
-// order of the allocator.
+// devices returns the devices of those slices of the pool for which chosen returns true,
+// in the order of the allocator.
 func (p *pool) devices(chosen func(*resourceapi.ResourceSlice) bool) []*device {
 	var list []*device
 	for _, slice := range p.state.slices {

@@ -54,8 +54,8 @@ func (v *View) Reach(request *Request) Reach {
 	return reach
 }
 
-// meets returns true if there are enough devices for each demand that all these nodes can
-// use: those for this set of nodes and those for all nodes.
+// meets returns true if each demand finds enough devices that all these nodes can use.
+// These are the devices for this set of nodes and those for all nodes.
 func (v *View) meets(nodes *multiNodeSlice, demands []DeviceDemand) bool {
 	for _, demand := range demands {
 		free := 0

@@ -124,7 +124,8 @@ func tokenize(expression string) ([]celToken, bool) {
 			continue
 		}
 		token, width := nextToken(expression[i:])
-		// A word directly before a quote makes the literal a raw or bytes literal.
+		// Refuse a word directly before a quote, which makes the literal a raw or bytes
+		// literal.
 		if width == 0 || token.literal && i > 0 && isWordByte(expression[i-1]) {
 			return nil, false
 		}

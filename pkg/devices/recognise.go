@@ -11,7 +11,8 @@ var rdmaClasses = map[string]bool{
 }
 
 // isGPU returns true for a whole NVIDIA GPU, a MIG slice of an NVIDIA GPU, or an AMD GPU.
-// An NVIDIA device without a type is a whole GPU of a driver older than the attribute.
+// An NVIDIA device without a type is a whole GPU, published by a driver that is older
+// than the attribute.
 func isGPU(d *device) bool {
 	switch d.driver {
 	case driverAMD:

@@ -45,7 +45,8 @@ type requestOption struct {
 	groups   []group
 }
 
-// deviceRequest asks for count devices, each of which must satisfy one of the queries.
+// deviceRequest asks for count devices, each of which must satisfy one of the queries
+// (demands on a device).
 type deviceRequest struct {
 	// name is "claim/request", or an extended resource's name.
 	name    string

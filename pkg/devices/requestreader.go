@@ -79,8 +79,8 @@ func (r *requestReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) err
 		return nil
 	}
 	if claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
-		// The claim is left over from an earlier attempt. The stock scheduler deletes it.
-		// The pod's extended resources still have its devices.
+		// The scheduler made this claim for the pod's extended resources in an earlier
+		// cycle and will delete it. The extended resources are counted by themselves.
 		return nil
 	}
 	first, least := len(r.parts), 0

@@ -138,8 +138,8 @@ func byValue(devices []*device, attribute string) map[string][]*device {
 	return groups
 }
 
-// describe returns, as text, the devices that one matchAttribute constraint of the limit
-// demands.
+// describe returns, as text, the devices that one matchAttribute constraint of the pod
+// limit demands.
 func (p *podLimit) describe() string {
 	parts := make([]string, len(p.demands))
 	for i := range p.demands {

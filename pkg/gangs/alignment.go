@@ -5,7 +5,8 @@ package gangs
 
 import "fmt"
 
-// Alignment is a value of AlignmentAnnotation.
+// Alignment is a value of AlignmentAnnotation: how strictly a pod's GPUs and NICs must be
+// close to each other.
 type Alignment string
 
 // The values of AlignmentAnnotation.

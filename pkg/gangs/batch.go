@@ -8,15 +8,16 @@ import (
 	"slices"
 )
 
-// NextBatch returns the members to plan now, and the gang with the minimum of each role set
-// to what the plan must place. The members to plan are those already placed and those that
-// wait, except the members that must start together with others (Role.Step) and cannot yet.
-// All members passed in must be live members of the gang, and placed or ready; placed
-// reports which are placed.
+// NextBatch returns the members to plan now, and the gang with the minimum of each role
+// set to what the plan must place. The members to plan are those already placed and those
+// that wait, except the members that must start together with others (Role.Step) and
+// cannot yet. All members passed in must be live members of the gang (neither failed nor
+// being deleted), and placed or ready; placed reports which are placed.
 //
-// Before the gang has started, NextBatch takes its quorum. After that it takes roles with a
-// Step in whole steps: first the missing members of a partly placed step, because a
-// recreated member must not wait; then a step whose members all exist.
+// Before the gang has started, NextBatch takes its quorum (the members that must start
+// together). After that it takes roles with a Step in whole steps: first the missing
+// members of a partly placed step, because a recreated member must not wait; then a step
+// whose members all exist.
 //
 // If members wait and none of them can start, NextBatch returns a sentence with the reason.
 func NextBatch(g Gang, members []Member, placed func(Member) bool) (Gang, []Member, string) {

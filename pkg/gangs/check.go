@@ -20,8 +20,9 @@ type Readiness struct {
 	Problem string
 	// Waiting is one sentence about members that do not exist or are not ready.
 	Waiting string
-	// Exist, Ready and Placed count members of the quorum, up to Gang.Min: the live
-	// members, those that are ready or placed, and those that are placed.
+	// Exist, Ready and Placed count members of the quorum (the Gang.Min members that must
+	// start together): the live ones (neither failed nor being deleted), those that are
+	// ready or placed, and those that are placed.
 	Exist, Ready, Placed int
 }
 

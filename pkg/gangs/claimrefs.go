@@ -5,7 +5,8 @@ package gangs
 
 import corev1 "k8s.io/api/core/v1"
 
-// NamedClaims returns the names of the ResourceClaims that the pod names itself.
+// NamedClaims returns the names of the ResourceClaims that the pod refers to by name, and
+// not through a template.
 func NamedClaims(pod *corev1.Pod) []string {
 	var names []string
 	for i := range pod.Spec.ResourceClaims {

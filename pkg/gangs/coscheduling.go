@@ -89,7 +89,8 @@ func (s coschedulingSource) Gang(key Key, members []Member) (Gang, error) {
 }
 
 // owned returns the gang described by the owner of the PodGroup, under the key of the
-// PodGroup. The topology constraint of the PodGroup applies where the owner has none.
+// PodGroup. truth is the key of the owner's own gang. The topology constraint of the
+// PodGroup applies where the owner has none.
 func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
 	key := CoschedulingKey(group.Namespace, group.Name)
 	g, err := s.ofTruth(key, truth, members)

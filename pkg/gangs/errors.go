@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	// ErrNotFound reports that the declaring object does not exist (yet).
+	// ErrNotFound reports that the object which declares a gang does not exist (yet).
 	ErrNotFound = errors.New("does not exist")
 	// ErrNotInstalled reports that the object cannot exist, because the API
 	// server does not serve its kind.

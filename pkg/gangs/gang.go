@@ -46,8 +46,9 @@ type Topology struct {
 	// RequiredLabel is a node label: all members must run on nodes with the same value of
 	// it. The label need not be configured as a level.
 	RequiredLabel string
-	// Alignment is the gang's unparsed value of AlignmentAnnotation. It is empty for roles:
-	// their pods carry the annotation.
+	// Alignment is the gang's unparsed value of AlignmentAnnotation: how close to each
+	// other a pod's GPUs and NICs must be. It is empty for roles: their pods carry the
+	// annotation.
 	Alignment string
 	// Mistake is the first annotation of the declaring object that has Dovetail's prefix and
 	// no effect, "" if there is none. It is empty for roles.
@@ -60,7 +61,7 @@ type Gang struct {
 	// UID is the UID of the declaring object. It is empty for a gang declared by its pods
 	// alone.
 	UID types.UID
-	// Min is the number of members in the quorum.
+	// Min is the number of members in the quorum: those that must start together.
 	Min int
 	// MinField names the field that Min was read from. It is empty if Min comes from
 	// several fields.

@@ -17,7 +17,7 @@ import (
 // JobSource is the Key.Source of gangs that are the pods of a Job.
 const JobSource = "job"
 
-// The values of GangAnnotation.
+// The values of GangAnnotation, with which a Job requests that its pods are a gang.
 const (
 	gangAsked   = "true"
 	gangRefused = "false"
@@ -132,8 +132,9 @@ func (s jobSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// jobNeeds returns how many members the quorum needs besides those that have succeeded:
-// as many pods as the Job runs at a time, and never more than the Job will still create.
+// jobNeeds returns how many members the quorum (the members that must start together)
+// needs besides those that have succeeded: as many pods as the Job runs at a time, and
+// never more than the Job will still create.
 func jobNeeds(job *batchv1.Job, g Gang, members []Member) int {
 	parallel, left := valueOr(job.Spec.Parallelism, 1), int64(0)
 	switch {

@@ -134,7 +134,8 @@ func (s jobSetSource) Gang(key Key, members []Member) (Gang, error) {
 	return gangOfJobSet(key, key, s.objects, members)
 }
 
-// jobSetReplica returns the Job key of a pod with exclusive placement, "" for other pods.
+// jobSetReplica returns the label value that identifies the Job of a pod with exclusive
+// placement, "" for other pods.
 func jobSetReplica(pod *corev1.Pod) string {
 	if pod.Labels[jobSetName] == "" || !AsksForExclusivePlacement(pod.Annotations) {
 		return ""
@@ -158,8 +159,8 @@ func completionIndexOf(pod *corev1.Pod) string {
 	return pod.Annotations[completionIndex]
 }
 
-// gangOfJobSet returns the gang that the JobSet with key of describes, under the given
-// key.
+// gangOfJobSet returns the gang that a JobSet describes. of is the key of the JobSet's
+// own gang, key the key of the returned gang.
 func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, error) {
 	set, err := objects.JobSet(of.Namespace, of.Name)
 	if err != nil {

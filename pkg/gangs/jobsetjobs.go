@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// jobMembers are the live members of a gang that belong to one Job of a JobSet. done
-// counts those that have succeeded.
+// jobMembers are the live members of a gang (neither failed nor being deleted) that
+// belong to one Job of a JobSet. done counts those that have succeeded.
 type jobMembers struct {
 	name    string
 	members []Member
@@ -24,8 +24,8 @@ func (j *jobMembers) busy() bool { return j.done < len(j.members) }
 
 // jobsOfRole sums up the Jobs of a replicatedJob that have members.
 type jobsOfRole struct {
-	// busy counts the Jobs with members that have not succeeded. needs is how many
-	// members the quorum needs from these Jobs.
+	// busy counts the Jobs with members that have not succeeded. needs is how many members
+	// the quorum (the members that must start together) needs from these Jobs.
 	busy  int64
 	needs int
 	// done counts succeeded members that needs does not include.

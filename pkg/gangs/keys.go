@@ -7,7 +7,7 @@ package gangs
 const AnnotationPrefix = "dovetail.dev/"
 
 // The annotations with a topology constraint, on a declaring object or a pod. Their value
-// is the name of a level of TopologyArgs.
+// is the name of a network level that the plugin arguments (TopologyArgs) list.
 const (
 	RequiredAnnotation  = AnnotationPrefix + "topology-required"
 	PreferredAnnotation = AnnotationPrefix + "topology-preferred"
@@ -22,16 +22,16 @@ const AlignmentAnnotation = AnnotationPrefix + "device-alignment"
 const GangAnnotation = AnnotationPrefix + "gang"
 
 // The label that names a pod's gang, and the annotation with the number of members in its
-// quorum. They work for pods of any controller.
+// quorum (those that must start together). They work for pods of any controller.
 const (
 	GangNameLabel     = AnnotationPrefix + "gang-name"
 	GangMinAnnotation = AnnotationPrefix + "gang-min"
 )
 
-// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of an inferred gang.
-// It must have the value "true" on every pod template of a RayCluster or a JobSet. It is on
-// pod templates because admission puts the name of the group on the pods, and sees only the
-// pod.
+// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of an inferred
+// gang. It must have the value "true" on every pod template of a RayCluster or a JobSet.
+// It is on pod templates because an admission policy puts the name of the group on the
+// pods, and the policy sees only the pod.
 const MakePodGroupLabel = AnnotationPrefix + "native-gang"
 
 // scheduleLabel makes an admission policy set spec.schedulerName. See

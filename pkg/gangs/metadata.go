@@ -10,7 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// knownKey is a key of Dovetail with the kinds of metadata that may have it.
+// knownKey is the key of a label or an annotation of Dovetail. label and annotation say
+// whether it has an effect as such.
 type knownKey struct {
 	key               string
 	label, annotation bool
@@ -28,8 +29,9 @@ var knownKeys = []knownKey{
 	{key: scheduleLabel, label: true},
 }
 
-// maxTypos is the most edits between a misspelt key and the key that is suggested. In short
-// keys it is a third of the length after the prefix.
+// maxTypos is the maximum number of edits between a misspelt key and the known key that a
+// sentence suggests. For short keys the maximum is a third of the length after the
+// prefix.
 const maxTypos = 4
 
 // thePod is the subject of sentences that are written on the pod itself. All pods of a

@@ -12,8 +12,9 @@ import (
 const raySubmitterGroup = "submittergroup"
 
 // notAMember reports whether the pod carries the labels of a gang but exists only before
-// or after the gang's other members. A quorum that contains such a pod is never complete.
-// Sources skip the pod, and it is scheduled like a pod without a gang.
+// or after the gang's other members. A quorum (the members that must start together) with
+// such a pod is never complete. Sources (the readers of gang declarations) skip the pod,
+// and it is scheduled like a pod without a gang.
 func notAMember(pod *corev1.Pod) bool {
 	return isRedisCleanup(pod) || isRaySubmitter(pod) || isInitialiser(pod) || isExclusiveLeader(pod)
 }

@@ -24,9 +24,10 @@ func podsGang(key Key, members []Member) Gang {
 	return g
 }
 
-// countedGang returns a gang whose pods carry the size of its quorum in an annotation. Pods
-// with different values are a Problem: any choice between them would depend on the order in
-// which the pods were created.
+// countedGang returns a gang whose pods carry the size of its quorum (the members that
+// must start together) in an annotation. Pods with different values are an error
+// (Gang.Problem): any choice between them would depend on the order in which the pods
+// were created.
 func countedGang(key Key, members []Member, annotation string) Gang {
 	g := podsGang(key, members)
 	g.MinField = "annotation " + annotation
@@ -56,7 +57,8 @@ func countedGang(key Key, members []Member, annotation string) Gang {
 	return g
 }
 
-// liveByName returns the live members of the gang, sorted by pod name.
+// liveByName returns the live members of the gang (neither failed nor being deleted),
+// sorted by pod name.
 func liveByName(g Gang, members []Member) []Member {
 	var live []Member
 	for _, m := range members {
@@ -87,8 +89,8 @@ func younger(a, b *corev1.Pod) bool {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) > 0
 }
 
-// wantWhatIsThere raises each role's Want to the number of the role's live members, for
-// declarations that only have a minimum.
+// wantWhatIsThere raises each role's Want (the number of members requested) to the number
+// of the role's live members, for declarations that only have a minimum.
 func wantWhatIsThere(g Gang, members []Member) {
 	there := map[string]int{}
 	for _, m := range members {

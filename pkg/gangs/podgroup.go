@@ -111,8 +111,8 @@ func notServed(err error) error {
 }
 
 // podGroupProblem returns a sentence if the PodGroup is invalid or sets a field that only
-// the stock PodGroup cycle implements. Ignoring such a field silently would break a
-// promise.
+// the stock PodGroup cycle implements. A user who sets such a field expects it to have an
+// effect.
 func podGroupProblem(key Key, group *schedulingv1beta1.PodGroup) string {
 	unread := func(field, instead string) string {
 		return fmt.Sprintf("%s of %s is not carried out while this scheduler's feature gate GenericWorkload is off%s", field, key, instead)

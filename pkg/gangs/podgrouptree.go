@@ -44,8 +44,9 @@ func (g *Gang) AddComposite(parent string, c *schedulingv1alpha3.CompositePodGro
 }
 
 // AddGroup adds the gang of a PodGroup below the group parent, and returns its members as
-// members of the whole gang. If the PodGroup has too few members for its quorum, it cannot
-// be placed now: AddGroup adds nothing and returns nil.
+// members of the whole gang. If the PodGroup has too few members for its quorum (the
+// members that must start together), it cannot be placed now: AddGroup adds nothing and
+// returns nil.
 func (g *Gang) AddGroup(parent string, child Gang, members []Member) []Member {
 	if len(members) < child.Min {
 		return nil

@@ -19,8 +19,8 @@ type PodGroupWish struct {
 	// Asked reports that the object requests a PodGroup, so that its pods will name the
 	// group.
 	Asked bool
-	// Resting reports that no pods are to be expected for now: the object is
-	// suspended, has ended or is on its way out. Nothing is wrong with that.
+	// Resting reports that no pods are to be expected for now: the object is suspended,
+	// has ended or is being deleted. This is no error.
 	Resting bool
 	// PriorityClass is the priorityClassName of all pods. The scheduler rejects a group
 	// whose priority differs from that of its pods.

@@ -13,16 +13,16 @@ import (
 // limits their nodes.
 type Request struct {
 	Gang Gang
-	// Members are live, and placed or ready.
+	// Members are neither failed nor being deleted, and are placed or ready.
 	Members []Member
 	// Placed is the node of each member that runs or is being bound.
 	Placed map[types.UID]string
-	// Done counts, by role, the members that have succeeded. They count for the quorum and
-	// occupy no node.
+	// Done counts, by role, the members that have succeeded. They count for the quorum
+	// (the members that must start together) and occupy no node.
 	Done map[string]int
 	// Limits is the largest number of members that a node takes, by role and signature
-	// and by node name. It is known for nodes that refused one member more. Callers must
-	// not change it.
+	// (equal for pods that ask the same of their node) and by node name. It is known for
+	// nodes that refused one member more. Callers must not change it.
 	Limits map[RoleSignature]map[string]int
 	// Holds is capacity that the plans of other gangs need and no pod uses yet.
 	Holds []Hold

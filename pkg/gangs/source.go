@@ -17,8 +17,8 @@ import (
 // as a member while the object is unknown.
 //
 // Gang reads the declaring object through a lookup. It may read the members too, because
-// some gangs are declared on their pods, and some have no roles but the shapes of their
-// pods. The result does not depend on the order of the members.
+// some gangs are declared on their pods, and some have only roles that are derived from
+// their pods. The result does not depend on the order of the members.
 type Source interface {
 	// Name returns the Key.Source of this source's gangs, a word that users know.
 	Name() string

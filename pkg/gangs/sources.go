@@ -97,8 +97,8 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 }
 
 // Gang returns the gang with that key, its topology constraints merged with those of its
-// members. A readable but invalid declaration is a gang with a Problem. Gang returns an
-// error if there is no declaration to read.
+// members. A readable but invalid declaration is a gang with a Problem, a sentence about
+// the error. Gang returns an error if there is no declaration to read.
 func (s Sources) Gang(key Key, members []Member) (Gang, error) {
 	for _, source := range s {
 		if source.Name() != key.Source {

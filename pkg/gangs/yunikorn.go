@@ -49,8 +49,8 @@ func YuniKornKey(namespace, application string) Key {
 func (yuniKornSource) Name() string { return YuniKornSource }
 
 // Key names the gang of a Ray pod after its RayCluster: during an upgrade KubeRay copies
-// the application of a RayService to both of its clusters. A pod without an application is
-// a gang of its own, so that a Problem is reported for it.
+// the application of a RayService to both of its clusters. A pod without an application
+// is a gang of its own, so that this error is reported for it.
 func (yuniKornSource) Key(pod *corev1.Pod) (Key, bool) {
 	if pod.Annotations[yuniKornGroupAnnotation] == "" {
 		return Key{}, false

@@ -25,8 +25,9 @@ type Attempt struct {
 	Began time.Time
 
 	// plan is the part of the planned assignment that is not carried out yet. plan.Nodes
-	// loses a member once the member is bound. plan.Short, the number of members that
-	// each role lacks for the quorum, decreases as members arrive in Permit.
+	// loses a member once the member is bound. plan.Short, the number of members that each
+	// role lacks for the quorum (the members that must start together), decreases as
+	// members arrive in Permit.
 	plan gangs.Assignment
 	// phase is Reserving, Binding or Releasing.
 	phase Phase

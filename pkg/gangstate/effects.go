@@ -12,13 +12,15 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Effects are the actions that the scheduler must take after a change of state. The caller
-// applies them after the tracker has released its lock. The zero value has no action.
+// Effects are the actions that the scheduler must take after a change of state. The
+// caller applies them after the tracker, which holds the states of all gangs, has
+// released its lock. The zero value has no action.
 type Effects struct {
 	// Key is the gang of the effects. It is the zero key if they concern several gangs.
 	Key gangs.Key
-	// Release is an attempt whose members must release their nodes. The caller rejects the
-	// members that wait in Permit until Holders is empty, then calls Released.
+	// Release is a failed attempt (the execution of a plan) whose members must release
+	// their nodes. The caller rejects the members that wait in Permit until Holders is
+	// empty, then calls Released.
 	Release *Attempt
 	// Allow lists members that wait in Permit and may bind.
 	Allow []types.UID

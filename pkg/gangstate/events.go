@@ -11,8 +11,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Upsert records a new or changed pod. It activates the members if the pod completes their
-// quorum.
+// Upsert records a new or changed pod. It activates the members if the pod completes
+// their quorum (the members that must start together).
 func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	key, ok := t.options.Sources.Key(pod)
 	if !ok && gangs.InPodGroup(pod) {
@@ -105,9 +105,10 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	return effects
 }
 
-// DeclarationChanged makes the tracker read the declaration of a gang again, and drops
-// the gang's refusal. An attempt fails if it was planned for the old declaration and the
-// quorum has not reserved yet.
+// DeclarationChanged makes the tracker read the declaration of a gang (such as a JobSet)
+// again, and drops the gang's refusal: the result that it cannot be placed. The gang's
+// attempt (the execution of a plan) fails if it was planned for the old declaration and
+// the quorum has not reserved yet.
 func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -141,9 +142,9 @@ func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	return effects
 }
 
-// releaseStrangers removes the members that no source puts into the gang any more: their
-// owner was unknown at first, and then turned out to declare no gang. It returns those
-// that wait for a node. They are scheduled as pods without a gang.
+// releaseStrangers removes the members that are not in the gang any more: their owner was
+// unknown at first, and then turned out to declare no gang. It returns those that wait
+// for a node. They are scheduled as pods without a gang.
 func (t *Tracker) releaseStrangers(g *Gang) []*v1.Pod {
 	if g.attempt != nil {
 		return nil
@@ -180,8 +181,8 @@ func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
 		return false
 	}
 	defer t.observe(g)
-	// The queue and the tracker receive the updates of a pod separately; either copy may
-	// be newer.
+	// One ready copy is enough: the queue and the tracker receive the updates of a pod
+	// separately, and either copy may be newer.
 	ready := gangs.Ready(pod) || gangs.Ready(g.members[pod.UID].Pod)
 	if !ready || g.quorumReady {
 		g.orderFixed = g.orderFixed || ready

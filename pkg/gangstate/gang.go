@@ -40,10 +40,11 @@ type Gang struct {
 	ready, placed int
 	// running is the number of members on nodes at the last evaluation of the gang.
 	running int
-	// min is the number of members in the quorum, as last read from the declaration.
-	// minKnown is false before the first read, and again after a change of the
-	// declaration or a placement of a member. It is also false while members run, because
-	// a member that joins a running gang waits for no quorum.
+	// min is the number of members in the quorum (those that must start together), as last
+	// read from the gang's declaration, such as a JobSet. minKnown is false before the
+	// first read, and again after a change of the declaration or a placement of a member.
+	// It is also false while members run, because a member that joins a running gang waits
+	// for no quorum.
 	min      int
 	minKnown bool
 	// quorumReady caches whether members may be scheduled. A new member does not invalidate
@@ -220,7 +221,8 @@ func (g *Gang) pending() []*v1.Pod {
 	return pods
 }
 
-// unplanned returns the pending members without a node in an attempt.
+// unplanned returns the pending members without a node in the current attempt, the
+// execution of a plan.
 func (g *Gang) unplanned() []*v1.Pod {
 	pods := g.pending()
 	if g.attempt == nil {
@@ -229,7 +231,7 @@ func (g *Gang) unplanned() []*v1.Pod {
 	return slices.DeleteFunc(pods, func(pod *v1.Pod) bool { return g.attempt.has(pod.UID) })
 }
 
-// runners returns the members of a declaration that are on nodes, by name.
+// runners returns the members that belong to the declared gang and are on nodes, by name.
 func (g *Gang) runners(declared gangs.Gang) []*v1.Pod {
 	var pods []*v1.Pod
 	for _, m := range g.sorted() {

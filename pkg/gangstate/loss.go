@@ -24,7 +24,8 @@ const (
 // cluster, and the scheduling cycle that makes it delays all other pods.
 const whatIfPause = 30 * time.Second
 
-// loss is the state of a running gang that has lost members which its quorum needs.
+// loss is the state of a running gang that has lost members which its quorum (the members
+// that must run together) needs.
 type loss struct {
 	// since is the time at which the gang lost a member that its quorum needs. It is zero
 	// while the quorum is met.

@@ -12,7 +12,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// counts reports whether the pod counts for its gang's quorum.
+// counts reports whether the pod counts for its gang's quorum, the members that must
+// start together.
 func counts(pod *v1.Pod) bool {
 	return gangs.Live(pod) && (gangs.Placed(pod) || gangs.Ready(pod))
 }

@@ -12,8 +12,8 @@ type Phase int
 const (
 	// Incomplete means that members are missing or not ready, or the declaration has a problem.
 	Incomplete Phase = iota
-	// Ready means that the quorum exists and is not planned yet, or that members may join a
-	// gang that runs.
+	// Ready means that the quorum (the members that must start together) exists and is not
+	// planned yet, or that members may join a gang that runs.
 	Ready
 	// Refused means that the last plan found no room. The gang backs off.
 	Refused
@@ -22,7 +22,8 @@ const (
 	Reserving
 	// Binding means that the quorum has reserved. Every planned member may bind.
 	Binding
-	// Releasing means that the attempt failed. Members that reserved release their nodes.
+	// Releasing means that the execution of a plan failed. Members that reserved nodes
+	// release them.
 	Releasing
 	// Evicting means that the gang lost members and has no room for new ones. The remaining
 	// members are being evicted.

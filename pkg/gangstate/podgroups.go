@@ -16,9 +16,10 @@ import (
 )
 
 // The scheduler's own PodGroup cycle places all pods of a PodGroup or none. The tracker
-// has such a gang only while there is no room for it, because retries, healAfter and
-// maxBypass need state between cycles. A refusal records the members that the cycle read,
-// pod events update them, and a placement deletes the gang.
+// has such a gang only while there is no room for it, because retries, evictions
+// (healAfter) and reserved nodes (maxBypass) need state between cycles. A refusal records
+// the members that the cycle read, pod events update them, and a placement deletes the
+// gang.
 
 // podGroupLife is how long the tracker keeps what it learned from failed plans of a gang
 // that the PodGroup cycle places. No event reports that such a gang was deleted before
@@ -69,8 +70,9 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request) (refusal string) {
 	return refusal
 }
 
-// forgetPlans drops what failed plans of a gang taught. The gang is one that the PodGroup
-// cycle places.
+// forgetPlans drops what the tracker learned from failed plans of a gang that the
+// PodGroup cycle places: the refusals of planned nodes, how many members a node takes,
+// and the message that its next cycle was to repeat.
 func (t *Tracker) forgetPlans(g *Gang) {
 	g.retry.forgetPlans()
 	g.podGroup.awaitsCycle, g.podGroup.lastRefusal = false, ""

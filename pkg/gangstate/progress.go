@@ -14,11 +14,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// begin makes the attempt the gang's current one. The attempt takes over members of an
-// earlier attempt that still bind. begin returns false if a member of the planned quorum
-// left during planning. If the quorum was complete without the planned members, begin
-// only removes those that left from the plan: otherwise the attempt would never be
-// complete.
+// begin makes the attempt (the execution of a plan) the gang's current one. The attempt
+// takes over members of an earlier attempt that still bind. begin returns false if a
+// member of the planned quorum (the members that must start together) left during
+// planning. If the quorum was complete without the planned members, begin only removes
+// those that left from the plan: otherwise the attempt would never be complete.
 func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 	if g.attempt != nil {
 		attempt.inherit(g.attempt)

@@ -23,14 +23,14 @@ func (g *Gang) evaluate() bool {
 	return g.quorumReady
 }
 
-// schedulable reports whether members may be scheduled: the quorum is ready, or some
-// members run and the others may join them.
+// schedulable reports whether members may be scheduled: the quorum (the members that must
+// start together) is ready, or some members run and the others may join them.
 func (g *Gang) schedulable(readiness gangs.Readiness) bool {
 	return readiness.Problem == "" && !g.loss.evicting && (readiness.Waiting == "" || g.running > 0)
 }
 
-// read reads the declaration and compares it with the members. It returns an error if the
-// declaration cannot be read.
+// read reads the gang's declaration, such as a JobSet, and compares it with the members.
+// It returns an error if the declaration cannot be read.
 func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 	if g.podGroup != nil {
 		declared, readiness := g.readPodGroup()
@@ -39,7 +39,7 @@ func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 	members := g.sorted()
 	declared, err := g.sources.Gang(g.key, members)
 	if err != nil {
-		g.min, g.minKnown = math.MaxInt, true // until the declaration changes
+		g.min, g.minKnown = math.MaxInt, true // members wait until the declaration changes
 		return gangs.Gang{}, gangs.Readiness{}, err
 	}
 	readiness := gangs.Check(declared, members)
@@ -151,8 +151,9 @@ func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 	return g.retryMember(now)
 }
 
-// disturbedBy updates the gang's current attempt after a member was bound, changed or
-// deleted (gone). It returns the attempt if it can no longer succeed, otherwise nil.
+// disturbedBy updates the gang's current attempt (the execution of a plan) after a member
+// was bound, changed or deleted (gone). It returns the attempt if it can no longer
+// succeed, otherwise nil.
 func (g *Gang) disturbedBy(old, pod *v1.Pod, gone bool) *Attempt {
 	attempt, placed := g.attempt, gangs.Placed(pod)
 	gone = gone || !counts(pod)

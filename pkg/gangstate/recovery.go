@@ -9,9 +9,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// PartialGangs returns the gangs that run without their quorum while other members wait,
-// sorted by key. Only its first call returns any: after a start these are the gangs whose
-// binding a crash interrupted.
+// PartialGangs returns the gangs that run without their quorum (the members that must run
+// together) while other members wait, sorted by key. Only its first call returns any:
+// after a start these are the gangs whose binding a crash interrupted.
 func (t *Tracker) PartialGangs() []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,9 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// noteBypass records that the gang was placed. This ends its own reservation, and means
-// that the waiting gangs before it in the queue were bypassed. A member that joins a
-// running gang bypasses no gang.
+// noteBypass records that the gang was placed. This ends its own reservation. The gangs
+// that wait before it in the queue were bypassed, because it was placed before them. A
+// member that joins a running gang bypasses no gang.
 func (t *Tracker) noteBypass(g *Gang, now time.Time) {
 	g.reservation = Reservation{}
 	if g.running > 0 {
@@ -30,8 +30,8 @@ func (t *Tracker) noteBypass(g *Gang, now time.Time) {
 }
 
 // reserving returns the gang for which nodes are reserved, or nil. A reservation has no
-// effect while the quorum of its gang is not ready, for example because the gang lost
-// members.
+// effect while the quorum (the members that must start together) of its gang is not
+// ready, for example because the gang lost members.
 func (t *Tracker) reserving() *Gang {
 	holder := t.holder
 	if holder == nil || t.gangs[holder.key] != holder || len(holder.reservation.nodes) == 0 || !holder.quorumReady {

@@ -11,10 +11,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// AllowRetry handles an event that may help a refused gang. It drops the refusal and
-// returns true if the gang is planned again in the scheduling cycle of this member.
-// During the gang's backoff it returns false; the first event in that time schedules a
-// retry for the end of the backoff.
+// AllowRetry handles an event that may help a refused gang (one that could not be
+// placed). It drops the refusal and returns true if the gang is planned again in the
+// scheduling cycle of this member. During the gang's backoff it returns false; the first
+// event in that time schedules a retry for the end of the backoff.
 func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries bool, effects Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -100,8 +100,8 @@ func (t *Tracker) RetryWhere(helps func(*v1.Pod) bool, now time.Time) []Effects 
 
 // Tick applies the passing of time. It activates a member of each refused gang for which
 // a search is due (for nodes to reserve, or to move the gang to), the pods and gangs that
-// were refused because of a reservation that has ended, and the gangs whose evicted
-// members are gone.
+// were refused because nodes were reserved for another gang until now, and the gangs
+// whose evicted members are gone.
 func (t *Tracker) Tick(now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()

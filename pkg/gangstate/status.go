@@ -19,8 +19,8 @@ type Status struct {
 	Phase Phase
 	// Sentence explains why the gang waits. It is "" if the gang does not wait.
 	Sentence string
-	// Incomplete is true if members are missing or not ready, or the declaration has an
-	// error. More nodes would not help such a gang.
+	// Incomplete is true if members are missing or not ready, or the gang's declaration
+	// has an error. More nodes would not help such a gang.
 	Incomplete bool
 	// HeldBack is true if the gang has room, but only on nodes reserved for another gang.
 	// The other gang needs nodes; this one waits for its turn.

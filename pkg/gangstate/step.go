@@ -12,8 +12,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// reasonMemberLeft is the reason of failure of an attempt if a planned member was deleted
-// during planning.
+// reasonMemberLeft is the reason of failure of an attempt (the execution of a plan) if a
+// planned member was deleted during planning.
 const reasonMemberLeft = "a member left while its place was planned"
 
 // Step is the result of NextStep for a member's scheduling cycle. Exactly one of Node,
@@ -41,9 +41,9 @@ type Question struct {
 	gangs.Request
 	// Began is the time at which the question was asked.
 	Began time.Time
-	// Lost is set if the gang runs without its quorum. If there is no room for the
-	// missing members, the planner also checks whether the whole gang would fit
-	// elsewhere.
+	// Lost is set if the gang runs without its quorum (the members that must run
+	// together). If there is no room for the missing members, the planner also checks
+	// whether the whole gang would fit elsewhere.
 	Lost *Lost
 	// Reserve is true if the planner must search for nodes to reserve for the gang if it
 	// finds no room now.

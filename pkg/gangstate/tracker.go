@@ -25,8 +25,8 @@ type Options struct {
 	// NodeExists reports whether the cluster has a node of that name. Nil means that every
 	// node exists.
 	NodeExists func(string) bool
-	// Counted is called when the tracker adds a gang of a source (+1) or forgets it (-1).
-	// It may be nil.
+	// Counted, unless it is nil, is called when the tracker adds a gang (+1) or forgets it
+	// (-1). source is the way in which the gang is declared.
 	Counted func(source string, change int)
 	// Lock guards the tracker. Nil means a new mutex.
 	Lock sync.Locker
@@ -77,9 +77,9 @@ func New(options Options) *Tracker {
 	}
 }
 
-// settle removes a completed attempt, whose members are all bound, and a gang without
-// members. It keeps a gang whose attempt is Releasing, because its members have not
-// released their nodes yet. Every change calls it at the end.
+// settle removes a completed attempt (an executed plan), whose members are all bound, and
+// a gang without members. It keeps a gang whose attempt is Releasing, because its members
+// have not released their nodes yet. Every change calls it at the end.
 func (t *Tracker) settle(g *Gang) {
 	if g.attempt != nil && g.attempt.over() {
 		g.attempt = nil
@@ -114,7 +114,8 @@ func (t *Tracker) gangOf(m gangs.Member) *Gang {
 	return g
 }
 
-// belongs reports whether the sources currently put the pod into the gang with this key.
+// belongs reports whether the pod is now in the gang with this key, by the sources (the
+// ways to declare a gang).
 func (t *Tracker) belongs(key gangs.Key, pod *v1.Pod) bool {
 	now, ok := t.options.Sources.Key(pod)
 	return ok && now == key

@@ -15,8 +15,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// lost describes a gang that runs without its quorum, for the question whether the whole
-// gang must move. It returns nil if the gang need not or cannot move.
+// lost describes a gang that runs without its quorum (the members that must run
+// together), for the question whether the whole gang must move. It returns nil if the
+// gang need not or cannot move.
 func (t *Tracker) lost(g *Gang, now time.Time) *Lost {
 	if t.options.HealAfter == 0 || g.loss.since.IsZero() || g.attempt != nil {
 		return nil

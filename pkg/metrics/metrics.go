@@ -123,7 +123,7 @@ func Evicted(profile string) {
 	evictions.WithLabelValues(profile).Inc()
 }
 
-// Pairs counts NICs that a pod got.
+// Pairs counts NICs that a pod got, by whether each is in one alignment unit with a GPU.
 func Pairs(profile string, result PairResult, nics int) {
 	devicePairs.WithLabelValues(profile, string(result)).Add(float64(nics))
 }

@@ -19,7 +19,7 @@ import (
 
 // addAlternatives adds, for each role whose members have requests with alternatives
 // (firstAvailable), a role of the planner for each other way to meet the requests. needs
-// has the need of each role so far.
+// has, for each role so far, what a member needs on its node.
 func (b *builder) addAlternatives(needs []cluster.PodNeed) {
 	for i := range needs {
 		ways := needs[i].Alternatives

@@ -69,8 +69,8 @@ func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *role
 }
 
 // assignAlternatives corrects the assignment for members whose requests have alternatives
-// (firstAvailable): their need is that of the chosen alternatives. It adds the
-// subrequests that the planner chose.
+// (firstAvailable): such a member needs what the chosen alternatives ask for. It also
+// adds the names of these alternatives, the subrequests.
 func (p *planInput) assignAlternatives(a *gangs.Assignment, found *answer) {
 	if !slices.ContainsFunc(p.roles, func(r roleInput) bool { return r.subrequests != "" }) {
 		return

@@ -28,11 +28,12 @@ type planInput struct {
 	// one node.
 	zones     claimZones
 	colocated []string
-	// exclusive is the end of a refusal about claims that only one pod can use at a time.
+	// exclusive is the end of the sentence that refuses the gang: it names the claims that
+	// only one pod can use at a time.
 	exclusive string
-	// roleOfGroup has, by name of a planner's group that replaces a role and has its
-	// minimum, the gang's name of the role. The members of the role differ and are in
-	// several roles of this group.
+	// roleOfGroup maps a group of the planner to the gang's role that it replaces. The
+	// members of such a role differ, so the planner has several roles for them. The group
+	// holds these roles and has the minimum of the replaced role.
 	roleOfGroup map[string]string
 }
 
@@ -57,8 +58,9 @@ type builder struct {
 }
 
 // build converts a request to the planner's types. It returns a sentence if the gang's
-// alignment, or what a member needs, cannot be understood. repelling are at least the nodes
-// with pods that have required anti-affinity.
+// alignment (how close GPUs and NICs must be to each other), or what a member needs,
+// cannot be understood. repelling are at least the nodes with pods that have required
+// anti-affinity.
 func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.NodeInfo, volumes Volumes) (*planInput, string) {
 	key := request.Gang.Key
 	alignment, err := gangs.ParseAlignment(request.Gang.Topology.Alignment, key.String())
@@ -73,12 +75,13 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.
 	b.alignment = alignment
 	// 1. Read the gang's topology constraints, its roles, and its members without a node.
 	b.readGang()
-	// 2. Members of a role that differ become roles of their own. Of the members of whole
-	// roles that share a claim, one becomes the role that owns the claim.
+	// 2. Members of a role that differ become roles of their own. If all members of a role
+	// share a claim, one of them becomes a role of its own, which needs the claim's
+	// devices.
 	shared, claims := findSharedClaims(request, b.roles, cache)
 	b.roles = b.splitter().splitRoles(b.roles, shared)
 	b.roles = splitClaimOwners(b.roles, shared, claims)
-	// 3. Read the need of a member of each role, and the need for each shared claim.
+	// 3. Read what a member of each role needs, and what each shared claim needs.
 	needs, err := cache.Read(b.podsToRead(claims))
 	if err != nil {
 		return nil, key.Messagef("%v", err)
@@ -144,7 +147,7 @@ func (b *builder) podsToRead(claims []sharedClaim) []*v1.Pod {
 	return pods
 }
 
-// setNeeds sets the need of each role's members. If claims of a member already have
+// setNeeds sets what each role's members need of a node. If claims of a member already have
 // devices, it sets the member's node.
 func (b *builder) setNeeds(needs []cluster.PodNeed) error {
 	for i := range b.roles {
@@ -175,7 +178,7 @@ func (b *builder) pin(role *roleInput) error {
 }
 
 // confine keeps the members with a shared claim on nodes that can use the claim's
-// devices. reach returns these nodes for the claim with an index. Among claims with
+// devices. reach returns these nodes for a claim, given its index. Among claims with
 // devices for several nodes only the first is planned for. The stock filters check the
 // others.
 func (p *planInput) confine(claims []sharedClaim, reach func(claim int) devices.Reach) {

@@ -37,8 +37,9 @@ func merge(colocations []colocation, claim sharedClaim) []colocation {
 }
 
 // apply requires one node for all members of the colocation's roles. If these are all
-// roles of the gang, the gang requires one node. Otherwise they become a new group inside
-// their common group. apply returns false if they have no common group.
+// roles of the gang, the gang requires one node. Otherwise they become a new group (a
+// gang inside the gang) inside their common group. apply returns false if they have no
+// common group.
 func (c *colocation) apply(gang *plan.Gang, roles []roleInput) bool {
 	group, all, common := c.scope(roles)
 	switch {

@@ -17,10 +17,10 @@ import (
 // inside it, which requires a second level.
 const innerSuffix = "/within"
 
-// constraints are the topology constraints of a gang and its groups, written as groups of
-// the planner. The gang, or a group, may require one domain of a level and also one value
-// of a node label. The planner has one required level for each group, so two groups, one
-// inside the other, then replace the group.
+// constraints are the topology constraints of a gang and its groups (gangs inside the
+// gang), written as groups of the planner. The gang, or a group, may require one domain
+// of a level and also one value of a node label. The planner has one required level for
+// each group, so two groups, one inside the other, then replace the group.
 type constraints struct {
 	required, preferred string
 	minGroups           int

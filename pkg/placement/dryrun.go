@@ -34,13 +34,14 @@ type dryRuns struct {
 // the planner.
 type dryRun struct {
 	pod *v1.Pod
-	// gang, alignment and subrequests are values that this project's plugins read in the
+	// gang (its key), alignment (how close GPUs and NICs must be) and subrequests (the
+	// chosen alternatives of requests) are values that this project's plugins read in the
 	// cycle state.
 	gang        string
 	alignment   gangs.Alignment
 	subrequests gangs.Subrequests
-	// companions is the number of similar pods, members of another role, on each node
-	// that this role will use.
+	// companions is the number of similar pods, members of another role, that each node
+	// used by this role will also hold.
 	companions int
 	// prepared is true once the PreFilter plugins ran for all nodes.
 	prepared bool
@@ -66,13 +67,13 @@ type nodeState struct {
 }
 
 // maxSingles is the maximum number of nodes for which a role with claims is prepared node
-// by node. Preparing it for all of 5,000 nodes with devices took 17 ms (3.4 s of CPU for
-// the 200 gangs of the workload pairs-5000, by its CPU profile). A whole cycle prepared for
-// one node takes 0.4 ms (go test ./pkg/plugins/draaware -run '^$' -bench PlannedCycle).
+// by node. Preparing it for all of 5,000 nodes with devices took 17 ms in a benchmark of
+// 200 gangs (3.4 s of CPU). A whole cycle prepared for one node takes 0.4 ms (go test
+// ./pkg/plugins/draaware -run '^$' -bench PlannedCycle).
 const maxSingles = 32
 
-// fits reports whether the filters accept one more member of the role on the node, after
-// the plan has put already members of the role there.
+// fits reports whether the filters accept one more member of the role on the node.
+// already is how many members of the role the plan has put there before.
 func (d *dryRuns) fits(role int, node string, already int) bool {
 	run := d.roles[role]
 	state := d.singleState(run, node)

@@ -20,7 +20,8 @@ type preFilterRunner interface {
 	RunPreFilterPlugins(context.Context, fwk.CycleState, *v1.Pod) (*fwk.PreFilterResult, *fwk.Status, sets.Set[string])
 }
 
-// dryRunKey marks a cycle state that was created for a dry run.
+// dryRunKey marks a cycle state that was created for a dry run of the filters during
+// planning.
 const dryRunKey fwk.StateKey = "dovetail/dry-run"
 
 // dryRunMark is the value stored under dryRunKey. It has no content.

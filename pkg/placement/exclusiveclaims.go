@@ -49,8 +49,8 @@ func (r *volumeReader) readExclusive(request *gangs.Request, nodes []fwk.NodeInf
 	}
 }
 
-// heldByOthers returns the claims that are used by pods on nodes which are no members of
-// the gang.
+// heldByOthers returns those of the claims that pods outside the gang use. It reads the
+// pods that are on nodes.
 func (r *volumeReader) heldByOthers(request *gangs.Request, nodes []fwk.NodeInfo, claims sets.Set[string]) sets.Set[string] {
 	count := map[string]int{}
 	for _, info := range nodes {
@@ -79,9 +79,10 @@ func (r *volumeReader) heldByOthers(request *gangs.Request, nodes []fwk.NodeInfo
 	return held
 }
 
-// exclusivePools returns a planner's pool for each ReadWriteOncePod claim that several
-// pods want. Its only item is the claim, which one member can take. It has no item if a
-// pod outside the gang has the claim.
+// exclusivePools returns a planner's pool (a set of items of which each member takes
+// some) for each ReadWriteOncePod claim that several pods want. Its only item is the
+// claim, which one member can take. It has no item if a pod outside the gang has the
+// claim.
 func (r *volumeReader) exclusivePools(roles []roleInput) []plan.Pool {
 	var pools []plan.Pool
 	for _, name := range r.names {

@@ -20,16 +20,18 @@ import (
 // of the stock plugins are shorter.
 const quoteLimit = 160
 
-// filterRefusal is the message of a plugin that refused a node. own is true if the
-// message was written by this package and names what is in the way.
+// filterRefusal is the message of a plugin that refused a node. own is true if this
+// package wrote the message, which then names the node requirement or taint that excludes
+// the node.
 type filterRefusal struct {
 	plugin, message string
 	own             bool
 }
 
-// filterRefusals has the last refusal of each node for one role. If a node refuses several
-// members, the planner tries the node for the first member last. The last message is
-// therefore the reason that excludes the role from the node.
+// filterRefusals has the last refusal of each node for one role. The planner may ask
+// about a node with several members of the role before it asks about the node with none.
+// The last message is then about the first member, so it is the reason that excludes the
+// role.
 type filterRefusals map[string]filterRefusal
 
 func (r filterRefusals) add(node string, status *fwk.Status) {
@@ -37,8 +39,8 @@ func (r filterRefusals) add(node string, status *fwk.Status) {
 }
 
 // explainFilters adds the filters' messages to the exclusions of a decision, which has
-// only the names of the refused nodes. refusals returns the refusals of the role with an
-// index.
+// only the names of the refused nodes. refusals returns the filters' refusals of a role,
+// given the role's index.
 func explainFilters(decision *plan.Decision, roles []plan.Role, refusals func(role int) filterRefusals) {
 	for i := range decision.Reasons {
 		reason := &decision.Reasons[i]

@@ -12,10 +12,10 @@ import (
 type freeVolumes struct {
 	// listed is true once the volumes have been listed.
 	listed bool
-	// free and freeAt have the volumes that no claim has: free by storage class, those
-	// that are not tied to one host name; freeAt by storage class and host name, the
-	// others. promised has, by namespace and name of a claim, the volume that names the
-	// claim.
+	// free has, by storage class, the available volumes that no claim has and that are not
+	// tied to one host name. freeAt has, by storage class and host name, those that are.
+	// promised has the volumes that name a claim (spec.claimRef), by the claim's namespace
+	// and name.
 	free     map[string][]*v1.PersistentVolume
 	freeAt   map[[2]string][]*v1.PersistentVolume
 	promised map[[2]string]*v1.PersistentVolume

@@ -13,12 +13,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// A claim without volume that several members have gets its volume in the cycle of the
-// first of them. The others then follow: to the nodes of the volume, or to the first
-// member's node if the volume is still to be made. To the planner, the users of the claim
-// have affinity to each other.
+// A PersistentVolumeClaim without a volume that several members use gets its volume in
+// the scheduling cycle of the first of them. The others must then follow: to the nodes
+// that can use the volume, or to the first member's node if the volume is still to be
+// created. For the planner, the users of the claim therefore have affinity to each other.
 
-// addJointClaims adds a rule for each claim without volume that several members have.
+// addJointClaims adds an affinity rule for each claim without a volume that several
+// members use.
 func (w *ruleWriter) addJointClaims(volumes *volumeReader) {
 	claims, users := map[string]*v1.PersistentVolumeClaim{}, map[string][]int{}
 	for r := range w.roles {
@@ -47,9 +48,10 @@ func (w *ruleWriter) addJointClaims(volumes *volumeReader) {
 	}
 }
 
-// volumeDomains returns the name of a partition of the nodes by the volume that a claim
-// gets if its first user is there. A volume to be made is one node's. ok is false if that
-// is no partition: a node can use the volumes of several domains.
+// volumeDomains divides the nodes by the volume that a claim gets if its first user is
+// there, and returns the name of this division (a fabric level or a partition). If the
+// volume is still to be created, each node is a domain. ok is false if the nodes cannot
+// be divided in this way: a node can use the volumes of several domains.
 func (w *ruleWriter) volumeDomains(volumes *volumeReader, claim *v1.PersistentVolumeClaim) (level string, ok bool) {
 	if !volumes.isStatic(claim) {
 		return plan.NodeLevel, !volumes.hasFree(volume.GetPersistentVolumeClaimClass(claim))

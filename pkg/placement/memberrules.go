@@ -129,8 +129,8 @@ func (w *ruleWriter) labelDomains(key string) string {
 }
 
 // partition adds a partition with this name to the gang, unless it exists. It divides the
-// nodes that has accepts by the value of the label key. partition returns the name, or
-// plan.NodeLevel if each node is a domain of its own.
+// nodes for which has returns true by the value of the label key. partition returns the
+// name, or plan.NodeLevel if each node is a domain of its own.
 func (w *ruleWriter) partition(name, key string, has func(*v1.Node) bool) string {
 	if slices.ContainsFunc(w.gang.Partitions, func(p plan.Partition) bool { return p.Name == name }) {
 		return name
@@ -156,10 +156,10 @@ func (w *ruleWriter) partition(name, key string, has func(*v1.Node) bool) string
 	return name
 }
 
-// withoutKnown returns the sample pod of a role without the affinity and spread
-// constraints that the planner's rules cover. The stock filters get this pod: they would
-// compare the constraints with the cluster as it is, without the members that the plan
-// places before.
+// withoutKnown returns the sample pod of a role (the pod that represents it) without the
+// affinity and spread constraints that the planner's rules cover. The stock filters get
+// this pod: they would compare the constraints with the cluster as it is, without the
+// members that the plan places before this one.
 func (t *podTerms) withoutKnown(role *roleInput) *v1.Pod {
 	pod := role.sample
 	if role.key.held == 0 {

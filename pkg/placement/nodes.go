@@ -55,10 +55,10 @@ func (r *roleInput) mayUse(node *v1.Node, volumes *volumeReader) bool {
 	return true
 }
 
-// explainNodes completes the refusals of the nodes that a decision excludes, so that they
-// name what is in the way: the unmet requirement of the node selector or node affinity,
-// or the taint. It adds refusals for nodes that a role may not use, because the planner
-// does not ask the filters about these.
+// explainNodes completes the refusals of the nodes that a decision excludes. They then
+// name the unmet requirement of the node selector or node affinity, or the taint. It adds
+// refusals for nodes that a role may not use, because the planner does not ask the
+// filters about these.
 func explainNodes(roles []roleInput, decision *plan.Decision, runs *dryRuns) {
 	for i := range decision.Reasons {
 		reason := &decision.Reasons[i]

@@ -18,8 +18,8 @@ import (
 type Options struct {
 	// SearchBudget is the maximum number of search steps of a plan.
 	SearchBudget int
-	// MaxBypass is how long a gang may be bypassed before nodes are reserved for it. It
-	// is used only in messages.
+	// MaxBypass is how long later gangs may be placed while an earlier one waits, before
+	// nodes are reserved for the earlier one. It is used only in messages.
 	MaxBypass time.Duration
 	// Volumes reads the storage objects of the cluster. If it is nil, only the stock
 	// filters look at volumes.

@@ -17,7 +17,8 @@ type planner struct {
 	budget   int
 	snapshot *plan.Snapshot
 	fits     plan.Fits
-	// capacity reads the total amounts of a node. It is nil if no explanation needs them.
+	// capacity reads what a node has in total of resources and devices, used or free. It
+	// is nil if no explanation needs these amounts.
 	capacity func(node string, into *plan.Capacity) bool
 	// preferAll makes the method best try to place all members before it tries a quorum.
 	preferAll bool
@@ -29,9 +30,10 @@ type answer struct {
 	decision plan.Decision
 }
 
-// plan runs the planner. A gang's volumes may be pools with AnyOrder: whatever order the
-// members come in, each must find a volume. If no placement is that safe, plan accepts
-// one in which some order works: the stock filters then judge.
+// plan runs the planner. Volumes may be a pool (items of which each member takes some)
+// with AnyOrder: whatever order the members come in, each must find a volume. If there is
+// no such placement, plan accepts one in which some order works: the stock filters then
+// judge.
 func (p *planner) plan(gang plan.Gang) answer {
 	found := p.planOnce(gang)
 	if found.decision.Placed || !slices.ContainsFunc(gang.Pools, func(p plan.Pool) bool { return p.AnyOrder }) {
@@ -88,8 +90,8 @@ func requireAll(gang plan.Gang) (all plan.Gang, more bool) {
 	return gang, more
 }
 
-// withoutNodes returns the gang with these nodes excluded for each role that applies
-// accepts.
+// withoutNodes returns the gang with these nodes excluded for each role for which applies
+// returns true.
 func withoutNodes(gang plan.Gang, nodes []string, applies func(role string) bool) plan.Gang {
 	gang.Roles = slices.Clone(gang.Roles)
 	for i := range gang.Roles {

@@ -24,8 +24,8 @@ const maxTerms = 64
 type podTerms struct {
 	terms []podTerm
 	index map[string]int
-	// held has, by signature of a member and its labels that matchLabelKeys names, the
-	// terms of such members, as bits.
+	// held has the terms that a member has, as bits, by the member's signature (equal for
+	// pods that ask the same of their node) and its labels that matchLabelKeys names.
 	held map[heldKey]uint64
 }
 
@@ -161,8 +161,8 @@ func (t *podTerms) antiAffinity(pod *v1.Pod) []int {
 	return found
 }
 
-// affinity adds a pod's required affinity terms, which are one entry, and returns its
-// index. It returns -1 if there are none or only the stock filters understand one.
+// affinity adds a pod's required affinity terms, all as one entry of terms, and returns
+// its index. It returns -1 if there are none or only the stock filters understand one.
 func (t *podTerms) affinity(pod *v1.Pod) int {
 	required := fwk.GetPodAffinityTerms(pod.Spec.Affinity)
 	if len(required) == 0 || slices.ContainsFunc(required, func(term v1.PodAffinityTerm) bool { return !understood(&term) }) {

@@ -74,8 +74,8 @@ func (p *podVolumes) limitNodes() bool {
 	return len(p.bound)+len(p.zoned)+len(p.waiting)+len(p.joint) > 0 || p.selected != ""
 }
 
-// separateJoint takes the claims that other members have too out of waiting. Members with
-// different joint claims differ.
+// separateJoint moves the claims that other members use as well from waiting to joint. It
+// adds them to the key, because members with different joint claims differ.
 func (p *podVolumes) separateJoint(users map[string]int) {
 	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
 		joint := users[claim.Name] > 1

@@ -52,8 +52,8 @@ type proposal struct {
 	heldBack string
 }
 
-// plan runs the planner for the first time, once for each zone if a shared claim has
-// zones.
+// plan runs the planner for the first time. If a shared claim has zones (sets of nodes
+// that can use its devices), it runs the planner once for each zone.
 func (p *proposal) plan(nodes []fwk.NodeInfo) (err error) {
 	p.nodes = nodes
 	p.answer, p.unreachable, err = p.input.zones.best(&p.planner, p.input.planGang(), nodes)
@@ -82,8 +82,8 @@ func (p *proposal) avoidReserved(request *gangs.Request, maxBypass time.Duration
 	return p.runs.err
 }
 
-// shareOf returns the subject of a sentence about taken of all nodes of a plan, with its
-// verb.
+// shareOf returns the start of a sentence about some nodes of a plan, for example "1 of
+// its 4 nodes is".
 func shareOf(taken, all int) string {
 	switch {
 	case all == 1:

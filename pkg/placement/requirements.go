@@ -75,7 +75,7 @@ func requiredTerms(pod *v1.Pod) []v1.NodeSelectorTerm {
 }
 
 // newRequirement returns the requirement that a node matches one of the node selector
-// terms. Nodes meet an invalid term: the filters describe the fault.
+// terms. An invalid term counts as met, so that the stock filters report the fault.
 func newRequirement(text string, terms ...v1.NodeSelectorTerm) requirement {
 	selector, err := nodeaffinity.NewNodeSelector(&v1.NodeSelector{NodeSelectorTerms: terms})
 	met := func(node *v1.Node) bool { return err != nil || selector.Match(node) }

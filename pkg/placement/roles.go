@@ -28,7 +28,8 @@ type roleInput struct {
 	// needs is the pod from which a member's need is read: the sample without the shared
 	// claims that this role does not own.
 	needs *v1.Pod
-	// members are the pods of Members, in the same order.
+	// members are the members with their pods, in the order of Members, which has them in
+	// the planner's types.
 	members []gangs.Member
 	// key is what the role's members have in common, unlike the members of other roles
 	// with the same base.
@@ -50,15 +51,16 @@ type partKey struct {
 	// volumes identifies what the member's volumes ask of a node. claims identifies what
 	// the resource claims that the member names ask for.
 	volumes, claims string
-	// held has a bit for each of the gang's podTerms that the member has, terms a bit for
-	// each that matches the member's labels.
+	// held has a bit for each affinity, anti-affinity or spread term of the gang that the
+	// member has, terms a bit for each that matches the member's labels.
 	held, terms uint64
-	// running identifies the terms of running pods that match the member's labels.
+	// running identifies the anti-affinity terms of running pods that match the member's
+	// labels.
 	running string
 }
 
-// rolesOf returns the gang's roles that have members, in the planner's types. inner has
-// the name of the planner's group for each group of the gang.
+// rolesOf returns the gang's roles that have members, in the planner's types. inner has,
+// by name of a group of the gang, the name of the planner's group for the roles in it.
 func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 	var roles []roleInput
 	for _, declared := range declaredRoles(request) {

@@ -22,12 +22,14 @@ type runningTerms struct {
 	selectors []labels.Selector
 	// keys are the labels that the selectors name, sorted.
 	keys []string
-	// known identifies the matching selectors by the values of keys. values is reused.
+	// known caches the results of matching, by the pod's values of keys. values is a
+	// buffer for these.
 	known  map[string]string
 	values []byte
 }
 
-// readRunningTerms reads the terms of all pods on nodes, those of a controller's pods once.
+// readRunningTerms reads the terms of all pods on nodes. It reads only one pod of each
+// controller.
 func readRunningTerms(nodes []fwk.NodeInfo) *runningTerms {
 	t := &runningTerms{}
 	var controllers sets.Set[types.UID]
@@ -56,7 +58,7 @@ func (t *runningTerms) add(terms []fwk.AffinityTerm, keys sets.Set[string]) {
 	for i := range terms {
 		requirements, _ := terms[i].Selector.Requirements()
 		if len(requirements) == 0 {
-			continue // it matches all labels, or none
+			continue // the selector matches all labels or none, so it tells no pods apart
 		}
 		t.selectors = append(t.selectors, terms[i].Selector)
 		for j := range requirements {
@@ -65,7 +67,7 @@ func (t *runningTerms) add(terms []fwk.AffinityTerm, keys sets.Set[string]) {
 	}
 }
 
-// matching identifies the selectors that match a pod's labels.
+// matching returns a text that is equal for pods whose labels the same selectors match.
 func (t *runningTerms) matching(pod *v1.Pod) string {
 	if len(t.selectors) == 0 {
 		return ""

@@ -17,10 +17,11 @@ import (
 )
 
 // A claim that several members share, and that has no devices yet, is allocated once: the
-// first member gets devices for all. The planner therefore adds the claim to the need of
-// one member, the claim owner. It keeps the other members on nodes that can use the
-// devices. If only some members of a role share a claim, the stock filters handle it:
-// they see where its devices are after the first member has reserved them.
+// first member gets devices for all. The planner therefore adds the claim to the need
+// (resources and devices) of one member, the claim owner. It keeps the other members on
+// nodes that can use the devices. If only some members of a role share a claim, the stock
+// filters handle it: they see where its devices are after the first member has reserved
+// them.
 
 // sharedClaim is a claim that all waiting members of some roles share.
 type sharedClaim struct {
@@ -110,7 +111,7 @@ func sharableName(pod *v1.Pod, claim *v1.PodResourceClaim) string {
 	}
 	name, _, err := resourceclaim.Name(pod, claim)
 	if err != nil || name == nil {
-		return "" // the claim does not exist, now or ever
+		return "" // the claim does not exist yet, or the pod needs none
 	}
 	return *name
 }

@@ -40,10 +40,11 @@ func Plannable(pod *v1.Pod) bool {
 		(affinity.PodAntiAffinity == nil || len(affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) == 0)
 }
 
-// PlaceSingle returns the node for a pod without a gang, planned as a gang of one: the node
-// on which the pod breaks up the fewest free resources. It returns "" to leave the pod to
-// the ordinary cycle: the pod needs no devices, it has alternatives, or the plan found no
-// node. Callers must check Plannable first. PlaceSingle does not use reserved nodes.
+// PlaceSingle returns the node for a pod without a gang, planned as a gang of one: the
+// node on which the pod breaks up the fewest free resources. It returns "" to leave the
+// pod to the ordinary cycle: the pod needs no devices, its requests have alternatives
+// (firstAvailable), or the plan found no node. Callers must check Plannable first.
+// PlaceSingle does not use nodes reserved for a gang.
 func (p *Placer) PlaceSingle(ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo, reserved map[string]bool, holds []gangs.Hold) (string, error) {
 	cache, err := p.profile.Cache()
 	if err != nil {

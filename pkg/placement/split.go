@@ -20,8 +20,8 @@ import (
 // its own. The planner treats the members of a role alike, so a role with different
 // members becomes several roles of the planner, its parts.
 
-// signed returns the request with Member.Signature, which is equal for members with equal
-// pod specs, set for all members.
+// signed returns the request with Member.Signature set for all members. Members that ask
+// the same of their node get equal signatures.
 func signed(request *gangs.Request) *gangs.Request {
 	if !slices.ContainsFunc(request.Members, func(m gangs.Member) bool { return m.Signature == 0 }) {
 		return request
@@ -52,7 +52,8 @@ type splitter struct {
 
 // splitRoles returns the roles, with each role whose members differ split into several,
 // its parts. A role is not split if its members share claims (these are planned for the
-// role as a whole) or if a further group would count in the role's group.
+// role as a whole) or if a further group (a gang inside the gang) would count in the
+// role's group.
 func (s *splitter) splitRoles(roles []roleInput, shared sets.Set[string]) []roleInput {
 	var split []roleInput
 	for i := range roles {
@@ -112,8 +113,8 @@ func (s *splitter) namedClaims(pod *v1.Pod) string {
 	return key
 }
 
-// countsGroups reports whether a group, or the gang for the empty name, states how many
-// of the groups in it must be complete. One more group in it would then count.
+// countsGroups reports whether a group, or the gang for the empty name, has a minimum of
+// complete groups in it. One more group in it would then be counted.
 func (s *splitter) countsGroups(group string) bool {
 	if group == "" {
 		return s.gang.MinGroups > 0

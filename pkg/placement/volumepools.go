@@ -15,13 +15,14 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// The volumes of a storage class without provisioner exist once. If each can be used on
-// one node and only one role waits for volumes of the class, it is enough that Role.Limit
-// counts them for the role and node. Otherwise they become a pool of the planner.
+// A storage class without provisioner has only the volumes that exist. If each can be
+// used on one node and only one role waits for volumes of the class, Role.Limit (the most
+// members of a role on a node) is enough to count them. Otherwise they become a pool of
+// the planner, a set of items of which each member takes some.
 
-// pools returns a planner's pool for each storage class whose volumes Role.Limit cannot
-// count: several roles wait for them, or some can be used on several nodes, or members
-// have a node.
+// pools returns a planner's pool (a set of items of which each member takes some) for
+// each storage class whose volumes Role.Limit cannot count: several roles wait for them,
+// or some can be used on several nodes, or members have a node.
 func (r *volumeReader) pools(roles []roleInput, nodes []fwk.NodeInfo) []plan.Pool {
 	users := map[string][]int{}
 	for i := range roles {

@@ -106,7 +106,7 @@ func (r *volumeReader) read(pod *v1.Pod) {
 	r.pods[pod] = volumes
 }
 
-// add adds what a claim of a pod asks of the pod's node to volumes.
+// add adds to volumes what one claim of a pod asks of the pod's node.
 func (r *volumeReader) add(volumes *podVolumes, claim *v1.PersistentVolumeClaim) {
 	bound := r.volumeOf(claim)
 	switch {

@@ -43,8 +43,8 @@ func (p *problem) mark(pos int32, words ...int64) {
 	p.marks[pos] ^= uint64(mark)
 }
 
-// slotsAt returns how many members of a role fit on the node at pos, by counts, while no
-// member of the gang is there.
+// slotsAt returns how many members of a role fit on the node at pos, by counts of
+// resources and devices, while no member of the gang is there.
 func (p *problem) slotsAt(role int, pos int32) int32 {
 	r := &p.roles[role]
 	if r.limited && !r.only[pos] {
@@ -57,8 +57,8 @@ func (p *problem) slotsAt(role int, pos int32) int32 {
 // members do not tell the nodes at positions a and b apart.
 func (p *problem) alike(a, b int32) bool { return p.marks[a] == p.marks[b] }
 
-// allowedSums returns, by depth in the tree and vertex, how many members of a role fit on
-// those nodes of the vertex that Role.Nodes allows.
+// allowedSums returns, by depth and vertex of the tree of domains, how many members of a
+// role fit on those nodes of the vertex that Role.Nodes allows.
 func (p *problem) allowedSums(role int) [][]int64 {
 	r, f := &p.roles[role], p.snap.fabric
 	sums := make([][]int64, len(r.roll.sum))

@@ -48,7 +48,8 @@ type fitsCall struct {
 	already int
 }
 
-// planAlternatives plans a checked gang of which some roles have alternative needs.
+// planAlternatives plans a gang without faults of which some roles have alternative
+// needs.
 func planAlternatives(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	search := divisionSearch{
 		snap: s, gang: g, fits: fits, choosers: g.choosers(), options: o, budget: o.Budget,
@@ -181,7 +182,7 @@ func (s *divisionSearch) descending() bool {
 }
 
 // within returns true if a member with need a of a role fits wherever a member with need
-// b fits. a and b are indices in chooser.needs. False means unknown.
+// b fits. a and b are indices in chooser.needs. False may also mean that this is unknown.
 func (s *divisionSearch) within(c *chooser, a, b int) bool {
 	x, y := s.gang.Roles[c.needs[a]], s.gang.Roles[c.needs[b]]
 	if s.gang.apartOnNodes(c.spec.Name) {
@@ -214,9 +215,9 @@ func (s *divisionSearch) raise(d division, unplaced int) {
 	}
 }
 
-// list plans the divisions in order of preference, varying the needs from need n of
-// chooser i on. It returns true after a division that leaves at most unplaced members
-// without a node, and when the steps end.
+// list plans the divisions in order of preference. It varies the needs from need n of the
+// i-th role with alternatives (chooser) on. It returns true after a division that leaves
+// at most unplaced members without a node, and when the steps end.
 func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 	if i == len(d) {
 		return s.mayFit(d) && s.try(d, unplaced)

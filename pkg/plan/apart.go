@@ -54,8 +54,8 @@ func (c *apartCounts) change(role int, pos, n int32) {
 }
 
 // room returns how many more members of a role the anti-affinity rules allow on the node
-// at pos: 0, 1 or maxSlots for any number. With onlyNodes it reads only the rules whose
-// domains are single nodes.
+// at pos: 0, 1 or maxSlots, which stands for any number. With onlyNodes it reads only the
+// rules whose domains are single nodes.
 func (c *apartCounts) room(role int, pos int32, onlyNodes bool) int32 {
 	room := int32(maxSlots)
 	for _, i := range c.p.roles[role].apart {

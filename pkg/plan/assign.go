@@ -97,7 +97,8 @@ func (o *orderNumbers) add(batch, pos int32, index int) {
 	}
 }
 
-// set numbers the assignments from 1, in the order in which log puts members on nodes.
+// set numbers the assignments from 1, in the order in which log (the places of a
+// placement in the order of its search) puts members on nodes.
 func (o *orderNumbers) set(log []place, out []Assignment) {
 	if o.at == nil {
 		return

@@ -42,8 +42,8 @@ func (b *bounds) addDemand() {
 }
 
 // mayHold returns false if counts prove that the domain with vertex v cannot hold the
-// quorum: too few slots for a role, too little of a resource or of devices for all roles
-// together, or too little room by spread rules or pools.
+// quorum: room for too few members of a role, too little of a resource or of devices for
+// all roles together, or too little room by spread rules or pools.
 func (b *bounds) mayHold(depth int, v int32) bool {
 	for r, n := range b.total {
 		if n > 0 && b.partial.sum(r, depth, v) < n {
@@ -95,9 +95,9 @@ func (b *bounds) eligible(depth int, v int32) bool {
 	return lo < hi && b.partial.f.real(b.p.required, b.partial.f.at(b.p.required, lo))
 }
 
-// room returns how many members of the leading role (the role with the fewest slots in
-// the fabric) fit in a domain, by counts. For the whole fabric it returns the members to
-// place.
+// room returns how many members of the leading role (the role of which the fewest members
+// fit in the fabric) fit in a domain, by counts. For the whole fabric it returns the
+// members to place.
 func (b *bounds) room(depth int, v int32) int64 {
 	switch lead := b.p.roles[0].roll; {
 	case depth > b.partial.f.levels:
@@ -127,7 +127,8 @@ func (b *bounds) apart(depth int, v int32) int64 {
 }
 
 // unpaired returns 1 if counts prove that some follower device (NIC) of a member in the
-// domain must be in a unit without an anchor (GPU) of this member, else 0.
+// domain must be in an alignment unit (such as a PCIe root) without an anchor (GPU) of
+// this member, else 0.
 func (b *bounds) unpaired(depth int, v int32) int64 {
 	for r, n := range b.total {
 		roll := b.p.roles[r].roll

@@ -53,9 +53,9 @@ func (c *candidates) before(a, b *candidate) bool {
 	return c.fuller(a, b)
 }
 
-// fuller reports whether candidate a comes before b of equal other terms. The candidate
-// with less room comes first: less room in the domain itself, then in each domain around
-// it.
+// fuller reports whether candidate a comes before b if their other terms are equal. The
+// candidate with less room comes first: less room in the domain itself, then in each
+// domain around it.
 func (c *candidates) fuller(a, b *candidate) bool {
 	if a.room != b.room {
 		return a.room < b.room
@@ -88,8 +88,8 @@ func (c *candidates) pop() (candidate, bool) {
 }
 
 // best scans all domains for the best candidate. The terms apart, unpaired and nodes are
-// costly to compute. After best has found a candidate with the least possible values of
-// these, it examines only domains with less room.
+// costly to compute. Once it has a candidate with the least possible values of these
+// terms, best examines only domains with less room than this candidate.
 func (c *candidates) best() (top candidate, ok bool) {
 	ideal := false
 	for v := c.first; v <= c.last; v++ {

@@ -53,8 +53,8 @@ func (p *problem) emptySlots(role int, pos int32) int64 {
 	return n
 }
 
-// shortage says that missing members of a batch found no room in the domain with vertex v
-// at this depth.
+// shortage says that some members of a batch (members of one role that are placed
+// together) found no room in the domain with vertex v at this depth.
 type shortage struct {
 	*batch
 	depth   int
@@ -113,9 +113,9 @@ func (p *problem) tooLarge(role int) *Never {
 	return nil
 }
 
-// tooMany describes the domain, of the shortage's depth, that would hold the most members
-// of its role if all nodes were empty. It returns nil if some domain would hold all
-// members of the batch.
+// tooMany describes the domain with the most room for the shortage's role, among domains
+// of the shortage's depth, if all nodes were empty. It returns nil if some domain would
+// then hold all members of the batch.
 func (p *problem) tooMany(s shortage) *Never {
 	f := p.snap.fabric
 	last := int32(len(f.names))
@@ -124,7 +124,7 @@ func (p *problem) tooMany(s shortage) *Never {
 	}
 	wanted := s.total()
 	if p.emptyRoom(s, s.v, wanted) >= wanted {
-		return nil // the domain of the shortage would do: the usual case
+		return nil // the usual case: the domain, if empty, would hold all members
 	}
 	n := &Never{Level: p.snap.layout.levelName(s.depth - 1), Wanted: int(wanted)}
 	for v := range last {
@@ -143,7 +143,8 @@ func (p *problem) tooMany(s shortage) *Never {
 }
 
 // emptyRoom returns how many members of the shortage's role the domain with vertex v
-// would hold if all its nodes were empty. It stops to count at most.
+// would hold if all its nodes were empty. It stops counting once there is room for most
+// members.
 func (p *problem) emptyRoom(s shortage, v int32, most int64) int64 {
 	lo, hi := p.snap.fabric.span(s.depth, v)
 	room := int64(0)

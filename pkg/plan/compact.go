@@ -8,11 +8,12 @@ import (
 	"slices"
 )
 
-// compact frees nodes: it moves all members of a batch on one node to other nodes of the
-// batch. Filling domain by domain may leave room on the last node for the members of an
-// earlier, smaller node. A move uses no further node. It therefore breaks no rule and
-// raises no cost term. Batches of slices do not move, nor members that take items of a
-// pool: together they may find too few items on the other nodes.
+// compact frees nodes: it moves all members of a batch (members of one role that are
+// placed together) on one node to other nodes of the batch. Filling domain by domain may
+// leave room on the last node for all members of an earlier node. A move uses no further
+// node. It therefore breaks no rule and raises no cost term. Batches of slices do not
+// move, nor members that take items of a pool (such as volumes): together they may find
+// too few items on the other nodes.
 func (pp *partial) compact() {
 	for i := range pp.p.batches {
 		if x := &pp.p.batches[i]; !x.sliced && !pp.p.roles[x.role].pooled {
@@ -71,7 +72,8 @@ func (pp *partial) nodesOf(batch int32) []place {
 }
 
 // cleanRoom returns how many more members of a role the node at pos holds while all
-// follower devices (NICs) are in units with anchors (GPUs) of their member.
+// follower devices (NICs) are in alignment units (such as PCIe roots) with anchors (GPUs)
+// of their member.
 func (pp *partial) cleanRoom(role int, pos int32) int32 {
 	return max(0, min(pp.slots(role, pos), pp.p.roles[role].roll.clean.at(pos)-pp.on(role, pos)))
 }

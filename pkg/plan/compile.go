@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// compile turns a checked request into a problem, which has indices instead of names. It
+// compile turns a valid request into a problem, which has indices instead of names. It
 // returns a Reason if the request has a fault that only the snapshot reveals.
 func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *Reason) {
 	p := &problem{snap: s, gang: g, filters: fits, stats: st, budget: o.Budget, accepted: map[fitsKey]int32{}, capacity: o.Capacity}
@@ -37,8 +37,8 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 }
 
 // addRoles counts how many members of each role fit on every node. It sorts the roles:
-// the role with the fewest slots in the whole fabric is first. It returns a Reason for a
-// need that cannot be counted.
+// the role of which the fewest members fit in the whole fabric is first. It returns a
+// Reason for a need that cannot be counted.
 func (p *problem) addRoles() *Reason {
 	needs := make([]*Need, len(p.gang.Roles))
 	for i := range p.gang.Roles {

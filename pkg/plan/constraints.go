@@ -5,9 +5,9 @@ package plan
 
 import "slices"
 
-// AntiAffinity keeps members of some roles apart, as a required pod anti-affinity term
-// or a host port does. A domain of the level that holds a member of one of Roles holds no
-// other member of any role in Others. Nodes without the level are free of the rule.
+// AntiAffinity keeps members of some roles apart, as a required pod anti-affinity term or
+// a host port does. A domain of the level that holds a member of one of Roles holds no
+// other member of any role in Others. The rule does not limit nodes without the level.
 type AntiAffinity struct {
 	// Level is the name of a fabric level or of a Partition, or NodeLevel for single
 	// nodes.

@@ -23,7 +23,7 @@ type construct struct {
 	// its wishes.
 	choices []choice
 	taken   map[spreadKey]bool
-	// until is the step of the search at which this attempt must end.
+	// until is the step of the search at which this construction must end.
 	until int
 }
 
@@ -188,8 +188,8 @@ func (c *construct) decide(i, n int) bool {
 }
 
 // candidates lists the domains that may be chosen for choice n when batch order[i] is
-// placed next: those with room, by counts, for all unplaced members that share the
-// choice.
+// placed next: those with room, by counts of resources and devices, for all unplaced
+// members that share the choice.
 func (c *construct) candidates(i, n int) []int32 {
 	depth, v, ok := c.home(c.order[i])
 	if !ok {

@@ -11,13 +11,15 @@ package plan
 // unpaired         follower devices (NICs) in a unit without an anchor (GPU) of the
 //                  same member
 // nodes            nodes used
-// room node        the leading role's slots on the used node, if a single node
-//                  is used (the leading role has the fewest slots in the fabric)
+// room node        the leading role's slots (members that fit) on the used node, if a
+//                  single node is used (the leading role has the fewest slots in the
+//                  fabric)
 // room LEVEL       the leading role's slots in the used domains, from the finest
 //                  level up (fewer slots leave less room behind)
 // room node        the leading role's slots on the used nodes, if several are used
 
-// terms has the names of all terms of a cost vector, for the levels of a Layout.
+// terms has the names of all terms of a cost vector, for the levels of a Layout (the list
+// of the fabric's levels).
 type terms struct {
 	// depths has the depth of the level of each term "domains LEVEL", in the order of the
 	// terms.

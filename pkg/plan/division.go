@@ -71,9 +71,10 @@ func (g *Gang) choosers() []chooser {
 }
 
 // indivisible returns true if all pending members of a role must have the same need.
-// Different needs make several roles of it, and these could not keep some rules together:
-// those of slices that spread or have bound members, and those that need a group around
-// the roles where groups are counted or only some members are needed.
+// Different needs make several roles of it. Some rules cannot hold for several roles
+// together: those of slices that spread or have bound members. Some roles would need a
+// group around the new roles. That is impossible if a minimum counts groups, or if only
+// the gang or group around the role has a minimum.
 func (g *Gang) indivisible(r *Role) bool {
 	isBound := func(m Member) bool { return m.Node != "" }
 	if r.Slice.Size > 1 && (r.Slice.Spread != "" || slices.ContainsFunc(r.Members, isBound)) {
@@ -186,8 +187,8 @@ func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 	return out
 }
 
-// used returns true if members of a chooser have the need with this index: some units or,
-// without any pending member, the bound members for the first need.
+// used returns true if some members of a chooser have the need with this index. counts
+// has the units by need. If no member is pending, the bound members have the first need.
 func used(c *chooser, counts []int, need int) bool {
 	return counts[need] > 0 || need == 0 && len(c.units) == 0
 }
@@ -238,8 +239,8 @@ func (g *Gang) apartOnNodes(role string) bool {
 	})
 }
 
-// within returns true if a member of r fits wherever a member of b fits. False means
-// unknown.
+// within returns true if a member of r fits wherever a member of b fits. False may also
+// mean that this is unknown.
 func (r *Role) within(b *Role) bool {
 	if len(r.Limit) > 0 || r.RDMA && !b.RDMA || (r.Nodes == nil) != (b.Nodes == nil) || !slices.Equal(r.Nodes, b.Nodes) {
 		return false
@@ -248,7 +249,8 @@ func (r *Role) within(b *Role) bool {
 }
 
 // within returns true if need n takes nothing that need b does not take as well, and has
-// no limit but sums, so that n fits wherever b fits. False means unknown.
+// no limits except amounts, so that n fits wherever b fits. False may also mean that this
+// is unknown.
 func (n *Need) within(b *Need) bool {
 	if n.PerNode > 0 || n.Aligned && (len(n.Devices) > 1 || len(b.Devices) > 1) {
 		return false // fewer anchors (GPUs) may leave more followers (NICs) unpaired

@@ -15,8 +15,8 @@ type domains struct {
 	// depth is the depth of the level in the tree, one below the finest level for nodes.
 	// It is -1 for a Partition.
 	depth int
-	// of has, by node position, the number of the node's domain in a Partition, -1 for
-	// none.
+	// of has, by node position (the index of a node), the number of the node's domain in a
+	// Partition, -1 for none.
 	of []int32
 	// count is one more than the largest domain number.
 	count int32

@@ -32,7 +32,7 @@ type exact struct {
 }
 
 // unit is what exact places as a whole: one slice (members that belong together), or the
-// members of a batch without slices.
+// members of a batch (members of one role that are placed together) without slices.
 type unit struct {
 	batch, slice, n      int32
 	role                 int

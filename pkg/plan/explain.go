@@ -56,7 +56,7 @@ func (p *problem) contradiction() *confinement {
 	return nil
 }
 
-// wanted returns the number of members in all batches.
+// wanted returns the number of members in all batches: those that the search must place.
 func (p *problem) wanted() int {
 	n := int64(0)
 	for i := range p.batches {
@@ -121,7 +121,7 @@ func putSince(log []place) int64 {
 }
 
 // leftOver explains why some members beyond the quorum found no room. It describes the
-// first batch with such members.
+// first batch (members of one role that are placed together) with such members.
 func (p *problem) leftOver(pp *partial) []Reason {
 	put := make([]int64, len(p.batches))
 	for _, l := range pp.log {

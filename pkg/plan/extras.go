@@ -85,8 +85,8 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	return sum >= p.gang.Groups[i].Min
 }
 
-// extrasFiller places as many members of one batch after the other as have room. It does
-// not backtrack.
+// extrasFiller places as many members of one batch (members of one role that are placed
+// together) after the other as have room. It does not backtrack.
 type extrasFiller struct{ c *construct }
 
 func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
@@ -185,7 +185,7 @@ func (filler *extrasFiller) prefer(batch int32, n int) {
 }
 
 // nearer returns true if domain a is better than b for want members of a role: more of
-// them fit or, if this is equal, it is in use or has less room.
+// them fit or, if equally many fit, a is in use or has less room.
 func (filler *extrasFiller) nearer(depth int, a, b int32, role int, want int64) bool {
 	sa, sb := filler.c.partial.sum(role, depth, a), filler.c.partial.sum(role, depth, b)
 	if ma, mb := min(sa, want), min(sb, want); ma != mb {

@@ -157,7 +157,7 @@ func compareBranches(x, y *branch) int {
 }
 
 // layOut builds the immutable tree, sets the position of every node and writes the class
-// of each position to the pages.
+// (the free state) of each position to the pages.
 func layOut(root *branch, levels, nodes int, classes pages[*class]) *fabric {
 	f := &fabric{levels: levels, tables: make([]table, levels+1), names: make([]string, 0, nodes)}
 	for d := range f.tables {

@@ -5,8 +5,9 @@ package plan
 
 import "math/bits"
 
-// fill puts up to want members of a batch into the domain with vertex v and returns the
-// number placed. It begins to use as few domains as possible at each depth.
+// fill puts up to want members of a batch (members of one role that are placed together)
+// into the domain with vertex v and returns the number placed. At each depth it uses as
+// few unused domains as possible.
 func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	if depth > pp.f.levels {
 		return pp.fillNode(batch, v, want, int64(pp.slots(pp.p.batches[batch].role, v)))
@@ -38,8 +39,8 @@ func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 const scanSteps = 16
 
 // fillNodes fills the nodes of a domain of the finest level: first with members whose
-// follower devices (NICs) are all in units with their anchors (GPUs), then by counts
-// alone.
+// follower devices (NICs) are all in alignment units (such as PCIe roots) with their
+// anchors (GPUs), then by counts alone.
 func (pp *partial) fillNodes(batch int32, v int32, want int64) int64 {
 	role := pp.p.batches[batch].role
 	roll := pp.p.roles[role].roll
@@ -80,7 +81,7 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 
 // fillNode puts up to want members of a batch on the node at pos, as many as the filters
 // accept, and returns the number. room may have been read before other members came; a
-// rule between members, or the items of a pool that they took, may leave less.
+// rule between members, or the items (such as volumes) that they took, may leave less.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	role := pp.p.batches[batch].role
 	if r := &pp.p.roles[role]; r.ruled() || r.pooled {

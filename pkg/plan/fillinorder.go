@@ -8,10 +8,11 @@ import (
 	"slices"
 )
 
-// orderFiller puts the members of several batches on nodes one after the other, each where
-// the rules between members accept it with the members before it. The log of the partial
-// placement then is an order that keeps these rules. A batch without an accepted node waits
-// for the members of other batches.
+// orderFiller puts the members of several batches (a batch is members of one role) on
+// nodes one after the other, each where the rules between members accept it with the
+// members before it. The log of the partial placement (its places in the order of the
+// search) then is an order that keeps these rules. If no node accepts a batch now, the
+// members of other batches come first.
 type orderFiller struct {
 	partial *partial
 	homes   []batchHome
@@ -60,9 +61,10 @@ const (
 	maxScanned = 64
 )
 
-// fillInOrder places the members of batches without slices one by one, so that the Spread
-// and Affinity rules accept each. Batches of slices already have their nodes. If it
-// returns false, the partial placement is as before.
+// fillInOrder places the members of batches without slices (runs of members that belong
+// together) one by one, so that the Spread and Affinity rules accept each. Batches of
+// slices already have their nodes. If it returns false, the partial placement is as
+// before.
 func (c *construct) fillInOrder() bool {
 	pp := c.partial
 	mark := len(pp.log)
@@ -256,9 +258,9 @@ func (s *orderFiller) choice(h *batchHome, pos int32) nodeChoice {
 	return x
 }
 
-// before reports whether node x is better than y: fewer members in its spread domains, a
-// finer domain in use, paired devices, a node in use, and last the room that fits want
-// members best.
+// before reports whether node x is better than y. It compares, in this order: fewer
+// members in the node's spread domains, a finer domain in use around the node, paired
+// devices, a node in use, and room that is closest to want members.
 func (x *nodeChoice) before(y *nodeChoice, want int64) bool {
 	switch {
 	case x.load != y.load:

@@ -14,8 +14,8 @@ type refusedNode struct {
 const fitsPerStep = 8
 
 // admitted returns how many of n further members of a role the filters accept on the node
-// at pos. It remembers a refusal. It asks the filters only about the last of them,
-// because Fits is monotone.
+// at pos. It remembers a refusal. It asks the filters only about the last of them:
+// filters that accept the last one accept the others, too (Fits is monotone).
 func (pp *partial) admitted(role int, pos, n int32) int32 {
 	if pp.p.filters == nil || n <= 0 {
 		return n
@@ -28,8 +28,9 @@ func (pp *partial) admitted(role int, pos, n int32) int32 {
 	return max(0, pp.limit(role, pos)-on)
 }
 
-// fits reports whether the filters accept one more member of a role on the node at pos
-// after already members. A plan calls the filters at most once for the same arguments.
+// fits reports whether the filters accept one more member of a role on the node at pos.
+// already is how many members of the role the node holds before. A plan calls the filters
+// at most once for the same arguments.
 func (pp *partial) fits(role int, pos, already int32) bool {
 	key := fitsKey{int32(role), pos}
 	accepted, called := pp.p.accepted[key]
@@ -48,7 +49,7 @@ func (pp *partial) fits(role int, pos, already int32) bool {
 }
 
 // limit returns the most members of a role that the node at pos may get, by Role.Limit
-// and the filters' refusals. The node must have an entry in uses.
+// and the filters' refusals. The node must be in uses (nodes whose counts have changed).
 func (pp *partial) limit(role int, pos int32) int32 {
 	return pp.per[int(pp.slot.at(pos)-1)*len(pp.p.roles)+role].limit
 }

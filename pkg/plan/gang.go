@@ -122,11 +122,11 @@ type DeviceNeed struct {
 	Count int
 }
 
-// Fits returns true if node accepts one more member of role (an index into Gang.Roles),
-// after this plan has put already members of the same role there. The planner calls it only
-// for nodes that it is about to use, and only for the last member of a role on the node.
-// Fits must be monotone: a node that refuses one number of members refuses every larger
-// number.
+// Fits returns true if node accepts one more member of role (an index into Gang.Roles).
+// already is how many members of the same role this plan has put there before. The
+// planner calls Fits only for nodes that it is about to use, and only for the last member
+// of a role on the node. Fits must be monotone: a node that refuses one number of members
+// refuses every larger number.
 type Fits func(role int, node string, already int) bool
 
 // Options bound the work of a plan.

@@ -88,7 +88,7 @@ func (p *problem) newNodeLimit(spec *NodeLimit) nodeLimit {
 	return l
 }
 
-// numbered returns the numbers of the names that have one in numbers, ascending, each
+// numbered looks up names in numbers. It returns the numbers found, ascending and each
 // once.
 func numbered(names []string, numbers map[string]int32) []int32 {
 	var out []int32

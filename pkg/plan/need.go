@@ -34,9 +34,9 @@ func (s kindSet) within(o kindSet) bool {
 	return !slices.ContainsFunc(s, func(k int) bool { return !slices.Contains(o, k) })
 }
 
-// dimension is one linear limit of a node: a resource, or the devices of a set of kinds. By
-// Hall's theorem the devices meet all needs if and only if each union of the needs' kind
-// sets has as many devices as the needs inside it.
+// dimension is one linear limit of a node: a resource, or the devices of a set of kinds.
+// By Hall's theorem the devices meet all needs if and only if each union of the needs'
+// kind sets has as many devices as the needs inside it take.
 type dimension struct {
 	resource int // -1 for devices
 	kinds    kindSet

@@ -6,7 +6,8 @@ package plan
 import "slices"
 
 // nodeLimit is a NodeLimit (what the members on one node may take together) with indices
-// instead of names. free and present are by node position, own and shared by role.
+// instead of names. free and present are by node position (the index of a node), own and
+// shared by role.
 type nodeLimit struct {
 	name    string
 	free    map[int32]int32

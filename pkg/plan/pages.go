@@ -13,8 +13,9 @@ const (
 	pageSize = 1 << pageBits
 )
 
-// pages is an array of values by position, divided into pages. A changed copy shares all
-// unchanged pages with the original. A nil page was never written and reads as zeros.
+// pages is an array of values by position (the index of a node), divided into pages. A
+// changed copy shares all unchanged pages with the original. A nil page was never written
+// and reads as zeros.
 type pages[T any] [][]T
 
 func newPages[T any](n int) pages[T] { return make(pages[T], (n+pageSize-1)>>pageBits) }
@@ -28,7 +29,7 @@ func (p pages[T]) at(pos int32) T {
 	return page[pos&(pageSize-1)]
 }
 
-// set writes a value. No copy may share the page.
+// set writes a value. The caller ensures that no copy shares the page.
 func (p pages[T]) set(pos int32, v T) {
 	page := &p[pos>>pageBits]
 	if *page == nil {

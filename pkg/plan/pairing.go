@@ -33,12 +33,13 @@ func pairingsOf(n *Need) []pairing {
 	return out
 }
 
-// reach returns the most followers that are in units with anchors on a node of the class,
-// for the best choice of this number of anchors. Each further anchor in a unit adds at
-// most as much as the anchor before, so the greedy choice is exact.
+// reach returns the most followers that are in units with anchors on a node of the class
+// (nodes of equal free state), for the best choice of this number of anchors. Each
+// further anchor in a unit adds at most as much as the anchor before, so the greedy
+// choice is exact.
 func (p *pairing) reach(c *class, anchors int64) int64 {
 	var full int64    // anchors with ratio followers beside them
-	var buf [16]int64 // real nodes have few units
+	var buf [16]int64 // avoids an allocation: real nodes have few units
 	remainders := buf[:0]
 	for i := range c.units {
 		a, f := c.units[i].count(p.anchor), c.units[i].count(p.follower)

@@ -26,8 +26,8 @@ type partial struct {
 	// opened has, by depth 0..levels and vertex, the number of nodes in the vertex that
 	// hold members of the gang.
 	opened [][]int32
-	// crossed counts the used vertices of each depth 0..levels+1. room is how many
-	// members of the leading role (the role with the fewest slots in the fabric) fit in
+	// crossed counts the used vertices of each depth 0..levels+1. room is how many members
+	// of the leading role (the role of which the fewest members fit in the fabric) fit in
 	// these vertices.
 	crossed, room []int64
 	unpaired      int64
@@ -36,14 +36,16 @@ type partial struct {
 	// apart counts the members in the domains of each AntiAffinity rule.
 	apart apartCounts
 	// order counts the members for the Spread and Affinity rules, which depend on the
-	// order of members. The log is one order, and not always one that the rules accept.
+	// order of members. The log (all places in the order of put) is one order, but not
+	// always one that the rules accept.
 	order orderCounts
 	// pools counts the members that take items of each pool.
 	pools poolCounts
 	stats *Stats
 }
 
-// use is a node that holds members of the gang, or has changed counts for another reason.
+// use is a node that holds members of the gang, or that may hold fewer members of a role
+// than its resources allow: Role.Limit or a refusal of the filters says so.
 type use struct {
 	pos     int32
 	members int32 // put here by this placement
@@ -57,8 +59,9 @@ type perRole struct {
 	slots int32 // number of further members of the role that fit on the node
 }
 
-// place says that the node at pos holds n members of a batch, of one slice (a run of
-// members that belong together) if the batch has slices.
+// place says that the node at pos holds n members of a batch (members of one role that
+// are placed together), of one slice (a run of members that belong together) if the batch
+// has slices.
 type place struct {
 	batch, slice, pos, n int32
 }
@@ -93,7 +96,8 @@ func newPartial(p *problem) *partial {
 	return b
 }
 
-// poolBound counts the members that run already among those that take items of pools.
+// poolBound adds the members that already run to the counts of members that take items of
+// pools.
 func (pp *partial) poolBound() {
 	for r := range pp.p.roles {
 		if !pp.p.roles[r].pooled {
@@ -124,8 +128,8 @@ func (pp *partial) touch(pos int32) int {
 	return len(pp.uses) - 1
 }
 
-// slots returns how many more members of a role the node at pos holds, by counts and by
-// rules between members.
+// slots returns how many more members of a role the node at pos holds, by counts of
+// resources and devices and by rules between members.
 func (pp *partial) slots(role int, pos int32) int32 {
 	slots, r := pp.slotsByCount(role, pos), &pp.p.roles[role]
 	if slots > 0 && r.ruled() {

@@ -3,8 +3,8 @@
 
 package plan
 
-// option is a child (domain or node) of a domain, with room for that many members or
-// slices.
+// option is a child (domain or node) of a domain. room is how many members or slices it
+// has room for.
 type option struct {
 	id   int32
 	room int64

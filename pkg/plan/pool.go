@@ -15,8 +15,8 @@ import (
 type poolRule struct {
 	name     string
 	anyOrder bool
-	// siteOf has, by node position, the site (nodes with the same items) of each node
-	// that an item names. All other nodes are of site 0.
+	// siteOf has, by node position (the index of a node), the site (nodes with the same
+	// items) of each node that an item names. All other nodes are of site 0.
 	siteOf map[int32]int32
 	// at has, by site, the part of the pool that the site belongs to.
 	at []sitePlace

@@ -23,8 +23,8 @@ type memberGroup struct {
 	takes [][]int32
 }
 
-// newContest returns the contest of the members with the indices rivals in counts,
-// followed by the members with index more.
+// newContest returns the contest of the members whose numbers counts has at the indices
+// rivals, followed by those at index more.
 func newContest(p *poolPart, more int32, rivals, counts []int32) *contest {
 	c := &contest{}
 	number := map[int32]int32{}
@@ -103,7 +103,7 @@ type gift struct{ take, n int32 }
 
 // give assigns up to wanted items to a take and returns the number. If its item groups
 // have none left, it finds other items for the takes that have theirs. seen marks the
-// groups of this round.
+// item groups that were tried in this round.
 func (f *flow) give(take, wanted int32, seen []int32, round int32) int32 {
 	for _, g := range f.takes[take] {
 		if n := min(wanted, f.left[g]); n > 0 {

@@ -28,10 +28,11 @@ type poolCompiler struct {
 	p    *problem
 	spec *Pool
 	rule poolRule
-	// takes has, by user of the rule and by item that each member takes, the indices of
-	// the items that will do.
+	// takes has, by user (a role whose members take items) and by item that each member
+	// takes, the indices of the items that will do.
 	takes [][][]int
-	// itemsOf has, by node position, the indices of the items that name the node.
+	// itemsOf has, by node position (the index of a node), the indices of the items that
+	// name the node.
 	itemsOf map[int32][]int
 	// sitesOf has, by item, the sites (sets of nodes with the same items) where the item
 	// can be used.

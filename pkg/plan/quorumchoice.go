@@ -51,9 +51,9 @@ type quorumLister struct {
 }
 
 // scope lists the quorum choices of a group, or of the gang for the empty name: at least
-// least members and leastGroups complete child groups, 0 for all. pressed is true if a
-// group around it has a minimum of members. Then more child groups than the fewest may
-// have to be complete.
+// least members, and leastGroups complete child groups (0 means all child groups).
+// pressed is true if a group around it has a minimum of members. Then more child groups
+// than the fewest may have to be complete.
 func (q *quorumLister) scope(name string, least, leastGroups int, pressed bool) []quorumChoice {
 	pressed = pressed || least > 0
 	own := quorumChoice{q.ownRoles(name, least), make([]bool, len(q.p.gang.Groups))}
@@ -168,8 +168,8 @@ func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumCho
 	return out
 }
 
-// open returns true if all groups from the given one up to the one named scope, without
-// this, are complete.
+// open returns true if the given group and all groups around it are complete, up to the
+// group named scope but without it.
 func (q *quorumLister) open(group, scope string, complete []bool) bool {
 	for group != scope {
 		i := slices.IndexFunc(q.p.gang.Groups, func(p Group) bool { return p.Name == group })

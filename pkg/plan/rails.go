@@ -7,8 +7,8 @@ package plan
 // are considered. No node has more NICs.
 const maxRails = 64
 
-// railOffers caches, by role and class of nodes, which alignment units hold all devices
-// of a member, with one bit for each unit.
+// railOffers caches, by role and class of nodes (nodes of equal free state), which
+// alignment units hold all devices of a member, with one bit for each unit.
 type railOffers map[offerKey]uint64
 
 type offerKey struct {

@@ -11,12 +11,14 @@ import "slices"
 type resourceSums struct {
 	dim dimension
 	at  int
-	// free is by node position, sum by depth 0..levels and vertex.
+	// free is by node position (the index of a node), sum by depth 0..levels and vertex of
+	// the tree.
 	free pages[int64]
 	sum  [][]int64
 }
 
-// amount returns the amount of the dimension that one node of the class adds to the sums.
+// amount returns the amount of the dimension that one node of the class (nodes of equal
+// free state) adds to the sums.
 func (d *dimension) amount(c *class) int64 {
 	if c.unschedulable {
 		return 0

@@ -11,9 +11,10 @@ type rollup struct {
 	shape *shape
 	// at is the number of entries of the log of changed nodes that are included.
 	at int
-	// slots and clean are by node position. slots is the number of members that fit by
-	// counts. clean is the number that fit with all follower devices (NICs) in units with
-	// anchors (GPUs). For shapes without followers clean is slots itself.
+	// slots and clean are by node position (the index of a node). slots is the number of
+	// members that fit by counts. clean is the number that fit with all follower devices
+	// (NICs) in alignment units (such as PCIe roots) with anchors (GPUs). For shapes
+	// without followers clean is slots itself.
 	slots, clean pages[int32]
 	// sum, cleanSum and most are by depth 0..levels and vertex: the sum of slots, the sum
 	// of clean, and the slots of the best node.
@@ -24,7 +25,7 @@ type rollup struct {
 }
 
 // count computes a new rollup: how many members of the shape fit on every node and in
-// every vertex. It computes each class of nodes once.
+// every vertex. It computes each class (nodes of equal free state) once.
 func (nc *nodeClasses) count(sh *shape) *rollup {
 	f := nc.fabric
 	r := &rollup{shape: sh, at: len(nc.log), slots: newPages[int32](len(f.names))}

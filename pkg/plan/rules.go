@@ -112,8 +112,8 @@ func (p *problem) domainsOf(name string) *domains {
 }
 
 // tell makes the search treat nodes in different domains of a rule as different. existing
-// has, by domain, the pods that count already; nil stands for zeros. Only this number
-// tells domains of a single node apart.
+// has, by domain, the pods that count already; nil stands for zeros. Domains of a single
+// node differ only by this number.
 func (p *problem) tell(d *domains, existing []int32) {
 	p.told++
 	sizes := d.sizes()

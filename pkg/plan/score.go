@@ -6,14 +6,15 @@ package plan
 // MaxScore is the best score of a node.
 const MaxScore = 100
 
-// NoFit is the score of a node that is unknown or has no room for the pod, by counts.
+// NoFit is the score of a node that is unknown or has no room for the pod, by counts of
+// resources and devices.
 const NoFit = -1
 
 // Score rates a node for one pod outside any gang, from 0 to MaxScore. It uses the terms
-// of a gang's cost: first follower devices (NICs) in units with anchors (GPUs), then
-// little room left in the node and in each domain around it. This keeps free nodes and
-// free domains whole for gangs. Score allocates nothing once the snapshot has counted the
-// need.
+// of a gang's cost: first follower devices (NICs) in alignment units (such as PCIe roots)
+// with anchors (GPUs), then little room left in the node and in each domain around it.
+// This keeps free nodes and free domains whole for gangs. Score allocates nothing once
+// the snapshot has counted the need.
 func Score(s *Snapshot, need Need, node string) int64 {
 	r, _, err := s.rollup(&need)
 	if err != nil {

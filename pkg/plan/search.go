@@ -5,12 +5,13 @@ package plan
 
 import "slices"
 
-// The search for one quorum choice has three parts. First it tries single nodes that hold
-// all members. Then it tries candidate domains from the smallest level upward, within a
-// level in ascending order of the lower bound of their cost. It constructs a placement in
-// each. Last, exact search covers the unproven candidates: construction failed there or did
-// not reach the lower bound. The search ends when no remaining candidate can be cheaper
-// than the best placement found.
+// The search for one quorum choice (a number of members of each role) has three parts.
+// First it tries single nodes that hold all members. Then it tries candidate domains from
+// the smallest level upward, within a level in ascending order of the lower bound of
+// their cost. It constructs a placement in each. Last, exact search (which tries all
+// placements) covers the unproven candidates: construction failed there or did not reach
+// the lower bound. The search ends when no remaining candidate can be cheaper than the
+// best placement found.
 
 const (
 	// tinyNodes and tinyMembers bound the fabrics for which the whole budget, and the
@@ -40,7 +41,8 @@ const (
 	maxRefusals = 4
 )
 
-// solution is a placement of every member of the batches.
+// solution is a placement of every member of the batches (a batch is members of one role
+// that are placed together).
 type solution struct {
 	places []place
 	cost   []int64
@@ -91,9 +93,9 @@ func solve(p *problem, pp *partial) (best *solution, proven bool) {
 	return s.best, s.proven
 }
 
-// trySingleNodes constructs placements that use one node. multiNodeOnly is set if no
-// other single node matters. Otherwise the search of larger domains covers the remaining
-// nodes.
+// trySingleNodes constructs placements that use one node. It sets multiNodeOnly if no
+// other single node matters: the bounds are then about placements on several nodes.
+// Otherwise the search of larger domains covers the remaining nodes.
 func (s *search) trySingleNodes() {
 	depth := s.partial.f.levels + 1
 	if s.p.required >= depth || s.nodes(0, 0) > 1 {

@@ -24,7 +24,8 @@ func newShape(n *Need) (*shape, error) {
 	return s, nil
 }
 
-// slots returns how many members with the need fit on a node of the class, by counts.
+// slots returns how many members with the need fit on a node of the class (nodes of equal
+// free state), by counts of resources and devices.
 func (s *shape) slots(c *class) int32 {
 	if c.unschedulable {
 		return 0
@@ -43,7 +44,8 @@ func (s *shape) slots(c *class) int32 {
 }
 
 // unpaired returns how many follower devices (NICs) of k members on one node are in no
-// unit with an anchor (GPU) of these members. It is convex in k and never decreases.
+// alignment unit (such as a PCIe root) with an anchor (GPU) of these members. It is
+// convex in k and never decreases.
 func (s *shape) unpaired(c *class, k int32) int64 {
 	var sum int64
 	for i := range s.pairs {

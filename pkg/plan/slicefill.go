@@ -197,7 +197,8 @@ func (s *slicer) loose(depth int, v int32, want int64) int64 {
 	return got / size
 }
 
-// cut divides the members that the log has after index mark into slices, in fabric order.
+// cut divides the members that the log (the places in the order of the search) has after
+// index mark into slices, in fabric order.
 func (s *slicer) cut(mark int, size int32) {
 	puts := slices.Clone(s.partial.log[mark:])
 	slices.SortFunc(puts, func(a, b place) int { return cmp.Compare(a.pos, b.pos) })

@@ -20,9 +20,9 @@ type State struct {
 	root *branch
 	// fabric is nil if nodes were added, removed or moved since the last Freeze.
 	fabric *fabric
-	// pages have the class of the node at each position. State copies a page before it
-	// writes to the page if a Snapshot may still read it (owned says which it may write).
-	// The same holds for the list of pages (shared).
+	// pages have the class (the free state) of the node at each position (index of a
+	// node). State copies a page before it writes to the page if a Snapshot may still read
+	// it (owned says which it may write). The same holds for the list of pages (shared).
 	pages  pages[*class]
 	owned  []bool
 	shared bool

@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// CoschedulingGroup is the kind of scheduler-plugins PodGroups.
+// CoschedulingGroup says how scheduler-plugins PodGroups are watched and read.
 var CoschedulingGroup = Kind{
 	Resource: schedv1alpha1.SchemeGroupVersion.WithResource("podgroups"),
 	Name:     "PodGroup",
@@ -21,8 +21,8 @@ var CoschedulingGroup = Kind{
 	},
 }
 
-// CoschedulingGroup returns the scheduler-plugins PodGroup of that name; see
-// gangs.CoschedulingGroups. The object is shared and must not be changed.
+// CoschedulingGroup implements gangs.CoschedulingGroups. It returns the scheduler-plugins
+// PodGroup of that name, which is shared and must not be changed.
 func (w *Watcher) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
 	return lookup[*schedv1alpha1.PodGroup](w, CoschedulingGroup, gangs.CoschedulingKey(namespace, name), name)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Job is the kind of Jobs of batch/v1.
+// Job says how Jobs of batch/v1 are watched and read.
 var Job = Kind{
 	Resource: batchv1.SchemeGroupVersion.WithResource("jobs"),
 	Name:     "Job",
@@ -21,7 +21,7 @@ var Job = Kind{
 	Reader:   func(object any) (gangs.Key, bool) { return gangs.JobSetOfJob(object.(*batchv1.Job)) },
 }
 
-// Job returns the Job of that name; see gangs.Jobs. The object is shared and must
+// Job implements gangs.Jobs. It returns the Job of that name, which is shared and must
 // not be changed.
 func (w *Watcher) Job(namespace, name string) (*batchv1.Job, error) {
 	return lookup[*batchv1.Job](w, Job, gangs.JobKey(namespace, name), name)

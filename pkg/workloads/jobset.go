@@ -12,7 +12,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// JobSet is the kind of JobSets.
+// JobSet says how JobSets are watched and read.
 var JobSet = Kind{
 	Resource: resourceOf(gangs.JobSetAPIVersion, "jobsets"),
 	Name:     "JobSet",
@@ -20,7 +20,7 @@ var JobSet = Kind{
 	Trim:     trimJobSet,
 }
 
-// JobSet returns the JobSet of that name; see gangs.JobSets. The object is shared
+// JobSet implements gangs.JobSets. It returns the JobSet of that name, which is shared
 // and must not be changed.
 func (w *Watcher) JobSet(namespace, name string) (*gangs.JobSet, error) {
 	return lookup[*gangs.JobSet](w, JobSet, gangs.JobSetKey(namespace, name), name)

@@ -128,9 +128,10 @@ func (kw *kindWatch) newInformer(definition types.UID) (*kindInformer, error) {
 	return ki, err
 }
 
-// tell reports that the gang which the object declares has changed, and the gangs that
-// missed the object: a LeaderWorkerSet does not name the gangs that read it. It also reports
-// the gang of another object that is read from this object (Kind.Reader).
+// tell reports that the gang which the object declares has changed. It also reports the
+// gangs whose lookups did not find the object: a LeaderWorkerSet does not name the gangs
+// that read it. It also reports the gang of another object that is read from this object
+// (Kind.Reader).
 func (kw *kindWatch) tell(obj any) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj
@@ -204,10 +205,10 @@ func (kw *kindWatch) settled() bool {
 	return ki == nil || ki.notServed() || ki.handled.HasSynced()
 }
 
-// get returns the object of that name in the namespace of the gang with key asks. If there
-// is none, it returns a *gangs.LookupError with the reason. It adds the gang to misses
-// before it determines the reason, so that a change of the reason in the meantime is still
-// reported.
+// get returns the object of that name in the namespace of the gang with key asks. If
+// there is none, it returns a *gangs.LookupError with the reason. It adds the gang to
+// misses (the gangs whose object was not found) before it determines the reason, so that
+// a change of the reason in the meantime is still reported.
 func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil

@@ -9,9 +9,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// LeaderWorkerSet is the kind of LeaderWorkerSets. Each group of such an object is a gang,
-// and the object does not name its groups. A lookup therefore passes the key of the gang to
-// notify.
+// LeaderWorkerSet says how LeaderWorkerSets are watched and read. Each group of such an
+// object is a gang, and the object does not name its groups. A lookup therefore passes
+// the key of the gang to notify.
 var LeaderWorkerSet = Kind{
 	Resource: resourceOf(gangs.LeaderWorkerSetAPIVersion, "leaderworkersets"),
 	Name:     "LeaderWorkerSet",
@@ -19,8 +19,9 @@ var LeaderWorkerSet = Kind{
 	Trim:     trimLeaderWorkerSet,
 }
 
-// LeaderWorkerSet returns the LeaderWorkerSet of that name; see
-// gangs.LeaderWorkerSets. The object is shared and must not be changed.
+// LeaderWorkerSet implements gangs.LeaderWorkerSets. It returns the LeaderWorkerSet of
+// that name, which is shared and must not be changed. If there is none, the gang with key
+// asks is notified when one appears.
 func (w *Watcher) LeaderWorkerSet(asks gangs.Key, namespace, name string) (*gangs.LeaderWorkerSet, error) {
 	asks.Namespace = namespace
 	return lookup[*gangs.LeaderWorkerSet](w, LeaderWorkerSet, asks, name)

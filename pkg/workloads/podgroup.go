@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// PodGroup is the kind of PodGroups of scheduling.k8s.io.
+// PodGroup says how PodGroups of scheduling.k8s.io are watched and read.
 var PodGroup = Kind{
 	Resource: schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups"),
 	Name:     "PodGroup",
@@ -19,8 +19,8 @@ var PodGroup = Kind{
 	Trim:     trimSchedulingGroup,
 }
 
-// PodGroup returns the scheduling.k8s.io PodGroup of that name; see
-// gangs.PodGroups. The object is shared and must not be changed.
+// PodGroup implements gangs.PodGroups. It returns the scheduling.k8s.io PodGroup of that
+// name, which is shared and must not be changed.
 func (w *Watcher) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
 	return lookup[*schedulingv1beta1.PodGroup](w, PodGroup, gangs.PodGroupKey(namespace, name), name)
 }

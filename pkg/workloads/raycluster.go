@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// RayCluster is the kind of KubeRay's RayClusters.
+// RayCluster says how KubeRay's RayClusters are watched and read.
 var RayCluster = Kind{
 	Resource: rayv1.GroupVersion.WithResource("rayclusters"),
 	Name:     "RayCluster",
@@ -18,8 +18,8 @@ var RayCluster = Kind{
 	Trim:     trimRayCluster,
 }
 
-// RayCluster returns the RayCluster of that name; see gangs.RayClusters. The
-// object is shared and must not be changed.
+// RayCluster implements gangs.RayClusters. It returns the RayCluster of that name, which
+// is shared and must not be changed.
 func (w *Watcher) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
 	return lookup[*rayv1.RayCluster](w, RayCluster, gangs.RayClusterKey(namespace, name), name)
 }

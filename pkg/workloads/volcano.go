@@ -9,7 +9,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// VolcanoPodGroup is the kind of Volcano's PodGroups.
+// VolcanoPodGroup says how Volcano's PodGroups are watched and read.
 var VolcanoPodGroup = Kind{
 	Resource: resourceOf(gangs.VolcanoAPIVersion, "podgroups"),
 	Name:     "PodGroup",
@@ -20,8 +20,8 @@ var VolcanoPodGroup = Kind{
 	},
 }
 
-// VolcanoPodGroup returns the Volcano PodGroup of that name; see
-// gangs.VolcanoPodGroups. The object is shared and must not be changed.
+// VolcanoPodGroup implements gangs.VolcanoPodGroups. It returns the Volcano PodGroup of
+// that name, which is shared and must not be changed.
 func (w *Watcher) VolcanoPodGroup(namespace, name string) (*gangs.VolcanoPodGroup, error) {
 	return lookup[*gangs.VolcanoPodGroup](w, VolcanoPodGroup, gangs.VolcanoKey(namespace, name), name)
 }

@@ -42,7 +42,8 @@ type GangArgs struct {
 	HealAfter time.Duration
 	// MaxBypass is 0 if no nodes are ever reserved for a gang that waits for room.
 	MaxBypass time.Duration
-	// Sources are a set: pkg/gangs defines the order in which sources are tried.
+	// Sources are a set: their order has no effect, because sources are always tried in
+	// the order that pkg/gangs defines.
 	Sources []GangSource
 	// SearchBudget is the maximum number of planner steps for one plan; 0 means the
 	// planner's default.

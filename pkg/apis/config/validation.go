@@ -18,27 +18,32 @@ import (
 )
 
 const (
-	// maxReportDelay: a gang that waits for an hour in silence looks like a bug.
+	// maxReportDelay is the longest delay of reports. A gang that waits for an hour
+	// without a report looks like a bug.
 	maxReportDelay = time.Hour
-	// maxReplans: each replan costs a plan while every other gang waits.
+	// maxReplans is the most further plans in a row of a gang whose plan failed. Other
+	// gangs wait during each plan.
 	maxReplans = 10
-	// maxPermitTimeout is the scheduling framework's own limit; a longer wait
-	// would be cut to it in silence.
+	// maxPermitTimeout is the scheduling framework's own limit. The framework shortens a
+	// longer wait without a message.
 	maxPermitTimeout = 15 * time.Minute
-	// maxHealAfter: a gang that may be broken for a day may be broken for ever.
+	// maxHealAfter is the longest time before a gang that lost members is moved. A gang
+	// that may lack members for a day may as well lack them for ever.
 	maxHealAfter = 24 * time.Hour
-	// maxMaxBypass is a week; an administrator looks after a longer wait.
+	// maxMaxBypass is a week. An administrator notices a gang that waits longer.
 	maxMaxBypass = 7 * 24 * time.Hour
-	// maxSearchBudget is some minutes of search, beyond any use.
+	// maxSearchBudget is some minutes of search, more than any plan needs.
 	maxSearchBudget = 1_000_000_000
-	// maxLevels is what Kueue's Topology allows; no real fabric comes near it.
+	// maxLevels is the limit of Kueue's Topology. Real fabrics have far fewer levels.
 	maxLevels = 16
 	// maxAttributeDomain and maxAttributeName are the API server's limits on the
 	// names of device attributes.
 	maxAttributeDomain, maxAttributeName = 63, 32
-	// maxFilterTimeout: Filter holds up every other pod.
+	// maxFilterTimeout limits the search for devices on one node. No other pod is
+	// scheduled during the search.
 	maxFilterTimeout = 10 * time.Minute
-	// maxBindingTimeout: a device that is not ready after a day never will be.
+	// maxBindingTimeout is the longest wait for allocated devices. A device that is not
+	// ready after a day will not become ready.
 	maxBindingTimeout = 24 * time.Hour
 
 	// nodeLevel is the name of the implied last level.
@@ -140,7 +145,8 @@ func validateNodeLabel(path *field.Path, label string, seen sets.Set[string]) fi
 	return invalidAll(path, label, validation.IsQualifiedName(label))
 }
 
-// validateDeviceAttribute holds names to the rules of ResourceSlices.
+// validateDeviceAttribute applies the rules that ResourceSlices have for names of
+// attributes.
 func validateDeviceAttribute(path *field.Path, attribute string, seen sets.Set[string]) field.ErrorList {
 	domain, id, qualified := strings.Cut(attribute, "/")
 	switch {

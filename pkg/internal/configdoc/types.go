@@ -124,7 +124,8 @@ func parseField(field *ast.Field, defaults reflect.Value) (fieldDoc, error) {
 		return fieldDoc{}, fmt.Errorf("is not in the compiled type")
 	}
 	name, options, _ := strings.Cut(structField.Tag.Get("json"), ",")
-	// A comment opens with the field's name in Go; a user knows the written one.
+	// The comment of a field begins with the field's Go name. The page has the name that
+	// is written in YAML.
 	text := strings.Replace(markdown(field.Doc.Text()), goName, "`"+name+"`", 1)
 	out := fieldDoc{Name: name, Type: typeName(structField.Type), Text: text}
 	if !strings.Contains(options, "omitempty") {

@@ -31,7 +31,8 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	case err != nil && mode == gangs.AlignmentRequired:
 		return nil, fmt.Errorf("device alignment is required: %w", err)
 	case err != nil:
-		// The in-tree plugin has its own message for a request it cannot serve.
+		// Leave the pod to the in-tree plugin, which has its own message for a request that
+		// it cannot serve.
 		d.logger.V(4).Info("Devices are not put in order", "pod", klog.KObj(pod), "reason", err.Error())
 		return nil, nil
 	case need.Empty():
@@ -43,7 +44,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	}, nil
 }
 
-// open updates the device counts and reads the ResourceSlices for the cycle.
+// open updates the counts of free devices and reads the ResourceSlices for the cycle.
 func (d *DRAAware) open(c *cycle) error {
 	if err := d.devices.Sync(); err != nil {
 		return fmt.Errorf("counting devices: %w", err)

@@ -29,8 +29,8 @@ type cycle struct {
 	mode      gangs.Alignment
 	inventory *devices.Inventory
 	planned   cluster.Planned
-	// taken are the devices in use at the start of the cycle. For a planned pod, these are
-	// only the devices that its node can use.
+	// taken are the devices in use at the start of the cycle. For a pod with a planned
+	// node, these are only the devices that this node can use.
 	taken *structured.AllocatedState
 	// slices are the ResourceSlices of all nodes. places has, at the same indices, the
 	// results for the nodes. Both are set for a pod without a planned node.
@@ -71,8 +71,8 @@ func cycleOf(state fwk.CycleState) *cycle {
 	return c
 }
 
-// prepare reads the slices and the devices in use. For a planned pod it reads only those of
-// the planned node, so the cost does not grow with the cluster.
+// prepare reads the slices and the devices in use. For a pod with a planned node it reads
+// only those of this node, so the cost does not grow with the cluster.
 func (c *cycle) prepare() {
 	if c.planned.Node != "" {
 		c.own, c.rest = c.inventory.SlicesOn(c.planned.Node)
@@ -191,7 +191,8 @@ const (
 	scoreNoDevices = 0
 )
 
-// score rates from 0 to 100 how well the node can align the pod's devices.
+// score rates from 0 to 100 how close to each other the node's GPUs and NICs for the pod
+// can be.
 func score(found devices.Assessment) int64 {
 	if found.Order == nil {
 		return scoreNoDevices

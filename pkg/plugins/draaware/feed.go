@@ -28,9 +28,9 @@ type published struct {
 
 var _ cluster.Published = (*published)(nil)
 
-// follow registers event handlers that pass every changed slice and claim to the device
-// counts. whole reports whether every allocator of devices in the process notifies them
-// too.
+// follow registers event handlers that pass every changed slice and claim to devices, the
+// counts of free devices. whole reports whether every allocator of devices in the process
+// notifies these counts too.
 func follow(devices *cluster.Devices, factory informers.SharedInformerFactory, whole func() bool) error {
 	api := factory.Resource().V1()
 	p := &published{slices: api.ResourceSlices().Lister()}

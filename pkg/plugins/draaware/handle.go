@@ -70,7 +70,8 @@ type callContext struct {
 	// claims.
 	gang string
 	pod  *v1.Pod
-	// subrequests are those that the plan chose. The pod sees its claims without the others.
+	// subrequests are the alternatives (firstAvailable) that the plan chose. The pod sees
+	// its claims without the others.
 	subrequests gangs.Subrequests
 }
 
@@ -160,9 +161,10 @@ func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error
 	return l.ResourceSliceLister.ListWithDeviceTaintRules()
 }
 
-// tracker wraps the claim tracker. It records the claims that get a pending allocation (no
-// pod lists the claim for extended resources). It shows the devices in use to the pod of
-// the current call. It passes every change to the device counts.
+// tracker wraps the claim tracker. It records the claims that get a pending allocation,
+// the claim for extended resources included, which no pod lists. It shows the devices in
+// use to the pod of the current call. It passes every change to the counts of free
+// devices.
 type tracker struct {
 	fwk.ResourceClaimTracker
 	innerCalls *innerCalls
@@ -180,13 +182,15 @@ func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error
 	if err != nil || on.gang == "" || claim.Status.Allocation != nil {
 		return claim, err
 	}
-	// Event handlers read claims during the call too; they get the real claim.
+	// Only a claim of the call's pod is replaced: event handlers read claims during the
+	// call, too, and get the real ones.
 	if t.writers.of(claim.UID, on.gang) == nil || !names(on.pod, claim) {
 		return t.narrow(on, claim), nil
 	}
 	pending := t.GetPendingAllocation(claim.UID)
 	if pending == nil {
-		// The claim was written between the two reads, or the other member has given up.
+		// Read the claim again: it was written between the two reads, or the other member
+		// gave the devices back.
 		return t.ResourceClaimTracker.Get(namespace, name)
 	}
 	claim = claim.DeepCopy()
@@ -207,9 +211,9 @@ func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 	return false
 }
 
-// GatherAllocatedState returns the devices in use at the start of the current call's cycle.
-// For a planned pod, these are only the devices its node can use. The allocator only reads
-// it.
+// GatherAllocatedState returns the devices in use at the start of the current call's
+// cycle. For a pod with a planned node, these are only the devices that this node can
+// use. The allocator only reads it.
 func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 	if c := t.innerCalls.current().cycle; c != nil {
 		return c.taken, nil
@@ -232,7 +236,8 @@ func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], erro
 	return all, nil
 }
 
-// SignalClaimPendingAllocation also notifies the device counts and records the claim.
+// SignalClaimPendingAllocation also notifies the counts of free devices and records the
+// claim.
 func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
 	if err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim); err != nil {
 		return err
@@ -242,23 +247,24 @@ func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi
 	return nil
 }
 
-// MaybeRemoveClaimPendingAllocation also notifies the device counts.
+// MaybeRemoveClaimPendingAllocation also notifies the counts of free devices.
 func (t *tracker) MaybeRemoveClaimPendingAllocation(uid types.UID, force bool) bool {
 	removed := t.ResourceClaimTracker.MaybeRemoveClaimPendingAllocation(uid, force)
 	t.devices.ClaimReleased(uid)
 	return removed
 }
 
-// AssumeClaimAfterAPICall also notifies the device counts.
+// AssumeClaimAfterAPICall also notifies the counts of free devices.
 func (t *tracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) error {
 	err := t.ResourceClaimTracker.AssumeClaimAfterAPICall(claim)
 	t.devices.ClaimAssumed(claim)
 	return err
 }
 
-// AssumedClaimRestore also notifies the device counts. The wrapped tracker skips an informer
-// event about a write that was assumed already, and would restore the claim from before that
-// write. Nothing would correct it until the next write, so the informer's claim is assumed.
+// AssumedClaimRestore also notifies the counts of free devices. The wrapped tracker skips
+// an informer event about a write that was assumed already, and would restore the claim
+// from before that write. Nothing would correct it until the next write, so
+// AssumedClaimRestore makes the wrapped tracker assume the informer's claim.
 func (t *tracker) AssumedClaimRestore(namespace, name string) {
 	t.ResourceClaimTracker.AssumedClaimRestore(namespace, name)
 	restored, err := t.ResourceClaimTracker.Get(namespace, name)

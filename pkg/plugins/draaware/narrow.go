@@ -18,7 +18,8 @@ import (
 // narrowedClaim is a claim of which the in-tree plugin sees a narrowed copy.
 type narrowedClaim struct{ shown, real *resourceapi.ResourceClaim }
 
-// narrow returns the claim as the pod of the call sees it.
+// narrow returns the claim as the pod of the call sees it: with the chosen subrequests
+// alone.
 func (t *tracker) narrow(on callContext, claim *resourceapi.ResourceClaim) *resourceapi.ResourceClaim {
 	if on.subrequests == "" {
 		return claim
@@ -43,7 +44,7 @@ func (n *narrowed) Clone() fwk.StateData { return n }
 func widen(state fwk.CycleState) {
 	data, err := state.Read(narrowedKey)
 	if err != nil {
-		return // the plan chose nothing
+		return // the plan chose no alternatives
 	}
 	if n, ok := data.(*narrowed); ok {
 		for _, claim := range n.claims {

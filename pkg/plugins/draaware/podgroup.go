@@ -33,7 +33,8 @@ func (d *DRAAware) giveBackGroup(ctx context.Context, group fwk.PodGroupInfo) bo
 	if !d.gather(group, &w) || !d.giveBack(ctx, &w) {
 		return false
 	}
-	// The plugin that refused the group may not register for claim events.
+	// Activate the pods: the plugin that refused the group may not register for claim
+	// events.
 	d.real.Activate(d.logger, w.pods)
 	return true
 }
@@ -49,7 +50,8 @@ func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 		}
 		return true
 	}
-	// The cycle's snapshot may include members that the cycle itself placed.
+	// Read the scheduler's state and not the cycle's snapshot, which may include members
+	// that the cycle itself placed.
 	state, err := d.real.PodGroupManager().PodGroupStates().Get(group.GetNamespace(), group.GetName())
 	if err != nil || state.ScheduledPodsCount() > 0 || group.GetPodGroup() == nil {
 		return false

@@ -24,8 +24,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// New makes the plugin and sets the profile's device counts. The in-tree DynamicResources
-// plugin must be off in the same profile: both index pods under one name.
+// New makes the plugin and sets the profile's counts of free devices. The in-tree
+// DynamicResources plugin must be off in the same profile: both index pods under one
+// name.
 func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeDRAAwareArgs(obj)
 	if err != nil {
@@ -112,8 +113,8 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	return result, status
 }
 
-// Filter refuses the node if the device counts show a shortage. Otherwise the in-tree
-// plugin allocates from the reordered devices.
+// Filter refuses the node if the counts of free devices show a shortage. Otherwise the
+// in-tree plugin allocates from the reordered devices.
 func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	if c := cycleOf(state); c != nil {
 		if refusal := c.inspectNode(info).refusal; refusal != "" {
@@ -133,11 +134,12 @@ func (d *DRAAware) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, 
 	return nil
 }
 
-// wishWeight ranks the order of a claim's firstAvailable alternatives above alignment.
+// wishWeight ranks the order of a claim's firstAvailable alternatives above the alignment
+// of GPUs with NICs.
 const wishWeight = fwk.MaxScore + 1
 
-// Score rates how well the node can align the pod's devices. The in-tree plugin's score of
-// alternatives comes first.
+// Score rates how close to each other the node's GPUs and NICs for the pod can be (their
+// alignment). The in-tree plugin's score of alternatives comes first.
 func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
 	c := d.scoring.Load()
 	if c == nil || c.pod != pod.UID {

@@ -20,11 +20,11 @@ import (
 )
 
 // PostFilter deallocates the claims of a refused member that only the member uses, as
-// PodGroupPostFilter does for PodGroups. A binding that failed leaves such claims, and they
-// tie the member to a node that may have no room any more. The in-tree plugin does so only
-// if the cycle has seen a node that the claim excludes, and a planned member sees one node.
-// For other pods PostFilter calls the in-tree plugin, which does not know a pod that was
-// refused before its own PreFilter.
+// PodGroupPostFilter does for PodGroups. A binding that failed leaves such claims, and
+// they tie the member to a node that may have no room any more. The in-tree plugin does
+// so only if the cycle has seen a node that the claim excludes, and a member with a
+// planned node sees only this node. For other pods PostFilter calls the in-tree plugin,
+// which does not know a pod that was refused before its own PreFilter.
 func (d *DRAAware) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	if cluster.PlannedOf(state).Gang != "" && d.claims != nil {
 		w := waiting{pods: map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod}, uids: sets.New(pod.UID)}

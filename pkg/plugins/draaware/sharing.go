@@ -98,8 +98,8 @@ func (w *writers) begin(pod types.UID, gang string, claims []types.UID) {
 	}
 }
 
-// end records that the pod writes no more allocations. This wakes the pods that wait for
-// its writes.
+// end records that the pod writes no more allocations. Pods that wait for its writes then
+// continue.
 func (w *writers) end(pod types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -175,7 +175,8 @@ func (s *sharer) hold(tracker *tracker) error {
 		if shared.held {
 			continue
 		}
-		// The tracker may keep its argument, and the copy will change.
+		// Pass another copy: the tracker may keep its argument, and the claim here will
+		// change.
 		if err := tracker.SignalClaimPendingAllocation(shared.UID, shared.DeepCopy()); err != nil {
 			return fmt.Errorf("sharing resource claim %s: %w", klog.KObj(shared), err)
 		}

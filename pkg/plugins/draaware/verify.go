@@ -17,7 +17,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// reasonBroken is the event reason for a pod whose required alignment failed.
+// reasonBroken is the event reason for a pod that requires its NICs to be close to its
+// GPUs and got other devices.
 const reasonBroken = "DeviceAlignmentBroken"
 
 // verifyAllocation checks the devices the pod got. It refuses a device that is in two of

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// releasePeriod is the interval at which a failed attempt looks for members that still
-	// wait. A member enters the scheduler's list of waiting pods only after Permit has
-	// returned, so a single look could miss it.
+	// releasePeriod is the interval at which a failed attempt (to reserve the nodes of a
+	// plan) looks for members that still wait. A member enters the scheduler's list of
+	// waiting pods only after Permit has returned, so a single look could miss it.
 	releasePeriod = 5 * time.Millisecond
 	// clockPeriod is the interval between checks whether healAfter or maxBypass has
 	// passed for a gang: no event reports that time has passed.
@@ -92,8 +92,8 @@ func (g *Gang) release(attempt *gangstate.Attempt) {
 	g.apply(g.tracker.Released(attempt, time.Now()))
 }
 
-// watchClock evicts members of gangs that must move, and passes the time to the tracker,
-// every clockPeriod.
+// watchClock evicts members of gangs that lost members and have no room for replacements.
+// It also passes the time to the tracker of the gangs' states, every clockPeriod.
 func (g *Gang) watchClock(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		now := time.Now()
@@ -120,8 +120,8 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 			if err := g.planPartial(ctx, key, nodes); err != nil {
 				g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
 			}
-			// All members of the gang are in the active queue, where they get no hints
-			// about events.
+			// Have a gang without room planned again later: its members are in the active
+			// queue, where they get no hints about events.
 			g.apply(g.tracker.RetryOthers(key, gangstate.Event{}, time.Now()))
 		}
 		if g.podGroups != nil {

@@ -67,7 +67,7 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 		if err != nil {
 			return nil, fwk.AsStatus(err)
 		}
-		// 3. Record the answer as an attempt or a refusal.
+		// 3. Record the answer: an attempt to reserve the planned nodes, or a refusal.
 		step = g.tracker.Resolve(step.Plan, &answer, pod.UID, time.Now())
 	}
 	// 4. Apply all side effects.
@@ -164,9 +164,9 @@ func (g *Gang) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info f
 	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "not the planned node")
 }
 
-// PostFilter ends the attempt if a filter refused the planned node. It prevents preemption
-// for a single member. Its message is the mistake in the pod's metadata, which the scheduler
-// adds to the pod's condition.
+// PostFilter ends the attempt (to reserve the planned nodes) if a filter refused the
+// node. It prevents preemption for a single member. Its message is the mistake in the
+// pod's metadata, which the scheduler adds to the pod's condition.
 func (g *Gang) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	d := destinationOf(state)
 	if d == nil {
@@ -218,8 +218,8 @@ func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, n
 	}
 }
 
-// Permit makes a member wait for the quorum. The member that completes the quorum lets all
-// members bind.
+// Permit makes a member wait for the quorum, the members that must start together. The
+// member that completes the quorum lets all members bind.
 func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	skipNomination(state, pod, node)
 	if g.podGroups != nil && gangs.InPodGroup(pod) {

@@ -12,7 +12,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// podEvents pass pods to the tracker.
+// podEvents pass pods to the tracker, which has the states of all gangs.
 func (g *Gang) podEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    g.podCreated,
@@ -71,8 +71,8 @@ func (g *Gang) namespaceEvents() cache.ResourceEventHandler {
 	}}
 }
 
-// endedEvents keep members that have succeeded in the tracker. A member that failed is
-// forgotten; its replacement is a pod of its own.
+// endedEvents make the tracker remember members that have succeeded. It forgets a member
+// that failed, because its replacement is a pod of its own.
 func (g *Gang) endedEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    g.podEnded,

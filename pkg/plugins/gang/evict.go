@@ -17,7 +17,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// evictDue evicts the remaining pods of every gang that must move.
+// evictDue evicts the remaining pods of every gang that lost members and has no room for
+// replacements.
 func (g *Gang) evictDue(ctx context.Context, now time.Time) {
 	for key, pods := range g.tracker.Evictions(now) {
 		budgeted := ""

@@ -29,17 +29,18 @@ const Name = "Gang"
 
 // Shared has the informers and sources that the Gang plugins of all profiles share.
 type Shared interface {
-	// Sources returns the gang sources with these names. Their objects are watched once per
-	// process.
+	// Sources returns the gang sources (ways to declare a gang) with these names. Their
+	// objects are watched once per process.
 	Sources(names []config.GangSource) gangs.Sources
 	// Ended returns the informer of pods that succeeded or failed. The scheduler's own
 	// informer omits them.
 	Ended() cache.SharedIndexInformer
-	// OnChange registers a function that is called when a declaration changes.
+	// OnChange registers a function that is called when an object that declares a gang
+	// changes.
 	OnChange(func(gangs.Key))
 	// Start starts the watches. A second call does nothing.
 	Start(ctx context.Context) error
-	// HasSynced reports whether all existing declarations have been read.
+	// HasSynced reports whether all existing objects that declare gangs have been read.
 	HasSynced() bool
 }
 
@@ -76,7 +77,8 @@ type Gang struct {
 	// dependent is set once the plugin has seen a pod with a constraint on other pods
 	// (affinity or topology spread).
 	dependent atomic.Bool
-	// synced reports that the tracker knows all pods and declarations that exist.
+	// synced reports that the tracker of the gangs' states knows all existing pods and
+	// objects that declare gangs.
 	synced func() bool
 	// recovered runs the recovery in the profile's first cycle.
 	recovered sync.Once

@@ -17,7 +17,8 @@ import (
 // GateName is the name of the plugin GangGate in a profile.
 const GateName = "GangGate"
 
-// Gate keeps a pod out of the queue until its gang's quorum exists.
+// Gate keeps a pod out of the queue until its gang's quorum (the members that must start
+// together) exists.
 //
 // It is a separate plugin to reduce queueing hints. The queue evaluates hints for the
 // events of the plugin that keeps a pod out, for the pod and for all other pods of its

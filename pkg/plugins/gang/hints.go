@@ -24,11 +24,11 @@ import (
 // EventsToRegister returns the events that may give a refused gang room. These are at
 // least the events that the stock filters register, because a member that this plugin
 // refuses gets no hints from the stock plugins (TestEventsOfStock). Events of members and
-// declarations are not included: the tracker gets them from informers and activates the
-// gang once, while a hint would be evaluated for every waiting pod of the cluster at
-// every new pod. The queue has no events for namespaces, so their changes come from an
-// informer too. A DeviceTaintRule shows as an update of the ResourceSlices that it
-// taints.
+// of objects that declare gangs are not included: the tracker of the gangs' states gets
+// them from informers and activates the gang once, while a hint would be evaluated for
+// every waiting pod of the cluster at every new pod. The queue has no events for
+// namespaces, so their changes come from an informer too. A DeviceTaintRule shows as an
+// update of the ResourceSlices that it taints.
 func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint | fwk.UpdateNodeDeclaredFeature
 	events := []fwk.ClusterEventWithHint{

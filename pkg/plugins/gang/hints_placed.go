@@ -39,7 +39,7 @@ func (g *Gang) isSchedulableAfterNodeDeleted(_ klog.Logger, pod *v1.Pod, oldObj,
 
 // isSchedulableAfterPodDeleted queues a pod that may use what another pod frees on a
 // node. If the other pod is a member of the same gang, it must be gone: a failed attempt
-// frees nodes too, and the refused gang would queue itself for ever.
+// to place the gang frees nodes too, and the refused gang would queue itself for ever.
 func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, ok := oldObj.(*v1.Pod)
 	if !ok {

@@ -36,8 +36,8 @@ type Parts struct {
 	Gates *Gates
 }
 
-// New makes the plugin for one profile. It starts the watch on declaring objects, which
-// belongs to the process and not to a scheduler's informer factory.
+// New makes the plugin for one profile. It starts the watch on the objects that declare
+// gangs, which belongs to the process and not to a scheduler's informer factory.
 func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts) (fwk.Plugin, error) {
 	args, err := config.DecodeGangArgs(obj)
 	if err != nil {
@@ -101,7 +101,8 @@ func countGangs(profile string) func(source string, change int) {
 	}
 }
 
-// follow passes the events of pods and declarations to the tracker.
+// follow passes the events of pods and of objects that declare gangs to the tracker of
+// the gangs' states.
 func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, shared Shared) error {
 	handlers, err := pods.AddEventHandler(g.podEvents())
 	if err != nil {

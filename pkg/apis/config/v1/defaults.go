@@ -14,21 +14,23 @@ const (
 	// defaultReportDelay covers the moments within which a controller creates
 	// the pods of one gang.
 	defaultReportDelay = time.Second
-	// defaultMaxReplans lets a gang step around three nodes that stock filters
-	// refuse; after that the cluster is likely to need time, not attempts.
+	// defaultMaxReplans lets a gang be planned again without three nodes that stock
+	// filters refused. After that the gang more likely needs time than another plan.
 	defaultMaxReplans = 3
 	// defaultPermitTimeout is far longer than any gang takes to place, and
 	// shorter than the framework's own limit of 15 minutes.
 	defaultPermitTimeout = 10 * time.Minute
-	// defaultHealAfter: to end pods that run is a decision for an administrator.
+	// defaultHealAfter is 0, which evicts no pods. To end running pods is a decision for
+	// an administrator.
 	defaultHealAfter = 0
 	// defaultMaxBypass is longer than most jobs run, so that most gangs get room without
 	// a reservation: reserved nodes are idle until the last pod on them ends.
 	// bench/quality compares one hour with ten minutes and with no reservation.
 	defaultMaxBypass = time.Hour
-	// defaultPreset is topograph's label set, the one that is not tied to a cloud.
+	// defaultPreset is the set of labels that topograph writes to nodes. It is not
+	// tied to a cloud.
 	defaultPreset = "topograph"
-	// defaultFilterTimeout and defaultBindingTimeout are the stock plugin's own.
+	// defaultFilterTimeout and defaultBindingTimeout are the defaults of the stock plugin.
 	defaultFilterTimeout  = 10 * time.Second
 	defaultBindingTimeout = 10 * time.Minute
 )

@@ -23,10 +23,12 @@ import (
 
 // Host has the functions of the Gang plugin that a Cycle calls.
 type Host struct {
-	// Recover waits until all existing pods and declarations are known, and then recovers
-	// gangs that a crash left partly bound. Only its first call has an effect.
+	// Recover waits until all existing pods and objects that declare gangs are known, and
+	// then recovers gangs that a crash left partly bound. Only its first call has an
+	// effect.
 	Recover func(ctx context.Context, nodes []fwk.NodeInfo)
-	// Apply carries out the Effects that a call of the tracker returned.
+	// Apply carries out the Effects that a call of the tracker of the gangs' states
+	// returned.
 	Apply func(gangstate.Effects)
 	// Report schedules a report on the reason why a gang waits.
 	Report func(gangs.Key)
@@ -149,9 +151,9 @@ func (c *Cycle) Reserve(state fwk.CycleState, pod *v1.Pod) {
 	}
 }
 
-// Permit makes the pod wait for the quorum of its PodGroup, like the in-tree plugin
-// GangScheduling. The first member that leaves the PodGroup cycle for binding marks the
-// gang as placed.
+// Permit makes the pod wait for the quorum of its PodGroup (the members that must start
+// together), like the in-tree plugin GangScheduling. The first member that leaves the
+// PodGroup cycle for binding marks the gang as placed.
 func (c *Cycle) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	if p := memberPlan(state); p != nil && !p.placed {
 		p.placed = true

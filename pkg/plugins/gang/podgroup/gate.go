@@ -14,7 +14,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Gate keeps the members of a PodGroup out of the queue until the group has its quorum.
+// Gate keeps the members of a PodGroup out of the queue until the group has its quorum
+// (the members that must start together).
 type Gate struct {
 	quorum quorum
 	groups groupReader
@@ -61,8 +62,8 @@ func (g *Gate) podAdded(pod *v1.Pod) { g.gated.recheck(g.groups.rootOf(pod)) }
 // recheckDelays are the pauses between checks whether a group that the gate keeps out has
 // its quorum, counted from the last change of the group. The checks are needed because
 // the scheduler's own count decides, which may include a pod later than this plugin's
-// informer does. It lags most at startup. The last pause repeats until the group is
-// admitted or deleted.
+// informer does. The scheduler's count lags most at startup. The last pause repeats until
+// the group is admitted or deleted.
 var recheckDelays = []time.Duration{2 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond, time.Second, 5 * time.Second}
 
 // gatedGroups are the groups that wait for admission to the queue.

@@ -42,7 +42,8 @@ func (c *Cycle) memberRefused(p *cyclePlan, member refusedMember, pods []*v1.Pod
 	metrics.Refused(c.Handle.ProfileName())
 	reason := member.Sentence
 	if member.stuck {
-		// Devices must be freed first. The next plugin in the profile does that.
+		// The group is not planned again before the member's devices are freed. The next
+		// plugin in the profile frees them.
 		return fwk.NewStatus(fwk.Unschedulable, reason+", where its claims have their devices")
 	}
 	if c.Tracker.PodGroupFilterRefused(&p.request, member.RefusedMember, time.Now()) {
@@ -90,8 +91,8 @@ func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, 
 	return fwk.Unschedulable, addition, nil
 }
 
-// lookElsewhere answers the tracker's questions about a group without room: whether it fits
-// elsewhere, and which nodes to reserve.
+// lookElsewhere answers the questions about a group without room that the tracker of the
+// gangs' states asks: whether it fits elsewhere, and which nodes to reserve.
 func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question, p *cyclePlan) (err error) {
 	if question.Lost != nil && question.Lost.Search {
 		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, p.nodes)

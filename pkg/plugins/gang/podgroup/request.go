@@ -73,8 +73,8 @@ func addMembers(request *gangs.Request, members []gangs.Member) {
 	request.Members = append(request.Members, members...)
 }
 
-// groupMembers returns the live members of a PodGroup: the given unscheduled pods and the
-// placed ones.
+// groupMembers returns the members of a PodGroup that have neither failed nor are being
+// deleted: the given unscheduled pods and the placed ones.
 func (c *Cycle) groupMembers(namespace, name string, unscheduled []*v1.Pod) ([]gangs.Member, error) {
 	state, err := c.Handle.SnapshotSharedLister().PodGroupStates().Get(namespace, name)
 	if err != nil {

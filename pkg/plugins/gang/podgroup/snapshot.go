@@ -17,7 +17,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// groupReader reads the scheduler's groups.
+// groupReader reads the PodGroups and CompositePodGroups that the scheduler knows.
 type groupReader struct {
 	handle fwk.Handle
 	// hierarchies is set if the queue holds the groups of a CompositePodGroup as one

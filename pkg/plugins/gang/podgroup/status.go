@@ -18,8 +18,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
 )
 
-// The scheduler starts no PodGroup cycle before a group has its quorum of pods, and it
-// writes only about groups that it tried. This file reports what an incomplete group lacks.
+// The scheduler starts no PodGroup cycle before a group has its quorum (enough pods to
+// start), and it writes only about groups that it tried. This file reports what an
+// incomplete group lacks.
 
 // Status returns what the reporter writes to the pods and the owner of a PodGroup that waits
 // for its own members or for other groups of its hierarchy. It is empty, so that nothing is

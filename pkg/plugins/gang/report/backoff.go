@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// The numbers in a sentence change with every pod that comes or goes, and writing the
-// sentence costs a request per member. A changed sentence is therefore written only after a
-// pause. The pause doubles from write to write and grows with the gang: from 10 seconds to
-// 2 minutes for 500 members, from 1 to 10 seconds for 5 members. A member gets an event
-// only if the words change. Events on the gang's owner include changed numbers.
+// The report on a waiting gang is a sentence. Its numbers change with every pod that
+// comes or goes, and writing it costs a request per member. A changed sentence is
+// therefore written only after a pause. The pause doubles from write to write and grows
+// with the gang: from 10 seconds to 2 minutes for 500 members, from 1 to 10 seconds for 5
+// members. A member gets an event only if the words change. Events on the gang's owner
+// include changed numbers.
 const (
 	pauseOfMember    = 20 * time.Millisecond
 	maxPauseOfMember = 240 * time.Millisecond

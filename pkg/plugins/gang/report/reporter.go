@@ -41,7 +41,8 @@ type Status struct {
 	PodGroup *schedulingv1beta1.PodGroup
 }
 
-// Reporter writes the reason why a gang waits to the gang's pods and owner.
+// Reporter writes the reason why a gang waits to the gang's pods and owner, the object
+// that declares the gang.
 type Reporter struct {
 	handle fwk.Handle
 	// status returns the present status of a gang.

@@ -128,8 +128,8 @@ func (r *Reporter) onPodGroup(ctx context.Context, group *schedulingv1beta1.PodG
 	if !changed {
 		return nil
 	}
-	// The patch has the resource version that was read: the scheduler may have placed the
-	// group since.
+	// The patch has the resource version that was read, so that it fails if the scheduler
+	// has placed the group since.
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"resourceVersion": group.ResourceVersion}, "status": map[string]any{"conditions": status.Conditions},
 	})
