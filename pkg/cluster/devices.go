@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -46,8 +47,12 @@ type Devices struct {
 
 // NewDevices returns device counts that are read from the scheduler's DRA manager.
 func NewDevices(manager fwk.SharedDRAManager) *Devices {
+	return newDevices(manager, devices.New(devices.DefaultOptions()))
+}
+
+func newDevices(manager fwk.SharedDRAManager, inventory *devices.Inventory) *Devices {
 	return &Devices{
-		manager: manager, inventory: devices.New(devices.DefaultOptions()),
+		manager: manager, inventory: inventory,
 		slices: map[string]bool{}, claims: map[types.UID]claimNews{}, named: map[types.UID]types.NamespacedName{},
 	}
 }
@@ -76,6 +81,7 @@ func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests) (devices.Requ
 	for i := range claims {
 		claims[i] = Narrow(pod, claims[i], chosen)
 	}
+	d.inventory.Refill(time.Now())
 	return d.inventory.Request(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
 }
 
@@ -240,7 +246,10 @@ func (s *Cache) readDevices(pods []*v1.Pod, wants []devices.Request, needs []Pod
 	}
 	for i, pod := range pods {
 		var err error
-		if wants[i], err = s.devices.Request(pod); err != nil {
+		if wants[i], err = s.devices.Request(pod); err == nil {
+			err = s.devices.inventory.Affords(pod.Namespace, &wants[i])
+		}
+		if err != nil {
 			return fmt.Errorf("pod %s: %w", pod.Name, err)
 		}
 	}

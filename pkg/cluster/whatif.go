@@ -24,7 +24,7 @@ func (s *Cache) Without(nodes []fwk.NodeInfo, gone []*v1.Pod) (*Cache, []fwk.Nod
 	levels, devices := s.levels, s.devices
 	s.mu.Unlock()
 	if devices != nil {
-		devices = NewDevices(withoutHolders(devices.manager, gone))
+		devices = newDevices(withoutHolders(devices.manager, gone), devices.inventory.Fresh())
 	}
 	other, err := newCache(levels, devices)
 	if err != nil {

@@ -54,6 +54,18 @@ func (c *contents) node(name string) *node {
 	return n
 }
 
+// deviceCount returns the number of devices that belong to single nodes. It counts devices
+// of changed slices once these are needed.
+func (c *contents) deviceCount() int {
+	sum := 0
+	for _, n := range c.nodes.nodes {
+		if n != nil {
+			sum += len(n.devices)
+		}
+	}
+	return sum
+}
+
 // holdsExactly returns true if the inventory holds exactly these slices, the usual case.
 func (c *contents) holdsExactly(all []*resourceapi.ResourceSlice) bool {
 	if len(all) != len(c.slices) {

@@ -17,10 +17,10 @@ import (
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 )
 
-// maxMatchResults is the maximum number of results cached for one query. Without it, a
-// query with selectors on unique attributes would keep a result for every device that
-// ever existed.
-const maxMatchResults = 4096
+// minMatchResults is how many results one query may cache in any cluster. A query may cache
+// more if the cluster has more devices. Without a limit, a query with selectors on unique
+// attributes would keep a result for every device that ever existed.
+const minMatchResults = 4096
 
 // deviceQuery is what a request demands of a device: class, selectors, tolerations and
 // capacity, without the count. Equal queries of different claims are one value, so each
@@ -28,13 +28,27 @@ const maxMatchResults = 4096
 // all claims.
 type deviceQuery struct {
 	// key identifies the query and is the text by which queries are sorted.
-	key         string
-	class       string
+	key   string
+	class string
+	// base is the query of the class alone, nil if this is that query. The selectors of
+	// the class are in base and the selectors of the request are in selectors.
+	base        *deviceQuery
 	selectors   []celSelector
 	tolerations []resourceapi.DeviceToleration
 	capacity    capacities
 	reads       readSet
 	results     map[string]matchResult
+	// length is the length of the request's selectors.
+	length int
+	// cost is the most that the request's selectors cost on a device so far. costly is
+	// the sentence about a selector that costs more than maxDeviceCost, "" if there is none.
+	cost   uint64
+	costly string
+	// resultLimit is the number of results at which they are dropped.
+	resultLimit int
+	// results has all devices of the inventory's slices as of its revisions evaluatedSpec
+	// (of the slices) and evaluatedAt (of the inventory).
+	evaluatedSpec, evaluatedAt uint64
 	// failure is the runtime error of a selector whose text sorts first, "" if there was
 	// no error.
 	failure string
@@ -61,6 +75,19 @@ type celSelector struct {
 type matchResult struct {
 	selects bool
 	problem string
+}
+
+// evaluated is a result with the cost of the request's selectors. costly is the sentence
+// about a selector that was stopped because it costs more than maxDeviceCost.
+type evaluated struct {
+	matchResult
+	cost   uint64
+	costly string
+}
+
+// celCompiler compiles CEL expressions of selectors.
+type celCompiler interface {
+	CompileCELExpression(expression string, options cel.Options) cel.CompilationResult
 }
 
 // querySpec is the part of a device request or subrequest that defines a query.
@@ -95,29 +122,47 @@ func (s *querySpec) key() string {
 	return b.String()
 }
 
-// compileQuery compiles the selectors of the class and of the request with the stock
-// compiler. It returns an error if a selector does not compile.
-func compileQuery(cache *cel.Cache, spec *querySpec) (*deviceQuery, error) {
-	q := &deviceQuery{
-		key: spec.key(), class: spec.class.Name, tolerations: spec.tolerations,
-		capacity: capacitiesOf(spec.capacity), results: map[string]matchResult{},
-	}
-	if err := q.compile(cache, "class "+spec.class.Name, spec.class.Spec.Selectors); err != nil {
-		return nil, err
-	}
-	if err := q.compile(cache, "request", spec.selectors); err != nil {
-		return nil, err
-	}
-	return q, nil
+// isClass returns true if the spec demands nothing beside the class.
+func (s *querySpec) isClass() bool {
+	return len(s.selectors) == 0 && len(s.tolerations) == 0 && len(capacitiesOf(s.capacity)) == 0
 }
 
-func (q *deviceQuery) compile(cache *cel.Cache, source string, from []resourceapi.DeviceSelector) error {
+// length returns the length of the request's selectors.
+func (s *querySpec) length() int {
+	sum := 0
+	for _, selector := range s.selectors {
+		if selector.CEL != nil {
+			sum += len(selector.CEL.Expression)
+		}
+	}
+	return sum
+}
+
+// compileClass compiles the selectors of the class with the stock compiler. It returns an
+// error if a selector does not compile.
+func compileClass(compiler celCompiler, spec *querySpec) (*deviceQuery, error) {
+	q := &deviceQuery{key: spec.key(), class: spec.class.Name, results: map[string]matchResult{}, resultLimit: minMatchResults}
+	return q, q.compile(compiler, "class "+spec.class.Name, spec.class.Spec.Selectors, resourceapi.CELSelectorExpressionMaxCost)
+}
+
+// compileQuery compiles the selectors of the request with the stock compiler. base is the
+// query of the request's class. It returns an error if a selector does not compile.
+func compileQuery(compiler celCompiler, spec *querySpec, base *deviceQuery) (*deviceQuery, error) {
+	q := &deviceQuery{
+		key: spec.key(), class: spec.class.Name, base: base, tolerations: spec.tolerations,
+		capacity: capacitiesOf(spec.capacity), results: map[string]matchResult{}, resultLimit: minMatchResults, length: spec.length(),
+	}
+	q.reads.add(base.reads)
+	return q, q.compile(compiler, "request", spec.selectors, maxDeviceCost)
+}
+
+func (q *deviceQuery) compile(compiler celCompiler, source string, from []resourceapi.DeviceSelector, limit uint64) error {
 	for i, selector := range from {
 		place := fmt.Sprintf("%s, selector %d", source, i)
 		if selector.CEL == nil {
 			return fmt.Errorf("%s: holds no CEL expression", place)
 		}
-		program := cache.GetOrCompile(selector.CEL.Expression)
+		program := compiler.CompileCELExpression(selector.CEL.Expression, cel.Options{CostLimit: &limit, DisableCostEstimation: true})
 		if program.Error != nil {
 			return fmt.Errorf("%s: CEL compile error: %w", place, program.Error)
 		}
@@ -134,35 +179,63 @@ func (q *deviceQuery) match(d *device) matchResult {
 	if cached, ok := q.results[shape]; ok {
 		return cached
 	}
-	if len(q.results) >= maxMatchResults {
+	if len(q.results) >= q.resultLimit {
 		clear(q.results)
 	}
-	answer := q.evaluate(d)
-	if answer.problem != "" && (q.failure == "" || answer.problem < q.failure) {
-		q.failure = answer.problem
+	class := matchResult{selects: true}
+	if q.base != nil {
+		class = q.base.match(d)
 	}
-	q.results[shape] = answer
-	return answer
+	answer := q.evaluate(d, class)
+	q.record(shape, &answer)
+	return answer.matchResult
 }
 
-func (q *deviceQuery) evaluate(d *device) matchResult {
+// record caches the result for a device shape.
+func (q *deviceQuery) record(shape string, e *evaluated) {
+	if e.problem != "" && (q.failure == "" || e.problem < q.failure) {
+		q.failure = e.problem
+	}
+	if e.costly != "" && (q.costly == "" || e.costly < q.costly) {
+		q.costly = e.costly
+	}
+	q.cost = max(q.cost, e.cost)
+	q.results[shape] = e.matchResult
+}
+
+// evaluate runs the selectors of the request for a device. class is the result of the
+// class's selectors. It reads only what does not change after compilation.
+func (q *deviceQuery) evaluate(d *device, class matchResult) evaluated {
+	if !class.selects {
+		return evaluated{matchResult: class}
+	}
 	input := cel.Device{
 		Driver: d.driver, AllowMultipleAllocations: d.spec.AllowMultipleAllocations,
 		Attributes: d.spec.Attributes, Capacity: d.spec.Capacity,
 	}
+	var e evaluated
 	for i := range q.selectors {
 		selector := &q.selectors[i]
 		// The call needs no context that ends it: the evaluator has its own cost limit.
-		matches, _, err := selector.program.DeviceMatches(context.Background(), input)
+		matches, details, err := selector.program.DeviceMatches(context.Background(), input)
+		var cost uint64
+		if details != nil && details.ActualCost() != nil {
+			cost = *details.ActualCost()
+		}
+		e.cost += cost
 		if err != nil {
-			return matchResult{problem: fmt.Sprintf("%s: CEL runtime error: %v", selector.source, cel.EnhanceRuntimeError(err))}
+			if q.base != nil && cost > maxDeviceCost {
+				e.costly = fmt.Sprintf("selector %d costs more than %d CEL cost units on a device, the most that a pod's selectors may cost", i, maxDeviceCost)
+			}
+			e.problem = fmt.Sprintf("%s: CEL runtime error: %v", selector.source, cel.EnhanceRuntimeError(err))
+			return e
 		}
 		if !matches {
-			return matchResult{}
+			return e
 		}
 	}
-	_, fits := q.capacity.consumed(d.spec)
-	return matchResult{selects: fits}
+	_, e.selects = q.capacity.consumed(d.spec)
+	return e
 }
 
 // problem returns a sentence about devices for which the query's selectors failed, or "".

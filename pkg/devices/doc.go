@@ -50,10 +50,11 @@
 // A file uses only its own line and the lines above it. Only the last three lines use the
 // Inventory and its lock.
 //
+//   - Limits: cost.go (what selectors may cost).
 //   - Single slices and claims: counters.go, pool.go (slices), ledger.go (devices in use),
 //     allocated.go.
 //   - Single devices: attribute.go, recognise.go (GPUs and NICs), capacity.go, reads.go,
-//     devicequery.go (the devices that a request selects).
+//     devicequery.go (the devices that a request selects), querycache.go.
 //   - Units of one node: pairmap.go, ladder.go, pairing.go (the best units for a pod),
 //     order.go, assessment.go.
 //   - The cluster without requests: pooldevices.go, node.go, contents.go, nodeslices.go.
@@ -63,7 +64,8 @@
 //   - Counts: nodedevices.go, frozen.go, count.go, multinode.go, layout.go (all nodes),
 //     option.go.
 //   - One node for one pod, without the layout: shortage.go.
-//   - Inventory: inventory.go (changes, and results that need no request).
+//   - Inventory: inventory.go (changes, and results that need no request), evaluate.go (CEL
+//     selectors, outside of the lock).
 //   - Results: requestreader.go (Request), view.go, alignment.go, candidates.go (Order).
 //   - Built on these: reach.go, assess.go.
 package devices

@@ -5,16 +5,13 @@ package devices
 
 import (
 	"sync"
+	"time"
 
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/dynamic-resource-allocation/cel"
 	"k8s.io/dynamic-resource-allocation/structured"
 )
-
-// maxQueries is the maximum number of cached queries (demands on a device). Beyond it,
-// all are dropped, and the queries in use are compiled again.
-const maxQueries = 256
 
 // Options configures an Inventory.
 type Options struct {
@@ -38,8 +35,10 @@ type Inventory struct {
 	mu sync.Mutex
 	contents
 
-	celCache *cel.Cache
-	queries  map[string]*deviceQuery
+	options  Options
+	compiler celCompiler
+	queries  queryCache
+	budgets  *budgets
 	// layout divides the devices into kinds (sets of devices that are interchangeable for
 	// the requests in use). layouts is the number of the layout of the last View (see
 	// View.Layout).
@@ -55,11 +54,24 @@ type Inventory struct {
 func New(options Options) *Inventory {
 	return &Inventory{
 		contents: newContents(options.PairMaps),
-		celCache: cel.NewCache(maxQueries, options.CEL),
-		queries:  map[string]*deviceQuery{},
+		options:  options,
+		compiler: cel.GetCompiler(options.CEL),
+		queries:  newQueryCache(),
+		budgets:  newBudgets(),
 		layout:   newLayout(),
 	}
 }
+
+// Fresh returns an empty inventory with the same options. Both charge the same budgets of
+// namespaces.
+func (inv *Inventory) Fresh() *Inventory {
+	fresh := New(inv.options)
+	fresh.budgets = inv.budgets
+	return fresh
+}
+
+// Refill refills the budgets of namespaces for CEL selectors up to a time.
+func (inv *Inventory) Refill(now time.Time) { inv.budgets.refill(now) }
 
 // Revision increases with every change that can change a count. Equal revisions mean equal
 // counts.

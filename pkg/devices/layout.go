@@ -42,6 +42,22 @@ func newLayout() *layout {
 	return &layout{queryTable: queryTable{column: map[string]int{}}, limitIndex: map[string]int{}, present: map[signature]int{}, generation: 1}
 }
 
+// maxColumns is the number of queries or of pod limits at which a new layout starts.
+const maxColumns = 256
+
+// maxLayoutCost is the cost of all queries on one device at which a new layout starts. A
+// device that appears later is evaluated for all of them while the inventory is locked.
+const maxLayoutCost = 4 * maxDeviceCost
+
+// full returns true if a new layout must start.
+func (l *layout) full() bool {
+	var cost uint64
+	for _, q := range l.queries {
+		cost += q.cost
+	}
+	return len(l.queries) >= maxColumns || len(l.podLimits) >= maxColumns || cost > maxLayoutCost
+}
+
 // addRequest adds those queries, device plugins' resources and pod limits of a request
 // that the layout does not have yet.
 func (l *layout) addRequest(request *Request) {

@@ -34,6 +34,8 @@ type Request struct {
 	// Alternatives is true if a device request has alternatives (firstAvailable).
 	Alternatives bool
 
+	// cost is what the selectors of the claims cost on one device, in units of CEL.
+	cost    uint64
 	options []requestOption
 	// relaxed is an option that can be met whenever one of options can be met.
 	relaxed requestOption

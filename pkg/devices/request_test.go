@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
@@ -262,11 +263,12 @@ func TestExtendedResourceFromPlugin(t *testing.T) {
 }
 
 // Any number of different requests are counted correctly, even after earlier requests were
-// dropped from the cache.
+// dropped from the cache. The namespace's budget admits 25 of them each second.
 func TestManyDifferentRequests(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
 	first := mustRequest(t, inv, claim("c", wants("g", "gpu", 4)))
 	for i := range 700 {
+		inv.Refill(time.Unix(int64(i), 0))
 		uuid := fmt.Sprintf("GPU-n1-%d", i%10)
 		request := mustRequest(t, inv, claim("c", wants("g", "gpu", 1, fmt.Sprintf(`device.attributes["gpu.nvidia.com"].uuid == %q && %d == %d`, uuid, i, i))))
 		want := 1

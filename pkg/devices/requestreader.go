@@ -4,6 +4,7 @@
 package devices
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,32 +34,66 @@ const maxOptions = 32
 
 // Request reads a pod's device requests from its claims and from extended resources that
 // devices provide. It returns an error that names the claim and request if the class is
-// missing or a selector does not compile.
+// missing or a selector does not compile. The error is a CostError if the selectors cost
+// too much, also if something else is wrong with a claim.
 func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Request, error) {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	r := requestReader{inv: inv, classes: classes}
+	r := requestReader{inv: inv, classes: classes, namespace: pod.Namespace}
 	for _, claim := range claims {
 		if err := r.claim(pod, claim); err != nil {
-			return Request{}, fmt.Errorf("claim %s/%s: %w", claim.Namespace, claim.Name, err)
+			r.fail(fmt.Errorf("claim %s/%s: %w", claim.Namespace, claim.Name, err))
 		}
 	}
 	if err := r.extended(pod); err != nil {
+		r.fail(err)
+	}
+	cost, err := inv.evaluateAll(pod.Namespace, r.asked)
+	if err != nil {
 		return Request{}, err
 	}
+	if r.err != nil {
+		return Request{}, r.err
+	}
+	r.request.cost = cost
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
 	return r.finish(), nil
 }
 
 // requestReader collects one pod's Request from its claims and extended resources.
 type requestReader struct {
-	inv     *Inventory
-	classes Classes
-	request Request
+	inv       *Inventory
+	classes   Classes
+	namespace string
+	request   Request
+	// asked has the queries of all requests, also of those without an effect on counts:
+	// the stock allocator evaluates them too.
+	asked []asked
+	// err is the first error. The reader goes on after an error, to read all queries.
+	err error
 	// parts has the device requests in order, each as the list of its alternatives.
 	parts [][]deviceRequest
 	// constraints has the matchAttribute constraints. They refer to device requests by
 	// index in parts.
 	constraints []constraint
+}
+
+// fail records an error. A CostError replaces other errors, which leave the pod to the
+// stock allocator.
+func (r *requestReader) fail(err error) {
+	var cost *CostError
+	if r.err == nil || errors.As(err, &cost) && !errors.As(r.err, &cost) {
+		r.err = err
+	}
+}
+
+// query returns the query for what a request demands of a device. place is the place of the
+// request in its claim, for error messages.
+func (r *requestReader) query(place string, spec *querySpec) (*deviceQuery, error) {
+	q, err := r.inv.query(r.namespace, spec)
+	if err == nil {
+		r.asked = append(r.asked, asked{deviceQuery: q, place: place})
+	}
+	return q, err
 }
 
 // constraint is a matchAttribute constraint over some device requests of one claim.
@@ -85,9 +120,14 @@ func (r *requestReader) claim(pod *v1.Pod, claim *resourceapi.ResourceClaim) err
 	}
 	first, least := len(r.parts), 0
 	for i := range claim.Spec.Devices.Requests {
-		alternatives, err := r.deviceRequest(claim.Name, &claim.Spec.Devices.Requests[i])
+		from := &claim.Spec.Devices.Requests[i]
+		before := len(r.asked)
+		alternatives, err := r.deviceRequest(claim.Name, from)
+		for ; before < len(r.asked); before++ {
+			r.asked[before].place = fmt.Sprintf("claim %s/%s: request %s%s", claim.Namespace, claim.Name, from.Name, r.asked[before].place)
+		}
 		if err != nil {
-			return fmt.Errorf("request %s: %w", claim.Spec.Devices.Requests[i].Name, err)
+			r.fail(fmt.Errorf("claim %s/%s: request %s: %w", claim.Namespace, claim.Name, from.Name, err))
 		}
 		if len(alternatives) == 0 {
 			continue
@@ -148,17 +188,25 @@ func (r *requestReader) deviceRequest(claim string, from *resourceapi.DeviceRequ
 
 func (r *requestReader) firstAvailable(name string, from []resourceapi.DeviceSubRequest) ([]deviceRequest, error) {
 	var alternatives []deviceRequest
+	var first error
 	r.request.Alternatives = true
 	for i := range from {
 		sub := &from[i]
+		before := len(r.asked)
 		request, err := r.exact(name, sub.AllocationMode, sub.Count, querySpec{
 			selectors: sub.Selectors, tolerations: sub.Tolerations, capacity: sub.Capacity,
 		}, sub.DeviceClassName)
-		if err != nil {
-			return nil, fmt.Errorf("alternative %s: %w", sub.Name, err)
+		if before < len(r.asked) {
+			r.asked[before].place = ": alternative " + sub.Name
+		}
+		if err != nil && first == nil {
+			first = fmt.Errorf("alternative %s: %w", sub.Name, err)
 		}
 		request.alternative = sub.Name
 		alternatives = append(alternatives, request)
+	}
+	if first != nil {
+		return nil, first
 	}
 	return alternatives, nil
 }
@@ -172,7 +220,7 @@ func (r *requestReader) exact(name string, mode resourceapi.DeviceAllocationMode
 		return deviceRequest{}, fmt.Errorf("device class %q: %w", className, err)
 	}
 	spec.class = class
-	q, err := r.inv.query(&spec)
+	q, err := r.query("", &spec)
 	if err != nil {
 		return deviceRequest{}, err
 	}
@@ -202,7 +250,7 @@ func (r *requestReader) extended(pod *v1.Pod) error {
 		if count <= 0 {
 			continue
 		}
-		q, err := r.inv.query(&querySpec{class: class})
+		q, err := r.query("extended resource "+string(name), &querySpec{class: class})
 		if err != nil {
 			return err
 		}
@@ -213,32 +261,6 @@ func (r *requestReader) extended(pod *v1.Pod) error {
 		r.parts = append(r.parts, []deviceRequest{{name: string(name), queries: []*deviceQuery{q}, count: int(count), plugin: name}})
 	}
 	return nil
-}
-
-// query returns the deviceQuery for what a request demands of a device. Equal demands
-// share one value, compiled once. It returns an error if a selector does not compile.
-func (inv *Inventory) query(spec *querySpec) (*deviceQuery, error) {
-	key := spec.key()
-	if cached, ok := inv.queries[key]; ok {
-		return cached, nil
-	}
-	q, err := compileQuery(inv.celCache, spec)
-	if err != nil {
-		return nil, err
-	}
-	if len(inv.queries) >= maxQueries {
-		inv.forgetQueries()
-	}
-	inv.queries[key] = q
-	return q, nil
-}
-
-// forgetQueries drops all cached queries and the layout that counts devices by them.
-// Requests held by callers keep their queries, and a View made with such a request adds
-// these to the new layout.
-func (inv *Inventory) forgetQueries() {
-	clear(inv.queries)
-	inv.layout = newLayout()
 }
 
 // finish turns the device requests and constraints into options: the ways to meet all of

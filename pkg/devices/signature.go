@@ -39,9 +39,11 @@ type queryTable struct {
 	column  map[string]int
 }
 
-// add gives a query the next number. It returns false if the table already has the query.
+// add gives a query the next number. It returns false if the table already has an equal
+// query, which q then replaces: the inventory has dropped the older one and its results.
 func (t *queryTable) add(q *deviceQuery) bool {
-	if _, added := t.column[q.key]; added {
+	if i, added := t.column[q.key]; added {
+		t.queries[i] = q
 		return false
 	}
 	t.column[q.key] = len(t.queries)

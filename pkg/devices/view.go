@@ -155,7 +155,7 @@ func (v *View) MultiNode() bool { return v.hasMultiNode }
 // layoutFor returns the layout, a division of the devices into kinds, with the queries of
 // these requests added. It starts a new layout if the old one has too many queries.
 func (inv *Inventory) layoutFor(requests []Request) *layout {
-	if len(inv.layout.queries) >= maxQueries || len(inv.layout.podLimits) >= maxQueries {
+	if inv.layout.full() {
 		inv.layout = newLayout()
 	}
 	for i := range requests {

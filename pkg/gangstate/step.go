@@ -66,6 +66,8 @@ type Answer struct {
 	HeldBack bool
 	// Searched is true if the planner ran. Otherwise the request itself is invalid.
 	Searched bool
+	// Temporary is true if the planner did not run for a reason that passes with time.
+	Temporary bool
 	// FitsElsewhere answers Question.Lost: it is true if the whole gang would fit after
 	// the eviction of its running members.
 	FitsElsewhere bool
@@ -228,6 +230,9 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		step := t.refuseInCycle(g, answer.Refusal+addition, uid, now, effects)
 		g.refusal.heldBack = answer.HeldBack
 		step.Effects.RetryAfter = g.retryOutdated(question.Began, question.changes, now)
+		if answer.Temporary {
+			step.Effects.RetryAfter = g.retryLater(now)
+		}
 		return step
 	}
 	if g == nil { // the last member was deleted during planning

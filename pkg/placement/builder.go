@@ -4,6 +4,7 @@
 package placement
 
 import (
+	"errors"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
@@ -57,15 +58,15 @@ type builder struct {
 	terms            *podTerms
 }
 
-// build converts a request to the planner's types. It returns a sentence if the gang's
+// build converts a request to the planner's types. It returns a refusal if the gang's
 // alignment (how close GPUs and NICs must be to each other), or what a member needs,
 // cannot be understood. repelling are at least the nodes with pods that have required
 // anti-affinity.
-func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.NodeInfo, volumes Volumes) (*planInput, string) {
+func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.NodeInfo, volumes Volumes) (*planInput, *Outcome) {
 	key := request.Gang.Key
 	alignment, err := gangs.ParseAlignment(request.Gang.Topology.Alignment, key.String())
 	if err != nil {
-		return nil, err.Error()
+		return nil, &Outcome{Refusal: err.Error()}
 	}
 	request = signed(request)
 	b := &builder{
@@ -84,11 +85,11 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.
 	// 3. Read what a member of each role needs, and what each shared claim needs.
 	needs, err := cache.Read(b.podsToRead(claims))
 	if err != nil {
-		return nil, key.Messagef("%v", err)
+		return nil, invalid(key, err)
 	}
 	own, ofClaims := needs[:len(b.roles)], needs[len(b.roles):]
 	if err := b.setNeeds(own); err != nil {
-		return nil, key.Messagef("%v", err)
+		return nil, invalid(key, err)
 	}
 	// 4. Set which nodes the members may use, and the rules between members.
 	limitNodes(b.roles, b.volumes, nodes)
@@ -102,7 +103,13 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.
 	b.addAlternatives(own)
 	// 6. Keep the members with shared claims on nodes that can use the claims' devices.
 	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&ofClaims[i]) })
-	return &b.planInput, ""
+	return &b.planInput, nil
+}
+
+// invalid returns the refusal of a gang because of an error in what a member needs.
+func invalid(key gangs.Key, err error) *Outcome {
+	var cost *devices.CostError
+	return &Outcome{Refusal: key.Messagef("%v", err), Temporary: errors.As(err, &cost) && cost.Temporary}
 }
 
 func (b *builder) splitter() *splitter {

@@ -55,8 +55,8 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 		return Outcome{}, err
 	}
 	input, refusal := build(&request, cache, nodes, repelling, p.options.Volumes)
-	if refusal != "" {
-		return Outcome{Refusal: refusal}, nil
+	if refusal != nil {
+		return *refusal, nil
 	}
 	// 2. Update the planner's snapshot of the cluster.
 	snapshot, err := cache.Refresh(nodes, request.Holds)

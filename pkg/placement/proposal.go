@@ -34,6 +34,8 @@ type Outcome struct {
 	// Searched is true if the planner ran. If it is false, Refusal is about the request
 	// itself.
 	Searched bool
+	// Temporary is true if Refusal is about the request and passes with time.
+	Temporary bool
 }
 
 // proposal is the planner's answer before its conversion to an Outcome.

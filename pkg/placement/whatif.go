@@ -76,7 +76,7 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 	}
 	request.Placed, request.Limits = nil, nil
 	input, refusal := build(&request, other, infos, infos, withoutAttachments(p.options.Volumes))
-	if refusal != "" {
+	if refusal != nil {
 		return nil, nil
 	}
 	snapshot, err := other.Refresh(infos, request.Holds)

@@ -6,8 +6,10 @@ package plugins_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -243,6 +245,19 @@ var deviceReasons = []reason{
 		s.nodes(gpus)
 		s.group("train", 2)
 		s.claimed("train", 2, []any{"gpu.example.com", 1}, inGroup("train"))
+	}},
+	{title: "A selector of a claim costs more than allowed", before: func(s *scene) {
+		s.nodes(gpus)
+		s.group("train", 2)
+		list := "[" + strings.Repeat("1,", 299) + "1]"
+		for i := range 2 {
+			name := fmt.Sprintf("train-%d", i)
+			exactly := s.claim(name, fleet.ClassGPU, 1).Spec.Devices.Requests[0].Exactly
+			exactly.Selectors = []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{
+				Expression: "!" + list + ".exists(x, " + list + ".exists(y, x + y == 5))",
+			}}}
+			s.pod(name, claiming(name), inGroup("train"))
+		}
 	}},
 	{title: "The wish for alignment is none that there is", countless: true, before: func(s *scene) {
 		s.nodes(gpus)

@@ -4,13 +4,16 @@
 package draaware
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/devices"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
@@ -27,6 +30,15 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 		return nil, err
 	}
 	need, err := d.devices.RequestOf(pod, planned.Subrequests)
+	if err == nil && planned.Node == "" {
+		err = d.devices.Inventory().Affords(pod.Namespace, &need)
+	}
+	if cost := (*devices.CostError)(nil); errors.As(err, &cost) {
+		if cost.Temporary {
+			d.tryAgain(pod)
+		}
+		return nil, err // the in-tree plugin would evaluate the same selectors
+	}
 	switch {
 	case err != nil && mode == gangs.AlignmentRequired:
 		return nil, fmt.Errorf("device alignment is required: %w", err)
@@ -38,6 +50,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	case need.Empty():
 		return nil, nil
 	}
+	d.devices.Inventory().ChargeAllocation(pod.Namespace, &need, planned.Node)
 	return &cycle{
 		pod: pod.UID, need: need, mode: mode,
 		inventory: d.devices.Inventory(), planned: planned,
@@ -51,4 +64,16 @@ func (d *DRAAware) open(c *cycle) error {
 	}
 	c.prepare()
 	return nil
+}
+
+// tryAgainAfter is how long a pod waits whose namespace has spent its budget for selectors.
+// The budget is full again after 20 seconds.
+const tryAgainAfter = 5 * time.Second
+
+// tryAgain activates a refused pod after tryAgainAfter: no event reports that a budget has
+// been refilled.
+func (d *DRAAware) tryAgain(pod *v1.Pod) {
+	time.AfterFunc(tryAgainAfter, func() {
+		d.real.Activate(d.logger, map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod})
+	})
 }

@@ -100,7 +100,9 @@ func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []f
 		g.logger.V(2).Info("Gang planned", "gang", key, "members", len(outcome.Assignment.Nodes), "domain", outcome.Assignment.Domain)
 		return gangstate.Answer{Placed: true, Assignment: outcome.Assignment, Surplus: outcome.Surplus}, nil
 	}
-	answer := gangstate.Answer{Refusal: outcome.Refusal, HeldBack: outcome.HeldBack, Searched: outcome.Searched}
+	answer := gangstate.Answer{
+		Refusal: outcome.Refusal, HeldBack: outcome.HeldBack, Searched: outcome.Searched, Temporary: outcome.Temporary,
+	}
 	if !outcome.Searched || outcome.HeldBack {
 		return answer, nil
 	}

@@ -163,7 +163,9 @@ func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.Nod
 	if !outcome.Placed {
 		metrics.Planned(c.Handle.ProfileName(), metrics.PlanRefused, time.Since(start))
 		p.refusal = outcome.Refusal
-		p.answer = gangstate.Answer{Refusal: outcome.Refusal, HeldBack: outcome.HeldBack, Searched: outcome.Searched}
+		p.answer = gangstate.Answer{
+			Refusal: outcome.Refusal, HeldBack: outcome.HeldBack, Searched: outcome.Searched, Temporary: outcome.Temporary,
+		}
 		c.Logger.V(2).Info("Gang cannot be placed", "gang", p.key(), "reason", p.refusal)
 		return p, nil
 	}

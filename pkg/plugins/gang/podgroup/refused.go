@@ -32,6 +32,9 @@ func (c *Cycle) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleS
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}
+	if p.answer.Temporary {
+		c.tryAgain(podsBelow(group))
+	}
 	return nil, p.write(code, p.why()+addition)
 }
 
@@ -65,6 +68,16 @@ func (c *Cycle) repeatCycle(key gangs.Key, pods []*v1.Pod) {
 		c.Host.Apply(gangstate.Effects{Activate: pods})
 		time.Sleep(repeatPeriod)
 	}
+}
+
+// tryAgainAfter is how long a group waits that was refused for a reason that passes with
+// time.
+const tryAgainAfter = 5 * time.Second
+
+// tryAgain activates a refused group after tryAgainAfter: no event reports that time has
+// passed.
+func (c *Cycle) tryAgain(pods []*v1.Pod) {
+	time.AfterFunc(tryAgainAfter, func() { c.Host.Apply(gangstate.Effects{Activate: pods[:min(1, len(pods))]}) })
 }
 
 // groupRefused records that a group has no plan. addition is the text to add to the

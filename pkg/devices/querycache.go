@@ -1,0 +1,115 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package devices
+
+import "cmp"
+
+const (
+	// maxNamespaceQueries is how many cached queries one namespace may have introduced.
+	// At more, its least recently used query is dropped: a namespace with many selectors
+	// does not displace the queries of others.
+	maxNamespaceQueries = maxPodQueries
+	// maxQueries is how many queries (demands on a device) are cached for all namespaces.
+	maxQueries = 512
+	// minCachedResults is how many results all queries may cache in any cluster, and
+	// resultsPerDevice how many they may cache for each device.
+	minCachedResults, resultsPerDevice = 1 << 18, 8
+)
+
+// queryCache has the compiled queries by key. It is bounded: it drops the least recently
+// used query of the namespace that has too many.
+type queryCache struct {
+	byKey map[string]*cachedQuery
+	uses  uint64
+}
+
+// cachedQuery is a query, the namespace that introduced it ("" for a class alone), and the
+// number of its last use.
+type cachedQuery struct {
+	*deviceQuery
+	owner string
+	used  uint64
+}
+
+func newQueryCache() queryCache { return queryCache{byKey: map[string]*cachedQuery{}} }
+
+// get returns the query with the key, nil if it is not cached.
+func (c *queryCache) get(key string) *deviceQuery {
+	cached := c.byKey[key]
+	if cached == nil {
+		return nil
+	}
+	c.uses++
+	cached.used = c.uses
+	return cached.deviceQuery
+}
+
+// add caches a query. It returns the cached query with an equal key, if there is one.
+func (c *queryCache) add(q *deviceQuery, owner string) *deviceQuery {
+	if before := c.get(q.key); before != nil {
+		return before
+	}
+	c.uses++
+	c.byKey[q.key] = &cachedQuery{deviceQuery: q, owner: owner, used: c.uses}
+	if owner != "" && c.count(owner) > maxNamespaceQueries {
+		c.drop(owner)
+	}
+	if len(c.byKey) > maxQueries {
+		c.drop(c.largest(func(*cachedQuery) int { return 1 }))
+	}
+	return q
+}
+
+// trim drops queries until the number of cached results is within the limit for a cluster
+// with this number of devices.
+func (c *queryCache) trim(devices int) {
+	results := 0
+	for _, q := range c.byKey {
+		results += len(q.results)
+	}
+	for limit := max(minCachedResults, resultsPerDevice*devices); results > limit && len(c.byKey) > 1; {
+		results -= c.drop(c.largest(func(q *cachedQuery) int { return len(q.results) }))
+	}
+}
+
+func (c *queryCache) count(owner string) int {
+	n := 0
+	for _, q := range c.byKey {
+		if q.owner == owner {
+			n++
+		}
+	}
+	return n
+}
+
+// largest returns the owner with the largest sum of sizes.
+func (c *queryCache) largest(size func(*cachedQuery) int) string {
+	sums := map[string]int{}
+	for _, q := range c.byKey {
+		sums[q.owner] += size(q)
+	}
+	largest, found := "", false
+	for owner, sum := range sums {
+		if !found || cmp.Or(cmp.Compare(sum, sums[largest]), cmp.Compare(largest, owner)) > 0 {
+			largest, found = owner, true
+		}
+	}
+	return largest
+}
+
+// drop removes the least recently used query of the owner and returns the number of its
+// results. Requests that hold the query keep it.
+func (c *queryCache) drop(owner string) int {
+	var oldest *cachedQuery
+	for _, q := range c.byKey {
+		if q.owner == owner && (oldest == nil || q.used < oldest.used) {
+			oldest = q
+		}
+	}
+	if oldest == nil {
+		return 0
+	}
+	delete(c.byKey, oldest.key)
+	return len(oldest.results)
+}
