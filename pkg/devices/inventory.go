@@ -61,6 +61,14 @@ func New(options Options) *Inventory {
 	}
 }
 
+// Sizes returns the number of nodes with devices, and of cached queries (demands on a
+// device), those of the layout included.
+func (inv *Inventory) Sizes() (nodes, queries int) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return len(inv.nodes.index), len(inv.queries) + len(inv.layout.queries) + len(inv.layout.podLimits)
+}
+
 // Revision increases with every change that can change a count. Equal revisions mean equal
 // counts.
 func (inv *Inventory) Revision() uint64 {
