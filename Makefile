@@ -98,6 +98,13 @@ LIFE_SEED ?=
 test-life: build ## Have 30 gangs live through killed pods, lost nodes, resizes and killed schedulers (make test-life LIFE_LENGTH=2m LIFE_SEED=7).
 	LIFE_LENGTH=$(LIFE_LENGTH) LIFE_SEED=$(LIFE_SEED) go test -v -timeout 2h -run 'TestLife$$' ./test/integration
 
+# How long gangs come and go in soak.
+SOAK_LENGTH ?= 1h
+
+.PHONY: soak
+soak: build ## Have gangs come and go, and fail if the scheduler's memory, goroutines or tables grow (make soak SOAK_LENGTH=10m).
+	SOAK_LENGTH=$(SOAK_LENGTH) go test -v -count=1 -timeout 12h -run 'TestSoak$$' ./test/soak
+
 .PHONY: test-writes
 test-writes: build ## Count what a gang of 500 that cannot fit writes in 5 minutes, while other pods come and go.
 	WRITES_FULL=1 go test -v -timeout 30m -run TestWaitingGangWritesLittle ./test/integration

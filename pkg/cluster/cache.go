@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -42,10 +41,7 @@ type Cache struct {
 	devices *Devices
 	// view has the device counts of the last Read.
 	view *devices.View
-	// resource has the index of each resource in the planner's layout (its list of
-	// resources).
-	resource map[v1.ResourceName]int
-	kind     map[string]int
+	columns
 }
 
 // nodeRecord is the node as last passed to the planner. A generation of 0 makes the next
@@ -66,10 +62,9 @@ func NewCache(levels []Level) (*Cache, error) { return newCache(levels, nil) }
 
 func newCache(levels []Level, devices *Devices) (*Cache, error) {
 	s := &Cache{
-		levels:   slices.Clone(levels),
-		devices:  devices,
-		resource: map[v1.ResourceName]int{},
-		kind:     map[string]int{},
+		levels:  slices.Clone(levels),
+		devices: devices,
+		columns: newColumns(),
 	}
 	for _, level := range levels {
 		if level.DeviceAttribute != "" && devices == nil {
@@ -78,7 +73,9 @@ func newCache(levels []Level, devices *Devices) (*Cache, error) {
 		}
 		s.layout.Levels = append(s.layout.Levels, plan.Level{Name: level.Name, Boundary: level.Boundary})
 	}
-	s.addResources(baseResources)
+	for _, name := range baseResources {
+		s.addResource(name)
+	}
 	state, err := plan.NewState(s.layout)
 	if err != nil {
 		return nil, fmt.Errorf("fabric: %w", err)
@@ -105,7 +102,7 @@ func (s *Cache) Refresh(nodes []fwk.NodeInfo, holds []gangs.Hold) (*plan.Snapsho
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arrange(nodes)
-	held := make(map[string][]plan.Need, len(holds))
+	held := make(map[string][]gangs.Capacity, len(holds))
 	for _, h := range holds {
 		held[h.Node] = append(held[h.Node], h.Need)
 	}
@@ -120,7 +117,8 @@ func (s *Cache) Refresh(nodes []fwk.NodeInfo, holds []gangs.Hold) (*plan.Snapsho
 			return nil, err
 		}
 	}
-	return s.state.Freeze(), nil
+	s.noteOffered(nodes)
+	return s.state.Freeze().WithResources(s.asked), nil
 }
 
 // arrange puts the node records in the order of the nodes and removes the records of all
@@ -165,7 +163,7 @@ func nodeNameOf(info fwk.NodeInfo) string {
 
 // changed returns the indices in s.seen of the nodes to pass to the planner again. held
 // is, by node name, the capacity that plans need and no pod uses yet.
-func (s *Cache) changed(held map[string][]plan.Need) []int {
+func (s *Cache) changed(held map[string][]gangs.Capacity) []int {
 	var changed []int
 	for i := range s.seen {
 		saw := &s.seen[i]
@@ -180,7 +178,7 @@ func (s *Cache) changed(held map[string][]plan.Need) []int {
 
 // look computes the free capacity of one node, less the needs held for plans, and passes
 // it to the planner.
-func (s *Cache) look(saw *nodeRecord, held []plan.Need) error {
+func (s *Cache) look(saw *nodeRecord, held []gangs.Capacity) error {
 	spec, conflict := s.describe(saw.info)
 	if conflict != "" && conflict != saw.conflict {
 		klog.Background().Info("Devices of a node disagree on where it stands; it belongs to no domain of the level",
@@ -191,7 +189,7 @@ func (s *Cache) look(saw *nodeRecord, held []plan.Need) error {
 		return fmt.Errorf("node %s: %w", saw.name, err)
 	}
 	for _, need := range held {
-		subtract(&spec, need)
+		s.subtract(&spec, need)
 	}
 	if err := s.state.Upsert(spec); err != nil {
 		return fmt.Errorf("telling the planner of node %s: %w", saw.name, err)
@@ -225,25 +223,4 @@ func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, conflict string
 		}
 	}
 	return spec, strings.TrimSuffix(conflict, "; ")
-}
-
-// subtract subtracts a need from the node's free amounts. It takes devices from the first
-// alignment units that have any free.
-func subtract(spec *plan.NodeSpec, need plan.Need) {
-	for i, amount := range need.Resources {
-		spec.Free[i] -= amount
-	}
-	for _, want := range need.Devices {
-		left := want.Count
-		for u := range spec.Units {
-			for _, kind := range want.Kinds {
-				if kind >= len(spec.Units[u].Free) {
-					continue
-				}
-				n := min(left, spec.Units[u].Free[kind])
-				spec.Units[u].Free[kind] -= n
-				left -= n
-			}
-		}
-	}
 }

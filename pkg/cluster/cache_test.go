@@ -80,7 +80,7 @@ func (classes) GetDeviceClass(v1.ResourceName) *resourceapi.DeviceClass { return
 
 // world is a cluster with random changes.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	rnd   *rand.Rand
 	dra   *manager
 	nodes []*framework.NodeInfo
@@ -88,7 +88,7 @@ type world struct {
 	made  int
 }
 
-func newWorld(t *testing.T, seed uint64) *world {
+func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), dra: &manager{
 		claims: map[string]*resourceapi.ResourceClaim{"two": twoGPUs("two")},
 		taken:  sets.New[structured.DeviceID](),
@@ -267,7 +267,7 @@ func TestHoldsAreSubtracted(t *testing.T) {
 		var holds []gangs.Hold
 		for _, info := range w.nodes[1:] {
 			for range 4 { // a node has the eight GPUs of four members
-				holds = append(holds, gangs.Hold{Node: info.Node().Name, Need: needs[1].Need})
+				holds = append(holds, gangs.Hold{Node: info.Node().Name, Need: cache.CapacityOf(needs[1].Need)})
 			}
 		}
 		return holds

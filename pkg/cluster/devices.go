@@ -35,11 +35,14 @@ type Devices struct {
 	published Published
 	whole     func() bool
 	// following is set while the inventory is updated from changes instead of full lists.
-	// listed is set if the last update listed the slices with the taints of
-	// DeviceTaintRules.
+	// listed is set if the next update must list all slices: the last one listed them with
+	// the taints of DeviceTaintRules, or too many changed since.
 	following, listed bool
 	slices            map[string]bool
 	claims            map[types.UID]claimNews
+	// claimsLimit is the number of claims in the map claims at which those that no longer
+	// exist are dropped.
+	claimsLimit int
 	// named has the name of each claim that holds devices, because the scheduler's claim
 	// tracker finds claims by name.
 	named map[types.UID]types.NamespacedName
@@ -53,7 +56,7 @@ func NewDevices(manager fwk.SharedDRAManager) *Devices {
 func newDevices(manager fwk.SharedDRAManager, inventory *devices.Inventory) *Devices {
 	return &Devices{
 		manager: manager, inventory: inventory,
-		slices: map[string]bool{}, claims: map[types.UID]claimNews{}, named: map[types.UID]types.NamespacedName{},
+		slices: map[string]bool{}, claims: map[types.UID]claimNews{}, claimsLimit: minClaimNews, named: map[types.UID]types.NamespacedName{},
 	}
 }
 
@@ -168,7 +171,8 @@ type PodNeed struct {
 }
 
 // Read updates the device counts and returns the need of each pod, in the order of pods.
-// The error is a sentence about the pod with an invalid request.
+// The needs are valid until the next Read, which may number resources and kinds anew. The
+// error is a sentence about the pod with an invalid request.
 func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,11 +182,12 @@ func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 			return nil, err
 		}
 	}
+	if err := s.relayOut(); err != nil {
+		return nil, err
+	}
+	s.asked = nil
 	for i, pod := range pods {
-		var err error
-		if needs[i].Resources, err = s.resources(pod, wants[i].Extended); err != nil {
-			return nil, err
-		}
+		needs[i].Resources = s.resources(pod, wants[i].Extended)
 		if s.devices == nil || wants[i].Empty() {
 			continue
 		}
@@ -193,6 +198,7 @@ func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 		}
 		needs[i].RDMA, needs[i].FirstAvailable, needs[i].want = wants[i].RDMA, wants[i].Alternatives, wants[i]
 		s.addDevices(&needs[i].Need, &wants[i])
+		var err error
 		if needs[i].alignment, err = s.devices.alignmentSaid(pod); err != nil {
 			return nil, err
 		}
@@ -268,22 +274,7 @@ func (s *Cache) readDevices(pods []*v1.Pod, wants []devices.Request, needs []Pod
 	if old != nil && old.Layout == s.view.Layout {
 		return nil
 	}
-	return s.meetKinds()
-}
-
-// meetKinds adds the device kinds (sets of interchangeable devices) and the pod limits of
-// the view to the planner's layout, its lists of resources and kinds. A name known from
-// an earlier view keeps its index.
-func (s *Cache) meetKinds() error {
-	for _, kind := range s.view.Kinds {
-		if _, known := s.kind[kind.Name]; !known {
-			s.kind[kind.Name] = len(s.layout.Kinds)
-			s.layout.Kinds = append(s.layout.Kinds, kind.Label)
-		}
-	}
-	for _, limit := range s.view.PodLimits {
-		s.addResources([]v1.ResourceName{podLimitResource(limit)})
-	}
+	s.addViewed()
 	return s.grow()
 }
 

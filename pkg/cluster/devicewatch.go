@@ -50,8 +50,19 @@ func (d *Devices) Follow(published Published, whole func() bool) {
 func (d *Devices) SliceChanged(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.slices[name] = true
+	switch {
+	case !d.following || d.listed: // the next Sync lists all slices
+	case len(d.slices) >= maxSliceNews:
+		d.listed = true
+		clear(d.slices)
+	default:
+		d.slices[name] = true
+	}
 }
+
+// maxSliceNews is the maximum number of changed slices that are queued between two calls of
+// Sync. With more, the next Sync lists all slices.
+const maxSliceNews = 4096
 
 // ClaimChanged records the state of a claim in the API server.
 func (d *Devices) ClaimChanged(claim *resourceapi.ResourceClaim) {
@@ -84,6 +95,40 @@ func (d *Devices) news(uid types.UID, n claimNews) {
 	}
 	n.version, n.gone = max(n.version, before.version), n.gone || before.gone
 	d.claims[uid] = n
+	if len(d.claims) > d.claimsLimit {
+		d.dropEnded()
+		d.claimsLimit = max(minClaimNews, 2*len(d.claims))
+	}
+}
+
+// minClaimNews is the least number of queued changes at which the queue is checked for
+// claims that no longer exist.
+const minClaimNews = 1024
+
+// dropEnded applies the queued changes of claims that no longer exist and hold no devices.
+// No Sync does so while no pod needs a plan, or while the inventory is updated from full
+// lists.
+func (d *Devices) dropEnded() {
+	for uid, n := range d.claims {
+		if n.name.Name != "" && !n.gone || d.manager.ResourceClaims().GetPendingAllocation(uid) != nil {
+			continue
+		}
+		claim, err := d.manager.ResourceClaims().Get(n.name.Namespace, n.name.Name)
+		if err == nil && claim.UID == uid {
+			continue // the tracker has not seen the deletion yet
+		}
+		d.inventory.SetAllocation(uid, nil)
+		delete(d.named, uid)
+		delete(d.claims, uid)
+	}
+}
+
+// Pending returns the number of queued changes of slices and claims, and of claims that
+// hold devices.
+func (d *Devices) Pending() (queued, holding int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.slices) + len(d.claims), len(d.named)
 }
 
 // Sync updates the inventory from the scheduler's view. Its cost grows with the number of

@@ -15,7 +15,7 @@ import (
 // much memory as the profile's own cache; the workloads of a cluster name few labels.
 const maxExtensions = 4
 
-// extensions are a profile's caches with extra levels, oldest first.
+// extensions are a profile's caches with extra levels, the one used last at the end.
 type extensions struct {
 	mu   sync.Mutex
 	list []extension
@@ -50,11 +50,9 @@ func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.Node
 	}
 	d.extended.mu.Lock()
 	defer d.extended.mu.Unlock()
-	if at := d.extended.find(wanted.labels); at >= 0 {
-		if d.extended.list[at].labelCount == wanted.labelCount {
-			return d.extended.list[at].cache, nil
-		}
-		d.extended.list = slices.Delete(d.extended.list, at, at+1)
+	if known, ok := d.extended.take(wanted.labels); ok && known.labelCount == wanted.labelCount {
+		d.extended.add(known)
+		return known.cache, nil
 	}
 	levels := base.levels
 	for _, label := range labels {
@@ -63,12 +61,33 @@ func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.Node
 	if wanted.cache, err = newCache(levels, base.devices); err != nil {
 		return nil, err
 	}
-	d.extended.add(wanted)
+	// A label that no node has gives no gang room. Its cache is not kept: it would take the
+	// place of one that gangs use.
+	if !slices.ContainsFunc(labels, func(label string) bool { return labelCount([]string{label}, nodes) == 0 }) {
+		d.extended.add(wanted)
+	}
 	return wanted.cache, nil
 }
 
-func (e *extensions) find(labels string) int {
-	return slices.IndexFunc(e.list, func(known extension) bool { return known.labels == labels })
+func (e *extensions) caches() []*Cache {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var caches []*Cache
+	for _, known := range e.list {
+		caches = append(caches, known.cache)
+	}
+	return caches
+}
+
+// take removes the cache with these labels from the list, and returns it if there is one.
+func (e *extensions) take(labels string) (known extension, ok bool) {
+	at := slices.IndexFunc(e.list, func(known extension) bool { return known.labels == labels })
+	if at < 0 {
+		return extension{}, false
+	}
+	known = e.list[at]
+	e.list = slices.Delete(e.list, at, at+1)
+	return known, true
 }
 
 func (e *extensions) add(added extension) {

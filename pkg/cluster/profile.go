@@ -79,6 +79,20 @@ func (d *Profile) Cache() (*Cache, error) {
 	return s, nil
 }
 
+// Sizes returns the number of nodes, and of resources and device kinds, in all caches of the
+// profile.
+func (d *Profile) Sizes() (nodes, columns int) {
+	caches := d.extended.caches()
+	if base := d.cache.Load(); base != nil {
+		caches = append(caches, base)
+	}
+	for _, cache := range caches {
+		resources, kinds := cache.Columns()
+		nodes, columns = nodes+cache.Nodes(), columns+resources+kinds
+	}
+	return nodes, columns
+}
+
 // Profiles maps the scheduler profiles of a process to their Profile.
 type Profiles struct {
 	mu       sync.Mutex

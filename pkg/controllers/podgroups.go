@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,8 +47,8 @@ type PodGroups struct {
 	recorder events.EventRecorder
 
 	mu sync.Mutex
-	// known are the objects that may request a group. They are kept between runs, so that
-	// the next run checks all of them.
+	// known are the objects that exist and may request a group. They are kept between runs,
+	// so that the next run checks all of them.
 	known map[gangs.Key]struct{}
 	// owners has the owner of each group that was looked up.
 	owners map[types.NamespacedName]gangs.Key
@@ -75,6 +76,10 @@ func (r *PodGroups) Changed(key gangs.Key) {
 	switch key.Source {
 	case gangs.RayClusterSource, gangs.JobSetSource:
 		r.known[key] = struct{}{}
+		if r.queue == nil && r.isGone(key) {
+			delete(r.known, key)
+			r.disown(key)
+		}
 	case gangs.PodGroupSource:
 		owner, ok := r.owners[types.NamespacedName{Namespace: key.Namespace, Name: key.Name}]
 		if !ok {
@@ -87,6 +92,27 @@ func (r *PodGroups) Changed(key gangs.Key) {
 	if r.queue != nil {
 		r.queue.Add(key)
 	}
+}
+
+// isGone reports whether the object with that key was deleted.
+func (r *PodGroups) isGone(key gangs.Key) bool {
+	_, err := r.wish(key)
+	return errors.Is(err, gangs.ErrNotFound) || errors.Is(err, gangs.ErrNotInstalled)
+}
+
+// Owns reports whether the key is that of a PodGroup of an existing owner.
+func (r *PodGroups) Owns(key gangs.Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.owners[types.NamespacedName{Namespace: key.Namespace, Name: key.Name}]
+	return ok && key.Source == gangs.PodGroupSource
+}
+
+// Known returns the number of objects that may request a group.
+func (r *PodGroups) Known() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.known)
 }
 
 // Run reconciles queued objects until ctx is done. It may be called again after that.
@@ -123,6 +149,10 @@ func (r *PodGroups) open() keyQueue {
 	for key := range r.known {
 		queue.Add(key)
 	}
+	maps.DeleteFunc(r.said, func(key gangs.Key, _ string) bool {
+		_, ok := r.known[key]
+		return !ok
+	})
 	return queue
 }
 

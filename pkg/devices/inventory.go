@@ -73,6 +73,14 @@ func (inv *Inventory) Fresh() *Inventory {
 // Refill refills the budgets of namespaces for CEL selectors up to a time.
 func (inv *Inventory) Refill(now time.Time) { inv.budgets.refill(now) }
 
+// Sizes returns the number of nodes with devices, and of cached queries (demands on a
+// device), those of the layout included.
+func (inv *Inventory) Sizes() (nodes, queries int) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return len(inv.nodes.index), len(inv.queries.byKey) + len(inv.layout.queries) + len(inv.layout.podLimits)
+}
+
 // Revision increases with every change that can change a count. Equal revisions mean equal
 // counts.
 func (inv *Inventory) Revision() uint64 {

@@ -3,11 +3,7 @@
 
 package gangs
 
-import (
-	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/dovetail-dev/dovetail/pkg/plan"
-)
+import "k8s.io/apimachinery/pkg/types"
 
 // Request is the input for planning a gang: the members to plan now, and everything that
 // limits their nodes.
@@ -38,7 +34,20 @@ type Request struct {
 // Hold is capacity of a node that a plan needs and no pod uses yet.
 type Hold struct {
 	Node string
-	Need plan.Need
+	Need Capacity
+}
+
+// Capacity is an amount of resources and devices by name. A plan.Need has numbers instead of
+// names, which are valid for one plan only.
+type Capacity struct {
+	Resources map[string]int64
+	Devices   []HeldDevices
+}
+
+// HeldDevices are devices of a node. Each may be of any of the kinds.
+type HeldDevices struct {
+	Count int
+	Kinds []string
 }
 
 // Assignment is the planned placement of the members of a gang that are not placed yet.
@@ -56,7 +65,7 @@ type Assignment struct {
 	// Roles is the role and signature of every waiting member, planned or not.
 	Roles map[types.UID]RoleSignature
 	// Needs is the capacity that each waiting member needs of its node.
-	Needs map[types.UID]plan.Need
+	Needs map[types.UID]Capacity
 	// Pinned are the members whose node is determined by claims that are allocated
 	// already.
 	Pinned map[types.UID]bool

@@ -18,6 +18,9 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	if !ok && gangs.InPodGroup(pod) {
 		return t.upsertInPodGroup(pod)
 	}
+	if !ok && gangs.Placed(pod) {
+		t.forgetDisplaced(pod)
+	}
 	if !ok || t.refresh(key, pod) {
 		return Effects{}
 	}
@@ -32,7 +35,7 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	if old != nil && isDone(old) && !isDone(pod) {
 		return Effects{} // late event: the informer of ended pods has already shown that this pod succeeded
 	}
-	g.put(m)
+	t.join(g, m)
 	g.noteGain(old, pod)
 	broken := g.disturbedBy(old, pod, false)
 	effects := Effects{Key: g.key, Activate: g.changed(old, pod, now), RetryAfter: g.retryChanged(old, pod, now)}
@@ -77,23 +80,20 @@ func (t *Tracker) Erase(pod *v1.Pod, now time.Time) Effects {
 // forget removes a pod from its gang if may returns true for the last recorded state of
 // the pod. It returns the effects on the gang.
 func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) bool) Effects {
-	key, ok := t.options.Sources.Key(pod)
-	if !ok && gangs.InPodGroup(pod) {
+	if _, ok := t.options.Sources.Key(pod); !ok && gangs.InPodGroup(pod) {
 		return t.forgetInPodGroup(pod, may)
-	}
-	if !ok {
-		return Effects{}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g := t.gangs[key]
-	if g == nil || g.members[pod.UID].Pod == nil || !may(g.members[pod.UID].Pod) {
+	delete(t.displaced, pod.UID)
+	g := t.home[pod.UID]
+	if g == nil || !may(g.members[pod.UID].Pod) {
 		return Effects{}
 	}
 	old := g.members[pod.UID].Pod
-	g.drop(pod.UID)
+	t.leave(g, pod.UID)
 	g.changes++
-	effects := Effects{Key: key}
+	effects := Effects{Key: g.key}
 	broken := g.disturbedBy(old, pod, true)
 	effects.Activate = g.left(old, now)
 	effects.Report = len(g.members) == 0 // clears the status written about the gang
@@ -103,6 +103,13 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	effects.Activate = append(effects.Activate, g.nextInOrder()...)
 	t.settle(g)
 	return effects
+}
+
+// forgetDisplaced forgets a pod without a gang that needs no retry any more.
+func (t *Tracker) forgetDisplaced(pod *v1.Pod) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.displaced, pod.UID)
 }
 
 // DeclarationChanged makes the tracker read the declaration of a gang (such as a JobSet)
@@ -154,7 +161,7 @@ func (t *Tracker) releaseStrangers(g *Gang) []*v1.Pod {
 		if t.belongs(g.key, m.Pod) {
 			continue
 		}
-		g.drop(m.Pod.UID)
+		t.leave(g, m.Pod.UID)
 		if g.waits(m.Pod) {
 			free = append(free, m.Pod)
 		}

@@ -117,11 +117,11 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
 		g.retry.forgetPlans()
 		g.podGroup.lastRefusal = member.Sentence
-		t.observe(g)
+		t.settlePodGroup(g)
 		return false
 	}
 	g.retry.limit(member.Role, member.Node, member.Held)
-	t.observe(g)
+	t.settlePodGroup(g)
 	return true
 }
 
@@ -227,9 +227,13 @@ func (t *Tracker) dropExpiredHolds(now time.Time) bool {
 	return inVain
 }
 
-// putMembers records the members that a PodGroup cycle read.
+// putMembers records the members that a PodGroup cycle read. It omits pods that were deleted
+// since: no event would remove them.
 func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 	for _, m := range members {
+		if !t.options.Exists(m.Pod) {
+			continue
+		}
 		t.podGroups[gangs.PodGroupKeyOf(m.Pod)] = g
 		m.Key = g.key
 		g.put(m)

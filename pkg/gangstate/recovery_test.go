@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
-	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
 // Room for the rest of a gang is held against all others until the gang's cycle, or until
@@ -19,7 +18,7 @@ import (
 // tried again.
 func TestHoldForRest(t *testing.T) {
 	mine, other := podGroupRequest("mine", 2, 0), podGroupRequest("other", 2, 0)
-	need := plan.Need{Resources: []int64{1}}
+	need := gangs.Capacity{Resources: map[string]int64{"cpu": 1}}
 	held := []gangs.Hold{{Node: "n1", Need: need}}
 	for _, c := range []struct {
 		name   string
@@ -41,7 +40,7 @@ func TestHoldForRest(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tr := podGroupTracker(t)
 			tr.HoldForRest(&mine, gangs.Assignment{
-				Nodes: map[types.UID]string{"m1": "n1"}, Needs: map[types.UID]plan.Need{"m1": need},
+				Nodes: map[types.UID]string{"m1": "n1"}, Needs: map[types.UID]gangs.Capacity{"m1": need},
 			}, epoch)
 			c.then(tr)
 			if diff := cmp.Diff(c.kept, tr.Holds()); diff != "" {

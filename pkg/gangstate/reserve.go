@@ -81,7 +81,9 @@ func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 	case priority > holder.priority, priority == holder.priority && pod.CreationTimestamp.Time.Before(holder.order):
 		return nil
 	}
-	t.displaced[pod.UID] = pod
+	if t.options.Exists(pod) {
+		t.displaced[pod.UID] = pod
+	}
 	return holder.reservation.nodes
 }
 

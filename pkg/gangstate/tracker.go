@@ -19,8 +19,10 @@ type Options struct {
 	// schedulers are also members, but the tracker does not plan, activate or report them.
 	Profile string
 	Sources gangs.Sources
-	// Exists reports whether the pod informer's store has this pod, by UID. The informer
-	// updates its store before it calls event handlers.
+	// Exists reports whether the store of the pod informer, or of the informer of ended
+	// pods, has this pod, by UID. An informer updates its store before it calls event
+	// handlers: a pod that does not exist has no further events. Nil means that every pod
+	// exists.
 	Exists func(*v1.Pod) bool
 	// NodeExists reports whether the cluster has a node of that name. Nil means that every
 	// node exists.
@@ -44,12 +46,15 @@ type Tracker struct {
 
 	mu    sync.Locker
 	gangs map[gangs.Key]*Gang
+	// home has the gang of each member that no PodGroup cycle places. When a pod is deleted,
+	// the sources may put it into another gang than before, or into none.
+	home map[types.UID]*Gang
 	// podGroups has the gangs that PodGroup cycles place, by the keys of their PodGroups.
 	podGroups map[gangs.Key]*Gang
 	// holder is the gang with reserved nodes, or nil.
 	holder *Gang
-	// displaced are the pods without a gang that were refused because nodes are reserved
-	// for holder.
+	// displaced are the waiting pods without a gang that were refused because nodes are
+	// reserved for holder.
 	displaced map[types.UID]*v1.Pod
 	// recovered is true after PartialGangs has returned the gangs that a crash left
 	// partly bound.
@@ -66,6 +71,9 @@ func New(options Options) *Tracker {
 	if options.NodeExists == nil {
 		options.NodeExists = func(string) bool { return true }
 	}
+	if options.Exists == nil {
+		options.Exists = func(*v1.Pod) bool { return true }
+	}
 	if options.Counted == nil {
 		options.Counted = func(string, int) {}
 	}
@@ -73,7 +81,8 @@ func New(options Options) *Tracker {
 		options.Lock = &sync.Mutex{}
 	}
 	return &Tracker{
-		options: options, mu: options.Lock, gangs: map[gangs.Key]*Gang{}, podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{},
+		options: options, mu: options.Lock, gangs: map[gangs.Key]*Gang{}, home: map[types.UID]*Gang{},
+		podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{},
 	}
 }
 
@@ -130,8 +139,44 @@ func (t *Tracker) addUnseen(pod *v1.Pod) *Gang {
 		return nil
 	}
 	g := t.gangOf(m)
-	g.put(m)
+	t.join(g, m)
 	return g
+}
+
+// join records a member of a gang, or its new state. The pod leaves any other gang.
+func (t *Tracker) join(g *Gang, m gangs.Member) {
+	if old := t.home[m.Pod.UID]; old != nil && old != g {
+		old.drop(m.Pod.UID)
+		old.changes++
+		t.settle(old)
+	}
+	g.put(m)
+	t.home[m.Pod.UID] = g
+}
+
+// leave forgets a member of a gang.
+func (t *Tracker) leave(g *Gang, uid types.UID) {
+	g.drop(uid)
+	delete(t.home, uid)
+}
+
+// Sizes are the numbers of entries that a tracker holds.
+type Sizes struct {
+	Gangs, Members, PodGroups, Displaced int
+}
+
+// Sizes returns the numbers of entries that the tracker holds.
+func (t *Tracker) Sizes() Sizes {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return Sizes{Gangs: len(t.gangs), Members: len(t.home), PodGroups: len(t.podGroups), Displaced: len(t.displaced)}
+}
+
+// Has reports whether the tracker has a gang with that key.
+func (t *Tracker) Has(key gangs.Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.gangs[key] != nil || t.podGroups[key] != nil
 }
 
 // attemptOf returns the current attempt of a gang, or nil.

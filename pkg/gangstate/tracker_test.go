@@ -125,8 +125,8 @@ func (s *simulation) nothingIsKept() {
 		s.remove(s.pick(func(*v1.Pod) bool { return true }))
 	}
 	s.settle()
-	if n := len(s.tracker.gangs); n > 0 {
-		s.t.Errorf("%d gangs outlive their members", n)
+	if left := s.tracker.Sizes(); left != (Sizes{}) {
+		s.t.Errorf("left after all pods are deleted: %+v", left)
 	}
 }
 

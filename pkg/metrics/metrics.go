@@ -93,6 +93,7 @@ var (
 func Register() {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, evictions, devicePairs, gangsKnown)
+		legacyregistry.CustomMustRegister(&entryCollector{})
 	})
 }
 

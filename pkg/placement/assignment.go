@@ -21,7 +21,7 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 		Nodes:     map[types.UID]string{},
 		Rails:     map[types.UID]int{},
 		Roles:     map[types.UID]gangs.RoleSignature{},
-		Needs:     map[types.UID]plan.Need{},
+		Needs:     map[types.UID]gangs.Capacity{},
 		Pinned:    map[types.UID]bool{},
 		Short:     map[string]int{},
 		Alignment: p.alignment,
@@ -52,7 +52,7 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 // assignRole adds the members of one of the planner's roles to the assignment, under the
 // name that the role has in the gang. input is the role before planning.
 func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *roleInput) {
-	name := input.base
+	name, need := input.base, p.cache.CapacityOf(role.Need)
 	a.Short[name] += role.Min
 	for i, m := range role.Members {
 		pod := p.pending[m.Name]
@@ -61,7 +61,7 @@ func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *role
 			continue
 		}
 		a.Roles[pod.UID] = gangs.RoleSignature{Role: name, Signature: input.members[i].Signature}
-		a.Needs[pod.UID] = role.Need
+		a.Needs[pod.UID] = need
 		if m.Node != "" {
 			a.Nodes[pod.UID], a.Pinned[pod.UID] = m.Node, true
 		}
@@ -84,7 +84,7 @@ func (p *planInput) assignAlternatives(a *gangs.Assignment, found *answer) {
 		uid := p.pending[planned.Member].UID
 		signed := a.Roles[uid]
 		signed.Subrequests = role.subrequests
-		a.Roles[uid], a.Needs[uid], a.Subrequests[uid] = signed, role.Need, role.subrequests
+		a.Roles[uid], a.Needs[uid], a.Subrequests[uid] = signed, p.cache.CapacityOf(role.Need), role.subrequests
 	}
 }
 

@@ -36,6 +36,8 @@ type planInput struct {
 	// members of such a role differ, so the planner has several roles for them. The group
 	// holds these roles and has the minimum of the replaced role.
 	roleOfGroup map[string]string
+	// cache has the names of the resources and devices that the roles need.
+	cache *cluster.Cache
 }
 
 // planGang returns the gang with its roles, as the planner takes it.
@@ -51,7 +53,6 @@ func (p *planInput) planGang() plan.Gang {
 type builder struct {
 	planInput
 	request *gangs.Request
-	cache   *cluster.Cache
 	// repelling are the nodes with pods that have required anti-affinity.
 	nodes, repelling []fwk.NodeInfo
 	volumes          *volumeReader
@@ -70,7 +71,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.
 	}
 	request = signed(request)
 	b := &builder{
-		request: request, cache: cache, nodes: nodes, repelling: repelling,
+		planInput: planInput{cache: cache}, request: request, nodes: nodes, repelling: repelling,
 		volumes: readVolumes(volumes, request, nodes), terms: readPodTerms(request),
 	}
 	b.alignment = alignment

@@ -12,6 +12,10 @@ import (
 // kept. A cluster runs members with few different needs at a time.
 const maxRollups = 64
 
+// maxSums is the maximum number of dimensions whose free amounts are kept. A plan with
+// several roles reads a few.
+const maxSums = 256
+
 // epoch keeps counts between plans while the tree of nodes is unchanged: how many members
 // with a need fit (rollups), and the free amounts of resources and devices (sums).
 type epoch struct {
@@ -101,13 +105,15 @@ func (e *epoch) findSums(h uint64, d *dimension) *resourceSums {
 	return nil
 }
 
-// keepSums stores the newest sums of the dimension with hash h. It evicts nothing: the
-// number of dimensions is at most the number of resources and of unions of device kinds
-// in use.
+// keepSums stores the newest sums of the dimension with hash h. Beyond maxSums it drops all
+// others: the dimensions in use are summed again.
 func (e *epoch) keepSums(h uint64, t *resourceSums) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if old := e.sums[h]; old == nil || old.at < t.at || !old.dim.equal(&t.dim) {
+		if old == nil && len(e.sums) >= maxSums {
+			clear(e.sums)
+		}
 		e.sums[h] = t
 	}
 }

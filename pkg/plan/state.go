@@ -203,6 +203,18 @@ func (s *State) write(pos int32, c *class) {
 	s.log = append(s.log, pos)
 }
 
+// WithResources returns the snapshot with further resources, of which no node has any. A
+// gang that requests such a resource gets no room, and its decision names the resource.
+// The State's layout stays as it is.
+func (s *Snapshot) WithResources(names []string) *Snapshot {
+	if len(names) == 0 {
+		return s
+	}
+	wider := *s
+	wider.layout.Resources = slices.Concat(s.layout.Resources, names)
+	return &wider
+}
+
 // rollup returns how many members with a need fit on each node and in each domain, and
 // the number of nodes that it counted for this.
 func (s *Snapshot) rollup(n *Need) (r *rollup, touched int, err error) {

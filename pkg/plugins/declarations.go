@@ -18,6 +18,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/controllers"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 )
 
@@ -67,6 +68,9 @@ func (d *declarations) make(handle fwk.Handle) error {
 	}
 	watcher.OnChange(groups.Changed)
 	d.Watcher, d.ended, d.groups = watcher, ended, groups
+	metrics.CountEntries("declarations", func() metrics.Entries {
+		return metrics.Entries{metrics.EntryMissingObjects: watcher.Misses()}
+	})
 	if d.extras.MakePodGroups {
 		d.makePodGroups(handle)
 	}
@@ -77,6 +81,10 @@ func (d *declarations) make(handle fwk.Handle) error {
 func (d *declarations) makePodGroups(handle fwk.Handle) {
 	podGroups := controllers.NewPodGroups(handle.ClientSet().SchedulingV1beta1(), d.Watcher, handle.EventRecorder())
 	d.OnChange(podGroups.Changed)
+	d.KeepMisses(podGroups.Owns)
+	metrics.CountEntries("podgroups", func() metrics.Entries {
+		return metrics.Entries{metrics.EntryPodGroupOwners: podGroups.Known()}
+	})
 	d.podGroups = podGroups.Run
 	election := d.extras.Election
 	if election == nil {

@@ -37,6 +37,7 @@ type declared struct {
 func (d *declared) Sources([]config.GangSource) gangs.Sources { return gangs.NewSources(d) }
 func (d *declared) Ended() cache.SharedIndexInformer          { return d.ended }
 func (d *declared) OnChange(func(gangs.Key))                  {}
+func (d *declared) KeepMisses(func(gangs.Key) bool)           {}
 func (d *declared) Start(context.Context) error               { return nil }
 func (d *declared) HasSynced() bool                           { return true }
 

@@ -213,7 +213,10 @@ func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil
 	}
-	kw.misses.add(cache.NewObjectName(asks.Namespace, name), asks)
+	if kw.misses.add(cache.NewObjectName(asks.Namespace, name), asks) {
+		// In a goroutine of its own: the caller may hold a lock that a user of lookups needs.
+		go kw.misses.dropUnused(kw.watcher.inUse)
+	}
 
 	ki := kw.informer()
 	switch {

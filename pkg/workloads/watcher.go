@@ -41,6 +41,7 @@ type Watcher struct {
 
 	mu       sync.Mutex
 	handlers []func(gangs.Key)
+	users    []func(gangs.Key) bool
 }
 
 // OnChange adds a function that is called with the key of a gang whenever the object that
@@ -52,6 +53,34 @@ func (w *Watcher) OnChange(f func(gangs.Key)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.handlers = append(slices.Clip(w.handlers), f)
+}
+
+// KeepMisses adds a user of lookups. The watcher remembers that a gang's object was not
+// found while some user returns true for the key of the gang. used may be called at any
+// time, with no lock held.
+func (w *Watcher) KeepMisses(used func(gangs.Key) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.users = append(slices.Clip(w.users), used)
+}
+
+// inUse reports whether a user needs notifications about this gang, or about a gang that is
+// also read from its object.
+func (w *Watcher) inUse(key gangs.Key) bool {
+	w.mu.Lock()
+	users := w.users
+	w.mu.Unlock()
+	keys := w.affected(key)
+	return slices.ContainsFunc(users, func(used func(gangs.Key) bool) bool { return slices.ContainsFunc(keys, used) })
+}
+
+// Misses returns the number of remembered lookups that found no object.
+func (w *Watcher) Misses() int {
+	n := 0
+	for _, kw := range w.watches {
+		n += kw.misses.len()
+	}
+	return n
 }
 
 // Start begins to watch until the context is done, and returns at once. Only the first call
@@ -146,15 +175,21 @@ func (w *Watcher) changed(key gangs.Key) {
 	handlers := w.handlers
 	w.mu.Unlock()
 
-	keys := []gangs.Key{key}
-	for _, kw := range w.watches {
-		keys = append(keys, kw.readFrom(key)...)
-	}
-	for _, k := range keys {
+	for _, k := range w.affected(key) {
 		for _, f := range handlers {
 			f(k)
 		}
 	}
+}
+
+// affected returns the key of a gang, and the keys of the gangs that are also read from its
+// object.
+func (w *Watcher) affected(key gangs.Key) []gangs.Key {
+	keys := []gangs.Key{key}
+	for _, kw := range w.watches {
+		keys = append(keys, kw.readFrom(key)...)
+	}
+	return keys
 }
 
 // trimDefinition keeps the name, UID and resource version of a CustomResourceDefinition.

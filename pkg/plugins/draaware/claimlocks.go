@@ -25,6 +25,13 @@ type claimLock struct {
 
 func newClaimLocks() *claimLocks { return &claimLocks{byClaim: map[types.UID]*claimLock{}} }
 
+// len returns the number of claims with a lock.
+func (t *claimLocks) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byClaim)
+}
+
 // take locks the claims. The function it returns unlocks them.
 func (t *claimLocks) take(claims []types.UID) (leave func()) {
 	slices.Sort(claims) // a fixed order avoids deadlock between pods that share the same claims

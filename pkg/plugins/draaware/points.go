@@ -22,6 +22,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
 // New makes the plugin and sets the profile's counts of free devices. The in-tree
@@ -45,6 +46,7 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 			if err := follow(d.devices, real.SharedInformerFactory(), profile.CountsAllDevices); err != nil {
 				return nil, fmt.Errorf("watching devices: %w", err)
 			}
+			metrics.CountEntries("devices", d.devicesEntries)
 		}
 		published := real.SharedInformerFactory().Resource().V1().ResourceClaims().Lister()
 		d.tracker = &tracker{
@@ -64,7 +66,20 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 		return nil, fmt.Errorf("the DynamicResources plugin is a %T, which %s cannot stand for", inner, Name)
 	}
 	d.DynamicResources = stock
+	metrics.CountEntries(Name+" "+d.profile, func() metrics.Entries {
+		return metrics.Entries{metrics.EntryClaimWriters: d.writers.len() + d.claimLocks.len()}
+	})
 	return d, nil
+}
+
+// devicesEntries counts what the device counts keep in memory.
+func (d *DRAAware) devicesEntries() metrics.Entries {
+	queued, claims := d.devices.Pending()
+	nodes, queries := d.devices.Inventory().Sizes()
+	return metrics.Entries{
+		metrics.EntryDeviceNodes: nodes, metrics.EntryDeviceQueries: queries,
+		metrics.EntryClaims: claims, metrics.EntryQueuedChanges: queued,
+	}
 }
 
 // stockArgs converts the arguments to the in-tree plugin's. It omits a timeout if its

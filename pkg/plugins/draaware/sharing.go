@@ -69,6 +69,13 @@ func (w *writers) of(claim types.UID, gang string) *writer {
 	return nil
 }
 
+// len returns the number of pods and claims with a writer.
+func (w *writers) len() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.byClaim) + len(w.byPod)
+}
+
 // next returns a channel that is closed when the next pod becomes a writer.
 func (w *writers) next() <-chan struct{} {
 	w.mu.Lock()

@@ -38,6 +38,9 @@ type Shared interface {
 	// OnChange registers a function that is called when an object that declares a gang
 	// changes.
 	OnChange(func(gangs.Key))
+	// KeepMisses registers a function that reports whether a gang has pods. Lookups that
+	// found no object are remembered for such gangs only.
+	KeepMisses(func(gangs.Key) bool)
 	// Start starts the watches. A second call does nothing.
 	Start(ctx context.Context) error
 	// HasSynced reports whether all existing objects that declare gangs have been read.

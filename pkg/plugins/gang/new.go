@@ -6,6 +6,7 @@ package gang
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -57,7 +58,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
 	g.pods = handle.SharedInformerFactory().Core().V1().Pods().Lister()
 	g.tracker = gangstate.New(gangstate.Options{
-		Profile: handle.ProfileName(), Sources: g.sources, Exists: existsIn(pods.GetStore()), NodeExists: g.nodeExists,
+		Profile: handle.ProfileName(), Sources: g.sources, Exists: existsIn(pods.GetStore(), g.ended.GetStore()), NodeExists: g.nodeExists,
 		Counted:   countGangs(handle.ProfileName()),
 		HealAfter: args.HealAfter, MaxBypass: args.MaxBypass, MaxReplans: args.MaxReplans,
 	})
@@ -75,6 +76,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 	if err := g.follow(ctx, pods, parts.Shared); err != nil {
 		return nil, err
 	}
+	metrics.CountEntries(Name+" "+handle.ProfileName(), func() metrics.Entries { return g.entries(parts.Profile) })
 	go g.report.Run(ctx)
 	go g.watchClock(ctx)
 	return g, nil
@@ -88,6 +90,21 @@ func (g *Gang) podGroupOptions() podgroup.Options {
 			Recover: g.recoverOnce, Apply: g.apply, Report: g.report.Later, DropNominations: g.dropNominations,
 		},
 	}
+}
+
+// entries counts what the plugin and the profile keep in memory.
+func (g *Gang) entries(profile *cluster.Profile) metrics.Entries {
+	sizes := g.tracker.Sizes()
+	nodes, columns := profile.Sizes()
+	entries := metrics.Entries{
+		metrics.EntryGangs: sizes.Gangs, metrics.EntryMembers: sizes.Members, metrics.EntryPodGroups: sizes.PodGroups,
+		metrics.EntryDisplacedPods: sizes.Displaced, metrics.EntryReportedGangs: g.report.Waiting(),
+		metrics.EntryPlannerNodes: nodes, metrics.EntryPlannerColumns: columns,
+	}
+	if g.Cycle != nil {
+		entries[metrics.EntryGatedPodGroups] = g.Cycle.Gate().Gated()
+	}
+	return entries
 }
 
 // countGangs returns a function that updates the metric of known gangs.
@@ -117,6 +134,7 @@ func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, share
 	if _, err := namespaces.AddEventHandler(g.namespaceEvents()); err != nil {
 		return fmt.Errorf("watching namespaces: %w", err)
 	}
+	shared.KeepMisses(g.tracker.Has)
 	shared.OnChange(func(key gangs.Key) { g.apply(g.tracker.DeclarationChanged(key, time.Now())) })
 	if err := shared.Start(ctx); err != nil {
 		return fmt.Errorf("watching objects that declare gangs: %w", err)
@@ -124,15 +142,17 @@ func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, share
 	return nil
 }
 
-// existsIn returns a function that reports whether the informer's store has the pod with
-// this UID.
-func existsIn(store cache.Store) func(*v1.Pod) bool {
+// existsIn returns a function that reports whether the store of one of the informers has the
+// pod with this UID.
+func existsIn(stores ...cache.Store) func(*v1.Pod) bool {
 	return func(pod *v1.Pod) bool {
-		obj, ok, err := store.GetByKey(pod.Namespace + "/" + pod.Name)
-		if err != nil || !ok {
-			return false
-		}
-		stored, ok := obj.(*v1.Pod)
-		return ok && stored.UID == pod.UID
+		return slices.ContainsFunc(stores, func(store cache.Store) bool {
+			obj, ok, err := store.GetByKey(pod.Namespace + "/" + pod.Name)
+			if err != nil || !ok {
+				return false
+			}
+			stored, ok := obj.(*v1.Pod)
+			return ok && stored.UID == pod.UID
+		})
 	}
 }

@@ -51,6 +51,13 @@ func (g *Gate) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint
 	}), nil
 }
 
+// Gated returns the number of groups that the gate keeps out of the queue.
+func (g *Gate) Gated() int {
+	g.gated.mu.Lock()
+	defer g.gated.mu.Unlock()
+	return len(g.gated.groups)
+}
+
 // complete reports whether the pod's PodGroup has its quorum of pods.
 func (g *Gate) complete(pod *v1.Pod) bool {
 	return g.quorum.PreEnqueue(context.Background(), pod).IsSuccess()

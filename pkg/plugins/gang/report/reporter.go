@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -52,6 +53,8 @@ type Reporter struct {
 	// written has the last message about each gang. It limits repeated messages about a
 	// gang that waits for hours.
 	written map[gangs.Key]*messageBackoff
+	// waiting is the number of gangs in written.
+	waiting atomic.Int64
 	// noted has the mistakes in metadata that have an event.
 	noted notedMistakes
 }
@@ -94,6 +97,9 @@ func (r *Reporter) Evicted(key gangs.Key, pod *v1.Pod) {
 		gangs.Note("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
 }
 
+// Waiting returns the number of gangs with a message that wait.
+func (r *Reporter) Waiting() int { return int(r.waiting.Load()) }
+
 // Run writes reports until the context ends.
 func (r *Reporter) Run(ctx context.Context) {
 	go func() {
@@ -105,7 +111,9 @@ func (r *Reporter) Run(ctx context.Context) {
 		if stop {
 			return
 		}
-		if err := r.write(ctx, key); err != nil {
+		err := r.write(ctx, key)
+		r.waiting.Store(int64(len(r.written)))
+		if err != nil {
 			klog.FromContext(ctx).Error(err, "Could not write why a gang waits", "gang", key)
 			r.Later(key)
 		}

@@ -1,0 +1,96 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"k8s.io/component-base/metrics"
+)
+
+// EntryKind is a kind of entry that the scheduler keeps in memory.
+type EntryKind string
+
+// The kinds of entries.
+const (
+	// EntryGangs are gangs that have pods.
+	EntryGangs EntryKind = "gangs"
+	// EntryMembers are the pods of gangs.
+	EntryMembers EntryKind = "members"
+	// EntryPodGroups are PodGroups with state between two PodGroup cycles.
+	EntryPodGroups EntryKind = "podgroups"
+	// EntryGatedPodGroups are PodGroups without their quorum.
+	EntryGatedPodGroups EntryKind = "gated_podgroups"
+	// EntryPodGroupOwners are RayClusters and JobSets that may request a PodGroup.
+	EntryPodGroupOwners EntryKind = "podgroup_owners"
+	// EntryDisplacedPods are pods without a gang that wait for the end of a reservation.
+	EntryDisplacedPods EntryKind = "displaced_pods"
+	// EntryMissingObjects are lookups of objects that do not exist.
+	EntryMissingObjects EntryKind = "missing_objects"
+	// EntryReportedGangs are waiting gangs with a message.
+	EntryReportedGangs EntryKind = "reported_gangs"
+	// EntryPlannerNodes are nodes in the caches of all profiles.
+	EntryPlannerNodes EntryKind = "planner_nodes"
+	// EntryPlannerColumns are resources and device kinds in the caches of all profiles.
+	EntryPlannerColumns EntryKind = "planner_columns"
+	// EntryDeviceNodes are nodes with devices.
+	EntryDeviceNodes EntryKind = "device_nodes"
+	// EntryDeviceQueries are the cached demands on devices.
+	EntryDeviceQueries EntryKind = "device_queries"
+	// EntryClaims are claims that hold devices.
+	EntryClaims EntryKind = "claims"
+	// EntryQueuedChanges are changes of slices and claims that are not counted yet.
+	EntryQueuedChanges EntryKind = "queued_device_changes"
+	// EntryClaimWriters are claims and pods whose allocation is being written.
+	EntryClaimWriters EntryKind = "claim_writers"
+)
+
+// Entries are numbers of entries by kind.
+type Entries map[EntryKind]int
+
+var entriesDesc = metrics.NewDesc(subsystem+"_entries",
+	"Entries that the scheduler keeps in memory, by kind. Each follows the objects of the cluster, or has a limit.",
+	[]string{"kind"}, nil, metrics.ALPHA, "")
+
+// counters has the functions that count entries, by their owner.
+var counters = struct {
+	sync.Mutex
+	byOwner map[string]func() Entries
+}{byOwner: map[string]func() Entries{}}
+
+// CountEntries sets the function that counts the entries of an owner. The metric has, by
+// kind, the sum over all owners.
+func CountEntries(owner string, count func() Entries) {
+	counters.Lock()
+	defer counters.Unlock()
+	counters.byOwner[owner] = count
+}
+
+// entryCollector counts the entries when the metrics are read.
+type entryCollector struct{ metrics.BaseStableCollector }
+
+// DescribeWithStability sends the description of the metric.
+func (*entryCollector) DescribeWithStability(ch chan<- *metrics.Desc) { ch <- entriesDesc }
+
+// CollectWithStability sends the number of entries of each kind.
+func (*entryCollector) CollectWithStability(ch chan<- metrics.Metric) {
+	for kind, n := range sumOfEntries() {
+		ch <- metrics.NewLazyConstMetric(entriesDesc, metrics.GaugeValue, float64(n), string(kind))
+	}
+}
+
+func sumOfEntries() Entries {
+	counters.Lock()
+	counts := slices.Collect(maps.Values(counters.byOwner))
+	counters.Unlock()
+	sum := Entries{}
+	for _, count := range counts {
+		for kind, n := range count() {
+			sum[kind] += n
+		}
+	}
+	return sum
+}
