@@ -12,9 +12,9 @@ type class struct {
 	id            int32
 	refs          int
 	hash          uint64
-	free          []int64
-	kinds         []int64 // free devices by kind, over all units
-	units         []Unit
+	free          []int64 // free amounts by index of a resource
+	kinds         []int64 // free devices by kind, summed over units
+	units         []Unit  // the free devices of each alignment unit (such as a PCIe root)
 	unschedulable bool
 }
 
@@ -112,7 +112,8 @@ func (c *class) devices(kinds []int) int64 {
 
 func trimmed(v []int64) []int64 { return slices.Clone(withoutTail(v)) }
 
-// hasher mixes 64-bit words. Callers resolve collisions by comparing values.
+// hasher mixes 64-bit words to a hash. Different words may have the same hash, so
+// classTable also compares the values.
 type hasher uint64
 
 func (h *hasher) add(v int64) {

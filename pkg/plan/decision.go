@@ -3,8 +3,8 @@
 
 package plan
 
-// Decision is the answer to a Gang: a node for every pending quorum member, or the reasons
-// for the failure.
+// Decision is the answer to a Gang: a node for every pending member of the quorum (the
+// members that the gang's minimums demand), or the reasons for the failure.
 type Decision struct {
 	// Gang is the name of the gang in the request.
 	Gang string
@@ -66,7 +66,8 @@ type Term struct {
 type Stats struct {
 	// Steps is the number of search steps used.
 	Steps int
-	// FitsCalls counts the calls of Fits. FitsRefused counts the calls that returned false.
+	// FitsCalls counts the calls of Fits, the caller's filters. FitsRefused counts the
+	// calls that returned false.
 	FitsCalls, FitsRefused int
 	// NodesTouched counts nodes for which the planner computed or read how many members
 	// fit.
@@ -110,8 +111,8 @@ type Reason struct {
 	// RoleDomain. It is set only if RDMA keeps the members in RoleDomain, a domain of a
 	// boundary level.
 	Outside int
-	// Wanted and Found count pending quorum members. For BoundApart, Found counts
-	// the bound members.
+	// Wanted counts the pending members of the quorum, Found those of them that fit. For
+	// BoundApart, Found counts the bound members.
 	Wanted, Found int
 	// Nodes is the number of nodes, none of which has the required level. It is set for
 	// NoDomain.
@@ -159,8 +160,8 @@ type Never struct {
 	// NeedAmount and MostAmount are Need and Most in the usual notation of the resource. The
 	// planner leaves them empty.
 	NeedAmount, MostAmount string
-	// Level is the level, if What is empty. Its domain with the most room has Nodes nodes
-	// and would hold Room of the Wanted members of the role.
+	// Level is set if What is empty: one domain of this level must hold Wanted members of
+	// the role. The domain with the most room has Nodes nodes and would hold Room members.
 	Level               string
 	Nodes, Room, Wanted int
 }
@@ -190,11 +191,11 @@ type Change struct {
 	// Amount is Count in the usual notation of a resource counted in small units. The
 	// planner leaves it empty.
 	Amount string
-	// Room is the number of members that each missing domain must hold. It is 0 if the
-	// change is further nodes like the best node, or like the node Like.
+	// Room is the number of members that each missing domain must hold. It is 0 for
+	// missing nodes, resources and kinds.
 	Room int
 	// Like names an existing node that the missing nodes must resemble. It is empty if
-	// the best node is meant.
+	// they need only as much room as the node with the most room.
 	Like  string
 	Where string
 }
