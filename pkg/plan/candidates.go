@@ -13,8 +13,8 @@ type candidates struct {
 	b           *bounds
 	depth       int
 	first, last int32 // the range of vertices of this depth
-	popped      int
-	top         int32
+	popped      int   // the number of calls of pop
+	top         int32 // the vertex of the candidate that the first pop returned
 	heap        []candidate
 }
 

@@ -21,9 +21,11 @@ type class struct {
 // classTable has one class for all nodes of equal free state. An id is unique among the
 // classes in use at one moment, hence within any Snapshot. Later classes reuse ids.
 type classTable struct {
+	// byHash has the classes by class.hash.
 	byHash map[uint64][]*class
-	idle   []int32
-	next   int32
+	// idle has the ids of removed classes. next is the first id that was never used.
+	idle []int32
+	next int32
 }
 
 func newClassTable() classTable {

@@ -116,7 +116,7 @@ func (g *Gang) checkPartitions(l *Layout) *fault {
 type ruleChecker struct {
 	g      *Gang
 	layout *Layout
-	roles  map[string]bool
+	roles  map[string]bool // the names of the gang's roles
 }
 
 func (c *ruleChecker) check(subject string, levels, roles, others []string) *fault {

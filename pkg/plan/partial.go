@@ -20,8 +20,8 @@ type partial struct {
 	// per has, for each entry of uses and each role, the members placed on the node and
 	// the limits found by this placement.
 	per []perRole
-	// sums has, by role, depth and vertex, how many more members fit. It is nil for a
-	// role without changes: the role's rollup then has the sums.
+	// sums has, by role, depth and vertex, how many more members fit. It is nil for a role
+	// whose numbers have not changed: those of the snapshot (role.roll) are then valid.
 	sums [][][]int64
 	// opened has, by depth 0..levels and vertex, the number of nodes in the vertex that
 	// hold members of the gang.
@@ -30,9 +30,11 @@ type partial struct {
 	// of the leading role (the role of which the fewest members fit in the fabric) fit in
 	// these vertices.
 	crossed, room []int64
-	unpaired      int64
-	offers        railOffers
-	log           []place
+	// unpaired counts the follower devices (NICs) of the placed members that are in no
+	// alignment unit (such as a PCIe root) with an anchor (GPU) of these members.
+	unpaired int64
+	offers   railOffers
+	log      []place // what the method put placed and undo has not removed, in order
 	// apart counts the members in the domains of each AntiAffinity rule.
 	apart apartCounts
 	// order counts the members for the Spread and Affinity rules, which depend on the
