@@ -13,11 +13,10 @@ import "slices"
 // kind.
 const maxQuorumChoices = 64
 
-// quorumChoice is a number of members of each role that form a quorum, and the groups
-// that these complete.
+// quorumChoice is a quorum choice of a group or of the gang.
 type quorumChoice struct {
-	counts   []int
-	complete []bool
+	counts   []int  // by role, the number of members
+	complete []bool // by index in Gang.Groups, whether these members complete the group
 }
 
 // quorumChoices lists the quorum choices in a fixed order. proven is false if there are
