@@ -22,9 +22,9 @@ type affinityRule struct {
 	// holders and matching report, by role index, whether the role is in Affinity.Roles
 	// and in Affinity.Matching.
 	holders, matching []bool
-	// existing has, by term and domain number, how many nodes have a pod that matches
-	// before any member is placed. exist is the number of such nodes that are in a domain
-	// of some term.
+	// existing has, by term and domain number, how many nodes of the domain have a matching
+	// pod before any member is placed. exist is the number of nodes with such a pod that
+	// are in a domain of some term.
 	existing [][]int32
 	exist    int32
 }

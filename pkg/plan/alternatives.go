@@ -218,8 +218,8 @@ func (s *divisionSearch) raise(d division, unplaced int) {
 }
 
 // list plans the divisions in order of preference. It varies the needs from need n of the
-// i-th role with alternatives (chooser) on. It returns true after a division that leaves
-// at most unplaced members without a node, and when the steps end.
+// i-th role with alternatives (chooser) on. It returns true once a division leaves no more
+// members without a node than the argument unplaced says, or the steps end.
 func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 	if i == len(d) {
 		return s.mayFit(d) && s.try(d, unplaced)
@@ -244,7 +244,7 @@ func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 }
 
 // try plans a division and keeps its decision if it is the best so far. It returns true
-// if at most unplaced members have no node.
+// if no more members stay without a node than the argument unplaced says.
 func (s *divisionSearch) try(d division, unplaced int) bool {
 	decision := s.decide(d)
 	if decision == nil {

@@ -69,9 +69,9 @@ func (p *problem) usesNewNodes(role int) bool {
 	return !slices.ContainsFunc(r.apart, func(i int32) bool { return !p.apart[i].domains.areNodes() })
 }
 
-// repair returns the smallest amount of a single resource or device kind with which one
-// node of the domain would hold all missing members, and this node. Nodes that could not
-// hold them even if empty do not count.
+// repair returns the smallest change of this kind: if one node of the domain had a further
+// amount of a single resource or device kind, it would hold all missing members. Nodes that
+// could not hold them even if empty do not count.
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
 	lo, hi := pp.f.span(depth, v)

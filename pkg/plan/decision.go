@@ -25,7 +25,8 @@ type Decision struct {
 	// Exhausted is true if the search used up its step budget. A placement may then exist
 	// although Placed is false.
 	Exhausted bool
-	// Reasons explain a decision that is not Placed, best candidate first.
+	// Reasons explain a decision that is not Placed, the best candidate domain first. If it
+	// is Placed, they explain why members beyond the quorum have no node.
 	Reasons []Reason
 	Stats   Stats
 }
@@ -39,9 +40,9 @@ type Assignment struct {
 	// member's devices. It is -1 if the devices span several units or if the member needs
 	// none.
 	Rail int
-	// Order numbers from 1 the members that a Spread or an Affinity rule names. If each is
-	// placed after all members with smaller numbers, the rules accept it. It is 0 for other
-	// members.
+	// Order is the member's number, from 1, in an order of the members that Spread and
+	// Affinity rules name: the rules accept each member if those with smaller numbers are
+	// placed before it. Order is 0 for members that no such rule names.
 	Order int
 }
 

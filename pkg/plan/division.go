@@ -160,8 +160,8 @@ func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 }
 
 // parts returns a role for each need of a chooser, with its share of the members: counts
-// has the units by need. It adds a group around these roles if the original role's
-// minimum or levels are about all of them together.
+// has, by need, the number of units that have the need. It adds a group around these roles
+// if the original role's minimum or levels are about all its members together.
 func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 	out := make([]Role, len(c.needs))
 	parts, next, rest := 0, 0, c.bound
@@ -188,7 +188,8 @@ func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 }
 
 // used returns true if some members of a chooser have the need with this index. counts
-// has the units by need. If no member is pending, the bound members have the first need.
+// has, by need, the number of units that have the need. If no member is pending, the bound
+// members have the first need.
 func used(c *chooser, counts []int, need int) bool {
 	return counts[need] > 0 || need == 0 && len(c.units) == 0
 }

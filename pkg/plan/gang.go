@@ -49,7 +49,7 @@ type Group struct {
 	Required, Preferred string
 }
 
-// Role is the set of members of a gang with the same shape.
+// Role is a set of members of a gang that have the same Need.
 type Role struct {
 	Name string
 	// Group is the group that the role belongs to, "" for the gang itself.
@@ -97,8 +97,8 @@ type Member struct {
 	Name string
 	// Node is the member's node if it is bound or reserved, "" if it is pending.
 	Node string
-	// Rank orders the members of a role; equal ranks are ordered by name. If all
-	// ranks of a sliced role differ, a member is in slice Rank/Size.
+	// Rank orders the members of a role; equal ranks are ordered by name. If all ranks of
+	// a sliced role differ and none is negative, a member is in slice Rank/Size.
 	Rank int
 }
 

@@ -10,8 +10,9 @@ type problem struct {
 	gang    *Gang
 	filters Fits
 	stats   *Stats
-	// steps is the number of search steps used. All quorums share the budget. The search
-	// for the current quorum began at step from and may take size steps.
+	// steps is the number of search steps used. All quorums share the budget. from is the
+	// step at which the search for the current quorum began, size how many steps it may
+	// take.
 	steps, budget, from, size int
 	// roles are sorted: fewest slots in the whole fabric first, then most devices, then
 	// by name. Slots are the members that fit on each node by counts. The first role is

@@ -203,8 +203,9 @@ func (q *quorumLister) distribute(v, may []int, missing int, out *[][]int) {
 	v[r] = had
 }
 
-// choose lists the subsets of the numbers 0..n-1 with least to most elements, small and
-// early ones first. It returns at most maxQuorumChoices+1.
+// choose lists the subsets of the numbers 0..n-1 whose size is between the arguments least
+// and most, small subsets and those with small numbers first. It returns at most
+// maxQuorumChoices+1 subsets.
 func choose(n, least, most int) [][]int {
 	var out [][]int
 	var walk func(from, k int, have []int)

@@ -12,8 +12,8 @@ type resourceSums struct {
 	dim dimension
 	// at is the number of entries of the log of changed nodes that are included.
 	at int
-	// free is by node position (the index of a node), sum by depth 0..levels and vertex of
-	// the tree.
+	// free has the amount by node position (the index of a node), sum by depth 0..levels and
+	// vertex of the tree.
 	free pages[int64]
 	sum  [][]int64
 }

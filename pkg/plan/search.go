@@ -285,8 +285,9 @@ func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	return built
 }
 
-// orders lists orders in which the batches are placed: the given order (largest need
-// first), its reverse, then each batch moved to the front.
+// orders lists orders in which the batches are placed: the order of the problem (the role
+// of which the fewest members fit in the fabric is first), its reverse, then orders with
+// one batch moved to the front.
 func (s *search) orders() [][]int32 {
 	n := len(s.p.batches)
 	plain := make([]int32, n)
