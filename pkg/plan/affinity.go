@@ -22,15 +22,15 @@ type affinityRule struct {
 	// holders and matching report, by role index, whether the role is in Affinity.Roles
 	// and in Affinity.Matching.
 	holders, matching []bool
-	// existing has, by term and domain number, how many nodes have a pod that matches
-	// before any member is placed. exist is the number of such nodes that are in a domain
-	// of some term.
+	// existing has, by term and domain number, how many nodes of the domain have a matching
+	// pod before any member is placed. exist is the number of nodes with such a pod that
+	// are in a domain of some term.
 	existing [][]int32
 	exist    int32
 }
 
-// count adds n to the matching pods in byTerm, for each domain that contains the node at
-// pos. It returns false if no term has a domain with this node.
+// count adds n to byTerm (numbers by term and domain number), for the domain of each term
+// that contains the node at pos. It returns false if no term has a domain with this node.
 func (a *affinityRule) count(byTerm [][]int32, pos, n int32) bool {
 	counts := false
 	for t, d := range a.terms {
@@ -47,11 +47,12 @@ func (a *affinityRule) covers(pos int32) bool {
 	return !slices.ContainsFunc(a.terms, func(d *domains) bool { _, ok := d.at(pos); return !ok })
 }
 
-// affinityCounts counts matching pods and members in the domains of an affinity rule.
+// affinityCounts counts what matches an affinity rule, in each of the rule's domains.
 type affinityCounts struct {
 	rule *affinityRule
-	// now has, by term and domain number, the matching pods and members in the domain.
-	// all counts those that are in a domain of some term.
+	// now has, by term and domain number, how many nodes of the domain had a matching pod
+	// before, plus how many matching members are placed there. all is the number of such
+	// nodes and members that are in a domain of some term.
 	now [][]int32
 	all int32
 }

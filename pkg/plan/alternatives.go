@@ -17,9 +17,10 @@ const budgetShare = 4
 // divisionSearch plans a gang whose roles have alternative needs. It plans one division
 // (how many members have each need) after the other.
 type divisionSearch struct {
-	snap     *Snapshot
-	gang     *Gang
-	fits     Fits
+	snap *Snapshot
+	gang *Gang
+	fits Fits
+	// choosers are the roles that have alternatives and members.
 	choosers []chooser
 	options  Options
 	// budget is the step budget, left is what remains of it.
@@ -48,8 +49,7 @@ type fitsCall struct {
 	already int
 }
 
-// planAlternatives plans a gang without faults of which some roles have alternative
-// needs.
+// planAlternatives plans a valid gang in which some roles have alternative needs.
 func planAlternatives(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	search := divisionSearch{
 		snap: s, gang: g, fits: fits, choosers: g.choosers(), options: o, budget: o.Budget,
@@ -75,9 +75,10 @@ func planAlternatives(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	return *d
 }
 
-// setRooms sets, for each need of a role with alternatives, an upper bound of the units
-// (members that must have the same need) that have room with this need. Units beyond it
-// get the role's last need, even without room.
+// setRooms sets chooser.rooms: for each need of a role with alternatives, an upper bound
+// of how many units (members that must have the same need) fit with this need. The search
+// gives a need to no more units than this. The other units get the role's last need, even
+// if they do not fit with it.
 func (s *divisionSearch) setRooms() {
 	for i := range s.choosers {
 		c := &s.choosers[i]
@@ -127,7 +128,8 @@ func (s *divisionSearch) run() {
 }
 
 // uniform returns the division in which all units (members that must have the same need)
-// have their role's need at this index, or the last need for -1.
+// of each role have the same need: the one with this index in chooser.needs, or the last
+// one for -1.
 func (s *divisionSearch) uniform(need int) division {
 	d := make(division, len(s.choosers))
 	for i := range s.choosers {
@@ -192,9 +194,9 @@ func (s *divisionSearch) within(c *chooser, a, b int) bool {
 }
 
 // raise gives each need in turn to as many units (members that share a need) as possible,
-// while the remaining units have the last need, the smallest. Smaller needs only make
-// room, so bisection finds the number. unplaced is how many members may stay without a
-// node.
+// while the remaining units have the last need, the smallest. If a number of units works,
+// so does each smaller number, so bisection finds the largest. unplaced is how many
+// members may stay without a node.
 func (s *divisionSearch) raise(d division, unplaced int) {
 	for i := range d {
 		last := len(d[i]) - 1
@@ -216,8 +218,8 @@ func (s *divisionSearch) raise(d division, unplaced int) {
 }
 
 // list plans the divisions in order of preference. It varies the needs from need n of the
-// i-th role with alternatives (chooser) on. It returns true after a division that leaves
-// at most unplaced members without a node, and when the steps end.
+// i-th role with alternatives (chooser) on. It returns true once a division leaves no more
+// members without a node than the argument unplaced says, or the steps end.
 func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 	if i == len(d) {
 		return s.mayFit(d) && s.try(d, unplaced)
@@ -242,7 +244,7 @@ func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 }
 
 // try plans a division and keeps its decision if it is the best so far. It returns true
-// if at most unplaced members have no node.
+// if no more members stay without a node than the argument unplaced says.
 func (s *divisionSearch) try(d division, unplaced int) bool {
 	decision := s.decide(d)
 	if decision == nil {

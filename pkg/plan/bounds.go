@@ -8,9 +8,9 @@ package plan
 type bounds struct {
 	p       *problem
 	partial *partial
-	total   []int64 // members to place, by role
-	demand  []int64 // what all members take, by resource or set of device kinds
-	sums    []*resourceSums
+	total   []int64         // members to place, by role
+	demand  []int64         // what all members take, by resource or set of device kinds
+	sums    []*resourceSums // the free amounts in each domain, with the indices of demand
 	// multiNodeOnly is true once the search has covered all placements on one node. The
 	// bounds then are about placements on several nodes.
 	multiNodeOnly bool
@@ -96,8 +96,8 @@ func (b *bounds) eligible(depth int, v int32) bool {
 }
 
 // room returns how many members of the leading role (the role of which the fewest members
-// fit in the fabric) fit in a domain, by counts. For the whole fabric it returns the
-// members to place.
+// fit in the fabric) fit in a domain, by counts. For the whole fabric it returns only how
+// many members of this role are to be placed.
 func (b *bounds) room(depth int, v int32) int64 {
 	switch lead := b.p.roles[0].roll; {
 	case depth > b.partial.f.levels:

@@ -3,9 +3,10 @@
 
 package plan
 
-// candidates yields the domains of one depth that hold every role by count, in ascending
-// order of the lower bound of their cost. The bound covers only placements over several
-// children of the domain: a child that holds all members is a candidate itself.
+// candidates yields the domains of one depth that, by counts, have room for all members, in
+// ascending order of the lower bound of their cost. The bound covers only placements over
+// several children of the domain: a child that holds all members is a candidate of its own,
+// one depth below.
 //
 // The search usually needs only the first candidate. The first pop finds it by a scan.
 // The second pop makes a heap of the others.
@@ -13,8 +14,8 @@ type candidates struct {
 	b           *bounds
 	depth       int
 	first, last int32 // the range of vertices of this depth
-	popped      int
-	top         int32
+	popped      int   // the number of calls of pop
+	top         int32 // the vertex of the candidate that the first pop returned
 	heap        []candidate
 }
 

@@ -34,7 +34,7 @@ func (p *problem) capacityAt(pos int32) (c *Capacity, ok bool) {
 }
 
 // emptySlots returns the most members of a role that the node at pos could hold if it
-// were empty.
+// were empty, or maxSlots if the node's capacity is unknown.
 func (p *problem) emptySlots(role int, pos int32) int64 {
 	c, ok := p.capacityAt(pos)
 	if !ok {
@@ -92,8 +92,8 @@ func (p *problem) confined(s shortage) bool {
 	return false
 }
 
-// tooLarge returns the resource of which a member needs more than any node has, or nil if
-// an empty node would hold a member.
+// tooLarge returns the resource, or the device kinds, of which one member needs more than
+// any node has. It returns nil if there is none, or if an empty node would hold a member.
 func (p *problem) tooLarge(role int) *Never {
 	r, f := &p.roles[role], p.snap.fabric
 	most := make([]int64, len(p.dims))
@@ -143,8 +143,8 @@ func (p *problem) tooMany(s shortage) *Never {
 }
 
 // emptyRoom returns how many members of the shortage's role the domain with vertex v
-// would hold if all its nodes were empty. It stops counting once there is room for most
-// members.
+// would hold if all its nodes were empty. It stops counting when the result reaches the
+// argument most.
 func (p *problem) emptyRoom(s shortage, v int32, most int64) int64 {
 	lo, hi := p.snap.fabric.span(s.depth, v)
 	room := int64(0)

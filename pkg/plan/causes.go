@@ -3,9 +3,9 @@
 
 package plan
 
-// excluded counts the nodes of a domain without room for one more member of the role, by
-// cause, in a fixed order. unused has the nodes without a member of the gang, full the
-// nodes that hold some.
+// excluded counts, by cause, the nodes of a domain that have no room for one more member
+// of the role. unused counts the nodes that hold no member of the gang, full those that
+// hold some. Both lists have the causes in a fixed order.
 func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full []Exclusion) {
 	lo, hi := pp.f.span(depth, v)
 	without, with := newCauseCounts(p), newCauseCounts(p)
@@ -23,8 +23,9 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full 
 	return without.list(p), with.list(p)
 }
 
-// causeCounts counts nodes by cause. Its index is a cause constant, or causes plus the
-// index of a dimension, a node limit or a pool.
+// causeCounts counts nodes by cause. Its first entries are for the cause constants. From
+// index causes on, it has an entry for each dimension (a resource, or a set of device
+// kinds), then for each node limit, then for each pool.
 type causeCounts []Exclusion
 
 func newCauseCounts(p *problem) causeCounts {
@@ -57,9 +58,8 @@ func (c causeCounts) list(p *problem) []Exclusion {
 	return out
 }
 
-// Indices of the causes that keep a member off a node and have names of their own. The
-// indices of the dimensions (resources and sets of device kinds) follow, then those of
-// the node limits and of the pools.
+// Indices, in causeCounts, of the causes that are no dimension, node limit or pool. The
+// last constant, causes, is the number of these causes.
 const (
 	causeUnschedulable = iota
 	causeAvoided
@@ -72,8 +72,7 @@ const (
 )
 
 // cause returns why the node at pos, which holds no member of the gang, has no room for a
-// member of a role: one of the cause constants, or causes plus the index of a dimension,
-// node limit or pool.
+// member of a role, as an index of causeCounts.
 func (p *problem) cause(pp *partial, role int, pos int32) int {
 	c := p.snap.class(pos)
 	if c.unschedulable {
@@ -92,8 +91,8 @@ func (p *problem) cause(pp *partial, role int, pos int32) int {
 }
 
 // causeBeside returns why the node at pos, which holds members of the gang, has no room
-// for one more member of a role, and the missing amount if the cause is a resource or a
-// device kind.
+// for one more member of a role, as an index of causeCounts. short is the missing amount
+// if the cause is a resource or a device kind.
 func (p *problem) causeBeside(pp *partial, role int, pos int32) (cause int, short int64) {
 	i := int(pp.slot.at(pos) - 1)
 	r, remaining := &p.roles[role], pp.remaining[i*len(p.dims):(i+1)*len(p.dims)]

@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// changes lists changes of the cluster that would each resolve a shortage (members of a
-// batch without room in a domain): the least amount of one resource on one node, further
+// changes lists changes of the cluster that would each resolve a shortage (some members
+// found no room in a domain): the least amount of one resource on one node, further
 // nodes, or further domains that hold a slice (a run of members that belong together).
 func (p *problem) changes(pp *partial, s shortage) []Change {
 	where := p.domain(s.depth, s.v).String()
@@ -58,9 +58,9 @@ func (p *problem) newNode(pp *partial, role int) (most int64, like string) {
 	return most, like
 }
 
-// usesNewNodes reports whether nodes that join the cluster may help a role: the role may
-// use them, no rule keeps its members out of whole domains, and its members take no item
-// of a pool (items that exist once).
+// usesNewNodes reports whether nodes that join the cluster may help a role: the role
+// may use them, its members take no item of a pool (items that exist once), no Spread or
+// Affinity rule names it, and its AntiAffinity rules have single nodes as domains.
 func (p *problem) usesNewNodes(role int) bool {
 	r := &p.roles[role]
 	if r.ordered() || r.pooled || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
@@ -69,9 +69,9 @@ func (p *problem) usesNewNodes(role int) bool {
 	return !slices.ContainsFunc(r.apart, func(i int32) bool { return !p.apart[i].domains.areNodes() })
 }
 
-// repair returns the smallest amount of a single resource or device kind with which one
-// node of the domain would hold all missing members, and this node. Nodes that could not
-// hold them even if empty do not count.
+// repair returns the smallest change of this kind: if one node of the domain had a further
+// amount of a single resource or device kind, it would hold all missing members. Nodes that
+// could not hold them even if empty do not count.
 func (p *problem) repair(pp *partial, role, depth int, v int32, missing int64) Change {
 	var best Change
 	lo, hi := pp.f.span(depth, v)

@@ -63,8 +63,9 @@ func (s *quorumSearch) cheapest(quorums [][]int) (best *chosen, proven bool) {
 }
 
 // solveQuorum searches for the cheapest placement of one quorum, which has the number of
-// members of each role, within 1/parts of the remaining steps. The second result is true if
-// the search has shown that there is no cheaper placement, or, with a nil result, none.
+// members of each role, within 1/parts of the remaining steps. It returns nil if it finds
+// none. The second result is true if the search has shown that no cheaper placement exists,
+// or none at all if it found none.
 func (s *quorumSearch) solveQuorum(quorum []int, parts int) (*chosen, bool) {
 	s.p.allot(parts)
 	s.p.reset()

@@ -12,18 +12,20 @@ type class struct {
 	id            int32
 	refs          int
 	hash          uint64
-	free          []int64
-	kinds         []int64 // free devices by kind, over all units
-	units         []Unit
+	free          []int64 // free amounts by index of a resource
+	kinds         []int64 // free devices by kind, summed over units
+	units         []Unit  // the free devices of each alignment unit (such as a PCIe root)
 	unschedulable bool
 }
 
 // classTable has one class for all nodes of equal free state. An id is unique among the
 // classes in use at one moment, hence within any Snapshot. Later classes reuse ids.
 type classTable struct {
+	// byHash has the classes by class.hash.
 	byHash map[uint64][]*class
-	idle   []int32
-	next   int32
+	// idle has the ids of removed classes. next is the first id that was never used.
+	idle []int32
+	next int32
 }
 
 func newClassTable() classTable {
@@ -112,7 +114,8 @@ func (c *class) devices(kinds []int) int64 {
 
 func trimmed(v []int64) []int64 { return slices.Clone(withoutTail(v)) }
 
-// hasher mixes 64-bit words. Callers resolve collisions by comparing values.
+// hasher mixes 64-bit words to a hash. Different words may have the same hash, so
+// classTable also compares the values.
 type hasher uint64
 
 func (h *hasher) add(v int64) {

@@ -25,14 +25,14 @@ type Partition struct {
 	Domains map[string]string
 }
 
-// Spread limits how unevenly members are spread over domains, as a topology spread
-// constraint of pods does that must be satisfied. Members of Roles are placed one after the
-// other, each only on a node with the level, in a domain where afterwards the number of
-// counted members is at most MaxSkew larger than the smallest number of any domain.
+// Spread limits how unevenly members are spread over domains, as a pod's topology spread
+// constraint with DoNotSchedule does. Members of Roles are placed one after the other, each
+// only on a node with the level. Afterwards, the number of counted pods and members in the
+// node's domain must be at most MaxSkew larger than the smallest number of any domain.
 type Spread struct {
-	// Level is the name of a fabric level or of a Partition, or NodeLevel. The domains of
-	// all nodes count for the smallest number, so nodes that must not count are left out
-	// of a Partition.
+	// Level is the name of a fabric level or of a Partition, or NodeLevel. All domains of
+	// the level count for the smallest number. A caller can leave nodes out only by a
+	// Partition that does not have them.
 	Level string
 	// Roles are the roles whose members keep the rule. Counted are the roles whose members
 	// count, for the members of Roles that are placed after them. Bound members do not count
@@ -116,7 +116,7 @@ func (g *Gang) checkPartitions(l *Layout) *fault {
 type ruleChecker struct {
 	g      *Gang
 	layout *Layout
-	roles  map[string]bool
+	roles  map[string]bool // the names of the gang's roles
 }
 
 func (c *ruleChecker) check(subject string, levels, roles, others []string) *fault {

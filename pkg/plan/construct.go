@@ -18,11 +18,13 @@ type construct struct {
 	partial *partial
 	depth   int
 	v       int32
-	order   []int32
+	order   []int32 // the indices of the batches, in the order in which they are placed
 	// choices has an entry for each of the problem's confinements, then one for each of
 	// its wishes.
 	choices []choice
-	taken   map[spreadKey]bool
+	// taken has, by role, the domains of level Slice.Spread that hold a slice (a run of
+	// members that belong together). No other slice of the role may use them.
+	taken map[spreadKey]bool
 	// until is the step of the search at which this construction must end.
 	until int
 }

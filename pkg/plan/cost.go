@@ -36,8 +36,8 @@ func (p *problem) named(v []int64) Cost {
 // locality returns the terms of a cost vector that measure how close the members are.
 func (p *problem) locality(v []int64) []int64 { return v[:1+len(p.terms)] }
 
-// broken counts the wishes (members that one domain should hold) of which the members at
-// these places and the bound members are not in one domain.
+// broken counts the broken wishes. A wish is a set of members that one domain should hold.
+// It is broken if its bound members and those at these places are not in one domain.
 func (p *problem) broken(f *fabric, places []place) int64 {
 	state := slices.Clone(p.wishes)
 	bySlice := make([][]wish, len(p.batches))

@@ -8,8 +8,8 @@ package plan
 // wishes           preferred levels that are not kept
 // domains LEVEL    domains used beyond the first: boundary levels (which RDMA cannot
 //                  cross), then the others, each group from coarse to fine
-// unpaired         follower devices (NICs) in a unit without an anchor (GPU) of the
-//                  same member
+// unpaired         follower devices (NICs) in an alignment unit (such as a PCIe root)
+//                  without an anchor (GPU) of the same member
 // nodes            nodes used
 // room node        the leading role's slots (members that fit) on the used node, if a
 //                  single node is used (the leading role has the fewest slots in the

@@ -3,8 +3,8 @@
 
 package plan
 
-// Decision is the answer to a Gang: a node for every pending quorum member, or the reasons
-// for the failure.
+// Decision is the answer to a Gang: a node for every pending member of the quorum (the
+// members that the gang's minimums demand), or the reasons for the failure.
 type Decision struct {
 	// Gang is the name of the gang in the request.
 	Gang string
@@ -25,7 +25,8 @@ type Decision struct {
 	// Exhausted is true if the search used up its step budget. A placement may then exist
 	// although Placed is false.
 	Exhausted bool
-	// Reasons explain a decision that is not Placed, best candidate first.
+	// Reasons explain a decision that is not Placed, the best candidate domain first. If it
+	// is Placed, they explain why members beyond the quorum have no node.
 	Reasons []Reason
 	Stats   Stats
 }
@@ -39,9 +40,9 @@ type Assignment struct {
 	// member's devices. It is -1 if the devices span several units or if the member needs
 	// none.
 	Rail int
-	// Order numbers from 1 the members that a Spread or an Affinity rule names. If each is
-	// placed after all members with smaller numbers, the rules accept it. It is 0 for other
-	// members.
+	// Order is the member's number, from 1, in an order of the members that Spread and
+	// Affinity rules name: the rules accept each member if those with smaller numbers are
+	// placed before it. Order is 0 for members that no such rule names.
 	Order int
 }
 
@@ -66,7 +67,8 @@ type Term struct {
 type Stats struct {
 	// Steps is the number of search steps used.
 	Steps int
-	// FitsCalls counts the calls of Fits. FitsRefused counts the calls that returned false.
+	// FitsCalls counts the calls of Fits, the caller's filters. FitsRefused counts the
+	// calls that returned false.
 	FitsCalls, FitsRefused int
 	// NodesTouched counts nodes for which the planner computed or read how many members
 	// fit.
@@ -110,8 +112,8 @@ type Reason struct {
 	// RoleDomain. It is set only if RDMA keeps the members in RoleDomain, a domain of a
 	// boundary level.
 	Outside int
-	// Wanted and Found count pending quorum members. For BoundApart, Found counts
-	// the bound members.
+	// Wanted counts the pending members of the quorum, Found those of them that fit. For
+	// BoundApart, Found counts the bound members.
 	Wanted, Found int
 	// Nodes is the number of nodes, none of which has the required level. It is set for
 	// NoDomain.
@@ -159,8 +161,8 @@ type Never struct {
 	// NeedAmount and MostAmount are Need and Most in the usual notation of the resource. The
 	// planner leaves them empty.
 	NeedAmount, MostAmount string
-	// Level is the level, if What is empty. Its domain with the most room has Nodes nodes
-	// and would hold Room of the Wanted members of the role.
+	// Level is set if What is empty: one domain of this level must hold Wanted members of
+	// the role. The domain with the most room has Nodes nodes and would hold Room members.
 	Level               string
 	Nodes, Room, Wanted int
 }
@@ -190,11 +192,11 @@ type Change struct {
 	// Amount is Count in the usual notation of a resource counted in small units. The
 	// planner leaves it empty.
 	Amount string
-	// Room is the number of members that each missing domain must hold. It is 0 if the
-	// change is further nodes like the best node, or like the node Like.
+	// Room is the number of members that each missing domain must hold. It is 0 for
+	// missing nodes, resources and kinds.
 	Room int
 	// Like names an existing node that the missing nodes must resemble. It is empty if
-	// the best node is meant.
+	// they need only as much room as the node with the most room.
 	Like  string
 	Where string
 }

@@ -15,8 +15,7 @@ type chooser struct {
 	// need.
 	units [][]Member
 	bound []Member
-	// rooms has, by index in needs, an upper bound of the units that have room with this
-	// need.
+	// rooms has, by index in needs, an upper bound of how many units fit with this need.
 	rooms []int
 	// allNeeded is true if all members of the role are needed: its minimum says so, or
 	// the gang or group around it has no minimum at all.
@@ -27,8 +26,8 @@ type chooser struct {
 // (members that must have the same need) that have the need.
 type division [][]int
 
-// before returns true if division d is preferred to o: of the first need in which they
-// differ, more units have it in d.
+// before returns true if division d is preferred to o: d gives more units the first need
+// for which the two numbers of units differ.
 func (d division) before(o division) bool {
 	for i := range d {
 		if c := slices.Compare(d[i], o[i]); c != 0 {
@@ -71,10 +70,11 @@ func (g *Gang) choosers() []chooser {
 }
 
 // indivisible returns true if all pending members of a role must have the same need.
-// Different needs make several roles of it. Some rules cannot hold for several roles
-// together: those of slices that spread or have bound members. Some roles would need a
-// group around the new roles. That is impossible if a minimum counts groups, or if only
-// the gang or group around the role has a minimum.
+// Members with different needs become members of different new roles. New roles cannot
+// keep the rules of slices that spread or have bound members. If needsGroup is true, the
+// new roles also need a group around them. This group does harm if MinGroups would count
+// it. It also does harm if the role has no minimum but the gang or group around the role
+// does, or another role there: without a minimum, the new group would need all members.
 func (g *Gang) indivisible(r *Role) bool {
 	isBound := func(m Member) bool { return m.Node != "" }
 	if r.Slice.Size > 1 && (r.Slice.Spread != "" || slices.ContainsFunc(r.Members, isBound)) {
@@ -160,8 +160,8 @@ func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 }
 
 // parts returns a role for each need of a chooser, with its share of the members: counts
-// has the units by need. It adds a group around these roles if the original role's
-// minimum or levels are about all of them together.
+// has, by need, the number of units that have the need. It adds a group around these roles
+// if the original role's minimum or levels are about all its members together.
 func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 	out := make([]Role, len(c.needs))
 	parts, next, rest := 0, 0, c.bound
@@ -188,7 +188,8 @@ func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 }
 
 // used returns true if some members of a chooser have the need with this index. counts
-// has the units by need. If no member is pending, the bound members have the first need.
+// has, by need, the number of units that have the need. If no member is pending, the bound
+// members have the first need.
 func used(c *chooser, counts []int, need int) bool {
 	return counts[need] > 0 || need == 0 && len(c.units) == 0
 }

@@ -40,14 +40,14 @@
 //  1. A node's free resources and free devices: devices of its kinds meet each
 //     device need of each member, and no device serves two needs. By Hall's theorem
 //     these are linear limits.
-//  2. Role.Limit and the refusals of Fits. Fits is monotone: if it refuses the n-th
-//     member of a role on a node, it refuses the n+1st.
+//  2. Role.Limit and the refusals of Fits, the caller's filters. Fits is monotone: if it
+//     refuses the n-th member of a role on a node, it refuses the n+1st.
 //  3. A required level: one domain of it holds all members of the gang, group,
 //     role or slice that requires it, bound members included. If bound members
 //     contradict it, no pending member of that set can be placed. Other members
 //     are not affected.
-//  4. The finest boundary level: one domain of it holds all members of the roles
-//     that need RDMA.
+//  4. The finest boundary level (a level whose domains RDMA cannot cross): one domain of
+//     it holds all members of the roles that need RDMA.
 //  5. Slice.Spread: a slice is in one domain of that level and shares it with no
 //     other slice of the role.
 //  6. Need.Aligned: every follower is in a unit with an anchor of its member.
@@ -56,17 +56,22 @@
 //  8. AntiAffinity: no domain of the rule's level holds a member of a role in Roles and
 //     another member of a role in Others, bound members included.
 //  9. Spread and Affinity: the members have an order (Assignment.Order) in which the
-//     rules accept each of them, with the pods that exist and the members before it. These
-//     are the rules of the stock filters, which see a member as soon as it is reserved.
-//  10. Pools: each member of a pool's users, bound members included, has items of its own
-//     at its node. With Pool.AnyOrder this holds for whatever items the members take, in
-//     any order, as long as each takes the smallest that will do.
-//  11. NodeLimits: the pending members on a node take no more than is free there. A shared
-//     thing counts once on a node, and not if it is present already.
-//  12. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
-//     with its own minimums. A group that is not complete places no member. A scope
-//     that states no minimum, nor its direct roles, needs all of them. Slices
-//     are rounded up to whole slices.
+//     rules accept each of them, with the pods that exist and the members before it. The
+//     stock filters of kube-scheduler have the same rules. They see a member as soon as it
+//     is reserved.
+//  10. Pools (items that exist once, such as volumes): each member of a pool's users,
+//     bound members included, has items of its own at its node. With Pool.AnyOrder this
+//     holds for whatever items the members take, in any order, as long as each takes the
+//     smallest that will do.
+//  11. NodeLimits (such as the attach limit of a storage driver): the pending members on a
+//     node take no more than is free there. A thing that members share, such as a volume,
+//     counts once on a node, and not if it is present already.
+//  12. A quorum: at least Gang.Min members, Role.Min members of each role directly in the
+//     gang, and Gang.MinGroups complete groups (all groups if it is 0). A complete group
+//     meets its own minimums in the same way. A group that is not complete places no
+//     member. If neither the gang (or a group) nor a role directly in it has a minimum,
+//     all members of these roles are needed. A role with slices places whole slices, so
+//     its number of members is rounded up.
 //
 // # Alternatives
 //
@@ -105,10 +110,10 @@
 //     from the finest level to the coarsest. Otherwise the domains come first, then
 //     the nodes.
 //
-// Bound members use their nodes and domains. Plan places all members together if
-// terms 1 and 2 are then no worse than those of the cheapest quorum. Otherwise it
-// places the cheapest quorum. It then adds the other members as near to it as
-// possible. They are not part of the cost.
+// The nodes and domains of bound members count as used. Plan places all members together
+// if terms 1 and 2 are then no worse than those of the cheapest quorum. Otherwise it
+// places the cheapest quorum and then adds the other members as near to the quorum as
+// possible. These other members are not part of the cost.
 //
 // # Properties
 //
@@ -119,7 +124,7 @@
 //	    exists. With Placed, Stats.Proven means that no cheaper placement exists.
 //	P4  Plans change nothing that another plan reads. Rollups reused between plans
 //	    change the work, never the answer.
-//	P5  undo restores a search's partial placement exactly.
+//	P5  The method undo restores a search's partial placement exactly.
 //	P6  Fits is called only for nodes about to be used, for the last member of a
 //	    role on a node, and never twice with the same arguments.
 //	P7  Members of a role take their nodes in fabric order, by Rank, then by name
@@ -143,7 +148,7 @@
 //
 // # Files, from the bottom up
 //
-// A file uses only its own line and the lines above it.
+// A file uses only the files on its own line and on the lines above.
 //
 //   - Tools: names.go (natural order), pages.go, heap.go, picker.go.
 //   - Input and output: layout.go, gang.go, constraints.go, supply.go, request.go,

@@ -36,8 +36,8 @@ func (d *domains) at(pos int32) (v int32, ok bool) {
 // areNodes reports whether each domain is a single node.
 func (d *domains) areNodes() bool { return d.depth > d.fabric.levels }
 
-// sizes returns the number of nodes by domain number. It is zero for numbers without a
-// domain.
+// sizes returns, by domain number, the number of nodes in the domain. It has zeros for
+// numbers that no domain has.
 func (d *domains) sizes() []int32 {
 	out := make([]int32, d.count)
 	for pos := range int32(len(d.fabric.names)) {

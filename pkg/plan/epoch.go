@@ -19,10 +19,13 @@ const maxSums = 256
 // epoch keeps counts between plans while the tree of nodes is unchanged: how many members
 // with a need fit (rollups), and the free amounts of resources and devices (sums).
 type epoch struct {
-	mu     sync.RWMutex
+	mu sync.RWMutex
+	// byHash has the rollups by the hash of their need. order lists these hashes, the
+	// oldest first.
 	byHash map[uint64]*rollup
 	order  []uint64
-	sums   map[uint64]*resourceSums
+	// sums has the sums by the hash of their dimension.
+	sums map[uint64]*resourceSums
 }
 
 func newEpoch() *epoch { return &epoch{byHash: map[uint64]*rollup{}, sums: map[uint64]*resourceSums{}} }

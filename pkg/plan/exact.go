@@ -17,22 +17,23 @@ type exact struct {
 	units        []unit
 	confinements []confinementState
 	wishes       []wishState
-	broken       int64
-	taken        []spreadKey
-	first        []int32 // by unit, the position of the node of its first member
-	left         []int64 // by role, the members still to place
-	until        int
-	cut          bool // the step budget ended before the search did
-	unsure       bool // the search for an order of a placement's members was cut short
-	refused      *refusedNode
-	costToBeat   []int64 // the cost of the best placement known, nil if there is none
-	places       []place // the places of the members in the best placement found
+	broken       int64        // the number of wishes that are broken
+	taken        []spreadKey  // by role, the domains of level Slice.Spread that hold a slice
+	first        []int32      // by unit, the position of the node of its first member
+	left         []int64      // by role, the members still to place
+	until        int          // the search is cut at this step
+	cut          bool         // the step budget ended before the search did
+	unsure       bool         // the search for an order of a placement's members was cut short
+	refused      *refusedNode // the node that the filters refused in the last full placement
+	costToBeat   []int64      // the cost of the best placement known, nil if there is none
+	places       []place      // the places of the members in the best placement found
 	buf          []int64
 	undoWish     []wishUndo
 }
 
-// unit is what exact places as a whole: one slice (members that belong together), or the
-// members of a batch (members of one role that are placed together) without slices.
+// unit is a number of members that exact places one right after the other: one slice
+// (members that belong together), or all members of a batch (members of one role that are
+// placed together) without slices.
 type unit struct {
 	batch, slice, n      int32
 	role                 int
@@ -41,12 +42,16 @@ type unit struct {
 	twin                 bool // interchangeable with the unit before it: an equal slice
 }
 
+// confinementState says in which domain the members of a confinement (members that one
+// domain must hold) are so far, and how many they are. All bound members count as one.
 type confinementState struct {
 	depth   int
 	v       int32
 	members int32
 }
 
+// wishState says in which domain the last placed member of a wish (members that one domain
+// should hold) is, -1 for none, and whether the wish is broken.
 type wishState struct {
 	depth  int
 	v      int32
@@ -83,9 +88,9 @@ func newExact(pp *partial, depth int, v int32, bound []int64, steps int) *exact 
 	return e
 }
 
-// newConfinementState returns the state of a confinement: members that one domain must
-// hold. Bound members fix the domain. If they are in different domains (apart), it is a
-// domain that does not exist.
+// newConfinementState returns the state of a confinement (members that one domain must
+// hold) before the search. Bound members fix the domain. If they are in different domains
+// (apart), the domain is -1, so that no further member can join.
 func newConfinementState(depth int, fixed int32, apart bool) confinementState {
 	switch {
 	case apart:
@@ -241,7 +246,7 @@ func (e *exact) enter(u int, pos int32, opens bool) bool {
 }
 
 // addToWish adds a member on the node at pos to a wish: members that one domain should
-// hold. A second domain breaks the wish.
+// hold. A second domain, or a node without the level, breaks the wish.
 func (e *exact) addToWish(w *wishState, pos int32) {
 	v := e.partial.f.at(w.depth, pos)
 	if !w.broken && (w.v >= 0 && w.v != v || !e.partial.f.real(w.depth, v)) {

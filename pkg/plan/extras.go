@@ -85,8 +85,8 @@ func (p *problem) complete(pp *partial, group string, quorum []int) bool {
 	return sum >= p.gang.Groups[i].Min
 }
 
-// extrasFiller places as many members of one batch (members of one role that are placed
-// together) after the other as have room. It does not backtrack.
+// extrasFiller fills nodes batch by batch (a batch is members of one role that are placed
+// together). Of each batch it places as many members as have room. It does not backtrack.
 type extrasFiller struct{ c *construct }
 
 func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
@@ -97,8 +97,9 @@ func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
 	return filler
 }
 
-// settle chooses domains for the batch of one of its placed members: each set of members
-// that must or should be in one domain gets the domain of this member's node.
+// settle takes the place of a member into account: each set of members that must or should
+// be in one domain, and to which the member's batch belongs, gets the domain of its node. A
+// set that should be in one domain, but has another one already, is given up.
 func (filler *extrasFiller) settle(l place) {
 	f := filler.c.partial.f
 	for _, n := range filler.c.of(l.batch) {
@@ -157,9 +158,10 @@ func (filler *extrasFiller) fillInOrder(batch int32, depth int, v int32) {
 }
 
 // prefer chooses a domain for choice n, a set of members that must or should be in one
-// domain: the domain with room for most of the batch. Among equal domains it takes a
-// domain in use, then the domain with the least room. If there is no such domain, it
-// gives up a preferred level, and marks a required level as impossible.
+// domain: the domain that holds the most members of the batch. Among equal domains it takes
+// a domain in use, then the domain with the least room. It gives up a preferred level if no
+// domain holds the whole batch. It marks a required level as impossible if there is no
+// domain of the level.
 func (filler *extrasFiller) prefer(batch int32, n int) {
 	c := filler.c
 	x, role := &c.choices[n], c.p.batches[batch].role

@@ -14,20 +14,20 @@ import (
 // node lacks a level, its vertex at that depth represents the finer domain below it. If
 // there is no finer domain, the vertex is virtual and holds only this node.
 
-// branch is a vertex of the tree in the State, which changes. fabric is the immutable
-// form.
+// branch is a vertex of the State's tree, which changes with the nodes. The type fabric is
+// the immutable form of the tree.
 type branch struct {
 	name    string
 	key     string
 	virtual bool
 	parent  *branch
-	byKey   map[string]*branch
+	byKey   map[string]*branch // the branches in kids, by key
 	kids    []*branch
-	nodes   []*entry
+	nodes   []*entry // the nodes directly below
 	// unsorted is true while kids or nodes are out of order.
 	unsorted bool
-	// path holds the domain names of the nodes directly below. They are the same for all of
-	// them.
+	// path has the domain names, coarsest level first, that all nodes directly below the
+	// branch have in common.
 	path []string
 }
 
@@ -45,7 +45,8 @@ type fabric struct {
 	levels int
 	// tables has the vertices of depths 0..levels.
 	tables []table
-	names  []string
+	names  []string // by node position
+	// byName has the position of each node by its name, once the method pos was called.
 	once   sync.Once
 	byName map[string]int32
 }
@@ -116,7 +117,7 @@ func (b *branch) locate(node string, domains []string, levels int) *branch {
 // standIn returns the key of the branch for a level that a node lacks. rest has the
 // node's domains of finer levels. With such a domain, the key is this domain: all nodes
 // of the branch are in it. Otherwise the key is the node itself, and the branch is
-// virtual. The zero byte separates such keys from names.
+// virtual. The zero byte keeps such keys different from names of domains.
 func standIn(node string, rest []string) (key string, virtual bool) {
 	for _, name := range rest {
 		if name != "" {

@@ -80,8 +80,9 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 }
 
 // fillNode puts up to want members of a batch on the node at pos, as many as the filters
-// accept, and returns the number. room may have been read before other members came; a
-// rule between members, or the items (such as volumes) that they took, may leave less.
+// accept, and returns the number. room may be out of date: since it was read, other members
+// may have been placed, and rules between members or the items (such as volumes) that these
+// members take may leave less room.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	role := pp.p.batches[batch].role
 	if r := &pp.p.roles[role]; r.ruled() || r.pooled {
@@ -95,8 +96,8 @@ func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 }
 
 // commonRail returns the rail (index of an alignment unit, such as a PCIe root) that most
-// nodes with room offer to members of a role. It returns -1 if all these nodes offer the
-// same rails.
+// nodes offer to members of a role, among the nodes at lo to hi-1 that have room. It
+// returns -1 if all these nodes offer the same rails.
 func (pp *partial) commonRail(role int, lo, hi int32) int {
 	if len(pp.p.roles[role].roll.shape.pairs) == 0 {
 		return -1

@@ -9,10 +9,10 @@ import (
 )
 
 // orderFiller puts the members of several batches (a batch is members of one role) on
-// nodes one after the other, each where the rules between members accept it with the
-// members before it. The log of the partial placement (its places in the order of the
-// search) then is an order that keeps these rules. If no node accepts a batch now, the
-// members of other batches come first.
+// nodes one after the other. Each member gets a node where the rules between members accept
+// it, given the members before it. The log of the partial placement, which lists the places
+// in this order, is then an order that keeps the rules. If no node accepts the next member
+// of a batch, members of other batches come first.
 type orderFiller struct {
 	partial *partial
 	homes   []batchHome

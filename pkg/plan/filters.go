@@ -10,7 +10,7 @@ type refusedNode struct {
 }
 
 // fitsPerStep is the number of filter calls that cost one step of the search budget
-// (Options.Budget). A plan asks about a role, a node and a number of members once.
+// (Options.Budget). A plan never asks twice about a role, a node and a number of members.
 const fitsPerStep = 8
 
 // admitted returns how many of n further members of a role the filters accept on the node
@@ -48,8 +48,8 @@ func (pp *partial) fits(role int, pos, already int32) bool {
 	return true
 }
 
-// limit returns the most members of a role that the node at pos may get, by Role.Limit
-// and the filters' refusals. The node must be in uses (nodes whose counts have changed).
+// limit returns the most members of a role that the node at pos may get, by Role.Limit,
+// node limits and the filters' refusals. The node must have an entry in partial.uses.
 func (pp *partial) limit(role int, pos int32) int32 {
 	return pp.per[int(pp.slot.at(pos)-1)*len(pp.p.roles)+role].limit
 }

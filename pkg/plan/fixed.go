@@ -3,7 +3,7 @@
 
 package plan
 
-// planFixed plans a gang without faults whose roles have no alternatives.
+// planFixed plans a valid gang whose roles have no alternatives.
 func planFixed(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	d := Decision{Gang: g.Name}
 	// 1. Compile the request against this snapshot.

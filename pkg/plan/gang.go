@@ -13,14 +13,15 @@ type Gang struct {
 	// Min is the fewest members that may run, bound members included. With zero, the
 	// minimums of roles and groups decide. Without any minimum all members are needed.
 	Min int
-	// MinGroups is the fewest top-level groups that must be complete. Zero means all.
+	// MinGroups is the fewest top-level groups that must be complete (meet their own
+	// minimums). Zero means all.
 	MinGroups int
 	// Required names a level. One domain of it must hold the whole gang.
 	Required string
 	// Preferred names a level. One domain of it should hold the whole gang.
 	Preferred string
-	// RDMA requires that one domain of the finest boundary level holds all roles.
-	// Role.RDMA requires this of some roles only.
+	// RDMA requires that one domain of the finest boundary level (a level whose domains
+	// RDMA cannot cross) holds all roles. Role.RDMA requires this of some roles only.
 	RDMA bool
 	// AntiAffinity, Spread and Affinity list the rules between members.
 	AntiAffinity []AntiAffinity
@@ -29,7 +30,7 @@ type Gang struct {
 	// Partitions are divisions of the nodes into domains that AntiAffinity, Spread and
 	// Affinity may name in the same way as levels.
 	Partitions []Partition
-	// Pools are sets of items that exist once, of which members take some.
+	// Pools are sets of items that exist once, such as volumes. Members take some of them.
 	Pools []Pool
 	// NodeLimits limit what the members on one node take together.
 	NodeLimits []NodeLimit
@@ -48,7 +49,7 @@ type Group struct {
 	Required, Preferred string
 }
 
-// Role is the set of members of a gang with the same shape.
+// Role is a set of members of a gang that have the same Need.
 type Role struct {
 	Name string
 	// Group is the group that the role belongs to, "" for the gang itself.
@@ -64,10 +65,10 @@ type Role struct {
 	// RDMA requires that one domain of the finest boundary level holds this role and all
 	// other roles with RDMA.
 	RDMA bool
-	// Alternatives names further roles whose needs pending members of this role may have
-	// instead of Need, in order of preference after it. Such a role has a name, a need, RDMA,
-	// Nodes and Limit of its own, and nothing else. Rules about this role hold for its members
-	// whatever they need.
+	// Alternatives names further roles, in order of preference. A pending member of this
+	// role may have the need of one of them instead of Need, which is preferred to all. A
+	// role named here has a name, a need, RDMA, Nodes and Limit of its own, and nothing else.
+	// Rules about this role hold for its members whatever they need.
 	Alternatives []string
 	// Nodes names the only nodes that pending members of the role may use, nil for all.
 	Nodes []string
@@ -96,8 +97,8 @@ type Member struct {
 	Name string
 	// Node is the member's node if it is bound or reserved, "" if it is pending.
 	Node string
-	// Rank orders the members of a role; equal ranks are ordered by name. If all
-	// ranks of a sliced role differ, a member is in slice Rank/Size.
+	// Rank orders the members of a role; equal ranks are ordered by name. If all ranks of
+	// a sliced role differ and none is negative, a member is in slice Rank/Size.
 	Rank int
 }
 

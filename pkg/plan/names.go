@@ -5,8 +5,9 @@ package plan
 
 import "strings"
 
-// natural compares names in natural order: digit runs by value ("n2" before "n10"), equal
-// values as strings. It returns zero only for equal strings.
+// natural compares names in natural order: digit runs are compared by value ("n2" before
+// "n10"). Names that differ only in leading zeros are compared as strings, so natural
+// returns zero only for equal names.
 func natural(a, b string) int {
 	x, y := cutCommonPrefix(a, b)
 	for x != "" && y != "" {

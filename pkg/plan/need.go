@@ -13,8 +13,8 @@ import (
 // stay far from overflow.
 const maxSlots = 1 << 20
 
-// maxOverlap limits the device needs that overlap in kinds: their unions may be at most
-// 1<<maxOverlap.
+// maxOverlap limits device needs whose sets of kinds overlap: there may be at most
+// 1<<maxOverlap different sets and unions of overlapping sets.
 const maxOverlap = 10
 
 // kindSet is a sorted set of device kinds.
@@ -96,8 +96,8 @@ func dimensionsOf(needs []*Need) ([]dimension, error) {
 }
 
 // hallSets returns the kind sets of all device needs and the unions of those that
-// overlap, without duplicates, in a fixed order. It returns an error if there are more
-// than 1<<maxOverlap.
+// overlap, without duplicates, in a fixed order. It returns an error if these are more
+// than 1<<maxOverlap sets.
 func hallSets(needs []*Need) ([]kindSet, error) {
 	var base []kindSet
 	for _, n := range needs {

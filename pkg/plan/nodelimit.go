@@ -6,12 +6,17 @@ package plan
 import "slices"
 
 // nodeLimit is a NodeLimit (what the members on one node may take together) with indices
-// instead of names. free and present are by node position (the index of a node), own and
-// shared by role.
+// instead of names.
 type nodeLimit struct {
-	name    string
-	free    map[int32]int32
-	own     []int32
+	name string
+	// free has, by node position (the index of a node), the amount that members may still
+	// take there. Other nodes have no limit.
+	free map[int32]int32
+	// own has, by role, the amount that each member takes for itself.
+	own []int32
+	// shared has, by role, the numbers of the things that the role's members share. Each
+	// thing takes an amount of one on a node. present has, by node position, the numbers of
+	// the things that are on the node already and take nothing.
 	shared  [][]int32
 	present map[int32][]int32
 }

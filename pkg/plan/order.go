@@ -9,9 +9,9 @@ import (
 	"slices"
 )
 
-// orderCounts counts members for the Spread and Affinity rules. The scheduler checks
-// these rules whenever it places a member, with the members placed before. A placement is
-// therefore valid if the rules accept its members in some order.
+// orderCounts counts members for the Spread and Affinity rules. The scheduler checks these
+// rules whenever it places a member; the members that it placed before count, later ones do
+// not. A placement is therefore valid if the rules accept its members in some order.
 type orderCounts struct {
 	p          *problem
 	spreads    []spreadCounts
@@ -158,7 +158,7 @@ type orderSearch struct {
 	counts orderCounts
 	// left has the placed members that are not in the order yet, out the order so far.
 	left, out []place
-	// failed has the sets of members left, as keys, for which there is no order.
+	// failed has the contents of left, encoded by the method key, for which there is no order.
 	failed map[string]bool
 	until  int
 	proven bool
@@ -211,7 +211,7 @@ func (s *orderSearch) walk(members int32) bool {
 }
 
 // next returns the indices, in left, of the places whose next member the rules accept
-// now. Of places that do not differ for the rules it lists one.
+// now. Of several places of one role on one node it lists only the first.
 func (s *orderSearch) next() []int {
 	var out []int
 	for i := range s.left {

@@ -6,8 +6,9 @@ package plan
 import "slices"
 
 // pairing is a follower device need (NICs) that should be in the alignment units (such as
-// PCIe roots) of the anchors (GPUs) of the same member. One anchor device pairs with up
-// to ratio followers.
+// PCIe roots) of the anchors (GPUs) of the same member. A member takes anchors devices of
+// the kinds in anchor, and count devices of the kinds in follower. One anchor device pairs
+// with up to ratio followers.
 type pairing struct {
 	anchor, follower kindSet
 	anchors, count   int64

@@ -20,19 +20,21 @@ type partial struct {
 	// per has, for each entry of uses and each role, the members placed on the node and
 	// the limits found by this placement.
 	per []perRole
-	// sums has, by role, depth and vertex, how many more members fit. It is nil for a
-	// role without changes: the role's rollup then has the sums.
+	// sums has, by role, depth and vertex, how many more members fit. It is nil for a role
+	// whose numbers have not changed: those of the snapshot (role.roll) are then valid.
 	sums [][][]int64
 	// opened has, by depth 0..levels and vertex, the number of nodes in the vertex that
 	// hold members of the gang.
 	opened [][]int32
-	// crossed counts the used vertices of each depth 0..levels+1. room is how many members
-	// of the leading role (the role of which the fewest members fit in the fabric) fit in
-	// these vertices.
+	// crossed has, by depth 0..levels+1, the number of used vertices: those that hold
+	// members of the gang. room is how many members of the leading role (the role of which
+	// the fewest members fit in the fabric) fit in these vertices.
 	crossed, room []int64
-	unpaired      int64
-	offers        railOffers
-	log           []place
+	// unpaired counts the follower devices (NICs) of the placed members that are in no
+	// alignment unit (such as a PCIe root) with an anchor (GPU) of these members.
+	unpaired int64
+	offers   railOffers
+	log      []place // what the method put placed and undo has not removed, in order
 	// apart counts the members in the domains of each AntiAffinity rule.
 	apart apartCounts
 	// order counts the members for the Spread and Affinity rules, which depend on the
@@ -45,7 +47,7 @@ type partial struct {
 }
 
 // use is a node that holds members of the gang, or that may hold fewer members of a role
-// than its resources allow: Role.Limit or a refusal of the filters says so.
+// than its resources allow: Role.Limit, a node limit or a refusal of the filters says so.
 type use struct {
 	pos     int32
 	members int32 // put here by this placement
@@ -55,7 +57,7 @@ type use struct {
 // perRole is what this placement knows of one role on one node that it has touched.
 type perRole struct {
 	put   int32 // members of the role that this placement put on the node
-	limit int32 // most members that may be put on the node, by Role.Limit and refusals of the filters
+	limit int32 // most members that may be put on the node, by Role.Limit, node limits and filters
 	slots int32 // number of further members of the role that fit on the node
 }
 
@@ -128,8 +130,8 @@ func (pp *partial) touch(pos int32) int {
 	return len(pp.uses) - 1
 }
 
-// slots returns how many more members of a role the node at pos holds, by counts of
-// resources and devices and by rules between members.
+// slots returns how many more members of a role the node at pos can hold, by counts of
+// resources and devices, rules between members and items of pools.
 func (pp *partial) slots(role int, pos int32) int32 {
 	slots, r := pp.slotsByCount(role, pos), &pp.p.roles[role]
 	if slots > 0 && r.ruled() {
@@ -150,8 +152,8 @@ func (pp *partial) slots(role int, pos int32) int32 {
 // ruled reports whether an AntiAffinity, Spread or Affinity rule names the role.
 func (r *role) ruled() bool { return len(r.apart) > 0 || r.ordered() }
 
-// slotsByCount returns how many more members of a role the node at pos holds, without the
-// rules between members on several nodes and without pools.
+// slotsByCount returns how many more members of a role the node at pos can hold, without
+// the rules between members on several nodes and without pools.
 func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
@@ -334,7 +336,7 @@ func (pp *partial) bind(pos int32) {
 	}
 }
 
-// restrict lowers the limit of a role on the node at pos to most members.
+// restrict lowers the limit of a role on the node at pos to the argument most.
 func (pp *partial) restrict(role int, pos, most int32) {
 	i := pp.touch(pos)
 	per := &pp.per[i*len(pp.p.roles)+role]

@@ -4,8 +4,8 @@
 package plan
 
 // Plan places the gang, or returns the reasons for the failure. It is a pure function: the
-// same snapshot, gang and answers of fits give the same Decision, for any order of nodes,
-// roles and members. A nil fits accepts everything.
+// same snapshot, gang and answers of fits (the caller's filters) give the same Decision,
+// for any order of nodes, roles and members. A nil fits accepts everything.
 func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
 	if f := g.check(&s.layout); f != nil {
 		d := Decision{Gang: g.Name}

@@ -38,11 +38,11 @@ type poolPart struct {
 	// takes reports, by user (role), by item that each member takes, and by group,
 	// whether items of the group will do.
 	takes [][][]bool
-	// rooms caches the results of room, by the members that compete for items. key is its
-	// buffer.
+	// rooms caches the results of the method room. Its keys encode the members that compete
+	// for items. key is the buffer for these keys.
 	rooms map[string]int32
 	key   []byte
-	// lists caches the results of takesAt.
+	// lists caches the results of the method takesAt by its argument.
 	lists [][][]int32
 }
 
@@ -66,10 +66,11 @@ func (r *poolRule) userOf(role int) int {
 	return -1
 }
 
-// poolCounts counts the members that take items of pools, by pool and part, then by site
-// and user (role).
+// poolCounts counts the members that take items of pools.
 type poolCounts struct {
-	rules  []poolRule
+	rules []poolRule
+	// counts has, by pool and part, a list with the number of members by site and user
+	// (role): the entry for a user at a site has the index that poolPart.index returns.
 	counts [][][]int32
 }
 
@@ -98,7 +99,7 @@ func (c *poolCounts) change(role int, pos, n int32) {
 }
 
 // room returns how many more members of a role find items at the node at pos. cause is
-// the index of the pool with items for the fewest.
+// the index of the pool that has items for the fewest of these members.
 func (c *poolCounts) room(role int, pos int32) (room int32, cause int) {
 	room = maxSlots
 	for i := range c.rules {
@@ -116,8 +117,8 @@ func (c *poolCounts) room(role int, pos int32) (room int32, cause int) {
 }
 
 // room returns how many more members of a user (role) find items at a site (nodes with
-// the same items). It looks at the members that compete with these for items, directly or
-// through others.
+// the same items). counts has the members that take items already. Of these, room looks at
+// those that compete with the further members for items, directly or through others.
 func (p *poolPart) room(user int, site int32, counts []int32) int32 {
 	rivals := p.rivals(user, site, counts)
 	p.key = binary.AppendUvarint(p.key[:0], uint64(p.index(user, site)))
@@ -226,8 +227,9 @@ func (r *poolRule) holdsWithin(sites map[int32]bool, total []int64) bool {
 	return c.divides()
 }
 
-// addGroup adds a group of equal items to a contest, the question whether all members of
-// the users (roles) find an item each. The group joins those that a user's members can take.
+// addGroup adds a group of interchangeable items to a contest (members, and the items that
+// they compete for) that has one member group for each user (role) of the pool. The item
+// group is listed for each item that a user's members take and for which it will do.
 func (c *contest) addGroup(part *poolPart, group int) {
 	for u := range c.members {
 		for t := range c.members[u].takes {

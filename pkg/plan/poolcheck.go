@@ -23,8 +23,9 @@ type memberGroup struct {
 	takes [][]int32
 }
 
-// newContest returns the contest of the members whose numbers counts has at the indices
-// rivals, followed by those at index more.
+// newContest returns the contest of some members of a part of a pool. counts has the numbers
+// of members by site and user. The contest has a member group for each index of counts in
+// rivals, then one for the index more.
 func newContest(p *poolPart, more int32, rivals, counts []int32) *contest {
 	c := &contest{}
 	number := map[int32]int32{}
@@ -101,9 +102,9 @@ type flow struct {
 // member group needs) has.
 type gift struct{ take, n int32 }
 
-// give assigns up to wanted items to a take and returns the number. If its item groups
-// have none left, it finds other items for the takes that have theirs. seen marks the
-// item groups that were tried in this round.
+// give assigns up to wanted items to a take and returns the number. If the take's item
+// groups have no free items, give moves another take, which has items of these groups, to
+// items of other groups. seen marks the item groups that were tried in this round.
 func (f *flow) give(take, wanted int32, seen []int32, round int32) int32 {
 	for _, g := range f.takes[take] {
 		if n := min(wanted, f.left[g]); n > 0 {
@@ -173,8 +174,8 @@ func (c *contest) servesAll(a, b int32) bool {
 	return true
 }
 
-// plenty returns true if each member finds each of its items even after all other members
-// that might take one of the same groups.
+// plenty returns true if each member finds its items even when all members that may take
+// items of the same groups have taken them before.
 func (c *contest) plenty() bool {
 	for i := range c.members {
 		for _, take := range c.members[i].takes {
@@ -197,9 +198,9 @@ func (c *contest) plenty() bool {
 	return true
 }
 
-// An adversary looks for an order in which members take items and one of them finds none.
-// maxRivals is the maximum number of members, and maxStates of search states, that it
-// tries. With more of them, some order counts as one that fails.
+// maxRivals is the maximum number of members for which an adversary tries the orders in
+// which they may take items. maxStates is the maximum number of search states. Beyond these
+// limits, the adversary assumes that some order leaves a member without an item.
 const maxRivals, maxStates = 12, 1 << 12
 
 // adversary searches for an order of members, and for choices between items of equal

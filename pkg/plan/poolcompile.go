@@ -120,8 +120,8 @@ func (c *poolCompiler) addParts() {
 	}
 }
 
-// noTakes returns, for each user and each item that its members take, an empty list of
-// item groups.
+// noTakes returns poolPart.takes for a part without item groups: by user and by item that
+// each member takes, an empty list.
 func (c *poolCompiler) noTakes() [][][]bool {
 	takes := make([][][]bool, len(c.takes))
 	for u := range takes {
@@ -163,8 +163,9 @@ func (c *poolCompiler) addItems() {
 	}
 }
 
-// accepted reports, by item of the pool, for which of the items that members take (those
-// of all users in one list) it will do.
+// accepted reports, by item of the pool and by take, whether the item will do for the take.
+// A take is one of the items that each member of a user needs. The takes of all users are
+// in one list.
 func (c *poolCompiler) accepted() [][]bool {
 	var all [][]int
 	for u := range c.takes {

@@ -3,21 +3,23 @@
 
 package plan
 
-// problem is a request compiled for the search. It uses indices instead of names. Its order
-// does not depend on the order of the input.
+// problem is a request compiled for the search. It uses indices instead of names. The order
+// of its lists does not depend on the order of the input.
 type problem struct {
 	snap    *Snapshot
 	gang    *Gang
 	filters Fits
 	stats   *Stats
-	// steps is the number of search steps used. All quorums share the budget. The search
-	// for the current quorum began at step from and may take size steps.
+	// steps is the number of search steps used. All quorums share the budget. from is the
+	// step at which the search for the current quorum began, size how many steps it may
+	// take.
 	steps, budget, from, size int
 	// roles are sorted: fewest slots in the whole fabric first, then most devices, then
 	// by name. Slots are the members that fit on each node by counts. The first role is
 	// the leading role.
 	roles []role
-	dims  []dimension
+	// dims are the resources and the sets of device kinds of which members take an amount.
+	dims []dimension
 	// terms are the depths of the levels in the cost's terms "domains LEVEL".
 	terms []int
 	// bound has the positions of the nodes with bound members, each once.
@@ -27,9 +29,9 @@ type problem struct {
 	required, preferred int
 	confinements        []confinement
 	wishes              []wish
-	// ownConfinements and ownWishes count the first confinements (members that one domain
-	// must hold) and wishes (members that one domain should hold), which come from the
-	// request. addPartner adds further ones for one quorum choice.
+	// The first ownConfinements of confinements (members that one domain must hold) and the
+	// first ownWishes of wishes (members that one domain should hold) come from the request.
+	// addPartner appends further ones, which are valid only for the current batches.
 	ownConfinements, ownWishes int
 	batches                    []batch
 	apart                      []apartRule
@@ -45,12 +47,14 @@ type problem struct {
 	// class: Role.Nodes, the domains of rules, the sites of pools, node limits. It is nil
 	// for a gang without these.
 	marks map[int32]uint64
-	// told counts the sets of domains, one for each rule between members, that are part
-	// of marks.
+	// told is the number of calls of the method tell, which adds the domains of one rule
+	// between members to marks. The number makes the hashes of different rules differ.
 	told int
 	// fresh is the index in batches (members that are placed in one go) of the first batch
 	// that the last call of batchesFor appended.
-	fresh    int
+	fresh int
+	// accepted has, by role and node, the most members of the role already there for which
+	// the filters accepted one more.
 	accepted map[fitsKey]int32
 	// capacity is Options.Capacity; total is its last answer.
 	capacity func(string, *Capacity) bool
@@ -68,8 +72,8 @@ type role struct {
 	only                 map[int32]bool
 	limited              bool
 	slices               []slice
-	confinements, wishes []int32
-	bound                []int32
+	confinements, wishes []int32 // indices in problem.confinements and problem.wishes
+	bound                []int32 // by bound member, the position of its node, -1 if unknown
 	rule                 sliceRule
 	// taken has the domains of level Slice.Spread that hold slices with bound members.
 	taken []int32
@@ -82,16 +86,16 @@ type role struct {
 
 // sliceRule holds the levels of a role's Slice as depths; 0 is none.
 type sliceRule struct {
-	// One domain of depth required must hold the slice. So must one domain of depth
-	// coarser, if it is set. One domain of depth preferred should hold it.
+	// One domain of depth required must hold the slice, and so must one domain of the
+	// smaller depth coarser. One domain of depth preferred should hold it.
 	required, coarser, preferred int
 	// No two slices of a role share a domain of depth spread.
 	spread int
 }
 
-// implies returns true if a domain of the required depth always lies in one domain of the
-// given depth, so that a slice in the one is in the other. A node is not in a domain of a
-// level that it lacks.
+// implies returns true if each domain of the required depth lies in one domain of the given
+// depth, so that a slice inside the former is inside the latter. This is not sure if the
+// required level is the node: a node may lack the level of the given depth.
 func (s *sliceRule) implies(depth, levels int) bool {
 	return depth == s.required || depth < s.required && s.required <= levels
 }
@@ -103,8 +107,8 @@ type limit struct{ pos, most int32 }
 // slice.
 type slice struct {
 	pending []*Member
-	bound   []int32
-	taken   int // the first taken members of pending are already in batches
+	bound   []int32 // by bound member, the position of its node, -1 if unknown
+	taken   int     // the first taken members of pending are already in batches
 }
 
 // confinement is a set of members that one domain must hold.
@@ -114,7 +118,8 @@ type confinement struct {
 	fixed int32
 	// apart is true if the bound members of the set are in several domains or on nodes
 	// without the level. Then none of its pending members can be placed.
-	apart   bool
+	apart bool
+	// subject names the set in sentences, for example "role worker".
 	subject string
 	// bound counts the bound members of the set.
 	bound int
@@ -145,7 +150,8 @@ type batch struct {
 
 func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
 
-// fitsKey is a role and a node position for which a call of the filters accepted members.
+// fitsKey is the index of a role and the position of a node for which the filters accepted
+// a member.
 type fitsKey struct{ role, pos int32 }
 
 // rememberLimit stores, for later partial placements, that the filters accept at most

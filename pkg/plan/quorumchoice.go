@@ -13,11 +13,10 @@ import "slices"
 // kind.
 const maxQuorumChoices = 64
 
-// quorumChoice is a number of members of each role that form a quorum, and the groups
-// that these complete.
+// quorumChoice is a quorum choice of a group or of the gang.
 type quorumChoice struct {
-	counts   []int
-	complete []bool
+	counts   []int  // by role, the number of members
+	complete []bool // by index in Gang.Groups, whether these members complete the group
 }
 
 // quorumChoices lists the quorum choices in a fixed order. proven is false if there are
@@ -204,8 +203,9 @@ func (q *quorumLister) distribute(v, may []int, missing int, out *[][]int) {
 	v[r] = had
 }
 
-// choose lists the subsets of the numbers 0..n-1 with least to most elements, small and
-// early ones first. It returns at most maxQuorumChoices+1.
+// choose lists the subsets of the numbers 0..n-1 whose size is between the arguments least
+// and most, small subsets and those with small numbers first. It returns at most
+// maxQuorumChoices+1 subsets.
 func choose(n, least, most int) [][]int {
 	var out [][]int
 	var walk func(from, k int, have []int)

@@ -37,7 +37,9 @@ func (o railOffers) of(role int, need *Need, c *class) uint64 {
 // rails picks the alignment unit (such as a PCIe root) for each member's devices: the
 // same unit on every node, if the nodes of the role offer it.
 type rails struct {
-	p    *problem
+	p *problem
+	// left has, by node position (the index of a node), the node's alignment units with
+	// the devices that are still free.
 	left map[int32][]Unit
 	// votes counts, by role and index of a unit, the members that already got the unit.
 	votes [][]int

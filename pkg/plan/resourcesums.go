@@ -10,9 +10,10 @@ import "slices"
 // fit limit each role alone.
 type resourceSums struct {
 	dim dimension
-	at  int
-	// free is by node position (the index of a node), sum by depth 0..levels and vertex of
-	// the tree.
+	// at is the number of entries of the log of changed nodes that are included.
+	at int
+	// free has the amount by node position (the index of a node), sum by depth 0..levels and
+	// vertex of the tree.
 	free pages[int64]
 	sum  [][]int64
 }

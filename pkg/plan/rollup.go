@@ -45,7 +45,7 @@ func (nc *nodeClasses) count(sh *shape) *rollup {
 	return r
 }
 
-// classMemo caches how many members fit on a node of each class.
+// classMemo caches how many members of one shape fit on a node of each class, by class.id.
 type classMemo struct{ byID []classSlots }
 
 type classSlots struct {

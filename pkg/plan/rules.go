@@ -53,7 +53,8 @@ func (p *problem) addSpreads() {
 	}
 }
 
-// existingIn sums pods, given by node name, by domain number.
+// existingIn returns, by domain number, the number of pods in the domain. byNode has the
+// number of pods by node name.
 func (p *problem) existingIn(d *domains, byNode map[string]int) []int32 {
 	out := make([]int32, d.count)
 	for node, n := range byNode {

@@ -7,8 +7,8 @@ import "slices"
 
 // renameRoles replaces the names of roles in the rules between members, the pools (items
 // of which members take some) and the node limits of a gang: names returns the roles that
-// replace a role. It changes copies of these lists, so a gang that shares them keeps its
-// own.
+// replace a role. It changes copies of these lists, so that other gangs which share the
+// lists do not change.
 func (g *Gang) renameRoles(names func(role string) []string) {
 	all := func(roles []string) []string {
 		var out []string

@@ -134,13 +134,15 @@ func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 }
 
 // implied returns true if each domain in which the search tries to place the gang lies in
-// a single domain of this depth. A node is not in a domain of a level that it lacks.
+// a single domain of this depth. This is not sure if the gang requires the node level: a
+// node may lack the level of this depth.
 func (p *problem) implied(depth int) bool {
 	return depth == p.required || depth < p.required && p.required <= len(p.snap.layout.Levels)
 }
 
 // addConfinement adds the rule that one domain of the scope's required level must hold
-// all members of its roles, unless every candidate domain implies this.
+// all members of its roles. It does not if each domain in which the search tries to place
+// the gang lies in one domain of this level.
 func (p *problem) addConfinement(s scope) {
 	if s.required == 0 || p.implied(s.required) {
 		return
@@ -153,7 +155,8 @@ func (p *problem) addConfinement(s scope) {
 }
 
 // addWish adds the rule that one domain of the scope's preferred level should hold all
-// members of its roles, unless every candidate domain implies this.
+// members of its roles. It does not if each domain in which the search tries to place the
+// gang lies in one domain of this level, unless bound members break the wish already.
 func (p *problem) addWish(s scope) {
 	v, apart := p.commonDomain(s.preferred, p.boundIn(s.roles))
 	if s.preferred == 0 || p.implied(s.preferred) && !apart {

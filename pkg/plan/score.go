@@ -45,8 +45,9 @@ func (c *Scorer) Score(node string) int64 {
 	if !ok || c.roll.slots.at(pos) == 0 {
 		return NoFit
 	}
-	// Each level weighs half of the next finer level. Pairing of followers with anchors
-	// weighs as much as all levels together. A term has values from 0 to scoreUnit.
+	// The node weighs half of the pairing of followers with anchors, and each level half of
+	// the next finer one. Pairing therefore outweighs all the others together. A term has
+	// values from 0 to scoreUnit.
 	weight := int64(1) << (c.snap.fabric.levels + 1)
 	sum, total := weight*c.paired(pos), weight
 	for d := c.snap.fabric.levels + 1; d > 0; d-- {
@@ -73,9 +74,9 @@ func (c *Scorer) paired(pos int32) int64 {
 	return scoreUnit * (followers - sh.unpaired(c.snap.class(pos), 1)) / followers
 }
 
-// tight rates how little room for such pods there is in the domain of a depth with the
-// node at pos, relative to the domain of that depth with most room. It is at most
-// scoreUnit, for no room.
+// tight rates how little room for pods with the need there is in a domain: the domain of
+// this depth with the node at pos. It compares the domain with the one of this depth that
+// has the most room. The result is from 0, for as much room, to scoreUnit, for no room.
 func (c *Scorer) tight(depth int, pos int32) int64 {
 	room, top := int64(c.roll.slots.at(pos)), int64(c.roll.most[0][0])
 	if depth <= c.snap.fabric.levels {

@@ -14,9 +14,11 @@ import "slices"
 // best placement found.
 
 const (
-	// tinyNodes and tinyMembers bound the fabrics for which the whole budget, and the
-	// domains for which a part of it, may be spent on the proof that a placement is the
-	// cheapest. In larger ones a good placement now is worth more than the proof.
+	// A search with at most tinyNodes nodes in the fabric and at most tinyMembers members
+	// may spend the whole budget on the proof that its placement is the cheapest. In a
+	// larger fabric, such a gang may spend a part of the budget on this proof, in domains
+	// with at most tinyNodes nodes. Otherwise, a good placement now is worth more than the
+	// proof.
 	tinyNodes, tinyMembers = 48, 48
 	// maxTried is the maximum number of candidate domains tried after the first placement
 	// is found, in a fabric that is not tiny. maxImproved is the maximum number of exact
@@ -25,8 +27,9 @@ const (
 	// maxTriedInOrder replaces maxTried for gangs with Spread or Affinity rules, whose
 	// members are placed one after the other.
 	maxTriedInOrder = 2
-	// One exact search may use at least 1/exactShare of the step budget if there is no
-	// placement yet, and 1/improveShare if it can only improve one.
+	// Without a placement so far, one exact search may always use 1/exactShare of the step
+	// budget, if so many steps are left. An exact search that can only improve a placement
+	// may use at most 1/improveShare.
 	exactShare, improveShare = 8, 128
 	// 1/constructHalf of the step budget is reserved for exact search.
 	constructHalf = 2
@@ -61,7 +64,9 @@ type search struct {
 	triedAfterSuccess int
 	// unproven has the candidate domains that may hold a cheaper placement than the best.
 	unproven []unproven
-	tried    map[fingerprint]bool
+	// tried has, by contents of the domains tried, whether the search may skip further
+	// domains with the same contents.
+	tried map[fingerprint]bool
 }
 
 // unproven is a candidate domain whose cheapest placement is not known for certain.
@@ -223,8 +228,9 @@ func (s *search) prove(d unproven, steps int) {
 }
 
 // construct tries to place the batches in the domain with vertex v in several orders and
-// keeps the best placement. found is true if an order succeeded. Refusals of the filters
-// lower the counts; construct then tries again with the corrected counts.
+// keeps the best placement. found is true if one of the orders led to a placement cheaper
+// than the best before it. Refusals of the filters lower the counts; construct then tries
+// again with the corrected counts.
 func (s *search) construct(depth int, v int32) (found bool) {
 	for _, order := range s.orders() {
 		for range maxRefusals {
@@ -243,8 +249,8 @@ func (s *search) construct(depth int, v int32) (found bool) {
 }
 
 // attempt constructs a placement for one order of the batches and keeps it if it is the
-// best so far. After a first placement, it calls the filters only if the counts allow a
-// cheaper one.
+// best so far. It returns false if it keeps none. After a first placement, it calls the
+// filters only if a placement without them would be cheaper than the best.
 func (s *search) attempt(depth int, v int32, order []int32) bool {
 	if filters := s.p.filters; filters != nil && s.best != nil {
 		s.p.filters = nil
@@ -279,8 +285,9 @@ func (s *search) build(depth int, v int32, order []int32) (built *solution) {
 	return built
 }
 
-// orders lists orders in which the batches are placed: the given order (largest need
-// first), its reverse, then each batch moved to the front.
+// orders lists orders in which the batches are placed: the order of the problem (the role
+// of which the fewest members fit in the fabric is first), its reverse, then orders with
+// one batch moved to the front.
 func (s *search) orders() [][]int32 {
 	n := len(s.p.batches)
 	plain := make([]int32, n)

@@ -23,9 +23,10 @@ type slicer struct {
 	taken map[spreadKey]bool
 	// rooms has, by depth and vertex, the number of slices that fit.
 	rooms [][]int64
-	next  int32
+	next  int32 // the number of the next slice of the batch
 }
 
+// spreadKey is a role and the vertex of a domain of level Slice.Spread.
 type spreadKey struct {
 	role int
 	v    int32
@@ -70,9 +71,10 @@ func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey
 	return (may - left) * int64(x.size)
 }
 
-// allowed returns the most slices that vertex v may get, by the levels at or above the
-// vertex: 0 if v lacks a level that slices must be in or shares a spread domain with a
-// slice, 1 if only one slice may be in it.
+// allowed returns the most slices of the batch that the levels at or above vertex v allow
+// in v. It is 0 if v is in no domain of a level that slices must be in. If v is in a domain
+// of level Slice.Spread, it is 0 if this domain holds a slice, else 1. Otherwise it is the
+// number of slices in the batch.
 func (s *slicer) allowed(depth int, v int32) int64 {
 	x := &s.partial.p.batches[s.batch]
 	lo, _ := s.partial.f.span(depth, v)

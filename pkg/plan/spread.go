@@ -16,11 +16,11 @@ type spreadRule struct {
 	// zero is true if the rule has fewer domains than Spread.MinDomains. Then their
 	// smallest number counts as zero.
 	zero bool
-	// sizes has, by domain number, the nodes of the domain. existing has the pods there
-	// that count already.
+	// sizes has, by domain number, the number of nodes in the domain. existing has the
+	// number of pods there that count before any member is placed.
 	sizes, existing []int32
-	// highest is an upper bound of the smallest number of counted members in any domain,
-	// whatever is placed where.
+	// highest is how large the smallest number of counted pods and members in any domain
+	// can get at most, wherever the members are placed.
 	highest int32
 }
 
@@ -125,8 +125,8 @@ func (c *spreadCounts) self(role int) int32 {
 }
 
 // room returns an upper bound of how many further members of a role fit in the domain
-// with number v, whatever the order in which all members are placed. Members that only
-// count, and do not keep the rule, may come later.
+// with number v, whatever the order in which all members are placed. Members that count
+// but need not keep the rule take none of this room: they may be placed last.
 func (c *spreadCounts) room(role int, v int32) int32 {
 	most := c.rule.skew + c.rule.highest - c.rule.existing[v]
 	switch {

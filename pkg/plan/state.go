@@ -21,8 +21,9 @@ type State struct {
 	// fabric is nil if nodes were added, removed or moved since the last Freeze.
 	fabric *fabric
 	// pages have the class (the free state) of the node at each position (index of a
-	// node). State copies a page before it writes to the page if a Snapshot may still read
-	// it (owned says which it may write). The same holds for the list of pages (shared).
+	// node). owned marks the pages that no Snapshot reads; State copies any other page
+	// before it writes to it. shared is true if a Snapshot may read the list of pages
+	// itself; State then copies the list before it changes an entry.
 	pages  pages[*class]
 	owned  []bool
 	shared bool
@@ -43,8 +44,9 @@ type Snapshot struct {
 // slabSize is small because an entry in use keeps its whole slab in memory.
 const slabSize = 64
 
-// minLog is the fewest changes after which a new epoch begins, which drops the counts
-// kept between plans. Without it, a small fabric would begin one at every change.
+// minLog is the fewest changes of nodes after which a new epoch begins, which drops the
+// counts kept between plans. Without minLog, the limit is the number of nodes, so a small
+// fabric would drop its counts after a few changes.
 const minLog = 1024
 
 // NewState returns an empty State. It returns an error if the layout is invalid.

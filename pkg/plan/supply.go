@@ -23,8 +23,8 @@ type Pool struct {
 type Item struct {
 	// Nodes names the nodes where the item can be used, nil for all nodes.
 	Nodes []string
-	// Size orders the items. A member takes the smallest item first, and any of those with
-	// equal sizes.
+	// Size orders the items. Of the items that will do, a member takes the smallest. If
+	// several are the smallest, it may take any of them.
 	Size int64
 }
 
@@ -41,7 +41,8 @@ type PoolUser struct {
 type NodeLimit struct {
 	// Name says what is limited, in the plural. It is the Cause of an Exclusion.
 	Name string
-	// Free is, by node name, how much further members may take. Other nodes have no limit.
+	// Free has, by node name, the amount that pending members may take there together.
+	// Other nodes have no limit.
 	Free  map[string]int
 	Users []LimitUser
 	// Present has, by node name, the shared things that are on the node already. Members
@@ -54,7 +55,8 @@ type LimitUser struct {
 	Role string
 	// Own is the amount that each member takes for itself.
 	Own int
-	// Shared names things that count once on a node, for all members there that have them.
+	// Shared names things, such as volumes, that members use together. Each takes an amount
+	// of one on a node, however many members there use it.
 	Shared []string
 }
 

@@ -102,8 +102,8 @@ func (r *Reason) write(b *strings.Builder) {
 	}
 }
 
-// writeApart writes the nodes or domains of bound members that a required level should hold
-// together. A single bound member contradicts the level only if its node lacks the level.
+// writeApart writes that bound members contradict a required level, as they are in different
+// domains of it. A single bound member contradicts the level only if its node lacks it.
 func (r *Reason) writeApart(b *strings.Builder) {
 	requires := "requires"
 	if r.Subject == rdmaRoles {
@@ -166,7 +166,8 @@ func (r *Reason) writeFull(b *strings.Builder) {
 	fmt.Fprintf(b, "; %s with members %s full%s: %s", count(total, "node"), are, role, strings.Join(parts, ", "))
 }
 
-// shortBy returns the missing amount, or the filters' message, in brackets.
+// shortBy returns the filters' message or the missing amount, in parentheses, or "" if there
+// is neither.
 func (e *Exclusion) shortBy() string {
 	switch {
 	case e.Detail != "":
