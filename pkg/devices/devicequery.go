@@ -34,9 +34,10 @@ type deviceQuery struct {
 	tolerations []resourceapi.DeviceToleration
 	capacity    capacities
 	reads       readSet
-	results     map[string]matchResult
-	// failure is the runtime error of a selector whose text sorts first, "" if there was
-	// no error.
+	// results caches the results of match, by device shape.
+	results map[string]matchResult
+	// failure is one of the runtime errors of the selectors: the one whose text sorts
+	// first. It is "" if there was no error.
 	failure string
 	// rdmaNode is the last node on which all devices that satisfy this query were RDMA
 	// NICs. If it is empty, no node had only RDMA NICs for the query when the inventory's

@@ -35,7 +35,8 @@ func NewEndedPods(client kubernetes.Interface, sources gangs.Sources) (cache.Sha
 	return informer, nil
 }
 
-// trimEnded returns a copy of a pod with only the fields that give its gang, role and node.
+// trimEnded returns a copy of a pod with only the fields that are needed: the metadata, spec
+// and phase of a gang's pod, and the name, UID and phase of any other pod.
 func trimEnded(obj any, sources gangs.Sources) any {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
