@@ -42,8 +42,8 @@ type Cache struct {
 	devices *Devices
 	// view has the device counts of the last Read.
 	view *devices.View
-	// resource has the index of each resource in the planner's layout (its list of
-	// resources).
+	// resource and kind have the index of each resource, and of each device kind by name,
+	// in the planner's layout (its lists of resources and kinds).
 	resource map[v1.ResourceName]int
 	kind     map[string]int
 }

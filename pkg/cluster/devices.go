@@ -37,8 +37,10 @@ type Devices struct {
 	// listed is set if the last update listed the slices with the taints of
 	// DeviceTaintRules.
 	following, listed bool
-	slices            map[string]bool
-	claims            map[types.UID]claimNews
+	// slices has the names of slices with a change that the inventory does not have yet.
+	// claims has, by UID of a claim, the change that the claim tracker does not show yet.
+	slices map[string]bool
+	claims map[types.UID]claimNews
 	// named has the name of each claim that holds devices, because the scheduler's claim
 	// tracker finds claims by name.
 	named map[types.UID]types.NamespacedName

@@ -169,8 +169,9 @@ func (inv *Inventory) layoutFor(requests []Request) *layout {
 
 // layoutNumber returns the number of the layout for a new View. The number increases when
 // kinds or pod limits differ from those of the last View. It also increases when the first
-// device for several nodes appears or the last one disappears: while there are such
-// devices, View.Revision shows changes of a node's counts, otherwise View.NodeRevision.
+// device for several nodes appears or the last one disappears. From then on another
+// revision shows changes of a node's counts: View.Revision while there are such devices,
+// otherwise View.NodeRevision.
 func (inv *Inventory) layoutNumber(l *layout) uint64 {
 	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
 	last := &inv.shown
