@@ -38,8 +38,10 @@ type Devices struct {
 	// listed is set if the next update must list all slices: the last one listed them with
 	// the taints of DeviceTaintRules, or too many changed since.
 	following, listed bool
-	slices            map[string]bool
-	claims            map[types.UID]claimNews
+	// slices has the names of slices with a change that the inventory does not have yet.
+	// claims has, by UID of a claim, the change that the claim tracker does not show yet.
+	slices map[string]bool
+	claims map[types.UID]claimNews
 	// claimsLimit is the number of claims in the map claims at which those that no longer
 	// exist are dropped.
 	claimsLimit int

@@ -29,10 +29,12 @@ type extension struct {
 }
 
 // CacheWithLabels returns a cache with the profile's levels plus one level for each given
-// node label that is not a level yet. The new level has the label's name. Without nested,
-// it goes above all other levels, which then do not split its domains. With nested, a
-// constraint on one level may apply inside a constraint on another: a new level goes
-// below the levels whose domains it divides on the given nodes.
+// node label that is not a level yet. The new level has the label's name. For the planner a
+// domain of one level lies in one domain of each level above, so levels split the domains
+// of the levels below them. Without nested, a new level goes above all others, so that its
+// own domains stay undivided. With nested, a constraint on one level may apply inside a
+// constraint on another: a new level goes below the levels whose domains it divides on the
+// given nodes.
 func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.NodeInfo) (*Cache, error) {
 	base, err := d.Cache()
 	if err != nil {

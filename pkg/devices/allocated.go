@@ -19,8 +19,8 @@ func noneAllocated() *structured.AllocatedState {
 	}
 }
 
-// gatherPool adds the allocated devices of a pool, and the shares of its shared devices,
-// to the state into. It includes devices of slices of older generations.
+// gatherPool adds a pool's allocated devices, and the shares of its shared devices, to the
+// state passed as into. It includes devices of slices of older generations.
 func (l *ledger) gatherPool(p *pool, into *structured.AllocatedState) {
 	for _, slice := range p.slices {
 		for i := range slice.Spec.Devices {
@@ -55,8 +55,8 @@ func (s *share) gather(into *structured.AllocatedState) {
 	}
 }
 
-// everything returns all allocations: those of the scheduler's claim tracker and those of
-// single claims.
+// everything returns all allocations: those of the scheduler's claim tracker (gathered)
+// and those recorded claim by claim (held and shared).
 func (l *ledger) everything() *structured.AllocatedState {
 	all := noneAllocated()
 	maps.Copy(all.AllocatedDevices, l.gathered.AllocatedDevices)

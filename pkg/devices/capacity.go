@@ -74,9 +74,10 @@ func roundToValues(wanted resource.Quantity, allowed []resource.Quantity) (resou
 	return resource.Quantity{}, false
 }
 
-// roundToRange rounds an amount up to a step of the allowed range. It returns false for
-// amounts beyond the range, or beyond milli units in 64 bits: the device is then not
-// counted. The allocator would report an error for the latter.
+// roundToRange rounds an amount up to a step of the allowed range. It returns false for an
+// amount beyond the range, and for an amount or step that is too large to calculate with
+// (above math.MaxInt64/2). The device is then not counted. The allocator reports an error
+// for amounts above math.MaxInt64.
 func roundToRange(wanted resource.Quantity, allowed *resourceapi.CapacityRequestPolicyRange) (resource.Quantity, bool) {
 	if allowed.Min != nil && wanted.Cmp(*allowed.Min) < 0 {
 		wanted = *allowed.Min
@@ -104,8 +105,8 @@ func roundToStep(wanted, least, step resource.Quantity) (resource.Quantity, bool
 	return *resource.NewMilliQuantity(leastMilli+steps*stepMilli, step.Format), true
 }
 
-// roundLargeToStep rounds an amount up to a step, in whole units. It is for byte amounts
-// that are too large for milli units.
+// roundLargeToStep rounds an amount up to a step, in whole units. It is for amounts, such
+// as bytes of memory, whose number of milli units could exceed 64 bits.
 func roundLargeToStep(wanted, least, step resource.Quantity) (resource.Quantity, bool) {
 	limit := resource.NewQuantity(math.MaxInt64/2, resource.DecimalSI)
 	if wanted.Cmp(*limit) > 0 || step.Cmp(*limit) > 0 || step.Value() <= 0 {

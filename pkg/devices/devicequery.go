@@ -37,7 +37,8 @@ type deviceQuery struct {
 	tolerations []resourceapi.DeviceToleration
 	capacity    capacities
 	reads       readSet
-	results     map[string]matchResult
+	// results caches the results of match, by device shape.
+	results map[string]matchResult
 	// length is the length of the request's selectors.
 	length int
 	// cost is the most that the request's selectors cost on a device so far. costly is
@@ -49,8 +50,8 @@ type deviceQuery struct {
 	// results has all devices of the inventory's slices as of its revisions evaluatedSpec
 	// (of the slices) and evaluatedAt (of the inventory).
 	evaluatedSpec, evaluatedAt uint64
-	// failure is the runtime error of a selector whose text sorts first, "" if there was
-	// no error.
+	// failure is one of the runtime errors of the selectors: the one whose text sorts
+	// first. It is "" if there was no error.
 	failure string
 	// rdmaNode is the last node on which all devices that satisfy this query were RDMA
 	// NICs. If it is empty, no node had only RDMA NICs for the query when the inventory's

@@ -10,7 +10,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// extendedNames lists all resources that the pod's containers request, in order.
+// extendedNames returns the names of all resources that the pod's containers request,
+// sorted. The caller skips the resources, such as CPU, that no DeviceClass provides.
 func extendedNames(pod *v1.Pod) []v1.ResourceName {
 	names := map[v1.ResourceName]bool{}
 	for _, containers := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {

@@ -14,14 +14,14 @@ import (
 // counts of ordinary requests as they were.
 func TestClaimShapesAreBounded(t *testing.T) {
 	inv := inventory(ndH100v5().slices("n1")...)
-	ordinary := mustRequest(t, inv, claim("c", wants("g", "gpu.nvidia.com", 2)))
+	ordinary := mustRequest(t, inv, claim("c", wants("g", "gpu", 2)))
 	before := slots(t, inv.View(ordinary), ordinary, "n1")
 	if before == 0 {
 		t.Fatal("no pod fits")
 	}
 	queries, kinds := 0, 0
 	for i := range 100_000 {
-		asks := wants("g", "gpu.nvidia.com", 2)
+		asks := wants("g", "gpu", 2)
 		asks.Exactly.Tolerations = []resourceapi.DeviceToleration{{Key: fmt.Sprintf("example.com/junk-%d", i), Operator: resourceapi.DeviceTolerationOpExists}}
 		request := mustRequest(t, inv, claim("c", asks))
 		if i%100 == 0 {

@@ -18,7 +18,8 @@ import (
 // there are too many, the inventory starts a new layout with the current requests.
 type layout struct {
 	queryTable
-	podLimits  []podLimit
+	podLimits []podLimit
+	// limitIndex has, by the key of a pod limit, the limit's index in podLimits.
 	limitIndex map[string]int
 	plugins    []v1.ResourceName
 	// generation increases when queries, pod limits or device plugins' resources are

@@ -38,6 +38,7 @@ type node struct {
 // nodeTable numbers the nodes, so that values by node can be slices indexed by number.
 // Numbers of removed nodes are used again.
 type nodeTable struct {
+	// index has, by name of a node, the node's number.
 	index map[string]int
 	// shared is true while a View uses the map index. The table copies the map before it
 	// changes it.

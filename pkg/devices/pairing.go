@@ -47,9 +47,10 @@ type Pairing struct {
 // one PCIe root) for a pod's devices. It returns false if the node does not have the
 // devices. The choice is optimal in this order: fewest unpaired NICs, fewest NICs across
 // NUMA nodes, fewest NUMA nodes, fewest units that other members of the gang do not use.
-// Then it leaves most to the next pod: pairs that are kept, GPUs kept together in units,
-// and in NUMA nodes. All these terms add up over units and NUMA nodes, so choosing unit
-// by unit for every number of devices is exact.
+// Of equal choices it takes the one that leaves most to the next pod: pairs of a free GPU
+// and its NICs, then free GPUs that are together in units, then in NUMA nodes. All these
+// terms add up over units and NUMA nodes. It is therefore exact to add one unit after the
+// other and to keep only the cheapest choice for each number of devices.
 func Pair(units []Supply, demand Demand) (Pairing, bool) {
 	s := solver{demand: demand, share: 1}
 	if demand.GPUs > 0 {

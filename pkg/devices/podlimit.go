@@ -49,10 +49,10 @@ func (o *requestOption) podLimits() []podLimit {
 	return append(list, o.constraintLimits()...)
 }
 
-// constraintLimits returns the limits that matchAttribute constraints put on the number of
-// such pods on a node. Constraints of one pod that take devices of the same kind and compare
-// the same attribute, but for different requests, compete for values of the attribute (such
-// as PCIe roots), so they form one limit.
+// constraintLimits returns the limits that the option's matchAttribute constraints put on
+// the number of pods with this option on a node. Constraints of one pod that take devices
+// of the same kind and compare the same attribute, but for different requests, compete for
+// values of the attribute (such as PCIe roots), so they form one limit.
 func (o *requestOption) constraintLimits() []podLimit {
 	var list []podLimit
 	members := map[string]map[int]bool{}
@@ -110,9 +110,9 @@ func (o *requestOption) groupLimit(g group) podLimit {
 	return p
 }
 
-// admits returns how many pods with such a request the node admits. free has the further
-// allocations of each of the node's devices. The result is never less than the number of
-// pods that fit.
+// admits returns how many pods with the limited request the node admits. free has, by
+// index of a device of the node, how many further allocations the device can have. The
+// result is never less than the number of pods that fit.
 func (p *podLimit) admits(kinds *kindTable, cached *layoutNode, free []int) int {
 	if p.unbounded {
 		return maxShares
@@ -136,8 +136,8 @@ func (p *podLimit) admits(kinds *kindTable, cached *layoutNode, free []int) int 
 	return sum / p.times
 }
 
-// admitsElsewhere returns how many pods with such a request a node without devices of its
-// own admits.
+// admitsElsewhere returns how many pods with the limited request a node without devices of
+// its own admits.
 func (p *podLimit) admitsElsewhere() int {
 	if p.unbounded {
 		return maxShares

@@ -47,8 +47,8 @@ type poolState struct {
 }
 
 // refresh computes the pool's state. A pool counts only if every slice of its newest
-// generation is present: a driver replaces pools slice by slice, and the missing slices may
-// differ.
+// generation is present. A driver replaces a pool's slices one by one, and the slices still
+// to come may have other devices than the slices that they replace.
 func (p *pool) refresh() {
 	state := poolState{}
 	for _, slice := range p.slices {

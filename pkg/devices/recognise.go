@@ -28,9 +28,10 @@ func isGPU(d *device) bool {
 // selector of the DeviceClass efa.networking.k8s.aws uses it.
 const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
 
-// isRDMANIC returns true for a network interface with RDMA. On AKS, DRANET publishes
-// rdma=false after the installation of the vendor's driver (dranet #51). A named RDMA
-// device or an EFA is therefore enough.
+// isRDMANIC returns true for a network interface with RDMA. DRANET's attribute rdma may be
+// false for such an interface: on AKS it is, after the installation of the vendor's driver
+// (dranet #51). So an interface also counts if it names its RDMA device, or if its PCI name
+// says that it is an EFA.
 func isRDMANIC(d *device) bool {
 	switch d.driver {
 	case driverDRANET:

@@ -13,7 +13,7 @@ import (
 
 // shortage returns a sentence that names the devices that a node lacks for a request. It
 // returns "" if counts do not exclude the node. It never excludes a node on which the
-// stock allocator finds devices: it treats shared counters as full, shared devices as
+// stock allocator finds devices: it treats shared counters as unused, shared devices as
 // unlimited, and devices for several nodes as available. A request is short only if all
 // its options (ways to meet it) are short. The sentence describes the first option.
 func (c *contents) shortage(n *node, request *Request, served []v1.ResourceName) string {
@@ -36,8 +36,9 @@ type census struct {
 	contents *contents
 	option   *requestOption
 	free     []*device
-	// classes has the queries of each class of requests. of has, by request, the index of
-	// its class, -1 if counts cannot limit the request. wanted is by class.
+	// classes has the queries of each class of requests. wanted has, by index of a class,
+	// how many devices its requests ask for together. of has, by index of a request, the
+	// index of its class, or -1 if counts cannot limit the request.
 	classes [][]*deviceQuery
 	wanted  []int
 	of      []int
@@ -61,6 +62,9 @@ func (c *census) classOf(request *deviceRequest, served []v1.ResourceName) int {
 		return -1
 	}
 	class := slices.IndexFunc(c.classes, func(queries []*deviceQuery) bool { return slices.Equal(queries, request.queries) })
+	if class < 0 && len(c.classes) == maxCounted {
+		return -1
+	}
 	if class < 0 {
 		class = len(c.classes)
 		c.classes, c.wanted = append(c.classes, request.queries), append(c.wanted, 0)
@@ -176,7 +180,7 @@ func (c *census) count(devices []*device, classes [][]*deviceQuery) classCounts 
 	var t classCounts
 	for _, d := range devices {
 		var mask uint64
-		for class, queries := range classes[:min(len(classes), maxCounted)] {
+		for class, queries := range classes {
 			if satisfies(d, queries) {
 				mask |= 1 << class
 			}

@@ -33,7 +33,7 @@ func (s signature) counted() bool { return s[0] != 0 || s.matchesAny() }
 func (s signature) has(query int) bool { return s[1+query/8]&(1<<(query%8)) != 0 }
 
 // queryTable numbers the queries (demands on a device) of a layout (a division of devices
-// into kinds). Queries are only added.
+// into kinds). column has the numbers by the queries' keys. Queries are only added.
 type queryTable struct {
 	queries []*deviceQuery
 	column  map[string]int

@@ -25,6 +25,8 @@ type View struct {
 	// with such a request counts once for the limit.
 	PodLimits []string
 
+	// plugin has, by extended resource of device plugins, the index in Kinds. index has, by
+	// name of a node, the node's index in nodes.
 	plugin       map[v1.ResourceName]int
 	index        map[string]int
 	nodes        frozen
@@ -33,12 +35,13 @@ type View struct {
 	// localKinds reports, by kind, whether some devices of the kind belong to a single
 	// node.
 	localKinds []bool
-	// limitsElsewhere has, by index in PodLimits, the number of pods with such a request
-	// that a node without devices of its own admits.
+	// limitsElsewhere has, by index in PodLimits, the number of pods with the limited
+	// request that a node without devices of its own admits.
 	limitsElsewhere []int
-	options         map[string][]Option
-	relaxed         map[string]Option
-	problems        []string
+	// options and relaxed have, by Request.Key, the results of Options and Least.
+	options  map[string][]Option
+	relaxed  map[string]Option
+	problems []string
 }
 
 // View freezes the inventory for planners. Its kinds (sets of interchangeable devices)
@@ -165,9 +168,10 @@ func (inv *Inventory) layoutFor(requests []Request) *layout {
 }
 
 // layoutNumber returns the number of the layout for a new View. The number increases when
-// kinds or pod limits differ from those of the last View. It also increases when the
-// first device for several nodes appears or the last one disappears: a different number
-// then shows the changes.
+// kinds or pod limits differ from those of the last View. It also increases when the first
+// device for several nodes appears or the last one disappears. From then on another
+// revision shows changes of a node's counts: View.Revision while there are such devices,
+// otherwise View.NodeRevision.
 func (inv *Inventory) layoutNumber(l *layout) uint64 {
 	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
 	last := &inv.shown

@@ -196,8 +196,8 @@ func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, e
 	return g, nil
 }
 
-// jobSetRoles returns a role for each replicatedJob of the JobSet, by name, without those
-// whose pods only fetch data for the others.
+// jobSetRoles returns a role for each replicatedJob of the JobSet, sorted by name. It omits
+// replicatedJobs whose pods only fetch data for the others.
 func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
 	inOrder := set.Spec.StartupPolicy != nil && set.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
 	var roles []Role

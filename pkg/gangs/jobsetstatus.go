@@ -14,9 +14,9 @@ import (
 // are only those that end the JobSet (EndsJobSet).
 //
 // The JobSet's success policy is not read: the controller writes its result into the
-// conditions in the same update that counts the Jobs. A Job that is ready, active or
-// suspended still has pods to run, because a suspended Job is resumed unless its JobSet
-// is suspended.
+// conditions in the same update that counts the Jobs. The status also counts ready, active
+// and suspended Jobs. These counts are not read, because all these Jobs still have pods to
+// run: a suspended Job is resumed unless its JobSet is suspended.
 type JobSetStatus struct {
 	// Restarts is the number of the current restart attempt, from 0.
 	Restarts             int32                 `json:"restarts"`

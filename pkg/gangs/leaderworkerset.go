@@ -50,8 +50,9 @@ type LeaderWorkerSetSpec struct {
 	StartupPolicy string `json:"startupPolicy"`
 }
 
-// LeaderWorkerSets looks up LeaderWorkerSets for the gang with key asks. That gang is
-// notified when the reason for a missing object changes.
+// LeaderWorkerSets looks up LeaderWorkerSets. asks is the key of the gang that is read from
+// the object. If there is no object, this gang is notified when one appears, or when the
+// reason for its absence changes.
 type LeaderWorkerSets interface {
 	LeaderWorkerSet(asks Key, namespace, name string) (*LeaderWorkerSet, error)
 }

@@ -126,8 +126,9 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 }
 
 // RefusePodGroup records that a PodGroup cycle found no room for a gang. It returns the
-// question which alternatives to search for; ResolvePodGroup takes the answer. done are
-// the members that have succeeded: the cycle does not show them.
+// question what to search for next: other nodes for the whole gang, nodes to reserve for
+// it, or nothing. ResolvePodGroup takes the answer. done are the members that have
+// succeeded: the cycle does not show them.
 func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, answer *Answer, now time.Time) *Question {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 // takes over members of an earlier attempt that still bind. begin returns false if a
 // member of the planned quorum (the members that must start together) left during
 // planning. If the quorum was complete without the planned members, begin only removes
-// those that left from the plan: otherwise the attempt would never be complete.
+// from the plan the members that left: with them the attempt would never be complete.
 func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 	if g.attempt != nil {
 		attempt.inherit(g.attempt)

@@ -50,8 +50,9 @@ func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 }
 
 // readPodGroup compares the recorded members with the gang as its last PodGroup cycle
-// read it. Members being deleted count as running until they are gone: a new cycle would
-// still count them as scheduled, for a quorum that is about to break.
+// read it. Members being deleted count as running until they are gone. Otherwise a new
+// cycle could begin too early: it would count them for the quorum, as scheduled pods, and
+// the quorum would break when they end.
 func (g *Gang) readPodGroup() (gangs.Gang, gangs.Readiness) {
 	declared, members := g.podGroup.gang, g.sorted()
 	g.running = 0

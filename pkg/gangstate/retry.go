@@ -45,7 +45,8 @@ type refusal struct {
 	heldBack bool
 	// stale is true if members came, left or changed after the refusal.
 	stale bool
-	// judged is the ID of the last event that RetryOthers found to help no member.
+	// judged is the ID of the last event that RetryOthers found to help no member. Each
+	// further hint about the same event is ignored without comparing it with all members.
 	judged any
 }
 

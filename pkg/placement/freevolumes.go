@@ -12,10 +12,10 @@ import (
 type freeVolumes struct {
 	// listed is true once the volumes have been listed.
 	listed bool
-	// free has, by storage class, the available volumes that no claim has and that are not
-	// tied to one host name. freeAt has, by storage class and host name, those that are.
-	// promised has the volumes that name a claim (spec.claimRef), by the claim's namespace
-	// and name.
+	// free and freeAt have the available volumes that no claim has: free, by storage class,
+	// the volumes that are not tied to one host name; freeAt, by storage class and host
+	// name, the volumes that are tied to one. promised has the volumes that name a claim
+	// (spec.claimRef), by the claim's namespace and name.
 	free     map[string][]*v1.PersistentVolume
 	freeAt   map[[2]string][]*v1.PersistentVolume
 	promised map[[2]string]*v1.PersistentVolume

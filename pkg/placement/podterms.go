@@ -20,7 +20,7 @@ const maxTerms = 64
 
 // podTerms has the terms of a gang's members about other pods: required pod anti-affinity
 // that can match members, required pod affinity, and topology spread constraints that
-// must be satisfied. index has the index in terms of each term, by its encoding.
+// must be satisfied. index has, by the encoding of a term, its position in the list terms.
 type podTerms struct {
 	terms []podTerm
 	index map[string]int

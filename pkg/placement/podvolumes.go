@@ -21,7 +21,8 @@ type podVolumes struct {
 	// waiting has the pod's claims that get one of the existing volumes once the pod has
 	// a node, the smallest first. joint has such claims that other members have as well.
 	waiting, joint []*v1.PersistentVolumeClaim
-	// provisioned has the pod's claims that get a new volume once the pod has a node.
+	// provisioned has the pod's claims that get a new volume once the pod has a node. After
+	// separateJoint it has only those that other members have as well.
 	provisioned []*v1.PersistentVolumeClaim
 	// selected is the node that an earlier cycle selected for one of the provisioned
 	// claims, "" for none.
@@ -74,8 +75,9 @@ func (p *podVolumes) limitNodes() bool {
 	return len(p.bound)+len(p.zoned)+len(p.waiting)+len(p.joint) > 0 || p.selected != ""
 }
 
-// separateJoint moves the claims that other members use as well from waiting to joint. It
-// adds them to the key, because members with different joint claims differ.
+// separateJoint moves the claims that other members use as well from waiting to joint. Of
+// provisioned it keeps only such claims. It adds all of them to the key, because members
+// with different joint claims differ. users has, by claim, the number of members with it.
 func (p *podVolumes) separateJoint(users map[string]int) {
 	p.waiting = slices.DeleteFunc(p.waiting, func(claim *v1.PersistentVolumeClaim) bool {
 		joint := users[claim.Name] > 1

@@ -71,7 +71,7 @@ func (r *volumeReader) of(pod *v1.Pod) *podVolumes {
 	return noVolumes
 }
 
-// read reads the PersistentVolumeClaims of a pod and counts its users.
+// read reads the PersistentVolumeClaims of a pod and counts the pod as a user of each.
 func (r *volumeReader) read(pod *v1.Pod) {
 	if r.pods == nil {
 		r.pods, r.users = map[*v1.Pod]*podVolumes{}, map[string]int{}

@@ -111,7 +111,7 @@ func podsOfScheduler(name string, nodes []fwk.NodeInfo) (busy []string, pods []*
 	return busy, pods
 }
 
-// detached reads storage objects of a cluster without VolumeAttachments.
+// detached reads storage objects as Volumes does, but hides all VolumeAttachments.
 type detached struct{ Volumes }
 
 // withoutAttachments returns the storage objects as they are once the volumes of deleted

@@ -35,7 +35,9 @@ func NewEndedPods(client kubernetes.Interface, sources gangs.Sources) (cache.Sha
 	return informer, nil
 }
 
-// trimEnded returns a copy of a pod with only the fields that give its gang, role and node.
+// trimEnded returns a copy of a pod with only the fields that are needed. A member of a gang
+// or of a scheduler-plugins PodGroup keeps its metadata, spec and phase, any other pod only
+// its name, UID and phase.
 func trimEnded(obj any, sources gangs.Sources) any {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {

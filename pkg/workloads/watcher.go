@@ -168,8 +168,9 @@ func (w *Watcher) removed(ctx context.Context, obj any) {
 	}
 }
 
-// changed calls the handlers with the key of the gang that an object declares, and with the
-// keys of gangs of other objects that are read from that object too.
+// changed calls the handlers after the object that declares the gang with this key changed.
+// It calls them with the key, and with the key of each gang that another object declares
+// and that is also read from the changed object (Kind.Owner).
 func (w *Watcher) changed(key gangs.Key) {
 	w.mu.Lock()
 	handlers := w.handlers

@@ -9,9 +9,9 @@ import (
 	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
 )
 
-// The conversions expect input with defaults: every pointer is set, except Preset if the
-// levels are written out, and the one of a level's NodeLabel and DeviceAttribute that the
-// level does not have.
+// The conversions expect input with defaults: every pointer is set, with two exceptions.
+// Preset is nil if the levels are written out. A level has either NodeLabel or
+// DeviceAttribute, and the other one is nil.
 
 func convertGang(in *v1.GangArgs) *GangArgs {
 	sources := make([]GangSource, len(in.Sources))

@@ -3,7 +3,7 @@
 
 // Package arch holds the tests that keep the repository in the shape that the
 // design gives it. They check imports, loops of files inside a package, the
-// length of files and of the adapter, package comments, the licence header, the
-// requirements of go.mod, and that abandoned words stay away. The package has no
-// code of its own.
+// length of files and of package pkg/plugins/gang, package comments, the license
+// header, the requirements of go.mod, and that words which were replaced by
+// others are not used again. The package has no code of its own.
 package arch

@@ -7,5 +7,5 @@
 // Prose and examples come from config.md.tmpl; fields and their descriptions
 // from the comments in pkg/apis/config/v1; defaults from running the defaulting
 // functions; presets from the list that the plugins use. So the page cannot say
-// anything that the code does not do. It is run by make generate.
+// anything that the code does not do. Run the command with make generate.
 package main

@@ -13,8 +13,8 @@ import (
 )
 
 // PodGroupPostFilter deallocates claims that a refused group has from a former plan. If
-// there are none, it calls the in-tree plugin, which does not know a group that was refused
-// before any pod's cycle began.
+// there are none, it calls the in-tree plugin. That plugin returns an error for a group that
+// was refused before any pod's cycle began; refusedBefore replaces the error.
 func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, schedule fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	if d.claims != nil && d.giveBackGroup(ctx, group) {
 		return nil, fwk.NewStatus(fwk.Unschedulable, givenBack)

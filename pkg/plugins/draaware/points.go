@@ -26,8 +26,8 @@ import (
 )
 
 // New makes the plugin and sets the profile's counts of free devices. The in-tree
-// DynamicResources plugin must be off in the same profile: both index pods under one
-// name.
+// DynamicResources plugin must be off in the same profile: both would add an index of the
+// same name to the pod informer.
 func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeDRAAwareArgs(obj)
 	if err != nil {

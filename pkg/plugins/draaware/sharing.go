@@ -272,8 +272,9 @@ func (s *sharer) meet(tracker *tracker) error {
 	return nil
 }
 
-// sameDevices reports whether a claim got the reserved devices. It compares only the device
-// names: the API server drops fields it does not know.
+// sameDevices reports whether a claim got the reserved devices, for use on the same nodes.
+// Of each device it compares only the driver, pool and name: the API server drops fields
+// that it does not know.
 func sameDevices(got, reserved *resourceapi.AllocationResult) bool {
 	same := func(a, b resourceapi.DeviceRequestAllocationResult) bool {
 		return a.Driver == b.Driver && a.Pool == b.Pool && a.Device == b.Device

@@ -83,7 +83,8 @@ type Gang struct {
 	// synced reports that the tracker of the gangs' states knows all existing pods and
 	// objects that declare gangs.
 	synced func() bool
-	// recovered runs the recovery in the profile's first cycle.
+	// recovered limits recoverOnce to the profile's first cycle. recoverOnce plans the gangs
+	// that a crash left partly bound.
 	recovered sync.Once
 	logger    klog.Logger
 }

@@ -14,8 +14,9 @@ const (
 	// defaultReportDelay covers the moments within which a controller creates
 	// the pods of one gang.
 	defaultReportDelay = time.Second
-	// defaultMaxReplans lets a gang be planned again without three nodes that stock
-	// filters refused. After that the gang more likely needs time than another plan.
+	// defaultMaxReplans lets a gang be planned again three times, each time without the
+	// node that a stock filter refused. After that the gang more likely needs time than
+	// another plan.
 	defaultMaxReplans = 3
 	// defaultPermitTimeout is far longer than any gang takes to place, and
 	// shorter than the framework's own limit of 15 minutes.

@@ -27,8 +27,9 @@ func firstPause(pods int) time.Duration {
 	return max(leastPause, time.Duration(pods)*pauseOfMember)
 }
 
-// maxDeferral is the longest time for which the reporter leaves a refusal to the
-// scheduler, because members outside the queue get the reason only from the reporter.
+// maxDeferral is the longest time for which the reporter leaves it to the scheduler to
+// write a refusal. Members outside the queue have no reason during that time, because only
+// the reporter writes it to them.
 const maxDeferral = 10 * time.Second
 
 // deferToScheduler returns for how long the reporter does not write the first refusal of

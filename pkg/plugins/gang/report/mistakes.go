@@ -40,8 +40,8 @@ func (n *notedMistakes) first(subject string) bool {
 	return true
 }
 
-// Metadata writes an event on a pod whose labels or annotations have a mistake, for the pods
-// of a gang only on the first. key is zero for a pod without a gang.
+// Metadata writes an event on a pod whose labels or annotations have a mistake. Of the pods
+// of a gang, only the first gets an event. key is zero for a pod without a gang.
 func (r *Reporter) Metadata(key gangs.Key, pod *v1.Pod) {
 	mistake := gangs.MetadataMistake(pod)
 	if mistake == "" {

@@ -121,8 +121,9 @@ func (r *Reporter) Run(ctx context.Context) {
 	}
 }
 
-// write writes why the gang waits to its pods, owner and PodGroup. During the pause after
-// a message it only writes to pods that have no reason yet.
+// write reports why a gang waits: on its pods, its owner and its PodGroup. During the pause
+// after a message, a changed sentence is written only to the PodGroup and to pods that have
+// no reason yet.
 func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 	status := r.status(ctx, key)
 	if len(status.Pods) == 0 {

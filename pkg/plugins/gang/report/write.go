@@ -105,7 +105,7 @@ func hasReason(pod *v1.Pod) bool {
 }
 
 // waitCondition returns the pod's PodScheduled condition, an empty one if the condition is
-// not False. The scheduler may have put its own text around the reporter's sentence.
+// not False. Its message may be the scheduler's own text around the reporter's sentence.
 func waitCondition(status *v1.PodStatus) v1.PodCondition {
 	_, condition := podutil.GetPodCondition(status, v1.PodScheduled)
 	if condition == nil || condition.Status != v1.ConditionFalse {
