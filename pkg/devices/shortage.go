@@ -108,7 +108,7 @@ func (c *census) shortOfValue() string {
 		for i := range p.demands {
 			classes[i] = p.demands[i].queries
 		}
-		if slices.ContainsFunc(classes, c.unbounded) {
+		if len(classes) > maxCounted || slices.ContainsFunc(classes, c.unbounded) {
 			continue
 		}
 		found := 0
