@@ -63,7 +63,8 @@
 //     any order, as long as each takes the smallest that will do.
 //  11. NodeLimits: the pending members on a node take no more than is free there. A shared
 //     thing counts once on a node, and not if it is present already.
-//  12. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
+//  12. Conflicts: of each conflict, at least one term is not fulfilled.
+//  13. A quorum: Gang.Min members, each role's Min, and the fewest groups, each
 //     with its own minimums. A group that is not complete places no member. A scope
 //     that states no minimum, nor its direct roles, needs all of them. Slices
 //     are rounded up to whole slices.
@@ -152,7 +153,8 @@
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
 //     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
-//   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go.
+//   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go,
+//     conflict.go (combinations that the filters have refused).
 //   - The request compiled: problem.go (with the rules between members: domains.go,
 //     spread.go, affinity.go); rules.go, allowed.go, apart.go, order.go, scope.go,
 //     poolcompile.go, limitcompile.go, quorumchoice.go, batch.go; compile.go.

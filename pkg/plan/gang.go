@@ -33,6 +33,8 @@ type Gang struct {
 	Pools []Pool
 	// NodeLimits limit what the members on one node take together.
 	NodeLimits []NodeLimit
+	// Conflicts are combinations of members that the filters have refused.
+	Conflicts []Conflict
 }
 
 // Group is a gang inside a gang: a CompositePodGroup, or a PodGroup in one.
@@ -67,7 +69,7 @@ type Role struct {
 	// Alternatives names further roles whose needs pending members of this role may have
 	// instead of Need, in order of preference after it. Such a role has a name, a need, RDMA,
 	// Nodes and Limit of its own, and nothing else. Rules about this role hold for its members
-	// whatever they need.
+	// whatever they need. Conflicts count the members with the need of the role that they name.
 	Alternatives []string
 	// Nodes names the only nodes that pending members of the role may use, nil for all.
 	Nodes []string
