@@ -35,6 +35,8 @@ type planInput struct {
 	// members of such a role differ, so the planner has several roles for them. The group
 	// holds these roles and has the minimum of the replaced role.
 	roleOfGroup map[string]string
+	// conflictsKept is true if gang.Conflicts has all of Request.Conflicts.
+	conflictsKept bool
 }
 
 // planGang returns the gang with its roles, as the planner takes it.
@@ -102,6 +104,8 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.
 	b.addAlternatives(own)
 	// 6. Keep the members with shared claims on nodes that can use the claims' devices.
 	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&ofClaims[i]) })
+	// 7. Exclude what filters have refused in earlier attempts.
+	b.addConflicts()
 	return &b.planInput, ""
 }
 
