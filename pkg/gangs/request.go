@@ -20,6 +20,9 @@ type Request struct {
 	// (equal for pods that ask the same of their node) and by node name. It is known for
 	// nodes that refused one member more. Callers must not change it.
 	Limits map[RoleSignature]map[string]int
+	// Conflicts are the same refusals with all that they may have depended on. Limits are a
+	// guess that excludes more.
+	Conflicts []Conflict
 	// Holds is capacity that the plans of other gangs need and no pod uses yet.
 	Holds []Hold
 	// Reserved are the nodes reserved for the gang Holder, which this gang must not use;
@@ -29,6 +32,17 @@ type Request struct {
 	// PreferAll makes the planner prefer a required domain that holds all members to a
 	// better domain that holds only a quorum.
 	PreferAll bool
+}
+
+// Conflict is a combination of members on nodes of which a filter refused the last member. A
+// plan must not contain all of it.
+type Conflict []ConflictTerm
+
+// ConflictTerm is a number of members of a role and signature on a node.
+type ConflictTerm struct {
+	Role  RoleSignature
+	Node  string
+	Count int
 }
 
 // Hold is capacity of a node that a plan needs and no pod uses yet.

@@ -85,22 +85,6 @@ func (a *Attempt) arrive(uid types.UID) {
 	}
 }
 
-// heldOn returns how many members with this role and signature (equal requests) have
-// reserved the node and release it when the attempt fails. In phase Binding they keep it,
-// so the result is 0.
-func (a *Attempt) heldOn(role gangs.RoleSignature, node string) int {
-	if a.phase == Binding {
-		return 0
-	}
-	n := 0
-	for uid, at := range a.reserved {
-		if at == node && a.plan.Roles[uid] == role {
-			n++
-		}
-	}
-	return n
-}
-
 // holds returns the planned node and the resource needs of each member that has not
 // reserved yet. Other plans must leave this capacity free.
 func (a *Attempt) holds() []gangs.Hold {

@@ -47,6 +47,11 @@
 //	Placed -> Incomplete     a member left, or the declaration changed
 //	Placed -> Refused        a member may be placed again before the last refusal was dropped
 //
+// A refusal of a planned node teaches a lesson: which members cannot be where they were
+// together. Later plans get the lessons, also after the gang has backed off. A lesson is
+// dropped when an event may have made it false, when a member changes or leaves, when the
+// quorum may bind, and after lessonLife.
+//
 // A gang of the scheduler's own PodGroup cycle goes through the same phases. The tracker has
 // it only while there is no room for it, or while room is held for its remaining members
 // (Reserving). The cycle itself reserves and binds all members or none.

@@ -36,6 +36,9 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 		return Effects{} // late event: the informer of ended pods has already shown that this pod succeeded
 	}
 	t.join(g, m)
+	if old != nil && !gangs.Placed(pod) {
+		g.retry.forgetLessons("") // they may be about a member as it was before
+	}
 	g.noteGain(old, pod)
 	broken := g.disturbedBy(old, pod, false)
 	effects := Effects{Key: g.key, Activate: g.changed(old, pod, now), RetryAfter: g.retryChanged(old, pod, now)}
@@ -92,6 +95,7 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	}
 	old := g.members[pod.UID].Pod
 	t.leave(g, pod.UID)
+	g.retry.forgetLessons("") // they may be about this member
 	g.changes++
 	effects := Effects{Key: g.key}
 	broken := g.disturbedBy(old, pod, true)
@@ -121,6 +125,7 @@ func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	defer t.mu.Unlock()
 	if g := t.podGroups[key]; g != nil {
 		g.refusal, g.reservation = nil, Reservation{displaced: g.reservation.displaced}
+		g.retry.forgetLessons("")
 		t.observe(g)
 		return Effects{Key: key, Report: true} // the scheduler's own queue activates its pods
 	}

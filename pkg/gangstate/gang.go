@@ -158,6 +158,17 @@ func (g *Gang) retryLater(now time.Time) time.Duration {
 	return max(1, g.backoff(now), g.retry.unseenUntil.Sub(now))
 }
 
+// retryLearned handles a refusal after too many failed plans. If the plans taught a lesson,
+// the next plan differs, and the gang is planned again after its backoff. The same holds if
+// the last plan, which began at this time, may have missed an event. retryLearned returns the
+// time after which the caller must call Tracker.Retry, otherwise 0.
+func (g *Gang) retryLearned(began, now time.Time) time.Duration {
+	if !g.retry.learned && !g.retry.mayMiss(began) {
+		return 0
+	}
+	return g.retryLater(now)
+}
+
 // retryOutdated handles a new refusal that is based on old data: the members changed
 // since the plan was requested (when their count of changes was changes), or the plan may
 // have missed an event. It then returns the time after which the gang is planned again,
@@ -188,7 +199,7 @@ func (g *Gang) retryNow(now time.Time) []*v1.Pod {
 	pods := g.retryMember(now)
 	if len(pods) > 0 {
 		g.refusal = nil
-		g.retry.forgetPlans()
+		g.retry.restart()
 	}
 	return pods
 }

@@ -53,7 +53,7 @@ func (t *Tracker) podGroupGang(request *gangs.Request) *Gang {
 // BeginPodGroupCycle adds to the request of a PodGroup cycle what its plan must not use:
 // capacity held or reserved for other gangs, and nodes that filters refused. It returns a
 // message if the gang must be refused without a plan, otherwise "".
-func (t *Tracker) BeginPodGroupCycle(request *gangs.Request) (refusal string) {
+func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (refusal string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	request.Holds = t.holds(request.Gang.Key)
@@ -62,10 +62,13 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request) (refusal string) {
 	if g == nil {
 		return ""
 	}
-	request.Limits, g.podGroup.awaitsCycle = g.retry.limits, false
+	g.retry.teach(request, now)
+	g.podGroup.awaitsCycle = false
 	refusal = cmp.Or(request.Gang.Problem, g.evictingSentence(), g.podGroup.lastRefusal)
 	if g.podGroup.lastRefusal != "" && refusal == g.podGroup.lastRefusal {
-		t.forgetPlans(g)
+		g.retry.restart()
+		g.podGroup.lastRefusal = ""
+		t.settlePodGroup(g)
 	}
 	return refusal
 }
@@ -93,8 +96,9 @@ type RefusedMember struct {
 	Role gangs.RoleSignature
 	Node string
 	// Held is how many members of the same role and signature (equal requests) had
-	// already reserved the node.
-	Held int
+	// already reserved the node. Beside are the other members that had reserved nodes.
+	Held   int
+	Beside []gangs.ConflictTerm
 	// Sentence describes the refusal.
 	Sentence string
 }
@@ -114,13 +118,13 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 	_, readiness := g.readPodGroup()
 	g.quorumReady = readiness.Waiting == ""
 	g.podGroup.awaitsCycle, g.podGroup.learnedAt = true, now
+	g.retry.learn(lesson{role: member.Role, node: member.Node, held: member.Held, beside: member.Beside, at: now})
 	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
-		g.retry.forgetPlans()
+		g.retry.restart()
 		g.podGroup.lastRefusal = member.Sentence
 		t.settlePodGroup(g)
 		return false
 	}
-	g.retry.limit(member.Role, member.Node, member.Held)
 	t.settlePodGroup(g)
 	return true
 }
@@ -245,7 +249,7 @@ func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 // that its next cycle needs.
 func (t *Tracker) settlePodGroup(g *Gang) {
 	remembers := g.reservation.blocked || g.reservation.displaced || !g.loss.since.IsZero() ||
-		g.retry.replans > 0 || g.podGroup.lastRefusal != ""
+		g.retry.replans > 0 || len(g.retry.lessons) > 0 || g.podGroup.lastRefusal != ""
 	t.observe(g)
 	if g.attempt != nil || len(g.members) > 0 && remembers {
 		return

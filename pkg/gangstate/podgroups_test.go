@@ -101,7 +101,7 @@ func TestPodGroupIsEvictedAfterALoss(t *testing.T) {
 // evict removes the remaining member, which opens the gang for the other.
 func evict(t *testing.T, tr *Tracker, request gangs.Request, left *v1.Pod, now time.Time) {
 	t.Helper()
-	closed := func() bool { return strings.Contains(tr.BeginPodGroupCycle(&request), "are being evicted") }
+	closed := func() bool { return strings.Contains(tr.BeginPodGroupCycle(&request, epoch), "are being evicted") }
 	if !closed() {
 		t.Fatal("a cycle plans the gang while its members are evicted")
 	}
@@ -159,14 +159,14 @@ func TestPodGroupIsNotBypassedForEver(t *testing.T) {
 		t.Fatal("no nodes may be reserved for it")
 	}
 	tr.ResolvePodGroup(question, &Answer{Searched: true, Reserve: map[string]bool{"n1": true}}, now)
-	if tr.BeginPodGroupCycle(&late); !late.Reserved["n1"] || late.Holder != key {
+	if tr.BeginPodGroupCycle(&late, epoch); !late.Reserved["n1"] || late.Holder != key {
 		t.Errorf("a later group is kept off %v by %v", late.Reserved, late.Holder)
 	}
-	if tr.BeginPodGroupCycle(&early); len(early.Reserved) > 0 {
+	if tr.BeginPodGroupCycle(&early, epoch); len(early.Reserved) > 0 {
 		t.Errorf("an earlier group is kept off %v", early.Reserved)
 	}
 	tr.PodGroupPlaced(&request, now)
-	if tr.BeginPodGroupCycle(&late); len(late.Reserved) > 0 || len(tr.gangs) != 0 || len(tr.podGroups) != 0 {
+	if tr.BeginPodGroupCycle(&late, epoch); len(late.Reserved) > 0 || len(tr.gangs) != 0 || len(tr.podGroups) != 0 {
 		t.Errorf("it runs, and %v are reserved, %d gangs left", late.Reserved, len(tr.gangs))
 	}
 }
@@ -196,7 +196,8 @@ func TestPodGroupIsForgotten(t *testing.T) {
 }
 
 // Filters may refuse planned nodes up to MaxReplans times. After that the next cycle
-// returns the last refusal without a plan, and the cycle after it starts again.
+// returns the last refusal without a plan. The cycle after it is planned with what the
+// refusals taught, until an event may have made that false.
 func TestPodGroupIsPlannedAgainWithoutRefusedNodes(t *testing.T) {
 	tr := podGroupTracker(t)
 	request := podGroupRequest("a", 2, 0, podOf("a", "p", ""), podOf("a", "q", ""))
@@ -206,7 +207,7 @@ func TestPodGroupIsPlannedAgainWithoutRefusedNodes(t *testing.T) {
 			t.Fatalf("after %d refusals the gang is not planned again", i+1)
 		}
 		next := podGroupRequest("a", 2, 0)
-		if refusal := tr.BeginPodGroupCycle(&next); refusal != "" || next.Limits[gangs.RoleSignature{Role: "worker"}]["n1"] != 1 || tr.AwaitsCycle(request.Gang.Key) {
+		if refusal := tr.BeginPodGroupCycle(&next, epoch); refusal != "" || next.Limits[gangs.RoleSignature{Role: "worker"}]["n1"] != 1 || tr.AwaitsCycle(request.Gang.Key) {
 			t.Fatalf("the next cycle has limits %v and refusal %q", next.Limits, refusal)
 		}
 	}
@@ -215,10 +216,16 @@ func TestPodGroupIsPlannedAgainWithoutRefusedNodes(t *testing.T) {
 	}
 	for _, want := range []string{refused.Sentence, ""} {
 		next := podGroupRequest("a", 2, 0)
-		if refusal := tr.BeginPodGroupCycle(&next); refusal != want || len(next.Limits) > 0 {
-			t.Errorf("the next cycle has limits %v and refusal %q, want %q", next.Limits, refusal, want)
+		refusal := tr.BeginPodGroupCycle(&next, epoch)
+		if refusal != want || next.Limits[refused.Role]["n1"] != 1 || len(next.Conflicts) != 1 {
+			t.Errorf("the next cycle has limits %v, conflicts %v and refusal %q, want %q", next.Limits, next.Conflicts, refusal, want)
 		}
 	}
+	tr.NoteEvent(gangs.PodGroupKeyOf(request.Members[0].Pod), Event{Node: "n2"}, epoch)
+	if len(tr.gangs) != 1 {
+		t.Error("an event on another node makes the tracker forget")
+	}
+	tr.NoteEvent(gangs.PodGroupKeyOf(request.Members[0].Pod), Event{Node: "n1"}, epoch)
 	if len(tr.gangs) != 0 {
 		t.Errorf("the tracker keeps %d gangs whose failed plans are forgotten", len(tr.gangs))
 	}

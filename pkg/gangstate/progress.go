@@ -45,7 +45,7 @@ func (g *Gang) planned(attempt *Attempt) []*v1.Pod {
 }
 
 // FilterRefused records that a stock filter refused the planned node of a member. The gang
-// is planned again without that node, up to MaxReplans times.
+// is planned again without that node. After MaxReplans times it first backs off.
 func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,7 +55,7 @@ func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string,
 	}
 	attempt, effects := g.attempt, Effects{Key: key}
 	role := attempt.plan.Roles[pod.UID]
-	g.retry.limit(role, node, attempt.heldOn(role, node))
+	g.retry.learn(attempt.lessonOf(role, node, now))
 	if attempt.phase != Binding {
 		effects.Release = attempt.fail(reason)
 		t.observe(g)
@@ -67,6 +67,7 @@ func (t *Tracker) FilterRefused(key gangs.Key, pod *v1.Pod, node, reason string,
 	t.settle(g)
 	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
 		g.refuse(key.Messagef("%s", reason), "", now)
+		effects.RetryAfter = g.retryLearned(attempt.Began, now)
 		t.observe(g)
 	}
 	effects.Activate = append(g.nextInOrder(), pod)
@@ -204,9 +205,7 @@ func (t *Tracker) Released(attempt *Attempt, now time.Time) Effects {
 	}
 	if g.retry.replans > t.options.MaxReplans {
 		g.refuse(attempt.Key.Messagef("%s", attempt.reason), "", now)
-		if g.retry.mayMiss(attempt.Began) {
-			effects.RetryAfter = g.retryLater(now)
-		}
+		effects.RetryAfter = g.retryLearned(attempt.Began, now)
 		t.observe(g)
 		return effects
 	}

@@ -46,7 +46,7 @@ func TestHoldForRest(t *testing.T) {
 			if diff := cmp.Diff(c.kept, tr.Holds()); diff != "" {
 				t.Errorf("what is held (-want,+got):\n%s", diff)
 			}
-			if request := mine; tr.BeginPodGroupCycle(&request) != "" || len(request.Holds) > 0 {
+			if request := mine; tr.BeginPodGroupCycle(&request, epoch) != "" || len(request.Holds) > 0 {
 				t.Errorf("%v is held against the gang itself", request.Holds)
 			}
 			if got := tr.Tick(epoch).ActivatePodGroups; got != c.inVain {

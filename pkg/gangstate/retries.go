@@ -4,6 +4,7 @@
 package gangstate
 
 import (
+	"cmp"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -30,7 +31,7 @@ func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries
 		return false, Effects{Key: key, RetryAfter: later}
 	}
 	g.refusal, g.retry.pending, g.retry.member, g.retry.at = nil, false, pod.UID, now
-	g.retry.forgetPlans()
+	g.retry.restart()
 	t.observe(g)
 	return true, Effects{}
 }
@@ -58,24 +59,34 @@ func (t *Tracker) RetryOthers(key gangs.Key, event Event, now time.Time) Effects
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.gangs[key]
-	if g == nil || g.refusal == nil || g.retry.pending || now.Sub(g.refusal.at) > refusalLife {
+	if g == nil || g.refusal == nil || event.ID != nil && g.refusal.judged == event.ID || now.Sub(g.refusal.at) > refusalLife {
 		return Effects{} // after refusalLife the cycles of all members have ended
 	}
-	if event.Affects != nil && (g.refusal.judged == event.ID || !g.anyWaits(event.Affects)) {
-		g.refusal.judged = event.ID
+	g.refusal.judged = event.ID
+	if event.Affects != nil && !g.anyWaits(event.Affects) {
 		return Effects{}
 	}
-	g.retry.noteLate(event, now)
+	g.retry.note(event, now)
+	if g.retry.pending {
+		return Effects{}
+	}
 	return Effects{Key: key, RetryAfter: g.retryLater(now)}
 }
 
-// NoteEvent records an event that may help a member. A plan that begins too early to see
-// the event is then repeated. It is called before AllowRetry.
+// NoteEvent records an event that may help a member. It drops what earlier refusals have
+// taught and the event may have made false. A plan that begins too early to see the event is
+// repeated. It is called before AllowRetry. For a gang of PodGroup cycles, key is that of the
+// member's PodGroup.
 func (t *Tracker) NoteEvent(key gangs.Key, event Event, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if g := t.gangs[key]; g != nil {
-		g.retry.noteLate(event, now)
+	g := cmp.Or(t.gangs[key], t.podGroups[key])
+	if g == nil {
+		return
+	}
+	g.retry.note(event, now)
+	if g.podGroup != nil {
+		t.settlePodGroup(g)
 	}
 }
 
@@ -90,6 +101,7 @@ func (t *Tracker) RetryWhere(helps func(*v1.Pod) bool, now time.Time) []Effects 
 		if !g.anyWaits(helps) {
 			continue
 		}
+		g.retry.forgetLessons("")
 		g.retry.unseenUntil = now.Add(cacheLag) // a plan in progress may miss the event
 		if g.refusal != nil && !g.retry.pending {
 			all = append(all, Effects{Key: key, RetryAfter: g.retryLater(now)})

@@ -8,8 +8,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // A refused gang is not planned again at every event that may help it. The first retry is
@@ -45,7 +43,7 @@ type refusal struct {
 	heldBack bool
 	// stale is true if members came, left or changed after the refusal.
 	stale bool
-	// judged is the ID of the last event that RetryOthers found to help no member. Each
+	// judged is the ID of the last event that RetryOthers has compared with the members. Each
 	// further hint about the same event is ignored without comparing it with all members.
 	judged any
 }
@@ -74,28 +72,22 @@ type retry struct {
 	// unseenUntil is the time at which the caches that plans read show the last event at
 	// the latest.
 	unseenUntil time.Time
-	// limits is the largest number of members that a node takes, by role and signature
-	// and by node, learned from filters that refused one member more.
-	limits map[gangs.RoleSignature]map[string]int
+	// lessons are the refusals of planned nodes that no event can have made false.
+	lessons []lesson
 	// replans counts the plans that failed since the gang was last refused or placed.
+	// learned is true if one of them taught a new lesson.
 	replans int
+	learned bool
 }
 
-// limit records that a node takes no more than this number of members of a role with one
-// signature (equal requests).
-func (r *retry) limit(role gangs.RoleSignature, node string, most int) {
-	if r.limits == nil {
-		r.limits = map[gangs.RoleSignature]map[string]int{}
-	}
-	if r.limits[role] == nil {
-		r.limits[role] = map[string]int{}
-	}
-	r.limits[role][node] = most
-}
+// restart begins a new series of plans. The lessons of earlier ones are kept.
+func (r *retry) restart() { r.replans, r.learned = 0, false }
 
-// forgetPlans drops the count of failed plans, and the limits learned from them: how many
-// members of a role the filters accept on a node.
-func (r *retry) forgetPlans() { r.replans, r.limits = 0, nil }
+// forgetPlans drops the count of failed plans and all lessons learned from them.
+func (r *retry) forgetPlans() {
+	r.restart()
+	r.lessons = nil
+}
 
 // backoff returns how long the gang waits after its last refusal, by the number of
 // refusals.
@@ -116,10 +108,15 @@ type Event struct {
 	// Late reports that the caches that plans read may not show the event yet. If a plan
 	// that begins within cacheLag finds no room, the gang is planned once more.
 	Late bool
+	// Node is the only node on which the event can change what filters accept. It is "" for
+	// an event that may change it anywhere.
+	Node string
 }
 
-// noteLate records an event that the caches which plans read may not show yet.
-func (r *retry) noteLate(event Event, now time.Time) {
+// note records an event that may help the gang. It drops the lessons that the event may have
+// made false. If the event is late, plans that begin soon may miss it.
+func (r *retry) note(event Event, now time.Time) {
+	r.forgetLessons(event.Node)
 	if event.Late {
 		r.unseenUntil = now.Add(cacheLag)
 	}

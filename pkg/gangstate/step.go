@@ -146,7 +146,7 @@ func (t *Tracker) ask(key gangs.Key, uid types.UID, now time.Time) Step {
 	if g == nil {
 		return Step{Refusal: "gang " + key.String() + " has no members any more", Denied: true}
 	}
-	request, refusal := t.request(g)
+	request, refusal := t.request(g, now)
 	if refusal != "" {
 		return t.refuseInCycle(g, refusal, uid, now, Effects{Key: key})
 	}
@@ -158,7 +158,7 @@ func (t *Tracker) ask(key gangs.Key, uid types.UID, now time.Time) Step {
 
 // request returns the request to plan for a gang, or a sentence that explains why the gang
 // cannot be planned.
-func (t *Tracker) request(g *Gang) (gangs.Request, string) {
+func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 	declared, readiness, err := g.read()
 	if err != nil {
 		return gangs.Request{}, err.Error()
@@ -168,8 +168,9 @@ func (t *Tracker) request(g *Gang) (gangs.Request, string) {
 	}
 	g.quorumReady = true
 	request := gangs.Request{
-		Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Limits: g.retry.limits, Holds: t.holds(g.key),
+		Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key),
 	}
+	g.retry.teach(&request, now)
 	request.Reserved, request.Holder = t.reservedAgainst(g)
 	for _, m := range g.sorted() {
 		node := m.Pod.Spec.NodeName

@@ -196,7 +196,7 @@ func TestFinishedMembersStayInTheQuorum(t *testing.T) {
 		t.Errorf("the replacement waits: %s", s.tracker.Status(key).Sentence)
 	}
 	s.tracker.Upsert(again, s.now)
-	request, refusal := s.tracker.request(s.tracker.gangs[key])
+	request, refusal := s.tracker.request(s.tracker.gangs[key], s.now)
 	if refusal != "" || len(request.Placed) != 0 || len(request.Members) != 1 {
 		t.Errorf("planned are %d members beside %d that run (%s), want one alone", len(request.Members), len(request.Placed), refusal)
 	}

@@ -38,6 +38,8 @@ type planInput struct {
 	roleOfGroup map[string]string
 	// cache has the names of the resources and devices that the roles need.
 	cache *cluster.Cache
+	// conflictsKept is true if gang.Conflicts has all of Request.Conflicts.
+	conflictsKept bool
 }
 
 // planGang returns the gang with its roles, as the planner takes it.
@@ -104,6 +106,8 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.
 	b.addAlternatives(own)
 	// 6. Keep the members with shared claims on nodes that can use the claims' devices.
 	b.confine(claims, func(i int) devices.Reach { return cache.Reach(&ofClaims[i]) })
+	// 7. Exclude what filters have refused in earlier attempts.
+	b.addConflicts()
 	return &b.planInput, nil
 }
 

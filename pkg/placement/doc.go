@@ -11,9 +11,12 @@
 //     roles, and the demands of resource claims that several members share.
 //  2. The planner runs on a snapshot of the cluster.
 //  3. The dry runs run the profile's stock filters on each node that the planner is about to
-//     use. The resulting plan has passed all of them.
-//  4. If a plan uses nodes reserved for another gang, the planner runs again without those
-//     nodes.
+//     use, with the members of the role that the plan has put there. If a plan uses nodes
+//     reserved for another gang, the planner runs again without those nodes.
+//  4. If filters may refuse a member because of any other member, the proof runs them with
+//     all members of the plan placed. A refusal becomes a conflict, a combination of members
+//     and nodes that the planner must not use. The planner then runs again, as long as it
+//     learns and the step budget lasts.
 //
 // The only state of the package is the profile's cache. It depends neither on the state of
 // gangs nor on the plugins: the request contains all limits on a plan.

@@ -24,6 +24,10 @@ type Options struct {
 	// Volumes reads the storage objects of the cluster. If it is nil, only the stock
 	// filters look at volumes.
 	Volumes Volumes
+	// UnknownFilters reports whether the profile has Filter plugins that are neither stock
+	// ones nor of this project. They may refuse a member because of any other member. Nil
+	// means that there are none.
+	UnknownFilters func() bool
 }
 
 // Placer finds nodes for the gangs of one scheduler profile.
@@ -40,42 +44,59 @@ func New(handle fwk.Handle, profile *cluster.Profile, options Options) *Placer {
 }
 
 // Place plans a gang on the nodes of the scheduler's snapshot. It runs the stock filters on
-// every node of the plan.
+// every node of the plan. If Request.Limits leave no placement, it plans without them: they
+// exclude more than the filters have refused, which Request.Conflicts states.
 func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (Outcome, error) {
+	outcome, complete, err := p.place(ctx, request, nodes)
+	if err != nil || outcome.Placed || !outcome.Searched || len(request.Limits) == 0 || !complete {
+		return outcome, err
+	}
+	request.Limits = nil
+	outcome, _, err = p.place(ctx, request, nodes)
+	return outcome, err
+}
+
+// place plans a gang once. complete is true if the planner got all of Request.Conflicts.
+func (p *Placer) place(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (outcome Outcome, complete bool, err error) {
 	cache, err := p.profile.CacheWithLabels(request.Gang.Labels(), len(request.Gang.Groups) > 0, nodes)
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{}, false, err
 	}
 	// 1. Convert the gang to the planner's input.
 	if refusal := unknownLevel(request.Gang, cache.LevelNames()); refusal != "" {
-		return Outcome{Refusal: refusal}, nil
+		return Outcome{Refusal: refusal}, false, nil
 	}
 	repelling, err := p.handle.SnapshotSharedLister().NodeInfos().HavePodsWithRequiredAntiAffinityList()
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{}, false, err
 	}
 	input, refusal := build(&request, cache, nodes, repelling, p.options.Volumes)
 	if refusal != nil {
-		return *refusal, nil
+		return *refusal, false, nil
 	}
 	// 2. Update the planner's snapshot of the cluster.
 	snapshot, err := cache.Refresh(nodes, request.Holds)
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{}, false, err
 	}
 	// 3. Run the planner. It calls the stock filters.
 	runs := newDryRuns(ctx, p.handle, input)
-	found := proposal{input: input, runs: runs, planner: p.newPlanner(snapshot, runs.fits)}
+	found := proposal{input: input, runs: runs, planner: p.newPlanner(snapshot, runs.fits), nodes: nodes}
 	found.planner.preferAll, found.planner.capacity = request.PreferAll, p.capacity(cache)
-	if err := found.plan(nodes); err != nil {
-		return Outcome{}, err
+	found.request, found.maxBypass = &request, p.options.MaxBypass
+	if err := found.plan(); err != nil {
+		return Outcome{}, false, err
 	}
-	// 4. Plan again without nodes that are reserved for another gang, if the plan uses
-	// some.
-	if err := found.avoidReserved(&request, p.options.MaxBypass); err != nil {
-		return Outcome{}, err
+	// 4. Run the stock filters with all members placed. Plan again without what they refuse.
+	found.proof = newProof(runs, input, nodes, p.options.UnknownFilters != nil && p.options.UnknownFilters())
+	if err := found.prove(); err != nil {
+		return Outcome{}, false, err
 	}
-	return found.outcome(&request.Gang), nil
+	outcome = found.outcome(&request.Gang)
+	if found.proof != nil {
+		outcome.Lessons = found.proof.refusals
+	}
+	return outcome, input.conflictsKept, nil
 }
 
 func (p *Placer) newPlanner(snapshot *plan.Snapshot, fits plan.Fits) planner {

@@ -13,10 +13,12 @@ import (
 
 // planner runs plan.Plan, possibly several times, on one snapshot of the cluster.
 type planner struct {
-	profile  string
-	budget   int
-	snapshot *plan.Snapshot
-	fits     plan.Fits
+	profile string
+	// budget is the maximum number of search steps of one plan. steps counts those of all
+	// plans.
+	budget, steps int
+	snapshot      *plan.Snapshot
+	fits          plan.Fits
 	// capacity reads what a node has in total of resources and devices, used or free. It
 	// is nil if no explanation needs these amounts.
 	capacity func(node string, into *plan.Capacity) bool
@@ -50,6 +52,7 @@ func (p *planner) plan(gang plan.Gang) answer {
 // planOnce runs the planner once and counts the planner's work in the metrics.
 func (p *planner) planOnce(gang plan.Gang) answer {
 	decision := plan.Plan(p.snapshot, gang, p.fits, plan.Options{Budget: p.budget, Capacity: p.capacity})
+	p.steps += decision.Stats.Steps
 	metrics.Work(p.profile, decision.Stats.FitsCalls, decision.Stats.NodesTouched)
 	return answer{gang: gang, decision: decision}
 }

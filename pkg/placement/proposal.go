@@ -36,14 +36,19 @@ type Outcome struct {
 	Searched bool
 	// Temporary is true if Refusal is about the request and passes with time.
 	Temporary bool
+	// Lessons is the number of refusals in whole plans from which the planner has learned.
+	Lessons int
 }
 
 // proposal is the planner's answer before its conversion to an Outcome.
 type proposal struct {
-	input   *planInput
-	planner planner
-	runs    *dryRuns
-	answer  answer
+	request *gangs.Request
+	// maxBypass is Options.MaxBypass.
+	maxBypass time.Duration
+	input     *planInput
+	planner   planner
+	runs      *dryRuns
+	answer    answer
 	// unreachable is the sentence about a shared claim if the nodes that can use the
 	// claim's devices have no room for the gang.
 	unreachable string
@@ -52,19 +57,30 @@ type proposal struct {
 	// heldBack is the sentence about nodes reserved for another gang, "" if these do not
 	// matter.
 	heldBack string
+	// proof runs the filters with all members placed. It is nil if they could find nothing
+	// new.
+	proof *proof
+	// gaveUp is the sentence about a search that ended without an answer after the proof has
+	// refused plans, otherwise "".
+	gaveUp string
 }
 
-// plan runs the planner for the first time. If a shared claim has zones (sets of nodes
-// that can use its devices), it runs the planner once for each zone.
-func (p *proposal) plan(nodes []fwk.NodeInfo) (err error) {
-	p.nodes = nodes
-	p.answer, p.unreachable, err = p.input.zones.best(&p.planner, p.input.planGang(), nodes)
-	return cmp.Or(err, p.runs.err)
+// plan runs the planner. If a shared claim has zones (sets of nodes that can use its
+// devices), it runs the planner once for each zone. If the plan uses nodes that are
+// reserved for another gang, it runs the planner again without these.
+func (p *proposal) plan() (err error) {
+	p.answer, p.unreachable, err = p.input.zones.best(&p.planner, p.input.planGang(), p.nodes)
+	if err := cmp.Or(err, p.runs.err); err != nil {
+		return err
+	}
+	return p.avoidReserved()
 }
 
 // avoidReserved runs the planner again without the nodes reserved for another gang if the
 // plan uses some of them. If there is then no placement, it sets heldBack.
-func (p *proposal) avoidReserved(request *gangs.Request, maxBypass time.Duration) error {
+func (p *proposal) avoidReserved() error {
+	request := p.request
+	p.heldBack = ""
 	used, taken := sets.New[string](), 0
 	for _, a := range p.answer.decision.Assignments {
 		if request.Reserved[a.Node] && !used.Has(a.Node) {
@@ -79,7 +95,7 @@ func (p *proposal) avoidReserved(request *gangs.Request, maxBypass time.Duration
 	p.answer = p.planner.plan(withoutNodes(p.answer.gang, reserved, everyRole))
 	if !p.answer.decision.Placed {
 		p.heldBack = request.Gang.Key.Messagef("held back: %s reserved for %s, which has been bypassed longer than maxBypass (%v)",
-			shareOf(taken, used.Len()), request.Holder, maxBypass)
+			shareOf(taken, used.Len()), request.Holder, p.maxBypass)
 	}
 	return p.runs.err
 }
@@ -103,11 +119,11 @@ func (p *proposal) outcome(gang *gangs.Gang) Outcome {
 	p.input.dropRole(decision)
 	explainNodes(p.input.roles, decision, p.runs)
 	explainFilters(decision, p.answer.gang.Roles, func(role int) filterRefusals { return p.runs.roles[role].refused })
-	if decision.Placed {
+	if decision.Placed && p.gaveUp == "" {
 		return Outcome{Searched: true, Placed: true, Assignment: p.input.assignment(&p.answer), Surplus: surplus(gang, decision)}
 	}
 	mistake := unmatchedNodes(gang.Key, p.input.roles, decision, p.nodes)
-	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), mistake, p.heldBack, p.unreachable,
+	refusal := cmp.Or(p.runs.preFilterRefusal(gang.Key), mistake, p.heldBack, p.gaveUp, p.unreachable,
 		decision.Why()+describeAlternative(decision, p.input.roles)+describeColocated(p.input.colocated)+p.input.exclusive)
 	return Outcome{Searched: true, Refusal: refusal, HeldBack: p.heldBack != ""}
 }

@@ -62,6 +62,13 @@ func newStockFilters(ctx context.Context, w *world) (*stockFilters, error) {
 	for _, name := range stockPlugins {
 		profile.Plugins.MultiPoint.Enabled = append(profile.Plugins.MultiPoint.Enabled, config.Plugin{Name: name, Weight: 1})
 	}
+	registry := plugins.NewInTreeRegistry()
+	if err := registry.Merge(w.plugins); err != nil {
+		return nil, err
+	}
+	for name := range w.plugins {
+		profile.Plugins.MultiPoint.Enabled = append(profile.Plugins.MultiPoint.Enabled, config.Plugin{Name: name, Weight: 1})
+	}
 	client := fake.NewClientset()
 	for _, object := range w.objects {
 		if err := client.Tracker().Add(object); err != nil {
@@ -79,12 +86,15 @@ func newStockFilters(ctx context.Context, w *world) (*stockFilters, error) {
 		s.pods[pod.UID] = pod
 	}
 	s.refresh()
-	s.Framework, err = frameworkruntime.NewFramework(ctx, plugins.NewInTreeRegistry(), &profile,
+	s.Framework, err = frameworkruntime.NewFramework(ctx, registry, &profile,
 		frameworkruntime.WithSnapshotSharedLister(s.snapshot), frameworkruntime.WithInformerFactory(s.informers),
 		frameworkruntime.WithClientSet(client),
 		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(s.informers.Storage().V1().CSINodes().Lister())))
 	if err != nil {
 		return nil, err
+	}
+	if w.wrap != nil {
+		s.Framework = w.wrap(s.Framework)
 	}
 	s.storage() // asks for its informers
 	s.informers.Start(ctx.Done())

@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
@@ -35,6 +37,10 @@ type world struct {
 	objects []runtime.Object
 	members []*v1.Pod
 	gang    gangs.Gang
+	// plugins are filters of the profile beside the stock ones. wrap, if set, replaces the
+	// framework that plans use.
+	plugins frameworkruntime.Registry
+	wrap    func(framework.Framework) framework.Framework
 }
 
 // source declares the world's gang.

@@ -74,7 +74,7 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 	if err != nil {
 		return nil, err
 	}
-	request.Placed, request.Limits = nil, nil
+	request.Placed, request.Limits, request.Conflicts = nil, nil, nil
 	input, refusal := build(&request, other, infos, infos, withoutAttachments(p.options.Volumes))
 	if refusal != nil {
 		return nil, nil

@@ -28,6 +28,7 @@ const (
 	domainMark
 	poolMark
 	limitMark
+	conflictMark
 )
 
 // mark makes the node at pos differ, for the search, from nodes without the same mark.
@@ -53,8 +54,8 @@ func (p *problem) slotsAt(role int, pos int32) int32 {
 	return r.roll.slots.at(pos)
 }
 
-// alike returns true if Role.Nodes, pools, node limits and the domains of rules between
-// members do not tell the nodes at positions a and b apart.
+// alike returns true if Role.Nodes, pools, node limits, conflicts and the domains of rules
+// between members do not tell the nodes at positions a and b apart.
 func (p *problem) alike(a, b int32) bool { return p.marks[a] == p.marks[b] }
 
 // allowedSums returns, by depth and vertex of the tree of domains, how many members of a

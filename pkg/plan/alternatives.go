@@ -184,8 +184,12 @@ func (s *divisionSearch) descending() bool {
 }
 
 // within returns true if a member with need a of a role fits wherever a member with need
-// b fits. a and b are indices in chooser.needs. False may also mean that this is unknown.
+// b fits. a and b are indices in chooser.needs. False may also mean that this is unknown:
+// conflicts may be about members with one of the needs alone.
 func (s *divisionSearch) within(c *chooser, a, b int) bool {
+	if len(s.gang.Conflicts) > 0 {
+		return false
+	}
 	x, y := s.gang.Roles[c.needs[a]], s.gang.Roles[c.needs[b]]
 	if s.gang.apartOnNodes(c.spec.Name) {
 		x.Need.PerNode, y.Need.PerNode = 0, 0

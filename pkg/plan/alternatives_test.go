@@ -53,6 +53,9 @@ func withAlternatives(d dice) *simulation {
 			g.Roles = append(g.Roles, alt)
 		}
 	}
+	if often(d, 4) {
+		drawConflicts(d, sim)
+	}
 	sim.caps = make([]map[string]int, len(g.Roles))
 	for i := range sim.caps {
 		sim.caps[i] = map[string]int{}

@@ -119,13 +119,19 @@ func (p *problem) causeBeside(pp *partial, role int, pos int32) (cause int, shor
 
 // causeOfRules returns why the node at pos, which has enough resources and devices, has
 // no room for one more member of a role: an earlier refusal, a rule between members, a
-// node limit, a pool (items of which members take some) or the filters.
+// conflict, a node limit, a pool (items of which members take some) or the filters.
 func (p *problem) causeOfRules(pp *partial, role int, pos int32) int {
 	if most, ok := p.roles[role].spec.Limit[pp.f.names[pos]]; ok && int32(most) <= pp.on(role, pos) {
 		return causeAvoided
 	}
 	if pp.apart.room(role, pos, false) == 0 {
 		return causeAntiAffinity
+	}
+	if room, earlier := pp.conflicts.room(role, pos, pp.on(role, pos)); room == 0 {
+		if earlier {
+			return causeAvoided
+		}
+		return causeFilter
 	}
 	if cause := p.causeOfSupply(pp, role, pos); cause != causeFilter || pp.slotsByCount(role, pos) == 0 {
 		return cause

@@ -60,10 +60,11 @@ func (p *problem) newNode(pp *partial, role int) (most int64, like string) {
 
 // usesNewNodes reports whether nodes that join the cluster may help a role: the role
 // may use them, its members take no item of a pool (items that exist once), no Spread or
-// Affinity rule names it, and its AntiAffinity rules have single nodes as domains.
+// Affinity rule names it, its AntiAffinity rules have single nodes as domains, and the
+// filters have refused no combination with its members.
 func (p *problem) usesNewNodes(role int) bool {
 	r := &p.roles[role]
-	if r.ordered() || r.pooled || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
+	if r.ordered() || r.pooled || len(r.conflicts) > 0 || r.limited && (r.spec.NodesFixed || len(r.only) == 0) {
 		return false
 	}
 	return !slices.ContainsFunc(r.apart, func(i int32) bool { return !p.apart[i].domains.areNodes() })

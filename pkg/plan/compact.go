@@ -12,11 +12,12 @@ import (
 // placed together) on one node to other nodes of the batch. Filling domain by domain may
 // leave room on the last node for all members of an earlier node. A move uses no further
 // node. It therefore breaks no rule and raises no cost term. Batches of slices do not
-// move, nor members that take items of a pool (such as volumes): together they may find
-// too few items on the other nodes.
+// move, nor members that take items of a pool (such as volumes) or have conflicts: the
+// other nodes may have room for each of them, but not for all.
 func (pp *partial) compact() {
 	for i := range pp.p.batches {
-		if x := &pp.p.batches[i]; !x.sliced && !pp.p.roles[x.role].pooled {
+		x := &pp.p.batches[i]
+		if r := &pp.p.roles[x.role]; !x.sliced && !r.pooled && len(r.conflicts) == 0 {
 			for pp.emptyNode(int32(i)) {
 				pp.p.steps++
 			}

@@ -32,6 +32,7 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	p.addNodes()
 	p.addPools()
 	p.addNodeLimits()
+	p.addConflicts()
 	p.ownConfinements, p.ownWishes = len(p.confinements), len(p.wishes)
 	return p, nil
 }

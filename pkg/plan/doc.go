@@ -66,7 +66,9 @@
 //  11. NodeLimits (such as the attach limit of a storage driver): the pending members on a
 //     node take no more than is free there. A thing that members share, such as a volume,
 //     counts once on a node, and not if it is present already.
-//  12. A quorum: at least Gang.Min members, Role.Min members of each role directly in the
+//  12. Conflicts (combinations of members and nodes that a filter refused): of each
+//     conflict, at least one term is not fulfilled.
+//  13. A quorum: at least Gang.Min members, Role.Min members of each role directly in the
 //     gang, and Gang.MinGroups complete groups (all groups if it is 0). A complete group
 //     meets its own minimums in the same way. A group that is not complete places no
 //     member. If neither the gang (or a group) nor a role directly in it has a minimum,
@@ -157,7 +159,8 @@
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
 //     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
-//   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go.
+//   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go,
+//     conflict.go (combinations that the filters have refused).
 //   - The request compiled: problem.go (with the rules between members: domains.go,
 //     spread.go, affinity.go); rules.go, allowed.go, apart.go, order.go, scope.go,
 //     poolcompile.go, limitcompile.go, quorumchoice.go, batch.go; compile.go.

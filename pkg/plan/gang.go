@@ -34,6 +34,8 @@ type Gang struct {
 	Pools []Pool
 	// NodeLimits limit what the members on one node take together.
 	NodeLimits []NodeLimit
+	// Conflicts are combinations of members that the filters have refused.
+	Conflicts []Conflict
 }
 
 // Group is a gang inside a gang: a CompositePodGroup, or a PodGroup in one.
@@ -68,7 +70,8 @@ type Role struct {
 	// Alternatives names further roles, in order of preference. A pending member of this
 	// role may have the need of one of them instead of Need, which is preferred to all. A
 	// role named here has a name, a need, RDMA, Nodes and Limit of its own, and nothing else.
-	// Rules about this role hold for its members whatever they need.
+	// Rules about this role hold for its members whatever they need. A conflict counts the
+	// members with the need of the role that it names.
 	Alternatives []string
 	// Nodes names the only nodes that pending members of the role may use, nil for all.
 	Nodes []string

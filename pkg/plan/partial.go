@@ -43,7 +43,9 @@ type partial struct {
 	order orderCounts
 	// pools counts the members that take items of each pool.
 	pools poolCounts
-	stats *Stats
+	// conflicts counts the fulfilled terms of each conflict.
+	conflicts conflictCounts
+	stats     *Stats
 }
 
 // use is a node that holds members of the gang, or that may hold fewer members of a role
@@ -72,11 +74,12 @@ func newPartial(p *problem) *partial {
 	f := p.snap.fabric
 	b := &partial{
 		p: p, f: f, stats: p.stats, offers: railOffers{}, apart: newApartCounts(p), order: newOrderCounts(p), pools: newPoolCounts(p.pools),
-		slot:    newPages[int32](len(f.names)),
-		sums:    make([][][]int64, len(p.roles)),
-		opened:  make([][]int32, f.levels+1),
-		crossed: make([]int64, f.levels+2),
-		room:    make([]int64, f.levels+2),
+		conflicts: newConflictCounts(p),
+		slot:      newPages[int32](len(f.names)),
+		sums:      make([][][]int64, len(p.roles)),
+		opened:    make([][]int32, f.levels+1),
+		crossed:   make([]int64, f.levels+2),
+		room:      make([]int64, f.levels+2),
 	}
 	for d := range b.opened {
 		b.opened[d] = make([]int32, len(f.tables[d].verts))
@@ -141,6 +144,10 @@ func (pp *partial) slots(role int, pos int32) int32 {
 		if r.ordered() {
 			slots = min(slots, pp.order.room(role, pos))
 		}
+		if len(r.conflicts) > 0 {
+			room, _ := pp.conflicts.room(role, pos, pp.on(role, pos))
+			slots = min(slots, room)
+		}
 	}
 	if slots > 0 && r.pooled {
 		room, _ := pp.pools.room(role, pos)
@@ -149,11 +156,12 @@ func (pp *partial) slots(role int, pos int32) int32 {
 	return slots
 }
 
-// ruled reports whether an AntiAffinity, Spread or Affinity rule names the role.
-func (r *role) ruled() bool { return len(r.apart) > 0 || r.ordered() }
+// ruled reports whether an AntiAffinity, Spread or Affinity rule or a conflict names the
+// role.
+func (r *role) ruled() bool { return len(r.apart)+len(r.conflicts) > 0 || r.ordered() }
 
 // slotsByCount returns how many more members of a role the node at pos can hold, without
-// the rules between members on several nodes and without pools.
+// the rules between members on several nodes, pools and conflicts.
 func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
@@ -240,6 +248,7 @@ func (pp *partial) change(role int, pos, n int32) {
 		pp.unpaired += r.roll.shape.unpaired(c, per.put+n) - r.roll.shape.unpaired(c, per.put)
 	}
 	per.put += n
+	pp.conflicts.change(role, pos, per.put-n, per.put)
 	pp.uses[i].members += n
 	for d, take := range r.takes {
 		pp.remaining[i*len(pp.p.dims)+d] -= take * int64(n)

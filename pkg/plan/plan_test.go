@@ -75,8 +75,8 @@ func compare(sim *simulation) (plan.Decision, error) {
 	return d, nil
 }
 
-// refused checks that the filters refuse the nodes that a "no" lists as refused, or that
-// the role may not use them.
+// refused checks that the filters refuse the nodes that a "no" lists as refused, that the
+// role may not use them, or that a conflict is about it there.
 func (sim *simulation) refused(d *plan.Decision) error {
 	for _, reason := range d.Reasons {
 		role := slices.IndexFunc(sim.gang.Roles, func(r plan.Role) bool { return r.Name == reason.Role })
@@ -86,7 +86,10 @@ func (sim *simulation) refused(d *plan.Decision) error {
 			}
 			for _, node := range exclusion.Refused {
 				only := sim.gang.Roles[role].Nodes
-				if sim.fits(role, node, 0) && (only == nil || slices.Contains(only, node)) {
+				conflicting := slices.ContainsFunc(sim.gang.Conflicts, func(c plan.Conflict) bool {
+					return slices.ContainsFunc(c.Terms, func(term plan.ConflictTerm) bool { return term.Role == reason.Role && term.Node == node })
+				})
+				if sim.fits(role, node, 0) && !conflicting && (only == nil || slices.Contains(only, node)) {
 					return fmt.Errorf("node %s is listed as refused to role %s, but the filters accept it", node, reason.Role)
 				}
 			}
@@ -132,7 +135,9 @@ func TestReferenceRules(t *testing.T) {
 		"anti-affinity": drawAntiAffinity,
 		"spread":        drawSpread,
 		"affinity":      drawAffinity,
+		"conflicts":     drawConflicts,
 		"all": func(d dice, sim *simulation) {
+			drawConflicts(d, sim)
 			drawAntiAffinity(d, sim)
 			drawSpread(d, sim)
 			drawAffinity(d, sim)
@@ -144,7 +149,7 @@ func TestReferenceRules(t *testing.T) {
 				d := seeded(*seed+4, uint64(i))
 				sim := draw(d)
 				g := &sim.gang
-				g.AntiAffinity, g.Spread, g.Affinity, g.Partitions = nil, nil, nil, nil
+				g.AntiAffinity, g.Spread, g.Affinity, g.Partitions, g.Conflicts = nil, nil, nil, nil, nil
 				if often(d, 6) {
 					simplify(d, sim)
 				}

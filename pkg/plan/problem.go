@@ -39,13 +39,14 @@ type problem struct {
 	affinities                 []affinityRule
 	pools                      []poolRule
 	nodeLimits                 []nodeLimit
+	conflicts                  []conflictRule
 	// partitions are the compiled partitions by their index, nil until a rule uses one.
 	// roleIndex is the index of each role by its name, nil until a rule names one.
 	partitions []*domains
 	roleIndex  map[string]int
 	// marks has, by node position, a hash of what tells the node from others of its
-	// class: Role.Nodes, the domains of rules, the sites of pools, node limits. It is nil
-	// for a gang without these.
+	// class: Role.Nodes, the domains of rules, the sites of pools, node limits, conflicts.
+	// It is nil for a gang without these.
 	marks map[int32]uint64
 	// told is the number of calls of the method tell, which adds the domains of one rule
 	// between members to marks. The number makes the hashes of different rules differ.
@@ -82,6 +83,8 @@ type role struct {
 	apart, spreads, affinities []int32
 	// pooled is true if members take items of a pool, counted if a node limit counts them.
 	pooled, counted bool
+	// conflicts has the terms of conflicts about the role, by node position.
+	conflicts map[int32][]conflictTerm
 }
 
 // sliceRule holds the levels of a role's Slice as depths; 0 is none.

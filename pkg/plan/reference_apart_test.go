@@ -3,7 +3,11 @@
 
 package plan_test
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
 
 // apart returns true if no rule keeps a placed member of a role away from the other
 // members in the domains of its node.
@@ -55,6 +59,18 @@ func totalOf(counts map[string]int, names []string) int {
 		sum += counts[name]
 	}
 	return sum
+}
+
+// conflicting returns true if the placed members are a combination that the filters have
+// refused.
+func (r *reference) conflicting() bool {
+	fulfilled := func(term plan.ConflictTerm) bool {
+		role := slices.IndexFunc(r.sim.gang.Roles, func(o plan.Role) bool { return o.Name == term.Role })
+		return r.put[role][r.nodes[term.Node]] >= term.Count
+	}
+	return slices.ContainsFunc(r.sim.gang.Conflicts, func(c plan.Conflict) bool {
+		return !slices.ContainsFunc(c.Terms, func(term plan.ConflictTerm) bool { return !fulfilled(term) })
+	})
 }
 
 // tooMany returns true if a node has more members of a role than the role's need allows.

@@ -364,5 +364,5 @@ func (r *reference) holds(role, node int) bool {
 	if only := r.sim.gang.Roles[role].Nodes; only != nil && !slices.Contains(only, name) {
 		return false
 	}
-	return r.sim.fits(role, name, put[role]-1) && r.room(node, put) && r.apart(role, node) && r.supplied(role, node)
+	return r.sim.fits(role, name, put[role]-1) && r.room(node, put) && r.apart(role, node) && r.supplied(role, node) && !r.conflicting()
 }

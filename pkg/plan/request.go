@@ -45,7 +45,7 @@ func (g *Gang) check(l *Layout) *fault {
 	if g.Min < 0 || g.Min > members {
 		return faultf("min", "%d of %d members", g.Min, members)
 	}
-	return cmp.Or(g.checkConstraints(l), g.checkPools(), g.checkNodeLimits())
+	return cmp.Or(g.checkConstraints(l), g.checkPools(), g.checkNodeLimits(), g.checkConflicts())
 }
 
 // checkAlternatives returns the first fault of the roles that serve as alternatives of

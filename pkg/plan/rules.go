@@ -136,15 +136,23 @@ func (p *problem) tell(d *domains, existing []int32) {
 
 // roleSet returns, by role index, whether names contains the role's name.
 func (p *problem) roleSet(names []string) []bool {
+	out := make([]bool, len(p.roles))
+	for _, name := range names {
+		out[p.roleNamed(name)] = true
+	}
+	return out
+}
+
+// roleNamed returns the index of the role with this name, -1 if there is none.
+func (p *problem) roleNamed(name string) int {
 	if p.roleIndex == nil {
 		p.roleIndex = make(map[string]int, len(p.roles))
 		for r := range p.roles {
 			p.roleIndex[p.roles[r].spec.Name] = r
 		}
 	}
-	out := make([]bool, len(p.roles))
-	for _, name := range names {
-		out[p.roleIndex[name]] = true
+	if r, known := p.roleIndex[name]; known {
+		return r
 	}
-	return out
+	return -1
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// supply runs a line about a pool or a node limit.
+// supply runs a line about a pool, a node limit or a conflict.
 func (s *script) supply(words []string) error {
 	switch words[0] {
 	case "pool":
@@ -19,6 +19,8 @@ func (s *script) supply(words []string) error {
 		return s.newTaker(words[1:])
 	case "limit":
 		return s.newNodeLimit(words[1:])
+	case "conflict":
+		return s.newConflict(words[1:])
 	}
 	return s.newLimitUser(words[1:])
 }
@@ -82,6 +84,25 @@ func (s *script) newNodeLimit(words []string) error {
 		}
 	}
 	s.gang.NodeLimits = append(s.gang.NodeLimits, l)
+	return nil
+}
+
+// newConflict parses "conflict head@n1 worker@n2:3": members that the filters have refused
+// together.
+func (s *script) newConflict(words []string) error {
+	conflict := plan.Conflict{}
+	for _, word := range words {
+		role, at, _ := strings.Cut(word, "@")
+		node, count, counted := strings.Cut(at, ":")
+		term := plan.ConflictTerm{Role: role, Node: node, Count: 1}
+		if counted {
+			if _, err := fmt.Sscan(count, &term.Count); err != nil {
+				return fmt.Errorf("%s: %w", word, err)
+			}
+		}
+		conflict.Terms = append(conflict.Terms, term)
+	}
+	s.gang.Conflicts = append(s.gang.Conflicts, conflict)
 	return nil
 }
 

@@ -101,7 +101,7 @@ func (s *script) command(line string) error {
 	switch words[0] {
 	case "levels":
 		return s.levels(words[1:])
-	case "gang", "role", "group", "partition", "apart", "spread", "near", "pool", "takes", "limit", "counts":
+	case "gang", "role", "group", "partition", "apart", "spread", "near", "pool", "takes", "limit", "counts", "conflict":
 		return s.request(words)
 	case "refuse":
 		return s.newRefusal(words[1:])

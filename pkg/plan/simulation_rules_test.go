@@ -79,6 +79,19 @@ func drawAffinity(d dice, sim *simulation) {
 	}
 }
 
+// drawConflicts adds combinations of members that the filters have refused.
+func drawConflicts(d dice, sim *simulation) {
+	for range 1 + d.roll(6) {
+		conflict := plan.Conflict{}
+		for range 1 + d.roll(3) {
+			conflict.Terms = append(conflict.Terms, plan.ConflictTerm{
+				Role: sim.gang.Roles[d.roll(len(sim.gang.Roles))].Name, Node: sim.nodes[d.roll(len(sim.nodes))].Name, Count: 1 + d.roll(2),
+			})
+		}
+		sim.gang.Conflicts = append(sim.gang.Conflicts, conflict)
+	}
+}
+
 // drawRoles names each role in p of ten cases.
 func drawRoles(d dice, sim *simulation, p int) []string {
 	var out []string

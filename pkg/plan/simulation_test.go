@@ -119,6 +119,9 @@ func drawGang(d dice, sim *simulation) {
 	if often(d, 2) {
 		drawAffinity(d, sim)
 	}
+	if often(d, 2) {
+		drawConflicts(d, sim)
+	}
 }
 
 // drawLevel returns a level in p of ten cases, sometimes the node level.

@@ -43,7 +43,10 @@ func registry(extras *Extras) frameworkruntime.Registry {
 			if err := shared.open(handle); err != nil {
 				return nil, err
 			}
-			return gang.New(ctx, args, handle, gang.Parts{Shared: shared, Profile: profiles.Of(handle.ProfileName()), Gates: gates})
+			return gang.New(ctx, args, handle, gang.Parts{
+				Shared: shared, Profile: profiles.Of(handle.ProfileName()), Gates: gates,
+				Filters: []string{gang.Name, draaware.Name},
+			})
 		},
 		gang.GateName: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return gang.NewGate(handle, gates)

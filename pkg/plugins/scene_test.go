@@ -56,6 +56,8 @@ type scene struct {
 	topologyArgs string
 	// budget reports that a PodDisruptionBudget allows no eviction.
 	budget bool
+	// filter is a Filter plugin of the scene's own, nil for none.
+	filter fwk.Plugin
 }
 
 func newScene(t *testing.T) *scene {
@@ -91,6 +93,7 @@ func (s *scene) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	factory := scheduler.NewInformerFactory(s.client, 0, nil)
 	cfg := s.configuration()
+	s.enableFilter(&cfg.Profiles[0])
 	sched, err := scheduler.New(ctx, s.client, factory, nil,
 		func(string) events.EventRecorderLogger { return s.recorder },
 		scheduler.WithProfiles(cfg.Profiles[:1]...),
@@ -145,8 +148,12 @@ func (s *scene) registry(ctx context.Context) frameworkruntime.Registry {
 	go s.declared.ended.RunWithContext(ctx)
 	profiles, gates := &cluster.Profiles{}, &gang.Gates{}
 	return frameworkruntime.Registry{
+		teamsApart{}.Name(): s.newFilter,
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
-			return gang.New(ctx, args, handle, gang.Parts{Shared: s.declared, Profile: profiles.Of(handle.ProfileName()), Gates: gates})
+			return gang.New(ctx, args, handle, gang.Parts{
+				Shared: s.declared, Profile: profiles.Of(handle.ProfileName()), Gates: gates,
+				Filters: []string{gang.Name, draaware.Name},
+			})
 		},
 		gang.GateName: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return gang.NewGate(handle, gates)

@@ -97,7 +97,7 @@ func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []f
 	}
 	if outcome.Placed {
 		metrics.Planned(profile, metrics.PlanPlaced, time.Since(question.Began))
-		g.logger.V(2).Info("Gang planned", "gang", key, "members", len(outcome.Assignment.Nodes), "domain", outcome.Assignment.Domain)
+		g.logger.V(2).Info("Gang planned", "gang", key, "members", len(outcome.Assignment.Nodes), "domain", outcome.Assignment.Domain, "lessons", outcome.Lessons)
 		return gangstate.Answer{Placed: true, Assignment: outcome.Assignment, Surplus: outcome.Surplus}, nil
 	}
 	answer := gangstate.Answer{

@@ -110,15 +110,10 @@ func registered(resource fwk.EventResource, action fwk.ActionType, hint fwk.Queu
 	}
 }
 
-// isSchedulableAfterEvent queues a member of a refused gang if the gang may be planned
-// again in this member's cycle. It skips the other members: a plan with room activates
-// them. It queues a pod without a gang.
+// isSchedulableAfterEvent queues a member of a refused gang after an event that may help any
+// pod on any node.
 func (g *Gang) isSchedulableAfterEvent(_ klog.Logger, pod *v1.Pod, _, _ any) (fwk.QueueingHint, error) {
-	key, ok := g.sources.Key(pod)
-	if !ok || g.retries(key, pod) {
-		return fwk.Queue, nil
-	}
-	return fwk.QueueSkip, nil
+	return g.retryAfter(pod, gangstate.Event{}), nil
 }
 
 // retries reports whether the gang is planned again in this member's scheduling cycle. It
@@ -167,17 +162,31 @@ func late(event gangstate.Event) gangstate.Event {
 // gang that gets no hint of its own, because its cycle is still to come. That cycle would
 // repeat the refusal from before the event, so the tracker plans a retry.
 func (g *Gang) whereItHelps(pod *v1.Pod, event gangstate.Event) (fwk.QueueingHint, error) {
-	key, ok := g.sources.Key(pod)
-	switch {
-	case !event.Affects(pod):
-		if ok {
-			g.apply(g.tracker.RetryOthers(key, event, time.Now()))
-		}
-		return fwk.QueueSkip, nil
-	case ok && event.Late:
-		g.tracker.NoteEvent(key, event, time.Now())
+	if event.Affects(pod) {
+		return g.retryAfter(pod, event), nil
 	}
-	return g.isSchedulableAfterEvent(g.logger, pod, nil, nil)
+	if key, ok := g.sources.Key(pod); ok {
+		g.apply(g.tracker.RetryOthers(key, event, time.Now()))
+	}
+	return fwk.QueueSkip, nil
+}
+
+// retryAfter queues a member of a refused gang after an event that may help it, if the gang
+// may be planned again in this member's cycle. It skips the other members: a plan with room
+// activates them. It queues a pod without a gang and a pod of a PodGroup of Kubernetes.
+func (g *Gang) retryAfter(pod *v1.Pod, event gangstate.Event) fwk.QueueingHint {
+	key, ok := g.sources.Key(pod)
+	if !ok {
+		if g.podGroups != nil && gangs.InPodGroup(pod) {
+			g.tracker.NoteEvent(gangs.PodGroupKeyOf(pod), event, time.Now())
+		}
+		return fwk.Queue
+	}
+	g.tracker.NoteEvent(key, event, time.Now())
+	if g.retries(key, pod) {
+		return fwk.Queue
+	}
+	return fwk.QueueSkip
 }
 
 func anyPod(*v1.Pod) bool { return true }

@@ -26,7 +26,11 @@ func (g *Gang) isSchedulableAfterNodeChange(logger klog.Logger, pod *v1.Pod, old
 		return g.isSchedulableAfterEvent(logger, pod, oldObj, newObj)
 	}
 	helps := func(pod *v1.Pod) bool { return placement.NodeEligible(pod, node) || dependsOnPods(pod) }
-	return g.whereItHelps(pod, eventFor(helps, oldObj, newObj))
+	event := eventFor(helps, oldObj, newObj)
+	if !g.dependent.Load() {
+		event.Node = node.Name
+	}
+	return g.whereItHelps(pod, event)
 }
 
 // isSchedulableAfterNodeDeleted queues a pod with a required topology spread constraint:
@@ -54,7 +58,18 @@ func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, old
 	}
 	// An update of a pod's labels and requests is two events with the same two objects.
 	// The ID of this event has only the old one, so the IDs differ.
-	return g.whereItHelps(pod, eventFor(helps, oldObj, nil))
+	event := eventFor(helps, oldObj, nil)
+	if !g.dependent.Load() && !usesClaims(before) {
+		event.Node = before.Spec.NodeName
+	}
+	return g.whereItHelps(pod, event)
+}
+
+// usesClaims reports whether the pod has devices or volumes, which may not belong to its node.
+func usesClaims(pod *v1.Pod) bool {
+	return len(pod.Spec.ResourceClaims) > 0 || slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
+		return v.PersistentVolumeClaim != nil || v.Ephemeral != nil
+	})
 }
 
 // remains reports whether a pod exists and is not being deleted. The scheduler sends the

@@ -35,6 +35,8 @@ type Parts struct {
 	Profile *cluster.Profile
 	// Gates connects Gang with the profile's GangGate, if there is one.
 	Gates *Gates
+	// Filters names the Filter plugins of this project.
+	Filters []string
 }
 
 // New makes the plugin for one profile. It starts the watch on the objects that declare
@@ -50,6 +52,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		sources: parts.Shared.Sources(args.Sources),
 		placer: placement.New(handle, parts.Profile, placement.Options{
 			SearchBudget: args.SearchBudget, MaxBypass: args.MaxBypass, Volumes: newVolumes(handle.SharedInformerFactory()),
+			UnknownFilters: unknownFilters(handle, parts.Filters),
 		}),
 		ended:  parts.Shared.Ended(),
 		nodes:  handle.SharedInformerFactory().Core().V1().Nodes().Lister(),

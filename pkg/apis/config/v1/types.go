@@ -27,8 +27,9 @@ type GangArgs struct {
 
 	// MaxReplans is how many times in a row a gang is planned anew, without
 	// backing off, after its plan was refused: a stock filter said no to a
-	// planned node, or the cluster changed before the gang was placed.
-	// From 0 to 10.
+	// planned node, or the cluster changed before the gang was placed. After
+	// that other gangs get a turn. What the refusals taught is kept until an
+	// event may have made it false. From 0 to 10.
 	MaxReplans *int32 `json:"maxReplans,omitempty"`
 
 	// PermitTimeout is how long a placed pod may wait for the rest of its gang

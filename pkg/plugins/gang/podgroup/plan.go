@@ -119,11 +119,11 @@ func (p *cyclePlan) refusedMember() (refusedMember, bool) {
 		m := refusedMember{pod: p.nameOf(uid)}
 		m.Node, m.Role = p.assignment.Nodes[uid], p.assignment.Roles[uid]
 		m.Sentence = p.key().Messagef("node %s refused member %s", m.Node, m.pod)
+		counts := map[gangs.ConflictTerm]int{}
 		for other := range p.reserved {
-			if p.assignment.Nodes[other] == m.Node && p.assignment.Roles[other] == m.Role {
-				m.Held++
-			}
+			counts[gangs.ConflictTerm{Role: p.assignment.Roles[other], Node: p.assignment.Nodes[other]}]++
 		}
+		m.Held, m.Beside = gangstate.SplitHeld(counts, m.Role, m.Node)
 		m.stuck = p.assignment.Pinned[uid]
 		for other, node := range p.assignment.Nodes {
 			m.stuck = m.stuck && (node != m.Node || p.assignment.Pinned[other])
@@ -151,7 +151,7 @@ func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.Nod
 	if p.stock = leftToStock(request.Gang); p.stock {
 		return p, nil
 	}
-	if p.refusal = c.Tracker.BeginPodGroupCycle(&p.request); p.refusal != "" {
+	if p.refusal = c.Tracker.BeginPodGroupCycle(&p.request, start); p.refusal != "" {
 		p.answer.Refusal = p.refusal
 		return p, nil
 	}
@@ -171,7 +171,7 @@ func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.Nod
 	}
 	metrics.Planned(c.Handle.ProfileName(), metrics.PlanPlaced, time.Since(start))
 	p.assignment, p.surplus = outcome.Assignment, outcome.Surplus
-	c.Logger.V(2).Info("Gang planned", "gang", p.key(), "members", len(p.assignment.Nodes), "domain", p.assignment.Domain)
+	c.Logger.V(2).Info("Gang planned", "gang", p.key(), "members", len(p.assignment.Nodes), "domain", p.assignment.Domain, "lessons", outcome.Lessons)
 	return p, nil
 }
 

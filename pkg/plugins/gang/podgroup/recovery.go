@@ -49,7 +49,7 @@ func (c *Cycle) recoverGroup(ctx context.Context, root fwk.EntityKey, nodes []fw
 	if err != nil || !gangstate.IsPartial(&request, done) {
 		return err
 	}
-	if c.Tracker.BeginPodGroupCycle(&request) != "" {
+	if c.Tracker.BeginPodGroupCycle(&request, time.Now()) != "" {
 		return nil
 	}
 	outcome, err := c.Placer.Place(ctx, request, nodes)

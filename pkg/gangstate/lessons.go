@@ -1,0 +1,105 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// lessonLife is how long a lesson is kept if no event drops it. Stock schedulers try a
+// waiting pod again after the same time, because an event may be missing.
+const lessonLife = 5 * time.Minute
+
+// lesson is what the refusal of a planned node in a member's own cycle showed: the members
+// that had reserved nodes and the refused member cannot be where they were, all of them.
+type lesson struct {
+	// role is the refused member's, and held is how many members of it had reserved the node.
+	role gangs.RoleSignature
+	node string
+	held int
+	// beside are the members that had reserved, without those that held counts.
+	beside []gangs.ConflictTerm
+	at     time.Time
+}
+
+// learn adds a lesson unless it is known. The same refusal again renews it.
+func (r *retry) learn(l lesson) {
+	for i := range r.lessons {
+		if known := &r.lessons[i]; known.role == l.role && known.node == l.node && known.held == l.held && slices.Equal(known.beside, l.beside) {
+			known.at = l.at
+			return
+		}
+	}
+	r.lessons, r.learned = append(r.lessons, l), true
+}
+
+// forgetLessons drops the lessons that an event on the node may have made false: those that
+// mention the node. It drops all lessons for the node "".
+func (r *retry) forgetLessons(node string) {
+	onNode := func(term gangs.ConflictTerm) bool { return term.Node == node }
+	r.lessons = slices.DeleteFunc(r.lessons, func(l lesson) bool {
+		return node == "" || l.node == node || slices.ContainsFunc(l.beside, onNode)
+	})
+}
+
+// teach adds the lessons to a request: as limits, as if a refusal depended only on the role
+// and the node, and as conflicts with all that it may have depended on.
+func (r *retry) teach(request *gangs.Request, now time.Time) {
+	r.lessons = slices.DeleteFunc(r.lessons, func(l lesson) bool { return now.Sub(l.at) > lessonLife })
+	for _, l := range r.lessons {
+		if request.Limits == nil {
+			request.Limits = map[gangs.RoleSignature]map[string]int{}
+		}
+		if request.Limits[l.role] == nil {
+			request.Limits[l.role] = map[string]int{}
+		}
+		if most, known := request.Limits[l.role][l.node]; !known || l.held < most {
+			request.Limits[l.role][l.node] = l.held
+		}
+		own := gangs.ConflictTerm{Role: l.role, Node: l.node, Count: l.held + 1}
+		request.Conflicts = append(request.Conflicts, append(gangs.Conflict{own}, l.beside...))
+	}
+}
+
+// lessonOf returns the lesson of a member's refusal on its planned node. In phase Binding the
+// other members keep their nodes, so the lesson is about this member alone.
+func (a *Attempt) lessonOf(role gangs.RoleSignature, node string, now time.Time) lesson {
+	l := lesson{role: role, node: node, at: now}
+	if a.phase == Binding {
+		return l
+	}
+	counts := map[gangs.ConflictTerm]int{}
+	for uid, at := range a.reserved {
+		counts[gangs.ConflictTerm{Role: a.plan.Roles[uid], Node: at}]++
+	}
+	l.held, l.beside = SplitHeld(counts, role, node)
+	return l
+}
+
+// SplitHeld divides the members that had reserved nodes when a filter refused a member of a
+// role on a node: held is how many of the same role were on the node, beside are the others.
+// counts has the number of members by role and node, with Count 0 in the keys.
+func SplitHeld(counts map[gangs.ConflictTerm]int, role gangs.RoleSignature, node string) (held int, beside []gangs.ConflictTerm) {
+	for _, term := range slices.SortedFunc(maps.Keys(counts), compareTerms) {
+		if term.Role == role && term.Node == node {
+			held = counts[term]
+			continue
+		}
+		beside = append(beside, gangs.ConflictTerm{Role: term.Role, Node: term.Node, Count: counts[term]})
+	}
+	return held, beside
+}
+
+func compareTerms(a, b gangs.ConflictTerm) int {
+	return cmp.Or(
+		strings.Compare(a.Role.Role, b.Role.Role), cmp.Compare(a.Role.Signature, b.Role.Signature),
+		cmp.Compare(a.Role.Subrequests, b.Role.Subrequests), strings.Compare(a.Node, b.Node),
+	)
+}

@@ -1,0 +1,48 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"slices"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+// addConflicts adds the conflicts of the request, which earlier attempts of the gang have
+// taught, to the planner's gang. It leaves out a conflict about members that are in several
+// of the planner's roles.
+func (b *builder) addConflicts() {
+	b.conflictsKept = true
+	for _, conflict := range b.request.Conflicts {
+		terms := b.conflictTerms(conflict)
+		if terms == nil {
+			b.conflictsKept = false
+			continue
+		}
+		b.gang.Conflicts = append(b.gang.Conflicts, plan.Conflict{Terms: terms, Earlier: true})
+	}
+}
+
+// conflictTerms returns the terms of a conflict for the planner, nil if some of its members
+// are not exactly those of one role of the planner.
+func (b *builder) conflictTerms(conflict gangs.Conflict) []plan.ConflictTerm {
+	var terms []plan.ConflictTerm
+	for _, term := range conflict {
+		has := func(r roleInput) bool { return r.has(term.Role) }
+		first := slices.IndexFunc(b.roles, has)
+		if first < 0 || slices.ContainsFunc(b.roles[first+1:], has) {
+			return nil
+		}
+		terms = append(terms, plan.ConflictTerm{Role: b.roles[first].Name, Node: term.Node, Count: term.Count})
+	}
+	return terms
+}
+
+// has reports whether members with this signature are in the role, or would be with its
+// alternatives.
+func (r *roleInput) has(signed gangs.RoleSignature) bool {
+	return r.base == signed.Role && r.subrequests == signed.Subrequests && (r.key.signature == signed.Signature ||
+		slices.ContainsFunc(r.members, func(m gangs.Member) bool { return m.Signature == signed.Signature }))
+}

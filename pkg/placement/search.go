@@ -1,0 +1,127 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
+)
+
+const (
+	// firstShare is the part of the search budget, as a divisor, that the first plan counts
+	// for at most. It may use the whole budget to show that a placement is the cheapest, and
+	// the search for one that the filters accept must not end there.
+	firstShare = 2
+	// roundShare is the part of the remaining budget that a further plan may use at first.
+	// If it then has found no placement, it may use the rest.
+	roundShare = 8
+)
+
+// prove runs the filters over the plan with all members placed. While they refuse a member,
+// it plans again with the conflicts learned from the refusals, within the search budget. If
+// the budget ends before any refusal, the members' own cycles test the rest of the plan.
+func (p *proposal) prove() error {
+	if p.proof == nil || !p.answer.decision.Placed {
+		return nil
+	}
+	budget := cmp.Or(p.planner.budget, plan.DefaultBudget)
+	p.proof.steps = budget - min(p.planner.steps, budget/firstShare)
+	for p.answer.decision.Placed {
+		learned, err := p.proof.run(&p.answer.decision)
+		if err != nil {
+			return err
+		}
+		switch ended := p.proof.steps <= 0; {
+		case !p.proof.refused && (!ended || p.proof.tried == 0):
+			return nil
+		case ended || len(learned) == 0:
+			p.giveUp()
+			return nil
+		}
+		p.input.gang.Conflicts = append(p.input.gang.Conflicts, learned...)
+		if err := p.planAgain(); err != nil {
+			return err
+		}
+	}
+	if p.answer.decision.Exhausted || p.proof.unsure {
+		p.giveUp()
+	}
+	return nil
+}
+
+// planAgain runs the planner on a part of the budget that is left, and without an answer on
+// all of it.
+func (p *proposal) planAgain() error {
+	for _, share := range []int{roundShare, 1} {
+		before := p.planner.steps
+		p.planner.budget = max(1, p.proof.steps/share)
+		if err := p.plan(); err != nil {
+			return err
+		}
+		p.proof.steps -= p.planner.steps - before
+		if p.answer.decision.Placed || !p.answer.decision.Exhausted || p.proof.steps <= 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// giveUp sets the sentence about a search that has found no placement and has not shown that
+// there is none.
+func (p *proposal) giveUp() {
+	p.gaveUp = p.proof.gaveUp(p.request.Gang.Key, p.proof.steps <= 0 || p.answer.decision.Exhausted)
+}
+
+// gaveUp describes the search: how many plans the filters refused, and the last refusal.
+// ended is true if the search ended because of its budget.
+func (p *proof) gaveUp(gang gangs.Key, ended bool) string {
+	why := "other placements may exist"
+	if ended {
+		why = "raise searchBudget"
+	}
+	last, refusal := p.last.member, p.last.refusal
+	return gang.Messagef("the search gave up after %s with %s, the last by %s of pod %s on node %s%s: %q; %s",
+		countOf(p.tried, "plan"), countOf(p.refusals, "refusal"), refusal.plugin, last.pod.Name, last.node,
+		besides(p.last.beside, last.node), shortened(refusal.message), why)
+}
+
+// maxBeside is the maximum number of other members that the sentence about a refusal names.
+const maxBeside = 3
+
+// besides names the members beside which a member was refused on a node: " beside a and b on
+// node n".
+func besides(members []*plannedMember, node string) string {
+	if len(members) == 0 {
+		return ""
+	}
+	var names []string
+	for _, m := range members[:min(len(members), maxBeside)] {
+		name := m.pod.Name
+		if m.node != node {
+			name += " on node " + m.node
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if more := len(members) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	if last := len(names) - 1; last > 0 {
+		return " beside " + strings.Join(names[:last], ", ") + " and " + names[last]
+	}
+	return " beside " + names[0]
+}
+
+// countOf returns a number of things as text: "1 plan", "4 plans".
+func countOf(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

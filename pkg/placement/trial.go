@@ -1,0 +1,111 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// plannedMember is a member of the gang with the node that a plan has for it.
+type plannedMember struct {
+	// role is the index of the member's role in planInput.roles.
+	role int
+	pod  *v1.Pod
+	node string
+	// pinned is true if claims of the member have devices already, so that no plan has
+	// another node for it.
+	pinned bool
+	// like is what the filters run for. It is nil if the filters do not run for the member.
+	like *subject
+}
+
+// subject is the pod for which the filters run, for all members of a role that do not
+// differ for them, with its PreFilter state in the cluster without the gang's planned
+// members.
+type subject struct {
+	pod   *v1.Pod
+	state fwk.CycleState
+	// ownPod is true if the Filter plugins get each member's own pod.
+	ownPod bool
+}
+
+// trial is the cluster with some of the gang's members placed, as the filters see it.
+type trial struct {
+	runs *dryRuns
+	// states are the PreFilter states that are kept up to date, one for each subject.
+	states map[*subject]fwk.CycleState
+	// nodes are copies of the nodes that hold planned members.
+	nodes map[string]fwk.NodeInfo
+}
+
+// newTrial returns a trial without members. Filters can run in it for the given subjects.
+func newTrial(runs *dryRuns, subjects ...*subject) *trial {
+	t := &trial{runs: runs, states: make(map[*subject]fwk.CycleState, len(subjects)), nodes: map[string]fwk.NodeInfo{}}
+	for _, s := range subjects {
+		t.states[s] = s.state.Clone()
+	}
+	return t
+}
+
+// add places a member.
+func (t *trial) add(m *plannedMember) error {
+	info, err := t.node(m.node)
+	if err != nil {
+		return err
+	}
+	placed := *m.pod
+	placed.Spec.NodeName = m.node
+	added, err := framework.NewPodInfo(&placed)
+	if err != nil {
+		return fmt.Errorf("simulating pod %s on its planned node: %w", klog.KObj(m.pod), err)
+	}
+	info.AddPodInfo(added)
+	for s, state := range t.states {
+		if status := t.runs.handle.RunPreFilterExtensionAddPod(t.runs.ctx, state, s.pod, added, info); !status.IsSuccess() {
+			return fmt.Errorf("simulating pod %s on its planned node: %w", klog.KObj(m.pod), status.AsError())
+		}
+	}
+	return nil
+}
+
+// node returns the copy of a node that holds planned members.
+func (t *trial) node(name string) (fwk.NodeInfo, error) {
+	if info := t.nodes[name]; info != nil {
+		return info, nil
+	}
+	info, err := t.runs.handle.SnapshotSharedLister().NodeInfos().Get(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading planned node %s: %w", name, err)
+	}
+	t.nodes[name] = info.Snapshot()
+	return t.nodes[name], nil
+}
+
+// filter returns why the member cannot join the placed members on its node, nil if it can.
+func (t *trial) filter(m *plannedMember) (*fwk.Status, error) {
+	info := t.nodes[m.node]
+	if info == nil {
+		var err error
+		if info, err = t.runs.handle.SnapshotSharedLister().NodeInfos().Get(m.node); err != nil {
+			return nil, fmt.Errorf("reading planned node %s: %w", m.node, err)
+		}
+	}
+	pod := m.like.pod
+	if m.like.ownPod {
+		pod = m.pod
+	}
+	status := t.runs.handle.RunFilterPlugins(t.runs.ctx, t.states[m.like], pod, info)
+	switch {
+	case status.IsSuccess():
+		return nil, nil
+	case status.Code() == fwk.Error:
+		return nil, fmt.Errorf("running the filters for pod %s on node %s: %w", klog.KObj(m.pod), m.node, status.AsError())
+	}
+	return status, nil
+}

@@ -1,0 +1,125 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+// Conflict is a combination of members that the filters have refused. A placement must not
+// fulfil all of its terms.
+type Conflict struct {
+	Terms []ConflictTerm
+	// Earlier is true if an earlier plan was refused. The Cause of an Exclusion is then
+	// CauseAvoided, else CauseFilter.
+	Earlier bool
+}
+
+// ConflictTerm is fulfilled by a placement that puts at least Count pending members of the
+// role on the node.
+type ConflictTerm struct {
+	Role, Node string
+	Count      int
+}
+
+// checkConflicts returns the first fault of the gang's conflicts, or nil.
+func (g *Gang) checkConflicts() *fault {
+	for i := range g.Conflicts {
+		if len(g.Conflicts[i].Terms) == 0 {
+			return faultf("conflict", "it has no terms")
+		}
+		for _, term := range g.Conflicts[i].Terms {
+			if !g.hasRole(term.Role) {
+				return faultf("conflict", "role %q does not exist", term.Role)
+			}
+			if term.Count < 1 {
+				return faultf("conflict", "%d members of role %s", term.Count, term.Role)
+			}
+		}
+	}
+	return nil
+}
+
+// conflictRule is a Conflict with indices instead of names.
+type conflictRule struct {
+	terms   int32
+	earlier bool
+}
+
+// conflictTerm is a term of a conflict about one role and one node: the index of the
+// conflict in problem.conflicts, and the number of members.
+type conflictTerm struct{ conflict, count int32 }
+
+// addConflicts compiles Gang.Conflicts. It leaves out conflicts that no placement can
+// fulfil, because a role has no members or a node does not exist.
+func (p *problem) addConflicts() {
+	for i := range p.gang.Conflicts {
+		if terms, possible := p.conflictTerms(&p.gang.Conflicts[i]); possible {
+			index := int32(len(p.conflicts))
+			p.conflicts = append(p.conflicts, conflictRule{int32(len(terms)), p.gang.Conflicts[i].Earlier})
+			for at, count := range terms {
+				p.addConflictTerm(at, conflictTerm{index, count})
+			}
+		}
+	}
+}
+
+// conflictTerms returns the number of members by role index and node position that a
+// conflict forbids together.
+func (p *problem) conflictTerms(c *Conflict) (terms map[fitsKey]int32, possible bool) {
+	terms = make(map[fitsKey]int32, len(c.Terms))
+	for _, term := range c.Terms {
+		role := p.roleNamed(term.Role)
+		pos, known := p.snap.fabric.pos(term.Node)
+		if role < 0 || !known {
+			return nil, false
+		}
+		at := fitsKey{int32(role), pos}
+		terms[at] = max(terms[at], int32(min(term.Count, maxSlots)))
+	}
+	return terms, true
+}
+
+func (p *problem) addConflictTerm(at fitsKey, term conflictTerm) {
+	r := &p.roles[at.role]
+	if r.conflicts == nil {
+		r.conflicts = map[int32][]conflictTerm{}
+	}
+	r.conflicts[at.pos] = append(r.conflicts[at.pos], term)
+	p.mark(at.pos, conflictMark, int64(term.conflict), int64(at.role), int64(term.count))
+}
+
+// conflictCounts counts the fulfilled terms of each conflict.
+type conflictCounts struct {
+	p         *problem
+	fulfilled []int32
+}
+
+func newConflictCounts(p *problem) conflictCounts {
+	return conflictCounts{p: p, fulfilled: make([]int32, len(p.conflicts))}
+}
+
+// change records that the members of a role on the node at pos become after instead of
+// before.
+func (c *conflictCounts) change(role int, pos, before, after int32) {
+	for _, term := range c.p.roles[role].conflicts[pos] {
+		if before < term.count && after >= term.count {
+			c.fulfilled[term.conflict]++
+		}
+		if before >= term.count && after < term.count {
+			c.fulfilled[term.conflict]--
+		}
+	}
+}
+
+// room returns how many members of a role may join the on members of the role on the node
+// at pos, and whether the conflict that allows the fewest is of an earlier plan. The result
+// is maxSlots for any number.
+func (c *conflictCounts) room(role int, pos, on int32) (room int32, earlier bool) {
+	room = maxSlots
+	for _, term := range c.p.roles[role].conflicts[pos] {
+		rule := &c.p.conflicts[term.conflict]
+		last := on < term.count && c.fulfilled[term.conflict] == rule.terms-1
+		if left := term.count - 1 - on; last && left < room {
+			room, earlier = left, rule.earlier
+		}
+	}
+	return room, earlier
+}
