@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -71,13 +72,13 @@ func TestRefused(t *testing.T) {
 // The errors of net/http are the ones that Refused judges: of a server that cuts the
 // connection after it has read the request, and of an address where no server listens.
 func TestRefusedByRealConnections(t *testing.T) {
-	carriedOut := 0
+	var carriedOut atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		carriedOut++
+		carriedOut.Add(1)
 		panic(http.ErrAbortHandler)
 	}))
-	if err := put(server.URL); writes.Refused(err) || err == nil || carriedOut != 1 {
-		t.Errorf("the write was carried out %d times and its answer lost: %v", carriedOut, err)
+	if err := put(server.URL); writes.Refused(err) || err == nil || carriedOut.Load() != 1 {
+		t.Errorf("the write was carried out %d times and its answer lost: %v", carriedOut.Load(), err)
 	}
 	server.Close()
 	if err := put(server.URL); !writes.Refused(err) {
