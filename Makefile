@@ -68,6 +68,14 @@ test: test-unit test-integration ## Run everything that a change must pass.
 test-unit: ## Run the tests that need no cluster.
 	go test -timeout 10m $(UNIT_PACKAGES)
 
+# The packages that test-race tests.
+RACE ?= ./pkg/...
+
+# The first run compiles Kubernetes anew, which takes minutes. The race detector needs a C compiler.
+.PHONY: test-race
+test-race: ## Run the tests of pkg/ with the race detector (make test-race RACE=./pkg/plugins/draaware).
+	go test -race -timeout 60m $(RACE)
+
 # Two packages at a time: each starts clusters of its own, which wait most of the time,
 # and the machine may be a small one.
 .PHONY: test-integration

@@ -80,6 +80,18 @@ var (
 		Help:           "RDMA NICs given to pods that have GPUs, by profile and by whether they stand beside a GPU of the pod.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "result"})
+	allocatedTwice = metrics.NewGauge(&metrics.GaugeOpts{
+		Subsystem:      subsystem,
+		Name:           "devices_allocated_twice",
+		Help:           "Devices that are now in the allocations of several ResourceClaims: another scheduler allocates devices of the same nodes.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	givenBackTwice = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem:      subsystem,
+		Name:           "device_conflicts_total",
+		Help:           "Pods that were not bound and gave back their devices because another ResourceClaim had one of them as well.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
 	gangsKnown = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Subsystem:      subsystem,
 		Name:           "gangs",
@@ -92,7 +104,7 @@ var (
 // Register adds the metrics to the scheduler's registry, once in a process.
 func Register() {
 	registerOnce.Do(func() {
-		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, evictions, devicePairs, gangsKnown)
+		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, evictions, devicePairs, allocatedTwice, givenBackTwice, gangsKnown)
 		legacyregistry.CustomMustRegister(&entryCollector{})
 	})
 }
@@ -127,6 +139,16 @@ func Evicted(profile string) {
 // Pairs counts NICs that a pod got, by whether each is in one alignment unit with a GPU.
 func Pairs(profile string, result PairResult, nics int) {
 	devicePairs.WithLabelValues(profile, string(result)).Add(float64(nics))
+}
+
+// AllocatedTwice sets the number of devices that several claims have.
+func AllocatedTwice(devices int) {
+	allocatedTwice.Set(float64(devices))
+}
+
+// GivenBackTwice counts a pod that gave back devices because another claim had one of them.
+func GivenBackTwice(profile string) {
+	givenBackTwice.WithLabelValues(profile).Inc()
 }
 
 // GangKnown counts a gang that got its first pod.

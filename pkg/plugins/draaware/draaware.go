@@ -28,9 +28,14 @@ type DRAAware struct {
 	tracker    *tracker
 	writers    *writers
 	claimLocks *claimLocks
-	events     events.EventRecorder
-	profile    string
-	logger     klog.Logger
+	// lostWrites has the claims of which a write may have been carried out.
+	lostWrites *lostWrites
+	patience   patience
+	// allocations has the claims that hold each device.
+	allocations *allocations
+	events      events.EventRecorder
+	profile     string
+	logger      klog.Logger
 	// podGroupCycle is set if the scheduler has PodGroup cycles (scheduling.k8s.io). real
 	// is the scheduler's own framework handle.
 	podGroupCycle bool

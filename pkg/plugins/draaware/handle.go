@@ -14,20 +14,22 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/claimwrites"
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // handle is the framework handle of the in-tree plugin. It differs from the real one in the
-// ResourceSlices and ResourceClaims that it shows during a call for a pod.
+// ResourceSlices and ResourceClaims that it shows during a call for a pod, and in its client,
+// which asks what became of a write of a claim if the answer is lost.
 type handle struct {
-	fwk.Handle
+	claimwrites.Handle
 	manager *manager
 }
 
 func newHandle(real fwk.Handle, s *innerCalls, t *tracker) *handle {
 	draManager := real.SharedDRAManager()
-	return &handle{Handle: real, manager: &manager{
+	return &handle{Handle: claimwrites.NewHandle(real, t.seen), manager: &manager{
 		SharedDRAManager: draManager,
 		lister:           &lister{ResourceSliceLister: draManager.ResourceSlices(), innerCalls: s},
 		tracker:          t,
@@ -79,6 +81,9 @@ type callContext struct {
 type effects struct {
 	// reserved are the claims that got a pending allocation.
 	reserved []types.UID
+	// extended is the one of them that the in-tree plugin creates for extended resources, ""
+	// if there is none. In the API server it has another UID.
+	extended types.UID
 	// shared are the claims that the call saw with devices which another member of the
 	// gang has reserved for them and not written yet.
 	shared []sharedClaim
@@ -111,10 +116,13 @@ func (s *innerCalls) current() callContext {
 	return s.now
 }
 
-func (s *innerCalls) noteReserved(claim types.UID) {
+func (s *innerCalls) noteReserved(claim types.UID, extended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.effects.reserved = append(s.effects.reserved, claim)
+	if extended {
+		s.effects.extended = claim
+	}
 }
 
 // noteShared records a claim that the call sees with the devices that another member of
@@ -170,8 +178,7 @@ type tracker struct {
 	innerCalls *innerCalls
 	devices    *cluster.Devices
 	writers    *writers
-	// published returns the claim as the informer has it.
-	published func(namespace, name string) (*resourceapi.ResourceClaim, error)
+	lostWrites *lostWrites
 }
 
 // Get returns the claim. A gang member sees a claim with the devices that another member
@@ -236,20 +243,38 @@ func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], erro
 	return all, nil
 }
 
-// SignalClaimPendingAllocation also notifies the counts of free devices and records the
-// claim.
+// SignalClaimPendingAllocation also records the claim for the current call.
 func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
-	if err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim); err != nil {
+	if err := t.reserve(uid, claim); err != nil {
+		return err
+	}
+	t.innerCalls.noteReserved(uid, claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true")
+	return nil
+}
+
+// reserve adds a share in the claim's pending allocation and notifies the counts of free devices.
+// It may run beside a call of the in-tree plugin for another pod. The wrapped tracker gets a copy
+// and shows it to other pods: the in-tree plugin later sets a time in the allocation.
+func (t *tracker) reserve(uid types.UID, claim *resourceapi.ResourceClaim) error {
+	if err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim.DeepCopy()); err != nil {
 		return err
 	}
 	t.devices.ClaimAssumed(claim)
-	t.innerCalls.noteReserved(uid)
 	return nil
+}
+
+// GetPendingAllocation returns a copy: the in-tree plugin of a member that shares the claim
+// may change it.
+func (t *tracker) GetPendingAllocation(uid types.UID) *resourceapi.AllocationResult {
+	return t.ResourceClaimTracker.GetPendingAllocation(uid).DeepCopy()
 }
 
 // MaybeRemoveClaimPendingAllocation also notifies the counts of free devices.
 func (t *tracker) MaybeRemoveClaimPendingAllocation(uid types.UID, force bool) bool {
 	removed := t.ResourceClaimTracker.MaybeRemoveClaimPendingAllocation(uid, force)
+	if force {
+		t.lostWrites.removed(uid)
+	}
 	t.devices.ClaimReleased(uid)
 	return removed
 }
@@ -261,17 +286,18 @@ func (t *tracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) erro
 	return err
 }
 
-// AssumedClaimRestore also notifies the counts of free devices. The wrapped tracker skips
-// an informer event about a write that was assumed already, and would restore the claim
-// from before that write. Nothing would correct it until the next write, so
-// AssumedClaimRestore makes the wrapped tracker assume the informer's claim.
-func (t *tracker) AssumedClaimRestore(namespace, name string) {
-	t.ResourceClaimTracker.AssumedClaimRestore(namespace, name)
-	restored, err := t.ResourceClaimTracker.Get(namespace, name)
-	if newest, missing := t.published(namespace, name); err == nil && missing == nil && newest != restored {
-		_ = t.ResourceClaimTracker.AssumeClaimAfterAPICall(newest) // an error means that the tracker has a newer one
+// AssumedClaimRestore does nothing. What the wrapped tracker assumes comes from the API
+// server, so it is right also if the pod then fails. The informer may be older: restoring
+// its claim would give the devices of a claim that was just written to other pods.
+func (t *tracker) AssumedClaimRestore(_, _ string) {}
+
+// seen assumes a claim that the API server returned, unless the tracker has a newer one.
+func (t *tracker) seen(claim *resourceapi.ResourceClaim) {
+	known, err := t.ResourceClaimTracker.Get(claim.Namespace, claim.Name)
+	if err != nil || versionOf(known) >= versionOf(claim) {
+		return
 	}
-	if claim, err := t.ResourceClaimTracker.Get(namespace, name); err == nil {
+	if err := t.ResourceClaimTracker.AssumeClaimAfterAPICall(claim); err == nil {
 		t.devices.ClaimAssumed(claim)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/claimwrites"
 )
 
 // PodGroupPostFilter deallocates claims that a refused group has from a former plan. If
@@ -19,7 +21,12 @@ func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCyc
 	if d.claims != nil && d.giveBackGroup(ctx, group) {
 		return nil, fwk.NewStatus(fwk.Unschedulable, givenBack)
 	}
+	ctx, attempt := claimwrites.Begin(ctx, 0)
 	result, status := d.DynamicResources.PodGroupPostFilter(ctx, state, group, schedule)
+	if lost := attempt.Lost(); len(lost) > 0 && len(group.GetUnscheduledPods()) > 0 {
+		// Any of the pods will do: one that returns to the queue brings the others.
+		d.lostWrites.add(group.GetUnscheduledPods()[0], lost[0], "")
+	}
 	return result, refusedBefore(status)
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -37,6 +36,7 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 	d := &DRAAware{
 		innerCalls: &innerCalls{}, writers: newWriters(), claimLocks: newClaimLocks(), profile: real.ProfileName(), events: real.EventRecorder(),
 		logger: klog.FromContext(ctx).WithName(Name), podGroupCycle: features.EnableGenericWorkload, real: real,
+		patience: defaultPatience, allocations: newAllocations(),
 	}
 	seen := real
 	if features.EnableDynamicResourceAllocation {
@@ -48,12 +48,11 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 			}
 			metrics.CountEntries("devices", d.devicesEntries)
 		}
-		published := real.SharedInformerFactory().Resource().V1().ResourceClaims().Lister()
-		d.tracker = &tracker{
-			ResourceClaimTracker: d.claims, innerCalls: d.innerCalls, devices: d.devices, writers: d.writers,
-			published: func(namespace, name string) (*resourceapi.ResourceClaim, error) {
-				return published.ResourceClaims(namespace).Get(name)
-			},
+		d.tracker = &tracker{ResourceClaimTracker: d.claims, innerCalls: d.innerCalls, devices: d.devices, writers: d.writers}
+		d.lostWrites = newLostWrites(ctx, d)
+		d.tracker.lostWrites = d.lostWrites
+		if _, err := real.SharedInformerFactory().Resource().V1().ResourceClaims().Informer().AddEventHandler(d.allocations.follow()); err != nil {
+			return nil, fmt.Errorf("watching the devices of claims: %w", err)
 		}
 		seen = newHandle(real, d.innerCalls, d.tracker)
 	}
@@ -105,6 +104,9 @@ func (d *DRAAware) Name() string { return Name }
 // PreFilter reads the pod's device request. It runs the in-tree plugin's PreFilter with
 // copies of the ResourceSlices, in which Filter reorders the devices node by node.
 func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if refusal := d.lostWrites.refusal(pod); refusal != "" {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
+	}
 	c, err := d.begin(state, pod)
 	if err != nil {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, err.Error())
@@ -182,6 +184,9 @@ func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	did := d.innerCalls.run(callContext{}, func() { status = d.DynamicResources.Reserve(ctx, state, pod, node) })
 	if !status.IsSuccess() {
 		return status
+	}
+	if did.extended != "" {
+		state.Write(extendedKey, &extended{uid: did.extended})
 	}
 	shared := sharerOf(state)
 	if err := shared.hold(d.tracker); err != nil {

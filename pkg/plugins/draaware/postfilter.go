@@ -6,6 +6,7 @@ package draaware
 import (
 	"context"
 	"errors"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -16,7 +17,9 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/claimwrites"
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
+	"github.com/dovetail-dev/dovetail/pkg/writes"
 )
 
 // PostFilter deallocates the claims of a refused member that only the member uses, as
@@ -32,7 +35,11 @@ func (d *DRAAware) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1
 			return nil, fwk.NewStatus(fwk.Unschedulable, givenBack)
 		}
 	}
+	ctx, attempt := claimwrites.Begin(ctx, 0)
 	result, status := d.DynamicResources.PostFilter(ctx, state, pod, statuses)
+	for _, lost := range attempt.Lost() {
+		d.lostWrites.add(pod, lost, "")
+	}
 	return result, refusedBefore(status)
 }
 
@@ -65,9 +72,9 @@ func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
 			if err != nil || !w.idle(claim) {
 				continue
 			}
-			if err := d.free(ctx, claim); err != nil {
+			if err := d.free(ctx, pod, claim); err != nil {
 				// The claim changed meanwhile, or the write failed: the next refusal tries
-				// again.
+				// again. The claim tracker still shows the devices in use.
 				d.logger.V(2).Info("Devices of a refused pod are not given back", "pod", klog.KObj(pod), "resourceclaim", klog.KObj(claim), "err", err)
 				continue
 			}
@@ -93,13 +100,18 @@ func (w *waiting) idle(claim *resourceapi.ResourceClaim) bool {
 	return true
 }
 
-// free clears the claim's status in the API server and in the claim tracker. It returns an
-// error if the claim changed meanwhile.
-func (d *DRAAware) free(ctx context.Context, claim *resourceapi.ResourceClaim) error {
+// free clears the status of the pod's claim in the API server and in the claim tracker. It
+// returns an error if the claim changed meanwhile. If only the answer is lost, the pod waits
+// until the claim's state is known: it must not be bound with a claim that may lose its
+// devices.
+func (d *DRAAware) free(ctx context.Context, pod *v1.Pod, claim *resourceapi.ResourceClaim) error {
 	claim = claim.DeepCopy()
 	claim.Status = resourceapi.ResourceClaimStatus{}
 	freed, err := d.real.ClientSet().ResourceV1().ResourceClaims(claim.Namespace).UpdateStatus(ctx, claim, metav1.UpdateOptions{})
 	if err != nil {
+		if !writes.Refused(err) {
+			d.lostWrites.add(pod, claimwrites.Lost{Sent: claim, At: time.Now()}, "")
+		}
 		return err
 	}
 	if err := d.tracker.AssumeClaimAfterAPICall(freed); err != nil {

@@ -102,6 +102,9 @@ func scoreCases() map[string]*resourceapi.ResourceClaim {
 // Scoring a node does not allocate. With alternatives in the claim, the only allocations
 // are those of the in-tree plugin's score.
 func TestScoreAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes allocations of its own")
+	}
 	const fleetText = "shape=ndh100v5,spines=1,leaves=2,nodes=10"
 	for name, c := range scoreCases() {
 		t.Run(name, func(t *testing.T) {

@@ -182,9 +182,7 @@ func (s *sharer) hold(tracker *tracker) error {
 		if shared.held {
 			continue
 		}
-		// Pass another copy: the tracker may keep its argument, and the claim here will
-		// change.
-		if err := tracker.SignalClaimPendingAllocation(shared.UID, shared.DeepCopy()); err != nil {
+		if err := tracker.reserve(shared.UID, shared.ResourceClaim); err != nil {
 			return fmt.Errorf("sharing resource claim %s: %w", klog.KObj(shared), err)
 		}
 		shared.held = true
@@ -282,39 +280,4 @@ func sameDevices(got, reserved *resourceapi.AllocationResult) bool {
 	return got != nil && reserved != nil &&
 		slices.EqualFunc(got.Devices.Results, reserved.Devices.Results, same) &&
 		apiequality.Semantic.DeepEqual(got.NodeSelector, reserved.NodeSelector)
-}
-
-// Unreserve returns the devices that Reserve took. The in-tree plugin returns a share of
-// each of the pod's claims, so Unreserve first takes the missing shares.
-func (d *DRAAware) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
-	s := sharerOf(state)
-	if err := s.hold(d.tracker); err != nil {
-		d.logger.Error(err, "Could not balance shares before giving them back", "pod", klog.KObj(pod))
-	}
-	d.writers.end(pod.UID)
-	d.DynamicResources.Unreserve(ctx, state, pod, node)
-	s.dropped()
-}
-
-// PreBind writes the allocations of the pod's claims. For claims whose allocation another
-// member of the gang writes, the pod waits and then adds itself to the claim's
-// reservedFor, unless that member reserved the claim for the whole PodGroup.
-func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
-	defer d.writers.end(pod.UID)
-	s := sharerOf(state)
-	if len(s.claims) == 0 {
-		return d.DynamicResources.PreBind(ctx, state, pod, node)
-	}
-	if err := s.wait(ctx, d.tracker); err != nil {
-		return fwk.AsStatus(err)
-	}
-	defer d.claimLocks.take(s.uids())()
-	if err := s.meet(d.tracker); err != nil {
-		return fwk.AsStatus(err)
-	}
-	status := d.DynamicResources.PreBind(ctx, state, pod, node)
-	if status.IsSuccess() {
-		s.release(d.tracker)
-	}
-	return status
 }

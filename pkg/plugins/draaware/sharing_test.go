@@ -47,7 +47,7 @@ type sharers struct {
 	failing atomic.Int32
 }
 
-var errBusy = errors.New("the API server is busy")
+var errQuota = apierrors.NewForbidden(resourceapi.Resource("resourceclaims"), "", errors.New("quota"))
 
 // newSharers makes a PodGroup of size members. Each has all shared claims, in random order.
 // The PodGroup names its claims or makes them from a template.
@@ -119,7 +119,7 @@ func (s *sharers) serve() {
 			return true, nil, err
 		}
 		if s.failing.Add(-1) >= 0 {
-			return true, nil, errBusy
+			return true, nil, errQuota
 		}
 		if now := obj.(*resourceapi.ResourceClaim); now.ResourceVersion != next.ResourceVersion {
 			return true, nil, apierrors.NewConflict(action.GetResource().GroupResource(), next.Name, errors.New("it changed"))
