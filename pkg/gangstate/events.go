@@ -33,6 +33,7 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 		return Effects{} // late event: the informer of ended pods has already shown that this pod succeeded
 	}
 	g.put(m)
+	g.noteProgress(now)
 	g.noteGain(old, pod)
 	broken := g.disturbedBy(old, pod, false)
 	effects := Effects{Key: g.key, Activate: g.changed(old, pod, now), RetryAfter: g.retryChanged(old, pod, now)}

@@ -32,6 +32,9 @@ type Extras struct {
 	MakePodGroups bool
 	// Election, if set, ensures that only one replica creates PodGroups.
 	Election *controllers.Election
+	// Leads is closed when this replica leads, after which it may write to the API server. A
+	// nil channel means that it leads from the start.
+	Leads <-chan struct{}
 }
 
 func registry(extras *Extras) frameworkruntime.Registry {
@@ -43,7 +46,7 @@ func registry(extras *Extras) frameworkruntime.Registry {
 			if err := shared.open(handle); err != nil {
 				return nil, err
 			}
-			return gang.New(ctx, args, handle, gang.Parts{Shared: shared, Profile: profiles.Of(handle.ProfileName()), Gates: gates})
+			return gang.New(ctx, args, handle, gang.Parts{Shared: shared, Profile: profiles.Of(handle.ProfileName()), Gates: gates, Leads: extras.Leads})
 		},
 		gang.GateName: func(_ context.Context, _ runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return gang.NewGate(handle, gates)

@@ -41,10 +41,11 @@ func (n *notedMistakes) first(subject string) bool {
 }
 
 // Metadata writes an event on a pod whose labels or annotations have a mistake, for the pods
-// of a gang only on the first. key is zero for a pod without a gang.
+// of a gang only on the first. key is zero for a pod without a gang. It does nothing before
+// Lead.
 func (r *Reporter) Metadata(key gangs.Key, pod *v1.Pod) {
 	mistake := gangs.MetadataMistake(pod)
-	if mistake == "" {
+	if mistake == "" || !r.leads.Load() {
 		return
 	}
 	subject := "pod " + string(pod.UID)
