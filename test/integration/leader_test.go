@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -111,13 +112,11 @@ func (e *env) waitingGang(name string) {
 	e.Waiting(groupLabel+"="+name, 3, "spec.minMember is 5, and 3 exist so far")
 }
 
-var masterStatus = regexp.MustCompile(`(?m)^leader_election_master_status\{name="kube-scheduler"\} 1$`)
-
-// leader returns the names of the replica that leads and of the other, "" if none leads.
+// leader returns the names of the replica that leads and of the other, "" if none led so far.
 func (e *env) leader() (leads, other string) {
 	e.Helper()
 	for i, name := range replicas {
-		if text, err := e.Cluster.Metrics(e.Context(), name); err == nil && masterStatus.MatchString(text) {
+		if text, err := e.Cluster.Logs(name); err == nil && strings.Contains(text, "Successfully acquired lease") {
 			return name, replicas[1-i]
 		}
 	}
