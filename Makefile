@@ -185,6 +185,13 @@ bench-check: ## Say which figures under .cache/bench left their ranges in bench/
 
 ##@ Verify
 
+# The version of govulncheck. It is no requirement of go.mod: it is fetched when it runs.
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
+
+.PHONY: vuln
+vuln: ## Check the dependencies for known vulnerabilities; needs a network (docs/security.md).
+	go run $(GOVULNCHECK) ./...
+
 .PHONY: generate
 generate: ## Write the files that are made from others (docs/config.md).
 	go generate ./...

@@ -55,10 +55,12 @@ func buildWith(t *testing.T, components ...string) resmap.ResMap {
 
 func TestComponentsAddWhatTheySay(t *testing.T) {
 	plain := names(buildWith(t))
-	built := buildWith(t, "native-groups", "scheduler-name")
+	built := buildWith(t, "healing", "native-groups", "scheduler-name")
 	added := slices.DeleteFunc(names(built), func(name string) bool { return slices.Contains(plain, name) })
 	want := []string{
+		"ClusterRole /dovetail-healing",
 		"ClusterRole /dovetail-native-groups",
+		"ClusterRoleBinding /dovetail-healing",
 		"ClusterRoleBinding /dovetail-native-groups",
 		"MutatingAdmissionPolicy /dovetail-native-groups-jobset",
 		"MutatingAdmissionPolicy /dovetail-native-groups-ray",
@@ -84,6 +86,17 @@ func TestComponentsAddWhatTheySay(t *testing.T) {
 		if args := deployment.Spec.Template.Spec.Containers[0].Args; !slices.Contains(args, "--native-groups") {
 			t.Errorf("the scheduler is not told of native-groups: %q", args)
 		}
+	}
+}
+
+// healing adds the right to evict, which the installation without it lacks, and no more.
+func TestRightsOfHealing(t *testing.T) {
+	evict := on("", []string{"pods/eviction"}, "create")
+	if diff := cmp.Diff([]rbacv1.PolicyRule{evict}, first[*rbacv1.ClusterRole](t, "healing/rbac.yaml").Rules); diff != "" {
+		t.Errorf("rights (-want,+got):\n%s", diff)
+	}
+	if granted := overlap(first[*rbacv1.ClusterRole](t, "rbac.yaml").Rules, evict); len(granted) > 0 {
+		t.Errorf("the installation without healing may evict: %v", granted)
 	}
 }
 

@@ -11,7 +11,7 @@ import "embed"
 // FS holds every YAML file of this directory, and of the opt-in components in
 // folders of their own.
 //
-//go:embed *.yaml native-groups/*.yaml scheduler-name/*.yaml
+//go:embed *.yaml healing/*.yaml native-groups/*.yaml scheduler-name/*.yaml
 var FS embed.FS
 
 // SchedulerConfig is the KubeSchedulerConfiguration with Dovetail's profiles.

@@ -9,6 +9,10 @@
 //
 //   - without --config it uses the built-in manifests/scheduler-config.yaml, and applies the
 //     same flags to it as upstream does;
+//   - a configuration that would start and not do what it says is an error, and so is a
+//     lease of leader election that the scheduler may not use; --dry-run-config checks a
+//     configuration without an API server;
+//   - a replica that does not lead writes nothing;
 //   - --version prints Dovetail's version before that of Kubernetes;
 //   - --help describes Dovetail.
 package main

@@ -4,14 +4,30 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/apiserver/pkg/server"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-base/cli"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/cli/globalflag"
+	basecompatibility "k8s.io/component-base/compatibility"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/term"
+	"k8s.io/component-base/version/verflag"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/plugins"
 )
@@ -33,39 +49,124 @@ func main() {
 	os.Exit(cli.Run(newCommand()))
 }
 
-// newCommand returns upstream's command with Dovetail's plugins, name, version and default
-// configuration.
+// newCommand returns the scheduler's command: upstream's flags and Dovetail's own, with
+// Dovetail's plugins, name, version and default configuration.
 func newCommand() *cobra.Command {
 	cmd, _ := newCommandWith()
 	return cmd
 }
 
-// newCommandWith also returns the extras that the flags set.
-func newCommandWith() (*cobra.Command, *plugins.Extras) {
-	extras := &plugins.Extras{}
-	cmd := app.NewSchedulerCommand(plugins.OptionsWith(extras)...)
-	cmd.Use, cmd.Short, cmd.Long = programName, short, long
-	cmd.Flags().Lookup("config").Usage = "The path to the configuration file. Without it, the built-in configuration is used."
-	cmd.Flags().Lookup("help").Usage = "help for " + programName
-
-	addOwnFlags(cmd, extras)
-
-	run := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if printVersion(cmd.OutOrStdout(), cmd.Flags()) {
-			return nil
-		}
-		if err := readElection(cmd.Flags(), extras); err != nil {
-			return fmt.Errorf("reading how replicas elect: %w", err)
-		}
-		if err := settleGates(cmd.Context(), cmd.Flags(), utilfeature.DefaultMutableFeatureGate); err != nil {
-			return fmt.Errorf("settling feature gates: %w", err)
-		}
-		config, err := useBuiltInConfig(cmd.Flags())
-		if err != nil {
-			return fmt.Errorf("preparing the built-in configuration: %w", err)
-		}
-		return errors.Join(run(cmd, args), config.Close())
+// newCommandWith also returns the settings that the flags fill.
+//
+// It puts the command together from upstream's exported parts. Upstream's own command
+// shows neither its options nor its scheduler, and both are needed: the options to check a
+// configuration, the scheduler to learn when it leads.
+func newCommandWith() (*cobra.Command, *settings) {
+	s := &settings{upstream: options.NewOptions()}
+	cmd := &cobra.Command{
+		Use: programName, Short: short, Long: long, Args: cobra.NoArgs,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return s.upstream.ComponentGlobalsRegistry.Set() },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return s.runCommand(cmd) },
 	}
-	return cmd, extras
+	sections := s.upstream.Flags
+	verflag.AddFlags(sections.FlagSet("global"))
+	globalflag.AddGlobalFlags(sections.FlagSet("global"), programName, logs.SkipLoggingConfigurationFlags())
+	addOwnFlags(sections.FlagSet("dovetail"), s)
+	for _, section := range sections.FlagSets {
+		cmd.Flags().AddFlagSet(section)
+	}
+	cmd.Flags().Lookup("config").Usage = "The path to the configuration file. Without it, the built-in configuration is used."
+	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
+	cliflag.SetUsageAndHelpFunc(cmd, *sections, columns)
+	return cmd, s
+}
+
+// settings are what the command line sets.
+type settings struct {
+	// upstream are the options of the kube-scheduler.
+	upstream *options.Options
+	extras   plugins.Extras
+	// dryRun checks the configuration and starts nothing.
+	dryRun bool
+	// replacesDefault allows a profile with the stock scheduler's name.
+	replacesDefault bool
+}
+
+func (s *settings) runCommand(cmd *cobra.Command) error {
+	flags := cmd.Flags()
+	if printVersion(cmd.OutOrStdout(), flags) {
+		return nil
+	}
+	verflag.PrintAndExitIfRequested()
+	gates := s.upstream.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
+	if err := logsapi.ValidateAndApply(s.upstream.Logs, gates); err != nil {
+		return fmt.Errorf("setting up the log: %w", err)
+	}
+	if s.dryRun {
+		return s.dryRunConfig(cmd)
+	}
+	cliflag.PrintFlags(flags)
+	ctx := server.SetupSignalContext()
+	if err := s.prepare(ctx, flags); err != nil {
+		return err
+	}
+	return s.run(ctx, flags, gates)
+}
+
+// prepare checks the configuration, and asks the API server what it serves and allows.
+func (s *settings) prepare(ctx context.Context, flags *pflag.FlagSet) error {
+	config, err := configured(flags)
+	if err != nil {
+		return err
+	}
+	if err := s.checkConfig(flags, config); err != nil {
+		return fmt.Errorf("the configuration is not valid: %w", err)
+	}
+	if err := readElection(flags, &s.extras); err != nil {
+		return fmt.Errorf("reading how replicas elect: %w", err)
+	}
+	if err := settleGates(ctx, flags, utilfeature.DefaultMutableFeatureGate); err != nil {
+		return fmt.Errorf("settling feature gates: %w", err)
+	}
+	return s.checkRights(ctx, flags)
+}
+
+// run runs the scheduler until the context ends. It returns an error unless the process
+// exits first.
+func (s *settings) run(ctx context.Context, flags *pflag.FlagSet, gates featuregate.FeatureGate) error {
+	builtIn, err := useBuiltInConfig(flags)
+	if err != nil {
+		return fmt.Errorf("preparing the built-in configuration: %w", err)
+	}
+	defer builtIn.Close() //nolint:errcheck // it was only read
+	if s.upstream.InformerName, err = cache.NewInformerName("kube-scheduler"); err != nil {
+		return fmt.Errorf("naming the informers in metrics: %w", err)
+	}
+	leads := make(chan struct{})
+	s.extras.Leads = leads
+	config, sched, err := app.Setup(ctx, s.upstream, plugins.OptionsWith(&s.extras)...)
+	if err != nil {
+		return err
+	}
+	if err := checkPoints(config.ComponentConfig.Profiles, sched); err != nil {
+		return err
+	}
+	if mutable, ok := gates.(featuregate.MutableFeatureGate); ok {
+		mutable.AddMetrics()
+	}
+	s.upstream.ComponentGlobalsRegistry.AddMetrics()
+	closeWhenScheduling(sched, leads)
+	return app.Run(ctx, config, sched)
+}
+
+// closeWhenScheduling closes the channel when the scheduler asks for its first pod. It does
+// so once it leads, or at once without leader election; a process that loses the lease
+// exits.
+func closeWhenScheduling(sched *scheduler.Scheduler, leads chan<- struct{}) {
+	var once sync.Once
+	next := sched.NextEntity
+	sched.NextEntity = func(logger klog.Logger) (framework.QueuedEntityInfo, error) {
+		once.Do(func() { close(leads) })
+		return next(logger)
+	}
 }

@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	cliflag "k8s.io/component-base/cli/flag"
 	componentbaseconfig "k8s.io/component-base/config"
-	"k8s.io/component-base/term"
 	kubeconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	kubescheme "k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 
@@ -24,28 +21,16 @@ import (
 // --native-groups. The role in manifests/native-groups allows that name.
 const podGroupLeaseSuffix = "-native-groups"
 
-// addOwnFlags adds Dovetail's own flags. Upstream's help prints only the sections it knows,
-// so Dovetail's section is printed after them.
-func addOwnFlags(cmd *cobra.Command, extras *plugins.Extras) {
-	sections := cliflag.NamedFlagSets{}
-	own := sections.FlagSet("dovetail")
-	own.BoolVar(&extras.MakePodGroups, "native-groups", false,
+// addOwnFlags adds Dovetail's own flags.
+func addOwnFlags(own *pflag.FlagSet, s *settings) {
+	own.BoolVar(&s.extras.MakePodGroups, "native-groups", false,
 		`Make a scheduling.k8s.io/v1beta1 PodGroup for each RayCluster and JobSet whose pod templates all carry the label `+
 			`dovetail.dev/native-gang: "true", and keep its minCount true. Needs what manifests/native-groups installs; see docs/podgroup-controller.md.`)
-	cmd.Flags().AddFlagSet(own)
-
-	usage, help := cmd.UsageFunc(), cmd.HelpFunc()
-	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
-		err := usage(cmd)
-		columns, _, _ := term.TerminalSize(cmd.OutOrStderr())
-		cliflag.PrintSections(cmd.OutOrStderr(), sections, columns)
-		return err
-	})
-	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		help(cmd, args)
-		columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
-		cliflag.PrintSections(cmd.OutOrStdout(), sections, columns)
-	})
+	own.BoolVar(&s.dryRun, "dry-run-config", false,
+		`Check the configuration of --config, or the built-in one, without an API server: print the first mistakes with their fields and exit with 1, `+
+			`or exit with 0. See docs/config.md.`)
+	own.BoolVar(&s.replacesDefault, "replace-default-scheduler", false,
+		`Allow a profile called default-scheduler. Two schedulers that place the same pods undo each other's work, so no stock scheduler may run with that profile.`)
 }
 
 // readElection sets the leader election for the PodGroup controller: a lease beside the

@@ -58,10 +58,10 @@ func TestPodGroupsElectAsTheSchedulerDoes(t *testing.T) {
 
 func extrasOf(t *testing.T, args ...string) (plugins.Extras, error) {
 	t.Helper()
-	cmd, extras := newCommandWith()
+	cmd, s := newCommandWith()
 	if err := cmd.ParseFlags(args); err != nil {
 		t.Fatal(err)
 	}
-	err := readElection(cmd.Flags(), extras)
-	return *extras, err
+	err := readElection(cmd.Flags(), &s.extras)
+	return s.extras, err
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -55,6 +56,9 @@ type CoschedulingGroups struct {
 	lookup      gangs.CoschedulingGroups
 	pods, ended cache.Indexer
 	queue       workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	// runs is set once Run was called. Until then another replica reconciles, and changes are
+	// not queued: nobody would take them from the queue.
+	runs atomic.Bool
 
 	mu       sync.Mutex
 	profiles sets.Set[string]
@@ -119,15 +123,17 @@ func (r *CoschedulingGroups) podEvents() cache.ResourceEventHandler {
 }
 
 // Changed queues the group of that key for a check of its status after a short delay. It
-// ignores keys of gangs that no such group declares.
+// ignores keys of gangs that no such group declares, and all keys before Run.
 func (r *CoschedulingGroups) Changed(key gangs.Key) {
-	if key.Source == gangs.CoschedulingSource {
+	if key.Source == gangs.CoschedulingSource && r.runs.Load() {
 		r.queue.AddAfter(types.NamespacedName{Namespace: key.Namespace, Name: key.Name}, quiet)
 	}
 }
 
-// Run reconciles queued groups until ctx is done.
+// Run reconciles all existing groups, and then those that change, until ctx is done.
 func (r *CoschedulingGroups) Run(ctx context.Context) {
+	r.runs.Store(true)
+	r.queueAll(ctx)
 	go func() {
 		<-ctx.Done()
 		r.queue.ShutDown()
@@ -144,6 +150,21 @@ func (r *CoschedulingGroups) Run(ctx context.Context) {
 			r.queue.Forget(name)
 		}
 		r.queue.Done(name)
+	}
+}
+
+// queueAll queues the groups that exist.
+func (r *CoschedulingGroups) queueAll(ctx context.Context) {
+	list, err := r.client.Resource(podGroups).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if apierrors.IsNotFound(err) {
+		return // the kind is not installed
+	}
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Could not list PodGroups; the status of each is checked when it changes")
+		return
+	}
+	for i := range list.Items {
+		r.Changed(gangs.CoschedulingKey(list.Items[i].GetNamespace(), list.Items[i].GetName()))
 	}
 }
 

@@ -36,6 +36,7 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 		return Effects{} // late event: the informer of ended pods has already shown that this pod succeeded
 	}
 	t.join(g, m)
+	g.noteProgress(now)
 	if old != nil && !gangs.Placed(pod) {
 		g.retry.forgetLessons("") // they may be about a member as it was before
 	}

@@ -35,9 +35,17 @@ type Gang struct {
 	// the count at the time when the plan was requested.
 	changes int
 
+	// own counts the members of the profile, whatever their state. counted is true while the
+	// gang is in the metric of known gangs.
+	own     int
+	counted bool
 	// ready counts the members that are placed (on a node) or could be placed now. placed
 	// counts the placed members among them.
 	ready, placed int
+	// progress is the highest number of members, and of ready members among them, since the
+	// quorum was last ready. progressAt is the time at which it last grew.
+	progress   int
+	progressAt time.Time
 	// running is the number of members on nodes at the last evaluation of the gang.
 	running int
 	// min is the number of members in the quorum (those that must start together), as last
@@ -90,6 +98,9 @@ func (g *Gang) put(m gangs.Member) {
 	}
 	g.drop(m.Pod.UID)
 	g.members[m.Pod.UID] = m
+	if m.Pod.Spec.SchedulerName == g.profile {
+		g.own++
+	}
 	g.priority = corev1helpers.PodPriority(m.Pod)
 	if created := m.Pod.CreationTimestamp.Time; !g.orderFixed && created.Before(g.order) {
 		g.order = created
@@ -111,6 +122,15 @@ func (g *Gang) put(m gangs.Member) {
 	}
 }
 
+// noteProgress records that the gang came closer to its quorum, by a member or by the claims
+// of one. A member that replaces another is no progress: a gang whose pods come and go for
+// ever must still say why it waits.
+func (g *Gang) noteProgress(now time.Time) {
+	if progress := len(g.members) + g.ready; progress > g.progress {
+		g.progress, g.progressAt = progress, now
+	}
+}
+
 // drop forgets a member.
 func (g *Gang) drop(uid types.UID) {
 	m, ok := g.members[uid]
@@ -118,6 +138,9 @@ func (g *Gang) drop(uid types.UID) {
 		return
 	}
 	delete(g.members, uid)
+	if m.Pod.Spec.SchedulerName == g.profile {
+		g.own--
+	}
 	if counts(m.Pod) {
 		g.ready--
 		if gangs.Placed(m.Pod) {

@@ -42,9 +42,8 @@ type loss struct {
 	// interval between two requests.
 	next  time.Time
 	pause time.Duration
-	// budgeted is the name of a member whose eviction a PodDisruptionBudget forbids now,
-	// "" for none.
-	budgeted string
+	// blocked explains why a member is not evicted now, "" if nothing prevents it.
+	blocked string
 }
 
 // settle clears the loss if the quorum is met again (quorum) or no member runs any more.

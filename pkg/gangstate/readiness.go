@@ -141,7 +141,9 @@ func (g *Gang) retryChanged(old, pod *v1.Pod, now time.Time) time.Duration {
 // in whose cycle the gang is planned.
 func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 	asks := g.retry.member == gone.UID || g.refusal != nil && !g.refusal.stale
-	g.quorumReady = false
+	if g.quorumReady {
+		g.quorumReady, g.progress = false, 0
+	}
 	g.markStale()
 	if g.noteLoss(gone, now) {
 		return g.afterEviction()

@@ -155,13 +155,12 @@ func (t *Tracker) Evictions(now time.Time) map[gangs.Key][]*v1.Pod {
 	return all
 }
 
-// Budgeted records the name of a member whose eviction a PodDisruptionBudget forbids, ""
-// for none.
-func (t *Tracker) Budgeted(key gangs.Key, name string) Effects {
+// EvictionBlocked records why a member is not evicted now, "" if nothing prevents it.
+func (t *Tracker) EvictionBlocked(key gangs.Key, reason string) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if g := t.gangs[key]; g != nil {
-		g.loss.budgeted = name
+		g.loss.blocked = reason
 	}
 	return Effects{Key: key, Report: true}
 }

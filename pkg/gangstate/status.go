@@ -30,6 +30,9 @@ type Status struct {
 	Gang    gangs.Gang
 	// Pods are the waiting members.
 	Pods []*v1.Pod
+	// ProgressAt is the time at which the gang last came closer to its quorum. It is zero for
+	// a gang without room, which lacks no member.
+	ProgressAt time.Time
 	// RefusedSince is the time of the gang's first refusal since a member was last
 	// placed, zero if there was none.
 	RefusedSince time.Time
@@ -45,7 +48,7 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	}
 	declared, readiness, err := g.read()
 	defer t.observe(g)
-	status := Status{Phase: g.currentPhase(), Gang: declared, Pods: g.unplanned()}
+	status := Status{Phase: g.currentPhase(), Gang: declared, Pods: g.unplanned(), ProgressAt: g.progressAt}
 	if len(status.Pods) == 0 {
 		return status // no pod waits, or none for this scheduler
 	}
@@ -62,6 +65,7 @@ func (t *Tracker) Status(key gangs.Key) Status {
 		status.Sentence = cmp.Or(readiness.Problem, g.evictingSentence(), readiness.Waiting)
 	case g.refusal != nil:
 		status.Sentence, status.RefusedSince, status.HeldBack = g.refusal.message, g.retry.since, g.refusal.heldBack
+		status.ProgressAt = time.Time{}
 	}
 	return status
 }

@@ -27,8 +27,8 @@ type Options struct {
 	// NodeExists reports whether the cluster has a node of that name. Nil means that every
 	// node exists.
 	NodeExists func(string) bool
-	// Counted, unless it is nil, is called when the tracker adds a gang (+1) or forgets it
-	// (-1). source is the way in which the gang is declared.
+	// Counted, unless it is nil, is called when a gang gets its first pod of the profile (+1)
+	// and when it has none any more (-1). source is the way in which the gang is declared.
 	Counted func(source string, change int)
 	// Lock guards the tracker. Nil means a new mutex.
 	Lock sync.Locker
@@ -95,9 +95,25 @@ func (t *Tracker) settle(g *Gang) {
 	}
 	if g.podGroup == nil && len(g.members) == 0 && g.attempt == nil && t.gangs[g.key] == g {
 		delete(t.gangs, g.key)
+	}
+	t.count(g)
+	t.observe(g)
+}
+
+// count updates the number of gangs that have pods of the profile. It leaves out those of
+// PodGroup cycles: the tracker has them only while they have no room.
+func (t *Tracker) count(g *Gang) {
+	if g.podGroup != nil {
+		return
+	}
+	switch has := g.own > 0; {
+	case has && !g.counted:
+		g.counted = true
+		t.options.Counted(g.key.Source, 1)
+	case !has && g.counted:
+		g.counted = false
 		t.options.Counted(g.key.Source, -1)
 	}
-	t.observe(g)
 }
 
 // observe updates the gang's recorded phase after a change of the gang.
@@ -118,7 +134,6 @@ func (t *Tracker) gangOf(m gangs.Member) *Gang {
 			order: m.Pod.CreationTimestamp.Time, members: map[types.UID]gangs.Member{},
 		}
 		t.gangs[m.Key] = g
-		t.options.Counted(m.Key.Source, 1)
 	}
 	return g
 }
@@ -140,6 +155,7 @@ func (t *Tracker) addUnseen(pod *v1.Pod) *Gang {
 	}
 	g := t.gangOf(m)
 	t.join(g, m)
+	t.count(g)
 	return g
 }
 

@@ -127,8 +127,8 @@ func (g *Gang) evictingSentence() string {
 	}
 	text := fmt.Sprintf("gang %s lost members and found no room for others within healAfter (%v): the %d that are left are being evicted, so that it is placed whole elsewhere",
 		g.key, g.loss.after, g.running)
-	if g.loss.budgeted != "" {
-		text += "; a PodDisruptionBudget does not allow it yet for pod " + g.loss.budgeted
+	if g.loss.blocked != "" {
+		text += "; " + g.loss.blocked
 	}
 	return text
 }

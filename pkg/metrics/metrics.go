@@ -77,7 +77,7 @@ var (
 	devicePairs = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem:      subsystem,
 		Name:           "device_pairs_total",
-		Help:           "RDMA NICs given to pods that have GPUs, by profile and by whether they stand beside a GPU of the pod.",
+		Help:           "RDMA NICs of bound pods that have GPUs, by profile and by whether they stand beside a GPU of the pod.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "result"})
 	allocatedTwice = metrics.NewGauge(&metrics.GaugeOpts{
@@ -95,7 +95,7 @@ var (
 	gangsKnown = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Subsystem:      subsystem,
 		Name:           "gangs",
-		Help:           "Gangs that have pods, by profile and by the source that declares them; a pod belongs to the first source that knows it.",
+		Help:           "Gangs that have pods of the profile, by profile and by the source that declares them, on the leader; a pod belongs to the first source that knows it.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "source"})
 	registerOnce sync.Once
@@ -151,12 +151,42 @@ func GivenBackTwice(profile string) {
 	givenBackTwice.WithLabelValues(profile).Inc()
 }
 
-// GangKnown counts a gang that got its first pod.
-func GangKnown(profile, source string) {
-	gangsKnown.WithLabelValues(profile, source).Inc()
+// GangKnown counts a gang that got its first pod of the profile.
+func GangKnown(profile, source string) { known.add(profile, source, 1) }
+
+// GangGone counts a gang that lost its last pod of the profile.
+func GangGone(profile, source string) { known.add(profile, source, -1) }
+
+// Lead begins to show the number of gangs. Replicas that stand by know the same gangs as the
+// leader, and sums over the replicas would count them twice.
+func Lead() { known.show() }
+
+// known counts gangs for the gauge, which has values only once this replica leads.
+var known = gangCounts{counts: map[profileSource]int{}}
+
+type profileSource struct{ profile, source string }
+
+type gangCounts struct {
+	mu     sync.Mutex
+	counts map[profileSource]int
+	shown  bool
 }
 
-// GangGone counts a gang that lost its last pod.
-func GangGone(profile, source string) {
-	gangsKnown.WithLabelValues(profile, source).Dec()
+func (c *gangCounts) add(profile, source string, change int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := profileSource{profile, source}
+	c.counts[of] += change
+	if c.shown {
+		gangsKnown.WithLabelValues(profile, source).Set(float64(c.counts[of]))
+	}
+}
+
+func (c *gangCounts) show() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shown = true
+	for of, n := range c.counts {
+		gangsKnown.WithLabelValues(of.profile, of.source).Set(float64(n))
+	}
 }

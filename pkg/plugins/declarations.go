@@ -104,12 +104,24 @@ func (d *declarations) Ended() cache.SharedIndexInformer { return d.ended }
 func (d *declarations) Start(ctx context.Context) error {
 	d.start.Do(func() {
 		go d.ended.RunWithContext(ctx)
-		go d.groups.Run(ctx)
+		go d.runGroups(ctx)
 		if d.podGroups != nil {
 			go d.podGroups(ctx)
 		}
 	})
 	return d.Watcher.Start(ctx)
+}
+
+// runGroups runs the controller of scheduler-plugins PodGroups once this replica leads.
+func (d *declarations) runGroups(ctx context.Context) {
+	if d.extras.Leads != nil {
+		select {
+		case <-d.extras.Leads:
+		case <-ctx.Done():
+			return
+		}
+	}
+	d.groups.Run(ctx)
 }
 
 // Sources returns the gang sources with these names, in the order in which pkg/gangs

@@ -4,12 +4,14 @@
 package plugins_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -297,7 +299,15 @@ var lifeReasons = []reason{
 	{title: "The gang lost a member and fits nowhere else", before: func(s *scene) { s.broken("1s", 4, "ReplicaSet") }, after: (*scene).breakIt},
 	{title: "The gang lost a member, and nobody would replace the others", before: func(s *scene) { s.broken("1s", 1, "") }, after: (*scene).breakIt},
 	{title: "The gang moves, and a budget keeps it", before: func(s *scene) {
-		s.budget = true
+		s.evictions = apierrors.NewTooManyRequests("the budget is spent", 1)
+		s.broken("1s", 1, "ReplicaSet")
+	}, after: (*scene).breakIt},
+	{title: "The gang moves, and the scheduler has no right to evict", before: func(s *scene) {
+		s.evictions = apierrors.NewForbidden(v1.Resource("pods"), "train-2", errors.New(`User "system:serviceaccount:dovetail-system:dovetail" cannot create resource "pods/eviction" in API group "" in the namespace "ml"`))
+		s.broken("1s", 1, "ReplicaSet")
+	}, after: (*scene).breakIt},
+	{title: "The gang moves, and an admission webhook forbids it", before: func(s *scene) {
+		s.evictions = apierrors.NewForbidden(v1.Resource("pods"), "train-2", errors.New("evictions are frozen until Monday"))
 		s.broken("1s", 1, "ReplicaSet")
 	}, after: (*scene).breakIt},
 	{title: "Nodes are reserved for a gang that others have bypassed", before: func(s *scene) {

@@ -32,6 +32,9 @@ type Extras struct {
 	MakePodGroups bool
 	// Election, if set, ensures that only one replica creates PodGroups.
 	Election *controllers.Election
+	// Leads is closed when this replica leads, after which it may write to the API server. A
+	// nil channel means that it leads from the start.
+	Leads <-chan struct{}
 }
 
 func registry(extras *Extras) frameworkruntime.Registry {
@@ -44,7 +47,7 @@ func registry(extras *Extras) frameworkruntime.Registry {
 				return nil, err
 			}
 			return gang.New(ctx, args, handle, gang.Parts{
-				Shared: shared, Profile: profiles.Of(handle.ProfileName()), Gates: gates,
+				Shared: shared, Profile: profiles.Of(handle.ProfileName()), Gates: gates, Leads: extras.Leads,
 				Filters: []string{gang.Name, draaware.Name},
 			})
 		},

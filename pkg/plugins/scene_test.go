@@ -11,7 +11,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -54,8 +53,8 @@ type scene struct {
 	// gangArgs are lines of GangArgs, topologyArgs is the one of TopologyArgs.
 	gangArgs     []string
 	topologyArgs string
-	// budget reports that a PodDisruptionBudget allows no eviction.
-	budget bool
+	// evictions is the API server's answer to evictions, nil if it allows them.
+	evictions error
 	// filter is a Filter plugin of the scene's own, nil for none.
 	filter fwk.Plugin
 }
@@ -184,8 +183,8 @@ func (s *scene) subresource(action clienttesting.Action) (bool, runtime.Object, 
 		pod.Spec.NodeName = object.Target.Name
 		return true, nil, s.client.Tracker().Update(pods, pod, namespace)
 	case *policyv1.Eviction:
-		if s.budget {
-			return true, nil, apierrors.NewTooManyRequests("the budget is spent", 1)
+		if s.evictions != nil {
+			return true, nil, s.evictions
 		}
 		return true, nil, s.client.Tracker().Delete(pods, namespace, object.Name)
 	}

@@ -4,6 +4,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -16,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
+
+	"github.com/dovetail-dev/dovetail/manifests"
 )
 
 // Create creates the objects of YAML documents in the test's namespace and returns the last
@@ -31,6 +34,21 @@ func (e *Env) Create(documents ...string) *unstructured.Unstructured {
 		}
 	}
 	return created
+}
+
+// Install applies a file of manifests/ that the cluster does not have from the start: one of
+// an opt-in component.
+func (e *Env) Install(file string) {
+	e.Helper()
+	text, err := manifests.FS.ReadFile(file)
+	if err != nil {
+		e.Fatal(err)
+	}
+	cmd := e.Cluster.Kubectl(e.Context(), "apply", "-f", "-")
+	cmd.Stdin = bytes.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		e.Fatalf("installing %s: %v: %s", file, err, out)
+	}
 }
 
 // Of returns the client of a resource, in the test's namespace if the resource has namespaces.

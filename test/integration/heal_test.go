@@ -33,7 +33,7 @@ func withGangArgs(t *testing.T, lines ...string) []byte {
 }
 
 // A gang whose leaf lost a node must move completely to another leaf once healAfter has
-// passed, but not against a PodDisruptionBudget.
+// passed, but not without the right to evict, nor against a PodDisruptionBudget.
 func TestGangThatLostANodeMoves(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:         []fleet.Spec{fleet.Default()},
@@ -47,6 +47,10 @@ func TestGangThatLostANodeMoves(t *testing.T) {
 	lost := e.Pods("ray.io/group=workers")[0]
 	e.Cordon(lost.Spec.NodeName, true)
 	e.RemovePod(lost.Name)
+	e.Eventually("the gang says that the scheduler may not move it", func() bool {
+		return e.said("ray.io/group=workers", "; the scheduler has no right to evict pod ") == 1
+	})
+	e.Install("healing/rbac.yaml")
 	e.Eventually("the gang says that it is to move, and what keeps it", func() bool {
 		// Only the lost worker's replacement waits with this message; the head has no
 		// budget.

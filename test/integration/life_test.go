@@ -72,6 +72,7 @@ func TestLife(t *testing.T) {
 		Fleets:         []fleet.Spec{plainFleet(t, lifeFleet)},
 		DovetailConfig: withGangArgs(t, "healAfter: 5s"),
 	})
+	l.Install("healing/rbac.yaml")
 	for i := range lifeGangs {
 		l.found(i)
 	}

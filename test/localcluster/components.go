@@ -60,7 +60,8 @@ const (
 func (c *Cluster) component(name string) (component, error) {
 	describe, known := map[string]func() component{
 		Etcd: c.etcd, APIServer: c.apiServer, ControllerManager: c.controllerManager, Scheduler: c.scheduler,
-		Kwok: c.kwok, KubeRay: c.kubeRay, JobSet: c.jobSet, Dovetail: c.dovetail,
+		Kwok: c.kwok, KubeRay: c.kubeRay, JobSet: c.jobSet,
+		Dovetail: func() component { return c.dovetail(c.ports.Dovetail) }, DovetailStandby: func() component { return c.dovetail(c.ports.DovetailStandby) },
 	}[name]
 	if !known || c.options.without(name) {
 		return component{}, fmt.Errorf("the cluster has no component %q", name)
@@ -139,19 +140,20 @@ func (c *Cluster) scheduler() component {
 	}, c.gates()...))
 }
 
-func (c *Cluster) dovetail() component {
+// dovetail returns a replica of Dovetail.
+func (c *Cluster) dovetail(port int) component {
 	args := []string{"--kubeconfig=" + c.layout.dovetailKubeconfig()}
 	if c.options.DovetailConfig != nil {
 		args = []string{"--config=" + c.layout.dovetailConfig()}
 	}
 	args = append(args,
 		"--authentication-kubeconfig="+c.layout.dovetailKubeconfig(), "--authorization-kubeconfig="+c.layout.dovetailKubeconfig(),
-		// With leader election, a restarted component would wait until the lease of its
-		// former process expires.
-		"--leader-elect=false", "-v=2")
+		// With leader election, a restarted component waits until the lease of its former
+		// process expires.
+		fmt.Sprintf("--leader-elect=%t", !c.options.without(DovetailStandby)), "-v=2")
 	// Dovetail needs no feature gates: it reads from the API server which features are
 	// available.
-	return c.secure("dovetail-scheduler", c.ports.Dovetail, "/readyz", args)
+	return c.secure("dovetail-scheduler", port, "/readyz", args)
 }
 
 func (c *Cluster) kwok() component {

@@ -103,7 +103,10 @@ func (c *Cluster) startDovetail(ctx context.Context, applier *apply.Applier, def
 	if err := waitFor(ctx, definitions); err != nil {
 		return err
 	}
-	return c.StartComponent(ctx, Dovetail)
+	if err := c.StartComponent(ctx, Dovetail); err != nil || c.options.without(DovetailStandby) {
+		return err
+	}
+	return c.StartComponent(ctx, DovetailStandby)
 }
 
 // tokenSeconds is the lifetime of the certificates.

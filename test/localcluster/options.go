@@ -22,13 +22,14 @@ const (
 	KubeRay           = "kuberay"
 	JobSet            = "jobset"
 	Dovetail          = "dovetail"
+	DovetailStandby   = "dovetail-standby"
 )
 
 // componentNames are all components, in start order.
-var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, JobSet, Dovetail}
+var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, JobSet, Dovetail, DovetailStandby}
 
 // extraComponents are the components that run only if Options.With names them.
-var extraComponents = []string{JobSet}
+var extraComponents = []string{JobSet, DovetailStandby}
 
 // required are the components that Options.Without may not name.
 var required = []string{Etcd, APIServer}
@@ -52,7 +53,8 @@ type Options struct {
 	KubeRayBatchScheduler string
 	// Without names the components to leave out.
 	Without []string
-	// With names extra components: jobset, the JobSet controller.
+	// With names extra components: jobset, the JobSet controller; dovetail-standby, a second
+	// replica of Dovetail, with which both replicas elect a leader.
 	With []string
 	// Args are further arguments of components, by component name. They follow the usual
 	// arguments and override them.

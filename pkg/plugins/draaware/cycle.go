@@ -40,6 +40,9 @@ type cycle struct {
 	// has the results for that node.
 	own, rest []*resourceapi.ResourceSlice
 	here      place
+	// paired and unpaired count the NICs that the pod got in Reserve, beside a GPU of the pod
+	// and apart from its GPUs. Both are 0 for a pod without GPUs.
+	paired, unpaired int
 }
 
 // place has the results of a cycle for one node with device pools of its own.

@@ -56,5 +56,6 @@ var (
 	_ fwk.ReservePlugin            = (*DRAAware)(nil)
 	_ fwk.EnqueueExtensions        = (*DRAAware)(nil)
 	_ fwk.PreBindPlugin            = (*DRAAware)(nil)
+	_ fwk.PostBindPlugin           = (*DRAAware)(nil)
 	_ fwk.SignPlugin               = (*DRAAware)(nil)
 )

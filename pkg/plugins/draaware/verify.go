@@ -4,6 +4,7 @@
 package draaware
 
 import (
+	"context"
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
@@ -35,8 +36,7 @@ func (d *DRAAware) verifyAllocation(c *cycle, pod *v1.Pod, node string, reserved
 	if real.GPUs == 0 || real.NICs == 0 {
 		return nil
 	}
-	metrics.Pairs(d.profile, metrics.Paired, real.NICs-real.Unpaired)
-	metrics.Pairs(d.profile, metrics.Unpaired, real.Unpaired)
+	c.paired, c.unpaired = real.NICs-real.Unpaired, real.Unpaired
 	d.logger.V(4).Info("Devices reserved", "pod", klog.KObj(pod), "node", node, "gpus", real.GPUs, "nics", real.NICs, "unpaired", real.Unpaired)
 	if c.mode != gangs.AlignmentRequired || real.Unpaired == 0 {
 		return nil
@@ -44,6 +44,15 @@ func (d *DRAAware) verifyAllocation(c *cycle, pod *v1.Pod, node string, reserved
 	broken := fmt.Sprintf("device alignment is required, and %d of %d NICs that node %s gave stand apart from the pod's GPUs", real.Unpaired, real.NICs, node)
 	d.events.Eventf(pod, nil, v1.EventTypeWarning, reasonBroken, "Scheduling", "%s", broken)
 	return fwk.NewStatus(fwk.Unschedulable, broken)
+}
+
+// PostBind counts the NICs of a bound pod. Reserve cannot count them: the PodGroup cycle
+// reserves for each placement that it tries, and a binding may fail.
+func (d *DRAAware) PostBind(_ context.Context, state fwk.CycleState, _ *v1.Pod, _ string) {
+	if c := cycleOf(state); c != nil {
+		metrics.Pairs(d.profile, metrics.Paired, c.paired)
+		metrics.Pairs(d.profile, metrics.Unpaired, c.unpaired)
+	}
 }
 
 // held returns the allocations of the pod's claims: the newly reserved ones and the older

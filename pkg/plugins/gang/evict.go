@@ -4,7 +4,9 @@
 package gang
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -21,19 +23,17 @@ import (
 // replacements.
 func (g *Gang) evictDue(ctx context.Context, now time.Time) {
 	for key, pods := range g.tracker.Evictions(now) {
-		budgeted := ""
+		blocked := ""
 		for _, pod := range pods {
-			if !g.evictPod(ctx, key, pod) {
-				budgeted = pod.Name
-			}
+			blocked = cmp.Or(g.evictPod(ctx, key, pod), blocked)
 		}
-		g.apply(g.tracker.Budgeted(key, budgeted))
+		g.apply(g.tracker.EvictionBlocked(key, blocked))
 	}
 }
 
-// evictPod requests the eviction of a pod. It returns false if a PodDisruptionBudget
-// forbids the eviction for now.
-func (g *Gang) evictPod(ctx context.Context, key gangs.Key, pod *v1.Pod) bool {
+// evictPod requests the eviction of a pod. It returns why the pod is not evicted, "" if the
+// pod is or nothing is known against it.
+func (g *Gang) evictPod(ctx context.Context, key gangs.Key, pod *v1.Pod) string {
 	err := g.handle.ClientSet().PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
@@ -43,9 +43,21 @@ func (g *Gang) evictPod(ctx context.Context, key gangs.Key, pod *v1.Pod) bool {
 		metrics.Evicted(g.handle.ProfileName())
 		g.report.Evicted(key, pod)
 	case apierrors.IsTooManyRequests(err):
-		return false
+		return "a PodDisruptionBudget does not allow it yet for pod " + pod.Name
+	case apierrors.IsForbidden(err):
+		g.logger.Error(err, "May not evict a member of a gang that is to be placed elsewhere", "gang", key, "pod", klog.KObj(pod))
+		return forbidden(pod.Name, err)
 	case !apierrors.IsNotFound(err) && !apierrors.IsConflict(err):
 		g.logger.Error(err, "Could not evict a member of a gang that is to be placed elsewhere", "gang", key, "pod", klog.KObj(pod))
 	}
-	return true
+	return ""
+}
+
+// forbidden explains why the API server forbids the eviction of a pod. RBAC's answer names
+// the scheduler's user, which says nothing to the owner of the pod.
+func forbidden(pod string, err error) string {
+	if strings.Contains(err.Error(), `cannot create resource "pods/eviction"`) {
+		return "the scheduler has no right to evict pod " + pod + ": an administrator must install manifests/healing"
+	}
+	return "the API server forbids it for pod " + pod + ": " + err.Error()
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/tools/cache"
@@ -37,6 +38,9 @@ type Parts struct {
 	Gates *Gates
 	// Filters names the Filter plugins of this project.
 	Filters []string
+	// Leads is closed when this replica leads. Before that it only follows the cluster: it
+	// writes nothing. A nil channel means that it leads from the start.
+	Leads <-chan struct{}
 }
 
 // New makes the plugin for one profile. It starts the watch on the objects that declare
@@ -81,8 +85,45 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 	}
 	metrics.CountEntries(Name+" "+handle.ProfileName(), func() metrics.Entries { return g.entries(parts.Profile) })
 	go g.report.Run(ctx)
-	go g.watchClock(ctx)
+	go g.lead(ctx, parts.Leads)
 	return g, nil
+}
+
+// lead waits until this replica leads. Then it reports on every gang that waits: the former
+// leader may have ended before it reported, and its reports may be outdated.
+func (g *Gang) lead(ctx context.Context, leads <-chan struct{}) {
+	if leads != nil {
+		select {
+		case <-leads:
+		case <-ctx.Done():
+			return
+		}
+	}
+	g.report.Lead()
+	metrics.Lead()
+	pods, err := g.pods.List(labels.Everything())
+	if err != nil {
+		g.logger.Error(err, "Could not list the pods to report on")
+	}
+	for _, pod := range pods {
+		g.reportWaiting(pod)
+	}
+	g.watchClock(ctx)
+}
+
+// reportWaiting reports on the gang of a pod that waits for this scheduler.
+func (g *Gang) reportWaiting(pod *v1.Pod) {
+	if pod.Spec.NodeName != "" || pod.Spec.SchedulerName != g.handle.ProfileName() {
+		return
+	}
+	key, ok := g.sources.Key(pod)
+	if !ok && gangs.InPodGroup(pod) {
+		key, ok = gangs.PodGroupKeyOf(pod), true
+	}
+	if ok {
+		g.report.Later(key)
+	}
+	g.report.Metadata(key, pod)
 }
 
 func (g *Gang) podGroupOptions() podgroup.Options {

@@ -18,10 +18,10 @@ var GroupVersion = schema.GroupVersion{Group: "config.dovetail.dev", Version: "v
 type GangArgs struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// ReportDelay is how long a gang must have been waiting for its own pods
-	// before the pods' conditions and events say so. The pods of one gang are
-	// created within moments of each other, and without the delay every healthy
-	// gang would start its life with a complaint. 0s reports at once.
+	// ReportDelay is how long an incomplete gang must have got neither a pod nor a
+	// claim before the pods' conditions and events say what it lacks. Controllers
+	// create the pods of a gang one after the other, and without the delay every
+	// healthy gang would start its life with a complaint. 0s reports at once.
 	// From 0s to 1h.
 	ReportDelay *metav1.Duration `json:"reportDelay,omitempty"`
 
@@ -42,7 +42,8 @@ type GangArgs struct {
 	// there is no room where it runs. After that its remaining members are evicted, so
 	// that the whole gang is placed elsewhere. They are evicted only if the whole gang
 	// would fit elsewhere and a controller replaces them; PodDisruptionBudgets are
-	// respected. 0s evicts no pod: the gang waits for room. From 0s to 24h.
+	// respected. The scheduler needs the right to evict, which manifests/healing grants.
+	// 0s evicts no pod: the gang waits for room. From 0s to 24h.
 	HealAfter *metav1.Duration `json:"healAfter,omitempty"`
 
 	// MaxBypass is how long later gangs of the same or of lower priority may be placed

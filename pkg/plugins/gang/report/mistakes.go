@@ -41,10 +41,11 @@ func (n *notedMistakes) first(subject string) bool {
 }
 
 // Metadata writes an event on a pod whose labels or annotations have a mistake. Of the pods
-// of a gang, only the first gets an event. key is zero for a pod without a gang.
+// of a gang, only the first gets an event. key is zero for a pod without a gang. Metadata
+// does nothing before Lead.
 func (r *Reporter) Metadata(key gangs.Key, pod *v1.Pod) {
 	mistake := gangs.MetadataMistake(pod)
-	if mistake == "" {
+	if mistake == "" || !r.leads.Load() {
 		return
 	}
 	subject := "pod " + string(pod.UID)

@@ -47,7 +47,10 @@ func TestMistakesGetOneEvent(t *testing.T) {
 	}
 	wrong := map[string]string{"dovetail.dev/gang-mim": "3"}
 	key := gangs.CoschedulingKey("ml", "train")
+	r.Metadata(gangs.Key{}, pod("standby", wrong)) // the leader writes it
+	r.Lead()
 	r.Metadata(gangs.Key{}, pod("right", map[string]string{gangs.GangMinAnnotation: "3"}))
+	r.Metadata(gangs.Key{}, pod("standby", wrong))
 	r.Metadata(gangs.Key{}, pod("single", wrong))
 	r.Metadata(gangs.Key{}, pod("single", wrong))
 	r.Metadata(key, pod("train-0", wrong))
@@ -59,7 +62,7 @@ func TestMistakesGetOneEvent(t *testing.T) {
 	r.Placed(attempt, 2)
 	const ofPod = "Warning InvalidMetadata annotation dovetail.dev/gang-mim of the pod has no effect: the key is unknown, perhaps dovetail.dev/gang-min is meant"
 	const placed = "Normal GangPlaced 2 members of podgroup ml/train placed in "
-	want := []string{ofPod, ofPod, placed, "Warning InvalidMetadata annotation dovetail.dev/rack of podgroup ml/train has no effect: the key is unknown", placed}
+	want := []string{ofPod, ofPod, ofPod, placed, "Warning InvalidMetadata annotation dovetail.dev/rack of podgroup ml/train has no effect: the key is unknown", placed}
 	if diff := cmp.Diff(want, handle.events()); diff != "" {
 		t.Errorf("(-want,+got)\n%s", diff)
 	}

@@ -50,6 +50,9 @@ type Reporter struct {
 	status func(context.Context, gangs.Key) Status
 	delay  time.Duration
 	queue  workqueue.TypedDelayingInterface[gangs.Key]
+	// leads is set once this replica leads. Until then nothing is reported: the leader
+	// reports the same.
+	leads atomic.Bool
 	// written has the last message about each gang. It limits repeated messages about a
 	// gang that waits for hours.
 	written map[gangs.Key]*messageBackoff
@@ -70,10 +73,16 @@ func New(handle fwk.Handle, delay time.Duration, status func(context.Context, ga
 	}
 }
 
+// Lead begins to report. The caller then asks for a report on each gang that waits.
+func (r *Reporter) Lead() { r.leads.Store(true) }
+
 // Later schedules a report on the gang after the delay. Most gangs are placed within
-// milliseconds of their first pod, so no report is written for them.
+// milliseconds of their first pod, so no report is written for them. It does nothing before
+// Lead.
 func (r *Reporter) Later(key gangs.Key) {
-	r.queue.AddAfter(key, r.delay)
+	if r.leads.Load() {
+		r.queue.AddAfter(key, r.delay)
+	}
 }
 
 // Placed writes an event on the owner that its gang is placed.
@@ -121,9 +130,9 @@ func (r *Reporter) Run(ctx context.Context) {
 	}
 }
 
-// write reports why a gang waits: on its pods, its owner and its PodGroup. During the pause
-// after a message, a changed sentence is written only to the PodGroup and to pods that have
-// no reason yet.
+// write reports why a gang waits: on its pods, its owner and its PodGroup. It waits while
+// members or their claims still come. During the pause after a message, a changed sentence
+// is written only to the PodGroup and to pods that have no reason yet.
 func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 	status := r.status(ctx, key)
 	if len(status.Pods) == 0 {
@@ -135,6 +144,10 @@ func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 	}
 	r.onDeclaration(&status.Gang)
 	last, now := r.written[key], time.Now()
+	if left := r.delay - now.Sub(status.ProgressAt); left > 0 {
+		r.queue.AddAfter(key, left)
+		return nil
+	}
 	if last == nil {
 		last = &messageBackoff{}
 		r.written[key] = last
