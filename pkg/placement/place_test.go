@@ -36,6 +36,10 @@ type handle struct {
 	everywhere string
 	// copies is the number of simulated copies of a pod.
 	copies int
+	// removed is the number of simulated removals of a pod.
+	removed int
+	// alone is a node on which the filter accepts no pod beside another.
+	alone string
 }
 
 func (h *handle) ProfileName() string                    { return profileName }
@@ -56,8 +60,13 @@ func (h *handle) RunPreFilterExtensionAddPod(context.Context, fwk.CycleState, *v
 	return nil
 }
 
+func (h *handle) RunPreFilterExtensionRemovePod(context.Context, fwk.CycleState, *v1.Pod, fwk.PodInfo, fwk.NodeInfo) *fwk.Status {
+	h.removed++
+	return nil
+}
+
 func (h *handle) RunFilterPlugins(_ context.Context, _ fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) *fwk.Status {
-	if h.refused[info.Node().Name] {
+	if h.refused[info.Node().Name] || h.alone == info.Node().Name && len(info.GetPods()) > 0 {
 		return fwk.NewStatus(fwk.Unschedulable, "node(s) are haunted").WithPlugin("Ghosts")
 	}
 	return nil
@@ -327,6 +336,38 @@ func TestNodesToReserve(t *testing.T) {
 	}
 	if got, err := f.placer.NodesToReserve(t.Context(), gangOf(3, 3), f.nodes); got != nil || err != nil {
 		t.Errorf("%v, %v for a gang that fits no leaf, want no nodes", got, err)
+	}
+}
+
+// Nodes are reserved only if the stock filters accept the gang on them once they are empty.
+func TestNodesToReserveAreProved(t *testing.T) {
+	busy := []*v1.Pod{cpuPod("x", "4", "l1-a"), cpuPod("y", "4", "l2-a")}
+	for _, tc := range []struct {
+		name    string
+		refused map[string]bool
+		alone   string
+		want    map[string]bool
+	}{
+		{"the filters accept all nodes", nil, "", map[string]bool{"l1-a": true, "l1-b": true}},
+		{"a node of the first leaf is refused even if empty", map[string]bool{"l1-b": true}, "", map[string]bool{"l2-a": true, "l2-b": true}},
+		{"a node of each leaf is refused", map[string]bool{"l1-b": true, "l2-b": true}, "", nil},
+		{"the pods that would be gone are the reason for the refusal", nil, "l1-a", map[string]bool{"l1-a": true, "l1-b": true}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFixture(t, busy...)
+			f.handle.refused, f.handle.alone = tc.refused, tc.alone
+			got, err := f.placer.NodesToReserve(t.Context(), gangOf(2, 2), f.nodes)
+			if diff := cmp.Diff(tc.want, got); diff != "" || err != nil {
+				t.Errorf("error %v, nodes (-want,+got):\n%s", err, diff)
+			}
+			if f.handle.removed == 0 {
+				t.Error("the filters' state still has the pods that would be gone")
+			}
+			fits, err := f.placer.FitsWithout(t.Context(), gangOf(2, 2), busy, f.nodes)
+			if fits != (tc.want != nil) || err != nil {
+				t.Errorf("the gang fits without the pods: %v, %v", fits, err)
+			}
+		})
 	}
 }
 

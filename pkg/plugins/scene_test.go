@@ -5,6 +5,7 @@ package plugins_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,8 @@ type scene struct {
 	topologyArgs string
 	// budget reports that a PodDisruptionBudget allows no eviction.
 	budget bool
+	// unbindable is the name of a pod whose binding is refused.
+	unbindable string
 }
 
 func newScene(t *testing.T) *scene {
@@ -169,6 +172,9 @@ func (s *scene) subresource(action clienttesting.Action) (bool, runtime.Object, 
 	pods := v1.SchemeGroupVersion.WithResource("pods")
 	switch object := create.GetObject().(type) {
 	case *v1.Binding:
+		if object.Name == s.unbindable {
+			return true, nil, apierrors.NewForbidden(pods.GroupResource(), object.Name, errors.New("not now"))
+		}
 		stored, err := s.client.Tracker().Get(pods, namespace, object.Name)
 		if err != nil {
 			return true, nil, err
