@@ -142,6 +142,12 @@ func (a *Attempt) over() bool {
 	return a.phase == Binding && len(a.plan.Nodes) == 0 && len(a.reserved) == 0 && len(a.unknown) == 0
 }
 
+// atRest reports whether no member of the attempt reserves, binds or is perhaps bound. It
+// is true for nil.
+func (a *Attempt) atRest() bool {
+	return a == nil || a.phase == Binding && len(a.reserved) == 0 && len(a.unknown) == 0
+}
+
 // has reports whether the current attempt has a node for the member.
 func (a *Attempt) has(uid types.UID) bool {
 	return a.phase != Releasing && (a.plan.Nodes[uid] != "" || a.reserved[uid] != "")

@@ -91,7 +91,7 @@ func (g *Gang) noteLoss(lost *v1.Pod, now time.Time) (wasEvicting bool) {
 
 // noteGain ends the gang's loss of members if a newly placed member restores the quorum.
 func (g *Gang) noteGain(old, pod *v1.Pod) {
-	if !g.loss.since.IsZero() && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
+	if (!g.loss.since.IsZero() || g.rest.unfinished()) && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
 		g.evaluate()
 	}
 }
@@ -174,7 +174,8 @@ func (g *Gang) disturbedBy(old gangs.Member, pod *v1.Pod, gone bool) *Attempt {
 	if placed || deleted {
 		delete(attempt.unknown, pod.UID)
 	}
-	if attempt.phase == Reserving && (gone && counted || attempt.plan.Nodes[pod.UID] != "") {
+	ended := old.Pod != nil && isDone(pod) && !isDone(old.Pod) // perhaps nothing of the gang runs any more
+	if attempt.phase == Reserving && (gone && counted || ended || attempt.plan.Nodes[pod.UID] != "") {
 		attempt.outdated = true // the plan assumed another quorum
 		return attempt
 	}

@@ -134,14 +134,14 @@ func (t *Tracker) Tick(now time.Time) Effects {
 }
 
 // giveBack begins the eviction of the bound members of an unfinished gang after healAfter.
-// It reports whether it did. It evicts nothing if a bound member has no controller that
-// would replace it.
+// It reports whether it did. It evicts nothing while the other members are missing, not
+// ready or binding, and if a bound member has no controller that would replace it.
 func (t *Tracker) giveBack(g *Gang, now time.Time) bool {
-	if g.loss.evicting || !g.rest.due(t.options.HealAfter, now) || g.podGroup == nil && g.attempt != nil && g.attempt.phase != Binding {
+	if g.loss.evicting || !g.rest.due(t.options.HealAfter, now) || g.podGroup == nil && !g.attempt.atRest() {
 		return false
 	}
 	declared, readiness, err := g.read()
-	if err != nil || g.running == 0 || !g.belowMinimum(declared, readiness) || unowned(g.runners(declared)) != "" {
+	if err != nil || g.running == 0 || !readiness.Complete() || !g.belowMinimum(declared, readiness) || unowned(g.runners(declared)) != "" {
 		return false
 	}
 	switch {

@@ -85,7 +85,7 @@ func (s *simulation) mayOpen(attempt *Attempt) {
 		want = min(want, placed+known)
 	}
 	if have < want {
-		s.t.Fatalf("Permit of %s opens for %d of %d", attempt.Key, have, want)
+		s.t.Fatalf("Permit of %s opens for %d of %d: %d placed, %d running, %d known, reserved %v, unknown %v, lost %v, plan %+v, members %d", attempt.Key, have, want, placed, running, known, attempt.reserved, attempt.unknown, s.lost, attempt.plan, len(s.tracker.gangs[attempt.Key].members))
 	}
 }
 
