@@ -31,6 +31,9 @@ type Step struct {
 	Refusal string
 	// Plan is the question to plan first. The caller passes the answer to Resolve.
 	Plan *Question
+	// First are the gangs to plan before Plan, like those of Unfinished. Afterwards the caller
+	// asks for the next step again.
+	First []gangs.Key
 	// Denied is true if this step refused the gang, false if it repeats a refusal.
 	Denied  bool
 	Effects Effects
@@ -88,7 +91,11 @@ func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.T
 	if g := t.gangs[key]; g != nil && g.refusal.answers(uid, now) {
 		return Step{Refusal: g.refusal.message}
 	}
-	return t.ask(key, uid, now)
+	step := t.ask(key, uid, now)
+	if step.Plan != nil {
+		step.First = t.unfinished(key, now)
+	}
+	return step
 }
 
 // Ask returns the question to plan for a gang, outside any member's cycle.

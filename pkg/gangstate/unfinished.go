@@ -114,6 +114,10 @@ func (g *Gang) belowMinimum(declared gangs.Gang, readiness gangs.Readiness) bool
 func (t *Tracker) Unfinished(except gangs.Key, now time.Time) []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.unfinished(except, now)
+}
+
+func (t *Tracker) unfinished(except gangs.Key, now time.Time) []gangs.Key {
 	var found []*Gang
 	for key, g := range t.gangs {
 		if key != except && g.podGroup == nil && g.plansRest(now) {

@@ -135,16 +135,13 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 }
 
 // planUnfinished plans the remaining members of gangs that failed bindings left below their
-// minimum, before the gang with the key: another gang must not take the room that they
-// need. It returns false if there are none.
-func (g *Gang) planUnfinished(ctx context.Context, key gangs.Key, nodes []fwk.NodeInfo) bool {
-	unfinished := g.tracker.Unfinished(key, time.Now())
-	for _, other := range unfinished {
-		if err := g.planPartial(ctx, other, nodes); err != nil {
-			g.logger.Error(err, "Could not plan the rest of a gang that is bound in part", "gang", other)
+// minimum, before another gang or pod takes the room that they need.
+func (g *Gang) planUnfinished(ctx context.Context, unfinished []gangs.Key, nodes []fwk.NodeInfo) {
+	for _, key := range unfinished {
+		if err := g.planPartial(ctx, key, nodes); err != nil {
+			g.logger.Error(err, "Could not plan the rest of a gang that is bound in part", "gang", key)
 		}
 	}
-	return len(unfinished) > 0
 }
 
 // planPartial plans a partly bound gang outside a member's cycle.

@@ -61,7 +61,8 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	// 1. Read the member's next step.
 	began := time.Now()
 	step := g.tracker.NextStep(key, pod.UID, pod.Name, began)
-	if step.Plan != nil && g.planUnfinished(ctx, key, nodes) {
+	if len(step.First) > 0 {
+		g.planUnfinished(ctx, step.First, nodes)
 		step = g.tracker.NextStep(key, pod.UID, pod.Name, began) // with what the other plans hold
 	}
 	// 2. If no plan is in force, plan the whole gang on one snapshot of the cluster.
@@ -138,7 +139,7 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	g.recoverOnce(ctx, nodes)
-	g.planUnfinished(ctx, gangs.Key{}, nodes)
+	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)
 	reserved := g.tracker.AvoidReserved(pod)
 	if placement.Plannable(pod) {
 		node, err := g.placer.PlaceSingle(ctx, pod, nodes, reserved, g.tracker.Holds())

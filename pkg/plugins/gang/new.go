@@ -97,7 +97,7 @@ func (g *Gang) podGroupOptions() podgroup.Options {
 // those that a crash left, later those that failed bindings left.
 func (g *Gang) recoverGangs(ctx context.Context, nodes []fwk.NodeInfo) {
 	g.recoverOnce(ctx, nodes)
-	g.planUnfinished(ctx, gangs.Key{}, nodes)
+	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)
 }
 
 // countGangs returns a function that updates the metric of known gangs.
