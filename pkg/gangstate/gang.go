@@ -63,7 +63,7 @@ type Gang struct {
 	retry       retry
 	reservation Reservation
 	loss        loss
-	rest        rest
+	partial     partial
 	// silencedAt is the time at which members were last marked or activated because they
 	// had no scheduling cycle, zero if none was marked.
 	silencedAt time.Time

@@ -47,7 +47,7 @@ func (t *Tracker) PodGroupBindFailed(request *gangs.Request, members []gangs.Mem
 		g.attempt.plan.Needs = with(g.attempt.plan.Needs, uid, need)
 	}
 	if below {
-		g.rest.begin(bindingFailed(failed.Pod.Name, failed.Node, failed.Cause), now)
+		g.partial.begin(bindingFailed(failed.Pod.Name, failed.Node, failed.Cause), now)
 	}
 	t.observe(g)
 	return Effects{Key: g.key, Report: below}
@@ -56,7 +56,7 @@ func (t *Tracker) PodGroupBindFailed(request *gangs.Request, members []gangs.Mem
 // dropHoldOfRefused releases the nodes held for a gang whose cycle found no room, unless
 // bindings left the gang below its minimum: then the places of its members are kept.
 func (t *Tracker) dropHoldOfRefused(g *Gang, now time.Time) {
-	if g.rest.unfinished() {
+	if g.partial.unfinished() {
 		g.podGroup.heldSince = now
 		return
 	}

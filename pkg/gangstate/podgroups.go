@@ -240,7 +240,7 @@ func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 // that its next cycle needs.
 func (t *Tracker) settlePodGroup(g *Gang) {
 	remembers := g.reservation.blocked || g.reservation.displaced || !g.loss.since.IsZero() ||
-		g.retry.replans > 0 || g.podGroup.lastRefusal != "" || g.rest.unfinished()
+		g.retry.replans > 0 || g.podGroup.lastRefusal != "" || g.partial.unfinished()
 	t.observe(g)
 	if g.attempt != nil || len(g.members) > 0 && remembers {
 		return

@@ -107,7 +107,7 @@ func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string, now time.Ti
 		t.observe(g)
 	case Binding:
 		g.keepPlace(pod, node, now)
-		effects.Report = g.rest.unfinished()
+		effects.Report = g.partial.unfinished()
 		effects.Activate = append(g.nextInOrder(), pod) // no event would activate the pod after its rejection
 		t.settle(g)
 	}

@@ -53,7 +53,7 @@ func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 // nothing of it runs or binds any more.
 func (g *Gang) settleLosses(quorum bool) {
 	g.loss.settle(quorum, g.running)
-	g.rest.settle(quorum || g.running == 0 && g.attempt == nil)
+	g.partial.settle(quorum || g.running == 0 && g.attempt == nil)
 }
 
 // readPodGroup compares the recorded members with the gang as its last PodGroup cycle
@@ -91,7 +91,7 @@ func (g *Gang) noteLoss(lost *v1.Pod, now time.Time) (wasEvicting bool) {
 
 // noteGain ends the gang's loss of members if a newly placed member restores the quorum.
 func (g *Gang) noteGain(old, pod *v1.Pod) {
-	if (!g.loss.since.IsZero() || g.rest.unfinished()) && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
+	if (!g.loss.since.IsZero() || g.partial.unfinished()) && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
 		g.evaluate()
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// rest is the state of a gang that was allowed to bind and is below its minimum because
+// partial is the state of a gang that was allowed to bind and is below its minimum because
 // bindings failed. The places of its remaining members are kept, and they are planned
 // before all other gangs.
-type rest struct {
+type partial struct {
 	// since is the time at which a binding first failed while the gang was below its
 	// minimum. It is zero if that did not happen since the quorum last ran.
 	since time.Time
@@ -22,25 +22,25 @@ type rest struct {
 }
 
 // begin records that a binding failed while the gang was below its minimum.
-func (r *rest) begin(failure string, now time.Time) {
+func (r *partial) begin(failure string, now time.Time) {
 	if r.since.IsZero() {
 		r.since, r.failure = now, failure
 	}
 }
 
 // unfinished reports whether the gang is below its minimum because bindings failed.
-func (r *rest) unfinished() bool { return !r.since.IsZero() }
+func (r *partial) unfinished() bool { return !r.since.IsZero() }
 
 // settle ends the state if the quorum runs, or nothing of the gang runs or binds (over).
-func (r *rest) settle(over bool) {
+func (r *partial) settle(over bool) {
 	if over {
-		*r = rest{}
+		*r = partial{}
 	}
 }
 
 // due reports whether the gang has been below its minimum for at least healAfter, so that
 // the members that run must give their nodes back.
-func (r *rest) due(healAfter time.Duration, now time.Time) bool {
+func (r *partial) due(healAfter time.Duration, now time.Time) bool {
 	return healAfter > 0 && r.unfinished() && now.Sub(r.since) >= healAfter
 }
 

@@ -137,7 +137,7 @@ func (t *Tracker) Tick(now time.Time) Effects {
 // It reports whether it did. It evicts nothing while the other members are missing, not
 // ready or binding, and if a bound member has no controller that would replace it.
 func (t *Tracker) giveBack(g *Gang, now time.Time) bool {
-	if g.loss.evicting || !g.rest.due(t.options.HealAfter, now) || g.podGroup == nil && !g.attempt.atRest() {
+	if g.loss.evicting || !g.partial.due(t.options.HealAfter, now) || g.podGroup == nil && !g.attempt.atRest() {
 		return false
 	}
 	declared, readiness, err := g.read()

@@ -46,7 +46,7 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	declared, readiness, err := g.read()
 	defer t.observe(g)
 	status := Status{Phase: g.currentPhase(), Gang: declared, Pods: g.unplanned()}
-	unfinished := err == nil && g.rest.unfinished() && !g.loss.evicting
+	unfinished := err == nil && g.partial.unfinished() && !g.loss.evicting
 	if unfinished {
 		status.Pods = g.notReserved()
 	}
@@ -75,7 +75,7 @@ func (t *Tracker) Status(key gangs.Key) Status {
 // onlyRetries reports whether a gang of PodGroup cycles is tracked only because of failed
 // plans or held nodes, so that there is nothing to report about it.
 func (g *Gang) onlyRetries() bool {
-	return g.podGroup != nil && g.refusal == nil && !g.loss.evicting && !g.rest.unfinished() && g.reservation.nodes == nil && !g.reservation.blocked && g.loss.since.IsZero()
+	return g.podGroup != nil && g.refusal == nil && !g.loss.evicting && !g.partial.unfinished() && g.reservation.nodes == nil && !g.reservation.blocked && g.loss.since.IsZero()
 }
 
 // lookupReason returns the text of a lookup error without its subject, the key of the

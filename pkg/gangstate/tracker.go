@@ -161,7 +161,7 @@ func (t *Tracker) holds(except gangs.Key) []gangs.Hold {
 	var holds []gangs.Hold
 	for key, g := range t.gangs {
 		if key != except && g.attempt != nil {
-			holds = append(holds, g.attempt.holds(g.rest.unfinished())...)
+			holds = append(holds, g.attempt.holds(g.partial.unfinished())...)
 		}
 	}
 	return holds

@@ -74,7 +74,7 @@ func (t *Tracker) NotBound(key gangs.Key, pod *v1.Pod, now time.Time) Effects {
 		return effects
 	}
 	g.keepPlace(pod, node, now)
-	effects := Effects{Key: key, Activate: []*v1.Pod{pod}, Report: g.rest.unfinished()}
+	effects := Effects{Key: key, Activate: []*v1.Pod{pod}, Report: g.partial.unfinished()}
 	t.settle(g)
 	return effects
 }
@@ -96,7 +96,7 @@ func (g *Gang) keepPlace(pod *v1.Pod, node string, now time.Time) {
 		clear(attempt.plan.Nodes)
 	default:
 		attempt.plan.Nodes[pod.UID] = node
-		g.rest.begin(cmp.Or(attempt.failure, bindingFailed(pod.Name, node, "")), now)
+		g.partial.begin(cmp.Or(attempt.failure, bindingFailed(pod.Name, node, "")), now)
 	}
 }
 
@@ -140,7 +140,7 @@ func (t *Tracker) unfinished(except gangs.Key, now time.Time) []gangs.Key {
 // plansRest reports whether remaining members of an unfinished gang have no place and may
 // be planned now.
 func (g *Gang) plansRest(now time.Time) bool {
-	if !g.rest.unfinished() || g.loss.evicting || g.attempt != nil && g.attempt.phase != Binding {
+	if !g.partial.unfinished() || g.loss.evicting || g.attempt != nil && g.attempt.phase != Binding {
 		return false
 	}
 	if g.refusal != nil && !g.retry.pending && g.backoff(now) > 0 {
@@ -162,9 +162,9 @@ func unowned(pods []*v1.Pod) string {
 // unfinishedSentence explains why members of a gang below its minimum are not bound, and
 // what becomes of those that are.
 func (t *Tracker) unfinishedSentence(g *Gang, declared gangs.Gang) string {
-	text := g.key.Messagef("%d of %d members are bound, and %s", g.running, max(declared.Min, g.running), g.rest.failure)
+	text := g.key.Messagef("%d of %d members are bound, and %s", g.running, max(declared.Min, g.running), g.partial.failure)
 	if g.refusal != nil {
-		text = g.refusal.message + "; " + g.rest.failure
+		text = g.refusal.message + "; " + g.partial.failure
 	} else {
 		text += "; the places of the others are kept"
 	}

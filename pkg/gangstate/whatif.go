@@ -121,9 +121,9 @@ func (g *Gang) evictingSentence() string {
 	}
 	text := fmt.Sprintf("gang %s lost members and found no room for others within healAfter (%v): the %d that are left are being evicted, so that it is placed whole elsewhere",
 		g.key, g.loss.after, g.running)
-	if g.rest.unfinished() {
+	if g.partial.unfinished() {
 		text = fmt.Sprintf("gang %s could not bind all its members within healAfter (%v): the %d that are bound are being evicted, so that it is placed whole; %s",
-			g.key, g.loss.after, g.running, g.rest.failure)
+			g.key, g.loss.after, g.running, g.partial.failure)
 	}
 	if g.loss.budgeted != "" {
 		text += "; a PodDisruptionBudget does not allow it yet for pod " + g.loss.budgeted
