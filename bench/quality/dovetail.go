@@ -126,7 +126,7 @@ func (d *dovetail) refusal(e *entry, question *gangstate.Question) (gangstate.An
 func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decision) (gangs.Assignment, error) {
 	a := gangs.Assignment{
 		Nodes: map[types.UID]string{}, Rails: map[types.UID]int{}, Roles: map[types.UID]gangs.RoleSignature{},
-		Needs: map[types.UID]plan.Need{}, Short: map[string]int{},
+		Needs: map[types.UID]gangs.Capacity{}, Short: map[string]int{},
 	}
 	if len(decision.Assignments) != len(e.pods) || len(question.Members) != len(e.pods) {
 		return a, fmt.Errorf("job %d: %d of %d members were placed, %d asked for", e.id, len(decision.Assignments), len(e.pods), len(question.Members))

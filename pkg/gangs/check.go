@@ -106,7 +106,7 @@ func count(g Gang, live []Member) tally {
 		if Placed(m.Pod) {
 			r.placed++
 			r.ready++
-		} else if Ready(m.Pod) {
+		} else if m.Ready() {
 			r.ready++
 		}
 	}
@@ -175,7 +175,7 @@ func unready(g Gang, live []Member, t tally) string {
 		if at < 0 || Placed(m.Pod) || t.byRole[at].ready >= g.Roles[at].Min {
 			continue
 		}
-		if why := NotReady(m.Pod); why != "" {
+		if why := cmp.Or(NotReady(m.Pod), m.Lacks); why != "" {
 			more++
 			first = cmp.Or(first, "pod "+m.Pod.Name+" "+why)
 		}

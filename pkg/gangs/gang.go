@@ -163,6 +163,10 @@ type Member struct {
 	// Signature is equal for pods that need the same of their node: resources, devices,
 	// affinity and the like. It may be 0, for not computed, if the pod has a node.
 	Signature Signature
+	// Lacks is the reason why the pod can have no scheduling cycle although it is Ready, as
+	// half a sentence such as "lacks ResourceClaim c, which does not exist". It is "" if the
+	// pod can have a cycle, or if nothing beyond the pod itself was read.
+	Lacks string
 }
 
 // Rank is the position of a member in its role. Only the order matters; an Index may be

@@ -16,6 +16,9 @@ func Ready(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 && missingClaim(pod) == nil
 }
 
+// Ready reports whether the member's pod is Ready and lacks nothing else.
+func (m Member) Ready() bool { return Ready(m.Pod) && m.Lacks == "" }
+
 // NotReady returns the reason why a pending pod is not Ready as half a sentence, such as
 // "is being deleted", or "".
 func NotReady(pod *corev1.Pod) string {

@@ -40,6 +40,13 @@ type Attempt struct {
 	// the informer shows the member bound. The scheduler's own snapshot already has these
 	// members on their nodes.
 	reserved map[types.UID]string
+	// unknown has the node of each member whose binding ended without an answer: the member
+	// may be bound there. Its place is kept until that is known.
+	unknown map[types.UID]string
+	// failure describes the first binding that failed, "" for none.
+	failure string
+	// idle is how long planned members have had no scheduling cycle.
+	idle time.Duration
 	// cycles counts the scheduling cycles of each planned member. A cycle that ends in an
 	// error calls no extension point, so the tracker detects the error in the member's next
 	// cycle.
@@ -53,7 +60,7 @@ const maxCycles = 2
 func newAttempt(gang gangs.Gang, plan gangs.Assignment, began time.Time) *Attempt {
 	return &Attempt{
 		Key: gang.Key, Gang: gang, Domain: plan.Domain, Began: began, plan: plan, phase: Reserving,
-		reserved: map[types.UID]string{}, cycles: map[types.UID]int{},
+		reserved: map[types.UID]string{}, unknown: map[types.UID]string{}, cycles: map[types.UID]int{},
 	}
 }
 
@@ -86,12 +93,13 @@ func (a *Attempt) arrive(uid types.UID) {
 }
 
 // holds returns the planned node and the resource needs of each member that has not
-// reserved yet. Other plans must leave this capacity free.
-func (a *Attempt) holds() []gangs.Hold {
-	if a.phase == Releasing {
-		return nil
+// reserved yet. Other plans must leave this capacity free. A failed attempt holds nothing,
+// unless it is about the rest of a gang that is bound below its minimum (unfinished).
+func (a *Attempt) holds(unfinished bool) []gangs.Hold {
+	holds := a.perhaps()
+	if a.phase == Releasing && !unfinished {
+		return holds
 	}
-	var holds []gangs.Hold
 	for uid, node := range a.plan.Nodes {
 		if a.reserved[uid] == "" {
 			holds = append(holds, gangs.Hold{Node: node, Need: a.plan.Needs[uid]})
@@ -100,9 +108,28 @@ func (a *Attempt) holds() []gangs.Hold {
 	return holds
 }
 
-// over reports whether every planned member is bound, so the attempt is complete.
+// perhaps returns the node and the resource needs of each member that perhaps is bound. The
+// scheduler's snapshot does not have these members on their nodes.
+func (a *Attempt) perhaps() []gangs.Hold {
+	var holds []gangs.Hold
+	for uid, node := range a.unknown {
+		if a.reserved[uid] == "" {
+			holds = append(holds, gangs.Hold{Node: node, Need: a.plan.Needs[uid]})
+		}
+	}
+	return holds
+}
+
+// over reports whether every planned member is known to be bound or to be planned anew, so
+// the attempt is complete.
 func (a *Attempt) over() bool {
-	return a.phase == Binding && len(a.plan.Nodes) == 0 && len(a.reserved) == 0
+	return a.phase == Binding && len(a.plan.Nodes) == 0 && len(a.reserved) == 0 && len(a.unknown) == 0
+}
+
+// atRest reports whether no member of the attempt reserves, binds or is perhaps bound. It
+// is true for nil.
+func (a *Attempt) atRest() bool {
+	return a == nil || a.phase == Binding && len(a.reserved) == 0 && len(a.unknown) == 0
 }
 
 // has reports whether the current attempt has a node for the member.
@@ -110,13 +137,53 @@ func (a *Attempt) has(uid types.UID) bool {
 	return a.phase != Releasing && (a.plan.Nodes[uid] != "" || a.reserved[uid] != "")
 }
 
-// inherit adds to this attempt the members of an earlier attempt that have reserved and
-// are not bound yet.
+// inherit adds to this attempt the members of an earlier attempt that have reserved, or
+// perhaps are bound, and are not known to be bound yet.
 func (a *Attempt) inherit(earlier *Attempt) {
 	maps.Copy(a.reserved, earlier.reserved)
+	maps.Copy(a.unknown, earlier.unknown)
+	a.failure = earlier.failure
 	for uid := range earlier.reserved {
-		a.plan.Roles[uid] = earlier.plan.Roles[uid]
+		a.adopt(uid, earlier)
 	}
+	for uid := range earlier.unknown {
+		a.adopt(uid, earlier)
+	}
+}
+
+// remainder returns an attempt with the members of a failed attempt that perhaps are bound,
+// nil if there are none.
+func (a *Attempt) remainder() *Attempt {
+	if len(a.unknown) == 0 {
+		return nil
+	}
+	left := newAttempt(a.Gang, gangs.Assignment{Nodes: map[types.UID]string{}, Roles: map[types.UID]gangs.RoleSignature{}}, a.Began)
+	left.inherit(a)
+	left.phase = Binding
+	return left
+}
+
+// adopt copies what an earlier plan has about a member, except its node.
+func (a *Attempt) adopt(uid types.UID, earlier *Attempt) {
+	a.plan.Roles[uid] = earlier.plan.Roles[uid]
+	if need, ok := earlier.plan.Needs[uid]; ok {
+		a.plan.Needs = with(a.plan.Needs, uid, need)
+	}
+	if rail, ok := earlier.plan.Rails[uid]; ok {
+		a.plan.Rails = with(a.plan.Rails, uid, rail)
+	}
+	if subrequests, ok := earlier.plan.Subrequests[uid]; ok {
+		a.plan.Subrequests = with(a.plan.Subrequests, uid, subrequests)
+	}
+}
+
+// with sets a value in a map, which it creates if there is none.
+func with[V any](m map[types.UID]V, uid types.UID, value V) map[types.UID]V {
+	if m == nil {
+		m = map[types.UID]V{}
+	}
+	m[uid] = value
+	return m
 }
 
 // reservedNodes returns the nodes reserved by members, sorted.

@@ -115,7 +115,7 @@ func TestAttemptThatFailedStaysFailed(t *testing.T) {
 	if holders, _ := s.tracker.Holders(attempt); len(holders) != 1 {
 		t.Errorf("%d members have to give back, want 1", len(holders))
 	}
-	s.tracker.Unreserve(key, p, "node")
+	s.tracker.Unreserve(key, p, "node", s.now)
 	if holders, _ := s.tracker.Holders(attempt); len(holders) != 0 {
 		t.Errorf("%v still hold what they gave back, so releasing never ends", holders)
 	}

@@ -34,12 +34,14 @@
 //	Releasing -> Ready       all nodes are given back, and the gang is planned again
 //	Releasing -> Refused     all nodes are given back, after maxReplans failed plans
 //	Releasing -> Incomplete  all nodes are given back, and a member has left
+//	Releasing -> Binding     all nodes are given back, and a member of an earlier plan is perhaps bound
 //	Releasing -> Placed      all nodes are given back, and only running members are left
 //	Binding -> Placed        every planned member is bound
 //	Binding -> Ready         every planned member is bound or gone, and others may join
 //	Binding -> Refused       every planned member is bound or gone, and the others had no room
 //	Binding -> Incomplete    a planned member left
 //	Binding -> Reserving     members left while others bind, and the quorum is planned again
+//	Binding -> Evicting      bindings failed, and the gang has been below its minimum for healAfter
 //	Evicting -> Ready        the last evicted member is gone
 //	Evicting -> Incomplete   the last evicted member is gone, and too few members wait
 //	Evicting -> Refused      the last evicted member is gone before the last refusal was dropped
@@ -63,6 +65,9 @@
 //   - A gang with a ready quorum and room is placed.
 //   - The tracker keeps no state of a gang without members.
 //   - No member binds while its gang's attempt is Releasing.
+//   - The room of a member that is perhaps bound is given to no other.
+//   - While bindings leave a gang below its minimum, its members keep their places.
+//   - No member waits for one that has no scheduling cycle.
 //   - The members of a plan with an order reserve in that order.
 //
 // Planned features fit into the table. A gang below its minimum that keeps room for its

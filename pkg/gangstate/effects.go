@@ -30,8 +30,8 @@ type Effects struct {
 	RetryAfter time.Duration
 	// Report is true if the caller must publish the gang's current status on its pods.
 	Report bool
-	// Evicting is true if the eviction of the gang's remaining members begins.
-	Evicting bool
+	// Evicting are gangs of which the eviction of the remaining members begins.
+	Evicting []gangs.Key
 	// Reserved is the number of nodes that this change reserved for the gang, 0 for none.
 	Reserved int
 	// ActivatePodGroups is true if the caller must activate all PodGroups that wait in

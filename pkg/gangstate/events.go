@@ -30,17 +30,22 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	if !ok || !t.belongs(m.Key, pod) {
 		return Effects{}
 	}
-	g := t.gangOf(m)
-	old := g.members[pod.UID].Pod
-	if old != nil && isDone(old) && !isDone(pod) {
+	return t.upsert(m, now)
+}
+
+// upsert records a new or changed member.
+func (t *Tracker) upsert(m gangs.Member, now time.Time) Effects {
+	g, pod := t.gangOf(m), m.Pod
+	old := g.members[pod.UID]
+	if old.Pod != nil && isDone(old.Pod) && !isDone(pod) {
 		return Effects{} // late event: the informer of ended pods has already shown that this pod succeeded
 	}
 	t.join(g, m)
 	g.noteProgress(now)
-	if old != nil && !gangs.Placed(pod) {
+	if old.Pod != nil && !gangs.Placed(pod) {
 		g.retry.forgetLessons("") // they may be about a member as it was before
 	}
-	g.noteGain(old, pod)
+	g.noteGain(old.Pod, pod)
 	broken := g.disturbedBy(old, pod, false)
 	effects := Effects{Key: g.key, Activate: g.changed(old, pod, now), RetryAfter: g.retryChanged(old, pod, now)}
 	if broken != nil {
@@ -48,6 +53,28 @@ func (t *Tracker) Upsert(pod *v1.Pod, now time.Time) Effects {
 	}
 	effects.Activate = append(effects.Activate, g.nextInOrder()...)
 	t.settle(g)
+	return effects
+}
+
+// LacksChanged reads again what a pod lacks, after an object that it needs was created,
+// changed or deleted. It ignores pods that the tracker does not know.
+func (t *Tracker) LacksChanged(pod *v1.Pod, now time.Time) Effects {
+	key, ok := t.options.Sources.Key(pod)
+	if !ok {
+		return Effects{}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.gangs[key]
+	if g == nil {
+		return Effects{}
+	}
+	m, ok := g.members[pod.UID]
+	if !ok || m.Lacks == g.lackOf(m, m.Pod) {
+		return Effects{}
+	}
+	effects := t.upsert(m, now)
+	effects.Report = true
 	return effects
 }
 
@@ -62,7 +89,7 @@ func (t *Tracker) refresh(key gangs.Key, pod *v1.Pod) bool {
 		return false
 	}
 	m, had := g.members[pod.UID]
-	if !had || !SameForGang(m.Pod, pod) {
+	if !had || !SameForGang(m.Pod, pod) || m.Lacks != g.lackOf(m, pod) {
 		return false
 	}
 	m.Pod = pod
@@ -94,13 +121,13 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	if g == nil || !may(g.members[pod.UID].Pod) {
 		return Effects{}
 	}
-	old := g.members[pod.UID].Pod
+	old := g.members[pod.UID]
 	t.leave(g, pod.UID)
 	g.retry.forgetLessons("") // they may be about this member
 	g.changes++
 	effects := Effects{Key: g.key}
 	broken := g.disturbedBy(old, pod, true)
-	effects.Activate = g.left(old, now)
+	effects.Activate = g.left(old.Pod, now)
 	effects.Report = len(g.members) == 0 // clears the status written about the gang
 	if broken != nil {
 		effects.Release = broken.fail("member " + pod.Name + " was deleted")
@@ -196,8 +223,9 @@ func (t *Tracker) Admit(key gangs.Key, pod *v1.Pod) bool {
 	defer t.observe(g)
 	// One ready copy is enough: the queue and the tracker receive the updates of a pod
 	// separately, and either copy may be newer.
-	ready := gangs.Ready(pod) || gangs.Ready(g.members[pod.UID].Pod)
-	if !ready || g.quorumReady {
+	known := g.members[pod.UID]
+	ready := (gangs.Ready(pod) || gangs.Ready(known.Pod)) && g.lacks(known.Pod) == ""
+	if !ready || g.quorumReady || known.Lacks == neverScheduled {
 		g.orderFixed = g.orderFixed || ready
 		return ready
 	}

@@ -22,6 +22,8 @@ type Gang struct {
 	sources gangs.Sources
 	// profile is the scheduler name of the pods that this scheduler places.
 	profile string
+	// lacks is Options.Lacks.
+	lacks func(*v1.Pod) string
 	// priority is the priority of the members. A gang whose members have different
 	// priorities is an error and waits.
 	priority int32
@@ -69,6 +71,10 @@ type Gang struct {
 	retry       retry
 	reservation Reservation
 	loss        loss
+	partial     partial
+	// silencedAt is the time at which members were last marked or activated because they
+	// had no scheduling cycle, zero if none was marked.
+	silencedAt time.Time
 	// podGroup is set only for a gang that the scheduler's PodGroup cycle places.
 	podGroup *podGroupState
 }
@@ -96,22 +102,14 @@ func (g *Gang) put(m gangs.Member) {
 	if m.Signature == 0 {
 		m.Signature = known.Signature // binding a pod does not change its requests
 	}
+	m.Lacks = g.lackOf(known, m.Pod)
 	g.drop(m.Pod.UID)
-	g.members[m.Pod.UID] = m
-	if m.Pod.Spec.SchedulerName == g.profile {
-		g.own++
-	}
+	g.add(m)
 	g.priority = corev1helpers.PodPriority(m.Pod)
 	if created := m.Pod.CreationTimestamp.Time; !g.orderFixed && created.Before(g.order) {
 		g.order = created
 	}
-	if counts(m.Pod) {
-		g.ready++
-		if gangs.Placed(m.Pod) {
-			g.placed++
-		}
-	}
-	if old == nil || counts(old) != counts(m.Pod) {
+	if old == nil || counts(known) != counts(m) {
 		g.markStale()
 	}
 	if old == nil || gangs.Placed(old) || !gangs.Placed(m.Pod) { // binding a member makes no plan outdated
@@ -131,6 +129,20 @@ func (g *Gang) noteProgress(now time.Time) {
 	}
 }
 
+// add adds a member that the gang does not have.
+func (g *Gang) add(m gangs.Member) {
+	g.members[m.Pod.UID] = m
+	if m.Pod.Spec.SchedulerName == g.profile {
+		g.own++
+	}
+	if counts(m) {
+		g.ready++
+		if gangs.Placed(m.Pod) {
+			g.placed++
+		}
+	}
+}
+
 // drop forgets a member.
 func (g *Gang) drop(uid types.UID) {
 	m, ok := g.members[uid]
@@ -141,12 +153,27 @@ func (g *Gang) drop(uid types.UID) {
 	if m.Pod.Spec.SchedulerName == g.profile {
 		g.own--
 	}
-	if counts(m.Pod) {
+	if counts(m) {
 		g.ready--
 		if gangs.Placed(m.Pod) {
 			g.placed--
 		}
 	}
+}
+
+// neverScheduled is what a member lacks that had no scheduling cycle in time.
+const neverScheduled = "has had no scheduling cycle for 10s; a PreEnqueue plugin of the scheduler may keep it out of the queue"
+
+// lackOf returns the reason why a ready pod can have no scheduling cycle, "" for none.
+// known is the member as it was recorded before.
+func (g *Gang) lackOf(known gangs.Member, pod *v1.Pod) string {
+	if gangs.Placed(pod) || !gangs.Ready(pod) {
+		return ""
+	}
+	if reason := g.lacks(pod); reason != "" || known.Lacks != neverScheduled {
+		return reason
+	}
+	return neverScheduled
 }
 
 // markStale marks the gang's refusal as outdated, because members changed after it.
@@ -231,12 +258,25 @@ func (g *Gang) retryNow(now time.Time) []*v1.Pod {
 // first by name that is ready and has no planned node. It returns nil if there is none.
 func (g *Gang) retryMember(now time.Time) []*v1.Pod {
 	for _, pod := range g.unplanned() {
-		if gangs.Ready(pod) {
+		if g.members[pod.UID].Ready() {
 			g.retry.member, g.retry.at = pod.UID, now
 			return []*v1.Pod{pod}
 		}
 	}
 	return nil
+}
+
+// retryOther chooses another member than before in whose scheduling cycle the gang is
+// planned, if there is another.
+func (g *Gang) retryOther(now time.Time) []*v1.Pod {
+	pods := slices.DeleteFunc(g.unplanned(), func(pod *v1.Pod) bool { return !g.members[pod.UID].Ready() })
+	if len(pods) == 0 {
+		return nil
+	}
+	before := slices.IndexFunc(pods, func(pod *v1.Pod) bool { return pod.UID == g.retry.member })
+	next := pods[(before+1)%len(pods)]
+	g.retry.member, g.retry.at = next.UID, now
+	return []*v1.Pod{next}
 }
 
 // waits reports whether the pod waits for a node from this scheduler.

@@ -12,10 +12,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// counts reports whether the pod counts for its gang's quorum, the members that must
-// start together.
-func counts(pod *v1.Pod) bool {
-	return gangs.Live(pod) && (gangs.Placed(pod) || gangs.Ready(pod))
+// counts reports whether the member counts for its gang's quorum, the members that must
+// start together: it is placed, or it can have a scheduling cycle. A member without a pod
+// does not count.
+func counts(m gangs.Member) bool {
+	return m.Pod != nil && gangs.Live(m.Pod) && (gangs.Placed(m.Pod) || m.Ready())
 }
 
 // isDone reports whether the pod has succeeded. Such a pod counts for its gang's quorum
@@ -35,7 +36,7 @@ func isPlaced(m gangs.Member) bool { return gangs.Live(m.Pod) && gangs.Placed(m.
 // SameForGang reports whether two states of a pod are equal in the fields relevant to its
 // gang.
 func SameForGang(a, b *v1.Pod) bool {
-	return a.UID == b.UID && counts(a) == counts(b) && gangs.Placed(a) == gangs.Placed(b) &&
+	return a.UID == b.UID && gangs.Placed(a) == gangs.Placed(b) &&
 		gangs.Ready(a) == gangs.Ready(b) && gangs.Live(a) == gangs.Live(b) && isDone(a) == isDone(b) &&
 		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) &&
 		apiequality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences) &&

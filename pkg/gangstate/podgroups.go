@@ -30,7 +30,7 @@ const podGroupLife = 10 * time.Minute
 // add the Gang to the tracker.
 func (t *Tracker) newPodGroupGang(request *gangs.Request) *Gang {
 	g := &Gang{
-		key: request.Gang.Key, sources: t.options.Sources, profile: t.options.Profile, order: request.Gang.Created, orderFixed: true,
+		key: request.Gang.Key, sources: t.options.Sources, profile: t.options.Profile, lacks: t.options.Lacks, order: request.Gang.Created, orderFixed: true,
 		members: map[types.UID]gangs.Member{}, podGroup: &podGroupState{gang: request.Gang}, running: len(request.Placed),
 	}
 	if len(request.Members) > 0 {
@@ -137,7 +137,7 @@ func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, ans
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.podGroupGang(&request)
-	t.dropHold(g, false)
+	t.dropHoldOfRefused(g, now)
 	g.podGroup.gang, g.podGroup.awaitsCycle = request.Gang, false
 	g.members, g.ready, g.placed = map[types.UID]gangs.Member{}, 0, 0
 	t.putMembers(g, request.Members)
@@ -249,7 +249,7 @@ func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 // that its next cycle needs.
 func (t *Tracker) settlePodGroup(g *Gang) {
 	remembers := g.reservation.blocked || g.reservation.displaced || !g.loss.since.IsZero() ||
-		g.retry.replans > 0 || len(g.retry.lessons) > 0 || g.podGroup.lastRefusal != ""
+		g.retry.replans > 0 || len(g.retry.lessons) > 0 || g.podGroup.lastRefusal != "" || g.partial.unfinished()
 	t.observe(g)
 	if g.attempt != nil || len(g.members) > 0 && remembers {
 		return
@@ -273,6 +273,7 @@ func (t *Tracker) upsertInPodGroup(pod *v1.Pod) Effects {
 	}
 	m.Pod = pod
 	g.put(m)
+	t.endHoldOf(g, pod)
 	return t.podGroupChanged(g)
 }
 

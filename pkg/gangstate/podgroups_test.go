@@ -92,7 +92,7 @@ func TestPodGroupIsEvictedAfterALoss(t *testing.T) {
 		t.Fatalf("lost is %+v, want a gang that is due, with one member left of two", lost)
 	}
 	_, sentence, effects := tr.ResolvePodGroup(question, &Answer{Searched: true, FitsElsewhere: true}, now)
-	if sentence == "" || !effects.Evicting {
+	if sentence == "" || len(effects.Evicting) == 0 {
 		t.Fatal("the gang is not closed while its members are evicted")
 	}
 	evict(t, tr, request, left, now)

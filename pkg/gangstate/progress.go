@@ -31,7 +31,7 @@ func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 	planned := len(attempt.plan.Nodes)
 	maps.DeleteFunc(attempt.plan.Nodes, func(uid types.UID, _ string) bool {
 		m, ok := g.members[uid]
-		return !ok || !counts(m.Pod) || gangs.Placed(m.Pod)
+		return !ok || !counts(m) || gangs.Placed(m.Pod)
 	})
 	attempt.outdated = attempt.phase == Reserving && len(attempt.plan.Nodes) < planned
 	return !attempt.outdated
@@ -83,13 +83,14 @@ func (t *Tracker) Reserve(key gangs.Key, uid types.UID, node string) Effects {
 	if g == nil || g.attempt == nil {
 		return Effects{}
 	}
-	g.attempt.reserved[uid] = node
+	g.attempt.reserved[uid], g.attempt.idle = node, 0
 	return Effects{Key: key, Activate: g.nextInOrder()}
 }
 
 // Unreserve records that the member released its node. If the quorum has not reserved
-// yet, the attempt fails. Otherwise the member is activated to join the gang again.
-func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
+// yet, the attempt fails. Otherwise the member's binding failed: it is activated to join
+// the gang again, on the same node as long as its gang is below its minimum.
+func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.gangs[key]
@@ -100,10 +101,14 @@ func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string) Effects {
 	delete(attempt.reserved, pod.UID)
 	switch attempt.phase {
 	case Reserving:
+		if attempt.plan.Nodes[pod.UID] == "" { // a member that bound by an earlier plan
+			g.keepPlace(pod, node, now)
+		}
 		effects.Release = attempt.fail("member " + pod.Name + " lost its place on node " + node)
 		t.observe(g)
 	case Binding:
-		delete(attempt.plan.Nodes, pod.UID)
+		g.keepPlace(pod, node, now)
+		effects.Report = g.partial.unfinished()
 		effects.Activate = append(g.nextInOrder(), pod) // no event would activate the pod after its rejection
 		t.settle(g)
 	}
@@ -164,7 +169,7 @@ func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
 	g.retry.forgetPlans()
 	effects.Activate = slices.DeleteFunc(g.pending(), func(pod *v1.Pod) bool {
 		_, known := attempt.plan.Roles[pod.UID]
-		return known || !gangs.Ready(pod)
+		return known || !g.members[pod.UID].Ready()
 	})
 	if len(effects.Activate) > 0 {
 		g.markStale() // the refusal is about members of the plan, not about the activated ones
@@ -189,7 +194,8 @@ func (t *Tracker) Holders(attempt *Attempt) ([]types.UID, string) {
 }
 
 // Released ends a failed attempt after its members have released their nodes. It activates
-// the members if the gang may be planned again at once.
+// the members if the gang may be planned again at once. Members that perhaps are bound by
+// an earlier plan stay in an attempt of their own until that is known.
 func (t *Tracker) Released(attempt *Attempt, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -198,7 +204,7 @@ func (t *Tracker) Released(attempt *Attempt, now time.Time) Effects {
 	if g == nil || g.attempt != attempt {
 		return effects
 	}
-	g.attempt = nil
+	g.attempt = attempt.remainder()
 	t.settle(g)
 	if !attempt.outdated {
 		g.retry.replans++

@@ -44,9 +44,16 @@ func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 	}
 	readiness := gangs.Check(declared, members)
 	g.running = len(g.runners(declared))
-	g.loss.settle(readiness.Placed >= declared.Min, g.running)
+	g.settleLosses(readiness.Placed >= declared.Min)
 	g.min, g.minKnown = declared.Min, g.running == 0
 	return declared, readiness, nil
+}
+
+// settleLosses ends the states of a gang below its minimum once its quorum runs, or once
+// nothing of it runs or binds any more.
+func (g *Gang) settleLosses(quorum bool) {
+	g.loss.settle(quorum, g.running)
+	g.partial.settle(quorum || g.running == 0 && g.attempt == nil)
 }
 
 // readPodGroup compares the recorded members with the gang as its last PodGroup cycle
@@ -61,9 +68,9 @@ func (g *Gang) readPodGroup() (gangs.Gang, gangs.Readiness) {
 			g.running++
 		}
 	}
-	g.loss.settle(declared.Quorate(members, isPlaced), g.running)
+	g.settleLosses(declared.Quorate(members, isPlaced))
 	readiness := gangs.Readiness{}
-	if !declared.Quorate(members, func(m gangs.Member) bool { return counts(m.Pod) }) {
+	if !declared.Quorate(members, counts) {
 		readiness.Waiting = "waiting for members of " + g.key.String()
 	}
 	return declared, readiness
@@ -85,7 +92,7 @@ func (g *Gang) noteLoss(lost *v1.Pod, now time.Time) (wasEvicting bool) {
 
 // noteGain ends the gang's loss of members if a newly placed member restores the quorum.
 func (g *Gang) noteGain(old, pod *v1.Pod) {
-	if !g.loss.since.IsZero() && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
+	if (!g.loss.since.IsZero() || g.partial.unfinished()) && gangs.Placed(pod) && (old == nil || !gangs.Placed(old)) {
 		g.evaluate()
 	}
 }
@@ -107,17 +114,17 @@ func (g *Gang) tooFewExist(declared gangs.Gang, readiness gangs.Readiness) bool 
 	return readiness.Exist < declared.Min
 }
 
-// changed returns the members to activate after a change of a member. old is nil for a new
-// member.
-func (g *Gang) changed(old, pod *v1.Pod, now time.Time) []*v1.Pod {
-	was, is := old != nil && counts(old), counts(pod)
+// changed returns the members to activate after a change of a member. old has no pod for a
+// new member.
+func (g *Gang) changed(old gangs.Member, pod *v1.Pod, now time.Time) []*v1.Pod {
+	was, is := counts(old), counts(g.members[pod.UID])
 	switch {
 	case was && !is:
-		return g.left(old, now)
+		return g.left(old.Pod, now)
 	case g.activationDue:
 		g.activationDue = false
 		return g.pending()
-	case g.quorumReady && old != nil && !was && is:
+	case g.quorumReady && old.Pod != nil && !was && is:
 		return []*v1.Pod{pod} // the pod can join now, and no event would activate it
 	case g.quorumReady || g.ready == g.placed || !g.evaluate():
 		return nil
@@ -128,8 +135,8 @@ func (g *Gang) changed(old, pod *v1.Pod, now time.Time) []*v1.Pod {
 // retryChanged returns the time after which a refused gang is planned again because a
 // waiting member changed, 0 for never. The queue may begin a cycle of that member before
 // the tracker knows of the change; that cycle only repeats the refusal.
-func (g *Gang) retryChanged(old, pod *v1.Pod, now time.Time) time.Duration {
-	if old == nil || g.refusal == nil || g.retry.pending || !g.waits(old) || !g.waits(pod) || counts(old) != counts(pod) {
+func (g *Gang) retryChanged(old gangs.Member, pod *v1.Pod, now time.Time) time.Duration {
+	if old.Pod == nil || g.refusal == nil || g.retry.pending || !g.waits(old.Pod) || !g.waits(pod) || counts(old) != counts(g.members[pod.UID]) {
 		return 0
 	}
 	g.markStale()
@@ -157,17 +164,21 @@ func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 // disturbedBy updates the gang's current attempt (the execution of a plan) after a member
 // was bound, changed or deleted (gone). It returns the attempt if it can no longer
 // succeed, otherwise nil.
-func (g *Gang) disturbedBy(old, pod *v1.Pod, gone bool) *Attempt {
-	attempt, placed := g.attempt, gangs.Placed(pod)
-	gone = gone || !counts(pod)
+func (g *Gang) disturbedBy(old gangs.Member, pod *v1.Pod, gone bool) *Attempt {
+	attempt, placed, deleted := g.attempt, gangs.Placed(pod), gone
+	gone = gone || !counts(g.members[pod.UID])
 	if attempt == nil || !gone && !placed {
 		return nil
 	}
-	counted := attempt.reserved[pod.UID] != "" || old != nil && counts(old) && gangs.Placed(old)
+	counted := attempt.reserved[pod.UID] != "" || attempt.unknown[pod.UID] != "" || counts(old) && gangs.Placed(old.Pod)
 	if placed || attempt.phase == Binding {
 		delete(attempt.reserved, pod.UID) // the pod is bound or gone: no reservation is needed
 	}
-	if attempt.phase == Reserving && (gone && counted || attempt.plan.Nodes[pod.UID] != "") {
+	if placed || deleted {
+		delete(attempt.unknown, pod.UID)
+	}
+	ended := old.Pod != nil && isDone(pod) && !isDone(old.Pod) // perhaps nothing of the gang runs any more
+	if attempt.phase == Reserving && (gone && counted || ended || attempt.plan.Nodes[pod.UID] != "") {
 		attempt.outdated = true // the plan assumed another quorum
 		return attempt
 	}

@@ -5,14 +5,16 @@ package gangstate
 
 import (
 	"slices"
+	"time"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // PartialGangs returns the gangs that run without their quorum (the members that must run
 // together) while other members wait, sorted by key. Only its first call returns any:
-// after a start these are the gangs whose binding a crash interrupted.
-func (t *Tracker) PartialGangs() []gangs.Key {
+// after a start these are the gangs whose binding a crash interrupted. They count as gangs
+// that lost members now.
+func (t *Tracker) PartialGangs(now time.Time) []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.recovered {
@@ -26,6 +28,9 @@ func (t *Tracker) PartialGangs() []gangs.Key {
 		}
 		if declared, readiness, err := g.read(); err == nil && g.running > 0 && readiness.Placed < declared.Min {
 			keys = append(keys, key)
+			if g.loss.since.IsZero() {
+				g.loss.since = now
+			}
 		}
 	}
 	slices.SortFunc(keys, CompareKeys)

@@ -10,6 +10,19 @@ import "time"
 // may bypass the gang for maxBypass again before nodes are reserved for it again.
 const reservationLimit = 24 * time.Hour
 
+// A reservation of more than half of the nodes leaves too little for all others: it ends
+// after largeReservationLimit. After either limit, no nodes are reserved for a gang of the
+// same namespace for as long as the reservation lasted.
+const largeReservationLimit = time.Hour
+
+// limitOf returns how long this many of all nodes may be reserved.
+func limitOf(reserved, all int) time.Duration {
+	if 2*reserved > all {
+		return largeReservationLimit
+	}
+	return reservationLimit
+}
+
 // Reservation is the state of a gang that waits for room while gangs behind it in the
 // queue are placed (they bypass it), and the nodes that are reserved for it therefore.
 type Reservation struct {
@@ -21,6 +34,8 @@ type Reservation struct {
 	// nodes are reserved for the gang since reservedAt.
 	nodes      map[string]bool
 	reservedAt time.Time
+	// limit is how long they may be reserved.
+	limit time.Duration
 	// searched is the time of the last search for nodes to reserve.
 	searched time.Time
 	// displaced is true if the gang was refused because nodes are reserved for another

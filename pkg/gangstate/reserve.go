@@ -40,9 +40,10 @@ func (t *Tracker) reserving() *Gang {
 	return holder
 }
 
-// reservationDue reports whether nodes must be reserved for a gang.
+// reservationDue reports whether nodes must be reserved for a gang. Nodes are reserved for
+// one gang at a time, so for at most one of a namespace.
 func (t *Tracker) reservationDue(g *Gang, now time.Time) bool {
-	return t.reserving() == nil && g.reservation.due(t.options.MaxBypass, now)
+	return t.reserving() == nil && !now.Before(t.resting[g.key.Namespace]) && g.reservation.due(t.options.MaxBypass, now)
 }
 
 // wantsReservation reports whether the planner must search for nodes to reserve if it
@@ -95,16 +96,19 @@ func (t *Tracker) Holds() []gangs.Hold {
 	return t.holds(gangs.Key{})
 }
 
-// endReservation ends a reservation that has lasted longer than reservationLimit. If no
+// endReservation ends a reservation that has lasted longer than its limit. If no
 // nodes are reserved then, it returns the pods to activate that were refused because of a
 // reservation.
 func (t *Tracker) endReservation(now time.Time) []*v1.Pod {
 	if holder := t.reserving(); holder != nil {
-		if now.Sub(holder.reservation.reservedAt) <= reservationLimit {
+		lasted := now.Sub(holder.reservation.reservedAt)
+		if lasted <= holder.reservation.limit {
 			return nil
 		}
+		t.resting[holder.key.Namespace] = now.Add(lasted)
 		holder.reservation, t.holder = Reservation{blocked: true}, nil
 	}
+	maps.DeleteFunc(t.resting, func(_ string, until time.Time) bool { return !now.Before(until) })
 	pods := slices.Collect(maps.Values(t.displaced))
 	clear(t.displaced)
 	for _, g := range t.gangs {

@@ -23,6 +23,9 @@ func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries
 	if g == nil || g.refusal == nil && (g.retry.member == "" || g.retry.memberAsks(now)) {
 		return false, Effects{}
 	}
+	if m, ok := g.members[pod.UID]; ok && !m.Ready() {
+		return false, Effects{} // the member can have no cycle
+	}
 	if later := g.backoff(now); later > 0 {
 		if g.retry.pending {
 			return false, Effects{}
@@ -113,17 +116,26 @@ func (t *Tracker) RetryWhere(helps func(*v1.Pod) bool, now time.Time) []Effects 
 // Tick applies the passing of time. It activates a member of each refused gang for which
 // a search is due (for nodes to reserve, or to move the gang to), the pods and gangs that
 // were refused because nodes were reserved for another gang until now, and the gangs
-// whose evicted members are gone.
+// whose evicted members are gone. If a member that was activated to have its gang
+// planned had no cycle in time, Tick activates another. It begins the eviction of the
+// bound members of gangs that have been below their minimum for healAfter because bindings
+// failed.
 func (t *Tracker) Tick(now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	effects := Effects{Activate: t.endReservation(now), ActivatePodGroups: t.dropExpiredHolds(now)}
 	for _, g := range t.gangs {
+		effects.Activate = append(effects.Activate, g.silentDue(now)...)
+		if t.giveBack(g, now) {
+			effects.Evicting = append(effects.Evicting, g.key)
+		}
 		switch {
 		case g.loss.evicting:
 			if _, _, err := g.read(); err == nil && !g.loss.evicting {
 				effects.Activate = append(effects.Activate, g.afterEviction()...)
 			}
+		case g.refusal == nil && g.retry.overdue(now) && g.attempt == nil && g.quorumReady:
+			effects.Activate = append(effects.Activate, g.retryOther(now)...)
 		case g.refusal == nil || !g.quorumReady:
 		case g.loss.due(t.options.HealAfter, now), t.reservationDue(g, now):
 			effects.Activate = append(effects.Activate, g.retryNow(now)...)
@@ -131,6 +143,29 @@ func (t *Tracker) Tick(now time.Time) Effects {
 		t.observe(g)
 	}
 	return effects
+}
+
+// giveBack begins the eviction of the bound members of an unfinished gang after healAfter.
+// It reports whether it did. It evicts nothing while the other members are missing, not
+// ready or binding, and if a bound member has no controller that would replace it.
+func (t *Tracker) giveBack(g *Gang, now time.Time) bool {
+	if g.loss.evicting || !g.partial.due(t.options.HealAfter, now) || g.podGroup == nil && !g.attempt.atRest() {
+		return false
+	}
+	declared, readiness, err := g.read()
+	if err != nil || g.running == 0 || !readiness.Complete() || !g.belowMinimum(declared, readiness) || unowned(g.runners(declared)) != "" {
+		return false
+	}
+	switch {
+	case g.podGroup != nil:
+		t.dropHold(g, false)
+	case g.attempt != nil:
+		clear(g.attempt.plan.Nodes)
+	}
+	g.loss.begin(t.options.HealAfter)
+	g.quorumReady = false
+	t.settle(g)
+	return true
 }
 
 // Evictions returns the members to evict now, by gang.

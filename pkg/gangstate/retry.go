@@ -125,6 +125,11 @@ func (r *retry) note(event Event, now time.Time) {
 // mayMiss reports whether a plan that began at this time may have missed the last event.
 func (r *retry) mayMiss(began time.Time) bool { return began.Before(r.unseenUntil) }
 
+// overdue reports whether the cycle of the activated member did not come in time.
+func (r *retry) overdue(now time.Time) bool {
+	return r.member != "" && !r.memberAsks(now)
+}
+
 // memberAsks reports whether the gang still waits for the scheduling cycle of its
 // activated member, in which the gang is planned again.
 func (r *retry) memberAsks(now time.Time) bool {

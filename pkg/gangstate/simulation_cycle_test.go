@@ -17,7 +17,7 @@ import (
 // cycle runs a pod's scheduling cycle. accepted is true if the filters accept its node.
 func (s *simulation) cycle(pod *v1.Pod, accepted bool) {
 	s.at[pod.UID] = idle
-	if !gangs.Ready(pod) {
+	if !gangs.Ready(pod) || s.claimless[pod.UID] {
 		return
 	}
 	key := s.key(pod)
@@ -32,7 +32,7 @@ func (s *simulation) cycle(pod *v1.Pod, accepted bool) {
 	if step.Node == "" {
 		return
 	}
-	if !accepted || s.room == 0 {
+	if !accepted || s.free() == 0 {
 		s.apply(s.tracker.FilterRefused(key, pod, step.Node, "a filter refused", s.now))
 		return
 	}
@@ -79,13 +79,13 @@ func (s *simulation) mayOpen(attempt *Attempt) {
 			known++
 		}
 	}
-	have := placed + len(attempt.reserved)
+	have := placed + len(attempt.reserved) + len(attempt.unknown)
 	want := int(s.groups[attempt.Key.Name].Spec.MinMember)
 	if running > 0 {
 		want = min(want, placed+known)
 	}
 	if have < want {
-		s.t.Fatalf("Permit of %s opens for %d of %d", attempt.Key, have, want)
+		s.t.Fatalf("Permit of %s opens for %d of %d: %d placed, %d running, %d known, reserved %v, unknown %v, lost %v, plan %+v, members %d", attempt.Key, have, want, placed, running, known, attempt.reserved, attempt.unknown, s.lost, attempt.plan, len(s.tracker.gangs[attempt.Key].members))
 	}
 }
 
@@ -116,7 +116,7 @@ func (s *simulation) resolve(question *Question, asks types.UID) Step {
 		least -= n
 	}
 	missing := max(0, min(least, len(request.Members))-len(request.Placed))
-	left := s.room
+	left := max(0, s.room-len(request.Holds))
 	for _, m := range request.Members {
 		if request.Placed[m.Pod.UID] != "" {
 			continue
@@ -149,14 +149,67 @@ func (s *simulation) anyOrder(nodes map[types.UID]string) map[types.UID]int {
 	return order
 }
 
-// bind ends the binding of a pod, with success if well is true.
+// free is the room without that of pods that are bound though nobody knows.
+func (s *simulation) free() int {
+	free := s.room
+	for _, done := range s.lost {
+		if done {
+			free--
+		}
+	}
+	return max(0, free)
+}
+
+// bind ends the binding of a pod, with success if well is true. Otherwise the binding is
+// refused, or its answer is lost.
 func (s *simulation) bind(pod *v1.Pod, well bool) {
-	if !well {
-		s.unreserve(pod)
+	if well {
+		s.at[pod.UID] = bound
+		s.update(placedOn(pod, "node"))
 		return
+	}
+	answered := s.rnd.IntN(3) == 0
+	s.tracker.BindFailed(s.key(pod), pod, "node", "because", !answered)
+	if !answered {
+		s.lost[pod.UID] = s.rnd.IntN(2) == 0
+	}
+	s.unreserve(pod)
+}
+
+// learn shows what became of a binding without an answer.
+func (s *simulation) learn() {
+	pod := s.pick(func(p *v1.Pod) bool { _, lost := s.lost[p.UID]; return lost })
+	if pod == nil {
+		return
+	}
+	done := s.lost[pod.UID]
+	delete(s.lost, pod.UID)
+	if !done {
+		s.apply(s.tracker.NotBound(s.key(pod), pod, s.now))
+		return
+	}
+	if s.room--; s.room < 0 {
+		s.t.Fatalf("the room of %s, which is bound, was given to another", pod.Name)
 	}
 	s.at[pod.UID] = bound
 	s.update(placedOn(pod, "node"))
+}
+
+// claim deletes the claim of a pod, or makes it again.
+func (s *simulation) claim(pod *v1.Pod) {
+	if s.claimless[pod.UID] = !s.claimless[pod.UID]; !s.claimless[pod.UID] {
+		delete(s.claimless, pod.UID)
+	}
+	s.apply(s.tracker.LacksChanged(pod, s.now))
+	s.activate([]*v1.Pod{pod})
+}
+
+// silence makes another plugin keep a pod out of the queue, or let it in.
+func (s *simulation) silence(pod *v1.Pod) {
+	if s.mute[pod.UID] = !s.mute[pod.UID]; !s.mute[pod.UID] {
+		delete(s.mute, pod.UID)
+		s.activate([]*v1.Pod{pod})
+	}
 }
 
 // event is a change of the cluster that may help. The queue evaluates the hint of every
@@ -164,7 +217,7 @@ func (s *simulation) bind(pod *v1.Pod, well bool) {
 func (s *simulation) event() {
 	for _, uid := range slices.Sorted(maps.Keys(s.store)) {
 		pod := s.store[uid]
-		if s.at[uid] != idle || !gangs.Ready(pod) {
+		if s.at[uid] != idle || !gangs.Ready(pod) || s.claimless[uid] || s.mute[uid] {
 			continue
 		}
 		if retries, _ := s.tracker.AllowRetry(s.key(pod), pod, s.now); retries {
@@ -175,9 +228,21 @@ func (s *simulation) event() {
 
 // pass advances the time. Backoffs may end meanwhile.
 func (s *simulation) pass(d time.Duration) {
-	s.now = s.now.Add(d)
+	for ; d > 0; d -= time.Second {
+		s.now = s.now.Add(min(d, time.Second))
+		s.tick()
+	}
+}
+
+// tick is what happens every second.
+func (s *simulation) tick() {
 	for _, key := range slices.SortedFunc(maps.Keys(s.tracker.gangs), CompareKeys) {
 		s.apply(s.tracker.Retry(key, s.now))
+	}
+	stalled := s.tracker.EndStalled(s.now)
+	slices.SortFunc(stalled, func(a, b Effects) int { return CompareKeys(a.Key, b.Key) })
+	for _, effects := range stalled {
+		s.apply(effects)
 	}
 	evictions := s.tracker.Evictions(s.now)
 	for _, key := range slices.SortedFunc(maps.Keys(evictions), CompareKeys) {
@@ -195,6 +260,10 @@ func (s *simulation) settle() {
 	for range 10000 {
 		if pod := s.pick(s.is(binding)); pod != nil {
 			s.bind(pod, true)
+			continue
+		}
+		if len(s.lost) > 0 {
+			s.learn()
 			continue
 		}
 		if len(s.releasing) > 0 {

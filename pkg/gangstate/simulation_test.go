@@ -99,16 +99,22 @@ type simulation struct {
 	now  time.Time
 	// ordered gives plans an order of their members.
 	ordered bool
+	// lost are the pods whose binding ended without an answer; true if they are bound.
+	lost map[types.UID]bool
+	// claimless are the pods without their claim, and mute those that another PreEnqueue
+	// plugin keeps out of the queue.
+	claimless, mute map[types.UID]bool
 }
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{
 		t: t, rnd: rand.New(rand.NewPCG(seed, 0)), groups: podGroups{},
 		store: map[types.UID]*v1.Pod{}, at: map[types.UID]location{}, now: epoch, ordered: seed%4 == 3,
+		lost: map[types.UID]bool{}, claimless: map[types.UID]bool{}, mute: map[types.UID]bool{},
 	}
 	s.tracker = New(Options{
 		Profile: profile, Sources: gangs.Sources{gangs.NewCoschedulingSource(s.groups, s.groups, nil)},
-		Exists: func(pod *v1.Pod) bool { return s.store[pod.UID] != nil }, MaxReplans: 2,
+		Exists: func(pod *v1.Pod) bool { return s.store[pod.UID] != nil }, MaxReplans: 2, Lacks: s.lacks,
 	})
 	return s
 }
@@ -152,11 +158,19 @@ func (s *simulation) is(l location) func(*v1.Pod) bool {
 	return func(pod *v1.Pod) bool { return s.at[pod.UID] == l }
 }
 
+// lacks is the oracle of claims.
+func (s *simulation) lacks(pod *v1.Pod) string {
+	if s.claimless[pod.UID] {
+		return "needs ResourceClaim c, which does not exist"
+	}
+	return ""
+}
+
 // activate moves pods to the active queue if PreEnqueue admits them, as the queue does.
 func (s *simulation) activate(pods []*v1.Pod) {
 	for _, pod := range pods {
 		pod, ok := s.store[pod.UID]
-		if ok && s.at[pod.UID] == idle && s.tracker.Admit(s.key(pod), pod) {
+		if ok && s.at[pod.UID] == idle && !s.claimless[pod.UID] && !s.mute[pod.UID] && s.tracker.Admit(s.key(pod), pod) {
 			s.at[pod.UID] = active
 		}
 	}
@@ -211,6 +225,7 @@ func (s *simulation) change(pod *v1.Pod, edit func(*v1.Pod)) {
 // remove deletes a pod. A pod that holds a node releases it later.
 func (s *simulation) remove(pod *v1.Pod) {
 	where := s.at[pod.UID]
+	delete(s.lost, pod.UID)
 	delete(s.store, pod.UID)
 	delete(s.at, pod.UID)
 	if where == ended {
@@ -247,7 +262,7 @@ func (s *simulation) unreserve(pod *v1.Pod) {
 	if s.store[pod.UID] != nil {
 		s.at[pod.UID] = idle
 	}
-	s.apply(s.tracker.Unreserve(s.key(pod), pod, "node"))
+	s.apply(s.tracker.Unreserve(s.key(pod), pod, "node", s.now))
 }
 
 // release performs one step of a release.

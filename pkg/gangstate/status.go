@@ -49,6 +49,10 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	declared, readiness, err := g.read()
 	defer t.observe(g)
 	status := Status{Phase: g.currentPhase(), Gang: declared, Pods: g.unplanned(), ProgressAt: g.progressAt}
+	unfinished := err == nil && g.partial.unfinished() && !g.loss.evicting
+	if unfinished {
+		status.Pods = g.notReserved()
+	}
 	if len(status.Pods) == 0 {
 		return status // no pod waits, or none for this scheduler
 	}
@@ -63,6 +67,8 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	case !g.schedulable(readiness):
 		status.Incomplete, status.Problem = true, readiness.Problem != ""
 		status.Sentence = cmp.Or(readiness.Problem, g.evictingSentence(), readiness.Waiting)
+	case unfinished:
+		status.Sentence = t.unfinishedSentence(g, declared)
 	case g.refusal != nil:
 		status.Sentence, status.RefusedSince, status.HeldBack = g.refusal.message, g.retry.since, g.refusal.heldBack
 		status.ProgressAt = time.Time{}
@@ -73,7 +79,7 @@ func (t *Tracker) Status(key gangs.Key) Status {
 // onlyRetries reports whether a gang of PodGroup cycles is tracked only because of failed
 // plans or held nodes, so that there is nothing to report about it.
 func (g *Gang) onlyRetries() bool {
-	return g.podGroup != nil && g.refusal == nil && !g.loss.evicting && g.reservation.nodes == nil && !g.reservation.blocked && g.loss.since.IsZero()
+	return g.podGroup != nil && g.refusal == nil && !g.loss.evicting && !g.partial.unfinished() && g.reservation.nodes == nil && !g.reservation.blocked && g.loss.since.IsZero()
 }
 
 // lookupReason returns the text of a lookup error without its subject, the key of the

@@ -31,6 +31,9 @@ type Step struct {
 	Refusal string
 	// Plan is the question to plan first. The caller passes the answer to Resolve.
 	Plan *Question
+	// First are the gangs to plan before Plan, like those of Unfinished. Afterwards the caller
+	// asks for the next step again.
+	First []gangs.Key
 	// Denied is true if this step refused the gang, false if it repeats a refusal.
 	Denied  bool
 	Effects Effects
@@ -71,6 +74,8 @@ type Answer struct {
 	// FitsElsewhere answers Question.Lost: it is true if the whole gang would fit after
 	// the eviction of its running members.
 	FitsElsewhere bool
+	// Nodes is the number of nodes of the cluster.
+	Nodes int
 	// Reserve has the names of the nodes to keep free for the gang, if Question.Reserve
 	// asked for some. All values are true.
 	Reserve map[string]bool
@@ -81,13 +86,18 @@ type Answer struct {
 func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.Time) Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.heard(key, uid)
 	if step, ok := t.stepInAttempt(key, uid, name); ok {
 		return step
 	}
 	if g := t.gangs[key]; g != nil && g.refusal.answers(uid, now) {
 		return Step{Refusal: g.refusal.message}
 	}
-	return t.ask(key, uid, now)
+	step := t.ask(key, uid, now)
+	if step.Plan != nil {
+		step.First = t.unfinished(key, now)
+	}
+	return step
 }
 
 // Ask returns the question to plan for a gang, outside any member's cycle.
@@ -105,9 +115,12 @@ func (t *Tracker) stepInAttempt(key gangs.Key, uid types.UID, name string) (Step
 		return Step{}, false
 	}
 	node := attempt.plan.Nodes[uid]
+	attempt.idle = 0
 	switch {
 	case attempt.phase == Releasing:
 		return Step{Refusal: plannedAgain(key, attempt.reason)}, true
+	case attempt.unknown[uid] != "":
+		return Step{Refusal: perhapsBound(key, attempt.unknown[uid])}, true
 	case attempt.phase == Reserving && node == "":
 		return Step{Refusal: "gang " + key.String() + " is being placed; this member joins it afterwards"}, true
 	case node != "" && attempt.tooEarly(uid):
@@ -171,11 +184,14 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 		Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key),
 	}
 	g.retry.teach(&request, now)
+	if g.attempt != nil {
+		request.Holds = append(request.Holds, g.attempt.perhaps()...)
+	}
 	request.Reserved, request.Holder = t.reservedAgainst(g)
 	for _, m := range g.sorted() {
 		node := m.Pod.Spec.NodeName
 		if node == "" && g.attempt != nil {
-			node = g.attempt.reserved[m.Pod.UID]
+			node = cmp.Or(g.attempt.reserved[m.Pod.UID], g.attempt.unknown[m.Pod.UID])
 		}
 		switch {
 		case !declared.Has(m) || !gangs.Live(m.Pod):
@@ -185,7 +201,7 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 			continue
 		case node != "":
 			request.Placed[m.Pod.UID] = node
-		case gangs.Placed(m.Pod) || !gangs.Ready(m.Pod):
+		case gangs.Placed(m.Pod) || !m.Ready():
 			continue
 		}
 		request.Members = append(request.Members, m)

@@ -30,6 +30,10 @@ type Options struct {
 	// Counted, unless it is nil, is called when a gang gets its first pod of the profile (+1)
 	// and when it has none any more (-1). source is the way in which the gang is declared.
 	Counted func(source string, change int)
+	// Lacks returns the reason why a pod that is Ready can have no scheduling cycle, as half
+	// a sentence such as "lacks ResourceClaim c, which does not exist", or "". Nil means that
+	// no pod lacks anything.
+	Lacks func(*v1.Pod) string
 	// Lock guards the tracker. Nil means a new mutex.
 	Lock sync.Locker
 	// HealAfter, MaxBypass and MaxReplans are arguments of the plugin Gang.
@@ -53,12 +57,17 @@ type Tracker struct {
 	podGroups map[gangs.Key]*Gang
 	// holder is the gang with reserved nodes, or nil.
 	holder *Gang
+	// resting has the namespaces with a gang whose reservation ended by its limit, and the
+	// time before which no nodes are reserved for another gang of the namespace.
+	resting map[string]time.Time
 	// displaced are the waiting pods without a gang that were refused because nodes are
 	// reserved for holder.
 	displaced map[types.UID]*v1.Pod
 	// recovered is true after PartialGangs has returned the gangs that a crash left
 	// partly bound.
 	recovered bool
+	// ticked is the time of the last call of EndStalled.
+	ticked time.Time
 	// heldInVain is true if nodes were held for the unbound members of a partly bound
 	// gang and not used. Other PodGroups may have been refused because of them.
 	heldInVain bool
@@ -74,6 +83,9 @@ func New(options Options) *Tracker {
 	if options.Exists == nil {
 		options.Exists = func(*v1.Pod) bool { return true }
 	}
+	if options.Lacks == nil {
+		options.Lacks = func(*v1.Pod) string { return "" }
+	}
 	if options.Counted == nil {
 		options.Counted = func(string, int) {}
 	}
@@ -82,7 +94,7 @@ func New(options Options) *Tracker {
 	}
 	return &Tracker{
 		options: options, mu: options.Lock, gangs: map[gangs.Key]*Gang{}, home: map[types.UID]*Gang{},
-		podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{},
+		podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{}, resting: map[string]time.Time{},
 	}
 }
 
@@ -130,7 +142,7 @@ func (t *Tracker) gangOf(m gangs.Member) *Gang {
 	g := t.gangs[m.Key]
 	if g == nil {
 		g = &Gang{
-			key: m.Key, sources: t.options.Sources, profile: t.options.Profile,
+			key: m.Key, sources: t.options.Sources, profile: t.options.Profile, lacks: t.options.Lacks,
 			order: m.Pod.CreationTimestamp.Time, members: map[types.UID]gangs.Member{},
 		}
 		t.gangs[m.Key] = g
@@ -209,7 +221,7 @@ func (t *Tracker) holds(except gangs.Key) []gangs.Hold {
 	var holds []gangs.Hold
 	for key, g := range t.gangs {
 		if key != except && g.attempt != nil {
-			holds = append(holds, g.attempt.holds()...)
+			holds = append(holds, g.attempt.holds(g.partial.unfinished())...)
 		}
 	}
 	return holds

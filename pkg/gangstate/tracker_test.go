@@ -5,6 +5,8 @@ package gangstate
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,9 +53,15 @@ func (s *simulation) step() {
 		})
 	case n < 42:
 		s.to(s.is(bound), s.succeed)
+	case n < 43:
+		s.to(s.is(idle), s.claim)
 	case n < 44:
+		s.to(s.is(idle), s.silence)
+	case n < 45:
 		s.to(anywhere, func(pod *v1.Pod) { s.change(pod, func(p *v1.Pod) { p.Status.PodIP += "1" }) })
-	case n < 58:
+	case n < 49:
+		s.learn()
+	case n < 60:
 		s.release()
 	case n < 72:
 		s.to(s.is(binding), func(pod *v1.Pod) { s.bind(pod, luck) })
@@ -87,6 +95,10 @@ func (s *simulation) outside(n int) {
 // atRest completes everything in progress. Then no unbound pod holds a node, except for
 // members that a planned member still joins.
 func (s *simulation) atRest() {
+	for range 3 { // members without cycles end attempts
+		s.settle()
+		s.pass(stallLimit + maxTick)
+	}
 	s.settle()
 	if pod := s.pick(s.is(waiting)); pod != nil {
 		s.t.Errorf("pod %s waits in Permit, and no cycle is to come", pod.Name)
@@ -101,7 +113,18 @@ func (s *simulation) atRest() {
 // allPlacedWhenThereIsRoom checks liveness: after one event and the backoff, every gang
 // with a ready quorum is placed whole.
 func (s *simulation) allPlacedWhenThereIsRoom() {
-	s.room = 1000
+	for _, uid := range slices.Sorted(maps.Keys(s.claimless)) {
+		if pod := s.store[uid]; pod != nil {
+			s.claim(pod)
+		}
+	}
+	for _, uid := range slices.Sorted(maps.Keys(s.mute)) {
+		if pod := s.store[uid]; pod != nil {
+			s.silence(pod)
+		}
+	}
+	s.settle()
+	s.room += 1000
 	s.event()
 	s.settle()
 	s.pass(maxBackoff)
@@ -112,7 +135,7 @@ func (s *simulation) allPlacedWhenThereIsRoom() {
 			continue
 		}
 		for _, pod := range g.pending() {
-			if gangs.Ready(pod) {
+			if g.members[pod.UID].Ready() {
 				s.t.Errorf("pod %s of a gang of %d (%+v) is not placed, and no activation comes", pod.Name, declared.Min, readiness)
 			}
 		}
@@ -264,7 +287,7 @@ func TestGangsOfOtherSchedulersAreLeftAlone(t *testing.T) {
 	}
 	s.tracker.Remove(pods[0], s.now)
 	s.tracker.Upsert(placedOn(pods[1], "n"), s.now)
-	if keys := s.tracker.PartialGangs(); len(keys) > 0 {
+	if keys := s.tracker.PartialGangs(s.now); len(keys) > 0 {
 		t.Errorf("%v are to be completed at start", keys)
 	}
 }

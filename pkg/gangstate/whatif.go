@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -27,12 +26,7 @@ func (t *Tracker) lost(g *Gang, now time.Time) *Lost {
 		return nil // a gang with too few pods for its quorum cannot be placed anywhere
 	}
 	lost := &Lost{due: g.loss.due(t.options.HealAfter, now), Left: g.runners(declared)}
-	for _, pod := range lost.Left {
-		if metav1.GetControllerOfNoCopy(pod) == nil {
-			lost.unowned = pod.Name
-			break
-		}
-	}
+	lost.unowned = unowned(lost.Left)
 	lost.Search = lost.due && lost.unowned == ""
 	lost.Request = t.wholeRequest(g, declared)
 	return lost
@@ -46,7 +40,7 @@ func (t *Tracker) wholeRequest(g *Gang, declared gangs.Gang) gangs.Request {
 		case !declared.Has(m) || !gangs.Live(m.Pod):
 		case isDone(m.Pod):
 			request.Done[m.Role]++
-		case gangs.Placed(m.Pod) || gangs.Ready(m.Pod):
+		case gangs.Placed(m.Pod) || m.Ready():
 			request.Members = append(request.Members, m)
 		}
 	}
@@ -68,7 +62,7 @@ func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now
 	if question.Lost != nil {
 		return terminating + t.resolveLost(g, question.Lost, answer.FitsElsewhere, now, effects)
 	}
-	return terminating + t.block(g, question.Reserve, answer.Reserve, now, effects)
+	return terminating + t.block(g, question.Reserve, answer, now, effects)
 }
 
 // resolveLost decides whether to evict the remaining members of a gang that lost members;
@@ -90,14 +84,14 @@ func (t *Tracker) resolveLost(g *Gang, lost *Lost, fits bool, now time.Time, eff
 	if !g.loss.since.IsZero() && !g.loss.evicting && g.attempt == nil {
 		g.loss.begin(after)
 		g.quorumReady = false
-		effects.Evicting = true
+		effects.Evicting = append(effects.Evicting, g.key)
 	}
 	return ""
 }
 
 // block records that there is no room for a gang, and reserves the nodes that a search
-// found for it. It returns the text to append to the gang's message.
-func (t *Tracker) block(g *Gang, searched bool, found map[string]bool, now time.Time, effects *Effects) string {
+// found for it (answer.Reserve). It returns the text to append to the gang's message.
+func (t *Tracker) block(g *Gang, searched bool, answer *Answer, now time.Time, effects *Effects) string {
 	if g.running > 0 || t.options.MaxBypass == 0 {
 		return ""
 	}
@@ -107,8 +101,8 @@ func (t *Tracker) block(g *Gang, searched bool, found map[string]bool, now time.
 	}
 	if searched && t.reserving() == nil {
 		g.reservation.searched = now
-		if len(found) > 0 {
-			g.reservation.nodes, g.reservation.reservedAt = found, now
+		if found := answer.Reserve; len(found) > 0 {
+			g.reservation.nodes, g.reservation.reservedAt, g.reservation.limit = found, now, limitOf(len(found), answer.Nodes)
 			t.holder = g
 			effects.Reserved = len(found)
 		}
@@ -127,6 +121,10 @@ func (g *Gang) evictingSentence() string {
 	}
 	text := fmt.Sprintf("gang %s lost members and found no room for others within healAfter (%v): the %d that are left are being evicted, so that it is placed whole elsewhere",
 		g.key, g.loss.after, g.running)
+	if g.partial.unfinished() {
+		text = fmt.Sprintf("gang %s could not bind all its members within healAfter (%v): the %d that are bound are being evicted, so that it is placed whole; %s",
+			g.key, g.loss.after, g.running, g.partial.failure)
+	}
 	if g.loss.blocked != "" {
 		text += "; " + g.loss.blocked
 	}

@@ -26,6 +26,9 @@ type dryRuns struct {
 	handle fwk.Handle
 	// roles has an entry for each of the planner's roles, with the same index.
 	roles []*dryRun
+	// emptied is the cluster without some pods, for a what-if plan. It is nil for the
+	// cluster as it is.
+	emptied *emptied
 	// err is the first error of a plugin that is not a refusal. It ends the plan.
 	err error
 }
@@ -82,10 +85,11 @@ func (d *dryRuns) fits(role int, node string, already int) bool {
 			return false
 		}
 	}
-	info, err := d.handle.SnapshotSharedLister().NodeInfos().Get(node)
-	if err != nil {
+	info := d.nodeInfo(node)
+	if info == nil {
 		return false
 	}
+	var err error
 	if already += run.companions; already > 0 {
 		state, info, err = d.simulatePods(run, state.Clone(), info.Snapshot(), already)
 		if err != nil {
@@ -116,6 +120,12 @@ func (d *dryRuns) prepare(run *dryRun) error {
 		run.refusal = status.Message()
 	case !status.IsSuccess():
 		return fmt.Errorf("preparing the filters for pod %s: %w", klog.KObj(run.pod), status.AsError())
+	}
+	if err := d.removeGone(run, run.state, ""); err != nil {
+		return err
+	}
+	switch {
+	case run.refusal != "":
 	case !result.AllNodes():
 		plugins := strings.Join(sets.List(by), ", ")
 		run.nodes = result.NodeNames
@@ -170,6 +180,9 @@ func (d *dryRuns) singleState(run *dryRun, node string) fwk.CycleState {
 	result, status, _ := d.handle.(preFilterRunner).RunPreFilterPlugins(d.ctx, state, run.pod)
 	if !status.IsSuccess() || !result.AllNodes() {
 		run.singles = maxSingles
+		return nil
+	}
+	if d.err = d.removeGone(run, state, node); d.err != nil {
 		return nil
 	}
 	run.single = &nodeState{node: node, state: state}

@@ -36,6 +36,10 @@ type handle struct {
 	everywhere string
 	// copies is the number of simulated copies of a pod.
 	copies int
+	// removed is the number of simulated removals of a pod.
+	removed int
+	// alone is a node on which the filter accepts no pod beside another.
+	alone string
 }
 
 func (h *handle) ProfileName() string                    { return profileName }
@@ -56,8 +60,13 @@ func (h *handle) RunPreFilterExtensionAddPod(context.Context, fwk.CycleState, *v
 	return nil
 }
 
+func (h *handle) RunPreFilterExtensionRemovePod(context.Context, fwk.CycleState, *v1.Pod, fwk.PodInfo, fwk.NodeInfo) *fwk.Status {
+	h.removed++
+	return nil
+}
+
 func (h *handle) RunFilterPlugins(_ context.Context, _ fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) *fwk.Status {
-	if h.refused[info.Node().Name] {
+	if h.refused[info.Node().Name] || h.alone == info.Node().Name && len(info.GetPods()) > 0 {
 		return fwk.NewStatus(fwk.Unschedulable, "node(s) are haunted").WithPlugin("Ghosts")
 	}
 	return nil

@@ -167,7 +167,7 @@ func (r *schedule) apply(effects gangstate.Effects) {
 		pod := r.member(uid)
 		node := r.s.pods[uid].Spec.NodeName
 		r.s.unreserve(pod)
-		r.apply(r.tracker.Unreserve(attempt.Key, pod, node))
+		r.apply(r.tracker.Unreserve(attempt.Key, pod, node, r.now))
 	}
 	r.apply(r.tracker.Released(attempt, r.now))
 }

@@ -18,39 +18,51 @@ import (
 )
 
 // whatIf plans a gang, as if none of its members had a node, in the cluster without some
-// pods. Its result shows only whether a placement would exist. The stock filters do not
-// run, because they read the cluster as it is.
+// pods. The planner counts resources, devices and attached volumes without these pods, and
+// the other stock filters run on the nodes without them.
 type whatIf struct {
 	gang    plan.Gang
 	planner planner
+	runs    *dryRuns
+}
+
+// plan returns the planner's decision about the gang. It returns an error if a filter
+// failed other than by a refusal.
+func (w *whatIf) plan(gang plan.Gang) (plan.Decision, error) {
+	decision := w.planner.plan(gang).decision
+	return decision, w.runs.err
 }
 
 // FitsWithout reports whether the gang of the request, all members without a node, would
-// have a placement if the pods in gone did not exist. The stock filters do not run.
-func (p *Placer) FitsWithout(_ context.Context, request gangs.Request, gone []*v1.Pod, nodes []fwk.NodeInfo) (bool, error) {
-	w, err := p.newWhatIf(request, gone, nodes)
+// have a placement that the stock filters accept if the pods in gone did not exist.
+func (p *Placer) FitsWithout(ctx context.Context, request gangs.Request, gone []*v1.Pod, nodes []fwk.NodeInfo) (bool, error) {
+	w, err := p.newWhatIf(ctx, request, gone, nodes)
 	if err != nil || w == nil {
 		return false, err
 	}
-	return w.planner.plan(w.gang).decision.Placed, nil
+	decision, err := w.plan(w.gang)
+	return decision.Placed, err
 }
 
-// NodesToReserve returns nodes on which the gang would have a placement if the pods of
-// this scheduler on them did not exist. It tries the 1, 2, 4, ... nodes with the fewest
+// NodesToReserve returns nodes on which the gang would have a placement that the stock
+// filters accept if the pods of this scheduler on them did not exist. It tries the 1, 2, 4, ... nodes with the fewest
 // such pods and stops at the first success, so few nodes must be cleared. It returns nil
 // if it finds no placement.
-func (p *Placer) NodesToReserve(_ context.Context, request gangs.Request, nodes []fwk.NodeInfo) (map[string]bool, error) {
+func (p *Placer) NodesToReserve(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (map[string]bool, error) {
 	busy, gone := podsOfScheduler(p.handle.ProfileName(), nodes)
-	w, err := p.newWhatIf(request, gone, nodes)
+	w, err := p.newWhatIf(ctx, request, gone, nodes)
 	if err != nil || w == nil {
 		return nil, err
 	}
-	decision := w.planner.plan(w.gang).decision
-	if !decision.Placed {
-		return nil, nil
+	decision, err := w.plan(w.gang)
+	if err != nil || !decision.Placed {
+		return nil, err
 	}
 	for cleared := 1; cleared < len(busy); cleared *= 2 {
-		fewer := w.planner.plan(withoutNodes(w.gang, busy[cleared:], everyRole)).decision
+		fewer, err := w.plan(withoutNodes(w.gang, busy[cleared:], everyRole))
+		if err != nil {
+			return nil, err
+		}
 		if fewer.Placed {
 			decision = fewer
 			break
@@ -65,7 +77,7 @@ func (p *Placer) NodesToReserve(_ context.Context, request gangs.Request, nodes 
 
 // newWhatIf returns the plan of a gang in a cluster without the pods in gone. It returns
 // nil if the request cannot be converted to the planner's input.
-func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.NodeInfo) (*whatIf, error) {
+func (p *Placer) newWhatIf(ctx context.Context, request gangs.Request, gone []*v1.Pod, nodes []fwk.NodeInfo) (*whatIf, error) {
 	cache, err := p.profile.CacheWithLabels(request.Gang.Labels(), len(request.Gang.Groups) > 0, nodes)
 	if err != nil {
 		return nil, err
@@ -83,14 +95,11 @@ func (p *Placer) newWhatIf(request gangs.Request, gone []*v1.Pod, nodes []fwk.No
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]*v1.Node{}
-	for _, info := range infos {
-		if node := info.Node(); node != nil {
-			byName[node.Name] = node
-		}
+	runs := newDryRuns(ctx, p.handle, input)
+	if runs.emptied, err = newEmptied(infos, gone); err != nil {
+		return nil, err
 	}
-	eligible := func(role int, node string, _ int) bool { return NodeEligible(input.roles[role].sample, byName[node]) }
-	return &whatIf{gang: input.planGang(), planner: p.newPlanner(snapshot, eligible)}, nil
+	return &whatIf{gang: input.planGang(), planner: p.newPlanner(snapshot, runs.fits), runs: runs}, nil
 }
 
 // podsOfScheduler returns the pods of the scheduler that are on nodes, and the names of

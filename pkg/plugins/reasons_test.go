@@ -39,7 +39,7 @@ const (
 	gpus  = "shape=ndh100v5,spines=1,leaves=2,nodes=4"
 )
 
-var reasons = slices.Concat(declarationReasons, roomReasons, deviceReasons, lifeReasons, shortReasons, filterReasons, mistakeReasons, metadataReasons)
+var reasons = slices.Concat(declarationReasons, roomReasons, deviceReasons, lifeReasons, shortReasons, filterReasons, mistakeReasons, metadataReasons, restReasons)
 
 // declarationReasons are about members that are not there, and about what is
 // written wrong.

@@ -5,6 +5,7 @@ package plugins_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,8 @@ type scene struct {
 	evictions error
 	// filter is a Filter plugin of the scene's own, nil for none.
 	filter fwk.Plugin
+	// unbindable is the name of a pod whose binding is refused.
+	unbindable string
 }
 
 func newScene(t *testing.T) *scene {
@@ -175,6 +178,9 @@ func (s *scene) subresource(action clienttesting.Action) (bool, runtime.Object, 
 	pods := v1.SchemeGroupVersion.WithResource("pods")
 	switch object := create.GetObject().(type) {
 	case *v1.Binding:
+		if object.Name == s.unbindable {
+			return true, nil, apierrors.NewForbidden(pods.GroupResource(), object.Name, errors.New("not now"))
+		}
 		stored, err := s.client.Tracker().Get(pods, namespace, object.Name)
 		if err != nil {
 			return true, nil, err

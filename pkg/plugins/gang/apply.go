@@ -43,11 +43,11 @@ func (g *Gang) apply(effects gangstate.Effects) {
 	if effects.Reserved > 0 {
 		g.logger.V(2).Info("Nodes are reserved for a gang that others bypassed", "gang", effects.Key, "nodes", effects.Reserved)
 	}
-	switch {
-	case effects.Evicting:
-		g.logger.V(2).Info("Evicting what is left of a gang that lost members", "gang", effects.Key)
-		g.report.Evicting(effects.Key)
-	case effects.Report:
+	for _, key := range effects.Evicting {
+		g.logger.V(2).Info("Evicting what is left of a gang below its minimum", "gang", key)
+		g.report.Evicting(key)
+	}
+	if effects.Report {
 		g.report.Later(effects.Key)
 	}
 	if effects.ActivatePodGroups && g.Cycle != nil {
@@ -92,11 +92,15 @@ func (g *Gang) release(attempt *gangstate.Attempt) {
 	g.apply(g.tracker.Released(attempt, time.Now()))
 }
 
-// watchClock evicts members of gangs that lost members and have no room for replacements.
-// It also passes the time to the tracker of the gangs' states, every clockPeriod.
+// watchClock reads members that perhaps are bound, ends attempts that have stalled, evicts
+// members of gangs that must move, and passes the time to the tracker, every clockPeriod.
 func (g *Gang) watchClock(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		now := time.Now()
+		g.readUnknown(ctx)
+		for _, effects := range g.tracker.EndStalled(now) {
+			g.apply(effects)
+		}
 		g.evictDue(ctx, now)
 		g.apply(g.tracker.Tick(now))
 	}, clockPeriod)
@@ -116,7 +120,7 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 		if err != nil {
 			g.logger.Info("Not all objects that declare gangs could be listed in time; going on without them", "timeout", recoverTimeout)
 		}
-		for _, key := range g.tracker.PartialGangs() {
+		for _, key := range g.tracker.PartialGangs(time.Now()) {
 			if err := g.planPartial(ctx, key, nodes); err != nil {
 				g.logger.Error(err, "Could not plan a gang that is bound in part", "gang", key)
 			}
@@ -128,6 +132,16 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 			g.podGroups.Recover(ctx, nodes)
 		}
 	})
+}
+
+// planUnfinished plans the remaining members of gangs that failed bindings left below their
+// minimum, before another gang or pod takes the room that they need.
+func (g *Gang) planUnfinished(ctx context.Context, unfinished []gangs.Key, nodes []fwk.NodeInfo) {
+	for _, key := range unfinished {
+		if err := g.planPartial(ctx, key, nodes); err != nil {
+			g.logger.Error(err, "Could not plan the rest of a gang that is bound in part", "gang", key)
+		}
+	}
 }
 
 // planPartial plans a partly bound gang outside a member's cycle.

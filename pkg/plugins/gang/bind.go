@@ -6,13 +6,19 @@ package gang
 import (
 	"context"
 	"fmt"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/defaultbinder"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
+	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/writes"
 )
 
 // maxBindings is the maximum number of concurrent bindings, over all gangs and profiles.
@@ -46,7 +52,51 @@ func (g *Gang) Bind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node
 		return fwk.AsStatus(fmt.Errorf("waiting for the bindings before it: %w", err))
 	}
 	defer g.bindings.Release(1)
-	return g.binder.Bind(ctx, state, pod, node)
+	status := g.binder.Bind(ctx, state, pod, node)
+	if !status.IsSuccess() {
+		g.bindFailed(state, pod, node, status)
+	}
+	return status
+}
+
+// bindFailed records why a binding failed, and whether the API server has perhaps carried
+// it out. After 409 Conflict and 404 Not Found an earlier repetition of the request may
+// have been carried out. Unreserve follows.
+func (g *Gang) bindFailed(state fwk.CycleState, pod *v1.Pod, node string, status *fwk.Status) {
+	err := status.AsError()
+	unknown := !writes.Refused(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
+	switch d := destinationOf(state); {
+	case d != nil:
+		g.tracker.BindFailed(d.key, pod, node, status.Message(), unknown)
+	case g.podGroups != nil:
+		g.podGroups.BindFailed(state, gangstate.FailedBinding{Pod: pod, Node: node, Cause: status.Message(), Unknown: unknown})
+	}
+}
+
+// readTimeout limits the reads of members that perhaps are bound. They are repeated every
+// clockPeriod.
+const readTimeout = 2 * time.Second
+
+// readUnknown reads the members whose binding ended without an answer. One that is not
+// bound is tried again. The informer shows one that is bound or deleted.
+func (g *Gang) readUnknown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	for key, pods := range g.tracker.UnknownBindings() {
+		for _, pod := range pods {
+			list, err := g.handle.ClientSet().CoreV1().Pods(pod.Namespace).List(ctx, metav1.ListOptions{
+				FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, pod.Name).String(),
+			})
+			if err != nil {
+				return // the API server may be down
+			}
+			for i := range list.Items {
+				if found := &list.Items[i]; found.UID == pod.UID && found.Spec.NodeName == "" {
+					g.apply(g.tracker.NotBound(key, pod, time.Now()))
+				}
+			}
+		}
+	}
 }
 
 // skipNomination keeps the scheduler from writing the planned node to the pod

@@ -61,6 +61,10 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	// 1. Read the member's next step.
 	began := time.Now()
 	step := g.tracker.NextStep(key, pod.UID, pod.Name, began)
+	if len(step.First) > 0 {
+		g.planUnfinished(ctx, step.First, nodes)
+		step = g.tracker.NextStep(key, pod.UID, pod.Name, began) // with what the other plans hold
+	}
 	// 2. If no plan is in force, plan the whole gang on one snapshot of the cluster.
 	if step.Plan != nil {
 		answer, err := g.plan(ctx, step.Plan, nodes)
@@ -110,6 +114,7 @@ func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []f
 	case question.Lost != nil && question.Lost.Search:
 		answer.FitsElsewhere, err = g.placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, nodes)
 	case question.Reserve:
+		answer.Nodes = len(nodes)
 		answer.Reserve, err = g.placer.NodesToReserve(ctx, question.Request, nodes)
 	}
 	if err != nil {
@@ -136,6 +141,7 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	g.recoverOnce(ctx, nodes)
+	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)
 	reserved := g.tracker.AvoidReserved(pod)
 	if placement.Plannable(pod) {
 		node, err := g.placer.PlaceSingle(ctx, pod, nodes, reserved, g.tracker.Holds())
@@ -213,10 +219,13 @@ func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, nod
 }
 
 // Unreserve releases the nodes of the whole gang if a member releases its node before the
-// quorum has reserved.
+// quorum has reserved. After that it keeps the place of a member whose binding failed, as
+// long as its gang is below its minimum.
 func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
 	if d := destinationOf(state); d != nil {
-		g.apply(g.tracker.Unreserve(d.key, pod, node))
+		g.apply(g.tracker.Unreserve(d.key, pod, node, time.Now()))
+	} else if g.podGroups != nil {
+		g.podGroups.Unreserve(state, pod, node)
 	}
 }
 

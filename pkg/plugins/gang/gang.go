@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	resourcelisters "k8s.io/client-go/listers/resource/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -51,6 +52,8 @@ type Shared interface {
 type podGroups interface {
 	PreFilter(context.Context, fwk.CycleState, *v1.Pod, []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status)
 	Reserve(fwk.CycleState, *v1.Pod)
+	Unreserve(state fwk.CycleState, pod *v1.Pod, node string)
+	BindFailed(fwk.CycleState, gangstate.FailedBinding)
 	Permit(context.Context, fwk.CycleState, *v1.Pod, string) (*fwk.Status, time.Duration)
 	Recover(context.Context, []fwk.NodeInfo)
 }
@@ -77,6 +80,8 @@ type Gang struct {
 	bindings *semaphore.Weighted
 	nodes    corelisters.NodeLister
 	pods     corelisters.PodLister
+	// claims reads ResourceClaims. It is nil if the scheduler has no DRA.
+	claims resourcelisters.ResourceClaimLister
 	// dependent is set once the plugin has seen a pod with a constraint on other pods
 	// (affinity or topology spread).
 	dependent atomic.Bool

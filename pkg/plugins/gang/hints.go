@@ -200,7 +200,7 @@ func (g *Gang) isSchedulableAfterSliceChange(_ klog.Logger, pod *v1.Pod, oldObj,
 
 // isSchedulableAfterClaimChange queues a pod after a change of a ResourceClaim. A claim
 // that gives its devices back may help any pod, and a claim of the pod itself helps that
-// pod. A claim that takes devices helps no pod. The device inventory has event handlers
+// pod as long as it exists. A claim that takes devices helps no pod. The device inventory has event handlers
 // of its own, so plans may see the change later than the queue.
 func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*resourceapi.ResourceClaim)
@@ -208,7 +208,7 @@ func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj,
 	if before != nil && before.Status.Allocation != nil && (after == nil || after.Status.Allocation == nil) {
 		return g.whereItHelps(pod, late(eventFor(anyPod, oldObj, newObj)))
 	}
-	helps := func(pod *v1.Pod) bool { return claimOf(pod, before) || claimOf(pod, after) }
+	helps := func(pod *v1.Pod) bool { return after != nil && after.DeletionTimestamp == nil && claimOf(pod, after) }
 	if before != nil && !helps(pod) {
 		return fwk.QueueSkip, nil // most events are of other pods' claims that get devices
 	}

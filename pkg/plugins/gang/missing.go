@@ -49,6 +49,9 @@ func (g *Gang) nameMissing(ctx context.Context, key gangs.Key, status *report.St
 			return
 		}
 	}
+	if status.Sentence == "" && status.Incomplete {
+		status.Sentence = g.lacking(key, status.Pods)
+	}
 	for _, pod := range status.Pods {
 		template := gangs.PendingTemplate(pod)
 		if template == "" {
@@ -60,6 +63,16 @@ func (g *Gang) nameMissing(ctx context.Context, key gangs.Key, status *report.St
 		}
 		return // the members of a gang usually have the same template; one request is enough
 	}
+}
+
+// lacking returns a sentence about the first pod that lacks a ResourceClaim, "" for none.
+func (g *Gang) lacking(key gangs.Key, pods []*v1.Pod) string {
+	for _, pod := range pods {
+		if reason := g.lacks(pod); reason != "" {
+			return key.Messagef("pod %s %s", pod.Name, reason)
+		}
+	}
+	return ""
 }
 
 // lacksTemplate asks the API server whether a ResourceClaimTemplate does not exist. The

@@ -63,10 +63,13 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		logger: klog.FromContext(ctx).WithName(Name),
 	}
 	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
+	if handle.SharedDRAManager() != nil {
+		g.claims = handle.SharedInformerFactory().Resource().V1().ResourceClaims().Lister()
+	}
 	g.pods = handle.SharedInformerFactory().Core().V1().Pods().Lister()
 	g.tracker = gangstate.New(gangstate.Options{
 		Profile: handle.ProfileName(), Sources: g.sources, Exists: existsIn(pods.GetStore(), g.ended.GetStore()), NodeExists: g.nodeExists,
-		Counted:   countGangs(handle.ProfileName()),
+		Counted: countGangs(handle.ProfileName()), Lacks: g.lacks,
 		HealAfter: args.HealAfter, MaxBypass: args.MaxBypass, MaxReplans: args.MaxReplans,
 	})
 	g.report = report.New(handle, args.ReportDelay, g.status)
@@ -131,7 +134,7 @@ func (g *Gang) podGroupOptions() podgroup.Options {
 		Handle: g.handle, Tracker: g.tracker, Placer: g.placer, Ended: g.ended, Logger: g.logger, ReportDelay: g.args.ReportDelay,
 		Hierarchies: utilfeature.DefaultFeatureGate.Enabled(features.CompositePodGroup),
 		Host: podgroup.Host{
-			Recover: g.recoverOnce, Apply: g.apply, Report: g.report.Later, DropNominations: g.dropNominations,
+			Recover: g.recoverGangs, Apply: g.apply, Report: g.report.Later, DropNominations: g.dropNominations,
 		},
 	}
 }
@@ -149,6 +152,13 @@ func (g *Gang) entries(profile *cluster.Profile) metrics.Entries {
 		entries[metrics.EntryGatedPodGroups] = g.Cycle.Gate().Gated()
 	}
 	return entries
+}
+
+// recoverGangs plans gangs that are bound in part before a PodGroup cycle: after the start
+// those that a crash left, later those that failed bindings left.
+func (g *Gang) recoverGangs(ctx context.Context, nodes []fwk.NodeInfo) {
+	g.recoverOnce(ctx, nodes)
+	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)
 }
 
 // countGangs returns a function that updates the metric of known gangs.
@@ -173,7 +183,11 @@ func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, share
 	if err != nil {
 		return fmt.Errorf("watching pods that have ended: %w", err)
 	}
-	g.synced = func() bool { return handlers.HasSynced() && ended.HasSynced() && shared.HasSynced() }
+	claims, err := g.followClaims(pods)
+	if err != nil {
+		return err
+	}
+	g.synced = func() bool { return handlers.HasSynced() && ended.HasSynced() && shared.HasSynced() && claims() }
 	namespaces := g.handle.SharedInformerFactory().Core().V1().Namespaces().Informer()
 	if _, err := namespaces.AddEventHandler(g.namespaceEvents()); err != nil {
 		return fmt.Errorf("watching namespaces: %w", err)

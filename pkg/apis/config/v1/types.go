@@ -42,7 +42,9 @@ type GangArgs struct {
 	// there is no room where it runs. After that its remaining members are evicted, so
 	// that the whole gang is placed elsewhere. They are evicted only if the whole gang
 	// would fit elsewhere and a controller replaces them; PodDisruptionBudgets are
-	// respected. The scheduler needs the right to evict, which manifests/healing grants.
+	// respected. It is also how long a gang may be below its minimum because bindings of
+	// its members fail; then those that are bound are evicted, if a controller replaces
+	// them. The scheduler needs the right to evict, which manifests/healing grants.
 	// 0s evicts no pod: the gang waits for room. From 0s to 24h.
 	HealAfter *metav1.Duration `json:"healAfter,omitempty"`
 
@@ -51,7 +53,9 @@ type GangArgs struct {
 	// nodes are reserved for the earlier gang: nodes on which it would fit if the pods
 	// that this scheduler placed there ended. Later gangs, and pods with resource claims,
 	// then use other nodes or wait. Nodes are reserved for one gang at a time, and for a
-	// day at the longest. 0s reserves no nodes. From 0s to 168h.
+	// day at the longest, more than half of the nodes for an hour. After that no nodes are
+	// reserved for a gang of the same namespace for as long again. 0s reserves no nodes.
+	// From 0s to 168h.
 	MaxBypass *metav1.Duration `json:"maxBypass,omitempty"`
 
 	// Sources are the ways of declaring a gang that are looked for. Their order has no

@@ -111,6 +111,7 @@ func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question,
 		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, p.nodes)
 	}
 	if err == nil && question.Reserve {
+		p.answer.Nodes = len(p.nodes)
 		p.answer.Reserve, err = c.Placer.NodesToReserve(ctx, question.Request, p.nodes)
 	}
 	return err

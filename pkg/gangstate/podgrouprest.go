@@ -1,0 +1,75 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+// FailedBinding is a member whose binding failed after its PodGroup cycle.
+type FailedBinding struct {
+	Pod  *v1.Pod
+	Node string
+	// Cause is the error of the binding, "" if it is not known.
+	Cause string
+	// Unknown is true if the API server has perhaps bound the member.
+	Unknown bool
+}
+
+// PodGroupBindFailed records that the binding of a member failed. The member's place is
+// held until the gang's next PodGroup cycle if the gang is below its minimum, or if the
+// member is perhaps bound there. members are the members of the request as they are now.
+func (t *Tracker) PodGroupBindFailed(request *gangs.Request, members []gangs.Member, plan gangs.Assignment, failed FailedBinding, now time.Time) Effects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.podGroupGang(request)
+	t.putMembers(g, members)
+	declared, readiness := g.readPodGroup()
+	g.quorumReady = readiness.Waiting == ""
+	below := g.belowMinimum(declared, readiness)
+	m, known := g.members[failed.Pod.UID]
+	if !known || gangs.Placed(m.Pod) || g.loss.evicting || !below && !failed.Unknown {
+		t.settlePodGroup(g)
+		return Effects{}
+	}
+	if g.attempt == nil {
+		g.attempt = newAttempt(request.Gang, gangs.Assignment{Nodes: map[types.UID]string{}}, now)
+	}
+	uid := failed.Pod.UID
+	g.attempt.plan.Nodes[uid], g.podGroup.heldSince = failed.Node, now
+	if need, ok := plan.Needs[uid]; ok {
+		g.attempt.plan.Needs = with(g.attempt.plan.Needs, uid, need)
+	}
+	if below {
+		g.partial.begin(bindingFailed(failed.Pod.Name, failed.Node, failed.Cause), now)
+	}
+	t.observe(g)
+	return Effects{Key: g.key, Report: below}
+}
+
+// dropHoldOfRefused releases the nodes held for a gang whose cycle found no room, unless
+// bindings left the gang below its minimum: then the places of its members are kept.
+func (t *Tracker) dropHoldOfRefused(g *Gang, now time.Time) {
+	if g.partial.unfinished() {
+		g.podGroup.heldSince = now
+		return
+	}
+	t.dropHold(g, false)
+}
+
+// endHoldOf releases the place held for a member that is bound now.
+func (t *Tracker) endHoldOf(g *Gang, pod *v1.Pod) {
+	if g.attempt == nil || !gangs.Placed(pod) {
+		return
+	}
+	delete(g.attempt.plan.Nodes, pod.UID)
+	if len(g.attempt.plan.Nodes) == 0 {
+		t.dropHold(g, true)
+	}
+}

@@ -1,0 +1,83 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// emptied is the cluster without some pods, for the stock filters.
+//
+// PreFilter plugins read the scheduler's snapshot, which has all pods. As in preemption, the
+// plugins then remove the pods from the state that they prepared (RunPreFilterExtension-
+// RemovePod), and the Filter plugins get the nodes without them.
+type emptied struct {
+	// infos are the nodes without the pods, by name; gone are the pods by node.
+	infos map[string]fwk.NodeInfo
+	gone  map[string][]fwk.PodInfo
+}
+
+// unprovable are the filters that a what-if plan cannot run, because they read objects that
+// change only when pods are really gone: the allocations of ResourceClaims, and
+// VolumeAttachments. The planner itself counts devices and attached volumes without the
+// pods.
+var unprovable = sets.New("DynamicResources", "DRAAware", "NodeVolumeLimits")
+
+// newEmptied returns the cluster with the nodes in infos, which no longer have the pods in
+// gone.
+func newEmptied(infos []fwk.NodeInfo, gone []*v1.Pod) (*emptied, error) {
+	e := &emptied{infos: make(map[string]fwk.NodeInfo, len(infos)), gone: map[string][]fwk.PodInfo{}}
+	for _, info := range infos {
+		if node := info.Node(); node != nil {
+			e.infos[node.Name] = info
+		}
+	}
+	for _, pod := range gone {
+		info, err := framework.NewPodInfo(pod)
+		if err != nil {
+			return nil, fmt.Errorf("imagining the cluster without pod %s: %w", klog.KObj(pod), err)
+		}
+		e.gone[pod.Spec.NodeName] = append(e.gone[pod.Spec.NodeName], info)
+	}
+	return e, nil
+}
+
+// nodeInfo returns a node with the pods on it, nil if the node is unknown.
+func (d *dryRuns) nodeInfo(node string) fwk.NodeInfo {
+	if d.emptied != nil {
+		return d.emptied.infos[node]
+	}
+	info, err := d.handle.SnapshotSharedLister().NodeInfos().Get(node)
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// removeGone removes the pods that are gone in a what-if plan from a prepared state: those
+// on one node if the role's filters read only that node, otherwise all.
+func (d *dryRuns) removeGone(run *dryRun, state fwk.CycleState, node string) error {
+	if d.emptied == nil || run.refusal != "" {
+		return nil
+	}
+	state.SetSkipFilterPlugins(unprovable.Union(state.GetSkipFilterPlugins()))
+	for name, pods := range d.emptied.gone {
+		info := d.emptied.infos[name]
+		if info == nil || node != "" && node != name {
+			continue
+		}
+		for _, pod := range pods {
+			if status := d.handle.RunPreFilterExtensionRemovePod(d.ctx, state, run.pod, pod, info); !status.IsSuccess() {
+				return fmt.Errorf("imagining node %s without pod %s: %w", name, klog.KObj(pod.GetPod()), status.AsError())
+			}
+		}
+	}
+	return nil
+}

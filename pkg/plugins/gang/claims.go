@@ -1,0 +1,58 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gang
+
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
+)
+
+// claimIndex is the index of waiting pods by the ResourceClaims that they name or that were
+// made for them, as namespace/name.
+const claimIndex = "dovetail.dev/claims"
+
+// claimKeys returns the index keys of a pod.
+func claimKeys(obj any) ([]string, error) {
+	pod, ok := obj.(*v1.Pod)
+	if !ok || pod.Spec.NodeName != "" {
+		return nil, nil
+	}
+	var keys []string
+	for i := range pod.Spec.ResourceClaims {
+		if name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i]); err == nil && name != nil {
+			keys = append(keys, pod.Namespace+"/"+*name)
+		}
+	}
+	return keys, nil
+}
+
+// lacks returns the reason why the ResourceClaims of a pod allow no scheduling cycle, as
+// half a sentence, or "". The in-tree plugin DynamicResources keeps such a pod out of the
+// queue or refuses it, though the pod's status names its claims. A claim that is still to
+// be made is no reason: the pod's status shows that.
+func (g *Gang) lacks(pod *v1.Pod) string {
+	if g.claims == nil {
+		return ""
+	}
+	for i := range pod.Spec.ResourceClaims {
+		name, mustOwn, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
+		if err != nil || name == nil {
+			continue
+		}
+		claim, err := g.claims.ResourceClaims(pod.Namespace).Get(*name)
+		switch {
+		case apierrors.IsNotFound(err):
+			return fmt.Sprintf("needs ResourceClaim %s, which does not exist", *name)
+		case err != nil:
+		case claim.DeletionTimestamp != nil:
+			return fmt.Sprintf("needs ResourceClaim %s, which is being deleted", *name)
+		case mustOwn && resourceclaim.IsForPod(pod, claim, true) != nil:
+			return fmt.Sprintf("needs ResourceClaim %s, which was made for another pod", *name)
+		}
+	}
+	return ""
+}
