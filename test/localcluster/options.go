@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+	"k8s.io/client-go/rest"
 )
 
 // Names of the components.
@@ -22,13 +23,15 @@ const (
 	KubeRay           = "kuberay"
 	JobSet            = "jobset"
 	Dovetail          = "dovetail"
+	// DovetailStandby is a second replica of Dovetail. With it both elect a leader.
+	DovetailStandby = "dovetail-standby"
 )
 
 // componentNames are all components, in start order.
-var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, JobSet, Dovetail}
+var componentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, KubeRay, JobSet, Dovetail, DovetailStandby}
 
 // extraComponents are the components that run only if Options.With names them.
-var extraComponents = []string{JobSet}
+var extraComponents = []string{JobSet, DovetailStandby}
 
 // required are the components that Options.Without may not name.
 var required = []string{Etcd, APIServer}
@@ -52,7 +55,8 @@ type Options struct {
 	KubeRayBatchScheduler string
 	// Without names the components to leave out.
 	Without []string
-	// With names extra components: jobset, the JobSet controller.
+	// With names extra components: jobset, the JobSet controller, and dovetail-standby, a
+	// second replica of Dovetail.
 	With []string
 	// Args are further arguments of components, by component name. They follow the usual
 	// arguments and override them.
@@ -60,6 +64,10 @@ type Options struct {
 	// DovetailConfig is a KubeSchedulerConfiguration for Dovetail that replaces the one of
 	// manifests/. The cluster fills in its clientConnection.kubeconfig.
 	DovetailConfig []byte
+	// DovetailServer, if not nil, returns the host and the certificate authority of the server
+	// that a replica of Dovetail connects to: a proxy of the API server. replica is Dovetail or
+	// DovetailStandby. Only clusters of Start may have it.
+	DovetailServer func(replica string, apiServer *rest.Config) (*rest.Config, error)
 	// Out receives progress messages; nil discards them.
 	Out io.Writer
 }
@@ -83,6 +91,9 @@ func (o Options) Validate() error {
 		if !slices.Contains(componentNames, name) {
 			return fmt.Errorf("args: no component is called %q", name)
 		}
+	}
+	if slices.Contains(o.With, DovetailStandby) && o.without(Dovetail) {
+		return fmt.Errorf("with: %s needs %s", DovetailStandby, Dovetail)
 	}
 	if !slices.Contains(batchSchedulers, o.KubeRayBatchScheduler) {
 		return fmt.Errorf("kuberay-batch-scheduler: KubeRay knows no %q", o.KubeRayBatchScheduler)

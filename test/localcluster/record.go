@@ -44,13 +44,14 @@ type ports struct {
 	JobSetWebhook     int `json:"jobSetWebhook"`
 	JobSetProbe       int `json:"jobSetProbe"`
 	Dovetail          int `json:"dovetail"`
+	DovetailStandby   int `json:"dovetailStandby"`
 }
 
 // all returns pointers to the fields, in their order.
 func (p *ports) all() []*int {
 	return []*int{
 		&p.EtcdClient, &p.EtcdPeer, &p.EtcdMetrics, &p.APIServer, &p.ControllerManager, &p.Scheduler,
-		&p.Kwok, &p.KubeRayMetrics, &p.KubeRayProbe, &p.JobSetWebhook, &p.JobSetProbe, &p.Dovetail,
+		&p.Kwok, &p.KubeRayMetrics, &p.KubeRayProbe, &p.JobSetWebhook, &p.JobSetProbe, &p.Dovetail, &p.DovetailStandby,
 	}
 }
 
