@@ -11,6 +11,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 )
 
 // judgeBinding checks I2 for a binding, with the pods that are on the node at that moment.
@@ -39,8 +40,9 @@ func (j *judge) requestLines(node string, now time.Time) []string {
 
 // claimsProblem describes the first problem with the claims of a bound pod, or returns "".
 func (j *judge) claimsProblem(pod *v1.Pod) string {
-	if current := j.pods[pod.UID]; current != nil {
-		pod = current
+	pod = j.pods[pod.UID]
+	if pod == nil {
+		return "" // It is deleted, and its claims with it.
 	}
 	for _, name := range claimNames(pod) {
 		if why := j.claimProblem(pod, claimKey{pod.Namespace, name}); why != "" {
@@ -76,14 +78,22 @@ func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	return ""
 }
 
-// reachable reports whether a slice offers the device on the node.
+// reachable reports whether a slice offers the device on the node, or did so within Settle.
 func (j *judge) reachable(device deviceID, node *v1.Node) bool {
-	for _, s := range j.publishedSlices[poolID{device.driver, device.pool}] {
-		for i := range s.Spec.Devices {
-			if s.Spec.Devices[i].Name == device.name && offersDevice(&s.Spec, &s.Spec.Devices[i], node) {
-				return true
-			}
+	pool := poolID{device.driver, device.pool}
+	for _, s := range j.publishedSlices[pool] {
+		if offers(s, device.name, node) {
+			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(j.goneSlices, func(gone goneSlice) bool {
+		return poolOf(gone.slice) == pool && offers(gone.slice, device.name, node)
+	})
+}
+
+// offers reports whether a slice offers the device on the node.
+func offers(s *resourceapi.ResourceSlice, device string, node *v1.Node) bool {
+	return slices.ContainsFunc(s.Spec.Devices, func(d resourceapi.Device) bool {
+		return d.Name == device && offersDevice(&s.Spec, &d, node)
+	})
 }

@@ -104,10 +104,8 @@ func (c *Checker) Bindings() int {
 // the call, and has settled every suspicion. It does not wait for Grace: a gang that is
 // still binding is not a violation yet.
 func (c *Checker) Flush(ctx context.Context) error {
-	for _, w := range c.watches {
-		if err := w.catchUp(ctx); err != nil {
-			return fmt.Errorf("waiting for the invariant checker to see all %s: %w", w.resource.Resource, err)
-		}
+	if err := c.catchUp(ctx); err != nil {
+		return err
 	}
 	settled := func(context.Context) (bool, error) {
 		c.lock.Lock()
@@ -116,6 +114,16 @@ func (c *Checker) Flush(ctx context.Context) error {
 	}
 	if err := wait.PollUntilContextCancel(ctx, tick/4, true, settled); err != nil {
 		return fmt.Errorf("waiting for the invariant checker to settle: %w", err)
+	}
+	return nil
+}
+
+// catchUp waits until every watch has delivered all objects that existed at the call.
+func (c *Checker) catchUp(ctx context.Context) error {
+	for _, w := range c.watches {
+		if err := w.catchUp(ctx); err != nil {
+			return fmt.Errorf("waiting for the invariant checker to see all %s: %w", w.resource.Resource, err)
+		}
 	}
 	return nil
 }
@@ -133,10 +141,10 @@ func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {
 	}
 	coreKind, draKind := v1.SchemeGroupVersion.WithResource, resourceapi.SchemeGroupVersion.WithResource
 	return []*watched{
-		watchedKind(&c.lock, coreKind("nodes"), &v1.Node{}, list(core, "nodes"), c.judge.nodeChanged),
-		watchedKind(&c.lock, coreKind("pods"), &v1.Pod{}, list(core, "pods"), c.judge.podChanged),
-		watchedKind(&c.lock, draKind("resourceclaims"), &resourceapi.ResourceClaim{}, list(dra, "resourceclaims"), c.judge.claimChanged),
-		watchedKind(&c.lock, draKind("resourceslices"), &resourceapi.ResourceSlice{}, list(dra, "resourceslices"), c.judge.sliceChanged),
+		watchedKind(c, coreKind("nodes"), &v1.Node{}, list(core, "nodes"), c.judge.nodeChanged),
+		watchedKind(c, coreKind("pods"), &v1.Pod{}, list(core, "pods"), c.judge.podChanged),
+		watchedKind(c, draKind("resourceclaims"), &resourceapi.ResourceClaim{}, list(dra, "resourceclaims"), c.judge.claimChanged),
+		watchedKind(c, draKind("resourceslices"), &resourceapi.ResourceSlice{}, list(dra, "resourceslices"), c.judge.sliceChanged),
 	}
 }
 
@@ -145,13 +153,17 @@ func (c *Checker) gangWatches(client dynamic.Interface) []*watched {
 	coscheduling := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
 	podGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
 	composites := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1alpha3", Resource: "compositepodgroups"}
+	volcano := schema.GroupVersionResource{Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"}
+	leaderWorkerSets := schema.GroupVersionResource{Group: "leaderworkerset.x-k8s.io", Version: "v1", Resource: "leaderworkersets"}
 	jobs := schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	kinds := []*watched{
-		watchedKind(&c.lock, jobs, &unstructured.Unstructured{}, listDynamic(client, jobs), c.judge.jobChanged),
-		watchedKind(&c.lock, composites, &unstructured.Unstructured{}, listDynamic(client, composites), c.judge.compositeChanged),
-		watchedKind(&c.lock, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
-		watchedKind(&c.lock, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
-		watchedKind(&c.lock, coscheduling, &unstructured.Unstructured{}, listDynamic(client, coscheduling), c.judge.coschedulingChanged),
+		watchedKind(c, jobs, &unstructured.Unstructured{}, listDynamic(client, jobs), c.judge.jobChanged),
+		watchedKind(c, composites, &unstructured.Unstructured{}, listDynamic(client, composites), c.judge.compositeChanged),
+		watchedKind(c, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
+		watchedKind(c, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
+		watchedKind(c, coscheduling, &unstructured.Unstructured{}, listDynamic(client, coscheduling), c.judge.coschedulingChanged),
+		watchedKind(c, volcano, &unstructured.Unstructured{}, listDynamic(client, volcano), c.judge.volcanoChanged),
+		watchedKind(c, leaderWorkerSets, &unstructured.Unstructured{}, listDynamic(client, leaderWorkerSets), c.judge.leaderWorkerSetChanged),
 	}
 	for _, k := range kinds {
 		k.optional = true

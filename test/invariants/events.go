@@ -4,6 +4,7 @@
 package invariants
 
 import (
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -24,7 +25,7 @@ func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	}
 	j.recordNomination(was, is, now)
 	j.updateGang(was, is, now)
-	if was != nil && is != nil && was.Spec.NodeName == "" && is.Spec.NodeName != "" && j.judges(is) {
+	if was != nil && is != nil && was.Spec.NodeName == "" && is.Spec.NodeName != "" && j.judges(is) && !j.listing {
 		j.bindings++
 		j.judgeBinding(is, now)
 	}
@@ -163,7 +164,9 @@ func (j *judge) timePassed(now time.Time) {
 	j.judgeHierarchies(now)
 	j.judgeHeldClaims(now)
 	j.judgeNominations(now)
+	settled := func(at time.Time) bool { return j.uptime(at, now) > j.settle }
 	for _, history := range j.nodes {
-		history.forget(now.Add(-j.settle))
+		history.forget(settled)
 	}
+	j.goneSlices = slices.DeleteFunc(j.goneSlices, func(s goneSlice) bool { return settled(s.at) })
 }

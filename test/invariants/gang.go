@@ -83,6 +83,9 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 	if name := pod.Labels[coschedulingLabel]; name != "" {
 		return gangKey{source: fromCoscheduling, namespace: pod.Namespace, name: name}, anyRole, true
 	}
+	if key, as, ok := otherSchedulersGang(pod); ok {
+		return key, as, ok
+	}
 	marked := pod.Labels[gangMark] == "true" || pod.Annotations[gangMark] == "true"
 	if marked && owner != nil && owner.Kind == string(fromJob) && strings.HasPrefix(owner.APIVersion, batchAPIGroup) {
 		return gangKey{fromJob, pod.Namespace, owner.Name, owner.UID}, anyRole, true
