@@ -6,6 +6,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"syscall"
@@ -50,7 +51,9 @@ func (p *programs) supervise(ctx context.Context) {
 		running.Go(func() {
 			for ; ctx.Err() == nil; sleep(ctx, watchStep) {
 				if !p.cluster.Running(name) {
+					up := p.checker.ServerDown()
 					p.revive(ctx, name)
+					running.Go(func() { p.backUp(ctx, up) })
 				}
 			}
 		})
@@ -60,19 +63,13 @@ func (p *programs) supervise(ctx context.Context) {
 
 // revive starts a program, again if it ends at once: a server that it needs may be down.
 func (p *programs) revive(ctx context.Context, name string) {
-	up := p.checker.ServerDown()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !p.cluster.Running(name) {
 		sleep(ctx, time.Until(p.heldUntil(name)))
-		if ctx.Err() == nil && !p.cluster.Running(name) {
-			p.count(name)
-			if err := p.cluster.StartComponent(ctx, name); err != nil {
-				sleep(ctx, watchStep)
-				continue
-			}
+		p.count(name)
+		if err := p.cluster.StartComponent(ctx, name); err != nil {
+			sleep(ctx, watchStep)
 		}
-		break
 	}
-	p.backUp(ctx, up)
 }
 
 // backUp waits until all programs work, and ends the outage.
@@ -130,6 +127,13 @@ func (p *programs) heldUntil(name string) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.held[name]
+}
+
+// starts returns the number of starts by the supervisor.
+func (p *programs) starts() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.started)
 }
 
 func (p *programs) count(name string) {

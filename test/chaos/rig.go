@@ -50,6 +50,8 @@ type rig struct {
 
 	// busy has a lock for each program and other thing that has one fault at a time.
 	busy sync.Map
+	// judged is the number of violations that have failed the test.
+	judged int
 }
 
 // chaosFleet has 16 nodes with 8 GPUs and 8 NICs each.

@@ -32,7 +32,7 @@ const (
 	// converge is how long the cluster may take to converge after the last fault.
 	converge = 60 * time.Second
 	// mostAtOnce is the greatest number of faults at a time.
-	mostAtOnce = 6
+	mostAtOnce = 12
 )
 
 // Run starts a cluster and causes faults until their number is reached. It fails the test with
@@ -73,7 +73,8 @@ func (r *rig) cause(ctx context.Context, t *testing.T, events *schedule, faults 
 	var running sync.WaitGroup
 	defer running.Wait()
 	places := make(chan struct{}, mostAtOnce)
-	for r.counts.total() < faults && time.Now().Before(end) && ctx.Err() == nil {
+	for r.counts.total() < faults && time.Now().Before(end) && !t.Failed() {
+		r.judge(t)
 		e := events.next()
 		number := events.drawn
 		pause := time.Duration(20+e.random.IntN(200)) * time.Millisecond
@@ -91,6 +92,15 @@ func (r *rig) cause(ctx context.Context, t *testing.T, events *schedule, faults 
 		})
 		sleep(ctx, pause)
 	}
+}
+
+// judge fails the test with every violation since its last call.
+func (r *rig) judge(t *testing.T) {
+	found := r.checker.Violations()
+	for _, violation := range found[r.judged:] {
+		t.Errorf("invariant %s", violation)
+	}
+	r.judged = len(found)
 }
 
 // calm waits until the cluster has converged without faults, and judges.
@@ -116,9 +126,7 @@ func (r *rig) calm(ctx context.Context, t *testing.T) {
 	if err := r.checker.Flush(flushing); err != nil {
 		t.Errorf("the invariant checker: %v", err)
 	}
-	for _, violation := range r.checker.Violations() {
-		t.Errorf("invariant %s", violation)
-	}
+	r.judge(t)
 	t.Logf("%d faults; converged %s after the last", r.counts.total(), time.Since(last).Round(100*time.Millisecond))
 }
 
@@ -133,7 +141,7 @@ func (r *rig) report(t *testing.T, took time.Duration) {
 	t.Logf("%d faults in %s, %d bindings judged, gangs made: %v\n%s", r.counts.total(), took.Round(time.Second), r.checker.Bindings(), r.load.gangsMade(), r.counts)
 	t.Logf("API server killed %d times, %d of them while binding; etcd killed %d times; answers dropped after the write %d times",
 		with("killed-api-server"), with("killed-api-server"+whileBinding), with("killed-etcd"), lost)
-	t.Logf("programs started again: %v", r.programs.started)
+	t.Logf("programs started again: %v", r.programs.starts())
 }
 
 // RandomSeed returns a seed for a run without CHAOS_SEED.

@@ -22,8 +22,20 @@ func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
 	j.suspect(suspicion{at: now, subject: bound + ", which",
 		problem:  func() string { return j.nodes[node].problem(pod, load) },
 		evidence: func() []string { return j.requestLines(node, now) }})
+	last := ""
 	j.suspect(suspicion{at: now, subject: bound,
-		problem:  func() string { return j.claimsProblem(pod) },
+		problem: func() string {
+			problem := j.claimsProblem(pod)
+			switch {
+			case j.pods[pod.UID] == nil:
+				return last // The claims of a deleted pod are released.
+			case strings.HasSuffix(problem, claimMissing) || strings.HasSuffix(problem, claimUnallocated):
+				last = "" // The event of the allocation may come after the pod's deletion.
+			default:
+				last = problem
+			}
+			return problem
+		},
 		evidence: func() []string { return []string{"bound at " + formatTime(now)} }})
 }
 
@@ -40,9 +52,8 @@ func (j *judge) requestLines(node string, now time.Time) []string {
 
 // claimsProblem describes the first problem with the claims of a bound pod, or returns "".
 func (j *judge) claimsProblem(pod *v1.Pod) string {
-	pod = j.pods[pod.UID]
-	if pod == nil {
-		return "" // It is deleted, and its claims with it.
+	if current := j.pods[pod.UID]; current != nil {
+		pod = current
 	}
 	for _, name := range claimNames(pod) {
 		if why := j.claimProblem(pod, claimKey{pod.Namespace, name}); why != "" {
@@ -52,13 +63,19 @@ func (j *judge) claimsProblem(pod *v1.Pod) string {
 	return ""
 }
 
+// Problems of a claim of which the checker has not seen the allocation.
+const (
+	claimMissing     = "does not exist"
+	claimUnallocated = "is not allocated"
+)
+
 func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	c := j.claims[key]
 	switch {
 	case c == nil:
-		return "does not exist"
+		return claimMissing
 	case c.object.Status.Allocation == nil:
-		return "is not allocated"
+		return claimUnallocated
 	case !reservedFor(c.object, pod):
 		return "is not reserved for the pod"
 	}

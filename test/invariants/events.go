@@ -15,6 +15,9 @@ import (
 // podChanged handles an event of the pod watch. was is nil for a new pod, and is is
 // nil for a deleted pod.
 func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
+	if is == nil {
+		j.settleSuspicions(now) // They need the pod.
+	}
 	if was != nil {
 		delete(j.pods, was.UID)
 		delete(j.onNode[was.Spec.NodeName], was.UID)
