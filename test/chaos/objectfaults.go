@@ -32,11 +32,12 @@ func untilDone(ctx context.Context, do func(context.Context) error) {
 func onNode(name string, weight int, do func(context.Context, *machines, fleet.Node) error) fault {
 	return fault{name: name, weight: weight, apply: func(ctx context.Context, r *rig, random *rand.Rand) error {
 		node, length := r.machines.all[random.IntN(len(r.machines.all))], milliseconds(random, 500, 6000)
-		defer r.lock(node.Name())()
-		untilDone(ctx, func(ctx context.Context) error { return do(ctx, r.machines, node) })
-		sleep(ctx, length)
-		untilDone(ctx, func(ctx context.Context) error { return r.machines.restore(ctx, node) })
-		return nil
+		return r.alone(node.Name(), func() error {
+			untilDone(ctx, func(ctx context.Context) error { return do(ctx, r.machines, node) })
+			sleep(ctx, length)
+			untilDone(ctx, func(ctx context.Context) error { return r.machines.restore(ctx, node) })
+			return nil
+		})
 	}}
 }
 
@@ -57,11 +58,12 @@ func onGang(name string, weight int, do func(context.Context, *rig, *gang, *rand
 func onWebhook(name string, weight int, mood mood) fault {
 	return fault{name: name, weight: weight, counts: true, apply: func(ctx context.Context, r *rig, random *rand.Rand) error {
 		half, length := random.Uint32(), milliseconds(random, 500, 4000)
-		defer r.lock("webhook")()
-		r.webhook.set(mood, half)
-		sleep(ctx, length)
-		r.webhook.set(allows, 0)
-		return nil
+		return r.alone("webhook", func() error {
+			r.webhook.set(mood, half)
+			sleep(ctx, length)
+			r.webhook.set(allows, 0)
+			return nil
+		})
 	}}
 }
 
@@ -142,7 +144,10 @@ func deletePodGroup(ctx context.Context, r *rig, g *gang, _ *rand.Rand) error {
 // deleteNamespace deletes a namespace and creates it again when it is gone.
 func deleteNamespace(ctx context.Context, r *rig, random *rand.Rand) error {
 	name := namespaceName(random.IntN(namespaces))
-	defer r.lock(name)()
+	return r.alone(name, func() error { return replaceNamespace(ctx, r, name) })
+}
+
+func replaceNamespace(ctx context.Context, r *rig, name string) error {
 	untilDone(ctx, func(ctx context.Context) error {
 		return absent(r.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))
 	})

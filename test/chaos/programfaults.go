@@ -56,20 +56,23 @@ func (r *rig) replica(random *rand.Rand) string {
 func killed(name string, weight int, binding bool, choose func(*rig, *rand.Rand) string) fault {
 	return fault{name: name, weight: weight, counts: true, apply: func(ctx context.Context, r *rig, random *rand.Rand) error {
 		program, down, nth := choose(r, random), milliseconds(random, 10, 1500), 1+random.IntN(4)
-		defer r.lock(program)()
-		kind := name
-		if binding {
-			kind = afterBinding(ctx, r, name, nth)
-		}
-		r.counts.add(kind)
-		if err := r.programs.kill(program, down); err != nil {
-			return err
-		}
-		// The lock lasts until the program has started again, so that it works in between.
-		for ctx.Err() == nil && r.cluster.Ready(ctx, program) != nil {
-			sleep(ctx, watchStep)
-		}
-		return nil
+		recovery := milliseconds(random, 1000, 5000)
+		return r.alone(program, func() error {
+			kind := name
+			if binding {
+				kind = afterBinding(ctx, r, name, nth)
+			}
+			r.counts.add(kind)
+			if err := r.programs.kill(program, down); err != nil {
+				return err
+			}
+			for ctx.Err() == nil && r.cluster.Ready(ctx, program) != nil {
+				sleep(ctx, watchStep)
+			}
+			// The program does some work before it may be killed again.
+			sleep(ctx, recovery)
+			return nil
+		})
 	}}
 }
 
@@ -77,8 +80,7 @@ func killed(name string, weight int, binding bool, choose func(*rig, *rand.Rand)
 func paused(name string, weight, most int, choose func(*rig, *rand.Rand) string) fault {
 	return fault{name: name, weight: weight, apply: func(ctx context.Context, r *rig, random *rand.Rand) error {
 		program, length := choose(r, random), milliseconds(random, 200, most)
-		defer r.lock(program)()
-		return r.programs.pause(ctx, program, length)
+		return r.alone(program, func() error { return r.programs.pause(ctx, program, length) })
 	}}
 }
 

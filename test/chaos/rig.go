@@ -198,9 +198,15 @@ func present[T any](_ T, err error) error {
 	return err
 }
 
-// lock waits until the thing has no fault, and returns what ends this fault.
-func (r *rig) lock(thing string) (unlock func()) {
+// errBusy is the error of a fault that does not happen because the thing has one.
+var errBusy = errors.New("it has a fault already")
+
+// alone calls a function that causes and ends a fault of a thing, unless the thing has one.
+func (r *rig) alone(thing string, do func() error) error {
 	lock, _ := r.busy.LoadOrStore(thing, &sync.Mutex{})
-	lock.(*sync.Mutex).Lock()
-	return lock.(*sync.Mutex).Unlock
+	if !lock.(*sync.Mutex).TryLock() {
+		return errBusy
+	}
+	defer lock.(*sync.Mutex).Unlock()
+	return do()
 }

@@ -5,6 +5,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -82,7 +83,10 @@ func (r *rig) cause(ctx context.Context, t *testing.T, events *schedule, faults 
 		running.Go(func() {
 			defer func() { <-places }()
 			began := time.Now()
-			if err := e.apply(ctx, r, e.random); err != nil {
+			switch err := e.apply(ctx, r, e.random); {
+			case errors.Is(err, errBusy):
+				return
+			case err != nil:
 				t.Errorf("fault %d %s: %v", number, e.name, err)
 			}
 			if !e.counts {

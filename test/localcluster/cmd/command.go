@@ -65,7 +65,7 @@ func newUp() *cobra.Command {
 	flags.StringVar(&options.FeatureGates, "feature-gates", "", "feature gates of all Kubernetes components, as in A=true,B=false; API versions that they need are served")
 	flags.StringVar(&options.KubeRayBatchScheduler, "kuberay-batch-scheduler", "", "the KubeRay operator's batch scheduler, for instance scheduler-plugins")
 	flags.StringSliceVar(&options.Without, "without", nil, "components to leave out: kuberay, dovetail, kube-scheduler, ...")
-	flags.StringSliceVar(&options.With, "with", nil, "further components: jobset")
+	flags.StringSliceVar(&options.With, "with", nil, "further components: jobset, dovetail-standby")
 	addDir(command, &options.Dir)
 	return command
 }
