@@ -10,11 +10,11 @@ import (
 )
 
 // onProxies returns a fault of the connections of all replicas, or of one.
-func onProxies(name string, weight int, one bool, do func(ctx context.Context, r *rig, p *proxy, random *rand.Rand)) fault {
+func onProxies(name string, weight int, single bool, do func(ctx context.Context, r *rig, p *proxy, random *rand.Rand)) fault {
 	return fault{name: name, weight: weight, apply: func(ctx context.Context, r *rig, random *rand.Rand) error {
 		chosen := random.IntN(len(r.proxies))
 		for i, proxy := range r.proxies {
-			if !one || i == chosen {
+			if !single || i == chosen {
 				do(ctx, r, proxy, rand.New(rand.NewPCG(random.Uint64(), 0)))
 			}
 		}

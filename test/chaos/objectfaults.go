@@ -69,8 +69,8 @@ func onWebhook(name string, weight int, mood mood) fault {
 
 // admissionFaults refuse writes that the API server would do.
 var admissionFaults = []fault{
-	onWebhook("webhook-refuses-bindings", 1, refusesBindings),
-	onWebhook("webhook-refuses-claims", 1, refusesClaims),
+	onWebhook("webhook-refuses-bindings", 3, refusesBindings),
+	onWebhook("webhook-refuses-claims", 2, refusesClaims),
 	onWebhook("webhook-hangs", 1, hangs),
 	onWebhook("webhook-breaks", 1, breaks),
 }
