@@ -53,7 +53,7 @@ func newWebhook(counts *counts) *webhook {
 	return h
 }
 
-// names are the counted kinds.
+// moodKinds are the kinds under which refusals are counted.
 var moodKinds = map[mood]string{
 	refusesBindings: "webhook-refuses-bindings", refusesClaims: "webhook-refuses-claims", hangs: "webhook-hangs", breaks: "webhook-breaks",
 }

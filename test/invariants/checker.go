@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
@@ -132,6 +133,55 @@ func (c *Checker) catchUp(ctx context.Context) error {
 func (c *Checker) Stop() {
 	c.stop()
 	c.running.Wait()
+}
+
+// attemptTimeout limits one list during an outage. A paused API server accepts connections
+// and answers nothing.
+const attemptTimeout = 5 * time.Second
+
+// ServerDown tells the checker that a server is down. Until the returned function returns, no
+// time counts toward Grace and Settle. Call that function when the server is up again. It
+// waits until the checker has received all objects that then exist.
+func (c *Checker) ServerDown() (up func(context.Context) error) {
+	c.beginOutage()
+	return func(ctx context.Context) error {
+		defer c.endOutage()
+		var last error
+		err := wait.PollUntilContextCancel(ctx, tick, true, func(ctx context.Context) (bool, error) {
+			attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+			defer cancel()
+			last = c.catchUp(attempt)
+			return last == nil, nil
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for the invariant checker after an outage: %w: %w", err, last)
+		}
+		return nil
+	}
+}
+
+func (c *Checker) beginOutage() {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.judge.begin(time.Now())
+}
+
+func (c *Checker) endOutage() {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.judge.end(time.Now())
+}
+
+// watchedKind returns the watch of a kind with its store.
+func watchedKind[T object](c *Checker, resource schema.GroupVersionResource, expected runtime.Object,
+	source cache.ListerWatcher, changed func(was, is T, now time.Time)) *watched {
+	m := newMirror(&c.lock, changed)
+	m.listing = c.judge.list
+	l := &link{broke: c.beginOutage, stands: c.endOutage}
+	return &watched{
+		resource: resource, expected: expected, source: source, observed: l.observe(source),
+		store: m, reached: m.reached, synced: m.synced, ready: make(chan struct{}),
+	}
 }
 
 func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {

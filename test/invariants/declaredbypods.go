@@ -6,11 +6,8 @@ package invariants
 import (
 	"encoding/json"
 	"strconv"
-	"strings"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 const (
@@ -84,50 +81,4 @@ func declaredByTaskGroups(pod *v1.Pod) quorum {
 		least[role(group.Name)] = group.MinMember
 	}
 	return least
-}
-
-// declaredByPods returns the largest minimum of each role that the pods declare, without pods
-// that are finished or being deleted.
-func (j *judge) declaredByPods(g *gang, read func(*v1.Pod) quorum) (declaration, bool) {
-	least := quorum{}
-	for _, m := range g.members {
-		if m.pod.DeletionTimestamp != nil || finished(m.pod) {
-			continue
-		}
-		for r, n := range read(m.pod) {
-			least[r] = max(least[r], n)
-		}
-	}
-	declared := declaration{least: least}
-	if g.key.source == fromLeaderWorkerSet {
-		declared.ended = !j.startsTogether(g)
-	}
-	return declared, len(least) > 0
-}
-
-// startsTogether reports whether the LeaderWorkerSet of a group exists and starts leader and
-// workers together. Another group is not judged.
-func (j *judge) startsTogether(g *gang) bool {
-	set, _, _ := strings.Cut(g.key.name, "/")
-	return j.together[gangKey{source: fromLeaderWorkerSet, namespace: g.key.namespace, name: set}]
-}
-
-// leaderWorkerSetChanged handles an add, update or delete of a LeaderWorkerSet.
-func (j *judge) leaderWorkerSetChanged(was, is *unstructured.Unstructured, _ time.Time) {
-	u := is
-	if u == nil {
-		u = was
-	}
-	policy, _, _ := unstructured.NestedString(u.Object, "spec", "startupPolicy")
-	exclusive := u.GetAnnotations()["leaderworkerset.sigs.k8s.io/exclusive-topology"] != ""
-	key := gangKey{source: fromLeaderWorkerSet, namespace: u.GetNamespace(), name: u.GetName()}
-	j.together[key] = is != nil && is.GetDeletionTimestamp() == nil && policy != "LeaderReady" && !exclusive
-}
-
-// volcanoChanged handles an add, update or delete of a PodGroup of Volcano.
-func (j *judge) volcanoChanged(was, is *unstructured.Unstructured, _ time.Time) {
-	key := func(u *unstructured.Unstructured) gangKey {
-		return gangKey{source: fromVolcano, namespace: u.GetNamespace(), name: u.GetName()}
-	}
-	j.declare(was, is, key, declaredByCoscheduling)
 }

@@ -173,3 +173,23 @@ func (j *judge) timePassed(now time.Time) {
 	}
 	j.goneSlices = slices.DeleteFunc(j.goneSlices, func(s goneSlice) bool { return settled(s.at) })
 }
+
+// leaderWorkerSetChanged handles an add, update or delete of a LeaderWorkerSet.
+func (j *judge) leaderWorkerSetChanged(was, is *unstructured.Unstructured, _ time.Time) {
+	u := is
+	if u == nil {
+		u = was
+	}
+	policy, _, _ := unstructured.NestedString(u.Object, "spec", "startupPolicy")
+	exclusive := u.GetAnnotations()["leaderworkerset.sigs.k8s.io/exclusive-topology"] != ""
+	key := gangKey{source: fromLeaderWorkerSet, namespace: u.GetNamespace(), name: u.GetName()}
+	j.together[key] = is != nil && is.GetDeletionTimestamp() == nil && policy != "LeaderReady" && !exclusive
+}
+
+// volcanoChanged handles an add, update or delete of a PodGroup of Volcano.
+func (j *judge) volcanoChanged(was, is *unstructured.Unstructured, _ time.Time) {
+	key := func(u *unstructured.Unstructured) gangKey {
+		return gangKey{source: fromVolcano, namespace: u.GetNamespace(), name: u.GetName()}
+	}
+	j.declare(was, is, key, declaredByCoscheduling)
+}

@@ -5,6 +5,7 @@ package invariants
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -41,9 +42,7 @@ type judge struct {
 	// listing is true while a complete list replaces what the checker knows of a kind. The
 	// order of changes in a list is not the order in which they happened.
 	listing bool
-	// outages are in order of time; down counts the causes of the present outage.
-	outages []outage
-	down    int
+	outages
 
 	suspicions []suspicion
 	bindings   int
@@ -128,6 +127,32 @@ func (j *judge) declaration(g *gang) (declared declaration, known bool) {
 	}
 	declared, known = j.declarations[g.key]
 	return declared, known
+}
+
+// declaredByPods returns the largest minimum of each role that the pods declare, without pods
+// that are finished or being deleted.
+func (j *judge) declaredByPods(g *gang, read func(*v1.Pod) quorum) (declaration, bool) {
+	least := quorum{}
+	for _, m := range g.members {
+		if m.pod.DeletionTimestamp != nil || finished(m.pod) {
+			continue
+		}
+		for r, n := range read(m.pod) {
+			least[r] = max(least[r], n)
+		}
+	}
+	declared := declaration{least: least}
+	if g.key.source == fromLeaderWorkerSet {
+		declared.ended = !j.startsTogether(g)
+	}
+	return declared, len(least) > 0
+}
+
+// startsTogether reports whether the LeaderWorkerSet of a group exists and starts leader and
+// workers together. Another group is not judged.
+func (j *judge) startsTogether(g *gang) bool {
+	set, _, _ := strings.Cut(g.key.name, "/")
+	return j.together[gangKey{source: fromLeaderWorkerSet, namespace: g.key.namespace, name: set}]
 }
 
 func (j *judge) gangOf(pod *v1.Pod) *gang {

@@ -14,9 +14,9 @@ import (
 
 // outage simulates an outage.
 func (f *judgeFixture) outage(length time.Duration) {
-	f.outageBegins(f.now)
+	f.begin(f.now)
 	f.advance(length)
-	f.outageEnds(f.now)
+	f.end(f.now)
 }
 
 func TestOutagesAreNotCounted(t *testing.T) {
@@ -43,10 +43,10 @@ func TestOutagesAreNotCounted(t *testing.T) {
 		}, []string{"I1: gang PodGroup ml/g: bound below its minimum (member 2 of 4), 1m10.1s after its last binding"}},
 		"outages overlap": {func(f *judgeFixture) {
 			half(f)
-			f.outageBegins(f.now)
+			f.begin(f.now)
 			f.outage(time.Minute)
 			f.advance(time.Minute)
-			f.outageEnds(f.now)
+			f.end(f.now)
 			f.advance(4 * time.Second)
 		}, nil},
 		"a claim that a waiting pod holds during an outage": {func(f *judgeFixture) {
@@ -58,10 +58,10 @@ func TestOutagesAreNotCounted(t *testing.T) {
 		}, nil},
 		"a node that was deleted during an outage": {func(f *judgeFixture) {
 			f.pod("a")
-			f.outageBegins(f.now)
+			f.begin(f.now)
 			f.nodeChanged(f.nodeBy["n1"], nil, f.now)
 			f.advance(time.Minute)
-			f.outageEnds(f.now)
+			f.end(f.now)
 			f.bind("n1", "a")
 			f.advance(pastGrace)
 		}, nil},

@@ -41,18 +41,6 @@ type watched struct {
 	ready chan struct{}
 }
 
-// watchedKind returns the watch of a kind with its store.
-func watchedKind[T object](c *Checker, resource schema.GroupVersionResource, expected runtime.Object,
-	source cache.ListerWatcher, changed func(was, is T, now time.Time)) *watched {
-	m := newMirror(&c.lock, changed)
-	m.listing = c.judge.list
-	l := &link{broke: c.beginOutage, stands: c.endOutage}
-	return &watched{
-		resource: resource, expected: expected, source: source, observed: l.observe(source),
-		store: m, reached: m.reached, synced: m.synced, ready: make(chan struct{}),
-	}
-}
-
 func listDynamic(client dynamic.Interface, resource schema.GroupVersionResource) cache.ListerWatcher {
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
