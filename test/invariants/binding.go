@@ -29,8 +29,8 @@ func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
 			switch {
 			case j.pods[pod.UID] == nil:
 				return last // The claims of a deleted pod are released.
-			case strings.HasSuffix(problem, claimMissing) || strings.HasSuffix(problem, claimUnallocated):
-				last = "" // The event of the allocation may come after the pod's deletion.
+			case strings.HasSuffix(problem, claimMissing), strings.HasSuffix(problem, claimUnallocated), strings.HasSuffix(problem, claimUnreserved):
+				last = "" // The claim's events may come after the pod's deletion, or long before.
 			default:
 				last = problem
 			}
@@ -63,9 +63,10 @@ func (j *judge) claimsProblem(pod *v1.Pod) string {
 	return ""
 }
 
-// Problems of a claim of which the checker has not seen the allocation.
+// Problems of a claim whose allocation the checker has not seen, or only its end.
 const (
 	claimMissing     = "does not exist"
+	claimUnreserved  = "is not reserved for the pod"
 	claimUnallocated = "is not allocated"
 )
 
@@ -77,7 +78,7 @@ func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	case c.object.Status.Allocation == nil:
 		return claimUnallocated
 	case !reservedFor(c.object, pod):
-		return "is not reserved for the pod"
+		return claimUnreserved
 	}
 	history := j.nodes[pod.Spec.NodeName]
 	if history == nil || len(history.versions) == 0 {
