@@ -113,6 +113,18 @@ SOAK_LENGTH ?= 1h
 soak: build ## Have gangs come and go, and fail if the scheduler's memory, goroutines or tables grow (make soak SOAK_LENGTH=10m).
 	SOAK_LENGTH=$(SOAK_LENGTH) go test -v -count=1 -timeout 12h -run 'TestSoak$$' ./test/soak
 
+# The number of faults of test-chaos, 1000 for each cluster, and the seed of the first
+# cluster (none: another each time). KINDS limits the faults to some kinds, separated by
+# commas. REPLICAS is 1 or 2 (none: by the seed).
+FAULTS ?= 1000
+CHAOS_SEED ?=
+KINDS ?=
+REPLICAS ?=
+
+.PHONY: test-chaos
+test-chaos: build ## Have gangs of every source live through lost answers, killed servers and lost nodes (make test-chaos FAULTS=1000 CHAOS_SEED=7).
+	CHAOS_FAULTS=$(FAULTS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_KINDS=$(KINDS) CHAOS_REPLICAS=$(REPLICAS) go test -v -count=1 -timeout 24h -run 'TestChaos$$' ./test/chaos
+
 .PHONY: test-writes
 test-writes: build ## Count what a gang of 500 that cannot fit writes in 5 minutes, while other pods come and go.
 	WRITES_FULL=1 go test -v -timeout 30m -run TestWaitingGangWritesLittle ./test/integration

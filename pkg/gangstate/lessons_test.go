@@ -34,7 +34,7 @@ func (s *simulation) refuseSecond(key gangs.Key, p, q *v1.Pod) Effects {
 	if attempt == nil {
 		s.t.Fatal("the refusal does not end the attempt")
 	}
-	s.tracker.Unreserve(key, p, "n1")
+	s.tracker.Unreserve(key, p, "n1", s.now)
 	return s.tracker.Released(attempt, s.now)
 }
 

@@ -3,7 +3,10 @@
 
 package plugins_test
 
-import v1 "k8s.io/api/core/v1"
+import (
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
 
 // restReasons are about gangs of which some members are bound and others cannot be, and
 // about members that can have no scheduling cycle.
@@ -30,7 +33,7 @@ var restReasons = []reason{
 	}},
 	{title: "A binding is refused, and a budget keeps the bound members", before: func(s *scene) {
 		s.gangArgs = append(s.gangArgs, "healAfter: 1s")
-		s.budget = true
+		s.evictions = apierrors.NewTooManyRequests("the budget is spent", 1)
 		s.unbindable = "train-1"
 		s.nodes(plain)
 		s.group("train", 3)

@@ -35,7 +35,7 @@ func (j *judge) claimChanged(was, is *resourceapi.ResourceClaim, now time.Time) 
 		known.allocated = now
 	}
 	known.object = is
-	j.recordAllocation(known, was, now)
+	j.recordAllocation(known, now)
 }
 
 // releaseDevices removes the devices of a claim's former state.
@@ -51,25 +51,47 @@ func (j *judge) releaseDevices(was *resourceapi.ResourceClaim) {
 }
 
 // recordAllocation adds the devices of a claim's present state. It reports a device that
-// another claim holds, unless the former state of this claim held it too.
-func (j *judge) recordAllocation(c *claim, was *resourceapi.ResourceClaim, now time.Time) {
+// another claim holds. During a list the others may be older states.
+func (j *judge) recordAllocation(c *claim, now time.Time) {
 	key := claimKey{c.object.Namespace, c.object.Name}
 	for _, result := range results(c.object) {
 		if result.AdminAccess != nil && *result.AdminAccess {
 			continue
 		}
 		device := deviceOf(result)
-		mine := deviceUse{claim: key, shared: result.ShareID != nil, since: c.allocated}
-		for _, other := range j.deviceUses[device] {
-			if (!mine.shared || !other.shared) && !hadDevice(was, device) {
-				j.reportTwice(device, mine, other, now)
-			}
+		j.deviceUses[device] = append(j.deviceUses[device], deviceUse{claim: key, shared: result.ShareID != nil, since: c.allocated})
+		if !j.listing {
+			j.judgeDevice(device, now)
 		}
-		j.deviceUses[device] = append(j.deviceUses[device], mine)
 	}
 }
 
+// listed judges all devices at the end of a list.
+func (j *judge) listed(now time.Time) {
+	for device := range j.deviceUses {
+		j.judgeDevice(device, now)
+	}
+}
+
+// judgeDevice reports each pair of claims that have the same device, unless both share it.
+func (j *judge) judgeDevice(device deviceID, now time.Time) {
+	uses := j.deviceUses[device]
+	for i, mine := range uses {
+		for _, other := range uses[:i] {
+			if !mine.shared || !other.shared {
+				j.reportTwice(device, mine, other, now)
+			}
+		}
+	}
+}
+
+// reportTwice reports a pair of claims once.
 func (j *judge) reportTwice(device deviceID, mine, other deviceUse, now time.Time) {
+	pair := fmt.Sprint(device, min(mine.claim.String(), other.claim.String()), max(mine.claim.String(), other.claim.String()))
+	if j.twice.Has(pair) {
+		return
+	}
+	j.twice.Insert(pair)
 	j.report(NothingTwice, now, fmt.Sprintf("device %s is allocated to claim %s and to claim %s", device, other.claim, mine.claim), []string{
 		fmt.Sprintf("claim %s: allocated at %s, %s", other.claim, formatTime(other.since), j.reservation(other.claim)),
 		fmt.Sprintf("claim %s: allocated at %s, %s", mine.claim, formatTime(mine.since), j.reservation(mine.claim)),
@@ -89,9 +111,16 @@ func (j *judge) reservation(key claimKey) string {
 	return "reserved for " + joinWords(names)
 }
 
+// goneSlice is a ResourceSlice that was deleted or replaced at a time.
+type goneSlice struct {
+	slice *resourceapi.ResourceSlice
+	at    time.Time
+}
+
 // sliceChanged handles an event of the ResourceSlice watch.
-func (j *judge) sliceChanged(was, is *resourceapi.ResourceSlice, _ time.Time) {
+func (j *judge) sliceChanged(was, is *resourceapi.ResourceSlice, now time.Time) {
 	if was != nil {
+		j.goneSlices = append(j.goneSlices, goneSlice{slice: was, at: now})
 		delete(j.publishedSlices[poolOf(was)], was.UID)
 	}
 	if is == nil {

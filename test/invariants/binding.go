@@ -11,6 +11,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 )
 
 // judgeBinding checks I2 for a binding, with the pods that are on the node at that moment.
@@ -21,8 +22,20 @@ func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
 	j.suspect(suspicion{at: now, subject: bound + ", which",
 		problem:  func() string { return j.nodes[node].problem(pod, load) },
 		evidence: func() []string { return j.requestLines(node, now) }})
+	last := ""
 	j.suspect(suspicion{at: now, subject: bound,
-		problem:  func() string { return j.claimsProblem(pod) },
+		problem: func() string {
+			problem := j.claimsProblem(pod)
+			switch {
+			case j.pods[pod.UID] == nil:
+				return last // The claims of a deleted pod are released.
+			case strings.HasSuffix(problem, claimMissing), strings.HasSuffix(problem, claimUnallocated), strings.HasSuffix(problem, claimUnreserved):
+				last = "" // The claim's events may come after the pod's deletion, or long before.
+			default:
+				last = problem
+			}
+			return problem
+		},
 		evidence: func() []string { return []string{"bound at " + formatTime(now)} }})
 }
 
@@ -50,15 +63,22 @@ func (j *judge) claimsProblem(pod *v1.Pod) string {
 	return ""
 }
 
+// Problems of a claim whose allocation the checker has not seen, or only its end.
+const (
+	claimMissing     = "does not exist"
+	claimUnreserved  = "is not reserved for the pod"
+	claimUnallocated = "is not allocated"
+)
+
 func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	c := j.claims[key]
 	switch {
 	case c == nil:
-		return "does not exist"
+		return claimMissing
 	case c.object.Status.Allocation == nil:
-		return "is not allocated"
+		return claimUnallocated
 	case !reservedFor(c.object, pod):
-		return "is not reserved for the pod"
+		return claimUnreserved
 	}
 	history := j.nodes[pod.Spec.NodeName]
 	if history == nil || len(history.versions) == 0 {
@@ -76,14 +96,22 @@ func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	return ""
 }
 
-// reachable reports whether a slice offers the device on the node.
+// reachable reports whether a slice offers the device on the node, or did so within Settle.
 func (j *judge) reachable(device deviceID, node *v1.Node) bool {
-	for _, s := range j.publishedSlices[poolID{device.driver, device.pool}] {
-		for i := range s.Spec.Devices {
-			if s.Spec.Devices[i].Name == device.name && offersDevice(&s.Spec, &s.Spec.Devices[i], node) {
-				return true
-			}
+	pool := poolID{device.driver, device.pool}
+	for _, s := range j.publishedSlices[pool] {
+		if offers(s, device.name, node) {
+			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(j.goneSlices, func(gone goneSlice) bool {
+		return poolOf(gone.slice) == pool && offers(gone.slice, device.name, node)
+	})
+}
+
+// offers reports whether a slice offers the device on the node.
+func offers(s *resourceapi.ResourceSlice, device string, node *v1.Node) bool {
+	return slices.ContainsFunc(s.Spec.Devices, func(d resourceapi.Device) bool {
+		return d.Name == device && offersDevice(&s.Spec, &d, node)
+	})
 }

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
@@ -104,10 +105,8 @@ func (c *Checker) Bindings() int {
 // the call, and has settled every suspicion. It does not wait for Grace: a gang that is
 // still binding is not a violation yet.
 func (c *Checker) Flush(ctx context.Context) error {
-	for _, w := range c.watches {
-		if err := w.catchUp(ctx); err != nil {
-			return fmt.Errorf("waiting for the invariant checker to see all %s: %w", w.resource.Resource, err)
-		}
+	if err := c.catchUp(ctx); err != nil {
+		return err
 	}
 	settled := func(context.Context) (bool, error) {
 		c.lock.Lock()
@@ -120,10 +119,69 @@ func (c *Checker) Flush(ctx context.Context) error {
 	return nil
 }
 
+// catchUp waits until every watch has delivered all objects that existed at the call.
+func (c *Checker) catchUp(ctx context.Context) error {
+	for _, w := range c.watches {
+		if err := w.catchUp(ctx); err != nil {
+			return fmt.Errorf("waiting for the invariant checker to see all %s: %w", w.resource.Resource, err)
+		}
+	}
+	return nil
+}
+
 // Stop ends the watches. Violations stays valid after it.
 func (c *Checker) Stop() {
 	c.stop()
 	c.running.Wait()
+}
+
+// attemptTimeout limits one list during an outage. A paused API server accepts connections
+// and answers nothing.
+const attemptTimeout = 5 * time.Second
+
+// ServerDown tells the checker that a server is down. Until the returned function returns, no
+// time counts toward Grace and Settle. Call that function when the server is up again. It
+// waits until the checker has received all objects that then exist.
+func (c *Checker) ServerDown() (up func(context.Context) error) {
+	c.beginOutage()
+	return func(ctx context.Context) error {
+		defer c.endOutage()
+		var last error
+		err := wait.PollUntilContextCancel(ctx, tick, true, func(ctx context.Context) (bool, error) {
+			attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+			defer cancel()
+			last = c.catchUp(attempt)
+			return last == nil, nil
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for the invariant checker after an outage: %w: %w", err, last)
+		}
+		return nil
+	}
+}
+
+func (c *Checker) beginOutage() {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.judge.begin(time.Now())
+}
+
+func (c *Checker) endOutage() {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.judge.end(time.Now())
+}
+
+// watchedKind returns the watch of a kind with its store.
+func watchedKind[T object](c *Checker, resource schema.GroupVersionResource, expected runtime.Object,
+	source cache.ListerWatcher, changed func(was, is T, now time.Time)) *watched {
+	m := newMirror(&c.lock, changed)
+	m.listing = c.judge.list
+	l := &link{broke: c.beginOutage, stands: c.endOutage}
+	return &watched{
+		resource: resource, expected: expected, source: source, observed: l.observe(source),
+		store: m, reached: m.reached, synced: m.synced, ready: make(chan struct{}),
+	}
 }
 
 func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {
@@ -133,10 +191,10 @@ func (c *Checker) coreWatches(clients kubernetes.Interface) []*watched {
 	}
 	coreKind, draKind := v1.SchemeGroupVersion.WithResource, resourceapi.SchemeGroupVersion.WithResource
 	return []*watched{
-		watchedKind(&c.lock, coreKind("nodes"), &v1.Node{}, list(core, "nodes"), c.judge.nodeChanged),
-		watchedKind(&c.lock, coreKind("pods"), &v1.Pod{}, list(core, "pods"), c.judge.podChanged),
-		watchedKind(&c.lock, draKind("resourceclaims"), &resourceapi.ResourceClaim{}, list(dra, "resourceclaims"), c.judge.claimChanged),
-		watchedKind(&c.lock, draKind("resourceslices"), &resourceapi.ResourceSlice{}, list(dra, "resourceslices"), c.judge.sliceChanged),
+		watchedKind(c, coreKind("nodes"), &v1.Node{}, list(core, "nodes"), c.judge.nodeChanged),
+		watchedKind(c, coreKind("pods"), &v1.Pod{}, list(core, "pods"), c.judge.podChanged),
+		watchedKind(c, draKind("resourceclaims"), &resourceapi.ResourceClaim{}, list(dra, "resourceclaims"), c.judge.claimChanged),
+		watchedKind(c, draKind("resourceslices"), &resourceapi.ResourceSlice{}, list(dra, "resourceslices"), c.judge.sliceChanged),
 	}
 }
 
@@ -145,13 +203,17 @@ func (c *Checker) gangWatches(client dynamic.Interface) []*watched {
 	coscheduling := schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
 	podGroups := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"}
 	composites := schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1alpha3", Resource: "compositepodgroups"}
+	volcano := schema.GroupVersionResource{Group: "scheduling.volcano.sh", Version: "v1beta1", Resource: "podgroups"}
+	leaderWorkerSets := schema.GroupVersionResource{Group: "leaderworkerset.x-k8s.io", Version: "v1", Resource: "leaderworkersets"}
 	jobs := schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	kinds := []*watched{
-		watchedKind(&c.lock, jobs, &unstructured.Unstructured{}, listDynamic(client, jobs), c.judge.jobChanged),
-		watchedKind(&c.lock, composites, &unstructured.Unstructured{}, listDynamic(client, composites), c.judge.compositeChanged),
-		watchedKind(&c.lock, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
-		watchedKind(&c.lock, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
-		watchedKind(&c.lock, coscheduling, &unstructured.Unstructured{}, listDynamic(client, coscheduling), c.judge.coschedulingChanged),
+		watchedKind(c, jobs, &unstructured.Unstructured{}, listDynamic(client, jobs), c.judge.jobChanged),
+		watchedKind(c, composites, &unstructured.Unstructured{}, listDynamic(client, composites), c.judge.compositeChanged),
+		watchedKind(c, podGroups, &unstructured.Unstructured{}, listDynamic(client, podGroups), c.judge.podGroupChanged),
+		watchedKind(c, rayClusters, &unstructured.Unstructured{}, listDynamic(client, rayClusters), c.judge.rayClusterChanged),
+		watchedKind(c, coscheduling, &unstructured.Unstructured{}, listDynamic(client, coscheduling), c.judge.coschedulingChanged),
+		watchedKind(c, volcano, &unstructured.Unstructured{}, listDynamic(client, volcano), c.judge.volcanoChanged),
+		watchedKind(c, leaderWorkerSets, &unstructured.Unstructured{}, listDynamic(client, leaderWorkerSets), c.judge.leaderWorkerSetChanged),
 	}
 	for _, k := range kinds {
 		k.optional = true

@@ -56,12 +56,6 @@ func deviceOf(result resourceapi.DeviceRequestAllocationResult) deviceID {
 	return deviceID{result.Driver, result.Pool, result.Device}
 }
 
-func hadDevice(was *resourceapi.ResourceClaim, device deviceID) bool {
-	return was != nil && slices.ContainsFunc(results(was), func(r resourceapi.DeviceRequestAllocationResult) bool {
-		return deviceOf(r) == device
-	})
-}
-
 func poolOf(s *resourceapi.ResourceSlice) poolID {
 	return poolID{s.Spec.Driver, s.Spec.Pool.Name}
 }

@@ -5,6 +5,12 @@
 // invariants I1, I2 and I4 of the design. It judges by API objects alone and shares no code with
 // the scheduler, so a mistake in the scheduler cannot hide a violation here.
 //
+// # Outages
+//
+// An outage is a time in which a watch of the checker is broken, or in which ServerDown says
+// that a server is down. Outages do not count toward Grace and Settle. After an outage a watch
+// may start with a complete list. Bindings that the checker sees only in a list are not judged.
+//
 // # Judged pods
 //
 // The checker judges pods whose schedulerName is in Options.SchedulerNames. Pods of other
@@ -19,8 +25,10 @@
 //  2. the RayCluster that is the pod's controller; a pod that is neither head nor
 //     worker (Redis cleanup) is then in no gang
 //  3. the scheduler-plugins PodGroup in the pod's label
-//  4. the Job that is the pod's controller, if its pod template requests a gang
-//  5. the gang of the pod's label dovetail.dev/gang-name
+//  4. the Volcano PodGroup, YuniKorn application, Kueue pod group or LeaderWorkerSet group in
+//     the pod's labels and annotations
+//  5. the Job that is the pod's controller, if its pod template requests a gang
+//  6. the gang of the pod's label dovetail.dev/gang-name
 //
 // The RayCluster comes before the scheduler-plugins PodGroup because KubeRay never updates that
 // PodGroup.
@@ -32,6 +40,9 @@
 // parallelism, or the number of remaining completions if that is smaller; finished pods do not
 // count toward it. The checker follows changes of all these objects. The minimum of a gang by
 // label is the largest dovetail.dev/gang-min of its pods.
+//
+// Gangs of YuniKorn, Kueue and LeaderWorkerSets are declared by annotations of their pods. A
+// LeaderWorkerSet whose leader starts first is not judged, nor is a JobSet.
 //
 // CompositePodGroups are gangs of PodGroups. No pod may be bound unless at least minGroupCount of
 // the groups directly below a CompositePodGroup meet their own minimum together.

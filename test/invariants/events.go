@@ -4,6 +4,7 @@
 package invariants
 
 import (
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -14,6 +15,9 @@ import (
 // podChanged handles an event of the pod watch. was is nil for a new pod, and is is
 // nil for a deleted pod.
 func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
+	if is == nil {
+		j.settleSuspicions(now) // They need the pod.
+	}
 	if was != nil {
 		delete(j.pods, was.UID)
 		delete(j.onNode[was.Spec.NodeName], was.UID)
@@ -24,7 +28,7 @@ func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	}
 	j.recordNomination(was, is, now)
 	j.updateGang(was, is, now)
-	if was != nil && is != nil && was.Spec.NodeName == "" && is.Spec.NodeName != "" && j.judges(is) {
+	if was != nil && is != nil && was.Spec.NodeName == "" && is.Spec.NodeName != "" && j.judges(is) && !j.listing {
 		j.bindings++
 		j.judgeBinding(is, now)
 	}
@@ -163,7 +167,29 @@ func (j *judge) timePassed(now time.Time) {
 	j.judgeHierarchies(now)
 	j.judgeHeldClaims(now)
 	j.judgeNominations(now)
+	settled := func(at time.Time) bool { return j.uptime(at, now) > j.settle }
 	for _, history := range j.nodes {
-		history.forget(now.Add(-j.settle))
+		history.forget(settled)
 	}
+	j.goneSlices = slices.DeleteFunc(j.goneSlices, func(s goneSlice) bool { return settled(s.at) })
+}
+
+// leaderWorkerSetChanged handles an add, update or delete of a LeaderWorkerSet.
+func (j *judge) leaderWorkerSetChanged(was, is *unstructured.Unstructured, _ time.Time) {
+	u := is
+	if u == nil {
+		u = was
+	}
+	policy, _, _ := unstructured.NestedString(u.Object, "spec", "startupPolicy")
+	exclusive := u.GetAnnotations()["leaderworkerset.sigs.k8s.io/exclusive-topology"] != ""
+	key := gangKey{source: fromLeaderWorkerSet, namespace: u.GetNamespace(), name: u.GetName()}
+	j.together[key] = is != nil && is.GetDeletionTimestamp() == nil && policy != "LeaderReady" && !exclusive
+}
+
+// volcanoChanged handles an add, update or delete of a PodGroup of Volcano.
+func (j *judge) volcanoChanged(was, is *unstructured.Unstructured, _ time.Time) {
+	key := func(u *unstructured.Unstructured) gangKey {
+		return gangKey{source: fromVolcano, namespace: u.GetNamespace(), name: u.GetName()}
+	}
+	j.declare(was, is, key, declaredByCoscheduling)
 }

@@ -71,17 +71,13 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 	}
 	owner := metav1.GetControllerOf(pod)
 	if owner != nil && owner.Kind == string(fromRayCluster) && strings.HasPrefix(owner.APIVersion, rayAPIGroup) {
-		key := gangKey{fromRayCluster, pod.Namespace, owner.Name, owner.UID}
-		switch pod.Labels[rayNodeTypeLabel] {
-		case "head":
-			return key, headRole, true
-		case "worker":
-			return key, role(pod.Labels[rayGroupLabel]), true
-		}
-		return gangKey{}, "", false
+		return rayMembership(pod, owner)
 	}
 	if name := pod.Labels[coschedulingLabel]; name != "" {
 		return gangKey{source: fromCoscheduling, namespace: pod.Namespace, name: name}, anyRole, true
+	}
+	if key, as, ok := otherSchedulersGang(pod); ok {
+		return key, as, ok
 	}
 	marked := pod.Labels[gangMark] == "true" || pod.Annotations[gangMark] == "true"
 	if marked && owner != nil && owner.Kind == string(fromJob) && strings.HasPrefix(owner.APIVersion, batchAPIGroup) {
@@ -89,6 +85,18 @@ func membership(pod *v1.Pod) (gangKey, role, bool) {
 	}
 	if name := pod.Labels[gangNameLabel]; name != "" {
 		return gangKey{source: fromLabel, namespace: pod.Namespace, name: name}, anyRole, true
+	}
+	return gangKey{}, "", false
+}
+
+// rayMembership returns the gang and the role of a pod of a RayCluster.
+func rayMembership(pod *v1.Pod, owner *metav1.OwnerReference) (gangKey, role, bool) {
+	key := gangKey{fromRayCluster, pod.Namespace, owner.Name, owner.UID}
+	switch pod.Labels[rayNodeTypeLabel] {
+	case "head":
+		return key, headRole, true
+	case "worker":
+		return key, role(pod.Labels[rayGroupLabel]), true
 	}
 	return gangKey{}, "", false
 }

@@ -20,7 +20,7 @@ func (j *judge) judgeHeldClaims(now time.Time) {
 			c.heldSince, c.reported = time.Time{}, false
 		case c.heldSince.IsZero():
 			c.heldSince = now
-		case !c.reported && now.Sub(latest(c.heldSince, j.lastBind(holder))) > j.grace:
+		case !c.reported && j.uptime(latest(c.heldSince, j.lastBind(holder)), now) > j.grace:
 			c.reported = true
 			j.reportHeld(key, holder, now)
 		}
@@ -113,7 +113,7 @@ func (j *judge) judgeNominations(now time.Time) {
 		pod := j.pods[uid]
 		g := j.gangOf(pod)
 		if nominated.reported || g == nil || g.quorumMet || j.leaving(pod.Status.NominatedNodeName) ||
-			now.Sub(latest(nominated.since, g.lastBind)) <= j.grace {
+			j.uptime(latest(nominated.since, g.lastBind), now) <= j.grace {
 			continue
 		}
 		nominated.reported = true

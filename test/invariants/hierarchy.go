@@ -75,7 +75,7 @@ func (j *judge) judgeHierarchies(now time.Time) {
 				last = g.lastBind
 			}
 		}
-		if holding == 0 || now.Sub(last) <= j.grace {
+		if holding == 0 || j.uptime(last, now) <= j.grace {
 			continue
 		}
 		t.reported = true

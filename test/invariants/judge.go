@@ -5,7 +5,7 @@ package invariants
 
 import (
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -21,9 +21,11 @@ type judge struct {
 	grace      time.Duration
 	settle     time.Duration
 
-	pods            map[types.UID]*v1.Pod
-	gangs           map[gangKey]*gang
-	declarations    map[gangKey]declaration
+	pods         map[types.UID]*v1.Pod
+	gangs        map[gangKey]*gang
+	declarations map[gangKey]declaration
+	// together holds the LeaderWorkerSets that start leader and workers together.
+	together        map[gangKey]bool
 	composites      map[gangKey]composite
 	hierarchies     map[gangKey]*hierarchy
 	nodes           map[string]*nodeHistory
@@ -32,6 +34,15 @@ type judge struct {
 	deviceUses      map[deviceID][]deviceUse
 	publishedSlices map[poolID]map[types.UID]*resourceapi.ResourceSlice
 	nominated       map[types.UID]*nomination
+
+	// goneSlices are deleted ResourceSlices, kept for Settle.
+	goneSlices []goneSlice
+	// twice are the reported pairs of claims with the same device.
+	twice sets.Set[string]
+	// listing is true while a complete list replaces what the checker knows of a kind. The
+	// order of changes in a list is not the order in which they happened.
+	listing bool
+	outages
 
 	suspicions []suspicion
 	bindings   int
@@ -59,6 +70,7 @@ func newJudge(options Options) *judge {
 		pods:            map[types.UID]*v1.Pod{},
 		gangs:           map[gangKey]*gang{},
 		declarations:    map[gangKey]declaration{},
+		together:        map[gangKey]bool{},
 		composites:      map[gangKey]composite{},
 		hierarchies:     map[gangKey]*hierarchy{},
 		nodes:           map[string]*nodeHistory{},
@@ -67,6 +79,7 @@ func newJudge(options Options) *judge {
 		deviceUses:      map[deviceID][]deviceUse{},
 		publishedSlices: map[poolID]map[types.UID]*resourceapi.ResourceSlice{},
 		nominated:       map[types.UID]*nomination{},
+		twice:           sets.New[string](),
 	}
 }
 
@@ -83,14 +96,23 @@ func (j *judge) suspect(c suspicion) {
 	}
 }
 
+// list begins or ends a complete list. Bindings in a list count only as load, like those in
+// the first list.
+func (j *judge) list(on bool, now time.Time) {
+	j.listing = on
+	if !on {
+		j.listed(now)
+	}
+}
+
 // settleSuspicions drops refuted suspicions and reports those older than Settle.
 func (j *judge) settleSuspicions(now time.Time) {
 	j.suspicions = slices.DeleteFunc(j.suspicions, func(c suspicion) bool {
 		refusal := c.problem()
-		if refusal != "" && now.Sub(c.at) > j.settle {
+		if refusal != "" && j.uptime(c.at, now) > j.settle {
 			j.report(NothingTwice, now, c.subject+" "+refusal, c.recorded)
 		}
-		return refusal == "" || now.Sub(c.at) > j.settle
+		return refusal == "" || j.uptime(c.at, now) > j.settle
 	})
 }
 
@@ -98,21 +120,39 @@ func (j *judge) report(invariant Invariant, now time.Time, sentence string, evid
 	j.violations = append(j.violations, Violation{Invariant: invariant, At: now, Sentence: sentence, Evidence: evidence})
 }
 
-// declaration returns the minimum in the gang's object. For a gang by label it returns
-// the largest minimum of the pods that are neither finished nor being deleted.
+// declaration returns the minimum of a gang, from its object or from its pods.
 func (j *judge) declaration(g *gang) (declared declaration, known bool) {
-	if g.key.source != fromLabel {
-		declared, known = j.declarations[g.key]
-		return declared, known
+	if read, byPods := declaredByPod[g.key.source]; byPods {
+		return j.declaredByPods(g, read)
 	}
-	least := int64(0)
+	declared, known = j.declarations[g.key]
+	return declared, known
+}
+
+// declaredByPods returns the largest minimum of each role that the pods declare, without pods
+// that are finished or being deleted.
+func (j *judge) declaredByPods(g *gang, read func(*v1.Pod) quorum) (declaration, bool) {
+	least := quorum{}
 	for _, m := range g.members {
-		n, err := strconv.ParseInt(m.pod.Annotations[gangMinimum], 10, 32)
-		if err == nil && m.pod.DeletionTimestamp == nil && !finished(m.pod) {
-			least = max(least, n)
+		if m.pod.DeletionTimestamp != nil || finished(m.pod) {
+			continue
+		}
+		for r, n := range read(m.pod) {
+			least[r] = max(least[r], n)
 		}
 	}
-	return declaration{least: quorum{anyRole: least}}, least > 0
+	declared := declaration{least: least}
+	if g.key.source == fromLeaderWorkerSet {
+		declared.ended = !j.startsTogether(g)
+	}
+	return declared, len(least) > 0
+}
+
+// startsTogether reports whether the LeaderWorkerSet of a group exists and starts leader and
+// workers together. Another group is not judged.
+func (j *judge) startsTogether(g *gang) bool {
+	set, _, _ := strings.Cut(g.key.name, "/")
+	return j.together[gangKey{source: fromLeaderWorkerSet, namespace: g.key.namespace, name: set}]
 }
 
 func (j *judge) gangOf(pod *v1.Pod) *gang {

@@ -30,6 +30,9 @@ type mirror[T object] struct {
 	lock    *sync.Mutex
 	changed func(was, is T, now time.Time)
 	now     func() time.Time
+	// listing, if not nil, is called with true before a complete list is stored and with
+	// false after it.
+	listing func(on bool, now time.Time)
 	// synced is closed when the first list has arrived.
 	synced  chan struct{}
 	once    sync.Once
@@ -88,6 +91,10 @@ func (m *mirror[T]) Replace(items []any, _ string) error {
 	slices.SortFunc(present, func(a, b T) int { return cmp.Compare(versionOf(a), versionOf(b)) })
 	m.lock.Lock()
 	defer m.lock.Unlock()
+	if m.listing != nil {
+		m.listing(true, m.now())
+		defer func() { m.listing(false, m.now()) }()
+	}
 	for _, uid := range slices.Sorted(maps.Keys(m.objects)) {
 		if !uids[uid] {
 			m.drop(uid)

@@ -28,10 +28,10 @@ type nodeHistory struct {
 	versions []nodeVersion
 }
 
-// forget drops versions that were replaced before a moment.
-func (h *nodeHistory) forget(before time.Time) {
+// forget drops versions whose time of replacement is past.
+func (h *nodeHistory) forget(past func(time.Time) bool) {
 	h.versions = slices.DeleteFunc(h.versions, func(v nodeVersion) bool {
-		return !v.replaced.IsZero() && v.replaced.Before(before)
+		return !v.replaced.IsZero() && past(v.replaced)
 	})
 }
 

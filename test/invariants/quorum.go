@@ -23,7 +23,7 @@ func (j *judge) recordQuorum(g *gang) {
 
 // judgeQuorum checks I1: a gang that holds nodes meets its minimum or has met it.
 func (j *judge) judgeQuorum(g *gang, now time.Time) {
-	if g.reported || g.quorumMet || now.Sub(g.lastBind) <= j.grace {
+	if g.reported || g.quorumMet || j.uptime(g.lastBind, now) <= j.grace {
 		return
 	}
 	holding := g.holding()
@@ -32,10 +32,10 @@ func (j *judge) judgeQuorum(g *gang, now time.Time) {
 	}
 	declared, known := j.declaration(g)
 	switch {
-	case !known && g.key.source == fromLabel:
+	case !known && declaredByPod[g.key.source] != nil:
 		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound but no pod declares the size of the gang", g.key, holding), g.evidence())
-	case !known && (g.key.source == fromCoscheduling || g.key.source == fromPodGroup):
+	case !known && (g.key.source == fromCoscheduling || g.key.source == fromPodGroup || g.key.source == fromVolcano):
 		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though there is no such PodGroup", g.key, holding), g.evidence())
 	case !known || declared.ended:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 func TestAllOrNothing(t *testing.T) {
@@ -215,6 +216,57 @@ func TestAllOrNothingOfLabelsAndJobs(t *testing.T) {
 			f.bind("n1", f.members("a", 1, ofJob("j"))...)
 			f.job("j", nil, 0)
 			f.advance(pastGrace)
+		}, nil},
+	})
+}
+
+func TestGangsOfOtherSchedulers(t *testing.T) {
+	annotated := func(pairs ...string) func(*v1.Pod) {
+		return func(p *v1.Pod) {
+			p.Annotations = map[string]string{}
+			for i := 0; i < len(pairs); i += 2 {
+				p.Annotations[pairs[i]] = pairs[i+1]
+			}
+		}
+	}
+	labelled := func(pairs ...string) func(*v1.Pod) {
+		return func(p *v1.Pod) {
+			for i := 0; i < len(pairs); i += 2 {
+				p.Labels[pairs[i]] = pairs[i+1]
+			}
+		}
+	}
+	set := func(policy string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"metadata": map[string]any{"namespace": "ml", "name": "s"}, "spec": map[string]any{"startupPolicy": policy},
+		}}
+	}
+	half := func(f *judgeFixture, changes ...func(*v1.Pod)) {
+		f.bind("n1", f.members("a", 4, changes...)[:2]...)
+		f.advance(pastGrace)
+	}
+	lws := []func(*v1.Pod){annotated(lwsSize, "4"), labelled(lwsName, "s", lwsGroup, "0")}
+	runJudgeCases(t, map[string]judgeCase{
+		"a Volcano PodGroup": {func(f *judgeFixture) {
+			f.declareObject("volcano", "g", map[string]any{"minMember": int64(4)}, f.volcanoChanged)
+			half(f, annotated(volcanoGroup, "g"))
+		}, []string{"I1: gang Volcano PodGroup ml/g: bound below its minimum (member 2 of 4), 10.1s after its last binding"}},
+		"a YuniKorn application": {func(f *judgeFixture) {
+			half(f, annotated(yuniKornGroup, "w", yuniKornGroups, `[{"name":"w","minMember":3}]`), labelled(yuniKornApp, "g"))
+		}, []string{"I1: gang YuniKorn application ml/g: bound below its minimum (w 2 of 3), 10.1s after its last binding"}},
+		"a Kueue pod group": {func(f *judgeFixture) {
+			half(f, annotated(kueueTotal, "4"), labelled(kueueGroup, "g"))
+		}, []string{"I1: gang Kueue pod group ml/g: bound below its minimum (member 2 of 4), 10.1s after its last binding"}},
+		"a Kueue pod group with fast admission": {func(f *judgeFixture) {
+			half(f, annotated(kueueTotal, "4", kueueFastAdmission, "true"), labelled(kueueGroup, "g"))
+		}, nil},
+		"a LeaderWorkerSet group": {func(f *judgeFixture) {
+			f.leaderWorkerSetChanged(nil, set("LeaderCreated"), f.now)
+			half(f, lws...)
+		}, []string{"I1: gang LeaderWorkerSet group ml/s/0: bound below its minimum (member 2 of 4), 10.1s after its last binding"}},
+		"a LeaderWorkerSet whose leader starts first": {func(f *judgeFixture) {
+			f.leaderWorkerSetChanged(nil, set("LeaderReady"), f.now)
+			half(f, lws...)
 		}, nil},
 	})
 }

@@ -6,7 +6,6 @@ package invariants
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/errors"
@@ -28,7 +27,10 @@ const servedPoll = time.Second
 type watched struct {
 	resource schema.GroupVersionResource
 	expected runtime.Object
+	// source lists and watches the kind; observed is the same for the reflector, whose broken
+	// watches are outages.
 	source   cache.ListerWatcher
+	observed cache.ListerWatcher
 	store    cache.ReflectorStore
 	reached  func(version int64) bool
 	synced   chan struct{}
@@ -37,16 +39,6 @@ type watched struct {
 	// ready is closed after the first list, or when discovery shows that the kind is not
 	// served.
 	ready chan struct{}
-}
-
-// watchedKind returns the watch of a kind with its store.
-func watchedKind[T object](lock *sync.Mutex, resource schema.GroupVersionResource, expected runtime.Object,
-	source cache.ListerWatcher, changed func(was, is T, now time.Time)) *watched {
-	m := newMirror(lock, changed)
-	return &watched{
-		resource: resource, expected: expected, source: source,
-		store: m, reached: m.reached, synced: m.synced, ready: make(chan struct{}),
-	}
 }
 
 func listDynamic(client dynamic.Interface, resource schema.GroupVersionResource) cache.ListerWatcher {
@@ -65,7 +57,7 @@ func (w *watched) run(ctx context.Context, server discovery.DiscoveryInterface) 
 	if w.optional && !w.waitUntilServed(ctx, server) {
 		return
 	}
-	reflector := cache.NewReflectorWithOptions(w.source, w.expected, w.store, cache.ReflectorOptions{Name: "invariants " + w.resource.Resource})
+	reflector := cache.NewReflectorWithOptions(w.observed, w.expected, w.store, cache.ReflectorOptions{Name: "invariants " + w.resource.Resource})
 	go w.closeReadyOnSync(ctx)
 	reflector.RunWithContext(ctx)
 }

@@ -63,7 +63,7 @@ func (c *Cluster) prepareBinaries(ctx context.Context) error {
 		}
 		names = append(names, component.binary)
 	}
-	if err := c.builder.Build(ctx, names); err != nil {
+	if err := c.builder.Build(ctx, slices.Compact(names)); err != nil {
 		return err
 	}
 	modules := []string{binaries.ModuleKwok, binaries.ModuleKubeRay, binaries.ModuleSchedulerPlugins}

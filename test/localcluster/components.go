@@ -6,6 +6,7 @@ package localcluster
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
 	portpkg "github.com/dovetail-dev/dovetail/test/localcluster/internal/ports"
@@ -61,7 +62,8 @@ func (c *Cluster) component(name string) (component, error) {
 	describe, known := map[string]func() component{
 		Etcd: c.etcd, APIServer: c.apiServer, ControllerManager: c.controllerManager, Scheduler: c.scheduler,
 		Kwok: c.kwok, KubeRay: c.kubeRay, JobSet: c.jobSet,
-		Dovetail: func() component { return c.dovetail(c.ports.Dovetail) }, DovetailStandby: func() component { return c.dovetail(c.ports.DovetailStandby) },
+		Dovetail:        func() component { return c.dovetail(Dovetail, c.ports.Dovetail) },
+		DovetailStandby: func() component { return c.dovetail(DovetailStandby, c.ports.DovetailStandby) },
 	}[name]
 	if !known || c.options.without(name) {
 		return component{}, fmt.Errorf("the cluster has no component %q", name)
@@ -140,17 +142,19 @@ func (c *Cluster) scheduler() component {
 	}, c.gates()...))
 }
 
-// dovetail returns a replica of Dovetail.
-func (c *Cluster) dovetail(port int) component {
-	args := []string{"--kubeconfig=" + c.layout.dovetailKubeconfig()}
+// dovetail is a replica of Dovetail.
+func (c *Cluster) dovetail(replica string, port int) component {
+	kubeconfig := c.layout.clientKubeconfig(replica)
+	args := []string{"--kubeconfig=" + kubeconfig}
 	if c.options.DovetailConfig != nil {
-		args = []string{"--config=" + c.layout.dovetailConfig()}
+		args = []string{"--config=" + c.layout.dovetailConfig(replica)}
 	}
+	// With leader election, a restarted component would wait until the lease of its former
+	// process expires. A single replica does without.
+	elect := slices.Contains(c.options.With, DovetailStandby)
 	args = append(args,
-		"--authentication-kubeconfig="+c.layout.dovetailKubeconfig(), "--authorization-kubeconfig="+c.layout.dovetailKubeconfig(),
-		// With leader election, a restarted component waits until the lease of its former
-		// process expires.
-		fmt.Sprintf("--leader-elect=%t", !c.options.without(DovetailStandby)), "-v=2")
+		"--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
+		fmt.Sprintf("--leader-elect=%v", elect), "-v=2")
 	// Dovetail needs no feature gates: it reads from the API server which features are
 	// available.
 	return c.secure("dovetail-scheduler", port, "/readyz", args)

@@ -126,6 +126,9 @@ func (c *Cluster) writeKwokConfig() error {
 	})
 }
 
+// dovetailReplicas are the components that run Dovetail.
+var dovetailReplicas = []string{Dovetail, DovetailStandby}
+
 // writeDovetailConfig writes Options.DovetailConfig, if set, and fills in the kubeconfig.
 func (c *Cluster) writeDovetailConfig() error {
 	if c.options.DovetailConfig == nil {
@@ -139,9 +142,14 @@ func (c *Cluster) writeDovetailConfig() error {
 	if !isMap {
 		connection = map[string]any{}
 	}
-	connection["kubeconfig"] = c.layout.dovetailKubeconfig()
 	config["clientConnection"] = connection
-	return writeYAML(c.layout.dovetailConfig(), config)
+	for _, replica := range dovetailReplicas {
+		connection["kubeconfig"] = c.layout.clientKubeconfig(replica)
+		if err := writeYAML(c.layout.dovetailConfig(replica), config); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeYAML(file string, content any) error {

@@ -103,10 +103,15 @@ func (c *Cluster) startDovetail(ctx context.Context, applier *apply.Applier, def
 	if err := waitFor(ctx, definitions); err != nil {
 		return err
 	}
-	if err := c.StartComponent(ctx, Dovetail); err != nil || c.options.without(DovetailStandby) {
-		return err
+	for _, replica := range dovetailReplicas {
+		if c.options.without(replica) {
+			continue
+		}
+		if err := c.StartComponent(ctx, replica); err != nil {
+			return err
+		}
 	}
-	return c.StartComponent(ctx, DovetailStandby)
+	return nil
 }
 
 // tokenSeconds is the lifetime of the certificates.
@@ -126,8 +131,28 @@ func (c *Cluster) writeDovetailKubeconfig(ctx context.Context, objects []*unstru
 		if err != nil {
 			return fmt.Errorf("requesting a token for ServiceAccount %s: %w", object.GetName(), err)
 		}
-		server := pki.Server{URL: c.serverURL(), CAPEM: c.admin.CAData}
-		return pki.WriteTokenKubeconfig(c.layout.dovetailKubeconfig(), server, answer.Status.Token)
+		for _, replica := range dovetailReplicas {
+			server, err := c.dovetailServer(replica)
+			if err != nil {
+				return err
+			}
+			if err := pki.WriteTokenKubeconfig(c.layout.clientKubeconfig(replica), server, answer.Status.Token); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return fmt.Errorf("manifests hold no ServiceAccount for Dovetail to run as")
+}
+
+// dovetailServer returns the server that a replica of Dovetail connects to.
+func (c *Cluster) dovetailServer(replica string) (pki.Server, error) {
+	if c.options.DovetailServer == nil || c.options.without(replica) {
+		return pki.Server{URL: c.serverURL(), CAPEM: c.admin.CAData}, nil
+	}
+	server, err := c.options.DovetailServer(replica, c.AdminConfig())
+	if err != nil {
+		return pki.Server{}, fmt.Errorf("asking for the server of %s: %w", replica, err)
+	}
+	return pki.Server{URL: server.Host, CAPEM: server.CAData}, nil
 }

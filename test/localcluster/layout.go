@@ -16,7 +16,6 @@ type layout string
 
 func (l layout) kubeconfig() string         { return filepath.Join(string(l), "kubeconfig") }
 func (l layout) dovetailKubeconfig() string { return l.clientKubeconfig(Dovetail) }
-func (l layout) dovetailConfig() string     { return filepath.Join(string(l), "dovetail-config.yaml") }
 func (l layout) kwokConfig() string         { return filepath.Join(string(l), "kwok.yaml") }
 func (l layout) jobSetConfig() string       { return filepath.Join(string(l), "jobset.yaml") }
 func (l layout) etcdData() string           { return filepath.Join(string(l), "etcd") }
@@ -25,6 +24,11 @@ func (l layout) logs() string               { return filepath.Join(string(l), lo
 func (l layout) log(name string) string     { return filepath.Join(l.logs(), name+".log") }
 func (l layout) record() string             { return filepath.Join(string(l), "cluster.json") }
 func (l layout) lockFile() string           { return filepath.Join(string(l), lockName) }
+
+// dovetailConfig is the configuration of a replica of Dovetail.
+func (l layout) dovetailConfig(replica string) string {
+	return filepath.Join(string(l), replica+"-config.yaml")
+}
 
 func (l layout) clientKubeconfig(name string) string {
 	return filepath.Join(string(l), name+".kubeconfig")

@@ -94,6 +94,9 @@ func (c *Cluster) Kill(name string) error {
 // Running reports whether the process of a component is alive.
 func (c *Cluster) Running(name string) bool { return c.process(name).Alive() }
 
+// Ready returns nil if a component is running and healthy.
+func (c *Cluster) Ready(ctx context.Context, name string) error { return c.check(ctx, name) }
+
 // Signal sends a signal to a component and returns at once.
 func (c *Cluster) Signal(name string, signal syscall.Signal) error {
 	return c.process(name).Signal(signal)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
+	"k8s.io/client-go/rest"
 )
 
 // Names of the components.
@@ -22,7 +23,8 @@ const (
 	KubeRay           = "kuberay"
 	JobSet            = "jobset"
 	Dovetail          = "dovetail"
-	DovetailStandby   = "dovetail-standby"
+	// DovetailStandby is a second replica of Dovetail. With it both elect a leader.
+	DovetailStandby = "dovetail-standby"
 )
 
 // componentNames are all components, in start order.
@@ -62,6 +64,10 @@ type Options struct {
 	// DovetailConfig is a KubeSchedulerConfiguration for Dovetail that replaces the one of
 	// manifests/. The cluster fills in its clientConnection.kubeconfig.
 	DovetailConfig []byte
+	// DovetailServer, if not nil, returns the host and the certificate authority of the server
+	// that a replica of Dovetail connects to: a proxy of the API server. replica is Dovetail or
+	// DovetailStandby. Only clusters of Start may have it.
+	DovetailServer func(replica string, apiServer *rest.Config) (*rest.Config, error)
 	// Out receives progress messages; nil discards them.
 	Out io.Writer
 }
@@ -85,6 +91,9 @@ func (o Options) Validate() error {
 		if !slices.Contains(componentNames, name) {
 			return fmt.Errorf("args: no component is called %q", name)
 		}
+	}
+	if slices.Contains(o.With, DovetailStandby) && o.without(Dovetail) {
+		return fmt.Errorf("with: %s needs %s", DovetailStandby, Dovetail)
 	}
 	if !slices.Contains(batchSchedulers, o.KubeRayBatchScheduler) {
 		return fmt.Errorf("kuberay-batch-scheduler: KubeRay knows no %q", o.KubeRayBatchScheduler)

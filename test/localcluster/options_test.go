@@ -13,15 +13,16 @@ import (
 
 func TestErrorNamesTheInvalidOption(t *testing.T) {
 	for mention, options := range map[string]Options{
-		"kubelet":      {Without: []string{"kubelet"}},
-		"grove":        {With: []string{"grove"}},
-		"without etcd": {Without: []string{Etcd}},
-		"coredns":      {Args: map[string][]string{"coredns": {"-v"}}},
-		"slurm":        {KubeRayBatchScheduler: "slurm"},
-		"A=maybe":      {FeatureGates: "A=maybe"},
-		"kwok":         {Fleets: []fleet.Spec{fleet.Default()}, Without: []string{Kwok}},
-		"two fleets":   {Fleets: []fleet.Spec{fleet.Default(), fleet.Default()}},
-		"nodes is 0":   {Fleets: []fleet.Spec{{Name: "a", Shape: fleet.Plain, Spines: 1, Leaves: 1}}},
+		"kubelet":       {Without: []string{"kubelet"}},
+		"grove":         {With: []string{"grove"}},
+		"without etcd":  {Without: []string{Etcd}},
+		"standby needs": {With: []string{DovetailStandby}, Without: []string{Dovetail}},
+		"coredns":       {Args: map[string][]string{"coredns": {"-v"}}},
+		"slurm":         {KubeRayBatchScheduler: "slurm"},
+		"A=maybe":       {FeatureGates: "A=maybe"},
+		"kwok":          {Fleets: []fleet.Spec{fleet.Default()}, Without: []string{Kwok}},
+		"two fleets":    {Fleets: []fleet.Spec{fleet.Default(), fleet.Default()}},
+		"nodes is 0":    {Fleets: []fleet.Spec{{Name: "a", Shape: fleet.Plain, Spines: 1, Leaves: 1}}},
 	} {
 		err := options.Validate()
 		if err == nil {

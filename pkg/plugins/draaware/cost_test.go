@@ -11,8 +11,8 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// selecting returns a claim for a GPU with a selector of n x n additions.
-func selecting(name string, n int) *resourceapi.ResourceClaim {
+// claimWithSelectors returns a claim for a GPU with a selector of n x n additions.
+func claimWithSelectors(name string, n int) *resourceapi.ResourceClaim {
 	list := "[" + strings.TrimSuffix(strings.Repeat("1,", n), ",") + "]"
 	c := claim(name, "1 gpu.nvidia.com")
 	c.Spec.Devices.Requests[0].Exactly.Selectors = []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{
@@ -25,7 +25,7 @@ func selecting(name string, n int) *resourceapi.ResourceClaim {
 // evaluate the selector for each device of each node, accepts the pod. A pod with a selector
 // within the limit is placed.
 func TestCostlySelectorNeverReachesTheAllocator(t *testing.T) {
-	costly, cheap := selecting("costly", 40), selecting("cheap", 10)
+	costly, cheap := claimWithSelectors("costly", 40), claimWithSelectors("cheap", 10)
 	w := newWorld(t, "shape=ndh100v5,spines=1,leaves=1,nodes=2", costly, cheap)
 	if feasible := w.trip(w.stock(), podWith("first", costly)).look(); len(feasible) != 2 {
 		t.Fatalf("stock finds nodes %v, want 2: the selector is no good example", feasible)
