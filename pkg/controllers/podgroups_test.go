@@ -240,11 +240,13 @@ func TestProblemsAreSaidOnce(t *testing.T) {
 	}
 }
 
-// A key that comes before, during or between runs is queued. The key of a group queues its
-// owner.
+// A key that comes before, during or between runs is queued, unless its object was deleted
+// between runs. The key of a group queues its owner.
 func TestPodGroupsRunsAgain(t *testing.T) {
 	d := newReconcilerFixture(t)
+	d.cluster = asking(2)
 	cluster, other := gangs.RayClusterKey("ml", "a"), gangs.CoschedulingKey("ml", "a")
+	d.groups.Changed(gangs.RayClusterKey("ml", "deleted"))
 	d.groups.Changed(cluster)
 	d.groups.Changed(other)
 	for range 2 {

@@ -115,7 +115,7 @@ func TestNoRetryWithoutALesson(t *testing.T) {
 		}
 		s.tracker.Resolve(step.Plan, &Answer{Placed: true, Assignment: plan, Searched: true}, "", s.now)
 		s.tracker.Reserve(key, p.UID, "n1")
-		attempt := s.tracker.Unreserve(key, p, "n1").Release
+		attempt := s.tracker.Unreserve(key, p, "n1", s.now).Release
 		effects = s.tracker.Released(attempt, s.now)
 	}
 	if effects.RetryAfter != 0 || len(effects.Activate) != 0 {
