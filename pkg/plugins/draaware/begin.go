@@ -17,6 +17,18 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
+// count updates the counts of free devices if the pod requests devices. It comes before begin:
+// the cost of a selector is known only if it was evaluated on the devices that there are now.
+func (d *DRAAware) count(pod *v1.Pod) error {
+	if d.devices == nil || !cluster.RequestsDevices(pod) {
+		return nil
+	}
+	if err := d.devices.Sync(); err != nil {
+		return fmt.Errorf("counting devices: %w", err)
+	}
+	return nil
+}
+
 // begin reads the pod's device request at the start of its scheduling cycle. It returns
 // nil if only the in-tree plugin handles the pod's devices. The error is a sentence for
 // the user.
@@ -55,15 +67,6 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 		pod: pod.UID, need: need, mode: mode,
 		inventory: d.devices.Inventory(), planned: planned,
 	}, nil
-}
-
-// open updates the counts of free devices and reads the ResourceSlices for the cycle.
-func (d *DRAAware) open(c *cycle) error {
-	if err := d.devices.Sync(); err != nil {
-		return fmt.Errorf("counting devices: %w", err)
-	}
-	c.prepare()
-	return nil
 }
 
 // tryAgainAfter is how long a pod waits whose namespace has spent its budget for selectors.

@@ -107,14 +107,15 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	if refusal := d.lostWrites.refusal(pod); refusal != "" {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
 	}
+	if err := d.count(pod); err != nil {
+		return nil, fwk.AsStatus(err)
+	}
 	c, err := d.begin(state, pod)
 	if err != nil {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, err.Error())
 	}
 	if c != nil {
-		if err := d.open(c); err != nil {
-			return nil, fwk.AsStatus(err)
-		}
+		c.prepare()
 		state.Write(cycleKey, c)
 	}
 	var result *fwk.PreFilterResult
