@@ -166,8 +166,9 @@ func TestSharedPendingClaim(t *testing.T) {
 	}
 }
 
-// Reserve counts the pairs that a pod got. If required alignment fails, it emits an event
-// and refuses the pod. Here the GPUs have allocation mode All, so no order can choose them.
+// If required alignment fails, Reserve emits an event and refuses the pod. Here the GPUs have
+// allocation mode All, so no order can choose them. The NICs of a pod are counted once, when
+// the pod is bound.
 func TestReadBack(t *testing.T) {
 	metrics.Register()
 	all := claim("all", "0 gpu.nvidia.com", "1 rdma.dranet.net")
@@ -180,20 +181,29 @@ func TestReadBack(t *testing.T) {
 
 	pod := podWith("pod", all)
 	pod.Annotations[gangs.AlignmentAnnotation] = "required"
-	trip := w.trip(p, pod)
-	if feasible := trip.look(); len(feasible) != 1 {
-		t.Fatalf("the node says %v", trip.said)
+	refused := w.trip(p, pod)
+	if feasible := refused.look(); len(feasible) != 1 {
+		t.Fatalf("the node says %v", refused.said)
 	}
-	trip.node = w.nodes[0].Node().Name
-	want := "device alignment is required, and 1 of 1 NICs that node " + trip.node + " gave stand apart from the pod's GPUs"
-	if said := trip.reserve(); said != want {
+	refused.node = w.nodes[0].Node().Name
+	want := "device alignment is required, and 1 of 1 NICs that node " + refused.node + " gave stand apart from the pod's GPUs"
+	if said := refused.reserve(); said != want {
 		t.Errorf("Reserve said %q, want %q", said, want)
 	}
 	if event := <-w.handle.recorder.Events; !strings.Contains(event, want) || !strings.Contains(event, "Warning DeviceAlignmentBroken") {
 		t.Errorf("event %q, want a warning with %q", event, want)
 	}
-	if !w.trip(p, podWith("second", pair)).place() {
-		t.Fatal("the pod with a pair is not placed")
+	placed := []*trip{w.trip(p, podWith("second", pair)), w.trip(p, podWith("third", all))}
+	for _, trip := range placed {
+		if !trip.place() {
+			t.Fatalf("pod %s is not placed: %v", trip.pod.Name, trip.said)
+		}
+	}
+	if diff := cmp.Diff(before, counted(t)); diff != "" {
+		t.Errorf("NICs counted before a pod is bound (-want,+got):\n%s", diff)
+	}
+	for _, trip := range placed {
+		p.(fwk.PostBindPlugin).PostBind(context.Background(), trip.state, trip.pod, trip.node)
 	}
 	after := counted(t)
 	got := map[string]float64{"paired": after["paired"] - before["paired"], "unpaired": after["unpaired"] - before["unpaired"]}
