@@ -73,7 +73,7 @@ func (e *extended) Clone() fwk.StateData { return e }
 
 // pendingOf returns the UID under which the devices of one of the pod's claims are pending.
 func pendingOf(state fwk.CycleState, claim *resourceapi.ResourceClaim) types.UID {
-	if claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
+	if isExtended(claim) {
 		if data, err := state.Read(extendedKey); err == nil {
 			if e, ok := data.(*extended); ok {
 				return e.uid

@@ -14,3 +14,6 @@
 //     refuse it too. The counts only refuse it sooner.
 //  3. It leaves pods without devices to the in-tree plugin.
 package draaware
+
+// Name is the plugin's name in a profile.
+const Name = "DRAAware"

@@ -6,6 +6,7 @@ package draaware
 import (
 	"sync/atomic"
 
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -13,9 +14,6 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
-
-// Name is the plugin's name in a profile.
-const Name = "DRAAware"
 
 // DRAAware wraps the in-tree plugin and shows it the devices in an order that suits the
 // pod. Embedding forwards every extension point of the in-tree plugin. DRAAware has its own
@@ -33,9 +31,11 @@ type DRAAware struct {
 	patience   patience
 	// allocations has the claims that hold each device.
 	allocations *allocations
-	events      events.EventRecorder
-	profile     string
-	logger      klog.Logger
+	// extended has the claims for extended resources, by pod.
+	extended cache.Indexer
+	events   events.EventRecorder
+	profile  string
+	logger   klog.Logger
 	// podGroupCycle is set if the scheduler has PodGroup cycles (scheduling.k8s.io). real
 	// is the scheduler's own framework handle.
 	podGroupCycle bool

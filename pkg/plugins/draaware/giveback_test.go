@@ -5,22 +5,31 @@ package draaware_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	featuregatetesting "k8s.io/component-base/featuregate/testing"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/ptr"
+
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
 // standing is the number of members with a node, by PodGroup name.
@@ -121,4 +130,110 @@ func (w *world) allocated() (names []string) {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// extendedFor returns the claim that the in-tree plugin created for the extended resources of
+// a pod, with an allocated device.
+func extendedFor(pod, device string) *resourceapi.ResourceClaim {
+	c := heldBy(pod+"-extended-resources-1", device, pod)
+	c.Annotations = map[string]string{resourceapi.ExtendedResourceClaimAnnotation: "true"}
+	c.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod, UID: types.UID(pod), Controller: ptr.To(true)}}
+	c.Finalizers = []string{resourceapi.Finalizer}
+	return c
+}
+
+// The in-tree plugin does not know pods that were refused before its PreFilter. Their claims
+// for extended resources are deleted, although the status of the pods does not name them.
+// Those of other pods and of pods with a node stay.
+func TestRefusedPodsDropExtendedResources(t *testing.T) {
+	featuregatetesting.SetFeatureGatesDuringTest(t, utilfeature.DefaultFeatureGate, featuregatetesting.FeatureOverrides{
+		features.GenericWorkload: true, features.DRAWorkloadResourceClaims: true,
+	})
+	const first, second, strangers = "train-0-extended-resources-1", "train-1-extended-resources-1", "stranger-extended-resources-1"
+	all := []string{strangers, first, second}
+	member := func(p plugin, info *framework.PodGroupInfo) *fwk.Status {
+		state := framework.NewCycleState()
+		cluster.SetPlanned(state, cluster.Planned{Rail: -1, Gang: "ml/train"})
+		_, status := p.(fwk.PostFilterPlugin).PostFilter(context.Background(), state, info.UnscheduledPods[0], nil)
+		return status
+	}
+	group := func(p plugin, info *framework.PodGroupInfo) *fwk.Status {
+		_, status := p.(fwk.PodGroupPostFilterPlugin).PodGroupPostFilter(context.Background(), framework.NewCycleState(), info, nil)
+		return status
+	}
+	for name, test := range map[string]struct {
+		refuse func(plugin, *framework.PodGroupInfo) *fwk.Status
+		node   string
+		runs   standing
+		want   []string
+	}{
+		"a member of a gang":            {member, "", nil, []string{strangers, second}},
+		"a member with a node":          {member, "node", nil, all},
+		"a PodGroup":                    {group, "", nil, []string{strangers}},
+		"a PodGroup with a running one": {group, "", standing{"train": 1}, all},
+	} {
+		t.Run(name, func(t *testing.T) {
+			strange := extendedFor("stranger", "gpu-2")
+			strange.Status.ReservedFor = nil // only the owner tells whose it is
+			w := newWorld(t, oneNode, extendedFor("train-0", "gpu-0"), extendedFor("train-1", "gpu-1"), strange)
+			w.handle.standing = test.runs
+			info := groupOf("train", claim("none"), claim("none"))
+			for _, pod := range info.UnscheduledPods {
+				pod.Spec.NodeName = test.node
+			}
+			if status := test.refuse(w.ours(), info); status.Code() != fwk.Unschedulable {
+				t.Errorf("refused pods: %v", status)
+			}
+			if diff := cmp.Diff(test.want, w.allocated()); diff != "" {
+				t.Errorf("claims with devices (-want,+got):\n%s", diff)
+			}
+			for deadline := time.Now().Add(30 * time.Second); len(w.inUse()) != len(test.want); time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("devices in use: %v", w.inUse())
+				}
+			}
+		})
+	}
+}
+
+// The claim for extended resources goes in steps: without its finalizer it is deleted at once,
+// and a claim that changed meanwhile stays until the next refusal.
+func TestExtendedResourcesAreDroppedInSteps(t *testing.T) {
+	for name, conflict := range map[string]bool{"no other write": false, "another write": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, oneNode, extendedFor("train-0", "gpu-0"))
+			client := w.handle.client.(*fake.Clientset)
+			client.PrependReactor("update", "resourceclaims", func(action clienttesting.Action) (bool, runtime.Object, error) {
+				if conflict {
+					return true, nil, apierrors.NewConflict(claimsResource.GroupResource(), "train-0", errors.New("it changed"))
+				}
+				return false, nil, nil
+			})
+			p, state := w.ours().(fwk.PostFilterPlugin), framework.NewCycleState()
+			cluster.SetPlanned(state, cluster.Planned{Rail: -1, Gang: "ml/train"})
+			client.ClearActions()
+			p.PostFilter(context.Background(), state, podWith("train-0"), nil)
+			want := []string{"update claim without finalizers", "delete claim"}
+			if conflict {
+				want = want[:1]
+			}
+			if diff := cmp.Diff(want, writesOf(client.Actions())); diff != "" {
+				t.Errorf("writes (-want,+got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func writesOf(actions []clienttesting.Action) (list []string) {
+	for _, action := range actions {
+		switch action := action.(type) {
+		case clienttesting.UpdateAction:
+			if claim, ok := action.GetObject().(*resourceapi.ResourceClaim); ok && len(claim.Finalizers) == 0 && action.GetSubresource() == "" {
+				list = append(list, "update claim without finalizers")
+			}
+		case clienttesting.DeleteAction:
+			list = append(list, "delete claim")
+		}
+	}
+	return list
 }

@@ -248,7 +248,7 @@ func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi
 	if err := t.reserve(uid, claim); err != nil {
 		return err
 	}
-	t.innerCalls.noteReserved(uid, claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true")
+	t.innerCalls.noteReserved(uid, isExtended(claim))
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/claimwrites"
 )
 
-// PodGroupPostFilter deallocates claims that a refused group has from a former plan. If
+// PodGroupPostFilter gives back claims that a refused group has from a former plan. If
 // there are none, it calls the in-tree plugin. That plugin returns an error for a group that
 // was refused before any pod's cycle began; refusedBefore replaces the error.
 func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, schedule fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
@@ -30,11 +30,11 @@ func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCyc
 	return result, refusedBefore(status)
 }
 
-// giveBackGroup deallocates the claims of a refused group that only the group uses. A
+// giveBackGroup gives back the claims of a refused group that only the group uses. A
 // scheduler that died or a binding that failed leaves such claims. They would tie the group
 // to the nodes of a former plan, and keep the devices from other pods. The in-tree plugin
 // deallocates at most one claim, and none of a group with a topology key or in a hierarchy.
-// giveBackGroup deallocates nothing if a member has a node.
+// giveBackGroup gives nothing back if a member has a node.
 func (d *DRAAware) giveBackGroup(ctx context.Context, group fwk.PodGroupInfo) bool {
 	w := waiting{pods: map[string]*v1.Pod{}, uids: sets.New[types.UID]()}
 	if !d.gather(group, &w) || !d.giveBack(ctx, &w) {

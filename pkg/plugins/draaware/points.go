@@ -51,8 +51,12 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 		d.tracker = &tracker{ResourceClaimTracker: d.claims, innerCalls: d.innerCalls, devices: d.devices, writers: d.writers}
 		d.lostWrites = newLostWrites(ctx, d)
 		d.tracker.lostWrites = d.lostWrites
-		if _, err := real.SharedInformerFactory().Resource().V1().ResourceClaims().Informer().AddEventHandler(d.allocations.follow()); err != nil {
+		informer := real.SharedInformerFactory().Resource().V1().ResourceClaims().Informer()
+		if _, err := informer.AddEventHandler(d.allocations.follow()); err != nil {
 			return nil, fmt.Errorf("watching the devices of claims: %w", err)
+		}
+		if d.extended, err = indexExtended(informer); err != nil {
+			return nil, err
 		}
 		seen = newHandle(real, d.innerCalls, d.tracker)
 	}

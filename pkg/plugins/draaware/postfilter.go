@@ -6,10 +6,13 @@ package draaware
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -22,7 +25,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/writes"
 )
 
-// PostFilter deallocates the claims of a refused member that only the member uses, as
+// PostFilter gives back the claims of a refused member that only the member uses, as
 // PodGroupPostFilter does for PodGroups. A binding that failed leaves such claims, and
 // they tie the member to a node that may have no room any more. The in-tree plugin does
 // so only if the cycle has seen a node that the claim excludes, and a member with a
@@ -64,15 +67,15 @@ type waiting struct {
 }
 
 // giveBack deallocates the claims of refused pods that only these pods and their PodGroups
-// use. It reports whether there were some.
+// use. It deletes the claims that the in-tree plugin created for extended resources. It
+// reports whether there were some.
 func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
 	for _, pod := range w.pods {
-		for name := range resourceclaim.PodClaims(pod) {
-			claim, err := d.claims.Get(pod.Namespace, name)
-			if err != nil || !w.idle(claim) {
+		for _, claim := range d.claimsOf(pod) {
+			if !w.idle(claim) {
 				continue
 			}
-			if err := d.free(ctx, pod, claim); err != nil {
+			if err := d.release(ctx, pod, claim); err != nil {
 				// The claim changed meanwhile, or the write failed: the next refusal tries
 				// again. The claim tracker still shows the devices in use.
 				d.logger.V(2).Info("Devices of a refused pod are not given back", "pod", klog.KObj(pod), "resourceclaim", klog.KObj(claim), "err", err)
@@ -85,11 +88,28 @@ func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
 	return given
 }
 
-// idle reports whether the claim has devices that only this group uses. The in-tree plugin
-// deletes its own claims for extended resources, so they are not idle.
+// claimsOf returns the claims that a refused pod lists, and those for its extended resources.
+func (d *DRAAware) claimsOf(pod *v1.Pod) []*resourceapi.ResourceClaim {
+	claims := d.extendedClaims(pod)
+	for name := range resourceclaim.PodClaims(pod) {
+		if claim, err := d.claims.Get(pod.Namespace, name); err == nil && !isExtended(claim) {
+			claims = append(claims, claim)
+		}
+	}
+	return claims
+}
+
+// release frees the devices of the pod's claim.
+func (d *DRAAware) release(ctx context.Context, pod *v1.Pod, claim *resourceapi.ResourceClaim) error {
+	if isExtended(claim) {
+		return d.remove(ctx, claim)
+	}
+	return d.free(ctx, pod, claim)
+}
+
+// idle reports whether the claim has devices that only this group uses.
 func (w *waiting) idle(claim *resourceapi.ResourceClaim) bool {
-	if claim.Status.Allocation == nil || claim.DeletionTimestamp != nil ||
-		claim.Annotations[resourceapi.ExtendedResourceClaimAnnotation] == "true" {
+	if claim.Status.Allocation == nil || claim.DeletionTimestamp != nil {
 		return false
 	}
 	for _, user := range claim.Status.ReservedFor {
@@ -116,6 +136,51 @@ func (d *DRAAware) free(ctx context.Context, pod *v1.Pod, claim *resourceapi.Res
 	}
 	if err := d.tracker.AssumeClaimAfterAPICall(freed); err != nil {
 		d.logger.V(4).Info("The informer was faster", "resourceclaim", klog.KObj(claim), "err", err)
+	}
+	return nil
+}
+
+// extendedClaims returns the claims for the extended resources of a pod without a node, as
+// the claim tracker shows them. There is one at most, unless schedulers disagree.
+func (d *DRAAware) extendedClaims(pod *v1.Pod) (claims []*resourceapi.ResourceClaim) {
+	if pod.Spec.NodeName != "" {
+		return nil // the claim is in use
+	}
+	objs, err := d.extended.ByIndex(extendedByPod, string(pod.UID))
+	if err != nil {
+		return nil // there is always such an index
+	}
+	for _, obj := range objs {
+		published, ok := obj.(*resourceapi.ResourceClaim)
+		if !ok || published.Namespace != pod.Namespace {
+			continue
+		}
+		if claim, err := d.claims.Get(published.Namespace, published.Name); err == nil && claim.UID == published.UID {
+			claims = append(claims, claim)
+		}
+	}
+	return claims
+}
+
+// remove deletes the claim, without its finalizer, from the API server. It returns an error
+// if the claim changed meanwhile. The claim tracker follows the informer. Whatever becomes of
+// a request whose answer is lost, no pod gets the claim: the in-tree plugin uses none of an
+// earlier cycle.
+func (d *DRAAware) remove(ctx context.Context, claim *resourceapi.ResourceClaim) error {
+	client := d.real.ClientSet().ResourceV1().ResourceClaims(claim.Namespace)
+	if i := slices.Index(claim.Finalizers, resourceapi.Finalizer); i >= 0 {
+		claim = claim.DeepCopy()
+		claim.Finalizers = slices.Delete(claim.Finalizers, i, i+1)
+		var err error
+		if claim, err = client.Update(ctx, claim, metav1.UpdateOptions{}); err != nil {
+			return fmt.Errorf("removing its finalizer: %w", err)
+		}
+	}
+	err := client.Delete(ctx, claim.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion},
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting it: %w", err)
 	}
 	return nil
 }
