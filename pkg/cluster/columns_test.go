@@ -150,8 +150,11 @@ func TestKindsLeave(t *testing.T) {
 		claim.Spec.Devices.Requests[0].Exactly.Selectors = []resourceapi.DeviceSelector{{
 			CEL: &resourceapi.CELDeviceSelector{Expression: fmt.Sprintf("device.driver != 'junk-%d'", i)},
 		}}
+		// Each namespace has a budget for the evaluation of selectors.
+		p := withClaim(pod("p", "4"), "other")
+		p.Namespace, claim.Namespace = fmt.Sprintf("ns-%d", i/100), fmt.Sprintf("ns-%d", i/100)
 		w.dra.claims["other"] = claim
-		if d := planOf(t, cache, nodes, withClaim(pod("p", "4"), "other")); !d.Placed {
+		if d := planOf(t, cache, nodes, p); !d.Placed {
 			t.Fatalf("claim %d: %s", i, d.Why())
 		}
 		most = max(most, columns(cache))

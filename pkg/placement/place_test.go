@@ -321,6 +321,11 @@ func TestFitsWithout(t *testing.T) {
 			t.Errorf("without %d pods the gang fits: %v, %v, want %v", gone, got, err, want)
 		}
 	}
+	moving := gangOf(2, 2)
+	moving.Members[0].Pod.Spec.NodeName = "l2-b"
+	if got, err := f.placer.FitsWithout(t.Context(), moving, busy[:1], f.nodes); err != nil || !got {
+		t.Errorf("the gang with a bound member fits: %v, %v", got, err)
+	}
 }
 
 func TestNodesToReserve(t *testing.T) {

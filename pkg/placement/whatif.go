@@ -45,9 +45,9 @@ func (p *Placer) FitsWithout(ctx context.Context, request gangs.Request, gone []
 }
 
 // NodesToReserve returns nodes on which the gang would have a placement that the stock
-// filters accept if the pods of this scheduler on them did not exist. It tries the 1, 2, 4, ... nodes with the fewest
-// such pods and stops at the first success, so few nodes must be cleared. It returns nil
-// if it finds no placement.
+// filters accept if the pods of this scheduler on them did not exist. It tries the 1, 2, 4,
+// ... nodes with the fewest such pods and stops at the first success, so few nodes must be
+// cleared. It returns nil if it finds no placement.
 func (p *Placer) NodesToReserve(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (map[string]bool, error) {
 	busy, gone := podsOfScheduler(p.handle.ProfileName(), nodes)
 	w, err := p.newWhatIf(ctx, request, gone, nodes)
@@ -96,10 +96,24 @@ func (p *Placer) newWhatIf(ctx context.Context, request gangs.Request, gone []*v
 		return nil, err
 	}
 	runs := newDryRuns(ctx, p.handle, input)
+	for _, run := range runs.roles {
+		run.pod = withoutNode(run.pod)
+	}
 	if runs.emptied, err = newEmptied(infos, gone); err != nil {
 		return nil, err
 	}
 	return &whatIf{gang: input.planGang(), planner: p.newPlanner(snapshot, runs.fits), runs: runs}, nil
+}
+
+// withoutNode returns the pod, or a copy without its node if it has one: a filter keeps a
+// bound pod on its node.
+func withoutNode(pod *v1.Pod) *v1.Pod {
+	if pod.Spec.NodeName == "" {
+		return pod
+	}
+	other := *pod
+	other.Spec.NodeName = ""
+	return &other
 }
 
 // podsOfScheduler returns the pods of the scheduler that are on nodes, and the names of
