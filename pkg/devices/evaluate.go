@@ -87,11 +87,11 @@ func (inv *Inventory) evaluateAll(namespace string, all []asked) (uint64, error)
 		if len(seen) > maxPodQueries {
 			return 0, fmt.Errorf("%s: %w", a.place, costErrorf("with it, the pod has more than %d different device requests", maxPodQueries))
 		}
-		one, err := inv.evaluateQuery(namespace, a.deviceQuery)
+		queryCost, err := inv.evaluateQuery(namespace, a.deviceQuery)
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", a.place, err)
 		}
-		if cost += one; cost > maxDeviceCost {
+		if cost += queryCost; cost > maxDeviceCost {
 			return 0, fmt.Errorf("%s: %w", a.place, costErrorf("with it, the selectors of the pod cost %d CEL cost units on a device, more than %d", cost, maxDeviceCost))
 		}
 	}

@@ -24,15 +24,15 @@ type lesson struct {
 	role gangs.RoleSignature
 	node string
 	held int
-	// beside are the members that had reserved, without those that held counts.
-	beside []gangs.ConflictTerm
+	// others are the members that had reserved, without those that held counts.
+	others []gangs.ConflictTerm
 	at     time.Time
 }
 
 // learn adds a lesson unless it is known. The same refusal again renews it.
 func (r *retry) learn(l lesson) {
 	for i := range r.lessons {
-		if known := &r.lessons[i]; known.role == l.role && known.node == l.node && known.held == l.held && slices.Equal(known.beside, l.beside) {
+		if known := &r.lessons[i]; known.role == l.role && known.node == l.node && known.held == l.held && slices.Equal(known.others, l.others) {
 			known.at = l.at
 			return
 		}
@@ -45,7 +45,7 @@ func (r *retry) learn(l lesson) {
 func (r *retry) forgetLessons(node string) {
 	onNode := func(term gangs.ConflictTerm) bool { return term.Node == node }
 	r.lessons = slices.DeleteFunc(r.lessons, func(l lesson) bool {
-		return node == "" || l.node == node || slices.ContainsFunc(l.beside, onNode)
+		return node == "" || l.node == node || slices.ContainsFunc(l.others, onNode)
 	})
 }
 
@@ -64,7 +64,7 @@ func (r *retry) teach(request *gangs.Request, now time.Time) {
 			request.Limits[l.role][l.node] = l.held
 		}
 		own := gangs.ConflictTerm{Role: l.role, Node: l.node, Count: l.held + 1}
-		request.Conflicts = append(request.Conflicts, append(gangs.Conflict{own}, l.beside...))
+		request.Conflicts = append(request.Conflicts, append(gangs.Conflict{own}, l.others...))
 	}
 }
 
@@ -79,22 +79,22 @@ func (a *Attempt) lessonOf(role gangs.RoleSignature, node string, now time.Time)
 	for uid, at := range a.reserved {
 		counts[gangs.ConflictTerm{Role: a.plan.Roles[uid], Node: at}]++
 	}
-	l.held, l.beside = SplitHeld(counts, role, node)
+	l.held, l.others = SplitHeld(counts, role, node)
 	return l
 }
 
 // SplitHeld divides the members that had reserved nodes when a filter refused a member of a
-// role on a node: held is how many of the same role were on the node, beside are the others.
+// role on a node: held is how many of the same role were on the node, others are the others.
 // counts has the number of members by role and node, with Count 0 in the keys.
-func SplitHeld(counts map[gangs.ConflictTerm]int, role gangs.RoleSignature, node string) (held int, beside []gangs.ConflictTerm) {
+func SplitHeld(counts map[gangs.ConflictTerm]int, role gangs.RoleSignature, node string) (held int, others []gangs.ConflictTerm) {
 	for _, term := range slices.SortedFunc(maps.Keys(counts), compareTerms) {
 		if term.Role == role && term.Node == node {
 			held = counts[term]
 			continue
 		}
-		beside = append(beside, gangs.ConflictTerm{Role: term.Role, Node: term.Node, Count: counts[term]})
+		others = append(others, gangs.ConflictTerm{Role: term.Role, Node: term.Node, Count: counts[term]})
 	}
-	return held, beside
+	return held, others
 }
 
 func compareTerms(a, b gangs.ConflictTerm) int {

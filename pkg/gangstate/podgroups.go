@@ -96,9 +96,9 @@ type RefusedMember struct {
 	Role gangs.RoleSignature
 	Node string
 	// Held is how many members of the same role and signature (equal requests) had
-	// already reserved the node. Beside are the other members that had reserved nodes.
+	// already reserved the node. Others are the other members that had reserved nodes.
 	Held   int
-	Beside []gangs.ConflictTerm
+	Others []gangs.ConflictTerm
 	// Sentence describes the refusal.
 	Sentence string
 }
@@ -118,7 +118,7 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 	_, readiness := g.readPodGroup()
 	g.quorumReady = readiness.Waiting == ""
 	g.podGroup.awaitsCycle, g.podGroup.learnedAt = true, now
-	g.retry.learn(lesson{role: member.Role, node: member.Node, held: member.Held, beside: member.Beside, at: now})
+	g.retry.learn(lesson{role: member.Role, node: member.Node, held: member.Held, others: member.Others, at: now})
 	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
 		g.retry.restart()
 		g.podGroup.lastRefusal = member.Sentence

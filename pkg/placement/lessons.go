@@ -33,7 +33,7 @@ func (p *proof) learn(m *plannedMember, placed []*plannedMember, status *fwk.Sta
 		return nil, err
 	}
 	p.refusals++
-	p.last = refusedMember{member: m, beside: beside, refusal: p.runs.roles[m.role].refused[m.node]}
+	p.newest = refusedMember{member: m, others: beside, refusal: p.runs.roles[m.role].refused[m.node]}
 	p.unsure = p.unsure || !sure || p.labelsDiffer(append(slices.Clone(beside), m))
 	var learned []plan.Conflict
 	if c := p.conflict(m, beside); p.isNew(c) {
@@ -129,7 +129,7 @@ func needsOthers(pod *v1.Pod, status *fwk.Status) bool {
 // if they accept it.
 func (p *proof) refusedBeside(m *plannedMember, with []*plannedMember) (*fwk.Status, error) {
 	p.spend(len(with) + 1)
-	t := newTrial(p.runs, m.like)
+	t := newSimulated(p.runs, m.like)
 	for _, o := range with {
 		if err := t.add(o); err != nil {
 			return nil, err

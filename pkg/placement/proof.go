@@ -23,10 +23,10 @@ type proof struct {
 	// steps is what is left of the search budget. A filter run and a simulated member cost
 	// one step each.
 	steps int
-	// tried counts the plans that were refused, refusals the refused members. last is the
+	// tried counts the plans that were refused, refusals the refused members. newest is the
 	// last refusal.
 	tried, refusals int
-	last            refusedMember
+	newest          refusedMember
 	// refused is true if the filters refused a member of the last plan.
 	refused bool
 	// learned has the key of each conflict that was learned. widened has, for conflicts that
@@ -41,7 +41,7 @@ type proof struct {
 // refusedMember is a refusal in a proof: a plugin refused the member beside other members.
 type refusedMember struct {
 	member  *plannedMember
-	beside  []*plannedMember
+	others  []*plannedMember
 	refusal filterRefusal
 }
 
@@ -81,7 +81,7 @@ func (p *proof) run(decision *plan.Decision) ([]plan.Conflict, error) {
 			subjects = append(subjects, s)
 		}
 	}
-	whole := newTrial(p.runs, subjects...)
+	whole := newSimulated(p.runs, subjects...)
 	var placed []*plannedMember
 	var learned []plan.Conflict
 	for i := range members {
@@ -111,7 +111,7 @@ func (p *proof) run(decision *plan.Decision) ([]plan.Conflict, error) {
 }
 
 // test returns the filters' refusal of a member, nil if they accept it or do not run.
-func (p *proof) test(t *trial, m *plannedMember) (*fwk.Status, error) {
+func (p *proof) test(t *simulated, m *plannedMember) (*fwk.Status, error) {
 	if m.like == nil || m.pinned || p.steps <= 0 {
 		return nil, nil
 	}

@@ -18,28 +18,6 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Outcome is the result of planning a gang.
-type Outcome struct {
-	// Placed reports whether Assignment has a node for each member of the quorum.
-	Placed     bool
-	Assignment gangs.Assignment
-	// Surplus is the sentence about members beyond the quorum that got no node, "" if all
-	// members have a node.
-	Surplus string
-	// Refusal is the sentence that explains why the gang is not placed.
-	Refusal string
-	// HeldBack is true if the gang has no placement only because nodes are reserved for
-	// another gang.
-	HeldBack bool
-	// Searched is true if the planner ran. If it is false, Refusal is about the request
-	// itself.
-	Searched bool
-	// Temporary is true if Refusal is about the request and passes with time.
-	Temporary bool
-	// Lessons is the number of refusals in whole plans from which the planner has learned.
-	Lessons int
-}
-
 // proposal is the planner's answer before its conversion to an Outcome.
 type proposal struct {
 	request *gangs.Request

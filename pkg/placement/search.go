@@ -85,10 +85,10 @@ func (p *proof) gaveUp(gang gangs.Key, ended bool) string {
 	if ended {
 		why = "raise searchBudget"
 	}
-	last, refusal := p.last.member, p.last.refusal
+	last, refusal := p.newest.member, p.newest.refusal
 	return gang.Messagef("the search gave up after %s with %s, the last by %s of pod %s on node %s%s: %q; %s",
 		countOf(p.tried, "plan"), countOf(p.refusals, "refusal"), refusal.plugin, last.pod.Name, last.node,
-		besides(p.last.beside, last.node), shortened(refusal.message), why)
+		besides(p.newest.others, last.node), shortened(refusal.message), why)
 }
 
 // maxBeside is the maximum number of other members that the sentence about a refusal names.

@@ -3,50 +3,6 @@
 
 package plan
 
-// Conflict is a combination of members that the filters have refused. A placement must not
-// fulfil all of its terms.
-type Conflict struct {
-	Terms []ConflictTerm
-	// Earlier is true if an earlier plan was refused. The Cause of an Exclusion is then
-	// CauseAvoided, else CauseFilter.
-	Earlier bool
-}
-
-// ConflictTerm is fulfilled by a placement that puts at least Count pending members of the
-// role on the node.
-type ConflictTerm struct {
-	Role, Node string
-	Count      int
-}
-
-// checkConflicts returns the first fault of the gang's conflicts, or nil.
-func (g *Gang) checkConflicts() *fault {
-	for i := range g.Conflicts {
-		if len(g.Conflicts[i].Terms) == 0 {
-			return faultf("conflict", "it has no terms")
-		}
-		for _, term := range g.Conflicts[i].Terms {
-			if !g.hasRole(term.Role) {
-				return faultf("conflict", "role %q does not exist", term.Role)
-			}
-			if term.Count < 1 {
-				return faultf("conflict", "%d members of role %s", term.Count, term.Role)
-			}
-		}
-	}
-	return nil
-}
-
-// conflictRule is a Conflict with indices instead of names.
-type conflictRule struct {
-	terms   int32
-	earlier bool
-}
-
-// conflictTerm is a term of a conflict about one role and one node: the index of the
-// conflict in problem.conflicts, and the number of members.
-type conflictTerm struct{ conflict, count int32 }
-
 // addConflicts compiles Gang.Conflicts. It leaves out conflicts that no placement can
 // fulfil, because a role has no members or a node does not exist.
 func (p *problem) addConflicts() {

@@ -178,3 +178,13 @@ func (p *problem) spent() bool { return p.left() <= 0 }
 func (p *problem) domain(depth int, v int32) Domain {
 	return Domain{Level: p.snap.layout.levelName(depth - 1), Path: p.snap.fabric.path(depth, v)}
 }
+
+// conflictRule is a Conflict with indices instead of names.
+type conflictRule struct {
+	terms   int32
+	earlier bool
+}
+
+// conflictTerm is a term of a conflict about one role and one node: the index of the
+// conflict in problem.conflicts, and the number of members.
+type conflictTerm struct{ conflict, count int32 }

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	resourcelisters "k8s.io/client-go/listers/resource/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -23,6 +22,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/placement"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/podgroup"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
+	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/view"
 )
 
 // Name is the plugin's name in a profile.
@@ -80,8 +80,7 @@ type Gang struct {
 	bindings *semaphore.Weighted
 	nodes    corelisters.NodeLister
 	pods     corelisters.PodLister
-	// claims reads ResourceClaims. It is nil if the scheduler has no DRA.
-	claims resourcelisters.ResourceClaimLister
+	claims   *view.Claims
 	// dependent is set once the plugin has seen a pod with a constraint on other pods
 	// (affinity or topology spread).
 	dependent atomic.Bool

@@ -68,7 +68,7 @@ func (g *Gang) nameMissing(ctx context.Context, key gangs.Key, status *report.St
 // lacking returns a sentence about the first pod that lacks a ResourceClaim, "" for none.
 func (g *Gang) lacking(key gangs.Key, pods []*v1.Pod) string {
 	for _, pod := range pods {
-		if reason := g.lacks(pod); reason != "" {
+		if reason := g.claims.Lacks(pod); reason != "" {
 			return key.Messagef("pod %s %s", pod.Name, reason)
 		}
 	}

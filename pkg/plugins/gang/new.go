@@ -26,6 +26,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/placement"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/podgroup"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
+	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/view"
 )
 
 // Parts has the objects that Gang shares with other plugins and profiles.
@@ -55,21 +56,19 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		args:    args,
 		sources: parts.Shared.Sources(args.Sources),
 		placer: placement.New(handle, parts.Profile, placement.Options{
-			SearchBudget: args.SearchBudget, MaxBypass: args.MaxBypass, Volumes: newVolumes(handle.SharedInformerFactory()),
-			UnknownFilters: unknownFilters(handle, parts.Filters),
+			SearchBudget: args.SearchBudget, MaxBypass: args.MaxBypass, Volumes: view.NewVolumes(handle.SharedInformerFactory()),
+			UnknownFilters: view.UnknownFilters(handle, parts.Filters),
 		}),
 		ended:  parts.Shared.Ended(),
 		nodes:  handle.SharedInformerFactory().Core().V1().Nodes().Lister(),
 		logger: klog.FromContext(ctx).WithName(Name),
 	}
 	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
-	if handle.SharedDRAManager() != nil {
-		g.claims = handle.SharedInformerFactory().Resource().V1().ResourceClaims().Lister()
-	}
+	g.claims = view.NewClaims(handle.SharedInformerFactory(), handle.SharedDRAManager() != nil)
 	g.pods = handle.SharedInformerFactory().Core().V1().Pods().Lister()
 	g.tracker = gangstate.New(gangstate.Options{
 		Profile: handle.ProfileName(), Sources: g.sources, Exists: existsIn(pods.GetStore(), g.ended.GetStore()), NodeExists: g.nodeExists,
-		Counted: countGangs(handle.ProfileName()), Lacks: g.lacks,
+		Counted: countGangs(handle.ProfileName()), Lacks: g.claims.Lacks,
 		HealAfter: args.HealAfter, MaxBypass: args.MaxBypass, MaxReplans: args.MaxReplans,
 	})
 	g.report = report.New(handle, args.ReportDelay, g.status)
@@ -183,7 +182,7 @@ func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, share
 	if err != nil {
 		return fmt.Errorf("watching pods that have ended: %w", err)
 	}
-	claims, err := g.followClaims(pods)
+	claims, err := g.claims.Follow(pods, func(pod *v1.Pod) { g.apply(g.tracker.LacksChanged(pod, time.Now())) })
 	if err != nil {
 		return err
 	}

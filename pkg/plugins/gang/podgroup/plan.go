@@ -123,7 +123,7 @@ func (p *cyclePlan) refusedMember() (refusedMember, bool) {
 		for other := range p.reserved {
 			counts[gangs.ConflictTerm{Role: p.assignment.Roles[other], Node: p.assignment.Nodes[other]}]++
 		}
-		m.Held, m.Beside = gangstate.SplitHeld(counts, m.Role, m.Node)
+		m.Held, m.Others = gangstate.SplitHeld(counts, m.Role, m.Node)
 		m.stuck = p.assignment.Pinned[uid]
 		for other, node := range p.assignment.Nodes {
 			m.stuck = m.stuck && (node != m.Node || p.assignment.Pinned[other])

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package gang
+package view
 
 import (
 	"slices"
@@ -25,10 +25,10 @@ type pluginLister interface {
 	ListPlugins() *schedulerconfig.Plugins
 }
 
-// unknownFilters returns a function that reports whether the profile has Filter plugins
+// UnknownFilters returns a function that reports whether the profile has Filter plugins
 // other than stock ones and own, those of this project. The profile's list of plugins is
 // complete only after all plugins are made.
-func unknownFilters(handle fwk.Handle, own []string) func() bool {
+func UnknownFilters(handle fwk.Handle, own []string) func() bool {
 	return sync.OnceValue(func() bool {
 		profile, ok := handle.(pluginLister)
 		return !ok || slices.ContainsFunc(profile.ListPlugins().Filter.Enabled, func(p schedulerconfig.Plugin) bool {

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package gang
+package view
 
 import (
 	"slices"
@@ -19,7 +19,7 @@ import (
 // not being deleted, and is this pod's.
 func TestLacks(t *testing.T) {
 	const template, claimName = "template", "p-gpu-x"
-	pod := member("", "p", 0)
+	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "p", UID: "uid-of-p"}}
 	named, made := claimName, claimName
 	fromTemplate := template
 	owner := []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID, Controller: new(true)}}
@@ -44,7 +44,7 @@ func TestLacks(t *testing.T) {
 		"the one named is gone": {named: true, want: "needs ResourceClaim p-gpu-x, which does not exist"},
 		"it is not made yet":    {unmade: true},
 		"it is being deleted": {
-			claim: claim(func(c *resourceapi.ResourceClaim) { c.DeletionTimestamp = &metav1.Time{Time: epoch} }),
+			claim: claim(func(c *resourceapi.ResourceClaim) { c.DeletionTimestamp = new(metav1.Now()) }),
 			want:  "needs ResourceClaim p-gpu-x, which is being deleted",
 		},
 		"it is another pod's": {
@@ -69,8 +69,8 @@ func TestLacks(t *testing.T) {
 			default:
 				asks.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "gpu", ResourceClaimTemplateName: &fromTemplate}}
 			}
-			g := &Gang{claims: resourcelisters.NewResourceClaimLister(store)}
-			if diff := cmp.Diff(tc.want, g.lacks(asks)); diff != "" {
+			c := &Claims{lister: resourcelisters.NewResourceClaimLister(store)}
+			if diff := cmp.Diff(tc.want, c.Lacks(asks)); diff != "" {
 				t.Errorf("(-want,+got)\n%s", diff)
 			}
 			var want []string

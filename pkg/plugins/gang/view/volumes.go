@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package gang
+package view
 
 import (
 	v1 "k8s.io/api/core/v1"
@@ -12,9 +12,9 @@ import (
 	storagelisters "k8s.io/client-go/listers/storage/v1"
 )
 
-// volumes reads storage objects from the scheduler's informers, which the stock plugins
+// Volumes reads storage objects from the scheduler's informers, which the stock plugins
 // for volumes use too.
-type volumes struct {
+type Volumes struct {
 	claims  corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	classes storagelisters.StorageClassLister
@@ -23,9 +23,10 @@ type volumes struct {
 	attachments storagelisters.VolumeAttachmentLister
 }
 
-func newVolumes(factory informers.SharedInformerFactory) *volumes {
+// NewVolumes returns a reader of the factory's storage objects.
+func NewVolumes(factory informers.SharedInformerFactory) *Volumes {
 	core := factory.Core().V1()
-	return &volumes{
+	return &Volumes{
 		claims: core.PersistentVolumeClaims().Lister(), volumes: core.PersistentVolumes().Lister(),
 		classes: factory.Storage().V1().StorageClasses().Lister(), drivers: factory.Storage().V1().CSINodes().Lister(),
 		attachments: factory.Storage().V1().VolumeAttachments().Lister(),
@@ -33,25 +34,25 @@ func newVolumes(factory informers.SharedInformerFactory) *volumes {
 }
 
 // Claim returns a PersistentVolumeClaim.
-func (v *volumes) Claim(namespace, name string) (*v1.PersistentVolumeClaim, error) {
+func (v *Volumes) Claim(namespace, name string) (*v1.PersistentVolumeClaim, error) {
 	return v.claims.PersistentVolumeClaims(namespace).Get(name)
 }
 
 // Volume returns a PersistentVolume.
-func (v *volumes) Volume(name string) (*v1.PersistentVolume, error) { return v.volumes.Get(name) }
+func (v *Volumes) Volume(name string) (*v1.PersistentVolume, error) { return v.volumes.Get(name) }
 
 // Class returns a StorageClass.
-func (v *volumes) Class(name string) (*storagev1.StorageClass, error) { return v.classes.Get(name) }
+func (v *Volumes) Class(name string) (*storagev1.StorageClass, error) { return v.classes.Get(name) }
 
 // ListVolumes returns all PersistentVolumes.
-func (v *volumes) ListVolumes() ([]*v1.PersistentVolume, error) {
+func (v *Volumes) ListVolumes() ([]*v1.PersistentVolume, error) {
 	return v.volumes.List(labels.Everything())
 }
 
 // Drivers returns the CSI drivers of a node.
-func (v *volumes) Drivers(node string) (*storagev1.CSINode, error) { return v.drivers.Get(node) }
+func (v *Volumes) Drivers(node string) (*storagev1.CSINode, error) { return v.drivers.Get(node) }
 
 // ListAttachments returns all VolumeAttachments.
-func (v *volumes) ListAttachments() ([]*storagev1.VolumeAttachment, error) {
+func (v *Volumes) ListAttachments() ([]*storagev1.VolumeAttachment, error) {
 	return v.attachments.List(labels.Everything())
 }

@@ -1,13 +1,16 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package gang
+package view
 
 import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/informers"
+	resourcelisters "k8s.io/client-go/listers/resource/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 )
 
@@ -30,12 +33,30 @@ func claimKeys(obj any) ([]string, error) {
 	return keys, nil
 }
 
-// lacks returns the reason why the ResourceClaims of a pod allow no scheduling cycle, as
+// Claims reads the ResourceClaims of pods. It finds none if the scheduler has no informer
+// of claims.
+type Claims struct {
+	// lister is nil if the scheduler has no informer of claims.
+	lister   resourcelisters.ResourceClaimLister
+	informer cache.SharedIndexInformer
+}
+
+// NewClaims returns a reader of the factory's claims. served is false if the scheduler does
+// not allocate claims.
+func NewClaims(factory informers.SharedInformerFactory, served bool) *Claims {
+	if !served {
+		return &Claims{}
+	}
+	claims := factory.Resource().V1().ResourceClaims()
+	return &Claims{lister: claims.Lister(), informer: claims.Informer()}
+}
+
+// Lacks returns the reason why the ResourceClaims of a pod allow no scheduling cycle, as
 // half a sentence, or "". The in-tree plugin DynamicResources keeps such a pod out of the
 // queue or refuses it, though the pod's status names its claims. A claim that is still to
 // be made is no reason: the pod's status shows that.
-func (g *Gang) lacks(pod *v1.Pod) string {
-	if g.claims == nil {
+func (c *Claims) Lacks(pod *v1.Pod) string {
+	if c.lister == nil {
 		return ""
 	}
 	for i := range pod.Spec.ResourceClaims {
@@ -43,7 +64,7 @@ func (g *Gang) lacks(pod *v1.Pod) string {
 		if err != nil || name == nil {
 			continue
 		}
-		claim, err := g.claims.ResourceClaims(pod.Namespace).Get(*name)
+		claim, err := c.lister.ResourceClaims(pod.Namespace).Get(*name)
 		switch {
 		case apierrors.IsNotFound(err):
 			return fmt.Sprintf("needs ResourceClaim %s, which does not exist", *name)

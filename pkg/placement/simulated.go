@@ -35,8 +35,8 @@ type subject struct {
 	ownPod bool
 }
 
-// trial is the cluster with some of the gang's members placed, as the filters see it.
-type trial struct {
+// simulated is the cluster with some of the gang's members placed, as the filters see it.
+type simulated struct {
 	runs *dryRuns
 	// states are the PreFilter states that are kept up to date, one for each subject.
 	states map[*subject]fwk.CycleState
@@ -44,9 +44,9 @@ type trial struct {
 	nodes map[string]fwk.NodeInfo
 }
 
-// newTrial returns a trial without members. Filters can run in it for the given subjects.
-func newTrial(runs *dryRuns, subjects ...*subject) *trial {
-	t := &trial{runs: runs, states: make(map[*subject]fwk.CycleState, len(subjects)), nodes: map[string]fwk.NodeInfo{}}
+// newSimulated returns a simulated without members. Filters can run in it for the given subjects.
+func newSimulated(runs *dryRuns, subjects ...*subject) *simulated {
+	t := &simulated{runs: runs, states: make(map[*subject]fwk.CycleState, len(subjects)), nodes: map[string]fwk.NodeInfo{}}
 	for _, s := range subjects {
 		t.states[s] = s.state.Clone()
 	}
@@ -54,7 +54,7 @@ func newTrial(runs *dryRuns, subjects ...*subject) *trial {
 }
 
 // add places a member.
-func (t *trial) add(m *plannedMember) error {
+func (t *simulated) add(m *plannedMember) error {
 	info, err := t.node(m.node)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (t *trial) add(m *plannedMember) error {
 }
 
 // node returns the copy of a node that holds planned members.
-func (t *trial) node(name string) (fwk.NodeInfo, error) {
+func (t *simulated) node(name string) (fwk.NodeInfo, error) {
 	if info := t.nodes[name]; info != nil {
 		return info, nil
 	}
@@ -88,7 +88,7 @@ func (t *trial) node(name string) (fwk.NodeInfo, error) {
 }
 
 // filter returns why the member cannot join the placed members on its node, nil if it can.
-func (t *trial) filter(m *plannedMember) (*fwk.Status, error) {
+func (t *simulated) filter(m *plannedMember) (*fwk.Status, error) {
 	info := t.nodes[m.node]
 	if info == nil {
 		var err error
