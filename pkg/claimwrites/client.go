@@ -57,6 +57,7 @@ func (c *claims) Get(ctx context.Context, name string, options metav1.GetOptions
 	return c.answered(c.ResourceClaimInterface.Get(ctx, name, options))
 }
 
+//revive:disable-next-line:argument-limit as the interface has it
 func (c *claims) Patch(ctx context.Context, name string, kind types.PatchType, patch []byte, options metav1.PatchOptions, subresources ...string) (*resourceapi.ResourceClaim, error) {
 	return c.answered(c.ResourceClaimInterface.Patch(ctx, name, kind, patch, options, subresources...))
 }

@@ -137,6 +137,20 @@ func (a *Attempt) has(uid types.UID) bool {
 	return a.phase != Releasing && (a.plan.Nodes[uid] != "" || a.reserved[uid] != "")
 }
 
+// mayHold reports whether a member has reserved its node or perhaps is bound.
+func (a *Attempt) mayHold(uid types.UID) bool { return a.reserved[uid] != "" || a.unknown[uid] != "" }
+
+// forget drops the reservation of a member that is bound or gone, and the doubt whether it
+// is bound.
+func (a *Attempt) forget(uid types.UID, placed, deleted bool) {
+	if placed || a.phase == Binding {
+		delete(a.reserved, uid)
+	}
+	if placed || deleted {
+		delete(a.unknown, uid)
+	}
+}
+
 // inherit adds to this attempt the members of an earlier attempt that have reserved, or
 // perhaps are bound, and are not known to be bound yet.
 func (a *Attempt) inherit(earlier *Attempt) {

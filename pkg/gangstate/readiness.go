@@ -170,13 +170,8 @@ func (g *Gang) disturbedBy(old gangs.Member, pod *v1.Pod, gone bool) *Attempt {
 	if attempt == nil || !gone && !placed {
 		return nil
 	}
-	counted := attempt.reserved[pod.UID] != "" || attempt.unknown[pod.UID] != "" || counts(old) && gangs.Placed(old.Pod)
-	if placed || attempt.phase == Binding {
-		delete(attempt.reserved, pod.UID) // the pod is bound or gone: no reservation is needed
-	}
-	if placed || deleted {
-		delete(attempt.unknown, pod.UID)
-	}
+	counted := attempt.mayHold(pod.UID) || counts(old) && gangs.Placed(old.Pod)
+	attempt.forget(pod.UID, placed, deleted)
 	ended := old.Pod != nil && isDone(pod) && !isDone(old.Pod) // perhaps nothing of the gang runs any more
 	if attempt.phase == Reserving && (gone && counted || ended || attempt.plan.Nodes[pod.UID] != "") {
 		attempt.outdated = true // the plan assumed another quorum

@@ -55,15 +55,17 @@ spec:
 	case 6: // never placed: no node has the label
 		return labelGang(name, 2, fmt.Sprintf("dovetail.dev/topology-required: example.com/junk-%d", i), "cpu: 1")
 	}
-	return []string{member(name, 0, fmt.Sprintf("scheduling.x-k8s.io/pod-group: missing-%d", i), "", "cpu: 1", "")}
+	return []string{member(name, 0, podYAML{label: fmt.Sprintf("scheduling.x-k8s.io/pod-group: missing-%d", i), requests: "cpu: 1"})}
 }
 
 // labelGang returns the pods of a gang that its pods declare.
 func labelGang(name string, members int, annotation, requests string) []string {
 	var documents []string
 	for i := range members {
-		documents = append(documents, member(name, i, "dovetail.dev/gang-name: "+name,
-			fmt.Sprintf("dovetail.dev/gang-min: %q, %s", fmt.Sprint(members), annotation), requests, ""))
+		documents = append(documents, member(name, i, podYAML{
+			label: "dovetail.dev/gang-name: " + name, requests: requests,
+			annotations: fmt.Sprintf("dovetail.dev/gang-min: %q, %s", fmt.Sprint(members), annotation),
+		}))
 	}
 	return documents
 }
@@ -81,23 +83,28 @@ metadata: {name: %[1]s, labels: {soak: %[1]s}}
 spec: {spec: {devices: {requests: [{name: d, exactly: {deviceClassName: %[2]s, count: %[3]d%[4]s}}]}}}
 `, name, class, count, selectors)}
 	for i := range 2 {
-		documents = append(documents, member(name, i, "dovetail.dev/gang-name: "+name, `dovetail.dev/gang-min: "2"`, "cpu: 1",
-			fmt.Sprintf("resourceClaims: [{name: d, resourceClaimTemplateName: %s}], ", name)))
+		documents = append(documents, member(name, i, podYAML{
+			label: "dovetail.dev/gang-name: " + name, annotations: `dovetail.dev/gang-min: "2"`, requests: "cpu: 1",
+			claims: fmt.Sprintf("resourceClaims: [{name: d, resourceClaimTemplateName: %s}], ", name),
+		}))
 	}
 	return documents
 }
 
-func member(name string, i int, label, annotations, requests, spec string) string {
-	claims := ""
-	if spec != "" {
-		claims = ", claims: [{name: d}]"
+// podYAML has parts of a pod's YAML, as the contents of flow mappings.
+type podYAML struct{ label, annotations, requests, claims string }
+
+func member(name string, i int, pod podYAML) string {
+	uses := ""
+	if pod.claims != "" {
+		uses = ", claims: [{name: d}]"
 	}
 	return fmt.Sprintf(`
 apiVersion: v1
 kind: Pod
 metadata: {name: %[1]s-%[2]d, labels: {soak: %[1]s, %[3]s}, annotations: {%[4]s}}
 spec: {schedulerName: dovetail, %[6]scontainers: [{name: c, image: none, resources: {requests: {%[5]s}%[7]s}}]}
-`, name, i, label, annotations, requests, spec, claims)
+`, name, i, pod.label, pod.annotations, pod.requests, pod.claims, uses)
 }
 
 // remove deletes the objects of a gang.
