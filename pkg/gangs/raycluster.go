@@ -203,8 +203,8 @@ func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 	return role
 }
 
-// pods returns replicas times hosts, at least 0 and at most math.MaxInt32. A declaration
-// may hold any two int32.
+// pods returns replicas times hosts, at least 0 and at most math.MaxInt32: the
+// spec of a RayCluster may have any two int32.
 func pods(replicas, hosts int64) int {
 	return int(min(max(0, replicas)*hosts, math.MaxInt32))
 }

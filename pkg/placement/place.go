@@ -113,7 +113,8 @@ func (p *Placer) capacity(cache *cluster.Cache) func(node string, into *plan.Cap
 	}
 }
 
-// newDryRuns returns a dry run of the stock filters for each role of the input.
+// newDryRuns prepares a dry run of the stock filters for each role of the input. The filters
+// run when the planner asks for a node.
 func newDryRuns(ctx context.Context, handle fwk.Handle, input *planInput) *dryRuns {
 	runs := &dryRuns{ctx: ctx, handle: handle}
 	for i := range input.roles {

@@ -57,8 +57,8 @@ type Affinity struct {
 	// Partition, or NodeLevel.
 	Levels []string
 	// Roles are the roles whose members must be near a matching pod. Matching are the
-	// roles whose members match all terms. Bound members do not match unless they are in
-	// Existing.
+	// roles whose members match all terms. Bound members do not match unless Existing names
+	// their nodes.
 	Roles, Matching []string
 	// Existing are the names of the nodes that have a matching pod already.
 	Existing []string

@@ -156,8 +156,8 @@ func (pp *partial) slots(role int, pos int32) int32 {
 	return slots
 }
 
-// ruled reports whether an AntiAffinity, Spread or Affinity rule or a conflict names the
-// role.
+// ruled reports whether an AntiAffinity, Spread or Affinity rule names the role, or a
+// conflict (a combination of members on nodes that the filters have refused).
 func (r *role) ruled() bool { return len(r.apart)+len(r.conflicts) > 0 || r.ordered() }
 
 // slotsByCount returns how many more members of a role the node at pos can hold, without

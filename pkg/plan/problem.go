@@ -153,7 +153,7 @@ type batch struct {
 
 func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
 
-// fitsKey is the index of a role and the position of a node for which the filters accepted
+// fitsKey is the index of a role and the index (position) of a node for which the filters accepted
 // a member.
 type fitsKey struct{ role, pos int32 }
 

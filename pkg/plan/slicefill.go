@@ -73,8 +73,8 @@ func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey
 
 // allowed returns the most slices of the batch that the levels at or above vertex v allow
 // in v. It is 0 if v is in no domain of a level that slices must be in. If v is in a domain
-// of level Slice.Spread, it is 0 if this domain holds a slice, else 1. Otherwise it is the
-// number of slices in the batch.
+// of level Slice.Spread, whose domains may hold one slice of a role each, it is 0 if this
+// domain holds a slice of the role, else 1. Otherwise it is the number of slices in the batch.
 func (s *slicer) allowed(depth int, v int32) int64 {
 	x := &s.partial.p.batches[s.batch]
 	lo, _ := s.partial.f.span(depth, v)
