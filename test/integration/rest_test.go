@@ -48,6 +48,7 @@ func TestRestIsGivenBack(t *testing.T) {
 		DovetailConfig: withGangArgs(t, "healAfter: 5s"),
 		Without:        []string{localcluster.KubeRay},
 	})
+	e.Install("healing/rbac.yaml")
 	e.podGroup("a", 5, nil)
 	e.podGroup("b", 5, nil)
 	e.RefuseBindings("a-1", "a-2", "a-3", "a-4")

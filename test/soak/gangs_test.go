@@ -103,7 +103,7 @@ func member(name string, i int, pod podYAML) string {
 apiVersion: v1
 kind: Pod
 metadata: {name: %[1]s-%[2]d, labels: {soak: %[1]s, %[3]s}, annotations: {%[4]s}}
-spec: {schedulerName: dovetail, %[6]scontainers: [{name: c, image: none, resources: {requests: {%[5]s}%[7]s}}]}
+spec: {schedulerName: dovetail, %[6]scontainers: [{name: c, image: none, resources: {limits: {%[5]s}%[7]s}}]}
 `, name, i, pod.label, pod.annotations, pod.requests, pod.claims, uses)
 }
 
