@@ -65,8 +65,9 @@ func TestFiltersSeeOneNodeForEachPod(t *testing.T) {
 	}
 	t.Logf("%d pods on %d nodes in %v: filters ran for %d (pod, node) pairs, %.2f nodes for each pod; pods x nodes is %d; the planner's own questions, asked by one pod, are among them: %d for that pod",
 		size, size, took.Round(time.Millisecond), calls, float64(calls)/size, size*size, most)
-	// One call for each pod, and one for each node that the planner is about to use.
-	if limit := int64(2*size + size/10); calls > limit {
+	// One call for each pod, one for each node that the planner is about to use, and one for
+	// each member in the proof of the plan: the planner does not know what this filter counts.
+	if limit := int64(3*size + size/10); calls > limit {
 		t.Errorf("filters ran for %d (pod, node) pairs, want at most %d", calls, limit)
 	}
 }
