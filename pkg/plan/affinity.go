@@ -23,8 +23,8 @@ type affinityRule struct {
 	// and in Affinity.Matching.
 	holders, matching []bool
 	// existing has, by term and domain number, how many nodes of the domain have a matching
-	// pod before any member is placed. exist is the number of nodes with such a pod that
-	// are in a domain of some term.
+	// pod before the plan places any member. exist is the number of nodes with such a pod
+	// that are in a domain of some term.
 	existing [][]int32
 	exist    int32
 }
@@ -47,7 +47,8 @@ func (a *affinityRule) covers(pos int32) bool {
 	return !slices.ContainsFunc(a.terms, func(d *domains) bool { _, ok := d.at(pos); return !ok })
 }
 
-// affinityCounts counts what matches an affinity rule, in each of the rule's domains.
+// affinityCounts counts the nodes and members that match an affinity rule, in each of the
+// rule's domains.
 type affinityCounts struct {
 	rule *affinityRule
 	// now has, by term and domain number, how many nodes of the domain had a matching pod

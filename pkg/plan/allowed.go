@@ -45,7 +45,7 @@ func (p *problem) mark(pos int32, words ...int64) {
 }
 
 // slotsAt returns how many members of a role fit on the node at pos, by counts of
-// resources and devices, while no member of the gang is there.
+// resources and devices, if the node holds no member of the gang.
 func (p *problem) slotsAt(role int, pos int32) int32 {
 	r := &p.roles[role]
 	if r.limited && !r.only[pos] {
@@ -54,8 +54,8 @@ func (p *problem) slotsAt(role int, pos int32) int32 {
 	return r.roll.slots.at(pos)
 }
 
-// alike returns true if Role.Nodes, pools, node limits, conflicts and the domains of rules
-// between members do not tell the nodes at positions a and b apart.
+// alike returns true if the nodes at positions a and b have the same marks, so that no
+// rule of the gang treats the two nodes differently.
 func (p *problem) alike(a, b int32) bool { return p.marks[a] == p.marks[b] }
 
 // allowedSums returns, by depth and vertex of the tree of domains, how many members of a

@@ -6,8 +6,8 @@ package plan
 import "fmt"
 
 // maxDivisions is the maximum number of divisions that are planned. A division says how
-// many members have each of their alternative needs. Each plan is charged at least
-// 1/maxDivisions of the step budget.
+// many members have each of their alternative needs (what a member requests of its node).
+// Each plan is charged at least 1/maxDivisions of the step budget.
 const maxDivisions = 256
 
 // The plan of one division (how many members have each alternative need) may use
@@ -116,9 +116,9 @@ func (s *divisionSearch) run() {
 		}
 		unplaced = s.best.Unplaced
 	}
-	// 3. Give as many members as possible an earlier need. If each need is smaller than
-	// the one before, bisection finds the number. Refusals of the filters do not depend
-	// on sizes: after a refusal, all divisions are tried.
+	// 3. Give as many members as possible an earlier need. If each need is smaller than the
+	// one before, bisection finds the number. Filters may accept a larger need and refuse a
+	// smaller one: after a refusal, run tries all divisions.
 	if s.best != nil && s.descending() {
 		s.raise(last.clone(), unplaced)
 	}
@@ -185,7 +185,8 @@ func (s *divisionSearch) descending() bool {
 
 // within returns true if a member with need a of a role fits wherever a member with need
 // b fits. a and b are indices in chooser.needs. False may also mean that this is unknown:
-// conflicts may be about members with one of the needs alone.
+// a conflict (a combination that the filters have refused) may name members with only one
+// of the needs.
 func (s *divisionSearch) within(c *chooser, a, b int) bool {
 	if len(s.gang.Conflicts) > 0 {
 		return false
@@ -222,8 +223,8 @@ func (s *divisionSearch) raise(d division, unplaced int) {
 }
 
 // list plans the divisions in order of preference. It varies the needs from need n of the
-// i-th role with alternatives (chooser) on. It returns true once a division leaves no more
-// members without a node than the argument unplaced says, or the steps end.
+// i-th role with alternatives (chooser) on. It returns true once a division leaves at
+// most unplaced members without a node, or the step budget ends.
 func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 	if i == len(d) {
 		return s.mayFit(d) && s.try(d, unplaced)
@@ -247,8 +248,8 @@ func (s *divisionSearch) list(d division, i, n, unplaced int) bool {
 	return false
 }
 
-// try plans a division and keeps its decision if it is the best so far. It returns true
-// if no more members stay without a node than the argument unplaced says.
+// try plans a division and keeps its decision if the decision is the best so far. It
+// returns true if at most unplaced members stay without a node.
 func (s *divisionSearch) try(d division, unplaced int) bool {
 	decision := s.decide(d)
 	if decision == nil {
@@ -266,8 +267,8 @@ func (s *divisionSearch) try(d division, unplaced int) bool {
 	return decision.Unplaced <= unplaced
 }
 
-// decide returns the decision for a division and plans each division once. It returns nil
-// if no steps are left.
+// decide returns the decision for a division. It plans each division once, and caches the
+// decision. It returns nil if no steps of the budget are left.
 func (s *divisionSearch) decide(d division) *Decision {
 	key := fmt.Sprint(d)
 	if before := s.decisions[key]; before != nil {
@@ -296,8 +297,9 @@ func found(d *Decision) int {
 	return d.Reasons[0].Found
 }
 
-// asking returns a Fits for the roles of a division. index has the index of each in
-// Gang.Roles. The caller's Fits gets each question once: the answers are cached.
+// asking returns a Fits (filter function) for the roles of a gang that a division
+// describes. index has, for each of these roles, its index in Gang.Roles. The caller's
+// Fits is called once for the same arguments: the results are cached.
 func (s *divisionSearch) asking(index []int) Fits {
 	if s.fits == nil {
 		return nil

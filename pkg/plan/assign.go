@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// domainOf returns the smallest domain around all nodes that hold members of the gang.
+// domainOf returns the smallest domain of the topology tree that contains all nodes with
+// members of the gang.
 func (p *problem) domainOf(pp *partial) Domain {
 	f := pp.f
 	lo, hi := int32(len(f.names)), int32(-1)
@@ -29,8 +30,8 @@ func (p *problem) domainOf(pp *partial) Domain {
 }
 
 // assign gives the nodes of a placement to members. Members with adjacent ranks get
-// adjacent nodes in fabric order. Slices (runs of members that belong together) are
-// ordered by their first node.
+// adjacent nodes in fabric order (the order of the nodes in the topology tree). Slices
+// (runs of members that belong together) are ordered by their first node.
 func (p *problem) assign(pp *partial) []Assignment {
 	perBatch := make([][]place, len(p.batches))
 	members := 0
@@ -88,8 +89,8 @@ func newOrderNumbers(p *problem) orderNumbers {
 	return orderNumbers{p: p, at: map[batchNode][]int{}}
 }
 
-// add notes the assignment with this index, for a member of a batch on the node at pos.
-// Assignments of a batch come in rank order.
+// add records the index of an assignment, which puts a member of a batch on the node at
+// pos. Assignments of a batch come in rank order.
 func (o *orderNumbers) add(batch, pos int32, index int) {
 	if o.at != nil && o.p.roles[o.p.batches[batch].role].ordered() {
 		key := batchNode{batch, pos}
@@ -97,8 +98,8 @@ func (o *orderNumbers) add(batch, pos int32, index int) {
 	}
 }
 
-// set numbers the assignments from 1, in the order in which log (the places of a
-// placement in the order of its search) puts members on nodes.
+// set numbers the assignments from 1, in the order in which the search put members on
+// nodes: the order of log.
 func (o *orderNumbers) set(log []place, out []Assignment) {
 	if o.at == nil {
 		return

@@ -57,10 +57,10 @@ func (p *problem) holdsBound(f *fabric, v int32) bool {
 }
 
 // base returns the domain that must hold all members of the gang, as a depth and a vertex
-// of the tree. If the gang requires a level, it is the domain of this level in which
-// members have nodes already or, if no member has one, the domain with the most room.
-// Otherwise it is the whole fabric. ok is false if there is no such domain or if bound
-// members are in different domains.
+// of the topology tree. If the gang requires a level, it is the domain of this level in
+// which members have nodes already or, if no member has one, the domain with the most
+// room. Otherwise it is the whole fabric. ok is false if there is no such domain or if
+// bound members are in different domains.
 func (p *problem) base(pp *partial) (depth int, v int32, ok bool) {
 	if p.required == 0 {
 		return 0, 0, true

@@ -3,9 +3,9 @@
 
 package plan
 
-// batchesFor adds batches (members of one role that are placed together) until role r has
-// want[r] members, bound members and earlier batches included. A role with slices is
-// rounded up to whole slices.
+// batchesFor adds batches (members of one role that are placed together) until each role
+// r has want[r] members, bound members and earlier batches included. For a role with
+// slices (runs of members that belong together) it rounds want[r] up to whole slices.
 func (p *problem) batchesFor(want []int) {
 	p.fresh = len(p.batches)
 	for r := range p.roles {
@@ -88,8 +88,9 @@ func (p *problem) addSlice(r int, members []*Member) {
 }
 
 // addPartner adds the remaining members of a slice (a run of members that belong
-// together) of which other members are bound or in an earlier batch. They are placed one
-// by one, with the slice's levels as a confinement and a wish of their own.
+// together) of which other members are bound or in an earlier batch. These members are
+// placed one by one. The levels of the slice become a confinement and a wish for these
+// members alone.
 func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	p.addRun(r, members)
 	b := &p.batches[len(p.batches)-1]

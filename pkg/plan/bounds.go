@@ -3,8 +3,8 @@
 
 package plan
 
-// bounds computes lower bounds, from counts alone, of the cost of placing the members of
-// one quorum in a domain.
+// bounds computes lower bounds, from counts alone, of the cost of placing one quorum (the
+// members that meet the gang's minimums) in a domain.
 type bounds struct {
 	p       *problem
 	partial *partial

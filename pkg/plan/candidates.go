@@ -20,14 +20,16 @@ type candidates struct {
 }
 
 // candidate is the domain with vertex v, with the terms of its lower bound that differ
-// between the domains of one depth. The room of coarser domains is left out.
+// between the domains of one depth: the children used beyond the first, whether some NIC
+// must be unpaired, the nodes used, and the members of the leading role (of which the
+// fewest fit in the fabric) that fit in the domain.
 type candidate struct {
 	v                            int32
 	apart, unpaired, nodes, room int64
 }
 
 // newCandidates returns the candidate domains of a depth. If members are bound, only the
-// domain that holds all of them is a candidate.
+// domain that holds all bound members is a candidate.
 func newCandidates(b *bounds, depth int) *candidates {
 	f := b.partial.f
 	c := &candidates{b: b, depth: depth, last: f.width(depth) - 1}
@@ -121,8 +123,8 @@ func (c *candidates) collect() {
 	heapify(c.heap, c.before)
 }
 
-// price sets the terms apart, unpaired and nodes of a candidate's lower bound. They weigh
-// more than its room.
+// price sets the terms apart, unpaired and nodes of a candidate's lower bound. The term
+// room comes after these three in the comparison.
 func (c *candidates) price(x *candidate) {
 	x.unpaired, x.nodes = c.b.unpaired(c.depth, x.v), c.b.nodes(c.depth, x.v)
 	if c.depth < c.b.partial.f.levels {

@@ -119,7 +119,8 @@ func (p *problem) causeBeside(pp *partial, role int, pos int32) (cause int, shor
 
 // causeOfRules returns why the node at pos, which has enough resources and devices, has
 // no room for one more member of a role: an earlier refusal, a rule between members, a
-// conflict, a node limit, a pool (items of which members take some) or the filters.
+// conflict (a combination that the filters have refused), a node limit, a pool (items of
+// which members take some) or the filters.
 func (p *problem) causeOfRules(pp *partial, role int, pos int32) int {
 	if most, ok := p.roles[role].spec.Limit[pp.f.names[pos]]; ok && int32(most) <= pp.on(role, pos) {
 		return causeAvoided

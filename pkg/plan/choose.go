@@ -13,8 +13,8 @@ type chosen struct {
 }
 
 // quorumSearch searches placements for one quorum (a number of members of each role)
-// after the other. All share one problem, whose batches (members of one role that are
-// placed together) are those of the last quorum.
+// after the other. All these searches share one problem (the compiled request). Its
+// batches (members of one role that are placed together) are those of the last quorum.
 type quorumSearch struct {
 	p *problem
 	// last is the partial placement of the last solved quorum, the only one that matches the

@@ -6,8 +6,8 @@ package plan
 import "slices"
 
 // class holds the free resources and devices that several nodes have in common. It is
-// immutable, except for refs, the number of these nodes, which only the State reads and
-// writes.
+// immutable, except for refs, the number of these nodes. Only the State (the planner's
+// mutable model of the cluster) reads and writes refs.
 type class struct {
 	id            int32
 	refs          int
@@ -19,7 +19,8 @@ type class struct {
 }
 
 // classTable has one class for all nodes of equal free state. An id is unique among the
-// classes in use at one moment, hence within any Snapshot. Later classes reuse ids.
+// classes in use at one moment, hence within any Snapshot (a frozen State). Later classes
+// reuse ids.
 type classTable struct {
 	// byHash has the classes by class.hash.
 	byHash map[uint64][]*class

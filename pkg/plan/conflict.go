@@ -3,8 +3,11 @@
 
 package plan
 
-// addConflicts compiles Gang.Conflicts. It leaves out conflicts that no placement can
-// fulfil, because a role has no members or a node does not exist.
+// addConflicts compiles Gang.Conflicts. A Conflict is a combination that the filters have
+// refused: numbers of members of some roles on some nodes. A placement fulfils a term of
+// a conflict if it puts at least this number of members on the node, and must not fulfil
+// all terms. addConflicts leaves out conflicts with a term that no placement can fulfil,
+// because its role has no members or its node does not exist.
 func (p *problem) addConflicts() {
 	for i := range p.gang.Conflicts {
 		if terms, possible := p.conflictTerms(&p.gang.Conflicts[i]); possible {
@@ -17,8 +20,9 @@ func (p *problem) addConflicts() {
 	}
 }
 
-// conflictTerms returns the number of members by role index and node position that a
-// conflict forbids together.
+// conflictTerms returns the terms of a conflict: numbers of members, by role index and
+// node position. possible is false if the role of a term has no members or its node does
+// not exist.
 func (p *problem) conflictTerms(c *Conflict) (terms map[fitsKey]int32, possible bool) {
 	terms = make(map[fitsKey]int32, len(c.Terms))
 	for _, term := range c.Terms {
@@ -52,8 +56,8 @@ func newConflictCounts(p *problem) conflictCounts {
 	return conflictCounts{p: p, fulfilled: make([]int32, len(p.conflicts))}
 }
 
-// change records that the members of a role on the node at pos become after instead of
-// before.
+// change records that the number of members of a role on the node at pos changes from
+// before to after.
 func (c *conflictCounts) change(role int, pos, before, after int32) {
 	for _, term := range c.p.roles[role].conflicts[pos] {
 		if before < term.count && after >= term.count {
@@ -65,9 +69,9 @@ func (c *conflictCounts) change(role int, pos, before, after int32) {
 	}
 }
 
-// room returns how many members of a role may join the on members of the role on the node
-// at pos, and whether the conflict that allows the fewest is of an earlier plan. The result
-// is maxSlots for any number.
+// room returns how many more members of a role the conflicts allow on the node at pos,
+// which holds on members of this role. It returns maxSlots for any number. earlier is
+// true if the conflict that allows the fewest members stems from an earlier plan.
 func (c *conflictCounts) room(role int, pos, on int32) (room int32, earlier bool) {
 	room = maxSlots
 	for _, term := range c.p.roles[role].conflicts[pos] {

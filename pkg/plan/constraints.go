@@ -26,9 +26,10 @@ type Partition struct {
 }
 
 // Spread limits how unevenly members are spread over domains, as a pod's topology spread
-// constraint with DoNotSchedule does. Members of Roles are placed one after the other, each
-// only on a node with the level. Afterwards, the number of counted pods and members in the
-// node's domain must be at most MaxSkew larger than the smallest number of any domain.
+// constraint with DoNotSchedule does. Members of Roles are placed one after the other,
+// each only on a node with the level. After each member, the number of counted pods and
+// members in the node's domain must be at most MaxSkew larger than the smallest number of
+// any domain.
 type Spread struct {
 	// Level is the name of a fabric level or of a Partition, or NodeLevel. All domains of
 	// the level count for the smallest number. A caller can leave nodes out only by a
@@ -145,12 +146,12 @@ func (g *Gang) partition(name string) int {
 	return slices.IndexFunc(g.Partitions, func(p Partition) bool { return p.Name == name })
 }
 
-// Conflict is a combination of members that the filters have refused. A placement must not
-// fulfil all of its terms.
+// Conflict is a combination of members on nodes that the filters have refused. A
+// placement must not fulfil all of its terms.
 type Conflict struct {
 	Terms []ConflictTerm
-	// Earlier is true if an earlier plan was refused. The Cause of an Exclusion is then
-	// CauseAvoided, else CauseFilter.
+	// Earlier is true if the filters refused the combination in an earlier plan. The Cause
+	// of an Exclusion is then CauseAvoided, else CauseFilter.
 	Earlier bool
 }
 

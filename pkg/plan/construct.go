@@ -83,8 +83,8 @@ func newChoice(depth int, v int32, soft bool) choice {
 	return choice{depth: depth, soft: soft}
 }
 
-// run places the batches c.order[i:]. If it returns false, the partial placement is as
-// before.
+// run places the batches c.order[i:]. If it returns false, it has restored the partial
+// placement.
 func (c *construct) run(i int) bool {
 	c.p.steps++
 	if i == len(c.order) {
@@ -191,7 +191,7 @@ func (c *construct) decide(i, n int) bool {
 
 // candidates lists the domains that may be chosen for choice n when batch order[i] is
 // placed next: those with room, by counts of resources and devices, for all unplaced
-// members that share the choice.
+// members that must or should be in this domain.
 func (c *construct) candidates(i, n int) []int32 {
 	depth, v, ok := c.home(c.order[i])
 	if !ok {

@@ -89,7 +89,7 @@ const (
 	NoRoom ReasonKind = "NoRoom"
 	// NoDomain: no node has a domain of the required level.
 	NoDomain ReasonKind = "NoDomain"
-	// BoundApart: members already bound contradict a required level.
+	// BoundApart: a level is required, and the bound members are in different domains of it.
 	BoundApart ReasonKind = "BoundApart"
 	// BadRequest: the request is invalid; Subject names the field.
 	BadRequest ReasonKind = "BadRequest"
@@ -109,8 +109,8 @@ type Reason struct {
 	Role       string
 	RoleDomain Domain
 	// Outside is the number of further members of Role that fit in Domain outside
-	// RoleDomain. It is set only if RDMA keeps the members in RoleDomain, a domain of a
-	// boundary level.
+	// RoleDomain. It is set only if the members need RDMA and RoleDomain is a domain of a
+	// boundary level, which RDMA cannot cross.
 	Outside int
 	// Wanted counts the pending members of the quorum, Found those of them that fit. For
 	// BoundApart, Found counts the bound members.
@@ -121,7 +121,7 @@ type Reason struct {
 	// ManyRoles is true if the gang has other roles than Role.
 	ManyRoles bool
 	// Excluded counts the domain's nodes that hold no member of the gang and have no room
-	// for Role, by the resource, kind or other cause. Full counts the nodes that hold
+	// for Role, by the resource, device kind or other cause. Full counts the nodes that hold
 	// members and have no room for one more of Role.
 	Excluded, Full []Exclusion
 	// Never is set if no pods but the gang's own are in the way: the nodes that exist are
@@ -133,7 +133,7 @@ type Reason struct {
 
 // Exclusion counts the nodes excluded for the same cause.
 type Exclusion struct {
-	// Cause is a resource or kind name, or one of the Cause constants.
+	// Cause is the name of a resource or device kind, or one of the Cause constants.
 	Cause string
 	Nodes int
 	// Refused names the excluded nodes if Cause is CauseFilter, nodes that Role.Nodes
@@ -142,8 +142,9 @@ type Exclusion struct {
 	// Detail is the message of the filters, as a part of a sentence. The planner leaves it
 	// empty; the caller may set it.
 	Detail string
-	// Short is the missing amount of the resource or kind for one more member on a node that
-	// holds members, 0 for other causes. With Varies it is the least amount of several.
+	// Short is the missing amount of the resource or device kind for one more member on a
+	// node that holds members, 0 for other causes. If Varies is true, the nodes miss
+	// different amounts, and Short is the least.
 	Short  int64
 	Varies bool
 	// Amount is Short in the usual notation of the resource. The planner leaves it empty.
@@ -167,7 +168,9 @@ type Never struct {
 	Nodes, Room, Wanted int
 }
 
-// Causes of an Exclusion that are not a resource or a device kind.
+// Causes of an Exclusion that are not a resource or a device kind. CauseAvoided is a
+// refusal of the filters in an earlier plan, CauseFilter any other refusal of the
+// filters.
 const (
 	CauseUnschedulable = "unschedulable"
 	CauseAvoided       = "refused before"

@@ -71,10 +71,11 @@ func (g *Gang) choosers() []chooser {
 
 // indivisible returns true if all pending members of a role must have the same need.
 // Members with different needs become members of different new roles. New roles cannot
-// keep the rules of slices that spread or have bound members. If needsGroup is true, the
-// new roles also need a group around them. This group does harm if MinGroups would count
-// it. It also does harm if the role has no minimum but the gang or group around the role
-// does, or another role there: without a minimum, the new group would need all members.
+// keep the rules of slices (runs of members that belong together) that spread or have
+// bound members. If needsGroup is true, the new roles also need a group around them. The
+// new group changes the quorum if MinGroups would count it. It also does if the role has
+// no minimum, but the gang or group around the role, or another role there, has one:
+// without a minimum, the new group would need all members.
 func (g *Gang) indivisible(r *Role) bool {
 	isBound := func(m Member) bool { return m.Node != "" }
 	if r.Slice.Size > 1 && (r.Slice.Spread != "" || slices.ContainsFunc(r.Members, isBound)) {
@@ -135,8 +136,8 @@ func (c *chooser) divide(indivisible bool) {
 	}
 }
 
-// fixed returns the gang without alternatives that a division describes, and for each
-// role of this gang its index in g.Roles.
+// fixed returns the gang that a division describes, in which no role has alternatives,
+// and for each role of this gang its index in g.Roles.
 func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 	out := *g
 	out.Groups, out.Roles = slices.Clone(g.Groups), nil
@@ -194,8 +195,8 @@ func used(c *chooser, counts []int, need int) bool {
 	return counts[need] > 0 || need == 0 && len(c.units) == 0
 }
 
-// together makes the roles that replace a role with alternatives keep its minimum and
-// levels.
+// together gives the roles that replace a role with alternatives the minimum and levels
+// of the replaced role.
 func (g *Gang) together(c *chooser, parts []Role) {
 	all := c.spec.Min == len(c.spec.Members)
 	for n := range parts {

@@ -7,12 +7,13 @@
 //
 // # Words
 //
-// A State holds the fabric and its free resources. Freeze returns a Snapshot. Any
-// number of plans may use a Snapshot at once. Nodes of equal shape and equal free
-// state form a class and are counted once. The slots of a role on a node are the
-// number of its members that fit there, by counts, if the node holds no others. A
-// rollup sums slots up the tree. Later plans reuse it. The leading role is the role
-// with the fewest slots in the whole fabric, then the most devices, then by name.
+// The fabric is the tree of topology domains and nodes. A State holds the fabric and the
+// free resources of the nodes. Freeze returns a Snapshot. Any number of plans may use a
+// Snapshot at once. Nodes with equal free resources, and equal free devices in each unit,
+// form a class and are counted once. The slots of a role on a node are the number of its
+// members that fit there, by counts, if the node holds no others. A rollup sums slots up
+// the tree. Later plans reuse it. The leading role is the role with the fewest slots in
+// the whole fabric, then the most devices, then by name.
 //
 // A domain is a vertex of the fabric. A node may lack a level. It then counts as a
 // domain of its own in the number of domains, but a required or preferred level

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// domains are the domains that a rule between members is about: those of a fabric level
-// or of a Partition. Domains are numbered from zero.
+// domains are the domains of a rule between members (Spread, Affinity or AntiAffinity):
+// those of a fabric level or of a Partition. Domains are numbered from zero.
 type domains struct {
 	fabric *fabric
 	// depth is the depth of the level in the tree, one below the finest level for nodes.

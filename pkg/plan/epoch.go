@@ -12,12 +12,13 @@ import (
 // kept. A cluster runs members with few different needs at a time.
 const maxRollups = 64
 
-// maxSums is the maximum number of dimensions whose free amounts are kept. A plan with
-// several roles reads a few.
+// maxSums is the maximum number of dimensions (resources, or sets of device kinds) whose
+// free amounts are kept. A plan with several roles reads a few.
 const maxSums = 256
 
-// epoch keeps counts between plans while the tree of nodes is unchanged: how many members
-// with a need fit (rollups), and the free amounts of resources and devices (sums).
+// epoch keeps counts between plans while the tree of domains and nodes is unchanged: how
+// many members with a need fit (rollups), and the free amounts of resources and devices
+// (sums).
 type epoch struct {
 	mu sync.RWMutex
 	// byHash has the rollups by the hash of their need. order lists these hashes, the

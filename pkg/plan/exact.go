@@ -278,8 +278,8 @@ func (e *exact) leave(u int, pos int32, opens bool) {
 	}
 }
 
-// finish keeps a complete placement as the best if it is cheaper, its members have an order
-// that the rules accept, and the filters accept it.
+// finish keeps a complete placement as the best if it is cheaper than the best, the
+// Spread and Affinity rules accept its members in some order, and the filters accept it.
 func (e *exact) finish() {
 	e.buf = e.partial.cost(e.buf, e.broken)
 	if e.costToBeat != nil && slices.Compare(e.buf, e.costToBeat) >= 0 {

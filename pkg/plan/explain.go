@@ -9,8 +9,8 @@ import (
 )
 
 // explain returns the reasons why the gang has no placement: for each of the best
-// candidate domains, how many members fit and what excludes the other nodes. ended is
-// true if the search ran out of steps.
+// candidate domains, how many members fit and which causes exclude the other nodes. ended
+// is true if the search ran out of steps.
 func (p *problem) explain(ended bool) []Reason {
 	quorums, complete := p.quorumChoices()
 	if len(quorums) == 0 {
@@ -102,8 +102,8 @@ func (p *problem) miss(pp *partial, v int32, onlyQuorum bool) Reason {
 }
 
 // outside returns how many members of the role that lacks room fit in the candidate
-// domain with vertex v, but outside the boundary domain that RDMA keeps them in. It
-// returns 0 without RDMA.
+// domain with vertex v, but outside the boundary domain (which RDMA cannot leave) that
+// must hold them. It returns 0 without RDMA.
 func (p *problem) outside(pp *partial, v int32, s shortage) int {
 	rdma := p.gang.RDMA || p.roles[s.role].spec.RDMA
 	if !rdma || s.depth != p.boundary() || s.depth <= p.required {

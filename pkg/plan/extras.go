@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// placeExtras places as many members beyond the quorum as have room, as near to the quorum
-// as possible. A group without members in the quorum gets at least its own minimum or no
-// node at all.
+// placeExtras places as many members beyond the quorum (the members that meet the gang's
+// minimums) as have room, as near to the quorum as possible. A group without members in
+// the quorum gets at least its own minimum or no node at all.
 func (p *problem) placeExtras(pp *partial) {
 	home := len(p.batches)
 	quorum := p.counts(pp)

@@ -157,8 +157,8 @@ func compareBranches(x, y *branch) int {
 	return natural(x.key, y.key)
 }
 
-// layOut builds the immutable tree, sets the position of every node and writes the class
-// (the free state) of each position to the pages.
+// layOut builds the immutable tree, sets the position of every node and stores the class
+// (the free state) of each node in classes, by position.
 func layOut(root *branch, levels, nodes int, classes pages[*class]) *fabric {
 	f := &fabric{levels: levels, tables: make([]table, levels+1), names: make([]string, 0, nodes)}
 	for d := range f.tables {

@@ -6,8 +6,8 @@ package plan
 import "math/bits"
 
 // fill puts up to want members of a batch (members of one role that are placed together)
-// into the domain with vertex v and returns the number placed. At each depth it uses as
-// few unused domains as possible.
+// into the domain with vertex v and returns the number placed. At each depth of the tree
+// it uses as few domains without members of the gang as possible.
 func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	if depth > pp.f.levels {
 		return pp.fillNode(batch, v, want, int64(pp.slots(pp.p.batches[batch].role, v)))

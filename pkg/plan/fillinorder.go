@@ -63,8 +63,8 @@ const (
 
 // fillInOrder places the members of batches without slices (runs of members that belong
 // together) one by one, so that the Spread and Affinity rules accept each. Batches of
-// slices already have their nodes. If it returns false, the partial placement is as
-// before.
+// slices already have their nodes. If it returns false, it has restored the partial
+// placement.
 func (c *construct) fillInOrder() bool {
 	pp := c.partial
 	mark := len(pp.log)
@@ -220,7 +220,8 @@ func (s *orderFiller) put(h *batchHome, pos int32) bool {
 	return true
 }
 
-// best returns the best node, of those at lo to hi-1, for the next member of a batch.
+// best returns the best of the nodes at positions lo to hi-1 for the next member of a
+// batch.
 func (s *orderFiller) best(h *batchHome, lo, hi int32) (pos int32, ok bool) {
 	var top nodeChoice
 	for at := lo; at < hi; at++ {

@@ -14,8 +14,8 @@ type refusedNode struct {
 const fitsPerStep = 8
 
 // admitted returns how many of n further members of a role the filters accept on the node
-// at pos. It remembers a refusal. It asks the filters only about the last of them:
-// filters that accept the last one accept the others, too (Fits is monotone).
+// at pos. It remembers a refusal. It calls the filters only for the last of the n
+// members: filters that accept the last one accept the others, too (Fits is monotone).
 func (pp *partial) admitted(role int, pos, n int32) int32 {
 	if pp.p.filters == nil || n <= 0 {
 		return n

@@ -5,7 +5,8 @@ package plan
 
 // fingerprint identifies the contents of a domain: how many nodes with each free state
 // (class) are in each subdomain, in any order. It has two sums over differently mixed
-// hashes. A collision is as unlikely as a memory error.
+// hashes. A collision is as unlikely as a memory error. The search may skip a domain that
+// has the fingerprint of a domain tried before.
 type fingerprint struct{ a, b uint64 }
 
 func (l *fingerprint) add(x fingerprint) {

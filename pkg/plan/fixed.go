@@ -30,7 +30,7 @@ func planFixed(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	return d
 }
 
-// rejected returns the decision d with a single reason. It marks as proven that no
+// rejected returns the decision d with a single reason. It sets Stats.Proven: no
 // placement exists.
 func (d Decision) rejected(r Reason) Decision {
 	d.Reasons = []Reason{r}

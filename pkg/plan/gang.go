@@ -16,7 +16,8 @@ type Gang struct {
 	// MinGroups is the fewest top-level groups that must be complete (meet their own
 	// minimums). Zero means all.
 	MinGroups int
-	// Required names a level. One domain of it must hold the whole gang.
+	// Required names a level of the fabric. One domain of this level must hold the whole
+	// gang.
 	Required string
 	// Preferred names a level. One domain of it should hold the whole gang.
 	Preferred string
@@ -34,7 +35,7 @@ type Gang struct {
 	Pools []Pool
 	// NodeLimits limit what the members on one node take together.
 	NodeLimits []NodeLimit
-	// Conflicts are combinations of members that the filters have refused.
+	// Conflicts are combinations of members on nodes that the filters have refused.
 	Conflicts []Conflict
 }
 
@@ -69,16 +70,17 @@ type Role struct {
 	RDMA bool
 	// Alternatives names further roles, in order of preference. A pending member of this
 	// role may have the need of one of them instead of Need, which is preferred to all. A
-	// role named here has a name, a need, RDMA, Nodes and Limit of its own, and nothing else.
-	// Rules about this role hold for its members whatever they need. A conflict counts the
-	// members with the need of the role that it names.
+	// role named here has a name, a need, RDMA, Nodes and Limit of its own, and nothing
+	// else. Rules that name this role hold for all its members, whatever need they have. A
+	// conflict counts only the members that have the need of the role that the conflict
+	// names.
 	Alternatives []string
 	// Nodes names the only nodes that pending members of the role may use, nil for all.
 	Nodes []string
 	// NodesFixed reports that a node which joins the cluster would not be one of Nodes.
 	NodesFixed bool
-	// Limit is, by node name, the most pending members of the role that may be placed
-	// there, as earlier refusals have shown. 0 excludes the node.
+	// Limit is, by node name, the most pending members of the role that may be placed there,
+	// by earlier refusals of the filters. 0 excludes the node.
 	Limit map[string]int
 }
 

@@ -9,8 +9,8 @@ type nodeClasses struct {
 	fabric *fabric
 	// pages have the class of the node at each position.
 	pages pages[*class]
-	// log lists the positions (indices of nodes) whose class changed since the epoch
-	// began. An epoch keeps counts between plans.
+	// log lists the positions (indices of nodes) whose class changed since the epoch, which
+	// keeps counts between plans, was created.
 	log []int32
 }
 

@@ -14,9 +14,9 @@ type nodeLimit struct {
 	free map[int32]int32
 	// own has, by role, the amount that each member takes for itself.
 	own []int32
-	// shared has, by role, the numbers of the things that the role's members share. Each
-	// thing takes an amount of one on a node. present has, by node position, the numbers of
-	// the things that are on the node already and take nothing.
+	// shared has, by role, the numbers of the things (such as volumes) that the role's
+	// members share. Each thing takes an amount of one on a node. present has, by node
+	// position, the numbers of the things that are on the node already and take nothing.
 	shared  [][]int32
 	present map[int32][]int32
 }

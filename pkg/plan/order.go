@@ -152,7 +152,8 @@ func (p *problem) inOrder(places []place) (out []place, ok, proven bool) {
 // order that it tries is right unless several rules depend on each other.
 const orderSteps = 16
 
-// orderSearch looks for an order of placed members.
+// orderSearch looks for an order of placed members that the Spread and Affinity rules
+// accept.
 type orderSearch struct {
 	p      *problem
 	counts orderCounts
@@ -180,7 +181,8 @@ func (s *orderSearch) keeps(places []place) bool {
 }
 
 // walk puts the remaining members in an order that the rules accept. It tries members in
-// domains with few members first. It returns false if there is no order or the steps end.
+// domains with few members first. It returns false if there is no such order or the step
+// budget ends.
 func (s *orderSearch) walk(members int32) bool {
 	if members == 0 {
 		return true

@@ -14,8 +14,8 @@ const (
 )
 
 // pages is an array of values by position (the index of a node), divided into pages. A
-// changed copy shares all unchanged pages with the original. A nil page was never written
-// and reads as zeros.
+// copy that was changed shares all unchanged pages with the original. A nil page was
+// never written and reads as zeros.
 type pages[T any] [][]T
 
 func newPages[T any](n int) pages[T] { return make(pages[T], (n+pageSize-1)>>pageBits) }

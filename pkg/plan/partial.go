@@ -43,7 +43,8 @@ type partial struct {
 	order orderCounts
 	// pools counts the members that take items of each pool.
 	pools poolCounts
-	// conflicts counts the fulfilled terms of each conflict.
+	// conflicts counts, for each conflict (a combination that the filters have refused), its
+	// terms that this placement fulfils.
 	conflicts conflictCounts
 	stats     *Stats
 }
@@ -160,8 +161,8 @@ func (pp *partial) slots(role int, pos int32) int32 {
 // conflict (a combination of members on nodes that the filters have refused).
 func (r *role) ruled() bool { return len(r.apart)+len(r.conflicts) > 0 || r.ordered() }
 
-// slotsByCount returns how many more members of a role the node at pos can hold, without
-// the rules between members on several nodes, pools and conflicts.
+// slotsByCount returns how many more members of a role the node at pos can hold. It
+// ignores the rules between members on several nodes, pools and conflicts.
 func (pp *partial) slotsByCount(role int, pos int32) int32 {
 	if i := pp.slot.at(pos); i > 0 {
 		return pp.per[int(i-1)*len(pp.p.roles)+role].slots
@@ -178,7 +179,7 @@ func (pp *partial) on(role int, pos int32) int32 {
 }
 
 // pristine returns true if the node at pos has the same state as unused nodes of its
-// class: no member is on it, and no limit of a role has been found.
+// class: no member is on the node, and no limit of a role was found for it.
 func (pp *partial) pristine(pos int32) bool {
 	i := pp.slot.at(pos)
 	if i == 0 {

@@ -9,9 +9,9 @@ import (
 	"sort"
 )
 
-// poolRule is a Pool (items that exist once) compiled for the search. Nodes where the
-// same items can be used are a site: no member prefers one to the other. Sites that share
-// items form a part.
+// poolRule is a Pool (items that exist once) compiled for the search. A site is a set of
+// nodes where the same items can be used, so that a member finds the same items on each
+// of these nodes. A part is a set of sites that share items.
 type poolRule struct {
 	name     string
 	anyOrder bool

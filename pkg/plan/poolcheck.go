@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// contest is a number of members and the groups of items that they compete for.
+// contest is a number of members and the groups of interchangeable items that they
+// compete for.
 type contest struct {
 	groups  []itemGroup
 	members []memberGroup
@@ -23,9 +24,9 @@ type memberGroup struct {
 	takes [][]int32
 }
 
-// newContest returns the contest of some members of a part of a pool. counts has the numbers
-// of members by site and user. The contest has a member group for each index of counts in
-// rivals, then one for the index more.
+// newContest returns the contest of some members of a part (sites that share items) of a
+// pool. counts has the numbers of members by site and user. The contest has a member
+// group for each index of counts in rivals, then one for the index more.
 func newContest(p *poolPart, more int32, rivals, counts []int32) *contest {
 	c := &contest{}
 	number := map[int32]int32{}

@@ -20,7 +20,8 @@ type problem struct {
 	roles []role
 	// dims are the resources and the sets of device kinds of which members take an amount.
 	dims []dimension
-	// terms are the depths of the levels in the cost's terms "domains LEVEL".
+	// terms are the depths of the levels in the cost's terms "domains LEVEL" (the domains
+	// used beyond the first).
 	terms []int
 	// bound has the positions of the nodes with bound members, each once.
 	bound []int32
@@ -31,7 +32,8 @@ type problem struct {
 	wishes              []wish
 	// The first ownConfinements of confinements (members that one domain must hold) and the
 	// first ownWishes of wishes (members that one domain should hold) come from the request.
-	// addPartner appends further ones, which are valid only for the current batches.
+	// For members whose slice is placed in part, addPartner appends further ones, which are
+	// valid only for the current batches.
 	ownConfinements, ownWishes int
 	batches                    []batch
 	apart                      []apartRule
@@ -44,9 +46,9 @@ type problem struct {
 	// roleIndex is the index of each role by its name, nil until a rule names one.
 	partitions []*domains
 	roleIndex  map[string]int
-	// marks has, by node position, a hash of what tells the node from others of its
-	// class: Role.Nodes, the domains of rules, the sites of pools, node limits, conflicts.
-	// It is nil for a gang without these.
+	// marks has, by node position, a hash of what distinguishes the node from others of
+	// equal free state: Role.Nodes, rules between members, pools, node limits and conflicts
+	// (combinations that the filters have refused). It is nil for a gang without these.
 	marks map[int32]uint64
 	// told is the number of calls of the method tell, which adds the domains of one rule
 	// between members to marks. The number makes the hashes of different rules differ.
@@ -54,8 +56,8 @@ type problem struct {
 	// fresh is the index in batches (members that are placed in one go) of the first batch
 	// that the last call of batchesFor appended.
 	fresh int
-	// accepted has, by role and node, the most members of the role already there for which
-	// the filters accepted one more.
+	// accepted has, by role and node, the largest number of members of the role on the node
+	// to which the filters accepted one more.
 	accepted map[fitsKey]int32
 	// capacity is Options.Capacity; total is its last answer.
 	capacity func(string, *Capacity) bool
@@ -83,7 +85,8 @@ type role struct {
 	apart, spreads, affinities []int32
 	// pooled is true if members take items of a pool, counted if a node limit counts them.
 	pooled, counted bool
-	// conflicts has the terms of conflicts about the role, by node position.
+	// conflicts has, by node position, the terms that name the role in conflicts
+	// (combinations that the filters have refused).
 	conflicts map[int32][]conflictTerm
 }
 
@@ -96,9 +99,9 @@ type sliceRule struct {
 	spread int
 }
 
-// implies returns true if each domain of the required depth lies in one domain of the given
-// depth, so that a slice inside the former is inside the latter. This is not sure if the
-// required level is the node: a node may lack the level of the given depth.
+// implies returns true if a slice in one domain of the required depth is always in one
+// domain of the given depth as well. This is not sure if the required level is the node:
+// a node may lack the level of the given depth.
 func (s *sliceRule) implies(depth, levels int) bool {
 	return depth == s.required || depth < s.required && s.required <= levels
 }
@@ -153,8 +156,8 @@ type batch struct {
 
 func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
 
-// fitsKey is the index of a role and the index (position) of a node for which the filters accepted
-// a member.
+// fitsKey is the index of a role and the position of a node: a key for numbers of the
+// role's members on this node.
 type fitsKey struct{ role, pos int32 }
 
 // rememberLimit stores, for later partial placements, that the filters accept at most
@@ -179,7 +182,7 @@ func (p *problem) domain(depth int, v int32) Domain {
 	return Domain{Level: p.snap.layout.levelName(depth - 1), Path: p.snap.fabric.path(depth, v)}
 }
 
-// conflictRule is a Conflict with indices instead of names.
+// conflictRule is a compiled Conflict: the number of its terms, and Conflict.Earlier.
 type conflictRule struct {
 	terms   int32
 	earlier bool

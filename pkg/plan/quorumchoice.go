@@ -9,8 +9,8 @@ import "slices"
 // members included. A gang may have several: different roles can meet its Min, and a group
 // may need only some of its children.
 
-// maxQuorumChoices is the maximum number of choices tried. Further choices rarely differ in
-// kind.
+// maxQuorumChoices is the maximum number of choices tried. Further choices rarely lead to
+// another kind of placement.
 const maxQuorumChoices = 64
 
 // quorumChoice is a quorum choice of a group or of the gang.
@@ -167,8 +167,8 @@ func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumCho
 	return out
 }
 
-// open returns true if the given group and all groups around it are complete, up to the
-// group named scope but without it.
+// open returns true if the given group and all groups around it are complete, up to but
+// not including the group named scope.
 func (q *quorumLister) open(group, scope string, complete []bool) bool {
 	for group != scope {
 		i := slices.IndexFunc(q.p.gang.Groups, func(p Group) bool { return p.Name == group })

@@ -20,9 +20,9 @@ const (
 	// with at most tinyNodes nodes. Otherwise, a good placement now is worth more than the
 	// proof.
 	tinyNodes, tinyMembers = 48, 48
-	// maxTried is the maximum number of candidate domains tried after the first placement
-	// is found, in a fabric that is not tiny. maxImproved is the maximum number of exact
-	// searches after a placement is found.
+	// maxTried is the maximum number of candidate domains tried after the first placement is
+	// found, unless the search is tiny (see tinyNodes). maxImproved is the maximum number of
+	// exact searches after a placement is found.
 	maxTried, maxImproved = 8, 4
 	// maxTriedInOrder replaces maxTried for gangs with Spread or Affinity rules, whose
 	// members are placed one after the other.
@@ -70,7 +70,7 @@ type search struct {
 }
 
 // unproven is a candidate domain whose cheapest placement is not known for certain.
-// lowerBound is the bound of cost with which it was a candidate.
+// lowerBound is the lower bound of the cost of a placement in this domain.
 type unproven struct {
 	depth      int
 	v          int32
@@ -78,8 +78,8 @@ type unproven struct {
 }
 
 // solve finds the cheapest placement of the problem's batches. It returns nil if it finds
-// none. proven is true if no cheaper placement, or without a result none, exists. pp
-// keeps the refusals of the filters.
+// none. proven is true if no cheaper placement exists or, with the result nil, if none
+// exists. After solve, pp still has the refusals of the filters.
 func solve(p *problem, pp *partial) (best *solution, proven bool) {
 	s := &search{bounds: newBounds(p, pp), proven: true, tried: map[fingerprint]bool{}}
 	for _, n := range s.total {

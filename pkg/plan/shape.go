@@ -44,8 +44,8 @@ func (s *shape) slots(c *class) int32 {
 }
 
 // unpaired returns how many follower devices (NICs) of k members on one node are in no
-// alignment unit (such as a PCIe root) with an anchor (GPU) of these members. It is
-// convex in k and never decreases.
+// alignment unit (such as a PCIe root) with an anchor (GPU) of these members. The result
+// is convex in k and never decreases with k.
 func (s *shape) unpaired(c *class, k int32) int64 {
 	var sum int64
 	for i := range s.pairs {

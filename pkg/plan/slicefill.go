@@ -8,14 +8,15 @@ import (
 	"slices"
 )
 
-// slicer puts whole slices (runs of members that belong together) into a domain. One
-// domain of depth at must hold each slice. Above that depth slicer counts slices, below
+// slicer puts whole slices (runs of members that belong together) into a domain. Each
+// slice must be inside one domain of depth at. Above depth at slicer counts slices, below
 // it members.
 type slicer struct {
 	partial *partial
 	batch   int32
-	// at is the depth of which one domain must hold a slice. must has the depths at which
-	// a slice must be in a domain of the level, not on nodes that lack the level.
+	// at is the depth of the domains that must each hold a slice as a whole. must has the
+	// depths at which a slice must be in a domain of the level, not on nodes that lack the
+	// level.
 	at     int
 	must   [4]int
 	spread int
@@ -34,7 +35,7 @@ type spreadKey struct {
 
 // fillBatch puts all members of a batch into the domain with vertex v: slices of one
 // role, or members of a role without slices. If it returns false, it has put only some of
-// them, and the caller must undo this.
+// the members, and the caller must undo this.
 func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
 	return pp.fillSome(batch, depth, v, taken) == pp.p.batches[batch].total()
 }

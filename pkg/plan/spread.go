@@ -13,8 +13,8 @@ type spreadRule struct {
 	// in Spread.Counted.
 	holders, counted []bool
 	skew             int32
-	// zero is true if the rule has fewer domains than Spread.MinDomains. Then their
-	// smallest number counts as zero.
+	// zero is true if the rule has fewer domains than Spread.MinDomains. Then zero replaces
+	// the smallest number of counted pods and members of any domain.
 	zero bool
 	// sizes has, by domain number, the number of nodes in the domain. existing has the
 	// number of pods there that count before any member is placed.

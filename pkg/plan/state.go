@@ -8,8 +8,9 @@ import (
 	"slices"
 )
 
-// State is the fabric and its free resources. It has a single writer. Any number of readers
-// may use its Snapshots while it changes.
+// State is the planner's model of the cluster: the fabric (a tree of domains and nodes)
+// and the free resources of each node. It has a single writer. Any number of readers may
+// use its Snapshots while it changes.
 type State struct {
 	layout  Layout
 	terms   *terms
@@ -27,8 +28,8 @@ type State struct {
 	pages  pages[*class]
 	owned  []bool
 	shared bool
-	// log lists the positions whose class changed since the epoch began. An epoch keeps
-	// counts between plans.
+	// log lists the positions whose class changed since epoch, which keeps counts between
+	// plans, was created.
 	log   []int32
 	epoch *epoch
 }
@@ -206,8 +207,8 @@ func (s *State) write(pos int32, c *class) {
 }
 
 // WithResources returns the snapshot with further resources, of which no node has any. A
-// gang that requests such a resource gets no room, and its decision names the resource.
-// The State's layout stays as it is.
+// gang that requests such a resource gets no placement, and its Decision names the
+// resource. The State's layout stays as it is.
 func (s *Snapshot) WithResources(names []string) *Snapshot {
 	if len(names) == 0 {
 		return s

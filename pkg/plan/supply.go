@@ -5,10 +5,11 @@ package plan
 
 import "slices"
 
-// Pool is a set of items that exist once, for example volumes that no claim has yet. Each
-// member of its users, bound members included, takes items of its own.
+// Pool is a set of items that exist once, for example PersistentVolumes without a claim.
+// Each member of its users, bound members included, takes items of its own.
 type Pool struct {
-	// Name says what the items are, in the plural. It is the Cause of an Exclusion.
+	// Name says what the items are, in the plural. It is the Exclusion.Cause of nodes
+	// without enough items.
 	Name  string
 	Items []Item
 	Users []PoolUser
@@ -39,7 +40,8 @@ type PoolUser struct {
 // NodeLimit limits what the members on one node take together, as the attach limit of a
 // storage driver does.
 type NodeLimit struct {
-	// Name says what is limited, in the plural. It is the Cause of an Exclusion.
+	// Name says what is limited, in the plural. It is the Exclusion.Cause of nodes at their
+	// limit.
 	Name string
 	// Free has, by node name, the amount that pending members may take there together.
 	// Other nodes have no limit.

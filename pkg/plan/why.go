@@ -14,8 +14,8 @@ import (
 // are short. Generated names are long and are unique without their parents.
 const longestPath = 64
 
-// rdmaRoles is the subject of sentences about all roles with RDMA, which one boundary
-// domain must hold.
+// rdmaRoles is the subject of sentences about all roles with RDMA. One boundary domain
+// (which RDMA cannot leave) must hold these roles.
 const rdmaRoles = "the RDMA roles"
 
 // String names a domain: "leaf s1/l2", or "leaf .../l2" if the whole path is too long. A
@@ -116,8 +116,8 @@ func (r *Reason) writeApart(b *strings.Builder) {
 	fmt.Fprintf(b, "%d members are already bound in different %s domains; %s %s one", r.Found, r.Domain.Level, r.Subject, requires)
 }
 
-// LeftOver returns the end of a sentence that explains why members beyond the quorum got no
-// node. It returns "" if all of them got a node.
+// LeftOver returns the end of a sentence that explains why members beyond the quorum (the
+// gang's minimum) got no node. It returns "" if all of them got a node.
 func (d Decision) LeftOver() string {
 	var b strings.Builder
 	if d.Unplaced > 0 && len(d.Reasons) > 0 {
