@@ -18,16 +18,16 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/writes"
 )
 
-// Attempt records the writes of claim statuses in one call of the in-tree plugin that ended
-// without proof whether they were carried out. Of the other writes it records none: a
-// finalizer that comes late does no harm.
+// Attempt records, for one call of the in-tree DynamicResources plugin, the writes of
+// ResourceClaim statuses that ended without proof whether they were carried out. It
+// records no writes of finalizers: a finalizer that is added late does no harm.
 type Attempt struct {
 	patience time.Duration
 	mu       sync.Mutex
 	lost     []Lost
 }
 
-// Lost is a write that may have been carried out or may still be.
+// Lost is a write that the API server may have carried out or may still carry out.
 type Lost struct {
 	// Sent is the claim as it was sent. The API server carries out the write only on the
 	// resource version that Sent has.
@@ -38,14 +38,15 @@ type Lost struct {
 
 type attemptKey struct{}
 
-// Begin returns a context for one call of the in-tree plugin. Its writes whose answer is
-// lost are asked for and repeated for the given time, 0 for never.
+// Begin returns a context for one call of the in-tree plugin. If the answer to a write of
+// this call is lost, the client reads the claim and repeats the write for at most the
+// time patience, 0 for never.
 func Begin(ctx context.Context, patience time.Duration) (context.Context, *Attempt) {
 	a := &Attempt{patience: patience}
 	return context.WithValue(ctx, attemptKey{}, a), a
 }
 
-// Lost returns the writes that ended without proof.
+// Lost returns the writes that ended without proof whether they were carried out.
 func (a *Attempt) Lost() []Lost {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,12 +67,12 @@ type update struct {
 	shows func(now, sent *resourceapi.ResourceClaim) bool
 	// allocates is set if the update changes which devices the claim holds.
 	allocates bool
-	// lost is when the last request ended that may have been carried out, zero if there was
+	// lost is the end of the last request that may have been carried out, zero if there was
 	// none.
 	lost time.Time
 }
 
-// The pauses between two requests about a lost answer.
+// The pauses between two rounds in which settle reads the claim and repeats a write.
 const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = 2 * time.Second
@@ -79,7 +80,8 @@ const (
 	readTimeout = 10 * time.Second
 )
 
-// write sends the update. Within an Attempt it asks for a lost answer.
+// write sends the update. Within an Attempt, if the answer is lost, it finds out whether
+// the update was carried out.
 func (c *claims) write(ctx context.Context, u *update) (*resourceapi.ResourceClaim, error) {
 	answer, err := u.request()
 	a, _ := ctx.Value(attemptKey{}).(*Attempt)
@@ -103,9 +105,9 @@ func (u *update) request() (*resourceapi.ResourceClaim, error) {
 	return answer, err
 }
 
-// settle reads the claim and repeats the update until one of them shows what became of it or
-// the time is over. It returns the claim if the update was carried out, and otherwise the
-// error of the last request.
+// settle reads the claim and repeats the update until a read or an answer shows whether
+// the update was carried out, or the time is over. It returns the claim if the update was
+// carried out, and otherwise the error of the last request.
 func (c *claims) settle(ctx context.Context, u *update, patience time.Duration, err error) (*resourceapi.ResourceClaim, error) {
 	end := time.Now().Add(patience)
 	for pause := firstPause; undecided(err); pause = min(2*pause, longestPause) {
@@ -145,7 +147,8 @@ func (c *claims) settle(ctx context.Context, u *update, patience time.Duration, 
 
 // undecided reports whether a read or a repetition may still help after the error. A
 // conflict needs a read: client-go repeats requests by itself, and the first of them may
-// have caused it. A server that is busy or not there may be back soon.
+// have been carried out and so caused the conflict of the next. A server that is busy or
+// not there may be back soon.
 func undecided(err error) bool {
 	var status apierrors.APIStatus
 	return !errors.As(err, &status) || !writes.Refused(err) || apierrors.IsConflict(err) || apierrors.IsTooManyRequests(err)
@@ -168,7 +171,8 @@ func hasFinalizers(now, sent *resourceapi.ResourceClaim) bool {
 	return true
 }
 
-// hasStatus reports whether the claim has the devices and the users that were sent.
+// hasStatus reports whether the claim has the allocated devices and the users
+// (reservedFor) that were sent.
 func hasStatus(now, sent *resourceapi.ResourceClaim) bool {
 	if (now.Status.Allocation == nil) != (sent.Status.Allocation == nil) {
 		return false

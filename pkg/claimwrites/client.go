@@ -14,15 +14,16 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Handle is a framework handle with a client that asks for lost answers.
+// Handle is a framework handle with a client that, if the answer to a write of a
+// ResourceClaim is lost, finds out whether the write was carried out.
 type Handle struct {
 	fwk.Handle
 	client *client
 }
 
-// NewHandle wraps the handle. seen is called with a copy of each claim that a read or a patch
-// returns, in the goroutine of the request. The in-tree plugin passes on only what updates
-// return.
+// NewHandle wraps the handle. The client calls seen with a copy of each claim that a read
+// or a patch returns, in the goroutine of the request. The in-tree DynamicResources
+// plugin adds only the results of updates to the scheduler's cache of claims.
 func NewHandle(real fwk.Handle, seen func(*resourceapi.ResourceClaim)) Handle {
 	return Handle{Handle: real, client: &client{Interface: real.ClientSet(), seen: seen}}
 }

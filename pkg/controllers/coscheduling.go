@@ -34,8 +34,8 @@ const (
 	// fieldManager is the field manager of all writes. A status written by another field
 	// manager is not overwritten.
 	fieldManager = "dovetail"
-	// quiet is the time for which changes of a group are collected before its status is
-	// written: the pods of a group start within moments of each other.
+	// quiet is how long a changed group waits in the queue before its status is written: the
+	// pods of a group start within moments of each other, and one write is enough.
 	quiet = time.Second
 	// groupIndex is an informer index. It finds pods by the PodGroup that they name.
 	groupIndex = "dovetail/podgroup"
@@ -56,8 +56,8 @@ type CoschedulingGroups struct {
 	lookup      gangs.CoschedulingGroups
 	pods, ended cache.Indexer
 	queue       workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	// runs is set once Run was called. Until then another replica reconciles, and changes are
-	// not queued: nobody would take them from the queue.
+	// runs is set once Run was called. Before Run, another replica reconciles, and changes
+	// are not queued, because no goroutine reads the queue.
 	runs atomic.Bool
 
 	mu       sync.Mutex
@@ -84,7 +84,8 @@ func NewCoschedulingGroups(client dynamic.Interface, lookup gangs.CoschedulingGr
 	return r, nil
 }
 
-// Serve adds a scheduler name. Pods with that name make their group one of Dovetail's.
+// Serve adds a scheduler name. A PodGroup with pods of that spec.schedulerName is then
+// one of Dovetail's.
 func (r *CoschedulingGroups) Serve(profile string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +124,8 @@ func (r *CoschedulingGroups) podEvents() cache.ResourceEventHandler {
 }
 
 // Changed queues the group of that key for a check of its status after a short delay. It
-// ignores keys of gangs that no such group declares, and all keys before Run.
+// ignores keys of gangs that no scheduler-plugins PodGroup declares, and all keys before
+// Run.
 func (r *CoschedulingGroups) Changed(key gangs.Key) {
 	if key.Source == gangs.CoschedulingSource && r.runs.Load() {
 		r.queue.AddAfter(types.NamespacedName{Namespace: key.Namespace, Name: key.Name}, quiet)
@@ -191,7 +193,7 @@ func (r *CoschedulingGroups) reconcile(ctx context.Context, name types.Namespace
 	}
 	group := &schedv1alpha1.PodGroup{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, group); err != nil {
-		return nil // the gang reports the malformed object
+		return nil // the scheduler reports the malformed object as the problem of its gang
 	}
 	status := nextStatus(group, pods)
 	if status == shownStatus(group) {

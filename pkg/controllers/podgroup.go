@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// newGroup returns the PodGroup of a gang. The owner reference does not set
-// blockOwnerDeletion, which would need a permission on the owner.
+// newGroup returns the PodGroup to create for the owner of a gang. The owner reference
+// does not set blockOwnerDeletion, which would need a permission on the owner.
 func newGroup(gang gangs.Gang, wish gangs.PodGroupWish) *schedulingv1beta1.PodGroup {
 	owner := gang.Owner
 	group := &schedulingv1beta1.PodGroup{
@@ -49,9 +49,9 @@ func minCount(gang gangs.Gang) int32 {
 type annotated struct{ annotation, value string }
 
 // wishesOf returns the topology and alignment annotations of the owner, which is a
-// RayCluster or a JobSet. They stay annotations, because they name Dovetail's levels. A
-// topology constraint in the API takes a node label key, cannot be changed later, and
-// cannot express a preference.
+// RayCluster or a JobSet. They stay annotations, because they name topology levels of
+// Dovetail's configuration. A topology constraint in the API takes a node label key,
+// cannot be changed later, and cannot express a preference.
 func wishesOf(gang gangs.Gang) []annotated {
 	return []annotated{
 		{gangs.RequiredAnnotation, gang.Topology.Required},

@@ -165,11 +165,11 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 	}
 	if err != nil || !wish.Asked {
 		delete(r.said, key)
-		return nil // an unread object calls Changed later; a malformed one is reported by its gang
+		return nil // Changed is called once the object is read; its gang reports a malformed object
 	}
 	gang, err := r.sources.Gang(key, nil)
 	if err != nil {
-		return nil // the object was deleted just now; its deletion calls Changed
+		return nil // the object was deleted just now; Changed is called for the deletion
 	}
 	name := types.NamespacedName{Namespace: key.Namespace, Name: gangs.PodGroupName(key.Name, gang.UID)}
 	r.own(name, key)
@@ -179,7 +179,7 @@ func (r *PodGroups) reconcile(ctx context.Context, key gangs.Key) error {
 		r.complain(key, gang, fmt.Sprintf("PodGroup %s cannot be made: the API server does not serve %s", name.Name, schedulingv1beta1.SchemeGroupVersion))
 		return nil
 	case err != nil && !errors.Is(err, gangs.ErrNotFound):
-		return nil // the group's existence is unknown; a change calls Changed
+		return nil // the group's existence is unknown; Changed is called when it is known
 	case wish.Resting:
 		delete(r.said, key)
 		return nil

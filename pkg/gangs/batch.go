@@ -80,7 +80,8 @@ func setAsideDone(g Gang, members []Member) (Gang, []Member) {
 	return g, rest
 }
 
-// split returns the placed members of a role, and its waiting members in quorum order.
+// split returns the placed members of a role, and its waiting members in the order of
+// byQuorumOrder (those that may start first).
 func split(role string, members []Member, placed func(Member) bool) (stand, wait []Member) {
 	for _, m := range members {
 		switch {
@@ -95,9 +96,10 @@ func split(role string, members []Member, placed func(Member) bool) (stand, wait
 	return stand, wait
 }
 
-// take returns the role's waiting members to plan now: those that are missing from the
-// role's minimum or else, if the gang has started, those that complete one step
-// (Role.Step members that start together). It returns nil if none can start now.
+// take returns which of wait, the role's waiting members, to plan now: those that are
+// missing from the role's minimum beside stand, the placed members, or else, if the gang
+// has started, those that complete one step (Role.Step members that start together). It
+// returns nil if none can start now.
 func (r Role) take(stand, wait []Member, started bool) []Member {
 	if missing := r.Min - len(stand); missing > 0 && len(wait) >= missing {
 		return wait[:missing]

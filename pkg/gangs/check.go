@@ -145,8 +145,9 @@ func missing(g Gang, t tally) string {
 }
 
 // createdInOrder explains why the other pods of a StatefulSet may never exist: by default
-// a StatefulSet creates a pod once all former pods are ready. It returns "" if several
-// pods of the StatefulSet wait for nodes, because then they are not created in order.
+// a StatefulSet creates each pod only once all earlier pods are ready. It returns "" if
+// several pods of the StatefulSet wait for nodes, because then they are not created in
+// order.
 func createdInOrder(live []Member) string {
 	set := ""
 	for _, m := range live {

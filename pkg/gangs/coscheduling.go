@@ -24,8 +24,9 @@ type CoschedulingGroups interface {
 	CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error)
 }
 
-// coschedulingSource reads the scheduler-plugins PodGroup that a pod label names. Kubeflow,
-// KubeRay in scheduler-plugins mode and hand-written manifests set that label.
+// coschedulingSource is the Source (reader of gang declarations) for the
+// scheduler-plugins PodGroup that a pod label names. Kubeflow, KubeRay in
+// scheduler-plugins mode and hand-written manifests set that label.
 //
 // KubeRay creates its PodGroup once and never updates it, so minMember is wrong after a
 // resize, with a suspended worker group or with autoscaling. The RayCluster is
@@ -36,7 +37,8 @@ type CoschedulingGroups interface {
 // authoritative.
 //
 // minResources and scheduleTimeoutSeconds are not read. minResources is an estimate, and
-// the plan computes the exact value. No gang holds resources while it waits.
+// the planner computes the exact value. scheduleTimeoutSeconds is not needed, because no
+// gang holds resources while it waits.
 type coschedulingSource struct {
 	groups   CoschedulingGroups
 	clusters RayClusters
@@ -88,9 +90,9 @@ func (s coschedulingSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// owned returns the gang described by the owner of the PodGroup, under the key of the
-// PodGroup. truth is the key of the owner's own gang. The topology constraint of the
-// PodGroup applies where the owner has none.
+// owned returns the gang that the owner of the PodGroup describes, with the key of the
+// PodGroup. truth is the key of the gang that the owner would have without the PodGroup.
+// The topology constraint of the PodGroup applies where the owner has none.
 func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
 	key := CoschedulingKey(group.Namespace, group.Name)
 	g, err := s.ofTruth(key, truth, members)

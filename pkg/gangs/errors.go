@@ -19,7 +19,7 @@ var (
 	// ErrNotRead reports that the state of the object is unknown, because its kind could
 	// not be read so far.
 	ErrNotRead = errors.New("could not be read")
-	// ErrNoGang reports that the object exists and declares no gang. Pods held back until
+	// ErrNoGang reports that the object exists and declares no gang. Pods that waited until
 	// this was known are then scheduled as pods without a gang.
 	ErrNoGang = errors.New("declares no gang")
 )

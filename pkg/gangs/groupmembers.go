@@ -15,12 +15,14 @@ const (
 	statefulIndex   = "apps.kubernetes.io/pod-index"
 )
 
-// The functions below read pods that name a group of any kind. The group gives the number
-// of members; the pods' own controller gives their roles and their order.
+// The functions below read pods that name a pod group of any kind, such as a PodGroup of
+// Volcano. The group gives the number of members; the labels of the pods' own controller
+// give their roles and their order.
 
 // groupRole returns the role of a pod that names a group. For a Ray or JobSet pod it is
-// the controller's name for the role, because the gang may be read from the controller.
-// For any other pod it is derived from the pod's labels and requests (shapeRole).
+// the name of the worker group or replicatedJob, because the gang may be read from the
+// RayCluster or JobSet. For any other pod it is derived from the pod's labels and
+// requests (shapeRole).
 func groupRole(pod *corev1.Pod) string {
 	if _, ok := rayClusterOf(pod); ok {
 		return rayRole(pod)

@@ -34,11 +34,12 @@ type Jobs interface {
 	Job(namespace, name string) (*batchv1.Job, error)
 }
 
-// jobSource makes a gang of the pods of a Job that requests it. Most Jobs do not: their
-// pods are independent, and holding them back would be wrong.
+// jobSource is the Source (reader of gang declarations) for Jobs that request that their
+// pods are a gang. Most Jobs do not: their pods are independent and must not wait for
+// each other.
 //
-// An annotation on the Job alone is not visible on its pods. The source therefore takes a
-// pod of an unknown Job for a member, and the pod is held back until the Job is known.
+// An annotation on the Job alone is not visible on its pods. jobSource therefore counts a
+// pod of an unknown Job as a member, and the pod waits until the Job is known.
 type jobSource struct {
 	jobs Jobs
 }
@@ -133,8 +134,8 @@ func (s jobSource) Gang(key Key, members []Member) (Gang, error) {
 }
 
 // jobNeeds returns how many members the quorum (the members that must start together)
-// needs besides those that have succeeded: as many pods as the Job runs at a time, and
-// never more than the Job will still create.
+// needs besides those that have succeeded: the number of pods that the Job runs at a
+// time, and never more than the Job will still create.
 func jobNeeds(job *batchv1.Job, g Gang, members []Member) int {
 	parallel, left := valueOr(job.Spec.Parallelism, 1), int64(0)
 	switch {

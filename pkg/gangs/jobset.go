@@ -31,8 +31,8 @@ const (
 )
 
 // Annotations that request exclusive placement: each Job of a JobSet gets a topology
-// domain of its own. With jobSetNodeSelector the nodes are labelled beforehand, and no
-// pod has to wait for another.
+// domain of its own. With jobSetNodeSelector an administrator has labelled the nodes
+// beforehand, and no pod has to wait for another.
 const (
 	jobSetExclusive    = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 	jobSetNodeSelector = "alpha.jobset.sigs.k8s.io/node-selector"

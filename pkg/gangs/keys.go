@@ -28,12 +28,12 @@ const (
 	GangMinAnnotation = AnnotationPrefix + "gang-min"
 )
 
-// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of an inferred
-// gang. It must have the value "true" on every pod template of a RayCluster or a JobSet.
-// It is on pod templates because an admission policy puts the name of the group on the
-// pods, and the policy sees only the pod.
+// MakePodGroupLabel requests a PodGroup of scheduling.k8s.io in place of the gang that
+// Dovetail infers from a RayCluster or a JobSet. The label must have the value "true" on
+// every pod template of the object. It is on pod templates because an admission policy
+// puts the name of the PodGroup on the pods, and the policy sees only the pod.
 const MakePodGroupLabel = AnnotationPrefix + "native-gang"
 
-// scheduleLabel makes an admission policy set spec.schedulerName. See
-// manifests/scheduler-name.
+// scheduleLabel on a pod or its namespace makes an admission policy set
+// spec.schedulerName to Dovetail's. See manifests/scheduler-name.
 const scheduleLabel = AnnotationPrefix + "schedule"

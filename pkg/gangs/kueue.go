@@ -18,9 +18,9 @@ const (
 	annotationValueTrue = "true"
 )
 
-// kueueSource reads a Kueue pod group from the labels and annotations of its pods. The pods
-// carry a scheduling gate until Kueue admits the group. Gated pods are not ready, so the
-// gang waits, and its sentence names a gated pod.
+// kueueSource reads a Kueue pod group from the labels and annotations of its pods. The
+// pods carry a scheduling gate until Kueue admits the group. Gated pods are not ready, so
+// the gang waits, and the message about it names a gated pod.
 //
 // A group with fast admission is not a gang, because Kueue itself does not expect all its
 // pods to exist at first. Kueue uses it for the pods of a StatefulSet, which are created

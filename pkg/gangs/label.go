@@ -9,8 +9,9 @@ import corev1 "k8s.io/api/core/v1"
 // label and annotation on their pods.
 const LabelSource = "ganglabel"
 
-// labelSource reads the gangs of pods that no other source recognises, such as those of a
-// StatefulSet or a Deployment, or single pods that belong together.
+// labelSource is the Source (reader of gang declarations) for pods that no other Source
+// recognises, such as those of a StatefulSet or a Deployment, or single pods that belong
+// together.
 type labelSource struct{}
 
 // NewLabelSource returns the source of gangs declared by Dovetail's own label.

@@ -50,9 +50,9 @@ type LeaderWorkerSetSpec struct {
 	StartupPolicy string `json:"startupPolicy"`
 }
 
-// LeaderWorkerSets looks up LeaderWorkerSets. asks is the key of the gang that is read from
-// the object. If there is no object, this gang is notified when one appears, or when the
-// reason for its absence changes.
+// LeaderWorkerSets looks up LeaderWorkerSets. asks is the key of the gang for which the
+// object is looked up. If the object is missing, the implementation notifies this gang
+// when the object appears, or when the reason for its absence changes.
 type LeaderWorkerSets interface {
 	LeaderWorkerSet(asks Key, namespace, name string) (*LeaderWorkerSet, error)
 }
@@ -155,8 +155,9 @@ func describeLWS(g *Gang, set *LeaderWorkerSet) {
 	}
 }
 
-// lwsRoles returns the quorum and the roles of a group of that size. If late, the quorum is
-// the leader alone, and the workers start in one step.
+// lwsRoles returns the quorum (the number of members that must start together) and the
+// roles of a group of that size. If late, the quorum is the leader alone, and the workers
+// start later, all together.
 func lwsRoles(size int, late bool) (int, []Role) {
 	leader := Role{Name: lwsLeader, Min: 1, Want: 1}
 	if size == 1 {

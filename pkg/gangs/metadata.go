@@ -11,7 +11,7 @@ import (
 )
 
 // knownKey is the key of a label or an annotation of Dovetail. label and annotation say
-// whether it has an effect as such.
+// whether the key has an effect on a label and on an annotation.
 type knownKey struct {
 	key               string
 	label, annotation bool
@@ -34,14 +34,15 @@ var knownKeys = []knownKey{
 // prefix.
 const maxTypos = 4
 
-// thePod is the subject of sentences that are written on the pod itself. All pods of a
-// template then have the same sentence.
+// thePod is the subject of sentences that are recorded on the pod itself. It is not the
+// pod's name, so that all pods of a template get the same sentence.
 const thePod = "the pod"
 
-// MetadataMistake returns a sentence about a label or annotation of the pod with Dovetail's
-// prefix that has no effect: an unknown key, a label that must be an annotation or the
-// reverse, or a wrong alignment of a pod without claims. It returns "" if there is none. A
-// pod with claims and a wrong alignment is refused with a sentence of its own.
+// MetadataMistake returns a sentence about a label or annotation of the pod with
+// Dovetail's prefix that has no effect: an unknown key, a label that must be an
+// annotation or the reverse, or a wrong alignment of a pod without claims. It returns ""
+// if there is none. The scheduler refuses a pod with claims and a wrong alignment, and
+// reports that itself.
 func MetadataMistake(pod *corev1.Pod) string {
 	if !hasOwnKey(pod.Labels) && !hasOwnKey(pod.Annotations) {
 		return ""

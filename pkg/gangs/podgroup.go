@@ -20,9 +20,10 @@ type PodGroups interface {
 	PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error)
 }
 
-// podGroupSource reads the PodGroup that a pod names in its spec. It is for a scheduler
-// whose feature gate GenericWorkload is off. With the gate on, the stock PodGroup cycle
-// schedules these pods, and this source must be left out.
+// podGroupSource reads the PodGroup that a pod names in its spec. It is for a
+// kube-scheduler whose feature gate GenericWorkload is off. With the gate on,
+// kube-scheduler's own PodGroup cycle schedules these pods, and this Source must be left
+// out.
 //
 // A PodGroup with the basic policy is not a gang. If the cluster's Job controller creates
 // PodGroups, every Job has a PodGroup of that kind.
@@ -75,8 +76,9 @@ func (s podGroupSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// declaredBy returns the gang that a PodGroup declares, without its roles. It serves both
-// this source and the stock PodGroup cycle. A group with the basic policy has Min 1.
+// declaredBy returns the gang that a PodGroup declares, without its roles. podGroupSource
+// calls it, and so does PodGroupGang for kube-scheduler's own PodGroup cycle. A group
+// with the basic policy has Min 1.
 func declaredBy(group *schedulingv1beta1.PodGroup) Gang {
 	g := Gang{
 		Key:      PodGroupKey(group.Namespace, group.Name),
@@ -98,8 +100,8 @@ func declaredBy(group *schedulingv1beta1.PodGroup) Gang {
 	return g
 }
 
-// notServed completes an ErrNotInstalled error with how to turn the API on. It returns any
-// other error unchanged.
+// notServed adds to an ErrNotInstalled error how to make the API server serve PodGroups.
+// It returns any other error unchanged.
 func notServed(err error) error {
 	lookup := (*LookupError)(nil)
 	if !errors.As(err, &lookup) || !errors.Is(lookup.Reason, ErrNotInstalled) {

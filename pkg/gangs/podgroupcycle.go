@@ -8,9 +8,10 @@ import (
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 )
 
-// podGroupCycleSource takes the pods that name a PodGroup of scheduling.k8s.io, and puts
-// them in no gang. The scheduler's own PodGroup cycle schedules them, even if another
-// source would recognise them.
+// podGroupCycleSource is the Source (reader of gang declarations) that recognises the
+// pods that name a PodGroup of scheduling.k8s.io, and returns no gang for them. The
+// scheduler's own PodGroup cycle schedules them, even if another source would recognise
+// them.
 type podGroupCycleSource struct{}
 
 // NewPodGroupCycleSource returns the source that must come before all others if the
@@ -19,7 +20,7 @@ func NewPodGroupCycleSource() Source { return podGroupCycleSource{} }
 
 func (podGroupCycleSource) Name() string { return "native" }
 
-// Key returns true with a zero key: the pod is in no gang of these sources.
+// Key returns true with a zero key for these pods: no Source puts them in a gang.
 func (podGroupCycleSource) Key(pod *corev1.Pod) (Key, bool) { return Key{}, InPodGroup(pod) }
 
 func (podGroupCycleSource) Role(*corev1.Pod) string { return "" }

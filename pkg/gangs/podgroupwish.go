@@ -14,7 +14,8 @@ import (
 
 const podGroupRequested = "true"
 
-// PodGroupWish is the request of an object for a PodGroup.
+// PodGroupWish is the request of a RayCluster or JobSet for a PodGroup of
+// scheduling.k8s.io.
 type PodGroupWish struct {
 	// Asked reports that the object requests a PodGroup, so that its pods will name the
 	// group.

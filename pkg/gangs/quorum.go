@@ -45,10 +45,10 @@ func countDone(g Gang, members []Member) int {
 	return done
 }
 
-// addDone adds succeeded members to the minimum of a role, if its declaration has already
-// subtracted them. Check, which judges a gang's readiness, counts succeeded members like
-// running ones; without the addition they would take the place of members that the quorum
-// still needs.
+// addDone adds the number of succeeded members to the minimum of a role. Callers use it
+// if that minimum counts only members that have not succeeded. Check, which judges a
+// gang's readiness, counts succeeded members like running ones; without the addition they
+// would take the place of members that the quorum still needs.
 func addDone(g Gang, role string, done int) {
 	for i := range g.Roles {
 		if r := &g.Roles[i]; r.Name == role && r.Min > 0 {

@@ -9,12 +9,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// rankStride separates the outer from the inner index of a two-part rank. No
-// workload controller makes a million pods inside one outer index.
+// rankStride is the factor of the outer index in a rank of two indices. No workload
+// controller makes a million pods with one outer index.
 const rankStride = 1 << 20
 
-// rankOf reads an outer and an inner index, each a label or an annotation of
-// the pod. Either may be missing; a rank with neither is unknown.
+// rankOf returns a pod's position in its role from an outer and an inner index, each a
+// label or an annotation of the pod. Either may be missing; without both the rank is
+// unknown.
 func rankOf(pod *corev1.Pod, outer, inner string) Rank {
 	o, hasOuter := indexAt(pod, outer)
 	i, hasInner := indexAt(pod, inner)

@@ -185,8 +185,8 @@ func rayRoles(cluster *rayv1.RayCluster) []Role {
 // With the in-tree autoscaler, Min counts only minReplicas: replicas that the autoscaler
 // adds join later and may be removed again. The hosts of one replica are useful only
 // together, so they join together. With numOfHosts 0, which must be written explicitly
-// since the default is 1, KubeRay 1.5 creates no pods. Such a gang waits, and its sentence
-// names the missing members.
+// since the default is 1, KubeRay 1.5 creates no pods. Such a gang waits, and the message
+// about it names the missing members.
 func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 	lowest, highest := valueOr(group.MinReplicas, 0), valueOr(group.MaxReplicas, math.MaxInt32)
 	replicas := min(max(valueOr(group.Replicas, 0), lowest), highest)

@@ -5,8 +5,8 @@ package gangs
 
 import "k8s.io/apimachinery/pkg/types"
 
-// Request is the input for planning a gang: the members to plan now, and everything that
-// limits their nodes.
+// Request is the input for planning a gang: the members to plan now, and all that limits
+// their nodes.
 type Request struct {
 	Gang Gang
 	// Members are neither failed nor being deleted, and are placed or ready.
@@ -17,20 +17,21 @@ type Request struct {
 	// (the members that must start together) and occupy no node.
 	Done map[string]int
 	// Limits is the largest number of members that a node takes, by role and signature
-	// (equal for pods that ask the same of their node) and by node name. It is known for
-	// nodes that refused one member more. Callers must not change it.
+	// (equal for pods that request the same of their node) and by node name. It has an entry
+	// for each node where a filter refused one member more. Callers must not change it.
 	Limits map[RoleSignature]map[string]int
-	// Conflicts are the same refusals with all that they may have depended on. Limits are a
-	// guess that excludes more.
+	// Conflicts are the same refusals, each with the other members that had nodes at that
+	// moment: the filter may have refused because of these. Limits ignore the other members,
+	// so Limits may exclude nodes that the filters would accept.
 	Conflicts []Conflict
-	// Holds is capacity that the plans of other gangs need and no pod uses yet.
+	// Holds lists capacity that the plans of other gangs need and no pod uses yet.
 	Holds []Hold
 	// Reserved are the nodes reserved for the gang Holder, which this gang must not use;
 	// nil if there are none.
 	Reserved map[string]bool
 	Holder   Key
 	// PreferAll makes the planner prefer a required domain that holds all members to a
-	// better domain that holds only a quorum.
+	// cheaper domain that holds only a quorum.
 	PreferAll bool
 }
 
@@ -51,8 +52,8 @@ type Hold struct {
 	Need Capacity
 }
 
-// Capacity is an amount of resources and devices by name. A plan.Need has numbers instead of
-// names, which are valid for one plan only.
+// Capacity is an amount of resources and devices by name. A plan.Need has indices instead
+// of names, and these indices are valid for one plan only.
 type Capacity struct {
 	Resources map[string]int64
 	Devices   []HeldDevices
@@ -71,7 +72,8 @@ type Assignment struct {
 	// Rails is the index of the alignment unit (devices of a node that are close to each
 	// other) that the plan chose for a member. Members without one have no entry.
 	Rails map[types.UID]int
-	// Subrequests is the plan's choice for members whose claims have alternatives.
+	// Subrequests is the plan's choice for members whose claims have requests with
+	// alternatives (firstAvailable).
 	Subrequests map[types.UID]Subrequests
 	// Order numbers the members that must be scheduled in this order, each after all with
 	// smaller numbers. Other members have no entry.
@@ -85,7 +87,7 @@ type Assignment struct {
 	Pinned map[types.UID]bool
 	// Short is the number of members of each role that the quorum still lacks.
 	Short map[string]int
-	// Alignment is the gang's device alignment.
+	// Alignment says how close to each other the GPUs and NICs of each member must be.
 	Alignment Alignment
 	// Domain is the name of the chosen domain, for messages.
 	Domain string

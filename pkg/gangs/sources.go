@@ -21,8 +21,9 @@ type Objects interface {
 	Jobs
 }
 
-// Sources are tried in order. The first that recognises a pod takes it, so no pod is in two
-// gangs. Explicit declarations come before inferred ones.
+// Sources are the readers of gang declarations, tried in order. The first Source that
+// recognises a pod determines the pod's gang, so no pod is in two gangs. Explicit
+// declarations come before inferred ones.
 type Sources []Source
 
 // NewSources returns all sources in the order in which they are tried. First come the

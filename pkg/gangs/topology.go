@@ -36,12 +36,12 @@ type said struct {
 	pods  int    // live members of the role, with or without a level
 }
 
-// mergeTopology adds the topology constraints on the members to the gang's own, which
-// take precedence. A constraint that all roles share becomes the gang's. So does that of
-// a role with one pod, such as a Ray head, because a constraint on one pod alone has no
-// effect. Any other constraint applies to its role only. It is an error (Gang.Problem) if
-// members of one role name different levels in one annotation, or if two roles with one
-// pod each do.
+// mergeTopology adds the topology constraints in the annotations of the members to the
+// gang's own constraints, which take precedence. A constraint that all roles share
+// becomes the gang's. So does that of a role with one pod, such as a Ray head, because a
+// constraint on one pod alone has no effect. Any other constraint applies to its role
+// only. It is an error (Gang.Problem) if members of one role name different levels in one
+// annotation, or if two roles with one pod each do.
 func mergeTopology(g Gang, members []Member) Gang {
 	if !slices.ContainsFunc(members, hasWish) {
 		return g

@@ -47,8 +47,9 @@ type VolcanoPodGroups interface {
 	VolcanoPodGroup(namespace, name string) (*VolcanoPodGroup, error)
 }
 
-// volcanoSource reads the Volcano PodGroup that a pod annotation names. Kubeflow,
-// LeaderWorkerSet and hand-written manifests set that annotation.
+// volcanoSource is the Source (reader of gang declarations) for the Volcano PodGroup that
+// a pod annotation names. Kubeflow, LeaderWorkerSet and hand-written manifests set that
+// annotation.
 //
 // The pods of a RayCluster in KubeRay's volcano mode name a PodGroup too. Its minimum is
 // the sum that the RayCluster source computes itself, and does not show how the sum is
@@ -166,8 +167,9 @@ func volcanoProblem(key Key, group *VolcanoPodGroup) string {
 	return ""
 }
 
-// rolesByTask gives each task its own minimum, and the rest of the quorum (spare) to the
-// members beyond those minimums, in quorum order.
+// rolesByTask returns a role for each task, with the task's minimum. It adds the other
+// spare members of the quorum (the members that must start together) to the roles of
+// members beyond those minimums, in the order of quorumOrder.
 func rolesByTask(g Gang, members []Member, mins map[string]int32, spare int) []Role {
 	byName := map[string]*Role{}
 	for task, n := range mins {

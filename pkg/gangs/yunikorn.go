@@ -50,7 +50,7 @@ func (yuniKornSource) Name() string { return YuniKornSource }
 
 // Key names the gang of a Ray pod after its RayCluster: during an upgrade KubeRay copies
 // the application of a RayService to both of its clusters. A pod without an application
-// is a gang of its own, so that this error is reported for it.
+// is a gang of its own, so that Gang reports the missing label on this pod.
 func (yuniKornSource) Key(pod *corev1.Pod) (Key, bool) {
 	if pod.Annotations[yuniKornGroupAnnotation] == "" {
 		return Key{}, false

@@ -20,17 +20,21 @@ const (
 	EntryGangs EntryKind = "gangs"
 	// EntryMembers are the pods of gangs.
 	EntryMembers EntryKind = "members"
-	// EntryPodGroups are PodGroups with state between two PodGroup cycles.
+	// EntryPodGroups are PodGroups for which the scheduler keeps state between two PodGroup
+	// cycles.
 	EntryPodGroups EntryKind = "podgroups"
-	// EntryGatedPodGroups are PodGroups without their quorum.
+	// EntryGatedPodGroups are PodGroups whose pods are kept out of the queue until there are
+	// minCount pods.
 	EntryGatedPodGroups EntryKind = "gated_podgroups"
 	// EntryPodGroupOwners are RayClusters and JobSets that may request a PodGroup.
 	EntryPodGroupOwners EntryKind = "podgroup_owners"
-	// EntryDisplacedPods are pods without a gang that wait for the end of a reservation.
+	// EntryDisplacedPods are pods without a gang that wait until nodes are no longer
+	// reserved for a gang.
 	EntryDisplacedPods EntryKind = "displaced_pods"
-	// EntryMissingObjects are lookups of objects that do not exist.
+	// EntryMissingObjects are remembered lookups of objects, such as PodGroups, that do not
+	// exist.
 	EntryMissingObjects EntryKind = "missing_objects"
-	// EntryReportedGangs are waiting gangs with a message.
+	// EntryReportedGangs are waiting gangs whose pods have a message with the reason.
 	EntryReportedGangs EntryKind = "reported_gangs"
 	// EntryPlannerNodes are nodes in the caches of all profiles.
 	EntryPlannerNodes EntryKind = "planner_nodes"
@@ -38,13 +42,16 @@ const (
 	EntryPlannerColumns EntryKind = "planner_columns"
 	// EntryDeviceNodes are nodes with devices.
 	EntryDeviceNodes EntryKind = "device_nodes"
-	// EntryDeviceQueries are the cached demands on devices.
+	// EntryDeviceQueries are the cached conditions that claims set for devices, such as
+	// selectors.
 	EntryDeviceQueries EntryKind = "device_queries"
-	// EntryClaims are claims that hold devices.
+	// EntryClaims are ResourceClaims with allocated devices.
 	EntryClaims EntryKind = "claims"
-	// EntryQueuedChanges are changes of slices and claims that are not counted yet.
+	// EntryQueuedChanges are changes of ResourceSlices and ResourceClaims that the device
+	// counts do not include yet.
 	EntryQueuedChanges EntryKind = "queued_device_changes"
-	// EntryClaimWriters are claims and pods whose allocation is being written.
+	// EntryClaimWriters are ResourceClaims, and pods, whose allocation is being written to
+	// the API.
 	EntryClaimWriters EntryKind = "claim_writers"
 )
 
@@ -55,7 +62,8 @@ var entriesDesc = metrics.NewDesc(subsystem+"_entries",
 	"Entries that the scheduler keeps in memory, by kind. Each follows the objects of the cluster, or has a limit.",
 	[]string{"kind"}, nil, metrics.ALPHA, "")
 
-// counters has the functions that count entries, by their owner.
+// counters has the functions that count entries, by owner: the name of the component that
+// keeps the entries.
 var counters = struct {
 	sync.Mutex
 	byOwner map[string]func() Entries

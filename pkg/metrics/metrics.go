@@ -21,7 +21,8 @@ const (
 	PlanError   PlanResult = "error"
 )
 
-// PairResult is whether a NIC that a pod got is in one alignment unit with a GPU of the pod.
+// PairResult is whether a NIC that a pod got is in one alignment unit (such as a PCIe
+// root) with a GPU of the pod.
 type PairResult string
 
 // The results of pairing.
@@ -121,12 +122,13 @@ func Work(profile string, fitsCalls, nodes int) {
 	planNodes.WithLabelValues(profile).Observe(float64(nodes))
 }
 
-// Gathered observes how long a gang took from its plan to its quorum.
+// Gathered observes the time from a gang's plan until its quorum had reserved nodes.
 func Gathered(profile string, took time.Duration) {
 	gatherDuration.WithLabelValues(profile).Observe(took.Seconds())
 }
 
-// Refused counts a planned node that a filter refused.
+// Refused counts a planned node that a stock filter refused in the member's own
+// scheduling cycle.
 func Refused(profile string) {
 	refusedPlans.WithLabelValues(profile).Inc()
 }
@@ -136,12 +138,13 @@ func Evicted(profile string) {
 	evictions.WithLabelValues(profile).Inc()
 }
 
-// Pairs counts NICs that a pod got, by whether each is in one alignment unit with a GPU.
+// Pairs counts NICs that a pod got, by whether each is in one alignment unit with a GPU
+// of the pod.
 func Pairs(profile string, result PairResult, nics int) {
 	devicePairs.WithLabelValues(profile, string(result)).Add(float64(nics))
 }
 
-// AllocatedTwice sets the number of devices that several claims have.
+// AllocatedTwice sets the number of devices that are allocated to several ResourceClaims.
 func AllocatedTwice(devices int) {
 	allocatedTwice.Set(float64(devices))
 }

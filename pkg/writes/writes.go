@@ -30,8 +30,8 @@ import (
 //
 // client-go repeats a request by itself after a 429 or 5xx with Retry-After
 // (k8s.io/client-go/rest/with_retry.go), and returns only the last error. If an earlier
-// repetition was carried out, the last one gets 409 Conflict or 404 Not Found. A caller for
-// which this matters must read the object after these two as well.
+// repetition was carried out, the last one gets 409 Conflict or 404 Not Found. A caller
+// for which this matters must read the object after 409 and 404 as well.
 func Refused(err error) bool {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {

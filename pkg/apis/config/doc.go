@@ -14,9 +14,8 @@
 //     leaving them out is fine;
 //  3. fill defaults (v1), convert and validate.
 //
-// What a Decode function returns is complete and valid: callers neither
-// check it again nor apply a default. Every error names the kind and the
-// field.
+// The result of a Decode function is complete and valid: callers neither check it again
+// nor apply a default. Every error names the kind and the field.
 package config
 
 //go:generate go run ../../internal/configdoc -types v1 -out ../../../docs/config.md

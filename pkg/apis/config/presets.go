@@ -5,8 +5,8 @@ package config
 
 import "slices"
 
-// Preset is a built-in list of fabric levels for the labels that a known tool
-// or cloud puts on nodes, or for the attributes that it gives to their devices.
+// Preset is a built-in list of fabric levels for the labels that a known tool or cloud
+// puts on nodes, or for the attributes that it gives to the nodes' devices.
 type Preset struct {
 	Name string
 	// Source names the tool or cloud that sets the labels and attributes.

@@ -55,13 +55,13 @@ type TopologyArgs struct {
 	// Preset is the name of the preset that Levels come from; empty when the
 	// levels were written out.
 	Preset string
-	// Levels are the levels of the fabric, coarse to fine, without the node
-	// level. A preset is already resolved here.
+	// Levels are the levels of the fabric, coarse to fine, without the node level. If there
+	// is a preset, they are the levels of the preset.
 	Levels []TopologyLevel
 }
 
-// TopologyLevel is one level of the fabric. Its domains are named by a node label
-// or by a device attribute; the other is empty.
+// TopologyLevel is one level of the fabric. The value of a node label or of a device
+// attribute names the domain of a node; the other field is empty.
 type TopologyLevel struct {
 	Name            string
 	NodeLabel       string
@@ -79,8 +79,8 @@ func (a *TopologyArgs) LevelNames() []string {
 	return names
 }
 
-// DRAAwareArgs are the arguments of the DRAAware plugin: what it passes on to
-// the stock DynamicResources plugin.
+// DRAAwareArgs are the arguments of the DRAAware plugin, which passes them to the stock
+// DynamicResources plugin.
 type DRAAwareArgs struct {
 	// FilterTimeout is 0 if the search for devices on a node has no time limit.
 	FilterTimeout  time.Duration

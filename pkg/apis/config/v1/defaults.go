@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// defaultReportDelay covers the time between two pods of a gang, and between a pod
-	// and its claims, unless a controller is badly overloaded.
+	// defaultReportDelay is longer than the time between the creation of two pods of a gang,
+	// or of a pod and its claims, unless a controller is badly overloaded.
 	defaultReportDelay = time.Second
 	// defaultMaxReplans lets a gang be planned again three times, each time without the
 	// node that a stock filter refused. After that the gang more likely needs time than
