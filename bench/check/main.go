@@ -84,8 +84,8 @@ func (o options) write(r ranges, found map[string]figure) error {
 	return os.WriteFile(o.file, []byte(r.text()), 0o644)
 }
 
-// leastRounds is the minimum number of rounds of a speed. Fewer rounds are too few to
-// estimate its spread.
+// leastRounds is the minimum number of rounds of a speed (a figure of bench/perf). Fewer
+// rounds are too few to estimate the figure's spread.
 const leastRounds = 3
 
 // checkReproducible returns an error if a figure cannot be measured again.

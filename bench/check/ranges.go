@@ -79,7 +79,8 @@ type checkResult struct {
 	// inRange counts the figures in their ranges; absent counts the ranges without a
 	// measured figure.
 	inRange, absent int
-	// outOfRange, missing and unknown hold a line for each other figure.
+	// outOfRange, missing and unknown hold a line for each figure outside its range, each
+	// range without a measured figure and each figure without a range.
 	outOfRange, missing, unknown []string
 }
 
@@ -130,7 +131,8 @@ func (v checkResult) print(w io.Writer) {
 		v.inRange, len(v.outOfRange), v.absent, len(v.unknown))
 }
 
-// record replaces the ranges of all names that begin with prefix by the figures.
+// record removes the ranges of all names that begin with prefix, and adds the figures as
+// new ranges.
 func (r *ranges) record(figures map[string]figure, prefix, command string) {
 	kept := r.Runs[:0]
 	for _, run := range r.Runs {
@@ -149,7 +151,8 @@ func (r *ranges) record(figures map[string]figure, prefix, command string) {
 	})
 }
 
-// findOrAdd returns the run with the same origin, and adds it if there is none.
+// findOrAdd returns the run with the command, date, commit and cores of like. It adds a
+// missing run.
 func (r *ranges) findOrAdd(like source) *source {
 	for i := range r.Runs {
 		if run := &r.Runs[i]; run.Command == like.Command && run.Date == like.Date && run.Commit == like.Commit && run.Cores == like.Cores {

@@ -32,7 +32,8 @@ const orderEnv = "DOVETAIL_PERF_ORDER"
 // value for its slowest workload.
 const schedulingTimeout = 20 * time.Minute
 
-// order is the input of the process that runs one workload.
+// order is the input of the process that runs one workload. The parent process passes it
+// in the environment variable orderEnv.
 type order struct {
 	// Config is the path of the file with the workload.
 	Config    string
@@ -125,7 +126,8 @@ func (o order) options(registry frameworkruntime.Registry) []upstream.SchedulerP
 	return options
 }
 
-// withoutYoungFeatures disables the default features that the stable allocator lacks.
+// withoutYoungFeatures disables the DRA features that are on by default and that the
+// stable allocator does not support.
 func withoutYoungFeatures(tCtx ktesting.TContext, _ *upstream.Workload) (func(), error) {
 	featuregatetesting.SetFeatureGatesDuringTest(tCtx, utilfeature.DefaultFeatureGate, map[featuregate.Feature]bool{
 		features.DRAConsumableCapacity:      false,

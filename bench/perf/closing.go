@@ -27,8 +27,10 @@ const (
 	maxProblems = 5
 )
 
-// finishAfterwards records the resource usage and audits the placements after a workload that passed.
-// Upstream's harness calls it before the workload. The API server runs until the cleanup functions have run.
+// finishAfterwards registers a cleanup function. After a workload that passed, this
+// function records the resource usage and audits the placements. Upstream's harness calls
+// finishAfterwards before the workload, and stops the API server after the cleanup
+// functions.
 func (o order) finishAfterwards(tCtx ktesting.TContext) error {
 	tb := tCtx.TB()
 	tb.Cleanup(func() {
@@ -69,7 +71,8 @@ func (o order) finish(tCtx ktesting.TContext) error {
 	return fmt.Errorf("the placements are invalid:\n%s", text)
 }
 
-// writeFigure writes a figure into the directory of upstream's figures.
+// writeFigure writes a figure into the directory in which upstream's harness writes its
+// figures.
 func writeFigure(dir, metric string, data map[string]float64) error {
 	text, err := json.Marshal(upstream.DataItems{Version: "v1", DataItems: []upstream.DataItem{{
 		Data: data, Labels: map[string]string{"Metric": metric},

@@ -21,7 +21,8 @@ const (
 	extensionPoints = "scheduler_framework_extension_point_duration_seconds"
 )
 
-// cyclePoints are the extension points that filter and score nodes.
+// cyclePoints are the extension points of the scheduler framework that filter and score
+// nodes.
 var cyclePoints = []string{"PreFilter", "Filter", "PreScore", "Score"}
 
 // collected configures upstream's harness to write these metrics for every scheduler.
@@ -92,7 +93,7 @@ func (r Result) Figures() Figures {
 // measure it.
 func (r Result) Throughput() float64 { return r.of("SchedulingThroughput", "Average", nil) }
 
-// of returns one of upstream's figures, or 0 if there is none.
+// of returns one figure in the format of upstream's harness, or 0 if there is none.
 func (r Result) of(metric, bucket string, labels map[string]string) float64 {
 	for _, item := range r.Items {
 		matches := item.Labels["Metric"] == metric

@@ -84,7 +84,8 @@ func fileExists(name string) bool {
 	return err == nil
 }
 
-// writeMember writes a pod template as that of a gang's members.
+// writeMember writes a copy of a pod template with the label and annotation that make its
+// pods members of a gang.
 func writeMember(template, name, gang string, members int) error {
 	text, err := os.ReadFile(template)
 	if err != nil {

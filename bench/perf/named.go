@@ -16,11 +16,11 @@ const ownSuite = "dovetail"
 // Named is a workload with the short name that reports use.
 type Named struct {
 	Name string
-	// Case is its long name.
+	// Case is the long name: suite, test and workload.
 	Case string
 	// Note is a remark for readers of a report.
 	Note string
-	// Short is true if the workload is in the short set.
+	// Short is true if the workload is in the short set, which the subcommand short runs.
 	Short bool
 }
 

@@ -49,7 +49,7 @@ var contenders = map[Profile]contender{
 	Oracle:   {registry: oracle.Registry, alter: useOracle},
 }
 
-// writeSchedulerConfig writes schedulerConfig to a file.
+// writeSchedulerConfig writes the result of schedulerConfig to a file.
 func (c contender) writeSchedulerConfig(name, stockFile string, gates map[string]bool) error {
 	text, err := c.schedulerConfig(stockFile, gates)
 	if err != nil {

@@ -24,8 +24,9 @@ const pairsAnnotation = "bench.dovetail.dev/pairs"
 // publishers is the number of parallel writers.
 const publishers = 30
 
-// publishDevices writes the slices of nodes with pairs, in parallel. Upstream's own
-// operation writes slices sequentially: at 5,000 nodes that takes longer than the workload.
+// publishDevices writes the ResourceSlices of nodes with GPU and NIC pairs, in parallel.
+// Upstream's own operation writes ResourceSlices sequentially: at 5,000 nodes that takes
+// longer than the workload.
 func publishDevices(tCtx ktesting.TContext, _ *scheduler.Scheduler, _ *upstream.Workload, nodes *v1.NodeList) error {
 	var mu sync.Mutex
 	var failed error
@@ -57,8 +58,8 @@ func publishNode(tCtx ktesting.TContext, node *v1.Node) error {
 	return nil
 }
 
-// sliceOf returns the slice of a driver's devices on a node. Devices with the same number
-// share a PCIe root.
+// sliceOf returns the ResourceSlice of a driver's devices on a node. Devices with the
+// same number share a PCIe root.
 func sliceOf(node, driver string, devices int) *resourceapi.ResourceSlice {
 	slice := &resourceapi.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: node + "-" + driver},

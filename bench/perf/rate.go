@@ -11,7 +11,7 @@ import (
 	"github.com/dovetail-dev/dovetail/bench/ratios"
 )
 
-// measure is the rate in which schedulers are compared. A higher rate is better.
+// measure is the rate by which schedulers are compared. A higher rate is better.
 type measure struct {
 	unit string
 	rate func(Figures) float64
@@ -19,8 +19,8 @@ type measure struct {
 
 var (
 	podsBound = measure{"pods/s", func(f Figures) float64 { return f.Throughput }}
-	// A refusal is a run of the scheduling algorithm. The following writes, a condition on
-	// every pod, are the same for all schedulers.
+	// A refusal is a run of the scheduling algorithm that finds no node. The writes after
+	// it, a condition on every pod, are the same for all schedulers.
 	refusals = measure{"refusals/s", func(f Figures) float64 { return inverse(f.AlgorithmMean / 1000) }}
 	// A restart ends when the first pod is bound.
 	restarts = measure{"restarts/min", func(f Figures) float64 { return inverse(f.FirstBind / 60) }}
@@ -55,9 +55,9 @@ func (c Comparison) any(is func(Figures) bool) bool {
 	return false
 }
 
-// Rate is the rate that the ratios compare. It is pods bound per second; for a workload
-// without room, refusals per second; for a scheduler that starts in a full cluster, the
-// inverse of the time to the first binding, per minute.
+// Rate is the rate by which Ratio compares schedulers. It is pods bound per second; for a
+// workload without room, refusals per second; for a scheduler that starts in a full
+// cluster, the inverse of the time to the first binding, per minute.
 func (c Comparison) Rate(of Profile) float64 { return c.Median(of, c.measure().rate) }
 
 // Ratio is Dovetail's rate divided by another scheduler's rate, or 0 if either is unknown.
@@ -90,9 +90,9 @@ func (c Comparison) speedUp(d duration) float64 {
 	return 0
 }
 
-// allRatios returns the ratios that have ranges. Their values are the results of Ratio and
-// speedUp, computed from medians. Their spread is the standard deviation of the ratios of
-// single rounds.
+// allRatios returns the ratios that make bench-check compares with their ranges. Their
+// values are the results of Ratio and speedUp, computed from medians. Their spread is the
+// standard deviation of the ratios of single rounds.
 func (c Comparison) allRatios() []ratios.Ratio {
 	var list []ratios.Ratio
 	measured := c.measure()

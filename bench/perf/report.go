@@ -29,7 +29,7 @@ func brief(rate float64) string {
 	return fmt.Sprintf("%.1f", rate)
 }
 
-// column is one figure of the long table.
+// column is one figure in the result of Table.
 type column struct {
 	title string
 	of    func(Figures) float64
@@ -156,7 +156,7 @@ func ShortTable(all []Comparison) string {
 		for _, d := range []duration{allBound, algorithm} {
 			of := c.speedUp(d)
 			if c.measure().unit != podsBound.unit {
-				of = 0 // the rate is this speed-up
+				of = 0 // the rate already compares the refusals or restarts
 			}
 			fmt.Fprintf(&b, " %s |", numberOrDash("%.1f", of))
 		}

@@ -35,9 +35,9 @@ const (
 )
 
 // restart starts the measured scheduler in a full cluster. Upstream's harness starts its
-// scheduler first and cannot start another. In these workloads its scheduler is therefore
-// idle: it only watches, because no pod has its scheduler name. The first operation that
-// creates no nodes starts the measured scheduler.
+// own scheduler first and cannot start another. In these workloads the harness's
+// scheduler is idle: it only watches, because no pod has its scheduler name. The first
+// operation that creates no nodes starts the measured scheduler.
 type restart struct {
 	config   string
 	registry frameworkruntime.Registry
@@ -45,7 +45,8 @@ type restart struct {
 	nodes    int
 }
 
-// nodesCreated is called with all nodes after every createNodes operation.
+// nodesCreated starts the measured scheduler if the number of nodes has not changed.
+// Upstream's harness calls it with all nodes after every createNodes operation.
 func (r *restart) nodesCreated(tCtx ktesting.TContext, _ *scheduler.Scheduler, _ *upstream.Workload, nodes *v1.NodeList) error {
 	if len(nodes.Items) != r.nodes {
 		r.nodes = len(nodes.Items)

@@ -72,7 +72,7 @@ type Item struct {
 type Result struct {
 	Items []Item
 	Took  time.Duration
-	// Log is the file with its output.
+	// Log is the file with the output of the workload's process.
 	Log string
 }
 

@@ -22,7 +22,7 @@ const configFile = "performance-config.yaml"
 
 // Case is one workload of upstream or Dovetail.
 type Case struct {
-	// Dir is the directory of its file; paths in the file are relative to Dir.
+	// Dir is the directory of the workload's file; paths in the file are relative to Dir.
 	Dir string
 	// Suite is the directory below scheduler_perf, or "dovetail" for Dovetail's own
 	// workloads. Test and Workload are the names in the file.
@@ -154,14 +154,14 @@ func allocatorsOf(dir string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// fields is a YAML object. Most of its fields pass through unread.
+// fields is a YAML object. This package reads few of its fields and keeps the others.
 type fields map[string]any
 
-// only returns the configuration of this workload alone, as JSON, which is valid YAML. The
-// configuration has no threshold. schedulerConfig
-// gets the path of the test's scheduler configuration, or "", and the feature gates. It
-// returns the path of the configuration to use, or "" to keep the test's. alter
-// changes the test.
+// only returns the configuration of this workload alone, as JSON, which is valid YAML.
+// The configuration has no threshold. only calls schedulerConfig with the path of the
+// test's scheduler configuration, or "", and the feature gates. schedulerConfig returns
+// the path of the scheduler configuration to use, or "" to keep the test's. only calls
+// alter to change the test.
 func (c Case) only(schedulerConfig func(stock string, gates map[string]bool) (string, error), alter func(test, workload fields) error) ([]byte, error) {
 	test, err := c.read()
 	if err != nil {

@@ -23,7 +23,7 @@ var burstOrder = []struct{ jobs, replicas int }{
 
 const (
 	// burstDuration is the run time of each job. burstFewest is the makespan without any
-	// idle node, in run times.
+	// idle node, in multiples of burstDuration.
 	burstDuration = 2 * time.Minute
 	burstFewest   = 9
 )
@@ -136,7 +136,8 @@ var (
 
 const topologyReplicas = 3
 
-// preset occupies machines before the contender schedules.
+// preset is a scheduler that binds the first jobs to the machines topologyBusy before the
+// contender schedules.
 type preset struct{ scheduler }
 
 func (p preset) pass(s *sim) error {

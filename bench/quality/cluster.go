@@ -28,7 +28,7 @@ var stockFeatures = structured.Features{
 	ConsumableCapacity: true, FractionalCapacityRange: true,
 }
 
-// celCacheSize exceeds the number of distinct selectors of the device classes.
+// celCacheSize is larger than the number of distinct CEL selectors of the device classes.
 const celCacheSize = 64
 
 // machine is a node and its allocated resources.
@@ -40,12 +40,13 @@ type machine struct {
 	slices      []*resourceapi.ResourceSlice
 	// positions are the positions of the devices in the hardware, by device name.
 	positions map[string]fleet.Place
-	// allocated are the allocated devices; holders has the pod of each.
+	// allocated are the allocated devices; holders has, by device name, the pod of each.
 	allocated sets.Set[structured.DeviceID]
 	holders   map[string]*pod
 	free      room
 	capacity  room
-	// pairs is the number of free GPUs that have a free NIC in their unit.
+	// pairs is the number of free GPUs that have a free NIC in their alignment unit (a GPU
+	// and its NICs).
 	pairs int
 }
 
@@ -162,8 +163,8 @@ func (c *simulatedCluster) bind(p *pod, m *machine, slices []*resourceapi.Resour
 	return nil
 }
 
-// assignDevices records the holder of each device. It returns an error if a device is
-// allocated twice or does not exist on the machine.
+// assignDevices records the pod as the holder of each of its devices. It returns an error
+// if a device is allocated twice or does not exist on the machine.
 func (m *machine) assignDevices(p *pod, result *resourceapi.AllocationResult) error {
 	for _, device := range result.Devices.Results {
 		_, exists := m.positions[device.Device]

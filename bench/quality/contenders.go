@@ -14,8 +14,8 @@ type contender struct {
 	build      func(c *simulatedCluster, seed uint64) (scheduler, error)
 }
 
-// holdLimit is the deadline for all pods of a job to start. The value is common in
-// practice.
+// holdLimit is how long a job of the contender stock-deadline may hold nodes before all
+// its pods are bound. The value is common in practice.
 const holdLimit = 10 * time.Minute
 
 // dovetailName is the contender whose figures are compared with the others'.

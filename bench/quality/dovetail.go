@@ -42,8 +42,9 @@ func newDovetail(c *simulatedCluster, bypass time.Duration) (*dovetail, error) {
 	return d, err
 }
 
-// pass plans the waiting gangs in the order of their arrival. It skips a gang if no gang of
-// its kind found room, unless the gang is new or enough time has passed for a retry.
+// pass plans the waiting gangs in the order of their arrival. It skips a gang if a gang
+// of its kind (the same number and requests of pods) has found no room, unless the gang
+// is new or the tracker requests a retry.
 func (d *dovetail) pass(s *sim) error {
 	now := epoch.Add(s.now)
 	d.members.eraseEnded(now)
@@ -110,8 +111,8 @@ func (d *dovetail) answer(s *sim, e *entry, question *gangstate.Question) (gangs
 	return gangstate.Answer{Placed: true, Assignment: assignment, Searched: true}, err
 }
 
-// refusal returns the answer for a gang without room. The answer has nodes to reserve if
-// the question requests them.
+// refusal returns the answer for a gang without room. The answer has nodes to reserve for
+// the gang if the question requests them.
 func (d *dovetail) refusal(e *entry, question *gangstate.Question) (gangstate.Answer, error) {
 	answer := gangstate.Answer{Refusal: "no room", Searched: true}
 	if !question.Reserve {
@@ -144,8 +145,8 @@ func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decisio
 	return a, nil
 }
 
-// permit takes all members of a planned gang through Reserve and Permit, and returns their
-// nodes. step is the first member's step.
+// permit takes all members of a planned gang through Reserve and Permit, and returns
+// their nodes. step is the tracker's answer for the first member.
 func (d *dovetail) permit(e *entry, step gangstate.Step, now time.Time) ([]nodeChoice, error) {
 	tracker, key := d.members.tracker, keyOf(e)
 	choices := make([]nodeChoice, len(e.pods))

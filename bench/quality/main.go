@@ -62,7 +62,7 @@ func (o options) run() error {
 	return r.write()
 }
 
-// outcome holds the figures of all contenders on one trace, in their order.
+// outcome holds, for each of contenders, the values of all figures on one trace.
 type outcome [][]float64
 
 func (o options) runSeed(seed uint64, load float64) (outcome, error) {
@@ -87,8 +87,8 @@ func (o options) runSeed(seed uint64, load float64) (outcome, error) {
 	return out, nil
 }
 
-// inParallel runs n tasks on the machine's cores and returns the first error by
-// number.
+// inParallel runs the tasks 0 to n-1 on the machine's cores. It returns the error of the
+// task with the lowest number that failed.
 func inParallel(n int, task func(int) error) error {
 	errs := make([]error, n)
 	running := make(chan struct{}, runtime.NumCPU())

@@ -36,8 +36,8 @@ func (s *sim) footprintOf(e *entry) footprint {
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// unpaired returns the number of the pod's NICs without a GPU of the pod in their unit.
-// Each GPU pairs with an equal number of the NICs.
+// unpaired returns the number of the pod's NICs without a GPU of the pod in their
+// alignment unit (a GPU and its NICs). Each GPU pairs with an equal number of the NICs.
 func unpaired(p *pod) int {
 	if p.shape.nics == 0 {
 		return 0
@@ -63,7 +63,8 @@ func unpaired(p *pod) int {
 	return count
 }
 
-// warmUp is the fraction of the window in which the cluster fills. The meter skips it.
+// warmUp is the fraction of sim.window, the time in which jobs arrive, in which the
+// cluster fills. The meter skips this time.
 const warmUp = 0.1
 
 // meter integrates the resources in use and the room for further gangs over the time in
@@ -123,7 +124,8 @@ func largest(of map[int]float64) float64 {
 	return n
 }
 
-// freePairs returns the number of free GPUs with a free NIC in their unit.
+// freePairs returns the number of free GPUs with a free NIC in their alignment unit (a
+// GPU and its NICs).
 func (m *machine) freePairs() int {
 	gpus, nics := map[int]int{}, map[int]int{}
 	for name, position := range m.positions {

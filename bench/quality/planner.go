@@ -68,7 +68,7 @@ func (p problem) without(nodes map[string]bool) problem {
 // problem reads the demand of a job and the free resources.
 func (p *planner) problem(e *entry) (problem, error) {
 	first := e.pods[0]
-	if p.cluster.claims[first.claim.Name] == nil { // in a hypothetical cluster
+	if p.cluster.claims[first.claim.Name] == nil { // in the cluster without pods, for cheapestNodes
 		p.cluster.create(first)
 		defer p.cluster.remove(first)
 	}
@@ -87,8 +87,8 @@ func (p *planner) problem(e *entry) (problem, error) {
 	return problem{snapshot, plan.Gang{Name: fmt.Sprintf("%s/job-%05d", namespace, e.id), Min: len(e.pods), Roles: []plan.Role{role}}}, nil
 }
 
-// choose returns the choice of a node for a pod, with the devices ordered for an alignment
-// unit.
+// choose returns the choice of a node for a pod, with the devices ordered for the
+// alignment unit with index rail.
 func (p *planner) choose(node string, rail int) nodeChoice {
 	m := p.cluster.byName[node]
 	return nodeChoice{machine: m, arrange: func(pod *pod) ([]*resourceapi.ResourceSlice, error) { return p.arrange(pod, m, rail) }}
@@ -115,10 +115,10 @@ func (p *planner) arrange(pod *pod, m *machine, rail int) ([]*resourceapi.Resour
 	return arranged, nil
 }
 
-// cheapestNodes returns nodes on which the gang fits once all pods there have ended, or nil
-// if there are none. It searches for few nodes with pods: it tries the 1, 2, 4, ... busy
-// nodes with the fewest pods. The planner's cluster must have the same nodes as busy, but
-// no pods.
+// cheapestNodes returns nodes on which the gang fits once all pods there have ended, or
+// nil if there are none. It prefers placements that use few nodes with pods: it allows
+// the nodes without pods and the 1, 2, 4, ... nodes with the fewest pods, until the gang
+// fits. The planner's cluster must have the same nodes as busy, but no pods.
 func (p *planner) cheapestNodes(e *entry, busy *simulatedCluster) (map[string]bool, error) {
 	all, err := p.problem(e)
 	if err != nil {

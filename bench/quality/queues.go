@@ -44,8 +44,8 @@ func (g gangQueue) pass(s *sim) error {
 	return nil
 }
 
-// oneByOne chooses a node for each pod in sequence, like gang scheduling pod by pod. If it
-// finds no node for one pod, it returns no node for the job.
+// oneByOne returns a function that chooses a node for each pod of a job in sequence. If
+// one pod has no node, the function returns no node for the job.
 func oneByOne(by picker) func(*sim, *entry) ([]nodeChoice, error) {
 	return func(s *sim, e *entry) ([]nodeChoice, error) {
 		return chooseEach(s.machines, s.rooms(), e, by), nil
@@ -69,8 +69,8 @@ func chooseEach(machines []*machine, rooms []room, e *entry, by picker) []nodeCh
 // its bound pods hold their nodes.
 type podQueue struct {
 	by picker
-	// holdLimit is how long a job without all its pods holds nodes; 0 means without limit.
-	// Then the job releases them and queues again, like a job with a deadline for its pods.
+	// holdLimit is how long a job holds nodes before all its pods are bound; 0 means without
+	// limit. After this time the job releases the nodes and queues again.
 	holdLimit time.Duration
 }
 
@@ -204,10 +204,10 @@ func (p anywhere) pick(_ []*machine, rooms []room, of shape) int {
 	return best
 }
 
-// smallestDomain chooses the domain of the lowest level with room for the job by counts of
-// GPUs. Of several, it chooses the domain with the least room. Pods go to its fullest
-// nodes. It does not count NICs, like schedulers that ignore devices in their topology
-// search. If NICs run out in a domain, it tries the next domain.
+// smallestDomain chooses the domain of the finest level with room for the job by counts
+// of GPUs. Of several, it chooses the domain with the least room. Pods go to the fullest
+// nodes of this domain. It does not count NICs, like schedulers that ignore devices in
+// their topology search. If NICs run out in a domain, it tries the next domain.
 func smallestDomain(s *sim, e *entry) ([]nodeChoice, error) {
 	if len(e.pods) == 1 {
 		return chooseEach(s.machines, s.rooms(), e, fullest{}), nil

@@ -61,7 +61,7 @@ func (w *events) Pop() any {
 	return last
 }
 
-// sim is one contender's run through one trace.
+// sim is the simulation of one contender with one trace (list of jobs).
 type sim struct {
 	*simulatedCluster
 	scheduler scheduler
@@ -73,7 +73,7 @@ type sim struct {
 	events events
 	seq    int
 	// refusedKinds are the kinds of jobs that found no room. It is cleared when devices are
-	// released, because an earlier retry cannot succeed.
+	// released, because a retry before that cannot succeed.
 	refusedKinds map[kind]bool
 	meter        meter
 	// window is the time of the last arrival. The meter stops then.

@@ -22,7 +22,8 @@ type Ratio struct {
 	Runs   int     `json:"runs"`
 }
 
-// Report holds the fields that every file has in addition to its own.
+// Report holds the fields that every benchmark's file has, in addition to fields of its
+// own.
 type Report struct {
 	Taken  time.Time `json:"taken"`
 	Commit string    `json:"commit"`

@@ -66,7 +66,8 @@ type speed struct {
 	Stock    string `json:"stock"`
 	Dovetail string `json:"dovetail"`
 	Oracle   string `json:"oracle"`
-	// OfStock and the following fields are the four ratios.
+	// OfStock and OfOracle are Dovetail's rate divided by that of stock and of the oracle.
+	// MakespanSpeedUp and AlgorithmSpeedUp are stock's durations divided by Dovetail's.
 	OfStock          string `json:"ofStock"`
 	OfOracle         string `json:"ofOracle"`
 	MakespanSpeedUp  string `json:"makespanSpeedUp"`
@@ -119,7 +120,7 @@ func render(r results) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// summaryRow returns the line that a summary selects, for the first table.
+// summaryRow returns the line of the first table for the row that a summary selects.
 func (r results) summaryRow(s summary) (string, error) {
 	for _, row := range append(append([]speed(nil), r.Short...), r.Long...) {
 		if row.Workload == s.Workload {

@@ -41,7 +41,8 @@ func newDevices(ctx context.Context, handle fwk.Handle, view *deviceView) (fwk.P
 
 func (devices) Name() string { return DevicesName }
 
-// narrowHandle is the handle of the in-tree plugin.
+// narrowHandle is the handle of the in-tree plugin. Its DRA manager shows the devices of
+// a single node.
 type narrowHandle struct {
 	fwk.Handle
 	view *deviceView
@@ -49,8 +50,8 @@ type narrowHandle struct {
 
 func (n narrowHandle) SharedDRAManager() fwk.SharedDRAManager { return n.view }
 
-// deviceView contains the slices and the allocated devices of a single node. It never
-// releases devices, because the workloads delete nothing.
+// deviceView shows the in-tree plugin the ResourceSlices and the allocated devices of a
+// single node. It never releases devices, because the workloads delete nothing.
 type deviceView struct {
 	fwk.SharedDRAManager
 	nodes   map[string]*nodeDevices
@@ -132,8 +133,9 @@ func (s *deviceView) markAllocated(id structured.DeviceID) {
 	}
 }
 
-// show makes the node the visible node if it has enough free devices. It reports whether it
-// did.
+// show makes the node the visible node of the in-tree plugin. It returns false if the
+// node has too few free devices. For a pod without devices it returns true and makes no
+// node visible.
 func (s *deviceView) show(node string, devices int) bool {
 	s.visible = nil
 	if devices == 0 {

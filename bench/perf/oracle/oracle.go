@@ -20,7 +20,7 @@ const (
 	DevicesName = "OracleDevices"
 )
 
-// Registry returns both plugins for one profile.
+// Registry returns the plugins Oracle and OracleDevices for one profile.
 func Registry() frameworkruntime.Registry {
 	// Both plugins share the view. It is created here because the framework creates the
 	// plugins of a profile in an unspecified order.

@@ -18,18 +18,17 @@ var GroupVersion = schema.GroupVersion{Group: "config.dovetail.dev", Version: "v
 type GangArgs struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// ReportDelay is how long an incomplete gang must have got neither a pod nor a
-	// claim before the pods' conditions and events say what it lacks. Controllers
-	// create the pods of a gang one after the other, and without the delay every
-	// healthy gang would start its life with a complaint. 0s reports at once.
-	// From 0s to 1h.
+	// ReportDelay is how long an incomplete gang must have got neither a pod nor a claim
+	// before the pods' conditions and events say what it lacks. Controllers create the pods
+	// of a gang one after the other, and without the delay every healthy gang would first be
+	// reported as incomplete. 0s reports at once. From 0s to 1h.
 	ReportDelay *metav1.Duration `json:"reportDelay,omitempty"`
 
-	// MaxReplans is how many times in a row a gang is planned anew, without
-	// backing off, after its plan was refused: a stock filter said no to a
-	// planned node, or the cluster changed before the gang was placed. After
-	// that other gangs get a turn. What the refusals taught is kept until an
-	// event may have made it false. From 0 to 10.
+	// MaxReplans is how many times in a row a gang is planned anew, without backing off,
+	// after its plan was refused: a stock filter refused a planned node, or the cluster
+	// changed before the gang was placed. After that other gangs are planned first. Later
+	// plans of the gang avoid what was refused until an event may have removed the cause.
+	// From 0 to 10.
 	MaxReplans *int32 `json:"maxReplans,omitempty"`
 
 	// PermitTimeout is how long a placed pod may wait for the rest of its gang
@@ -38,22 +37,22 @@ type GangArgs struct {
 	// wait that the scheduling framework allows.
 	PermitTimeout *metav1.Duration `json:"permitTimeout,omitempty"`
 
-	// HealAfter is how long a running gang may lack members that it lost and for which
-	// there is no room where it runs. After that its remaining members are evicted, so
-	// that the whole gang is placed elsewhere. They are evicted only if the whole gang
-	// would fit elsewhere and a controller replaces them; PodDisruptionBudgets are
-	// respected. It is also how long a gang may be below its minimum because bindings of
-	// its members fail; then those that are bound are evicted, if a controller replaces
-	// them. The scheduler needs the right to evict, which manifests/healing grants.
-	// 0s evicts no pod: the gang waits for room. From 0s to 24h.
+	// HealAfter is how long a running gang may lack members that it lost and for which there
+	// is no room where it runs. After that its remaining members are evicted, so that the
+	// whole gang is placed elsewhere. They are evicted only if the whole gang would fit
+	// elsewhere and a controller replaces them; PodDisruptionBudgets are respected. It is
+	// also how long a gang may be below its minimum because bindings of its members fail;
+	// then its bound members are evicted, if a controller replaces them. The scheduler needs
+	// the right to evict, which manifests/healing grants. 0s evicts no pod: the gang waits
+	// for room. From 0s to 24h.
 	HealAfter *metav1.Duration `json:"healAfter,omitempty"`
 
-	// MaxBypass is how long later gangs of the same or of lower priority may be placed
-	// while an earlier gang has no room, counted from the first of them. After that,
-	// nodes are reserved for the earlier gang: nodes on which it would fit if the pods
-	// that this scheduler placed there ended. Later gangs, and pods with resource claims,
-	// then use other nodes or wait. Nodes are reserved for one gang at a time, and for a
-	// day at the longest, more than half of the nodes for an hour. After that no nodes are
+	// MaxBypass is how long later gangs of the same or of lower priority may be placed while
+	// an earlier gang has no room, counted from the first of them. After that, nodes are
+	// reserved for the earlier gang: nodes on which it would fit if the pods that this
+	// scheduler placed there ended. Later gangs, and pods with resource claims, then use
+	// other nodes or wait. Nodes are reserved for one gang at a time. A reservation lasts at
+	// most a day, or an hour if it has more than half of the nodes. After that no nodes are
 	// reserved for a gang of the same namespace for as long again. 0s reserves no nodes.
 	// From 0s to 168h.
 	MaxBypass *metav1.Duration `json:"maxBypass,omitempty"`
@@ -117,13 +116,12 @@ type TopologyLevel struct {
 	// nodeLabel or a deviceAttribute.
 	NodeLabel *string `json:"nodeLabel,omitempty"`
 
-	// DeviceAttribute is the attribute whose value names the domain, on the
-	// devices that drivers publish for the node in ResourceSlices: with its
-	// domain, as in azure.dra.net/placementGroupId. Clouds repeat such facts
-	// about the node on each of its network cards. Devices without the attribute
-	// do not count; a node whose devices disagree, or that has none, belongs to no
-	// domain of the level, and the scheduler's log says so. A profile with such a
-	// level needs the plugin DRAAware.
+	// DeviceAttribute is the attribute whose value names the domain, on the devices that
+	// drivers publish for the node in ResourceSlices. It is written with its DNS domain, as
+	// in azure.dra.net/placementGroupId. The drivers of clouds set it on each network card
+	// of the node. Devices without the attribute do not count; a node whose devices
+	// disagree, or that has none, belongs to no domain of the level, and the scheduler's log
+	// says so. A profile with such a level needs the plugin DRAAware.
 	DeviceAttribute *string `json:"deviceAttribute,omitempty"`
 
 	// Boundary means that RDMA cannot cross between two domains of this level: a gang
