@@ -41,7 +41,8 @@ func newGroup(gang gangs.Gang, wish gangs.PodGroupWish) *schedulingv1beta1.PodGr
 	return group
 }
 
-// minCount returns the quorum, limited to what the API field can hold.
+// minCount returns the gang's quorum (the number of members that must start together),
+// limited to the range of the API field.
 func minCount(gang gangs.Gang) int32 {
 	return int32(min(gang.Min, math.MaxInt32))
 }

@@ -33,8 +33,9 @@ const (
 type keyQueue = workqueue.TypedRateLimitingInterface[gangs.Key]
 
 // PodGroups creates a PodGroup of scheduling.k8s.io for each RayCluster and JobSet whose
-// pods request one (gangs.MakePodGroupLabel), and keeps it up to date. minCount is the
-// quorum that pkg/gangs computes. The topology and alignment annotations are the owner's.
+// pods request one (gangs.MakePodGroupLabel), and keeps it up to date. minCount of the
+// PodGroup is the quorum that pkg/gangs computes: the number of pods that must start
+// together. The topology and alignment annotations are the owner's.
 //
 // The owner controls its group, and the group is deleted with it. A PodGroup of the same
 // name with another owner is left alone. Nothing is changed while the owner is suspended or

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Key identifies a gang: the source that declares it, and the namespace and name of the
-// object or group that declares it.
+// Key identifies a gang: the name of the Source (reader of gang declarations) that
+// recognises it, and the namespace and name of the object or group that declares it.
 type Key struct {
 	Source    string
 	Namespace string

@@ -52,7 +52,7 @@ func PodGroupMember(pod *corev1.Pod) Member {
 
 // PodGroupGang returns the gang of a PodGroup that the scheduler's own PodGroup cycle is
 // about to place. The API server has validated the PodGroup, so the only possible error
-// (Gang.Problem) is that members have contradictory constraints.
+// (Gang.Problem) is that the annotations of members name different topology levels.
 func PodGroupGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
 	g := declaredBy(group)
 	if constraints := group.Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {

@@ -58,8 +58,8 @@ func hasGeneratedClaim(pod *corev1.Pod, name string) bool {
 }
 
 // Live reports whether the pod counts as an existing member: it is not being deleted and
-// has not failed. Succeeded pods count, or a gang would fall below its quorum as soon as
-// its first member finishes.
+// has not failed. Succeeded pods count, or a gang would fall below its quorum (the
+// members that must start together) as soon as its first member finishes.
 func Live(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed
 }

@@ -33,7 +33,7 @@ var wishes = []wish{
 type said struct {
 	level string
 	pod   string // the first pod by name that requests it
-	pods  int    // live members of the role, with or without a level
+	pods  int    // members of the role that are neither failed nor being deleted, with or without a level
 }
 
 // mergeTopology adds the topology constraints in the annotations of the members to the

@@ -122,7 +122,8 @@ func Work(profile string, fitsCalls, nodes int) {
 	planNodes.WithLabelValues(profile).Observe(float64(nodes))
 }
 
-// Gathered observes the time from a gang's plan until its quorum had reserved nodes.
+// Gathered observes the time from a gang's plan until its quorum (the members that must
+// start together) had reserved nodes.
 func Gathered(profile string, took time.Duration) {
 	gatherDuration.WithLabelValues(profile).Observe(took.Seconds())
 }

@@ -16,7 +16,8 @@ type bounds struct {
 	multiNodeOnly bool
 }
 
-// newBounds returns the bounds for the members in the problem's batches.
+// newBounds returns the bounds for the members in the problem's batches (the members that
+// the search must place).
 func newBounds(p *problem, pp *partial) bounds {
 	b := bounds{p: p, partial: pp, total: make([]int64, len(p.roles))}
 	for i := range p.batches {
@@ -43,7 +44,8 @@ func (b *bounds) addDemand() {
 
 // mayHold returns false if counts prove that the domain with vertex v cannot hold the
 // quorum: room for too few members of a role, too little of a resource or of devices for
-// all roles together, or too little room by spread rules or pools.
+// all roles together, or too little room by spread rules or pools (items, such as
+// volumes, of which members take some).
 func (b *bounds) mayHold(depth int, v int32) bool {
 	for r, n := range b.total {
 		if n > 0 && b.partial.sum(r, depth, v) < n {

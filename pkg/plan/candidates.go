@@ -43,7 +43,7 @@ func newCandidates(b *bounds, depth int) *candidates {
 }
 
 // before reports whether candidate a has a smaller lower bound of cost than b or, if both
-// are equal, comes first in fabric order.
+// are equal, comes first in fabric order (the order of the topology tree).
 func (c *candidates) before(a, b *candidate) bool {
 	switch {
 	case a.apart != b.apart:

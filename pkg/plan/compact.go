@@ -11,10 +11,10 @@ import (
 // compact frees nodes: it moves all members of a batch (members of one role that are
 // placed together) on one node to other nodes of the batch. Filling domain by domain may
 // leave room on the last node for all members of an earlier node. A move uses no further
-// node. It therefore breaks no rule and raises no cost term. Batches of slices do not
-// move, nor members that take items of a pool (such as volumes) or whose role is in a
-// conflict (a combination that the filters have refused): the other nodes may have room
-// for each of these members, but not for all.
+// node. It therefore breaks no rule and raises no cost term. Batches of slices (runs of
+// members that belong together) do not move, nor members that take items of a pool (such
+// as volumes) or whose role is in a conflict (a combination that the filters have
+// refused): the other nodes may have room for each of these members, but not for all.
 func (pp *partial) compact() {
 	for i := range pp.p.batches {
 		x := &pp.p.batches[i]

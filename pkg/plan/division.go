@@ -73,9 +73,9 @@ func (g *Gang) choosers() []chooser {
 // Members with different needs become members of different new roles. New roles cannot
 // keep the rules of slices (runs of members that belong together) that spread or have
 // bound members. If needsGroup is true, the new roles also need a group around them. The
-// new group changes the quorum if MinGroups would count it. It also does if the role has
-// no minimum, but the gang or group around the role, or another role there, has one:
-// without a minimum, the new group would need all members.
+// new group changes which members the gang needs at least if MinGroups would count it. It
+// also does if the role has no minimum, but the gang or group around the role, or another
+// role there, has one: without a minimum, the new group would need all members.
 func (g *Gang) indivisible(r *Role) bool {
 	isBound := func(m Member) bool { return m.Node != "" }
 	if r.Slice.Size > 1 && (r.Slice.Spread != "" || slices.ContainsFunc(r.Members, isBound)) {

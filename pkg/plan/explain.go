@@ -120,8 +120,9 @@ func putSince(log []place) int64 {
 	return n
 }
 
-// leftOver explains why some members beyond the quorum found no room. It describes the
-// first batch (members of one role that are placed together) with such members.
+// leftOver explains why some members beyond the quorum (the gang's minimums) found no
+// room. It describes the first batch (members of one role that are placed together) with
+// such members.
 func (p *problem) leftOver(pp *partial) []Reason {
 	put := make([]int64, len(p.batches))
 	for _, l := range pp.log {

@@ -137,8 +137,8 @@ func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 }
 
 // fillInOrder places as many members of a batch in a domain as the Spread and Affinity
-// rules accept after the members that have nodes. Of a batch of slices it places none if
-// the rules do not accept those that fit.
+// rules accept after the members that have nodes. Of a batch of slices (runs of members
+// that belong together) it places none if the rules do not accept those that fit.
 func (filler *extrasFiller) fillInOrder(batch int32, depth int, v int32) {
 	c := filler.c
 	if x := &c.p.batches[batch]; !x.sliced {

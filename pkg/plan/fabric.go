@@ -39,8 +39,9 @@ type entry struct {
 	pos   int32
 }
 
-// fabric is the immutable tree of domains. Nodes are numbered in fabric order (their
-// positions), and every vertex has a range of them.
+// fabric is the immutable tree of domains. The position of a node is its index in fabric
+// order, which is the order of the tree. The nodes of a vertex have consecutive
+// positions.
 type fabric struct {
 	levels int
 	// tables has the vertices of depths 0..levels.

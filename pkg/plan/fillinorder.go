@@ -57,7 +57,8 @@ const (
 	// of an affinity rule.
 	maxAnchors = 16
 	// maxScanned is the maximum number of nodes of a domain that are compared for each
-	// member. Larger domains are filled in fabric order.
+	// member. Larger domains are filled in fabric order (the order of the nodes in the
+	// topology tree).
 	maxScanned = 64
 )
 

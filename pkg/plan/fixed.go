@@ -12,7 +12,8 @@ func planFixed(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 		return d.rejected(*reason)
 	}
 	d.Wanted = p.pending()
-	// 2. Search for the whole gang, or else for the cheapest quorum.
+	// 2. Search a placement of the whole gang, or else of the cheapest quorum: a choice of
+	// members that meets the gang's minimums.
 	quorums := quorumSearch{p: p}
 	c, proven := quorums.choose()
 	d.Stats.Steps, d.Stats.Proven = p.steps, proven

@@ -3,8 +3,8 @@
 
 package plan
 
-// option is a child (domain or node) of a domain. room is how many members or slices it
-// has room for.
+// option is a child (domain or node) of a domain. room is how many members, or slices
+// (runs of members that belong together), fit in it.
 type option struct {
 	id   int32
 	room int64
@@ -16,8 +16,8 @@ type option struct {
 // picker returns the children of a domain, each once, in an order that uses few unused
 // children and leaves little room in them. Children already in use come first. Then comes
 // the smallest child that holds all wanted members, or else the largest. Ties go to
-// children with the common rail (the alignment unit that most others offer), then to
-// fabric order.
+// children with the common rail (the alignment unit that most others offer), then to the
+// child that is first in the topology tree.
 type picker struct {
 	open   []option
 	closed []option // unused children, a heap with the largest room first

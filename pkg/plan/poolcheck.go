@@ -25,8 +25,9 @@ type memberGroup struct {
 }
 
 // newContest returns the contest of some members of a part (sites that share items) of a
-// pool. counts has the numbers of members by site and user. The contest has a member
-// group for each index of counts in rivals, then one for the index more.
+// pool (items that exist once). counts has the numbers of members by site and user. The
+// contest has a member group for each index of counts in rivals, then one for the index
+// more.
 func newContest(p *poolPart, more int32, rivals, counts []int32) *contest {
 	c := &contest{}
 	number := map[int32]int32{}

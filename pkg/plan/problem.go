@@ -10,9 +10,9 @@ type problem struct {
 	gang    *Gang
 	filters Fits
 	stats   *Stats
-	// steps is the number of search steps used. All quorums share the budget. from is the
-	// step at which the search for the current quorum began, size how many steps it may
-	// take.
+	// steps is the number of search steps used. The searches for all quorums (choices of
+	// members that meet the gang's minimums) share the budget. from is the step at which the
+	// search for the current quorum began, size how many steps this search may take.
 	steps, budget, from, size int
 	// roles are sorted: fewest slots in the whole fabric first, then most devices, then
 	// by name. Slots are the members that fit on each node by counts. The first role is

@@ -10,7 +10,8 @@ import "slices"
 // fit limit each role alone.
 type resourceSums struct {
 	dim dimension
-	// at is the number of entries of the log of changed nodes that are included.
+	// at is the number of entries of nodeClasses.log, the list of changed nodes, that are
+	// included.
 	at int
 	// free has the amount by node position (the index of a node), sum by depth 0..levels and
 	// vertex of the tree.

@@ -9,7 +9,8 @@ import "slices"
 // the tree. It is immutable. A later rollup starts from a copy.
 type rollup struct {
 	shape *shape
-	// at is the number of entries of the log of changed nodes that are included.
+	// at is the number of entries of nodeClasses.log, the list of changed nodes, that are
+	// included.
 	at int
 	// slots and clean are by node position (the index of a node). slots is the number of
 	// members that fit by counts. clean is the number that fit with all follower devices

@@ -168,7 +168,8 @@ func (p *problem) addWish(s scope) {
 	}
 }
 
-// addSlices turns the level names in each role's Slice into depths.
+// addSlices turns the level names in each role's Slice into depths. A slice is a run of
+// members that belong together.
 func (p *problem) addSlices() {
 	for i := range p.roles {
 		r := &p.roles[i]

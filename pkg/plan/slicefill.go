@@ -33,9 +33,9 @@ type spreadKey struct {
 	v    int32
 }
 
-// fillBatch puts all members of a batch into the domain with vertex v: slices of one
-// role, or members of a role without slices. If it returns false, it has put only some of
-// the members, and the caller must undo this.
+// fillBatch puts all members of a batch (slices of one role, or members of a role without
+// slices, that are placed together) into the domain with vertex v. If it returns false,
+// it has put only some of the members, and the caller must undo this.
 func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKey]bool) bool {
 	return pp.fillSome(batch, depth, v, taken) == pp.p.batches[batch].total()
 }
@@ -201,7 +201,7 @@ func (s *slicer) loose(depth int, v int32, want int64) int64 {
 }
 
 // cut divides the members that the log (the places in the order of the search) has after
-// index mark into slices, in fabric order.
+// index mark into slices, in fabric order (the order of the nodes in the tree).
 func (s *slicer) cut(mark int, size int32) {
 	puts := slices.Clone(s.partial.log[mark:])
 	slices.SortFunc(puts, func(a, b place) int { return cmp.Compare(a.pos, b.pos) })
