@@ -167,9 +167,10 @@ func volcanoProblem(key Key, group *VolcanoPodGroup) string {
 	return ""
 }
 
-// rolesByTask returns a role for each task, with the task's minimum. It adds the other
-// spare members of the quorum (the members that must start together) to the roles of
-// members beyond those minimums, in the order of quorumOrder.
+// rolesByTask returns a role for each task, with the task's minimum. The tasks' minimums
+// leave spare members of the quorum (the members that must start together). rolesByTask
+// adds them to the roles of the first members beyond those minimums, in the order of
+// quorumOrder.
 func rolesByTask(g Gang, members []Member, mins map[string]int32, spare int) []Role {
 	byName := map[string]*Role{}
 	for task, n := range mins {

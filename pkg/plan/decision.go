@@ -89,7 +89,8 @@ const (
 	NoRoom ReasonKind = "NoRoom"
 	// NoDomain: no node has a domain of the required level.
 	NoDomain ReasonKind = "NoDomain"
-	// BoundApart: a level is required, and the bound members are in different domains of it.
+	// BoundApart: a level is required, and bound members are in different domains of it or
+	// on a node without it.
 	BoundApart ReasonKind = "BoundApart"
 	// BadRequest: the request is invalid; Subject names the field.
 	BadRequest ReasonKind = "BadRequest"

@@ -14,9 +14,8 @@ import (
 type slicer struct {
 	partial *partial
 	batch   int32
-	// at is the depth of the domains that must each hold a slice as a whole. must has the
-	// depths at which a slice must be in a domain of the level, not on nodes that lack the
-	// level.
+	// Each slice must be inside one domain of depth at. must has the depths at which a slice
+	// must be in a domain of the level, not on nodes that lack the level.
 	at     int
 	must   [4]int
 	spread int
