@@ -54,8 +54,8 @@ func (c *contents) node(name string) *node {
 	return n
 }
 
-// deviceCount returns the number of devices that belong to single nodes. It counts devices
-// of changed slices once these are needed.
+// deviceCount returns the number of devices that belong to single nodes. For a node with
+// changed slices it uses the old number until the node's devices are next read.
 func (c *contents) deviceCount() int {
 	sum := 0
 	for _, n := range c.nodes.nodes {
@@ -159,8 +159,8 @@ func (c *contents) markChanged(ids []structured.DeviceID) {
 	}
 }
 
-// servedByMultiNode returns true if a device that several nodes can use satisfies the
-// query. The answer is cached until slices change.
+// servedByMultiNode returns true if a device that several nodes can use satisfies the query
+// (what a request demands of each device). The answer is cached until slices change.
 func (c *contents) servedByMultiNode(q *deviceQuery) bool {
 	if len(c.multiNode) == 0 {
 		return false

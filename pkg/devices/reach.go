@@ -12,8 +12,8 @@ import (
 // Reach says on which nodes several pods can use devices that are allocated once for all
 // of these pods.
 type Reach struct {
-	// OneNode is true if devices for the request may be usable only on their own node.
-	// Then all pods must run on one node.
+	// OneNode is true if some of the devices that satisfy the request can be used on one
+	// node only. Then all pods must run on one node.
 	OneNode bool
 	// NodeSets has the sets of nodes, in the allocator's order, for which there are
 	// enough devices that all nodes of the set can use. It is empty with OneNode, and if
