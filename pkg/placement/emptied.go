@@ -13,7 +13,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// emptied is the cluster without some pods, for the stock filters.
+// emptied is the cluster without some pods, for the stock filters of a what-if plan (a plan
+// as if these pods did not exist).
 //
 // PreFilter plugins read the scheduler's snapshot, which has all pods. As in preemption, the
 // plugins then remove the pods from the state that they prepared (RunPreFilterExtension-
@@ -49,7 +50,8 @@ func newEmptied(infos []fwk.NodeInfo, gone []*v1.Pod) (*emptied, error) {
 	return e, nil
 }
 
-// nodeInfo returns a node with the pods on it, nil if the node is unknown.
+// nodeInfo returns a node with its pods, in a what-if plan without those that are gone. It
+// returns nil if the node is unknown.
 func (d *dryRuns) nodeInfo(node string) fwk.NodeInfo {
 	if d.emptied != nil {
 		return d.emptied.infos[node]

@@ -23,6 +23,7 @@ type Outcome struct {
 	Searched bool
 	// Temporary is true if Refusal is about the request and passes with time.
 	Temporary bool
-	// Lessons is the number of refusals in whole plans from which the planner has learned.
+	// Lessons is the number of members that filters refused in complete plans. Later runs of
+	// the planner avoid these combinations of members and nodes.
 	Lessons int
 }

@@ -58,8 +58,8 @@ func (p *planner) planOnce(gang plan.Gang) answer {
 }
 
 // best runs the planner. If preferAll is set and some part of the gang must be in one
-// domain, best first requires room for all members, and for a quorum only if they have
-// none.
+// domain, best first requires room for all members. If there is none, it requires room for a
+// quorum only.
 func (p *planner) best(gang plan.Gang) answer {
 	if p.preferAll && confined(&gang) {
 		if all, more := requireAll(gang); more {

@@ -29,16 +29,18 @@ type proof struct {
 	newest          refusedMember
 	// refused is true if the filters refused a member of the last plan.
 	refused bool
-	// learned has the key of each conflict that was learned. widened has, for conflicts that
-	// differ only in the node of the refused member, on how many of nodes they were tested.
+	// learned has the key of each conflict (a combination of members and nodes that plans
+	// must avoid) that was learned. widened has, for conflicts that differ only in the node
+	// of the refused member, on how many nodes of the list nodes they were tested.
 	learned map[string]bool
 	widened map[string]int
 	nodes   []fwk.NodeInfo
-	// unsure is true if a conflict excludes more than the filters have refused.
+	// unsure is true if a learned conflict may exclude plans that the filters would accept.
 	unsure bool
 }
 
-// refusedMember is a refusal in a proof: a plugin refused the member beside other members.
+// refusedMember is a refusal in a proof: a plugin refused the member while the others were
+// placed.
 type refusedMember struct {
 	member  *plannedMember
 	others  []*plannedMember
@@ -68,8 +70,8 @@ func (p *proof) spend(steps int) { p.steps -= steps }
 
 // run runs the filters over a plan. It returns the conflicts that it has learned from
 // refusals, none if the filters accept all members. A member that is refused is not placed,
-// and the proof goes on with the others. If the budget ends, the rest is not tested: the
-// members' own cycles are.
+// and the proof goes on with the others. If the search budget ends, run does not test the
+// remaining members: the filters test them in the members' own scheduling cycles.
 func (p *proof) run(decision *plan.Decision) ([]plan.Conflict, error) {
 	members, err := p.members(decision)
 	if err != nil {
@@ -120,9 +122,10 @@ func (p *proof) test(t *simulated, m *plannedMember) (*fwk.Status, error) {
 }
 
 // members returns the members of a plan in the order in which they are placed: those whose
-// claims have devices, those that have no order and no anti-affinity, those with an order,
-// and the others. A member with anti-affinity is late, because the filters for an earlier
-// member without any would not see it.
+// claims have devices, those that have no order and no anti-affinity, those with an order
+// (plan.Assignment.Order, which affinity and spread rules require), and the others. A member
+// with anti-affinity is late: the filter InterPodAffinity skips members without affinity
+// terms, so these would not see an earlier member's anti-affinity.
 func (p *proof) members(decision *plan.Decision) ([]plannedMember, error) {
 	var members []plannedMember
 	add := func(role int, name, node string, pinned bool) error {

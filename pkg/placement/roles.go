@@ -12,8 +12,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// roleInput is one of the planner's roles, with the pods of its members. A role of the
-// gang may become several.
+// roleInput is one of the planner's roles, with the pods of its members. A role of the gang
+// may become several roles of the planner.
 type roleInput struct {
 	plan.Role
 	// base is the name of the role in the gang. Roles that were split off it have other
@@ -48,8 +48,8 @@ type roleInput struct {
 // partKey is equal for members of a role that do not differ for the planner.
 type partKey struct {
 	signature gangs.Signature
-	// volumes identifies what the member's volumes ask of a node. claims identifies what
-	// the resource claims that the member names ask for.
+	// volumes identifies what the member's volumes ask of a node. claims identifies what the
+	// resource claims ask for that the member's pod names (resourceClaimName).
 	volumes, claims string
 	// held has a bit for each affinity, anti-affinity or spread term of the gang that the
 	// member has, terms a bit for each that matches the member's labels.
