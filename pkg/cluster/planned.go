@@ -22,7 +22,8 @@ type Planned struct {
 	Subrequests gangs.Subrequests
 	// Gang identifies the pod's gang, "" if the pod is in no gang.
 	Gang string
-	// Alignment is the alignment that the pod's gang requests, "" if it requests none.
+	// Alignment is the device alignment (how close GPUs and NICs must be) that the pod's
+	// gang requests, "" if it requests none.
 	Alignment gangs.Alignment
 }
 

@@ -56,7 +56,7 @@ type freedManager struct {
 	claims *freedClaims
 }
 
-// ResourceClaims returns the claims.
+// ResourceClaims returns the claim tracker that shows these claims as unallocated.
 func (m *freedManager) ResourceClaims() fwk.ResourceClaimTracker { return m.claims }
 
 type freedClaims struct {
