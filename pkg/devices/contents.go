@@ -13,7 +13,8 @@ import (
 // contents has the slices and allocations of an inventory, and what is derived from them
 // without regard to requests.
 type contents struct {
-	// pairMaps state, by machine type, which GPUs and NICs form one alignment unit.
+	// pairMaps state, by machine type, which GPUs and NICs form one alignment unit (devices
+	// that are close to each other).
 	pairMaps []PairMap
 	slices   map[string]*resourceapi.ResourceSlice
 	pools    map[poolKey]*pool
@@ -25,7 +26,7 @@ type contents struct {
 	spec uint64
 	// multiNode has the pools with devices that more than one node can use.
 	multiNode map[poolKey]*pool
-	// common has the pools that do not belong to a single node. The allocator may read
+	// common has the pools that do not belong to a single node. The stock allocator may read
 	// their slices for any node.
 	common map[poolKey]*pool
 }

@@ -18,8 +18,8 @@ type Options struct {
 	// CEL has the features of the selectors' language. They must equal those of the
 	// scheduler's DynamicResources plugin.
 	CEL cel.Features
-	// PairMaps state, by machine type, which GPUs and NICs form one unit for alignment. A
-	// later map replaces an earlier map for the same type.
+	// PairMaps state, by machine type, which GPUs and NICs form one alignment unit (devices
+	// that are close to each other). A later map replaces an earlier map for the same type.
 	PairMaps []PairMap
 }
 
@@ -189,7 +189,7 @@ func (inv *Inventory) SlicesOn(node string) (local, shared []*resourceapi.Resour
 }
 
 // AllocatedOn returns the allocated devices of the pools that SlicesOn returns: the state
-// that the allocator needs for the node.
+// that the stock allocator needs for the node.
 func (inv *Inventory) AllocatedOn(node string) *structured.AllocatedState {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()

@@ -196,8 +196,9 @@ func (l *layout) markUnbounded(multiNode map[poolKey]*pool) bool {
 	return changed
 }
 
-// recount counts the devices of one node by alignment unit and kind. It returns nil for a
-// removed node. Signatures and kinds must be up to date.
+// recount counts the devices of one node by alignment unit (devices that are close to each
+// other) and kind. It returns nil for a removed node. Signatures and kinds must be up to
+// date.
 func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
 	n := cached.node
 	if n == nil {

@@ -3,7 +3,8 @@
 
 package devices
 
-// layoutNode is what a layout (a division of devices into kinds) caches for one node.
+// layoutNode is what a layout (a division of devices into kinds, sets of interchangeable
+// devices) caches for one node.
 type layoutNode struct {
 	node *node
 	spec uint64

@@ -37,9 +37,9 @@ type census struct {
 	contents *contents
 	option   *requestOption
 	free     []*device
-	// classes has the queries of each class of requests. wanted has, by index of a class,
-	// how many devices its requests ask for together. of has, by index of a request, the
-	// index of its class, or -1 if counts cannot limit the request.
+	// classes has the queries (demands on a device) of each class of requests. wanted has,
+	// by index of a class, how many devices its requests ask for together. of has, by index
+	// of a request, the index of its class, or -1 if counts cannot limit the request.
 	classes [][]*deviceQuery
 	wanted  []int
 	of      []int
