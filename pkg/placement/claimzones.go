@@ -107,9 +107,9 @@ func divide(zone devices.NodeSet, nodes []fwk.NodeInfo) (outside []string, insid
 	return outside, inside, nil
 }
 
-// better reports whether decision a is better than b: it places the quorum, then leaves
-// fewer members without a node, then costs less. If neither places the quorum, the better
-// decision has room for more members.
+// better reports whether decision a is better than b: it places the quorum (the members that
+// must start together), then leaves fewer members without a node, then costs less. If
+// neither places the quorum, the better decision has room for more members.
 func better(a, b *plan.Decision) bool {
 	switch {
 	case a.Placed != b.Placed:

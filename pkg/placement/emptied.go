@@ -17,8 +17,8 @@ import (
 // as if these pods did not exist).
 //
 // PreFilter plugins read the scheduler's snapshot, which has all pods. As in preemption, the
-// plugins then remove the pods from the state that they prepared (RunPreFilterExtension-
-// RemovePod), and the Filter plugins get the nodes without them.
+// plugins then remove the pods from the state that they prepared
+// (RunPreFilterExtensionRemovePod), and the Filter plugins get the nodes without them.
 type emptied struct {
 	// infos are the nodes without the pods, by name; gone are the pods by node.
 	infos map[string]fwk.NodeInfo

@@ -46,9 +46,9 @@ func (p *proof) learn(m *plannedMember, placed []*plannedMember, status *fwk.Sta
 }
 
 // widen tests a conflict on other nodes: it moves the refused member, and the others on its
-// node, to each of them. It appends the conflicts that it finds to learned. Each time the
-// same conflict appears, widen tests twice as many nodes, so a rule that holds on all nodes
-// is known after few plans.
+// node, to each of these nodes. It appends the conflicts that it finds to learned. Each time
+// the same conflict appears, widen tests twice as many nodes, so a rule that holds on all
+// nodes is known after few plans.
 func (p *proof) widen(m *plannedMember, beside []*plannedMember, learned []plan.Conflict) ([]plan.Conflict, error) {
 	kind := fmt.Sprint(p.conflict(moved("*", m.node, m, beside)).Terms)
 	from := p.widened[kind]

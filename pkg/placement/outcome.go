@@ -7,7 +7,8 @@ import "github.com/dovetail-dev/dovetail/pkg/gangs"
 
 // Outcome is the result of planning a gang.
 type Outcome struct {
-	// Placed reports whether Assignment has a node for each member of the quorum.
+	// Placed reports whether Assignment has a node for each member of the quorum (the
+	// members that must start together).
 	Placed     bool
 	Assignment gangs.Assignment
 	// Surplus is the sentence about members beyond the quorum that got no node, "" if all

@@ -22,7 +22,8 @@ type planner struct {
 	// capacity reads what a node has in total of resources and devices, used or free. It
 	// is nil if no explanation needs these amounts.
 	capacity func(node string, into *plan.Capacity) bool
-	// preferAll makes the method best try to place all members before it tries a quorum.
+	// preferAll makes the method best try to place all members before it tries a quorum
+	// (only as many as must start together).
 	preferAll bool
 }
 

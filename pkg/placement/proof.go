@@ -13,7 +13,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// proof runs the filters over a whole plan before anything is reserved: for each member on
+// proof runs the filters over a whole plan before any member is reserved: for each member on
 // its planned node, with all members placed that come before it. The dry runs of the planner
 // know only the members of one role on one node.
 type proof struct {
@@ -112,7 +112,8 @@ func (p *proof) run(decision *plan.Decision) ([]plan.Conflict, error) {
 	return learned, nil
 }
 
-// test returns the filters' refusal of a member, nil if they accept it or do not run.
+// test returns the filters' refusal of a member, nil if the filters accept the member or do
+// not run for it.
 func (p *proof) test(t *simulated, m *plannedMember) (*fwk.Status, error) {
 	if m.like == nil || m.pinned || p.steps <= 0 {
 		return nil, nil

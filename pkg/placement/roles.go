@@ -25,8 +25,8 @@ type roleInput struct {
 	// sample is the member whose pod represents the role. The stock filters run for
 	// filtered: the sample without the affinity and spread terms that the planner judges.
 	sample, filtered *v1.Pod
-	// needs is the pod from which a member's need is read: the sample without the shared
-	// claims that this role does not own.
+	// needs is the pod from which a member's need (resources and devices) is read: the
+	// sample without the shared claims that this role does not own.
 	needs *v1.Pod
 	// members are the members with their pods, in the order of Members, which has them in
 	// the planner's types.
@@ -86,7 +86,8 @@ func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 }
 
 // declaredRoles returns the roles that the gang declares, followed by roles that only
-// members name. Members of the latter join the gang without being in the quorum.
+// members name. Members of the latter join the gang without being in the quorum (the members
+// that must start together).
 func declaredRoles(request *gangs.Request) []gangs.Role {
 	roles := slices.Clone(request.Gang.Roles)
 	for _, m := range request.Members {

@@ -23,10 +23,10 @@ const (
 	roundShare = 8
 )
 
-// prove runs the filters over the plan with all members placed. While they refuse a member,
-// it plans again, within the search budget, with the conflicts (combinations of members and
-// nodes to avoid) learned from the refusals. If the budget ends before any refusal, the
-// filters test the remaining members in the members' own scheduling cycles.
+// prove runs the filters over the plan with all members placed. While the filters refuse a
+// member, prove plans again, within the search budget, with the conflicts (combinations of
+// members and nodes to avoid) learned from the refusals. If the budget ends before any
+// refusal, the filters test the remaining members in the members' own scheduling cycles.
 func (p *proposal) prove() error {
 	if p.proof == nil || !p.answer.decision.Placed {
 		return nil

@@ -156,8 +156,9 @@ func usesAny(members []gangs.Member, claims sets.Set[string]) bool {
 }
 
 // limitsOf returns, by node, the most members that the node takes: Request.Limits, known
-// from earlier refusals, for members of a role with these subrequests (chosen alternatives).
-// If limits of several members differ, the lowest holds.
+// from earlier refusals, for members of a role with these subrequests (alternatives,
+// firstAvailable, that the plan chose). If limits of several members differ, the lowest
+// holds.
 func limitsOf(request *gangs.Request, role string, members []gangs.Member, chosen gangs.Subrequests) map[string]int {
 	if len(request.Limits) == 0 {
 		return nil

@@ -98,10 +98,10 @@ func (s *subjects) newSubject(role int, pod *v1.Pod) (*subject, error) {
 }
 
 // testedPod returns the pod without resource claims: members get devices only in Reserve, so
-// the filters cannot compare them before. Filters that the planner does not know get the
-// resource claims. If a pod has volumes and also terms about other pods, testedPod leaves
-// out the volumes: with them each member would be a subject of its own, and its PreFilter
-// run would count the pods on all nodes.
+// before that the filters cannot check the claims. Filters that the planner does not know
+// get the resource claims. If a pod has volumes and also terms about other pods, testedPod
+// leaves out the volumes: with them each member would be a subject of its own, and its
+// PreFilter run would count the pods on all nodes.
 //
 // A topology spread constraint with an empty selector is left out: the stock plugin counts no
 // pods for it in PreFilter, but counts simulated ones.
