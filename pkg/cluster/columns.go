@@ -27,18 +27,19 @@ var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.Reso
 // which those that are no longer in use are removed. Every removal counts all nodes again.
 const minColumns = 64
 
-// columns numbers the resources and the device kinds of the planner's layout. New names are
-// appended. Extended resources that nodes no longer have, and device kinds and pod limits
-// (limits of devices on a node's number of pods) that the device counts no longer have, stay
-// until there are twice as many names as were in use at the last removal (relayOut).
+// columns numbers the resources and the device kinds (sets of interchangeable devices) of
+// the planner's layout. New names are appended. Extended resources that nodes no longer
+// have, and device kinds and pod limits (limits of devices on a node's number of pods) that
+// the device counts no longer have, stay until there are twice as many names as were in use
+// at the last removal (relayOut).
 type columns struct {
 	// resource has the index of each resource in the planner's layout.
 	resource map[v1.ResourceName]int
 	// kind has the index of each device kind in the planner's layout, by the kind's name.
 	kind map[string]int
 	// asked are the resources that pods of the last Read request and no node had at that
-	// time. They follow those of the layout for one plan and do not enter the layout:
-	// anyone may write any name into a pod.
+	// time. For one plan they are numbered after the resources of the layout. They do not
+	// enter the layout, because anyone may write any name into a pod.
 	asked []string
 	// limit is the number of names at which the names no longer in use are removed.
 	limit int
@@ -209,7 +210,8 @@ func (s *Cache) CapacityOf(need plan.Need) gangs.Capacity {
 }
 
 // subtract subtracts held (capacity that a plan needs and no pod uses yet) from the node's
-// free amounts. It takes devices from the first alignment units that have any free.
+// free amounts. It takes devices from the first alignment units (devices that are close to
+// each other) that have any free.
 func (s *Cache) subtract(spec *plan.NodeSpec, held gangs.Capacity) {
 	for name, amount := range held.Resources {
 		if i, known := s.resource[v1.ResourceName(name)]; known {

@@ -92,8 +92,8 @@ func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests) (devices.Requ
 	return d.inventory.Request(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
 }
 
-// alternatives returns the ways to choose subrequests for the pod's claims that ask for
-// different devices, nil if there are fewer than two or too many.
+// alternatives returns the ways to choose subrequests (firstAvailable) for the pod's claims
+// that ask for different devices, nil if there are fewer than two or too many.
 func (d *Devices) alternatives(pod *v1.Pod) []Alternative {
 	claims, err := d.Claims(pod)
 	if err != nil {

@@ -18,7 +18,7 @@ type Planned struct {
 	// unit. It is -1 if any unit will do.
 	Rail int
 	// Subrequests are the alternatives (firstAvailable) that the plan chose in the pod's
-	// claims, "" if the allocator chooses.
+	// claims, "" if the DRA allocator chooses.
 	Subrequests gangs.Subrequests
 	// Gang identifies the pod's gang, "" if the pod is in no gang.
 	Gang string
