@@ -26,8 +26,8 @@ var definitions = schema.GroupVersionResource{
 	Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
 }
 
-// Watcher holds the objects of all kinds. One Watcher serves all scheduler profiles of a
-// process. It is safe for concurrent use.
+// Watcher holds in memory the objects of all kinds that declare gangs. One Watcher serves
+// all scheduler profiles of a process. It is safe for concurrent use.
 type Watcher struct {
 	dynamic dynamic.Interface
 	byName  map[string]*kindWatch // by name of the CustomResourceDefinition
