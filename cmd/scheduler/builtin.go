@@ -19,8 +19,8 @@ import (
 // useBuiltInConfig sets --config to the built-in configuration, unless the user set it. The
 // caller closes the returned closer once the scheduler has ended.
 //
-// Upstream reads a configuration only from a file, so the file is a pipe: it leaves nothing
-// on disk, and works with a read-only root filesystem.
+// Upstream (the stock kube-scheduler) reads a configuration only from a file. The file is a
+// pipe, which leaves nothing on disk and works with a read-only root filesystem.
 func useBuiltInConfig(flags *pflag.FlagSet) (io.Closer, error) {
 	if flags.Changed("config") {
 		return io.NopCloser(nil), nil

@@ -85,7 +85,7 @@ func (unanswered) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // checkConfig returns the mistakes in a configuration with which the scheduler would start
-// and not do what the configuration says.
+// but not do what the configuration says.
 func (s *settings) checkConfig(flags *pflag.FlagSet, config *kubeconfig.KubeSchedulerConfiguration) error {
 	written, err := writtenArguments(flags)
 	if err != nil {

@@ -28,16 +28,17 @@ import (
 
 const (
 	// askTimeout limits the wait for an API server that does not respond. After it the
-	// process ends with an error, and its supervisor restarts it.
+	// process ends with an error, and the kubelet restarts it. askPause is the time between
+	// two attempts, askOnce the timeout of one request.
 	askTimeout = 30 * time.Second
 	askPause   = time.Second
 	askOnce    = 5 * time.Second
 )
 
 // servedBy are the scheduler's feature gates that need a served resource. With the gate on
-// and the resource not served, the scheduler waits for a watch that never starts, and never
-// gets ready. A gate that is off by default is turned on if the resource is served, unless
-// the command line sets it. A gate comes after the gates it depends on.
+// and the resource not served by the API server, the scheduler waits for a watch that never
+// starts, and never gets ready. A gate that is off by default is turned on if the resource
+// is served, unless the command line sets it. A gate comes after the gates it depends on.
 var servedBy = []struct {
 	gate     featuregate.Feature
 	resource schema.GroupVersionResource

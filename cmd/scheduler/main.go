@@ -56,11 +56,12 @@ func newCommand() *cobra.Command {
 	return cmd
 }
 
-// newCommandWith also returns the settings that the flags fill.
+// newCommandWith returns the scheduler's command and the settings that its flags fill.
 //
-// It puts the command together from upstream's exported parts. Upstream's own command
-// shows neither its options nor its scheduler, and both are needed: the options to check a
-// configuration, the scheduler to learn when it leads.
+// It puts the command together from the exported parts of upstream (the stock
+// kube-scheduler). Upstream's own command shows neither its options nor its scheduler, and
+// both are needed: the options to check a configuration, the scheduler to learn when it
+// leads.
 func newCommandWith() (*cobra.Command, *settings) {
 	s := &settings{upstream: options.NewOptions()}
 	cmd := &cobra.Command{
@@ -81,7 +82,7 @@ func newCommandWith() (*cobra.Command, *settings) {
 	return cmd, s
 }
 
-// settings are what the command line sets.
+// settings are the values that the command line sets.
 type settings struct {
 	// upstream are the options of the kube-scheduler.
 	upstream *options.Options
@@ -113,7 +114,8 @@ func (s *settings) runCommand(cmd *cobra.Command) error {
 	return s.run(ctx, flags, gates)
 }
 
-// prepare checks the configuration, and asks the API server what it serves and allows.
+// prepare checks the configuration. It asks the API server which resources it serves, to set
+// feature gates, and what it allows the scheduler.
 func (s *settings) prepare(ctx context.Context, flags *pflag.FlagSet) error {
 	config, err := configured(flags)
 	if err != nil {
@@ -159,9 +161,9 @@ func (s *settings) run(ctx context.Context, flags *pflag.FlagSet, gates featureg
 	return app.Run(ctx, config, sched)
 }
 
-// closeWhenScheduling closes the channel when the scheduler asks for its first pod. It does
-// so once it leads, or at once without leader election; a process that loses the lease
-// exits.
+// closeWhenScheduling closes the channel when the scheduler asks for its first pod. The
+// scheduler asks once it leads, or at once without leader election. A process that loses the
+// lease exits.
 func closeWhenScheduling(sched *scheduler.Scheduler, leads chan<- struct{}) {
 	var once sync.Once
 	next := sched.NextEntity

@@ -33,8 +33,8 @@ func addOwnFlags(own *pflag.FlagSet, s *settings) {
 		`Allow a profile called default-scheduler. Two schedulers that place the same pods undo each other's work, so no stock scheduler may run with that profile.`)
 }
 
-// readElection sets the leader election for the PodGroup controller: a lease beside the
-// scheduler's, or none if the scheduler has none.
+// readElection sets the leader election for the PodGroup controller (--native-groups). The
+// controller has a lease beside the scheduler's, or none if the scheduler has none.
 func readElection(flags *pflag.FlagSet, extras *plugins.Extras) error {
 	if !extras.MakePodGroups {
 		return nil

@@ -23,8 +23,8 @@ import (
 )
 
 // checkRights returns an error if the scheduler may not use its leases: the election would
-// retry for ever, and only the log would have a reason. It logs an error if a profile may
-// have to evict pods and the scheduler may not.
+// retry for ever, and only the log would have a reason. checkRights logs an error if a
+// profile may have to evict pods (healAfter) and the scheduler has no right to.
 func (s *settings) checkRights(ctx context.Context, flags *pflag.FlagSet) error {
 	cfg, err := connection(flags)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *settings) checkRights(ctx context.Context, flags *pflag.FlagSet) error 
 var evictions = authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Subresource: "eviction"}
 
 // mayElect returns an error if the scheduler may not take part in the election by a lease.
-// The right to create a lease is needed only if it does not exist.
+// The right to create the lease is needed only if the lease does not exist.
 func mayElect(ctx context.Context, client kubernetes.Interface, namespace, name string) error {
 	lease := authorizationv1.ResourceAttributes{Namespace: namespace, Name: name, Group: coordinationv1.GroupName, Resource: "leases"}
 	verbs := []string{"get", "update"}

@@ -17,9 +17,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// maxAlternatives is the maximum number of ways to choose a subrequest for each of a
-// pod's requests. For a pod with more ways the plan chooses none: the pod is counted with
-// the smallest subrequest of each request, and the allocator chooses.
+// maxAlternatives is the maximum number of ways to choose a subrequest for each of a pod's
+// requests. For a pod with more ways the plan chooses none: the pod is counted with the
+// smallest subrequest of each request, and the DRA allocator chooses.
 const maxAlternatives = 32
 
 // Alternative is one way to choose a subrequest for each of a pod's requests with

@@ -152,8 +152,8 @@ func (saw nodeRecord) isOf(info fwk.NodeInfo) bool {
 	return saw.info == info && (saw.generation == info.GetGeneration() || saw.name == nodeNameOf(info))
 }
 
-// nodeNameOf returns the node's name, "" for a NodeInfo that only has pods left. Such an
-// entry keeps its position, and the planner does not get it.
+// nodeNameOf returns the node's name, "" for a NodeInfo that only has pods left. The record
+// of such a NodeInfo keeps its position, but Refresh does not pass it to the planner.
 func nodeNameOf(info fwk.NodeInfo) string {
 	if node := info.Node(); node != nil {
 		return node.Name
@@ -176,8 +176,8 @@ func (s *Cache) changed(held map[string][]gangs.Capacity) []int {
 	return changed
 }
 
-// look computes the free capacity of one node, less the needs held for plans, and passes
-// it to the planner.
+// look computes the free capacity of one node, less held (capacity that plans need and no
+// pod uses yet), and passes it to the planner.
 func (s *Cache) look(saw *nodeRecord, held []gangs.Capacity) error {
 	spec, conflict := s.describe(saw.info)
 	if conflict != "" && conflict != saw.conflict {

@@ -10,9 +10,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Capacity reads the total amounts of a node into the planner's Capacity, whoever uses them.
-// It returns false if they are unknown. Amounts that it cannot count are unlimited: pod
-// limits, and devices that several nodes can use.
+// Capacity reads the total amounts of a node, used or free, into the planner's Capacity. It
+// returns false if they are unknown. Amounts that it cannot count are unlimited: pod limits
+// (limits of the devices on the node's number of pods), and devices that several nodes can
+// use.
 func (s *Cache) Capacity(info fwk.NodeInfo, into *plan.Capacity) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,7 +39,8 @@ func (s *Cache) Capacity(info fwk.NodeInfo, into *plan.Capacity) bool {
 	return s.deviceCapacity(info.Node(), scalars, into)
 }
 
-// scalarCapacity returns the node's amount of an extended resource.
+// scalarCapacity returns the node's amount of an extended resource, unlimited for a pod
+// limit.
 func (s *Cache) scalarCapacity(name v1.ResourceName, scalars map[v1.ResourceName]int64) int64 {
 	if isPodLimit(name) {
 		return plan.Unlimited

@@ -27,9 +27,10 @@ var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.Reso
 // which those that are no longer in use are removed. Every removal counts all nodes again.
 const minColumns = 64
 
-// columns numbers the resources and the device kinds of the planner's layout. Names that
-// come are appended. Names that nodes no longer have, and kinds and pod limits that the
-// devices are no longer divided by, stay until there are twice as many names as were in use
+// columns numbers the resources and the device kinds (sets of interchangeable devices) of
+// the planner's layout. New names are appended. Extended resources that nodes no longer
+// have, and device kinds and pod limits (limits of devices on a node's number of pods) that
+// the device counts no longer have, stay until there are twice as many names as were in use
 // at the last removal (relayOut).
 type columns struct {
 	// resource has the index of each resource in the planner's layout.
@@ -37,8 +38,8 @@ type columns struct {
 	// kind has the index of each device kind in the planner's layout, by the kind's name.
 	kind map[string]int
 	// asked are the resources that pods of the last Read request and no node had at that
-	// time. They follow those of the layout for one plan and do not enter the layout:
-	// anyone may write any name into a pod.
+	// time. For one plan they are numbered after the resources of the layout. They do not
+	// enter the layout, because anyone may write any name into a pod.
 	asked []string
 	// limit is the number of names at which the names no longer in use are removed.
 	limit int
@@ -95,8 +96,8 @@ func (s *Cache) addResource(name v1.ResourceName) {
 	}
 }
 
-// addViewed adds the device kinds and the pod limits of the view to the planner's layout.
-// A name known from an earlier view keeps its index.
+// addViewed adds the device kinds and the pod limits of the view (the device counts of the
+// last Read) to the planner's layout. A name known from an earlier view keeps its index.
 func (s *Cache) addViewed() {
 	if s.view == nil {
 		return
@@ -128,8 +129,8 @@ func (s *Cache) lookAgain() {
 	}
 }
 
-// ask numbers a resource that a pod requests, after those of the layout unless a node has
-// it.
+// ask gives a resource that a pod requests, and that is not in the layout, the next number
+// after those of the layout.
 func (s *Cache) ask(name v1.ResourceName) {
 	if _, known := s.resource[name]; !known && !slices.Contains(s.asked, string(name)) {
 		s.asked = append(s.asked, string(name))
@@ -183,7 +184,8 @@ func (s *Cache) relayOut() error {
 	return nil
 }
 
-// CapacityOf returns a need of the last Read by name.
+// CapacityOf converts a need of the last Read, which has indices of the layout, to names of
+// resources and device kinds.
 func (s *Cache) CapacityOf(need plan.Need) gangs.Capacity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,8 +209,9 @@ func (s *Cache) CapacityOf(need plan.Need) gangs.Capacity {
 	return named
 }
 
-// subtract subtracts a held amount from the node's free amounts. It takes devices from the
-// first alignment units that have any free.
+// subtract subtracts held (capacity that a plan needs and no pod uses yet) from the node's
+// free amounts. It takes devices from the first alignment units (devices that are close to
+// each other) that have any free.
 func (s *Cache) subtract(spec *plan.NodeSpec, held gangs.Capacity) {
 	for name, amount := range held.Resources {
 		if i, known := s.resource[v1.ResourceName(name)]; known {

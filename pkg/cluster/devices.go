@@ -31,12 +31,14 @@ type Devices struct {
 	// mu guards the fields below. It also keeps two callers from updating the inventory at
 	// once.
 	mu sync.Mutex
-	// published and whole are nil until Follow is called.
+	// published reads ResourceSlices from an informer. whole reports whether all plugins of
+	// the process that allocate devices call ClaimAssumed. Both are nil until Follow is
+	// called.
 	published Published
 	whole     func() bool
 	// following is set while the inventory is updated from changes instead of full lists.
 	// listed is set if the next update must list all slices: the last one listed them with
-	// the taints of DeviceTaintRules, or too many changed since.
+	// the taints of DeviceTaintRules, or too many slices changed since.
 	following, listed bool
 	// slices has the names of slices with a change that the inventory does not have yet.
 	// claims has, by UID of a claim, the change that the claim tracker does not show yet.
@@ -90,8 +92,8 @@ func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests) (devices.Requ
 	return d.inventory.Request(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})
 }
 
-// alternatives returns the ways to choose subrequests for the pod's claims that ask for
-// different devices, nil if there are fewer than two or too many.
+// alternatives returns the ways to choose subrequests (firstAvailable) for the pod's claims
+// that ask for different devices, nil if there are fewer than two or too many.
 func (d *Devices) alternatives(pod *v1.Pod) []Alternative {
 	claims, err := d.Claims(pod)
 	if err != nil {
@@ -161,20 +163,23 @@ type PodNeed struct {
 	plan.Need
 	// RDMA is set if some of the devices are RDMA NICs.
 	RDMA bool
-	// FirstAvailable is set if requests have alternatives. Need then has the least of each.
+	// FirstAvailable is set if requests have alternatives. Need then has, for each such
+	// request, the least that one of its alternatives needs.
 	FirstAvailable bool
-	// Alternatives are the different ways to choose among them, in order of preference. It is
-	// empty if there are none or too many.
+	// Alternatives are the ways to choose one alternative for each such request, in order of
+	// preference. It is empty if there are none or too many.
 	Alternatives []Alternative
-	// alignment is the alignment that the pod or its claims request, "" if none.
+	// alignment is the device alignment (how close GPUs and NICs must be) that the pod or
+	// its claims request, "" if none.
 	alignment gangs.Alignment
 	// want is the device request that Need was made from.
 	want devices.Request
 }
 
-// Read updates the device counts and returns the need of each pod, in the order of pods.
-// The needs are valid until the next Read, which may number resources and kinds anew. The
-// error is a sentence about the pod with an invalid request.
+// Read updates the device counts and returns the need of each pod, in the order of pods. The
+// needs are valid until the next Read, which may give resources and device kinds (sets of
+// interchangeable devices) other numbers. The error is a sentence about the pod with an
+// invalid request.
 func (s *Cache) Read(pods []*v1.Pod) ([]PodNeed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Published reads ResourceSlices from the API server through an informer's store. It must
-// not be older than the changes passed to Devices.
+// Published reads ResourceSlices from the API server through an informer's store. When
+// SliceChanged is called, the store must already have the change.
 type Published interface {
 	// Slice returns the slice with that name, nil if there is none.
 	Slice(name string) (*resourceapi.ResourceSlice, error)
@@ -38,7 +38,7 @@ type claimNews struct {
 }
 
 // Follow makes Sync apply single changes instead of reading all slices and claims, once
-// published is synced. Every allocator of devices in this process must then call
+// published is synced. Every plugin of this process that allocates devices must then call
 // ClaimAssumed; whole reports whether all of them do.
 func (d *Devices) Follow(published Published, whole func() bool) {
 	d.mu.Lock()
@@ -106,8 +106,8 @@ func (d *Devices) news(uid types.UID, n claimNews) {
 const minClaimNews = 1024
 
 // dropEnded applies the queued changes of claims that no longer exist and hold no devices.
-// No Sync does so while no pod needs a plan, or while the inventory is updated from full
-// lists.
+// Without dropEnded they would stay queued while no pod needs a plan, because Sync is not
+// called, and while Sync reads full lists.
 func (d *Devices) dropEnded() {
 	for uid, n := range d.claims {
 		if n.name.Name != "" && !n.gone || d.manager.ResourceClaims().GetPendingAllocation(uid) != nil {

@@ -63,8 +63,8 @@ func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.Node
 	if wanted.cache, err = newCache(levels, base.devices); err != nil {
 		return nil, err
 	}
-	// A label that no node has gives no gang room. Its cache is not kept: it would take the
-	// place of one that gangs use.
+	// Do not keep a cache for a label that no node has: no gang fits there, and the cache
+	// would take the place of one that gangs use.
 	if !slices.ContainsFunc(labels, func(label string) bool { return labelCount([]string{label}, nodes) == 0 }) {
 		d.extended.add(wanted)
 	}

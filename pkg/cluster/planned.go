@@ -18,11 +18,12 @@ type Planned struct {
 	// unit. It is -1 if any unit will do.
 	Rail int
 	// Subrequests are the alternatives (firstAvailable) that the plan chose in the pod's
-	// claims, "" if the allocator chooses.
+	// claims, "" if the DRA allocator chooses.
 	Subrequests gangs.Subrequests
 	// Gang identifies the pod's gang, "" if the pod is in no gang.
 	Gang string
-	// Alignment is the alignment that the pod's gang requests, "" if it requests none.
+	// Alignment is the device alignment (how close GPUs and NICs must be) that the pod's
+	// gang requests, "" if it requests none.
 	Alignment gangs.Alignment
 }
 

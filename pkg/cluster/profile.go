@@ -26,7 +26,7 @@ type Profile struct {
 	extended extensions
 }
 
-// SetLevels sets the levels of the fabric, coarse to fine.
+// SetLevels sets the levels of the network topology, coarse to fine.
 func (d *Profile) SetLevels(levels []Level) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -79,8 +79,8 @@ func (d *Profile) Cache() (*Cache, error) {
 	return s, nil
 }
 
-// Sizes returns the number of nodes, and of resources and device kinds, in all caches of the
-// profile.
+// Sizes returns the number of nodes, and of resources and device kinds (sets of
+// interchangeable devices), in all caches of the profile.
 func (d *Profile) Sizes() (nodes, columns int) {
 	caches := d.extended.caches()
 	if base := d.cache.Load(); base != nil {

@@ -56,7 +56,7 @@ type freedManager struct {
 	claims *freedClaims
 }
 
-// ResourceClaims returns the claims.
+// ResourceClaims returns the ResourceClaimTracker that shows these claims as unallocated.
 func (m *freedManager) ResourceClaims() fwk.ResourceClaimTracker { return m.claims }
 
 type freedClaims struct {
@@ -66,7 +66,7 @@ type freedClaims struct {
 }
 
 // withoutHolders returns a DRA manager that shows the claims of these pods as unallocated,
-// except claims that other pods have reserved too.
+// except claims that are reserved for other pods, too.
 func withoutHolders(manager fwk.SharedDRAManager, gone []*v1.Pod) fwk.SharedDRAManager {
 	claims := &freedClaims{ResourceClaimTracker: manager.ResourceClaims(), freed: sets.New[types.UID](), devices: sets.New[structured.DeviceID]()}
 	uids := sets.New[types.UID]()

@@ -5,7 +5,7 @@ package devices
 
 import v1 "k8s.io/api/core/v1"
 
-// Assessment is the result of Assess: a node's devices for one pod.
+// Assessment is the result of Assess: what the devices of a node offer to one pod.
 type Assessment struct {
 	// Shortage is a sentence that names the missing devices, "" if counts do not exclude
 	// the node. It is "" whenever the stock allocator would find devices.
@@ -24,7 +24,8 @@ type assessmentKey struct {
 	// plugin is the first extended resource of the request that the node's device plugins
 	// serve. An assessment with a second such resource is rare and is not cached.
 	plugin v1.ResourceName
-	rail   int
+	// rail is the index of the alignment unit that the pod prefers, or NoRail.
+	rail int
 }
 
 // NoRail means that a pod may take its devices from any alignment unit (devices of a node

@@ -46,7 +46,7 @@ const (
 // on different NUMA nodes.
 const unknownNUMA = -1
 
-// device is a device of a usable pool, with values computed when the device's
+// device is a device of a complete pool, with values computed when the device's
 // ResourceSlice was read.
 type device struct {
 	id     structured.DeviceID

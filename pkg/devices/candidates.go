@@ -16,15 +16,15 @@ type candidates struct {
 	demand     Demand
 	supply     []Supply
 	gpus, nics [][]*device
-	// gpuRequests and nicRequests are the pod's requests for GPUs and for NICs, in the
-	// order in which the allocator serves them.
+	// gpuRequests and nicRequests are the pod's requests for GPUs and for NICs, in the order
+	// in which the stock allocator serves them.
 	gpuRequests, nicRequests []*deviceRequest
 }
 
 // Order chooses devices of a node for a pod. rails are the indices of the alignment units
-// that other members of the pod's gang use. It returns false if there is nothing to
-// choose: the pod requests no GPUs or NICs that can be ordered, or the node lacks them.
-// The allocator then takes devices in the order of the slices.
+// that other members of the pod's gang use. It returns false if there is nothing to choose:
+// the pod requests no GPUs or NICs that can be ordered, or the node lacks them. The stock
+// allocator then takes devices in the order of the slices.
 func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -97,14 +97,14 @@ func servesEach(d *device, requests []*deviceRequest) bool {
 }
 
 // serves returns true if the node has a device for which such returns true and that
-// satisfies one of the queries.
+// satisfies one of the queries (demands on a device).
 func (n *node) serves(queries []*deviceQuery, such func(*device) bool) bool {
 	return slices.ContainsFunc(n.devices, func(d *device) bool { return such(d) && satisfies(d, queries) })
 }
 
-// add adds a device to the supply (the counts of devices) of its alignment unit. It does
-// not choose among shared devices or devices that consume counters: a count cannot
-// express which of them can be allocated together. The allocator chooses among them.
+// add adds a device to the supply (the counts of devices) of its alignment unit. It does not
+// choose among shared devices or devices that consume counters: a count cannot express which
+// of them can be allocated together. The stock allocator chooses among them.
 func (c *candidates) add(d *device, accepts func(*device, []*deviceRequest) bool, used *ledger) {
 	supply := &c.supply[d.unit]
 	orderable := len(d.spec.ConsumesCounters) == 0 && !isShared(d.spec)
@@ -126,8 +126,8 @@ func (c *candidates) add(d *device, accepts func(*device, []*deviceRequest) bool
 }
 
 // order returns an order of the devices that a pairing (the number of devices from each
-// alignment unit) takes. The allocator serves requests one after the other, so the order
-// has the devices of each request at its place. order returns false if some request
+// alignment unit) takes. The stock allocator serves requests one after the other, so the
+// order has the devices of each request at its place. order returns false if some request
 // cannot get devices that it selects.
 func (c *candidates) order(pairing Pairing) (Order, bool) {
 	var gpus, nics []*device

@@ -13,7 +13,8 @@ import (
 // contents has the slices and allocations of an inventory, and what is derived from them
 // without regard to requests.
 type contents struct {
-	// pairMaps state, by machine type, which GPUs and NICs form one alignment unit.
+	// pairMaps state, by machine type, which GPUs and NICs form one alignment unit (devices
+	// that are close to each other).
 	pairMaps []PairMap
 	slices   map[string]*resourceapi.ResourceSlice
 	pools    map[poolKey]*pool
@@ -25,7 +26,7 @@ type contents struct {
 	spec uint64
 	// multiNode has the pools with devices that more than one node can use.
 	multiNode map[poolKey]*pool
-	// common has the pools that do not belong to a single node. The allocator may read
+	// common has the pools that do not belong to a single node. The stock allocator may read
 	// their slices for any node.
 	common map[poolKey]*pool
 }
@@ -54,8 +55,8 @@ func (c *contents) node(name string) *node {
 	return n
 }
 
-// deviceCount returns the number of devices that belong to single nodes. It counts devices
-// of changed slices once these are needed.
+// deviceCount returns the number of devices that belong to single nodes. For a node with
+// changed slices it uses the old number until the node's devices are next read.
 func (c *contents) deviceCount() int {
 	sum := 0
 	for _, n := range c.nodes.nodes {
@@ -159,8 +160,8 @@ func (c *contents) markChanged(ids []structured.DeviceID) {
 	}
 }
 
-// servedByMultiNode returns true if a device that several nodes can use satisfies the
-// query. The answer is cached until slices change.
+// servedByMultiNode returns true if a device that several nodes can use satisfies the query
+// (what a request demands of each device). The answer is cached until slices change.
 func (c *contents) servedByMultiNode(q *deviceQuery) bool {
 	if len(c.multiNode) == 0 {
 		return false

@@ -17,8 +17,8 @@ const (
 	// maxDeviceCost is how much all selectors of one pod may cost on one device. It is a
 	// hundred times the cost of a usual pod.
 	maxDeviceCost = 5000
-	// cheapDeviceCost is how much the selectors of one pod may cost on one device without
-	// a charge for each allocation.
+	// cheapDeviceCost is how much the selectors of one pod may cost on one device before the
+	// pod's namespace is charged for each search of the stock allocator.
 	cheapDeviceCost = 500
 	// maxPodQueries is how many different device requests one pod may have. One claim can
 	// hold 32 requests.
@@ -27,14 +27,17 @@ const (
 	// compiler's time grows with the length, and the stock allocator compiles selectors
 	// again for each device once a pod has more than ten.
 	maxPodSelectors = 32 << 10
-	// evaluationCost is the cost of an evaluation beside that of the expression.
+	// evaluationCost is a fixed cost of each evaluation, added to the cost of the
+	// expression.
 	evaluationCost = 20
-	// compileCost and compileByteCost are the cost of compiling one expression.
+	// compileCost is the fixed cost of compiling one expression, compileByteCost the cost of
+	// each of its bytes.
 	compileCost, compileByteCost = 2000, 20
-	// devicesPerUnit is how many devices can be compared with cached results for one unit.
+	// devicesPerUnit is how many devices can be compared with cached results for one cost
+	// unit.
 	devicesPerUnit = 4
 	// budgetSize is the most that a namespace can spend at once, about half a second.
-	// budgetRefill is what it gains in a second, 5% of one CPU or less.
+	// budgetRefill is what a namespace gains in a second, 5% of one CPU or less.
 	budgetSize, budgetRefill = 2_000_000, 100_000
 	// maxDebt limits how long a namespace waits for a charge that exceeded its budget.
 	maxDebt = 10 * budgetSize
@@ -71,7 +74,8 @@ type budget struct {
 	at   time.Time
 }
 
-// maxBudgets is the number of namespaces at which full budgets are removed.
+// maxBudgets is the number of recorded budgets at which those that are full again are
+// removed.
 const maxBudgets = 256
 
 func newBudgets() *budgets { return &budgets{spent: map[string]budget{}} }

@@ -205,7 +205,8 @@ func (q *deviceQuery) record(shape string, e *evaluated) {
 }
 
 // evaluate runs the selectors of the request for a device. class is the result of the
-// class's selectors. It reads only what does not change after compilation.
+// class's selectors. It reads only fields of the query that never change after compilation,
+// so it needs no lock.
 func (q *deviceQuery) evaluate(d *device, class matchResult) evaluated {
 	if !class.selects {
 		return evaluated{matchResult: class}

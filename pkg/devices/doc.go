@@ -26,8 +26,8 @@
 //     exception. Devices of one kind may consume common counters in different amounts. The
 //     counted set can then be allocated together but may not be the largest such set.
 //  3. A count exceeds the allocator's number only if a single number cannot be exact.
-//     matchAttribute constraints are bounded per attribute value and not solved.
-//     distinctAttribute and derived attributes are not counted. A request for all devices
+//     A matchAttribute constraint is counted for each attribute value alone, as an upper
+//     bound. distinctAttribute and derivedAttributes are ignored. A request for all devices
 //     ignores the pod's other requests. A shared device counts once for each share of the
 //     request that takes the least of it. Devices of different kinds that consume the same
 //     counters are counted as if they did not. A device for several nodes counts on each
@@ -40,10 +40,10 @@
 // # Alignment
 //
 // An alignment unit is a set of devices of one node that are close to each other. A
-// ladder has the sources of units, the most reliable first: an explicit pair map by
-// machine type, a PCIe root that some GPU and NIC of the node share, the NUMA node. A node
-// uses the first that names units for its devices. It has a last unit for the devices
-// without a unit.
+// ladder has the sources of units, the most reliable first: a list of the pairs of GPUs and
+// NICs of the machine type (PairMap), a PCIe root that some GPU and NIC of the node share,
+// the NUMA node. A node uses the first source that names units for its devices. The node's
+// last unit has the devices that are in no other unit.
 //
 // # Files, from the bottom up
 //

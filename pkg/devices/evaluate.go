@@ -6,10 +6,11 @@ package devices
 import "fmt"
 
 // CEL selectors are compiled and evaluated while the inventory is not locked, so a pod with
-// costly selectors does not stop the others. Results depend only on the query and the shape
-// of the device (all that the query reads of it), so they stay valid when slices change
-// during an evaluation. The revision of the slices at its start tells for which devices the
-// results are complete. The namespace of the pod pays for compilation and evaluation.
+// costly selectors does not stop the others. Results depend only on the query (what a
+// request demands of a device) and the shape of the device (all that the query reads of it),
+// so they stay valid when slices change during an evaluation. The revision of the slices at
+// the start of the evaluation tells for which devices the results are complete. Compilation
+// and evaluation are charged to the budget of the pod's namespace.
 
 // chunk is the number of devices that are evaluated between two checks of the budget.
 const chunk = 64
@@ -214,7 +215,7 @@ func (e *evaluation) run(budgets *budgets) error {
 	return nil
 }
 
-// finish caches the results of an evaluation. whole is true if none is missing. finish
+// finish caches the results of an evaluation. whole is true if no result is missing. finish
 // returns the cost of the query on one device, and an error if a selector is too costly.
 func (inv *Inventory) finish(e *evaluation, whole bool) (uint64, error) {
 	inv.mu.Lock()

@@ -18,8 +18,8 @@ type Options struct {
 	// CEL has the features of the selectors' language. They must equal those of the
 	// scheduler's DynamicResources plugin.
 	CEL cel.Features
-	// PairMaps state, by machine type, which GPUs and NICs form one unit for alignment. A
-	// later map replaces an earlier map for the same type.
+	// PairMaps state, by machine type, which GPUs and NICs form one alignment unit (devices
+	// that are close to each other). A later map replaces an earlier map for the same type.
 	PairMaps []PairMap
 }
 
@@ -62,15 +62,15 @@ func New(options Options) *Inventory {
 	}
 }
 
-// Fresh returns an empty inventory with the same options. Both charge the same budgets of
-// namespaces.
+// Fresh returns an empty inventory with the same options. Both charge the work for CEL
+// selectors to the same budgets of namespaces.
 func (inv *Inventory) Fresh() *Inventory {
 	fresh := New(inv.options)
 	fresh.budgets = inv.budgets
 	return fresh
 }
 
-// Refill refills the budgets of namespaces for CEL selectors up to a time.
+// Refill adds to the namespaces' budgets for CEL selectors what they gain until now.
 func (inv *Inventory) Refill(now time.Time) { inv.budgets.refill(now) }
 
 // Sizes returns the number of nodes with devices, and of cached queries (demands on a
@@ -123,9 +123,9 @@ func (inv *Inventory) DeleteSlice(name string) {
 	inv.replaceSlice(name, nil)
 }
 
-// SyncAllocated replaces the state of the scheduler's claim tracker, in-flight allocations
-// included. The caller must not change the state afterwards. Only nodes with changed
-// devices are counted again.
+// SyncAllocated replaces the allocated devices as gathered by the scheduler's
+// ResourceClaimTracker, in-flight allocations included. The caller must not change the state
+// afterwards. Only nodes with changed devices are counted again.
 func (inv *Inventory) SyncAllocated(state structured.AllocatedState) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -189,7 +189,7 @@ func (inv *Inventory) SlicesOn(node string) (local, shared []*resourceapi.Resour
 }
 
 // AllocatedOn returns the allocated devices of the pools that SlicesOn returns: the state
-// that the allocator needs for the node.
+// that the stock allocator needs for the node.
 func (inv *Inventory) AllocatedOn(node string) *structured.AllocatedState {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()

@@ -27,8 +27,8 @@ type Kind struct {
 }
 
 // kindTable numbers the kinds of a layout (a division of devices into kinds). of has the
-// numbers by signature (the queries that devices of the kind satisfy), plugin by extended
-// resource of device plugins.
+// numbers by signature (the queries, which are demands on a device, that devices of the kind
+// satisfy), plugin by extended resource of device plugins.
 type kindTable struct {
 	queries    *queryTable
 	kinds      []Kind

@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// looseUnit is the name of the alignment unit that has a node's devices without a unit.
+// looseUnit is the name of a node's last alignment unit. It has the devices that are in no
+// other unit.
 const looseUnit = "loose"
 
-// unitInfo is the name and NUMA node of an alignment unit: devices of a node that are
-// close to each other. They are the same for every request.
+// unitInfo is the name and NUMA node of an alignment unit: devices of a node that are close
+// to each other. A node has the same units for every request.
 type unitInfo struct {
 	name string
 	numa int
@@ -120,7 +121,7 @@ func numaName(d *device) string {
 }
 
 // shareUnit returns a function that reports whether some GPU and some NIC are in the same
-// unit. It is for PCIe roots, which do not always pair them: on GB300 only the GPU
+// unit. It is for PCIe roots, which do not always pair GPUs with NICs: on GB300 only the GPU
 // publishes a root, and on OCI GB200 the roots of GPUs and NICs never match.
 func shareUnit(unit func(*device) string) func(gpus, nics []*device) bool {
 	return func(gpus, nics []*device) bool {

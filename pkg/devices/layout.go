@@ -11,11 +11,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// layout divides the cluster's devices into kinds (sets of devices that are
-// interchangeable for the requests in use), and counts each node's devices by kind.
-// Queries (demands on a device) and pod limits (demands beyond counts of devices) are
-// only added, so a new request costs one more column instead of a new division. When
-// there are too many, the inventory starts a new layout with the current requests.
+// layout divides the cluster's devices into kinds (sets of devices that are interchangeable
+// for the requests in use), and counts each node's devices by kind. Queries (demands on a
+// device) and pod limits (demands beyond counts of devices) are only added: for a new
+// request the layout evaluates only the new queries on the devices. When there are too many
+// queries or limits, the inventory starts a new layout with the current requests.
 type layout struct {
 	queryTable
 	podLimits []podLimit
@@ -196,8 +196,9 @@ func (l *layout) markUnbounded(multiNode map[poolKey]*pool) bool {
 	return changed
 }
 
-// recount counts the devices of one node by alignment unit and kind. It returns nil for a
-// removed node. Signatures and kinds must be up to date.
+// recount counts the devices of one node by alignment unit (devices that are close to each
+// other) and kind. It returns nil for a removed node. Signatures and kinds must be up to
+// date.
 func (l *layout) recount(cached *layoutNode, used *ledger) *NodeDevices {
 	n := cached.node
 	if n == nil {

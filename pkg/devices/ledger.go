@@ -30,9 +30,9 @@ type share struct {
 	taken amounts
 }
 
-// ledger records the devices in use. It has two sources: the state gathered by the
-// scheduler's claim tracker, and single claims. A device is in use if either source lists
-// it.
+// ledger records the devices in use. It has two sources: the state that the scheduler's
+// claim tracker (ResourceClaimTracker) gathers, and the allocations of single claims. A
+// device is in use if either source lists it.
 type ledger struct {
 	gathered structured.AllocatedState
 	claims   map[types.UID]holding

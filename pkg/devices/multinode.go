@@ -72,7 +72,7 @@ func (r *multiNodeSlice) contains(node *v1.Node) (bool, error) {
 	return matches, nil
 }
 
-// sameNodes returns true if the same nodes can use the devices of both. It compares
+// sameNodes returns true if the same nodes can use the devices of both slices. It compares
 // selectors by identity: the devices of one slice share one selector.
 func (r *multiNodeSlice) sameNodes(other *multiNodeSlice) bool {
 	return r.nodeName == other.nodeName && r.allNodes == other.allNodes && samePointer(r.selector, other.selector)

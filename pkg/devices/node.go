@@ -45,8 +45,8 @@ type nodeTable struct {
 	shared bool
 	nodes  []*node
 	free   []int
-	// changed has the numbers of the nodes that changed since the counts of devices by
-	// kind (the layout) were last updated.
+	// changed has the numbers of the nodes that changed since the layout was last updated:
+	// the nodes' counts of devices by kind (a set of interchangeable devices).
 	changed map[int]bool
 }
 

@@ -18,8 +18,8 @@ type NodeSlices struct {
 	// Local has the slices of these pools.
 	Index map[string]int
 	Local [][]*resourceapi.ResourceSlice
-	// Shared has the slices of all other pools. The allocator may read any of them for any
-	// node.
+	// Shared has the slices of all other pools. The stock allocator may read any of them for
+	// any node.
 	Shared []*resourceapi.ResourceSlice
 	// Count is the number of slices in Local.
 	Count int

@@ -5,8 +5,9 @@ package devices
 
 import "slices"
 
-// Option is one way to meet a pod's request: the node must have the devices of all
-// demands together, and the pod counts once for each of the pod limits.
+// Option is one way to meet a pod's request: the node must have the devices of all demands
+// together, and the pod counts once for each of the pod limits (limits on a node's number of
+// pods that counts of devices cannot express).
 type Option struct {
 	// Demands are sorted: first those for GPUs, then those for RDMA NICs, then others.
 	Demands []DeviceDemand

@@ -18,8 +18,8 @@ type Order struct {
 	Pairing Pairing
 	// Demand is how many GPUs and NICs the pod needs.
 	Demand Demand
-	// first has the rank of each chosen device. All other devices follow in their own
-	// order.
+	// first has the rank of each chosen device. All other devices follow in the order of the
+	// slice.
 	first map[structured.DeviceID]int
 }
 

@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// PairMap lists, by PCI address, which devices of a machine type belong together. It
-// comes first among the sources of alignment units, for machines with drivers that do not
-// publish pairs. Storage NICs are not in the map and so not in pairs.
+// PairMap lists, by PCI address, which devices of a machine type belong together. It comes
+// first among the sources of alignment units (devices that are close to each other), for
+// machines with drivers that do not publish pairs. Storage NICs are not in the map and so
+// not in pairs.
 type PairMap struct {
 	// VMSize is the value of the attribute azure.dra.net/vmSize. Case is ignored.
 	VMSize string
@@ -25,11 +26,11 @@ type PairUnit struct {
 	NUMA      int
 }
 
-// DefaultPairMaps returns the maps for machine types whose published pairs of GPUs and
-// NICs are not visible in the devices' attributes. For these types Azure's images install
-// a topology file. Hyper-V gives every device a PCI domain of its own, so no two devices
-// share a PCIe root. Larger and newer Azure sizes (MI300X, GB200, GB300) have no such
-// file. Their devices belong together if they share a NUMA node, which drivers publish.
+// DefaultPairMaps returns the maps for machine types of Azure whose attributes of devices do
+// not show which GPU and NIC belong together. The pairs are from the topology file that
+// Azure's images install. Hyper-V gives every device a PCI domain of its own, so no two
+// devices share a PCIe root. Larger and newer Azure sizes (MI300X, GB200, GB300) have no
+// such file. Their devices belong together if they share a NUMA node, which drivers publish.
 func DefaultPairMaps() []PairMap {
 	units := map[string][]PairUnit{
 		"Standard_ND96asr_v4":       ndv4Units(),
@@ -80,8 +81,8 @@ func hyperVPair(gpuDomain, nicDomain string, numa int) PairUnit {
 
 func hyperVAddress(domain string) string { return domain + ":00:00.0" }
 
-// pairMapFor returns the map of a machine type, or nil. Later maps win, so an admin's map
-// replaces a default.
+// pairMapFor returns the map of a machine type, or nil. Later maps win, so an
+// administrator's map replaces a default.
 func pairMapFor(maps []PairMap, vmSize string) *PairMap {
 	if vmSize == "" {
 		return nil

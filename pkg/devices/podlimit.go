@@ -50,9 +50,9 @@ func (o *requestOption) podLimits() []podLimit {
 }
 
 // constraintLimits returns the limits that the option's matchAttribute constraints put on
-// the number of pods with this option on a node. Constraints of one pod that take devices
-// of the same kind and compare the same attribute, but for different requests, compete for
-// values of the attribute (such as PCIe roots), so they form one limit.
+// the number of pods with this option on a node. Constraints of one pod on the same
+// attribute, over different requests with equal queries and counts, compete for values of
+// the attribute (such as PCIe roots), so they form one limit.
 func (o *requestOption) constraintLimits() []podLimit {
 	var list []podLimit
 	members := map[string]map[int]bool{}

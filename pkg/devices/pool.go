@@ -33,7 +33,8 @@ type poolState struct {
 	// slices has the slices of the newest generation by name, the order of the stock
 	// allocator.
 	slices []*resourceapi.ResourceSlice
-	// problem explains why no device of the pool counts. It is "" if all devices count.
+	// problem explains why no device of the pool counts as usable. It is "" if all devices
+	// count.
 	problem string
 	// counters are the counters that partitionable devices of the pool share.
 	counters counterSets
@@ -128,8 +129,8 @@ func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 // local returns true if only one node can use devices of the pool.
 func (s *poolState) local() bool { return !s.multiNode && len(s.nodes) == 1 }
 
-// sameUse returns true if the change of one slice, from one state of the pool to the
-// other, changes nothing for the nodes of the pool's other slices.
+// sameUse compares the states of the pool before and after one slice changed. It returns
+// true if nothing changed for the nodes of the pool's other slices.
 func (s *poolState) sameUse(other *poolState) bool {
 	return s.generation == other.generation && s.problem == other.problem && s.bindingConditions == other.bindingConditions &&
 		s.counters == nil && other.counters == nil

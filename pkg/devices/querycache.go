@@ -6,14 +6,15 @@ package devices
 import "cmp"
 
 const (
-	// maxNamespaceQueries is how many cached queries one namespace may have introduced.
-	// At more, its least recently used query is dropped: a namespace with many selectors
-	// does not displace the queries of others.
+	// maxNamespaceQueries is how many queries (what a request demands of each device) one
+	// namespace may add to the cache. The cache then drops the namespace's least recently
+	// used query, so many selectors in one namespace do not displace the queries of others.
 	maxNamespaceQueries = maxPodQueries
-	// maxQueries is how many queries (demands on a device) are cached for all namespaces.
+	// maxQueries is how many queries are cached for all namespaces.
 	maxQueries = 512
-	// minCachedResults is how many results all queries may cache in any cluster, and
-	// resultsPerDevice how many they may cache for each device.
+	// minCachedResults is how many results (whether a device satisfies the query) all
+	// queries together may cache in any cluster. In a large cluster they may cache
+	// resultsPerDevice for each device.
 	minCachedResults, resultsPerDevice = 1 << 18, 8
 )
 
@@ -24,8 +25,8 @@ type queryCache struct {
 	uses  uint64
 }
 
-// cachedQuery is a query, the namespace that introduced it ("" for a class alone), and the
-// number of its last use.
+// cachedQuery is a query, the namespace that added it ("" for the query of a DeviceClass
+// alone), and the number of its last use.
 type cachedQuery struct {
 	*deviceQuery
 	owner string
@@ -83,7 +84,7 @@ func (c *queryCache) count(owner string) int {
 	return n
 }
 
-// largest returns the owner with the largest sum of sizes.
+// largest returns the owner (namespace) whose queries have the largest sum of sizes.
 func (c *queryCache) largest(size func(*cachedQuery) int) string {
 	sums := map[string]int{}
 	for _, q := range c.byKey {

@@ -12,12 +12,12 @@ import (
 // Reach says on which nodes several pods can use devices that are allocated once for all
 // of these pods.
 type Reach struct {
-	// OneNode is true if devices for the request may be usable only on their own node.
-	// Then all pods must run on one node.
+	// OneNode is true if some of the devices that satisfy the request can be used on one
+	// node only. Then all pods must run on one node.
 	OneNode bool
-	// NodeSets has the sets of nodes, in the allocator's order, for which there are
-	// enough devices that all nodes of the set can use. It is empty with OneNode, and if
-	// no set has enough devices.
+	// NodeSets has the sets of nodes, in the stock allocator's order, for which there are
+	// enough devices that all nodes of the set can use. It is empty with OneNode, and if no
+	// set has enough devices.
 	NodeSets []NodeSet
 }
 
@@ -33,7 +33,8 @@ func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 }
 
 // Reach returns the nodes that can use the devices of a request. The view must have been
-// made with the request. If the request has alternatives, the smallest demand counts.
+// made with the request. If the request has alternatives (firstAvailable), the smallest
+// demand counts.
 func (v *View) Reach(request *Request) Reach {
 	option := v.Least(request)
 	if len(option.Demands) == 0 {

@@ -3,8 +3,8 @@
 
 package devices
 
-// rdmaClasses are the names of managed clouds' DeviceClasses for RDMA NICs. Their devices
-// count as such whatever their attributes are.
+// rdmaClasses are the names of managed clouds' DeviceClasses for RDMA NICs. A request for
+// such a class counts as a request for RDMA NICs, whatever attributes the devices have.
 var rdmaClasses = map[string]bool{
 	"efa.networking.k8s.aws": true,
 	"mrdma.google.com":       true,

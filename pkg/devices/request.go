@@ -26,8 +26,8 @@ type Request struct {
 	// pod determines the node.
 	SharedClaims []types.NamespacedName
 	// Extended has the extended resources of the pod that DRA devices provide, with their
-	// amounts. The request's options include them: omit them from the pod's plain
-	// resources.
+	// amounts. The request's device counts include them, so callers must omit them from the
+	// pod's plain resources.
 	Extended map[v1.ResourceName]int64
 	// RDMA is true if only RDMA NICs can meet one of its device requests.
 	RDMA bool

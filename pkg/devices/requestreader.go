@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Classes finds DeviceClasses. The scheduler's DRA manager implements the two methods in
-// two of its parts.
+// Classes finds DeviceClasses. The scheduler's SharedDRAManager has the two methods in its
+// DeviceClassLister and its DeviceClassResolver.
 type Classes interface {
 	// Get returns the DeviceClass of that name, or an error if there is none.
 	Get(name string) (*resourceapi.DeviceClass, error)
@@ -65,8 +65,8 @@ type requestReader struct {
 	classes   Classes
 	namespace string
 	request   Request
-	// asked has the queries of all requests, also of those without an effect on counts:
-	// the stock allocator evaluates them too.
+	// asked has the queries of all requests (what each demands of a device), also of
+	// requests without an effect on counts: the stock allocator evaluates those, too.
 	asked []asked
 	// err is the first error. The reader goes on after an error, to read all queries.
 	err error
@@ -77,8 +77,8 @@ type requestReader struct {
 	constraints []constraint
 }
 
-// fail records an error. A CostError replaces other errors, which leave the pod to the
-// stock allocator.
+// fail records an error. A CostError replaces other errors: after another error callers
+// leave the pod to the stock allocator, which would evaluate the costly selectors.
 func (r *requestReader) fail(err error) {
 	var cost *CostError
 	if r.err == nil || errors.As(err, &cost) && !errors.As(r.err, &cost) {

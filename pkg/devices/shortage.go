@@ -12,10 +12,11 @@ import (
 )
 
 // shortage returns a sentence that names the devices that a node lacks for a request. It
-// returns "" if counts do not exclude the node. It never excludes a node on which the
-// stock allocator finds devices: it treats shared counters as unused, shared devices as
-// unlimited, and devices for several nodes as available. A request is short only if all
-// its options (ways to meet it) are short. The sentence describes the first option.
+// returns "" if counts do not exclude the node. served has the extended resources that the
+// node's device plugins serve. shortage never excludes a node on which the stock allocator
+// finds devices: it treats shared counters as unused, shared devices as unlimited, and
+// devices for several nodes as available. A request is short only if all its options (ways
+// to meet it) are short. The sentence describes the first option.
 func (c *contents) shortage(n *node, request *Request, served []v1.ResourceName) string {
 	var reason string
 	for i := range request.options {
@@ -36,9 +37,9 @@ type census struct {
 	contents *contents
 	option   *requestOption
 	free     []*device
-	// classes has the queries of each class of requests. wanted has, by index of a class,
-	// how many devices its requests ask for together. of has, by index of a request, the
-	// index of its class, or -1 if counts cannot limit the request.
+	// classes has the queries (demands on a device) of each class of requests. wanted has,
+	// by index of a class, how many devices its requests ask for together. of has, by index
+	// of a request, the index of its class, or -1 if counts cannot limit the request.
 	classes [][]*deviceQuery
 	wanted  []int
 	of      []int
@@ -142,8 +143,8 @@ func byValue(devices []*device, attribute string) map[string][]*device {
 	return groups
 }
 
-// describe returns, as text, the devices that one matchAttribute constraint of the pod
-// limit demands.
+// describe returns, as text, the devices that each matchAttribute constraint of the limit
+// demands.
 func (p *podLimit) describe() string {
 	parts := make([]string, len(p.demands))
 	for i := range p.demands {
@@ -210,8 +211,8 @@ func (t *classCounts) kinds(class int) []int {
 	return kinds
 }
 
-// found returns the number of devices that satisfy a class of requests, as if it were
-// alone.
+// found returns the number of devices that satisfy a class of requests, as if there were no
+// other requests.
 func (t *classCounts) found(class int) int {
 	sum := 0
 	for _, kind := range t.kinds(class) {

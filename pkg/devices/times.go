@@ -7,12 +7,12 @@ package devices
 // pods have two or three demands.
 const exactDemands = 12
 
-// Times returns how often all the demands together can be met from a supply of devices by
-// kind (a set of interchangeable devices), if each device serves one demand. By Hall's
-// theorem the result is the minimum over all sets of demands: the number of devices that
-// the set can use divided by the number that it demands. Beyond exactDemands demands it
-// checks only single demands and all of them together. The result may then be too high,
-// never too low.
+// Times returns how often all the demands together can be met if each device serves one
+// demand. supply has the number of devices of each kind (a set of interchangeable devices).
+// By Hall's theorem the result is the minimum over all sets of demands: the number of
+// devices that the set can use divided by the number that it demands. Beyond exactDemands
+// demands it checks only single demands and all of them together. The result may then be too
+// high, never too low.
 func Times(demands []DeviceDemand, supply []int) int {
 	times := -1
 	bound := func(set func(int) bool) {

@@ -14,15 +14,15 @@ import (
 // devices of a kind are interchangeable for every request in use. For a single request
 // kinds may be finer than necessary; the sums are the same.
 type View struct {
-	// Layout is equal for views with the same Kinds and PodLimits. If it is equal, counts
-	// of a node with equal NodeDevices.Revision are equal.
+	// Layout is a number that is equal for views with the same Kinds and PodLimits. In two
+	// such views a node has equal counts if its NodeDevices.Revision is equal.
 	Layout uint64
 	// Revision is the inventory's revision when the view was made.
 	Revision uint64
 	Kinds    []Kind
-	// PodLimits has the names of limits beyond counts of devices: on pods that request
-	// all devices of the node, or devices that have an attribute in common. Every pod
-	// with such a request counts once for the limit.
+	// PodLimits names the limits on a node's number of pods that counts of devices cannot
+	// express: limits on pods that request all devices of the node, or devices with a common
+	// attribute value. Every pod with such a request counts once for the limit.
 	PodLimits []string
 
 	// plugin has, by extended resource of device plugins, the index in Kinds. index has, by
@@ -100,10 +100,10 @@ func (v *View) Least(request *Request) Option { return v.relaxed[request.Key] }
 // do not count for the selectors' requests.
 func (v *View) Problems() []string { return v.problems }
 
-// Node returns the devices of a node. plugin has the free amount of each extended
-// resource of the node's device plugins; it may be nil. On a node with both, devices and
-// plugin amounts add up, though the stock scheduler takes extended resources only from
-// the plugin there. Node returns an error if a node selector is invalid.
+// Node returns the devices of a node. plugin has the free amount of each extended resource
+// of the node's device plugins; it may be nil. On a node with both DRA devices and a device
+// plugin, Node adds up their amounts, though the stock scheduler takes extended resources
+// there only from the plugin. Node returns an error if a node selector is invalid.
 func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevices, error) {
 	counts := v.nodeCounts(node.Name)
 	if len(v.multiNode) == 0 && (len(plugin) == 0 || len(v.plugin) == 0) {
@@ -152,11 +152,12 @@ func (v *View) nodeCounts(name string) NodeDevices {
 }
 
 // MultiNode returns true if several nodes can use some of the devices. Then the counts of
-// any node may change when View.Revision changes, even if its NodeRevision does not.
+// any node may change when View.Revision changes, even if the node's NodeRevision does not.
 func (v *View) MultiNode() bool { return v.hasMultiNode }
 
 // layoutFor returns the layout, a division of the devices into kinds, with the queries of
-// these requests added. It starts a new layout if the old one has too many queries.
+// these requests (what they demand of each device) added. It starts a new layout if the old
+// one has too many queries.
 func (inv *Inventory) layoutFor(requests []Request) *layout {
 	if inv.layout.full() {
 		inv.layout = newLayout()
@@ -169,9 +170,9 @@ func (inv *Inventory) layoutFor(requests []Request) *layout {
 
 // layoutNumber returns the number of the layout for a new View. The number increases when
 // kinds or pod limits differ from those of the last View. It also increases when the first
-// device for several nodes appears or the last one disappears. From then on another
-// revision shows changes of a node's counts: View.Revision while there are such devices,
-// otherwise View.NodeRevision.
+// device for several nodes appears or the last one disappears. While there are such devices,
+// callers detect a change of a node's counts by View.Revision, otherwise by
+// View.NodeRevision.
 func (inv *Inventory) layoutNumber(l *layout) uint64 {
 	now := shownLayout{layout: l, generation: l.generation, kinds: l.kinds.kinds, multiNode: len(inv.multiNode) > 0}
 	last := &inv.shown

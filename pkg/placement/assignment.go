@@ -88,8 +88,8 @@ func (p *planInput) assignAlternatives(a *gangs.Assignment, found *answer) {
 	}
 }
 
-// surplus returns the sentence about members beyond the gang's quorum that got no node,
-// or "" if all members have a node.
+// surplus returns the sentence about members beyond the gang's quorum (the members that must
+// start together) that got no node, or "" if all members have a node.
 func surplus(gang *gangs.Gang, decision *plan.Decision) string {
 	if decision.Unplaced == 0 {
 		return ""

@@ -38,7 +38,8 @@ type planInput struct {
 	roleOfGroup map[string]string
 	// cache has the names of the resources and devices that the roles need.
 	cache *cluster.Cache
-	// conflictsKept is true if gang.Conflicts has all of Request.Conflicts.
+	// conflictsKept is true if gang.Conflicts has all of Request.Conflicts (combinations of
+	// members and nodes that filters have refused).
 	conflictsKept bool
 }
 

@@ -43,9 +43,9 @@ func newClaimZones(claim sharedClaim, zones []devices.NodeSet, roles []roleInput
 	return z
 }
 
-// best runs the planner once for each zone (a set of nodes that can use the claim's
-// devices) and returns the best answer. If the gang fits in no zone, it also returns a
-// sentence.
+// best runs the planner once for each zone (a set of nodes that can use the claim's devices)
+// and returns the best answer. If the gang fits in no zone, it also returns a sentence that
+// says so.
 func (z *claimZones) best(p *planner, gang plan.Gang, nodes []fwk.NodeInfo) (answer, string, error) {
 	if z.claim == "" {
 		return p.best(gang), "", nil
@@ -107,9 +107,9 @@ func divide(zone devices.NodeSet, nodes []fwk.NodeInfo) (outside []string, insid
 	return outside, inside, nil
 }
 
-// better reports whether decision a is better than b: it places the quorum, then leaves
-// fewer members without a node, then costs less. If neither places the quorum, the better
-// decision has room for more members.
+// better reports whether decision a is better than b: it places the quorum (the members that
+// must start together), then leaves fewer members without a node, then costs less. If
+// neither places the quorum, the better decision has room for more members.
 func better(a, b *plan.Decision) bool {
 	switch {
 	case a.Placed != b.Placed:

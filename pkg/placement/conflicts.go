@@ -10,9 +10,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// addConflicts adds the conflicts of the request, which earlier attempts of the gang have
-// taught, to the planner's gang. It leaves out a conflict about members that are in several
-// of the planner's roles.
+// addConflicts adds Request.Conflicts to the planner's gang. A conflict is a combination of
+// members and nodes that the filters have refused in an earlier attempt of the gang.
+// addConflicts leaves out a conflict about members that are in several of the planner's
+// roles.
 func (b *builder) addConflicts() {
 	b.conflictsKept = true
 	for _, conflict := range b.request.Conflicts {
@@ -40,8 +41,10 @@ func (b *builder) conflictTerms(conflict gangs.Conflict) []plan.ConflictTerm {
 	return terms
 }
 
-// has reports whether members with this signature are in the role, or would be with its
-// alternatives.
+// has reports whether the planner's role is for the members of this role of the gang with
+// this signature (equal for pods that ask the same of their node) and these chosen
+// subrequests. The role of an alternative (firstAvailable) has no members yet, only their
+// key.
 func (r *roleInput) has(signed gangs.RoleSignature) bool {
 	return r.base == signed.Role && r.subrequests == signed.Subrequests && (r.key.signature == signed.Signature ||
 		slices.ContainsFunc(r.members, func(m gangs.Member) bool { return m.Signature == signed.Signature }))

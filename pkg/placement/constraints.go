@@ -17,10 +17,11 @@ import (
 // inside it, which requires a second level.
 const innerSuffix = "/within"
 
-// constraints are the topology constraints of a gang and its groups (gangs inside the
-// gang), written as groups of the planner. The gang, or a group, may require one domain
-// of a level and also one value of a node label. The planner has one required level for
-// each group, so two groups, one inside the other, then replace the group.
+// constraints are the topology constraints of a gang and its groups (gangs inside the gang),
+// written as groups of the planner. The gang, or a group, may require one domain of a
+// topology level (such as a rack) and also one value of a node label. The planner has one
+// required level for each group, so two groups, one inside the other, then replace the
+// group.
 type constraints struct {
 	required, preferred string
 	minGroups           int
@@ -71,8 +72,8 @@ func requiredLevels(t gangs.Topology, cache *cluster.Cache) (outer, inner string
 	return label, t.Required
 }
 
-// unknownLevel returns a sentence about the first topology constraint with a level that the
-// fabric does not have, or "".
+// unknownLevel returns a sentence about the first topology constraint with a level that is
+// not among levels, or "".
 func unknownLevel(g gangs.Gang, levels []string) string {
 	wishes := []gangs.Topology{g.Topology}
 	for _, group := range g.Groups {

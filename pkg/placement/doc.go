@@ -15,9 +15,9 @@
 //     reserved for another gang, the planner runs again without those nodes.
 //  4. If filters may refuse a member because of any other member, the proof runs them with
 //     all members of the plan placed. A refusal becomes a conflict, a combination of members
-//     and nodes that the planner must not use. The planner then runs again, as long as it
-//     learns and the step budget lasts.
+//     and nodes that the planner must not use. The planner then runs again, until a refusal
+//     gives no new conflict or the search budget (a number of steps) ends.
 //
-// The only state of the package is the profile's cache. It depends neither on the state of
-// gangs nor on the plugins: the request contains all limits on a plan.
+// The only state of the package is the profile's cache. The package depends neither on the
+// state of gangs nor on the plugins: the request contains all limits on a plan.
 package placement

@@ -38,8 +38,8 @@ type dryRuns struct {
 type dryRun struct {
 	pod *v1.Pod
 	// gang (its key), alignment (how close GPUs and NICs must be) and subrequests (the
-	// chosen alternatives of requests) are values that this project's plugins read in the
-	// cycle state.
+	// alternatives, firstAvailable, chosen for the requests) are values that this project's
+	// plugins read in the cycle state.
 	gang        string
 	alignment   gangs.Alignment
 	subrequests gangs.Subrequests

@@ -13,11 +13,12 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// emptied is the cluster without some pods, for the stock filters.
+// emptied is the cluster without some pods, for the stock filters of a what-if plan (a plan
+// as if these pods did not exist).
 //
 // PreFilter plugins read the scheduler's snapshot, which has all pods. As in preemption, the
-// plugins then remove the pods from the state that they prepared (RunPreFilterExtension-
-// RemovePod), and the Filter plugins get the nodes without them.
+// plugins then remove the pods from the state that they prepared
+// (RunPreFilterExtensionRemovePod), and the Filter plugins get the nodes without them.
 type emptied struct {
 	// infos are the nodes without the pods, by name; gone are the pods by node.
 	infos map[string]fwk.NodeInfo
@@ -49,7 +50,8 @@ func newEmptied(infos []fwk.NodeInfo, gone []*v1.Pod) (*emptied, error) {
 	return e, nil
 }
 
-// nodeInfo returns a node with the pods on it, nil if the node is unknown.
+// nodeInfo returns a node with its pods, in a what-if plan without those that are gone. It
+// returns nil if the node is unknown.
 func (d *dryRuns) nodeInfo(node string) fwk.NodeInfo {
 	if d.emptied != nil {
 		return d.emptied.infos[node]

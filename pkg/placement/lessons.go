@@ -23,9 +23,9 @@ const (
 	affinityPlugin = "InterPodAffinity"
 )
 
-// learn finds the members, of those placed, without which the filters would accept the
-// refused member. It returns the conflict of these members, and the same conflict on other
-// nodes where the filters refuse it as well.
+// learn finds the placed members because of which the filters refused the member m. It
+// returns a conflict: these members and m on their nodes, which plans must not combine
+// again. It also returns the same conflict on other nodes where the filters refuse it.
 func (p *proof) learn(m *plannedMember, placed []*plannedMember, status *fwk.Status) ([]plan.Conflict, error) {
 	p.runs.roles[m.role].refuse(m.node, status)
 	beside, sure, err := p.cause(m, placed, status)
@@ -45,9 +45,10 @@ func (p *proof) learn(m *plannedMember, placed []*plannedMember, status *fwk.Sta
 	return learned, err
 }
 
-// widen tests a conflict on other nodes: the refused member, and the others that were on its
-// node, on each of them. It appends the conflicts that it finds. The number of nodes doubles
-// each time, so a rule that holds on all nodes is known after few plans.
+// widen tests a conflict on other nodes: it moves the refused member, and the others on its
+// node, to each of these nodes. It appends the conflicts that it finds to learned. Each time
+// the same conflict appears, widen tests twice as many nodes, so a rule that holds on all
+// nodes is known after few plans.
 func (p *proof) widen(m *plannedMember, beside []*plannedMember, learned []plan.Conflict) ([]plan.Conflict, error) {
 	kind := fmt.Sprint(p.conflict(moved("*", m.node, m, beside)).Terms)
 	from := p.widened[kind]
@@ -70,7 +71,8 @@ func (p *proof) widen(m *plannedMember, beside []*plannedMember, learned []plan.
 	return learned, nil
 }
 
-// moved returns a member and others with those on one node moved to another.
+// moved returns copies of m and of the members beside it. Those on the node from are moved
+// to the node to.
 func moved(to, from string, m *plannedMember, beside []*plannedMember) (*plannedMember, []*plannedMember) {
 	move := func(o *plannedMember) *plannedMember {
 		there := *o
@@ -87,8 +89,8 @@ func moved(to, from string, m *plannedMember, beside []*plannedMember) (*planned
 }
 
 // cause returns a smallest set of the placed members beside which the filters refuse the
-// member. sure is false if it is not known that the filters refuse the member beside this
-// set and any others: then it is all placed members.
+// member. sure is false if the filters might accept the member beside this set and further
+// members. The set then has all placed members.
 func (p *proof) cause(m *plannedMember, placed []*plannedMember, status *fwk.Status) (beside []*plannedMember, sure bool, err error) {
 	if needsOthers(m.pod, status) {
 		return placed, false, nil
@@ -138,7 +140,7 @@ func (p *proof) refusedBeside(m *plannedMember, with []*plannedMember) (*fwk.Sta
 	return t.filter(m)
 }
 
-// smallest returns a smallest part of all for which refuses is true. refuses must be true
+// smallest returns a smallest subset of all for which refuses is true. refuses must be true
 // for each set that contains a set for which it is true. found is false if it is not true
 // for all.
 func smallest(all []*plannedMember, refuses func([]*plannedMember) bool) (part []*plannedMember, found bool) {
@@ -152,8 +154,8 @@ func smallest(all []*plannedMember, refuses func([]*plannedMember) bool) (part [
 	return part, true
 }
 
-// conflict returns the planner's conflict: the member and the others on their nodes.
-// Members that no plan moves are left out.
+// conflict returns the planner's conflict: the member and the others on their nodes. Members
+// whose claims already have devices are left out, because no plan moves them.
 func (p *proof) conflict(m *plannedMember, beside []*plannedMember) plan.Conflict {
 	counts := map[plan.ConflictTerm]int{}
 	for _, o := range append(slices.Clone(beside), m) {

@@ -24,7 +24,7 @@ type ruleWriter struct {
 }
 
 // write adds the rules between members to the gang. A role whose members must be on
-// different nodes gets at most one on each node.
+// different nodes gets at most one member on each node.
 func (w *ruleWriter) write() {
 	w.gang.AntiAffinity = portRules(w.roles)
 	for i := range w.terms.terms {

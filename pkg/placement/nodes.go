@@ -33,8 +33,9 @@ func limitNodes(roles []roleInput, volumes *volumeReader, nodes []fwk.NodeInfo) 
 	}
 }
 
-// mayUse reports whether members of the role may use the node. If they wait for volumes
-// that exist already, it limits their number to those that find volumes on the node.
+// mayUse reports whether members of the role may use the node. If the members wait for
+// volumes that exist already, mayUse limits their number to those that find volumes on the
+// node.
 func (r *roleInput) mayUse(node *v1.Node, volumes *volumeReader) bool {
 	if _, refused := r.rule.refusal(node); refused {
 		return false
@@ -55,9 +56,9 @@ func (r *roleInput) mayUse(node *v1.Node, volumes *volumeReader) bool {
 	return true
 }
 
-// explainNodes completes the refusals of the nodes that a decision excludes. They then
-// name the unmet requirement of the node selector or node affinity, or the taint. It adds
-// refusals for nodes that a role may not use, because the planner does not ask the
+// explainNodes completes the refusals of the nodes that a decision excludes. The refusals
+// then name the unmet requirement of the node selector or node affinity, or the taint. It
+// adds refusals for nodes that a role may not use, because the planner does not ask the
 // filters about these.
 func explainNodes(roles []roleInput, decision *plan.Decision, runs *dryRuns) {
 	for i := range decision.Reasons {

@@ -7,7 +7,8 @@ import "github.com/dovetail-dev/dovetail/pkg/gangs"
 
 // Outcome is the result of planning a gang.
 type Outcome struct {
-	// Placed reports whether Assignment has a node for each member of the quorum.
+	// Placed reports whether Assignment has a node for each member of the quorum (the
+	// members that must start together).
 	Placed     bool
 	Assignment gangs.Assignment
 	// Surplus is the sentence about members beyond the quorum that got no node, "" if all
@@ -23,6 +24,7 @@ type Outcome struct {
 	Searched bool
 	// Temporary is true if Refusal is about the request and passes with time.
 	Temporary bool
-	// Lessons is the number of refusals in whole plans from which the planner has learned.
+	// Lessons is the number of members that filters refused in complete plans. Later runs of
+	// the planner avoid these combinations of members and nodes.
 	Lessons int
 }

@@ -44,8 +44,10 @@ func New(handle fwk.Handle, profile *cluster.Profile, options Options) *Placer {
 }
 
 // Place plans a gang on the nodes of the scheduler's snapshot. It runs the stock filters on
-// every node of the plan. If Request.Limits leave no placement, it plans without them: they
-// exclude more than the filters have refused, which Request.Conflicts states.
+// every node of the plan. If Request.Limits (the most members that a node takes, guessed
+// from earlier refusals) leave no placement, it plans without them. They may exclude more
+// than the filters have refused; Request.Conflicts has the exact combinations of members and
+// nodes that the filters refused.
 func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (Outcome, error) {
 	outcome, complete, err := p.place(ctx, request, nodes)
 	if err != nil || outcome.Placed || !outcome.Searched || len(request.Limits) == 0 || !complete {
@@ -56,7 +58,8 @@ func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	return outcome, err
 }
 
-// place plans a gang once. complete is true if the planner got all of Request.Conflicts.
+// place plans a gang once. complete is true if the planner got all of Request.Conflicts
+// (combinations of members and nodes that filters refused).
 func (p *Placer) place(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (outcome Outcome, complete bool, err error) {
 	cache, err := p.profile.CacheWithLabels(request.Gang.Labels(), len(request.Gang.Groups) > 0, nodes)
 	if err != nil {

@@ -22,7 +22,8 @@ type planner struct {
 	// capacity reads what a node has in total of resources and devices, used or free. It
 	// is nil if no explanation needs these amounts.
 	capacity func(node string, into *plan.Capacity) bool
-	// preferAll makes the method best try to place all members before it tries a quorum.
+	// preferAll makes the method best try to place all members before it tries a quorum
+	// (only as many as must start together).
 	preferAll bool
 }
 
@@ -58,8 +59,8 @@ func (p *planner) planOnce(gang plan.Gang) answer {
 }
 
 // best runs the planner. If preferAll is set and some part of the gang must be in one
-// domain, best first requires room for all members, and for a quorum only if they have
-// none.
+// domain, best first requires room for all members. If there is none, it requires room for a
+// quorum only.
 func (p *planner) best(gang plan.Gang) answer {
 	if p.preferAll && confined(&gang) {
 		if all, more := requireAll(gang); more {

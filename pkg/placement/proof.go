@@ -13,7 +13,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// proof runs the filters over a whole plan before anything is reserved: for each member on
+// proof runs the filters over a whole plan before any member is reserved: for each member on
 // its planned node, with all members placed that come before it. The dry runs of the planner
 // know only the members of one role on one node.
 type proof struct {
@@ -29,16 +29,18 @@ type proof struct {
 	newest          refusedMember
 	// refused is true if the filters refused a member of the last plan.
 	refused bool
-	// learned has the key of each conflict that was learned. widened has, for conflicts that
-	// differ only in the node of the refused member, on how many of nodes they were tested.
+	// learned has the key of each conflict (a combination of members and nodes that plans
+	// must avoid) that was learned. widened has, for conflicts that differ only in the node
+	// of the refused member, on how many nodes of the list nodes they were tested.
 	learned map[string]bool
 	widened map[string]int
 	nodes   []fwk.NodeInfo
-	// unsure is true if a conflict excludes more than the filters have refused.
+	// unsure is true if a learned conflict may exclude plans that the filters would accept.
 	unsure bool
 }
 
-// refusedMember is a refusal in a proof: a plugin refused the member beside other members.
+// refusedMember is a refusal in a proof: a plugin refused the member while the others were
+// placed.
 type refusedMember struct {
 	member  *plannedMember
 	others  []*plannedMember
@@ -68,8 +70,8 @@ func (p *proof) spend(steps int) { p.steps -= steps }
 
 // run runs the filters over a plan. It returns the conflicts that it has learned from
 // refusals, none if the filters accept all members. A member that is refused is not placed,
-// and the proof goes on with the others. If the budget ends, the rest is not tested: the
-// members' own cycles are.
+// and the proof goes on with the others. If the search budget ends, run does not test the
+// remaining members: the filters test them in the members' own scheduling cycles.
 func (p *proof) run(decision *plan.Decision) ([]plan.Conflict, error) {
 	members, err := p.members(decision)
 	if err != nil {
@@ -110,7 +112,8 @@ func (p *proof) run(decision *plan.Decision) ([]plan.Conflict, error) {
 	return learned, nil
 }
 
-// test returns the filters' refusal of a member, nil if they accept it or do not run.
+// test returns the filters' refusal of a member, nil if the filters accept the member or do
+// not run for it.
 func (p *proof) test(t *simulated, m *plannedMember) (*fwk.Status, error) {
 	if m.like == nil || m.pinned || p.steps <= 0 {
 		return nil, nil
@@ -120,9 +123,10 @@ func (p *proof) test(t *simulated, m *plannedMember) (*fwk.Status, error) {
 }
 
 // members returns the members of a plan in the order in which they are placed: those whose
-// claims have devices, those that have no order and no anti-affinity, those with an order,
-// and the others. A member with anti-affinity is late, because the filters for an earlier
-// member without any would not see it.
+// claims have devices, those that have no order and no anti-affinity, those with an order
+// (plan.Assignment.Order, which affinity and spread rules require), and the others. A member
+// with anti-affinity is late: the filter InterPodAffinity skips members without affinity
+// terms, so these would not see an earlier member's anti-affinity.
 func (p *proof) members(decision *plan.Decision) ([]plannedMember, error) {
 	var members []plannedMember
 	add := func(role int, name, node string, pinned bool) error {

@@ -35,8 +35,8 @@ type proposal struct {
 	// heldBack is the sentence about nodes reserved for another gang, "" if these do not
 	// matter.
 	heldBack string
-	// proof runs the filters with all members placed. It is nil if they could find nothing
-	// new.
+	// proof runs the filters with all members placed. It is nil if the filters could find
+	// nothing new.
 	proof *proof
 	// gaveUp is the sentence about a search that ended without an answer after the proof has
 	// refused plans, otherwise "".

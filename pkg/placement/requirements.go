@@ -116,8 +116,8 @@ func affinityRefusal(pod *v1.Pod, node *v1.Node) filterRefusal {
 }
 
 // unmatched returns the end of a sentence about a pod whose node selector or node affinity
-// no node matches. Such a pod does not wait for room: its field or the nodes' labels must
-// change. unmatched returns "" if a node matches.
+// no node matches. Such a pod does not wait for room: its node selector or affinity, or the
+// nodes' labels, must change. unmatched returns "" if a node matches.
 func unmatched(pod *v1.Pod, nodes []fwk.NodeInfo) string {
 	required := requirementsOf(pod)
 	matches := func(r ...requirement) bool {

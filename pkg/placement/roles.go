@@ -12,8 +12,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// roleInput is one of the planner's roles, with the pods of its members. A role of the
-// gang may become several.
+// roleInput is one of the planner's roles, with the pods of its members. A role of the gang
+// may become several roles of the planner.
 type roleInput struct {
 	plan.Role
 	// base is the name of the role in the gang. Roles that were split off it have other
@@ -25,8 +25,8 @@ type roleInput struct {
 	// sample is the member whose pod represents the role. The stock filters run for
 	// filtered: the sample without the affinity and spread terms that the planner judges.
 	sample, filtered *v1.Pod
-	// needs is the pod from which a member's need is read: the sample without the shared
-	// claims that this role does not own.
+	// needs is the pod from which a member's need (resources and devices) is read: the
+	// sample without the shared claims that this role does not own.
 	needs *v1.Pod
 	// members are the members with their pods, in the order of Members, which has them in
 	// the planner's types.
@@ -48,8 +48,8 @@ type roleInput struct {
 // partKey is equal for members of a role that do not differ for the planner.
 type partKey struct {
 	signature gangs.Signature
-	// volumes identifies what the member's volumes ask of a node. claims identifies what
-	// the resource claims that the member names ask for.
+	// volumes identifies what the member's volumes ask of a node. claims identifies what the
+	// resource claims ask for that the member's pod names (resourceClaimName).
 	volumes, claims string
 	// held has a bit for each affinity, anti-affinity or spread term of the gang that the
 	// member has, terms a bit for each that matches the member's labels.
@@ -86,7 +86,8 @@ func rolesOf(request *gangs.Request, inner map[string]string) []roleInput {
 }
 
 // declaredRoles returns the roles that the gang declares, followed by roles that only
-// members name. Members of the latter join the gang without being in the quorum.
+// members name. Members of the latter join the gang without being in the quorum (the members
+// that must start together).
 func declaredRoles(request *gangs.Request) []gangs.Role {
 	roles := slices.Clone(request.Gang.Roles)
 	for _, m := range request.Members {

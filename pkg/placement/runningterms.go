@@ -15,9 +15,9 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// runningTerms has the selectors of the required anti-affinity terms of pods on nodes. They
-// keep members with matching labels away from domains. Members of a role that differ in the
-// selectors that match them may use different nodes.
+// runningTerms has the selectors of the required anti-affinity terms of pods on nodes. The
+// terms keep members with matching labels away from the topology domains of these pods.
+// Members of a role that differ in the selectors that match them may use different nodes.
 type runningTerms struct {
 	selectors []labels.Selector
 	// keys are the labels that the selectors name, sorted.
@@ -28,8 +28,8 @@ type runningTerms struct {
 	values []byte
 }
 
-// readRunningTerms reads the terms of all pods on nodes. It reads only one pod of each
-// controller.
+// readRunningTerms reads the terms of all pods on nodes. Pods of one controller usually have
+// the same terms, so it reads one pod of each controller.
 func readRunningTerms(nodes []fwk.NodeInfo) *runningTerms {
 	t := &runningTerms{}
 	var controllers sets.Set[types.UID]

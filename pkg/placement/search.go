@@ -14,18 +14,19 @@ import (
 )
 
 const (
-	// firstShare is the part of the search budget, as a divisor, that the first plan counts
-	// for at most. It may use the whole budget to show that a placement is the cheapest, and
-	// the search for one that the filters accept must not end there.
+	// firstShare is a divisor of the search budget: the first plan counts for at most this
+	// part. The planner may use the whole budget to show that the first plan is the
+	// cheapest, and steps must remain to search for a plan that the filters accept.
 	firstShare = 2
-	// roundShare is the part of the remaining budget that a further plan may use at first.
-	// If it then has found no placement, it may use the rest.
+	// roundShare is a divisor of the remaining budget: each further plan may use this part.
+	// If the planner finds no placement with it, it may use all that remains.
 	roundShare = 8
 )
 
-// prove runs the filters over the plan with all members placed. While they refuse a member,
-// it plans again with the conflicts learned from the refusals, within the search budget. If
-// the budget ends before any refusal, the members' own cycles test the rest of the plan.
+// prove runs the filters over the plan with all members placed. While the filters refuse a
+// member, prove plans again, within the search budget, with the conflicts (combinations of
+// members and nodes to avoid) learned from the refusals. If the budget ends before any
+// refusal, the filters test the remaining members in the members' own scheduling cycles.
 func (p *proposal) prove() error {
 	if p.proof == nil || !p.answer.decision.Placed {
 		return nil
@@ -55,8 +56,8 @@ func (p *proposal) prove() error {
 	return nil
 }
 
-// planAgain runs the planner on a part of the budget that is left, and without an answer on
-// all of it.
+// planAgain runs the planner with a part of the remaining search budget. If that gives no
+// answer, it runs the planner with all of the remaining budget.
 func (p *proposal) planAgain() error {
 	for _, share := range []int{roundShare, 1} {
 		before := p.planner.steps

@@ -16,9 +16,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A claim that several members share, and that has no devices yet, is allocated once: the
-// first member gets devices for all. The planner therefore adds the claim to the need
-// (resources and devices) of one member, the claim owner. It keeps the other members on
+// A ResourceClaim that several members share, and that has no devices yet, is allocated
+// once: the first member gets devices for all. The planner therefore adds the claim to the
+// need (resources and devices) of one member, the claim owner. It keeps the other members on
 // nodes that can use the devices. If only some members of a role share a claim, the stock
 // filters handle it: they see where its devices are after the first member has reserved
 // them.

@@ -21,13 +21,13 @@ type plannedMember struct {
 	// pinned is true if claims of the member have devices already, so that no plan has
 	// another node for it.
 	pinned bool
-	// like is what the filters run for. It is nil if the filters do not run for the member.
+	// like is the subject that the filters run for. It is nil if the filters do not run for
+	// the member.
 	like *subject
 }
 
-// subject is the pod for which the filters run, for all members of a role that do not
-// differ for them, with its PreFilter state in the cluster without the gang's planned
-// members.
+// subject is a pod that stands for all members of a role that the filters cannot tell apart.
+// state is its PreFilter state in the cluster without the gang's planned members.
 type subject struct {
 	pod   *v1.Pod
 	state fwk.CycleState
@@ -53,7 +53,8 @@ func newSimulated(runs *dryRuns, subjects ...*subject) *simulated {
 	return t
 }
 
-// add places a member.
+// add places a member: it adds the pod to the copy of its planned node and to all PreFilter
+// states.
 func (t *simulated) add(m *plannedMember) error {
 	info, err := t.node(m.node)
 	if err != nil {

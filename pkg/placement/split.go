@@ -50,10 +50,10 @@ type splitter struct {
 	roleOfGroup map[string]string
 }
 
-// splitRoles returns the roles, with each role whose members differ split into several,
-// its parts. A role is not split if its members share claims (these are planned for the
-// role as a whole) or if a further group (a gang inside the gang) would count in the
-// role's group.
+// splitRoles returns the roles, with each role whose members differ split into several, its
+// parts. A role is not split if its members share claims (these are planned for the role as
+// a whole) or if the role's group requires a number of complete groups (gangs inside the
+// gang): the new group that holds the parts would count as one of these.
 func (s *splitter) splitRoles(roles []roleInput, shared sets.Set[string]) []roleInput {
 	var split []roleInput
 	for i := range roles {
@@ -113,8 +113,8 @@ func (s *splitter) namedClaims(pod *v1.Pod) string {
 	return key
 }
 
-// countsGroups reports whether a group, or the gang for the empty name, has a minimum of
-// complete groups in it. One more group in it would then be counted.
+// countsGroups reports whether a group, or the gang for the empty name, requires a number of
+// complete groups in it. A new group in it would then count as one of these.
 func (s *splitter) countsGroups(group string) bool {
 	if group == "" {
 		return s.gang.MinGroups > 0
@@ -155,9 +155,10 @@ func usesAny(members []gangs.Member, claims sets.Set[string]) bool {
 	return claims.Len() > 0 && slices.ContainsFunc(members, func(m gangs.Member) bool { return claims.HasAny(sharableClaims(m.Pod)...) })
 }
 
-// limitsOf returns, by node, the limits from earlier refusals for members of a role with
-// these subrequests (chosen alternatives). If limits of several members differ, the
-// lowest holds.
+// limitsOf returns, by node, the most members that the node takes: Request.Limits, known
+// from earlier refusals, for members of a role with these subrequests (alternatives,
+// firstAvailable, that the plan chose). If limits of several members differ, the lowest
+// holds.
 func limitsOf(request *gangs.Request, role string, members []gangs.Member, chosen gangs.Subrequests) map[string]int {
 	if len(request.Limits) == 0 {
 		return nil

@@ -28,13 +28,15 @@ func usesVolumes(pod *v1.Pod) bool {
 // subjectKey identifies what the filters can tell apart among the members of a role.
 type subjectKey struct {
 	role int
-	// pod is the UID of a member with volumes, whose claims no other member has.
+	// pod is the UID of a member with volumes, because each member may have volumes of its
+	// own. It is empty for members without volumes or with terms about other pods.
 	pod types.UID
 	// labels are set only if the profile has filters that the planner does not know.
 	labels string
 }
 
-// subjects makes the subject of each member that the filters can tell apart, once.
+// subjects makes the subjects of a gang. A subject is a pod, with its PreFilter state, that
+// stands for all members that the filters cannot tell apart. Each subject is made once.
 type subjects struct {
 	runs  *dryRuns
 	roles []roleInput
@@ -71,8 +73,8 @@ func (s *subjects) of(role int, pod *v1.Pod) (*subject, error) {
 	return made, nil
 }
 
-// newSubject runs the PreFilter plugins for a member. It uses the state of the dry runs
-// instead if these ran for an equal pod.
+// newSubject runs the PreFilter plugins for a member. If the dry runs (the filter runs
+// during the search) ran for an equal pod, it uses their state instead.
 func (s *subjects) newSubject(role int, pod *v1.Pod) (*subject, error) {
 	run, input := s.runs.roles[role], &s.roles[role]
 	tested := s.testedPod(pod)
@@ -95,10 +97,11 @@ func (s *subjects) newSubject(role int, pod *v1.Pod) (*subject, error) {
 	return nil, fmt.Errorf("preparing the filters for pod %s: %w", klog.KObj(pod), status.AsError())
 }
 
-// testedPod returns the pod without resource claims: members that are not reserved have no
-// devices yet, so the filters cannot compare these. A pod with volumes and with terms about
-// other pods is returned without the volumes, which would need a count of the pods on all
-// nodes for each member. Filters that the planner does not know get the resource claims.
+// testedPod returns the pod without resource claims: members get devices only in Reserve, so
+// before that the filters cannot check the claims. Filters that the planner does not know
+// get the resource claims. If a pod has volumes and also terms about other pods, testedPod
+// leaves out the volumes: with them each member would be a subject of its own, and its
+// PreFilter run would count the pods on all nodes.
 //
 // A topology spread constraint with an empty selector is left out: the stock plugin counts no
 // pods for it in PreFilter, but counts simulated ones.

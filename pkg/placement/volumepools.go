@@ -15,14 +15,15 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// A storage class without provisioner has only the volumes that exist. If each can be
+// A storage class without provisioner has only the volumes that exist. If each volume can be
 // used on one node and only one role waits for volumes of the class, Role.Limit (the most
-// members of a role on a node) is enough to count them. Otherwise they become a pool of
-// the planner, a set of items of which each member takes some.
+// members of a role on a node) is enough to count them. Otherwise the volumes become a pool
+// of the planner, a set of items of which each member takes some.
 
-// pools returns a planner's pool (a set of items of which each member takes some) for
-// each storage class whose volumes Role.Limit cannot count: several roles wait for them,
-// or some can be used on several nodes, or members have a node.
+// pools returns a planner's pool (a set of items of which each member takes some) for each
+// storage class whose volumes Role.Limit cannot count: several roles wait for such volumes,
+// or some of the volumes can be used on several nodes, or members of the role already have a
+// node.
 func (r *volumeReader) pools(roles []roleInput, nodes []fwk.NodeInfo) []plan.Pool {
 	users := map[string][]int{}
 	for i := range roles {

@@ -11,8 +11,8 @@
 // server does not serve one, that is no error either, and the watch retries from time to
 // time.
 //
-// The package stores only the fields of an object that a source in pkg/gangs reads.
+// The package stores only the fields of an object that pkg/gangs reads.
 //
-// It also watches the pods that have ended. A scheduler's own informer does not show them,
-// and they count for their gangs.
+// The package also watches the pods that have ended. A scheduler's own informer does not
+// show them, and they count for their gangs.
 package workloads

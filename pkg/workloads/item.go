@@ -15,7 +15,7 @@ import (
 )
 
 // item is one object in an informer's store: the metadata that the store needs, and either
-// the trimmed object or the error why it could not be decoded.
+// the trimmed object or the error of decoding it.
 type item struct {
 	metav1.ObjectMeta
 	object    any
@@ -23,7 +23,8 @@ type item struct {
 }
 
 // newItem makes an item of an object from the API server. Informers may pass an object
-// through the transform more than once, so it returns an item unchanged.
+// through the transform function more than once, so newItem returns an object that is
+// already an item unchanged.
 func (k Kind) newItem(object any) (any, error) {
 	u, ok := object.(*unstructured.Unstructured)
 	if !ok {

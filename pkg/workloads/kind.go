@@ -52,8 +52,8 @@ func resourceOf(apiVersion, resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 }
 
-// trimMeta returns the metadata that the sources read. It omits the resource version, so
-// that two versions with the same declaration are equal.
+// trimMeta returns the metadata that pkg/gangs reads. It omits the resource version, so that
+// two versions with the same declaration are equal.
 func trimMeta(u *unstructured.Unstructured) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{
 		Namespace:         u.GetNamespace(),
@@ -131,8 +131,9 @@ func pickEach(from map[string]any, key string, pick func(map[string]any) map[str
 	return from
 }
 
-// pickConditions keeps only those conditions of a status that are true and whose type
-// ends the object and, of these, only the fields type and status.
+// pickConditions keeps only those conditions of a status that are true and that end the
+// object (ends returns true for their type). Of these it keeps only the fields type and
+// status.
 func pickConditions(status map[string]any, ends func(condition string) bool) map[string]any {
 	list, ok := status["conditions"].([]any)
 	if !ok {

@@ -83,7 +83,7 @@ func (kw *kindWatch) begin(ctx context.Context, definition types.UID) {
 	}()
 }
 
-// end stops the watch, forgets all objects and notifies their gangs.
+// end stops the watch, forgets all objects and reports their gangs as changed.
 func (kw *kindWatch) end(ctx context.Context) {
 	kw.mu.Lock()
 	old := kw.current
@@ -152,8 +152,8 @@ func (kw *kindWatch) tell(obj any) {
 	}
 }
 
-// tellMisses notifies the gangs whose object was not found, because the reason for that
-// may have changed.
+// tellMisses reports as changed the gangs whose object a lookup did not find, because the
+// reason for that may have changed.
 func (kw *kindWatch) tellMisses() {
 	for _, key := range kw.misses.take() {
 		kw.watcher.changed(key)
@@ -205,16 +205,17 @@ func (kw *kindWatch) settled() bool {
 	return ki == nil || ki.notServed() || ki.handled.HasSynced()
 }
 
-// get returns the object of that name in the namespace of the gang with key asks. If
-// there is none, it returns a *gangs.LookupError with the reason. It adds the gang to
-// misses (the gangs whose object was not found) before it determines the reason, so that
-// a change of the reason in the meantime is still reported.
+// get returns the object of that name in the namespace of the gang with key asks. If there
+// is none, it returns a *gangs.LookupError with the reason. It adds the gang to misses (the
+// gangs whose object was not found) before it determines the reason, so that a later change
+// of the reason is reported to the gang.
 func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 	if it := kw.find(asks.Namespace, name); it != nil {
 		return it, nil
 	}
 	if kw.misses.add(cache.NewObjectName(asks.Namespace, name), asks) {
-		// In a goroutine of its own: the caller may hold a lock that a user of lookups needs.
+		// In a goroutine of its own: dropUnused calls the functions of KeepMisses, which may
+		// need a lock that the caller of get holds.
 		go kw.misses.dropUnused(kw.watcher.inUse)
 	}
 

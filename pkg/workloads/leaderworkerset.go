@@ -10,8 +10,8 @@ import (
 )
 
 // LeaderWorkerSet says how LeaderWorkerSets are watched and read. Each group of such an
-// object is a gang, and the object does not name its groups. A lookup therefore passes
-// the key of the gang to notify.
+// object is a gang, and the object does not name its groups. A lookup therefore passes the
+// key of the gang to report as changed.
 var LeaderWorkerSet = Kind{
 	Resource: resourceOf(gangs.LeaderWorkerSetAPIVersion, "leaderworkersets"),
 	Name:     "LeaderWorkerSet",
@@ -19,9 +19,9 @@ var LeaderWorkerSet = Kind{
 	Trim:     trimLeaderWorkerSet,
 }
 
-// LeaderWorkerSet implements gangs.LeaderWorkerSets. It returns the LeaderWorkerSet of
-// that name, which is shared and must not be changed. If there is none, the gang with key
-// asks is notified when one appears.
+// LeaderWorkerSet implements gangs.LeaderWorkerSets. It returns the LeaderWorkerSet of that
+// name, which is shared and must not be changed. If there is none, the watcher reports the
+// gang with key asks as changed when one appears.
 func (w *Watcher) LeaderWorkerSet(asks gangs.Key, namespace, name string) (*gangs.LeaderWorkerSet, error) {
 	asks.Namespace = namespace
 	return lookup[*gangs.LeaderWorkerSet](w, LeaderWorkerSet, asks, name)

@@ -19,9 +19,9 @@ import (
 const minMisses = 1024
 
 // misses are the gangs whose object was looked up and not found, by the object. A missing
-// object has no events, so these gangs are notified when the object appears, and when the
-// kind is installed or removed, or turns out to be unreadable. A gang may be deleted while
-// its object is missing; dropUnused removes its misses.
+// object has no events, so the watcher reports these gangs as changed when the object
+// appears, and when the kind is installed or removed, or its list fails. A gang may be
+// deleted while its object is missing; dropUnused removes its misses.
 type misses struct {
 	mu sync.Mutex
 	// keys has the number of the lookup that last missed the object, by object and gang.
@@ -61,8 +61,8 @@ type miss struct {
 	lookup uint64
 }
 
-// dropUnused drops the misses of gangs that are not in use. It calls inUse without a lock. A
-// miss that is added again meanwhile stays.
+// dropUnused drops the misses of gangs for which inUse returns false. It holds no lock while
+// it calls inUse. A miss that is added again meanwhile stays.
 func (m *misses) dropUnused(inUse func(gangs.Key) bool) {
 	unused := slices.DeleteFunc(m.all(), func(missed miss) bool { return inUse(missed.key) })
 	m.mu.Lock()

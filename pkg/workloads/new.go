@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Kinds returns all kinds that pkg/gangs has a source for.
+// Kinds returns all kinds of objects from which pkg/gangs reads gangs.
 func Kinds() []Kind {
 	return []Kind{PodGroup, CoschedulingGroup, VolcanoPodGroup, LeaderWorkerSet, RayCluster, JobSet, Job}
 }

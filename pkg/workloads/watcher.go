@@ -26,8 +26,8 @@ var definitions = schema.GroupVersionResource{
 	Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
 }
 
-// Watcher holds the objects of all kinds. One Watcher serves all scheduler profiles of a
-// process. It is safe for concurrent use.
+// Watcher holds in memory the objects of all kinds that declare gangs. One Watcher serves
+// all scheduler profiles of a process. It is safe for concurrent use.
 type Watcher struct {
 	dynamic dynamic.Interface
 	byName  map[string]*kindWatch // by name of the CustomResourceDefinition
@@ -46,26 +46,27 @@ type Watcher struct {
 
 // OnChange adds a function that is called with the key of a gang whenever the object that
 // declares the gang is created, changed or deleted, and whenever a lookup that found no
-// object would now return another reason. It is not called for changes that no source
-// reads, such as most changes of status. Lookups return the new state by the time of the
-// call. The function must not block, and may be called from several goroutines at once.
+// object would now return another reason. It is not called for changes of fields that
+// pkg/gangs does not read, such as most of status. Lookups return the new state by the time
+// of the call. The function must not block, and may be called from several goroutines at
+// once.
 func (w *Watcher) OnChange(f func(gangs.Key)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.handlers = append(slices.Clip(w.handlers), f)
 }
 
-// KeepMisses adds a user of lookups. The watcher remembers that a gang's object was not
-// found while some user returns true for the key of the gang. used may be called at any
-// time, with no lock held.
+// KeepMisses adds a function that returns true while its owner still uses the gang with that
+// key. The watcher remembers that a gang's object was not found while one of these functions
+// returns true for the gang. used may be called at any time, with no lock held.
 func (w *Watcher) KeepMisses(used func(gangs.Key) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.users = append(slices.Clip(w.users), used)
 }
 
-// inUse reports whether a user needs notifications about this gang, or about a gang that is
-// also read from its object.
+// inUse reports whether a function of KeepMisses returns true for this gang, or for a gang
+// that is also read from its object.
 func (w *Watcher) inUse(key gangs.Key) bool {
 	w.mu.Lock()
 	users := w.users
@@ -139,7 +140,7 @@ func (w *Watcher) definitionsListed() bool {
 	}
 }
 
-// tellWhenListed notifies the gangs whose lookups came before the first list of
+// tellWhenListed reports as changed the gangs whose lookups came before the first list of
 // CustomResourceDefinitions. That list shows which kinds are not installed.
 func (w *Watcher) tellWhenListed(ctx context.Context) {
 	select {

@@ -19,23 +19,24 @@ import (
 	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
 )
 
-// typeDoc describes one type of the arguments.
+// typeDoc describes one type of the plugins' arguments.
 type typeDoc struct {
 	Text   string
 	Fields []fieldDoc
 }
 
-// fieldDoc describes one field as a user writes it.
+// fieldDoc describes one field as a user writes it in YAML.
 type fieldDoc struct {
 	Name string
 	Type string
-	// Default is JSON, which is YAML too; empty when the field is required.
+	// Default is the default as JSON, which is YAML too. It is empty if the field is
+	// required.
 	Default string
 	Text    string
 }
 
-// defaulted maps a type's name to a value of it in which every field that may
-// be left out has its default.
+// defaulted has, by name of a type, a value of the type in which every optional field has
+// its default.
 func defaulted() map[string]any {
 	gang, topology, aware := &v1.GangArgs{}, &v1.TopologyArgs{}, &v1.DRAAwareArgs{}
 	v1.SetGangDefaults(gang)
