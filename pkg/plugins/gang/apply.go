@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// releasePeriod is the interval at which a failed attempt (to reserve the nodes of a
-	// plan) looks for members that still wait. A member enters the scheduler's list of
-	// waiting pods only after Permit has returned, so a single look could miss it.
+	// releasePeriod is the interval at which release looks for waiting members of a failed
+	// attempt to reserve the nodes of a plan. A member enters the scheduler's list of waiting
+	// pods only after Permit has returned, so a single look could miss it.
 	releasePeriod = 5 * time.Millisecond
-	// clockPeriod is the interval between checks whether healAfter or maxBypass has
-	// passed for a gang: no event reports that time has passed.
+	// clockPeriod is the interval between checks whether healAfter or maxBypass (arguments of
+	// the plugin) has passed for a gang: no event reports that time has passed.
 	clockPeriod = time.Second
 )
 
@@ -92,8 +92,9 @@ func (g *Gang) release(attempt *gangstate.Attempt) {
 	g.apply(g.tracker.Released(attempt, time.Now()))
 }
 
-// watchClock reads members that perhaps are bound, ends attempts that have stalled, evicts
-// members of gangs that must move, and passes the time to the tracker, every clockPeriod.
+// watchClock reads members that perhaps are bound from the API server, ends attempts that have
+// stalled, evicts members of gangs that must move, and passes the time to the tracker, every
+// clockPeriod.
 func (g *Gang) watchClock(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		now := time.Now()

@@ -61,7 +61,7 @@ func (g *Gang) Bind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node
 
 // bindFailed records why a binding failed, and whether the API server has perhaps carried
 // it out. After 409 Conflict and 404 Not Found an earlier repetition of the request may
-// have been carried out. Unreserve follows.
+// have been carried out. The framework calls Unreserve afterwards.
 func (g *Gang) bindFailed(state fwk.CycleState, pod *v1.Pod, node string, status *fwk.Status) {
 	err := status.AsError()
 	unknown := !writes.Refused(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
