@@ -46,7 +46,7 @@ func (d *DRAAware) giveBackGroup(ctx context.Context, group fwk.PodGroupInfo) bo
 	return true
 }
 
-// gather adds the pods of a group and its subgroups. It returns false if a member has a
+// gather adds the pods of a group and its subgroups to w. It returns false if a member has a
 // node.
 func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 	if group.GetCompositePodGroup() != nil {
