@@ -85,7 +85,7 @@ func (a *Attempt) fail(reason string) *Attempt {
 	return a
 }
 
-// arrive records that a member arrived in Permit: its role lacks one member less.
+// arrive records that a member arrived in Permit: its role lacks one member fewer.
 func (a *Attempt) arrive(uid types.UID) {
 	if role := a.plan.Roles[uid].Role; a.plan.Short[role] > 0 {
 		a.plan.Short[role]--

@@ -124,7 +124,7 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	}
 	old := g.members[pod.UID]
 	t.leave(g, pod.UID)
-	g.retry.forgetLessons("") // the refusals of nodes that they record may depend on this member
+	g.retry.forgetLessons("") // filters may have refused nodes only because of this member
 	g.changes++
 	effects := Effects{Key: g.key}
 	broken := g.disturbedBy(old, pod, true)
