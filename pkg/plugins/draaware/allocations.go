@@ -43,8 +43,8 @@ func newAllocations() *allocations {
 	return &allocations{byDevice: map[deviceName][]*holder{}, byClaim: map[types.UID]*holder{}}
 }
 
-// wholeDevices returns the devices of which no other claim may have a part. That excludes
-// admin access and devices that are made to be shared.
+// wholeDevices returns the devices of an allocation that no other claim may use, not even in
+// part. It omits devices with admin access and shareable devices.
 func wholeDevices(allocation *resourceapi.AllocationResult) []deviceName {
 	if allocation == nil {
 		return nil

@@ -32,7 +32,7 @@ func (d *DRAAware) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.
 // PreBind writes the allocations of the pod's claims. For claims whose allocation another
 // member of the gang writes, the pod waits and then adds itself to the claim's
 // reservedFor, unless that member reserved the claim for the whole PodGroup. PreBind then
-// refuses the pod if another claim has one of its devices.
+// refuses the pod if another claim has one of the pod's devices.
 func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	defer d.writers.end(pod.UID)
 	s := sharerOf(state)

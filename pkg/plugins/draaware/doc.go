@@ -4,7 +4,7 @@
 // Package draaware wraps the in-tree DynamicResources plugin, which still makes all
 // allocations. The in-tree allocator takes the first devices that fit. This package orders
 // each node's devices so that the first that fit are aligned: GPUs and NICs of the same
-// unit.
+// alignment unit (devices of a node that are close to each other).
 //
 // # Invariants
 //

@@ -81,7 +81,7 @@ type callContext struct {
 type effects struct {
 	// reserved are the claims that got a pending allocation.
 	reserved []types.UID
-	// extended is the one of them that the in-tree plugin creates for extended resources, ""
+	// extended is the claim of these that the in-tree plugin creates for extended resources, ""
 	// if there is none. In the API server it has another UID.
 	extended types.UID
 	// shared are the claims that the call saw with devices which another member of the

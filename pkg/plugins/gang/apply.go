@@ -135,8 +135,8 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 	})
 }
 
-// planUnfinished plans the remaining members of gangs that failed bindings left below their
-// minimum, before another gang or pod takes the room that they need.
+// planUnfinished plans the remaining members of gangs that are below their minimum because
+// bindings failed, before another gang or pod takes the room that they need.
 func (g *Gang) planUnfinished(ctx context.Context, unfinished []gangs.Key, nodes []fwk.NodeInfo) {
 	for _, key := range unfinished {
 		if err := g.planPartial(ctx, key, nodes); err != nil {

@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gang is the plugin that places a gang whole or not at all.
+// Package gang is the plugin that places a gang, a group of pods, whole or not at all.
 //
 // The plugin is a thin adapter. pkg/gangstate decides the next step of a gang and its
 // members. pkg/placement finds nodes for them. The extension points pass pods, nodes and
