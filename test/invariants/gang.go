@@ -53,7 +53,7 @@ func (k gangKey) String() string {
 	return fmt.Sprintf("%s %s/%s", k.source, k.namespace, k.name)
 }
 
-// role names the members of a gang that have the same shape.
+// role names the members of a gang that share a minimum, such as the pods of a worker group.
 type role string
 
 const (
@@ -146,9 +146,11 @@ type gang struct {
 	members map[types.UID]*member
 	// lastBind is the time at which a member last got its node.
 	lastBind time.Time
-	// quorumMet is true if the gang has met its minimum since it last held no node.
+	// quorumMet is true if the gang has met its minimum since the time at which it last held no
+	// node.
 	quorumMet bool
-	// reported is true after a report. Each broken episode is reported once.
+	// reported is true after a report on the gang. It is reset when the gang holds no node or meets
+	// its minimum.
 	reported bool
 }
 
@@ -230,7 +232,8 @@ type composite struct {
 	ended bool
 }
 
-// hierarchy is the I1 state of the PodGroups below one root CompositePodGroup.
+// hierarchy records, for I1 (no gang stays bound below its minimum), whether the PodGroups
+// below a root CompositePodGroup met their minimum.
 type hierarchy struct {
 	quorumMet, reported bool
 }
