@@ -129,7 +129,7 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	effects := Effects{Key: g.key}
 	broken := g.disturbedBy(old, pod, true)
 	effects.Activate = g.left(old.Pod, now)
-	effects.Report = len(g.members) == 0 // clears the status written about the gang
+	effects.Report = len(g.members) == 0 // the caller then drops what it has reported about the gang
 	if broken != nil {
 		effects.Release = broken.fail("member " + pod.Name + " was deleted")
 	}

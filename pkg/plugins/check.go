@@ -71,7 +71,7 @@ func checkDevices(path *field.Path, profile *kubeconfig.KubeSchedulerProfile) fi
 	}
 	args, err := config.DecodeTopologyArgs(profile.PluginConfig[at].Args)
 	if err != nil {
-		return nil // the plugin returns this error
+		return nil // the plugin Topology returns this error itself
 	}
 	for i, level := range args.Levels {
 		if level.DeviceAttribute == "" {

@@ -108,7 +108,7 @@ func (l *lostWrites) removed(pending types.UID) {
 // refusal returns why the pod must wait for a claim whose state is unknown, "" if it need not.
 func (l *lostWrites) refusal(pod *v1.Pod) string {
 	if l == nil {
-		return "" // no claims in this cluster
+		return "" // the scheduler allocates no claims
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -172,7 +172,7 @@ func (l *lostWrites) known(key types.NamespacedName, sent *resourceapi.ResourceC
 	if now, err := l.tracker.ResourceClaimTracker.Get(key.Namespace, key.Name); err == nil && decides(now, sent) {
 		return true
 	}
-	over := time.Now().After(until) // before the read
+	over := time.Now().After(until) // must come before the read below
 	ctx, cancel := context.WithTimeout(l.ctx, lookTimeout)
 	defer cancel()
 	now, err := l.read(ctx, key.Namespace, key.Name)
