@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// fault is a kind of fault.
+// fault is a kind of fault, with the function that causes one.
 type fault struct {
 	// name is its kind in the counts and in the environment variable CHAOS_KINDS.
 	name string

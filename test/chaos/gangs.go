@@ -43,7 +43,8 @@ var sources = []string{
 	"podgroup", "raycluster", "schedulinggroup", "ganglabel", "job", "volcano", "jobset", "kueue", "leaderworkerset", "yunikorn", "none",
 }
 
-// newGang draws a gang. All gangs of the load together fit on the fleet.
+// newGang makes a gang of random size and requests. All gangs of the load together fit on the
+// fleet.
 func newGang(random *rand.Rand, source, namespace, name string) *gang {
 	g := &gang{source: source, namespace: namespace, name: name, size: 2 + random.IntN(4), cpu: 1 + random.IntN(4)}
 	g.devices = []string{"", "pair-1", "pair-2", "pair-2", "pair-4", extendedGPU}[random.IntN(6)]

@@ -27,7 +27,7 @@ const (
 	slots = 9
 	// namespaces is the number of namespaces of the gangs.
 	namespaces = 3
-	// tendStep is the interval in which the load looks after a gang.
+	// tendStep is the interval in which the load checks a gang and creates its missing objects.
 	tendStep = 500 * time.Millisecond
 	// callTimeout limits one request of the load. A paused API server answers nothing.
 	callTimeout = 5 * time.Second
@@ -36,7 +36,7 @@ const (
 	jobPatience = 15 * time.Second
 )
 
-// load keeps gangs coming and going.
+// load creates gangs, deletes each after a while, and creates the next.
 type load struct {
 	client  kubernetes.Interface
 	dynamic dynamic.Interface

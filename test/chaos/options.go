@@ -17,6 +17,6 @@ type Options struct {
 	Kinds []string
 	// Calm is the number of faults after which a run pauses until all gangs are bound again.
 	Calm int
-	// Limit ends the faults, whatever their number.
+	// Limit is the time after which no further fault happens, whatever their number.
 	Limit time.Duration
 }

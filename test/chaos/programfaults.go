@@ -46,7 +46,7 @@ func afterBinding(ctx context.Context, r *rig, kind string, nth int) string {
 // whileBinding is the suffix of the kind of kills in the middle of bindings.
 const whileBinding = "-while-binding"
 
-// replica draws a replica of Dovetail.
+// replica chooses a replica of Dovetail at random.
 func (r *rig) replica(random *rand.Rand) string {
 	if random.IntN(2) == 1 && slices.Contains(r.programs.names, localcluster.DovetailStandby) {
 		return localcluster.DovetailStandby

@@ -38,7 +38,7 @@ type programs struct {
 	logf    func(string, ...any)
 
 	mu sync.Mutex
-	// held are the killed programs that must not start before a time.
+	// held has, for each killed program, the time before which it must not start.
 	held map[string]time.Time
 	// started counts starts by the supervisor, by program.
 	started map[string]int

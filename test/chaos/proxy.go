@@ -34,7 +34,7 @@ type proxy struct {
 	conns    connections
 
 	mu sync.Mutex
-	// refusing is true during a partition.
+	// refusing is true while the proxy breaks every request, as in a network partition.
 	refusing bool
 	// latency is added to each request that is no watch.
 	latency time.Duration

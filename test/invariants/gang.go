@@ -136,7 +136,7 @@ type declaration struct {
 type member struct {
 	pod  *v1.Pod
 	role role
-	// bound is the time at which the checker first saw it with a node.
+	// bound is the time at which the checker first saw the pod with a node.
 	bound time.Time
 }
 
@@ -227,7 +227,7 @@ const fromComposite source = "CompositePodGroup"
 type composite struct {
 	// parent is the name of the CompositePodGroup above, or "".
 	parent string
-	// least is the minimum of groups.
+	// least is the number of groups below it that must meet their own minimum.
 	least int64
 	ended bool
 }

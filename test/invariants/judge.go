@@ -35,7 +35,7 @@ type judge struct {
 	publishedSlices map[poolID]map[types.UID]*resourceapi.ResourceSlice
 	nominated       map[types.UID]*nomination
 
-	// goneSlices are deleted ResourceSlices, kept for Settle.
+	// goneSlices are deleted ResourceSlices, kept for the time Options.Settle.
 	goneSlices []goneSlice
 	// twice has the pairs of claims with the same device that were reported.
 	twice sets.Set[string]
