@@ -85,7 +85,7 @@ func (a *Attempt) fail(reason string) *Attempt {
 	return a
 }
 
-// arrive records that a member arrived in Permit: its role lacks one member less.
+// arrive records that a member arrived in Permit: its role lacks one member fewer.
 func (a *Attempt) arrive(uid types.UID) {
 	if role := a.plan.Roles[uid].Role; a.plan.Short[role] > 0 {
 		a.plan.Short[role]--
@@ -93,8 +93,9 @@ func (a *Attempt) arrive(uid types.UID) {
 }
 
 // holds returns the planned node and the resource needs of each member that has not
-// reserved yet. Other plans must leave this capacity free. A failed attempt holds nothing,
-// unless it is about the rest of a gang that is bound below its minimum (unfinished).
+// reserved yet. Other plans must leave this capacity free. A failed attempt holds only the
+// nodes of members that perhaps are bound, unless the gang is below its minimum because
+// bindings failed (unfinished).
 func (a *Attempt) holds(unfinished bool) []gangs.Hold {
 	holds := a.perhaps()
 	if a.phase == Releasing && !unfinished {
@@ -108,8 +109,8 @@ func (a *Attempt) holds(unfinished bool) []gangs.Hold {
 	return holds
 }
 
-// perhaps returns the node and the resource needs of each member that perhaps is bound. The
-// scheduler's snapshot does not have these members on their nodes.
+// perhaps returns the node and the resource needs of each member that perhaps is bound
+// (unknown). The scheduler's snapshot does not have these members on their nodes.
 func (a *Attempt) perhaps() []gangs.Hold {
 	var holds []gangs.Hold
 	for uid, node := range a.unknown {
@@ -120,19 +121,19 @@ func (a *Attempt) perhaps() []gangs.Hold {
 	return holds
 }
 
-// over reports whether every planned member is known to be bound or to be planned anew, so
-// the attempt is complete.
+// over reports whether the attempt is complete: no planned member is left to bind, is being
+// bound, or is perhaps bound.
 func (a *Attempt) over() bool {
 	return a.phase == Binding && len(a.plan.Nodes) == 0 && len(a.reserved) == 0 && len(a.unknown) == 0
 }
 
-// atRest reports whether no member of the attempt reserves, binds or is perhaps bound. It
-// is true for nil.
+// atRest reports whether no member of the attempt reserves, binds or is perhaps bound. A nil
+// attempt is at rest.
 func (a *Attempt) atRest() bool {
 	return a == nil || a.phase == Binding && len(a.reserved) == 0 && len(a.unknown) == 0
 }
 
-// has reports whether the current attempt has a node for the member.
+// has reports whether the member has a node in this attempt. A failed attempt has none.
 func (a *Attempt) has(uid types.UID) bool {
 	return a.phase != Releasing && (a.plan.Nodes[uid] != "" || a.reserved[uid] != "")
 }
@@ -140,8 +141,8 @@ func (a *Attempt) has(uid types.UID) bool {
 // mayHold reports whether a member has reserved its node or perhaps is bound.
 func (a *Attempt) mayHold(uid types.UID) bool { return a.reserved[uid] != "" || a.unknown[uid] != "" }
 
-// forget drops the reservation of a member that is bound or gone, and the doubt whether it
-// is bound.
+// forget drops the reservation of a member that is bound or gone, and its entry in unknown once
+// its state is known.
 func (a *Attempt) forget(uid types.UID, placed, deleted bool) {
 	if placed || a.phase == Binding {
 		delete(a.reserved, uid)
@@ -177,7 +178,7 @@ func (a *Attempt) remainder() *Attempt {
 	return left
 }
 
-// adopt copies what an earlier plan has about a member, except its node.
+// adopt copies the data about a member from the plan of an earlier attempt, except its node.
 func (a *Attempt) adopt(uid types.UID, earlier *Attempt) {
 	a.plan.Roles[uid] = earlier.plan.Roles[uid]
 	if need, ok := earlier.plan.Needs[uid]; ok {

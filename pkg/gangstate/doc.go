@@ -1,16 +1,18 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gangstate is the state machine of gangs. It decides the next action of each gang
-// and its members.
+// Package gangstate is the state machine of gangs: groups of pods (members) of which a minimum,
+// the quorum, must start together. It decides the next action of each gang and its members.
 //
-// A Tracker holds the gangs of one scheduler profile. It has four kinds of input: pods and
-// declarations from informers (Upsert, Remove, Erase, DeclarationChanged), the extension
-// points of the scheduling cycle (Admit, NextStep, Resolve, Reserve, Permit, Open,
+// A Tracker holds the gangs of one scheduler profile. It has four kinds of input: pods, and
+// objects that declare gangs, from informers (Upsert, Remove, Erase, DeclarationChanged), the
+// extension points of the scheduling cycle (Admit, NextStep, Resolve, Reserve, Permit, Open,
 // FilterRefused, Unreserve), hints about events (AllowRetry, RetryOthers, RetryWhere,
 // NoteEvent), and the passing of time (Tick, Retry, Evictions). Effects come out, and the
 // caller applies them; there is no clock, client or queue inside.
 //
+// A plan assigns the members to nodes. An attempt is the execution of one plan. A refusal is
+// the result that there is no plan. healAfter and maxReplans are arguments of the plugin Gang.
 // A gang is in one phase at a time. These are all transitions; the random simulation in the
 // tests takes each of them and no other:
 //
@@ -49,14 +51,15 @@
 //	Placed -> Incomplete     a member left, or the declaration changed
 //	Placed -> Refused        a member may be placed again before the last refusal was dropped
 //
-// A refusal of a planned node teaches a lesson: which members cannot be where they were
-// together. Later plans get the lessons, also after the gang has backed off. A lesson is
-// dropped when an event may have made it false, when a member changes or leaves, when the
-// quorum may bind, and after lessonLife.
+// If a filter refuses a member's planned node, the tracker records a lesson: these members
+// cannot be on these nodes together. Later plans avoid that, also after the gang has backed
+// off. The tracker drops a lesson when an event may have made it false, when a member changes
+// or leaves, when the quorum may bind, and after lessonLife.
 //
-// A gang of the scheduler's own PodGroup cycle goes through the same phases. The tracker has
-// it only while there is no room for it, or while room is held for its remaining members
-// (Reserving). The cycle itself reserves and binds all members or none.
+// The scheduler's own PodGroup cycle places PodGroups of scheduling.k8s.io. Such a gang goes
+// through the same phases. The tracker has the gang only while there is no room for it, or
+// while room is held for its remaining members (Reserving). The cycle itself reserves and binds
+// all members or none.
 //
 // The simulation checks these invariants:
 //
@@ -65,13 +68,12 @@
 //   - A gang with a ready quorum and room is placed.
 //   - The tracker keeps no state of a gang without members.
 //   - No member binds while its gang's attempt is Releasing.
-//   - The room of a member that is perhaps bound is given to no other.
+//   - While it is unknown whether a member is bound, no other pod gets its room.
 //   - While bindings leave a gang below its minimum, its members keep their places.
-//   - No member waits for one that has no scheduling cycle.
+//   - No member waits for another that gets no scheduling cycle.
 //   - The members of a plan with an order reserve in that order.
 //
-// Planned features fit into the table. A gang below its minimum that keeps room for its
-// remaining members is Reserving with a held attempt. A gang that makes room by preemption is
-// Refused with a Reservation until its victims are gone. Members planned one by one change
-// only the question that NextStep returns for the planner.
+// Future features would fit into the table. A gang that makes room by preemption would be
+// Refused with a Reservation until its victims are gone. If members were planned one by one,
+// only the Question that NextStep returns would change.
 package gangstate

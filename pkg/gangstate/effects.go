@@ -30,7 +30,7 @@ type Effects struct {
 	RetryAfter time.Duration
 	// Report is true if the caller must publish the gang's current status on its pods.
 	Report bool
-	// Evicting are gangs of which the eviction of the remaining members begins.
+	// Evicting are the gangs whose remaining members are evicted from now on.
 	Evicting []gangs.Key
 	// Reserved is the number of nodes that this change reserved for the gang, 0 for none.
 	Reserved int

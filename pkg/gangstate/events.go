@@ -43,7 +43,7 @@ func (t *Tracker) upsert(m gangs.Member, now time.Time) Effects {
 	t.join(g, m)
 	g.noteProgress(now)
 	if old.Pod != nil && !gangs.Placed(pod) {
-		g.retry.forgetLessons("") // they may be about a member as it was before
+		g.retry.forgetLessons("") // filters refused nodes to the member as it was before
 	}
 	g.noteGain(old.Pod, pod)
 	broken := g.disturbedBy(old, pod, false)
@@ -56,8 +56,9 @@ func (t *Tracker) upsert(m gangs.Member, now time.Time) Effects {
 	return effects
 }
 
-// LacksChanged reads again what a pod lacks, after an object that it needs was created,
-// changed or deleted. It ignores pods that the tracker does not know.
+// LacksChanged reads again what a pod lacks, after an object that the pod needs (such as a
+// ResourceClaim) was created, changed or deleted. It ignores pods that the tracker does not
+// know.
 func (t *Tracker) LacksChanged(pod *v1.Pod, now time.Time) Effects {
 	key, ok := t.options.Sources.Key(pod)
 	if !ok {
@@ -123,12 +124,12 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	}
 	old := g.members[pod.UID]
 	t.leave(g, pod.UID)
-	g.retry.forgetLessons("") // they may be about this member
+	g.retry.forgetLessons("") // filters may have refused nodes only because of this member
 	g.changes++
 	effects := Effects{Key: g.key}
 	broken := g.disturbedBy(old, pod, true)
 	effects.Activate = g.left(old.Pod, now)
-	effects.Report = len(g.members) == 0 // clears the status written about the gang
+	effects.Report = len(g.members) == 0 // the caller then drops what it has reported about the gang
 	if broken != nil {
 		effects.Release = broken.fail("member " + pod.Name + " was deleted")
 	}
@@ -137,7 +138,8 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	return effects
 }
 
-// forgetDisplaced forgets a pod without a gang that needs no retry any more.
+// forgetDisplaced forgets that a pod without a gang was refused because of reserved nodes: the
+// pod has a node now.
 func (t *Tracker) forgetDisplaced(pod *v1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,8 +148,8 @@ func (t *Tracker) forgetDisplaced(pod *v1.Pod) {
 
 // DeclarationChanged makes the tracker read the declaration of a gang (such as a JobSet)
 // again, and drops the gang's refusal: the result that it cannot be placed. The gang's
-// attempt (the execution of a plan) fails if it was planned for the old declaration and
-// the quorum has not reserved yet.
+// attempt (the execution of a plan) fails if it was made for the old declaration and the quorum
+// has not reserved yet.
 func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -22,7 +22,7 @@ type Gang struct {
 	sources gangs.Sources
 	// profile is the scheduler name of the pods that this scheduler places.
 	profile string
-	// lacks is Options.Lacks.
+	// lacks (Options.Lacks) returns why a ready pod can have no scheduling cycle, "" for none.
 	lacks func(*v1.Pod) string
 	// priority is the priority of the members. A gang whose members have different
 	// priorities is an error and waits.
@@ -44,8 +44,8 @@ type Gang struct {
 	// ready counts the members that are placed (on a node) or could be placed now. placed
 	// counts the placed members among them.
 	ready, placed int
-	// progress is the highest number of members, and of ready members among them, since the
-	// quorum was last ready. progressAt is the time at which it last grew.
+	// progress is the highest sum of the members and the ready members among them since the
+	// quorum was last ready. progressAt is the time at which the sum last grew.
 	progress   int
 	progressAt time.Time
 	// running is the number of members on nodes at the last evaluation of the gang.
@@ -72,8 +72,8 @@ type Gang struct {
 	reservation Reservation
 	loss        loss
 	partial     partial
-	// silencedAt is the time at which members were last marked or activated because they
-	// had no scheduling cycle, zero if none was marked.
+	// silencedAt is the time at which members without scheduling cycles were last marked
+	// (neverScheduled) or activated, zero if none is marked.
 	silencedAt time.Time
 	// podGroup is set only for a gang that the scheduler's PodGroup cycle places.
 	podGroup *podGroupState
@@ -120,9 +120,9 @@ func (g *Gang) put(m gangs.Member) {
 	}
 }
 
-// noteProgress records that the gang came closer to its quorum, by a member or by the claims
-// of one. A member that replaces another is no progress: a gang whose pods come and go for
-// ever must still say why it waits.
+// noteProgress records that the gang came closer to its quorum: a member was added or became
+// ready. A member that replaces another is no progress: a gang whose pods come and go for ever
+// must still report why it waits.
 func (g *Gang) noteProgress(now time.Time) {
 	if progress := len(g.members) + g.ready; progress > g.progress {
 		g.progress, g.progressAt = progress, now
@@ -161,7 +161,7 @@ func (g *Gang) drop(uid types.UID) {
 	}
 }
 
-// neverScheduled is what a member lacks that had no scheduling cycle in time.
+// neverScheduled is the reason in Lacks of a member that had no scheduling cycle in time.
 const neverScheduled = "has had no scheduling cycle for 10s; a PreEnqueue plugin of the scheduler may keep it out of the queue"
 
 // lackOf returns the reason why a ready pod can have no scheduling cycle, "" for none.
@@ -208,10 +208,11 @@ func (g *Gang) retryLater(now time.Time) time.Duration {
 	return max(1, g.backoff(now), g.retry.unseenUntil.Sub(now))
 }
 
-// retryLearned handles a refusal after too many failed plans. If the plans taught a lesson,
-// the next plan differs, and the gang is planned again after its backoff. The same holds if
-// the last plan, which began at this time, may have missed an event. retryLearned returns the
-// time after which the caller must call Tracker.Retry, otherwise 0.
+// retryLearned handles a refusal after too many failed plans. If these plans showed new
+// combinations of members on nodes that filters refuse (lessons), the next plan differs, and
+// the gang is planned again after its backoff. The same holds if the last plan, which began at
+// the time began, may have missed an event. retryLearned returns the time after which the
+// caller must call Tracker.Retry, otherwise 0.
 func (g *Gang) retryLearned(began, now time.Time) time.Duration {
 	if !g.retry.learned && !g.retry.mayMiss(began) {
 		return 0

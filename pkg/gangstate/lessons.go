@@ -17,19 +17,20 @@ import (
 // waiting pod again after the same time, because an event may be missing.
 const lessonLife = 5 * time.Minute
 
-// lesson is what the refusal of a planned node in a member's own cycle showed: the members
-// that had reserved nodes and the refused member cannot be where they were, all of them.
+// lesson records that a filter refused a member on its planned node, in the member's own cycle,
+// while other members had reserved nodes. All these members cannot be on these nodes at once.
 type lesson struct {
-	// role is the refused member's, and held is how many members of it had reserved the node.
+	// role is the refused member's role. held is how many members of that role had reserved the
+	// node.
 	role gangs.RoleSignature
 	node string
 	held int
-	// others are the members that had reserved, without those that held counts.
+	// others are the other members that had reserved nodes, counted by role and node.
 	others []gangs.ConflictTerm
 	at     time.Time
 }
 
-// learn adds a lesson unless it is known. The same refusal again renews it.
+// learn adds a lesson. If the same lesson is known, learn only updates its time.
 func (r *retry) learn(l lesson) {
 	for i := range r.lessons {
 		if known := &r.lessons[i]; known.role == l.role && known.node == l.node && known.held == l.held && slices.Equal(known.others, l.others) {
@@ -41,7 +42,7 @@ func (r *retry) learn(l lesson) {
 }
 
 // forgetLessons drops the lessons that an event on the node may have made false: those that
-// mention the node. It drops all lessons for the node "".
+// mention the node. An empty name drops all lessons.
 func (r *retry) forgetLessons(node string) {
 	onNode := func(term gangs.ConflictTerm) bool { return term.Node == node }
 	r.lessons = slices.DeleteFunc(r.lessons, func(l lesson) bool {
@@ -49,8 +50,9 @@ func (r *retry) forgetLessons(node string) {
 	})
 }
 
-// teach adds the lessons to a request: as limits, as if a refusal depended only on the role
-// and the node, and as conflicts with all that it may have depended on.
+// teach adds the lessons to a planning request, in two forms. A limit is the number of members
+// of the role that the node takes, as if the refusal depended on nothing else. A conflict is
+// the whole combination of members on nodes; a plan must not contain it.
 func (r *retry) teach(request *gangs.Request, now time.Time) {
 	r.lessons = slices.DeleteFunc(r.lessons, func(l lesson) bool { return now.Sub(l.at) > lessonLife })
 	for _, l := range r.lessons {
@@ -84,8 +86,8 @@ func (a *Attempt) lessonOf(role gangs.RoleSignature, node string, now time.Time)
 }
 
 // SplitHeld divides the members that had reserved nodes when a filter refused a member of a
-// role on a node: held is how many of the same role were on the node, others are the others.
-// counts has the number of members by role and node, with Count 0 in the keys.
+// role on a node: held is how many of the same role had reserved that node, others are the
+// rest. counts has the number of members by role and node, with Count 0 in the keys.
 func SplitHeld(counts map[gangs.ConflictTerm]int, role gangs.RoleSignature, node string) (held int, others []gangs.ConflictTerm) {
 	for _, term := range slices.SortedFunc(maps.Keys(counts), compareTerms) {
 		if term.Role == role && term.Node == node {

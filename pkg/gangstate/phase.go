@@ -10,7 +10,8 @@ import "fmt"
 type Phase int
 
 const (
-	// Incomplete means that members are missing or not ready, or the declaration has a problem.
+	// Incomplete means that members are missing or not ready, or that the gang's declaration
+	// (such as a JobSet) has an error.
 	Incomplete Phase = iota
 	// Ready means that the quorum (the members that must start together) exists and is not
 	// planned yet, or that members may join a gang that runs.
@@ -25,8 +26,8 @@ const (
 	// Releasing means that the execution of a plan failed. Members that reserved nodes
 	// release them.
 	Releasing
-	// Evicting means that the gang lost members and has no room for new ones. The remaining
-	// members are being evicted.
+	// Evicting means that the gang has been below its minimum for too long. The members that
+	// run are being evicted, so that the gang starts again as a whole.
 	Evicting
 	// Placed means that members run, and no ready member waits.
 	Placed

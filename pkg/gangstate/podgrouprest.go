@@ -12,7 +12,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// FailedBinding is a member whose binding failed after its PodGroup cycle.
+// FailedBinding is a member whose binding failed after a PodGroup cycle, in which the scheduler
+// places all pods of a PodGroup together.
 type FailedBinding struct {
 	Pod  *v1.Pod
 	Node string
@@ -22,9 +23,10 @@ type FailedBinding struct {
 	Unknown bool
 }
 
-// PodGroupBindFailed records that the binding of a member failed. The member's place is
-// held until the gang's next PodGroup cycle if the gang is below its minimum, or if the
-// member is perhaps bound there. members are the members of the request as they are now.
+// PodGroupBindFailed records that the binding of a member failed. request and plan are those of
+// its PodGroup cycle. The member's place is held until the gang's next PodGroup cycle if the
+// gang is below its minimum, or if the member is perhaps bound there. members are the request's
+// members as the informer shows them now.
 func (t *Tracker) PodGroupBindFailed(request *gangs.Request, members []gangs.Member, plan gangs.Assignment, failed FailedBinding, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -53,8 +55,8 @@ func (t *Tracker) PodGroupBindFailed(request *gangs.Request, members []gangs.Mem
 	return Effects{Key: g.key, Report: below}
 }
 
-// dropHoldOfRefused releases the nodes held for a gang whose cycle found no room, unless
-// bindings left the gang below its minimum: then the places of its members are kept.
+// dropHoldOfRefused releases the nodes held for a gang whose cycle found no room, unless the
+// gang is below its minimum because bindings failed: then the nodes stay held.
 func (t *Tracker) dropHoldOfRefused(g *Gang, now time.Time) {
 	if g.partial.unfinished() {
 		g.podGroup.heldSince = now

@@ -101,7 +101,7 @@ func (t *Tracker) Unreserve(key gangs.Key, pod *v1.Pod, node string, now time.Ti
 	delete(attempt.reserved, pod.UID)
 	switch attempt.phase {
 	case Reserving:
-		if attempt.plan.Nodes[pod.UID] == "" { // a member that bound by an earlier plan
+		if attempt.plan.Nodes[pod.UID] == "" { // the member's binding belongs to an earlier attempt
 			g.keepPlace(pod, node, now)
 		}
 		effects.Release = attempt.fail("member " + pod.Name + " lost its place on node " + node)

@@ -49,8 +49,8 @@ func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 	return declared, readiness, nil
 }
 
-// settleLosses ends the states of a gang below its minimum once its quorum runs, or once
-// nothing of it runs or binds any more.
+// settleLosses ends the records that the gang lost members (loss) or that bindings failed
+// (partial) once its quorum runs, or once no member runs or binds any more.
 func (g *Gang) settleLosses(quorum bool) {
 	g.loss.settle(quorum, g.running)
 	g.partial.settle(quorum || g.running == 0 && g.attempt == nil)

@@ -12,8 +12,8 @@ import (
 
 // PartialGangs returns the gangs that run without their quorum (the members that must run
 // together) while other members wait, sorted by key. Only its first call returns any:
-// after a start these are the gangs whose binding a crash interrupted. They count as gangs
-// that lost members now.
+// after a start these are the gangs whose binding a crash interrupted. From now on they count
+// as gangs that lost members.
 func (t *Tracker) PartialGangs(now time.Time) []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -6,8 +6,9 @@ package gangstate
 import "time"
 
 // reservationLimit is the longest time for which nodes are reserved for one gang. Pods on
-// these nodes may never end, and other gangs must not wait for ever: after the limit they
-// may bypass the gang for maxBypass again before nodes are reserved for it again.
+// these nodes may never end, and other gangs must not wait for ever: after the limit these may
+// bypass the gang for maxBypass (an argument of the plugin Gang) before nodes are reserved for
+// it again.
 const reservationLimit = 24 * time.Hour
 
 // A reservation of more than half of the nodes leaves too little for all others: it ends
@@ -34,7 +35,7 @@ type Reservation struct {
 	// nodes are reserved for the gang since reservedAt.
 	nodes      map[string]bool
 	reservedAt time.Time
-	// limit is how long they may be reserved.
+	// limit is how long the nodes may be reserved.
 	limit time.Duration
 	// searched is the time of the last search for nodes to reserve.
 	searched time.Time

@@ -40,8 +40,9 @@ func (t *Tracker) reserving() *Gang {
 	return holder
 }
 
-// reservationDue reports whether nodes must be reserved for a gang. Nodes are reserved for
-// one gang at a time, so for at most one of a namespace.
+// reservationDue reports whether nodes must be reserved for a gang that was bypassed for too
+// long. Nodes are reserved for one gang at a time. A namespace whose reservation ended by its
+// limit must wait (resting).
 func (t *Tracker) reservationDue(g *Gang, now time.Time) bool {
 	return t.reserving() == nil && !now.Before(t.resting[g.key.Namespace]) && g.reservation.due(t.options.MaxBypass, now)
 }

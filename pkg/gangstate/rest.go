@@ -38,8 +38,8 @@ func (r *partial) settle(over bool) {
 	}
 }
 
-// due reports whether the gang has been below its minimum for at least healAfter, so that
-// the members that run must give their nodes back.
+// due reports whether the gang has been below its minimum for at least healAfter, so that the
+// members that run must be evicted.
 func (r *partial) due(healAfter time.Duration, now time.Time) bool {
 	return healAfter > 0 && r.unfinished() && now.Sub(r.since) >= healAfter
 }

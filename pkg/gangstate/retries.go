@@ -76,10 +76,10 @@ func (t *Tracker) RetryOthers(key gangs.Key, event Event, now time.Time) Effects
 	return Effects{Key: key, RetryAfter: g.retryLater(now)}
 }
 
-// NoteEvent records an event that may help a member. It drops what earlier refusals have
-// taught and the event may have made false. A plan that begins too early to see the event is
-// repeated. It is called before AllowRetry. For a gang of PodGroup cycles, key is that of the
-// member's PodGroup.
+// NoteEvent records an event that may help a member. It drops the records of refused nodes
+// (lessons) that the event may have made false. A plan that begins too early to see the event
+// is repeated. The caller calls NoteEvent before AllowRetry. For a gang of PodGroup cycles, key
+// is that of the member's PodGroup.
 func (t *Tracker) NoteEvent(key gangs.Key, event Event, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -145,9 +145,10 @@ func (t *Tracker) Tick(now time.Time) Effects {
 	return effects
 }
 
-// giveBack begins the eviction of the bound members of an unfinished gang after healAfter.
-// It reports whether it did. It evicts nothing while the other members are missing, not
-// ready or binding, and if a bound member has no controller that would replace it.
+// giveBack begins the eviction of the bound members of a gang that has been below its minimum
+// for healAfter because bindings failed. It reports whether it did. It evicts nothing while the
+// other members are missing, not ready or binding, and if a bound member has no controller that
+// would replace it.
 func (t *Tracker) giveBack(g *Gang, now time.Time) bool {
 	if g.loss.evicting || !g.partial.due(t.options.HealAfter, now) || g.podGroup == nil && !g.attempt.atRest() {
 		return false

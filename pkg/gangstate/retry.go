@@ -29,8 +29,8 @@ const refusalLife = 5 * time.Second
 const retryMemberLife = 15 * time.Second
 
 // cacheLag is how long after an event a plan may read caches that do not show the event
-// yet. Most events reach the queue after the scheduler's cache. Not so the deletion of a
-// node, and events of volumes and devices, whose caches are filled beside the queue.
+// yet. Most events reach the queue after the scheduler's cache. The exceptions are the deletion
+// of a node, and events of volumes and devices: other event handlers fill those caches.
 const cacheLag = 100 * time.Millisecond
 
 // refusal records why and when a gang could not be placed.
@@ -72,10 +72,11 @@ type retry struct {
 	// unseenUntil is the time at which the caches that plans read show the last event at
 	// the latest.
 	unseenUntil time.Time
-	// lessons are the refusals of planned nodes that no event can have made false.
+	// lessons are the refusals of planned nodes by filters, except those that an event may have
+	// made false.
 	lessons []lesson
 	// replans counts the plans that failed since the gang was last refused or placed.
-	// learned is true if one of them taught a new lesson.
+	// learned is true if one of these plans added a lesson.
 	replans int
 	learned bool
 }

@@ -31,7 +31,7 @@ const (
 	silentPause = 30 * time.Second
 )
 
-// setLacks replaces what a member lacks.
+// setLacks replaces the reason why a member can have no scheduling cycle, "" for none.
 func (g *Gang) setLacks(uid types.UID, reason string) {
 	m, ok := g.members[uid]
 	if !ok || gangs.Placed(m.Pod) {
@@ -56,8 +56,8 @@ func (t *Tracker) heard(key gangs.Key, uid types.UID) {
 	t.observe(g)
 }
 
-// EndStalled ends attempts with a planned member that has had no scheduling cycle in time.
-// The caller calls it every second.
+// EndStalled ends attempts (executions of plans) with a planned member that has had no
+// scheduling cycle in time. The caller calls it every second.
 func (t *Tracker) EndStalled(now time.Time) []Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,8 +86,8 @@ func (t *Tracker) EndStalled(now time.Time) []Effects {
 	return all
 }
 
-// stalled adds the time that passed, and returns the planned members that have had no
-// cycle for too long, by name.
+// stalled adds the time that passed to the attempt's idle time. It returns the planned members
+// that have had no cycle for too long, by name.
 func (g *Gang) stalled(passed time.Duration) []types.UID {
 	attempt, limit := g.attempt, stallLimit
 	switch attempt.phase {
@@ -111,8 +111,8 @@ func (g *Gang) stalled(passed time.Duration) []types.UID {
 	return late
 }
 
-// silence marks a member that has had no cycle. A member that had one, which ended in an
-// error, is not marked. In phase Binding both lose their place.
+// silence marks a member that has had no cycle (neverScheduled), but not one whose cycle ended
+// in an error. In phase Binding it marks both, and both lose their planned node.
 func (g *Gang) silence(uid types.UID, now time.Time) {
 	if g.attempt.cycles[uid] == 0 || g.attempt.phase == Binding {
 		g.setLacks(uid, neverScheduled)

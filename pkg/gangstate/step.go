@@ -31,8 +31,8 @@ type Step struct {
 	Refusal string
 	// Plan is the question to plan first. The caller passes the answer to Resolve.
 	Plan *Question
-	// First are the gangs to plan before Plan, like those of Unfinished. Afterwards the caller
-	// asks for the next step again.
+	// First are the gangs to plan before Plan: they are below their minimum because bindings
+	// failed. Afterwards the caller calls NextStep again.
 	First []gangs.Key
 	// Denied is true if this step refused the gang, false if it repeats a refusal.
 	Denied  bool

@@ -20,8 +20,8 @@ import (
 // their places, are planned before all other gangs, and after healAfter the bound members
 // are evicted, so that the gang starts whole or not at all.
 
-// BindFailed records why the binding of a member failed, before its Unreserve. unknown is
-// true if the API server has perhaps bound the member: its answer was lost.
+// BindFailed records why the binding of a member failed. The caller calls it before Unreserve.
+// unknown is true if the API server has perhaps bound the member: its answer was lost.
 func (t *Tracker) BindFailed(key gangs.Key, pod *v1.Pod, node, cause string, unknown bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -108,9 +108,9 @@ func (g *Gang) belowMinimum(declared gangs.Gang, readiness gangs.Readiness) bool
 	return readiness.Placed < declared.Min
 }
 
-// Unfinished returns the gangs whose remaining members must be planned before the gang
-// with the key except, because bindings failed and left them below their minimum: those
-// that were not refused since an event that may help them. They are in queue order.
+// Unfinished returns the gangs that are below their minimum because bindings failed, in queue
+// order. Their remaining members must be planned before other gangs. It omits the gang with the
+// key except, and gangs that back off after a refusal, unless an event since may help them.
 func (t *Tracker) Unfinished(except gangs.Key, now time.Time) []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,8 +137,8 @@ func (t *Tracker) unfinished(except gangs.Key, now time.Time) []gangs.Key {
 	return keys
 }
 
-// plansRest reports whether remaining members of an unfinished gang have no place and may
-// be planned now.
+// plansRest reports whether the gang is below its minimum because bindings failed, and has
+// members without a planned node that may be planned now.
 func (g *Gang) plansRest(now time.Time) bool {
 	if !g.partial.unfinished() || g.loss.evicting || g.attempt != nil && g.attempt.phase != Binding {
 		return false

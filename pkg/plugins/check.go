@@ -20,10 +20,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
 )
 
-// CheckProfiles returns the mistakes in profiles with which a scheduler starts and does not
-// do what they say. written has, for each profile, the names of the plugins for which the
-// configuration has arguments. A profile with the stock scheduler's name is a mistake unless
-// replacesDefault is set.
+// CheckProfiles returns the mistakes in profiles that do not keep the scheduler from starting,
+// but make it do something else than the profiles say. written has, for each profile, the names
+// of the plugins for which the configuration has arguments. A profile with the stock
+// scheduler's name is a mistake unless replacesDefault is set.
 func CheckProfiles(profiles []kubeconfig.KubeSchedulerProfile, written [][]string, replacesDefault bool) field.ErrorList {
 	var errs field.ErrorList
 	for i := range profiles {
@@ -56,7 +56,8 @@ func checkArguments(path *field.Path, profile *kubeconfig.KubeSchedulerProfile, 
 	return errs
 }
 
-// checkDevices returns the mistakes in what the profile says of devices.
+// checkDevices returns an error if the profile enables DRAAware together with DynamicResources,
+// or has a topology level of device attributes without DRAAware.
 func checkDevices(path *field.Path, profile *kubeconfig.KubeSchedulerProfile) field.ErrorList {
 	if enables(profile, draaware.Name) {
 		if enables(profile, names.DynamicResources) {
@@ -70,7 +71,7 @@ func checkDevices(path *field.Path, profile *kubeconfig.KubeSchedulerProfile) fi
 	}
 	args, err := config.DecodeTopologyArgs(profile.PluginConfig[at].Args)
 	if err != nil {
-		return nil // the plugin returns this error
+		return nil // the plugin Topology returns this error itself
 	}
 	for i, level := range args.Levels {
 		if level.DeviceAttribute == "" {
@@ -106,8 +107,8 @@ func position(set kubeconfig.PluginSet, name string) int {
 	return slices.IndexFunc(set.Enabled, func(plugin kubeconfig.Plugin) bool { return plugin.Name == name })
 }
 
-// point is an extension point: its name in a profile, its plugins, and whether a plugin has
-// it.
+// point is an extension point: its name in a profile, a function that returns its plugins in a
+// profile, and one that reports whether a plugin implements it.
 type point struct {
 	name string
 	set  func(*kubeconfig.Plugins) *kubeconfig.PluginSet
@@ -146,8 +147,9 @@ var ours = []struct {
 }
 
 // CheckPoints returns an error for each of Dovetail's plugins that runs at some of its
-// extension points and not at others, and for a profile that preempts for single members.
-// running has the plugins that run at each point, by profile.
+// extension points and not at others, and for a profile in which DefaultPreemption runs before
+// Gang, so that it preempts for single members of a gang. running has the plugins that run at
+// each extension point, by profile.
 func CheckPoints(running []*kubeconfig.Plugins) field.ErrorList {
 	var errs field.ErrorList
 	for i, list := range running {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// onProxies returns a fault of the connections of all replicas, or of one.
+// onProxies returns a fault of the connections between the API server and all replicas of
+// Dovetail, or one replica (single).
 func onProxies(name string, weight int, single bool, do func(ctx context.Context, r *rig, p *proxy, random *rand.Rand)) fault {
 	return fault{name: name, weight: weight, apply: func(ctx context.Context, r *rig, random *rand.Rand) error {
 		chosen := random.IntN(len(r.proxies))
@@ -27,7 +28,7 @@ var watchedKinds = []string{"pods", "resourceclaims", "nodes", "resourceslices",
 
 func randomKind(random *rand.Rand) string { return watchedKinds[random.IntN(len(watchedKinds))] }
 
-// milliseconds draws a length of time.
+// milliseconds draws a random length of time, from least to most milliseconds.
 func milliseconds(random *rand.Rand, least, most int) time.Duration {
 	return time.Duration(least+random.IntN(most-least)) * time.Millisecond
 }

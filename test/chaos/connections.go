@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// connections is a listener that can cut what it has accepted.
+// connections is a listener that can close all connections that it has accepted.
 type connections struct {
 	net.Listener
 	mu   sync.Mutex

@@ -35,7 +35,7 @@ func (c *counts) total() int {
 	return sum
 }
 
-// of returns the sum of the kinds that the function selects.
+// of returns the number of faults of the kinds that the function selects.
 func (c *counts) of(selected func(kind string) bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

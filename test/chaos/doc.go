@@ -1,15 +1,16 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package chaos runs gangs of every source on a local cluster while faults happen, and has
-// test/invariants judge what it sees.
+// Package chaos runs gangs of every source (way to declare a gang) on a local cluster while
+// faults happen. The checker of test/invariants watches the cluster.
 //
 // A proxy stands between each replica of Dovetail and the API server. It drops answers after
-// the write was done, cuts requests before it, delays them, answers with errors, and breaks or
-// stalls watches. Other faults kill and pause programs, refuse writes by a webhook, and remove
-// nodes, devices, pods, claims, PodGroups, workloads and namespaces. Table lists the kinds.
+// the API server has done the write, cuts requests before it, delays them, answers with errors,
+// and breaks or stalls watches. Other faults kill and pause programs, refuse writes by an
+// admission webhook, and remove nodes, devices, pods, claims, PodGroups, workloads and
+// namespaces. The variable table lists the kinds.
 //
 // A seed determines the gangs, the order of the faults and their parameters. It does not
-// determine the moments at which the programs meet them: a second run with the same seed has
-// the same faults, and may have other results.
+// determine what the programs are doing when a fault happens: a second run with the same seed
+// has the same faults, and may have other results.
 package chaos

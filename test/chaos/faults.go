@@ -9,16 +9,16 @@ import (
 	"slices"
 )
 
-// fault is a kind of fault.
+// fault is a kind of fault, with the function that causes one.
 type fault struct {
-	// name is its kind in the counts and in CHAOS_KINDS.
+	// name is its kind in the counts and in the environment variable CHAOS_KINDS.
 	name string
 	// weight is its share of the faults.
 	weight int
 	// counts is true for faults that the proxy or the webhook counts, once for each request.
 	counts bool
-	// apply causes the fault, and ends it unless it ends by itself. It draws everything that it
-	// chooses from the random numbers before it waits for anything.
+	// apply causes the fault, and ends it unless it ends by itself. It makes all its random
+	// choices before it waits for anything, so that the seed determines them.
 	apply func(ctx context.Context, r *rig, random *rand.Rand) error
 }
 
@@ -40,7 +40,8 @@ type event struct {
 	random *rand.Rand
 }
 
-// schedule draws the faults of a seed. It starts with each kind once, in random order.
+// schedule draws the faults that a seed determines. It starts with each kind once, in random
+// order.
 type schedule struct {
 	seed   uint64
 	random *rand.Rand

@@ -18,7 +18,8 @@ const gangLabel = "chaos.dovetail.dev/gang"
 
 type object = map[string]any
 
-// gang is a gang of one source, or with the source "none" single pods.
+// gang is a gang of one source (way to declare a gang). With the source "none" it is single
+// pods.
 type gang struct {
 	source, namespace, name string
 	size                    int
@@ -42,7 +43,8 @@ var sources = []string{
 	"podgroup", "raycluster", "schedulinggroup", "ganglabel", "job", "volcano", "jobset", "kueue", "leaderworkerset", "yunikorn", "none",
 }
 
-// newGang draws a gang. All gangs of the load together fit on the fleet.
+// newGang makes a gang of random size and requests. All gangs of the load together fit on the
+// fleet.
 func newGang(random *rand.Rand, source, namespace, name string) *gang {
 	g := &gang{source: source, namespace: namespace, name: name, size: 2 + random.IntN(4), cpu: 1 + random.IntN(4)}
 	g.devices = []string{"", "pair-1", "pair-2", "pair-2", "pair-4", extendedGPU}[random.IntN(6)]
@@ -52,7 +54,8 @@ func newGang(random *rand.Rand, source, namespace, name string) *gang {
 	return g
 }
 
-// newRival returns a gang that needs most nodes whole, so it waits and others wait for it.
+// newRival returns a gang whose members need all devices of a node each, on most nodes. It
+// waits for the other gangs, and they wait for it.
 func newRival(namespace, name string, nodes int) *gang {
 	return &gang{source: "podgroup", namespace: namespace, name: name, size: nodes, cpu: 8, devices: wholeNode}
 }
@@ -75,7 +78,7 @@ func (g *gang) podSpec() object {
 	return spec
 }
 
-// pod is the metadata and spec of each member; the strings are further labels.
+// pod is the metadata and spec of each member. labels are keys and values of further labels.
 func (g *gang) pod(labels ...string) object {
 	set := object{gangLabel: g.name}
 	for i := 0; i < len(labels); i += 2 {
@@ -96,7 +99,7 @@ func (g *gang) top(apiVersion, kind string, spec object) *unstructured.Unstructu
 	}}
 }
 
-// replicaSet has its controller replace lost members.
+// replicaSet returns a ReplicaSet of the members. Its controller replaces lost members.
 func (g *gang) replicaSet(template object) *unstructured.Unstructured {
 	return g.top("apps/v1", "ReplicaSet", object{
 		"replicas": int64(g.size), "selector": object{"matchLabels": object{gangLabel: g.name}}, "template": template,
@@ -111,7 +114,7 @@ func (g *gang) job(template object) object {
 	}
 }
 
-// objects are what a user creates, the workload last.
+// objects returns the objects that a user creates, the workload last.
 func (g *gang) objects() []*unstructured.Unstructured {
 	size := int64(g.size)
 	switch g.source {
@@ -166,7 +169,8 @@ func (g *gang) rayCluster() object {
 	}
 }
 
-// leaderWorkerSet is the set and the pods of its only group, which no controller replaces.
+// leaderWorkerSet returns the pods of the only group of a LeaderWorkerSet, which no controller
+// replaces, and the LeaderWorkerSet.
 func (g *gang) leaderWorkerSet() []*unstructured.Unstructured {
 	var objects []*unstructured.Unstructured
 	for i := range g.size {

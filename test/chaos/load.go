@@ -22,20 +22,21 @@ import (
 )
 
 const (
-	// slots is the number of gangs that exist at a time, the rival not counted.
+	// slots is the number of gangs that exist at a time, without the rival, a gang that needs
+	// most nodes.
 	slots = 9
 	// namespaces is the number of namespaces of the gangs.
 	namespaces = 3
-	// tendStep is the interval in which the load looks after a gang.
+	// tendStep is the interval in which the load checks a gang and creates its missing objects.
 	tendStep = 500 * time.Millisecond
 	// callTimeout limits one request of the load. A paused API server answers nothing.
 	callTimeout = 5 * time.Second
-	// jobPatience is how long a Job of a frozen load may lack pods before another replaces it.
-	// The Job controller waits longer and longer before it replaces deleted pods.
+	// jobPatience is how long a Job may lack pods, while the load is frozen, before another Job
+	// replaces it. The Job controller waits longer and longer before it replaces deleted pods.
 	jobPatience = 15 * time.Second
 )
 
-// load keeps gangs coming and going.
+// load creates gangs, deletes each after a while, and creates the next.
 type load struct {
 	client  kubernetes.Interface
 	dynamic dynamic.Interface
@@ -43,7 +44,7 @@ type load struct {
 	nodes   int
 
 	mu sync.Mutex
-	// frozen keeps the present gangs.
+	// frozen is true while the load must keep the present gangs.
 	frozen bool
 	alive  map[int]*gang
 	made   map[string]int
@@ -53,7 +54,7 @@ func newLoad(client kubernetes.Interface, dynamic dynamic.Interface, seed uint64
 	return &load{client: client, dynamic: dynamic, seed: seed, nodes: nodes, alive: map[int]*gang{}, made: map[string]int{}}
 }
 
-// run runs the slots until ctx is done. The last slot has the rivals.
+// run creates one gang after the other in each slot until ctx is done. The last slot has rivals.
 func (l *load) run(ctx context.Context) {
 	var running sync.WaitGroup
 	for slot := range slots + 1 {
@@ -66,7 +67,7 @@ func (l *load) run(ctx context.Context) {
 	running.Wait()
 }
 
-// life is the n-th gang of a slot, from its creation until its pods are gone.
+// life runs the n-th gang of a slot, from its creation until its pods are gone.
 func (l *load) life(ctx context.Context, slot, n int) {
 	random := rand.New(rand.NewPCG(l.seed, uint64(slot)<<32|uint64(n)))
 	namespace := namespaceName(slot % namespaces)
@@ -91,7 +92,7 @@ func (l *load) life(ctx context.Context, slot, n int) {
 }
 
 // tend creates the gang and creates its missing objects again until the end of its life. It
-// returns early if the workload is gone after it was there.
+// returns early if the workload was created and has been deleted since.
 func (l *load) tend(ctx context.Context, g *gang, rival bool, end time.Time) {
 	created, whole := false, time.Now()
 	for ctx.Err() == nil {
@@ -134,7 +135,7 @@ func (l *load) gone(ctx context.Context, u *unstructured.Unstructured) bool {
 	return apierrors.IsNotFound(err)
 }
 
-// removed deletes what is left of a gang, and reports whether nothing is.
+// removed deletes what is left of a gang, and reports whether nothing was left.
 func (l *load) removed(ctx context.Context, g *gang) bool {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -159,7 +160,7 @@ func (l *load) of(u *unstructured.Unstructured) dynamic.ResourceInterface {
 	return l.dynamic.Resource(harness.ResourceOf(u)).Namespace(u.GetNamespace())
 }
 
-// unsettled describes the first gang that is not bound completely, or returns "".
+// unsettled describes the first gang that is missing or not bound completely, or returns "".
 func (l *load) unsettled(ctx context.Context) string {
 	for slot := range slots {
 		g := l.get(slot)

@@ -46,7 +46,8 @@ func (m *machines) removeSlices(ctx context.Context, node fleet.Node) error {
 	return errors.Join(errs...)
 }
 
-// removePods does at once what the pod garbage collector does after a while.
+// removePods deletes the pods of a node at once. The pod garbage collector would do so after a
+// while.
 func (m *machines) removePods(ctx context.Context, node fleet.Node) error {
 	pods, err := m.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node.Name()})
 	if err != nil {
@@ -110,7 +111,7 @@ func (m *machines) mark(ctx context.Context, node fleet.Node, unschedulable, tai
 	return err
 }
 
-// absent is the error of a deletion, where an object that is gone is none.
+// absent returns the error of a deletion, nil if the object did not exist.
 func absent(err error) error {
 	if apierrors.IsNotFound(err) {
 		return nil

@@ -67,7 +67,7 @@ func onWebhook(name string, weight int, mood mood) fault {
 	}}
 }
 
-// admissionFaults refuse writes that the API server would do.
+// admissionFaults make the admission webhook refuse writes that the API server would do.
 var admissionFaults = []fault{
 	onWebhook("webhook-refuses-bindings", 3, refusesBindings),
 	onWebhook("webhook-refuses-claims", 2, refusesClaims),
@@ -110,8 +110,8 @@ func deletePod(ctx context.Context, r *rig, g *gang, random *rand.Rand) error {
 	return absent(r.client.CoreV1().Pods(g.namespace).Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
 }
 
-// deleteClaim deletes a claim of a member that has no node. Its pod must be replaced to get
-// another claim, so the pod follows a little later.
+// deleteClaim deletes a claim of a member that has no node. Only a new pod gets another claim,
+// so deleteClaim deletes the pod a little later.
 func deleteClaim(ctx context.Context, r *rig, g *gang, random *rand.Rand) error {
 	pods, err := gangPods(ctx, r, g)
 	if err != nil {
@@ -164,5 +164,5 @@ func replaceNamespace(ctx context.Context, r *rig, name string) error {
 	return nil
 }
 
-// errTerminating is the state of a namespace that is being deleted.
+// errTerminating is the error while a namespace is being deleted.
 var errTerminating = errors.New("the namespace is terminating")

@@ -15,8 +15,8 @@ type Options struct {
 	Replicas int
 	// Kinds are the kinds of faults to cause; none means all.
 	Kinds []string
-	// Calm is the number of faults after which a run pauses until everything has converged.
+	// Calm is the number of faults after which a run pauses until all gangs are bound again.
 	Calm int
-	// Limit ends the faults, whatever their number.
+	// Limit is the time after which no further fault happens, whatever their number.
 	Limit time.Duration
 }

@@ -13,11 +13,13 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
-// amongBindings is how long a kill waits for bindings to come in the middle of.
+// amongBindings is how long a kill waits for a binding, in order to come in the middle of the
+// bindings of a gang.
 const amongBindings = 8 * time.Second
 
-// afterBinding returns the kind of a kill: with the suffix if it comes right after a binding
-// arrived at a proxy, of which others follow.
+// afterBinding waits for the nth binding that arrives at any proxy, after which others often
+// follow. It returns the kind of the kill, with the suffix whileBinding if that binding arrived
+// in time.
 func afterBinding(ctx context.Context, r *rig, kind string, nth int) string {
 	ctx, cancel := context.WithTimeout(ctx, amongBindings)
 	defer cancel()
@@ -41,10 +43,10 @@ func afterBinding(ctx context.Context, r *rig, kind string, nth int) string {
 	}
 }
 
-// whileBinding is the suffix of kills in the middle of bindings.
+// whileBinding is the suffix of the kind of kills in the middle of bindings.
 const whileBinding = "-while-binding"
 
-// replica draws a replica of Dovetail.
+// replica chooses a replica of Dovetail at random.
 func (r *rig) replica(random *rand.Rand) string {
 	if random.IntN(2) == 1 && slices.Contains(r.programs.names, localcluster.DovetailStandby) {
 		return localcluster.DovetailStandby
@@ -52,7 +54,7 @@ func (r *rig) replica(random *rand.Rand) string {
 	return localcluster.Dovetail
 }
 
-// killed returns a fault that kills a program. choose returns its name.
+// killed returns a fault that kills a program. choose returns the program's name.
 func killed(name string, weight int, binding bool, choose func(*rig, *rand.Rand) string) fault {
 	return fault{name: name, weight: weight, counts: true, apply: func(ctx context.Context, r *rig, random *rand.Rand) error {
 		program, down, nth := choose(r, random), milliseconds(random, 10, 1500), 1+random.IntN(4)
@@ -76,7 +78,7 @@ func killed(name string, weight int, binding bool, choose func(*rig, *rand.Rand)
 	}}
 }
 
-// paused returns a fault that pauses a program for at most so many milliseconds.
+// paused returns a fault that pauses a program for a random time of at most most milliseconds.
 func paused(name string, weight, most int, choose func(*rig, *rand.Rand) string) fault {
 	return fault{name: name, weight: weight, apply: func(ctx context.Context, r *rig, random *rand.Rand) error {
 		program, length := choose(r, random), milliseconds(random, 200, most)
@@ -90,7 +92,7 @@ func program(name string) func(*rig, *rand.Rand) string {
 
 func replica(r *rig, random *rand.Rand) string { return r.replica(random) }
 
-// programFaults kill and pause programs. The lease of a leader that pauses longest expires.
+// programFaults kill and pause programs. A long pause of the leader lets its lease expire.
 var programFaults = []fault{
 	killed("killed-dovetail", 3, true, replica),
 	killed("killed-api-server", 1, true, program(localcluster.APIServer)),

@@ -22,14 +22,14 @@ import (
 const (
 	// watchStep is the interval in which the supervisor looks at the programs.
 	watchStep = 100 * time.Millisecond
-	// probeTimeout limits one question to a program.
+	// probeTimeout limits one check of all programs.
 	probeTimeout = 2 * time.Second
 	// leaseAge is the greatest age of a lease that its holder renews.
 	leaseAge = 2 * time.Second
 )
 
 // programs kills, pauses and starts the programs of the cluster. It starts programs that have
-// ended, as a kubelet does. The checker knows of every time in which a program is down.
+// ended, as a kubelet does. It tells the invariant checker when a program is down.
 type programs struct {
 	cluster *localcluster.Cluster
 	client  kubernetes.Interface
@@ -38,7 +38,7 @@ type programs struct {
 	logf    func(string, ...any)
 
 	mu sync.Mutex
-	// held are the killed programs that must not start before a time.
+	// held has, for each killed program, the time before which it must not start.
 	held map[string]time.Time
 	// started counts starts by the supervisor, by program.
 	started map[string]int
@@ -72,7 +72,8 @@ func (p *programs) revive(ctx context.Context, name string) {
 	}
 }
 
-// backUp waits until all programs work, and ends the outage.
+// backUp waits until all programs work, and calls up, which ends the outage of the invariant
+// checker.
 func (p *programs) backUp(ctx context.Context, up func(context.Context) error) {
 	for problem := "unknown"; problem != "" && ctx.Err() == nil; sleep(ctx, watchStep) {
 		problem = p.problem(ctx)
@@ -104,7 +105,7 @@ func (p *programs) problem(ctx context.Context) string {
 	return ""
 }
 
-// kill ends a program, which starts again after a while.
+// kill ends a program. The supervisor starts it again when the time down has passed.
 func (p *programs) kill(name string, down time.Duration) error {
 	p.mu.Lock()
 	p.held[name] = time.Now().Add(down)

@@ -34,11 +34,11 @@ type proxy struct {
 	conns    connections
 
 	mu sync.Mutex
-	// refusing is true during a partition.
+	// refusing is true while the proxy breaks every request, as in a network partition.
 	refusing bool
 	// latency is added to each request that is no watch.
 	latency time.Duration
-	// stalled are the resources whose watches deliver nothing, with the end of it.
+	// stalled has the resources whose watches deliver nothing, and until when.
 	stalled map[string]time.Time
 	watches map[*stream]bool
 	// bindings is called at each binding that arrives.
@@ -72,7 +72,8 @@ func newProxy(apiServer *rest.Config, counts *counts) (*proxy, error) {
 	return p, nil
 }
 
-// config is the host and the authority of the proxy.
+// config returns a client configuration with the address and the certificate authority of the
+// proxy.
 func (p *proxy) config() *rest.Config {
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw})
 	return &rest.Config{Host: p.server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: authority}}
@@ -104,7 +105,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// observe applies what holds for all requests: a partition and latency.
+// observe applies the faults that affect all requests: a partition and latency.
 func (p *proxy) observe(ctx context.Context, asked request) {
 	p.mu.Lock()
 	refusing, latency, bindings := p.refusing, p.latency, p.bindings
@@ -120,8 +121,8 @@ func (p *proxy) observe(ctx context.Context, asked request) {
 	}
 }
 
-// afterWrite has the API server do the write, and then treats the answer. An answer that the
-// write is refused passes.
+// afterWrite has the API server do the write, and then treats the answer. It passes the answer
+// on if the API server refused the write.
 func (p *proxy) afterWrite(w http.ResponseWriter, r *http.Request, taken *rule) {
 	response := p.forward(r)
 	defer response.Body.Close()
@@ -200,7 +201,7 @@ func (p *proxy) holdBack(ctx context.Context, resource string) {
 	sleep(ctx, pause)
 }
 
-// anyResource stands for every resource where a resource is named.
+// anyResource stands for all resources in place of a resource name.
 const anyResource = "*"
 
 // stall has the watches of a resource deliver nothing for a time.

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// request is what an HTTP request asks of the API server.
+// request describes an HTTP request to the API server.
 type request struct {
 	// verb is get, list, watch, create, update, patch or delete.
 	verb string
@@ -29,7 +29,8 @@ var verbs = map[string]string{
 	http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
 }
 
-// readRequest reads /api/v1/... and /apis/GROUP/VERSION/... Other paths have no resource.
+// readRequest reads a request from its method and path: /api/v1/... or /apis/GROUP/VERSION/...
+// Other paths have no resource.
 func readRequest(r *http.Request) request {
 	out := request{verb: verbs[r.Method]}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Which requests a rule treats.
+// Functions that select the requests of a rule.
 var (
 	bindings    = resource("pods/binding")
 	claimStatus = resource("resourceclaims/status")
@@ -22,7 +22,7 @@ func resource(name string) func(request) bool {
 	return func(r request) bool { return r.write() && r.resource == name }
 }
 
-// otherWrites are all but those above and leader election.
+// otherWrites selects all writes except those above and those of leader election.
 func otherWrites(r request) bool {
 	return r.write() && !r.lease() && !bindings(r) && !claimStatus(r) && !podStatus(r) && r.resource != ""
 }
@@ -40,11 +40,12 @@ func leaseWrites(r request) bool { return r.write() && r.lease() }
 const (
 	// ruleLife is how long a rule waits for its requests.
 	ruleLife = 5 * time.Second
-	// mostTreated is the greatest number of requests that a rule treats.
+	// mostTreated is the greatest number of requests to which a rule applies.
 	mostTreated = 3
 )
 
-// onRequests returns a fault that treats a few of the next requests.
+// onRequests returns a fault that cuts, answers or delays (treatment) a few of the next
+// requests.
 func onRequests(name string, weight int, matches func(request) bool, treatment treatment, code int) fault {
 	return fault{name: name, weight: weight, counts: true, apply: func(_ context.Context, r *rig, random *rand.Rand) error {
 		skip, left := random.IntN(4), 1+random.IntN(mostTreated)

@@ -35,7 +35,8 @@ const (
 	staleness = 10 * time.Second
 )
 
-// rig is a cluster with everything that faults and the load need.
+// rig is a cluster with everything that the faults and the load (the gangs that come and go)
+// need.
 type rig struct {
 	cluster  *localcluster.Cluster
 	client   kubernetes.Interface
@@ -48,7 +49,8 @@ type rig struct {
 	machines *machines
 	load     *load
 
-	// busy has a lock for each program and other thing that has one fault at a time.
+	// busy has a lock for each program, node, namespace and the webhook. Each has one fault at
+	// a time.
 	busy sync.Map
 	// judged is the number of violations that have failed the test.
 	judged int
@@ -57,7 +59,7 @@ type rig struct {
 // chaosFleet has 16 nodes with 8 GPUs and 8 NICs each.
 var chaosFleet = fleet.Spec{Name: "ndh100v5", Shape: fleet.NDH100v5, Spines: 2, Leaves: 2, Nodes: 4, Zone: "zone-1"}
 
-// leaderElection has the standby take over within seconds.
+// leaderElection are the flags with which the standby replica takes over within seconds.
 var leaderElection = []string{
 	"--leader-elect-lease-duration=5s", "--leader-elect-renew-deadline=3s", "--leader-elect-retry-period=1s",
 }
@@ -142,7 +144,7 @@ func (r *rig) stop() error {
 	return err
 }
 
-// loose are the kinds that no module of the cluster defines.
+// loose are the kinds for which no Go module of the cluster has a CustomResourceDefinition.
 var loose = []struct {
 	resource schema.GroupVersionResource
 	kind     string
@@ -151,7 +153,7 @@ var loose = []struct {
 	{schema.GroupVersionResource{Group: "leaderworkerset.x-k8s.io", Version: "v1", Resource: "leaderworkersets"}, "LeaderWorkerSet"},
 }
 
-// install creates the definitions of kinds that accept any content.
+// install creates the CustomResourceDefinitions of the loose kinds. They accept any content.
 func (r *rig) install(t *testing.T) error {
 	ctx := t.Context()
 	for _, kind := range loose {
@@ -190,7 +192,7 @@ func (r *rig) restoreNamespace(ctx context.Context, name string) error {
 	return nil
 }
 
-// present is the error of a creation, where an object that is there is none.
+// present returns the error of a creation, nil if the object exists already.
 func present[T any](_ T, err error) error {
 	if apierrors.IsAlreadyExists(err) {
 		return nil
@@ -198,10 +200,12 @@ func present[T any](_ T, err error) error {
 	return err
 }
 
-// errBusy is the error of a fault that does not happen because the thing has one.
+// errBusy is the error of a fault that does not happen, because the program or object has a
+// fault already.
 var errBusy = errors.New("it has a fault already")
 
-// alone calls a function that causes and ends a fault of a thing, unless the thing has one.
+// alone calls a function that causes and ends a fault of a program or object (thing), unless it
+// has a fault already.
 func (r *rig) alone(thing string, do func() error) error {
 	lock, _ := r.busy.LoadOrStore(thing, &sync.Mutex{})
 	if !lock.(*sync.Mutex).TryLock() {

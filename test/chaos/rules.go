@@ -25,7 +25,7 @@ const (
 	delay
 )
 
-// rule treats some of the next requests.
+// rule gives some of the next requests its treatment.
 type rule struct {
 	// kind is the name of the fault that made the rule.
 	kind      string
@@ -41,7 +41,7 @@ type rule struct {
 // after reports whether the treatment follows a write that the API server has done.
 func (r *rule) after() bool { return r.treatment == cutAfter || r.treatment == answerAfter }
 
-// rules are the rules of a proxy. The oldest that matches a request treats it.
+// rules are the rules of a proxy. Of the rules that match a request, the oldest applies.
 type rules struct {
 	mu    sync.Mutex
 	armed []*rule
@@ -73,7 +73,7 @@ func (r *rules) take(asked request) *rule {
 	return nil
 }
 
-// giveBack lets a rule treat another request: the API server refused the write.
+// giveBack lets a rule treat another request, because the API server itself refused the write.
 func (r *rules) giveBack(taken *rule) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// converge is how long the cluster may take to converge after the last fault.
+	// converge is how long it may take until all gangs are bound after the last fault.
 	converge = 60 * time.Second
 	// mostAtOnce is the greatest number of faults at a time.
 	mostAtOnce = 12
@@ -53,7 +53,7 @@ func Run(t *testing.T, options Options) {
 	r.report(t, time.Since(began))
 }
 
-// cause causes faults until so many have happened.
+// cause causes faults until their total number has reached faults, or until end.
 func (r *rig) cause(ctx context.Context, t *testing.T, events *schedule, faults int, end time.Time) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -82,7 +82,7 @@ func (r *rig) cause(ctx context.Context, t *testing.T, events *schedule, faults 
 	}
 }
 
-// judge fails the test with every violation since its last call.
+// judge fails the test with every violation of an invariant since its last call.
 func (r *rig) judge(t *testing.T) {
 	found := r.checker.Violations()
 	for _, violation := range found[r.judged:] {
@@ -91,7 +91,8 @@ func (r *rig) judge(t *testing.T) {
 	r.judged = len(found)
 }
 
-// calm waits until the cluster has converged without faults, and judges.
+// calm waits without faults until the cluster has converged: all programs work and all gangs
+// are bound. Then it judges.
 func (r *rig) calm(ctx context.Context, t *testing.T) {
 	for _, proxy := range r.proxies {
 		proxy.clear()
@@ -132,5 +133,5 @@ func (r *rig) report(t *testing.T, took time.Duration) {
 	t.Logf("programs started again: %v", r.programs.starts())
 }
 
-// RandomSeed returns a seed for a run without CHAOS_SEED.
+// RandomSeed returns a seed for a run without the environment variable CHAOS_SEED.
 func RandomSeed() uint64 { return rand.Uint64() % 1_000_000 }

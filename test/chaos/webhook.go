@@ -29,7 +29,7 @@ const (
 	// refusesBindings and refusesClaims refuse for half of the objects, by their names.
 	refusesBindings
 	refusesClaims
-	// hangs answers nothing until the API server gives up.
+	// hangs answers only after the API server has given up.
 	hangs
 	// breaks cuts the connection.
 	breaks
@@ -53,7 +53,7 @@ func newWebhook(counts *counts) *webhook {
 	return h
 }
 
-// moodKinds are the kinds under which refusals are counted.
+// moodKinds are the kinds of faults as which the refusals of each mood are counted.
 var moodKinds = map[mood]string{
 	refusesBindings: "webhook-refuses-bindings", refusesClaims: "webhook-refuses-claims", hangs: "webhook-hangs", breaks: "webhook-breaks",
 }
@@ -102,7 +102,7 @@ func (h *webhook) judge(asked *admissionv1.AdmissionRequest) (mood, bool) {
 	return h.mood, hash.Sum32()%2 != h.half
 }
 
-// webhookTimeout is when the API server gives up, in seconds.
+// webhookTimeout is how long the API server waits for the webhook, in seconds.
 const webhookTimeout = 1
 
 // install registers the webhook. A failure of the webhook refuses the write.

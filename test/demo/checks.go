@@ -39,7 +39,7 @@ func firstReason(pods []v1.Pod) string {
 	return ""
 }
 
-// level is a level of the fabric, with its node label.
+// level is a level of the network fabric, with its node label.
 type level struct{ name, label string }
 
 var (
@@ -98,7 +98,7 @@ func spread(count map[string]int) string {
 }
 
 // equipped checks that each worker has the given number of GPUs and of NICs, all on
-// its own node, and that no other pod has one of them.
+// its own node, and that no other worker has one of these devices.
 func equipped(g gang, each int) check {
 	return func(seen *observation) (string, error) {
 		workers := seen.workers(g)
@@ -212,7 +212,7 @@ func unschedulableMessage(pod v1.Pod) string {
 	return ""
 }
 
-// gone checks that a gang has no pods.
+// gone checks that a gang has no pods any more.
 func gone(g gang) check {
 	return func(seen *observation) (string, error) {
 		if left := len(seen.members(g)); left > 0 {

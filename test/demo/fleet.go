@@ -25,7 +25,7 @@ const (
 	numaNode   = resourceapi.QualifiedName("resource.kubernetes.io/numaNode")
 )
 
-// deviceKey identifies a device. On this fleet each node is a pool.
+// deviceKey identifies a device. In this fleet each node is one device pool, of the same name.
 type deviceKey struct{ driver, node, name string }
 
 // holder is the pod that holds a device, with the letter of its gang.
@@ -34,7 +34,7 @@ type holder struct {
 	pod    string
 }
 
-// fleet converts an observation to the input of the picture package.
+// fleet converts an observation to the input of the picture package, which draws the devices.
 func (o *observation) fleet() picture.Fleet {
 	holders := o.holders()
 	var fleet picture.Fleet

@@ -9,8 +9,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/demo/picture"
 )
 
-// gang is a workload of the demo. The notebooks count as a gang here, although Dovetail
-// schedules their pods without a gang.
+// gang is a workload of the demo. The notebooks count as a gang here, although their pods are
+// in no gang for Dovetail.
 type gang struct {
 	letter picture.Letter
 	kind   string

@@ -43,7 +43,7 @@ func (k kubectl) run(ctx context.Context, arguments ...string) (string, error) {
 	return string(output), nil
 }
 
-// section returns the part of a description that starts at a heading.
+// section returns the part of the output of kubectl describe that starts at a heading.
 func section(description, heading string) string {
 	at := strings.Index(description, heading)
 	if at < 0 {

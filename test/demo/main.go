@@ -38,8 +38,8 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "directory of the demo's cluster (default .cache/demo in the checkout)")
 	flag.BoolVar(&o.keep, "keep", false, "leave the cluster running afterwards")
 	flag.Parse()
-	// The logs of client libraries would interrupt the output. Each step returns its
-	// own errors.
+	// The logs of client libraries would interrupt the output of the demo. Each step returns
+	// its own errors.
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

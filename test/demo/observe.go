@@ -35,7 +35,8 @@ type observation struct {
 	events []v1.Event
 	// rayJobs maps each RayCluster to its RayJob, even if the RayCluster has been deleted.
 	rayJobs map[string]string
-	// hardware has the units of the simulated machines. It does not depend on API objects.
+	// hardware has the alignment unit of each device of the simulated machines: a GPU and a NIC of
+	// one unit are a pair. It does not depend on API objects.
 	hardware hardware
 }
 

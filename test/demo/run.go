@@ -23,7 +23,8 @@ const (
 	pollInterval = 100 * time.Millisecond
 )
 
-// watched describes the invariants that the checker watches, in a clause each.
+// watched describes the invariants that the invariant checker (test/invariants) checks, one a
+// line.
 var watched = []string{
 	"I1  a gang is bound whole or not at all",
 	"I2  no device is allocated twice, and no node is over-committed",
@@ -126,7 +127,7 @@ func (r *session) wait(ctx context.Context, step step, began time.Time) (*observ
 	return seen, err
 }
 
-// stays checks repeatedly, for the step's time, that its checks remain true.
+// stays repeats the step's checks for the time step.stays, and returns an error if one fails.
 func (r *session) stays(ctx context.Context, step step) error {
 	if step.stays == 0 {
 		return nil
@@ -149,7 +150,7 @@ func (r *session) stays(ctx context.Context, step step) error {
 	return err
 }
 
-// show prints the output of kubectl.
+// show runs the step's further kubectl commands and prints their output.
 func (r *session) show(ctx context.Context, step step) error {
 	for _, shown := range step.show {
 		answer, err := r.kubectl.run(ctx, shown.command...)

@@ -19,8 +19,8 @@ type step struct {
 	stays time.Duration
 	// checks are the checks that must pass afterwards.
 	checks []check
-	// places are the gangs whose pairs of devices are listed. It is empty if the step binds
-	// no pod.
+	// places are the gangs whose GPU-NIC pairs are listed. It is empty if the step binds no
+	// pod.
 	places []gang
 	// binds is the number of pods that the step binds.
 	binds int
@@ -85,8 +85,8 @@ var steps = []step{
 	gangAfterwards,
 }
 
-// gpuOnlyFirst and gangAfterwards demonstrate pairs on nodes whose first free GPU and first
-// free NIC are no pair.
+// gpuOnlyFirst and gangAfterwards demonstrate GPU-NIC pairs on nodes whose first free GPU and
+// first free NIC are no pair.
 var (
 	gpuOnlyFirst = step{
 		title:   "5. Two notebooks that take 2 GPUs each and no NIC come first",

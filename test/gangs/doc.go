@@ -1,10 +1,9 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gangs holds what pkg/gangs reads against what the controllers of
-// workloads really do: on a local cluster with the KubeRay operator, the JobSet
-// controller and Kubernetes' own, Dovetail must find the gang of every workload
-// and place it. Pods of controllers that cannot be built here are made as those
-// make them. The cases stand in test/gangs/table, which docs/workloads.md is
-// written from.
+// Package gangs tests whether pkg/gangs reads gangs as the controllers of workloads really make
+// them: on a local cluster with the KubeRay operator, the JobSet controller and Kubernetes' own
+// controllers, Dovetail must find the gang of every workload and place it. For controllers that
+// cannot be built here, the tests create the pods that these controllers would create. The
+// cases are in test/gangs/table, from which docs/workloads.md is generated.
 package gangs

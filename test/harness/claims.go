@@ -9,8 +9,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// AllocateOn gives the first request of a claim the first device of a driver on a node, for
-// these users. A scheduler that dies, or whose binding fails, leaves a claim like this.
+// AllocateOn allocates the first device of a driver on a node to the first request of a claim,
+// and reserves the claim for the users. A scheduler that dies, or whose binding fails, leaves a
+// claim like this.
 func (e *Env) AllocateOn(claimName, driver, node string, users ...resourceapi.ResourceClaimConsumerReference) {
 	e.Helper()
 	slices, err := e.Client.ResourceV1().ResourceSlices().List(e.Context(), metav1.ListOptions{
@@ -29,7 +30,8 @@ func (e *Env) AllocateOn(claimName, driver, node string, users ...resourceapi.Re
 		e.Fatal(err)
 	}
 	published := slices.Items[0].Spec
-	// Schedulers write the time. Without it they would add it, which the API server refuses.
+	// Schedulers write the allocation time. To an allocation without a time they would add one,
+	// which the API server refuses.
 	now := metav1.Now()
 	claim.Status.Allocation = &resourceapi.AllocationResult{
 		AllocationTimestamp: &now,

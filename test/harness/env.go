@@ -33,15 +33,15 @@ type Env struct {
 type Options struct {
 	// Prefix is the start of the namespace's name.
 	Prefix string
-	// Namespace is one that exists, for tests on a bare API server: the test gets none of its
-	// own, and nothing in it is deleted.
+	// Namespace is an existing namespace, for tests on an API server without other components.
+	// The test then gets no namespace of its own, and nothing in this one is deleted.
 	Namespace string
-	// Labels are the namespace's.
+	// Labels are the labels of the namespace.
 	Labels map[string]string
-	// Unchecked leaves the invariant checker out.
+	// Unchecked runs the test without the invariant checker.
 	Unchecked bool
-	// LeaveNamespace does not wait for the deletion of the namespace: no other test needs
-	// what its pods hold.
+	// LeaveNamespace does not wait for the deletion of the namespace. It is for tests whose
+	// pods hold nothing that another test needs.
 	LeaveNamespace bool
 	// Logs are the components whose last log lines are printed if the test fails. nil means
 	// Dovetail only.
@@ -51,8 +51,8 @@ type Options struct {
 // logLines is the number of log lines printed for each component if a test fails.
 const logLines = 40
 
-// New gives the test a namespace of its own, which it watches for broken invariants. Options
-// may turn either off.
+// New gives the test a namespace of its own, and starts the invariant checker for the test.
+// Options may turn either off.
 func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
 	t.Helper()
 	cfg := cluster.AdminConfig()

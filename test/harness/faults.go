@@ -20,8 +20,8 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 )
 
-// KillAfter kills the scheduler as soon as n of the pods that match are bound, and closes the
-// channel when it is dead.
+// KillAfter kills the scheduler as soon as n of the pods that match the selector are bound. It
+// closes the channel when the scheduler has ended.
 func (e *Env) KillAfter(n int, selector string) <-chan struct{} {
 	e.Helper()
 	watch, err := e.Client.CoreV1().Pods(e.Namespace).Watch(e.Context(), metav1.ListOptions{LabelSelector: selector})
@@ -48,8 +48,8 @@ func (e *Env) KillAfter(n int, selector string) <-chan struct{} {
 	return dead
 }
 
-// SlowConfig returns the shipped configuration with a client that makes so many requests a
-// second, so that there is a middle of a gang's bindings.
+// SlowConfig returns the shipped configuration of the scheduler with a client that sends at
+// most qps requests a second, so that a test can act between two bindings of a gang.
 func SlowConfig(qps int) ([]byte, error) {
 	fast := string(manifests.SchedulerConfig)
 	if !strings.Contains(fast, "qps: 1000") || !strings.Contains(fast, "burst: 2000") {
@@ -95,7 +95,7 @@ func (e *Env) RefuseBindings(names ...string) (allow func()) {
 	if err != nil {
 		e.Fatalf("putting a policy in force: %v", err)
 	}
-	e.Eventually("the policy is in force", func() bool { // the pod does not exist yet
+	e.Eventually("the policy is in force", func() bool { // this binding only tests the policy
 		err := e.Client.CoreV1().Pods(e.Namespace).Bind(ctx, &corev1.Binding{
 			ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: names[0]}, Target: corev1.ObjectReference{Kind: "Node", Name: "none"},
 		}, metav1.CreateOptions{})

@@ -36,7 +36,7 @@ func (e *Env) Create(documents ...string) *unstructured.Unstructured {
 	return created
 }
 
-// Install applies a file of manifests/ that the cluster does not have from the start: one of
+// Install applies a file of manifests/ that the cluster does not have from the start: that of
 // an opt-in component.
 func (e *Env) Install(file string) {
 	e.Helper()
@@ -69,13 +69,14 @@ var clusterScoped = []schema.GroupResource{
 	{Group: rbacv1.GroupName, Resource: "clusterrolebindings"},
 }
 
-// ResourceOf returns the resource of an object: right for every kind that the tests create.
+// ResourceOf returns the resource of an object. It only adds an s to the kind, which is right
+// for every kind that the tests create.
 func ResourceOf(u *unstructured.Unstructured) schema.GroupVersionResource {
 	return u.GroupVersionKind().GroupVersion().WithResource(strings.ToLower(u.GetKind()) + "s")
 }
 
-// Edit changes an object, or with "status" its status, again if its controller wrote to it
-// meanwhile.
+// Edit changes an object, or its status if part is "status". It tries again if another client
+// changed the object meanwhile.
 func (e *Env) Edit(resource schema.GroupVersionResource, name string, change func(*unstructured.Unstructured) error, part ...string) {
 	e.Helper()
 	e.Until("changing "+name, func(ctx context.Context) string {
@@ -101,8 +102,8 @@ func Decode(t *testing.T, document string) *unstructured.Unstructured {
 	return u
 }
 
-// LooseDefinition returns the definition of a kind that accepts any content, with a status of
-// its own. It stores the first version.
+// LooseDefinition returns the CustomResourceDefinition of a kind that accepts any content, with
+// a status subresource. The API server stores objects in the first of the versions.
 func LooseDefinition(t *testing.T, resource schema.GroupResource, kind string, versions ...string) *unstructured.Unstructured {
 	t.Helper()
 	served := make([]string, len(versions))

@@ -20,7 +20,7 @@ func (e *Env) Pods(selector string) []corev1.Pod {
 	return slices.DeleteFunc(e.allPods(selector), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
-// allPods is Pods with those that are being deleted.
+// allPods is like Pods, but includes pods that are being deleted.
 func (e *Env) allPods(selector string) []corev1.Pod {
 	e.Helper()
 	list, err := e.Client.CoreV1().Pods(e.Namespace).List(context.Background(), metav1.ListOptions{LabelSelector: selector})
@@ -38,7 +38,7 @@ func (e *Env) RemovePod(name string) {
 	}
 }
 
-// RemovePods deletes the pods that match.
+// RemovePods deletes the pods that match the selector.
 func (e *Env) RemovePods(selector string) {
 	e.Helper()
 	err := e.Client.CoreV1().Pods(e.Namespace).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector})
@@ -47,7 +47,7 @@ func (e *Env) RemovePods(selector string) {
 	}
 }
 
-// Gone waits until no pod matches, not even one that is being deleted.
+// Gone waits until no pod matches the selector, not even one that is being deleted.
 func (e *Env) Gone(selector string) {
 	e.Helper()
 	e.Until(fmt.Sprintf("the pods with %q are gone", selector), func(context.Context) string {

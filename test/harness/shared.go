@@ -53,7 +53,7 @@ func (s *Shared) Cluster(t *testing.T) *localcluster.Cluster {
 func (s *Shared) Main(m *testing.M) {
 	code := m.Run()
 	if s.started {
-		if cluster, _ := s.get(); cluster != nil { // a test reported the error
+		if cluster, _ := s.get(); cluster != nil { // a test has reported a failed start
 			if err := cluster.Stop(); err != nil {
 				fmt.Fprintln(os.Stderr, "stopping the shared cluster:", err)
 				code = max(code, 1)

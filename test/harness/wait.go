@@ -52,8 +52,9 @@ func (e *Env) Never(what string, holds func() bool) {
 	}
 }
 
-// waitContext returns the context of a wait. Waits of the test end with it; its context is done
-// when its cleanups run, and their waits have none but Patience to end them.
+// waitContext returns the context of a wait: the test's context, so that waits end with the
+// test. When the test's cleanups run, that context is already done. Their waits get a context
+// that does not end.
 func (e *Env) waitContext() context.Context {
 	if e.Context().Err() != nil {
 		return context.Background()

@@ -51,7 +51,8 @@ func (j *judge) releaseDevices(was *resourceapi.ResourceClaim) {
 }
 
 // recordAllocation adds the devices of a claim's present state. It reports a device that
-// another claim holds. During a list the others may be older states.
+// another claim holds. During a list it does not judge, because the states of the other claims
+// may be older.
 func (j *judge) recordAllocation(c *claim, now time.Time) {
 	key := claimKey{c.object.Namespace, c.object.Name}
 	for _, result := range results(c.object) {
@@ -66,7 +67,7 @@ func (j *judge) recordAllocation(c *claim, now time.Time) {
 	}
 }
 
-// listed judges all devices at the end of a list.
+// listed judges all devices at the end of a complete list of claims or of another kind.
 func (j *judge) listed(now time.Time) {
 	for device := range j.deviceUses {
 		j.judgeDevice(device, now)

@@ -14,7 +14,8 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 )
 
-// judgeBinding checks I2 for a binding, with the pods that are on the node at that moment.
+// judgeBinding checks I2 (no device or capacity is used twice, and stock filters accept the
+// node) for a binding, with the pods that are on the node at that moment.
 func (j *judge) judgeBinding(pod *v1.Pod, now time.Time) {
 	node := pod.Spec.NodeName
 	load := nodeLoad{wanted: totalRequests(j.onNode[node]), pods: int64(len(j.onNode[node]))}
@@ -63,7 +64,8 @@ func (j *judge) claimsProblem(pod *v1.Pod) string {
 	return ""
 }
 
-// Problems of a claim whose allocation the checker has not seen, or only its end.
+// Problems that a claim seems to have if the checker has not received its allocation yet, or
+// has already received the end of its allocation.
 const (
 	claimMissing     = "does not exist"
 	claimUnreserved  = "is not reserved for the pod"

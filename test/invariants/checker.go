@@ -102,8 +102,9 @@ func (c *Checker) Bindings() int {
 }
 
 // Flush waits until the checker has received all objects that existed on the API server at
-// the call, and has settled every suspicion. It does not wait for Grace: a gang that is
-// still binding is not a violation yet.
+// the call, and has confirmed or refuted every suspicion (a possible violation that a later
+// event may refute). It does not wait for Grace: a gang that is still binding is not a
+// violation yet.
 func (c *Checker) Flush(ctx context.Context) error {
 	if err := c.catchUp(ctx); err != nil {
 		return err

@@ -38,9 +38,10 @@ type deviceUse struct {
 // claim is a ResourceClaim as last seen.
 type claim struct {
 	object *resourceapi.ResourceClaim
-	// allocated is the time at which the checker first saw its present allocation.
+	// allocated is the time at which the checker first saw the claim's present allocation.
 	allocated time.Time
-	// heldSince is the time since which a pod without a node holds it, for I4.
+	// heldSince is the time since which a pod without a node holds it, for I4 (waiting pods
+	// hold nothing).
 	heldSince time.Time
 	reported  bool
 }

@@ -18,7 +18,7 @@ const (
 	fromLeaderWorkerSet source = "LeaderWorkerSet group"
 )
 
-// Labels and annotations of these gangs.
+// Labels and annotations of the gangs of other schedulers and queues.
 const (
 	volcanoGroup       = "scheduling.k8s.io/group-name"
 	yuniKornApp        = "applicationId"

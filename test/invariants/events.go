@@ -16,7 +16,7 @@ import (
 // nil for a deleted pod.
 func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	if is == nil {
-		j.settleSuspicions(now) // They need the pod.
+		j.settleSuspicions(now) // Suspicions about the pod need its last state.
 	}
 	if was != nil {
 		delete(j.pods, was.UID)
@@ -34,7 +34,7 @@ func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 	}
 }
 
-// addToNode adds a pod to the load of its node.
+// addToNode adds a pod to the pods that use resources of its node.
 func (j *judge) addToNode(pod *v1.Pod) {
 	if !occupies(pod) {
 		return
@@ -96,7 +96,8 @@ func nodeName(was, is *v1.Node) string {
 	return was.Name
 }
 
-// rayClusterChanged, jobChanged and coschedulingChanged handle an event of a gang's object.
+// rayClusterChanged, jobChanged and coschedulingChanged handle an event of the object that
+// declares a gang.
 func (j *judge) rayClusterChanged(was, is *unstructured.Unstructured, _ time.Time) {
 	key := func(u *unstructured.Unstructured) gangKey {
 		return gangKey{fromRayCluster, u.GetNamespace(), u.GetName(), u.GetUID()}
@@ -157,8 +158,8 @@ func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstruct
 	}
 }
 
-// timePassed runs the checks that depend on time. Its order is random;
-// Checker.Violations sorts.
+// timePassed runs the checks that depend on time. It finds violations in random order;
+// Checker.Violations sorts them.
 func (j *judge) timePassed(now time.Time) {
 	j.settleSuspicions(now)
 	for _, g := range j.gangs {

@@ -53,7 +53,7 @@ func (k gangKey) String() string {
 	return fmt.Sprintf("%s %s/%s", k.source, k.namespace, k.name)
 }
 
-// role names the members of a gang that have the same shape.
+// role names the members of a gang that share a minimum, such as the pods of a worker group.
 type role string
 
 const (
@@ -136,7 +136,7 @@ type declaration struct {
 type member struct {
 	pod  *v1.Pod
 	role role
-	// bound is the time at which the checker first saw it with a node.
+	// bound is the time at which the checker first saw the pod with a node.
 	bound time.Time
 }
 
@@ -146,9 +146,11 @@ type gang struct {
 	members map[types.UID]*member
 	// lastBind is the time at which a member last got its node.
 	lastBind time.Time
-	// quorumMet is true if the gang has met its minimum since it last held no node.
+	// quorumMet is true if the gang has met its minimum since the time at which it last held no
+	// node.
 	quorumMet bool
-	// reported is true after a report. Each broken episode is reported once.
+	// reported is true after a report on the gang. It is reset when the gang holds no node or meets
+	// its minimum.
 	reported bool
 }
 
@@ -225,12 +227,13 @@ const fromComposite source = "CompositePodGroup"
 type composite struct {
 	// parent is the name of the CompositePodGroup above, or "".
 	parent string
-	// least is the minimum of groups.
+	// least is the number of groups below it that must meet their own minimum.
 	least int64
 	ended bool
 }
 
-// hierarchy is the I1 state of the PodGroups below one root CompositePodGroup.
+// hierarchy records, for I1 (no gang stays bound below its minimum), whether the PodGroups
+// below a root CompositePodGroup met their minimum.
 type hierarchy struct {
 	quorumMet, reported bool
 }

@@ -44,7 +44,8 @@ func (j *judge) gangsByRoot() map[gangKey][]*gang {
 	return below
 }
 
-// recordHierarchies records which hierarchies met their minimum, like recordQuorum.
+// recordHierarchies records which hierarchies (trees of CompositePodGroups) met their minimum.
+// It resets the record of a hierarchy that holds no node.
 func (j *judge) recordHierarchies() {
 	for root, gangs := range j.gangsByRoot() {
 		t := j.hierarchies[root]
@@ -61,7 +62,8 @@ func (j *judge) recordHierarchies() {
 	}
 }
 
-// judgeHierarchies checks I1 for hierarchies.
+// judgeHierarchies checks I1 for hierarchies: they do not stay bound below their minimum of
+// groups.
 func (j *judge) judgeHierarchies(now time.Time) {
 	for root, gangs := range j.gangsByRoot() {
 		t := j.hierarchies[root]

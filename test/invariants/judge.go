@@ -35,12 +35,12 @@ type judge struct {
 	publishedSlices map[poolID]map[types.UID]*resourceapi.ResourceSlice
 	nominated       map[types.UID]*nomination
 
-	// goneSlices are deleted ResourceSlices, kept for Settle.
+	// goneSlices are deleted ResourceSlices, kept for the time Options.Settle.
 	goneSlices []goneSlice
-	// twice are the reported pairs of claims with the same device.
+	// twice has the pairs of claims with the same device that were reported.
 	twice sets.Set[string]
-	// listing is true while a complete list replaces what the checker knows of a kind. The
-	// order of changes in a list is not the order in which they happened.
+	// listing is true while a complete list of a kind replaces the objects that the checker
+	// knows. The order of objects in a list is not the order in which they changed.
 	listing bool
 	outages
 
@@ -54,8 +54,8 @@ type judge struct {
 type suspicion struct {
 	at      time.Time
 	subject string
-	// problem describes the violation by the present state. It returns "" if the present
-	// state refutes the suspicion.
+	// problem describes the violation according to the present state. It returns "" if the
+	// present state refutes the suspicion.
 	problem func() string
 	// evidence is called once, at the start of the suspicion.
 	evidence func() []string
@@ -96,8 +96,8 @@ func (j *judge) suspect(c suspicion) {
 	}
 }
 
-// list begins or ends a complete list. Bindings in a list count only as load, like those in
-// the first list.
+// list begins (on) or ends a complete list of a kind. A pod that got its node before a list
+// counts only as load on the node, as in the first list: its binding is not judged.
 func (j *judge) list(on bool, now time.Time) {
 	j.listing = on
 	if !on {
@@ -149,7 +149,7 @@ func (j *judge) declaredByPods(g *gang, read func(*v1.Pod) quorum) (declaration,
 }
 
 // startsTogether reports whether the LeaderWorkerSet of a group exists and starts leader and
-// workers together. Another group is not judged.
+// workers together. The groups of other LeaderWorkerSets are not judged.
 func (j *judge) startsTogether(g *gang) bool {
 	set, _, _ := strings.Cut(g.key.name, "/")
 	return j.together[gangKey{source: fromLeaderWorkerSet, namespace: g.key.namespace, name: set}]

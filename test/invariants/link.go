@@ -14,8 +14,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// link reports when a watch breaks and when its successor stands. The time between the two
-// is an outage: the judge may see the changes of other kinds first.
+// link reports when a watch breaks (broke) and when the next watch of the same kind has started
+// (stands). The time between the two is an outage: the checker may see the changes of other
+// kinds first.
 type link struct {
 	broke, stands func()
 

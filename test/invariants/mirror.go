@@ -30,8 +30,8 @@ type mirror[T object] struct {
 	lock    *sync.Mutex
 	changed func(was, is T, now time.Time)
 	now     func() time.Time
-	// listing, if not nil, is called with true before a complete list is stored and with
-	// false after it.
+	// listing, if not nil, is called with true before the mirror stores a complete list, and
+	// with false afterwards.
 	listing func(on bool, now time.Time)
 	// synced is closed when the first list has arrived.
 	synced  chan struct{}

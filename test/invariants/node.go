@@ -28,7 +28,7 @@ type nodeHistory struct {
 	versions []nodeVersion
 }
 
-// forget drops versions whose time of replacement is past.
+// forget drops the versions for whose time of replacement past returns true.
 func (h *nodeHistory) forget(past func(time.Time) bool) {
 	h.versions = slices.DeleteFunc(h.versions, func(v nodeVersion) bool {
 		return !v.replaced.IsZero() && past(v.replaced)

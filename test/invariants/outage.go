@@ -16,7 +16,7 @@ type outages struct {
 	down int
 }
 
-// begin and end nest: an outage ends when every server and watch is back.
+// begin and end may be nested: an outage ends when every server and watch works again.
 func (o *outages) begin(now time.Time) {
 	if o.down++; o.down == 1 {
 		o.list = append(o.list, outage{from: now})

@@ -39,7 +39,8 @@ func (j *judge) judgeQuorum(g *gang, now time.Time) {
 		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: %d pods are bound though there is no such PodGroup", g.key, holding), g.evidence())
 	case !known || declared.ended:
-		// The owner is deleted or being deleted. The garbage collector deletes its pods.
+		// The owner is deleted or being deleted. The garbage collector deletes the owner's
+		// pods.
 	default:
 		g.reported = true
 		j.report(AllOrNothing, now, fmt.Sprintf("gang %s: bound below its minimum (%s), %s after its last binding",

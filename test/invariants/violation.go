@@ -11,7 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// Invariant is the number of an invariant in the design.
+// Invariant is the number of an invariant in Dovetail's design.
 type Invariant string
 
 // The invariants that the checker can judge by API objects alone.

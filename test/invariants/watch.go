@@ -27,8 +27,8 @@ const servedPoll = time.Second
 type watched struct {
 	resource schema.GroupVersionResource
 	expected runtime.Object
-	// source lists and watches the kind; observed is the same for the reflector, whose broken
-	// watches are outages.
+	// source lists and watches the kind. observed does the same for the reflector, and reports
+	// broken watches as outages of the checker.
 	source   cache.ListerWatcher
 	observed cache.ListerWatcher
 	store    cache.ReflectorStore

@@ -35,7 +35,8 @@ type Cluster struct {
 	out              io.Writer
 	lock             *os.File
 	admin            *rest.Config
-	// reserved keeps the ports of components that are stopped.
+	// reserved keeps all ports of the cluster from other clusters, also while a component is
+	// stopped, until release.
 	reserved portpkg.Reservation
 
 	stopOnce sync.Once

@@ -20,7 +20,7 @@ const (
 	userJobSet  = "jobset-controller"
 )
 
-// clientSubjects are the subjects of the client certificates, by the name of their kubeconfig.
+// clientSubjects are the subjects of the components' client certificates, by component name.
 var clientSubjects = map[string]pki.Subject{
 	ControllerManager: {User: "system:kube-controller-manager"},
 	Scheduler:         {User: "system:kube-scheduler"},
@@ -106,7 +106,8 @@ func (c *Cluster) writeCertificates() error {
 // kwokParallelism is the number of nodes, pods and leases that KWOK processes at a time.
 const kwokParallelism = 16
 
-// writeKwokConfig writes KWOK's options. KWOK reads its stages from its module.
+// writeKwokConfig writes KWOK's options. The definitions of its stages come from KWOK's Go
+// module.
 func (c *Cluster) writeKwokConfig() error {
 	return writeYAML(c.layout.kwokConfig(), map[string]any{
 		"apiVersion": "config.kwok.x-k8s.io/v1alpha1",
@@ -166,7 +167,7 @@ func writeYAML(file string, content any) error {
 // webhookCertificate is the file name that a webhook server expects in its directory of certificates.
 const webhookCertificate = "tls"
 
-// writeJobSetConfig writes the controller's configuration. The controller serves no
+// writeJobSetConfig writes the JobSet controller's configuration. The controller serves no
 // metrics, because they would need more authorization.
 func (c *Cluster) writeJobSetConfig() error {
 	return writeYAML(c.layout.jobSetConfig(), map[string]any{

@@ -26,7 +26,8 @@ const (
 	creators = 32
 	// stallTimeout is the longest wait for the next node to become ready.
 	stallTimeout = 50 * time.Second
-	// quietInterval is the interval of readiness checks, which read a cache in memory.
+	// quietInterval is the interval of readiness checks, which read the informer's cache and
+	// send no requests.
 	quietInterval = 50 * time.Millisecond
 )
 

@@ -20,9 +20,9 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// applyDefinitions applies the custom resource definitions of the modules and waits until
-// the API server serves them. It applies KubeRay's definitions even without the operator,
-// because Dovetail reads RayClusters.
+// applyDefinitions applies the custom resource definitions that the Go modules of the
+// components ship, and waits until the API server serves them. It applies KubeRay's definitions
+// even without the operator, because Dovetail reads RayClusters.
 func (c *Cluster) applyDefinitions(ctx context.Context, applier *apply.Applier) error {
 	bases := filepath.Join("config", "crd", "bases")
 	definitions, err := apply.Read(os.DirFS(filepath.Join(c.modules[binaries.ModuleKubeRay], bases)), "*.yaml")
@@ -53,7 +53,7 @@ func (c *Cluster) applyDefinitions(ctx context.Context, applier *apply.Applier) 
 	return nil
 }
 
-// startKwok runs KWOK with the role of its module.
+// startKwok runs KWOK with the ClusterRole that its Go module ships.
 func (c *Cluster) startKwok(ctx context.Context, applier *apply.Applier) error {
 	roles := os.DirFS(filepath.Join(c.modules[binaries.ModuleKwok], "kustomize", "rbac"))
 	if err := applyRoles(ctx, applier, roles, userKwok); err != nil {
@@ -62,7 +62,8 @@ func (c *Cluster) startKwok(ctx context.Context, applier *apply.Applier) error {
 	return c.StartComponent(ctx, Kwok)
 }
 
-// startKubeRay runs the operator with the role of its module, after definitions is closed.
+// startKubeRay runs the KubeRay operator with the ClusterRole that its Go module ships, after
+// definitions is closed.
 func (c *Cluster) startKubeRay(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
 	roles := os.DirFS(filepath.Join(c.modules[binaries.ModuleKubeRay], "config", "rbac"))
 	if err := applyRoles(ctx, applier, roles, userKubeRay); err != nil {
@@ -114,7 +115,8 @@ func (c *Cluster) startDovetail(ctx context.Context, applier *apply.Applier, def
 	return nil
 }
 
-// tokenSeconds is the lifetime of the certificates.
+// tokenSeconds is the lifetime of Dovetail's token, the same as that of the cluster's
+// certificates.
 const tokenSeconds = 365 * 24 * 3600
 
 func (c *Cluster) writeDovetailKubeconfig(ctx context.Context, objects []*unstructured.Unstructured) error {

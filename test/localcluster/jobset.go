@@ -20,7 +20,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// startJobSet runs the JobSet controller with the role of its module, and then registers its webhooks.
+// startJobSet runs the JobSet controller with the ClusterRole that its Go module ships, and
+// then registers its webhooks.
 func (c *Cluster) startJobSet(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
 	components := os.DirFS(filepath.Join(c.modules[binaries.ModuleJobSet], "config", "components"))
 	roles, err := fs.Sub(components, "rbac")
@@ -43,8 +44,9 @@ func (c *Cluster) startJobSet(ctx context.Context, applier *apply.Applier, defin
 	return applier.Apply(ctx, webhooks)
 }
 
-// jobSetWebhooks returns the module's webhook configurations with the address of this
-// cluster's controller. The module's patches limit them to pods of JobSets.
+// jobSetWebhooks returns the webhook configurations that JobSet's Go module ships, with the
+// address of this cluster's controller. The patches in the module limit the webhooks to pods of
+// JobSets.
 func (c *Cluster) jobSetWebhooks(components fs.FS) ([]*unstructured.Unstructured, error) {
 	objects, err := apply.Read(components, "webhook/manifests.yaml")
 	if err != nil {

@@ -41,9 +41,9 @@ const (
 	lockName = "lock"
 )
 
-// openLayout creates the directory and returns its real path, which marks the cluster's
-// processes. It returns an error for a directory with other content, because a new cluster
-// removes all files in its directory.
+// openLayout creates the directory and returns its real path, by which the cluster's processes
+// are found: it is in the environment of each. It returns an error for a directory with other
+// content, because a new cluster removes all files in its directory.
 func openLayout(dir string) (layout, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 	KubeRay           = "kuberay"
 	JobSet            = "jobset"
 	Dovetail          = "dovetail"
-	// DovetailStandby is a second replica of Dovetail. With it both elect a leader.
+	// DovetailStandby is a second replica of Dovetail. With it the two replicas elect a leader.
 	DovetailStandby = "dovetail-standby"
 )
 
@@ -49,7 +49,8 @@ type Options struct {
 	Fleets []fleet.Spec
 	// FeatureGates are the gates of every Kubernetes component, such as
 	// "GenericWorkload=true". The API server serves the API versions that the gates need.
-	// Dovetail reads them and sets its own gates accordingly.
+	// Dovetail reads from the API server which features are available and sets its own gates
+	// accordingly.
 	FeatureGates string
 	// KubeRayBatchScheduler is the operator's -batch-scheduler, for instance scheduler-plugins.
 	KubeRayBatchScheduler string

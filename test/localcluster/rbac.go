@@ -13,12 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// batchSchedulerRoleName is the ClusterRole with the operator's additional rights.
+// batchSchedulerRoleName is the ClusterRole with the additional rights of the KubeRay operator.
 const batchSchedulerRoleName = "kuberay-operator-batch-scheduler"
 
-// batchSchedulerRole returns the ClusterRole that lets the operator create PodGroups. The
-// role of its module lacks these rules; KubeRay's chart adds them if a batch scheduler is
-// set.
+// batchSchedulerRole returns the ClusterRole that lets the KubeRay operator create PodGroups.
+// The role that the operator's Go module ships lacks these rules; KubeRay's chart adds them if
+// a batch scheduler is set.
 func batchSchedulerRole() ([]*unstructured.Unstructured, error) {
 	role := &rbacv1.ClusterRole{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},

@@ -72,7 +72,7 @@ func (l layout) readRecord() (*record, error) {
 }
 
 // recorded returns the record. If the record is unreadable, it prints the error and returns
-// nil: the mark still finds the processes of the cluster.
+// nil: the processes are still found by the mark, the cluster's directory in their environment.
 func (l layout) recorded(out io.Writer) *record {
 	found, err := l.readRecord()
 	if err != nil {
@@ -94,8 +94,8 @@ func (l layout) writeRecord(r record) error {
 	return os.Rename(next, l.record())
 }
 
-// processes returns the live processes of the cluster: those in the record, and others with
-// the cluster's mark.
+// processes returns the live processes of the cluster: those in the record, and others that
+// have the cluster's directory in their environment.
 func (l layout) processes(r *record) ([]process.Identity, error) {
 	ids, err := process.Marked(string(l))
 	if err != nil {

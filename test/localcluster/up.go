@@ -35,8 +35,8 @@ func Build(ctx context.Context, out io.Writer) error {
 	return binaries.Builder{Root: root, Out: out}.Build(ctx, binaries.Names())
 }
 
-// Program builds one program of the local cluster if it is not up to date. name is its
-// component's name. It returns the program's path.
+// Program builds one program of the local cluster if it is not up to date. name is its file
+// name in .cache/bin. It returns the program's path.
 func Program(ctx context.Context, name string, out io.Writer) (string, error) {
 	root, err := binaries.Root()
 	if err != nil {
@@ -83,7 +83,8 @@ func (c *Cluster) up(ctx context.Context) error {
 	return c.adopt(ctx, found)
 }
 
-// worthKeeping reports whether the cluster was complete once and has a live process.
+// worthKeeping reports whether all components of the recorded cluster were ready once, and one
+// of its processes is alive.
 func (r *record) worthKeeping() bool {
 	if r == nil || !r.Complete {
 		return false
@@ -96,7 +97,8 @@ func (r *record) worthKeeping() bool {
 	return false
 }
 
-// adopt continues a cluster that an earlier Up has left running, and restarts lost components.
+// adopt takes over a cluster that an earlier Up has left running, and restarts components that
+// are not running, not healthy or outdated (lost).
 func (c *Cluster) adopt(ctx context.Context, found *record) error {
 	c.ports, c.processes, c.complete = found.Ports, found.Processes, true
 	if err := c.readAdmin(); err != nil {
@@ -170,7 +172,7 @@ func (l layout) down(out io.Writer) error {
 	return nil
 }
 
-// Modules whose files tests and demos read, such as KubeRay's samples.
+// Go modules whose files tests and demos read, such as KubeRay's samples.
 const (
 	ModuleKubeRay          = binaries.ModuleKubeRay
 	ModuleKwok             = binaries.ModuleKwok

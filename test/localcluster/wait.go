@@ -33,8 +33,8 @@ func poll(ctx context.Context, what string, ask func(context.Context) (bool, err
 	}
 }
 
-// found converts the error of a get: nil is true, NotFound is false, and others are
-// returned.
+// found converts the error of a get request: nil to true, NotFound to false. It returns other
+// errors.
 func found(err error) (bool, error) {
 	if apierrors.IsNotFound(err) {
 		return false, nil
@@ -62,7 +62,7 @@ func sleep(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-// Waiting for a component.
+// Time limits and sizes for the wait for a component.
 const (
 	// readyTimeout limits the wait for a component to become ready.
 	readyTimeout = 50 * time.Second

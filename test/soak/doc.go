@@ -1,6 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package soak has a test in which gangs of several sources come and go for a long time. The
-// memory, the goroutines and the numbers of entries of the scheduler must not grow.
+// Package soak has a test in which gangs of several sources (ways to declare a gang) come and
+// go for a long time. The memory, the goroutines and the numbers of entries of the scheduler
+// must not grow.
 package soak

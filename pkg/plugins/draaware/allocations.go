@@ -15,9 +15,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// Another scheduler may allocate a device on the same nodes at the same time: neither knows
-// the other's pending allocations. That cannot be prevented from one side, but the claims
-// show it afterwards.
+// Another scheduler that uses the same nodes may allocate a device at the same time as this
+// one: neither knows the other's pending allocations. This scheduler cannot prevent that, but
+// the claims show it afterwards.
 
 // deviceName identifies a device.
 type deviceName struct{ driver, pool, device string }
@@ -43,8 +43,8 @@ func newAllocations() *allocations {
 	return &allocations{byDevice: map[deviceName][]*holder{}, byClaim: map[types.UID]*holder{}}
 }
 
-// wholeDevices returns the devices of which no other claim may have a part. That excludes
-// admin access and devices that are made to be shared.
+// wholeDevices returns the devices of an allocation that no other claim may use, not even in
+// part. It omits devices with admin access and shareable devices.
 func wholeDevices(allocation *resourceapi.AllocationResult) []deviceName {
 	if allocation == nil {
 		return nil
@@ -126,8 +126,8 @@ func (a *allocations) remove(name deviceName, before *holder) {
 	}
 }
 
-// other returns a device that the claim has and another claim as well. stillHolds decides
-// whether the other claim has it by now.
+// other returns a device of the claim's allocation that another claim has too, and that claim.
+// stillHolds reports whether the other claim still has the device.
 func (a *allocations) other(uid types.UID, allocation *resourceapi.AllocationResult, stillHolds func(claim types.NamespacedName, uid types.UID, device deviceName) bool) (deviceName, types.NamespacedName, bool) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()

@@ -18,7 +18,7 @@ import (
 )
 
 // count updates the counts of free devices if the pod requests devices. It comes before begin:
-// the cost of a selector is known only if it was evaluated on the devices that there are now.
+// the cost of a CEL selector is known only after it was evaluated on the present devices.
 func (d *DRAAware) count(pod *v1.Pod) error {
 	if d.devices == nil || !cluster.RequestsDevices(pod) {
 		return nil
@@ -69,7 +69,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	}, nil
 }
 
-// tryAgainAfter is how long a pod waits whose namespace has spent its budget for selectors.
+// tryAgainAfter is how long a pod waits whose namespace has spent its budget for CEL selectors.
 // The budget is full again after 20 seconds.
 const tryAgainAfter = 5 * time.Second
 

@@ -16,8 +16,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/claimwrites"
 )
 
-// Unreserve returns the devices that Reserve took. The in-tree plugin returns a share of
-// each of the pod's claims, so Unreserve first takes the missing shares.
+// Unreserve gives back the devices that Reserve took. Each pod that uses a claim has a share in
+// the claim's pending allocation, which ends with the last share. The in-tree plugin gives back
+// a share for each of the pod's claims, so Unreserve first takes the shares that the pod lacks.
 func (d *DRAAware) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
 	s := sharerOf(state)
 	if err := s.hold(d.tracker); err != nil {
@@ -31,7 +32,7 @@ func (d *DRAAware) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.
 // PreBind writes the allocations of the pod's claims. For claims whose allocation another
 // member of the gang writes, the pod waits and then adds itself to the claim's
 // reservedFor, unless that member reserved the claim for the whole PodGroup. PreBind then
-// refuses the pod if another claim has one of its devices.
+// refuses the pod if another claim has one of the pod's devices.
 func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	defer d.writers.end(pod.UID)
 	s := sharerOf(state)
@@ -51,9 +52,9 @@ func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	return d.refuseTwice(ctx, pod, node)
 }
 
-// writeClaims has the in-tree plugin write the pod's claims. The devices of a claim stay
-// reserved if nothing shows whether the claim was written: Unreserve, which follows an
-// error, returns the pod's share alone.
+// writeClaims has the in-tree plugin write the pod's claims. If the answer to a write is lost,
+// the claim's devices stay reserved: lostWrites takes a further share, and Unreserve, which
+// follows an error, gives back the pod's share alone.
 func (d *DRAAware) writeClaims(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	ctx, attempt := claimwrites.Begin(ctx, d.patience.binding)
 	status := d.DynamicResources.PreBind(ctx, state, pod, node)
@@ -65,7 +66,8 @@ func (d *DRAAware) writeClaims(ctx context.Context, state fwk.CycleState, pod *v
 
 const extendedKey fwk.StateKey = Name + "/extended"
 
-// extended has the UID under which the pod's devices for extended resources are pending.
+// extended has the UID under which the pod's devices for extended resources are pending:
+// reserved in memory, and not written to the API server yet.
 type extended struct{ uid types.UID }
 
 // Clone returns e: it does not change.

@@ -102,8 +102,8 @@ func (c *cycle) place(node string) *place {
 	return nil
 }
 
-// show returns the ResourceSlices that the in-tree plugin gets for the pod: copies of
-// those of the nodes, then the shared ones.
+// show returns the ResourceSlices that the in-tree plugin gets for the pod: copies of the
+// nodes' own slices, then the slices that nodes share.
 func (c *cycle) show() []*resourceapi.ResourceSlice {
 	if c.planned.Node != "" {
 		own := c.copies(&c.here, c.own, make([]resourceapi.ResourceSlice, len(c.own)))

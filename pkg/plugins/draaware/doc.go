@@ -4,14 +4,14 @@
 // Package draaware wraps the in-tree DynamicResources plugin, which still makes all
 // allocations. The in-tree allocator takes the first devices that fit. This package orders
 // each node's devices so that the first that fit are aligned: GPUs and NICs of the same
-// unit.
+// alignment unit (devices of a node that are close to each other).
 //
 // # Invariants
 //
 //  1. It never changes objects of informers. The in-tree plugin gets copies, one set per
 //     cycle; Filter reorders the copies of its node.
-//  2. In modes preferred and none it refuses a node only if the in-tree plugin would
-//     refuse it too. The counts only refuse it sooner.
+//  2. In the alignment modes preferred and none it refuses a node only if the in-tree plugin
+//     would refuse it too. Its counts of free devices only refuse the node sooner.
 //  3. It leaves pods without devices to the in-tree plugin.
 package draaware
 

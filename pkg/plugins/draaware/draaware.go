@@ -15,9 +15,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// DRAAware wraps the in-tree plugin and shows it the devices in an order that suits the
-// pod. Embedding forwards every extension point of the in-tree plugin. DRAAware has its own
-// name.
+// DRAAware wraps the in-tree plugin DynamicResources and shows it the devices in an order that
+// suits the pod. Embedding forwards every extension point of the in-tree plugin. DRAAware has
+// its own name.
 type DRAAware struct {
 	*dynamicresources.DynamicResources
 	innerCalls *innerCalls
@@ -26,7 +26,7 @@ type DRAAware struct {
 	tracker    *tracker
 	writers    *writers
 	claimLocks *claimLocks
-	// lostWrites has the claims of which a write may have been carried out.
+	// lostWrites has the claims whose state is unknown, because the answer to a write was lost.
 	lostWrites *lostWrites
 	patience   patience
 	// allocations has the claims that hold each device.

@@ -21,7 +21,7 @@ import (
 
 // handle is the framework handle of the in-tree plugin. It differs from the real one in the
 // ResourceSlices and ResourceClaims that it shows during a call for a pod, and in its client,
-// which asks what became of a write of a claim if the answer is lost.
+// which reads a claim again if the answer to a write of the claim is lost.
 type handle struct {
 	claimwrites.Handle
 	manager *manager
@@ -51,9 +51,9 @@ func (m *manager) ResourceSlices() fwk.ResourceSliceLister { return m.lister }
 
 func (m *manager) ResourceClaims() fwk.ResourceClaimTracker { return m.tracker }
 
-// innerCalls has the arguments of the current call of the in-tree plugin: its interfaces
-// have no room for them. The scheduler runs PreFilter and Reserve of a profile for one pod
-// at a time; the locks are for callers that do not.
+// innerCalls has the arguments of the current call of the in-tree plugin: its methods have no
+// parameters for them. The scheduler runs PreFilter and Reserve of a profile for one pod at a
+// time; the locks are for callers that do not.
 type innerCalls struct {
 	// running is locked during each call of the in-tree plugin.
 	running sync.Mutex
@@ -81,7 +81,7 @@ type callContext struct {
 type effects struct {
 	// reserved are the claims that got a pending allocation.
 	reserved []types.UID
-	// extended is the one of them that the in-tree plugin creates for extended resources, ""
+	// extended is the claim of these that the in-tree plugin creates for extended resources, ""
 	// if there is none. In the API server it has another UID.
 	extended types.UID
 	// shared are the claims that the call saw with devices which another member of the
@@ -252,9 +252,10 @@ func (t *tracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi
 	return nil
 }
 
-// reserve adds a share in the claim's pending allocation and notifies the counts of free devices.
-// It may run beside a call of the in-tree plugin for another pod. The wrapped tracker gets a copy
-// and shows it to other pods: the in-tree plugin later sets a time in the allocation.
+// reserve adds a share (a pod or lost write that needs the devices) to the claim's pending
+// allocation, and notifies the counts of free devices. It may run beside a call of the in-tree
+// plugin for another pod. The wrapped tracker gets a copy and shows it to other pods: the
+// in-tree plugin later sets a time in the allocation.
 func (t *tracker) reserve(uid types.UID, claim *resourceapi.ResourceClaim) error {
 	if err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim.DeepCopy()); err != nil {
 		return err

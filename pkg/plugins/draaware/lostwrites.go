@@ -25,9 +25,9 @@ import (
 // A write of a claim whose answer is lost may have been carried out. Until the API server
 // shows the claim, its devices stay reserved and its pods wait.
 
-// The times of lost writes.
+// patience has the time limits for writes whose answers were lost.
 type patience struct {
-	// binding is how long a binding asks for a lost answer and repeats the write.
+	// binding is how long a binding reads the claim again and repeats a write without an answer.
 	binding time.Duration
 	// inFlight is how long a request can wait in the API server before it is carried out. A
 	// claim that has not changed proves nothing before: the request may still be carried out
@@ -105,10 +105,10 @@ func (l *lostWrites) removed(pending types.UID) {
 	}
 }
 
-// refusal returns why a pod with these claims must wait, "" if it need not.
+// refusal returns why the pod must wait for a claim whose state is unknown, "" if it need not.
 func (l *lostWrites) refusal(pod *v1.Pod) string {
 	if l == nil {
-		return "" // no claims in this cluster
+		return "" // the scheduler allocates no claims
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -172,7 +172,7 @@ func (l *lostWrites) known(key types.NamespacedName, sent *resourceapi.ResourceC
 	if now, err := l.tracker.ResourceClaimTracker.Get(key.Namespace, key.Name); err == nil && decides(now, sent) {
 		return true
 	}
-	over := time.Now().After(until) // before the read
+	over := time.Now().After(until) // must come before the read below
 	ctx, cancel := context.WithTimeout(l.ctx, lookTimeout)
 	defer cancel()
 	now, err := l.read(ctx, key.Namespace, key.Name)
@@ -187,7 +187,7 @@ func (l *lostWrites) known(key types.NamespacedName, sent *resourceapi.ResourceC
 	return decides(now, sent) || over
 }
 
-// decides reports whether the API server will refuse the write, or has carried it out,
+// decides reports whether the API server will refuse the write (sent) or has carried it out,
 // because the claim has another version by now.
 func decides(now, sent *resourceapi.ResourceClaim) bool {
 	return now.UID != sent.UID || versionOf(now) > versionOf(sent)

@@ -24,7 +24,7 @@ func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCyc
 	ctx, attempt := claimwrites.Begin(ctx, 0)
 	result, status := d.DynamicResources.PodGroupPostFilter(ctx, state, group, schedule)
 	if lost := attempt.Lost(); len(lost) > 0 && len(group.GetUnscheduledPods()) > 0 {
-		// Any of the pods will do: one that returns to the queue brings the others.
+		// Any pod of the group will do: a pod that returns to the queue brings the others.
 		d.lostWrites.add(group.GetUnscheduledPods()[0], lost[0], "")
 	}
 	return result, refusedBefore(status)
@@ -46,7 +46,7 @@ func (d *DRAAware) giveBackGroup(ctx context.Context, group fwk.PodGroupInfo) bo
 	return true
 }
 
-// gather adds the pods of a group and its subgroups. It returns false if a member has a
+// gather adds the pods of a group and its subgroups to w. It returns false if a member has a
 // node.
 func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 	if group.GetCompositePodGroup() != nil {

@@ -107,7 +107,7 @@ func (d *DRAAware) release(ctx context.Context, pod *v1.Pod, claim *resourceapi.
 	return d.free(ctx, pod, claim)
 }
 
-// idle reports whether the claim has devices that only this group uses.
+// idle reports whether the claim has devices that only these pods and their PodGroups use.
 func (w *waiting) idle(claim *resourceapi.ResourceClaim) bool {
 	if claim.Status.Allocation == nil || claim.DeletionTimestamp != nil {
 		return false

@@ -23,7 +23,8 @@ import (
 const reasonBroken = "DeviceAlignmentBroken"
 
 // verifyAllocation checks the devices the pod got. It refuses a device that is in two of
-// the pod's claims, and unpaired NICs if the pod requires alignment.
+// the pod's claims, and NICs without a GPU of the pod close to them (unpaired) if the pod
+// requires alignment.
 func (d *DRAAware) verifyAllocation(c *cycle, pod *v1.Pod, node string, reserved []types.UID) *fwk.Status {
 	held, err := d.held(pod, reserved)
 	if err != nil {

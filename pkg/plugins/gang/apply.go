@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// releasePeriod is the interval at which a failed attempt (to reserve the nodes of a
-	// plan) looks for members that still wait. A member enters the scheduler's list of
-	// waiting pods only after Permit has returned, so a single look could miss it.
+	// releasePeriod is the interval at which release looks for waiting members of a failed
+	// attempt to reserve the nodes of a plan. A member enters the scheduler's list of waiting
+	// pods only after Permit has returned, so a single look could miss it.
 	releasePeriod = 5 * time.Millisecond
-	// clockPeriod is the interval between checks whether healAfter or maxBypass has
-	// passed for a gang: no event reports that time has passed.
+	// clockPeriod is the interval between checks whether healAfter or maxBypass (arguments of
+	// the plugin) has passed for a gang: no event reports that time has passed.
 	clockPeriod = time.Second
 )
 
@@ -92,8 +92,9 @@ func (g *Gang) release(attempt *gangstate.Attempt) {
 	g.apply(g.tracker.Released(attempt, time.Now()))
 }
 
-// watchClock reads members that perhaps are bound, ends attempts that have stalled, evicts
-// members of gangs that must move, and passes the time to the tracker, every clockPeriod.
+// watchClock reads members that perhaps are bound from the API server, ends attempts that have
+// stalled, evicts members of gangs that must move, and passes the time to the tracker, every
+// clockPeriod.
 func (g *Gang) watchClock(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		now := time.Now()
@@ -134,8 +135,8 @@ func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 	})
 }
 
-// planUnfinished plans the remaining members of gangs that failed bindings left below their
-// minimum, before another gang or pod takes the room that they need.
+// planUnfinished plans the remaining members of gangs that are below their minimum because
+// bindings failed, before another gang or pod takes the room that they need.
 func (g *Gang) planUnfinished(ctx context.Context, unfinished []gangs.Key, nodes []fwk.NodeInfo) {
 	for _, key := range unfinished {
 		if err := g.planPartial(ctx, key, nodes); err != nil {

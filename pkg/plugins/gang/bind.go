@@ -61,7 +61,7 @@ func (g *Gang) Bind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node
 
 // bindFailed records why a binding failed, and whether the API server has perhaps carried
 // it out. After 409 Conflict and 404 Not Found an earlier repetition of the request may
-// have been carried out. Unreserve follows.
+// have been carried out. The framework calls Unreserve afterwards.
 func (g *Gang) bindFailed(state fwk.CycleState, pod *v1.Pod, node string, status *fwk.Status) {
 	err := status.AsError()
 	unknown := !writes.Refused(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
@@ -77,8 +77,8 @@ func (g *Gang) bindFailed(state fwk.CycleState, pod *v1.Pod, node string, status
 // clockPeriod.
 const readTimeout = 2 * time.Second
 
-// readUnknown reads the members whose binding ended without an answer. One that is not
-// bound is tried again. The informer shows one that is bound or deleted.
+// readUnknown reads the members whose binding ended without an answer. A member that is not
+// bound is bound again. For a bound or deleted member, the informer shows that.
 func (g *Gang) readUnknown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -100,7 +100,7 @@ func (g *Gang) readUnknown(ctx context.Context) {
 }
 
 // skipNomination keeps the scheduler from writing the planned node to the pod
-// (status.nominatedNodeName) if the binding follows at once. For a gang that saves one
+// (status.nominatedNodeName) if the binding follows at once. In a gang, this saves one
 // write per member except the last, and one event for every watch of pods. The scheduler
 // writes the nomination before a pod waits in Permit or in PreBind, and only if the pod of
 // its cycle does not have it already. That pod is the cycle's own copy. During Permit the

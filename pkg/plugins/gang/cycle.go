@@ -63,7 +63,7 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	step := g.tracker.NextStep(key, pod.UID, pod.Name, began)
 	if len(step.First) > 0 {
 		g.planUnfinished(ctx, step.First, nodes)
-		step = g.tracker.NextStep(key, pod.UID, pod.Name, began) // with what the other plans hold
+		step = g.tracker.NextStep(key, pod.UID, pod.Name, began) // without the room that these gangs got
 	}
 	// 2. If no plan is in force, plan the whole gang on one snapshot of the cluster.
 	if step.Plan != nil {
@@ -173,8 +173,8 @@ func (g *Gang) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info f
 }
 
 // PostFilter ends the attempt (to reserve the planned nodes) if a filter refused the
-// node. It prevents preemption for a single member. Its message is the mistake in the
-// pod's metadata, which the scheduler adds to the pod's condition.
+// node. It prevents preemption for a single member. Its message is the mistake in the pod's
+// labels and annotations, if any, which the scheduler adds to the pod's condition.
 func (g *Gang) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	d := destinationOf(state)
 	if d == nil {
@@ -186,7 +186,8 @@ func (g *Gang) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, 
 	return nil, withMistake(fwk.UnschedulableAndUnresolvable, pod)
 }
 
-// withMistake returns a status with the mistake in the pod's metadata.
+// withMistake returns a status whose message is the mistake in the pod's labels and
+// annotations, if any.
 func withMistake(code fwk.Code, pod *v1.Pod) *fwk.Status {
 	if mistake := gangs.MetadataMistake(pod); mistake != "" {
 		return fwk.NewStatus(code, mistake)

@@ -32,7 +32,7 @@ func (g *Gang) evictDue(ctx context.Context, now time.Time) {
 }
 
 // evictPod requests the eviction of a pod. It returns why the pod is not evicted, "" if the
-// pod is or nothing is known against it.
+// pod is evicted or gone, or after an error that it only logs.
 func (g *Gang) evictPod(ctx context.Context, key gangs.Key, pod *v1.Pod) string {
 	err := g.handle.ClientSet().PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},

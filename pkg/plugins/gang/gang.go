@@ -58,7 +58,7 @@ type podGroups interface {
 	Recover(context.Context, []fwk.NodeInfo)
 }
 
-// Gang places gangs.
+// Gang is the plugin that places gangs.
 type Gang struct {
 	// Cycle has the extension points of PodGroup cycles. Cycle and podGroups are nil if the
 	// feature gate GenericWorkload is off.

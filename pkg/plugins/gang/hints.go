@@ -21,14 +21,14 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
 
-// EventsToRegister returns the events that may give a refused gang room. These are at
-// least the events that the stock filters register, because a member that this plugin
-// refuses gets no hints from the stock plugins (TestEventsOfStock). Events of members and
-// of objects that declare gangs are not included: the tracker of the gangs' states gets
-// them from informers and activates the gang once, while a hint would be evaluated for
-// every waiting pod of the cluster at every new pod. The queue has no events for
-// namespaces, so their changes come from an informer too. A DeviceTaintRule shows as an
-// update of the ResourceSlices that it taints.
+// EventsToRegister returns the events that may give room to a refused gang, one for which no
+// plan was found. These are at least the events that the stock filters register, because a
+// member that this plugin refuses gets no hints from the stock plugins (TestEventsOfStock).
+// Events of members and of objects that declare gangs are not included: the tracker of the
+// gangs' states gets them from informers and activates the gang once, while a hint would be
+// evaluated for every waiting pod of the cluster at every new pod. The queue has no events for
+// namespaces, so their changes come from an informer too. A DeviceTaintRule shows as an update
+// of the ResourceSlices that it taints.
 func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	const grown = fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint | fwk.UpdateNodeDeclaredFeature
 	events := []fwk.ClusterEventWithHint{
@@ -200,8 +200,8 @@ func (g *Gang) isSchedulableAfterSliceChange(_ klog.Logger, pod *v1.Pod, oldObj,
 
 // isSchedulableAfterClaimChange queues a pod after a change of a ResourceClaim. A claim
 // that gives its devices back may help any pod, and a claim of the pod itself helps that
-// pod as long as it exists. A claim that takes devices helps no pod. The device inventory has event handlers
-// of its own, so plans may see the change later than the queue.
+// pod as long as it exists. A claim that takes devices helps no pod. The device inventory has
+// event handlers of its own, so plans may see the change later than the queue.
 func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*resourceapi.ResourceClaim)
 	after, _ := newObj.(*resourceapi.ResourceClaim)

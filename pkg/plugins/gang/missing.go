@@ -76,8 +76,8 @@ func (g *Gang) lacking(key gangs.Key, pods []*v1.Pod) string {
 }
 
 // lacksTemplate asks the API server whether a ResourceClaimTemplate does not exist. The
-// scheduler needs templates for this sentence only and does not watch them. Without an
-// answer the sentence stays as it is.
+// scheduler needs templates only for the report on a waiting gang and does not watch them. If
+// the request fails, the report stays as it is.
 func (g *Gang) lacksTemplate(ctx context.Context, namespace, name string) bool {
 	ctx, cancel := context.WithTimeout(ctx, templateTimeout)
 	defer cancel()

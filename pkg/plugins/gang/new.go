@@ -153,8 +153,8 @@ func (g *Gang) entries(profile *cluster.Profile) metrics.Entries {
 	return entries
 }
 
-// recoverGangs plans gangs that are bound in part before a PodGroup cycle: after the start
-// those that a crash left, later those that failed bindings left.
+// recoverGangs runs before a PodGroup cycle plans its gang. It plans the gangs that are bound
+// in part: after the start because of a crash, later because bindings failed.
 func (g *Gang) recoverGangs(ctx context.Context, nodes []fwk.NodeInfo) {
 	g.recoverOnce(ctx, nodes)
 	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)

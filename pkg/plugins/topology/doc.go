@@ -1,7 +1,8 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package topology is the plugin with the levels of the fabric. It scores nodes for single
-// pods that request devices: such pods should fill domains that are in use, and leave free
-// domains to gangs.
+// Package topology is the plugin Topology. Its arguments define the levels of the network
+// fabric, such as leaf and spine switches. It scores nodes for single pods that request
+// devices: such pods should fill topology domains that are in use, and leave free domains to
+// gangs (groups of pods that start together).
 package topology

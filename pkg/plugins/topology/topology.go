@@ -21,7 +21,7 @@ import (
 // Name is the plugin's name in a profile.
 const Name = "Topology"
 
-// Topology scores nodes for single pods.
+// Topology is the plugin. It scores nodes for pods without a gang.
 type Topology struct {
 	handle  fwk.Handle
 	profile *cluster.Profile
@@ -36,7 +36,8 @@ var (
 	_ fwk.SignPlugin     = (*Topology)(nil)
 )
 
-// New makes the plugin and sets the levels of the fabric on the profile.
+// New makes the plugin and passes the levels of the network fabric from its arguments to the
+// profile's view of the cluster.
 func New(_ context.Context, obj runtime.Object, handle fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeTopologyArgs(obj)
 	if err != nil {

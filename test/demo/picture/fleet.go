@@ -12,7 +12,7 @@ type Letter rune
 // Fleet is the content of a picture.
 type Fleet struct {
 	Spines []Spine
-	// Gangs are the rows of the table, in this order.
+	// Gangs are the rows of the table below the picture, in this order.
 	Gangs []Gang
 }
 
@@ -46,12 +46,12 @@ type Device struct {
 	Pod string
 }
 
-// Gang is a row of the table.
+// Gang is a row of the table below the picture.
 type Gang struct {
 	Letter Letter
 	// Name is the kind and name of its object: "RayJob pretrain".
 	Name string
-	// Bound is the number of the Members pods that have a node.
+	// Bound is the number of pods that have a node, of all existing pods (Members).
 	Bound, Members int
 }
 

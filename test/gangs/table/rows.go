@@ -3,19 +3,19 @@
 
 package table
 
-// Row is one source of gangs.
+// Row is one source of gangs: one way to declare them.
 type Row struct {
 	// Source is its name in GangArgs, events and metrics.
 	Source string
-	// For are the workloads that it is for.
+	// For names the workloads that use the source.
 	For string
-	// Pod is how a pod says that it is in the gang.
+	// Pod names the fields, labels, annotations or owners by which a pod is in the gang.
 	Pod string
-	// Reads is what is read beside the pod.
+	// Reads names the objects that Dovetail reads besides the pod.
 	Reads string
-	// Min is how the quorum is counted.
+	// Min is how Dovetail counts the quorum, the members that must start together.
 	Min string
-	// Cases are what it is tested with.
+	// Cases are the tests of the source.
 	Cases []Case
 }
 
@@ -23,12 +23,12 @@ type Row struct {
 type Case struct {
 	// Name is the subtest of TestSources/SOURCE.
 	Name string
-	// With is who makes the pods in the test.
+	// With names the program or the person that makes the pods in the test.
 	With string
 }
 
-// What makes the pods. Where a controller can be built here it is the real one;
-// of the others tests make the objects and pods as the controller does.
+// Values of Case.With. Where a controller can be built here, the test runs the real one. For
+// other controllers, the test makes the objects and pods as the controller does (asMade).
 const (
 	kubeRay = "KubeRay operator v1.5.1"
 	jobSet  = "JobSet controller v0.12.0"
@@ -36,7 +36,7 @@ const (
 	asMade  = "objects and pods as made by "
 )
 
-// Rows are all sources, in the order in which they are asked.
+// Rows are all sources, in the order in which Dovetail tries them for a pod.
 var Rows = []Row{
 	{
 		Source: "schedulinggroup",
@@ -160,18 +160,18 @@ var Rows = []Row{
 	},
 }
 
-// Trap is something that a workload's controller does and that would make a
-// scheduler wait for ever or take apart what belongs together.
+// Trap is something that a workload's controller does and that would make a scheduler wait for
+// ever, or split pods that must start together.
 type Trap struct {
-	// Name is what it is.
+	// Name describes what the controller does.
 	Name string
 	// Handling is what Dovetail does.
 	Handling string
-	// Test is its table test in pkg/gangs.
+	// Test names the table test of the trap in pkg/gangs.
 	Test string
 }
 
-// Traps are those that are known.
+// Traps are the known traps.
 var Traps = []Trap{
 	{"A RayJob's submitter comes when the cluster is ready", "in no gang, whatever its annotations say", "TestTrapRaySubmitter"},
 	{"A Redis cleanup pod comes when the cluster is gone", "in no gang", "TestTrapRedisCleanup"},

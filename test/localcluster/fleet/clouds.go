@@ -5,12 +5,13 @@ package fleet
 
 import "fmt"
 
-// LabelClique is the GPU operator's name for the NVLink domain of a node.
+// LabelClique is the node label in which NVIDIA's GPU operator writes the NVLink domain of a
+// node.
 const LabelClique = "nvidia.com/gpu.clique"
 
 // ndh100v5Shape has addresses and NUMA nodes from azhpc-images' topology file for ND H100
-// v5. On Hyper-V the drivers cannot resolve a PCIe root, so neither driver publishes one.
-// GPU i and NIC i are a pair.
+// v5. On Hyper-V the drivers of GPUs and NICs cannot resolve a PCIe root, so neither publishes
+// one. GPU i and NIC i are a pair.
 func ndh100v5Shape() shape {
 	s := shape{
 		instanceType: "Standard_ND96isr_H100_v5", arch: "amd64", cpu: "96", memory: "1900Gi", pods: "110",
@@ -41,7 +42,7 @@ func ndgb300v6Shape() shape {
 	return s
 }
 
-// graceGPUs returns the four GPUs of a tray with two Grace CPUs.
+// graceGPUs returns the four GPUs of a node (compute tray) with two Grace CPUs.
 func graceGPUs() []gpu {
 	var gpus []gpu
 	for i, domain := range []string{"0008", "0009", "0018", "0019"} {
@@ -104,7 +105,8 @@ func efaNIC(unit int, numa int64, bus, slot int, root string) nic {
 	}
 }
 
-// awsLabels returns the labels of the network layers above a node, from the top.
+// awsLabels returns Amazon's labels of the network layers above a node, from the top layer
+// down.
 func awsLabels(n Node) map[string]string {
 	return map[string]string{
 		"topology.k8s.aws/network-node-layer-1": n.Fleet.Name,
@@ -158,7 +160,7 @@ func dgxh100Shape() shape {
 	s := shape{instanceType: "dgx-h100", arch: "amd64", cpu: "224", memory: "1950Gi", pods: "110", gpu: h100, nic: connectX7}
 	type pair struct{ gpu, nic int }
 	pairs := []pair{{0x1b, 0x18}, {0x43, 0x40}, {0x52, 0x4f}, {0x61, 0x5e}, {0x9d, 0x9a}, {0xc3, 0xc0}, {0xd1, 0xce}, {0xdf, 0xdc}}
-	storage := map[int]int{0: 0x29, 4: 0xaa} // behind the NIC of that unit
+	storage := map[int]int{0: 0x29, 4: 0xaa} // the bus of a storage NIC, by the unit before it in bus order
 	for i, buses := range pairs {
 		numa, root := int64(i/4), fmt.Sprintf("pci0000:%02x", buses.nic-3)
 		s.gpus = append(s.gpus, gpu{unit: i, numa: numa, pciBusID: fmt.Sprintf("0000:%02x:00.0", buses.gpu), pcieRoot: root})
@@ -186,7 +188,7 @@ func ocih100Shape() shape {
 		instanceType: "BM.GPU.H100.8", arch: "amd64", cpu: "224", memory: "1950Gi", pods: "110",
 		gpu: h100, nic: connectX7, cloud: oke, labels: ociLabels,
 	}
-	rdma := []int{0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17} // the rest are for the host
+	rdma := []int{0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17} // the other numbers are NICs of the host network
 	for i, bus := range []int{0x0c, 0x2a, 0x41, 0x58, 0x86, 0xa5, 0xbd, 0xd5} {
 		numa, root := int64(i/4), fmt.Sprintf("pci0000:%02x", bus-3)
 		s.gpus = append(s.gpus, gpu{unit: i, numa: numa, pciBusID: fmt.Sprintf("0000:%02x:00.0", bus+3), pcieRoot: root})

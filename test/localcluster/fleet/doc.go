@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package fleet turns one line such as "shape=ndh100v5,spines=2,leaves=2,nodes=4" into the
-// Nodes and ResourceSlices of such a cluster: fabric labels as topograph writes them, and
-// for each node the devices as the NVIDIA GPU driver and DRANET publish them on that
+// Nodes and ResourceSlices of such a fleet: labels of the network fabric as topograph writes
+// them, and for each node the devices as the NVIDIA GPU driver and DRANET publish them on that
 // hardware.
 //
 // All objects are a pure function of the Spec: the same line gives the same objects, byte

@@ -16,7 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Labels of the fabric as topograph writes them, from the closest level outward.
+// Labels of the levels of the network fabric as topograph writes them, from the level closest
+// to the node outward.
 const (
 	LabelLeaf  = "network.topology.nvidia.com/leaf"
 	LabelSpine = "network.topology.nvidia.com/spine"
@@ -38,7 +39,7 @@ const maxAttributeLength = 64
 // Position is the position of a node in its fleet; each number counts from 1.
 type Position struct{ Spine, Leaf, Node int }
 
-// Node is one machine of a fleet.
+// Node is one simulated machine of a fleet.
 type Node struct {
 	// Fleet is the fleet that the machine belongs to.
 	Fleet Spec

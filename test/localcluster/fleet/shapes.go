@@ -53,10 +53,12 @@ type shape struct {
 	labels func(n Node) map[string]string
 }
 
-// NoUnit is the unit of a device that belongs to no GPU, such as a storage NIC.
+// NoUnit is the unit (number of a GPU and its NICs in a node) of a device that belongs to no
+// GPU, such as a storage NIC.
 const NoUnit = -1
 
-// gpu is a GPU: its unit and NUMA node, its address on the bus, and its PCIe root if the driver finds it.
+// gpu is a GPU: its unit (equal for a GPU and its NICs) and NUMA node, its address on the PCI
+// bus, and its PCIe root if the driver finds it.
 type gpu struct {
 	unit     int
 	numa     int64
@@ -64,7 +66,8 @@ type gpu struct {
 	pcieRoot string
 }
 
-// nic is a port of a network card. Compute NICs are in the order of their rails.
+// nic is a port of a network card. In a shape, NICs for GPU traffic come in the order of their
+// rails (networks).
 type nic struct {
 	unit       int
 	numa       int64

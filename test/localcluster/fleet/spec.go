@@ -12,7 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// MaxNodes limits the nodes of a fleet. It far exceeds the capacity of a machine.
+// MaxNodes limits the nodes of a fleet. It far exceeds the number of nodes that one machine can
+// simulate.
 const MaxNodes = 100_000
 
 // Spec describes one fleet: a tree of spines, leaves and nodes, all nodes of one hardware shape.

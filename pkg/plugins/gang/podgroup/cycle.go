@@ -23,9 +23,9 @@ import (
 
 // Host has the functions of the Gang plugin that a Cycle calls.
 type Host struct {
-	// Recover waits until all existing pods and objects that declare gangs are known, and
-	// then recovers gangs that a crash left partly bound. Only its first call has an
-	// effect.
+	// Recover plans the remaining members of partly bound gangs. Its first call waits until all
+	// existing pods and objects that declare gangs are known, and plans the gangs that a crash
+	// left partly bound. Later calls plan those for which bindings failed.
 	Recover func(ctx context.Context, nodes []fwk.NodeInfo)
 	// Apply carries out the Effects that a call of the tracker of the gangs' states
 	// returned.

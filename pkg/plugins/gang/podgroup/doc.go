@@ -1,7 +1,7 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package podgroup is Gang's part in the scheduler's own cycle for PodGroups of
+// Package podgroup is the part of the plugin Gang in the scheduler's own cycle for PodGroups of
 // scheduling.k8s.io, where the feature gate GenericWorkload is on.
 //
 // The cycle gets the members of a group. It places them one after the other on a snapshot,

@@ -147,8 +147,8 @@ func (g *gatedGroups) checkNow(group fwk.EntityKey, n int) {
 	switch now := g.groups[group]; {
 	case complete:
 		delete(g.groups, group)
-	case now != known || now.check != n: // rechecked meanwhile
-	case another == nil && known.pod == pod: // and no other pod was kept out meanwhile
+	case now != known || now.check != n: // recheck restarted the checks meanwhile
+	case another == nil && known.pod == pod: // no pod of the group waits, and add got none meanwhile
 		delete(g.groups, group)
 	default:
 		if known.pod == pod {

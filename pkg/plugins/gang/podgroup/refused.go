@@ -45,8 +45,8 @@ func (c *Cycle) memberRefused(p *cyclePlan, member refusedMember, pods []*v1.Pod
 	metrics.Refused(c.Handle.ProfileName())
 	reason := member.Sentence
 	if member.stuck {
-		// The group is not planned again before the member's devices are freed. The next
-		// plugin in the profile frees them.
+		// The group is not planned again before the member's devices are freed. The next plugin
+		// at this extension point, DRAAware, frees them.
 		return fwk.NewStatus(fwk.Unschedulable, reason+", where its claims have their devices")
 	}
 	if c.Tracker.PodGroupFilterRefused(&p.request, member.RefusedMember, time.Now()) {

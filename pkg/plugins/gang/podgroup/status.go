@@ -29,7 +29,7 @@ func (c *Cycle) Status(key gangs.Key) report.Status {
 	groups := c.Handle.PodGroupManager()
 	state, err := groups.PodGroupStates().Get(key.Namespace, key.Name)
 	if err != nil {
-		return report.Status{} // it has no pods
+		return report.Status{} // the group has no pods
 	}
 	status := report.Status{}
 	status.Incomplete = true

@@ -26,7 +26,8 @@ type notedMistakes struct {
 	seen map[string]bool
 }
 
-// first reports whether the subject has no event yet, and remembers that it has one.
+// first reports whether the subject (a pod, or the pods or declaration of a gang) has no event
+// yet, and remembers that it has one.
 func (n *notedMistakes) first(subject string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -41,8 +42,8 @@ func (n *notedMistakes) first(subject string) bool {
 }
 
 // Metadata writes an event on a pod whose labels or annotations have a mistake. Of the pods
-// of a gang, only the first gets an event. key is zero for a pod without a gang. Metadata
-// does nothing before Lead.
+// of a gang, only the first gets an event. key is zero for a pod without a gang. Metadata does
+// nothing before this replica leads.
 func (r *Reporter) Metadata(key gangs.Key, pod *v1.Pod) {
 	mistake := gangs.MetadataMistake(pod)
 	if mistake == "" || !r.leads.Load() {

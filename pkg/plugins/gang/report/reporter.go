@@ -161,7 +161,7 @@ func (r *Reporter) write(ctx context.Context, key gangs.Key) error {
 		pods = slices.DeleteFunc(pods, hasReason)
 	default:
 		if err := r.onOwnerAnew(ctx, status.Gang.Owner, status.Sentence); err != nil {
-			failed = append(failed, err) // continue with the pods; both are retried
+			failed = append(failed, err) // go on with the pods; Run repeats the whole report later
 			break
 		}
 		last.note(status.Sentence, len(pods), now)

@@ -26,7 +26,7 @@ import (
 // onOwner writes an event on the object that declares a gang, if there is one.
 func (r *Reporter) onOwner(owner v1.ObjectReference, kind, reason, note string) {
 	if owner.Name == "" {
-		return // the pods have the sentence
+		return // no object declares the gang; its pods get the sentence
 	}
 	r.handle.EventRecorder().Eventf(&owner, nil, kind, reason, "Scheduling", "%s", gangs.Note(note))
 }
@@ -35,7 +35,7 @@ func (r *Reporter) onOwner(owner v1.ObjectReference, kind, reason, note string) 
 // would merge it into the earlier event and keep the old sentence.
 func (r *Reporter) onOwnerAnew(ctx context.Context, owner v1.ObjectReference, sentence string) error {
 	if owner.Name == "" {
-		return nil // the pods have the sentence
+		return nil // no object declares the gang; its pods get the sentence
 	}
 	now := metav1.NowMicro()
 	_, err := r.handle.ClientSet().EventsV1().Events(owner.Namespace).Create(ctx, &eventsv1.Event{

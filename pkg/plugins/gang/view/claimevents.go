@@ -13,7 +13,7 @@ import (
 )
 
 // Follow calls changed for each waiting pod that may lack a ResourceClaim, or no longer
-// does, when a claim is added, deleted or replaced. pods has all pods of the scheduler.
+// does, when a claim is added, deleted or replaced. pods is the scheduler's pod informer.
 // synced reports whether all existing claims were passed on.
 func (c *Claims) Follow(pods cache.SharedIndexInformer, changed func(*v1.Pod)) (synced func() bool, err error) {
 	if c.informer == nil {

@@ -12,8 +12,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
 
-// stockFilters are the Filter plugins of the scheduler. The planner knows all that they may
-// refuse because of other members.
+// stockFilters are the Filter plugins of the scheduler. The planner takes into account every
+// reason for which they refuse a pod because of other members of its gang.
 var stockFilters = []string{
 	names.DynamicResources, names.InterPodAffinity, names.NodeAffinity, names.NodeDeclaredFeatures, names.NodeName,
 	names.NodePorts, names.NodeResourcesFit, names.NodeUnschedulable, names.NodeVolumeLimits, names.PodTopologySpread,
@@ -26,8 +26,8 @@ type pluginLister interface {
 }
 
 // UnknownFilters returns a function that reports whether the profile has Filter plugins
-// other than stock ones and own, those of this project. The profile's list of plugins is
-// complete only after all plugins are made.
+// other than the stock ones and this project's (own). The profile's list of plugins is complete
+// only after all plugins are made.
 func UnknownFilters(handle fwk.Handle, own []string) func() bool {
 	return sync.OnceValue(func() bool {
 		profile, ok := handle.(pluginLister)

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// Modules whose files the cluster reads at run time.
+// Go modules whose files the cluster reads at run time.
 const (
 	ModuleKwok             = "sigs.k8s.io/kwok"
 	ModuleKubeRay          = "github.com/ray-project/kuberay/ray-operator"
@@ -41,7 +41,8 @@ type binary struct {
 	ours bool
 }
 
-// catalog is in build order. Programs that share most packages with others come first.
+// catalog lists the programs in build order. Programs that share most packages with others come
+// first.
 var catalog = []binary{
 	{name: "etcd", pkg: "go.etcd.io/etcd/server/v3"},
 	{name: "kube-apiserver", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", kubernetes: true},

@@ -33,7 +33,8 @@ func Root() (string, error) {
 	}
 }
 
-// ModuleDir returns the directory of a module's files. It downloads them if the module cache lacks them.
+// ModuleDir returns the directory of a module's files. It downloads the module if the module
+// cache lacks it.
 func (b Builder) ModuleDir(ctx context.Context, module string) (string, error) {
 	dir := b.Root
 	if own, ok := map[string]string{ModuleKubeRay: kubeRayDir, ModuleJobSet: jobSetDir}[module]; ok {

@@ -24,7 +24,7 @@ const lifetime = 365 * 24 * time.Hour
 // is set back while a cluster runs.
 const clockSkew = time.Hour
 
-// Authority signs certificates.
+// Authority is a certificate authority.
 type Authority struct {
 	dir  string
 	cert *x509.Certificate

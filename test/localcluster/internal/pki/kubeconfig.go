@@ -13,11 +13,11 @@ import (
 // contextName names cluster, user and context in every kubeconfig.
 const contextName = "dovetail-local"
 
-// Server is the address and the authority of an API server.
+// Server is the address and the certificate authority of an API server.
 type Server struct {
 	// URL is its address.
 	URL string
-	// CAPEM is the certificate of the authority that signed its certificate.
+	// CAPEM is the certificate of the authority that signed the server's certificate.
 	CAPEM []byte
 }
 

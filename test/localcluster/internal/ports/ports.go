@@ -42,8 +42,8 @@ func (r *Reservation) Take(count int) ([]int, error) {
 	return taken, nil
 }
 
-// Release releases the ports. Call it when the programs that use them listen, or will not
-// start.
+// Release releases the ports. Call it when the programs that use the ports have begun to
+// listen, or will not start.
 func (r *Reservation) Release() error {
 	var errs []error
 	for _, lock := range r.locks {

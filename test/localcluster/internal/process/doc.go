@@ -7,7 +7,7 @@
 // Guarantees:
 //   - A process is identified by pid, start time and boot, so a recycled pid never gets a signal.
 //   - Every process has its cluster's directory in its environment. This mark finds processes
-//     that are not recorded because their starter was killed.
+//     that are in no record because the program that started them was killed.
 //   - A process of a test dies with the test, however the test ends.
 //
 // It reads /proc and uses pidfds, so it works on Linux only.

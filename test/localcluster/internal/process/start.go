@@ -62,12 +62,13 @@ func reapLater(cmd *exec.Cmd) (Identity, error) {
 	if err != nil {
 		return Identity{}, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
-	go cmd.Wait() //nolint:errcheck // A component that was told to end reports an error, too.
+	go cmd.Wait() //nolint:errcheck // Wait also reports an error for a component that a signal has ended.
 	id.awaitMark([]byte(markName + "=" + cmd.Dir))
 	return id, nil
 }
 
-// markWait limits the wait for the mark of a started process, which takes microseconds on an idle machine.
+// markWait limits the wait until a started process shows its mark (the cluster's directory in
+// its environment), which takes microseconds on an idle machine.
 const markWait = 10 * time.Second
 
 // awaitMark returns when Marked finds the process, or the process has ended. cmd.Start
