@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// apartRule is an AntiAffinity (members of some roles share no domain) with indices
-// instead of names.
+// apartRule is an AntiAffinity rule (members of some roles share no domain), compiled: it
+// has role indices instead of role names, and the domains of its level.
 type apartRule struct {
 	domains *domains
 	// holders and others report, by role index, whether the role is in AntiAffinity.Roles
@@ -14,8 +14,8 @@ type apartRule struct {
 	holders, others []bool
 }
 
-// affinityRule is an Affinity (members must be near matching pods) with indices instead
-// of names.
+// affinityRule is an Affinity rule (members must be near matching pods), compiled: it has
+// role indices instead of role names, and the domains of its levels.
 type affinityRule struct {
 	// terms has, for each entry of Affinity.Levels, the domains of this level.
 	terms []*domains
@@ -47,13 +47,13 @@ func (a *affinityRule) covers(pos int32) bool {
 	return !slices.ContainsFunc(a.terms, func(d *domains) bool { _, ok := d.at(pos); return !ok })
 }
 
-// affinityCounts counts the nodes and members that match an affinity rule, in each of the
-// rule's domains.
+// affinityCounts counts, for one affinity rule and in each of its domains, the nodes that
+// have a matching pod and the matching members placed there.
 type affinityCounts struct {
 	rule *affinityRule
 	// now has, by term and domain number, how many nodes of the domain had a matching pod
-	// before, plus how many matching members are placed there. all is the number of such
-	// nodes and members that are in a domain of some term.
+	// before the plan, plus how many matching members are placed there. all is the number
+	// of such nodes and members that are in a domain of some term.
 	now [][]int32
 	all int32
 }
@@ -74,8 +74,10 @@ func (c *affinityCounts) change(role int, pos, n int32) {
 	}
 }
 
-// accepts reports whether the affinity rule allows one more member of a role on the node
-// at pos.
+// accepts reports whether the affinity rule allows one more member of a role on the node at
+// pos: for each term, the node is in a domain that has a matching pod or member. As long as
+// no domain of any term has one, a member of a matching role needs only to be in a domain
+// of each term.
 func (c *affinityCounts) accepts(role int, pos int32) bool {
 	near := true
 	for t, d := range c.rule.terms {

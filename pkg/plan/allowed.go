@@ -4,7 +4,7 @@
 package plan
 
 // addNodes turns Role.Nodes (the only nodes that a role may use) into node positions, for
-// each role that has this list.
+// each role that has this list, and marks these nodes.
 func (p *problem) addNodes() {
 	for i := range p.roles {
 		r := &p.roles[i]
@@ -44,8 +44,9 @@ func (p *problem) mark(pos int32, words ...int64) {
 	p.marks[pos] ^= uint64(mark)
 }
 
-// slotsAt returns how many members of a role fit on the node at pos, by counts of
-// resources and devices, if the node holds no member of the gang.
+// slotsAt returns how many members of a role fit on the node at pos, by counts of resources
+// and devices, if the node holds no member of the gang. It returns 0 if Role.Nodes does not
+// allow the node.
 func (p *problem) slotsAt(role int, pos int32) int32 {
 	r := &p.roles[role]
 	if r.limited && !r.only[pos] {
@@ -58,8 +59,8 @@ func (p *problem) slotsAt(role int, pos int32) int32 {
 // rule of the gang treats the two nodes differently.
 func (p *problem) alike(a, b int32) bool { return p.marks[a] == p.marks[b] }
 
-// allowedSums returns, by depth and vertex of the tree of domains, how many members of a
-// role fit on those nodes of the vertex that Role.Nodes allows.
+// allowedSums returns, by depth and vertex (index at a depth) of the topology tree, how
+// many members of a role fit on those nodes of the vertex that Role.Nodes allows.
 func (p *problem) allowedSums(role int) [][]int64 {
 	r, f := &p.roles[role], p.snap.fabric
 	sums := make([][]int64, len(r.roll.sum))

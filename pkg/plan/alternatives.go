@@ -10,8 +10,8 @@ import "fmt"
 // Each plan is charged at least 1/maxDivisions of the step budget.
 const maxDivisions = 256
 
-// The plan of one division (how many members have each alternative need) may use
-// 1/budgetShare of the remaining step budget.
+// budgetShare limits the plan of one division (how many members have each alternative need)
+// to 1/budgetShare of the remaining step budget.
 const budgetShare = 4
 
 // divisionSearch plans a gang whose roles have alternative needs. It plans one division
@@ -117,8 +117,8 @@ func (s *divisionSearch) run() {
 		unplaced = s.best.Unplaced
 	}
 	// 3. Give as many members as possible an earlier need. If each need is smaller than the
-	// one before, bisection finds the number. Filters may accept a larger need and refuse a
-	// smaller one: after a refusal, run tries all divisions.
+	// one before, bisection finds the largest number. Filters may accept a larger need and
+	// refuse a smaller one: after a refusal, run tries all divisions.
 	if s.best != nil && s.descending() {
 		s.raise(last.clone(), unplaced)
 	}
@@ -183,10 +183,10 @@ func (s *divisionSearch) descending() bool {
 	return true
 }
 
-// within returns true if a member with need a of a role fits wherever a member with need
-// b fits. a and b are indices in chooser.needs. False may also mean that this is unknown:
-// a conflict (a combination that the filters have refused) may name members with only one
-// of the needs.
+// within returns true if a member with need a of a role fits wherever a member with need b
+// fits. a and b are indices in chooser.needs. False may also mean that this is unknown: a
+// conflict (a combination that the filters have refused) may name members with only one of
+// the needs. PerNode does not matter if a rule allows one member per node anyway.
 func (s *divisionSearch) within(c *chooser, a, b int) bool {
 	if len(s.gang.Conflicts) > 0 {
 		return false

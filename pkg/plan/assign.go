@@ -29,7 +29,8 @@ func (p *problem) domainOf(pp *partial) Domain {
 	return p.domain(0, 0)
 }
 
-// assign gives the nodes of a placement to members. Members with adjacent ranks get
+// assign gives the nodes of a placement to members, and each member its rail (index of an
+// alignment unit, such as a PCIe root) and order number. Members with adjacent ranks get
 // adjacent nodes in fabric order (the order of the nodes in the topology tree). Slices
 // (runs of members that belong together) are ordered by their first node.
 func (p *problem) assign(pp *partial) []Assignment {
@@ -75,8 +76,8 @@ func (p *problem) assign(pp *partial) []Assignment {
 // the Spread and Affinity rules accept.
 type orderNumbers struct {
 	p *problem
-	// at has, by batch and node, the indices of the assignments without a number. It is
-	// nil if no rule depends on the order of members.
+	// at has, by batch and node, the indices of the assignments that have no number yet. It
+	// is nil if no rule depends on the order of members.
 	at map[batchNode][]int
 }
 
@@ -90,7 +91,7 @@ func newOrderNumbers(p *problem) orderNumbers {
 }
 
 // add records the index of an assignment, which puts a member of a batch on the node at
-// pos. Assignments of a batch come in rank order.
+// pos, if a Spread or Affinity rule names the member's role.
 func (o *orderNumbers) add(batch, pos int32, index int) {
 	if o.at != nil && o.p.roles[o.p.batches[batch].role].ordered() {
 		key := batchNode{batch, pos}
@@ -98,8 +99,8 @@ func (o *orderNumbers) add(batch, pos int32, index int) {
 	}
 }
 
-// set numbers the assignments from 1, in the order in which the search put members on
-// nodes: the order of log.
+// set numbers the recorded assignments from 1, in the order in which the search put members
+// on nodes: the order of log.
 func (o *orderNumbers) set(log []place, out []Assignment) {
 	if o.at == nil {
 		return

@@ -13,8 +13,8 @@ import (
 const maxReasons = 3
 
 // nearMisses returns up to maxReasons domains of the gang's required level, as vertices.
-// The domain with room for the most members, by counts of resources and devices, is
-// first. If members are bound, only their domain counts.
+// The domain with room for the most members, by counts of resources and devices, is first.
+// If members are bound (have a node already), it returns only their domain.
 func (p *problem) nearMisses(pp *partial) []int32 {
 	total := make([]int64, len(p.roles))
 	for i := range p.batches {

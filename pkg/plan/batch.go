@@ -87,10 +87,9 @@ func (p *problem) addSlice(r int, members []*Member) {
 	})
 }
 
-// addPartner adds the remaining members of a slice (a run of members that belong
-// together) of which other members are bound or in an earlier batch. These members are
-// placed one by one. The levels of the slice become a confinement and a wish for these
-// members alone.
+// addPartner adds the remaining members of a slice (a run of members that belong together)
+// of which other members are bound or in an earlier batch. These members are placed one by
+// one. The levels of the slice become a confinement and a wish for only these members.
 func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	p.addRun(r, members)
 	b := &p.batches[len(p.batches)-1]
@@ -110,7 +109,8 @@ func (p *problem) addPartner(r int, s *slice, members []*Member) {
 	}
 }
 
-// pending returns the number of members, over all roles, that have no node.
+// pending returns the number of members, over all roles, that had no node when the plan
+// began.
 func (p *problem) pending() int {
 	n := 0
 	for r := range p.roles {

@@ -3,8 +3,9 @@
 
 package plan
 
-// bounds computes lower bounds, from counts alone, of the cost of placing one quorum (the
-// members that meet the gang's minimums) in a domain.
+// bounds computes what counts of free resources and devices say about placing one quorum
+// (the members that meet the gang's minimums) in a domain: whether the domain may hold it,
+// and lower bounds of the cost.
 type bounds struct {
 	p       *problem
 	partial *partial
@@ -42,10 +43,10 @@ func (b *bounds) addDemand() {
 	}
 }
 
-// mayHold returns false if counts prove that the domain with vertex v cannot hold the
-// quorum: room for too few members of a role, too little of a resource or of devices for
-// all roles together, or too little room by spread rules or pools (items, such as
-// volumes, of which members take some).
+// mayHold returns false if counts prove that the domain with vertex v (its index at this
+// depth of the topology tree) cannot hold the quorum: room for too few members of a role,
+// too little of a resource or of devices for all roles together, or too little room by
+// spread rules or pools (items, such as volumes, of which members take some).
 func (b *bounds) mayHold(depth int, v int32) bool {
 	for r, n := range b.total {
 		if n > 0 && b.partial.sum(r, depth, v) < n {
@@ -67,8 +68,8 @@ func (b *bounds) mayHold(depth int, v int32) bool {
 
 // maySpread returns false if a topology spread rule leaves too little room in the domain
 // with vertex v for the members that keep the rule and count for it. It assumes the best
-// case: the smallest number of members in any of the rule's own domains (such as zones),
-// from which the skew is measured, gets as high as it can.
+// case: the smallest number of counted pods and members in any of the rule's own domains
+// (such as zones), from which the skew is measured, gets as high as it can.
 func (b *bounds) maySpread(rule *spreadRule, depth int, v int32) bool {
 	want := int64(0)
 	for r, n := range b.total {
@@ -98,8 +99,9 @@ func (b *bounds) eligible(depth int, v int32) bool {
 }
 
 // room returns how many members of the leading role (the role of which the fewest members
-// fit in the fabric) fit in a domain, by counts. For the whole fabric it returns only how
-// many members of this role are to be placed.
+// fit in the fabric, the whole topology tree) fit in a domain, by counts. The whole fabric
+// is compared with no other domain, so for it room returns just the number of members to
+// place.
 func (b *bounds) room(depth int, v int32) int64 {
 	switch lead := b.p.roles[0].roll; {
 	case depth > b.partial.f.levels:

@@ -3,13 +3,13 @@
 
 package plan
 
-// candidates yields the domains of one depth that, by counts, have room for all members, in
-// ascending order of the lower bound of their cost. The bound covers only placements over
-// several children of the domain: a child that holds all members is a candidate of its own,
-// one depth below.
+// candidates yields the domains of one depth that, by counts, have room for all members to
+// place, in ascending order of the lower bound of their cost. The bound covers only
+// placements over several children of the domain: a child that holds all members is a
+// candidate of its own, one depth below.
 //
-// The search usually needs only the first candidate. The first pop finds it by a scan.
-// The second pop makes a heap of the others.
+// The search usually needs only the first candidate. The first pop finds it by a scan. The
+// second pop makes a heap of all other candidates.
 type candidates struct {
 	b           *bounds
 	depth       int
@@ -19,10 +19,11 @@ type candidates struct {
 	heap        []candidate
 }
 
-// candidate is the domain with vertex v, with the terms of its lower bound that differ
-// between the domains of one depth: the children used beyond the first, whether some NIC
-// must be unpaired, the nodes used, and the members of the leading role (of which the
-// fewest fit in the fabric) that fit in the domain.
+// candidate is the domain with vertex v (its index at the depth), with the terms of its
+// lower bound that differ between the domains of one depth: the children used beyond the
+// first, whether some NIC must be unpaired (in an alignment unit, such as a PCIe root,
+// without a GPU of its member), the nodes used, and the members of the leading role (of
+// which the fewest fit in the whole topology tree) that fit in the domain.
 type candidate struct {
 	v                            int32
 	apart, unpaired, nodes, room int64
@@ -57,8 +58,8 @@ func (c *candidates) before(a, b *candidate) bool {
 }
 
 // fuller reports whether candidate a comes before b if their other terms are equal. The
-// candidate with less room comes first: less room in the domain itself, then in each
-// domain around it.
+// candidate with less room comes first: less room in the domain itself, then in each domain
+// around it, the smallest first. With equal room, fabric order decides.
 func (c *candidates) fuller(a, b *candidate) bool {
 	if a.room != b.room {
 		return a.room < b.room

@@ -53,8 +53,8 @@ func (p *problem) emptySlots(role int, pos int32) int64 {
 	return n
 }
 
-// shortage says that some members of a batch (members of one role that are placed
-// together) found no room in the domain with vertex v at this depth.
+// shortage says that some members of a batch (members of one role that are placed together)
+// found no room in the domain with vertex v (its index) at this depth of the topology tree.
 type shortage struct {
 	*batch
 	depth   int

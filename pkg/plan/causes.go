@@ -3,9 +3,9 @@
 
 package plan
 
-// excluded counts, by cause, the nodes of a domain that have no room for one more member
-// of the role. unused counts the nodes that hold no member of the gang, full those that
-// hold some. Both lists have the causes in a fixed order.
+// excluded counts, by cause, the nodes of a domain that take no further member of the role.
+// unused counts the nodes that hold no member of the gang, full those that hold some. Both
+// lists have the causes in a fixed order.
 func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full []Exclusion) {
 	lo, hi := pp.f.span(depth, v)
 	without, with := newCauseCounts(p), newCauseCounts(p)
@@ -25,15 +25,17 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full 
 
 // causeCounts counts nodes by cause. Its first entries are for the cause constants. From
 // index causes on, it has an entry for each dimension (a resource, or a set of device
-// kinds), then for each node limit, then for each pool.
+// kinds), then for each node limit (such as the attach limit of a storage driver), then for
+// each pool (items, such as volumes, of which members take some).
 type causeCounts []Exclusion
 
 func newCauseCounts(p *problem) causeCounts {
 	return make(causeCounts, causes+len(p.dims)+len(p.nodeLimits)+len(p.pools))
 }
 
-// add counts a node that has no room for one more member because of this cause. short is
-// the missing amount, 0 for causes that are not about an amount.
+// add counts a node that has no room for one more member because of this cause, and keeps
+// the node's name if the filters refused it. short is the missing amount, 0 for causes that
+// are not about an amount. The entry keeps the least amount.
 func (c causeCounts) add(cause int, node string, short int64) {
 	e := &c[cause]
 	switch {
@@ -117,10 +119,10 @@ func (p *problem) causeBeside(pp *partial, role int, pos int32) (cause int, shor
 	return p.causeOfRules(pp, role, pos), 0
 }
 
-// causeOfRules returns why the node at pos, which has enough resources and devices, has
-// no room for one more member of a role: an earlier refusal, a rule between members, a
-// conflict (a combination that the filters have refused), a node limit, a pool (items of
-// which members take some) or the filters.
+// causeOfRules returns why the node at pos, which has enough resources and devices, has no
+// room for one more member of a role: a refusal of the filters in an earlier plan
+// (Role.Limit), a rule between members, a conflict (a combination that the filters have
+// refused), a node limit, a pool (items of which members take some) or the filters.
 func (p *problem) causeOfRules(pp *partial, role int, pos int32) int {
 	if most, ok := p.roles[role].spec.Limit[pp.f.names[pos]]; ok && int32(most) <= pp.on(role, pos) {
 		return causeAvoided

@@ -6,8 +6,9 @@ package plan
 import "slices"
 
 // changes lists changes of the cluster that would each resolve a shortage (some members
-// found no room in a domain): the least amount of one resource on one node, further
-// nodes, or further domains that hold a slice (a run of members that belong together).
+// found no room in a domain): the least amount of one resource on one node, further nodes,
+// or further domains, one for each slice (run of members that belong together) without
+// room.
 func (p *problem) changes(pp *partial, s shortage) []Change {
 	where := p.domain(s.depth, s.v).String()
 	if s.sliced {
@@ -31,9 +32,10 @@ func (p *problem) changes(pp *partial, s shortage) []Change {
 
 // newNode returns how many members of a role a node that joins the cluster would hold: as
 // many as the best node does now. If no node has room, it is as many as a node would hold
-// if it were empty. like names an existing node that the new node must resemble, "" if
-// that does not matter. newNode returns 0 if the filters refuse all existing nodes,
-// because they would refuse further nodes like these as well.
+// if it were empty. like names an existing node that the new node must resemble, "" if that
+// does not matter. newNode returns 0 if the filters refuse all existing nodes, because they
+// would refuse further nodes like these as well, or if no node has room and the nodes'
+// capacities are unknown.
 func (p *problem) newNode(pp *partial, role int) (most int64, like string) {
 	r := &p.roles[role]
 	full := r.roll.most[0][0] == 0

@@ -17,8 +17,8 @@ type chosen struct {
 // batches (members of one role that are placed together) are those of the last quorum.
 type quorumSearch struct {
 	p *problem
-	// last is the partial placement of the last solved quorum, the only one that matches the
-	// problem's batches.
+	// last is the partial placement (the members placed so far) of the last solved quorum,
+	// the only one that matches the problem's batches.
 	last *partial
 }
 
@@ -80,8 +80,8 @@ func (s *quorumSearch) solveQuorum(quorum []int, parts int) (*chosen, bool) {
 }
 
 // restore returns a partial placement with the members of c on their nodes. If another
-// quorum was searched after c, restore first makes the batches of c again. The filters'
-// refusals are kept.
+// quorum was searched after c, restore first makes the batches of c again. The problem
+// still knows what the filters have refused.
 func (s *quorumSearch) restore(c *chosen) *partial {
 	pp := c.partial
 	if pp != s.last {

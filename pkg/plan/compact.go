@@ -81,8 +81,8 @@ func (pp *partial) cleanRoom(role int, pos int32) int32 {
 }
 
 // move moves the members of a batch on the node of from to the batch's other nodes. It
-// returns false and moves none unless the other nodes have room and the filters accept
-// all of them.
+// returns false and moves none unless the other nodes have room for all these members and
+// the filters accept each.
 func (pp *partial) move(batch int32, from place, nodes []place) bool {
 	role := pp.p.batches[batch].role
 	left := from.n

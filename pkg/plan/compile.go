@@ -37,9 +37,10 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	return p, nil
 }
 
-// addRoles counts how many members of each role fit on every node. It sorts the roles:
-// the role of which the fewest members fit in the whole fabric is first. It returns a
-// Reason for a need that cannot be counted.
+// addRoles counts how many members of each role fit on every node. It sorts the roles: the
+// role of which the fewest members fit in the whole fabric (the topology tree) is first. It
+// also sets what a member of each role takes of each dimension (a resource, or a set of
+// device kinds). It returns a Reason for a need that cannot be counted.
 func (p *problem) addRoles() *Reason {
 	needs := make([]*Need, len(p.gang.Roles))
 	for i := range p.gang.Roles {
@@ -79,7 +80,8 @@ func compareRoles(a, b role) int {
 }
 
 // addMembers sorts a role's members and divides them into slices (runs of members that
-// belong together). It also turns Role.Limit into node positions.
+// belong together). It also turns Role.Limit (the most members of the role on a node) into
+// node positions.
 func (p *problem) addMembers(r *role) {
 	members := orderedMembers(r.spec.Members)
 	size := r.spec.Slice.Size

@@ -70,8 +70,8 @@ func (c *conflictCounts) change(role int, pos, before, after int32) {
 }
 
 // room returns how many more members of a role the conflicts allow on the node at pos,
-// which holds on members of this role. It returns maxSlots for any number. earlier is
-// true if the conflict that allows the fewest members stems from an earlier plan.
+// which holds on members of this role. It returns maxSlots for any number. earlier is true
+// if the conflict that allows the fewest members was found by an earlier plan.
 func (c *conflictCounts) room(role int, pos, on int32) (room int32, earlier bool) {
 	room = maxSlots
 	for _, term := range c.p.roles[role].conflicts[pos] {

@@ -9,8 +9,8 @@ import "slices"
 // a host port does. A domain of the level that holds a member of one of Roles holds no
 // other member of any role in Others. The rule does not limit nodes without the level.
 type AntiAffinity struct {
-	// Level is the name of a fabric level or of a Partition, or NodeLevel for single
-	// nodes.
+	// Level is the name of a level of the fabric (the topology tree) or of a Partition, or
+	// NodeLevel for single nodes.
 	Level         string
 	Roles, Others []string
 }
@@ -150,8 +150,9 @@ func (g *Gang) partition(name string) int {
 // placement must not fulfil all of its terms.
 type Conflict struct {
 	Terms []ConflictTerm
-	// Earlier is true if the filters refused the combination in an earlier plan. The Cause
-	// of an Exclusion is then CauseAvoided, else CauseFilter.
+	// Earlier is true if the filters refused the combination in an earlier plan. When a
+	// Decision explains why nodes have no room, it then gives the cause CauseAvoided, else
+	// CauseFilter.
 	Earlier bool
 }
 

@@ -29,8 +29,9 @@ type construct struct {
 	until int
 }
 
-// choice is a set of members that one domain of a depth must hold, or should hold if it
-// is soft, and the vertex of the domain chosen for it.
+// choice is a set of members that one domain of a depth must hold, or should hold if it is
+// soft, and the vertex (index at that depth of the topology tree) of the domain chosen for
+// it.
 type choice struct {
 	depth int
 	v     int32
@@ -72,8 +73,8 @@ func newConstruct(pp *partial, depth int, v int32, order []int32) *construct {
 	return c
 }
 
-// An attempt at one order of the batches may use 1/constructShare of the steps of a
-// search.
+// constructShare limits a construction (one attempt, with one order of the batches) to
+// 1/constructShare of the steps of a search.
 const constructShare = 16
 
 func newChoice(depth int, v int32, soft bool) choice {
@@ -84,7 +85,7 @@ func newChoice(depth int, v int32, soft bool) choice {
 }
 
 // run places the batches c.order[i:]. If it returns false, it has restored the partial
-// placement.
+// placement (the members placed before).
 func (c *construct) run(i int) bool {
 	c.p.steps++
 	if i == len(c.order) {
@@ -165,7 +166,8 @@ func (c *construct) home(batch int32) (depth int, v int32, ok bool) {
 
 // decide chooses a domain for choice n (members that must or should be in one domain) and
 // places the batches from index i on. It tries domains in use first, then the domain with
-// the least room. It returns false if no domain works.
+// the least room. If the members only should be in one domain, it last tries without one.
+// It returns false if nothing works.
 func (c *construct) decide(i, n int) bool {
 	x := &c.choices[n]
 	for _, v := range c.candidates(i, n) {

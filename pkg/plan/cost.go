@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// cost writes the cost vector of the partial placement into buf and returns it. broken is
-// the number of preferred levels that are not kept.
+// cost writes the cost vector of the partial placement (the members placed so far) into buf
+// and returns it. broken is the number of preferred levels that are not kept.
 func (pp *partial) cost(buf []int64, broken int64) []int64 {
 	buf = append(buf[:0], broken)
 	for _, d := range pp.p.terms {
@@ -33,7 +33,8 @@ func (p *problem) named(v []int64) Cost {
 	return out
 }
 
-// locality returns the terms of a cost vector that measure how close the members are.
+// locality returns the terms of a cost vector that measure how close the members are:
+// broken wishes (sets of members that one domain should hold) and used domains.
 func (p *problem) locality(v []int64) []int64 { return v[:1+len(p.terms)] }
 
 // broken counts the broken wishes. A wish is a set of members that one domain should hold.

@@ -7,7 +7,7 @@ package plan
 //
 // wishes           preferred levels that are not kept
 // domains LEVEL    domains used beyond the first: boundary levels (which RDMA cannot
-//                  cross), then the others, each group from coarse to fine
+//                  cross), then the other levels, each group from coarse to fine
 // unpaired         follower devices (NICs) in an alignment unit (such as a PCIe root)
 //                  without an anchor (GPU) of the same member
 // nodes            nodes used

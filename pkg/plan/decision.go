@@ -46,7 +46,8 @@ type Assignment struct {
 	Order int
 }
 
-// Domain is one part of the fabric: the whole fabric, a domain of a level, or a node.
+// Domain is one part of the fabric (the topology tree): the whole fabric, a domain of a
+// level, or a node.
 type Domain struct {
 	// Level is the level's name: "fabric" for the whole fabric, NodeLevel for a node.
 	Level string
@@ -83,7 +84,7 @@ type Stats struct {
 // ReasonKind classifies a Reason.
 type ReasonKind string
 
-// The kinds of reasons for a Decision that is not Placed.
+// The kinds of reasons. Only NoRoom also explains members beyond the quorum without a node.
 const (
 	// NoRoom: the domain cannot hold the quorum.
 	NoRoom ReasonKind = "NoRoom"

@@ -45,7 +45,7 @@ func (d division) clone() division {
 	return out
 }
 
-// hasAlternatives returns true if a role has alternatives.
+// hasAlternatives returns true if some role has alternatives and members.
 func (g *Gang) hasAlternatives() bool {
 	return slices.ContainsFunc(g.Roles, func(r Role) bool { return len(r.Alternatives) > 0 && len(r.Members) > 0 })
 }
@@ -70,12 +70,13 @@ func (g *Gang) choosers() []chooser {
 }
 
 // indivisible returns true if all pending members of a role must have the same need.
-// Members with different needs become members of different new roles. New roles cannot
-// keep the rules of slices (runs of members that belong together) that spread or have
-// bound members. If needsGroup is true, the new roles also need a group around them. The
-// new group changes which members the gang needs at least if MinGroups would count it. It
-// also does if the role has no minimum, but the gang or group around the role, or another
-// role there, has one: without a minimum, the new group would need all members.
+// Members with different needs become members of different new roles. New roles cannot keep
+// the rules of slices (runs of members that belong together) that spread or have bound
+// members. If needsGroup is true, the new roles also need a new group around them. It must
+// not change which members the gang needs at least. It would in two cases: if MinGroups
+// (the fewest complete groups) would count it; or if the role has no minimum, but the gang
+// or group around the role, or another role there, has one: the new group, without a
+// minimum, would need all its members.
 func (g *Gang) indivisible(r *Role) bool {
 	isBound := func(m Member) bool { return m.Node != "" }
 	if r.Slice.Size > 1 && (r.Slice.Spread != "" || slices.ContainsFunc(r.Members, isBound)) {
@@ -107,8 +108,9 @@ func (r *Role) needsGroup() bool {
 	return r.Required+r.Preferred != "" || r.Min > 0 && r.Min < len(r.Members)
 }
 
-// divide sets the chooser's units (pending members that must have the same need) and
-// bound members.
+// divide sets the chooser's units (pending members that must have the same need) and bound
+// members. If ranks are equal or negative, members of a role with slices get their index as
+// rank, so that they stay in their slices.
 func (c *chooser) divide(indivisible bool) {
 	members := orderedMembers(c.spec.Members)
 	size, byRank := c.spec.Slice.Size, distinctRanks(members)
@@ -136,8 +138,8 @@ func (c *chooser) divide(indivisible bool) {
 	}
 }
 
-// fixed returns the gang that a division describes, in which no role has alternatives,
-// and for each role of this gang its index in g.Roles.
+// fixed returns the gang that a division describes, in which no role has alternatives and
+// all rules name the new roles, and for each role of this gang its index in g.Roles.
 func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 	out := *g
 	out.Groups, out.Roles = slices.Clone(g.Groups), nil
@@ -160,9 +162,10 @@ func (g *Gang) fixed(choosers []chooser, d division) (Gang, []int) {
 	return out, index
 }
 
-// parts returns a role for each need of a chooser, with its share of the members: counts
-// has, by need, the number of units that have the need. It adds a group around these roles
-// if the original role's minimum or levels are about all its members together.
+// parts returns a role for each need of a chooser (a role with alternatives), with its
+// share of the members: counts has, by need, the number of units (members that must have
+// the same need) that have it. It adds a group around these roles if the original role's
+// minimum or levels are about all its members together.
 func (g *Gang) parts(from *Gang, c *chooser, counts []int) []Role {
 	out := make([]Role, len(c.needs))
 	parts, next, rest := 0, 0, c.bound
@@ -195,8 +198,9 @@ func used(c *chooser, counts []int, need int) bool {
 	return counts[need] > 0 || need == 0 && len(c.units) == 0
 }
 
-// together gives the roles that replace a role with alternatives the minimum and levels
-// of the replaced role.
+// together gives the roles that replace a role with alternatives the minimum and levels of
+// the replaced role. If these are about all its members together, a new group around the
+// roles has them.
 func (g *Gang) together(c *chooser, parts []Role) {
 	all := c.spec.Min == len(c.spec.Members)
 	for n := range parts {
@@ -255,7 +259,7 @@ func (r *Role) within(b *Role) bool {
 // is unknown.
 func (n *Need) within(b *Need) bool {
 	if n.PerNode > 0 || n.Aligned && (len(n.Devices) > 1 || len(b.Devices) > 1) {
-		return false // fewer anchors (GPUs) may leave more followers (NICs) unpaired
+		return false // fewer anchors (GPUs) may leave more followers (NICs) without one beside them
 	}
 	for i, amount := range n.Resources {
 		if amount > 0 && (i >= len(b.Resources) || b.Resources[i] < amount) {

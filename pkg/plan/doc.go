@@ -1,11 +1,15 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan finds a node for every member of a gang at once, or explains why
-// there is no placement. It is a pure function of frozen input: no clock, no
-// randomness, no logging, standard library only.
+// Package plan finds a node for every member of a gang at once, or explains why there is no
+// placement. The answer depends only on frozen input. The package uses no clock, no
+// randomness, no logging, and only the standard library.
 //
 // # Words
+//
+// A gang is a set of pods, its members, that start together. A role is a set of members
+// with equal needs. A group is a gang inside a gang. A bound member has a node already, a
+// pending member has none.
 //
 // The fabric is the tree of topology domains and nodes. A State holds the fabric and the
 // free resources of the nodes. Freeze returns a Snapshot. Any number of plans may use a

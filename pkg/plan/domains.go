@@ -9,7 +9,8 @@ import (
 )
 
 // domains are the domains of a rule between members (Spread, Affinity or AntiAffinity):
-// those of a fabric level or of a Partition. Domains are numbered from zero.
+// those of a level of the fabric (the topology tree) or of a Partition (a division of nodes
+// into named domains). Domains are numbered from zero.
 type domains struct {
 	fabric *fabric
 	// depth is the depth of the level in the tree, one below the finest level for nodes.
@@ -48,7 +49,8 @@ func (d *domains) sizes() []int32 {
 	return out
 }
 
-// newPartition numbers the domains of a partition by their names.
+// newPartition returns the domains of a Partition, numbered in the order of their names.
+// named has, by node name, the name of the node's domain.
 func newPartition(f *fabric, named map[string]string) *domains {
 	d := &domains{fabric: f, depth: -1, of: make([]int32, len(f.names))}
 	numbers := map[string]int32{}

@@ -8,12 +8,13 @@ import (
 	"sync"
 )
 
-// maxRollups is the maximum number of needs for which counts of members that fit are
-// kept. A cluster runs members with few different needs at a time.
+// maxRollups is the maximum number of needs (what one member takes of its node) for which
+// counts of members that fit are kept between plans. A cluster runs members with few
+// different needs at a time.
 const maxRollups = 64
 
 // maxSums is the maximum number of dimensions (resources, or sets of device kinds) whose
-// free amounts are kept. A plan with several roles reads a few.
+// free amounts are kept between plans. A plan with several roles reads a few of them.
 const maxSums = 256
 
 // epoch keeps counts between plans while the tree of domains and nodes is unchanged: how
@@ -81,8 +82,8 @@ func (e *epoch) find(h uint64, n *Need) *rollup {
 	return nil
 }
 
-// keep stores the newest rollup (counts of members that fit) of the need with hash h.
-// Beyond maxRollups it evicts the need that came first.
+// keep stores the rollup (counts of members that fit) of the need with hash h, unless a
+// newer one is stored. Beyond maxRollups it evicts the need that came first.
 func (e *epoch) keep(h uint64, r *rollup) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -109,8 +110,9 @@ func (e *epoch) findSums(h uint64, d *dimension) *resourceSums {
 	return nil
 }
 
-// keepSums stores the newest sums of the dimension with hash h. Beyond maxSums it drops all
-// others: the dimensions in use are summed again.
+// keepSums stores the sums of the dimension with hash h, unless newer ones are stored. If
+// maxSums are stored already, and none of them is for this dimension, it first drops all:
+// plans that need them sum again.
 func (e *epoch) keepSums(h uint64, t *resourceSums) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -43,7 +43,8 @@ type unit struct {
 }
 
 // confinementState says in which domain the members of a confinement (members that one
-// domain must hold) are so far, and how many they are. All bound members count as one.
+// domain must hold) are so far, and how many they are. All bound members together count as
+// one member.
 type confinementState struct {
 	depth   int
 	v       int32
@@ -127,8 +128,9 @@ func (e *exact) addUnits(batch int32) {
 	}
 }
 
-// run searches all placements in the domain. complete is false if a part of the search
-// was cut short. run restores the partial placement.
+// run searches all placements in the domain and keeps the best. complete is false if a part
+// of the search was cut short. run leaves the partial placement (the members placed before)
+// as it was.
 func (e *exact) run() (complete bool) {
 	e.walk(0, e.units[0].n, e.lo)
 	return !e.cut && !e.unsure
@@ -173,8 +175,8 @@ func (e *exact) walk(u int, left, from int32) {
 	}
 }
 
-// hopeless returns true if no placement that extends the current one can be cheaper than
-// the best one.
+// hopeless returns true if the rest of the members has no room, or if no placement that
+// extends the current one can be cheaper than the best one.
 func (e *exact) hopeless() bool {
 	for r, n := range e.left {
 		if n > 0 && e.partial.sum(r, e.depth, e.v) < n {
@@ -211,8 +213,9 @@ func (e *exact) stopped() bool {
 	return e.cut || e.refused != nil
 }
 
-// enter puts one member of unit u on the node at pos. It returns false if a required
-// level or Slice.Spread forbids the node. opens is true for the unit's first member.
+// enter puts one member of unit u on the node at pos. It returns false if a required level
+// or Slice.Spread (no two slices share a domain of this level) forbids the node. opens is
+// true for the unit's first member.
 func (e *exact) enter(u int, pos int32, opens bool) bool {
 	x := &e.units[u]
 	for _, n := range x.confinements {

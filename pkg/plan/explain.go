@@ -16,7 +16,7 @@ func (p *problem) explain(ended bool) []Reason {
 	if len(quorums) == 0 {
 		return []Reason{{Kind: BadRequest, Subject: "min", Detail: "the groups chosen cannot reach it"}}
 	}
-	p.filters = nil // use the refusals known by now, without further calls of Fits
+	p.filters = nil // use the filters' refusals known by now, without further calls
 	p.reset()
 	p.batchesFor(quorums[0])
 	if s := p.contradiction(); s != nil {
@@ -56,7 +56,8 @@ func (p *problem) contradiction() *confinement {
 	return nil
 }
 
-// wanted returns the number of members in all batches: those that the search must place.
+// wanted returns the number of members in all batches (members of one role that are placed
+// together): those that the search must place.
 func (p *problem) wanted() int {
 	n := int64(0)
 	for i := range p.batches {
@@ -65,10 +66,10 @@ func (p *problem) wanted() int {
 	return int(n)
 }
 
-// miss fills one domain in which the gang could be placed, that of vertex v, as far as
-// possible and describes the room that is missing. onlyQuorum is true if only one choice of
-// members satisfies the gang's minimums: only then miss checks whether the room can never
-// suffice.
+// miss fills one domain in which the gang could be placed, as far as possible, and
+// describes the room that is missing. onlyQuorum is true if only one choice of members
+// satisfies the gang's minimums: only then miss checks whether the room can never suffice.
+// If a single batch lacks room, miss lists changes of the cluster that would help.
 func (p *problem) miss(pp *partial, v int32, onlyQuorum bool) Reason {
 	r := Reason{Kind: NoRoom, Domain: p.domain(p.required, v), Wanted: p.wanted()}
 	filler := newExtrasFiller(pp, p.required, v)

@@ -3,9 +3,10 @@
 
 package plan
 
-// causeOfSupply returns the cause, as an index of causeCounts (the nodes counted by
-// cause), for a role without room on the node at pos: the node limit or the pool (items
-// of which members take some) that has none left, else causeFilter.
+// causeOfSupply returns the cause, as an index of causeCounts (the nodes counted by cause),
+// for a role without room on the node at pos: the node limit (such as the attach limit of a
+// storage driver) or the pool (items, such as volumes, of which members take some) that has
+// none left, else causeFilter.
 func (p *problem) causeOfSupply(pp *partial, role int, pos int32) int {
 	r := &p.roles[role]
 	if r.limited && !r.only[pos] {

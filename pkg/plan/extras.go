@@ -99,7 +99,9 @@ func newExtrasFiller(pp *partial, depth int, v int32) *extrasFiller {
 
 // settle takes the place of a member into account: each set of members that must or should
 // be in one domain, and to which the member's batch belongs, gets the domain of its node. A
-// set that should be in one domain, but has another one already, is given up.
+// set that should be in one domain, but has another one already, is given up. The member's
+// domain of level Slice.Spread (no two slices share a domain of it) is closed to other
+// slices.
 func (filler *extrasFiller) settle(l place) {
 	f := filler.c.partial.f
 	for _, n := range filler.c.of(l.batch) {
@@ -117,8 +119,9 @@ func (filler *extrasFiller) settle(l place) {
 	}
 }
 
-// fillWhatFits places as many members of a batch as have room. It returns the domain, as
-// depth and vertex, in which it looked for room.
+// fillWhatFits places as many members of a batch, or as many whole slices, as have room. It
+// returns the domain in which it looked for room, as a depth of the topology tree and a
+// vertex (index at this depth).
 func (filler *extrasFiller) fillWhatFits(batch int32) (depth int, v int32) {
 	c := filler.c
 	for n := c.undecided(batch); n >= 0; n = c.undecided(batch) {

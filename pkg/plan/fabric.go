@@ -14,8 +14,8 @@ import (
 // node lacks a level, its vertex at that depth represents the finer domain below it. If
 // there is no finer domain, the vertex is virtual and holds only this node.
 
-// branch is a vertex of the State's tree, which changes with the nodes. The type fabric is
-// the immutable form of the tree.
+// branch is a vertex of the tree in the State (the planner's mutable model of the cluster).
+// The type fabric is the immutable form of the tree.
 type branch struct {
 	name    string
 	key     string
@@ -31,7 +31,7 @@ type branch struct {
 	path []string
 }
 
-// entry is a node of the tree in the State.
+// entry is a node in the State's tree, below the branch home.
 type entry struct {
 	name  string
 	class *class

@@ -6,8 +6,8 @@ package plan
 import "math/bits"
 
 // fill puts up to want members of a batch (members of one role that are placed together)
-// into the domain with vertex v and returns the number placed. At each depth of the tree
-// it uses as few domains without members of the gang as possible.
+// into the domain with vertex v (its index at the depth) and returns the number placed. At
+// each depth of the tree it uses as few domains without members of the gang as possible.
 func (pp *partial) fill(batch int32, depth int, v int32, want int64) int64 {
 	if depth > pp.f.levels {
 		return pp.fillNode(batch, v, want, int64(pp.slots(pp.p.batches[batch].role, v)))
@@ -40,7 +40,7 @@ const scanSteps = 16
 
 // fillNodes fills the nodes of a domain of the finest level: first with members whose
 // follower devices (NICs) are all in alignment units (such as PCIe roots) with their
-// anchors (GPUs), then by counts alone.
+// anchors (GPUs), then with any members that fit by counts.
 func (pp *partial) fillNodes(batch int32, v int32, want int64) int64 {
 	role := pp.p.batches[batch].role
 	roll := pp.p.roles[role].roll
@@ -82,7 +82,8 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 // fillNode puts up to want members of a batch on the node at pos, as many as the filters
 // accept, and returns the number. room may be out of date: since it was read, other members
 // may have been placed, and rules between members or the items (such as volumes) that these
-// members take may leave less room.
+// members take may leave less room. For roles with such rules or items, fillNode reads it
+// again.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	role := pp.p.batches[batch].role
 	if r := &pp.p.roles[role]; r.ruled() || r.pooled {
@@ -97,7 +98,7 @@ func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 
 // commonRail returns the rail (index of an alignment unit, such as a PCIe root) that most
 // nodes offer to members of a role, among the nodes at lo to hi-1 that have room. It
-// returns -1 if all these nodes offer the same rails.
+// returns -1 if all these nodes offer the same rails, or none.
 func (pp *partial) commonRail(role int, lo, hi int32) int {
 	if len(pp.p.roles[role].roll.shape.pairs) == 0 {
 		return -1

@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// orderFiller puts the members of several batches (a batch is members of one role) on
-// nodes one after the other. Each member gets a node where the rules between members accept
-// it, given the members before it. The log of the partial placement, which lists the places
-// in this order, is then an order that keeps the rules. If no node accepts the next member
-// of a batch, members of other batches come first.
+// orderFiller puts the members of several batches (a batch is members of one role) on nodes
+// one after the other. Each member gets a node where the rules between members accept it,
+// given the members before it. The log of the partial placement (the members placed so
+// far), which lists the places in this order, is then an order that keeps the rules. If no
+// node accepts the next member of a batch, members of other batches come first.
 type orderFiller struct {
 	partial *partial
 	homes   []batchHome
@@ -146,8 +146,8 @@ func (c *construct) anchors() []anchor {
 	return append(found[:min(len(found), maxAnchors)], none...)
 }
 
-// run places the members of all batches. It returns false if some find no node; the
-// others keep theirs.
+// run places the members of all batches. It returns false if some find no node; members
+// that found one keep it.
 func (s *orderFiller) run() bool {
 	left := int64(0)
 	for i := range s.homes {
@@ -260,9 +260,10 @@ func (s *orderFiller) choice(h *batchHome, pos int32) nodeChoice {
 	return x
 }
 
-// before reports whether node x is better than y. It compares, in this order: fewer
-// members in the node's spread domains, a finer domain in use around the node, paired
-// devices, a node in use, and room that is closest to want members.
+// before reports whether node x is better than y. It compares, in this order: fewer members
+// in the node's spread domains, a finer domain in use around the node, paired devices (each
+// NIC in an alignment unit, such as a PCIe root, with a GPU of its member), a node in use,
+// and room that is closest to want members.
 func (x *nodeChoice) before(y *nodeChoice, want int64) bool {
 	switch {
 	case x.load != y.load:

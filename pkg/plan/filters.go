@@ -3,7 +3,8 @@
 
 package plan
 
-// refusedNode is a node that holds more members of a role than the filters accept.
+// refusedNode is a node that holds more members of a role than the filters (the caller's
+// checks, such as the stock filter plugins) accept.
 type refusedNode struct {
 	role int
 	pos  int32
@@ -49,7 +50,8 @@ func (pp *partial) fits(role int, pos, already int32) bool {
 }
 
 // limit returns the most members of a role that the node at pos may get, by Role.Limit,
-// node limits and the filters' refusals. The node must have an entry in partial.uses.
+// node limits (such as the attach limit of a storage driver) and the filters' refusals. The
+// node must have an entry in partial.uses.
 func (pp *partial) limit(role int, pos int32) int32 {
 	return pp.per[int(pp.slot.at(pos)-1)*len(pp.p.roles)+role].limit
 }
@@ -72,9 +74,9 @@ func (pp *partial) verify() *refusedNode {
 	return nil
 }
 
-// narrow finds how many members of a role the filters accept on the node at pos, after
-// they refused member hi+1, and remembers the number. It tries zero first, the usual
-// answer.
+// narrow finds how many members of a role the filters accept on the node at pos, after they
+// refused member hi+1, and remembers the number. It first asks whether they accept any,
+// because none is the usual answer.
 func (pp *partial) narrow(role int, pos, hi int32) {
 	lo := int32(0)
 	if hi > 0 && pp.fits(role, pos, 0) {

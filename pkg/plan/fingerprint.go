@@ -20,10 +20,11 @@ func mix(x, by uint64) uint64 {
 	return x ^ x>>33
 }
 
-// fingerprint identifies the contents of the domain with vertex v, and which levels above
-// the domain are missing. plain is false if a node in the domain differs from other nodes
-// of equal free state: it holds a member, or a refusal of the filters, Role.Limit or a node
-// limit restricts it.
+// fingerprint identifies the contents of the domain with vertex v (its index at the depth),
+// and which levels above the domain are missing. plain is false if a node in the domain
+// differs from other nodes of equal free state: it holds a member, or a refusal of the
+// filters, Role.Limit or a node limit (such as the attach limit of a storage driver)
+// restricts it.
 func (pp *partial) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
 	l, plain = pp.contents(depth, v)
 	for d, up := depth-1, v; d > 0; d-- {

@@ -5,7 +5,7 @@ package plan
 
 // Gang is one request: members that start together or not at all.
 type Gang struct {
-	// Name appears in the sentence of Decision.Why, for example "ml/a".
+	// Name appears in the sentence that explains a Decision, for example "ml/a".
 	Name  string
 	Roles []Role
 	// Groups are gangs inside the gang, at any depth. A role names its group.
@@ -16,8 +16,8 @@ type Gang struct {
 	// MinGroups is the fewest top-level groups that must be complete (meet their own
 	// minimums). Zero means all.
 	MinGroups int
-	// Required names a level of the fabric. One domain of this level must hold the whole
-	// gang.
+	// Required names a level of the fabric (the topology tree). One domain of this level
+	// must hold the whole gang.
 	Required string
 	// Preferred names a level. One domain of it should hold the whole gang.
 	Preferred string
@@ -33,7 +33,8 @@ type Gang struct {
 	Partitions []Partition
 	// Pools are sets of items that exist once, such as volumes. Members take some of them.
 	Pools []Pool
-	// NodeLimits limit what the members on one node take together.
+	// NodeLimits limit what the members on one node take together, such as the volumes that
+	// a storage driver can attach.
 	NodeLimits []NodeLimit
 	// Conflicts are combinations of members on nodes that the filters have refused.
 	Conflicts []Conflict
@@ -65,8 +66,8 @@ type Role struct {
 	// Preferred names a level: they should be inside one domain of it.
 	Required, Preferred string
 	Slice               Slice
-	// RDMA requires that one domain of the finest boundary level holds this role and all
-	// other roles with RDMA.
+	// RDMA requires that one domain of the finest boundary level (a level whose domains
+	// RDMA cannot cross) holds this role and all other roles with RDMA.
 	RDMA bool
 	// Alternatives names further roles, in order of preference. A pending member of this
 	// role may have the need of one of them instead of Need, which is preferred to all. A

@@ -12,7 +12,7 @@ import (
 // NodeLevel is the name of the implicit finest level: the node itself.
 const NodeLevel = "node"
 
-// Level is one level of the fabric: a kind of domain.
+// Level is one level of the fabric (the topology tree): a kind of domain, such as a rack.
 type Level struct {
 	// Name is the level's name in requests, for example "leaf".
 	Name string
@@ -20,8 +20,8 @@ type Level struct {
 	Boundary bool
 }
 
-// Layout names levels, resources and device kinds. All other types refer to these by
-// index.
+// Layout names levels, resources and device kinds. NodeSpec, Unit and Need refer to these
+// by index.
 type Layout struct {
 	// Levels are ordered from coarse to fine. The node is not listed.
 	Levels []Level

@@ -10,7 +10,7 @@ import (
 )
 
 // addNodeLimits compiles Gang.NodeLimits, the limits of what the members on one node take
-// together.
+// together. It marks the limited nodes as different from other nodes of equal free state.
 func (p *problem) addNodeLimits() {
 	for i := range p.gang.NodeLimits {
 		l := p.newNodeLimit(&p.gang.NodeLimits[i])
