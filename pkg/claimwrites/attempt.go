@@ -32,7 +32,7 @@ type Lost struct {
 	// Sent is the claim as it was sent. The API server carries out the write only on the
 	// resource version that Sent has.
 	Sent *resourceapi.ResourceClaim
-	// At is when the last request ended.
+	// At is when the last request that may have been carried out ended.
 	At time.Time
 }
 
@@ -81,7 +81,7 @@ const (
 )
 
 // write sends the update. Within an Attempt, if the answer is lost, it finds out whether
-// the update was carried out.
+// the update was carried out. If it cannot, it records an update of devices in the Attempt.
 func (c *claims) write(ctx context.Context, u *update) (*resourceapi.ResourceClaim, error) {
 	answer, err := u.request()
 	a, _ := ctx.Value(attemptKey{}).(*Attempt)

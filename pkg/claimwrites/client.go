@@ -22,8 +22,9 @@ type Handle struct {
 }
 
 // NewHandle wraps the handle. The client calls seen with a copy of each claim that a read
-// or a patch returns, in the goroutine of the request. The in-tree DynamicResources
-// plugin adds only the results of updates to the scheduler's cache of claims.
+// or a patch returns, in the goroutine of the request. seen can add these claims to the
+// scheduler's cache of claims: the in-tree DynamicResources plugin adds only the results of
+// updates.
 func NewHandle(real fwk.Handle, seen func(*resourceapi.ResourceClaim)) Handle {
 	return Handle{Handle: real, client: &client{Interface: real.ClientSet(), seen: seen}}
 }

@@ -23,10 +23,11 @@ const (
 	// EntryPodGroups are PodGroups for which the scheduler keeps state between two PodGroup
 	// cycles.
 	EntryPodGroups EntryKind = "podgroups"
-	// EntryGatedPodGroups are PodGroups whose pods are kept out of the queue until there are
-	// minCount pods.
+	// EntryGatedPodGroups are PodGroups whose pods are kept out of the queue until they
+	// have minCount pods.
 	EntryGatedPodGroups EntryKind = "gated_podgroups"
-	// EntryPodGroupOwners are RayClusters and JobSets that may request a PodGroup.
+	// EntryPodGroupOwners are RayClusters and JobSets that may request, by a label, that
+	// Dovetail creates a PodGroup for them.
 	EntryPodGroupOwners EntryKind = "podgroup_owners"
 	// EntryDisplacedPods are pods without a gang that wait until nodes are no longer
 	// reserved for a gang.
@@ -34,13 +35,14 @@ const (
 	// EntryMissingObjects are remembered lookups of objects, such as PodGroups, that do not
 	// exist.
 	EntryMissingObjects EntryKind = "missing_objects"
-	// EntryReportedGangs are waiting gangs whose pods have a message with the reason.
+	// EntryReportedGangs are waiting gangs whose pods have a message why they wait.
 	EntryReportedGangs EntryKind = "reported_gangs"
-	// EntryPlannerNodes are nodes in the caches of all profiles.
+	// EntryPlannerNodes are nodes in the planner's models of the cluster, summed over all
+	// models: each scheduler profile has at least one.
 	EntryPlannerNodes EntryKind = "planner_nodes"
-	// EntryPlannerColumns are resources and device kinds in the caches of all profiles.
+	// EntryPlannerColumns are resources and device kinds in these models.
 	EntryPlannerColumns EntryKind = "planner_columns"
-	// EntryDeviceNodes are nodes with devices.
+	// EntryDeviceNodes are nodes with devices in ResourceSlices.
 	EntryDeviceNodes EntryKind = "device_nodes"
 	// EntryDeviceQueries are the cached conditions that claims set for devices, such as
 	// selectors.

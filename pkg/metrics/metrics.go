@@ -14,7 +14,8 @@ import (
 // PlanResult is how a plan ended.
 type PlanResult string
 
-// The results of a plan.
+// The results of a plan: the gang has nodes, it cannot be placed, or planning failed with
+// an error.
 const (
 	PlanPlaced  PlanResult = "placed"
 	PlanRefused PlanResult = "refused"
@@ -155,14 +156,17 @@ func GivenBackTwice(profile string) {
 	givenBackTwice.WithLabelValues(profile).Inc()
 }
 
-// GangKnown counts a gang that got its first pod of the profile.
+// GangKnown adds 1 to the number of gangs of a profile and source. It is called when a gang
+// gets its first pod of the profile.
 func GangKnown(profile, source string) { known.add(profile, source, 1) }
 
-// GangGone counts a gang that lost its last pod of the profile.
+// GangGone subtracts 1 from the number of gangs of a profile and source. It is called when
+// a gang loses its last pod of the profile.
 func GangGone(profile, source string) { known.add(profile, source, -1) }
 
-// Lead begins to show the number of gangs. Replicas that stand by know the same gangs as the
-// leader, and sums over the replicas would count them twice.
+// Lead begins to show the number of gangs, when this replica becomes the leader. Replicas
+// that stand by know the same gangs as the leader, and sums over the replicas would count
+// them twice.
 func Lead() { known.show() }
 
 // known counts gangs for the gauge, which has values only once this replica leads.

@@ -19,11 +19,11 @@ import (
 // scheduler's own informer shows.
 const notEnded = "status.phase!=Pending,status.phase!=Running,status.phase!=Unknown"
 
-// NewEndedPods returns an informer of the pods that have succeeded or failed. A
-// scheduler's own informer drops them, but a succeeded member still counts for its gang.
-// Of a pod without a gang and without the label of a scheduler-plugins PodGroup, the
-// informer stores only the name, UID and phase. NewEndedPods returns an error if the
-// informer refuses the transform function.
+// NewEndedPods returns an informer of the pods that have succeeded or failed. A scheduler's
+// own informer drops them, but a succeeded pod still counts towards the minimum of its
+// gang. sources tell which gang a pod belongs to. Of a pod without a gang and without the
+// label of a scheduler-plugins PodGroup, the informer stores only the name, UID and phase.
+// NewEndedPods returns an error if the informer refuses the transform function.
 func NewEndedPods(client kubernetes.Interface, sources gangs.Sources) (cache.SharedIndexInformer, error) {
 	informer := coreinformers.NewFilteredPodInformer(client, metav1.NamespaceAll, 0,
 		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},

@@ -214,8 +214,8 @@ func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 		return it, nil
 	}
 	if kw.misses.add(cache.NewObjectName(asks.Namespace, name), asks) {
-		// In a goroutine of its own: dropUnused calls the functions of KeepMisses, which may
-		// need a lock that the caller of get holds.
+		// In a goroutine of its own: dropUnused asks the watcher's users which gangs they
+		// still use. The users' functions may need a lock that the caller of get holds.
 		go kw.misses.dropUnused(kw.watcher.inUse)
 	}
 
@@ -259,8 +259,8 @@ func (kw *kindWatch) notInstalled(key gangs.Key) error {
 	}
 }
 
-// fail stores the watch error, and reports whether the objects have never been listed and
-// the error differs from the last one.
+// fail stores the watch error. It reports whether lookups fail for another reason now: the
+// objects have never been listed, and the error differs from the last one.
 func (ki *kindInformer) fail(err error) bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()
@@ -269,7 +269,8 @@ func (ki *kindInformer) fail(err error) bool {
 	return !ki.HasSynced() && (before == nil || before.Error() != err.Error())
 }
 
-// notServed reports that the API server does not serve the version that Dovetail reads.
+// notServed reports whether the API server does not serve the version that Dovetail reads:
+// the first list got the answer 404 Not Found.
 func (ki *kindInformer) notServed() bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 
 // LeaderWorkerSet says how LeaderWorkerSets are watched and read. Each group of such an
 // object is a gang, and the object does not name its groups. A lookup therefore passes the
-// key of the gang to report as changed.
+// key of the gang, which is reported as changed when a missing object appears.
 var LeaderWorkerSet = Kind{
 	Resource: resourceOf(gangs.LeaderWorkerSetAPIVersion, "leaderworkersets"),
 	Name:     "LeaderWorkerSet",

@@ -33,8 +33,8 @@ type misses struct {
 	dropping     bool
 }
 
-// add adds a gang whose object was not found. It returns true if the caller must call
-// dropUnused.
+// add adds a gang whose object was not found. It returns true if there are so many that the
+// caller must call dropUnused.
 func (m *misses) add(object cache.ObjectName, key gangs.Key) (full bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,8 +61,9 @@ type miss struct {
 	lookup uint64
 }
 
-// dropUnused drops the misses of gangs for which inUse returns false. It holds no lock while
-// it calls inUse. A miss that is added again meanwhile stays.
+// dropUnused drops the misses of gangs for which inUse returns false. It holds no lock
+// while it calls inUse. A miss that is added again meanwhile stays. The next call is due
+// when the number of misses has doubled and exceeds minMisses.
 func (m *misses) dropUnused(inUse func(gangs.Key) bool) {
 	unused := slices.DeleteFunc(m.all(), func(missed miss) bool { return inUse(missed.key) })
 	m.mu.Lock()

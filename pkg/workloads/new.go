@@ -19,7 +19,8 @@ func Kinds() []Kind {
 }
 
 // New returns a Watcher of the given kinds, or of all kinds if none is given. It sends no
-// request before Start. It returns an error if a client cannot be made from cfg.
+// request before Start. It returns an error if a client cannot be made from cfg, or if the
+// informer of CustomResourceDefinitions refuses the transform function.
 func New(cfg *rest.Config, kinds ...Kind) (*Watcher, error) {
 	dyn, err := dynamic.NewForConfig(dynamic.ConfigFor(cfg))
 	if err != nil {

@@ -46,7 +46,7 @@ type Watcher struct {
 
 // OnChange adds a function that is called with the key of a gang whenever the object that
 // declares the gang is created, changed or deleted, and whenever a lookup that found no
-// object would now return another reason. It is not called for changes of fields that
+// object would now fail for another reason. It is not called for changes of fields that
 // pkg/gangs does not read, such as most of status. Lookups return the new state by the time
 // of the call. The function must not block, and may be called from several goroutines at
 // once.
