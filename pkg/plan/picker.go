@@ -78,8 +78,8 @@ func better(a, b option, want int64) bool {
 	return a.first(b)
 }
 
-// first reports whether o comes before p if both have equal room: o alone offers the common
-// rail, or o and p do not differ in this and o has the lower id.
+// first reports whether o comes before p if they have equal room: o offers the common rail
+// and p does not, or they do not differ in this and o has the lower id.
 func (o option) first(p option) bool {
 	if o.off != p.off {
 		return p.off

@@ -39,9 +39,9 @@ const (
 	maxOrders, fewMembers = 6, 256
 	// maxSingleNodes is the maximum number of single nodes tried before the domains.
 	maxSingleNodes = 16
-	// maxRefusals is how often a domain is tried with one order of the batches at most:
-	// again after each try in which the filters (the caller's check of a member on a node)
-	// refused nodes.
+	// maxRefusals is how many times a domain is tried, at most, with one order of the
+	// batches. It is tried again after the filters (the caller's check of a member on a
+	// node) refused nodes in it.
 	maxRefusals = 4
 )
 

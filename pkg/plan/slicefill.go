@@ -43,9 +43,9 @@ func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKe
 }
 
 // fillSome puts as many members of a batch into a domain as fit, in whole slices. It
-// returns their number. First it puts slices that fit into one domain of the preferred
-// level each, then slices that fit only into one of the required level. Members without
-// slices go to any nodes.
+// returns their number. First it puts each slice into one domain of the preferred level,
+// while such domains have room, then into one of the required level. If the whole domain
+// lies in one of the required level, or there is none, the slices left go anywhere in it.
 func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bool) int64 {
 	x := &pp.p.batches[batch]
 	if !x.sliced {
