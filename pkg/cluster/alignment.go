@@ -16,15 +16,16 @@ import (
 
 // Alignment returns the pod's device alignment: how strictly its GPUs and NICs must be
 // close to each other. The order of precedence is: the pod's annotation; the annotations
-// of its claims, which must agree; the given alignment of its gang, "" for none;
-// AlignmentPreferred. The error is a sentence for the user.
+// of its claims, which must agree; the argument, the alignment of the gang (the pods with
+// which the pod is placed), "" for none; AlignmentPreferred, which refuses no node. The
+// error is a sentence for the user.
 func (d *Devices) Alignment(pod *v1.Pod, gang gangs.Alignment) (gangs.Alignment, error) {
 	said, err := d.alignmentSaid(pod)
 	return cmp.Or(said, gang, gangs.AlignmentPreferred), err
 }
 
 // alignmentSaid returns the device alignment that the annotations of the pod or of its
-// claims request, "" if none.
+// claims request, or "" if they request none.
 func (d *Devices) alignmentSaid(pod *v1.Pod) (gangs.Alignment, error) {
 	if own, err := alignmentOn("pod", pod); own != "" || err != nil {
 		return own, err

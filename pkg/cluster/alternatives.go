@@ -18,8 +18,8 @@ import (
 )
 
 // maxAlternatives is the maximum number of ways to choose a subrequest for each of a pod's
-// requests. For a pod with more ways the plan chooses none: the pod is counted with the
-// smallest subrequest of each request, and the DRA allocator chooses.
+// requests with alternatives. For a pod with more ways the planner of nodes chooses none: it
+// counts with the smallest subrequest of each request, and Kubernetes' DRA allocator chooses.
 const maxAlternatives = 32
 
 // Alternative is one way to choose a subrequest for each of a pod's requests with
@@ -35,8 +35,8 @@ type Alternative struct {
 	want devices.Request
 }
 
-// waysToChoose lists the ways to choose subrequests for those of the pod's claims that
-// have no devices, in order of preference: a way that gives only a later request a less
+// waysToChoose lists the ways to choose subrequests for those of the pod's claims that have
+// no devices allocated, in order of preference: a way that gives only a later request a less
 // preferred subrequest comes before one that does so for an earlier request. It returns
 // nil if there is only one way or more than maxAlternatives.
 func waysToChoose(pod *v1.Pod, claims []*resourceapi.ResourceClaim) []Alternative {
@@ -87,8 +87,8 @@ func asks(sub *resourceapi.DeviceSubRequest) string {
 }
 
 // Narrow returns the pod's claim with only the chosen subrequest of each request that has
-// alternatives. It returns the claim itself if it has devices or nothing is chosen for it,
-// and otherwise a copy that differs only in these requests.
+// alternatives. It returns the claim itself if it has devices allocated or nothing is chosen
+// for it, and otherwise a copy that differs only in these requests.
 func Narrow(pod *v1.Pod, claim *resourceapi.ResourceClaim, chosen gangs.Subrequests) *resourceapi.ResourceClaim {
 	if chosen == "" || claim.Status.Allocation != nil {
 		return claim
@@ -113,7 +113,7 @@ func Narrow(pod *v1.Pod, claim *resourceapi.ResourceClaim, chosen gangs.Subreque
 	return &narrow
 }
 
-// refOf returns the pod's name for a claim, "" if the pod does not have the claim.
+// refOf returns the pod's name for a claim, or "" if the pod does not have the claim.
 func refOf(pod *v1.Pod, claim *resourceapi.ResourceClaim) string {
 	if pod.Namespace != claim.Namespace {
 		return ""

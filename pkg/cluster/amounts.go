@@ -10,8 +10,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// FormatAmounts writes the amounts in a decision as Kubernetes quantities. The planner
-// counts CPU in milli-cores and memory in bytes.
+// FormatAmounts writes the amounts in a decision (the result of planning nodes for a gang of
+// pods) as Kubernetes quantities. The planner counts CPU in milli-cores and memory in bytes.
 func FormatAmounts(decision *plan.Decision) {
 	for i := range decision.Reasons {
 		reason := &decision.Reasons[i]
@@ -29,7 +29,7 @@ func FormatAmounts(decision *plan.Decision) {
 	}
 }
 
-// quantity returns an amount of a resource as a Kubernetes quantity, "" for resources and
+// quantity returns an amount of a resource as a Kubernetes quantity, or "" for resources and
 // devices that are counted one by one.
 func quantity(name string, amount int64) string {
 	switch v1.ResourceName(name) {

@@ -18,18 +18,18 @@ import (
 )
 
 // Level is one level of the network topology, such as rack. The value of DeviceAttribute
-// on a node's devices names the node's domain of the level. If DeviceAttribute is "", the
-// node's label NodeLabel does.
+// on a node's devices names the node's domain of the level, such as a single rack. If
+// DeviceAttribute is "", the node's label NodeLabel does.
 type Level struct {
 	Name            string
 	NodeLabel       string
 	DeviceAttribute string
-	// Boundary is set if RDMA cannot cross domains of this level.
+	// Boundary is set if RDMA cannot pass from one domain of this level to another.
 	Boundary bool
 }
 
-// Cache keeps the planner's state of the cluster for one profile. Its methods are safe for
-// concurrent use.
+// Cache keeps, for one profile of the scheduler, the state of the cluster from which the
+// planner chooses nodes for gangs of pods. Its methods are safe for concurrent use.
 type Cache struct {
 	mu     sync.Mutex
 	levels []Level
@@ -39,7 +39,7 @@ type Cache struct {
 	// last node list.
 	seen    []nodeRecord
 	devices *Devices
-	// view has the device counts of the last Read.
+	// view has the device counts as read last.
 	view *devices.View
 	columns
 }
@@ -122,7 +122,7 @@ func (s *Cache) Refresh(nodes []fwk.NodeInfo, holds []gangs.Hold) (*plan.Snapsho
 }
 
 // arrange puts the node records in the order of the nodes and removes the records of all
-// other nodes. It returns early if nothing changed, which is the usual case: the scheduler
+// nodes that are gone. It returns early if nothing changed, the usual case: the scheduler
 // keeps a node's NodeInfo while the node exists, and keeps the order while no node is added
 // or removed. Looking up every name would be most of the work of a plan.
 func (s *Cache) arrange(nodes []fwk.NodeInfo) {
@@ -152,8 +152,9 @@ func (saw nodeRecord) isOf(info fwk.NodeInfo) bool {
 	return saw.info == info && (saw.generation == info.GetGeneration() || saw.name == nodeNameOf(info))
 }
 
-// nodeNameOf returns the node's name, "" for a NodeInfo that only has pods left. The record
-// of such a NodeInfo keeps its position, but Refresh does not pass it to the planner.
+// nodeNameOf returns the node's name, or "" for a NodeInfo that only has pods left because
+// its node was deleted. The record of such a NodeInfo keeps its position, but Refresh does
+// not pass it to the planner.
 func nodeNameOf(info fwk.NodeInfo) string {
 	if node := info.Node(); node != nil {
 		return node.Name
@@ -199,8 +200,8 @@ func (s *Cache) look(saw *nodeRecord, held []gangs.Capacity) error {
 	return nil
 }
 
-// describe returns the planner's node without devices. conflict names the levels at which
-// the devices have different attribute values.
+// describe returns the node as the planner needs it, without devices. conflict names the
+// levels at which the devices have different attribute values, and these values.
 func (s *Cache) describe(info fwk.NodeInfo) (spec plan.NodeSpec, conflict string) {
 	node := info.Node()
 	spec = plan.NodeSpec{

@@ -10,10 +10,11 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// Capacity reads the total amounts of a node, used or free, into the planner's Capacity. It
-// returns false if they are unknown. Amounts that it cannot count are unlimited: pod limits
-// (limits of the devices on the node's number of pods), and devices that several nodes can
-// use.
+// Capacity reads the total amounts of a node, used or free, into the argument, in the order
+// in which the planner (which chooses nodes for gangs of pods) numbers resources and device
+// kinds. It returns false if they are unknown. Amounts that it cannot count are unlimited:
+// pod limits (limits of the devices on the node's number of pods), and, if some devices can
+// be used by several nodes, all devices.
 func (s *Cache) Capacity(info fwk.NodeInfo, into *plan.Capacity) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,8 +40,8 @@ func (s *Cache) Capacity(info fwk.NodeInfo, into *plan.Capacity) bool {
 	return s.deviceCapacity(info.Node(), scalars, into)
 }
 
-// scalarCapacity returns the node's amount of an extended resource, unlimited for a pod
-// limit.
+// scalarCapacity returns the node's amount of an extended resource, or plan.Unlimited for a
+// pod limit.
 func (s *Cache) scalarCapacity(name v1.ResourceName, scalars map[v1.ResourceName]int64) int64 {
 	if isPodLimit(name) {
 		return plan.Unlimited
@@ -48,7 +49,8 @@ func (s *Cache) scalarCapacity(name v1.ResourceName, scalars map[v1.ResourceName
 	return scalars[name]
 }
 
-// deviceCapacity adds the node's devices, those in use included.
+// deviceCapacity adds the numbers of the node's devices, those in use included. It returns
+// false if they are unknown.
 func (s *Cache) deviceCapacity(node *v1.Node, scalars map[v1.ResourceName]int64, into *plan.Capacity) bool {
 	for range s.layout.Kinds {
 		into.Kinds = append(into.Kinds, plan.Unlimited)

@@ -19,8 +19,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// baseResources are the resources of every node, in the order of the planner's layout
-// (its list of resources). CPU is in milli-cores, memory and storage are in bytes.
+// baseResources are the resources of every node, in the order of the planner's layout (the
+// list of resources by which the planner, which chooses nodes for gangs of pods, numbers
+// them). CPU is in milli-cores, memory and storage are in bytes.
 var baseResources = []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage, v1.ResourcePods}
 
 // minColumns is the least number of resources and device kinds in the planner's layout at
@@ -30,18 +31,19 @@ const minColumns = 64
 // columns numbers the resources and the device kinds (sets of interchangeable devices) of
 // the planner's layout. New names are appended. Extended resources that nodes no longer
 // have, and device kinds and pod limits (limits of devices on a node's number of pods) that
-// the device counts no longer have, stay until there are twice as many names as were in use
-// at the last removal (relayOut).
+// the device counts no longer have, stay until there are more than twice as many names as
+// were in use at the last removal.
 type columns struct {
 	// resource has the index of each resource in the planner's layout.
 	resource map[v1.ResourceName]int
 	// kind has the index of each device kind in the planner's layout, by the kind's name.
 	kind map[string]int
-	// asked are the resources that pods of the last Read request and no node had at that
-	// time. For one plan they are numbered after the resources of the layout. They do not
-	// enter the layout, because anyone may write any name into a pod.
+	// asked are the resources that the pods of the last Read (the call which reads the
+	// needs of pods that are to be planned) request and no node had at that time. For one
+	// plan they are numbered after the resources of the layout. They do not enter the
+	// layout, because anyone may write any name into a pod.
 	asked []string
-	// limit is the number of names at which the names no longer in use are removed.
+	// limit is the number of names above which the names no longer in use are removed.
 	limit int
 	// offered has the extended resources of the nodes. It is nil unless there are more names
 	// than limit.
@@ -67,8 +69,8 @@ func (s *Cache) Nodes() int {
 }
 
 // meetResources adds new extended resources of the changed nodes to the planner's layout.
-// It reports whether it added any. The resources that pods asked for are added first, so
-// that the needs of the last Read stay valid.
+// It reports whether it added any. The resources in asked are added first, in their order:
+// so they keep their numbers, and the needs of the last Read stay valid.
 func (s *Cache) meetResources(changed []int) (bool, error) {
 	var met []v1.ResourceName
 	for _, i := range changed {
@@ -250,7 +252,7 @@ func (s *Cache) free(info fwk.NodeInfo) []int64 {
 }
 
 // resources returns the pod's requests, by the resources' index in the planner's layout.
-// It omits the extended resources in devices: DRA devices serve those.
+// It omits the extended resources in the argument devices: DRA devices serve those.
 func (s *Cache) resources(pod *v1.Pod, devices map[v1.ResourceName]int64) []int64 {
 	requests := resource.PodRequests(pod, resource.PodResourcesOptions{})
 	maps.DeleteFunc(requests, func(name v1.ResourceName, amount apiresource.Quantity) bool {

@@ -32,22 +32,22 @@ type Devices struct {
 	// once.
 	mu sync.Mutex
 	// published reads ResourceSlices from an informer. whole reports whether all plugins of
-	// the process that allocate devices call ClaimAssumed. Both are nil until Follow is
-	// called.
+	// the process that allocate devices report this by ClaimAssumed. Both fields are nil
+	// until Follow is called.
 	published Published
 	whole     func() bool
 	// following is set while the inventory is updated from changes instead of full lists.
 	// listed is set if the next update must list all slices: the last one listed them with
 	// the taints of DeviceTaintRules, or too many slices changed since.
 	following, listed bool
-	// slices has the names of slices with a change that the inventory does not have yet.
-	// claims has, by UID of a claim, the change that the claim tracker does not show yet.
+	// slices has the names of ResourceSlices with a change that the inventory lacks. claims
+	// has, by UID of a claim, the change that the scheduler's claim tracker may not show yet.
 	slices map[string]bool
 	claims map[types.UID]claimNews
 	// claimsLimit is the number of claims in the map claims at which those that no longer
 	// exist are dropped.
 	claimsLimit int
-	// named has the name of each claim that holds devices, because the scheduler's claim
+	// named has, by UID, the name of each claim that holds devices, because the claim
 	// tracker finds claims by name.
 	named map[types.UID]types.NamespacedName
 }
@@ -70,7 +70,8 @@ type classes struct {
 	fwk.DeviceClassResolver
 }
 
-// Inventory returns the inventory, as of the last Sync.
+// Inventory returns the devices of the cluster and which of them are free, as of the last
+// Sync.
 func (d *Devices) Inventory() *devices.Inventory { return d.inventory }
 
 // Request returns the devices the pod requests. The error is a sentence that explains why
@@ -79,7 +80,8 @@ func (d *Devices) Request(pod *v1.Pod) (devices.Request, error) {
 	return d.RequestOf(pod, "")
 }
 
-// RequestOf is Request for a pod for which a plan chose subrequests.
+// RequestOf returns the devices that the pod requests if, of its requests with alternatives
+// (firstAvailable), only the chosen ones remain. The error is as that of Request.
 func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests) (devices.Request, error) {
 	claims, err := d.Claims(pod)
 	if err != nil {
@@ -93,7 +95,7 @@ func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests) (devices.Requ
 }
 
 // alternatives returns the ways to choose subrequests (firstAvailable) for the pod's claims
-// that ask for different devices, nil if there are fewer than two or too many.
+// that ask for different devices, or nil if there are fewer than two or too many.
 func (d *Devices) alternatives(pod *v1.Pod) []Alternative {
 	claims, err := d.Claims(pod)
 	if err != nil {
@@ -150,7 +152,7 @@ func (d *Devices) each(pod *v1.Pod, do func(*resourceapi.ResourceClaim)) error {
 	return nil
 }
 
-// pending returns the pending allocation of an unallocated claim, nil if there is none.
+// pending returns the pending allocation of an unallocated claim, or nil if there is none.
 func (d *Devices) pending(claim *resourceapi.ResourceClaim) *resourceapi.AllocationResult {
 	if claim.Status.Allocation != nil {
 		return nil
@@ -364,7 +366,7 @@ func freeScalars(info fwk.NodeInfo) map[v1.ResourceName]int64 {
 }
 
 // Pinned returns the only node that can serve the pod because of claims that are already
-// allocated, "" if there is no such claim or several nodes can. A scheduler killed between
+// allocated, or "" if there is no such claim or several nodes can. A scheduler killed between
 // allocation and binding leaves such pods behind.
 func (s *Cache) Pinned(pod *v1.Pod, nodes []fwk.NodeInfo) (string, error) {
 	if s.devices == nil || len(pod.Spec.ResourceClaims) == 0 {

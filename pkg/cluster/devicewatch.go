@@ -17,11 +17,11 @@ import (
 // Published reads ResourceSlices from the API server through an informer's store. When
 // SliceChanged is called, the store must already have the change.
 type Published interface {
-	// Slice returns the slice with that name, nil if there is none.
+	// Slice returns the slice with that name, or nil if there is none.
 	Slice(name string) (*resourceapi.ResourceSlice, error)
 	// Slices returns all slices.
 	Slices() ([]*resourceapi.ResourceSlice, error)
-	// Ruled reports whether DeviceTaintRules exist. Their taints are in no published slice.
+	// Ruled reports whether DeviceTaintRules exist. Slice and Slices leave out their taints.
 	Ruled() bool
 	// Synced reports whether the informer has delivered all existing objects.
 	Synced() bool
@@ -37,16 +37,16 @@ type claimNews struct {
 	gone bool
 }
 
-// Follow makes Sync apply single changes instead of reading all slices and claims, once
-// published is synced. Every plugin of this process that allocates devices must then call
-// ClaimAssumed; whole reports whether all of them do.
+// Follow makes Sync, which brings the device counts up to date, apply single changes instead
+// of reading all slices and claims, once published is synced. Every plugin of this process
+// that allocates devices must then call ClaimAssumed; whole reports whether all of them do.
 func (d *Devices) Follow(published Published, whole func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.published, d.whole = published, whole
 }
 
-// SliceChanged records that a slice was added, changed or deleted.
+// SliceChanged records that a ResourceSlice was added, changed or deleted.
 func (d *Devices) SliceChanged(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -74,7 +74,8 @@ func (d *Devices) ClaimDeleted(claim *resourceapi.ResourceClaim) {
 	d.news(claim.UID, claimNews{name: nameOf(claim), gone: true})
 }
 
-// ClaimAssumed records that the claim tracker assumed a new state of a claim.
+// ClaimAssumed records that the scheduler's claim tracker assumed a new state of a claim,
+// such as an allocation that is not in the API server yet.
 func (d *Devices) ClaimAssumed(claim *resourceapi.ResourceClaim) {
 	d.news(claim.UID, claimNews{name: nameOf(claim)})
 }
@@ -131,8 +132,10 @@ func (d *Devices) Pending() (queued, holding int) {
 	return len(d.slices) + len(d.claims), len(d.named)
 }
 
-// Sync updates the inventory from the scheduler's view. Its cost grows with the number of
-// changes, not of objects, unless changes are not delivered or DeviceTaintRules exist.
+// Sync updates the inventory (the devices of the cluster and which are free) from
+// ResourceSlices and the scheduler's claim tracker. Its cost grows with the number of
+// changes, not of objects, unless changes are not reported (see Follow) or DeviceTaintRules
+// exist.
 func (d *Devices) Sync() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -214,8 +217,8 @@ func (d *Devices) followClaim(uid types.UID, n claimNews) bool {
 // state while claims change.
 const gatherTries = 100
 
-// readAll reads all slices and all allocations. Queued changes stay queued, because the
-// claim tracker may not show them yet.
+// readAll updates the inventory from all slices and all allocations. Queued changes stay
+// queued, because the claim tracker may not show them yet.
 func (d *Devices) readAll() error {
 	all, err := d.manager.ResourceSlices().ListWithDeviceTaintRules()
 	if err != nil {

@@ -11,11 +11,12 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// maxExtensions is the maximum number of caches with extra levels per profile. Each uses as
-// much memory as the profile's own cache; the workloads of a cluster name few labels.
+// maxExtensions is the maximum number of caches (each keeps a state of the cluster for the
+// planner) with network levels beyond those configured, per profile. Each uses as much
+// memory as the profile's own cache; the workloads of a cluster name few labels.
 const maxExtensions = 4
 
-// extensions are a profile's caches with extra levels, the one used last at the end.
+// extensions are a profile's caches with further levels, the one used last at the end.
 type extensions struct {
 	mu   sync.Mutex
 	list []extension
@@ -23,18 +24,19 @@ type extensions struct {
 
 type extension struct {
 	labels string
-	// labelCount is the number of labels on the nodes at the time the cache was made.
+	// labelCount is how many of the labels the nodes had, summed over the nodes, when the
+	// cache was made, or 0 if the position of the new levels does not depend on the nodes.
 	labelCount int
 	cache      *Cache
 }
 
 // CacheWithLabels returns a cache with the profile's levels plus one level for each given
-// node label that is not a level yet. The new level has the label's name. For the planner a
-// domain of one level lies in one domain of each level above, so levels split the domains
-// of the levels below them. Without nested, a new level goes above all others, so that its
-// own domains stay undivided. With nested, a constraint on one level may apply inside a
-// constraint on another: a new level goes below the levels whose domains it divides on the
-// given nodes.
+// node label that is not a level yet. The new level has the label's name. Each domain (nodes
+// with one value of the label) of a level must lie in one domain of each coarser level, so a
+// new level splits the domains of the finer levels. Without nested, a new level becomes the
+// coarsest, so that its own domains stay undivided. With nested, a constraint on one level
+// may apply inside a constraint on another: a new level is put below the levels whose domains
+// it divides on the given nodes.
 func (d *Profile) CacheWithLabels(labels []string, nested bool, nodes []fwk.NodeInfo) (*Cache, error) {
 	base, err := d.Cache()
 	if err != nil {
@@ -112,8 +114,8 @@ func labelCount(labels []string, nodes []fwk.NodeInfo) int {
 	return n
 }
 
-// withLevel inserts a level for the label above all others or, with nested, below the
-// levels whose domains it divides. The domains of all levels below it are split by it.
+// withLevel inserts a level for the label above all other levels or, with nested, below the
+// levels whose domains it divides. It splits the domains of all levels below it.
 func withLevel(levels []Level, label string, nested bool, nodes []fwk.NodeInfo) []Level {
 	at := 0
 	for i, level := range levels {
@@ -125,7 +127,7 @@ func withLevel(levels []Level, label string, nested bool, nodes []fwk.NodeInfo) 
 }
 
 // divides reports whether all nodes with the same value of the finer label have the same
-// value of the coarser.
+// value of the coarser label.
 func divides(finer, coarser string, nodes []fwk.NodeInfo) bool {
 	in := map[string]string{}
 	for _, info := range nodes {
@@ -142,7 +144,7 @@ func divides(finer, coarser string, nodes []fwk.NodeInfo) bool {
 	return true
 }
 
-// LevelOf returns the name of the level that uses this node label, "" if there is none.
+// LevelOf returns the name of the level that uses this node label, or "" if there is none.
 func (s *Cache) LevelOf(label string) string {
 	for _, level := range s.levels { // s.levels never changes
 		if level.DeviceAttribute == "" && level.NodeLabel == label {

@@ -9,13 +9,14 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Planned is the plan for the pod of a scheduling cycle.
+// Planned is the plan for the pod of a scheduling cycle, made for its whole gang (the pods
+// that are placed together).
 type Planned struct {
 	// Node is the only node the pod may use, "" if there is no plan.
 	Node string
 	// Rail is the index of the alignment unit (devices of a node that are close to each
-	// other) to allocate devices from, because other members of the gang use the same
-	// unit. It is -1 if any unit will do.
+	// other) to allocate devices from, because other members of the gang use the unit with
+	// the same index on their nodes. It is -1 if any unit will do.
 	Rail int
 	// Subrequests are the alternatives (firstAvailable) that the plan chose in the pod's
 	// claims, "" if the DRA allocator chooses.
@@ -51,14 +52,14 @@ func PlannedOf(state fwk.CycleState) Planned {
 // slowKey is the CycleState key that marks a pod whose binding takes long.
 const slowKey fwk.StateKey = "dovetail/binds-slowly"
 
-// slow is empty: the key alone is the mark.
+// slow is empty: that slowKey is set is the mark.
 type slow struct{}
 
 // Clone returns s.
 func (s slow) Clone() fwk.StateData { return s }
 
 // SetBindsSlowly marks the cycle's pod: before binding it waits for something outside the
-// scheduler.
+// scheduler, such as devices that become ready.
 func SetBindsSlowly(state fwk.CycleState) { state.Write(slowKey, slow{}) }
 
 // BindsSlowly reports whether SetBindsSlowly marked the cycle's pod.

@@ -10,9 +10,10 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Profile holds the cache that the plugins of one scheduler profile share. The framework
-// makes the plugins in no particular order. One plugin sets the levels, another the
-// devices; the first call of Cache builds the cache from both.
+// Profile holds the cache (the state of the cluster from which nodes are planned) that the
+// plugins of one scheduler profile share. The framework makes the plugins in no particular
+// order. One plugin sets the levels of the network, another the devices; the first call of
+// Cache builds the cache from both.
 type Profile struct {
 	// all has every profile of the process, this one included. It is nil for a Profile that
 	// Profiles.Of did not make.
@@ -21,8 +22,8 @@ type Profile struct {
 	levels  []Level
 	devices *Devices
 	cache   atomic.Pointer[Cache]
-	// extended are caches with extra levels, for node labels that workloads request as
-	// topology levels.
+	// extended are further caches with more levels, for node labels that workloads request
+	// as topology levels.
 	extended extensions
 }
 
@@ -34,8 +35,8 @@ func (d *Profile) SetLevels(levels []Level) {
 }
 
 // Devices returns the device counts for the profile and makes the profile use them.
-// Profiles of a process that have the same manager share them. first is true for the
-// first caller, which must keep the counts up to date.
+// Profiles of a process that have the same DRA manager share them. first is true for the
+// first caller, which must report changes of slices and claims to the counts.
 func (d *Profile) Devices(manager fwk.SharedDRAManager) (counts *Devices, first bool) {
 	counts, first = NewDevices(manager), true
 	if d.all != nil {
@@ -125,8 +126,8 @@ func (d *Profiles) shared(manager fwk.SharedDRAManager) (counts *Devices, first 
 
 // whole reports whether every profile counts devices. An allocation by a profile that
 // does not count devices would go unnoticed. No profile is missing from d.profiles: all
-// profiles of a scheduler must use the same QueueSort plugin, and Dovetail's calls Of
-// when it is created.
+// profiles of a scheduler must use the same QueueSort plugin, and Dovetail's QueueSort
+// plugin calls Of when it is created.
 func (d *Profiles) whole() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

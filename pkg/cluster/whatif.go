@@ -16,9 +16,10 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// Without returns a cache of the cluster without the given pods and the claims that only
-// they use, and the node list to pass to that cache. It builds the cache from scratch, so
-// it costs as much as a first Refresh.
+// Without returns a cache (the state of the cluster from which nodes are planned) as it
+// would be without the given pods and the allocations of claims that only they use, and the
+// node list to pass to that cache's Refresh. The new cache is empty: its first Refresh reads
+// all nodes and devices.
 func (s *Cache) Without(nodes []fwk.NodeInfo, gone []*v1.Pod) (*Cache, []fwk.NodeInfo, error) {
 	s.mu.Lock()
 	levels, devices := s.levels, s.devices
@@ -56,7 +57,7 @@ type freedManager struct {
 	claims *freedClaims
 }
 
-// ResourceClaims returns the ResourceClaimTracker that shows these claims as unallocated.
+// ResourceClaims returns a ResourceClaimTracker that shows the freed claims as unallocated.
 func (m *freedManager) ResourceClaims() fwk.ResourceClaimTracker { return m.claims }
 
 type freedClaims struct {
@@ -126,7 +127,7 @@ func (c *freedClaims) Get(namespace, name string) (*resourceapi.ResourceClaim, e
 	return claim, nil
 }
 
-// GetPendingAllocation returns the pending allocation of the claim, nil for a freed claim.
+// GetPendingAllocation returns the pending allocation of the claim, or nil for a freed claim.
 func (c *freedClaims) GetPendingAllocation(uid types.UID) *resourceapi.AllocationResult {
 	if c.freed.Has(uid) {
 		return nil

@@ -34,8 +34,8 @@ const (
 	// fieldManager is the field manager of all writes. A status written by another field
 	// manager is not overwritten.
 	fieldManager = "dovetail"
-	// quiet is how long a changed group waits in the queue before its status is written: the
-	// pods of a group start within moments of each other, and one write is enough.
+	// quiet is how long a changed PodGroup waits in the queue before its status is written:
+	// the pods of a group start within moments of each other, and one write is enough.
 	quiet = time.Second
 	// groupIndex is an informer index. It finds pods by the PodGroup that they name.
 	groupIndex = "dovetail/podgroup"
@@ -43,8 +43,8 @@ const (
 
 var podGroups = schedv1alpha1.SchemeGroupVersion.WithResource("podgroups")
 
-// CoschedulingGroups writes the status of scheduler-plugins PodGroups as that project's own
-// controller defines it, so that this controller need not run.
+// CoschedulingGroups writes the status of scheduler-plugins PodGroups as the controller of
+// the project scheduler-plugins does, so that its controller need not run.
 //
 // It writes groups that have pods of Dovetail's schedulers, and only while no other
 // controller writes their status. It skips a group whose status has another field manager.
@@ -56,8 +56,8 @@ type CoschedulingGroups struct {
 	lookup      gangs.CoschedulingGroups
 	pods, ended cache.Indexer
 	queue       workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	// runs is set once Run was called. Before Run, another replica reconciles, and changes
-	// are not queued, because no goroutine reads the queue.
+	// runs is set once Run was called. Before Run, changes are not queued, because no
+	// goroutine reads the queue: another replica of the scheduler may write the status.
 	runs atomic.Bool
 
 	mu       sync.Mutex
@@ -84,8 +84,8 @@ func NewCoschedulingGroups(client dynamic.Interface, lookup gangs.CoschedulingGr
 	return r, nil
 }
 
-// Serve adds a scheduler name. A PodGroup with pods of that spec.schedulerName is then
-// one of Dovetail's.
+// Serve adds a scheduler name. The status of a PodGroup with pods of that
+// spec.schedulerName is then written.
 func (r *CoschedulingGroups) Serve(profile string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +155,7 @@ func (r *CoschedulingGroups) Run(ctx context.Context) {
 	}
 }
 
-// queueAll queues the groups that exist.
+// queueAll queues all PodGroups that exist.
 func (r *CoschedulingGroups) queueAll(ctx context.Context) {
 	list, err := r.client.Resource(podGroups).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 	if apierrors.IsNotFound(err) {
@@ -284,8 +284,8 @@ func (s groupStatus) fields() map[string]any {
 
 // nextStatus returns the correct status of a group. The phases are those of
 // scheduler-plugins' controller, with one difference. There a group is Failed for ever once
-// a pod has failed. Here it is Failed only while the failed pod exists, because a replaced
-// member is no failure of its gang. A Finished group stays Finished when its pods are
+// a pod has failed. Here it is Failed only while the failed pod exists, because a group whose
+// failed pod was replaced has not failed. A Finished group stays Finished when its pods are
 // deleted.
 func nextStatus(group *schedv1alpha1.PodGroup, pods []*v1.Pod) groupStatus {
 	s := shownStatus(group)

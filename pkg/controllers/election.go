@@ -17,7 +17,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Election is the Lease with which replicas elect the one that runs the controllers.
+// Election is the Lease with which replicas of the scheduler elect the one that runs the
+// controllers of this package.
 type Election struct {
 	Namespace, Name                           string
 	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
@@ -25,8 +26,9 @@ type Election struct {
 
 // Elected calls work whenever this process gets the Lease, with a context that is cancelled
 // when it loses the Lease. It returns nil when ctx is done, and an error if the election
-// cannot be set up. The kube-scheduler's own leader election cannot be used: it notifies
-// only the scheduler, and a process that loses its Lease exits.
+// cannot be set up. The kube-scheduler's own leader election cannot be used: it tells nobody
+// but the kube-scheduler's code which replica leads, and a process that loses its Lease
+// exits.
 func (e Election) Elected(ctx context.Context, client kubernetes.Interface, work func(context.Context)) error {
 	host, err := os.Hostname()
 	if err != nil {

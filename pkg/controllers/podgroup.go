@@ -14,8 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// newGroup returns the PodGroup to create for the owner of a gang. The owner reference
-// does not set blockOwnerDeletion, which would need a permission on the owner.
+// newGroup returns the PodGroup to create for the owner of a gang: the RayCluster or JobSet
+// whose pods must start together. The owner reference does not set blockOwnerDeletion, which
+// would need a permission on the owner.
 func newGroup(gang gangs.Gang, wish gangs.PodGroupWish) *schedulingv1beta1.PodGroup {
 	owner := gang.Owner
 	group := &schedulingv1beta1.PodGroup{
@@ -49,10 +50,10 @@ func minCount(gang gangs.Gang) int32 {
 
 type annotated struct{ annotation, value string }
 
-// wishesOf returns the topology and alignment annotations of the owner, which is a
-// RayCluster or a JobSet. They stay annotations, because they name topology levels of
-// Dovetail's configuration. A topology constraint in the API takes a node label key,
-// cannot be changed later, and cannot express a preference.
+// wishesOf returns the annotations for the PodGroup with the gang's topology constraints and
+// its device alignment. The topology constraints stay annotations, because they name levels
+// of the network that Dovetail's configuration lists. A topology constraint in the API takes
+// a node label key, cannot be changed later, and cannot express a preference.
 func wishesOf(gang gangs.Gang) []annotated {
 	return []annotated{
 		{gangs.RequiredAnnotation, gang.Topology.Required},
@@ -61,9 +62,9 @@ func wishesOf(gang gangs.Gang) []annotated {
 	}
 }
 
-// unlikeOurs compares an existing PodGroup with the one that the owner requests. problem
-// is a sentence about a difference that cannot be corrected, or "". ours reports whether
-// the reconciler may correct all other differences.
+// unlikeOurs compares an existing PodGroup with the one that the owner of the gang requests.
+// problem is a sentence about a difference that cannot be corrected, or "". ours reports
+// whether the reconciler may correct the differences that can be.
 func unlikeOurs(gang gangs.Gang, wish gangs.PodGroupWish, group *schedulingv1beta1.PodGroup) (problem string, ours bool) {
 	switch controller := metav1.GetControllerOfNoCopy(group); {
 	case controller == nil || controller.UID != gang.UID:

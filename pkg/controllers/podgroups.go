@@ -34,8 +34,9 @@ type keyQueue = workqueue.TypedRateLimitingInterface[gangs.Key]
 
 // PodGroups creates a PodGroup of scheduling.k8s.io for each RayCluster and JobSet whose
 // pods request one (gangs.MakePodGroupLabel), and keeps it up to date. minCount of the
-// PodGroup is the quorum that pkg/gangs computes: the number of pods that must start
-// together. The topology and alignment annotations are the owner's.
+// PodGroup is the number of pods that must start together, which pkg/gangs finds in the
+// owner (the RayCluster or JobSet). The PodGroup has the owner's topology and device
+// alignment annotations.
 //
 // The owner controls its group, and the group is deleted with it. A PodGroup of the same
 // name with another owner is left alone. Nothing is changed while the owner is suspended or
@@ -48,20 +49,20 @@ type PodGroups struct {
 	recorder events.EventRecorder
 
 	mu sync.Mutex
-	// known are the objects that exist and may request a group. They are kept between runs,
-	// so that the next run checks all of them.
+	// known are the RayClusters and JobSets that exist and may request a group. They are kept
+	// between two calls of Run, so that the next one checks all of them.
 	known map[gangs.Key]struct{}
-	// owners has the owner of each group that was looked up.
+	// owners has the RayCluster or JobSet of each group that was looked up.
 	owners map[types.NamespacedName]gangs.Key
 	queue  keyQueue // nil while Run is not active
 
-	// said is the last problem that an event reported for each gang. Only the goroutine of
-	// Run uses it.
+	// said is, for each RayCluster or JobSet, the last problem that an event reported. Only
+	// the goroutine of Run uses it.
 	said map[gangs.Key]string
 }
 
 // NewPodGroups returns the reconciler. Callers must call Changed with the key of every gang
-// whose declaration changes, also before and between runs.
+// whose declaration changes, also while Run is not active.
 func NewPodGroups(client schedulingclient.PodGroupsGetter, objects gangs.Objects, recorder events.EventRecorder) *PodGroups {
 	return &PodGroups{
 		client: client, objects: objects, sources: gangs.NewSources(objects), recorder: recorder,
@@ -141,7 +142,8 @@ func (r *PodGroups) Run(ctx context.Context) {
 	}
 }
 
-// open makes the queue of a run and adds all known objects to it.
+// open makes the queue of one call of Run and adds all known objects to it. It forgets
+// what was reported about other objects.
 func (r *PodGroups) open() keyQueue {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[gangs.Key]())
 	r.mu.Lock()

@@ -6,7 +6,7 @@ package gangs
 import "fmt"
 
 // Alignment is a value of AlignmentAnnotation: how strictly a pod's GPUs and NICs must be
-// close to each other.
+// aligned, that is close to each other on the node, as under one PCIe root.
 type Alignment string
 
 // The values of AlignmentAnnotation.
@@ -14,8 +14,8 @@ const (
 	// AlignmentPreferred chooses the best-aligned devices of a node and never refuses a
 	// node.
 	AlignmentPreferred Alignment = "preferred"
-	// AlignmentRequired refuses nodes on which a NIC would not be aligned with the pod's
-	// GPUs.
+	// AlignmentRequired refuses nodes on which a NIC of the pod would not be aligned with
+	// one of the pod's GPUs.
 	AlignmentRequired Alignment = "required"
 	// AlignmentNone leaves the choice of devices to Kubernetes' own allocator.
 	AlignmentNone Alignment = "none"

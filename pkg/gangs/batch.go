@@ -9,17 +9,19 @@ import (
 )
 
 // NextBatch returns the members to plan now, and the gang with the minimum of each role
-// set to what the plan must place. The members to plan are those already placed and those
-// that wait, except the members that must start together with others (Role.Step) and
-// cannot yet. All members passed in must be live members of the gang (neither failed nor
-// being deleted), and placed or ready; placed reports which are placed.
+// (members with one task) set to what the plan must place. The members to plan are those
+// already placed and those that wait, except the succeeded ones, and those of a role with a
+// Step (so many of its members start together) that cannot start yet. All members passed in
+// must be live members of the gang (neither failed nor being deleted), and placed or ready
+// to be scheduled; placed reports which are placed.
 //
 // Before the gang has started, NextBatch takes its quorum (the members that must start
-// together). After that it takes roles with a Step in whole steps: first the missing
-// members of a partly placed step, because a recreated member must not wait; then a step
-// whose members all exist.
+// together). After that it takes the members of roles with a Step in whole steps: first the
+// missing members of a partly placed step, because a recreated member must not wait; then a
+// step whose members all exist.
 //
-// If members wait and none of them can start, NextBatch returns a sentence with the reason.
+// If members of such roles wait and no member can start, NextBatch returns a sentence with
+// the reason.
 func NextBatch(g Gang, members []Member, placed func(Member) bool) (Gang, []Member, string) {
 	started := g.Min == 0 || slices.ContainsFunc(members, placed)
 	g, members = setAsideDone(g, members)
@@ -96,9 +98,9 @@ func split(role string, members []Member, placed func(Member) bool) (stand, wait
 	return stand, wait
 }
 
-// take returns which of wait, the role's waiting members, to plan now: those that are
-// missing from the role's minimum beside stand, the placed members, or else, if the gang
-// has started, those that complete one step (Role.Step members that start together). It
+// take returns which of wait, the role's waiting members, to plan now: those that the
+// placed members, stand, lack to reach the role's minimum, or else, if the gang has
+// started, those that belong to one step (Role.Step members that start together). It
 // returns nil if none can start now.
 func (r Role) take(stand, wait []Member, started bool) []Member {
 	if missing := r.Min - len(stand); missing > 0 && len(wait) >= missing {
@@ -124,7 +126,8 @@ func (r Role) take(stand, wait []Member, started bool) []Member {
 	return nil
 }
 
-// replicasOf returns the distinct replica names of the members, in the members' order.
+// replicasOf returns the distinct replica names of the members (the members of a step may
+// be called a replica), in the members' order.
 func replicasOf(members []Member) []string {
 	var replicas []string
 	for _, m := range members {

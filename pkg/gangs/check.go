@@ -18,11 +18,12 @@ import (
 type Readiness struct {
 	// Problem is one sentence about a condition that does not resolve by itself.
 	Problem string
-	// Waiting is one sentence about members that do not exist or are not ready.
+	// Waiting is one sentence about members that do not exist or are not ready to be
+	// scheduled.
 	Waiting string
 	// Exist, Ready and Placed count members of the quorum (the Gang.Min members that must
 	// start together): the live ones (neither failed nor being deleted), those that are
-	// ready or placed, and those that are placed.
+	// placed or ready to be scheduled, and those that are placed.
 	Exist, Ready, Placed int
 }
 
@@ -31,7 +32,8 @@ func (v Readiness) Complete() bool {
 	return v.Problem == "" && v.Waiting == ""
 }
 
-// Check compares a gang with its member pods.
+// Check returns whether enough of a gang's members exist and are ready for the gang to be
+// planned, and if not, why.
 func Check(g Gang, members []Member) Readiness {
 	live := make([]Member, 0, len(members))
 	for _, m := range members {
@@ -64,8 +66,9 @@ func priority(pod *corev1.Pod) int32 {
 }
 
 // unlike returns a sentence if two live members differ in a field that must be the same in
-// all, or "". All members need one scheduler, and preemption must evict all of the gang or
-// nothing. The sentence names the first pod by name and the first after it that differs.
+// all, or "". All members need one scheduler, and one priority, because preemption must
+// evict all of the gang or nothing. Of the pods sorted by name, the sentence names the first
+// one and the first that differs from it.
 func unlike[T comparable](g Gang, live []Member, field string, of func(*corev1.Pod) T) string {
 	differs := func(m Member) bool { return of(m.Pod) != of(live[0].Pod) }
 	if !slices.ContainsFunc(live, differs) {
@@ -129,8 +132,8 @@ func waiting(g Gang, live []Member, t tally) string {
 	}
 }
 
-// missing names the roles that lack pods. If the roles are only known from the pods, it
-// names the field that sets the minimum.
+// missing names the roles (members with one task) that lack pods. If the roles are only
+// known from the pods, it names the field that sets the gang's minimum instead.
 func missing(g Gang, t tally) string {
 	if g.MinField != "" {
 		return fmt.Sprintf("%s is %d, and %d exist so far", g.MinField, g.Min, t.exist)
@@ -144,10 +147,10 @@ func missing(g Gang, t tally) string {
 	return strings.Join(parts, ", ") + " do not exist yet"
 }
 
-// createdInOrder explains why the other pods of a StatefulSet may never exist: by default
-// a StatefulSet creates each pod only once all earlier pods are ready. It returns "" if
-// several pods of the StatefulSet wait for nodes, because then they are not created in
-// order.
+// createdInOrder explains why missing members may never exist if an unplaced member belongs
+// to a StatefulSet: by default this creates each pod only once all earlier pods are Ready.
+// It returns "" if several pods of the StatefulSet wait for nodes, because then they are not
+// created in order.
 func createdInOrder(live []Member) string {
 	set := ""
 	for _, m := range live {
@@ -166,8 +169,9 @@ func createdInOrder(live []Member) string {
 	return fmt.Sprintf("; StatefulSet %s creates one pod after the other unless its spec.podManagementPolicy is Parallel", set)
 }
 
-// unready names the first unready pod by name, and counts the others. It considers only
-// roles with fewer ready members than their minimum.
+// unready names, of the pods that are not ready to be scheduled, the first in the order of
+// names with its reason, and counts the others. It considers only roles with fewer ready
+// members than their minimum.
 func unready(g Gang, live []Member, t tally) string {
 	sortByName(live)
 	first, more := "", -1

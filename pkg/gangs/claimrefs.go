@@ -18,7 +18,7 @@ func NamedClaims(pod *corev1.Pod) []string {
 }
 
 // PendingTemplate returns the name of the ResourceClaimTemplate from which the pod's first
-// missing claim is to be made, "" if none is missing.
+// missing ResourceClaim is to be made, or "" if none is missing.
 func PendingTemplate(pod *corev1.Pod) string {
 	if claim := missingClaim(pod); claim != nil {
 		return *claim.ResourceClaimTemplateName

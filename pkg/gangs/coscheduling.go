@@ -12,7 +12,8 @@ import (
 	schedv1alpha1 "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
 )
 
-// CoschedulingSource is the Key.Source of gangs declared by a scheduler-plugins PodGroup.
+// CoschedulingSource is the Key.Source (the way of declaring, in a gang's key) of gangs that
+// a scheduler-plugins PodGroup declares.
 const CoschedulingSource = "podgroup"
 
 // CoschedulingLabel is the pod label that names the pod's scheduler-plugins PodGroup.
@@ -32,13 +33,13 @@ type CoschedulingGroups interface {
 // resize, with a suspended worker group or with autoscaling. The RayCluster is
 // authoritative: the RayCluster source takes a head or worker whose label names its own
 // RayCluster. If a RayCluster owns the PodGroup, the gang has the name of the PodGroup, and
-// the roles and the minimum of the RayCluster. The PodGroup of a TrainJob is similar: its
-// minMember counts pods that exist only before or after the others, so its JobSet is
-// authoritative.
+// the roles (members with one task) and the minimum of the RayCluster. The PodGroup of a
+// TrainJob is similar: its minMember also counts pods that exist only before or after the
+// training, so the TrainJob's JobSet is authoritative.
 //
-// minResources and scheduleTimeoutSeconds are not read. minResources is an estimate, and
-// the planner computes the exact value. scheduleTimeoutSeconds is not needed, because no
-// gang holds resources while it waits.
+// minResources and scheduleTimeoutSeconds are not read. minResources is an estimate, and the
+// pods have the exact values. scheduleTimeoutSeconds is not needed, because no gang holds
+// resources while it waits.
 type coschedulingSource struct {
 	groups   CoschedulingGroups
 	clusters RayClusters
@@ -92,7 +93,7 @@ func (s coschedulingSource) Gang(key Key, members []Member) (Gang, error) {
 
 // owned returns the gang that the owner of the PodGroup describes, with the key of the
 // PodGroup. truth is the key of the gang that the owner would have without the PodGroup.
-// The topology constraint of the PodGroup applies where the owner has none.
+// The topology annotations of the PodGroup apply where the owner has none.
 func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
 	key := CoschedulingKey(group.Namespace, group.Name)
 	g, err := s.ofTruth(key, truth, members)

@@ -13,14 +13,14 @@ import (
 var (
 	// ErrNotFound reports that the object which declares a gang does not exist (yet).
 	ErrNotFound = errors.New("does not exist")
-	// ErrNotInstalled reports that the object cannot exist, because the API
-	// server does not serve its kind.
+	// ErrNotInstalled reports that the object which declares a gang cannot exist, because
+	// the API server does not serve its kind.
 	ErrNotInstalled = errors.New("kind is not installed")
-	// ErrNotRead reports that the state of the object is unknown, because its kind could
-	// not be read so far.
+	// ErrNotRead reports that it is unknown whether the object which declares a gang exists,
+	// because its kind could not be read so far.
 	ErrNotRead = errors.New("could not be read")
-	// ErrNoGang reports that the object exists and declares no gang. Pods that waited until
-	// this was known are then scheduled as pods without a gang.
+	// ErrNoGang reports that the object which could declare a gang exists and declares none.
+	// Pods that waited until this was known are then scheduled as pods without a gang.
 	ErrNoGang = errors.New("declares no gang")
 )
 

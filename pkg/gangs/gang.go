@@ -36,7 +36,8 @@ func (k Key) IsZero() bool {
 }
 
 // Topology constrains the nodes of a gang's members, by names of levels of the network
-// topology, such as rack (TopologyArgs). An empty field is no constraint.
+// topology, such as rack, that the scheduler's configuration lists. An empty field is no
+// constraint.
 type Topology struct {
 	// Required names a topology level: one domain of the level, such as one rack, must
 	// hold all members.
@@ -58,8 +59,8 @@ type Topology struct {
 // Gang is what one declaration says about a gang.
 type Gang struct {
 	Key Key
-	// UID is the UID of the declaring object. It is empty for a gang declared by its pods
-	// alone.
+	// UID is the UID of the declaring object. It is empty for a gang that only its pods
+	// declare.
 	UID types.UID
 	// Min is the number of members in the quorum: those that must start together.
 	Min int
@@ -69,7 +70,8 @@ type Gang struct {
 	// Roles are sorted by name. Their Mins add up to Min, unless the source finds the roles
 	// on the pods and some pods are still missing.
 	Roles []Role
-	// Groups are gangs nested in the gang, at any depth. Only CompositePodGroups have them.
+	// Groups are gangs nested in the gang, at any depth. Only gangs that a CompositePodGroup
+	// (of scheduling.k8s.io) declares have them.
 	Groups []Group
 	// MinGroups is the number of groups directly in the gang that its quorum needs; zero
 	// means all of them.
@@ -80,8 +82,9 @@ type Gang struct {
 	// Created is the creation time of the declaring object, or of the oldest pod if there
 	// is no object.
 	Created time.Time
-	// Controls reports that the members carry the UID of the object (Member.Maker). Pods of
-	// an earlier object with the same name are then recognised and left out.
+	// Controls reports that the members carry the UID of the declaring object, as
+	// Member.Maker. Pods of an earlier object with the same name are then recognised and
+	// left out.
 	Controls bool
 	// Attempt is the current restart attempt of an owner that replaces all its pods when it
 	// restarts, "" for other owners. Pods of another attempt (Member.Attempt) are left out.
@@ -121,7 +124,7 @@ type Role struct {
 	// whose controller creates it only after other roles are ready. Members above Min
 	// without a Step start one by one.
 	Step int
-	// Topology is the constraint of this role alone, in addition to the gang's.
+	// Topology is the constraint of this role's members, in addition to the gang's.
 	Topology Topology
 }
 
@@ -142,8 +145,9 @@ func (g Gang) Has(m Member) bool {
 		(g.Attempt == "" || m.Attempt == "" || m.Attempt == g.Attempt)
 }
 
-// Member is one pod of a gang, with the data that its source reads from the pod alone. It
-// can be cached: it stays valid until the pod's metadata or spec changes.
+// Member is one pod of a gang, with the data that its source (the reader of this way of
+// declaring gangs) reads from the pod and nothing else. It can be cached: it stays valid
+// until the pod's metadata or spec changes.
 type Member struct {
 	Key Key
 	Pod *corev1.Pod
@@ -163,9 +167,9 @@ type Member struct {
 	// Signature is equal for pods that need the same of their node: resources, devices,
 	// affinity and the like. It may be 0, for not computed, if the pod has a node.
 	Signature Signature
-	// Lacks is the reason why the pod can have no scheduling cycle although it is Ready, as
-	// half a sentence such as "lacks ResourceClaim c, which does not exist". It is "" if the
-	// pod can have a cycle, or if nothing beyond the pod itself was read.
+	// Lacks is the reason why the pod can have no scheduling cycle although the pod itself
+	// allows one, as half a sentence such as "lacks ResourceClaim c, which does not exist".
+	// It is "" if the pod can have a cycle, or if nothing beyond the pod itself was read.
 	Lacks string
 }
 

@@ -17,12 +17,12 @@ const (
 
 // The functions below read pods that name a pod group of any kind, such as a PodGroup of
 // Volcano. The group gives the number of members; the labels of the pods' own controller
-// give their roles and their order.
+// give their roles (which members have one task) and their order.
 
 // groupRole returns the role of a pod that names a group. For a Ray or JobSet pod it is
-// the name of the worker group or replicatedJob, because the gang may be read from the
-// RayCluster or JobSet. For any other pod it is derived from the pod's labels and
-// requests (shapeRole).
+// the same as without the group, because the gang may be read from the RayCluster or
+// JobSet: the head or the worker group's name, or the replicatedJob's name. For any other
+// pod it is derived from the pod's labels and requests.
 func groupRole(pod *corev1.Pod) string {
 	if _, ok := rayClusterOf(pod); ok {
 		return rayRole(pod)

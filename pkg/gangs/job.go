@@ -14,22 +14,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// JobSource is the Key.Source of gangs that are the pods of a Job.
+// JobSource is the Key.Source (the way of declaring, in a gang's key) of gangs that are the
+// pods of a Job.
 const JobSource = "job"
 
-// The values of GangAnnotation, with which a Job requests that its pods are a gang.
+// The values of GangAnnotation, with which a Job requests, or refuses, that its pods are a
+// gang.
 const (
 	gangAsked   = "true"
 	gangRefused = "false"
 )
 
-// jobRole is the only role of a Job: all its pods have one template.
+// jobRole is the role (members with one task) of all pods of a Job: they have one template.
 const jobRole = "pods"
 
-// Jobs looks up Jobs. The objects have only these fields: metadata (a label
-// GangAnnotation is copied to the annotations), the pod counts and completionMode of the
-// spec and, of the status, the pods and indexes that have ended and the conditions that
-// end the Job (EndsJob).
+// Jobs looks up Jobs. The objects have only these fields: metadata (a label with the key
+// GangAnnotation is copied to the annotations), suspend, the pod counts and completionMode
+// of the spec and, of the status, the pods and indexes that have ended and the conditions
+// after which the Job creates no more pods.
 type Jobs interface {
 	Job(namespace, name string) (*batchv1.Job, error)
 }
@@ -38,8 +40,8 @@ type Jobs interface {
 // pods are a gang. Most Jobs do not: their pods are independent and must not wait for
 // each other.
 //
-// An annotation on the Job alone is not visible on its pods. jobSource therefore counts a
-// pod of an unknown Job as a member, and the pod waits until the Job is known.
+// An annotation that only the Job has is not visible on its pods. jobSource therefore takes
+// a pod of an unknown Job for a member, and the pod waits until the Job is known.
 type jobSource struct {
 	jobs Jobs
 }
@@ -199,8 +201,8 @@ func isIndexed(job *batchv1.Job) bool {
 
 // indexesLeft returns how many indexes of a Job are neither complete nor failed for good.
 // A succeeded pod that still has the Job's finalizer completes an index that the status
-// may not list yet. Without the finalizer only the status counts: a Job that was scaled
-// down and up runs indexes again whose pods have succeeded.
+// may not list yet. Without the finalizer only the status says which indexes are complete: a
+// Job that was scaled down and up runs indexes again whose pods have succeeded.
 func indexesLeft(job *batchv1.Job, g Gang, members []Member) int64 {
 	ended := parseIndexes(job.Status.CompletedIndexes)
 	if failed := job.Status.FailedIndexes; failed != nil {

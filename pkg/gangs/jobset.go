@@ -14,7 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// JobSetSource is the Key.Source of gangs inferred from a JobSet.
+// JobSetSource is the Key.Source (the way of declaring, in a gang's key) of gangs inferred
+// from a JobSet.
 const JobSetSource = "jobset"
 
 // JobSetAPIVersion is the JobSet API version that Dovetail reads.
@@ -31,8 +32,8 @@ const (
 )
 
 // Annotations that request exclusive placement: each Job of a JobSet gets a topology
-// domain of its own. With jobSetNodeSelector an administrator has labelled the nodes
-// beforehand, and no pod has to wait for another.
+// domain (nodes with one value of a label) of its own. With jobSetNodeSelector an
+// administrator has labelled the nodes beforehand, and no pod has to wait for another.
 const (
 	jobSetExclusive    = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 	jobSetNodeSelector = "alpha.jobset.sigs.k8s.io/node-selector"
@@ -42,8 +43,8 @@ const (
 // replicatedJob only when the replicatedJobs before it are ready.
 const jobSetInOrder = "InOrder"
 
-// JobSet holds the parts of a JobSet that Dovetail reads. JobSet's own Go module has too
-// many dependencies for a few numbers.
+// JobSet holds the parts of a JobSet that Dovetail reads. It stands in for the type of
+// JobSet's own Go module, which has too many dependencies.
 type JobSet struct {
 	metav1.ObjectMeta
 	Spec   JobSetSpec
@@ -94,10 +95,10 @@ type JobSetObjects interface {
 // the JobSet by label; no object declares the gang.
 //
 // The controller creates some Jobs only after others are ready or complete (startup in
-// order, dependsOn). A gang of all Jobs would wait for ever. The pods of a later Job
-// therefore start together after the gang runs, and near its members. With exclusive
-// placement JobSet requires the first pod of every Job to start alone; the other pods of
-// the Job start together after it.
+// order, dependsOn). A gang that waited for the pods of all Jobs would wait for ever. The
+// pods of a later Job therefore start together after the gang runs, and near its members.
+// With exclusive placement JobSet requires the first pod of every Job to start before its
+// other pods; these start together after it.
 type jobSetSource struct {
 	objects JobSetObjects
 }
@@ -135,7 +136,7 @@ func (s jobSetSource) Gang(key Key, members []Member) (Gang, error) {
 }
 
 // jobSetReplica returns the label value that identifies the Job of a pod with exclusive
-// placement, "" for other pods.
+// placement, or "" for a pod without.
 func jobSetReplica(pod *corev1.Pod) string {
 	if pod.Labels[jobSetName] == "" || !AsksForExclusivePlacement(pod.Annotations) {
 		return ""
@@ -196,8 +197,8 @@ func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, e
 	return g, nil
 }
 
-// jobSetRoles returns a role for each replicatedJob of the JobSet, sorted by name. It omits
-// replicatedJobs whose pods only fetch data for the others.
+// jobSetRoles returns a role (members with one task) for each replicatedJob of the JobSet,
+// sorted by name. It omits replicatedJobs whose pods only fetch data for the training.
 func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
 	inOrder := set.Spec.StartupPolicy != nil && set.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
 	var roles []Role
@@ -220,7 +221,8 @@ func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
 }
 
 // waitsForAnother reports whether the replicatedJob depends on another that has a role in
-// before. JobSet allows dependencies only on replicatedJobs earlier in the list.
+// before, the roles of the replicatedJobs earlier in the JobSet's list. JobSet allows no
+// dependencies on later ones.
 func waitsForAnother(job *ReplicatedJob, before []Role) bool {
 	return slices.ContainsFunc(job.DependsOn, func(on JobSetDependency) bool {
 		return slices.ContainsFunc(before, func(r Role) bool { return r.Name == on.Name })

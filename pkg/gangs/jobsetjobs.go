@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// jobMembers are the live members of a gang (neither failed nor being deleted) that
-// belong to one Job of a JobSet. done counts those that have succeeded.
+// jobMembers are the live members of a gang (pods that neither failed nor are being deleted)
+// that belong to one Job of a JobSet. done counts those that have succeeded.
 type jobMembers struct {
 	name    string
 	members []Member
@@ -32,9 +32,9 @@ type jobsOfRole struct {
 	done int
 }
 
-// jobsOf sums up the Jobs that created the members of a role. The status of a JobSet says
-// how many Jobs are complete, but not which ones, nor how far the others are. Each Job's
-// own status does: it also counts pods that were deleted and, with backoffLimitPerIndex,
+// jobsOf sums up the Jobs of a replicatedJob that have members. The status of a JobSet says
+// how many Jobs are complete, but not which ones, nor how far the other Jobs are. Each Job's
+// own status says so: it also counts pods that were deleted and, with backoffLimitPerIndex,
 // indexes that failed for good and get no pod.
 //
 // most is the number of pods in those Jobs that the JobSet's status counts as complete.
@@ -84,7 +84,7 @@ func membersByJob(g Gang, members []Member, role string) map[types.UID]*jobMembe
 	return byJob
 }
 
-// jobOf returns the Job with that name and UID, nil if it is not known.
+// jobOf returns the Job with that name and UID, or nil if it is not known.
 func jobOf(g Gang, jobs Jobs, name string, uid types.UID) *batchv1.Job {
 	job, err := jobs.Job(g.Key.Namespace, name)
 	if err != nil || job.UID != uid {

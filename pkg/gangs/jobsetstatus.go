@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// JobSetStatus is the part of a JobSet's status that is read. Of the conditions, these
-// are only those that end the JobSet (EndsJobSet).
+// JobSetStatus is the part of a JobSet's status that is read. Conditions has only the
+// conditions after which the JobSet creates no more pods.
 //
 // The JobSet's success policy is not read: the controller writes its result into the
 // conditions in the same update that counts the Jobs. The status also counts ready, active

@@ -6,8 +6,10 @@ package gangs
 // AnnotationPrefix is the prefix of every label and annotation of Dovetail.
 const AnnotationPrefix = "dovetail.dev/"
 
-// The annotations with a topology constraint, on a declaring object or a pod. Their value
-// is the name of a network level that the plugin arguments (TopologyArgs) list.
+// The annotations with a topology constraint, on an object that declares a gang (pods that
+// start together) or on a pod. Their value is the name of a network level, such as rack,
+// that the scheduler's configuration lists: one domain of it, such as one rack, must or should
+// hold all members.
 const (
 	RequiredAnnotation  = AnnotationPrefix + "topology-required"
 	PreferredAnnotation = AnnotationPrefix + "topology-preferred"

@@ -9,10 +9,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Kubeflow declares gangs by PodGroups of scheduler-plugins or Volcano, so it has no
-// source (reader of declarations) of its own. This file holds the Kubeflow knowledge of
-// those sources. The training operator (PyTorchJob and similar) and the MPI operator set
-// labels with the index and the role of a pod; groupRank and shapeRole read them.
+// Kubeflow declares gangs (pods that start together) by PodGroups of scheduler-plugins or
+// Volcano, so it has no source (reader of declarations) of its own. This file holds what the
+// sources for those PodGroups know of Kubeflow. The training operator (PyTorchJob and
+// similar) and the MPI operator also set labels with the index and the role of a pod; the
+// functions for pods of any pod group read them.
 
 // trainJobStep is the label in which Kubeflow's runtimes give the purpose of a
 // replicatedJob of a TrainJob. It is set on the template of the Job. The runtimes that

@@ -5,7 +5,8 @@ package gangs
 
 import corev1 "k8s.io/api/core/v1"
 
-// KueueSource is the Key.Source of gangs that are Kueue's groups of plain pods.
+// KueueSource is the Key.Source (the way of declaring, in a gang's key) of gangs that are
+// Kueue's groups of plain pods.
 const KueueSource = "kueue"
 
 // Labels and annotations in which a pod names its Kueue pod group and the group's pod
@@ -18,9 +19,10 @@ const (
 	annotationValueTrue = "true"
 )
 
-// kueueSource reads a Kueue pod group from the labels and annotations of its pods. The
-// pods carry a scheduling gate until Kueue admits the group. Gated pods are not ready, so
-// the gang waits, and the message about it names a gated pod.
+// kueueSource is the Source (reader of gang declarations) that reads a Kueue pod group from
+// the labels and annotations of its pods. The pods carry a scheduling gate until Kueue
+// admits the group. The scheduler cannot place gated pods, so the gang waits, and the
+// message about it names a gated pod.
 //
 // A group with fast admission is not a gang, because Kueue itself does not expect all its
 // pods to exist at first. Kueue uses it for the pods of a StatefulSet, which are created

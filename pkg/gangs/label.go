@@ -5,13 +5,13 @@ package gangs
 
 import corev1 "k8s.io/api/core/v1"
 
-// LabelSource is the Key.Source of gangs that are declared by Dovetail's own
-// label and annotation on their pods.
+// LabelSource is the Key.Source (the way of declaring, in a gang's key) of gangs that are
+// declared by Dovetail's own label and annotation on their pods.
 const LabelSource = "ganglabel"
 
-// labelSource is the Source (reader of gang declarations) for pods that no other Source
-// recognises, such as those of a StatefulSet or a Deployment, or single pods that belong
-// together.
+// labelSource is the Source (reader of gang declarations) for pods with Dovetail's own
+// label. It is meant for pods whose controller declares no gang, such as those of a
+// StatefulSet or a Deployment, and for single pods that belong together.
 type labelSource struct{}
 
 // NewLabelSource returns the source of gangs declared by Dovetail's own label.

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// LeaderWorkerSetSource is the Key.Source of gangs that are one group of a
-// LeaderWorkerSet: a leader and its workers.
+// LeaderWorkerSetSource is the Key.Source (the way of declaring, in a gang's key) of gangs
+// that are one group of a LeaderWorkerSet: a leader and its workers.
 const LeaderWorkerSetSource = "leaderworkerset"
 
 // LeaderWorkerSetAPIVersion is the LeaderWorkerSet API version that Dovetail reads.
@@ -33,7 +33,7 @@ const (
 // the leader is ready.
 const lwsLeaderReady = "LeaderReady"
 
-// The roles of a group.
+// The roles of the pods in a group of a LeaderWorkerSet.
 const (
 	lwsLeader = "leader"
 	lwsWorker = "worker"
@@ -51,20 +51,21 @@ type LeaderWorkerSetSpec struct {
 }
 
 // LeaderWorkerSets looks up LeaderWorkerSets. asks is the key of the gang for which the
-// object is looked up. If the object is missing, the implementation notifies this gang
-// when the object appears, or when the reason for its absence changes.
+// object is looked up. If the object is missing, this gang is read anew when the object
+// appears, or when the reason for its absence changes.
 type LeaderWorkerSets interface {
 	LeaderWorkerSet(asks Key, namespace, name string) (*LeaderWorkerSet, error)
 }
 
-// leaderWorkerSetSource reads a group of a LeaderWorkerSet from its pods. Only the
-// LeaderWorkerSet object shows whether the workers are created after the leader. If the
-// object does not exist, the source assumes that all pods are created at once.
+// leaderWorkerSetSource is the Source (reader of gang declarations) that reads a group of a
+// LeaderWorkerSet from its pods. Only the LeaderWorkerSet object shows whether its
+// startupPolicy creates the workers after the leader. If the object does not exist, the
+// source assumes that all pods are created at once.
 //
 // If the workers are created later (startupPolicy LeaderReady, or the annotation
-// exclusive-topology, with which they follow the leader's node), a gang of all pods would
-// wait for ever. In that case the leader starts alone, and the workers start together in
-// the domain of the leader.
+// exclusive-topology, with which they follow the leader's node), a leader that waited for
+// them would wait for ever. In that case the leader starts first, and the workers start
+// together later.
 type leaderWorkerSetSource struct {
 	sets LeaderWorkerSets
 }
@@ -156,8 +157,8 @@ func describeLWS(g *Gang, set *LeaderWorkerSet) {
 }
 
 // lwsRoles returns the quorum (the number of members that must start together) and the
-// roles of a group of that size. If late, the quorum is the leader alone, and the workers
-// start later, all together.
+// roles of a group of that size. If late, the quorum is the leader, and the workers start
+// later, all together.
 func lwsRoles(size int, late bool) (int, []Role) {
 	leader := Role{Name: lwsLeader, Min: 1, Want: 1}
 	if size == 1 {

@@ -17,7 +17,7 @@ type knownKey struct {
 	label, annotation bool
 }
 
-// knownKeys are all keys with AnnotationPrefix.
+// knownKeys are all keys with Dovetail's prefix that have an effect.
 var knownKeys = []knownKey{
 	{key: GangAnnotation, label: true, annotation: true},
 	{key: GangNameLabel, label: true},
@@ -29,9 +29,9 @@ var knownKeys = []knownKey{
 	{key: scheduleLabel, label: true},
 }
 
-// maxTypos is the maximum number of edits between a misspelt key and the known key that a
-// sentence suggests. For short keys the maximum is a third of the length after the
-// prefix.
+// maxTypos is the maximum number of edits (letters inserted, deleted or replaced) between a
+// misspelt key and the known key that a sentence suggests. For short keys the maximum is a
+// third of the length after the prefix.
 const maxTypos = 4
 
 // thePod is the subject of sentences that are recorded on the pod itself. It is not the
@@ -40,9 +40,9 @@ const thePod = "the pod"
 
 // MetadataMistake returns a sentence about a label or annotation of the pod with
 // Dovetail's prefix that has no effect: an unknown key, a label that must be an
-// annotation or the reverse, or a wrong alignment of a pod without claims. It returns ""
-// if there is none. The scheduler refuses a pod with claims and a wrong alignment, and
-// reports that itself.
+// annotation or the reverse, or an invalid AlignmentAnnotation (how close the pod's devices
+// must be) of a pod without claims. It returns "" if there is none. A pod with claims and an
+// invalid AlignmentAnnotation is refused when it is scheduled, which is reported then.
 func MetadataMistake(pod *corev1.Pod) string {
 	if !hasOwnKey(pod.Labels) && !hasOwnKey(pod.Annotations) {
 		return ""
@@ -62,8 +62,8 @@ func MetadataMistake(pod *corev1.Pod) string {
 	return ""
 }
 
-// MetadataMistake returns a sentence about an annotation of the declaring object that has no
-// effect, "" if there is none.
+// MetadataMistake returns a sentence about an annotation with Dovetail's prefix that has no
+// effect on the object which declares the gang, or "" if there is none.
 func (g *Gang) MetadataMistake() string {
 	if g.Topology.Mistake == "" {
 		return ""
@@ -80,13 +80,14 @@ func hasOwnKey(metadata map[string]string) bool {
 	return false
 }
 
-// annotationMistake returns the first annotation with Dovetail's prefix that has no effect.
+// annotationMistake returns the key of the first annotation, by name, with Dovetail's prefix
+// that has no effect, or "".
 func annotationMistake(annotations map[string]string) string {
 	return firstMistake(annotations, func(k knownKey) bool { return k.annotation })
 }
 
-// firstMistake returns the first key by name with Dovetail's prefix that is not valid as
-// this kind of metadata.
+// firstMistake returns the first key, by name, with Dovetail's prefix that is not valid as
+// this kind of metadata (labels or annotations), or "".
 func firstMistake(metadata map[string]string, valid func(knownKey) bool) string {
 	first := ""
 	for key := range metadata {
@@ -109,7 +110,8 @@ func knownKeyOf(key string) *knownKey {
 	return nil
 }
 
-// keySentence describes a key that has no effect as this kind of metadata.
+// keySentence says that a key has no effect as this kind of metadata (a label or an
+// annotation), and why.
 func keySentence(kind, key, object string) string {
 	other := map[string]string{"label": "an annotation", "annotation": "a label"}
 	if knownKeyOf(key) != nil {
@@ -122,7 +124,8 @@ func keySentence(kind, key, object string) string {
 	return sentence
 }
 
-// nearestKey returns the known key with the fewest edits from this one, "" if none is near.
+// nearestKey returns the known key with the fewest edits from this one, or "" if none is
+// near.
 func nearestKey(key string) string {
 	best, least := "", min(maxTypos, (len(key)-len(AnnotationPrefix))/3)+1
 	for _, known := range knownKeys {

@@ -8,7 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// raySubmitterGroup is the task group of the pod that submits a RayJob. KubeRay sets it.
+// raySubmitterGroup is the name of the task group (of Volcano or YuniKorn) in which KubeRay
+// puts the pod that submits a RayJob.
 const raySubmitterGroup = "submittergroup"
 
 // notAMember reports whether the pod carries the labels of a gang but exists only before
@@ -42,9 +43,9 @@ func isInitialiser(pod *corev1.Pod) bool {
 	return initialises(pod.Labels[jobSetReplicatedJob], pod.Labels)
 }
 
-// isExclusiveLeader reports whether the pod has index 0 of a Job with exclusive
-// placement. JobSet's webhook rejects every other pod of the Job until that pod has a
-// node.
+// isExclusiveLeader reports whether the pod has index 0 in a Job of a JobSet with exclusive
+// placement (a topology domain for each Job). JobSet's webhook rejects every other pod of
+// the Job until that pod has a node.
 func isExclusiveLeader(pod *corev1.Pod) bool {
 	return pod.Labels[jobSetName] != "" && AsksForExclusivePlacement(pod.Annotations) && completionIndexOf(pod) == "0"
 }

@@ -20,8 +20,8 @@ func Note(sentence string) string {
 	return Cut(sentence, noteLimit-len(ellipsis))
 }
 
-// Cut returns the first end bytes of a longer sentence and an ellipsis. It cuts between
-// characters.
+// Cut returns at most the first end bytes of a longer sentence, then an ellipsis. It cuts
+// between characters.
 func Cut(sentence string, end int) string {
 	for end > 0 && !utf8.RuneStart(sentence[end]) {
 		end--

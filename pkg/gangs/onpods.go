@@ -11,7 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// The functions here are for gangs that are declared on their pods alone.
+// Some gangs have no declaring object: only their pods declare them. The functions
+// podsGang and countedGang are for these.
 
 // podsGang returns a gang without a declaring object, as old as its oldest pod.
 func podsGang(key Key, members []Member) Gang {
@@ -89,8 +90,9 @@ func younger(a, b *corev1.Pod) bool {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) > 0
 }
 
-// wantWhatIsThere raises each role's Want (the number of members requested) to the number
-// of the role's live members, for declarations that only have a minimum.
+// wantWhatIsThere raises the Want (the number of members requested) of each role (members
+// with one task) to the number of its live members, for declarations that only have a
+// minimum.
 func wantWhatIsThere(g Gang, members []Member) {
 	there := map[string]int{}
 	for _, m := range members {

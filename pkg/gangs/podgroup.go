@@ -11,7 +11,8 @@ import (
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 )
 
-// PodGroupSource is the Key.Source of gangs declared by a PodGroup of scheduling.k8s.io.
+// PodGroupSource is the Key.Source (the way of declaring, in a gang's key) of gangs declared
+// by a PodGroup of scheduling.k8s.io.
 const PodGroupSource = "schedulinggroup"
 
 // PodGroups looks up PodGroups of scheduling.k8s.io. Only their metadata
@@ -20,10 +21,10 @@ type PodGroups interface {
 	PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error)
 }
 
-// podGroupSource reads the PodGroup that a pod names in its spec. It is for a
-// kube-scheduler whose feature gate GenericWorkload is off. With the gate on,
-// kube-scheduler's own PodGroup cycle schedules these pods, and this Source must be left
-// out.
+// podGroupSource is the Source (reader of gang declarations) that reads the PodGroup which a
+// pod names in its spec. It is for a kube-scheduler whose feature gate GenericWorkload is
+// off. With the gate on, kube-scheduler's own PodGroup cycle schedules these pods, and this
+// Source must be left out.
 //
 // A PodGroup with the basic policy is not a gang. If the cluster's Job controller creates
 // PodGroups, every Job has a PodGroup of that kind.
@@ -76,9 +77,9 @@ func (s podGroupSource) Gang(key Key, members []Member) (Gang, error) {
 	return g, nil
 }
 
-// declaredBy returns the gang that a PodGroup declares, without its roles. podGroupSource
-// calls it, and so does PodGroupGang for kube-scheduler's own PodGroup cycle. A group
-// with the basic policy has Min 1.
+// declaredBy returns the gang that a PodGroup declares, without its roles. It serves
+// podGroupSource and kube-scheduler's own PodGroup cycle. A group with the basic policy has
+// Min 1.
 func declaredBy(group *schedulingv1beta1.PodGroup) Gang {
 	g := Gang{
 		Key:      PodGroupKey(group.Namespace, group.Name),
@@ -112,9 +113,9 @@ func notServed(err error) error {
 	return &told
 }
 
-// podGroupProblem returns a sentence if the PodGroup is invalid or sets a field that only
-// the stock PodGroup cycle implements. A user who sets such a field expects it to have an
-// effect.
+// podGroupProblem returns a sentence if the PodGroup is invalid, is being deleted or sets a
+// field that only kube-scheduler's own PodGroup cycle implements. A user who sets such a
+// field expects it to have an effect.
 func podGroupProblem(key Key, group *schedulingv1beta1.PodGroup) string {
 	unread := func(field, instead string) string {
 		return fmt.Sprintf("%s of %s is not carried out while this scheduler's feature gate GenericWorkload is off%s", field, key, instead)

@@ -14,13 +14,14 @@ import (
 // them.
 type podGroupCycleSource struct{}
 
-// NewPodGroupCycleSource returns the source that must come before all others if the
+// NewPodGroupCycleSource returns the source that must come before all other sources if the
 // scheduler's feature gate GenericWorkload is on.
 func NewPodGroupCycleSource() Source { return podGroupCycleSource{} }
 
 func (podGroupCycleSource) Name() string { return "native" }
 
-// Key returns true with a zero key for these pods: no Source puts them in a gang.
+// Key returns true with a zero key for pods that name a PodGroup: then no later Source is
+// asked, and none puts them in a gang.
 func (podGroupCycleSource) Key(pod *corev1.Pod) (Key, bool) { return Key{}, InPodGroup(pod) }
 
 func (podGroupCycleSource) Role(*corev1.Pod) string { return "" }
@@ -62,7 +63,8 @@ func PodGroupGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
 	return mergeTopology(g, members)
 }
 
-// PodGroupKeyOf returns the key of the PodGroup of scheduling.k8s.io that the pod names.
+// PodGroupKeyOf returns the key of the PodGroup of scheduling.k8s.io that the pod names. The
+// pod must name one.
 func PodGroupKeyOf(pod *corev1.Pod) Key {
 	return PodGroupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)
 }

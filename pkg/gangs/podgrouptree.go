@@ -11,8 +11,8 @@ import (
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 )
 
-// CompositeSource is the Key.Source of nested gangs declared by a CompositePodGroup of
-// scheduling.k8s.io.
+// CompositeSource is the Key.Source (the way of declaring, in a gang's key) of nested gangs
+// declared by a CompositePodGroup of scheduling.k8s.io.
 const CompositeSource = "compositepodgroup"
 
 // CompositeGang returns the gang that a CompositePodGroup at the top of its hierarchy
@@ -35,16 +35,16 @@ func CompositeGang(c *schedulingv1alpha3.CompositePodGroup) Gang {
 	}
 }
 
-// AddComposite adds a CompositePodGroup below the group parent, "" for the gang itself, and
-// returns its name in the gang.
+// AddComposite adds a CompositePodGroup below the group named parent, "" for the gang
+// itself, and returns its name in the gang.
 func (g *Gang) AddComposite(parent string, c *schedulingv1alpha3.CompositePodGroup) string {
 	name := "composite " + c.Name // a PodGroup may have the same name
 	g.Groups = append(g.Groups, Group{Name: name, Parent: parent, MinGroups: minGroups(c), Topology: compositeTopology(c)})
 	return name
 }
 
-// AddGroup adds the gang of a PodGroup below the group parent, and returns its members as
-// members of the whole gang. If the PodGroup has too few members for its quorum (the
+// AddGroup adds child, the gang of a PodGroup, below the group named parent, and returns its
+// members as members of the whole gang. If the PodGroup has too few members for its quorum (the
 // members that must start together), it cannot be placed now: AddGroup adds nothing and
 // returns nil.
 func (g *Gang) AddGroup(parent string, child Gang, members []Member) []Member {
@@ -67,7 +67,8 @@ func (g *Gang) AddGroup(parent string, child Gang, members []Member) []Member {
 }
 
 // Joined returns a pod of a PodGroup as a member of this gang, under the gang's key. It
-// returns false if the gang, as its PodGroup cycle read it, does not contain that PodGroup.
+// returns false if the gang does not contain that PodGroup: it may have been added after
+// the gang was read.
 func (g *Gang) Joined(pod *corev1.Pod) (Member, bool) {
 	m := PodGroupMember(pod)
 	if len(g.Groups) == 0 {
@@ -79,7 +80,8 @@ func (g *Gang) Joined(pod *corev1.Pod) (Member, bool) {
 	return m, known
 }
 
-// groupedRole returns the name of a PodGroup's role in a hierarchy.
+// groupedRole returns the name, in a hierarchy of groups, of a role (members with one task)
+// of a PodGroup.
 func groupedRole(group, role string) string { return group + "/" + role }
 
 // Settle completes the gang after the last AddComposite and AddGroup. It removes groups
@@ -97,8 +99,8 @@ func (g *Gang) Settle() {
 	g.MinGroups = min(g.MinGroups, g.groupsIn(""))
 }
 
-// Quorate reports whether the members for which counts returns true make a quorum of the
-// gang, and of as many nested groups as the gang needs.
+// Quorate reports whether the members for which counts returns true are a quorum of the
+// gang, or, if the gang has nested groups, of as many of these as the gang needs.
 func (g *Gang) Quorate(members []Member, counts func(Member) bool) bool {
 	in := map[string]string{}
 	for _, role := range g.Roles {

@@ -17,8 +17,8 @@ const podGroupRequested = "true"
 // PodGroupWish is the request of a RayCluster or JobSet for a PodGroup of
 // scheduling.k8s.io.
 type PodGroupWish struct {
-	// Asked reports that the object requests a PodGroup, so that its pods will name the
-	// group.
+	// Asked reports that the object requests a PodGroup, by MakePodGroupLabel on its pod
+	// templates. Its pods will name the group.
 	Asked bool
 	// Resting reports that no pods are to be expected for now: the object is suspended,
 	// has ended or is being deleted. This is no error.
@@ -37,7 +37,8 @@ const maxOwnerName = 253 - 1 - 36
 // PodGroupName returns the name of the PodGroup made for the object with that name and UID.
 // The UID makes the name unique: an object of another kind may have the same name, and the
 // group of an earlier object may still be terminating. The owner's name in front is for
-// readers. The policies in manifests/native-groups compute the same name.
+// readers. The admission policies in manifests/native-groups, which put the name on the
+// pods, compute the same one.
 func PodGroupName(owner string, uid types.UID) string {
 	owner = strings.ReplaceAll(owner, ".", "-")
 	return owner[:min(len(owner), maxOwnerName)] + "-" + string(uid)
@@ -61,8 +62,9 @@ func RayClusterPodGroup(cluster *rayv1.RayCluster) PodGroupWish {
 // JobSetPodGroup returns the request of a JobSet for a PodGroup. It reads the metadata,
 // spec.suspend and conditions of the JobSet, and the labels, priorityClassName and
 // schedulerName of each replicatedJob's pods. Two kinds of pods are never put into the
-// group: pods that only fetch data for the others, and pods with exclusive placement,
-// which wait for one another in a way that a PodGroup cannot express.
+// group: pods that only fetch data for the training, and pods with exclusive placement (a
+// topology domain for each Job), which wait for one another in a way that a PodGroup cannot
+// express.
 func JobSetPodGroup(set *JobSet) PodGroupWish {
 	var templates []podGroupTemplate
 	for i := range set.Spec.ReplicatedJobs {
@@ -78,7 +80,8 @@ func JobSetPodGroup(set *JobSet) PodGroupWish {
 	return wish
 }
 
-// podGroupTemplate holds the fields read from one pod template.
+// podGroupTemplate holds the fields read from one pod template. of names the template in
+// messages.
 type podGroupTemplate struct {
 	of                       string
 	asks                     bool
@@ -98,8 +101,9 @@ func templateOf(of string, template *corev1.PodTemplateSpec, more map[string]str
 	}
 }
 
-// mergeTemplates compares the templates. Fields that must be the same in all pods of a
-// PodGroup must be the same in all templates; a difference is a Problem.
+// mergeTemplates makes the request of an object from its pod templates. Fields that must be
+// the same in all pods of a PodGroup must be the same in all templates; a difference is a
+// Problem.
 func mergeTemplates(key Key, templates []podGroupTemplate) PodGroupWish {
 	var asking, silent *podGroupTemplate
 	for i := range templates {

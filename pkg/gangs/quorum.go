@@ -13,7 +13,7 @@ import (
 // rolesByQuorum returns a role for every role name among the live members (neither failed
 // nor being deleted). The declaration does not say which members are the quorum (those
 // that must start together), so this function chooses them in a fixed order: first placed
-// members, then ready members, then by rank, age and name.
+// members, then members that could be placed now, then by rank, age and name.
 func rolesByQuorum(g Gang, members []Member) []Role {
 	var roles []Role
 	for i, m := range quorumOrder(g, members) {
@@ -46,9 +46,9 @@ func countDone(g Gang, members []Member) int {
 }
 
 // addDone adds the number of succeeded members to the minimum of a role. Callers use it
-// if that minimum counts only members that have not succeeded. Check, which judges a
-// gang's readiness, counts succeeded members like running ones; without the addition they
-// would take the place of members that the quorum still needs.
+// if that minimum counts only members that have not succeeded. Check, which says whether
+// enough members exist, counts succeeded members like running ones; without the addition
+// they would take the place of members that the quorum still needs.
 func addDone(g Gang, role string, done int) {
 	for i := range g.Roles {
 		if r := &g.Roles[i]; r.Name == role && r.Min > 0 {

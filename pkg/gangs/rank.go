@@ -13,8 +13,9 @@ import (
 // controller makes a million pods with one outer index.
 const rankStride = 1 << 20
 
-// rankOf returns a pod's position in its role from an outer and an inner index, each a
-// label or an annotation of the pod. Either may be missing; without both the rank is
+// rankOf returns a pod's position in its role (members with one task) from an outer and an
+// inner index, such as those of the pod's Job in a JobSet and of the pod in the Job. outer
+// and inner are keys of labels or annotations of the pod. If both are missing, the rank is
 // unknown.
 func rankOf(pod *corev1.Pod, outer, inner string) Rank {
 	o, hasOuter := indexAt(pod, outer)

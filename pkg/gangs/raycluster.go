@@ -14,7 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// RayClusterSource is the Key.Source of gangs inferred from a RayCluster.
+// RayClusterSource is the Key.Source (the way of declaring, in a gang's key) of gangs
+// inferred from a RayCluster.
 const RayClusterSource = "raycluster"
 
 // rayHeadGroup is the name KubeRay gives the head's group.
@@ -30,16 +31,17 @@ const (
 )
 
 // RayClusters looks up RayClusters. Only their metadata, spec.suspend,
-// spec.enableInTreeAutoscaling and the numbers of their worker groups are read.
+// spec.enableInTreeAutoscaling and, of their worker groups, the names, suspend and the
+// numbers of pods are read.
 type RayClusters interface {
 	RayCluster(namespace, name string) (*rayv1.RayCluster, error)
 }
 
-// rayClusterSource infers a gang from the RayCluster that owns the pod. KubeRay needs no
-// batch scheduler integration for this. RayJobs and RayServices work through their
-// RayCluster: KubeRay copies their annotations to the RayCluster that it creates, so a
-// topology constraint on them is found there. A constraint in a group's pod template is
-// found on the pods.
+// rayClusterSource is the Source (reader of gang declarations) that infers a gang from the
+// RayCluster which owns the pod. In KubeRay, no batch scheduler has to be configured for
+// this. RayJobs and RayServices work through their RayCluster: KubeRay copies their
+// annotations to the RayCluster that it creates, so a topology constraint on them is found
+// there. A constraint in a group's pod template is found on the pods.
 type rayClusterSource struct {
 	clusters RayClusters
 }
@@ -164,7 +166,8 @@ func rayProblem(cluster *rayv1.RayCluster) string {
 	return ""
 }
 
-// rayRoles returns the head and every worker group that is not suspended, by name.
+// rayRoles returns a role (members with one task) for the head and for every worker group
+// that is not suspended, sorted by name.
 func rayRoles(cluster *rayv1.RayCluster) []Role {
 	if isTrue(cluster.Spec.Suspend) {
 		return nil
@@ -180,13 +183,13 @@ func rayRoles(cluster *rayv1.RayCluster) []Role {
 	return roles
 }
 
-// rayWorkerRole counts pods as KubeRay creates them: replicas between minReplicas and
-// maxReplicas, times numOfHosts. If the limits contradict each other, maxReplicas wins.
-// With the in-tree autoscaler, Min counts only minReplicas: replicas that the autoscaler
-// adds join later and may be removed again. The hosts of one replica are useful only
-// together, so they join together. With numOfHosts 0, which must be written explicitly
-// since the default is 1, KubeRay 1.5 creates no pods. Such a gang waits, and the message
-// about it names the missing members.
+// rayWorkerRole returns the role of a worker group. It counts pods as KubeRay creates them:
+// replicas between minReplicas and maxReplicas, times numOfHosts. If the limits contradict
+// each other, maxReplicas wins. With the in-tree autoscaler, Min counts only minReplicas:
+// replicas that the autoscaler adds join later and may be removed again. The hosts of one
+// replica are useful only together, so they join together. With numOfHosts 0, which must be
+// written explicitly since the default is 1, KubeRay 1.5 creates no pods. Such a gang waits,
+// and the message about it names the missing members.
 func rayWorkerRole(group *rayv1.WorkerGroupSpec, autoscaling bool) Role {
 	lowest, highest := valueOr(group.MinReplicas, 0), valueOr(group.MaxReplicas, math.MaxInt32)
 	replicas := min(max(valueOr(group.Replicas, 0), lowest), highest)

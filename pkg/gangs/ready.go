@@ -16,11 +16,12 @@ func Ready(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 && missingClaim(pod) == nil
 }
 
-// Ready reports whether the member's pod is Ready and lacks nothing else.
+// Ready reports whether the member can be scheduled now: its pod allows it (see the function
+// Ready), and it lacks nothing else, such as a ResourceClaim that it names.
 func (m Member) Ready() bool { return Ready(m.Pod) && m.Lacks == "" }
 
-// NotReady returns the reason why a pending pod is not Ready as half a sentence, such as
-// "is being deleted", or "".
+// NotReady returns the reason why a pending pod itself does not allow to be scheduled now,
+// as half a sentence such as "is being deleted", or "".
 func NotReady(pod *corev1.Pod) string {
 	if pod.DeletionTimestamp != nil {
 		return "is being deleted"
@@ -47,7 +48,7 @@ func missingClaim(pod *corev1.Pod) *corev1.PodResourceClaim {
 }
 
 // hasGeneratedClaim reports that the pod's status has an entry for the claim. An entry
-// without a claim name counts: the controller found that no claim is needed.
+// without a claim name is enough: the controller found that no claim is needed.
 func hasGeneratedClaim(pod *corev1.Pod, name string) bool {
 	for i := range pod.Status.ResourceClaimStatuses {
 		if pod.Status.ResourceClaimStatuses[i].Name == name {
@@ -57,8 +58,8 @@ func hasGeneratedClaim(pod *corev1.Pod, name string) bool {
 	return false
 }
 
-// Live reports whether the pod counts as an existing member: it is not being deleted and
-// has not failed. Succeeded pods count, or a gang would fall below its quorum (the
+// Live reports whether the pod is an existing member of its gang: it is not being deleted
+// and has not failed. Succeeded pods are live, or a gang would fall below its quorum (the
 // members that must start together) as soon as its first member finishes.
 func Live(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed

@@ -9,16 +9,17 @@ import "k8s.io/apimachinery/pkg/types"
 // their nodes.
 type Request struct {
 	Gang Gang
-	// Members are neither failed nor being deleted, and are placed or ready.
+	// Members are neither failed nor being deleted, and are placed or ready to be scheduled.
 	Members []Member
 	// Placed is the node of each member that runs or is being bound.
 	Placed map[types.UID]string
-	// Done counts, by role, the members that have succeeded. They count for the quorum
-	// (the members that must start together) and occupy no node.
+	// Done counts, by role (members with one task), the members that have succeeded. They
+	// are part of the quorum (the members that must start together) and occupy no node.
 	Done map[string]int
 	// Limits is the largest number of members that a node takes, by role and signature
 	// (equal for pods that request the same of their node) and by node name. It has an entry
-	// for each node where a filter refused one member more. Callers must not change it.
+	// for each node where a scheduler filter refused one member more. Callers must not
+	// change it.
 	Limits map[RoleSignature]map[string]int
 	// Conflicts are the same refusals, each with the other members that had nodes at that
 	// moment: the filter may have refused because of these. Limits ignore the other members,
@@ -26,12 +27,12 @@ type Request struct {
 	Conflicts []Conflict
 	// Holds lists capacity that the plans of other gangs need and no pod uses yet.
 	Holds []Hold
-	// Reserved are the nodes reserved for the gang Holder, which this gang must not use;
-	// nil if there are none.
+	// Reserved are the nodes which this gang must not use because they are reserved for
+	// another gang, Holder, that has waited long; nil if there are none.
 	Reserved map[string]bool
 	Holder   Key
-	// PreferAll makes the planner prefer a required domain that holds all members to a
-	// cheaper domain that holds only a quorum.
+	// PreferAll makes the planner prefer a domain (such as a rack, if the gang requires one)
+	// that holds all members to a cheaper one that holds only a quorum.
 	PreferAll bool
 }
 
@@ -52,8 +53,8 @@ type Hold struct {
 	Need Capacity
 }
 
-// Capacity is an amount of resources and devices by name. A plan.Need has indices instead
-// of names, and these indices are valid for one plan only.
+// Capacity is an amount of resources and devices by name. The planner uses indices instead,
+// which are valid for one plan only.
 type Capacity struct {
 	Resources map[string]int64
 	Devices   []HeldDevices
@@ -72,8 +73,8 @@ type Assignment struct {
 	// Rails is the index of the alignment unit (devices of a node that are close to each
 	// other) that the plan chose for a member. Members without one have no entry.
 	Rails map[types.UID]int
-	// Subrequests is the plan's choice for members whose claims have requests with
-	// alternatives (firstAvailable).
+	// Subrequests is, for members whose claims have requests with alternatives
+	// (firstAvailable), the alternatives that the plan chose.
 	Subrequests map[types.UID]Subrequests
 	// Order numbers the members that must be scheduled in this order, each after all with
 	// smaller numbers. Other members have no entry.
@@ -85,7 +86,7 @@ type Assignment struct {
 	// Pinned are the members whose node is determined by claims that are allocated
 	// already.
 	Pinned map[types.UID]bool
-	// Short is the number of members of each role that the quorum still lacks.
+	// Short is, by role, how many members besides those that have a node the quorum needs.
 	Short map[string]int
 	// Alignment says how close to each other the GPUs and NICs of each member must be.
 	Alignment Alignment

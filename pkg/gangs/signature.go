@@ -16,8 +16,9 @@ import (
 
 // Signature identifies what a pod asks of its node: resources, host ports, devices, node
 // selector, affinities, tolerations and topology spread constraints. The planner treats
-// members of a role with equal signatures alike. Labels, volumes and the names of resource
-// claims are not part of it, because they differ between the members of many gangs.
+// members of a role (pods with one task in a gang) with equal signatures alike. Labels,
+// volumes and the names of resource claims are not part of it, because they differ between
+// the members of many gangs.
 type Signature uint64
 
 // RoleSignature names the members of one role that have the same signature and for which
@@ -31,7 +32,7 @@ type RoleSignature struct {
 // Subrequests is the plan's choice for a pod whose claims have requests with alternatives
 // (firstAvailable): "CLAIM/REQUEST/SUBREQUEST" for each such request, separated by spaces.
 // CLAIM is the pod's name for the claim, so equal members have equal choices. It is empty if
-// the allocator chooses.
+// Kubernetes' own device allocator chooses.
 type Subrequests string
 
 // Has reports whether the subrequest is chosen.
@@ -103,7 +104,7 @@ func (s *signer) ports(pod *corev1.Pod) {
 }
 
 // claims adds the templates of the pod's resource claims, and how many claims the pod
-// names. The names of claims differ between members, as those of volumes do.
+// refers to by name. It leaves out these names because they differ between members.
 func (s *signer) claims(pod *corev1.Pod) {
 	for i := range pod.Spec.ResourceClaims {
 		if template := pod.Spec.ResourceClaims[i].ResourceClaimTemplateName; template != nil {

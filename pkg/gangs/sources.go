@@ -46,7 +46,9 @@ func NewSources(objects Objects) Sources {
 	}
 }
 
-// find returns the first source that recognises the pod, or nil, and the key of the gang.
+// find returns the first source that recognises the pod, and the key of the gang, or nil if
+// the pod is in no gang. This is so, too, for a pod with the labels of a gang that exists
+// only before or after the gang's members.
 func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 	if saysNothing(pod) || notAMember(pod) {
 		return nil, Key{}
@@ -63,8 +65,8 @@ func (s Sources) find(pod *corev1.Pod) (Source, Key) {
 }
 
 // saysNothing reports whether the pod has no field by which a source could recognise a
-// member of a gang. The scheduling queue calls saysNothing at every comparison of two
-// pods.
+// member of a gang. saysNothing must be fast: it is called at every comparison of two pods
+// in the scheduling queue.
 func saysNothing(pod *corev1.Pod) bool {
 	return len(pod.Labels) == 0 && len(pod.Annotations) == 0 && len(pod.OwnerReferences) == 0 && pod.Spec.SchedulingGroup == nil
 }
@@ -98,8 +100,8 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 }
 
 // Gang returns the gang with that key, its topology constraints merged with those of its
-// members. A readable but invalid declaration is a gang with a Problem, a sentence about
-// the error. Gang returns an error if there is no declaration to read.
+// members. For a declaration that is invalid, it returns a gang with a Problem, a sentence
+// about the error. It returns an error if there is no declaration to read.
 func (s Sources) Gang(key Key, members []Member) (Gang, error) {
 	for _, source := range s {
 		if source.Name() != key.Source {

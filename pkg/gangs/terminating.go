@@ -9,8 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Terminating returns the end of a sentence about members that are being deleted and still
-// use their nodes, "" if there are none. It names the first by name.
+// Terminating returns the end of a sentence about members of the gang that are being deleted
+// and still use their nodes, or "" if there are none. It names one of these members, the
+// first in the order of names, and counts the others.
 func Terminating(g Gang, members []Member) string {
 	var first *corev1.Pod
 	more := -1

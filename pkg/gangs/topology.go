@@ -17,8 +17,9 @@ func topologyOf(annotations map[string]string) Topology {
 	}
 }
 
-// wish is one kind of topology constraint, required or preferred: its annotation, and its
-// field in a Topology.
+// wish is one kind of topology constraint, required or preferred: one domain of a network
+// level, such as one rack, must or should hold all pods. It has the annotation with the
+// name of the level, and the field for it in a Topology.
 type wish struct {
 	annotation string
 	of         func(*Topology) *string
@@ -29,17 +30,18 @@ var wishes = []wish{
 	{PreferredAnnotation, func(t *Topology) *string { return &t.Preferred }},
 }
 
-// said is the level that the members of one role request in one annotation.
+// said is the level that the members of one role (those with one task) request in one
+// annotation.
 type said struct {
 	level string
-	pod   string // the first pod by name that requests it
+	pod   string // the first pod, in the order of names, that requests it
 	pods  int    // members of the role that are neither failed nor being deleted, with or without a level
 }
 
 // mergeTopology adds the topology constraints in the annotations of the members to the
 // gang's own constraints, which take precedence. A constraint that all roles share
 // becomes the gang's. So does that of a role with one pod, such as a Ray head, because a
-// constraint on one pod alone has no effect. Any other constraint applies to its role
+// constraint on a single pod would have no effect. Any other constraint applies to its role
 // only. It is an error (Gang.Problem) if members of one role name different levels in one
 // annotation, or if two roles with one pod each do.
 func mergeTopology(g Gang, members []Member) Gang {
@@ -112,8 +114,8 @@ func (w wish) settle(g *Gang, saids []said) string {
 	return w.dropRepeated(g)
 }
 
-// dropRepeated clears the level of each role that has the same level as the gang. It
-// returns "", for no problem.
+// dropRepeated clears the level of each role that has the same level as the gang. It always
+// returns "", for no problem, so that settle can end with it.
 func (w wish) dropRepeated(g *Gang) string {
 	for i := range g.Roles {
 		if own := w.of(&g.Roles[i].Topology); *own == *w.of(&g.Topology) {
@@ -143,7 +145,8 @@ func (w wish) contradiction(g Gang, a, b said) string {
 		g.Key, w.annotation, a.level, a.pod, b.level, b.pod)
 }
 
-// Labels returns the RequiredLabel of the gang and of each group that has one.
+// Labels returns the keys of the node labels that the gang and its groups require to have
+// one value on all nodes of their members.
 func (g Gang) Labels() []string {
 	var labels []string
 	if g.Topology.RequiredLabel != "" {

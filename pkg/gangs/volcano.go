@@ -15,7 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// VolcanoSource is the Key.Source of gangs declared by a Volcano PodGroup.
+// VolcanoSource is the Key.Source (the way of declaring, in a gang's key) of gangs declared
+// by a Volcano PodGroup.
 const VolcanoSource = "volcano"
 
 // Annotations in which a pod names its Volcano PodGroup, and its task in the group.
@@ -36,7 +37,7 @@ type VolcanoPodGroup struct {
 }
 
 // VolcanoPodGroupSpec is the part of a Volcano PodGroup's spec that Dovetail reads. The
-// queue, the network topology and the sub-groups apply to Volcano alone.
+// queue, the network topology and the sub-groups have an effect only in Volcano's scheduler.
 type VolcanoPodGroupSpec struct {
 	MinMember     int32            `json:"minMember"`
 	MinTaskMember map[string]int32 `json:"minTaskMember"`
@@ -89,7 +90,7 @@ func madeByKubeRay(pod *corev1.Pod, group string) bool {
 }
 
 // Role returns the pod's task, which is a key of minTaskMember. For a JobSet pod or a pod
-// without a task it returns the role that the pod's controller gives.
+// without a task it returns the role (members with one task) that other labels give.
 func (volcanoSource) Role(pod *corev1.Pod) string {
 	if task := pod.Annotations[volcanoTaskAnnotation]; task != "" && pod.Labels[jobSetName] == "" {
 		return task
@@ -167,10 +168,10 @@ func volcanoProblem(key Key, group *VolcanoPodGroup) string {
 	return ""
 }
 
-// rolesByTask returns a role for each task, with the task's minimum. The tasks' minimums
-// leave spare members of the quorum (the members that must start together). rolesByTask
-// adds them to the roles of the first members beyond those minimums, in the order of
-// quorumOrder.
+// rolesByTask returns a role for each task, with the task's minimum. The quorum (the members
+// that must start together) has spare members more than these minimums together.
+// rolesByTask adds them to the roles of the members beyond the minimums, in the order in
+// which members join a quorum (those with nodes first).
 func rolesByTask(g Gang, members []Member, mins map[string]int32, spare int) []Role {
 	byName := map[string]*Role{}
 	for task, n := range mins {

@@ -13,7 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// YuniKornSource is the Key.Source of gangs declared by YuniKorn's annotations.
+// YuniKornSource is the Key.Source (the way of declaring, in a gang's key) of gangs declared
+// by YuniKorn's annotations.
 const YuniKornSource = "yunikorn"
 
 // Labels and annotations in which a pod names its YuniKorn application and its task group.
@@ -31,11 +32,11 @@ type taskGroup struct {
 	MinMember int32  `json:"minMember"`
 }
 
-// yuniKornSource reads a gang from the annotations of its pods; there is no object. Every
-// pod names its task group, and at least one carries the list of all groups with their
-// minimums. KubeRay writes the list on every pod, with minReplicas times numOfHosts for a
-// worker group, and never updates it. The source uses the list of the youngest pod that has
-// one.
+// yuniKornSource is the Source (reader of gang declarations) that reads a gang from the
+// annotations of its pods; no object declares the gang. Every pod names its task group, and
+// at least one carries the list of all groups with their minimums. KubeRay writes the list
+// on every pod, with minReplicas times numOfHosts for a worker group, and never updates it.
+// The source uses the list of the youngest pod that has one.
 type yuniKornSource struct{}
 
 // NewYuniKornSource returns the source of gangs declared by YuniKorn's annotations.
@@ -48,9 +49,10 @@ func YuniKornKey(namespace, application string) Key {
 
 func (yuniKornSource) Name() string { return YuniKornSource }
 
-// Key names the gang of a Ray pod after its RayCluster: during an upgrade KubeRay copies
-// the application of a RayService to both of its clusters. A pod without an application
-// is a gang of its own, so that Gang reports the missing label on this pod.
+// Key names the gang of a Ray pod after its RayCluster, because the application is not
+// unique: during an upgrade KubeRay copies that of a RayService to both the old and the new
+// cluster. Another pod without an application is a gang of its own, so that Gang reports
+// the missing label on this pod.
 func (yuniKornSource) Key(pod *corev1.Pod) (Key, bool) {
 	if pod.Annotations[yuniKornGroupAnnotation] == "" {
 		return Key{}, false

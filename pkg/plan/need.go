@@ -9,15 +9,15 @@ import (
 	"slices"
 )
 
-// maxSlots is the most members that are counted on one node. Sums over any fabric then
-// stay far from overflow.
+// maxSlots is the most members (pods of a gang) for which one node is said to have room.
+// Sums over all nodes then stay far from overflow.
 const maxSlots = 1 << 20
 
-// maxOverlap limits device needs whose sets of kinds overlap: there may be at most
-// 1<<maxOverlap different sets and unions of overlapping sets.
+// maxOverlap limits how many needs (requests for devices of some kinds) overlap: there may
+// be at most 1<<maxOverlap different sets of kinds and unions of overlapping sets.
 const maxOverlap = 10
 
-// kindSet is a sorted set of device kinds.
+// kindSet is a sorted set of device kinds, each given by its number.
 type kindSet []int
 
 func newKindSet(kinds []int) kindSet {
@@ -67,9 +67,9 @@ func (d *dimension) demand(n *Need) int64 {
 	return sum
 }
 
-// dimensionsOf lists the dimensions (resources, and sets of device kinds) of which some
-// of the needs take an amount, resources first. It returns an error if too many device
-// needs overlap.
+// dimensionsOf lists the dimensions (resources, then sets of device kinds) of which at
+// least one of the needs takes an amount. It returns an error if too many device needs
+// overlap.
 func dimensionsOf(needs []*Need) ([]dimension, error) {
 	var dims []dimension
 	for r := 0; ; r++ {

@@ -7,10 +7,10 @@ package plan
 // with equal nodes.
 type nodeClasses struct {
 	fabric *fabric
-	// pages have the class of the node at each position.
+	// pages have the class of the node at each position (index of a node).
 	pages pages[*class]
-	// log lists the positions (indices of nodes) whose class changed since the epoch, which
-	// keeps counts between plans, was created.
+	// log lists the positions whose class changed since the epoch, which keeps counts
+	// between plans, was created.
 	log []int32
 }
 

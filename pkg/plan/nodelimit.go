@@ -5,14 +5,15 @@ package plan
 
 import "slices"
 
-// nodeLimit is a NodeLimit (what the members on one node may take together) with indices
-// instead of names.
+// nodeLimit is a NodeLimit (how much the members of gangs on one node may take together,
+// such as volumes) with indices instead of names.
 type nodeLimit struct {
 	name string
 	// free has, by node position (the index of a node), the amount that members may still
 	// take there. Other nodes have no limit.
 	free map[int32]int32
-	// own has, by role, the amount that each member takes for itself.
+	// own has, by role (a group of equal members), the amount that each member takes for
+	// itself.
 	own []int32
 	// shared has, by role, the numbers of the things (such as volumes) that the role's
 	// members share. Each thing takes an amount of one on a node. present has, by node

@@ -9,9 +9,10 @@ import (
 	"slices"
 )
 
-// orderCounts counts members for the Spread and Affinity rules. The scheduler checks these
-// rules whenever it places a member; the members that it placed before count, later ones do
-// not. A placement is therefore valid if the rules accept its members in some order.
+// orderCounts counts members (pods of a gang) for the Spread and Affinity rules (topology
+// spread constraints and pod affinity). The scheduler checks these rules whenever it places
+// a member; the members that it placed before count, later ones do not. A placement is
+// therefore valid if the rules accept its members in some order.
 type orderCounts struct {
 	p          *problem
 	spreads    []spreadCounts
@@ -33,12 +34,12 @@ func newOrderCounts(p *problem) orderCounts {
 // Spread or Affinity rules.
 func (p *problem) ordered() bool { return len(p.spreads)+len(p.affinities) > 0 }
 
-// ordered reports whether the order in which members of the role are placed matters: a
-// Spread or Affinity rule names the role.
+// ordered reports whether the order in which members of the role (a group of equal members)
+// are placed matters: a Spread or Affinity rule names the role.
 func (r *role) ordered() bool { return len(r.spreads)+len(r.affinities) > 0 }
 
-// change adds n members of a role on the node at pos to the counts of the Spread and
-// Affinity rules. A negative n removes members.
+// change adds n members of a role on the node at pos (the node's index) to the counts of
+// the Spread and Affinity rules. A negative n removes members.
 func (c *orderCounts) change(role int, pos, n int32) {
 	r := &c.p.roles[role]
 	for _, i := range r.spreads {
@@ -102,8 +103,9 @@ func (c *orderCounts) room(role int, pos int32) int32 {
 	return room
 }
 
-// load returns how many pods and members count in the spread domains of the node at pos,
-// summed over the Spread rules that would count a further member of the role.
+// load returns how many pods and members count in the domains (nodes with one value of a
+// rule's topology key) of the node at pos, summed over the Spread rules that would count a
+// further member of the role.
 func (c *orderCounts) load(role int, pos int32) int64 {
 	sum := int64(0)
 	for _, i := range c.p.roles[role].spreads {
@@ -116,9 +118,9 @@ func (c *orderCounts) load(role int, pos int32) int64 {
 	return sum
 }
 
-// inOrder returns the places in an order in which the Spread and Affinity rules accept
-// each member. ok is false if no such order was found. proven is false if the search for
-// an order was cut short.
+// inOrder returns the places (each is some equal members on one node) in an order in which
+// the Spread and Affinity rules accept each member. ok is false if no such order was found.
+// proven is false if the search for an order was cut short.
 func (p *problem) inOrder(places []place) (out []place, ok, proven bool) {
 	if !p.ordered() {
 		return places, true, true
@@ -180,9 +182,8 @@ func (s *orderSearch) keeps(places []place) bool {
 	return true
 }
 
-// walk puts the remaining members in an order that the rules accept. It tries members in
-// domains with few members first. It returns false if there is no such order or the step
-// budget ends.
+// walk puts the remaining members in an order that the rules accept. It returns false if
+// there is no such order or the step budget ends.
 func (s *orderSearch) walk(members int32) bool {
 	if members == 0 {
 		return true
@@ -213,7 +214,8 @@ func (s *orderSearch) walk(members int32) bool {
 }
 
 // next returns the indices, in left, of the places whose next member the rules accept
-// now. Of several places of one role on one node it lists only the first.
+// now, those in the emptiest domains first. Of several places of one role on one node it
+// lists one.
 func (s *orderSearch) next() []int {
 	var out []int
 	for i := range s.left {

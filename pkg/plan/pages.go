@@ -14,7 +14,7 @@ const (
 )
 
 // pages is an array of values by position (the index of a node), divided into pages. A
-// copy that was changed shares all unchanged pages with the original. A nil page was
+// copy that an editor made shares all unchanged pages with the original. A nil page was
 // never written and reads as zeros.
 type pages[T any] [][]T
 
@@ -38,7 +38,8 @@ func (p pages[T]) set(pos int32, v T) {
 	(*page)[pos&(pageSize-1)] = v
 }
 
-// editor is a copy of pages that can be written: it copies each page at most once.
+// editor is a copy of pages that can be written: it copies each page at most once, before
+// the first write to the page.
 type editor[T any] struct {
 	pages[T]
 	own []bool

@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// partial is a partial placement: the snapshot's counts minus the members that the search
-// has put on nodes so far. The method undo reverts put exactly.
+// partial is a placement in the making: the members (pods of a gang) that the search has
+// put on nodes so far, and the room that they leave. The method undo reverts put exactly.
 type partial struct {
 	p *problem
 	f *fabric
@@ -20,8 +20,9 @@ type partial struct {
 	// per has, for each entry of uses and each role, the members placed on the node and
 	// the limits found by this placement.
 	per []perRole
-	// sums has, by role, depth and vertex, how many more members fit. It is nil for a role
-	// whose numbers have not changed: those of the snapshot (role.roll) are then valid.
+	// sums has, by role (a set of equal members), depth and vertex (at depth 0 all nodes
+	// together, deeper a domain of that level of the network), how many more members fit. It
+	// is nil for a role whose numbers have not changed: role.roll then has the valid ones.
 	sums [][][]int64
 	// opened has, by depth 0..levels and vertex, the number of nodes in the vertex that
 	// hold members of the gang.
@@ -35,13 +36,14 @@ type partial struct {
 	unpaired int64
 	offers   railOffers
 	log      []place // what the method put placed and undo has not removed, in order
-	// apart counts the members in the domains of each AntiAffinity rule.
+	// apart counts the members in the domains (such as racks) of each AntiAffinity rule.
 	apart apartCounts
 	// order counts the members for the Spread and Affinity rules, which depend on the
 	// order of members. The log (all places in the order of put) is one order, but not
 	// always one that the rules accept.
 	order orderCounts
-	// pools counts the members that take items of each pool.
+	// pools counts the members that take items of each pool (a set of things that exist
+	// once, such as PersistentVolumes without a claim).
 	pools poolCounts
 	// conflicts counts, for each conflict (a combination that the filters have refused), its
 	// terms that this placement fulfils.
@@ -50,7 +52,8 @@ type partial struct {
 }
 
 // use is a node that holds members of the gang, or that may hold fewer members of a role
-// than its resources allow: Role.Limit, a node limit or a refusal of the filters says so.
+// than its resources allow: the caller's limit for the role (Role.Limit), a node limit (such
+// as a most number of volumes) or an earlier refusal by the scheduler's filters says so.
 type use struct {
 	pos     int32
 	members int32 // put here by this placement
@@ -60,7 +63,7 @@ type use struct {
 // perRole is what this placement knows of one role on one node that it has touched.
 type perRole struct {
 	put   int32 // members of the role that this placement put on the node
-	limit int32 // most members that may be put on the node, by Role.Limit, node limits and filters
+	limit int32 // most members that may be put on the node, whatever its resources
 	slots int32 // number of further members of the role that fit on the node
 }
 

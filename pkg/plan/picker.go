@@ -3,8 +3,8 @@
 
 package plan
 
-// option is a child (domain or node) of a domain. room is how many members, or slices
-// (runs of members that belong together), fit in it.
+// option is a child of a domain (such as a rack): a smaller domain or a node. room is how
+// many members of a gang, or slices (runs of members that belong together), fit in it.
 type option struct {
 	id   int32
 	room int64
@@ -14,7 +14,7 @@ type option struct {
 }
 
 // picker returns the children of a domain, each once, in an order that uses few unused
-// children and leaves little room in them. Children already in use come first. Then comes
+// children and leaves little room in them. Children that hold members come first. Then comes
 // the smallest child that holds all wanted members, or else the largest. Ties go to
 // children with the common rail (the alignment unit that most others offer), then to the
 // child that is first in the topology tree.
@@ -37,8 +37,8 @@ func (k *picker) add(o option, open bool) {
 // ready must be called once after the last add. It makes the heap of unused children.
 func (k *picker) ready() { heapify(k.closed, roomier) }
 
-// next removes and returns the best child for want members. It returns false if none is
-// left.
+// next removes and returns the best child for want members (or slices). It returns false
+// if none is left.
 func (k *picker) next(want int64) (option, bool) {
 	if len(k.open) > 0 {
 		i := bestOf(k.open, want)
@@ -78,8 +78,8 @@ func better(a, b option, want int64) bool {
 	return a.first(b)
 }
 
-// first reports whether o comes before p if both have equal room: o offers the common
-// rail, or has the lower id.
+// first reports whether o comes before p if they have equal room: o offers the common rail
+// and p does not, or they do not differ in this and o has the lower id.
 func (o option) first(p option) bool {
 	if o.off != p.off {
 		return p.off

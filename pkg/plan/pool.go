@@ -9,9 +9,10 @@ import (
 	"sort"
 )
 
-// poolRule is a Pool (items that exist once) compiled for the search. A site is a set of
-// nodes where the same items can be used, so that a member finds the same items on each
-// of these nodes. A part is a set of sites that share items.
+// poolRule is a Pool (items that exist once, such as unclaimed PersistentVolumes) compiled
+// for the search. A site is a set of nodes where the same items can be used, so that a
+// member (a pod of the gang) finds the same items on each of these nodes. A part is a set
+// of sites that share items.
 type poolRule struct {
 	name     string
 	anyOrder bool
@@ -20,7 +21,7 @@ type poolRule struct {
 	siteOf map[int32]int32
 	// at has, by site, the part of the pool that the site belongs to.
 	at []sitePlace
-	// users has the indices of the roles whose members take items.
+	// users has the indices of the roles (sets of equal members) whose members take items.
 	users []int
 	parts []poolPart
 }
@@ -55,8 +56,8 @@ type itemGroup struct {
 	at []bool
 }
 
-// userOf returns the index, in users, of the role with this index in the problem, -1 for
-// a role that takes no items.
+// userOf returns the index, in users, of the role with this index among all roles of the
+// gang, or -1 for a role that takes no items.
 func (r *poolRule) userOf(role int) int {
 	for u, user := range r.users {
 		if user == role {
@@ -202,7 +203,8 @@ func (p *poolPart) takesAt(at int32) [][]int32 {
 }
 
 // holdsWithin returns false if the items of these sites (sets of nodes with the same
-// items) are too few for total[role] members of each role, wherever they are placed.
+// items) are too few for total[role] members of each role, even if every member could use
+// the items of all these sites.
 func (r *poolRule) holdsWithin(sites map[int32]bool, total []int64) bool {
 	c := contest{members: make([]memberGroup, len(r.users))}
 	for u, role := range r.users {

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// contest is a number of members and the groups of interchangeable items that they
-// compete for.
+// contest is a number of members (pods of a gang) and the groups of interchangeable items
+// (such as PersistentVolumes) that they compete for.
 type contest struct {
 	groups  []itemGroup
 	members []memberGroup
@@ -60,8 +60,9 @@ func (c *contest) most(member int) int {
 	return items
 }
 
-// holds returns true if there are items for all members. With anyOrder this is true only
-// if it holds for every order in which the members take items.
+// holds returns true if there are items for all members. With anyOrder, all members must
+// find items in every order in which they could take them; otherwise one division of the
+// items is enough.
 func (c *contest) holds(anyOrder bool) bool {
 	return c.divides() && (!anyOrder || c.nested() || c.plenty() || !newAdversary(c).starves())
 }
@@ -100,8 +101,8 @@ type flow struct {
 	given [][]gift
 }
 
-// gift is a number of items of one group that a take (an item that each member of a
-// member group needs) has.
+// gift is a number of items of one item group, given to the take with this index in
+// flow.takes.
 type gift struct{ take, n int32 }
 
 // give assigns up to wanted items to a take and returns the number. If the take's item
@@ -148,7 +149,7 @@ func (f *flow) add(group, take, n int32) {
 // nested returns true if a member that has a choice of items always takes the item that
 // is of least use to the other members. Then any order succeeds if the items can be
 // divided: whenever a member takes an item that a division gives to another member, the
-// two can exchange. This is so for volumes of single nodes that differ by size alone.
+// two can exchange. This is so for volumes of single nodes that differ only in size.
 func (c *contest) nested() bool {
 	for i := range c.members {
 		for _, take := range c.members[i].takes {

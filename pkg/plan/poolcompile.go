@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// addPools compiles Gang.Pools, the items that exist once.
+// addPools compiles Gang.Pools, the sets of items that exist once (such as unclaimed
+// PersistentVolumes), to rules for the search.
 func (p *problem) addPools() {
 	for i := range p.gang.Pools {
 		c := poolCompiler{p: p, spec: &p.gang.Pools[i], itemsOf: map[int32][]int{}}
@@ -28,8 +29,8 @@ type poolCompiler struct {
 	p    *problem
 	spec *Pool
 	rule poolRule
-	// takes has, by user (a role whose members take items) and by item that each member
-	// takes, the indices of the items that will do.
+	// takes has, by user (a role, that is a set of equal members, whose members take items)
+	// and by item that each member takes, the indices of the items that will do.
 	takes [][][]int
 	// itemsOf has, by node position (the index of a node), the indices of the items that
 	// name the node.
@@ -194,8 +195,8 @@ func appendFlags(key []byte, flags []bool) []byte {
 	return key
 }
 
-// poolsHold returns false if the items in the domain with vertex v are too few for
-// total[role] members of each role.
+// poolsHold returns false if the items that can be used in domain v (such as a rack; depth
+// is its level of the network) are too few for total[role] members of each role.
 func (p *problem) poolsHold(depth int, v int32, total []int64) bool {
 	lo, hi := p.snap.fabric.span(depth, v)
 	for i := range p.pools {

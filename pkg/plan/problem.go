@@ -3,8 +3,9 @@
 
 package plan
 
-// problem is a request compiled for the search. It uses indices instead of names. The order
-// of its lists does not depend on the order of the input.
+// problem is a request to place a gang (pods that start together), compiled for the search.
+// It uses indices instead of names. The order of its lists does not depend on the order of
+// the input.
 type problem struct {
 	snap    *Snapshot
 	gang    *Gang
@@ -14,19 +15,20 @@ type problem struct {
 	// members that meet the gang's minimums) share the budget. from is the step at which the
 	// search for the current quorum began, size how many steps this search may take.
 	steps, budget, from, size int
-	// roles are sorted: fewest slots in the whole fabric first, then most devices, then
-	// by name. Slots are the members that fit on each node by counts. The first role is
-	// the leading role.
+	// roles (sets of equal members) are sorted: fewest slots on all nodes together first,
+	// then most devices, then by name. Slots are the members that fit on each node by counts.
+	// The first role is called the leading role.
 	roles []role
 	// dims are the resources and the sets of device kinds of which members take an amount.
 	dims []dimension
-	// terms are the depths of the levels in the cost's terms "domains LEVEL" (the domains
-	// used beyond the first).
+	// terms are the depths of the network levels (1 is the coarsest) in the cost's terms
+	// "domains LEVEL" (the domains of this level that are used beyond the first).
 	terms []int
-	// bound has the positions of the nodes with bound members, each once.
+	// bound has the positions (indices) of the nodes with bound members (pods that are on a
+	// node already), each once.
 	bound []int32
-	// required and preferred are the depths of the levels Gang.Required and
-	// Gang.Preferred, 0 for none.
+	// required and preferred are the depths of the levels Gang.Required and Gang.Preferred,
+	// of which one domain must, or should, hold the gang. 0 is none.
 	required, preferred int
 	confinements        []confinement
 	wishes              []wish
@@ -42,16 +44,17 @@ type problem struct {
 	pools                      []poolRule
 	nodeLimits                 []nodeLimit
 	conflicts                  []conflictRule
-	// partitions are the compiled partitions by their index, nil until a rule uses one.
-	// roleIndex is the index of each role by its name, nil until a rule names one.
+	// partitions has, for each of Gang.Partitions (divisions of the nodes, such as by the
+	// value of a label), its domains, nil until a rule uses it. roleIndex is the index of
+	// each role by its name, nil until a rule names one.
 	partitions []*domains
 	roleIndex  map[string]int
 	// marks has, by node position, a hash of what distinguishes the node from others of
 	// equal free state: Role.Nodes, rules between members, pools, node limits and conflicts
 	// (combinations that the filters have refused). It is nil for a gang without these.
 	marks map[int32]uint64
-	// told is the number of calls of the method tell, which adds the domains of one rule
-	// between members to marks. The number makes the hashes of different rules differ.
+	// told is the number of calls of the method tell, which adds to marks the domains of one
+	// rule between members. The number makes the hashes of different rules differ.
 	told int
 	// fresh is the index in batches (members that are placed in one go) of the first batch
 	// that the last call of batchesFor appended.
@@ -59,7 +62,8 @@ type problem struct {
 	// accepted has, by role and node, the largest number of members of the role on the node
 	// to which the filters accepted one more.
 	accepted map[fitsKey]int32
-	// capacity is Options.Capacity; total is its last answer.
+	// capacity is Options.Capacity, which tells what a node has in all, used or not; total
+	// is its last answer.
 	capacity func(string, *Capacity) bool
 	total    Capacity
 }
@@ -71,7 +75,7 @@ type role struct {
 	roll   *rollup
 	takes  []int64 // what one member takes, by index in problem.dims
 	limits []limit
-	// only are the positions that the role may use if limited is set.
+	// only has the positions of the nodes that the role may use if limited is set.
 	only                 map[int32]bool
 	limited              bool
 	slices               []slice
@@ -83,7 +87,8 @@ type role struct {
 	// apart, spreads and affinities are the indices of the rules between members that
 	// name the role.
 	apart, spreads, affinities []int32
-	// pooled is true if members take items of a pool, counted if a node limit counts them.
+	// pooled is true if members take items of a pool (things that exist once), counted if a
+	// node limit (such as a most number of volumes) counts what they take.
 	pooled, counted bool
 	// conflicts has, by node position, the terms that name the role in conflicts
 	// (combinations that the filters have refused).
@@ -101,7 +106,7 @@ type sliceRule struct {
 
 // implies returns true if a slice in one domain of the required depth is always in one
 // domain of the given depth as well. This is not sure if the required level is the node:
-// a node may lack the level of the given depth.
+// a node may be in no domain of the given depth.
 func (s *sliceRule) implies(depth, levels int) bool {
 	return depth == s.required || depth < s.required && s.required <= levels
 }
@@ -122,8 +127,8 @@ type confinement struct {
 	depth int
 	// fixed is the domain in which members of the set already run, -1 if none run.
 	fixed int32
-	// apart is true if the bound members of the set are in several domains or on nodes
-	// without the level. Then none of its pending members can be placed.
+	// apart is true if the bound members of the set are in several domains or on nodes that
+	// are in no domain of the depth. Then none of its pending members can be placed.
 	apart bool
 	// subject names the set in sentences, for example "role worker".
 	subject string
@@ -136,8 +141,8 @@ type wish struct {
 	depth int
 	// first is the domain in which members of the set already run, -1 if none run.
 	first int32
-	// broken is true if members of the set are in several domains or on a node without
-	// the level.
+	// broken is true if members of the set are in several domains, or on a node that is in
+	// no domain of the depth.
 	broken bool
 }
 
@@ -156,7 +161,7 @@ type batch struct {
 
 func (b *batch) total() int64 { return int64(b.size) * int64(b.count) }
 
-// fitsKey is the index of a role and the position of a node: a key for numbers of the
+// fitsKey is the index of a role and the position of a node: a key for a number of the
 // role's members on this node.
 type fitsKey struct{ role, pos int32 }
 
@@ -182,7 +187,8 @@ func (p *problem) domain(depth int, v int32) Domain {
 	return Domain{Level: p.snap.layout.levelName(depth - 1), Path: p.snap.fabric.path(depth, v)}
 }
 
-// conflictRule is a compiled Conflict: the number of its terms, and Conflict.Earlier.
+// conflictRule is a compiled Conflict (a combination of members on nodes that the filters
+// have refused): the number of its terms, and whether they refused it in an earlier plan.
 type conflictRule struct {
 	terms   int32
 	earlier bool

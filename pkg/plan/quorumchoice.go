@@ -5,11 +5,12 @@ package plan
 
 import "slices"
 
-// A quorum choice is a number of members of each role that together form a quorum, bound
-// members included. A gang may have several: different roles can meet its Min, and a group
-// may need only some of its children.
+// A quorum is enough members (pods) for a gang to start. A quorum choice is a number of
+// members of each role (a set of equal members) that together form a quorum, bound members
+// (those on a node already) included. A gang may have several: different roles can meet its
+// Min, and a group (of roles and smaller groups) may need only some of its child groups.
 
-// maxQuorumChoices is the maximum number of choices tried. Further choices rarely lead to
+// maxQuorumChoices is how many choices are tried at most. Further choices rarely lead to
 // another kind of placement.
 const maxQuorumChoices = 64
 
@@ -51,8 +52,8 @@ type quorumLister struct {
 
 // scope lists the quorum choices of a group, or of the gang for the empty name: at least
 // least members, and leastGroups complete child groups (0 means all child groups).
-// pressed is true if a group around it has a minimum of members. Then more child groups
-// than the fewest may have to be complete.
+// pressed is true if a group around it, or the gang, has a minimum of members. To reach it,
+// more child groups than the fewest may have to be complete.
 func (q *quorumLister) scope(name string, least, leastGroups int, pressed bool) []quorumChoice {
 	pressed = pressed || least > 0
 	own := quorumChoice{q.ownRoles(name, least), make([]bool, len(q.p.gang.Groups))}
@@ -142,8 +143,9 @@ func (q *quorumLister) cross(a, b []quorumChoice, group int) []quorumChoice {
 	return out
 }
 
-// raise increases a quorum choice to at least least members of the named group in every
-// possible way. It adds members of the group's own roles and of complete groups below it.
+// raise increases a quorum choice to at least least members of the named group, and at
+// least the bound members of each role, in every possible way. It adds members of the
+// group's own roles and of complete groups below it.
 func (q *quorumLister) raise(name string, v quorumChoice, least int) []quorumChoice {
 	missing := least
 	var may []int

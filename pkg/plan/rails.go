@@ -3,12 +3,13 @@
 
 package plan
 
-// maxRails is the maximum number of alignment units (such as PCIe roots) of a node that
-// are considered. No node has more NICs.
+// maxRails is the maximum number of alignment units (such as PCIe roots, each with a NIC) of
+// a node that are considered. Real nodes have fewer NICs.
 const maxRails = 64
 
-// railOffers caches, by role and class of nodes (nodes of equal free state), which
-// alignment units hold all devices of a member, with one bit for each unit.
+// railOffers caches, by role (a set of equal members) and class of nodes (nodes of equal
+// free state), which alignment units each hold all devices of a member (a pod), with one
+// bit for each unit.
 type railOffers map[offerKey]uint64
 
 type offerKey struct {
@@ -34,8 +35,8 @@ func (o railOffers) of(role int, need *Need, c *class) uint64 {
 	return set
 }
 
-// rails picks the alignment unit (such as a PCIe root) for each member's devices: the
-// same unit on every node, if the nodes of the role offer it.
+// rails picks the alignment unit (such as a PCIe root) for each member's devices: the unit
+// with the same index (the rail) on every node, if the nodes of the role offer it.
 type rails struct {
 	p *problem
 	// left has, by node position (the index of a node), the node's alignment units with
@@ -54,7 +55,8 @@ func newRails(p *problem) *rails {
 }
 
 // take returns the index of an alignment unit on the node at pos that holds all the
-// devices of one member, and takes these devices. It returns -1 if no unit does.
+// devices of one member, and takes these devices. Of several units it takes the one whose
+// index most members of the role have got. It returns -1 if no unit holds all the devices.
 func (r *rails) take(role int, pos int32) int {
 	need := &r.p.roles[role].spec.Need
 	if need.devices() == 0 {
@@ -114,7 +116,7 @@ func cloneUnits(in []Unit) []Unit {
 	return out
 }
 
-// holds returns true if the alignment unit alone has the devices of a need.
+// holds returns true if the alignment unit has all the devices of a need.
 func (r *rails) holds(u *Unit, n *Need) bool {
 	if len(n.Devices) > 0 && u.count(n.Devices[0].Kinds) < int64(n.Devices[0].Count) {
 		return false

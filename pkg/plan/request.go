@@ -9,14 +9,16 @@ import (
 	"slices"
 )
 
-// fault is a mistake in the request.
+// fault is a mistake in the request to place a gang: subject says where it is, detail what
+// it is.
 type fault struct{ subject, detail string }
 
 func faultf(subject, format string, args ...any) *fault {
 	return &fault{subject, fmt.Sprintf(format, args...)}
 }
 
-// check returns the first fault of a request in a fixed order, or nil.
+// check returns the first fault of the gang's request, or nil. The order of the checks is
+// fixed.
 func (g *Gang) check(l *Layout) *fault {
 	if len(g.Roles) == 0 {
 		return faultf("roles", "the gang has none")
@@ -49,7 +51,7 @@ func (g *Gang) check(l *Layout) *fault {
 }
 
 // checkAlternatives returns the first fault of the roles that serve as alternatives of
-// another role, or nil.
+// another role (other needs of the same members), or nil.
 func (g *Gang) checkAlternatives() *fault {
 	used := map[string]bool{}
 	for i := range g.Roles {

@@ -5,16 +5,17 @@ package plan
 
 import "slices"
 
-// resourceSums is the free amount of one dimension (a resource, or a set of device
-// kinds), summed up the tree. It limits all roles together, while counts of members that
-// fit limit each role alone.
+// resourceSums is the free amount of one dimension (a resource, or a set of device kinds)
+// on each node and in each domain (such as a rack) of the network tree. It limits what all
+// members of a gang take together; other counts say how many members of one role (equal
+// members) fit.
 type resourceSums struct {
 	dim dimension
 	// at is the number of entries of nodeClasses.log, the list of changed nodes, that are
 	// included.
 	at int
-	// free has the amount by node position (the index of a node), sum by depth 0..levels and
-	// vertex of the tree.
+	// free has the amount by node position (the index of a node), sum by depth 0..levels of
+	// the tree and index of a domain at this depth.
 	free pages[int64]
 	sum  [][]int64
 }
@@ -79,7 +80,8 @@ func (nc *nodeClasses) updateSums(old *resourceSums) *resourceSums {
 	return t
 }
 
-// in returns the free amount in a vertex at a depth of the tree, or on a node.
+// in returns the free amount in the domain v at a depth of the tree. At the depth below the
+// last level, v is a node.
 func (t *resourceSums) in(f *fabric, depth int, v int32) int64 {
 	if depth > f.levels {
 		return t.free.at(v)

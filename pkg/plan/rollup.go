@@ -5,8 +5,9 @@ package plan
 
 import "slices"
 
-// rollup has how many members of one shape (a compiled Need) fit on every node, summed up
-// the tree. It is immutable. A later rollup starts from a copy.
+// rollup has how many members of one shape (the resources and devices that a pod needs)
+// fit on every node, and on all nodes of every vertex (such as a rack) of the network tree.
+// It is immutable. A later rollup starts from a copy.
 type rollup struct {
 	shape *shape
 	// at is the number of entries of nodeClasses.log, the list of changed nodes, that are
@@ -46,7 +47,8 @@ func (nc *nodeClasses) count(sh *shape) *rollup {
 	return r
 }
 
-// classMemo caches how many members of one shape fit on a node of each class, by class.id.
+// classMemo caches how many members of one shape fit on a node of each class (nodes of
+// equal free state), by class.id.
 type classMemo struct{ byID []classSlots }
 
 type classSlots struct {

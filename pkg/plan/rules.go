@@ -5,7 +5,8 @@ package plan
 
 import "slices"
 
-// addAntiAffinity compiles Gang.AntiAffinity, the rules that keep members apart.
+// addAntiAffinity compiles Gang.AntiAffinity, the rules that keep members (pods of the
+// gang) out of each other's domains (sets of nodes, such as racks).
 func (p *problem) addAntiAffinity() {
 	for i := range p.gang.AntiAffinity {
 		spec := &p.gang.AntiAffinity[i]
@@ -69,7 +70,8 @@ func (p *problem) existingIn(d *domains, byNode map[string]int) []int32 {
 	return out
 }
 
-// addAffinities compiles Gang.Affinity, the rules that keep members near matching pods.
+// addAffinities compiles Gang.Affinity, the rules that keep members in the domains of
+// matching pods.
 func (p *problem) addAffinities() {
 	for i := range p.gang.Affinity {
 		spec := &p.gang.Affinity[i]
@@ -95,8 +97,9 @@ func (p *problem) addAffinities() {
 	}
 }
 
-// domainsOf returns the domains of a level or Partition by its name, which has been
-// checked. A Partition is compiled once.
+// domainsOf returns the domains of a level of the network, or of a Partition (a division of
+// the nodes, such as by the value of a label), by its name, which has been checked. A
+// Partition is compiled once.
 func (p *problem) domainsOf(name string) *domains {
 	i := p.gang.partition(name)
 	if i < 0 {
@@ -113,8 +116,8 @@ func (p *problem) domainsOf(name string) *domains {
 }
 
 // tell makes the search treat nodes in different domains of a rule as different. existing
-// has, by domain, the pods that count already; nil stands for zeros. Domains of a single
-// node differ only by this number.
+// has, by domain, how many running pods the rule counts; nil stands for zeros. Domains of
+// a single node differ only by this number.
 func (p *problem) tell(d *domains, existing []int32) {
 	p.told++
 	sizes := d.sizes()
@@ -134,7 +137,8 @@ func (p *problem) tell(d *domains, existing []int32) {
 	}
 }
 
-// roleSet returns, by role index, whether names contains the role's name.
+// roleSet returns, by index of a role (a set of equal members), whether names contains the
+// role's name.
 func (p *problem) roleSet(names []string) []bool {
 	out := make([]bool, len(p.roles))
 	for _, name := range names {
@@ -143,7 +147,7 @@ func (p *problem) roleSet(names []string) []bool {
 	return out
 }
 
-// roleNamed returns the index of the role with this name, -1 if there is none.
+// roleNamed returns the index of the role with this name, or -1 if there is none.
 func (p *problem) roleNamed(name string) int {
 	if p.roleIndex == nil {
 		p.roleIndex = make(map[string]int, len(p.roles))

@@ -5,10 +5,10 @@ package plan
 
 import "slices"
 
-// renameRoles replaces the names of roles in the rules between members, the pools (items
-// of which members take some) and the node limits of a gang: names returns the roles that
-// replace a role. It changes copies of these lists, so that other gangs which share the
-// lists do not change.
+// renameRoles replaces the names of roles (sets of equal members) in the rules between
+// members, the pools (items of which members take some) and the node limits (what the
+// members on one node may take) of a gang: names returns the roles that replace a role. It
+// changes copies of these lists, so that other gangs which share the lists do not change.
 func (g *Gang) renameRoles(names func(role string) []string) {
 	all := func(roles []string) []string {
 		var out []string

@@ -32,8 +32,10 @@ func distinctRanks(members []*Member) bool {
 	return true
 }
 
-// scope is a set of roles (of the gang, a group or one role) that have a required or
-// preferred level in common.
+// scope is the gang, a group of its roles (sets of equal members) or one role, with the
+// depths of its levels: one domain of the required level (such as a rack) must, and one of
+// the preferred level should, hold all members of the roles. Depth 0 is no level. subject
+// names the scope in sentences.
 type scope struct {
 	subject             string
 	required, preferred int
@@ -73,8 +75,8 @@ func (p *problem) addScopes() {
 	}
 }
 
-// depth returns the depth in the tree of a level by its name, which has been checked, 0
-// for "".
+// depth returns the depth in the network tree of a level by its name, which has been
+// checked, or 0 for "".
 func (p *problem) depth(level string) int {
 	if level == "" {
 		return 0
@@ -112,9 +114,10 @@ func (p *problem) boundIn(roles []int) []int32 {
 	return out
 }
 
-// commonDomain returns the vertex, at a depth of the tree, that holds all bound members,
-// or -1 if there are none. apart is true if these members are in several domains or on
-// nodes without the level.
+// commonDomain returns the domain, at a depth of the tree, that holds all members which are
+// bound to nodes, or -1 if there are none. bound has the positions of these nodes, -1 for
+// unknown ones. apart is true if the members are in several domains, or on a node that is
+// in no domain of this depth.
 func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 	v = -1
 	if depth == 0 {
@@ -135,7 +138,7 @@ func (p *problem) commonDomain(depth int, bound []int32) (v int32, apart bool) {
 
 // implied returns true if each domain in which the search tries to place the gang lies in
 // a single domain of this depth. This is not sure if the gang requires the node level: a
-// node may lack the level of this depth.
+// node may be in no domain of this depth.
 func (p *problem) implied(depth int) bool {
 	return depth == p.required || depth < p.required && p.required <= len(p.snap.layout.Levels)
 }
@@ -175,7 +178,8 @@ func (p *problem) addSlices() {
 		r := &p.roles[i]
 		s := &r.spec.Slice
 		required, preferred, spread := p.depth(s.Required), p.depth(s.Preferred), p.depth(s.Spread)
-		// A slice with a spread level must itself be in one domain of this level.
+		// Two slices of a role never share a domain of the spread level, and each must be in
+		// one domain of it.
 		r.rule = sliceRule{required: max(required, spread), coarser: min(required, spread), preferred: preferred, spread: spread}
 		if r.rule.implies(preferred, len(p.snap.layout.Levels)) {
 			r.rule.preferred = 0

@@ -7,14 +7,14 @@ package plan
 const MaxScore = 100
 
 // NoFit is the score of a node that is unknown or has no room for the pod, by counts of
-// resources and devices.
+// resources and devices, and of every node if the need is invalid.
 const NoFit = -1
 
-// Score rates a node for one pod outside any gang, from 0 to MaxScore. It uses the terms
-// of a gang's cost: first follower devices (NICs) in alignment units (such as PCIe roots)
-// with anchors (GPUs), then little room left in the node and in each domain around it.
-// This keeps free nodes and free domains whole for gangs. Score allocates nothing once
-// the snapshot has counted the need.
+// Score rates a node for one pod outside any gang, from 0 to MaxScore, or NoFit. As for a
+// gang, it prefers first follower devices (NICs) in alignment units (such as PCIe roots)
+// with anchors (GPUs), then little room left in the node and in each domain (such as a
+// rack) around it. This keeps free nodes and free domains whole for gangs. Score allocates
+// nothing once the snapshot has counted the need.
 func Score(s *Snapshot, need Need, node string) int64 {
 	r, _, err := s.rollup(&need)
 	if err != nil {
@@ -29,8 +29,8 @@ type Scorer struct {
 	roll *rollup
 }
 
-// Scorer counts how many members with the need fit on each node, once. It returns an
-// error if the need is invalid.
+// Scorer counts how many pods with the need fit on each node, once. It returns an error
+// if the need is invalid.
 func (s *Snapshot) Scorer(need Need) (*Scorer, error) {
 	r, _, err := s.rollup(&need)
 	if err != nil {
@@ -46,8 +46,8 @@ func (c *Scorer) Score(node string) int64 {
 		return NoFit
 	}
 	// The node weighs half of the pairing of followers with anchors, and each level half of
-	// the next finer one. Pairing therefore outweighs all the others together. A term has
-	// values from 0 to scoreUnit.
+	// the next finer one. Pairing therefore outweighs the node and all levels together. Each
+	// term has values from 0 to scoreUnit.
 	weight := int64(1) << (c.snap.fabric.levels + 1)
 	sum, total := weight*c.paired(pos), weight
 	for d := c.snap.fabric.levels + 1; d > 0; d-- {

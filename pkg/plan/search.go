@@ -5,13 +5,13 @@ package plan
 
 import "slices"
 
-// The search for one quorum choice (a number of members of each role) has three parts.
-// First it tries single nodes that hold all members. Then it tries candidate domains from
-// the smallest level upward, within a level in ascending order of the lower bound of
-// their cost. It constructs a placement in each. Last, exact search (which tries all
-// placements) covers the unproven candidates: construction failed there or did not reach
-// the lower bound. The search ends when no remaining candidate can be cheaper than the
-// best placement found.
+// The search for one quorum choice (a number of members of each role that is enough for
+// the gang to start) has three parts. First it tries single nodes that hold all members.
+// Then it tries candidate domains (such as racks) from the finest level of the network
+// upward, within a level in ascending order of the lower bound of their cost. It constructs
+// a placement in each. Last, exact search (which tries all placements) covers the unproven
+// candidates: construction failed there or did not reach the lower bound. The search ends
+// when no remaining candidate can be cheaper than the best placement found.
 
 const (
 	// A search with at most tinyNodes nodes in the fabric and at most tinyMembers members
@@ -24,8 +24,8 @@ const (
 	// found, unless the search is tiny (see tinyNodes). maxImproved is the maximum number of
 	// exact searches after a placement is found.
 	maxTried, maxImproved = 8, 4
-	// maxTriedInOrder replaces maxTried for gangs with Spread or Affinity rules, whose
-	// members are placed one after the other.
+	// maxTriedInOrder replaces maxTried for gangs with Spread or Affinity rules: their
+	// members are placed one by one, so that each domain takes longer.
 	maxTriedInOrder = 2
 	// Without a placement so far, one exact search may always use 1/exactShare of the step
 	// budget, if so many steps are left. An exact search that can only improve a placement
@@ -33,19 +33,19 @@ const (
 	exactShare, improveShare = 8, 128
 	// 1/constructHalf of the step budget is reserved for exact search.
 	constructHalf = 2
-	// maxOrders is the maximum number of orders of the batches tried in one domain. A
-	// gang of at most fewMembers members tries all of them. A larger gang stops at the
-	// first success.
+	// maxOrders is the maximum number of orders of the batches (members of one role that are
+	// placed together) tried in one domain. A gang of at most fewMembers members tries all
+	// of these orders. A larger gang stops at the first success.
 	maxOrders, fewMembers = 6, 256
 	// maxSingleNodes is the maximum number of single nodes tried before the domains.
 	maxSingleNodes = 16
-	// maxRefusals is how often a domain is tried again after the filters refused nodes in
-	// it.
+	// maxRefusals is how many times a domain is tried, at most, with one order of the
+	// batches. It is tried again after the filters (the caller's check of a member on a
+	// node) refused nodes in it.
 	maxRefusals = 4
 )
 
-// solution is a placement of every member of the batches (a batch is members of one role
-// that are placed together).
+// solution is a placement of every member of the batches, and its cost.
 type solution struct {
 	places []place
 	cost   []int64
@@ -79,7 +79,7 @@ type unproven struct {
 
 // solve finds the cheapest placement of the problem's batches. It returns nil if it finds
 // none. proven is true if no cheaper placement exists or, with the result nil, if none
-// exists. After solve, pp still has the refusals of the filters.
+// exists. After solve, pp still has the limits that refusals of the filters set.
 func solve(p *problem, pp *partial) (best *solution, proven bool) {
 	s := &search{bounds: newBounds(p, pp), proven: true, tried: map[fingerprint]bool{}}
 	for _, n := range s.total {

@@ -3,7 +3,8 @@
 
 package plan
 
-// shape is a Need compiled for counting how many members with it fit on a node.
+// shape is a Need (the resources and devices that one member, a pod, takes) compiled for
+// counting how many such members fit on a node.
 type shape struct {
 	need  Need
 	hash  uint64

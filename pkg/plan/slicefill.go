@@ -8,25 +8,28 @@ import (
 	"slices"
 )
 
-// slicer puts whole slices (runs of members that belong together) into a domain. Each
-// slice must be inside one domain of depth at. Above depth at slicer counts slices, below
-// it members.
+// slicer puts whole slices (runs of members that belong together) into a domain: a vertex of
+// the network tree, such as a rack. Each slice must be inside one domain of depth at. Above
+// this depth slicer counts slices, below it members.
 type slicer struct {
 	partial *partial
 	batch   int32
-	// Each slice must be inside one domain of depth at. must has the depths at which a slice
-	// must be in a domain of the level, not on nodes that lack the level.
+	// Each slice must be inside one domain of depth at. must has further depths, 0 for none:
+	// a slice must not use nodes that are in no domain of such a depth. spread is the depth
+	// of which each domain may hold one slice of a role, 0 for none.
 	at     int
 	must   [4]int
 	spread int
-	// taken has, by role, the domains of level Slice.Spread that hold a slice.
+	// taken has, by role (a set of equal members), the domains of depth spread that hold a
+	// slice.
 	taken map[spreadKey]bool
 	// rooms has, by depth and vertex, the number of slices that fit.
 	rooms [][]int64
 	next  int32 // the number of the next slice of the batch
 }
 
-// spreadKey is a role and the vertex of a domain of level Slice.Spread.
+// spreadKey is a role and a domain of the role's level Slice.Spread, of which each domain
+// may hold one slice of the role.
 type spreadKey struct {
 	role int
 	v    int32
@@ -40,8 +43,9 @@ func (pp *partial) fillBatch(batch int32, depth int, v int32, taken map[spreadKe
 }
 
 // fillSome puts as many members of a batch into a domain as fit, in whole slices. It
-// returns their number. It fills domains of the preferred level first, then those of the
-// required level.
+// returns their number. First it puts each slice into one domain of the preferred level,
+// while such domains have room, then into one of the required level. If the whole domain
+// lies in one of the required level, or there is none, the slices left go anywhere in it.
 func (pp *partial) fillSome(batch int32, depth int, v int32, taken map[spreadKey]bool) int64 {
 	x := &pp.p.batches[batch]
 	if !x.sliced {

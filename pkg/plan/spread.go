@@ -5,19 +5,19 @@ package plan
 
 import "slices"
 
-// spreadRule is a Spread (how unevenly members may be spread over domains) with indices
-// instead of names.
+// spreadRule is a Spread (how unevenly the pods of a gang may be spread over domains, as in
+// a pod's topologySpreadConstraints) with indices instead of names. skew is its MaxSkew.
 type spreadRule struct {
 	domains *domains
-	// holders and counted report, by role index, whether the role is in Spread.Roles and
-	// in Spread.Counted.
+	// holders and counted report, by index of a role (a set of equal members), whether its
+	// members must keep the rule and whether they are counted for it.
 	holders, counted []bool
 	skew             int32
 	// zero is true if the rule has fewer domains than Spread.MinDomains. Then zero replaces
 	// the smallest number of counted pods and members of any domain.
 	zero bool
 	// sizes has, by domain number, the number of nodes in the domain. existing has the
-	// number of pods there that count before any member is placed.
+	// number of pods there that are counted before any member is placed.
 	sizes, existing []int32
 	// highest is how large the smallest number of counted pods and members in any domain
 	// can get at most, wherever the members are placed.
@@ -55,8 +55,8 @@ func (s *spreadRule) highestLeast(members int) int32 {
 // spreadCounts counts pods and members in the domains of a Spread rule.
 type spreadCounts struct {
 	rule *spreadRule
-	// now has, by domain number, the pods and members that count. held has only the
-	// members of roles in Spread.Roles among these.
+	// now has, by domain number, how many pods and members are counted. held has how many
+	// of these are members that must keep the rule.
 	now, held []int32
 	// with has, by number of counted pods and members, how many domains have that number.
 	// least is the smallest number of any domain.
@@ -125,8 +125,8 @@ func (c *spreadCounts) self(role int) int32 {
 }
 
 // room returns an upper bound of how many further members of a role fit in the domain
-// with number v, whatever the order in which all members are placed. Members that count
-// but need not keep the rule take none of this room: they may be placed last.
+// with number v, whatever the order in which all members are placed. Members that are
+// counted but need not keep the rule take none of this room: they may be placed last.
 func (c *spreadCounts) room(role int, v int32) int32 {
 	most := c.rule.skew + c.rule.highest - c.rule.existing[v]
 	switch {

@@ -8,15 +8,15 @@ import (
 	"slices"
 )
 
-// State is the planner's model of the cluster: the fabric (a tree of domains and nodes)
-// and the free resources of each node. It has a single writer. Any number of readers may
-// use its Snapshots while it changes.
+// State is the planner's model of the cluster: the fabric (a tree of domains, such as racks,
+// and nodes) and the free resources of each node. It has a single writer. Any number of
+// readers may use its Snapshots while it changes.
 type State struct {
 	layout  Layout
 	terms   *terms
 	classes classTable
 	nodes   map[string]*entry
-	// slab has preallocated entries for new nodes.
+	// slab has preallocated entries for nodes that will be added.
 	slab []entry
 	root *branch
 	// fabric is nil if nodes were added, removed or moved since the last Freeze.
@@ -65,8 +65,9 @@ func NewState(l Layout) (*State, error) {
 	}, nil
 }
 
-// Grow appends resources and kinds to the layout. It returns an error if levels or existing
-// names change. Nodes that do not list the new resources and kinds have none of them.
+// Grow appends resources and device kinds to the layout, which names these and the levels
+// of the tree. It returns an error if levels or existing names change. Nodes that do not
+// list the new resources and kinds have none of them.
 func (s *State) Grow(l Layout) error {
 	if err := s.layout.grows(l); err != nil {
 		return fmt.Errorf("growing the layout: %w", err)
@@ -123,7 +124,8 @@ func (s *State) Len() int { return len(s.nodes) }
 
 // Freeze returns a Snapshot of the current state. The snapshot shares the state's pages of
 // nodes; a later change copies the page that it writes to. Freeze lays out the whole fabric
-// again if nodes were added, removed or moved since the last call.
+// again if nodes were added, removed or moved since the last call. It drops the counts kept
+// between plans if it does so, or if very many nodes changed.
 func (s *State) Freeze() *Snapshot {
 	switch {
 	case s.fabric == nil:
@@ -207,8 +209,8 @@ func (s *State) write(pos int32, c *class) {
 }
 
 // WithResources returns the snapshot with further resources, of which no node has any. A
-// gang that requests such a resource gets no placement, and its Decision names the
-// resource. The State's layout stays as it is.
+// gang (pods that are placed together) that requests such a resource gets no placement, and
+// its Decision names the resource. The State's layout stays as it is.
 func (s *Snapshot) WithResources(names []string) *Snapshot {
 	if len(names) == 0 {
 		return s

@@ -6,17 +6,19 @@ package plan
 import "slices"
 
 // Pool is a set of items that exist once, for example PersistentVolumes without a claim.
-// Each member of its users, bound members included, takes items of its own.
+// Each member (pod) of the roles in Users takes items of its own, even if it is on a node
+// already.
 type Pool struct {
-	// Name says what the items are, in the plural. It is the Exclusion.Cause of nodes
-	// without enough items.
+	// Name says what the items are, in the plural. The Decision gives it as the cause why
+	// nodes without enough items were excluded.
 	Name  string
 	Items []Item
 	Users []PoolUser
-	// AnyOrder requires that every order of the members leaves enough items for each. The
-	// planner does not decide which items a member takes: a member takes the smallest item
-	// that will do, and an item of several nodes may then be missing on another node.
-	// Without AnyOrder it is enough that the items can be divided among the members.
+	// AnyOrder requires enough items for each member in whatever order members take them.
+	// The planner does not decide which items a member takes: a member takes the smallest
+	// item that will do, and if this can be used on several nodes, a member on another of
+	// them may then lack it. Without AnyOrder it is enough that the items can be divided
+	// among the members.
 	AnyOrder bool
 }
 
@@ -29,7 +31,7 @@ type Item struct {
 	Size int64
 }
 
-// PoolUser is a role whose members take items.
+// PoolUser is a role (a set of equal members) whose members take items.
 type PoolUser struct {
 	Role string
 	// Takes has an entry for each item that a member takes, in the order of taking: the
@@ -40,11 +42,11 @@ type PoolUser struct {
 // NodeLimit limits what the members on one node take together, as the attach limit of a
 // storage driver does.
 type NodeLimit struct {
-	// Name says what is limited, in the plural. It is the Exclusion.Cause of nodes at their
-	// limit.
+	// Name says what is limited, in the plural. The Decision gives it as the cause why nodes
+	// at their limit were excluded.
 	Name string
-	// Free has, by node name, the amount that pending members may take there together.
-	// Other nodes have no limit.
+	// Free has, by node name, the amount that members which are not on a node yet may take
+	// there together. Other nodes have no limit.
 	Free  map[string]int
 	Users []LimitUser
 	// Present has, by node name, the shared things that are on the node already. Members

@@ -10,16 +10,17 @@ import (
 	"strings"
 )
 
-// longestPath is the maximum length of a domain path in a sentence. Names chosen by people
-// are short. Generated names are long and are unique without their parents.
+// longestPath is the maximum length of a domain's path (the names from the coarsest domain
+// around it to its own) in a sentence. A longer path has generated names, of which the last
+// one is unique without the others.
 const longestPath = 64
 
-// rdmaRoles is the subject of sentences about all roles with RDMA. One boundary domain
-// (which RDMA cannot leave) must hold these roles.
+// rdmaRoles is the subject of sentences about all roles (sets of equal members of a gang)
+// that use RDMA. One domain which RDMA cannot leave must hold all their members.
 const rdmaRoles = "the RDMA roles"
 
-// String names a domain: "leaf s1/l2", or "leaf .../l2" if the whole path is too long. A
-// node is named without the domains around it.
+// String names a domain by level and path: "leaf s1/l2", or "leaf .../l2" if the whole path
+// is too long. A node is named without the domains around it.
 func (d Domain) String() string {
 	if d.Path == "" {
 		return "the " + d.Level
@@ -33,8 +34,9 @@ func (d Domain) String() string {
 	return d.Level + " " + d.Path
 }
 
-// Why returns the decision as one sentence, always in this order: the gang, the number of
-// members that fit, the domain, and the causes that exclude the other nodes.
+// Why returns the decision as one sentence, mostly in this order: the gang, the number of
+// members that fit, the domain, the causes that exclude nodes or make them full, and the
+// changes that would help.
 func (d Decision) Why() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "gang %s: ", d.Gang)
@@ -103,7 +105,7 @@ func (r *Reason) write(b *strings.Builder) {
 }
 
 // writeApart writes that bound members contradict a required level, as they are in different
-// domains of it. A single bound member contradicts the level only if its node lacks it.
+// domains of it, or a single one is on a node that is in no domain of it.
 func (r *Reason) writeApart(b *strings.Builder) {
 	requires := "requires"
 	if r.Subject == rdmaRoles {
@@ -144,8 +146,8 @@ func (r *Reason) writeExcluded(b *strings.Builder) {
 	}
 }
 
-// writeFull writes how many nodes hold members and have no room for one more, by cause, with
-// the amount that is missing.
+// writeFull writes how many nodes hold members of the gang and have no room for one more, by
+// cause, with the amount that is missing.
 func (r *Reason) writeFull(b *strings.Builder) {
 	total := 0
 	var parts []string

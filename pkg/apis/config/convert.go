@@ -9,9 +9,10 @@ import (
 	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
 )
 
-// The conversions expect input with defaults: every pointer is set, with two exceptions.
-// Preset is nil if the levels are written out. A level has either NodeLabel or
-// DeviceAttribute, and the other one is nil.
+// The functions of this file convert plugin arguments from version v1. They expect that the
+// defaults are filled in: every pointer is set, with two exceptions. Preset is nil if the
+// levels are written out. A level has either NodeLabel or DeviceAttribute, and the other one
+// is nil.
 
 func convertGang(in *v1.GangArgs) *GangArgs {
 	sources := make([]GangSource, len(in.Sources))
@@ -29,8 +30,8 @@ func convertGang(in *v1.GangArgs) *GangArgs {
 	}
 }
 
-// convertTopology replaces a preset by its levels. An unknown preset gives no levels;
-// validation reports it.
+// convertTopology replaces a preset (the name of a built-in list of network levels) by its
+// levels. An unknown preset gives no levels; validation reports it.
 func convertTopology(in *v1.TopologyArgs) *TopologyArgs {
 	if in.Preset != nil {
 		levels, _ := presetLevels(*in.Preset)

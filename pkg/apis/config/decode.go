@@ -18,8 +18,9 @@ import (
 	v1 "github.com/dovetail-dev/dovetail/pkg/apis/config/v1"
 )
 
-// DecodeGangArgs converts the arguments that the scheduler passes to the Gang plugin's
-// factory into complete, valid arguments. A nil obj gives the defaults.
+// DecodeGangArgs converts the arguments that the scheduler passes to the factory of the
+// plugin Gang (which places gangs of pods) into complete, valid arguments. A nil obj gives
+// the defaults.
 func DecodeGangArgs(obj runtime.Object) (*GangArgs, error) {
 	in, err := decode[v1.GangArgs](KindGangArgs, obj)
 	if err != nil {
@@ -30,9 +31,10 @@ func DecodeGangArgs(obj runtime.Object) (*GangArgs, error) {
 	return checked(KindGangArgs, args, validateGang(args))
 }
 
-// DecodeTopologyArgs converts the arguments that the scheduler passes to the Topology
-// plugin's factory into complete, valid arguments, with a preset replaced by its levels.
-// A nil obj gives the defaults.
+// DecodeTopologyArgs converts the arguments that the scheduler passes to the factory of the
+// plugin Topology (which knows the levels of the network) into complete, valid arguments. A
+// preset, the name of a built-in list of levels, is replaced by its levels. A nil obj gives
+// the defaults.
 func DecodeTopologyArgs(obj runtime.Object) (*TopologyArgs, error) {
 	in, err := decode[v1.TopologyArgs](KindTopologyArgs, obj)
 	if err != nil {
@@ -43,8 +45,9 @@ func DecodeTopologyArgs(obj runtime.Object) (*TopologyArgs, error) {
 	return checked(KindTopologyArgs, convertTopology(in), errs)
 }
 
-// DecodeDRAAwareArgs converts the arguments that the scheduler passes to the DRAAware
-// plugin's factory into complete, valid arguments. A nil obj gives the defaults.
+// DecodeDRAAwareArgs converts the arguments that the scheduler passes to the factory of the
+// plugin DRAAware (which runs the stock DynamicResources plugin inside it) into complete,
+// valid arguments. A nil obj gives the defaults.
 func DecodeDRAAwareArgs(obj runtime.Object) (*DRAAwareArgs, error) {
 	in, err := decode[v1.DRAAwareArgs](KindDRAAwareArgs, obj)
 	if err != nil {
@@ -63,7 +66,7 @@ func checked[T any](kind Kind, args *T, errs field.ErrorList) (*T, error) {
 	return args, nil
 }
 
-// object is a pointer to a v1 type.
+// object is a pointer to a type of plugin arguments in version v1.
 type object[T any] interface {
 	*T
 	runtime.Object
@@ -124,7 +127,7 @@ func toJSON(in *runtime.Unknown) ([]byte, error) {
 	}
 }
 
-// checkTypeMeta refuses arguments with another apiVersion or kind than expected. Both may
+// checkTypeMeta refuses arguments with another apiVersion or kind than expected. Either may
 // be absent.
 func checkTypeMeta(kind Kind, raw []byte) error {
 	var meta metav1.TypeMeta
@@ -140,8 +143,8 @@ func checkTypeMeta(kind Kind, raw []byte) error {
 	return nil
 }
 
-// blameField names the top-level field that cannot be decoded. Some decoders,
-// such as that of durations, report the value alone.
+// blameField returns the error of decoding with the name of the top-level field that cannot
+// be decoded. Some decoders, such as that of durations, report only the value.
 func blameField[T any](raw []byte, cause error) error {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil {

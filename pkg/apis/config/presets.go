@@ -5,8 +5,9 @@ package config
 
 import "slices"
 
-// Preset is a built-in list of fabric levels for the labels that a known tool or cloud
-// puts on nodes, or for the attributes that it gives to the nodes' devices.
+// Preset is a built-in list of levels of the network (such as zone and rack), for the labels
+// that a known tool or cloud puts on nodes, or for the attributes that it gives to the nodes'
+// devices.
 type Preset struct {
 	Name string
 	// Source names the tool or cloud that sets the labels and attributes.
@@ -23,9 +24,9 @@ const (
 	cliqueLabel = "nvidia.com/gpu.clique"
 )
 
-// presets is in the order in which documentation and errors list them.
-// Levels of equal meaning have equal names in all presets, so that a workload's
-// annotations survive a change of preset.
+// presets has the presets in the order in which documentation and errors list them. Levels
+// of equal meaning have equal names in all presets, so that a workload's annotations, which
+// name levels, stay valid with another preset.
 var presets = []Preset{
 	{
 		Name:   "topograph",
@@ -56,8 +57,8 @@ var presets = []Preset{
 	},
 	{
 		// Azure has no node labels for its fabric. InfiniBand does not cross placement
-		// groups. An interconnect subgroup is a block, for GB200 and GB300 a rack. NVLink
-		// spans a rack or less.
+		// groups. An interconnect subgroup is a block of nodes, for GB200 and GB300 a rack.
+		// NVLink spans a rack or less.
 		Name:   "azure",
 		Source: "Azure, through DRANET; cliques by the NVIDIA GPU operator",
 		Levels: slices.Concat(levels("zone", zoneLabel),
@@ -128,7 +129,7 @@ func Presets() []Preset {
 	return out
 }
 
-// PresetNames returns the names of the presets in the same order.
+// PresetNames returns the names of all presets, in the order of the function Presets.
 func PresetNames() []string {
 	names := make([]string, len(presets))
 	for i, preset := range presets {
@@ -145,7 +146,7 @@ func presetLevels(name string) ([]TopologyLevel, bool) {
 	return slices.Clone(presets[i].Levels), true
 }
 
-// levels builds a list from pairs of a level's name and its node label.
+// levels builds a list of levels from pairs of a level's name and its node label.
 func levels(pairs ...string) []TopologyLevel {
 	out := make([]TopologyLevel, 0, len(pairs)/2)
 	for pair := range slices.Chunk(pairs, 2) {
@@ -154,7 +155,7 @@ func levels(pairs ...string) []TopologyLevel {
 	return out
 }
 
-// attributeLevels builds a list from pairs of a level's name and its device
+// attributeLevels builds a list of levels from pairs of a level's name and its device
 // attribute.
 func attributeLevels(pairs ...string) []TopologyLevel {
 	out := make([]TopologyLevel, 0, len(pairs)/2)
@@ -164,7 +165,7 @@ func attributeLevels(pairs ...string) []TopologyLevel {
 	return out
 }
 
-// bounded marks levels that RDMA cannot cross.
+// bounded marks levels between whose domains (such as two zones) RDMA cannot pass.
 func bounded(levels []TopologyLevel) []TopologyLevel {
 	for i := range levels {
 		levels[i].Boundary = true

@@ -15,10 +15,10 @@ const (
 	KindDRAAwareArgs Kind = "DRAAwareArgs"
 )
 
-// GangSource names one way of declaring a gang.
+// GangSource names one way of declaring a gang (pods that are placed together).
 type GangSource string
 
-// The known sources of gangs.
+// The known sources of gangs; v1.GangArgs.Sources says which pods each of them is for.
 const (
 	SourceSchedulingGroup GangSource = "schedulinggroup"
 	SourcePodGroup        GangSource = "podgroup"
@@ -32,8 +32,8 @@ const (
 	SourceGangLabel       GangSource = "ganglabel"
 )
 
-// GangArgs are the arguments of the Gang plugin; v1.GangArgs says what each
-// field means.
+// GangArgs are the arguments of the plugin Gang, which places gangs; v1.GangArgs says what
+// each field means.
 type GangArgs struct {
 	ReportDelay   time.Duration
 	MaxReplans    int
@@ -43,25 +43,27 @@ type GangArgs struct {
 	// MaxBypass is 0 if no nodes are ever reserved for a gang that waits for room.
 	MaxBypass time.Duration
 	// Sources are a set: their order has no effect, because sources are always tried in
-	// the order that pkg/gangs defines.
+	// the order of the constants above, which the function gangs.NewSources sets.
 	Sources []GangSource
-	// SearchBudget is the maximum number of planner steps for one plan; 0 means the
-	// planner's default.
+	// SearchBudget is the maximum number of steps of the search for the nodes of one gang; 0
+	// leaves the choice to the planner, the code that searches.
 	SearchBudget int
 }
 
-// TopologyArgs are the arguments of the Topology plugin.
+// TopologyArgs are the arguments of the plugin Topology, which knows the levels of the
+// network; v1.TopologyArgs says what each field means.
 type TopologyArgs struct {
-	// Preset is the name of the preset that Levels come from; empty when the
-	// levels were written out.
+	// Preset is the name of the preset, a built-in list of levels, that Levels come from;
+	// empty when the levels were written out.
 	Preset string
-	// Levels are the levels of the fabric, coarse to fine, without the node level. If there
-	// is a preset, they are the levels of the preset.
+	// Levels are the levels of the network, coarse to fine, without the level of the nodes
+	// themselves. If there is a preset, they are the levels of the preset.
 	Levels []TopologyLevel
 }
 
-// TopologyLevel is one level of the fabric. The value of a node label or of a device
-// attribute names the domain of a node; the other field is empty.
+// TopologyLevel is one level of the network, such as racks. The value of the node label or
+// of the device attribute names the domain (such as one rack) of a node; one of NodeLabel
+// and DeviceAttribute is empty.
 type TopologyLevel struct {
 	Name            string
 	NodeLabel       string
@@ -79,8 +81,9 @@ func (a *TopologyArgs) LevelNames() []string {
 	return names
 }
 
-// DRAAwareArgs are the arguments of the DRAAware plugin, which passes them to the stock
-// DynamicResources plugin.
+// DRAAwareArgs are the arguments of the plugin DRAAware, which runs the stock
+// DynamicResources plugin inside it and passes them on; v1.DRAAwareArgs says what each
+// field means.
 type DRAAwareArgs struct {
 	// FilterTimeout is 0 if the search for devices on a node has no time limit.
 	FilterTimeout  time.Duration

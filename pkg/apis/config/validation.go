@@ -18,23 +18,27 @@ import (
 )
 
 const (
-	// maxReportDelay is the longest delay of reports. A gang that waits for an hour
-	// without a report looks like a bug.
+	// maxReportDelay is the longest time before an incomplete gang (pods that are placed
+	// together) is reported. A gang that waits for an hour without a report looks like a bug.
 	maxReportDelay = time.Hour
-	// maxReplans is the most further plans in a row of a gang whose plan failed. Other
-	// gangs wait during each plan.
+	// maxReplans is how many times in a row nodes are planned anew for a gang, at most,
+	// after its plan was refused. Other gangs wait during each plan.
 	maxReplans = 10
-	// maxPermitTimeout is the scheduling framework's own limit. The framework shortens a
-	// longer wait without a message.
+	// maxPermitTimeout is the longest time that a pod may wait in Permit for the rest of its
+	// gang. It is the scheduling framework's own limit. The framework shortens a longer wait
+	// without a message.
 	maxPermitTimeout = 15 * time.Minute
 	// maxHealAfter is the longest time before a gang that lost members is moved. A gang
 	// that may lack members for a day may as well lack them for ever.
 	maxHealAfter = 24 * time.Hour
-	// maxMaxBypass is a week. An administrator notices a gang that waits longer.
+	// maxMaxBypass is the longest time before nodes are reserved for a gang without room. An
+	// administrator notices a gang that waits longer.
 	maxMaxBypass = 7 * 24 * time.Hour
-	// maxSearchBudget is some minutes of search, more than any plan needs.
+	// maxSearchBudget is the most steps of the search for a gang's nodes. They take some
+	// minutes, more than any search needs.
 	maxSearchBudget = 1_000_000_000
-	// maxLevels is the limit of Kueue's Topology. Real fabrics have far fewer levels.
+	// maxLevels is the most levels of the network, as in Kueue's Topology. Real networks
+	// have far fewer levels.
 	maxLevels = 16
 	// maxAttributeDomain and maxAttributeName are the API server's limits on the
 	// names of device attributes.
@@ -46,7 +50,7 @@ const (
 	// ready after a day will not become ready.
 	maxBindingTimeout = 24 * time.Hour
 
-	// nodeLevel is the name of the implied last level.
+	// nodeLevel is the name of the last level, the nodes themselves, which is never listed.
 	nodeLevel = "node"
 )
 

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// The copies are written by hand because there are three of them; a test fills
-// every field by reflection and fails when one is shared with its copy.
+// The methods DeepCopyObject are written by hand because there are only three of them. A
+// test fills every field by reflection and fails when one is shared with its copy.
 var (
 	_ runtime.Object = &GangArgs{}
 	_ runtime.Object = &TopologyArgs{}

@@ -11,33 +11,37 @@ import (
 )
 
 const (
-	// defaultReportDelay is longer than the time between the creation of two pods of a gang,
-	// or of a pod and its claims, unless a controller is badly overloaded.
+	// defaultReportDelay is the default wait until a gang that lacks pods or claims is
+	// reported. It is longer than the time between the creation of two pods of a gang, or of
+	// a pod and its claims, unless a controller is badly overloaded.
 	defaultReportDelay = time.Second
-	// defaultMaxReplans lets a gang be planned again three times, each time without the
-	// node that a stock filter refused. After that the gang more likely needs time than
-	// another plan.
+	// defaultMaxReplans lets nodes be planned for a gang three more times, each time without
+	// what a stock filter refused. After that the gang more likely needs time than another
+	// plan.
 	defaultMaxReplans = 3
-	// defaultPermitTimeout is far longer than any gang takes to place, and
-	// shorter than the framework's own limit of 15 minutes.
+	// defaultPermitTimeout is how long a pod waits in Permit for the rest of its gang by
+	// default. It is far longer than any gang takes to place, and shorter than the
+	// scheduling framework's own limit of 15 minutes.
 	defaultPermitTimeout = 10 * time.Minute
-	// defaultHealAfter is 0, which evicts no pods. To end running pods is a decision for
-	// an administrator.
+	// defaultHealAfter is 0: the pods of a gang that lost members are not evicted, so as to
+	// be placed elsewhere. To end running pods is a decision for an administrator.
 	defaultHealAfter = 0
-	// defaultMaxBypass is longer than most jobs run, so that most gangs get room without
-	// a reservation: reserved nodes are idle until the last pod on them ends.
-	// bench/quality compares one hour with ten minutes and with no reservation.
+	// defaultMaxBypass is how long later gangs may be placed, by default, before nodes are
+	// reserved for a gang without room. It is longer than most jobs run, so that most gangs
+	// get room without a reservation: reserved nodes are idle until the last pod on them
+	// ends. bench/quality compares one hour with ten minutes and with no reservation.
 	defaultMaxBypass = time.Hour
-	// defaultPreset is the set of labels that topograph writes to nodes. It is not
-	// tied to a cloud.
+	// defaultPreset names the built-in list of network levels for the labels that NVIDIA's
+	// topograph writes to nodes. It is not tied to a cloud.
 	defaultPreset = "topograph"
-	// defaultFilterTimeout and defaultBindingTimeout are the defaults of the stock plugin.
+	// defaultFilterTimeout and defaultBindingTimeout are the defaults of the stock plugin
+	// DynamicResources.
 	defaultFilterTimeout  = 10 * time.Second
 	defaultBindingTimeout = 10 * time.Minute
 )
 
-// DefaultSources lists every source of gangs, in the order in which sources are tried.
-// The caller owns the slice.
+// DefaultSources lists every source (way of declaring a gang), in the order in which sources
+// are tried. The caller owns the slice.
 func DefaultSources() []string {
 	return []string{
 		"schedulinggroup", "podgroup", "volcano", "yunikorn", "kueue", "leaderworkerset", "raycluster", "jobset", "job", "ganglabel",

@@ -8,9 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// GroupVersion is the apiVersion that arguments may carry. It is apart from
-// the group of Dovetail's annotations, so that cluster objects and a
-// component's configuration never share a version.
+// GroupVersion is the apiVersion that arguments may carry. Its group is not the one of
+// Dovetail's annotations (dovetail.dev): a new version of the scheduler's configuration says
+// nothing about objects in the cluster.
 var GroupVersion = schema.GroupVersion{Group: "config.dovetail.dev", Version: "v1"}
 
 // GangArgs are the arguments of the Gang plugin, which places the pods of a
@@ -48,8 +48,8 @@ type GangArgs struct {
 	HealAfter *metav1.Duration `json:"healAfter,omitempty"`
 
 	// MaxBypass is how long later gangs of the same or of lower priority may be placed while
-	// an earlier gang has no room, counted from the first of them. After that, nodes are
-	// reserved for the earlier gang: nodes on which it would fit if the pods that this
+	// an earlier gang has no room, counted from the first that is placed. After that, nodes
+	// are reserved for the earlier gang: nodes on which it would fit if the pods that this
 	// scheduler placed there ended. Later gangs, and pods with resource claims, then use
 	// other nodes or wait. Nodes are reserved for one gang at a time. A reservation lasts at
 	// most a day, or an hour if it has more than half of the nodes. After that no nodes are
@@ -81,9 +81,9 @@ type GangArgs struct {
 	// docs/workloads.md says what is read of each.
 	Sources []string `json:"sources,omitempty"`
 
-	// SearchBudget is how many steps the planner may take for one plan before
-	// it gives up. Steps are counted, not timed, so that a plan does not depend
-	// on the machine. 0 leaves the choice to the planner.
+	// SearchBudget is how many steps the planner, which chooses the nodes of a gang, may
+	// take for one plan before it gives up. Steps are counted, not timed, so that a plan
+	// does not depend on the machine. 0 leaves the choice to the planner.
 	// From 0 to 1000000000.
 	SearchBudget *int64 `json:"searchBudget,omitempty"`
 }
@@ -104,7 +104,8 @@ type TopologyArgs struct {
 	Levels []TopologyLevel `json:"levels,omitempty"`
 }
 
-// TopologyLevel is one level of the fabric.
+// TopologyLevel is one level of the fabric, such as racks. It divides the nodes into domains,
+// such as single racks.
 type TopologyLevel struct {
 	// Name is what the annotations dovetail.dev/topology-required and
 	// dovetail.dev/topology-preferred call the level. Lower-case letters,
@@ -119,9 +120,9 @@ type TopologyLevel struct {
 	// DeviceAttribute is the attribute whose value names the domain, on the devices that
 	// drivers publish for the node in ResourceSlices. It is written with its DNS domain, as
 	// in azure.dra.net/placementGroupId. The drivers of clouds set it on each network card
-	// of the node. Devices without the attribute do not count; a node whose devices
-	// disagree, or that has none, belongs to no domain of the level, and the scheduler's log
-	// says so. A profile with such a level needs the plugin DRAAware.
+	// of the node. Devices without the attribute are ignored; a node whose devices disagree,
+	// or that has none with the attribute, belongs to no domain of the level, and the
+	// scheduler's log says so. A profile with such a level needs the plugin DRAAware.
 	DeviceAttribute *string `json:"deviceAttribute,omitempty"`
 
 	// Boundary means that RDMA cannot cross between two domains of this level: a gang
