@@ -11,7 +11,8 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Alignment measures the alignment of the GPUs and RDMA NICs allocated to a pod.
+// Alignment counts the GPUs and RDMA NICs allocated to a pod, and the NICs that are far
+// from the GPUs.
 type Alignment struct {
 	GPUs, NICs int
 	// Unpaired counts the NICs without a GPU in their alignment unit (devices that are
@@ -65,7 +66,7 @@ func (a *Alignment) count(units []unitInfo, taken []Taken) {
 			byNUMA[units[i].numa] += unitTaken.NICs - room
 		}
 		if i == len(units)-1 {
-			room = 0 // the last unit has the devices without a unit, which are never paired
+			room = 0 // the last unit has the devices in no other unit, which are never paired
 		}
 		a.Unpaired += max(0, unitTaken.NICs-room)
 	}

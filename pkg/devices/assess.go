@@ -6,14 +6,15 @@ package devices
 import v1 "k8s.io/api/core/v1"
 
 // maxAssessments is the maximum number of cached assessments of one node. Few are needed:
-// a gang has few roles, and the pods of one role request the same devices.
+// most pods of a gang (a group of pods that start together) request the same devices.
 const maxAssessments = 4
 
-// Assess counts a node's devices for a pod. rail is the index of the alignment unit
-// (devices that are close to each other) that other members of the pod's gang use, or
-// NoRail. Extended resources for which plugin returns true come from the node's device
-// plugins and need no device. The result is cached until the node changes, unless the
-// cluster has devices that several nodes can use. Treat the result as read-only.
+// Assess counts a node's devices for a pod and orders them for the stock allocator. rail is
+// the index of the alignment unit (devices that are close to each other) that other members
+// of the pod's gang use, or NoRail for any. Extended resources for which plugin returns true
+// come from the node's device plugins and need no DRA device. The result is cached until the
+// node changes, unless the request has several such resources or the cluster has devices
+// that several nodes can use. Treat the result as read-only.
 func (inv *Inventory) Assess(node string, request *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
 	served := request.served(plugin)
 	inv.mu.Lock()

@@ -42,8 +42,8 @@ const (
 	driverSRIOV  = "sriovnetwork.k8snetworkplumbingwg.io"
 )
 
-// unknownNUMA is the NUMA node of a device that publishes none, and of a unit with devices
-// on different NUMA nodes.
+// unknownNUMA is the NUMA node of a device that publishes none, and of an alignment unit
+// with devices on different NUMA nodes.
 const unknownNUMA = -1
 
 // device is a device of a complete pool, with values computed when the device's
@@ -149,7 +149,7 @@ func scalarText(value resourceapi.DeviceAttribute) string {
 	return ""
 }
 
-// listText returns a list attribute value as text. It returns "" for other types.
+// listText returns a list attribute value as text. It returns "[]" for other types.
 func listText(value resourceapi.DeviceAttribute) string {
 	var parts []string
 	for _, item := range value.StringValues {

@@ -10,8 +10,8 @@ import (
 )
 
 // candidates has the devices of a node among which a pod's GPUs and NICs are chosen.
-// demand is what the pod needs; the other lists are by alignment unit (devices that are
-// close to each other).
+// demand is what the pod needs; supply, gpus and nics have one item for each alignment unit
+// (devices that are close to each other).
 type candidates struct {
 	demand     Demand
 	supply     []Supply
@@ -22,7 +22,8 @@ type candidates struct {
 }
 
 // Order chooses devices of a node for a pod. rails are the indices of the alignment units
-// that other members of the pod's gang use. It returns false if there is nothing to choose:
+// that other members of the pod's gang (pods that start together) use on their nodes, which
+// Order prefers if this costs no alignment. It returns false if there is nothing to choose:
 // the pod requests no GPUs or NICs that can be ordered, or the node lacks them. The stock
 // allocator then takes devices in the order of the slices.
 func (inv *Inventory) Order(node string, request *Request, rails []int) (Order, bool) {
@@ -60,8 +61,9 @@ func (c *contents) order(n *node, request *Request, rails []int) (Order, bool) {
 	return Order{}, false
 }
 
-// candidatesOf returns the free devices of a node for an option (one way to meet a pod's
-// request). accepts decides whether a device serves the option's requests.
+// candidatesOf returns the free GPUs and NICs of a node for an option (one way to meet a
+// pod's request). accepts decides whether a GPU serves the requests for GPUs, and whether a
+// NIC serves those for NICs.
 func candidatesOf(n *node, option *requestOption, accepts func(*device, []*deviceRequest) bool, used *ledger) candidates {
 	units := len(n.units)
 	c := candidates{supply: make([]Supply, units), gpus: make([][]*device, units), nics: make([][]*device, units)}

@@ -74,10 +74,10 @@ func roundToValues(wanted resource.Quantity, allowed []resource.Quantity) (resou
 	return resource.Quantity{}, false
 }
 
-// roundToRange rounds an amount up to a step of the allowed range. It returns false for an
-// amount beyond the range, and for an amount or step that is too large to calculate with
-// (above math.MaxInt64/2). The device is then not counted. The stock allocator reports an
-// error for amounts above math.MaxInt64.
+// roundToRange rounds an amount up to the minimum or a step of the allowed range. It returns
+// false for an amount beyond the range, and for an amount or step that is too large to
+// calculate with (above math.MaxInt64/2): the device then cannot serve the request. The
+// stock allocator reports an error for amounts above math.MaxInt64.
 func roundToRange(wanted resource.Quantity, allowed *resourceapi.CapacityRequestPolicyRange) (resource.Quantity, bool) {
 	if allowed.Min != nil && wanted.Cmp(*allowed.Min) < 0 {
 		wanted = *allowed.Min

@@ -67,7 +67,8 @@ func (c *contents) deviceCount() int {
 	return sum
 }
 
-// holdsExactly returns true if the inventory holds exactly these slices, the usual case.
+// holdsExactly returns true if the inventory holds exactly these objects (it compares
+// pointers), which is the usual case.
 func (c *contents) holdsExactly(all []*resourceapi.ResourceSlice) bool {
 	if len(all) != len(c.slices) {
 		return false

@@ -23,9 +23,9 @@ const (
 	// maxPodQueries is how many different device requests one pod may have. One claim can
 	// hold 32 requests.
 	maxPodQueries = 64
-	// maxPodSelectors is the maximum length of all different selectors of one pod. The
-	// compiler's time grows with the length, and the stock allocator compiles selectors
-	// again for each device once a pod has more than ten.
+	// maxPodSelectors is the maximum sum, in bytes, of the lengths of one pod's different
+	// selectors. The compiler's time grows with the length, and the stock allocator compiles
+	// selectors again for each device once a pod has more than ten.
 	maxPodSelectors = 32 << 10
 	// evaluationCost is a fixed cost of each evaluation, added to the cost of the
 	// expression.
@@ -33,8 +33,8 @@ const (
 	// compileCost is the fixed cost of compiling one expression, compileByteCost the cost of
 	// each of its bytes.
 	compileCost, compileByteCost = 2000, 20
-	// devicesPerUnit is how many devices can be compared with cached results for one cost
-	// unit.
+	// devicesPerUnit is how many devices can be compared with cached results of selectors
+	// in the time of one cost unit.
 	devicesPerUnit = 4
 	// budgetSize is the most that a namespace can spend at once, about half a second.
 	// budgetRefill is what a namespace gains in a second, 5% of one CPU or less.

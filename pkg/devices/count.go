@@ -6,8 +6,8 @@ package devices
 // available returns, by device, how many further allocations it can have: zero or one, more
 // for shared devices. Devices of one kind that consume common counters are taken one after
 // the other in the stock allocator's order, so the counted devices can be allocated
-// together. Each kind is counted as if it were alone: whole GPUs must not hide partitions
-// that other pods request.
+// together. Each kind is counted as if other kinds used no counters: whole GPUs must not
+// hide partitions that other pods request.
 func (t *queryTable) available(devices []*device, signatures []signature, used *ledger) []int {
 	free := make([]int, len(devices))
 	var counters map[counterUser]remaining

@@ -12,8 +12,8 @@ import (
 // name.
 type counterSets map[string]map[string]resourceapi.Counter
 
-// missing returns the name of the first counter that the device consumes and its pool
-// does not have, or "".
+// missing returns the name of a counter set, or of a set and counter, that the device
+// consumes and its pool does not have. It returns "" if the pool has all of them.
 func (c counterSets) missing(d *resourceapi.Device) string {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]
@@ -45,8 +45,8 @@ func (c counterSets) remaining() remaining {
 	return left
 }
 
-// take subtracts what the device consumes. A counter may become negative, because
-// existing allocations are subtracted as well.
+// take subtracts what the device consumes. A counter may become negative, because devices
+// that are already allocated are subtracted without a check.
 func (r remaining) take(d *resourceapi.Device) {
 	for i := range d.ConsumesCounters {
 		consumption := &d.ConsumesCounters[i]

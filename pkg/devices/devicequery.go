@@ -22,16 +22,16 @@ import (
 // attributes would keep a result for every device that ever existed.
 const minMatchResults = 4096
 
-// deviceQuery is what a request demands of a device: class, selectors, tolerations and
-// capacity, without the count. Equal queries of different claims are one value, so each
+// deviceQuery is what a request demands of a device: DeviceClass, selectors, tolerations
+// and capacity, without the count. Equal queries of different claims are one value, so each
 // device shape (the attributes and capacities that a query reads) is evaluated once for
 // all claims.
 type deviceQuery struct {
 	// key identifies the query and is the text by which queries are sorted.
 	key   string
 	class string
-	// base is the query of the class alone, nil if this is that query. The selectors of
-	// the class are in base and the selectors of the request are in selectors.
+	// base is the query that has only the selectors of the class, nil if this is that query.
+	// With a base, selectors has only the selectors of the request.
 	base        *deviceQuery
 	selectors   []celSelector
 	tolerations []resourceapi.DeviceToleration
@@ -39,7 +39,7 @@ type deviceQuery struct {
 	reads       readSet
 	// results caches the results of match, by device shape.
 	results map[string]matchResult
-	// length is the length of the request's selectors.
+	// length is the sum of the lengths of the request's selectors, in bytes.
 	length int
 	// cost is the most that the request's selectors cost on a device so far. costly is
 	// the sentence about a selector that costs more than maxDeviceCost, "" if there is none.
@@ -128,7 +128,7 @@ func (s *querySpec) isClass() bool {
 	return len(s.selectors) == 0 && len(s.tolerations) == 0 && len(capacitiesOf(s.capacity)) == 0
 }
 
-// length returns the length of the request's selectors.
+// length returns the sum of the lengths of the request's selectors, in bytes.
 func (s *querySpec) length() int {
 	sum := 0
 	for _, selector := range s.selectors {
@@ -262,7 +262,8 @@ func (q *deviceQuery) tolerates(d *device) bool {
 }
 
 // shape returns, as text, all that the query's result for a device depends on: the
-// attributes that the selectors read, and always the capacities.
+// attributes that the selectors read, and always the driver, the capacities and whether
+// several allocations may share the device.
 func (q *deviceQuery) shape(d *device) string {
 	var b strings.Builder
 	b.WriteString(d.driver)

@@ -20,19 +20,20 @@
 //
 // # Rules
 //
-//  1. A device counts only if its pool is complete: every slice of the newest generation is
+//  1. A device is counted only if its pool is complete: every slice of the newest generation is
 //     present and names are unique.
 //  2. A count is never less than the number that the stock allocator finds, with one
 //     exception. Devices of one kind may consume common counters in different amounts. The
 //     counted set can then be allocated together but may not be the largest such set.
 //  3. A count exceeds the allocator's number only if a single number cannot be exact.
-//     A matchAttribute constraint is counted for each attribute value alone, as an upper
-//     bound. distinctAttribute and derivedAttributes are ignored. A request for all devices
-//     ignores the pod's other requests. A shared device counts once for each share of the
-//     request that takes the least of it. Devices of different kinds that consume the same
-//     counters are counted as if they did not. A device for several nodes counts on each
-//     of them. View.Least has the smallest demand of the alternatives. The stock Filter
-//     decides, so such a count costs only another plan.
+//     A matchAttribute constraint is counted for each attribute value separately, as an
+//     upper bound. distinctAttribute and derivedAttributes are ignored. A request for all
+//     devices ignores the pod's other requests. A shared device (allowMultipleAllocations)
+//     counts once for each share of the request that takes the least of it. Devices of
+//     different kinds that consume the same counters are counted as if they did not. A
+//     device for several nodes counts on each of them. For a request with firstAvailable,
+//     View.Least has the smallest demand of its alternatives. The stock scheduler's Filter
+//     plugins decide, so a count that is too high costs only another plan.
 //  4. Equal devices, allocations and requests give equal views, in any order of arrival.
 //  5. A change of one node's slices or allocations costs the work for that node, not for the
 //     cluster.
@@ -50,7 +51,7 @@
 // A file uses only its own line and the lines above it. Only the last three lines use the
 // Inventory and its lock.
 //
-//   - Limits: cost.go (what selectors may cost).
+//   - Limits: cost.go (what the evaluation of CEL selectors may cost).
 //   - Single slices and claims: counters.go, pool.go (slices), ledger.go (devices in use),
 //     allocated.go.
 //   - Single devices: attribute.go, recognise.go (GPUs and NICs), capacity.go, reads.go,
@@ -63,7 +64,7 @@
 //     layoutnode.go, podlimit.go.
 //   - Counts: nodedevices.go, frozen.go, count.go, multinode.go, layout.go (all nodes),
 //     option.go.
-//   - One node for one pod, without the layout: shortage.go.
+//   - One node for one pod, without counts for the other nodes: shortage.go.
 //   - Inventory: inventory.go (changes, and results that need no request), evaluate.go (CEL
 //     selectors, outside of the lock).
 //   - Results: requestreader.go (Request), view.go, alignment.go, candidates.go (Order).

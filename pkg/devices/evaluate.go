@@ -6,18 +6,18 @@ package devices
 import "fmt"
 
 // CEL selectors are compiled and evaluated while the inventory is not locked, so a pod with
-// costly selectors does not stop the others. Results depend only on the query (what a
+// costly selectors does not stop other pods. Results depend only on the query (what a
 // request demands of a device) and the shape of the device (all that the query reads of it),
 // so they stay valid when slices change during an evaluation. The revision of the slices at
 // the start of the evaluation tells for which devices the results are complete. Compilation
-// and evaluation are charged to the budget of the pod's namespace.
+// and evaluation are charged to the budget of the pod's namespace, which limits such work.
 
 // chunk is the number of devices that are evaluated between two checks of the budget.
 const chunk = 64
 
 // query returns the query for what a request demands of a device. Equal demands share one
-// value, compiled once. It returns an error if a selector does not compile, or a temporary
-// CostError if the namespace cannot pay for the compilation.
+// value, compiled once. It returns an error if a selector does not compile, and a CostError
+// if the selectors are too long or (temporary) the namespace cannot pay for the compilation.
 func (inv *Inventory) query(namespace string, spec *querySpec) (*deviceQuery, error) {
 	key := spec.key()
 	if cached := inv.cached(key); cached != nil {
@@ -123,15 +123,17 @@ func (inv *Inventory) evaluateQuery(namespace string, q *deviceQuery) (uint64, e
 type evaluation struct {
 	query     *deviceQuery
 	namespace string
-	// spec and revision are the inventory's revisions at the start.
+	// spec is the inventory's revision of its slices at the start of the evaluation, revision
+	// that of its slices and allocations.
 	spec, revision uint64
 	seen           map[string]bool
 	devices        []shapedDevice
-	// results has the results for the first devices.
+	// results has the results so far, in the order of devices.
 	results []evaluated
 }
 
-// shapedDevice is a device with its shape and the result of the class's selectors.
+// shapedDevice is a device with its shape (all that the query reads of it) and the result
+// of the selectors of the request's DeviceClass.
 type shapedDevice struct {
 	*device
 	shape string
@@ -237,7 +239,8 @@ func (inv *Inventory) finish(e *evaluation, whole bool) (uint64, error) {
 }
 
 // Affords returns a temporary CostError if the request's selectors are not cheap and the
-// namespace has spent its budget. The stock allocator evaluates them again in every cycle.
+// namespace has spent its budget. The stock allocator evaluates selectors again in every
+// scheduling cycle.
 func (inv *Inventory) Affords(namespace string, request *Request) error {
 	if request.cost <= cheapDeviceCost {
 		return nil

@@ -15,8 +15,8 @@ import (
 
 // Options configures an Inventory.
 type Options struct {
-	// CEL has the features of the selectors' language. They must equal those of the
-	// scheduler's DynamicResources plugin.
+	// CEL states which features of CEL the device selectors may use. They must equal those
+	// of the scheduler's DynamicResources plugin.
 	CEL cel.Features
 	// PairMaps state, by machine type, which GPUs and NICs form one alignment unit (devices
 	// that are close to each other). A later map replaces an earlier map for the same type.
@@ -62,19 +62,20 @@ func New(options Options) *Inventory {
 	}
 }
 
-// Fresh returns an empty inventory with the same options. Both charge the work for CEL
-// selectors to the same budgets of namespaces.
+// Fresh returns an empty inventory with the same options. The old and the new inventory
+// share the budgets that limit the work for the CEL selectors of each namespace.
 func (inv *Inventory) Fresh() *Inventory {
 	fresh := New(inv.options)
 	fresh.budgets = inv.budgets
 	return fresh
 }
 
-// Refill adds to the namespaces' budgets for CEL selectors what they gain until now.
+// Refill raises the budgets (limits on the work for the CEL selectors of each namespace)
+// for the time that has passed until now.
 func (inv *Inventory) Refill(now time.Time) { inv.budgets.refill(now) }
 
-// Sizes returns the number of nodes with devices, and of cached queries (demands on a
-// device), those of the layout included.
+// Sizes returns the number of nodes with devices, and of queries (what a request demands
+// of a device) in the cache and in the layout, the layout's pod limits included.
 func (inv *Inventory) Sizes() (nodes, queries int) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
@@ -144,7 +145,7 @@ func (inv *Inventory) SetAllocation(claim types.UID, allocation *resourceapi.All
 // AttributeValues returns the distinct values of a fully qualified attribute that the
 // node's own devices publish, as sorted text. Clouds repeat facts about the whole node on
 // each of its NICs, for instance azure.dra.net/placementGroupId. The result is then a
-// single value. Pools that are being replaced count, too: a node stays in its placement
+// single value. Pools that are being replaced are read, too: a node stays in its placement
 // group while its driver restarts. The result is cached until the node's slices change;
 // callers must not change it.
 func (inv *Inventory) AttributeValues(name, attribute string) []string {

@@ -30,7 +30,7 @@ type rung struct {
 	unit func(*device) string
 	// numa has the NUMA nodes of units by name, if the rung itself defines them.
 	numa map[string]int
-	// usable returns true if the rung puts GPUs and NICs of a node into common units.
+	// usable returns true if the rung knows units for these GPUs and NICs of a node.
 	usable func(gpus, nics []*device) bool
 }
 
@@ -66,7 +66,7 @@ func recognised(devices []*device) (gpus, nics []*device) {
 }
 
 // ladder lists the rungs (ways to divide a node's devices into alignment units), the most
-// reliable first.
+// reliable first: the pair map of the machine type, if there is one, PCIe roots, NUMA nodes.
 func ladder(devices []*device, pairMaps []PairMap) []rung {
 	rungs := []rung{
 		{name: "pcieRoot", unit: pcieRoot, usable: shareUnit(pcieRoot)},

@@ -93,7 +93,7 @@ func (l *layout) addOption(o *requestOption) {
 }
 
 // update recomputes the layout's counts from the inventory's contents. Its cost is
-// proportional to the changes, unless queries or kinds changed.
+// proportional to the changes, or to the cluster if queries or kinds changed.
 func (l *layout) update(c *contents) {
 	if l.current == l.generation && l.revision == c.revision {
 		return
@@ -158,7 +158,8 @@ func (l *layout) updateSignatures(cached *layoutNode, n *node, pairMaps []PairMa
 }
 
 // presentSignatures lists, sorted, the signatures (sets of satisfied queries) of all
-// devices, also of those that several nodes can use.
+// devices, also of those that several nodes can use. It omits devices that satisfy no query
+// and are neither GPUs nor RDMA NICs.
 func (l *layout) presentSignatures(multiNode map[poolKey]*pool) []signature {
 	present := distinctSignatures(maps.Keys(l.present))
 	for _, p := range inAllocatorOrder(multiNode) {
@@ -170,7 +171,8 @@ func (l *layout) presentSignatures(multiNode map[poolKey]*pool) []signature {
 }
 
 // renumberKinds rebuilds the table of kinds if other signatures (sets of satisfied
-// queries) are present than at the last update. It returns true if it rebuilt the table.
+// queries) are present than at the last update, or generation has increased. It returns true
+// if it rebuilt the table.
 func (l *layout) renumberKinds(multiNode map[poolKey]*pool) bool {
 	present := l.presentSignatures(multiNode)
 	if l.current == l.generation && slices.Equal(present, l.kinds.signatures) {
@@ -262,7 +264,8 @@ func (l *layout) problems() []string {
 	return problems
 }
 
-// shownLayout is the state that a layout had when the last View was made.
+// shownLayout is the state that the layout had when the last View (a copy of the counts for
+// planners) was made.
 type shownLayout struct {
 	layout     *layout
 	generation uint64

@@ -36,8 +36,8 @@ type share struct {
 type ledger struct {
 	gathered structured.AllocatedState
 	claims   map[types.UID]holding
-	// held has, by device, the number of claims that hold the whole device. shared has,
-	// by device and claim, the shares of the device that the claim holds.
+	// held has, by device, the number of single claims that hold the whole device. shared
+	// has, by device and single claim, the shares of the device that the claim holds.
 	held   map[structured.DeviceID]int
 	shared map[structured.DeviceID]map[types.UID][]share
 }
@@ -117,8 +117,8 @@ func (l *ledger) hold(claim types.UID, now holding) []structured.DeviceID {
 	return append(before.ids(), now.ids()...)
 }
 
-// gather replaces the state of the scheduler's claim tracker. It returns the devices
-// whose allocation may have changed.
+// gather replaces the recorded state of the scheduler's claim tracker. It returns the
+// devices whose allocation may have changed.
 func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 	before := l.gathered
 	l.gathered = state
@@ -171,8 +171,8 @@ func (l *ledger) partlyInUse(id structured.DeviceID) bool {
 }
 
 // used returns the capacity that allocations consume of a shared device. The claim
-// tracker's state and the single claims may have the same share, so the larger of the two
-// sums counts.
+// tracker's state and the single claims may have the same share, so the result is the larger
+// of the two sums.
 func (l *ledger) used(id structured.DeviceID) amounts {
 	sum := amounts{}
 	for _, shares := range l.shared[id] {

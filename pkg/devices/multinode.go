@@ -19,9 +19,9 @@ type multiNodeSlice struct {
 	free     []int
 }
 
-// countMultiNode counts the devices that several nodes can use, slice by slice. Each of
-// these nodes counts all the devices. The count is therefore too high if two nodes use
-// the devices. The stock Filter then rejects a plan that relied on it.
+// countMultiNode counts the devices that several nodes can use, slice by slice. A free device
+// is counted on each node that can use it, although it exists only once. The stock
+// scheduler's Filter plugins reject a plan that relied on it twice.
 func countMultiNode(pools map[poolKey]*pool, kinds *kindTable, used *ledger) []multiNodeSlice {
 	var list []multiNodeSlice
 	for _, p := range inAllocatorOrder(pools) {

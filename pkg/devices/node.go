@@ -40,13 +40,13 @@ type node struct {
 type nodeTable struct {
 	// index has, by name of a node, the node's number.
 	index map[string]int
-	// shared is true while a View uses the map index. The table copies the map before it
-	// changes it.
+	// shared is true if a View (a frozen copy of the inventory) may use the map index. The
+	// table then copies the map before it changes it.
 	shared bool
 	nodes  []*node
 	free   []int
-	// changed has the numbers of the nodes that changed since the layout was last updated:
-	// the nodes' counts of devices by kind (a set of interchangeable devices).
+	// changed has the numbers of the nodes that changed since the nodes' devices were last
+	// counted by kind (a set of interchangeable devices).
 	changed map[int]bool
 }
 

@@ -5,18 +5,18 @@ package devices
 
 import "slices"
 
-// NodeDevices are the devices of one node in a View. Several Views share one value; treat
-// it as read-only.
+// NodeDevices are the devices of one node in a View (a frozen copy of the inventory).
+// Several Views share one value; treat it as read-only.
 type NodeDevices struct {
 	// Units are the node's alignment units (GPUs and NICs close to each other) in a fixed
-	// order. The last unit has all devices without a unit, including device plugins'
-	// devices and devices that other nodes can use as well. It is often empty.
+	// order. The last unit has all devices that are in no other unit, including device
+	// plugins' devices and devices that other nodes can use as well. It is often empty.
 	Units []Unit
-	// PodLimits has, by index of a limit in View.PodLimits, the number of pods that the
-	// node admits.
+	// PodLimits has, by index of a limit in View.PodLimits (limits that counts of devices
+	// cannot express), the number of pods that the node admits.
 	PodLimits []int
-	// Revision changes whenever the counts change, as long as View.Layout stays the same.
-	// It is 0 for a node without devices of its own.
+	// Revision changes whenever the counts change, as long as View.Layout (a number for the
+	// kinds and pod limits) stays the same. It is 0 for a node without devices of its own.
 	Revision uint64
 }
 
@@ -27,7 +27,8 @@ type Unit struct {
 	NUMA int
 	// Free counts the devices available for allocation, Total all devices, both by kind:
 	// a set of devices that are interchangeable for all requests. A device that several
-	// allocations share counts as maxShares in Total.
+	// allocations can share counts once for each further share in Free, and as maxShares
+	// (more than a node has pods) in Total.
 	Free  []int
 	Total []int
 }

@@ -25,7 +25,8 @@ type NodeSlices struct {
 	Count int
 }
 
-// sortSlices groups all slices by the node that alone can use their pool.
+// sortSlices groups all slices by the only node that can use their pool. Slices of a pool
+// that several nodes can use go to Shared.
 func (c *contents) sortSlices() *NodeSlices {
 	s := &NodeSlices{Index: map[string]int{}}
 	for _, slice := range c.slices {

@@ -6,17 +6,20 @@ package devices
 import "slices"
 
 // Option is one way to meet a pod's request: the node must have the devices of all demands
-// together, and the pod counts once for each of the pod limits (limits on a node's number of
-// pods that counts of devices cannot express).
+// together, and the pod uses up one pod of each of the pod limits (limits on a node's number
+// of pods that counts of devices cannot express).
 type Option struct {
 	// Demands are sorted: first those for GPUs, then those for RDMA NICs, then others.
 	Demands []DeviceDemand
-	// PodLimits are indexes into NodeDevices.PodLimits and View.PodLimits.
+	// PodLimits are indexes into NodeDevices.PodLimits (how many pods a node admits) and
+	// View.PodLimits (the limits' names).
 	PodLimits []int
 }
 
-// option converts device requests to demands: numbers of devices by kind (a set of
-// interchangeable devices). Requests for the same devices become one demand.
+// option converts device requests to demands: each is a number of devices of some kinds
+// (a kind is a set of interchangeable devices). Requests with the same name (device class
+// or extended resource) and kinds become one demand. Requests for all devices of a node
+// become pod limits instead.
 func (l *layout) option(o *requestOption) Option {
 	var option Option
 	for i := range o.requests {

@@ -5,15 +5,16 @@ package devices
 
 import "slices"
 
-// Supply counts the GPUs and NICs of one alignment unit: FreeGPUs and FreeNICs those that
-// the pod could use, AllGPUs and AllNICs also the others.
+// Supply counts the GPUs and NICs of one alignment unit (devices of a node that are close
+// to each other): FreeGPUs and FreeNICs those that the pod could use, AllGPUs and AllNICs
+// every device, whether the pod could use it or not.
 type Supply struct {
 	FreeGPUs, FreeNICs int
 	AllGPUs, AllNICs   int
 	// NUMA is the unit's NUMA node, -1 if unknown. NICs of a unit whose NUMA node is
 	// unknown never count as crossing NUMA nodes.
 	NUMA int
-	// Loose is true for the last unit, which has the devices without an alignment unit.
+	// Loose is true for the last unit, which has the devices that are in no other unit.
 	// No NIC in it is paired with a GPU.
 	Loose bool
 }
@@ -22,8 +23,8 @@ type Supply struct {
 type Demand struct {
 	GPUs, NICs int
 	// Rails are the indices of the alignment units that other members of the pod's gang
-	// use on their nodes. The pod uses the same units if this costs no alignment. Empty
-	// means no preference.
+	// (pods that start together) use on their nodes. The pod uses the same units if this
+	// costs no alignment. Empty means no preference.
 	Rails []int
 }
 
@@ -43,8 +44,8 @@ type Pairing struct {
 	PairsLost int
 }
 
-// Pair chooses the alignment units (devices of a node that are close to each other, as on
-// one PCIe root) for a pod's devices. It returns false if the node does not have the
+// Pair chooses the alignment units (devices that are close to each other, as on one PCIe
+// root) for a pod's devices. It returns false if the node does not have enough free
 // devices. The choice is optimal in this order: fewest unpaired NICs, fewest NICs across
 // NUMA nodes, fewest NUMA nodes, fewest units that other members of the gang do not use.
 // Of equal choices it takes the one that leaves most to the next pod: pairs of a free GPU

@@ -51,7 +51,7 @@ func (o *requestOption) podLimits() []podLimit {
 
 // constraintLimits returns the limits that the option's matchAttribute constraints put on
 // the number of pods with this option on a node. Constraints of one pod on the same
-// attribute, over different requests with equal queries and counts, compete for values of
+// attribute, over different requests with equal queries and numbers, compete for values of
 // the attribute (such as PCIe roots), so they form one limit.
 func (o *requestOption) constraintLimits() []podLimit {
 	var list []podLimit
@@ -137,7 +137,7 @@ func (p *podLimit) admits(kinds *kindTable, cached *layoutNode, free []int) int 
 }
 
 // admitsElsewhere returns how many pods with the limited request a node without devices of
-// its own admits.
+// its own admits: none, unless devices that several nodes can use may serve the request.
 func (p *podLimit) admitsElsewhere() int {
 	if p.unbounded {
 		return maxShares
@@ -158,7 +158,8 @@ func (p *podLimit) serves(d *device) bool {
 
 // admitsAll returns how many pods with a request for all devices the node admits: one if
 // every device of the node that satisfies the query is free for the pod. If all of these
-// devices are shared, it is the number of free shares of the scarcest device.
+// devices are shared, it is the number of free shares of the scarcest device. It is 0 if
+// there are no such devices, or more than one allocation can hold.
 func (p *podLimit) admitsAll(n *node, free []int) int {
 	if n.unusable {
 		return 0

@@ -30,11 +30,11 @@ type pool struct {
 // poolState is the state of a pool by the slices of its newest generation.
 type poolState struct {
 	generation int64
-	// slices has the slices of the newest generation by name, the order of the stock
-	// allocator.
+	// slices has the slices of the newest generation, sorted by name: the order in which
+	// the stock allocator tries them.
 	slices []*resourceapi.ResourceSlice
-	// problem explains why no device of the pool counts as usable. It is "" if all devices
-	// count.
+	// problem explains why no device of the pool is usable. It is "" if the pool has no
+	// such problem.
 	problem string
 	// counters are the counters that partitionable devices of the pool share.
 	counters counterSets
@@ -47,9 +47,9 @@ type poolState struct {
 	bindingConditions bool
 }
 
-// refresh computes the pool's state. A pool counts only if every slice of its newest
-// generation is present. A driver replaces a pool's slices one by one, and the slices still
-// to come may have other devices than the slices that they replace.
+// refresh computes the pool's state. The devices are usable only if every slice of the
+// newest generation is present. A driver replaces a pool's slices one by one, and the slices
+// still to come may have other devices than the slices that they replace.
 func (p *pool) refresh() {
 	state := poolState{}
 	for _, slice := range p.slices {
@@ -130,7 +130,7 @@ func (s *poolState) place(all map[string]*resourceapi.ResourceSlice) {
 func (s *poolState) local() bool { return !s.multiNode && len(s.nodes) == 1 }
 
 // sameUse compares the states of the pool before and after one slice changed. It returns
-// true if nothing changed for the nodes of the pool's other slices.
+// true only if nothing changed for the nodes of the pool's other slices.
 func (s *poolState) sameUse(other *poolState) bool {
 	return s.generation == other.generation && s.problem == other.problem && s.bindingConditions == other.bindingConditions &&
 		s.counters == nil && other.counters == nil

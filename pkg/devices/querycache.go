@@ -19,14 +19,15 @@ const (
 )
 
 // queryCache has the compiled queries by key. It is bounded: it drops the least recently
-// used query of the namespace that has too many.
+// used query of a namespace with too many, or, if all queries together are too many or have
+// too many results, of the namespace with the most.
 type queryCache struct {
 	byKey map[string]*cachedQuery
 	uses  uint64
 }
 
-// cachedQuery is a query, the namespace that added it ("" for the query of a DeviceClass
-// alone), and the number of its last use.
+// cachedQuery is a query, the namespace that added it ("" if all selectors are those of a
+// DeviceClass), and the number of its last use.
 type cachedQuery struct {
 	*deviceQuery
 	owner string
@@ -46,7 +47,8 @@ func (c *queryCache) get(key string) *deviceQuery {
 	return cached.deviceQuery
 }
 
-// add caches a query. It returns the cached query with an equal key, if there is one.
+// add caches a query and returns it. If a query with an equal key is cached, add returns
+// that one instead.
 func (c *queryCache) add(q *deviceQuery, owner string) *deviceQuery {
 	if before := c.get(q.key); before != nil {
 		return before
@@ -63,7 +65,7 @@ func (c *queryCache) add(q *deviceQuery, owner string) *deviceQuery {
 }
 
 // trim drops queries until the number of cached results is within the limit for a cluster
-// with this number of devices.
+// with this number of devices, or only one query is left.
 func (c *queryCache) trim(devices int) {
 	results := 0
 	for _, q := range c.byKey {

@@ -5,8 +5,8 @@ package devices
 
 // selectsOnlyRDMA returns true if only RDMA NICs are meant by the query (what a request
 // demands of a device): by its class, or because on some node every device that satisfies
-// it is an RDMA NIC. A cluster may also have plain NICs that satisfy the query on other
-// nodes, but these serve no RDMA request.
+// it is an RDMA NIC. Plain NICs of other nodes that also satisfy the query do not change the
+// result.
 func (c *contents) selectsOnlyRDMA(q *deviceQuery) bool {
 	if rdmaClasses[q.class] {
 		return true

@@ -33,8 +33,8 @@ func (p NodeSet) Contains(node *v1.Node) (bool, error) {
 }
 
 // Reach returns the nodes that can use the devices of a request. The view must have been
-// made with the request. If the request has alternatives (firstAvailable), the smallest
-// demand counts.
+// made with the request. If the request has alternatives (firstAvailable), Reach uses the
+// smallest number of devices that one of them asks for.
 func (v *View) Reach(request *Request) Reach {
 	option := v.Least(request)
 	if len(option.Demands) == 0 {
@@ -55,8 +55,9 @@ func (v *View) Reach(request *Request) Reach {
 	return reach
 }
 
-// meets returns true if each demand finds enough devices that all these nodes can use.
-// These are the devices for this set of nodes and those for all nodes.
+// meets returns true if each demand, without the other demands, finds enough devices that
+// all these nodes can use. These are the devices for this set of nodes and those for all
+// nodes.
 func (v *View) meets(nodes *multiNodeSlice, demands []DeviceDemand) bool {
 	for _, demand := range demands {
 		free := 0

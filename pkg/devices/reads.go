@@ -153,8 +153,8 @@ func nextToken(text string) (celToken, int) {
 	return celToken{text: text[:1]}, 1
 }
 
-// plainLiteral reads a string literal of one line without escapes at the start of text,
-// and its length. The length is 0 for triple quotes and backslashes, which are not
+// plainLiteral reads a string literal of one line without escapes at the start of text.
+// It also returns the literal's length, 0 for triple quotes and backslashes, which are not
 // supported.
 func plainLiteral(text string) (celToken, int) {
 	quote := text[0]

@@ -30,8 +30,8 @@ const pciDeviceEFA = "Elastic Fabric Adapter (EFA)"
 
 // isRDMANIC returns true for a network interface with RDMA. DRANET's attribute rdma may be
 // false for such an interface: on AKS it is, after the installation of the vendor's driver
-// (dranet #51). So an interface also counts if it names its RDMA device, or if its PCI name
-// says that it is an EFA.
+// (dranet #51). So isRDMANIC also accepts an interface that names its RDMA device, or whose
+// PCI name says that it is an EFA.
 func isRDMANIC(d *device) bool {
 	switch d.driver {
 	case driverDRANET:

@@ -12,8 +12,7 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Request holds one pod's requests for a node's devices. Requests with equal keys are
-// interchangeable in counts.
+// Request holds one pod's requests for a node's devices.
 type Request struct {
 	// Key is equal for pods that request the same devices. It does not depend on the names
 	// of their claims.
@@ -22,8 +21,8 @@ type Request struct {
 	// node that matches all of them.
 	Pins []*v1.NodeSelector
 	// SharedClaims are unallocated claims that were not made from a template for this
-	// pod, so other pods may use them, too. Such a claim is allocated once, and the first
-	// pod determines the node.
+	// pod, so other pods may use them, too. Such a claim is allocated once, for the first
+	// pod; the other pods can run only on nodes that can use the same devices.
 	SharedClaims []types.NamespacedName
 	// Extended has the extended resources of the pod that DRA devices provide, with their
 	// amounts. The request's device counts include them, so callers must omit them from the

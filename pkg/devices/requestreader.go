@@ -29,12 +29,12 @@ type Classes interface {
 // maxOptions is the maximum number of ways to pick one firstAvailable alternative for
 // every device request of a pod. A pod with more ways gets a single option, which has for
 // each device request the smallest demand among its alternatives. More pods may then seem
-// to fit on a node than do; the stock Filter refuses the others.
+// to fit on a node than do; the stock scheduler's Filter plugins refuse those beyond.
 const maxOptions = 32
 
 // Request reads a pod's device requests from its claims and from extended resources that
-// devices provide. It returns an error that names the claim and request if the class is
-// missing or a selector does not compile. The error is a CostError if the selectors cost
+// devices provide. It returns an error that names the claim and request if a DeviceClass
+// is missing or a selector does not compile. The error is a CostError if the selectors cost
 // too much, also if something else is wrong with a claim.
 func (inv *Inventory) Request(pod *v1.Pod, claims []*resourceapi.ResourceClaim, classes Classes) (Request, error) {
 	r := requestReader{inv: inv, classes: classes, namespace: pod.Namespace}
@@ -66,7 +66,8 @@ type requestReader struct {
 	namespace string
 	request   Request
 	// asked has the queries of all requests (what each demands of a device), also of
-	// requests without an effect on counts: the stock allocator evaluates those, too.
+	// requests for admin access, which take no device: the stock allocator evaluates those,
+	// too.
 	asked []asked
 	// err is the first error. The reader goes on after an error, to read all queries.
 	err error
@@ -264,7 +265,7 @@ func (r *requestReader) extended(pod *v1.Pod) error {
 }
 
 // finish turns the device requests and constraints into options: the ways to meet all of
-// them.
+// them. It sets the other results that depend on them, too.
 func (r *requestReader) finish() Request {
 	if len(r.parts) == 0 {
 		return r.request

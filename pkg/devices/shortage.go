@@ -32,7 +32,7 @@ func (c *contents) shortage(n *node, request *Request, served []v1.ResourceName)
 }
 
 // census counts a node's free devices for the requests of one option (a way to meet a
-// pod's request). Requests for the same devices form a class.
+// pod's request). Requests with equal queries form a class, which is not a DeviceClass.
 type census struct {
 	contents *contents
 	option   *requestOption
@@ -143,8 +143,8 @@ func byValue(devices []*device, attribute string) map[string][]*device {
 	return groups
 }
 
-// describe returns, as text, the devices that each matchAttribute constraint of the limit
-// demands.
+// describe returns, as text, the devices that one constraint demands. A podLimit from
+// constraintLimits stands for p.times equal matchAttribute constraints.
 func (p *podLimit) describe() string {
 	parts := make([]string, len(p.demands))
 	for i := range p.demands {
@@ -170,7 +170,8 @@ type classCounts struct {
 	supply []int
 }
 
-// unlimited is the count of a shared device: more shares than any pod requests.
+// unlimited is added to the count for each shared device (allowMultipleAllocations): it is
+// more than the shares that any pod requests.
 const unlimited = 1 << 20
 
 // maxCounted is the maximum number of classes of requests in a mask. Counts do not limit

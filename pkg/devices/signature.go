@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// signature says which queries of a query table a device satisfies: a byte of flags for
-// GPUs and RDMA NICs, then one bit for each query. Devices with equal signatures are
-// interchangeable for every request of the table.
+// signature says which queries (demands on a device) of a queryTable a device satisfies: a
+// byte of flags for GPUs and RDMA NICs, then one bit for each query. Devices with equal
+// signatures are interchangeable for every request made of these queries.
 type signature string
 
 const (
@@ -22,12 +22,11 @@ const (
 func (s signature) gpu() bool  { return s[0]&flagGPU != 0 }
 func (s signature) rdma() bool { return s[0]&flagRDMA != 0 }
 
-// matchesAny returns true if devices with the signature satisfy some query. Other devices
-// count only if they are GPUs or RDMA NICs.
+// matchesAny returns true if devices with the signature satisfy some query.
 func (s signature) matchesAny() bool { return strings.Trim(string(s[1:]), "\x00") != "" }
 
-// counted returns true if devices with the signature count: they satisfy some query, or
-// are GPUs or RDMA NICs.
+// counted returns true if a node's numbers of devices include devices with the signature:
+// they satisfy some query, or are GPUs or RDMA NICs. The inventory ignores other devices.
 func (s signature) counted() bool { return s[0] != 0 || s.matchesAny() }
 
 func (s signature) has(query int) bool { return s[1+query/8]&(1<<(query%8)) != 0 }
@@ -52,7 +51,8 @@ func (t *queryTable) add(q *deviceQuery) bool {
 }
 
 // signatureOf returns the signature of a device for all queries of the table. cached is
-// its signature for the first columns queries, "" if there is none yet.
+// its signature for the table's first queries, whose number is columns; it is "" if there is
+// none yet.
 func (t *queryTable) signatureOf(d *device, cached signature, columns int) signature {
 	bits := make([]byte, 1+(len(t.queries)+7)/8)
 	copy(bits, cached)
@@ -70,7 +70,7 @@ func (t *queryTable) signatureOf(d *device, cached signature, columns int) signa
 	return signature(bits)
 }
 
-// distinctSignatures returns the signatures of devices that count, sorted and without
+// distinctSignatures returns those signatures that counted accepts, sorted and without
 // duplicates.
 func distinctSignatures(all iter.Seq[signature]) []signature {
 	distinct := slices.Compact(slices.Sorted(all))

@@ -12,7 +12,7 @@ const exactDemands = 12
 // By Hall's theorem the result is the minimum over all sets of demands: the number of
 // devices that the set can use divided by the number that it demands. Beyond exactDemands
 // demands it checks only single demands and all of them together. The result may then be too
-// high, never too low.
+// high, never too low. Without demands it is 0.
 func Times(demands []DeviceDemand, supply []int) int {
 	times := -1
 	bound := func(set func(int) bool) {
@@ -56,8 +56,8 @@ func Times(demands []DeviceDemand, supply []int) int {
 type DeviceDemand struct {
 	// Name is the DeviceClass or extended resource requested.
 	Name string
-	// Kinds are indexes into View.Kinds, in order. Empty means that no device of the
-	// cluster satisfies the demand.
+	// Kinds are indexes into View.Kinds (all kinds of the cluster), in order. Empty means
+	// that no device of the cluster satisfies the demand.
 	Kinds []int
 	Count int
 }

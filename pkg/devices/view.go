@@ -12,17 +12,19 @@ import (
 
 // View is a frozen copy of the inventory for a planner. It counts devices by kind:
 // devices of a kind are interchangeable for every request in use. For a single request
-// kinds may be finer than necessary; the sums are the same.
+// kinds may be finer than necessary; the sum over its kinds is right all the same.
 type View struct {
 	// Layout is a number that is equal for views with the same Kinds and PodLimits. In two
 	// such views a node has equal counts if its NodeDevices.Revision is equal.
 	Layout uint64
-	// Revision is the inventory's revision when the view was made.
+	// Revision is the inventory's revision (a number that grows with each change) when the
+	// view was made.
 	Revision uint64
 	Kinds    []Kind
 	// PodLimits names the limits on a node's number of pods that counts of devices cannot
 	// express: limits on pods that request all devices of the node, or devices with a common
-	// attribute value. Every pod with such a request counts once for the limit.
+	// attribute value. Every pod with such a request uses up one of the pods that the limit
+	// allows.
 	PodLimits []string
 
 	// plugin has, by extended resource of device plugins, the index in Kinds. index has, by
@@ -92,8 +94,8 @@ func (v *View) add(l *layout, request *Request) {
 func (v *View) Options(request *Request) []Option { return v.options[request.Key] }
 
 // Least returns an option that can be met whenever one of Options can be met: if there
-// are several, the smallest demand of each alternative. If there is only one option,
-// Least returns it.
+// are several, it has, for each device request, the smallest number of devices that an
+// alternative asks for. If there is only one option, Least returns it.
 func (v *View) Least(request *Request) Option { return v.relaxed[request.Key] }
 
 // Problems returns sentences about selectors that failed on some devices. These devices

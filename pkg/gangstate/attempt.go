@@ -15,7 +15,8 @@ import (
 
 // Attempt is the execution of one plan of a gang: from the plan until all planned members
 // are bound, or until the attempt has failed and their nodes are released. The exported
-// fields never change; the Tracker's lock guards the others.
+// fields never change. The lock of the Tracker, which holds all gangs, guards the other
+// fields.
 type Attempt struct {
 	Key  gangs.Key
 	Gang gangs.Gang
@@ -141,8 +142,8 @@ func (a *Attempt) has(uid types.UID) bool {
 // mayHold reports whether a member has reserved its node or perhaps is bound.
 func (a *Attempt) mayHold(uid types.UID) bool { return a.reserved[uid] != "" || a.unknown[uid] != "" }
 
-// forget drops the reservation of a member that is bound or gone, and its entry in unknown once
-// its state is known.
+// forget drops the reservation of a member that is bound (placed) or, in phase Binding, gone.
+// It drops the member's entry in unknown if the member is bound or deleted.
 func (a *Attempt) forget(uid types.UID, placed, deleted bool) {
 	if placed || a.phase == Binding {
 		delete(a.reserved, uid)

@@ -8,11 +8,12 @@
 // objects that declare gangs, from informers (Upsert, Remove, Erase, DeclarationChanged), the
 // extension points of the scheduling cycle (Admit, NextStep, Resolve, Reserve, Permit, Open,
 // FilterRefused, Unreserve), hints about events (AllowRetry, RetryOthers, RetryWhere,
-// NoteEvent), and the passing of time (Tick, Retry, Evictions). Effects come out, and the
-// caller applies them; there is no clock, client or queue inside.
+// NoteEvent), and the passing of time (Tick, Retry, Evictions). Effects (such as pods to queue
+// or to evict) come out, and the caller applies them; there is no clock, client or queue inside.
 //
 // A plan assigns the members to nodes. An attempt is the execution of one plan. A refusal is
-// the result that there is no plan. healAfter and maxReplans are arguments of the plugin Gang.
+// the result that there is no plan. Two arguments of the plugin Gang limit patience: healAfter
+// is how long a gang may lack a member, maxReplans how many plans it gets without backing off.
 // A gang is in one phase at a time. These are all transitions; the random simulation in the
 // tests takes each of them and no other:
 //
@@ -40,7 +41,7 @@
 //	Releasing -> Placed      all nodes are given back, and only running members are left
 //	Binding -> Placed        every planned member is bound
 //	Binding -> Ready         every planned member is bound or gone, and others may join
-//	Binding -> Refused       every planned member is bound or gone, and the others had no room
+//	Binding -> Refused       every planned member is bound or gone, and no more members had room
 //	Binding -> Incomplete    a planned member left
 //	Binding -> Reserving     members left while others bind, and the quorum is planned again
 //	Binding -> Evicting      bindings failed, and the gang has been below its minimum for healAfter
@@ -54,12 +55,12 @@
 // If a filter refuses a member's planned node, the tracker records a lesson: these members
 // cannot be on these nodes together. Later plans avoid that, also after the gang has backed
 // off. The tracker drops a lesson when an event may have made it false, when a member changes
-// or leaves, when the quorum may bind, and after lessonLife.
+// or leaves, when the quorum may bind, and after a fixed time (lessonLife).
 //
 // The scheduler's own PodGroup cycle places PodGroups of scheduling.k8s.io. Such a gang goes
 // through the same phases. The tracker has the gang only while there is no room for it, or
-// while room is held for its remaining members (Reserving). The cycle itself reserves and binds
-// all members or none.
+// while room is held for its remaining members (Reserving). The PodGroup cycle itself reserves
+// and binds all members or none.
 //
 // The simulation checks these invariants:
 //
@@ -74,6 +75,6 @@
 //   - The members of a plan with an order reserve in that order.
 //
 // Future features would fit into the table. A gang that makes room by preemption would be
-// Refused with a Reservation until its victims are gone. If members were planned one by one,
-// only the Question that NextStep returns would change.
+// Refused with a Reservation (nodes kept for it) until its victims are gone. If members were
+// planned one by one, only the Question (what to plan) that NextStep returns would change.
 package gangstate

@@ -19,14 +19,14 @@ type Effects struct {
 	// Key is the gang of the effects. It is the zero key if they concern several gangs.
 	Key gangs.Key
 	// Release is a failed attempt (the execution of a plan) whose members must release
-	// their nodes. The caller rejects the members that wait in Permit until Holders is
-	// empty, then calls Released.
+	// their nodes. The caller rejects the members that wait in Permit until Tracker.Holders
+	// returns none, then calls Tracker.Released.
 	Release *Attempt
 	// Allow lists members that wait in Permit and may bind.
 	Allow []types.UID
 	// Activate lists pods to move to the active queue.
 	Activate []*v1.Pod
-	// RetryAfter is the time after which the caller must call Retry; 0 for no call.
+	// RetryAfter is the time after which the caller must call Tracker.Retry; 0 for no call.
 	RetryAfter time.Duration
 	// Report is true if the caller must publish the gang's current status on its pods.
 	Report bool

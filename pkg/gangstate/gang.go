@@ -16,7 +16,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Gang is the tracker's state of one gang. The tracker's lock guards it.
+// Gang is the state of one gang in a Tracker, which has all gangs. The Tracker's lock guards
+// it.
 type Gang struct {
 	key     gangs.Key
 	sources gangs.Sources
@@ -60,9 +61,9 @@ type Gang struct {
 	// quorumReady caches whether members may be scheduled. A new member does not invalidate
 	// it; a member that leaves does.
 	quorumReady bool
-	// activationDue is true if Admit found the quorum complete but could not activate the
-	// members that wait for it, because Admit runs under the queue's lock. The next
-	// change of a member activates them.
+	// activationDue is true if Tracker.Admit (which decides whether a pod may enter the queue)
+	// found the quorum complete but could not activate the members that wait for it, because
+	// it runs under the queue's lock. The next change of a member activates them.
 	activationDue bool
 
 	phase       Phase

@@ -50,9 +50,10 @@ func (r *retry) forgetLessons(node string) {
 	})
 }
 
-// teach adds the lessons to a planning request, in two forms. A limit is the number of members
-// of the role that the node takes, as if the refusal depended on nothing else. A conflict is
-// the whole combination of members on nodes; a plan must not contain it.
+// teach drops lessons older than lessonLife and adds the others to a planning request, in two
+// forms. A limit is the number of members of the role that the node takes, as if the refusal
+// depended on nothing else. A conflict is the whole combination of members on nodes; a plan
+// must not contain it.
 func (r *retry) teach(request *gangs.Request, now time.Time) {
 	r.lessons = slices.DeleteFunc(r.lessons, func(l lesson) bool { return now.Sub(l.at) > lessonLife })
 	for _, l := range r.lessons {
@@ -86,8 +87,8 @@ func (a *Attempt) lessonOf(role gangs.RoleSignature, node string, now time.Time)
 }
 
 // SplitHeld divides the members that had reserved nodes when a filter refused a member of a
-// role on a node: held is how many of the same role had reserved that node, others are the
-// rest. counts has the number of members by role and node, with Count 0 in the keys.
+// role on a node: held is how many of the same role had reserved that node, others are all
+// other members. counts has the number of members by role and node, with Count 0 in the keys.
 func SplitHeld(counts map[gangs.ConflictTerm]int, role gangs.RoleSignature, node string) (held int, others []gangs.ConflictTerm) {
 	for _, term := range slices.SortedFunc(maps.Keys(counts), compareTerms) {
 		if term.Role == role && term.Node == node {

@@ -11,17 +11,17 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// A refused eviction is requested again after evictionPause, then each time after twice the
-// pause up to maxEvictionPause. PodDisruptionBudgets allow evictions again when other pods
-// become ready. This takes seconds to minutes.
+// An eviction that the API server refused is requested again after evictionPause, then each
+// time after twice the pause up to maxEvictionPause. PodDisruptionBudgets allow evictions
+// again when other pods become ready. This takes seconds to minutes.
 const (
 	evictionPause    = time.Second
 	maxEvictionPause = 30 * time.Second
 )
 
 // whatIfPause is the shortest time between two what-if plans of a gang: plans for a
-// cluster without some of its pods. Such a plan costs as much as the first plan on a
-// cluster, and the scheduling cycle that makes it delays all other pods.
+// cluster without some of its pods. Such a plan costs as much as the first plan after a
+// start, and the scheduling cycle that makes it delays all other pods.
 const whatIfPause = 30 * time.Second
 
 // loss is the state of a running gang that has lost members which its quorum (the members
@@ -36,7 +36,8 @@ type loss struct {
 	// placed before they are gone: it would start where there is no room for the whole
 	// gang.
 	evicting bool
-	// after is the value of the argument healAfter when the eviction began, for messages.
+	// after is the value of the argument healAfter (how long the quorum may be unmet before
+	// the gang is evicted) when the eviction began, for messages.
 	after time.Duration
 	// next is the time at which evictions are requested again. pause is the current
 	// interval between two requests.

@@ -12,7 +12,8 @@ import (
 
 // A plan may depend on the order in which its members are scheduled: stock filters check a
 // topology spread constraint or a pod affinity against the members that have reserved. A
-// member whose cycle comes too early is refused. Reserve activates the next member.
+// member whose cycle comes too early is refused. Tracker.Reserve, called when a member has
+// reserved its node, activates the next one.
 
 // tooEarly reports whether members that come before this one have not reserved yet.
 func (a *Attempt) tooEarly(uid types.UID) bool {

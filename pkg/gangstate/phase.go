@@ -16,7 +16,7 @@ const (
 	// Ready means that the quorum (the members that must start together) exists and is not
 	// planned yet, or that members may join a gang that runs.
 	Ready
-	// Refused means that the last plan found no room. The gang backs off.
+	// Refused means that the last plan found no room. The gang waits before it is planned again.
 	Refused
 	// Reserving means that a plan is in force. Members reserve their nodes and wait in
 	// Permit.

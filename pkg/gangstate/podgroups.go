@@ -17,7 +17,7 @@ import (
 
 // The scheduler's own PodGroup cycle places all pods of a PodGroup or none. The tracker
 // has such a gang only while there is no room for it, because retries, evictions
-// (healAfter) and reserved nodes (maxBypass) need state between cycles. A refusal records
+// of its members and nodes reserved for it need state between cycles. A refusal records
 // the members that the cycle read, pod events update them, and a placement deletes the
 // gang.
 
@@ -176,7 +176,7 @@ func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.T
 }
 
 // PodGroupPlaced records that a PodGroup cycle found nodes for a gang, whose members now
-// bind.
+// bind. The gang has bypassed gangs that wait before it in the queue.
 func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -125,7 +125,7 @@ const (
 	PermitWait
 	// PermitComplete means that this member completes the quorum. The caller calls Open.
 	PermitComplete
-	// PermitReject means that the attempt has failed.
+	// PermitReject means that the attempt has failed or does not exist.
 	PermitReject
 )
 

@@ -12,8 +12,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// evaluate reports whether members of the gang may be scheduled. It examines the members
-// only if enough of them are ready, so the arrival of n pods costs n steps, not n².
+// evaluate reports whether members of the gang may be scheduled, and records it in
+// quorumReady. It examines the members only if enough of them are ready, so the arrival of
+// n pods costs n steps, not n².
 func (g *Gang) evaluate() bool {
 	if g.minKnown && g.ready < g.min {
 		return false
@@ -24,13 +25,14 @@ func (g *Gang) evaluate() bool {
 }
 
 // schedulable reports whether members may be scheduled: the quorum (the members that must
-// start together) is ready, or some members run and the others may join them.
+// start together) is ready, or some members run and further members may join them.
 func (g *Gang) schedulable(readiness gangs.Readiness) bool {
 	return readiness.Problem == "" && !g.loss.evicting && (readiness.Waiting == "" || g.running > 0)
 }
 
-// read reads the gang's declaration, such as a JobSet, and compares it with the members.
-// It returns an error if the declaration cannot be read.
+// read reads the gang's declaration, such as a JobSet, compares it with the members, and
+// updates min, running, loss and partial. It returns an error if the declaration cannot be
+// read.
 func (g *Gang) read() (gangs.Gang, gangs.Readiness, error) {
 	if g.podGroup != nil {
 		declared, readiness := g.readPodGroup()
@@ -56,10 +58,10 @@ func (g *Gang) settleLosses(quorum bool) {
 	g.partial.settle(quorum || g.running == 0 && g.attempt == nil)
 }
 
-// readPodGroup compares the recorded members with the gang as its last PodGroup cycle
-// read it. Members being deleted count as running until they are gone. Otherwise a new
-// cycle could begin too early: it would count them for the quorum, as scheduled pods, and
-// the quorum would break when they end.
+// readPodGroup compares the recorded members with the gang as its last PodGroup cycle (in
+// which the scheduler itself places all pods of a PodGroup) read it. Members being deleted
+// count as running until they are gone. Otherwise a new cycle could begin too early: it would
+// count them for the quorum, as scheduled pods, and the quorum would break when they end.
 func (g *Gang) readPodGroup() (gangs.Gang, gangs.Readiness) {
 	declared, members := g.podGroup.gang, g.sorted()
 	g.running = 0
@@ -143,9 +145,9 @@ func (g *Gang) retryChanged(old gangs.Member, pod *v1.Pod, now time.Time) time.D
 	return g.retryLater(now)
 }
 
-// left handles a member that no longer counts for its gang. If the gang was refused, or
-// was to be planned in a cycle of that member, left returns another member to activate,
-// in whose cycle the gang is planned.
+// left handles a member that no longer counts for its gang's quorum. If the gang was
+// refused, or was to be planned in a cycle of that member, left returns another member to
+// activate, in whose cycle the gang is planned.
 func (g *Gang) left(gone *v1.Pod, now time.Time) []*v1.Pod {
 	asks := g.retry.member == gone.UID || g.refusal != nil && !g.refusal.stale
 	if g.quorumReady {

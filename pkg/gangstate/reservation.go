@@ -45,7 +45,8 @@ type Reservation struct {
 }
 
 // due reports whether the gang has been bypassed for at least maxBypass, so that nodes
-// must be reserved for it. The caller checks that no other gang has reserved nodes.
+// must be reserved for it, and the last search for such nodes was long enough ago. The
+// caller checks that no other gang has reserved nodes.
 func (r *Reservation) due(maxBypass time.Duration, now time.Time) bool {
 	return maxBypass > 0 && r.blocked && !r.bypassed.IsZero() && now.Sub(r.bypassed) >= maxBypass && now.Sub(r.searched) >= whatIfPause
 }

@@ -60,8 +60,8 @@ func (t *Tracker) wantsReservation(g *Gang, now time.Time) bool {
 }
 
 // reservedAgainst returns the nodes that the gang must not use because they are reserved
-// for another gang, and that gang's key. A running gang may use them, because its new
-// members have to join it.
+// for another gang, and that gang's key. A gang that is before that one in the queue may use
+// them. So may a running gang, because its new members have to join it.
 func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
 	holder := t.reserving()
 	if holder == nil || holder == g || g.running > 0 || !holder.precedes(g) {
@@ -70,8 +70,9 @@ func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
 	return holder.reservation.nodes, holder.key
 }
 
-// AvoidReserved returns the reserved nodes that a pod without a gang must not use, nil
-// for none. It records the pod, so that the pod is activated when the reservation ends.
+// AvoidReserved returns the nodes that a pod without a gang must not use, because they are
+// reserved for a gang before it in the queue, nil for none. It records the pod, so that the
+// pod is activated when the reservation ends.
 func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -31,7 +31,7 @@ func (r *partial) begin(failure string, now time.Time) {
 // unfinished reports whether the gang is below its minimum because bindings failed.
 func (r *partial) unfinished() bool { return !r.since.IsZero() }
 
-// settle ends the state if the quorum runs, or nothing of the gang runs or binds (over).
+// settle ends the state if over is true: the quorum runs, or nothing of the gang runs or binds.
 func (r *partial) settle(over bool) {
 	if over {
 		*r = partial{}

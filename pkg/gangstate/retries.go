@@ -78,8 +78,8 @@ func (t *Tracker) RetryOthers(key gangs.Key, event Event, now time.Time) Effects
 
 // NoteEvent records an event that may help a member. It drops the records of refused nodes
 // (lessons) that the event may have made false. A plan that begins too early to see the event
-// is repeated. The caller calls NoteEvent before AllowRetry. For a gang of PodGroup cycles, key
-// is that of the member's PodGroup.
+// is repeated. The caller calls NoteEvent before AllowRetry. For a gang that the scheduler's own
+// PodGroup cycles place, key is that of the member's PodGroup.
 func (t *Tracker) NoteEvent(key gangs.Key, event Event, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,9 +117,9 @@ func (t *Tracker) RetryWhere(helps func(*v1.Pod) bool, now time.Time) []Effects 
 // a search is due (for nodes to reserve, or to move the gang to), the pods and gangs that
 // were refused because nodes were reserved for another gang until now, and the gangs
 // whose evicted members are gone. If a member that was activated to have its gang
-// planned had no cycle in time, Tick activates another. It begins the eviction of the
-// bound members of gangs that have been below their minimum for healAfter because bindings
-// failed.
+// planned had no cycle in time, Tick activates another. From time to time it activates
+// members that never had a cycle. It begins the eviction of the bound members of gangs that
+// have been below their minimum for Options.HealAfter because bindings failed.
 func (t *Tracker) Tick(now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,9 +146,9 @@ func (t *Tracker) Tick(now time.Time) Effects {
 }
 
 // giveBack begins the eviction of the bound members of a gang that has been below its minimum
-// for healAfter because bindings failed. It reports whether it did. It evicts nothing while the
-// other members are missing, not ready or binding, and if a bound member has no controller that
-// would replace it.
+// for Options.HealAfter because bindings failed. It reports whether it did. It evicts nothing
+// while the other members are missing, not ready or binding, and if a bound member has no
+// controller that would replace it.
 func (t *Tracker) giveBack(g *Gang, now time.Time) bool {
 	if g.loss.evicting || !g.partial.due(t.options.HealAfter, now) || g.podGroup == nil && !g.attempt.atRest() {
 		return false

@@ -13,8 +13,8 @@ import (
 )
 
 // A planned member whose scheduling cycle does not come, because a PreEnqueue plugin keeps
-// its pod out of the queue, must not make the others hold their nodes. Such a member does
-// not count as ready until it has a cycle.
+// its pod out of the queue, must not make the other members hold their nodes. Such a member
+// does not count as ready until it has a cycle.
 
 const (
 	// stallLimit is how long a planned member may be without a scheduling cycle while its
@@ -24,8 +24,8 @@ const (
 	// placeLimit is how long a place is kept for a member whose binding failed and that
 	// has no further cycle. It is longer than the longest backoff of a pod.
 	placeLimit = time.Minute
-	// maxTick is the longest time between two calls of EndStalled that counts. A scheduler
-	// that was paused has had no cycles either.
+	// maxTick is the most that one call of EndStalled adds to the time without cycles, even
+	// if the call before was longer ago: a scheduler that was paused has had no cycles.
 	maxTick = 2 * time.Second
 	// silentPause is the interval at which members without cycles are activated again.
 	silentPause = 30 * time.Second
@@ -112,7 +112,8 @@ func (g *Gang) stalled(passed time.Duration) []types.UID {
 }
 
 // silence marks a member that has had no cycle (neverScheduled), but not one whose cycle ended
-// in an error. In phase Binding it marks both, and both lose their planned node.
+// in an error. In phase Binding it marks either kind of member and takes its planned node
+// away.
 func (g *Gang) silence(uid types.UID, now time.Time) {
 	if g.attempt.cycles[uid] == 0 || g.attempt.phase == Binding {
 		g.setLacks(uid, neverScheduled)

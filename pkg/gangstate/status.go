@@ -38,7 +38,7 @@ type Status struct {
 	RefusedSince time.Time
 }
 
-// Status returns the current status of a gang.
+// Status returns the current status of a gang, the zero Status if there is nothing to report.
 func (t *Tracker) Status(key gangs.Key) Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,8 +76,9 @@ func (t *Tracker) Status(key gangs.Key) Status {
 	return status
 }
 
-// onlyRetries reports whether a gang of PodGroup cycles is tracked only because of failed
-// plans or held nodes, so that there is nothing to report about it.
+// onlyRetries reports whether a gang that the scheduler's own PodGroup cycles place is
+// tracked only because of failed plans or held nodes, so that there is nothing to report
+// about it.
 func (g *Gang) onlyRetries() bool {
 	return g.podGroup != nil && g.refusal == nil && !g.loss.evicting && !g.partial.unfinished() && g.reservation.nodes == nil && !g.reservation.blocked && g.loss.since.IsZero()
 }

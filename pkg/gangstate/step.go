@@ -19,10 +19,10 @@ const reasonMemberLeft = "a member left while its place was planned"
 // Step is the result of NextStep for a member's scheduling cycle. Exactly one of Node,
 // Refusal and Plan is set.
 type Step struct {
-	// Node is the member's planned node, and Alignment the device alignment of its gang.
-	// Rail is the index of the alignment unit on the node (devices close to each other)
-	// to allocate from, -1 for any. Subrequests are the plan's choices among the
-	// alternatives of its claims.
+	// Node is the member's planned node. Alignment says how close the GPUs and NICs of the
+	// gang must be. Rail is the index of the alignment unit on the node (devices close to
+	// each other) to allocate from, -1 for any. Subrequests are the plan's choices among the
+	// alternatives of the member's claims.
 	Node        string
 	Rail        int
 	Subrequests gangs.Subrequests
@@ -100,7 +100,8 @@ func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.T
 	return step
 }
 
-// Ask returns the question to plan for a gang, outside any member's cycle.
+// Ask returns a step with the question to plan for a gang, outside any member's cycle. It
+// refuses a gang that cannot be planned.
 func (t *Tracker) Ask(key gangs.Key, now time.Time) Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()

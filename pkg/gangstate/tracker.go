@@ -36,7 +36,10 @@ type Options struct {
 	Lacks func(*v1.Pod) string
 	// Lock guards the tracker. Nil means a new mutex.
 	Lock sync.Locker
-	// HealAfter, MaxBypass and MaxReplans are arguments of the plugin Gang.
+	// HealAfter is how long a gang may lack members of its quorum before its other members are
+	// evicted, MaxBypass how long later gangs may overtake it before nodes are reserved for
+	// it; 0 means that this never happens. MaxReplans is how many failed plans in a row are
+	// repeated without a backoff.
 	HealAfter  time.Duration
 	MaxBypass  time.Duration
 	MaxReplans int
@@ -50,15 +53,16 @@ type Tracker struct {
 
 	mu    sync.Locker
 	gangs map[gangs.Key]*Gang
-	// home has the gang of each member that no PodGroup cycle places. When a pod is deleted,
-	// the sources may put it into another gang than before, or into none.
+	// home has the gang of each member, except members of PodGroups that the scheduler's own
+	// PodGroup cycle places. When a pod is deleted, the sources (the ways to declare a gang)
+	// may put it into another gang than before, or into none.
 	home map[types.UID]*Gang
 	// podGroups has the gangs that PodGroup cycles place, by the keys of their PodGroups.
 	podGroups map[gangs.Key]*Gang
 	// holder is the gang with reserved nodes, or nil.
 	holder *Gang
-	// resting has the namespaces with a gang whose reservation ended by its limit, and the
-	// time before which no nodes are reserved for another gang of the namespace.
+	// resting has the namespaces with a gang whose reservation ended by its time limit, and
+	// the time before which no nodes are reserved for another gang of the namespace.
 	resting map[string]time.Time
 	// displaced are the waiting pods without a gang that were refused because nodes are
 	// reserved for holder.
@@ -200,7 +204,8 @@ func (t *Tracker) Sizes() Sizes {
 	return Sizes{Gangs: len(t.gangs), Members: len(t.home), PodGroups: len(t.podGroups), Displaced: len(t.displaced)}
 }
 
-// Has reports whether the tracker has a gang with that key.
+// Has reports whether the tracker has a gang with that key, or one of the PodGroup with that
+// key.
 func (t *Tracker) Has(key gangs.Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 
 // A gang that was allowed to bind may end up below its minimum: an admission webhook or a
 // quota refuses some of its bindings, or the API server fails. Its remaining members keep
-// their places, are planned before all other gangs, and after healAfter the bound members
-// are evicted, so that the gang starts whole or not at all.
+// their places and are planned before all other gangs. After the configured time healAfter
+// the bound members are evicted, so that the gang starts whole or not at all.
 
 // BindFailed records why the binding of a member failed. The caller calls it before Unreserve.
 // unknown is true if the API server has perhaps bound the member: its answer was lost.
@@ -57,7 +57,8 @@ func (t *Tracker) UnknownBindings() map[gangs.Key][]*v1.Pod {
 }
 
 // NotBound records that a member whose binding ended without an answer is not bound. The
-// member is activated to be bound again.
+// member is activated to be bound again. If the gang has a new plan that is not yet reserved,
+// that plan fails, because it relies on the member.
 func (t *Tracker) NotBound(key gangs.Key, pod *v1.Pod, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,7 +68,7 @@ func (t *Tracker) NotBound(key gangs.Key, pod *v1.Pod, now time.Time) Effects {
 	}
 	node := g.attempt.unknown[pod.UID]
 	delete(g.attempt.unknown, pod.UID)
-	if g.attempt.phase == Reserving { // the plan counts on this member as bound
+	if g.attempt.phase == Reserving { // the plan relies on this member being bound
 		g.attempt.outdated = true
 		effects := Effects{Key: key, Release: g.attempt.fail("member " + pod.Name + " is not bound to node " + node)}
 		t.observe(g)

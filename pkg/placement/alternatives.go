@@ -15,7 +15,8 @@ import (
 // A member's resource claim may have requests with alternatives (firstAvailable in DRA)
 // and be given any of them. The planner chooses: the member's role has the first way to
 // meet all requests, and one further role of the planner stands for each other way.
-// pkg/plugins/draaware then shows the DRA allocator only the chosen alternatives.
+// The plugin in pkg/plugins/draaware then shows the DRA allocator only the chosen
+// alternatives.
 
 // addAlternatives adds, for each role whose members have requests with alternatives
 // (firstAvailable), a role of the planner for each other way to meet the requests. needs

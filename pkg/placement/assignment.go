@@ -14,8 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// assignment converts the planner's answer, which has names of members, to an Assignment
-// by pod UID.
+// assignment converts the planner's answer, which has names of members, to a
+// gangs.Assignment, which has the nodes and other results by the UIDs of the members' pods.
 func (p *planInput) assignment(found *answer) gangs.Assignment {
 	a := gangs.Assignment{
 		Nodes:     map[types.UID]string{},
@@ -49,8 +49,9 @@ func (p *planInput) assignment(found *answer) gangs.Assignment {
 	return a
 }
 
-// assignRole adds the members of one of the planner's roles to the assignment, under the
-// name that the role has in the gang. input is the role before planning.
+// assignRole adds the members of one of the planner's roles (members with equal demands) to
+// the assignment, under the name that the role has in the gang. input is the role before
+// planning.
 func (p *planInput) assignRole(a *gangs.Assignment, role *plan.Role, input *roleInput) {
 	name, need := input.base, p.cache.CapacityOf(role.Need)
 	a.Short[name] += role.Min
@@ -102,7 +103,7 @@ func surplus(gang *gangs.Gang, decision *plan.Decision) string {
 		gang.Key, quorum, decision.Domain, decision.Unplaced, decision.LeftOver())
 }
 
-// domainOf names the domain of a decision, for messages.
+// domainOf names the topology domain (such as a rack) of a decision, for messages.
 func domainOf(decision *plan.Decision) string {
 	return strings.TrimSpace(decision.Domain.Level + " " + decision.Domain.Path)
 }

@@ -31,9 +31,9 @@ type attachLimits struct {
 	shared sets.Set[mount]
 }
 
-// mountOf returns the volume that a CSI driver attaches for a claim. For a claim without
-// a volume it returns the volume that the provisioner of the claim's class would create.
-// The second result is false if no driver attaches a volume.
+// mountOf returns the volume that a CSI driver attaches for a claim. For a claim whose
+// volume is missing or cannot be read it returns the volume that the provisioner of the
+// claim's class would create. The second result is false if no driver attaches a volume.
 func (r *volumeReader) mountOf(claim *v1.PersistentVolumeClaim, bound *v1.PersistentVolume) (mount, bool) {
 	if claim.Spec.VolumeName != "" && bound != nil {
 		if bound.Spec.CSI == nil {
@@ -143,7 +143,8 @@ func (r *volumeReader) countRunning(request *gangs.Request, nodes []fwk.NodeInfo
 	}
 }
 
-// limits reports whether a node limits the attachments of one of the CSI drivers.
+// limits reports whether a node limits the attachments of a CSI driver of the gang's
+// volumes.
 func (a *attachLimits) limits(node string) bool {
 	for _, nodes := range a.attachable {
 		if _, limited := nodes[node]; limited {

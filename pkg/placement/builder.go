@@ -112,7 +112,8 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.
 	return &b.planInput, nil
 }
 
-// invalid returns the refusal of a gang because of an error in what a member needs.
+// invalid returns the refusal of a gang because of an error in what a member needs. The
+// refusal is temporary if a namespace has spent its budget for CEL selectors.
 func invalid(key gangs.Key, err error) *Outcome {
 	var cost *devices.CostError
 	return &Outcome{Refusal: key.Messagef("%v", err), Temporary: errors.As(err, &cost) && cost.Temporary}

@@ -11,8 +11,9 @@ import (
 
 // splitClaimOwners makes one member of a role the owner of each claim that all members of
 // the role share: the member becomes a role of its own whose need (of resources and
-// devices) includes the claim's devices. It appends these roles. shared has all claims of
-// several members, claims those that whole roles share.
+// devices) includes the claim's devices. It appends these roles. A role with one member
+// becomes the owner as it is. shared has all claims of several members, claims those that
+// whole roles share.
 func splitClaimOwners(roles []roleInput, shared sets.Set[string], claims []sharedClaim) []roleInput {
 	for i := range roles {
 		var owned []string

@@ -43,9 +43,9 @@ func newClaimZones(claim sharedClaim, zones []devices.NodeSet, roles []roleInput
 	return z
 }
 
-// best runs the planner once for each zone (a set of nodes that can use the claim's devices)
-// and returns the best answer. If the gang fits in no zone, it also returns a sentence that
-// says so.
+// best runs the planner once for each of the first maxZones zones (sets of nodes that can
+// use the claim's devices) and returns the best answer. If the gang fits in none of them, it
+// also returns a sentence that says so. Without a claim it runs the planner once.
 func (z *claimZones) best(p *planner, gang plan.Gang, nodes []fwk.NodeInfo) (answer, string, error) {
 	if z.claim == "" {
 		return p.best(gang), "", nil

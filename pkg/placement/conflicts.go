@@ -13,7 +13,7 @@ import (
 // addConflicts adds Request.Conflicts to the planner's gang. A conflict is a combination of
 // members and nodes that the filters have refused in an earlier attempt of the gang.
 // addConflicts leaves out a conflict about members that are in several of the planner's
-// roles.
+// roles, or in none.
 func (b *builder) addConflicts() {
 	b.conflictsKept = true
 	for _, conflict := range b.request.Conflicts {
@@ -26,8 +26,9 @@ func (b *builder) addConflicts() {
 	}
 }
 
-// conflictTerms returns the terms of a conflict for the planner, nil if some of its members
-// are not exactly those of one role of the planner.
+// conflictTerms returns the terms of a conflict for the planner; each is a number of members
+// of a role on a node. It returns nil if the members of a term are not those of exactly one
+// role of the planner.
 func (b *builder) conflictTerms(conflict gangs.Conflict) []plan.ConflictTerm {
 	var terms []plan.ConflictTerm
 	for _, term := range conflict {

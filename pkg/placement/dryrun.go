@@ -164,8 +164,8 @@ func (d *dryRuns) clusterState(run *dryRun, node string) fwk.CycleState {
 
 // singleState returns the filters' state of a role with resource claims, prepared for one
 // node alone. This is cheaper because most plans try few nodes. It returns nil if the
-// state for all nodes must be used: it exists, the plan tries many nodes, or the result
-// of the PreFilter plugins is not about this node alone.
+// state for all nodes must be used: it exists, the pod has no claims, the plan tries many
+// nodes, or what the PreFilter plugins do depends on other nodes as well.
 func (d *dryRuns) singleState(run *dryRun, node string) fwk.CycleState {
 	if run.prepared || len(run.pod.Spec.ResourceClaims) == 0 || readsOtherNodes(run.pod) {
 		return nil

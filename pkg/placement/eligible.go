@@ -12,8 +12,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// NodeEligible reports whether the pod could run on the node if the node were empty. It
-// checks the pod's node selector and node affinity and the node's taints.
+// NodeEligible reports whether the pod may run on the node by its node selector, its node
+// affinity and the node's taints. It ignores resources and volumes.
 func NodeEligible(pod *v1.Pod, node *v1.Node) bool {
 	if match, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !match {
 		return false

@@ -26,9 +26,9 @@ type emptied struct {
 }
 
 // unprovable are the filters that a what-if plan cannot run, because they read objects that
-// change only when pods are really gone: the allocations of ResourceClaims, and
-// VolumeAttachments. The planner itself counts devices and attached volumes without the
-// pods.
+// change only when pods are really gone: the allocations of ResourceClaims (DRAAware wraps
+// DynamicResources), and VolumeAttachments. The planner itself counts devices and attached
+// volumes without the pods.
 var unprovable = sets.New("DynamicResources", "DRAAware", "NodeVolumeLimits")
 
 // newEmptied returns the cluster with the nodes in infos, which no longer have the pods in
@@ -64,7 +64,7 @@ func (d *dryRuns) nodeInfo(node string) fwk.NodeInfo {
 }
 
 // removeGone removes the pods that are gone in a what-if plan from a prepared state: those
-// on one node if the role's filters read only that node, otherwise all.
+// on the given node if the state is for that node only, all of them if node is "".
 func (d *dryRuns) removeGone(run *dryRun, state fwk.CycleState, node string) error {
 	if d.emptied == nil || run.refusal != "" {
 		return nil

@@ -62,7 +62,8 @@ func (r *freeVolumes) hasFree(class string) bool {
 }
 
 // room returns how many of this number of equal pods find free volumes on the node for
-// all their claims.
+// all their claims. The pods share the joint claims, so one volume is enough for each of
+// these.
 func (r *freeVolumes) room(volumes *podVolumes, node *v1.Node, pods int) int {
 	for _, claim := range volumes.joint {
 		if r.match(claim, node, nil) == nil {

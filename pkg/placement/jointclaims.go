@@ -51,7 +51,8 @@ func (w *ruleWriter) addJointClaims(volumes *volumeReader) {
 // volumeDomains divides the nodes by the volume that a claim gets if its first user is
 // there, and returns the name of this division (a topology level or a partition). If the
 // volume is still to be created, each node is a domain. ok is false if the nodes cannot be
-// divided in this way: a node can use the volumes of several domains.
+// divided in this way: a node can use the volumes of several domains, or the claim may get a
+// volume that exists instead of a new one.
 func (w *ruleWriter) volumeDomains(volumes *volumeReader, claim *v1.PersistentVolumeClaim) (level string, ok bool) {
 	if !volumes.isStatic(claim) {
 		return plan.NodeLevel, !volumes.hasFree(volume.GetPersistentVolumeClaimClass(claim))

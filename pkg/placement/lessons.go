@@ -88,9 +88,9 @@ func moved(to, from string, m *plannedMember, beside []*plannedMember) (*planned
 	return move(m), with
 }
 
-// cause returns a smallest set of the placed members beside which the filters refuse the
+// cause returns a minimal set of the placed members beside which the filters refuse the
 // member. sure is false if the filters might accept the member beside this set and further
-// members. The set then has all placed members.
+// members. The set then has all placed members, and also if the search budget ends.
 func (p *proof) cause(m *plannedMember, placed []*plannedMember, status *fwk.Status) (beside []*plannedMember, sure bool, err error) {
 	if needsOthers(m.pod, status) {
 		return placed, false, nil
@@ -140,9 +140,9 @@ func (p *proof) refusedBeside(m *plannedMember, with []*plannedMember) (*fwk.Sta
 	return t.filter(m)
 }
 
-// smallest returns a smallest subset of all for which refuses is true. refuses must be true
-// for each set that contains a set for which it is true. found is false if it is not true
-// for all.
+// smallest returns a minimal subset of all for which refuses is true: without any one of its
+// members refuses would be false. refuses must be true for each set that contains a set for
+// which it is true. found is false if refuses is not true for the whole of all.
 func smallest(all []*plannedMember, refuses func([]*plannedMember) bool) (part []*plannedMember, found bool) {
 	for !refuses(part) {
 		first := sort.Search(len(all), func(i int) bool { return refuses(slices.Concat(part, all[:i+1])) })
@@ -174,7 +174,7 @@ func (p *proof) conflict(m *plannedMember, beside []*plannedMember) plan.Conflic
 	return c
 }
 
-// isNew reports whether the conflict is seen for the first time.
+// isNew reports whether the conflict is seen for the first time, and records it.
 func (p *proof) isNew(c plan.Conflict) bool {
 	key := fmt.Sprint(c.Terms)
 	known := p.learned[key]

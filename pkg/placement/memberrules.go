@@ -24,7 +24,8 @@ type ruleWriter struct {
 }
 
 // write adds the rules between members to the gang. A role whose members must be on
-// different nodes gets at most one member on each node.
+// different nodes gets at most one member on each node. write also sets filtered of each
+// role, its pod for the stock filters.
 func (w *ruleWriter) write() {
 	w.gang.AntiAffinity = portRules(w.roles)
 	for i := range w.terms.terms {
@@ -123,7 +124,8 @@ func (w *ruleWriter) limitPerNode() {
 }
 
 // labelDomains returns the name of a partition that divides the nodes with a label by the
-// label's value. It adds the partition to the gang.
+// label's value. It adds the partition to the gang. It returns plan.NodeLevel instead if each
+// node is a domain of its own.
 func (w *ruleWriter) labelDomains(key string) string {
 	return w.partition("label "+key, key, func(node *v1.Node) bool { _, ok := node.Labels[key]; return ok })
 }

@@ -20,8 +20,8 @@ var (
 )
 
 // nodeRule says which nodes the members of a role may use, by their node selector, node
-// affinity and volumes. The planner gets these nodes as a list, so that it does not try
-// the others.
+// affinity and volumes. The planner gets these nodes as a list, so that it tries no other
+// nodes.
 type nodeRule struct {
 	// affinity is nil for a role without node selector and required node affinity.
 	affinity *nodeaffinity.RequiredNodeAffinity
@@ -49,7 +49,8 @@ func choosesNodes(pod *v1.Pod) bool {
 }
 
 // refusal returns the refusal that the stock filters would have for a node that the rule
-// excludes. ok is false for a node that the members may use.
+// excludes. ok is false for a node that the members may use. refusal does not check whether
+// volumes are free for claims that wait for one (noVolume).
 func (r *nodeRule) refusal(node *v1.Node) (refusal filterRefusal, ok bool) {
 	if r.affinity != nil {
 		if match, err := r.affinity.Match(node); err == nil && !match {

@@ -14,9 +14,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// limitNodes gives each role the list of nodes that its members may use. If members wait
-// for volumes that exist already, a node takes only as many members as it has such
-// volumes for.
+// limitNodes gives each role whose nodes are limited the list of nodes that its members may
+// use. If members wait for volumes that exist already, a node takes only as many members as
+// it has such volumes for.
 func limitNodes(roles []roleInput, volumes *volumeReader, nodes []fwk.NodeInfo) {
 	for i := range roles {
 		role := &roles[i]

@@ -25,6 +25,6 @@ type Outcome struct {
 	// Temporary is true if Refusal is about the request and passes with time.
 	Temporary bool
 	// Lessons is the number of members that filters refused in complete plans. Later runs of
-	// the planner avoid these combinations of members and nodes.
+	// the planner avoid the refused combinations of members and nodes.
 	Lessons int
 }

@@ -37,7 +37,7 @@ type Placer struct {
 	options Options
 }
 
-// New returns a Placer that plans with the cache of the profile and runs the stock
+// New returns a Placer that plans with the profile's cache of nodes and runs the stock
 // filters of the handle.
 func New(handle fwk.Handle, profile *cluster.Profile, options Options) *Placer {
 	return &Placer{handle: handle, profile: profile, options: options}
@@ -45,9 +45,9 @@ func New(handle fwk.Handle, profile *cluster.Profile, options Options) *Placer {
 
 // Place plans a gang on the nodes of the scheduler's snapshot. It runs the stock filters on
 // every node of the plan. If Request.Limits (the most members that a node takes, guessed
-// from earlier refusals) leave no placement, it plans without them. They may exclude more
-// than the filters have refused; Request.Conflicts has the exact combinations of members and
-// nodes that the filters refused.
+// from earlier refusals) leave no placement, it plans without them: they may exclude more
+// than the filters have refused. It does so only if the planner can use Request.Conflicts,
+// the exact combinations of members and nodes that the filters refused, in their place.
 func (p *Placer) Place(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (Outcome, error) {
 	outcome, complete, err := p.place(ctx, request, nodes)
 	if err != nil || outcome.Placed || !outcome.Searched || len(request.Limits) == 0 || !complete {

@@ -11,7 +11,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// planner runs plan.Plan, possibly several times, on one snapshot of the cluster.
+// planner runs plan.Plan, which searches nodes for a gang, possibly several times, on one
+// snapshot of the cluster.
 type planner struct {
 	profile string
 	// budget is the maximum number of search steps of one plan. steps counts those of all
@@ -35,8 +36,8 @@ type answer struct {
 
 // plan runs the planner. Volumes may be a pool (items of which each member takes some)
 // with AnyOrder: whatever order the members come in, each must find a volume. If there is
-// no such placement, plan accepts one in which some order works: the stock filters then
-// judge.
+// no such placement, plan accepts one in which some order works: the stock filters decide
+// when the members are scheduled.
 func (p *planner) plan(gang plan.Gang) answer {
 	found := p.planOnce(gang)
 	if found.decision.Placed || !slices.ContainsFunc(gang.Pools, func(p plan.Pool) bool { return p.AnyOrder }) {
@@ -59,8 +60,8 @@ func (p *planner) planOnce(gang plan.Gang) answer {
 }
 
 // best runs the planner. If preferAll is set and some part of the gang must be in one
-// domain, best first requires room for all members. If there is none, it requires room for a
-// quorum only.
+// topology domain, best first requires room for all members. If there is none, it requires
+// room for a quorum only.
 func (p *planner) best(gang plan.Gang) answer {
 	if p.preferAll && confined(&gang) {
 		if all, more := requireAll(gang); more {
@@ -72,7 +73,7 @@ func (p *planner) best(gang plan.Gang) answer {
 	return p.plan(gang)
 }
 
-// confined reports whether some part of the gang must be in one domain.
+// confined reports whether some part of the gang must be in one topology domain.
 func confined(gang *plan.Gang) bool {
 	return gang.Required != "" || slices.ContainsFunc(gang.Groups, func(g plan.Group) bool { return g.Required != "" }) ||
 		slices.ContainsFunc(gang.Roles, func(r plan.Role) bool { return r.Required != "" })

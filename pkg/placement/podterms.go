@@ -15,7 +15,7 @@ import (
 )
 
 // maxTerms is the maximum number of affinity, anti-affinity and spread terms of a gang
-// that the planner gets. The stock filters judge the others.
+// that the planner gets. Only the stock filters judge further terms.
 const maxTerms = 64
 
 // podTerms has the terms of a gang's members about other pods: required pod anti-affinity
@@ -42,8 +42,9 @@ type podTerm struct {
 	// near has all required pod affinity terms of a pod. Another pod matches if it
 	// matches all of them.
 	near []fwk.AffinityTerm
-	// even is a topology spread constraint. selector selects the pods that it counts,
-	// with the pod's labels of matchLabelKeys. Only pods of the namespace count.
+	// even is a topology spread constraint. selector selects the pods that it counts: it
+	// includes the pod's labels of matchLabelKeys. namespace is the only namespace whose pods
+	// the constraint counts.
 	even      *v1.TopologySpreadConstraint
 	selector  labels.Selector
 	namespace string

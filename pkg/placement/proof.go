@@ -14,8 +14,8 @@ import (
 )
 
 // proof runs the filters over a whole plan before any member is reserved: for each member on
-// its planned node, with all members placed that come before it. The dry runs of the planner
-// know only the members of one role on one node.
+// its planned node, with all members placed that come before it. The dry runs (the filter
+// runs during the planner's search) know only the members of one role on one node.
 type proof struct {
 	runs     *dryRuns
 	input    *planInput
@@ -39,8 +39,8 @@ type proof struct {
 	unsure bool
 }
 
-// refusedMember is a refusal in a proof: a plugin refused the member while the others were
-// placed.
+// refusedMember is a refusal in a proof: a plugin refused the member while the members in
+// others were placed.
 type refusedMember struct {
 	member  *plannedMember
 	others  []*plannedMember
@@ -70,7 +70,7 @@ func (p *proof) spend(steps int) { p.steps -= steps }
 
 // run runs the filters over a plan. It returns the conflicts that it has learned from
 // refusals, none if the filters accept all members. A member that is refused is not placed,
-// and the proof goes on with the others. If the search budget ends, run does not test the
+// and the proof goes on with the next. If the search budget ends, run does not test the
 // remaining members: the filters test them in the members' own scheduling cycles.
 func (p *proof) run(decision *plan.Decision) ([]plan.Conflict, error) {
 	members, err := p.members(decision)
@@ -124,9 +124,9 @@ func (p *proof) test(t *simulated, m *plannedMember) (*fwk.Status, error) {
 
 // members returns the members of a plan in the order in which they are placed: those whose
 // claims have devices, those that have no order and no anti-affinity, those with an order
-// (plan.Assignment.Order, which affinity and spread rules require), and the others. A member
-// with anti-affinity is late: the filter InterPodAffinity skips members without affinity
-// terms, so these would not see an earlier member's anti-affinity.
+// (plan.Assignment.Order, which affinity and spread rules require), and those with only
+// anti-affinity. These are late: the filter InterPodAffinity skips members without affinity
+// terms, so such members would not see an earlier member's anti-affinity.
 func (p *proof) members(decision *plan.Decision) ([]plannedMember, error) {
 	var members []plannedMember
 	add := func(role int, name, node string, pinned bool) error {

@@ -21,7 +21,8 @@ import (
 // proposal is the planner's answer before its conversion to an Outcome.
 type proposal struct {
 	request *gangs.Request
-	// maxBypass is Options.MaxBypass.
+	// maxBypass, for a message, is how long a gang may be bypassed by later gangs before
+	// nodes are reserved for it.
 	maxBypass time.Duration
 	input     *planInput
 	planner   planner

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// firstShare is a divisor of the search budget: the first plan counts for at most this
-	// part. The planner may use the whole budget to show that the first plan is the
-	// cheapest, and steps must remain to search for a plan that the filters accept.
+	// firstShare is a divisor of the search budget (a number of steps): the first plan is
+	// charged at most this part. The planner may use the whole budget to show that the first
+	// plan is the cheapest, and steps must remain to search for a plan that the filters
+	// accept.
 	firstShare = 2
 	// roundShare is a divisor of the remaining budget: each further plan may use this part.
 	// If the planner finds no placement with it, it may use all that remains.
@@ -26,7 +27,8 @@ const (
 // prove runs the filters over the plan with all members placed. While the filters refuse a
 // member, prove plans again, within the search budget, with the conflicts (combinations of
 // members and nodes to avoid) learned from the refusals. If the budget ends before any
-// refusal, the filters test the remaining members in the members' own scheduling cycles.
+// refusal, the filters test the remaining members in the members' own scheduling cycles. If
+// it ends later, or the refusals give no new conflict, prove gives up.
 func (p *proposal) prove() error {
 	if p.proof == nil || !p.answer.decision.Placed {
 		return nil

@@ -23,7 +23,8 @@ import (
 // filters handle it: they see where its devices are after the first member has reserved
 // them.
 
-// sharedClaim is a claim that all waiting members of some roles share.
+// sharedClaim is a claim that all members of some roles share. No member of these roles has
+// a node yet.
 type sharedClaim struct {
 	name string
 	// roles has the names of these roles, in the order of the planner's roles. The first
@@ -76,9 +77,9 @@ func (u *claimUsers) wholeRoles(claim string, roles []roleInput) (names []string
 	return names, whole
 }
 
-// findSharedClaims returns the names of all claims without devices that several waiting
-// members have (shared), and those of them that all members of some roles share, sorted
-// by name (byRoles).
+// findSharedClaims returns the names of all claims without devices that several members
+// without a node have (shared), and those of them that all members of some roles share,
+// sorted by name (byRoles).
 func findSharedClaims(request *gangs.Request, roles []roleInput, cache *cluster.Cache) (shared sets.Set[string], byRoles []sharedClaim) {
 	users := countClaimUsers(request)
 	maps.DeleteFunc(users.total, func(claim string, n int) bool {
@@ -116,7 +117,8 @@ func sharableName(pod *v1.Pod, claim *v1.PodResourceClaim) string {
 	return *name
 }
 
-// withoutClaims returns a copy of the pod without these claims.
+// withoutClaims returns a copy of the pod without these claims, or the pod itself if it has
+// none of them.
 func withoutClaims(pod *v1.Pod, claims sets.Set[string]) *v1.Pod {
 	has := func(claim v1.PodResourceClaim) bool { return claims.Has(sharableName(pod, &claim)) }
 	if claims.Len() == 0 || !slices.ContainsFunc(pod.Spec.ResourceClaims, has) {

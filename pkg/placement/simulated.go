@@ -14,15 +14,15 @@ import (
 
 // plannedMember is a member of the gang with the node that a plan has for it.
 type plannedMember struct {
-	// role is the index of the member's role in planInput.roles.
+	// role is the index of the member's role among the planner's roles (planInput.roles).
 	role int
 	pod  *v1.Pod
 	node string
 	// pinned is true if claims of the member have devices already, so that no plan has
 	// another node for it.
 	pinned bool
-	// like is the subject that the filters run for. It is nil if the filters do not run for
-	// the member.
+	// like is the subject with which the filters run in place of the member. It is nil if the
+	// filters do not run for the member.
 	like *subject
 }
 
@@ -31,7 +31,7 @@ type plannedMember struct {
 type subject struct {
 	pod   *v1.Pod
 	state fwk.CycleState
-	// ownPod is true if the Filter plugins get each member's own pod.
+	// ownPod is true if the Filter plugins get each member's own pod instead of pod.
 	ownPod bool
 }
 

@@ -15,13 +15,13 @@ import (
 )
 
 // maxSingleRefusals is how many nodes the filters may refuse for a pod without a gang
-// that is planned as a gang of one. After that the ordinary cycle handles the pod. It
-// runs the filters on all nodes at once.
+// that is planned as a gang of one. After that the ordinary scheduling cycle handles the
+// pod. It runs the filters on all nodes at once.
 const maxSingleRefusals = 8
 
 // Plannable reports whether a pod without a gang may be planned as a gang of one. The
 // filters enforce its requirements, but the planner ignores preferences. A pod with
-// preferences is therefore not plannable.
+// preferences, or with a nominated node, is therefore not plannable.
 func Plannable(pod *v1.Pod) bool {
 	if pod.Status.NominatedNodeName != "" {
 		return false

@@ -123,7 +123,8 @@ func (s *splitter) countsGroups(group string) bool {
 }
 
 // groupParts names the parts of a role and makes all of them together meet the role's
-// minimum and constraints. If this needs a group around the parts, it adds one.
+// minimum and constraints. If this needs a group around the parts, it adds one. For a role
+// without a minimum it adds none, so each part meets the constraints by itself.
 func (s *splitter) groupParts(role *roleInput, parts []roleInput) {
 	for i := range parts {
 		first := slices.MinFunc(parts[i].members, func(a, b gangs.Member) int { return cmp.Compare(a.Pod.Name, b.Pod.Name) })

@@ -20,7 +20,8 @@ func interacts(pod *v1.Pod) bool {
 	return hasTerms(pod) || len(hostPortsOf(pod)) > 0 || usesVolumes(pod)
 }
 
-// usesVolumes reports whether the pod has volumes with a PersistentVolumeClaim.
+// usesVolumes reports whether the pod has volumes with a PersistentVolumeClaim, also one
+// made for the pod (ephemeral).
 func usesVolumes(pod *v1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.PersistentVolumeClaim != nil || v.Ephemeral != nil })
 }
@@ -92,7 +93,7 @@ func (s *subjects) newSubject(role int, pod *v1.Pod) (*subject, error) {
 	case status.IsSuccess():
 		return &subject{pod: tested, state: state, ownPod: s.unknown && tested == pod}, nil
 	case status.IsRejected():
-		return nil, nil // the members' own cycles find the reason
+		return nil, nil // the members' own scheduling cycles report the reason
 	}
 	return nil, fmt.Errorf("preparing the filters for pod %s: %w", klog.KObj(pod), status.AsError())
 }
@@ -122,7 +123,8 @@ func (s *subjects) testedPod(pod *v1.Pod) *v1.Pod {
 	return &tested
 }
 
-// countsNoPods reports whether a topology spread constraint of the pod has an empty selector.
+// countsNoPods reports whether a topology spread constraint of the pod has an empty selector,
+// to which no matchLabelKeys add a label.
 func countsNoPods(c *v1.TopologySpreadConstraint, pod *v1.Pod) bool {
 	isLabel := func(key string) bool { _, has := pod.Labels[key]; return has }
 	selector := c.LabelSelector

@@ -15,7 +15,8 @@ import (
 )
 
 // addSpread adds the planner's rules for a topology spread constraint: one rule for each
-// set of nodes that counts for some of the roles with the constraint.
+// set of nodes on which the constraint counts pods for some role. The set depends on the
+// role's other constraints, node affinity and tolerations.
 func (w *ruleWriter) addSpread(term int) {
 	known := &w.terms.terms[term]
 	counted, at := w.matching(term), map[string]int{}
@@ -42,8 +43,8 @@ func (w *ruleWriter) addSpread(term int) {
 	}
 }
 
-// count returns, by node, the pods that a topology spread constraint counts. Terminating
-// pods do not count.
+// count returns, by node, the number of pods that a topology spread constraint counts. It
+// leaves out terminating pods.
 func (w *ruleWriter) count(term *podTerm) map[string]int {
 	counts := map[string]int{}
 	for _, info := range w.nodes {

@@ -50,7 +50,7 @@ func hasBound(members []plan.Member) bool {
 // pool returns the planner's pool with the free volumes of a storage class, for the roles
 // (indices users) that wait for them. The stock plugin VolumeBinding gives a pod the
 // smallest volume on its node, whatever other pods need, and the members come in any
-// order.
+// order. The pool therefore requires that every order leaves enough volumes (AnyOrder).
 func (r *volumeReader) pool(class string, roles []roleInput, users []int, nodes []fwk.NodeInfo) plan.Pool {
 	pool := plan.Pool{Name: "free volumes of class " + class, AnyOrder: true}
 	var volumes []*v1.PersistentVolume

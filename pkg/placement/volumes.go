@@ -28,8 +28,8 @@ type volumeReader struct {
 	exclusiveClaims
 }
 
-// readVolumes reads the PersistentVolumeClaims of a gang's members. If an object cannot
-// be read, the stock filters judge it.
+// readVolumes reads the PersistentVolumeClaims of a gang's members. It leaves out objects
+// that cannot be read; the stock filters judge these.
 func readVolumes(source Volumes, request *gangs.Request, nodes []fwk.NodeInfo) *volumeReader {
 	r := &volumeReader{source: source}
 	if source == nil {

@@ -19,7 +19,7 @@ import (
 
 // whatIf plans a gang, as if none of its members had a node, in the cluster without some
 // pods. The planner counts resources, devices and attached volumes without these pods, and
-// the other stock filters run on the nodes without them.
+// the stock filters for all else run on the nodes without them.
 type whatIf struct {
 	gang    plan.Gang
 	planner planner
@@ -45,9 +45,9 @@ func (p *Placer) FitsWithout(ctx context.Context, request gangs.Request, gone []
 }
 
 // NodesToReserve returns nodes on which the gang would have a placement that the stock
-// filters accept if the pods of this scheduler on them did not exist. It tries the 1, 2, 4,
-// ... nodes with the fewest such pods and stops at the first success, so few nodes must be
-// cleared. It returns nil if it finds no placement.
+// filters accept if the pods of this scheduler on them did not exist. Besides the nodes
+// without such pods it tries the 1, 2, 4, ... nodes with the fewest and stops at the first
+// success, so few nodes must be cleared. It returns nil if it finds no placement.
 func (p *Placer) NodesToReserve(ctx context.Context, request gangs.Request, nodes []fwk.NodeInfo) (map[string]bool, error) {
 	busy, gone := podsOfScheduler(p.handle.ProfileName(), nodes)
 	w, err := p.newWhatIf(ctx, request, gone, nodes)

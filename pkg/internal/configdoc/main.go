@@ -36,7 +36,7 @@ func run(typesDir, out string) error {
 	return os.WriteFile(out, text, 0o644)
 }
 
-// render returns the whole page.
+// render returns the whole page about the plugins' arguments, as Markdown.
 func render(typesDir string) ([]byte, error) {
 	types, err := parseTypes(typesDir)
 	if err != nil {

@@ -30,7 +30,7 @@ type fieldDoc struct {
 	Name string
 	Type string
 	// Default is the default as JSON, which is YAML too. It is empty if the field is
-	// required.
+	// required, and "none" if the field is optional and has no default.
 	Default string
 	Text    string
 }
@@ -125,8 +125,8 @@ func parseField(field *ast.Field, defaults reflect.Value) (fieldDoc, error) {
 		return fieldDoc{}, fmt.Errorf("is not in the compiled type")
 	}
 	name, options, _ := strings.Cut(structField.Tag.Get("json"), ",")
-	// The comment of a field begins with the field's Go name. The page has the name that
-	// is written in YAML.
+	// The comment of a field begins with the field's Go name. The generated page has the
+	// name that is written in YAML.
 	text := strings.Replace(markdown(field.Doc.Text()), goName, "`"+name+"`", 1)
 	out := fieldDoc{Name: name, Type: typeName(structField.Type), Text: text}
 	if !strings.Contains(options, "omitempty") {
