@@ -26,8 +26,8 @@ const (
 	clockPeriod = time.Second
 )
 
-// apply carries out the effects of a state change. It takes the locks of the queue and of
-// the scheduler's cache.
+// apply carries out the effects of a state change. To activate pods it takes the queue's lock,
+// and to find waiting PodGroups the lock of the scheduler's cache.
 func (g *Gang) apply(effects gangstate.Effects) {
 	if attempt := effects.Release; attempt != nil {
 		go g.release(attempt)
@@ -92,8 +92,9 @@ func (g *Gang) release(attempt *gangstate.Attempt) {
 	g.apply(g.tracker.Released(attempt, time.Now()))
 }
 
-// watchClock reads members that perhaps are bound from the API server, ends attempts that have
-// stalled, evicts members of gangs that must move, and passes the time to the tracker, every
+// watchClock reads from the API server the members of which it is unknown whether they are
+// bound, ends attempts (to reserve the nodes of a plan) that have stalled, evicts members of
+// gangs that must move, and passes the time to the tracker of the gangs' states, every
 // clockPeriod.
 func (g *Gang) watchClock(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
@@ -111,9 +112,9 @@ func (g *Gang) watchClock(ctx context.Context) {
 // of object must not block all gangs.
 const recoverTimeout = 10 * time.Second
 
-// recoverOnce runs in the profile's first cycle. It waits until the tracker knows all
-// existing pods and declarations. Then it plans the gangs that a crash left partly bound,
-// before any other gang can take the room they need.
+// recoverOnce runs in the profile's first cycle. It waits until the tracker of the gangs'
+// states knows all existing pods and objects that declare gangs. Then it plans the gangs that a
+// crash left partly bound, before any other gang can take the room they need.
 func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 	g.recovered.Do(func() {
 		err := wait.PollUntilContextTimeout(ctx, releasePeriod, recoverTimeout, true,
