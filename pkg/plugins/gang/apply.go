@@ -21,8 +21,9 @@ const (
 	// attempt to reserve the nodes of a plan. A member enters the scheduler's list of waiting
 	// pods only after Permit has returned, so a single look could miss it.
 	releasePeriod = 5 * time.Millisecond
-	// clockPeriod is the interval between checks whether healAfter or maxBypass (arguments of
-	// the plugin) has passed for a gang: no event reports that time has passed.
+	// clockPeriod is the interval between checks whether healAfter (before a gang that lost
+	// members moves) or maxBypass (before nodes are reserved for a bypassed gang) has passed:
+	// no event reports that time has passed.
 	clockPeriod = time.Second
 )
 

@@ -62,7 +62,7 @@ type podGroups interface {
 // Gang is the plugin that places gangs.
 type Gang struct {
 	// Cycle has the extension points of PodGroup cycles. Cycle and podGroups are nil if the
-	// feature gate GenericWorkload is off.
+	// feature gate GenericWorkload, which turns such cycles on, is off.
 	*podgroup.Cycle
 	podGroups podGroups
 
@@ -74,7 +74,8 @@ type Gang struct {
 	report  *report.Reporter
 	// ended is the informer of pods that succeeded or failed.
 	ended cache.SharedIndexInformer
-	// gated is set if the plugin GangGate runs PreEnqueue instead of this plugin.
+	// gated is set if the plugin GangGate, which only has the PreEnqueue extension point, runs
+	// PreEnqueue instead of this plugin.
 	gated bool
 	// binder binds the members; bindings limits the number of concurrent bindings.
 	binder   fwk.BindPlugin

@@ -35,7 +35,8 @@ type Parts struct {
 	Shared Shared
 	// Profile has the profile's view of the cluster.
 	Profile *cluster.Profile
-	// Gates connects Gang with the profile's GangGate, if there is one.
+	// Gates connects Gang with the profile's GangGate, the plugin that can run PreEnqueue in
+	// its place, if there is one.
 	Gates *Gates
 	// Filters names the Filter plugins of this project. The planner knows what they and the
 	// stock filters refuse.
