@@ -84,7 +84,7 @@ func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	}
 	history := j.nodes[pod.Spec.NodeName]
 	if history == nil || len(history.versions) == 0 {
-		return "" // nodeHistory.problem reports a missing node.
+		return "" // The other check of judgeBinding reports a missing node.
 	}
 	node := history.versions[len(history.versions)-1].node
 	if !selects(c.object.Status.Allocation.NodeSelector, node) {

@@ -159,7 +159,7 @@ func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstruct
 }
 
 // timePassed runs the checks that depend on time, and forgets states of nodes and
-// ResourceSlices that were replaced longer than Settle ago. It finds violations in random
+// ResourceSlices that were replaced longer than j.settle ago. It finds violations in random
 // order; Checker.Violations sorts them.
 func (j *judge) timePassed(now time.Time) {
 	j.settleSuspicions(now)
