@@ -8,11 +8,11 @@
 //	go run ./bench/check -record perf/ -command "make bench"
 //
 // The second form records the figures as the new ranges, with the commit at which they were
-// measured. It rejects figures that are not reproducible: figures of a checkout with
-// changes, figures of a commit that is not on branch main, and speeds of fewer than three
-// rounds.
+// measured. It rejects figures that are not reproducible: figures of a checkout with changes,
+// figures of a commit that is not on branch main, and speeds (figures whose names begin with
+// perf/) of fewer than three rounds.
 //
-// A figure is a number without a unit that is comparable between machines. Package
-// bench/ratios defines the file format. The mean of a speed is the ratio of the medians of
-// its rounds. Its spread is the standard deviation of the ratios of single rounds.
+// A figure is a number without a unit that is comparable between machines. Package bench/ratios
+// defines the file format. The mean of a speed is the ratio of the medians of its rounds. Its
+// spread is the standard deviation of the ratios of single rounds.
 package main

@@ -88,7 +88,8 @@ func (o options) write(r ranges, found map[string]figure) error {
 // rounds are too few to estimate the figure's spread.
 const leastRounds = 3
 
-// checkReproducible returns an error if a figure cannot be measured again.
+// checkReproducible returns an error if a figure cannot be measured again, because its code has
+// no commit on the branch, or if a speed has too few rounds.
 func (o options) checkReproducible(figures map[string]figure) error {
 	checked := map[string]error{}
 	for _, name := range slices.Sorted(maps.Keys(figures)) {

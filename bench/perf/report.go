@@ -107,8 +107,8 @@ func (c Comparison) Write(dir string) error {
 	return ratios.Write(filepath.Join(dir, c.Workload+".json"), c)
 }
 
-// Read returns the comparisons of a directory: first those of Workloads, in that order,
-// then all others by name.
+// Read returns the comparisons of a directory: first those of the workloads with short names,
+// in the order of Workloads, then all others by name.
 func Read(dir string) ([]Comparison, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {

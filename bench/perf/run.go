@@ -21,8 +21,8 @@ import (
 
 // Runner runs workloads, one at a time.
 type Runner struct {
-	// Benchmark is the name of the binary's benchmark that calls Workload. It is empty if
-	// the binary's main calls Serve.
+	// Benchmark is the name of the benchmark in which a test binary calls Workload to run a
+	// workload. It is empty for a command, whose main calls Serve instead.
 	Benchmark string
 	// Etcd is the path of the etcd program. Each workload starts its own etcd, without a
 	// TCP port for clients.

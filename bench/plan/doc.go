@@ -1,7 +1,8 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan holds the planner's benchmarks. Run them with
+// Package plan holds the benchmarks of pkg/plan, the planner that chooses the nodes of a gang.
+// Run them with
 //
 //	go test -bench . ./bench/plan
 //

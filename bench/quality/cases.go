@@ -15,8 +15,9 @@ import (
 // wholeNode is the request of a pod for all 8 GPUs and 8 NICs of a node.
 var wholeNode = shape{gpus: 8, nics: 8}
 
-// burstOrder is the gang benchmark of NVIDIA's knavigator: numbers of jobs and of replicas
-// per job, all submitted at once. Each group fills 32 nodes.
+// burstOrder is the gang benchmark of NVIDIA's knavigator: numbers of jobs and of replicas per
+// job, all submitted at once. A replica fills a node, and one to three successive entries fill
+// the 32 nodes of burstFleet.
 var burstOrder = []struct{ jobs, replicas int }{
 	{1, 32}, {2, 16}, {3, 10}, {1, 2}, {4, 8}, {5, 6}, {2, 1}, {6, 5}, {1, 2}, {7, 4}, {1, 2}, {2, 1}, {8, 4}, {9, 3}, {1, 5},
 }
@@ -75,8 +76,9 @@ func runBurst(of contender, seed uint64) (burstResult, error) {
 	return r, nil
 }
 
-// Parameters of the stream: one-node jobs keep 32 nodes busy for a day, and a gang of 24
-// nodes arrives after an hour. A scheduler without a limit on bypassing starves the gang.
+// Parameters of the stream: one-node jobs keep 32 nodes busy for a day, and a gang of 24 nodes
+// arrives after an hour. A scheduler that lets later jobs bypass the gang without a limit
+// starves it.
 const (
 	streamLength  = 24 * time.Hour
 	streamGang    = 24

@@ -14,7 +14,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// maxBypass is the default of the plugin Gang.
+// maxBypass is how long later gangs may bypass a gang without room: the default of the argument
+// of that name of the plugin Gang.
 const maxBypass = time.Hour
 
 // dovetail is the contender that schedules as Dovetail does. pkg/gangstate decides when a
@@ -42,9 +43,9 @@ func newDovetail(c *simulatedCluster, bypass time.Duration) (*dovetail, error) {
 	return d, err
 }
 
-// pass plans the waiting gangs in the order of their arrival. It skips a gang if a gang
-// of its kind (the same number and requests of pods) has found no room, unless the gang
-// is new or the tracker requests a retry.
+// pass plans the waiting gangs in the order of their arrival. It skips a gang if a gang of its
+// kind (the same number and requests of pods) has found no room, unless the gang is new or the
+// tracker of the gangs' states (pkg/gangstate) requests a retry.
 func (d *dovetail) pass(s *sim) error {
 	now := epoch.Add(s.now)
 	d.members.eraseEnded(now)
@@ -87,8 +88,9 @@ func (d *dovetail) schedule(s *sim, e *entry, now time.Time) error {
 	return nil
 }
 
-// answer plans a gang. If the plan uses a node that is reserved for another gang, it plans
-// again without the reserved nodes.
+// answer plans a gang, unless one of its kind was refused since devices were last released. If
+// the plan uses a node that is reserved for another gang, it plans again without the reserved
+// nodes.
 func (d *dovetail) answer(s *sim, e *entry, question *gangstate.Question) (gangstate.Answer, error) {
 	if s.refusedKinds[e.kind()] {
 		return d.refusal(e, question)

@@ -20,9 +20,9 @@ func keyOf(e *entry) gangs.Key {
 	return key
 }
 
-// members sends the tracker the events of the jobs' pods, as the scheduler's informers
-// do. Most effects that the tracker returns need no action, because every pass of the
-// scheduler considers all waiting jobs.
+// members sends the events of the jobs' pods to the tracker of the gangs' states, as the
+// scheduler's informers do. Most effects that the tracker returns need no action, because every
+// pass of the scheduler considers all waiting jobs.
 type members struct {
 	tracker *gangstate.Tracker
 	known   map[*entry]bool

@@ -87,15 +87,15 @@ func (p *planner) problem(e *entry) (problem, error) {
 	return problem{snapshot, plan.Gang{Name: fmt.Sprintf("%s/job-%05d", namespace, e.id), Min: len(e.pods), Roles: []plan.Role{role}}}, nil
 }
 
-// choose returns the choice of a node for a pod, with the devices ordered for the
-// alignment unit with index rail.
+// choose returns the choice of a node for a pod. For the allocator, the devices are ordered to
+// suit the pod, which prefers the alignment unit (a GPU and its NICs) with the index rail.
 func (p *planner) choose(node string, rail int) nodeChoice {
 	m := p.cluster.byName[node]
 	return nodeChoice{machine: m, arrange: func(pod *pod) ([]*resourceapi.ResourceSlice, error) { return p.arrange(pod, m, rail) }}
 }
 
-// arrange returns the machine's slices with the devices in the order that the plugin
-// DRAAware gives them.
+// arrange returns the machine's slices with the devices in the order that DRAAware, Dovetail's
+// plugin for devices, gives them.
 func (p *planner) arrange(pod *pod, m *machine, rail int) ([]*resourceapi.ResourceSlice, error) {
 	if err := p.devices.Sync(); err != nil {
 		return nil, fmt.Errorf("counting devices: %w", err)

@@ -21,13 +21,13 @@ type report struct {
 	began  time.Time
 	commit string
 	loads  []loadResult
-	// chosen are the nodes of the topology case, by contender. fixed and mixed are the
-	// results of the burst, by contender: fixed in the burst's own order, mixed in random
-	// orders.
+	// chosen are the nodes that runTopology (a gang that fits into one spine) returned, by
+	// contender. fixed and mixed are the results of runBurst (many jobs at once), by contender:
+	// fixed in the burst's own order, mixed in random orders.
 	chosen [][]int
 	fixed  []burstResult
 	mixed  [][]burstResult
-	// streams are the results of the stream, by contender and seed.
+	// streams are the results of runStream (a gang among small jobs), by contender and seed.
 	streams [][]streamResult
 }
 

@@ -94,7 +94,8 @@ func (s *settings) checkConfig(flags *pflag.FlagSet, config *kubeconfig.KubeSche
 	return plugins.CheckProfiles(config.Profiles, written, s.replacesDefault).ToAggregate()
 }
 
-// checkPoints returns an error if a plugin does not run at all of its extension points.
+// checkPoints returns an error if a plugin of Dovetail is missing at one of its extension
+// points, or preemption for single pods comes before that for gangs.
 func checkPoints(profiles []kubeconfig.KubeSchedulerProfile, sched *scheduler.Scheduler) error {
 	running := make([]*kubeconfig.Plugins, len(profiles))
 	for i := range profiles {

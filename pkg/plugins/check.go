@@ -57,7 +57,8 @@ func checkArguments(path *field.Path, profile *kubeconfig.KubeSchedulerProfile, 
 }
 
 // checkDevices returns an error if the profile enables DRAAware together with DynamicResources,
-// or has a topology level of device attributes without DRAAware.
+// which DRAAware runs inside it. It also returns one if the arguments of the plugin Topology
+// have a level of device attributes, and DRAAware, which reads devices, is not enabled.
 func checkDevices(path *field.Path, profile *kubeconfig.KubeSchedulerProfile) field.ErrorList {
 	if enables(profile, draaware.Name) {
 		if enables(profile, names.DynamicResources) {
@@ -147,9 +148,10 @@ var ours = []struct {
 }
 
 // CheckPoints returns an error for each of Dovetail's plugins that runs at some of its
-// extension points and not at others, and for a profile in which DefaultPreemption runs before
-// Gang, so that it preempts for single members of a gang. running has the plugins that run at
-// each extension point, by profile.
+// extension points and not at others. It also returns one for a profile in which
+// DefaultPreemption runs before the plugin Gang: DefaultPreemption would then evict pods for a
+// single member of a gang. running has the plugins that run at each extension point, by
+// profile.
 func CheckPoints(running []*kubeconfig.Plugins) field.ErrorList {
 	var errs field.ErrorList
 	for i, list := range running {
@@ -166,7 +168,8 @@ func CheckPoints(running []*kubeconfig.Plugins) field.ErrorList {
 	return errs
 }
 
-// checkPoints returns an error if the plugin is missing at some of its points.
+// checkPoints returns an error if the plugin runs, but is missing at some of the extension
+// points that it implements.
 func checkPoints(path *field.Path, name string, plugin fwk.Plugin, running *kubeconfig.Plugins) field.ErrorList {
 	var missing []string
 	runs := false

@@ -22,8 +22,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 )
 
-// declarations has the watches on objects that declare gangs and on pods that have ended,
-// and the controllers that use them. All profiles of a scheduler share one.
+// declarations has the watches on objects that declare gangs (such as RayClusters and JobSets)
+// and on pods that have ended, and the controllers that use these watches. All profiles of a
+// scheduler share one value.
 type declarations struct {
 	*workloads.Watcher
 	extras    *Extras
@@ -34,8 +35,8 @@ type declarations struct {
 	start     sync.Once
 }
 
-// open makes the watches and controllers at its first call, and has the controllers serve
-// the profile of the handle.
+// open makes the watches and controllers at its first call. The controller of PodGroups of the
+// scheduler-plugins project then serves the profile of the handle.
 func (d *declarations) open(handle fwk.Handle) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -77,7 +78,8 @@ func (d *declarations) make(handle fwk.Handle) error {
 	return nil
 }
 
-// makePodGroups prepares the controller that creates PodGroups of scheduling.k8s.io.
+// makePodGroups prepares the controller that creates PodGroups of scheduling.k8s.io. With an
+// election, only its winner runs the controller.
 func (d *declarations) makePodGroups(handle fwk.Handle) {
 	podGroups := controllers.NewPodGroups(handle.ClientSet().SchedulingV1beta1(), d.Watcher, handle.EventRecorder())
 	d.OnChange(podGroups.Changed)
@@ -112,7 +114,8 @@ func (d *declarations) Start(ctx context.Context) error {
 	return d.Watcher.Start(ctx)
 }
 
-// runGroups runs the controller of scheduler-plugins PodGroups once this replica leads.
+// runGroups runs the controller of PodGroups of the scheduler-plugins project once this replica
+// leads.
 func (d *declarations) runGroups(ctx context.Context) {
 	if d.extras.Leads != nil {
 		select {
@@ -124,9 +127,9 @@ func (d *declarations) runGroups(ctx context.Context) {
 	d.groups.Run(ctx)
 }
 
-// Sources returns the gang sources with these names, in the order in which pkg/gangs
-// tries them. If the scheduler has its own PodGroup cycle, pods that name a PodGroup of
-// scheduling.k8s.io are in no gang of these sources.
+// Sources returns the gang sources (readers of one way to declare a gang) with these names, in
+// the order in which they are tried. If the scheduler schedules PodGroups of scheduling.k8s.io
+// in cycles of its own, pods that name such a PodGroup are in no gang of these sources.
 func (d *declarations) Sources(names []config.GangSource) gangs.Sources {
 	wanted := map[string]bool{}
 	for _, name := range names {

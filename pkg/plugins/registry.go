@@ -24,8 +24,8 @@ import (
 // cached state of the cluster. One registry therefore serves one scheduler.
 func Registry() frameworkruntime.Registry { return registry(&Extras{}) }
 
-// Extras are parts of the scheduler that are off unless a flag turns them on. They are
-// read when the first plugin is made, which is after the flags are parsed.
+// Extras are settings of the scheduler from outside its configuration file. They are read when
+// plugins are made, which is after the flags are parsed.
 type Extras struct {
 	// MakePodGroups makes the scheduler create a PodGroup of scheduling.k8s.io for each
 	// RayCluster and JobSet that requests one.

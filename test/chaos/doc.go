@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package chaos runs gangs of every source (way to declare a gang) on a local cluster while
-// faults happen. The checker of test/invariants watches the cluster.
+// faults happen. The invariant checker (test/invariants) watches the cluster, and reports for
+// example gangs that stay bound in part and devices that are allocated twice.
 //
 // A proxy stands between each replica of Dovetail and the API server. It drops answers after
 // the API server has done the write, cuts requests before it, delays them, answers with errors,

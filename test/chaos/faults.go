@@ -15,7 +15,9 @@ type fault struct {
 	name string
 	// weight is its share of the faults.
 	weight int
-	// counts is true for faults that the proxy or the webhook counts, once for each request.
+	// counts is true for faults that are counted while they happen: by the proxy or the
+	// webhook, once for each request, or by apply. Other faults are counted once, when apply
+	// returns.
 	counts bool
 	// apply causes the fault, and ends it unless it ends by itself. It makes all its random
 	// choices before it waits for anything, so that the seed determines them.

@@ -92,7 +92,8 @@ func (l *load) life(ctx context.Context, slot, n int) {
 }
 
 // tend creates the gang and creates its missing objects again until the end of its life. It
-// returns early if the workload was created and has been deleted since.
+// returns early if the workload was created and has been deleted since. While the load is
+// frozen it ends no gang, except a rival and a Job that has lacked pods for jobPatience.
 func (l *load) tend(ctx context.Context, g *gang, rival bool, end time.Time) {
 	created, whole := false, time.Now()
 	for ctx.Err() == nil {
@@ -160,7 +161,8 @@ func (l *load) of(u *unstructured.Unstructured) dynamic.ResourceInterface {
 	return l.dynamic.Resource(harness.ResourceOf(u)).Namespace(u.GetNamespace())
 }
 
-// unsettled describes the first gang that is missing or not bound completely, or returns "".
+// unsettled describes the first gang that is missing or not bound completely, or a rival that
+// is not deleted. It returns "" if there is none.
 func (l *load) unsettled(ctx context.Context) string {
 	for slot := range slots {
 		g := l.get(slot)

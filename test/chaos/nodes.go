@@ -79,8 +79,8 @@ func (m *machines) restore(ctx context.Context, node fleet.Node) error {
 	return errors.Join(errs...)
 }
 
-// restoreSlice creates a slice, after the garbage collector has removed the slice of a former
-// node of the same name.
+// restoreSlice creates a slice if it is missing. It deletes the slice of a former node of the
+// same name and returns an error, so that the caller tries again.
 func (m *machines) restoreSlice(ctx context.Context, slice *resourceapi.ResourceSlice) error {
 	_, err := m.client.ResourceV1().ResourceSlices().Create(ctx, slice, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) {

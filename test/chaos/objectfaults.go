@@ -132,7 +132,8 @@ func deleteClaim(ctx context.Context, r *rig, g *gang, random *rand.Rand) error 
 	return nil
 }
 
-// deletePodGroup deletes the object that declares the gang. The load creates it again.
+// deletePodGroup deletes the PodGroup of scheduler-plugins or of Volcano that declares the
+// gang. It does nothing to gangs of other sources. The load creates the PodGroup again.
 func deletePodGroup(ctx context.Context, r *rig, g *gang, _ *rand.Rand) error {
 	declares := g.objects()[0]
 	if g.source != "podgroup" && g.source != "volcano" {

@@ -105,7 +105,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// observe applies the faults that affect all requests: a partition and latency.
+// observe applies the faults that affect all requests, a partition and latency, and calls the
+// function of onBinding for a binding.
 func (p *proxy) observe(ctx context.Context, asked request) {
 	p.mu.Lock()
 	refusing, latency, bindings := p.refusing, p.latency, p.bindings

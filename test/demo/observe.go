@@ -45,7 +45,7 @@ type observer struct {
 	core kubernetes.Interface
 	raw  dynamic.Interface
 	// rayJobs keeps the RayJob of every RayCluster that existed. Pods briefly outlive their
-	// deleted RayCluster and still count.
+	// deleted RayCluster, and still belong to the gang of the RayJob.
 	rayJobs  map[string]string
 	hardware hardware
 }

@@ -3,5 +3,5 @@
 
 // Package harness holds the common parts of the integration tests: a local cluster that the
 // tests of a package share (Shared), a namespace under the invariant checker for each test
-// (Env), and waits whose failures name the condition.
+// (Env), and waits whose failures name the condition. The checker (test/invariants) reports broken guarantees.
 package harness

@@ -103,7 +103,7 @@ func (e *Env) WithT(t *testing.T) *Env {
 }
 
 // DeleteNamespace deletes the namespace. Unless Options.LeaveNamespace is set, it waits
-// until the namespace's pods hold no resources.
+// until the namespace is gone, and with it the resources of its pods.
 func (e *Env) DeleteNamespace() {
 	ctx := context.Background()
 	err := e.Client.CoreV1().Namespaces().Delete(ctx, e.Namespace, metav1.DeleteOptions{})

@@ -2,5 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package integration holds the tests that run Dovetail's real binary in a real cluster
-// (test/localcluster). The invariant checker runs during each test.
+// (test/localcluster). During each test the invariant checker (test/invariants) watches for
+// gangs bound in part and devices allocated twice.
 package integration

@@ -84,7 +84,7 @@ func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	}
 	history := j.nodes[pod.Spec.NodeName]
 	if history == nil || len(history.versions) == 0 {
-		return "" // nodeHistory.problem reports a missing node.
+		return "" // The other check of judgeBinding reports a missing node.
 	}
 	node := history.versions[len(history.versions)-1].node
 	if !selects(c.object.Status.Allocation.NodeSelector, node) {
@@ -98,7 +98,8 @@ func (j *judge) claimProblem(pod *v1.Pod, key claimKey) string {
 	return ""
 }
 
-// reachable reports whether a slice offers the device on the node, or did so within Settle.
+// reachable reports whether a slice offers the device on the node, or did so until Settle ago
+// (Options.Settle, the lag allowed between two watches).
 func (j *judge) reachable(device deviceID, node *v1.Node) bool {
 	pool := poolID{device.driver, device.pool}
 	for _, s := range j.publishedSlices[pool] {

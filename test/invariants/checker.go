@@ -35,8 +35,8 @@ type Checker struct {
 	running sync.WaitGroup
 }
 
-// Watch starts a checker and returns after the first lists have arrived.
-// It runs until Stop, or until ctx is done.
+// Watch starts a checker and returns when it has received the first list of each kind that it
+// watches and the API server serves. It runs until Stop, or until ctx is done.
 func Watch(ctx context.Context, cfg *rest.Config, options Options) (*Checker, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1 // A client-side rate limit would delay the watches.
@@ -101,9 +101,9 @@ func (c *Checker) Bindings() int {
 	return c.judge.bindings
 }
 
-// Flush waits until the checker has received all objects that existed on the API server at
-// the call, and has confirmed or refuted every suspicion (a possible violation that a later
-// event may refute). It does not wait for Grace: a gang that is still binding is not a
+// Flush waits until the checker has received all objects that existed on the API server at the
+// call, and has confirmed or refuted every suspicion (a possible violation that a later event
+// may refute). It does not wait for Options.Grace: a gang that may still be binding is not a
 // violation yet.
 func (c *Checker) Flush(ctx context.Context) error {
 	if err := c.catchUp(ctx); err != nil {
@@ -141,8 +141,8 @@ func (c *Checker) Stop() {
 const attemptTimeout = 5 * time.Second
 
 // ServerDown tells the checker that a server is down. Until the returned function returns, no
-// time counts toward Grace and Settle. Call that function when the server is up again. It
-// waits until the checker has received all objects that then exist.
+// time counts toward the time limits Options.Grace and Options.Settle. Call that function when
+// the server is up again. It waits until the checker has received all objects that then exist.
 func (c *Checker) ServerDown() (up func(context.Context) error) {
 	c.beginOutage()
 	return func(ctx context.Context) error {

@@ -9,7 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// declaredByRayCluster reads the minimum of a RayCluster from its raw object.
+// declaredByRayCluster reads the minimum of a RayCluster (the pods that must be bound together,
+// by role) from its raw object.
 func declaredByRayCluster(cluster *unstructured.Unstructured) declaration {
 	suspended, _, _ := unstructured.NestedBool(cluster.Object, "spec", "suspend")
 	autoscaled, _, _ := unstructured.NestedBool(cluster.Object, "spec", "enableInTreeAutoscaling")

@@ -32,7 +32,8 @@ const (
 	lwsSize            = "leaderworkerset.sigs.k8s.io/size"
 )
 
-// declaredByPod reads the minimum of each role that a pod declares, by source.
+// declaredByPod reads the minimum number of members of each role that a pod declares, by source
+// (way to declare a gang).
 var declaredByPod = map[source]func(*v1.Pod) quorum{
 	fromLabel:           declaredByAnnotation(gangMinimum),
 	fromKueue:           declaredByAnnotation(kueueTotal),

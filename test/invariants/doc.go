@@ -7,9 +7,10 @@
 //
 // # Outages
 //
-// An outage is a time in which a watch of the checker is broken, or in which ServerDown says
-// that a server is down. Outages do not count toward Grace and Settle. After an outage a watch
-// may start with a complete list. Bindings that the checker sees only in a list are not judged.
+// An outage is a time in which a watch of the checker is broken, or in which a server is down
+// according to Checker.ServerDown, which a test calls. Outages do not count toward Grace and
+// Settle, the time limits in Options. After an outage a watch may start with a complete list.
+// Bindings that the checker sees only in a list are not judged.
 //
 // # Judged pods
 //

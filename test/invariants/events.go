@@ -158,8 +158,9 @@ func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstruct
 	}
 }
 
-// timePassed runs the checks that depend on time. It finds violations in random order;
-// Checker.Violations sorts them.
+// timePassed runs the checks that depend on time, and forgets states of nodes and
+// ResourceSlices that were replaced longer than j.settle ago. It finds violations in random
+// order; Checker.Violations sorts them.
 func (j *judge) timePassed(now time.Time) {
 	j.settleSuspicions(now)
 	for _, g := range j.gangs {

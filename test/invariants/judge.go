@@ -105,7 +105,7 @@ func (j *judge) list(on bool, now time.Time) {
 	}
 }
 
-// settleSuspicions drops refuted suspicions and reports those older than Settle.
+// settleSuspicions drops refuted suspicions. It reports and drops those older than settle.
 func (j *judge) settleSuspicions(now time.Time) {
 	j.suspicions = slices.DeleteFunc(j.suspicions, func(c suspicion) bool {
 		refusal := c.problem()
@@ -120,7 +120,8 @@ func (j *judge) report(invariant Invariant, now time.Time, sentence string, evid
 	j.violations = append(j.violations, Violation{Invariant: invariant, At: now, Sentence: sentence, Evidence: evidence})
 }
 
-// declaration returns the minimum of a gang, from its object or from its pods.
+// declaration returns the minimum of a gang, from its object or from its pods. known is false
+// if none of them declares it.
 func (j *judge) declaration(g *gang) (declared declaration, known bool) {
 	if read, byPods := declaredByPod[g.key.source]; byPods {
 		return j.declaredByPods(g, read)

@@ -16,7 +16,8 @@ const (
 	defaultSettle = 2 * time.Second
 	// tick is the interval of time-based checks. It limits the delay of a report.
 	tick = 100 * time.Millisecond
-	// syncTimeout limits the wait for the first lists.
+	// syncTimeout limits how long the start of a checker waits for the first list of each kind
+	// of object that it watches.
 	syncTimeout = time.Minute
 )
 

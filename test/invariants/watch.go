@@ -80,8 +80,8 @@ func (w *watched) closeReady() {
 	}
 }
 
-// waitUntilServed reports whether the kind is served before ctx is done. It closes
-// ready if the kind is not served, so that Watch returns.
+// waitUntilServed reports whether the kind is served before ctx is done. It closes ready if the
+// kind is not served, so that the start of the checker does not wait for it.
 func (w *watched) waitUntilServed(ctx context.Context, server discovery.DiscoveryInterface) bool {
 	served := func(context.Context) (bool, error) {
 		list, err := server.ServerResourcesForGroupVersion(w.resource.GroupVersion().String())

@@ -29,7 +29,7 @@ type Cluster struct {
 	// modules are the directories of the modules whose files the cluster reads, by module
 	// path.
 	modules map[string]string
-	// bound is true if the processes die with this program; temporary is true if Stop
+	// bound is true if the processes die with this program; temporary is true if the end of the cluster
 	// removes the directory.
 	bound, temporary bool
 	out              io.Writer

@@ -142,7 +142,7 @@ func (c *Cluster) scheduler() component {
 	}, c.gates()...))
 }
 
-// dovetail is a replica of Dovetail.
+// dovetail returns the component that runs a replica of Dovetail.
 func (c *Cluster) dovetail(replica string, port int) component {
 	kubeconfig := c.layout.clientKubeconfig(replica)
 	args := []string{"--kubeconfig=" + kubeconfig}

@@ -20,7 +20,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 )
 
-// Creating a fleet.
+// Limits and intervals for the creation of a fleet's nodes.
 const (
 	// creators is the number of nodes that are created at a time.
 	creators = 32

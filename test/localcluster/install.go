@@ -63,7 +63,7 @@ func (c *Cluster) startKwok(ctx context.Context, applier *apply.Applier) error {
 }
 
 // startKubeRay runs the KubeRay operator with the ClusterRole that its Go module ships, after
-// definitions is closed.
+// definitions is closed: the custom resource definitions are served.
 func (c *Cluster) startKubeRay(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
 	roles := os.DirFS(filepath.Join(c.modules[binaries.ModuleKubeRay], "config", "rbac"))
 	if err := applyRoles(ctx, applier, roles, userKubeRay); err != nil {

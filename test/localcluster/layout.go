@@ -34,7 +34,7 @@ func (l layout) clientKubeconfig(name string) string {
 	return filepath.Join(string(l), name+".kubeconfig")
 }
 
-// Down keeps the logs and the lock file. If Down removed a lock file that another program
+// Down, which ends a cluster, keeps the logs and the lock file. If it removed a lock file that another program
 // has open, two programs could hold the lock at once.
 const (
 	logsName = "logs"

@@ -43,7 +43,7 @@ var batchSchedulers = []string{"", "scheduler-plugins", "volcano", "yunikorn", "
 // extra ones, without nodes.
 type Options struct {
 	// Dir is the directory of the cluster. The default for Start is a new directory under
-	// .cache/clusters, which Stop removes. The default for Up is .cache/cluster.
+	// .cache/clusters, which Stop removes. The default for Up, whose cluster stays, is .cache/cluster.
 	Dir string
 	// Fleets are the fleets whose nodes the cluster has.
 	Fleets []fleet.Spec
@@ -67,7 +67,7 @@ type Options struct {
 	DovetailConfig []byte
 	// DovetailServer, if not nil, returns the host and the certificate authority of the server
 	// that a replica of Dovetail connects to: a proxy of the API server. replica is Dovetail or
-	// DovetailStandby. Only clusters of Start may have it.
+	// DovetailStandby. Only clusters of Start, which end with the program, may have it.
 	DovetailServer func(replica string, apiServer *rest.Config) (*rest.Config, error)
 	// Out receives progress messages; nil discards them.
 	Out io.Writer

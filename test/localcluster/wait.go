@@ -69,10 +69,10 @@ const (
 	// probeInterval is the interval of probes; probeTimeout is the time limit of a probe.
 	probeInterval = 100 * time.Millisecond
 	probeTimeout  = 5 * time.Second
-	// logTail is the number of log lines in a ComponentError.
+	// logTail is the number of log lines in a ComponentError, the error of a failed component.
 	logTail = 15
 )
 
-// stopGrace is the time between SIGTERM and SIGKILL. It is short because Down removes the
-// data of a cluster anyway.
+// stopGrace is the time between SIGTERM and SIGKILL. It is short because the end of a cluster
+// removes its data anyway.
 const stopGrace = 5 * time.Second

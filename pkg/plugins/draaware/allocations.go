@@ -60,7 +60,7 @@ func wholeDevices(allocation *resourceapi.AllocationResult) []deviceName {
 	return names
 }
 
-// follow returns the event handler of the claims' informer.
+// follow returns the event handler for the informer of claims. It keeps a up to date.
 func (a *allocations) follow() cache.ResourceEventHandler {
 	gone := func(obj any) {
 		if claim, ok := last(obj).(*resourceapi.ResourceClaim); ok {

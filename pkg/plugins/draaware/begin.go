@@ -17,8 +17,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// count updates the counts of free devices if the pod requests devices. It comes before begin:
-// the cost of a CEL selector is known only after it was evaluated on the present devices.
+// count updates the counts of free devices if the pod requests devices. It comes before begin,
+// which refuses costly CEL selectors: a cost is known only after evaluation on the devices.
 func (d *DRAAware) count(pod *v1.Pod) error {
 	if d.devices == nil || !cluster.RequestsDevices(pod) {
 		return nil
@@ -31,7 +31,7 @@ func (d *DRAAware) count(pod *v1.Pod) error {
 
 // begin reads the pod's device request at the start of its scheduling cycle. It returns
 // nil if only the in-tree plugin handles the pod's devices. The error is a sentence for
-// the user.
+// the user. begin charges the pod's namespace for CEL selectors.
 func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	if d.devices == nil || !cluster.RequestsDevices(pod) {
 		return nil, nil
@@ -49,7 +49,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 		if cost.Temporary {
 			d.tryAgain(pod)
 		}
-		return nil, err // the in-tree plugin would evaluate the same selectors
+		return nil, err // refused, because the in-tree plugin would evaluate the same costly selectors
 	}
 	switch {
 	case err != nil && mode == gangs.AlignmentRequired:

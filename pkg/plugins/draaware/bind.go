@@ -53,8 +53,8 @@ func (d *DRAAware) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Po
 }
 
 // writeClaims has the in-tree plugin write the pod's claims. If the answer to a write is lost,
-// the claim's devices stay reserved: lostWrites takes a further share, and Unreserve, which
-// follows an error, gives back the pod's share alone.
+// the claim's devices stay reserved: lostWrites, which keeps such claims, takes a further share
+// of the reservation. Unreserve, which follows an error, gives back only the pod's share.
 func (d *DRAAware) writeClaims(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	ctx, attempt := claimwrites.Begin(ctx, d.patience.binding)
 	status := d.DynamicResources.PreBind(ctx, state, pod, node)

@@ -17,7 +17,7 @@ type claimLocks struct {
 	byClaim map[types.UID]*claimLock
 }
 
-// claimLock is the lock of one claim. It exists while it has users.
+// claimLock is the lock of one claim. It exists while pods hold it or wait for it.
 type claimLock struct {
 	sync.Mutex
 	users int

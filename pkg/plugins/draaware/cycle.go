@@ -29,8 +29,9 @@ type cycle struct {
 	mode      gangs.Alignment
 	inventory *devices.Inventory
 	planned   cluster.Planned
-	// taken are the devices in use at the start of the cycle. For a pod with a planned
-	// node, these are only the devices that this node can use.
+	// taken are the devices in use at the start of the cycle. For a pod with a planned node
+	// (the node that the plan of its gang chose), these are only the devices that this node can
+	// use.
 	taken *structured.AllocatedState
 	// slices are the ResourceSlices of all nodes. places has, at the same indices, the
 	// results for the nodes. Both are set for a pod without a planned node.
@@ -118,8 +119,9 @@ func (c *cycle) show() []*resourceapi.ResourceSlice {
 	return append(shown, c.slices.Shared...)
 }
 
-// copies makes copies of a node's ResourceSlices and stores them in p. The copies are
-// shallow: Filter only replaces the device list of a slice.
+// copies makes copies of a node's ResourceSlices and stores them in p. The copies are shallow:
+// Filter only replaces the device list of a slice. In the mode AlignmentNone, which reorders
+// nothing, it returns the slices themselves.
 func (c *cycle) copies(p *place, own []*resourceapi.ResourceSlice, room []resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
 	if c.mode == gangs.AlignmentNone {
 		return own
@@ -185,8 +187,9 @@ func misaligned(found devices.Assessment) string {
 	return ""
 }
 
-// The maximum points of a node for: the pod's NICs that are paired with its GPUs, its
-// NICs on the NUMA node of its GPUs, and GPU-NIC pairs left whole for other pods.
+// The maximum points of a node for: the pod's NICs that are paired with its GPUs, its NICs on
+// the NUMA node of its GPUs, and GPU-NIC pairs left whole for other pods. scoreNoDevices is the
+// score of a node without an order of devices.
 const (
 	scorePaired    = 60
 	scoreOneNUMA   = 20
@@ -194,8 +197,8 @@ const (
 	scoreNoDevices = 0
 )
 
-// score rates from 0 to 100 how close to each other the node's GPUs and NICs for the pod
-// can be.
+// score rates from 0 to 100 how close to each other the node's GPUs and NICs for the pod can
+// be, and how few GPU-NIC pairs of other pods they break.
 func score(found devices.Assessment) int64 {
 	if found.Order == nil {
 		return scoreNoDevices

@@ -9,10 +9,11 @@
 // # Invariants
 //
 //  1. It never changes objects of informers. The in-tree plugin gets copies, one set per
-//     cycle; Filter reorders the copies of its node.
-//  2. In the alignment modes preferred and none it refuses a node only if the in-tree plugin
-//     would refuse it too. Its counts of free devices only refuse the node sooner.
-//  3. It leaves pods without devices to the in-tree plugin.
+//     cycle; Filter reorders the copies of the node that it checks.
+//  2. In the alignment modes preferred and none (set by annotation) it refuses a node only if
+//     the in-tree plugin would refuse it too. Its counts of free devices only refuse the node
+//     sooner.
+//  3. It leaves pods that request no devices to the in-tree plugin.
 package draaware
 
 // Name is the plugin's name in a profile.

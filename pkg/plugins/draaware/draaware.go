@@ -16,8 +16,7 @@ import (
 )
 
 // DRAAware wraps the in-tree plugin DynamicResources and shows it the devices in an order that
-// suits the pod. Embedding forwards every extension point of the in-tree plugin. DRAAware has
-// its own name.
+// suits the pod. Embedding forwards the extension points that DRAAware does not override.
 type DRAAware struct {
 	*dynamicresources.DynamicResources
 	innerCalls *innerCalls
@@ -36,8 +35,9 @@ type DRAAware struct {
 	events   events.EventRecorder
 	profile  string
 	logger   klog.Logger
-	// podGroupCycle is set if the scheduler has PodGroup cycles (scheduling.k8s.io). real
-	// is the scheduler's own framework handle.
+	// podGroupCycle is set if the scheduler schedules PodGroups of scheduling.k8s.io in cycles
+	// of their own. real is the scheduler's framework handle; the in-tree plugin gets a wrapped
+	// one.
 	podGroupCycle bool
 	real          fwk.Handle
 	// scoring is the cycle whose nodes are being scored. Reading it from the CycleState

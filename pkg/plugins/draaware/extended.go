@@ -12,9 +12,9 @@ import (
 )
 
 // The in-tree plugin creates a claim for a pod whose extended resources are devices. If the
-// binding fails and the claim stays, the in-tree plugin deletes it in its next PostFilter,
-// but only for a pod that reached its PreFilter. A gang member that the planner refuses does
-// not, so DRAAware deletes the claim.
+// binding fails and the claim stays, the in-tree plugin deletes it in its next PostFilter, but
+// only for a pod that reached its PreFilter. A gang member that is refused because the gang has
+// no plan does not reach it, so DRAAware deletes the claim.
 
 // extendedByPod is the index of those claims in the informer, by the UID of the pod. The
 // pod's status has the claim's name only if the binding came that far.

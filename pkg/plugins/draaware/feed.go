@@ -30,7 +30,7 @@ var _ cluster.Published = (*published)(nil)
 
 // follow registers event handlers that pass every changed slice and claim to devices, the
 // counts of free devices. whole reports whether every allocator of devices in the process
-// notifies these counts too.
+// notifies these counts: if not, the counts cannot rely on events.
 func follow(devices *cluster.Devices, factory informers.SharedInformerFactory, whole func() bool) error {
 	api := factory.Resource().V1()
 	p := &published{slices: api.ResourceSlices().Lister()}

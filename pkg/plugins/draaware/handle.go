@@ -39,8 +39,8 @@ func newHandle(real fwk.Handle, s *innerCalls, t *tracker) *handle {
 // SharedDRAManager returns the manager for the in-tree plugin.
 func (h *handle) SharedDRAManager() fwk.SharedDRAManager { return h.manager }
 
-// manager wraps the scheduler's DRA manager; it shares all state with the rest of the
-// scheduler.
+// manager wraps the scheduler's DRA manager. It shows ResourceSlices through lister and
+// ResourceClaims through tracker, and shares all other state with the rest of the scheduler.
 type manager struct {
 	fwk.SharedDRAManager
 	lister  *lister
@@ -53,7 +53,7 @@ func (m *manager) ResourceClaims() fwk.ResourceClaimTracker { return m.tracker }
 
 // innerCalls has the arguments of the current call of the in-tree plugin: its methods have no
 // parameters for them. The scheduler runs PreFilter and Reserve of a profile for one pod at a
-// time; the locks are for callers that do not.
+// time; the locks are for callers that run them concurrently.
 type innerCalls struct {
 	// running is locked during each call of the in-tree plugin.
 	running sync.Mutex
@@ -72,8 +72,8 @@ type callContext struct {
 	// claims.
 	gang string
 	pod  *v1.Pod
-	// subrequests are the alternatives (firstAvailable) that the plan chose. The pod sees
-	// its claims without the others.
+	// subrequests are the alternatives (firstAvailable) that the plan of the gang chose. The
+	// pod sees its claims without the other alternatives.
 	subrequests gangs.Subrequests
 }
 
@@ -125,9 +125,9 @@ func (s *innerCalls) noteReserved(claim types.UID, extended bool) {
 	}
 }
 
-// noteShared records a claim that the call sees with the devices that another member of
-// the gang has reserved for it. If the call saw the claim before, noteShared returns the
-// earlier copy: the pod must always see the same copy.
+// noteShared records a claim that the call sees with the devices that another member of the
+// gang has reserved for it. If the call saw the claim before, noteShared returns the earlier
+// copy: the pod must always see the same copy, which is updated before the pod is bound.
 func (s *innerCalls) noteShared(shared sharedClaim) *resourceapi.ResourceClaim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,10 +169,10 @@ func (l *lister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error
 	return l.ResourceSliceLister.ListWithDeviceTaintRules()
 }
 
-// tracker wraps the claim tracker. It records the claims that get a pending allocation,
-// the claim for extended resources included, which no pod lists. It shows the devices in
-// use to the pod of the current call. It passes every change to the counts of free
-// devices.
+// tracker wraps the claim tracker. It records the claims that get a pending allocation, the
+// claim for extended resources included, which no pod lists. To the pod of the current call it
+// shows the devices that are in use at the start of the pod's cycle. It passes every change to
+// the counts of free devices.
 type tracker struct {
 	fwk.ResourceClaimTracker
 	innerCalls *innerCalls
@@ -270,7 +270,8 @@ func (t *tracker) GetPendingAllocation(uid types.UID) *resourceapi.AllocationRes
 	return t.ResourceClaimTracker.GetPendingAllocation(uid).DeepCopy()
 }
 
-// MaybeRemoveClaimPendingAllocation also notifies the counts of free devices.
+// MaybeRemoveClaimPendingAllocation also notifies the counts of free devices. If it removes all
+// shares (force), it tells lostWrites, whose lost writes may have had one.
 func (t *tracker) MaybeRemoveClaimPendingAllocation(uid types.UID, force bool) bool {
 	removed := t.ResourceClaimTracker.MaybeRemoveClaimPendingAllocation(uid, force)
 	if force {

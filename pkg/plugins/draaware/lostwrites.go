@@ -60,7 +60,7 @@ type lostWrite struct {
 	pod  *v1.Pod
 	// until is when no request can be in flight any more.
 	until time.Time
-	// pending is the UID of the pending allocation of which the write has a share, "" if none.
+	// pending is the UID of the pending allocation that the write keeps alive by its share, "" if none.
 	pending types.UID
 }
 
@@ -88,13 +88,13 @@ func (l *lostWrites) add(pod *v1.Pod, write claimwrites.Lost, pending types.UID)
 	l.logger.Info("The answer to a write was lost; the devices stay reserved", "resourceclaim", key, "pod", klog.KObj(pod))
 }
 
-// allocated reports whether the claim tracker shows the claim with an allocation.
+// allocated reports whether the claim tracker (the scheduler's own state) shows an allocation.
 func (l *lostWrites) allocated(key types.NamespacedName, uid types.UID) bool {
 	now, err := l.tracker.ResourceClaimTracker.Get(key.Namespace, key.Name)
 	return err == nil && now.UID == uid && now.Status.Allocation != nil
 }
 
-// removed records that the claim's pending allocation was removed, all shares together.
+// removed records that the claim's pending allocation was removed, with the shares of all pods.
 func (l *lostWrites) removed(pending types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,14 +123,14 @@ func (l *lostWrites) refusal(pod *v1.Pod) string {
 	return ""
 }
 
-// The pauses between two looks at a claim whose state is unknown.
+// The first and longest pauses between looks at a claim of unknown state; a look's time limit.
 const (
 	firstLook   = 100 * time.Millisecond
 	longestLook = 5 * time.Second
 	lookTimeout = 10 * time.Second
 )
 
-// settle returns once the claim's state is known and the claim tracker shows it.
+// settle waits until the claim's state is known, drops the write's share and wakes the pod.
 func (l *lostWrites) settle(key types.NamespacedName, lost *lostWrite) {
 	for pause := firstLook; !l.end(key, lost); pause = min(2*pause, longestLook) {
 		select {

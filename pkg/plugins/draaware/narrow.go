@@ -10,10 +10,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
-// A claim may have requests with alternatives (firstAvailable). The in-tree allocator takes
-// the first that fits the pod. For a gang that may be devices which other members need, so
-// the planner chooses. Until the pod's devices are reserved, the in-tree plugin sees the
-// claims with the chosen subrequests alone, and cannot allocate anything else.
+// A claim may have requests with alternatives (firstAvailable). The in-tree allocator takes the
+// first that fits the pod. For a gang that may be devices which other members need, so the plan
+// of the gang chooses. Until the pod's devices are reserved, the in-tree plugin sees the claims
+// with the chosen subrequests alone, and cannot allocate anything else.
 
 // narrowedClaim is a claim of which the in-tree plugin sees a narrowed copy.
 type narrowedClaim struct{ shown, real *resourceapi.ResourceClaim }

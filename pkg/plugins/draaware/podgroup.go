@@ -14,9 +14,10 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/claimwrites"
 )
 
-// PodGroupPostFilter gives back claims that a refused group has from a former plan. If
-// there are none, it calls the in-tree plugin. That plugin returns an error for a group that
-// was refused before any pod's cycle began; refusedBefore replaces the error.
+// PodGroupPostFilter deallocates claims that a refused PodGroup still has from a former plan.
+// If there are none, it calls the in-tree plugin, and records its write if the answer was lost.
+// The in-tree plugin returns an error for a group that was refused before any pod's cycle
+// began; refusedBefore turns this error into Unschedulable.
 func (d *DRAAware) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleState, group fwk.PodGroupInfo, schedule fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
 	if d.claims != nil && d.giveBackGroup(ctx, group) {
 		return nil, fwk.NewStatus(fwk.Unschedulable, givenBack)

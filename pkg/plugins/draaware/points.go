@@ -24,9 +24,9 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// New makes the plugin and sets the profile's counts of free devices. The in-tree
-// DynamicResources plugin must be off in the same profile: both would add an index of the
-// same name to the pod informer.
+// New makes the plugin. The profile's counts of free devices follow the informers from then on.
+// The in-tree DynamicResources plugin must be off in the same profile: both would add an index
+// of the same name to the pod informer.
 func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *cluster.Profile) (fwk.Plugin, error) {
 	args, err := config.DecodeDRAAwareArgs(obj)
 	if err != nil {
@@ -75,7 +75,8 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 	return d, nil
 }
 
-// devicesEntries counts what the device counts keep in memory.
+// devicesEntries returns the number of entries that the counts of free devices keep in memory,
+// for a metric.
 func (d *DRAAware) devicesEntries() metrics.Entries {
 	queued, claims := d.devices.Pending()
 	nodes, queries := d.devices.Inventory().Sizes()
@@ -105,8 +106,9 @@ func duration(d time.Duration) *metav1.Duration {
 // Name returns the plugin's name.
 func (d *DRAAware) Name() string { return Name }
 
-// PreFilter reads the pod's device request. It runs the in-tree plugin's PreFilter with
-// copies of the ResourceSlices, in which Filter reorders the devices node by node.
+// PreFilter reads the pod's device request. It runs the in-tree plugin's PreFilter with copies
+// of the ResourceSlices, in which Filter reorders the devices node by node. It refuses a pod
+// with a claim whose state is unknown, because the answer to a write was lost.
 func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if refusal := d.lostWrites.refusal(pod); refusal != "" {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
@@ -180,9 +182,10 @@ func (d *DRAAware) Score(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	return wish * wishWeight, nil
 }
 
-// Reserve has the stock plugin allocate devices to the pod's claims and then checks them. It
-// fails if a device is in two of the claims, or if the gang requires alignment and a NIC has
-// no GPU of the pod in its unit.
+// Reserve has the in-tree plugin allocate devices to the pod's claims and then checks them. It
+// fails if a device is in two of the claims, or if alignment is required and a NIC has no GPU
+// of the pod close to it. It marks a pod whose devices must be attached to the node first as
+// slow to bind.
 func (d *DRAAware) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	widen(state)
 	var status *fwk.Status

@@ -68,7 +68,7 @@ type waiting struct {
 
 // giveBack deallocates the claims of refused pods that only these pods and their PodGroups
 // use. It deletes the claims that the in-tree plugin created for extended resources. It
-// reports whether there were some.
+// reports whether there were any.
 func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
 	for _, pod := range w.pods {
 		for _, claim := range d.claimsOf(pod) {

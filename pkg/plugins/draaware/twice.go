@@ -49,8 +49,8 @@ func (d *DRAAware) refuseTwice(ctx context.Context, pod *v1.Pod, node string) *f
 	return nil
 }
 
-// stillHolds reports whether the claim tracker shows the claim with the device. The tracker
-// may be ahead of the informer.
+// stillHolds reports whether the claim tracker, the scheduler's own state of claims, shows the
+// claim with the device. The tracker may be ahead of the informer.
 func (d *DRAAware) stillHolds(name types.NamespacedName, uid types.UID, device deviceName) bool {
 	claim, err := d.claims.Get(name.Namespace, name.Name)
 	return err == nil && claim.UID == uid && slices.Contains(wholeDevices(claim.Status.Allocation), device)

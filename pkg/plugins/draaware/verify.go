@@ -22,9 +22,9 @@ import (
 // GPUs and got other devices.
 const reasonBroken = "DeviceAlignmentBroken"
 
-// verifyAllocation checks the devices the pod got. It refuses a device that is in two of
-// the pod's claims, and NICs without a GPU of the pod close to them (unpaired) if the pod
-// requires alignment.
+// verifyAllocation checks the devices the pod got. It refuses a device that is in two of the
+// pod's claims, and NICs without a GPU of the pod close to them (unpaired) if the pod requires
+// alignment. It records the paired and unpaired NICs in c, for PostBind.
 func (d *DRAAware) verifyAllocation(c *cycle, pod *v1.Pod, node string, reserved []types.UID) *fwk.Status {
 	held, err := d.held(pod, reserved)
 	if err != nil {

@@ -21,13 +21,14 @@ const (
 	// attempt to reserve the nodes of a plan. A member enters the scheduler's list of waiting
 	// pods only after Permit has returned, so a single look could miss it.
 	releasePeriod = 5 * time.Millisecond
-	// clockPeriod is the interval between checks whether healAfter or maxBypass (arguments of
-	// the plugin) has passed for a gang: no event reports that time has passed.
+	// clockPeriod is the interval between checks whether healAfter (before a gang that lost
+	// members moves) or maxBypass (before nodes are reserved for a bypassed gang) has passed:
+	// no event reports that time has passed.
 	clockPeriod = time.Second
 )
 
-// apply carries out the effects of a state change. It takes the locks of the queue and of
-// the scheduler's cache.
+// apply carries out the effects of a state change. To activate pods it takes the queue's lock,
+// and to find waiting PodGroups the lock of the scheduler's cache.
 func (g *Gang) apply(effects gangstate.Effects) {
 	if attempt := effects.Release; attempt != nil {
 		go g.release(attempt)
@@ -92,8 +93,9 @@ func (g *Gang) release(attempt *gangstate.Attempt) {
 	g.apply(g.tracker.Released(attempt, time.Now()))
 }
 
-// watchClock reads members that perhaps are bound from the API server, ends attempts that have
-// stalled, evicts members of gangs that must move, and passes the time to the tracker, every
+// watchClock reads from the API server the members of which it is unknown whether they are
+// bound, ends attempts (to reserve the nodes of a plan) that have stalled, evicts members of
+// gangs that must move, and passes the time to the tracker of the gangs' states, every
 // clockPeriod.
 func (g *Gang) watchClock(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
@@ -111,9 +113,9 @@ func (g *Gang) watchClock(ctx context.Context) {
 // of object must not block all gangs.
 const recoverTimeout = 10 * time.Second
 
-// recoverOnce runs in the profile's first cycle. It waits until the tracker knows all
-// existing pods and declarations. Then it plans the gangs that a crash left partly bound,
-// before any other gang can take the room they need.
+// recoverOnce runs in the profile's first cycle. It waits until the tracker of the gangs'
+// states knows all existing pods and objects that declare gangs. Then it plans the gangs that a
+// crash left partly bound, before any other gang can take the room they need.
 func (g *Gang) recoverOnce(ctx context.Context, nodes []fwk.NodeInfo) {
 	g.recovered.Do(func() {
 		err := wait.PollUntilContextTimeout(ctx, releasePeriod, recoverTimeout, true,

@@ -74,7 +74,7 @@ func (g *Gang) bindFailed(state fwk.CycleState, pod *v1.Pod, node string, status
 }
 
 // readTimeout limits the reads of members that perhaps are bound. They are repeated every
-// clockPeriod.
+// second (clockPeriod).
 const readTimeout = 2 * time.Second
 
 // readUnknown reads the members whose binding ended without an answer. A member that is not

@@ -44,8 +44,8 @@ func destinationOf(state fwk.CycleState) *destination {
 	return d
 }
 
-// PreFilter returns the pod's planned node. It plans the gang first if no plan is in
-// force. It plans a pod with claims and without a gang as a gang of one pod.
+// PreFilter returns the pod's planned node. It plans the gang first if no plan is in force. It
+// plans a pod with ResourceClaims and without a gang as a gang of one pod.
 func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if placement.IsDryRun(state) {
 		return nil, fwk.NewStatus(fwk.Skip)
@@ -132,10 +132,10 @@ func (g *Gang) applyStep(key gangs.Key, step *gangstate.Step, began time.Time) {
 	g.apply(step.Effects)
 }
 
-// preFilterSingle plans a pod with claims and without a gang as a gang of one pod. It
-// returns the node whose use splits the fewest free topology domains. If the planner does
-// not support the pod or finds no node, the pod takes an ordinary cycle, preemption
-// included.
+// preFilterSingle plans a pod with ResourceClaims and without a gang as a gang of one pod. It
+// returns the node whose use splits the fewest free topology domains (pieces of the network).
+// If the planner does not support the pod or finds no node, the pod takes an ordinary cycle,
+// preemption included, on the nodes that are not reserved for gangs.
 func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if len(pod.Spec.ResourceClaims) == 0 {
 		return nil, fwk.NewStatus(fwk.Skip)
@@ -207,8 +207,8 @@ func (g *Gang) filterRefused(d *destination, pod *v1.Pod, status *fwk.Status) {
 	g.apply(effects)
 }
 
-// Reserve records that the member holds its node. The next member of a plan with an order
-// may then have its cycle.
+// Reserve records that the member holds its node. If the plan places its members in an order,
+// the next member may then have its cycle.
 func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) *fwk.Status {
 	if d := destinationOf(state); d != nil {
 		g.apply(g.tracker.Reserve(d.key, pod.UID, node))
@@ -220,8 +220,8 @@ func (g *Gang) Reserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, nod
 }
 
 // Unreserve releases the nodes of the whole gang if a member releases its node before the
-// quorum has reserved. After that it keeps the place of a member whose binding failed, as
-// long as its gang is below its minimum.
+// quorum has reserved. Once the quorum has, it keeps the place of a member whose binding
+// failed, as long as its gang is below its minimum.
 func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
 	if d := destinationOf(state); d != nil {
 		g.apply(g.tracker.Unreserve(d.key, pod, node, time.Now()))
@@ -230,8 +230,9 @@ func (g *Gang) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, n
 	}
 }
 
-// Permit makes a member wait for the quorum, the members that must start together. The
-// member that completes the quorum lets all members bind.
+// Permit makes a member wait for the quorum, the members that must start together. The member
+// that completes the quorum lets all members bind. It is refused if a planned node is gone or
+// the plan was dropped.
 func (g *Gang) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	skipNomination(state, pod, node)
 	if g.podGroups != nil && gangs.InPodGroup(pod) {

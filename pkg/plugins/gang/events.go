@@ -71,8 +71,8 @@ func (g *Gang) namespaceEvents() cache.ResourceEventHandler {
 	}}
 }
 
-// endedEvents make the tracker remember members that have succeeded. It forgets a member
-// that failed, because its replacement is a pod of its own.
+// endedEvents make the tracker remember members that have succeeded. The tracker forgets a
+// member that failed, because its replacement is a pod of its own.
 func (g *Gang) endedEvents() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    g.podEnded,

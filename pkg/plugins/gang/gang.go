@@ -39,8 +39,8 @@ type Shared interface {
 	// OnChange registers a function that is called when an object that declares a gang
 	// changes.
 	OnChange(func(gangs.Key))
-	// KeepMisses registers a function that reports whether a gang has pods. Lookups that
-	// found no object are remembered for such gangs only.
+	// KeepMisses registers a function that reports whether a gang has pods. Only for such gangs
+	// is it remembered that the declaring object does not exist.
 	KeepMisses(func(gangs.Key) bool)
 	// Start starts the watches. A second call does nothing.
 	Start(ctx context.Context) error
@@ -48,7 +48,8 @@ type Shared interface {
 	HasSynced() bool
 }
 
-// podGroups has the functions that the plugin calls in the scheduler's PodGroup cycles.
+// podGroups has the functions that the plugin calls in PodGroup cycles, in which the scheduler
+// itself places a PodGroup of scheduling.k8s.io.
 type podGroups interface {
 	PreFilter(context.Context, fwk.CycleState, *v1.Pod, []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status)
 	Reserve(fwk.CycleState, *v1.Pod)
@@ -61,7 +62,7 @@ type podGroups interface {
 // Gang is the plugin that places gangs.
 type Gang struct {
 	// Cycle has the extension points of PodGroup cycles. Cycle and podGroups are nil if the
-	// feature gate GenericWorkload is off.
+	// feature gate GenericWorkload, which turns such cycles on, is off.
 	*podgroup.Cycle
 	podGroups podGroups
 
@@ -73,7 +74,8 @@ type Gang struct {
 	report  *report.Reporter
 	// ended is the informer of pods that succeeded or failed.
 	ended cache.SharedIndexInformer
-	// gated is set if the plugin GangGate runs PreEnqueue instead of this plugin.
+	// gated is set if the plugin GangGate, which only has the PreEnqueue extension point, runs
+	// PreEnqueue instead of this plugin.
 	gated bool
 	// binder binds the members; bindings limits the number of concurrent bindings.
 	binder   fwk.BindPlugin
@@ -81,8 +83,8 @@ type Gang struct {
 	nodes    corelisters.NodeLister
 	pods     corelisters.PodLister
 	claims   *view.Claims
-	// dependent is set once the plugin has seen a pod with a constraint on other pods
-	// (affinity or topology spread).
+	// dependent is set once the plugin has seen a pod with a constraint on other pods (affinity
+	// or topology spread). Until then a pod that begins to run helps no waiting pod.
 	dependent atomic.Bool
 	// synced reports that the tracker of the gangs' states knows all existing pods and
 	// objects that declare gangs.

@@ -22,7 +22,7 @@ const GateName = "GangGate"
 //
 // It is a separate plugin to reduce queueing hints. The queue evaluates hints for the
 // events of the plugin that keeps a pod out, for the pod and for all other pods of its
-// PodGroup. Gang registers many events, and the in-tree GangScheduling registers every
+// PodGroup. The plugin Gang registers many events, and the in-tree GangScheduling registers every
 // added or bound pod. With either, a group of n pods costs n² hints. This plugin registers
 // few events: it sees in the pod informer that a quorum is complete, and activates the
 // members.

@@ -23,7 +23,7 @@ import (
 
 // EventsToRegister returns the events that may give room to a refused gang, one for which no
 // plan was found. These are at least the events that the stock filters register, because a
-// member that this plugin refuses gets no hints from the stock plugins (TestEventsOfStock).
+// member that this plugin refuses gets no hints from the stock plugins (tested by TestEventsOfStock).
 // Events of members and of objects that declare gangs are not included: the tracker of the
 // gangs' states gets them from informers and activates the gang once, while a hint would be
 // evaluated for every waiting pod of the cluster at every new pod. The queue has no events for
@@ -76,8 +76,8 @@ func (g *Gang) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, er
 	return events, nil
 }
 
-// isSchedulableAfterPodGroupChange queues the members of a PodGroup whose policy or
-// annotations changed.
+// isSchedulableAfterPodGroupChange queues the members of a PodGroup whose spec or annotations
+// changed.
 func isSchedulableAfterPodGroupChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*schedulingv1beta1.PodGroup)
 	after, ok := newObj.(*schedulingv1beta1.PodGroup)
@@ -116,8 +116,9 @@ func (g *Gang) isSchedulableAfterEvent(_ klog.Logger, pod *v1.Pod, _, _ any) (fw
 	return g.retryAfter(pod, gangstate.Event{}), nil
 }
 
-// retries reports whether the gang is planned again in this member's scheduling cycle. It
-// returns false for a member that is not ready and can have no cycle.
+// retries reports whether the gang is planned again in this member's scheduling cycle, and then
+// drops the gang's refusal. It returns false for a member that is not ready and can have no
+// cycle.
 func (g *Gang) retries(key gangs.Key, pod *v1.Pod) bool {
 	if !gangs.Ready(pod) {
 		return false
@@ -191,17 +192,17 @@ func (g *Gang) retryAfter(pod *v1.Pod, event gangstate.Event) fwk.QueueingHint {
 
 func anyPod(*v1.Pod) bool { return true }
 
-// isSchedulableAfterSliceChange queues a pod after a change of a ResourceSlice, which may
-// help any pod. The device inventory has event handlers of its own, so plans may see the
-// change later than the queue.
+// isSchedulableAfterSliceChange queues a pod after a change of a ResourceSlice, which may help
+// any pod. The inventory of devices that plans read has event handlers of its own, so plans may
+// see the change later than the queue.
 func (g *Gang) isSchedulableAfterSliceChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	return g.whereItHelps(pod, late(eventFor(anyPod, oldObj, newObj)))
 }
 
-// isSchedulableAfterClaimChange queues a pod after a change of a ResourceClaim. A claim
-// that gives its devices back may help any pod, and a claim of the pod itself helps that
-// pod as long as it exists. A claim that takes devices helps no pod. The device inventory has
-// event handlers of its own, so plans may see the change later than the queue.
+// isSchedulableAfterClaimChange queues a pod after a change of a ResourceClaim. A claim that
+// gives its devices back may help any pod, and a claim of the pod itself helps that pod as long
+// as it exists. A claim that takes devices helps no pod. The inventory of devices that plans
+// read has event handlers of its own, so plans may see the change later than the queue.
 func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, _ := oldObj.(*resourceapi.ResourceClaim)
 	after, _ := newObj.(*resourceapi.ResourceClaim)
@@ -215,8 +216,8 @@ func (g *Gang) isSchedulableAfterClaimChange(_ klog.Logger, pod *v1.Pod, oldObj,
 	return g.whereItHelps(pod, late(eventFor(helps, oldObj, newObj)))
 }
 
-// claimOf reports whether the pod names the claim or owns it through a template. It runs
-// for every waiting pod at every change of a claim.
+// claimOf reports whether the pod names the claim or owns it through a template. It must be
+// cheap: it runs for every waiting pod at every change of a claim.
 func claimOf(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 	if claim == nil || claim.Namespace != pod.Namespace || len(pod.Spec.ResourceClaims) == 0 {
 		return false

@@ -35,9 +35,11 @@ type Parts struct {
 	Shared Shared
 	// Profile has the profile's view of the cluster.
 	Profile *cluster.Profile
-	// Gates connects Gang with the profile's GangGate, if there is one.
+	// Gates connects Gang with the profile's GangGate, the plugin that can run PreEnqueue in
+	// its place, if there is one.
 	Gates *Gates
-	// Filters names the Filter plugins of this project.
+	// Filters names the Filter plugins of this project. The planner knows what they and the
+	// stock filters refuse.
 	Filters []string
 	// Leads is closed when this replica leads. Before that it only follows the cluster: it
 	// writes nothing. A nil channel means that it leads from the start.
@@ -113,7 +115,8 @@ func (g *Gang) lead(ctx context.Context, leads <-chan struct{}) {
 	g.watchClock(ctx)
 }
 
-// reportWaiting reports on the gang of a pod that waits for this scheduler.
+// reportWaiting reports on the gang of a pod that waits for this scheduler, and on mistakes in
+// the pod's labels and annotations.
 func (g *Gang) reportWaiting(pod *v1.Pod) {
 	if pod.Spec.NodeName != "" || pod.Spec.SchedulerName != g.handle.ProfileName() {
 		return
@@ -138,7 +141,8 @@ func (g *Gang) podGroupOptions() podgroup.Options {
 	}
 }
 
-// entries counts what the plugin and the profile keep in memory.
+// entries returns the number of entries that the plugin and the profile's view of the cluster
+// keep in memory, for a metric.
 func (g *Gang) entries(profile *cluster.Profile) metrics.Entries {
 	sizes := g.tracker.Sizes()
 	nodes, columns := profile.Sizes()
@@ -171,8 +175,8 @@ func countGangs(profile string) func(source string, change int) {
 	}
 }
 
-// follow passes the events of pods and of objects that declare gangs to the tracker of
-// the gangs' states.
+// follow passes the events of pods, of their ResourceClaims, of namespaces and of objects that
+// declare gangs to the tracker of the gangs' states.
 func (g *Gang) follow(ctx context.Context, pods cache.SharedIndexInformer, shared Shared) error {
 	handlers, err := pods.AddEventHandler(g.podEvents())
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // Name is the plugin's name in a profile.
 const Name = "Topology"
 
-// Topology is the plugin. It scores nodes for pods without a gang.
+// Topology is the plugin. It scores nodes for pods that request devices.
 type Topology struct {
 	handle  fwk.Handle
 	profile *cluster.Profile
@@ -54,7 +54,7 @@ func New(_ context.Context, obj runtime.Object, handle fwk.Handle, profile *clus
 // Name returns the plugin's name.
 func (t *Topology) Name() string { return Name }
 
-// scoring has the data for Score in one cycle.
+// scoring has the data for Score in one scheduling cycle.
 type scoring struct {
 	pod     types.UID
 	picture *plan.Snapshot
@@ -78,7 +78,7 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	}
 	needs, err := cache.Read([]*v1.Pod{pod})
 	if err != nil {
-		return fwk.NewStatus(fwk.Skip) // the filters accepted the pod, so only the device count failed
+		return fwk.NewStatus(fwk.Skip) // the filters accepted the pod, so only counting the pod's devices failed
 	}
 	nodes, err := t.handle.SnapshotSharedLister().NodeInfos().List()
 	if err != nil {
@@ -94,7 +94,8 @@ func (t *Topology) PreScore(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	return nil
 }
 
-// Score prefers the node whose use splits the fewest free topology domains.
+// Score prefers the node whose use splits the fewest free topology domains (the nodes below one
+// switch, none of them in use).
 func (t *Topology) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {
 	s := t.scoring.Load()
 	if s == nil || s.pod != pod.UID {
@@ -110,7 +111,8 @@ func (t *Topology) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, i
 // ScoreExtensions returns nil: scores are already between 0 and 100.
 func (t *Topology) ScoreExtensions() fwk.ScoreExtensions { return nil }
 
-// SignPod adds nothing: the score depends on requests, which in-tree plugins sign.
+// SignPod adds nothing to the pod's signature, by which the scheduler reuses results for equal
+// pods: the score depends on requests, which in-tree plugins sign.
 func (t *Topology) SignPod(context.Context, *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
 	return nil, nil
 }

@@ -5,7 +5,7 @@ package table
 
 // Row is one source of gangs: one way to declare them.
 type Row struct {
-	// Source is its name in GangArgs, events and metrics.
+	// Source is its name in the arguments of the plugin Gang, in events and in metrics.
 	Source string
 	// For names the workloads that use the source.
 	For string

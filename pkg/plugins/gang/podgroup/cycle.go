@@ -21,7 +21,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/placement"
 )
 
-// Host has the functions of the Gang plugin that a Cycle calls.
+// Host has the functions of the Gang plugin (which places gangs) that a Cycle calls.
 type Host struct {
 	// Recover plans the remaining members of partly bound gangs. Its first call waits until all
 	// existing pods and objects that declare gangs are known, and plans the gangs that a crash

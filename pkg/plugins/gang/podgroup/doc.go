@@ -1,8 +1,9 @@
 // Copyright The Dovetail Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package podgroup is the part of the plugin Gang in the scheduler's own cycle for PodGroups of
-// scheduling.k8s.io, where the feature gate GenericWorkload is on.
+// Package podgroup is the part of the plugin Gang, which places gangs of pods, in the
+// scheduler's own cycle for PodGroups of scheduling.k8s.io, where the feature gate
+// GenericWorkload is on.
 //
 // The cycle gets the members of a group. It places them one after the other on a snapshot,
 // and then binds all of them or none. Dovetail adds the plan. It plans once per cycle, for

@@ -27,16 +27,15 @@ type quorum interface {
 	fwk.PermitPlugin
 }
 
-// newQuorum makes the in-tree GangScheduling plugin for use inside Gang and GangGate. The
-// plugin lets the members of a PodGroup of scheduling.k8s.io into the queue and through
-// Permit once there are enough of them. The shipped configuration disables the plugin
-// itself.
+// newQuorum makes the in-tree GangScheduling plugin for use inside the plugins Gang, in Permit,
+// and GangGate, which keeps pods out of the queue in PreEnqueue. GangScheduling lets the
+// members of a PodGroup of scheduling.k8s.io into the queue and through Permit once there are
+// enough of them. The shipped configuration disables it as a plugin of its own.
 //
-// On its own, the plugin makes the queue look for the missing members in Permit whenever
-// another member arrives there. For a group of a thousand these are half a million
-// look-ups, all in the scheduler's only cycle. They are unnecessary: the PodGroup cycle
-// contains all members. In PreEnqueue, the plugin alone would cost n² queueing hints for a
-// group of n pods.
+// With the scheduler's handle, GangScheduling makes the queue look for the missing members in
+// Permit whenever another member arrives there. For a group of a thousand these are half a
+// million look-ups in scheduling cycles, of which the scheduler runs one at a time. They are
+// unnecessary, because the PodGroup cycle contains all members; quorumHandle avoids them.
 func newQuorum(ctx context.Context, handle fwk.Handle) (quorum, error) {
 	features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
 	inner, err := gangscheduling.New(ctx, nil, quorumHandle{handle}, features)

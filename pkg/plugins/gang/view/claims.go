@@ -33,8 +33,8 @@ func claimKeys(obj any) ([]string, error) {
 	return keys, nil
 }
 
-// Claims reads the ResourceClaims of pods. It finds none if the scheduler has no informer
-// of claims.
+// Claims reads the ResourceClaims of pods. Without an informer of claims it reports that no pod
+// lacks one.
 type Claims struct {
 	// lister is nil if the scheduler has no informer of claims.
 	lister   resourcelisters.ResourceClaimLister

@@ -12,8 +12,9 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
 
-// stockFilters are the Filter plugins of the scheduler. The planner takes into account every
-// reason for which they refuse a pod because of other members of its gang.
+// stockFilters are the Filter plugins of the scheduler. The planner, which chooses the nodes of
+// a gang, takes into account every reason for which they refuse a pod because of other members
+// of its gang.
 var stockFilters = []string{
 	names.DynamicResources, names.InterPodAffinity, names.NodeAffinity, names.NodeDeclaredFeatures, names.NodeName,
 	names.NodePorts, names.NodeResourcesFit, names.NodeUnschedulable, names.NodeVolumeLimits, names.PodTopologySpread,

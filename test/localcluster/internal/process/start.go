@@ -71,7 +71,7 @@ func reapLater(cmd *exec.Cmd) (Identity, error) {
 // its environment), which takes microseconds on an idle machine.
 const markWait = 10 * time.Second
 
-// awaitMark returns when Marked finds the process, or the process has ended. cmd.Start
+// awaitMark returns when Marked, which searches /proc for marks, finds the process, or the process has ended. cmd.Start
 // returns in the middle of exec: exec closes the pipe between parent and child before /proc
 // shows the new program's environment. Until then Marked would miss the process.
 func (id Identity) awaitMark(mark []byte) {
