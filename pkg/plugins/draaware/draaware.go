@@ -4,6 +4,7 @@
 package draaware
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"k8s.io/client-go/tools/cache"
@@ -29,6 +30,8 @@ type DRAAware struct {
 	// lostWrites has the claims of which a write may have been carried out.
 	lostWrites *lostWrites
 	patience   patience
+	// retries has the UIDs of the pods with a timer of tryAgain.
+	retries sync.Map
 	// allocations has the claims that hold each device.
 	allocations *allocations
 	// extended has the claims for extended resources, by pod.

@@ -6,6 +6,7 @@ package podgroup
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -58,6 +59,8 @@ type Cycle struct {
 	quorum quorum
 	groups groupReader
 	gate   *Gate
+	// retries has the pods of the groups with a timer of tryAgain, by gang.
+	retries sync.Map
 }
 
 // New returns the Cycle of a profile's Gang plugin.
