@@ -25,8 +25,8 @@ const (
 	// Releasing means that the execution of a plan failed. Members that reserved nodes
 	// release them.
 	Releasing
-	// Evicting means that the gang lost members and has no room for new ones. The remaining
-	// members are being evicted.
+	// Evicting means that the gang lost members and has no room for new ones, or could not
+	// bind all its members. The members on nodes are being evicted.
 	Evicting
 	// Placed means that members run, and no ready member waits.
 	Placed

@@ -24,9 +24,9 @@ import (
 
 // Host has the functions of the Gang plugin that a Cycle calls.
 type Host struct {
-	// Recover waits until all existing pods and objects that declare gangs are known, and
-	// then recovers gangs that a crash left partly bound. Only its first call has an
-	// effect.
+	// Recover plans the gangs that are bound in part before the cycle that calls it: those
+	// that failed bindings left and, in its first call, those that a crash left. The first
+	// call waits until all existing pods and objects that declare gangs are known.
 	Recover func(ctx context.Context, nodes []fwk.NodeInfo)
 	// Apply carries out the Effects that a call of the tracker of the gangs' states
 	// returned.

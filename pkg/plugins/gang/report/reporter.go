@@ -103,7 +103,7 @@ func (r *Reporter) Evicting(key gangs.Key) {
 // Evicted writes an event on an evicted member, with the reason for the eviction.
 func (r *Reporter) Evicted(key gangs.Key, pod *v1.Pod) {
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
-		gangs.Note("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
+		gangs.Note("gang "+key.String()+" cannot run whole here, so its members are evicted; it is placed whole again"))
 }
 
 // Waiting returns the number of gangs with a message that wait.
