@@ -332,6 +332,14 @@ func TestPodGroupBindFailed(t *testing.T) {
 			t.Errorf("%d places are held of a group that is bound", n)
 		}
 	})
+	t.Run("deleted", func(t *testing.T) {
+		tr := podGroupTracker(t)
+		tr.PodGroupBindFailed(&request, now("n1", ""), gangs.Assignment{}, failed, epoch)
+		tr.Remove(second, epoch)
+		if n := len(tr.Holds()); n > 0 || !tr.Tick(epoch).ActivatePodGroups {
+			t.Errorf("%d places are held of a member that is deleted, or other groups do not learn of it", n)
+		}
+	})
 	t.Run("quorum bound", func(t *testing.T) {
 		tr := podGroupTracker(t)
 		third := failed
