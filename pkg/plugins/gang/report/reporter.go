@@ -87,7 +87,11 @@ func (r *Reporter) Later(key gangs.Key) {
 
 // Placed writes an event on the owner that its gang is placed.
 func (r *Reporter) Placed(attempt *gangstate.Attempt, members int) {
-	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members of %s placed in %s", members, attempt.Key, attempt.Domain))
+	who := fmt.Sprintf("%d members", members)
+	if members == 1 {
+		who = "1 member"
+	}
+	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%s of %s placed in %s", who, attempt.Key, attempt.Domain))
 	r.onDeclaration(&attempt.Gang)
 	r.Later(attempt.Key)
 }
