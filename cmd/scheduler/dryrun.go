@@ -30,11 +30,10 @@ import (
 // nothing.
 func (s *settings) dryRunConfig(cmd *cobra.Command) error {
 	flags := cmd.Flags()
-	config, err := configured(flags)
+	config, err := s.configured(flags)
 	if err != nil {
 		return err
 	}
-	s.upstream.ApplyLeaderElectionTo(config)
 	if err := s.checkConfig(flags, config); err != nil {
 		return err
 	}

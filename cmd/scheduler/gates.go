@@ -22,6 +22,7 @@ import (
 	"k8s.io/component-base/featuregate"
 	"k8s.io/klog/v2"
 	kubefeatures "k8s.io/kubernetes/pkg/features"
+	kubeconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"github.com/spf13/pflag"
 )
@@ -52,19 +53,14 @@ var servedBy = []struct {
 
 // settleGates sets the feature gates of the process by the resources that the API server
 // serves.
-func settleGates(ctx context.Context, flags *pflag.FlagSet, gates featuregate.MutableVersionedFeatureGate) error {
-	cfg, err := connection(flags)
-	if err != nil {
-		return fmt.Errorf("finding the API server: %w", err)
-	}
-	cfg.Timeout = askOnce
-	client, err := discovery.NewDiscoveryClientForConfig(cfg)
+func settleGates(ctx context.Context, apiServer *rest.Config, gates featuregate.MutableVersionedFeatureGate) error {
+	client, err := discovery.NewDiscoveryClientForConfig(apiServer)
 	if err != nil {
 		return fmt.Errorf("making the client that asks what is served: %w", err)
 	}
 	served, err := askWhatIsServed(ctx, client)
 	if err != nil {
-		return fmt.Errorf("asking the API server %s what it serves: %w", cfg.Host, err)
+		return fmt.Errorf("asking the API server %s what it serves: %w", apiServer.Host, err)
 	}
 	changes := gateChanges(served, gates)
 	if len(changes) == 0 {
@@ -74,17 +70,19 @@ func settleGates(ctx context.Context, flags *pflag.FlagSet, gates featuregate.Mu
 	return gates.SetFromMap(changes)
 }
 
-// connection returns the client configuration that the scheduler will use.
-func connection(flags *pflag.FlagSet) (*rest.Config, error) {
-	config, err := configured(flags)
-	if err != nil {
-		return nil, err
-	}
+// connection returns the client configuration for the requests before the scheduler starts:
+// the scheduler's own, with a limit for each request.
+func connection(flags *pflag.FlagSet, config *kubeconfig.KubeSchedulerConfiguration) (*rest.Config, error) {
 	master, err := flags.GetString("master")
 	if err != nil {
 		return nil, err
 	}
-	return clientcmd.BuildConfigFromFlags(master, config.ClientConnection.Kubeconfig)
+	apiServer, err := clientcmd.BuildConfigFromFlags(master, config.ClientConnection.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	apiServer.Timeout = askOnce
+	return apiServer, nil
 }
 
 // askWhatIsServed returns the resources of servedBy that the API server serves.

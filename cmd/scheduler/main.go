@@ -117,20 +117,22 @@ func (s *settings) runCommand(cmd *cobra.Command) error {
 // prepare checks the configuration. It asks the API server which resources it serves, to set
 // feature gates, and what it allows the scheduler.
 func (s *settings) prepare(ctx context.Context, flags *pflag.FlagSet) error {
-	config, err := configured(flags)
+	config, err := s.configured(flags)
 	if err != nil {
 		return err
 	}
 	if err := s.checkConfig(flags, config); err != nil {
 		return fmt.Errorf("the configuration is not valid: %w", err)
 	}
-	if err := readElection(flags, &s.extras); err != nil {
-		return fmt.Errorf("reading how replicas elect: %w", err)
+	readElection(&config.LeaderElection, &s.extras)
+	apiServer, err := connection(flags, config)
+	if err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
 	}
-	if err := settleGates(ctx, flags, utilfeature.DefaultMutableFeatureGate); err != nil {
+	if err := settleGates(ctx, apiServer, utilfeature.DefaultMutableFeatureGate); err != nil {
 		return fmt.Errorf("settling feature gates: %w", err)
 	}
-	return s.checkRights(ctx, flags)
+	return s.checkRights(ctx, apiServer, config)
 }
 
 // run runs the scheduler until the context ends. It returns an error unless the process

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -35,41 +34,19 @@ func addOwnFlags(own *pflag.FlagSet, s *settings) {
 
 // readElection sets the leader election for the PodGroup controller (--native-groups). The
 // controller has a lease beside the scheduler's, or none if the scheduler has none.
-func readElection(flags *pflag.FlagSet, extras *plugins.Extras) error {
-	if !extras.MakePodGroups {
-		return nil
-	}
-	elect, err := configuredElection(flags)
-	if err != nil || !elect.LeaderElect {
-		return err
+func readElection(elect *componentbaseconfig.LeaderElectionConfiguration, extras *plugins.Extras) {
+	if !extras.MakePodGroups || !elect.LeaderElect {
+		return
 	}
 	extras.Election = &controllers.Election{
 		Namespace: elect.ResourceNamespace, Name: elect.ResourceName + podGroupLeaseSuffix,
 		LeaseDuration: elect.LeaseDuration.Duration, RenewDeadline: elect.RenewDeadline.Duration, RetryPeriod: elect.RetryPeriod.Duration,
 	}
-	return nil
 }
 
-// configuredElection returns the leader election of the configuration, with upstream's
-// flags for it applied.
-func configuredElection(flags *pflag.FlagSet) (*componentbaseconfig.LeaderElectionConfiguration, error) {
-	config, err := configured(flags)
-	if err != nil {
-		return nil, err
-	}
-	elect := &config.LeaderElection
-	return elect, errors.Join(
-		override(flags, "leader-elect", flags.GetBool, &elect.LeaderElect),
-		override(flags, "leader-elect-resource-name", flags.GetString, &elect.ResourceName),
-		override(flags, "leader-elect-resource-namespace", flags.GetString, &elect.ResourceNamespace),
-		override(flags, "leader-elect-lease-duration", flags.GetDuration, &elect.LeaseDuration.Duration),
-		override(flags, "leader-elect-renew-deadline", flags.GetDuration, &elect.RenewDeadline.Duration),
-		override(flags, "leader-elect-retry-period", flags.GetDuration, &elect.RetryPeriod.Duration),
-	)
-}
-
-// configured returns the configuration that the scheduler will read.
-func configured(flags *pflag.FlagSet) (*kubeconfig.KubeSchedulerConfiguration, error) {
+// configured returns the configuration that the scheduler will read, with upstream's flags
+// for leader election applied.
+func (s *settings) configured(flags *pflag.FlagSet) (*kubeconfig.KubeSchedulerConfiguration, error) {
 	text, err := configText(flags)
 	if err != nil {
 		return nil, err
@@ -82,6 +59,7 @@ func configured(flags *pflag.FlagSet) (*kubeconfig.KubeSchedulerConfiguration, e
 	if !ok {
 		return nil, fmt.Errorf("the configuration is a %T", object)
 	}
+	s.upstream.ApplyLeaderElectionTo(config)
 	return config, nil
 }
 

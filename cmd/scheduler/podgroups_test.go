@@ -62,6 +62,10 @@ func extrasOf(t *testing.T, args ...string) (plugins.Extras, error) {
 	if err := cmd.ParseFlags(args); err != nil {
 		t.Fatal(err)
 	}
-	err := readElection(cmd.Flags(), &s.extras)
-	return s.extras, err
+	config, err := s.configured(cmd.Flags())
+	if err != nil {
+		return plugins.Extras{}, err
+	}
+	readElection(&config.LeaderElection, &s.extras)
+	return s.extras, nil
 }

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/spf13/pflag"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 	kubeconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -25,25 +25,12 @@ import (
 // checkRights returns an error if the scheduler may not use its leases: the election would
 // retry for ever, and only the log would have a reason. checkRights logs an error if a
 // profile may have to evict pods (healAfter) and the scheduler has no right to.
-func (s *settings) checkRights(ctx context.Context, flags *pflag.FlagSet) error {
-	cfg, err := connection(flags)
-	if err != nil {
-		return err
-	}
-	cfg.Timeout = askOnce
-	client, err := kubernetes.NewForConfig(cfg)
+func (s *settings) checkRights(ctx context.Context, apiServer *rest.Config, configuration *kubeconfig.KubeSchedulerConfiguration) error {
+	client, err := kubernetes.NewForConfig(apiServer)
 	if err != nil {
 		return fmt.Errorf("making the client that asks for rights: %w", err)
 	}
-	configuration, err := configured(flags)
-	if err != nil {
-		return err
-	}
-	elect, err := configuredElection(flags)
-	if err != nil {
-		return err
-	}
-	if elect.LeaderElect && elect.ResourceLock == resourcelock.LeasesResourceLock {
+	if elect := &configuration.LeaderElection; elect.LeaderElect && elect.ResourceLock == resourcelock.LeasesResourceLock {
 		if err := mayElect(ctx, client, elect.ResourceNamespace, elect.ResourceName); err != nil {
 			return err
 		}

@@ -181,7 +181,7 @@ func (q *deviceQuery) match(d *device) matchResult {
 		return cached
 	}
 	if len(q.results) >= q.resultLimit {
-		clear(q.results)
+		q.forget()
 	}
 	class := matchResult{selects: true}
 	if q.base != nil {
@@ -190,6 +190,12 @@ func (q *deviceQuery) match(d *device) matchResult {
 	answer := q.evaluate(d, class)
 	q.record(shape, &answer)
 	return answer.matchResult
+}
+
+// forget drops all results, so the query is evaluated on all devices again.
+func (q *deviceQuery) forget() {
+	clear(q.results)
+	q.evaluatedSpec, q.evaluatedAt = 0, 0
 }
 
 // record caches the result for a device shape.

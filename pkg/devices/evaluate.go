@@ -156,8 +156,7 @@ func (inv *Inventory) newEvaluation(namespace string, q *deviceQuery) (e *evalua
 	}
 	e = &evaluation{query: q, namespace: namespace, spec: inv.spec, revision: inv.revision, seen: map[string]bool{}}
 	if len(q.results) >= q.resultLimit {
-		clear(q.results) // most are of devices that no longer exist
-		q.evaluatedSpec, q.evaluatedAt = 0, 0
+		q.forget() // most results are of devices that no longer exist
 	}
 	looked := 0
 	for _, n := range inv.nodes.nodes {

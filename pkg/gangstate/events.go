@@ -42,7 +42,7 @@ func (t *Tracker) upsert(m gangs.Member, now time.Time) Effects {
 	}
 	t.join(g, m)
 	g.noteProgress(now)
-	if old.Pod != nil && !gangs.Placed(pod) {
+	if old.Pod != nil && !gangs.Placed(pod) && !SameForGang(old.Pod, pod) {
 		g.retry.forgetLessons("") // filters refused nodes to the member as it was before
 	}
 	g.noteGain(old.Pod, pod)
@@ -155,7 +155,8 @@ func (t *Tracker) DeclarationChanged(key gangs.Key, now time.Time) Effects {
 	defer t.mu.Unlock()
 	if g := t.podGroups[key]; g != nil {
 		g.refusal, g.reservation = nil, Reservation{displaced: g.reservation.displaced}
-		g.retry.forgetLessons("")
+		g.retry.forgetPlans()
+		g.podGroup.awaitsCycle, g.podGroup.lastRefusal = false, ""
 		t.observe(g)
 		return Effects{Key: key, Report: true} // the scheduler's own queue activates its pods
 	}

@@ -25,16 +25,16 @@ const (
 const whatIfPause = 30 * time.Second
 
 // loss is the state of a running gang that has lost members which its quorum (the members
-// that must run together) needs.
+// that must run together) needs, and of the eviction of a gang that cannot run whole.
 type loss struct {
 	// since is the time at which the gang lost a member that its quorum needs. It is zero
 	// while the quorum is met.
 	since time.Time
 	// searched is the time of the last search for other nodes that fit the whole gang.
 	searched time.Time
-	// evicting is true while the remaining members are being evicted. No new member is
-	// placed before they are gone: it would start where there is no room for the whole
-	// gang.
+	// evicting is true while the members on nodes are being evicted, after a loss or because
+	// the others could not be bound. No new member is placed before they are gone: it would
+	// start where the whole gang cannot run.
 	evicting bool
 	// after is the value of the argument healAfter (how long the quorum may be unmet before
 	// the gang is evicted) when the eviction began, for messages.
@@ -60,7 +60,7 @@ func (l *loss) due(healAfter time.Duration, now time.Time) bool {
 	return healAfter > 0 && !l.evicting && !l.since.IsZero() && now.Sub(l.since) >= healAfter && now.Sub(l.searched) >= whatIfPause
 }
 
-// begin starts the eviction of the remaining members.
+// begin starts the eviction of the members on nodes.
 func (l *loss) begin(after time.Duration) { l.evicting, l.after = true, after }
 
 // evictionDue reports whether evictions must be requested now. If so, it schedules the

@@ -26,8 +26,8 @@ const (
 	// Releasing means that the execution of a plan failed. Members that reserved nodes
 	// release them.
 	Releasing
-	// Evicting means that the gang has been below its minimum for too long. The members that
-	// run are being evicted, so that the gang starts again as a whole.
+	// Evicting means that the gang lost members and has no room for new ones, or could not
+	// bind all its members. The members on nodes are being evicted.
 	Evicting
 	// Placed means that members run, and no ready member waits.
 	Placed

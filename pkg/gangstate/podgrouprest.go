@@ -65,13 +65,15 @@ func (t *Tracker) dropHoldOfRefused(g *Gang, now time.Time) {
 	t.dropHold(g, false)
 }
 
-// endHoldOf releases the place held for a member that is bound now.
-func (t *Tracker) endHoldOf(g *Gang, pod *v1.Pod) {
-	if g.attempt == nil || !gangs.Placed(pod) {
+// endHoldOf releases the place held for a member that is bound now, or deleted. used is
+// false if the member did not take it.
+func (t *Tracker) endHoldOf(g *Gang, uid types.UID, used bool) {
+	if g.attempt == nil || g.attempt.plan.Nodes[uid] == "" {
 		return
 	}
-	delete(g.attempt.plan.Nodes, pod.UID)
+	delete(g.attempt.plan.Nodes, uid)
+	t.heldInVain = t.heldInVain || !used
 	if len(g.attempt.plan.Nodes) == 0 {
-		t.dropHold(g, true)
+		t.dropHold(g, used)
 	}
 }

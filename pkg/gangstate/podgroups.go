@@ -139,14 +139,16 @@ func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, ans
 	g := t.podGroupGang(&request)
 	t.dropHoldOfRefused(g, now)
 	g.podGroup.gang, g.podGroup.awaitsCycle = request.Gang, false
-	g.members, g.ready, g.placed = map[types.UID]gangs.Member{}, 0, 0
+	for uid := range g.members {
+		g.drop(uid)
+	}
 	t.putMembers(g, request.Members)
 	t.putMembers(g, done)
 	declared, readiness := g.readPodGroup()
 	g.quorumReady = readiness.Waiting == ""
 	g.refusal = &refusal{message: answer.Refusal, at: now, heldBack: answer.HeldBack}
 	if answer.Searched {
-		g.retry.forgetPlans()
+		g.retry.restart()
 	}
 	if g.running > 0 && !declared.Quorate(g.sorted(), isPlaced) && g.loss.since.IsZero() {
 		g.loss.since = now
@@ -187,9 +189,7 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	}
 	t.dropHold(g, true)
 	g.reservation, g.refusal = Reservation{}, nil
-	g.retry.forgetPlans()
-	g.podGroup.awaitsCycle, g.podGroup.lastRefusal = false, ""
-	t.settlePodGroup(g)
+	t.forgetPlans(g)
 }
 
 // HoldForRest holds the planned nodes of the unbound members of a partly bound gang, so
@@ -271,9 +271,14 @@ func (t *Tracker) upsertInPodGroup(pod *v1.Pod) Effects {
 	if !ok || isDone(m.Pod) && !isDone(pod) {
 		return Effects{}
 	}
+	if !gangs.Placed(pod) && !SameForGang(m.Pod, pod) {
+		g.retry.forgetLessons("") // they may be about this member as it was before
+	}
 	m.Pod = pod
 	g.put(m)
-	t.endHoldOf(g, pod)
+	if gangs.Placed(pod) {
+		t.endHoldOf(g, pod.UID, true)
+	}
 	return t.podGroupChanged(g)
 }
 
@@ -290,6 +295,8 @@ func (t *Tracker) forgetInPodGroup(pod *v1.Pod, may func(known *v1.Pod) bool) Ef
 		return Effects{}
 	}
 	g.drop(pod.UID)
+	g.retry.forgetLessons("") // they may be about this member
+	t.endHoldOf(g, pod.UID, false)
 	return t.podGroupChanged(g)
 }
 

@@ -230,3 +230,55 @@ func TestPodGroupIsPlannedAgainWithoutRefusedNodes(t *testing.T) {
 		t.Errorf("the tracker keeps %d gangs whose failed plans are forgotten", len(tr.gangs))
 	}
 }
+
+// What a refused plan taught outlives the gang's refusal, until a member or the declaration
+// changes.
+func TestPodGroupLessonsOutliveARefusal(t *testing.T) {
+	p, q := podOf("a", "p", ""), podOf("a", "q", "")
+	request := podGroupRequest("a", 2, 0, p, q)
+	for name, test := range map[string]struct {
+		happens func(*Tracker)
+		want    int
+	}{
+		"nothing": {func(*Tracker) {}, 1},
+		"a member's status changes": {func(tr *Tracker) {
+			changed := q.DeepCopy()
+			changed.Status.Message = "changed"
+			tr.Upsert(changed, epoch)
+		}, 1},
+		"a member changes": {func(tr *Tracker) {
+			changed := q.DeepCopy()
+			changed.Labels["x"] = "y"
+			tr.Upsert(changed, epoch)
+		}, 0},
+		"a member is bound":       {func(tr *Tracker) { tr.Upsert(podOf("a", "q", "n2"), epoch) }, 1},
+		"a member is deleted":     {func(tr *Tracker) { tr.Remove(q, epoch) }, 0},
+		"the declaration changes": {func(tr *Tracker) { tr.DeclarationChanged(request.Gang.Key, epoch) }, 0},
+		"a cycle places the gang": {func(tr *Tracker) { tr.PodGroupPlaced(&request, epoch) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := podGroupTracker(t)
+			tr.PodGroupFilterRefused(&request, RefusedMember{Role: worker, Node: "n1"}, epoch)
+			tr.ResolvePodGroup(refusePodGroup(tr, request, nil, epoch), &Answer{Searched: true}, epoch)
+			test.happens(tr)
+			next := podGroupRequest("a", 2, 0, p, q)
+			tr.BeginPodGroupCycle(&next, epoch)
+			if len(next.Conflicts) != test.want {
+				t.Errorf("the next plan has the conflicts %v, want %d", next.Conflicts, test.want)
+			}
+		})
+	}
+}
+
+// A change of the declaration ends the refusal that the next cycle was to repeat.
+func TestDeclarationEndsRepeatedRefusal(t *testing.T) {
+	tr := podGroupTracker(t)
+	request := podGroupRequest("a", 1, 0, podOf("a", "p", ""))
+	for range tr.options.MaxReplans + 1 {
+		tr.PodGroupFilterRefused(&request, RefusedMember{Role: worker, Node: "n1", Sentence: "refused"}, epoch)
+	}
+	tr.DeclarationChanged(request.Gang.Key, epoch)
+	if refusal := tr.BeginPodGroupCycle(&request, epoch); refusal != "" || tr.AwaitsCycle(request.Gang.Key) {
+		t.Errorf("the next cycle repeats %q", refusal)
+	}
+}

@@ -62,7 +62,7 @@ func TestRestKeepsItsPlaces(t *testing.T) {
 		t.Errorf("places of %d members are held against other gangs, want 2", n)
 	}
 	const want = "gang podgroup ml/a: 1 of 3 members are bound, and binding pod p1 to node node failed (not now); " +
-		"the places of the others are kept; the 1 members that are bound stay, because healAfter is 0"
+		"the places of the others are kept; its one bound member stays, because healAfter is 0"
 	status := s.tracker.Status(key)
 	if diff := cmp.Diff(want, status.Sentence); diff != "" || len(status.Pods) != 2 {
 		t.Errorf("on %d pods is said (-want,+got):\n%s", len(status.Pods), diff)
@@ -143,13 +143,13 @@ func TestRestThatIsNotBoundIsGivenBack(t *testing.T) {
 			sentence := s.tracker.Status(key).Sentence
 			if !owned {
 				const want = "gang podgroup ml/a: 1 of 3 members are bound, and binding pod p1 to node node failed (not now); " +
-					"the places of the others are kept; the 1 members that are bound stay, because no controller would replace pod p0"
+					"the places of the others are kept; its one bound member stays, because no controller would replace pod p0"
 				if diff := cmp.Diff(want, sentence); diff != "" || len(effects.Evicting) > 0 || s.held() != 2 {
 					t.Errorf("evicting %v, %d places held, sentence (-want,+got):\n%s", effects.Evicting, s.held(), diff)
 				}
 				return
 			}
-			const want = "gang podgroup ml/a could not bind all its members within healAfter (1m0s): the 1 that are bound are being evicted, " +
+			const want = "gang podgroup ml/a could not bind all its members within healAfter (1m0s): the one that is bound is being evicted, " +
 				"so that it is placed whole; binding pod p1 to node node failed (not now)"
 			if diff := cmp.Diff(want, sentence); diff != "" || len(effects.Evicting) != 1 || s.held() != 0 {
 				t.Errorf("evicting %v, %d places held, sentence (-want,+got):\n%s", effects.Evicting, s.held(), diff)
@@ -312,7 +312,7 @@ func TestPodGroupBindFailed(t *testing.T) {
 			t.Errorf("held (-want,+got):\n%s", diff)
 		}
 		const want = "gang schedulinggroup ml/a: 1 of 2 members are bound, and binding pod second to node n2 failed (not now); " +
-			"the places of the others are kept; if the others are not bound within healAfter (10s), the 1 members that are bound are evicted"
+			"the places of the others are kept; if the others are not bound within healAfter (10s), its one bound member is evicted"
 		if diff := cmp.Diff(want, tr.Status(request.Gang.Key).Sentence); diff != "" {
 			t.Errorf("sentence (-want,+got):\n%s", diff)
 		}
@@ -330,6 +330,14 @@ func TestPodGroupBindFailed(t *testing.T) {
 		tr.Upsert(podOf("a", "second", "n2"), epoch)
 		if n := len(tr.Holds()); n > 0 {
 			t.Errorf("%d places are held of a group that is bound", n)
+		}
+	})
+	t.Run("deleted", func(t *testing.T) {
+		tr := podGroupTracker(t)
+		tr.PodGroupBindFailed(&request, now("n1", ""), gangs.Assignment{}, failed, epoch)
+		tr.Remove(second, epoch)
+		if n := len(tr.Holds()); n > 0 || !tr.Tick(epoch).ActivatePodGroups {
+			t.Errorf("%d places are held of a member that is deleted, or other groups do not learn of it", n)
 		}
 	})
 	t.Run("quorum bound", func(t *testing.T) {

@@ -172,11 +172,12 @@ func (t *Tracker) unfinishedSentence(g *Gang, declared gangs.Gang) string {
 	owner := unowned(g.runners(declared))
 	switch after := t.options.HealAfter; {
 	case after == 0:
-		return text + fmt.Sprintf("; the %d members that are bound stay, because healAfter is 0", g.running)
+		return text + "; " + counted(g.running, "its one bound member stays", "the %d members that are bound stay") + ", because healAfter is 0"
 	case owner != "":
-		return text + fmt.Sprintf("; the %d members that are bound stay, because no controller would replace pod %s", g.running, owner)
+		return text + "; " + counted(g.running, "its one bound member stays", "the %d members that are bound stay") + ", because no controller would replace pod " + owner
 	default:
-		return text + fmt.Sprintf("; if the others are not bound within healAfter (%v), the %d members that are bound are evicted", after, g.running)
+		return text + fmt.Sprintf("; if the others are not bound within healAfter (%v), %s evicted",
+			after, counted(g.running, "its one bound member is", "the %d members that are bound are"))
 	}
 }
 

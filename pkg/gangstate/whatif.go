@@ -75,11 +75,12 @@ func (t *Tracker) resolveLost(g *Gang, lost *Lost, fits bool, now time.Time, eff
 	}
 	switch {
 	case lost.unowned != "":
-		return fmt.Sprintf("; the %d members that run stay where they are, because no controller would replace pod %s", left, lost.unowned)
+		return fmt.Sprintf("; %s, because no controller would replace pod %s", stay(left), lost.unowned)
 	case !lost.due:
-		return fmt.Sprintf("; if nothing changes within healAfter (%v), the %d members that run are evicted to place the gang whole elsewhere", after, left)
+		return fmt.Sprintf("; if nothing changes within healAfter (%v), %s evicted to place the gang whole elsewhere",
+			after, counted(left, "its one member that runs is", "the %d members that run are"))
 	case !fits:
-		return fmt.Sprintf("; the %d members that run stay where they are, because the whole gang fits nowhere else either", left)
+		return fmt.Sprintf("; %s, because the whole gang fits nowhere else either", stay(left))
 	}
 	if !g.loss.since.IsZero() && !g.loss.evicting && g.attempt == nil {
 		g.loss.begin(after)
@@ -110,8 +111,8 @@ func (t *Tracker) block(g *Gang, searched bool, answer *Answer, now time.Time, e
 	if t.reserving() != g {
 		return ""
 	}
-	return fmt.Sprintf("; %d nodes are reserved for it, because later gangs have bypassed it for longer than maxBypass (%v)",
-		len(g.reservation.nodes), t.options.MaxBypass)
+	return fmt.Sprintf("; %s reserved for it, because later gangs have bypassed it for longer than maxBypass (%v)",
+		counted(len(g.reservation.nodes), "1 node is", "%d nodes are"), t.options.MaxBypass)
 }
 
 // evictingSentence returns the sentence for a gang whose members are being evicted, or "".
@@ -119,11 +120,11 @@ func (g *Gang) evictingSentence() string {
 	if !g.loss.evicting {
 		return ""
 	}
-	text := fmt.Sprintf("gang %s lost members and found no room for others within healAfter (%v): the %d that are left are being evicted, so that it is placed whole elsewhere",
-		g.key, g.loss.after, g.running)
+	text := fmt.Sprintf("gang %s lost members and found no room for others within healAfter (%v): %s being evicted, so that it is placed whole elsewhere",
+		g.key, g.loss.after, counted(g.running, "the one that is left is", "the %d that are left are"))
 	if g.partial.unfinished() {
-		text = fmt.Sprintf("gang %s could not bind all its members within healAfter (%v): the %d that are bound are being evicted, so that it is placed whole; %s",
-			g.key, g.loss.after, g.running, g.partial.failure)
+		text = fmt.Sprintf("gang %s could not bind all its members within healAfter (%v): %s being evicted, so that it is placed whole; %s",
+			g.key, g.loss.after, counted(g.running, "the one that is bound is", "the %d that are bound are"), g.partial.failure)
 	}
 	if g.loss.blocked != "" {
 		text += "; " + g.loss.blocked

@@ -166,14 +166,14 @@ func (p *proof) phase(a *plan.Assignment) int {
 	switch {
 	case a.Order > 0:
 		return 1
-	case repelsPods(p.input.pending[a.Member]):
+	case RepelsPods(p.input.pending[a.Member]):
 		return 2
 	}
 	return 0
 }
 
-// repelsPods reports whether the pod has required pod anti-affinity.
-func repelsPods(pod *v1.Pod) bool {
+// RepelsPods reports whether the pod has required pod anti-affinity.
+func RepelsPods(pod *v1.Pod) bool {
 	affinity := pod.Spec.Affinity
 	return affinity != nil && affinity.PodAntiAffinity != nil &&
 		len(affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0

@@ -17,12 +17,12 @@ import (
 // resources and devices suffice: it has host ports, volumes, pod affinity, pod anti-affinity
 // or topology spread constraints.
 func interacts(pod *v1.Pod) bool {
-	return hasTerms(pod) || len(hostPortsOf(pod)) > 0 || usesVolumes(pod)
+	return hasTerms(pod) || len(hostPortsOf(pod)) > 0 || HasVolumeClaims(pod)
 }
 
-// usesVolumes reports whether the pod has volumes with a PersistentVolumeClaim, also one
+// HasVolumeClaims reports whether the pod has volumes with a PersistentVolumeClaim, also one
 // made for the pod (ephemeral).
-func usesVolumes(pod *v1.Pod) bool {
+func HasVolumeClaims(pod *v1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.PersistentVolumeClaim != nil || v.Ephemeral != nil })
 }
 
@@ -54,7 +54,7 @@ type subjects struct {
 // filters do not run for the member.
 func (s *subjects) of(role int, pod *v1.Pod) (*subject, error) {
 	key := subjectKey{role: role}
-	if usesVolumes(pod) && !readsOtherNodes(pod) {
+	if HasVolumeClaims(pod) && !readsOtherNodes(pod) {
 		key.pod = pod.UID
 	}
 	if s.unknown {
@@ -79,7 +79,7 @@ func (s *subjects) of(role int, pod *v1.Pod) (*subject, error) {
 func (s *subjects) newSubject(role int, pod *v1.Pod) (*subject, error) {
 	run, input := s.runs.roles[role], &s.roles[role]
 	tested := s.testedPod(pod)
-	if input.filtered == input.sample && tested == pod && !s.unknown && !usesVolumes(pod) && run.prepared && run.refusal == "" {
+	if input.filtered == input.sample && tested == pod && !s.unknown && !HasVolumeClaims(pod) && run.prepared && run.refusal == "" {
 		return &subject{pod: run.pod, state: run.state}, nil
 	}
 	steps := 1
@@ -111,7 +111,7 @@ func (s *subjects) testedPod(pod *v1.Pod) *v1.Pod {
 	if !s.unknown {
 		tested.Spec.ResourceClaims = nil
 	}
-	if usesVolumes(pod) && readsOtherNodes(pod) {
+	if HasVolumeClaims(pod) && readsOtherNodes(pod) {
 		tested.Spec.Volumes = nil
 	}
 	tested.Spec.TopologySpreadConstraints = slices.DeleteFunc(slices.Clone(pod.Spec.TopologySpreadConstraints),

@@ -5,6 +5,7 @@ package chaos_test
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,14 +39,28 @@ func TestChaos(t *testing.T) {
 	}
 	options.Calm, options.Limit = 100, 2*time.Hour
 	seed := uint64(number(t, seedEnv, int(chaos.RandomSeed())))
-	if kinds := os.Getenv(kindsEnv); kinds != "" {
-		options.Kinds = strings.Split(kinds, ",")
-	}
+	options.Kinds = kinds(t)
 	for ; left > 0; left, seed = left-part, seed+1 {
 		options.Seed, options.Faults = seed, min(left, part)
 		options.Replicas = number(t, replicasEnv, 1+int(seed%2))
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { chaos.Run(t, options) })
 	}
+}
+
+// kinds returns the kinds of faults that the environment names, nil for all.
+func kinds(t *testing.T) []string {
+	t.Helper()
+	text := os.Getenv(kindsEnv)
+	if text == "" {
+		return nil
+	}
+	names, known := strings.Split(text, ","), chaos.Kinds()
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			t.Fatalf("%s has the unknown kind %q; the kinds are %s", kindsEnv, name, strings.Join(known, ", "))
+		}
+	}
+	return names
 }
 
 // number reads an environment variable.

@@ -27,7 +27,7 @@ func TestRestKeepsItsRoom(t *testing.T) {
 	e.createPods(members("b", 5, asking("20", "1Gi"))...)
 	e.Eventually("the waiting members say why", func() bool {
 		return e.said(groupLabel+"=a", "1 of 5 members are bound, and binding pod a-") > 0 &&
-			e.said(groupLabel+"=a", "; the 1 members that are bound stay, because healAfter is 0") > 0
+			e.said(groupLabel+"=a", "; its one bound member stays, because healAfter is 0") > 0
 	})
 	e.Refused(groupLabel+"=b", 5, "gang podgroup "+e.Namespace+"/b: ")
 	e.Never("the rival takes the room of the rest", func() bool { return e.Bound(groupLabel+"=b") > 0 })
@@ -58,7 +58,7 @@ func TestRestIsGivenBack(t *testing.T) {
 	e.UntilBound(groupLabel+"=a", 1)
 	e.createPods(members("b", 5, asking("20", "1Gi"))...)
 	e.Eventually("an event on the PodGroup says that its pods are evicted", func() bool {
-		return e.event("a", "could not bind all its members within healAfter (5s): the 1 that are bound are being evicted")
+		return e.event("a", "could not bind all its members within healAfter (5s): the one that is bound is being evicted")
 	})
 	e.Whole(groupLabel+"=b", 5)
 	e.Eventually("nothing of the first gang is bound", func() bool { return e.Bound(groupLabel+"=a") == 0 })

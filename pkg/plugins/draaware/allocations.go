@@ -62,27 +62,10 @@ func wholeDevices(allocation *resourceapi.AllocationResult) []deviceName {
 
 // follow returns the event handler for the informer of claims. It keeps a up to date.
 func (a *allocations) follow() cache.ResourceEventHandler {
-	gone := func(obj any) {
-		if claim, ok := last(obj).(*resourceapi.ResourceClaim); ok {
-			a.set(claim, nil)
-		}
-	}
-	changed := func(obj any) {
-		if claim, ok := obj.(*resourceapi.ResourceClaim); ok {
-			a.set(claim, wholeDevices(claim.Status.Allocation))
-		}
-	}
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc: changed,
-		UpdateFunc: func(before, after any) {
-			older, ok := before.(*resourceapi.ResourceClaim)
-			if newer, isClaim := after.(*resourceapi.ResourceClaim); ok && isClaim && older.UID != newer.UID {
-				gone(before) // recreated while the watch was broken
-			}
-			changed(after)
-		},
-		DeleteFunc: gone,
-	}
+	return claimHandler(
+		func(claim *resourceapi.ResourceClaim) { a.set(claim, wholeDevices(claim.Status.Allocation)) },
+		func(claim *resourceapi.ResourceClaim) { a.set(claim, nil) },
+	)
 }
 
 // set records the devices that the claim holds.

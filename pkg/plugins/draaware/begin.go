@@ -70,13 +70,17 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 }
 
 // tryAgainAfter is how long a pod waits whose namespace has spent its budget for CEL selectors.
-// The budget is full again after 20 seconds.
+// An empty budget is full again after 20 seconds; a namespace in debt waits longer.
 const tryAgainAfter = 5 * time.Second
 
 // tryAgain activates a refused pod after tryAgainAfter: no event reports that a budget has
-// been refilled.
+// been refilled. A pod has one timer at most.
 func (d *DRAAware) tryAgain(pod *v1.Pod) {
+	if _, pending := d.retries.LoadOrStore(pod.UID, struct{}{}); pending {
+		return
+	}
 	time.AfterFunc(tryAgainAfter, func() {
+		d.retries.Delete(pod.UID)
 		d.real.Activate(d.logger, map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod})
 	})
 }

@@ -91,6 +91,6 @@ func newLostWrites(ctx context.Context, d *DRAAware) *lostWrites {
 		read: func(ctx context.Context, namespace, name string) (*resourceapi.ResourceClaim, error) {
 			return d.real.ClientSet().ResourceV1().ResourceClaims(namespace).Get(ctx, name, metav1.GetOptions{})
 		},
-		activate: func(pod *v1.Pod) { d.real.Activate(d.logger, map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod}) },
+		activate: func(pods map[string]*v1.Pod) { d.real.Activate(d.logger, pods) },
 	}
 }

@@ -4,6 +4,7 @@
 package draaware
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"k8s.io/client-go/tools/cache"
@@ -28,6 +29,8 @@ type DRAAware struct {
 	// lostWrites has the claims whose state is unknown, because the answer to a write was lost.
 	lostWrites *lostWrites
 	patience   patience
+	// retries has the UIDs of the pods with a timer of tryAgain.
+	retries sync.Map
 	// allocations has the claims that hold each device.
 	allocations *allocations
 	// extended has the claims for extended resources, by pod.

@@ -74,26 +74,31 @@ func slicesTo(devices *cluster.Devices) cache.ResourceEventHandler {
 }
 
 func claimsTo(devices *cluster.Devices) cache.ResourceEventHandler {
-	changed := func(obj any) {
+	return claimHandler(devices.ClaimChanged, devices.ClaimDeleted)
+}
+
+// claimHandler returns an event handler that calls changed with each new state of a claim,
+// and gone with the last state of a deleted one.
+func claimHandler(changed, gone func(*resourceapi.ResourceClaim)) cache.ResourceEventHandler {
+	onChange := func(obj any) {
 		if claim, ok := obj.(*resourceapi.ResourceClaim); ok {
-			devices.ClaimChanged(claim)
-		}
-	}
-	gone := func(obj any) {
-		if claim, ok := last(obj).(*resourceapi.ResourceClaim); ok {
-			devices.ClaimDeleted(claim)
+			changed(claim)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc: changed,
+		AddFunc: onChange,
 		UpdateFunc: func(oldObj, obj any) {
 			before, ok := oldObj.(*resourceapi.ResourceClaim)
 			if after, isClaim := obj.(*resourceapi.ResourceClaim); ok && isClaim && before.UID != after.UID {
 				gone(before) // recreated while the watch was broken
 			}
-			changed(obj)
+			onChange(obj)
 		},
-		DeleteFunc: gone,
+		DeleteFunc: func(obj any) {
+			if claim, ok := last(obj).(*resourceapi.ResourceClaim); ok {
+				gone(claim)
+			}
+		},
 	}
 }
 

@@ -117,6 +117,52 @@ func TestRefusedGroupGivesBack(t *testing.T) {
 	}
 }
 
+// The binding of a refused pod was carried out although its answer was lost. The pod and its
+// group keep their claims, and so they do without an answer to the question whether the pod
+// is bound.
+func TestBoundPodKeepsItsClaims(t *testing.T) {
+	featuregatetesting.SetFeatureGatesDuringTest(t, utilfeature.DefaultFeatureGate, featuregatetesting.FeatureOverrides{
+		features.GenericWorkload: true, features.DRAWorkloadResourceClaims: true,
+	})
+	all := []string{"of-first", "of-second"}
+	for name, test := range map[string]struct {
+		group  bool
+		node   string
+		uid    types.UID
+		silent bool
+		want   []string
+	}{
+		"a bound member":               {false, "node", "train-0", false, all},
+		"a member that waits":          {false, "", "train-0", false, []string{"of-second"}},
+		"a namesake is bound":          {false, "node", "namesake", false, []string{"of-second"}},
+		"no answer":                    {false, "", "train-0", true, all},
+		"a PodGroup of a bound one":    {true, "node", "train-0", false, all},
+		"a PodGroup that waits":        {true, "", "train-0", false, nil},
+		"a PodGroup without an answer": {true, "", "train-0", true, all},
+	} {
+		t.Run(name, func(t *testing.T) {
+			claims := []*resourceapi.ResourceClaim{heldBy("of-first", "gpu-0", "train-0"), heldBy("of-second", "gpu-1", "train-1")}
+			info := groupOf("train", claims...)
+			bound := info.UnscheduledPods[0].DeepCopy()
+			bound.UID, bound.Spec.NodeName = test.uid, test.node
+			w := newWorld(t, oneNode, claims[0], claims[1], bound)
+			w.handle.client.(*fake.Clientset).PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return test.silent, nil, errReset
+			})
+			p, state := w.ours(), framework.NewCycleState()
+			cluster.SetPlanned(state, cluster.Planned{Rail: -1, Gang: "ml/train"})
+			if test.group {
+				p.(fwk.PodGroupPostFilterPlugin).PodGroupPostFilter(context.Background(), state, info, nil)
+			} else {
+				p.(fwk.PostFilterPlugin).PostFilter(context.Background(), state, info.UnscheduledPods[0], nil)
+			}
+			if diff := cmp.Diff(test.want, w.allocated()); diff != "" {
+				t.Errorf("claims with devices (-want,+got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // allocated returns the names of the allocated claims, sorted.
 func (w *world) allocated() (names []string) {
 	list, err := w.handle.client.ResourceV1().ResourceClaims(v1.NamespaceAll).List(context.Background(), metav1.ListOptions{})

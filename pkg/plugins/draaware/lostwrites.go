@@ -46,8 +46,8 @@ type lostWrites struct {
 	ctx context.Context
 	// read gets the claim from the API server.
 	read func(ctx context.Context, namespace, name string) (*resourceapi.ResourceClaim, error)
-	// activate returns a pod to the scheduling queue.
-	activate func(pod *v1.Pod)
+	// activate returns pods to the scheduling queue, by namespace/name.
+	activate func(pods map[string]*v1.Pod)
 	inFlight time.Duration
 
 	mu      sync.Mutex
@@ -57,7 +57,9 @@ type lostWrites struct {
 // lostWrite is a claim whose state is unknown.
 type lostWrite struct {
 	sent *resourceapi.ResourceClaim
-	pod  *v1.Pod
+	// pods are the pod of the write and those that were refused because of it, by
+	// namespace/name.
+	pods map[string]*v1.Pod
 	// until is when no request can be in flight any more.
 	until time.Time
 	// pending is the UID of the pending allocation that the write keeps alive by its share, "" if none.
@@ -72,11 +74,12 @@ func (l *lostWrites) add(pod *v1.Pod, write claimwrites.Lost, pending types.UID)
 	defer l.mu.Unlock()
 	lost, known := l.byClaim[key]
 	if !known || lost.sent.UID != write.Sent.UID {
-		lost = &lostWrite{}
+		lost = &lostWrite{pods: map[string]*v1.Pod{}}
 		l.byClaim[key] = lost
 		go l.settle(key, lost)
 	}
-	lost.sent, lost.pod, lost.until = write.Sent, pod, write.At.Add(l.inFlight)
+	lost.sent, lost.until = write.Sent, write.At.Add(l.inFlight)
+	lost.pods[pod.Namespace+"/"+pod.Name] = pod
 	if write.Sent.Status.Allocation == nil || pending == "" || lost.pending != "" || l.allocated(key, write.Sent.UID) {
 		return
 	}
@@ -105,7 +108,8 @@ func (l *lostWrites) removed(pending types.UID) {
 	}
 }
 
-// refusal returns why the pod must wait for a claim whose state is unknown, "" if it need not.
+// refusal returns why a pod must wait for one of its claims whose state is unknown, "" if it
+// need not. The pod is activated when the claim's state is known.
 func (l *lostWrites) refusal(pod *v1.Pod) string {
 	if l == nil {
 		return "" // the scheduler allocates no claims
@@ -116,7 +120,8 @@ func (l *lostWrites) refusal(pod *v1.Pod) string {
 		return ""
 	}
 	for name := range resourceclaim.PodClaims(pod) {
-		if l.byClaim[types.NamespacedName{Namespace: pod.Namespace, Name: name}] != nil {
+		if lost := l.byClaim[types.NamespacedName{Namespace: pod.Namespace, Name: name}]; lost != nil {
+			lost.pods[pod.Namespace+"/"+pod.Name] = pod
 			return fmt.Sprintf("the API server's answer to a write of resource claim %s/%s was lost; its devices stay reserved until its state is known", pod.Namespace, name)
 		}
 	}
@@ -143,7 +148,7 @@ func (l *lostWrites) settle(key types.NamespacedName, lost *lostWrite) {
 		l.tracker.MaybeRemoveClaimPendingAllocation(lost.pending, false)
 	}
 	l.logger.Info("The state of a claim is known again", "resourceclaim", key, "allocated", l.allocated(key, lost.sent.UID))
-	l.activate(lost.pod)
+	l.activate(lost.pods)
 }
 
 // end forgets the write if the claim's state is known. It returns false if the state is not

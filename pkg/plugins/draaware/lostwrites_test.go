@@ -194,6 +194,21 @@ func (l *line) once(names ...string) {
 	}
 }
 
+// lostRequest has a pod fail because the request of its claim's write is lost, which can be
+// in flight for the given time. The claim's eight devices stay reserved.
+func (l *line) lostRequest(pod *v1.Pod, inFlight time.Duration) {
+	l.Helper()
+	draaware.SetPatience(l.plugin, 200*time.Millisecond, inFlight)
+	l.set("request", false)
+	if status := l.bind(pod); status.IsSuccess() {
+		l.Fatal("PreBind succeeds without an answer")
+	}
+	if len(l.inUse()) != 8 {
+		l.Error("the devices are given back at once")
+	}
+	l.set("", false)
+}
+
 func eight(name string) *resourceapi.ResourceClaim { return claim(name, "8 gpu.nvidia.com") }
 
 // A pod whose claim was written and the answer lost is bound, without another attempt.
@@ -256,12 +271,7 @@ func TestDevicesOfALostAnswerStayReserved(t *testing.T) {
 func TestLateRequest(t *testing.T) {
 	first, rival := eight("first"), eight("rival")
 	l := newLine(t, first, rival)
-	draaware.SetPatience(l.plugin, 200*time.Millisecond, time.Hour)
-	l.set("request", false)
-	if status := l.bind(podWith("first", first)); status.IsSuccess() {
-		t.Fatal("PreBind succeeds without an answer")
-	}
-	l.set("", false)
+	l.lostRequest(podWith("first", first), time.Hour)
 	time.Sleep(300 * time.Millisecond) // some reads of the unchanged claim
 	status := l.bind(podWith("rival", rival))
 	if status.IsSuccess() {
@@ -279,15 +289,7 @@ func TestLateRequest(t *testing.T) {
 func TestRequestThatNeverArrives(t *testing.T) {
 	first, rival := eight("first"), eight("rival")
 	l := newLine(t, first, rival)
-	draaware.SetPatience(l.plugin, 200*time.Millisecond, time.Second)
-	l.set("request", false)
-	if status := l.bind(podWith("first", first)); status.IsSuccess() {
-		t.Fatal("PreBind succeeds without an answer")
-	}
-	if len(l.inUse()) != 8 {
-		t.Error("the devices are given back at once")
-	}
-	l.set("", false)
+	l.lostRequest(podWith("first", first), time.Second)
 	l.eventually("another claim gets the devices", func() bool { return l.bind(podWith("rival", rival)).IsSuccess() })
 	l.once("first", "rival")
 }
@@ -296,12 +298,7 @@ func TestRequestThatNeverArrives(t *testing.T) {
 func TestLostClaimIsDeleted(t *testing.T) {
 	first, rival := eight("first"), eight("rival")
 	l := newLine(t, first, rival)
-	draaware.SetPatience(l.plugin, 200*time.Millisecond, time.Hour)
-	l.set("request", false)
-	if status := l.bind(podWith("first", first)); status.IsSuccess() {
-		t.Fatal("PreBind succeeds without an answer")
-	}
-	l.set("", false)
+	l.lostRequest(podWith("first", first), time.Hour)
 	if err := l.handle.client.(*fake.Clientset).Tracker().Delete(claimsResource, "ml", "first"); err != nil {
 		t.Fatal(err)
 	}
@@ -320,4 +317,20 @@ func TestRefusedWriteGivesBack(t *testing.T) {
 	if used := l.inUse(); len(used) != 4 {
 		t.Errorf("in use: %v", used)
 	}
+}
+
+// All pods that were refused because of a lost write are activated when the claim's state is
+// known.
+func TestPodsOfALostWriteAreActivated(t *testing.T) {
+	first := eight("first")
+	l := newLine(t, first)
+	l.lostRequest(podWith("first", first), time.Hour)
+	if status := l.bind(podWith("second", first)); status.IsSuccess() {
+		t.Fatal("a pod is bound with a claim whose state is unknown")
+	}
+	if activated := l.handle.activated(); len(activated) > 0 {
+		t.Errorf("%v are activated before the claim's state is known", activated)
+	}
+	l.arrive()
+	l.eventually("both pods are activated", func() bool { return slices.Equal(l.handle.activated(), []string{"ml/first", "ml/second"}) })
 }

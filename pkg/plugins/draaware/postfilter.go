@@ -14,6 +14,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
@@ -68,8 +69,11 @@ type waiting struct {
 
 // giveBack deallocates the claims of refused pods that only these pods and their PodGroups
 // use. It deletes the claims that the in-tree plugin created for extended resources. It
-// reports whether there were any.
+// reports whether there were any. It gives nothing back if one of the pods is perhaps bound.
 func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
+	if !d.allWait(ctx, w) {
+		return false
+	}
 	for _, pod := range w.pods {
 		for _, claim := range d.claimsOf(pod) {
 			if !w.idle(claim) {
@@ -86,6 +90,36 @@ func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
 		}
 	}
 	return given
+}
+
+// allWait reports whether none of the pods with devices to give back is bound.
+func (d *DRAAware) allWait(ctx context.Context, w *waiting) bool {
+	for _, pod := range w.pods {
+		if !slices.ContainsFunc(d.claimsOf(pod), w.idle) || d.waits(ctx, pod) {
+			continue
+		}
+		d.logger.V(2).Info("Devices of refused pods are not given back: one is perhaps bound", "pod", klog.KObj(pod))
+		return false
+	}
+	return true
+}
+
+// waits reports whether the API server shows the pod without a node. The scheduler's caches
+// do not show a binding whose answer was lost. Without an answer, waits returns false. It
+// lists pods, because the scheduler has no right to get one.
+func (d *DRAAware) waits(ctx context.Context, pod *v1.Pod) bool {
+	list, err := d.real.ClientSet().CoreV1().Pods(pod.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, pod.Name).String(),
+	})
+	if err != nil {
+		return false
+	}
+	for i := range list.Items {
+		if now := &list.Items[i]; now.UID == pod.UID && now.Spec.NodeName != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // claimsOf returns the claims that a refused pod lists, and those for its extended resources.

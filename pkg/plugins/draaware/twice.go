@@ -23,8 +23,10 @@ const reasonTwice = "DeviceAllocatedTwice"
 
 // refuseTwice looks once more at the pod's allocated claims before the pod is bound. If
 // another claim has one of their devices, the claims that only this pod uses are
-// deallocated, and the pod fails: its gang is planned again. Of two schedulers that allocate
-// a device, the later one sees the other's claim if its informer is up to date.
+// deallocated, and the pod fails: its gang is planned again. A claim that others use, or
+// that is reserved for a PodGroup, stays allocated, and the pod fails until the other claim
+// loses the device. Of two schedulers that allocate a device, the later one sees the other's
+// claim if its informer is up to date.
 func (d *DRAAware) refuseTwice(ctx context.Context, pod *v1.Pod, node string) *fwk.Status {
 	if d.claims == nil {
 		return nil
@@ -38,11 +40,14 @@ func (d *DRAAware) refuseTwice(ctx context.Context, pod *v1.Pod, node string) *f
 		if !twice {
 			continue
 		}
-		said := fmt.Sprintf("device %s of driver %s in pool %s is allocated to resource claim %s/%s and to %s/%s: another scheduler allocates devices of node %s; the pod gives its devices back",
-			device.device, device.driver, device.pool, claim.Namespace, claim.Name, other.Namespace, other.Name, node)
+		outcome := "the pod gives its devices back"
+		if !d.giveBack(ctx, &waiting{pods: map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod}, uids: sets.New(pod.UID)}) {
+			outcome = "the pod is not bound while both claims have the device"
+		}
+		said := fmt.Sprintf("device %s of driver %s in pool %s is allocated to resource claim %s/%s and to %s/%s: another scheduler allocates devices of node %s; %s",
+			device.device, device.driver, device.pool, claim.Namespace, claim.Name, other.Namespace, other.Name, node, outcome)
 		metrics.GivenBackTwice(d.profile)
 		d.events.Eventf(pod, nil, v1.EventTypeWarning, reasonTwice, "Scheduling", "%s", said)
-		d.giveBack(ctx, &waiting{pods: map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod}, uids: sets.New(pod.UID)})
 		d.logger.Info("A device is allocated twice", "pod", klog.KObj(pod), "resourceclaim", klog.KObj(claim), "other", other, "device", device.device)
 		return fwk.NewStatus(fwk.Unschedulable, said)
 	}

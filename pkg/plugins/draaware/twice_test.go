@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,19 +19,27 @@ import (
 )
 
 // Another scheduler allocates a device between Reserve and PreBind of a pod. The pod is not
-// bound, says why and gives its devices back, unless the device may be in several claims.
+// bound, says why and gives its devices back, unless the device may be in several claims. A
+// claim that is also reserved for others keeps its devices.
 func TestDeviceAllocatedTwice(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*resourceapi.DeviceRequestAllocationResult)
 		twice  bool
+		group  string
 	}{
-		"a device":       {func(*resourceapi.DeviceRequestAllocationResult) {}, true},
-		"admin access":   {func(r *resourceapi.DeviceRequestAllocationResult) { r.AdminAccess = ptr.To(true) }, false},
-		"a shared one":   {func(r *resourceapi.DeviceRequestAllocationResult) { r.ShareID = ptr.To(types.UID("share")) }, false},
-		"another device": {func(r *resourceapi.DeviceRequestAllocationResult) { r.Device = "gpu-7" }, false},
+		"a device":              {func(*resourceapi.DeviceRequestAllocationResult) {}, true, ""},
+		"a claim of a PodGroup": {func(*resourceapi.DeviceRequestAllocationResult) {}, true, "group-train"},
+		"admin access":          {func(r *resourceapi.DeviceRequestAllocationResult) { r.AdminAccess = ptr.To(true) }, false, ""},
+		"a shared one":          {func(r *resourceapi.DeviceRequestAllocationResult) { r.ShareID = ptr.To(types.UID("share")) }, false, ""},
+		"another device":        {func(r *resourceapi.DeviceRequestAllocationResult) { r.Device = "gpu-7" }, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ours, theirs := claim("ours", "1 gpu.nvidia.com"), claim("theirs", "1 gpu.nvidia.com")
+			outcome, allocated := "the pod gives its devices back", []string{"theirs"}
+			if test.group != "" {
+				ours.Status.ReservedFor = []resourceapi.ResourceClaimConsumerReference{{Resource: "podgroups", Name: test.group, UID: types.UID(test.group)}}
+				outcome, allocated = "the pod is not bound while both claims have the device", []string{"ours", "theirs"}
+			}
 			l := newLine(t, ours, theirs)
 			made := l.trip(l.plugin, podWith("pod", ours))
 			if !made.place() {
@@ -48,15 +57,18 @@ func TestDeviceAllocatedTwice(t *testing.T) {
 			}
 			made.leave()
 			said := "device " + device + " of driver gpu.nvidia.com in pool " + made.node + " is allocated to resource claim ml/ours and to ml/theirs: another scheduler allocates devices of node " +
-				made.node + "; the pod gives its devices back"
+				made.node + "; " + outcome
 			if event := <-l.handle.recorder.Events; status.Message() != said || event != "Warning DeviceAllocatedTwice "+said {
 				t.Errorf("the pod is told %q, event %q, want %q", status.Message(), event, said)
 			}
 			if status.Code() != fwk.Unschedulable {
 				t.Errorf("code %v", status.Code())
 			}
-			if got := l.allocated(); len(got) != 1 || got[0] != "theirs" {
-				t.Errorf("allocated claims %v, want theirs alone", got)
+			if diff := cmp.Diff(allocated, l.allocated()); diff != "" {
+				t.Errorf("allocated claims (-want,+got):\n%s", diff)
+			}
+			if test.group != "" {
+				return
 			}
 			if status := l.bind(podWith("pod", ours)); !status.IsSuccess() {
 				t.Errorf("the pod comes again: %v", status)

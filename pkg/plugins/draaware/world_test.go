@@ -6,6 +6,7 @@ package draaware_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -53,6 +54,13 @@ type handle struct {
 	profile  string
 	groups   map[string]*schedulingv1beta1.PodGroup
 	standing standing
+	queue    *queue
+}
+
+// queue records the pods that the plugins return to the scheduling queue.
+type queue struct {
+	mu   sync.Mutex
+	pods map[string]bool
 }
 
 func (h *handle) ClientSet() kubernetes.Interface                        { return h.client }
@@ -63,8 +71,21 @@ func (h *handle) ProfileName() string                                    { retur
 func (h *handle) PodGroupManager() fwk.PodGroupManager                   { return groupManager{of: h.standing} }
 func (h *handle) SnapshotSharedLister() fwk.SharedLister                 { return lister{groups: h.groups} }
 
-// Activate does nothing: there is no queue.
-func (h *handle) Activate(klog.Logger, map[string]*v1.Pod) {}
+// Activate records the pods.
+func (h *handle) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
+	h.queue.mu.Lock()
+	defer h.queue.mu.Unlock()
+	for name := range pods {
+		h.queue.pods[name] = true
+	}
+}
+
+// activated returns the activated pods, sorted.
+func (h *handle) activated() []string {
+	h.queue.mu.Lock()
+	defer h.queue.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.queue.pods))
+}
 
 // lister only lists PodGroups.
 type lister struct {
@@ -121,7 +142,7 @@ func (w *world) start(objects []runtime.Object) {
 		w.Fatal(err)
 	}
 	w.handle = &handle{
-		client: client, factory: factory, recorder: events.NewFakeRecorder(100), profile: "dovetail",
+		client: client, factory: factory, recorder: events.NewFakeRecorder(100), profile: "dovetail", queue: &queue{pods: map[string]bool{}},
 		manager: dynamicresources.NewDRAManager(ctx, claims, tracker, factory),
 	}
 	if cache, ok := w.handle.manager.DeviceClassResolver().(interface {

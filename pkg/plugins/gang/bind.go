@@ -18,6 +18,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/placement"
 	"github.com/dovetail-dev/dovetail/pkg/writes"
 )
 
@@ -109,17 +110,8 @@ func (g *Gang) readUnknown(ctx context.Context) {
 // Cluster autoscalers need the nomination if PreBind takes long: volumes may have to be
 // created, or devices attached.
 func skipNomination(state fwk.CycleState, pod *v1.Pod, node string) {
-	if cluster.PlannedOf(state).Node != node || cluster.BindsSlowly(state) || hasVolumeClaims(pod) {
+	if cluster.PlannedOf(state).Node != node || cluster.BindsSlowly(state) || placement.HasVolumeClaims(pod) {
 		return
 	}
 	pod.Status.NominatedNodeName = node
-}
-
-func hasVolumeClaims(pod *v1.Pod) bool {
-	for i := range pod.Spec.Volumes {
-		if source := &pod.Spec.Volumes[i].VolumeSource; source.PersistentVolumeClaim != nil || source.Ephemeral != nil {
-			return true
-		}
-	}
-	return false
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
-// evictDue evicts the remaining pods of every gang that lost members and has no room for
-// replacements.
+// evictDue evicts the members on nodes of every gang that cannot run whole where it is: it
+// lost members and has no room for replacements, or its other members could not be bound.
 func (g *Gang) evictDue(ctx context.Context, now time.Time) {
 	for key, pods := range g.tracker.Evictions(now) {
 		blocked := ""
@@ -45,10 +45,10 @@ func (g *Gang) evictPod(ctx context.Context, key gangs.Key, pod *v1.Pod) string 
 	case apierrors.IsTooManyRequests(err):
 		return "a PodDisruptionBudget does not allow it yet for pod " + pod.Name
 	case apierrors.IsForbidden(err):
-		g.logger.Error(err, "May not evict a member of a gang that is to be placed elsewhere", "gang", key, "pod", klog.KObj(pod))
+		g.logger.Error(err, "May not evict a member of a gang that is to be placed again", "gang", key, "pod", klog.KObj(pod))
 		return forbidden(pod.Name, err)
 	case !apierrors.IsNotFound(err) && !apierrors.IsConflict(err):
-		g.logger.Error(err, "Could not evict a member of a gang that is to be placed elsewhere", "gang", key, "pod", klog.KObj(pod))
+		g.logger.Error(err, "Could not evict a member of a gang that is to be placed again", "gang", key, "pod", klog.KObj(pod))
 	}
 	return ""
 }

@@ -54,7 +54,7 @@ func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, old
 	}
 	node, err := g.nodes.Get(before.Spec.NodeName)
 	helps := func(pod *v1.Pod) bool {
-		return err != nil || placement.NodeEligible(pod, node) || dependsOnPods(pod) || repels(before) || sharesVolume(pod, before)
+		return err != nil || placement.NodeEligible(pod, node) || dependsOnPods(pod) || placement.RepelsPods(before) || sharesVolume(pod, before)
 	}
 	// An update of a pod's labels and requests is two events with the same two objects.
 	// The ID of this event has only the old one, so the IDs differ.
@@ -67,9 +67,7 @@ func (g *Gang) isSchedulableAfterPodDeleted(logger klog.Logger, pod *v1.Pod, old
 
 // usesClaims reports whether the pod has devices or volumes, which may not belong to its node.
 func usesClaims(pod *v1.Pod) bool {
-	return len(pod.Spec.ResourceClaims) > 0 || slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
-		return v.PersistentVolumeClaim != nil || v.Ephemeral != nil
-	})
+	return len(pod.Spec.ResourceClaims) > 0 || placement.HasVolumeClaims(pod)
 }
 
 // remains reports whether a pod exists and is not being deleted. The scheduler sends the
@@ -116,14 +114,6 @@ func (g *Gang) noteDependent(pod *v1.Pod) {
 	if dependsOnPods(pod) {
 		g.dependent.Store(true)
 	}
-}
-
-// repels reports whether the pod has an anti-affinity that keeps other pods out of its
-// topology domains.
-func repels(pod *v1.Pod) bool {
-	affinity := pod.Spec.Affinity
-	return affinity != nil && affinity.PodAntiAffinity != nil &&
-		len(affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0
 }
 
 // mustSpread reports that a topology spread constraint keeps the pod from some domains.

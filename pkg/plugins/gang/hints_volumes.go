@@ -11,6 +11,8 @@ import (
 	"k8s.io/component-helpers/storage/ephemeral"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/dovetail-dev/dovetail/pkg/placement"
 )
 
 // The hints in this file are about volumes, and help only pods with volumes. They queue a
@@ -33,7 +35,7 @@ func (g *Gang) isSchedulableAfterVolumeClaimChange(logger klog.Logger, pod *v1.P
 // was added or changed. The cache of volumes that the stock filter reads has an event
 // handler of its own, so plans may see the volume later than the queue.
 func (g *Gang) isSchedulableAfterVolumeChange(_ klog.Logger, pod *v1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	return g.whereItHelps(pod, late(eventFor(hasVolumeClaims, oldObj, newObj)))
+	return g.whereItHelps(pod, late(eventFor(placement.HasVolumeClaims, oldObj, newObj)))
 }
 
 // isSchedulableAfterStorageClassChange queues a pod with volume claims after a
@@ -45,7 +47,7 @@ func (g *Gang) isSchedulableAfterStorageClassChange(_ klog.Logger, pod *v1.Pod, 
 	if ok && isUpdate && apiequality.Semantic.DeepEqual(before.AllowedTopologies, after.AllowedTopologies) {
 		return fwk.QueueSkip, nil
 	}
-	return g.whereItHelps(pod, eventFor(hasVolumeClaims, oldObj, newObj))
+	return g.whereItHelps(pod, eventFor(placement.HasVolumeClaims, oldObj, newObj))
 }
 
 // isSchedulableAfterCSINodeChange queues a pod with CSI volumes after the drivers on a
@@ -79,7 +81,7 @@ func (g *Gang) isSchedulableAfterStorageCapacityChange(_ klog.Logger, pod *v1.Po
 	if ok && isUpdate && !larger(largestVolume(before), largestVolume(after)) {
 		return fwk.QueueSkip, nil
 	}
-	return g.whereItHelps(pod, eventFor(hasVolumeClaims, oldObj, newObj))
+	return g.whereItHelps(pod, eventFor(placement.HasVolumeClaims, oldObj, newObj))
 }
 
 // largestVolume returns the size that the stock filter compares with a claim's request,

@@ -6,6 +6,7 @@ package podgroup
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -23,9 +24,9 @@ import (
 
 // Host has the functions of the Gang plugin (which places gangs) that a Cycle calls.
 type Host struct {
-	// Recover plans the remaining members of partly bound gangs. Its first call waits until all
-	// existing pods and objects that declare gangs are known, and plans the gangs that a crash
-	// left partly bound. Later calls plan those for which bindings failed.
+	// Recover plans the gangs that are bound in part before the cycle that calls it: those
+	// that failed bindings left and, in its first call, those that a crash left. The first
+	// call waits until all existing pods and objects that declare gangs are known.
 	Recover func(ctx context.Context, nodes []fwk.NodeInfo)
 	// Apply carries out the Effects that a call of the tracker of the gangs' states
 	// returned.
@@ -58,6 +59,8 @@ type Cycle struct {
 	quorum quorum
 	groups groupReader
 	gate   *Gate
+	// retries has the pods of the groups with a timer of tryAgain, by gang.
+	retries sync.Map
 }
 
 // New returns the Cycle of a profile's Gang plugin.

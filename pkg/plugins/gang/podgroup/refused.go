@@ -33,7 +33,7 @@ func (c *Cycle) PodGroupPostFilter(ctx context.Context, state fwk.PodGroupCycleS
 		return nil, fwk.AsStatus(err)
 	}
 	if p.answer.Temporary {
-		c.tryAgain(podsBelow(group))
+		c.tryAgain(p.key(), podsBelow(group))
 	}
 	return nil, p.write(code, p.why()+addition)
 }
@@ -75,9 +75,16 @@ func (c *Cycle) repeatCycle(key gangs.Key, pods []*v1.Pod) {
 const tryAgainAfter = 5 * time.Second
 
 // tryAgain activates a refused group after tryAgainAfter: no event reports that time has
-// passed.
-func (c *Cycle) tryAgain(pods []*v1.Pod) {
-	time.AfterFunc(tryAgainAfter, func() { c.Host.Apply(gangstate.Effects{Activate: pods[:min(1, len(pods))]}) })
+// passed. A group has one timer at most, which activates one of the pods of the last call.
+func (c *Cycle) tryAgain(key gangs.Key, pods []*v1.Pod) {
+	if _, pending := c.retries.Swap(key, pods); pending {
+		return
+	}
+	time.AfterFunc(tryAgainAfter, func() {
+		last, _ := c.retries.LoadAndDelete(key)
+		pods, _ := last.([]*v1.Pod)
+		c.Host.Apply(gangstate.Effects{Activate: pods[:min(1, len(pods))]})
+	})
 }
 
 // groupRefused records that a group has no plan. addition is the text to add to the

@@ -87,7 +87,11 @@ func (r *Reporter) Later(key gangs.Key) {
 
 // Placed writes an event on the owner that its gang is placed.
 func (r *Reporter) Placed(attempt *gangstate.Attempt, members int) {
-	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%d members of %s placed in %s", members, attempt.Key, attempt.Domain))
+	who := fmt.Sprintf("%d members", members)
+	if members == 1 {
+		who = "1 member"
+	}
+	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%s of %s placed in %s", who, attempt.Key, attempt.Domain))
 	r.onDeclaration(&attempt.Gang)
 	r.Later(attempt.Key)
 }
@@ -103,7 +107,7 @@ func (r *Reporter) Evicting(key gangs.Key) {
 // Evicted writes an event on an evicted member, with the reason for the eviction.
 func (r *Reporter) Evicted(key gangs.Key, pod *v1.Pod) {
 	r.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeNormal, reasonEvicted, "Evicting", "%s",
-		gangs.Note("gang "+key.String()+" lost members for which there is no room here; it is placed whole elsewhere"))
+		gangs.Note("gang "+key.String()+" cannot run whole here, so its members are evicted; it is placed whole again"))
 }
 
 // Waiting returns the number of gangs with a message that wait.
