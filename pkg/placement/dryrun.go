@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -61,6 +60,8 @@ type dryRun struct {
 	// state was created.
 	single  *nodeState
 	singles int
+	// ownInfo makes copies of pod on nodes, memberInfo members of the role on nodes.
+	ownInfo, memberInfo podInfoMaker
 }
 
 // nodeState is the PreFilter state of a role, prepared for one node alone.
@@ -200,16 +201,13 @@ func readsOtherNodes(pod *v1.Pod) bool {
 // pod to the node. It changes its arguments state and info.
 func (d *dryRuns) simulatePods(run *dryRun, state fwk.CycleState, info fwk.NodeInfo, copies int) (fwk.CycleState, fwk.NodeInfo, error) {
 	for i := range copies {
-		pod := run.pod.DeepCopy()
-		pod.UID = types.UID(fmt.Sprintf("%s/%d", run.pod.UID, i))
-		pod.Spec.NodeName = info.Node().Name
-		added, err := framework.NewPodInfo(pod)
+		added, err := run.ownInfo.place(run.pod, types.UID(fmt.Sprintf("%s/%d", run.pod.UID, i)), info.Node().Name)
 		if err != nil {
-			return nil, nil, fmt.Errorf("simulating more copies of pod %s on a node: %w", klog.KObj(pod), err)
+			return nil, nil, fmt.Errorf("simulating more copies of pod %s on a node: %w", klog.KObj(run.pod), err)
 		}
 		info.AddPodInfo(added)
 		if status := d.handle.RunPreFilterExtensionAddPod(d.ctx, state, run.pod, added, info); !status.IsSuccess() {
-			return nil, nil, fmt.Errorf("simulating more copies of pod %s on a node: %w", klog.KObj(pod), status.AsError())
+			return nil, nil, fmt.Errorf("simulating more copies of pod %s on a node: %w", klog.KObj(run.pod), status.AsError())
 		}
 	}
 	return state, info, nil

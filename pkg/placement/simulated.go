@@ -9,7 +9,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
 // plannedMember is a member of the gang with the node that a plan has for it.
@@ -60,9 +59,7 @@ func (t *simulated) add(m *plannedMember) error {
 	if err != nil {
 		return err
 	}
-	placed := *m.pod
-	placed.Spec.NodeName = m.node
-	added, err := framework.NewPodInfo(&placed)
+	added, err := t.runs.roles[m.role].memberInfo.place(m.pod, m.pod.UID, m.node)
 	if err != nil {
 		return fmt.Errorf("simulating pod %s on its planned node: %w", klog.KObj(m.pod), err)
 	}
