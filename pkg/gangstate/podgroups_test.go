@@ -101,7 +101,7 @@ func TestPodGroupIsEvictedAfterALoss(t *testing.T) {
 // evict removes the remaining member, which opens the gang for the other.
 func evict(t *testing.T, tr *Tracker, request gangs.Request, left *v1.Pod, now time.Time) {
 	t.Helper()
-	closed := func() bool { return strings.Contains(tr.BeginPodGroupCycle(&request, epoch), "are being evicted") }
+	closed := func() bool { return strings.Contains(tr.BeginPodGroupCycle(&request, epoch), "being evicted") }
 	if !closed() {
 		t.Fatal("a cycle plans the gang while its members are evicted")
 	}

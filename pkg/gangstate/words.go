@@ -13,11 +13,11 @@ func stay(running int) string {
 	return counted(running, "its one member that runs stays where it is", "the %d members that run stay where they are")
 }
 
-// counted returns the words for a number: those for one, or those for many with the number
-// in place of %d.
-func counted(n int, one, many string) string {
+// counted returns the words for a number: the singular for 1, otherwise the plural with the
+// number in place of %d.
+func counted(n int, singular, plural string) string {
 	if n == 1 {
-		return one
+		return singular
 	}
-	return strings.Replace(many, "%d", strconv.Itoa(n), 1)
+	return strings.Replace(plural, "%d", strconv.Itoa(n), 1)
 }
