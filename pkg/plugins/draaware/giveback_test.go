@@ -163,6 +163,38 @@ func TestBoundPodKeepsItsClaims(t *testing.T) {
 	}
 }
 
+// A PodGroup has more refused pods than PostFilter lists one by one. If one of them is bound,
+// all keep their claims.
+func TestBoundPodOfALargePodGroup(t *testing.T) {
+	featuregatetesting.SetFeatureGatesDuringTest(t, utilfeature.DefaultFeatureGate, featuregatetesting.FeatureOverrides{
+		features.GenericWorkload: true, features.DRAWorkloadResourceClaims: true,
+	})
+	const pods = 9 // the limit is 8
+	for node, want := range map[string]int{"": 0, "node": pods} {
+		var claims []*resourceapi.ResourceClaim
+		var objects []runtime.Object
+		for i := range pods {
+			c := heldBy(fmt.Sprintf("of-%d", i), fmt.Sprintf("gpu-%d", i), fmt.Sprintf("train-%d", i))
+			claims, objects = append(claims, c), append(objects, c)
+		}
+		info := groupOf("train", claims...)
+		bound := info.UnscheduledPods[pods-1].DeepCopy()
+		bound.Spec.NodeName = node
+		w := newWorld(t, oneNode, append(objects, bound)...)
+		lists := 0
+		w.handle.client.(*fake.Clientset).PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+			lists++
+			return false, nil, nil
+		})
+		state := framework.NewCycleState()
+		cluster.SetPlanned(state, cluster.Planned{Rail: -1, Gang: "ml/train"})
+		w.ours().(fwk.PodGroupPostFilterPlugin).PodGroupPostFilter(context.Background(), state, info, nil)
+		if got := len(w.allocated()); got != want || lists != 1 {
+			t.Errorf("with a pod on node %q: %d claims keep their devices after %d lists of pods, want %d and 1", node, got, lists, want)
+		}
+	}
+}
+
 // allocated returns the names of the allocated claims, sorted.
 func (w *world) allocated() (names []string) {
 	list, err := w.handle.client.ResourceV1().ResourceClaims(v1.NamespaceAll).List(context.Background(), metav1.ListOptions{})

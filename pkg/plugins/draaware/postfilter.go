@@ -92,31 +92,46 @@ func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
 	return given
 }
 
-// allWait reports whether none of the pods with devices to give back is bound.
-func (d *DRAAware) allWait(ctx context.Context, w *waiting) bool {
-	for _, pod := range w.pods {
-		if !slices.ContainsFunc(d.claimsOf(pod), w.idle) || d.waits(ctx, pod) {
-			continue
-		}
-		d.logger.V(2).Info("Devices of refused pods are not given back: one is perhaps bound", "pod", klog.KObj(pod))
-		return false
-	}
-	return true
-}
+// maxPodLists is the maximum number of pods that allWait lists one by one.
+const maxPodLists = 8
 
-// waits reports whether the API server shows the pod without a node. The scheduler's caches
-// do not show a binding whose answer was lost. Without an answer, waits returns false. It
-// lists pods, because the scheduler has no right to get one.
-func (d *DRAAware) waits(ctx context.Context, pod *v1.Pod) bool {
-	list, err := d.real.ClientSet().CoreV1().Pods(pod.Namespace).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, pod.Name).String(),
-	})
-	if err != nil {
-		return false
+// allWait reports whether the API server shows each pod with devices to give back without a
+// node. The scheduler's caches do not show a binding whose answer was lost. Without an answer
+// of the API server, allWait returns false.
+//
+// It lists pods, because the scheduler has no right to get one. For many pods it lists the
+// bound pods of their namespace once: all pods of a PodGroup are in one namespace.
+func (d *DRAAware) allWait(ctx context.Context, w *waiting) bool {
+	var namespace string
+	var names []string
+	uids := sets.New[types.UID]()
+	for _, pod := range w.pods {
+		if slices.ContainsFunc(d.claimsOf(pod), w.idle) {
+			namespace, names = pod.Namespace, append(names, pod.Name)
+			uids.Insert(pod.UID)
+		}
 	}
-	for i := range list.Items {
-		if now := &list.Items[i]; now.UID == pod.UID && now.Spec.NodeName != "" {
+	if len(names) == 0 {
+		return true
+	}
+	selectors := []fields.Selector{fields.OneTermNotEqualSelector("spec.nodeName", "")}
+	if len(names) <= maxPodLists {
+		selectors = nil
+		for _, name := range names {
+			selectors = append(selectors, fields.OneTermEqualSelector(metav1.ObjectNameField, name))
+		}
+	}
+	for _, selector := range selectors {
+		list, err := d.real.ClientSet().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{FieldSelector: selector.String()})
+		if err != nil {
+			d.logger.V(2).Info("Devices of refused pods are not given back: their pods cannot be listed", "err", err)
 			return false
+		}
+		for i := range list.Items {
+			if now := &list.Items[i]; uids.Has(now.UID) && now.Spec.NodeName != "" {
+				d.logger.V(2).Info("Devices of refused pods are not given back: one pod is bound", "pod", klog.KObj(now))
+				return false
+			}
 		}
 	}
 	return true
