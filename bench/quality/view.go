@@ -86,7 +86,8 @@ func (d draView) Slices() ([]*resourceapi.ResourceSlice, error) {
 // Ruled returns false, because there are no DeviceTaintRules.
 func (d draView) Ruled() bool { return false }
 
-// Synced returns true, because changes take effect at once.
+// Synced returns true: the scheduler waits for nothing, because it reads the simulated objects
+// themselves and not an informer's copies.
 func (d draView) Synced() bool { return true }
 
 type claimView struct {

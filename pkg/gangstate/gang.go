@@ -307,7 +307,8 @@ func (g *Gang) unplanned() []*v1.Pod {
 	return slices.DeleteFunc(pods, func(pod *v1.Pod) bool { return g.attempt.has(pod.UID) })
 }
 
-// runners returns the members that belong to the declared gang and are on nodes, by name.
+// runners returns the members that are on nodes and have not ended, sorted by name. It leaves
+// out pods that are no members of the gang as its objects declare it now (declared).
 func (g *Gang) runners(declared gangs.Gang) []*v1.Pod {
 	var pods []*v1.Pod
 	for _, m := range g.sorted() {

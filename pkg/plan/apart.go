@@ -35,8 +35,8 @@ func newApartCounts(p *problem) apartCounts {
 	return c
 }
 
-// change adds n members of a role on the node at pos to the counts of the anti-affinity
-// rules. A negative n removes members.
+// change adds n members of a role (its index) on the node at pos (its index in tree order)
+// to the counts of the anti-affinity rules. A negative n removes members.
 func (c *apartCounts) change(role int, pos, n int32) {
 	for _, i := range c.p.roles[role].apart {
 		rule := &c.p.apart[i]

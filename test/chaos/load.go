@@ -92,8 +92,9 @@ func (l *load) life(ctx context.Context, slot, n int) {
 }
 
 // tend creates the gang and creates its missing objects again until the end of its life. It
-// returns early if the workload was created and has been deleted since. While the load is
-// frozen it ends no gang, except a rival and a Job that has lacked pods for jobPatience.
+// returns early if the gang's main object (its workload) was created and has been deleted
+// since. While the load is frozen tend ends no gang, except a rival, and a gang that finishes
+// (a Job) if it has lacked pods for jobPatience.
 func (l *load) tend(ctx context.Context, g *gang, rival bool, end time.Time) {
 	created, whole := false, time.Now()
 	for ctx.Err() == nil {

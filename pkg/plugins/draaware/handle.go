@@ -219,8 +219,9 @@ func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 }
 
 // GatherAllocatedState returns the devices in use at the start of the current call's
-// cycle. For a pod with a planned node, these are only the devices that this node can
-// use. The allocator only reads it.
+// scheduling cycle. If Dovetail has planned a node for the pod, these are only the devices
+// that this node can use. The result is not a copy, because the in-tree plugin's allocator
+// only reads it. Outside a cycle the in-tree tracker answers.
 func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 	if c := t.innerCalls.current().cycle; c != nil {
 		return c.taken, nil

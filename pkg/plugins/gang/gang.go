@@ -86,7 +86,7 @@ type Gang struct {
 	// dependent is set once the plugin has seen a pod with a constraint on other pods (affinity
 	// or topology spread). Until then a pod that begins to run helps no waiting pod.
 	dependent atomic.Bool
-	// synced reports that the tracker of the gangs' states knows all existing pods and
+	// synced reports whether the tracker of the gangs' states knows all existing pods and
 	// objects that declare gangs.
 	synced func() bool
 	// recovered limits recoverOnce to the profile's first cycle. recoverOnce plans the gangs
