@@ -5,6 +5,9 @@ package harness
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -40,13 +43,16 @@ type Options struct {
 	Labels map[string]string
 	// Unchecked runs the test without the invariant checker.
 	Unchecked bool
-	// LeaveNamespace does not wait for the deletion of the namespace. It is for tests whose
-	// pods hold nothing that another test needs.
+	// LeaveNamespace deletes the namespace without waiting. It is for tests whose pods hold
+	// nothing that another test needs.
 	LeaveNamespace bool
 	// Logs are the components whose last log lines are printed if the test fails. nil means
 	// Dovetail only.
 	Logs []string
 }
+
+// awaitedLabel is on the namespaces whose end Shared.Main waits for.
+const awaitedLabel = "test.dovetail.dev/awaited"
 
 // logLines is the number of log lines printed for each component if a test fails.
 const logLines = 40
@@ -81,8 +87,13 @@ func New(t *testing.T, cluster *localcluster.Cluster, options Options) *Env {
 // createNamespace creates the namespace, and returns when pods can be created in it.
 func (e *Env) createNamespace() {
 	e.Helper()
+	labels := map[string]string{}
+	maps.Copy(labels, e.options.Labels)
+	if !e.options.LeaveNamespace {
+		labels[awaitedLabel] = "true"
+	}
 	ns, err := e.Client.CoreV1().Namespaces().Create(e.Context(),
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: e.options.Prefix, Labels: e.options.Labels}}, metav1.CreateOptions{})
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: e.options.Prefix, Labels: labels}}, metav1.CreateOptions{})
 	if err != nil {
 		e.Fatalf("creating a namespace: %v", err)
 	}
@@ -103,7 +114,9 @@ func (e *Env) WithT(t *testing.T) *Env {
 }
 
 // DeleteNamespace deletes the namespace. Unless Options.LeaveNamespace is set, it waits
-// until the namespace is gone, and with it the resources of its pods.
+// until no pod and no claim of the namespace holds resources. The namespace itself exists
+// for at least five more seconds, which the namespace controller waits before it deletes
+// content. Shared.Main waits for its end.
 func (e *Env) DeleteNamespace() {
 	ctx := context.Background()
 	err := e.Client.CoreV1().Namespaces().Delete(ctx, e.Namespace, metav1.DeleteOptions{})
@@ -113,13 +126,42 @@ func (e *Env) DeleteNamespace() {
 	if e.options.LeaveNamespace {
 		return
 	}
+	var left error
 	err = wait.PollUntilContextTimeout(ctx, PollStep, Patience, true, func(ctx context.Context) (bool, error) {
-		_, err := e.Client.CoreV1().Namespaces().Get(ctx, e.Namespace, metav1.GetOptions{})
-		return apierrors.IsNotFound(err), nil
+		left = e.clear(ctx)
+		return left == nil, nil
 	})
 	if err != nil {
-		e.Errorf("namespace %s is not deleted: %v", e.Namespace, err)
+		e.Errorf("namespace %s still holds resources: %v", e.Namespace, left)
 	}
+}
+
+// clear deletes what holds resources in a namespace that is being deleted, and returns an
+// error while something is left. Controllers cannot create more: the API server refuses new
+// objects in such a namespace. Without its Job, a pod would keep the Job's finalizer.
+func (e *Env) clear(ctx context.Context) error {
+	background, none := metav1.DeletePropagationBackground, int64(0)
+	pods, claims := e.Client.CoreV1().Pods(e.Namespace), e.Client.ResourceV1().ResourceClaims(e.Namespace)
+	err := errors.Join(
+		e.Client.BatchV1().Jobs(e.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &background}, metav1.ListOptions{}),
+		pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &none}, metav1.ListOptions{}),
+		claims.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}),
+	)
+	if err != nil {
+		return fmt.Errorf("deleting Jobs, pods and claims: %w", err)
+	}
+	podList, err := pods.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("listing pods: %w", err)
+	}
+	claimList, err := claims.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("listing claims: %w", err)
+	}
+	if len(podList.Items)+len(claimList.Items) > 0 {
+		return fmt.Errorf("%d pods and %d claims are left", len(podList.Items), len(claimList.Items))
+	}
+	return nil
 }
 
 // Explain logs the objects and events of the namespace and the end of the components' logs.

@@ -23,7 +23,7 @@ func TestSmallGangsPassForAWhile(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:         []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=2,nodes=4")},
 		DovetailConfig: withGangArgs(t, fmt.Sprintf("maxBypass: %v", bypass)),
-		Without:        []string{localcluster.KubeRay},
+		Without:        withoutOthers,
 	})
 	small := 0
 	more := func() string {

@@ -22,7 +22,7 @@ const contentionRounds = 20
 func TestTwoGangsOfSixtyPercent(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=2,leaves=5,nodes=2")},
-		Without: []string{localcluster.KubeRay},
+		Without: withoutOthers,
 	})
 	const nodes, share = 20, 12
 	var longest time.Duration

@@ -25,7 +25,7 @@ func TestKillWhileBinding(t *testing.T) {
 	}
 	e := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=2,leaves=7,nodes=8")},
-		Without: []string{localcluster.KubeRay},
+		Without: withoutOthers,
 		// Bindings at the pace of a busy API server, so that there is a middle.
 		DovetailConfig: slow,
 		// A second instance would otherwise wait for the first one's lease.

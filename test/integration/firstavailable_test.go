@@ -12,7 +12,6 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
@@ -66,10 +65,8 @@ func (e *env) runAndRemove(group string, want []int, pods ...*corev1.Pod) {
 
 // The allocator alone would give the first member of each gang the most devices.
 func TestMembersShareWhatTheyWouldTakeAlone(t *testing.T) {
-	e := onOwn(t, localcluster.Options{
-		Fleets:  []fleet.Spec{plainFleet(t, "shape=ndh100v5,spines=1,leaves=1,nodes=2")},
-		Without: []string{localcluster.KubeRay},
-	})
+	e := onGPUs(t)
+	e.keepOpen(2)
 	gpus := []alternative{{fleet.ClassGPU, 8}, {fleet.ClassGPU, 4}}
 	e.firstAvailable("gpus", gpus)
 	e.runAndRemove("two", []int{8, 8}, members("two", 2, withTemplate("gpus"))...)

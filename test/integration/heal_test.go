@@ -38,6 +38,7 @@ func TestGangThatLostANodeMoves(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:         []fleet.Spec{fleet.Default()},
 		DovetailConfig: withGangArgs(t, "healAfter: 3s"),
+		Without:        []string{localcluster.Scheduler},
 	})
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("train", 4, annotated(levelRequired, "leaf")))
@@ -95,7 +96,7 @@ func TestGangThatCannotMoveStays(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:         []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=2,nodes=3")},
 		DovetailConfig: withGangArgs(t, "healAfter: 2s"),
-		Without:        []string{localcluster.KubeRay},
+		Without:        withoutOthers,
 	})
 	for _, group := range []string{"owned", "bare"} {
 		e.podGroup(group, 3, map[string]string{levelRequired: "leaf"})

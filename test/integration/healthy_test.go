@@ -22,7 +22,7 @@ import (
 // reportDelay.
 func TestHealthyGangsGetNoWarning(t *testing.T) {
 	const size = 250
-	e := onOwn(t, localcluster.Options{
+	e := alone(t, localcluster.Options{
 		Fleets: []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=2,nodes=5"), fleet.Default()},
 		// The controllers of Jobs and claims make 25 requests a second: the Job's pods come
 		// over ten seconds, ten times the default of reportDelay.

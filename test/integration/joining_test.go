@@ -14,6 +14,7 @@ import (
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
@@ -119,6 +120,48 @@ func (e *env) nodesIn(leaf string) []string {
 		names = append(names, node.Name)
 	}
 	return names
+}
+
+// keepOpen cordons all nodes but the first ones of the first leaf, until the test ends. It
+// returns when Dovetail knows.
+func (e *env) keepOpen(n int) {
+	e.Helper()
+	list, err := e.Client.CoreV1().Nodes().List(e.Context(), metav1.ListOptions{})
+	if err != nil {
+		e.Fatalf("listing nodes: %v", err)
+	}
+	leaf, last := list.Items[0].Labels[fleet.LabelLeaf], ""
+	for _, node := range list.Items {
+		if n > 0 && node.Labels[fleet.LabelLeaf] == leaf {
+			n--
+			continue
+		}
+		last = node.Name
+		e.Cordon(node.Name, true)
+		e.Cleanup(func() { e.Cordon(node.Name, false) })
+	}
+	if n > 0 {
+		e.Fatalf("leaf %s lacks %d nodes for this test", leaf, n)
+	}
+	for i := 0; !e.refuses(last, fmt.Sprintf("probe-%d", i)); i++ {
+	}
+}
+
+// refuses reports whether Dovetail refuses a pod for a node.
+func (e *env) refuses(node, name string) bool {
+	e.Helper()
+	e.createPods(newPod(name, onNode(node)))
+	refused := false
+	e.Eventually("the scheduler decides on pod "+name, func() bool {
+		pod, err := e.Client.CoreV1().Pods(e.Namespace).Get(e.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			e.Fatalf("reading pod %s: %v", name, err)
+		}
+		refused = harness.Unschedulable(pod) != ""
+		return refused || pod.Spec.NodeName != ""
+	})
+	e.RemovePod(name)
+	return refused
 }
 
 // A changed minimum must apply from then on, for a waiting gang and for a running gang.

@@ -37,7 +37,7 @@ func TestOnlyTheLeaderWrites(t *testing.T) {
 	quick := []string{"--leader-elect-lease-duration=4s", "--leader-elect-renew-deadline=3s", "--leader-elect-retry-period=1s"}
 	e := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=1,nodes=2")},
-		Without: []string{localcluster.KubeRay},
+		Without: withoutOthers,
 		With:    []string{localcluster.DovetailStandby},
 		// On a busy machine a second may pass between two pods of a gang.
 		DovetailConfig: withGangArgs(t, "reportDelay: 4s"),
@@ -159,7 +159,7 @@ func TestPairsAreCountedOnce(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		FeatureGates: "GenericWorkload=true,TopologyAwareWorkloadScheduling=true,DRAWorkloadResourceClaims=true",
 		Fleets:       []fleet.Spec{plainFleet(t, "shape=ndh100v5,spines=1,leaves=2,nodes=2")},
-		Without:      []string{localcluster.KubeRay},
+		Without:      withoutOthers,
 	})
 	e.claimTemplate()
 	group := "pair"

@@ -71,6 +71,7 @@ func TestLife(t *testing.T) {
 	l.env = onOwn(t, localcluster.Options{
 		Fleets:         []fleet.Spec{plainFleet(t, lifeFleet)},
 		DovetailConfig: withGangArgs(t, "healAfter: 5s"),
+		Without:        []string{localcluster.Scheduler},
 	})
 	l.Install("healing/rbac.yaml")
 	for i := range lifeGangs {

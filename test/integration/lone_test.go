@@ -18,9 +18,9 @@ import (
 // other. A pod that fits on no node must get stock's message.
 func TestLonePodsWithClaims(t *testing.T) {
 	const nodes, pods = 8, 24
-	e := onOwn(t, localcluster.Options{
+	e := alone(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, fmt.Sprintf("shape=ndh100v5,spines=1,leaves=2,nodes=%d", nodes/2))},
-		Without: []string{localcluster.KubeRay, localcluster.Dovetail},
+		Without: withoutSchedulers,
 	})
 	counter := &filterCounter{nodes: map[string]int{}}
 	e.runScheduler(t, counter)

@@ -52,9 +52,9 @@ func (p *interrupter) Unreserve(context.Context, fwk.CycleState, *corev1.Pod, st
 // may be bound to that node, and the gang must run completely on the remaining nodes.
 func TestNodeGoesBetweenPlanAndBinding(t *testing.T) {
 	const size = 6
-	e := onOwn(t, localcluster.Options{
+	e := alone(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=1,nodes=8")},
-		Without: []string{localcluster.KubeRay, localcluster.Dovetail},
+		Without: withoutSchedulers,
 	})
 	gone := make(chan string, 1)
 	e.runScheduler(t, &interrupter{after: size - 1, do: func(handle fwk.Handle, node string) {
@@ -82,9 +82,9 @@ func TestNodeGoesBetweenPlanAndBinding(t *testing.T) {
 // bound. The reservations must be released, so a gang that needs every node can run.
 func TestGangDeletedBetweenPlanAndBinding(t *testing.T) {
 	const size = 6
-	e := onOwn(t, localcluster.Options{
+	e := alone(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=1,nodes=6")},
-		Without: []string{localcluster.KubeRay, localcluster.Dovetail},
+		Without: withoutSchedulers,
 	})
 	deleted := make(chan struct{})
 	e.runScheduler(t, &interrupter{after: size / 2, do: func(handle fwk.Handle, _ string) {

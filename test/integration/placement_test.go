@@ -46,6 +46,7 @@ func TestKubeRayInSchedulerPluginsMode(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:                []fleet.Spec{fleet.Default()},
 		KubeRayBatchScheduler: "scheduler-plugins",
+		Without:               []string{localcluster.Scheduler},
 	})
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("train", 4, labelled("ray.io/gang-scheduling-enabled", "true")))

@@ -40,7 +40,7 @@ func azureConfig(t *testing.T) []byte {
 // onAzure starts a cluster of Azure machines.
 func onAzure(t *testing.T, fleets ...string) *env {
 	t.Helper()
-	options := localcluster.Options{Without: []string{localcluster.KubeRay}, DovetailConfig: azureConfig(t)}
+	options := localcluster.Options{Without: withoutOthers, DovetailConfig: azureConfig(t)}
 	for _, text := range fleets {
 		options.Fleets = append(options.Fleets, plainFleet(t, text))
 	}

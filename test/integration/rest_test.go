@@ -17,7 +17,7 @@ import (
 func TestRestKeepsItsRoom(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=2,nodes=4")},
-		Without: []string{localcluster.KubeRay},
+		Without: withoutOthers,
 	})
 	e.podGroup("a", 5, nil)
 	e.podGroup("b", 5, nil)
@@ -46,7 +46,7 @@ func TestRestIsGivenBack(t *testing.T) {
 	e := onOwn(t, localcluster.Options{
 		Fleets:         []fleet.Spec{plainFleet(t, "shape=plain,spines=1,leaves=2,nodes=4")},
 		DovetailConfig: withGangArgs(t, "healAfter: 5s"),
-		Without:        []string{localcluster.KubeRay},
+		Without:        withoutOthers,
 	})
 	e.Install("healing/rbac.yaml")
 	e.podGroup("a", 5, nil)
@@ -67,10 +67,8 @@ func TestRestIsGivenBack(t *testing.T) {
 // The claim that was made for a member is deleted, so that the member can have no cycle. Its
 // gang must hold nothing and say so, whether or not it was refused before.
 func TestMemberWithoutItsClaimHoldsNothing(t *testing.T) {
-	e := onOwn(t, localcluster.Options{
-		Fleets:  []fleet.Spec{plainFleet(t, "shape=ndh100v5,spines=1,leaves=1,nodes=4")},
-		Without: []string{localcluster.KubeRay},
-	})
+	e := onGPUs(t)
+	e.keepOpen(4)
 	e.claimTemplate()
 	for _, group := range []string{"b", "c", "d"} {
 		e.podGroup(group, 3, nil)

@@ -43,9 +43,9 @@ func (c *filterCounter) Filter(_ context.Context, _ fwk.CycleState, pod *corev1.
 // about to use.
 func TestFiltersSeeOneNodeForEachPod(t *testing.T) {
 	const size = 500
-	e := onOwn(t, localcluster.Options{
+	e := alone(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=plain,spines=5,leaves=10,nodes=10")},
-		Without: []string{localcluster.KubeRay, localcluster.Dovetail},
+		Without: withoutSchedulers,
 	})
 	counter := &filterCounter{nodes: map[string]int{}}
 	e.runScheduler(t, counter)

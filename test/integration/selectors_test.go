@@ -11,6 +11,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
@@ -39,9 +40,9 @@ func (e *env) selecting(name string, n int) {
 func TestNamespacesCompeteWithSelectors(t *testing.T) {
 	mean := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, "shape=ndh100v5,spines=1,leaves=1,nodes=4")},
-		Without: []string{localcluster.KubeRay},
+		Without: withoutOthers,
 	})
-	victim := newEnv(t, mean.Cluster)
+	victim := newEnv(t, mean.Cluster, harness.Options{LeaveNamespace: true})
 	mean.selecting("bomb", 300)
 	mean.createPods(newPod("bomb", withTemplates("bomb")))
 	// 32 GPUs at 4700 units for each selector: the budget is enough for 13 of them.

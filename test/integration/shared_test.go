@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dovetail-dev/dovetail/test/harness"
-	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
@@ -55,10 +54,8 @@ func (e *env) users(claim string) map[string]bool {
 // of a gang must be on the node of their claim, even with room on other nodes.
 func TestMembersShareClaims(t *testing.T) {
 	const gangs, size = 4, 3
-	e := onOwn(t, localcluster.Options{
-		Fleets:  []fleet.Spec{plainFleet(t, "shape=ndh100v5,spines=1,leaves=1,nodes=4")},
-		Without: []string{localcluster.KubeRay},
-	})
+	e := onGPUs(t)
+	e.keepOpen(4)
 	e.deviceTemplate("own", map[string]int64{fleet.ClassGPU: 1, fleet.ClassRDMA: 1})
 	for g := range gangs {
 		name := fmt.Sprintf("g%d", g)

@@ -54,7 +54,7 @@ func TestWaitingGangWritesLittle(t *testing.T) {
 	}
 	e := onOwn(t, localcluster.Options{
 		Fleets:  []fleet.Spec{plainFleet(t, fmt.Sprintf("shape=plain,spines=1,leaves=10,nodes=%d", size*4/5/10))},
-		Without: []string{localcluster.KubeRay},
+		Without: withoutOthers,
 		Args: map[string][]string{localcluster.APIServer: {
 			"--audit-policy-file=" + policy, "--audit-log-path=" + log, "--audit-log-mode=blocking",
 		}},

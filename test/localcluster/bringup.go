@@ -108,12 +108,18 @@ func (c *Cluster) startClients(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	definitions := make(chan struct{})
+	definitions, controllers := make(chan struct{}), make(chan struct{})
 	for _, part := range []struct {
 		name string
 		run  func() error
 	}{
-		{ControllerManager, func() error { return c.startControllerManager(ctx, definitions) }},
+		{ControllerManager, func() error {
+			if err := c.startControllerManager(ctx, definitions); err != nil {
+				return err
+			}
+			close(controllers)
+			return nil
+		}},
 		{Scheduler, func() error { return c.StartComponent(ctx, Scheduler) }},
 		{Kwok, func() error { return c.startKwok(ctx, applier) }},
 		{KubeRay, func() error { return c.startKubeRay(ctx, applier, definitions) }},
@@ -131,7 +137,7 @@ func (c *Cluster) startClients(ctx context.Context) error {
 		close(definitions)
 		return nil
 	})
-	group.Go(func() error { return c.createFleets(ctx) })
+	group.Go(func() error { return c.createFleets(ctx, controllers) })
 	return group.Wait()
 }
 

@@ -31,8 +31,9 @@ const (
 	quietInterval = 50 * time.Millisecond
 )
 
-// createFleets creates device classes, nodes and their ResourceSlices, and waits until every node takes pods.
-func (c *Cluster) createFleets(ctx context.Context) error {
+// createFleets creates device classes, nodes and their ResourceSlices, and waits until every node takes pods. No node does
+// before controllers is closed, so the wait begins then.
+func (c *Cluster) createFleets(ctx context.Context, controllers <-chan struct{}) error {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
 		return err
@@ -44,6 +45,12 @@ func (c *Cluster) createFleets(ctx context.Context) error {
 		}
 	}
 	if err := c.CreateNodes(ctx, c.allNodes()); err != nil {
+		return err
+	}
+	if len(c.options.Fleets) == 0 {
+		return nil
+	}
+	if err := waitFor(ctx, controllers); err != nil {
 		return err
 	}
 	return c.awaitFleets(ctx)

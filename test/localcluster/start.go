@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
@@ -33,10 +34,27 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 		return nil, err
 	}
 	c.bound, c.temporary = true, temporary
-	if err := c.begin(ctx); err != nil {
+	if err := c.beginInTurn(ctx); err != nil {
 		return nil, errors.Join(err, c.release())
 	}
 	return c, nil
+}
+
+// beginInTurn begins when no other temporary cluster of the repository starts. A start uses all
+// cores of a small machine, and several at a time could exceed readyTimeout.
+func (c *Cluster) beginInTurn(ctx context.Context) error {
+	if !c.temporary {
+		return c.begin(ctx)
+	}
+	file, err := os.OpenFile(filepath.Join(c.builder.Root, ".cache", ".start.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return fmt.Errorf("opening the lock of cluster starts: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // Close only ends the lock.
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("waiting for other clusters to start: %w", err)
+	}
+	return c.begin(ctx)
 }
 
 // Stop ends the cluster. It keeps the logs if Options.Dir is set. A second Stop does

@@ -18,6 +18,7 @@ import (
 // The checker that all tests here run under sees PodGroups on a real API server: a pod
 // of a gang of three is bound by hand, and it says so.
 func TestCheckerSeesHalfAGroup(t *testing.T) {
+	t.Parallel()
 	// Its own checker would fail the test.
 	e := &env{Env: harness.New(t, shared.Cluster(t), harness.Options{Prefix: "half-", Unchecked: true})}
 	checker, err := invariants.Watch(t.Context(), e.Cluster.AdminConfig(), invariants.Options{Grace: time.Second, Settle: 300 * time.Millisecond})

@@ -42,18 +42,21 @@ var shared = harness.Share(func() (localcluster.Options, error) {
 	}, err
 }, nil)
 
-// TestMain stops the shared cluster, if a test started it.
+// TestMain stops the shared clusters that tests started.
 func TestMain(m *testing.M) { shared.Main(m) }
 
-// env is one test's namespace in a cluster that other tests may share.
+// env is one test's namespace in a cluster.
 type env struct {
 	*harness.Env
 	// removals counts the calls of RemovePods.
 	removals int
 }
 
+// newEnv returns a namespace in a shared cluster, which the test has for itself. Other tests
+// run at the same time: most of a test's time is waiting.
 func newEnv(t *testing.T) *env {
 	t.Helper()
+	t.Parallel()
 	return inCluster(t, shared.Cluster(t))
 }
 

@@ -24,6 +24,7 @@ import (
 // arguments of Gang.
 func patient(t *testing.T, perLeaf int, lines ...string) *env {
 	t.Helper()
+	t.Parallel()
 	const before = "  - name: Gang\n    args:\n"
 	if !strings.Contains(string(manifests.SchedulerConfig), before) {
 		t.Fatal("the shipped configuration has no arguments of Gang where this test expects them")

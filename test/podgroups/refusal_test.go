@@ -40,7 +40,7 @@ func inTeam(team string) func(*corev1.Pod) {
 // A filter would refuse a node for a member because of another member, by a rule that the
 // planner does not know. The proof of the plan finds that, and no planned node is refused.
 func TestPlannedAgainAfterARefusal(t *testing.T) {
-	e := newEnv(t)
+	e := inCluster(t, shared.Cluster(t)) // not beside other tests, because it measures time
 	before := e.refusals()
 	list, err := e.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
@@ -122,40 +121,16 @@ func (s scene) by() []source {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{}
-	t.Cleanup(func() { s.clear() })
-	s.Env = harness.New(t, shared.Cluster(t), harness.Options{Prefix: "scene-", LeaveNamespace: true})
-	return s
-}
-
-// clear deletes what holds room. The namespace is being deleted already, so no controller
-// creates further pods.
-func (s *stage) clear() {
-	ctx := context.Background()
-	if err := s.Client.BatchV1().Jobs(s.Namespace).DeleteCollection(ctx, background(), metav1.ListOptions{}); err != nil {
-		s.Errorf("deleting the Jobs: %v", err)
-	}
-	s.RemovePods("")
-	s.Gone("")
-	if err := s.Client.ResourceV1().ResourceClaims(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
-		s.Errorf("deleting the claims: %v", err)
-	}
-	s.Until("the claims are gone", func(ctx context.Context) string {
-		list, err := s.Client.ResourceV1().ResourceClaims(s.Namespace).List(ctx, metav1.ListOptions{})
-		if err != nil || len(list.Items) == 0 {
-			return harness.Text(err)
+	cluster := shared.Cluster(t)
+	t.Cleanup(func() { // no pod and no claim of the scene is left
+		for _, undo := range slices.Backward(s.undo) {
+			if err := undo(context.Background()); err != nil {
+				s.Errorf("cleaning up: %v", err)
+			}
 		}
-		return fmt.Sprintf("%d are left", len(list.Items))
 	})
-	for _, undo := range slices.Backward(s.undo) {
-		if err := undo(ctx); err != nil {
-			s.Errorf("cleaning up: %v", err)
-		}
-	}
-}
-
-func background() metav1.DeleteOptions {
-	policy := metav1.DeletePropagationBackground
-	return metav1.DeleteOptions{PropagationPolicy: &policy}
+	s.Env = harness.New(t, cluster, harness.Options{Prefix: "scene-"})
+	return s
 }
 
 // later registers what takes back a change, once no pod of the scene is left.

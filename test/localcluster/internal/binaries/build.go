@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,12 +36,23 @@ func (b Builder) Dir() string { return filepath.Join(b.Root, ".cache", "bin") }
 // Path returns the path of a program.
 func (b Builder) Path(name string) string { return filepath.Join(b.Dir(), name) }
 
-// Build builds the named programs that are not up to date. A file lock allows one builder
-// at a time.
+// built holds the paths of the programs that this process found or made up to date. A test
+// process starts many clusters, and the check takes seconds.
+var built sync.Map
+
+// Build builds the named programs that are not up to date. It checks each once in the life of
+// this process. A file lock allows one builder at a time.
 func (b Builder) Build(ctx context.Context, names []string) error {
 	binaries, err := selected(names)
 	if err != nil {
 		return err
+	}
+	binaries = slices.DeleteFunc(binaries, func(binary binary) bool {
+		_, known := built.Load(b.Path(binary.name))
+		return known
+	})
+	if len(binaries) == 0 {
+		return nil
 	}
 	unlock, err := b.lock()
 	if err != nil {
@@ -56,6 +69,7 @@ func (b Builder) Build(ctx context.Context, names []string) error {
 		if err := b.ensure(ctx, binary, version, label); err != nil {
 			return fmt.Errorf("building %s: %w", binary.name, err)
 		}
+		built.Store(b.Path(binary.name), true)
 	}
 	fmt.Fprintf(b.Out, "%d binaries ready in %s (%s)\n", len(binaries), b.Dir(), seconds(time.Since(started)))
 	return nil

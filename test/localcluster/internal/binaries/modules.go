@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // repositoryModule is the path of the module in the root of the repository.
@@ -33,9 +34,26 @@ func Root() (string, error) {
 	}
 }
 
+// foundModules holds the directories that this process found, by the repository's root and the
+// module.
+var foundModules sync.Map
+
 // ModuleDir returns the directory of a module's files. It downloads the module if the module
 // cache lacks it.
 func (b Builder) ModuleDir(ctx context.Context, module string) (string, error) {
+	key := [2]string{b.Root, module}
+	if known, ok := foundModules.Load(key); ok {
+		return known.(string), nil
+	}
+	dir, err := b.findModule(ctx, module)
+	if err == nil {
+		foundModules.Store(key, dir)
+	}
+	return dir, err
+}
+
+// findModule asks the go command for the directory of a module's files.
+func (b Builder) findModule(ctx context.Context, module string) (string, error) {
 	dir := b.Root
 	if own, ok := map[string]string{ModuleKubeRay: kubeRayDir, ModuleJobSet: jobSetDir}[module]; ok {
 		dir = filepath.Join(b.Root, own)
