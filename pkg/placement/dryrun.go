@@ -30,6 +30,8 @@ type dryRuns struct {
 	emptied *emptied
 	// err is the first error of a plugin that is not a refusal. It ends the plan.
 	err error
+	// time limits slow filters.
+	time filterTime
 }
 
 // dryRun has the PreFilter state and the refusals of the stock plugins for one role of
@@ -79,6 +81,9 @@ const maxSingles = 32
 // fits reports whether the filters accept one more member of the role on the node.
 // already is how many members of the role the plan has put there before.
 func (d *dryRuns) fits(role int, node string, already int) bool {
+	if d.err != nil {
+		return false // the plan has failed
+	}
 	run := d.roles[role]
 	state := d.singleState(run, node)
 	if state == nil {
@@ -98,7 +103,7 @@ func (d *dryRuns) fits(role int, node string, already int) bool {
 			return false
 		}
 	}
-	status := d.handle.RunFilterPlugins(d.ctx, state, run.pod, info)
+	status := d.filter(state, run.pod, info)
 	if status.Code() == fwk.Error {
 		d.err = fmt.Errorf("running the filters for pod %s on node %s: %w", klog.KObj(run.pod), node, status.AsError())
 	}
@@ -106,6 +111,11 @@ func (d *dryRuns) fits(role int, node string, already int) bool {
 		run.refuse(node, status)
 	}
 	return status.IsSuccess()
+}
+
+// filter runs the filters for a pod on a node.
+func (d *dryRuns) filter(state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
+	return d.time.run(d.ctx, d.handle, state, pod, info)
 }
 
 // prepare runs the PreFilter plugins for the role's pod on all nodes, once.

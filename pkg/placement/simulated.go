@@ -98,7 +98,7 @@ func (t *simulated) filter(m *plannedMember) (*fwk.Status, error) {
 	if m.like.ownPod {
 		pod = m.pod
 	}
-	status := t.runs.handle.RunFilterPlugins(t.runs.ctx, t.states[m.like], pod, info)
+	status := t.runs.filter(t.states[m.like], pod, info)
 	switch {
 	case status.IsSuccess():
 		return nil, nil

@@ -5,6 +5,7 @@ package placement
 
 import (
 	"context"
+	"errors"
 
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -80,6 +81,8 @@ type singleRun struct {
 	pod     *v1.Pod
 	refused int
 	err     error
+	// time limits slow filters. Beyond the limit the ordinary cycle handles the pod.
+	time filterTime
 }
 
 // fits reports whether the filters accept the pod on the node.
@@ -94,12 +97,16 @@ func (r *singleRun) fits(_ int, node string, _ int) bool {
 	state := newDryRunState(cluster.Planned{Node: node, Rail: -1})
 	result, status, _ := r.handle.(preFilterRunner).RunPreFilterPlugins(r.ctx, state, r.pod)
 	if status.IsSuccess() && (result.AllNodes() || result.NodeNames.Has(node)) {
-		status = r.handle.RunFilterPlugins(r.ctx, state, r.pod, info)
+		status = r.time.run(r.ctx, r.handle, state, r.pod, info)
 	} else if status.IsSuccess() {
 		status = fwk.NewStatus(fwk.UnschedulableAndUnresolvable)
 	}
-	if status.Code() == fwk.Error {
-		r.err = status.AsError()
+	switch err := status.AsError(); {
+	case errors.Is(err, errSlowFilters):
+		r.refused = maxSingleRefusals
+		return false
+	case status.Code() == fwk.Error:
+		r.err = err
 	}
 	if !status.IsSuccess() {
 		r.refused++
