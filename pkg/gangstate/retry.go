@@ -62,6 +62,8 @@ type retry struct {
 	// the first refusal.
 	refusals int
 	since    time.Time
+	// slow is true if the last plan was slow.
+	slow bool
 	// pending is true if the gang must be planned again after its backoff, because an
 	// event since its refusal may help it.
 	pending bool

@@ -90,8 +90,12 @@ func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.T
 	if step, ok := t.stepInAttempt(key, uid, name); ok {
 		return step
 	}
-	if g := t.gangs[key]; g != nil && g.refusal.answers(uid, now) {
+	g := t.gangs[key]
+	if g != nil && g.refusal.answers(uid, now) {
 		return Step{Refusal: g.refusal.message}
+	}
+	if pause := t.slowPause(g, now); pause > 0 {
+		return g.postpone(pause, now)
 	}
 	step := t.ask(key, uid, now)
 	if step.Plan != nil {
@@ -239,6 +243,9 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 	defer t.mu.Unlock()
 	key := question.Gang.Key
 	g := t.gangs[key]
+	if g != nil {
+		t.notePlan(g, question.Began, now)
+	}
 	if !answer.Placed {
 		if g == nil {
 			return Step{Refusal: answer.Refusal, Denied: true}

@@ -72,6 +72,8 @@ type Tracker struct {
 	recovered bool
 	// ticked is the time of the last call of EndStalled.
 	ticked time.Time
+	// slowUntil is the time before which gangs with slow plans are not planned again.
+	slowUntil time.Time
 	// heldInVain is true if nodes were held for the unbound members of a partly bound
 	// gang and not used. Other PodGroups may have been refused because of them.
 	heldInVain bool

@@ -24,22 +24,34 @@ const (
 	slowLimit = 10 * time.Second
 )
 
-// errSlowFilters is the error of a plan that ends at slowLimit.
-var errSlowFilters = errors.New("the filters take too long")
+// The errors of slow filters: of a run that failed, and of a plan that ends at slowLimit.
+var (
+	errSlowRun  = errors.New("a filter needed too long")
+	errSlowPlan = errors.New("the filters need too long")
+)
+
+// Slow reports whether an error of planning comes from slow filters. The next plan takes as
+// long.
+func Slow(err error) bool { return errors.Is(err, errSlowRun) || errors.Is(err, errSlowPlan) }
 
 // filterTime runs filters and limits the time that slow runs may take.
 type filterTime struct{ spent time.Duration }
 
-// run runs the filters for a pod on a node, unless slow runs have taken slowLimit. Then it
-// returns errSlowFilters.
+// run runs the filters for a pod on a node. It returns errSlowPlan if slow runs have taken
+// slowLimit before.
 func (f *filterTime) run(ctx context.Context, handle fwk.Handle, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	if f.spent >= slowLimit {
-		return fwk.AsStatus(fmt.Errorf("%w: slow runs took %v, more than %v for one plan", errSlowFilters, f.spent.Round(time.Second), slowLimit))
+		return fwk.AsStatus(fmt.Errorf("%w: a plan may take %v", errSlowPlan, slowLimit))
 	}
 	began := time.Now()
 	status := handle.RunFilterPlugins(ctx, state, pod, info)
-	if took := time.Since(began); took >= slowRun {
-		f.spent += took
+	took := time.Since(began)
+	if took < slowRun {
+		return status
+	}
+	f.spent += took
+	if status.Code() == fwk.Error {
+		return fwk.AsStatus(fmt.Errorf("%w: %w", errSlowRun, status.AsError()))
 	}
 	return status
 }

@@ -6,6 +6,7 @@ package placement
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,7 @@ func TestSlowFiltersEndThePlan(t *testing.T) {
 	}{
 		"quick refusals":         {takes: time.Millisecond, runs: 4},
 		"the first filter fails": {takes: time.Millisecond, fails: true, runs: 1},
+		"the first fails late":   {takes: 10 * time.Second, fails: true, runs: 1, slow: true},
 		"six seconds each":       {takes: 6 * time.Second, runs: 2, slow: true},
 		"two seconds each":       {takes: 2 * time.Second, runs: 4},
 	} {
@@ -50,9 +52,12 @@ func TestSlowFiltersEndThePlan(t *testing.T) {
 			h := &slowHandle{handle: f.handle, takes: test.takes, fails: test.fails}
 			placer := New(h, f.placer.profile, f.placer.options)
 			synctest.Test(t, func(t *testing.T) {
-				_, err := placer.Place(t.Context(), gangOf(1, 1), f.nodes)
-				if slow := errors.Is(err, errSlowFilters); slow != test.slow || (err != nil) != (test.slow || test.fails) {
-					t.Errorf("Place returns %v, want errSlowFilters: %v", err, test.slow)
+				out, err := placer.Place(t.Context(), gangOf(1, 1), f.nodes)
+				if (err != nil) != (test.fails && !test.slow) {
+					t.Errorf("Place returns %v", err)
+				}
+				if slow := strings.Contains(out.Refusal, "too long"); slow != test.slow || out.Temporary != test.slow {
+					t.Errorf("the refusal is %q, temporary %v, want one about slow filters: %v", out.Refusal, out.Temporary, test.slow)
 				}
 				if h.runs != test.runs {
 					t.Errorf("the filters ran %d times, want %d", h.runs, test.runs)

@@ -88,18 +88,27 @@ func (p *Placer) place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	found.planner.preferAll, found.planner.capacity = request.PreferAll, p.capacity(cache)
 	found.request, found.maxBypass = &request, p.options.MaxBypass
 	if err := found.plan(); err != nil {
-		return Outcome{}, false, err
+		return failed(&request.Gang, err)
 	}
 	// 4. Run the stock filters with all members placed. Plan again without what they refuse.
 	found.proof = newProof(runs, input, nodes, p.options.UnknownFilters != nil && p.options.UnknownFilters())
 	if err := found.prove(); err != nil {
-		return Outcome{}, false, err
+		return failed(&request.Gang, err)
 	}
 	outcome = found.outcome(&request.Gang)
 	if found.proof != nil {
 		outcome.Lessons = found.proof.refusals
 	}
 	return outcome, input.conflictsKept, nil
+}
+
+// failed returns the result of a plan that ended with an error. Slow filters are a refusal:
+// after an error the next member's cycle would plan the gang again at once.
+func failed(gang *gangs.Gang, err error) (Outcome, bool, error) {
+	if Slow(err) {
+		return Outcome{Refusal: gang.Key.Messagef("%v", err), Temporary: true}, false, nil
+	}
+	return Outcome{}, false, err
 }
 
 func (p *Placer) newPlanner(snapshot *plan.Snapshot, fits plan.Fits) planner {

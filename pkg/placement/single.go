@@ -102,7 +102,7 @@ func (r *singleRun) fits(_ int, node string, _ int) bool {
 		status = fwk.NewStatus(fwk.UnschedulableAndUnresolvable)
 	}
 	switch err := status.AsError(); {
-	case errors.Is(err, errSlowFilters):
+	case errors.Is(err, errSlowPlan):
 		r.refused = maxSingleRefusals
 		return false
 	case status.Code() == fwk.Error:

@@ -117,7 +117,7 @@ func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []f
 		answer.Nodes = len(nodes)
 		answer.Reserve, err = g.placer.NodesToReserve(ctx, question.Request, nodes)
 	}
-	if err != nil {
+	if err != nil && !placement.Slow(err) {
 		return gangstate.Answer{}, fmt.Errorf("planning gang %s without other pods: %w", key, err)
 	}
 	return answer, nil
