@@ -121,8 +121,8 @@ func (d *device) numaNode() int {
 }
 
 // firstInt reads an attribute with an int or a list of ints, of which it returns the
-// first. The first value of a NUMA attribute is the physical node. It returns false for
-// other types.
+// first. A driver that lists NUMA nodes begins with the one to which the device is attached.
+// firstInt returns false for other types.
 func firstInt(value resourceapi.DeviceAttribute) (int64, bool) {
 	switch {
 	case value.IntValue != nil:

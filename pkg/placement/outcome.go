@@ -19,10 +19,11 @@ type Outcome struct {
 	// HeldBack is true if the gang has no placement only because nodes are reserved for
 	// another gang.
 	HeldBack bool
-	// Searched is true if the planner ran. If it is false, Refusal is about the request
-	// itself.
+	// Searched is true if the planner looked for nodes. If it is false, Refusal is not about
+	// room: what the gang and its pods ask for is faulty, or cannot be read or tested now.
 	Searched bool
-	// Temporary is true if Refusal is about the request and passes with time.
+	// Temporary is true if Searched is false and the gang may be placed later although
+	// nothing in the cluster changes.
 	Temporary bool
 	// Lessons is the number of members that filters refused in complete plans. Later runs of
 	// the planner avoid the refused combinations of members and nodes.
