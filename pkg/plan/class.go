@@ -18,7 +18,7 @@ type class struct {
 	unschedulable bool
 }
 
-// classTable has one class for all nodes of equal free state. An id is unique among the
+// classTable has one class for all nodes of equal free capacity. An id is unique among the
 // classes in use at one moment, hence within any Snapshot (a frozen State). Later classes
 // reuse ids.
 type classTable struct {

@@ -159,7 +159,7 @@ func compareBranches(x, y *branch) int {
 }
 
 // layOut builds the immutable tree, sets the position of every node and stores the class
-// (the free state) of each node in classes, by position.
+// (the free capacity) of each node in classes, by position.
 func layOut(root *branch, levels, nodes int, classes pages[*class]) *fabric {
 	f := &fabric{levels: levels, tables: make([]table, levels+1), names: make([]string, 0, nodes)}
 	for d := range f.tables {

@@ -3,7 +3,7 @@
 
 package plan
 
-// fingerprint identifies the contents of a domain: how many nodes with each free state
+// fingerprint identifies the contents of a domain: how many nodes with each free capacity
 // (class) are in each subdomain, in any order. It has two sums over differently mixed
 // hashes. A collision is as unlikely as a memory error. The search may skip a domain that
 // has the fingerprint of a domain tried before.
@@ -22,7 +22,7 @@ func mix(x, by uint64) uint64 {
 
 // fingerprint identifies the contents of the domain with vertex v (its index at the depth),
 // and which levels above the domain are missing. plain is false if a node in the domain
-// differs from other nodes of equal free state: it holds a member, or a refusal of the
+// differs from other nodes of equal free capacity: it holds a member, or a refusal of the
 // filters, Role.Limit or a node limit (such as the attach limit of a storage driver)
 // restricts it.
 func (pp *partial) fingerprint(depth int, v int32) (l fingerprint, plain bool) {

@@ -10,7 +10,8 @@ import (
 )
 
 // addNodeLimits compiles Gang.NodeLimits, the limits of what the members on one node take
-// together. It marks the limited nodes as different from other nodes of equal free state.
+// together. It marks the limited nodes: the search treats nodes of equal free capacity alike
+// unless their marks differ.
 func (p *problem) addNodeLimits() {
 	for i := range p.gang.NodeLimits {
 		l := p.newNodeLimit(&p.gang.NodeLimits[i])

@@ -3,7 +3,7 @@
 
 package plan
 
-// nodeClasses has, for every node at one moment, its class: the free state that it shares
+// nodeClasses has, for every node at one moment, its class: the free capacity that it shares
 // with equal nodes.
 type nodeClasses struct {
 	fabric *fabric

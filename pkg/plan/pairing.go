@@ -35,7 +35,7 @@ func pairingsOf(n *Need) []pairing {
 }
 
 // reach returns the most followers that are in units with anchors on a node of the class
-// (nodes of equal free state), for the best choice of this number of anchors. Each
+// (nodes of equal free capacity), for the best choice of this number of anchors. Each
 // further anchor in a unit adds at most as much as the anchor before, so the greedy
 // choice is exact.
 func (p *pairing) reach(c *class, anchors int64) int64 {

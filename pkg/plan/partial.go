@@ -182,7 +182,7 @@ func (pp *partial) on(role int, pos int32) int32 {
 }
 
 // pristine returns true if the node at pos has the same state as unused nodes of its
-// class (nodes of equal free state): no member is on the node, and no limit of a role was
+// class (nodes of equal free capacity): no member is on the node, and no limit of a role was
 // found for it.
 func (pp *partial) pristine(pos int32) bool {
 	i := pp.slot.at(pos)

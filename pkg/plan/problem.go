@@ -50,7 +50,7 @@ type problem struct {
 	partitions []*domains
 	roleIndex  map[string]int
 	// marks has, by node position, a hash of what distinguishes the node from others of
-	// equal free state: Role.Nodes, rules between members, pools, node limits and conflicts
+	// equal free capacity: Role.Nodes, rules between members, pools, node limits and conflicts
 	// (combinations that the filters have refused). It is nil for a gang without these.
 	marks map[int32]uint64
 	// told is the number of calls of the method tell, which adds to marks the domains of one

@@ -8,7 +8,7 @@ package plan
 const maxRails = 64
 
 // railOffers caches, by role (a set of equal members) and class of nodes (nodes of equal
-// free state), which alignment units each hold all devices of a member (a pod), with one
+// free capacity), which alignment units each hold all devices of a member (a pod), with one
 // bit for each unit.
 type railOffers map[offerKey]uint64
 

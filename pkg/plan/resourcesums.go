@@ -21,7 +21,7 @@ type resourceSums struct {
 }
 
 // amount returns the amount of the dimension that one node of the class (nodes of equal
-// free state) adds to the sums.
+// free capacity) adds to the sums.
 func (d *dimension) amount(c *class) int64 {
 	if c.unschedulable {
 		return 0

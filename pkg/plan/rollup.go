@@ -27,7 +27,7 @@ type rollup struct {
 }
 
 // count computes a new rollup: how many members of the shape fit on every node and in
-// every vertex. It computes each class (nodes of equal free state) once.
+// every vertex. It computes each class (nodes of equal free capacity) once.
 func (nc *nodeClasses) count(sh *shape) *rollup {
 	f := nc.fabric
 	r := &rollup{shape: sh, at: len(nc.log), slots: newPages[int32](len(f.names))}
@@ -48,7 +48,7 @@ func (nc *nodeClasses) count(sh *shape) *rollup {
 }
 
 // classMemo caches how many members of one shape fit on a node of each class (nodes of
-// equal free state), by class.id.
+// equal free capacity), by class.id.
 type classMemo struct{ byID []classSlots }
 
 type classSlots struct {

@@ -26,7 +26,7 @@ func newShape(n *Need) (*shape, error) {
 }
 
 // slots returns how many members with the need fit on a node of the class (nodes of equal
-// free state), by counts of resources and devices.
+// free capacity), by counts of resources and devices.
 func (s *shape) slots(c *class) int32 {
 	if c.unschedulable {
 		return 0

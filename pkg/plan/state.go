@@ -21,7 +21,7 @@ type State struct {
 	root *branch
 	// fabric is nil if nodes were added, removed or moved since the last Freeze.
 	fabric *fabric
-	// pages have the class (the free state) of the node at each position (index of a
+	// pages have the class (the free capacity) of the node at each position (index of a
 	// node). owned marks the pages that no Snapshot reads; State copies any other page
 	// before it writes to it. shared is true if a Snapshot may read the list of pages
 	// itself; State then copies the list before it changes an entry.
