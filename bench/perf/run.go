@@ -142,7 +142,7 @@ func (r Runner) keepProfiles(dir, logFile string) error {
 const schedulerFile = "scheduler-config.yaml"
 
 // writeConfig writes the workload's configuration and returns its path. It also writes the
-// scheduler's configuration, unless that is upstream's own.
+// scheduler's configuration, unless the run can use the one of scheduler_perf as it is.
 func writeConfig(run Run, contender contender, dir string) (string, error) {
 	c := run.Case
 	alter := func(test, workload fields) error {

@@ -125,7 +125,7 @@ func (d *dovetail) refusal(e *entry, question *gangstate.Question) (gangstate.An
 	return answer, err
 }
 
-// assignmentOf converts a decision of the planner to gangstate's assignment.
+// assignmentOf converts a decision of the planner to the assignment in gangstate.Answer.
 func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decision) (gangs.Assignment, error) {
 	a := gangs.Assignment{
 		Nodes: map[types.UID]string{}, Rails: map[types.UID]int{}, Roles: map[types.UID]gangs.RoleSignature{},

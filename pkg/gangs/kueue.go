@@ -9,8 +9,9 @@ import corev1 "k8s.io/api/core/v1"
 // Kueue's groups of plain pods.
 const KueueSource = "kueue"
 
-// Labels and annotations in which a pod names its Kueue pod group and the group's pod
-// count.
+// Labels and annotations by which Kueue and its users declare a group of plain pods: the
+// group's name, the pod's index, the number of pods, and whether the first pods may start
+// before all exist. The last constant is the value for yes.
 const (
 	kueueGroupLabel     = "kueue.x-k8s.io/pod-group-name"
 	kueueIndexLabel     = "kueue.x-k8s.io/pod-group-pod-index"
