@@ -125,6 +125,15 @@ REPLICAS ?=
 test-chaos: build ## Have gangs of every source live through lost answers, killed servers and lost nodes (make test-chaos FAULTS=1000 CHAOS_SEED=7).
 	CHAOS_FAULTS=$(FAULTS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_KINDS=$(KINDS) CHAOS_REPLICAS=$(REPLICAS) go test -v -count=1 -timeout 24h -run 'TestChaos$$' ./test/chaos
 
+# The ways of test-harm: those whose name contains one of these words, separated by commas
+# (none: all). HARM_PODS is the number of pods of most ways; some have ten times as many.
+WAYS ?=
+HARM_PODS ?= 1000
+
+.PHONY: test-harm
+test-harm: build ## Have one namespace try to harm another in many ways, with stock and with Dovetail, and print what the other's pods waited (make test-harm WAYS=selector).
+	HARM_FULL=1 HARM_WAYS="$(WAYS)" HARM_PODS=$(HARM_PODS) go test -v -count=1 -timeout 4h -run 'TestHarm$$' ./test/harm
+
 .PHONY: test-writes
 test-writes: build ## Count what a gang of 500 that cannot fit writes in 5 minutes, while other pods come and go.
 	WRITES_FULL=1 go test -v -timeout 30m -run TestWaitingGangWritesLittle ./test/integration

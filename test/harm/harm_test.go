@@ -1,0 +1,117 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package harm
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The environment variables of make test-harm.
+const (
+	// fullEnv asks for all ways in full size.
+	fullEnv = "HARM_FULL"
+	// waysEnv limits the ways to those whose name contains one of these words, separated by commas.
+	waysEnv = "HARM_WAYS"
+	// podsEnv is the number of pods of most ways in the long form; some have ten times as many.
+	podsEnv = "HARM_PODS"
+)
+
+// full are the sizes of the long form, short those of the short form.
+var (
+	full = scale{
+		pods: 1000, many: 10_000, length: 15 * time.Second, limit: 90 * time.Second, after: 5 * time.Second, patience: time.Minute,
+	}
+	short = scale{
+		pods: 200, many: 500, length: 4 * time.Second, limit: 20 * time.Second, after: time.Second, patience: 20 * time.Second,
+	}
+)
+
+// shortWays are the ways of the short form.
+var shortWays = []string{"cost limit", "larger than the cluster"}
+
+// What a namespace's user writes costs the pods of another at most twice as much as under stock.
+func TestHarm(t *testing.T) {
+	size, chosen := short, shortWays
+	if os.Getenv(fullEnv) != "" {
+		size, chosen = full, []string{""}
+	}
+	if text := os.Getenv(podsEnv); text != "" {
+		pods, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("reading %s: %v", podsEnv, err)
+		}
+		size.pods, size.many = pods, 10*pods
+	}
+	if text := os.Getenv(waysEnv); text != "" {
+		chosen = strings.Split(text, ",")
+	}
+	table := tableHead
+	for _, way := range ways {
+		if !slices.ContainsFunc(chosen, func(word string) bool { return strings.Contains(way.name, word) }) {
+			continue
+		}
+		t.Run(way.name, func(t *testing.T) {
+			var results []result
+			for _, scheduler := range []string{stock, dovetail} {
+				t.Run(scheduler, func(t *testing.T) { results = append(results, attack(t, way, scheduler, size)) })
+			}
+			if len(results) < 2 {
+				return // a subtest has failed
+			}
+			table += row(way.name, results[0], results[1])
+			for _, sentence := range excess(results[0], results[1]) {
+				t.Error(sentence)
+			}
+		})
+	}
+	t.Logf("waits as median / longest; the ratio counts if Dovetail's is above %v\n%s", floor, table)
+}
+
+// attack measures a way with a scheduler, and fails the test if the attack did not happen.
+func attack(t *testing.T, way way, scheduler string, size scale) result {
+	t.Helper()
+	found := measure(t, way, scheduler, size)
+	t.Logf("%d writes, %d refused (%v); single pods %s ms, gangs %s ms (%d and %d waits), %d pods unbound, %d not created; %.1f s of CPU", found.written,
+		found.refused, found.refusal, found.single, found.gang, len(found.single), len(found.gang), found.unbound, found.uncreated, found.cpu.Seconds())
+	if len(found.gang) == 0 {
+		t.Error("no pod of the victim was created")
+	}
+	if found.refused > found.written/2 || found.written == 0 && way.name != ways[0].name {
+		t.Errorf("the API server refused %d of %d writes, the last with: %v", found.refused, found.written+found.refused, found.refusal)
+	}
+	return found
+}
+
+// The limit is twice stock's wait, or a second.
+func TestExcess(t *testing.T) {
+	of := func(single, gang time.Duration) result { return result{single: waits{single}, gang: waits{gang}} }
+	for name, test := range map[string]struct {
+		stock, dovetail result
+		want            int
+	}{
+		"below a second":        {of(time.Millisecond, time.Millisecond), of(900*time.Millisecond, time.Second), 0},
+		"twice as long":         {of(3*time.Second, 3*time.Second), of(6*time.Second, 6*time.Second), 0},
+		"single pods too long":  {of(time.Second, time.Second), of(2100*time.Millisecond, time.Second), 2},
+		"gangs and pods longer": {of(time.Second, time.Second), of(3*time.Second, 3*time.Second), 4},
+	} {
+		if got := excess(test.stock, test.dovetail); len(got) != test.want {
+			t.Errorf("%s: %q, want %d sentences", name, got, test.want)
+		}
+	}
+}
+
+// The median, the longest wait and the line of the table.
+func TestRow(t *testing.T) {
+	stock := result{single: waits{time.Millisecond, 30 * time.Millisecond, 10 * time.Millisecond}, gang: waits{20 * time.Millisecond}}
+	dovetail := result{single: waits{20 * time.Millisecond}, gang: waits{50 * time.Millisecond}, written: 12345, cpu: 1500 * time.Millisecond}
+	const want = "| x | 12,345 | 10 / 30 | 20 / 20 | 2.0 / 0.7 | 20 / 20 | 50 / 50 | 2.5 / 2.5 | 0.0 / 1.5 |\n"
+	if got := row("x", stock, dovetail); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
