@@ -21,9 +21,6 @@ import (
 // writers is the number of requests that the attacker sends at the same time.
 const writers = 16
 
-// attackerNamespace is the namespace of all objects of an attacker.
-const attackerNamespace = "attacker"
-
 // attacker writes the objects of a way.
 type attacker struct {
 	// ctx ends the attack early.
@@ -31,6 +28,8 @@ type attacker struct {
 	client    kubernetes.Interface
 	dynamic   dynamic.Interface
 	scheduler string
+	// namespace is the attacker's, victim the other.
+	namespace, victim string
 	// size is the number of pods of most ways, many that of the ways which are about numbers.
 	size, many int
 	// length is the time for which a way goes on that repeats the same writes.
@@ -94,13 +93,13 @@ func (a *attacker) pods(n int, newPod func(i int) *corev1.Pod) {
 }
 
 func (a *attacker) create(pod *corev1.Pod) error {
-	_, err := a.client.CoreV1().Pods(attackerNamespace).Create(a.ctx, pod, metav1.CreateOptions{})
+	_, err := a.client.CoreV1().Pods(a.namespace).Create(a.ctx, pod, metav1.CreateOptions{})
 	return err
 }
 
 // remove deletes a pod at once. Controllers may have deleted it before.
 func (a *attacker) remove(name string) error {
-	return a.client.CoreV1().Pods(attackerNamespace).Delete(a.ctx, name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
+	return a.client.CoreV1().Pods(a.namespace).Delete(a.ctx, name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
 }
 
 // podOption changes a new pod.

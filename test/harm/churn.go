@@ -38,7 +38,7 @@ func churnedGates(a *attacker) {
 		if err := a.create(pod); err != nil {
 			return err
 		}
-		if _, err := a.client.CoreV1().Pods(attackerNamespace).Patch(a.ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		if _, err := a.client.CoreV1().Pods(a.namespace).Patch(a.ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 			return err
 		}
 		if round < 10 {
@@ -61,7 +61,7 @@ func changingPods(a *attacker) {
 			return err
 		}
 		name := fmt.Sprintf("p%d", (i+round*writers)%n)
-		_, err = a.client.CoreV1().Pods(attackerNamespace).Patch(a.ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err = a.client.CoreV1().Pods(a.namespace).Patch(a.ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 		return err
 	})
 }

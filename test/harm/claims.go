@@ -90,7 +90,7 @@ func sharedClaim(a *attacker) {
 // churnedClaims creates and deletes claims under pods that use them.
 func churnedClaims(a *attacker) {
 	a.pods(writers, func(i int) *corev1.Pod { return a.pod(fmt.Sprintf("p%d", i), using(fmt.Sprintf("c%d", i)), impossible) })
-	claims := a.client.ResourceV1().ResourceClaims(attackerNamespace)
+	claims := a.client.ResourceV1().ResourceClaims(a.namespace)
 	a.repeat(writers, 0, func(i, _ int) error {
 		name := fmt.Sprintf("c%d", i)
 		if err := a.requestClaim(name, request("r")); err != nil {
@@ -105,7 +105,7 @@ func missingClaims(a *attacker) {
 	a.pods(a.size, func(i int) *corev1.Pod {
 		return a.pod(fmt.Sprintf("p%d", i), inGang(fmt.Sprintf("g%d", i/4), 4), using(fmt.Sprintf("absent-%d", i)))
 	})
-	claims := a.client.ResourceV1().ResourceClaims(attackerNamespace)
+	claims := a.client.ResourceV1().ResourceClaims(a.namespace)
 	a.repeat(4, 50*time.Millisecond, func(i, _ int) error {
 		name := fmt.Sprintf("absent-%d", i)
 		if err := a.requestClaim(name, request("r")); err != nil {

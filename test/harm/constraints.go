@@ -100,7 +100,7 @@ func unprovisionedVolumes(a *attacker) {
 		claim.Spec.StorageClassName = ptr.To(idleClass)
 		claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
 		claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-		if _, err := a.client.CoreV1().PersistentVolumeClaims(attackerNamespace).Create(a.ctx, claim, metav1.CreateOptions{}); err != nil {
+		if _, err := a.client.CoreV1().PersistentVolumeClaims(a.namespace).Create(a.ctx, claim, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 		return a.create(a.pod(name, inGang(fmt.Sprintf("g%d", i/4), 4), func(pod *corev1.Pod) {

@@ -71,7 +71,7 @@ func chainedOwners(a *attacker) {
 		pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 		job.Spec.Parallelism, job.Spec.Completions = ptr.To[int32](5), ptr.To[int32](5)
 		job.Spec.Template = corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels}, Spec: pod.Spec}
-		created, err := a.client.BatchV1().Jobs(attackerNamespace).Create(a.ctx, job, metav1.CreateOptions{})
+		created, err := a.client.BatchV1().Jobs(a.namespace).Create(a.ctx, job, metav1.CreateOptions{})
 		if a.count(err); err == nil {
 			owner = created
 		}

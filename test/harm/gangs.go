@@ -104,7 +104,7 @@ func (a *attacker) createPodGroup(name string, minimum int64) error {
 		"apiVersion": podGroups.GroupVersion().String(), "kind": "PodGroup", "spec": map[string]any{"minMember": minimum},
 	}}
 	group.SetName(name)
-	_, err := a.dynamic.Resource(podGroups).Namespace(attackerNamespace).Create(a.ctx, group, metav1.CreateOptions{})
+	_, err := a.dynamic.Resource(podGroups).Namespace(a.namespace).Create(a.ctx, group, metav1.CreateOptions{})
 	return err
 }
 
@@ -121,7 +121,7 @@ func changingPodGroups(a *attacker) {
 		if err != nil {
 			return err
 		}
-		_, err = a.dynamic.Resource(podGroups).Namespace(attackerNamespace).
+		_, err = a.dynamic.Resource(podGroups).Namespace(a.namespace).
 			Patch(a.ctx, fmt.Sprintf("pg%d", i), types.MergePatchType, patch, metav1.PatchOptions{})
 		return err
 	})
@@ -135,8 +135,8 @@ func namesakes(a *attacker) {
 		return a.pod(fmt.Sprintf("%s-%d", gang, i%4), inGang(gang, 100), func(pod *corev1.Pod) {
 			if i%4 == 3 {
 				pod.Labels["scheduling.x-k8s.io/pod-group"] = gang
-				pod.Annotations["scheduling.k8s.io/group-name"] = victimNamespace + "/" + gang
-				pod.Annotations["dovetail.dev/gang-name"] = victimNamespace + "/" + gang
+				pod.Annotations["scheduling.k8s.io/group-name"] = a.victim + "/" + gang
+				pod.Annotations["dovetail.dev/gang-name"] = a.victim + "/" + gang
 			}
 		})
 	})

@@ -55,49 +55,62 @@ type scale struct {
 	patience time.Duration
 }
 
-// rig is a cluster with one of the schedulers, and the two namespaces.
+// rig is a cluster with both schedulers. A measurement has namespaces of its own, and the pods
+// of one of the schedulers. The other one has the victim's control pods only.
 type rig struct {
-	cluster   *localcluster.Cluster
-	client    kubernetes.Interface
-	dynamic   dynamic.Interface
-	scheduler string
+	cluster *localcluster.Cluster
+	client  kubernetes.Interface
+	dynamic dynamic.Interface
+	// measured counts the measurements.
+	measured int
 }
 
 // start starts a rig. It ends with the test.
-func start(t *testing.T, scheduler string) *rig {
+func start(t *testing.T) *rig {
 	t.Helper()
-	without := map[string]string{stock: localcluster.Dovetail, dovetail: localcluster.Scheduler}[scheduler]
 	cluster := harness.Start(t, localcluster.Options{
-		Fleets: []fleet.Spec{attackerFleet, victimFleet}, Without: []string{localcluster.KubeRay, without},
+		Fleets: []fleet.Spec{attackerFleet, victimFleet}, Without: []string{localcluster.KubeRay},
 	})
 	cfg := cluster.AdminConfig()
 	cfg.QPS = -1
-	r := &rig{
-		cluster: cluster, client: kubernetes.NewForConfigOrDie(cfg), dynamic: dynamic.NewForConfigOrDie(cfg), scheduler: scheduler,
-	}
+	r := &rig{cluster: cluster, client: kubernetes.NewForConfigOrDie(cfg), dynamic: dynamic.NewForConfigOrDie(cfg)}
 	if err := r.prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-// component is the name of the scheduler's component.
-func (r *rig) component() string {
-	if r.scheduler == dovetail {
+// controlOf returns the scheduler of the control pods.
+func controlOf(scheduler string) string {
+	if scheduler == dovetail {
+		return stock
+	}
+	return dovetail
+}
+
+// component returns the name of a scheduler's component.
+func component(scheduler string) string {
+	if scheduler == dovetail {
 		return localcluster.Dovetail
 	}
 	return localcluster.Scheduler
 }
 
+// createNamespace returns when pods can be created in the namespace.
+func (r *rig) createNamespace(ctx context.Context, name string) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := r.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("creating namespace %s: %w", name, err)
+	}
+	return r.awaitServiceAccount(ctx, name)
+}
+
+// residents is the namespace of a pod on each node of the victim.
+const residents = "residents"
+
 func (r *rig) prepare(ctx context.Context) error {
-	for _, name := range []string{attackerNamespace, victimNamespace} {
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		if _, err := r.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("creating namespace %s: %w", name, err)
-		}
-		if err := r.awaitServiceAccount(ctx, name); err != nil {
-			return err
-		}
+	if err := r.createNamespace(ctx, residents); err != nil {
+		return err
 	}
 	class := &storagev1.StorageClass{
 		ObjectMeta: metav1.ObjectMeta{Name: idleClass}, Provisioner: "example.com/nobody",
@@ -136,8 +149,8 @@ func (r *rig) dedicate(ctx context.Context, node string) error {
 	if _, err := r.client.CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, taint, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("tainting node %s: %w", node, err)
 	}
-	pod := newPod(r.scheduler, "resident-"+node, requesting(corev1.ResourceCPU, "10"), func(pod *corev1.Pod) { pod.Spec.NodeName = node })
-	if _, err := r.client.CoreV1().Pods(victimNamespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+	pod := newPod(stock, node, requesting(corev1.ResourceCPU, "10"), func(pod *corev1.Pod) { pod.Spec.NodeName = node })
+	if _, err := r.client.CoreV1().Pods(residents).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("creating a pod on node %s: %w", node, err)
 	}
 	return nil
@@ -145,10 +158,10 @@ func (r *rig) dedicate(ctx context.Context, node string) error {
 
 var cpuMetric = regexp.MustCompile(`(?m)^process_cpu_seconds_total (\S+)$`)
 
-// cpu returns the processor time that the scheduler has used.
-func (r *rig) cpu(t *testing.T) time.Duration {
+// cpu returns the processor time that a scheduler has used.
+func (r *rig) cpu(t *testing.T, scheduler string) time.Duration {
 	t.Helper()
-	text, err := r.cluster.Metrics(t.Context(), r.component())
+	text, err := r.cluster.Metrics(t.Context(), component(scheduler))
 	if err != nil {
 		t.Fatalf("reading metrics: %v", err)
 	}
@@ -163,22 +176,28 @@ func (r *rig) cpu(t *testing.T) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// measure runs a way on a new cluster with the scheduler, and returns what the victim waited.
-func measure(t *testing.T, way way, scheduler string, size scale) result {
+// measure runs a way with the pods of a scheduler, and returns what the victim waited.
+func (r *rig) measure(t *testing.T, way way, scheduler string, size scale) result {
 	t.Helper()
-	r := start(t, scheduler)
-	v, err := newVictim(t.Context(), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.warmUp()
+	r.measured++
 	limited, cancel := context.WithTimeout(t.Context(), size.limit)
 	defer cancel()
 	a := &attacker{
 		ctx: limited, client: r.client, dynamic: r.dynamic, scheduler: scheduler,
+		namespace: fmt.Sprintf("attacker-%d", r.measured), victim: fmt.Sprintf("victim-%d", r.measured),
 		size: size.pods, many: size.many, length: size.length,
 	}
-	before, began := r.cpu(t), time.Now()
+	for _, namespace := range []string{a.namespace, a.victim} {
+		if err := r.createNamespace(t.Context(), namespace); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := newVictim(t.Context(), r, a.victim, scheduler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.warmUp()
+	before, began := r.cpu(t, scheduler), time.Now()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -193,7 +212,10 @@ func measure(t *testing.T, way way, scheduler string, size scale) result {
 		}
 	})
 	found := v.result(size.patience)
-	found.cpu = r.cpu(t) - before
+	found.cpu = r.cpu(t, scheduler) - before
 	found.written, found.refused, found.refusal = a.written, a.refused, a.refusal
+	if err := r.remove(t.Context(), a.namespace, a.victim); err != nil {
+		t.Fatal(err)
+	}
 	return found
 }

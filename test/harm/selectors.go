@@ -33,7 +33,7 @@ func (a *attacker) requestClaim(name string, requests ...resourceapi.DeviceReque
 
 func (a *attacker) createClaim(name string, devices resourceapi.DeviceClaim) error {
 	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: resourceapi.ResourceClaimSpec{Devices: devices}}
-	_, err := a.client.ResourceV1().ResourceClaims(attackerNamespace).Create(a.ctx, claim, metav1.CreateOptions{})
+	_, err := a.client.ResourceV1().ResourceClaims(a.namespace).Create(a.ctx, claim, metav1.CreateOptions{})
 	return err
 }
 

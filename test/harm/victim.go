@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// victimNamespace is the namespace of the pods that are measured.
-	victimNamespace = "victim"
 	// taintKey is the key of the taint of the victim's nodes.
 	taintKey = "example.com/dedicated"
 	// pace is the time between two batches of the victim.
@@ -33,11 +31,14 @@ const (
 	gangSize = 4
 )
 
-// victim creates a batch of pods every half second: a pod, a pod with a GPU, and a gang of
-// four. It deletes a batch once all its pods are bound.
+// victim creates a batch of pods every half second: a pod, a pod with a GPU, a gang of four, and
+// a control pod for the other scheduler, which has no pods of the attacker. It deletes a batch
+// once all its pods are bound.
 type victim struct {
-	ctx context.Context
-	rig *rig
+	ctx       context.Context
+	rig       *rig
+	namespace string
+	scheduler string
 
 	mu      sync.Mutex
 	batches []*batch
@@ -53,9 +54,9 @@ type batch struct {
 }
 
 // newVictim returns a victim that sees the bindings of its pods until ctx is done.
-func newVictim(ctx context.Context, r *rig) (*victim, error) {
-	v := &victim{ctx: ctx, rig: r, byPod: map[string]*batch{}}
-	factory := informers.NewSharedInformerFactoryWithOptions(r.client, 0, informers.WithNamespace(victimNamespace))
+func newVictim(ctx context.Context, r *rig, namespace, scheduler string) (*victim, error) {
+	v := &victim{ctx: ctx, rig: r, namespace: namespace, scheduler: scheduler, byPod: map[string]*batch{}}
+	factory := informers.NewSharedInformerFactoryWithOptions(r.client, 0, informers.WithNamespace(namespace))
 	pods := factory.Core().V1().Pods().Informer()
 	_, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    v.see,
@@ -92,12 +93,13 @@ func (v *victim) see(object any) {
 
 func singleName(number int) string             { return fmt.Sprintf("single-%d", number) }
 func deviceName(number int) string             { return fmt.Sprintf("device-%d", number) }
+func controlName(number int) string            { return fmt.Sprintf("control-%d", number) }
 func gangName(number int) string               { return fmt.Sprintf("gang-%d", number) }
 func memberName(number int, member int) string { return fmt.Sprintf("%s-%d", gangName(number), member) }
 
 // podsOf returns the names of the pods of a batch.
 func podsOf(number int) []string {
-	names := []string{singleName(number), deviceName(number)}
+	names := []string{controlName(number), singleName(number), deviceName(number)}
 	for member := range gangSize {
 		names = append(names, memberName(number, member))
 	}
@@ -140,8 +142,10 @@ func (v *victim) create(b *batch) {
 		Name:    "gpu",
 		Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: fleet.ClassGPU, AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 1},
 	}}
-	_, err := v.rig.client.ResourceV1().ResourceClaims(victimNamespace).Create(v.ctx, claim, metav1.CreateOptions{})
-	pods := []*corev1.Pod{v.pod(singleName(b.number))}
+	_, err := v.rig.client.ResourceV1().ResourceClaims(v.namespace).Create(v.ctx, claim, metav1.CreateOptions{})
+	control := v.pod(controlName(b.number))
+	control.Spec.SchedulerName = controlOf(v.scheduler)
+	pods := []*corev1.Pod{control, v.pod(singleName(b.number))}
 	if err == nil {
 		pods = append(pods, v.pod(device, using(device)))
 	}
@@ -150,7 +154,7 @@ func (v *victim) create(b *batch) {
 	}
 	for _, pod := range pods {
 		go func() {
-			if _, err := v.rig.client.CoreV1().Pods(victimNamespace).Create(v.ctx, pod, metav1.CreateOptions{}); err == nil {
+			if _, err := v.rig.client.CoreV1().Pods(v.namespace).Create(v.ctx, pod, metav1.CreateOptions{}); err == nil {
 				v.mu.Lock()
 				defer v.mu.Unlock()
 				b.created[pod.Name] = time.Now()
@@ -161,7 +165,7 @@ func (v *victim) create(b *batch) {
 
 // pod returns a pod for the victim's nodes.
 func (v *victim) pod(name string, options ...podOption) *corev1.Pod {
-	return newPod(v.rig.scheduler, name, append(options, tolerant, func(pod *corev1.Pod) {
+	return newPod(v.scheduler, name, append(options, tolerant, func(pod *corev1.Pod) {
 		pod.Spec.NodeSelector = map[string]string{fleet.LabelFleet: victimFleet.Name}
 	})...)
 }
@@ -170,9 +174,9 @@ func (v *victim) pod(name string, options ...podOption) *corev1.Pod {
 func (v *victim) remove(number int) {
 	now := metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}
 	for _, name := range podsOf(number) {
-		_ = v.rig.client.CoreV1().Pods(victimNamespace).Delete(v.ctx, name, now)
+		_ = v.rig.client.CoreV1().Pods(v.namespace).Delete(v.ctx, name, now)
 	}
-	_ = v.rig.client.ResourceV1().ResourceClaims(victimNamespace).Delete(v.ctx, deviceName(number), metav1.DeleteOptions{})
+	_ = v.rig.client.ResourceV1().ResourceClaims(v.namespace).Delete(v.ctx, deviceName(number), metav1.DeleteOptions{})
 }
 
 // await waits until all pods are bound, at most for this long.
@@ -202,26 +206,38 @@ func (v *victim) result(patience time.Duration) result {
 	defer v.mu.Unlock()
 	found, now := result{}, time.Now()
 	for _, b := range v.batches[v.first:] {
-		var created, bound time.Time
-		for _, name := range podsOf(b.number) {
-			from, to := b.created[name], b.bound[name]
-			switch {
-			case from.IsZero():
-				found.uncreated++
-				continue
-			case to.IsZero():
-				found.unbound++
-				to = now
-			}
-			if name == singleName(b.number) || name == deviceName(b.number) {
-				found.single = append(found.single, max(to.Sub(from), 0))
-				continue
-			}
-			created, bound = later(created, from), later(bound, to)
+		if len(b.created) < len(podsOf(b.number)) {
+			found.uncreated++
+			continue
 		}
-		found.gang = append(found.gang, max(bound.Sub(created), 0))
+		if len(b.bound) < len(b.created) {
+			found.unbound++
+		}
+		control := b.wait(now, controlName(b.number))
+		members := podsOf(b.number)[3:]
+		found.control = append(found.control, control)
+		found.single = append(found.single, net(b.wait(now, singleName(b.number)), control), net(b.wait(now, deviceName(b.number)), control))
+		found.gang = append(found.gang, net(b.wait(now, members...), control))
 	}
 	return found
+}
+
+// net is a wait without that of the control pod.
+func net(wait, control time.Duration) time.Duration { return max(wait-control, 0) }
+
+// wait returns the time from the creation of the last of these pods to their last binding, or
+// to now if a pod is not bound.
+func (b *batch) wait(now time.Time, names ...string) time.Duration {
+	var created, bound time.Time
+	for _, name := range names {
+		created = later(created, b.created[name])
+		at, ok := b.bound[name]
+		if !ok {
+			at = now
+		}
+		bound = later(bound, at)
+	}
+	return max(bound.Sub(created), 0)
 }
 
 func later(a, b time.Time) time.Time {

@@ -17,7 +17,8 @@ const (
 	floor = time.Second
 )
 
-// waits are the times that pods, or gangs, took from their creation to the binding.
+// waits are the times that pods, or gangs, took from their creation to the binding, longer than
+// the control pod of the same batch.
 type waits []time.Duration
 
 func (w waits) median() time.Duration {
@@ -42,9 +43,12 @@ func (w waits) String() string {
 // result is what an attack cost the victim.
 type result struct {
 	single, gang waits
-	// unbound counts pods that were not bound in the end. Their wait is the time until then.
+	// control has the waits of the control pods: what the machine and the API server cost.
+	control waits
+	// unbound counts batches of which not all pods were bound in the end. Their wait is the
+	// time until then.
 	unbound int
-	// uncreated counts pods that the API server did not accept.
+	// uncreated counts batches of which the API server did not accept all pods.
 	uncreated int
 	// cpu is the processor time of the scheduler. Other programs on the machine change it less
 	// than the waits.
@@ -71,15 +75,15 @@ func excess(stock, dovetail result) []string {
 }
 
 // tableHead is the head of the table of results, in Markdown.
-const tableHead = `| way | writes | single pods: stock, ms | Dovetail, ms | ratio | four pods: stock, ms | gang: Dovetail, ms | ratio | CPU s: stock / Dovetail |
-|---|---|---|---|---|---|---|---|---|
+const tableHead = `| way | writes | single pods: stock, ms | Dovetail, ms | ratio | four pods: stock, ms | gang: Dovetail, ms | ratio | control, ms | CPU, s |
+|---|---|---|---|---|---|---|---|---|---|
 `
 
 // row returns a line of the table.
 func row(way string, stock, dovetail result) string {
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %.1f / %.1f |\n", way, thousands(dovetail.written),
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s; %s | %.1f; %.1f |\n", way, thousands(dovetail.written),
 		stock.single, dovetail.single, ratio(stock.single, dovetail.single),
-		stock.gang, dovetail.gang, ratio(stock.gang, dovetail.gang), stock.cpu.Seconds(), dovetail.cpu.Seconds())
+		stock.gang, dovetail.gang, ratio(stock.gang, dovetail.gang), stock.control, dovetail.control, stock.cpu.Seconds(), dovetail.cpu.Seconds())
 }
 
 // ratio has the ratios of the medians and of the longest waits.
