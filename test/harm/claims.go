@@ -5,6 +5,7 @@ package harm
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,7 +31,10 @@ func exhaustiveSearch(a *attacker) { a.searchingPods(max(a.size/50, 2)) }
 
 // exhaustiveGangs has gangs of four with such claims.
 func exhaustiveGangs(a *attacker) {
-	a.searchingPods(max(a.size/100, 1)*4, func(pod *corev1.Pod) { inGang("g"+pod.Name[:len(pod.Name)-1], 4)(pod) })
+	a.searchingPods(max(a.size/100, 1)*4, func(pod *corev1.Pod) {
+		gang, _, _ := strings.Cut(pod.Name, "-")
+		inGang(gang, 4)(pod)
+	})
 }
 
 // searchingPods creates pods that ask for eight NICs, which can be had in 40,320 orders, and for
