@@ -21,6 +21,13 @@ import (
 // writers is the number of requests that the attacker sends at the same time.
 const writers = 16
 
+// way is a way to harm another namespace.
+type way struct {
+	name string
+	// write writes the attacker's objects, and returns once all are written.
+	write func(*attacker)
+}
+
 // attacker writes the objects of a way.
 type attacker struct {
 	// ctx ends the attack early.

@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -34,11 +33,6 @@ func impossibleGangs(a *attacker) { a.gangs(a.size, 50, 50, impossible) }
 func wholeClusterGangs(a *attacker) {
 	members := attackerFleet.Size() + victimFleet.Size()
 	a.gangs(a.size/members*members, members, members, requesting(corev1.ResourceCPU, "90"), tolerant)
-}
-
-// tolerant makes the pod tolerate every taint.
-func tolerant(pod *corev1.Pod) {
-	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 }
 
 // enormousMinimums has gangs with minimums up to and above the largest number.
@@ -91,8 +85,6 @@ func churnedGangs(a *attacker) {
 		return nil
 	})
 }
-
-var podGroups = schema.GroupVersionResource{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Resource: "podgroups"}
 
 // inPodGroup makes the pod a member of a PodGroup of the scheduler-plugins API.
 func inPodGroup(name string) podOption {

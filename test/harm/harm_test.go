@@ -25,7 +25,7 @@ const (
 // full are the sizes of the long form, short those of the short form.
 var (
 	full = scale{
-		pods: 1000, many: 10_000, length: 10 * time.Second, limit: 90 * time.Second, after: 5 * time.Second, patience: time.Minute,
+		pods: 1000, many: 10_000, length: 6 * time.Second, limit: 90 * time.Second, after: 3 * time.Second, patience: time.Minute,
 	}
 	short = scale{
 		pods: 200, many: 500, length: 4 * time.Second, limit: 20 * time.Second, after: time.Second, patience: 20 * time.Second,

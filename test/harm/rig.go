@@ -6,8 +6,6 @@ package harm
 import (
 	"context"
 	"fmt"
-	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
@@ -23,37 +21,6 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster"
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
-
-// The schedulers, by the name that pods have in spec.schedulerName.
-const (
-	stock    = corev1.DefaultSchedulerName
-	dovetail = "dovetail"
-)
-
-// The fleets of the two namespaces. A taint keeps the attacker's pods off the victim's nodes.
-var (
-	attackerFleet = fleet.Spec{Name: "attacker", Shape: fleet.NDH100v5, Spines: 2, Leaves: 2, Nodes: 8, Zone: "zone-1", PlacementGroup: "attacker"}
-	victimFleet   = fleet.Spec{Name: "victim", Shape: fleet.NDH100v5, Spines: 1, Leaves: 2, Nodes: 6, Zone: "zone-1", PlacementGroup: "victim"}
-)
-
-// idleClass is a StorageClass that nobody provisions volumes of.
-const idleClass = "idle"
-
-// scale has the sizes of an attack.
-type scale struct {
-	// pods is the number of pods of most ways.
-	pods int
-	// many is the number of pods of ways which are about numbers.
-	many int
-	// length is the time for which a way goes on that repeats the same writes.
-	length time.Duration
-	// limit ends an attack whose writes take longer.
-	limit time.Duration
-	// after is the time for which the victim goes on after the attack.
-	after time.Duration
-	// patience is the longest time for which the victim's last pods are waited for.
-	patience time.Duration
-}
 
 // rig is a cluster with both schedulers. A measurement has namespaces of its own, and the pods
 // of one of the schedulers. The other one has the victim's control pods only.
@@ -78,22 +45,6 @@ func start(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	return r
-}
-
-// controlOf returns the scheduler of the control pods.
-func controlOf(scheduler string) string {
-	if scheduler == dovetail {
-		return stock
-	}
-	return dovetail
-}
-
-// component returns the name of a scheduler's component.
-func component(scheduler string) string {
-	if scheduler == dovetail {
-		return localcluster.Dovetail
-	}
-	return localcluster.Scheduler
 }
 
 // createNamespace returns when pods can be created in the namespace.
@@ -154,68 +105,4 @@ func (r *rig) dedicate(ctx context.Context, node string) error {
 		return fmt.Errorf("creating a pod on node %s: %w", node, err)
 	}
 	return nil
-}
-
-var cpuMetric = regexp.MustCompile(`(?m)^process_cpu_seconds_total (\S+)$`)
-
-// cpu returns the processor time that a scheduler has used.
-func (r *rig) cpu(t *testing.T, scheduler string) time.Duration {
-	t.Helper()
-	text, err := r.cluster.Metrics(t.Context(), component(scheduler))
-	if err != nil {
-		t.Fatalf("reading metrics: %v", err)
-	}
-	found := cpuMetric.FindStringSubmatch(text)
-	if found == nil {
-		t.Fatalf("the metrics lack the processor time:\n%s", text)
-	}
-	seconds, err := strconv.ParseFloat(found[1], 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(seconds * float64(time.Second))
-}
-
-// measure runs a way with the pods of a scheduler, and returns what the victim waited.
-func (r *rig) measure(t *testing.T, way way, scheduler string, size scale) result {
-	t.Helper()
-	r.measured++
-	limited, cancel := context.WithTimeout(t.Context(), size.limit)
-	defer cancel()
-	a := &attacker{
-		ctx: limited, client: r.client, dynamic: r.dynamic, scheduler: scheduler,
-		namespace: fmt.Sprintf("attacker-%d", r.measured), victim: fmt.Sprintf("victim-%d", r.measured),
-		size: size.pods, many: size.many, length: size.length,
-	}
-	for _, namespace := range []string{a.namespace, a.victim} {
-		if err := r.createNamespace(t.Context(), namespace); err != nil {
-			t.Fatal(err)
-		}
-	}
-	v, err := newVictim(t.Context(), r, a.victim, scheduler)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.warmUp()
-	before, began := r.cpu(t, scheduler), time.Now()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		way.write(a)
-	}()
-	v.createUntil(func(now time.Time) bool {
-		select {
-		case <-done:
-			return now.Sub(began) > size.length+size.after
-		default:
-			return false
-		}
-	})
-	found := v.result(size.patience)
-	found.cpu = r.cpu(t, scheduler) - before
-	found.written, found.refused, found.refusal = a.written, a.refused, a.refusal
-	if err := r.remove(t.Context(), a.namespace, a.victim); err != nil {
-		t.Fatal(err)
-	}
-	return found
 }

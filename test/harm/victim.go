@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// taintKey is the key of the taint of the victim's nodes.
-	taintKey = "example.com/dedicated"
 	// pace is the time between two batches of the victim.
 	pace = 500 * time.Millisecond
 	// warmUpBatches are created before the attack and not measured.
@@ -90,12 +88,6 @@ func (v *victim) see(object any) {
 		go v.remove(b.number)
 	}
 }
-
-func singleName(number int) string             { return fmt.Sprintf("single-%d", number) }
-func deviceName(number int) string             { return fmt.Sprintf("device-%d", number) }
-func controlName(number int) string            { return fmt.Sprintf("control-%d", number) }
-func gangName(number int) string               { return fmt.Sprintf("gang-%d", number) }
-func memberName(number int, member int) string { return fmt.Sprintf("%s-%d", gangName(number), member) }
 
 // podsOf returns the names of the pods of a batch.
 func podsOf(number int) []string {

@@ -3,13 +3,6 @@
 
 package harm
 
-// way is a way to harm another namespace.
-type way struct {
-	name string
-	// write writes the attacker's objects, and returns once all are written.
-	write func(*attacker)
-}
-
 // ways are all ways, by theme.
 var ways = []way{
 	{"no attack", func(*attacker) {}},
