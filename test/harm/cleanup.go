@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
@@ -24,7 +25,7 @@ var removed = []schema.GroupVersionResource{
 }
 
 // removal limits the time for the deletion of a measurement's objects.
-const removal = 2 * time.Minute
+const removal = 5 * time.Minute
 
 // remove deletes namespaces and the objects in them, and waits until the pods are gone. The
 // namespaces themselves end later.
@@ -33,8 +34,12 @@ func (r *rig) remove(ctx context.Context, namespaces ...string) error {
 	defer cancel()
 	for _, namespace := range namespaces {
 		for _, resource := range removed {
-			if err := r.removeAll(ctx, resource, namespace); err != nil {
-				return fmt.Errorf("deleting %s of namespace %s: %w", resource.Resource, namespace, err)
+			// The API server ends a request after a minute, with an error and a part of the work done.
+			for err := r.removeAll(ctx, resource, namespace); err != nil; err = r.removeAll(ctx, resource, namespace) {
+				if ctx.Err() != nil {
+					return fmt.Errorf("deleting %s of namespace %s: %w", resource.Resource, namespace, err)
+				}
+				time.Sleep(time.Second)
 			}
 		}
 	}
@@ -56,7 +61,10 @@ func (r *rig) remove(ctx context.Context, namespaces ...string) error {
 func (r *rig) removeAll(ctx context.Context, resource schema.GroupVersionResource, namespace string) error {
 	now := metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)}
 	if resource.Resource == "namespaces" {
-		return r.dynamic.Resource(resource).Delete(ctx, namespace, now)
+		if err := r.dynamic.Resource(resource).Delete(ctx, namespace, now); !apierrors.IsNotFound(err) {
+			return err
+		}
+		return nil
 	}
 	return r.dynamic.Resource(resource).Namespace(namespace).DeleteCollection(ctx, now, metav1.ListOptions{})
 }
