@@ -4,6 +4,7 @@
 package gangstate
 
 import (
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -76,4 +77,32 @@ func (t *Tracker) endHoldOf(g *Gang, uid types.UID, used bool) {
 	if len(g.attempt.plan.Nodes) == 0 {
 		t.dropHold(g, used)
 	}
+}
+
+// endHoldsOf releases the places held for the members of a PodGroup cycle that has placed them.
+// A cycle has only the members that wait in the queue then. If bindings failed before, the
+// places of the other unbound members stay held.
+func (t *Tracker) endHoldsOf(g *Gang, request *gangs.Request) {
+	if !g.partial.unfinished() {
+		t.dropHold(g, true)
+		return
+	}
+	for _, m := range request.Members {
+		t.endHoldOf(g, m.Pod.UID, true)
+	}
+}
+
+// heldForOthers returns the places held for members of the gang that a PodGroup cycle does not
+// have. Its plan must leave them free.
+func (g *Gang) heldForOthers(request *gangs.Request) []gangs.Hold {
+	if g.attempt == nil || !g.partial.unfinished() {
+		return nil
+	}
+	var holds []gangs.Hold
+	for uid, node := range g.attempt.plan.Nodes {
+		if !slices.ContainsFunc(request.Members, func(m gangs.Member) bool { return m.Pod.UID == uid }) {
+			holds = append(holds, gangs.Hold{Node: node, Need: g.attempt.plan.Needs[uid]})
+		}
+	}
+	return holds
 }

@@ -62,6 +62,7 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (ref
 	if g == nil {
 		return ""
 	}
+	request.Holds = append(request.Holds, g.heldForOthers(request)...)
 	g.retry.teach(request, now)
 	g.podGroup.awaitsCycle = false
 	refusal = cmp.Or(request.Gang.Problem, g.evictingSentence(), g.podGroup.lastRefusal)
@@ -187,7 +188,7 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	if g == nil {
 		return
 	}
-	t.dropHold(g, true)
+	t.endHoldsOf(g, request)
 	g.reservation, g.refusal = Reservation{}, nil
 	t.forgetPlans(g)
 }

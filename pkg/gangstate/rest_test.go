@@ -340,6 +340,24 @@ func TestPodGroupBindFailed(t *testing.T) {
 			t.Errorf("%d places are held of a member that is deleted, or other groups do not learn of it", n)
 		}
 	})
+	t.Run("a cycle without some members", func(t *testing.T) {
+		tr := podGroupTracker(t)
+		third := FailedBinding{Pod: podOf("a", "third", ""), Node: "n3", Cause: "not now"}
+		all := podGroupRequest("a", 3, 0, first, second, third.Pod)
+		members := podGroupRequest("a", 3, 0, podOf("a", "first", "n1"), second, third.Pod).Members
+		tr.PodGroupBindFailed(&all, members, gangs.Assignment{}, failed, epoch)
+		tr.PodGroupBindFailed(&all, members, gangs.Assignment{}, third, epoch)
+		part := podGroupRequest("a", 3, 0, podOf("a", "first", "n1"), second)
+		tr.BeginPodGroupCycle(&part, epoch)
+		want := []gangs.Hold{{Node: "n3"}}
+		if diff := cmp.Diff(want, part.Holds); diff != "" {
+			t.Errorf("held against the plan for the second member (-want,+got):\n%s", diff)
+		}
+		tr.PodGroupPlaced(&part, epoch)
+		if diff := cmp.Diff(want, tr.Holds()); diff != "" {
+			t.Errorf("held once the second member is placed (-want,+got):\n%s", diff)
+		}
+	})
 	t.Run("quorum bound", func(t *testing.T) {
 		tr := podGroupTracker(t)
 		third := failed

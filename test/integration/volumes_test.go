@@ -58,6 +58,18 @@ func (e *env) withFreshClaims(class string, pods []*corev1.Pod) {
 	}
 }
 
+// untilVolumesAreKnown waits until Dovetail knows the volumes that the test has created: it
+// binds a pod with a newer volume.
+func (e *env) untilVolumesAreKnown(class, node string) {
+	e.Helper()
+	e.freeVolume(class, "newest", "1Gi", node)
+	e.volumeClaim(class, "newest", e.Namespace+"-newest")
+	pod := newPod("newest", mounting("newest"))
+	pod.Labels["volume"] = "newest"
+	e.createPods(pod)
+	e.UntilBound("volume=newest", 1)
+}
+
 // By counts the head and the workers all find the volume of their node. Each of three nodes
 // has one volume.
 func TestRolesShareTheVolumesOfNodes(t *testing.T) {
@@ -106,6 +118,7 @@ func TestVolumesInAnyOrder(t *testing.T) {
 	e.freeVolume(class, "wide", "1Gi", nodes[0], nodes[1])
 	e.freeVolume(class, "own", "2Gi", nodes[0])
 	e.freeVolume(class, "far", "1Gi", nodes[2])
+	e.untilVolumesAreKnown(class, nodes[2])
 	e.podGroup("order", 2, nil)
 	pods := members("order", 2, asking("80", "1Gi"))
 	e.withFreshClaims(class, pods)
