@@ -76,11 +76,11 @@ RACE ?= ./pkg/...
 test-race: ## Run the tests of pkg/ with the race detector (make test-race RACE=./pkg/plugins/draaware).
 	go test -race -timeout 60m $(RACE)
 
-# Two packages at a time, and two tests at a time in a package: each has a cluster of its
-# own, which waits most of the time, and the machine may be a small one.
+# Two packages at a time, and one test at a time in a package: each has a cluster, and the
+# start of a cluster takes half a minute of CPU time. The machine may be a small one.
 .PHONY: test-integration
 test-integration: build ## Run the tests that start real clusters.
-	go test -timeout 45m -p 2 -parallel 2 ./test/...
+	go test -timeout 45m -p 2 -parallel 1 ./test/...
 
 # The scheduler that test-upstream runs workloads with: dovetail or stock.
 PROFILE ?= dovetail
