@@ -71,14 +71,17 @@ type waiting struct {
 // use. It deletes the claims that the in-tree plugin created for extended resources. It
 // reports whether there were any. It gives nothing back if one of the pods is perhaps bound.
 func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
-	if !d.allWait(ctx, w) {
+	idle := d.idleClaims(w)
+	if !d.allWait(ctx, idle) {
 		return false
 	}
-	for _, pod := range w.pods {
-		for _, claim := range d.claimsOf(pod) {
-			if !w.idle(claim) {
-				continue
+	tried := sets.New[types.UID]()
+	for pod, claims := range idle {
+		for _, claim := range claims {
+			if tried.Has(claim.UID) {
+				continue // the pods share the claim
 			}
+			tried.Insert(claim.UID)
 			if err := d.release(ctx, pod, claim); err != nil {
 				// The claim changed meanwhile, or the write failed: the next refusal tries
 				// again. The claim tracker still shows the devices in use.
@@ -92,24 +95,35 @@ func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
 	return given
 }
 
+// idleClaims returns the idle claims of each refused pod that has any.
+func (d *DRAAware) idleClaims(w *waiting) map[*v1.Pod][]*resourceapi.ResourceClaim {
+	all := map[*v1.Pod][]*resourceapi.ResourceClaim{}
+	for _, pod := range w.pods {
+		for _, claim := range d.claimsOf(pod) {
+			if w.idle(claim) {
+				all[pod] = append(all[pod], claim)
+			}
+		}
+	}
+	return all
+}
+
 // maxPodLists is the maximum number of pods that allWait lists one by one.
 const maxPodLists = 8
 
-// allWait reports whether the API server shows each pod with devices to give back without a
-// node. The scheduler's caches do not show a binding whose answer was lost. Without an answer
-// of the API server, allWait returns false.
+// allWait reports whether the API server shows each pod with idle claims without a node. The
+// scheduler's caches do not show a binding whose answer was lost. Without an answer of the API
+// server, allWait returns false.
 //
 // It lists pods, because the scheduler has no right to get one. For many pods it lists the
 // bound pods of their namespace once: all pods of a PodGroup are in one namespace.
-func (d *DRAAware) allWait(ctx context.Context, w *waiting) bool {
+func (d *DRAAware) allWait(ctx context.Context, idle map[*v1.Pod][]*resourceapi.ResourceClaim) bool {
 	var namespace string
 	var names []string
 	uids := sets.New[types.UID]()
-	for _, pod := range w.pods {
-		if slices.ContainsFunc(d.claimsOf(pod), w.idle) {
-			namespace, names = pod.Namespace, append(names, pod.Name)
-			uids.Insert(pod.UID)
-		}
+	for pod := range idle {
+		namespace, names = pod.Namespace, append(names, pod.Name)
+		uids.Insert(pod.UID)
 	}
 	if len(names) == 0 {
 		return true
