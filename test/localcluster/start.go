@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/binaries"
 	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
@@ -46,14 +45,11 @@ func (c *Cluster) beginInTurn(ctx context.Context) error {
 	if !c.temporary {
 		return c.begin(ctx)
 	}
-	file, err := os.OpenFile(filepath.Join(c.builder.Root, ".cache", ".start.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	unlock, err := process.Lock(filepath.Join(c.builder.Root, ".cache", ".start.lock"))
 	if err != nil {
-		return fmt.Errorf("opening the lock of cluster starts: %w", err)
-	}
-	defer file.Close() //nolint:errcheck // Close only ends the lock.
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("waiting for other clusters to start: %w", err)
 	}
+	defer unlock()
 	return c.begin(ctx)
 }
 

@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,8 +16,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/dovetail-dev/dovetail/test/localcluster/internal/process"
 )
 
 // progressInterval is the interval of progress messages of a build.
@@ -193,19 +193,15 @@ func (b Builder) upToDate(binary binary, stamp string) bool {
 	return err == nil && string(found) == stamp
 }
 
-// lock locks the directory of programs. The kernel releases the lock when the process ends.
+// lock locks the directory of programs.
 func (b Builder) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(b.Dir(), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of binaries: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(b.Dir(), ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock of binaries: %w", err)
+	if unlock, err = process.Lock(filepath.Join(b.Dir(), ".lock")); err != nil {
+		return nil, fmt.Errorf("waiting for other builds: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking the directory of binaries: %w", err), file.Close())
-	}
-	return func() { file.Close() }, nil
+	return unlock, nil
 }
 
 // goOutput runs the go command in a directory. Its error includes the command's standard
