@@ -31,8 +31,8 @@ const (
 	quietInterval = 50 * time.Millisecond
 )
 
-// createFleets creates device classes, nodes and their ResourceSlices, and waits until every node takes pods. No node does
-// before controllers is closed, so the wait begins then.
+// createFleets creates device classes, nodes and their ResourceSlices, and waits until every
+// node takes pods. No node does before controllers is closed, so the wait begins then.
 func (c *Cluster) createFleets(ctx context.Context, controllers <-chan struct{}) error {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
