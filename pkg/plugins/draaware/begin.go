@@ -81,6 +81,6 @@ func (d *DRAAware) tryAgain(pod *v1.Pod) {
 	}
 	time.AfterFunc(tryAgainAfter, func() {
 		d.retries.Delete(pod.UID)
-		d.real.Activate(d.logger, map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod})
+		d.real.Activate(d.logger, cluster.ByName(pod))
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/util/assumecache"
 
 	"github.com/dovetail-dev/dovetail/pkg/claimwrites"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
 // A write of a claim whose answer is lost may have been carried out. Until the API server
@@ -79,7 +81,7 @@ func (l *lostWrites) add(pod *v1.Pod, write claimwrites.Lost, pending types.UID)
 		go l.settle(key, lost)
 	}
 	lost.sent, lost.until = write.Sent, write.At.Add(l.inFlight)
-	lost.pods[pod.Namespace+"/"+pod.Name] = pod
+	maps.Copy(lost.pods, cluster.ByName(pod))
 	if write.Sent.Status.Allocation == nil || pending == "" || lost.pending != "" || l.allocated(key, write.Sent.UID) {
 		return
 	}
@@ -121,7 +123,7 @@ func (l *lostWrites) refusal(pod *v1.Pod) string {
 	}
 	for name := range resourceclaim.PodClaims(pod) {
 		if lost := l.byClaim[types.NamespacedName{Namespace: pod.Namespace, Name: name}]; lost != nil {
-			lost.pods[pod.Namespace+"/"+pod.Name] = pod
+			maps.Copy(lost.pods, cluster.ByName(pod))
 			return fmt.Sprintf("the API server's answer to a write of resource claim %s/%s was lost; its devices stay reserved until its state is known", pod.Namespace, name)
 		}
 	}

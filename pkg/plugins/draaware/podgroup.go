@@ -5,6 +5,7 @@ package draaware
 
 import (
 	"context"
+	"maps"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -12,6 +13,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/claimwrites"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 )
 
 // PodGroupPostFilter deallocates claims that a refused PodGroup still has from a former plan.
@@ -65,9 +67,9 @@ func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 		return false
 	}
 	w.uids.Insert(group.GetPodGroup().UID)
+	maps.Copy(w.pods, cluster.ByName(group.GetUnscheduledPods()...))
 	for _, pod := range group.GetUnscheduledPods() {
 		w.uids.Insert(pod.UID)
-		w.pods[pod.Namespace+"/"+pod.Name] = pod
 	}
 	return true
 }

@@ -34,7 +34,7 @@ import (
 // which does not know a pod that was refused before its own PreFilter.
 func (d *DRAAware) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	if cluster.PlannedOf(state).Gang != "" && d.claims != nil {
-		w := waiting{pods: map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod}, uids: sets.New(pod.UID)}
+		w := waiting{pods: cluster.ByName(pod), uids: sets.New(pod.UID)}
 		if d.giveBack(ctx, &w) {
 			return nil, fwk.NewStatus(fwk.Unschedulable, givenBack)
 		}

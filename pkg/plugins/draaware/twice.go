@@ -15,6 +15,7 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
 
@@ -41,7 +42,7 @@ func (d *DRAAware) refuseTwice(ctx context.Context, pod *v1.Pod, node string) *f
 			continue
 		}
 		outcome := "the pod gives its devices back"
-		if !d.giveBack(ctx, &waiting{pods: map[string]*v1.Pod{pod.Namespace + "/" + pod.Name: pod}, uids: sets.New(pod.UID)}) {
+		if !d.giveBack(ctx, &waiting{pods: cluster.ByName(pod), uids: sets.New(pod.UID)}) {
 			outcome = "the pod is not bound while both claims have the device"
 		}
 		said := fmt.Sprintf("device %s of driver %s in pool %s is allocated to resource claim %s/%s and to %s/%s: another scheduler allocates devices of node %s; %s",

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
@@ -58,14 +59,9 @@ func (g *Gang) apply(effects gangstate.Effects) {
 
 // activate moves pods to the active queue.
 func (g *Gang) activate(pods []*v1.Pod) {
-	if len(pods) == 0 {
-		return
+	if len(pods) > 0 {
+		g.handle.Activate(g.logger, cluster.ByName(pods...))
 	}
-	byName := make(map[string]*v1.Pod, len(pods))
-	for _, pod := range pods {
-		byName[pod.Namespace+"/"+pod.Name] = pod
-	}
-	g.handle.Activate(g.logger, byName)
 }
 
 // allow lets a member bind that waits in Permit.
