@@ -27,7 +27,6 @@ func (p *podInfoMaker) place(pod *v1.Pod, uid types.UID, node string) (*framewor
 		}
 		first.CalculateResource()
 		p.first = first
-		return first, nil
 	}
 	info := *p.first
 	info.Pod = &placed
