@@ -76,15 +76,7 @@ func (z *claimZones) refusal(decision *plan.Decision, size int) string {
 		found, wanted = decision.Reasons[0].Found, decision.Reasons[0].Wanted
 	}
 	return fmt.Sprintf("gang %s: %d of %d members fit if the members that share resource claim %s run on the %s that can use its devices",
-		decision.Gang, found, wanted, z.claim, nodeCount(size))
-}
-
-// nodeCount returns a number of nodes as text: "1 node", "4 nodes".
-func nodeCount(n int) string {
-	if n == 1 {
-		return "1 node"
-	}
-	return fmt.Sprintf("%d nodes", n)
+		decision.Gang, found, wanted, z.claim, plan.Count(size, "node"))
 }
 
 // divide returns the names of the nodes outside the zone (a set of nodes) and the number

@@ -90,7 +90,7 @@ func (p *proof) gaveUp(gang gangs.Key, ended bool) string {
 	}
 	last, refusal := p.newest.member, p.newest.refusal
 	return gang.Messagef("the search gave up after %s with %s, the last by %s of pod %s on node %s%s: %q; %s",
-		countOf(p.tried, "plan"), countOf(p.refusals, "refusal"), refusal.plugin, last.pod.Name, last.node,
+		plan.Count(p.tried, "plan"), plan.Count(p.refusals, "refusal"), refusal.plugin, last.pod.Name, last.node,
 		besides(p.newest.others, last.node), shortened(refusal.message), why)
 }
 
@@ -119,12 +119,4 @@ func besides(members []*plannedMember, node string) string {
 		return " beside " + strings.Join(names[:last], ", ") + " and " + names[last]
 	}
 	return " beside " + names[0]
-}
-
-// countOf returns a number of things as text: "1 plan", "4 plans".
-func countOf(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

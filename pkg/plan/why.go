@@ -56,7 +56,7 @@ func (d *Decision) writePlaced(b *strings.Builder) {
 	for _, a := range d.Assignments {
 		nodes[a.Node] = true
 	}
-	fmt.Fprintf(b, "%s on %s in %s", count(len(d.Assignments), "member"), count(len(nodes), "node"), d.Domain)
+	fmt.Fprintf(b, "%s on %s in %s", Count(len(d.Assignments), "member"), Count(len(nodes), "node"), d.Domain)
 	if d.Unplaced > 0 {
 		fmt.Fprintf(b, "; %d more beyond the minimum found no room", d.Unplaced)
 		if len(d.Reasons) > 0 {
@@ -69,7 +69,7 @@ func (d *Decision) writePlaced(b *strings.Builder) {
 func (d *Decision) writeRefused(b *strings.Builder) {
 	r := d.Reasons[0]
 	if r.Kind == BudgetEnded {
-		fmt.Fprintf(b, "search budget (%s) exhausted; ", count(d.Stats.Steps, "step"))
+		fmt.Fprintf(b, "search budget (%s) exhausted; ", Count(d.Stats.Steps, "step"))
 		if len(d.Reasons) > 1 {
 			fmt.Fprintf(b, "by resource counts %d of %d could fit; ", d.Reasons[1].Found, d.Reasons[1].Wanted)
 		}
@@ -86,10 +86,10 @@ func (r *Reason) write(b *strings.Builder) {
 	case BoundApart:
 		r.writeApart(b)
 	case NoDomain:
-		fmt.Fprintf(b, "none of %s belongs to a %s, which is required", count(r.Nodes, "node"), r.Domain.Level)
+		fmt.Fprintf(b, "none of %s belongs to a %s, which is required", Count(r.Nodes, "node"), r.Domain.Level)
 	default:
 		r.writeNever(b)
-		fmt.Fprintf(b, "%d of %s fit %s", r.Found, count(r.Wanted, "member"), r.Domain)
+		fmt.Fprintf(b, "%d of %s fit %s", r.Found, Count(r.Wanted, "member"), r.Domain)
 		if r.RoleDomain != r.Domain {
 			fmt.Fprintf(b, "; role %s is short in %s", r.Role, r.RoleDomain)
 		}
@@ -142,7 +142,7 @@ func (r *Reason) writeExcluded(b *strings.Builder) {
 		parts = append(parts, part)
 	}
 	if total > 0 {
-		fmt.Fprintf(b, "; excluded %s: %s", count(total, "node"), strings.Join(parts, ", "))
+		fmt.Fprintf(b, "; excluded %s: %s", Count(total, "node"), strings.Join(parts, ", "))
 	}
 }
 
@@ -165,7 +165,7 @@ func (r *Reason) writeFull(b *strings.Builder) {
 	if r.ManyRoles {
 		role = " for role " + r.Role
 	}
-	fmt.Fprintf(b, "; %s with members %s full%s: %s", count(total, "node"), are, role, strings.Join(parts, ", "))
+	fmt.Fprintf(b, "; %s with members %s full%s: %s", Count(total, "node"), are, role, strings.Join(parts, ", "))
 }
 
 // shortBy returns the filters' message or the missing amount, in parentheses, or "" if there
@@ -199,10 +199,10 @@ func (r *Reason) writeNever(b *strings.Builder) {
 		fmt.Fprintf(b, "can never fit: a member%s needs %s %s, and the largest node has %s; ", role,
 			cmp.Or(n.NeedAmount, strconv.FormatInt(n.Need, 10)), n.What, cmp.Or(n.MostAmount, strconv.FormatInt(n.Most, 10)))
 	case n.Level == NodeLevel:
-		fmt.Fprintf(b, "can never fit: an empty node holds at most %d of %s%s; ", n.Room, count(n.Wanted, "member"), role)
+		fmt.Fprintf(b, "can never fit: an empty node holds at most %d of %s%s; ", n.Room, Count(n.Wanted, "member"), role)
 	default:
 		fmt.Fprintf(b, "can never fit: the largest %s has %s, which hold %d of %s%s if empty; ",
-			n.Level, count(n.Nodes, "node"), n.Room, count(n.Wanted, "member"), role)
+			n.Level, Count(n.Nodes, "node"), n.Room, Count(n.Wanted, "member"), role)
 	}
 }
 
@@ -224,16 +224,17 @@ func (r *Reason) writeChanges(b *strings.Builder) {
 func (c Change) String() string {
 	switch {
 	case c.Room > 0:
-		return fmt.Sprintf("%s with room for %d in %s", count(int(c.Count), "more "+c.What), c.Room, c.Where)
+		return fmt.Sprintf("%s with room for %d in %s", Count(int(c.Count), "more "+c.What), c.Room, c.Where)
 	case c.What == NodeLevel && c.Like != "":
-		return fmt.Sprintf("%s like %s in %s", count(int(c.Count), "more "+c.What), c.Like, c.Where)
+		return fmt.Sprintf("%s like %s in %s", Count(int(c.Count), "more "+c.What), c.Like, c.Where)
 	case c.What == NodeLevel:
-		return fmt.Sprintf("%s in %s", count(int(c.Count), "more "+c.What), c.Where)
+		return fmt.Sprintf("%s in %s", Count(int(c.Count), "more "+c.What), c.Where)
 	}
 	return fmt.Sprintf("%s more %s on %s", cmp.Or(c.Amount, strconv.FormatInt(c.Count, 10)), c.What, c.Where)
 }
 
-func count(n int, what string) string {
+// Count returns a number of things as text: "1 node", "3 nodes".
+func Count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

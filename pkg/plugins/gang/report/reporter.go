@@ -19,6 +19,7 @@ import (
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
+	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
 // The reasons of events, on members and on the objects that declare gangs.
@@ -87,11 +88,8 @@ func (r *Reporter) Later(key gangs.Key) {
 
 // Placed writes an event on the owner that its gang is placed.
 func (r *Reporter) Placed(attempt *gangstate.Attempt, members int) {
-	who := fmt.Sprintf("%d members", members)
-	if members == 1 {
-		who = "1 member"
-	}
-	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced, fmt.Sprintf("%s of %s placed in %s", who, attempt.Key, attempt.Domain))
+	r.onOwner(attempt.Gang.Owner, v1.EventTypeNormal, reasonPlaced,
+		fmt.Sprintf("%s of %s placed in %s", plan.Count(members, "member"), attempt.Key, attempt.Domain))
 	r.onDeclaration(&attempt.Gang)
 	r.Later(attempt.Key)
 }
