@@ -116,7 +116,7 @@ func (t *Tracker) endReservation(now time.Time) []*v1.Pod {
 	for _, g := range t.gangs {
 		if g.reservation.displaced {
 			g.reservation.displaced = false
-			pods = append(pods, g.retryNow(now)...)
+			pods = append(pods, t.retryNow(g, now)...)
 		}
 	}
 	return pods

@@ -26,7 +26,7 @@ func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries
 	if m, ok := g.members[pod.UID]; ok && !m.Ready() {
 		return false, Effects{} // the member can have no cycle
 	}
-	if later := g.backoff(now); later > 0 {
+	if later := t.backoff(g, now); later > 0 {
 		if g.retry.pending {
 			return false, Effects{}
 		}
@@ -35,12 +35,14 @@ func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries
 	}
 	g.refusal, g.retry.pending, g.retry.member, g.retry.at = nil, false, pod.UID, now
 	g.retry.restart()
+	t.beginSlowRetry(g, now)
 	t.observe(g)
 	return true, Effects{}
 }
 
 // Retry ends the backoff of a gang. If an event since the gang's refusal may help the
-// gang, Retry activates a member, in whose scheduling cycle the gang is planned again.
+// gang, Retry activates a member, in whose scheduling cycle the gang is planned again. If
+// gangs with slow plans pause, the gang is retried after the pause.
 func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -48,8 +50,11 @@ func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	if g == nil || !g.retry.pending || g.backoff(now) > 0 {
 		return Effects{}
 	}
+	if pause := t.slowPause(g, now); pause > 0 {
+		return Effects{Key: key, RetryAfter: pause}
+	}
 	g.retry.pending = false
-	effects := Effects{Key: key, Activate: g.retryNow(now)}
+	effects := Effects{Key: key, Activate: t.retryNow(g, now)}
 	t.observe(g)
 	return effects
 }
@@ -136,9 +141,9 @@ func (t *Tracker) Tick(now time.Time) Effects {
 			}
 		case g.refusal == nil && g.retry.overdue(now) && g.attempt == nil && g.quorumReady:
 			effects.Activate = append(effects.Activate, g.retryOther(now)...)
-		case g.refusal == nil || !g.quorumReady:
+		case g.refusal == nil || !g.quorumReady || t.slowPause(g, now) > 0:
 		case g.loss.due(t.options.HealAfter, now), t.reservationDue(g, now):
-			effects.Activate = append(effects.Activate, g.retryNow(now)...)
+			effects.Activate = append(effects.Activate, t.retryNow(g, now)...)
 		}
 		t.observe(g)
 	}

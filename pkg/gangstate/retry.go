@@ -41,6 +41,8 @@ type refusal struct {
 	to types.UID
 	// heldBack is true if the gang has room, but only on nodes reserved for another gang.
 	heldBack bool
+	// temporary is true if the planner did not run for a reason that passes with time.
+	temporary bool
 	// stale is true if members came, left or changed after the refusal.
 	stale bool
 	// judged is the ID of the last event that RetryOthers has compared with the members. Each
@@ -62,8 +64,8 @@ type retry struct {
 	// the first refusal.
 	refusals int
 	since    time.Time
-	// slow is true if the last plan was slow.
-	slow bool
+	// slow is how long the last plan took if it was slow, otherwise 0.
+	slow time.Duration
 	// pending is true if the gang must be planned again after its backoff, because an
 	// event since its refusal may help it.
 	pending bool

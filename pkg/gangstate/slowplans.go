@@ -3,7 +3,11 @@
 
 package gangstate
 
-import "time"
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
 
 // No pod is scheduled while a gang is planned. A plan takes milliseconds, unless filters need
 // seconds for a node, as the in-tree search for devices may. The queue sorts a gang by its age,
@@ -14,8 +18,9 @@ const slowPlan = time.Second
 
 // notePlan records how long planning a gang took.
 func (t *Tracker) notePlan(g *Gang, began, now time.Time) {
-	took := now.Sub(began)
-	if g.retry.slow = took >= slowPlan; g.retry.slow {
+	g.retry.slow = 0
+	if took := now.Sub(began); took >= slowPlan {
+		g.retry.slow = took
 		t.slowUntil = now.Add(took)
 	}
 }
@@ -24,15 +29,31 @@ func (t *Tracker) notePlan(g *Gang, began, now time.Time) {
 // of these gangs is planned for as long as that plan took: they get at most half of the
 // scheduler's time, all together.
 func (t *Tracker) slowPause(g *Gang, now time.Time) time.Duration {
-	if g == nil || g.refusal == nil || !g.retry.slow {
+	if g == nil || g.refusal == nil || g.retry.slow == 0 {
 		return 0
 	}
 	return max(0, t.slowUntil.Sub(now))
 }
 
-// postpone repeats the refusal of a gang, and has the gang planned again after a pause.
-func (g *Gang) postpone(pause time.Duration, now time.Time) Step {
-	g.retry.member = ""
-	after := max(pause, g.retryLater(now))
-	return Step{Refusal: g.refusal.message, Effects: Effects{Key: g.key, RetryAfter: after}}
+// backoff returns the time until a refused gang may be planned again. It includes the pause of
+// gangs with slow plans.
+func (t *Tracker) backoff(g *Gang, now time.Time) time.Duration {
+	return max(g.backoff(now), t.slowPause(g, now))
+}
+
+// beginSlowRetry makes the other gangs with slow plans wait while this gang, whose refusal was
+// dropped, is planned again. The plan is expected to take as long as the last one.
+func (t *Tracker) beginSlowRetry(g *Gang, now time.Time) {
+	if g.retry.slow > 0 {
+		t.slowUntil = now.Add(g.retry.slow)
+	}
+}
+
+// retryNow drops the refusal of a gang and returns the member to activate (Gang.retryNow).
+func (t *Tracker) retryNow(g *Gang, now time.Time) []*v1.Pod {
+	pods := g.retryNow(now)
+	if len(pods) > 0 {
+		t.beginSlowRetry(g, now)
+	}
+	return pods
 }

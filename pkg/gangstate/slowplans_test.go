@@ -8,6 +8,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // A gang whose plan took six seconds is not planned again for six seconds, in no member's
@@ -39,6 +41,72 @@ func TestSlowGangPauses(t *testing.T) {
 	}
 	if step = s.tracker.NextStep(key, p.UID, p.Name, s.now.Add(took)); step.Plan == nil {
 		t.Errorf("the gang is not planned after its pause: %q", step.Refusal)
+	}
+}
+
+// Neither a timer nor an event ends the pause after a slow plan.
+func TestRetriesWaitForSlowGangs(t *testing.T) {
+	s := newSimulation(t, 0)
+	key, p, q := s.pair("p", "q")
+	step := s.tracker.NextStep(key, p.UID, p.Name, s.now)
+	const took = 6 * time.Second
+	s.now = s.now.Add(took)
+	step = s.tracker.Resolve(step.Plan, &Answer{Refusal: "the filters take too long", Temporary: true}, p.UID, s.now)
+	for _, after := range []time.Duration{step.Effects.RetryAfter, 5 * time.Second} {
+		effects := s.tracker.Retry(key, s.now.Add(after))
+		if len(effects.Activate) > 0 || effects.RetryAfter != took-after {
+			t.Errorf("after %v, %v are activated, and the gang retries in %v, want %v", after, podNames(effects.Activate), effects.RetryAfter, took-after)
+		}
+		if retries, _ := s.tracker.AllowRetry(key, q, s.now.Add(after)); retries {
+			t.Errorf("after %v an event has the gang planned", after)
+		}
+	}
+	if retries, _ := s.tracker.AllowRetry(key, q, s.now.Add(took)); !retries {
+		t.Error("after the pause no event has the gang planned")
+	}
+}
+
+// Gangs with slow plans are planned again one after the other.
+func TestSlowGangsRetryInTurn(t *testing.T) {
+	s := newSimulation(t, 0)
+	var keys []gangs.Key
+	for _, name := range []string{"a", "b"} {
+		keys = append(keys, s.groups.declare(name, 1))
+		pod := member(name, name)
+		s.tracker.Upsert(pod, s.now)
+		step := s.tracker.NextStep(keys[len(keys)-1], pod.UID, pod.Name, s.now)
+		s.now = s.now.Add(6 * time.Second)
+		s.tracker.Resolve(step.Plan, &Answer{Refusal: "the filters take too long", Temporary: true}, pod.UID, s.now)
+	}
+	s.now = s.now.Add(6 * time.Second)
+	if pods := s.tracker.Retry(keys[0], s.now).Activate; len(pods) != 1 {
+		t.Errorf("%v are activated after the pause, want one", podNames(pods))
+	}
+	if effects := s.tracker.Retry(keys[1], s.now); len(effects.Activate) > 0 || effects.RetryAfter != 6*time.Second {
+		t.Errorf("while another gang is to be planned, %v are activated, and the gang retries in %v", podNames(effects.Activate), effects.RetryAfter)
+	}
+	if step := s.tracker.NextStep(keys[0], "uid-a", "a", s.now); step.Plan == nil {
+		t.Errorf("the first gang is not planned in its turn: %q", step.Refusal)
+	}
+}
+
+// The rest of a gang whose bindings failed is not planned before other gangs while only time
+// helps: until its backoff is over, or the pause after a slow plan.
+func TestRestWaitsForTime(t *testing.T) {
+	for _, took := range []time.Duration{0, 6 * time.Second} {
+		s, key, pods := binds(t, 2, false)
+		s.bind(pods[0], true)
+		s.fail(pods[1], false)
+		s.tracker.FilterRefused(key, pods[1], "node", "the node is full", s.now)
+		step := s.tracker.Ask(key, s.now)
+		s.now = s.now.Add(took)
+		s.tracker.Resolve(step.Plan, &Answer{Refusal: "the budget is spent", Temporary: true}, "", s.now)
+		pause := max(firstBackoff, took)
+		for _, after := range []time.Duration{0, pause - 1, pause} {
+			if got := len(s.tracker.Unfinished(gangs.Key{}, s.now.Add(after))) > 0; got != (after == pause) {
+				t.Errorf("a plan took %v, and %v later the rest is planned again: %v", took, after, got)
+			}
+		}
 	}
 }
 

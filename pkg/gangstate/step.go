@@ -104,6 +104,13 @@ func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.T
 	return step
 }
 
+// postpone repeats the refusal of a gang, and has the gang planned again after a pause.
+func (g *Gang) postpone(pause time.Duration, now time.Time) Step {
+	g.retry.member = ""
+	after := max(pause, g.retryLater(now))
+	return Step{Refusal: g.refusal.message, Effects: Effects{Key: g.key, RetryAfter: after}}
+}
+
 // Ask returns a step with the question to plan for a gang, outside any member's cycle. It
 // refuses a gang that cannot be planned.
 func (t *Tracker) Ask(key gangs.Key, now time.Time) Step {
@@ -253,7 +260,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		effects := Effects{Key: key}
 		addition := t.resolveWhatIf(g, question, answer, now, &effects)
 		step := t.refuseInCycle(g, answer.Refusal+addition, uid, now, effects)
-		g.refusal.heldBack = answer.HeldBack
+		g.refusal.heldBack, g.refusal.temporary = answer.HeldBack, answer.Temporary
 		step.Effects.RetryAfter = g.retryOutdated(question.Began, question.changes, now)
 		if answer.Temporary {
 			step.Effects.RetryAfter = g.retryLater(now)

@@ -111,7 +111,8 @@ func (g *Gang) belowMinimum(declared gangs.Gang, readiness gangs.Readiness) bool
 
 // Unfinished returns the gangs that are below their minimum because bindings failed, in queue
 // order. Their remaining members must be planned before other gangs. It omits the gang with the
-// key except, and gangs that back off after a refusal, unless an event since may help them.
+// key except, and gangs that back off after a refusal. An event that may help a gang ends its
+// backoff, unless the refusal is temporary or the plan was slow.
 func (t *Tracker) Unfinished(except gangs.Key, now time.Time) []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,7 +122,7 @@ func (t *Tracker) Unfinished(except gangs.Key, now time.Time) []gangs.Key {
 func (t *Tracker) unfinished(except gangs.Key, now time.Time) []gangs.Key {
 	var found []*Gang
 	for key, g := range t.gangs {
-		if key != except && g.podGroup == nil && g.plansRest(now) {
+		if key != except && g.podGroup == nil && t.slowPause(g, now) == 0 && g.plansRest(now) {
 			found = append(found, g)
 		}
 	}
@@ -144,7 +145,7 @@ func (g *Gang) plansRest(now time.Time) bool {
 	if !g.partial.unfinished() || g.loss.evicting || g.attempt != nil && g.attempt.phase != Binding {
 		return false
 	}
-	if g.refusal != nil && !g.retry.pending && g.backoff(now) > 0 {
+	if g.refusal != nil && (g.refusal.temporary || !g.retry.pending) && g.backoff(now) > 0 {
 		return false
 	}
 	return slices.ContainsFunc(g.unplanned(), func(pod *v1.Pod) bool { return g.members[pod.UID].Ready() })
