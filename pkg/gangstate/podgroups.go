@@ -80,6 +80,7 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (ref
 func (t *Tracker) forgetPlans(g *Gang) {
 	g.retry.forgetPlans()
 	g.podGroup.awaitsCycle, g.podGroup.lastRefusal = false, ""
+	g.retry.slow = 0
 	t.settlePodGroup(g)
 }
 
@@ -119,6 +120,7 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 	_, readiness := g.readPodGroup()
 	g.quorumReady = readiness.Waiting == ""
 	g.podGroup.awaitsCycle, g.podGroup.learnedAt = true, now
+	g.retry.slow = 0 // there was a plan, and the gang is planned again at once
 	g.retry.learn(lesson{role: member.Role, node: member.Node, held: member.Held, others: member.Others, at: now})
 	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
 		g.retry.restart()
@@ -171,6 +173,9 @@ func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.T
 	g := t.gangs[question.Gang.Key]
 	if g == nil || g.podGroup == nil {
 		return "", "", Effects{}
+	}
+	if !answer.Began.IsZero() {
+		t.notePlan(g, answer.Began, now)
 	}
 	effects.Key = g.key
 	addition = t.resolveWhatIf(g, question, answer, now, &effects)
@@ -250,7 +255,7 @@ func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 // that its next cycle needs.
 func (t *Tracker) settlePodGroup(g *Gang) {
 	remembers := g.reservation.blocked || g.reservation.displaced || !g.loss.since.IsZero() ||
-		g.retry.replans > 0 || len(g.retry.lessons) > 0 || g.podGroup.lastRefusal != "" || g.partial.unfinished()
+		g.retry.replans > 0 || len(g.retry.lessons) > 0 || g.podGroup.lastRefusal != "" || g.partial.unfinished() || g.retry.slow > 0
 	t.observe(g)
 	if g.attempt != nil || len(g.members) > 0 && remembers {
 		return

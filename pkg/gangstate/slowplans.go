@@ -7,6 +7,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // No pod is scheduled while a gang is planned. A plan takes milliseconds, unless filters need
@@ -56,4 +58,33 @@ func (t *Tracker) retryNow(g *Gang, now time.Time) []*v1.Pod {
 		t.beginSlowRetry(g, now)
 	}
 	return pods
+}
+
+// NotePodGroupPlan records how long a plan of a PodGroup cycle took, whatever its answer. It
+// also counts plans of preemption, which RefusePodGroup does not see.
+func (t *Tracker) NotePodGroupPlan(began, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if took := now.Sub(began); took >= slowPlan {
+		t.slowUntil = now.Add(took)
+	}
+}
+
+// AdmitPodGroup reports whether the PodGroup of a pod may enter the queue: it returns false for
+// a refused gang with a slow plan while such gangs pause. A pause cannot be in BeginPodGroupCycle
+// because preemption repeats the cycle of a refused gang at once.
+func (t *Tracker) AdmitPodGroup(pod *v1.Pod, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.podGroups[gangs.PodGroupKeyOf(pod)]
+	if g == nil || g.refusal == nil || g.retry.slow == 0 {
+		return true
+	}
+	if t.slowPause(g, now) > 0 {
+		return false
+	}
+	g.refusal = nil
+	t.beginSlowRetry(g, now)
+	t.observe(g)
+	return true
 }

@@ -147,3 +147,42 @@ func TestSlowGangsPauseTogether(t *testing.T) {
 		}
 	}
 }
+
+// A PodGroup whose plan took six seconds may not enter the queue for six seconds, or longer if
+// preemption plans it in the same cycle. A plan that is quick, or places it, ends that.
+func TestSlowPodGroupPauses(t *testing.T) {
+	const took = 6 * time.Second
+	tr := podGroupTracker(t)
+	pods := []*v1.Pod{podOf("a", "p", ""), podOf("a", "q", "")}
+	request := podGroupRequest("a", 2, 0, pods...)
+	refuse := func(took time.Duration, now time.Time) {
+		answer := &Answer{Refusal: "the filters take too long", Temporary: true, Began: now.Add(-took)}
+		tr.ResolvePodGroup(tr.RefusePodGroup(request, nil, answer, now), answer, now)
+	}
+	admitted := func(now time.Time, want bool) {
+		t.Helper()
+		for _, pod := range pods {
+			if got := tr.AdmitPodGroup(pod, now); got != want {
+				t.Errorf("after %v, pod %s is admitted: %v, want %v", now.Sub(epoch), pod.Name, got, want)
+			}
+		}
+	}
+	admitted(epoch, true)
+	refuse(took, epoch)
+	admitted(epoch.Add(took-1), false)
+	now := epoch.Add(took)
+	tr.NotePodGroupPlan(epoch, now)
+	admitted(now.Add(took-1), false)
+	now = now.Add(took)
+	admitted(now, true)
+	refuse(took, now)
+	admitted(now.Add(time.Second), false)
+	refuse(time.Millisecond, now.Add(time.Second))
+	admitted(now.Add(time.Second), true)
+	refuse(took, now)
+	tr.PodGroupPlaced(&request, now)
+	admitted(now, true)
+	if len(tr.gangs) != 0 || len(tr.podGroups) != 0 {
+		t.Errorf("the tracker keeps %d gangs and %d names", len(tr.gangs), len(tr.podGroups))
+	}
+}

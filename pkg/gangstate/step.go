@@ -71,6 +71,9 @@ type Answer struct {
 	Searched bool
 	// Temporary is true if the planner did not run for a reason that passes with time.
 	Temporary bool
+	// Began is the time at which planning in a PodGroup cycle began. It is zero if nothing was
+	// planned.
+	Began time.Time
 	// FitsElsewhere answers Question.Lost: it is true if the whole gang would fit after
 	// the eviction of its running members.
 	FitsElsewhere bool

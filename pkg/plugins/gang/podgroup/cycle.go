@@ -70,7 +70,9 @@ func New(ctx context.Context, options Options) (*Cycle, error) {
 		return nil, err
 	}
 	c := &Cycle{Options: options, quorum: quorum, groups: groupReader{handle: options.Handle, hierarchies: options.Hierarchies}}
-	c.gate = newGate(quorum, c.groups, func(pods []*v1.Pod) { options.Host.Apply(gangstate.Effects{Activate: pods}) })
+	c.gate = newGate(quorum, c.groups,
+		func(pod *v1.Pod) bool { return options.Tracker.AdmitPodGroup(pod, time.Now()) },
+		func(pods []*v1.Pod) { options.Host.Apply(gangstate.Effects{Activate: pods}) })
 	if err := c.follow(); err != nil {
 		return nil, err
 	}

@@ -15,24 +15,29 @@ import (
 )
 
 // Gate keeps the members of a PodGroup out of the queue until the group has its quorum
-// (the members that must start together).
+// (the members that must start together), and while gangs with slow plans pause.
 type Gate struct {
 	quorum quorum
 	groups groupReader
-	gated  gatedGroups
+	// admit admits the pod's group, or returns false if the group must wait after a slow plan.
+	admit func(*v1.Pod) bool
+	gated gatedGroups
 }
 
-// newGate returns a gate that calls activate for a group once the group has its quorum.
-func newGate(quorum quorum, groups groupReader, activate func([]*v1.Pod)) *Gate {
-	g := &Gate{quorum: quorum, groups: groups}
-	g.gated = gatedGroups{complete: g.complete, activate: activate, anyWaiting: groups.anyWaiting, recheckDelays: recheckDelays}
+// newGate returns a gate that calls activate for a group once the group may enter the queue.
+func newGate(quorum quorum, groups groupReader, admit func(*v1.Pod) bool, activate func([]*v1.Pod)) *Gate {
+	g := &Gate{quorum: quorum, groups: groups, admit: admit}
+	g.gated = gatedGroups{complete: func(pod *v1.Pod) bool { return g.complete(pod) && admit(pod) }, activate: activate, anyWaiting: groups.anyWaiting, recheckDelays: recheckDelays}
 	return g
 }
 
-// PreEnqueue admits the pod once its group has its quorum. It runs under the queue's lock,
-// once per pod of the group.
+// PreEnqueue admits the pod once its group has its quorum, unless the group must wait after a
+// slow plan. It runs under the queue's lock, once per pod of the group.
 func (g *Gate) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
 	status := g.quorum.PreEnqueue(ctx, pod)
+	if status.IsSuccess() && !g.admit(pod) {
+		status = fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "waiting after a plan that took long")
+	}
 	if !status.IsSuccess() {
 		g.gated.add(g.groups.rootOf(pod), pod)
 	}

@@ -4,6 +4,7 @@
 package podgroup
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,4 +133,25 @@ func TestPodThatComesWhileItsGroupIsForgotten(t *testing.T) {
 	eventually(t, "it comes", func() bool { return !late.Load() })
 	d.full.Store(true)
 	eventually(t, "it is admitted", func() bool { return d.activated.Load() == 1 })
+}
+
+// whole is a quorum that every group has.
+type whole struct{ quorum }
+
+func (whole) PreEnqueue(context.Context, *v1.Pod) *fwk.Status { return nil }
+
+// A group with its quorum that must wait after a slow plan is admitted after the pause.
+func TestGroupWaitsAfterASlowPlan(t *testing.T) {
+	var rested, activated atomic.Bool
+	gate := newGate(whole{}, groupReader{}, func(*v1.Pod) bool { return rested.Load() }, func([]*v1.Pod) { activated.Store(true) })
+	name := "train"
+	pod := &v1.Pod{Spec: v1.PodSpec{SchedulingGroup: &v1.PodSchedulingGroup{PodGroupName: &name}}}
+	if gate.PreEnqueue(t.Context(), pod).IsSuccess() || gate.Gated() != 1 {
+		t.Error("the group is admitted in the pause")
+	}
+	rested.Store(true)
+	eventually(t, "it is admitted", func() bool { return activated.Load() && gate.Gated() == 0 })
+	if !gate.PreEnqueue(t.Context(), pod).IsSuccess() {
+		t.Error("the group is not admitted after the pause")
+	}
 }

@@ -156,6 +156,7 @@ func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.Nod
 		return p, nil
 	}
 	outcome, err := c.Placer.Place(ctx, p.request, nodes)
+	c.Tracker.NotePodGroupPlan(start, time.Now())
 	if err != nil {
 		metrics.Planned(c.Handle.ProfileName(), metrics.PlanError, time.Since(start))
 		return nil, err
@@ -165,6 +166,7 @@ func (c *Cycle) plan(ctx context.Context, request gangs.Request, nodes []fwk.Nod
 		p.refusal = outcome.Refusal
 		p.answer = gangstate.Answer{
 			Refusal: outcome.Refusal, HeldBack: outcome.HeldBack, Searched: outcome.Searched, Temporary: outcome.Temporary,
+			Began: start,
 		}
 		c.Logger.V(2).Info("Gang cannot be placed", "gang", p.key(), "reason", p.refusal)
 		return p, nil

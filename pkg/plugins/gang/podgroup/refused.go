@@ -15,6 +15,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
+	"github.com/dovetail-dev/dovetail/pkg/placement"
 )
 
 // PodGroupPostFilter records the reason for a group's refusal. It runs once per cycle,
@@ -112,7 +113,8 @@ func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, 
 }
 
 // lookElsewhere answers the questions about a group without room that the tracker of the
-// gangs' states asks: whether it fits elsewhere, and which nodes to reserve.
+// gangs' states asks: whether it fits elsewhere, and which nodes to reserve. If filters are too
+// slow for an answer, there is none.
 func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question, p *cyclePlan) (err error) {
 	if question.Lost != nil && question.Lost.Search {
 		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, p.nodes)
@@ -120,6 +122,9 @@ func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question,
 	if err == nil && question.Reserve {
 		p.answer.Nodes = len(p.nodes)
 		p.answer.Reserve, err = c.Placer.NodesToReserve(ctx, question.Request, p.nodes)
+	}
+	if placement.Slow(err) {
+		return nil
 	}
 	return err
 }
