@@ -5,7 +5,9 @@ package plugins_test
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,6 +35,26 @@ func (teamsApart) Filter(_ context.Context, _ fwk.CycleState, pod *v1.Pod, info 
 // keepTeamsApart adds the plugin TeamsApart to the scheduler's profile.
 func (s *scene) keepTeamsApart() {
 	s.filter = teamsApart{}
+}
+
+// slowSearch is a Filter plugin that finds nothing on any node, and takes long.
+type slowSearch struct {
+	takes time.Duration
+	// fails is set if the search on a node ends with an error.
+	fails bool
+}
+
+func (slowSearch) Name() string { return "SlowSearch" }
+
+func (f slowSearch) Filter(ctx context.Context, _ fwk.CycleState, _ *v1.Pod, _ fwk.NodeInfo) *fwk.Status {
+	select {
+	case <-time.After(f.takes):
+	case <-ctx.Done():
+	}
+	if f.fails {
+		return fwk.AsStatus(errors.New("the search timed out"))
+	}
+	return fwk.NewStatus(fwk.Unschedulable, "nothing found")
 }
 
 // enableFilter adds the scene's own Filter plugin to a profile.
@@ -63,5 +85,17 @@ var filterReasons = []reason{
 		s.group("train", 23)
 		s.pods("train-a", 10, inGroup("train"), label(teamLabel, "a"), cpu("10"))
 		s.pods("train-b", 13, inGroup("train"), label(teamLabel, "b"), cpu("9"))
+	}},
+	{title: "A filter fails after a slow search", before: func(s *scene) {
+		s.filter = slowSearch{takes: 100 * time.Millisecond, fails: true}
+		s.nodes(plain)
+		s.group("train", 2)
+		s.pods("train", 2, inGroup("train"))
+	}},
+	{title: "Slow filters take longer than a plan may", before: func(s *scene) {
+		s.filter = slowSearch{takes: 6 * time.Second}
+		s.nodes(plain)
+		s.group("train", 2)
+		s.pods("train", 2, inGroup("train"))
 	}},
 }

@@ -152,6 +152,7 @@ func (s *scene) registry(ctx context.Context) frameworkruntime.Registry {
 	profiles, gates := &cluster.Profiles{}, &gang.Gates{}
 	return frameworkruntime.Registry{
 		teamsApart{}.Name(): s.newFilter,
+		slowSearch{}.Name(): s.newFilter,
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return gang.New(ctx, args, handle, gang.Parts{
 				Shared: s.declared, Profile: profiles.Of(handle.ProfileName()), Gates: gates,
