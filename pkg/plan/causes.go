@@ -8,10 +8,10 @@ package plan
 // lists have the causes in a fixed order.
 func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full []Exclusion) {
 	lo, hi := pp.f.span(depth, v)
-	without, with := newCauseCounts(p), newCauseCounts(p)
+	without, with, linked := newCauseCounts(p), newCauseCounts(p), p.roles[role].linked
 	for pos := lo; pos < hi; pos++ {
 		switch {
-		case pp.slots(role, pos) > 0 && pp.order.accepts(role, pos):
+		case pp.slots(role, pos) > 0 && (!linked || pp.order.accepts(role, pos)):
 		case pp.used(pos):
 			cause, short := p.causeBeside(pp, role, pos)
 			with.add(cause, pp.f.names[pos], short)
@@ -23,37 +23,48 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full 
 	return without.list(p), with.list(p)
 }
 
-// causeCounts counts nodes by cause. Its first entries are for the cause constants. From
-// index causes on, it has an entry for each dimension (a resource, or a set of device
-// kinds), then for each node limit (such as the attach limit of a storage driver), then for
-// each pool (items, such as volumes, of which members take some).
-type causeCounts []Exclusion
+// causeCounts counts nodes by cause. The first causes are the cause constants. From index
+// causes on, there is one for each dimension (a resource, or a set of device kinds), then
+// for each node limit (such as the attach limit of a storage driver), then for each pool
+// (items, such as volumes, of which members take some).
+type causeCounts struct {
+	// place is, for each cause, 1 + its index in found, or 0 if no node has the cause. Most
+	// causes have no node, and an Exclusion is large.
+	place []int32
+	found []Exclusion
+}
 
 func newCauseCounts(p *problem) causeCounts {
-	return make(causeCounts, causes+len(p.dims)+len(p.nodeLimits)+len(p.pools))
+	return causeCounts{place: make([]int32, causes+len(p.dims)+len(p.nodeLimits)+len(p.pools))}
 }
 
 // add counts a node that has no room for one more member because of this cause, and keeps
 // the node's name if the filters refused it. short is the missing amount, 0 for causes that
 // are not about an amount. The entry keeps the least amount.
-func (c causeCounts) add(cause int, node string, short int64) {
-	e := &c[cause]
-	switch {
-	case cause == causeFilter:
+func (c *causeCounts) add(cause int, node string, short int64) {
+	if c.place[cause] == 0 {
+		c.found = append(c.found, Exclusion{Short: short})
+		c.place[cause] = int32(len(c.found))
+	}
+	e := &c.found[c.place[cause]-1]
+	if cause == causeFilter {
 		e.Refused = append(e.Refused, node)
-	case e.Nodes == 0:
-		e.Short = short
-	case e.Short != short:
+	} else if e.Short != short {
 		e.Short, e.Varies = min(e.Short, short), true
 	}
 	e.Nodes++
 }
 
-func (c causeCounts) list(p *problem) []Exclusion {
-	var out []Exclusion
-	for i, e := range c {
-		if e.Nodes > 0 {
-			e.Cause = p.causeName(i)
+// list returns the causes that have nodes, in the order of the causes.
+func (c *causeCounts) list(p *problem) []Exclusion {
+	if len(c.found) == 0 {
+		return nil
+	}
+	out := make([]Exclusion, 0, len(c.found))
+	for cause, place := range c.place {
+		if place > 0 {
+			e := c.found[place-1]
+			e.Cause = p.causeName(cause)
 			out = append(out, e)
 		}
 	}

@@ -33,6 +33,10 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 	p.addPools()
 	p.addNodeLimits()
 	p.addConflicts()
+	for i := range p.roles {
+		r := &p.roles[i]
+		r.linked = r.ruled() || r.pooled || r.counted
+	}
 	p.ownConfinements, p.ownWishes = len(p.confinements), len(p.wishes)
 	return p, nil
 }
@@ -43,6 +47,7 @@ func compile(s *Snapshot, g *Gang, fits Fits, o Options, st *Stats) (*problem, *
 // device kinds). It returns a Reason for a need that cannot be counted.
 func (p *problem) addRoles() *Reason {
 	needs := make([]*Need, len(p.gang.Roles))
+	p.roles = make([]role, 0, len(p.gang.Roles))
 	for i := range p.gang.Roles {
 		r := &p.gang.Roles[i]
 		needs[i] = &r.Need

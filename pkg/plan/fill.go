@@ -86,7 +86,7 @@ func (pp *partial) pickNodes(batch int32, v int32, want int64, room func(pos int
 // again.
 func (pp *partial) fillNode(batch, pos int32, want, room int64) int64 {
 	role := pp.p.batches[batch].role
-	if r := &pp.p.roles[role]; r.ruled() || r.pooled {
+	if pp.p.roles[role].linked {
 		room = min(room, int64(pp.slots(role, pos)))
 	}
 	n := pp.admitted(role, pos, int32(min(want, room)))

@@ -140,18 +140,26 @@ func (pp *partial) touch(pos int32) int {
 // slots returns how many more members of a role the node at pos can hold, by counts of
 // resources and devices, rules between members and items of pools.
 func (pp *partial) slots(role int, pos int32) int32 {
-	slots, r := pp.slotsByCount(role, pos), &pp.p.roles[role]
-	if slots > 0 && r.ruled() {
-		if len(r.apart) > 0 {
-			slots = min(slots, pp.apart.room(role, pos, false))
-		}
-		if r.ordered() {
-			slots = min(slots, pp.order.room(role, pos))
-		}
-		if len(r.conflicts) > 0 {
-			room, _ := pp.conflicts.room(role, pos, pp.on(role, pos))
-			slots = min(slots, room)
-		}
+	slots := pp.slotsByCount(role, pos)
+	if slots > 0 && pp.p.roles[role].linked {
+		return pp.linkedSlots(role, pos, slots)
+	}
+	return slots
+}
+
+// linkedSlots lowers slots, the number of further members of a role that fit on the node at
+// pos by counts, to what rules between members, conflicts and items of pools allow.
+func (pp *partial) linkedSlots(role int, pos, slots int32) int32 {
+	r := &pp.p.roles[role]
+	if len(r.apart) > 0 {
+		slots = min(slots, pp.apart.room(role, pos, false))
+	}
+	if r.ordered() {
+		slots = min(slots, pp.order.room(role, pos))
+	}
+	if len(r.conflicts) > 0 {
+		room, _ := pp.conflicts.room(role, pos, pp.on(role, pos))
+		slots = min(slots, room)
 	}
 	if slots > 0 && r.pooled {
 		room, _ := pp.pools.room(role, pos)
@@ -253,19 +261,27 @@ func (pp *partial) change(role int, pos, n int32) {
 		pp.unpaired += r.roll.shape.unpaired(c, per.put+n) - r.roll.shape.unpaired(c, per.put)
 	}
 	per.put += n
-	pp.conflicts.change(role, pos, per.put-n, per.put)
 	pp.uses[i].members += n
 	for d, take := range r.takes {
 		pp.remaining[i*len(pp.p.dims)+d] -= take * int64(n)
 	}
-	pp.apart.change(role, pos, n)
-	pp.order.change(role, pos, n)
-	if r.pooled {
-		pp.pools.change(role, pos, n)
+	if r.linked {
+		pp.changeLinked(role, pos, n, per.put)
 	}
 	pp.recount(i)
 	if is := pp.used(pos); is != was {
 		pp.mark(pos, is)
+	}
+}
+
+// changeLinked counts n members more of a role on the node at pos, which now holds put of
+// them, for the rules between members, the conflicts and the pools.
+func (pp *partial) changeLinked(role int, pos, n, put int32) {
+	pp.conflicts.change(role, pos, put-n, put)
+	pp.apart.change(role, pos, n)
+	pp.order.change(role, pos, n)
+	if pp.p.roles[role].pooled {
+		pp.pools.change(role, pos, n)
 	}
 }
 
@@ -284,12 +300,8 @@ func (pp *partial) recount(i int) {
 				s = int32(rem[d] / take)
 			}
 		}
-		if len(role.apart) > 0 {
-			s = min(s, pp.apart.room(r, pos, true))
-		}
-		if role.counted {
-			most, _ := limitRoom(pp.p.nodeLimits, r, pos, func(other int) int32 { return pp.per[i*n+other].put })
-			s = min(s, most)
+		if role.linked {
+			s = min(s, pp.linkedRoom(r, i))
 		}
 		s = max(s, 0)
 		if s != per.slots {
@@ -297,6 +309,19 @@ func (pp *partial) recount(i int) {
 			per.slots = s
 		}
 	}
+}
+
+// linkedRoom returns how many more members of a role the rules between the members of one
+// node, and the node limits, allow on the node uses[i].
+func (pp *partial) linkedRoom(role, i int) int32 {
+	pos := pp.uses[i].pos
+	room := pp.apart.room(role, pos, true)
+	if pp.p.roles[role].counted {
+		n := len(pp.p.roles)
+		most, _ := limitRoom(pp.p.nodeLimits, role, pos, func(other int) int32 { return pp.per[i*n+other].put })
+		room = min(room, most)
+	}
+	return room
 }
 
 func (pp *partial) adjust(role int, pos int32, delta int64) {

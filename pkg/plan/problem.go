@@ -70,10 +70,14 @@ type problem struct {
 
 // role is a Role compiled for the search.
 type role struct {
-	index  int // in Gang.Roles
-	spec   *Role
-	roll   *rollup
-	takes  []int64 // what one member takes, by index in problem.dims
+	index int // in Gang.Roles
+	spec  *Role
+	roll  *rollup
+	takes []int64 // what one member takes, by index in problem.dims
+	// linked is true if the number of members that a node can hold depends on more than the
+	// node's free amounts: a rule between members, a conflict, a node limit or a pool names
+	// the role. Most roles have none of these, and plans for them must not pay for them.
+	linked bool
 	limits []limit
 	// only has the positions of the nodes that the role may use if limited is set.
 	only                 map[int32]bool
