@@ -31,6 +31,9 @@ type Occupant struct {
 	// After names the occupants that must leave before this one, or at once with it: the
 	// members of a gang beyond its minimum leave before the others.
 	After []string
+	// Leaving is true if the occupant leaves already: its pods are being deleted. Evicting it
+	// costs nothing.
+	Leaving bool
 	// Ends is the time at which the occupant leaves by itself, 0 if that is unknown. The
 	// caller chooses its unit and its origin, but all times are after 0.
 	Ends int64
