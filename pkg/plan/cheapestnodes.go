@@ -159,15 +159,3 @@ func (n *nodeSteps) push(pos int32) {
 		}
 	}
 }
-
-// copyFrom makes c equal to o. It reuses the memory of c.
-func (c *class) copyFrom(o *class) {
-	c.free, c.kinds, c.unschedulable = append(c.free[:0], o.free...), append(c.kinds[:0], o.kinds...), o.unschedulable
-	for len(c.units) < len(o.units) {
-		c.units = append(c.units, Unit{})
-	}
-	c.units = c.units[:len(o.units)]
-	for i := range o.units {
-		c.units[i].Free = append(c.units[i].Free[:0], o.units[i].Free...)
-	}
-}

@@ -25,14 +25,14 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	c := clearing{world{snap: s, gang: &g, occupants: occupants, fits: fits, options: o, answers: map[string]map[fitsCall]bool{}}}
 	// 1. The nodes as they are.
 	c.victims = &victims{}
-	d := c.plan(nil)
+	d := c.plan(s, nil)
 	if d.Placed || len(d.Reasons) > 0 && d.Reasons[0].Kind == BadRequest {
 		return c.answer(d, nil)
 	}
 	// 2. Without the occupants that leave already.
 	c.leave()
 	if len(c.leaving) > 0 {
-		if d = c.plan(nil); d.Placed {
+		if d = c.plan(c.snap, nil); d.Placed {
 			return c.answer(d, nil)
 		}
 	}
@@ -42,9 +42,10 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 		return c.answer(d, nil)
 	}
 	every := slices.Repeat([]bool{true}, len(c.list))
-	everything := c.probe(every, true)
+	emptiest := c.without(every)
+	everything := c.probeOn(emptiest, every, true)
 	if !everything.placed {
-		return c.answer(c.plan(every), nil)
+		return c.answer(c.plan(emptiest, every), nil)
 	}
 	// 4. The cheapest victims.
 	p, reason := compile(c.snap, &g, nil, o, &Stats{})
@@ -54,7 +55,8 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	search := newClearSearch(&c.world, p)
 	search.run(everything)
 	// 5. The plan without them.
-	out := c.answer(c.plan(search.best.gone), search.best.gone)
+	gone := search.best.gone
+	out := c.answer(c.plan(c.without(gone), gone), gone)
 	out.Proven, out.Least = search.proven, search.least
 	return out
 }
@@ -64,12 +66,15 @@ type clearing struct{ world }
 
 // leave lets those occupants leave that do so already.
 func (c *clearing) leave() {
-	freed := freedNodes{}
+	var freed []usageAt
 	for i := range c.occupants {
 		if c.occupants[i].Leaving {
 			c.leaving = append(c.leaving, i)
-			freed.add(c.snap.fabric, c.occupants[i].Uses)
+			freed = append(freed, usesAt(c.snap.fabric, c.occupants[i].Uses)...)
 		}
+	}
+	if len(freed) == 0 {
+		return
 	}
 	fork := c.snap.Fork()
 	fork.give(freed)
@@ -93,7 +98,7 @@ func (c *clearing) answer(d Decision, gone []bool) Clearing {
 		out.Awaited = c.awaited(&d)
 	}
 	for _, list := range [][]int{out.Victims, out.Awaited} {
-		slices.SortFunc(list, func(a, b int) int { return natural(c.occupants[a].Name, c.occupants[b].Name) })
+		slices.SortFunc(list, func(a, b int) int { return naturalThenExact(c.occupants[a].Name, c.occupants[b].Name) })
 	}
 	return out
 }

@@ -56,7 +56,7 @@ func (w *occupied) compare(counts *clearCounts) error {
 		refused = refused || !ok
 		return ok
 	}
-	c := plan.Clear(w.without(nil).snapshot(), w.empty.gang, w.occupants, fits, plan.Options{})
+	c := plan.Clear(w.without(nil).snapshot(), w.empty.gang, w.occupants, fits, plan.Options{ClearBudget: 1 << 24})
 	for q, n := range calls {
 		if n > 1 {
 			return fmt.Errorf("the filters were called %d times with %s", n, q)

@@ -42,7 +42,7 @@ func (x *clearExact) branch() {
 			x.open = append(x.open, i)
 		}
 	}
-	x.stats.Steps += 1 + len(x.open)/fitsPerStep
+	x.stats.Steps += 1 + len(x.open)*(len(x.in.focus.roles)+len(x.in.free))/usesPerStep
 	bound, next, ok := x.bounds.bound(x.in, x.open, x.domain.v)
 	if !ok || !x.may.mayHold(x.domain.v) {
 		return

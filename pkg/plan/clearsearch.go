@@ -88,11 +88,7 @@ func (w *world) quorums(p *problem) [][]int64 {
 
 // run finds the cheapest victims. everything is the placement without any victim.
 func (s *clearSearch) run(everything placement) {
-	// 1. All victims that use nodes of this placement will do.
-	if !s.offer(s.reduce(s.every(), everything)) {
-		s.offer(s.every())
-	}
-	// 2. Choose victims in each domain, lowest bound first.
+	// 1. Choose victims in each domain, lowest bound first.
 	domains := s.domains()
 	for i := range domains {
 		if s.beaten(domains[i].bound) && !s.tiny() {
@@ -103,6 +99,10 @@ func (s *clearSearch) run(everything placement) {
 		}
 		s.stats.Domains++
 		s.choose(&domains[i])
+	}
+	// 2. If that failed, all victims that use nodes of this placement will do.
+	if s.best == nil {
+		s.improve(s.every(), everything)
 	}
 	// 3. Search exactly where a bound is below the cost of the best victims.
 	for i := range domains {
@@ -203,19 +203,35 @@ func (s *clearSearch) offer(gone []bool) bool {
 }
 
 // choose finds victims in a domain: in ascending order of cost, the fewest that leave room,
-// and those that free the cheapest nodes. It keeps the better.
+// and those that free the cheapest nodes. It keeps the better. If the filters refuse a set,
+// it calls them for each set that it tries.
 func (s *clearSearch) choose(d *clearDomain) {
 	for _, order := range [][]int32{d.victims, s.cheapestNodes(d)} {
-		gone, found := s.shortest(order, d.v)
-		if found.placed {
-			s.offer(s.reduce(gone, found))
+		gone, found := s.shortest(order, d.v, false)
+		if !found.placed || s.offer(s.reduce(gone, found, false)) {
+			continue
+		}
+		if gone, found = s.shortest(order, d.v, true); found.placed {
+			s.offer(s.reduce(gone, found, true))
 		}
 	}
 }
 
+// improve offers a part of a set of victims without which the gang has a placement that the
+// filters accept.
+func (s *clearSearch) improve(gone []bool, found placement) {
+	for _, ask := range []bool{false, true} {
+		if s.offer(s.reduce(gone, found, ask)) {
+			return
+		}
+	}
+	s.offer(gone)
+}
+
 // shortest returns the shortest prefix of an order of victims without which the gang has a
-// placement, with this placement, which is not placed if there is none.
-func (s *clearSearch) shortest(order []int32, v int32) ([]bool, placement) {
+// placement, with this placement, which is not placed if there is none. It calls the filters
+// only if ask is true.
+func (s *clearSearch) shortest(order []int32, v int32, ask bool) ([]bool, placement) {
 	e := s.none.clone()
 	low := 0
 	for ; low < len(order) && !e.mayHold(v); low++ {
@@ -231,10 +247,7 @@ func (s *clearSearch) shortest(order []int32, v int32) ([]bool, placement) {
 			gone[i] = true
 		}
 		s.closed(gone)
-		found := s.probe(gone, false)
-		if found.placed && s.fits != nil {
-			found = s.probe(gone, true)
-		}
+		found := s.probe(gone, ask)
 		return gone, found
 	}
 	best, found := try(low)
@@ -265,10 +278,10 @@ func (s *clearSearch) removeAll(e *emptied, i int32) {
 }
 
 // reduce puts victims back, the dearest first, as long as the gang has a placement. First it
-// puts all those back that use no node of the given placement. No remaining victim can be put
-// back alone.
-func (s *clearSearch) reduce(gone []bool, found placement) []bool {
-	if fewer := s.on(gone, found.nodes); s.fits == nil || s.probe(fewer, true).placed {
+// puts all those back that use no node of the given placement. It calls the filters only if
+// ask is true. No remaining victim can be put back alone.
+func (s *clearSearch) reduce(gone []bool, found placement, ask bool) []bool {
+	if fewer := s.on(gone, found.nodes); !ask || s.probe(fewer, true).placed {
 		gone = fewer
 	}
 	e := s.none.clone()
@@ -283,7 +296,7 @@ func (s *clearSearch) reduce(gone []bool, found placement) []bool {
 			if !e.gone[i] || s.needed(e.gone, i) {
 				continue
 			}
-			if s.spared(e, i) {
+			if s.spared(e, i, ask) {
 				again = again || len(s.list[i].before) > 0
 			}
 		}
@@ -292,10 +305,10 @@ func (s *clearSearch) reduce(gone []bool, found placement) []bool {
 }
 
 // spared puts a victim back if the gang then has a placement.
-func (s *clearSearch) spared(e *emptied, i int) bool {
+func (s *clearSearch) spared(e *emptied, i int, ask bool) bool {
 	e.restore(s.victims, i)
 	s.stats.Steps++
-	if e.mayHoldSome() && s.probe(e.gone, false).placed && (s.fits == nil || s.probe(e.gone, true).placed) {
+	if e.mayHoldSome() && s.probe(e.gone, ask).placed {
 		return true
 	}
 	e.remove(s.victims, i)

@@ -176,33 +176,6 @@ func (e *emptied) change(v *victims, i int, sign int64) {
 	}
 }
 
-// add adds amounts to a class that no State has, or subtracts them if sign is -1.
-func (c *class) add(u *Usage, sign int64) {
-	for len(c.free) < len(u.Resources) {
-		c.free = append(c.free, 0)
-	}
-	for r, v := range u.Resources {
-		c.free[r] += sign * v
-	}
-	for len(c.units) < len(u.Units) {
-		c.units = append(c.units, Unit{})
-	}
-	for i := range u.Units {
-		unit := &c.units[i]
-		for k, v := range u.Units[i].Free {
-			for len(unit.Free) <= k {
-				unit.Free = append(unit.Free, 0)
-			}
-			for len(c.kinds) <= k {
-				c.kinds = append(c.kinds, 0)
-			}
-			had := max(unit.Free[k], 0)
-			unit.Free[k] += int(sign) * v
-			c.kinds[k] += int64(max(unit.Free[k], 0) - had)
-		}
-	}
-}
-
 // mayHold returns false if counts prove that the members of the focus do not fit in its
 // domain v.
 func (e *emptied) mayHold(v int32) bool {

@@ -10,7 +10,10 @@ import (
 
 // probeSteps is what a plan of Clear costs of Options.ClearBudget, besides its own steps and
 // the nodes that its victims free.
-const probeSteps = 64
+const probeSteps = 256
+
+// usesPerStep is the number of usages that cost a step of Options.ClearBudget to add.
+const usesPerStep = 4
 
 // world is the input of Clear, compiled: a gang, the nodes, and the occupants that use them.
 type world struct {
@@ -41,41 +44,39 @@ type placement struct {
 
 // without returns the snapshot as it is when a set of victims is gone.
 func (w *world) without(gone []bool) *Snapshot {
-	freed := freedNodes{}
+	var freed []usageAt
 	for i, is := range gone {
-		if !is {
-			continue
-		}
-		for _, u := range w.list[i].uses {
-			if sum := freed[u.pos]; sum == nil {
-				freed[u.pos] = u.Usage
-			} else {
-				freed[u.pos] = sum.plus(u.Usage)
-			}
+		if is {
+			freed = append(freed, w.list[i].uses...)
 		}
 	}
 	fork := w.snap.Fork()
 	fork.give(freed)
-	w.stats.Steps += len(freed) / fitsPerStep
+	w.stats.Steps += len(freed) / usesPerStep
 	return fork.Freeze()
 }
 
-// plan returns the Decision for a set of victims that are gone.
-func (w *world) plan(gone []bool) Decision {
+// plan returns the Decision for a set of victims that are gone. s is the snapshot without
+// them.
+func (w *world) plan(s *Snapshot, gone []bool) Decision {
 	w.stats.Plans++
-	return Plan(w.without(gone), *w.gang, w.asking(gone), w.options)
+	return Plan(s, *w.gang, w.asking(gone), w.options)
 }
 
 // probe plans the gang while a set of victims is gone, and calls the filters only if ask is
 // true. It explains no failure, and it does not place the members beyond the quorum.
 func (w *world) probe(gone []bool, ask bool) placement {
+	return w.probeOn(w.without(gone), gone, ask)
+}
+
+// probeOn does what probe does. s is the snapshot without the victims.
+func (w *world) probeOn(s *Snapshot, gone []bool, ask bool) placement {
 	w.stats.Plans++
 	w.stats.Steps += probeSteps
 	fits := Fits(nil)
 	if ask {
 		fits = w.asking(gone)
 	}
-	s := w.without(gone)
 	if w.gang.hasAlternatives() {
 		return w.byDecision(s, Plan(s, *w.gang, fits, w.options))
 	}

@@ -22,12 +22,6 @@ type victim struct {
 	before, after []int32
 }
 
-// usageAt is a Usage of the node at a position.
-type usageAt struct {
-	pos int32
-	*Usage
-}
-
 // The indices of the first terms in the cost of a set of victims.
 const (
 	breachTerm = iota
@@ -50,28 +44,35 @@ func newVictims(f *fabric, list []Occupant) *victims {
 	for i := range list {
 		v.terms = max(v.terms, firstSum+len(list[i].Cost)+1)
 	}
+	var sorted []*victim
 	for i := range list {
 		if !list[i].Leaving {
-			v.list = append(v.list, v.compile(f, &list[i], i))
+			sorted = append(sorted, v.compile(f, &list[i], i))
 		}
 	}
-	slices.SortFunc(v.list, func(a, b victim) int {
-		return cmp.Or(slices.Compare(a.cost, b.cost), natural(a.name, b.name), cmp.Compare(a.name, b.name))
+	slices.SortFunc(sorted, func(a, b *victim) int {
+		if c := slices.Compare(a.cost, b.cost); c != 0 {
+			return c
+		}
+		return naturalThenExact(a.name, b.name)
 	})
+	v.list = make([]victim, len(sorted))
+	for i, victim := range sorted {
+		v.list[i] = *victim
+	}
 	v.order(list)
 	return v
 }
 
-func (v *victims) compile(f *fabric, o *Occupant, index int) victim {
-	out := victim{index: index, name: o.Name, cost: make([]int64, v.terms)}
+// naturalThenExact compares names in natural order, and equal ones as they are written.
+func naturalThenExact(a, b string) int { return cmp.Or(natural(a, b), cmp.Compare(a, b)) }
+
+func (v *victims) compile(f *fabric, o *Occupant, index int) *victim {
+	out := &victim{index: index, name: o.Name, cost: make([]int64, v.terms)}
 	out.cost[breachTerm], out.cost[priorityTerm] = o.Breaches, o.Priority
 	copy(out.cost[firstSum:], o.Cost)
 	out.cost[v.terms-1] = 1
-	freed := freedNodes{}
-	freed.add(f, o.Uses)
-	for _, pos := range sortedKeys(freed) {
-		out.uses = append(out.uses, usageAt{pos, freed[pos]})
-	}
+	out.uses = usesAt(f, o.Uses)
 	return out
 }
 
@@ -83,10 +84,13 @@ func (v *victims) order(list []Occupant) {
 		rank[v.list[i].name] = int32(i)
 	}
 	for i := range v.list {
+		if len(list[v.list[i].index].After) == 0 {
+			continue
+		}
 		seen := map[int32]bool{}
 		v.collect(list, rank, v.list[i].index, seen)
 		v.list[i].before = sortedKeys(seen)
-		for k := range seen {
+		for _, k := range v.list[i].before {
 			v.list[k].after = append(v.list[k].after, int32(i))
 		}
 	}
