@@ -22,7 +22,7 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	if o.ClearBudget <= 0 {
 		o.ClearBudget = DefaultClearBudget
 	}
-	c := clearing{world{snap: s, gang: &g, occupants: occupants, fits: fits, options: o, answers: map[string]map[fitsCall]bool{}}}
+	c := clearRun{prober{snap: s, gang: &g, occupants: occupants, fits: fits, options: o, answers: map[string]map[fitsCall]bool{}}}
 	// 1. The nodes as they are.
 	c.victims = &victims{}
 	d := c.plan(s, nil)
@@ -52,7 +52,7 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	if reason != nil {
 		return c.answer(d, nil)
 	}
-	search := newClearSearch(&c.world, p)
+	search := newClearSearch(&c.prober, p)
 	search.run(everything)
 	// 5. The plan without them.
 	gone := search.best.gone
@@ -61,11 +61,11 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	return out
 }
 
-// clearing makes the answer of Clear.
-type clearing struct{ world }
+// clearRun is one call of Clear.
+type clearRun struct{ prober }
 
 // leave lets those occupants leave that do so already.
-func (c *clearing) leave() {
+func (c *clearRun) leave() {
 	var freed []usageAt
 	for i := range c.occupants {
 		if c.occupants[i].Leaving {
@@ -83,7 +83,7 @@ func (c *clearing) leave() {
 
 // answer returns the Clearing for a Decision without a set of victims. Proven and Least are
 // those of an answer without victims.
-func (c *clearing) answer(d Decision, gone []bool) Clearing {
+func (c *clearRun) answer(d Decision, gone []bool) Clearing {
 	out := Clearing{Decision: d, Proven: d.Placed || !d.Exhausted, Stats: c.stats}
 	out.Least = out.Proven
 	for i, is := range gone {
@@ -104,7 +104,7 @@ func (c *clearing) answer(d Decision, gone []bool) Clearing {
 }
 
 // awaited returns the occupants that leave already and that use nodes of a placement.
-func (c *clearing) awaited(d *Decision) []int {
+func (c *clearRun) awaited(d *Decision) []int {
 	used := map[string]bool{}
 	for i := range d.Assignments {
 		used[d.Assignments[i].Node] = true

@@ -43,7 +43,7 @@ func (x *clearExact) branch() {
 		}
 	}
 	x.stats.Steps += 1 + len(x.open)*(len(x.in.focus.roles)+len(x.in.free))/usesPerStep
-	bound, next, ok := x.bounds.bound(x.in, x.open, x.domain.v)
+	bound, next, ok := x.bounds.bound(x.in, x.open, x.domain.v, x.toBeat())
 	if !ok || !x.may.mayHold(x.domain.v) {
 		return
 	}
@@ -60,8 +60,16 @@ func (x *clearExact) branch() {
 		}
 		next = x.open[0]
 	}
-	x.without(next)
-	x.with(next)
+	x.searchGone(next)
+	x.searchKept(next)
+}
+
+// toBeat returns the cost of the best victims, nil if there are none.
+func (x *clearExact) toBeat() []int64 {
+	if x.best == nil {
+		return nil
+	}
+	return x.best.cost
 }
 
 // places reports whether the gang has a placement without the victims that are gone, and
@@ -80,8 +88,8 @@ func (x *clearExact) places() bool {
 	return false
 }
 
-// without searches the sets in which a victim is gone.
-func (x *clearExact) without(i int32) {
+// searchGone searches the sets in which a victim is gone.
+func (x *clearExact) searchGone(i int32) {
 	var changed []int
 	for _, k := range append(slices.Clone(x.list[i].before), i) {
 		if !x.in.gone[k] {
@@ -95,8 +103,8 @@ func (x *clearExact) without(i int32) {
 	}
 }
 
-// with searches the sets in which a victim stays.
-func (x *clearExact) with(i int32) {
+// searchKept searches the sets in which a victim stays.
+func (x *clearExact) searchKept(i int32) {
 	var changed []int
 	for _, k := range append(slices.Clone(x.list[i].after), i) {
 		if x.may.gone[k] {

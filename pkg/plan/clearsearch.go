@@ -29,7 +29,7 @@ type victimSet struct {
 
 // clearSearch is the search for the cheapest victims.
 type clearSearch struct {
-	*world
+	*prober
 	bounds *coverBounds
 	// none counts the slots while no victim is gone.
 	none *emptied
@@ -48,7 +48,7 @@ type clearDomain struct {
 }
 
 // newClearSearch prepares a search. all is a placement without any victim.
-func newClearSearch(w *world, p *problem) *clearSearch {
+func newClearSearch(w *prober, p *problem) *clearSearch {
 	quorums := w.quorums(p)
 	needed := make([]int64, len(p.roles))
 	for _, quorum := range quorums {
@@ -57,7 +57,7 @@ func newClearSearch(w *world, p *problem) *clearSearch {
 		}
 	}
 	f := p.focusOf(needed)
-	s := &clearSearch{world: w, none: newEmptied(p, quorums, f, len(w.list)), proven: true, least: true}
+	s := &clearSearch{prober: w, none: newEmptied(p, quorums, f, len(w.list)), proven: true, least: true}
 	all := s.none.clone()
 	for i := range w.list {
 		all.remove(w.victims, i)
@@ -68,7 +68,7 @@ func newClearSearch(w *world, p *problem) *clearSearch {
 
 // quorums returns the numbers of pending members of each role that a placement has at least,
 // nil if they are unknown. Members with alternative needs do not count.
-func (w *world) quorums(p *problem) [][]int64 {
+func (w *prober) quorums(p *problem) [][]int64 {
 	list, complete := p.quorumChoices()
 	if !complete {
 		return nil
@@ -146,7 +146,7 @@ func (s *clearSearch) domains() []clearDomain {
 			continue
 		}
 		d := clearDomain{v: v, victims: touching(v)}
-		bound, _, ok := s.bounds.bound(s.none, d.victims, v)
+		bound, _, ok := s.bounds.bound(s.none, d.victims, v, nil)
 		s.stats.Steps += len(d.victims)
 		if ok {
 			d.bound = bound

@@ -6,24 +6,18 @@ package plan
 import (
 	"cmp"
 	"math"
-	"math/bits"
 	"slices"
+	"sort"
 )
 
-// coverUnit is the gain of a whole slot (room for one member of a role), in the fixed-point
-// numbers in which gains are counted.
-const coverUnit = int64(1) << 20
-
-// coverBounds computes lower bounds of the cost of victims. What a domain lacks for a gang
-// is, for each role, a number of slots and, for each dimension (a resource, or a set of
-// device kinds), an amount. Victims that may leave in part cover the lack by the cheapest
-// share of each: such a fractional cover costs no more than any set of victims.
+// coverBounds computes lower bounds of the cost of victims. A domain lacks, for each role of
+// a gang, a number of slots (members that fit) and, for each dimension (a resource, or a set
+// of device kinds), an amount. The cheapest shares of victims that cover one of these cost no
+// more than any set of victims without which the domain holds the gang.
 //
-// A node has room for k further members of a role only if its victims free k times what a
-// member takes, less what remains free beside the members that fit now. A victim's gain in
-// slots is therefore at most what it frees of a dimension, divided by what the first further
-// member lacks of it. For each node, the bound uses the dimension that is short by the
-// largest share.
+// Each term of the cost is bounded by itself. If a set costs as much as the bound in one
+// term, the bound of the next term still holds for it. So the vector of these bounds is a
+// lower bound in lexicographic order.
 type coverBounds struct {
 	victims *victims
 	// all counts the slots of each node without any victim.
@@ -31,36 +25,29 @@ type coverBounds struct {
 	// least has, by role, the fewest pending members that a placement has. leastOf has, by
 	// dimension, the least amount that they take.
 	least, leastOf []int64
-	// limits caches, by position, what a node lacks. A value is valid if its round is the
-	// current one.
-	limits []nodeLack
-	round  int
-	items  []gain
+	slots          slotCover
+	amounts        amountCover
 }
 
-// nodeLack says how much of a dimension the first further member of a role lacks on a node,
-// and how many further members the node holds at most. dim is -1 if no dimension is short.
-type nodeLack struct {
-	round int
-	dim   int
-	lack  int64
-	most  int64
-}
-
-// gain is how much a victim adds to what a domain lacks.
-type gain struct {
-	victim int32
-	amount int64
+// cover bounds the cost of what one domain lacks of one kind.
+type cover interface {
+	// suffices reports whether the open victims that are allowed may cover the lack.
+	suffices(allowed func(i int32) bool) bool
+	// least returns a lower bound of the cost, in one term, of allowed victims that cover the
+	// lack, and one of these victims.
+	least(term int, allowed func(i int32) bool) (cost int64, next int32)
 }
 
 func newCoverBounds(v *victims, all *emptied) *coverBounds {
-	b := &coverBounds{victims: v, all: all, limits: make([]nodeLack, len(all.nodes))}
+	b := &coverBounds{victims: v, all: all}
 	for r := range all.p.roles {
 		b.least = append(b.least, all.leastOf(func(quorum []int64) int64 { return quorum[r] }))
 	}
 	for d := range all.free {
 		b.leastOf = append(b.leastOf, all.leastOf(func(quorum []int64) int64 { return all.demand(quorum, d) }))
 	}
+	b.slots = slotCover{victims: v, all: all, nodes: make([]coverNode, len(all.nodes)), total: make([]float64, len(v.list))}
+	b.amounts = amountCover{victims: v}
 	return b
 }
 
@@ -78,28 +65,30 @@ func (e *emptied) leastOf(of func(quorum []int64) int64) int64 {
 
 // bound returns a lower bound of the cost of a set of victims without which domain v of the
 // focus holds its members, if the set has those that are gone in e and others only of those
-// in open. next is a victim that the cheapest cover uses, -1 if nothing is lacking. ok is
-// false if there is no such set.
-func (b *coverBounds) bound(e *emptied, open []int32, v int32) (cost []int64, next int32, ok bool) {
+// in open, which is ascending. It may stop at the first term in which the bound differs from
+// toBeat, which may be nil. next is a victim that the cheapest cover uses, -1 if nothing is
+// lacking. ok is false if there is no such set.
+func (b *coverBounds) bound(e *emptied, open []int32, v int32, toBeat []int64) (cost []int64, next int32, ok bool) {
 	base := b.victims.cost(e.gone)
 	cost, next = base, -1
-	raise := func(lack int64) bool {
-		c, n, ok := b.cover(base, lack)
-		if ok && (next < 0 || slices.Compare(c, cost) > 0) {
-			cost, next = c, n
+	raise := func(c cover) bool {
+		x := lexicographic{victims: b.victims, cover: c, open: open, toBeat: toBeat}
+		bound, victim, ok := x.bound(base)
+		if ok && (next < 0 || slices.Compare(bound, cost) > 0) {
+			cost, next = bound, victim
 		}
 		return ok
 	}
 	for _, r := range e.focus.roles {
 		if lack := b.least[r] - e.slots[r][v]; lack > 0 {
-			if b.slotGains(e, open, r, v); !raise(lack * coverUnit) {
+			if b.slots.set(e, open, r, v, lack); !raise(&b.slots) {
 				return nil, -1, false
 			}
 		}
 	}
 	for d := range e.free {
 		if lack := b.leastOf[d] - e.free[d][v]; lack > 0 {
-			if b.amountGains(e, open, d, v); !raise(lack) {
+			if b.amounts.set(e, open, d, v, lack); !raise(&b.amounts) {
 				return nil, -1, false
 			}
 		}
@@ -107,68 +96,88 @@ func (b *coverBounds) bound(e *emptied, open []int32, v int32) (cost []int64, ne
 	return cost, next, true
 }
 
-// slotGains sets items to what each victim in open adds, at most, to the slots of a role in
-// domain v.
-func (b *coverBounds) slotGains(e *emptied, open []int32, r int, v int32) {
-	b.items, b.round = b.items[:0], b.round+1
-	shape := e.p.roles[r].roll.shape
-	for _, i := range open {
-		sum := int64(0)
-		for _, u := range b.victims.list[i].uses {
-			if e.p.snap.fabric.at(e.focus.depth, u.pos) != v {
-				continue
-			}
-			at := b.lack(e, r, u.pos)
-			switch {
-			case at.most <= 0:
-			case at.dim < 0:
-				sum += at.most * coverUnit
-			default:
-				sum += min(at.most*coverUnit, share(shape.dims[at.dim].used(u.Usage), coverUnit, at.lack))
-			}
-		}
-		if sum > 0 {
-			b.items = append(b.items, gain{i, sum})
-		}
-	}
+// lexicographic bounds one term of the cost after the other.
+type lexicographic struct {
+	*victims
+	cover
+	open   []int32
+	toBeat []int64
 }
 
-// lack returns what the first further member of a role lacks on the node at pos.
-func (b *coverBounds) lack(e *emptied, r int, pos int32) *nodeLack {
-	at := &b.limits[pos]
-	if at.round == b.round {
-		return at
+// bound returns a lower bound of base and the victims that must be added to it. ok is false
+// if all open victims together do not cover the lack.
+func (x *lexicographic) bound(base []int64) (cost []int64, next int32, ok bool) {
+	if !x.suffices(func(int32) bool { return true }) {
+		return nil, -1, false
 	}
-	*at = nodeLack{round: b.round, dim: -1}
-	c, slots := e.p.snap.class(pos), int64(e.p.slotsAt(r, pos))
-	if n := e.nodes[pos]; n != nil {
-		c, slots = &n.class, int64(n.slots[r])
+	cost, next = slices.Clone(base), x.open[0]
+	harmless := func(i int32) bool { return x.list[i].cost[breachTerm] == 0 }
+	if !x.suffices(harmless) {
+		// There is at least the smallest breach. Open victims are sorted by breaches.
+		first := slices.IndexFunc(x.open, func(i int32) bool { return !harmless(i) })
+		cost[breachTerm] += x.list[x.open[first]].cost[breachTerm]
+		return cost, x.open[first], true
 	}
-	if n := b.all.nodes[pos]; n != nil {
-		at.most = int64(n.slots[r]) - slots
-	}
-	shape := e.p.roles[r].roll.shape
-	for d, take := range shape.takes {
-		lack := take - max(0, shape.dims[d].free(c)-slots*take)
-		if lack > 0 && (at.dim < 0 || float64(lack)/float64(take) > float64(at.lack)/float64(shape.takes[at.dim])) {
-			at.dim, at.lack = d, lack
+	cost[priorityTerm] = x.priority(base[priorityTerm], harmless)
+	allowed := func(i int32) bool { return harmless(i) && x.list[i].cost[priorityTerm] <= cost[priorityTerm] }
+	for t := firstSum; t < len(cost); t++ {
+		if x.toBeat != nil && !slices.Equal(cost[:t], x.toBeat[:t]) {
+			break
 		}
+		least, victim := x.least(t, allowed)
+		if next = victim; least > 0 {
+			cost[t] += min(least, math.MaxInt64-cost[t])
+			continue
+		}
+		// Victims without this cost suffice, and the cheapest sets have no others.
+		before := allowed
+		allowed = func(i int32) bool { return before(i) && x.list[i].cost[t] == 0 }
 	}
-	return at
+	return cost, next, true
 }
 
-// amountGains sets items to what each victim in open frees of a dimension in domain v.
-func (b *coverBounds) amountGains(e *emptied, open []int32, d int, v int32) {
-	b.items = b.items[:0]
+// priority returns the lowest priority, at least the given one, such that victims of no
+// higher priority suffice.
+func (x *lexicographic) priority(least int64, harmless func(i int32) bool) int64 {
+	priorities := []int64{least}
+	for _, i := range x.open {
+		if p := x.list[i].cost[priorityTerm]; p > priorities[len(priorities)-1] && harmless(i) {
+			priorities = append(priorities, p)
+		}
+	}
+	at := sort.Search(len(priorities)-1, func(k int) bool {
+		return x.suffices(func(i int32) bool { return harmless(i) && x.list[i].cost[priorityTerm] <= priorities[k] })
+	})
+	return priorities[at]
+}
+
+// amountCover is the cover of an amount of a dimension in a domain: the sum of what victims
+// free there.
+type amountCover struct {
+	victims *victims
+	lack    int64
+	items   []coverItem
+	sorted  []coverItem
+}
+
+// coverItem is a victim with the amount that it frees.
+type coverItem struct {
+	victim int32
+	amount int64
+}
+
+// set prepares the cover of what domain v lacks of dimension d.
+func (c *amountCover) set(e *emptied, open []int32, d int, v int32, lack int64) {
+	c.lack, c.items = lack, c.items[:0]
 	for _, i := range open {
 		sum := int64(0)
-		for _, u := range b.victims.list[i].uses {
+		for _, u := range c.victims.list[i].uses {
 			if e.p.snap.fabric.at(e.focus.depth, u.pos) == v {
 				sum += e.p.dims[d].used(u.Usage)
 			}
 		}
 		if sum > 0 {
-			b.items = append(b.items, gain{i, sum})
+			c.items = append(c.items, coverItem{i, sum})
 		}
 	}
 }
@@ -188,77 +197,47 @@ func (d *dimension) used(u *Usage) int64 {
 	return sum
 }
 
-// cover returns the cost of the cheapest fractional cover of a lack by the items, added to a
-// base. next is a victim in it. ok is false if all items together do not cover the lack. The
-// items are in ascending order of cost: fewest breaches first, then the lowest priority.
-func (b *coverBounds) cover(base []int64, lack int64) (cost []int64, next int32, ok bool) {
-	last, sum := 0, int64(0)
-	for ; last < len(b.items); last++ {
-		if sum += b.items[last].amount; sum >= lack {
-			break
+func (c *amountCover) suffices(allowed func(i int32) bool) bool {
+	sum := int64(0)
+	for _, item := range c.items {
+		if allowed(item.victim) {
+			sum += item.amount
 		}
 	}
-	if last == len(b.items) {
-		return nil, -1, false
-	}
-	cost = slices.Clone(base)
-	top := b.victims.list[b.items[last].victim].cost
-	if top[breachTerm] > 0 {
-		// Victims without a breach do not suffice: there is at least the smallest breach.
-		first := slices.IndexFunc(b.items, func(g gain) bool { return b.costOf(g, breachTerm) > 0 })
-		cost[breachTerm] += b.costOf(b.items[first], breachTerm)
-		return cost, b.items[0].victim, true
-	}
-	cost[priorityTerm] = max(cost[priorityTerm], top[priorityTerm])
-	items := b.items
-	for i, g := range items {
-		if b.costOf(g, breachTerm) > 0 || b.costOf(g, priorityTerm) > cost[priorityTerm] {
-			items = items[:i]
-			break
-		}
-	}
-	for t := firstSum; t < len(cost); t++ {
-		least, at := b.fraction(items, t, lack)
-		next = at
-		if least > 0 {
-			cost[t] += least
-			break
-		}
-		// Items without this cost suffice, and the cheapest sets have no others.
-		items = slices.DeleteFunc(items, func(g gain) bool { return b.costOf(g, t) > 0 })
-	}
-	return cost, next, true
+	return sum >= c.lack
 }
 
-func (b *coverBounds) costOf(g gain, term int) int64 { return b.victims.list[g.victim].cost[term] }
-
-// fraction returns the least cost, in one term and rounded up, of items that cover a lack if
-// items may be used in part, and the item with the best ratio. It sorts the items.
-func (b *coverBounds) fraction(items []gain, term int, lack int64) (cost int64, best int32) {
-	slices.SortFunc(items, func(x, y gain) int {
-		xHigh, xLow := bits.Mul64(uint64(b.costOf(x, term)), uint64(y.amount))
-		yHigh, yLow := bits.Mul64(uint64(b.costOf(y, term)), uint64(x.amount))
-		return cmp.Or(cmp.Compare(xHigh, yHigh), cmp.Compare(xLow, yLow), cmp.Compare(x.victim, y.victim))
-	})
-	for _, g := range items {
-		c := b.costOf(g, term)
-		if g.amount < lack {
-			cost += min(c, math.MaxInt64-cost)
-			lack -= g.amount
-			continue
+func (c *amountCover) least(term int, allowed func(i int32) bool) (cost int64, next int32) {
+	c.sorted = c.sorted[:0]
+	for _, item := range c.items {
+		if allowed(item.victim) {
+			c.sorted = append(c.sorted, item)
 		}
-		return cost + min(share(c, lack, g.amount), math.MaxInt64-cost), items[0].victim
 	}
-	return cost, items[0].victim
+	if len(c.sorted) == 0 {
+		return 0, c.items[0].victim
+	}
+	ratio := func(item coverItem) float64 {
+		return float64(c.victims.list[item.victim].cost[term]) / float64(item.amount)
+	}
+	slices.SortStableFunc(c.sorted, func(a, b coverItem) int { return cmp.Compare(ratio(a), ratio(b)) })
+	sum, left := 0.0, c.lack
+	for _, item := range c.sorted {
+		part := min(item.amount, left)
+		sum += float64(ratio(item) * float64(part))
+		if left -= part; left == 0 {
+			break
+		}
+	}
+	return wholeCost(sum), c.sorted[0].victim
 }
 
-// share returns a*b/of, rounded up, or the largest number if that is larger. of is positive.
-func share(a, b, of int64) int64 {
-	high, low := bits.Mul64(uint64(a), uint64(b))
-	low, carry := bits.Add64(low, uint64(of-1), 0)
-	if high+carry >= uint64(of) {
-		return math.MaxInt64
+// wholeCost returns the smallest integer that is not below a cost, which rounding may have
+// made larger or smaller than it is.
+func wholeCost(sum float64) int64 {
+	const slack = 1e-9
+	if sum >= math.MaxInt64/2 {
+		return math.MaxInt64 / 2
 	}
-	quotient, _ := bits.Div64(high+carry, low, uint64(of))
-	return int64(min(quotient, math.MaxInt64))
+	return int64(math.Ceil(sum - slack*max(1, sum)))
 }

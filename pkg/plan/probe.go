@@ -15,8 +15,9 @@ const probeSteps = 256
 // usesPerStep is the number of usages that cost a step of Options.ClearBudget to add.
 const usesPerStep = 4
 
-// world is the input of Clear, compiled: a gang, the nodes, and the occupants that use them.
-type world struct {
+// prober plans a gang on nodes without some of the occupants that use them. It has the compiled
+// input of Clear.
+type prober struct {
 	// snap is the snapshot without the occupants that leave already.
 	snap      *Snapshot
 	gang      *Gang
@@ -27,7 +28,7 @@ type world struct {
 	leaving []int
 	*victims
 	stats ClearStats
-	// exhausted is true if some plan used up its step budget: the world may hold placements
+	// exhausted is true if some plan used up its step budget: there may be placements
 	// that no plan found.
 	exhausted bool
 	// answers caches the results of FitsWithout by the occupants that are gone and the call.
@@ -43,7 +44,7 @@ type placement struct {
 }
 
 // without returns the snapshot as it is when a set of victims is gone.
-func (w *world) without(gone []bool) *Snapshot {
+func (w *prober) without(gone []bool) *Snapshot {
 	var freed []usageAt
 	for i, is := range gone {
 		if is {
@@ -58,19 +59,19 @@ func (w *world) without(gone []bool) *Snapshot {
 
 // plan returns the Decision for a set of victims that are gone. s is the snapshot without
 // them.
-func (w *world) plan(s *Snapshot, gone []bool) Decision {
+func (w *prober) plan(s *Snapshot, gone []bool) Decision {
 	w.stats.Plans++
 	return Plan(s, *w.gang, w.asking(gone), w.options)
 }
 
 // probe plans the gang while a set of victims is gone, and calls the filters only if ask is
 // true. It explains no failure, and it does not place the members beyond the quorum.
-func (w *world) probe(gone []bool, ask bool) placement {
+func (w *prober) probe(gone []bool, ask bool) placement {
 	return w.probeOn(w.without(gone), gone, ask)
 }
 
 // probeOn does what probe does. s is the snapshot without the victims.
-func (w *world) probeOn(s *Snapshot, gone []bool, ask bool) placement {
+func (w *prober) probeOn(s *Snapshot, gone []bool, ask bool) placement {
 	w.stats.Plans++
 	w.stats.Steps += probeSteps
 	fits := Fits(nil)
@@ -100,7 +101,7 @@ func (w *world) probeOn(s *Snapshot, gone []bool, ask bool) placement {
 }
 
 // byDecision returns the placement of a Decision.
-func (w *world) byDecision(s *Snapshot, d Decision) placement {
+func (w *prober) byDecision(s *Snapshot, d Decision) placement {
 	w.stats.Steps += d.Stats.Steps
 	w.exhausted = w.exhausted || d.Exhausted
 	out := placement{placed: d.Placed}
@@ -117,7 +118,7 @@ func (w *world) byDecision(s *Snapshot, d Decision) placement {
 
 // indices returns the ascending indices, in the caller's list, of the occupants that leave
 // already and of a set of victims.
-func (w *world) indices(gone []bool) []int {
+func (w *prober) indices(gone []bool) []int {
 	out := slices.Clone(w.leaving)
 	for i, is := range gone {
 		if is {
@@ -130,7 +131,7 @@ func (w *world) indices(gone []bool) []int {
 
 // asking returns the filters for a set of victims that are gone. They are called once for
 // the same arguments.
-func (w *world) asking(gone []bool) Fits {
+func (w *prober) asking(gone []bool) Fits {
 	if w.fits == nil {
 		return nil
 	}
