@@ -71,10 +71,22 @@ func (s *clearSearch) cheapestNodes(d *clearDomain) []int32 {
 		n.push(pos)
 	}
 	n.run()
+	gone := n.e.gone
 	for _, i := range d.victims {
-		n.take(i)
+		for _, k := range s.list[i].before {
+			n.add(k, gone)
+		}
+		n.add(i, gone)
 	}
 	return n.order
+}
+
+// add appends a victim to the order unless it is in the set gone, to which it adds it.
+func (n *nodeSteps) add(i int32, gone []bool) {
+	if !gone[i] {
+		gone[i] = true
+		n.order = append(n.order, i)
+	}
 }
 
 // mainRole returns the role of the focus whose members take the most devices.

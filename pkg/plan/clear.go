@@ -41,18 +41,18 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	if len(c.list) == 0 {
 		return c.answer(d, nil)
 	}
-	every := slices.Repeat([]bool{true}, len(c.list))
-	emptiest := c.without(every)
-	everything := c.probeOn(emptiest, every, true)
-	if !everything.placed {
-		return c.answer(c.plan(emptiest, every), nil)
-	}
-	// 4. The cheapest victims.
 	p, reason := compile(c.snap, &g, nil, o, &Stats{})
 	if reason != nil {
 		return c.answer(d, nil)
 	}
 	search := newClearSearch(&c.prober, p)
+	every := search.bounds.all
+	emptiest := every.snapshot()
+	everything := c.probeOn(emptiest, every.gone, true)
+	if !everything.placed {
+		return c.answer(c.plan(emptiest, every.gone), nil)
+	}
+	// 4. The cheapest victims.
 	search.run(everything)
 	// 5. The plan without them.
 	gone := search.best.gone

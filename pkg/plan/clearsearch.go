@@ -202,19 +202,29 @@ func (s *clearSearch) offer(gone []bool) bool {
 	return true
 }
 
-// choose finds victims in a domain: in ascending order of cost, the fewest that leave room,
-// and those that free the cheapest nodes. It keeps the better. If the filters refuse a set,
-// it calls them for each set that it tries.
+// choose finds victims in a domain: those that free the cheapest nodes and, unless this works
+// and there are many victims, the fewest in ascending order of cost. It keeps the better.
 func (s *clearSearch) choose(d *clearDomain) {
-	for _, order := range [][]int32{d.victims, s.cheapestNodes(d)} {
-		gone, found := s.shortest(order, d.v, false)
-		if !found.placed || s.offer(s.reduce(gone, found, false)) {
-			continue
+	found := s.chooseFrom(s.cheapestNodes(d), d.v)
+	if !found || len(d.victims) <= manyVictims {
+		s.chooseFrom(d.victims, d.v)
+	}
+}
+
+// chooseFrom finds the shortest prefix of an order that leaves room in a domain, and offers
+// the victims that it needs. If the filters refuse these, it calls them for each set that it
+// tries. It returns false if it found none.
+func (s *clearSearch) chooseFrom(order []int32, v int32) bool {
+	for _, ask := range []bool{false, true} {
+		gone, found := s.shortest(order, v, ask)
+		if !found.placed {
+			return false
 		}
-		if gone, found = s.shortest(order, d.v, true); found.placed {
-			s.offer(s.reduce(gone, found, true))
+		if s.offer(s.reduce(gone, found, ask)) {
+			return true
 		}
 	}
+	return false
 }
 
 // improve offers a part of a set of victims without which the gang has a placement that the
@@ -247,8 +257,7 @@ func (s *clearSearch) shortest(order []int32, v int32, ask bool) ([]bool, placem
 			gone[i] = true
 		}
 		s.closed(gone)
-		found := s.probe(gone, ask)
-		return gone, found
+		return gone, s.probe(gone, ask)
 	}
 	best, found := try(low)
 	if found.placed || low == len(order) {

@@ -46,7 +46,7 @@ func newCoverBounds(v *victims, all *emptied) *coverBounds {
 	for d := range all.free {
 		b.leastOf = append(b.leastOf, all.leastOf(func(quorum []int64) int64 { return all.demand(quorum, d) }))
 	}
-	b.slots = slotCover{victims: v, all: all, nodes: make([]coverNode, len(all.nodes)), total: make([]float64, len(v.list))}
+	b.slots = slotCover{victims: v, all: all, nodes: make([]coverNode, len(all.nodes)), total: make([]float64, len(v.list)), price: make([]float64, len(v.list))}
 	b.amounts = amountCover{victims: v}
 	return b
 }

@@ -176,6 +176,17 @@ func (e *emptied) change(v *victims, i int, sign int64) {
 	}
 }
 
+// snapshot returns the snapshot as it is when the victims are gone.
+func (e *emptied) snapshot() *Snapshot {
+	fork := e.p.snap.Fork()
+	for pos, n := range e.nodes {
+		if n != nil {
+			fork.replace(int32(pos), &NodeSpec{Free: n.class.free, Units: n.class.units, Unschedulable: n.unschedulable})
+		}
+	}
+	return fork.Freeze()
+}
+
 // mayHold returns false if counts prove that the members of the focus do not fit in its
 // domain v.
 func (e *emptied) mayHold(v int32) bool {

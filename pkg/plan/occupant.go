@@ -164,7 +164,9 @@ func usesAt(f *fabric, uses []Usage) []usageAt {
 			out = append(out, usageAt{pos, &uses[i]})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b usageAt) int { return cmp.Compare(a.pos, b.pos) })
+	if inOrder := func(a, b usageAt) int { return cmp.Compare(a.pos, b.pos) }; !slices.IsSortedFunc(out, inOrder) {
+		slices.SortStableFunc(out, inOrder)
+	}
 	return out
 }
 

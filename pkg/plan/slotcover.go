@@ -30,11 +30,15 @@ type slotCover struct {
 	// total has, by open victim, the sum of what it frees on all nodes, as numbers of members
 	// that take as much.
 	total []float64
+	// price has, by allowed victim, its cost in the term that least bounds, for each member
+	// that takes as much as it frees.
+	price []float64
 	uses  []coverUse
 	steps []slotStep
 	// corners are the numbers of further slots of one node at which the cheapest average
 	// changes.
 	corners []int
+	costs   []float64
 }
 
 // coverNode is a node whose victims may leave.
@@ -146,7 +150,7 @@ func (c *slotCover) least(term int, allowed func(i int32) bool) (cost int64, nex
 	c.share(term, allowed)
 	c.steps = c.steps[:0]
 	for _, pos := range c.used {
-		c.addSteps(&c.nodes[pos], term)
+		c.addSteps(&c.nodes[pos])
 	}
 	slices.SortStableFunc(c.steps, func(a, b slotStep) int { return cmp.Compare(a.each, b.each) })
 	sum, left := 0.0, c.lack
@@ -163,41 +167,45 @@ func (c *slotCover) least(term int, allowed func(i int32) bool) (cost int64, nex
 	return wholeCost(sum), c.steps[0].victim
 }
 
-// each returns the cost of a victim in one term for each member that takes as much as it
-// frees.
-func (c *slotCover) each(victim int32, term int) float64 {
-	return float64(c.victims.list[victim].cost[term]) / float64(c.total[victim])
-}
-
-// share lists the allowed victims of each node, those with the cheapest share first.
+// share lists the allowed victims of each node, those with the lowest price first.
 func (c *slotCover) share(term int, allowed func(i int32) bool) {
 	for _, pos := range c.used {
 		c.nodes[pos].uses = c.nodes[pos].uses[:0]
 	}
-	for i := range c.uses {
-		if u := &c.uses[i]; allowed(u.victim) {
-			c.nodes[u.pos].uses = append(c.nodes[u.pos].uses, int32(i))
+	for i := 0; i < len(c.uses); {
+		victim := c.uses[i].victim
+		may := allowed(victim)
+		c.price[victim] = float64(c.victims.list[victim].cost[term]) / c.total[victim]
+		for ; i < len(c.uses) && c.uses[i].victim == victim; i++ {
+			if may {
+				c.insert(&c.nodes[c.uses[i].pos], int32(i))
+			}
 		}
 	}
-	for _, pos := range c.used {
-		slices.SortFunc(c.nodes[pos].uses, func(a, b int32) int {
-			return cmp.Or(cmp.Compare(c.each(c.uses[a].victim, term), c.each(c.uses[b].victim, term)), cmp.Compare(a, b))
-		})
+}
+
+// insert adds a use to those of a node, after those of no higher price.
+func (c *slotCover) insert(n *coverNode, use int32) {
+	price, at := c.price[c.uses[use].victim], len(n.uses)
+	n.uses = append(n.uses, use)
+	for ; at > 0 && c.price[c.uses[n.uses[at-1]].victim] > price; at-- {
+		n.uses[at] = n.uses[at-1]
 	}
+	n.uses[at] = use
 }
 
 // addSteps adds the steps of a node: first the number of further slots with the cheapest
 // average, then, from there, the next such number.
-func (c *slotCover) addSteps(n *coverNode, term int) {
+func (c *slotCover) addSteps(n *coverNode) {
 	if len(n.uses) == 0 {
 		return
 	}
 	if n.dim < 0 {
 		u := &c.uses[n.uses[0]]
-		c.steps = append(c.steps, slotStep{c.each(u.victim, term) / float64(n.most), n.most, u.victim})
+		c.steps = append(c.steps, slotStep{c.price[u.victim] / float64(n.most), n.most, u.victim})
 		return
 	}
-	costs := c.costs(n, term)
+	costs := c.costsOf(n)
 	each := func(from, to int) float64 { return (costs[to] - costs[from]) / float64(to-from) }
 	c.corners = append(c.corners[:0], 0)
 	for k := 1; k < len(costs); k++ {
@@ -213,10 +221,10 @@ func (c *slotCover) addSteps(n *coverNode, term int) {
 	}
 }
 
-// costs returns, by number of further slots, a lower bound of what they cost on a node. Its
+// costsOf returns, by number of further slots, a lower bound of what they cost on a node. Its
 // length tells how many further slots its allowed victims may free.
-func (c *slotCover) costs(n *coverNode, term int) []float64 {
-	costs := make([]float64, 1, n.most+1)
+func (c *slotCover) costsOf(n *coverNode) []float64 {
+	costs := append(c.costs[:0], 0)
 	freed, sum, at := int64(0), 0.0, 0
 	for k := int64(1); k <= n.most; k++ {
 		lack := k*n.take - n.spare
@@ -226,13 +234,14 @@ func (c *slotCover) costs(n *coverNode, term int) []float64 {
 				break
 			}
 			freed += u.amount
-			sum += float64(c.each(u.victim, term) * float64(u.amount) / float64(n.take))
+			sum += float64(c.price[u.victim] * float64(u.amount) / float64(n.take))
 			at++
 		}
 		if at == len(n.uses) {
 			break
 		}
-		costs = append(costs, sum+float64(c.each(c.uses[n.uses[at]].victim, term)*float64(lack-freed)/float64(n.take)))
+		costs = append(costs, sum+float64(c.price[c.uses[n.uses[at]].victim]*float64(lack-freed)/float64(n.take)))
 	}
+	c.costs = costs
 	return costs
 }
