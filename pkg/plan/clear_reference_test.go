@@ -32,8 +32,14 @@ func drawOccupied(d dice, most int) *occupied {
 		}
 		w.empty = draw(d)
 	}
+	count, occupy := d.roll(most+1), occupySome
+	if often(d, 4) {
+		// Many occupants share equal nodes, so that several must leave.
+		simplify(d, w.empty)
+		count, occupy = most-d.roll(3), occupyLittle
+	}
 	free := emptiedNodes(w.empty.nodes, nil, nil)
-	for k := range d.roll(most + 1) {
+	for k := range count {
 		o := plan.Occupant{Name: fmt.Sprintf("o%d", k), Priority: int64(d.roll(3)), Leaving: d.roll(12) == 0}
 		for range d.roll(4) {
 			o.Cost = append(o.Cost, int64(d.roll(4)))
@@ -57,14 +63,22 @@ func drawOccupied(d dice, most int) *occupied {
 	return w
 }
 
-// occupy takes a part of what is free on a node, often all.
-func occupy(d dice, n *plan.NodeSpec) plan.Usage {
-	part := func(v int) int {
+// occupySome takes a part of what is free on a node, often all.
+func occupySome(d dice, n *plan.NodeSpec) plan.Usage {
+	return occupy(n, func(v int) int {
 		if often(d, 4) {
 			return v
 		}
 		return d.roll(v + 1)
-	}
+	})
+}
+
+// occupyLittle takes at most two of each resource and kind that is free on a node.
+func occupyLittle(d dice, n *plan.NodeSpec) plan.Usage {
+	return occupy(n, func(v int) int { return min(v, 1+d.roll(2)) })
+}
+
+func occupy(n *plan.NodeSpec, part func(v int) int) plan.Usage {
 	u := plan.Usage{Node: n.Name}
 	for r, v := range n.Free {
 		took := int64(part(int(v)))
