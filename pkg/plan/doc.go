@@ -13,7 +13,8 @@
 //
 // The fabric is the tree of topology domains and nodes. A State holds the fabric and the
 // free resources of the nodes. Freeze returns a Snapshot. Any number of plans may use a
-// Snapshot at once. Nodes with equal free resources, and equal free devices in each unit,
+// Snapshot at once. A fork is a State that begins as a Snapshot and shares with it what
+// neither changes. Nodes with equal free resources, and equal free devices in each unit,
 // form a class and are counted once. The slots of a role on a node are the number of its
 // members that fit there, by counts, if the node holds no others. A rollup sums slots up
 // the tree. Later plans reuse it. The leading role is the role with the fewest slots in
@@ -33,6 +34,13 @@
 // equal slices, or of members of a role without slices, that the search places together.
 // A confinement is a set of members that one domain must hold. A wish is a set of members
 // that one domain should hold.
+//
+// An occupant is a set of running pods that leave their nodes together, such as the members
+// of a gang beyond its minimum. What it uses becomes free when it is gone. A victim is an
+// occupant that Clear evicts. A breach is a limit on evictions, such as a
+// PodDisruptionBudget, that the eviction breaks. The focus is the level, with the roles,
+// by which Clear divides the fabric: one domain of it must hold all members of the roles.
+// A cover is a choice of victims, or of shares of them, that free what a domain lacks.
 //
 // A position is the index of a node in fabric order: the order of the tree. A depth is a
 // distance from the root: 0 is the whole fabric, 1 the coarsest level. A dimension is a
@@ -129,6 +137,8 @@
 //	P2  A placement keeps all rules above.
 //	P3  A decision that is neither Placed nor Exhausted means that no placement
 //	    exists. With Placed, Stats.Proven means that no cheaper placement exists.
+//	    Clear's Proven means that no victims of lower cost would do or, without a
+//	    placement, that no victims would.
 //	P4  Plans change nothing that another plan reads. Rollups reused between plans
 //	    change the work, never the answer.
 //	P5  The method undo restores a search's partial placement exactly.
@@ -136,6 +146,8 @@
 //	    role on a node, and never twice with the same arguments.
 //	P7  Members of a role take their nodes in fabric order, by Rank, then by name
 //	    in natural order. Slices take them in the order of their first node.
+//	P8  Clear evicts no victim in vain: if a single victim stays, after which no other
+//	    victim must leave, there is no placement.
 //
 // # Algorithm
 //
@@ -153,6 +165,31 @@
 // they accept. The exact search looks for such an order of each placement that it would
 // return. Counts bound what these rules leave of a domain, whatever the order.
 //
+// # Clearing
+//
+// Clear chooses the occupants that must leave so that a gang has a placement. The cheapest
+// victims have the fewest breaches, then the lowest largest priority, then the smallest sums
+// of the further costs that the caller gives, then they are the fewest. Of victims of equal
+// cost, those are chosen without which the placement costs least. A preferred level therefore
+// never costs a victim more; a required level may.
+//
+// A set of victims that leaves no room leaves none if it is smaller. Clear has five phases:
+//
+//  1. Plan with the nodes as they are: nobody leaves.
+//  2. Plan without the occupants that leave already: nobody else leaves.
+//  3. Plan without all occupants. If there is no placement now, the answer is no.
+//  4. Search the cheapest victims. Each domain of the focus has a lower bound of the cost.
+//     In each domain, lowest bound first, two orders of victims are tried: in ascending
+//     order of cost, and so that the nodes that are cheapest to empty come first. The
+//     shortest prefix of the order that will do is found by counts, then by bisection.
+//     Victims that use no node of the placement are put back, then the others, the dearest
+//     first. Where a bound is below the cost of the best victims, branch and bound searches
+//     exactly within a step budget.
+//  5. Plan without the victims.
+//
+// The filters are called for the victims that Clear is about to choose. Only if they refuse
+// are they called for each set that is tried.
+//
 // # Files, from the bottom up
 //
 // A file uses only the files on its own line and on the lines above.
@@ -163,7 +200,8 @@
 //   - One node: class.go; need.go, pairing.go, shape.go (a need compiled for counting).
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
-//     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
+//     kept between plans), costterms.go, state.go (State and Snapshot), fork.go,
+//     occupant.go, score.go.
 //   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go,
 //     conflict.go (combinations that the filters have refused).
 //   - The request compiled: problem.go (with the rules between members: domains.go,
@@ -177,4 +215,7 @@
 //   - The decision: extras.go, assign.go; capacity.go, causes.go (with explainsupply.go),
 //     changes.go, explain.go; fixed.go (a gang without alternatives), division.go (members
 //     divided over needs), rulesof.go, alternatives.go, plan.go.
+//   - Clearing: clearing.go (the answer); victims.go (occupants compiled); emptied.go (counts
+//     without some victims); probe.go (a plan without some victims); coverbound.go and
+//     slotcover.go (lower bounds); clearsearch.go, cheapestnodes.go, clearexact.go; clear.go.
 package plan

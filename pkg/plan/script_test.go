@@ -89,7 +89,9 @@ type script struct {
 	first map[string]plan.NodeSpec
 	empty bool
 	last  plan.Decision
-	out   strings.Builder
+	// occupants are those that the command clear may let leave.
+	occupants []plan.Occupant
+	out       strings.Builder
 }
 
 // command runs one line.
@@ -119,6 +121,10 @@ func (s *script) command(line string) error {
 		return s.addNodes(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "set")), nil)
 	case "score":
 		return s.score(words[1:])
+	case "occupant":
+		return s.newOccupant(line)
+	case "clear":
+		return s.clear()
 	}
 	return s.fabric(line)
 }
@@ -144,7 +150,7 @@ func (s *script) levels(names []string) error {
 		l.Levels = append(l.Levels, plan.Level{Name: strings.TrimSuffix(n, "!"), Boundary: strings.HasSuffix(n, "!")})
 	}
 	s.sim.layout = l
-	s.sim.nodes, s.first = nil, map[string]plan.NodeSpec{}
+	s.sim.nodes, s.first, s.occupants = nil, map[string]plan.NodeSpec{}, nil
 	var err error
 	s.st, err = plan.NewState(l)
 	return err
