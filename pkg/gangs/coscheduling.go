@@ -93,7 +93,8 @@ func (s coschedulingSource) Gang(key Key, members []Member) (Gang, error) {
 
 // owned returns the gang that the owner of the PodGroup describes, with the key of the
 // PodGroup. truth is the key of the gang that the owner would have without the PodGroup.
-// The topology annotations of the PodGroup apply where the owner has none.
+// The topology annotations of the PodGroup apply where the owner has none. Of the two time
+// limits the shorter counts.
 func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
 	key := CoschedulingKey(group.Namespace, group.Name)
 	g, err := s.ofTruth(key, truth, members)
@@ -104,6 +105,7 @@ func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, memb
 	g.Topology.Required = cmp.Or(g.Topology.Required, own.Required)
 	g.Topology.Preferred = cmp.Or(g.Topology.Preferred, own.Preferred)
 	g.Topology.Alignment = cmp.Or(g.Topology.Alignment, own.Alignment)
+	g.RunTime = g.RunTime.and(runTimeOf(&group.ObjectMeta, key.String(), Limit{}))
 	return g, nil
 }
 
@@ -142,6 +144,7 @@ func coschedulingGang(key Key, group *schedv1alpha1.PodGroup) Gang {
 		Min:      int(group.Spec.MinMember),
 		MinField: "spec.minMember",
 		Topology: topologyOf(group.Annotations),
+		RunTime:  runTimeOf(&group.ObjectMeta, key.String(), Limit{}),
 		Owner: corev1.ObjectReference{
 			APIVersion: schedv1alpha1.SchemeGroupVersion.String(),
 			Kind:       "PodGroup",

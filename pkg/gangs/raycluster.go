@@ -127,6 +127,7 @@ func rayGang(key Key, cluster *rayv1.RayCluster) Gang {
 		Key:      key,
 		UID:      cluster.UID,
 		Topology: topologyOf(cluster.Annotations),
+		RunTime:  runTimeOf(&cluster.ObjectMeta, RayClusterKey(cluster.Namespace, cluster.Name).String(), Limit{}),
 		Owner: corev1.ObjectReference{
 			APIVersion: rayv1.GroupVersion.String(),
 			Kind:       "RayCluster",
