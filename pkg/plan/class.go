@@ -11,6 +11,7 @@ import "slices"
 type class struct {
 	id            int32
 	refs          int
+	table         *classTable // the table that counts refs
 	hash          uint64
 	free          []int64 // free amounts by index of a resource
 	kinds         []int64 // free devices by kind, summed over units
@@ -43,14 +44,17 @@ func (t *classTable) acquire(n *NodeSpec) *class {
 		}
 	}
 	c := newClass(n, h)
-	c.id = t.newID()
+	c.id, c.table = t.newID(), t
 	t.byHash[h] = append(t.byHash[h], c)
 	return c
 }
 
-// release decrements a class's reference count and removes a class without
-// references.
+// release decrements a class's reference count and removes a class without references. It
+// ignores a class of another table: a fork of a State uses the State's classes, too.
 func (t *classTable) release(c *class) {
+	if c.table != t {
+		return
+	}
 	if c.refs--; c.refs > 0 {
 		return
 	}
@@ -92,6 +96,13 @@ func (c *class) describes(n *NodeSpec) bool {
 	return c.unschedulable == n.Unschedulable &&
 		slices.Equal(c.free, withoutTail(n.Free)) &&
 		slices.EqualFunc(c.units, n.Units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
+}
+
+// equal reports whether the nodes of both classes have equal free capacity. A State has a
+// single class for them, but a fork of it may have one more.
+func (c *class) equal(o *class) bool {
+	return c == o || c.hash == o.hash && c.unschedulable == o.unschedulable && slices.Equal(c.free, o.free) &&
+		slices.EqualFunc(c.units, o.units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
 }
 
 // resource returns the free amount of a resource, or zero if the node does not list it.

@@ -13,7 +13,8 @@
 //
 // The fabric is the tree of topology domains and nodes. A State holds the fabric and the
 // free resources of the nodes. Freeze returns a Snapshot. Any number of plans may use a
-// Snapshot at once. Nodes with equal free resources, and equal free devices in each unit,
+// Snapshot at once. A fork is a State that begins as a Snapshot and shares with it what
+// neither changes. Nodes with equal free resources, and equal free devices in each unit,
 // form a class and are counted once. The slots of a role on a node are the number of its
 // members that fit there, by counts, if the node holds no others. A rollup sums slots up
 // the tree. Later plans reuse it. The leading role is the role with the fewest slots in
@@ -33,6 +34,9 @@
 // equal slices, or of members of a role without slices, that the search places together.
 // A confinement is a set of members that one domain must hold. A wish is a set of members
 // that one domain should hold.
+//
+// An occupant is a set of running pods that leave their nodes together, such as the members
+// of a gang beyond its minimum. What it uses becomes free when it is gone.
 //
 // A position is the index of a node in fabric order: the order of the tree. A depth is a
 // distance from the root: 0 is the whole fabric, 1 the coarsest level. A dimension is a
@@ -163,7 +167,8 @@
 //   - One node: class.go; need.go, pairing.go, shape.go (a need compiled for counting).
 //   - The cluster: fabric.go (the tree), nodeclasses.go (a class for each node),
 //     rollup.go and resourcesums.go (counts summed up the tree), epoch.go (the counts
-//     kept between plans), costterms.go, state.go (State and Snapshot), score.go.
+//     kept between plans), costterms.go, state.go (State and Snapshot), fork.go,
+//     occupant.go, score.go.
 //   - Items and limits: pool.go, poolcheck.go (whether all find items), nodelimit.go,
 //     conflict.go (combinations that the filters have refused).
 //   - The request compiled: problem.go (with the rules between members: domains.go,

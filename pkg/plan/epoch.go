@@ -17,6 +17,10 @@ const maxRollups = 64
 // free amounts are kept between plans. A plan with several roles reads a few of them.
 const maxSums = 256
 
+// If more than 1/countAnew of the nodes changed, a rollup is counted anew: this computes each
+// class (nodes of equal free capacity) once, an update each changed node.
+const countAnew = 4
+
 // epoch keeps counts between plans while the tree of domains and nodes is unchanged: how
 // many members with a need fit (rollups), and the free amounts of resources and devices
 // (sums).
@@ -41,14 +45,18 @@ func (e *epoch) rollup(nc *nodeClasses, n *Need) (r *rollup, touched int, err er
 	if old != nil && old.at == len(nc.log) {
 		return old, 0, nil
 	}
-	if old == nil || old.at > len(nc.log) {
+	switch {
+	case old == nil || old.at > len(nc.log):
 		sh, err := newShape(n)
 		if err != nil {
 			return nil, 0, err
 		}
 		r = nc.count(sh)
 		touched = len(nc.fabric.names)
-	} else {
+	case (len(nc.log)-old.at)*countAnew > len(nc.fabric.names):
+		r = nc.count(old.shape)
+		touched = len(nc.fabric.names)
+	default:
 		r = nc.advance(old)
 		touched = len(nc.log) - old.at
 	}

@@ -63,6 +63,8 @@ type table struct {
 type vertex struct {
 	name    string
 	virtual bool
+	// missing is true if no domain has this vertex: its nodes lack the level.
+	missing bool
 	parent  int32
 	// lo and hi are the range of positions of the vertex's nodes: lo to hi-1. kidLo and
 	// kidHi are the range of its children one depth below. At the finest depth the
@@ -128,6 +130,9 @@ func standIn(node string, rest []string) (key string, virtual bool) {
 	return "\x00node " + node, true
 }
 
+// missing reports whether b has a key of standIn: its nodes lack the level.
+func (b *branch) missing() bool { return strings.HasPrefix(b.key, "\x00") }
+
 // detach removes a node from b, and then each branch that has become empty.
 func (b *branch) detach(e *entry) {
 	b.nodes = slices.DeleteFunc(b.nodes, func(o *entry) bool { return o == e })
@@ -173,7 +178,7 @@ func (f *fabric) add(b *branch, depth int, parent int32, classes pages[*class]) 
 	b.sort()
 	t := &f.tables[depth]
 	me := int32(len(t.verts))
-	v := vertex{name: b.name, virtual: b.virtual, parent: parent, lo: int32(len(f.names))}
+	v := vertex{name: b.name, virtual: b.virtual, missing: b.missing(), parent: parent, lo: int32(len(f.names))}
 	t.verts = append(t.verts, v)
 	v.kidLo = v.lo
 	if depth < f.levels {

@@ -15,7 +15,8 @@ type State struct {
 	layout  Layout
 	terms   *terms
 	classes classTable
-	nodes   map[string]*entry
+	// nodes and root are nil in a fork (see Fork) until a node is added, removed or moved.
+	nodes map[string]*entry
 	// slab has preallocated entries for nodes that will be added.
 	slab []entry
 	root *branch
@@ -32,6 +33,8 @@ type State struct {
 	// plans, was created.
 	log   []int32
 	epoch *epoch
+	// borrowed is true if epoch is that of the State which this State is a fork of.
+	borrowed bool
 }
 
 // Snapshot is a State at one moment. Any number of plans may use it concurrently.
@@ -40,6 +43,8 @@ type Snapshot struct {
 	terms  *terms
 	nodeClasses
 	epoch *epoch
+	// nextClass is larger than the id of each class in the snapshot.
+	nextClass int32
 }
 
 // slabSize is small because an entry in use keeps its whole slab in memory.
@@ -79,7 +84,7 @@ func (s *State) Grow(l Layout) error {
 // Reserve allocates memory for a number of nodes. It does nothing unless the State is
 // empty.
 func (s *State) Reserve(nodes int) {
-	if len(s.nodes) == 0 {
+	if s.nodes != nil && len(s.nodes) == 0 {
 		s.nodes = make(map[string]*entry, nodes)
 	}
 }
@@ -89,6 +94,13 @@ func (s *State) Reserve(nodes int) {
 func (s *State) Upsert(n NodeSpec) error {
 	if err := s.check(&n); err != nil {
 		return fmt.Errorf("node %q: %w", n.Name, err)
+	}
+	if s.nodes == nil {
+		if pos, ok := s.fabric.pos(n.Name); ok && s.fabric.isAt(pos, n.Domains) {
+			s.replace(pos, &n)
+			return nil
+		}
+		s.ownTree()
 	}
 	e := s.nodes[n.Name]
 	if e != nil && e.class.describes(&n) && samePath(e.home.path, n.Domains) {
@@ -110,8 +122,26 @@ func (s *State) Upsert(n NodeSpec) error {
 	return nil
 }
 
+// replace gives the node at pos the free capacity in n. The State must be a fork without a
+// tree of its own.
+func (s *State) replace(pos int32, n *NodeSpec) {
+	old := s.pages.at(pos)
+	if old.describes(n) {
+		return
+	}
+	c := s.classes.acquire(n)
+	s.classes.release(old)
+	s.write(pos, c)
+}
+
 // Remove removes a node. It ignores an unknown name.
 func (s *State) Remove(name string) {
+	if s.nodes == nil {
+		if _, ok := s.fabric.pos(name); !ok {
+			return
+		}
+		s.ownTree()
+	}
 	if e := s.nodes[name]; e != nil {
 		s.classes.release(e.class)
 		s.extract(e)
@@ -120,7 +150,12 @@ func (s *State) Remove(name string) {
 }
 
 // Len is the number of nodes.
-func (s *State) Len() int { return len(s.nodes) }
+func (s *State) Len() int {
+	if s.nodes == nil {
+		return len(s.fabric.names)
+	}
+	return len(s.nodes)
+}
 
 // Freeze returns a Snapshot of the current state. The snapshot shares the state's pages of
 // nodes; a later change copies the page that it writes to. Freeze lays out the whole fabric
@@ -130,13 +165,13 @@ func (s *State) Freeze() *Snapshot {
 	switch {
 	case s.fabric == nil:
 		s.layOutAgain()
-	case len(s.log) > max(minLog, len(s.nodes)):
-		s.log, s.epoch = nil, newEpoch()
+	case len(s.log) > max(minLog, s.Len()):
+		s.log, s.epoch, s.borrowed = nil, newEpoch(), false
 	}
 	clear(s.owned)
 	s.shared = true
 	return &Snapshot{
-		layout: s.layout, terms: s.terms, epoch: s.epoch,
+		layout: s.layout, terms: s.terms, epoch: s.epoch, nextClass: s.classes.next,
 		nodeClasses: nodeClasses{fabric: s.fabric, pages: s.pages, log: s.log},
 	}
 }
@@ -186,7 +221,7 @@ func (s *State) layOutAgain() {
 	s.pages = newPages[*class](len(s.nodes))
 	s.fabric = layOut(s.root, len(s.layout.Levels), len(s.nodes), s.pages)
 	s.owned = make([]bool, len(s.pages))
-	s.log, s.epoch = nil, newEpoch()
+	s.log, s.epoch, s.borrowed = nil, newEpoch(), false
 }
 
 // write changes the class of the node at pos. It never writes to a page that a Snapshot
@@ -194,6 +229,9 @@ func (s *State) layOutAgain() {
 func (s *State) write(pos int32, c *class) {
 	if s.fabric == nil {
 		return
+	}
+	if s.borrowed {
+		s.ownEpoch()
 	}
 	if s.shared {
 		s.pages = slices.Clone(s.pages)

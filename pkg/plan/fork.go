@@ -1,0 +1,92 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"maps"
+	"slices"
+)
+
+// Fork returns a State that begins as a copy of s. Both are independent afterwards. Fork
+// calls Freeze, and then Snapshot.Fork.
+func (s *State) Fork() *State { return s.Freeze().Fork() }
+
+// Fork returns a State that begins as the snapshot. It shares the tree, the classes (the
+// free capacities of nodes) and the counts of earlier plans with the snapshot, and copies
+// what it changes: the pages of the changed nodes or, once a node is added, removed or
+// moved, the tree. Several goroutines may fork a snapshot at once.
+func (s *Snapshot) Fork() *State {
+	return &State{
+		layout: s.layout, terms: s.terms,
+		classes: classTable{byHash: map[uint64][]*class{}, next: s.nextClass},
+		fabric:  s.fabric, pages: s.pages, owned: make([]bool, len(s.pages)), shared: true,
+		log: slices.Clip(s.log), epoch: s.epoch, borrowed: true,
+	}
+}
+
+// ownTree builds the tree of a fork (a State that Fork returned), which until then uses
+// only the immutable tree that it shares.
+func (s *State) ownTree() {
+	f := s.fabric
+	s.root = &branch{}
+	s.nodes = make(map[string]*entry, len(f.names))
+	entries := make([]entry, len(f.names))
+	for pos, name := range f.names {
+		e := &entries[pos]
+		e.name, e.pos, e.class = name, int32(pos), s.pages.at(int32(pos))
+		s.root.locate(name, f.domains(int32(pos)), f.levels).attach(e)
+		s.nodes[name] = e
+	}
+}
+
+// ownEpoch gives a fork counts of its own, which begin with those that it shared.
+func (s *State) ownEpoch() {
+	s.epoch, s.borrowed = s.epoch.fork(len(s.log)), false
+}
+
+// domains returns the domain names of the node at pos, coarse to fine, "" for each level
+// that the node lacks.
+func (f *fabric) domains(pos int32) []string {
+	out := make([]string, f.levels)
+	for i := range out {
+		out[i] = f.domain(i, pos)
+	}
+	return out
+}
+
+// domain returns the domain name of the node at pos at a level, "" if the node lacks it.
+func (f *fabric) domain(level int, pos int32) string {
+	t := &f.tables[level+1]
+	if v := &t.verts[t.of[pos]]; !v.missing {
+		return v.name
+	}
+	return ""
+}
+
+// isAt reports whether the node at pos has exactly these domains, coarse to fine. Missing
+// entries are levels that it lacks.
+func (f *fabric) isAt(pos int32, domains []string) bool {
+	for i := range f.levels {
+		want := ""
+		if i < len(domains) {
+			want = domains[i]
+		}
+		if f.domain(i, pos) != want {
+			return false
+		}
+	}
+	return true
+}
+
+// fork returns a copy of the epoch without counts that include more than the first at
+// changes of nodes.
+func (e *epoch) fork(at int) *epoch {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	out := &epoch{byHash: maps.Clone(e.byHash), order: slices.Clone(e.order), sums: maps.Clone(e.sums)}
+	maps.DeleteFunc(out.sums, func(_ uint64, t *resourceSums) bool { return t.at > at })
+	maps.DeleteFunc(out.byHash, func(_ uint64, r *rollup) bool { return r.at > at })
+	out.order = slices.DeleteFunc(out.order, func(h uint64) bool { return out.byHash[h] == nil })
+	return out
+}

@@ -1,0 +1,202 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Occupant is a set of running pods that leave their nodes together, or not at all. It may
+// be one member beyond the minimum of a gang, all other members of that gang, or a single
+// pod. It may also be a device that several occupants share: such an occupant has no pods
+// and no cost, and After names all its users.
+type Occupant struct {
+	// Name identifies the occupant. It decides between occupants of equal cost.
+	Name string
+	// Breaches is how many limits, such as PodDisruptionBudgets, the eviction of the
+	// occupant breaks. Priority is the priority of its pods. Cost has the further costs of
+	// its eviction, most important first, in units that the caller chooses. Missing terms
+	// are zero.
+	//
+	// The cost of a set of occupants is a vector: the sum of Breaches, the largest Priority,
+	// and the sum of each term of Cost. The first term that differs decides. No set has a
+	// lower cost than its subsets, so Breaches and Cost must not be negative.
+	Breaches int64
+	Priority int64
+	Cost     []int64
+	// Uses is what the occupant takes, by node. A node may be named several times.
+	Uses []Usage
+	// After names the occupants that must leave before this one, or at once with it: the
+	// members of a gang beyond its minimum leave before the others.
+	After []string
+	// Ends is the time at which the occupant leaves by itself, 0 if that is unknown. The
+	// caller chooses its unit and its origin, but all times are after 0.
+	Ends int64
+}
+
+// Usage is what pods take of one node, and what becomes free when they leave.
+type Usage struct {
+	// Node is the node's name. A Usage of a node that does not exist has no effect.
+	Node string
+	// Resources has the amounts by index in Layout.Resources. Missing entries are zero.
+	Resources []int64
+	// Units has the number of devices of each kind by alignment unit (such as a PCIe root),
+	// with the indices of NodeSpec.Units.
+	Units []Unit
+}
+
+// checkOccupants returns the first fault in a list of occupants, or nil. A fault is an
+// empty name, a name that another occupant has, a negative amount or cost, a number of
+// amounts that the layout does not have, or an occupant in After that does not exist or
+// that must leave after this one.
+func checkOccupants(l *Layout, list []Occupant) *fault {
+	index := make(map[string]int, len(list))
+	for i := range list {
+		o := &list[i]
+		if _, taken := index[o.Name]; taken || o.Name == "" {
+			return faultf("occupant "+o.Name, "its name is empty or taken")
+		}
+		index[o.Name] = i
+		if f := o.check(l); f != nil {
+			return f
+		}
+	}
+	return checkOrder(list, index)
+}
+
+func (o *Occupant) check(l *Layout) *fault {
+	at := "occupant " + o.Name
+	if o.Breaches < 0 || slices.ContainsFunc(o.Cost, func(v int64) bool { return v < 0 }) {
+		return faultf(at, "its cost is negative")
+	}
+	if o.Ends < 0 {
+		return faultf(at, "its end is negative")
+	}
+	for i := range o.Uses {
+		if f := o.Uses[i].check(l, at); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func (u *Usage) check(l *Layout, at string) *fault {
+	if len(withoutTail(u.Resources)) > len(l.Resources) {
+		return faultf(at, "%d amounts for %d resources", len(u.Resources), len(l.Resources))
+	}
+	negative := slices.ContainsFunc(u.Resources, func(v int64) bool { return v < 0 })
+	for i := range u.Units {
+		if len(u.Units[i].Free) > len(l.Kinds) {
+			return faultf(at, "%d counts for %d kinds", len(u.Units[i].Free), len(l.Kinds))
+		}
+		negative = negative || slices.ContainsFunc(u.Units[i].Free, func(v int) bool { return v < 0 })
+	}
+	if negative {
+		return faultf(at, "it takes a negative amount of node %s", u.Node)
+	}
+	return nil
+}
+
+// checkOrder returns a fault if After names an occupant that does not exist, or if
+// occupants must leave after each other.
+func checkOrder(list []Occupant, index map[string]int) *fault {
+	waiting := make([]int, len(list)) // the number of occupants in After that did not leave
+	next := make([][]int, len(list))
+	var leaving []int
+	for i := range list {
+		for _, name := range list[i].After {
+			other, ok := index[name]
+			if !ok {
+				return faultf("occupant "+list[i].Name, "occupant %q in after does not exist", name)
+			}
+			waiting[i]++
+			next[other] = append(next[other], i)
+		}
+		if waiting[i] == 0 {
+			leaving = append(leaving, i)
+		}
+	}
+	for i := 0; i < len(leaving); i++ {
+		for _, k := range next[leaving[i]] {
+			if waiting[k]--; waiting[k] == 0 {
+				leaving = append(leaving, k)
+			}
+		}
+	}
+	if len(leaving) < len(list) {
+		return faultf("occupants", "%d of them must leave after each other", len(list)-len(leaving))
+	}
+	return nil
+}
+
+// Without returns a State that begins as the snapshot would be if some of the occupants,
+// given by their indices, were gone. It returns an error if an occupant is invalid.
+func (s *Snapshot) Without(occupants []Occupant, gone []int) (*State, error) {
+	if f := checkOccupants(&s.layout, occupants); f != nil {
+		return nil, fmt.Errorf("%s: %s", f.subject, f.detail)
+	}
+	fork, freed := s.Fork(), freedNodes{}
+	for _, i := range gone {
+		freed.add(s.fabric, occupants[i].Uses)
+	}
+	fork.give(freed)
+	return fork, nil
+}
+
+// freedNodes has, by node position, what becomes free on the node.
+type freedNodes map[int32]*Usage
+
+// add adds usages. It copies a usage before it changes it.
+func (n freedNodes) add(f *fabric, uses []Usage) {
+	for i := range uses {
+		pos, ok := f.pos(uses[i].Node)
+		if !ok {
+			continue
+		}
+		if sum := n[pos]; sum == nil {
+			n[pos] = &uses[i]
+		} else {
+			n[pos] = sum.plus(&uses[i])
+		}
+	}
+}
+
+// plus returns the sum of two usages of one node.
+func (u *Usage) plus(o *Usage) *Usage {
+	sum := &Usage{Node: u.Node, Resources: addAmounts(u.Resources, o.Resources), Units: make([]Unit, max(len(u.Units), len(o.Units)))}
+	for i := range sum.Units {
+		sum.Units[i].Free = addAmounts(u.unit(i), o.unit(i))
+	}
+	return sum
+}
+
+func (u *Usage) unit(i int) []int {
+	if i < len(u.Units) {
+		return u.Units[i].Free
+	}
+	return nil
+}
+
+// addAmounts returns the sum of two lists of amounts. Missing entries are zero.
+func addAmounts[T int | int64](a, b []T) []T {
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	out := slices.Clone(a)
+	for i, v := range b {
+		out[i] += v
+	}
+	return out
+}
+
+// give adds usages to what is free on nodes. The State must be a fork whose nodes have not
+// been added, removed or moved.
+func (s *State) give(freed freedNodes) {
+	for _, pos := range sortedKeys(freed) {
+		c := s.pages.at(pos)
+		free := (&Usage{Resources: c.free, Units: c.units}).plus(freed[pos])
+		s.replace(pos, &NodeSpec{Free: free.Resources, Units: free.Units, Unschedulable: c.unschedulable})
+	}
+}
