@@ -157,6 +157,17 @@
 // they accept. The exact search looks for such an order of each placement that it would
 // return. Counts bound what these rules leave of a domain, whatever the order.
 //
+// # Reservations
+//
+// Reserve answers when a gang can start if occupants leave at their known ends. Time only
+// takes occupants away, which only adds room, so the earliest time is found by bisection over
+// the ends. With Stats.Proven no earlier time exists. If an occupant leaves sooner than it was
+// to, the gang never starts later.
+//
+// The spare of a node is what the placement leaves there at its start. Reservation.Admit
+// decides whether other pods may run before the gang: those that end by its start, and those
+// that take only what is spare. The gang then starts no later.
+//
 // # Files, from the bottom up
 //
 // A file uses only the files on its own line and on the lines above.
@@ -182,4 +193,5 @@
 //   - The decision: extras.go, assign.go; capacity.go, causes.go (with explainsupply.go),
 //     changes.go, explain.go; fixed.go (a gang without alternatives), division.go (members
 //     divided over needs), rulesof.go, alternatives.go, plan.go.
+//   - Reservations: spare.go, reserve.go.
 package plan
