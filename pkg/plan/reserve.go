@@ -127,6 +127,9 @@ func (r *reserveSearch) plan(i int) reservePlan {
 	p := reservePlan{at: i, snapshot: r.snapshot(i)}
 	o := r.options
 	o.Budget = max(1, r.left/reserveShare)
+	if i < len(r.times)-1 {
+		o.Capacity = nil // the reasons are not reported
+	}
 	p.decision = Plan(p.snapshot, *r.gang, r.fitsAt(i), o)
 	d := &p.decision.Stats
 	r.left -= d.Steps
