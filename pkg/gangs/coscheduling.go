@@ -42,13 +42,13 @@ type CoschedulingGroups interface {
 // resources while it waits.
 type coschedulingSource struct {
 	groups   CoschedulingGroups
-	clusters RayClusters
+	clusters RayClusterObjects
 	jobSets  JobSetObjects
 }
 
 // NewCoschedulingSource returns the source of gangs declared by scheduler-plugins
 // PodGroups.
-func NewCoschedulingSource(groups CoschedulingGroups, clusters RayClusters, jobSets JobSetObjects) Source {
+func NewCoschedulingSource(groups CoschedulingGroups, clusters RayClusterObjects, jobSets JobSetObjects) Source {
 	return coschedulingSource{groups: groups, clusters: clusters, jobSets: jobSets}
 }
 
@@ -113,13 +113,7 @@ func (s coschedulingSource) ofTruth(key, truth Key, members []Member) (Gang, err
 	if truth.Source == JobSetSource {
 		return gangOfJobSet(key, truth, s.jobSets, members)
 	}
-	cluster, err := s.clusters.RayCluster(truth.Namespace, truth.Name)
-	if err != nil {
-		return Gang{}, err
-	}
-	g := rayGang(key, cluster)
-	g.Controls = true
-	return g, nil
+	return gangOfRayCluster(key, truth, s.clusters)
 }
 
 // CoschedulingOwner returns the key of the RayCluster that owns the PodGroup, or of the

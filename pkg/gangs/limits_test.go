@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -261,5 +262,69 @@ func TestDeadlineOfJobSet(t *testing.T) {
 				t.Errorf("(-want,+got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// A RayJob ends its RayCluster if it shuts the cluster down.
+func TestDeadlineOfRayJob(t *testing.T) {
+	const train = "rayjob ml/train"
+	cluster := rayCluster(workers("w", 1))
+	cluster.OwnerReferences = []metav1.OwnerReference{{APIVersion: "ray.io/v1", Kind: "RayJob", Name: "train", UID: "uid-of-train", Controller: ptr(true)}}
+	for name, tc := range map[string]struct {
+		change func(*rayv1.RayJob)
+		want   gangs.RunTime
+	}{
+		"a deadline": {
+			func(j *rayv1.RayJob) {},
+			gangs.RunTime{Limit: gangs.Limit{Duration: 90 * time.Second, Source: fromField + train}},
+		},
+		"the pods stay": {
+			func(j *rayv1.RayJob) { j.Spec.ShutdownAfterJobFinishes = false },
+			gangs.RunTime{},
+		},
+		"no deadline": {
+			func(j *rayv1.RayJob) { j.Spec.ActiveDeadlineSeconds = nil },
+			gangs.RunTime{},
+		},
+		"an annotation that the RayCluster has not": {
+			func(j *rayv1.RayJob) { j.Annotations = map[string]string{gangs.TimeLimitAnnotation: "1m"} },
+			gangs.RunTime{Limit: gangs.Limit{Duration: time.Minute, Source: fromLimit + train}},
+		},
+		"a mistake": {
+			func(j *rayv1.RayJob) { j.Annotations = map[string]string{gangs.TimeLimitAnnotation: "1"} },
+			gangs.RunTime{Mistake: `annotation dovetail.dev/time-limit of rayjob ml/train is "1", ` + badLimit, LimitInvalid: true},
+		},
+		"another RayJob of the same name": {
+			func(j *rayv1.RayJob) { j.UID = "uid-of-another" },
+			gangs.RunTime{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			job := &rayv1.RayJob{ObjectMeta: meta("train"), Spec: rayv1.RayJobSpec{
+				ActiveDeadlineSeconds: ptr[int32](60), ShutdownAfterJobFinishes: true, TTLSecondsAfterFinished: 30,
+			}}
+			tc.change(job)
+			o := clusterOnly(cluster)
+			for _, rayJobs := range []map[string]*rayv1.RayJob{with("train", job), nil} {
+				o.rayJobs = rayJobs
+				g, err := o.sources().Gang(rayKey, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := tc.want
+				if rayJobs == nil {
+					want = gangs.RunTime{}
+				}
+				if diff := cmp.Diff(want, g.RunTime); diff != "" {
+					t.Errorf("(-want,+got)\n%s", diff)
+				}
+			}
+		})
+	}
+	if key, ok := gangs.RayJobOf(cluster); !ok || key != gangs.RayJobKey("ml", "train") {
+		t.Errorf("the RayCluster is read from %v", key)
+	}
+	if key, ok := gangs.RayJobOf(rayCluster()); ok {
+		t.Errorf("a RayCluster without owner is read from %v", key)
 	}
 }

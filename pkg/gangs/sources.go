@@ -16,7 +16,7 @@ type Objects interface {
 	CoschedulingGroups
 	VolcanoPodGroups
 	LeaderWorkerSets
-	RayClusters
+	RayClusterObjects
 	JobSets
 	Jobs
 }

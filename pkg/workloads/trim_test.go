@@ -299,3 +299,27 @@ func TestTrimKeepsRunTimes(t *testing.T) {
 		t.Errorf("the deadline of a JobSet's Jobs is %v", of)
 	}
 }
+
+// A RayJob limits the run time of the gang of its RayCluster.
+func TestRayJob(t *testing.T) {
+	made, err := RayJob.newItem(object(t, `{metadata: {namespace: ml, name: train, uid: u}, spec: {entrypoint: x,
+		activeDeadlineSeconds: 60, shutdownAfterJobFinishes: true, ttlSecondsAfterFinished: 30}, status: {jobStatus: RUNNING}}`))
+	if err != nil {
+		t.Fatalf("newItem: %v", err)
+	}
+	want := &rayv1.RayJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "train", UID: "u"},
+		Spec:       rayv1.RayJobSpec{ActiveDeadlineSeconds: new(int32(60)), ShutdownAfterJobFinishes: true, TTLSecondsAfterFinished: 30},
+	}
+	if diff := cmp.Diff(want, made.(*item).object); diff != "" {
+		t.Errorf("RayJob (-want,+got):\n%s", diff)
+	}
+	made, err = RayCluster.newItem(object(t, `{metadata: {namespace: ml, name: a, uid: u,
+		ownerReferences: [{apiVersion: ray.io/v1, kind: RayJob, name: train, uid: v, controller: true}]}}`))
+	if err != nil {
+		t.Fatalf("newItem: %v", err)
+	}
+	if key, ok := RayCluster.Owner(made.(*item).object); !ok || key != gangs.RayJobKey("ml", "train") {
+		t.Errorf("the gang of the RayCluster is also read from %v, %v", key, ok)
+	}
+}

@@ -28,6 +28,7 @@ func TestEveryKindIsWatchedOnceInstalled(t *testing.T) {
 		workloads.CoschedulingGroup.Resource.String(): {"{minMember: 4}", 4},
 		workloads.VolcanoPodGroup.Resource.String():   {"{minMember: 5}", 5},
 		workloads.RayCluster.Resource.String():        {"{workerGroupSpecs: [{groupName: w, replicas: 5}]}", 6},
+		workloads.RayJob.Resource.String():            {"{activeDeadlineSeconds: 60}", 60},
 		workloads.JobSet.Resource.String():            {"{replicatedJobs: [{name: w, replicas: 7, template: {spec: {parallelism: 1, completions: 1}}}]}", 7},
 		workloads.LeaderWorkerSet.Resource.String():   {"{startupPolicy: LeaderReady}", 0},
 	}
@@ -86,11 +87,19 @@ func TestGroupThatMissedItsObjectIsNotified(t *testing.T) {
 }
 
 // readMinimum returns the minimum that the object declares. A LeaderWorkerSet declares
-// it on its pods, not on the object.
+// it on its pods, not on the object. For a RayJob, which declares no gang, it returns the
+// deadline.
 func readMinimum(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
 	if kind.Name == workloads.LeaderWorkerSet.Name {
 		_, err := w.LeaderWorkerSet(key, key.Namespace, key.Name)
 		return 0, err
+	}
+	if kind.Name == workloads.RayJob.Name {
+		job, err := w.RayJob(key, key.Namespace, key.Name)
+		if err != nil {
+			return 0, err
+		}
+		return int(*job.Spec.ActiveDeadlineSeconds), nil
 	}
 	g, err := gangOf(w, key)
 	return g.Min, err
