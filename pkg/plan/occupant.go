@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -31,6 +32,9 @@ type Occupant struct {
 	// After names the occupants that must leave before this one, or at once with it: the
 	// members of a gang beyond its minimum leave before the others.
 	After []string
+	// Leaving is true if the occupant leaves already: its pods are being deleted. Evicting it
+	// costs nothing.
+	Leaving bool
 	// Ends is the time at which the occupant leaves by itself, 0 if that is unknown. The
 	// caller chooses its unit and its origin, but all times are after 0.
 	Ends int64
@@ -137,66 +141,83 @@ func (s *Snapshot) Without(occupants []Occupant, gone []int) (*State, error) {
 	if f := checkOccupants(&s.layout, occupants); f != nil {
 		return nil, fmt.Errorf("%s: %s", f.subject, f.detail)
 	}
-	fork, freed := s.Fork(), freedNodes{}
+	var freed []usageAt
 	for _, i := range gone {
-		freed.add(s.fabric, occupants[i].Uses)
+		freed = append(freed, usesAt(s.fabric, occupants[i].Uses)...)
 	}
+	fork := s.Fork()
 	fork.give(freed)
 	return fork, nil
 }
 
-// freedNodes has, by node position, what becomes free on the node.
-type freedNodes map[int32]*Usage
+// usageAt is a Usage of the node at a position.
+type usageAt struct {
+	pos int32
+	*Usage
+}
 
-// add adds usages. It copies a usage before it changes it.
-func (n freedNodes) add(f *fabric, uses []Usage) {
+// usesAt returns the usages of nodes that exist, in fabric order.
+func usesAt(f *fabric, uses []Usage) []usageAt {
+	out := make([]usageAt, 0, len(uses))
 	for i := range uses {
-		pos, ok := f.pos(uses[i].Node)
-		if !ok {
-			continue
-		}
-		if sum := n[pos]; sum == nil {
-			n[pos] = &uses[i]
-		} else {
-			n[pos] = sum.plus(&uses[i])
+		if pos, ok := f.pos(uses[i].Node); ok {
+			out = append(out, usageAt{pos, &uses[i]})
 		}
 	}
-}
-
-// plus returns the sum of two usages of one node.
-func (u *Usage) plus(o *Usage) *Usage {
-	sum := &Usage{Node: u.Node, Resources: addAmounts(u.Resources, o.Resources), Units: make([]Unit, max(len(u.Units), len(o.Units)))}
-	for i := range sum.Units {
-		sum.Units[i].Free = addAmounts(u.unit(i), o.unit(i))
-	}
-	return sum
-}
-
-func (u *Usage) unit(i int) []int {
-	if i < len(u.Units) {
-		return u.Units[i].Free
-	}
-	return nil
-}
-
-// addAmounts returns the sum of two lists of amounts. Missing entries are zero.
-func addAmounts[T int | int64](a, b []T) []T {
-	if len(a) < len(b) {
-		a, b = b, a
-	}
-	out := slices.Clone(a)
-	for i, v := range b {
-		out[i] += v
-	}
+	slices.SortStableFunc(out, func(a, b usageAt) int { return cmp.Compare(a.pos, b.pos) })
 	return out
 }
 
-// give adds usages to what is free on nodes. The State must be a fork whose nodes have not
-// been added, removed or moved.
-func (s *State) give(freed freedNodes) {
-	for _, pos := range sortedKeys(freed) {
-		c := s.pages.at(pos)
-		free := (&Usage{Resources: c.free, Units: c.units}).plus(freed[pos])
-		s.replace(pos, &NodeSpec{Free: free.Resources, Units: free.Units, Unschedulable: c.unschedulable})
+// give adds usages, in any order, to what is free on nodes. The State must be a fork whose
+// nodes have not been added, removed or moved.
+func (s *State) give(freed []usageAt) {
+	slices.SortFunc(freed, func(a, b usageAt) int { return cmp.Compare(a.pos, b.pos) })
+	var free class
+	for i := 0; i < len(freed); {
+		pos := freed[i].pos
+		free.copyFrom(s.pages.at(pos))
+		for ; i < len(freed) && freed[i].pos == pos; i++ {
+			free.add(freed[i].Usage, 1)
+		}
+		s.replace(pos, &NodeSpec{Free: free.free, Units: free.units, Unschedulable: free.unschedulable})
+	}
+}
+
+// copyFrom makes c equal to o, apart from what only a State knows. It reuses the memory of c.
+func (c *class) copyFrom(o *class) {
+	c.free, c.kinds, c.unschedulable = append(c.free[:0], o.free...), append(c.kinds[:0], o.kinds...), o.unschedulable
+	for len(c.units) < len(o.units) {
+		c.units = append(c.units, Unit{})
+	}
+	c.units = c.units[:len(o.units)]
+	for i := range o.units {
+		c.units[i].Free = append(c.units[i].Free[:0], o.units[i].Free...)
+	}
+}
+
+// add adds amounts to a class that no State has, or subtracts them if sign is -1.
+func (c *class) add(u *Usage, sign int64) {
+	for len(c.free) < len(u.Resources) {
+		c.free = append(c.free, 0)
+	}
+	for r, v := range u.Resources {
+		c.free[r] += sign * v
+	}
+	for len(c.units) < len(u.Units) {
+		c.units = append(c.units, Unit{})
+	}
+	for i := range u.Units {
+		unit := &c.units[i]
+		for k, v := range u.Units[i].Free {
+			for len(unit.Free) <= k {
+				unit.Free = append(unit.Free, 0)
+			}
+			for len(c.kinds) <= k {
+				c.kinds = append(c.kinds, 0)
+			}
+			had := max(unit.Free[k], 0)
+			unit.Free[k] += int(sign) * v
+			c.kinds[k] += int64(max(unit.Free[k], 0) - had)
+		}
 	}
 }

@@ -1,0 +1,161 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+// nodeStep is the next step to empty a node: the cheapest victims that must leave so that the
+// node holds more members of a role, their cost, and the number of these members.
+type nodeStep struct {
+	pos     int32
+	version int32
+	gain    int64
+	cost    []int64
+	victims []int32
+}
+
+// before reports whether a costs less for each member than b. Equal steps are in fabric
+// order.
+func (a *nodeStep) before(b *nodeStep) bool {
+	for t := firstSum; t < len(a.cost); t++ {
+		aHigh, aLow := bits.Mul64(uint64(a.cost[t]), uint64(b.gain))
+		bHigh, bLow := bits.Mul64(uint64(b.cost[t]), uint64(a.gain))
+		if c := cmp.Or(cmp.Compare(aHigh, bHigh), cmp.Compare(aLow, bLow)); c != 0 {
+			return c < 0
+		}
+	}
+	return a.pos < b.pos
+}
+
+// nodeSteps empties the nodes of a domain for members of one role, the cheapest step first. A
+// victim costs nothing once it is gone, so that its other nodes become cheaper.
+type nodeSteps struct {
+	*clearSearch
+	e    *emptied
+	role int
+	v    int32
+	// on has the victims by position of a node, in ascending order of cost.
+	on      map[int32][]int32
+	version map[int32]int32
+	heap    []nodeStep
+	order   []int32
+	scratch class
+}
+
+// cheapestNodes orders the victims of a domain so that its prefixes empty the nodes that are
+// cheapest to empty. Victims of a higher priority than the domain's bound come last, in
+// ascending order of cost.
+func (s *clearSearch) cheapestNodes(d *clearDomain) []int32 {
+	n := nodeSteps{
+		clearSearch: s, e: s.none.clone(), role: s.mainRole(), v: d.v,
+		on: map[int32][]int32{}, version: map[int32]int32{},
+	}
+	f := s.none.p.snap.fabric
+	for _, i := range d.victims {
+		c := s.list[i].cost
+		if c[breachTerm] > d.bound[breachTerm] || c[priorityTerm] > d.bound[priorityTerm] {
+			continue
+		}
+		for _, u := range s.list[i].uses {
+			if f.at(n.e.focus.depth, u.pos) == d.v {
+				n.on[u.pos] = append(n.on[u.pos], i)
+			}
+		}
+	}
+	for _, pos := range sortedKeys(n.on) {
+		n.push(pos)
+	}
+	n.run()
+	for _, i := range d.victims {
+		n.take(i)
+	}
+	return n.order
+}
+
+// mainRole returns the role of the focus whose members take the most devices.
+func (s *clearSearch) mainRole() int {
+	best, most := s.none.focus.roles[0], int64(-1)
+	for _, r := range s.none.focus.roles {
+		if n := s.bounds.least[r] * int64(1+s.none.p.roles[r].spec.Need.devices()); n > most {
+			best, most = r, n
+		}
+	}
+	return best
+}
+
+// run takes the cheapest steps until, by counts, the domain holds the members.
+func (n *nodeSteps) run() {
+	for len(n.heap) > 0 && !n.e.mayHold(n.v) {
+		var top nodeStep
+		top, n.heap = removeAt(n.heap, 0, (*nodeStep).before)
+		if top.version != n.version[top.pos] {
+			continue
+		}
+		changed := map[int32]bool{top.pos: true}
+		for _, i := range top.victims {
+			for _, k := range n.take(i) {
+				for _, u := range n.list[k].uses {
+					changed[u.pos] = changed[u.pos] || n.on[u.pos] != nil
+				}
+			}
+		}
+		for _, pos := range sortedKeys(changed) {
+			if changed[pos] {
+				n.version[pos]++
+				n.push(pos)
+			}
+		}
+	}
+}
+
+// take lets a victim leave, and those that must be gone with it. It returns those that were
+// not gone.
+func (n *nodeSteps) take(i int32) []int32 {
+	from := len(n.order)
+	for _, k := range append(slices.Clone(n.list[i].before), i) {
+		if !n.e.gone[k] {
+			n.e.remove(n.victims, int(k))
+			n.order = append(n.order, k)
+		}
+	}
+	return n.order[from:]
+}
+
+// push adds the next step of the node at pos to the heap, if there is one.
+func (n *nodeSteps) push(pos int32) {
+	role := &n.e.p.roles[n.role]
+	if role.limited && !role.only[pos] {
+		return
+	}
+	n.stats.Steps++
+	node := n.e.node(pos)
+	n.scratch.copyFrom(&node.class)
+	step := nodeStep{pos: pos, version: n.version[pos], cost: make([]int64, n.terms)}
+	for _, i := range n.on[pos] {
+		if n.e.gone[i] {
+			continue
+		}
+		for _, u := range n.list[i].uses {
+			if u.pos == pos {
+				n.scratch.add(u.Usage, 1)
+			}
+		}
+		step.victims = append(step.victims, i)
+		addCost(step.cost, n.list[i].cost)
+		for _, k := range n.list[i].before {
+			if !n.e.gone[k] {
+				addCost(step.cost, n.list[k].cost)
+			}
+		}
+		if step.gain = int64(role.roll.shape.slots(&n.scratch) - node.slots[n.role]); step.gain > 0 {
+			n.heap = append(n.heap, step)
+			siftUp(n.heap, len(n.heap)-1, (*nodeStep).before)
+			return
+		}
+	}
+}

@@ -1,0 +1,316 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import "slices"
+
+// Clear first finds some victims in each candidate domain, those with the lowest bound of
+// cost first, and then tries to find cheaper victims there by exact search. It ends when no
+// bound is below the cost of the best victims, or when its step budget is used up.
+
+const (
+	// fewVictims is the largest number of victims in a domain for which the exact search
+	// also compares the placements of victims of equal cost, and for which it plans after
+	// each victim that it excludes.
+	fewVictims = 16
+	// manyVictims is the largest number of victims in a domain with an exact search.
+	manyVictims = 512
+	// maxCleared is the largest number of domains in which victims are chosen, unless there
+	// are few victims.
+	maxCleared = 12
+)
+
+// victimSet is a set of victims with its cost, and the cost of a placement without them.
+type victimSet struct {
+	gone       []bool
+	cost, plan []int64
+}
+
+// clearSearch is the search for the cheapest victims.
+type clearSearch struct {
+	*world
+	bounds *coverBounds
+	// none counts the slots while no victim is gone.
+	none *emptied
+	best *victimSet
+	// proven is true while no set of victims that could cost less was skipped, least while
+	// none was skipped that could cost the same.
+	proven, least bool
+}
+
+// clearDomain is a domain of the focus that may hold its members without all victims.
+type clearDomain struct {
+	v int32
+	// victims are those that use nodes in the domain, and those that must be gone with them.
+	victims []int32
+	bound   []int64
+}
+
+// newClearSearch prepares a search. all is a placement without any victim.
+func newClearSearch(w *world, p *problem) *clearSearch {
+	quorums := w.quorums(p)
+	needed := make([]int64, len(p.roles))
+	for _, quorum := range quorums {
+		for r, n := range quorum {
+			needed[r] = max(needed[r], n)
+		}
+	}
+	f := p.focusOf(needed)
+	s := &clearSearch{world: w, none: newEmptied(p, quorums, f, len(w.list)), proven: true, least: true}
+	all := s.none.clone()
+	for i := range w.list {
+		all.remove(w.victims, i)
+	}
+	s.bounds = newCoverBounds(w.victims, all)
+	return s
+}
+
+// quorums returns the numbers of pending members of each role that a placement has at least,
+// nil if they are unknown. Members with alternative needs do not count.
+func (w *world) quorums(p *problem) [][]int64 {
+	list, complete := p.quorumChoices()
+	if !complete {
+		return nil
+	}
+	var out [][]int64
+	for _, counts := range list {
+		pending := make([]int64, len(counts))
+		for r, n := range counts {
+			if spec := p.roles[r].spec; len(spec.Alternatives) == 0 {
+				pending[r] = int64(max(0, n-len(p.roles[r].bound)))
+			}
+		}
+		out = append(out, pending)
+	}
+	return out
+}
+
+// run finds the cheapest victims. everything is the placement without any victim.
+func (s *clearSearch) run(everything placement) {
+	// 1. Choose victims in each domain, lowest bound first.
+	domains := s.domains()
+	for i := range domains {
+		if s.beaten(domains[i].bound) && !s.tiny() {
+			break
+		}
+		if i >= maxCleared && !s.tiny() || s.spent() {
+			break
+		}
+		s.stats.Domains++
+		s.choose(&domains[i])
+	}
+	// 2. If that failed, all victims that use nodes of this placement will do.
+	if s.best == nil {
+		s.improve(s.every(), everything)
+	}
+	// 3. Search exactly where a bound is below the cost of the best victims.
+	for i := range domains {
+		s.prove(&domains[i])
+	}
+	s.proven = s.proven && !s.exhausted
+	s.least = s.least && s.proven
+}
+
+// tiny reports whether there are so few victims that the search compares all of equal cost.
+func (s *clearSearch) tiny() bool { return len(s.list) <= fewVictims }
+
+func (s *clearSearch) spent() bool { return s.stats.Steps >= s.options.ClearBudget }
+
+// every returns the set of all victims.
+func (s *clearSearch) every() []bool { return slices.Clone(s.bounds.all.gone) }
+
+// beaten reports whether no victims that cost at least bound can be better than the best, if
+// the placements of victims of equal cost are not compared.
+func (s *clearSearch) beaten(bound []int64) bool {
+	return s.best != nil && slices.Compare(bound, s.best.cost) >= 0
+}
+
+// skip records that sets of victims that cost at least bound were not searched.
+func (s *clearSearch) skip(bound []int64) {
+	order := -1
+	if s.best != nil {
+		order = slices.Compare(bound, s.best.cost)
+	}
+	s.proven = s.proven && order >= 0
+	s.least = s.least && order > 0
+}
+
+// domains returns the domains that may hold the members of the focus, lowest bound first.
+func (s *clearSearch) domains() []clearDomain {
+	var out []clearDomain
+	f := s.none.p.snap.fabric
+	touching := s.touching()
+	for v := range f.width(s.none.focus.depth) {
+		if !s.bounds.all.mayHold(v) {
+			continue
+		}
+		d := clearDomain{v: v, victims: touching(v)}
+		bound, _, ok := s.bounds.bound(s.none, d.victims, v)
+		s.stats.Steps += len(d.victims)
+		if ok {
+			d.bound = bound
+			out = append(out, d)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b clearDomain) int { return slices.Compare(a.bound, b.bound) })
+	return out
+}
+
+// touching returns a function that lists the victims of a domain. Without a level, or if
+// other members of the gang may be elsewhere, these are all victims. So they are if the
+// filters may look at victims elsewhere and there are few.
+func (s *clearSearch) touching() func(v int32) []int32 {
+	focus, f := s.none.focus, s.none.p.snap.fabric
+	if focus.depth == 0 || !focus.all || s.fits != nil && s.tiny() {
+		every := make([]int32, len(s.list))
+		for i := range every {
+			every[i] = int32(i)
+		}
+		return func(int32) []int32 { return every }
+	}
+	byDomain := make([]map[int32]bool, f.width(focus.depth))
+	for i := range s.list {
+		for _, u := range s.list[i].uses {
+			v := f.at(focus.depth, u.pos)
+			if byDomain[v] == nil {
+				byDomain[v] = map[int32]bool{}
+			}
+			byDomain[v][int32(i)] = true
+			for _, k := range s.list[i].before {
+				byDomain[v][k] = true
+			}
+		}
+	}
+	return func(v int32) []int32 { return sortedKeys(byDomain[v]) }
+}
+
+// offer keeps a set of victims if it is better than the best, and if the filters accept a
+// placement without them. It returns false if they do not.
+func (s *clearSearch) offer(gone []bool) bool {
+	cost := s.cost(gone)
+	if s.best != nil && slices.Compare(cost, s.best.cost) > 0 {
+		return true
+	}
+	found := s.probe(gone, true)
+	if !found.placed {
+		return false
+	}
+	if s.best == nil || slices.Compare(cost, s.best.cost) < 0 || slices.Compare(found.cost, s.best.plan) < 0 {
+		s.best = &victimSet{slices.Clone(gone), cost, found.cost}
+	}
+	return true
+}
+
+// choose finds victims in a domain: in ascending order of cost, the fewest that leave room,
+// and those that free the cheapest nodes. It keeps the better. If the filters refuse a set,
+// it calls them for each set that it tries.
+func (s *clearSearch) choose(d *clearDomain) {
+	for _, order := range [][]int32{d.victims, s.cheapestNodes(d)} {
+		gone, found := s.shortest(order, d.v, false)
+		if !found.placed || s.offer(s.reduce(gone, found, false)) {
+			continue
+		}
+		if gone, found = s.shortest(order, d.v, true); found.placed {
+			s.offer(s.reduce(gone, found, true))
+		}
+	}
+}
+
+// improve offers a part of a set of victims without which the gang has a placement that the
+// filters accept.
+func (s *clearSearch) improve(gone []bool, found placement) {
+	for _, ask := range []bool{false, true} {
+		if s.offer(s.reduce(gone, found, ask)) {
+			return
+		}
+	}
+	s.offer(gone)
+}
+
+// shortest returns the shortest prefix of an order of victims without which the gang has a
+// placement, with this placement, which is not placed if there is none. It calls the filters
+// only if ask is true.
+func (s *clearSearch) shortest(order []int32, v int32, ask bool) ([]bool, placement) {
+	e := s.none.clone()
+	low := 0
+	for ; low < len(order) && !e.mayHold(v); low++ {
+		s.removeAll(e, order[low])
+	}
+	s.stats.Steps += low
+	if !e.mayHold(v) {
+		return nil, placement{}
+	}
+	try := func(n int) ([]bool, placement) {
+		gone := make([]bool, len(s.list))
+		for _, i := range order[:n] {
+			gone[i] = true
+		}
+		s.closed(gone)
+		found := s.probe(gone, ask)
+		return gone, found
+	}
+	best, found := try(low)
+	if found.placed || low == len(order) {
+		return best, found
+	}
+	high := len(order)
+	if best, found = try(high); !found.placed {
+		return best, found
+	}
+	for low++; low < high; {
+		middle := (low + high) / 2
+		if gone, placed := try(middle); placed.placed {
+			best, found, high = gone, placed, middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return best, found
+}
+
+// removeAll lets a victim leave, and those that must be gone with it.
+func (s *clearSearch) removeAll(e *emptied, i int32) {
+	e.remove(s.victims, int(i))
+	for _, k := range s.list[i].before {
+		e.remove(s.victims, int(k))
+	}
+}
+
+// reduce puts victims back, the dearest first, as long as the gang has a placement. First it
+// puts all those back that use no node of the given placement. It calls the filters only if
+// ask is true. No remaining victim can be put back alone.
+func (s *clearSearch) reduce(gone []bool, found placement, ask bool) []bool {
+	if fewer := s.on(gone, found.nodes); !ask || s.probe(fewer, true).placed {
+		gone = fewer
+	}
+	e := s.none.clone()
+	for i, is := range gone {
+		if is {
+			e.remove(s.victims, i)
+		}
+	}
+	for again := true; again; {
+		again = false
+		for i := len(gone) - 1; i >= 0; i-- {
+			if !e.gone[i] || s.needed(e.gone, i) {
+				continue
+			}
+			if s.spared(e, i, ask) {
+				again = again || len(s.list[i].before) > 0
+			}
+		}
+	}
+	return e.gone
+}
+
+// spared puts a victim back if the gang then has a placement.
+func (s *clearSearch) spared(e *emptied, i int, ask bool) bool {
+	e.restore(s.victims, i)
+	s.stats.Steps++
+	if e.mayHoldSome() && s.probe(e.gone, ask).placed {
+		return true
+	}
+	e.remove(s.victims, i)
+	return false
+}
