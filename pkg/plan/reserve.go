@@ -8,12 +8,6 @@ import (
 	"slices"
 )
 
-// FitsWithout is like Fits, on a cluster from which some occupants (running pods) have left.
-// gone has their indices; the function must not change it. FitsWithout must be monotone in
-// gone as well: a node that accepts a member without some occupants also accepts it without
-// more of them.
-type FitsWithout func(gone []int, role int, node string, already int) bool
-
 // Reservation says when a gang can start if occupants (running pods) leave at their known
 // ends, and what it leaves to others.
 type Reservation struct {
@@ -150,10 +144,11 @@ func (r *reserveSearch) snapshot(i int) *Snapshot {
 	if len(leaving) == 0 {
 		return base
 	}
-	fork, freed := base.Fork(), freedNodes{}
+	var freed []usageAt
 	for _, k := range leaving {
-		freed.add(base.fabric, r.occupants[k].Uses)
+		freed = append(freed, usesAt(base.fabric, r.occupants[k].Uses)...)
 	}
+	fork := base.Fork()
 	fork.give(freed)
 	return fork.Freeze()
 }
@@ -163,8 +158,25 @@ func (r *reserveSearch) fitsAt(i int) Fits {
 	if r.fits == nil {
 		return nil
 	}
-	gone := r.order[:r.until[i]:r.until[i]]
-	return func(role int, node string, already int) bool { return r.fits(gone, role, node, already) }
+	var gone []int
+	listed := false
+	return func(role int, node string, already int) bool {
+		if !listed {
+			gone, listed = r.goneBy(r.times[i]), true
+		}
+		return r.fits(gone, role, node, already)
+	}
+}
+
+// goneBy returns the occupants that have left by a time, by ascending index.
+func (r *reserveSearch) goneBy(time int64) []int {
+	var gone []int
+	for i := range r.occupants {
+		if end := r.occupants[i].Ends; end > 0 && end <= time {
+			gone = append(gone, i)
+		}
+	}
+	return gone
 }
 
 func (r *reserveSearch) result(p reservePlan) Reservation {

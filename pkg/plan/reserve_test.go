@@ -17,17 +17,17 @@ import (
 
 var reservations = flag.Int("reservations", 20000, "number of random reservations compared with the reference")
 
-// occupied is a simulation whose nodes have occupants. Filters accept more members on a node
+// timeline is a simulation whose nodes have occupants. Filters accept more members on a node
 // for each occupant that has left it.
-type occupied struct {
+type timeline struct {
 	*simulation
 	occupants []plan.Occupant
 }
 
-// drawOccupied returns a random simulation. Most occupants take what would be free
+// drawTimeline returns a random simulation. Most occupants take what would be free
 // otherwise; some take more of their nodes.
-func drawOccupied(d dice) *occupied {
-	w := &occupied{simulation: draw(d)}
+func drawTimeline(d dice) *timeline {
+	w := &timeline{simulation: draw(d)}
 	if often(d, 7) {
 		w.makeRoom(d)
 	}
@@ -50,7 +50,7 @@ func drawOccupied(d dice) *occupied {
 
 // makeRoom makes nodes large and the request easier, so that more gangs can start once the
 // occupants leave.
-func (w *occupied) makeRoom(d dice) {
+func (w *timeline) makeRoom(d dice) {
 	for i := range w.nodes {
 		n := &w.nodes[i]
 		n.Free, n.Unschedulable = []int64{int64(2 + d.roll(4)), int64(4 + d.roll(6))}, false
@@ -94,7 +94,7 @@ func settle(d dice, n *plan.NodeSpec) plan.Usage {
 }
 
 // leftBy returns the occupants that have left by a time.
-func (w *occupied) leftBy(time int64) []int {
+func (w *timeline) leftBy(time int64) []int {
 	var gone []int
 	for i := range w.occupants {
 		if end := w.occupants[i].Ends; end > 0 && end <= time {
@@ -105,7 +105,7 @@ func (w *occupied) leftBy(time int64) []int {
 }
 
 // more returns how many more members the filters accept on a node without some occupants.
-func (w *occupied) more(gone []int, node string) int {
+func (w *timeline) more(gone []int, node string) int {
 	n := 0
 	for _, i := range gone {
 		if slices.ContainsFunc(w.occupants[i].Uses, func(u plan.Usage) bool { return u.Node == node }) {
@@ -115,12 +115,12 @@ func (w *occupied) more(gone []int, node string) int {
 	return n
 }
 
-func (w *occupied) fitsWithout(gone []int, role int, node string, already int) bool {
+func (w *timeline) fitsWithout(gone []int, role int, node string, already int) bool {
 	return w.fits(role, node, already-w.more(gone, node))
 }
 
 // without returns the simulation without some occupants.
-func (w *occupied) without(gone []int) *simulation {
+func (w *timeline) without(gone []int) *simulation {
 	sim := *w.simulation
 	sim.nodes = emptiedNodes(w.nodes, w.occupants, gone)
 	sim.caps = nil
@@ -136,7 +136,7 @@ func (w *occupied) without(gone []int) *simulation {
 
 // solve returns the earliest time at which the reference planner finds a placement, and its
 // cost, or nil if there is no such time.
-func (w *occupied) solve() (int64, []int64) {
+func (w *timeline) solve() (int64, []int64) {
 	times := []int64{0}
 	for i := range w.occupants {
 		times = append(times, w.occupants[i].Ends)
@@ -152,7 +152,7 @@ func (w *occupied) solve() (int64, []int64) {
 
 // compareReserve reserves with the planner and with the reference, and returns an error if
 // the answers differ.
-func (w *occupied) compareReserve() (plan.Reservation, error) {
+func (w *timeline) compareReserve() (plan.Reservation, error) {
 	calls := map[string]bool{}
 	var twice error
 	r := plan.Reserve(w.snapshot(), w.gang, w.occupants, func(gone []int, role int, node string, already int) bool {
@@ -195,7 +195,7 @@ func (w *occupied) compareReserve() (plan.Reservation, error) {
 }
 
 // String prints the simulation for a failed test.
-func (w *occupied) String() string {
+func (w *timeline) String() string {
 	text := w.simulation.String()
 	for i := range w.occupants {
 		text += fmt.Sprintf("\noccupant %+v", w.occupants[i])
@@ -208,7 +208,7 @@ func (w *occupied) String() string {
 func TestReserveReference(t *testing.T) {
 	count := map[string]int{}
 	for i := range *reservations {
-		w := drawOccupied(seeded(*seed+15, uint64(i)))
+		w := drawTimeline(seeded(*seed+15, uint64(i)))
 		r, err := w.compareReserve()
 		if err != nil {
 			t.Fatalf("simulation %d of seed %d: %v\n%s", i, *seed+15, err, w)
@@ -228,11 +228,11 @@ func TestReserveReference(t *testing.T) {
 
 // TestReserveSooner lets an occupant leave sooner. The gang must not start later.
 func TestReserveSooner(t *testing.T) {
-	const rounds = 20000
+	const rounds = 5000
 	earlier := 0
 	for i := range rounds {
 		d := seeded(*seed+16, uint64(i))
-		w := drawOccupied(d)
+		w := drawTimeline(d)
 		if len(w.occupants) == 0 {
 			continue
 		}
@@ -255,7 +255,7 @@ func TestReserveSooner(t *testing.T) {
 	t.Logf("%d simulations of seed %d: the gang starts earlier in %d and later in none", rounds, *seed+16, earlier)
 }
 
-func (w *occupied) reserve() plan.Reservation {
+func (w *timeline) reserve() plan.Reservation {
 	return plan.Reserve(w.snapshot(), w.gang, w.occupants, w.fitsWithout, plan.Options{})
 }
 
@@ -263,7 +263,7 @@ func (w *occupied) reserve() plan.Reservation {
 func TestReserveOrderOfInput(t *testing.T) {
 	for i := range 3000 {
 		d := seeded(*seed+17, uint64(i))
-		w := drawOccupied(d)
+		w := drawTimeline(d)
 		want := w.reserve()
 		for k := range w.occupants {
 			other := d.roll(k + 1)
@@ -279,7 +279,7 @@ func TestReserveOrderOfInput(t *testing.T) {
 // built without the occupants, and checks that the caller's snapshot is unchanged.
 func TestReserveIsPlanOnAStateBuiltAnew(t *testing.T) {
 	for i := range 3000 {
-		w := drawOccupied(seeded(*seed+18, uint64(i)))
+		w := drawTimeline(seeded(*seed+18, uint64(i)))
 		s := w.snapshot()
 		got := plan.Reserve(s, w.gang, w.occupants, w.fitsWithout, plan.Options{})
 		time := got.Start
@@ -307,7 +307,7 @@ func FuzzReserve(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		w := drawOccupied(&byteDice{data})
+		w := drawTimeline(&byteDice{data})
 		r, err := w.compareReserve()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, w)
@@ -338,7 +338,7 @@ func TestReserveBudget(t *testing.T) {
 	ended := 0
 	for i := range 3000 {
 		d := seeded(*seed+20, uint64(i))
-		w := drawOccupied(d)
+		w := drawTimeline(d)
 		few := plan.Reserve(w.snapshot(), w.gang, w.occupants, w.fitsWithout, plan.Options{Budget: 1 + d.roll(60)})
 		if few.Decision.Placed {
 			if err := w.without(w.leftBy(few.Start)).validate(&few.Decision); err != nil {

@@ -15,9 +15,9 @@ import (
 // nodes must still hold the placement.
 func TestSpare(t *testing.T) {
 	nodes, devices := 0, 0
-	for i := range 20000 {
+	for i := range 5000 {
 		d := seeded(*seed+21, uint64(i))
-		w := drawOccupied(d)
+		w := drawTimeline(d)
 		r := w.reserve()
 		if err := w.checkSpare(d, &r); err != nil {
 			t.Fatalf("simulation %d of seed %d: %v\n%s", i, *seed+21, err, w)
@@ -35,7 +35,7 @@ func TestSpare(t *testing.T) {
 // checkSpare compares Spare with the reference planner: resources and, unless devices must
 // be aligned, devices must be exactly what the placement leaves, and the placement must fit
 // when all that is spare is taken.
-func (w *occupied) checkSpare(d dice, r *plan.Reservation) error {
+func (w *timeline) checkSpare(d dice, r *plan.Reservation) error {
 	then := w.without(w.leftBy(r.Start))
 	ref := &reference{sim: then, memo: map[string]bool{}, nodes: map[string]int{}}
 	put := map[string][]int{}
@@ -138,11 +138,11 @@ func TestSpareOfKinds(t *testing.T) {
 // TestAdmit places other pods one after the other, if the reservation admits them. The gang
 // must not start later than before.
 func TestAdmit(t *testing.T) {
-	const rounds = 20000
+	const rounds = 5000
 	admitted, refused := 0, 0
 	for i := range rounds {
 		d := seeded(*seed+22, uint64(i))
-		w := drawOccupied(d)
+		w := drawTimeline(d)
 		before := w.reserve()
 		if !before.Decision.Placed {
 			continue
@@ -166,7 +166,7 @@ func TestAdmit(t *testing.T) {
 
 // pass lets an occupant take a random part of what is free on some nodes, if the reservation
 // admits it. It returns what is left of the reservation.
-func (w *occupied) pass(d dice, r plan.Reservation, name string) (plan.Reservation, bool) {
+func (w *timeline) pass(d dice, r plan.Reservation, name string) (plan.Reservation, bool) {
 	before, o := slices.Clone(w.nodes), plan.Occupant{Name: name}
 	if often(d, 5) {
 		o.Ends = 1 + int64(d.roll(6))
