@@ -39,6 +39,8 @@ const (
 // limit, because what the user meant is unknown.
 type RunTime struct {
 	Limit Limit
+	// Declared is the limit that the declaring object of a gang states, without its pods.
+	Declared Limit
 	// Checkpoint is the most work that an eviction loses, 0 if it may be all.
 	Checkpoint time.Duration
 	// Minimum is the time for which the gang is to run undisturbed, at most a day.
@@ -186,7 +188,11 @@ func mergeRunTime(g Gang, members []Member) Gang {
 		}
 		pods = pods.beside(own)
 	}
+	declared := g.RunTime.Limit
 	g.RunTime = g.RunTime.and(pods)
+	if !g.RunTime.LimitInvalid {
+		g.RunTime.Declared = declared
+	}
 	return g
 }
 
