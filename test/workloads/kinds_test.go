@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 	"github.com/dovetail-dev/dovetail/test/harness"
@@ -103,6 +106,44 @@ func readMinimum(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
 	}
 	g, err := gangOf(w, key)
 	return g.Min, err
+}
+
+// The gang of a RayCluster that a RayJob made is also read from the RayJob, so a change of the
+// RayJob is reported for the gang.
+func TestRayJobBehindARayCluster(t *testing.T) {
+	c := newCluster(t)
+	for _, kind := range []workloads.Kind{workloads.RayJob, workloads.RayCluster} {
+		c.install(harness.LooseDefinition(t, kind.Resource.GroupResource(), kind.Name, kind.Resource.Version))
+	}
+	c.create(workloads.RayJob.Resource, harness.Decode(t, fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayJob,
+		metadata: {namespace: %s, name: train}, spec: {activeDeadlineSeconds: 60, shutdownAfterJobFinishes: true}}`, namespace)))
+	job, err := c.Of(workloads.RayJob.Resource).Get(c.Context(), "train", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.create(workloads.RayCluster.Resource, harness.Decode(t, fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster,
+		metadata: {namespace: %s, name: a, ownerReferences: [{apiVersion: ray.io/v1, kind: RayJob, name: train, uid: %s, controller: true}]},
+		spec: {workerGroupSpecs: [{groupName: w, replicas: 5}]}}`, namespace, job.GetUID())))
+	w := c.watch("")
+	w.untilSynced()
+	key := gangs.RayClusterKey(namespace, "a")
+	untilLimit := func(want string) {
+		c.Until("the time limit is "+want, func(context.Context) string {
+			g, err := gangOf(w, key)
+			if got := g.RunTime.Limit.Duration.String(); err != nil || got != want {
+				return fmt.Sprintf("it is %s, %v", got, err)
+			}
+			return ""
+		})
+	}
+	untilLimit("1m0s")
+	w.untilChanged(key)
+	w.forget()
+	c.Edit(workloads.RayJob.Resource, "train", func(u *unstructured.Unstructured) error {
+		return unstructured.SetNestedField(u.Object, int64(90), "spec", "activeDeadlineSeconds")
+	})
+	w.untilChanged(key)
+	untilLimit("1m30s")
 }
 
 // The watcher reads kinds of Kubernetes itself at once, and returns ErrNotInstalled if
