@@ -72,11 +72,10 @@ type reserveSearch struct {
 	options   Options
 	// left is what remains of the step budget.
 	left int
-	// order has the occupants with a known end, by their ends, then by name. times are the
-	// different ends, after 0, which stands for now. At times[i] the first until[i] in order
-	// have left.
-	order []int
+	// times are 0, which stands for now, and the different known ends, ascending. freed is
+	// what becomes free, by time: the first until[i] of it are free at times[i].
 	times []int64
+	freed []usageAt
 	until []int
 	// from is the plan for the latest time that is known to be too early, or the snapshot at
 	// the beginning. Snapshots of later times begin as forks of its snapshot.
@@ -98,20 +97,20 @@ func newReserveSearch(s *Snapshot, g *Gang, occupants []Occupant, fits FitsWitho
 		r.left = DefaultBudget
 	}
 	r.from.snapshot, r.stats.Proven = s, true
+	var order []*Occupant
 	for i := range occupants {
 		if occupants[i].Ends > 0 {
-			r.order = append(r.order, i)
+			order = append(order, &occupants[i])
 		}
 	}
-	slices.SortFunc(r.order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(occupants[a].Ends, occupants[b].Ends), cmp.Compare(occupants[a].Name, occupants[b].Name))
-	})
+	slices.SortFunc(order, func(a, b *Occupant) int { return cmp.Compare(a.Ends, b.Ends) })
 	r.times, r.until = []int64{0}, []int{0}
-	for n, i := range r.order {
-		if end := occupants[i].Ends; end > r.times[len(r.times)-1] {
-			r.times, r.until = append(r.times, end), append(r.until, n)
+	for _, o := range order {
+		if o.Ends > r.times[len(r.times)-1] {
+			r.times, r.until = append(r.times, o.Ends), append(r.until, 0)
 		}
-		r.until[len(r.until)-1] = n + 1
+		r.freed = append(r.freed, usesAt(s.fabric, o.Uses)...)
+		r.until[len(r.until)-1] = len(r.freed)
 	}
 	return r
 }
@@ -139,17 +138,12 @@ func (r *reserveSearch) plan(i int) reservePlan {
 
 // snapshot returns the cluster at times[i].
 func (r *reserveSearch) snapshot(i int) *Snapshot {
-	base := r.from.snapshot
-	leaving := r.order[r.until[r.from.at]:r.until[i]]
-	if len(leaving) == 0 {
-		return base
+	more := r.freed[r.until[r.from.at]:r.until[i]]
+	if len(more) == 0 {
+		return r.from.snapshot
 	}
-	var freed []usageAt
-	for _, k := range leaving {
-		freed = append(freed, usesAt(base.fabric, r.occupants[k].Uses)...)
-	}
-	fork := base.Fork()
-	fork.give(freed)
+	fork := r.from.snapshot.Fork()
+	fork.give(slices.Clone(more))
 	return fork.Freeze()
 }
 
