@@ -26,7 +26,7 @@ func on(group string, resources []string, verbs ...string) rbacv1.PolicyRule {
 var beyondStock = []right{
 	{"which ways of declaring a gang are installed", on("apiextensions.k8s.io", []string{"customresourcedefinitions"}, "list", "watch")},
 	{"naming a missing template in the sentence about a pod without its claim", on("resource.k8s.io", []string{"resourceclaimtemplates"}, "get")},
-	{"gangs of Ray", on("ray.io", []string{"rayclusters"}, "list", "watch")},
+	{"gangs of Ray, and how long they run", on("ray.io", []string{"rayclusters", "rayjobs"}, "list", "watch")},
 	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "get", "list", "watch")},
 	{"their status, in the place of their own controller", on("scheduling.x-k8s.io", []string{"podgroups/status"}, "patch")},
 	{"gangs of Volcano's PodGroups", on("scheduling.volcano.sh", []string{"podgroups"}, "list", "watch")},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"time"
 
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,8 +51,8 @@ func minCount(gang gangs.Gang) int32 {
 
 type annotated struct{ annotation, value string }
 
-// wishesOf returns the annotations for the PodGroup with the gang's topology constraints and
-// its device alignment. The topology constraints stay annotations, because they name levels
+// wishesOf returns the annotations for the PodGroup with the gang's topology constraints, its
+// device alignment and its run time. The topology constraints stay annotations, because they name levels
 // of the network that Dovetail's configuration lists. A topology constraint in the API takes
 // a node label key, cannot be changed later, and cannot express a preference.
 func wishesOf(gang gangs.Gang) []annotated {
@@ -59,7 +60,18 @@ func wishesOf(gang gangs.Gang) []annotated {
 		{gangs.RequiredAnnotation, gang.Topology.Required},
 		{gangs.PreferredAnnotation, gang.Topology.Preferred},
 		{gangs.AlignmentAnnotation, gang.Topology.Alignment},
+		{gangs.TimeLimitAnnotation, durationText(gang.RunTime.Limit.Duration)},
+		{gangs.CheckpointAnnotation, durationText(gang.RunTime.Checkpoint)},
+		{gangs.MinRuntimeAnnotation, durationText(gang.RunTime.Minimum)},
 	}
+}
+
+// durationText returns the value of an annotation for a duration, "" for 0, which is none.
+func durationText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 // unlikeOurs compares an existing PodGroup with the one that the owner of the gang requests.

@@ -120,7 +120,7 @@ var gangOwner = corev1.ObjectReference{APIVersion: "ray.io/v1", Kind: "RayCluste
 // asking returns RayCluster ml/a with one worker group, whose pods request a PodGroup.
 func asking(workers int32) *rayv1.RayCluster {
 	c := &rayv1.RayCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "uid-of-a",
-		Annotations: map[string]string{gangs.RequiredAnnotation: "leaf"}}}
+		Annotations: map[string]string{gangs.RequiredAnnotation: "leaf", gangs.TimeLimitAnnotation: "120m"}}}
 	c.Spec.WorkerGroupSpecs = []rayv1.WorkerGroupSpec{{GroupName: "gpu", Replicas: &workers, NumOfHosts: 1}}
 	mark := map[string]string{gangs.MakePodGroupLabel: "true"}
 	c.Spec.HeadGroupSpec.Template.Labels, c.Spec.WorkerGroupSpecs[0].Template.Labels = mark, mark
@@ -135,7 +135,7 @@ func TestGroupOfARayClusterIsMadeAndKept(t *testing.T) {
 	d.wantSaid(d.want("create"), "5 pods start together")
 	want := &schedulingv1beta1.PodGroup{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "ml", Name: "a-uid-of-a", Annotations: map[string]string{gangs.RequiredAnnotation: "leaf"},
+			Namespace: "ml", Name: "a-uid-of-a", Annotations: map[string]string{gangs.RequiredAnnotation: "leaf", gangs.TimeLimitAnnotation: "2h0m0s"},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "ray.io/v1", Kind: "RayCluster", Name: "a", UID: "uid-of-a", Controller: new(true)}},
 		},
 		Spec: schedulingv1beta1.PodGroupSpec{
@@ -156,7 +156,7 @@ func TestGroupOfARayClusterIsMadeAndKept(t *testing.T) {
 	d.cluster.Annotations = map[string]string{gangs.PreferredAnnotation: "leaf"}
 	// The fake client rejects a patch with a UID that it did not assign.
 	if change, err := groupChange(gangs.Gang{Min: 3, Topology: gangs.Topology{Preferred: "leaf"}}, got); err != nil ||
-		string(change) != `{"metadata":{"annotations":{"dovetail.dev/topology-preferred":"leaf","dovetail.dev/topology-required":null},"uid":""},"spec":{"schedulingPolicy":{"gang":{"minCount":3}}}}` {
+		string(change) != `{"metadata":{"annotations":{"dovetail.dev/time-limit":null,"dovetail.dev/topology-preferred":"leaf","dovetail.dev/topology-required":null},"uid":""},"spec":{"schedulingPolicy":{"gang":{"minCount":3}}}}` {
 		t.Errorf("the change is %s, %v", change, err)
 	}
 	d.want("patch")

@@ -42,13 +42,13 @@ type CoschedulingGroups interface {
 // resources while it waits.
 type coschedulingSource struct {
 	groups   CoschedulingGroups
-	clusters RayClusters
+	clusters RayClusterObjects
 	jobSets  JobSetObjects
 }
 
 // NewCoschedulingSource returns the source of gangs declared by scheduler-plugins
 // PodGroups.
-func NewCoschedulingSource(groups CoschedulingGroups, clusters RayClusters, jobSets JobSetObjects) Source {
+func NewCoschedulingSource(groups CoschedulingGroups, clusters RayClusterObjects, jobSets JobSetObjects) Source {
 	return coschedulingSource{groups: groups, clusters: clusters, jobSets: jobSets}
 }
 
@@ -93,7 +93,8 @@ func (s coschedulingSource) Gang(key Key, members []Member) (Gang, error) {
 
 // owned returns the gang that the owner of the PodGroup describes, with the key of the
 // PodGroup. truth is the key of the gang that the owner would have without the PodGroup.
-// The topology annotations of the PodGroup apply where the owner has none.
+// The topology annotations of the PodGroup apply where the owner has none. Of the two time
+// limits the shorter counts.
 func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
 	key := CoschedulingKey(group.Namespace, group.Name)
 	g, err := s.ofTruth(key, truth, members)
@@ -104,6 +105,7 @@ func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, memb
 	g.Topology.Required = cmp.Or(g.Topology.Required, own.Required)
 	g.Topology.Preferred = cmp.Or(g.Topology.Preferred, own.Preferred)
 	g.Topology.Alignment = cmp.Or(g.Topology.Alignment, own.Alignment)
+	g.RunTime = g.RunTime.and(runTimeOf(&group.ObjectMeta, key.String(), Limit{}))
 	return g, nil
 }
 
@@ -111,13 +113,7 @@ func (s coschedulingSource) ofTruth(key, truth Key, members []Member) (Gang, err
 	if truth.Source == JobSetSource {
 		return gangOfJobSet(key, truth, s.jobSets, members)
 	}
-	cluster, err := s.clusters.RayCluster(truth.Namespace, truth.Name)
-	if err != nil {
-		return Gang{}, err
-	}
-	g := rayGang(key, cluster)
-	g.Controls = true
-	return g, nil
+	return gangOfRayCluster(key, truth, s.clusters)
 }
 
 // CoschedulingOwner returns the key of the RayCluster that owns the PodGroup, or of the
@@ -142,6 +138,7 @@ func coschedulingGang(key Key, group *schedv1alpha1.PodGroup) Gang {
 		Min:      int(group.Spec.MinMember),
 		MinField: "spec.minMember",
 		Topology: topologyOf(group.Annotations),
+		RunTime:  runTimeOf(&group.ObjectMeta, key.String(), Limit{}),
 		Owner: corev1.ObjectReference{
 			APIVersion: schedv1alpha1.SchemeGroupVersion.String(),
 			Kind:       "PodGroup",

@@ -22,6 +22,7 @@ import (
 // objects holds the declaring objects of a cluster in memory.
 type objects struct {
 	clusters   map[string]*rayv1.RayCluster
+	rayJobs    map[string]*rayv1.RayJob
 	groups     map[string]*schedv1alpha1.PodGroup
 	kubernetes map[string]*schedulingv1beta1.PodGroup
 	volcanos   map[string]*gangs.VolcanoPodGroup
@@ -34,6 +35,10 @@ type objects struct {
 
 func (o objects) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
 	return find(o, o.clusters, gangs.RayClusterKey(namespace, name))
+}
+
+func (o objects) RayJob(_ gangs.Key, namespace, name string) (*rayv1.RayJob, error) {
+	return find(o, o.rayJobs, gangs.RayJobKey(namespace, name))
 }
 
 func (o objects) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {

@@ -77,6 +77,9 @@ type Gang struct {
 	// means all of them.
 	MinGroups int
 	Topology  Topology
+	// RunTime is what the declaring object and the pods say about the gang's run time. For
+	// a gang with Groups it is what the object at the top says.
+	RunTime RunTime
 	// Owner is the object that events are recorded on.
 	Owner corev1.ObjectReference
 	// Created is the creation time of the declaring object, or of the oldest pod if there

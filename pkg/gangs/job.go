@@ -29,8 +29,8 @@ const (
 const jobRole = "pods"
 
 // Jobs looks up Jobs. The objects have only these fields: metadata (a label with the key
-// GangAnnotation is copied to the annotations), suspend, the pod counts and completionMode
-// of the spec and, of the status, the pods and indexes that have ended and the conditions
+// GangAnnotation is copied to the annotations), suspend, the pod counts, completionMode and
+// activeDeadlineSeconds of the spec and, of the status, the pods and indexes that have ended and the conditions
 // after which the Job creates no more pods.
 type Jobs interface {
 	Job(namespace, name string) (*batchv1.Job, error)
@@ -97,6 +97,7 @@ func (s jobSource) Gang(key Key, members []Member) (Gang, error) {
 		Key:      key,
 		UID:      job.UID,
 		Topology: topologyOf(job.Annotations),
+		RunTime:  runTimeOf(&job.ObjectMeta, key.String(), deadlineOf(job.Spec.ActiveDeadlineSeconds, activeDeadline, key.String())),
 		Owner: corev1.ObjectReference{
 			APIVersion: batchv1.SchemeGroupVersion.String(),
 			Kind:       "Job",

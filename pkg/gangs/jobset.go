@@ -66,7 +66,8 @@ type JobSetStartupPolicy struct {
 }
 
 // ReplicatedJob is a number of equal Jobs. From its template Dovetail reads the numbers of
-// pods, the pods' labels, priorityClassName and schedulerName, and the Job's annotations.
+// pods, the pods' labels, priorityClassName and schedulerName, and the Job's annotations and
+// activeDeadlineSeconds.
 type ReplicatedJob struct {
 	Name      string                  `json:"name"`
 	Replicas  *int32                  `json:"replicas"`
@@ -171,6 +172,7 @@ func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, e
 		Key:      key,
 		UID:      set.UID,
 		Topology: topologyOf(set.Annotations),
+		RunTime:  runTimeOf(&set.ObjectMeta, of.String(), set.deadline(of.String())),
 		Owner: corev1.ObjectReference{
 			APIVersion: JobSetAPIVersion,
 			Kind:       "JobSet",

@@ -48,6 +48,28 @@ func (s *JobSet) ended() string {
 	return ""
 }
 
+// deadline returns the time after which the Jobs of a JobSet have ended: the longest deadline
+// of a replicatedJob. It returns none if a replicatedJob has none, or waits for another one,
+// because the JobSet then lasts longer. object is the JobSet's name in sentences.
+func (s *JobSet) deadline(object string) Limit {
+	longest, before := Limit{}, []Role(nil)
+	for i := range s.Spec.ReplicatedJobs {
+		job := &s.Spec.ReplicatedJobs[i]
+		if initialises(job.Name, job.Template.Spec.Template.Labels) {
+			continue
+		}
+		own := deadlineOf(job.Template.Spec.ActiveDeadlineSeconds, jobSetActiveDeadline, object)
+		if !own.Known() || waitsForAnother(job, before) {
+			return Limit{}
+		}
+		before = append(before, Role{Name: job.Name})
+		if own.Duration > longest.Duration {
+			longest = own
+		}
+	}
+	return longest
+}
+
 // attempt returns the value of the restart-attempt label on the pods of the current
 // restart attempt.
 func (s *JobSet) attempt() string { return strconv.FormatInt(int64(s.Status.Restarts), 10) }

@@ -39,3 +39,20 @@ const MakePodGroupLabel = AnnotationPrefix + "native-gang"
 // scheduleLabel on a pod or its namespace makes an admission policy set
 // spec.schedulerName to Dovetail's. See manifests/scheduler-name.
 const scheduleLabel = AnnotationPrefix + "schedule"
+
+// The annotations about the run time of a gang, on an object that declares a gang or on a
+// pod. Their values are Go durations above 0, such as 90m. Dovetail reads them and ends no
+// pod because of them.
+const (
+	// TimeLimitAnnotation is the time after which the gang, or the pod, has ended.
+	TimeLimitAnnotation = AnnotationPrefix + "time-limit"
+	// CheckpointAnnotation is the most work that an eviction loses, because the job has
+	// saved everything before.
+	CheckpointAnnotation = AnnotationPrefix + "checkpoint"
+	// MinRuntimeAnnotation is the time for which the gang, or the pod, is to run undisturbed.
+	MinRuntimeAnnotation = AnnotationPrefix + "min-runtime"
+)
+
+// MaxExecTimeLabel is the label with which a user tells Kueue how many seconds a workload
+// may run. Kueue ends the workload then.
+const MaxExecTimeLabel = "kueue.x-k8s.io/max-exec-time-seconds"

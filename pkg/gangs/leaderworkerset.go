@@ -144,6 +144,7 @@ func isAbsent(err error) bool {
 
 func describeLWS(g *Gang, set *LeaderWorkerSet) {
 	g.Topology = topologyOf(set.Annotations)
+	g.RunTime = runTimeOf(&set.ObjectMeta, g.Key.String(), Limit{})
 	g.Owner = corev1.ObjectReference{
 		APIVersion: LeaderWorkerSetAPIVersion,
 		Kind:       "LeaderWorkerSet",

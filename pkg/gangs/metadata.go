@@ -25,6 +25,9 @@ var knownKeys = []knownKey{
 	{key: RequiredAnnotation, annotation: true},
 	{key: PreferredAnnotation, annotation: true},
 	{key: AlignmentAnnotation, annotation: true},
+	{key: TimeLimitAnnotation, annotation: true},
+	{key: CheckpointAnnotation, annotation: true},
+	{key: MinRuntimeAnnotation, annotation: true},
 	{key: MakePodGroupLabel, label: true},
 	{key: scheduleLabel, label: true},
 }
@@ -40,11 +43,13 @@ const thePod = "the pod"
 
 // MetadataMistake returns a sentence about a label or annotation of the pod with
 // Dovetail's prefix that has no effect: an unknown key, a label that must be an
-// annotation or the reverse, or an invalid AlignmentAnnotation (how close the pod's devices
-// must be) of a pod without claims. It returns "" if there is none. A pod with claims and an
+// annotation or the reverse, an invalid value about the run time, or an invalid
+// AlignmentAnnotation (how close the pod's devices must be) of a pod without claims. It
+// returns "" if there is none. MaxExecTimeLabel is checked as well. A pod with claims and an
 // invalid AlignmentAnnotation is refused when it is scheduled, which is reported then.
 func MetadataMistake(pod *corev1.Pod) string {
-	if !hasOwnKey(pod.Labels) && !hasOwnKey(pod.Annotations) {
+	_, kueue := pod.Labels[MaxExecTimeLabel]
+	if !kueue && !hasOwnKey(pod.Labels) && !hasOwnKey(pod.Annotations) {
 		return ""
 	}
 	if key := firstMistake(pod.Labels, func(k knownKey) bool { return k.label }); key != "" {
@@ -52,6 +57,9 @@ func MetadataMistake(pod *corev1.Pod) string {
 	}
 	if key := annotationMistake(pod.Annotations); key != "" {
 		return keySentence("annotation", key, thePod)
+	}
+	if mistake := runTimeMistake(&pod.ObjectMeta, thePod); mistake != "" {
+		return mistake
 	}
 	if len(pod.Spec.ResourceClaims) > 0 {
 		return ""
@@ -63,10 +71,11 @@ func MetadataMistake(pod *corev1.Pod) string {
 }
 
 // MetadataMistake returns a sentence about an annotation with Dovetail's prefix that has no
-// effect on the object which declares the gang, or "" if there is none.
+// effect on the object which declares the gang, or about an invalid value there about the
+// run time. It returns "" if there is none.
 func (g *Gang) MetadataMistake() string {
 	if g.Topology.Mistake == "" {
-		return ""
+		return g.RunTime.Mistake
 	}
 	return keySentence("annotation", g.Topology.Mistake, g.Key.String())
 }

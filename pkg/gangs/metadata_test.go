@@ -30,6 +30,9 @@ func TestMetadataMistake(t *testing.T) {
 		"the first by name":    {pod("p", annotation("dovetail.dev/b-key", "1"), annotation("dovetail.dev/a-key-of-mine", "1")), "annotation dovetail.dev/a-key-of-mine of the pod has no effect: the key is unknown"},
 		"a right alignment":    {pod("p", annotation(gangs.AlignmentAnnotation, "none")), ""},
 		"a wrong alignment":    {pod("p", annotation(gangs.AlignmentAnnotation, "Required")), `annotation dovetail.dev/device-alignment of the pod is "Required", which must be preferred, required or none`},
+		"right run times":      {pod("p", annotation(gangs.TimeLimitAnnotation, "2h"), annotation(gangs.CheckpointAnnotation, "10m"), annotation(gangs.MinRuntimeAnnotation, "30m")), ""},
+		"a limit labelled":     {pod("p", label(gangs.TimeLimitAnnotation, "2h")), "label dovetail.dev/time-limit of the pod has no effect: it must be an annotation"},
+		"a misspelt limit":     {pod("p", annotation("dovetail.dev/timelimit", "2h")), "annotation dovetail.dev/timelimit of the pod has no effect: the key is unknown, perhaps dovetail.dev/time-limit is meant"},
 		"with a claim, which the plugins for devices refuse": {pod("p", annotation(gangs.AlignmentAnnotation, "Required"), claimFrom("t")), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

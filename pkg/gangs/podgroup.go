@@ -86,6 +86,7 @@ func declaredBy(group *schedulingv1beta1.PodGroup) Gang {
 		UID:      group.UID,
 		Min:      1,
 		Topology: topologyOf(group.Annotations),
+		RunTime:  runTimeOf(&group.ObjectMeta, PodGroupKey(group.Namespace, group.Name).String(), Limit{}),
 		Owner: corev1.ObjectReference{
 			APIVersion: schedulingv1beta1.SchemeGroupVersion.String(),
 			Kind:       "PodGroup",

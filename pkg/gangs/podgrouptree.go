@@ -24,6 +24,7 @@ func CompositeGang(c *schedulingv1alpha3.CompositePodGroup) Gang {
 		MinField:  "spec.schedulingPolicy.gang.minGroupCount",
 		MinGroups: minGroups(c),
 		Topology:  compositeTopology(c),
+		RunTime:   runTimeOf(&c.ObjectMeta, Key{Source: CompositeSource, Namespace: c.Namespace, Name: c.Name}.String(), Limit{}),
 		Owner: corev1.ObjectReference{
 			APIVersion: schedulingv1alpha3.SchemeGroupVersion.String(),
 			Kind:       "CompositePodGroup",

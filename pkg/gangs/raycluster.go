@@ -43,12 +43,12 @@ type RayClusters interface {
 // annotations to the RayCluster that it creates, so a topology constraint on them is found
 // there. A constraint in a group's pod template is found on the pods.
 type rayClusterSource struct {
-	clusters RayClusters
+	objects RayClusterObjects
 }
 
 // NewRayClusterSource returns the source of gangs inferred from RayClusters.
-func NewRayClusterSource(clusters RayClusters) Source {
-	return rayClusterSource{clusters: clusters}
+func NewRayClusterSource(objects RayClusterObjects) Source {
+	return rayClusterSource{objects: objects}
 }
 
 // RayClusterKey returns the key of the gang inferred from that RayCluster.
@@ -77,13 +77,7 @@ func (rayClusterSource) Rank(pod *corev1.Pod) Rank { return rayRank(pod) }
 func (rayClusterSource) Replica(pod *corev1.Pod) string { return rayReplica(pod) }
 
 func (s rayClusterSource) Gang(key Key, _ []Member) (Gang, error) {
-	cluster, err := s.clusters.RayCluster(key.Namespace, key.Name)
-	if err != nil {
-		return Gang{}, err
-	}
-	g := rayGang(key, cluster)
-	g.Controls = true
-	return g, nil
+	return gangOfRayCluster(key, key, s.objects)
 }
 
 // rayClusterOf returns the name of the RayCluster that made the pod as its head
@@ -127,6 +121,7 @@ func rayGang(key Key, cluster *rayv1.RayCluster) Gang {
 		Key:      key,
 		UID:      cluster.UID,
 		Topology: topologyOf(cluster.Annotations),
+		RunTime:  runTimeOf(&cluster.ObjectMeta, RayClusterKey(cluster.Namespace, cluster.Name).String(), Limit{}),
 		Owner: corev1.ObjectReference{
 			APIVersion: rayv1.GroupVersion.String(),
 			Kind:       "RayCluster",

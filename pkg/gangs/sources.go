@@ -16,7 +16,7 @@ type Objects interface {
 	CoschedulingGroups
 	VolcanoPodGroups
 	LeaderWorkerSets
-	RayClusters
+	RayClusterObjects
 	JobSets
 	Jobs
 }
@@ -99,9 +99,10 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 	return m, true
 }
 
-// Gang returns the gang with that key, its topology constraints merged with those of its
-// members. For a declaration that is invalid, it returns a gang with a Problem, a sentence
-// about the error. It returns an error if there is no declaration to read.
+// Gang returns the gang with that key, its topology constraints and its run time merged
+// with those of its members. For a declaration that is invalid, it returns a gang with a
+// Problem, a sentence about the error. It returns an error if there is no declaration to
+// read.
 func (s Sources) Gang(key Key, members []Member) (Gang, error) {
 	for _, source := range s {
 		if source.Name() != key.Source {
@@ -114,7 +115,7 @@ func (s Sources) Gang(key Key, members []Member) (Gang, error) {
 		if err != nil {
 			return Gang{}, err
 		}
-		return mergeTopology(g, members), nil
+		return mergeRunTime(mergeTopology(g, members), members), nil
 	}
 	return Gang{}, fmt.Errorf("gang %s: no source has that name", key)
 }

@@ -118,6 +118,7 @@ func (s volcanoSource) Gang(key Key, members []Member) (Gang, error) {
 		Min:      int(group.Spec.MinMember),
 		MinField: "spec.minMember",
 		Topology: topologyOf(group.Annotations),
+		RunTime:  runTimeOf(&group.ObjectMeta, key.String(), Limit{}),
 		Owner: corev1.ObjectReference{
 			APIVersion: VolcanoAPIVersion,
 			Kind:       "PodGroup",

@@ -38,6 +38,10 @@ func (g podGroups) RayCluster(namespace, name string) (*rayv1.RayCluster, error)
 	return nil, &gangs.LookupError{Key: gangs.RayClusterKey(namespace, name), Reason: gangs.ErrNotFound}
 }
 
+func (g podGroups) RayJob(_ gangs.Key, namespace, name string) (*rayv1.RayJob, error) {
+	return nil, &gangs.LookupError{Key: gangs.RayJobKey(namespace, name), Reason: gangs.ErrNotFound}
+}
+
 func (g podGroups) declare(name string, least int32) gangs.Key {
 	g[name] = &schedv1alpha1.PodGroup{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name, UID: types.UID(name)},

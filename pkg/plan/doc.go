@@ -190,6 +190,17 @@
 // The filters are called for the victims that Clear is about to choose. Only if they refuse
 // are they called for each set that is tried.
 //
+// # Reservations
+//
+// Reserve answers when a gang can start if occupants leave at their known ends. Time only
+// takes occupants away, which only adds room, so the earliest time is found by bisection over
+// the ends. With Stats.Proven no earlier time exists. If an occupant leaves sooner than it was
+// to, the gang never starts later.
+//
+// The spare of a node is what the placement leaves there at its start. Reservation.Admit
+// decides whether other pods may run before the gang: those that end by its start, and those
+// that take only what is spare. The gang then starts no later.
+//
 // # Files, from the bottom up
 //
 // A file uses only the files on its own line and on the lines above.
@@ -218,4 +229,5 @@
 //   - Clearing: clearing.go (the answer); victims.go (occupants compiled); emptied.go (counts
 //     without some victims); probe.go (a plan without some victims); coverbound.go and
 //     slotcover.go (lower bounds); clearsearch.go, cheapestnodes.go, clearexact.go; clear.go.
+//   - Reservations: spare.go, reserve.go.
 package plan

@@ -124,4 +124,12 @@ var metadataReasons = []reason{
 		s.nodes(plain)
 		s.pods("train", 3, label(gangs.GangNameLabel, "train"), annotation(gangs.GangMinAnnotation, "5"), annotation("dovetail.dev/topology_required", "leaf"))
 	}},
+	{title: "The time limit of a member is no duration", before: func(s *scene) {
+		s.nodes(plain)
+		s.pods("train", 3, label(gangs.GangNameLabel, "train"), annotation(gangs.GangMinAnnotation, "5"), annotation(gangs.TimeLimitAnnotation, "2 hours"))
+	}},
+	{title: "The time limit of a pod without a gang, for Kueue, is no number", single: true, before: func(s *scene) {
+		s.nodes(plain)
+		s.pod("train-0", cpu("64"), label(gangs.MaxExecTimeLabel, "1h"))
+	}},
 }

@@ -58,6 +58,10 @@ func (d *declared) RayCluster(namespace, name string) (*rayv1.RayCluster, error)
 	return find[rayv1.RayCluster](d, gangs.RayClusterKey(namespace, name))
 }
 
+func (d *declared) RayJob(_ gangs.Key, namespace, name string) (*rayv1.RayJob, error) {
+	return find[rayv1.RayJob](d, gangs.RayJobKey(namespace, name))
+}
+
 func (d *declared) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
 	return find[schedv1alpha1.PodGroup](d, gangs.CoschedulingKey(namespace, name))
 }

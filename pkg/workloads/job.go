@@ -39,7 +39,7 @@ func trimJob(u *unstructured.Unstructured) (any, error) {
 		metav1.SetMetaDataAnnotation(&job.ObjectMeta, gangs.GangAnnotation, mark)
 	}
 	pick := func(spec map[string]any) map[string]any {
-		return pickFields(spec, "parallelism", "completions", "completionMode", "suspend")
+		return pickFields(spec, "parallelism", "completions", "completionMode", "suspend", "activeDeadlineSeconds")
 	}
 	if err := decodeSpec(u, &job.Spec, pick); err != nil {
 		return nil, err

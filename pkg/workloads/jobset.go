@@ -56,14 +56,14 @@ func pickJobSetSpec(spec map[string]any) map[string]any {
 	})
 }
 
-// pickJobTemplate keeps the Job annotations and pod counts of a Job template. Of the pod
+// pickJobTemplate keeps the Job annotations, pod counts and deadline of a Job template. Of the pod
 // template it keeps the labels, and the fields that must be the same in all pods of a
 // PodGroup.
 func pickJobTemplate(template map[string]any) map[string]any {
 	template = pickFields(template, "metadata", "spec")
 	template = pickIn(template, "metadata", func(meta map[string]any) map[string]any { return pickFields(meta, "annotations") })
 	return pickIn(template, "spec", func(job map[string]any) map[string]any {
-		job = pickFields(job, "parallelism", "completions", "template")
+		job = pickFields(job, "parallelism", "completions", "activeDeadlineSeconds", "template")
 		return pickIn(job, "template", func(pod map[string]any) map[string]any {
 			pod = pickFields(pod, "metadata", "spec")
 			pod = pickIn(pod, "spec", func(spec map[string]any) map[string]any {

@@ -68,6 +68,9 @@ func trimMeta(u *unstructured.Unstructured) metav1.ObjectMeta {
 			metav1.SetMetaDataAnnotation(&m, key, value)
 		}
 	}
+	if seconds, ok := u.GetLabels()[gangs.MaxExecTimeLabel]; ok {
+		metav1.SetMetaDataLabel(&m, gangs.MaxExecTimeLabel, seconds)
+	}
 	return m
 }
 

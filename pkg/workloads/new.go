@@ -15,7 +15,7 @@ import (
 
 // Kinds returns all kinds of objects from which pkg/gangs reads gangs.
 func Kinds() []Kind {
-	return []Kind{PodGroup, CoschedulingGroup, VolcanoPodGroup, LeaderWorkerSet, RayCluster, JobSet, Job}
+	return []Kind{PodGroup, CoschedulingGroup, VolcanoPodGroup, LeaderWorkerSet, RayCluster, RayJob, JobSet, Job}
 }
 
 // New returns a Watcher of the given kinds, or of all kinds if none is given. It sends no

@@ -16,6 +16,7 @@ var RayCluster = Kind{
 	Name:     "RayCluster",
 	Key:      gangs.RayClusterKey,
 	Trim:     trimRayCluster,
+	Owner:    func(object any) (gangs.Key, bool) { return gangs.RayJobOf(object.(*rayv1.RayCluster)) },
 }
 
 // RayCluster implements gangs.RayClusters. It returns the RayCluster of that name, which

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -270,5 +271,55 @@ func TestReaderOfJob(t *testing.T) {
 				t.Errorf("want %v, got %v %v", tc.want, key, ok)
 			}
 		})
+	}
+}
+
+// What the sources read about the run time is kept, and nothing else of the labels.
+func TestTrimKeepsRunTimes(t *testing.T) {
+	const limited = `metadata: {namespace: ml, name: a, labels: {team: x, kueue.x-k8s.io/max-exec-time-seconds: "60"}}`
+	labels := map[string]string{gangs.MaxExecTimeLabel: "60"}
+	group := newPodGroupItem(t, object(t, `{`+limited+`}`)).object.(*schedv1alpha1.PodGroup)
+	if diff := cmp.Diff(labels, group.Labels); diff != "" {
+		t.Errorf("labels of a PodGroup (-want,+got):\n%s", diff)
+	}
+	made, err := Job.newItem(object(t, `{`+limited+`, spec: {activeDeadlineSeconds: 90}}`))
+	if err != nil {
+		t.Fatalf("newItem: %v", err)
+	}
+	job := made.(*item).object.(*batchv1.Job)
+	if diff := cmp.Diff(labels, job.Labels); diff != "" || job.Spec.ActiveDeadlineSeconds == nil || *job.Spec.ActiveDeadlineSeconds != 90 {
+		t.Errorf("a Job: deadline %v, labels (-want,+got):\n%s", job.Spec.ActiveDeadlineSeconds, diff)
+	}
+	made, err = JobSet.newItem(object(t, `{`+limited+`, spec: {replicatedJobs: [{name: w, template: {spec: {activeDeadlineSeconds: 90}}}]}}`))
+	if err != nil {
+		t.Fatalf("newItem: %v", err)
+	}
+	set := made.(*item).object.(*gangs.JobSet)
+	if of := set.Spec.ReplicatedJobs[0].Template.Spec.ActiveDeadlineSeconds; of == nil || *of != 90 {
+		t.Errorf("the deadline of a JobSet's Jobs is %v", of)
+	}
+}
+
+// A RayJob limits the run time of the gang of its RayCluster.
+func TestRayJob(t *testing.T) {
+	made, err := RayJob.newItem(object(t, `{metadata: {namespace: ml, name: train, uid: u}, spec: {entrypoint: x,
+		activeDeadlineSeconds: 60, shutdownAfterJobFinishes: true, ttlSecondsAfterFinished: 30}, status: {jobStatus: RUNNING}}`))
+	if err != nil {
+		t.Fatalf("newItem: %v", err)
+	}
+	want := &rayv1.RayJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "train", UID: "u"},
+		Spec:       rayv1.RayJobSpec{ActiveDeadlineSeconds: new(int32(60)), ShutdownAfterJobFinishes: true, TTLSecondsAfterFinished: 30},
+	}
+	if diff := cmp.Diff(want, made.(*item).object); diff != "" {
+		t.Errorf("RayJob (-want,+got):\n%s", diff)
+	}
+	made, err = RayCluster.newItem(object(t, `{metadata: {namespace: ml, name: a, uid: u,
+		ownerReferences: [{apiVersion: ray.io/v1, kind: RayJob, name: train, uid: v, controller: true}]}}`))
+	if err != nil {
+		t.Fatalf("newItem: %v", err)
+	}
+	if key, ok := RayCluster.Owner(made.(*item).object); !ok || key != gangs.RayJobKey("ml", "train") {
+		t.Errorf("the gang of the RayCluster is also read from %v, %v", key, ok)
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/workloads"
 	"github.com/dovetail-dev/dovetail/test/harness"
@@ -28,6 +31,7 @@ func TestEveryKindIsWatchedOnceInstalled(t *testing.T) {
 		workloads.CoschedulingGroup.Resource.String(): {"{minMember: 4}", 4},
 		workloads.VolcanoPodGroup.Resource.String():   {"{minMember: 5}", 5},
 		workloads.RayCluster.Resource.String():        {"{workerGroupSpecs: [{groupName: w, replicas: 5}]}", 6},
+		workloads.RayJob.Resource.String():            {"{activeDeadlineSeconds: 60}", 60},
 		workloads.JobSet.Resource.String():            {"{replicatedJobs: [{name: w, replicas: 7, template: {spec: {parallelism: 1, completions: 1}}}]}", 7},
 		workloads.LeaderWorkerSet.Resource.String():   {"{startupPolicy: LeaderReady}", 0},
 	}
@@ -86,14 +90,60 @@ func TestGroupThatMissedItsObjectIsNotified(t *testing.T) {
 }
 
 // readMinimum returns the minimum that the object declares. A LeaderWorkerSet declares
-// it on its pods, not on the object.
+// it on its pods, not on the object. For a RayJob, which declares no gang, it returns the
+// deadline.
 func readMinimum(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
 	if kind.Name == workloads.LeaderWorkerSet.Name {
 		_, err := w.LeaderWorkerSet(key, key.Namespace, key.Name)
 		return 0, err
 	}
+	if kind.Name == workloads.RayJob.Name {
+		job, err := w.RayJob(key, key.Namespace, key.Name)
+		if err != nil {
+			return 0, err
+		}
+		return int(*job.Spec.ActiveDeadlineSeconds), nil
+	}
 	g, err := gangOf(w, key)
 	return g.Min, err
+}
+
+// The gang of a RayCluster that a RayJob made is also read from the RayJob, so a change of the
+// RayJob is reported for the gang.
+func TestRayJobBehindARayCluster(t *testing.T) {
+	c := newCluster(t)
+	for _, kind := range []workloads.Kind{workloads.RayJob, workloads.RayCluster} {
+		c.install(harness.LooseDefinition(t, kind.Resource.GroupResource(), kind.Name, kind.Resource.Version))
+	}
+	c.create(workloads.RayJob.Resource, harness.Decode(t, fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayJob,
+		metadata: {namespace: %s, name: train}, spec: {activeDeadlineSeconds: 60, shutdownAfterJobFinishes: true}}`, namespace)))
+	job, err := c.Of(workloads.RayJob.Resource).Get(c.Context(), "train", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.create(workloads.RayCluster.Resource, harness.Decode(t, fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster,
+		metadata: {namespace: %s, name: a, ownerReferences: [{apiVersion: ray.io/v1, kind: RayJob, name: train, uid: %s, controller: true}]},
+		spec: {workerGroupSpecs: [{groupName: w, replicas: 5}]}}`, namespace, job.GetUID())))
+	w := c.watch("")
+	w.untilSynced()
+	key := gangs.RayClusterKey(namespace, "a")
+	untilLimit := func(want string) {
+		c.Until("the time limit is "+want, func(context.Context) string {
+			g, err := gangOf(w, key)
+			if got := g.RunTime.Limit.Duration.String(); err != nil || got != want {
+				return fmt.Sprintf("it is %s, %v", got, err)
+			}
+			return ""
+		})
+	}
+	untilLimit("1m0s")
+	w.untilChanged(key)
+	w.forget()
+	c.Edit(workloads.RayJob.Resource, "train", func(u *unstructured.Unstructured) error {
+		return unstructured.SetNestedField(u.Object, int64(90), "spec", "activeDeadlineSeconds")
+	})
+	w.untilChanged(key)
+	untilLimit("1m30s")
 }
 
 // The watcher reads kinds of Kubernetes itself at once, and returns ErrNotInstalled if

@@ -1,0 +1,73 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangs
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Ends returns the time by which all members of a running gang have ended, zero if that is
+// unknown or if no member has started. The limit of the declaring object counts from the
+// first start of a live member (one that neither failed nor is being deleted), the limit of a
+// pod from its own start. The earlier of both ends counts.
+//
+// A controller that counts from an earlier time, as that of a Job does, ends the gang sooner.
+// A pod that is replaced begins anew.
+func (g *Gang) Ends(members []Member) time.Time {
+	if g.RunTime.LimitInvalid {
+		return time.Time{}
+	}
+	started, last, known := time.Time{}, time.Time{}, true
+	for _, m := range members {
+		if !g.Has(m) || !Live(m.Pod) {
+			continue
+		}
+		start := startOf(m.Pod)
+		if !start.IsZero() && (started.IsZero() || start.Before(started)) {
+			started = start
+		}
+		if isDone(m) {
+			continue
+		}
+		end := PodEnds(m.Pod)
+		known = known && !end.IsZero()
+		if end.After(last) {
+			last = end
+		}
+	}
+	switch {
+	case started.IsZero():
+		return time.Time{}
+	case !known:
+		last = time.Time{}
+	}
+	if !g.RunTime.Declared.Known() {
+		return last
+	}
+	if end := started.Add(g.RunTime.Declared.Duration); last.IsZero() || end.Before(last) {
+		return end
+	}
+	return last
+}
+
+// PodEnds returns the time by which a running pod has ended by its own limit, zero if it has
+// none or has not started.
+func PodEnds(pod *corev1.Pod) time.Time {
+	limit, start := PodRunTime(pod).Limit, startOf(pod)
+	if !limit.Known() || start.IsZero() {
+		return time.Time{}
+	}
+	return start.Add(limit.Duration)
+}
+
+// startOf returns the time at which the kubelet accepted the pod, zero if it has not.
+// activeDeadlineSeconds counts from it.
+func startOf(pod *corev1.Pod) time.Time {
+	if pod.Status.StartTime == nil {
+		return time.Time{}
+	}
+	return pod.Status.StartTime.Time
+}
