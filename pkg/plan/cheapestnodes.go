@@ -110,32 +110,35 @@ func (n *nodeSteps) run() {
 		}
 		changed := map[int32]bool{top.pos: true}
 		for _, i := range top.victims {
-			for _, k := range n.take(i) {
-				for _, u := range n.list[k].uses {
-					changed[u.pos] = changed[u.pos] || n.on[u.pos] != nil
-				}
-			}
+			n.take(i, changed)
 		}
 		for _, pos := range sortedKeys(changed) {
-			if changed[pos] {
-				n.version[pos]++
-				n.push(pos)
-			}
+			n.version[pos]++
+			n.push(pos)
 		}
 	}
 }
 
-// take lets a victim leave, and those that must be gone with it. It returns those that were
-// not gone.
-func (n *nodeSteps) take(i int32) []int32 {
-	from := len(n.order)
+// take lets a victim leave, and those that must be gone with it. It adds to changed the nodes
+// of those that were not gone.
+func (n *nodeSteps) take(i int32, changed map[int32]bool) {
 	for _, k := range append(slices.Clone(n.list[i].before), i) {
-		if !n.e.gone[k] {
-			n.e.remove(n.victims, int(k))
-			n.order = append(n.order, k)
+		if n.e.gone[k] {
+			continue
+		}
+		n.e.remove(n.victims, int(k))
+		n.order = append(n.order, k)
+		n.addNodes(k, changed)
+	}
+}
+
+// addNodes adds the nodes of a victim that hold allowed victims.
+func (n *nodeSteps) addNodes(k int32, changed map[int32]bool) {
+	for _, u := range n.list[k].uses {
+		if n.on[u.pos] != nil {
+			changed[u.pos] = true
 		}
 	}
-	return n.order[from:]
 }
 
 // push adds the next step of the node at pos to the heap, if there is one.

@@ -101,17 +101,13 @@ func occupy(n *plan.NodeSpec, part func(v int) int) plan.Usage {
 func (w *occupied) without(gone []int) *simulation {
 	sim := *w.empty
 	sim.nodes = emptiedNodes(sim.nodes, nil, nil)
-	for i := range sim.nodes {
-		n := &sim.nodes[i]
-		for k := range w.occupants {
-			if slices.Contains(gone, k) {
-				continue
-			}
-			for _, u := range w.occupants[k].Uses {
-				if u.Node == n.Name {
-					subtractUsage(n, u)
-				}
-			}
+	for k := range w.occupants {
+		if slices.Contains(gone, k) {
+			continue
+		}
+		for _, u := range w.occupants[k].Uses {
+			at := slices.IndexFunc(sim.nodes, func(n plan.NodeSpec) bool { return n.Name == u.Node })
+			subtractUsage(&sim.nodes[at], u)
 		}
 	}
 	sim.caps = nil

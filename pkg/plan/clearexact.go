@@ -72,14 +72,18 @@ func (x *clearExact) toBeat() []int64 {
 	return x.best.cost
 }
 
-// places reports whether the gang has a placement without the victims that are gone, and
-// offers these.
+// places reports whether the gang has a placement without the victims that are gone. It offers
+// those of them that are necessary.
 func (x *clearExact) places() bool {
-	if !x.probe(x.in.gone, false).placed {
+	found := x.probe(x.in.gone, false)
+	if !found.placed {
 		return false
 	}
-	if x.offer(x.in.gone) {
+	if x.offer(x.reduce(x.in.gone, found, false)) {
 		return true
+	}
+	if found = x.probe(x.in.gone, true); found.placed {
+		return x.offer(x.reduce(x.in.gone, found, true))
 	}
 	// The filters refused. They may accept when victims leave that are not in the domain.
 	if len(x.domain.victims) < len(x.list) {

@@ -66,12 +66,11 @@ func emptiedNodes(nodes []plan.NodeSpec, occupants []plan.Occupant, gone []int) 
 		n := &out[i]
 		n.Free = slices.Clone(n.Free)
 		n.Units = taken(n.Units, nil, -1)
-		for _, k := range gone {
-			for _, u := range occupants[k].Uses {
-				if u.Node == n.Name {
-					addUsage(n, u)
-				}
-			}
+	}
+	for _, k := range gone {
+		for _, u := range occupants[k].Uses {
+			at := slices.IndexFunc(out, func(n plan.NodeSpec) bool { return n.Name == u.Node })
+			addUsage(&out[at], u)
 		}
 	}
 	return out
