@@ -17,38 +17,47 @@ import (
 // A controller that counts from an earlier time, as that of a Job does, ends the gang sooner.
 // A pod that is replaced begins anew.
 func (g *Gang) Ends(members []Member) time.Time {
-	if g.RunTime.LimitInvalid {
+	started := g.started(members)
+	if g.RunTime.LimitInvalid || started.IsZero() {
 		return time.Time{}
 	}
-	started, last, known := time.Time{}, time.Time{}, true
+	end := g.podsEnd(members)
+	if !g.RunTime.Declared.Known() {
+		return end
+	}
+	if declared := started.Add(g.RunTime.Declared.Duration); end.IsZero() || declared.Before(end) {
+		return declared
+	}
+	return end
+}
+
+// started returns the first start of a live member, zero if none has started.
+func (g *Gang) started(members []Member) time.Time {
+	first := time.Time{}
 	for _, m := range members {
-		if !g.Has(m) || !Live(m.Pod) {
-			continue
-		}
 		start := startOf(m.Pod)
-		if !start.IsZero() && (started.IsZero() || start.Before(started)) {
-			started = start
+		if g.Has(m) && Live(m.Pod) && !start.IsZero() && (first.IsZero() || start.Before(first)) {
+			first = start
 		}
-		if isDone(m) {
+	}
+	return first
+}
+
+// podsEnd returns the time by which each live member that has not succeeded has ended by its
+// own limit, zero if that is unknown for one of them.
+func (g *Gang) podsEnd(members []Member) time.Time {
+	last := time.Time{}
+	for _, m := range members {
+		if !g.Has(m) || !Live(m.Pod) || isDone(m) {
 			continue
 		}
 		end := PodEnds(m.Pod)
-		known = known && !end.IsZero()
+		if end.IsZero() {
+			return time.Time{}
+		}
 		if end.After(last) {
 			last = end
 		}
-	}
-	switch {
-	case started.IsZero():
-		return time.Time{}
-	case !known:
-		last = time.Time{}
-	}
-	if !g.RunTime.Declared.Known() {
-		return last
-	}
-	if end := started.Add(g.RunTime.Declared.Duration); last.IsZero() || end.Before(last) {
-		return end
 	}
 	return last
 }
