@@ -15,8 +15,8 @@ import (
 // fleets is the number of random fleets in TestClearFleets.
 const fleets = 200
 
-// TestClearFleets clears room in random full fleets of 96 nodes. It counts how often the
-// victims are proven to be the cheapest.
+// TestClearFleets clears room in random full fleets of 96 nodes. In at least nine of ten, the
+// victims must be proven to be the cheapest.
 func TestClearFleets(t *testing.T) {
 	proven, cleared := 0, 0
 	var took []time.Duration
@@ -33,6 +33,9 @@ func TestClearFleets(t *testing.T) {
 		}
 		t.Logf("fleet %d: %d members of %d GPUs, %d occupants, %d victims, cost %v, proven %v, %+v, %v", i, len(gang.Roles[0].Members),
 			gang.Roles[0].Need.Devices[0].Count, len(f.occupants), len(c.Victims), c.Cost, c.Proven, c.Stats, took[i])
+	}
+	if proven*10 < cleared*9 {
+		t.Errorf("only %d of %d proven", proven, cleared)
 	}
 	slices.Sort(took)
 	t.Logf("%d of %d proven; p50 %v, p99 %v", proven, cleared, took[fleets/2], took[fleets*99/100])

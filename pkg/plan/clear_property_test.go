@@ -23,7 +23,7 @@ func TestClearEvictsNobodyInVain(t *testing.T) {
 	victims, unproven := 0, 0
 	for i := range 800 {
 		w := drawOccupied(seeded(*seed+23, uint64(i)), 24)
-		c := w.clear(plan.Options{ClearBudget: []int{1, 1 << 9, 1 << 11, largeClearBudget}[i%4]})
+		c := w.clear(plan.Options{ClearBudget: []int{1, 1 << 9, 1 << 11, 1 << 14}[i%4]})
 		if !c.Decision.Placed || len(c.Victims) == 0 {
 			continue
 		}

@@ -125,7 +125,7 @@ func (n *clearCounts) add(c *plan.Clearing, refused bool) {
 // TestClearOrderOfInput permutes occupants, nodes, roles, groups and members. The answer must
 // not change.
 func TestClearOrderOfInput(t *testing.T) {
-	for i := range 700 {
+	for i := range 300 {
 		w := drawOccupied(seeded(*seed+21, uint64(i)), 2*maxOccupants)
 		want := plan.Clear(w.without(nil).snapshot(), w.empty.gang, w.occupants, w.fits, plan.Options{})
 		rng := rand.New(rand.NewPCG(*seed, uint64(i)))

@@ -20,8 +20,8 @@ type Clearing struct {
 	// each term of Cost, and the number of victims. It is nil without victims.
 	Cost []int64
 	// Proven is true if no occupants of lower cost would do, or, without a placement, if the
-	// nodes without all occupants have none. Least is true if, in addition, no occupants of
-	// equal cost leave room for a placement of lower Decision.Cost.
+	// nodes without all occupants have none. Least is true if, in addition, no plan without
+	// other occupants of equal cost has a lower Decision.Cost.
 	Proven, Least bool
 	Stats         ClearStats
 }

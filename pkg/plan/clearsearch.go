@@ -47,7 +47,7 @@ type clearDomain struct {
 	bound   []int64
 }
 
-// newClearSearch prepares a search. all is a placement without any victim.
+// newClearSearch prepares a search. p is the gang compiled for the nodes with all victims.
 func newClearSearch(w *prober, p *problem) *clearSearch {
 	quorums := w.quorums(p)
 	needed := make([]int64, len(p.roles))
