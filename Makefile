@@ -77,10 +77,11 @@ test-race: ## Run the tests of pkg/ with the race detector (make test-race RACE=
 	go test -race -timeout 60m $(RACE)
 
 # Two packages at a time, and one test at a time in a package: each has a cluster, and the
-# start of a cluster takes half a minute of CPU time. The machine may be a small one.
+# start of a cluster takes seconds of CPU time. The machine may be a small one. The package
+# that takes longest starts first.
 .PHONY: test-integration
 test-integration: build ## Run the tests that start real clusters.
-	go test -timeout 45m -p 2 -parallel 1 ./test/...
+	go test -timeout 45m -p 2 -parallel 1 ./test/integration ./test/...
 
 # The scheduler that test-upstream runs workloads with: dovetail or stock.
 PROFILE ?= dovetail
