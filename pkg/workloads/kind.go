@@ -27,6 +27,9 @@ type Kind struct {
 	// CustomResourceDefinition. It is watched from the start, even if the API server does
 	// not serve it.
 	BuiltIn bool
+	// Optional reports that gangs are also read without these objects. If the API server
+	// refuses to list them, the scheduler starts nevertheless.
+	Optional bool
 	// Key returns the key of the gang that the object with this namespace and name
 	// declares.
 	Key func(namespace, name string) gangs.Key

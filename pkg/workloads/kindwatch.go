@@ -199,10 +199,11 @@ func (kw *kindWatch) informer() *kindInformer {
 }
 
 // settled reports whether the scheduler's start need not wait for this kind: the kind is
-// not installed or not served, or all its objects are in memory.
+// not installed or not served, or all its objects are in memory, or it is optional and the
+// API server refuses to list it.
 func (kw *kindWatch) settled() bool {
 	ki := kw.informer()
-	return ki == nil || ki.notServed() || ki.handled.HasSynced()
+	return ki == nil || ki.notServed() || ki.handled.HasSynced() || kw.kind.Optional && ki.forbidden()
 }
 
 // get returns the object of that name in the namespace of the gang with key asks. If there
@@ -269,12 +270,19 @@ func (ki *kindInformer) fail(err error) bool {
 	return !ki.HasSynced() && (before == nil || before.Error() != err.Error())
 }
 
+// forbidden reports whether the API server refused to list the kind: RBAC gives no right.
+func (ki *kindInformer) forbidden() bool { return ki.firstListFailed(apierrors.IsForbidden) }
+
 // notServed reports whether the API server does not serve the version that Dovetail reads:
 // the first list got the answer 404 Not Found.
-func (ki *kindInformer) notServed() bool {
+func (ki *kindInformer) notServed() bool { return ki.firstListFailed(apierrors.IsNotFound) }
+
+// firstListFailed reports whether the objects were never listed, and the last answer was an
+// error of this kind.
+func (ki *kindInformer) firstListFailed(is func(error) bool) bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()
-	return !ki.HasSynced() && ki.failure != nil && apierrors.IsNotFound(ki.failure)
+	return !ki.HasSynced() && ki.failure != nil && is(ki.failure)
 }
 
 // notRead returns the LookupError of a kind whose objects are not listed yet.

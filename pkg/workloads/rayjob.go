@@ -15,6 +15,8 @@ import (
 var RayJob = Kind{
 	Resource: rayv1.GroupVersion.WithResource("rayjobs"),
 	Name:     "RayJob",
+	// A role from before RayJobs were read must not keep the scheduler from starting.
+	Optional: true,
 	Key:      gangs.RayJobKey,
 	Trim:     trimRayJob,
 }

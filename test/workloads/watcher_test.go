@@ -6,6 +6,7 @@ package workloads_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -184,6 +185,21 @@ func TestObjectsThatMayNotBeRead(t *testing.T) {
 	w.untilSynced()
 	w.untilChanged(key("b"))
 	w.untilCoschedulingGroup("a", "minMember 4")
+}
+
+// RayJobs only limit how long gangs run. A role without the right to list them, such as that of
+// an older installation, does not keep the scheduler from starting.
+func TestRayJobsThatMayNotBeRead(t *testing.T) {
+	c := newCluster(t)
+	c.install(harness.LooseDefinition(t, workloads.RayJob.Resource.GroupResource(), workloads.RayJob.Name, workloads.RayJob.Resource.Version))
+	c.allow("old", "apiextensions.k8s.io", "customresourcedefinitions")
+	c.allow("old", "batch", "jobs")
+	c.allow("old", "scheduling.k8s.io", "podgroups")
+	w := c.watch("old")
+	w.untilSynced()
+	if _, err := w.RayJob(gangs.RayClusterKey(namespace, "a"), namespace, "train"); !strings.Contains(harness.Text(err), "is forbidden") {
+		t.Errorf("want that the lookup is forbidden, got %v", err)
+	}
 }
 
 // The gang of a PodGroup that a RayCluster owns is read from the RayCluster, so a
