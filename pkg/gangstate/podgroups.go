@@ -80,7 +80,9 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (ref
 func (t *Tracker) forgetPlans(g *Gang) {
 	g.retry.forgetPlans()
 	g.podGroup.awaitsCycle, g.podGroup.lastRefusal = false, ""
-	g.retry.slow = 0
+	if g.retry.slow > 0 {
+		g.retry.slow, t.slowUntil = 0, time.Time{}
+	}
 	t.settlePodGroup(g)
 }
 

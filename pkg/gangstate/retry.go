@@ -65,7 +65,9 @@ type retry struct {
 	refusals int
 	since    time.Time
 	// slow is how long the last plan took if it was slow, otherwise 0.
-	slow time.Duration
+	// slowAt is the time at which it ended.
+	slow   time.Duration
+	slowAt time.Time
 	// pending is true if the gang must be planned again after its backoff, because an
 	// event since its refusal may help it.
 	pending bool

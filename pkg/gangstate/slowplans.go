@@ -18,24 +18,46 @@ import (
 // slowPlan is the time from which a plan counts as slow.
 const slowPlan = time.Second
 
+// slowTurn is how much longer than the gang whose turn it is other gangs with slow plans wait.
+// Callers look for gangs that may be planned at most five seconds apart.
+const slowTurn = 6 * time.Second
+
 // notePlan records how long planning a gang took.
 func (t *Tracker) notePlan(g *Gang, began, now time.Time) {
+	was := g.retry.slow
 	g.retry.slow = 0
-	if took := now.Sub(began); took >= slowPlan {
-		g.retry.slow = took
+	switch took := now.Sub(began); {
+	case took >= slowPlan:
+		g.retry.slow, g.retry.slowAt = took, now
 		t.slowUntil = now.Add(took)
+	case was > 0:
+		t.slowUntil = now // the pause was for a plan as slow as the last one
 	}
 }
 
 // slowPause returns how long a refused gang with a slow plan must wait. After a slow plan, none
 // of these gangs is planned for as long as that plan took: they get at most half of the
-// scheduler's time, all together.
+// scheduler's time, all together. Then it is the turn of the one whose last plan is the oldest,
+// of those for which slowPause was called meanwhile.
 func (t *Tracker) slowPause(g *Gang, now time.Time) time.Duration {
-	if g == nil || g.refusal == nil || g.retry.slow == 0 {
+	if g == nil || !g.pauses() {
 		return 0
 	}
-	return max(0, t.slowUntil.Sub(now))
+	pause := t.slowUntil.Sub(now)
+	if pause <= -slowTurn {
+		return 0
+	}
+	if next := t.slowNext; next == nil || !next.pauses() || t.gangs[next.key] != next || g.retry.slowAt.Before(next.retry.slowAt) {
+		t.slowNext = g
+	}
+	if t.slowNext != g {
+		pause += slowTurn
+	}
+	return max(0, pause)
 }
+
+// pauses reports whether the gang is one that waits after slow plans.
+func (g *Gang) pauses() bool { return g.refusal != nil && g.retry.slow > 0 }
 
 // backoff returns the time until a refused gang may be planned again. It includes the pause of
 // gangs with slow plans.
@@ -44,10 +66,11 @@ func (t *Tracker) backoff(g *Gang, now time.Time) time.Duration {
 }
 
 // beginSlowRetry makes the other gangs with slow plans wait while this gang, whose refusal was
-// dropped, is planned again. The plan is expected to take as long as the last one.
+// dropped, is planned again, and after that. The plan is expected to take as long as the last
+// one. The turn ends, even if another gang did not use it.
 func (t *Tracker) beginSlowRetry(g *Gang, now time.Time) {
 	if g.retry.slow > 0 {
-		t.slowUntil = now.Add(g.retry.slow)
+		t.slowUntil, t.slowNext = now.Add(2*g.retry.slow), nil
 	}
 }
 
@@ -77,7 +100,7 @@ func (t *Tracker) AdmitPodGroup(pod *v1.Pod, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.podGroups[gangs.PodGroupKeyOf(pod)]
-	if g == nil || g.refusal == nil || g.retry.slow == 0 {
+	if g == nil || !g.pauses() {
 		return true
 	}
 	if t.slowPause(g, now) > 0 {

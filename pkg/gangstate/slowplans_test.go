@@ -82,11 +82,82 @@ func TestSlowGangsRetryInTurn(t *testing.T) {
 	if pods := s.tracker.Retry(keys[0], s.now).Activate; len(pods) != 1 {
 		t.Errorf("%v are activated after the pause, want one", podNames(pods))
 	}
-	if effects := s.tracker.Retry(keys[1], s.now); len(effects.Activate) > 0 || effects.RetryAfter != 6*time.Second {
+	if effects := s.tracker.Retry(keys[1], s.now); len(effects.Activate) > 0 || effects.RetryAfter != 12*time.Second {
 		t.Errorf("while another gang is to be planned, %v are activated, and the gang retries in %v", podNames(effects.Activate), effects.RetryAfter)
 	}
 	if step := s.tracker.NextStep(keys[0], "uid-a", "a", s.now); step.Plan == nil {
 		t.Errorf("the first gang is not planned in its turn: %q", step.Refusal)
+	}
+}
+
+// Of two gangs with slow plans each gets its turn, although the timer of one fires as soon as
+// its pause ends, and the other is looked at every five seconds. While a plan runs, the timer
+// of the other gang may fire. Together they get at most half of the time, but for the first
+// plans, of which nobody knew that they are slow.
+func TestSlowGangsTakeTurns(t *testing.T) {
+	const took, delay, poll, end = 6 * time.Second, 7 * time.Millisecond, 5 * time.Second, 10 * time.Minute
+	s := newSimulation(t, 0)
+	began := s.now
+	type gang struct {
+		key   gangs.Key
+		pod   *v1.Pod
+		wakes time.Time // when its timer fires or it is looked at
+		asks  bool      // it was activated
+		plans int
+	}
+	var all []*gang
+	for _, name := range []string{"timer", "polled"} {
+		g := &gang{key: s.groups.declare(name, 1), pod: member(name, name), wakes: s.now, asks: true}
+		s.tracker.Upsert(g.pod, s.now)
+		all = append(all, g)
+	}
+	wake := func(until time.Time) {
+		for {
+			g := all[0]
+			if all[1].wakes.Before(g.wakes) {
+				g = all[1]
+			}
+			if g.wakes.After(until) {
+				return
+			}
+			effects := s.tracker.Retry(g.key, g.wakes)
+			g.asks = g.asks || len(effects.Activate) > 0
+			after := poll
+			if g == all[0] && effects.RetryAfter > 0 {
+				after = effects.RetryAfter
+			}
+			g.wakes = g.wakes.Add(after)
+		}
+	}
+	for s.now.Sub(began) < end {
+		wake(s.now)
+		for _, g := range all {
+			if !g.asks {
+				continue
+			}
+			g.asks = false
+			s.now = s.now.Add(delay)
+			step := s.tracker.NextStep(g.key, g.pod.UID, g.pod.Name, s.now)
+			if step.Plan == nil {
+				continue
+			}
+			wake(s.now.Add(took))
+			s.now = s.now.Add(took)
+			step = s.tracker.Resolve(step.Plan, &Answer{Refusal: "the filters take too long", Temporary: true}, g.pod.UID, s.now)
+			if g.plans++; g == all[0] {
+				g.wakes = s.now.Add(step.Effects.RetryAfter)
+			}
+		}
+		s.now = s.now.Add(delay)
+	}
+	half := int(end / took / 2)
+	if sum := all[0].plans + all[1].plans; sum > half+2 || sum < half/2 {
+		t.Errorf("%d plans in %v, want half of the time", sum, end)
+	}
+	for _, g := range all {
+		if g.plans < half/4 {
+			t.Errorf("%v has %d plans, the other gang %d", g.key, g.plans, all[0].plans+all[1].plans-g.plans)
+		}
 	}
 }
 

@@ -73,7 +73,9 @@ type Tracker struct {
 	// ticked is the time of the last call of EndStalled.
 	ticked time.Time
 	// slowUntil is the time before which gangs with slow plans are not planned again.
+	// slowNext is the one of them whose turn it is then, nil if that is unknown.
 	slowUntil time.Time
+	slowNext  *Gang
 	// heldInVain is true if nodes were held for the unbound members of a partly bound
 	// gang and not used. Other PodGroups may have been refused because of them.
 	heldInVain bool

@@ -63,6 +63,7 @@ func (g *Gang) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	step := g.tracker.NextStep(key, pod.UID, pod.Name, began)
 	if len(step.First) > 0 {
 		g.planUnfinished(ctx, step.First, nodes)
+		began = time.Now()
 		step = g.tracker.NextStep(key, pod.UID, pod.Name, began) // without the room that these gangs got
 	}
 	// 2. If no plan is in force, plan the whole gang on one snapshot of the cluster.
