@@ -7,6 +7,8 @@ import (
 	"context"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
@@ -24,10 +26,18 @@ type Options struct {
 	// Volumes reads the storage objects of the cluster. If it is nil, only the stock
 	// filters look at volumes.
 	Volumes Volumes
+	// Namespaces lists the namespaces that a label selector selects. If it is nil, only the
+	// stock filters judge affinity terms with a selector of namespaces.
+	Namespaces Namespaces
 	// UnknownFilters reports whether the profile has Filter plugins that are neither stock
 	// ones nor of this project. They may refuse a member because of any other member. Nil
 	// means that there are none.
 	UnknownFilters func() bool
+}
+
+// Namespaces lists namespaces by their labels, as a lister of an informer does.
+type Namespaces interface {
+	List(selector labels.Selector) ([]*v1.Namespace, error)
 }
 
 // Placer finds nodes for the gangs of one scheduler profile.
@@ -73,7 +83,7 @@ func (p *Placer) place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	if err != nil {
 		return Outcome{}, false, err
 	}
-	input, refusal := build(&request, cache, nodes, repelling, p.options.Volumes)
+	input, refusal := build(&request, cache, nodes, repelling, p.options)
 	if refusal != nil {
 		return *refusal, false, nil
 	}

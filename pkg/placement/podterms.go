@@ -4,8 +4,6 @@
 package placement
 
 import (
-	"slices"
-
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -22,8 +20,9 @@ const maxTerms = 64
 // that can match members, required pod affinity, and topology spread constraints that
 // must be satisfied. index has, by the encoding of a term, its position in the list terms.
 type podTerms struct {
-	terms []podTerm
-	index map[string]int
+	namespaces Namespaces
+	terms      []podTerm
+	index      map[string]int
 	// held has the terms that a member has, as bits, by the member's signature (equal for
 	// pods that ask the same of their node) and its labels that matchLabelKeys names.
 	held map[heldKey]uint64
@@ -35,7 +34,8 @@ type heldKey struct {
 }
 
 // podTerm is a term about other pods that the planner understands. It has one of three
-// forms: away, near or even.
+// forms: away, near or even. A term of the first two forms names its namespaces, or has a
+// selector that selects all namespaces.
 type podTerm struct {
 	// away is a required pod anti-affinity term.
 	away *fwk.AffinityTerm
@@ -69,8 +69,8 @@ func (t *podTerm) matches(pod *v1.Pod) bool {
 
 // readPodTerms reads the affinity, anti-affinity and spread terms of all members. Of
 // equal members it reads one.
-func readPodTerms(request *gangs.Request) *podTerms {
-	t := &podTerms{}
+func readPodTerms(request *gangs.Request, namespaces Namespaces) *podTerms {
+	t := &podTerms{namespaces: namespaces}
 	for i := range request.Members {
 		m := &request.Members[i]
 		if !hasTerms(m.Pod) {
@@ -148,11 +148,8 @@ func (t *podTerms) antiAffinity(pod *v1.Pod) []int {
 	required := fwk.GetPodAntiAffinityTerms(pod.Spec.Affinity)
 	var found []int
 	for i := range required {
-		if !coversNamespace(pod.Namespace, &required[i]) {
-			continue
-		}
-		terms, err := fwk.GetAffinityTerms(pod, required[i:i+1])
-		if err != nil {
+		terms := t.resolved(pod, required[i:i+1])
+		if len(terms) == 0 || !terms[0].NamespaceSelector.Empty() && !terms[0].Namespaces.Has(pod.Namespace) {
 			continue
 		}
 		if at := t.add("away "+pod.Namespace, encode(required[i:i+1]), podTerm{away: &terms[0]}); at >= 0 {
@@ -166,11 +163,8 @@ func (t *podTerms) antiAffinity(pod *v1.Pod) []int {
 // its index. It returns -1 if there are none or only the stock filters understand one.
 func (t *podTerms) affinity(pod *v1.Pod) int {
 	required := fwk.GetPodAffinityTerms(pod.Spec.Affinity)
-	if len(required) == 0 || slices.ContainsFunc(required, func(term v1.PodAffinityTerm) bool { return !understood(&term) }) {
-		return -1
-	}
-	terms, err := fwk.GetAffinityTerms(pod, required)
-	if err != nil {
+	terms := t.resolved(pod, required)
+	if len(terms) == 0 {
 		return -1
 	}
 	return t.add("near "+pod.Namespace, encode(required), podTerm{near: terms})
@@ -240,16 +234,28 @@ func (t *podTerms) add(kind, encoded string, term podTerm) int {
 	return at
 }
 
-// understood reports whether a term can be judged without the labels of namespaces: it
-// has no namespace selector, or one that selects all namespaces.
-func understood(term *v1.PodAffinityTerm) bool {
-	s := term.NamespaceSelector
-	return s == nil || len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0
-}
-
-// coversNamespace reports whether a term of a pod in this namespace selects pods of the
-// same namespace, and can be judged without the labels of namespaces.
-func coversNamespace(namespace string, term *v1.PodAffinityTerm) bool {
-	return understood(term) &&
-		(term.NamespaceSelector != nil || len(term.Namespaces) == 0 || slices.Contains(term.Namespaces, namespace))
+// resolved returns affinity terms of a pod with the names of the namespaces that they select by
+// label, as the stock filter sees them. It returns none if a term cannot be resolved.
+func (t *podTerms) resolved(pod *v1.Pod, terms []v1.PodAffinityTerm) []fwk.AffinityTerm {
+	out, err := fwk.GetAffinityTerms(pod, terms)
+	if err != nil {
+		return nil
+	}
+	for i := range terms {
+		if terms[i].NamespaceSelector == nil || out[i].NamespaceSelector.Empty() {
+			continue // the term selects no further namespaces, or all
+		}
+		if t.namespaces == nil {
+			return nil
+		}
+		selected, err := t.namespaces.List(out[i].NamespaceSelector)
+		if err != nil {
+			return nil
+		}
+		for _, namespace := range selected {
+			out[i].Namespaces.Insert(namespace.Name)
+		}
+		out[i].NamespaceSelector = labels.Nothing()
+	}
+	return out
 }

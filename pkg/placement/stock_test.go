@@ -76,7 +76,7 @@ func newSchedule(t *testing.T, w *world, s *stockFilters, rnd *rand.Rand) *sched
 	profile.SetLevels([]cluster.Level{{Name: "zone", NodeLabel: zoneKey}})
 	return &schedule{
 		t: t, w: w, s: s, rnd: rnd, now: time.Now(),
-		placer: placement.New(s, profile, placement.Options{SearchBudget: 1 << 18, MaxBypass: time.Minute, Volumes: s.storage()}),
+		placer: placement.New(s, profile, placement.Options{SearchBudget: 1 << 18, MaxBypass: time.Minute, Volumes: s.storage(), Namespaces: s.namespaces()}),
 		tracker: gangstate.New(gangstate.Options{
 			Profile: judgedProfile, Sources: gangs.Sources{source{w}}, Exists: func(*v1.Pod) bool { return true }, MaxReplans: maxLessons,
 		}),
@@ -263,7 +263,7 @@ func judgeRefusal(r *schedule, v *verdict) {
 func TestStockFiltersJudge(t *testing.T) {
 	schedulermetrics.Register()
 	seed := uint64(number(t, judgeSeedEnv, 20261129))
-	only := asks(number(t, judgeAsksEnv, int(allAsks&^askExotic)))
+	only := asks(number(t, judgeAsksEnv, int(allAsks)))
 	if n := number(t, judgeNumberEnv, -1); n >= 0 {
 		v := judge(t, drawWorld(seed, uint64(n), only), uint64(n))
 		t.Logf("%+v", v)

@@ -26,6 +26,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+
+	"github.com/dovetail-dev/dovetail/pkg/placement"
 )
 
 // stockPlugins are the filters of the default profile that judge, and what else a framework
@@ -184,6 +186,11 @@ func (s *stockFilters) storage() *listers {
 	_, _ = l.Class("")
 	_, _ = l.Claim("", "")
 	return l
+}
+
+// namespaces lists namespaces from the informers, as the plugin Gang does.
+func (s *stockFilters) namespaces() placement.Namespaces {
+	return s.informers.Core().V1().Namespaces().Lister()
 }
 
 type listers struct {

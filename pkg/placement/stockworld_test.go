@@ -117,8 +117,7 @@ const (
 	askSpread
 	askLocal
 	askAttach
-	askExotic // terms with a namespace selector
-	allAsks   = askExotic<<1 - 1
+	allAsks = askAttach<<1 - 1
 )
 
 // drawer draws parts of a world.
@@ -310,10 +309,10 @@ func (d drawer) nodeAffinity(pod *v1.Pod) {
 
 // terms draws required anti-affinity and affinity, each in so many of ten cases.
 func (d drawer) terms(pod *v1.Pod, apart, near int) {
-	if d.has(askApart|askExotic) && d.often(apart) {
+	if d.has(askApart) && d.often(apart) {
 		affinityOf(pod).PodAntiAffinity = &v1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: d.podTerms()}
 	}
-	if d.has(askNear|askExotic) && d.often(near) {
+	if d.has(askNear) && d.often(near) {
 		affinityOf(pod).PodAffinity = &v1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: d.podTerms()}
 	}
 }
@@ -327,7 +326,7 @@ func (d drawer) podTerms() []v1.PodAffinityTerm {
 			term.Namespaces = []string{"other"}
 		case n == 1:
 			term.NamespaceSelector = &metav1.LabelSelector{}
-		case n < 6 && d.has(askExotic):
+		case n < 4:
 			term.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": d.of("red", "blue")}}
 		}
 		terms = append(terms, term)

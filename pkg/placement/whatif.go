@@ -87,7 +87,9 @@ func (p *Placer) newWhatIf(ctx context.Context, request gangs.Request, gone []*v
 		return nil, err
 	}
 	request.Placed, request.Limits, request.Conflicts = nil, nil, nil
-	input, refusal := build(&request, other, infos, infos, withoutAttachments(p.options.Volumes))
+	objects := p.options
+	objects.Volumes = withoutAttachments(objects.Volumes)
+	input, refusal := build(&request, other, infos, infos, objects)
 	if refusal != nil {
 		return nil, nil
 	}

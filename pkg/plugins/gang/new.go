@@ -59,6 +59,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		sources: parts.Shared.Sources(args.Sources),
 		placer: placement.New(handle, parts.Profile, placement.Options{
 			SearchBudget: args.SearchBudget, MaxBypass: args.MaxBypass, Volumes: view.NewVolumes(handle.SharedInformerFactory()),
+			Namespaces:     handle.SharedInformerFactory().Core().V1().Namespaces().Lister(),
 			UnknownFilters: view.UnknownFilters(handle, parts.Filters),
 		}),
 		ended:  parts.Shared.Ended(),
