@@ -64,7 +64,7 @@ type retry struct {
 	// the first refusal.
 	refusals int
 	since    time.Time
-	// slow is how long the last plan took if it was slow, otherwise 0.
+	// slow is how long the last plan took if it took at least slowPlan, otherwise 0.
 	slow time.Duration
 	// pending is true if the gang must be planned again after its backoff, because an
 	// event since its refusal may help it.

@@ -11,14 +11,15 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// No pod is scheduled while a gang is planned. A plan takes milliseconds, unless filters need
-// seconds for a node, as the in-tree search for devices may. The queue sorts a gang by its age,
-// so a gang with slow plans would come before every newer pod each time that it is tried again.
+// The scheduler schedules no pod while it plans a gang. A plan takes milliseconds, unless a filter
+// needs seconds for a node, as kube-scheduler's own search for devices may. The queue sorts gangs
+// by age, so each retry of a gang with slow plans would delay every newer pod. Such gangs
+// therefore pause after a slow plan.
 
 // slowPlan is the time from which a plan counts as slow.
 const slowPlan = time.Second
 
-// notePlan records how long planning a gang took.
+// notePlan records how long the plan of a gang took. A slow plan begins a pause.
 func (t *Tracker) notePlan(g *Gang, began, now time.Time) {
 	g.retry.slow = 0
 	if took := now.Sub(began); took >= slowPlan {
@@ -27,9 +28,9 @@ func (t *Tracker) notePlan(g *Gang, began, now time.Time) {
 	}
 }
 
-// slowPause returns how long a refused gang with a slow plan must wait. After a slow plan, none
-// of these gangs is planned for as long as that plan took: they get at most half of the
-// scheduler's time, all together.
+// slowPause returns how long a refused gang must still wait if its last plan was slow, otherwise
+// 0. After a slow plan, no such gang is planned for as long as that plan took. So all such gangs
+// together take at most half of the scheduler's time.
 func (t *Tracker) slowPause(g *Gang, now time.Time) time.Duration {
 	if g == nil || g.refusal == nil || g.retry.slow == 0 {
 		return 0
@@ -37,21 +38,22 @@ func (t *Tracker) slowPause(g *Gang, now time.Time) time.Duration {
 	return max(0, t.slowUntil.Sub(now))
 }
 
-// backoff returns the time until a refused gang may be planned again. It includes the pause of
-// gangs with slow plans.
+// backoff returns the time until a refused gang may be planned again. It is not shorter than the
+// pause of gangs with slow plans.
 func (t *Tracker) backoff(g *Gang, now time.Time) time.Duration {
 	return max(g.backoff(now), t.slowPause(g, now))
 }
 
-// beginSlowRetry makes the other gangs with slow plans wait while this gang, whose refusal was
-// dropped, is planned again. The plan is expected to take as long as the last one.
+// beginSlowRetry makes the other gangs with slow plans wait while this gang is planned again. It
+// expects the plan to take as long as the last one. The caller has dropped the gang's refusal.
 func (t *Tracker) beginSlowRetry(g *Gang, now time.Time) {
 	if g.retry.slow > 0 {
 		t.slowUntil = now.Add(g.retry.slow)
 	}
 }
 
-// retryNow drops the refusal of a gang and returns the member to activate (Gang.retryNow).
+// retryNow calls Gang.retryNow, which drops the refusal of a gang and returns the member to
+// activate. If the gang's last plan was slow, other such gangs wait.
 func (t *Tracker) retryNow(g *Gang, now time.Time) []*v1.Pod {
 	pods := g.retryNow(now)
 	if len(pods) > 0 {
@@ -60,8 +62,9 @@ func (t *Tracker) retryNow(g *Gang, now time.Time) []*v1.Pod {
 	return pods
 }
 
-// NotePodGroupPlan records how long a plan of a PodGroup cycle took, whatever its answer. It
-// also counts plans of preemption, which RefusePodGroup does not see.
+// NotePodGroupPlan records how long a plan in a PodGroup cycle (a scheduling cycle for a whole
+// PodGroup) took, whether or not it found a placement. It is also called for plans during
+// preemption, about which RefusePodGroup is not called.
 func (t *Tracker) NotePodGroupPlan(began, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,9 +73,10 @@ func (t *Tracker) NotePodGroupPlan(began, now time.Time) {
 	}
 }
 
-// AdmitPodGroup reports whether the PodGroup of a pod may enter the queue: it returns false for
-// a refused gang with a slow plan while such gangs pause. A pause cannot be in BeginPodGroupCycle
-// because preemption repeats the cycle of a refused gang at once.
+// AdmitPodGroup reports whether the PodGroup of a pod may enter the queue. It returns false for a
+// refused gang whose last plan was slow, while such gangs pause. After the pause it drops the
+// gang's refusal, and the pause for the other gangs begins. BeginPodGroupCycle cannot refuse a
+// gang because of a pause: preemption repeats the cycle of a refused gang at once.
 func (t *Tracker) AdmitPodGroup(pod *v1.Pod, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
