@@ -52,9 +52,9 @@ func minCount(gang gangs.Gang) int32 {
 type annotated struct{ annotation, value string }
 
 // wishesOf returns the annotations for the PodGroup with the gang's topology constraints, its
-// device alignment and its run time. The topology constraints stay annotations, because they name levels
-// of the network that Dovetail's configuration lists. A topology constraint in the API takes
-// a node label key, cannot be changed later, and cannot express a preference.
+// device alignment and its run time. The topology constraints stay annotations, because they
+// name levels of the network that Dovetail's configuration lists. A topology constraint in the
+// API takes a node label key, cannot be changed later, and cannot express a preference.
 func wishesOf(gang gangs.Gang) []annotated {
 	return []annotated{
 		{gangs.RequiredAnnotation, gang.Topology.Required},
@@ -66,7 +66,8 @@ func wishesOf(gang gangs.Gang) []annotated {
 	}
 }
 
-// durationText returns the value of an annotation for a duration, "" for 0, which is none.
+// durationText returns the value of an annotation for a duration, "" for 0, which stands for no
+// annotation.
 func durationText(d time.Duration) string {
 	if d == 0 {
 		return ""

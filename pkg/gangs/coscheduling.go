@@ -93,8 +93,8 @@ func (s coschedulingSource) Gang(key Key, members []Member) (Gang, error) {
 
 // owned returns the gang that the owner of the PodGroup describes, with the key of the
 // PodGroup. truth is the key of the gang that the owner would have without the PodGroup.
-// The topology annotations of the PodGroup apply where the owner has none. Of the two time
-// limits the shorter counts.
+// The topology annotations of the PodGroup apply where the owner has none. The gang's time
+// limit is the shorter of the limits of owner and PodGroup.
 func (s coschedulingSource) owned(truth Key, group *schedv1alpha1.PodGroup, members []Member) (Gang, error) {
 	key := CoschedulingKey(group.Namespace, group.Name)
 	g, err := s.ofTruth(key, truth, members)

@@ -10,12 +10,12 @@ import (
 )
 
 // Ends returns the time by which all members of a running gang have ended, zero if that is
-// unknown or if no member has started. The limit of the declaring object counts from the
-// first start of a live member (one that neither failed nor is being deleted), the limit of a
-// pod from its own start. The earlier of both ends counts.
+// unknown or if no member has started. The limit of the object that declares the gang counts
+// from the first start of a live member (one that neither failed nor is being deleted). The
+// limit of a pod counts from its own start. Ends returns the earlier of both ends.
 //
-// A controller that counts from an earlier time, as that of a Job does, ends the gang sooner.
-// A pod that is replaced begins anew.
+// The gang may end sooner, for example by a Job's controller, which counts from an earlier time.
+// The limit of a pod counts anew if a new pod replaces it.
 func (g *Gang) Ends(members []Member) time.Time {
 	started := g.started(members)
 	if g.RunTime.LimitInvalid || started.IsZero() {
@@ -43,8 +43,8 @@ func (g *Gang) started(members []Member) time.Time {
 	return first
 }
 
-// podsEnd returns the time by which each live member that has not succeeded has ended by its
-// own limit, zero if that is unknown for one of them.
+// podsEnd returns the time by which each live member that has not succeeded has ended, by the
+// limit of its pod. It returns zero if this time is unknown for a member.
 func (g *Gang) podsEnd(members []Member) time.Time {
 	last := time.Time{}
 	for _, m := range members {
@@ -62,8 +62,8 @@ func (g *Gang) podsEnd(members []Member) time.Time {
 	return last
 }
 
-// PodEnds returns the time by which a running pod has ended by its own limit, zero if it has
-// none or has not started.
+// PodEnds returns the time by which a running pod has ended by its own limit, zero if the pod
+// has no limit or has not started.
 func PodEnds(pod *corev1.Pod) time.Time {
 	limit, start := PodRunTime(pod).Limit, startOf(pod)
 	if !limit.Known() || start.IsZero() {
@@ -72,8 +72,8 @@ func PodEnds(pod *corev1.Pod) time.Time {
 	return start.Add(limit.Duration)
 }
 
-// startOf returns the time at which the kubelet accepted the pod, zero if it has not.
-// activeDeadlineSeconds counts from it.
+// startOf returns the time at which the kubelet accepted the pod, zero if it has not accepted
+// the pod. The pod's activeDeadlineSeconds counts from this time.
 func startOf(pod *corev1.Pod) time.Time {
 	if pod.Status.StartTime == nil {
 		return time.Time{}

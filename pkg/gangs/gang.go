@@ -77,8 +77,9 @@ type Gang struct {
 	// means all of them.
 	MinGroups int
 	Topology  Topology
-	// RunTime is what the declaring object and the pods say about the gang's run time. For
-	// a gang with Groups it is what the object at the top says.
+	// RunTime has the time limit and the other values for the gang's run time, from the
+	// declaring object and the pods. For a gang with Groups they are only from the object at
+	// the top.
 	RunTime RunTime
 	// Owner is the object that events are recorded on.
 	Owner corev1.ObjectReference

@@ -30,8 +30,8 @@ const jobRole = "pods"
 
 // Jobs looks up Jobs. The objects have only these fields: metadata (a label with the key
 // GangAnnotation is copied to the annotations), suspend, the pod counts, completionMode and
-// activeDeadlineSeconds of the spec and, of the status, the pods and indexes that have ended and the conditions
-// after which the Job creates no more pods.
+// activeDeadlineSeconds of the spec and, of the status, the pods and indexes that have ended
+// and the conditions after which the Job creates no more pods.
 type Jobs interface {
 	Job(namespace, name string) (*batchv1.Job, error)
 }

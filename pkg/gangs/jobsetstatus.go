@@ -48,9 +48,11 @@ func (s *JobSet) ended() string {
 	return ""
 }
 
-// deadline returns the time after which the Jobs of a JobSet have ended: the longest deadline
-// of a replicatedJob. It returns none if a replicatedJob has none, or waits for another one,
-// because the JobSet then lasts longer. object is the JobSet's name in sentences.
+// deadline returns the time after which the Jobs of a JobSet have ended: the longest
+// activeDeadlineSeconds of a replicatedJob. It returns no limit if a replicatedJob has none, or
+// depends on another one, because the JobSet may then run longer. It ignores replicatedJobs
+// whose pods only fetch data: they are not in the gang. object is the JobSet's name in
+// sentences.
 func (s *JobSet) deadline(object string) Limit {
 	longest, before := Limit{}, []Role(nil)
 	for i := range s.Spec.ReplicatedJobs {

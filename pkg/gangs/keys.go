@@ -41,18 +41,18 @@ const MakePodGroupLabel = AnnotationPrefix + "native-gang"
 const scheduleLabel = AnnotationPrefix + "schedule"
 
 // The annotations about the run time of a gang, on an object that declares a gang or on a
-// pod. Their values are Go durations above 0, such as 90m. Dovetail reads them and ends no
-// pod because of them.
+// pod. Their values are Go durations above 0, such as 90m. Dovetail reads the values, but
+// never ends a pod because of them.
 const (
-	// TimeLimitAnnotation is the time after which the gang, or the pod, has ended.
+	// TimeLimitAnnotation is the time from the start by which the gang, or the pod, has ended.
 	TimeLimitAnnotation = AnnotationPrefix + "time-limit"
-	// CheckpointAnnotation is the most work that an eviction loses, because the job has
-	// saved everything before.
+	// CheckpointAnnotation is the longest run time whose work an eviction loses, because the
+	// job has saved all earlier work.
 	CheckpointAnnotation = AnnotationPrefix + "checkpoint"
 	// MinRuntimeAnnotation is the time for which the gang, or the pod, is to run undisturbed.
 	MinRuntimeAnnotation = AnnotationPrefix + "min-runtime"
 )
 
-// MaxExecTimeLabel is the label with which a user tells Kueue how many seconds a workload
-// may run. Kueue ends the workload then.
+// MaxExecTimeLabel is Kueue's label with the number of seconds that a workload may run. Kueue
+// ends the workload after this time.
 const MaxExecTimeLabel = "kueue.x-k8s.io/max-exec-time-seconds"

@@ -14,41 +14,43 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// longestMinimum is the longest time for which MinRuntimeAnnotation protects a gang. A
-// larger value counts as this much.
+// longestMinimum is the longest time for which MinRuntimeAnnotation protects a gang. A larger
+// value of the annotation has the effect of this one.
 const longestMinimum = 24 * time.Hour
 
-// Fields with the number of seconds after which a controller ends a pod, a Job or a RayJob,
-// and the Jobs of a JobSet.
+// The fields with the number of seconds after which Kubernetes or a controller ends a pod, a Job
+// or a RayJob (activeDeadline), or a Job of a JobSet (jobSetActiveDeadline).
 const (
 	activeDeadline       = "spec.activeDeadlineSeconds"
 	jobSetActiveDeadline = "spec.replicatedJobs[].template.spec.activeDeadlineSeconds"
 )
 
-// RunTime is what the objects of a gang, or a pod alone, say about its run time. Dovetail
-// reads these values and ends no pod because of them.
+// RunTime has the values for the run time of a gang, from its objects, or of a single pod.
+// Dovetail reads these values, but never ends a pod because of them.
 //
-// An object may state its longest run time in several ways: TimeLimitAnnotation, its
-// activeDeadlineSeconds, and MaxExecTimeLabel. The shortest counts. Of equal ones the
-// annotation counts, then the field, because the annotation is meant for a scheduler, while
-// the other two are the times at which a controller ends the pods.
+// An object may have up to three limits: TimeLimitAnnotation, activeDeadlineSeconds, and
+// MaxExecTimeLabel. The shortest applies. Of equal limits the annotation applies, then the
+// field: the annotation is meant for a scheduler, and the other two are times at which a
+// controller ends the pods.
 //
-// The object that declares the gang speaks for all members. A pod speaks for itself: the pods
-// limit the gang only if each of them has a limit, and then by the longest. The gang's limit
-// is the shorter of the object's and the pods'. An invalid value anywhere removes the gang's
-// limit, because what the user meant is unknown.
+// The limit of the object that declares the gang applies to all members. The limit of a pod
+// applies to this pod: the pods limit the gang only if each of them has a limit, and then by
+// the longest. The gang's limit is the shorter of the object's limit and the pods' limit. An
+// invalid limit, of the object or of a pod, removes the gang's limit, because the user's
+// intention is unknown.
 type RunTime struct {
 	Limit Limit
-	// Declared is the limit that the declaring object of a gang states, without its pods.
+	// Declared is the limit of the object that declares the gang, without its pods. Only
+	// mergeRunTime sets it.
 	Declared Limit
-	// Checkpoint is the most work that an eviction loses, 0 if it may be all.
+	// Checkpoint is the longest run time whose work an eviction loses, 0 if an eviction may
+	// lose all work.
 	Checkpoint time.Duration
 	// Minimum is the time for which the gang is to run undisturbed, at most a day.
 	Minimum time.Duration
 	// Mistake is a sentence about the first invalid value, "" if there is none.
 	Mistake string
-	// LimitInvalid reports that a value about the limit is invalid, so that there is no
-	// Limit.
+	// LimitInvalid is true if a value for the limit is invalid. There is then no Limit.
 	LimitInvalid bool
 }
 
@@ -56,12 +58,12 @@ type RunTime struct {
 type Limit struct {
 	// Duration is zero if no limit is known.
 	Duration time.Duration
-	// Source names the field that the limit was read from, such as "annotation
+	// Source names the field, annotation or label that has the limit, such as "annotation
 	// dovetail.dev/time-limit of job ml/a".
 	Source string
 }
 
-// Known reports that there is a limit.
+// Known reports whether there is a limit.
 func (l Limit) Known() bool { return l.Duration > 0 }
 
 // shorter returns the shorter of two limits, l if they are equal or other is unknown.
@@ -72,13 +74,13 @@ func (l Limit) shorter(other Limit) Limit {
 	return l
 }
 
-// PodRunTime returns what a pod says about its own run time, as for a pod without a gang.
+// PodRunTime returns the values for the run time of a single pod, without those of its gang.
 func PodRunTime(pod *corev1.Pod) RunTime {
 	return runTimeOf(&pod.ObjectMeta, thePod, deadlineOf(pod.Spec.ActiveDeadlineSeconds, activeDeadline, thePod))
 }
 
 // deadlineOf returns the limit in a field of an object. It ignores a value below 1: the API
-// server accepts none, except for a Job that is to end at once.
+// server accepts such a value only for a Job that is to end at once.
 func deadlineOf(seconds *int64, field, object string) Limit {
 	if seconds == nil || *seconds < 1 {
 		return Limit{}
@@ -86,8 +88,8 @@ func deadlineOf(seconds *int64, field, object string) Limit {
 	return Limit{Duration: ofSeconds(*seconds), Source: field + " of " + object}
 }
 
-// runTimeOf returns what one object says: its metadata, and the limit in the object's field
-// with a deadline. object is the name of the object in sentences.
+// runTimeOf returns the values for the run time in an object's metadata, together with deadline:
+// the limit in a field of the object. object is the name of the object in sentences.
 func runTimeOf(meta *metav1.ObjectMeta, object string, deadline Limit) RunTime {
 	r := runTimeReader{meta: meta, object: object}
 	limit := r.annotation(TimeLimitAnnotation, true).shorter(deadline).shorter(r.maxExecTime())
@@ -99,7 +101,7 @@ func runTimeOf(meta *metav1.ObjectMeta, object string, deadline Limit) RunTime {
 	return r.RunTime
 }
 
-// runTimeMistake returns a sentence about the first invalid value about the run time in the
+// runTimeMistake returns a sentence about the first invalid value for the run time in the
 // metadata of an object, "" if there is none.
 func runTimeMistake(meta *metav1.ObjectMeta, object string) string {
 	return runTimeOf(meta, object, Limit{}).Mistake
@@ -112,8 +114,8 @@ type runTimeReader struct {
 	object string
 }
 
-// annotation returns the duration in an annotation, zero if it is missing or invalid. limits
-// reports that the annotation is about the limit.
+// annotation returns the duration in an annotation, zero if the annotation is missing or
+// invalid. limits is true for the annotation with the limit.
 func (r *runTimeReader) annotation(key string, limits bool) Limit {
 	text, ok := r.meta.Annotations[key]
 	if !ok {
@@ -127,7 +129,7 @@ func (r *runTimeReader) annotation(key string, limits bool) Limit {
 	return Limit{Duration: duration, Source: "annotation " + key + " of " + r.object}
 }
 
-// maxExecTime returns the limit in Kueue's label, zero if it is missing or invalid.
+// maxExecTime returns the limit in MaxExecTimeLabel, zero if the label is missing or invalid.
 func (r *runTimeReader) maxExecTime() Limit {
 	text, ok := r.meta.Labels[MaxExecTimeLabel]
 	if !ok {
@@ -150,12 +152,13 @@ func (r *runTimeReader) mistake(kind, key, text, must string, limits bool) {
 	r.Mistake = cmp.Or(r.Mistake, sentence)
 }
 
-// ofSeconds returns seconds as a duration, the longest duration if there are too many.
+// ofSeconds returns a number of seconds as a duration, at most the longest possible.
 func ofSeconds(seconds int64) time.Duration {
 	return time.Duration(min(seconds, math.MaxInt64/int64(time.Second))) * time.Second
 }
 
-// and returns what two objects that speak for the same gang say together, r before other.
+// and combines the values of two objects that apply to the same gang: the shorter limit, the
+// longer minimum, the checkpoint and the mistake of r or, if r has none, of other.
 func (r RunTime) and(other RunTime) RunTime {
 	both := RunTime{
 		Checkpoint:   cmp.Or(r.Checkpoint, other.Checkpoint),
@@ -169,11 +172,12 @@ func (r RunTime) and(other RunTime) RunTime {
 	return both
 }
 
-// itsPods is the object in the Source of a limit that the pods of a gang have.
+// itsPods names the pods of a gang in the Source of their limits.
 const itsPods = "its pods"
 
-// mergeRunTime adds to what the declaring object says about the run time what the live
-// members (neither failed nor being deleted) say that have not succeeded.
+// mergeRunTime combines the values for the run time of a gang's declaring object with those of
+// the members that are running or will run: live (neither failed nor being deleted) and not
+// succeeded.
 func mergeRunTime(g Gang, members []Member) Gang {
 	pods, n := RunTime{}, 0
 	for _, m := range members {
@@ -181,7 +185,7 @@ func mergeRunTime(g Gang, members []Member) Gang {
 			continue
 		}
 		own := runTimeOf(&m.Pod.ObjectMeta, itsPods, deadlineOf(m.Pod.Spec.ActiveDeadlineSeconds, activeDeadline, itsPods))
-		own.Mistake = "" // a pod's mistake is reported on the pod
+		own.Mistake = "" // Dovetail reports a pod's mistake on the pod
 		if n++; n == 1 {
 			pods = own
 			continue
@@ -196,9 +200,9 @@ func mergeRunTime(g Gang, members []Member) Gang {
 	return g
 }
 
-// beside returns what two pods of a gang say together: the gang has ended when both have,
-// and an eviction loses the work of both. Of equal limits the Source that is first by name
-// counts, whatever the order of the pods.
+// beside combines the values of two pods of a gang: the gang has ended when both pods have
+// ended, and an eviction loses the work of both. Of equal limits, the one whose Source is first
+// in alphabetical order applies, whatever the order of the pods.
 func (r RunTime) beside(other RunTime) RunTime {
 	both := RunTime{Minimum: max(r.Minimum, other.Minimum), LimitInvalid: r.LimitInvalid || other.LimitInvalid}
 	if r.Checkpoint > 0 && other.Checkpoint > 0 {

@@ -43,10 +43,11 @@ const thePod = "the pod"
 
 // MetadataMistake returns a sentence about a label or annotation of the pod with
 // Dovetail's prefix that has no effect: an unknown key, a label that must be an
-// annotation or the reverse, an invalid value about the run time, or an invalid
+// annotation or the reverse, an invalid value for the run time, or an invalid
 // AlignmentAnnotation (how close the pod's devices must be) of a pod without claims. It
-// returns "" if there is none. MaxExecTimeLabel is checked as well. A pod with claims and an
-// invalid AlignmentAnnotation is refused when it is scheduled, which is reported then.
+// also checks MaxExecTimeLabel, a label of Kueue. It returns "" if there is no mistake. A pod
+// with claims and an invalid AlignmentAnnotation is refused when it is scheduled, which is
+// reported then.
 func MetadataMistake(pod *corev1.Pod) string {
 	_, kueue := pod.Labels[MaxExecTimeLabel]
 	if !kueue && !hasOwnKey(pod.Labels) && !hasOwnKey(pod.Annotations) {
@@ -70,9 +71,9 @@ func MetadataMistake(pod *corev1.Pod) string {
 	return ""
 }
 
-// MetadataMistake returns a sentence about an annotation with Dovetail's prefix that has no
-// effect on the object which declares the gang, or about an invalid value there about the
-// run time. It returns "" if there is none.
+// MetadataMistake returns a sentence about the object that declares the gang: about an
+// annotation with Dovetail's prefix that has no effect, or an invalid value for the run time. It
+// returns "" if there is neither.
 func (g *Gang) MetadataMistake() string {
 	if g.Topology.Mistake == "" {
 		return g.RunTime.Mistake

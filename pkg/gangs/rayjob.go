@@ -11,13 +11,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// rayJobSource is the Key.Source of RayJobs. A RayJob declares no gang: its RayCluster does,
-// and the RayJob only limits the run time of that gang.
+// rayJobSource is the Key.Source of RayJobs. A RayJob declares no gang. The RayCluster that it
+// makes declares one, and the RayJob only limits the run time of that gang.
 const rayJobSource = "rayjob"
 
-// RayJobs looks up RayJobs. Only their metadata and, of the spec, activeDeadlineSeconds,
-// shutdownAfterJobFinishes and ttlSecondsAfterFinished are read. asks is the key of the gang
-// that the lookup is for.
+// RayJobs looks up RayJobs. The objects have only their metadata and, of the spec,
+// activeDeadlineSeconds, shutdownAfterJobFinishes and ttlSecondsAfterFinished. asks is the key
+// of the gang for which a RayJob is looked up.
 type RayJobs interface {
 	RayJob(asks Key, namespace, name string) (*rayv1.RayJob, error)
 }
@@ -28,12 +28,13 @@ type RayClusterObjects interface {
 	RayJobs
 }
 
-// RayJobKey returns a key for the RayJob of that name. No gang has it.
+// RayJobKey returns a key for the RayJob of that name. No gang has this key.
 func RayJobKey(namespace, name string) Key {
 	return Key{Source: rayJobSource, Namespace: namespace, Name: name}
 }
 
-// RayJobOf returns the key of the RayJob that made the RayCluster, if one did.
+// RayJobOf returns the key of the RayJob that made the RayCluster. It returns false if no RayJob
+// made it.
 func RayJobOf(cluster *rayv1.RayCluster) (Key, bool) {
 	ref := rayJobRef(cluster)
 	if ref == nil {
@@ -53,9 +54,9 @@ func rayJobRef(cluster *rayv1.RayCluster) *metav1.OwnerReference {
 	return ref
 }
 
-// gangOfRayCluster returns the gang that a RayCluster describes. of is the key of its own
-// gang, key the key of the returned gang. What the RayJob of the cluster says about the run
-// time is added, if the RayJob is known.
+// gangOfRayCluster returns the gang that a RayCluster describes. of is the key of the gang that
+// the RayCluster itself declares, and key is the key of the returned gang. The gang's run time
+// includes the values of the RayJob that made the RayCluster, if Dovetail can read the RayJob.
 func gangOfRayCluster(key, of Key, objects RayClusterObjects) (Gang, error) {
 	cluster, err := objects.RayCluster(of.Namespace, of.Name)
 	if err != nil {
@@ -74,8 +75,9 @@ func gangOfRayCluster(key, of Key, objects RayClusterObjects) (Gang, error) {
 	return g, nil
 }
 
-// rayJobDeadline returns the time after which KubeRay has deleted the RayCluster of a RayJob.
-// Without shutdownAfterJobFinishes the pods stay when the RayJob has failed at its deadline.
+// rayJobDeadline returns the time after which KubeRay has deleted the RayCluster of a RayJob:
+// activeDeadlineSeconds and ttlSecondsAfterFinished together. It returns no limit without
+// shutdownAfterJobFinishes: then the pods stay when the RayJob fails at its deadline.
 func rayJobDeadline(job *rayv1.RayJob, object string) Limit {
 	if job.Spec.ActiveDeadlineSeconds == nil || !job.Spec.ShutdownAfterJobFinishes {
 		return Limit{}

@@ -99,7 +99,7 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 	return m, true
 }
 
-// Gang returns the gang with that key, its topology constraints and its run time merged
+// Gang returns the gang with that key. It merges the gang's topology constraints and run time
 // with those of its members. For a declaration that is invalid, it returns a gang with a
 // Problem, a sentence about the error. It returns an error if there is no declaration to
 // read.

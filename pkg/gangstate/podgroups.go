@@ -122,7 +122,7 @@ func (t *Tracker) PodGroupFilterRefused(request *gangs.Request, member RefusedMe
 	_, readiness := g.readPodGroup()
 	g.quorumReady = readiness.Waiting == ""
 	g.podGroup.awaitsCycle, g.podGroup.learnedAt = true, now
-	g.retry.slow = 0 // there was a plan, and the gang is planned again at once
+	g.retry.slow = 0 // the plan found a placement, and the gang is planned again at once
 	g.retry.learn(lesson{role: member.Role, node: member.Node, held: member.Held, others: member.Others, at: now})
 	if g.retry.replans++; g.retry.replans > t.options.MaxReplans {
 		g.retry.restart()

@@ -41,8 +41,8 @@ func (t *Tracker) AllowRetry(key gangs.Key, pod *v1.Pod, now time.Time) (retries
 }
 
 // Retry ends the backoff of a gang. If an event since the gang's refusal may help the
-// gang, Retry activates a member, in whose scheduling cycle the gang is planned again. If
-// gangs with slow plans pause, the gang is retried after the pause.
+// gang, Retry activates a member, in whose scheduling cycle the gang is planned again. While
+// gangs with slow plans pause, Retry postpones the retry of such a gang to the end of the pause.
 func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -64,8 +64,8 @@ type retry struct {
 	// the first refusal.
 	refusals int
 	since    time.Time
-	// slow is how long the last plan took if it was slow, otherwise 0.
-	// slowAt is the time at which it ended.
+	// slow is how long the last plan took if it was slow, otherwise 0. slowAt is the time at
+	// which that plan ended.
 	slow   time.Duration
 	slowAt time.Time
 	// pending is true if the gang must be planned again after its backoff, because an

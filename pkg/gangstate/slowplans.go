@@ -11,18 +11,19 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// No pod is scheduled while a gang is planned. A plan takes milliseconds, unless filters need
-// seconds for a node, as the in-tree search for devices may. The queue sorts a gang by its age,
-// so a gang with slow plans would come before every newer pod each time that it is tried again.
+// The scheduler schedules no pod while it plans a gang. A plan takes milliseconds, unless a filter
+// needs seconds for a node, as kube-scheduler's own search for devices may. The queue sorts gangs
+// by age, so each retry of a gang with slow plans would delay every newer pod. Such gangs
+// therefore pause after a slow plan.
 
 // slowPlan is the time from which a plan counts as slow.
 const slowPlan = time.Second
 
 // slowTurn is how much longer than the gang whose turn it is other gangs with slow plans wait.
-// Callers look for gangs that may be planned at most five seconds apart.
+// The callers of this package look for gangs that may be planned at most five seconds apart.
 const slowTurn = 6 * time.Second
 
-// notePlan records how long planning a gang took.
+// notePlan records how long the plan of a gang took. A slow plan begins a pause.
 func (t *Tracker) notePlan(g *Gang, began, now time.Time) {
 	was := g.retry.slow
 	g.retry.slow = 0
@@ -35,10 +36,10 @@ func (t *Tracker) notePlan(g *Gang, began, now time.Time) {
 	}
 }
 
-// slowPause returns how long a refused gang with a slow plan must wait. After a slow plan, none
-// of these gangs is planned for as long as that plan took: they get at most half of the
-// scheduler's time, all together. Then it is the turn of the one whose last plan is the oldest,
-// of those for which slowPause was called meanwhile.
+// slowPause returns how long a refused gang must still wait if its last plan was slow, otherwise
+// 0. After a slow plan, no such gang is planned for as long as that plan took. So all such gangs
+// together take at most half of the scheduler's time. After the pause one gang has its turn: of
+// the gangs for which slowPause was called, the one whose last plan ended first.
 func (t *Tracker) slowPause(g *Gang, now time.Time) time.Duration {
 	if g == nil || !g.pauses() {
 		return 0
@@ -59,22 +60,23 @@ func (t *Tracker) slowPause(g *Gang, now time.Time) time.Duration {
 // pauses reports whether the gang is one that waits after slow plans.
 func (g *Gang) pauses() bool { return g.refusal != nil && g.retry.slow > 0 }
 
-// backoff returns the time until a refused gang may be planned again. It includes the pause of
-// gangs with slow plans.
+// backoff returns the time until a refused gang may be planned again. It is not shorter than the
+// pause of gangs with slow plans.
 func (t *Tracker) backoff(g *Gang, now time.Time) time.Duration {
 	return max(g.backoff(now), t.slowPause(g, now))
 }
 
-// beginSlowRetry makes the other gangs with slow plans wait while this gang, whose refusal was
-// dropped, is planned again, and after that. The plan is expected to take as long as the last
-// one. The turn ends, even if another gang did not use it.
+// beginSlowRetry makes the other gangs with slow plans wait while this gang is planned again, and
+// as long again after that. It expects the plan to take as long as the last one. The turn ends,
+// even if it was another gang's. The caller has dropped the gang's refusal.
 func (t *Tracker) beginSlowRetry(g *Gang, now time.Time) {
 	if g.retry.slow > 0 {
 		t.slowUntil, t.slowNext = now.Add(2*g.retry.slow), nil
 	}
 }
 
-// retryNow drops the refusal of a gang and returns the member to activate (Gang.retryNow).
+// retryNow calls Gang.retryNow, which drops the refusal of a gang and returns the member to
+// activate. If the gang's last plan was slow, other such gangs wait.
 func (t *Tracker) retryNow(g *Gang, now time.Time) []*v1.Pod {
 	pods := g.retryNow(now)
 	if len(pods) > 0 {
@@ -83,8 +85,9 @@ func (t *Tracker) retryNow(g *Gang, now time.Time) []*v1.Pod {
 	return pods
 }
 
-// NotePodGroupPlan records how long a plan of a PodGroup cycle took, whatever its answer. It
-// also counts plans of preemption, which RefusePodGroup does not see.
+// NotePodGroupPlan records how long a plan in a PodGroup cycle (a scheduling cycle for a whole
+// PodGroup) took, whether or not it found a placement. It is also called for plans during
+// preemption, about which RefusePodGroup is not called.
 func (t *Tracker) NotePodGroupPlan(began, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,9 +96,10 @@ func (t *Tracker) NotePodGroupPlan(began, now time.Time) {
 	}
 }
 
-// AdmitPodGroup reports whether the PodGroup of a pod may enter the queue: it returns false for
-// a refused gang with a slow plan while such gangs pause. A pause cannot be in BeginPodGroupCycle
-// because preemption repeats the cycle of a refused gang at once.
+// AdmitPodGroup reports whether the PodGroup of a pod may enter the queue. It returns false for a
+// refused gang whose last plan was slow, while such gangs pause. After the pause it drops the
+// gang's refusal, and the pause for the other gangs begins. BeginPodGroupCycle cannot refuse a
+// gang because of a pause: preemption repeats the cycle of a refused gang at once.
 func (t *Tracker) AdmitPodGroup(pod *v1.Pod, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

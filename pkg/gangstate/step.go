@@ -71,8 +71,8 @@ type Answer struct {
 	Searched bool
 	// Temporary is true if the planner did not run for a reason that passes with time.
 	Temporary bool
-	// Began is the time at which planning in a PodGroup cycle began. It is zero if nothing was
-	// planned.
+	// Began is the time at which the plan in a PodGroup cycle (a scheduling cycle for a whole
+	// PodGroup) began. It is zero without such a plan.
 	Began time.Time
 	// FitsElsewhere answers Question.Lost: it is true if the whole gang would fit after
 	// the eviction of its running members.
@@ -107,7 +107,7 @@ func (t *Tracker) NextStep(key gangs.Key, uid types.UID, name string, now time.T
 	return step
 }
 
-// postpone repeats the refusal of a gang, and has the gang planned again after a pause.
+// postpone returns a step that repeats the refusal of a gang and retries the gang after a pause.
 func (g *Gang) postpone(pause time.Duration, now time.Time) Step {
 	g.retry.member = ""
 	after := max(pause, g.retryLater(now))

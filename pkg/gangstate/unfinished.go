@@ -111,8 +111,8 @@ func (g *Gang) belowMinimum(declared gangs.Gang, readiness gangs.Readiness) bool
 
 // Unfinished returns the gangs that are below their minimum because bindings failed, in queue
 // order. Their remaining members must be planned before other gangs. It omits the gang with the
-// key except, and gangs that back off after a refusal. An event that may help a gang ends its
-// backoff, unless the refusal is temporary or the plan was slow.
+// key except, and gangs that back off after a refusal. A gang that an event may help does not
+// back off, unless its refusal is temporary or its last plan was slow.
 func (t *Tracker) Unfinished(except gangs.Key, now time.Time) []gangs.Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()

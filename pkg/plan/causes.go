@@ -28,8 +28,8 @@ func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full 
 // for each node limit (such as the attach limit of a storage driver), then for each pool
 // (items, such as volumes, of which members take some).
 type causeCounts struct {
-	// place is, for each cause, 1 + its index in found, or 0 if no node has the cause. Most
-	// causes have no node, and an Exclusion is large.
+	// place has, by cause, 1 + the cause's index in found, or 0 if no node has the cause. found
+	// has only causes with nodes: most causes have none, and an Exclusion is large.
 	place []int32
 	found []Exclusion
 }

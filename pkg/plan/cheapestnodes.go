@@ -9,18 +9,19 @@ import (
 	"slices"
 )
 
-// nodeStep is the next step to empty a node: the cheapest victims that must leave so that the
-// node holds more members of a role, their cost, and the number of these members.
+// nodeStep is the next step to empty a node: victims (occupants that may be evicted), in ascending
+// order of cost, that must leave so that the node holds more members of a role.
 type nodeStep struct {
-	pos     int32
+	pos int32 // of the node
+	// version is the node's version when the step was computed. A later version replaces it.
 	version int32
-	gain    int64
-	cost    []int64
+	gain    int64   // how many more members the node then holds
+	cost    []int64 // of the victims
 	victims []int32
 }
 
-// before reports whether a costs less for each member than b. Equal steps are in fabric
-// order.
+// before reports whether a costs less than b for each member gained. It compares only the
+// terms of the cost that are sums, not breaches and priority. Equal steps are in fabric order.
 func (a *nodeStep) before(b *nodeStep) bool {
 	for t := firstSum; t < len(a.cost); t++ {
 		aHigh, aLow := bits.Mul64(uint64(a.cost[t]), uint64(b.gain))
@@ -33,23 +34,26 @@ func (a *nodeStep) before(b *nodeStep) bool {
 }
 
 // nodeSteps empties the nodes of a domain for members of one role, the cheapest step first. A
-// victim costs nothing once it is gone, so that its other nodes become cheaper.
+// victim that is gone costs nothing on its other nodes, so their next steps become cheaper.
 type nodeSteps struct {
 	*clearSearch
+	// e counts the members that fit without the victims chosen so far.
 	e    *emptied
 	role int
-	v    int32
-	// on has the victims by position of a node, in ascending order of cost.
-	on      map[int32][]int32
+	v    int32 // the domain
+	// on has, by position of a node, the victims that use the node, in ascending order of cost.
+	on map[int32][]int32
+	// version has, by position of a node, how often its next step was computed anew.
 	version map[int32]int32
-	heap    []nodeStep
-	order   []int32
+	heap    []nodeStep // the next step of each node, cheapest first, and outdated ones
+	order   []int32    // the victims chosen so far
 	scratch class
 }
 
-// cheapestNodes orders the victims of a domain so that its prefixes empty the nodes that are
-// cheapest to empty. Victims of a higher priority than the domain's bound come last, in
-// ascending order of cost.
+// cheapestNodes returns the victims of a domain in an order that empties first the nodes which
+// are cheapest to empty, until by counts the domain has room. The other victims follow in
+// ascending order of cost, among them all that have more breaches (limits on evictions that the
+// eviction breaks) or a higher priority than the lower bound of the domain's cost.
 func (s *clearSearch) cheapestNodes(d *clearDomain) []int32 {
 	n := nodeSteps{
 		clearSearch: s, e: s.none.clone(), role: s.mainRole(), v: d.v,
@@ -81,7 +85,7 @@ func (s *clearSearch) cheapestNodes(d *clearDomain) []int32 {
 	return n.order
 }
 
-// add appends a victim to the order unless it is in the set gone, to which it adds it.
+// add appends victim i to the order and adds it to the set gone, unless the set has it already.
 func (n *nodeSteps) add(i int32, gone []bool) {
 	if !gone[i] {
 		gone[i] = true
@@ -89,7 +93,8 @@ func (n *nodeSteps) add(i int32, gone []bool) {
 	}
 }
 
-// mainRole returns the role of the focus whose members take the most devices.
+// mainRole returns the role of the focus (the roles that one domain must hold) whose needed
+// members take the most devices.
 func (s *clearSearch) mainRole() int {
 	best, most := s.none.focus.roles[0], int64(-1)
 	for _, r := range s.none.focus.roles {
@@ -119,8 +124,8 @@ func (n *nodeSteps) run() {
 	}
 }
 
-// take lets a victim leave, and those that must be gone with it. It adds to changed the nodes
-// of those that were not gone.
+// take chooses victim i, and the victims that must leave before it. It adds to changed the
+// nodes of those that it had not chosen before.
 func (n *nodeSteps) take(i int32, changed map[int32]bool) {
 	for _, k := range append(slices.Clone(n.list[i].before), i) {
 		if n.e.gone[k] {
@@ -132,7 +137,7 @@ func (n *nodeSteps) take(i int32, changed map[int32]bool) {
 	}
 }
 
-// addNodes adds the nodes of a victim that hold allowed victims.
+// addNodes adds to changed the nodes of victim k that have steps.
 func (n *nodeSteps) addNodes(k int32, changed map[int32]bool) {
 	for _, u := range n.list[k].uses {
 		if n.on[u.pos] != nil {
@@ -141,7 +146,8 @@ func (n *nodeSteps) addNodes(k int32, changed map[int32]bool) {
 	}
 }
 
-// push adds the next step of the node at pos to the heap, if there is one.
+// push computes the next step of the node at position pos and adds it to the heap. It adds none
+// if the node cannot hold more members.
 func (n *nodeSteps) push(pos int32) {
 	role := &n.e.p.roles[n.role]
 	if role.limited && !role.only[pos] {

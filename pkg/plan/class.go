@@ -11,7 +11,7 @@ import "slices"
 type class struct {
 	id            int32
 	refs          int
-	table         *classTable // the table that counts refs
+	table         *classTable // the table that has the class and counts refs
 	hash          uint64
 	free          []int64 // free amounts by index of a resource
 	kinds         []int64 // free devices by kind, summed over units
@@ -50,7 +50,8 @@ func (t *classTable) acquire(n *NodeSpec) *class {
 }
 
 // release decrements a class's reference count and removes a class without references. It
-// ignores a class of another table: a fork of a State uses the State's classes, too.
+// ignores a class of another table: a fork (a State that begins as a copy of another) also uses
+// classes of the other State.
 func (t *classTable) release(c *class) {
 	if c.table != t {
 		return
@@ -98,8 +99,9 @@ func (c *class) describes(n *NodeSpec) bool {
 		slices.EqualFunc(c.units, n.Units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
 }
 
-// equal reports whether the nodes of both classes have equal free capacity. A State has a
-// single class for them, but a fork of it may have one more.
+// equal reports whether the nodes of both classes have equal free capacity. A State has only one
+// class for such nodes, but a fork (see State.Fork) may use one of its own and one of the State
+// that it began as.
 func (c *class) equal(o *class) bool {
 	return c == o || c.hash == o.hash && c.unschedulable == o.unschedulable && slices.Equal(c.free, o.free) &&
 		slices.EqualFunc(c.units, o.units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })

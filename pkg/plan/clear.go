@@ -7,13 +7,15 @@ import (
 	"slices"
 )
 
-// Clear returns the cheapest occupants without which the gang has a placement, with this
-// placement, or the reasons why it has none even without all of them. It is a pure function:
-// the same snapshot, gang, occupants and answers of fits (the caller's filters) give the same
-// Clearing, for any order of the input. A nil fits accepts everything.
+// Clear returns the cheapest occupants (sets of running pods) without which the gang has a
+// placement, and this placement. If the gang has none even without all occupants, Clear
+// returns the reasons. Clear is a pure function: the same snapshot, gang, occupants and answers
+// of fits (the caller's filters) give the same Clearing, for any order of the input. A nil fits
+// accepts everything.
 //
-// The gang's rules, pools and limits are the same for all sets of occupants. If they depend on
-// pods that may leave, they must be those without these pods, and fits must check them.
+// Clear uses the same rules, pools (items, such as volumes, of which members take some) and
+// limits of the gang for all sets of occupants. If they depend on pods that may leave, the
+// caller must give those that hold without these pods, and fits must check the others.
 func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Options) Clearing {
 	if f := checkOccupants(&s.layout, occupants); f != nil {
 		d := Decision{Gang: g.Name}
@@ -36,7 +38,7 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 			return c.answer(d, nil)
 		}
 	}
-	// 3. Without all occupants: if there is no placement now, no victims can help.
+	// 3. Without all occupants. If there is no placement now, no eviction can help.
 	c.victims = newVictims(c.snap.fabric, occupants)
 	if len(c.list) == 0 {
 		return c.answer(d, nil)
@@ -52,9 +54,9 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	if !everything.placed {
 		return c.answer(c.plan(emptiest, every.gone), nil)
 	}
-	// 4. The cheapest victims.
+	// 4. Search for the cheapest victims (occupants to evict).
 	search.run(everything)
-	// 5. The plan without them.
+	// 5. Without the victims.
 	gone := search.best.gone
 	out := c.answer(c.plan(c.without(gone), gone), gone)
 	out.Proven, out.Least = search.proven, search.least
@@ -64,7 +66,7 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 // clearRun is one call of Clear.
 type clearRun struct{ prober }
 
-// leave lets those occupants leave that do so already.
+// leave removes from the snapshot the occupants whose pods are already being deleted.
 func (c *clearRun) leave() {
 	var freed []usageAt
 	for i := range c.occupants {
@@ -81,8 +83,8 @@ func (c *clearRun) leave() {
 	c.snap = fork.Freeze()
 }
 
-// answer returns the Clearing for a Decision without a set of victims. Proven and Least are
-// those of an answer without victims.
+// answer returns the Clearing for the Decision of a plan in which the victims in gone have
+// left. It sets Proven and Least as for an answer without victims.
 func (c *clearRun) answer(d Decision, gone []bool) Clearing {
 	out := Clearing{Decision: d, Proven: d.Placed || !d.Exhausted, Stats: c.stats}
 	out.Least = out.Proven
@@ -103,7 +105,7 @@ func (c *clearRun) answer(d Decision, gone []bool) Clearing {
 	return out
 }
 
-// awaited returns the occupants that leave already and that use nodes of a placement.
+// awaited returns the leaving occupants that use nodes of the placement in d.
 func (c *clearRun) awaited(d *Decision) []int {
 	used := map[string]bool{}
 	for i := range d.Assignments {

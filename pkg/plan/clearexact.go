@@ -5,22 +5,29 @@ package plan
 
 import "slices"
 
-// clearExact searches the sets of victims of one domain by branch and bound. A branch has
-// victims that are gone, victims that stay, and open ones. It ends if its bound is not below
-// the cost of the best victims, if the gang has no placement even without the open victims
-// (then it has none without a part of them), or once the gang has a placement without those
-// that are gone (more of them only cost more).
+// clearExact searches the sets of victims (occupants that may be evicted) of one domain by branch
+// and bound. A branch divides the victims into those that are gone, those that stay, and open
+// ones. A branch ends
+//   - if the lower bound of its cost is not below the cost of the best victims so far or, in a
+//     domain with few victims, if it is above that cost;
+//   - if the gang has no placement even without the open victims, and therefore has none
+//     without a part of them;
+//   - once the gang has a placement without the victims that are gone: more victims only cost
+//     more.
 type clearExact struct {
 	*clearSearch
 	domain *clearDomain
-	// in has the victims that are gone, may these and the open ones.
+	// in counts the room without the victims that are gone, may without these and the open
+	// victims.
 	in, may *emptied
 	open    []int32
-	few     bool
+	// few is true if the domain has at most fewVictims victims.
+	few bool
 }
 
-// prove searches the victims of a domain exactly, if its bound says that this can improve on
-// the best victims.
+// prove searches the victims of a domain exactly if the domain's bound allows better victims
+// than the best so far. Otherwise, with too many victims or without steps left, it skips the
+// domain.
 func (s *clearSearch) prove(d *clearDomain) {
 	few := len(d.victims) <= fewVictims
 	if s.beaten(d.bound) && (!few || slices.Compare(d.bound, s.best.cost) > 0) || len(d.victims) > manyVictims || s.spent() {
@@ -34,7 +41,7 @@ func (s *clearSearch) prove(d *clearDomain) {
 	x.branch()
 }
 
-// branch searches all sets between in and may.
+// branch searches all sets that contain the victims gone in in, and only victims gone in may.
 func (x *clearExact) branch() {
 	x.open = x.open[:0]
 	for _, i := range x.domain.victims {
@@ -64,7 +71,7 @@ func (x *clearExact) branch() {
 	x.searchKept(next)
 }
 
-// toBeat returns the cost of the best victims, nil if there are none.
+// toBeat returns the cost of the best victims so far, nil if there are none.
 func (x *clearExact) toBeat() []int64 {
 	if x.best == nil {
 		return nil
@@ -72,8 +79,8 @@ func (x *clearExact) toBeat() []int64 {
 	return x.best.cost
 }
 
-// places reports whether the gang has a placement without the victims that are gone. It offers
-// those of them that are necessary.
+// places reports whether the gang has a placement without the victims that are gone. If so, it
+// compares the necessary ones of them with the best victims so far.
 func (x *clearExact) places() bool {
 	found := x.probe(x.in.gone, false)
 	if !found.placed {
@@ -85,14 +92,15 @@ func (x *clearExact) places() bool {
 	if found = x.probe(x.in.gone, true); found.placed {
 		return x.offer(x.reduce(x.in.gone, found, true))
 	}
-	// The filters refused. They may accept when victims leave that are not in the domain.
+	// The filters refused. They may accept if victims of other domains leave, too.
 	if len(x.domain.victims) < len(x.list) {
 		x.skip(x.cost(x.in.gone))
 	}
 	return false
 }
 
-// searchGone searches the sets in which a victim is gone.
+// searchGone searches the sets of the branch in which victim i is gone, and so are the victims
+// that must leave before it.
 func (x *clearExact) searchGone(i int32) {
 	var changed []int
 	for _, k := range append(slices.Clone(x.list[i].before), i) {
@@ -107,7 +115,8 @@ func (x *clearExact) searchGone(i int32) {
 	}
 }
 
-// searchKept searches the sets in which a victim stays.
+// searchKept searches the sets of the branch in which victim i stays, and so do the victims
+// that must leave after it.
 func (x *clearExact) searchKept(i int32) {
 	var changed []int
 	for _, k := range append(slices.Clone(x.list[i].after), i) {

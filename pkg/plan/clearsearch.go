@@ -5,23 +5,25 @@ package plan
 
 import "slices"
 
-// Clear first finds some victims in each candidate domain, those with the lowest bound of
-// cost first, and then tries to find cheaper victims there by exact search. It ends when no
-// bound is below the cost of the best victims, or when its step budget is used up.
+// Clear first chooses victims (occupants that may be evicted) in candidate domains, the domain
+// with the lowest bound of the victims' cost first. Then it searches these domains exactly for
+// cheaper victims. The search ends when no bound is below the cost of the best victims, or
+// when the step budget is used up.
 
 const (
-	// fewVictims is the largest number of victims in a domain for which the exact search
-	// also compares the placements of victims of equal cost, and for which it plans after
-	// each victim that it excludes.
+	// fewVictims is the largest number of victims in a domain for which the exact search also
+	// compares the placements without different victims of equal cost. It then also plans
+	// the gang each time that it decides that a victim stays.
 	fewVictims = 16
-	// manyVictims is the largest number of victims in a domain with an exact search.
+	// manyVictims is the largest number of victims in a domain that is searched exactly.
 	manyVictims = 512
-	// maxCleared is the largest number of domains in which victims are chosen, unless there
-	// are few victims.
+	// maxCleared is the largest number of domains in which victims are chosen without exact
+	// search. It does not apply if there are at most fewVictims victims in all.
 	maxCleared = 12
 )
 
-// victimSet is a set of victims with its cost, and the cost of a placement without them.
+// victimSet is a set of victims with its cost, and the cost of the placement (plan) that the
+// gang has without them.
 type victimSet struct {
 	gone       []bool
 	cost, plan []int64
@@ -31,23 +33,28 @@ type victimSet struct {
 type clearSearch struct {
 	*prober
 	bounds *coverBounds
-	// none counts the slots while no victim is gone.
+	// none counts the slots (members that fit) while no victim is gone.
 	none *emptied
+	// best has the best victims so far, nil if there are none.
 	best *victimSet
-	// proven is true while no set of victims that could cost less was skipped, least while
-	// none was skipped that could cost the same.
+	// proven is true while the search has skipped no victims that could cost less than the
+	// best. least is true while it has also skipped none that could cost the same.
 	proven, least bool
 }
 
-// clearDomain is a domain of the focus that may hold its members without all victims.
+// clearDomain is a domain that, by counts, may hold the members of the focus (the roles that
+// one domain must hold) if all victims leave.
 type clearDomain struct {
 	v int32
-	// victims are those that use nodes in the domain, and those that must be gone with them.
+	// victims has the victims that use nodes in the domain, and those that must leave with
+	// them.
 	victims []int32
-	bound   []int64
+	// bound is a lower bound of the cost of victims without which the domain holds the members.
+	bound []int64
 }
 
-// newClearSearch prepares a search. p is the gang compiled for the nodes with all victims.
+// newClearSearch prepares a search. p is the gang compiled for the nodes while no victim is
+// gone.
 func newClearSearch(w *prober, p *problem) *clearSearch {
 	quorums := w.quorums(p)
 	needed := make([]int64, len(p.roles))
@@ -66,8 +73,9 @@ func newClearSearch(w *prober, p *problem) *clearSearch {
 	return s
 }
 
-// quorums returns the numbers of pending members of each role that a placement has at least,
-// nil if they are unknown. Members with alternative needs do not count.
+// quorums returns, for each quorum (enough members for the gang to start), its number of pending
+// members by role (members with equal needs). It returns nil if there are too many quorums to
+// list. The number is 0 for a role with alternative needs.
 func (w *prober) quorums(p *problem) [][]int64 {
 	list, complete := p.quorumChoices()
 	if !complete {
@@ -86,7 +94,8 @@ func (w *prober) quorums(p *problem) [][]int64 {
 	return out
 }
 
-// run finds the cheapest victims. everything is the placement without any victim.
+// run finds the cheapest victims. everything is a placement for the case that all victims are
+// gone.
 func (s *clearSearch) run(everything placement) {
 	// 1. Choose victims in each domain, lowest bound first.
 	domains := s.domains()
@@ -100,7 +109,7 @@ func (s *clearSearch) run(everything placement) {
 		s.stats.Domains++
 		s.choose(&domains[i])
 	}
-	// 2. If that failed, all victims that use nodes of this placement will do.
+	// 2. If that failed, begin with all victims, and put back those that are not necessary.
 	if s.best == nil {
 		s.improve(s.every(), everything)
 	}
@@ -112,21 +121,22 @@ func (s *clearSearch) run(everything placement) {
 	s.least = s.least && s.proven
 }
 
-// tiny reports whether there are so few victims that the search compares all of equal cost.
+// tiny reports whether there are so few victims in all that the search compares the placements
+// without different victims of equal cost.
 func (s *clearSearch) tiny() bool { return len(s.list) <= fewVictims }
 
 func (s *clearSearch) spent() bool { return s.stats.Steps >= s.options.ClearBudget }
 
-// every returns the set of all victims.
+// every returns the set of all victims, by victim.
 func (s *clearSearch) every() []bool { return slices.Clone(s.bounds.all.gone) }
 
-// beaten reports whether no victims that cost at least bound can be better than the best, if
-// the placements of victims of equal cost are not compared.
+// beaten reports whether the best victims so far cost no more than bound, a lower bound of the
+// cost of others. These others can then only be better by their placement.
 func (s *clearSearch) beaten(bound []int64) bool {
 	return s.best != nil && slices.Compare(bound, s.best.cost) >= 0
 }
 
-// skip records that sets of victims that cost at least bound were not searched.
+// skip records that the search left out sets of victims that cost at least bound.
 func (s *clearSearch) skip(bound []int64) {
 	order := -1
 	if s.best != nil {
@@ -157,9 +167,9 @@ func (s *clearSearch) domains() []clearDomain {
 	return out
 }
 
-// touching returns a function that lists the victims of a domain. Without a level, or if
-// other members of the gang may be elsewhere, these are all victims. So they are if the
-// filters may look at victims elsewhere and there are few.
+// touching returns a function that lists the victims of a domain. The function lists all
+// victims if the focus has no level, if other members of the gang may run in other domains, or
+// if there are few victims and filters, which may depend on victims in other domains.
 func (s *clearSearch) touching() func(v int32) []int32 {
 	focus, f := s.none.focus, s.none.p.snap.fabric
 	if focus.depth == 0 || !focus.all || s.fits != nil && s.tiny() {
@@ -185,8 +195,9 @@ func (s *clearSearch) touching() func(v int32) []int32 {
 	return func(v int32) []int32 { return sortedKeys(byDomain[v]) }
 }
 
-// offer keeps a set of victims if it is better than the best, and if the filters accept a
-// placement without them. It returns false if they do not.
+// offer makes a set of victims the best one if the set is better than the best so far and the
+// filters accept a placement without its victims. It returns false if the filters refuse. It
+// does not call the filters for a set that costs more than the best, and returns true.
 func (s *clearSearch) offer(gone []bool) bool {
 	cost := s.cost(gone)
 	if s.best != nil && slices.Compare(cost, s.best.cost) > 0 {
@@ -202,8 +213,9 @@ func (s *clearSearch) offer(gone []bool) bool {
 	return true
 }
 
-// choose finds victims in a domain: those that free the cheapest nodes and, unless this works
-// and there are many victims, the fewest in ascending order of cost. It keeps the better.
+// choose offers victims of a domain from two orders: the order that empties the cheapest nodes
+// first, and the ascending order of cost. It omits the second if the first succeeds and the
+// domain has more than manyVictims victims.
 func (s *clearSearch) choose(d *clearDomain) {
 	found := s.chooseFrom(s.cheapestNodes(d), d.v)
 	if !found || len(d.victims) <= manyVictims {
@@ -211,9 +223,10 @@ func (s *clearSearch) choose(d *clearDomain) {
 	}
 }
 
-// chooseFrom finds the shortest prefix of an order that leaves room in a domain, and offers
-// the victims that it needs. If the filters refuse these, it calls them for each set that it
-// tries. It returns false if it found none.
+// chooseFrom finds the shortest prefix of an order of victims without which domain v has room,
+// and offers those of its victims that are necessary. If the filters refuse them, chooseFrom
+// searches once more and calls the filters for each set that it tries. It returns false if it
+// found no victims.
 func (s *clearSearch) chooseFrom(order []int32, v int32) bool {
 	for _, ask := range []bool{false, true} {
 		gone, found := s.shortest(order, v, ask)
@@ -227,8 +240,8 @@ func (s *clearSearch) chooseFrom(order []int32, v int32) bool {
 	return false
 }
 
-// improve offers a part of a set of victims without which the gang has a placement that the
-// filters accept.
+// improve offers the necessary part of a set of victims. found is a placement without this set
+// that the filters accept.
 func (s *clearSearch) improve(gone []bool, found placement) {
 	for _, ask := range []bool{false, true} {
 		if s.offer(s.reduce(gone, found, ask)) {
@@ -239,8 +252,8 @@ func (s *clearSearch) improve(gone []bool, found placement) {
 }
 
 // shortest returns the shortest prefix of an order of victims without which the gang has a
-// placement, with this placement, which is not placed if there is none. It calls the filters
-// only if ask is true.
+// placement, and this placement. Its field placed is false if no prefix will do. First, counts
+// for domain v rule out short prefixes. shortest calls the filters only if ask is true.
 func (s *clearSearch) shortest(order []int32, v int32, ask bool) ([]bool, placement) {
 	e := s.none.clone()
 	low := 0
@@ -278,7 +291,7 @@ func (s *clearSearch) shortest(order []int32, v int32, ask bool) ([]bool, placem
 	return best, found
 }
 
-// removeAll lets a victim leave, and those that must be gone with it.
+// removeAll counts victim i as gone in e, and so the victims that must leave before it.
 func (s *clearSearch) removeAll(e *emptied, i int32) {
 	e.remove(s.victims, int(i))
 	for _, k := range s.list[i].before {
@@ -286,9 +299,10 @@ func (s *clearSearch) removeAll(e *emptied, i int32) {
 	}
 }
 
-// reduce puts victims back, the dearest first, as long as the gang has a placement. First it
-// puts all those back that use no node of the given placement. It calls the filters only if
-// ask is true. No remaining victim can be put back alone.
+// reduce returns the necessary part of a set of victims. It puts back victims, the most costly
+// first, as long as the gang has a placement, but begins with all those that use no node of the
+// placement in found. Afterwards no remaining victim can be put back alone. reduce calls the
+// filters only if ask is true.
 func (s *clearSearch) reduce(gone []bool, found placement, ask bool) []bool {
 	if fewer := s.on(gone, found.nodes); !ask || s.probe(fewer, true).placed {
 		gone = fewer
@@ -313,7 +327,7 @@ func (s *clearSearch) reduce(gone []bool, found placement, ask bool) []bool {
 	return e.gone
 }
 
-// spared puts a victim back if the gang then has a placement.
+// spared puts victim i back if the gang still has a placement, and reports whether it did.
 func (s *clearSearch) spared(e *emptied, i int, ask bool) bool {
 	e.restore(s.victims, i)
 	s.stats.Steps++

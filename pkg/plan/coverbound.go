@@ -10,31 +10,35 @@ import (
 	"sort"
 )
 
-// coverBounds computes lower bounds of the cost of victims. A domain lacks, for each role of
-// a gang, a number of slots (members that fit) and, for each dimension (a resource, or a set
-// of device kinds), an amount. The cheapest shares of victims that cover one of these cost no
-// more than any set of victims without which the domain holds the gang.
+// coverBounds computes lower bounds of the cost of victims (occupants that may be evicted). A
+// domain lacks, for each role of a gang, a number of slots (members that fit) and, for each
+// dimension (a resource, or a set of device kinds), an amount. A cover is a choice of victims,
+// or of shares of them, that frees what the domain lacks of one of these. The cheapest cover
+// costs no more than any set of victims without which the domain holds the gang.
 //
-// Each term of the cost is bounded by itself. If a set costs as much as the bound in one
-// term, the bound of the next term still holds for it. So the vector of these bounds is a
-// lower bound in lexicographic order.
+// The cost is a vector, and each of its terms has its own bound. The bound of a term holds for
+// all sets that cost as much as the bounds of the terms before it. So the vector of the bounds
+// is a lower bound in lexicographic order.
 type coverBounds struct {
 	victims *victims
-	// all counts the slots of each node without any victim.
+	// all counts the slots of each node while all victims are gone.
 	all *emptied
-	// least has, by role, the fewest pending members that a placement has. leastOf has, by
-	// dimension, the least amount that they take.
+	// least has, by role, the fewest pending members that any quorum (enough members for the
+	// gang to start) has. leastOf has, by dimension, the least amount that a quorum takes.
 	least, leastOf []int64
-	slots          slotCover
-	amounts        amountCover
+	// slots and amounts are the covers of slots of a role and of an amount of a dimension.
+	slots   slotCover
+	amounts amountCover
 }
 
-// cover bounds the cost of what one domain lacks of one kind.
+// cover bounds the cost of victims that free what one domain lacks: slots of a role, or an
+// amount of a dimension. The open victims are those that the search may still evict.
 type cover interface {
-	// suffices reports whether the open victims that are allowed may cover the lack.
+	// suffices returns false if the open victims for which allowed returns true do not free
+	// enough.
 	suffices(allowed func(i int32) bool) bool
-	// least returns a lower bound of the cost, in one term, of allowed victims that cover the
-	// lack, and one of these victims.
+	// least returns a lower bound of one term of the cost of allowed victims that free enough,
+	// and one of the victims in the cheapest cover.
 	least(term int, allowed func(i int32) bool) (cost int64, next int32)
 }
 
@@ -51,7 +55,7 @@ func newCoverBounds(v *victims, all *emptied) *coverBounds {
 	return b
 }
 
-// leastOf returns the smallest value of a function over all quorums, 0 without quorums.
+// leastOf returns the smallest value that a function has for a quorum, 0 without quorums.
 func (e *emptied) leastOf(of func(quorum []int64) int64) int64 {
 	if len(e.quorums) == 0 {
 		return 0
@@ -63,11 +67,11 @@ func (e *emptied) leastOf(of func(quorum []int64) int64) int64 {
 	return least
 }
 
-// bound returns a lower bound of the cost of a set of victims without which domain v of the
-// focus holds its members, if the set has those that are gone in e and others only of those
-// in open, which is ascending. It may stop at the first term in which the bound differs from
-// toBeat, which may be nil. next is a victim that the cheapest cover uses, -1 if nothing is
-// lacking. ok is false if there is no such set.
+// bound returns a lower bound of the cost of a set of victims without which domain v holds the
+// members of the focus (the roles that one domain must hold). The set has the victims that are
+// gone in e, and otherwise only victims in open, which is ascending. bound may leave out all
+// terms after the first that differs from toBeat, which may be nil. next is a victim in the
+// cheapest cover, -1 if the domain lacks nothing. ok is false if there is no such set.
 func (b *coverBounds) bound(e *emptied, open []int32, v int32, toBeat []int64) (cost []int64, next int32, ok bool) {
 	base := b.victims.cost(e.gone)
 	cost, next = base, -1
@@ -96,7 +100,7 @@ func (b *coverBounds) bound(e *emptied, open []int32, v int32, toBeat []int64) (
 	return cost, next, true
 }
 
-// lexicographic bounds one term of the cost after the other.
+// lexicographic bounds the terms of the cost one after the other, with one cover.
 type lexicographic struct {
 	*victims
 	cover
@@ -104,8 +108,8 @@ type lexicographic struct {
 	toBeat []int64
 }
 
-// bound returns a lower bound of base and the victims that must be added to it. ok is false
-// if all open victims together do not cover the lack.
+// bound returns a lower bound of the cost of a set that costs base and the open victims that
+// must join the set. ok is false if all open victims together do not free enough.
 func (x *lexicographic) bound(base []int64) (cost []int64, next int32, ok bool) {
 	if !x.suffices(func(int32) bool { return true }) {
 		return nil, -1, false
@@ -113,7 +117,8 @@ func (x *lexicographic) bound(base []int64) (cost []int64, next int32, ok bool) 
 	cost, next = slices.Clone(base), x.open[0]
 	harmless := func(i int32) bool { return x.list[i].cost[breachTerm] == 0 }
 	if !x.suffices(harmless) {
-		// There is at least the smallest breach. Open victims are sorted by breaches.
+		// At least one victim with breaches (limits on evictions that its eviction breaks) must
+		// leave. The first such victim has the fewest: open is in ascending order of cost.
 		first := slices.IndexFunc(x.open, func(i int32) bool { return !harmless(i) })
 		cost[breachTerm] += x.list[x.open[first]].cost[breachTerm]
 		return cost, x.open[first], true
@@ -129,15 +134,15 @@ func (x *lexicographic) bound(base []int64) (cost []int64, next int32, ok bool) 
 			cost[t] += min(least, math.MaxInt64-cost[t])
 			continue
 		}
-		// Victims without this cost suffice, and the cheapest sets have no others.
+		// Victims for which this term is 0 suffice. The cheapest sets have no others.
 		before := allowed
 		allowed = func(i int32) bool { return before(i) && x.list[i].cost[t] == 0 }
 	}
 	return cost, next, true
 }
 
-// priority returns the lowest priority, at least the given one, such that victims of no
-// higher priority suffice.
+// priority returns the lowest priority, least or above, such that harmless open victims (those
+// without breaches) of no higher priority free enough.
 func (x *lexicographic) priority(least int64, harmless func(i int32) bool) int64 {
 	priorities := []int64{least}
 	for _, i := range x.open {
@@ -151,8 +156,8 @@ func (x *lexicographic) priority(least int64, harmless func(i int32) bool) int64
 	return priorities[at]
 }
 
-// amountCover is the cover of an amount of a dimension in a domain: the sum of what victims
-// free there.
+// amountCover is the cover of an amount of a dimension that a domain lacks. Victims cover the
+// amount if the sum of what they free in the domain is no smaller.
 type amountCover struct {
 	victims *victims
 	lack    int64
@@ -160,13 +165,13 @@ type amountCover struct {
 	sorted  []coverItem
 }
 
-// coverItem is a victim with the amount that it frees.
+// coverItem is a victim with the amount that it frees in the domain.
 type coverItem struct {
 	victim int32
 	amount int64
 }
 
-// set prepares the cover of what domain v lacks of dimension d.
+// set prepares the cover of the amount lack of dimension d in domain v by open victims.
 func (c *amountCover) set(e *emptied, open []int32, d int, v int32, lack int64) {
 	c.lack, c.items = lack, c.items[:0]
 	for _, i := range open {
@@ -182,7 +187,7 @@ func (c *amountCover) set(e *emptied, open []int32, d int, v int32, lack int64) 
 	}
 }
 
-// used returns how much of the dimension a usage has.
+// used returns how much of the dimension a usage takes.
 func (d *dimension) used(u *Usage) int64 {
 	if d.resource >= 0 {
 		if d.resource < len(u.Resources) {
@@ -232,8 +237,8 @@ func (c *amountCover) least(term int, allowed func(i int32) bool) (cost int64, n
 	return wholeCost(sum), c.sorted[0].victim
 }
 
-// wholeCost returns the smallest integer that is not below a cost, which rounding may have
-// made larger or smaller than it is.
+// wholeCost rounds a cost up to an integer. It first subtracts slack for rounding errors, so
+// that the result is still a lower bound.
 func wholeCost(sum float64) int64 {
 	const slack = 1e-9
 	if sum >= math.MaxInt64/2 {

@@ -13,11 +13,11 @@
 //
 // The fabric is the tree of topology domains and nodes. A State holds the fabric and the
 // free resources of the nodes. Freeze returns a Snapshot. Any number of plans may use a
-// Snapshot at once. A fork is a State that begins as a Snapshot and shares with it what
-// neither changes. Nodes with equal free resources, and equal free devices in each unit,
-// form a class and are counted once. The slots of a role on a node are the number of its
-// members that fit there, by counts, if the node holds no others. A rollup sums slots up
-// the tree. Later plans reuse it. The leading role is the role with the fewest slots in
+// Snapshot at once. A fork is a State that begins as a Snapshot. It copies only what it
+// changes, and shares the rest. Nodes with equal free resources, and equal free devices in
+// each unit, form a class and are counted once. The slots of a role on a node are the number
+// of its members that fit there, by counts, if the node holds no others. A rollup sums slots
+// up the tree. Later plans reuse it. The leading role is the role with the fewest slots in
 // the whole fabric, then the most devices, then by name.
 //
 // A domain is a vertex of the fabric. A node may lack a level. It then counts as a
@@ -35,12 +35,13 @@
 // A confinement is a set of members that one domain must hold. A wish is a set of members
 // that one domain should hold.
 //
-// An occupant is a set of running pods that leave their nodes together, such as the members
-// of a gang beyond its minimum. What it uses becomes free when it is gone. A victim is an
-// occupant that Clear evicts. A breach is a limit on evictions, such as a
-// PodDisruptionBudget, that the eviction breaks. The focus is the level, with the roles,
-// by which Clear divides the fabric: one domain of it must hold all members of the roles.
-// A cover is a choice of victims, or of shares of them, that free what a domain lacks.
+// An occupant is a set of running pods that leave their nodes together, such as all members
+// of a gang that its minimum needs. What they use becomes free when the occupant is gone. A
+// victim is an occupant that Clear may choose to evict. A breach is a limit on evictions, such
+// as a PodDisruptionBudget, that the eviction of a victim breaks. The focus is a level with a
+// set of roles: one domain of this level must hold all members of the roles. Clear searches
+// for victims in each of these domains. A cover is a choice of victims, or of shares of them,
+// that frees what a domain lacks.
 //
 // A position is the index of a node in fabric order: the order of the tree. A depth is a
 // distance from the root: 0 is the whole fabric, 1 the coarsest level. A dimension is a
@@ -137,8 +138,8 @@
 //	P2  A placement keeps all rules above.
 //	P3  A decision that is neither Placed nor Exhausted means that no placement
 //	    exists. With Placed, Stats.Proven means that no cheaper placement exists.
-//	    Clear's Proven means that no victims of lower cost would do or, without a
-//	    placement, that no victims would.
+//	    Clearing.Proven means that no victims of lower cost make a placement possible or,
+//	    if there is no placement, that no victims do.
 //	P4  Plans change nothing that another plan reads. Rollups reused between plans
 //	    change the work, never the answer.
 //	P5  The method undo restores a search's partial placement exactly.
@@ -146,8 +147,8 @@
 //	    role on a node, and never twice with the same arguments.
 //	P7  Members of a role take their nodes in fabric order, by Rank, then by name
 //	    in natural order. Slices take them in the order of their first node.
-//	P8  Clear evicts no victim in vain: if a single victim stays, after which no other
-//	    victim must leave, there is no placement.
+//	P8  Clear evicts no unnecessary victim: there is no placement if any one victim stays
+//	    that no other victim names in Occupant.After.
 //
 // # Algorithm
 //
@@ -167,39 +168,42 @@
 //
 // # Clearing
 //
-// Clear chooses the occupants that must leave so that a gang has a placement. The cheapest
-// victims have the fewest breaches, then the lowest largest priority, then the smallest sums
-// of the further costs that the caller gives, then they are the fewest. Of victims of equal
-// cost, those are chosen without which the placement costs least. A preferred level therefore
-// never costs a victim more; a required level may.
+// Clear chooses the victims that must leave so that a gang has a placement. It compares
+// sets of victims by their cost. The first term that differs decides: the number of
+// breaches, the largest priority, the sums of the further costs that the caller gives, the
+// number of victims. Of sets of equal cost, Clear chooses one for which the gang's
+// placement costs least. So a preferred level never requires a more costly victim, but a
+// required level may.
 //
-// A set of victims that leaves no room leaves none if it is smaller. Clear has five phases:
+// If the gang has no placement without a set of victims, it has none without a part of the
+// set. Clear has five phases:
 //
-//  1. Plan with the nodes as they are: nobody leaves.
-//  2. Plan without the occupants that leave already: nobody else leaves.
-//  3. Plan without all occupants. If there is no placement now, the answer is no.
-//  4. Search the cheapest victims. Each domain of the focus has a lower bound of the cost.
-//     In each domain, lowest bound first, two orders of victims are tried: in ascending
-//     order of cost, and so that the nodes that are cheapest to empty come first. The
-//     shortest prefix of the order that will do is found by counts, then by bisection.
-//     Victims that use no node of the placement are put back, then the others, the dearest
-//     first. Where a bound is below the cost of the best victims, branch and bound searches
-//     exactly within a step budget.
+//  1. Plan with the nodes as they are.
+//  2. Plan without the occupants that leave already.
+//  3. Plan without all occupants. If there is no placement now, no victims can help.
+//  4. Search for the cheapest victims. Each domain of the focus has a lower bound of the
+//     cost. In each domain, lowest bound first, Clear tries two orders of the victims:
+//     ascending by cost, and the order that empties first the nodes that are cheapest to
+//     empty. Clear finds the shortest prefix of the order that makes a placement possible,
+//     first by counts, then by bisection. It puts back victims that are not necessary:
+//     first those that use no node of the placement, then the others, the most costly
+//     first. Where a bound is below the cost of the best victims, an exact search by
+//     branch and bound follows, within a step budget.
 //  5. Plan without the victims.
 //
-// The filters are called for the victims that Clear is about to choose. Only if they refuse
-// are they called for each set that is tried.
+// Clear calls the filters for the victims that it is about to choose. If the filters refuse,
+// it calls them for each set that it tries.
 //
 // # Reservations
 //
-// Reserve answers when a gang can start if occupants leave at their known ends. Time only
-// takes occupants away, which only adds room, so the earliest time is found by bisection over
-// the ends. With Stats.Proven no earlier time exists. If an occupant leaves sooner than it was
-// to, the gang never starts later.
+// Reserve answers when a gang can start if occupants leave at their known ends. A later time
+// never has less room, so Reserve finds the earliest time by bisection over the ends. With
+// Stats.Proven no earlier time exists. If an occupant leaves before its end, the gang starts
+// no later.
 //
-// The spare of a node is what the placement leaves there at its start. Reservation.Admit
-// decides whether other pods may run before the gang: those that end by its start, and those
-// that take only what is spare. The gang then starts no later.
+// The spare of a node is what the placement leaves free there at the gang's start.
+// Reservation.Admit decides whether other pods may run before the gang: those that end by its
+// start, and those that take only what is spare. The gang then starts no later.
 //
 // # Files, from the bottom up
 //

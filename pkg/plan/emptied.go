@@ -5,19 +5,22 @@ package plan
 
 import "slices"
 
-// focus is the condition by which Clear divides the fabric: one domain of this depth must
-// hold these roles (all of the gang, or those of a confinement).
+// focus is the condition by which Clear divides the fabric: one domain of this depth (0 is the
+// whole fabric, 1 the coarsest level) must hold the members of these roles. They are all roles
+// of the gang, or those of a confinement (a set of members that one domain must hold).
 type focus struct {
 	depth int
 	roles []int
 	// all is true if the roles are all roles of the gang.
 	all bool
-	// fixed is the domain that must hold them because members run there already, or -1.
+	// fixed is the domain that must hold the members because some of them run there already,
+	// or -1.
 	fixed int32
 }
 
-// focusOf returns the focus of a problem: the gang's required level, or the deepest
-// confinement that names the role with the largest demand of devices and is deeper.
+// focusOf returns the focus of a problem (a gang compiled for the search): the gang's required
+// level, or a deeper confinement. It looks at the confinements of the role whose needed members
+// take the most devices, and chooses the deepest. needed has the numbers of members by role.
 func (p *problem) focusOf(needed []int64) focus {
 	f := focus{depth: p.required, all: true, fixed: -1}
 	for r := range p.roles {
@@ -49,19 +52,20 @@ func (p *problem) focusOf(needed []int64) focus {
 }
 
 // emptied counts how many members of each role fit in the domains of the focus while some
-// victims are gone. Counts can prove that there is no placement, never that there is one.
+// victims (occupants that may be evicted) are gone. Counts can prove that there is no placement,
+// but not that there is one.
 type emptied struct {
 	p     *problem
 	focus focus
-	// quorums are the numbers of pending members of each role that a placement has at least.
-	// It is nil if these are unknown.
+	// quorums has, for each quorum (enough members for the gang to start), the numbers of
+	// pending members by role. It is nil if the quorums are unknown.
 	quorums [][]int64
 	nodes   []*emptiedNode // by position, nil for nodes without a change
-	// slots has, by role and domain of the focus, how many members fit. free has the free
-	// amounts by dimension and domain. It is nil for gangs with a single role, whose slots
-	// are exact.
+	// slots has, by role and domain of the focus, how many members fit if they are alone. free
+	// has the free amounts by dimension (a resource, or a set of device kinds) and domain. It is
+	// nil for a gang with a single role: then slots is enough.
 	slots, free [][]int64
-	gone        []bool // by victim
+	gone        []bool // by victim, whether it is gone
 }
 
 // emptiedNode is a node with the free amounts that it has while some victims are gone.
@@ -116,14 +120,15 @@ func cloneRows(rows [][]int64) [][]int64 {
 	return out
 }
 
-// clone returns a copy of a class that no State has and that can be changed.
+// clone returns a copy of a class (nodes of equal free capacity) that may be changed. No State
+// has the copy in its table of classes.
 func (c *class) clone() class {
 	return class{
 		free: slices.Clone(c.free), kinds: slices.Clone(c.kinds), units: cloneUnits(c.units), unschedulable: c.unschedulable,
 	}
 }
 
-// node returns the node at pos. It creates a missing entry.
+// node returns the entry of the node at position pos. It creates a missing entry.
 func (e *emptied) node(pos int32) *emptiedNode {
 	if e.nodes[pos] != nil {
 		return e.nodes[pos]
@@ -139,7 +144,7 @@ func (e *emptied) node(pos int32) *emptiedNode {
 	return n
 }
 
-// remove lets a victim leave. It has no effect if the victim is gone.
+// remove counts victim i as gone. It has no effect if the victim is gone already.
 func (e *emptied) remove(v *victims, i int) {
 	if !e.gone[i] {
 		e.gone[i] = true
@@ -155,7 +160,8 @@ func (e *emptied) restore(v *victims, i int) {
 	}
 }
 
-// change adds what a victim uses to the free amounts, or subtracts it if sign is -1.
+// change adds what victim i uses to the free amounts of its nodes, or subtracts it if sign is
+// -1, and updates the counts.
 func (e *emptied) change(v *victims, i int, sign int64) {
 	for _, u := range v.list[i].uses {
 		n, at := e.node(u.pos), e.p.snap.fabric.at(e.focus.depth, u.pos)
@@ -176,7 +182,7 @@ func (e *emptied) change(v *victims, i int, sign int64) {
 	}
 }
 
-// snapshot returns the snapshot as it is when the victims are gone.
+// snapshot returns the snapshot of the cluster without the victims that are gone.
 func (e *emptied) snapshot() *Snapshot {
 	fork := e.p.snap.Fork()
 	for pos, n := range e.nodes {
@@ -187,8 +193,7 @@ func (e *emptied) snapshot() *Snapshot {
 	return fork.Freeze()
 }
 
-// mayHold returns false if counts prove that the members of the focus do not fit in its
-// domain v.
+// mayHold returns false if counts prove that the members of the focus do not fit in domain v.
 func (e *emptied) mayHold(v int32) bool {
 	if e.focus.depth > 0 && !e.p.snap.fabric.real(e.focus.depth, v) || e.focus.fixed >= 0 && v != e.focus.fixed {
 		return false
@@ -210,7 +215,7 @@ func (e *emptied) holdsQuorum(quorum []int64, v int32) bool {
 	return true
 }
 
-// demand returns what the members of a quorum in the focus take of a dimension.
+// demand returns how much of dimension d those members of a quorum take that are in the focus.
 func (e *emptied) demand(quorum []int64, d int) int64 {
 	sum := int64(0)
 	for _, r := range e.focus.roles {

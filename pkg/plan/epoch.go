@@ -17,8 +17,8 @@ const maxRollups = 64
 // free amounts are kept between plans. A plan with several roles reads a few of them.
 const maxSums = 256
 
-// If more than 1/countAnew of the nodes changed, a rollup is counted anew: this computes each
-// class (nodes of equal free capacity) once, an update each changed node.
+// If there were more changes of nodes than 1/countAnew of the nodes, a rollup is counted anew. A
+// new count computes each class (nodes of equal free capacity) once, an update each change.
 const countAnew = 4
 
 // epoch keeps counts between plans while the tree of domains and nodes is unchanged: how

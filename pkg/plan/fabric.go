@@ -63,7 +63,7 @@ type table struct {
 type vertex struct {
 	name    string
 	virtual bool
-	// missing is true if no domain has this vertex: its nodes lack the level.
+	// missing is true if the vertex is no domain because its nodes lack the level.
 	missing bool
 	parent  int32
 	// lo and hi are the range of positions of the vertex's nodes: lo to hi-1. kidLo and
@@ -130,7 +130,7 @@ func standIn(node string, rest []string) (key string, virtual bool) {
 	return "\x00node " + node, true
 }
 
-// missing reports whether b has a key of standIn: its nodes lack the level.
+// missing reports whether the nodes of b lack the level: b then has a key of standIn.
 func (b *branch) missing() bool { return strings.HasPrefix(b.key, "\x00") }
 
 // detach removes a node from b, and then each branch that has become empty.

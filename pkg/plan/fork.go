@@ -8,14 +8,15 @@ import (
 	"slices"
 )
 
-// Fork returns a State that begins as a copy of s. Both are independent afterwards. Fork
-// calls Freeze, and then Snapshot.Fork.
+// Fork returns a State (the fabric and the free resources of its nodes) that begins as a copy
+// of s. A change of one does not change the other. Fork calls Freeze, and then Snapshot.Fork.
 func (s *State) Fork() *State { return s.Freeze().Fork() }
 
-// Fork returns a State that begins as the snapshot. It shares the tree, the classes (the
-// free capacities of nodes) and the counts of earlier plans with the snapshot, and copies
-// what it changes: the pages of the changed nodes or, once a node is added, removed or
-// moved, the tree. Several goroutines may fork a snapshot at once.
+// Fork returns a State that begins as the snapshot. The State shares with the snapshot the
+// tree of domains and nodes, the classes (sets of nodes with equal free capacity) and the
+// counts of earlier plans. It copies only what it changes: the pages (parts of the list of
+// classes by node) of changed nodes or, once a node is added, removed or moved, the tree.
+// Several goroutines may fork a snapshot at once.
 func (s *Snapshot) Fork() *State {
 	return &State{
 		layout: s.layout, terms: s.terms,
@@ -25,8 +26,8 @@ func (s *Snapshot) Fork() *State {
 	}
 }
 
-// ownTree builds the tree of a fork (a State that Fork returned), which until then uses
-// only the immutable tree that it shares.
+// ownTree builds a tree for a fork (a State that Fork returned), so that nodes can be added,
+// removed and moved. Until then the fork uses the immutable tree that it shares.
 func (s *State) ownTree() {
 	f := s.fabric
 	s.root = &branch{}
@@ -40,13 +41,14 @@ func (s *State) ownTree() {
 	}
 }
 
-// ownEpoch gives a fork counts of its own, which begin with those that it shared.
+// ownEpoch gives a fork its own epoch (the counts kept between plans). The new epoch begins
+// with the counts that the fork shared.
 func (s *State) ownEpoch() {
 	s.epoch, s.borrowed = s.epoch.fork(len(s.log)), false
 }
 
-// domains returns the domain names of the node at pos, coarse to fine, "" for each level
-// that the node lacks.
+// domains returns the domain names of the node at position pos, from the coarsest level to
+// the finest, "" for each level that the node lacks.
 func (f *fabric) domains(pos int32) []string {
 	out := make([]string, f.levels)
 	for i := range out {
@@ -55,7 +57,8 @@ func (f *fabric) domains(pos int32) []string {
 	return out
 }
 
-// domain returns the domain name of the node at pos at a level, "" if the node lacks it.
+// domain returns the name of the domain of a level that has the node at pos, "" if the node
+// lacks the level.
 func (f *fabric) domain(level int, pos int32) string {
 	t := &f.tables[level+1]
 	if v := &t.verts[t.of[pos]]; !v.missing {
@@ -64,8 +67,8 @@ func (f *fabric) domain(level int, pos int32) string {
 	return ""
 }
 
-// isAt reports whether the node at pos has exactly these domains, coarse to fine. Missing
-// entries are levels that it lacks.
+// isAt reports whether the node at pos has exactly these domains, from the coarsest level to
+// the finest. An empty or missing entry stands for a level that the node lacks.
 func (f *fabric) isAt(pos int32, domains []string) bool {
 	for i := range f.levels {
 		want := ""
@@ -79,8 +82,8 @@ func (f *fabric) isAt(pos int32, domains []string) bool {
 	return true
 }
 
-// fork returns a copy of the epoch without counts that include more than the first at
-// changes of nodes.
+// fork returns a copy of the epoch for a State that shares the first at changes of nodes. It
+// drops the counts that include later changes.
 func (e *epoch) fork(at int) *epoch {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

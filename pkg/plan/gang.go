@@ -140,8 +140,8 @@ type Fits func(role int, node string, already int) bool
 type Options struct {
 	// Budget is the number of search steps. Zero means DefaultBudget.
 	Budget int
-	// ClearBudget is the number of steps that Clear may use to find cheaper victims than the
-	// first. Zero means DefaultClearBudget.
+	// ClearBudget is the number of search steps after which Clear stops looking for cheaper
+	// victims (pods to evict). Zero means DefaultClearBudget.
 	ClearBudget int
 	// Capacity reads a node's total amounts into the given Capacity, whose slices are empty.
 	// It returns false if they are unknown. The planner calls it only to explain a failure.

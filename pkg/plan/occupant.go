@@ -9,34 +9,34 @@ import (
 	"slices"
 )
 
-// Occupant is a set of running pods that leave their nodes together, or not at all. It may
-// be one member beyond the minimum of a gang, all other members of that gang, or a single
-// pod. It may also be a device that several occupants share: such an occupant has no pods
-// and no cost, and After names all its users.
+// Occupant is a set of running pods that leave their nodes together, or not at all: one
+// member beyond the minimum of a gang, all other members of that gang, or a single pod. An
+// occupant may also stand for a device that several occupants share. Such an occupant has no
+// pods and no cost, and its After names all users of the device.
 type Occupant struct {
-	// Name identifies the occupant. It decides between occupants of equal cost.
+	// Name identifies the occupant. The order of names decides between occupants of equal cost.
 	Name string
-	// Breaches is how many limits, such as PodDisruptionBudgets, the eviction of the
-	// occupant breaks. Priority is the priority of its pods. Cost has the further costs of
-	// its eviction, most important first, in units that the caller chooses. Missing terms
-	// are zero.
+	// Breaches is the number of limits on evictions, such as PodDisruptionBudgets, that the
+	// eviction of the occupant breaks. Priority is the priority of its pods. Cost has the
+	// further costs of its eviction, most important first, in units that the caller chooses.
+	// Missing terms are zero.
 	//
 	// The cost of a set of occupants is a vector: the sum of Breaches, the largest Priority,
-	// and the sum of each term of Cost. The first term that differs decides. No set has a
-	// lower cost than its subsets, so Breaches and Cost must not be negative.
+	// and the sum of each term of Cost. The first term that differs decides. Breaches and
+	// Cost must not be negative, so that no set costs less than a part of it.
 	Breaches int64
 	Priority int64
 	Cost     []int64
-	// Uses is what the occupant takes, by node. A node may be named several times.
+	// Uses is what the occupant takes, by node. Several entries may name the same node.
 	Uses []Usage
-	// After names the occupants that must leave before this one, or at once with it: the
-	// members of a gang beyond its minimum leave before the others.
+	// After names the occupants that must leave before this one or at the same time. For
+	// example, the members of a gang beyond its minimum leave before its other members.
 	After []string
-	// Leaving is true if the occupant leaves already: its pods are being deleted. Evicting it
-	// costs nothing.
+	// Leaving is true if the occupant's pods are already being deleted. The planner counts no
+	// cost for it.
 	Leaving bool
-	// Ends is the time at which the occupant leaves by itself, 0 if that is unknown. The
-	// caller chooses its unit and its origin, but all times are after 0.
+	// Ends is the time at which the occupant's pods end without an eviction, 0 if that is
+	// unknown. The caller chooses the unit and the origin of times. All times are above 0.
 	Ends int64
 }
 
@@ -46,15 +46,16 @@ type Usage struct {
 	Node string
 	// Resources has the amounts by index in Layout.Resources. Missing entries are zero.
 	Resources []int64
-	// Units has the number of devices of each kind by alignment unit (such as a PCIe root),
-	// with the indices of NodeSpec.Units.
+	// Units has the number of devices of each kind that the pods take, by alignment unit
+	// (devices close to each other, such as those of a PCIe root), with the indices of
+	// NodeSpec.Units.
 	Units []Unit
 }
 
 // checkOccupants returns the first fault in a list of occupants, or nil. A fault is an
-// empty name, a name that another occupant has, a negative amount or cost, a number of
-// amounts that the layout does not have, or an occupant in After that does not exist or
-// that must leave after this one.
+// empty name, a name that another occupant has, a negative amount, cost or end, more amounts
+// than the layout has resources or device kinds, or an occupant in After that does not exist
+// or that must leave after this one.
 func checkOccupants(l *Layout, list []Occupant) *fault {
 	index := make(map[string]int, len(list))
 	for i := range list {
@@ -103,10 +104,10 @@ func (u *Usage) check(l *Layout, at string) *fault {
 	return nil
 }
 
-// checkOrder returns a fault if After names an occupant that does not exist, or if
-// occupants must leave after each other.
+// checkOrder returns a fault if After names an occupant that does not exist, or if occupants
+// must leave after each other (a cycle in After).
 func checkOrder(list []Occupant, index map[string]int) *fault {
-	waiting := make([]int, len(list)) // the number of occupants in After that did not leave
+	waiting := make([]int, len(list)) // by occupant, how many in its After have not left
 	next := make([][]int, len(list))
 	var leaving []int
 	for i := range list {
@@ -135,8 +136,8 @@ func checkOrder(list []Occupant, index map[string]int) *fault {
 	return nil
 }
 
-// Without returns a State that begins as the snapshot would be if some of the occupants,
-// given by their indices, were gone. It returns an error if an occupant is invalid.
+// Without returns a State that begins as the snapshot without the occupants whose indices are
+// in gone: what they used is free. It returns an error if an occupant is invalid.
 func (s *Snapshot) Without(occupants []Occupant, gone []int) (*State, error) {
 	if f := checkOccupants(&s.layout, occupants); f != nil {
 		return nil, fmt.Errorf("%s: %s", f.subject, f.detail)
@@ -150,7 +151,7 @@ func (s *Snapshot) Without(occupants []Occupant, gone []int) (*State, error) {
 	return fork, nil
 }
 
-// usageAt is a Usage of the node at a position.
+// usageAt is a Usage with the position of its node in fabric order (the order of the tree).
 type usageAt struct {
 	pos int32
 	*Usage
@@ -170,8 +171,8 @@ func usesAt(f *fabric, uses []Usage) []usageAt {
 	return out
 }
 
-// give adds usages, in any order, to what is free on nodes. The State must be a fork whose
-// nodes have not been added, removed or moved.
+// give frees what the usages take: it adds them, in any order, to the free amounts of their
+// nodes. The State must be a fork in which no node was added, removed or moved.
 func (s *State) give(freed []usageAt) {
 	slices.SortFunc(freed, func(a, b usageAt) int { return cmp.Compare(a.pos, b.pos) })
 	var free class
@@ -185,7 +186,8 @@ func (s *State) give(freed []usageAt) {
 	}
 }
 
-// copyFrom makes c equal to o, apart from what only a State knows. It reuses the memory of c.
+// copyFrom copies the free capacity of class o (nodes of equal free capacity) to c. It reuses
+// the memory of c, and does not copy the fields for a State's table of classes.
 func (c *class) copyFrom(o *class) {
 	c.free, c.kinds, c.unschedulable = append(c.free[:0], o.free...), append(c.kinds[:0], o.kinds...), o.unschedulable
 	for len(c.units) < len(o.units) {
@@ -197,7 +199,8 @@ func (c *class) copyFrom(o *class) {
 	}
 }
 
-// add adds amounts to a class that no State has, or subtracts them if sign is -1.
+// add adds what a usage takes to the free capacity of a class, or subtracts it if sign is -1.
+// The class must not be in a State's table of classes.
 func (c *class) add(u *Usage, sign int64) {
 	for len(c.free) < len(u.Resources) {
 		c.free = append(c.free, 0)

@@ -274,8 +274,9 @@ func (pp *partial) change(role int, pos, n int32) {
 	}
 }
 
-// changeLinked counts n members more of a role on the node at pos, which now holds put of
-// them, for the rules between members, the conflicts and the pools.
+// changeLinked updates the rules between members, the conflicts (combinations that the filters
+// have refused) and the pools (items of which members take some). The node at pos has n members
+// more of a role, and now holds put of them.
 func (pp *partial) changeLinked(role int, pos, n, put int32) {
 	pp.conflicts.change(role, pos, put-n, put)
 	pp.apart.change(role, pos, n)
@@ -311,8 +312,8 @@ func (pp *partial) recount(i int) {
 	}
 }
 
-// linkedRoom returns how many more members of a role the rules between the members of one
-// node, and the node limits, allow on the node uses[i].
+// linkedRoom returns how many more members of a role fit on the node uses[i] by the anti-affinity
+// rules within a node and by the node limits (such as the attach limit of a storage driver).
 func (pp *partial) linkedRoom(role, i int) int32 {
 	pos := pp.uses[i].pos
 	room := pp.apart.room(role, pos, true)

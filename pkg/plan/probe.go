@@ -8,15 +8,16 @@ import (
 	"slices"
 )
 
-// probeSteps is what a plan of Clear costs of Options.ClearBudget, besides its own steps and
-// the nodes that its victims free.
+// probeSteps is the number of steps of Options.ClearBudget that Clear counts for a plan, besides
+// the plan's own search steps and the steps for the usages that become free.
 const probeSteps = 256
 
-// usesPerStep is the number of usages that cost a step of Options.ClearBudget to add.
+// usesPerStep is the number of usages (what an occupant takes of one node) that Clear adds to
+// free amounts for one step of Options.ClearBudget.
 const usesPerStep = 4
 
-// prober plans a gang on nodes without some of the occupants that use them. It has the compiled
-// input of Clear.
+// prober plans a gang on nodes without some of the occupants (sets of running pods) that use
+// them. It has the compiled input of Clear.
 type prober struct {
 	// snap is the snapshot without the occupants that leave already.
 	snap      *Snapshot
@@ -24,26 +25,26 @@ type prober struct {
 	occupants []Occupant
 	fits      FitsWithout
 	options   Options
-	// leaving are the ascending indices of the occupants that leave already.
+	// leaving has the ascending indices of the occupants whose pods are already being deleted.
 	leaving []int
+	// victims has the other occupants: those that Clear may evict.
 	*victims
 	stats ClearStats
-	// exhausted is true if some plan used up its step budget: there may be placements
-	// that no plan found.
+	// exhausted is true if a plan used up its step budget: it may have missed a placement.
 	exhausted bool
-	// answers caches the results of FitsWithout by the occupants that are gone and the call.
+	// answers caches the results of fits, by the occupants that are gone and the arguments.
 	answers map[string]map[fitsCall]bool
 }
 
-// placement is the result of a plan: whether it has a placement, the cost of this, and the
-// positions of the nodes that it uses.
+// placement is the result of a plan: whether the gang has a placement, the cost of the
+// placement, and the positions of its nodes.
 type placement struct {
 	placed bool
 	cost   []int64
 	nodes  []int32
 }
 
-// without returns the snapshot as it is when a set of victims is gone.
+// without returns the snapshot of the cluster without a set of victims.
 func (w *prober) without(gone []bool) *Snapshot {
 	var freed []usageAt
 	for i, is := range gone {
@@ -57,20 +58,21 @@ func (w *prober) without(gone []bool) *Snapshot {
 	return fork.Freeze()
 }
 
-// plan returns the Decision for a set of victims that are gone. s is the snapshot without
-// them.
+// plan returns the Decision about the gang while a set of victims is gone. s is the snapshot
+// without them.
 func (w *prober) plan(s *Snapshot, gone []bool) Decision {
 	w.stats.Plans++
 	return Plan(s, *w.gang, w.asking(gone), w.options)
 }
 
 // probe plans the gang while a set of victims is gone, and calls the filters only if ask is
-// true. It explains no failure, and it does not place the members beyond the quorum.
+// true. For a gang without alternative needs, it omits two steps of Plan: it explains no
+// failure, and it places no members beyond the quorum.
 func (w *prober) probe(gone []bool, ask bool) placement {
 	return w.probeOn(w.without(gone), gone, ask)
 }
 
-// probeOn does what probe does. s is the snapshot without the victims.
+// probeOn does what probe does. s is the snapshot without the set of victims.
 func (w *prober) probeOn(s *Snapshot, gone []bool, ask bool) placement {
 	w.stats.Plans++
 	w.stats.Steps += probeSteps
@@ -100,7 +102,7 @@ func (w *prober) probeOn(s *Snapshot, gone []bool, ask bool) placement {
 	return out
 }
 
-// byDecision returns the placement of a Decision.
+// byDecision returns the placement in a Decision.
 func (w *prober) byDecision(s *Snapshot, d Decision) placement {
 	w.stats.Steps += d.Stats.Steps
 	w.exhausted = w.exhausted || d.Exhausted
@@ -116,8 +118,8 @@ func (w *prober) byDecision(s *Snapshot, d Decision) placement {
 	return out
 }
 
-// indices returns the ascending indices, in the caller's list, of the occupants that leave
-// already and of a set of victims.
+// indices returns the ascending indices, in the caller's list of occupants, of the occupants
+// that leave already and of the victims in a set.
 func (w *prober) indices(gone []bool) []int {
 	out := slices.Clone(w.leaving)
 	for i, is := range gone {
@@ -129,8 +131,8 @@ func (w *prober) indices(gone []bool) []int {
 	return out
 }
 
-// asking returns the filters for a set of victims that are gone. They are called once for
-// the same arguments.
+// asking returns the caller's filters for the case that a set of victims is gone. It never
+// calls them twice with the same arguments.
 func (w *prober) asking(gone []bool) Fits {
 	if w.fits == nil {
 		return nil

@@ -75,8 +75,9 @@ type role struct {
 	roll  *rollup
 	takes []int64 // what one member takes, by index in problem.dims
 	// linked is true if the number of members that a node can hold depends on more than the
-	// node's free amounts: a rule between members, a conflict, a node limit or a pool names
-	// the role. Most roles have none of these, and plans for them must not pay for them.
+	// node's free amounts: on a rule between members, a conflict (a combination that the
+	// filters have refused), a node limit or a pool (items of which members take some). Most
+	// roles have none of these, and their plans skip this work.
 	linked bool
 	limits []limit
 	// only has the positions of the nodes that the role may use if limited is set.

@@ -8,37 +8,37 @@ import (
 	"slices"
 )
 
-// Reservation says when a gang can start if occupants (running pods) leave at their known
-// ends, and what it leaves to others.
+// Reservation has the time at which a gang can start if occupants (sets of running pods) leave
+// at their known ends, and what the gang leaves free for other pods.
 type Reservation struct {
-	// Decision is the plan for Start. Without a placement, it is the plan for the time at
-	// which all occupants with a known end have left, and its Reasons say what is then in
-	// the way.
+	// Decision is the plan for Start. If the gang has no placement at any time, Decision is
+	// the plan for the time at which all occupants with a known end have left, and its Reasons
+	// explain why the gang does not fit then.
 	Decision Decision
-	// Start is the earliest time at which the gang can be placed: an Occupant.Ends, or 0 if
-	// nobody has to leave. It is 0 without a placement.
+	// Start is the earliest time at which the gang can be placed: the Ends of an occupant, or 0
+	// if no occupant has to leave. It is also 0 without a placement.
 	Start int64
-	// Spare has, for each node of the placement in the order of the tree, what is free there
-	// at Start and not taken by the gang.
+	// Spare has, for each node of the placement in the order of the tree, what the gang leaves
+	// free there at Start.
 	Spare []Spare
-	// Stats counts the work of all plans. Its Proven is true if the gang cannot start
-	// earlier or, without a placement, if no time exists. Plans is the number of plans.
+	// Stats counts the work of all plans. Its Proven is true if the gang certainly cannot start
+	// earlier or, without a placement, at any time. Plans is the number of plans.
 	Stats Stats
 	Plans int
 }
 
-// reserveShare limits one plan of a reservation to 1/reserveShare of the steps that are left.
-// A plan that runs out of steps then leaves some to the plans for later times.
+// reserveShare limits one plan of a reservation to 1/reserveShare of the remaining search steps,
+// so that a plan that uses up its steps leaves some to the plans for later times.
 const reserveShare = 2
 
 // Reserve returns the earliest time at which the gang can be placed if every occupant leaves
 // at its end, and the cheapest placement for that time. Occupants without a known end stay.
-// Only Ends and Uses of the occupants matter. A later time never has less room, so Reserve
-// finds the time by bisection.
+// The answer depends only on Ends and Uses of the occupants. A later time never has less room,
+// so Reserve finds the time by bisection.
 //
 // Like Plan, Reserve is a pure function and gives the same answer for any order of the
-// occupants. Options.Budget is the number of steps of all plans together. If a plan runs out
-// of steps, Reserve looks for a later time.
+// occupants. Options.Budget is the number of search steps of all plans together. If a plan uses
+// up its steps, Reserve treats its time as too early.
 func Reserve(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Options) Reservation {
 	if f := checkOccupants(&s.layout, occupants); f != nil {
 		d := Decision{Gang: g.Name}
@@ -46,13 +46,13 @@ func Reserve(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Opti
 		return Reservation{Decision: d, Stats: d.Stats}
 	}
 	r := newReserveSearch(s, &g, occupants, fits, o)
-	// 1. Plan for the last time. If nothing fits then, it never does.
+	// 1. Plan for the last time. If the gang does not fit then, it never does.
 	last := len(r.times) - 1
 	best := r.plan(last)
 	if !best.decision.Placed {
 		return r.result(best)
 	}
-	// 2. Find the earliest time by bisection. No placement exists at times[low].
+	// 2. Find the earliest time by bisection. The plan for times[low] found no placement.
 	for low, high := -1, last; high-low > 1; {
 		middle := low + (high-low)/2
 		if p := r.plan(middle); p.decision.Placed {
@@ -70,15 +70,16 @@ type reserveSearch struct {
 	occupants []Occupant
 	fits      FitsWithout
 	options   Options
-	// left is what remains of the step budget.
+	// left is the number of search steps that remain of the budget.
 	left int
-	// times are 0, which stands for now, and the different known ends, ascending. freed is
-	// what becomes free, by time: the first until[i] of it are free at times[i].
+	// times has 0, which stands for now, and then the different known ends, ascending. freed
+	// has the usages of the occupants with an end, in the order of the ends. At times[i] the
+	// first until[i] of them are free.
 	times []int64
 	freed []usageAt
 	until []int
-	// from is the plan for the latest time that is known to be too early, or the snapshot at
-	// the beginning. Snapshots of later times begin as forks of its snapshot.
+	// from is the plan for the latest time that was too early. Before the first such plan, it
+	// has only the snapshot for now. Snapshots for later times begin as forks of its snapshot.
 	from  reservePlan
 	stats Stats
 	plans int
@@ -115,13 +116,13 @@ func newReserveSearch(s *Snapshot, g *Gang, occupants []Occupant, fits FitsWitho
 	return r
 }
 
-// plan plans the gang for times[i], which is not before r.from.
+// plan plans the gang for times[i], which must not be before the time of r.from.
 func (r *reserveSearch) plan(i int) reservePlan {
 	p := reservePlan{at: i, snapshot: r.snapshot(i)}
 	o := r.options
 	o.Budget = max(1, r.left/reserveShare)
 	if i < len(r.times)-1 {
-		o.Capacity = nil // the reasons are not reported
+		o.Capacity = nil // it only explains a failure, which is reported for the last time only
 	}
 	p.decision = Plan(p.snapshot, *r.gang, r.fitsAt(i), o)
 	d := &p.decision.Stats
@@ -136,7 +137,7 @@ func (r *reserveSearch) plan(i int) reservePlan {
 	return p
 }
 
-// snapshot returns the cluster at times[i].
+// snapshot returns the snapshot of the cluster at times[i].
 func (r *reserveSearch) snapshot(i int) *Snapshot {
 	more := r.freed[r.until[r.from.at]:r.until[i]]
 	if len(more) == 0 {
@@ -162,7 +163,7 @@ func (r *reserveSearch) fitsAt(i int) Fits {
 	}
 }
 
-// goneBy returns the occupants that have left by a time, by ascending index.
+// goneBy returns the ascending indices of the occupants that have left by a time.
 func (r *reserveSearch) goneBy(time int64) []int {
 	var gone []int
 	for i := range r.occupants {

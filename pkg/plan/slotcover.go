@@ -8,35 +8,37 @@ import (
 	"slices"
 )
 
-// slotCover is the cover of the slots (members of a role that fit) that a domain lacks.
+// slotCover bounds the cost of victims (occupants that may be evicted) that free the slots (members
+// of a role that fit) which a domain lacks.
 //
-// The cost of a victim is divided among its nodes, in proportion to what it frees there. A
-// node gets k further slots only if victims on it free k times what a member takes of each
-// dimension (a resource, or a set of device kinds), less what remains free beside the slots
-// that it has now. For each node, the cover looks at one dimension, the one that is short by
-// the largest share. The cheapest shares of the node's victims that free this amount are a
-// lower bound of what k slots cost there. The domain takes its slots where they are cheapest:
-// nodes may give a part of their slots, at the cheapest average that any number of further
-// slots on the node has.
+// The cost of a victim is divided among its nodes in the domain, in proportion to what it frees
+// on each. A node gets k further slots only if victims on it free k times what a member takes
+// of each dimension (a resource, or a set of device kinds), less what remains free beside the
+// present slots. For each node, slotCover looks at one dimension: the one of which the node
+// lacks the largest share of what a member takes. The cheapest shares of the node's victims
+// that free this amount cost no more than k slots there. The domain takes its slots where they
+// are cheapest. A node may give a part of its slots, at the lowest average cost that any number
+// of further slots has there.
 type slotCover struct {
 	victims *victims
-	all     *emptied
-	lack    int64
-	// nodes has, by position, the nodes with victims. An entry is valid if its round is the
-	// current one. used lists their positions.
+	// all counts the slots of each node while all victims are gone.
+	all *emptied
+	// lack is the number of slots that the domain lacks.
+	lack int64
+	// nodes has, by position, the nodes of the domain with victims. An entry is valid if its
+	// round is the current one. used lists the positions of the valid entries.
 	nodes []coverNode
 	used  []int32
 	round int
-	// total has, by open victim, the sum of what it frees on all nodes, as numbers of members
-	// that take as much.
+	// total has, by open victim, the sum of what it frees on nodes of the domain. The unit is
+	// what one member takes.
 	total []float64
-	// price has, by allowed victim, its cost in the term that least bounds, for each member
-	// that takes as much as it frees.
+	// price has, by allowed victim, the term of its cost that least bounds, divided by total.
 	price []float64
 	uses  []coverUse
 	steps []slotStep
-	// corners are the numbers of further slots of one node at which the cheapest average
-	// changes.
+	// corners has the numbers of further slots of one node at which the lowest average cost
+	// changes. It is scratch memory, as costs is.
 	corners []int
 	costs   []float64
 }
@@ -44,34 +46,36 @@ type slotCover struct {
 // coverNode is a node whose victims may leave.
 type coverNode struct {
 	round int
-	// most is the number of further slots without all victims, at most those that the domain
-	// lacks. dim is the dimension that the
-	// cover looks at, -1 if none is short. take is what a member takes of it, spare what
-	// remains free beside the present slots.
+	// most is the number of further slots if all victims leave, at most the number that the
+	// domain lacks. dim is the dimension that the cover looks at, -1 if the node lacks none.
+	// take is what a member takes of dim, and spare what remains free of dim beside the
+	// present slots.
 	most        int64
 	dim         int
 	take, spare int64
-	// freed is the sum of what allowed victims free, in a call of suffices. uses are the
-	// indices in slotCover.uses of the node's victims, in a call of least.
+	// freed is the sum of what allowed victims free of dim. It is valid within a call of
+	// suffices. uses has the indices in slotCover.uses of the node's allowed victims. It is
+	// valid within a call of least.
 	freed int64
 	uses  []int32
 }
 
-// coverUse is what a victim frees on a node.
+// coverUse is the amount that a victim frees on a node of the dimension that the cover looks at
+// there.
 type coverUse struct {
 	victim int32
 	pos    int32
 	amount int64
 }
 
-// slotStep is a number of further slots of one node at equal cost for each.
+// slotStep is a number of further slots of one node that cost the same.
 type slotStep struct {
-	each   float64
+	each   float64 // the cost of each slot
 	slots  int64
-	victim int32
+	victim int32 // the node's victim with the lowest price
 }
 
-// set prepares the cover of the slots of role r that domain v lacks.
+// set prepares the cover of as many slots of role r as domain v lacks, by open victims.
 func (c *slotCover) set(e *emptied, open []int32, r int, v int32, lack int64) {
 	c.lack, c.used, c.uses = lack, c.used[:0], c.uses[:0]
 	c.round++
@@ -98,7 +102,8 @@ func (c *slotCover) set(e *emptied, open []int32, r int, v int32, lack int64) {
 	}
 }
 
-// node returns the entry of the node at pos. It creates a missing entry.
+// node returns the entry of the node at position pos. It creates the entry if there is no valid
+// one.
 func (c *slotCover) node(e *emptied, r int, pos int32) *coverNode {
 	n := &c.nodes[pos]
 	if n.round == c.round {
@@ -167,7 +172,8 @@ func (c *slotCover) least(term int, allowed func(i int32) bool) (cost int64, nex
 	return wholeCost(sum), c.steps[0].victim
 }
 
-// share lists the allowed victims of each node, those with the lowest price first.
+// share sets the price of each victim, and lists the allowed victims of each node, those with
+// the lowest price first.
 func (c *slotCover) share(term int, allowed func(i int32) bool) {
 	for _, pos := range c.used {
 		c.nodes[pos].uses = c.nodes[pos].uses[:0]
@@ -184,7 +190,7 @@ func (c *slotCover) share(term int, allowed func(i int32) bool) {
 	}
 }
 
-// insert adds a use to those of a node, after those of no higher price.
+// insert adds a use to the uses of a node, which are in ascending order of price.
 func (c *slotCover) insert(n *coverNode, use int32) {
 	price, at := c.price[c.uses[use].victim], len(n.uses)
 	n.uses = append(n.uses, use)
@@ -194,8 +200,8 @@ func (c *slotCover) insert(n *coverNode, use int32) {
 	n.uses[at] = use
 }
 
-// addSteps adds the steps of a node: first the number of further slots with the cheapest
-// average, then, from there, the next such number.
+// addSteps adds the steps of a node: first the number of further slots with the lowest average
+// cost, then, from there, the next such number, and so on.
 func (c *slotCover) addSteps(n *coverNode) {
 	if len(n.uses) == 0 {
 		return
@@ -221,8 +227,8 @@ func (c *slotCover) addSteps(n *coverNode) {
 	}
 }
 
-// costsOf returns, by number of further slots, a lower bound of what they cost on a node. Its
-// length tells how many further slots its allowed victims may free.
+// costsOf returns, by number of further slots of a node from 0, a lower bound of their cost. It
+// ends at the largest number that the node's allowed victims can free.
 func (c *slotCover) costsOf(n *coverNode) []float64 {
 	costs := append(c.costs[:0], 0)
 	freed, sum, at := int64(0), 0.0, 0

@@ -5,8 +5,8 @@ package plan
 
 import "slices"
 
-// Spare is what a placement leaves free on one of its nodes. Pods that take no more than
-// this leave enough for the placement, whatever devices of a kind they take.
+// Spare is what a placement leaves free on one of its nodes. Other pods that take no more than
+// this leave enough for the placement, whichever devices of a kind they take.
 type Spare struct {
 	Node string
 	// Resources and Kinds have amounts by index in Layout.Resources and Layout.Kinds.
@@ -33,9 +33,9 @@ func spareOf(s *Snapshot, g *Gang, assignments []Assignment) []Spare {
 	return out
 }
 
-// spareAt returns what members with these needs leave free on the node at pos. If one of
-// them requires aligned devices, no device of its kinds is spare: which of them others take
-// decides whether the remaining ones are aligned.
+// spareAt returns what members with these needs leave free on the node at position pos. If a
+// need requires aligned devices (devices close to each other), no device of its kinds is spare:
+// other pods might take devices such that the remaining ones are not aligned.
 func (s *Snapshot) spareAt(pos int32, needs []*Need) Spare {
 	c := s.class(pos)
 	out := Spare{Node: s.fabric.names[pos], Resources: make([]int64, len(s.layout.Resources)), Kinds: make([]int64, len(s.layout.Kinds))}
@@ -64,7 +64,7 @@ func (s *Snapshot) spareAt(pos int32, needs []*Need) Spare {
 	return out
 }
 
-// clearKinds sets the amounts of the kinds that the need may take to 0.
+// clearKinds sets to 0 the amounts of the device kinds that the need may take.
 func (n *Need) clearKinds(amounts []int64) {
 	for i := range n.Devices {
 		for _, k := range n.Devices[i].Kinds {
@@ -75,16 +75,17 @@ func (n *Need) clearKinds(amounts []int64) {
 	}
 }
 
-// deviceMatch gives the device needs of members on one node the kinds that they take. A need
-// that may take several kinds takes another one if a later need has no other choice.
+// deviceMatch divides the devices of one node, by kind, among the device needs of the members
+// on it. A need that may take several kinds changes to another kind if a later need has no
+// other choice.
 type deviceMatch struct {
-	// left is the number of devices of each kind that no need has.
+	// left has, by kind, the number of devices that no need has.
 	left []int64
-	// given are the needs so far.
+	// given has the needs so far, with their devices.
 	given []kindsGiven
 }
 
-// kindsGiven has the number of devices of each kind that a need has.
+// kindsGiven is a need with the number of devices that it has, by kind.
 type kindsGiven struct {
 	need   *DeviceNeed
 	counts []int64
@@ -103,9 +104,9 @@ func (m *deviceMatch) take(n *DeviceNeed) {
 	}
 }
 
-// takeOne gives the need at index i one more device, and returns false if there is none. It
-// follows an augmenting path: if no device of its kinds is left, another need that has one
-// takes another kind. seen marks the needs on the path.
+// takeOne gives the need at index i one more device, and returns false if there is none. If no
+// device of its kinds is left, it takes the device of another need, which then takes another
+// device in the same way (an augmenting path). seen marks the needs that were tried.
 func (m *deviceMatch) takeOne(i int, seen []bool) bool {
 	seen[i] = true
 	to := &m.given[i]
@@ -134,12 +135,13 @@ func (m *deviceMatch) takeOne(i int, seen []bool) bool {
 }
 
 // Admit reports whether other pods may be placed before the gang of the reservation without
-// delaying it, and returns what is then left of the reservation. uses is what the pods take,
-// and ends their end, 0 if it is unknown. Pods that end by Start may use any node. Others may
-// use the nodes of the reservation only within what is spare there. Admit does not change r.
+// delaying the gang. It returns the reservation with what these pods leave spare, and does not
+// change r. uses is what the pods take, and ends is the time by which they have ended, 0 if it
+// is unknown. Pods that end by Start may use any node. Others may use the nodes of the
+// reservation only within what is spare there.
 //
-// The gang can start no later than before, if its filters and its rules about existing pods
-// accept its nodes beside the other pods.
+// The gang then starts no later, provided that its filters and its rules about existing pods
+// accept its nodes with the other pods on them.
 func (r Reservation) Admit(uses []Usage, ends int64) (Reservation, bool) {
 	if ends > 0 && ends <= r.Start {
 		return r, true
@@ -164,7 +166,8 @@ func (r Reservation) Admit(uses []Usage, ends int64) (Reservation, bool) {
 	return r, true
 }
 
-// give subtracts a usage, and returns false if there is not enough.
+// give subtracts what a usage takes from the spare amounts, and returns false if they are too
+// small.
 func (s *Spare) give(u *Usage) bool {
 	if !subtract(s.Resources, u.Resources) {
 		return false
@@ -182,7 +185,7 @@ func (s *Spare) give(u *Usage) bool {
 	return true
 }
 
-// subtract subtracts amounts, and returns false if there is not enough of one.
+// subtract subtracts amounts from others, and returns false if one of these is too small.
 func subtract(from, amounts []int64) bool {
 	for i, v := range amounts {
 		if v > 0 && (i >= len(from) || from[i] < v) {

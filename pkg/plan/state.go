@@ -15,7 +15,8 @@ type State struct {
 	layout  Layout
 	terms   *terms
 	classes classTable
-	// nodes and root are nil in a fork (see Fork) until a node is added, removed or moved.
+	// nodes and root are nil in a fork (a State that Fork returned) until a node is added,
+	// removed or moved.
 	nodes map[string]*entry
 	// slab has preallocated entries for nodes that will be added.
 	slab []entry
@@ -33,7 +34,7 @@ type State struct {
 	// plans, was created.
 	log   []int32
 	epoch *epoch
-	// borrowed is true if epoch is that of the State which this State is a fork of.
+	// borrowed is true in a fork while epoch belongs to the State that it began as.
 	borrowed bool
 }
 
@@ -122,8 +123,8 @@ func (s *State) Upsert(n NodeSpec) error {
 	return nil
 }
 
-// replace gives the node at pos the free capacity in n. The State must be a fork without a
-// tree of its own.
+// replace gives the node at pos the free capacity in n. The State must be a fork that still
+// shares its tree.
 func (s *State) replace(pos int32, n *NodeSpec) {
 	old := s.pages.at(pos)
 	if old.describes(n) {

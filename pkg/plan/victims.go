@@ -9,36 +9,39 @@ import (
 	"slices"
 )
 
-// victim is an occupant (pods that leave their nodes together) compiled for Clear. Its index
-// is its rank in ascending order of cost, then of names.
+// victim is an occupant (running pods that leave their nodes together) that Clear may evict,
+// compiled for the search. Victims are numbered in ascending order of cost, then of names.
 type victim struct {
 	index int // in the caller's list of occupants
 	name  string
-	// cost is the cost of the set that has only this victim; see Occupant.
+	// cost is the cost of the set that has only this victim: its breaches (limits on evictions
+	// that its eviction breaks), its priority, its further costs, and 1 for the number of
+	// victims.
 	cost []int64
 	uses []usageAt
-	// before are the victims that must be gone if this one is, after those that stay if this
-	// one does. Both are complete: they have the victims that follow from others.
+	// before has the victims that must leave before this one or with it. after has the victims
+	// that must stay if this one stays. Both include indirect dependencies, by other victims.
 	before, after []int32
 }
 
-// The indices of the first terms in the cost of a set of victims.
+// The indices of terms in the cost of a set of victims. From firstSum on, the terms are sums.
 const (
 	breachTerm = iota
 	priorityTerm
 	firstSum
 )
 
-// noPriority is the largest priority of an empty set.
+// noPriority stands for the largest priority in a set without victims.
 const noPriority = math.MinInt64
 
-// victims are all occupants that may be evicted, in ascending order of cost.
+// victims has all occupants that may be evicted, in ascending order of cost.
 type victims struct {
 	list  []victim
-	terms int // of a cost
+	terms int // the number of terms of a cost
 }
 
-// newVictims compiles the occupants that do not leave already. The list must be valid.
+// newVictims compiles the occupants, except those that leave already. The list must be valid
+// (see checkOccupants).
 func newVictims(f *fabric, list []Occupant) *victims {
 	v := &victims{terms: firstSum + 1}
 	for i := range list {
@@ -64,7 +67,7 @@ func newVictims(f *fabric, list []Occupant) *victims {
 	return v
 }
 
-// naturalThenExact compares names in natural order, and equal ones as they are written.
+// naturalThenExact compares names in natural order (n2 before n10), then byte by byte.
 func naturalThenExact(a, b string) int { return cmp.Or(natural(a, b), cmp.Compare(a, b)) }
 
 func (v *victims) compile(f *fabric, o *Occupant, index int) *victim {
@@ -76,8 +79,8 @@ func (v *victims) compile(f *fabric, o *Occupant, index int) *victim {
 	return out
 }
 
-// order sets before and after of each victim. An occupant that leaves already is before no
-// victim.
+// order sets before and after of each victim. It ignores occupants that leave already: they are
+// gone in every plan of the search.
 func (v *victims) order(list []Occupant) {
 	rank := make(map[string]int32, len(v.list))
 	for i := range v.list {
@@ -96,7 +99,8 @@ func (v *victims) order(list []Occupant) {
 	}
 }
 
-// collect adds the victims that must be gone if the occupant with this index is.
+// collect adds to seen the victims that must leave before the occupant at index in list. rank
+// has the numbers of the victims by name.
 func (v *victims) collect(list []Occupant, rank map[string]int32, index int, seen map[int32]bool) {
 	for _, name := range list[index].After {
 		k, ok := rank[name]
@@ -119,14 +123,15 @@ func (v *victims) cost(gone []bool) []int64 {
 	return sum
 }
 
-// noCost returns the cost of no victims.
+// noCost returns the cost of the set without victims.
 func (v *victims) noCost() []int64 {
 	sum := make([]int64, v.terms)
 	sum[priorityTerm] = noPriority
 	return sum
 }
 
-// addCost adds the cost of a victim to that of a set, which it changes.
+// addCost adds the cost more of a victim to the cost sum of a set. It changes sum and returns
+// it.
 func addCost(sum, more []int64) []int64 {
 	for t, c := range more {
 		if t == priorityTerm {
@@ -141,7 +146,7 @@ func addCost(sum, more []int64) []int64 {
 	return sum
 }
 
-// closed adds to a set the victims that must be gone if its members are.
+// closed adds to a set the victims that must leave before those in the set.
 func (v *victims) closed(gone []bool) {
 	for i := range gone {
 		if gone[i] {
@@ -152,8 +157,8 @@ func (v *victims) closed(gone []bool) {
 	}
 }
 
-// on returns the victims of a set that use nodes of a placement, and those that must be gone
-// with them.
+// on returns the victims of a set that use some of these nodes, and the victims that must leave
+// before them.
 func (v *victims) on(gone []bool, nodes []int32) []bool {
 	used := make(map[int32]bool, len(nodes))
 	for _, pos := range nodes {
@@ -167,7 +172,7 @@ func (v *victims) on(gone []bool, nodes []int32) []bool {
 	return out
 }
 
-// needed reports whether another member of the set can only be gone if the i-th victim is.
+// needed reports whether the set has a victim that can leave only if victim i leaves.
 func (v *victims) needed(gone []bool, i int) bool {
 	return slices.ContainsFunc(v.list[i].after, func(k int32) bool { return gone[k] })
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// Kind is one kind of object that declares gangs.
+// Kind is one kind of object from which Dovetail reads gangs, or a part of them.
 type Kind struct {
 	// Resource is the resource to watch. It is watched while its CustomResourceDefinition
 	// exists.
@@ -27,11 +27,11 @@ type Kind struct {
 	// CustomResourceDefinition. It is watched from the start, even if the API server does
 	// not serve it.
 	BuiltIn bool
-	// Optional reports that gangs are also read without these objects. If the API server
-	// refuses to list them, the scheduler starts nevertheless.
+	// Optional is true if Dovetail can read gangs without these objects. The scheduler then
+	// starts even if the API server refuses to list them.
 	Optional bool
 	// Key returns the key of the gang that the object with this namespace and name
-	// declares.
+	// declares. For a kind that declares no gangs, no gang has the key.
 	Key func(namespace, name string) gangs.Key
 	// Trim returns the typed object with only the fields that pkg/gangs reads, or an error
 	// if they cannot be decoded.

@@ -199,8 +199,8 @@ func (kw *kindWatch) informer() *kindInformer {
 }
 
 // settled reports whether the scheduler's start need not wait for this kind: the kind is
-// not installed or not served, or all its objects are in memory, or it is optional and the
-// API server refuses to list it.
+// not installed or not served, or all its objects are in memory, or the kind is optional and
+// the API server refuses to list its objects.
 func (kw *kindWatch) settled() bool {
 	ki := kw.informer()
 	return ki == nil || ki.notServed() || ki.handled.HasSynced() || kw.kind.Optional && ki.forbidden()
@@ -270,15 +270,16 @@ func (ki *kindInformer) fail(err error) bool {
 	return !ki.HasSynced() && (before == nil || before.Error() != err.Error())
 }
 
-// forbidden reports whether the API server refused to list the kind: RBAC gives no right.
+// forbidden reports whether the API server refused to list the objects of the kind: the first
+// list got the answer 403 Forbidden, because RBAC gives Dovetail no right.
 func (ki *kindInformer) forbidden() bool { return ki.firstListFailed(apierrors.IsForbidden) }
 
 // notServed reports whether the API server does not serve the version that Dovetail reads:
 // the first list got the answer 404 Not Found.
 func (ki *kindInformer) notServed() bool { return ki.firstListFailed(apierrors.IsNotFound) }
 
-// firstListFailed reports whether the objects were never listed, and the last answer was an
-// error of this kind.
+// firstListFailed reports whether the objects were never listed, and is returns true for the
+// last error.
 func (ki *kindInformer) firstListFailed(is func(error) bool) bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()

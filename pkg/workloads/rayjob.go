@@ -10,12 +10,13 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// RayJob says how KubeRay's RayJobs are watched and read. They declare no gangs: the gang of
-// the RayCluster that a RayJob makes is also read from the RayJob.
+// RayJob has the settings to watch and read KubeRay's RayJobs. A RayJob declares no gang, but
+// limits the run time of the gang that its RayCluster declares.
 var RayJob = Kind{
 	Resource: rayv1.GroupVersion.WithResource("rayjobs"),
 	Name:     "RayJob",
-	// A role from before RayJobs were read must not keep the scheduler from starting.
+	// Older manifests have a ClusterRole without the right to list RayJobs. The scheduler
+	// must start with it.
 	Optional: true,
 	Key:      gangs.RayJobKey,
 	Trim:     trimRayJob,

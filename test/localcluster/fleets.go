@@ -32,7 +32,7 @@ const (
 )
 
 // createFleets creates device classes, nodes and their ResourceSlices, and waits until every
-// node takes pods. No node does before controllers is closed, so the wait begins then.
+// node takes pods. It waits for controllers to be closed first: no node takes pods before.
 func (c *Cluster) createFleets(ctx context.Context, controllers <-chan struct{}) error {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {

@@ -95,7 +95,8 @@ func (d *DRAAware) giveBack(ctx context.Context, w *waiting) (given bool) {
 	return given
 }
 
-// idleClaims returns the idle claims of each refused pod that has any.
+// idleClaims returns, for each refused pod, its allocated claims that only the refused pods and
+// their PodGroups use. It omits pods without such claims.
 func (d *DRAAware) idleClaims(w *waiting) map[*v1.Pod][]*resourceapi.ResourceClaim {
 	all := map[*v1.Pod][]*resourceapi.ResourceClaim{}
 	for _, pod := range w.pods {

@@ -15,16 +15,19 @@ import (
 )
 
 // Gate keeps the members of a PodGroup out of the queue until the group has its quorum
-// (the members that must start together), and while gangs with slow plans pause.
+// (the members that must start together). It also keeps out a refused group whose last plan took
+// a second or more, while such groups pause.
 type Gate struct {
 	quorum quorum
 	groups groupReader
-	// admit admits the pod's group, or returns false if the group must wait after a slow plan.
+	// admit returns false if the pod's group must wait after a slow plan. Otherwise it drops the
+	// group's refusal, so that the group is planned again.
 	admit func(*v1.Pod) bool
 	gated gatedGroups
 }
 
-// newGate returns a gate that calls activate for a group once the group may enter the queue.
+// newGate returns a gate that calls activate with the pods of a group once the group may enter
+// the queue.
 func newGate(quorum quorum, groups groupReader, admit func(*v1.Pod) bool, activate func([]*v1.Pod)) *Gate {
 	g := &Gate{quorum: quorum, groups: groups, admit: admit}
 	g.gated = gatedGroups{complete: func(pod *v1.Pod) bool { return g.complete(pod) && admit(pod) }, activate: activate, anyWaiting: groups.anyWaiting, recheckDelays: recheckDelays}

@@ -113,8 +113,8 @@ func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, 
 }
 
 // lookElsewhere answers the questions about a group without room that the tracker of the
-// gangs' states asks: whether it fits elsewhere, and which nodes to reserve. If filters are too
-// slow for an answer, there is none.
+// gangs' states asks: whether it fits elsewhere, and which nodes to reserve. It leaves them
+// unanswered, without an error, if the filters are too slow.
 func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question, p *cyclePlan) (err error) {
 	if question.Lost != nil && question.Lost.Search {
 		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, p.nodes)

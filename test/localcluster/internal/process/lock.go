@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// Lock creates the file if it does not exist, waits until no other user has it locked, and locks
-// it. The kernel releases the lock when this process ends.
+// Lock locks a file, and creates the file if it does not exist. It waits while another process,
+// or another caller in this process, has the lock. The kernel releases the lock when this
+// process ends.
 func Lock(path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
