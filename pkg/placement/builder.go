@@ -65,9 +65,8 @@ type builder struct {
 // build converts a request to the planner's types. It returns a refusal if the gang's
 // alignment (how close GPUs and NICs must be to each other), or what a member needs,
 // cannot be understood. repelling are at least the nodes with pods that have required
-// anti-affinity. Of the options, it reads the objects that the members refer to: volumes and
-// namespaces.
-func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.NodeInfo, objects Options) (*planInput, *Outcome) {
+// anti-affinity.
+func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.NodeInfo, objects objects) (*planInput, *Outcome) {
 	key := request.Gang.Key
 	alignment, err := gangs.ParseAlignment(request.Gang.Topology.Alignment, key.String())
 	if err != nil {
@@ -76,7 +75,7 @@ func build(request *gangs.Request, cache *cluster.Cache, nodes, repelling []fwk.
 	request = signed(request)
 	b := &builder{
 		planInput: planInput{cache: cache}, request: request, nodes: nodes, repelling: repelling,
-		volumes: readVolumes(objects.Volumes, request, nodes), terms: readPodTerms(request, objects.Namespaces),
+		volumes: readVolumes(objects.volumes, request, nodes), terms: readPodTerms(request, objects.namespaces),
 	}
 	b.alignment = alignment
 	// 1. Read the gang's topology constraints, its roles, and its members without a node.

@@ -7,8 +7,6 @@ import (
 	"context"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
@@ -33,11 +31,6 @@ type Options struct {
 	// ones nor of this project. They may refuse a member because of any other member. Nil
 	// means that there are none.
 	UnknownFilters func() bool
-}
-
-// Namespaces lists namespaces by their labels, as a lister of an informer does.
-type Namespaces interface {
-	List(selector labels.Selector) ([]*v1.Namespace, error)
 }
 
 // Placer finds nodes for the gangs of one scheduler profile.
@@ -83,7 +76,7 @@ func (p *Placer) place(ctx context.Context, request gangs.Request, nodes []fwk.N
 	if err != nil {
 		return Outcome{}, false, err
 	}
-	input, refusal := build(&request, cache, nodes, repelling, p.options)
+	input, refusal := build(&request, cache, nodes, repelling, objects{p.options.Volumes, p.options.Namespaces})
 	if refusal != nil {
 		return *refusal, false, nil
 	}

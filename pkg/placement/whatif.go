@@ -87,9 +87,7 @@ func (p *Placer) newWhatIf(ctx context.Context, request gangs.Request, gone []*v
 		return nil, err
 	}
 	request.Placed, request.Limits, request.Conflicts = nil, nil, nil
-	objects := p.options
-	objects.Volumes = withoutAttachments(objects.Volumes)
-	input, refusal := build(&request, other, infos, infos, objects)
+	input, refusal := build(&request, other, infos, infos, objects{withoutAttachments(p.options.Volumes), p.options.Namespaces})
 	if refusal != nil {
 		return nil, nil
 	}
