@@ -171,7 +171,7 @@ func placedInWorld(t *testing.T, w *world, rule houseRule, budget int) (out plac
 		profile := &cluster.Profile{}
 		profile.SetLevels([]cluster.Level{{Name: "zone", NodeLabel: zoneKey}})
 		placer := placement.New(s, profile, placement.Options{
-			SearchBudget: budget, MaxBypass: time.Minute, Volumes: s.storage(), UnknownFilters: func() bool { return rule != nil },
+			SearchBudget: budget, MaxBypass: time.Minute, Volumes: s.storage(), Namespaces: s.namespaces(), UnknownFilters: func() bool { return rule != nil },
 		})
 		if out, err = placer.Place(s.ctx, w.request(), s.infos()); err != nil {
 			t.Fatal(err)
@@ -251,6 +251,28 @@ func TestProofLearnsUnknownRules(t *testing.T) {
 			}
 			t.Logf("%d lessons, %d PreFilter runs and %d filter runs for %v", out.Lessons, *h.prepared, *h.filtered, slices.Sorted(maps.Values(out.Assignment.Nodes)))
 		})
+	}
+}
+
+// The planner knows which members a term keeps apart that selects their namespace by label: the
+// filters refuse nothing.
+func TestTermsThatSelectNamespacesArePlanned(t *testing.T) {
+	schedulermetrics.Register()
+	for team, nodes := range map[string]int{"red": 6, "blue": 3} {
+		w := newWorld(8, 6)
+		w.roles(3, 3)
+		w.objects = append(w.objects, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.gang.Key.Namespace, Labels: map[string]string{"team": "red"}}})
+		for _, pod := range w.members {
+			affinityOf(pod).PodAntiAffinity = &v1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []v1.PodAffinityTerm{{
+				TopologyKey: v1.LabelHostname, LabelSelector: &metav1.LabelSelector{},
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": team}},
+			}}}
+		}
+		out, _ := placedInWorld(t, w, nil, 1<<18)
+		used := sets.New(slices.Collect(maps.Values(out.Assignment.Nodes))...)
+		if !out.Placed || out.Lessons > 0 || used.Len() != nodes {
+			t.Errorf("team %s: placed %v on %d nodes after %d lessons, want on %d after none: %s", team, out.Placed, used.Len(), out.Lessons, nodes, out.Refusal)
+		}
 	}
 }
 
