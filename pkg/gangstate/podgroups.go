@@ -318,6 +318,9 @@ func (t *Tracker) podGroupChanged(g *Gang) Effects {
 	if wasEvicting && !g.loss.evicting {
 		effects.Activate = g.pending()
 	}
+	if len(g.pending()) == 0 {
+		g.retry.slow = 0 // nobody waits for a plan; the next one is judged anew
+	}
 	t.settlePodGroup(g)
 	return effects
 }

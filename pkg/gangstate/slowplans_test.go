@@ -257,3 +257,19 @@ func TestSlowPodGroupPauses(t *testing.T) {
 		t.Errorf("the tracker keeps %d gangs and %d names", len(tr.gangs), len(tr.podGroups))
 	}
 }
+
+// A PodGroup whose waiting pods are gone is forgotten, though others of its pods run.
+func TestSlowPodGroupWithoutWaitingPodsIsForgotten(t *testing.T) {
+	tr := podGroupTracker(t)
+	running, late := podOf("a", "p", "n"), podOf("a", "q", "")
+	request := podGroupRequest("a", 1, 0, running, late)
+	answer := &Answer{Refusal: "the filters take too long", Temporary: true, Began: epoch.Add(-6 * time.Second)}
+	tr.ResolvePodGroup(tr.RefusePodGroup(request, nil, answer, epoch), answer, epoch)
+	if len(tr.gangs) != 1 {
+		t.Errorf("the tracker keeps %d gangs, want the refused one", len(tr.gangs))
+	}
+	tr.Remove(late, epoch)
+	if len(tr.gangs) != 0 {
+		t.Errorf("the tracker keeps %d gangs without waiting pods", len(tr.gangs))
+	}
+}
