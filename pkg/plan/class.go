@@ -10,8 +10,8 @@ import "slices"
 // mutable model of the cluster) reads and writes refs.
 type class struct {
 	id            int32
+	depth         int32 // classTable.depth of the table that has the class and counts refs
 	refs          int
-	table         *classTable // the table that has the class and counts refs
 	hash          uint64
 	free          []int64 // free amounts by index of a resource
 	kinds         []int64 // free devices by kind, summed over units
@@ -28,6 +28,9 @@ type classTable struct {
 	// idle has the ids of removed classes. next is the first id that was never used.
 	idle []int32
 	next int32
+	// depth is 0, or one more than that of the State that this one began as a fork (a copy) of.
+	// A fork also uses classes of smaller depths.
+	depth int32
 }
 
 func newClassTable() classTable {
@@ -44,7 +47,7 @@ func (t *classTable) acquire(n *NodeSpec) *class {
 		}
 	}
 	c := newClass(n, h)
-	c.id, c.table = t.newID(), t
+	c.id, c.depth = t.newID(), t.depth
 	t.byHash[h] = append(t.byHash[h], c)
 	return c
 }
@@ -53,7 +56,7 @@ func (t *classTable) acquire(n *NodeSpec) *class {
 // ignores a class of another table: a fork (a State that begins as a copy of another) also uses
 // classes of the other State.
 func (t *classTable) release(c *class) {
-	if c.table != t {
+	if c.depth != t.depth {
 		return
 	}
 	if c.refs--; c.refs > 0 {
@@ -97,6 +100,12 @@ func (c *class) describes(n *NodeSpec) bool {
 	return c.unschedulable == n.Unschedulable &&
 		slices.Equal(c.free, withoutTail(n.Free)) &&
 		slices.EqualFunc(c.units, n.Units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
+}
+
+// sameClass reports whether the node at pos has the free capacity of c.
+func (s *Snapshot) sameClass(pos int32, c *class) bool {
+	o := s.class(pos)
+	return o == c || s.depth > 0 && o.equal(c)
 }
 
 // equal reports whether the nodes of both classes have equal free capacity. A State has only one

@@ -197,7 +197,7 @@ func (e *exact) repeats(tried []int32, pos int32) bool {
 	}
 	c, home := e.p.snap.class(pos), e.partial.f.at(e.partial.f.levels, pos)
 	for _, t := range tried {
-		if e.p.snap.class(t).equal(c) && e.p.alike(t, pos) && e.partial.f.at(e.partial.f.levels, t) == home && e.partial.pristine(t) {
+		if e.p.snap.sameClass(t, c) && e.p.alike(t, pos) && e.partial.f.at(e.partial.f.levels, t) == home && e.partial.pristine(t) {
 			return true
 		}
 	}

@@ -39,13 +39,15 @@ func (pp *partial) fingerprint(depth int, v int32) (l fingerprint, plain bool) {
 func (pp *partial) contents(depth int, v int32) (l fingerprint, plain bool) {
 	f := pp.f
 	if depth > f.levels {
-		h := pp.p.snap.class(v).hash ^ pp.p.marks[v]
-		return fingerprint{h, h}, pp.pristine(v)
+		return pp.p.contentsOf(v), pp.pristine(v)
 	}
 	x := &f.tables[depth].verts[v]
 	l = fingerprint{uint64(depth), uint64(depth)}
 	if x.virtual {
 		l.a++
+	}
+	if depth == f.levels {
+		return pp.addNodes(l, x)
 	}
 	for k := x.kidLo; k < x.kidHi; k++ {
 		kid, plain := pp.contents(depth+1, k)
@@ -55,4 +57,25 @@ func (pp *partial) contents(depth int, v int32) (l fingerprint, plain bool) {
 		l.add(kid)
 	}
 	return l, true
+}
+
+// addNodes adds the nodes of a domain of the finest level to its fingerprint.
+func (pp *partial) addNodes(l fingerprint, x *vertex) (with fingerprint, plain bool) {
+	for pos := x.kidLo; pos < x.kidHi; pos++ {
+		if !pp.pristine(pos) {
+			return l, false
+		}
+		l.add(pp.p.contentsOf(pos))
+	}
+	return l, true
+}
+
+// contentsOf returns the fingerprint of the node at pos: of its free capacity and of what the
+// request says about this node alone.
+func (p *problem) contentsOf(pos int32) fingerprint {
+	h := p.snap.class(pos).hash
+	if len(p.marks) > 0 {
+		h ^= p.marks[pos]
+	}
+	return fingerprint{h, h}
 }

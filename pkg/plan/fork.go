@@ -20,7 +20,7 @@ func (s *State) Fork() *State { return s.Freeze().Fork() }
 func (s *Snapshot) Fork() *State {
 	return &State{
 		layout: s.layout, terms: s.terms,
-		classes: classTable{byHash: map[uint64][]*class{}, next: s.nextClass},
+		classes: classTable{byHash: map[uint64][]*class{}, next: s.nextClass, depth: s.depth + 1},
 		fabric:  s.fabric, pages: s.pages, owned: make([]bool, len(s.pages)), shared: true,
 		log: slices.Clip(s.log), epoch: s.epoch, borrowed: true,
 	}

@@ -46,6 +46,8 @@ type Snapshot struct {
 	epoch *epoch
 	// nextClass is larger than the id of each class in the snapshot.
 	nextClass int32
+	// depth is 0, or the number of forks (copies of a State) that led to the snapshot.
+	depth int32
 }
 
 // slabSize is small because an entry in use keeps its whole slab in memory.
@@ -172,7 +174,7 @@ func (s *State) Freeze() *Snapshot {
 	clear(s.owned)
 	s.shared = true
 	return &Snapshot{
-		layout: s.layout, terms: s.terms, epoch: s.epoch, nextClass: s.classes.next,
+		layout: s.layout, terms: s.terms, epoch: s.epoch, nextClass: s.classes.next, depth: s.classes.depth,
 		nodeClasses: nodeClasses{fabric: s.fabric, pages: s.pages, log: s.log},
 	}
 }
