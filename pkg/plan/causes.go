@@ -3,12 +3,15 @@
 
 package plan
 
+import "slices"
+
 // excluded counts, by cause, the nodes of a domain that take no further member of the role.
 // unused counts the nodes that hold no member of the gang, full those that hold some. Both
 // lists have the causes in a fixed order.
 func (p *problem) excluded(pp *partial, role, depth int, v int32) (unused, full []Exclusion) {
 	lo, hi := pp.f.span(depth, v)
-	without, with, linked := newCauseCounts(p), newCauseCounts(p), p.roles[role].linked
+	without, with := newCauseCounts(p)
+	linked := p.roles[role].linked
 	for pos := lo; pos < hi; pos++ {
 		switch {
 		case pp.slots(role, pos) > 0 && (!linked || pp.order.accepts(role, pos)):
@@ -34,8 +37,11 @@ type causeCounts struct {
 	found []Exclusion
 }
 
-func newCauseCounts(p *problem) causeCounts {
-	return causeCounts{place: make([]int32, causes+len(p.dims)+len(p.nodeLimits)+len(p.pools))}
+// newCauseCounts returns two empty causeCounts.
+func newCauseCounts(p *problem) (a, b causeCounts) {
+	n := causes + len(p.dims) + len(p.nodeLimits) + len(p.pools)
+	place := make([]int32, 2*n)
+	return causeCounts{place: place[:n]}, causeCounts{place: place[n:]}
 }
 
 // add counts a node that has no room for one more member because of this cause, and keeps
@@ -57,8 +63,12 @@ func (c *causeCounts) add(cause int, node string, short int64) {
 
 // list returns the causes that have nodes, in the order of the causes.
 func (c *causeCounts) list(p *problem) []Exclusion {
-	if len(c.found) == 0 {
+	switch len(c.found) {
+	case 0:
 		return nil
+	case 1:
+		c.found[0].Cause = p.causeName(slices.Index(c.place, 1))
+		return c.found
 	}
 	out := make([]Exclusion, 0, len(c.found))
 	for cause, place := range c.place {
