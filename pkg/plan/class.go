@@ -102,12 +102,6 @@ func (c *class) describes(n *NodeSpec) bool {
 		slices.EqualFunc(c.units, n.Units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
 }
 
-// sameClass reports whether the node at pos has the free capacity of c.
-func (s *Snapshot) sameClass(pos int32, c *class) bool {
-	o := s.class(pos)
-	return o == c || s.depth > 0 && o.equal(c)
-}
-
 // equal reports whether the nodes of both classes have equal free capacity. A State has only one
 // class for such nodes, but a fork (see State.Fork) may use one of its own and one of the State
 // that it began as.

@@ -26,6 +26,12 @@ func (s *Snapshot) Fork() *State {
 	}
 }
 
+// sameClass reports whether the node at pos has the free capacity of c.
+func (s *Snapshot) sameClass(pos int32, c *class) bool {
+	o := s.class(pos)
+	return o == c || s.depth > 0 && o.equal(c)
+}
+
 // ownTree builds a tree for a fork (a State that Fork returned), so that nodes can be added,
 // removed and moved. Until then the fork uses the immutable tree that it shares.
 func (s *State) ownTree() {
