@@ -4,6 +4,7 @@
 package podgroups
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,20 +18,26 @@ import (
 	"github.com/dovetail-dev/dovetail/test/localcluster/fleet"
 )
 
-// away keeps a pod out of every domain of a label that has pods of the team. The term
-// selects namespaces by a label, which the planner leaves to the filters: it does not see
-// that two members of a plan keep each other away.
+// plannedTerms is the number of terms about other pods that the planner gets. It leaves
+// further ones to the filters: it does not see that two members of a plan keep each other away.
+const plannedTerms = 64
+
+// away keeps a pod out of every domain of a label that has pods of the team. The term comes
+// after as many terms as the planner gets.
 func away(team, label string) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
+		var terms []corev1.PodAffinityTerm
+		for i := range plannedTerms {
+			terms = append(terms, apartFrom(fmt.Sprint("nobody-", i), corev1.LabelHostname))
+		}
 		pod.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
-			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
-				TopologyKey: label, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": team}},
-				NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-					{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpExists},
-				}},
-			}},
+			RequiredDuringSchedulingIgnoredDuringExecution: append(terms, apartFrom(team, label)),
 		}}
 	}
+}
+
+func apartFrom(team, label string) corev1.PodAffinityTerm {
+	return corev1.PodAffinityTerm{TopologyKey: label, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": team}}}
 }
 
 func inTeam(team string) func(*corev1.Pod) {
