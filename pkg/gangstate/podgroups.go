@@ -80,9 +80,7 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (ref
 func (t *Tracker) forgetPlans(g *Gang) {
 	g.retry.forgetPlans()
 	g.podGroup.awaitsCycle, g.podGroup.lastRefusal = false, ""
-	if g.retry.slow > 0 {
-		g.retry.slow, t.slowUntil = 0, time.Time{}
-	}
+	g.retry.slow = 0
 	t.settlePodGroup(g)
 }
 

@@ -25,14 +25,10 @@ const slowTurn = 6 * time.Second
 
 // notePlan records how long the plan of a gang took. A slow plan begins a pause.
 func (t *Tracker) notePlan(g *Gang, began, now time.Time) {
-	was := g.retry.slow
 	g.retry.slow = 0
-	switch took := now.Sub(began); {
-	case took >= slowPlan:
+	if took := now.Sub(began); took >= slowPlan {
 		g.retry.slow, g.retry.slowAt = took, now
 		t.slowUntil = now.Add(took)
-	case was > 0:
-		t.slowUntil = now // the pause was for a plan as slow as the last one
 	}
 }
 

@@ -290,3 +290,25 @@ func TestSlowPodGroupWithoutWaitingPodsIsForgotten(t *testing.T) {
 		t.Errorf("the tracker keeps %d gangs without waiting pods", len(tr.gangs))
 	}
 }
+
+// A slow plan makes other gangs with slow plans wait, even if it places its PodGroup.
+func TestSlowPodGroupThatIsPlacedMakesOthersWait(t *testing.T) {
+	const took = 6 * time.Second
+	tr := podGroupTracker(t)
+	requests := map[string]gangs.Request{}
+	for _, name := range []string{"a", "b"} {
+		requests[name] = podGroupRequest(name, 1, 0, podOf(name, name, ""))
+		answer := &Answer{Refusal: "the filters take too long", Temporary: true, Began: epoch.Add(-took)}
+		tr.ResolvePodGroup(tr.RefusePodGroup(requests[name], nil, answer, epoch), answer, epoch)
+	}
+	now := epoch.Add(took)
+	placed, waits := requests["a"], podOf("b", "b", "")
+	tr.AdmitPodGroup(podOf("a", "a", ""), now)
+	began := now.Add(time.Second)
+	now = began.Add(took)
+	tr.NotePodGroupPlan(began, now)
+	tr.PodGroupPlaced(&placed, now)
+	if tr.AdmitPodGroup(waits, now.Add(took-1)) || !tr.AdmitPodGroup(waits, now.Add(took)) {
+		t.Errorf("the other group is not admitted %v after the plan", took)
+	}
+}
