@@ -106,7 +106,7 @@ func (c *class) describes(n *NodeSpec) bool {
 // class for such nodes, but a fork (see State.Fork) may use one of its own and one of the State
 // that it began as.
 func (c *class) equal(o *class) bool {
-	return c == o || c.hash == o.hash && c.unschedulable == o.unschedulable && slices.Equal(c.free, o.free) &&
+	return c.hash == o.hash && c.unschedulable == o.unschedulable && slices.Equal(c.free, o.free) &&
 		slices.EqualFunc(c.units, o.units, func(a, b Unit) bool { return slices.Equal(a.Free, b.Free) })
 }
 

@@ -43,7 +43,6 @@ func (p *problem) addConflictTerm(at fitsKey, term conflictTerm) {
 		r.conflicts = map[int32][]conflictTerm{}
 	}
 	r.conflicts[at.pos] = append(r.conflicts[at.pos], term)
-	r.linked = true
 	p.mark(at.pos, conflictMark, int64(term.conflict), int64(at.role), int64(term.count))
 }
 
