@@ -18,14 +18,14 @@ import (
 // The limit of a pod counts anew if a new pod replaces it.
 func (g *Gang) Ends(members []Member) time.Time {
 	started := g.started(members)
-	if g.RunTime.LimitInvalid || started.IsZero() {
+	if g.RunTimeWith(members).LimitInvalid || started.IsZero() {
 		return time.Time{}
 	}
 	end := g.podsEnd(members)
-	if !g.RunTime.Declared.Known() {
+	if !g.RunTime.Limit.Known() {
 		return end
 	}
-	if declared := started.Add(g.RunTime.Declared.Duration); end.IsZero() || declared.Before(end) {
+	if declared := started.Add(g.RunTime.Limit.Duration); end.IsZero() || declared.Before(end) {
 		return declared
 	}
 	return end

@@ -78,8 +78,8 @@ type Gang struct {
 	MinGroups int
 	Topology  Topology
 	// RunTime has the time limit and the other values for the gang's run time, from the
-	// declaring object and the pods. For a gang with Groups they are only from the object at
-	// the top.
+	// declaring object. For a gang with Groups that is the object at the top. RunTimeWith adds
+	// the values of the pods.
 	RunTime RunTime
 	// Owner is the object that events are recorded on.
 	Owner corev1.ObjectReference

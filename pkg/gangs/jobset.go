@@ -202,7 +202,6 @@ func gangOfJobSet(key, of Key, objects JobSetObjects, members []Member) (Gang, e
 // jobSetRoles returns a role (members with one task) for each replicatedJob of the JobSet,
 // sorted by name. It omits replicatedJobs whose pods only fetch data for the training.
 func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
-	inOrder := set.Spec.StartupPolicy != nil && set.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
 	var roles []Role
 	for i := range set.Spec.ReplicatedJobs {
 		job := &set.Spec.ReplicatedJobs[i]
@@ -215,20 +214,51 @@ func jobSetRoles(g Gang, set *JobSet, members []Member, jobs Jobs) []Role {
 			roles = append(roles, Role{Name: job.Name, Want: pods(left, each-1), Step: int(max(0, each-1))})
 			continue
 		}
-		later := inOrder && len(roles) > 0 || waitsForAnother(job, roles)
-		roles = append(roles, jobsRole(jobsOf(g, job, members, jobs, pods(done, each)), job.Name, left, each, later))
+		roles = append(roles, jobsRole(jobsOf(g, job, members, jobs, pods(done, each)), job.Name, left, each, set.later(i)))
 	}
 	slices.SortFunc(roles, func(a, b Role) int { return strings.Compare(a.Name, b.Name) })
 	return roles
 }
 
-// waitsForAnother reports whether the replicatedJob depends on another that has a role in
-// before, the roles of the replicatedJobs earlier in the JobSet's list. JobSet allows no
-// dependencies on later ones.
-func waitsForAnother(job *ReplicatedJob, before []Role) bool {
-	return slices.ContainsFunc(job.DependsOn, func(on JobSetDependency) bool {
-		return slices.ContainsFunc(before, func(r Role) bool { return r.Name == on.Name })
-	})
+// later reports whether the Jobs of the i-th replicatedJob are created after those of an earlier
+// one with pods in the gang: it depends on that one, or the startup policy says so. JobSet allows
+// no dependencies on later replicatedJobs.
+func (s *JobSet) later(i int) bool {
+	inOrder := s.Spec.StartupPolicy != nil && s.Spec.StartupPolicy.StartupPolicyOrder == jobSetInOrder
+	for j := range s.Spec.ReplicatedJobs[:i] {
+		before := &s.Spec.ReplicatedJobs[j]
+		if initialises(before.Name, before.Template.Spec.Template.Labels) {
+			continue
+		}
+		dependsOnIt := func(on JobSetDependency) bool { return on.Name == before.Name }
+		if inOrder || slices.ContainsFunc(s.Spec.ReplicatedJobs[i].DependsOn, dependsOnIt) {
+			return true
+		}
+	}
+	return false
+}
+
+// deadline returns the time after which the Jobs of a JobSet have ended: the longest
+// activeDeadlineSeconds of a replicatedJob. It returns no limit if a replicatedJob has none, or
+// is created after another one, because the JobSet may then run longer. It ignores replicatedJobs
+// whose pods only fetch data: they are not in the gang. object is the JobSet's name in
+// sentences.
+func (s *JobSet) deadline(object string) Limit {
+	longest := Limit{}
+	for i := range s.Spec.ReplicatedJobs {
+		job := &s.Spec.ReplicatedJobs[i]
+		if initialises(job.Name, job.Template.Spec.Template.Labels) {
+			continue
+		}
+		own := deadlineOf(job.Template.Spec.ActiveDeadlineSeconds, jobSetActiveDeadline, object)
+		if !own.Known() || s.later(i) {
+			return Limit{}
+		}
+		if own.Duration > longest.Duration {
+			longest = own
+		}
+	}
+	return longest
 }
 
 // jobsRole returns the role of a replicatedJob. jobs sums up its Jobs that have pods.

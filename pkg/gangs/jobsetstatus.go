@@ -48,30 +48,6 @@ func (s *JobSet) ended() string {
 	return ""
 }
 
-// deadline returns the time after which the Jobs of a JobSet have ended: the longest
-// activeDeadlineSeconds of a replicatedJob. It returns no limit if a replicatedJob has none, or
-// depends on another one, because the JobSet may then run longer. It ignores replicatedJobs
-// whose pods only fetch data: they are not in the gang. object is the JobSet's name in
-// sentences.
-func (s *JobSet) deadline(object string) Limit {
-	longest, before := Limit{}, []Role(nil)
-	for i := range s.Spec.ReplicatedJobs {
-		job := &s.Spec.ReplicatedJobs[i]
-		if initialises(job.Name, job.Template.Spec.Template.Labels) {
-			continue
-		}
-		own := deadlineOf(job.Template.Spec.ActiveDeadlineSeconds, jobSetActiveDeadline, object)
-		if !own.Known() || waitsForAnother(job, before) {
-			return Limit{}
-		}
-		before = append(before, Role{Name: job.Name})
-		if own.Duration > longest.Duration {
-			longest = own
-		}
-	}
-	return longest
-}
-
 // attempt returns the value of the restart-attempt label on the pods of the current
 // restart attempt.
 func (s *JobSet) attempt() string { return strconv.FormatInt(int64(s.Status.Restarts), 10) }

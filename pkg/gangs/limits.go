@@ -40,9 +40,6 @@ const (
 // intention is unknown.
 type RunTime struct {
 	Limit Limit
-	// Declared is the limit of the object that declares the gang, without its pods. Only
-	// mergeRunTime sets it.
-	Declared Limit
 	// Checkpoint is the longest run time whose work an eviction loses, 0 if an eviction may
 	// lose all work.
 	Checkpoint time.Duration
@@ -75,8 +72,11 @@ func (l Limit) shorter(other Limit) Limit {
 }
 
 // PodRunTime returns the values for the run time of a single pod, without those of its gang.
-func PodRunTime(pod *corev1.Pod) RunTime {
-	return runTimeOf(&pod.ObjectMeta, thePod, deadlineOf(pod.Spec.ActiveDeadlineSeconds, activeDeadline, thePod))
+func PodRunTime(pod *corev1.Pod) RunTime { return podRunTime(pod, thePod) }
+
+// podRunTime is PodRunTime with a name of the pod for sentences.
+func podRunTime(pod *corev1.Pod, name string) RunTime {
+	return runTimeOf(&pod.ObjectMeta, name, deadlineOf(pod.Spec.ActiveDeadlineSeconds, activeDeadline, name))
 }
 
 // deadlineOf returns the limit in a field of an object. It ignores a value below 1: the API
@@ -99,12 +99,6 @@ func runTimeOf(meta *metav1.ObjectMeta, object string, deadline Limit) RunTime {
 		r.Limit = limit
 	}
 	return r.RunTime
-}
-
-// runTimeMistake returns a sentence about the first invalid value for the run time in the
-// metadata of an object, "" if there is none.
-func runTimeMistake(meta *metav1.ObjectMeta, object string) string {
-	return runTimeOf(meta, object, Limit{}).Mistake
 }
 
 // runTimeReader reads the metadata of one object, and collects mistakes.
@@ -175,16 +169,15 @@ func (r RunTime) and(other RunTime) RunTime {
 // itsPods names the pods of a gang in the Source of their limits.
 const itsPods = "its pods"
 
-// mergeRunTime combines the values for the run time of a gang's declaring object with those of
-// the members that are running or will run: live (neither failed nor being deleted) and not
-// succeeded.
-func mergeRunTime(g Gang, members []Member) Gang {
+// RunTimeWith combines the gang's RunTime with the values of the members that are running or will
+// run: live (neither failed nor being deleted) and not succeeded.
+func (g *Gang) RunTimeWith(members []Member) RunTime {
 	pods, n := RunTime{}, 0
 	for _, m := range members {
 		if !g.Has(m) || !Live(m.Pod) || isDone(m) {
 			continue
 		}
-		own := runTimeOf(&m.Pod.ObjectMeta, itsPods, deadlineOf(m.Pod.Spec.ActiveDeadlineSeconds, activeDeadline, itsPods))
+		own := podRunTime(m.Pod, itsPods)
 		own.Mistake = "" // Dovetail reports a pod's mistake on the pod
 		if n++; n == 1 {
 			pods = own
@@ -192,12 +185,7 @@ func mergeRunTime(g Gang, members []Member) Gang {
 		}
 		pods = pods.beside(own)
 	}
-	declared := g.RunTime.Limit
-	g.RunTime = g.RunTime.and(pods)
-	if !g.RunTime.LimitInvalid {
-		g.RunTime.Declared = declared
-	}
-	return g
+	return g.RunTime.and(pods)
 }
 
 // beside combines the values of two pods of a gang: the gang has ended when both pods have

@@ -183,8 +183,7 @@ func TestRunTimeOfGang(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				g.RunTime.Declared = gangs.Limit{} // TestEnds
-				if diff := cmp.Diff(tc.want, g.RunTime); diff != "" {
+				if diff := cmp.Diff(tc.want, g.RunTimeWith(members)); diff != "" {
 					t.Errorf("reversed %v (-want,+got)\n%s", reverse, diff)
 				}
 				if diff := cmp.Diff(tc.want.Mistake, g.MetadataMistake()); diff != "" {
@@ -316,7 +315,6 @@ func TestDeadlineOfRayJob(t *testing.T) {
 				if rayJobs == nil {
 					want = gangs.RunTime{}
 				}
-				want.Declared = want.Limit
 				if diff := cmp.Diff(want, g.RunTime); diff != "" {
 					t.Errorf("(-want,+got)\n%s", diff)
 				}

@@ -59,7 +59,7 @@ func MetadataMistake(pod *corev1.Pod) string {
 	if key := annotationMistake(pod.Annotations); key != "" {
 		return keySentence("annotation", key, thePod)
 	}
-	if mistake := runTimeMistake(&pod.ObjectMeta, thePod); mistake != "" {
+	if mistake := PodRunTime(pod).Mistake; mistake != "" {
 		return mistake
 	}
 	if len(pod.Spec.ResourceClaims) > 0 {

@@ -60,7 +60,7 @@ func PodGroupGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
 		g.Topology.RequiredLabel = constraints.Topology[0].Key // the API allows only one
 	}
 	g.Roles = rolesByQuorum(g, members)
-	return mergeRunTime(mergeTopology(g, members), members)
+	return mergeTopology(g, members)
 }
 
 // PodGroupKeyOf returns the key of the PodGroup of scheduling.k8s.io that the pod names. The

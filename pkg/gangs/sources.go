@@ -99,8 +99,8 @@ func (s Sources) Member(pod *corev1.Pod) (Member, bool) {
 	return m, true
 }
 
-// Gang returns the gang with that key. It merges the gang's topology constraints and run time
-// with those of its members. For a declaration that is invalid, it returns a gang with a
+// Gang returns the gang with that key. It merges the gang's topology constraints with those of
+// its members. For a declaration that is invalid, it returns a gang with a
 // Problem, a sentence about the error. It returns an error if there is no declaration to
 // read.
 func (s Sources) Gang(key Key, members []Member) (Gang, error) {
@@ -115,7 +115,7 @@ func (s Sources) Gang(key Key, members []Member) (Gang, error) {
 		if err != nil {
 			return Gang{}, err
 		}
-		return mergeRunTime(mergeTopology(g, members), members), nil
+		return mergeTopology(g, members), nil
 	}
 	return Gang{}, fmt.Errorf("gang %s: no source has that name", key)
 }

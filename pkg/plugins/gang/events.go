@@ -8,8 +8,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
 // podEvents pass pods to the tracker, which has the states of all gangs.
@@ -21,15 +19,14 @@ func (g *Gang) podEvents() cache.ResourceEventHandler {
 	}
 }
 
-// podCreated handles a new pod. It also reports mistakes in the pod's metadata.
+// podCreated handles a new pod. It also has the pod's gang reported, and mistakes in the pod's
+// metadata. PreEnqueue is not enough for that: the queue asks the plugins in no fixed order, and
+// not Gang if another one, such as DynamicResources, has kept the pod out.
 func (g *Gang) podCreated(obj any) {
 	g.podAdded(obj)
-	pod, ok := obj.(*v1.Pod)
-	if !ok || pod.Spec.NodeName != "" || pod.Spec.SchedulerName != g.handle.ProfileName() || gangs.MetadataMistake(pod) == "" {
-		return
+	if pod, ok := obj.(*v1.Pod); ok {
+		g.reportWaiting(pod)
 	}
-	key, _ := g.sources.Key(pod)
-	g.report.Metadata(key, pod)
 }
 
 func (g *Gang) podAdded(obj any) {
