@@ -20,13 +20,19 @@ func convertGang(in *v1.GangArgs) *GangArgs {
 		sources[i] = GangSource(source)
 	}
 	return &GangArgs{
-		ReportDelay:   in.ReportDelay.Duration,
-		MaxReplans:    int(*in.MaxReplans),
-		PermitTimeout: in.PermitTimeout.Duration,
-		HealAfter:     in.HealAfter.Duration,
-		MaxBypass:     in.MaxBypass.Duration,
-		Sources:       sources,
-		SearchBudget:  int(*in.SearchBudget),
+		ReportDelay:       in.ReportDelay.Duration,
+		MaxReplans:        int(*in.MaxReplans),
+		PermitTimeout:     in.PermitTimeout.Duration,
+		HealAfter:         in.HealAfter.Duration,
+		MaxBypass:         in.MaxBypass.Duration,
+		Preemption:        Preemption(*in.Preemption),
+		Budgets:           Budgets(*in.Budgets),
+		Victims:           Victims(*in.Victims),
+		MinRuntime:        in.MinRuntime.Duration,
+		PreemptAfter:      in.PreemptAfter.Duration,
+		AllowNeverPreempt: *in.AllowNeverPreempt,
+		Sources:           sources,
+		SearchBudget:      int(*in.SearchBudget),
 	}
 }
 

@@ -30,19 +30,28 @@ func TestDecodeGangArgs(t *testing.T) {
 		MaxReplans:    3,
 		PermitTimeout: 10 * time.Minute,
 		MaxBypass:     time.Hour,
+		Preemption:    PreemptByPriority,
+		Budgets:       BudgetsRespect,
+		Victims:       VictimsAll,
 		Sources: []GangSource{
 			SourceSchedulingGroup, SourcePodGroup, SourceVolcano, SourceYuniKorn, SourceKueue, SourceLeaderWorkerSet,
 			SourceRayCluster, SourceJobSet, SourceJob, SourceGangLabel,
 		},
 	}
 	written := GangArgs{
-		ReportDelay:   90 * time.Second,
-		MaxReplans:    0,
-		PermitTimeout: time.Minute,
-		HealAfter:     5 * time.Minute,
-		MaxBypass:     0,
-		Sources:       []GangSource{SourcePodGroup},
-		SearchBudget:  5000,
+		ReportDelay:       90 * time.Second,
+		MaxReplans:        0,
+		PermitTimeout:     time.Minute,
+		HealAfter:         5 * time.Minute,
+		MaxBypass:         0,
+		Preemption:        PreemptNever,
+		Budgets:           BudgetsPrefer,
+		Victims:           VictimsOwn,
+		MinRuntime:        time.Hour,
+		PreemptAfter:      time.Minute,
+		AllowNeverPreempt: true,
+		Sources:           []GangSource{SourcePodGroup},
+		SearchBudget:      5000,
 	}
 	tests := map[string]struct {
 		in   runtime.Object
@@ -61,6 +70,12 @@ maxReplans: 0
 permitTimeout: 1m
 healAfter: 5m
 maxBypass: 0s
+preemption: Never
+budgets: Prefer
+victims: Own
+minRuntime: 1h
+preemptAfter: 1m
+allowNeverPreempt: true
 sources: [podgroup]
 searchBudget: 5000
 `), written},
@@ -80,13 +95,19 @@ searchBudget: 5000
 
 func writtenGangArgs() *v1.GangArgs {
 	return &v1.GangArgs{
-		ReportDelay:   &metav1.Duration{Duration: 90 * time.Second},
-		MaxReplans:    ptr.To[int32](0),
-		PermitTimeout: &metav1.Duration{Duration: time.Minute},
-		HealAfter:     &metav1.Duration{Duration: 5 * time.Minute},
-		MaxBypass:     &metav1.Duration{},
-		Sources:       []string{"podgroup"},
-		SearchBudget:  ptr.To[int64](5000),
+		ReportDelay:       &metav1.Duration{Duration: 90 * time.Second},
+		MaxReplans:        ptr.To[int32](0),
+		PermitTimeout:     &metav1.Duration{Duration: time.Minute},
+		HealAfter:         &metav1.Duration{Duration: 5 * time.Minute},
+		MaxBypass:         &metav1.Duration{},
+		Preemption:        ptr.To("Never"),
+		Budgets:           ptr.To("Prefer"),
+		Victims:           ptr.To("Own"),
+		MinRuntime:        &metav1.Duration{Duration: time.Hour},
+		PreemptAfter:      &metav1.Duration{Duration: time.Minute},
+		AllowNeverPreempt: ptr.To(true),
+		Sources:           []string{"podgroup"},
+		SearchBudget:      ptr.To[int64](5000),
 	}
 }
 
@@ -186,6 +207,11 @@ func TestErrorsNameTheField(t *testing.T) {
 		"negative healing":            {KindGangArgs, jsonArgs(`{"healAfter":"-1s"}`), []string{"healAfter", "from 0s to 24h"}},
 		"healing after two days":      {KindGangArgs, jsonArgs(`{"healAfter":"48h"}`), []string{"healAfter", "from 0s to 24h"}},
 		"bypass of a fortnight":       {KindGangArgs, jsonArgs(`{"maxBypass":"336h"}`), []string{"maxBypass", "from 0s to 168h"}},
+		"unknown preemption":          {KindGangArgs, jsonArgs(`{"preemption":"Always"}`), []string{"preemption", "Always", "Priority", "Never"}},
+		"unknown budgets":             {KindGangArgs, jsonArgs(`{"budgets":"Ignore"}`), []string{"budgets", "Ignore", "Respect", "Prefer"}},
+		"unknown victims":             {KindGangArgs, jsonArgs(`{"victims":""}`), []string{"victims", "All", "Own"}},
+		"protection for two days":     {KindGangArgs, jsonArgs(`{"minRuntime":"48h"}`), []string{"minRuntime", "from 0s to 24h"}},
+		"negative preempt after":      {KindGangArgs, jsonArgs(`{"preemptAfter":"-1s"}`), []string{"preemptAfter", "from 0s to 24h"}},
 		"unknown source":              {KindGangArgs, jsonArgs(`{"sources":["podgroup","grove"]}`), []string{"sources[1]", "grove", "raycluster", "podgroup"}},
 		"source named twice":          {KindGangArgs, jsonArgs(`{"sources":["podgroup","podgroup"]}`), []string{"sources[1]", "Duplicate", "podgroup"}},
 		"no source":                   {KindGangArgs, jsonArgs(`{"sources":[]}`), []string{"sources", "at least one"}},

@@ -32,6 +32,33 @@ const (
 	SourceGangLabel       GangSource = "ganglabel"
 )
 
+// Preemption says whether pods of lower priority may be evicted to make room.
+type Preemption string
+
+// The values of Preemption.
+const (
+	PreemptByPriority Preemption = "Priority"
+	PreemptNever      Preemption = "Never"
+)
+
+// Budgets says how evictions that make room treat PodDisruptionBudgets.
+type Budgets string
+
+// The values of Budgets.
+const (
+	BudgetsRespect Budgets = "Respect"
+	BudgetsPrefer  Budgets = "Prefer"
+)
+
+// Victims says whose pods may be evicted to make room.
+type Victims string
+
+// The values of Victims.
+const (
+	VictimsAll Victims = "All"
+	VictimsOwn Victims = "Own"
+)
+
 // GangArgs are the arguments of the plugin Gang, which places gangs; v1.GangArgs says what
 // each field means.
 type GangArgs struct {
@@ -42,6 +69,16 @@ type GangArgs struct {
 	HealAfter time.Duration
 	// MaxBypass is 0 if no nodes are ever reserved for a gang that waits for room.
 	MaxBypass time.Duration
+	// Preemption, Budgets and Victims say whether, how and whose pods are evicted to make
+	// room. No gang is evicted before it has run for MinRuntime. PreemptAfter is how long a gang
+	// waits for room before pods are evicted for it.
+	Preemption   Preemption
+	Budgets      Budgets
+	Victims      Victims
+	MinRuntime   time.Duration
+	PreemptAfter time.Duration
+	// AllowNeverPreempt is true if the annotation dovetail.dev/preemption protects pods.
+	AllowNeverPreempt bool
 	// Sources are a set: their order has no effect, because sources are always tried in
 	// the order of the constants above, which the function gangs.NewSources sets.
 	Sources []GangSource

@@ -34,6 +34,12 @@ const (
 	// maxMaxBypass is the longest time before nodes are reserved for a gang without room. An
 	// administrator notices a gang that waits longer.
 	maxMaxBypass = 7 * 24 * time.Hour
+	// maxMinRuntime is the longest time for which a gang is protected from eviction. It is
+	// also the longest that an annotation can ask for.
+	maxMinRuntime = 24 * time.Hour
+	// maxPreemptAfter is the longest wait before pods are evicted for a gang. An autoscaler
+	// that adds no node within a day adds none.
+	maxPreemptAfter = 24 * time.Hour
 	// maxSearchBudget is the most steps of the search for a gang's nodes. They take some
 	// minutes, more than any search needs.
 	maxSearchBudget = 1_000_000_000
@@ -61,6 +67,11 @@ func validateGang(args *GangArgs) field.ErrorList {
 	errs = append(errs, durationIn("permitTimeout", args.PermitTimeout, time.Second, maxPermitTimeout)...)
 	errs = append(errs, durationIn("healAfter", args.HealAfter, 0, maxHealAfter)...)
 	errs = append(errs, durationIn("maxBypass", args.MaxBypass, 0, maxMaxBypass)...)
+	errs = append(errs, oneOf("preemption", args.Preemption, PreemptByPriority, PreemptNever)...)
+	errs = append(errs, oneOf("budgets", args.Budgets, BudgetsRespect, BudgetsPrefer)...)
+	errs = append(errs, oneOf("victims", args.Victims, VictimsAll, VictimsOwn)...)
+	errs = append(errs, durationIn("minRuntime", args.MinRuntime, 0, maxMinRuntime)...)
+	errs = append(errs, durationIn("preemptAfter", args.PreemptAfter, 0, maxPreemptAfter)...)
 	errs = append(errs, validateSources(field.NewPath("sources"), args.Sources)...)
 	return append(errs, intIn("searchBudget", args.SearchBudget, 0, maxSearchBudget)...)
 }
@@ -188,6 +199,13 @@ func intIn(name string, value, least, most int) field.ErrorList {
 	}
 	detail := fmt.Sprintf("must be from %d to %d", least, most)
 	return field.ErrorList{field.Invalid(field.NewPath(name), value, detail)}
+}
+
+func oneOf[T ~string](name string, value T, valid ...T) field.ErrorList {
+	if slices.Contains(valid, value) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(field.NewPath(name), value, valid)}
 }
 
 func invalidAll(path *field.Path, value string, details []string) field.ErrorList {

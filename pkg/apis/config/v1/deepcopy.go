@@ -23,14 +23,20 @@ func (a *GangArgs) DeepCopyObject() runtime.Object {
 		return nil
 	}
 	return &GangArgs{
-		TypeMeta:      a.TypeMeta,
-		ReportDelay:   copyValue(a.ReportDelay),
-		MaxReplans:    copyValue(a.MaxReplans),
-		PermitTimeout: copyValue(a.PermitTimeout),
-		HealAfter:     copyValue(a.HealAfter),
-		MaxBypass:     copyValue(a.MaxBypass),
-		Sources:       slices.Clone(a.Sources),
-		SearchBudget:  copyValue(a.SearchBudget),
+		TypeMeta:          a.TypeMeta,
+		ReportDelay:       copyValue(a.ReportDelay),
+		MaxReplans:        copyValue(a.MaxReplans),
+		PermitTimeout:     copyValue(a.PermitTimeout),
+		HealAfter:         copyValue(a.HealAfter),
+		MaxBypass:         copyValue(a.MaxBypass),
+		Preemption:        copyValue(a.Preemption),
+		Budgets:           copyValue(a.Budgets),
+		Victims:           copyValue(a.Victims),
+		MinRuntime:        copyValue(a.MinRuntime),
+		PreemptAfter:      copyValue(a.PreemptAfter),
+		AllowNeverPreempt: copyValue(a.AllowNeverPreempt),
+		Sources:           slices.Clone(a.Sources),
+		SearchBudget:      copyValue(a.SearchBudget),
 	}
 }
 

@@ -31,6 +31,16 @@ const (
 	// get room without a reservation: reserved nodes are idle until the last pod on them
 	// ends. bench/quality compares one hour with ten minutes and with no reservation.
 	defaultMaxBypass = time.Hour
+	// defaultPreemption evicts pods of lower priority: that is what a PriorityClass means
+	// everywhere else. Without PriorityClasses no pod is evicted.
+	defaultPreemption = "Priority"
+	// defaultBudgets respects PodDisruptionBudgets, as all other evictions of the scheduler.
+	defaultBudgets = "Respect"
+	// defaultVictims lets priority decide about the pods of all schedulers, as in stock.
+	defaultVictims = "All"
+	// defaultMinRuntime and defaultPreemptAfter let priority decide at once.
+	defaultMinRuntime   = 0
+	defaultPreemptAfter = 0
 	// defaultPreset names the built-in list of network levels for the labels that NVIDIA's
 	// topograph writes to nodes. It is not tied to a cloud.
 	defaultPreset = "topograph"
@@ -54,6 +64,14 @@ func SetGangDefaults(args *GangArgs) {
 	setDuration(&args.PermitTimeout, defaultPermitTimeout)
 	setDuration(&args.HealAfter, defaultHealAfter)
 	setDuration(&args.MaxBypass, defaultMaxBypass)
+	setDuration(&args.MinRuntime, defaultMinRuntime)
+	setDuration(&args.PreemptAfter, defaultPreemptAfter)
+	setString(&args.Preemption, defaultPreemption)
+	setString(&args.Budgets, defaultBudgets)
+	setString(&args.Victims, defaultVictims)
+	if args.AllowNeverPreempt == nil {
+		args.AllowNeverPreempt = ptr.To(false)
+	}
 	if args.MaxReplans == nil {
 		args.MaxReplans = ptr.To[int32](defaultMaxReplans)
 	}
@@ -86,5 +104,11 @@ func SetDRAAwareDefaults(args *DRAAwareArgs) {
 func setDuration(field **metav1.Duration, value time.Duration) {
 	if *field == nil {
 		*field = &metav1.Duration{Duration: value}
+	}
+}
+
+func setString(field **string, value string) {
+	if *field == nil {
+		*field = &value
 	}
 }

@@ -57,6 +57,36 @@ type GangArgs struct {
 	// From 0s to 168h.
 	MaxBypass *metav1.Duration `json:"maxBypass,omitempty"`
 
+	// Preemption says what a gang without room does if pods of lower priority are in its way.
+	// Priority evicts the pods whose eviction costs least, but only if the whole gang fits
+	// without them. Never evicts nobody for a gang. docs/preemption.md says who may be
+	// evicted. Priority or Never.
+	Preemption *string `json:"preemption,omitempty"`
+
+	// Budgets says how evictions for a gang treat PodDisruptionBudgets. Respect evicts no pod
+	// that a budget protects. Prefer evicts such pods only if the gang fits in no other way.
+	// Respect or Prefer.
+	Budgets *string `json:"budgets,omitempty"`
+
+	// Victims says whose pods may be evicted for a gang: All means the pods of all schedulers,
+	// Own only those that this profile placed. Pods of DaemonSets, static pods and the pods of
+	// the namespace kube-system are never evicted. All or Own.
+	Victims *string `json:"victims,omitempty"`
+
+	// MinRuntime is how long a gang or a pod runs before it may be evicted for a gang. The
+	// annotation dovetail.dev/min-runtime may ask for more, up to a day. Members beyond the
+	// minimum of their gang are not protected. From 0s to 24h.
+	MinRuntime *metav1.Duration `json:"minRuntime,omitempty"`
+
+	// PreemptAfter is how long a gang waits without room before pods are evicted for it, so
+	// that a cluster autoscaler can add nodes first. From 0s to 24h.
+	PreemptAfter *metav1.Duration `json:"preemptAfter,omitempty"`
+
+	// AllowNeverPreempt lets users protect their pods with the annotation
+	// dovetail.dev/preemption: never. Without it the annotation has no effect, because any
+	// user could then keep a cluster.
+	AllowNeverPreempt *bool `json:"allowNeverPreempt,omitempty"`
+
 	// Sources are the ways of declaring a gang that are looked for. Their order has no
 	// effect; a pod that several of them recognise belongs to the first in the list
 	// below. A source whose kind is not installed costs nothing. Known sources:
