@@ -171,12 +171,21 @@ func (t *Tracker) tickClearing(g *Gang, now time.Time) (activate []*v1.Pod, give
 	switch {
 	case !left && c.goneAt.IsZero():
 		c.goneAt = now
-		return t.retryNow(g, now), false
+		return t.wake(g, now), false
 	case !left && now.Sub(c.goneAt) > placeWithin, left && now.Sub(c.since) > grace+leaveLimit:
 		c.fail(now)
-		return t.retryNow(g, now), true
+		return t.wake(g, now), true
 	}
 	return nil, false
+}
+
+// wake returns the members to activate so that a gang without room is planned again.
+func (t *Tracker) wake(g *Gang, now time.Time) []*v1.Pod {
+	if g.podGroup == nil {
+		return t.retryNow(g, now)
+	}
+	pods := g.pending()
+	return pods[:min(1, len(pods))]
 }
 
 // endClearing ends the evictions for a gang that has its nodes, or that has found others.
