@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"sort"
-	"strings"
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -96,8 +95,7 @@ func rayClusterOf(pod *corev1.Pod) (string, bool) {
 }
 
 func isRayCluster(ref *metav1.OwnerReference) bool {
-	group, _, _ := strings.Cut(ref.APIVersion, "/")
-	return ref.Kind == "RayCluster" && group == rayv1.GroupVersion.Group
+	return refersTo(ref, rayv1.GroupVersion.Group, "RayCluster")
 }
 
 func rayRole(pod *corev1.Pod) string {
