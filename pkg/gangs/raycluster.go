@@ -40,7 +40,8 @@ type RayClusters interface {
 // RayCluster which owns the pod. In KubeRay, no batch scheduler has to be configured for
 // this. RayJobs and RayServices work through their RayCluster: KubeRay copies their
 // annotations to the RayCluster that it creates, so a topology constraint on them is found
-// there. A constraint in a group's pod template is found on the pods.
+// there. The source looks up a RayJob only for its values for the run time. A constraint in a
+// group's pod template is found on the pods.
 type rayClusterSource struct {
 	objects RayClusterObjects
 }
