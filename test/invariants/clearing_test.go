@@ -173,6 +173,22 @@ func TestEvictedFor(t *testing.T) {
 			f.edit(saying("waiting for 10 pods that are ending on 1 nodes"), "h-1")
 			f.advance(pastPlacement)
 		}, []string{fmt.Sprintf(unplaced, 10, "gang ml/high")}},
+		"a reason before the last eviction is no reason": {func(f *judgeFixture) {
+			fullNode(f)
+			f.evict(byGang, "v-0")
+			f.remove("v-0")
+			f.edit(saying("no room"), "h-0")
+			f.evict(byGang, "v-1")
+			f.remove("v-1")
+			f.advance(pastPlacement)
+		}, []string{fmt.Sprintf(unplaced, 2, "gang ml/high")}},
+		"the object that declares the gang is deleted": {func(f *judgeFixture) {
+			victims := fullNode(f)
+			f.evict(byGang, victims...)
+			f.remove(victims...)
+			f.coscheduling("high", nil)
+			f.advance(pastPlacement)
+		}, nil},
 		"the members of the gang end": {func(f *judgeFixture) {
 			victims := fullNode(f)
 			f.evict(byGang, victims...)
@@ -308,6 +324,16 @@ func TestOneClearingAtATime(t *testing.T) {
 			f.bind("n1", "v-0")
 			f.members("h", 2, inCoscheduling("high"), ofPriority(10), asking("5"))
 			f.advance(time.Hour)
+			f.evict(byGang, "v-0")
+		}, nil},
+		"a pod is evicted again as soon as the gang was placed": {func(f *judgeFixture) {
+			again(f)
+			f.pod("v-0")
+			f.bind("n1", "v-0")
+			f.evict(byGang, "v-1")
+			f.remove("v-1")
+			f.bind("n2", "h-0", "h-1")
+			f.pod("h-2", inCoscheduling("high"), ofPriority(10))
 			f.evict(byGang, "v-0")
 		}, nil},
 		"a whole gang is evicted again": {func(f *judgeFixture) {

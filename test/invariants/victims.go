@@ -125,18 +125,13 @@ func (j *judge) judgeLoss(key gangKey, l *loss, now time.Time) {
 }
 
 // age is how long pods that were evicted together had run since the first of them started, and for
-// how long at least their annotations ask. known is false if a start is unknown.
-type age struct {
-	ran, least time.Duration
-	known      bool
-}
+// how long at least their annotations ask. A pod whose start is unknown has run for long.
+type age struct{ ran, least time.Duration }
 
 func (j *judge) ageOf(pods []*v1.Pod, now time.Time) age {
-	a := age{known: true}
+	a := age{}
 	for _, pod := range pods {
-		started := j.startOf(pod)
-		a.known = a.known && !started.IsZero()
-		a.ran = max(a.ran, now.Sub(started))
+		a.ran = max(a.ran, now.Sub(j.startOf(pod)))
 		a.least = max(a.least, minRuntimeOf(pod.Annotations))
 	}
 	return a
@@ -145,7 +140,7 @@ func (j *judge) ageOf(pods []*v1.Pod, now time.Time) age {
 // judgeAge checks I9: pods that were evicted together had run for the time that the options, their
 // annotations, or declared ask for.
 func (j *judge) judgeAge(subject string, p preemptor, of age, declared time.Duration, now time.Time) {
-	if least := max(j.minRuntime, declared, of.least); of.known && of.ran < least {
+	if least := max(j.minRuntime, declared, of.least); of.ran < least {
 		j.report(WholeOrMinimum, now, fmt.Sprintf("%s was evicted for %s after it had run for %s of %s", subject, p, elapsed(of.ran), least), nil)
 	}
 }

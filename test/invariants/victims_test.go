@@ -97,6 +97,21 @@ func TestGangOfVictims(t *testing.T) {
 			f.edit(phase(v1.PodFailed), "l-0")
 			f.endAll("l-3")
 		}, nil},
+		"members that failed do not remain": {func(f *judgeFixture) {
+			lowGang(f)
+			f.evict(byGang, "l-0", "l-1", "l-2")
+			f.edit(phase(v1.PodFailed), "l-3")
+			f.endAll("l-0", "l-1", "l-2")
+		}, nil},
+		"succeeded pods of a Job do not replace evicted ones": {func(f *judgeFixture) {
+			lowGang(f)
+			f.job("j", map[string]any{"parallelism": int64(2), "completions": int64(4)}, 2)
+			names := f.members("a", 4, ofJob("j"))
+			f.bind("n3", names...)
+			f.edit(phase(v1.PodSucceeded), "a-0", "a-1")
+			f.evict(byGang, "a-2")
+			f.endAll("a-2")
+		}, []string{"I9: gang Job ml/j: 1 of 2 members were evicted for gang ml/high, which left it below its minimum (member 1 of 2)"}},
 		"a worker group loses more than its surplus": {func(f *judgeFixture) {
 			lowGang(f)
 			f.rayCluster("r", rayWith(map[string]any{"groupName": "gpu", "replicas": int64(2)}))
