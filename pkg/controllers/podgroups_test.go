@@ -263,8 +263,7 @@ func TestMistakeOfTheOwnerIsSaid(t *testing.T) {
 
 	// A JobSet, by Kueue's label.
 	d = newReconcilerFixture(t)
-	one := int32(1)
-	job := gangs.ReplicatedJob{Name: "w", Replicas: &one}
+	job := gangs.ReplicatedJob{Name: "w", Replicas: new(int32(1))}
 	job.Template.Spec.Template.Labels = map[string]string{gangs.MakePodGroupLabel: "true"}
 	d.set = &gangs.JobSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "uid-of-set", Labels: map[string]string{gangs.MaxExecTimeLabel: "1h"}},

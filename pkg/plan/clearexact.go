@@ -22,9 +22,9 @@ type clearExact struct {
 	// victims.
 	in, may *emptied
 	open    []int32
-	// few is true if the domain has at most fewVictims victims. whole is true if the domain's
-	// victims are all victims.
-	few, whole bool
+	// few is true if the domain has at most fewVictims victims. listsAll is true if
+	// the domain's victims are all victims.
+	few, listsAll bool
 }
 
 // prove searches the victims of a domain exactly if the domain's bound allows better victims
@@ -36,7 +36,7 @@ func (s *clearSearch) prove(d *clearDomain) {
 		s.skip(d.bound)
 		return
 	}
-	x := clearExact{clearSearch: s, domain: d, in: s.none.clone(), may: s.none.clone(), few: few, whole: len(d.victims) == len(s.list)}
+	x := clearExact{clearSearch: s, domain: d, in: s.none.clone(), may: s.none.clone(), few: few, listsAll: len(d.victims) == len(s.list)}
 	for _, i := range d.victims {
 		x.may.remove(s.victims, int(i))
 	}
@@ -95,7 +95,7 @@ func (x *clearExact) places() bool {
 		return x.offer(x.reduce(x.in.gone, found, true))
 	}
 	// The filters refused. They may accept if victims of other domains leave, too.
-	if !x.whole {
+	if !x.listsAll {
 		x.skip(x.cost(x.in.gone))
 	}
 	return false
@@ -129,7 +129,7 @@ func (x *clearExact) searchKept(i int32) {
 	}
 	// Without victims of other domains, a refusal of the filters ends no branch: the filters may
 	// accept if such victims leave, too. places records the sets that they refuse.
-	if !x.few || x.may.mayHold(x.domain.v) && x.probe(x.may.gone, x.whole).placed {
+	if !x.few || x.may.mayHold(x.domain.v) && x.probe(x.may.gone, x.listsAll).placed {
 		x.branch()
 	}
 	for _, k := range changed {

@@ -20,7 +20,7 @@ func (h *manualScheduler) evict(by string, pod *v1.Pod) {
 	pods := h.core.CoreV1().Pods(h.namespace)
 	is, err := pods.Get(h.Context(), pod.Name, metav1.GetOptions{})
 	h.must(err)
-	condemned("evicted for " + by)(is)
+	withPreemptor("evicted for " + by)(is)
 	_, err = pods.UpdateStatus(h.Context(), is, metav1.UpdateOptions{})
 	h.must(err)
 	h.must(pods.EvictV1(h.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: h.namespace}}))

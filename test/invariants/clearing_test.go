@@ -24,7 +24,7 @@ func TestPreemptorOf(t *testing.T) {
 		"not evicted for gang ml/a of priority 1":                                                "",
 		"evicted for gang ml/a of priority 99999999999999999999999 ...":                          "",
 	} {
-		pod := newPod("v", condemned(message))
+		pod := newPod("v", withPreemptor(message))
 		got := ""
 		if p, priority, ok := preemptorOf(pod); ok {
 			got = fmt.Sprint(p, " ", priority)
@@ -46,8 +46,8 @@ func TestPreemptorOf(t *testing.T) {
 	}
 }
 
-// condemned gives a pod the condition with which Dovetail marks a victim.
-func condemned(message string) func(*v1.Pod) {
+// withPreemptor gives a pod the condition with which Dovetail marks a victim.
+func withPreemptor(message string) func(*v1.Pod) {
 	return func(p *v1.Pod) {
 		p.Status.Conditions = []v1.PodCondition{{Type: v1.DisruptionTarget, Status: v1.ConditionTrue, Reason: v1.PodReasonPreemptionByScheduler, Message: message}}
 	}
@@ -71,7 +71,7 @@ func asking(cpu string) func(*v1.Pod) {
 // mark sets the condition of victims. leave lets the Eviction API delete them, which replaces the
 // condition. evict does both.
 func (f *judgeFixture) mark(by string, names ...string) {
-	f.edit(condemned("evicted for "+by+", which needs it"), names...)
+	f.edit(withPreemptor("evicted for "+by+", which needs it"), names...)
 }
 
 func (f *judgeFixture) leave(names ...string) {
@@ -222,7 +222,7 @@ func TestEvictedFor(t *testing.T) {
 		}, nil},
 		"evictions by others": {func(f *judgeFixture) {
 			fullNode(f)
-			f.edit(condemned("dovetail: preempting to accommodate a higher priority pod"), "v-0")
+			f.edit(withPreemptor("dovetail: preempting to accommodate a higher priority pod"), "v-0")
 			f.leave("v-0", "v-1")
 			f.remove("v-0", "v-1")
 			f.advance(pastPlacement)
@@ -283,6 +283,15 @@ func TestOneClearingAtATime(t *testing.T) {
 			fullNode(f)
 			f.evict(byGang, "v-0", "v-1")
 			(&Checker{judge: f.judge}).SchedulerRestarted()
+			f.advance(pastGrace)
+			f.evict(byGang, "v-2", "v-3")
+		}, nil},
+		"evictions that go on after an outage": {func(f *judgeFixture) {
+			fullNode(f)
+			f.evict(byGang, "v-0", "v-1")
+			c := &Checker{judge: f.judge}
+			c.beginOutage()
+			c.endOutage()
 			f.advance(pastGrace)
 			f.evict(byGang, "v-2", "v-3")
 		}, nil},

@@ -91,7 +91,7 @@
 // PreemptionByScheduler and a message that begins "evicted for gang NAMESPACE/NAME of priority P"
 // (or "for pod"), and began to leave within Grace. The named gang or pod is the preemptor. A
 // clearing is a set of evictions for one preemptor with no pause longer than Grace, or that goes on
-// after Checker.SchedulerRestarted. A preemptor is placed when a member got a node after the clearing
+// after an outage or Checker.SchedulerRestarted. A preemptor is placed when a member got a node after the clearing
 // began and the gang has met its minimum. Checker.Evictions returns counts.
 //
 //   - I8: the preemptor is placed within Options.Placement after its last victim was gone. It need

@@ -23,24 +23,24 @@ func TestRoomOfVictims(t *testing.T) {
 	runJudgeCases(t, map[string]judgeCase{
 		"a pod of lower priority takes it": {func(f *judgeFixture) {
 			cleared(f)
-			f.pod("thief", ofPriority(9))
-			f.bind("n1", "thief")
+			f.pod("taker", ofPriority(9))
+			f.bind("n1", "taker")
 			f.edit(saying("no room"), "h-0")
 			f.advance(pastPlacement)
-		}, taken("pod ml/thief of priority 9 took cpu of node n1 at 01:16:40.000")},
+		}, taken("pod ml/taker of priority 9 took cpu of node n1 at 01:16:40.000")},
 		"a pod of equal priority takes it while victims leave": {func(f *judgeFixture) {
 			victims := fullNode(f)
 			f.evict(byGang, victims...)
 			f.remove(victims[0])
-			f.pod("thief", ofPriority(10))
-			f.bind("n1", "thief")
+			f.pod("taker", ofPriority(10))
+			f.bind("n1", "taker")
 			f.remove(victims[1:]...)
 			f.advance(pastPlacement)
-		}, taken("pod ml/thief of priority 10 took cpu of node n1 at 01:16:40.000")},
+		}, taken("pod ml/taker of priority 10 took cpu of node n1 at 01:16:40.000")},
 		"a pod of higher priority takes it": {func(f *judgeFixture) {
 			cleared(f)
-			f.pod("thief", ofPriority(11))
-			f.bind("n1", "thief")
+			f.pod("taker", ofPriority(11))
+			f.bind("n1", "taker")
 			f.edit(saying("no room"), "h-0")
 			f.advance(pastPlacement)
 		}, nil},
@@ -91,12 +91,12 @@ func TestRoomOfVictims(t *testing.T) {
 			f.evict(byGang, "v")
 			f.claim("c", "", "n2")
 			f.remove("v")
-			f.pod("thief", withClaim("d"))
-			f.claim("d", "thief", "n2", "gpu-0")
-			f.bind("n2", "thief")
+			f.pod("taker", withClaim("d"))
+			f.claim("d", "taker", "n2", "gpu-0")
+			f.bind("n2", "taker")
 			f.edit(saying("no room"), "h-0")
 			f.advance(pastPlacement)
-		}, taken("pod ml/thief of priority 0 took device gpu.example.com/n2/gpu-0")},
+		}, taken("pod ml/taker of priority 0 took device gpu.example.com/n2/gpu-0")},
 	})
 }
 

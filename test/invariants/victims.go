@@ -28,18 +28,6 @@ func minRuntimeOf(annotations map[string]string) time.Duration {
 	return min(max(0, least), longestMinRuntime)
 }
 
-// loss is a gang of which members were evicted.
-type loss struct {
-	// had are the members that held a node, or counted toward the minimum, before the first
-	// eviction.
-	had     map[types.UID]member
-	evicted map[types.UID]bool
-	// first and last are the times of the evictions. age is as of the first one.
-	first, last time.Time
-	age         age
-	preemptor   preemptor
-}
-
 // judgePriority checks I9: the victim has a lower priority than its preemptor, both as the
 // condition and as the preemptor's pods have it.
 func (j *judge) judgePriority(pod *v1.Pod, m *mark, now time.Time) {
@@ -68,12 +56,12 @@ func (j *judge) recordLoss(pod *v1.Pod, m *mark, now time.Time) {
 		l = &loss{had: map[types.UID]member{}, evicted: map[types.UID]bool{}, first: now}
 		j.losses[key] = l
 		var pods []*v1.Pod
-		for uid, one := range g.members {
+		for uid, held := range g.members {
 			_, marked := j.marks[uid]
-			counts := key.source != fromJob || !finished(one.pod)
-			if one.pod.Spec.NodeName != "" && (one.pod.DeletionTimestamp == nil || marked) && counts {
-				l.had[uid] = *one
-				pods = append(pods, one.pod)
+			counts := key.source != fromJob || !finished(held.pod)
+			if held.pod.Spec.NodeName != "" && (held.pod.DeletionTimestamp == nil || marked) && counts {
+				l.had[uid] = *held
+				pods = append(pods, held.pod)
 			}
 		}
 		l.age = j.ageOf(pods, now)
@@ -124,10 +112,7 @@ func (j *judge) judgeLoss(key gangKey, l *loss, now time.Time) {
 	}
 }
 
-// age is how long pods that were evicted together had run since the first of them started, and for
-// how long at least their annotations ask. A pod whose start is unknown has run for long.
-type age struct{ ran, least time.Duration }
-
+// ageOf returns the age of pods that are evicted now.
 func (j *judge) ageOf(pods []*v1.Pod, now time.Time) age {
 	a := age{}
 	for _, pod := range pods {
