@@ -89,16 +89,12 @@ func (g *gang) count(counts func(*member) bool) quorum {
 // placedSince reports whether the preemptor was placed after the clearing began: the pod has a
 // node, or a member got a node and the gang has its minimum.
 func (j *judge) placedSince(c *clearing) bool {
-	bound := false
-	for _, pod := range j.pods {
-		if pod.Spec.NodeName != "" && !j.bound[pod.UID].at.Before(c.began) && j.isMember(c.preemptor, pod) {
-			bound = true
-			break
-		}
+	if !c.bound || c.preemptor.kind == "pod" {
+		return c.bound
 	}
 	gangs := j.gangsOf(c.preemptor)
-	if !bound || c.preemptor.kind == "pod" || len(gangs) == 0 {
-		return bound
+	if len(gangs) == 0 {
+		return true // a JobSet
 	}
 	for _, g := range gangs {
 		if root, nested := j.rootOf(g.key); nested {

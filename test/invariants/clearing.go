@@ -32,6 +32,7 @@ func (j *judge) recordPreemption(was, is *v1.Pod, now time.Time) {
 		j.recordMark(is, now)
 		j.recordSentence(was, is)
 	}
+	j.recordMember(was, is)
 	j.recordLeaving(pod, is == nil || !isActive(is), is == nil || finished(is), now)
 	if is == nil {
 		delete(j.marks, pod.UID)
@@ -42,6 +43,25 @@ func (j *judge) recordPreemption(was, is *v1.Pod, now time.Time) {
 		j.bound[is.UID] = boundSince{at: now, exact: was != nil && !j.listing}
 		if j.bound[is.UID].exact {
 			j.recordTaker(is, now)
+		}
+	}
+}
+
+// recordMember records for the preemptors of the present clearings that a member got a node, or
+// ended.
+func (j *judge) recordMember(was, is *v1.Pod) {
+	pod := is
+	if is == nil {
+		pod = was
+	}
+	binds := is != nil && is.Spec.NodeName != "" && (was == nil || was.Spec.NodeName == "")
+	ends := was != nil && isActive(was) && (is == nil || !isActive(is))
+	if !binds && !ends {
+		return
+	}
+	for _, c := range j.clearings {
+		if j.isMember(c.preemptor, pod) {
+			c.bound, c.ended = c.bound || binds, c.ended || ends
 		}
 	}
 }
@@ -189,19 +209,26 @@ func (j *judge) judgeClearings(now time.Time) {
 }
 
 func (j *judge) judgeClearing(c *clearing, now time.Time) {
+	leaving := c.leaving() > 0
+	due := !leaving && j.uptime(c.gone, now) > j.placement
 	switch {
 	case j.placedSince(c):
 		j.close(c, true)
 		return
-	case !j.mayStart(c.preemptor):
+	case (due || c.ended) && !j.mayStart(c.preemptor):
 		delete(j.clearings, c.preemptor)
 		return
-	case c.leaving() > 0:
+	case leaving:
 		c.closed = slices.ContainsFunc(slices.Collect(maps.Values(c.victims)), func(v *victim) bool { return !v.gone && j.stuck(v, now) })
-		return
-	case j.uptime(c.gone, now) <= j.placement:
-		return
 	}
+	if c.ended = false; due {
+		j.judgeUnplaced(c, now)
+	}
+}
+
+// judgeUnplaced checks I8 and I11 for a clearing whose preemptor is still there and was not placed
+// in time.
+func (j *judge) judgeUnplaced(c *clearing, now time.Time) {
 	j.close(c, false)
 	takers := append(slices.Clone(c.takers), j.deviceTakers(c)...)
 	switch {

@@ -195,6 +195,15 @@ func TestEvictedFor(t *testing.T) {
 			f.remove("h-0")
 			f.advance(pastPlacement)
 		}, nil},
+		"the members of the gang end, and others replace them": {func(f *judgeFixture) {
+			victims := fullNode(f)
+			f.evict(byGang, victims...)
+			f.remove(victims...)
+			f.remove("h-0", "h-1")
+			f.advance(time.Second)
+			f.members("h", 2, inCoscheduling("high"), ofPriority(10), asking("5"))
+			f.advance(pastPlacement)
+		}, nil},
 		"a victim never ends": {func(f *judgeFixture) {
 			victims := fullNode(f)
 			f.evict(byGang, victims...)

@@ -83,6 +83,9 @@ type clearing struct {
 	takers []string
 	// failed is a sentence of a member since gone: why the preemptor was not placed.
 	failed string
+	// bound is true once a member of the preemptor got a node after the clearing began. ended is
+	// true after a member ended, until the judge has looked whether the preemptor is still there.
+	bound, ended bool
 	// resumed is true after a restart of a scheduler. closed is true once the clearing was judged
 	// and the preemptor was not placed.
 	resumed, closed bool
