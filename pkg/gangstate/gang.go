@@ -71,8 +71,12 @@ type Gang struct {
 	refusal     *refusal
 	retry       retry
 	reservation Reservation
-	loss        loss
-	partial     partial
+	// backfill is the reason why the last plan of the gang could use nodes that are reserved
+	// for another gang.
+	backfill BackfillReason
+	run      run
+	loss     loss
+	partial  partial
 	// silencedAt is the time at which members without scheduling cycles were last marked
 	// (neverScheduled) or activated, zero if none is marked.
 	silencedAt time.Time
@@ -136,6 +140,9 @@ func (g *Gang) add(m gangs.Member) {
 	if m.Pod.Spec.SchedulerName == g.profile {
 		g.own++
 	}
+	if occupies(m) {
+		g.run.active++
+	}
 	if counts(m) {
 		g.ready++
 		if gangs.Placed(m.Pod) {
@@ -153,6 +160,9 @@ func (g *Gang) drop(uid types.UID) {
 	delete(g.members, uid)
 	if m.Pod.Spec.SchedulerName == g.profile {
 		g.own--
+	}
+	if occupies(m) {
+		g.run.active--
 	}
 	if counts(m) {
 		g.ready--

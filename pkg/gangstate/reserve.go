@@ -56,7 +56,7 @@ func (t *Tracker) wantsReservation(g *Gang, now time.Time) bool {
 	if t.reserving() == g {
 		g.reservation.dropMissing(t.options.NodeExists)
 	}
-	return t.reservationDue(g, now)
+	return t.reservationDue(g, now) || t.forecastDue(g, now)
 }
 
 // reservedAgainst returns the nodes that the gang must not use because they are reserved
@@ -111,6 +111,11 @@ func (t *Tracker) endReservation(now time.Time) []*v1.Pod {
 		holder.reservation, t.holder = Reservation{blocked: true}, nil
 	}
 	maps.DeleteFunc(t.resting, func(_ string, until time.Time) bool { return !now.Before(until) })
+	return t.retryDisplaced(now)
+}
+
+// retryDisplaced returns the pods to activate that were refused because of a reservation.
+func (t *Tracker) retryDisplaced(now time.Time) []*v1.Pod {
 	pods := slices.Collect(maps.Values(t.displaced))
 	clear(t.displaced)
 	for _, g := range t.gangs {

@@ -51,6 +51,9 @@ type Question struct {
 	// Reserve is true if the planner must search for nodes to reserve for the gang if it
 	// finds no room now.
 	Reserve bool
+	// Ends has the times at which running pods are expected to end. It is set if Reserve is
+	// true and Answer.Reserve must be the nodes on which the gang can start first.
+	Ends *Ends
 	// changes is the gang's count of member changes when the question was asked.
 	changes int
 }
@@ -82,6 +85,12 @@ type Answer struct {
 	// Reserve has the names of the nodes to keep free for the gang, if Question.Reserve
 	// asked for some. All values are true.
 	Reserve map[string]bool
+	// Start is the time at which the gang can start on the nodes in Reserve, by Question.Ends.
+	// It is zero if that is unknown. Predicted is true if Start is not the end of a time limit
+	// but a prediction. Spare is what the gang leaves free on each of the nodes.
+	Start     time.Time
+	Predicted bool
+	Spare     map[string]gangs.Capacity
 }
 
 // NextStep returns what a member does at the start of its scheduling cycle: take its
@@ -202,7 +211,6 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 	if g.attempt != nil {
 		request.Holds = append(request.Holds, g.attempt.perhaps()...)
 	}
-	request.Reserved, request.Holder = t.reservedAgainst(g)
 	for _, m := range g.sorted() {
 		node := m.Pod.Spec.NodeName
 		if node == "" && g.attempt != nil {
@@ -224,6 +232,7 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 	isPlaced := func(m gangs.Member) bool { return request.Placed[m.Pod.UID] != "" }
 	var wait string
 	request.Gang, request.Members, wait = gangs.NextBatch(declared, request.Members, isPlaced)
+	t.restrict(g, &request, now)
 	return request, wait
 }
 
@@ -232,6 +241,9 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 func (t *Tracker) askWhatIf(g *Gang, question *Question, now time.Time) {
 	if question.Lost = t.lost(g, now); question.Lost == nil {
 		question.Reserve = t.wantsReservation(g, now)
+	}
+	if question.Reserve && t.options.Backfill {
+		question.Ends = t.ends(now)
 	}
 }
 
@@ -274,7 +286,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		return Step{Refusal: "gang " + key.String() + " is placed; this member is not ready to join it"}
 	}
 	attempt := newAttempt(question.Gang, answer.Assignment, question.Began)
-	effects := Effects{Key: key}
+	effects := Effects{Key: key, Backfilled: t.noteBackfill(g, &answer.Assignment)}
 	if !t.begin(g, attempt, now) {
 		effects.Release = attempt.fail(reasonMemberLeft)
 		t.observe(g)

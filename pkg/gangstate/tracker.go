@@ -43,6 +43,9 @@ type Options struct {
 	HealAfter  time.Duration
 	MaxBypass  time.Duration
 	MaxReplans int
+	// Backfill lets later gangs and pods use the nodes that are reserved for a gang, if they
+	// are expected to end before the gang can start, or take only what it leaves free.
+	Backfill bool
 }
 
 // Tracker holds the state of each gang of one profile. Its inputs are informer events,
@@ -67,6 +70,8 @@ type Tracker struct {
 	// displaced are the waiting pods without a gang that were refused because nodes are
 	// reserved for holder.
 	displaced map[types.UID]*v1.Pod
+	// runTimes has the run times of gangs that ended.
+	runTimes runTimes
 	// recovered is true after PartialGangs has returned the gangs that a crash left
 	// partly bound.
 	recovered bool
@@ -103,6 +108,7 @@ func New(options Options) *Tracker {
 	return &Tracker{
 		options: options, mu: options.Lock, gangs: map[gangs.Key]*Gang{}, home: map[types.UID]*Gang{},
 		podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{}, resting: map[string]time.Time{},
+		runTimes: runTimes{},
 	}
 }
 

@@ -100,12 +100,10 @@ func (t *Tracker) block(g *Gang, searched bool, answer *Answer, now time.Time, e
 	if t.reserving() == g {
 		g.reservation.dropMissing(t.options.NodeExists)
 	}
-	if searched && t.reserving() == nil {
+	if holder := t.reserving(); searched && (holder == nil || holder == g) {
 		g.reservation.searched = now
-		if found := answer.Reserve; len(found) > 0 {
-			g.reservation.nodes, g.reservation.reservedAt, g.reservation.limit = found, now, limitOf(len(found), answer.Nodes)
-			t.holder = g
-			effects.Reserved = len(found)
+		if len(answer.Reserve) > 0 {
+			t.reserve(g, answer, now, effects)
 		}
 	}
 	if t.reserving() != g {

@@ -1,0 +1,110 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+const (
+	// maxRunTimes is how many run times are kept for each size class.
+	maxRunTimes = 200
+	// minRunTimes is how many run times of a size class must be known for a prediction.
+	minRunTimes = 10
+	// predictedPercent is the percentile of the known run times that is the prediction.
+	predictedPercent = 75
+)
+
+// runTimes has the last run times of gangs that ended, by size class: gangs of 1, 2 to 3,
+// 4 to 7, ... members. They predict how long a gang runs that has no limit. The predictions
+// are lost when the process ends.
+type runTimes map[int]*recentRunTimes
+
+// sizeClass returns the size class of a gang with that many members.
+func sizeClass(members int) int { return bits.Len(uint(members)) }
+
+// add records the run time of a gang that ended.
+func (r runTimes) add(class int, ran time.Duration) {
+	if r[class] == nil {
+		r[class] = &recentRunTimes{}
+	}
+	r[class].add(ran)
+}
+
+// predict returns how long a gang of the size class is predicted to run. It returns 0 if too
+// few run times are known.
+func (r runTimes) predict(class int) time.Duration {
+	recent := r[class]
+	if recent == nil || len(recent.sorted) < minRunTimes {
+		return 0
+	}
+	return recent.sorted[len(recent.sorted)*predictedPercent/100]
+}
+
+// recentRunTimes has the last run times of one size class.
+type recentRunTimes struct {
+	// ring has the run times in the order in which they were added. If it is full, the oldest
+	// is at index next.
+	ring []time.Duration
+	next int
+	// sorted has the same run times in ascending order.
+	sorted []time.Duration
+}
+
+func (r *recentRunTimes) add(ran time.Duration) {
+	if len(r.ring) < maxRunTimes {
+		r.ring = append(r.ring, ran)
+	} else {
+		at, _ := slices.BinarySearch(r.sorted, r.ring[r.next])
+		r.sorted = slices.Delete(r.sorted, at, at+1)
+		r.ring[r.next] = ran
+		r.next = (r.next + 1) % maxRunTimes
+	}
+	at, _ := slices.BinarySearch(r.sorted, ran)
+	r.sorted = slices.Insert(r.sorted, at, ran)
+}
+
+// run is the time for which a gang has been running.
+type run struct {
+	// active is the number of members that are on nodes and have not ended. most is the
+	// largest number since the gang began to run.
+	active, most int
+	// began is the time at which the gang began to run, zero if it does not run.
+	began time.Time
+}
+
+// occupies reports whether the member takes up room on a node.
+func occupies(m gangs.Member) bool {
+	return m.Pod != nil && gangs.Live(m.Pod) && gangs.Placed(m.Pod) && !isDone(m.Pod)
+}
+
+// noteRun updates the time for which the gang has been running, after a change of a pod. If the
+// gang no longer runs, noteRun records its run time, unless the gang was evicted.
+func (t *Tracker) noteRun(g *Gang, pod *v1.Pod, now time.Time) {
+	r := &g.run
+	if r.active == 0 {
+		if !r.began.IsZero() && !g.loss.evicting {
+			t.runTimes.add(sizeClass(r.most), now.Sub(r.began))
+		}
+		if !r.began.IsZero() {
+			t.noteEnded()
+		}
+		r.began, r.most = time.Time{}, 0
+		return
+	}
+	r.most = max(r.most, r.active)
+	start := now
+	if at := pod.Status.StartTime; at != nil && gangs.Live(pod) {
+		start = at.Time
+	}
+	if r.began.IsZero() || start.Before(r.began) {
+		r.began = start
+	}
+}
