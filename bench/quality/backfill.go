@@ -11,38 +11,35 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
 
-// forecast sets the nodes on which the gang can start first, and when, if the running jobs end
-// when the tracker expects them to. It leaves the answer as it is if there are none.
-func (d *dovetail) forecast(s *sim, e *entry, ends *gangstate.Ends, answer *gangstate.Answer) error {
+// firstStart returns the nodes on which the gang can start first, and when, if the running jobs
+// end when the tracker of the gangs' states expects them to. It has no nodes if there are none.
+func (d *dovetail) firstStart(e *entry, ends gangs.Forecast) (gangs.Reservation, error) {
 	p, err := d.planner.problem(e)
 	if err != nil {
-		return err
+		return gangs.Reservation{}, err
 	}
-	predicted := map[int64]bool{}
-	occupants := d.occupants(s, ends, predicted)
-	r := plan.Reserve(p.snapshot, p.gang, occupants, nil, plan.Options{})
-	if !r.Decision.Placed || r.Start == 0 {
-		return nil
+	found := plan.Reserve(p.snapshot, p.gang, d.occupants(ends), nil, plan.Options{})
+	if !found.Decision.Placed || found.Start == 0 {
+		return gangs.Reservation{}, nil
 	}
-	answer.Reserve, answer.Start = nodesOf(&r.Decision), ends.Now.Add(time.Duration(r.Start)*time.Second)
-	answer.Predicted = predicted[r.Start]
-	answer.Spare = map[string]gangs.Capacity{}
-	for i := range r.Spare {
-		answer.Spare[r.Spare[i].Node] = d.planner.cache.Named(&r.Spare[i])
+	r := gangs.Reservation{
+		Nodes: nodesOf(&found.Decision), Start: ends.Now.Add(time.Duration(found.Start) * time.Second), Spare: map[string]gangs.Capacity{},
 	}
-	return nil
+	for i := range found.Spare {
+		r.Spare[found.Spare[i].Node] = d.planner.cache.Named(&found.Spare[i])
+	}
+	return r, nil
 }
 
 // occupants returns the running jobs with the seconds until their expected ends.
-func (d *dovetail) occupants(s *sim, ends *gangstate.Ends, predicted map[int64]bool) []plan.Occupant {
+func (d *dovetail) occupants(ends gangs.Forecast) []plan.Occupant {
 	var all []plan.Occupant
 	for e, objects := range d.members.running {
 		if e.ended {
 			continue
 		}
-		set, end := ends.Of(objects[0])
-		o := plan.Occupant{Name: set, Ends: max(1, int64(end.At.Sub(ends.Now)/time.Second))}
-		predicted[o.Ends] = predicted[o.Ends] || end.Predicted
+		set, at, _ := ends.Of(objects[0])
+		o := plan.Occupant{Name: set, Ends: max(1, int64(at.Sub(ends.Now)/time.Second))}
 		for i, p := range e.pods {
 			o.Uses = append(o.Uses, d.planner.cache.UsageOf(objects[i], p.machine.node.Name))
 		}

@@ -128,13 +128,14 @@ func (d *dovetail) refusal(s *sim, e *entry, question *gangstate.Question) (gang
 	if !question.Reserve {
 		return answer, nil
 	}
-	if question.Ends != nil {
-		if err := d.forecast(s, e, question.Ends, &answer); err != nil || answer.Reserve != nil {
+	if question.Ends.Of != nil {
+		found, err := d.firstStart(e, question.Ends)
+		if answer.Reserve = found; err != nil || found.Nodes != nil {
 			return answer, err
 		}
 	}
 	var err error
-	answer.Reserve, err = d.empty.cheapestNodes(e, d.planner.cluster)
+	answer.Reserve.Nodes, err = d.empty.cheapestNodes(e, d.planner.cluster)
 	return answer, err
 }
 

@@ -14,19 +14,6 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// BackfillReason is the reason why a gang or a pod may use nodes that are reserved for
-// another gang.
-type BackfillReason string
-
-const (
-	// ByLimit means that its time limit ends it before the other gang is expected to start.
-	ByLimit BackfillReason = "limit"
-	// ByPrediction means that it is predicted to end before the other gang is expected to start.
-	ByPrediction BackfillReason = "prediction"
-	// BySpare means that it uses no more of the nodes than the other gang leaves free.
-	BySpare BackfillReason = "spare"
-)
-
 // forecast is the expectation when the gang with a reservation starts. It is the zero value if
 // the nodes are reserved without such an expectation.
 type forecast struct {
@@ -45,13 +32,64 @@ type forecast struct {
 	stale bool
 }
 
+// ReservationOutcomes are what became of reservations since the last call of Tracker.Outcomes.
+type ReservationOutcomes struct {
+	// Backfilled has, for each gang that was placed on nodes that are reserved for another gang,
+	// the reason.
+	Backfilled []gangs.Backfill
+	// Late has, for each gang that was placed, how much later it was placed than expected when
+	// the first nodes were reserved for it. Negative durations are earlier placements.
+	Late []time.Duration
+	// State describes the current reservation.
+	State ReservationState
+}
+
+// ReservationState is how the nodes of a reservation may be used by later gangs and pods.
+type ReservationState string
+
+// The states: there is no reservation; no other pods may use the nodes; other pods may use them
+// if they are expected to end early enough, or only if their time limits say so.
+const (
+	NoReservation     ReservationState = "none"
+	KeptReservation   ReservationState = "kept"
+	OpenReservation   ReservationState = "open"
+	StrictReservation ReservationState = "strict"
+)
+
+// Outcomes returns what became of reservations since the last call.
+func (t *Tracker) Outcomes(now time.Time) ReservationOutcomes {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := t.outcomes
+	t.outcomes = ReservationOutcomes{}
+	switch holder := t.reserving(); {
+	case holder == nil:
+		out.State = NoReservation
+	case holder.reservation.forecast.start.IsZero():
+		out.State = KeptReservation
+	case t.isStrict(&holder.reservation, now):
+		out.State = StrictReservation
+	default:
+		out.State = OpenReservation
+	}
+	return out
+}
+
+// noteStart records how much later than expected a gang with reserved nodes was placed.
+func (t *Tracker) noteStart(g *Gang, now time.Time) {
+	if f := &g.reservation.forecast; t.reserving() == g && !f.first.IsZero() {
+		t.outcomes.Late = append(t.outcomes.Late, now.Sub(f.first))
+	}
+}
+
 // reserve reserves the nodes that a search found for the gang, or replaces the reserved nodes
 // by them.
 func (t *Tracker) reserve(g *Gang, answer *Answer, now time.Time, effects *Effects) {
 	r := &g.reservation
 	before, again := *r, t.reserving() == g
-	r.nodes, r.limit = answer.Reserve, limitOf(len(answer.Reserve), answer.Nodes)
-	r.forecast = forecast{start: answer.Start, predicted: answer.Predicted, spare: answer.Spare, first: answer.Start}
+	found := &answer.Reserve
+	r.nodes, r.limit = found.Nodes, limitOf(len(found.Nodes), answer.Nodes)
+	r.forecast = forecast{start: found.Start, predicted: found.Predicted, spare: found.Spare, first: found.Start}
 	if !again {
 		t.holder, r.reservedAt, effects.Reserved = g, now, len(r.nodes)
 		return
@@ -73,11 +111,14 @@ func (t *Tracker) activateDisplaced(g *Gang, before *Reservation, now time.Time)
 }
 
 // forecastDue reports whether the nodes that are reserved for the gang must be chosen anew: a
-// gang has ended since, or the expected start has passed.
+// gang has ended since, or the expected start has passed. Once the gang has been bypassed for
+// three times maxBypass, its nodes remain the same, and others may use them only until the
+// expected start. So it gets them when the pods on them have ended, however wrong predictions
+// are.
 func (t *Tracker) forecastDue(g *Gang, now time.Time) bool {
 	r := &g.reservation
 	return t.options.Backfill && t.reserving() == g && !r.forecast.start.IsZero() && now.Sub(r.searched) >= whatIfPause &&
-		(r.forecast.stale || !now.Before(r.forecast.start))
+		now.Sub(r.bypassed) < finalBypass*t.options.MaxBypass && (r.forecast.stale || !now.Before(r.forecast.start))
 }
 
 // noteEnded records that a gang has ended, so that the reserved nodes are chosen anew.
@@ -87,32 +128,81 @@ func (t *Tracker) noteEnded() {
 	}
 }
 
+// A gang that has been bypassed for strictBypass times maxBypass is delayed by predictions no
+// more. After finalBypass times maxBypass the nodes reserved for it remain the same.
+const (
+	strictBypass = 2
+	finalBypass  = 3
+)
+
+// clockStep is the precision of times in messages. The expected start changes often, and each
+// new message is a write for each pod of the gang.
+const clockStep = 5 * time.Minute
+
+// sentence returns the end of the message to the gang, "" if no start is expected.
+func (f *forecast) sentence() string {
+	if f.start.IsZero() {
+		return ""
+	}
+	by, others := f.clock(), "those expected to end before then may use them"
+	if f.predicted {
+		by += ", by estimate"
+	}
+	if f.strict {
+		others = "those with a time limit that ends before then may use them"
+	}
+	return "; it is expected to start by " + by + "; " + others
+}
+
+// hint returns the end of the message to a gang that must not use the reserved nodes.
+func (f *forecast) hint() string {
+	if f.start.IsZero() {
+		return ""
+	}
+	return "; with a time limit that ends it by " + f.clock() + " it may use them"
+}
+
+// clock returns the expected start, rounded up.
+func (f *forecast) clock() string {
+	return f.start.Add(clockStep - 1).Truncate(clockStep).UTC().Format("15:04 MST")
+}
+
 // isStrict reports whether only time limits count for the use of the nodes that are reserved
 // for the gang: the gang has been bypassed for twice maxBypass, or its expected start is later
 // by more than maxBypass than at first.
 func (t *Tracker) isStrict(r *Reservation, now time.Time) bool {
 	f := &r.forecast
-	f.strict = f.strict || now.Sub(r.bypassed) >= 2*t.options.MaxBypass || f.start.Sub(f.first) > t.options.MaxBypass
+	f.strict = f.strict || now.Sub(r.bypassed) >= strictBypass*t.options.MaxBypass || f.start.Sub(f.first) > t.options.MaxBypass
 	return f.strict
 }
 
 // admit reports whether a gang or a pod may use any reserved node because it is expected to end
 // before the holder starts. limit is its time limit, 0 for none, and members its number of
 // members.
-func (t *Tracker) admit(holder *Gang, limit time.Duration, members int, now time.Time) (BackfillReason, bool) {
+func (t *Tracker) admit(holder *Gang, limit time.Duration, members int, now time.Time) (gangs.Backfill, bool) {
 	r := &holder.reservation
 	left := r.forecast.start.Sub(now)
 	if left <= 0 {
 		return "", false
 	}
 	if limit > 0 && limit <= left {
-		return ByLimit, true
+		return gangs.ByLimit, true
 	}
 	if limit > 0 && limit <= t.options.MaxBypass || t.isStrict(r, now) {
 		return "", false
 	}
 	predicted := t.runTimes.predict(sizeClass(members))
-	return ByPrediction, predicted > 0 && predicted <= left
+	return gangs.ByPrediction, predicted > 0 && predicted <= left
+}
+
+// admitsPod reports whether a pod without a gang may use any reserved node because it is expected
+// to end early enough.
+func (t *Tracker) admitsPod(holder *Gang, pod *v1.Pod, now time.Time) bool {
+	if !t.options.Backfill {
+		return false
+	}
+	_, ok := t.admit(holder, gangs.PodRunTime(pod).Limit.Duration, 1, now)
+	return ok
 }
 
 // restrict adds to a request the nodes that are reserved for another gang, unless this gang may
@@ -125,31 +215,37 @@ func (t *Tracker) restrict(g *Gang, request *gangs.Request, now time.Time) {
 	holder := t.reserving()
 	limit := request.Gang.RunTimeWith(request.Members).Limit.Duration
 	if reason, ok := t.admit(holder, limit, len(request.Members), now); ok {
-		request.Reserved = nil
-		g.backfill = reason
+		request.Reserved, request.Backfill = nil, reason
 		return
 	}
-	g.backfill = BySpare
-	request.Spare = holder.reservation.forecast.spare
+	request.Spare, request.Backfill = holder.reservation.forecast.spare, gangs.BySpare
 }
 
 // noteBackfill handles the placement of a gang on nodes that are reserved for another gang: it
-// subtracts what the gang takes from what that one leaves free. It returns the reason why the
-// gang may use these nodes, "" if it uses none.
-func (t *Tracker) noteBackfill(g *Gang, plan *gangs.Assignment) BackfillReason {
+// subtracts what the gang takes from what that one leaves free, and counts the gang.
+func (t *Tracker) noteBackfill(g *Gang, request *gangs.Request, plan *gangs.Assignment) {
 	nodes, _ := t.reservedAgainst(g)
 	uses := slices.DeleteFunc(slices.Collect(maps.Keys(plan.Nodes)), func(uid types.UID) bool { return !nodes[plan.Nodes[uid]] })
-	if len(uses) == 0 {
-		return ""
+	if len(uses) == 0 || request.Backfill == "" {
+		return
 	}
-	if g.backfill == BySpare {
-		f := &t.reserving().reservation.forecast
-		f.spare = maps.Clone(f.spare) // a plan may be reading the map
-		for _, uid := range uses {
-			f.spare[plan.Nodes[uid]] = lessCapacity(f.spare[plan.Nodes[uid]], plan.Needs[uid])
-		}
+	t.outcomes.Backfilled = append(t.outcomes.Backfilled, request.Backfill)
+	if request.Backfill != gangs.BySpare {
+		return
 	}
-	return g.backfill
+	f := &t.reserving().reservation.forecast
+	f.spare = maps.Clone(f.spare) // a plan may be reading the map
+	for _, uid := range uses {
+		f.spare[plan.Nodes[uid]] = lessCapacity(f.spare[plan.Nodes[uid]], plan.Needs[uid])
+	}
+}
+
+// NotePodGroupBackfill handles the placement, by a PodGroup cycle, of a gang on nodes that are
+// reserved for another gang.
+func (t *Tracker) NotePodGroupBackfill(request *gangs.Request, plan *gangs.Assignment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.noteBackfill(t.newPodGroupGang(request), request, plan)
 }
 
 // lessCapacity returns what is left of a node's capacity for others once a pod with this need is

@@ -34,9 +34,6 @@ type Effects struct {
 	Evicting []gangs.Key
 	// Reserved is the number of nodes that this change reserved for the gang, 0 for none.
 	Reserved int
-	// Backfilled is the reason why the gang may use nodes that are reserved for another gang,
-	// if its new plan uses such nodes, otherwise "".
-	Backfilled BackfillReason
 	// ActivatePodGroups is true if the caller must activate all PodGroups that wait in
 	// the queue for the scheduler's PodGroup cycle.
 	ActivatePodGroups bool

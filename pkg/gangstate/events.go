@@ -102,6 +102,7 @@ func (t *Tracker) refresh(key gangs.Key, pod *v1.Pod) bool {
 // Remove forgets a pod that is no longer in the scheduler's own informer. A member that
 // succeeded leaves that informer but remains a member.
 func (t *Tracker) Remove(pod *v1.Pod, now time.Time) Effects {
+	t.notePod(pod, now)
 	return t.forget(pod, now, func(known *v1.Pod) bool { return !isDone(known) })
 }
 

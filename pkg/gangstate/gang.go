@@ -71,12 +71,9 @@ type Gang struct {
 	refusal     *refusal
 	retry       retry
 	reservation Reservation
-	// backfill is the reason why the last plan of the gang could use nodes that are reserved
-	// for another gang.
-	backfill BackfillReason
-	run      run
-	loss     loss
-	partial  partial
+	run         run
+	loss        loss
+	partial     partial
 	// silencedAt is the time at which members without scheduling cycles were last marked
 	// (neverScheduled) or activated, zero if none is marked.
 	silencedAt time.Time

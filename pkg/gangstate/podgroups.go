@@ -57,7 +57,7 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (ref
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	request.Holds = t.holds(request.Gang.Key)
-	request.Reserved, request.Holder = t.reservedAgainst(cmp.Or(t.gangs[request.Gang.Key], t.newPodGroupGang(request)))
+	t.restrict(cmp.Or(t.gangs[request.Gang.Key], t.newPodGroupGang(request)), request, now)
 	g := t.gangs[request.Gang.Key]
 	if g == nil {
 		return ""
@@ -194,6 +194,7 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 		return
 	}
 	t.endHoldsOf(g, request)
+	t.noteStart(g, now)
 	g.reservation, g.refusal = Reservation{}, nil
 	t.forgetPlans(g)
 }

@@ -18,7 +18,10 @@ const (
 	maxRunTimes = 200
 	// minRunTimes is how many run times of a size class must be known for a prediction.
 	minRunTimes = 10
-	// predictedPercent is the percentile of the known run times that is the prediction.
+	// minLonger is how many of them must be longer than a gang has been running, for a
+	// prediction of the rest of its run time.
+	minLonger = 5
+	// predictedPercent is the percentile of these run times that is the prediction.
 	predictedPercent = 75
 )
 
@@ -48,6 +51,21 @@ func (r runTimes) predict(class int) time.Duration {
 	return recent.sorted[len(recent.sorted)*predictedPercent/100]
 }
 
+// remaining returns how much longer pods of a size class are predicted to run that have been
+// running for so long: as long as most of the pods that ran longer, or, if too few are known,
+// as long again.
+func (r *recentRunTimes) remaining(running time.Duration) time.Duration {
+	if r == nil {
+		return running
+	}
+	at, _ := slices.BinarySearch(r.sorted, running+1)
+	longer := r.sorted[at:]
+	if len(longer) < minLonger {
+		return running
+	}
+	return longer[len(longer)*predictedPercent/100] - running
+}
+
 // recentRunTimes has the last run times of one size class.
 type recentRunTimes struct {
 	// ring has the run times in the order in which they were added. If it is full, the oldest
@@ -56,6 +74,14 @@ type recentRunTimes struct {
 	next int
 	// sorted has the same run times in ascending order.
 	sorted []time.Duration
+}
+
+// clone returns a copy, nil for nil.
+func (r *recentRunTimes) clone() *recentRunTimes {
+	if r == nil {
+		return nil
+	}
+	return &recentRunTimes{ring: slices.Clone(r.ring), next: r.next, sorted: slices.Clone(r.sorted)}
 }
 
 func (r *recentRunTimes) add(ran time.Duration) {
@@ -107,4 +133,19 @@ func (t *Tracker) noteRun(g *Gang, pod *v1.Pod, now time.Time) {
 	if r.began.IsZero() || start.Before(r.began) {
 		r.began = start
 	}
+}
+
+// notePod records the run time of a pod without a gang, which has ended. Only pods with resource
+// claims are kept from reserved nodes, so only their run times are of use.
+func (t *Tracker) notePod(pod *v1.Pod, now time.Time) {
+	if pod.Status.StartTime == nil || len(pod.Spec.ResourceClaims) == 0 || pod.Spec.SchedulerName != t.options.Profile {
+		return
+	}
+	if _, ok := t.options.Sources.Key(pod); ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.runTimes.add(sizeClass(1), now.Sub(pod.Status.StartTime.Time))
+	t.noteEnded()
 }

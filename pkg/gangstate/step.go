@@ -51,9 +51,9 @@ type Question struct {
 	// Reserve is true if the planner must search for nodes to reserve for the gang if it
 	// finds no room now.
 	Reserve bool
-	// Ends has the times at which running pods are expected to end. It is set if Reserve is
-	// true and Answer.Reserve must be the nodes on which the gang can start first.
-	Ends *Ends
+	// Ends has the times at which running pods are expected to end. If it has any,
+	// Answer.Reserve must be the nodes on which the gang can start first.
+	Ends gangs.Forecast
 	// changes is the gang's count of member changes when the question was asked.
 	changes int
 }
@@ -82,15 +82,8 @@ type Answer struct {
 	FitsElsewhere bool
 	// Nodes is the number of nodes of the cluster.
 	Nodes int
-	// Reserve has the names of the nodes to keep free for the gang, if Question.Reserve
-	// asked for some. All values are true.
-	Reserve map[string]bool
-	// Start is the time at which the gang can start on the nodes in Reserve, by Question.Ends.
-	// It is zero if that is unknown. Predicted is true if Start is not the end of a time limit
-	// but a prediction. Spare is what the gang leaves free on each of the nodes.
-	Start     time.Time
-	Predicted bool
-	Spare     map[string]gangs.Capacity
+	// Reserve has the nodes to keep free for the gang, if Question.Reserve asked for some.
+	Reserve gangs.Reservation
 }
 
 // NextStep returns what a member does at the start of its scheduling cycle: take its
@@ -243,7 +236,7 @@ func (t *Tracker) askWhatIf(g *Gang, question *Question, now time.Time) {
 		question.Reserve = t.wantsReservation(g, now)
 	}
 	if question.Reserve && t.options.Backfill {
-		question.Ends = t.ends(now)
+		question.Ends = t.forecast(now)
 	}
 }
 
@@ -286,7 +279,8 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		return Step{Refusal: "gang " + key.String() + " is placed; this member is not ready to join it"}
 	}
 	attempt := newAttempt(question.Gang, answer.Assignment, question.Began)
-	effects := Effects{Key: key, Backfilled: t.noteBackfill(g, &answer.Assignment)}
+	effects := Effects{Key: key}
+	t.noteBackfill(g, &question.Request, &answer.Assignment)
 	if !t.begin(g, attempt, now) {
 		effects.Release = attempt.fail(reasonMemberLeft)
 		t.observe(g)

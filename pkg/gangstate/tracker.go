@@ -72,6 +72,8 @@ type Tracker struct {
 	displaced map[types.UID]*v1.Pod
 	// runTimes has the run times of gangs that ended.
 	runTimes runTimes
+	// outcomes are what became of reservations since the last call of Outcomes.
+	outcomes ReservationOutcomes
 	// recovered is true after PartialGangs has returned the gangs that a crash left
 	// partly bound.
 	recovered bool

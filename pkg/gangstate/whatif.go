@@ -54,6 +54,9 @@ func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now
 	switch {
 	case answer.HeldBack:
 		g.reservation.displaced = true
+		if holder := t.reserving(); holder != nil {
+			return holder.reservation.forecast.hint()
+		}
 		return ""
 	case !answer.Searched:
 		return ""
@@ -102,7 +105,7 @@ func (t *Tracker) block(g *Gang, searched bool, answer *Answer, now time.Time, e
 	}
 	if holder := t.reserving(); searched && (holder == nil || holder == g) {
 		g.reservation.searched = now
-		if len(answer.Reserve) > 0 {
+		if len(answer.Reserve.Nodes) > 0 {
 			t.reserve(g, answer, now, effects)
 		}
 	}
@@ -110,7 +113,7 @@ func (t *Tracker) block(g *Gang, searched bool, answer *Answer, now time.Time, e
 		return ""
 	}
 	return fmt.Sprintf("; %s reserved for it, because later gangs have bypassed it for longer than maxBypass (%v)",
-		counted(len(g.reservation.nodes), "1 node is", "%d nodes are"), t.options.MaxBypass)
+		counted(len(g.reservation.nodes), "1 node is", "%d nodes are"), t.options.MaxBypass) + g.reservation.forecast.sentence()
 }
 
 // evictingSentence returns the sentence for a gang whose members are being evicted, or "".

@@ -30,6 +30,7 @@ func TestDecodeGangArgs(t *testing.T) {
 		MaxReplans:    3,
 		PermitTimeout: 10 * time.Minute,
 		MaxBypass:     time.Hour,
+		Reserve:       ReserveBackfill,
 		Sources: []GangSource{
 			SourceSchedulingGroup, SourcePodGroup, SourceVolcano, SourceYuniKorn, SourceKueue, SourceLeaderWorkerSet,
 			SourceRayCluster, SourceJobSet, SourceJob, SourceGangLabel,
@@ -41,6 +42,7 @@ func TestDecodeGangArgs(t *testing.T) {
 		PermitTimeout: time.Minute,
 		HealAfter:     5 * time.Minute,
 		MaxBypass:     0,
+		Reserve:       ReserveKeep,
 		Sources:       []GangSource{SourcePodGroup},
 		SearchBudget:  5000,
 	}
@@ -61,6 +63,7 @@ maxReplans: 0
 permitTimeout: 1m
 healAfter: 5m
 maxBypass: 0s
+reserve: Keep
 sources: [podgroup]
 searchBudget: 5000
 `), written},
@@ -85,6 +88,7 @@ func writtenGangArgs() *v1.GangArgs {
 		PermitTimeout: &metav1.Duration{Duration: time.Minute},
 		HealAfter:     &metav1.Duration{Duration: 5 * time.Minute},
 		MaxBypass:     &metav1.Duration{},
+		Reserve:       ptr.To("Keep"),
 		Sources:       []string{"podgroup"},
 		SearchBudget:  ptr.To[int64](5000),
 	}
@@ -185,6 +189,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		"permit timeout beyond stock": {KindGangArgs, jsonArgs(`{"permitTimeout":"16m"}`), []string{"permitTimeout", "from 1s to 15m"}},
 		"negative healing":            {KindGangArgs, jsonArgs(`{"healAfter":"-1s"}`), []string{"healAfter", "from 0s to 24h"}},
 		"healing after two days":      {KindGangArgs, jsonArgs(`{"healAfter":"48h"}`), []string{"healAfter", "from 0s to 24h"}},
+		"unknown way to reserve":      {KindGangArgs, jsonArgs(`{"reserve":"keep"}`), []string{"reserve", `"keep"`, "Keep", "Backfill"}},
 		"bypass of a fortnight":       {KindGangArgs, jsonArgs(`{"maxBypass":"336h"}`), []string{"maxBypass", "from 0s to 168h"}},
 		"unknown source":              {KindGangArgs, jsonArgs(`{"sources":["podgroup","grove"]}`), []string{"sources[1]", "grove", "raycluster", "podgroup"}},
 		"source named twice":          {KindGangArgs, jsonArgs(`{"sources":["podgroup","podgroup"]}`), []string{"sources[1]", "Duplicate", "podgroup"}},

@@ -61,6 +61,9 @@ func validateGang(args *GangArgs) field.ErrorList {
 	errs = append(errs, durationIn("permitTimeout", args.PermitTimeout, time.Second, maxPermitTimeout)...)
 	errs = append(errs, durationIn("healAfter", args.HealAfter, 0, maxHealAfter)...)
 	errs = append(errs, durationIn("maxBypass", args.MaxBypass, 0, maxMaxBypass)...)
+	if modes := []ReserveMode{ReserveKeep, ReserveBackfill}; !slices.Contains(modes, args.Reserve) {
+		errs = append(errs, field.NotSupported(field.NewPath("reserve"), args.Reserve, modes))
+	}
 	errs = append(errs, validateSources(field.NewPath("sources"), args.Sources)...)
 	return append(errs, intIn("searchBudget", args.SearchBudget, 0, maxSearchBudget)...)
 }

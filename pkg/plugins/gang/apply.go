@@ -102,6 +102,7 @@ func (g *Gang) watchClock(ctx context.Context) {
 		}
 		g.evictDue(ctx, now)
 		g.apply(g.tracker.Tick(now))
+		g.countReservations(now)
 	}, clockPeriod)
 }
 

@@ -31,6 +31,9 @@ const (
 	// get room without a reservation: reserved nodes are idle until the last pod on them
 	// ends. bench/quality compares one hour with ten minutes and with no reservation.
 	defaultMaxBypass = time.Hour
+	// defaultReserve lets later gangs use reserved nodes while the gang that they are reserved
+	// for cannot start yet. bench/quality compares it with reserved nodes that stay idle.
+	defaultReserve = "Backfill"
 	// defaultPreset names the built-in list of network levels for the labels that NVIDIA's
 	// topograph writes to nodes. It is not tied to a cloud.
 	defaultPreset = "topograph"
@@ -54,6 +57,9 @@ func SetGangDefaults(args *GangArgs) {
 	setDuration(&args.PermitTimeout, defaultPermitTimeout)
 	setDuration(&args.HealAfter, defaultHealAfter)
 	setDuration(&args.MaxBypass, defaultMaxBypass)
+	if args.Reserve == nil {
+		args.Reserve = ptr.To(defaultReserve)
+	}
 	if args.MaxReplans == nil {
 		args.MaxReplans = ptr.To[int32](defaultMaxReplans)
 	}

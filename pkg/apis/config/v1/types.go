@@ -57,6 +57,21 @@ type GangArgs struct {
 	// From 0s to 168h.
 	MaxBypass *metav1.Duration `json:"maxBypass,omitempty"`
 
+	// Reserve says what later gangs and pods may do with the nodes that are reserved for a
+	// gang.
+	//  - Keep: they may not use them.
+	//  - Backfill: they may use them if that does not delay the gang. The scheduler expects
+	//    the pods that run to end by their time limits (see docs/usage.md) and, without a
+	//    limit or with one above maxBypass, predicts their ends from the run times so far.
+	//    From these ends follow the nodes on which the gang can start first, and when. Later
+	//    gangs and pods may use these nodes if they are expected to end before that time, and
+	//    later gangs also take what the gang leaves free there. If predictions were wrong
+	//    by more than maxBypass, or the gang has been bypassed for twice maxBypass, only time
+	//    limits count.
+	//
+	// Dovetail never ends a pod because of a time limit.
+	Reserve *string `json:"reserve,omitempty"`
+
 	// Sources are the ways of declaring a gang that are looked for. Their order has no
 	// effect; a pod that several of them recognise belongs to the first in the list
 	// below. A source whose kind is not installed costs nothing. Known sources:
