@@ -14,48 +14,6 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// forecast is the expectation when the gang with a reservation starts. It is the zero value if
-// the nodes are reserved without such an expectation.
-type forecast struct {
-	// start is the time at which the reserved nodes are expected to have room for the gang.
-	start time.Time
-	// predicted is true if start depends on a prediction and not only on time limits.
-	predicted bool
-	// spare is what the gang leaves free on each reserved node.
-	spare map[string]gangs.Capacity
-	// first is the start that was expected when the first nodes were reserved.
-	first time.Time
-	// strict is true if only time limits count for gangs and pods that want to use the
-	// reserved nodes, because predictions have delayed the gang for too long.
-	strict bool
-	// stale is true if a gang has ended since the nodes were chosen.
-	stale bool
-}
-
-// ReservationOutcomes are what became of reservations since the last call of Tracker.Outcomes.
-type ReservationOutcomes struct {
-	// Backfilled has, for each gang that was placed on nodes that are reserved for another gang,
-	// the reason.
-	Backfilled []gangs.Backfill
-	// Late has, for each gang that was placed, how much later it was placed than expected when
-	// the first nodes were reserved for it. Negative durations are earlier placements.
-	Late []time.Duration
-	// State describes the current reservation.
-	State ReservationState
-}
-
-// ReservationState is how the nodes of a reservation may be used by later gangs and pods.
-type ReservationState string
-
-// The states: there is no reservation; no other pods may use the nodes; other pods may use them
-// if they are expected to end early enough, or only if their time limits say so.
-const (
-	NoReservation     ReservationState = "none"
-	KeptReservation   ReservationState = "kept"
-	OpenReservation   ReservationState = "open"
-	StrictReservation ReservationState = "strict"
-)
-
 // Outcomes returns what became of reservations since the last call.
 func (t *Tracker) Outcomes(now time.Time) ReservationOutcomes {
 	t.mu.Lock()
@@ -121,51 +79,12 @@ func (t *Tracker) forecastDue(g *Gang, now time.Time) bool {
 		now.Sub(r.bypassed) < finalBypass*t.options.MaxBypass && (r.forecast.stale || !now.Before(r.forecast.start))
 }
 
-// noteEnded records that a gang has ended, so that the reserved nodes are chosen anew.
-func (t *Tracker) noteEnded() {
-	if holder := t.reserving(); holder != nil {
-		holder.reservation.forecast.stale = true
-	}
-}
-
 // A gang that has been bypassed for strictBypass times maxBypass is delayed by predictions no
 // more. After finalBypass times maxBypass the nodes reserved for it remain the same.
 const (
 	strictBypass = 2
 	finalBypass  = 3
 )
-
-// clockStep is the precision of times in messages. The expected start changes often, and each
-// new message is a write for each pod of the gang.
-const clockStep = 5 * time.Minute
-
-// sentence returns the end of the message to the gang, "" if no start is expected.
-func (f *forecast) sentence() string {
-	if f.start.IsZero() {
-		return ""
-	}
-	by, others := f.clock(), "those expected to end before then may use them"
-	if f.predicted {
-		by += ", by estimate"
-	}
-	if f.strict {
-		others = "those with a time limit that ends before then may use them"
-	}
-	return "; it is expected to start by " + by + "; " + others
-}
-
-// hint returns the end of the message to a gang that must not use the reserved nodes.
-func (f *forecast) hint() string {
-	if f.start.IsZero() {
-		return ""
-	}
-	return "; with a time limit that ends it by " + f.clock() + " it may use them"
-}
-
-// clock returns the expected start, rounded up.
-func (f *forecast) clock() string {
-	return f.start.Add(clockStep - 1).Truncate(clockStep).UTC().Format("15:04 MST")
-}
 
 // isStrict reports whether only time limits count for the use of the nodes that are reserved
 // for the gang: the gang has been bypassed for twice maxBypass, or its expected start is later
@@ -238,14 +157,6 @@ func (t *Tracker) noteBackfill(g *Gang, request *gangs.Request, plan *gangs.Assi
 	for _, uid := range uses {
 		f.spare[plan.Nodes[uid]] = lessCapacity(f.spare[plan.Nodes[uid]], plan.Needs[uid])
 	}
-}
-
-// NotePodGroupBackfill handles the placement, by a PodGroup cycle, of a gang on nodes that are
-// reserved for another gang.
-func (t *Tracker) NotePodGroupBackfill(request *gangs.Request, plan *gangs.Assignment) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.noteBackfill(t.newPodGroupGang(request), request, plan)
 }
 
 // lessCapacity returns what is left of a node's capacity for others once a pod with this need is

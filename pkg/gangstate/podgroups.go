@@ -199,6 +199,14 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	t.forgetPlans(g)
 }
 
+// NotePodGroupBackfill handles the placement, by a PodGroup cycle, of a gang on nodes that are
+// reserved for another gang.
+func (t *Tracker) NotePodGroupBackfill(request *gangs.Request, plan *gangs.Assignment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.noteBackfill(t.newPodGroupGang(request), request, plan)
+}
+
 // HoldForRest holds the planned nodes of the unbound members of a partly bound gang, so
 // that other gangs cannot take them before the gang's next PodGroup cycle.
 func (t *Tracker) HoldForRest(request *gangs.Request, plan gangs.Assignment, now time.Time) {
