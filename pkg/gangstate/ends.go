@@ -76,7 +76,11 @@ func (e *ends) ofGang(g *Gang, known *recentRunTimes) expectedEnd {
 	if err != nil {
 		return e.expect(remaining, 0, time.Time{})
 	}
-	return e.expect(remaining, declared.RunTimeWith(members).Limit.Duration, declared.Ends(members))
+	limit, limited := declared.RunTimeWith(members).Limit.Duration, declared.Ends(members)
+	if limit > 0 && limited.IsZero() { // no kubelet has reported the start of a pod yet
+		limited = g.run.began.Add(limit)
+	}
+	return e.expect(remaining, limit, limited)
 }
 
 // expect returns when running pods are expected to end. remaining is the prediction how much
