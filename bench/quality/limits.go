@@ -45,8 +45,8 @@ type durations struct {
 }
 
 var (
-	acme   = durations{"Acme", longest, drawDuration}
-	philly = durations{"Philly", phillyLongest, drawPhilly}
+	acme   = durations{"acme", longest, drawDuration}
+	philly = durations{"philly", phillyLongest, drawPhilly}
 )
 
 // phillyLongest limits the run times of Philly, of which some are longer than a month, so a

@@ -31,15 +31,19 @@ var reservers = []reserver{
 // reservedFigures are the keys of the figures on which reservations have an effect.
 var reservedFigures = []string{"wait", "wait-large", "wait-longest", "occupancy", "makespan", "leaves-over-fewest"}
 
-// printReservers runs and prints the comparison of the reservers.
+// printReservers runs and prints the comparison of the reservers: on traces with the chosen
+// sources of run times, and on a gang among small jobs.
 func (o options) printReservers(w io.Writer) error {
 	for _, source := range []durations{acme, philly} {
+		if !strings.Contains(o.reservations, source.name) {
+			continue
+		}
 		for _, load := range loads {
 			values, err := o.runReservers(source, load)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(w, "\n## Reservations: %d jobs, run times of %s, load %g, %s\n\n", o.jobs, source.name, load, o.describeSeeds())
+			fmt.Fprintf(w, "\n## Reservations: %d jobs, run times as in the trace %s, load %g, %s\n\n", o.jobs, source.name, load, o.describeSeeds())
 			header := []string{"contender"}
 			var chosen []figure
 			for _, f := range figures {
@@ -58,7 +62,10 @@ func (o options) printReservers(w io.Writer) error {
 			}
 		}
 	}
-	return o.printReservedStreams(w)
+	if strings.Contains(o.reservations, "stream") {
+		return o.printReservedStreams(w)
+	}
+	return nil
 }
 
 func (o options) describeSeeds() string {
