@@ -46,7 +46,7 @@ var contenders = []contender{
 		func(*simulatedCluster, uint64) (scheduler, error) {
 			return gangQueue{choose: smallestDomain, fifo: true}, nil
 		}},
-	{dovetailName, "the planner and the order of devices, maxBypass an hour as by default",
+	{dovetailName, "the planner and the order of devices, maxBypass an hour as by default, reserve: Keep",
 		func(c *simulatedCluster, _ uint64) (scheduler, error) {
 			return newDovetail(c, policy{maxBypass: maxBypass})
 		}},
