@@ -112,20 +112,7 @@ func stream(seed uint64) []*job {
 type streamResult struct{ gang, others float64 }
 
 func runStream(of contender, seed uint64) (streamResult, error) {
-	s, err := run(newSimulatedCluster(burstFleet), stream(seed), func(c *simulatedCluster) (scheduler, error) { return of.build(c, seed) })
-	if err != nil {
-		return streamResult{}, err
-	}
-	var r streamResult
-	for _, e := range s.jobs {
-		waited := e.waited(s.now).Seconds()
-		if len(e.pods) > 1 {
-			r.gang = waited
-		} else {
-			r.others += waited / float64(len(s.jobs)-1)
-		}
-	}
-	return r, nil
+	return runStreamOf(stream(seed), func(c *simulatedCluster) (scheduler, error) { return of.build(c, seed) })
 }
 
 // The network topology case of knavigator: 3 spines of 2 leaves of 2 nodes, five busy

@@ -46,12 +46,16 @@ var contenders = []contender{
 		func(*simulatedCluster, uint64) (scheduler, error) {
 			return gangQueue{choose: smallestDomain, fifo: true}, nil
 		}},
-	{dovetailName, "the planner and the order of devices, maxBypass an hour as by default",
-		func(c *simulatedCluster, _ uint64) (scheduler, error) { return newDovetail(c, maxBypass) }},
+	{dovetailName, "the planner and the order of devices, maxBypass an hour as by default, reserve: Keep",
+		func(c *simulatedCluster, _ uint64) (scheduler, error) {
+			return newDovetail(c, policy{maxBypass: maxBypass})
+		}},
 	{"dovetail-10m", "the same with maxBypass 10 minutes",
-		func(c *simulatedCluster, _ uint64) (scheduler, error) { return newDovetail(c, 10*time.Minute) }},
+		func(c *simulatedCluster, _ uint64) (scheduler, error) {
+			return newDovetail(c, policy{maxBypass: 10 * time.Minute})
+		}},
 	{"dovetail-bypass", "the same with maxBypass 0: later gangs may bypass a blocked gang for ever",
-		func(c *simulatedCluster, _ uint64) (scheduler, error) { return newDovetail(c, 0) }},
+		func(c *simulatedCluster, _ uint64) (scheduler, error) { return newDovetail(c, policy{}) }},
 }
 
 func newRandom(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 11)) }

@@ -29,15 +29,23 @@ type dovetail struct {
 	members members
 }
 
-// newDovetail returns the contender. bypass is how long later gangs may bypass a gang
-// without room before nodes are reserved for it. 0 means that nodes are never reserved.
-func newDovetail(c *simulatedCluster, bypass time.Duration) (*dovetail, error) {
+// policy has the arguments of the plugin Gang that decide about reserved nodes.
+type policy struct {
+	// maxBypass is how long later gangs may bypass a gang without room before nodes are
+	// reserved for it. 0 means that nodes are never reserved.
+	maxBypass time.Duration
+	// backfill lets later gangs use reserved nodes if that does not delay the gang.
+	backfill bool
+}
+
+// newDovetail returns the contender.
+func newDovetail(c *simulatedCluster, of policy) (*dovetail, error) {
 	p, err := newPlanner(c)
 	if err != nil {
 		return nil, err
 	}
-	d := &dovetail{planner: p, members: newMembers(bypass)}
-	if bypass > 0 {
+	d := &dovetail{planner: p, members: newMembers(of)}
+	if of.maxBypass > 0 {
 		d.empty, err = newPlanner(newSimulatedCluster(c.spec))
 	}
 	return d, err
@@ -93,7 +101,7 @@ func (d *dovetail) schedule(s *sim, e *entry, now time.Time) error {
 // nodes.
 func (d *dovetail) answer(s *sim, e *entry, question *gangstate.Question) (gangstate.Answer, error) {
 	if s.refusedKinds[e.kind()] {
-		return d.refusal(e, question)
+		return d.refusal(s, e, question)
 	}
 	p, err := d.planner.problem(e)
 	if err != nil {
@@ -102,31 +110,37 @@ func (d *dovetail) answer(s *sim, e *entry, question *gangstate.Question) (gangs
 	decision := p.solve()
 	if !decision.Placed {
 		s.refusedKinds[e.kind()] = true
-		return d.refusal(e, question)
+		return d.refusal(s, e, question)
 	}
 	if usesAny(&decision, question.Reserved) {
-		if decision = p.without(question.Reserved).solve(); !decision.Placed {
+		if decision = p.limited(d.spareFor(p, question)).solve(); !decision.Placed {
 			return gangstate.Answer{Refusal: "the free nodes are reserved", HeldBack: true, Searched: true}, nil
 		}
 	}
-	assignment, err := assignmentOf(e, question, &decision)
+	assignment, err := assignmentOf(e, question, &decision, d.planner.cache.CapacityOf(p.gang.Roles[0].Need))
 	return gangstate.Answer{Placed: true, Assignment: assignment, Searched: true}, err
 }
 
 // refusal returns the answer for a gang without room. The answer has nodes to reserve for
 // the gang if the question requests them.
-func (d *dovetail) refusal(e *entry, question *gangstate.Question) (gangstate.Answer, error) {
-	answer := gangstate.Answer{Refusal: "no room", Searched: true}
+func (d *dovetail) refusal(s *sim, e *entry, question *gangstate.Question) (gangstate.Answer, error) {
+	answer := gangstate.Answer{Refusal: "no room", Searched: true, Nodes: len(s.machines)}
 	if !question.Reserve {
 		return answer, nil
 	}
+	if question.Ends.Of != nil {
+		found, err := d.firstStart(e, question.Ends)
+		if answer.Reserve = found; err != nil || found.Nodes != nil {
+			return answer, err
+		}
+	}
 	var err error
-	answer.Reserve, err = d.empty.cheapestNodes(e, d.planner.cluster)
+	answer.Reserve.Nodes, err = d.empty.cheapestNodes(e, d.planner.cluster)
 	return answer, err
 }
 
 // assignmentOf converts a decision of the planner to the assignment in gangstate.Answer.
-func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decision) (gangs.Assignment, error) {
+func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decision, need gangs.Capacity) (gangs.Assignment, error) {
 	a := gangs.Assignment{
 		Nodes: map[types.UID]string{}, Rails: map[types.UID]int{}, Roles: map[types.UID]gangs.RoleSignature{},
 		Needs: map[types.UID]gangs.Capacity{}, Short: map[string]int{},
@@ -138,6 +152,7 @@ func assignmentOf(e *entry, question *gangstate.Question, decision *plan.Decisio
 	for _, m := range question.Members {
 		uids[m.Pod.Name] = m.Pod.UID
 		a.Roles[m.Pod.UID] = gangs.RoleSignature{Role: m.Role, Signature: m.Signature}
+		a.Needs[m.Pod.UID] = need
 		a.Short[m.Role]++
 	}
 	for _, planned := range decision.Assignments {

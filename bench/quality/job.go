@@ -47,6 +47,8 @@ type job struct {
 	shape    shape
 	arrives  time.Duration
 	duration time.Duration
+	// limit is the declared time limit, 0 for none.
+	limit time.Duration
 }
 
 func (j *job) gpus() int { return j.pods * j.shape.gpus }
@@ -89,6 +91,9 @@ func newPods(j *job) []*pod {
 			Labels:      map[string]string{gangs.GangNameLabel: fmt.Sprintf("job-%05d", j.id)},
 			Annotations: map[string]string{gangs.GangMinAnnotation: strconv.Itoa(j.pods)},
 		}}
+		if j.limit > 0 {
+			object.Annotations[gangs.TimeLimitAnnotation] = j.limit.String()
+		}
 		object.Spec.SchedulerName = profileName
 		object.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "devices", ResourceClaimName: &name}}
 		object.Spec.Containers = []v1.Container{{Name: "main", Resources: v1.ResourceRequirements{Requests: v1.ResourceList{

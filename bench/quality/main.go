@@ -26,13 +26,19 @@ var loads = []float64{0.7, 1}
 
 type options struct {
 	seeds, jobs int
-	out         string
+	// first is the first seed of the comparison of reservations.
+	first int
+	// reservations names the parts of that comparison. If it is not empty, nothing else runs.
+	reservations string
+	out          string
 }
 
 func main() {
 	var o options
 	flag.IntVar(&o.seeds, "seeds", 5, "number of traces, each from its own seed")
 	flag.IntVar(&o.jobs, "jobs", 3000, "jobs in a trace")
+	flag.StringVar(&o.reservations, "reservations", "", "compare only the ways to reserve nodes, on other seeds: acme, philly (sources of run times) and stream, or several")
+	flag.IntVar(&o.first, "first", 201, "first seed of the comparison of reservations")
 	flag.StringVar(&o.out, "out", ".cache/bench/quality.json", "file for the figures")
 	flag.Parse()
 	if err := o.run(); err != nil {
@@ -42,6 +48,9 @@ func main() {
 }
 
 func (o options) run() error {
+	if o.reservations != "" {
+		return o.printReservers(os.Stdout)
+	}
 	// The commit is read first, because the checkout may change during the run.
 	r := &report{options: o, began: time.Now(), commit: ratios.Commit(context.Background())}
 	for _, load := range loads {

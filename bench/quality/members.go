@@ -7,6 +7,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/gangstate"
@@ -30,9 +31,10 @@ type members struct {
 	running map[*entry][]*v1.Pod
 }
 
-func newMembers(bypass time.Duration) members {
+func newMembers(p policy) members {
 	tracker := gangstate.New(gangstate.Options{
-		Profile: profileName, Sources: sources, Exists: func(*v1.Pod) bool { return true }, MaxBypass: bypass,
+		Profile: profileName, Sources: sources, Exists: func(*v1.Pod) bool { return true },
+		MaxBypass: p.maxBypass, Backfill: p.backfill,
 	})
 	return members{tracker: tracker, known: map[*entry]bool{}, running: map[*entry][]*v1.Pod{}}
 }
@@ -66,6 +68,7 @@ func (m *members) bound(e *entry, now time.Time) {
 	for _, p := range e.pods {
 		pod := p.object.DeepCopy()
 		pod.Spec.NodeName, pod.Status.Phase = p.machine.node.Name, v1.PodRunning
+		pod.Status.StartTime = &metav1.Time{Time: now}
 		m.tracker.Upsert(pod, now)
 		m.running[e] = append(m.running[e], pod)
 	}

@@ -59,6 +59,11 @@ func (p problem) without(nodes map[string]bool) problem {
 	for name := range nodes {
 		limit[name] = 0
 	}
+	return p.limited(limit)
+}
+
+// limited returns the problem with a limit on the number of members by node.
+func (p problem) limited(limit map[string]int) problem {
 	role := p.gang.Roles[0]
 	role.Limit = limit
 	p.gang.Roles = []plan.Role{role}

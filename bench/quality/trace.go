@@ -43,14 +43,20 @@ var smallWorkers = []int{1, 2, 4}
 // newTrace returns count jobs. Their demand while they arrive is the load's fraction of the
 // GPUs. Arrivals are uniformly random.
 func newTrace(seed uint64, count int, load float64, gpus int64) []*job {
+	return newTraceOf(drawDuration, seed, count, load*float64(gpus))
+}
+
+// newTraceOf is newTrace with another source of durations. busy is the number of GPUs that the
+// jobs demand while they arrive.
+func newTraceOf(draw func(*rand.Rand) time.Duration, seed uint64, count int, busy float64) []*job {
 	random := rand.New(rand.NewPCG(seed, 7))
 	jobs := make([]*job, count)
 	var work float64
 	for i := range jobs {
-		jobs[i] = newJob(random)
+		jobs[i] = newJob(random, draw)
 		work += jobs[i].work()
 	}
-	horizon := work / (load * float64(gpus))
+	horizon := work / busy
 	for _, j := range jobs {
 		j.arrives = seconds(random.Float64() * horizon)
 	}
@@ -61,9 +67,9 @@ func newTrace(seed uint64, count int, load float64, gpus int64) []*job {
 	return jobs
 }
 
-func newJob(random *rand.Rand) *job {
+func newJob(random *rand.Rand, draw func(*rand.Rand) time.Duration) *job {
 	gpus := drawSize(random)
-	j := &job{pods: 1, duration: drawDuration(random)}
+	j := &job{pods: 1, duration: draw(random)}
 	switch {
 	case gpus < 8 && random.IntN(100) < gpuOnlyPercent:
 		j.shape = shape{gpus: gpus}

@@ -31,6 +31,12 @@ type Request struct {
 	// another gang, Holder, that has waited long; nil if there are none.
 	Reserved map[string]bool
 	Holder   Key
+	// Spare is, by node in Reserved, what this gang may nevertheless use there, because the
+	// Holder does not need it. Nodes without an entry have nothing to spare.
+	Spare map[string]Capacity
+	// Backfill is the reason why this gang may use nodes that are reserved for another gang, ""
+	// if it may not.
+	Backfill Backfill
 	// PreferAll makes the planner prefer a domain (such as a rack, if the gang requires one)
 	// that holds all members to a cheaper one that holds only a quorum.
 	PreferAll bool

@@ -41,6 +41,7 @@ func (t *Tracker) upsert(m gangs.Member, now time.Time) Effects {
 		return Effects{} // late event: the informer of ended pods has already shown that this pod succeeded
 	}
 	t.join(g, m)
+	t.noteRun(g, pod, now)
 	g.noteProgress(now)
 	if old.Pod != nil && !gangs.Placed(pod) && !SameForGang(old.Pod, pod) {
 		g.retry.forgetLessons("") // filters refused nodes to the member as it was before
@@ -101,6 +102,7 @@ func (t *Tracker) refresh(key gangs.Key, pod *v1.Pod) bool {
 // Remove forgets a pod that is no longer in the scheduler's own informer. A member that
 // succeeded leaves that informer but remains a member.
 func (t *Tracker) Remove(pod *v1.Pod, now time.Time) Effects {
+	t.notePod(pod, now)
 	return t.forget(pod, now, func(known *v1.Pod) bool { return !isDone(known) })
 }
 
@@ -124,6 +126,7 @@ func (t *Tracker) forget(pod *v1.Pod, now time.Time, may func(known *v1.Pod) boo
 	}
 	old := g.members[pod.UID]
 	t.leave(g, pod.UID)
+	t.noteRun(g, pod, now)
 	g.retry.forgetLessons("") // filters may have refused nodes only because of this member
 	g.changes++
 	effects := Effects{Key: g.key}

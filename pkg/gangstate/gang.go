@@ -71,6 +71,7 @@ type Gang struct {
 	refusal     *refusal
 	retry       retry
 	reservation Reservation
+	run         run
 	loss        loss
 	clearing    clearing
 	partial     partial
@@ -137,6 +138,9 @@ func (g *Gang) add(m gangs.Member) {
 	if m.Pod.Spec.SchedulerName == g.profile {
 		g.own++
 	}
+	if occupies(m) {
+		g.run.active++
+	}
 	if counts(m) {
 		g.ready++
 		if gangs.Placed(m.Pod) {
@@ -154,6 +158,9 @@ func (g *Gang) drop(uid types.UID) {
 	delete(g.members, uid)
 	if m.Pod.Spec.SchedulerName == g.profile {
 		g.own--
+	}
+	if occupies(m) {
+		g.run.active--
 	}
 	if counts(m) {
 		g.ready--

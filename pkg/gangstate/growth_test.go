@@ -54,7 +54,7 @@ func TestDisplacedPodsAreForgotten(t *testing.T) {
 		delete(pod.Labels, gangs.CoschedulingLabel)
 		pod.CreationTimestamp.Time = epoch.Add(1)
 		exists[pod.UID] = i%3 > 0
-		if s.tracker.AvoidReserved(pod) == nil {
+		if s.tracker.AvoidReserved(pod, s.now) == nil {
 			t.Fatalf("pod %s may use reserved nodes", pod.Name)
 		}
 		if i%3 == 1 {

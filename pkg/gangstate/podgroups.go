@@ -58,7 +58,7 @@ func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (ref
 	defer t.mu.Unlock()
 	known := cmp.Or(t.gangs[request.Gang.Key], t.newPodGroupGang(request))
 	request.Holds = t.holds(request.Gang.Key, known.priority)
-	request.Reserved, request.Holder = t.reservedAgainst(known)
+	t.restrict(known, request, now)
 	g := t.gangs[request.Gang.Key]
 	if g == nil {
 		return ""
@@ -205,10 +205,19 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 		return
 	}
 	t.endHoldsOf(g, request)
+	t.noteStart(g, now)
 	g.endClearing(true)
 	g.retry.since = time.Time{}
 	g.reservation, g.refusal = Reservation{}, nil
 	t.forgetPlans(g)
+}
+
+// NotePodGroupBackfill handles the placement, by a PodGroup cycle, of a gang on nodes that are
+// reserved for another gang.
+func (t *Tracker) NotePodGroupBackfill(request *gangs.Request, plan *gangs.Assignment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.noteBackfill(t.newPodGroupGang(request), request, plan)
 }
 
 // HoldForRest holds the planned nodes of the unbound members of a partly bound gang, so

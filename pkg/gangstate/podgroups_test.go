@@ -158,7 +158,7 @@ func TestPodGroupIsNotBypassedForEver(t *testing.T) {
 	if !question.Reserve {
 		t.Fatal("no nodes may be reserved for it")
 	}
-	tr.ResolvePodGroup(question, &Answer{Searched: true, Reserve: map[string]bool{"n1": true}}, now)
+	tr.ResolvePodGroup(question, &Answer{Searched: true, Reserve: gangs.Reservation{Nodes: map[string]bool{"n1": true}}}, now)
 	if tr.BeginPodGroupCycle(&late, epoch); !late.Reserved["n1"] || late.Holder != key {
 		t.Errorf("a later group is kept off %v by %v", late.Reserved, late.Holder)
 	}

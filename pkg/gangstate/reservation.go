@@ -39,6 +39,8 @@ type Reservation struct {
 	limit time.Duration
 	// searched is the time of the last search for nodes to reserve.
 	searched time.Time
+	// forecast says when the gang is expected to start.
+	forecast forecast
 	// displaced is true if the gang was refused because nodes are reserved for another
 	// gang.
 	displaced bool

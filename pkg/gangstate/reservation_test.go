@@ -33,7 +33,7 @@ func TestReservationsAreBounded(t *testing.T) {
 			step := s.tracker.Ask(k, s.now)
 			answer := &Answer{Searched: true, Refusal: "no room", Nodes: 4}
 			if step.Plan.Reserve {
-				answer.Reserve = tc.reserved
+				answer.Reserve.Nodes = tc.reserved
 			}
 			s.tracker.Resolve(step.Plan, answer, "", s.now)
 			return step.Plan.Reserve

@@ -18,6 +18,7 @@ import (
 // that wait before it in the queue were bypassed, because it was placed before them. A
 // member that joins a running gang bypasses no gang.
 func (t *Tracker) noteBypass(g *Gang, now time.Time) {
+	t.noteStart(g, now)
 	g.reservation = Reservation{}
 	if g.running > 0 {
 		return
@@ -56,7 +57,7 @@ func (t *Tracker) wantsReservation(g *Gang, now time.Time) bool {
 	if t.reserving() == g {
 		g.reservation.dropMissing(t.options.NodeExists)
 	}
-	return t.reservationDue(g, now)
+	return t.reservationDue(g, now) || t.forecastDue(g, now)
 }
 
 // reservedAgainst returns the nodes that the gang must not use because they are reserved
@@ -73,7 +74,7 @@ func (t *Tracker) reservedAgainst(g *Gang) (map[string]bool, gangs.Key) {
 // AvoidReserved returns the nodes that a pod without a gang must not use, because they are
 // reserved for a gang before it in the queue, nil for none. It records the pod, so that the
 // pod is activated when the reservation ends.
-func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
+func (t *Tracker) AvoidReserved(pod *v1.Pod, now time.Time) map[string]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	holder := t.reserving()
@@ -82,6 +83,9 @@ func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 	}
 	switch priority := corev1helpers.PodPriority(pod); {
 	case priority > holder.priority, priority == holder.priority && pod.CreationTimestamp.Time.Before(holder.order):
+		return nil
+	}
+	if t.admitsPod(holder, pod, now) {
 		return nil
 	}
 	if t.options.Exists(pod) {
@@ -112,6 +116,11 @@ func (t *Tracker) endReservation(now time.Time) []*v1.Pod {
 		holder.reservation, t.holder = Reservation{blocked: true}, nil
 	}
 	maps.DeleteFunc(t.resting, func(_ string, until time.Time) bool { return !now.Before(until) })
+	return t.retryDisplaced(now)
+}
+
+// retryDisplaced returns the pods to activate that were refused because of a reservation.
+func (t *Tracker) retryDisplaced(now time.Time) []*v1.Pod {
 	var pods []*v1.Pod
 	if !t.clears() {
 		pods = slices.Collect(maps.Values(t.displaced))

@@ -143,7 +143,7 @@ func (t *Tracker) Tick(now time.Time) Effects {
 		case g.refusal == nil && g.retry.overdue(now) && g.attempt == nil && g.quorumReady:
 			effects.Activate = append(effects.Activate, g.retryOther(now)...)
 		case g.refusal == nil || !g.quorumReady || t.slowPause(g, now) > 0:
-		case g.loss.due(t.options.HealAfter, now), t.reservationDue(g, now):
+		case g.loss.due(t.options.HealAfter, now), t.reservationDue(g, now), t.forecastDue(g, now):
 			effects.Activate = append(effects.Activate, t.retryNow(g, now)...)
 		}
 		t.observe(g)

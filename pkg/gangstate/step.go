@@ -53,6 +53,9 @@ type Question struct {
 	Reserve bool
 	// Room is true if the planner must search for pods to evict if it finds no room now.
 	Room bool
+	// Ends has the times at which running pods are expected to end. If it has any,
+	// Answer.Reserve must be the nodes on which the gang can start first.
+	Ends gangs.Forecast
 	// changes is the gang's count of member changes when the question was asked.
 	changes int
 }
@@ -83,9 +86,8 @@ type Answer struct {
 	FitsElsewhere bool
 	// Nodes is the number of nodes of the cluster.
 	Nodes int
-	// Reserve has the names of the nodes to keep free for the gang, if Question.Reserve
-	// asked for some. All values are true.
-	Reserve map[string]bool
+	// Reserve has the nodes to keep free for the gang, if Question.Reserve asked for some.
+	Reserve gangs.Reservation
 }
 
 // NextStep returns what a member does at the start of its scheduling cycle: take its
@@ -206,7 +208,6 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 	if g.attempt != nil {
 		request.Holds = append(request.Holds, g.attempt.perhaps()...)
 	}
-	request.Reserved, request.Holder = t.reservedAgainst(g)
 	for _, m := range g.sorted() {
 		node := m.Pod.Spec.NodeName
 		if node == "" && g.attempt != nil {
@@ -228,6 +229,7 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 	isPlaced := func(m gangs.Member) bool { return request.Placed[m.Pod.UID] != "" }
 	var wait string
 	request.Gang, request.Members, wait = gangs.NextBatch(declared, request.Members, isPlaced)
+	t.restrict(g, &request, now)
 	return request, wait
 }
 
@@ -237,6 +239,9 @@ func (t *Tracker) askWhatIf(g *Gang, question *Question, now time.Time) {
 	if question.Lost = t.lost(g, now); question.Lost == nil {
 		question.Room = t.wantsRoom(g, now)
 		question.Reserve = t.wantsReservation(g, now)
+	}
+	if question.Reserve && t.options.Backfill {
+		question.Ends = t.forecast(now)
 	}
 }
 
@@ -291,6 +296,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 	}
 	attempt := newAttempt(question.Gang, answer.Assignment, question.Began)
 	effects := Effects{Key: key}
+	t.noteBackfill(g, &question.Request, &answer.Assignment)
 	if !t.begin(g, attempt, now) {
 		effects.Release = attempt.fail(reasonMemberLeft)
 		t.observe(g)

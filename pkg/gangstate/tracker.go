@@ -47,6 +47,9 @@ type Options struct {
 	// a gang waits without room before.
 	Preempts     bool
 	PreemptAfter time.Duration
+	// Backfill lets later gangs and pods use the nodes that are reserved for a gang, if they
+	// are expected to end before the gang can start, or take only what it leaves free.
+	Backfill bool
 }
 
 // Tracker holds the state of each gang of one profile. Its inputs are informer events,
@@ -74,6 +77,10 @@ type Tracker struct {
 	// evictedAt has the gangs and pods that were evicted for gangs within the last hour, by name,
 	// and the times.
 	evictedAt map[string]time.Time
+	// runTimes has the run times of gangs that ended.
+	runTimes runTimes
+	// outcomes are what became of reservations since the last call of Outcomes.
+	outcomes ReservationOutcomes
 	// recovered is true after PartialGangs has returned the gangs that a crash left
 	// partly bound.
 	recovered bool
@@ -110,6 +117,7 @@ func New(options Options) *Tracker {
 	return &Tracker{
 		options: options, mu: options.Lock, gangs: map[gangs.Key]*Gang{}, home: map[types.UID]*Gang{},
 		podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{}, evictedAt: map[string]time.Time{}, resting: map[string]time.Time{},
+		runTimes: runTimes{},
 	}
 }
 

@@ -54,6 +54,9 @@ func (t *Tracker) resolveWhatIf(g *Gang, question *Question, answer *Answer, now
 	switch {
 	case answer.HeldBack:
 		g.reservation.displaced = true
+		if holder := t.reserving(); holder != nil {
+			return holder.reservation.forecast.hint()
+		}
 		return ""
 	case !answer.Searched:
 		return ""
@@ -100,19 +103,17 @@ func (t *Tracker) block(g *Gang, searched bool, answer *Answer, now time.Time, e
 	if t.reserving() == g {
 		g.reservation.dropMissing(t.options.NodeExists)
 	}
-	if searched && t.reserving() == nil {
+	if holder := t.reserving(); searched && (holder == nil || holder == g) {
 		g.reservation.searched = now
-		if found := answer.Reserve; len(found) > 0 {
-			g.reservation.nodes, g.reservation.reservedAt, g.reservation.limit = found, now, limitOf(len(found), answer.Nodes)
-			t.holder = g
-			effects.Reserved = len(found)
+		if len(answer.Reserve.Nodes) > 0 {
+			t.reserve(g, answer, now, effects)
 		}
 	}
 	if t.reserving() != g {
 		return ""
 	}
 	return fmt.Sprintf("; %s reserved for it, because later gangs have bypassed it for longer than maxBypass (%v)",
-		counted(len(g.reservation.nodes), "1 node is", "%d nodes are"), t.options.MaxBypass)
+		counted(len(g.reservation.nodes), "1 node is", "%d nodes are"), t.options.MaxBypass) + g.reservation.forecast.sentence()
 }
 
 // evictingSentence returns the sentence for a gang whose members are being evicted, or "".

@@ -132,7 +132,7 @@ var (
 // Register adds the metrics to the scheduler's registry, once in a process.
 func Register() {
 	registerOnce.Do(func() {
-		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, evictions, clearDuration, clearProven, preempted, evictionsRefused, devicePairs, allocatedTwice, givenBackTwice, gangsKnown)
+		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, evictions, clearDuration, clearProven, preempted, evictionsRefused, devicePairs, allocatedTwice, givenBackTwice, gangsKnown, reservations, startErrors, backfilled)
 		legacyregistry.CustomMustRegister(&entryCollector{})
 	})
 }

@@ -6,7 +6,6 @@ package placement
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -70,8 +69,7 @@ func (p *proposal) avoidReserved() error {
 	if !p.answer.decision.Placed || taken == 0 {
 		return nil
 	}
-	reserved := slices.Collect(maps.Keys(request.Reserved))
-	p.answer = p.planner.plan(withoutNodes(p.answer.gang, reserved, everyRole))
+	p.answer = p.planner.plan(withinSpare(p.answer.gang, request, p.input.cache))
 	if !p.answer.decision.Placed {
 		p.heldBack = request.Gang.Key.Messagef("held back: %s reserved for %s, which has been bypassed longer than maxBypass (%v)",
 			shareOf(taken, used.Len()), request.Holder, p.maxBypass)

@@ -3,7 +3,10 @@
 
 package plan
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Spare is what a placement leaves free on one of its nodes. Other pods that take no more than
 // this leave enough for the placement, whichever devices of a kind they take.
@@ -192,4 +195,43 @@ func subtract[A int | int64](from []int64, amounts []A) bool {
 		}
 	}
 	return true
+}
+
+// Times returns how many pods with this need may be placed on the node before the gang, without
+// taking more than what is spare.
+func (s *Spare) Times(n *Need) int {
+	most := math.MaxInt32
+	for i, v := range n.Resources {
+		switch {
+		case v <= 0:
+		case i >= len(s.Resources):
+			return 0
+		default:
+			most = min(most, int(s.Resources[i]/v))
+		}
+	}
+	if n.devices() == 0 {
+		return most
+	}
+	left := slices.Clone(s.Kinds)
+	m := deviceMatch{left: left}
+	times := 0
+	for ; times < most; times++ {
+		before := sum(m.left)
+		for i := range n.Devices {
+			m.take(&n.Devices[i])
+		}
+		if before-sum(m.left) < int64(n.devices()) {
+			return times
+		}
+	}
+	return times
+}
+
+func sum(amounts []int64) int64 {
+	total := int64(0)
+	for _, v := range amounts {
+		total += v
+	}
+	return total
 }

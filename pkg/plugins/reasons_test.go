@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -313,6 +314,15 @@ var lifeReasons = []reason{
 	{title: "Nodes are reserved for a gang that others have bypassed", before: func(s *scene) {
 		s.blocked("train")
 	}, after: func(s *scene) { s.create("later", inGroup("later"), cpu("20")) }},
+	{title: "Nodes are reserved for a gang until the pods on them end by their time limits", before: func(s *scene) {
+		s.blocked("train", annotation(gangs.TimeLimitAnnotation, "90m"))
+	}, after: func(s *scene) {
+		s.create("later", inGroup("later"), cpu("20"), func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{v1.LabelHostname: s.node(1).Name} })
+	}},
+	{title: "Nodes are reserved for a gang, and stay idle", before: func(s *scene) {
+		s.gangArgs = append(s.gangArgs, "reserve: Keep")
+		s.blocked("train")
+	}, after: func(s *scene) { s.create("later", inGroup("later"), cpu("20")) }},
 	{title: "A gang is held back for one that it would pass", before: func(s *scene) {
 		s.blocked("large")
 	}, after: func(s *scene) {
@@ -362,12 +372,12 @@ func (s *scene) breakIt() {
 }
 
 // blocked has a gang of that name wait for a whole leaf, with one node of each leaf
-// busy with a pod of this scheduler.
-func (s *scene) blocked(name string) {
-	s.gangArgs = append(s.gangArgs, "maxBypass: 1s")
+// busy with a pod of this scheduler, which on the second leaf is as given.
+func (s *scene) blocked(name string, running ...change) {
+	s.gangArgs = append(s.gangArgs, "maxBypass: 3s")
 	s.nodes(plain)
-	for i := range 2 {
-		s.pod(fmt.Sprintf("other-%d", i), cpu("20"), runsOn(s.node(4*i).Name))
+	for i, as := range [][]change{nil, running} {
+		s.pod(fmt.Sprintf("other-%d", i), append(as, cpu("20"), startedBefore(time.Hour), runsOn(s.node(4*i).Name))...)
 	}
 	s.group(name, 4, required, "leaf")
 	s.group("later", 1)

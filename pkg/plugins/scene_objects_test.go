@@ -171,6 +171,11 @@ func runsOn(node string) change {
 	return func(p *v1.Pod) { p.Spec.NodeName, p.Status.Phase = node, v1.PodRunning }
 }
 
+// startedBefore has the pod be running for so long.
+func startedBefore(d time.Duration) change {
+	return func(p *v1.Pod) { p.Status.StartTime = &metav1.Time{Time: time.Now().Add(-d)} }
+}
+
 func gated(gate string) change {
 	return func(p *v1.Pod) { p.Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: gate}} }
 }

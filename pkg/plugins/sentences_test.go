@@ -162,8 +162,11 @@ func (s *scene) said(ctx context.Context) (sentence, why string) {
 			return "", fmt.Sprintf("a pod says %q, the gang %q", condition, sentence)
 		}
 	}
-	return sentence, "nothing is said"
+	return clock.ReplaceAllString(sentence, "14:20 UTC"), "nothing is said"
 }
+
+// clock is a time of day in a sentence.
+var clock = regexp.MustCompile(`\b[0-9]{2}:[0-9]{2} UTC\b`)
 
 // lastEvent returns the last sentence about an object that declares a gang.
 func (s *scene) lastEvent(ctx context.Context, name string) string {

@@ -25,6 +25,7 @@ func convertGang(in *v1.GangArgs) *GangArgs {
 		PermitTimeout:     in.PermitTimeout.Duration,
 		HealAfter:         in.HealAfter.Duration,
 		MaxBypass:         in.MaxBypass.Duration,
+		Reserve:           ReserveMode(*in.Reserve),
 		Preemption:        Preemption(*in.Preemption),
 		Budgets:           Budgets(*in.Budgets),
 		Victims:           Victims(*in.Victims),

@@ -30,6 +30,7 @@ func TestDecodeGangArgs(t *testing.T) {
 		MaxReplans:    3,
 		PermitTimeout: 10 * time.Minute,
 		MaxBypass:     time.Hour,
+		Reserve:       ReserveBackfill,
 		Preemption:    PreemptByPriority,
 		Budgets:       BudgetsRespect,
 		Victims:       VictimsAll,
@@ -44,6 +45,7 @@ func TestDecodeGangArgs(t *testing.T) {
 		PermitTimeout:     time.Minute,
 		HealAfter:         5 * time.Minute,
 		MaxBypass:         0,
+		Reserve:           ReserveKeep,
 		Preemption:        PreemptNever,
 		Budgets:           BudgetsPrefer,
 		Victims:           VictimsOwn,
@@ -70,6 +72,7 @@ maxReplans: 0
 permitTimeout: 1m
 healAfter: 5m
 maxBypass: 0s
+reserve: Keep
 preemption: Never
 budgets: Prefer
 victims: Own
@@ -100,6 +103,7 @@ func writtenGangArgs() *v1.GangArgs {
 		PermitTimeout:     &metav1.Duration{Duration: time.Minute},
 		HealAfter:         &metav1.Duration{Duration: 5 * time.Minute},
 		MaxBypass:         &metav1.Duration{},
+		Reserve:           ptr.To("Keep"),
 		Preemption:        ptr.To("Never"),
 		Budgets:           ptr.To("Prefer"),
 		Victims:           ptr.To("Own"),
@@ -206,6 +210,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		"permit timeout beyond stock": {KindGangArgs, jsonArgs(`{"permitTimeout":"16m"}`), []string{"permitTimeout", "from 1s to 15m"}},
 		"negative healing":            {KindGangArgs, jsonArgs(`{"healAfter":"-1s"}`), []string{"healAfter", "from 0s to 24h"}},
 		"healing after two days":      {KindGangArgs, jsonArgs(`{"healAfter":"48h"}`), []string{"healAfter", "from 0s to 24h"}},
+		"unknown way to reserve":      {KindGangArgs, jsonArgs(`{"reserve":"keep"}`), []string{"reserve", `"keep"`, "Keep", "Backfill"}},
 		"bypass of a fortnight":       {KindGangArgs, jsonArgs(`{"maxBypass":"336h"}`), []string{"maxBypass", "from 0s to 168h"}},
 		"unknown preemption":          {KindGangArgs, jsonArgs(`{"preemption":"Always"}`), []string{"preemption", "Always", "Priority", "Never"}},
 		"unknown budgets":             {KindGangArgs, jsonArgs(`{"budgets":"Ignore"}`), []string{"budgets", "Ignore", "Respect", "Prefer"}},

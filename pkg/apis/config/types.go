@@ -69,6 +69,7 @@ type GangArgs struct {
 	HealAfter time.Duration
 	// MaxBypass is 0 if no nodes are ever reserved for a gang that waits for room.
 	MaxBypass time.Duration
+	Reserve   ReserveMode
 	// Preemption, Budgets and Victims say whether, how and whose pods are evicted to make
 	// room. No gang is evicted before it has run for MinRuntime. PreemptAfter is how long a gang
 	// waits for room before pods are evicted for it.
@@ -86,6 +87,15 @@ type GangArgs struct {
 	// leaves the choice to the planner, the code that searches.
 	SearchBudget int
 }
+
+// ReserveMode says which later gangs and pods may use the nodes that are reserved for a gang.
+type ReserveMode string
+
+// The modes of reservations; v1.GangArgs.Reserve says what each of them means.
+const (
+	ReserveKeep     ReserveMode = "Keep"
+	ReserveBackfill ReserveMode = "Backfill"
+)
 
 // TopologyArgs are the arguments of the plugin Topology, which knows the levels of the
 // network; v1.TopologyArgs says what each field means.

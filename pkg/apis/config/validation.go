@@ -67,6 +67,7 @@ func validateGang(args *GangArgs) field.ErrorList {
 	errs = append(errs, durationIn("permitTimeout", args.PermitTimeout, time.Second, maxPermitTimeout)...)
 	errs = append(errs, durationIn("healAfter", args.HealAfter, 0, maxHealAfter)...)
 	errs = append(errs, durationIn("maxBypass", args.MaxBypass, 0, maxMaxBypass)...)
+	errs = append(errs, oneOf("reserve", args.Reserve, ReserveKeep, ReserveBackfill)...)
 	errs = append(errs, oneOf("preemption", args.Preemption, PreemptByPriority, PreemptNever)...)
 	errs = append(errs, oneOf("budgets", args.Budgets, BudgetsRespect, BudgetsPrefer)...)
 	errs = append(errs, oneOf("victims", args.Victims, VictimsAll, VictimsOwn)...)

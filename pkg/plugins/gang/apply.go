@@ -106,6 +106,7 @@ func (g *Gang) watchClock(ctx context.Context) {
 		g.evictDue(ctx, now)
 		g.room.Tick(ctx)
 		g.apply(g.tracker.Tick(now))
+		g.countReservations(now)
 	}, clockPeriod)
 }
 

@@ -125,7 +125,7 @@ func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []f
 		answer.FitsElsewhere, err = g.placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, nodes)
 	case question.Reserve:
 		answer.Nodes = len(nodes)
-		answer.Reserve, err = g.placer.NodesToReserve(ctx, question.Request, nodes)
+		answer.Reserve, err = g.placer.Reserve(ctx, question.Request, nodes, question.Ends)
 	}
 	if err != nil && !placement.Slow(err) {
 		return gangstate.Answer{}, fmt.Errorf("planning gang %s without other pods: %w", key, err)
@@ -152,7 +152,7 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 	}
 	g.recoverOnce(ctx, nodes)
 	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)
-	reserved := g.tracker.AvoidReserved(pod)
+	reserved := g.tracker.AvoidReserved(pod, time.Now())
 	if placement.Plannable(pod) {
 		node, err := g.placer.PlaceSingle(ctx, pod, nodes, reserved, g.tracker.Holds(corev1helpers.PodPriority(pod)))
 		if err != nil {

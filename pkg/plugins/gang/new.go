@@ -75,6 +75,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		Profile: handle.ProfileName(), Sources: g.sources, Exists: existsIn(pods.GetStore(), g.ended.GetStore()), NodeExists: g.nodeExists,
 		Counted: countGangs(handle.ProfileName()), Lacks: g.claims.Lacks,
 		HealAfter: args.HealAfter, MaxBypass: args.MaxBypass, MaxReplans: args.MaxReplans,
+		Backfill: args.Reserve == config.ReserveBackfill,
 		Preempts: args.Preemption == config.PreemptByPriority, PreemptAfter: args.PreemptAfter,
 	})
 	g.background = ctx

@@ -29,6 +29,7 @@ func (a *GangArgs) DeepCopyObject() runtime.Object {
 		PermitTimeout:     copyValue(a.PermitTimeout),
 		HealAfter:         copyValue(a.HealAfter),
 		MaxBypass:         copyValue(a.MaxBypass),
+		Reserve:           copyValue(a.Reserve),
 		Preemption:        copyValue(a.Preemption),
 		Budgets:           copyValue(a.Budgets),
 		Victims:           copyValue(a.Victims),

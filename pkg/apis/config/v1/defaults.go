@@ -31,6 +31,9 @@ const (
 	// get room without a reservation: reserved nodes are idle until the last pod on them
 	// ends. bench/quality compares one hour with ten minutes and with no reservation.
 	defaultMaxBypass = time.Hour
+	// defaultReserve lets later gangs use reserved nodes while the gang that they are reserved
+	// for cannot start yet. bench/quality compares it with reserved nodes that stay idle.
+	defaultReserve = "Backfill"
 	// defaultPreemption evicts pods of lower priority: that is what a PriorityClass means
 	// everywhere else. Without PriorityClasses no pod is evicted.
 	defaultPreemption = "Priority"
@@ -64,6 +67,7 @@ func SetGangDefaults(args *GangArgs) {
 	setDuration(&args.PermitTimeout, defaultPermitTimeout)
 	setDuration(&args.HealAfter, defaultHealAfter)
 	setDuration(&args.MaxBypass, defaultMaxBypass)
+	setString(&args.Reserve, defaultReserve)
 	setDuration(&args.MinRuntime, defaultMinRuntime)
 	setDuration(&args.PreemptAfter, defaultPreemptAfter)
 	setString(&args.Preemption, defaultPreemption)

@@ -57,6 +57,21 @@ type GangArgs struct {
 	// From 0s to 168h.
 	MaxBypass *metav1.Duration `json:"maxBypass,omitempty"`
 
+	// Reserve says what later gangs and pods may do with the nodes that are reserved for a
+	// gang.
+	//  - Keep: they may not use them.
+	//  - Backfill: they may use them if that does not delay the gang. The scheduler expects
+	//    the pods that run to end by their time limits (see docs/usage.md) and, without a
+	//    limit or with one above maxBypass, predicts their ends from the run times so far.
+	//    From these ends follow the nodes on which the gang can start first, and when. Later
+	//    gangs and pods may use these nodes if they are expected to end before that time, and
+	//    later gangs also take what the gang leaves free there. If predictions were wrong
+	//    by more than maxBypass, or the gang has been bypassed for twice maxBypass, only time
+	//    limits count.
+	//
+	// Dovetail never ends a pod because of a time limit.
+	Reserve *string `json:"reserve,omitempty"`
+
 	// Preemption says what a gang without room does if pods of lower priority are in its way.
 	// Priority evicts the pods whose eviction costs least, but only if the whole gang fits
 	// without them. Never evicts nobody for a gang. docs/preemption.md says who may be

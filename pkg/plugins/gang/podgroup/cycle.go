@@ -135,7 +135,7 @@ func (c *Cycle) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 		cycle.Write(planKey, p)
 	}
 	if p.stock {
-		return placement.ExcludeNodes(c.Tracker.AvoidReserved(pod), nodes)
+		return placement.ExcludeNodes(c.Tracker.AvoidReserved(pod, time.Now()), nodes)
 	}
 	node := p.assignment.Nodes[pod.UID]
 	if node == "" {
@@ -164,6 +164,7 @@ func (c *Cycle) Reserve(state fwk.CycleState, pod *v1.Pod) {
 func (c *Cycle) Permit(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) (*fwk.Status, time.Duration) {
 	if p := memberPlan(state); p != nil && !p.placed {
 		p.placed = true
+		c.Tracker.NotePodGroupBackfill(&p.request, &p.assignment)
 		c.Tracker.PodGroupPlaced(&p.request, time.Now())
 	}
 	return c.quorum.Permit(ctx, state, pod, node)

@@ -129,7 +129,7 @@ func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question,
 	}
 	if err == nil && question.Reserve && !p.answer.Room.Found {
 		p.answer.Nodes = len(p.nodes)
-		p.answer.Reserve, err = c.Placer.NodesToReserve(ctx, question.Request, p.nodes)
+		p.answer.Reserve, err = c.Placer.Reserve(ctx, question.Request, p.nodes, question.Ends)
 	}
 	if placement.Slow(err) {
 		return nil
