@@ -28,39 +28,17 @@ func TestFreedAgainstViews(t *testing.T) {
 			return s.Spec.NodeName == nil && s.Spec.Pool.Name == "network"
 		})
 		sim.allocate(60)
-		all := maps.Clone(sim.allocations)
-		nodes := []string{"n1", "n2", "n3"}
-		releases := make([]devices.Release, 6)
-		for i := range releases {
-			releases[i].Node = nodes[i/2]
-		}
-		for _, uid := range slices.Sorted(maps.Keys(all)) {
-			goes := sim.IntN(8)
-			name := nodeOfDevice(sim, uid)
-			if goes >= len(releases) || releases[goes].Node != name {
-				continue
-			}
-			releases[goes].Allocations = append(releases[goes].Allocations, devices.Allocation{Claim: uid, Result: all[uid]})
-			tested++
-		}
+		releases, released := randomReleases(sim)
+		tested += released
 		inv, without := inventory(sim.slices...), inventory(sim.slices...)
 		gathered := sim.chance(50)
-		fill := func(inv *devices.Inventory) {
-			if gathered {
-				inv.SyncAllocated(sim.state())
-				return
-			}
-			for uid, allocation := range sim.allocations {
-				inv.SetAllocation(uid, allocation)
-			}
-		}
-		fill(inv)
+		fillIn(inv, sim, gathered)
 		for i := range releases {
 			for _, a := range releases[i].Allocations {
 				delete(sim.allocations, a.Claim)
 			}
 		}
-		fill(without)
+		fillIn(without, sim, gathered)
 		var requests []devices.Request
 		for range 3 {
 			requests = append(requests, mustRequest(t, inv, sim.claims()...))
@@ -71,18 +49,8 @@ func TestFreedAgainstViews(t *testing.T) {
 			t.Fatalf("seed %d: the view is outdated", seed)
 		}
 		other := without.View(requests...)
-		for _, name := range nodes {
-			got := counts(t, view, name)
-			for i := range releases {
-				for u := range freed[i].Units {
-					for kind, n := range freed[i].Units[u] {
-						if releases[i].Node == name {
-							got[u][kind] += n
-						}
-					}
-				}
-			}
-			if diff := cmp.Diff(counts(t, other, name), got); diff != "" {
+		for _, name := range simulatedNodes {
+			if diff := cmp.Diff(counts(t, other, name), countsWith(t, view, name, releases, freed)); diff != "" {
 				t.Fatalf("seed %d: free devices of %s without the claims (-want,+got):\n%s", seed, name, diff)
 			}
 		}
@@ -93,6 +61,54 @@ func TestFreedAgainstViews(t *testing.T) {
 	if tested < 300 {
 		t.Errorf("only %d claims were freed", tested)
 	}
+}
+
+// simulatedNodes are the nodes of a simulation.
+var simulatedNodes = []string{"n1", "n2", "n3"}
+
+// randomReleases returns two releases for each node, and the number of their claims.
+func randomReleases(sim *simulation) (releases []devices.Release, released int) {
+	releases = make([]devices.Release, 2*len(simulatedNodes))
+	for i := range releases {
+		releases[i].Node = simulatedNodes[i/2]
+	}
+	for _, uid := range slices.Sorted(maps.Keys(sim.allocations)) {
+		goes := sim.IntN(8)
+		if goes >= len(releases) || releases[goes].Node != nodeOfDevice(sim, uid) {
+			continue
+		}
+		releases[goes].Allocations = append(releases[goes].Allocations, devices.Allocation{Claim: uid, Result: sim.allocations[uid]})
+		released++
+	}
+	return releases, released
+}
+
+// fillIn gives an inventory the allocations of a simulation, gathered or claim by claim.
+func fillIn(inv *devices.Inventory, sim *simulation, gathered bool) {
+	if gathered {
+		inv.SyncAllocated(sim.state())
+		return
+	}
+	for uid, allocation := range sim.allocations {
+		inv.SetAllocation(uid, allocation)
+	}
+}
+
+// countsWith returns the free devices of a node and what the releases free.
+func countsWith(t *testing.T, view *devices.View, name string, releases []devices.Release, freed []devices.Freed) [][]int {
+	t.Helper()
+	got := counts(t, view, name)
+	for i := range releases {
+		if releases[i].Node != name {
+			continue
+		}
+		for u := range freed[i].Units {
+			for kind, n := range freed[i].Units[u] {
+				got[u][kind] += n
+			}
+		}
+	}
+	return got
 }
 
 // nodeOfDevice returns the node of a claim's only device. A claim's UID is the device's name.

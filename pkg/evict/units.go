@@ -174,68 +174,98 @@ func (c *collector) offer(unit Unit) {
 // addGang adds the units of a gang: its members beyond the minimum one by one, and the others
 // together. In a PodGroup whose members may be disrupted one by one, each member is a unit.
 func (c *collector) addGang(key gangs.Key) {
-	members, running := c.members[key], c.running[key]
-	highest := priorityOf(members[0].Pod)
-	lowest := highest
-	for _, m := range members {
-		highest, lowest = max(highest, priorityOf(m.Pod)), min(lowest, priorityOf(m.Pod))
-	}
-	if lowest >= c.priority {
+	g := gangUnits{collector: c, key: key, members: c.members[key], running: c.running[key]}
+	if lowest, _ := g.priorities(); lowest >= c.priority {
 		return
 	}
-	gang, err := c.rules.Reader.Gang(key, members)
-	declared := err == nil && gang.Problem == ""
-	var surplus [][]int
-	if declared {
-		surplus = surplusOf(&gang, members)
-	}
-	extra := make([]bool, len(members))
+	var err error
+	g.gang, err = c.rules.Reader.Gang(key, g.members)
+	g.started, g.least = firstStart(g.members), g.gang.RunTimeWith(g.members).Minimum
+	declared := err == nil && g.gang.Problem == ""
+	extra := make([]bool, len(g.members))
 	var names []string
-	for _, group := range surplus {
-		unit := c.gangUnit(key, group, members, running)
-		for _, i := range group {
-			extra[i] = true
-		}
-		names = append(names, unit.Name)
-		if !c.movable(&unit) || unit.Priority >= c.priority {
-			continue
-		}
-		c.offer(unit)
+	if declared {
+		names = g.addSurplus(extra)
 	}
-	rest := make([]int, 0, len(members))
-	for i := range members {
+	var rest []int
+	for i := range g.members {
 		if !extra[i] {
 			rest = append(rest, i)
 		}
 	}
-	if len(rest) == 0 {
-		return
+	switch {
+	case len(rest) == 0:
+	case declared && g.gang.Single:
+		g.addSingles(rest)
+	default:
+		g.addWhole(rest, names)
 	}
-	runtime := gang.RunTimeWith(members)
-	started := firstStart(members)
-	if declared && gang.Single {
-		for _, i := range rest {
-			unit := c.gangUnit(key, []int{i}, members, running)
-			unit.Broken = 1
-			unit.Protected = cmp.Or(unit.Protected, c.rules.tooYoung(started, runtime.Minimum, c.now))
-			if c.movable(&unit) && unit.Priority < c.priority {
-				c.offer(unit)
-			}
+}
+
+// gangUnits makes the units of one gang.
+type gangUnits struct {
+	*collector
+	key     gangs.Key
+	gang    gangs.Gang
+	members []gangs.Member
+	running []cluster.RunningPod
+	// started is the first start of a member, least the minimum run time that the gang asks for.
+	started time.Time
+	least   time.Duration
+}
+
+// priorities returns the lowest and the highest priority of the members.
+func (g *gangUnits) priorities() (lowest, highest int32) {
+	lowest, highest = priorityOf(g.members[0].Pod), priorityOf(g.members[0].Pod)
+	for _, m := range g.members {
+		lowest, highest = min(lowest, priorityOf(m.Pod)), max(highest, priorityOf(m.Pod))
+	}
+	return lowest, highest
+}
+
+// addSurplus adds the units of the members beyond the minimum, marks these members in extra, and
+// returns the names of the units.
+func (g *gangUnits) addSurplus(extra []bool) []string {
+	var names []string
+	for _, group := range surplusOf(&g.gang, g.members) {
+		unit := g.gangUnit(g.key, group, g.members, g.running)
+		for _, i := range group {
+			extra[i] = true
 		}
+		names = append(names, unit.Name)
+		if g.movable(&unit) && unit.Priority < g.priority {
+			g.offer(unit)
+		}
+	}
+	return names
+}
+
+// addSingles adds a unit for each member. The gang does not run any more without it.
+func (g *gangUnits) addSingles(rest []int) {
+	for _, i := range rest {
+		unit := g.gangUnit(g.key, []int{i}, g.members, g.running)
+		unit.Broken = 1
+		unit.Protected = cmp.Or(unit.Protected, g.rules.tooYoung(g.started, g.least, g.now))
+		if g.movable(&unit) && unit.Priority < g.priority {
+			g.offer(unit)
+		}
+	}
+}
+
+// addWhole adds the members of the minimum as one unit. names are the units that leave before it.
+func (g *gangUnits) addWhole(rest []int, names []string) {
+	whole := g.gangUnit(g.key, rest, g.members, g.running)
+	_, highest := g.priorities()
+	whole.Name, whole.Priority, whole.Broken, whole.Restarts = "gang "+g.key.String(), highest, 1, 1
+	whole.Lost = lost(g.started, g.gang.RunTimeWith(g.members).Checkpoint, g.now)
+	whole.Protected = cmp.Or(whole.Protected, g.rules.tooYoung(g.started, g.least, g.now))
+	if whole.Priority >= g.priority || !g.movable(&whole) {
 		return
 	}
-	whole := c.gangUnit(key, rest, members, running)
-	whole.Name, whole.Priority, whole.Broken, whole.Restarts = "gang "+key.String(), highest, 1, 1
-	whole.Lost = lost(started, runtime.Checkpoint, c.now)
-	whole.Protected = cmp.Or(whole.Protected, c.rules.tooYoung(started, runtime.Minimum, c.now))
-	if whole.Priority >= c.priority || !c.movable(&whole) {
-		return
-	}
-	whole.After = c.listed(names)
-	if len(whole.After) < len(names) {
+	if whole.After = g.listed(names); len(whole.After) < len(names) {
 		return // a member beyond the minimum stays, so the gang cannot leave whole
 	}
-	c.offer(whole)
+	g.offer(whole)
 }
 
 // listed returns those of the units that may leave.

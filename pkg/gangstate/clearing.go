@@ -188,14 +188,6 @@ func (t *Tracker) wake(g *Gang, now time.Time) []*v1.Pod {
 	return pods[:min(1, len(pods))]
 }
 
-// endClearing ends the evictions for a gang that has its nodes, or that has found others.
-func (g *Gang) endClearing(placed bool) {
-	if placed {
-		g.clearing.failures, g.clearing.evicted, g.clearing.notBefore = 0, nil, time.Time{}
-	}
-	g.clearing.end()
-}
-
 // tickClearings applies the passing of time to all evictions. If the room of a gang is not held
 // any more, all other gangs without room are planned again: no event tells them.
 func (t *Tracker) tickClearings(now time.Time, effects *Effects) {

@@ -103,12 +103,18 @@ func TestRoomIsMade(t *testing.T) {
 	if _, first := s.tracker.ClearingVictims(s.key); first || step.Effects.Clear {
 		t.Error("the evictions begin a second time")
 	}
+	s.placesTheGang()
+}
+
+// placesTheGang lets the last victim end, and places the gang.
+func (s *evictingScene) placesTheGang() {
+	t := s.t
 	s.gone[s.victims[1].UID] = true
 	s.now = s.now.Add(time.Second)
 	if effects := s.tracker.Tick(s.now); len(effects.Activate) != 1 {
 		t.Errorf("%d members are activated when the victims are gone, want 1", len(effects.Activate))
 	}
-	step = s.tracker.NextStep(s.key, s.p.UID, s.p.Name, s.now)
+	step := s.tracker.NextStep(s.key, s.p.UID, s.p.Name, s.now)
 	step = s.tracker.Resolve(step.Plan, &Answer{Placed: true, Assignment: gangs.Assignment{
 		Nodes: map[types.UID]string{s.p.UID: "n-v", s.q.UID: "n-w"}, Short: map[string]int{"": 2},
 		Roles: map[types.UID]gangs.RoleSignature{s.p.UID: {}, s.q.UID: {}},

@@ -9,15 +9,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-const (
-	// minRoomPause and maxRoomPause limit the time between two searches for pods to evict for
-	// a gang. The pause is searchShare times as long as the last search took, so that searches
-	// take a small part of the scheduler's time.
-	minRoomPause = time.Second
-	maxRoomPause = 30 * time.Second
-	searchShare  = 20
-)
-
 // wantsRoom reports whether the planner must search for pods to evict if it finds no room for the
 // gang. Nobody is evicted for a gang that runs below its minimum and may move, or whose members
 // have preemptionPolicy Never.
@@ -45,12 +36,13 @@ func (t *Tracker) preemptDue(g *Gang, now time.Time) time.Duration {
 	return t.options.PreemptAfter - now.Sub(g.retry.since)
 }
 
-// makeRoom handles the answer to Question.Room after a plan that found no room. It returns the
+// makeRoom handles the answer to Question.Room (asked is true if it was asked) after a plan that
+// found no room. It returns the
 // sentence about the gang, which replaces or follows the refusal of the plan, and true if
 // evictions begin or are under way.
-func (t *Tracker) makeRoom(g *Gang, question *Question, answer *Answer, now time.Time, effects *Effects) (sentence string, clears bool) {
+func (t *Tracker) makeRoom(g *Gang, asked bool, room *Room, now time.Time, effects *Effects) (sentence string, clears bool) {
 	c := &g.clearing
-	if room := &answer.Room; question.Room && room.Searched {
+	if asked && room.Searched {
 		c.searched, c.pause = now, min(max(minRoomPause, searchShare*room.Took), maxRoomPause)
 		if room.Found {
 			c.room, c.goneAt, c.blocked = *room, time.Time{}, ""
@@ -70,7 +62,7 @@ func (t *Tracker) makeRoom(g *Gang, question *Question, answer *Answer, now time
 	if c.active() {
 		return c.sentence(t.options.Exists), true
 	}
-	if t.options.Preempts && !question.Room {
+	if t.options.Preempts && !asked {
 		if due := max(t.preemptDue(g, now), c.searched.Add(c.pause).Sub(now)); due > 0 && g.running == 0 {
 			effects.RetryAfter = due
 			g.retry.pending = true

@@ -184,7 +184,7 @@ func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.T
 	effects.Key = g.key
 	addition = t.resolveWhatIf(g, question, answer, now, &effects)
 	evicting = g.evictingSentence()
-	if sentence, clears := t.makeRoom(g, question, answer, now, &effects); clears && evicting == "" {
+	if sentence, clears := t.makeRoom(g, question.Room, &answer.Room, now, &effects); clears && evicting == "" {
 		evicting = g.key.Messagef("%s", sentence)
 		g.refusal.message = evicting
 	} else if sentence != "" {
@@ -206,7 +206,7 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	}
 	t.endHoldsOf(g, request)
 	t.noteStart(g, now)
-	g.endClearing(true)
+	g.clearing.finish(true)
 	g.retry.since = time.Time{}
 	g.reservation, g.refusal = Reservation{}, nil
 	t.forgetPlans(g)

@@ -15,6 +15,12 @@ import (
 )
 
 const (
+	// minRoomPause and maxRoomPause limit the time between two searches for pods to evict for
+	// a gang. The pause is searchShare times as long as the last search took, so that searches
+	// take a small part of the scheduler's time.
+	minRoomPause = time.Second
+	maxRoomPause = 30 * time.Second
+	searchShare  = 20
 	// firstClearPause is how long a gang may evict nobody after it did so in vain. The pause
 	// doubles each time, up to maxClearPause.
 	firstClearPause = 5 * time.Minute
@@ -91,6 +97,14 @@ func (c *clearing) remembers() bool { return c.active() || len(c.evicted) > 0 ||
 
 // end ends the evictions for the gang. The room is not held any more.
 func (c *clearing) end() { c.phase, c.room, c.goneAt, c.blocked = noClearing, Room{}, time.Time{}, "" }
+
+// finish ends the evictions for a gang that has its nodes (placed), or that has found others.
+func (c *clearing) finish(placed bool) {
+	if placed {
+		c.failures, c.evicted, c.notBefore = 0, nil, time.Time{}
+	}
+	c.end()
+}
 
 // fail ends evictions that were in vain.
 func (c *clearing) fail(now time.Time) {

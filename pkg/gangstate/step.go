@@ -273,7 +273,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		effects := Effects{Key: key}
 		addition := t.resolveWhatIf(g, question, answer, now, &effects)
 		refusal := answer.Refusal + addition
-		if sentence, clears := t.makeRoom(g, question, answer, now, &effects); clears {
+		if sentence, clears := t.makeRoom(g, question.Room, &answer.Room, now, &effects); clears {
 			refusal = key.Messagef("%s", sentence)
 		} else if sentence != "" {
 			refusal += "; " + sentence

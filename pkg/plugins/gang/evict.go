@@ -6,7 +6,6 @@ package gang
 import (
 	"cmp"
 	"context"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -15,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/dovetail-dev/dovetail/pkg/evict/requests"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 )
@@ -46,18 +46,9 @@ func (g *Gang) evictPod(ctx context.Context, key gangs.Key, pod *v1.Pod) string 
 		return "a PodDisruptionBudget does not allow it yet for pod " + pod.Name
 	case apierrors.IsForbidden(err):
 		g.logger.Error(err, "May not evict a member of a gang that is to be placed again", "gang", key, "pod", klog.KObj(pod))
-		return forbidden(pod.Name, err)
+		return requests.Forbidden(pod, err)
 	case !apierrors.IsNotFound(err) && !apierrors.IsConflict(err):
 		g.logger.Error(err, "Could not evict a member of a gang that is to be placed again", "gang", key, "pod", klog.KObj(pod))
 	}
 	return ""
-}
-
-// forbidden explains why the API server forbids the eviction of a pod. RBAC's answer names
-// the scheduler's user, which says nothing to the owner of the pod.
-func forbidden(pod string, err error) string {
-	if strings.Contains(err.Error(), `cannot create resource "pods/eviction"`) {
-		return "the scheduler has no right to evict pod " + pod + ": an administrator must install manifests/evictions"
-	}
-	return "the API server forbids it for pod " + pod + ": " + err.Error()
 }
