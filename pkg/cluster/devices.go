@@ -50,6 +50,9 @@ type Devices struct {
 	// named has, by UID, the name of each claim that holds devices, because the claim
 	// tracker finds claims by name.
 	named map[types.UID]types.NamespacedName
+	// extended has, by UID of a pod, the UID of the claim for the pod's extended resources
+	// while the claim exists only in the scheduler's memory.
+	extended map[types.UID]types.UID
 }
 
 // NewDevices returns device counts that are read from the scheduler's DRA manager.
@@ -61,6 +64,7 @@ func newDevices(manager fwk.SharedDRAManager, inventory *devices.Inventory) *Dev
 	return &Devices{
 		manager: manager, inventory: inventory,
 		slices: map[string]bool{}, claims: map[types.UID]claimNews{}, claimsLimit: minClaimNews, named: map[types.UID]types.NamespacedName{},
+		extended: map[types.UID]types.UID{},
 	}
 }
 
@@ -77,17 +81,21 @@ func (d *Devices) Inventory() *devices.Inventory { return d.inventory }
 // Request returns the devices the pod requests. The error is a sentence that explains why
 // no node could serve the request as written.
 func (d *Devices) Request(pod *v1.Pod) (devices.Request, error) {
-	return d.RequestOf(pod, "")
+	return d.RequestOf(pod, "", nil)
 }
 
 // RequestOf returns the devices that the pod requests if, of its requests with alternatives
-// (firstAvailable), only the chosen ones remain. The error is as that of Request.
-func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests) (devices.Request, error) {
+// (firstAvailable), only the chosen ones remain, and the freed claims have no devices. The error
+// is as that of Request.
+func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests, freed *devices.Freed) (devices.Request, error) {
 	claims, err := d.Claims(pod)
 	if err != nil {
 		return devices.Request{}, err
 	}
 	for i := range claims {
+		if freed.Has(claims[i].UID) {
+			claims[i] = Unused(claims[i])
+		}
 		claims[i] = Narrow(pod, claims[i], chosen)
 	}
 	d.inventory.Refill(time.Now())
@@ -103,7 +111,7 @@ func (d *Devices) alternatives(pod *v1.Pod) []Alternative {
 	}
 	var out []Alternative
 	for _, way := range waysToChoose(pod, claims) {
-		if way.want, err = d.RequestOf(pod, way.Subrequests); err != nil {
+		if way.want, err = d.RequestOf(pod, way.Subrequests, nil); err != nil {
 			continue // together its subrequests ask for more devices than a claim can hold
 		}
 		if !slices.ContainsFunc(out, func(other Alternative) bool { return other.want.Key == way.want.Key }) {

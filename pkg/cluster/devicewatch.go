@@ -5,10 +5,12 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
 	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/dynamic-resource-allocation/structured"
@@ -77,12 +79,35 @@ func (d *Devices) ClaimDeleted(claim *resourceapi.ResourceClaim) {
 // ClaimAssumed records that the scheduler's claim tracker assumed a new state of a claim,
 // such as an allocation that is not in the API server yet.
 func (d *Devices) ClaimAssumed(claim *resourceapi.ResourceClaim) {
+	if owner := metav1.GetControllerOfNoCopy(claim); claim.ResourceVersion == "" && owner != nil {
+		d.mu.Lock()
+		d.extended[owner.UID] = claim.UID
+		d.mu.Unlock()
+	}
 	d.news(claim.UID, claimNews{name: nameOf(claim)})
 }
 
 // ClaimReleased records that the claim tracker may have dropped a claim's pending
 // allocation.
-func (d *Devices) ClaimReleased(uid types.UID) { d.news(uid, claimNews{}) }
+func (d *Devices) ClaimReleased(uid types.UID) {
+	d.mu.Lock()
+	maps.DeleteFunc(d.extended, func(_, claim types.UID) bool { return claim == uid })
+	d.mu.Unlock()
+	d.news(uid, claimNews{})
+}
+
+// PendingExtended returns the UID of the claim for a pod's extended resources while the claim
+// exists only in the scheduler's memory, with its allocation. The allocation is nil if there is
+// no such claim.
+func (d *Devices) PendingExtended(pod types.UID) (types.UID, *resourceapi.AllocationResult) {
+	d.mu.Lock()
+	claim := d.extended[pod]
+	d.mu.Unlock()
+	if claim == "" {
+		return "", nil
+	}
+	return claim, d.manager.ResourceClaims().GetPendingAllocation(claim)
+}
 
 // news merges a change with earlier changes of the claim since the last Sync.
 func (d *Devices) news(uid types.UID, n claimNews) {

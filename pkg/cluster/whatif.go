@@ -122,9 +122,7 @@ func (c *freedClaims) Get(namespace, name string) (*resourceapi.ResourceClaim, e
 	if err != nil || !c.freed.Has(claim.UID) {
 		return claim, err
 	}
-	claim = claim.DeepCopy()
-	claim.Status = resourceapi.ResourceClaimStatus{}
-	return claim, nil
+	return Unused(claim), nil
 }
 
 // GetPendingAllocation returns the pending allocation of the claim, or nil for a freed claim.

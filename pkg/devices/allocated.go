@@ -33,11 +33,7 @@ func (l *ledger) gatherDevice(id structured.DeviceID, into *structured.Allocated
 	if l.inUse(id) {
 		into.AllocatedDevices.Insert(id)
 	}
-	for _, shares := range l.shared[id] {
-		for i := range shares {
-			shares[i].gather(into)
-		}
-	}
+	l.gatherShares(id, into)
 	if taken, ok := l.gathered.AggregatedCapacity[id]; ok {
 		into.AggregatedCapacity.Insert(structured.DeviceConsumedCapacity{DeviceID: id, ConsumedCapacity: taken})
 	}
@@ -64,15 +60,25 @@ func (l *ledger) everything() *structured.AllocatedState {
 	for id, taken := range l.gathered.AggregatedCapacity {
 		all.AggregatedCapacity.Insert(structured.DeviceConsumedCapacity{DeviceID: id, ConsumedCapacity: taken})
 	}
-	for id := range l.held {
-		all.AllocatedDevices.Insert(id)
-	}
-	for _, claims := range l.shared {
-		for _, shares := range claims {
-			for i := range shares {
-				shares[i].gather(all)
-			}
+	for id, holders := range l.held {
+		if holders > l.freed.holders(l, id) {
+			all.AllocatedDevices.Insert(id)
 		}
 	}
+	for id := range l.shared {
+		l.gatherShares(id, all)
+	}
 	return all
+}
+
+// gatherShares adds the shares of a device that single claims hold.
+func (l *ledger) gatherShares(id structured.DeviceID, into *structured.AllocatedState) {
+	for claim, shares := range l.shared[id] {
+		if l.freed.Has(claim) {
+			continue
+		}
+		for i := range shares {
+			shares[i].gather(into)
+		}
+	}
 }

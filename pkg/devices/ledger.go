@@ -40,6 +40,9 @@ type ledger struct {
 	// has, by device and single claim, the shares of the device that the claim holds.
 	held   map[structured.DeviceID]int
 	shared map[structured.DeviceID]map[types.UID][]share
+	// freed are claims whose devices count as free. It is nil in the ledger of an inventory
+	// and set in the copies that WithoutClaims makes.
+	freed *Freed
 }
 
 func newLedger() ledger {
@@ -151,7 +154,7 @@ func (l *ledger) gather(state structured.AllocatedState) []structured.DeviceID {
 
 // inUse returns true if a claim holds the whole device.
 func (l *ledger) inUse(id structured.DeviceID) bool {
-	return l.gathered.AllocatedDevices.Has(id) || l.held[id] > 0
+	return l.gathered.AllocatedDevices.Has(id) || l.held[id] > l.freed.holders(l, id)
 }
 
 // partlyInUse returns true if a claim holds a share of the device.
@@ -159,8 +162,10 @@ func (l *ledger) partlyInUse(id structured.DeviceID) bool {
 	if _, ok := l.gathered.AggregatedCapacity[id]; ok {
 		return true
 	}
-	if len(l.shared[id]) > 0 {
-		return true
+	for claim := range l.shared[id] {
+		if !l.freed.Has(claim) {
+			return true
+		}
 	}
 	for shared := range l.gathered.AllocatedSharedDeviceIDs {
 		if shared.GetDeviceID() == id {
@@ -175,7 +180,10 @@ func (l *ledger) partlyInUse(id structured.DeviceID) bool {
 // of the two sums.
 func (l *ledger) used(id structured.DeviceID) amounts {
 	sum := amounts{}
-	for _, shares := range l.shared[id] {
+	for claim, shares := range l.shared[id] {
+		if l.freed.Has(claim) {
+			continue
+		}
 		for i := range shares {
 			for name, amount := range shares[i].taken {
 				total := sum[name]

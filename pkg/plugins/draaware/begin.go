@@ -10,7 +10,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
-	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/devices"
@@ -32,16 +31,16 @@ func (d *DRAAware) count(pod *v1.Pod) error {
 // begin reads the pod's device request at the start of its scheduling cycle. It returns
 // nil if only the in-tree plugin handles the pod's devices. The error is a sentence for
 // the user. begin charges the pod's namespace for CEL selectors.
-func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
+func (d *DRAAware) begin(pod *v1.Pod, set setting) (*cycle, error) {
 	if d.devices == nil || !cluster.RequestsDevices(pod) {
 		return nil, nil
 	}
-	planned := cluster.PlannedOf(state)
+	planned := set.planned
 	mode, err := d.devices.Alignment(pod, planned.Alignment)
 	if err != nil {
 		return nil, err
 	}
-	need, err := d.devices.RequestOf(pod, planned.Subrequests)
+	need, err := d.devices.RequestOf(pod, planned.Subrequests, set.freed)
 	if err == nil && planned.Node == "" {
 		err = d.devices.Inventory().Affords(pod.Namespace, &need)
 	}
@@ -65,7 +64,7 @@ func (d *DRAAware) begin(state fwk.CycleState, pod *v1.Pod) (*cycle, error) {
 	d.devices.Inventory().ChargeAllocation(pod.Namespace, &need, planned.Node)
 	return &cycle{
 		pod: pod.UID, need: need, mode: mode,
-		inventory: d.devices.Inventory(), planned: planned,
+		inventory: d.devices.Inventory(), shown: set.shown, planned: planned,
 	}, nil
 }
 

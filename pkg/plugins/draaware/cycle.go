@@ -28,7 +28,10 @@ type cycle struct {
 	need      devices.Request
 	mode      gangs.Alignment
 	inventory *devices.Inventory
-	planned   cluster.Planned
+	// shown has the devices that the cycle sees: those of inventory, in a dry run perhaps
+	// without the devices of some claims.
+	shown   shownDevices
+	planned cluster.Planned
 	// taken are the devices in use at the start of the cycle. For a pod with a planned node
 	// (the node that the plan of its gang chose), these are only the devices that this node can
 	// use.
@@ -80,11 +83,11 @@ func cycleOf(state fwk.CycleState) *cycle {
 func (c *cycle) prepare() {
 	if c.planned.Node != "" {
 		c.own, c.rest = c.inventory.SlicesOn(c.planned.Node)
-		c.taken = c.inventory.AllocatedOn(c.planned.Node)
+		c.taken = c.shown.AllocatedOn(c.planned.Node)
 		return
 	}
 	c.slices = c.inventory.NodeSlices()
-	c.taken = c.inventory.Allocated()
+	c.taken = c.shown.Allocated()
 	c.places = make([]place, len(c.slices.Local))
 }
 
@@ -156,7 +159,7 @@ func (c *cycle) inspectNode(info fwk.NodeInfo) nodeResult {
 
 func (c *cycle) assess(info fwk.NodeInfo) devices.Assessment {
 	scalars := info.GetAllocatable().GetScalarResources()
-	return c.inventory.Assess(info.Node().Name, &c.need, c.planned.Rail, func(name v1.ResourceName) bool { return scalars[name] > 0 })
+	return c.shown.Assess(info.Node().Name, &c.need, c.planned.Rail, func(name v1.ResourceName) bool { return scalars[name] > 0 })
 }
 
 // judge converts an assessment of the node's devices to a result.

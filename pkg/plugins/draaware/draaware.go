@@ -22,6 +22,10 @@ type DRAAware struct {
 	*dynamicresources.DynamicResources
 	innerCalls *innerCalls
 	devices    *cluster.Devices
+	// view has what the plugins of the profile share. pods is the store of the pod informer.
+	view       *cluster.Profile
+	pods       cache.Indexer
+	lastFreed  atomic.Pointer[freedAll]
 	claims     fwk.ResourceClaimTracker
 	tracker    *tracker
 	writers    *writers
@@ -51,6 +55,7 @@ type DRAAware struct {
 var (
 	_ fwk.PreEnqueuePlugin         = (*DRAAware)(nil)
 	_ fwk.PreFilterPlugin          = (*DRAAware)(nil)
+	_ fwk.PreFilterExtensions      = (*DRAAware)(nil)
 	_ fwk.FilterPlugin             = (*DRAAware)(nil)
 	_ fwk.PostFilterPlugin         = (*DRAAware)(nil)
 	_ fwk.PodGroupPostFilterPlugin = (*DRAAware)(nil)

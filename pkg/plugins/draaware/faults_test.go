@@ -119,7 +119,7 @@ func TestCountsRefuseAtOnce(t *testing.T) {
 	}
 	// The allocator would search for seconds and has no such message.
 	status := trip.plugin.Filter(context.Background(), trip.state, trip.pod, w.nodes[0])
-	if want := "devices of class rdma.dranet.net: 8 wanted, 7 free"; status.Message() != want || status.Code() != fwk.UnschedulableAndUnresolvable {
+	if want := "devices of class rdma.dranet.net: 8 wanted, 7 free"; status.Message() != want || status.Code() != fwk.Unschedulable {
 		t.Errorf("Filter: %v %q, want %q", status.Code(), status.Message(), want)
 	}
 }

@@ -75,6 +75,9 @@ type callContext struct {
 	// subrequests are the alternatives (firstAvailable) that the plan of the gang chose. The
 	// pod sees its claims without the other alternatives.
 	subrequests gangs.Subrequests
+	// setting has the claims that a dry run takes to be freed. The pod sees those of its own
+	// as unallocated.
+	setting
 }
 
 // effects are the side effects of a call of the in-tree plugin.
@@ -186,6 +189,9 @@ type tracker struct {
 func (t *tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
 	claim, err := t.ResourceClaimTracker.Get(namespace, name)
 	on := t.innerCalls.current()
+	if err == nil && on.freed.Has(claim.UID) && names(on.pod, claim) {
+		return t.narrow(on, cluster.Unused(claim)), nil
+	}
 	if err != nil || on.gang == "" || claim.Status.Allocation != nil {
 		return claim, err
 	}
@@ -223,8 +229,8 @@ func names(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
 // that this node can use. The result is not a copy, because the in-tree plugin's allocator
 // only reads it. Outside a cycle the in-tree tracker answers.
 func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
-	if c := t.innerCalls.current().cycle; c != nil {
-		return c.taken, nil
+	if taken := t.taken(); taken != nil {
+		return taken, nil
 	}
 	return t.ResourceClaimTracker.GatherAllocatedState()
 }
@@ -233,15 +239,27 @@ func (t *tracker) GatherAllocatedState() (*structured.AllocatedState, error) {
 // cycle, shared devices included. It is for allocators that do not support shared
 // devices.
 func (t *tracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
-	c := t.innerCalls.current().cycle
-	if c == nil {
+	taken := t.taken()
+	if taken == nil {
 		return t.ResourceClaimTracker.ListAllAllocatedDevices()
 	}
-	all := c.taken.AllocatedDevices.Clone()
-	for id := range c.taken.AllocatedSharedDeviceIDs {
+	all := taken.AllocatedDevices.Clone()
+	for id := range taken.AllocatedSharedDeviceIDs {
 		all.Insert(id.GetDeviceID())
 	}
 	return all, nil
+}
+
+// taken returns the devices in use that the pod of the current call sees, nil if these are those
+// that the in-tree tracker shows.
+func (t *tracker) taken() *structured.AllocatedState {
+	switch on := t.innerCalls.current(); {
+	case on.cycle != nil:
+		return on.cycle.taken
+	case on.freed != nil:
+		return on.shown.Allocated()
+	}
+	return nil
 }
 
 // SignalClaimPendingAllocation also records the claim for the current call.
@@ -268,6 +286,9 @@ func (t *tracker) reserve(uid types.UID, claim *resourceapi.ResourceClaim) error
 // GetPendingAllocation returns a copy: the in-tree plugin of a member that shares the claim
 // may change it.
 func (t *tracker) GetPendingAllocation(uid types.UID) *resourceapi.AllocationResult {
+	if t.innerCalls.current().freed.Has(uid) {
+		return nil
+	}
 	return t.ResourceClaimTracker.GetPendingAllocation(uid).DeepCopy()
 }
 

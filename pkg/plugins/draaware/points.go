@@ -36,8 +36,9 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 	d := &DRAAware{
 		innerCalls: &innerCalls{}, writers: newWriters(), claimLocks: newClaimLocks(), profile: real.ProfileName(), events: real.EventRecorder(),
 		logger: klog.FromContext(ctx).WithName(Name), podGroupCycle: features.EnableGenericWorkload, real: real,
-		patience: defaultPatience, allocations: newAllocations(),
+		patience: defaultPatience, allocations: newAllocations(), view: profile,
 	}
+	d.pods = real.SharedInformerFactory().Core().V1().Pods().Informer().GetIndexer()
 	seen := real
 	if features.EnableDynamicResourceAllocation {
 		d.claims = real.SharedDRAManager().ResourceClaims()
@@ -116,17 +117,28 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	if err := d.count(pod); err != nil {
 		return nil, fwk.AsStatus(err)
 	}
-	c, err := d.begin(state, pod)
+	set, err := d.settingOf(pod, cluster.PlannedOf(state), d.view.ImaginedOf(state))
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	return d.prepare(ctx, state, pod, nodes, set)
+}
+
+// prepare runs the in-tree plugin's PreFilter with what the pod sees in this setting.
+func (d *DRAAware) prepare(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo, set setting) (*fwk.PreFilterResult, *fwk.Status) {
+	c, err := d.begin(pod, set)
 	if err != nil {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, err.Error())
 	}
 	if c != nil {
 		c.prepare()
 		state.Write(cycleKey, c)
+	} else {
+		state.Delete(cycleKey)
 	}
 	var result *fwk.PreFilterResult
 	var status *fwk.Status
-	in := callContext{cycle: c, pod: pod, gang: d.gangOf(state, pod), subrequests: cluster.PlannedOf(state).Subrequests}
+	in := callContext{cycle: c, pod: pod, gang: d.gangOf(state, pod), subrequests: set.planned.Subrequests, setting: set}
 	did := d.innerCalls.run(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) })
 	if len(did.shared) > 0 {
 		state.Write(sharerKey, &sharer{claims: did.shared})
@@ -138,14 +150,29 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 }
 
 // Filter refuses the node if the counts of free devices show a shortage. Otherwise the
-// in-tree plugin allocates from the reordered devices.
+// in-tree plugin allocates from the reordered devices. In a dry run that removes pods it first
+// takes these pods' devices to be free.
 func (d *DRAAware) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) *fwk.Status {
-	if c := cycleOf(state); c != nil {
-		if refusal := c.inspectNode(info).refusal; refusal != "" {
-			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
-		}
+	if status := d.prepareAgain(ctx, state, pod, info); !status.IsSuccess() {
+		return status
 	}
-	return d.DynamicResources.Filter(ctx, state, pod, info)
+	c := cycleOf(state)
+	if c == nil {
+		return d.DynamicResources.Filter(ctx, state, pod, info)
+	}
+	if refusal := c.inspectNode(info).refusal; refusal != "" {
+		return fwk.NewStatus(fwk.Unschedulable, refusal)
+	}
+	return resolvable(d.DynamicResources.Filter(ctx, state, pod, info))
+}
+
+// resolvable returns the refusal of a node as one that removing pods from the node may end: their
+// devices may be what the pod lacks. The in-tree plugin, which frees no devices, refuses for good.
+func resolvable(status *fwk.Status) *fwk.Status {
+	if status.Code() != fwk.UnschedulableAndUnresolvable {
+		return status
+	}
+	return fwk.NewStatus(fwk.Unschedulable, status.Reasons()...)
 }
 
 // PreScore stores the cycle for Score. It skips scoring of pods without devices.

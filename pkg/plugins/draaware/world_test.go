@@ -17,6 +17,7 @@ import (
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -55,6 +56,8 @@ type handle struct {
 	groups   map[string]*schedulingv1beta1.PodGroup
 	standing standing
 	queue    *queue
+	// waiting is a pod that waits in Permit.
+	waiting types.UID
 }
 
 // queue records the pods that the plugins return to the scheduling queue.
@@ -70,6 +73,16 @@ func (h *handle) EventRecorder() events.EventRecorderLogger              { retur
 func (h *handle) ProfileName() string                                    { return h.profile }
 func (h *handle) PodGroupManager() fwk.PodGroupManager                   { return groupManager{of: h.standing} }
 func (h *handle) SnapshotSharedLister() fwk.SharedLister                 { return lister{groups: h.groups} }
+
+// GetWaitingPod returns a value for the pod that waits in Permit.
+func (h *handle) GetWaitingPod(uid types.UID) fwk.WaitingPod {
+	if h.waiting != "" && uid == h.waiting {
+		return struct{ fwk.WaitingPod }{}
+	}
+	return nil
+}
+
+func (h *handle) GetPodInPreBind(types.UID) fwk.PodInPreBind { return nil }
 
 // Activate records the pods.
 func (h *handle) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
@@ -154,6 +167,7 @@ func (w *world) start(objects []runtime.Object) {
 			w.Fatal(err)
 		}
 	}
+	factory.Core().V1().Pods().Informer()
 	factory.Start(ctx.Done())
 	w.Cleanup(func() {
 		cancel()
@@ -169,7 +183,11 @@ func (w *world) settle(objects []runtime.Object) {
 	for _, object := range objects {
 		counts[fmt.Sprintf("%T", object)]++
 		if c, ok := object.(*resourceapi.ResourceClaim); ok && c.Status.Allocation != nil {
-			taken += len(c.Status.Allocation.Devices.Results)
+			for _, result := range c.Status.Allocation.Devices.Results {
+				if result.ShareID == nil {
+					taken++
+				}
+			}
 		}
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -194,14 +212,22 @@ func (w *world) settle(objects []runtime.Object) {
 // ours makes DRAAware, with its own profile name.
 func (w *world) ours() plugin {
 	w.Helper()
+	p, _ := w.oursIn()
+	return p
+}
+
+// oursIn makes DRAAware and what it shares with other plugins of its profile.
+func (w *world) oursIn() (plugin, *cluster.Profile) {
+	w.Helper()
 	w.seq++
 	h := *w.handle
 	h.profile = fmt.Sprintf("ours-%d", w.seq)
-	p, err := draaware.New(context.Background(), nil, &h, &cluster.Profile{})
+	profile := &cluster.Profile{}
+	p, err := draaware.New(context.Background(), nil, &h, profile)
 	if err != nil {
 		w.Fatal(err)
 	}
-	return p.(plugin)
+	return p.(plugin), profile
 }
 
 // stock makes the in-tree plugin over the same machinery.
