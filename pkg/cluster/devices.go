@@ -87,7 +87,7 @@ func (d *Devices) Request(pod *v1.Pod) (devices.Request, error) {
 // RequestOf returns the devices that the pod requests if, of its requests with alternatives
 // (firstAvailable), only the chosen ones remain, and the freed claims have no devices. The error
 // is as that of Request.
-func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests, freed *devices.Freed) (devices.Request, error) {
+func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests, freed *devices.ClaimSet) (devices.Request, error) {
 	claims, err := d.Claims(pod)
 	if err != nil {
 		return devices.Request{}, err

@@ -134,7 +134,7 @@ func (d *Profile) ImaginedOf(state fwk.CycleState) *GonePods {
 }
 
 // Without returns the devices as they would be if the freed claims had none.
-func (d *Devices) Without(freed *devices.Freed) (*devices.WithoutClaims, error) {
+func (d *Devices) Without(freed *devices.ClaimSet) (*devices.WithoutClaims, error) {
 	d.mu.Lock()
 	following := d.following
 	d.mu.Unlock()

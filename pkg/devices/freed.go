@@ -4,128 +4,157 @@
 package devices
 
 import (
-	"slices"
-
-	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// Freed is a set of claims whose devices are to be shown as free. The nil set is empty.
+// Release has the allocations of claims that are freed together, as far as they are devices of
+// one node.
+type Release struct {
+	Node        string
+	Allocations []Allocation
+}
+
+// Allocation is what one claim holds.
+type Allocation struct {
+	Claim  types.UID
+	Result *resourceapi.AllocationResult
+}
+
+// Freed is what a Release makes free on its node.
 type Freed struct {
-	claims map[types.UID]bool
-	// byDevice has the claims of the set that hold the whole of a device, by device.
-	byDevice map[structured.DeviceID][]types.UID
+	// Units has, by alignment unit in the order of NodeDevices.Units and by kind (a set of
+	// interchangeable devices), the number of further allocations that are possible. It is nil
+	// if there are none.
+	Units [][]int
+	// PodLimits has, by pod limit (see View.PodLimits), how many more pods the node admits. It
+	// is nil if there are no limits.
+	PodLimits []int
 }
 
-// NewFreed returns an empty set.
-func NewFreed() *Freed {
-	return &Freed{claims: map[types.UID]bool{}, byDevice: map[structured.DeviceID][]types.UID{}}
-}
-
-// Add adds a claim with its allocation to the set.
-func (f *Freed) Add(claim types.UID, allocation *resourceapi.AllocationResult) {
-	if f.claims[claim] {
-		return
-	}
-	f.claims[claim] = true
-	now := holdingOf(allocation)
-	for _, id := range now.devices {
-		f.byDevice[id] = append(f.byDevice[id], claim)
-	}
-}
-
-// Has returns true if the claim is in the set.
-func (f *Freed) Has(claim types.UID) bool { return f != nil && f.claims[claim] }
-
-// holders returns how many claims of the set hold the whole device, as the ledger shows them.
-func (f *Freed) holders(l *ledger, id structured.DeviceID) int {
-	if f == nil {
-		return 0
-	}
-	n := 0
-	for _, claim := range f.byDevice[id] {
-		if slices.Contains(l.claims[claim].devices, id) {
-			n++
-		}
-	}
-	return n
-}
-
-// WithoutClaims shows the devices of an Inventory as they would be if the claims of a set had
-// none. It reads the inventory at each call and keeps nothing, so it is cheap to create.
-type WithoutClaims struct {
-	inv   *Inventory
-	freed *Freed
-	// held replaces the allocations that the inventory records, if the inventory does not
-	// know which claim holds which device. It is nil otherwise.
-	held *ledger
-}
-
-// Without returns the inventory without the allocations of the freed claims. It needs the
-// allocations of single claims (SetAllocation).
-func (inv *Inventory) Without(freed *Freed) *WithoutClaims {
-	return &WithoutClaims{inv: inv, freed: freed}
-}
-
-// WithoutAmong returns the inventory with the given allocations of claims, but not those of the
-// freed claims, in place of the recorded allocations. It is for an inventory that got the
-// allocations by SyncAllocated.
-func (inv *Inventory) WithoutAmong(freed *Freed, all map[types.UID]*resourceapi.AllocationResult) *WithoutClaims {
-	held := newLedger()
-	held.gathered = emptyState()
-	for claim, allocation := range all {
-		if !freed.Has(claim) {
-			held.hold(claim, holdingOf(allocation))
-		}
-	}
-	return &WithoutClaims{inv: inv, held: &held}
-}
-
-// contents returns the inventory's contents with the allocations of w. The caller must hold the
-// inventory's lock.
-func (w *WithoutClaims) contents() *contents {
-	c := w.inv.contents
-	if w.held != nil {
-		c.ledger = *w.held
-	} else {
-		c.ledger.freed = w.freed
-	}
-	return &c
-}
-
-// Assess is as Inventory.Assess, but it caches nothing.
-func (w *WithoutClaims) Assess(node string, request *Request, rail int, plugin func(v1.ResourceName) bool) Assessment {
-	served := request.served(plugin)
-	w.inv.mu.Lock()
-	defer w.inv.mu.Unlock()
-	c := w.contents()
-	n := c.node(node)
-	if n == nil {
-		n = newNode(node)
-	}
-	return c.assess(n, request, rail, served)
-}
-
-// AllocatedOn is as Inventory.AllocatedOn.
-func (w *WithoutClaims) AllocatedOn(node string) *structured.AllocatedState {
-	w.inv.mu.Lock()
-	defer w.inv.mu.Unlock()
-	return w.contents().allocatedOn(node)
-}
-
-// Allocated is as Inventory.Allocated. Its cost grows with the devices in use in the cluster.
-func (w *WithoutClaims) Allocated() *structured.AllocatedState {
-	w.inv.mu.Lock()
-	defer w.inv.mu.Unlock()
-	return w.contents().ledger.everything()
-}
-
-// SharesPools returns true if some pool of devices belongs to no single node. A claim on any
-// node may then hold devices that other nodes can use.
-func (inv *Inventory) SharesPools() bool {
+// Freed returns what each release makes free on its node, in addition to what earlier releases
+// of the same node made free. The view must be the last one of the inventory; ok is false if it
+// is not, because another view has other kinds. Devices that several nodes can use are not
+// counted.
+func (inv *Inventory) Freed(view *View, releases []Release) (freed []Freed, ok bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	return len(inv.common) > 0
+	if view.Layout != inv.layouts {
+		return nil, false
+	}
+	inv.layout.update(&inv.contents)
+	if inv.layoutNumber(inv.layout) != view.Layout {
+		return nil, false
+	}
+	freed = make([]Freed, len(releases))
+	byNode := map[string][]int{}
+	for i := range releases {
+		if len(releases[i].Allocations) > 0 {
+			byNode[releases[i].Node] = append(byNode[releases[i].Node], i)
+		}
+	}
+	for name, indices := range byNode {
+		number, known := inv.nodes.index[name]
+		if !known || number >= len(inv.layout.nodes) || inv.layout.nodes[number].node == nil {
+			continue
+		}
+		cached := &inv.layout.nodes[number]
+		used := inv.ledger.on(cached.node.devices)
+		before := inv.layout.recount(cached, used)
+		for _, i := range indices {
+			for _, a := range releases[i].Allocations {
+				used.free(a)
+			}
+			after := inv.layout.recount(cached, used)
+			freed[i] = difference(after, before)
+			before = after
+		}
+	}
+	return freed, true
+}
+
+// difference returns what the counts of a node have more than others of the same node.
+func difference(counts, others *NodeDevices) Freed {
+	out := Freed{Units: make([][]int, len(counts.Units))}
+	for u := range counts.Units {
+		out.Units[u] = make([]int, len(counts.Units[u].Free))
+		for kind, n := range counts.Units[u].Free {
+			out.Units[u][kind] = max(0, n-others.Units[u].Free[kind])
+		}
+	}
+	for i, n := range counts.PodLimits {
+		out.PodLimits = append(out.PodLimits, max(0, n-others.PodLimits[i]))
+	}
+	return out
+}
+
+// on returns a ledger with the allocations of these devices and of those that consume counters
+// of the same pools. The caller may change it.
+func (l *ledger) on(list []*device) *ledger {
+	own := newLedger()
+	own.gathered = *noneAllocated()
+	seen := sets.New[structured.DeviceID]()
+	pools := sets.New[*pool]()
+	copyDevice := func(id structured.DeviceID) {
+		if seen.Has(id) {
+			return
+		}
+		seen.Insert(id)
+		l.copyDevice(id, &own)
+	}
+	for _, d := range list {
+		copyDevice(d.id)
+		if len(d.spec.ConsumesCounters) == 0 || pools.Has(d.pool) {
+			continue
+		}
+		pools.Insert(d.pool)
+		for _, other := range d.pool.devices(everySlice) {
+			copyDevice(other.id)
+		}
+	}
+	return &own
+}
+
+// copyDevice copies the allocations of one device to another ledger.
+func (l *ledger) copyDevice(id structured.DeviceID, into *ledger) {
+	if l.gathered.AllocatedDevices.Has(id) {
+		into.gathered.AllocatedDevices.Insert(id)
+	}
+	if n := l.held[id]; n > 0 {
+		into.held[id] = n
+	}
+	for claim, shares := range l.shared[id] {
+		if into.shared[id] == nil {
+			into.shared[id] = map[types.UID][]share{}
+		}
+		into.shared[id][claim] = shares
+	}
+	if taken, ok := l.gathered.AggregatedCapacity[id]; ok {
+		into.gathered.AggregatedCapacity[id] = taken.Clone()
+	}
+	for shared := range l.gathered.AllocatedSharedDeviceIDs {
+		if shared.GetDeviceID() == id {
+			into.gathered.AllocatedSharedDeviceIDs.Insert(shared)
+		}
+	}
+}
+
+// free removes an allocation from the ledger, in both sources of allocations. Only ledgers that
+// the method on returned may be changed so.
+func (l *ledger) free(a Allocation) {
+	gone := holdingOf(a.Result)
+	for _, id := range gone.devices {
+		l.gathered.AllocatedDevices.Delete(id)
+		delete(l.held, id)
+	}
+	for i := range gone.shares {
+		s := &gone.shares[i]
+		delete(l.shared[s.device], a.Claim)
+		if shared := structured.MakeSharedDeviceID(s.device, s.id); l.gathered.AllocatedSharedDeviceIDs.Has(shared) {
+			l.gathered.AllocatedSharedDeviceIDs.Delete(shared)
+			l.gathered.AggregatedCapacity.Remove(structured.NewDeviceConsumedCapacity(s.device, s.taken))
+		}
+	}
 }

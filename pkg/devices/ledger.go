@@ -42,7 +42,7 @@ type ledger struct {
 	shared map[structured.DeviceID]map[types.UID][]share
 	// freed are claims whose devices count as free. It is nil in the ledger of an inventory
 	// and set in the copies that WithoutClaims makes.
-	freed *Freed
+	freed *ClaimSet
 }
 
 func newLedger() ledger {

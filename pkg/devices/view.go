@@ -134,6 +134,17 @@ func (v *View) Node(node *v1.Node, plugin map[v1.ResourceName]int64) (NodeDevice
 	return counts, nil
 }
 
+// PluginKind returns the index in Kinds of the devices that device plugins offer as an extended
+// resource. planned is false if no request of the view asks for them.
+func (v *View) PluginKind(name v1.ResourceName) (kind int, planned bool) {
+	kind, planned = v.plugin[name]
+	return kind, planned
+}
+
+// UnitCount returns the number of the node's alignment units. The last one has the devices of
+// device plugins.
+func (v *View) UnitCount(name string) int { return len(v.nodeCounts(name).Units) }
+
 // NodeRevision returns NodeDevices.Revision of a node in this view, 0 for a node without
 // devices of its own.
 func (v *View) NodeRevision(name string) uint64 {

@@ -90,6 +90,9 @@ type Gang struct {
 	// Member.Maker. Pods of an earlier object with the same name are then recognised and
 	// left out.
 	Controls bool
+	// Single is true if the declaration lets members be evicted one by one, even below the
+	// minimum.
+	Single bool
 	// Attempt is the current restart attempt of an owner that replaces all its pods when it
 	// restarts, "" for other owners. Pods of another attempt (Member.Attempt) are left out.
 	Attempt string

@@ -53,6 +53,13 @@ const (
 	MinRuntimeAnnotation = AnnotationPrefix + "min-runtime"
 )
 
+// PreemptionAnnotation with the value PreemptionNever protects a pod from eviction for others, if
+// the administrator allows it.
+const (
+	PreemptionAnnotation = AnnotationPrefix + "preemption"
+	PreemptionNever      = "never"
+)
+
 // MaxExecTimeLabel is Kueue's label with the number of seconds that a workload may run. Kueue
 // ends the workload after this time.
 const MaxExecTimeLabel = "kueue.x-k8s.io/max-exec-time-seconds"

@@ -28,6 +28,7 @@ var knownKeys = []knownKey{
 	{key: TimeLimitAnnotation, annotation: true},
 	{key: CheckpointAnnotation, annotation: true},
 	{key: MinRuntimeAnnotation, annotation: true},
+	{key: PreemptionAnnotation, annotation: true},
 	{key: MakePodGroupLabel, label: true},
 	{key: scheduleLabel, label: true},
 }

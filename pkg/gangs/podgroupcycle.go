@@ -59,6 +59,8 @@ func PodGroupGang(group *schedulingv1beta1.PodGroup, members []Member) Gang {
 	if constraints := group.Spec.SchedulingConstraints; constraints != nil && len(constraints.Topology) > 0 {
 		g.Topology.RequiredLabel = constraints.Topology[0].Key // the API allows only one
 	}
+	mode := group.Spec.DisruptionMode
+	g.Single = mode == nil || mode.All == nil
 	g.Roles = rolesByQuorum(g, members)
 	return mergeTopology(g, members)
 }

@@ -132,11 +132,13 @@ func (d *dryRuns) prepare(run *dryRun) error {
 	case !status.IsSuccess():
 		return fmt.Errorf("preparing the filters for pod %s: %w", klog.KObj(run.pod), status.AsError())
 	}
-	if err := d.removeGone(run, run.state, ""); err != nil {
+	if run.refusal != "" {
+		return nil
+	}
+	if err := d.removeGone(run.pod, run.state, ""); err != nil {
 		return err
 	}
 	switch {
-	case run.refusal != "":
 	case !result.AllNodes():
 		plugins := strings.Join(sets.List(by), ", ")
 		run.nodes = result.NodeNames
@@ -193,7 +195,7 @@ func (d *dryRuns) singleState(run *dryRun, node string) fwk.CycleState {
 		run.singles = maxSingles
 		return nil
 	}
-	if d.err = d.removeGone(run, state, node); d.err != nil {
+	if d.err = d.removeGone(run.pod, state, node); d.err != nil {
 		return nil
 	}
 	run.single = &nodeState{node: node, state: state}

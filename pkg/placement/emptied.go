@@ -20,7 +20,8 @@ import (
 // plugins then remove the pods from the state that they prepared
 // (RunPreFilterExtensionRemovePod), and the Filter plugins get the nodes without them.
 type emptied struct {
-	// infos are the nodes without the pods, by name; gone are the pods by node.
+	// infos are the nodes without the pods, by name; gone are the pods by node. A node that is
+	// not in infos has none of the pods.
 	infos map[string]fwk.NodeInfo
 	gone  map[string][]fwk.PodInfo
 }
@@ -54,7 +55,9 @@ func newEmptied(infos []fwk.NodeInfo, gone []*v1.Pod) (*emptied, error) {
 // returns nil if the node is unknown.
 func (d *dryRuns) nodeInfo(node string) fwk.NodeInfo {
 	if d.emptied != nil {
-		return d.emptied.infos[node]
+		if info := d.emptied.infos[node]; info != nil {
+			return info
+		}
 	}
 	info, err := d.handle.SnapshotSharedLister().NodeInfos().Get(node)
 	if err != nil {
@@ -63,22 +66,34 @@ func (d *dryRuns) nodeInfo(node string) fwk.NodeInfo {
 	return info
 }
 
-// removeGone removes the pods that are gone in a what-if plan from a prepared state: those
-// on the given node if the state is for that node only, all of them if node is "".
-func (d *dryRuns) removeGone(run *dryRun, state fwk.CycleState, node string) error {
-	if d.emptied == nil || run.refusal != "" {
+// removeGone removes the pods that are gone in a what-if plan from a prepared state of a pod:
+// those on the given node if the state is for that node only, all of them if node is "".
+func (d *dryRuns) removeGone(pod *v1.Pod, state fwk.CycleState, node string) error {
+	if d.emptied == nil {
 		return nil
 	}
-	state.SetSkipFilterPlugins(unprovable.Union(state.GetSkipFilterPlugins()))
+	skipUnprovable(state)
 	for name, pods := range d.emptied.gone {
 		info := d.emptied.infos[name]
 		if info == nil || node != "" && node != name {
 			continue
 		}
-		for _, pod := range pods {
-			if status := d.handle.RunPreFilterExtensionRemovePod(d.ctx, state, run.pod, pod, info); !status.IsSuccess() {
-				return fmt.Errorf("imagining node %s without pod %s: %w", name, klog.KObj(pod.GetPod()), status.AsError())
-			}
+		if err := d.removePods(pod, state, info, pods); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func skipUnprovable(state fwk.CycleState) {
+	state.SetSkipFilterPlugins(unprovable.Union(state.GetSkipFilterPlugins()))
+}
+
+// removePods removes pods of a node from a prepared state. info is the node without them.
+func (d *dryRuns) removePods(pod *v1.Pod, state fwk.CycleState, info fwk.NodeInfo, gone []fwk.PodInfo) error {
+	for _, other := range gone {
+		if status := d.handle.RunPreFilterExtensionRemovePod(d.ctx, state, pod, other, info); !status.IsSuccess() {
+			return fmt.Errorf("imagining node %s without pod %s: %w", info.Node().Name, klog.KObj(other.GetPod()), status.AsError())
 		}
 	}
 	return nil

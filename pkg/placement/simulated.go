@@ -77,9 +77,9 @@ func (t *simulated) node(name string) (fwk.NodeInfo, error) {
 	if info := t.nodes[name]; info != nil {
 		return info, nil
 	}
-	info, err := t.runs.handle.SnapshotSharedLister().NodeInfos().Get(name)
-	if err != nil {
-		return nil, fmt.Errorf("reading planned node %s: %w", name, err)
+	info := t.runs.nodeInfo(name)
+	if info == nil {
+		return nil, fmt.Errorf("planned node %s does not exist", name)
 	}
 	t.nodes[name] = info.Snapshot()
 	return t.nodes[name], nil
@@ -89,9 +89,8 @@ func (t *simulated) node(name string) (fwk.NodeInfo, error) {
 func (t *simulated) filter(m *plannedMember) (*fwk.Status, error) {
 	info := t.nodes[m.node]
 	if info == nil {
-		var err error
-		if info, err = t.runs.handle.SnapshotSharedLister().NodeInfos().Get(m.node); err != nil {
-			return nil, fmt.Errorf("reading planned node %s: %w", m.node, err)
+		if info = t.runs.nodeInfo(m.node); info == nil {
+			return nil, fmt.Errorf("planned node %s does not exist", m.node)
 		}
 	}
 	pod := m.like.pod

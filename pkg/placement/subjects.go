@@ -91,6 +91,9 @@ func (s *subjects) newSubject(role int, pod *v1.Pod) (*subject, error) {
 	_, status, _ := s.runs.handle.(preFilterRunner).RunPreFilterPlugins(s.runs.ctx, state, tested)
 	switch {
 	case status.IsSuccess():
+		if err := s.runs.removeGone(tested, state, ""); err != nil {
+			return nil, err
+		}
 		return &subject{pod: tested, state: state, ownPod: s.unknown && tested == pod}, nil
 	case status.IsRejected():
 		return nil, nil // the members' own scheduling cycles report the reason

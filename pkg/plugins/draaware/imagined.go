@@ -116,14 +116,14 @@ func (d *DRAAware) prepareAgain(ctx context.Context, state fwk.CycleState, pod *
 
 // freedBy returns the claims that lose their devices if the pods of a set are gone. With a node
 // it leaves out claims that concern neither devices of this node nor the given pod.
-func (d *DRAAware) freedBy(gone *cluster.GonePods, pod *v1.Pod, node string) *devices.Freed {
+func (d *DRAAware) freedBy(gone *cluster.GonePods, pod *v1.Pod, node string) *devices.ClaimSet {
 	if gone == nil {
 		return nil
 	}
 	if node == "" || d.devices.Inventory().SharesPools() {
 		return d.freedByAll(gone)
 	}
-	freed := devices.NewFreed()
+	freed := devices.NewClaimSet()
 	for _, victim := range gone.On(node) {
 		d.addFreed(freed, gone, victim)
 	}
@@ -137,23 +137,23 @@ func (d *DRAAware) freedBy(gone *cluster.GonePods, pod *v1.Pod, node string) *de
 type freedAll struct {
 	gone    *cluster.GonePods
 	version int
-	freed   *devices.Freed
+	freed   *devices.ClaimSet
 }
 
 // freedByAll returns all claims that lose their devices. It keeps the last result: the roles of a
 // gang, and their nodes, are tried with one set.
-func (d *DRAAware) freedByAll(gone *cluster.GonePods) *devices.Freed {
+func (d *DRAAware) freedByAll(gone *cluster.GonePods) *devices.ClaimSet {
 	if last := d.lastFreed.Load(); last != nil && last.gone == gone && last.version == gone.Version {
 		return last.freed
 	}
-	freed := devices.NewFreed()
+	freed := devices.NewClaimSet()
 	gone.All(func(pod *v1.Pod) { d.addFreed(freed, gone, pod) })
 	d.lastFreed.Store(&freedAll{gone: gone, version: gone.Version, freed: freed})
 	return freed
 }
 
 // addFreed adds the claims of a pod of the set.
-func (d *DRAAware) addFreed(freed *devices.Freed, gone *cluster.GonePods, pod *v1.Pod) {
+func (d *DRAAware) addFreed(freed *devices.ClaimSet, gone *cluster.GonePods, pod *v1.Pod) {
 	for _, claim := range d.namedClaims(pod) {
 		d.addClaim(freed, gone, claim)
 	}
@@ -184,7 +184,7 @@ func (d *DRAAware) namedClaims(pod *v1.Pod) (claims []*resourceapi.ResourceClaim
 }
 
 // addClaim adds the claim if it has devices that only pods of the set use.
-func (d *DRAAware) addClaim(freed *devices.Freed, gone *cluster.GonePods, claim *resourceapi.ResourceClaim) {
+func (d *DRAAware) addClaim(freed *devices.ClaimSet, gone *cluster.GonePods, claim *resourceapi.ResourceClaim) {
 	if allocation := d.devices.AllocationOf(claim); allocation != nil && d.deallocatedWithout(gone, claim) {
 		freed.Add(claim.UID, allocation)
 	}
@@ -247,7 +247,7 @@ type setting struct {
 	planned cluster.Planned
 	// freed are the claims that lose their devices with the pods that are taken to be gone,
 	// nil for none. shown has the devices without these claims.
-	freed *devices.Freed
+	freed *devices.ClaimSet
 	shown shownDevices
 }
 
