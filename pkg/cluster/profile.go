@@ -22,8 +22,8 @@ type Profile struct {
 	levels  []Level
 	devices *Devices
 	cache   atomic.Pointer[Cache]
-	// imagined are pods that all cycles of the profile take to be gone, nil outside a dry run.
-	imagined atomic.Pointer[GonePods]
+	// gone are pods that all cycles of the profile take to be gone, nil outside a dry run.
+	gone atomic.Pointer[GonePods]
 	// extended are further caches with more levels, for node labels that workloads request
 	// as topology levels.
 	extended extensions

@@ -117,7 +117,7 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	if err := d.count(pod); err != nil {
 		return nil, fwk.AsStatus(err)
 	}
-	set, err := d.settingOf(pod, cluster.PlannedOf(state), d.view.ImaginedOf(state))
+	set, err := d.settingOf(pod, cluster.PlannedOf(state), d.view.GoneOf(state))
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}

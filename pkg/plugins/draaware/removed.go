@@ -21,7 +21,7 @@ import (
 
 // The in-tree plugin ignores pods that a dry run removes: it asks for devices that are free now,
 // so no preemption helps a pod that needs devices. In the cycle of such a pod DRAAware knows the
-// pods that are taken to be gone, from cluster.SetImagined or because preemption removes them
+// pods that are taken to be gone, from cluster.SetGone or because preemption removes them
 // one by one. The in-tree plugin then sees the claims that only these pods use as unallocated.
 
 // removedKey is the CycleState key of removed.
@@ -60,7 +60,7 @@ func (d *DRAAware) RemovePod(_ context.Context, state fwk.CycleState, pod *v1.Po
 	}
 	r := removedOf(state)
 	if r == nil {
-		base := d.view.ImaginedOf(state)
+		base := d.view.GoneOf(state)
 		if base.Has(gone.GetPod().UID) {
 			return nil // PreFilter took it to be gone
 		}
@@ -75,7 +75,7 @@ func (d *DRAAware) RemovePod(_ context.Context, state fwk.CycleState, pod *v1.Po
 func (d *DRAAware) AddPod(_ context.Context, state fwk.CycleState, _ *v1.Pod, back fwk.PodInfo, _ fwk.NodeInfo) *fwk.Status {
 	r := removedOf(state)
 	if r == nil {
-		base := d.view.ImaginedOf(state)
+		base := d.view.GoneOf(state)
 		if !base.Has(back.GetPod().UID) {
 			return nil
 		}

@@ -185,7 +185,7 @@ func TestVictimsArePutBack(t *testing.T) {
 }
 
 // A gang's planner takes pods to be gone before PreFilter.
-func TestImaginedPodsFreeDevices(t *testing.T) {
+func TestGonePodsFreeDevices(t *testing.T) {
 	a, b, wanted := usedBy(holding("a", allGPUs[:4]...), "one"), usedBy(holding("b", allGPUs[4:]...), "two"), claim("wanted", "4 gpu.nvidia.com", "4 rdma.dranet.net")
 	one, two := on(podWith("one", a)), on(podWith("two", b))
 	w := newWorld(t, oneNode, a, b, wanted, one, two)
@@ -194,7 +194,7 @@ func TestImaginedPodsFreeDevices(t *testing.T) {
 		gone := cluster.NewGonePods([]*v1.Pod{two})
 		trip := w.trip(p, podWith("preemptor", wanted))
 		cluster.SetPlanned(trip.state, planned)
-		cluster.SetImagined(trip.state, gone)
+		cluster.SetGone(trip.state, gone)
 		trip.extend(two, trip.state, true)
 		if got := trip.look(); len(got) != 1 {
 			t.Errorf("%s: the pod does not fit without a pod: %v", name, trip.said)
@@ -215,7 +215,7 @@ func TestImaginedPodsFreeDevices(t *testing.T) {
 
 // Every cycle of a profile takes pods to be gone while the scheduler places a PodGroup in a dry
 // run.
-func TestProfileImaginesPods(t *testing.T) {
+func TestProfileTakesPodsAsGone(t *testing.T) {
 	a, wanted := usedBy(holding("a", allGPUs...), "one"), claim("wanted", "4 gpu.nvidia.com")
 	one := on(podWith("one", a))
 	w := newWorld(t, oneNode, a, wanted, one)
@@ -223,7 +223,7 @@ func TestProfileImaginesPods(t *testing.T) {
 	for _, dry := range []bool{false, true, false} {
 		end := func() {}
 		if dry {
-			end = profile.Imagine(cluster.NewGonePods([]*v1.Pod{one}))
+			end = profile.TakeAsGone(cluster.NewGonePods([]*v1.Pod{one}))
 		}
 		if got := w.trip(p, podWith("preemptor", wanted)).look(); (len(got) == 1) != dry {
 			t.Errorf("in a dry run %v: feasible nodes %v", dry, got)

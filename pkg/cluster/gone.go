@@ -90,47 +90,47 @@ func (g *GonePods) PutBack(pod *v1.Pod) {
 	g.Version++
 }
 
-// imaginedKey is the CycleState key of the pods that are taken to be gone.
-const imaginedKey fwk.StateKey = "dovetail/imagined"
+// goneKey is the CycleState key of the pods that are taken to be gone.
+const goneKey fwk.StateKey = "dovetail/gone"
 
-// imagined is the value stored under imaginedKey.
-type imagined struct{ gone *GonePods }
+// goneMark is the value stored under goneKey.
+type goneMark struct{ gone *GonePods }
 
-// Clone returns i: nothing changes the set once it is stored.
-func (i imagined) Clone() fwk.StateData { return i }
+// Clone returns m: nothing changes the set once it is stored.
+func (m goneMark) Clone() fwk.StateData { return m }
 
-// SetImagined marks a CycleState before its PreFilter plugins run: the pods of the set are taken
+// SetGone marks a CycleState before its PreFilter plugins run: the pods of the set are taken
 // to be gone, and the devices that only they use to be free. The set must not change afterwards;
 // it can mark any number of states. The mark concerns devices only. The caller must remove the
 // pods from the NodeInfos and, with RunPreFilterExtensionRemovePod, from the states of other
 // plugins.
-func SetImagined(state fwk.CycleState, gone *GonePods) { state.Write(imaginedKey, imagined{gone}) }
+func SetGone(state fwk.CycleState, gone *GonePods) { state.Write(goneKey, goneMark{gone}) }
 
-// ImaginedOf returns the pods that are taken to be gone in the cycle, nil if there are none.
-func ImaginedOf(state fwk.CycleState) *GonePods {
-	if data, err := state.Read(imaginedKey); err == nil {
-		if i, ok := data.(imagined); ok {
-			return i.gone
+// GoneOf returns the pods that are taken to be gone in the cycle, nil if there are none.
+func GoneOf(state fwk.CycleState) *GonePods {
+	if data, err := state.Read(goneKey); err == nil {
+		if m, ok := data.(goneMark); ok {
+			return m.gone
 		}
 	}
 	return nil
 }
 
-// Imagine takes the pods to be gone in every scheduling cycle of the profile that begins until
+// TakeAsGone takes the pods to be gone in every scheduling cycle of the profile that begins until
 // the returned function is called. It is for dry runs in which the scheduler makes the
 // CycleStates: preemption for a PodGroup. The set may change in between.
-func (d *Profile) Imagine(gone *GonePods) (end func()) {
-	d.imagined.Store(gone)
-	return func() { d.imagined.Store(nil) }
+func (d *Profile) TakeAsGone(gone *GonePods) (end func()) {
+	d.gone.Store(gone)
+	return func() { d.gone.Store(nil) }
 }
 
-// ImaginedOf returns the pods that are taken to be gone in the cycle, because of SetImagined or of
-// Imagine. It returns nil if there are none.
-func (d *Profile) ImaginedOf(state fwk.CycleState) *GonePods {
-	if gone := ImaginedOf(state); gone != nil {
+// GoneOf returns the pods that are taken to be gone in the cycle, because of SetGone or of
+// TakeAsGone. It returns nil if there are none.
+func (d *Profile) GoneOf(state fwk.CycleState) *GonePods {
+	if gone := GoneOf(state); gone != nil {
 		return gone
 	}
-	return d.imagined.Load()
+	return d.gone.Load()
 }
 
 // Without returns the devices as they would be if the freed claims had none.
