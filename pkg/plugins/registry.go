@@ -11,11 +11,14 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/controllers"
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 	"github.com/dovetail-dev/dovetail/pkg/metrics"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang"
+	"github.com/dovetail-dev/dovetail/pkg/plugins/preemption"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
 )
 
@@ -41,9 +44,13 @@ func registry(extras *Extras) frameworkruntime.Registry {
 	metrics.Register()
 	shared := &declarations{extras: extras}
 	profiles, gates := &cluster.Profiles{}, &gang.Gates{}
+	declared := &gangArgs{shared: shared}
 	return frameworkruntime.Registry{
 		gang.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			if err := shared.open(handle); err != nil {
+				return nil, err
+			}
+			if err := declared.set(handle.ProfileName(), args); err != nil {
 				return nil, err
 			}
 			return gang.New(ctx, args, handle, gang.Parts{
@@ -59,6 +66,12 @@ func registry(extras *Extras) frameworkruntime.Registry {
 		},
 		draaware.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 			return draaware.New(ctx, args, handle, profiles.Of(handle.ProfileName()))
+		},
+		preemption.Name: func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+			profile := handle.ProfileName()
+			return preemption.New(ctx, args, handle, preemption.Parts{
+				Profile: profiles.Of(profile), Gangs: func() (*config.GangArgs, gangs.Sources) { return declared.of(profile) },
+			})
 		},
 	}
 }

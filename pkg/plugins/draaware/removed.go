@@ -100,6 +100,10 @@ func (d *DRAAware) prepareAgain(ctx context.Context, state fwk.CycleState, pod *
 	if r == nil || r.version == r.gone.Version && (r.node == "" || r.node == node) {
 		return nil
 	}
+	// Members of a PodGroup that the dry run placed before this pod hold devices.
+	if err := d.count(pod); err != nil {
+		return fwk.AsStatus(err)
+	}
 	planned := cluster.PlannedOf(state)
 	planned.Node = node
 	set, err := d.settingOf(pod, planned, r.gone)
