@@ -72,6 +72,7 @@ type Gang struct {
 	retry       retry
 	reservation Reservation
 	loss        loss
+	clearing    clearing
 	partial     partial
 	// silencedAt is the time at which members without scheduling cycles were last marked
 	// (neverScheduled) or activated, zero if none is marked.

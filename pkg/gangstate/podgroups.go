@@ -56,8 +56,9 @@ func (t *Tracker) podGroupGang(request *gangs.Request) *Gang {
 func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (refusal string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	request.Holds = t.holds(request.Gang.Key)
-	request.Reserved, request.Holder = t.reservedAgainst(cmp.Or(t.gangs[request.Gang.Key], t.newPodGroupGang(request)))
+	known := cmp.Or(t.gangs[request.Gang.Key], t.newPodGroupGang(request))
+	request.Holds = t.holds(request.Gang.Key, known.priority)
+	request.Reserved, request.Holder = t.reservedAgainst(known)
 	g := t.gangs[request.Gang.Key]
 	if g == nil {
 		return ""

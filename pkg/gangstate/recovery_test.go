@@ -43,7 +43,7 @@ func TestHoldForRest(t *testing.T) {
 				Nodes: map[types.UID]string{"m1": "n1"}, Needs: map[types.UID]gangs.Capacity{"m1": need},
 			}, epoch)
 			c.then(tr)
-			if diff := cmp.Diff(c.kept, tr.Holds()); diff != "" {
+			if diff := cmp.Diff(c.kept, tr.Holds(0)); diff != "" {
 				t.Errorf("what is held (-want,+got):\n%s", diff)
 			}
 			if request := mine; tr.BeginPodGroupCycle(&request, epoch) != "" || len(request.Holds) > 0 {

@@ -90,12 +90,13 @@ func (t *Tracker) AvoidReserved(pod *v1.Pod) map[string]bool {
 	return holder.reservation.nodes
 }
 
-// Holds returns the capacity of nodes that the plans of all gangs need for members that
-// have not reserved yet.
-func (t *Tracker) Holds() []gangs.Hold {
+// Holds returns the capacity of nodes that a pod of the given priority must leave free: what the
+// plans of all gangs need for members that have not reserved yet, and the room that is being made
+// for gangs of the same or of higher priority.
+func (t *Tracker) Holds(priority int32) []gangs.Hold {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.holds(gangs.Key{})
+	return t.holds(gangs.Key{}, priority)
 }
 
 // endReservation ends a reservation that has lasted longer than its limit. If no
@@ -111,8 +112,11 @@ func (t *Tracker) endReservation(now time.Time) []*v1.Pod {
 		holder.reservation, t.holder = Reservation{blocked: true}, nil
 	}
 	maps.DeleteFunc(t.resting, func(_ string, until time.Time) bool { return !now.Before(until) })
-	pods := slices.Collect(maps.Values(t.displaced))
-	clear(t.displaced)
+	var pods []*v1.Pod
+	if !t.clears() {
+		pods = slices.Collect(maps.Values(t.displaced))
+		clear(t.displaced)
+	}
 	for _, g := range t.gangs {
 		if g.reservation.displaced {
 			g.reservation.displaced = false

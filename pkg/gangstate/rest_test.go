@@ -49,7 +49,7 @@ func (s *simulation) fail(pod *v1.Pod, unknown bool) {
 }
 
 // held returns how many members have capacity held for them.
-func (s *simulation) held() int { return len(s.tracker.Holds()) }
+func (s *simulation) held() int { return len(s.tracker.Holds(0)) }
 
 // Members whose bindings are refused keep their places while the gang is below its minimum,
 // and go back to them in their next cycles.
@@ -308,7 +308,7 @@ func TestPodGroupBindFailed(t *testing.T) {
 	t.Run("below its minimum", func(t *testing.T) {
 		tr := podGroupTracker(t)
 		tr.PodGroupBindFailed(&request, now("n1", ""), gangs.Assignment{}, failed, epoch)
-		if diff := cmp.Diff([]gangs.Hold{{Node: "n2"}}, tr.Holds()); diff != "" {
+		if diff := cmp.Diff([]gangs.Hold{{Node: "n2"}}, tr.Holds(0)); diff != "" {
 			t.Errorf("held (-want,+got):\n%s", diff)
 		}
 		const want = "gang schedulinggroup ml/a: 1 of 2 members are bound, and binding pod second to node n2 failed (not now); " +
@@ -317,18 +317,18 @@ func TestPodGroupBindFailed(t *testing.T) {
 			t.Errorf("sentence (-want,+got):\n%s", diff)
 		}
 		refusePodGroup(tr, podGroupRequest("a", 2, 0, podOf("a", "first", "n1"), second), nil, epoch)
-		if n := len(tr.Holds()); n != 1 {
+		if n := len(tr.Holds(0)); n != 1 {
 			t.Errorf("%d places are held after a refusal, want 1", n)
 		}
-		if effects := tr.Tick(epoch.Add(healAfter)); len(effects.Evicting) != 1 || len(tr.Holds()) > 0 {
-			t.Errorf("evicting %v, and %d places are held", effects.Evicting, len(tr.Holds()))
+		if effects := tr.Tick(epoch.Add(healAfter)); len(effects.Evicting) != 1 || len(tr.Holds(0)) > 0 {
+			t.Errorf("evicting %v, and %d places are held", effects.Evicting, len(tr.Holds(0)))
 		}
 	})
 	t.Run("bound after all", func(t *testing.T) {
 		tr := podGroupTracker(t)
 		tr.PodGroupBindFailed(&request, now("n1", ""), gangs.Assignment{}, failed, epoch)
 		tr.Upsert(podOf("a", "second", "n2"), epoch)
-		if n := len(tr.Holds()); n > 0 {
+		if n := len(tr.Holds(0)); n > 0 {
 			t.Errorf("%d places are held of a group that is bound", n)
 		}
 	})
@@ -336,7 +336,7 @@ func TestPodGroupBindFailed(t *testing.T) {
 		tr := podGroupTracker(t)
 		tr.PodGroupBindFailed(&request, now("n1", ""), gangs.Assignment{}, failed, epoch)
 		tr.Remove(second, epoch)
-		if n := len(tr.Holds()); n > 0 || !tr.Tick(epoch).ActivatePodGroups {
+		if n := len(tr.Holds(0)); n > 0 || !tr.Tick(epoch).ActivatePodGroups {
 			t.Errorf("%d places are held of a member that is deleted, or other groups do not learn of it", n)
 		}
 	})
@@ -354,7 +354,7 @@ func TestPodGroupBindFailed(t *testing.T) {
 			t.Errorf("held against the plan for the second member (-want,+got):\n%s", diff)
 		}
 		tr.PodGroupPlaced(&part, epoch)
-		if diff := cmp.Diff(want, tr.Holds()); diff != "" {
+		if diff := cmp.Diff(want, tr.Holds(0)); diff != "" {
 			t.Errorf("held once the second member is placed (-want,+got):\n%s", diff)
 		}
 	})
@@ -364,12 +364,12 @@ func TestPodGroupBindFailed(t *testing.T) {
 		third.Pod = podOf("a", "third", "")
 		members := append(now("n1", "n2"), gangs.PodGroupMember(third.Pod))
 		tr.PodGroupBindFailed(&request, members, gangs.Assignment{}, third, epoch)
-		if n := len(tr.Holds()); n > 0 {
+		if n := len(tr.Holds(0)); n > 0 {
 			t.Errorf("%d places are held for members beyond the quorum", n)
 		}
 		third.Unknown = true
 		tr.PodGroupBindFailed(&request, members, gangs.Assignment{}, third, epoch)
-		if n := len(tr.Holds()); n != 1 {
+		if n := len(tr.Holds(0)); n != 1 {
 			t.Errorf("%d places are held, want that of the member that perhaps is bound", n)
 		}
 	})

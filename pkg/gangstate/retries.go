@@ -129,6 +129,7 @@ func (t *Tracker) Tick(now time.Time) Effects {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	effects := Effects{Activate: t.endReservation(now), ActivatePodGroups: t.dropExpiredHolds(now)}
+	t.tickClearings(now, &effects)
 	for _, g := range t.gangs {
 		effects.Activate = append(effects.Activate, g.silentDue(now)...)
 		if t.giveBack(g, now) {

@@ -51,6 +51,8 @@ type Question struct {
 	// Reserve is true if the planner must search for nodes to reserve for the gang if it
 	// finds no room now.
 	Reserve bool
+	// Room is true if the planner must search for pods to evict if it finds no room now.
+	Room bool
 	// changes is the gang's count of member changes when the question was asked.
 	changes int
 }
@@ -74,6 +76,8 @@ type Answer struct {
 	// Began is the time at which the plan in a PodGroup cycle (a scheduling cycle for a whole
 	// PodGroup) began. It is zero without such a plan.
 	Began time.Time
+	// Room answers Question.Room.
+	Room Room
 	// FitsElsewhere answers Question.Lost: it is true if the whole gang would fit after
 	// the eviction of its running members.
 	FitsElsewhere bool
@@ -196,7 +200,7 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 	}
 	g.quorumReady = true
 	request := gangs.Request{
-		Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key),
+		Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key, g.priority),
 	}
 	g.retry.teach(&request, now)
 	if g.attempt != nil {
@@ -231,6 +235,7 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 // the whole gang, or nodes to reserve for it.
 func (t *Tracker) askWhatIf(g *Gang, question *Question, now time.Time) {
 	if question.Lost = t.lost(g, now); question.Lost == nil {
+		question.Room = t.wantsRoom(g, now)
 		question.Reserve = t.wantsReservation(g, now)
 	}
 }
@@ -262,9 +267,20 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		}
 		effects := Effects{Key: key}
 		addition := t.resolveWhatIf(g, question, answer, now, &effects)
-		step := t.refuseInCycle(g, answer.Refusal+addition, uid, now, effects)
+		refusal := answer.Refusal + addition
+		if sentence, clears := t.makeRoom(g, question, answer, now, &effects); clears {
+			refusal = key.Messagef("%s", sentence)
+		} else if sentence != "" {
+			refusal += "; " + sentence
+		}
+		later := effects.RetryAfter
+		step := t.refuseInCycle(g, refusal, uid, now, effects)
 		g.refusal.heldBack, g.refusal.temporary = answer.HeldBack, answer.Temporary
-		step.Effects.RetryAfter = g.retryOutdated(question.Began, question.changes, now)
+		if after := g.retryOutdated(question.Began, question.changes, now); after > 0 || later == 0 {
+			step.Effects.RetryAfter = after
+		} else {
+			g.retry.pending = true
+		}
 		if answer.Temporary {
 			step.Effects.RetryAfter = g.retryLater(now)
 		}
@@ -280,7 +296,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		t.observe(g)
 		return Step{Refusal: plannedAgain(key, reasonMemberLeft), Effects: effects}
 	}
-	effects.Activate = g.planned(attempt)
+	effects.Activate, effects.EndClear = g.planned(attempt), attempt.freed
 	t.settle(g)
 	if answer.Surplus != "" {
 		g.refuse(answer.Surplus, uid, now)

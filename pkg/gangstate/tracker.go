@@ -43,6 +43,10 @@ type Options struct {
 	HealAfter  time.Duration
 	MaxBypass  time.Duration
 	MaxReplans int
+	// Preempts is true if pods of lower priority may be evicted for gangs, PreemptAfter how long
+	// a gang waits without room before.
+	Preempts     bool
+	PreemptAfter time.Duration
 }
 
 // Tracker holds the state of each gang of one profile. Its inputs are informer events,
@@ -67,6 +71,9 @@ type Tracker struct {
 	// displaced are the waiting pods without a gang that were refused because nodes are
 	// reserved for holder.
 	displaced map[types.UID]*v1.Pod
+	// evictedAt has the gangs and pods that were evicted for gangs within the last hour, by name,
+	// and the times.
+	evictedAt map[string]time.Time
 	// recovered is true after PartialGangs has returned the gangs that a crash left
 	// partly bound.
 	recovered bool
@@ -102,7 +109,7 @@ func New(options Options) *Tracker {
 	}
 	return &Tracker{
 		options: options, mu: options.Lock, gangs: map[gangs.Key]*Gang{}, home: map[types.UID]*Gang{},
-		podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{}, resting: map[string]time.Time{},
+		podGroups: map[gangs.Key]*Gang{}, displaced: map[types.UID]*v1.Pod{}, evictedAt: map[string]time.Time{}, resting: map[string]time.Time{},
 	}
 }
 
@@ -225,12 +232,20 @@ func (t *Tracker) attemptOf(key gangs.Key) *Attempt {
 }
 
 // holds returns the capacity of nodes that plans need for members that have not reserved
-// yet, for all gangs except one.
-func (t *Tracker) holds(except gangs.Key) []gangs.Hold {
+// yet, for all gangs except one. It includes the room that is being made for gangs, except for
+// gangs of a lower priority than the given one.
+func (t *Tracker) holds(except gangs.Key, priority int32) []gangs.Hold {
 	var holds []gangs.Hold
 	for key, g := range t.gangs {
-		if key != except && g.attempt != nil {
+		switch {
+		case key == except:
+		case g.attempt != nil && (g.attempt.phase != Releasing || priority > g.priority):
 			holds = append(holds, g.attempt.holds(g.partial.unfinished())...)
+		case priority <= g.priority:
+			if g.attempt != nil {
+				holds = append(holds, g.attempt.holds(g.partial.unfinished())...)
+			}
+			holds = append(holds, g.clearing.holds()...)
 		}
 	}
 	return holds

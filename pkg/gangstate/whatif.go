@@ -34,7 +34,7 @@ func (t *Tracker) lost(g *Gang, now time.Time) *Lost {
 
 // wholeRequest returns the request for a gang as if none of its members had a node.
 func (t *Tracker) wholeRequest(g *Gang, declared gangs.Gang) gangs.Request {
-	request := gangs.Request{Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key)}
+	request := gangs.Request{Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key, g.priority)}
 	for _, m := range g.sorted() {
 		switch {
 		case !declared.Has(m) || !gangs.Live(m.Pod):

@@ -76,6 +76,32 @@ var (
 		Help:           "Members evicted because their gang lost others and is to be placed whole elsewhere.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile"})
+	clearDuration = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Subsystem: subsystem,
+		Name:      "clear_duration_seconds",
+		Help:      "Time to search for pods whose eviction makes room for one gang, by profile and result (found or refused).",
+		// 1 ms to 4 s.
+		Buckets:        metrics.ExponentialBuckets(0.001, 2, 13),
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "result"})
+	clearProven = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem:      subsystem,
+		Name:           "clear_proven_total",
+		Help:           "Searches for pods to evict that showed that no cheaper pods exist.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+	preempted = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem:      subsystem,
+		Name:           "preemption_victims_total",
+		Help:           "Pods of lower priority that were evicted to make room for gangs.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+	evictionsRefused = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem:      subsystem,
+		Name:           "evictions_refused_total",
+		Help:           "Gangs for which nobody was evicted because the API server refused an eviction.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
 	devicePairs = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem:      subsystem,
 		Name:           "device_pairs_total",
@@ -106,7 +132,7 @@ var (
 // Register adds the metrics to the scheduler's registry, once in a process.
 func Register() {
 	registerOnce.Do(func() {
-		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, evictions, devicePairs, allocatedTwice, givenBackTwice, gangsKnown)
+		legacyregistry.MustRegister(planDuration, planFits, planNodes, gatherDuration, refusedPlans, evictions, clearDuration, clearProven, preempted, evictionsRefused, devicePairs, allocatedTwice, givenBackTwice, gangsKnown)
 		legacyregistry.CustomMustRegister(&entryCollector{})
 	})
 }
@@ -139,6 +165,25 @@ func Refused(profile string) {
 func Evicted(profile string) {
 	evictions.WithLabelValues(profile).Inc()
 }
+
+// Cleared observes a search for pods to evict for a gang. found is true if there are some, proven
+// if no cheaper ones exist.
+func Cleared(profile string, found, proven bool, took time.Duration) {
+	result := "refused"
+	if found {
+		result = "found"
+	}
+	clearDuration.WithLabelValues(profile, result).Observe(took.Seconds())
+	if proven {
+		clearProven.WithLabelValues(profile).Inc()
+	}
+}
+
+// Preempted counts pods that were evicted to make room for a gang.
+func Preempted(profile string, pods int) { preempted.WithLabelValues(profile).Add(float64(pods)) }
+
+// EvictionRefused counts a gang for which nobody was evicted because the API server refused it.
+func EvictionRefused(profile string) { evictionsRefused.WithLabelValues(profile).Inc() }
 
 // Pairs counts NICs that a pod got, by whether each is in one alignment unit with a GPU
 // of the pod.

@@ -27,9 +27,9 @@ type clearFilters struct {
 	// all those on any node.
 	onNode       map[string][]unitPod
 	farFelt, all []unitPod
-	// whole has, by role, the state for the last set of gone units without all their pods. It
+	// cleared has, by role, the state for the last set of gone units without all their pods. It
 	// is used for members that read other nodes.
-	whole map[int]wholeState
+	cleared map[int]clearedState
 }
 
 // unitPod is a pod of a unit.
@@ -39,14 +39,14 @@ type unitPod struct {
 	node fwk.NodeInfo
 }
 
-// wholeState is a state without all pods of some units.
-type wholeState struct {
+// clearedState is a state without all pods of some units.
+type clearedState struct {
 	gone  []int
 	state fwk.CycleState
 }
 
 func newClearFilters(runs *dryRuns, units *evict.Units) *clearFilters {
-	f := &clearFilters{runs: runs, onNode: map[string][]unitPod{}, whole: map[int]wholeState{}}
+	f := &clearFilters{runs: runs, onNode: map[string][]unitPod{}, cleared: map[int]clearedState{}}
 	for i := range units.List {
 		for _, pod := range units.List[i].Pods {
 			p := unitPod{unit: i, info: pod.Info, node: pod.Node}
@@ -106,7 +106,7 @@ func (f *clearFilters) without(gone []int, role int, pod *v1.Pod, base fwk.Cycle
 		info = nodeWithout(info, isGone)
 	}
 	if readsOtherNodes(pod) {
-		state, err := f.wholeState(gone, role, pod, base)
+		state, err := f.clearedState(gone, role, pod, base)
 		return state, info, err
 	}
 	state := base.Clone()
@@ -127,9 +127,9 @@ func (f *clearFilters) without(gone []int, role int, pod *v1.Pod, base fwk.Cycle
 	return state, info, nil
 }
 
-// wholeState returns the state for a role without all pods of the units in gone.
-func (f *clearFilters) wholeState(gone []int, role int, pod *v1.Pod, base fwk.CycleState) (fwk.CycleState, error) {
-	if last, ok := f.whole[role]; ok && slices.Equal(last.gone, gone) {
+// clearedState returns the state for a role without all pods of the units in gone.
+func (f *clearFilters) clearedState(gone []int, role int, pod *v1.Pod, base fwk.CycleState) (fwk.CycleState, error) {
+	if last, ok := f.cleared[role]; ok && slices.Equal(last.gone, gone) {
 		return last.state, nil
 	}
 	state := base.Clone()
@@ -139,7 +139,7 @@ func (f *clearFilters) wholeState(gone []int, role int, pod *v1.Pod, base fwk.Cy
 			return nil, err
 		}
 	}
-	f.whole[role] = wholeState{gone: slices.Clone(gone), state: state}
+	f.cleared[role] = clearedState{gone: slices.Clone(gone), state: state}
 	return state, nil
 }
 

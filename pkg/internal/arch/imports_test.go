@@ -41,10 +41,16 @@ var allowances = []allowance{
 	},
 	{
 		packages: []string{"pkg/placement"},
-		imports: []string{"pkg/plan", "pkg/devices", "pkg/gangs", "pkg/cluster", "pkg/metrics", "k8s.io/api/...", "k8s.io/apimachinery/...",
+		imports: []string{"pkg/plan", "pkg/devices", "pkg/gangs", "pkg/cluster", "pkg/evict", "pkg/metrics", "k8s.io/api/...", "k8s.io/apimachinery/...",
 			"k8s.io/component-helpers/...", "k8s.io/dynamic-resource-allocation/...", "k8s.io/klog/v2",
 			"k8s.io/kube-scheduler/framework", "k8s.io/kubernetes/pkg/scheduler/framework", "k8s.io/kubernetes/pkg/scheduler/util"},
 		reason: "placement gets all that limits a plan in the request: it knows neither the state of gangs nor the plugins, and has no client",
+	},
+	{
+		packages: []string{"pkg/evict"},
+		imports: []string{"pkg/gangs", "pkg/cluster", "k8s.io/api/...", "k8s.io/apimachinery/...", "k8s.io/component-helpers/scheduling/corev1",
+			"k8s.io/kube-scheduler/framework"},
+		reason: "who may be evicted follows from the pods, the gangs and the time; package requests asks the API server",
 	},
 	{
 		packages: []string{"pkg/gangstate"},

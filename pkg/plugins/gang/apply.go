@@ -45,6 +45,10 @@ func (g *Gang) apply(effects gangstate.Effects) {
 	if effects.Reserved > 0 {
 		g.logger.V(2).Info("Nodes are reserved for a gang that others bypassed", "gang", effects.Key, "nodes", effects.Reserved)
 	}
+	if effects.Clear {
+		g.room.Begin(g.background, effects.Key)
+	}
+	g.room.End(effects.EndClear)
 	for _, key := range effects.Evicting {
 		g.logger.V(2).Info("Evicting what is left of a gang below its minimum", "gang", key)
 		g.report.Evicting(key)
@@ -101,6 +105,7 @@ func (g *Gang) watchClock(ctx context.Context) {
 			g.apply(effects)
 		}
 		g.evictDue(ctx, now)
+		g.room.Tick(ctx)
 		g.apply(g.tracker.Tick(now))
 	}, clockPeriod)
 }

@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -111,6 +112,14 @@ func (g *Gang) plan(ctx context.Context, question *gangstate.Question, nodes []f
 	if !outcome.Searched || outcome.HeldBack {
 		return answer, nil
 	}
+	if question.Room {
+		if answer.Room, err = g.room.Search(ctx, question.Request, nodes); err != nil && !placement.Slow(err) {
+			return gangstate.Answer{}, fmt.Errorf("searching for pods to evict for gang %s: %w", key, err)
+		}
+		if answer.Room.Found {
+			return answer, nil
+		}
+	}
 	switch {
 	case question.Lost != nil && question.Lost.Search:
 		answer.FitsElsewhere, err = g.placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, nodes)
@@ -145,7 +154,7 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)
 	reserved := g.tracker.AvoidReserved(pod)
 	if placement.Plannable(pod) {
-		node, err := g.placer.PlaceSingle(ctx, pod, nodes, reserved, g.tracker.Holds())
+		node, err := g.placer.PlaceSingle(ctx, pod, nodes, reserved, g.tracker.Holds(corev1helpers.PodPriority(pod)))
 		if err != nil {
 			return nil, fwk.AsStatus(err)
 		}
@@ -154,7 +163,7 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 			return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 		}
 	}
-	return placement.ExcludeNodes(reserved, nodes)
+	return placement.ExcludeNodes(g.tracker.AvoidHeld(pod, reserved), nodes)
 }
 
 // PreFilterExtensions returns nil: the plan does not change while preemption simulates the

@@ -22,6 +22,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/placement"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/podgroup"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
+	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/room"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/view"
 )
 
@@ -72,6 +73,10 @@ type Gang struct {
 	tracker *gangstate.Tracker
 	placer  *placement.Placer
 	report  *report.Reporter
+	// room evicts pods of lower priority for gangs. background is the context of its requests:
+	// it ends with the scheduler.
+	room       *room.Maker
+	background context.Context
 	// ended is the informer of pods that succeeded or failed.
 	ended cache.SharedIndexInformer
 	// gated is set if the plugin GangGate, which only has the PreEnqueue extension point, runs

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	schedulinglisters "k8s.io/client-go/listers/scheduling/v1beta1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -26,6 +27,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/placement"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/podgroup"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/report"
+	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/room"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang/view"
 )
 
@@ -73,6 +75,11 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		Profile: handle.ProfileName(), Sources: g.sources, Exists: existsIn(pods.GetStore(), g.ended.GetStore()), NodeExists: g.nodeExists,
 		Counted: countGangs(handle.ProfileName()), Lacks: g.claims.Lacks,
 		HealAfter: args.HealAfter, MaxBypass: args.MaxBypass, MaxReplans: args.MaxReplans,
+		Preempts: args.Preemption == config.PreemptByPriority, PreemptAfter: args.PreemptAfter,
+	})
+	g.background = ctx
+	g.room = room.New(room.Options{
+		Handle: handle, Args: args, Reader: view.NewRunning(g.sources, podGroupLister(handle)), Tracker: g.tracker, Placer: g.placer, Apply: g.apply, Logger: g.logger,
 	})
 	g.report = report.New(handle, args.ReportDelay, g.status)
 	if utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
@@ -163,6 +170,15 @@ func (g *Gang) entries(profile *cluster.Profile) metrics.Entries {
 func (g *Gang) recoverGangs(ctx context.Context, nodes []fwk.NodeInfo) {
 	g.recoverOnce(ctx, nodes)
 	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)
+}
+
+// podGroupLister returns the lister of the PodGroups that the scheduler's PodGroup cycles place,
+// nil if there are no such cycles.
+func podGroupLister(handle fwk.Handle) schedulinglisters.PodGroupLister {
+	if !utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
+		return nil
+	}
+	return handle.SharedInformerFactory().Scheduling().V1beta1().PodGroups().Lister()
 }
 
 // countGangs returns a function that updates the metric of known gangs.

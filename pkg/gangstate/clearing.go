@@ -1,0 +1,250 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
+)
+
+const (
+	// askLimit is the longest time in which evictions are requested after a search.
+	askLimit = time.Minute
+	// leaveLimit is how long after the end of their grace periods evicted pods may still exist.
+	leaveLimit = 2 * time.Minute
+	// placeWithin is how long the room that evicted pods left is held until the gang has its
+	// nodes. Controllers free the devices of a pod some seconds after the pod is gone.
+	placeWithin = time.Minute
+	// recentEviction is how long an eviction makes another one of the same pods dearer.
+	recentEviction = time.Hour
+)
+
+// ClearingVictims returns the victims whose eviction must be requested for a gang, and whether it
+// is the first request. It returns nil if there are none.
+func (t *Tracker) ClearingVictims(key gangs.Key) (victims []Victim, first bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.gangs[key]
+	if g == nil || !g.clearing.active() {
+		return nil, false
+	}
+	for _, victim := range g.clearing.room.Victims {
+		victim.Pods = slices.DeleteFunc(slices.Clone(victim.Pods), func(pod *v1.Pod) bool { return !t.options.Exists(pod) })
+		if len(victim.Pods) > 0 {
+			victims = append(victims, victim)
+		}
+	}
+	return victims, g.clearing.phase == clearingChosen
+}
+
+// Priority returns the priority of a gang, 0 for an unknown one.
+func (t *Tracker) Priority(key gangs.Key) int32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if g := t.gangs[key]; g != nil {
+		return g.priority
+	}
+	return 0
+}
+
+// ClearingGangs returns the gangs for which pods are being evicted.
+func (t *Tracker) ClearingGangs() []gangs.Key {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var keys []gangs.Key
+	for key, g := range t.gangs {
+		if g.clearing.active() {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, CompareKeys)
+	return keys
+}
+
+// ClearingRefused ends evictions of which the API server refused one before anybody was evicted.
+func (t *Tracker) ClearingRefused(key gangs.Key, reason string, now time.Time) Effects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.gangs[key]
+	if g == nil || g.clearing.phase != clearingChosen {
+		return Effects{}
+	}
+	effects := Effects{Key: key, Report: true, EndClear: g.clearing.nominated(g)}
+	g.clearing.end()
+	g.clearing.notBefore = now.Add(maxRoomPause)
+	if g.refusal != nil {
+		g.refusal.message = key.Messagef("no room, and pods of lower priority are not evicted: %s", reason)
+		g.retry.pending = true
+		effects.RetryAfter = maxRoomPause
+	}
+	t.observe(g)
+	return effects
+}
+
+// ClearingBegun records that the evictions are requested from now on.
+func (t *Tracker) ClearingBegun(key gangs.Key, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.gangs[key]
+	if g == nil || g.clearing.phase != clearingChosen {
+		return false
+	}
+	c := &g.clearing
+	c.phase, c.since = clearingLeaving, now
+	for i := range c.room.Victims {
+		name := c.room.Victims[i].Name
+		if c.evicted == nil {
+			c.evicted = map[string]bool{}
+		}
+		c.evicted[name] = true
+		t.evictedAt[name] = now
+	}
+	return true
+}
+
+// ClearingBlocked records why a victim is not evicted yet, "" if nothing prevents it.
+func (t *Tracker) ClearingBlocked(key gangs.Key, reason string) Effects {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.gangs[key]
+	if g == nil || !g.clearing.active() || g.clearing.blocked == reason {
+		return Effects{}
+	}
+	g.clearing.blocked = reason
+	g.renewClearing(t.options.Exists)
+	return Effects{Key: key, Report: true}
+}
+
+// renewClearing makes the gang's refusal say how far the evictions are.
+func (g *Gang) renewClearing(exists func(*v1.Pod) bool) {
+	if g.refusal != nil && g.clearing.active() {
+		g.refusal.message = g.key.Messagef("%s", g.clearing.sentence(exists))
+	}
+}
+
+// Spared returns why a unit is not evicted for the gang, "" for no reason. Recent reports whether
+// it was evicted within the last hour.
+func (t *Tracker) Spared(key gangs.Key, name string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if g := t.gangs[key]; g != nil && g.clearing.evicted[name] {
+		return "was evicted for it before"
+	}
+	return ""
+}
+
+// Recent reports whether a unit (a gang or a pod) was evicted for another within the last hour.
+func (t *Tracker) Recent(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, recent := t.evictedAt[name]
+	return recent
+}
+
+// tickClearing applies the passing of time to the evictions for a gang. It returns the members to
+// activate, and those whose nominations end.
+func (t *Tracker) tickClearing(g *Gang, now time.Time) (activate, ended []*v1.Pod) {
+	c := &g.clearing
+	if !c.active() {
+		return nil, nil
+	}
+	nominated := c.nominated(g)
+	if len(g.members) == 0 || c.phase == clearingChosen && now.Sub(c.since) > askLimit {
+		c.end()
+		return nil, nominated
+	}
+	if c.phase == clearingChosen || g.attempt != nil {
+		return nil, nil
+	}
+	grace, left := time.Duration(0), false
+	for _, pod := range c.pods() {
+		left = left || t.options.Exists(pod)
+		if seconds := pod.Spec.TerminationGracePeriodSeconds; seconds != nil {
+			grace = max(grace, time.Duration(*seconds)*time.Second)
+		}
+	}
+	switch {
+	case !left && c.goneAt.IsZero():
+		c.goneAt = now
+		return t.retryNow(g, now), nil
+	case !left && now.Sub(c.goneAt) > placeWithin, left && now.Sub(c.since) > grace+leaveLimit:
+		c.fail(now)
+		return t.retryNow(g, now), nominated
+	}
+	return nil, nil
+}
+
+// endClearing ends the evictions for a gang that has its nodes, or that has found others.
+func (g *Gang) endClearing(placed bool) []*v1.Pod {
+	if placed {
+		g.clearing.failures, g.clearing.evicted, g.clearing.notBefore = 0, nil, time.Time{}
+	}
+	if !g.clearing.active() {
+		return nil
+	}
+	pods := g.clearing.nominated(g)
+	g.clearing.end()
+	return pods
+}
+
+// nominated returns the waiting members that have a node in the room of the gang.
+func (c *clearing) nominated(g *Gang) []*v1.Pod {
+	var pods []*v1.Pod
+	for _, uid := range slices.Sorted(maps.Keys(c.room.Assignment.Nodes)) {
+		if m, ok := g.members[uid]; ok {
+			pods = append(pods, m.Pod)
+		}
+	}
+	return pods
+}
+
+// Nominations returns the planned node of each waiting member of a gang for which pods are
+// evicted.
+func (t *Tracker) Nominations(key gangs.Key) map[*v1.Pod]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.gangs[key]
+	if g == nil || !g.clearing.active() {
+		return nil
+	}
+	out := map[*v1.Pod]string{}
+	for uid, node := range g.clearing.room.Assignment.Nodes {
+		if m, ok := g.members[uid]; ok && !gangs.Placed(m.Pod) {
+			out[m.Pod] = node
+		}
+	}
+	return out
+}
+
+// tickClearings applies the passing of time to all evictions. If the room of a gang is not held
+// any more, all other gangs without room are planned again: no event tells them.
+func (t *Tracker) tickClearings(now time.Time, effects *Effects) {
+	t.forgetEvictions(now)
+	given := false
+	for _, g := range t.gangs {
+		activate, ended := t.tickClearing(g, now)
+		effects.Activate = append(effects.Activate, activate...)
+		effects.EndClear = append(effects.EndClear, ended...)
+		given = given || len(ended) > 0 && !g.clearing.active()
+	}
+	if !given {
+		return
+	}
+	effects.ActivatePodGroups = true
+	for _, g := range t.gangs {
+		if g.refusal != nil && g.podGroup == nil && g.quorumReady && t.slowPause(g, now) == 0 {
+			effects.Activate = append(effects.Activate, t.retryNow(g, now)...)
+		}
+	}
+}
+
+// forgetEvictions drops the evictions that are too long ago to matter.
+func (t *Tracker) forgetEvictions(now time.Time) {
+	maps.DeleteFunc(t.evictedAt, func(_ string, at time.Time) bool { return now.Sub(at) > recentEviction })
+}

@@ -1,0 +1,80 @@
+// Copyright The Dovetail Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gangstate
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+const (
+	// minRoomPause and maxRoomPause limit the time between two searches for pods to evict for
+	// a gang. The pause is searchShare times as long as the last search took, so that searches
+	// take a small part of the scheduler's time.
+	minRoomPause = time.Second
+	maxRoomPause = 30 * time.Second
+	searchShare  = 20
+)
+
+// wantsRoom reports whether the planner must search for pods to evict if it finds no room for the
+// gang. Nobody is evicted for a gang that runs below its minimum and may move, or whose members
+// have preemptionPolicy Never.
+func (t *Tracker) wantsRoom(g *Gang, now time.Time) bool {
+	c := &g.clearing
+	switch {
+	case !t.options.Preempts, c.active(), now.Before(c.notBefore), now.Sub(c.searched) < c.pause, g.partial.unfinished(), g.podGroup != nil:
+		return false
+	case g.anyWaits(func(pod *v1.Pod) bool {
+		return pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == v1.PreemptNever
+	}):
+		return false
+	}
+	return t.preemptDue(g, now) <= 0
+}
+
+// preemptDue returns how long the gang must still wait for room before pods are evicted for it.
+func (t *Tracker) preemptDue(g *Gang, now time.Time) time.Duration {
+	if t.options.PreemptAfter == 0 {
+		return 0
+	}
+	if g.retry.refusals == 0 {
+		return t.options.PreemptAfter
+	}
+	return t.options.PreemptAfter - now.Sub(g.retry.since)
+}
+
+// makeRoom handles the answer to Question.Room after a plan that found no room. It returns the
+// sentence about the gang, which replaces or follows the refusal of the plan, and true if
+// evictions begin or are under way.
+func (t *Tracker) makeRoom(g *Gang, question *Question, answer *Answer, now time.Time, effects *Effects) (sentence string, clears bool) {
+	c := &g.clearing
+	if room := &answer.Room; question.Room && room.Searched {
+		c.searched, c.pause = now, min(max(minRoomPause, searchShare*room.Took), maxRoomPause)
+		if room.Found {
+			c.room, c.goneAt, c.blocked = *room, time.Time{}, ""
+			c.phase, c.since = clearingChosen, now
+			if len(room.Victims) == 0 {
+				c.phase = clearingLeaving
+			}
+			effects.Clear = true
+		} else if room.MayChange {
+			effects.RetryAfter = c.pause
+			g.retry.pending = true
+		}
+		if !room.Found {
+			return room.Refusal, false
+		}
+	}
+	if c.active() {
+		return c.sentence(t.options.Exists), true
+	}
+	if t.options.Preempts && !question.Room && g.podGroup == nil {
+		if due := max(t.preemptDue(g, now), c.searched.Add(c.pause).Sub(now)); due > 0 && g.running == 0 {
+			effects.RetryAfter = due
+			g.retry.pending = true
+		}
+	}
+	return "", false
+}
