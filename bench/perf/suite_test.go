@@ -139,7 +139,7 @@ func TestSchedulerConfig(t *testing.T) {
 	want := map[string][]string{
 		"name":       {"default-scheduler"},
 		"arguments":  {"NodeResourcesFit", "Gang", "Topology"},
-		"multiPoint": {"Gang", "GangGate", "Topology", "DRAAware", "-DynamicResources", "-TopologyPlacementGenerator"},
+		"multiPoint": {"Gang", "GangGate", "Preemption", "Topology", "DRAAware", "-DynamicResources", "-DefaultPreemption", "-TopologyPlacementGenerator"},
 		"queueSort":  {"Gang", "-PrioritySort"},
 		"postFilter": {"DRAAware", "Gang"},
 	}

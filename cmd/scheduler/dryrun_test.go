@@ -55,11 +55,13 @@ func edited(t *testing.T, pairs ...string) []byte {
 // not do what it says. The error names the field.
 func TestDryRunConfig(t *testing.T) {
 	const (
-		gangArgs    = "  - name: Gang\n    args:\n      # In the order in which they are asked.\n"
-		noDRA       = "      - name: DRAAware\n        weight: 2\n      disabled:\n      - name: DynamicResources\n"
-		stockDRA    = "      disabled:\n"
-		draFirst    = "      - name: DRAAware\n      - name: Gang\n"
-		gangAtGroup = "    podGroupPostFilter:\n      enabled:\n      - name: Gang\n      - name: DRAAware\n"
+		gangArgs      = "  - name: Gang\n    args:\n      # In the order in which they are asked.\n"
+		noDRA         = "      - name: DRAAware\n        weight: 2\n      disabled:\n      - name: DynamicResources\n"
+		stockDRA      = "      disabled:\n"
+		ourPreemption = "      - name: Preemption\n"
+		offPreemption = "      - name: DefaultPreemption\n"
+		draFirst      = "      - name: DRAAware\n      - name: Gang\n"
+		gangAtGroup   = "    podGroupPostFilter:\n      enabled:\n      - name: Gang\n      - name: DRAAware\n"
 	)
 	tests := map[string]struct {
 		edits []string
@@ -91,8 +93,17 @@ func TestDryRunConfig(t *testing.T) {
 			wants: []string{"profiles[0].plugins.permit", "Gang is missing at permit"},
 		},
 		"Gang comes after preemption": {
-			edits: []string{draFirst, "      - name: DRAAware\n"},
+			edits: []string{draFirst, "      - name: DRAAware\n      - name: Preemption\n"},
+			wants: []string{"profiles[0].plugins.postFilter.enabled", "Gang must come before Preemption"},
+		},
+		"stock preemption": {edits: []string{ourPreemption, "", offPreemption, ""}},
+		"Gang comes after stock preemption": {
+			edits: []string{ourPreemption, "", offPreemption, "", draFirst, "      - name: DRAAware\n"},
 			wants: []string{"profiles[0].plugins.postFilter.enabled", "Gang must come before DefaultPreemption"},
+		},
+		"Preemption beside DefaultPreemption": {
+			edits: []string{offPreemption, ""},
+			wants: []string{"profiles[0].plugins.multiPoint", "disable DefaultPreemption"},
 		},
 		"GangGate without Gang": {
 			edits: []string{"      - name: Gang\n      # Keeps members", "      # Keeps members", "    queueSort:\n      enabled:\n      - name: Gang\n      disabled:\n      - name: PrioritySort\n", "",

@@ -17,6 +17,7 @@ import (
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/draaware"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/gang"
+	"github.com/dovetail-dev/dovetail/pkg/plugins/preemption"
 	"github.com/dovetail-dev/dovetail/pkg/plugins/topology"
 )
 
@@ -36,6 +37,9 @@ func CheckProfiles(profiles []kubeconfig.KubeSchedulerProfile, written [][]strin
 			errs = append(errs, checkArguments(path, profile, written[i])...)
 		}
 		errs = append(errs, checkDevices(path, profile)...)
+		if enables(profile, preemption.Name) && enables(profile, names.DefaultPreemption) {
+			errs = append(errs, field.Forbidden(path.Child("plugins", "multiPoint"), "Preemption runs DefaultPreemption inside it: disable DefaultPreemption"))
+		}
 		if enables(profile, gang.GateName) && !enables(profile, gang.Name) {
 			errs = append(errs, field.Required(path.Child("plugins", "multiPoint"), "plugin GangGate does nothing without Gang: enable Gang too"))
 		}
@@ -145,11 +149,12 @@ var ours = []struct {
 	plugin fwk.Plugin
 }{
 	{gang.Name, (*gang.Gang)(nil)}, {gang.GateName, (*gang.Gate)(nil)}, {topology.Name, (*topology.Topology)(nil)}, {draaware.Name, (*draaware.DRAAware)(nil)},
+	{preemption.Name, (*preemption.Preemption)(nil)},
 }
 
 // CheckPoints returns an error for each of Dovetail's plugins that runs at some of its
 // extension points and not at others. It also returns one for a profile in which
-// DefaultPreemption runs before the plugin Gang: DefaultPreemption would then evict pods for a
+// Preemption or DefaultPreemption runs before the plugin Gang: pods could then be evicted for a
 // single member of a gang. running has the plugins that run at each extension point, by
 // profile.
 func CheckPoints(running []*kubeconfig.Plugins) field.ErrorList {
@@ -159,10 +164,12 @@ func CheckPoints(running []*kubeconfig.Plugins) field.ErrorList {
 		for _, our := range ours {
 			errs = append(errs, checkPoints(path, our.name, our.plugin, list)...)
 		}
-		first, preempts := position(list.PostFilter, gang.Name), position(list.PostFilter, names.DefaultPreemption)
-		if first > preempts && preempts >= 0 {
-			errs = append(errs, field.Invalid(path.Child("postFilter", "enabled"), enabledNames(list.PostFilter),
-				"plugin Gang must come before DefaultPreemption, which would evict pods for a single member of a gang: name Gang here too"))
+		for _, name := range []string{preemption.Name, names.DefaultPreemption} {
+			first, preempts := position(list.PostFilter, gang.Name), position(list.PostFilter, name)
+			if first > preempts && preempts >= 0 {
+				errs = append(errs, field.Invalid(path.Child("postFilter", "enabled"), enabledNames(list.PostFilter),
+					"plugin Gang must come before "+name+", which would evict pods for a single member of a gang: name Gang here too"))
+			}
 		}
 	}
 	return errs

@@ -87,7 +87,7 @@ var bans = []ban{
 		reason:   "the framework brings 655 packages, 265 of them client-go; tests of these packages build in seconds without",
 	},
 	{
-		packages: []string{"pkg/cluster", "pkg/placement", "pkg/plugins/gang/...", "pkg/plugins/topology/...", "pkg/plugins/draaware/..."},
+		packages: []string{"pkg/cluster", "pkg/placement", "pkg/plugins/gang/...", "pkg/plugins/topology/...", "pkg/plugins/draaware/...", "pkg/plugins/preemption/..."},
 		imports:  []string{"k8s.io/client-go/kubernetes/...", "k8s.io/client-go/dynamic/...", "k8s.io/client-go/rest/...", "k8s.io/client-go/tools/clientcmd/..."},
 		direct:   true,
 		reason:   "the scheduler has one client and one set of informers, which fwk.Handle gives; CRDs are watched by pkg/workloads",
@@ -108,8 +108,13 @@ var bans = []ban{
 		reason:   "plugins are thin and apart: what two of them need is a package below them",
 	},
 	{
+		packages: []string{"pkg/plugins/preemption/..."},
+		imports:  []string{"pkg/plugins/gang/...", "pkg/plugins/topology/...", "pkg/plugins/draaware/..."},
+		reason:   "plugins are thin and apart: what two of them need is a package below them",
+	},
+	{
 		packages: []string{"pkg/..."},
-		except:   []string{"pkg/plugins", "pkg/plugins/gang", "pkg/plugins/gang/podgroup", "pkg/plugins/topology", "pkg/plugins/draaware"},
+		except:   []string{"pkg/plugins", "pkg/plugins/gang", "pkg/plugins/gang/podgroup", "pkg/plugins/topology", "pkg/plugins/draaware", "pkg/plugins/preemption"},
 		imports:  []string{"pkg/plugins/..."},
 		reason:   "plugins are the outermost layer below main",
 	},

@@ -161,12 +161,12 @@ func TestRemovedPodsFreeDevices(t *testing.T) {
 // Preemption removes all victims and then puts back those that need not go.
 func TestVictimsArePutBack(t *testing.T) {
 	a, b, wanted := usedBy(holding("a", allGPUs[:4]...), "one"), usedBy(holding("b", allGPUs[4:]...), "two"), claim("wanted", "4 gpu.nvidia.com", "4 rdma.dranet.net")
-	one, two := on(podWith("one", a)), on(podWith("two", b))
-	w := newWorld(t, oneNode, a, b, wanted, one, two)
+	low, lower := on(podWith("one", a)), on(podWith("two", b))
+	w := newWorld(t, oneNode, a, b, wanted, low, lower)
 	trip := w.trip(w.ours(), podWith("preemptor", wanted))
 	trip.look()
-	state := trip.remove(one, two)
-	trip.extend(one, state, false)
+	state := trip.remove(low, lower)
+	trip.extend(low, state, false)
 	if status := trip.fits(state); !status.IsSuccess() {
 		t.Fatalf("with one of two victims back: %s", status.Message())
 	}
@@ -178,7 +178,7 @@ func TestVictimsArePutBack(t *testing.T) {
 		t.Errorf("the devices without the victim are %v, %d NICs apart from their GPUs", held, lost)
 	}
 	trip.plugin.(fwk.ReservePlugin).Unreserve(t.Context(), state, trip.pod, firstNode())
-	trip.extend(two, state, false)
+	trip.extend(lower, state, false)
 	if trip.fits(state).IsSuccess() {
 		t.Error("the pod fits with both victims back")
 	}
@@ -187,19 +187,19 @@ func TestVictimsArePutBack(t *testing.T) {
 // A gang's planner takes pods to be gone before PreFilter.
 func TestGonePodsFreeDevices(t *testing.T) {
 	a, b, wanted := usedBy(holding("a", allGPUs[:4]...), "one"), usedBy(holding("b", allGPUs[4:]...), "two"), claim("wanted", "4 gpu.nvidia.com", "4 rdma.dranet.net")
-	one, two := on(podWith("one", a)), on(podWith("two", b))
-	w := newWorld(t, oneNode, a, b, wanted, one, two)
+	low, lower := on(podWith("one", a)), on(podWith("two", b))
+	w := newWorld(t, oneNode, a, b, wanted, low, lower)
 	p := w.ours()
 	for name, planned := range map[string]cluster.Planned{"all nodes": {Rail: -1}, "one node": {Node: firstNode(), Rail: -1}} {
-		gone := cluster.NewGonePods([]*v1.Pod{two})
+		gone := cluster.NewGonePods([]*v1.Pod{lower})
 		trip := w.trip(p, podWith("preemptor", wanted))
 		cluster.SetPlanned(trip.state, planned)
 		cluster.SetGone(trip.state, gone)
-		trip.extend(two, trip.state, true)
+		trip.extend(lower, trip.state, true)
 		if got := trip.look(); len(got) != 1 {
 			t.Errorf("%s: the pod does not fit without a pod: %v", name, trip.said)
 		}
-		trip.extend(two, trip.state, false)
+		trip.extend(lower, trip.state, false)
 		if trip.fits(trip.state).IsSuccess() || !gone.Has("two") {
 			t.Errorf("%s: the pod fits with the victim back, or the caller's set changed", name)
 		}
@@ -217,13 +217,13 @@ func TestGonePodsFreeDevices(t *testing.T) {
 // run.
 func TestProfileTakesPodsAsGone(t *testing.T) {
 	a, wanted := usedBy(holding("a", allGPUs...), "one"), claim("wanted", "4 gpu.nvidia.com")
-	one := on(podWith("one", a))
-	w := newWorld(t, oneNode, a, wanted, one)
+	victim := on(podWith("one", a))
+	w := newWorld(t, oneNode, a, wanted, victim)
 	p, profile := w.oursIn()
 	for _, dry := range []bool{false, true, false} {
 		end := func() {}
 		if dry {
-			end = profile.TakeAsGone(cluster.NewGonePods([]*v1.Pod{one}))
+			end = profile.TakeAsGone(cluster.NewGonePods([]*v1.Pod{victim}))
 		}
 		if got := w.trip(p, podWith("preemptor", wanted)).look(); (len(got) == 1) != dry {
 			t.Errorf("in a dry run %v: feasible nodes %v", dry, got)
@@ -300,17 +300,17 @@ func share(c *resourceapi.ResourceClaim, id, amount string) *resourceapi.Resourc
 func TestSharesAreFreed(t *testing.T) {
 	slice, class := shareable()
 	a, b := usedBy(share(claim("a", "1 shares"), "5a1a7a3e-7a53-4a0e-93a6-000000000001", "60Gi"), "one"), usedBy(share(claim("b", "1 shares"), "5a1a7a3e-7a53-4a0e-93a6-000000000002", "40Gi"), "two")
-	one, two := on(podWith("one", a)), on(podWith("two", b))
+	low, lower := on(podWith("one", a)), on(podWith("two", b))
 	for amount, want := range map[string][]bool{"40Gi": {true, true, true}, "60Gi": {true, false, true}, "70Gi": {false, false, true}} {
 		wanted := claim("wanted", "1 shares")
 		wanted.Spec.Devices.Requests[0].Exactly.Capacity = &resourceapi.CapacityRequirements{Requests: map[resourceapi.QualifiedName]resource.Quantity{"memory": resource.MustParse(amount)}}
-		w := newWorld(t, oneNode, slice, class, a, b, wanted, one, two)
+		w := newWorld(t, oneNode, slice, class, a, b, wanted, low, lower)
 		for plugin, p := range map[string]plugin{"ours": w.ours()} {
 			trip := w.trip(p, podWith("preemptor", wanted))
 			if trip.look(); trip.fits(trip.state).IsSuccess() {
 				t.Fatalf("%s of a full device", amount)
 			}
-			for i, gone := range [][]*v1.Pod{{one}, {two}, {one, two}} {
+			for i, gone := range [][]*v1.Pod{{low}, {lower}, {low, lower}} {
 				if status := trip.fits(trip.remove(gone...)); status.IsSuccess() != want[i] {
 					t.Errorf("%s, %s without %d pods (case %d): %v %s", plugin, amount, len(gone), i, status.IsSuccess(), status.Message())
 				}

@@ -16,9 +16,10 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	stock "k8s.io/kubernetes/pkg/scheduler/framework/preemption"
-	"k8s.io/kubernetes/pkg/scheduler/metrics"
+	stockmetrics "k8s.io/kubernetes/pkg/scheduler/metrics"
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
+	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/evict"
 )
@@ -28,7 +29,7 @@ import (
 // which the group still fits. Unlike the stock plugin it counts their devices as free, evicts
 // gangs whole, and keeps the rules of package evict.
 func (p *Preemption) PodGroupPostFilter(ctx context.Context, _ fwk.PodGroupCycleState, group fwk.PodGroupInfo, place fwk.PodGroupSchedulingFunc) (result *fwk.PodGroupPostFilterResult, status *fwk.Status) {
-	defer func() { metrics.WorkloadPreemptionAttempts.WithLabelValues(status.Code().String()).Inc() }()
+	defer func() { stockmetrics.WorkloadPreemptionAttempts.WithLabelValues(status.Code().String()).Inc() }()
 	preemptor := groupPreemptor(group)
 	if !mayPreempt(group) {
 		return nil, unschedulable("not eligible due to preemptionPolicy=Never.")
@@ -42,7 +43,7 @@ func (p *Preemption) PodGroupPostFilter(ctx context.Context, _ fwk.PodGroupCycle
 		return &fwk.PodGroupPostFilterResult{NominatingInfos: nominated(group.GetUnscheduledPods())},
 			fwk.NewStatus(fwk.Success, "pod group preemption: ongoing preemption on nominated nodes")
 	}
-	t := groupTrial{search: newSearch(p.handle, units, false), ctx: ctx, snapshot: p.handle.MutableSnapshotSharedLister()}
+	t := groupTrial{search: newSearch(p.handle, units, args.Budgets == config.BudgetsPrefer), ctx: ctx, snapshot: p.handle.MutableSnapshotSharedLister()}
 	if err := t.snapshot.StartMutations(); err != nil {
 		return nil, fwk.AsStatus(fmt.Errorf("pod group preemption: %w", err))
 	}
@@ -59,7 +60,7 @@ func (p *Preemption) PodGroupPostFilter(ctx context.Context, _ fwk.PodGroupCycle
 	for _, i := range chosen {
 		victims = append(victims, &units.List[i])
 	}
-	p.evictions.start(preemptor, victims, "")
+	p.evictions.start(preemptor, victims, t.prefer)
 	return &fwk.PodGroupPostFilterResult{NominatingInfos: t.nominations()},
 		fwk.NewStatus(fwk.Success, fmt.Sprintf("pod group preemption: found a placement for podgroup, preempting %d victims", len(victims)))
 }
@@ -71,13 +72,13 @@ func unschedulable(why string) *fwk.Status {
 func groupPreemptor(group fwk.PodGroupInfo) preemptor {
 	if composite := group.GetCompositePodGroup(); composite != nil {
 		return preemptor{
-			uid: composite.UID, object: composite, what: "CompositePodGroup " + composite.Namespace + "/" + composite.Name,
+			what:     "CompositePodGroup " + composite.Namespace + "/" + composite.Name,
 			priority: util.CompositePodGroupPriority(composite), pods: group.GetUnscheduledPods(),
 		}
 	}
 	named := group.GetPodGroup()
 	return preemptor{
-		uid: named.UID, object: named, what: "PodGroup " + named.Namespace + "/" + named.Name,
+		what:     "PodGroup " + named.Namespace + "/" + named.Name,
 		priority: util.PodGroupPriority(named), pods: group.GetUnscheduledPods(),
 	}
 }
@@ -163,7 +164,7 @@ func (t *groupTrial) run(profile *cluster.Profile, place fwk.PodGroupSchedulingF
 	if err != nil {
 		return nil, fwk.AsStatus(err)
 	}
-	if budget, _ := t.units.Overdrawn(chosen); budget != nil {
+	if budget, _ := t.units.Overdrawn(chosen); budget != nil && !t.prefer {
 		return nil, unschedulable("PodDisruptionBudget " + budget.Name + " does not allow to evict all victims together")
 	}
 	return chosen, nil

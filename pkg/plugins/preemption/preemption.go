@@ -97,6 +97,15 @@ func (p *Preemption) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	return nil
 }
 
+// EventsToRegister returns the event that may let a pod into the queue again. The hint skips it:
+// the plugins whose filters refused the pod say when it may fit.
+func (p *Preemption) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
+	return []fwk.ClusterEventWithHint{{
+		Event:          fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete},
+		QueueingHintFn: func(klog.Logger, *v1.Pod, any, any) (fwk.QueueingHint, error) { return fwk.QueueSkip, nil },
+	}}, nil
+}
+
 // PostFilter chooses a node on which the pod fits without pods of lower priority, and begins their
 // eviction. It first tries without evicting gangs.
 func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
@@ -125,7 +134,7 @@ func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *
 		return framework.NewPostFilterResultWithNominatedNode(""), fwk.NewStatus(fwk.Unschedulable, "preemption: "+refused)
 	}
 	victims := s.victimsOn(best.Name())
-	p.evictions.start(podPreemptor(pod), victims, best.Name())
+	p.evictions.start(podPreemptor(pod), victims, s.prefer)
 	return framework.NewPostFilterResultWithNominatedNode(best.Name()),
 		fwk.NewStatus(fwk.Success, fmt.Sprintf("preemption: found a potential placement for pod on node %s, preempting %d victims", best.Name(), len(victims)))
 }
