@@ -58,11 +58,24 @@ func hasGeneratedClaim(pod *corev1.Pod, name string) bool {
 	return false
 }
 
-// Live reports whether the pod is an existing member of its gang: it is not being deleted
-// and has not failed. Succeeded pods are live, or a gang would fall below its quorum (the
-// members that must start together) as soon as its first member finishes.
+// Live reports whether the pod is an existing member of its gang: it is not being deleted, has
+// not failed, and is not about to be evicted. Succeeded pods are live, or a gang would fall
+// below its quorum (the members that must start together) as soon as its first member finishes.
 func Live(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed
+	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed && !preempted(pod)
+}
+
+// preempted reports that a scheduler is about to evict the pod for another. Before it evicts the
+// first member of a gang, it writes this to all members that it evicts: otherwise a member that
+// a controller has replaced would join the others, which end a moment later.
+func preempted(pod *corev1.Pod) bool {
+	for i := range pod.Status.Conditions {
+		condition := &pod.Status.Conditions[i]
+		if condition.Type == corev1.DisruptionTarget {
+			return condition.Status == corev1.ConditionTrue && condition.Reason == corev1.PodReasonPreemptionByScheduler
+		}
+	}
+	return false
 }
 
 // Placed reports whether a live pod is past scheduling: bound, running or done.

@@ -181,3 +181,17 @@ func (e *env) install(resource schema.GroupVersionResource, kind string) {
 		return harness.Text(err)
 	})
 }
+
+// refused returns a condition of Until: a scheduler has refused the pod.
+func (e *env) refused(name string) func(context.Context) string {
+	return func(ctx context.Context) string {
+		pod, err := e.Client.CoreV1().Pods(e.Namespace).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err != nil:
+			return harness.Text(err)
+		case harness.Unschedulable(pod) == "":
+			return "the pod is not refused"
+		}
+		return ""
+	}
+}

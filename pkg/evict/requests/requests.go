@@ -42,15 +42,27 @@ func (e *Evictions) Try(ctx context.Context, pods []*v1.Pod) (refusal string, er
 	return e.each(pods, func(pod *v1.Pod) (string, error) { return e.request(ctx, pod, []string{metav1.DryRunAll}) })
 }
 
-// Evict evicts pods. First it writes to each pod's status why the pod ends. It returns why one of
-// them is not evicted yet, "" if all are. A pod that is gone or being deleted counts as evicted.
-func (e *Evictions) Evict(ctx context.Context, pods []*v1.Pod, message string) (refusal string, err error) {
-	return e.each(pods, func(pod *v1.Pod) (string, error) {
+// Explain writes to each pod's status why the pod is about to end. From then on the pod does not
+// count as a member of its gang (gangs.Live), so that no new member joins a gang that ends.
+func (e *Evictions) Explain(ctx context.Context, pods []*v1.Pod, message string) error {
+	_, err := e.each(pods, func(pod *v1.Pod) (string, error) {
 		if pod.DeletionTimestamp != nil {
 			return "", nil
 		}
-		if err := e.explain(ctx, pod, message); err != nil {
-			return "", err
+		return "", e.explain(ctx, pod, message)
+	})
+	return err
+}
+
+// Evict evicts pods, after Explain for all of them. It returns why one of them is not evicted
+// yet, "" if all are. A pod that is gone or being deleted counts as evicted.
+func (e *Evictions) Evict(ctx context.Context, pods []*v1.Pod, message string) (refusal string, err error) {
+	if err := e.Explain(ctx, pods, message); err != nil {
+		return "", err
+	}
+	return e.each(pods, func(pod *v1.Pod) (string, error) {
+		if pod.DeletionTimestamp != nil {
+			return "", nil
 		}
 		refusal, err := e.request(ctx, pod, nil)
 		if refusal == "" && err == nil {

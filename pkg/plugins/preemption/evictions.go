@@ -122,10 +122,17 @@ func (e *evictions) evict(p preemptor, units []*evict.Unit, with requests.Evicti
 		metrics.EvictionRefused(e.handle.ProfileName())
 		return errors.New(refusal)
 	}
-	var errs []error
+	messages := make([]string, len(units))
 	for i, unit := range units {
 		pods := podsOf(unit)
-		message := requests.Message(p.what, p.priority, e.devicesOf(pods), unit.Lost)
+		messages[i] = requests.Message(p.what, p.priority, e.devicesOf(pods), unit.Lost)
+		if err := with.Explain(ctx, pods, messages[i]); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for i, unit := range units {
+		pods, message := podsOf(unit), messages[i]
 		if i == len(units)-1 {
 			last := len(pods) - 1
 			errs = append(errs, e.insist(ctx, with, pods[:last], message))

@@ -47,6 +47,7 @@ type Preemption struct {
 	parts     Parts
 	pods      corelisters.PodLister
 	evictions *evictions
+	unsettled *unsettled
 	// podGroups is set if the scheduler places PodGroups of scheduling.k8s.io in cycles of
 	// their own, composites if it does so with CompositePodGroups.
 	podGroups, composites bool
@@ -82,6 +83,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle, parts Parts
 		logger: klog.FromContext(ctx).WithName(Name),
 	}
 	p.evictions = newEvictions(handle, p.pods, p.logger)
+	p.unsettled = newUnsettled(func(pod *v1.Pod) { handle.Activate(p.logger, cluster.ByName(pod)) })
 	inner.Evaluator.Interface = nodeTrials{inner}
 	return p, nil
 }
@@ -129,6 +131,11 @@ func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *
 	switch {
 	case err != nil:
 		return nil, fwk.AsStatus(err)
+	case best == nil && s.units.Unsettled:
+		// Pods that are being bound cannot be evicted yet. No event would return this pod to
+		// the queue when they are bound.
+		p.unsettled.tryAgain(pod)
+		return nil, fwk.NewStatus(fwk.Unschedulable, "preemption: pods of lower priority are being bound")
 	case best == nil:
 		// The empty node clears the pod's nominatedNodeName.
 		return framework.NewPostFilterResultWithNominatedNode(""), fwk.NewStatus(fwk.Unschedulable, "preemption: "+refused)
@@ -152,7 +159,7 @@ func (p *Preemption) find(ctx context.Context, s *search, state fwk.CycleState, 
 	}
 	answers := framework.NewDefaultNodeToStatus()
 	for _, s.breaking = range []bool{false, true} {
-		if len(nodes) == 0 || s.breaking && !s.mayBreak {
+		if len(nodes) == 0 || s.breaking && (!s.mayBreak || s.units.Unsettled && p.unsettled.waits(pod)) {
 			break
 		}
 		var candidates []stock.Candidate
