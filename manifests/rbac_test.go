@@ -25,7 +25,6 @@ func on(group string, resources []string, verbs ...string) rbacv1.PolicyRule {
 // every feature gate at its default, has not.
 var beyondStock = []right{
 	{"which ways of declaring a gang are installed", on("apiextensions.k8s.io", []string{"customresourcedefinitions"}, "list", "watch")},
-	{"victims of preemption are evicted within their budgets", on("", []string{"pods/eviction"}, "create")},
 	{"naming a missing template in the sentence about a pod without its claim", on("resource.k8s.io", []string{"resourceclaimtemplates"}, "get")},
 	{"gangs of Ray, and how long they run", on("ray.io", []string{"rayclusters", "rayjobs"}, "list", "watch")},
 	{"gangs of scheduler-plugins PodGroups", on("scheduling.x-k8s.io", []string{"podgroups"}, "get", "list", "watch")},
