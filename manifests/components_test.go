@@ -55,12 +55,10 @@ func buildWith(t *testing.T, components ...string) resmap.ResMap {
 
 func TestComponentsAddWhatTheySay(t *testing.T) {
 	plain := names(buildWith(t))
-	built := buildWith(t, "healing", "native-groups", "scheduler-name")
+	built := buildWith(t, "native-groups", "scheduler-name")
 	added := slices.DeleteFunc(names(built), func(name string) bool { return slices.Contains(plain, name) })
 	want := []string{
-		"ClusterRole /dovetail-healing",
 		"ClusterRole /dovetail-native-groups",
-		"ClusterRoleBinding /dovetail-healing",
 		"ClusterRoleBinding /dovetail-native-groups",
 		"MutatingAdmissionPolicy /dovetail-native-groups-jobset",
 		"MutatingAdmissionPolicy /dovetail-native-groups-ray",
@@ -89,14 +87,17 @@ func TestComponentsAddWhatTheySay(t *testing.T) {
 	}
 }
 
-// healing adds the right to evict, which the installation without it lacks, and no more.
-func TestRightsOfHealing(t *testing.T) {
+// The component evictions, which is on, adds the right to evict and no more.
+func TestRightsOfEvictions(t *testing.T) {
+	if !slices.Contains(names(buildWith(t)), "ClusterRole /dovetail-evictions") {
+		t.Error("the installation lacks the component")
+	}
 	evict := on("", []string{"pods/eviction"}, "create")
-	if diff := cmp.Diff([]rbacv1.PolicyRule{evict}, first[*rbacv1.ClusterRole](t, "healing/rbac.yaml").Rules); diff != "" {
+	if diff := cmp.Diff([]rbacv1.PolicyRule{evict}, first[*rbacv1.ClusterRole](t, "evictions/rbac.yaml").Rules); diff != "" {
 		t.Errorf("rights (-want,+got):\n%s", diff)
 	}
 	if granted := overlap(first[*rbacv1.ClusterRole](t, "rbac.yaml").Rules, evict); len(granted) > 0 {
-		t.Errorf("the installation without healing may evict: %v", granted)
+		t.Errorf("the installation without the component may evict: %v", granted)
 	}
 }
 

@@ -8,10 +8,10 @@ package manifests
 
 import "embed"
 
-// FS holds every YAML file of this directory, and of the opt-in components in
-// folders of their own.
+// FS holds every YAML file of this directory, and of the components in folders of
+// their own.
 //
-//go:embed *.yaml healing/*.yaml native-groups/*.yaml scheduler-name/*.yaml
+//go:embed *.yaml evictions/*.yaml native-groups/*.yaml scheduler-name/*.yaml
 var FS embed.FS
 
 // SchedulerConfig is the KubeSchedulerConfiguration with Dovetail's profiles.

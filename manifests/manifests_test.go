@@ -184,8 +184,8 @@ func TestKustomizationBuilds(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"ClusterRole /dovetail-scheduler",
-		"ClusterRoleBinding /dovetail-scheduler",
+		"ClusterRole /dovetail-evictions", "ClusterRole /dovetail-scheduler",
+		"ClusterRoleBinding /dovetail-evictions", "ClusterRoleBinding /dovetail-scheduler",
 		"ConfigMap dovetail-system/dovetail-config",
 		"Deployment dovetail-system/dovetail",
 		"Namespace /dovetail-system",

@@ -24,7 +24,7 @@ import (
 
 // checkRights returns an error if the scheduler may not use its leases: the election would
 // retry for ever, and only the log would have a reason. checkRights logs an error if a
-// profile may have to evict pods (healAfter) and the scheduler has no right to.
+// profile may have to evict pods (preemption, healAfter) and the scheduler has no right to.
 func (s *settings) checkRights(ctx context.Context, apiServer *rest.Config, configuration *kubeconfig.KubeSchedulerConfiguration) error {
 	client, err := kubernetes.NewForConfig(apiServer)
 	if err != nil {
@@ -40,9 +40,9 @@ func (s *settings) checkRights(ctx context.Context, apiServer *rest.Config, conf
 			return err
 		}
 	}
-	if heals(configuration.Profiles) && !may(ctx, client, evictions) {
-		klog.FromContext(ctx).Error(nil, "Gangs that lost members cannot move: the configuration sets healAfter, and the scheduler may not create pods/eviction; "+
-			"install the component manifests/healing, or set healAfter to 0s")
+	if evicts(configuration.Profiles) && !may(ctx, client, evictions) {
+		klog.FromContext(ctx).Error(nil, "No pod can be evicted for a gang: the configuration allows it (preemption or healAfter), and the scheduler may not create pods/eviction; "+
+			"install the component manifests/evictions, or set preemption to Never and healAfter to 0s")
 	}
 	return nil
 }
@@ -83,15 +83,15 @@ func may(ctx context.Context, client kubernetes.Interface, request authorization
 	return answer.Status.Allowed
 }
 
-// heals reports whether a profile moves gangs that lost members.
-func heals(profiles []kubeconfig.KubeSchedulerProfile) bool {
+// evicts reports whether a profile moves gangs that lost members.
+func evicts(profiles []kubeconfig.KubeSchedulerProfile) bool {
 	return slices.ContainsFunc(profiles, func(profile kubeconfig.KubeSchedulerProfile) bool {
 		return slices.ContainsFunc(profile.PluginConfig, func(plugin kubeconfig.PluginConfig) bool {
 			if plugin.Name != gang.Name {
 				return false
 			}
 			args, err := config.DecodeGangArgs(plugin.Args)
-			return err == nil && args.HealAfter > 0
+			return err == nil && (args.HealAfter > 0 || args.Preemption == config.PreemptByPriority)
 		})
 	})
 }

@@ -40,6 +40,9 @@ func TestGangThatLostANodeMoves(t *testing.T) {
 		DovetailConfig: withGangArgs(t, "healAfter: 3s"),
 		Without:        []string{localcluster.Scheduler},
 	})
+	if err := e.Client.RbacV1().ClusterRoleBindings().Delete(t.Context(), "dovetail-evictions", metav1.DeleteOptions{}); err != nil {
+		t.Fatalf("taking away the right to evict: %v", err)
+	}
 	e.claimTemplate()
 	e.rayCluster(newRayCluster("train", 4, annotated(levelRequired, "leaf")))
 	e.Whole("ray.io/cluster=train", 5)
@@ -51,7 +54,7 @@ func TestGangThatLostANodeMoves(t *testing.T) {
 	e.Eventually("the gang says that the scheduler may not move it", func() bool {
 		return e.said("ray.io/group=workers", "; the scheduler has no right to evict pod ") == 1
 	})
-	e.Install("healing/rbac.yaml")
+	e.Install("evictions/rbac.yaml")
 	e.Eventually("the gang says that it is to move, and what keeps it", func() bool {
 		// Only the lost worker's replacement waits with this message; the head has no
 		// budget.

@@ -73,7 +73,6 @@ func TestLife(t *testing.T) {
 		DovetailConfig: withGangArgs(t, "healAfter: 5s"),
 		Without:        []string{localcluster.Scheduler},
 	})
-	l.Install("healing/rbac.yaml")
 	for i := range lifeGangs {
 		l.found(i)
 	}

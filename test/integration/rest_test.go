@@ -48,7 +48,6 @@ func TestRestIsGivenBack(t *testing.T) {
 		DovetailConfig: withGangArgs(t, "healAfter: 5s"),
 		Without:        withoutOthers,
 	})
-	e.Install("healing/rbac.yaml")
 	e.podGroup("a", 5, nil)
 	e.podGroup("b", 5, nil)
 	e.RefuseBindings("a-1", "a-2", "a-3", "a-4")

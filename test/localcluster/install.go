@@ -88,7 +88,7 @@ func (c *Cluster) startKubeRay(ctx context.Context, applier *apply.Applier, defi
 // the ServiceAccount of the manifests.
 func (c *Cluster) startDovetail(ctx context.Context, applier *apply.Applier, definitions <-chan struct{}) error {
 	var objects []*unstructured.Unstructured
-	for _, file := range []string{"namespace.yaml", "serviceaccount.yaml", "rbac.yaml"} {
+	for _, file := range []string{"namespace.yaml", "serviceaccount.yaml", "rbac.yaml", "evictions/rbac.yaml"} {
 		found, err := apply.Read(manifests.FS, file)
 		if err != nil {
 			return fmt.Errorf("reading manifests: %w", err)

@@ -43,7 +43,6 @@ func patient(t *testing.T, perLeaf int, lines ...string) *env {
 // runs, is evicted and placed whole elsewhere once healAfter has passed.
 func TestGroupThatLostANodeMoves(t *testing.T) {
 	e := patient(t, 4, "healAfter: 3s")
-	e.Install("healing/rbac.yaml")
 	e.group("train", 4, key(fleet.LabelLeaf))
 	e.replicas("train", 4)
 	e.Whole(of("train"), 4)
@@ -69,7 +68,6 @@ func TestGroupThatLostANodeMoves(t *testing.T) {
 // or in the same.
 func TestHierarchyThatLostANodeMoves(t *testing.T) {
 	e := patient(t, 4, "healAfter: 3s")
-	e.Install("healing/rbac.yaml")
 	e.composite("pair", "", 2, levelWish("leaf"))
 	e.group("pair-a", 2, below("pair"))
 	e.group("pair-b", 2, below("pair"))

@@ -137,7 +137,7 @@ func (e *Evictions) request(ctx context.Context, pod *v1.Pod, dryRun []string) (
 // scheduler's user, which says nothing to the owner of the pod.
 func Forbidden(pod *v1.Pod, err error) string {
 	if strings.Contains(err.Error(), `cannot create resource "pods/eviction"`) {
-		return "the scheduler has no right to evict pod " + pod.Name + ": an administrator must install manifests/healing"
+		return "the scheduler has no right to evict pod " + pod.Name + ": an administrator must install manifests/evictions"
 	}
 	return "the API server forbids it for pod " + pod.Name + ": " + err.Error()
 }

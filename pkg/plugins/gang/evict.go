@@ -57,7 +57,7 @@ func (g *Gang) evictPod(ctx context.Context, key gangs.Key, pod *v1.Pod) string 
 // the scheduler's user, which says nothing to the owner of the pod.
 func forbidden(pod string, err error) string {
 	if strings.Contains(err.Error(), `cannot create resource "pods/eviction"`) {
-		return "the scheduler has no right to evict pod " + pod + ": an administrator must install manifests/healing"
+		return "the scheduler has no right to evict pod " + pod + ": an administrator must install manifests/evictions"
 	}
 	return "the API server forbids it for pod " + pod + ": " + err.Error()
 }

@@ -43,7 +43,7 @@ type GangArgs struct {
 	// elsewhere and a controller replaces them; PodDisruptionBudgets are respected. It is
 	// also how long a gang may be below its minimum because bindings of its members fail;
 	// then its bound members are evicted, if a controller replaces them. The scheduler needs
-	// the right to evict, which manifests/healing grants. 0s evicts no pod: the gang waits
+	// the right to evict, which manifests/evictions grants. 0s evicts no pod: the gang waits
 	// for room. From 0s to 24h.
 	HealAfter *metav1.Duration `json:"healAfter,omitempty"`
 
