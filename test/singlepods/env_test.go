@@ -112,7 +112,7 @@ func (e *env) bound(name string) {
 		if err != nil || pod.Spec.NodeName != "" {
 			return harness.Text(err)
 		}
-		return harness.Unschedulable(pod)
+		return "it has none: " + harness.Unschedulable(pod)
 	})
 }
 

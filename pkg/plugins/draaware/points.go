@@ -59,6 +59,9 @@ func New(ctx context.Context, obj runtime.Object, real fwk.Handle, profile *clus
 		if d.extended, err = indexExtended(informer); err != nil {
 			return nil, err
 		}
+		if err := indexPools(informer); err != nil {
+			return nil, err
+		}
 		seen = newHandle(real, d.innerCalls, d.tracker)
 	}
 	inner, err := dynamicresources.New(ctx, stockArgs(args, features), seen, features)

@@ -128,6 +128,9 @@ func (d *DRAAware) freedBy(gone *cluster.GonePods, pod *v1.Pod, node string) *de
 		return d.freedByAll(gone)
 	}
 	freed := devices.NewClaimSet()
+	for _, claim := range d.idleOn(node) {
+		freed.Add(claim.UID, d.devices.AllocationOf(claim))
+	}
 	for _, victim := range gone.On(node) {
 		d.addFreed(freed, gone, victim)
 	}

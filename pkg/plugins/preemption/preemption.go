@@ -131,6 +131,8 @@ func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *
 	switch {
 	case err != nil:
 		return nil, fwk.AsStatus(err)
+	case s.freed != "":
+		return framework.NewPostFilterResultWithNominatedNode(s.freed), fwk.NewStatus(fwk.Success, "preemption: devices of pods that have ended are being freed on node "+s.freed)
 	case best == nil && s.units.Unsettled:
 		// Pods that are being bound cannot be evicted yet. No event would return this pod to
 		// the queue when they are bound.
@@ -167,6 +169,9 @@ func (p *Preemption) find(ctx context.Context, s *search, state fwk.CycleState, 
 		candidates, answers, err = p.Evaluator.DryRunPreemption(context.WithValue(ctx, searchKey{}, s), state, pod, nodes, nil, offset, count)
 		if err != nil && len(candidates) == 0 {
 			return nil, "", err
+		}
+		if s.freed != "" {
+			break
 		}
 		if len(candidates) > 0 {
 			return p.Evaluator.SelectCandidate(context.WithValue(ctx, searchKey{}, s), candidates), "", nil

@@ -63,6 +63,8 @@ type search struct {
 
 	mu     sync.Mutex
 	chosen map[string][]int // by node
+	// freed is a node on which the pod fits soon without any eviction, "" if there is none.
+	freed string
 }
 
 func newSearch(handle fwk.Handle, units *evict.Units, prefer bool) *search {
@@ -94,6 +96,12 @@ func (s *search) onNode(ctx context.Context, state fwk.CycleState, pod *v1.Pod, 
 		chosen, status := t.run(s.candidates(name, spared))
 		if !status.IsSuccess() {
 			return nil, 0, status
+		}
+		if len(chosen)+len(s.leavingOn(name)) == 0 {
+			s.mu.Lock()
+			s.freed = name
+			s.mu.Unlock()
+			return nil, 0, fwk.NewStatus(fwk.Unschedulable, "devices of pods that have ended are being freed")
 		}
 		budget, over := s.units.Overdrawn(chosen)
 		if budget != nil && !s.prefer {
