@@ -60,6 +60,9 @@ func (p *Preemption) PodGroupPostFilter(ctx context.Context, _ fwk.PodGroupCycle
 	for _, i := range chosen {
 		victims = append(victims, &units.List[i])
 	}
+	if len(victims) == 0 && len(preemptor.pods) > 0 {
+		p.unsettled.tryAgain(preemptor.pods[0]) // any pod of a group returns the whole group
+	}
 	p.evictions.start(preemptor, victims, t.prefer)
 	return &fwk.PodGroupPostFilterResult{NominatingInfos: t.nominations()},
 		fwk.NewStatus(fwk.Success, fmt.Sprintf("pod group preemption: found a placement for podgroup, preempting %d victims", len(victims)))

@@ -132,6 +132,8 @@ func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *
 	case err != nil:
 		return nil, fwk.AsStatus(err)
 	case s.freed != "":
+		// The counts of devices may already show them free. Then no event follows.
+		p.unsettled.tryAgain(pod)
 		return framework.NewPostFilterResultWithNominatedNode(s.freed), fwk.NewStatus(fwk.Success, "preemption: devices of pods that have ended are being freed on node "+s.freed)
 	case best == nil && s.units.Unsettled:
 		// Pods that are being bound cannot be evicted yet. No event would return this pod to
