@@ -80,7 +80,9 @@ func (e *env) kubernetesGroup(mode string) {
 	e.Helper()
 	e.Create("{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, metadata: {name: g}, spec: {" + mode + "schedulingPolicy: {gang: {minCount: 3}}}}")
 	for i := range 3 {
-		e.pod(fmt.Sprintf("g-%d", i), func(p *corev1.Pod) { p.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &[]string{"g"}[0]} })
+		e.pod(fmt.Sprintf("g-%d", i), func(p *corev1.Pod) {
+			p.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &[]string{"g"}[0]}
+		})
 	}
 }
 

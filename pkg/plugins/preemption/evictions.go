@@ -31,6 +31,9 @@ type preemptor struct {
 	// pods are its pods. They stay out of the queue during the evictions, and are activated if
 	// the evictions fail.
 	pods []*v1.Pod
+	// group is set for PodGroups. They are activated after the evictions, too: the events of
+	// their victims do not always return them to the queue.
+	group bool
 }
 
 func podPreemptor(pod *v1.Pod) preemptor {
@@ -81,6 +84,9 @@ func (e *evictions) start(p preemptor, units []*evict.Unit, prefer bool) {
 			delete(e.preempting, pod.UID)
 		}
 		e.mu.Unlock()
+		if err == nil && p.group {
+			time.AfterFunc(settleStep, func() { e.handle.Activate(e.logger, cluster.ByName(p.pods...)) })
+		}
 		if err != nil {
 			e.logger.Info("Could not evict all pods for a pod of higher priority", "preemptor", p.what, "err", err)
 			time.AfterFunc(retryAfter, func() { e.handle.Activate(e.logger, cluster.ByName(p.pods...)) })

@@ -40,6 +40,7 @@ func (p *Preemption) PodGroupPostFilter(ctx context.Context, _ fwk.PodGroupCycle
 		return nil, fwk.AsStatus(err)
 	}
 	if p.awaitsVictims(group, units) {
+		p.unsettled.tryAgain(preemptor.pods[0]) // any pod of a group returns the whole group
 		return &fwk.PodGroupPostFilterResult{NominatingInfos: nominated(group.GetUnscheduledPods())},
 			fwk.NewStatus(fwk.Success, "pod group preemption: ongoing preemption on nominated nodes")
 	}
@@ -61,7 +62,7 @@ func (p *Preemption) PodGroupPostFilter(ctx context.Context, _ fwk.PodGroupCycle
 		victims = append(victims, &units.List[i])
 	}
 	if len(victims) == 0 && len(preemptor.pods) > 0 {
-		p.unsettled.tryAgain(preemptor.pods[0]) // any pod of a group returns the whole group
+		p.unsettled.tryAgain(preemptor.pods[0])
 	}
 	p.evictions.start(preemptor, victims, t.prefer)
 	return &fwk.PodGroupPostFilterResult{NominatingInfos: t.nominations()},
@@ -76,13 +77,13 @@ func groupPreemptor(group fwk.PodGroupInfo) preemptor {
 	if composite := group.GetCompositePodGroup(); composite != nil {
 		return preemptor{
 			what:     "CompositePodGroup " + composite.Namespace + "/" + composite.Name,
-			priority: util.CompositePodGroupPriority(composite), pods: group.GetUnscheduledPods(),
+			priority: util.CompositePodGroupPriority(composite), pods: group.GetUnscheduledPods(), group: true,
 		}
 	}
 	named := group.GetPodGroup()
 	return preemptor{
 		what:     "PodGroup " + named.Namespace + "/" + named.Name,
-		priority: util.PodGroupPriority(named), pods: group.GetUnscheduledPods(),
+		priority: util.PodGroupPriority(named), pods: group.GetUnscheduledPods(), group: true,
 	}
 }
 
