@@ -260,10 +260,11 @@ func (r *PodGroups) create(ctx context.Context, key gangs.Key, gang gangs.Gang, 
 }
 
 // correct patches the fields in which the group differs from its correct state. It records
-// a problem if a difference cannot be corrected.
+// a problem if a difference cannot be corrected, or else if the owner's metadata has a mistake: the
+// group has no annotation for an invalid value, so its gang cannot report the mistake.
 func (r *PodGroups) correct(ctx context.Context, key gangs.Key, gang gangs.Gang, wish gangs.PodGroupWish, group *schedulingv1beta1.PodGroup) error {
 	problem, ours := unlikeOurs(gang, wish, group)
-	if problem == "" {
+	if problem = cmp.Or(problem, gang.MetadataMistake()); problem == "" {
 		delete(r.said, key)
 	} else {
 		r.complain(key, gang, problem)

@@ -240,6 +240,39 @@ func TestProblemsAreSaidOnce(t *testing.T) {
 	}
 }
 
+// A mistake in the owner's metadata is recorded on the owner once: the PodGroup does not show it.
+func TestMistakeOfTheOwnerIsSaid(t *testing.T) {
+	d := newReconcilerFixture(t)
+	d.cluster = asking(2)
+	d.cluster.Annotations = map[string]string{gangs.TimeLimitAnnotation: "2 hours"}
+	d.wantSaid(d.want("create"), "3 pods start together")
+	d.wantSaid(d.want(), `annotation dovetail.dev/time-limit of raycluster ml/a is "2 hours"`)
+	if said := d.want(); len(said) > 0 {
+		t.Errorf("said again: %q", said)
+	}
+	if limit, ok := d.group("uid-of-a").Annotations[gangs.TimeLimitAnnotation]; ok {
+		t.Errorf("the PodGroup has the time limit %q", limit)
+	}
+
+	d.cluster.Annotations = nil
+	if said := d.want(); len(said) > 0 {
+		t.Errorf("without the mistake it said %q", said)
+	}
+	d.cluster.Annotations = map[string]string{"dovetail.dev/rack": "a"}
+	d.wantSaid(d.want(), "dovetail.dev/rack")
+
+	// A JobSet, by Kueue's label.
+	d = newReconcilerFixture(t)
+	job := gangs.ReplicatedJob{Name: "w", Replicas: new(int32(1))}
+	job.Template.Spec.Template.Labels = map[string]string{gangs.MakePodGroupLabel: "true"}
+	d.set = &gangs.JobSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "a", UID: "uid-of-set", Labels: map[string]string{gangs.MaxExecTimeLabel: "1h"}},
+		Spec:       gangs.JobSetSpec{ReplicatedJobs: []gangs.ReplicatedJob{job}},
+	}
+	d.want("create")
+	d.wantSaid(d.want(), `label kueue.x-k8s.io/max-exec-time-seconds of jobset ml/a is "1h"`)
+}
+
 // A key that comes before, during or between runs is queued, unless its object was deleted
 // between runs. The key of a group queues its owner.
 func TestPodGroupsRunsAgain(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -76,8 +75,7 @@ func (s jobSource) Key(pod *corev1.Pod) (Key, bool) {
 }
 
 func isJob(ref *metav1.OwnerReference) bool {
-	group, _, _ := strings.Cut(ref.APIVersion, "/")
-	return ref.Kind == "Job" && group == batchv1.GroupName
+	return refersTo(ref, batchv1.GroupName, "Job")
 }
 
 func asksForGang(meta *metav1.ObjectMeta) string {

@@ -4,8 +4,6 @@
 package gangs
 
 import (
-	"strings"
-
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -110,6 +108,5 @@ func JobSetOfJob(job *batchv1.Job) (Key, bool) {
 
 // IsJobSet reports that the reference is to a JobSet.
 func IsJobSet(ref *metav1.OwnerReference) bool {
-	group, _, _ := strings.Cut(ref.APIVersion, "/")
-	return ref.Kind == "JobSet" && group == "jobset.x-k8s.io"
+	return refersTo(ref, "jobset.x-k8s.io", "JobSet")
 }

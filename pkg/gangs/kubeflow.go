@@ -4,8 +4,6 @@
 package gangs
 
 import (
-	"strings"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -35,6 +33,5 @@ func initialises(replicatedJob string, labels map[string]string) bool {
 // isTrainJob reports whether the reference is to a TrainJob. The PodGroup and the JobSet
 // of a TrainJob have the TrainJob's name.
 func isTrainJob(ref *metav1.OwnerReference) bool {
-	group, _, _ := strings.Cut(ref.APIVersion, "/")
-	return ref.Kind == "TrainJob" && group == "trainer.kubeflow.org"
+	return refersTo(ref, "trainer.kubeflow.org", "TrainJob")
 }

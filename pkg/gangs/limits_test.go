@@ -247,11 +247,12 @@ func TestDeadlineOfJobSet(t *testing.T) {
 		set  *gangs.JobSet
 		want gangs.Limit
 	}{
-		"of one":               {jobSet(within(60, replicated("w", 2, 1))), gangs.Limit{Duration: time.Minute, Source: source}},
-		"of all":               {jobSet(within(60, replicated("w", 2, 1)), within(90, replicated("x", 1, 1))), gangs.Limit{Duration: 90 * time.Second, Source: source}},
-		"of some":              {jobSet(within(60, replicated("w", 2, 1)), replicated("x", 1, 1)), gangs.Limit{}},
-		"one after another":    {jobSet(within(60, replicated("w", 2, 1)), within(90, replicated("x", 1, 1, "w"))), gangs.Limit{}},
-		"after an initialiser": {jobSet(replicated("dataset-initializer", 1, 1), within(90, replicated("x", 1, 1, "dataset-initializer"))), gangs.Limit{Duration: 90 * time.Second, Source: source}},
+		"of one":                   {jobSet(within(60, replicated("w", 2, 1))), gangs.Limit{Duration: time.Minute, Source: source}},
+		"of all":                   {jobSet(within(60, replicated("w", 2, 1)), within(90, replicated("x", 1, 1))), gangs.Limit{Duration: 90 * time.Second, Source: source}},
+		"of some":                  {jobSet(within(60, replicated("w", 2, 1)), replicated("x", 1, 1)), gangs.Limit{}},
+		"one after another":        {jobSet(within(60, replicated("w", 2, 1)), within(90, replicated("x", 1, 1, "w"))), gangs.Limit{}},
+		"in the order of the list": {inOrder(jobSet(within(60, replicated("w", 2, 1)), within(90, replicated("x", 1, 1)))), gangs.Limit{}},
+		"after an initialiser":     {jobSet(replicated("dataset-initializer", 1, 1), within(90, replicated("x", 1, 1, "dataset-initializer"))), gangs.Limit{Duration: 90 * time.Second, Source: source}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, err := objects{jobSets: with("a", tc.set)}.sources().Gang(gangs.JobSetKey("ml", "a"), nil)

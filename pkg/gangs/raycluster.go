@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"sort"
-	"strings"
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +40,8 @@ type RayClusters interface {
 // RayCluster which owns the pod. In KubeRay, no batch scheduler has to be configured for
 // this. RayJobs and RayServices work through their RayCluster: KubeRay copies their
 // annotations to the RayCluster that it creates, so a topology constraint on them is found
-// there. A constraint in a group's pod template is found on the pods.
+// there. The source looks up a RayJob only for its values for the run time. A constraint in a
+// group's pod template is found on the pods.
 type rayClusterSource struct {
 	objects RayClusterObjects
 }
@@ -96,8 +96,7 @@ func rayClusterOf(pod *corev1.Pod) (string, bool) {
 }
 
 func isRayCluster(ref *metav1.OwnerReference) bool {
-	group, _, _ := strings.Cut(ref.APIVersion, "/")
-	return ref.Kind == "RayCluster" && group == rayv1.GroupVersion.Group
+	return refersTo(ref, rayv1.GroupVersion.Group, "RayCluster")
 }
 
 func rayRole(pod *corev1.Pod) string {

@@ -4,7 +4,6 @@
 package gangs
 
 import (
-	"strings"
 	"time"
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
@@ -45,10 +44,7 @@ func RayJobOf(cluster *rayv1.RayCluster) (Key, bool) {
 
 func rayJobRef(cluster *rayv1.RayCluster) *metav1.OwnerReference {
 	ref := metav1.GetControllerOfNoCopy(cluster)
-	if ref == nil {
-		return nil
-	}
-	if group, _, _ := strings.Cut(ref.APIVersion, "/"); ref.Kind != "RayJob" || group != rayv1.GroupVersion.Group {
+	if ref == nil || !refersTo(ref, rayv1.GroupVersion.Group, "RayJob") {
 		return nil
 	}
 	return ref

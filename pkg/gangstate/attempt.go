@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -49,8 +48,6 @@ type Attempt struct {
 	failure string
 	// idle is how long planned members have had no scheduling cycle.
 	idle time.Duration
-	// freed are the members whose nominations end with this attempt.
-	freed []*v1.Pod
 	// cycles counts the scheduling cycles of each planned member. A cycle that ends in an
 	// error calls no extension point, so the tracker detects the error in the member's next
 	// cycle.

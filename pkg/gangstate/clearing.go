@@ -75,7 +75,7 @@ func (t *Tracker) ClearingRefused(key gangs.Key, reason string, now time.Time) E
 	if g == nil || g.clearing.phase != clearingChosen {
 		return Effects{}
 	}
-	effects := Effects{Key: key, Report: true, EndClear: g.clearing.nominated(g)}
+	effects := Effects{Key: key, Report: true}
 	g.clearing.end()
 	g.clearing.notBefore = now.Add(maxRoomPause)
 	if g.refusal != nil {
@@ -148,19 +148,18 @@ func (t *Tracker) Recent(name string) bool {
 }
 
 // tickClearing applies the passing of time to the evictions for a gang. It returns the members to
-// activate, and those whose nominations end.
-func (t *Tracker) tickClearing(g *Gang, now time.Time) (activate, ended []*v1.Pod) {
+// activate, and true if the room of the gang is not held any more.
+func (t *Tracker) tickClearing(g *Gang, now time.Time) (activate []*v1.Pod, given bool) {
 	c := &g.clearing
 	if !c.active() {
-		return nil, nil
+		return nil, false
 	}
-	nominated := c.nominated(g)
 	if len(g.members) == 0 || c.phase == clearingChosen && now.Sub(c.since) > askLimit {
 		c.end()
-		return nil, nominated
+		return nil, true
 	}
 	if c.phase == clearingChosen || g.attempt != nil {
-		return nil, nil
+		return nil, false
 	}
 	grace, left := time.Duration(0), false
 	for _, pod := range c.pods() {
@@ -172,54 +171,29 @@ func (t *Tracker) tickClearing(g *Gang, now time.Time) (activate, ended []*v1.Po
 	switch {
 	case !left && c.goneAt.IsZero():
 		c.goneAt = now
-		return t.retryNow(g, now), nil
+		return t.wake(g, now), false
 	case !left && now.Sub(c.goneAt) > placeWithin, left && now.Sub(c.since) > grace+leaveLimit:
 		c.fail(now)
-		return t.retryNow(g, now), nominated
+		return t.wake(g, now), true
 	}
-	return nil, nil
+	return nil, false
+}
+
+// wake returns the members to activate so that a gang without room is planned again.
+func (t *Tracker) wake(g *Gang, now time.Time) []*v1.Pod {
+	if g.podGroup == nil {
+		return t.retryNow(g, now)
+	}
+	pods := g.pending()
+	return pods[:min(1, len(pods))]
 }
 
 // endClearing ends the evictions for a gang that has its nodes, or that has found others.
-func (g *Gang) endClearing(placed bool) []*v1.Pod {
+func (g *Gang) endClearing(placed bool) {
 	if placed {
 		g.clearing.failures, g.clearing.evicted, g.clearing.notBefore = 0, nil, time.Time{}
 	}
-	if !g.clearing.active() {
-		return nil
-	}
-	pods := g.clearing.nominated(g)
 	g.clearing.end()
-	return pods
-}
-
-// nominated returns the waiting members that have a node in the room of the gang.
-func (c *clearing) nominated(g *Gang) []*v1.Pod {
-	var pods []*v1.Pod
-	for _, uid := range slices.Sorted(maps.Keys(c.room.Assignment.Nodes)) {
-		if m, ok := g.members[uid]; ok {
-			pods = append(pods, m.Pod)
-		}
-	}
-	return pods
-}
-
-// Nominations returns the planned node of each waiting member of a gang for which pods are
-// evicted.
-func (t *Tracker) Nominations(key gangs.Key) map[*v1.Pod]string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	g := t.gangs[key]
-	if g == nil || !g.clearing.active() {
-		return nil
-	}
-	out := map[*v1.Pod]string{}
-	for uid, node := range g.clearing.room.Assignment.Nodes {
-		if m, ok := g.members[uid]; ok && !gangs.Placed(m.Pod) {
-			out[m.Pod] = node
-		}
-	}
-	return out
 }
 
 // tickClearings applies the passing of time to all evictions. If the room of a gang is not held
@@ -230,8 +204,7 @@ func (t *Tracker) tickClearings(now time.Time, effects *Effects) {
 	for _, g := range t.gangs {
 		activate, ended := t.tickClearing(g, now)
 		effects.Activate = append(effects.Activate, activate...)
-		effects.EndClear = append(effects.EndClear, ended...)
-		given = given || len(ended) > 0 && !g.clearing.active()
+		given = given || ended
 	}
 	if !given {
 		return

@@ -34,10 +34,9 @@ type Effects struct {
 	Evicting []gangs.Key
 	// Reserved is the number of nodes that this change reserved for the gang, 0 for none.
 	Reserved int
-	// Clear is true if evictions begin for the gang: the caller calls Tracker.ClearingVictims and
-	// nominates members (Tracker.Nominations). EndClear lists the members whose nominations end.
-	Clear    bool
-	EndClear []*v1.Pod
+	// Clear is true if evictions begin for the gang. The caller then calls
+	// Tracker.ClearingVictims.
+	Clear bool
 	// ActivatePodGroups is true if the caller must activate all PodGroups that wait in
 	// the queue for the scheduler's PodGroup cycle.
 	ActivatePodGroups bool

@@ -4,46 +4,29 @@
 package gangstate
 
 import (
-	"maps"
-
 	v1 "k8s.io/api/core/v1"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+
+	"github.com/dovetail-dev/dovetail/pkg/gangs"
 )
 
-// AvoidHeld returns the nodes that a pod without a gang must not use if the planner has found no
-// node for it: those of AvoidReserved, and those where room is being made for gangs of the same
-// or of higher priority. nil means none. It records the pod, so that the pod is activated when the
-// room is not held any more.
-func (t *Tracker) AvoidHeld(pod *v1.Pod, reserved map[string]bool) map[string]bool {
+// RoomHeld returns the room that is being made for gangs, and that a pod without a gang must leave
+// free: that of gangs of the same or of higher priority. It records the pod, so that the pod is
+// activated when the room is not held any more.
+func (t *Tracker) RoomHeld(pod *v1.Pod) []gangs.Hold {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	cleared := t.clearedNodes(corev1helpers.PodPriority(pod))
-	if len(cleared) == 0 {
-		return reserved
+	var holds []gangs.Hold
+	priority := corev1helpers.PodPriority(pod)
+	for _, g := range t.gangs {
+		if priority <= g.priority {
+			holds = append(holds, g.clearing.holds()...)
+		}
 	}
-	if t.options.Exists(pod) {
+	if len(holds) > 0 && pod.Spec.SchedulerName == t.options.Profile && t.options.Exists(pod) {
 		t.displaced[pod.UID] = pod
 	}
-	maps.Copy(cleared, reserved)
-	return cleared
-}
-
-// clearedNodes returns the nodes that are held for gangs for which pods are evicted, except for
-// pods of a higher priority than the gang's. It returns nil if there are none.
-func (t *Tracker) clearedNodes(priority int32) map[string]bool {
-	var nodes map[string]bool
-	for _, g := range t.gangs {
-		if !g.clearing.active() || priority > g.priority {
-			continue
-		}
-		for _, node := range g.clearing.room.Assignment.Nodes {
-			if nodes == nil {
-				nodes = map[string]bool{}
-			}
-			nodes[node] = true
-		}
-	}
-	return nodes
+	return holds
 }
 
 // clears reports whether pods are being evicted for a gang.

@@ -24,7 +24,7 @@ const (
 func (t *Tracker) wantsRoom(g *Gang, now time.Time) bool {
 	c := &g.clearing
 	switch {
-	case !t.options.Preempts, c.active(), now.Before(c.notBefore), now.Sub(c.searched) < c.pause, g.partial.unfinished(), g.podGroup != nil:
+	case !t.options.Preempts, c.active(), now.Before(c.notBefore), now.Sub(c.searched) < c.pause, g.partial.unfinished():
 		return false
 	case g.anyWaits(func(pod *v1.Pod) bool {
 		return pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == v1.PreemptNever
@@ -39,7 +39,7 @@ func (t *Tracker) preemptDue(g *Gang, now time.Time) time.Duration {
 	if t.options.PreemptAfter == 0 {
 		return 0
 	}
-	if g.retry.refusals == 0 {
+	if g.retry.refusals == 0 && g.podGroup == nil || g.retry.since.IsZero() {
 		return t.options.PreemptAfter
 	}
 	return t.options.PreemptAfter - now.Sub(g.retry.since)
@@ -70,7 +70,7 @@ func (t *Tracker) makeRoom(g *Gang, question *Question, answer *Answer, now time
 	if c.active() {
 		return c.sentence(t.options.Exists), true
 	}
-	if t.options.Preempts && !question.Room && g.podGroup == nil {
+	if t.options.Preempts && !question.Room {
 		if due := max(t.preemptDue(g, now), c.searched.Add(c.pause).Sub(now)); due > 0 && g.running == 0 {
 			effects.RetryAfter = due
 			g.retry.pending = true

@@ -151,6 +151,9 @@ func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, ans
 	declared, readiness := g.readPodGroup()
 	g.quorumReady = readiness.Waiting == ""
 	g.refusal = &refusal{message: answer.Refusal, at: now, heldBack: answer.HeldBack}
+	if g.retry.since.IsZero() {
+		g.retry.since = now
+	}
 	if answer.Searched {
 		g.retry.restart()
 	}
@@ -167,7 +170,7 @@ func (t *Tracker) RefusePodGroup(request gangs.Request, done []gangs.Member, ans
 
 // ResolvePodGroup applies the answer to a question of RefusePodGroup. addition is the
 // text to append to the gang's message. evicting replaces the message if the remaining
-// members are being evicted; otherwise it is "".
+// members, or pods of lower priority, are being evicted; otherwise it is "".
 func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.Time) (addition, evicting string, effects Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -180,8 +183,15 @@ func (t *Tracker) ResolvePodGroup(question *Question, answer *Answer, now time.T
 	}
 	effects.Key = g.key
 	addition = t.resolveWhatIf(g, question, answer, now, &effects)
+	evicting = g.evictingSentence()
+	if sentence, clears := t.makeRoom(g, question, answer, now, &effects); clears && evicting == "" {
+		evicting = g.key.Messagef("%s", sentence)
+		g.refusal.message = evicting
+	} else if sentence != "" {
+		addition += "; " + sentence
+	}
 	t.settlePodGroup(g)
-	return addition, g.evictingSentence(), effects
+	return addition, evicting, effects
 }
 
 // PodGroupPlaced records that a PodGroup cycle found nodes for a gang, whose members now
@@ -195,6 +205,8 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 		return
 	}
 	t.endHoldsOf(g, request)
+	g.endClearing(true)
+	g.retry.since = time.Time{}
 	g.reservation, g.refusal = Reservation{}, nil
 	t.forgetPlans(g)
 }
@@ -255,7 +267,7 @@ func (t *Tracker) putMembers(g *Gang, members []gangs.Member) {
 // settlePodGroup removes a gang of PodGroup cycles from the tracker if it has no state
 // that its next cycle needs.
 func (t *Tracker) settlePodGroup(g *Gang) {
-	remembers := g.reservation.blocked || g.reservation.displaced || !g.loss.since.IsZero() ||
+	remembers := g.clearing.remembers() || g.reservation.blocked || g.reservation.displaced || !g.loss.since.IsZero() ||
 		g.retry.replans > 0 || len(g.retry.lessons) > 0 || g.podGroup.lastRefusal != "" || g.partial.unfinished() || g.retry.slow > 0
 	t.observe(g)
 	if g.attempt != nil || len(g.members) > 0 && remembers {

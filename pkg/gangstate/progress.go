@@ -28,7 +28,7 @@ func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 	}
 	t.noteBypass(g, now)
 	if attempt.phase == Binding || g.clearing.phase == clearingChosen {
-		attempt.freed = g.endClearing(attempt.phase == Binding)
+		g.endClearing(attempt.phase == Binding)
 	}
 	g.attempt, g.refusal, g.retry.member = attempt, nil, ""
 	planned := len(attempt.plan.Nodes)
@@ -170,7 +170,7 @@ func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
 		return effects, true
 	}
 	g.retry.forgetPlans()
-	effects.EndClear = g.endClearing(true)
+	g.endClearing(true)
 	effects.Activate = slices.DeleteFunc(g.pending(), func(pod *v1.Pod) bool {
 		_, known := attempt.plan.Roles[pod.UID]
 		return known || !g.members[pod.UID].Ready()

@@ -54,7 +54,7 @@ func (t *Tracker) Retry(key gangs.Key, now time.Time) Effects {
 		return Effects{Key: key, RetryAfter: pause}
 	}
 	g.retry.pending = false
-	effects := Effects{Key: key, Activate: t.retryNow(g, now)}
+	effects := Effects{Key: key, Activate: t.wake(g, now)}
 	t.observe(g)
 	return effects
 }

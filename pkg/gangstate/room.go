@@ -86,6 +86,9 @@ type clearing struct {
 // active reports whether room is being made for the gang.
 func (c *clearing) active() bool { return c.phase != noClearing }
 
+// remembers reports whether the next evictions for the gang depend on earlier ones.
+func (c *clearing) remembers() bool { return c.active() || len(c.evicted) > 0 || !c.searched.IsZero() }
+
 // end ends the evictions for the gang. The room is not held any more.
 func (c *clearing) end() { c.phase, c.room, c.goneAt, c.blocked = noClearing, Room{}, time.Time{}, "" }
 

@@ -296,7 +296,7 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		t.observe(g)
 		return Step{Refusal: plannedAgain(key, reasonMemberLeft), Effects: effects}
 	}
-	effects.Activate, effects.EndClear = g.planned(attempt), attempt.freed
+	effects.Activate = g.planned(attempt)
 	t.settle(g)
 	if answer.Surplus != "" {
 		g.refuse(answer.Surplus, uid, now)

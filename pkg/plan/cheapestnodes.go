@@ -13,7 +13,8 @@ import (
 // order of cost, that must leave so that the node holds more members of a role.
 type nodeStep struct {
 	pos int32 // of the node
-	// version is the node's version when the step was computed. A later version replaces it.
+	// version is the node's nodeSteps.version when the step was computed. The step is outdated
+	// if the node's version is higher now.
 	version int32
 	gain    int64   // how many more members the node then holds
 	cost    []int64 // of the victims
@@ -96,13 +97,7 @@ func (n *nodeSteps) add(i int32, gone []bool) {
 // mainRole returns the role of the focus (the roles that one domain must hold) whose needed
 // members take the most devices.
 func (s *clearSearch) mainRole() int {
-	best, most := s.none.focus.roles[0], int64(-1)
-	for _, r := range s.none.focus.roles {
-		if n := s.bounds.least[r] * int64(1+s.none.p.roles[r].spec.Need.devices()); n > most {
-			best, most = r, n
-		}
-	}
-	return best
+	return s.none.p.mostDevices(s.none.focus.roles, s.bounds.least)
 }
 
 // run takes the cheapest steps until, by counts, the domain holds the members.

@@ -18,15 +18,13 @@ import (
 // caller must give those that hold without these pods, and fits must check the others.
 func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Options) Clearing {
 	if f := checkOccupants(&s.layout, occupants); f != nil {
-		d := Decision{Gang: g.Name}
-		return Clearing{Decision: d.rejected(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail}), Proven: true}
+		return Clearing{Decision: f.decision(&g), Proven: true}
 	}
 	if o.ClearBudget <= 0 {
 		o.ClearBudget = DefaultClearBudget
 	}
-	c := clearRun{prober{snap: s, gang: &g, occupants: occupants, fits: fits, options: o, answers: map[string]map[fitsCall]bool{}}}
+	c := prober{snap: s, gang: &g, occupants: occupants, fits: fits, options: o, answers: map[string]map[fitsCall]bool{}}
 	// 1. The nodes as they are.
-	c.victims = &victims{}
 	d := c.plan(s, nil)
 	if d.Placed || len(d.Reasons) > 0 && d.Reasons[0].Kind == BadRequest {
 		return c.answer(d, nil)
@@ -47,12 +45,12 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	if reason != nil {
 		return c.answer(d, nil)
 	}
-	search := newClearSearch(&c.prober, p)
-	every := search.bounds.all
-	emptiest := every.snapshot()
-	everything := c.probeOn(emptiest, every.gone, true)
+	search := newClearSearch(&c, p)
+	all := search.bounds.all
+	emptiest := all.snapshot()
+	everything := c.probeOn(emptiest, all.gone, true)
 	if !everything.placed {
-		return c.answer(c.plan(emptiest, every.gone), nil)
+		return c.answer(c.plan(emptiest, all.gone), nil)
 	}
 	// 4. Search for the cheapest victims (occupants to evict).
 	search.run(everything)
@@ -63,57 +61,52 @@ func Clear(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Option
 	return out
 }
 
-// clearRun is one call of Clear.
-type clearRun struct{ prober }
-
 // leave removes from the snapshot the occupants whose pods are already being deleted.
-func (c *clearRun) leave() {
+func (w *prober) leave() {
 	var freed []usageAt
-	for i := range c.occupants {
-		if c.occupants[i].Leaving {
-			c.leaving = append(c.leaving, i)
-			freed = append(freed, usesAt(c.snap.fabric, c.occupants[i].Uses)...)
+	for i := range w.occupants {
+		if w.occupants[i].Leaving {
+			w.leaving = append(w.leaving, i)
+			freed = append(freed, usesAt(w.snap.fabric, w.occupants[i].Uses)...)
 		}
 	}
 	if len(freed) == 0 {
 		return
 	}
-	fork := c.snap.Fork()
-	fork.give(freed)
-	c.snap = fork.Freeze()
+	w.snap = w.snap.freeing(freed).Freeze()
 }
 
 // answer returns the Clearing for the Decision of a plan in which the victims in gone have
 // left. It sets Proven and Least as for an answer without victims.
-func (c *clearRun) answer(d Decision, gone []bool) Clearing {
-	out := Clearing{Decision: d, Proven: d.Placed || !d.Exhausted, Stats: c.stats}
+func (w *prober) answer(d Decision, gone []bool) Clearing {
+	out := Clearing{Decision: d, Proven: d.Placed || !d.Exhausted, Stats: w.stats}
 	out.Least = out.Proven
 	for i, is := range gone {
 		if is {
-			out.Victims = append(out.Victims, c.list[i].index)
+			out.Victims = append(out.Victims, w.list[i].index)
 		}
 	}
 	if len(out.Victims) > 0 {
-		out.Cost = c.cost(gone)
+		out.Cost = w.cost(gone)
 	}
 	if d.Placed {
-		out.Awaited = c.awaited(&d)
+		out.Awaited = w.awaited(&d)
 	}
 	for _, list := range [][]int{out.Victims, out.Awaited} {
-		slices.SortFunc(list, func(a, b int) int { return naturalThenExact(c.occupants[a].Name, c.occupants[b].Name) })
+		slices.SortFunc(list, func(a, b int) int { return natural(w.occupants[a].Name, w.occupants[b].Name) })
 	}
 	return out
 }
 
 // awaited returns the leaving occupants that use nodes of the placement in d.
-func (c *clearRun) awaited(d *Decision) []int {
+func (w *prober) awaited(d *Decision) []int {
 	used := map[string]bool{}
 	for i := range d.Assignments {
 		used[d.Assignments[i].Node] = true
 	}
 	var out []int
-	for _, i := range c.leaving {
-		if slices.ContainsFunc(c.occupants[i].Uses, func(u Usage) bool { return used[u.Node] }) {
+	for _, i := range w.leaving {
+		if slices.ContainsFunc(w.occupants[i].Uses, func(u Usage) bool { return used[u.Node] }) {
 			out = append(out, i)
 		}
 	}

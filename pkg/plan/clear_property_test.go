@@ -50,8 +50,8 @@ func TestClearEvictsNobodyInVain(t *testing.T) {
 	}
 }
 
-// TestClearIsMonotone gives a cluster another occupant that may leave, or one occupant less.
-// With more room, the gang must have a placement if it had one, at no higher cost.
+// TestClearIsMonotone lets one of the occupants leave by itself. If the gang had a placement, it
+// must still have one, and its victims must cost no more.
 func TestClearIsMonotone(t *testing.T) {
 	cleared := 0
 	for i := range 700 {
@@ -65,7 +65,6 @@ func TestClearIsMonotone(t *testing.T) {
 		if !before.Decision.Placed {
 			continue
 		}
-		// An occupant leaves by itself.
 		w.occupants[d.roll(len(w.occupants))].Leaving = true
 		after := w.clear(options)
 		if !after.Decision.Placed {

@@ -156,14 +156,7 @@ func (w *occupied) permuted(rng *rand.Rand) (*occupied, []int) {
 
 // FuzzClear compares Clear with its reference on clusters built from the fuzzer's bytes.
 func FuzzClear(f *testing.F) {
-	for i := range uint64(16) {
-		d := seeded(*seed+22, i)
-		data := make([]byte, 300)
-		for k := range data {
-			data[k] = byte(d.roll(256))
-		}
-		f.Add(data)
-	}
+	addSeeds(f, *seed+22, 300)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := drawOccupied(&byteDice{data}, 6)
 		if err := w.compare(&clearCounts{}); err != nil {

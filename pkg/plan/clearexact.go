@@ -11,7 +11,8 @@ import "slices"
 //   - if the lower bound of its cost is not below the cost of the best victims so far or, in a
 //     domain with few victims, if it is above that cost;
 //   - if the gang has no placement even without the open victims, and therefore has none
-//     without a part of them;
+//     without a part of them. The search calls the filters for this only if the domain lists
+//     all victims;
 //   - once the gang has a placement without the victims that are gone: more victims only cost
 //     more.
 type clearExact struct {
@@ -21,8 +22,9 @@ type clearExact struct {
 	// victims.
 	in, may *emptied
 	open    []int32
-	// few is true if the domain has at most fewVictims victims.
-	few bool
+	// few is true if the domain has at most fewVictims victims. listsAll is true if
+	// the domain's victims are all victims.
+	few, listsAll bool
 }
 
 // prove searches the victims of a domain exactly if the domain's bound allows better victims
@@ -34,7 +36,7 @@ func (s *clearSearch) prove(d *clearDomain) {
 		s.skip(d.bound)
 		return
 	}
-	x := clearExact{clearSearch: s, domain: d, in: s.none.clone(), may: s.none.clone(), few: few}
+	x := clearExact{clearSearch: s, domain: d, in: s.none.clone(), may: s.none.clone(), few: few, listsAll: len(d.victims) == len(s.list)}
 	for _, i := range d.victims {
 		x.may.remove(s.victims, int(i))
 	}
@@ -93,7 +95,7 @@ func (x *clearExact) places() bool {
 		return x.offer(x.reduce(x.in.gone, found, true))
 	}
 	// The filters refused. They may accept if victims of other domains leave, too.
-	if len(x.domain.victims) < len(x.list) {
+	if !x.listsAll {
 		x.skip(x.cost(x.in.gone))
 	}
 	return false
@@ -125,7 +127,9 @@ func (x *clearExact) searchKept(i int32) {
 			changed = append(changed, int(k))
 		}
 	}
-	if !x.few || x.may.mayHold(x.domain.v) && x.probe(x.may.gone, true).placed {
+	// Without victims of other domains, a refusal of the filters ends no branch: the filters may
+	// accept if such victims leave, too. places records the sets that they refuse.
+	if !x.few || x.may.mayHold(x.domain.v) && x.probe(x.may.gone, x.listsAll).placed {
 		x.branch()
 	}
 	for _, k := range changed {

@@ -111,7 +111,7 @@ func (s *clearSearch) run(everything placement) {
 	}
 	// 2. If that failed, begin with all victims, and put back those that are not necessary.
 	if s.best == nil {
-		s.improve(s.every(), everything)
+		s.improve(s.bounds.all.gone, everything)
 	}
 	// 3. Search exactly where a bound is below the cost of the best victims.
 	for i := range domains {
@@ -126,9 +126,6 @@ func (s *clearSearch) run(everything placement) {
 func (s *clearSearch) tiny() bool { return len(s.list) <= fewVictims }
 
 func (s *clearSearch) spent() bool { return s.stats.Steps >= s.options.ClearBudget }
-
-// every returns the set of all victims, by victim.
-func (s *clearSearch) every() []bool { return slices.Clone(s.bounds.all.gone) }
 
 // beaten reports whether the best victims so far cost no more than bound, a lower bound of the
 // cost of others. These others can then only be better by their placement.

@@ -134,7 +134,8 @@ func (x *lexicographic) bound(base []int64) (cost []int64, next int32, ok bool) 
 			cost[t] += min(least, math.MaxInt64-cost[t])
 			continue
 		}
-		// Victims for which this term is 0 suffice. The cheapest sets have no others.
+		// The bound of this term stays as it is. A set is above it with any victim for which the
+		// term is not 0, so the later terms need to bound only sets without such victims.
 		before := allowed
 		allowed = func(i int32) bool { return before(i) && x.list[i].cost[t] == 0 }
 	}

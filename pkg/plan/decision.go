@@ -31,6 +31,14 @@ type Decision struct {
 	Stats   Stats
 }
 
+// rejected returns the decision d with a single reason. It sets Stats.Proven: no
+// placement exists.
+func (d Decision) rejected(r Reason) Decision {
+	d.Reasons = []Reason{r}
+	d.Stats.Proven = true
+	return d
+}
+
 // Assignment gives a member its node.
 type Assignment struct {
 	// Role is the member's role, or the role in Role.Alternatives whose need the member

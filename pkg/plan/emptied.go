@@ -29,13 +29,7 @@ func (p *problem) focusOf(needed []int64) focus {
 	if v, apart := p.commonDomain(p.required, p.bound); p.required > 0 && len(p.bound) > 0 && !apart {
 		f.fixed = v
 	}
-	most, size := 0, int64(-1)
-	for r, n := range needed {
-		if d := n * int64(1+p.roles[r].spec.Need.devices()); d > size {
-			most, size = r, d
-		}
-	}
-	for _, k := range p.roles[most].confinements {
+	for _, k := range p.roles[p.mostDevices(f.roles, needed)].confinements {
 		x := &p.confinements[k]
 		if x.depth <= f.depth {
 			continue
@@ -49,6 +43,18 @@ func (p *problem) focusOf(needed []int64) focus {
 		f.all = len(f.roles) == len(p.roles)
 	}
 	return f
+}
+
+// mostDevices returns the role in the list whose needed members take the most devices, the
+// first of equal ones. needed has the numbers of members by role.
+func (p *problem) mostDevices(roles []int, needed []int64) int {
+	best, most := roles[0], int64(-1)
+	for _, r := range roles {
+		if n := needed[r] * int64(1+p.roles[r].spec.Need.devices()); n > most {
+			best, most = r, n
+		}
+	}
+	return best
 }
 
 // emptied counts how many members of each role fit in the domains of the focus while some
@@ -98,16 +104,10 @@ func newEmptied(p *problem, quorums [][]int64, f focus, victims int) *emptied {
 	return e
 }
 
-// clone returns a copy that can be changed.
+// clone returns a copy that can be changed. In e itself no victim was ever gone.
 func (e *emptied) clone() *emptied {
 	c := *e
-	c.gone = slices.Clone(e.gone)
-	c.nodes = slices.Clone(e.nodes)
-	for pos, n := range c.nodes {
-		if n != nil {
-			c.nodes[pos] = &emptiedNode{n.class.clone(), slices.Clone(n.slots), slices.Clone(n.free)}
-		}
-	}
+	c.gone, c.nodes = make([]bool, len(e.gone)), make([]*emptiedNode, len(e.nodes))
 	c.slots, c.free = cloneRows(e.slots), cloneRows(e.free)
 	return &c
 }

@@ -31,14 +31,6 @@ func planFixed(s *Snapshot, g *Gang, fits Fits, o Options) Decision {
 	return d
 }
 
-// rejected returns the decision d with a single reason. It sets Stats.Proven: no
-// placement exists.
-func (d Decision) rejected(r Reason) Decision {
-	d.Reasons = []Reason{r}
-	d.Stats.Proven = true
-	return d
-}
-
 // decide fills the decision d from the placement: c has the cost, pp the nodes of the
 // members.
 func (p *problem) decide(d *Decision, c *chosen, pp *partial) {

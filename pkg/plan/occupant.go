@@ -146,9 +146,14 @@ func (s *Snapshot) Without(occupants []Occupant, gone []int) (*State, error) {
 	for _, i := range gone {
 		freed = append(freed, usesAt(s.fabric, occupants[i].Uses)...)
 	}
+	return s.freeing(freed), nil
+}
+
+// freeing returns a fork of the snapshot in which the usages are free. It sorts freed.
+func (s *Snapshot) freeing(freed []usageAt) *State {
 	fork := s.Fork()
 	fork.give(freed)
-	return fork, nil
+	return fork
 }
 
 // usageAt is a Usage with the position of its node in fabric order (the order of the tree).

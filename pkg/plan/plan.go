@@ -9,8 +9,7 @@ package plan
 // members. A nil fits accepts everything.
 func Plan(s *Snapshot, g Gang, fits Fits, o Options) Decision {
 	if f := g.check(&s.layout); f != nil {
-		d := Decision{Gang: g.Name}
-		return d.rejected(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail})
+		return f.decision(&g)
 	}
 	if g.hasAlternatives() {
 		return planAlternatives(s, &g, fits, o)

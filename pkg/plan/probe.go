@@ -16,8 +16,8 @@ const probeSteps = 256
 // free amounts for one step of Options.ClearBudget.
 const usesPerStep = 4
 
-// prober plans a gang on nodes without some of the occupants (sets of running pods) that use
-// them. It has the compiled input of Clear.
+// prober is one call of Clear. It plans the gang on nodes without some of the occupants (sets of
+// running pods) that use them.
 type prober struct {
 	// snap is the snapshot without the occupants that leave already.
 	snap      *Snapshot
@@ -52,10 +52,8 @@ func (w *prober) without(gone []bool) *Snapshot {
 			freed = append(freed, w.list[i].uses...)
 		}
 	}
-	fork := w.snap.Fork()
-	fork.give(freed)
 	w.stats.Steps += len(freed) / usesPerStep
-	return fork.Freeze()
+	return w.snap.freeing(freed).Freeze()
 }
 
 // plan returns the Decision about the gang while a set of victims is gone. s is the snapshot

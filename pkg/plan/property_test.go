@@ -192,14 +192,7 @@ func TestGrow(t *testing.T) {
 // FuzzPlan compares the planner with the reference on simulations built from the fuzzer's
 // bytes.
 func FuzzPlan(f *testing.F) {
-	for i := range uint64(16) {
-		d := seeded(*seed, i)
-		data := make([]byte, 200)
-		for k := range data {
-			data[k] = byte(d.roll(256))
-		}
-		f.Add(data)
-	}
+	addSeeds(f, *seed, 200)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		sim := draw(&byteDice{data})
 		if _, err := compare(sim); err != nil {

@@ -17,6 +17,12 @@ func faultf(subject, format string, args ...any) *fault {
 	return &fault{subject, fmt.Sprintf(format, args...)}
 }
 
+// decision returns the Decision about a gang whose request has the fault.
+func (f *fault) decision(g *Gang) Decision {
+	d := Decision{Gang: g.Name}
+	return d.rejected(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail})
+}
+
 // check returns the first fault of the gang's request, or nil. The order of the checks is
 // fixed.
 func (g *Gang) check(l *Layout) *fault {

@@ -41,8 +41,7 @@ const reserveShare = 2
 // up its steps, Reserve treats its time as too early.
 func Reserve(s *Snapshot, g Gang, occupants []Occupant, fits FitsWithout, o Options) Reservation {
 	if f := checkOccupants(&s.layout, occupants); f != nil {
-		d := Decision{Gang: g.Name}
-		d = d.rejected(Reason{Kind: BadRequest, Subject: f.subject, Detail: f.detail})
+		d := f.decision(&g)
 		return Reservation{Decision: d, Stats: d.Stats}
 	}
 	r := newReserveSearch(s, &g, occupants, fits, o)
@@ -143,9 +142,7 @@ func (r *reserveSearch) snapshot(i int) *Snapshot {
 	if len(more) == 0 {
 		return r.from.snapshot
 	}
-	fork := r.from.snapshot.Fork()
-	fork.give(slices.Clone(more))
-	return fork.Freeze()
+	return r.from.snapshot.freeing(slices.Clone(more)).Freeze()
 }
 
 // fitsAt returns the caller's filters for times[i].

@@ -298,14 +298,7 @@ func TestReserveIsPlanOnAStateBuiltAnew(t *testing.T) {
 // FuzzReserve compares Reserve with the reference on simulations built from the fuzzer's
 // bytes.
 func FuzzReserve(f *testing.F) {
-	for i := range uint64(16) {
-		d := seeded(*seed+19, i)
-		data := make([]byte, 300)
-		for k := range data {
-			data[k] = byte(d.roll(256))
-		}
-		f.Add(data)
-	}
+	addSeeds(f, *seed+19, 300)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := drawTimeline(&byteDice{data})
 		r, err := w.compareReserve()

@@ -6,6 +6,7 @@ package plan_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"testing"
 
 	"github.com/dovetail-dev/dovetail/pkg/plan"
 )
@@ -32,6 +33,18 @@ func (d *byteDice) roll(n int) int {
 	v := int(d.data[0]) % n
 	d.data = d.data[1:]
 	return v
+}
+
+// addSeeds adds 16 inputs of random bytes to those with which a fuzz target begins.
+func addSeeds(f *testing.F, seed uint64, length int) {
+	for i := range uint64(16) {
+		d := seeded(seed, i)
+		data := make([]byte, length)
+		for k := range data {
+			data[k] = byte(d.roll(256))
+		}
+		f.Add(data)
+	}
 }
 
 // often returns true in p of ten cases.

@@ -158,7 +158,7 @@ func (r Reservation) Admit(uses []Usage, ends int64) (Reservation, bool) {
 		}
 		s := &spare[at]
 		s.Resources, s.Kinds = slices.Clone(s.Resources), slices.Clone(s.Kinds)
-		if !s.give(&uses[i]) {
+		if !s.take(&uses[i]) {
 			return r, false
 		}
 	}
@@ -166,28 +166,24 @@ func (r Reservation) Admit(uses []Usage, ends int64) (Reservation, bool) {
 	return r, true
 }
 
-// give subtracts what a usage takes from the spare amounts, and returns false if they are too
+// take subtracts what a usage takes from the spare amounts, and returns false if they are too
 // small.
-func (s *Spare) give(u *Usage) bool {
+func (s *Spare) take(u *Usage) bool {
 	if !subtract(s.Resources, u.Resources) {
 		return false
 	}
 	for i := range u.Units {
-		for k, v := range u.Units[i].Free {
-			if v > 0 && (k >= len(s.Kinds) || s.Kinds[k] < int64(v)) {
-				return false
-			}
-			if k < len(s.Kinds) {
-				s.Kinds[k] -= int64(v)
-			}
+		if !subtract(s.Kinds, u.Units[i].Free) {
+			return false
 		}
 	}
 	return true
 }
 
 // subtract subtracts amounts from others, and returns false if one of these is too small.
-func subtract(from, amounts []int64) bool {
-	for i, v := range amounts {
+func subtract[A int | int64](from []int64, amounts []A) bool {
+	for i, amount := range amounts {
+		v := int64(amount)
 		if v > 0 && (i >= len(from) || from[i] < v) {
 			return false
 		}

@@ -4,7 +4,6 @@
 package plan
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -57,7 +56,7 @@ func newVictims(f *fabric, list []Occupant) *victims {
 		if c := slices.Compare(a.cost, b.cost); c != 0 {
 			return c
 		}
-		return naturalThenExact(a.name, b.name)
+		return natural(a.name, b.name)
 	})
 	v.list = make([]victim, len(sorted))
 	for i, victim := range sorted {
@@ -66,9 +65,6 @@ func newVictims(f *fabric, list []Occupant) *victims {
 	v.order(list)
 	return v
 }
-
-// naturalThenExact compares names in natural order (n2 before n10), then byte by byte.
-func naturalThenExact(a, b string) int { return cmp.Or(natural(a, b), cmp.Compare(a, b)) }
 
 func (v *victims) compile(f *fabric, o *Occupant, index int) *victim {
 	out := &victim{index: index, name: o.Name, cost: make([]int64, v.terms)}

@@ -24,7 +24,7 @@ var CoschedulingGroup = Kind{
 // CoschedulingGroup implements gangs.CoschedulingGroups. It returns the scheduler-plugins
 // PodGroup of that name, which is shared and must not be changed.
 func (w *Watcher) CoschedulingGroup(namespace, name string) (*schedv1alpha1.PodGroup, error) {
-	return lookup[*schedv1alpha1.PodGroup](w, CoschedulingGroup, gangs.CoschedulingKey(namespace, name), name)
+	return lookup[*schedv1alpha1.PodGroup](w, CoschedulingGroup, gangs.CoschedulingKey(namespace, name), namespace, name)
 }
 
 func trimPodGroup(u *unstructured.Unstructured) (any, error) {

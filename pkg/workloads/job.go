@@ -24,7 +24,7 @@ var Job = Kind{
 // Job implements gangs.Jobs. It returns the Job of that name, which is shared and must
 // not be changed.
 func (w *Watcher) Job(namespace, name string) (*batchv1.Job, error) {
-	return lookup[*batchv1.Job](w, Job, gangs.JobKey(namespace, name), name)
+	return lookup[*batchv1.Job](w, Job, gangs.JobKey(namespace, name), namespace, name)
 }
 
 func trimJob(u *unstructured.Unstructured) (any, error) {

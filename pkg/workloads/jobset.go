@@ -23,7 +23,7 @@ var JobSet = Kind{
 // JobSet implements gangs.JobSets. It returns the JobSet of that name, which is shared
 // and must not be changed.
 func (w *Watcher) JobSet(namespace, name string) (*gangs.JobSet, error) {
-	return lookup[*gangs.JobSet](w, JobSet, gangs.JobSetKey(namespace, name), name)
+	return lookup[*gangs.JobSet](w, JobSet, gangs.JobSetKey(namespace, name), namespace, name)
 }
 
 func trimJobSet(u *unstructured.Unstructured) (any, error) {

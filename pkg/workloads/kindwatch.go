@@ -206,15 +206,15 @@ func (kw *kindWatch) settled() bool {
 	return ki == nil || ki.notServed() || ki.handled.HasSynced() || kw.kind.Optional && ki.forbidden()
 }
 
-// get returns the object of that name in the namespace of the gang with key asks. If there
+// get returns the object with that namespace and name for the gang with key asks. If there
 // is none, it returns a *gangs.LookupError with the reason. It adds the gang to misses (the
 // gangs whose object was not found) before it determines the reason, so that a later change
 // of the reason is reported to the gang.
-func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
-	if it := kw.find(asks.Namespace, name); it != nil {
+func (kw *kindWatch) get(asks gangs.Key, namespace, name string) (*item, error) {
+	if it := kw.find(namespace, name); it != nil {
 		return it, nil
 	}
-	if kw.misses.add(cache.NewObjectName(asks.Namespace, name), asks) {
+	if kw.misses.add(cache.NewObjectName(namespace, name), asks) {
 		// In a goroutine of its own: dropUnused asks the watcher's users which gangs they
 		// still use. The users' functions may need a lock that the caller of get holds.
 		go kw.misses.dropUnused(kw.watcher.inUse)
@@ -231,7 +231,7 @@ func (kw *kindWatch) get(asks gangs.Key, name string) (*item, error) {
 	case !ki.HasSynced():
 		return nil, ki.notRead(asks)
 	}
-	if it := kw.find(asks.Namespace, name); it != nil {
+	if it := kw.find(namespace, name); it != nil {
 		return it, nil
 	}
 	return nil, &gangs.LookupError{Key: asks, Reason: gangs.ErrNotFound}
@@ -270,17 +270,17 @@ func (ki *kindInformer) fail(err error) bool {
 	return !ki.HasSynced() && (before == nil || before.Error() != err.Error())
 }
 
-// forbidden reports whether the API server refused to list the objects of the kind: the first
-// list got the answer 403 Forbidden, because RBAC gives Dovetail no right.
-func (ki *kindInformer) forbidden() bool { return ki.firstListFailed(apierrors.IsForbidden) }
+// forbidden reports whether the API server refuses to list the objects of the kind: the last
+// attempt to list them got the answer 403 Forbidden, because RBAC gives Dovetail no right.
+func (ki *kindInformer) forbidden() bool { return ki.neverListed(apierrors.IsForbidden) }
 
 // notServed reports whether the API server does not serve the version that Dovetail reads:
-// the first list got the answer 404 Not Found.
-func (ki *kindInformer) notServed() bool { return ki.firstListFailed(apierrors.IsNotFound) }
+// the last attempt to list them got the answer 404 Not Found.
+func (ki *kindInformer) notServed() bool { return ki.neverListed(apierrors.IsNotFound) }
 
-// firstListFailed reports whether the objects were never listed, and is returns true for the
-// last error.
-func (ki *kindInformer) firstListFailed(is func(error) bool) bool {
+// neverListed reports whether no attempt to list the objects has succeeded, and the function is
+// returns true for the error of the last attempt.
+func (ki *kindInformer) neverListed(is func(error) bool) bool {
 	ki.mu.Lock()
 	defer ki.mu.Unlock()
 	return !ki.HasSynced() && ki.failure != nil && is(ki.failure)

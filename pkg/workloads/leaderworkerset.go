@@ -23,8 +23,7 @@ var LeaderWorkerSet = Kind{
 // name, which is shared and must not be changed. If there is none, the watcher reports the
 // gang with key asks as changed when one appears.
 func (w *Watcher) LeaderWorkerSet(asks gangs.Key, namespace, name string) (*gangs.LeaderWorkerSet, error) {
-	asks.Namespace = namespace
-	return lookup[*gangs.LeaderWorkerSet](w, LeaderWorkerSet, asks, name)
+	return lookup[*gangs.LeaderWorkerSet](w, LeaderWorkerSet, asks, namespace, name)
 }
 
 func trimLeaderWorkerSet(u *unstructured.Unstructured) (any, error) {

@@ -22,7 +22,7 @@ var PodGroup = Kind{
 // PodGroup implements gangs.PodGroups. It returns the scheduling.k8s.io PodGroup of that
 // name, which is shared and must not be changed.
 func (w *Watcher) PodGroup(namespace, name string) (*schedulingv1beta1.PodGroup, error) {
-	return lookup[*schedulingv1beta1.PodGroup](w, PodGroup, gangs.PodGroupKey(namespace, name), name)
+	return lookup[*schedulingv1beta1.PodGroup](w, PodGroup, gangs.PodGroupKey(namespace, name), namespace, name)
 }
 
 func trimSchedulingGroup(u *unstructured.Unstructured) (any, error) {

@@ -22,7 +22,7 @@ var RayCluster = Kind{
 // RayCluster implements gangs.RayClusters. It returns the RayCluster of that name, which
 // is shared and must not be changed.
 func (w *Watcher) RayCluster(namespace, name string) (*rayv1.RayCluster, error) {
-	return lookup[*rayv1.RayCluster](w, RayCluster, gangs.RayClusterKey(namespace, name), name)
+	return lookup[*rayv1.RayCluster](w, RayCluster, gangs.RayClusterKey(namespace, name), namespace, name)
 }
 
 // trimRayCluster decodes a RayCluster without its pod templates. The templates are nearly

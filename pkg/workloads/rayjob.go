@@ -26,8 +26,7 @@ var RayJob = Kind{
 // must not be changed. If there is none, the watcher reports the gang with key asks as
 // changed when one appears.
 func (w *Watcher) RayJob(asks gangs.Key, namespace, name string) (*rayv1.RayJob, error) {
-	asks.Namespace = namespace
-	return lookup[*rayv1.RayJob](w, RayJob, asks, name)
+	return lookup[*rayv1.RayJob](w, RayJob, asks, namespace, name)
 }
 
 func trimRayJob(u *unstructured.Unstructured) (any, error) {

@@ -23,7 +23,7 @@ var VolcanoPodGroup = Kind{
 // VolcanoPodGroup implements gangs.VolcanoPodGroups. It returns the Volcano PodGroup of
 // that name, which is shared and must not be changed.
 func (w *Watcher) VolcanoPodGroup(namespace, name string) (*gangs.VolcanoPodGroup, error) {
-	return lookup[*gangs.VolcanoPodGroup](w, VolcanoPodGroup, gangs.VolcanoKey(namespace, name), name)
+	return lookup[*gangs.VolcanoPodGroup](w, VolcanoPodGroup, gangs.VolcanoKey(namespace, name), namespace, name)
 }
 
 func trimVolcanoPodGroup(u *unstructured.Unstructured) (any, error) {

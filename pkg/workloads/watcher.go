@@ -171,7 +171,7 @@ func (w *Watcher) removed(ctx context.Context, obj any) {
 
 // changed calls the handlers after the object that declares the gang with this key changed.
 // It calls them with the key, and with the key of each gang that another object declares
-// and that is also read from the changed object (Kind.Owner).
+// and that is also read from the changed object (see affected).
 func (w *Watcher) changed(key gangs.Key) {
 	w.mu.Lock()
 	handlers := w.handlers
@@ -185,11 +185,18 @@ func (w *Watcher) changed(key gangs.Key) {
 }
 
 // affected returns the key of a gang, and the keys of the gangs that are also read from its
-// object.
+// object (Kind.Owner), directly or through other objects. For example, the gang of a PodGroup
+// that a RayCluster owns is also read from the RayJob that made the RayCluster.
 func (w *Watcher) affected(key gangs.Key) []gangs.Key {
 	keys := []gangs.Key{key}
-	for _, kw := range w.watches {
-		keys = append(keys, kw.readFrom(key)...)
+	for i := 0; i < len(keys); i++ {
+		for _, kw := range w.watches {
+			for _, reader := range kw.readFrom(keys[i]) {
+				if !slices.Contains(keys, reader) {
+					keys = append(keys, reader)
+				}
+			}
+		}
 	}
 	return keys
 }
@@ -211,16 +218,16 @@ func trimDefinition(obj any) (any, error) {
 	}, nil
 }
 
-// lookup returns the object of that name in the namespace of the gang with key asks. The
-// error is a *gangs.LookupError if there is no object, and a *gangs.MalformedError if it
+// lookup returns the object with that namespace and name. asks is the key of the gang for which
+// it is looked up, and which is reported as changed when a missing object appears. The error is a *gangs.LookupError if there is no object, and a *gangs.MalformedError if it
 // could not be decoded.
-func lookup[T any](w *Watcher, kind Kind, asks gangs.Key, name string) (T, error) {
+func lookup[T any](w *Watcher, kind Kind, asks gangs.Key, namespace, name string) (T, error) {
 	var none T
 	kw := w.byName[kind.definition()]
 	if kw == nil {
 		return none, fmt.Errorf("looking up %s: this watcher was made without %s", asks, kind.definition())
 	}
-	it, err := kw.get(asks, name)
+	it, err := kw.get(asks, namespace, name)
 	if err != nil {
 		return none, err
 	}

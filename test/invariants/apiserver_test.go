@@ -71,7 +71,7 @@ type manualScheduler struct {
 }
 
 // shortOptions have short time limits, so that these tests are fast.
-var shortOptions = Options{Grace: time.Second, Settle: 300 * time.Millisecond}
+var shortOptions = Options{Grace: time.Second, Settle: 300 * time.Millisecond, Placement: time.Second}
 
 var notDNS = regexp.MustCompile(`[^a-z0-9]+`)
 

@@ -101,6 +101,22 @@ func (c *Checker) Bindings() int {
 	return c.judge.bindings
 }
 
+// Evictions returns the numbers of evictions so far.
+func (c *Checker) Evictions() Evictions {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	return c.judge.counts
+}
+
+// SchedulerRestarted tells the checker that a scheduler was killed or replaced. Its successor may
+// continue the evictions for a gang, which is not a second clearing. The end of an outage has the
+// same effect.
+func (c *Checker) SchedulerRestarted() {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.judge.resumeClearings()
+}
+
 // Flush waits until the checker has received all objects that existed on the API server at the
 // call, and has confirmed or refuted every suspicion (a possible violation that a later event
 // may refute). It does not wait for Options.Grace: a gang that may still be binding is not a
@@ -171,6 +187,7 @@ func (c *Checker) endOutage() {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	c.judge.end(time.Now())
+	c.judge.resumeClearings()
 }
 
 // watchedKind returns the watch of a kind with its store.

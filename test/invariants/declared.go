@@ -57,10 +57,13 @@ func declaredByCoscheduling(group *unstructured.Unstructured) declaration {
 // with the basic policy.
 func declaredByPodGroup(group *unstructured.Unstructured) declaration {
 	gang, _, _ := unstructured.NestedMap(group.Object, "spec", "schedulingPolicy", "gang")
+	_, single, _ := unstructured.NestedMap(group.Object, "spec", "disruptionMode", "single")
 	return declaration{
 		least:  quorum{anyRole: number(gang, "minCount", 0)},
 		ended:  group.GetDeletionTimestamp() != nil,
 		parent: parentOf(group),
+
+		oneByOne: single,
 	}
 }
 

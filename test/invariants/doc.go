@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package invariants watches an API server with its own client and reports violations of the
-// invariants I1, I2 and I4 of the design. It judges by API objects alone and shares no code with
+// invariants I1, I2, I4 and I8 to I11 of the design. It judges by API objects alone and shares no code with
 // the scheduler, so a mistake in the scheduler cannot hide a violation here.
 //
 // # Outages
@@ -84,4 +84,33 @@
 // gang that never met its minimum also breaks I4 if it keeps status.nominatedNodeName for that
 // long, unless a pod on that node is being deleted. Claims that wait for binding conditions of
 // their devices are exempt.
+//
+// # Evictions
+//
+// Dovetail evicted a pod if the pod had the condition DisruptionTarget with the reason
+// PreemptionByScheduler and a message that begins "evicted for gang NAMESPACE/NAME of priority P"
+// (or "for pod"), and began to leave within Grace. The named gang or pod is the preemptor. A
+// clearing is a set of evictions for one preemptor with no pause longer than Grace, or that goes on
+// after an outage or Checker.SchedulerRestarted. A preemptor is placed when a member got a node after the clearing
+// began and the gang has met its minimum. Checker.Evictions returns counts.
+//
+//   - I8: the preemptor is placed within Options.Placement after its last victim was gone. It need
+//     not be if too few of its members are left, if its object is gone, or if a victim does not end
+//     (two minutes after its grace period). It also need not be if the PodScheduled condition of a
+//     member gave a reason after the victims were gone, other than a wait for victims.
+//   - I9: the priority of a victim is lower than P and than that of the preemptor's pods. Grace after
+//     the last eviction from a gang, its other members are a quorum, or none of them runs. PodGroups
+//     with disruptionMode single are exempt. A gang that went whole, or a pod without a gang, has run
+//     for Options.MinRuntime and for the annotation dovetail.dev/min-runtime, counted from the first
+//     binding of a member.
+//   - I10: no pod is evicted in a new clearing while victims of the same preemptor's earlier clearing
+//     still leave, unless these do not end. No pod of that name, and no gang that went whole, is evicted in
+//     a later clearing for a preemptor that was not placed in between.
+//   - I11: if the preemptor is not placed within Options.Placement, no pod of lower or equal priority
+//     was bound in that time to the node of a victim with resources, or with devices, that the victim
+//     had. Resources that were free beside the victim may be used. If the preemptor is placed, nobody
+//     took its room.
+//
+// The checker cannot judge whether a victim was necessary. It does not judge I8 for gangs whose
+// minimum it does not know, and I9 for JobSets and for the minimum of a CompositePodGroup.
 package invariants

@@ -27,6 +27,7 @@ func (j *judge) podChanged(was, is *v1.Pod, now time.Time) {
 		j.addToNode(is)
 	}
 	j.recordNomination(was, is, now)
+	j.recordPreemption(was, is, now)
 	j.updateGang(was, is, now)
 	if was != nil && is != nil && was.Spec.NodeName == "" && is.Spec.NodeName != "" && j.judges(is) && !j.listing {
 		j.bindings++
@@ -152,7 +153,9 @@ func (j *judge) declare(was, is *unstructured.Unstructured, keyOf func(*unstruct
 		return
 	}
 	key := keyOf(is)
-	j.declarations[key] = read(is)
+	declared := read(is)
+	declared.minRuntime = minRuntimeOf(is.GetAnnotations())
+	j.declarations[key] = declared
 	if g := j.gangs[key]; g != nil {
 		j.recordQuorum(g)
 	}
@@ -169,6 +172,7 @@ func (j *judge) timePassed(now time.Time) {
 	j.judgeHierarchies(now)
 	j.judgeHeldClaims(now)
 	j.judgeNominations(now)
+	j.judgeClearings(now)
 	settled := func(at time.Time) bool { return j.uptime(at, now) > j.settle }
 	for _, history := range j.nodes {
 		history.forget(settled)

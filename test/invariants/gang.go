@@ -130,6 +130,10 @@ type declaration struct {
 	ended bool
 	// parent is the name of the CompositePodGroup above a PodGroup of Kubernetes, or "".
 	parent string
+	// oneByOne is true if a PodGroup of Kubernetes allows that its pods are evicted one by one.
+	oneByOne bool
+	// minRuntime is the time for which the object asks that the gang runs undisturbed.
+	minRuntime time.Duration
 }
 
 // member is a pod of a gang as last seen.

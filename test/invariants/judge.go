@@ -20,6 +20,8 @@ type judge struct {
 	schedulers sets.Set[string]
 	grace      time.Duration
 	settle     time.Duration
+	placement  time.Duration
+	minRuntime time.Duration
 
 	pods         map[types.UID]*v1.Pod
 	gangs        map[gangKey]*gang
@@ -43,6 +45,7 @@ type judge struct {
 	// knows. The order of objects in a list is not the order in which they changed.
 	listing bool
 	outages
+	preemption
 
 	suspicions []suspicion
 	bindings   int
@@ -67,6 +70,8 @@ func newJudge(options Options) *judge {
 		schedulers:      sets.New(options.SchedulerNames...),
 		grace:           options.Grace,
 		settle:          options.Settle,
+		placement:       options.Placement,
+		minRuntime:      options.MinRuntime,
 		pods:            map[types.UID]*v1.Pod{},
 		gangs:           map[gangKey]*gang{},
 		declarations:    map[gangKey]declaration{},
@@ -80,6 +85,7 @@ func newJudge(options Options) *judge {
 		publishedSlices: map[poolID]map[types.UID]*resourceapi.ResourceSlice{},
 		nominated:       map[types.UID]*nomination{},
 		twice:           sets.New[string](),
+		preemption:      newPreemption(),
 	}
 }
 

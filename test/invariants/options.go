@@ -14,6 +14,9 @@ const (
 	defaultGrace = 10 * time.Second
 	// defaultSettle far exceeds the lag between two watches of an API server.
 	defaultSettle = 2 * time.Second
+	// defaultPlacement far exceeds the time in which a healthy scheduler places a gang whose
+	// victims are gone.
+	defaultPlacement = time.Minute
 	// tick is the interval of time-based checks. It limits the delay of a report.
 	tick = 100 * time.Millisecond
 	// syncTimeout limits how long the start of a checker waits for the first list of each kind
@@ -32,6 +35,13 @@ type Options struct {
 	Grace time.Duration
 	// Settle is the lag allowed between two watches of different kinds. The default is 2 s.
 	Settle time.Duration
+	// Placement is how long after the end of its victims (the pods evicted for it) a gang may
+	// stay without its minimum, and how long the room of the victims is kept for it. The default
+	// is a minute.
+	Placement time.Duration
+	// MinRuntime is the scheduler's argument minRuntime: no gang and no pod that has run for a
+	// shorter time is evicted for another. The default is 0.
+	MinRuntime time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -40,5 +50,6 @@ func (o Options) withDefaults() Options {
 	}
 	o.Grace = cmp.Or(o.Grace, defaultGrace)
 	o.Settle = cmp.Or(o.Settle, defaultSettle)
+	o.Placement = cmp.Or(o.Placement, defaultPlacement)
 	return o
 }

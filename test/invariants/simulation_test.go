@@ -213,7 +213,7 @@ var faults = map[string]func(s *simulation, g *simulatedGang, free []freeGPU) st
 		for i, pod := range g.pods {
 			s.place(pod, free[i])
 		}
-		s.claim("thief", "", free[1].node, free[1].gpu)
+		s.claim("taker", "", free[1].node, free[1].gpu)
 		return fmt.Sprintf("I2: device gpu.example.com/%s/%s", free[1].node, free[1].gpu)
 	},
 	"a device of another node": func(s *simulation, g *simulatedGang, free []freeGPU) string {

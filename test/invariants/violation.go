@@ -23,6 +23,17 @@ const (
 	NothingTwice Invariant = "I2"
 	// HoldsNothing requires that waiting pods hold neither nodes nor devices.
 	HoldsNothing Invariant = "I4"
+	// NothingInVain requires that a gang for which pods are evicted is placed afterwards.
+	NothingInVain Invariant = "I8"
+	// WholeOrMinimum requires that a gang is evicted whole or keeps its minimum, has a lower
+	// priority than the preemptor, and has run for its minimum time.
+	WholeOrMinimum Invariant = "I9"
+	// OneClearing requires that a gang has one clearing (a set of evictions for it) at a time,
+	// and that nobody is evicted for it twice.
+	OneClearing Invariant = "I10"
+	// RoomIsKept requires that the room of evicted pods is given to no pod of lower or equal
+	// priority before the gang for which they were evicted is placed.
+	RoomIsKept Invariant = "I11"
 )
 
 // evidenceLimit is the maximum number of printed lines of evidence: a gang may have

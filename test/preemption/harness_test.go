@@ -12,8 +12,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
 
 	"github.com/dovetail-dev/dovetail/test/harness"
 	"github.com/dovetail-dev/dovetail/test/localcluster"
@@ -31,8 +34,8 @@ metadata: {name: whole-node}
 spec: {spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: ` + fleet.ClassGPU + `, count: 8}}, {name: nic, exactly: {deviceClassName: ` + fleet.ClassRDMA + `, count: 8}}]}}}
 `
 
-// priorities are the PriorityClasses of the tests.
-var priorities = map[string]int32{"high": 1000, "low": 10, "lower": 5}
+// priorities are the PriorityClasses of the tests. Pods of the class polite preempt nobody.
+var priorities = map[string]int32{"high": 1000, "polite": 900, "low": 10, "lower": 5}
 
 // env is one test's namespace in a cluster.
 type env struct{ *harness.Env }
@@ -57,6 +60,9 @@ func createPriorities(cluster *localcluster.Cluster) error {
 	classes := kubernetes.NewForConfigOrDie(cluster.AdminConfig()).SchedulingV1().PriorityClasses()
 	for name, value := range priorities {
 		class := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}
+		if name == "polite" {
+			class.PreemptionPolicy = ptr.To(corev1.PreemptNever)
+		}
 		if _, err := classes.Create(context.Background(), class, metav1.CreateOptions{}); err != nil {
 			return err
 		}
@@ -90,7 +96,8 @@ type workload struct {
 	// which one domain must hold the gang.
 	leaf, required string
 	scheduler      string
-	policy         corev1.PreemptionPolicy
+	// finalizer keeps a deleted pod until letEnd is called.
+	finalizer string
 }
 
 func (e *env) create(w workload) {
@@ -107,9 +114,6 @@ func (e *env) create(w workload) {
 	spec := "terminationGracePeriodSeconds: 0, "
 	if w.leaf != "" {
 		spec += fmt.Sprintf("nodeSelector: {%s: %s}, ", fleet.LabelLeaf, w.leaf)
-	}
-	if w.policy != "" {
-		spec += "preemptionPolicy: " + string(w.policy) + ", "
 	}
 	claims := ""
 	if w.devices {
@@ -128,9 +132,41 @@ spec:
   replicas: %[2]d
   selector: {matchLabels: {of: %[1]s}}
   template:
-    metadata: {labels: {of: %[1]s, %[3]s}, annotations: {%[4]s}}
+    metadata: {labels: {of: %[1]s, %[3]s}, annotations: {%[4]s}, finalizers: [%[10]s]}
     spec: {schedulerName: %[5]s, priorityClassName: %[6]s, %[7]s containers: [{name: main, image: work, resources: {requests: {cpu: "%[8]s"}%[9]s}}]}
-`, w.name, w.replicas, labels, strings.Join(annotations, ", "), scheduler, w.priority, spec, w.cpu, claims))
+`, w.name, w.replicas, labels, strings.Join(annotations, ", "), scheduler, w.priority, spec, w.cpu, claims, w.finalizer))
+	if w.finalizer != "" {
+		e.Cleanup(func() { e.dissolve(w.name) })
+	}
+}
+
+// dissolve deletes a workload whose pods have finalizers.
+func (e *env) dissolve(name string) {
+	none, now := metav1.DeletePropagationOrphan, int64(0)
+	ctx := context.Background()
+	if err := e.Client.AppsV1().ReplicaSets(e.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &none}); err != nil {
+		e.Errorf("deleting %s: %v", name, err)
+	}
+	e.Until("the pods of "+name+" are gone", func(ctx context.Context) string {
+		list, err := e.Client.CoreV1().Pods(e.Namespace).List(ctx, metav1.ListOptions{LabelSelector: of(name)})
+		if err != nil || len(list.Items) == 0 {
+			return harness.Text(err)
+		}
+		_ = e.Client.CoreV1().Pods(e.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{LabelSelector: of(name)})
+		e.strip(ctx, list.Items)
+		return fmt.Sprintf("%d pods are left", len(list.Items))
+	})
+}
+
+// strip removes the finalizers of pods.
+func (e *env) strip(ctx context.Context, pods []corev1.Pod) {
+	for i := range pods {
+		patch := []byte(`{"metadata":{"finalizers":null}}`)
+		_, err := e.Client.CoreV1().Pods(e.Namespace).Patch(ctx, pods[i].Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			e.Errorf("letting pod %s end: %v", pods[i].Name, err)
+		}
+	}
 }
 
 func of(name string) string { return "of=" + name }
@@ -143,6 +179,32 @@ func (e *env) remove(name string) {
 		e.Fatalf("deleting %s: %v", name, err)
 	}
 	e.Gone(of(name))
+}
+
+// ending returns the number of pods that are being deleted.
+func (e *env) ending(selector string) int {
+	e.Helper()
+	list, err := e.Client.CoreV1().Pods(e.Namespace).List(e.Context(), metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		e.Fatalf("listing pods: %v", err)
+	}
+	n := 0
+	for i := range list.Items {
+		if list.Items[i].DeletionTimestamp != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// letEnd removes the finalizers of pods that are being deleted.
+func (e *env) letEnd(selector string) {
+	e.Helper()
+	list, err := e.Client.CoreV1().Pods(e.Namespace).List(e.Context(), metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		e.Fatalf("listing pods: %v", err)
+	}
+	e.strip(e.Context(), list.Items)
 }
 
 // uids returns the UIDs of the pods that are on nodes.

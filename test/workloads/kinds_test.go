@@ -109,10 +109,10 @@ func readMinimum(w *watched, kind workloads.Kind, key gangs.Key) (int, error) {
 }
 
 // The gang of a RayCluster that a RayJob made is also read from the RayJob, so a change of the
-// RayJob is reported for the gang.
+// RayJob is reported for the gang, and for the gang of a PodGroup that the RayCluster owns.
 func TestRayJobBehindARayCluster(t *testing.T) {
 	c := newCluster(t)
-	for _, kind := range []workloads.Kind{workloads.RayJob, workloads.RayCluster} {
+	for _, kind := range []workloads.Kind{workloads.RayJob, workloads.RayCluster, workloads.CoschedulingGroup} {
 		c.install(harness.LooseDefinition(t, kind.Resource.GroupResource(), kind.Name, kind.Resource.Version))
 	}
 	c.create(workloads.RayJob.Resource, harness.Decode(t, fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayJob,
@@ -124,6 +124,9 @@ func TestRayJobBehindARayCluster(t *testing.T) {
 	c.create(workloads.RayCluster.Resource, harness.Decode(t, fmt.Sprintf(`{apiVersion: ray.io/v1, kind: RayCluster,
 		metadata: {namespace: %s, name: a, ownerReferences: [{apiVersion: ray.io/v1, kind: RayJob, name: train, uid: %s, controller: true}]},
 		spec: {workerGroupSpecs: [{groupName: w, replicas: 5}]}}`, namespace, job.GetUID())))
+	c.create(coschedulingGroups, harness.Decode(t, fmt.Sprintf(`{apiVersion: scheduling.x-k8s.io/v1alpha1, kind: PodGroup,
+		metadata: {namespace: %s, name: g, ownerReferences: [{apiVersion: ray.io/v1, kind: RayCluster, name: a, uid: %s}]},
+		spec: {minMember: 6}}`, namespace, job.GetUID())))
 	w := c.watch("")
 	w.untilSynced()
 	key := gangs.RayClusterKey(namespace, "a")
@@ -138,11 +141,13 @@ func TestRayJobBehindARayCluster(t *testing.T) {
 	}
 	untilLimit("1m0s")
 	w.untilChanged(key)
+	w.untilChanged(gangs.CoschedulingKey(namespace, "g"))
 	w.forget()
 	c.Edit(workloads.RayJob.Resource, "train", func(u *unstructured.Unstructured) error {
 		return unstructured.SetNestedField(u.Object, int64(90), "spec", "activeDeadlineSeconds")
 	})
 	w.untilChanged(key)
+	w.untilChanged(gangs.CoschedulingKey(namespace, "g"))
 	untilLimit("1m30s")
 }
 

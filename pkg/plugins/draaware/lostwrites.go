@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -81,7 +80,7 @@ func (l *lostWrites) add(pod *v1.Pod, write claimwrites.Lost, pending types.UID)
 		go l.settle(key, lost)
 	}
 	lost.sent, lost.until = write.Sent, write.At.Add(l.inFlight)
-	maps.Copy(lost.pods, cluster.ByName(pod))
+	lost.pods[cluster.NameOf(pod)] = pod
 	if write.Sent.Status.Allocation == nil || pending == "" || lost.pending != "" || l.allocated(key, write.Sent.UID) {
 		return
 	}
@@ -123,7 +122,7 @@ func (l *lostWrites) refusal(pod *v1.Pod) string {
 	}
 	for name := range resourceclaim.PodClaims(pod) {
 		if lost := l.byClaim[types.NamespacedName{Namespace: pod.Namespace, Name: name}]; lost != nil {
-			maps.Copy(lost.pods, cluster.ByName(pod))
+			lost.pods[cluster.NameOf(pod)] = pod
 			return fmt.Sprintf("the API server's answer to a write of resource claim %s/%s was lost; its devices stay reserved until its state is known", pod.Namespace, name)
 		}
 	}

@@ -5,7 +5,6 @@ package draaware
 
 import (
 	"context"
-	"maps"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -67,8 +66,8 @@ func (d *DRAAware) gather(group fwk.PodGroupInfo, w *waiting) bool {
 		return false
 	}
 	w.uids.Insert(group.GetPodGroup().UID)
-	maps.Copy(w.pods, cluster.ByName(group.GetUnscheduledPods()...))
 	for _, pod := range group.GetUnscheduledPods() {
+		w.pods[cluster.NameOf(pod)] = pod
 		w.uids.Insert(pod.UID)
 	}
 	return true

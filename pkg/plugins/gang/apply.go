@@ -46,9 +46,8 @@ func (g *Gang) apply(effects gangstate.Effects) {
 		g.logger.V(2).Info("Nodes are reserved for a gang that others bypassed", "gang", effects.Key, "nodes", effects.Reserved)
 	}
 	if effects.Clear {
-		g.room.Begin(g.background, effects.Key)
+		g.room.Continue(g.background, effects.Key)
 	}
-	g.room.End(effects.EndClear)
 	for _, key := range effects.Evicting {
 		g.logger.V(2).Info("Evicting what is left of a gang below its minimum", "gang", key)
 		g.report.Evicting(key)

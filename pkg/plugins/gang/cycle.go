@@ -148,7 +148,7 @@ func (g *Gang) applyStep(key gangs.Key, step *gangstate.Step, began time.Time) {
 // preemption included, on the nodes that are not reserved for gangs.
 func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if len(pod.Spec.ResourceClaims) == 0 {
-		return nil, fwk.NewStatus(fwk.Skip)
+		return placement.ExcludeNodes(placement.Crowded(pod, nodes, g.tracker.RoomHeld(pod), nil), nodes)
 	}
 	g.recoverOnce(ctx, nodes)
 	g.planUnfinished(ctx, g.tracker.Unfinished(gangs.Key{}, time.Now()), nodes)
@@ -163,7 +163,7 @@ func (g *Gang) preFilterSingle(ctx context.Context, state fwk.CycleState, pod *v
 			return &fwk.PreFilterResult{NodeNames: sets.New(node)}, nil
 		}
 	}
-	return placement.ExcludeNodes(g.tracker.AvoidHeld(pod, reserved), nodes)
+	return placement.ExcludeNodes(placement.Crowded(pod, nodes, g.tracker.RoomHeld(pod), reserved), nodes)
 }
 
 // PreFilterExtensions returns nil: the plan does not change while preemption simulates the

@@ -144,7 +144,7 @@ func (g *Gang) podGroupOptions() podgroup.Options {
 		Handle: g.handle, Tracker: g.tracker, Placer: g.placer, Ended: g.ended, Logger: g.logger, ReportDelay: g.args.ReportDelay,
 		Hierarchies: utilfeature.DefaultFeatureGate.Enabled(features.CompositePodGroup),
 		Host: podgroup.Host{
-			Recover: g.recoverGangs, Apply: g.apply, Report: g.report.Later, DropNominations: g.dropNominations,
+			Recover: g.recoverGangs, Apply: g.apply, Search: g.room.Search, Report: g.report.Later, DropNominations: g.dropNominations,
 		},
 	}
 }

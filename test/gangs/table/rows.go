@@ -109,7 +109,7 @@ var Rows = []Row{
 		Source: "raycluster",
 		For:    "RayCluster, RayJob, RayService",
 		Pod:    "a RayCluster as controller, and label `ray.io/node-type` head or worker",
-		Reads:  "RayCluster `ray.io/v1`; of a RayJob's how long it runs",
+		Reads:  "RayCluster `ray.io/v1`; RayJob `ray.io/v1` for the run time, if a RayJob made the RayCluster",
 		Min:    "head + Σ replicas × numOfHosts; with the autoscaler Σ minReplicas × numOfHosts, and later replicas join by all of their hosts",
 		Cases: []Case{
 			{"raycluster", kubeRay},

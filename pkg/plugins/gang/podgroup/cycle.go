@@ -31,6 +31,8 @@ type Host struct {
 	// Apply carries out the Effects that a call of the tracker of the gangs' states
 	// returned.
 	Apply func(gangstate.Effects)
+	// Search searches for the pods to evict for a gang that has no room.
+	Search func(context.Context, gangs.Request, []fwk.NodeInfo) (gangstate.Room, error)
 	// Report schedules a report on the reason why a gang waits.
 	Report func(gangs.Key)
 	// DropNominations makes the scheduler forget nominations (nominatedNodeName) of other

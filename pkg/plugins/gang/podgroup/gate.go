@@ -20,29 +20,37 @@ import (
 type Gate struct {
 	quorum quorum
 	groups groupReader
-	// admit returns false if the pod's group must wait after a slow plan. Otherwise it drops the
+	// rested returns false if the pod's group must wait after a slow plan. Otherwise it drops the
 	// group's refusal, so that the group is planned again.
-	admit func(*v1.Pod) bool
-	gated gatedGroups
+	rested func(*v1.Pod) bool
+	gated  gatedGroups
 }
 
 // newGate returns a gate that calls activate with the pods of a group once the group may enter
 // the queue.
-func newGate(quorum quorum, groups groupReader, admit func(*v1.Pod) bool, activate func([]*v1.Pod)) *Gate {
-	g := &Gate{quorum: quorum, groups: groups, admit: admit}
-	g.gated = gatedGroups{complete: func(pod *v1.Pod) bool { return g.complete(pod) && admit(pod) }, activate: activate, anyWaiting: groups.anyWaiting, recheckDelays: recheckDelays}
+func newGate(quorum quorum, groups groupReader, rested func(*v1.Pod) bool, activate func([]*v1.Pod)) *Gate {
+	g := &Gate{quorum: quorum, groups: groups, rested: rested}
+	admits := func(pod *v1.Pod) bool { return g.admits(context.Background(), pod).IsSuccess() }
+	g.gated = gatedGroups{admit: admits, activate: activate, anyWaiting: groups.anyWaiting, recheckDelays: recheckDelays}
 	return g
 }
 
 // PreEnqueue admits the pod once its group has its quorum, unless the group must wait after a
 // slow plan. It runs under the queue's lock, once per pod of the group.
 func (g *Gate) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
-	status := g.quorum.PreEnqueue(ctx, pod)
-	if status.IsSuccess() && !g.admit(pod) {
-		status = fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "waiting after a plan that took long")
-	}
+	status := g.admits(ctx, pod)
 	if !status.IsSuccess() {
 		g.gated.add(g.groups.rootOf(pod), pod)
+	}
+	return status
+}
+
+// admits returns the reason why the pod's PodGroup may not enter the queue: the group lacks its
+// quorum of pods, or must wait after a slow plan. It returns success if the group may enter.
+func (g *Gate) admits(ctx context.Context, pod *v1.Pod) *fwk.Status {
+	status := g.quorum.PreEnqueue(ctx, pod)
+	if status.IsSuccess() && !g.rested(pod) {
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the gang's last plan was slow; it is planned again after a pause")
 	}
 	return status
 }
@@ -71,21 +79,21 @@ func (g *Gate) complete(pod *v1.Pod) bool {
 	return g.quorum.PreEnqueue(context.Background(), pod).IsSuccess()
 }
 
-// podAdded checks whether the group of a new pod has its quorum now.
+// podAdded checks whether the group of a new pod may enter the queue now.
 func (g *Gate) podAdded(pod *v1.Pod) { g.gated.recheck(g.groups.rootOf(pod)) }
 
-// recheckDelays are the pauses between checks whether a group that the gate keeps out has
-// its quorum, counted from the last change of the group. The checks are needed because
-// the scheduler's own count decides, which may include a pod later than this plugin's
-// informer does. The scheduler's count lags most at startup. The last pause repeats until
-// the group is admitted or deleted.
+// recheckDelays are the pauses between checks whether a group that the gate keeps out may
+// enter the queue, counted from the last change of the group. The checks are needed because
+// no event follows when the pause after a slow plan ends, and because the scheduler's own
+// count of pods decides, which may include a pod later than this plugin's informer does. The
+// scheduler's count lags most at startup. The last pause repeats until the group is admitted
+// or deleted.
 var recheckDelays = []time.Duration{2 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond, time.Second, 5 * time.Second}
 
 // gatedGroups are the groups that wait for admission to the queue.
 type gatedGroups struct {
-	// complete reports whether the group of the pod may enter the queue; activate makes
-	// it enter.
-	complete func(*v1.Pod) bool
+	// admit reports whether the group of the pod may enter the queue; activate makes it enter.
+	admit    func(*v1.Pod) bool
 	activate func([]*v1.Pod)
 	// anyWaiting returns any waiting pod of the group, nil if there is none.
 	anyWaiting    func(fwk.EntityKey) *v1.Pod
@@ -146,14 +154,14 @@ func (g *gatedGroups) checkNow(group fwk.EntityKey, n int) {
 	// Both calls take the lock of the scheduler's cache, so they must not run under g.mu.
 	// The pod and its PodGroup may be deleted while other pods of the hierarchy wait.
 	// Finding another pod visits all groups, so only the last, slowest check does it.
-	complete, another := g.complete(pod), pod
-	if !complete && n == len(g.recheckDelays)-1 {
+	admitted, another := g.admit(pod), pod
+	if !admitted && n == len(g.recheckDelays)-1 {
 		another = g.anyWaiting(group)
 	}
 
 	g.mu.Lock()
 	switch now := g.groups[group]; {
-	case complete:
+	case admitted:
 		delete(g.groups, group)
 	case now != known || now.check != n: // recheck restarted the checks meanwhile
 	case another == nil && known.pod == pod: // no pod of the group waits, and add got none meanwhile
@@ -166,7 +174,7 @@ func (g *gatedGroups) checkNow(group fwk.EntityKey, n int) {
 		g.checkLater(group, known.check)
 	}
 	g.mu.Unlock()
-	if complete {
+	if admitted {
 		g.activate([]*v1.Pod{pod})
 	}
 }

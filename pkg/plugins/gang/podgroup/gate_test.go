@@ -25,7 +25,7 @@ type gateFixture struct {
 func newGateFixture(delays ...time.Duration) *gateFixture {
 	d := &gateFixture{}
 	d.gatedGroups = gatedGroups{
-		complete: func(pod *v1.Pod) bool { d.last.Store(pod); d.checked.Add(1); return d.full.Load() },
+		admit: func(pod *v1.Pod) bool { d.last.Store(pod); d.checked.Add(1); return d.full.Load() },
 		anyWaiting: func(fwk.EntityKey) *v1.Pod {
 			if d.gone.Load() {
 				return nil

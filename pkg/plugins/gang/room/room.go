@@ -18,7 +18,6 @@ import (
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
 	"github.com/dovetail-dev/dovetail/pkg/evict"
@@ -135,27 +134,6 @@ func protectedSentence(refusal string, protected []evict.Unit) string {
 		return "nobody may be evicted for it: " + text
 	}
 	return refusal + "; " + text
-}
-
-// Begin nominates the members of a gang for which pods are to be evicted, so that pods that no
-// plan places leave the room free, and requests the evictions in the background.
-func (m *Maker) Begin(ctx context.Context, key gangs.Key) {
-	for pod, node := range m.Tracker.Nominations(key) {
-		info, err := framework.NewPodInfo(pod)
-		if err != nil {
-			m.Logger.Error(err, "Could not nominate a node for a pod", "pod", klog.KObj(pod))
-			continue
-		}
-		m.Handle.AddNominatedPod(m.Logger, info, &fwk.NominatingInfo{NominatingMode: fwk.ModeOverride, NominatedNodeName: node})
-	}
-	m.Continue(ctx, key)
-}
-
-// End drops the nominations of pods.
-func (m *Maker) End(pods []*v1.Pod) {
-	for _, pod := range pods {
-		m.Handle.DeleteNominatedPodIfExists(pod)
-	}
 }
 
 // Tick requests the evictions that are still to come.
