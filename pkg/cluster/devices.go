@@ -50,8 +50,7 @@ type Devices struct {
 	// named has, by UID, the name of each claim that holds devices, because the claim
 	// tracker finds claims by name.
 	named map[types.UID]types.NamespacedName
-	// extended has, by UID of a pod, the UID of the claim for the pod's extended resources
-	// while the claim exists only in the scheduler's memory.
+	// extended has the claims of PendingExtended, by UID of the pod.
 	extended map[types.UID]types.UID
 }
 
@@ -84,19 +83,15 @@ func (d *Devices) Request(pod *v1.Pod) (devices.Request, error) {
 	return d.RequestOf(pod, "", nil)
 }
 
-// RequestOf returns the devices that the pod requests if, of its requests with alternatives
-// (firstAvailable), only the chosen ones remain, and the freed claims have no devices. The error
-// is as that of Request.
+// RequestOf is as Request, but of requests with alternatives (firstAvailable) only the chosen
+// ones remain, and the freed claims have no devices.
 func (d *Devices) RequestOf(pod *v1.Pod, chosen gangs.Subrequests, freed *devices.ClaimSet) (devices.Request, error) {
 	claims, err := d.Claims(pod)
 	if err != nil {
 		return devices.Request{}, err
 	}
 	for i := range claims {
-		if freed.Has(claims[i].UID) {
-			claims[i] = Unused(claims[i])
-		}
-		claims[i] = Narrow(pod, claims[i], chosen)
+		claims[i] = Narrow(pod, unusedIf(freed.Has(claims[i].UID), claims[i]), chosen)
 	}
 	d.inventory.Refill(time.Now())
 	return d.inventory.Request(pod, claims, classes{d.manager.DeviceClasses(), d.manager.DeviceClassResolver()})

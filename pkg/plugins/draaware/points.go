@@ -127,31 +127,6 @@ func (d *DRAAware) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	return d.prepare(ctx, state, pod, nodes, set)
 }
 
-// prepare runs the in-tree plugin's PreFilter with what the pod sees in this setting.
-func (d *DRAAware) prepare(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo, set setting) (*fwk.PreFilterResult, *fwk.Status) {
-	c, err := d.begin(pod, set)
-	if err != nil {
-		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, err.Error())
-	}
-	if c != nil {
-		c.prepare()
-		state.Write(cycleKey, c)
-	} else {
-		state.Delete(cycleKey)
-	}
-	var result *fwk.PreFilterResult
-	var status *fwk.Status
-	in := callContext{cycle: c, pod: pod, gang: d.gangOf(state, pod), subrequests: set.planned.Subrequests, setting: set}
-	did := d.innerCalls.run(in, func() { result, status = d.DynamicResources.PreFilter(ctx, state, pod, nodes) })
-	if len(did.shared) > 0 {
-		state.Write(sharerKey, &sharer{claims: did.shared})
-	}
-	if len(did.narrowed) > 0 {
-		state.Write(narrowedKey, &narrowed{claims: did.narrowed})
-	}
-	return result, status
-}
-
 // Filter refuses the node if the counts of free devices show a shortage. Otherwise the
 // in-tree plugin allocates from the reordered devices. In a dry run that removes pods it first
 // takes these pods' devices to be free.

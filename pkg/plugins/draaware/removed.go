@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
-	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/cluster"
@@ -140,13 +139,6 @@ func (d *DRAAware) freedBy(gone *cluster.GonePods, pod *v1.Pod, node string) *de
 	return freed
 }
 
-// freedAll is a result of freedByAll.
-type freedAll struct {
-	gone    *cluster.GonePods
-	version int
-	freed   *devices.ClaimSet
-}
-
 // freedByAll returns all claims that lose their devices. It keeps the last result: the roles of a
 // gang, and their nodes, are tried with one set.
 func (d *DRAAware) freedByAll(gone *cluster.GonePods) *devices.ClaimSet {
@@ -241,22 +233,6 @@ func (d *DRAAware) hasOtherUser(claim *resourceapi.ResourceClaim, gone *cluster.
 // claimIndexPrefix, with the profile's name, is the name of the in-tree plugin's index of the pods
 // of a claim.
 const claimIndexPrefix = "schedulerPodResourceClaim-"
-
-// shownDevices has the devices that a cycle sees.
-type shownDevices interface {
-	Assess(node string, request *devices.Request, rail int, plugin func(v1.ResourceName) bool) devices.Assessment
-	AllocatedOn(node string) *structured.AllocatedState
-	Allocated() *structured.AllocatedState
-}
-
-// setting has what the in-tree plugin's state of a pod is prepared for.
-type setting struct {
-	planned cluster.Planned
-	// freed are the claims that lose their devices with the pods that are taken to be gone,
-	// nil for none. shown has the devices without these claims.
-	freed *devices.ClaimSet
-	shown shownDevices
-}
 
 // settingOf returns the setting for a pod and its plan, if the pods of a set are taken to be gone.
 func (d *DRAAware) settingOf(pod *v1.Pod, planned cluster.Planned, gone *cluster.GonePods) (setting, error) {

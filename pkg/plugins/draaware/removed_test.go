@@ -318,3 +318,13 @@ func TestSharesAreFreed(t *testing.T) {
 		}
 	}
 }
+
+// GetWaitingPod returns a value for the pod that waits in Permit.
+func (h *handle) GetWaitingPod(uid types.UID) fwk.WaitingPod {
+	if h.waiting != "" && uid == h.waiting {
+		return struct{ fwk.WaitingPod }{}
+	}
+	return nil
+}
+
+func (h *handle) GetPodInPreBind(types.UID) fwk.PodInPreBind { return nil }

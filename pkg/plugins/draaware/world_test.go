@@ -74,16 +74,6 @@ func (h *handle) ProfileName() string                                    { retur
 func (h *handle) PodGroupManager() fwk.PodGroupManager                   { return groupManager{of: h.standing} }
 func (h *handle) SnapshotSharedLister() fwk.SharedLister                 { return lister{groups: h.groups} }
 
-// GetWaitingPod returns a value for the pod that waits in Permit.
-func (h *handle) GetWaitingPod(uid types.UID) fwk.WaitingPod {
-	if h.waiting != "" && uid == h.waiting {
-		return struct{ fwk.WaitingPod }{}
-	}
-	return nil
-}
-
-func (h *handle) GetPodInPreBind(types.UID) fwk.PodInPreBind { return nil }
-
 // Activate records the pods.
 func (h *handle) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
 	h.queue.mu.Lock()
