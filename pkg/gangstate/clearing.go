@@ -80,8 +80,7 @@ func (t *Tracker) ClearingRefused(key gangs.Key, reason string, now time.Time) E
 	g.clearing.notBefore = now.Add(maxRoomPause)
 	if g.refusal != nil {
 		g.refusal.message = key.Messagef("no room, and pods of lower priority are not evicted: %s", reason)
-		g.retry.pending = true
-		effects.RetryAfter = maxRoomPause
+		g.clearing.again = now.Add(maxRoomPause)
 	}
 	t.observe(g)
 	return effects
@@ -197,6 +196,10 @@ func (t *Tracker) tickClearings(now time.Time, effects *Effects) {
 		activate, ended := t.tickClearing(g, now)
 		effects.Activate = append(effects.Activate, activate...)
 		given = given || ended
+		if again := g.clearing.again; g.refusal != nil && !again.IsZero() && !now.Before(again) {
+			g.clearing.again = time.Time{}
+			effects.Activate = append(effects.Activate, t.wake(g, now)...)
+		}
 	}
 	if !given {
 		return

@@ -138,8 +138,8 @@ func TestRefusedEvictionHurtsNobody(t *testing.T) {
 	s := newEvictingScene(t)
 	s.plan(s.room())
 	effects := s.tracker.ClearingRefused(s.key, "a PodDisruptionBudget does not allow it yet for pod ml/v", s.now)
-	if effects.RetryAfter == 0 || len(s.tracker.Holds(0)) != 0 {
-		t.Errorf("retry after %v, %d places held", effects.RetryAfter, len(s.tracker.Holds(0)))
+	if again := s.tracker.gangs[s.key].clearing.again; !effects.Report || again.IsZero() || len(s.tracker.Holds(0)) != 0 {
+		t.Errorf("retry at %v, %d places held", again, len(s.tracker.Holds(0)))
 	}
 	if s.tracker.ClearingBegun(s.key, s.now) {
 		t.Error("the evictions begin after the refusal")
@@ -231,7 +231,7 @@ func TestWhoEvictsNobody(t *testing.T) {
 			if s.phase() != noClearing || step.Effects.Clear {
 				t.Errorf("phase %v: %q", s.phase(), step.Refusal)
 			}
-			if wait := step.Effects.RetryAfter; (wait == time.Minute) != (name == "preemptAfter has not passed") {
+			if wait := s.tracker.gangs[s.key].clearing.again.Sub(s.now); (wait == time.Minute) != (name == "preemptAfter has not passed") {
 				t.Errorf("the gang is planned again after %v", wait)
 			}
 		})
@@ -243,8 +243,8 @@ func TestSearchesPause(t *testing.T) {
 	s := newEvictingScene(t)
 	no := Room{Searched: true, Refusal: "no room even without all 2 pods of lower priority", Took: time.Second, MayChange: true}
 	step := s.plan(no)
-	if !strings.HasSuffix(step.Refusal, "; no room even without all 2 pods of lower priority") || step.Effects.RetryAfter != searchShare*time.Second {
-		t.Errorf("the gang says %q and retries after %v", step.Refusal, step.Effects.RetryAfter)
+	if !strings.HasSuffix(step.Refusal, "; no room even without all 2 pods of lower priority") || !s.tracker.gangs[s.key].clearing.again.Equal(s.now.Add(searchShare*time.Second)) {
+		t.Errorf("the gang says %q and retries at %v", step.Refusal, s.tracker.gangs[s.key].clearing.again)
 	}
 	var searches []bool
 	for range 4 {

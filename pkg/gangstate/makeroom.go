@@ -42,6 +42,7 @@ func (t *Tracker) preemptDue(g *Gang, now time.Time) time.Duration {
 // evictions begin or are under way.
 func (t *Tracker) makeRoom(g *Gang, asked bool, room *Room, now time.Time, effects *Effects) (sentence string, clears bool) {
 	c := &g.clearing
+	c.again = time.Time{}
 	if asked && room.Searched {
 		c.searched, c.pause = now, min(max(minRoomPause, searchShare*room.Took), maxRoomPause)
 		if room.Found {
@@ -52,8 +53,7 @@ func (t *Tracker) makeRoom(g *Gang, asked bool, room *Room, now time.Time, effec
 			}
 			effects.Clear = true
 		} else if room.MayChange {
-			effects.RetryAfter = c.pause
-			g.retry.pending = true
+			c.again = now.Add(c.pause)
 		}
 		if !room.Found {
 			return room.Refusal, false
@@ -64,8 +64,7 @@ func (t *Tracker) makeRoom(g *Gang, asked bool, room *Room, now time.Time, effec
 	}
 	if t.options.Preempts && !asked {
 		if due := max(t.preemptDue(g, now), c.searched.Add(c.pause).Sub(now)); due > 0 && g.running == 0 {
-			effects.RetryAfter = due
-			g.retry.pending = true
+			c.again = now.Add(due)
 		}
 	}
 	return "", false

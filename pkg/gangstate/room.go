@@ -82,6 +82,9 @@ type clearing struct {
 	// searched is the time of the last search, pause the least time until the next.
 	searched time.Time
 	pause    time.Duration
+	// again is the time at which the gang is planned again because a search is due then, zero
+	// for none.
+	again time.Time
 	// failures counts the evictions in vain since the gang was last placed. Before the time
 	// notBefore nobody is evicted for the gang. evicted has the names of those evicted for it.
 	failures  int

@@ -278,14 +278,9 @@ func (t *Tracker) Resolve(question *Question, answer *Answer, uid types.UID, now
 		} else if sentence != "" {
 			refusal += "; " + sentence
 		}
-		later := effects.RetryAfter
 		step := t.refuseInCycle(g, refusal, uid, now, effects)
 		g.refusal.heldBack, g.refusal.temporary = answer.HeldBack, answer.Temporary
-		if after := g.retryOutdated(question.Began, question.changes, now); after > 0 || later == 0 {
-			step.Effects.RetryAfter = after
-		} else {
-			g.retry.pending = true
-		}
+		step.Effects.RetryAfter = g.retryOutdated(question.Began, question.changes, now)
 		if answer.Temporary {
 			step.Effects.RetryAfter = g.retryLater(now)
 		}
