@@ -4,11 +4,9 @@
 package placement
 
 import (
-	"fmt"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/evict"
@@ -65,34 +63,10 @@ func newClearFilters(runs *dryRuns, units *evict.Units) *clearFilters {
 // units in gone (ascending indices) are gone. already is how many members of the role the plan
 // has put there before.
 func (f *clearFilters) fits(gone []int, role int, node string, already int) bool {
-	d := f.runs
-	if d.err != nil {
-		return false
-	}
-	run := d.roles[role]
-	base := d.singleState(run, node)
-	if base == nil {
-		if base = d.clusterState(run, node); base == nil {
-			return false
-		}
-	}
-	info := d.nodeInfo(node)
-	if info == nil {
-		return false
-	}
-	state, info, err := f.without(gone, role, run.pod, base, info)
-	if already += run.companions; err == nil && already > 0 {
-		state, info, err = d.simulatePods(run, state.Clone(), info.Snapshot(), already)
-	}
-	if err != nil {
-		d.err = err
-		return false
-	}
-	status := d.filter(state, run.pod, info)
-	if status.Code() == fwk.Error {
-		d.err = fmt.Errorf("running the filters for pod %s on node %s: %w", klog.KObj(run.pod), node, status.AsError())
-	}
-	return status.IsSuccess()
+	run := f.runs.roles[role]
+	return f.runs.fitsAfter(run, node, already, func(state fwk.CycleState, info fwk.NodeInfo) (fwk.CycleState, fwk.NodeInfo, error) {
+		return f.without(gone, role, run.pod, state, info)
+	})
 }
 
 // without returns the filters' state and the node without the pods of the units in gone.

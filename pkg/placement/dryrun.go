@@ -81,10 +81,20 @@ const maxSingles = 32
 // fits reports whether the filters accept one more member of the role on the node.
 // already is how many members of the role the plan has put there before.
 func (d *dryRuns) fits(role int, node string, already int) bool {
+	return d.fitsAfter(d.roles[role], node, already, func(state fwk.CycleState, info fwk.NodeInfo) (fwk.CycleState, fwk.NodeInfo, error) {
+		return state, info, nil
+	})
+}
+
+// stateChange returns the filters' state and a node after a change of the cluster. It does not
+// change its arguments.
+type stateChange func(fwk.CycleState, fwk.NodeInfo) (fwk.CycleState, fwk.NodeInfo, error)
+
+// fitsAfter is fits after a change of the cluster.
+func (d *dryRuns) fitsAfter(run *dryRun, node string, already int, change stateChange) bool {
 	if d.err != nil {
 		return false // the plan has failed
 	}
-	run := d.roles[role]
 	state := d.singleState(run, node)
 	if state == nil {
 		if state = d.clusterState(run, node); state == nil {
@@ -95,13 +105,13 @@ func (d *dryRuns) fits(role int, node string, already int) bool {
 	if info == nil {
 		return false
 	}
-	var err error
-	if already += run.companions; already > 0 {
+	state, info, err := change(state, info)
+	if already += run.companions; err == nil && already > 0 {
 		state, info, err = d.simulatePods(run, state.Clone(), info.Snapshot(), already)
-		if err != nil {
-			d.err = err
-			return false
-		}
+	}
+	if err != nil {
+		d.err = err
+		return false
 	}
 	status := d.filter(state, run.pod, info)
 	if status.Code() == fwk.Error {
