@@ -6,6 +6,7 @@ package cluster_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -59,6 +60,11 @@ func (c claims) Get(_, name string) (*resourceapi.ResourceClaim, error) {
 
 func (c claims) GatherAllocatedState() (*structured.AllocatedState, error) {
 	return &structured.AllocatedState{AllocatedDevices: c.manager.taken.Clone()}, nil
+}
+
+// List returns all claims.
+func (c claims) List() ([]*resourceapi.ResourceClaim, error) {
+	return slices.Collect(maps.Values(c.manager.claims)), nil
 }
 
 func (c claims) GetPendingAllocation(types.UID) *resourceapi.AllocationResult { return nil }

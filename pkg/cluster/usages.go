@@ -43,8 +43,9 @@ type SharedUsage struct {
 	Uses  []plan.Usage
 }
 
-// errOutdated is returned if another profile read the devices at the same time.
-var errOutdated = errors.New("the device counts changed while running pods were read")
+// ErrOutdated is returned if devices of another kind appeared while running pods were read. The
+// next plan reads them anew.
+var ErrOutdated = errors.New("the device counts changed while running pods were read")
 
 // Usages returns what sets of running pods use of their nodes, by the indices of the last Read.
 // A claim with a user that is in no set stays allocated and is left out. exists reports whether
@@ -62,7 +63,7 @@ func (s *Cache) Usages(sets [][]RunningPod, exists func(namespace, name string, 
 	r := s.devices.releasesOf(sets, exists)
 	freed, ok := s.devices.inventory.Freed(s.view, r.releases)
 	if !ok {
-		return Usages{}, errOutdated
+		return Usages{}, ErrOutdated
 	}
 	for i := range r.releases {
 		uses := s.deviceUsages(r.releases[i].Node, &freed[i])
@@ -196,9 +197,13 @@ func (d *Devices) releasesOf(sets [][]RunningPod, exists func(namespace, name st
 		}
 	}
 	var r releases
-	index := map[[2]any]int{}
+	type place struct {
+		to   int
+		node string
+	}
+	index := map[place]int{}
 	add := func(to int, use *claimUse) {
-		key := [2]any{to, use.node}
+		key := place{to, use.node}
 		at, known := index[key]
 		if !known {
 			at = len(r.releases)
@@ -208,7 +213,7 @@ func (d *Devices) releasesOf(sets [][]RunningPod, exists func(namespace, name st
 		r.releases[at].Allocations = append(r.releases[at].Allocations, use.allocation)
 	}
 	uses := d.claimUses(of, exists)
-	slices.SortFunc(uses, func(a, b claimUse) int { return compareNames(a.name, b.name) })
+	slices.SortFunc(uses, func(a, b claimUse) int { return cmp.Compare(a.name.String(), b.name.String()) })
 	for pass := range 2 { // shared claims last: they free devices only after their users have left
 		for i := range uses {
 			use := &uses[i]
@@ -272,8 +277,4 @@ func allocatedNode(allocation *resourceapi.AllocationResult) string {
 		}
 	}
 	return ""
-}
-
-func compareNames(a, b types.NamespacedName) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
