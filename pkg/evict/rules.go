@@ -97,17 +97,4 @@ func (r *Rules) tooYoung(started time.Time, least time.Duration, now time.Time) 
 	return fmt.Sprintf("has not run for its minimum of %v yet", least)
 }
 
-// startOf returns the time at which the kubelet accepted the pod, zero if it has not.
-func startOf(pod *v1.Pod) time.Time {
-	if pod.Status.StartTime == nil {
-		return time.Time{}
-	}
-	return pod.Status.StartTime.Time
-}
-
-// Preempts reports whether pods may be evicted for this one, by its preemptionPolicy.
-func Preempts(pod *v1.Pod) bool {
-	return pod.Spec.PreemptionPolicy == nil || *pod.Spec.PreemptionPolicy != v1.PreemptNever
-}
-
 func priorityOf(pod *v1.Pod) int32 { return corev1helpers.PodPriority(pod) }

@@ -59,6 +59,7 @@ type Units struct {
 func (r *Rules) Units(nodes []fwk.NodeInfo, priority int32, exclude gangs.Key, budgets []*policyv1.PodDisruptionBudget, now time.Time) Units {
 	c := collector{rules: r, now: now, priority: priority, running: map[gangs.Key][]cluster.RunningPod{}, members: map[gangs.Key][]gangs.Member{}}
 	c.out.budgets = budgets
+	c.none = noneBelow(nodes, priority)
 	for _, node := range nodes {
 		if node.Node() == nil {
 			continue
@@ -71,7 +72,7 @@ func (r *Rules) Units(nodes []fwk.NodeInfo, priority int32, exclude gangs.Key, b
 	for key := range c.members {
 		keys = append(keys, key)
 	}
-	slices.SortFunc(keys, compareKeys)
+	slices.SortFunc(keys, gangs.CompareKeys)
 	for _, key := range keys {
 		c.addGang(key)
 	}
@@ -79,8 +80,12 @@ func (r *Rules) Units(nodes []fwk.NodeInfo, priority int32, exclude gangs.Key, b
 	return c.out
 }
 
-func compareKeys(a, b gangs.Key) int {
-	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+// noneBelow reports whether no pod on the nodes has a priority below the given one. Most clusters
+// have few priorities, and this is much faster than to read the gangs of all pods.
+func noneBelow(nodes []fwk.NodeInfo, priority int32) bool {
+	return !slices.ContainsFunc(nodes, func(node fwk.NodeInfo) bool {
+		return slices.ContainsFunc(node.GetPods(), func(pod fwk.PodInfo) bool { return priorityOf(pod.GetPod()) < priority })
+	})
 }
 
 // collector collects the units of all nodes.
@@ -88,7 +93,9 @@ type collector struct {
 	rules    *Rules
 	now      time.Time
 	priority int32
-	out      Units
+	// none is true if no pod has a lower priority: then only leaving pods matter.
+	none bool
+	out  Units
 	// running has the live pods of each gang, members the same pods as members.
 	running map[gangs.Key][]cluster.RunningPod
 	members map[gangs.Key][]gangs.Member
@@ -103,6 +110,9 @@ func (c *collector) add(pod cluster.RunningPod, exclude gangs.Key) {
 		}
 		return
 	}
+	if c.none {
+		return
+	}
 	if m, ok := c.rules.Reader.Member(object); ok {
 		if m.Key != exclude {
 			c.members[m.Key] = append(c.members[m.Key], m)
@@ -113,7 +123,7 @@ func (c *collector) add(pod cluster.RunningPod, exclude gangs.Key) {
 	if priorityOf(object) < c.priority && !c.rules.immovable(object) {
 		unit := single(pod, c.rules.annotated(object), c.now)
 		unit.Restarts = 1
-		unit.Protected = cmp.Or(unit.Protected, c.rules.tooYoung(startOf(object), gangs.PodRunTime(object).Minimum, c.now))
+		unit.Protected = cmp.Or(unit.Protected, c.rules.tooYoung(gangs.PodStart(object), gangs.PodRunTime(object).Minimum, c.now))
 		c.offer(unit)
 	}
 }
@@ -123,7 +133,7 @@ func single(pod cluster.RunningPod, protected string, now time.Time) Unit {
 	object := pod.Info.GetPod()
 	return Unit{
 		Name: podName(object), Pods: []cluster.RunningPod{pod}, Priority: priorityOf(object), Unowned: unowned(object),
-		Lost: lost(startOf(object), gangs.PodRunTime(object).Checkpoint, now), Protected: protected,
+		Lost: lost(gangs.PodStart(object), gangs.PodRunTime(object).Checkpoint, now), Protected: protected,
 	}
 }
 
@@ -293,7 +303,7 @@ func (c *collector) gangUnit(key gangs.Key, group []int, members []gangs.Member,
 		unit.Pods = append(unit.Pods, running[i])
 		unit.Priority = max(unit.Priority, priorityOf(pod))
 		unit.Unowned += unowned(pod)
-		unit.Lost = max(unit.Lost, lost(startOf(pod), gangs.PodRunTime(pod).Checkpoint, c.now))
+		unit.Lost = max(unit.Lost, lost(gangs.PodStart(pod), gangs.PodRunTime(pod).Checkpoint, c.now))
 		unit.Protected = cmp.Or(unit.Protected, c.rules.annotated(pod))
 	}
 	return unit
@@ -303,7 +313,7 @@ func (c *collector) gangUnit(key gangs.Key, group []int, members []gangs.Member,
 func firstStart(members []gangs.Member) time.Time {
 	first := time.Time{}
 	for _, m := range members {
-		if start := startOf(m.Pod); !start.IsZero() && (first.IsZero() || start.Before(first)) {
+		if start := gangs.PodStart(m.Pod); !start.IsZero() && (first.IsZero() || start.Before(first)) {
 			first = start
 		}
 	}

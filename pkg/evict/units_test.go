@@ -144,6 +144,9 @@ func TestUnits(t *testing.T) {
 			pods: []*v1.Pod{pod("going", 1, deleted(0)), pod("high", 99, deleted(time.Minute)), pod("stuck", 1, deleted(3*time.Minute))},
 			list: []string{"pod ml/going: going, leaving", "pod ml/high: high, leaving"},
 		},
+		"leaving pods also where all have one priority": {
+			pods: []*v1.Pod{pod("same", 10), pod("a-0", 10, inGang("a", "w")), pod("going", 10, deleted(0))}, list: []string{"pod ml/going: going, leaving"},
+		},
 		"a gang at its minimum leaves whole": {
 			pods: []*v1.Pod{pod("a-0", 1, inGang("a", "w")), pod("a-1", 1, inGang("a", "w"))},
 			list: []string{"gang job ml/a: a-0 a-1, broken 1, unowned 0, breaches 0"},

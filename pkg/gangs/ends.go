@@ -35,7 +35,7 @@ func (g *Gang) Ends(members []Member) time.Time {
 func (g *Gang) started(members []Member) time.Time {
 	first := time.Time{}
 	for _, m := range members {
-		start := startOf(m.Pod)
+		start := PodStart(m.Pod)
 		if g.Has(m) && Live(m.Pod) && !start.IsZero() && (first.IsZero() || start.Before(first)) {
 			first = start
 		}
@@ -65,16 +65,16 @@ func (g *Gang) podsEnd(members []Member) time.Time {
 // PodEnds returns the time by which a running pod has ended by its own limit, zero if the pod
 // has no limit or has not started.
 func PodEnds(pod *corev1.Pod) time.Time {
-	limit, start := PodRunTime(pod).Limit, startOf(pod)
+	limit, start := PodRunTime(pod).Limit, PodStart(pod)
 	if !limit.Known() || start.IsZero() {
 		return time.Time{}
 	}
 	return start.Add(limit.Duration)
 }
 
-// startOf returns the time at which the kubelet accepted the pod, zero if it has not accepted
+// PodStart returns the time at which the kubelet accepted the pod, zero if it has not accepted
 // the pod. The pod's activeDeadlineSeconds counts from this time.
-func startOf(pod *corev1.Pod) time.Time {
+func PodStart(pod *corev1.Pod) time.Time {
 	if pod.Status.StartTime == nil {
 		return time.Time{}
 	}

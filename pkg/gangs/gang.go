@@ -4,6 +4,7 @@
 package gangs
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -22,6 +23,11 @@ type Key struct {
 // String returns the key as users see it, for example "raycluster ml/a".
 func (k Key) String() string {
 	return k.Source + " " + k.Namespace + "/" + k.Name
+}
+
+// CompareKeys orders gangs by source, namespace and name.
+func CompareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 // Messagef formats a sentence about the gang and puts the gang's key before it, so that

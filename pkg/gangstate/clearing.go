@@ -25,8 +25,8 @@ const (
 	recentEviction = time.Hour
 )
 
-// ClearingVictims returns the victims whose eviction must be requested for a gang, and whether it
-// is the first request. It returns nil if there are none.
+// ClearingVictims returns the victims of a gang, those that are gone included, and whether nobody
+// was asked to evict them yet. It returns nil if nobody is evicted for the gang.
 func (t *Tracker) ClearingVictims(key gangs.Key) (victims []Victim, first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -34,13 +34,7 @@ func (t *Tracker) ClearingVictims(key gangs.Key) (victims []Victim, first bool) 
 	if g == nil || !g.clearing.active() {
 		return nil, false
 	}
-	for _, victim := range g.clearing.room.Victims {
-		victim.Pods = slices.DeleteFunc(slices.Clone(victim.Pods), func(pod *v1.Pod) bool { return !t.options.Exists(pod) })
-		if len(victim.Pods) > 0 {
-			victims = append(victims, victim)
-		}
-	}
-	return victims, g.clearing.phase == clearingChosen
+	return g.clearing.room.Victims, g.clearing.phase == clearingChosen
 }
 
 // Priority returns the priority of a gang, 0 for an unknown one.
@@ -63,7 +57,7 @@ func (t *Tracker) ClearingGangs() []gangs.Key {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, CompareKeys)
+	slices.SortFunc(keys, gangs.CompareKeys)
 	return keys
 }
 
@@ -76,7 +70,7 @@ func (t *Tracker) ClearingRefused(key gangs.Key, reason string, now time.Time) E
 		return Effects{}
 	}
 	effects := Effects{Key: key, Report: true}
-	g.clearing.end()
+	t.giveRoom(g)
 	g.clearing.notBefore = now.Add(maxRoomPause)
 	if g.refusal != nil {
 		g.refusal.message = key.Messagef("no room, and pods of lower priority are not evicted: %s", reason)
@@ -127,8 +121,8 @@ func (g *Gang) renewClearing(exists func(*v1.Pod) bool) {
 	}
 }
 
-// Spared returns why a unit is not evicted for the gang, "" for no reason. Recent reports whether
-// it was evicted within the last hour.
+// Spared returns why a unit (a gang or a pod) is not to be evicted for the gang, "" for no reason:
+// nobody is evicted for the same gang twice.
 func (t *Tracker) Spared(key gangs.Key, name string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,6 +131,9 @@ func (t *Tracker) Spared(key gangs.Key, name string) string {
 	}
 	return ""
 }
+
+// gangUnit is the name of the members of a gang that are evicted together (evict.Unit.Name).
+func gangUnit(key gangs.Key) string { return "gang " + key.String() }
 
 // Recent reports whether a unit (a gang or a pod) was evicted for another within the last hour.
 func (t *Tracker) Recent(name string) bool {
@@ -147,18 +144,17 @@ func (t *Tracker) Recent(name string) bool {
 }
 
 // tickClearing applies the passing of time to the evictions for a gang. It returns the members to
-// activate, and true if the room of the gang is not held any more.
-func (t *Tracker) tickClearing(g *Gang, now time.Time) (activate []*v1.Pod, given bool) {
+// activate.
+func (t *Tracker) tickClearing(g *Gang, now time.Time) []*v1.Pod {
 	c := &g.clearing
-	if !c.active() {
-		return nil, false
+	if !c.active() || g.attempt != nil {
+		return nil
 	}
-	if len(g.members) == 0 || c.phase == clearingChosen && now.Sub(c.since) > askLimit {
-		c.end()
-		return nil, true
-	}
-	if c.phase == clearingChosen || g.attempt != nil {
-		return nil, false
+	if c.phase == clearingChosen {
+		if now.Sub(c.since) > askLimit {
+			t.giveRoom(g)
+		}
+		return nil
 	}
 	grace, left := time.Duration(0), false
 	for _, pod := range c.pods() {
@@ -170,12 +166,13 @@ func (t *Tracker) tickClearing(g *Gang, now time.Time) (activate []*v1.Pod, give
 	switch {
 	case !left && c.goneAt.IsZero():
 		c.goneAt = now
-		return t.wake(g, now), false
+		return t.wake(g, now)
 	case !left && now.Sub(c.goneAt) > placeWithin, left && now.Sub(c.since) > grace+leaveLimit:
 		c.fail(now)
-		return t.wake(g, now), true
+		t.giveRoom(g)
+		return t.wake(g, now)
 	}
-	return nil, false
+	return nil
 }
 
 // wake returns the members to activate so that a gang without room is planned again.
@@ -187,24 +184,21 @@ func (t *Tracker) wake(g *Gang, now time.Time) []*v1.Pod {
 	return pods[:min(1, len(pods))]
 }
 
-// tickClearings applies the passing of time to all evictions. If the room of a gang is not held
-// any more, all other gangs without room are planned again: no event tells them.
+// tickClearings applies the passing of time to all evictions. If room that was held for a gang is
+// not held any more, all gangs without room are planned again: no event tells them.
 func (t *Tracker) tickClearings(now time.Time, effects *Effects) {
 	t.forgetEvictions(now)
-	given := false
 	for _, g := range t.gangs {
-		activate, ended := t.tickClearing(g, now)
-		effects.Activate = append(effects.Activate, activate...)
-		given = given || ended
+		effects.Activate = append(effects.Activate, t.tickClearing(g, now)...)
 		if again := g.clearing.again; g.refusal != nil && !again.IsZero() && !now.Before(again) {
 			g.clearing.again = time.Time{}
 			effects.Activate = append(effects.Activate, t.wake(g, now)...)
 		}
 	}
-	if !given {
+	if !t.roomGiven {
 		return
 	}
-	effects.ActivatePodGroups = true
+	t.roomGiven, effects.ActivatePodGroups = false, true
 	for _, g := range t.gangs {
 		if g.refusal != nil && g.podGroup == nil && g.quorumReady && t.slowPause(g, now) == 0 {
 			effects.Activate = append(effects.Activate, t.retryNow(g, now)...)

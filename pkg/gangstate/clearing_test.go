@@ -48,12 +48,12 @@ func newEvictingScene(t *testing.T) *evictingScene {
 // room is the answer of a search that has found the victims.
 func (s *evictingScene) room() Room {
 	return Room{
-		Searched: true, Found: true, Devices: 16,
+		Searched: true, Found: true,
 		Assignment: gangs.Assignment{
 			Nodes: map[types.UID]string{s.p.UID: "n-v", s.q.UID: "n-w"}, Domain: "leaf l1",
 			Needs: map[types.UID]gangs.Capacity{s.p.UID: {Resources: map[string]int64{"cpu": 1}}, s.q.UID: {Resources: map[string]int64{"cpu": 1}}},
 		},
-		Victims: []Victim{{Name: "gang job ml/b", Pods: s.victims}},
+		Victims: []Victim{{Name: "gang job ml/b", Pods: s.victims, Devices: 16}},
 	}
 }
 
@@ -255,5 +255,59 @@ func TestSearchesPause(t *testing.T) {
 	}
 	if diff := cmp.Diff([]bool{false, false, true, false}, searches); diff != "" {
 		t.Errorf("searches every 8 s (-want,+got):\n%s", diff)
+	}
+}
+
+// Other gangs may have been refused because of room that was held. They are planned again when
+// the room is not used: a refusal of the API server, and the deletion of the gang, are no events
+// for them.
+func TestRoomThatIsGivenHelpsOthers(t *testing.T) {
+	ends := map[string]func(s *evictingScene){
+		"the API server refuses": func(s *evictingScene) { s.tracker.ClearingRefused(s.key, "a budget", s.now) },
+		"the gang is deleted": func(s *evictingScene) {
+			for _, pod := range []*v1.Pod{s.p, s.q} {
+				s.tracker.Erase(pod, s.now)
+			}
+		},
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			s := newEvictingScene(t)
+			other := member("other", "o")
+			key := s.groups.declare("other", 1)
+			s.tracker.Upsert(other, s.now)
+			s.plan(s.room())
+			s.refuse(key, "no room", other.UID)
+			if effects := s.tracker.Tick(s.now); len(effects.Activate) > 0 {
+				t.Errorf("%v are activated while the room is held", podNames(effects.Activate))
+			}
+			end(s)
+			effects := s.tracker.Tick(s.now)
+			if !slices.ContainsFunc(effects.Activate, func(pod *v1.Pod) bool { return pod.UID == other.UID }) || !effects.ActivatePodGroups {
+				t.Errorf("%v are activated, PodGroups: %v", podNames(effects.Activate), effects.ActivatePodGroups)
+			}
+		})
+	}
+}
+
+// After evictions in vain, the gang is planned again when it may evict pods again.
+func TestPauseAfterVainEvictionsEnds(t *testing.T) {
+	s := newEvictingScene(t)
+	s.plan(s.room())
+	s.tracker.ClearingBegun(s.key, s.now)
+	for _, victim := range s.victims {
+		s.gone[victim.UID] = true
+	}
+	s.tracker.Tick(s.now)
+	s.now = s.now.Add(placeWithin + time.Second)
+	s.tracker.Tick(s.now)
+	s.plan(s.room()) // no room, and nobody may be evicted yet
+	s.now = s.now.Add(firstClearPause - time.Second)
+	if effects := s.tracker.Tick(s.now); len(effects.Activate) > 0 {
+		t.Errorf("%v are activated before the pause ends", podNames(effects.Activate))
+	}
+	s.now = s.now.Add(time.Second)
+	if effects := s.tracker.Tick(s.now); len(effects.Activate) != 1 {
+		t.Errorf("%d members are activated when the pause ends, want 1", len(effects.Activate))
 	}
 }

@@ -343,12 +343,7 @@ func (g *Gang) precedes(other *Gang) bool {
 	if !g.order.Equal(other.order) {
 		return g.order.Before(other.order)
 	}
-	return CompareKeys(g.key, other.key) < 0
-}
-
-// CompareKeys orders gangs by source, namespace and name.
-func CompareKeys(a, b gangs.Key) int {
-	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	return gangs.CompareKeys(g.key, other.key) < 0
 }
 
 // currentPhase derives the phase from the gang's state.

@@ -29,6 +29,12 @@ func (t *Tracker) RoomHeld(pod *v1.Pod) []gangs.Hold {
 	return holds
 }
 
+// giveRoom ends the evictions for a gang that does not use the room that was held for it.
+func (t *Tracker) giveRoom(g *Gang) {
+	t.roomGiven = t.roomGiven || g.clearing.active()
+	g.clearing.end()
+}
+
 // clears reports whether pods are being evicted for a gang.
 func (t *Tracker) clears() bool {
 	for _, g := range t.gangs {

@@ -37,33 +37,31 @@ func (t *Tracker) preemptDue(g *Gang, now time.Time) time.Duration {
 }
 
 // makeRoom handles the answer to Question.Room (asked is true if it was asked) after a plan that
-// found no room. It returns the
-// sentence about the gang, which replaces or follows the refusal of the plan, and true if
-// evictions begin or are under way.
+// found no room. It returns the sentence about the gang, which replaces or follows the refusal of
+// the plan, and true if evictions begin or are under way.
 func (t *Tracker) makeRoom(g *Gang, asked bool, room *Room, now time.Time, effects *Effects) (sentence string, clears bool) {
 	c := &g.clearing
 	c.again = time.Time{}
 	if asked && room.Searched {
 		c.searched, c.pause = now, min(max(minRoomPause, searchShare*room.Took), maxRoomPause)
-		if room.Found {
-			c.room, c.goneAt, c.blocked = *room, time.Time{}, ""
-			c.phase, c.since = clearingChosen, now
-			if len(room.Victims) == 0 {
-				c.phase = clearingLeaving
-			}
-			effects.Clear = true
-		} else if room.MayChange {
-			c.again = now.Add(c.pause)
-		}
 		if !room.Found {
+			if room.MayChange {
+				c.again = now.Add(c.pause)
+			}
 			return room.Refusal, false
 		}
+		c.room, c.goneAt, c.blocked = *room, time.Time{}, ""
+		c.phase, c.since = clearingChosen, now
+		if len(room.Victims) == 0 {
+			c.phase = clearingLeaving
+		}
+		effects.Clear = true
 	}
 	if c.active() {
 		return c.sentence(t.options.Exists), true
 	}
 	if t.options.Preempts && !asked {
-		if due := max(t.preemptDue(g, now), c.searched.Add(c.pause).Sub(now)); due > 0 && g.running == 0 {
+		if due := max(t.preemptDue(g, now), c.searched.Add(c.pause).Sub(now), c.notBefore.Sub(now)); due > 0 {
 			c.again = now.Add(due)
 		}
 	}

@@ -206,7 +206,7 @@ func (t *Tracker) PodGroupPlaced(request *gangs.Request, now time.Time) {
 	}
 	t.endHoldsOf(g, request)
 	t.noteStart(g, now)
-	g.clearing.finish(true)
+	g.clearing.finish()
 	g.retry.since = time.Time{}
 	g.reservation, g.refusal = Reservation{}, nil
 	t.forgetPlans(g)
@@ -282,6 +282,7 @@ func (t *Tracker) settlePodGroup(g *Gang) {
 	if g.attempt != nil || len(g.members) > 0 && remembers {
 		return
 	}
+	t.giveRoom(g)
 	delete(t.gangs, g.key)
 	maps.DeleteFunc(t.podGroups, func(_ gangs.Key, other *Gang) bool { return other == g })
 }

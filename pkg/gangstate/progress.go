@@ -27,8 +27,11 @@ func (t *Tracker) begin(g *Gang, attempt *Attempt, now time.Time) bool {
 		attempt.phase = Binding
 	}
 	t.noteBypass(g, now)
-	if attempt.phase == Binding || g.clearing.phase == clearingChosen {
-		g.clearing.finish(attempt.phase == Binding)
+	switch {
+	case attempt.phase == Binding:
+		g.clearing.finish()
+	case g.clearing.phase == clearingChosen:
+		t.giveRoom(g) // the gang has found other room before anybody was evicted
 	}
 	g.attempt, g.refusal, g.retry.member = attempt, nil, ""
 	planned := len(attempt.plan.Nodes)
@@ -170,7 +173,7 @@ func (t *Tracker) Open(attempt *Attempt) (Effects, bool) {
 		return effects, true
 	}
 	g.retry.forgetPlans()
-	g.clearing.finish(true)
+	g.clearing.finish()
 	effects.Activate = slices.DeleteFunc(g.pending(), func(pod *v1.Pod) bool {
 		_, known := attempt.plan.Roles[pod.UID]
 		return known || !g.members[pod.UID].Ready()

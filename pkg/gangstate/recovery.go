@@ -33,7 +33,7 @@ func (t *Tracker) PartialGangs(now time.Time) []gangs.Key {
 			}
 		}
 	}
-	slices.SortFunc(keys, CompareKeys)
+	slices.SortFunc(keys, gangs.CompareKeys)
 	return keys
 }
 

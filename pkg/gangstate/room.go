@@ -37,8 +37,6 @@ type Room struct {
 	Assignment gangs.Assignment
 	Victims    []Victim
 	Awaited    []*v1.Pod
-	// Devices is the number of devices of the victims.
-	Devices int
 	// Refusal explains why evictions do not help, as part of a sentence, "" if nobody could be
 	// evicted.
 	Refusal string
@@ -54,6 +52,8 @@ type Victim struct {
 	// Name names the set for users: a gang or a pod.
 	Name string
 	Pods []*v1.Pod
+	// Devices is the number of devices that only these pods use.
+	Devices int
 	// Lost is the run time whose work is lost.
 	Lost time.Duration
 }
@@ -99,27 +99,27 @@ func (c *clearing) active() bool { return c.phase != noClearing }
 func (c *clearing) remembers() bool { return c.active() || len(c.evicted) > 0 || !c.searched.IsZero() }
 
 // end ends the evictions for the gang. The room is not held any more.
-func (c *clearing) end() { c.phase, c.room, c.goneAt, c.blocked = noClearing, Room{}, time.Time{}, "" }
+func (c *clearing) end() {
+	c.phase, c.room, c.goneAt, c.blocked, c.again = noClearing, Room{}, time.Time{}, "", time.Time{}
+}
 
-// finish ends the evictions for a gang that has its nodes (placed), or that has found others.
-func (c *clearing) finish(placed bool) {
-	if placed {
-		c.failures, c.evicted, c.notBefore = 0, nil, time.Time{}
-	}
+// finish ends the evictions for a gang that has its nodes. Later ones begin without a pause.
+func (c *clearing) finish() {
+	c.failures, c.evicted, c.notBefore = 0, nil, time.Time{}
 	c.end()
 }
 
-// fail ends evictions that were in vain.
+// fail begins the pause after evictions that were in vain.
 func (c *clearing) fail(now time.Time) {
-	if len(c.room.Victims) > 0 {
-		pause := firstClearPause
-		for i := 0; i < c.failures && pause < maxClearPause; i++ {
-			pause *= 2
-		}
-		c.failures++
-		c.notBefore = now.Add(min(pause, maxClearPause))
+	if len(c.room.Victims) == 0 {
+		return
 	}
-	c.end()
+	pause := firstClearPause
+	for i := 0; i < c.failures && pause < maxClearPause; i++ {
+		pause *= 2
+	}
+	c.failures++
+	c.notBefore = now.Add(min(pause, maxClearPause))
 }
 
 // holds returns the capacity that the gang needs on the nodes of its room.
@@ -175,14 +175,14 @@ func (c *clearing) sentence(exists func(*v1.Pod) bool) string {
 // maxVictims is the largest number of victims that a sentence names.
 const maxVictims = 3
 
-// victims describes the victims: "3 pods of lower priority (job ml/b and pod ml/x) with 24
+// victims describes the victims: "3 pods of lower priority (job ml/b, pod ml/x) with 24
 // devices".
 func (c *clearing) victims() string {
-	pods := 0
+	pods, devices := 0, 0
 	var names []string
 	for i := range c.room.Victims {
 		victim := &c.room.Victims[i]
-		pods += len(victim.Pods)
+		pods, devices = pods+len(victim.Pods), devices+victim.Devices
 		if i < maxVictims {
 			names = append(names, strings.TrimPrefix(victim.Name, "gang "))
 		}
@@ -194,8 +194,8 @@ func (c *clearing) victims() string {
 	if domain := c.room.Assignment.Domain; domain != "" {
 		text += " in " + domain
 	}
-	if n := c.room.Devices; n > 0 {
-		text += " with " + counted(n, "1 device", "%d devices")
+	if devices > 0 {
+		text += " with " + counted(devices, "1 device", "%d devices")
 	}
 	return text
 }

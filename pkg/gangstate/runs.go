@@ -16,7 +16,7 @@ import (
 func (t *Tracker) noteRun(g *Gang, pod *v1.Pod, now time.Time) {
 	r := &g.run
 	if r.active == 0 {
-		if !r.began.IsZero() && !g.loss.evicting {
+		if _, evicted := t.evictedAt[gangUnit(g.key)]; !r.began.IsZero() && !g.loss.evicting && !evicted {
 			t.runTimes.add(sizeClass(r.most), now.Sub(r.began))
 		}
 		if !r.began.IsZero() {

@@ -236,16 +236,16 @@ func (s *simulation) pass(d time.Duration) {
 
 // tick is what happens every second.
 func (s *simulation) tick() {
-	for _, key := range slices.SortedFunc(maps.Keys(s.tracker.gangs), CompareKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.tracker.gangs), gangs.CompareKeys) {
 		s.apply(s.tracker.Retry(key, s.now))
 	}
 	stalled := s.tracker.EndStalled(s.now)
-	slices.SortFunc(stalled, func(a, b Effects) int { return CompareKeys(a.Key, b.Key) })
+	slices.SortFunc(stalled, func(a, b Effects) int { return gangs.CompareKeys(a.Key, b.Key) })
 	for _, effects := range stalled {
 		s.apply(effects)
 	}
 	evictions := s.tracker.Evictions(s.now)
-	for _, key := range slices.SortedFunc(maps.Keys(evictions), CompareKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(evictions), gangs.CompareKeys) {
 		for _, pod := range evictions[key] {
 			s.remove(pod)
 		}

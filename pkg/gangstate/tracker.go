@@ -81,6 +81,9 @@ type Tracker struct {
 	runTimes runTimes
 	// outcomes are what became of reservations since the last call of Outcomes.
 	outcomes ReservationOutcomes
+	// roomGiven is true if room was held for a gang and not used since the last call of Tick.
+	// Other gangs may have been refused because of it.
+	roomGiven bool
 	// recovered is true after PartialGangs has returned the gangs that a crash left
 	// partly bound.
 	recovered bool
@@ -129,6 +132,7 @@ func (t *Tracker) settle(g *Gang) {
 		g.attempt = nil
 	}
 	if g.podGroup == nil && len(g.members) == 0 && g.attempt == nil && t.gangs[g.key] == g {
+		t.giveRoom(g)
 		delete(t.gangs, g.key)
 	}
 	t.count(g)
@@ -245,14 +249,13 @@ func (t *Tracker) attemptOf(key gangs.Key) *Attempt {
 func (t *Tracker) holds(except gangs.Key, priority int32) []gangs.Hold {
 	var holds []gangs.Hold
 	for key, g := range t.gangs {
-		switch {
-		case key == except:
-		case g.attempt != nil && (g.attempt.phase != Releasing || priority > g.priority):
+		if key == except {
+			continue
+		}
+		if g.attempt != nil {
 			holds = append(holds, g.attempt.holds(g.partial.unfinished())...)
-		case priority <= g.priority:
-			if g.attempt != nil {
-				holds = append(holds, g.attempt.holds(g.partial.unfinished())...)
-			}
+		}
+		if priority <= g.priority && (g.attempt == nil || g.attempt.phase == Releasing) {
 			holds = append(holds, g.clearing.holds()...)
 		}
 	}

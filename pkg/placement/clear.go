@@ -27,16 +27,20 @@ type Room struct {
 	// without the pods that are leaving already. Assignment is this placement.
 	Placed     bool
 	Assignment gangs.Assignment
-	// Victims are the units to evict. Awaited are the pods that are leaving already, on nodes of
+	// Victims are the pods to evict. Awaited are the pods that are leaving already, on nodes of
 	// the placement.
-	Victims []evict.Unit
+	Victims []Victim
 	Awaited []*v1.Pod
-	// Devices is the number of devices that the victims use.
-	Devices int
 	// Proven is true if no cheaper victims exist.
 	Proven bool
 	// Refusal explains why evictions do not help.
 	Refusal string
+}
+
+// Victim is a unit to evict, with the number of devices that only its pods use.
+type Victim struct {
+	evict.Unit
+	Devices int
 }
 
 // maxClearings is the number of searches for the victims of one gang. Another search follows if
@@ -284,8 +288,7 @@ func (s *clearSearch) prove(found *clearAnswer) (conflicts []plan.Conflict, refu
 func (s *clearSearch) room(found *clearAnswer) Room {
 	room := Room{Placed: true, Assignment: s.input.assignment(&found.answer), Proven: found.Proven}
 	for _, i := range s.victims(found) {
-		room.Victims = append(room.Victims, s.units.List[i])
-		room.Devices += s.devices[i]
+		room.Victims = append(room.Victims, Victim{s.units.List[i], s.devices[i]})
 	}
 	for _, i := range found.Awaited {
 		if i < len(s.units.List) {

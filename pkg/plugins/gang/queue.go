@@ -12,7 +12,6 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
-	"github.com/dovetail-dev/dovetail/pkg/gangstate"
 )
 
 // Less keeps members of one gang adjacent. It orders by priority, then by the time of the
@@ -27,7 +26,7 @@ func (g *Gang) Less(a, b fwk.QueuedEntityInfo) bool {
 		return ka.at.Before(kb.at)
 	}
 	if ka.gang != kb.gang {
-		return gangstate.CompareKeys(ka.gang, kb.gang) < 0
+		return gangs.CompareKeys(ka.gang, kb.gang) < 0
 	}
 	return ka.name < kb.name
 }

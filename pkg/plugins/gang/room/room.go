@@ -5,6 +5,7 @@ package room
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/dovetail-dev/dovetail/pkg/apis/config"
+	"github.com/dovetail-dev/dovetail/pkg/cluster"
 	"github.com/dovetail-dev/dovetail/pkg/evict"
 	"github.com/dovetail-dev/dovetail/pkg/evict/requests"
 	"github.com/dovetail-dev/dovetail/pkg/gangs"
@@ -98,18 +100,21 @@ func (m *Maker) Search(ctx context.Context, request gangs.Request, nodes []fwk.N
 	}
 	units := rules.Units(nodes, priority, key, budgets, began)
 	found, err := m.Placer.Clear(ctx, request, &units, nodes, m.exists)
+	if errors.Is(err, cluster.ErrOutdated) {
+		return gangstate.Room{Searched: true, MayChange: true, Took: time.Since(began)}, nil
+	}
 	if err != nil {
 		return gangstate.Room{}, err
 	}
 	took := time.Since(began)
 	room := gangstate.Room{
 		Searched: true, Found: found.Placed && len(found.Victims)+len(found.Awaited) > 0, Assignment: found.Assignment,
-		Awaited: found.Awaited, Devices: found.Devices, Refusal: found.Refusal, Took: took,
+		Awaited: found.Awaited, Refusal: found.Refusal, Took: took,
 		MayChange: units.Unsettled || len(units.Protected) > 0,
 	}
 	for i := range found.Victims {
 		unit := &found.Victims[i]
-		victim := gangstate.Victim{Name: unit.Name, Lost: unit.Lost}
+		victim := gangstate.Victim{Name: unit.Name, Devices: unit.Devices, Lost: unit.Lost}
 		for _, pod := range unit.Pods {
 			victim.Pods = append(victim.Pods, pod.Info.GetPod())
 		}
@@ -188,7 +193,7 @@ func (m *Maker) request(ctx context.Context, key gangs.Key) {
 	priority := m.Tracker.Priority(key)
 	blocked := ""
 	for i := range pods {
-		message := requests.Message("gang "+key.String(), priority, m.devicesOf(pods[i].Pods), pods[i].Lost)
+		message := requests.Message("gang "+key.String(), priority, pods[i].Devices, pods[i].Lost)
 		refusal, err := m.evictions.Evict(ctx, pods[i].Pods, message)
 		if err != nil {
 			m.Logger.Error(err, "Could not evict pods for a gang", "gang", key)
@@ -203,33 +208,13 @@ func (m *Maker) request(ctx context.Context, key gangs.Key) {
 	m.Apply(m.Tracker.ClearingBlocked(key, blocked))
 }
 
-// devicesOf returns the number of devices of pods with resource claims.
-func (m *Maker) devicesOf(pods []*v1.Pod) int {
-	manager := m.Handle.SharedDRAManager()
-	if manager == nil {
-		return 0
-	}
-	sum := 0
-	for _, pod := range pods {
-		for i := range pod.Status.ResourceClaimStatuses {
-			name := pod.Status.ResourceClaimStatuses[i].ResourceClaimName
-			if name == nil {
-				continue
-			}
-			if claim, err := manager.ResourceClaims().Get(pod.Namespace, *name); err == nil && claim.Status.Allocation != nil {
-				sum += len(claim.Status.Allocation.Devices.Results)
-			}
-		}
-	}
-	return sum
-}
-
 // notDeleted returns the victims, as the informer has them, without pods that are gone or being
 // deleted.
 func notDeleted(victims []gangstate.Victim, pods corelisters.PodLister) []gangstate.Victim {
 	var out []gangstate.Victim
 	for _, victim := range victims {
-		left := gangstate.Victim{Name: victim.Name, Lost: victim.Lost}
+		left := victim
+		left.Pods = nil
 		for _, pod := range victim.Pods {
 			known, err := pods.Pods(pod.Namespace).Get(pod.Name)
 			if err == nil && known.UID == pod.UID && known.DeletionTimestamp == nil {
