@@ -219,8 +219,9 @@ func trimDefinition(obj any) (any, error) {
 }
 
 // lookup returns the object with that namespace and name. asks is the key of the gang for which
-// it is looked up, and which is reported as changed when a missing object appears. The error is a *gangs.LookupError if there is no object, and a *gangs.MalformedError if it
-// could not be decoded.
+// it is looked up, and which is reported as changed when a missing object appears. The error is a
+// *gangs.LookupError if there is no object, and a *gangs.MalformedError if it could not be
+// decoded.
 func lookup[T any](w *Watcher, kind Kind, asks gangs.Key, namespace, name string) (T, error) {
 	var none T
 	kw := w.byName[kind.definition()]

@@ -142,7 +142,7 @@ func (g *Gang) reportWaiting(pod *v1.Pod) {
 
 func (g *Gang) podGroupOptions() podgroup.Options {
 	return podgroup.Options{
-		Handle: g.handle, Tracker: g.tracker, Placer: g.placer, Ended: g.ended, Logger: g.logger, ReportDelay: g.args.ReportDelay,
+		Handle: g.handle, Tracker: g.tracker, Placer: g.placer, Ended: g.ended, Logger: g.logger, ReportDelay: g.args.ReportDelay, Preempts: g.args.Preemption == config.PreemptByPriority,
 		Hierarchies: utilfeature.DefaultFeatureGate.Enabled(features.CompositePodGroup),
 		Host: podgroup.Host{
 			Recover: g.recoverGangs, Apply: g.apply, Search: g.room.Search, Report: g.report.Later, DropNominations: g.dropNominations,

@@ -51,6 +51,8 @@ type Options struct {
 	Host   Host
 	// Hierarchies is set if the scheduler has cycles for CompositePodGroups too.
 	Hierarchies bool
+	// Preempts is set if pods of lower priority may be evicted for gangs without room.
+	Preempts bool
 	// ReportDelay is how long a gang must wait before a report is written.
 	ReportDelay time.Duration
 }
@@ -135,7 +137,7 @@ func (c *Cycle) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 		cycle.Write(planKey, p)
 	}
 	if p.stock {
-		return placement.ExcludeNodes(c.Tracker.AvoidReserved(pod, time.Now()), nodes)
+		return placement.ExcludeNodes(placement.Crowded(pod, nodes, c.Tracker.RoomHeld(pod), c.Tracker.AvoidReserved(pod, time.Now())), nodes)
 	}
 	node := p.assignment.Nodes[pod.UID]
 	if node == "" {

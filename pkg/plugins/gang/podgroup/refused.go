@@ -109,8 +109,8 @@ func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, 
 		p.refusal = evicting
 		return fwk.UnschedulableAndUnresolvable, "", nil
 	}
-	if p.answer.Room.Searched {
-		// No eviction helps. The stock plugin, which knows less, must not evict anybody.
+	if c.Preempts {
+		// The stock plugin, which knows less, must not evict anybody for the gang.
 		return fwk.UnschedulableAndUnresolvable, addition, nil
 	}
 	return fwk.Unschedulable, addition, nil
@@ -118,8 +118,7 @@ func (c *Cycle) groupRefused(ctx context.Context, p *cyclePlan) (code fwk.Code, 
 
 // lookElsewhere answers the questions about a group without room that the tracker of the
 // gangs' states asks: whether it fits elsewhere, which pods to evict for it, and which nodes to
-// reserve. It leaves them
-// unanswered, without an error, if the filters are too slow.
+// reserve. It leaves them unanswered, without an error, if the filters are too slow.
 func (c *Cycle) lookElsewhere(ctx context.Context, question *gangstate.Question, p *cyclePlan) (err error) {
 	if question.Lost != nil && question.Lost.Search {
 		p.answer.FitsElsewhere, err = c.Placer.FitsWithout(ctx, question.Lost.Request, question.Lost.Left, p.nodes)
