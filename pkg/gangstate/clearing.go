@@ -132,9 +132,6 @@ func (t *Tracker) Spared(key gangs.Key, name string) string {
 	return ""
 }
 
-// gangUnit is the name of the members of a gang that are evicted together (evict.Unit.Name).
-func gangUnit(key gangs.Key) string { return "gang " + key.String() }
-
 // Recent reports whether a unit (a gang or a pod) was evicted for another within the last hour.
 func (t *Tracker) Recent(name string) bool {
 	t.mu.Lock()

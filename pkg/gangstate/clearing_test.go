@@ -311,3 +311,31 @@ func TestPauseAfterVainEvictionsEnds(t *testing.T) {
 		t.Errorf("%d members are activated when the pause ends, want 1", len(effects.Activate))
 	}
 }
+
+// A replacement of an evicted member does not join the members of its gang that still exist: the
+// gang would run below its minimum when they end. It waits for its whole gang.
+func TestReplacementWaitsForItsGang(t *testing.T) {
+	s := newEvictingScene(t)
+	key := s.groups.declare("victims", 2)
+	for _, victim := range s.victims {
+		s.tracker.Upsert(victim, s.now)
+	}
+	room := s.room()
+	room.Victims[0].Name = gangUnit(key)
+	s.plan(room)
+	s.tracker.ClearingBegun(s.key, s.now)
+	s.gone[s.victims[0].UID] = true
+	s.tracker.Erase(s.victims[0], s.now)
+	again := member("victims", "again")
+	s.tracker.Upsert(again, s.now)
+	step := s.tracker.NextStep(key, again.UID, again.Name, s.now)
+	if want := "evicted for gang " + s.key.String() + ", which has a higher priority; it is placed again when all its members are gone"; step.Plan != nil || !strings.HasSuffix(step.Refusal, want) {
+		t.Errorf("the replacement is planned (%v) or refused with %q, want %q", step.Plan != nil, step.Refusal, want)
+	}
+	s.gone[s.victims[1].UID] = true
+	s.tracker.Erase(s.victims[1], s.now)
+	step = s.tracker.NextStep(key, again.UID, again.Name, s.now.Add(time.Second))
+	if step.Plan != nil || strings.Contains(step.Refusal, "evicted for") {
+		t.Errorf("a gang with one of two members is planned (%v) or refused with %q", step.Plan != nil, step.Refusal)
+	}
+}

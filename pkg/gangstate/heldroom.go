@@ -4,6 +4,8 @@
 package gangstate
 
 import (
+	"slices"
+
 	v1 "k8s.io/api/core/v1"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 
@@ -27,6 +29,26 @@ func (t *Tracker) RoomHeld(pod *v1.Pod) []gangs.Hold {
 		t.displaced[pod.UID] = pod
 	}
 	return holds
+}
+
+// gangUnit is the name of the members of a gang that are evicted together (evict.Unit.Name).
+func gangUnit(key gangs.Key) string { return "gang " + key.String() }
+
+// evictedFor explains why no member of a gang may be placed now, "" if the gang is not being
+// evicted. Controllers replace evicted pods at once. A replacement must not join members that are
+// about to end: the gang would run below its minimum. So it waits until all of them are gone.
+func (t *Tracker) evictedFor(key gangs.Key) string {
+	for _, g := range t.gangs {
+		if g.clearing.phase != clearingLeaving {
+			continue
+		}
+		for i := range g.clearing.room.Victims {
+			if victim := &g.clearing.room.Victims[i]; victim.Name == gangUnit(key) && slices.ContainsFunc(victim.Pods, t.options.Exists) {
+				return key.Messagef("evicted for gang %s, which has a higher priority; it is placed again when all its members are gone", g.key)
+			}
+		}
+	}
+	return ""
 }
 
 // giveRoom ends the evictions for a gang that does not use the room that was held for it.

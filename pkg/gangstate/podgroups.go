@@ -56,6 +56,9 @@ func (t *Tracker) podGroupGang(request *gangs.Request) *Gang {
 func (t *Tracker) BeginPodGroupCycle(request *gangs.Request, now time.Time) (refusal string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if refusal = t.evictedFor(request.Gang.Key); refusal != "" {
+		return refusal
+	}
 	known := cmp.Or(t.gangs[request.Gang.Key], t.newPodGroupGang(request))
 	request.Holds = t.holds(request.Gang.Key, known.priority)
 	t.restrict(known, request, now)

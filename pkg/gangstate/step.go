@@ -200,6 +200,9 @@ func (t *Tracker) request(g *Gang, now time.Time) (gangs.Request, string) {
 	if !g.schedulable(readiness) {
 		return gangs.Request{}, cmp.Or(readiness.Problem, g.evictingSentence(), readiness.Waiting)
 	}
+	if refusal := t.evictedFor(g.key); refusal != "" {
+		return gangs.Request{}, refusal
+	}
 	g.quorumReady = true
 	request := gangs.Request{
 		Gang: declared, Placed: map[types.UID]string{}, Done: map[string]int{}, Holds: t.holds(g.key, g.priority),
